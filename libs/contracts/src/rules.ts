@@ -1,0 +1,67 @@
+/** class-validator rules for this system's own value types; used by the contracts only. */
+import { buildMessage, ValidateBy, type ValidationOptions } from 'class-validator';
+import { ENV_NAME_PATTERN, isTimezone } from './values.js';
+
+const MAX_ENV_BYTES = 32 * 1024;
+const MAX_ENV_VARIABLES = 256;
+
+/** What is wrong with an environment, or undefined. Values may hold anything but NUL and line breaks. */
+export function environmentProblem(value: unknown): string | undefined {
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) return 'must be an object of strings';
+  const entries = Object.entries(value);
+  if (entries.length > MAX_ENV_VARIABLES) return `must have at most ${MAX_ENV_VARIABLES} variables`;
+  let bytes = 0;
+  for (const [name, text] of entries) {
+    if (!ENV_NAME_PATTERN.test(name)) return `has a bad variable name ${JSON.stringify(name.slice(0, 40))}`;
+    if (typeof text !== 'string') return `variable ${name} must be a string`;
+    // oxlint-disable-next-line no-control-regex -- control characters are exactly what is refused
+    if (/[\0\r\n]/.test(text)) return `variable ${name} must not hold a line break or NUL`;
+    bytes += name.length + Buffer.byteLength(text) + 2;
+  }
+  return bytes > MAX_ENV_BYTES ? `must be at most ${MAX_ENV_BYTES} bytes` : undefined;
+}
+
+export function IsEnvironment(options?: ValidationOptions): PropertyDecorator {
+  return ValidateBy(
+    {
+      name: 'isEnvironment',
+      validator: {
+        validate: (value: unknown) => environmentProblem(value) === undefined,
+        defaultMessage: (args) => `${args?.property ?? 'env'} ${environmentProblem(args?.value) ?? ''}`,
+      },
+    },
+    options,
+  );
+}
+
+export function IsTimezone(options?: ValidationOptions): PropertyDecorator {
+  return ValidateBy(
+    {
+      name: 'isTimezone',
+      validator: {
+        validate: (value: unknown) => typeof value === 'string' && isTimezone(value),
+        defaultMessage: buildMessage((prefix) => `${prefix}$property must be an IANA time zone such as Europe/Vienna`, options),
+      },
+    },
+    options,
+  );
+}
+
+/** An argv: 1 to 256 words, none empty at the start, no NUL. */
+export function IsCommand(options?: ValidationOptions): PropertyDecorator {
+  return ValidateBy(
+    {
+      name: 'isCommand',
+      validator: {
+        validate: (value: unknown) =>
+          Array.isArray(value) &&
+          value.length >= 1 &&
+          value.length <= 256 &&
+          value.every((word) => typeof word === 'string' && word.length <= 16_384 && !word.includes('\0')) &&
+          value[0] !== '',
+        defaultMessage: buildMessage((prefix) => `${prefix}$property must be a list of 1 to 256 words without NUL, the first not empty`, options),
+      },
+    },
+    options,
+  );
+}

@@ -1,0 +1,69 @@
+/**
+ * The value types that cross a service boundary, and the patterns that guard them.
+ * Every identifier below is safe as one NATS subject token, one path component and one argv word.
+ */
+
+/** DNS label (RFC 1123 §2.1), lower case: names of images, containers, tenants, hosts, storage nodes, data centres. */
+export const NAME_PATTERN = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+/** Image versions are `v1, v2, …` per name; never reused, no leading zero. */
+export const VERSION_PATTERN = /^v[1-9][0-9]{0,8}$/;
+/** `debian-12` or `debian-12@v3`. */
+export const IMAGE_REF_PATTERN = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:@v[1-9][0-9]{0,8})?$/;
+/** `debian-12@v3`, the version spelt out. */
+export const EXACT_IMAGE_REF_PATTERN = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?@v[1-9][0-9]{0,8}$/;
+/** SHA-256 as `sha256:<64 hex digits>`. */
+export const DIGEST_PATTERN = /^sha256:[0-9a-f]{64}$/;
+/** A random 128-bit id, 32 lower-case hex digits. */
+export const ID_PATTERN = /^[0-9a-f]{32}$/;
+/** A path below the software repository: one or more plain components, no dots at their start. */
+export const SOFTWARE_PATH_PATTERN = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}(?:\/[A-Za-z0-9_][A-Za-z0-9._-]{0,63}){0,7}$/;
+/** POSIX environment variable names (IEEE 1003.1, 8.1). */
+export const ENV_NAME_PATTERN = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/;
+/** IANA time zone name, as a path below /usr/share/zoneinfo; whether it exists is checked by {@link isTimezone}. */
+export const TIMEZONE_PATTERN = /^[A-Za-z][A-Za-z0-9_+-]{0,31}(?:\/[A-Za-z][A-Za-z0-9_+-]{0,31}){0,2}$/;
+
+export type Digest = `sha256:${string}`;
+
+export interface ImageRef {
+  readonly name: string;
+  /** Absent: the default version of that name. */
+  readonly version?: string;
+}
+
+export interface ExactImageRef extends ImageRef {
+  readonly version: string;
+}
+
+/** Reads `name` or `name@version`; undefined when the text is neither. */
+export function parseImageRef(text: string): ImageRef | undefined {
+  if (text.length > 80 || !IMAGE_REF_PATTERN.test(text)) return undefined;
+  const at = text.indexOf('@');
+  return at < 0 ? { name: text } : { name: text.slice(0, at), version: text.slice(at + 1) };
+}
+
+/** Reads `name@version`; undefined when the text is anything else. */
+export function parseExactImageRef(text: string): ExactImageRef | undefined {
+  const ref = parseImageRef(text);
+  return ref?.version === undefined ? undefined : { name: ref.name, version: ref.version };
+}
+
+export function formatImageRef(ref: ImageRef): string {
+  return ref.version === undefined ? ref.name : `${ref.name}@${ref.version}`;
+}
+
+/** The number in `v12`. */
+export function versionNumber(version: string): number {
+  return Number(version.slice(1));
+}
+
+/** Whether this machine's zone table (ICU's, inside Node) knows the zone. */
+export function isTimezone(zone: string): boolean {
+  if (!TIMEZONE_PATTERN.test(zone)) return false;
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: zone });
+    return true;
+  } catch (error) {
+    if (error instanceof RangeError) return false;
+    throw error;
+  }
+}
