@@ -1,4 +1,14 @@
+import 'reflect-metadata';
 export * from './values.js';
 export * from './manifest.js';
 export * from './subjects.js';
 export { environmentProblem, IsCommand, IsEnvironment, IsTimezone } from './rules.js';
+export * from './events/image-events.js';
+export * from './events/container-events.js';
+export * from './events/host-events.js';
+export * from './events/reports.js';
+export * from './container-config.js';
+export * from './status.js';
+export * from './queries.js';
+export * from './catalogue.js';
+export { decodePayload, type Decoded } from './decode.js';

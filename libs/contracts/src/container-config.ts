@@ -1,0 +1,129 @@
+/** The container config: everything about one container, the image name and version among it (US 9,075,638). */
+import { Type } from 'class-transformer';
+import { IsDefined, IsIn, IsInt, IsISO8601, IsNumber, IsObject, IsOptional, Matches, Max, Min, ValidateNested } from 'class-validator';
+import { FALLBACK_REASONS, type FallbackReason, RestartPolicy } from './events/container-events.js';
+import { IsCommand, IsEnvironment, IsTimezone } from './rules.js';
+import { DIGEST_PATTERN, EXACT_IMAGE_REF_PATTERN, ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN, SOFTWARE_PATH_PATTERN } from './values.js';
+
+export const DESIRED_STATES = ['running', 'stopped', 'removed'] as const;
+export type DesiredState = (typeof DESIRED_STATES)[number];
+
+/** Limits with every default filled in. */
+export class EffectiveLimits {
+  @IsInt()
+  @Min(4 * 1024 ** 2)
+  memoryBytes!: number;
+
+  @IsNumber()
+  @Min(0.01)
+  cpus!: number;
+
+  @IsInt()
+  @Min(1)
+  pids!: number;
+}
+
+/** `desired.host.<host>.container.<id>`: written by the provisioner, kept on disk by the host agent. */
+export class ContainerConfig {
+  @Matches(ID_PATTERN)
+  containerId!: string;
+
+  @Matches(NAME_PATTERN)
+  name!: string;
+
+  @Matches(NAME_PATTERN)
+  tenant!: string;
+
+  @Matches(NAME_PATTERN)
+  host!: string;
+
+  /** Grows with every change; an agent ignores a lower one. */
+  @IsInt()
+  @Min(1)
+  generation!: number;
+
+  /** Generation at which a fresh start was last asked for; a container started at a lower one is restarted. */
+  @IsInt()
+  @Min(1)
+  runGeneration!: number;
+
+  @IsIn(DESIRED_STATES)
+  desired!: DesiredState;
+
+  @Matches(EXACT_IMAGE_REF_PATTERN)
+  image!: string;
+
+  /** The agent refuses a master whose manifest says another. */
+  @Matches(DIGEST_PATTERN)
+  contentDigest!: string;
+
+  @IsOptional()
+  @Matches(IMAGE_REF_PATTERN)
+  imageAsked?: string;
+
+  @IsOptional()
+  @IsIn(FALLBACK_REASONS)
+  fallbackReason?: FallbackReason;
+
+  @Matches(NAME_PATTERN)
+  storageNode!: string;
+
+  /** Directory `volumes/<dataVolume>` of that storage node. */
+  @Matches(ID_PATTERN)
+  dataVolume!: string;
+
+  /** removed: delete the data volume too. */
+  @IsOptional()
+  @IsIn([true, false])
+  deleteData?: boolean;
+
+  @IsOptional()
+  @Matches(SOFTWARE_PATH_PATTERN)
+  software?: string;
+
+  @IsEnvironment()
+  env!: Record<string, string>;
+
+  /** Absent: the image's. */
+  @IsOptional()
+  @IsTimezone()
+  timezone?: string;
+
+  /** Absent: the image's. */
+  @IsOptional()
+  @IsCommand()
+  command?: string[];
+
+  @IsDefined()
+  @IsObject()
+  @ValidateNested()
+  @Type(() => EffectiveLimits)
+  limits!: EffectiveLimits;
+
+  @IsDefined()
+  @IsObject()
+  @ValidateNested()
+  @Type(() => RestartPolicy)
+  restart!: RestartPolicy;
+
+  @IsIn(['isolated', 'host'])
+  network!: 'isolated' | 'host';
+
+  /** Absent: the image's. */
+  @IsOptional()
+  @Matches(/^SIG[A-Z0-9+-]{2,10}$/)
+  stopSignal?: string;
+
+  @IsInt()
+  @Min(0)
+  @Max(3600)
+  stopGraceSeconds!: number;
+
+  /** When the request reached the bus. */
+  @IsISO8601()
+  requestedAt!: string;
+
+  /** When this config was committed. */
+  @IsISO8601()
+  decidedAt!: string;
+}

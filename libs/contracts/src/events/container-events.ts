@@ -1,0 +1,396 @@
+/** Requests and facts about containers. */
+import { Type } from 'class-transformer';
+import {
+  ArrayMaxSize,
+  IsArray,
+  IsBoolean,
+  IsDefined,
+  IsIn,
+  IsInt,
+  IsISO8601,
+  IsNumber,
+  IsObject,
+  IsOptional,
+  IsString,
+  Matches,
+  Max,
+  MaxLength,
+  Min,
+  ValidateNested,
+} from 'class-validator';
+import { IsCommand, IsEnvironment, IsTimezone } from '../rules.js';
+import { EXACT_IMAGE_REF_PATTERN, ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN, SOFTWARE_PATH_PATTERN } from '../values.js';
+import { Problem } from './image-events.js';
+
+export const RESTART_POLICIES = ['always', 'on-failure', 'never'] as const;
+export type RestartPolicyName = (typeof RESTART_POLICIES)[number];
+
+export class RestartPolicy {
+  @IsIn(RESTART_POLICIES)
+  policy!: RestartPolicyName;
+
+  /** Restarts in a row before the container counts as failed; absent: no limit. Staying up for a minute starts the count anew. */
+  @IsOptional()
+  @IsInt()
+  @Min(0)
+  @Max(1000)
+  maxRetries?: number;
+}
+
+/** Limits are a container's own; absent: the provisioner's defaults. */
+export class ResourceLimits {
+  /** Memory, bytes; counts the writable places too. */
+  @IsOptional()
+  @IsInt()
+  @Min(4 * 1024 ** 2)
+  @Max(1024 ** 4)
+  memoryBytes?: number;
+
+  /** Processor time, in cores. */
+  @IsOptional()
+  @IsNumber({ maxDecimalPlaces: 3 })
+  @Min(0.01)
+  @Max(1024)
+  cpus?: number;
+
+  /** Processes and threads. */
+  @IsOptional()
+  @IsInt()
+  @Min(1)
+  @Max(1_000_000)
+  pids?: number;
+}
+
+/**
+ * Asks for a container. Everything is optional: `{}` gives an idle container of a generated name on the default image.
+ * The event's id is the idempotency key: the same id twice gives one container.
+ */
+export class ContainerRequested {
+  /** Unique per tenant; absent: generated. */
+  @IsOptional()
+  @Matches(NAME_PATTERN, { message: 'name must be 1 to 63 lower-case letters, digits and inner hyphens' })
+  name?: string;
+
+  /** Absent: `default`. */
+  @IsOptional()
+  @Matches(NAME_PATTERN, { message: 'tenant must be 1 to 63 lower-case letters, digits and inner hyphens' })
+  tenant?: string;
+
+  /** `debian-12` or `debian-12@v3`; absent, or not to be served: the default version of the default OS. */
+  @IsOptional()
+  @Matches(IMAGE_REF_PATTERN, { message: 'image must be a name, or a name and a version such as debian-12@v3' })
+  image?: string;
+
+  /** Reject instead of falling back to the default image. */
+  @IsOptional()
+  @IsBoolean()
+  strict?: boolean;
+
+  /** Absent: the image's default command. */
+  @IsOptional()
+  @IsCommand()
+  command?: string[];
+
+  @IsOptional()
+  @IsEnvironment()
+  env?: Record<string, string>;
+
+  @IsOptional()
+  @IsTimezone()
+  timezone?: string;
+
+  /** Path below the software repository, mounted read-only at /sw. */
+  @IsOptional()
+  @Matches(SOFTWARE_PATH_PATTERN, { message: 'software must be a path below the software repository, such as hello-web' })
+  software?: string;
+
+  @IsOptional()
+  @IsObject()
+  @ValidateNested()
+  @Type(() => ResourceLimits)
+  limits?: ResourceLimits;
+
+  @IsOptional()
+  @IsObject()
+  @ValidateNested()
+  @Type(() => RestartPolicy)
+  restart?: RestartPolicy;
+
+  @IsOptional()
+  @Matches(NAME_PATTERN, { message: 'datacenter must be 1 to 63 lower-case letters, digits and inner hyphens' })
+  datacenter?: string;
+
+  /** `isolated`: its own network namespace with a loopback only. `host`: the host's, where its agent allows that. */
+  @IsOptional()
+  @IsIn(['isolated', 'host'])
+  network?: 'isolated' | 'host';
+
+  @IsOptional()
+  @Matches(/^SIG[A-Z0-9+-]{2,10}$/)
+  stopSignal?: string;
+
+  /** Seconds between the stop signal and SIGKILL; absent: 10. */
+  @IsOptional()
+  @IsInt()
+  @Min(0)
+  @Max(3600)
+  stopGraceSeconds?: number;
+}
+
+/** Names one container: by `id`, or by `name` within `tenant`. */
+export class ContainerActionRequested {
+  @IsOptional()
+  @Matches(ID_PATTERN, { message: 'id must be 32 hex digits' })
+  id?: string;
+
+  @IsOptional()
+  @Matches(NAME_PATTERN, { message: 'name must be 1 to 63 lower-case letters, digits and inner hyphens' })
+  name?: string;
+
+  @IsOptional()
+  @Matches(NAME_PATTERN, { message: 'tenant must be 1 to 63 lower-case letters, digits and inner hyphens' })
+  tenant?: string;
+}
+export class ContainerStopRequested extends ContainerActionRequested {}
+export class ContainerStartRequested extends ContainerActionRequested {}
+export class ContainerRestartRequested extends ContainerActionRequested {}
+export class ContainerRemoveRequested extends ContainerActionRequested {
+  /** Keep the data volume on the storage node. */
+  @IsOptional()
+  @IsBoolean()
+  keepData?: boolean;
+}
+
+export const FALLBACK_REASONS = [
+  'unknown-image',
+  'unknown-version',
+  'not-promoted',
+  'no-default-version',
+  'revoked',
+  'not-distributed',
+] as const;
+/** Why the default image was used instead of the one asked for. */
+export type FallbackReason = (typeof FALLBACK_REASONS)[number];
+
+/** What every fact about a container says. */
+export class ContainerFact {
+  @Matches(ID_PATTERN)
+  containerId!: string;
+
+  @Matches(NAME_PATTERN)
+  name!: string;
+
+  @Matches(NAME_PATTERN)
+  tenant!: string;
+
+  @Matches(NAME_PATTERN)
+  host!: string;
+
+  /** Counts the configs of this container from 1. */
+  @IsInt()
+  @Min(1)
+  generation!: number;
+
+  /** Image used. */
+  @Matches(EXACT_IMAGE_REF_PATTERN)
+  image!: string;
+}
+
+class ContainerImageFact extends ContainerFact {
+  /** Image asked for, as written in the request; absent: none was named. */
+  @IsOptional()
+  @Matches(IMAGE_REF_PATTERN)
+  imageAsked?: string;
+
+  @IsOptional()
+  @IsIn(FALLBACK_REASONS)
+  fallbackReason?: FallbackReason;
+
+  @Matches(NAME_PATTERN)
+  storageNode!: string;
+
+  /** Id of the data volume on that storage node. */
+  @Matches(ID_PATTERN)
+  dataVolume!: string;
+}
+
+/** A host was chosen and the container config written; the host will be told. */
+export class ContainerConfigured extends ContainerImageFact {
+  /** Event id of the request. */
+  @IsString()
+  @MaxLength(200)
+  requestId!: string;
+}
+
+export const CONTAINER_OPERATIONS = ['create', 'stop', 'start', 'restart', 'remove'] as const;
+export type ContainerOperation = (typeof CONTAINER_OPERATIONS)[number];
+
+export const CONTAINER_REJECTION_REASONS = [
+  'invalid-request',
+  'request-id-reused',
+  'name-taken',
+  'image-unavailable',
+  'no-default-image',
+  'no-host',
+  'no-capacity',
+  'container-not-found',
+  'wrong-state',
+  'internal-error',
+] as const;
+export type ContainerRejectionReason = (typeof CONTAINER_REJECTION_REASONS)[number];
+
+/** A request about a container was refused; nothing was changed. */
+export class ContainerRejected {
+  @IsIn(CONTAINER_OPERATIONS)
+  operation!: ContainerOperation;
+
+  @IsString()
+  @MaxLength(200)
+  requestId!: string;
+
+  @IsIn(CONTAINER_REJECTION_REASONS)
+  reason!: ContainerRejectionReason;
+
+  @IsString()
+  @MaxLength(4000)
+  message!: string;
+
+  @IsOptional()
+  @IsString()
+  @MaxLength(63)
+  name?: string;
+
+  @IsOptional()
+  @IsString()
+  @MaxLength(63)
+  tenant?: string;
+
+  @IsOptional()
+  @Matches(ID_PATTERN)
+  containerId?: string;
+
+  @IsArray()
+  @ArrayMaxSize(200)
+  @ValidateNested({ each: true })
+  @Type(() => Problem)
+  problems!: Problem[];
+}
+
+/** Where the time from request to running went, milliseconds. */
+export class StartPhases {
+  /** Request stored on the bus → config committed. */
+  @IsNumber()
+  @Min(0)
+  decide!: number;
+
+  /** Config committed → agent begins. */
+  @IsNumber()
+  @Min(0)
+  deliver!: number;
+
+  @IsNumber()
+  @Min(0)
+  premount!: number;
+
+  /** Bundle, mounts and namespaces: the runtime's create. */
+  @IsNumber()
+  @Min(0)
+  mount!: number;
+
+  /** The runtime's start. */
+  @IsNumber()
+  @Min(0)
+  runtime!: number;
+}
+
+export class ContainerStarted extends ContainerImageFact {
+  @IsInt()
+  @Min(1)
+  pid!: number;
+
+  @IsISO8601()
+  startedAt!: string;
+
+  /** Request → running, milliseconds; for a restart, begin of the restart → running. */
+  @IsNumber()
+  @Min(0)
+  durationMs!: number;
+
+  @IsDefined()
+  @IsObject()
+  @ValidateNested()
+  @Type(() => StartPhases)
+  phases!: StartPhases;
+
+  /** Starts of this container on this host before this one. */
+  @IsInt()
+  @Min(0)
+  restarts!: number;
+}
+
+export const CONTAINER_FAILURE_REASONS = [
+  'image-missing',
+  'image-mismatch',
+  'mount-point-not-directory',
+  'mount-plan-invalid',
+  'mount-script-missing',
+  'mount-script-mismatch',
+  'mount-script-failed',
+  'mount-script-timeout',
+  'data-volume-missing',
+  'software-missing',
+  'network-not-allowed',
+  'command-not-found',
+  'runtime-error',
+  'start-timeout',
+  'crash-loop',
+  'exited',
+  'no-space',
+  'internal-error',
+] as const;
+export type ContainerFailureReason = (typeof CONTAINER_FAILURE_REASONS)[number];
+
+/** A start did not succeed, or the container ended and won't be restarted. */
+export class ContainerFailed extends ContainerFact {
+  @IsIn(CONTAINER_FAILURE_REASONS)
+  reason!: ContainerFailureReason;
+
+  @IsString()
+  @MaxLength(4000)
+  message!: string;
+
+  @IsOptional()
+  @IsInt()
+  exitCode?: number;
+
+  @IsOptional()
+  @IsString()
+  @MaxLength(16_384)
+  logTail?: string;
+
+  /** Absent: the agent won't try again by itself. */
+  @IsOptional()
+  @IsInt()
+  @Min(0)
+  retryInMs?: number;
+}
+
+export class ContainerStopped extends ContainerFact {
+  @IsIn(['requested', 'exited'])
+  cause!: 'requested' | 'exited';
+
+  @IsOptional()
+  @IsInt()
+  exitCode?: number;
+
+  /** Present when the restart policy starts it again. */
+  @IsOptional()
+  @IsInt()
+  @Min(0)
+  restartInMs?: number;
+}
+
+export class ContainerRemoved extends ContainerFact {}
+
+/** Its host is lost; what it does there is not known. */
+export class ContainerLost extends ContainerFact {}
