@@ -1,0 +1,96 @@
+/** The life of a service process: validated config, NATS, module, handlers, health; and a graceful end. */
+import 'reflect-metadata';
+import { type DynamicModule, Module, type Type } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import type { MicroserviceOptions } from '@nestjs/microservices';
+import type { NatsConnection } from 'nats';
+import { ConfigError, loadConfig, type ServiceConfig } from './config.js';
+import { HealthController, READINESS_CHECKS, type ReadinessCheck } from './http/health.controller.js';
+import { createLogger, type Logger, NestLogger } from './logging.js';
+import { connectNats } from './messaging/connection.js';
+import { JetStreamStrategy } from './messaging/jetstream.strategy.js';
+import { EventPublisher } from './messaging/publisher.js';
+
+/** What {@link runService} makes before the module. */
+export interface ServiceContext<C extends ServiceConfig> {
+  readonly config: C;
+  readonly logger: Logger;
+  readonly connection: NatsConnection;
+  readonly publisher: EventPublisher;
+}
+
+/** What a service's own wiring gives back. */
+export interface ServiceAssembly {
+  readonly module: DynamicModule;
+  readonly readiness: readonly ReadinessCheck[];
+  /** Copies with the same group share work; absent: all copies of the service. */
+  readonly consumerGroup?: string;
+  /** After the handlers listen. */
+  readonly start?: () => Promise<void> | void;
+  /** After no new work arrives and what was in hand is done, before NATS is drained. */
+  readonly stop?: () => Promise<void> | void;
+}
+
+export interface ServiceDefinition<C extends ServiceConfig> {
+  readonly name: string;
+  readonly config: new () => C;
+  readonly assemble: (context: ServiceContext<C>) => Promise<ServiceAssembly>;
+}
+
+@Module({})
+class ServiceModule {}
+
+/** Runs until SIGTERM or SIGINT. Exits 78 (EX_CONFIG, sysexits.h) on a wrong configuration. */
+export async function runService<C extends ServiceConfig>(definition: ServiceDefinition<C>): Promise<void> {
+  let config: C;
+  try {
+    config = loadConfig(definition.config, process.env);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`${definition.name}: ${error.message}\n`);
+    process.exit(78);
+  }
+  const logger = createLogger(definition.name, config.PLINTH_SERVICE_ID, config.LOG_LEVEL);
+  process.on('unhandledRejection', (error) => {
+    logger.fatal({ err: error }, 'unhandled rejection');
+    process.exit(70);
+  });
+  const connection = await connectNats({ url: config.NATS_URL, name: config.PLINTH_SERVICE_ID, logger });
+  const publisher = new EventPublisher(connection, `${definition.name}/${config.PLINTH_SERVICE_ID}`);
+  const assembly = await definition.assemble({ config, logger, connection, publisher });
+
+  const root: DynamicModule = {
+    module: ServiceModule as Type<unknown>,
+    imports: [assembly.module],
+    controllers: [HealthController],
+    providers: [{ provide: READINESS_CHECKS, useValue: assembly.readiness }],
+  };
+  const app = await NestFactory.create(root, { logger: new NestLogger(logger), forceCloseConnections: true });
+  const strategy = new JetStreamStrategy({ connection, publisher, logger, service: definition.name, consumerGroup: assembly.consumerGroup });
+  app.connectMicroservice<MicroserviceOptions>({ strategy });
+  await app.startAllMicroservices();
+  await assembly.start?.();
+  await app.listen(config.PLINTH_HTTP_PORT, config.PLINTH_HTTP_HOST);
+  logger.info({ url: await app.getUrl() }, 'ready');
+
+  let ending = false;
+  const end = async (signal: string): Promise<void> => {
+    if (ending) return;
+    ending = true;
+    logger.info({ signal }, 'stopping');
+    await strategy.close();
+    await assembly.stop?.();
+    await app.close();
+    await connection.drain();
+    logger.info('stopped');
+    process.exit(0);
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      end(signal).catch((error: unknown) => {
+        logger.fatal({ err: error }, 'could not stop cleanly');
+        process.exit(70);
+      });
+    });
+  }
+}

@@ -1,0 +1,56 @@
+/** The one way to NATS: waits for it at start, never gives up afterwards. */
+import { connect, type ConnectionOptions, type NatsConnection } from 'nats';
+import type { Logger } from '../logging.js';
+import { ensureStreams } from './streams.js';
+
+export interface NatsOptions {
+  readonly url: string;
+  /** Shown in the server's monitoring. */
+  readonly name: string;
+  readonly logger?: Logger;
+  readonly user?: string;
+  readonly password?: string;
+}
+
+function connectionOptions(options: NatsOptions): ConnectionOptions {
+  return {
+    servers: options.url.split(',').map((server) => server.trim()),
+    name: options.name,
+    user: options.user,
+    pass: options.password,
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 250,
+    reconnectJitter: 250,
+    pingInterval: 5_000,
+    maxPingOut: 3,
+    timeout: 5_000,
+    noEcho: false,
+  };
+}
+
+/** One try, for tools: rejects when the server can't be reached. */
+export function connectNatsOnce(options: NatsOptions): Promise<NatsConnection> {
+  return connect({ ...connectionOptions(options), reconnect: true, waitOnFirstConnect: false });
+}
+
+/** For services: waits until NATS answers and the streams exist. */
+export async function connectNats(options: NatsOptions): Promise<NatsConnection> {
+  const connection = await connect({ ...connectionOptions(options), waitOnFirstConnect: true });
+  void reportStatus(connection, options.logger);
+  for (let attempt = 0; ; attempt++) {
+    try {
+      await ensureStreams(connection);
+      return connection;
+    } catch (error) {
+      options.logger?.warn({ err: error, attempt }, 'JetStream is not ready yet');
+      await new Promise((resolve) => setTimeout(resolve, Math.min(250 * 2 ** attempt, 5_000)));
+    }
+  }
+}
+
+async function reportStatus(connection: NatsConnection, logger?: Logger): Promise<void> {
+  for await (const status of connection.status()) {
+    if (status.type === 'disconnect' || status.type === 'error') logger?.warn({ status: status.type, data: String(status.data) }, 'NATS connection');
+    else if (status.type === 'reconnect') logger?.info({ server: String(status.data) }, 'NATS connected again');
+  }
+}

@@ -1,0 +1,79 @@
+/** CloudEvents 1.0 in binary mode on NATS: the data is the body, the attributes are `ce-*` headers (CloudEvents NATS binding 1.0.3). */
+import { createHash, randomBytes } from 'node:crypto';
+import { headers, type MsgHdrs } from 'nats';
+
+export interface Envelope {
+  readonly id: string;
+  readonly type: string;
+  readonly source: string;
+  readonly time: string;
+  /** Of the request that began it all. */
+  readonly correlationId: string;
+  /** Id of the event that caused this one. */
+  readonly causationId?: string;
+}
+
+/** A checked event in the hands of a handler. */
+export interface ReceivedEvent<T extends object = object> extends Envelope {
+  readonly subject: string;
+  /** The subject's tokens; those at wildcards name the instance. */
+  readonly tokens: readonly string[];
+  readonly data: T;
+  /** When the bus stored it, milliseconds since the epoch. */
+  readonly storedAtMs: number;
+  /** Deliveries so far, this one included. */
+  readonly attempt: number;
+}
+
+const MAX_ID = 200;
+
+/** A random 128-bit id, 32 hex digits. */
+export function newId(): string {
+  return randomBytes(16).toString('hex');
+}
+
+/** An id that the same cause always gives again: for facts that a retried handler must not publish twice. */
+export function derivedId(...parts: readonly string[]): string {
+  return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 32);
+}
+
+export function encodeHeaders(envelope: Envelope, extra: Readonly<Record<string, string>> = {}): MsgHdrs {
+  const result = headers();
+  result.set('ce-specversion', '1.0');
+  result.set('ce-id', encodeURIComponent(envelope.id));
+  result.set('ce-type', envelope.type);
+  result.set('ce-source', envelope.source);
+  result.set('ce-time', envelope.time);
+  result.set('ce-correlationid', encodeURIComponent(envelope.correlationId));
+  if (envelope.causationId) result.set('ce-causationid', encodeURIComponent(envelope.causationId));
+  result.set('content-type', 'application/json');
+  for (const [name, value] of Object.entries(extra)) result.set(name, value);
+  return result;
+}
+
+/** Reads what is there; everything is optional on the way in, and a broken attribute counts as absent. */
+export function decodeEnvelope(
+  found: MsgHdrs | undefined,
+  fallback: { readonly subject: string; readonly position: string; readonly storedAtMs: number },
+): Envelope {
+  const get = (name: string): string | undefined => {
+    const value = found?.get(name);
+    if (!value) return undefined;
+    try {
+      const text = decodeURIComponent(value);
+      return text.length > 0 && text.length <= MAX_ID ? text : undefined;
+    } catch (error) {
+      if (error instanceof URIError) return undefined;
+      throw error;
+    }
+  };
+  const id = get('ce-id') ?? get('Nats-Msg-Id') ?? derivedId('position', fallback.position);
+  return {
+    id,
+    type: get('ce-type') ?? fallback.subject,
+    source: get('ce-source') ?? 'unknown',
+    time: get('ce-time') ?? new Date(fallback.storedAtMs).toISOString(),
+    correlationId: get('ce-correlationid') ?? id,
+    causationId: get('ce-causationid'),
+  };
+}

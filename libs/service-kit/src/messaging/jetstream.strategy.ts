@@ -1,0 +1,308 @@
+/**
+ * Nest's transport on JetStream: every `@EventPattern(subject)` gets a durable pull consumer that all copies of the service share,
+ * every heartbeat subject and `@MessagePattern(subject)` a queue subscription on core NATS.
+ */
+import type { CustomTransportStrategy, MessageHandler } from '@nestjs/microservices';
+import { Server } from '@nestjs/microservices';
+import { contractOf, type Contract, deadLetter, decodePayload, type QueryReply, STREAMS } from '@plinth/contracts';
+import { AckPolicy, type ConsumerMessages, DeliverPolicy, type JsMsg, type Msg, nanos, type NatsConnection, NatsError, type Subscription } from 'nats';
+import { firstValueFrom, isObservable, lastValueFrom } from 'rxjs';
+import { type Logger, withLogContext } from '../logging.js';
+import { handledEvents, handlingSeconds } from '../http/metrics.js';
+import { describe, dispose, MAX_DELIVERIES, type Outcome } from './delivery-policy.js';
+import { decodeEnvelope, derivedId, type ReceivedEvent } from './envelope.js';
+import { InFlight } from './in-flight.js';
+import type { EventPublisher } from './publisher.js';
+import { rejectionOf } from './rejection.js';
+
+/** Second argument of `@EventPattern`. */
+export interface ConsumerExtras {
+  /** Messages of this subject in hand at once; 32 when absent. */
+  readonly concurrency?: number;
+  /** Messages with the same full subject are handled one after the other. */
+  readonly ordered?: boolean;
+}
+
+export interface JetStreamStrategyOptions {
+  readonly connection: NatsConnection;
+  readonly publisher: EventPublisher;
+  readonly logger: Logger;
+  /** e.g. `provisioner`; with {@link consumerGroup} absent also the name that durables begin with. */
+  readonly service: string;
+  /** Copies with the same group share the work; e.g. `distributor-sn-1`. */
+  readonly consumerGroup?: string;
+}
+
+const ACK_WAIT_MS = 30_000;
+const CONSUMER_NOT_FOUND = 10_014;
+
+export class JetStreamStrategy extends Server implements CustomTransportStrategy {
+  override readonly propagatesEventHandlerErrors = true;
+  private readonly consumers: ConsumerMessages[] = [];
+  private readonly subscriptions: Subscription[] = [];
+  private readonly pumps: Promise<void>[] = [];
+  private readonly hands: InFlight[] = [];
+  private stopping = false;
+
+  constructor(private readonly options: JetStreamStrategyOptions) {
+    super();
+  }
+
+  private get group(): string {
+    return this.options.consumerGroup ?? this.options.service;
+  }
+
+  async listen(callback: (error?: unknown) => void): Promise<void> {
+    try {
+      for (const [subject, handler] of this.messageHandlers) {
+        const contract = contractOf(subject);
+        if (contract.kind === 'query') this.serveQueries(contract, handler);
+        else if (contract.kind === 'heartbeat') this.serveHeartbeats(contract, handler);
+        else await this.consume(contract, handler);
+      }
+      callback();
+    } catch (error) {
+      callback(error);
+    }
+  }
+
+  /** Stops taking work, waits for what is in hand, gives the rest back. */
+  async close(): Promise<void> {
+    this.stopping = true;
+    for (const subscription of this.subscriptions) subscription.unsubscribe();
+    for (const messages of this.consumers) messages.stop();
+    await Promise.all(this.pumps);
+    await Promise.all(this.hands.map((inFlight) => inFlight.settled()));
+  }
+
+  on(): never {
+    throw new Error('the JetStream transport has no events of its own');
+  }
+
+  unwrap<T>(): T {
+    return this.options.connection as T;
+  }
+
+  private async consume(contract: Contract, handler: MessageHandler): Promise<void> {
+    const extras = (handler.extras ?? {}) as ConsumerExtras;
+    const concurrency = extras.concurrency ?? 32;
+    const inFlight = new InFlight(concurrency);
+    this.hands.push(inFlight);
+    await this.ensureDurable(contract);
+    this.pumps.push(this.pump(contract, handler, extras, concurrency, inFlight));
+  }
+
+  private async openConsumer(contract: Contract, concurrency: number): Promise<ConsumerMessages> {
+    const { stream, durable } = await this.ensureDurable(contract);
+    const consumer = await this.options.connection.jetstream().consumers.get(stream, durable);
+    return consumer.consume({ max_messages: Math.max(concurrency, 2) });
+  }
+
+  private async ensureDurable(contract: Contract): Promise<{ stream: string; durable: string }> {
+    const stream = streamOf(contract.subject);
+    const durable = `${this.group}_${contract.subject.replaceAll('.', '-').replaceAll('*', 'any')}`;
+    const jsm = await this.options.connection.jetstreamManager();
+    await jsm.consumers.info(stream, durable).catch(async (error: unknown) => {
+      if (!(error instanceof NatsError) || error.api_error?.err_code !== CONSUMER_NOT_FOUND) throw error;
+      await jsm.consumers.add(stream, {
+        durable_name: durable,
+        filter_subject: contract.subject,
+        ack_policy: AckPolicy.Explicit,
+        ack_wait: nanos(ACK_WAIT_MS),
+        deliver_policy: DeliverPolicy.All,
+        // The policy counts deliveries itself, so that the last one ends in a dead letter and not in silence.
+        max_deliver: -1,
+        max_ack_pending: 5_000,
+      });
+    });
+    return { stream, durable };
+  }
+
+  /** Consumes until closed; a consumer or stream that vanished with the server's store is made anew. */
+  private async pump(contract: Contract, handler: MessageHandler, extras: ConsumerExtras, concurrency: number, inFlight: InFlight): Promise<void> {
+    for (let failures = 0; !this.stopping; ) {
+      try {
+        const messages = await this.openConsumer(contract, concurrency);
+        this.consumers.push(messages);
+        void this.watchConsumer(messages);
+        for await (const message of messages) {
+          failures = 0;
+          if (this.stopping) {
+            message.nak();
+            continue;
+          }
+          await inFlight.start(extras.ordered ? message.subject : undefined, () => this.handle(contract, handler, message));
+        }
+      } catch (error) {
+        if (this.stopping || this.options.connection.isClosed()) return;
+        this.options.logger.warn({ err: error, subject: contract.subject }, 'consumer interrupted; it is opened again');
+      }
+      if (this.stopping || this.options.connection.isClosed()) return;
+      await new Promise((resolve) => setTimeout(resolve, Math.min(100 * 2 ** failures++, 5_000)));
+    }
+  }
+
+  private async watchConsumer(messages: ConsumerMessages): Promise<void> {
+    for await (const status of await messages.status()) {
+      // Deleted, or lost with the server's store: end the iterator, so that pump() makes it anew.
+      if (status.type === 'consumer_deleted' || status.type === 'consumer_not_found' || status.type === 'stream_not_found') messages.stop();
+    }
+  }
+
+  private async handle(contract: Contract, handler: MessageHandler, message: JsMsg): Promise<void> {
+    const { logger } = this.options;
+    const attempt = message.info.deliveryCount;
+    const storedAtMs = message.info.timestampNanos / 1e6;
+    const envelope = decodeEnvelope(message.headers, {
+      subject: message.subject,
+      position: `${message.info.stream}/${message.seq}/${message.info.timestampNanos}`,
+      storedAtMs,
+    });
+    await withLogContext({ correlationId: envelope.correlationId, eventId: envelope.id, subject: message.subject }, async () => {
+      const working = setInterval(() => message.working(), ACK_WAIT_MS / 3);
+      const stopTimer = handlingSeconds.startTimer({ subject: contract.subject });
+      try {
+        const outcome = await this.run(contract, handler, message, { ...envelope, subject: message.subject, tokens: message.subject.split('.'), storedAtMs, attempt, data: {} });
+        const disposition = dispose(outcome, attempt, Math.random());
+        handledEvents.inc({ subject: contract.subject, outcome: outcome.kind });
+        if (outcome.kind === 'failed') logger.warn({ err: outcome.error, attempt, action: disposition.action }, 'handler failed');
+        if (disposition.action === 'ack') message.ack();
+        else if (disposition.action === 'retry') message.nak(disposition.delayMs);
+        else {
+          const problems = outcome.kind === 'invalid' ? [...outcome.problems] : [];
+          const rejection = disposition.reject
+            ? rejectionOf(message.subject, envelope.id, outcome.kind === 'invalid' ? 'invalid-request' : 'internal-error', problems, message.data)
+            : undefined;
+          if (rejection) {
+            await this.options.publisher.publish({
+              ...rejection,
+              id: derivedId('rejected', message.subject, envelope.id),
+              correlationId: envelope.correlationId,
+              causationId: envelope.id,
+            });
+          }
+          await this.putAside(message, envelope.id, disposition.reason, problems, attempt);
+          message.term();
+        }
+      } catch (error) {
+        // The bus did not take the rejection or the dead letter: keep the message, it comes again.
+        logger.error({ err: error }, 'could not settle a message');
+        message.nak(1_000);
+      } finally {
+        clearInterval(working);
+        stopTimer();
+      }
+    });
+  }
+
+  private async run(contract: Contract, handler: MessageHandler, message: JsMsg, event: ReceivedEvent): Promise<Outcome> {
+    if (event.attempt > MAX_DELIVERIES) return { kind: 'failed', error: new Error('every delivery so far ended the process or timed out') };
+    const decoded = decodePayload(contract.payload, message.data);
+    if (!decoded.ok) return { kind: 'invalid', problems: decoded.problems };
+    try {
+      await settle(await handler({ ...event, data: decoded.value }, undefined));
+      return { kind: 'handled' };
+    } catch (error) {
+      return { kind: 'failed', error };
+    }
+  }
+
+  private async putAside(message: JsMsg, eventId: string, reason: string, problems: readonly object[], attempts: number): Promise<void> {
+    const body = Buffer.from(message.data.subarray(0, 64 * 1024));
+    await this.options.publisher.publish({
+      subject: deadLetter(this.options.service),
+      id: derivedId('dead-letter', this.options.service, message.subject, eventId),
+      causationId: eventId,
+      data: {
+        subject: message.subject,
+        stream: message.info.stream,
+        sequence: message.seq,
+        eventId,
+        reason,
+        problems,
+        attempts,
+        bytes: message.data.length,
+        body: body.toString('base64'),
+      },
+    });
+  }
+
+  private serveHeartbeats(contract: Contract, handler: MessageHandler): void {
+    const { connection, logger } = this.options;
+    const inFlight = new InFlight(64);
+    this.hands.push(inFlight);
+    const subscription = connection.subscribe(contract.subject, { queue: this.group });
+    this.subscriptions.push(subscription);
+    this.pumps.push(
+      this.drainSubscription(subscription, async (message) => {
+        const decoded = decodePayload(contract.payload, message.data);
+        if (!decoded.ok) {
+          logger.warn({ subject: message.subject, problems: decoded.problems }, 'heartbeat ignored');
+          return;
+        }
+        await inFlight.start(undefined, async () => {
+          try {
+            const envelope = decodeEnvelope(message.headers, { subject: message.subject, position: '', storedAtMs: Date.now() });
+            await settle(
+              await handler(
+                { ...envelope, subject: message.subject, tokens: message.subject.split('.'), data: decoded.value, storedAtMs: Date.now(), attempt: 1 },
+                undefined,
+              ),
+            );
+          } catch (error) {
+            logger.warn({ err: error, subject: message.subject }, 'heartbeat not handled; the next one may be');
+          }
+        });
+      }),
+    );
+  }
+
+  private serveQueries(contract: Contract, handler: MessageHandler): void {
+    const { connection, logger } = this.options;
+    const inFlight = new InFlight(64);
+    this.hands.push(inFlight);
+    const subscription = connection.subscribe(contract.subject, { queue: this.group });
+    this.subscriptions.push(subscription);
+    this.pumps.push(
+      this.drainSubscription(subscription, (message) =>
+        inFlight.start(undefined, async () => {
+          message.respond(JSON.stringify(await this.answer(contract, handler, message)));
+        }),
+      ),
+    );
+    logger.debug({ subject: contract.subject }, 'query is served');
+  }
+
+  private async answer(contract: Contract, handler: MessageHandler, message: Msg): Promise<QueryReply<unknown>> {
+    const decoded = decodePayload(contract.payload, message.data.length === 0 ? Buffer.from('{}') : message.data);
+    if (!decoded.ok) {
+      return { ok: false, reason: 'invalid-request', message: decoded.problems.map((problem) => `${problem.path}: ${problem.message}`).join('; ') };
+    }
+    try {
+      const reply: unknown = await settle(await handler(decoded.value, undefined));
+      return reply as QueryReply<unknown>;
+    } catch (error) {
+      this.options.logger.error({ err: error, subject: message.subject }, 'query failed');
+      return { ok: false, reason: 'internal-error', message: describe(error).slice(0, 500) };
+    }
+  }
+
+  private async drainSubscription(subscription: Subscription, take: (message: Msg) => Promise<void>): Promise<void> {
+    for await (const message of subscription) await take(message);
+  }
+}
+
+/** Nest wraps what a handler returns: in a promise of an observable, where an error hides until it is subscribed to. */
+async function settle(result: unknown): Promise<unknown> {
+  const value: unknown = await result;
+  if (!isObservable(value)) return value;
+  const inner: unknown = await lastValueFrom(value, { defaultValue: undefined });
+  return isObservable(inner) ? firstValueFrom(inner, { defaultValue: undefined }) : inner;
+}
+
+function streamOf(subject: string): string {
+  const first = subject.slice(0, subject.indexOf('.') + 1);
+  const stream = Object.values(STREAMS).find((candidate) => candidate.subjects.some((pattern) => pattern.startsWith(first)));
+  if (!stream) throw new Error(`no stream holds ${subject}`);
+  return stream.name;
+}

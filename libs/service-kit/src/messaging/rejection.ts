@@ -1,0 +1,70 @@
+/** The fact that answers a request which broke its contract: pure, so that every service answers in the same way. */
+import {
+  type ContainerOperation,
+  type ContainerRejected,
+  type ImageOperation,
+  type ImageRejected,
+  NAME_PATTERN,
+  type Problem,
+  SUBJECTS,
+} from '@plinth/contracts';
+
+const IMAGE_OPERATIONS: Readonly<Record<string, ImageOperation>> = {
+  [SUBJECTS.imageRequested]: 'build',
+  [SUBJECTS.imagePromotionRequested]: 'promotion',
+  [SUBJECTS.imageActivationRequested]: 'activation',
+  [SUBJECTS.imageRevocationRequested]: 'revocation',
+};
+const CONTAINER_OPERATIONS: Readonly<Record<string, ContainerOperation>> = {
+  [SUBJECTS.containerRequested]: 'create',
+  [SUBJECTS.containerStopRequested]: 'stop',
+  [SUBJECTS.containerStartRequested]: 'start',
+  [SUBJECTS.containerRestartRequested]: 'restart',
+  [SUBJECTS.containerRemoveRequested]: 'remove',
+};
+
+export interface Rejection {
+  readonly subject: string;
+  readonly data: ImageRejected | ContainerRejected;
+}
+
+/** @returns undefined for subjects that nobody waits for an answer to */
+export function rejectionOf(
+  subject: string,
+  requestId: string,
+  reason: 'invalid-request' | 'internal-error',
+  problems: readonly Problem[],
+  body: Uint8Array,
+): Rejection | undefined {
+  const message =
+    reason === 'internal-error'
+      ? 'the request could not be handled; it lies in the dead letters'
+      : `the request is not valid: ${problems.map((problem) => (problem.path ? `${problem.path}: ${problem.message}` : problem.message)).join('; ')}`.slice(0, 2000);
+  const image = IMAGE_OPERATIONS[subject];
+  if (image) {
+    return { subject: SUBJECTS.imageRejected, data: { operation: image, requestId, reason, message, problems: [...problems] } };
+  }
+  const operation = CONTAINER_OPERATIONS[subject];
+  if (operation) {
+    return {
+      subject: SUBJECTS.containerRejected,
+      data: { operation, requestId, reason, message, problems: [...problems], ...namesIn(body) },
+    };
+  }
+  return undefined;
+}
+
+/** Name and tenant, when the broken body still holds usable ones: they help the sender to find its request. */
+function namesIn(body: Uint8Array): { name?: string; tenant?: string } {
+  if (body.length > 64 * 1024) return {};
+  try {
+    const parsed: unknown = JSON.parse(Buffer.from(body).toString('utf8'));
+    if (parsed === null || typeof parsed !== 'object') return {};
+    const usable = (value: unknown): string | undefined => (typeof value === 'string' && NAME_PATTERN.test(value) ? value : undefined);
+    const { name, tenant } = parsed as { name?: unknown; tenant?: unknown };
+    return { name: usable(name), tenant: usable(tenant) };
+  } catch (error) {
+    if (error instanceof SyntaxError || error instanceof RangeError) return {};
+    throw error;
+  }
+}

@@ -1,0 +1,60 @@
+/** Opens a service's own PostgreSQL schema: waits for the server, migrates under a lock. */
+import { DataSource, type EntitySchema, type MigrationInterface } from 'typeorm';
+import type { Logger } from '../logging.js';
+import { CreateOutboxAndInbox1700000000000, InboxSchema, OutboxSchema } from './outbox.schema.js';
+
+export interface DatabaseOptions {
+  readonly url: string;
+  /** PostgreSQL schema, e.g. `provisioner`: no service reads another's tables. */
+  readonly schema: string;
+  readonly entities: readonly EntitySchema[];
+  readonly migrations: readonly (new () => MigrationInterface)[];
+  readonly logger: Logger;
+  /** Connections at the most; 10 when absent. */
+  readonly poolSize?: number;
+}
+
+/** Any fixed number that is nobody else's: the lock under which one process at a time migrates. */
+const MIGRATION_LOCK = 7_238_114;
+
+export async function openDatabase(options: DatabaseOptions): Promise<DataSource> {
+  const source = new DataSource({
+    type: 'postgres',
+    url: options.url,
+    schema: options.schema,
+    entities: [OutboxSchema, InboxSchema, ...options.entities] as EntitySchema[],
+    migrations: [CreateOutboxAndInbox1700000000000, ...options.migrations],
+    migrationsTransactionMode: 'each',
+    synchronize: false,
+    logging: false,
+    poolSize: options.poolSize ?? 10,
+    extra: {
+      // Unqualified names in queries mean this service's tables.
+      options: `-c search_path=${options.schema}`,
+      connectionTimeoutMillis: 5_000,
+      idleTimeoutMillis: 30_000,
+      statement_timeout: 30_000,
+      keepAlive: true,
+    },
+    poolErrorHandler: (error: unknown) => options.logger.warn({ err: error }, 'database connection lost; the pool opens another'),
+  });
+  for (let attempt = 0; ; attempt++) {
+    try {
+      await source.initialize();
+      break;
+    } catch (error) {
+      options.logger.warn({ err: error, attempt }, 'PostgreSQL is not ready yet');
+      await new Promise((resolve) => setTimeout(resolve, Math.min(250 * 2 ** attempt, 5_000)));
+    }
+  }
+  const runner = source.createQueryRunner();
+  try {
+    await runner.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
+    await runner.query(`CREATE SCHEMA IF NOT EXISTS "${options.schema}"`);
+    await source.runMigrations();
+  } finally {
+    await runner.query('SELECT pg_advisory_unlock($1)', [MIGRATION_LOCK]);
+    await runner.release();
+  }
+  return source;
+}
