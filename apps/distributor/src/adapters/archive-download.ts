@@ -3,10 +3,11 @@ import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { archiveFileName, type SignedStatement } from '@plinth/contracts';
 import { done, failed, type Outcome } from '../domain/failure.js';
+import { parseDocument } from '../domain/json-document.js';
 import { digestOfFile } from './content-digest.js';
-import { hasCode } from './durable-file.js';
 import { fileFailure } from './file-failure.js';
 import { downloadRest, fileUrl, type Transfer, type Validator } from './repository-client.js';
+import { hasCode } from './system-error.js';
 
 /** A source that brought less than this before it broke off is left for the next one. */
 const WORTH_CONTINUING_BYTES = 256 * 1024;
@@ -88,12 +89,11 @@ async function removePart(part: string): Promise<void> {
 }
 
 async function readValidator(part: string): Promise<Validator> {
-  try {
-    const { etag } = JSON.parse(await readFile(validatorOf(part), 'utf8')) as { etag?: unknown };
-    return { etag: typeof etag === 'string' ? etag : undefined };
-  } catch (error) {
-    // Died between the two files: the digest decides in the end.
-    if (error instanceof SyntaxError || hasCode(error, 'ENOENT')) return { etag: undefined };
+  const text = await readFile(validatorOf(part)).catch((error: unknown) => {
+    if (hasCode(error, 'ENOENT')) return Buffer.alloc(0);
     throw error;
-  }
+  });
+  // Died between the two files, or while this one was written: the digest decides in the end.
+  const value = parseDocument(text) as { etag?: unknown } | null | undefined;
+  return { etag: typeof value?.etag === 'string' ? value.etag : undefined };
 }

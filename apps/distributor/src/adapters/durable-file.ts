@@ -32,8 +32,3 @@ export async function syncDirectory(path: string): Promise<void> {
     await directory.close();
   }
 }
-
-/** Whether an error of the file system carries this code, e.g. `ENOENT`. */
-export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
-  return error instanceof Error && 'code' in error && codes.includes(String(error.code));
-}

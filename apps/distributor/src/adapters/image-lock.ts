@@ -1,7 +1,7 @@
 /** One installation of an image version at a time, among all distributors of a node. */
 import { closeSync, fstatSync, openSync, rmSync, statSync } from 'node:fs';
-import { hasCode } from './durable-file.js';
 import { tryExclusiveLock } from './libc.js';
+import { hasCode } from './system-error.js';
 
 export interface ImageLock {
   release(): void;

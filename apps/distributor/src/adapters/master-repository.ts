@@ -2,10 +2,12 @@
 import { mkdir, open, readdir, readFile, rename, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type ImageManifest, NAME_PATTERN, type SignedStatement, VERSION_PATTERN } from '@plinth/contracts';
+import { parseDocument } from '../domain/json-document.js';
 import { type ImageVersion, StorageLayout } from '../domain/storage-layout.js';
 import { digestOf } from './content-digest.js';
-import { hasCode, syncDirectory } from './durable-file.js';
+import { syncDirectory } from './durable-file.js';
 import { syncFileSystem } from './libc.js';
+import { hasCode } from './system-error.js';
 
 export interface Master extends ImageVersion {
   readonly contentDigest: string;
@@ -80,18 +82,18 @@ export class MasterRepository {
     try {
       const [manifestText, statementText, script] = await Promise.all([
         readFile(this.layout.manifest(image)),
-        readFile(this.layout.statement(image), 'utf8'),
+        readFile(this.layout.statement(image)),
         readFile(this.layout.mountScript(image)),
       ]);
-      const statement = JSON.parse(statementText) as SignedStatement;
-      if (digestOf(manifestText) !== statement.manifestDigest) return { state: 'damaged', problem: 'manifest.json is not the one that was signed' };
-      const manifest = JSON.parse(manifestText.toString('utf8')) as ImageManifest;
+      const statement = parseDocument(statementText) as SignedStatement | undefined;
+      if (digestOf(manifestText) !== statement?.manifestDigest) return { state: 'damaged', problem: 'manifest.json is not the one that was signed' };
+      const manifest = parseDocument(manifestText) as ImageManifest;
       if (manifest.name !== image.name || manifest.version !== image.version) return { state: 'damaged', problem: `it is ${manifest.name}@${manifest.version}` };
       if (digestOf(script) !== manifest.mountScript.digest) return { state: 'damaged', problem: 'mount.sh is not the one of the manifest' };
       const { contentDigest, mountScript, totals } = manifest;
       return { state: 'complete', master: { ...image, contentDigest, mountScriptDigest: mountScript.digest, unpackedBytes: totals.bytes } };
     } catch (error) {
-      if (error instanceof SyntaxError || hasCode(error, 'ENOENT', 'ENOTDIR', 'EISDIR')) return { state: 'damaged', problem: error instanceof Error ? error.message : '' };
+      if (hasCode(error, 'ENOENT', 'ENOTDIR', 'EISDIR')) return { state: 'damaged', problem: 'a part of it is missing' };
       throw error;
     }
   }

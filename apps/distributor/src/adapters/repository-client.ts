@@ -4,6 +4,7 @@ import { type ClientRequest, get as httpGet, type IncomingMessage } from 'node:h
 import { get as httpsGet } from 'node:https';
 import { done, failed, type Outcome } from '../domain/failure.js';
 import { fileFailure } from './file-failure.js';
+import { codeOf } from './system-error.js';
 
 export interface Transfer {
   /** With less than {@link LEAST_BYTES} in this time it is broken off. */
@@ -174,7 +175,7 @@ async function ofTheFile(work: () => Promise<void>): Promise<Outcome<never> | un
   }
 }
 
-/** Node's own codes (ECONNRESET, ENOTFOUND, HPE_…, ERR_TLS_…), and our breaking off. */
+/** ECONNRESET, ENOTFOUND, HPE_…, ERR_TLS_…: whatever the reason, the connection did not bring it. */
 function isOfTheConnection(error: unknown): error is Error {
-  return error instanceof Error && ('code' in error || error.message === 'aborted');
+  return codeOf(error) !== undefined;
 }

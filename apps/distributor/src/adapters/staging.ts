@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { VERSION_FILES } from '@plinth/contracts';
 import { imageOfStaging, type ImageVersion, StorageLayout } from '../domain/storage-layout.js';
 import { validatorOf } from './archive-download.js';
-import { hasCode } from './durable-file.js';
 import { tryImageLock } from './image-lock.js';
+import { hasCode } from './system-error.js';
 
 export class Staging {
   constructor(private readonly layout: StorageLayout) {}

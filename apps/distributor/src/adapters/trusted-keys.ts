@@ -4,7 +4,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { signedText, type SignedStatement } from '@plinth/contracts';
 import { done, failed, type Outcome } from '../domain/failure.js';
-import { hasCode } from './durable-file.js';
+import { hasCode } from './system-error.js';
 
 export class TrustedKeys {
   constructor(private readonly directory: string) {}

@@ -6,8 +6,10 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { decodePayload, ImagePromoted, MasterReport } from '@plinth/contracts';
+import { parseDocument } from '../domain/json-document.js';
 import type { WantedImage } from '../domain/wanted-image.js';
-import { hasCode, UNFINISHED_PREFIX, writeDurably } from './durable-file.js';
+import { UNFINISHED_PREFIX, writeDurably } from './durable-file.js';
+import { hasCode } from './system-error.js';
 
 /** A file that a writer of another distributor may still be at is younger than this. */
 const ABANDONED_MS = 60_000;
@@ -38,9 +40,9 @@ export class WantedStore {
   /** @returns undefined when it is gone, or was put aside because it can't be read */
   async read(file: string): Promise<WantedImage | undefined> {
     const path = join(this.directory, file);
-    const text = await readFile(path, 'utf8').catch(onlyAbsent(undefined));
-    if (text === undefined) return undefined;
-    const wanted = parseWanted(text);
+    const body = await readFile(path).catch(onlyAbsent(undefined));
+    if (body === undefined) return undefined;
+    const wanted = parseWanted(body);
     if (!wanted || fileOf(wanted) !== file) {
       await rename(path, `${path}.unreadable`);
       return undefined;
@@ -64,14 +66,8 @@ function fileOf({ promotion, eventId }: WantedImage): string {
   return `${promotion.name}@${promotion.version}.${createHash('sha256').update(eventId).digest('hex').slice(0, 16)}.json`;
 }
 
-function parseWanted(text: string): WantedImage | undefined {
-  let value: WantedImage;
-  try {
-    value = JSON.parse(text) as WantedImage;
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
+function parseWanted(body: Uint8Array): WantedImage | undefined {
+  const value = parseDocument(body) as WantedImage | null | undefined;
   if (value?.schema !== 1) return undefined;
   const promotion = decodePayload(ImagePromoted, Buffer.from(JSON.stringify(value.promotion ?? null)));
   const report = value.report === undefined ? undefined : decodePayload(MasterReport, Buffer.from(JSON.stringify(value.report)));

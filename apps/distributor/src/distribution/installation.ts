@@ -13,6 +13,7 @@ import { fileUrl, readDocument, type Transfer } from '../adapters/repository-cli
 import type { Staging } from '../adapters/staging.js';
 import type { TrustedKeys } from '../adapters/trusted-keys.js';
 import { combineFailures, done, failed, type Failure, type Outcome } from '../domain/failure.js';
+import { parseDocument } from '../domain/json-document.js';
 import { mayHeal } from '../domain/retry-plan.js';
 import { matchStatement, MAX_STATEMENT_BYTES, parseStatement } from '../domain/statement.js';
 import type { Installed } from '../domain/wanted-image.js';
@@ -154,14 +155,7 @@ export class Installation {
 function readManifest(bytes: Buffer, statement: SignedStatement): Outcome<ImageManifest> {
   const digest = digestOf(bytes);
   if (digest !== statement.manifestDigest) return failed('digest-mismatch', `the manifest has the digest ${digest}, signed is ${statement.manifestDigest}`);
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch (error) {
-    if (error instanceof SyntaxError || error instanceof TypeError) return failed('bad-manifest', 'the manifest is not JSON');
-    throw error;
-  }
-  const checked = validateManifest(value, digestOf);
+  const checked = validateManifest(parseDocument(bytes), digestOf);
   if (!checked.ok) return failed('bad-manifest', checked.problems.join('; '));
   const { name, version, contentDigest } = checked.manifest;
   if (name !== statement.name || version !== statement.version || contentDigest !== statement.contentDigest) {

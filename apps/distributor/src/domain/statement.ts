@@ -8,6 +8,7 @@ import {
   VERSION_PATTERN,
 } from '@plinth/contracts';
 import { done, failed, type Outcome } from './failure.js';
+import { parseDocument } from './json-document.js';
 
 export const MAX_STATEMENT_BYTES = 16 * 1024;
 const KEY_ID_PATTERN = /^[0-9a-f]{16}$/;
@@ -17,14 +18,8 @@ const FIELDS = ['schema', 'name', 'version', 'contentDigest', 'manifestDigest', 
 
 /** From the bytes of `signature.json` to its shape; whose signature it is and whether it holds is not looked at here. */
 export function parseStatement(body: Uint8Array): Outcome<SignedStatement> {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
-  } catch (error) {
-    if (error instanceof SyntaxError || error instanceof TypeError) return failed('bad-signature', 'signature.json is not JSON');
-    throw error;
-  }
-  if (value === null || typeof value !== 'object' || Array.isArray(value)) return failed('bad-signature', 'signature.json is not an object');
+  const value = parseDocument(body);
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) return failed('bad-signature', 'signature.json is not a JSON object');
   const statement = value as Record<string, unknown>;
   const text = (field: string, pattern: RegExp): boolean => typeof statement[field] === 'string' && pattern.test(statement[field]);
   const count = (field: string): boolean => Number.isSafeInteger(statement[field]) && (statement[field] as number) > 0;
