@@ -107,11 +107,13 @@ export class DistributionLoop {
     if (!found || !this.isDue(found)) return;
     if (found.report === undefined && (await this.parts.revocations.has(found.promotion))) {
       this.parts.logger.info({ image: found.promotion.name, version: found.promotion.version }, 'not installed: it was revoked');
+      await this.parts.staging.clean(found.promotion, false);
       return this.parts.wanted.remove(found);
     }
     const decided = found.report ? found : await this.install(found);
-    await this.report(decided);
     const rest = afterReport(decided);
+    if (!rest) await this.parts.staging.clean(decided.promotion, false);
+    await this.report(decided);
     await (rest ? this.parts.wanted.save(rest) : this.parts.wanted.remove(decided));
   }
 

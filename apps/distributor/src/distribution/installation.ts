@@ -57,16 +57,13 @@ export class Installation {
     this.transfer = { stallMs: parts.stallMs, signal };
   }
 
-  /** @throws the signal's reason when it was aborted; nothing but a resumable download is left then */
+  /** Leaves nothing in staging but a resumable download. @throws the signal's reason when it was aborted */
   async run(): Promise<InstallationResult> {
-    const { staging } = this.parts;
-    let keepDownload = true;
     try {
       const outcome = await this.install();
-      keepDownload = !outcome.ok && mayHeal(outcome.failure.reason);
       return { outcome, downloadedBytes: this.downloadedBytes };
     } finally {
-      await staging.clean(this.promotion, keepDownload);
+      await this.parts.staging.clean(this.promotion, true);
     }
   }
 
