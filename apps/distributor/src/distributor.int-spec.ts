@@ -1,5 +1,6 @@
+import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, lstatSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
@@ -121,7 +122,7 @@ describe('distributor', () => {
     expect(readFileSync(join(directory, 'root/etc/hostname'), 'utf8')).toBe('first');
     expect(readlinkSync(join(directory, 'root/bin'))).toBe('usr/bin');
     expect(lstatSync(join(directory, 'root/etc')).mtimeMs).toBe(1_700_000_000_000);
-    await until(() => readdirSync(join(storage, 'wanted')).length === 0);
+    await until(() => journal().length === 0);
     expect(readdirSync(join(storage, 'staging'))).toEqual([]);
     expect(readdirSync(join(storage, 'locks'))).toEqual([]);
     const heartbeat = await until(() => heartbeats.find(({ images }) => images.length === 1));
@@ -137,7 +138,7 @@ describe('distributor', () => {
     await distributor();
     for (const [index, image] of images.entries()) await promote(promotionOf(image, [repository.put(image, {}, `/${image.statement.name}`)], to[index]));
     await until(() => reports.length === 4);
-    await until(() => readdirSync(join(storage, 'wanted')).length === 0);
+    await until(() => journal().length === 0);
     expect(readdirSync(join(storage, 'images')).sort()).toEqual(['to-all', 'to-label', 'to-node', 'to-west']);
   });
 
@@ -190,7 +191,7 @@ describe('distributor', () => {
     await distributor();
     await promote(promotionOf(image, [source], [node]));
     await until(() => reports.length === attempts);
-    await until(() => readdirSync(join(storage, 'wanted')).length === 0);
+    await until(() => journal().length === 0);
     expect(reports.every((report) => report.kind === 'failed' && report.reason === reason)).toBe(true);
     expect(reports.at(-1)).not.toHaveProperty('retryInMs');
     expect(readdirSync(join(storage, 'staging'))).toEqual([]);
@@ -213,7 +214,7 @@ describe('distributor', () => {
     expect(treesOf(staging).length).toBeLessThanOrEqual(1);
     await until(distributed);
     expect(filesIn(join(storage, 'images/killed/v1/root/srv'))).toBe(6_000);
-    await until(() => readdirSync(join(storage, 'wanted')).length === 0);
+    await until(() => journal().length === 0);
     expect(readdirSync(join(storage, 'staging'))).toEqual([]);
     // The whole archive was there already.
     expect(repository.requests.slice(requests).filter(({ path }) => path.endsWith('.zst'))).toEqual([]);
@@ -251,7 +252,7 @@ describe('distributor', () => {
     const requests = repository.requests.length;
     for (const image of images) await promote(promotionOf(image, [repository.put(image, {}, `/${image.statement.name}`)], [node]));
     await until(() => reports.length >= images.length);
-    await until(() => readdirSync(join(storage, 'wanted')).length === 0);
+    await until(() => journal().length === 0);
     expect(reports.map(({ kind, name }) => `${kind} ${name}`).sort()).toEqual(images.map(({ statement }) => `distributed ${statement.name}`).sort());
     const downloads = repository.requests.slice(requests).filter(({ path }) => path.endsWith('.zst'));
     expect(downloads).toHaveLength(images.length);
@@ -291,11 +292,11 @@ describe('distributor', () => {
     await nats.stop();
     answer();
     await until(() => existsSync(join(storage, 'images/offline/v1')));
-    const [file = ''] = readdirSync(join(storage, 'wanted'));
+    const [file = ''] = journal();
     await until(() => readFileSync(join(storage, 'wanted', file), 'utf8').includes('"distributed"'));
     await nats.start();
     await until(distributed, 30_000);
-    await until(() => readdirSync(join(storage, 'wanted')).length === 0);
+    await until(() => journal().length === 0);
   });
 
   it('knows what was revoked: no more installed, still kept', async () => {
@@ -323,10 +324,36 @@ describe('distributor', () => {
     mkdirSync(join(storage, 'images/half/v1/root'), { recursive: true });
     const first = await distributor();
     expect(readdirSync(join(storage, 'staging'))).toEqual([]);
-    expect(readdirSync(join(storage, 'wanted'))).toEqual(['broken@v1.0000000000000000.json.unreadable']);
+    expect(journal()).toEqual(['broken@v1.0000000000000000.json.unreadable']);
     const heartbeat = await until(() => heartbeats[0]);
     expect(heartbeat.images).toEqual([]);
     expect(first.log.some(({ msg }) => msg.includes('damaged'))).toBe(true);
+  });
+
+  it('takes, keeps and reports a promotion on a disk without a byte left, and goes on when there is room', async () => {
+    mkdirSync(storage);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=16m', 'plinth-test', storage]);
+    try {
+      const image = await makeImage({ 'usr/lib/big': randomBytes(3 * 1024 ** 2) }, key, { name: 'full' });
+      const first = await distributor();
+      const filler = openSync(join(storage, 'filler'), 'w');
+      expect(() => {
+        for (;;) writeSync(filler, Buffer.alloc(4_096));
+      }).toThrow('ENOSPC');
+      closeSync(filler);
+      await promote(promotionOf(image, [repository.put(image, {}, '/full')], [node]));
+      await until(() => reports.length >= 2);
+      expect(reports[0]).toMatchObject({ kind: 'failed', reason: 'no-space', attempt: 1 });
+      rmSync(join(storage, 'filler'));
+      await until(distributed);
+      await until(() => journal().length === 0);
+      expect(readdirSync(join(storage, 'staging'))).toEqual([]);
+      await until(() => existsSync(join(storage, 'wanted/.reserve')));
+      await first.end();
+    } finally {
+      await Promise.all(running.map((started) => started.end('SIGKILL')));
+      execFileSync('umount', [storage]);
+    }
   });
 
   it('is not ready without a trusted key', async () => {
@@ -335,6 +362,10 @@ describe('distributor', () => {
     expect(await first.readiness()).toEqual({ status: 503, missing: { 'trusted-keys': 'there is no trusted key' } });
   });
 });
+
+function journal(): string[] {
+  return readdirSync(join(storage, 'wanted')).filter((file) => file !== '.reserve');
+}
 
 /** An image of many small files. */
 function many(name: string, files: number): Promise<TestImage> {

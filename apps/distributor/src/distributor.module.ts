@@ -43,7 +43,7 @@ export async function assemble({ config, logger, connection, publisher }: Servic
   });
   const heartbeat = new Heartbeat(connection, node, masters, revocations, logger, config.PLINTH_HEARTBEAT_SECONDS * 1_000);
 
-  await resume(staging, wanted);
+  await resume(masters, staging, wanted);
   const module: DynamicModule = {
     module: DistributorModule,
     controllers: [ImagePromotedHandler, ImageRevokedHandler],

@@ -3,7 +3,7 @@
  * on the bus, and removed after its last report was stored there.
  */
 import { createHash } from 'node:crypto';
-import { readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { decodePayload, ImagePromoted, MasterReport } from '@plinth/contracts';
 import { parseDocument } from '../domain/json-document.js';
@@ -13,6 +13,8 @@ import { hasCode } from './system-error.js';
 
 /** A file that a writer of another distributor may still be at is younger than this. */
 const ABANDONED_MS = 60_000;
+/** A few hundred journal files. */
+const RESERVE_BYTES = 1024 ** 2;
 
 export class WantedStore {
   constructor(private readonly directory: string) {}
@@ -25,7 +27,23 @@ export class WantedStore {
   }
 
   async save(wanted: WantedImage): Promise<void> {
-    await writeDurably(join(this.directory, fileOf(wanted)), `${JSON.stringify(wanted)}\n`);
+    const write = (): Promise<void> => writeDurably(join(this.directory, fileOf(wanted)), `${JSON.stringify(wanted)}\n`);
+    await write().catch(async (error: unknown) => {
+      if (!hasCode(error, 'ENOSPC', 'EDQUOT')) throw error;
+      // A full disk must not lose a promotion, nor the report that the disk is full.
+      await rm(this.reserve, { force: true });
+      await write();
+    });
+  }
+
+  /** Keeps room for the journal on a disk that others fill up. */
+  async holdReserve(freeBytes: number): Promise<void> {
+    const exists = await stat(this.reserve).then(() => true, onlyAbsent(false));
+    if (!exists && freeBytes >= 2 * RESERVE_BYTES) await writeFile(this.reserve, Buffer.alloc(RESERVE_BYTES, '.'));
+  }
+
+  private get reserve(): string {
+    return join(this.directory, '.reserve');
   }
 
   async remove(wanted: WantedImage): Promise<void> {

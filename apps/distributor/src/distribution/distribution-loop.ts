@@ -115,6 +115,7 @@ export class DistributionLoop {
     if (!rest) await this.parts.staging.clean(decided.promotion, false);
     await this.report(decided);
     await (rest ? this.parts.wanted.save(rest) : this.parts.wanted.remove(decided));
+    await this.parts.wanted.holdReserve((await this.parts.masters.space()).freeBytes);
   }
 
   private async install(wanted: WantedImage): Promise<WantedImage> {

@@ -74,7 +74,9 @@ export class Installation {
     if (standing.state === 'complete') {
       const { contentDigest, mountScriptDigest, unpackedBytes } = standing.master;
       // Containers may stand on it: a version is never replaced.
-      if (contentDigest !== promotion.contentDigest) return failed('manifest-mismatch', `the master here has the content ${contentDigest}, promoted was ${promotion.contentDigest}`);
+      if (contentDigest !== promotion.contentDigest) {
+        return failed('manifest-mismatch', `the master here has the content ${contentDigest}, promoted was ${promotion.contentDigest}`);
+      }
       return done({ contentDigest, mountScriptDigest, unpackedBytes, downloadedBytes: 0 });
     }
     const room = await this.checkSpace();

@@ -55,7 +55,19 @@ export function afterFailure(
     ...wanted,
     retry: plan.state,
     notBefore: plan.retry ? now.getTime() + plan.delayMs : 0,
-    report: { kind: 'failed', node, name, version, at: now.toISOString(), contentDigest, downloadedBytes, durationMs, ...failure, attempt: plan.state.attempts, retryInMs },
+    report: {
+      kind: 'failed',
+      node,
+      name,
+      version,
+      at: now.toISOString(),
+      contentDigest,
+      downloadedBytes,
+      durationMs,
+      ...failure,
+      attempt: plan.state.attempts,
+      retryInMs,
+    },
   };
 }
 
