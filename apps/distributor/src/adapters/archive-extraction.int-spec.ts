@@ -88,9 +88,9 @@ describe('extractArchive', () => {
 
   it("takes GNU tar's archives", async () => {
     const { directory } = await extract(compress(await packTar(members())));
-    for (const format of ['gnu', 'posix']) {
+    for (const options of [['--format=gnu'], ['--format=posix'], ['--format=pax', '--pax-option=delete=atime,delete=ctime,exthdr.name=%d/PaxHeaders/%f', '--hard-dereference']]) {
       const names = ['mount.sh', ...entries.map(({ path }) => (path === '.' ? 'root' : `root/${path}`))];
-      const packed = execFileSync('tar', ['-C', directory, `--format=${format}`, '--no-recursion', '--numeric-owner', '--null', '-T', '-', '-c'], { input: names.join('\0') });
+      const packed = execFileSync('tar', ['-C', directory, ...options, '--no-recursion', '--numeric-owner', '--null', '-T', '-', '-c'], { input: names.join('\0') });
       expect((await extract(compress(packed))).outcome).toEqual({ ok: true, value: undefined });
     }
   });
