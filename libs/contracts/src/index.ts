@@ -1,6 +1,7 @@
 import 'reflect-metadata';
 export * from './values.js';
 export * from './manifest.js';
+export { type CheckedManifest, comparePaths, MANIFEST_LIMITS, validateManifest } from './manifest-validation.js';
 export * from './subjects.js';
 export { environmentProblem, IsCommand, IsEnvironment, IsTimezone } from './rules.js';
 export * from './events/image-events.js';
