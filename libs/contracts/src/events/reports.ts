@@ -259,6 +259,7 @@ export class HostHeartbeat {
   runtime!: string;
 }
 
+/** One master that stands complete. */
 export class MasterSummary {
   @Matches(NAME_PATTERN)
   name!: string;
@@ -271,6 +272,11 @@ export class MasterSummary {
 
   @Matches(DIGEST_PATTERN)
   mountScriptDigest!: string;
+
+  /** The node knows that nothing new may start on it. */
+  @IsOptional()
+  @IsIn([true, false])
+  revoked?: boolean;
 }
 
 /** `heartbeat.storage.<node>`, every few seconds on core NATS; also what makes the provisioner's view whole again. */
