@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import { type ImageRejected, SUBJECTS } from '@plinth/contracts';
-import type { Logger, Outbox } from '@plinth/service-kit';
+import { type Logger, type Outbox, withLogContext } from '@plinth/service-kit';
 import { BuildLog } from '../adapters/build-log.js';
 import { type ImageCatalogue, LEASE_SECONDS, LeaseLostError } from '../adapters/image-catalogue.js';
 import type { StatusReporter } from '../adapters/status-reporter.js';
@@ -77,7 +77,9 @@ export class BuildRunner {
         const build = await this.catalogue.claim(this.options.serviceId);
         if (!build) break;
         const abort = new AbortController();
-        const done = this.run(build, abort).finally(() => {
+        // Whoever woke this up may have come with another build's request.
+        const context = { correlationId: build.correlationId, eventId: build.requestId, subject: SUBJECTS.imageRequested };
+        const done = withLogContext(context, () => this.run(build, abort)).finally(() => {
           this.running.delete(build.buildId);
           this.kick();
         });
@@ -88,7 +90,7 @@ export class BuildRunner {
 
   /** Never rejects. */
   private async run(build: ImageBuild, abort: AbortController): Promise<void> {
-    const logger = this.logger.child({ image: refOf(build), buildId: build.buildId, correlationId: build.correlationId });
+    const logger = this.logger.child({ image: refOf(build), buildId: build.buildId });
     const renewing = setInterval(() => {
       this.catalogue.renew(build).then(
         (held) => held || abort.abort(new LeaseLostError(build.buildId)),

@@ -1,5 +1,5 @@
 /** From a recipe to a signed version directory in the testing repository. */
-import { mkdir, stat, writeFile } from 'node:fs/promises';
+import { mkdir, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { archiveFileName, canonicalJson, type Digest, type ImageManifest, type SignedStatement, validateManifest, VERSION_FILES } from '@plinth/contracts';
 import { digestOfFile, digestOfText, packArchive } from '../adapters/archive.js';
@@ -77,7 +77,9 @@ export async function makeImage(maker: ImageMaker, options: MakeOptions): Promis
   const mountPlan = mountPlanOf(settings.places, (path) => modes.get(path) ?? 0o755);
   checkMountPlan(mountPlan);
   const script = recipe.mountScript ?? mountScriptOf(mountPlan);
-  await writeFile(join(version, VERSION_FILES.mountScript), script, { mode: 0o755 });
+  const scriptPath = join(version, VERSION_FILES.mountScript);
+  await writeFile(scriptPath, script, { mode: 0o755 });
+  await utimes(scriptPath, times.sourceDateEpoch, times.sourceDateEpoch);
   const manifest = sealManifest(
     {
       name: build.name,
