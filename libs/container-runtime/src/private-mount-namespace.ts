@@ -8,6 +8,8 @@ const MS_NODEV = 4;
 const MS_NOEXEC = 8;
 const MS_REC = 0x4000;
 const MS_SLAVE = 1 << 19;
+/** fcntl.h */
+const F_SETFD = 2;
 const UNIFIED = '/sys/fs/cgroup/unified';
 const MARKER = 'PLINTH_PRIVATE_MOUNT_NAMESPACE';
 
@@ -52,6 +54,9 @@ export async function enterPrivateMountNamespace(options: { reexecute: boolean }
   check('mount', mount('none', '/', null, MS_REC | MS_SLAVE, null));
   check('mount', mount('plinth', UNIFIED, 'tmpfs', MS_NOSUID | MS_NODEV | MS_NOEXEC, 'size=1m,mode=755'));
   if (!options.reexecute) return 'children-only';
+  // Node marks every descriptor it starts with as close-on-exec, the standard streams too.
+  const fcntl = libc.func('int fcntl(int fd, int command, ...)');
+  for (const stream of [0, 1, 2]) fcntl(stream, F_SETFD, 'int', 0);
   const argv = [process.argv0, ...process.execArgv, ...process.argv.slice(1)];
   const environment = Object.entries({ ...process.env, [MARKER]: String(process.pid) }).map(([name, value]) => `${name}=${value}`);
   const execve = libc.func('int execve(const char *path, const char **argv, const char **envp)');
