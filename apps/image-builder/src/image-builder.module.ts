@@ -38,7 +38,7 @@ export async function assemble({ config, logger, connection, publisher }: Servic
   const repository = new ImageRepository(config.PLINTH_REPOSITORY_DIR);
   await repository.open();
   const directories = await WorkDirectories.open(config.PLINTH_BUILDER_DIR, config.PLINTH_SERVICE_ID);
-  const sandbox = await Sandbox.open(directories.sandbox);
+  const sandbox = Sandbox.open(directories.sandbox);
   const booter = await ImageBooter.open(directories.containers, logger);
   const database = await openDatabase({
     url: config.DATABASE_URL,

@@ -1,8 +1,6 @@
 /** Takes from a tree what a build leaves behind and no two builds have alike, and what must not be shared: identities, caches, logs. */
 import { lstat, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { REQUIRED_MOUNT_POINTS } from '@plinth/contracts';
-import { BuildRefusal } from '../domain/build-refusal.js';
 import { ImageTree, isMissing } from './image-tree.js';
 
 /** Emptied; the directory stays. Containers have mounts of their own there, or it is a cache. */
@@ -45,24 +43,6 @@ export async function cleanTree(root: string, kept: ReadonlySet<string>): Promis
   if (!kept.has('/etc/machine-id') && (await tree.read('/etc/machine-id')) !== undefined) await tree.write('/etc/machine-id', '', 0o444);
 }
 
-/** Makes every directory that containers are mounted on. @throws BuildRefusal when one is something else, or leads elsewhere */
-export async function makeMountPoints(root: string, more: readonly { readonly path: string; readonly mode: number }[]): Promise<void> {
-  const tree = new ImageTree(root);
-  const modes = new Map(more.map(({ path, mode }) => [path.slice(1), mode]));
-  for (const path of new Set([...REQUIRED_MOUNT_POINTS, ...modes.keys()])) {
-    const components = path.split('/');
-    for (let length = 1; length <= components.length; length++) {
-      const at = components.slice(0, length).join('/');
-      const found = await lstat(join(root, at)).catch((error: unknown) => {
-        if (isMissing(error)) return undefined;
-        throw error;
-      });
-      if (found === undefined) await tree.directory(`/${at}`, length === components.length ? (modes.get(path) ?? 0o755) : 0o755);
-      else if (!found.isDirectory()) throw new BuildRefusal('unsafe-tree', `/${at} must be a real directory, because containers are mounted on /${path}; it is something else`);
-    }
-  }
-}
-
 async function empty(tree: ImageTree, path: string, kept: ReadonlySet<string>): Promise<void> {
   // A link such as /var/tmp → /tmp would have something else emptied; its target is in the list itself.
   const hostPath = join(tree.root, path);
@@ -88,6 +68,17 @@ async function namesIn(hostPath: string): Promise<string[]> {
     return (await lstat(hostPath)).isDirectory() ? await readdir(hostPath) : [];
   } catch (error) {
     if (isMissing(error)) return [];
+    throw error;
+  }
+}
+
+/** Permission bits of a path of the image, as they are now; undefined when there is no directory. */
+export async function directoryMode(root: string, path: string): Promise<number | undefined> {
+  try {
+    const found = await lstat(join(root, path));
+    return found.isDirectory() ? found.mode & 0o1777 : undefined;
+  } catch (error) {
+    if (isMissing(error)) return undefined;
     throw error;
   }
 }

@@ -14,6 +14,7 @@ export interface Customisation {
   /** Packages that the bootstrap left to be installed in the tree. */
   readonly packages: readonly string[];
   readonly timezone: string;
+  readonly environment: Readonly<Record<string, string>>;
   readonly sourceDateEpoch: number;
   readonly signal: AbortSignal;
   readonly onLine: (line: string) => void;
@@ -36,14 +37,14 @@ export async function customise(sandbox: Sandbox, work: Customisation): Promise<
   }
   for (const [index, argv] of work.recipe.run.entries()) {
     work.onLine(`+ ${argv.join(' ')}`);
-    const { exitCode, tail } = await sandbox.run(work.buildId, { ...sandboxOf(work), argv, network: 'none' });
+    const { exitCode, tail } = await sandbox.run(work.buildId, { ...sandboxOf(work), argv, network: 'isolated' });
     if (exitCode !== 0) throw commandFailed(`run[${index}]`, exitCode, tail);
     work.onProgress(0.5 + (0.5 * (index + 1)) / work.recipe.run.length);
   }
 }
 
 function sandboxOf(work: Customisation): { root: string; env: Readonly<Record<string, string>>; onLine: (line: string) => void; signal: AbortSignal } {
-  const env = { ...BASE_ENVIRONMENT, HOME: '/root', DEBIAN_FRONTEND: 'noninteractive', SOURCE_DATE_EPOCH: String(work.sourceDateEpoch), ...work.recipe.env };
+  const env = { ...BASE_ENVIRONMENT, HOME: '/root', DEBIAN_FRONTEND: 'noninteractive', SOURCE_DATE_EPOCH: String(work.sourceDateEpoch), ...work.environment };
   return { root: work.root, env, onLine: work.onLine, signal: work.signal };
 }
 
@@ -57,7 +58,7 @@ async function changePackages(sandbox: Sandbox, tree: ImageTree, work: Customisa
   if (work.packages.length === 0 && remove.length === 0) return;
   if (!(await tree.isExecutable('/usr/bin/apt-get'))) throw new BuildRefusal('invalid-recipe', 'packages: the image has no apt-get; packages can only be changed in Debian images that have it');
   const progress = new PackageProgress();
-  const apt = async (words: readonly string[], network: 'none' | 'host'): Promise<void> => {
+  const apt = async (words: readonly string[], network: 'isolated' | 'host'): Promise<void> => {
     const onLine = (line: string): void => {
       work.onLine(line);
       work.onProgress(0.5 * progress.line(line));
@@ -75,7 +76,7 @@ async function changePackages(sandbox: Sandbox, tree: ImageTree, work: Customisa
       await apt(['-o', 'APT::Update::Error-Mode=any', 'update'], 'host');
       await apt(['install', '--', ...work.packages], 'host');
     }
-    if (remove.length > 0) await apt(['purge', '--allow-remove-essential', '--', ...remove], 'none');
+    if (remove.length > 0) await apt(['purge', '--allow-remove-essential', '--', ...remove], 'isolated');
   } finally {
     if (own === undefined) await tree.remove(POLICY);
   }

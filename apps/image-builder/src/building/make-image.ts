@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { archiveFileName, canonicalJson, type Digest, type ImageManifest, type SignedStatement, validateManifest, VERSION_FILES } from '@plinth/contracts';
 import { digestOfFile, digestOfText, packArchive } from '../adapters/archive.js';
 import type { Bootstrap, ParentImage } from '../adapters/bootstrap.js';
-import { cleanTree, makeMountPoints } from '../adapters/clean-tree.js';
+import { cleanTree, directoryMode } from '../adapters/clean-tree.js';
 import { customise } from '../adapters/customise.js';
 import { ImageTree } from '../adapters/image-tree.js';
-import { checkMountPlan, mountScriptOf } from '../adapters/mount-script.js';
+import { checkMountPlan, makeMountPoints, mountScriptOf } from '../adapters/mount-script.js';
 import type { Sandbox } from '../adapters/sandbox.js';
 import type { Signer } from '../adapters/signer.js';
 import { scanTree } from '../adapters/tree-scan.js';
@@ -65,17 +65,18 @@ export async function makeImage(maker: ImageMaker, options: MakeOptions): Promis
     onProgress: (within) => onProgress('bootstrap', within),
   });
   onProgress('customise', 0);
-  await customise(maker.sandbox, { ...common, buildId: build.buildId, recipe, packages, timezone: settings.timezone, onProgress: (within) => onProgress('customise', within) });
+  await customise(maker.sandbox, { ...common, buildId: build.buildId, recipe, packages, timezone: settings.timezone, environment: settings.environment, onProgress: (within) => onProgress('customise', within) });
   onProgress('clean', 0);
   await cleanTree(root, new Set(recipe.files.map((file) => file.path)));
-  await makeMountPoints(root, settings.places.map(({ path, mode }) => ({ path, mode: mode ?? 0o755 })));
+  const modes = new Map<string, number>();
+  for (const { path } of settings.places) modes.set(path, (await directoryMode(root, path)) ?? 0o755);
+  const mountPlan = mountPlanOf(settings.places, (path) => modes.get(path) ?? 0o755);
+  checkMountPlan(mountPlan);
+  await makeMountPoints(root, mountPlan);
   await checkCommand(root, settings.command);
 
   onProgress('manifest', 0);
   const entries = await scanTree(root, { times, signal, onProgress: (within) => onProgress('manifest', within) });
-  const modes = new Map(entries.map(({ path, mode }) => [`/${path}`, mode]));
-  const mountPlan = mountPlanOf(settings.places, (path) => modes.get(path) ?? 0o755);
-  checkMountPlan(mountPlan);
   const script = recipe.mountScript ?? mountScriptOf(mountPlan);
   const scriptPath = join(version, VERSION_FILES.mountScript);
   await writeFile(scriptPath, script, { mode: 0o755 });
