@@ -1,0 +1,142 @@
+/** One build from its claim to `image.tested`; each half can be begun again from what the catalogue says. */
+import { type ImageBuilding, type ImageBuilt, type ImageTested, parseImageRef, SUBJECTS, type Digest } from '@plinth/contracts';
+import type { Logger, Outbox } from '@plinth/service-kit';
+import { join } from 'node:path';
+import { archiveFileName } from '@plinth/contracts';
+import { extractArchive } from '../adapters/archive.js';
+import type { ParentImage } from '../adapters/bootstrap.js';
+import type { BuildLog } from '../adapters/build-log.js';
+import type { ImageCatalogue } from '../adapters/image-catalogue.js';
+import type { ImageRepository } from '../adapters/image-repository.js';
+import type { BuildStatus } from '../adapters/status-reporter.js';
+import type { WorkDirectories } from '../adapters/work-directories.js';
+import { readRecipe } from '../adapters/recipe-yaml.js';
+import { BuildRefusal } from '../domain/build-refusal.js';
+import { type ImageBuild, refOf, versionOf } from '../domain/image-build.js';
+import { decideParent } from '../domain/lifecycle.js';
+import type { Recipe } from '../domain/recipe.js';
+import { summaryOf } from '../domain/seal-manifest.js';
+import { type ImageMaker, makeImage } from './make-image.js';
+import type { ImageTester } from './test-image.js';
+
+export interface JobContext {
+  readonly build: ImageBuild;
+  readonly log: BuildLog;
+  readonly status: BuildStatus;
+  readonly signal: AbortSignal;
+  readonly logger: Logger;
+}
+
+export class BuildJob {
+  constructor(
+    private readonly catalogue: ImageCatalogue,
+    private readonly outbox: Outbox,
+    private readonly repository: ImageRepository,
+    private readonly directories: WorkDirectories,
+    private readonly maker: ImageMaker,
+    private readonly tester: ImageTester,
+  ) {}
+
+  /** @throws BuildRefusal when there will be no image */
+  async run(context: JobContext): Promise<void> {
+    const { build } = context;
+    const read = readRecipe(build.recipe);
+    if (!read.ok) throw new BuildRefusal('invalid-recipe', read.problems.map(({ path, message }) => `${path}: ${message}`).join('; '));
+    const built = build.state === 'built' && (await this.repository.locate(build.name, versionOf(build))) !== undefined;
+    if (!built) await this.make(context, read.recipe);
+    await this.test(context, read.recipe);
+  }
+
+  private async make({ build, log, status, signal, logger }: JobContext, recipe: Recipe): Promise<void> {
+    const began = performance.now();
+    const version = versionOf(build);
+    const facts = { aggregate: refOf(build), correlationId: build.correlationId, causationId: build.requestId };
+    await this.outbox.transact(async (manager, add) => {
+      await this.catalogue.advance(manager, build, 'building');
+      // Told once, however often it is begun.
+      if (build.state !== 'queued') return;
+      const startedAt = (build.startedAt ?? new Date()).toISOString();
+      const data: ImageBuilding = { name: build.name, version, buildId: build.buildId, recipeDigest: build.recipeDigest, startedAt };
+      add({ ...facts, subject: SUBJECTS.imageBuilding, data });
+    });
+    const parent = await this.parentOf(recipe);
+    const work = await this.directories.make(build.buildId);
+    const made = await makeImage(this.maker, {
+      build,
+      recipe,
+      parent,
+      work,
+      signal,
+      onLine: (line) => log.line(line),
+      onProgress: (phase, within) => status.progress('building', phase, within),
+    });
+    status.progress('building', 'publish', 0);
+    const durationMs = Math.round(performance.now() - began);
+    const { manifest, statement } = made;
+    await this.outbox.transact(async (manager, add) => {
+      // The row is locked from here: nobody else publishes this version in between.
+      await this.catalogue.advance(manager, build, 'built', { statement, manifest: summaryOf(manifest), parent: parent?.ref ?? null, builtAt: new Date(), durationMs });
+      await this.repository.publish(made.directory, build.name, version);
+      const data: ImageBuilt = {
+        name: build.name,
+        version,
+        buildId: build.buildId,
+        contentDigest: statement.contentDigest,
+        manifestDigest: statement.manifestDigest,
+        archiveDigest: statement.archiveDigest,
+        archiveBytes: statement.archiveBytes,
+        unpackedBytes: manifest.totals.bytes,
+        entries: manifest.totals.entries,
+        parent: parent?.ref,
+        durationMs,
+      };
+      add({ ...facts, subject: SUBJECTS.imageBuilt, data });
+    });
+    logger.info({ durationMs, contentDigest: statement.contentDigest, archiveBytes: statement.archiveBytes }, 'image built');
+  }
+
+  private async test({ build, log, status, signal, logger }: JobContext, recipe: Recipe): Promise<void> {
+    const began = performance.now();
+    const version = versionOf(build);
+    const work = await this.directories.make(build.buildId);
+    status.progress('built', 'unpack', 0);
+    const current = await this.catalogue.find(build.name, build.number);
+    const directory = await this.repository.locate(build.name, version);
+    const manifest = await this.repository.manifest(build.name, version);
+    if (!current?.statement || !directory || !manifest) throw new Error(`${refOf(build)} is built, but not in the repository`);
+    const unpacked = join(work, 'unpacked');
+    await extractArchive(join(directory, archiveFileName(build.name, version)), current.statement.archiveDigest, unpacked, signal);
+    const tests = await this.tester.test({
+      buildId: build.buildId,
+      manifest,
+      directory: unpacked,
+      work,
+      tests: recipe.tests,
+      signal,
+      onLine: (line) => log.line(line),
+      onProgress: (phase, within) => status.progress('built', phase, within),
+    });
+    const durationMs = Math.round(performance.now() - began);
+    await this.outbox.transact(async (manager, add) => {
+      await this.catalogue.advance(manager, build, 'tested', { tests, logTail: log.tail });
+      const data: ImageTested = { name: build.name, version, contentDigest: manifest.contentDigest, tests, durationMs };
+      add({ subject: SUBJECTS.imageTested, aggregate: refOf(build), data, correlationId: build.correlationId, causationId: build.requestId });
+    });
+    status.settle('tested', 'tested', 1);
+    logger.info({ durationMs, tests: tests.length }, 'image tested');
+  }
+
+  private async parentOf(recipe: Recipe): Promise<ParentImage | undefined> {
+    if (recipe.source.kind !== 'image') return undefined;
+    const { name, version } = recipe.source.ref;
+    const found = version === undefined ? await this.catalogue.newest(name) : await this.catalogue.find(name, Number(version.slice(1)));
+    const asked = version === undefined ? name : `${name}@${version}`;
+    const decision = decideParent(found ? { ref: asked, state: found.state } : undefined, asked);
+    if (!decision.ok) throw new BuildRefusal(decision.refusal.reason, decision.refusal.message);
+    const directory = found && (await this.repository.locate(found.name, versionOf(found)));
+    const manifest = found && (await this.repository.manifest(found.name, versionOf(found)));
+    if (!found?.statement || !directory || !manifest) throw new Error(`${asked} is in the catalogue, but not in the repository`);
+    const archiveDigest: Digest = found.statement.archiveDigest;
+    return { ref: refOf(found), archive: join(directory, archiveFileName(found.name, versionOf(found))), archiveDigest, manifest };
+  }
+}

@@ -1,0 +1,176 @@
+/**
+ * Works on the builds that the catalogue holds: takes one when a place is free, makes the image, boots and tests it. What it decides is in
+ * the catalogue before it is told; a build whose holder died is taken by whichever copy comes first.
+ */
+import { join } from 'node:path';
+import { type ImageRejected, SUBJECTS } from '@plinth/contracts';
+import { type Logger, type Outbox, withLogContext } from '@plinth/service-kit';
+import { BuildLog } from '../adapters/build-log.js';
+import { type ImageCatalogue, LEASE_SECONDS, LeaseLostError } from '../adapters/image-catalogue.js';
+import type { StatusReporter } from '../adapters/status-reporter.js';
+import type { WorkDirectories } from '../adapters/work-directories.js';
+import { BuildRefusal } from '../domain/build-refusal.js';
+import { type ImageBuild, refOf, versionOf } from '../domain/image-build.js';
+import type { ImageRepository } from '../adapters/image-repository.js';
+import type { BuildJob, JobContext } from './build-job.js';
+
+export interface RunnerOptions {
+  readonly serviceId: string;
+  readonly concurrency: number;
+  readonly timeoutSeconds: number;
+}
+
+const POLL_MS = 1_000;
+/** A build that failed its builder, or took it down, this often is not tried again. */
+const MAX_ATTEMPTS = 3;
+
+/** Why a build is given back: it is not the build's fault. */
+class StoppingError extends Error {}
+
+export class BuildRunner {
+  private readonly running = new Map<string, { readonly abort: AbortController; readonly done: Promise<void> }>();
+  private timer: NodeJS.Timeout | undefined;
+  private taking: Promise<void> | undefined;
+  private wanted = false;
+  private stopping = false;
+
+  constructor(
+    private readonly options: RunnerOptions,
+    private readonly catalogue: ImageCatalogue,
+    private readonly outbox: Outbox,
+    private readonly repository: ImageRepository,
+    private readonly directories: WorkDirectories,
+    private readonly statuses: StatusReporter,
+    private readonly job: BuildJob,
+    private readonly logger: Logger,
+  ) {}
+
+  start(): void {
+    this.timer = setInterval(() => this.kick(), POLL_MS);
+    this.kick();
+  }
+
+  /** Gives back what is in hand, at once. */
+  async stop(): Promise<void> {
+    this.stopping = true;
+    clearInterval(this.timer);
+    await this.taking;
+    for (const { abort } of this.running.values()) abort.abort(new StoppingError('the builder stops'));
+    await Promise.all([...this.running.values()].map(({ done }) => done));
+  }
+
+  /** There may be a new build. */
+  kick(): void {
+    this.wanted = true;
+    if (this.stopping) return;
+    this.taking ??= this.take()
+      .catch((error: unknown) => this.logger.warn({ err: error }, 'no build could be taken; it is tried again'))
+      .finally(() => {
+        this.taking = undefined;
+      });
+  }
+
+  private async take(): Promise<void> {
+    while (this.wanted && !this.stopping) {
+      this.wanted = false;
+      while (this.running.size < this.options.concurrency && !this.stopping) {
+        const build = await this.catalogue.claim(this.options.serviceId);
+        if (!build) break;
+        const abort = new AbortController();
+        // Whoever woke this up may have come with another build's request.
+        const context = { correlationId: build.correlationId, eventId: build.requestId, subject: SUBJECTS.imageRequested };
+        const done = withLogContext(context, () => this.run(build, abort)).finally(() => {
+          this.running.delete(build.buildId);
+          this.kick();
+        });
+        this.running.set(build.buildId, { abort, done });
+      }
+    }
+  }
+
+  /** Never rejects. */
+  private async run(build: ImageBuild, abort: AbortController): Promise<void> {
+    const logger = this.logger.child({ image: refOf(build), buildId: build.buildId });
+    const renewing = setInterval(() => {
+      this.catalogue.renew(build).then(
+        (held) => held || abort.abort(new LeaseLostError(build.buildId)),
+        (error: unknown) => logger.warn({ err: error }, 'the lease could not be renewed'),
+      );
+    }, (LEASE_SECONDS * 1000) / 4);
+    const deadline = AbortSignal.timeout(this.options.timeoutSeconds * 1000);
+    const signal = AbortSignal.any([abort.signal, deadline]);
+    const status = this.statuses.of(build);
+    try {
+      const log = await BuildLog.open(this.directories.log(build.name, versionOf(build)));
+      const context: JobContext = { build, log, status, signal, logger };
+      try {
+        logger.info({ attempt: build.attempts }, 'build taken');
+        if (build.attempts > MAX_ATTEMPTS) throw new BuildRefusal('interrupted', `the builder died ${MAX_ATTEMPTS} times over this build; see its log`);
+        await this.job.run(context);
+      } catch (error) {
+        status.close();
+        const refusal = refusalOf(error, build, deadline, abort.signal, this.options.timeoutSeconds);
+        if (!refusal) throw error;
+        logger.info({ reason: refusal.reason, detail: refusal.message }, 'build rejected');
+        await this.reject(context, refusal);
+      } finally {
+        await log.close();
+      }
+    } catch (error) {
+      if (error instanceof StoppingError) {
+        await this.giveBack(build, logger);
+        return;
+      }
+      // The lease runs out and the build is taken again, by this builder or another.
+      logger.error({ err: error }, 'build interrupted');
+    } finally {
+      clearInterval(renewing);
+      status.close();
+      await this.directories.remove(build.buildId).catch((error: unknown) => logger.warn({ err: error }, 'work directory not removed; the next start clears it'));
+    }
+  }
+
+  private async giveBack(build: ImageBuild, logger: Logger): Promise<void> {
+    await this.directories.remove(build.buildId);
+    await this.catalogue.release(build).catch((error: unknown) => logger.warn({ err: error }, 'build not given back; its lease runs out'));
+    logger.info('build given back');
+  }
+
+  /** Everything of the build is gone before it is told. */
+  private async reject({ build, log, status }: JobContext, refusal: BuildRefusal): Promise<void> {
+    const [name, version] = [build.name, versionOf(build)];
+    const data: ImageRejected = {
+      operation: 'build',
+      requestId: build.requestId,
+      reason: refusal.reason,
+      message: refusal.message.slice(0, 4_000),
+      name,
+      version,
+      problems: [],
+      failedTest: refusal.details.failedTest,
+      logTail: (refusal.details.logTail ?? log.tail).slice(-12_000),
+    };
+    await this.outbox.transact(async (manager, add) => {
+      await this.catalogue.advance(manager, build, 'rejected', { logTail: data.logTail ?? '', statement: null, manifest: null });
+      const work = await this.directories.make(build.buildId);
+      await this.repository.withdraw(name, version, join(work, 'withdrawn'));
+      await this.directories.remove(build.buildId);
+      add({ subject: SUBJECTS.imageRejected, aggregate: refOf(build), data, correlationId: build.correlationId, causationId: build.requestId });
+    });
+    status.settle('rejected', refusal.reason, 1);
+  }
+}
+
+/** @returns undefined when the build is to be tried again, or is in other hands */
+function refusalOf(error: unknown, build: ImageBuild, deadline: AbortSignal, abort: AbortSignal, timeoutSeconds: number): BuildRefusal | undefined {
+  if (abort.aborted || error instanceof LeaseLostError) return undefined;
+  if (deadline.aborted) return new BuildRefusal('build-timeout', `the build took longer than ${timeoutSeconds} s`, { cause: error });
+  if (error instanceof BuildRefusal) return error;
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === 'ENOSPC' || code === 'EDQUOT' || (error instanceof Error && error.message.includes('No space left on device'))) {
+    return new BuildRefusal('no-space', 'the disk of the builder is full; free some and ask again', { cause: error });
+  }
+  // Tried again, unless it has failed like this before.
+  if (build.attempts < MAX_ATTEMPTS) return undefined;
+  return new BuildRefusal('internal-error', `the builder failed: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+}

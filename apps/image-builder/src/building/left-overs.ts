@@ -1,0 +1,51 @@
+/** Finishes and removes what a process left that died: at the start everything of this service id, now and then what others left. */
+import { versionNumber } from '@plinth/contracts';
+import type { Logger } from '@plinth/service-kit';
+import type { ImageBooter } from '../adapters/image-booter.js';
+import type { ImageCatalogue } from '../adapters/image-catalogue.js';
+import type { ImageRepository } from '../adapters/image-repository.js';
+import type { Sandbox } from '../adapters/sandbox.js';
+import type { WorkDirectories } from '../adapters/work-directories.js';
+import type { Promotions } from './promotions.js';
+
+const SWEEP_MS = 30_000;
+const WITHDRAWN = '.withdrawn';
+
+export class LeftOvers {
+  private timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly serviceId: string,
+    private readonly catalogue: ImageCatalogue,
+    private readonly repository: ImageRepository,
+    private readonly directories: WorkDirectories,
+    private readonly sandbox: Sandbox,
+    private readonly booter: ImageBooter,
+    private readonly promotions: Promotions,
+    private readonly logger: Logger,
+  ) {}
+
+  /** Containers first: their mounts lie in the work directories. */
+  async clean(): Promise<void> {
+    await this.sandbox.cleanUp();
+    await this.booter.cleanUp();
+    await this.directories.clear();
+    await this.catalogue.releaseAllOf(this.serviceId);
+    for (const { name, version } of await this.repository.testing()) {
+      const build = await this.catalogue.find(name, versionNumber(version));
+      if (build?.state !== 'rejected') continue;
+      await this.repository.withdraw(name, version, await this.directories.make(WITHDRAWN));
+      await this.directories.remove(WITHDRAWN);
+    }
+  }
+
+  start(): void {
+    const sweep = (): void => void this.promotions.finishAll().catch((error: unknown) => this.logger.warn({ err: error }, 'promotions not finished; they are tried again'));
+    this.timer = setInterval(sweep, SWEEP_MS);
+    sweep();
+  }
+
+  stop(): void {
+    clearInterval(this.timer);
+  }
+}

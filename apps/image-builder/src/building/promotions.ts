@@ -1,0 +1,99 @@
+/**
+ * Tested images into production. First the intention is in the catalogue, then the files move, then it is told: what a crash cut off
+ * is finished by {@link Promotions.finishAll}.
+ */
+import { type ImagePromoted, type ImagePromotionRequested, parseExactImageRef, SUBJECTS, versionNumber } from '@plinth/contracts';
+import { claimEvent, type Logger, type Outbox, type OutboxEvent, PermanentError, type ReceivedEvent } from '@plinth/service-kit';
+import type { ImageCatalogue } from '../adapters/image-catalogue.js';
+import type { ImageRepository } from '../adapters/image-repository.js';
+import type { StatusReporter } from '../adapters/status-reporter.js';
+import { type ImageBuild, refOf, versionOf } from '../domain/image-build.js';
+import { decidePromotion } from '../domain/lifecycle.js';
+import { rejectionFact } from './rejection-fact.js';
+
+export class Promotions {
+  constructor(
+    private readonly outbox: Outbox,
+    private readonly catalogue: ImageCatalogue,
+    private readonly repository: ImageRepository,
+    private readonly statuses: StatusReporter,
+    /** As storage nodes reach it, without a slash at the end. */
+    private readonly publicUrl: string,
+    private readonly logger: Logger,
+  ) {}
+
+  async request(event: ReceivedEvent<ImagePromotionRequested>): Promise<void> {
+    const { image, to } = event.data;
+    const ref = parseExactImageRef(image);
+    if (!ref) throw new PermanentError(`${image} passed its contract but is no exact image`);
+    const facts = { aggregate: image, correlationId: event.correlationId, causationId: event.id };
+    await this.outbox.transact(async (manager, add) => {
+      if (!(await claimEvent(manager, SUBJECTS.imagePromotionRequested, event.id))) return;
+      const build = await this.catalogue.lock(manager, ref.name, versionNumber(ref.version));
+      const decision = decidePromotion(build ? { ref: refOf(build), state: build.state, promotedTo: build.promotion?.to } : undefined, image, to);
+      if (!build || !decision.ok) {
+        add({ ...facts, ...rejectionFact('promotion', event.id, ref, decision) });
+        return;
+      }
+      const promotion = { requestId: event.id, correlationId: event.correlationId, to };
+      await this.catalogue.setPromotion(manager, build, decision.value === 'move' ? 'promoting' : 'promoted', promotion);
+      if (decision.value === 'announce') add({ ...facts, subject: SUBJECTS.imagePromoted, data: this.factOf(build, to) });
+    });
+    // Also on a second delivery: the first may have died in between.
+    await this.finish(ref.name, versionNumber(ref.version));
+  }
+
+  /** Finishes what was begun, here or by a copy that died. */
+  async finishAll(): Promise<void> {
+    for (const build of await this.catalogue.inState('promoting')) await this.finish(build.name, build.number);
+  }
+
+  /** Tells every image in production, and every revocation, again: the bus has forgotten them. */
+  async announceAll(): Promise<void> {
+    const events: OutboxEvent[] = [];
+    for (const build of [...(await this.catalogue.inState('promoted')), ...(await this.catalogue.inState('revoked'))]) {
+      const facts = { aggregate: refOf(build), correlationId: build.promotion?.correlationId ?? build.correlationId };
+      if (build.promotion) events.push({ ...facts, subject: SUBJECTS.imagePromoted, data: this.factOf(build, build.promotion.to) });
+      const revoked = { name: build.name, version: versionOf(build), reason: build.revokedReason ?? '' };
+      if (build.state === 'revoked') events.push({ ...facts, subject: SUBJECTS.imageRevoked, data: revoked });
+    }
+    await this.outbox.transact(async (_manager, add) => events.forEach(add));
+  }
+
+  private async finish(name: string, number: number): Promise<void> {
+    const done = await this.outbox.transact(async (manager, add): Promise<ImageBuild | undefined> => {
+      const build = await this.catalogue.lock(manager, name, number);
+      if (build?.state !== 'promoting' || !build.promotion) return undefined;
+      const { promotion } = build;
+      await this.repository.promote(name, versionOf(build));
+      await this.catalogue.setPromotion(manager, build, 'promoted', promotion);
+      add({
+        subject: SUBJECTS.imagePromoted,
+        aggregate: refOf(build),
+        data: this.factOf(build, promotion.to),
+        correlationId: promotion.correlationId,
+        causationId: promotion.requestId,
+      });
+      return build;
+    });
+    if (!done) return;
+    this.statuses.settled(done, 'promoted');
+    this.logger.info({ image: refOf(done) }, 'image promoted');
+  }
+
+  private factOf(build: ImageBuild, to: readonly string[] | undefined): ImagePromoted {
+    const { statement, manifest } = build;
+    if (!statement || !manifest) throw new Error(`${refOf(build)} is promoted without a statement`);
+    return {
+      name: build.name,
+      version: versionOf(build),
+      contentDigest: statement.contentDigest,
+      manifestDigest: statement.manifestDigest,
+      archiveDigest: statement.archiveDigest,
+      archiveBytes: statement.archiveBytes,
+      unpackedBytes: manifest.bytes,
+      sources: [`${this.publicUrl}/images/${build.name}/${versionOf(build)}`],
+      to: to && [...to],
+    };
+  }
+}

@@ -1,0 +1,85 @@
+/** Boots an image the way hosts do, probes what containers rely on, then runs the recipe's own tests in it. */
+import { type ImageManifest, type ImageTestResult } from '@plinth/contracts';
+import type { BootedImage, ImageBooter } from '../adapters/image-booter.js';
+import { probeReadOnly, probeWritable } from '../adapters/mount-probe.js';
+import { BuildRefusal } from '../domain/build-refusal.js';
+import type { Phase } from '../domain/build-progress.js';
+import type { RecipeTest } from '../domain/recipe.js';
+import { judgeTest } from '../domain/test-verdict.js';
+
+export interface TestOptions {
+  readonly buildId: string;
+  readonly manifest: ImageManifest;
+  /** Holds `root/` and `mount.sh`, as unpacked from the archive. */
+  readonly directory: string;
+  /** The build's own directory. */
+  readonly work: string;
+  readonly tests: readonly RecipeTest[];
+  readonly signal: AbortSignal;
+  readonly onLine: (line: string) => void;
+  readonly onProgress: (phase: Phase, within: number) => void;
+}
+
+/** The tests every image has to pass, by the names they have in `image.tested`. */
+const BOOT = 'boots';
+const READ_ONLY = 'the tree refuses writes';
+const WRITABLE = 'every writable place takes writes';
+const STOPS = 'stops when asked';
+const STOP_GRACE_SECONDS = 10;
+
+export class ImageTester {
+  constructor(private readonly booter: ImageBooter) {}
+
+  /** @throws BuildRefusal naming the first test that failed */
+  async test(options: TestOptions): Promise<ImageTestResult[]> {
+    const results: ImageTestResult[] = [];
+    const step = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
+      options.signal.throwIfAborted();
+      options.onLine(`# ${name}`);
+      const began = performance.now();
+      const value = await work();
+      results.push({ name, durationMs: Math.round(performance.now() - began) });
+      return value;
+    };
+    options.onProgress('boot', 0);
+    const image = await step(BOOT, () => this.booter.boot(options));
+    try {
+      await step(READ_ONLY, () => probeReadOnly(image.pid, options.manifest.mountPlan).then(unlessProblem(READ_ONLY)));
+      await step(WRITABLE, () => probeWritable(image.pid, options.manifest.mountPlan).then(unlessProblem(WRITABLE)));
+      for (const [index, test] of options.tests.entries()) {
+        options.onProgress('test', index / options.tests.length);
+        await step(test.name, () => runTest(image, test, options));
+      }
+      await step(STOPS, async () => {
+        if (!(await image.stop(STOP_GRACE_SECONDS))) {
+          throw failed(STOPS, `did not end within ${STOP_GRACE_SECONDS} s of ${options.manifest.stopSignal}; set stopSignal or let the command handle it`);
+        }
+      });
+      options.onProgress('test', 1);
+      return results;
+    } finally {
+      await image.destroy();
+    }
+  }
+}
+
+async function runTest(image: BootedImage, test: RecipeTest, options: TestOptions): Promise<void> {
+  const lines: string[] = [];
+  const onLine = (line: string): void => {
+    options.onLine(line);
+    lines.push(line);
+  };
+  const outcome = await image.exec(test.command, { timeoutSeconds: test.timeoutSeconds, signal: options.signal, onLine });
+  const problem = judgeTest(test, outcome);
+  if (problem !== undefined) throw failed(test.name, problem, lines.slice(-100).join('\n').slice(-12_000));
+}
+
+function unlessProblem(name: string): (problem: string | undefined) => void {
+  return (problem) => {
+    if (problem !== undefined) throw failed(name, problem);
+  };
+}
+
+export function failed(name: string, problem: string, logTail?: string): BuildRefusal {
+  return new BuildRefusal('test-failed', `the test "${name}" failed: ${problem}`, { failedTest: name, logTail });
+}

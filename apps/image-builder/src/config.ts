@@ -1,0 +1,47 @@
+/** The image-builder's environment. */
+import { ServiceConfig } from '@plinth/service-kit';
+import { IsInt, IsOptional, IsString, IsUrl, Matches, Max, Min, MinLength } from 'class-validator';
+
+const ABSOLUTE = /^\/(?!\.\.?(?:\/|$))[^\0]*$/;
+
+export class ImageBuilderConfig extends ServiceConfig {
+  @IsString()
+  @MinLength(1)
+  DATABASE_URL!: string;
+
+  /** `work/` and `logs/`; on the file system of the repository, because images move there by rename. */
+  @Matches(ABSOLUTE, { message: 'PLINTH_BUILDER_DIR must be an absolute path' })
+  PLINTH_BUILDER_DIR!: string;
+
+  /** `testing/` and `production/`; shared by all copies of the service. */
+  @Matches(ABSOLUTE, { message: 'PLINTH_REPOSITORY_DIR must be an absolute path' })
+  PLINTH_REPOSITORY_DIR!: string;
+
+  /** File with the Ed25519 private key (PKCS #8, PEM), readable by its owner only. */
+  @Matches(ABSOLUTE, { message: 'PLINTH_SIGNING_KEY must be an absolute path' })
+  PLINTH_SIGNING_KEY!: string;
+
+  /** How storage nodes reach this service's HTTP port, e.g. `http://builder.internal:8080`. */
+  @IsUrl({ require_tld: false, protocols: ['http', 'https'], require_protocol: true, allow_query_components: false, allow_fragments: false })
+  PLINTH_PUBLIC_URL!: string;
+
+  /** Directory below which recipes may name tarballs and OCI layouts; absent: they may name none. */
+  @IsOptional()
+  @Matches(ABSOLUTE, { message: 'PLINTH_SOURCES_DIR must be an absolute path' })
+  PLINTH_SOURCES_DIR?: string;
+
+  @IsUrl({ require_tld: false, protocols: ['http', 'https'], require_protocol: true })
+  PLINTH_DEBIAN_MIRROR: string = 'http://deb.debian.org/debian';
+
+  /** Builds in hand at once. */
+  @IsInt()
+  @Min(1)
+  @Max(64)
+  PLINTH_BUILD_CONCURRENCY: number = 2;
+
+  /** Deadline of one build with its tests. */
+  @IsInt()
+  @Min(10)
+  @Max(86_400)
+  PLINTH_BUILD_TIMEOUT_SECONDS: number = 1_800;
+}

@@ -1,0 +1,77 @@
+/** The states of one image version, and what may be asked of it in each. */
+import type { ImageRejectionReason } from '@plinth/contracts';
+
+export const BUILD_STATES = ['queued', 'building', 'built', 'tested', 'promoting', 'promoted', 'revoked', 'rejected'] as const;
+export type BuildState = (typeof BUILD_STATES)[number];
+
+/** A builder has work to do on a version in one of these. */
+export const ACTIVE_STATES: readonly BuildState[] = ['queued', 'building', 'built'];
+
+export interface Refusal {
+  readonly reason: ImageRejectionReason;
+  readonly message: string;
+}
+
+export type Decision<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly refusal: Refusal };
+
+export interface Promotable {
+  readonly ref: string;
+  readonly state: BuildState;
+  /** Where it was promoted to so far; absent: everywhere. */
+  readonly promotedTo?: readonly string[];
+}
+
+/** `move`: from the testing to the production repository; `announce`: it lies there, and shall go to other storage nodes. */
+export type PromotionStep = 'move' | 'announce';
+
+export function decidePromotion(image: Promotable | undefined, ref: string, to: readonly string[] | undefined): Decision<PromotionStep> {
+  if (!image) return refuse('image-not-found', `there is no image ${ref}; see the list of images for what was built`);
+  switch (image.state) {
+    case 'tested':
+      return { ok: true, value: 'move' };
+    case 'promoting':
+      return refuse('already-promoted', `${ref} is being promoted by another request`);
+    case 'promoted':
+      if (sameReach(image.promotedTo, to)) return refuse('already-promoted', `${ref} is in production already; name other storage nodes to send it there too`);
+      return { ok: true, value: 'announce' };
+    case 'revoked':
+      return refuse('revoked', `${ref} was revoked; build and promote a new version`);
+    case 'rejected':
+      return refuse('not-tested', `${ref} was rejected and nothing of it is left; build it again`);
+    default:
+      return refuse('not-tested', `${ref} has not passed its tests yet (it is ${image.state}); promote it after image.tested`);
+  }
+}
+
+export function decideRevocation(image: Promotable | undefined, ref: string): Decision<null> {
+  if (!image) return refuse('image-not-found', `there is no image ${ref}; see the list of images for what was built`);
+  switch (image.state) {
+    case 'tested':
+    case 'promoting':
+    case 'promoted':
+      return { ok: true, value: null };
+    case 'revoked':
+      return refuse('revoked', `${ref} is revoked already`);
+    case 'rejected':
+      return refuse('image-not-found', `${ref} was rejected; nothing of it is left to revoke`);
+    default:
+      return refuse('not-tested', `${ref} is not finished yet (it is ${image.state}); revoke it after image.tested`);
+  }
+}
+
+/** May a new image be built on this one? */
+export function decideParent(image: Promotable | undefined, ref: string): Decision<null> {
+  if (!image) return refuse('parent-not-found', `the recipe builds on ${ref}, which does not exist; build it first`);
+  if (image.state === 'revoked') return refuse('revoked', `the recipe builds on ${ref}, which was revoked; name another version`);
+  if (image.state === 'tested' || image.state === 'promoting' || image.state === 'promoted') return { ok: true, value: null };
+  return refuse('parent-not-found', `the recipe builds on ${ref}, which has not passed its tests (it is ${image.state})`);
+}
+
+function sameReach(before: readonly string[] | undefined, now: readonly string[] | undefined): boolean {
+  if (before === undefined) return now === undefined;
+  return now !== undefined && now.length === before.length && [...now].sort().every((item, index) => item === [...before].sort()[index]);
+}
+
+function refuse(reason: ImageRejectionReason, message: string): { ok: false; refusal: Refusal } {
+  return { ok: false, refusal: { reason, message } };
+}

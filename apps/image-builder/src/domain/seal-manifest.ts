@@ -1,0 +1,60 @@
+/** Puts a manifest together and gives it the identity of its content. */
+import {
+  contentDigestInput,
+  type Digest,
+  type ImageManifest,
+  type ManifestEntry,
+  type MountPlan,
+  type SignedStatement,
+} from '@plinth/contracts';
+import type { ManifestSummary } from './image-build.js';
+import type { ImageSettings } from './image-settings.js';
+
+export interface ManifestParts {
+  readonly name: string;
+  readonly version: string;
+  readonly architecture: string;
+  readonly recipeDigest: Digest;
+  readonly parent?: string;
+  readonly settings: ImageSettings;
+  readonly mountPlan: MountPlan;
+  readonly mountScript: { readonly digest: Digest; readonly bytes: number; readonly custom: boolean };
+  readonly entries: readonly ManifestEntry[];
+}
+
+/** @param digestOf SHA-256 of a text's UTF-8 form */
+export function sealManifest(parts: ManifestParts, digestOf: (text: string) => Digest): ImageManifest {
+  const { settings, entries } = parts;
+  const open = {
+    schema: 1 as const,
+    name: parts.name,
+    version: parts.version,
+    architecture: parts.architecture,
+    recipeDigest: parts.recipeDigest,
+    parent: parts.parent,
+    mountPlan: parts.mountPlan,
+    mountScript: parts.mountScript,
+    environment: settings.environment,
+    timezone: settings.timezone,
+    command: settings.command,
+    stopSignal: settings.stopSignal,
+    totals: { entries: entries.length, bytes: entries.reduce((sum, entry) => sum + (entry.type === 'file' ? entry.size : 0), 0) },
+    entries,
+  };
+  return { ...open, contentDigest: digestOf(contentDigestInput(open)) };
+}
+
+export function summaryOf(manifest: ImageManifest): ManifestSummary {
+  return {
+    contentDigest: manifest.contentDigest,
+    entries: manifest.totals.entries,
+    bytes: manifest.totals.bytes,
+    timezone: manifest.timezone,
+    environment: manifest.environment,
+    command: manifest.command,
+    places: manifest.mountPlan.places.map(({ path, bytes, content }) => ({ path, bytes, content })),
+    customMountScript: manifest.mountScript.custom,
+  };
+}
+
+export type UnsignedStatement = Omit<SignedStatement, 'signature' | 'keyId'>;

@@ -1,0 +1,2 @@
+/** Injection tokens of what is no class. */
+export const LOGGER = Symbol('logger');

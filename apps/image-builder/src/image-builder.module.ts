@@ -1,0 +1,96 @@
+/** All wiring of the image-builder. */
+import { type DynamicModule, Module } from '@nestjs/common';
+import { STREAMS } from '@plinth/contracts';
+import { databaseReadiness, natsReadiness, openDatabase, Outbox, type ServiceAssembly, type ServiceContext } from '@plinth/service-kit';
+import { Bootstrap } from './adapters/bootstrap.js';
+import { DebianBootstrap } from './adapters/debian-bootstrap.js';
+import { CreateImageBuild1700000001000, ImageBuildSchema } from './adapters/image-build.schema.js';
+import { ImageBooter } from './adapters/image-booter.js';
+import { ImageCatalogue } from './adapters/image-catalogue.js';
+import { ImageDownloads } from './adapters/image-downloads.js';
+import { ImageRepository } from './adapters/image-repository.js';
+import { Sandbox } from './adapters/sandbox.js';
+import { Signer } from './adapters/signer.js';
+import { SourceFiles } from './adapters/source-files.js';
+import { StatusReporter } from './adapters/status-reporter.js';
+import { WorkDirectories } from './adapters/work-directories.js';
+import { BuildJob } from './building/build-job.js';
+import { BuildRunner } from './building/build-runner.js';
+import { LeftOvers } from './building/left-overs.js';
+import { Promotions } from './building/promotions.js';
+import { ImageTester } from './building/test-image.js';
+import type { ImageBuilderConfig } from './config.js';
+import { BuildQueryHandler } from './handlers/build.query.js';
+import { DownloadController } from './handlers/download.controller.js';
+import { ImageRequestedHandler } from './handlers/image-requested.handler.js';
+import { PromotionRequestedHandler } from './handlers/promotion-requested.handler.js';
+import { RevocationRequestedHandler } from './handlers/revocation-requested.handler.js';
+import { LOGGER } from './handlers/tokens.js';
+
+@Module({})
+class ImageBuilderModule {}
+
+/** Debian's name of what this machine is. */
+const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64', riscv64: 'riscv64', ppc64: 'ppc64el', s390x: 's390x' };
+
+export async function assemble({ config, logger, connection, publisher }: ServiceContext<ImageBuilderConfig>): Promise<ServiceAssembly> {
+  const signer = await Signer.open(config.PLINTH_SIGNING_KEY);
+  const repository = new ImageRepository(config.PLINTH_REPOSITORY_DIR);
+  await repository.open();
+  const directories = await WorkDirectories.open(config.PLINTH_BUILDER_DIR, config.PLINTH_SERVICE_ID);
+  const sandbox = Sandbox.open(directories.sandbox);
+  const booter = await ImageBooter.open(directories.containers, logger);
+  const database = await openDatabase({
+    url: config.DATABASE_URL,
+    schema: 'image_builder',
+    entities: [ImageBuildSchema],
+    migrations: [CreateImageBuild1700000001000],
+    logger,
+  });
+
+  const catalogue = new ImageCatalogue(database);
+  const outbox: Outbox = new Outbox(database, publisher, connection, logger, async (stream) => {
+    if (stream === STREAMS.events.name) await promotions.announceAll();
+  });
+  const statuses = new StatusReporter(publisher, logger);
+  const promotions = new Promotions(outbox, catalogue, repository, statuses, config.PLINTH_PUBLIC_URL.replace(/\/+$/, ''), logger);
+  const bootstrap = new Bootstrap(new DebianBootstrap(config.PLINTH_DEBIAN_MIRROR), new SourceFiles(config.PLINTH_SOURCES_DIR));
+  const maker = { bootstrap, sandbox, signer, architecture: ARCHITECTURES[process.arch] ?? process.arch };
+  const job = new BuildJob(catalogue, outbox, repository, directories, maker, new ImageTester(booter));
+  const runner = new BuildRunner(
+    { serviceId: config.PLINTH_SERVICE_ID, concurrency: config.PLINTH_BUILD_CONCURRENCY, timeoutSeconds: config.PLINTH_BUILD_TIMEOUT_SECONDS },
+    catalogue, outbox, repository, directories, statuses, job, logger,
+  );
+  const leftOvers = new LeftOvers(config.PLINTH_SERVICE_ID, catalogue, repository, directories, sandbox, booter, promotions, logger);
+  // Before any build is taken: nothing of a killed process is in the way of the next try.
+  await leftOvers.clean();
+
+  const module: DynamicModule = {
+    module: ImageBuilderModule,
+    controllers: [ImageRequestedHandler, PromotionRequestedHandler, RevocationRequestedHandler, BuildQueryHandler, DownloadController],
+    providers: [
+      { provide: LOGGER, useValue: logger },
+      { provide: Outbox, useValue: outbox },
+      { provide: ImageCatalogue, useValue: catalogue },
+      { provide: BuildRunner, useValue: runner },
+      { provide: Promotions, useValue: promotions },
+      { provide: StatusReporter, useValue: statuses },
+      { provide: ImageDownloads, useValue: new ImageDownloads(repository) },
+    ],
+  };
+  return {
+    module,
+    readiness: [natsReadiness(connection), databaseReadiness(database)],
+    start: () => {
+      outbox.start();
+      leftOvers.start();
+      runner.start();
+    },
+    stop: async () => {
+      await runner.stop();
+      leftOvers.stop();
+      await outbox.close();
+      await database.destroy();
+    },
+  };
+}
