@@ -8,3 +8,8 @@ export * from './process-table.js';
 export * from './cgroups.js';
 export * from './runtime-binary.js';
 export * from './private-mount-namespace.js';
+export { OciRuntime, ContainerStuckError, type OciRuntimeOptions, type StartResult, type StartedContainer, type StartPhases } from './oci-runtime.js';
+export type { StartFailure, StartFailureReason } from './start-failure.js';
+export type { ExecOptions, ExecResult } from './container-exec.js';
+export type { ObservedContainer, ExitStatus } from './observed-container.js';
+export type { RuntimePaths } from './runtime-paths.js';
