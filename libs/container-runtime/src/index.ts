@@ -13,3 +13,5 @@ export type { StartFailure, StartFailureReason } from './start-failure.js';
 export type { ExecOptions, ExecResult } from './container-exec.js';
 export type { ObservedContainer, ExitStatus } from './observed-container.js';
 export type { RuntimePaths } from './runtime-paths.js';
+export * from './premount-checks.js';
+export * from './mount-script.js';
