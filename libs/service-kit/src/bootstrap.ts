@@ -9,6 +9,7 @@ import { HealthController, READINESS_CHECKS, type ReadinessCheck } from './http/
 import { createLogger, type Logger, NestLogger } from './logging.js';
 import { connectNats } from './messaging/connection.js';
 import { JetStreamStrategy } from './messaging/jetstream.strategy.js';
+import { KeepExceptionFilter } from './messaging/keep-exception.filter.js';
 import { EventPublisher } from './messaging/publisher.js';
 
 /** What {@link runService} makes before the module. */
@@ -67,7 +68,8 @@ export async function runService<C extends ServiceConfig>(definition: ServiceDef
   };
   const app = await NestFactory.create(root, { logger: new NestLogger(logger), forceCloseConnections: true });
   const strategy = new JetStreamStrategy({ connection, publisher, logger, service: definition.name, consumerGroup: assembly.consumerGroup });
-  app.connectMicroservice<MicroserviceOptions>({ strategy });
+  app.useGlobalFilters(new KeepExceptionFilter(app.getHttpAdapter()));
+  app.connectMicroservice<MicroserviceOptions>({ strategy }, { inheritAppConfig: true });
   await app.startAllMicroservices();
   await assembly.start?.();
   await app.listen(config.PLINTH_HTTP_PORT, config.PLINTH_HTTP_HOST);

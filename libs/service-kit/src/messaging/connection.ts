@@ -36,21 +36,31 @@ export function connectNatsOnce(options: NatsOptions): Promise<NatsConnection> {
 /** For services: waits until NATS answers and the streams exist. */
 export async function connectNats(options: NatsOptions): Promise<NatsConnection> {
   const connection = await connect({ ...connectionOptions(options), waitOnFirstConnect: true });
-  void reportStatus(connection, options.logger);
+  void followStatus(connection, options.logger);
+  await declareStreams(connection, options.logger);
+  return connection;
+}
+
+async function declareStreams(connection: NatsConnection, logger?: Logger): Promise<void> {
   for (let attempt = 0; ; attempt++) {
     try {
       await ensureStreams(connection);
-      return connection;
+      return;
     } catch (error) {
-      options.logger?.warn({ err: error, attempt }, 'JetStream is not ready yet');
+      if (connection.isClosed()) throw error;
+      logger?.warn({ err: error, attempt }, 'JetStream is not ready yet');
       await new Promise((resolve) => setTimeout(resolve, Math.min(250 * 2 ** attempt, 5_000)));
     }
   }
 }
 
-async function reportStatus(connection: NatsConnection, logger?: Logger): Promise<void> {
+async function followStatus(connection: NatsConnection, logger?: Logger): Promise<void> {
   for await (const status of connection.status()) {
     if (status.type === 'disconnect' || status.type === 'error') logger?.warn({ status: status.type, data: String(status.data) }, 'NATS connection');
-    else if (status.type === 'reconnect') logger?.info({ server: String(status.data) }, 'NATS connected again');
+    else if (status.type === 'reconnect') {
+      logger?.info({ server: String(status.data) }, 'NATS connected again');
+      // The server may have come back without its store.
+      declareStreams(connection, logger).catch((error: unknown) => logger?.warn({ err: error }, 'streams not declared'));
+    }
   }
 }

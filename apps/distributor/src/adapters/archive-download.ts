@@ -1,0 +1,99 @@
+/** The archive of an image version, whole and checked: begun anew, continued after a cut or a restart, from several sources. */
+import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { archiveFileName, type SignedStatement } from '@plinth/contracts';
+import { done, failed, type Outcome } from '../domain/failure.js';
+import { parseDocument } from '../domain/json-document.js';
+import { digestOfFile } from './content-digest.js';
+import { fileFailure } from './file-failure.js';
+import { downloadRest, fileUrl, type Transfer, type Validator } from './repository-client.js';
+import { hasCode } from './system-error.js';
+
+/** A source that brought less than this before it broke off is left for the next one. */
+const WORTH_CONTINUING_BYTES = 256 * 1024;
+
+/**
+ * Brings `part` to the signed size and digest. After a broken connection the bytes stay for the next call; bytes that
+ * turn out to be wrong are removed.
+ * @param onBytes called with what comes over the network
+ */
+export async function downloadArchive(
+  source: string,
+  statement: SignedStatement,
+  part: string,
+  transfer: Transfer,
+  onBytes: (count: number) => void,
+): Promise<Outcome<void>> {
+  try {
+    await mkdir(dirname(part), { recursive: true, mode: 0o700 });
+    const complete = await fillPart(source, statement, part, transfer, onBytes);
+    if (!complete.ok) return complete;
+    const file = await open(part, 'r');
+    const digest = await digestOfFile(file, transfer.signal).finally(() => file.close());
+    if (digest === statement.archiveDigest) return done(undefined);
+    await removePart(part);
+    return failed('digest-mismatch', `the archive from ${source} has the digest ${digest}, signed is ${statement.archiveDigest}`);
+  } catch (error) {
+    transfer.signal.throwIfAborted();
+    return fileFailure(error, 'the download could not be kept');
+  }
+}
+
+async function fillPart(source: string, statement: SignedStatement, part: string, transfer: Transfer, onBytes: (count: number) => void): Promise<Outcome<void>> {
+  const url = fileUrl(source, archiveFileName(statement.name, statement.version));
+  const size = statement.archiveBytes;
+  // Not append: positions are given with each write.
+  const file = await open(part, 'r+').catch((error: unknown) => {
+    if (hasCode(error, 'ENOENT')) return open(part, 'w+', 0o600);
+    throw error;
+  });
+  try {
+    for (;;) {
+      const { size: from } = await file.stat();
+      if (from === size) return done(undefined);
+      if (from > size) await file.truncate(0);
+      let came = 0;
+      const outcome = await downloadRest(
+        url,
+        size,
+        {
+          file,
+          from: from > size ? 0 : from,
+          validator: await readValidator(part),
+          onValidator: (validator) => writeFile(validatorOf(part), JSON.stringify(validator)),
+          onBytes: (count) => {
+            came += count;
+            onBytes(count);
+          },
+        },
+        transfer,
+      );
+      // Nothing, here or from another source, could go on with bytes of a file that is not the signed one.
+      if (!outcome.ok && outcome.failure.reason === 'wrong-size' && came > 0) await file.truncate(0);
+      const cut = !outcome.ok && (outcome.failure.reason === 'repository-unreachable' || outcome.failure.reason === 'download-stalled');
+      if (!cut || came < WORTH_CONTINUING_BYTES) return outcome;
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+/** Beside the part: what its bytes belong to, so that they are only ever continued with bytes of the same file. */
+export function validatorOf(part: string): string {
+  return `${part}.json`;
+}
+
+async function removePart(part: string): Promise<void> {
+  await rm(part, { force: true });
+  await rm(validatorOf(part), { force: true });
+}
+
+async function readValidator(part: string): Promise<Validator> {
+  const text = await readFile(validatorOf(part)).catch((error: unknown) => {
+    if (hasCode(error, 'ENOENT')) return Buffer.alloc(0);
+    throw error;
+  });
+  // Died between the two files, or while this one was written: the digest decides in the end.
+  const value = parseDocument(text) as { etag?: unknown } | null | undefined;
+  return { etag: typeof value?.etag === 'string' ? value.etag : undefined };
+}

@@ -1,0 +1,5 @@
+/** Thread entry: one extraction, one answer. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { extractArchive, type ExtractionJob } from './archive-extraction.js';
+
+parentPort?.postMessage(await extractArchive(workerData as ExtractionJob));

@@ -1,0 +1,11 @@
+/** What an error of the file system means for an installation. */
+import { failed, type Outcome } from '../domain/failure.js';
+import { codeOf } from './system-error.js';
+
+/** @throws the error itself when it is not one of the operating system */
+export function fileFailure(error: unknown, doing: string): Outcome<never> {
+  const code = codeOf(error);
+  if (code === undefined || !/^E[A-Z0-9]+$/.test(code)) throw error;
+  const reason = code === 'ENOSPC' || code === 'EDQUOT' ? 'no-space' : 'io-error';
+  return failed(reason, `${doing}: ${(error as Error).message}`);
+}

@@ -1,0 +1,107 @@
+/** The masters on this node's disk: which stand complete, and how one more becomes visible. */
+import { mkdir, open, readdir, readFile, rename, stat, statfs } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { type ImageManifest, NAME_PATTERN, type SignedStatement, VERSION_PATTERN } from '@plinth/contracts';
+import { parseDocument } from '../domain/json-document.js';
+import { type ImageVersion, StorageLayout } from '../domain/storage-layout.js';
+import { digestOf } from './content-digest.js';
+import { syncDirectory } from './durable-file.js';
+import { syncFileSystem } from './libc.js';
+import { hasCode } from './system-error.js';
+
+export interface Master extends ImageVersion {
+  readonly contentDigest: string;
+  readonly mountScriptDigest: string;
+  readonly unpackedBytes: number;
+}
+
+export type Standing =
+  | { readonly state: 'absent' }
+  | { readonly state: 'complete'; readonly master: Master }
+  /** There is something in its place that is not a whole master. */
+  | { readonly state: 'damaged'; readonly problem: string };
+
+export class MasterRepository {
+  /** Masters never change, so each is read once. */
+  private readonly known = new Map<string, Standing & { readonly state: 'complete' }>();
+
+  constructor(readonly layout: StorageLayout) {}
+
+  async find(image: ImageVersion): Promise<Standing> {
+    const directory = this.layout.version(image);
+    const exists = await stat(directory).then(() => true, onlyIf('ENOENT', false));
+    if (!exists) {
+      this.known.delete(directory);
+      return { state: 'absent' };
+    }
+    const known = this.known.get(directory);
+    if (known) return known;
+    const standing = await this.read(image);
+    if (standing.state === 'complete') this.known.set(directory, standing);
+    return standing;
+  }
+
+  async list(): Promise<{ readonly image: ImageVersion; readonly standing: Standing }[]> {
+    const names = (await readdir(this.layout.images)).filter((name) => NAME_PATTERN.test(name));
+    const images: ImageVersion[] = [];
+    for (const name of names) {
+      const versions = await readdir(`${this.layout.images}/${name}`).catch(onlyIf('ENOTDIR', []));
+      images.push(...versions.filter((version) => VERSION_PATTERN.test(version)).map((version) => ({ name, version })));
+    }
+    const found = [];
+    for (const image of images) found.push({ image, standing: await this.find(image) });
+    return found.filter(({ standing }) => standing.state !== 'absent');
+  }
+
+  /**
+   * Makes a complete version directory visible. The caller holds the image's lock, and nothing stands in its place.
+   * The order is what a power cut can't break: contents on disk, then the name, then the name on disk.
+   */
+  async publish(staged: string, image: ImageVersion): Promise<void> {
+    const target = this.layout.version(image);
+    await mkdir(dirname(target), { recursive: true, mode: 0o755 });
+    await syncDirectory(this.layout.images);
+    const directory = await open(staged, 'r');
+    try {
+      await syncFileSystem(directory.fd);
+    } finally {
+      await directory.close();
+    }
+    await rename(staged, target);
+    await syncDirectory(dirname(target));
+  }
+
+  /** Bytes of the file system. */
+  async space(): Promise<{ readonly totalBytes: number; readonly freeBytes: number }> {
+    const { blocks, bavail, bsize } = await statfs(this.layout.root);
+    return { totalBytes: blocks * bsize, freeBytes: bavail * bsize };
+  }
+
+  /** The tree itself is not read: it became visible only after every file had been checked. */
+  private async read(image: ImageVersion): Promise<Standing> {
+    try {
+      const [manifestText, statementText, script] = await Promise.all([
+        readFile(this.layout.manifest(image)),
+        readFile(this.layout.statement(image)),
+        readFile(this.layout.mountScript(image)),
+      ]);
+      const statement = parseDocument(statementText) as SignedStatement | undefined;
+      if (digestOf(manifestText) !== statement?.manifestDigest) return { state: 'damaged', problem: 'manifest.json is not the one that was signed' };
+      const manifest = parseDocument(manifestText) as ImageManifest;
+      if (manifest.name !== image.name || manifest.version !== image.version) return { state: 'damaged', problem: `it is ${manifest.name}@${manifest.version}` };
+      if (digestOf(script) !== manifest.mountScript.digest) return { state: 'damaged', problem: 'mount.sh is not the one of the manifest' };
+      const { contentDigest, mountScript, totals } = manifest;
+      return { state: 'complete', master: { ...image, contentDigest, mountScriptDigest: mountScript.digest, unpackedBytes: totals.bytes } };
+    } catch (error) {
+      if (hasCode(error, 'ENOENT', 'ENOTDIR', 'EISDIR')) return { state: 'damaged', problem: 'a part of it is missing' };
+      throw error;
+    }
+  }
+}
+
+function onlyIf<T>(code: string, value: T): (error: unknown) => T {
+  return (error) => {
+    if (hasCode(error, code)) return value;
+    throw error;
+  };
+}

@@ -1,0 +1,28 @@
+/** What a distributor needs to do its work. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { access, constants } from 'node:fs/promises';
+import type { ReadinessCheck } from '@plinth/service-kit';
+import type { TrustedKeys } from './trusted-keys.js';
+
+export function storageReadiness(directory: string): ReadinessCheck {
+  return { name: 'storage', check: () => access(directory, constants.R_OK | constants.W_OK | constants.X_OK).then(() => undefined, problem) };
+}
+
+export function keysReadiness(keys: TrustedKeys): ReadinessCheck {
+  return { name: 'trusted-keys', check: () => keys.list().then((ids) => (ids.length > 0 ? undefined : 'there is no trusted key'), problem) };
+}
+
+export function zstdReadiness(): ReadinessCheck {
+  return {
+    name: 'zstd',
+    check: async () => {
+      const zstd = spawn('zstd', ['--version'], { stdio: 'ignore' });
+      return once(zstd, 'exit').then(([code]: unknown[]) => (code === 0 ? undefined : `exit code ${String(code)}`), problem);
+    },
+  };
+}
+
+function problem(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,181 @@
+/** HTTP(S) to an image repository: what comes is exactly as long as was promised, and soon enough, or it is refused. */
+import type { FileHandle } from 'node:fs/promises';
+import { type ClientRequest, get as httpGet, type IncomingMessage } from 'node:http';
+import { get as httpsGet } from 'node:https';
+import { done, failed, type Outcome } from '../domain/failure.js';
+import { fileFailure } from './file-failure.js';
+import { codeOf } from './system-error.js';
+
+export interface Transfer {
+  /** With less than {@link LEAST_BYTES} in this time it is broken off. */
+  readonly stallMs: number;
+  readonly signal: AbortSignal;
+}
+
+const LEAST_BYTES = 64 * 1024;
+
+/** The file at or below the base URL of an image version in a repository. */
+export function fileUrl(base: string, file: string): URL {
+  return new URL(encodeURIComponent(file), base.endsWith('/') ? base : `${base}/`);
+}
+
+/** Reads a small file whole. @param maxBytes longer ones are refused @param exactBytes when known, any other length too */
+export async function readDocument(url: URL, maxBytes: number, exactBytes: number | undefined, transfer: Transfer): Promise<Outcome<Buffer>> {
+  return exchange(url, {}, transfer, async (response, progress) => {
+    if (response.statusCode !== 200) return refusal(url, response);
+    const announced = lengthOf(response);
+    const limit = exactBytes ?? maxBytes;
+    if (announced !== undefined && (announced > limit || (exactBytes !== undefined && announced !== exactBytes))) {
+      return failed('wrong-size', `${url.href} is ${announced} bytes, ${exactBytes === undefined ? 'at most ' : ''}${limit} were expected`);
+    }
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      if (bytes > limit) return failed('wrong-size', `${url.href} is longer than ${limit} bytes`);
+      chunks.push(chunk);
+      progress(chunk.length);
+    }
+    if (exactBytes !== undefined && bytes !== exactBytes) return failed('wrong-size', `${url.href} is ${bytes} bytes, ${exactBytes} were expected`);
+    return done(Buffer.concat(chunks));
+  });
+}
+
+/** What a download stands at: kept beside the bytes over restarts. */
+export interface Validator {
+  /** Strong entity tag (RFC 9110, 8.8.3) of what the bytes belong to. */
+  readonly etag: string | undefined;
+}
+
+export interface PartialDownload {
+  readonly file: FileHandle;
+  /** Bytes that are there already. */
+  readonly from: number;
+  readonly validator: Validator;
+  /** Called before the first byte of a download that begins anew. */
+  readonly onValidator: (validator: Validator) => Promise<void>;
+  readonly onBytes: (count: number) => void;
+}
+
+/**
+ * Fetches the rest of a file of known size into `file`, from the beginning when the server will not continue (RFC 9110, 14).
+ * Whatever happens, the bytes that came are in the file.
+ */
+export async function downloadRest(url: URL, size: number, partial: PartialDownload, transfer: Transfer): Promise<Outcome<void>> {
+  const { etag } = partial.validator;
+  const headers = partial.from > 0 ? { range: `bytes=${partial.from}-`, ...(etag === undefined ? {} : { 'if-range': etag }) } : {};
+  return exchange(url, headers, transfer, async (response, progress) => {
+    const continued = response.statusCode === 206 && partial.from > 0;
+    if (!continued && response.statusCode !== 200) return refusal(url, response);
+    let position = continued ? partial.from : 0;
+    const expectedRange = `bytes ${position}-${size - 1}/${size}`;
+    if (continued && response.headers['content-range'] !== expectedRange) {
+      return failed('wrong-size', `${url.href} answered with ${response.headers['content-range'] ?? 'no content-range'}, ${expectedRange} was expected`);
+    }
+    const announced = lengthOf(response);
+    if (announced !== undefined && announced !== size - position) {
+      return failed('wrong-size', `${url.href} is ${announced + position} bytes, ${size} were expected`);
+    }
+    if (!continued) {
+      const fault = await ofTheFile(async () => {
+        await partial.file.truncate(0);
+        await partial.onValidator({ etag: strongTag(response) });
+      });
+      if (fault) return fault;
+    }
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      if (position + chunk.length > size) return failed('wrong-size', `${url.href} is longer than ${size} bytes`);
+      const fault = await ofTheFile(() => writeAll(partial.file, chunk, position));
+      if (fault) return fault;
+      position += chunk.length;
+      partial.onBytes(chunk.length);
+      progress(chunk.length);
+      if (position === size) return done(undefined);
+    }
+    return failed('wrong-size', `${url.href} ended after ${position} of ${size} bytes`);
+  });
+}
+
+/** One request. Errors of the connection become outcomes here; the signal's reason is thrown. */
+async function exchange<T>(
+  url: URL,
+  headers: Readonly<Record<string, string>>,
+  { stallMs, signal }: Transfer,
+  receive: (response: IncomingMessage, progress: (bytes: number) => void) => Promise<Outcome<T>>,
+): Promise<Outcome<T>> {
+  signal.throwIfAborted();
+  let request: ClientRequest | undefined;
+  let stalled = false;
+  let recent = 0;
+  const watch = setInterval(() => {
+    if (recent >= LEAST_BYTES) recent = 0;
+    else {
+      stalled = true;
+      request?.destroy(new Error('stalled'));
+    }
+  }, stallMs);
+  const abort = (): void => void request?.destroy(new Error('aborted'));
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      const send = url.protocol === 'https:' ? httpsGet : httpGet;
+      // No agent: a connection that was broken off must not be used again. identity: lengths are those of the file.
+      request = send(url, { agent: false, headers: { ...headers, 'accept-encoding': 'identity' } }, resolve).on('error', reject);
+    });
+    // Errors of the response also reach the iterator in `receive`; this keeps late ones from being unhandled.
+    response.on('error', () => undefined);
+    const encoding = response.headers['content-encoding'];
+    if (encoding !== undefined && encoding !== 'identity') return failed('repository-refused', `${url.href} came with content-encoding ${encoding}`);
+    return await receive(response, (bytes) => {
+      recent += bytes;
+    });
+  } catch (error) {
+    signal.throwIfAborted();
+    if (stalled) return failed('download-stalled', `${url.href} sent less than ${LEAST_BYTES} bytes in ${stallMs} ms`);
+    if (isOfTheConnection(error)) return failed('repository-unreachable', `${url.href}: ${error.message}`);
+    throw error;
+  } finally {
+    clearInterval(watch);
+    signal.removeEventListener('abort', abort);
+    request?.destroy();
+  }
+}
+
+function refusal(url: URL, response: IncomingMessage): Outcome<never> {
+  const status = response.statusCode ?? 0;
+  // A redirect could lead anywhere: a source names where its files lie.
+  const later = status >= 500 || status === 429 || status === 408;
+  return failed(later ? 'repository-unreachable' : 'repository-refused', `${url.href} answered with status ${status}`);
+}
+
+function lengthOf(response: IncomingMessage): number | undefined {
+  const text = response.headers['content-length'];
+  return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+}
+
+function strongTag(response: IncomingMessage): string | undefined {
+  const tag = response.headers.etag;
+  return tag !== undefined && /^"[\x21\x23-\x7e]{1,200}"$/.test(tag) ? tag : undefined;
+}
+
+async function writeAll(file: FileHandle, chunk: Buffer, position: number): Promise<void> {
+  for (let offset = 0; offset < chunk.length; ) {
+    const { bytesWritten } = await file.write(chunk, offset, chunk.length - offset, position + offset);
+    offset += bytesWritten;
+  }
+}
+
+/** Keeps the disk's errors apart from the connection's: both carry codes. */
+async function ofTheFile(work: () => Promise<void>): Promise<Outcome<never> | undefined> {
+  try {
+    await work();
+    return undefined;
+  } catch (error) {
+    return fileFailure(error, 'the download could not be written');
+  }
+}
+
+/** ECONNRESET, ENOTFOUND, HPE_…, ERR_TLS_…: whatever the reason, the connection did not bring it. */
+function isOfTheConnection(error: unknown): error is Error {
+  return codeOf(error) !== undefined;
+}

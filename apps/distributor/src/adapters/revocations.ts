@@ -1,0 +1,22 @@
+/** Which versions were revoked, whether or not a master of them stands here: a revocation may arrive before its image. */
+import { readdir } from 'node:fs/promises';
+import { type ImageRevoked, parseExactImageRef } from '@plinth/contracts';
+import { type ImageVersion, StorageLayout } from '../domain/storage-layout.js';
+import { writeDurably } from './durable-file.js';
+
+export class Revocations {
+  constructor(private readonly layout: StorageLayout) {}
+
+  async add(revoked: ImageRevoked, at: string): Promise<void> {
+    await writeDurably(this.layout.revocation(revoked), `${JSON.stringify({ ...revoked, at })}\n`);
+  }
+
+  async list(): Promise<ReadonlySet<string>> {
+    const files = await readdir(this.layout.revoked);
+    return new Set(files.map((file) => file.replace(/\.json$/, '')).filter((ref) => parseExactImageRef(ref) !== undefined));
+  }
+
+  async has({ name, version }: ImageVersion): Promise<boolean> {
+    return (await this.list()).has(`${name}@${version}`);
+  }
+}

@@ -1,0 +1,73 @@
+/** Room for installations in progress: below `staging/`, never visible as a master. */
+import { mkdir, mkdtemp, open, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { VERSION_FILES } from '@plinth/contracts';
+import { imageOfStaging, type ImageVersion, StorageLayout } from '../domain/storage-layout.js';
+import { validatorOf } from './archive-download.js';
+import { tryImageLock } from './image-lock.js';
+import { hasCode } from './system-error.js';
+
+export class Staging {
+  constructor(private readonly layout: StorageLayout) {}
+
+  async prepare(): Promise<void> {
+    for (const directory of this.layout.directories) await mkdir(directory, { recursive: true, mode: 0o755 });
+  }
+
+  async downloadedBytes(image: ImageVersion): Promise<number> {
+    const part = await stat(this.layout.download(image)).catch((error: unknown) => {
+      if (hasCode(error, 'ENOENT')) return undefined;
+      throw error;
+    });
+    return part?.size ?? 0;
+  }
+
+  /** An empty directory that only we may enter: a setuid file of a half-checked image must not be reachable. */
+  async freshTree(image: ImageVersion): Promise<string> {
+    const parent = this.layout.stagingOf(image);
+    await mkdir(parent, { recursive: true, mode: 0o700 });
+    return mkdtemp(join(parent, 'tree-'));
+  }
+
+  /** Adds what lies beside the tree, and opens the directory to everyone who may read masters. */
+  async complete(tree: string, manifest: Uint8Array, statement: Uint8Array): Promise<void> {
+    await writeFile(join(tree, VERSION_FILES.manifest), manifest, { flag: 'wx', mode: 0o644 });
+    await writeFile(join(tree, VERSION_FILES.statement), statement, { flag: 'wx', mode: 0o644 });
+    const directory = await open(tree, 'r');
+    await directory.chmod(0o755).finally(() => directory.close());
+  }
+
+  /** @param keepDownload leave the bytes that came, to go on with them later */
+  async clean(image: ImageVersion, keepDownload: boolean): Promise<void> {
+    const directory = this.layout.stagingOf(image);
+    if (!keepDownload) return rm(directory, { recursive: true, force: true });
+    const part = this.layout.download(image);
+    const kept = new Set([part, validatorOf(part)]);
+    const found = await readdir(directory).catch((error: unknown) => {
+      if (hasCode(error, 'ENOENT')) return [];
+      throw error;
+    });
+    for (const file of found) {
+      const path = join(directory, file);
+      if (!kept.has(path)) await rm(path, { recursive: true, force: true });
+    }
+  }
+
+  /** Removes what earlier lives left; what another distributor of this node has in hand is locked, and stays. */
+  async cleanLeftovers(wanted: (image: ImageVersion) => boolean): Promise<void> {
+    for (const directory of await readdir(this.layout.staging)) {
+      const image = imageOfStaging(directory);
+      if (!image) {
+        await rm(join(this.layout.staging, directory), { recursive: true, force: true });
+        continue;
+      }
+      const lock = tryImageLock(this.layout.lock(image));
+      if (!lock) continue;
+      try {
+        await this.clean(image, wanted(image));
+      } finally {
+        lock.release();
+      }
+    }
+  }
+}

@@ -1,0 +1,44 @@
+/** Environment of the distributor. */
+import { NAME_PATTERN } from '@plinth/contracts';
+import { ServiceConfig } from '@plinth/service-kit';
+import { IsNumber, IsString, Matches, Max, Min } from 'class-validator';
+import { LABELS_PATTERN } from './domain/targeting.js';
+
+export class DistributorConfig extends ServiceConfig {
+  /** Name of the storage node; distributors with the same name share one storage directory and its work. */
+  @Matches(NAME_PATTERN)
+  PLINTH_STORAGE_NODE!: string;
+
+  /** Absolute path; masters, volumes and software lie below it, on one file system. */
+  @Matches(/^\//, { message: 'PLINTH_STORAGE_DIR must be an absolute path' })
+  PLINTH_STORAGE_DIR!: string;
+
+  @Matches(NAME_PATTERN)
+  PLINTH_DATACENTER: string = 'default';
+
+  /** `k=v,k=v`; promotions may name one of them instead of a node. */
+  @Matches(LABELS_PATTERN, { message: 'PLINTH_LABELS must look like tier=ssd,rack=r-7' })
+  PLINTH_LABELS: string = '';
+
+  /** Directory of Ed25519 public keys, `<keyId>.pem`; read at every installation. */
+  @IsString()
+  @Matches(/^\//, { message: 'PLINTH_TRUSTED_KEYS must be an absolute path' })
+  PLINTH_TRUSTED_KEYS!: string;
+
+  @IsNumber()
+  @Min(0.1)
+  @Max(60)
+  PLINTH_HEARTBEAT_SECONDS: number = 3;
+
+  /** A download that brings less than 64 KiB in this time is broken off; what came is kept. */
+  @IsNumber()
+  @Min(0.1)
+  @Max(600)
+  PLINTH_DOWNLOAD_STALL_SECONDS: number = 20;
+
+  /** Longest pause between two tries of an installation. */
+  @IsNumber()
+  @Min(0.25)
+  @Max(3600)
+  PLINTH_RETRY_MAX_SECONDS: number = 60;
+}

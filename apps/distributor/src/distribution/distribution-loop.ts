@@ -1,0 +1,148 @@
+/**
+ * Makes the disk hold what was promoted. The journal says what is wanted; this takes what is due, one task an image version,
+ * writes what came of it into the journal, reports it, and is done when the bus has stored the report. May die anywhere:
+ * the next life, or another distributor of this node, goes on from the journal.
+ */
+import { masterReport } from '@plinth/contracts';
+import { derivedId, type EventPublisher, type Logger } from '@plinth/service-kit';
+import { tryImageLock } from '../adapters/image-lock.js';
+import type { Revocations } from '../adapters/revocations.js';
+import type { WantedStore } from '../adapters/wanted-store.js';
+import { afterFailure, afterReport, afterSuccess, waitMs, type WantedImage } from '../domain/wanted-image.js';
+import { Installation, type InstallationParts } from './installation.js';
+
+export interface DistributionParts extends InstallationParts {
+  readonly node: string;
+  readonly wanted: WantedStore;
+  readonly revocations: Revocations;
+  readonly publisher: EventPublisher;
+  readonly logger: Logger;
+  readonly longestPauseMs: number;
+}
+
+/** Image versions in hand at once: one whose repository stalls must not hold up the others. */
+const PARALLEL = 4;
+/** How soon a task that another distributor gave up, or a pause that is over, is noticed. */
+const SCAN_MS = 500;
+/** Pause after something unexpected, such as a bus that stores no reports. */
+const RECOVER_MS = 2_000;
+
+export class DistributionLoop {
+  private readonly inHand = new Map<string, Promise<void>>();
+  private readonly resting = new Map<string, number>();
+  private readonly ending = new AbortController();
+  private timer: NodeJS.Timeout | undefined;
+  private scanning: Promise<void> | undefined;
+  private again = false;
+
+  constructor(private readonly parts: DistributionParts) {}
+
+  start(): void {
+    this.timer = setInterval(() => this.kick(), SCAN_MS);
+    this.kick();
+  }
+
+  /** Looks at the journal now. */
+  kick(): void {
+    if (this.ending.signal.aborted) return;
+    this.again = true;
+    this.scanning ??= this.scan().finally(() => {
+      this.scanning = undefined;
+    });
+  }
+
+  /** Breaks off what is in hand; downloads stay to be continued. */
+  async stop(): Promise<void> {
+    clearInterval(this.timer);
+    this.ending.abort(new Error('stopping'));
+    await this.scanning;
+    await Promise.all(this.inHand.values());
+  }
+
+  private async scan(): Promise<void> {
+    while (this.again && !this.ending.signal.aborted) {
+      this.again = false;
+      try {
+        for (const file of await this.parts.wanted.list()) {
+          if (this.inHand.size >= PARALLEL) break;
+          if (this.inHand.has(file) || (this.resting.get(file) ?? 0) > performance.now()) continue;
+          const wanted = await this.parts.wanted.read(file);
+          if (!wanted) this.parts.logger.error({ file }, 'a wanted image can not be read; put aside');
+          else if (this.isDue(wanted)) this.take(file, wanted);
+        }
+      } catch (error) {
+        this.parts.logger.error({ err: error }, 'the journal of wanted images can not be read; it is tried again');
+        return;
+      }
+    }
+  }
+
+  private isDue(wanted: WantedImage): boolean {
+    return wanted.report !== undefined || waitMs(wanted, Date.now(), this.parts.longestPauseMs) === 0;
+  }
+
+  private take(file: string, { promotion }: WantedImage): void {
+    const lock = tryImageLock(this.parts.masters.layout.lock(promotion));
+    if (!lock) return;
+    const work = this.settle(file)
+      .then(
+        () => void this.resting.delete(file),
+        (error: unknown) => {
+          if (this.ending.signal.aborted) return;
+          this.resting.set(file, performance.now() + RECOVER_MS);
+          this.parts.logger.error({ err: error, image: `${promotion.name}@${promotion.version}` }, 'distribution interrupted; it goes on soon');
+        },
+      )
+      .finally(() => {
+        lock.release();
+        this.inHand.delete(file);
+        this.kick();
+      });
+    this.inHand.set(file, work);
+  }
+
+  /** With the lock held: what the journal says now, not what it said before. */
+  private async settle(file: string): Promise<void> {
+    const found = await this.parts.wanted.read(file);
+    if (!found || !this.isDue(found)) return;
+    if (found.report === undefined && (await this.parts.revocations.has(found.promotion))) {
+      this.parts.logger.info({ image: found.promotion.name, version: found.promotion.version }, 'not installed: it was revoked');
+      await this.parts.staging.clean(found.promotion, false);
+      return this.parts.wanted.remove(found);
+    }
+    const decided = found.report ? found : await this.install(found);
+    const rest = afterReport(decided);
+    if (!rest) await this.parts.staging.clean(decided.promotion, false);
+    await this.report(decided);
+    await (rest ? this.parts.wanted.save(rest) : this.parts.wanted.remove(decided));
+    await this.parts.wanted.holdReserve((await this.parts.masters.space()).freeBytes);
+  }
+
+  private async install(wanted: WantedImage): Promise<WantedImage> {
+    const { node, logger, longestPauseMs } = this.parts;
+    const begun = performance.now();
+    const result = await new Installation(this.parts, wanted.promotion, wanted.retry.attempts, this.ending.signal).run();
+    const situation = { node, now: new Date(), durationMs: Math.round(performance.now() - begun) };
+    const { outcome, downloadedBytes } = result;
+    const decided = outcome.ok
+      ? afterSuccess(wanted, outcome.value, situation)
+      : afterFailure(wanted, outcome.failure, downloadedBytes, situation, longestPauseMs, Math.random());
+    logger[outcome.ok ? 'info' : 'warn']({ report: decided.report, correlationId: wanted.correlationId }, outcome.ok ? 'master stands' : 'installation failed');
+    // Decided before it is announced.
+    await this.parts.wanted.save(decided);
+    return decided;
+  }
+
+  private async report({ report, eventId, correlationId }: WantedImage): Promise<void> {
+    if (!report) throw new Error('there is nothing to report');
+    const { node, publisher } = this.parts;
+    await publisher.publish({
+      subject: masterReport(node),
+      data: report,
+      id: derivedId('master', node, eventId, report.kind, String(report.attempt)),
+      correlationId,
+      causationId: eventId,
+      time: report.at,
+    });
+  }
+}

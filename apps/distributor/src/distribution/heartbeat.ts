@@ -1,0 +1,64 @@
+/** Says every few seconds what stands here: also what makes everyone else's view whole again after lost messages. */
+import { type StorageHeartbeat, storageHeartbeat } from '@plinth/contracts';
+import type { Logger } from '@plinth/service-kit';
+import type { NatsConnection } from 'nats';
+import type { MasterRepository } from '../adapters/master-repository.js';
+import type { Revocations } from '../adapters/revocations.js';
+import type { StorageNode } from '../domain/targeting.js';
+
+export class Heartbeat {
+  private timer: NodeJS.Timeout | undefined;
+  private beating: Promise<void> | undefined;
+  private readonly complained = new Set<string>();
+
+  constructor(
+    private readonly connection: NatsConnection,
+    private readonly node: StorageNode,
+    private readonly masters: MasterRepository,
+    private readonly revocations: Revocations,
+    private readonly logger: Logger,
+    private readonly periodMs: number,
+  ) {}
+
+  start(): void {
+    const beat = (): void => {
+      // The one before still waits for the bus or the disk: a late heartbeat says nothing.
+      this.beating ??= this.beat()
+        .catch((error: unknown) => this.logger.warn({ err: error }, 'heartbeat not sent; the next one may be'))
+        .finally(() => {
+          this.beating = undefined;
+        });
+    };
+    this.timer = setInterval(beat, this.periodMs);
+    beat();
+  }
+
+  stop(): void {
+    clearInterval(this.timer);
+  }
+
+  private async beat(): Promise<void> {
+    const heartbeat = await this.compose();
+    if (this.connection.isClosed()) return;
+    this.connection.publish(storageHeartbeat(this.node.name), JSON.stringify(heartbeat));
+    await this.connection.flush();
+  }
+
+  private async compose(): Promise<StorageHeartbeat> {
+    const [found, revoked, space] = await Promise.all([this.masters.list(), this.revocations.list(), this.masters.space()]);
+    const images = found.flatMap(({ image, standing }) => {
+      if (standing.state === 'damaged') this.complain(`${image.name}@${image.version}`, standing.problem);
+      if (standing.state !== 'complete') return [];
+      const { name, version, contentDigest, mountScriptDigest } = standing.master;
+      return [{ name, version, contentDigest, mountScriptDigest, ...(revoked.has(`${name}@${version}`) ? { revoked: true } : {}) }];
+    });
+    const { name, labels } = this.node;
+    return { node: name, at: new Date().toISOString(), datacenter: labels['datacenter'] ?? '', labels, ...space, images };
+  }
+
+  private complain(image: string, problem: string): void {
+    if (this.complained.has(image)) return;
+    this.complained.add(image);
+    this.logger.error({ image, problem }, 'a master is damaged; it is not offered');
+  }
+}

@@ -1,0 +1,164 @@
+/**
+ * One try to make one image version stand on this node: statement, manifest, archive, tree, visible.
+ * Each step believes only what the step before has proven. The caller holds the image's lock.
+ */
+import { open } from 'node:fs/promises';
+import { type ImageManifest, type ImagePromoted, type SignedStatement, validateManifest, VERSION_FILES } from '@plinth/contracts';
+import { downloadArchive } from '../adapters/archive-download.js';
+import { digestOf } from '../adapters/content-digest.js';
+import type { Extract } from '../adapters/extraction-thread.js';
+import { fileFailure } from '../adapters/file-failure.js';
+import type { MasterRepository } from '../adapters/master-repository.js';
+import { fileUrl, readDocument, type Transfer } from '../adapters/repository-client.js';
+import type { Staging } from '../adapters/staging.js';
+import type { TrustedKeys } from '../adapters/trusted-keys.js';
+import { combineFailures, done, failed, type Failure, type Outcome } from '../domain/failure.js';
+import { parseDocument } from '../domain/json-document.js';
+import { mayHeal } from '../domain/retry-plan.js';
+import { matchStatement, MAX_STATEMENT_BYTES, parseStatement } from '../domain/statement.js';
+import type { Installed } from '../domain/wanted-image.js';
+
+export interface InstallationParts {
+  readonly masters: MasterRepository;
+  readonly staging: Staging;
+  readonly keys: TrustedKeys;
+  readonly extract: Extract;
+  readonly stallMs: number;
+}
+
+export interface InstallationResult {
+  readonly outcome: Outcome<Installed>;
+  /** Over the network in this try. */
+  readonly downloadedBytes: number;
+}
+
+/** Proven documents of an image, and their exact bytes. */
+interface Documents {
+  readonly statement: SignedStatement;
+  readonly manifest: ImageManifest;
+  readonly manifestBytes: Buffer;
+  readonly statementBytes: Buffer;
+}
+
+/** Room beyond the contents: inodes, directories, the rest of the last block of each file. */
+const SPACE_MARGIN = 1.1;
+
+export class Installation {
+  private downloadedBytes = 0;
+  private readonly transfer: Transfer;
+
+  constructor(
+    private readonly parts: InstallationParts,
+    private readonly promotion: ImagePromoted,
+    /** Tries so far: each begins with another source. */
+    private readonly turn: number,
+    private readonly signal: AbortSignal,
+  ) {
+    this.transfer = { stallMs: parts.stallMs, signal };
+  }
+
+  /** Leaves nothing in staging but a resumable download. @throws the signal's reason when it was aborted */
+  async run(): Promise<InstallationResult> {
+    try {
+      const outcome = await this.install();
+      return { outcome, downloadedBytes: this.downloadedBytes };
+    } finally {
+      await this.parts.staging.clean(this.promotion, true);
+    }
+  }
+
+  private async install(): Promise<Outcome<Installed>> {
+    const { promotion } = this;
+    const standing = await this.parts.masters.find(promotion);
+    if (standing.state === 'damaged') return failed('manifest-mismatch', `a damaged master stands in its place, remove it by hand: ${standing.problem}`);
+    if (standing.state === 'complete') {
+      const { contentDigest, mountScriptDigest, unpackedBytes } = standing.master;
+      // Containers may stand on it: a version is never replaced.
+      if (contentDigest !== promotion.contentDigest) {
+        return failed('manifest-mismatch', `the master here has the content ${contentDigest}, promoted was ${promotion.contentDigest}`);
+      }
+      return done({ contentDigest, mountScriptDigest, unpackedBytes, downloadedBytes: 0 });
+    }
+    const room = await this.checkSpace();
+    if (!room.ok) return room;
+    const fetched = await this.fetch();
+    if (!fetched.ok) return fetched;
+    return this.build(fetched.value);
+  }
+
+  private async checkSpace(): Promise<Outcome<void>> {
+    const { masters, staging } = this.parts;
+    const [{ freeBytes }, there] = await Promise.all([masters.space(), staging.downloadedBytes(this.promotion)]);
+    const needed = Math.max(this.promotion.archiveBytes - there, 0) + Math.ceil(this.promotion.unpackedBytes * SPACE_MARGIN);
+    return freeBytes >= needed ? done(undefined) : failed('no-space', `${freeBytes} bytes are free, archive and tree need about ${needed}`);
+  }
+
+  /** From the first source that has all of it; the download goes on from one to the next. */
+  private async fetch(): Promise<Outcome<Documents>> {
+    const { sources } = this.promotion;
+    const failures: Failure[] = [];
+    for (const index of sources.keys()) {
+      const source = sources[(index + this.turn) % sources.length] ?? '';
+      const outcome = await this.fetchFrom(source);
+      if (outcome.ok) return outcome;
+      failures.push(outcome.failure);
+      // The disk is the same whatever the source.
+      if (outcome.failure.reason === 'no-space' || outcome.failure.reason === 'io-error') break;
+    }
+    return { ok: false, failure: combineFailures(failures, mayHeal) };
+  }
+
+  private async fetchFrom(source: string): Promise<Outcome<Documents>> {
+    const { promotion, transfer } = this;
+    const statementBytes = await readDocument(fileUrl(source, VERSION_FILES.statement), MAX_STATEMENT_BYTES, undefined, transfer);
+    if (!statementBytes.ok) return statementBytes;
+    const parsed = parseStatement(statementBytes.value);
+    if (!parsed.ok) return parsed;
+    const signed = await this.parts.keys.verify(parsed.value);
+    if (!signed.ok) return signed;
+    const matched = matchStatement(signed.value, promotion);
+    if (!matched.ok) return matched;
+    const statement = matched.value;
+
+    const manifestBytes = await readDocument(fileUrl(source, VERSION_FILES.manifest), statement.manifestBytes, statement.manifestBytes, transfer);
+    if (!manifestBytes.ok) return manifestBytes;
+    const manifest = readManifest(manifestBytes.value, statement);
+    if (!manifest.ok) return manifest;
+
+    const part = this.parts.masters.layout.download(promotion);
+    const archive = await downloadArchive(source, statement, part, transfer, (count) => {
+      this.downloadedBytes += count;
+    });
+    if (!archive.ok) return archive;
+    return done({ statement, manifest: manifest.value, manifestBytes: manifestBytes.value, statementBytes: statementBytes.value });
+  }
+
+  private async build({ manifest, manifestBytes, statementBytes }: Documents): Promise<Outcome<Installed>> {
+    const { masters, staging, extract } = this.parts;
+    try {
+      const directory = await staging.freshTree(this.promotion);
+      const archive = await open(masters.layout.download(this.promotion), 'r');
+      const extracted = await extract({ archive: archive.fd, directory, manifest }, this.signal).finally(() => archive.close());
+      if (!extracted.ok) return extracted;
+      await staging.complete(directory, manifestBytes, statementBytes);
+      await masters.publish(directory, this.promotion);
+    } catch (error) {
+      this.signal.throwIfAborted();
+      return fileFailure(error, 'the image could not be put in its place');
+    }
+    const { contentDigest, mountScript, totals } = manifest;
+    return done({ contentDigest, mountScriptDigest: mountScript.digest, unpackedBytes: totals.bytes, downloadedBytes: this.downloadedBytes });
+  }
+}
+
+function readManifest(bytes: Buffer, statement: SignedStatement): Outcome<ImageManifest> {
+  const digest = digestOf(bytes);
+  if (digest !== statement.manifestDigest) return failed('digest-mismatch', `the manifest has the digest ${digest}, signed is ${statement.manifestDigest}`);
+  const checked = validateManifest(parseDocument(bytes), digestOf);
+  if (!checked.ok) return failed('bad-manifest', checked.problems.join('; '));
+  const { name, version, contentDigest } = checked.manifest;
+  if (name !== statement.name || version !== statement.version || contentDigest !== statement.contentDigest) {
+    return failed('bad-manifest', `the manifest is of ${name}@${version} with the content ${contentDigest}`);
+  }
+  return done(checked.manifest);
+}

@@ -1,0 +1,395 @@
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { closeSync, existsSync, lstatSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { decodePayload, type ImagePromoted, MasterReport, MASTER_REPORTS, STORAGE_HEARTBEATS, StorageHeartbeat, STREAMS, SUBJECTS } from '@plinth/contracts';
+import { connectNats, EventPublisher } from '@plinth/service-kit';
+import type { NatsConnection, Subscription } from 'nats';
+import { compileDistributor, DistributorProcess } from './testing/distributor-process.js';
+import { type Answer, honest, HostileRepository } from './testing/hostile-repository.js';
+import { makeImage, makeKey, promotionOf, type TestImage, trust } from './testing/image-fixture.js';
+import { type NatsProcess, startNats } from './testing/nats-process.js';
+
+const key = makeKey();
+let scratch: string;
+let nats: NatsProcess;
+let connection: NatsConnection;
+let publisher: EventPublisher;
+let repository: HostileRepository;
+let storage: string;
+let node: string;
+let subscriptions: Subscription[];
+let reports: MasterReport[];
+let heartbeats: StorageHeartbeat[];
+let running: DistributorProcess[];
+
+beforeAll(async () => {
+  compileDistributor();
+  scratch = mkdtempSync(join(tmpdir(), 'plinth-distributor-'));
+  nats = await startNats(join(scratch, 'nats'));
+  connection = await connectNats({ url: nats.url, name: 'test' });
+  publisher = new EventPublisher(connection, 'test');
+  trust(join(scratch, 'keys'), key);
+  repository = await new HostileRepository().start();
+});
+
+afterAll(async () => {
+  await connection?.close();
+  await repository?.stop();
+  await nats?.stop();
+  rmSync(scratch, { recursive: true, force: true });
+});
+
+beforeEach(() => {
+  node = `sn-${randomBytes(3).toString('hex')}`;
+  storage = join(scratch, node);
+  reports = [];
+  heartbeats = [];
+  running = [];
+  subscriptions = [
+    follow(MASTER_REPORTS, MasterReport, (report) => report.node === node && reports.push(report)),
+    follow(STORAGE_HEARTBEATS, StorageHeartbeat, (heartbeat) => heartbeat.node === node && heartbeats.push(heartbeat)),
+  ];
+});
+
+afterEach(async () => {
+  await Promise.all(running.map((distributor) => distributor.end('SIGKILL')));
+  for (const subscription of subscriptions) subscription.unsubscribe();
+  // A node that is new gets everything that was promoted before; the next test's shall not.
+  await (await connection.jetstreamManager()).streams.purge(STREAMS.events.name);
+});
+
+function follow<T extends object>(subject: string, payload: new () => T, take: (value: T) => unknown): Subscription {
+  return connection.subscribe(subject, {
+    callback: (error, message) => {
+      const decoded = decodePayload(payload, message.data);
+      if (error || !decoded.ok) throw error ?? new Error(`${message.subject} breaks its contract: ${JSON.stringify(decoded)}`);
+      take(decoded.value);
+    },
+  });
+}
+
+async function distributor(env: Record<string, string> = {}): Promise<DistributorProcess> {
+  const started = await DistributorProcess.start({
+    NATS_URL: nats.url,
+    PLINTH_STORAGE_NODE: node,
+    PLINTH_STORAGE_DIR: storage,
+    PLINTH_DATACENTER: 'west',
+    PLINTH_LABELS: 'tier=ssd',
+    PLINTH_TRUSTED_KEYS: join(scratch, 'keys'),
+    PLINTH_DOWNLOAD_STALL_SECONDS: '1',
+    PLINTH_RETRY_MAX_SECONDS: '1',
+    ...env,
+  });
+  running.push(started);
+  return started;
+}
+
+async function until<T>(what: () => T | undefined | false, patienceMs = 20_000): Promise<T> {
+  for (const end = Date.now() + patienceMs; ; ) {
+    const value = what();
+    if (value) return value;
+    if (Date.now() > end) throw new Error(`did not come: ${what.toString()}; reports: ${JSON.stringify(reports)}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+const promote = (promotion: ImagePromoted, id?: string): Promise<unknown> =>
+  publisher.publish({ subject: SUBJECTS.imagePromoted, data: promotion, id, correlationId: 'request-1' });
+const small = (name: string): Promise<TestImage> => makeImage({ 'etc/hostname': name, 'usr/bin/tool': 'binary', bin: { to: 'usr/bin' } }, key, { name });
+const distributed = (): MasterReport | undefined => reports.find((report) => report.kind === 'distributed');
+
+describe('distributor', () => {
+  it('brings a promoted image to the disk, reports it and shows it in its heartbeat', async () => {
+    const image = await small('first');
+    const first = await distributor();
+    await promote(promotionOf(image, [repository.put(image)]));
+    const report = await until(distributed);
+    expect(report).toMatchObject({
+      node,
+      name: 'first',
+      version: 'v1',
+      contentDigest: image.manifest.contentDigest,
+      mountScriptDigest: image.manifest.mountScript.digest,
+      downloadedBytes: image.archive.length,
+      unpackedBytes: image.manifest.totals.bytes,
+      attempt: 1,
+    });
+    const directory = join(storage, 'images/first/v1');
+    expect(readdirSync(directory).sort()).toEqual(['manifest.json', 'mount.sh', 'root', 'signature.json']);
+    expect(readFileSync(join(directory, 'root/etc/hostname'), 'utf8')).toBe('first');
+    expect(readlinkSync(join(directory, 'root/bin'))).toBe('usr/bin');
+    expect(lstatSync(join(directory, 'root/etc')).mtimeMs).toBe(1_700_000_000_000);
+    await until(() => journal().length === 0);
+    expect(readdirSync(join(storage, 'staging'))).toEqual([]);
+    expect(readdirSync(join(storage, 'locks'))).toEqual([]);
+    const heartbeat = await until(() => heartbeats.find(({ images }) => images.length === 1));
+    expect(heartbeat).toMatchObject({ datacenter: 'west', labels: { tier: 'ssd', datacenter: 'west' }, images: [{ name: 'first', version: 'v1' }] });
+    expect(heartbeat.freeBytes).toBeGreaterThan(0);
+    expect(await first.readiness()).toMatchObject({ status: 200, missing: {} });
+    expect(await first.end()).toBe(0);
+  });
+
+  it('takes what means it, and leaves the rest', async () => {
+    const images = await Promise.all(['to-all', 'to-node', 'to-label', 'to-west', 'to-other', 'to-east'].map(small));
+    const to = [undefined, ['sn-x', node], ['tier=ssd'], ['datacenter=west'], ['sn-x'], ['datacenter=east', 'tier=hdd']];
+    await distributor();
+    for (const [index, image] of images.entries()) await promote(promotionOf(image, [repository.put(image, {}, `/${image.statement.name}`)], to[index]));
+    await until(() => reports.length === 4);
+    await until(() => journal().length === 0);
+    expect(readdirSync(join(storage, 'images')).sort()).toEqual(['to-all', 'to-label', 'to-node', 'to-west']);
+  });
+
+  it('catches up with what was promoted while it was away', async () => {
+    const [before, meanwhile] = await Promise.all([small('before'), small('meanwhile')]);
+    const first = await distributor();
+    await promote(promotionOf(before, [repository.put(before, {}, '/before')], [node]));
+    await until(distributed);
+    await first.end();
+    await promote(promotionOf(meanwhile, [repository.put(meanwhile, {}, '/meanwhile')], [node]));
+    await distributor();
+    await until(() => reports.find(({ name }) => name === 'meanwhile'));
+    await until(() => heartbeats.find(({ images }) => images.length === 2));
+    expect(reports.map(({ kind }) => kind)).toEqual(['distributed', 'distributed']);
+  });
+
+  it('reports again when it is promoted again, without a download', async () => {
+    const image = await small('again');
+    const promotion = promotionOf(image, [repository.put(image, {}, '/again')], [node]);
+    await distributor();
+    await promote(promotion);
+    await until(distributed);
+    await promote(promotion);
+    await until(() => reports.length === 2);
+    expect(reports).toMatchObject([{ downloadedBytes: image.archive.length }, { kind: 'distributed', downloadedBytes: 0 }]);
+  });
+
+  it('tries again by itself until the repository is back, and says so', async () => {
+    const image = await small('patience');
+    let trouble = 3;
+    const source = repository.put(image, { archive: (...exchange) => (trouble-- > 0 ? exchange[1].writeHead(503).end() : honest(...exchange)) }, '/patience');
+    await distributor();
+    await promote(promotionOf(image, [source], [node]));
+    await until(distributed);
+    expect(reports).toMatchObject([
+      { kind: 'failed', reason: 'repository-unreachable', attempt: 1, retryInMs: expect.any(Number) },
+      { kind: 'failed', reason: 'repository-unreachable', attempt: 2, retryInMs: expect.any(Number) },
+      { kind: 'failed', reason: 'repository-unreachable', attempt: 3, retryInMs: expect.any(Number) },
+      { kind: 'distributed', attempt: 4 },
+    ]);
+  });
+
+  it.each<[string, number, string]>([
+    ['strike', 3, 'digest-mismatch'],
+    ['refused', 1, 'repository-refused'],
+  ])('gives up: %s', async (name, attempts, reason) => {
+    const image = await small(name);
+    const lying: Answer = (request, response, body) => honest(request, response, Buffer.alloc(body.length));
+    const source = repository.put(image, { archive: name === 'strike' ? lying : (_, response) => response.writeHead(403).end() }, `/${name}`);
+    await distributor();
+    await promote(promotionOf(image, [source], [node]));
+    await until(() => reports.length === attempts);
+    await until(() => journal().length === 0);
+    expect(reports.every((report) => report.kind === 'failed' && report.reason === reason)).toBe(true);
+    expect(reports.at(-1)).not.toHaveProperty('retryInMs');
+    expect(readdirSync(join(storage, 'staging'))).toEqual([]);
+    expect(existsSync(join(storage, 'images', name, 'v1'))).toBe(false);
+  });
+
+  it('goes on after SIGKILL in the middle of an extraction, and leaves nothing', async () => {
+    const image = await many('killed', 6_000);
+    const source = repository.put(image, {}, '/killed');
+    const first = await distributor();
+    await promote(promotionOf(image, [source], [node]));
+    const staging = join(storage, 'staging/killed-v1');
+    await until(() => treesOf(staging).some((tree) => filesIn(join(staging, tree, 'root/srv')) > 300));
+    await first.end('SIGKILL');
+    expect(existsSync(join(storage, 'images/killed'))).toBe(false);
+    expect(treesOf(staging)).toHaveLength(1);
+    await until(() => decompressors().length === 0, 2_000);
+    const requests = repository.requests.length;
+    await distributor();
+    expect(treesOf(staging).length).toBeLessThanOrEqual(1);
+    await until(distributed);
+    expect(filesIn(join(storage, 'images/killed/v1/root/srv'))).toBe(6_000);
+    await until(() => journal().length === 0);
+    expect(readdirSync(join(storage, 'staging'))).toEqual([]);
+    // The whole archive was there already.
+    expect(repository.requests.slice(requests).filter(({ path }) => path.endsWith('.zst'))).toEqual([]);
+    expect(reports).toMatchObject([{ kind: 'distributed', downloadedBytes: 0 }]);
+  });
+
+  it('stops in the middle of an extraction within a second, and leaves only the download', async () => {
+    const image = await many('stopped', 6_000);
+    const first = await distributor();
+    await promote(promotionOf(image, [repository.put(image, {}, '/stopped')], [node]));
+    const staging = join(storage, 'staging/stopped-v1');
+    await until(() => treesOf(staging).some((tree) => filesIn(join(staging, tree, 'root/srv')) > 300));
+    const begun = Date.now();
+    expect(await first.end('SIGTERM')).toBe(0);
+    expect(Date.now() - begun).toBeLessThan(3_000);
+    expect(readdirSync(staging).sort()).toEqual(['download.part', 'download.part.json']);
+    expect(decompressors()).toEqual([]);
+    await distributor();
+    await until(distributed);
+  });
+
+  it('keeps its heartbeat while it extracts', async () => {
+    const image = await many('beating', 6_000);
+    await distributor({ PLINTH_HEARTBEAT_SECONDS: '0.1' });
+    await promote(promotionOf(image, [repository.put(image, {}, '/beating')], [node]));
+    await until(distributed);
+    const times = heartbeats.map(({ at }) => Date.parse(at));
+    const gaps = times.slice(1).map((time, index) => time - (times[index] ?? 0));
+    expect(Math.max(...gaps)).toBeLessThan(600);
+  });
+
+  it('shares the work of a node between two, and never does it twice', async () => {
+    const images = await Promise.all(Array.from({ length: 8 }, (_, index) => many(`shared-${index}`, 200)));
+    await Promise.all([distributor({ PLINTH_SERVICE_ID: 'distributor-1' }), distributor({ PLINTH_SERVICE_ID: 'distributor-2' })]);
+    const requests = repository.requests.length;
+    for (const image of images) await promote(promotionOf(image, [repository.put(image, {}, `/${image.statement.name}`)], [node]));
+    await until(() => reports.length >= images.length);
+    await until(() => journal().length === 0);
+    expect(reports.map(({ kind, name }) => `${kind} ${name}`).sort()).toEqual(images.map(({ statement }) => `distributed ${statement.name}`).sort());
+    const downloads = repository.requests.slice(requests).filter(({ path }) => path.endsWith('.zst'));
+    expect(downloads).toHaveLength(images.length);
+    expect(readdirSync(join(storage, 'locks'))).toEqual([]);
+  });
+
+  it('takes over from one that was killed', async () => {
+    const image = await small('takeover');
+    let first = true;
+    const hanging: Answer = (request, response, body) => {
+      if (!first) return honest(request, response, body);
+      first = false;
+      response.writeHead(200, { 'content-length': body.length });
+      response.write(body.subarray(0, 10));
+    };
+    const victim = await distributor({ PLINTH_SERVICE_ID: 'distributor-1', PLINTH_DOWNLOAD_STALL_SECONDS: '60' });
+    await promote(promotionOf(image, [repository.put(image, { archive: hanging }, '/takeover')], [node]));
+    await until(() => !first);
+    await distributor({ PLINTH_SERVICE_ID: 'distributor-2' });
+    // Locked: nobody else takes it, and nobody cleans it away.
+    await new Promise((resolve) => setTimeout(resolve, 1_200));
+    expect(reports).toEqual([]);
+    expect(existsSync(join(storage, 'staging/takeover-v1/download.part'))).toBe(true);
+    await victim.end('SIGKILL');
+    await until(distributed);
+  });
+
+  it('keeps its report while the bus is away', async () => {
+    const image = await many('offline', 50);
+    let release: (() => void) | undefined;
+    const waiting: Answer = (request, response, body) => {
+      release = () => honest(request, response, body);
+    };
+    await distributor({ PLINTH_DOWNLOAD_STALL_SECONDS: '60' });
+    await promote(promotionOf(image, [repository.put(image, { archive: waiting }, '/offline')], [node]));
+    const answer = await until(() => release);
+    await nats.stop();
+    answer();
+    await until(() => existsSync(join(storage, 'images/offline/v1')));
+    const [file = ''] = journal();
+    await until(() => readFileSync(join(storage, 'wanted', file), 'utf8').includes('"distributed"'));
+    await nats.start();
+    await until(distributed, 30_000);
+    await until(() => journal().length === 0);
+  });
+
+  it('knows what was revoked: no more installed, still kept', async () => {
+    const [kept, late] = await Promise.all([small('kept'), small('late')]);
+    await distributor();
+    await promote(promotionOf(kept, [repository.put(kept, {}, '/kept')], [node]));
+    await until(distributed);
+    for (const name of ['kept', 'late']) await publisher.publish({ subject: SUBJECTS.imageRevoked, data: { name, version: 'v1', reason: 'hole' } });
+    await until(() => heartbeats.find(({ images }) => images[0]?.revoked === true));
+    expect(existsSync(join(storage, 'images/kept/v1/root/etc/hostname'))).toBe(true);
+    await until(() => existsSync(join(storage, 'revoked/late@v1.json')));
+    const requests = repository.requests.length;
+    await promote(promotionOf(late, [repository.put(late, {}, '/late')], [node]));
+    await until(() => running[0]?.log.some(({ msg }) => msg.includes('revoked')));
+    expect(existsSync(join(storage, 'images/late'))).toBe(false);
+    expect(repository.requests).toHaveLength(requests);
+  });
+
+  it('cleans what former lives left, and puts aside what it can not read', async () => {
+    mkdirSync(join(storage, 'staging/old-v1/tree-abc/root'), { recursive: true });
+    mkdirSync(join(storage, 'staging/no image'), { recursive: true });
+    writeFileSync(join(storage, 'staging/old-v1/download.part'), 'x');
+    mkdirSync(join(storage, 'wanted'), { recursive: true });
+    writeFileSync(join(storage, 'wanted/broken@v1.0000000000000000.json'), '{"schema":1}');
+    mkdirSync(join(storage, 'images/half/v1/root'), { recursive: true });
+    const first = await distributor();
+    expect(readdirSync(join(storage, 'staging'))).toEqual([]);
+    expect(journal()).toEqual(['broken@v1.0000000000000000.json.unreadable']);
+    const heartbeat = await until(() => heartbeats[0]);
+    expect(heartbeat.images).toEqual([]);
+    expect(first.log.some(({ msg }) => msg.includes('damaged'))).toBe(true);
+  });
+
+  it('takes, keeps and reports a promotion on a disk without a byte left, and goes on when there is room', async () => {
+    mkdirSync(storage);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=16m', 'plinth-test', storage]);
+    try {
+      const image = await makeImage({ 'usr/lib/big': randomBytes(3 * 1024 ** 2) }, key, { name: 'full' });
+      const first = await distributor();
+      const filler = openSync(join(storage, 'filler'), 'w');
+      expect(() => {
+        for (;;) writeSync(filler, Buffer.alloc(4_096));
+      }).toThrow('ENOSPC');
+      closeSync(filler);
+      await promote(promotionOf(image, [repository.put(image, {}, '/full')], [node]));
+      await until(() => reports.length >= 2);
+      expect(reports[0]).toMatchObject({ kind: 'failed', reason: 'no-space', attempt: 1 });
+      rmSync(join(storage, 'filler'));
+      await until(distributed);
+      await until(() => journal().length === 0);
+      expect(readdirSync(join(storage, 'staging'))).toEqual([]);
+      await until(() => existsSync(join(storage, 'wanted/.reserve')));
+      await first.end();
+    } finally {
+      await Promise.all(running.map((started) => started.end('SIGKILL')));
+      execFileSync('umount', [storage]);
+    }
+  });
+
+  it('is not ready without a trusted key', async () => {
+    mkdirSync(join(scratch, `empty-${node}`));
+    const first = await distributor({ PLINTH_TRUSTED_KEYS: join(scratch, `empty-${node}`) });
+    expect(await first.readiness()).toEqual({ status: 503, missing: { 'trusted-keys': 'there is no trusted key' } });
+  });
+});
+
+function journal(): string[] {
+  return readdirSync(join(storage, 'wanted')).filter((file) => file !== '.reserve');
+}
+
+/** An image of many small files. */
+function many(name: string, files: number): Promise<TestImage> {
+  const tree = Object.fromEntries(Array.from({ length: files }, (_, index) => [`srv/${index}`, randomBytes(2_000)]));
+  return makeImage(tree, key, { name });
+}
+
+function treesOf(staging: string): string[] {
+  return existsSync(staging) ? readdirSync(staging).filter((file) => file.startsWith('tree-')) : [];
+}
+
+function filesIn(directory: string): number {
+  return existsSync(directory) ? readdirSync(directory).length : 0;
+}
+
+/** Processes that read an archive of this storage directory. */
+function decompressors(): string[] {
+  return readdirSync('/proc').filter((pid) => {
+    if (!/^\d+$/.test(pid)) return false;
+    try {
+      return readFileSync(`/proc/${pid}/comm`, 'utf8').trim() === 'zstd' && readlinkSync(`/proc/${pid}/fd/0`).startsWith(storage);
+    } catch {
+      // It has ended meanwhile.
+      return false;
+    }
+  });
+}

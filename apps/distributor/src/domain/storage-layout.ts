@@ -1,0 +1,63 @@
+/** Where things lie in a storage directory. Names and versions are checked values: each is one safe path component. */
+import { join } from 'node:path';
+import { parseExactImageRef, VERSION_FILES } from '@plinth/contracts';
+
+export interface ImageVersion {
+  readonly name: string;
+  readonly version: string;
+}
+
+export class StorageLayout {
+  constructor(readonly root: string) {}
+
+  get images(): string {
+    return join(this.root, 'images');
+  }
+  get staging(): string {
+    return join(this.root, 'staging');
+  }
+  get wanted(): string {
+    return join(this.root, 'wanted');
+  }
+  get locks(): string {
+    return join(this.root, 'locks');
+  }
+  get revoked(): string {
+    return join(this.root, 'revoked');
+  }
+  /** Everything that is made at start; `objects` is reserved for file-level sharing between versions. */
+  get directories(): readonly string[] {
+    return [this.images, this.staging, this.wanted, this.locks, this.revoked, ...['volumes', 'software', 'objects'].map((name) => join(this.root, name))];
+  }
+
+  version(image: ImageVersion): string {
+    return join(this.images, image.name, image.version);
+  }
+  manifest(image: ImageVersion): string {
+    return join(this.version(image), VERSION_FILES.manifest);
+  }
+  statement(image: ImageVersion): string {
+    return join(this.version(image), VERSION_FILES.statement);
+  }
+  mountScript(image: ImageVersion): string {
+    return join(this.version(image), VERSION_FILES.mountScript);
+  }
+  stagingOf(image: ImageVersion): string {
+    return join(this.staging, `${image.name}-${image.version}`);
+  }
+  download(image: ImageVersion): string {
+    return join(this.stagingOf(image), 'download.part');
+  }
+  lock(image: ImageVersion): string {
+    return join(this.locks, `${image.name}@${image.version}`);
+  }
+  revocation(image: ImageVersion): string {
+    return join(this.revoked, `${image.name}@${image.version}.json`);
+  }
+}
+
+/** `debian-12-v3` back into name and version; a version holds no dash, so the last one parts them. */
+export function imageOfStaging(directory: string): ImageVersion | undefined {
+  const dash = directory.lastIndexOf('-');
+  return dash < 0 ? undefined : parseExactImageRef(`${directory.slice(0, dash)}@${directory.slice(dash + 1)}`);
+}

@@ -1,0 +1,83 @@
+/** An image that this node was told to hold: what the promotion said, what became of it so far. */
+import type { ImagePromoted, MasterReport } from '@plinth/contracts';
+import { FRESH, planRetry, type RetryState } from './retry-plan.js';
+import type { Failure } from './failure.js';
+
+export interface WantedImage {
+  readonly schema: 1;
+  readonly promotion: ImagePromoted;
+  /** Of the promotion. */
+  readonly eventId: string;
+  readonly correlationId: string;
+  readonly wantedAt: string;
+  readonly retry: RetryState;
+  /** Milliseconds since the epoch; not tried before. */
+  readonly notBefore: number;
+  /** Decided, and not yet known to be stored on the bus. A report without `retryInMs` ends the matter. */
+  readonly report?: MasterReport;
+}
+
+export interface Installed {
+  readonly contentDigest: string;
+  readonly mountScriptDigest: string;
+  readonly unpackedBytes: number;
+  readonly downloadedBytes: number;
+}
+
+export interface Situation {
+  readonly node: string;
+  readonly now: Date;
+  readonly durationMs: number;
+}
+
+export function want(promotion: ImagePromoted, event: { readonly id: string; readonly correlationId: string }, now: Date): WantedImage {
+  return { schema: 1, promotion, eventId: event.id, correlationId: event.correlationId, wantedAt: now.toISOString(), retry: FRESH, notBefore: 0 };
+}
+
+export function afterSuccess(wanted: WantedImage, installed: Installed, { node, now, durationMs }: Situation): WantedImage {
+  const { name, version } = wanted.promotion;
+  return { ...wanted, report: { kind: 'distributed', node, name, version, at: now.toISOString(), ...installed, durationMs, attempt: wanted.retry.attempts + 1 } };
+}
+
+/** @param jitter 0 to 1 */
+export function afterFailure(
+  wanted: WantedImage,
+  failure: Failure,
+  downloadedBytes: number,
+  { node, now, durationMs }: Situation,
+  longestMs: number,
+  jitter: number,
+): WantedImage {
+  const { name, version, contentDigest } = wanted.promotion;
+  const plan = planRetry(failure.reason, wanted.retry, downloadedBytes, longestMs, jitter);
+  const retryInMs = plan.retry ? plan.delayMs : undefined;
+  return {
+    ...wanted,
+    retry: plan.state,
+    notBefore: plan.retry ? now.getTime() + plan.delayMs : 0,
+    report: {
+      kind: 'failed',
+      node,
+      name,
+      version,
+      at: now.toISOString(),
+      contentDigest,
+      downloadedBytes,
+      durationMs,
+      ...failure,
+      attempt: plan.state.attempts,
+      retryInMs,
+    },
+  };
+}
+
+/** @returns undefined when nothing is left to do */
+export function afterReport(wanted: WantedImage): WantedImage | undefined {
+  const { report, ...rest } = wanted;
+  return report?.retryInMs === undefined ? undefined : rest;
+}
+
+/** Milliseconds until it may be tried; a clock that was set back never makes the pause longer than the limit. */
+export function waitMs(wanted: WantedImage, now: number, longestMs: number): number {
+  return Math.max(0, Math.min(wanted.notBefore - now, longestMs));
+}

@@ -1,0 +1,27 @@
+import { Controller, Inject } from '@nestjs/common';
+import { EventPattern } from '@nestjs/microservices';
+import { type ImagePromoted, SUBJECTS } from '@plinth/contracts';
+import type { ReceivedEvent } from '@plinth/service-kit';
+import { WantedStore } from '../adapters/wanted-store.js';
+import { DistributionLoop } from '../distribution/distribution-loop.js';
+import { concerns, type StorageNode } from '../domain/targeting.js';
+import { want } from '../domain/wanted-image.js';
+
+export const STORAGE_NODE = Symbol('this storage node');
+
+/** Writes down what is wanted, before it is acknowledged; the loop does the long work. */
+@Controller()
+export class ImagePromotedHandler {
+  constructor(
+    @Inject(STORAGE_NODE) private readonly node: StorageNode,
+    @Inject(WantedStore) private readonly wanted: WantedStore,
+    @Inject(DistributionLoop) private readonly loop: DistributionLoop,
+  ) {}
+
+  @EventPattern<string>(SUBJECTS.imagePromoted)
+  async handle(event: ReceivedEvent<ImagePromoted>): Promise<void> {
+    if (!concerns(this.node, event.data.to)) return;
+    await this.wanted.add(want(event.data, event, new Date()));
+    this.loop.kick();
+  }
+}

@@ -1,0 +1,16 @@
+import { Controller, Inject } from '@nestjs/common';
+import { EventPattern } from '@nestjs/microservices';
+import { type ImageRevoked, SUBJECTS } from '@plinth/contracts';
+import type { ReceivedEvent } from '@plinth/service-kit';
+import { Revocations } from '../adapters/revocations.js';
+
+/** Remembers it. The master stays: containers that run on it go on. */
+@Controller()
+export class ImageRevokedHandler {
+  constructor(@Inject(Revocations) private readonly revocations: Revocations) {}
+
+  @EventPattern<string>(SUBJECTS.imageRevoked)
+  async handle(event: ReceivedEvent<ImageRevoked>): Promise<void> {
+    await this.revocations.add(event.data, event.time);
+  }
+}
