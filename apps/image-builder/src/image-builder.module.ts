@@ -39,7 +39,7 @@ export async function assemble({ config, logger, connection, publisher }: Servic
   await repository.open();
   const directories = await WorkDirectories.open(config.PLINTH_BUILDER_DIR, config.PLINTH_SERVICE_ID);
   const sandbox = Sandbox.open(directories.sandbox);
-  const booter = await ImageBooter.open(directories.containers, logger);
+  const booter = ImageBooter.open(directories.containers);
   const database = await openDatabase({
     url: config.DATABASE_URL,
     schema: 'image_builder',

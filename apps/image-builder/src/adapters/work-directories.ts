@@ -8,7 +8,6 @@ export class WorkDirectories {
     private readonly logs: string,
   ) {}
 
-  /** Clears what a killed process of the same service id left. */
   static async open(root: string, serviceId: string): Promise<WorkDirectories> {
     const own = join(root, 'work', serviceId);
     await mkdir(own, { recursive: true, mode: 0o700 });
@@ -24,8 +23,9 @@ export class WorkDirectories {
     return join(this.own, '.containers');
   }
 
+  /** Removes the files of all builds; sandbox and containers keep their own house. */
   async clear(): Promise<void> {
-    for (const name of await readdir(this.own)) await rm(join(this.own, name), { recursive: true, force: true });
+    for (const name of await readdir(this.own)) if (!name.startsWith('.')) await rm(join(this.own, name), { recursive: true, force: true });
   }
 
   /** @returns an empty directory */

@@ -107,7 +107,6 @@ export class BuildJob {
     const unpacked = join(work, 'unpacked');
     await extractArchive(join(directory, archiveFileName(build.name, version)), current.statement.archiveDigest, unpacked, signal);
     const tests = await this.tester.test({
-      buildId: build.buildId,
       manifest,
       directory: unpacked,
       work,

@@ -9,7 +9,7 @@ import type { WorkDirectories } from '../adapters/work-directories.js';
 import type { Promotions } from './promotions.js';
 
 const SWEEP_MS = 30_000;
-const WITHDRAWN = '.withdrawn';
+const WITHDRAWN = 'withdrawn';
 
 export class LeftOvers {
   private timer: NodeJS.Timeout | undefined;

@@ -1,13 +1,14 @@
 /** From a recipe to a signed version directory in the testing repository. */
 import { mkdir, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { generateMountScript } from '@plinth/container-runtime';
 import { archiveFileName, canonicalJson, type Digest, type ImageManifest, type SignedStatement, validateManifest, VERSION_FILES } from '@plinth/contracts';
 import { digestOfFile, digestOfText, packArchive } from '../adapters/archive.js';
 import type { Bootstrap, ParentImage } from '../adapters/bootstrap.js';
 import { cleanTree, directoryMode } from '../adapters/clean-tree.js';
 import { customise } from '../adapters/customise.js';
 import { ImageTree } from '../adapters/image-tree.js';
-import { checkMountPlan, makeMountPoints, mountScriptOf } from '../adapters/mount-script.js';
+import { checkMountPlan, makeMountPoints } from '../adapters/mount-points.js';
 import type { Sandbox } from '../adapters/sandbox.js';
 import type { Signer } from '../adapters/signer.js';
 import { scanTree } from '../adapters/tree-scan.js';
@@ -77,7 +78,7 @@ export async function makeImage(maker: ImageMaker, options: MakeOptions): Promis
 
   onProgress('manifest', 0);
   const entries = await scanTree(root, { times, signal, onProgress: (within) => onProgress('manifest', within) });
-  const script = recipe.mountScript ?? mountScriptOf(mountPlan);
+  const script = recipe.mountScript ?? generateMountScript(mountPlan);
   const scriptPath = join(version, VERSION_FILES.mountScript);
   await writeFile(scriptPath, script, { mode: 0o755 });
   await utimes(scriptPath, times.sourceDateEpoch, times.sourceDateEpoch);

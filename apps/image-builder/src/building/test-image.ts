@@ -8,7 +8,6 @@ import type { RecipeTest } from '../domain/recipe.js';
 import { judgeTest } from '../domain/test-verdict.js';
 
 export interface TestOptions {
-  readonly buildId: string;
   readonly manifest: ImageManifest;
   /** Holds `root/` and `mount.sh`, as unpacked from the archive. */
   readonly directory: string;
@@ -24,8 +23,6 @@ export interface TestOptions {
 const BOOT = 'boots';
 const READ_ONLY = 'the tree refuses writes';
 const WRITABLE = 'every writable place takes writes';
-const STOPS = 'stops when asked';
-const STOP_GRACE_SECONDS = 10;
 
 export class ImageTester {
   constructor(private readonly booter: ImageBooter) {}
@@ -42,7 +39,11 @@ export class ImageTester {
       return value;
     };
     options.onProgress('boot', 0);
-    const image = await step(BOOT, () => this.booter.boot(options));
+    const image = await step(BOOT, async () => {
+      const booted = await this.booter.boot(options);
+      if (!booted.ok) throw failed(BOOT, booted.message, booted.log);
+      return booted.image;
+    });
     try {
       await step(READ_ONLY, () => probeReadOnly(image.pid, options.manifest.mountPlan).then(unlessProblem(READ_ONLY)));
       await step(WRITABLE, () => probeWritable(image.pid, options.manifest.mountPlan).then(unlessProblem(WRITABLE)));
@@ -50,11 +51,6 @@ export class ImageTester {
         options.onProgress('test', index / options.tests.length);
         await step(test.name, () => runTest(image, test, options));
       }
-      await step(STOPS, async () => {
-        if (!(await image.stop(STOP_GRACE_SECONDS))) {
-          throw failed(STOPS, `did not end within ${STOP_GRACE_SECONDS} s of ${options.manifest.stopSignal}; set stopSignal or let the command handle it`);
-        }
-      });
       options.onProgress('test', 1);
       return results;
     } finally {
@@ -80,6 +76,7 @@ function unlessProblem(name: string): (problem: string | undefined) => void {
   };
 }
 
-export function failed(name: string, problem: string, logTail?: string): BuildRefusal {
-  return new BuildRefusal('test-failed', `the test "${name}" failed: ${problem}`, { failedTest: name, logTail });
+function failed(name: string, problem: string, logTail?: string): BuildRefusal {
+  // An empty log says less than the build's own.
+  return new BuildRefusal('test-failed', `the test "${name}" failed: ${problem}`, { failedTest: name, logTail: logTail || undefined });
 }

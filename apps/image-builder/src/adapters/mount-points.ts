@@ -1,4 +1,4 @@
-/** The mount plan in the words of the container runtime: what it refuses, what it needs in the tree, the script made from it. */
+/** What the container runtime asks of a mount plan, and of the tree that it is mounted on. */
 import { chmod, lchown, lstat, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { requiredDirectories, validateMountPlan } from '@plinth/container-runtime';
@@ -42,8 +42,4 @@ async function makeDirectory(root: string, path: string, mode: number): Promise<
     made = length === components.length;
   }
   return made;
-}
-
-export function mountScriptOf(_plan: MountPlan): string {
-  return '#!/bin/sh\n';
 }
