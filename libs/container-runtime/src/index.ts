@@ -1,1 +1,10 @@
-export {};
+export * from './container-spec.js';
+export * from './mount-plan.js';
+export * from './planned-mounts.js';
+export * from './etc-layer.js';
+export * from './seccomp-profile.js';
+export * from './oci-config.js';
+export * from './process-table.js';
+export * from './cgroups.js';
+export * from './runtime-binary.js';
+export * from './private-mount-namespace.js';

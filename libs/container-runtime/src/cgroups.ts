@@ -1,0 +1,110 @@
+import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync, statfsSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { cgroupPath } from './oci-config.js';
+import { sendSignal } from './process-table.js';
+
+const ROOT = '/sys/fs/cgroup';
+/** statfs(2) f_type of cgroup2 and tmpfs (linux/magic.h). */
+const CGROUP2_MAGIC = 0x6367_7270;
+const TMPFS_MAGIC = 0x0102_1994;
+
+/**
+ * How this machine's cgroups are laid out, as this process sees them. `hybrid`: version 1 with version 2 beside it, which crun refuses
+ * when controllers are on both; `legacy`: version 1, or hybrid with the second hierarchy hidden by a private memory file system.
+ */
+export function cgroupLayout(): 'unified' | 'hybrid' | 'legacy' {
+  if (statfsSync(ROOT).type === CGROUP2_MAGIC) return 'unified';
+  return existsSync(`${ROOT}/unified`) && statfsSync(`${ROOT}/unified`).type === CGROUP2_MAGIC ? 'hybrid' : 'legacy';
+}
+
+/** Processes in a container's cgroup, below it included; empty when there is no such cgroup. */
+export function cgroupProcesses(id: string): readonly number[] {
+  return [...new Set(cgroupDirectories(id).flatMap(processesBelow))];
+}
+
+/** Ids that have a cgroup: what is left of a container when everything else is lost. */
+export function cgroupContainerIds(): readonly string[] {
+  const names = hierarchies().flatMap((hierarchy) => listDirectories(`${hierarchy}/plinth`));
+  return [...new Set(names)].filter((name) => /^[0-9a-f]{32}$/.test(name));
+}
+
+/** Kills every process of a container and waits until none is left. False: some are still there after `deadlineMs` (uninterruptible sleep). */
+export async function killCgroup(id: string, deadlineMs: number): Promise<boolean> {
+  const end = performance.now() + deadlineMs;
+  for (let wait = 1; ; wait = Math.min(wait * 2, 50)) {
+    const pids = cgroupProcesses(id);
+    if (pids.length === 0) return true;
+    if (performance.now() > end) return false;
+    for (const pid of pids) sendSignal(pid, 'SIGKILL');
+    // Version 1 reports an empty cgroup by no file that can be waited on.
+    await delay(wait);
+  }
+}
+
+/** Removes a container's empty cgroups from every hierarchy, and what the runtime left on the memory file system that hides the second one. */
+export async function removeCgroups(id: string, deadlineMs: number): Promise<boolean> {
+  const end = performance.now() + deadlineMs;
+  for (const directory of cgroupDirectories(id)) {
+    if (statfsSync(directory).type === TMPFS_MAGIC) {
+      rmSync(directory, { recursive: true, force: true });
+      continue;
+    }
+    while (!removeTree(directory)) {
+      if (performance.now() > end) return false;
+      await delay(2);
+    }
+  }
+  return true;
+}
+
+function cgroupDirectories(id: string): string[] {
+  return hierarchies()
+    .map((hierarchy) => hierarchy + cgroupPath(id))
+    .filter((directory) => existsSync(directory));
+}
+
+/** The mounted hierarchies: the root itself with version 2, its directories with version 1 (links such as `cpu → cpu,cpuacct` left out). */
+function hierarchies(): string[] {
+  if (statfsSync(ROOT).type === CGROUP2_MAGIC) return [ROOT];
+  return listDirectories(ROOT).map((name) => `${ROOT}/${name}`);
+}
+
+function processesBelow(directory: string): number[] {
+  const own = readOrEmpty(`${directory}/cgroup.procs`).split('\n').filter((line) => line !== '' && line !== '0').map(Number);
+  return [...own, ...listDirectories(directory).flatMap((name) => processesBelow(`${directory}/${name}`))];
+}
+
+/** Bottom up; false while the kernel still counts a dying process. */
+function removeTree(directory: string): boolean {
+  const emptied = listDirectories(directory).every((name) => removeTree(`${directory}/${name}`));
+  if (!emptied) return false;
+  try {
+    rmdirSync(directory);
+    return true;
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === 'ENOENT') return true;
+    if (code === 'EBUSY') return false;
+    throw error;
+  }
+}
+
+function listDirectories(path: string): string[] {
+  try {
+    return readdirSync(path, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => entry.name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+function readOrEmpty(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (['ENOENT', 'ENODEV'].includes((error as NodeJS.ErrnoException).code ?? '')) return '';
+    throw error;
+  }
+}

@@ -1,0 +1,59 @@
+import type { MountPlan } from '@plinth/contracts';
+
+/**
+ * Everything this library needs to know to run one container. Plain data: whoever fills it in has already
+ * checked its names and ids against the contracts; paths on the host are checked by the premount checks.
+ */
+export interface ContainerSpec {
+  /** 32 lower-case hex digits; also the name of the cgroup, the bundle and the runtime's state. */
+  readonly id: string;
+  /** Absolute host path of the image's `root/`; of the build tree when {@link writableRoot} is set. */
+  readonly imageRoot: string;
+  readonly mountPlan: MountPlan;
+  readonly mountScript: {
+    /** Absolute host path of the image's `mount.sh`. */
+    readonly path: string;
+    /** True: the recipe brought its own and it runs as a hook. False: the plan goes straight to the runtime. */
+    readonly custom: boolean;
+  };
+  /** For the process and for whoever logs in. `PATH` falls back to Debian's. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** IANA zone name; a file below the image's /usr/share/zoneinfo. */
+  readonly timezone: string;
+  readonly hostname: string;
+  /** argv of the first process. */
+  readonly command: readonly string[];
+  /** Absolute path in the container; `/` when absent. */
+  readonly workingDirectory?: string;
+  /** Host path, shown read-only at /sw. */
+  readonly softwarePath?: string;
+  /** Host path of the data volume, shown read-write at /data (nosuid, nodev). */
+  readonly dataPath?: string;
+  readonly limits: ResourceLimits;
+  /** `isolated`: loopback only. `host`: the host's network and resolver, for build steps. */
+  readonly network: 'isolated' | 'host';
+  /** Name of the signal that asks the first process to end, e.g. `SIGTERM`. */
+  readonly stopSignal: string;
+  /** Build steps only: the tree itself is writable and no mount plan is applied. */
+  readonly writableRoot?: boolean;
+  /** Kept in the bundle for whoever lists containers; never shown to the runtime. */
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+/** Upper bounds; an absent one is not limited. */
+export interface ResourceLimits {
+  /** Bytes of memory, memory file systems included. */
+  readonly memoryBytes?: number;
+  /** CPUs' worth of time, e.g. 0.5. */
+  readonly cpus?: number;
+  /** Processes and threads. */
+  readonly pids?: number;
+}
+
+/** PATH of a container whose environment names none (Debian's /etc/login.defs, ENV_SUPATH). */
+export const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** The variables of the first process: the spec's, with a PATH in any case. */
+export function processEnvironment(spec: Pick<ContainerSpec, 'environment'>): Record<string, string> {
+  return { PATH: DEFAULT_PATH, ...spec.environment };
+}

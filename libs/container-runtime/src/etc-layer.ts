@@ -1,0 +1,38 @@
+import type { ContainerSpec } from './container-spec.js';
+
+/** One entry of the small directory that is laid over the image's /etc at a start. */
+export type LayerEntry =
+  | { readonly path: string; readonly type: 'directory' }
+  | { readonly path: string; readonly type: 'file'; readonly text: string; readonly mode: number }
+  | { readonly path: string; readonly type: 'symlink'; readonly target: string };
+
+/**
+ * Steps 4 and 5 of the mount script as files: time zone, host name, and the environment for logins (PAM reads /etc/environment, shells
+ * read /etc/profile.d). The directory becomes the topmost lower layer of the overlay on /etc, so no process is needed to put them there and each stays replaceable.
+ * Paths are relative to the layer's root. Pure.
+ */
+export function etcLayer(spec: ContainerSpec): readonly LayerEntry[] {
+  return [
+    { path: 'etc', type: 'directory' },
+    { path: 'etc/profile.d', type: 'directory' },
+    { path: 'etc/localtime', type: 'symlink', target: `/usr/share/zoneinfo/${spec.timezone}` },
+    { path: 'etc/timezone', type: 'file', text: `${spec.timezone}\n`, mode: 0o644 },
+    { path: 'etc/hostname', type: 'file', text: `${spec.hostname}\n`, mode: 0o644 },
+    { path: 'etc/environment', type: 'file', text: pamEnvironment(spec.environment), mode: 0o644 },
+    { path: 'etc/profile.d/plinth.sh', type: 'file', text: shellEnvironment(spec.environment), mode: 0o644 },
+  ];
+}
+
+/** `NAME="value"` lines as pam_env(8) reads them: it has no escape, so a value with a double quote is written bare. */
+export function pamEnvironment(environment: Readonly<Record<string, string>>): string {
+  return Object.entries(environment)
+    .map(([name, value]) => (value.includes('"') ? `${name}=${value}\n` : `${name}="${value}"\n`))
+    .join('');
+}
+
+/** `export NAME='value'` lines for a POSIX shell. */
+export function shellEnvironment(environment: Readonly<Record<string, string>>): string {
+  return Object.entries(environment)
+    .map(([name, value]) => `export ${name}='${value.replaceAll("'", "'\\''")}'\n`)
+    .join('');
+}

@@ -1,0 +1,150 @@
+import { DEFAULT_PATH, processEnvironment, type ContainerSpec, type ResourceLimits } from './container-spec.js';
+import { planMounts, type MountSources } from './planned-mounts.js';
+import { defaultSeccompProfile, type SeccompProfile } from './seccomp-profile.js';
+
+/** The subset of the OCI runtime-spec 1.0 config.json that this library writes. */
+export interface OciConfig {
+  readonly ociVersion: string;
+  readonly process: OciProcess;
+  readonly root: { readonly path: string; readonly readonly: boolean };
+  readonly hostname: string;
+  readonly mounts: readonly { readonly destination: string; readonly type: string; readonly source: string; readonly options: readonly string[] }[];
+  readonly hooks?: { readonly createContainer: readonly OciHook[] };
+  readonly linux: {
+    readonly cgroupsPath: string;
+    readonly namespaces: readonly { readonly type: string }[];
+    readonly resources: Readonly<Record<string, unknown>>;
+    readonly maskedPaths: readonly string[];
+    readonly readonlyPaths: readonly string[];
+    readonly rootfsPropagation: string;
+    readonly seccomp: SeccompProfile;
+  };
+}
+
+export interface OciProcess {
+  readonly terminal: boolean;
+  readonly user: { readonly uid: number; readonly gid: number; readonly additionalGids?: readonly number[] };
+  readonly args: readonly string[];
+  readonly env: readonly string[];
+  readonly cwd: string;
+  readonly capabilities: Readonly<Record<'bounding' | 'effective' | 'permitted', readonly string[]>>;
+  readonly noNewPrivileges: boolean;
+}
+
+export interface OciHook {
+  readonly path: string;
+  readonly args: readonly string[];
+  /** Never absent: crun would give the hook the caller's variables, runc the container's. */
+  readonly env: readonly string[];
+  /** Seconds. */
+  readonly timeout: number;
+}
+
+/** What a config needs besides the spec: host paths of this start, and how long a custom mount script may take. */
+export interface OciConfigInputs extends MountSources {
+  /** Host path of the shell that interprets a custom mount script. */
+  readonly shell: string;
+  readonly hookDeadlineSeconds: number;
+}
+
+/** Docker's default set minus MKNOD, NET_RAW, AUDIT_WRITE and SETFCAP. */
+export const CAPABILITIES: readonly string[] = [
+  'CAP_CHOWN',
+  'CAP_DAC_OVERRIDE',
+  'CAP_FOWNER',
+  'CAP_FSETID',
+  'CAP_KILL',
+  'CAP_NET_BIND_SERVICE',
+  'CAP_SETGID',
+  'CAP_SETPCAP',
+  'CAP_SETUID',
+  'CAP_SYS_CHROOT',
+];
+
+/** What package maintainer scripts need on top while an image is built; never in a running container. */
+export const BUILD_CAPABILITIES: readonly string[] = [...CAPABILITIES, 'CAP_SETFCAP'];
+
+/** As containerd masks them. */
+export const MASKED_PATHS: readonly string[] = [
+  '/proc/acpi',
+  '/proc/asound',
+  '/proc/kcore',
+  '/proc/keys',
+  '/proc/latency_stats',
+  '/proc/timer_list',
+  '/proc/timer_stats',
+  '/proc/sched_debug',
+  '/proc/scsi',
+  '/sys/firmware',
+  '/sys/devices/virtual/powercap',
+];
+
+/** As containerd makes them read-only. */
+export const READONLY_PATHS: readonly string[] = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
+
+/** Period of the CPU quota, microseconds (the kernel's default). */
+const CPU_PERIOD_US = 100_000;
+
+/** Translates a spec to the runtime's words. Pure; no annotation is ever written, so none can come from an image or a tenant. */
+export function buildOciConfig(spec: ContainerSpec, inputs: OciConfigInputs): OciConfig {
+  const build = spec.writableRoot === true;
+  const capabilities = build ? BUILD_CAPABILITIES : CAPABILITIES;
+  return {
+    ociVersion: '1.0.2',
+    process: {
+      terminal: false,
+      user: { uid: 0, gid: 0 },
+      args: spec.command,
+      env: Object.entries(processEnvironment(spec)).map(([name, value]) => `${name}=${value}`),
+      cwd: spec.workingDirectory ?? '/',
+      capabilities: { bounding: capabilities, effective: capabilities, permitted: capabilities },
+      noNewPrivileges: true,
+    },
+    root: { path: spec.imageRoot, readonly: !build },
+    hostname: spec.hostname,
+    mounts: planMounts(spec, inputs).map(({ destination, type, source, options }) => ({ destination, type, source, options })),
+    ...(spec.mountScript.custom && !build && { hooks: { createContainer: [mountScriptHook(spec, inputs)] } }),
+    linux: {
+      cgroupsPath: cgroupPath(spec.id),
+      namespaces: ['pid', 'ipc', 'uts', 'mount', 'cgroup', ...(spec.network === 'isolated' ? ['network'] : [])].map((type) => ({ type })),
+      resources: { devices: [{ allow: false, access: 'rwm' }], ...resources(spec.limits) },
+      maskedPaths: MASKED_PATHS,
+      readonlyPaths: READONLY_PATHS,
+      rootfsPropagation: 'private',
+      seccomp: defaultSeccompProfile(),
+    },
+  };
+}
+
+/** The cgroup of a container, in every hierarchy. */
+export function cgroupPath(id: string): string {
+  return `/plinth/${id}`;
+}
+
+/** The custom script, in the container's mount namespace before its root is entered. Fixed environment, deadline; see mount-script.ts for what it is told. */
+function mountScriptHook(spec: ContainerSpec, inputs: OciConfigInputs): OciHook {
+  const told: Record<string, string> = {
+    PATH: DEFAULT_PATH,
+    LC_ALL: 'C',
+    PLINTH_ROOT: spec.imageRoot,
+    PLINTH_TIMEZONE: spec.timezone,
+    PLINTH_LAYER: inputs.layerRoot,
+    PLINTH_SW: spec.softwarePath ?? '',
+    PLINTH_DATA: spec.dataPath ?? '',
+  };
+  return {
+    path: inputs.shell,
+    args: [inputs.shell, spec.mountScript.path],
+    env: Object.entries(told).map(([name, value]) => `${name}=${value}`),
+    timeout: inputs.hookDeadlineSeconds,
+  };
+}
+
+function resources(limits: ResourceLimits): Record<string, unknown> {
+  const { memoryBytes, cpus, pids } = limits;
+  return {
+    ...(memoryBytes !== undefined && { memory: { limit: memoryBytes } }),
+    ...(cpus !== undefined && { cpu: { period: CPU_PERIOD_US, quota: Math.max(1000, Math.round(cpus * CPU_PERIOD_US)) } }),
+    ...(pids !== undefined && { pids: { limit: pids } }),
+  };
+}

@@ -1,0 +1,65 @@
+import koffi from 'koffi';
+import { cgroupLayout } from './cgroups.js';
+
+/** sched.h, sys/mount.h */
+const CLONE_NEWNS = 0x0002_0000;
+const MS_NOSUID = 2;
+const MS_NODEV = 4;
+const MS_NOEXEC = 8;
+const MS_REC = 0x4000;
+const MS_SLAVE = 1 << 19;
+/** fcntl.h */
+const F_SETFD = 2;
+const UNIFIED = '/sys/fs/cgroup/unified';
+const MARKER = 'PLINTH_PRIVATE_MOUNT_NAMESPACE';
+
+/** A step that the kernel refused; needs CAP_SYS_ADMIN. */
+export class MountNamespaceError extends Error {
+  override readonly name = 'MountNamespaceError';
+  constructor(
+    readonly step: 'unshare' | 'mount' | 'execve',
+    readonly errno: number,
+  ) {
+    super(`private mount namespace: ${step} failed with errno ${errno}`);
+  }
+}
+
+/**
+ * `not-needed`: cgroups are not hybrid, nothing was done. `entered`: this process is in the namespace.
+ * `children-only`: this thread and what it spawns are; the thread pool's file operations are not.
+ */
+export type MountNamespaceOutcome = 'not-needed' | 'entered' | 'children-only';
+
+/**
+ * Hides the version 2 hierarchy of hybrid cgroups from crun, which refuses it: a private memory file system over it, in a mount
+ * namespace of this process's own (slave of the host's, so later host mounts still arrive and ours never leak out).
+ *
+ * First line of a service's main.ts, on the main thread, before anything is opened or listened on: a namespace belongs to a thread and Node has several, so the process
+ * replaces itself by execve(2) – same pid, same argv and environment, same standard streams, everything else closed – and the promise of the first call never settles.
+ * With `reexecute: false` nothing is replaced: for tests, and for tools that only spawn.
+ * Throws MountNamespaceError.
+ */
+export async function enterPrivateMountNamespace(options: { reexecute: boolean } = { reexecute: true }): Promise<MountNamespaceOutcome> {
+  const reexecuted = process.env[MARKER] === String(process.pid);
+  // Children must not believe that they did this themselves.
+  delete process.env[MARKER];
+  if (cgroupLayout() !== 'hybrid') return reexecuted ? 'entered' : 'not-needed';
+  const libc = koffi.load('libc.so.6');
+  const check = (step: MountNamespaceError['step'], result: number): void => {
+    if (result !== 0) throw new MountNamespaceError(step, koffi.errno());
+  };
+  const unshare = libc.func('int unshare(int flags)');
+  const mount = libc.func('int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)');
+  check('unshare', unshare(CLONE_NEWNS));
+  check('mount', mount('none', '/', null, MS_REC | MS_SLAVE, null));
+  check('mount', mount('plinth', UNIFIED, 'tmpfs', MS_NOSUID | MS_NODEV | MS_NOEXEC, 'size=1m,mode=755'));
+  if (!options.reexecute) return 'children-only';
+  // Node marks every descriptor it starts with as close-on-exec, the standard streams too.
+  const fcntl = libc.func('int fcntl(int fd, int command, ...)');
+  for (const stream of [0, 1, 2]) fcntl(stream, F_SETFD, 'int', 0);
+  const argv = [process.argv0, ...process.execArgv, ...process.argv.slice(1)];
+  const environment = Object.entries({ ...process.env, [MARKER]: String(process.pid) }).map(([name, value]) => `${name}=${value}`);
+  const execve = libc.func('int execve(const char *path, const char **argv, const char **envp)');
+  execve(process.execPath, [...argv, null], [...environment, null]);
+  throw new MountNamespaceError('execve', koffi.errno());
+}

@@ -1,0 +1,117 @@
+/**
+ * The default system call filter: an allow-list in the manner of Docker's default profile, tightened where one shared
+ * page cache makes a kernel hole everybody's hole (AF_ALG, AF_VSOCK, io_uring, key rings, user namespaces, cachestat).
+ */
+
+/** OCI runtime-spec `linux.seccomp`, as far as it is used here. */
+export interface SeccompProfile {
+  readonly defaultAction: string;
+  readonly defaultErrnoRet: number;
+  readonly architectures: readonly string[];
+  readonly syscalls: readonly SeccompRule[];
+}
+
+export interface SeccompRule {
+  readonly names: readonly string[];
+  readonly action: 'SCMP_ACT_ALLOW' | 'SCMP_ACT_ERRNO';
+  readonly errnoRet?: number;
+  readonly args?: readonly { readonly index: number; readonly value: number; readonly valueTwo?: number; readonly op: string }[];
+}
+
+const EPERM = 1;
+const ENOSYS = 38;
+/** CLONE_NEWNS | NEWCGROUP | NEWUTS | NEWIPC | NEWUSER | NEWPID | NEWNET (linux/sched.h). */
+const CLONE_NAMESPACES = 0x7e02_0000;
+
+const words = (text: string): string[] => text.split(/\s+/).filter((word) => word !== '');
+
+/** Calls that every program may make. */
+export const ALLOWED_SYSCALLS = words(`
+  accept accept4 access alarm arch_prctl bind brk capget capset chdir chmod chown clock_adjtime clock_getres clock_gettime clock_nanosleep
+  close close_range connect copy_file_range creat dup dup2 dup3 epoll_create epoll_create1 epoll_ctl epoll_ctl_old
+  epoll_pwait epoll_pwait2 epoll_wait epoll_wait_old eventfd eventfd2 execve execveat exit exit_group faccessat faccessat2
+  fadvise64 fallocate fanotify_mark fchdir fchmod fchmodat fchmodat2 fchown fchownat fcntl fdatasync fgetxattr flistxattr flock fork
+  fremovexattr fsetxattr fstat fstatfs fsync ftruncate futex futex_requeue futex_wait futex_waitv futex_wake futimesat get_robust_list get_thread_area
+  getcpu getcwd getdents getdents64 getegid geteuid getgid getgroups getitimer getpeername getpgid getpgrp getpid getppid getpriority
+  getrandom getresgid getresuid getrlimit getrusage getsid getsockname getsockopt gettid gettimeofday getuid getxattr
+  inotify_add_watch inotify_init inotify_init1 inotify_rm_watch io_cancel io_destroy io_getevents io_pgetevents io_setup io_submit
+  ioctl ioprio_get ioprio_set kill landlock_add_rule landlock_create_ruleset landlock_restrict_self lchown lgetxattr link linkat listen listxattr
+  llistxattr lremovexattr lseek lsetxattr lstat madvise map_shadow_stack membarrier memfd_create memfd_secret mincore mkdir mkdirat mknod mknodat mlock mlock2
+  mlockall mmap modify_ldt mprotect mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedsend mq_unlink mremap mseal msgctl msgget msgrcv
+  msgsnd msync munlock munlockall munmap name_to_handle_at nanosleep newfstatat open openat openat2 pause pidfd_getfd pidfd_open pidfd_send_signal pipe
+  pipe2 pkey_alloc pkey_free pkey_mprotect poll ppoll prctl pread64 preadv preadv2 prlimit64 process_madvise process_mrelease
+  process_vm_readv process_vm_writev pselect6 ptrace pwrite64 pwritev pwritev2 read readahead readlink readlinkat readv recvfrom recvmmsg recvmsg
+  remap_file_pages removexattr rename renameat renameat2 restart_syscall rmdir rseq rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo
+  rt_sigreturn rt_sigsuspend rt_sigtimedwait rt_tgsigqueueinfo sched_get_priority_max sched_get_priority_min sched_getaffinity sched_getattr
+  sched_getparam sched_getscheduler sched_rr_get_interval sched_setaffinity sched_setattr sched_setparam sched_setscheduler sched_yield
+  seccomp select semctl semget semop semtimedop sendfile sendmmsg sendmsg sendto set_robust_list set_thread_area set_tid_address setfsgid
+  setfsuid setgid setgroups setitimer setpgid setpriority setregid setresgid setresuid setreuid setrlimit setsid setsockopt setuid
+  setxattr shmat shmctl shmdt shmget shutdown sigaltstack signalfd signalfd4 socketpair splice stat statfs statx symlink symlinkat sync
+  sync_file_range syncfs sysinfo tee tgkill time timer_create timer_delete timer_getoverrun timer_gettime timer_settime timerfd_create
+  timerfd_gettime timerfd_settime times tkill truncate umask uname unlink unlinkat utime utimensat utimes vfork vmsplice wait4 waitid
+  write writev chroot
+`);
+
+/**
+ * Refused with EPERM, as programs expect from a container. What is on neither list is unknown to this profile and answers
+ * ENOSYS, so that a newer C library falls back instead of failing.
+ */
+export const DENIED_SYSCALLS = words(`
+  acct add_key bpf cachestat clock_settime create_module delete_module fanotify_init finit_module fsconfig fsmount fsopen fspick get_kernel_syms
+  get_mempolicy init_module io_uring_enter io_uring_register io_uring_setup ioperm iopl kcmp kexec_file_load kexec_load keyctl lookup_dcookie
+  mbind migrate_pages mount mount_setattr move_mount move_pages nfsservctl open_by_handle_at open_tree perf_event_open pivot_root query_module
+  quotactl quotactl_fd reboot request_key set_mempolicy setdomainname sethostname setns settimeofday stime swapoff swapon sysfs syslog
+  umount umount2 unshare uselib userfaultfd ustat vhangup vm86 vm86old
+`);
+
+/** personality(2) values that change nothing dangerous: Linux, Linux32, UNAME26, both, and "tell me". */
+const PERSONALITIES = [0x0, 0x0008, 0x2_0000, 0x2_0008, 0xffff_ffff];
+
+/** Socket families of ordinary programs: UNIX, INET, INET6. NETLINK (16) is allowed but for its transformation protocol, XFRM (6). */
+const SOCKET_FAMILIES = [1, 2, 10];
+const AF_NETLINK = 16;
+const NETLINK_XFRM = 6;
+
+export function defaultSeccompProfile(architecture: NodeJS.Architecture = process.arch): SeccompProfile {
+  return {
+    defaultAction: 'SCMP_ACT_ERRNO',
+    defaultErrnoRet: ENOSYS,
+    // Native calls only: on i386 socketcall(2) hides the family from the filter.
+    architectures: [architecture === 'arm64' ? 'SCMP_ARCH_AARCH64' : 'SCMP_ARCH_X86_64'],
+    syscalls: [
+      { names: ALLOWED_SYSCALLS, action: 'SCMP_ACT_ALLOW' },
+      { names: DENIED_SYSCALLS, action: 'SCMP_ACT_ERRNO', errnoRet: EPERM },
+      ...PERSONALITIES.map((value) => when('personality', 'SCMP_ACT_ALLOW', { index: 0, value, op: 'SCMP_CMP_EQ' })),
+      ...socketRules(),
+      ...cloneRules(),
+      // Its flags are behind a pointer, which a filter cannot read; glibc falls back to clone(2) on ENOSYS.
+      { names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: ENOSYS },
+    ],
+  };
+}
+
+type SeccompArgument = NonNullable<SeccompRule['args']>[number];
+
+function when(name: string, action: SeccompRule['action'], ...args: SeccompArgument[]): SeccompRule {
+  return { names: [name], action, ...(action === 'SCMP_ACT_ERRNO' && { errnoRet: EPERM }), args };
+}
+
+function socketRules(): SeccompRule[] {
+  const rules = SOCKET_FAMILIES.map((value) => when('socket', 'SCMP_ACT_ALLOW', { index: 0, value, op: 'SCMP_CMP_EQ' }));
+  const netlink = { index: 0, value: AF_NETLINK, op: 'SCMP_CMP_EQ' };
+  rules.push(when('socket', 'SCMP_ACT_ALLOW', netlink, { index: 2, value: NETLINK_XFRM, op: 'SCMP_CMP_NE' }));
+  rules.push(when('socket', 'SCMP_ACT_ERRNO', { index: 0, value: AF_NETLINK, op: 'SCMP_CMP_GT' }));
+  for (let family = 0; family < AF_NETLINK; family += 1) {
+    if (!SOCKET_FAMILIES.includes(family)) rules.push(when('socket', 'SCMP_ACT_ERRNO', { index: 0, value: family, op: 'SCMP_CMP_EQ' }));
+  }
+  return rules;
+}
+
+function cloneRules(): SeccompRule[] {
+  const rules = [when('clone', 'SCMP_ACT_ALLOW', { index: 0, value: CLONE_NAMESPACES, valueTwo: 0, op: 'SCMP_CMP_MASKED_EQ' })];
+  for (let bit = 1; bit <= CLONE_NAMESPACES; bit *= 2) {
+    if ((CLONE_NAMESPACES & bit) === 0) continue;
+    rules.push(when('clone', 'SCMP_ACT_ERRNO', { index: 0, value: bit, valueTwo: bit, op: 'SCMP_CMP_MASKED_EQ' }));
+  }
+  return rules;
+}
