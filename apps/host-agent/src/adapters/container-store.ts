@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ContainerConfig, decodePayload, ID_PATTERN, type Problem } from '@plinth/contracts';
 import type { LocalRecord } from '../domain/local-record.js';
-import { isMissing, syncDirectory, writeDurably, writeWhole } from './durable-file.js';
+import { isMissing, syncPath, writeDurably, writeWhole } from './durable-file.js';
 import { removeTemporaries } from './state-directory.js';
 
 export interface StoredContainer {
@@ -46,7 +46,7 @@ export class ContainerStore {
     const directory = join(this.directory, config.containerId);
     if (!this.made.has(config.containerId)) {
       await mkdir(directory, { recursive: true, mode: 0o700 });
-      await syncDirectory(this.directory);
+      await syncPath(this.directory);
       this.made.add(config.containerId);
     }
     await writeDurably(this.path(config.containerId, 'config.json'), JSON.stringify(config));

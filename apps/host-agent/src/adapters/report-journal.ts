@@ -8,6 +8,9 @@ export interface JournaledReport {
   /** Message id: the same at every try, so that the bus drops a second copy. */
   readonly messageId: string;
   readonly report: ContainerReport;
+  readonly correlationId?: string;
+  /** Id of the event that brought the config. */
+  readonly causationId?: string;
 }
 
 /**
@@ -43,9 +46,9 @@ export class ReportJournal {
 
 function decodeEntry(text: string): JournaledReport | undefined {
   try {
-    const { messageId, report } = JSON.parse(text) as { messageId?: unknown; report?: unknown };
+    const { messageId, report, correlationId, causationId } = JSON.parse(text) as Partial<JournaledReport>;
     const decoded = decodePayload(ContainerReport, Buffer.from(JSON.stringify(report ?? null)));
-    return typeof messageId === 'string' && decoded.ok ? { messageId, report: decoded.value } : undefined;
+    return typeof messageId === 'string' && decoded.ok ? { messageId, report: decoded.value, correlationId, causationId } : undefined;
   } catch (error) {
     if (error instanceof SyntaxError) return undefined;
     throw error;

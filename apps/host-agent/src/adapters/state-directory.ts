@@ -13,9 +13,7 @@ export interface StateDirectory {
   readonly containers: string;
   /** `<id>.<sequence>.json`: reports that the bus has not taken yet. */
   readonly reports: string;
-  /** Logs, `<id>/`. */
-  readonly logs: string;
-  /** Bundles, runtime state, exit files, sockets. */
+  /** The container runtime's own: bundles, exit files, logs. */
   readonly runtime: string;
   /** Random, made once: whose containers these are. */
   readonly marker: string;
@@ -49,7 +47,7 @@ export function lockStateDirectory(root: string): { release(): void } {
 /** Makes what is missing and removes half-written files. Only under the lock. @throws StateDirectoryError when it belongs to another host */
 export async function openStateDirectory(root: string, host: string): Promise<StateDirectory> {
   const directory = (name: string): string => join(root, name);
-  const paths = { containers: directory('containers'), reports: directory('reports'), logs: directory('logs'), runtime: directory('runtime') };
+  const paths = { containers: directory('containers'), reports: directory('reports'), runtime: directory('runtime') };
   for (const path of Object.values(paths)) await mkdir(path, { recursive: true, mode: 0o700 });
   for (const path of [root, paths.reports]) await removeTemporaries(path);
   return { root, ...paths, marker: await readOrMakeMarker(directory('host.json'), host) };

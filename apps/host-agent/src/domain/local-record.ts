@@ -38,6 +38,8 @@ export interface LocalRecord {
   readonly announced?: ReportBody;
   /** Of the last report. */
   readonly sequence: number;
+  /** Envelope of the message that brought the config: reports carry it on. */
+  readonly cause?: { readonly correlationId: string; readonly causationId: string };
   /** /proc/sys/kernel/random/boot_id of the last change. */
   readonly bootId: string;
 }
