@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync, statfsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { cgroupPath } from './oci-config.js';
-import { sendSignal } from './process-table.js';
+import { processStartTime, sendSignal } from './process-table.js';
 
 const ROOT = '/sys/fs/cgroup';
 /** statfs(2) f_type of cgroup2 and tmpfs (linux/magic.h). */
@@ -17,9 +17,13 @@ export function cgroupLayout(): 'unified' | 'hybrid' | 'legacy' {
   return existsSync(`${ROOT}/unified`) && statfsSync(`${ROOT}/unified`).type === CGROUP2_MAGIC ? 'hybrid' : 'legacy';
 }
 
-/** Processes in a container's cgroup, below it included; empty when there is no such cgroup. */
+/**
+ * Living processes in a container's cgroup, below it included; empty when there is no such cgroup. Version 1 serves a list that is up to a
+ * second old, and older when it is read again meanwhile, so each is checked against /proc: the dead would stay listed, and a pid be somebody else's by now.
+ */
 export function cgroupProcesses(id: string): readonly number[] {
-  return [...new Set(cgroupDirectories(id).flatMap(processesBelow))];
+  const listed = new Set(cgroupDirectories(id).flatMap(processesBelow));
+  return [...listed].filter((pid) => processStartTime(pid) !== undefined && readOrEmpty(`/proc/${pid}/cgroup`).includes(cgroupPath(id)));
 }
 
 /** Ids that have a cgroup: what is left of a container when everything else is lost. */
@@ -41,7 +45,7 @@ export async function killCgroup(id: string, deadlineMs: number): Promise<boolea
   }
 }
 
-/** Removes a container's empty cgroups from every hierarchy, and what the runtime left on the memory file system that hides the second one. */
+/** Removes a container's empty cgroups from every hierarchy; false when one stays busy. Also removes what the runtime left on the memory file system that hides the second one. */
 export async function removeCgroups(id: string, deadlineMs: number): Promise<boolean> {
   const end = performance.now() + deadlineMs;
   for (const directory of cgroupDirectories(id)) {
@@ -104,7 +108,7 @@ function readOrEmpty(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    if (['ENOENT', 'ENODEV'].includes((error as NodeJS.ErrnoException).code ?? '')) return '';
+    if (['ENOENT', 'ENODEV', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return '';
     throw error;
   }
 }

@@ -9,6 +9,8 @@ export interface OciConfig {
   readonly root: { readonly path: string; readonly readonly: boolean };
   readonly hostname: string;
   readonly mounts: readonly { readonly destination: string; readonly type: string; readonly source: string; readonly options: readonly string[] }[];
+  /** Only ever the runtime's own: see oci-runtime.ts. */
+  readonly annotations?: Readonly<Record<string, string>>;
   readonly hooks?: { readonly createContainer: readonly OciHook[] };
   readonly linux: {
     readonly cgroupsPath: string;
@@ -85,7 +87,7 @@ export const READONLY_PATHS: readonly string[] = ['/proc/bus', '/proc/fs', '/pro
 /** Period of the CPU quota, microseconds (the kernel's default). */
 const CPU_PERIOD_US = 100_000;
 
-/** Translates a spec to the runtime's words. Pure; no annotation is ever written, so none can come from an image or a tenant. */
+/** Translates a spec to the runtime's words. Pure; it writes no annotation, so none can come from an image or a tenant. */
 export function buildOciConfig(spec: ContainerSpec, inputs: OciConfigInputs): OciConfig {
   const build = spec.writableRoot === true;
   const capabilities = build ? BUILD_CAPABILITIES : CAPABILITIES;

@@ -27,6 +27,13 @@ export function processArguments(pid: number): readonly string[] | undefined {
   return text === undefined ? undefined : text.split('\0').slice(0, -1);
 }
 
+/** A process and all its descendants, parents first; empty when it is gone. */
+export function processTree(pid: number): readonly number[] {
+  const children = readProc(`/proc/${pid}/task/${pid}/children`);
+  if (children === undefined) return [];
+  return [pid, ...children.split(' ').filter((word) => word !== '').flatMap((word) => processTree(Number(word)))];
+}
+
 /** Processes with `word` among their arguments whose program is called one of `names`. Reads all of /proc: for recovery only. */
 export function findProcesses(names: readonly string[], word: string): readonly number[] {
   return readdirSync('/proc')

@@ -1,0 +1,268 @@
+import { execFile } from 'node:child_process';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { writeBundle } from './bundle.js';
+import { cgroupContainerIds, cgroupProcesses, killCgroup, removeCgroups } from './cgroups.js';
+import { createWithConmon, logFile } from './conmon.js';
+import { execInContainer, type ExecOptions, type ExecResult } from './container-exec.js';
+import { DEFAULT_PATH, type ContainerSpec } from './container-spec.js';
+import { ExitWatch } from './exit-watch.js';
+import { conmonPid, firstProcess, knownIds, observeContainer, readExit, type ExitStatus, type ObservedContainer } from './observed-container.js';
+import { buildOciConfig } from './oci-config.js';
+import { findProcesses, isRunning, processStartTime, sendSignal } from './process-table.js';
+import { detectRuntimeBinary, findExecutable, RuntimeMissingError, type RuntimeBinary } from './runtime-binary.js';
+import { makeRuntimeDirectories, runtimePaths, type RuntimePaths } from './runtime-paths.js';
+import { startFailure, type StartFailure } from './start-failure.js';
+
+export interface OciRuntimeOptions {
+  /** Absolute path of a directory of this instance's own; made when missing. */
+  readonly stateDirectory: string;
+  /** Absent: detected. */
+  readonly binary?: RuntimeBinary;
+  /** From request to a started first process, ms. */
+  readonly startDeadlineMs?: number;
+  /** For a custom mount script, seconds. */
+  readonly hookDeadlineSeconds?: number;
+  /** Bytes of log per container, after which conmon starts it anew. */
+  readonly logLimitBytes?: number;
+}
+
+export interface StartedContainer {
+  readonly ok: true;
+  /** Host pid of the first process, and its start time in clock ticks after boot. */
+  readonly pid: number;
+  readonly pidStartTime: number;
+  readonly phases: StartPhases;
+}
+
+/** Where the time of a start went, ms. */
+export interface StartPhases {
+  /** Writing the bundle. */
+  readonly prepare: number;
+  /** conmon and the runtime's `create`: namespaces, cgroups and all mounts, a custom mount script included. */
+  readonly mount: number;
+  /** The runtime's `start`: until the first process is let go. */
+  readonly runtime: number;
+}
+
+export type StartResult = StartedContainer | StartFailure;
+
+/** A container could not be removed: a process of it does not die (uninterruptible sleep), or a cgroup stays busy. */
+export class ContainerStuckError extends Error {
+  override readonly name = 'ContainerStuckError';
+  constructor(
+    readonly id: string,
+    readonly pids: readonly number[],
+  ) {
+    super(`container ${id} cannot be removed; processes left: ${pids.join(', ') || 'none'}`);
+  }
+}
+
+const START_DEADLINE_MS = 30_000;
+const KILL_DEADLINE_MS = 10_000;
+/** Longer than the second for which version 1 keeps an old list of processes, so that each round sees a new one. */
+const CGROUP_ROUND_MS = 1500;
+const CGROUP_ROUNDS = 6;
+const CONMON_GRACE_MS = 2000;
+const LOG_LIMIT_BYTES = 10 * 1024 ** 2;
+/** crun takes a ready-made filter from this annotation, in place of the 7 ms that compiling the profile takes. */
+const SECCOMP_BPF_ANNOTATION = 'run.oci.seccomp_bpf_data';
+
+/**
+ * Runs containers through crun or runc. Keeps no table of its own: every answer is read from the runtime's state, cgroups, /proc and
+ * conmon's files, so a restarted service sees what is really there. Calls for one id must not overlap; different ids may.
+ */
+export class OciRuntime {
+  readonly binary: RuntimeBinary;
+  readonly paths: RuntimePaths;
+  readonly #options: OciRuntimeOptions;
+  readonly #conmon: string;
+  readonly #exits: ExitWatch;
+  /** The compiled system call filter, base64; taken from the first container that this object starts. */
+  #filter: string | undefined;
+
+  /** Throws RuntimeMissingError when there is no usable runtime or no conmon. */
+  constructor(options: OciRuntimeOptions) {
+    this.#options = options;
+    this.binary = options.binary ?? detectRuntimeBinary();
+    const conmon = findExecutable('conmon', `${process.env['PATH'] ?? ''}:/usr/bin:/usr/libexec/podman:/usr/lib/podman`);
+    if (conmon === undefined) throw new RuntimeMissingError('conmon is not on the PATH');
+    this.#conmon = conmon;
+    this.paths = runtimePaths(options.stateDirectory);
+    makeRuntimeDirectories(this.paths);
+    this.#exits = new ExitWatch(this.paths.exits);
+  }
+
+  /**
+   * Starts a container and returns when its first process has been let go. A failed start leaves nothing behind.
+   * Throws only for what is not the container's fault, e.g. a state directory that cannot be written.
+   */
+  async start(spec: ContainerSpec): Promise<StartResult> {
+    const began = performance.now();
+    if (observeContainer(this.paths, spec.id) !== undefined) {
+      return { ...startFailure(''), reason: 'already-exists', message: `container ${spec.id} exists; delete it first` };
+    }
+    const deadlineMs = this.#options.startDeadlineMs ?? START_DEADLINE_MS;
+    const deadline = AbortSignal.timeout(deadlineMs);
+    try {
+      this.#writeBundle(spec);
+      const prepared = performance.now();
+      const answer = await createWithConmon({
+        conmon: this.#conmon,
+        binary: this.binary,
+        paths: this.paths,
+        id: spec.id,
+        logLimitBytes: this.#options.logLimitBytes ?? LOG_LIMIT_BYTES,
+        signal: deadline,
+      });
+      const created = performance.now();
+      const failure = answer.ok ? await this.#runRuntime(['start', spec.id], deadline) : answer.stderr;
+      const pidStartTime = answer.ok ? firstProcess(this.paths, spec.id)?.startTime : undefined;
+      if (!answer.ok || failure !== undefined || pidStartTime === undefined) {
+        await this.delete(spec.id);
+        return startFailure(failure ?? 'the runtime left no state');
+      }
+      this.#keepFilter(spec.id);
+      const phases = { prepare: prepared - began, mount: created - prepared, runtime: performance.now() - created };
+      return { ok: true, pid: answer.pid, pidStartTime, phases };
+    } catch (error) {
+      await this.delete(spec.id);
+      if (!deadline.aborted) throw error;
+      return { ...startFailure(''), reason: 'deadline', message: `not started within ${deadlineMs} ms` };
+    }
+  }
+
+  /** Every container of this instance that has left a trace, by id. */
+  list(): readonly ObservedContainer[] {
+    return knownIds(this.paths).flatMap((id) => observeContainer(this.paths, id) ?? []);
+  }
+
+  /** Ids that have a cgroup but belong to no bundle or state here: another instance's, or the rest of a lost state directory. */
+  strayIds(): readonly string[] {
+    const known = new Set(knownIds(this.paths));
+    return cgroupContainerIds().filter((id) => !known.has(id));
+  }
+
+  /** One container; undefined when nothing of it is there. */
+  observe(id: string): ObservedContainer | undefined {
+    return observeContainer(this.paths, id);
+  }
+
+  /** Signals the first process; false when it is not there. */
+  signal(id: string, signal: NodeJS.Signals): boolean {
+    const first = firstProcess(this.paths, id);
+    return first !== undefined && isRunning(first) && sendSignal(first.pid, signal);
+  }
+
+  /** SIGKILLs every process of the container and waits until all are gone. Throws ContainerStuckError. */
+  async kill(id: string): Promise<void> {
+    if (!(await killCgroup(id, KILL_DEADLINE_MS))) throw new ContainerStuckError(id, cgroupProcesses(id));
+  }
+
+  /**
+   * Removes a container in whatever state: kills it, and takes away runtime state, cgroups, bundle, exit file, sockets, and the log unless it is to be kept.
+   * Idempotent; also for ids that never existed and for half-done starts. Throws ContainerStuckError.
+   */
+  async delete(id: string, options: { readonly keepLog?: boolean } = {}): Promise<void> {
+    if (!/^[0-9a-f]{32}$/.test(id)) throw new RangeError(`${JSON.stringify(id)} is no container id`);
+    if (firstProcess(this.paths, id) === undefined || conmonPid(this.paths, id) === undefined) await this.#killStarters(id);
+    await this.kill(id);
+    await this.#awaitConmon(id);
+    if (existsSync(`${this.paths.runtimeRoot}/${id}`)) {
+      // Refuses state that is not whole; what it leaves is removed below, with the processes gone.
+      await this.#runRuntime(['delete', '--force', id], AbortSignal.timeout(KILL_DEADLINE_MS));
+    }
+    for (let rounds = 0; !(await removeCgroups(id, CGROUP_ROUND_MS)); rounds += 1) {
+      if (rounds === CGROUP_ROUNDS) throw new ContainerStuckError(id, cgroupProcesses(id));
+      await this.kill(id);
+    }
+    const { bundles, exits, runtimeRoot, sockets } = this.paths;
+    const rests = [`${runtimeRoot}/${id}`, `${bundles}/${id}`, `${sockets}/${id}`, `${exits}/${id}`];
+    if (options.keepLog !== true) rests.push(logFile(this.paths, id));
+    for (const path of rests) rmSync(path, { recursive: true, force: true });
+  }
+
+  /** Runs a command in a running container. */
+  async exec(id: string, argv: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
+    const state = this.observe(id)?.state;
+    if (state !== 'running') return { ok: false, reason: 'not-running', message: `container ${id} is ${state ?? 'not there'}` };
+    return execInContainer(this.binary, this.paths, id, argv, options);
+  }
+
+  /** How the first process ended; undefined while it runs, and for ever when conmon was killed. */
+  exitStatus(id: string): ExitStatus | undefined {
+    return readExit(this.paths, id);
+  }
+
+  /**
+   * Waits until the first process has ended. Resolves with undefined when it ended without a witness (conmon killed) or was
+   * deleted; rejects with the signal's reason.
+   */
+  async waitExit(id: string, signal: AbortSignal): Promise<ExitStatus | undefined> {
+    const look = (): { exit: ExitStatus | undefined } | undefined => {
+      const exit = this.exitStatus(id);
+      if (exit !== undefined) return { exit };
+      const seen = this.observe(id);
+      const mayStillCome = seen !== undefined && (seen.pid !== undefined || seen.monitored);
+      return mayStillCome ? undefined : { exit: this.exitStatus(id) };
+    };
+    return (await this.#exits.until(id, look, signal)).exit;
+  }
+
+  /** Host path of the container's log: lines `time stream F|P text` (the CRI log format). */
+  logPath(id: string): string {
+    return logFile(this.paths, id);
+  }
+
+  #writeBundle(spec: ContainerSpec): void {
+    const bundle = `${this.paths.bundles}/${spec.id}`;
+    const config = buildOciConfig(spec, { layerRoot: bundle, shell: '/bin/sh', hookDeadlineSeconds: this.#options.hookDeadlineSeconds ?? 10 });
+    const annotations = this.#filter === undefined ? undefined : { [SECCOMP_BPF_ANNOTATION]: this.#filter };
+    writeBundle(bundle, spec, { ...config, ...(annotations !== undefined && { annotations }) });
+  }
+
+  /** crun keeps the filter it compiled beside its state. Every container has the same profile, so the next starts need not compile it. */
+  #keepFilter(id: string): void {
+    const path = `${this.paths.runtimeRoot}/${id}/seccomp.bpf`;
+    if (this.#filter !== undefined || this.binary.name !== 'crun' || !existsSync(path)) return;
+    const filter = readFileSync(path);
+    // A sock_filter is 8 bytes.
+    if (filter.length > 0 && filter.length % 8 === 0) this.#filter = filter.toString('base64');
+  }
+
+  /** What the runtime printed when it failed; undefined when it did its work. */
+  async #runRuntime(args: readonly string[], signal: AbortSignal): Promise<string | undefined> {
+    return new Promise((resolve, reject) => {
+      const options = { cwd: '/', env: { PATH: DEFAULT_PATH }, signal, killSignal: 'SIGKILL' } as const;
+      execFile(this.binary.path, ['--root', this.paths.runtimeRoot, ...args], options, (error, _stdout, stderr) => {
+        if (error === null) resolve(undefined);
+        else if (signal.aborted) reject(signal.reason as Error);
+        else if (typeof error.code === 'number') resolve(stderr.trim() || `${this.binary.name} ${args[0]} exited with ${error.code}`);
+        else reject(error);
+      });
+    });
+  }
+
+  /** A start that was cut off may still be at work: conmon, the runtime, and the runtime's child that is not yet the container. */
+  async #killStarters(id: string): Promise<void> {
+    for (let rounds = 0; rounds < 100; rounds += 1) {
+      const starters = findProcesses(['conmon', 'crun', 'runc'], id);
+      if (starters.length === 0) return;
+      for (const pid of starters) sendSignal(pid, 'SIGKILL');
+      await delay(2);
+    }
+    throw new ContainerStuckError(id, findProcesses(['conmon', 'crun', 'runc'], id));
+  }
+
+  /** conmon ends by itself once its container has; it is killed when it does not. */
+  async #awaitConmon(id: string): Promise<void> {
+    const pid = conmonPid(this.paths, id);
+    const startTime = pid === undefined ? undefined : processStartTime(pid);
+    if (pid === undefined || startTime === undefined) return;
+    const end = performance.now() + CONMON_GRACE_MS;
+    while (isRunning({ pid, startTime })) {
+      if (performance.now() > end) sendSignal(pid, 'SIGKILL');
+      await delay(1);
+    }
+  }
+}

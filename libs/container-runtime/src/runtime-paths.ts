@@ -1,0 +1,31 @@
+import { createHash } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+
+/** Where one runtime instance keeps its things. Two instances never share: the directory below /run is named by a digest of the state directory. */
+export interface RuntimePaths {
+  /** OCI bundles, one directory per container. */
+  readonly bundles: string;
+  /** conmon's exit files: the exit code as text, named by container id. */
+  readonly exits: string;
+  readonly logs: string;
+  /** The runtime's own state (`--root`); gone after a reboot, as the containers are. */
+  readonly runtimeRoot: string;
+  /** conmon's sockets. A unix socket's path has at most 107 bytes, so it is short and not below the state directory. */
+  readonly sockets: string;
+}
+
+export function runtimePaths(stateDirectory: string): RuntimePaths {
+  const short = createHash('sha256').update(stateDirectory).digest('hex').slice(0, 12);
+  return {
+    bundles: `${stateDirectory}/bundles`,
+    exits: `${stateDirectory}/exits`,
+    logs: `${stateDirectory}/logs`,
+    runtimeRoot: `/run/plinth/${short}/r`,
+    sockets: `/run/plinth/${short}/s`,
+  };
+}
+
+/** Makes the directories, for root's eyes only: configs hold environments, logs hold what tenants print. */
+export function makeRuntimeDirectories(paths: RuntimePaths): void {
+  for (const path of Object.values(paths) as string[]) mkdirSync(path, { recursive: true, mode: 0o700 });
+}

@@ -1,0 +1,39 @@
+/** Why a container did not start. A value, not an exception: a bad command or a full host is daily business. */
+export interface StartFailure {
+  readonly ok: false;
+  readonly reason: StartFailureReason;
+  readonly message: string;
+  /** The end of what the runtime printed. */
+  readonly stderrTail: string;
+}
+
+export type StartFailureReason =
+  | 'already-exists'
+  | 'command-not-found'
+  | 'command-not-executable'
+  | 'mount-script-failed'
+  | 'mount-failed'
+  | 'cgroup-failed'
+  | 'no-space'
+  | 'deadline'
+  | 'runtime-failed';
+
+/** Tried in order; the runtimes have no error codes, only words (crun 1.8, runc 1.1). */
+const WORDS: readonly (readonly [StartFailureReason, RegExp])[] = [
+  ['no-space', /no space left on device|disk quota exceeded/i],
+  ['mount-script-failed', /createContainer|error executing hook|running hook|exec hook/i],
+  ['command-not-executable', /(?:open|exec|find)\w* .*permission denied|exec format error|is a directory/i],
+  ['command-not-found', /executable file .* not found|(?:open|exec) executable|exec .*no such file|chdir|executable path/i],
+  ['cgroup-failed', /cgroup|\bpids\.max|memory\.limit|sd-bus/i],
+  ['mount-failed', /mount|devpts|rootfs|mask|open_tree/i],
+];
+
+/** Longest tail that is kept, characters. */
+const TAIL = 2000;
+
+/** Names the reason in a runtime's error text. Pure. */
+export function startFailure(stderr: string): StartFailure {
+  const reason = WORDS.find(([, words]) => words.test(stderr))?.[0] ?? 'runtime-failed';
+  const last = stderr.trim().split('\n').at(-1) ?? '';
+  return { ok: false, reason, message: last.slice(-500) || 'the runtime failed without a message', stderrTail: stderr.slice(-TAIL) };
+}
