@@ -6,7 +6,7 @@ import type { ContainerConfig } from '@plinth/contracts';
 import type { StorageMounts } from '../domain/storage-mounts.js';
 import { isMissing } from './durable-file.js';
 import type { ImageMaster, Opened } from './image-master.js';
-import { RUN_GENERATION_LABEL } from './oci-containers.js';
+import { RUN_GENERATION_LABEL, STOP_SIGNAL_LABEL } from './oci-containers.js';
 
 export function containerSpec(config: ContainerConfig, image: ImageMaster, dataPath: string, softwarePath: string | undefined): ContainerSpec {
   return {
@@ -36,7 +36,7 @@ export function containerSpec(config: ContainerConfig, image: ImageMaster, dataP
       generation: String(config.generation),
       tenant: config.tenant,
       image: config.image,
-      stopSignal: config.stopSignal ?? image.stopSignal,
+      [STOP_SIGNAL_LABEL]: config.stopSignal ?? image.stopSignal,
     },
   };
 }

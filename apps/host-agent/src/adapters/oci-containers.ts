@@ -1,5 +1,6 @@
 /** The container runtime in this agent's words. */
 import { type FSWatcher, readFileSync, watch } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { ContainerSpec, ObservedContainer, OciRuntime, StartFailureReason } from '@plinth/container-runtime';
 import { type AgentPhases, type ContainerFailureReason, ID_PATTERN } from '@plinth/contracts';
 import type { Observed } from '../domain/observed.js';
@@ -15,6 +16,10 @@ export interface Started {
 
 /** Label of the bundle: run generation of the config that the container was started from. */
 export const RUN_GENERATION_LABEL = 'runGeneration';
+
+/** Label of the bundle: the signal that asks its first process to end. */
+export const STOP_SIGNAL_LABEL = 'stopSignal';
+const EXIT_STATUS_PATIENCE_MS = 2_000;
 
 /** proc(5): USER_HZ, 100 on every architecture that Node runs on. */
 const TICKS_PER_SECOND = 100;
@@ -72,6 +77,23 @@ export class OciContainers {
   /** Kills every process of it. @throws ContainerStuckError */
   kill(id: string): Promise<void> {
     return this.runtime.kill(id);
+  }
+
+  /** After a kill: the exit status follows the last process by the time that conmon needs to write it. */
+  async awaitEnd(id: string): Promise<Observed> {
+    const end = performance.now() + EXIT_STATUS_PATIENCE_MS;
+    for (;;) {
+      const found = this.runtime.observe(id);
+      const observed = toObserved(found);
+      const unwitnessed = observed.kind === 'exited' && observed.exitCode === undefined && found?.monitored === true;
+      if ((observed.kind !== 'running' && !unwitnessed) || performance.now() > end) return observed;
+      await delay(2);
+    }
+  }
+
+  /** As the bundle was written with it. */
+  stopSignalOf(id: string): string {
+    return this.runtime.observe(id)?.labels?.[STOP_SIGNAL_LABEL] ?? 'SIGTERM';
   }
 
   delete(id: string, keepLog: boolean): Promise<void> {
