@@ -40,7 +40,7 @@ export function generateMountScript(plan: MountPlan): string {
     ...['etc/environment', 'etc/hostname'].flatMap((path) => replacing(path, `cp "$layer/${path}" "$root/${path}"`)),
     'mkdir -p "$root/etc/profile.d"',
     ...replacing('etc/profile.d/plinth.sh', 'cp "$layer/etc/profile.d/plinth.sh" "$root/etc/profile.d/plinth.sh"'),
-    ...(overlays.length > 0 ? ['', '# The upper directories are not for the container to see.', 'mount -t tmpfs -o ro,nosuid,nodev,noexec,size=4096,nr_inodes=1,mode=555 tmpfs "$root/.plinth"'] : []),
+    ...(overlays.length > 0 ? hidingLines() : []),
     '',
     '# 6. Software repository, read-only.',
     'if [ -n "$sw" ]; then',
@@ -73,6 +73,15 @@ function placeLines(place: WritablePlace): string[] {
     `mkdir -m 700 "$root${upper}/work"`,
     `chown --reference="$root${path}" "$root${upper}/upper"`,
     `mount -t overlay -o "nosuid,nodev,lowerdir=$root${path},upperdir=$root${upper}/upper,workdir=$root${upper}/work" overlay "$root${path}"`,
+  ];
+}
+
+function hidingLines(): string[] {
+  return [
+    '',
+    '# The upper directories are not for the container to see.',
+    'mount -t tmpfs -o nosuid,nodev,noexec,size=4096,nr_inodes=1,mode=555 tmpfs "$root/.plinth"',
+    'mount -o remount,bind,ro,nosuid,nodev,noexec "$root/.plinth"',
   ];
 }
 

@@ -100,6 +100,7 @@ function socketRules(): SeccompRule[] {
   const rules = SOCKET_FAMILIES.map((value) => when('socket', 'SCMP_ACT_ALLOW', { index: 0, value, op: 'SCMP_CMP_EQ' }));
   const netlink = { index: 0, value: AF_NETLINK, op: 'SCMP_CMP_EQ' };
   rules.push(when('socket', 'SCMP_ACT_ALLOW', netlink, { index: 2, value: NETLINK_XFRM, op: 'SCMP_CMP_NE' }));
+  rules.push(when('socket', 'SCMP_ACT_ERRNO', netlink, { index: 2, value: NETLINK_XFRM, op: 'SCMP_CMP_EQ' }));
   rules.push(when('socket', 'SCMP_ACT_ERRNO', { index: 0, value: AF_NETLINK, op: 'SCMP_CMP_GT' }));
   for (let family = 0; family < AF_NETLINK; family += 1) {
     if (!SOCKET_FAMILIES.includes(family)) rules.push(when('socket', 'SCMP_ACT_ERRNO', { index: 0, value: family, op: 'SCMP_CMP_EQ' }));
