@@ -1,11 +1,10 @@
 /** From a config, its image and its volumes to what the container runtime starts. */
-import { lstat, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ContainerSpec } from '@plinth/container-runtime';
-import type { ContainerConfig } from '@plinth/contracts';
+import { checkBeforeMount, type ContainerSpec, type PremountReason } from '@plinth/container-runtime';
+import type { ContainerConfig, ContainerFailureReason } from '@plinth/contracts';
 import type { StorageMounts } from '../domain/storage-mounts.js';
-import { isMissing } from './durable-file.js';
-import type { ImageMaster, Opened } from './image-master.js';
+import type { StartFailure } from '../domain/planner.js';
+import type { ImageMaster } from './image-master.js';
 import { RUN_GENERATION_LABEL, STOP_SIGNAL_LABEL } from './oci-containers.js';
 
 export function containerSpec(config: ContainerConfig, image: ImageMaster, dataPath: string, softwarePath: string | undefined): ContainerSpec {
@@ -41,16 +40,31 @@ export function containerSpec(config: ContainerConfig, image: ImageMaster, dataP
   };
 }
 
-/** Host path of the software that a config asks for; undefined as a value when it asks for none. */
-export async function openSoftware(config: ContainerConfig, storage: StorageMounts): Promise<Opened<string | undefined>> {
-  if (config.software === undefined) return { ok: true, value: undefined };
-  const repository = join(storage.get(config.storageNode) ?? '/nonexistent', 'software');
-  try {
-    const path = join(await realpath(repository), config.software);
-    // A link may not lead out of the repository, nor to other software.
-    if ((await realpath(path)) === path && (await lstat(path)).isDirectory()) return { ok: true, value: path };
-  } catch (error) {
-    if (!isMissing(error) && (error as NodeJS.ErrnoException).code !== 'ENOTDIR') throw error;
-  }
-  return { ok: false, failure: { reason: 'software-missing', message: `there is no software ${config.software} on storage node ${config.storageNode}` } };
+/** Host path of the software that a config asks for; the premount checks look whether it is there. */
+export function softwarePath(config: ContainerConfig, storage: StorageMounts): string | undefined {
+  return config.software === undefined ? undefined : join(storage.get(config.storageNode) ?? '/nonexistent', 'software', config.software);
+}
+
+const REASONS: Readonly<Record<PremountReason, ContainerFailureReason>> = {
+  'image-missing': 'image-missing',
+  'mount-plan-invalid': 'mount-plan-invalid',
+  'mount-point-not-directory': 'mount-point-not-directory',
+  'mount-script-missing': 'mount-script-missing',
+  'mount-script-mismatch': 'mount-script-mismatch',
+  'timezone-missing': 'mount-plan-invalid',
+  'data-volume-missing': 'data-volume-missing',
+  'data-volume-outside': 'data-volume-missing',
+  'software-missing': 'software-missing',
+  'software-outside': 'software-missing',
+};
+
+/** What forbids to mount anything for this container; undefined: nothing. */
+export function premountFailure(config: ContainerConfig, spec: ContainerSpec, image: ImageMaster, storage: StorageMounts): StartFailure | undefined {
+  const base = storage.get(config.storageNode) ?? '/nonexistent';
+  const result = checkBeforeMount(spec, {
+    mountScriptDigest: image.mountScript.digest,
+    dataRoot: join(base, 'volumes', config.dataVolume),
+    softwareRoot: join(base, 'software'),
+  });
+  return result.ok ? undefined : { reason: REASONS[result.reason], message: result.message };
 }

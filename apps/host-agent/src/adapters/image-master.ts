@@ -1,7 +1,7 @@
 /** The masters on the storage nodes that this host has mounted: read and verified when first used, then remembered until a file changes. */
 import { lstat, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { environmentProblem, type ImageManifest, isTimezone, type MountPlan, parseExactImageRef, VERSION_FILES } from '@plinth/contracts';
+import { type Digest, environmentProblem, type ImageManifest, isTimezone, type MountPlan, parseExactImageRef, VERSION_FILES } from '@plinth/contracts';
 import type { StartFailure } from '../domain/planner.js';
 import type { StorageMounts } from '../domain/storage-mounts.js';
 import { isMissing } from './durable-file.js';
@@ -12,7 +12,7 @@ export interface ImageMaster {
   readonly root: string;
   readonly contentDigest: string;
   readonly mountPlan: MountPlan;
-  readonly mountScript: { readonly path: string; readonly custom: boolean; readonly digest: string };
+  readonly mountScript: { readonly path: string; readonly custom: boolean; readonly digest: Digest };
   readonly environment: Readonly<Record<string, string>>;
   readonly timezone: string;
   readonly command: readonly string[];

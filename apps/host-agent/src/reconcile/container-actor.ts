@@ -17,6 +17,7 @@ export class ContainerActor {
   private busy = false;
   private again = false;
   private closing = false;
+  private stale = false;
   private sayAgain = false;
   private timer: NodeJS.Timeout | undefined;
   private errorsInRow = 0;
@@ -36,6 +37,12 @@ export class ContainerActor {
     if (this.closing) return;
     this.again = true;
     if (!this.busy) void this.run();
+  }
+
+  /** What is there may be something else than what was seen last. */
+  lookAgain(): void {
+    this.stale = true;
+    this.wake();
   }
 
   /** Reports the present state once more. */
@@ -71,6 +78,10 @@ export class ContainerActor {
   private async converge(): Promise<void> {
     for (let plans = 0; !this.closing; plans++) {
       if (plans >= MOST_PLANS) throw new Error(`no end after ${plans} plans; the last one: ${this.plan().map(describeStep).join(', ')}`);
+      if (this.stale) {
+        this.stale = false;
+        this.state.observed = this.hands.containers.observe(this.state.id);
+      }
       const steps = this.plan();
       if (steps.length === 0) break;
       const outcome = steps.some((step) => step.kind === 'start') ? await this.start() : await this.runSteps(steps);

@@ -1,6 +1,6 @@
 /** Does what a step says. One function for each kind: a kind without one does not compile. */
 import { performance } from 'node:perf_hooks';
-import { containerSpec, openSoftware } from '../adapters/container-instance.js';
+import { containerSpec, premountFailure, softwarePath } from '../adapters/container-instance.js';
 import type { StartFailure } from '../domain/planner.js';
 import type { StepKind, StepOf } from '../domain/step.js';
 import type { ContainerState } from './container-state.js';
@@ -31,14 +31,16 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
   premount: async (_step, state, hands) => {
     const { config, preparation } = state;
     if (config.network === 'host' && !hands.allowHostNetwork) return failed('network-not-allowed', 'this host does not give its network to containers');
-    const [image, software] = await Promise.all([hands.images.open(config.storageNode, config.image), openSoftware(config, hands.storage)]);
+    const image = await hands.images.open(config.storageNode, config.image);
     if (!image.ok) return { kind: 'failed', failure: image.failure };
     if (image.value.contentDigest !== config.contentDigest) {
       return failed('image-mismatch', `${config.image} on ${config.storageNode} is ${image.value.contentDigest}, the config asks for ${config.contentDigest}`);
     }
-    if (!software.ok) return { kind: 'failed', failure: software.failure };
     if (!preparation?.volume) throw new Error('the volume is opened before the premount checks');
-    preparation.spec = containerSpec(config, image.value, preparation.volume.data, software.value);
+    const spec = containerSpec(config, image.value, preparation.volume.data, softwarePath(config, hands.storage));
+    const failure = premountFailure(config, spec, image.value, hands.storage);
+    if (failure) return { kind: 'failed', failure };
+    preparation.spec = spec;
     return DONE;
   },
 
@@ -106,7 +108,8 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
   },
 
   'delete-runtime': async (_step, state, { containers }) => {
-    await containers.delete(state.id, true);
+    // A failed start leaves nothing, and looking is cheaper than deleting what is not there.
+    if (state.observed.kind !== 'absent' || containers.observe(state.id).kind !== 'absent') await containers.delete(state.id, true);
     state.observed = { kind: 'absent' };
     return DONE;
   },
