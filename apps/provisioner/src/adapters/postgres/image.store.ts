@@ -68,6 +68,6 @@ export async function findImage(manager: EntityManager, name: string, version: s
 export async function setDefault(manager: EntityManager, name: string, version: string, defaultOs: boolean): Promise<string | undefined> {
   const before: { version: string }[] = await manager.query('SELECT version FROM image_defaults WHERE name = $1 FOR UPDATE', [name]);
   await manager.query('INSERT INTO image_defaults (name, version) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET version = $2', [name, version]);
-  if (defaultOs) await manager.query('INSERT INTO default_os (name) VALUES ($1) ON CONFLICT (only) DO UPDATE SET name = $1', [name]);
+  if (defaultOs) await manager.query('INSERT INTO default_os (name) VALUES ($1) ON CONFLICT (singleton) DO UPDATE SET name = $1', [name]);
   return before[0]?.version;
 }

@@ -60,7 +60,7 @@ export class CreateProvisionerTables1700000001000 implements MigrationInterface 
       )`);
     await runner.query('CREATE TABLE image_defaults (name text PRIMARY KEY, version text NOT NULL)');
     // One row at the most.
-    await runner.query('CREATE TABLE default_os (only boolean PRIMARY KEY DEFAULT true CHECK (only), name text NOT NULL)');
+    await runner.query('CREATE TABLE default_os (singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton), name text NOT NULL)');
     await runner.query(`
       CREATE TABLE containers (
         id text PRIMARY KEY,
