@@ -1,9 +1,9 @@
 /** The agent as a process, with real NATS, crun and conmon. */
-import type { ChildProcess } from 'node:child_process';
+import { type ChildProcess, execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { ContainerReport, Digest } from '@plinth/contracts';
+import { agentStats, type ContainerStats, type Digest, type QueryReply } from '@plinth/contracts';
 import { AgentBench, leftovers, waitFor } from './testing/agent-bench.js';
 
 let bench: AgentBench;
@@ -18,7 +18,6 @@ function newConfig(overrides: Record<string, unknown> = {}): Record<string, unkn
 }
 
 const alive = (pid: number | undefined): boolean => pid !== undefined && existsSync(`/proc/${pid}/exe`);
-const last = (reports: readonly ContainerReport[], containerId: string): number => Math.max(0, ...reports.filter((report) => report.containerId === containerId).map((report) => report.sequence));
 
 beforeAll(async () => {
   bench = await AgentBench.open();
@@ -42,7 +41,6 @@ describe('the life of one container', () => {
     const started = await bench.report(config.containerId, 'started');
     expect(started).toMatchObject({ generation: 1, image: 'debian-12@v1', restarts: 0 });
     expect(alive(started.pid)).toBe(true);
-    console.log(JSON.stringify(started));
 
     const script = 'cat /sw/greeting; hostname; echo "$SHOP $PLINTH_CONTAINER_NAME $LANG"; date +%Z; ls -d /data/service; echo kept > /data/file; touch /x 2>/dev/null || echo read-only; cat >&2; exit 3';
     const ran = await bench.exec({ containerId: config.containerId, command: ['/bin/sh', '-c', script], stdin: Buffer.from('to stderr').toString('base64') });
@@ -67,5 +65,184 @@ describe('the life of one container', () => {
     expect(existsSync(join(bench.storage, 'volumes', String(config['dataVolume'])))).toBe(false);
     const sequences = bench.reports.filter((report) => report.containerId === config.containerId).map((report) => report.sequence);
     expect(sequences).toEqual(sequences.map((_, index) => (sequences[0] ?? 0) + index));
+  });
+});
+
+describe('what goes wrong', () => {
+  it('refuses an image whose /dev leads elsewhere', async () => {
+    const config = newConfig({ image: 'debian-12@v2', contentDigest: hostile });
+    await bench.desire(config);
+    const failed = await bench.report(config.containerId, 'failed');
+    expect(failed).toMatchObject({ reason: 'mount-point-not-directory' });
+    expect(failed.retryInMs).toBeUndefined();
+    await bench.desire({ ...config, generation: 2, desired: 'removed', deleteData: true });
+    await bench.report(config.containerId, 'removed');
+  });
+
+  it.each([
+    ['an image that is not there', { image: 'debian-12@v7' }, 'image-missing', true],
+    ['another content', { contentDigest: `sha256:${'0'.repeat(64)}` }, 'image-mismatch', true],
+    ['software that is not there', { software: 'nothing' }, 'software-missing', true],
+    ["the host's network where that is not allowed", { network: 'host' }, 'network-not-allowed', false],
+    ['a command that is not there', { command: ['/no/such/command'] }, 'command-not-found', false],
+    ['a storage node that is not mounted', { storageNode: 'sn-9' }, 'data-volume-missing', true],
+  ])('answers %s with its reason', async (_what, overrides, reason, retried) => {
+    const config = newConfig(overrides);
+    await bench.desire(config);
+    const failed = await bench.report(config.containerId, 'failed');
+    expect(failed).toMatchObject({ reason });
+    expect(failed.retryInMs).toBe(retried ? 1_000 : undefined);
+    await bench.desire({ ...config, generation: 2, desired: 'removed' });
+    await bench.report(config.containerId, 'removed');
+  });
+
+  it('answers a broken config, and goes on', async () => {
+    const config = newConfig({ limits: { memoryBytes: 'a lot' } });
+    await bench.desire(config);
+    expect(await bench.report(config.containerId, 'failed')).toMatchObject({ reason: 'internal-error', generation: 1 });
+  });
+
+  it('restarts by policy what was killed, and gives up after the allowed retries', async () => {
+    const config = newConfig({ restart: { policy: 'on-failure', maxRetries: 1 } });
+    await bench.desire(config);
+    const first = await bench.report(config.containerId, 'started');
+    process.kill(first.pid ?? 0, 'SIGKILL');
+    expect(await bench.report(config.containerId, 'stopped')).toMatchObject({ cause: 'exited', exitCode: 137, retryInMs: 1_000 });
+    const second = await bench.report(config.containerId, 'started', { after: first.sequence });
+    expect(second.restarts).toBe(1);
+    process.kill(second.pid ?? 0, 'SIGKILL');
+    expect(await bench.report(config.containerId, 'failed')).toMatchObject({ reason: 'crash-loop', exitCode: 137 });
+    await bench.desire({ ...config, generation: 2, desired: 'stopped' });
+    await bench.report(config.containerId, 'stopped', { generation: 2 });
+  });
+
+  it('stops what waits for its restart', async () => {
+    const config = newConfig({ command: ['/bin/false'] });
+    await bench.desire(config);
+    await bench.report(config.containerId, 'stopped');
+    await bench.desire({ ...config, generation: 2, desired: 'stopped' });
+    expect(await bench.report(config.containerId, 'stopped', { generation: 2 })).toMatchObject({ cause: 'requested', exitCode: 1 });
+  });
+
+  it('waits for the grace of a process that takes its time, and kills one that ignores it', async () => {
+    const polite = newConfig({ command: ['/bin/sh', '-c', 'trap "exit 7" TERM; sleep infinity & wait'], stopGraceSeconds: 10 });
+    const deaf = newConfig({ command: ['/bin/sh', '-c', 'trap "" TERM; trap "echo no" INT; sleep infinity'], stopSignal: 'SIGINT', stopGraceSeconds: 1 });
+    for (const config of [polite, deaf]) {
+      await bench.desire(config);
+      await bench.report(config.containerId, 'started');
+    }
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    for (const config of [polite, deaf]) await bench.desire({ ...config, generation: 2, desired: 'stopped' });
+    expect(await bench.report(polite.containerId, 'stopped')).toMatchObject({ exitCode: 7 });
+    expect(await bench.report(deaf.containerId, 'stopped')).toMatchObject({ exitCode: 137 });
+  });
+});
+
+describe('logs', () => {
+  it('keeps both streams, whole lines, over rotations and restarts', async () => {
+    // Two megabytes: more than the limit of 64 KiB, slowly enough for the rotation to come by.
+    const config = newConfig({ command: ['/bin/sh', '-c', 'echo first; echo to-stderr >&2; printf "%20000s end\\n" x; sleep infinity'] });
+    await bench.desire(config);
+    await bench.report(config.containerId, 'started');
+    const all = await waitForLogs(config.containerId, 'end');
+    expect(all.stdout).toBe(`first\n${'x'.padStart(20_000)} end\n`);
+    expect(all.stderr).toBe('to-stderr\n');
+    expect((await bench.logs({ containerId: config.containerId, tail: 1 })).stdout).toBe(`${'x'.padStart(20_000)} end\n`);
+    const log = join(bench.hostDirectory, 'runtime/logs', `${config.containerId}.log`);
+    await bench.exec({ containerId: config.containerId, command: ['/bin/sh', '-c', 'head -c 100000 /dev/zero | tr "\\0" y | fold -w 99 > /proc/1/fd/1'] });
+    await waitFor(() => (existsSync(`${log}.1`) && existsSync(log) ? true : undefined), 'the rotation');
+    await bench.exec({ containerId: config.containerId, command: ['/bin/sh', '-c', 'echo after > /proc/1/fd/1'] });
+    const later = await waitForLogs(config.containerId, 'after');
+    expect(later.stdout.startsWith('first\n')).toBe(true);
+    expect(readFileSync(log, 'utf8')).toMatch(/ stdout F after\n$/);
+  });
+
+  async function waitForLogs(containerId: string, text: string): Promise<{ stdout: string; stderr: string }> {
+    for (;;) {
+      const found = await bench.logs({ containerId });
+      if (found.stdout.includes(text)) return found;
+    }
+  }
+});
+
+describe('the agent itself', () => {
+  it('leaves containers running when it is killed, and the next one takes them over', async () => {
+    const config = newConfig();
+    await bench.desire(config);
+    const started = await bench.report(config.containerId, 'started');
+    await bench.stopAgent(agent, 'SIGKILL');
+    expect(alive(started.pid)).toBe(true);
+    agent = bench.startAgent();
+    const again = await bench.report(config.containerId, 'started', { after: started.sequence });
+    expect(again).toMatchObject({ pid: started.pid, startedAt: started.startedAt });
+    process.kill(started.pid ?? 0, 'SIGKILL');
+    await bench.report(config.containerId, 'stopped');
+    await bench.report(config.containerId, 'started', { after: again.sequence });
+  });
+
+  it('brings to the bus what happened while the bus was away', async () => {
+    const config = newConfig({ restart: { policy: 'never' } });
+    await bench.desire(config);
+    const started = await bench.report(config.containerId, 'started');
+    await bench.stopNats();
+    process.kill(started.pid ?? 0, 'SIGKILL');
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    // The journal outlives the agent too.
+    await bench.stopAgent(agent, 'SIGKILL');
+    agent = bench.startAgent();
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    bench.startNatsAgain();
+    expect(await bench.report(config.containerId, 'failed', {}, 30_000)).toMatchObject({ reason: 'exited', exitCode: 137 });
+  });
+
+  it('starts containers again from disk after a reboot, with the bus away', async () => {
+    const config = newConfig({ restart: { policy: 'never' } });
+    await bench.desire(config);
+    const started = await bench.report(config.containerId, 'started');
+    await bench.stopAgent(agent, 'SIGKILL');
+    // What a reboot leaves: no process, no runtime state, another boot id.
+    bench.removeAll();
+    const record = join(bench.hostDirectory, 'containers', config.containerId, 'record.json');
+    writeFileSync(record, JSON.stringify({ ...(JSON.parse(readFileSync(record, 'utf8')) as object), bootId: 'the boot before' }));
+    await bench.stopNats();
+    agent = bench.startAgent();
+    const bundle = join(bench.hostDirectory, 'runtime/bundles', config.containerId, 'pid');
+    await waitFor(() => (existsSync(bundle) ? true : undefined), 'the start without a bus');
+    bench.startNatsAgain();
+    const again = await bench.report(config.containerId, 'started', { after: started.sequence }, 30_000);
+    expect(alive(again.pid)).toBe(true);
+  });
+
+  it('is alone on its state directory', async () => {
+    const second = bench.startAgent();
+    expect(await new Promise((resolve) => second.once('exit', resolve))).toBe(78);
+  });
+
+  it('removes what nobody knows', async () => {
+    const config = newConfig();
+    await bench.desire(config);
+    const started = await bench.report(config.containerId, 'started');
+    await bench.stopAgent(agent);
+    execFileSync('rm', ['-r', join(bench.hostDirectory, 'containers', config.containerId)]);
+    await bench.forgetDesired(config.containerId);
+    agent = bench.startAgent();
+    await waitFor(() => (alive(started.pid) ? undefined : true), 'the end of the stranger');
+  });
+});
+
+describe('many starts', () => {
+  it('starts and removes them all', async () => {
+    const configs = Array.from({ length: 30 }, (_, index) => newConfig({ name: `many-${index}`, tenant: index % 3 === 0 ? 'one' : 'two' }));
+    await Promise.all(configs.map((config) => bench.desire(config)));
+    await Promise.all(configs.map((config) => bench.report(config.containerId, 'started', {}, 40_000)));
+    const stats = await bench.connection.request(agentStats(bench.host), '{}', { timeout: 20_000 });
+    const reply = stats.json<QueryReply<ContainerStats[]>>();
+    const one = reply.ok ? reply.data.find(({ containerId }) => containerId === configs[0]?.containerId) : undefined;
+    expect(one).toMatchObject({ processes: 1 });
+    expect(one?.sharedBytes).toBeGreaterThan(0);
+    expect(one?.cgroupBytes).toBeGreaterThan(0);
+    expect(one?.mounts.find(({ target }) => target === '/')).toMatchObject({ readOnly: true });
+    await Promise.all(configs.map((config) => bench.desire({ ...config, generation: 2, desired: 'removed', deleteData: true })));
+    await Promise.all(configs.map((config) => bench.report(config.containerId, 'removed', {}, 40_000)));
   });
 });

@@ -154,6 +154,11 @@ export class AgentBench {
     await this.connection.jetstream().publish(subject, JSON.stringify(config), { headers });
   }
 
+  async forgetDesired(containerId: string): Promise<void> {
+    const jsm = await this.connection.jetstreamManager();
+    await jsm.streams.purge(STREAMS.desired.name, { filter: desiredContainer(this.host, containerId) });
+  }
+
   agentEnvironment(): NodeJS.ProcessEnv {
     return {
       PATH: process.env['PATH'],
