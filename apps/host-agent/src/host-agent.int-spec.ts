@@ -3,7 +3,8 @@ import { type ChildProcess, execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { agentStats, type ContainerStats, type Digest, type QueryReply } from '@plinth/contracts';
+import { agentExec, agentStats, type ContainerStats, type Digest, type QueryReply } from '@plinth/contracts';
+import { createInbox } from 'nats';
 import { AgentBench, leftovers, waitFor } from './testing/agent-bench.js';
 
 let bench: AgentBench;
@@ -42,25 +43,29 @@ describe('the life of one container', () => {
     expect(started).toMatchObject({ generation: 1, image: 'debian-12@v1', restarts: 0 });
     expect(alive(started.pid)).toBe(true);
 
+    // Older than what the agent has: ignored.
+    await bench.desire({ ...config, generation: 2 });
+    await bench.desire({ ...config, generation: 1, desired: 'removed' });
+
     const script = 'cat /sw/greeting; hostname; echo "$SHOP $PLINTH_CONTAINER_NAME $LANG"; date +%Z; ls -d /data/service; echo kept > /data/file; touch /x 2>/dev/null || echo read-only; cat >&2; exit 3';
     const ran = await bench.exec({ containerId: config.containerId, command: ['/bin/sh', '-c', script], stdin: Buffer.from('to stderr').toString('base64') });
     expect(ran).toEqual({ stdout: 'hello from software\nshop-1\none shop-1 C.UTF-8\nJST\n/data/service\nread-only\n', stderr: 'to stderr', exit: { ok: true, data: { exitCode: 3 } } });
 
-    await bench.desire({ ...config, generation: 2, desired: 'stopped' });
-    const stopped = await bench.report(config.containerId, 'stopped', { generation: 2 });
+    await bench.desire({ ...config, generation: 3, desired: 'stopped' });
+    const stopped = await bench.report(config.containerId, 'stopped', { generation: 3 });
     expect(stopped).toMatchObject({ cause: 'requested', exitCode: 137 });
     expect(alive(started.pid)).toBe(false);
 
-    await bench.desire({ ...config, generation: 3, runGeneration: 3 });
-    const again = await bench.report(config.containerId, 'started', { generation: 3 });
+    await bench.desire({ ...config, generation: 4, runGeneration: 4 });
+    const again = await bench.report(config.containerId, 'started', { generation: 4 });
     expect(again).toMatchObject({ restarts: 1 });
     expect((await bench.exec({ containerId: config.containerId, command: ['cat', '/data/file'] })).stdout).toBe('kept\n');
 
-    await bench.desire({ ...config, generation: 4, runGeneration: 4 });
-    const restarted = await bench.report(config.containerId, 'started', { generation: 4 });
+    await bench.desire({ ...config, generation: 5, runGeneration: 5 });
+    const restarted = await bench.report(config.containerId, 'started', { generation: 5 });
     expect(restarted.pid).not.toBe(again.pid);
 
-    await bench.desire({ ...config, generation: 5, runGeneration: 4, desired: 'removed', deleteData: true });
+    await bench.desire({ ...config, generation: 6, runGeneration: 5, desired: 'removed', deleteData: true });
     await bench.report(config.containerId, 'removed');
     expect(existsSync(join(bench.storage, 'volumes', String(config['dataVolume'])))).toBe(false);
     const sequences = bench.reports.filter((report) => report.containerId === config.containerId).map((report) => report.sequence);
@@ -165,6 +170,47 @@ describe('logs', () => {
   }
 });
 
+describe('streams', () => {
+  it('ends a command whose requester is gone', async () => {
+    const config = newConfig();
+    await bench.desire(config);
+    await bench.report(config.containerId, 'started');
+    const inbox = createInbox();
+    const replies = bench.connection.subscribe(inbox, { max: 1 });
+    bench.connection.publish(agentExec(bench.host), JSON.stringify({ containerId: config.containerId, command: ['/bin/sh', '-c', 'echo here; sleep 1000'] }), { reply: inbox });
+    for await (const message of replies) expect(Buffer.from(message.data).toString()).toBe('here\n');
+    expect(bench.alive(config.containerId).length).toBeGreaterThan(1);
+    await waitFor(() => (bench.alive(config.containerId).length === 1 ? true : undefined), 'the end of the command');
+  });
+
+  it('follows a log until the container is removed', async () => {
+    const config = newConfig({ command: ['/bin/sh', '-c', 'for i in 1 2 3; do echo line $i; sleep 0.3; done; sleep infinity'] });
+    await bench.desire(config);
+    await bench.report(config.containerId, 'started');
+    const followed = bench.logs({ containerId: config.containerId, follow: true, tail: 0 });
+    await new Promise((resolve) => setTimeout(resolve, 1_200));
+    await bench.desire({ ...config, generation: 2, desired: 'removed', deleteData: true });
+    const result = await followed;
+    expect(result.exit).toEqual({ ok: true, data: { exitCode: 0 } });
+    expect(result.stdout).toContain('line 3\n');
+  });
+
+  it('carries big output in order', async () => {
+    const config = newConfig();
+    await bench.desire(config);
+    await bench.report(config.containerId, 'started');
+    const result = await bench.exec({ containerId: config.containerId, command: ['/usr/bin/seq', '1', '200000'] });
+    expect(result.stdout).toBe(Array.from({ length: 200_000 }, (_, index) => `${index + 1}\n`).join(''));
+  });
+
+  it('says why it can not', async () => {
+    const nobody = 'f'.repeat(32);
+    expect((await bench.exec({ containerId: nobody, command: ['true'] })).exit).toMatchObject({ ok: false, reason: 'not-running' });
+    expect((await bench.logs({ containerId: nobody })).exit).toMatchObject({ ok: false, reason: 'container-not-found' });
+    expect((await bench.exec({ containerId: 'x', command: [] })).exit).toMatchObject({ ok: false, reason: 'invalid-request' });
+  });
+});
+
 describe('the agent itself', () => {
   it('leaves containers running when it is killed, and the next one takes them over', async () => {
     const config = newConfig();
@@ -178,6 +224,18 @@ describe('the agent itself', () => {
     process.kill(started.pid ?? 0, 'SIGKILL');
     await bench.report(config.containerId, 'stopped');
     await bench.report(config.containerId, 'started', { after: again.sequence });
+  });
+
+  it('repairs a start that it was killed in', async () => {
+    for (const delayMs of [4, 12, 20, 28, 36, 60]) {
+      const config = newConfig();
+      await bench.desire(config);
+      await new Promise((resolve) => setTimeout(resolve, delayMs));
+      await bench.stopAgent(agent, 'SIGKILL');
+      agent = bench.startAgent();
+      await bench.report(config.containerId, 'started');
+      await waitFor(() => (bench.alive(config.containerId).length === 1 ? true : undefined), 'exactly one first process');
+    }
   });
 
   it('brings to the bus what happened while the bus was away', async () => {

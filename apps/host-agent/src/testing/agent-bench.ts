@@ -6,7 +6,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { generateMountScript, requiredDirectories } from '@plinth/container-runtime';
+import { cgroupProcesses, generateMountScript, requiredDirectories } from '@plinth/container-runtime';
 import {
   agentExec,
   agentLogs,
@@ -196,6 +196,11 @@ export class AgentBench {
     const fits = (report: ContainerReport): boolean =>
       report.containerId === containerId && report.kind === kind && report.sequence > (options.after ?? 0) && (options.generation === undefined || report.generation === options.generation);
     return waitFor(() => this.reports.find(fits), `report ${kind} of ${containerId}; so far ${this.reports.map((report) => `${report.kind}:${report.reason ?? ''}`).join(' ')}`, patienceMs);
+  }
+
+  /** Pids in the container's cgroup. */
+  alive(containerId: string): readonly number[] {
+    return cgroupProcesses(containerId);
   }
 
   exec(query: ExecQuery): Promise<StreamedResult> {
