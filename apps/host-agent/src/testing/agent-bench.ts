@@ -1,45 +1,30 @@
 /** For the integration tests: a NATS server, a storage node with a signed image, and agents as real processes. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { createHash, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
-import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { cgroupProcesses, generateMountScript, requiredDirectories } from '@plinth/container-runtime';
+import { cgroupProcesses } from '@plinth/container-runtime';
 import {
   agentExec,
   agentLogs,
-  canonicalJson,
   ContainerReport,
   decodePayload,
   desiredContainer,
   type Digest,
   type ExecQuery,
-  type ImageManifest,
   type LogsQuery,
-  type MountPlan,
   type QueryReply,
-  REQUIRED_MOUNT_POINTS,
   STREAM_HEADER,
   STREAMS,
 } from '@plinth/contracts';
 import { connectNats, encodeHeaders, newId } from '@plinth/service-kit';
-import { debianRootfs } from '@plinth/testkit';
-import { AckPolicy, createInbox, DeliverPolicy, type JsMsg, nanos, type NatsConnection } from 'nats';
+import { AckPolicy, type ConsumerMessages, createInbox, DeliverPolicy, type JsMsg, nanos, type NatsConnection } from 'nats';
+import { contentOf, type ImageOptions, installImage } from './signed-image.js';
 
 const REPOSITORY = resolve(import.meta.dirname, '../../../..');
-export const PLAN: MountPlan = {
-  schema: 1,
-  places: [
-    { path: '/etc', bytes: 5 << 20, inodes: 1000, content: 'overlay', mode: 0o755 },
-    { path: '/var', bytes: 20 << 20, inodes: 4000, content: 'overlay', mode: 0o755 },
-    { path: '/run', bytes: 5 << 20, inodes: 1000, content: 'empty', mode: 0o755 },
-    { path: '/tmp', bytes: 20 << 20, inodes: 1000, content: 'empty', mode: 0o1777 },
-  ],
-};
-
-const sha256 = (data: string | Uint8Array): Digest => `sha256:${createHash('sha256').update(data).digest('hex')}`;
 
 export interface StreamedResult {
   readonly stdout: string;
@@ -51,6 +36,7 @@ export class AgentBench {
   readonly reports: ContainerReport[] = [];
   /** What the agents print: `PLINTH_TEST_LOG`, else a file beside everything else. */
   readonly log: number;
+  private collector: ConsumerMessages | undefined;
   private readonly agents = new Set<ChildProcess>();
   private constructor(
     readonly directory: string,
@@ -85,40 +71,9 @@ export class AgentBench {
     return join(this.directory, 'host');
   }
 
-  /** Hard links of the Debian tree, with what the plan needs; `/dev` a symlink when the image is to be hostile. @returns its content digest */
-  async installImage(version: string, options: { readonly hostileDev?: boolean } = {}): Promise<Digest> {
-    const image = join(this.storage, 'images', 'debian-12', version);
-    mkdirSync(image, { recursive: true });
-    const root = join(image, 'root');
-    execFileSync('cp', ['-al', await debianRootfs(), root]);
-    for (const point of REQUIRED_MOUNT_POINTS) mkdirSync(join(root, point), { recursive: true });
-    for (const { path, mode } of requiredDirectories(PLAN)) mkdirSync(join(root, path), { recursive: true, mode });
-    if (options.hostileDev === true) {
-      rmSync(join(root, 'dev'), { recursive: true });
-      symlinkSync('/tmp', join(root, 'dev'));
-    }
-    const script = generateMountScript(PLAN);
-    writeFileSync(join(image, 'mount.sh'), script);
-    const manifest: ImageManifest = {
-      schema: 1,
-      name: 'debian-12',
-      version,
-      architecture: 'amd64',
-      contentDigest: sha256(`content of ${version}`),
-      recipeDigest: sha256('recipe'),
-      mountPlan: PLAN,
-      mountScript: { digest: sha256(script), bytes: script.length, custom: false },
-      environment: { LANG: 'C.UTF-8' },
-      timezone: 'Europe/Vienna',
-      command: ['/bin/sleep', 'infinity'],
-      stopSignal: 'SIGTERM',
-      totals: { entries: 0, bytes: 0 },
-      entries: [],
-    };
-    const bytes = JSON.stringify(manifest);
-    writeFileSync(join(image, 'manifest.json'), bytes);
-    this.signImage(image, manifest, bytes);
-    return manifest.contentDigest;
+  /** @returns its content digest */
+  async installImage(version: string, options: ImageOptions = {}): Promise<Digest> {
+    return installImage(join(this.storage, 'images'), join(this.directory, 'keys'), version, options);
   }
 
   /** The config of a container; everything can be overridden. */
@@ -133,7 +88,7 @@ export class AgentBench {
       runGeneration: 1,
       desired: 'running',
       image: 'debian-12@v1',
-      contentDigest: sha256('content of v1'),
+      contentDigest: contentOf('v1'),
       storageNode: 'sn-1',
       dataVolume: newId(),
       env: { SHOP: 'one' },
@@ -192,10 +147,18 @@ export class AgentBench {
   }
 
   /** The first report of a container that fits, now or later. @param after only those with a higher sequence */
-  async report(containerId: string, kind: ContainerReport['kind'], options: { readonly after?: number; readonly generation?: number } = {}, patienceMs = 20_000): Promise<ContainerReport> {
+  async report(
+    containerId: string,
+    kind: ContainerReport['kind'],
+    options: { readonly after?: number; readonly generation?: number } = {},
+    patienceMs = 20_000,
+  ): Promise<ContainerReport> {
     const fits = (report: ContainerReport): boolean =>
-      report.containerId === containerId && report.kind === kind && report.sequence > (options.after ?? 0) && (options.generation === undefined || report.generation === options.generation);
-    return waitFor(() => this.reports.find(fits), `report ${kind} of ${containerId}; so far ${this.reports.map((report) => `${report.kind}:${report.reason ?? ''}`).join(' ')}`, patienceMs);
+      report.containerId === containerId &&
+      report.kind === kind &&
+      report.sequence > (options.after ?? 0) &&
+      (options.generation === undefined || report.generation === options.generation);
+    return waitFor(() => this.reports.find(fits), `report ${kind} of ${containerId}`, patienceMs);
   }
 
   /** Pids in the container's cgroup. */
@@ -223,6 +186,8 @@ export class AgentBench {
 
   async close(): Promise<void> {
     for (const agent of this.agents) await this.stopAgent(agent);
+    this.removeAll();
+    this.collector?.stop();
     await this.connection.close();
     await this.stopNats();
     rmSync(this.directory, { recursive: true, force: true });
@@ -248,26 +213,8 @@ export class AgentBench {
     const jsm = await this.connection.jetstreamManager();
     const { name } = await jsm.consumers.add(STREAMS.reports.name, { ack_policy: AckPolicy.None, deliver_policy: DeliverPolicy.All, inactive_threshold: nanos(600_000) });
     const consumer = await this.connection.jetstream().consumers.get(STREAMS.reports.name, name);
-    for await (const message of await consumer.consume()) this.reports.push(decodeReport(message));
-  }
-
-  private signImage(image: string, manifest: ImageManifest, bytes: string): void {
-    const { publicKey, privateKey } = generateKeyPairSync('ed25519');
-    const keyId = createHash('sha256').update(publicKey.export({ type: 'spki', format: 'der' })).digest('hex').slice(0, 16);
-    writeFileSync(join(this.directory, 'keys', `${keyId}.pem`), publicKey.export({ type: 'spki', format: 'pem' }));
-    const statement = {
-      schema: 1,
-      name: manifest.name,
-      version: manifest.version,
-      contentDigest: manifest.contentDigest,
-      manifestDigest: sha256(bytes),
-      manifestBytes: bytes.length,
-      archiveDigest: sha256(''),
-      archiveBytes: 0,
-      keyId,
-    };
-    const signature = sign(null, Buffer.from(canonicalJson(statement)), privateKey).toString('base64');
-    writeFileSync(join(image, 'signature.json'), JSON.stringify({ ...statement, signature }));
+    this.collector = await consumer.consume();
+    for await (const message of this.collector) this.reports.push(decodeReport(message));
   }
 }
 
