@@ -27,12 +27,10 @@ const ANSWER_LIMIT = 64 * 1024;
 export async function createWithConmon(inputs: ConmonInputs): Promise<ConmonAnswer> {
   const { binary, paths, id } = inputs;
   const bundle = `${paths.bundles}/${id}`;
-  const argv = [
-    ...['--api-version', '1', '-c', id, '-u', id, '-n', id, '-r', binary.path, '--runtime-arg', '--root', '--runtime-arg', paths.runtimeRoot],
-    ...['-b', bundle, '-p', `${bundle}/pid`, '-P', conmonPidFile(paths, id), '--exit-dir', paths.exits],
-    ...['--socket-dir-path', paths.sockets, '-l', `k8s-file:${logFile(paths, id)}`, '--log-size-max', String(inputs.logLimitBytes)],
-    ...['--no-sync-log', '--log-level', 'error'],
-  ];
+  const runtime = ['-r', binary.path, '--runtime-arg', '--root', '--runtime-arg', paths.runtimeRoot];
+  const files = ['-b', bundle, '-p', `${bundle}/pid`, '-P', conmonPidFile(paths, id), '--exit-dir', paths.exits];
+  const log = ['-l', `k8s-file:${logFile(paths, id)}`, '--log-size-max', String(inputs.logLimitBytes), '--no-sync-log'];
+  const argv = ['--api-version', '1', '-c', id, '-u', id, '-n', id, ...runtime, ...files, ...log, '--socket-dir-path', paths.sockets, '--log-level', 'error'];
   const child = spawn(inputs.conmon, argv, {
     cwd: '/',
     env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', _OCI_SYNCPIPE: '3' },
