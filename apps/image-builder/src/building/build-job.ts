@@ -116,6 +116,8 @@ export class BuildJob {
       onProgress: (phase, within) => status.progress('built', phase, within),
     });
     const durationMs = Math.round(performance.now() - began);
+    // Whoever hears of the image finds nothing of the build any more.
+    await this.directories.remove(build.buildId);
     await this.outbox.transact(async (manager, add) => {
       await this.catalogue.advance(manager, build, 'tested', { tests, logTail: log.tail });
       const data: ImageTested = { name: build.name, version, contentDigest: manifest.contentDigest, tests, durationMs };
