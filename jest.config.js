@@ -5,6 +5,7 @@ const project = (displayName, testMatch) => ({
   testEnvironment: 'node',
   extensionsToTreatAsEsm: ['.ts'],
   moduleNameMapper: {
+    '^@plinth/service-kit/messaging$': '<rootDir>/libs/service-kit/src/messaging-entry.ts',
     '^@plinth/([a-z-]+)$': '<rootDir>/libs/$1/src/index.ts',
     '^(\\.{1,2}/.*)\\.js$': '$1',
   },

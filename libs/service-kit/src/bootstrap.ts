@@ -35,6 +35,8 @@ export interface ServiceAssembly {
 export interface ServiceDefinition<C extends ServiceConfig> {
   readonly name: string;
   readonly config: new () => C;
+  /** Work that does not wait for NATS, e.g. keeping containers running while it is away. */
+  readonly prepare?: (base: Pick<ServiceContext<C>, 'config' | 'logger'>) => Promise<void>;
   readonly assemble: (context: ServiceContext<C>) => Promise<ServiceAssembly>;
 }
 
@@ -56,6 +58,7 @@ export async function runService<C extends ServiceConfig>(definition: ServiceDef
     logger.fatal({ err: error }, 'unhandled rejection');
     process.exit(70);
   });
+  await definition.prepare?.({ config, logger });
   const connection = await connectNats({ url: config.NATS_URL, name: config.PLINTH_SERVICE_ID, logger });
   const publisher = new EventPublisher(connection, `${definition.name}/${config.PLINTH_SERVICE_ID}`);
   const assembly = await definition.assemble({ config, logger, connection, publisher });

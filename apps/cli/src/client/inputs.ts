@@ -1,0 +1,50 @@
+/** From words on the command line to values; every error says what would be right. */
+import { InvalidArgumentError } from 'commander';
+
+/** `256M`, `1.5G`, `64KiB`, `1048576` → bytes. */
+export function parseSize(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?$/i.exec(text.trim());
+  if (!match?.[1]) throw new InvalidArgumentError('a size is a number with K, M, G or T, such as 256M');
+  const power = ['', 'K', 'M', 'G', 'T'].indexOf((match[2] ?? '').toUpperCase());
+  return Math.round(Number(match[1]) * 1024 ** power);
+}
+
+/** `0.5` */
+export function parsePositive(text: string): number {
+  const value = Number(text);
+  if (!Number.isFinite(value) || value <= 0) throw new InvalidArgumentError('a number above 0 is needed');
+  return value;
+}
+
+export function parseCount(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('a whole number is needed');
+  return Number(text);
+}
+
+/** Collects `K=V` words. */
+export function parseEnv(text: string, before: Record<string, string> = {}): Record<string, string> {
+  const equals = text.indexOf('=');
+  if (equals < 1) throw new InvalidArgumentError('an environment variable is written NAME=VALUE');
+  return { ...before, [text.slice(0, equals)]: text.slice(equals + 1) };
+}
+
+/** `always`, `never`, `on-failure`, `on-failure:3`. */
+export function parseRestart(text: string): { policy: string; maxRetries?: number } {
+  const match = /^(always|never|on-failure)(?::(\d{1,4}))?$/.exec(text);
+  if (!match?.[1] || (match[2] !== undefined && match[1] !== 'on-failure')) {
+    throw new InvalidArgumentError('a restart policy is always, never, on-failure or on-failure:<times>');
+  }
+  return match[2] === undefined ? { policy: match[1] } : { policy: match[1], maxRetries: Number(match[2]) };
+}
+
+/** `90s`, `10m`, `2h`, `1d` → milliseconds. */
+export function parseDuration(text: string): number {
+  const match = /^(\d+)(ms|s|m|h|d)$/.exec(text);
+  const unit = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }[match?.[2] ?? ''];
+  if (!match?.[1] || unit === undefined) throw new InvalidArgumentError('a duration is a number with s, m, h or d, such as 10m');
+  return Number(match[1]) * unit;
+}
+
+export function parseList(text: string): string[] {
+  return text.split(',').map((item) => item.trim()).filter((item) => item !== '');
+}

@@ -1,0 +1,49 @@
+import type { Command } from 'commander';
+import { withClient } from '../client/connection.js';
+import { parseCount, parseEnv } from '../client/inputs.js';
+import { ClientError } from '../client/plinth-client.js';
+import { print } from '../output/print.js';
+import { type SharedOptions, withShared, withTenant } from './options.js';
+
+/** Standard input that goes along in one message. */
+const MAX_STDIN = 360 * 1024;
+
+export function register(program: Command): void {
+  withTenant(withShared(program.command('exec')))
+    .description('run a command in a container; ends with its exit code')
+    .argument('<container>', 'name or id')
+    .argument('<command...>', 'after --')
+    .passThroughOptions()
+    .option('--env <NAME=VALUE>', 'environment variable, repeatable', parseEnv)
+    .option('-i, --stdin', 'pass standard input on')
+    .option('--timeout <seconds>', 'end it after this time', parseCount, 3_600)
+    .addHelpText('after', '\nExample:\n  plinth exec shop-1 -- cat /etc/os-release')
+    .action(async (name: string, command: string[], options: SharedOptions & { tenant: string; env?: Record<string, string>; stdin?: boolean; timeout: number }) => {
+      await withClient(options.nats, async (client) => {
+        const { id, host, state } = await client.container(name, options.tenant);
+        if (!host || state !== 'running') throw new ClientError(`${name} is ${state}, not running; try: plinth start ${name}`, 'wrong-state');
+        const stream = options.json
+          ? {}
+          : { onStdout: (chunk: Uint8Array) => void process.stdout.write(chunk), onStderr: (chunk: Uint8Array) => void process.stderr.write(chunk) };
+        const result = await client.exec(host, id, command, {
+          ...stream,
+          env: options.env,
+          stdin: options.stdin ? await readInput() : undefined,
+          timeoutSeconds: Math.max(1, options.timeout),
+        });
+        if (options.json) print(options, result, () => '');
+        process.exitCode = result.exitCode;
+      });
+    });
+}
+
+async function readInput(): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > MAX_STDIN) throw new ClientError(`standard input may be at most ${MAX_STDIN} bytes; write it to /data and read it there`, 'too-large');
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}

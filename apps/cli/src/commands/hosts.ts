@@ -1,0 +1,32 @@
+import type { Command } from 'commander';
+import { withClient } from '../client/connection.js';
+import { print } from '../output/print.js';
+import { age, bytes, table } from '../output/table.js';
+import { type SharedOptions, withShared } from './options.js';
+
+export function register(program: Command): void {
+  withShared(program.command('hosts'))
+    .description('list hosts with capacity and load')
+    .action(async (options: SharedOptions) => {
+      await withClient(options.nats, async (client) => {
+        const hosts = await client.hosts();
+        print(options, hosts, () =>
+          table(
+            ['HOST', 'STATE', 'DATACENTER', 'STORAGE', 'CONTAINERS', 'MEMORY GIVEN', 'OF', 'LOAD', 'RUNTIME', 'HEARD'],
+            hosts.map((host) => [
+              host.host,
+              host.state,
+              host.datacenter,
+              host.storageNodes.join(','),
+              `${host.allocated.containers}/${host.capacity.containers}`,
+              bytes(host.allocated.memoryBytes),
+              bytes(host.capacity.memoryBytes),
+              host.load.load1.toFixed(2),
+              host.runtime,
+              age(host.lastSeenAt, Date.now()),
+            ]),
+          ),
+        );
+      });
+    });
+}

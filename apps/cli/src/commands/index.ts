@@ -1,0 +1,26 @@
+/** Every command by its name, loaded on demand. */
+import type { Command } from 'commander';
+
+export interface CommandModule {
+  register(program: Command): void;
+}
+
+export const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
+  up: () => import('./up.js'),
+  down: () => import('./down.js'),
+  status: () => import('./status.js'),
+  image: () => import('./image.js'),
+  run: () => import('./run.js'),
+  ps: () => import('./ps.js'),
+  inspect: () => import('./inspect.js'),
+  logs: () => import('./logs.js'),
+  exec: () => import('./exec.js'),
+  stop: () => import('./stop.js'),
+  start: () => import('./start.js'),
+  restart: () => import('./restart.js'),
+  rm: () => import('./rm.js'),
+  hosts: () => import('./hosts.js'),
+  storage: () => import('./storage.js'),
+  stats: () => import('./stats.js'),
+  events: () => import('./events.js'),
+};

@@ -1,0 +1,40 @@
+import { CONTAINER_STATES, type ContainerState } from '@plinth/contracts';
+import { type Command, Option } from 'commander';
+import { withClient } from '../client/connection.js';
+import { print } from '../output/print.js';
+import { age, table } from '../output/table.js';
+import { type SharedOptions, withShared } from './options.js';
+
+export function register(program: Command): void {
+  withShared(program.command('ps'))
+    .description('list containers')
+    .option('--all', 'removed ones too')
+    .option('--tenant <name>', 'of this tenant only')
+    .option('--host <name>', 'on this host only')
+    .addOption(new Option('--state <state>', 'in this state only').choices([...CONTAINER_STATES]))
+    .addHelpText('after', '\nExample:\n  plinth ps --tenant acme --json')
+    .action(async (options: SharedOptions & { all?: boolean; tenant?: string; host?: string; state?: ContainerState }) => {
+      await withClient(options.nats, async (client) => {
+        const { all, tenant, host, state } = options;
+        const containers = await client.containers({ all, tenant, host, state });
+        print(options, containers, () =>
+          table(
+            ['ID', 'NAME', 'TENANT', 'STATE', 'HOST', 'IMAGE', 'ASKED', 'FALLBACK', 'PID', 'UP', 'RESTARTS'],
+            containers.map((item) => [
+              item.id.slice(0, 12),
+              item.name,
+              item.tenant,
+              item.state,
+              item.host,
+              item.image,
+              item.imageAsked,
+              item.fallbackReason,
+              item.pid,
+              item.state === 'running' ? age(item.startedAt, Date.now()) : null,
+              item.restarts,
+            ]),
+          ),
+        );
+      });
+    });
+}

@@ -1,0 +1,25 @@
+import type { Command } from 'commander';
+import { withClient } from '../client/connection.js';
+import { print } from '../output/print.js';
+import { bytes, table } from '../output/table.js';
+import { type SharedOptions, withShared, withTenant } from './options.js';
+
+export function register(program: Command): void {
+  withTenant(withShared(program.command('stats')))
+    .description('memory of running containers: what each has alone and what it shares with others')
+    .argument('[container]', 'name or id; absent: all')
+    .action(async (name: string | undefined, options: SharedOptions & { tenant: string }) => {
+      await withClient(options.nats, async (client) => {
+        const containers = name === undefined ? await client.containers({ state: 'running' }) : [await client.container(name, options.tenant)];
+        const hosts = [...new Set(containers.flatMap((container) => (container.host ? [container.host] : [])))];
+        const stats = (await Promise.all(hosts.map((host) => client.stats(host)))).flat();
+        const rows = containers.flatMap((container) => stats.filter((item) => item.containerId === container.id).map((item) => ({ name: container.name, host: container.host, ...item })));
+        print(options, rows, () =>
+          table(
+            ['NAME', 'HOST', 'PID', 'PROCESSES', 'PRIVATE', 'SHARED', 'FAIR SHARE', 'CGROUP'],
+            rows.map((row) => [row.name, row.host, row.pid, row.processes, bytes(row.privateBytes), bytes(row.sharedBytes), bytes(row.proportionalBytes), bytes(row.cgroupBytes)]),
+          ),
+        );
+      });
+    });
+}

@@ -1,0 +1,36 @@
+import { once } from 'node:events';
+import type { Command } from 'commander';
+import { homeDirectory } from '../stack/stack-file.js';
+
+/** Reads a count from the command line. */
+function count(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1 || value > 64) throw new RangeError(`${text} is not a number from 1 to 64`);
+  return value;
+}
+
+export function register(program: Command): void {
+  program
+    .command('up')
+    .description('start a complete stack on this machine: NATS, PostgreSQL and all services')
+    .option('--detach', 'leave it running in the background')
+    .option('--hosts <n>', 'host agents', count, 2)
+    .option('--storage-nodes <n>', 'storage nodes, each with a distributor', count, 2)
+    .addHelpText('after', '\nNATS_URL and DATABASE_URL name servers to use instead of own ones; PLINTH_HOME is where the data goes.\n\nExample:\n  plinth up --detach --hosts 3')
+    .action(async (options: { detach?: boolean; hosts: number; storageNodes: number }) => {
+      const { startStack } = await import('../stack/start-stack.js');
+      const home = homeDirectory();
+      const say = (line: string): void => void process.stdout.write(`${line}\n`);
+      const { stack, started } = await startStack({ home, hosts: options.hosts, storageNodes: options.storageNodes, onProgress: say });
+      say(started === 0 ? `already running: ${stack.services.length} processes, data in ${home}` : `${started} started; data in ${home}`);
+      if (options.detach) {
+        say('look at it with: plinth status   stop it with: plinth down');
+        return;
+      }
+      say('Ctrl-C stops it');
+      await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
+      const { stopStack } = await import('../stack/stop-stack.js');
+      const report = await stopStack(home, { data: false, onProgress: say });
+      if (report.left.length > 0) process.exitCode = 1;
+    });
+}

@@ -1,0 +1,34 @@
+#!/usr/bin/env node
+/** `plinth`: the operator's tool. Every command is one file in `commands/`, loaded when it is asked for. */
+import { Command, CommanderError } from 'commander';
+import { COMMANDS } from './commands/index.js';
+
+const program = new Command('plinth')
+  .description('Thousands of containers on shared, versioned, read-only OS images')
+  .enablePositionalOptions()
+  .showSuggestionAfterError()
+  .exitOverride();
+
+/** Only the command that is asked for is loaded; help loads all. */
+async function load(asked: string | undefined): Promise<void> {
+  const names = Object.keys(COMMANDS);
+  const wanted = asked !== undefined && names.includes(asked) ? [asked] : names;
+  for (const name of wanted) {
+    const module = await COMMANDS[name]?.();
+    module?.register(program);
+  }
+}
+
+try {
+  await load(process.argv.slice(2).find((word) => !word.startsWith('-')));
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
+  else {
+    const { ServerStartError } = await import('@plinth/local-servers');
+    process.stderr.write(`plinth: ${error instanceof Error ? error.message : String(error)}\n`);
+    if (error instanceof ServerStartError && error.logTail) process.stderr.write(`${error.logTail}\n`);
+    if (process.env.PLINTH_DEBUG && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+    process.exitCode = process.exitCode || 1;
+  }
+}

@@ -1,0 +1,89 @@
+/** Which processes make a stack, with argv and environment: pure, so that it can be shown and tested without starting anything. */
+import { join } from 'node:path';
+
+export interface StackOptions {
+  readonly home: string;
+  /** Top of the installation; the applications lie in `apps/<name>/dist/main.js` below it. */
+  readonly installation: string;
+  readonly hosts: number;
+  readonly storageNodes: number;
+  readonly natsUrl: string;
+  readonly databaseUrl: string;
+  readonly logLevel: string;
+  /** Of the machine: shared out among the hosts. */
+  readonly memoryBytes: number;
+  readonly cpus: number;
+}
+
+export interface PlannedService {
+  /** Unique, e.g. `host-agent-2`. */
+  readonly id: string;
+  readonly app: 'image-builder' | 'provisioner' | 'distributor' | 'host-agent';
+  readonly main: string;
+  /** The health port is added when it is known. */
+  readonly environment: (port: number) => Readonly<Record<string, string>>;
+  readonly directories: readonly string[];
+}
+
+const DATACENTER = 'dc-1';
+/** Share of the machine's memory that containers may be given. */
+const MEMORY_SHARE = 0.8;
+const CONTAINERS_PER_HOST = 2_000;
+
+export const hostDirectory = (home: string, host: string): string => join(home, 'hosts', host);
+export const storageDirectory = (home: string, node: string): string => join(home, 'storage', node);
+export const trustedKeysDirectory = (home: string): string => join(home, 'keys', 'trusted');
+export const signingKeyFile = (home: string): string => join(home, 'keys', 'signing-key.pem');
+
+const numbered = (prefix: string, count: number): string[] => Array.from({ length: count }, (_, index) => `${prefix}-${index + 1}`);
+
+/** In the order in which they are started; stopped in the reverse. */
+export function planStack(options: StackOptions): readonly PlannedService[] {
+  const { home } = options;
+  const nodes = numbered('sn', options.storageNodes);
+  const service = (app: PlannedService['app'], id: string, directories: readonly string[], own: (port: number) => Record<string, string>): PlannedService => ({
+    id,
+    app,
+    main: join(options.installation, 'apps', app, 'dist', 'main.js'),
+    directories,
+    environment: (port) => ({
+      NATS_URL: options.natsUrl,
+      PLINTH_SERVICE_ID: id,
+      PLINTH_HTTP_PORT: String(port),
+      LOG_LEVEL: options.logLevel,
+      ...own(port),
+    }),
+  });
+  const builderDirectories = [join(home, 'builder'), join(home, 'repository'), join(home, 'sources')];
+  return [
+    service('image-builder', 'image-builder-1', builderDirectories, (port) => ({
+      DATABASE_URL: options.databaseUrl,
+      PLINTH_BUILDER_DIR: join(home, 'builder'),
+      PLINTH_REPOSITORY_DIR: join(home, 'repository'),
+      PLINTH_SOURCES_DIR: join(home, 'sources'),
+      PLINTH_SIGNING_KEY: signingKeyFile(home),
+      PLINTH_PUBLIC_URL: `http://127.0.0.1:${port}`,
+    })),
+    service('provisioner', 'provisioner-1', [], () => ({ DATABASE_URL: options.databaseUrl })),
+    ...nodes.map((node) =>
+      service('distributor', `distributor-${node}`, ['images', 'staging', 'volumes', 'software'].map((name) => join(storageDirectory(home, node), name)), () => ({
+        PLINTH_STORAGE_NODE: node,
+        PLINTH_STORAGE_DIR: storageDirectory(home, node),
+        PLINTH_DATACENTER: DATACENTER,
+        PLINTH_TRUSTED_KEYS: trustedKeysDirectory(home),
+      })),
+    ),
+    ...numbered('host', options.hosts).map((host) =>
+      service('host-agent', `host-agent-${host}`, [hostDirectory(home, host)], () => ({
+        PLINTH_HOST: host,
+        PLINTH_HOST_DIR: hostDirectory(home, host),
+        PLINTH_STORAGE_MOUNTS: nodes.map((node) => `${node}=${storageDirectory(home, node)}`).join(','),
+        PLINTH_DATACENTER: DATACENTER,
+        PLINTH_TRUSTED_KEYS: trustedKeysDirectory(home),
+        PLINTH_CAPACITY_MEMORY_BYTES: String(Math.floor((options.memoryBytes * MEMORY_SHARE) / options.hosts)),
+        PLINTH_CAPACITY_CPUS: String(options.cpus / options.hosts),
+        PLINTH_CAPACITY_CONTAINERS: String(CONTAINERS_PER_HOST),
+      })),
+    ),
+  ];
+}

@@ -1,0 +1,70 @@
+/** From a config, its image and its volumes to what the container runtime starts. */
+import { join } from 'node:path';
+import { checkBeforeMount, type ContainerSpec, type PremountReason } from '@plinth/container-runtime';
+import type { ContainerConfig, ContainerFailureReason } from '@plinth/contracts';
+import type { StorageMounts } from '../domain/storage-mounts.js';
+import type { StartFailure } from '../domain/planner.js';
+import type { ImageMaster } from './image-master.js';
+import { RUN_GENERATION_LABEL, STOP_SIGNAL_LABEL } from './oci-containers.js';
+
+export function containerSpec(config: ContainerConfig, image: ImageMaster, dataPath: string, softwarePath: string | undefined): ContainerSpec {
+  return {
+    id: config.containerId,
+    imageRoot: image.root,
+    mountPlan: image.mountPlan,
+    mountScript: { path: image.mountScript.path, custom: image.mountScript.custom },
+    environment: {
+      ...image.environment,
+      ...config.env,
+      PLINTH_CONTAINER_ID: config.containerId,
+      PLINTH_CONTAINER_NAME: config.name,
+      PLINTH_TENANT: config.tenant,
+      PLINTH_IMAGE: config.image,
+      PLINTH_HOST: config.host,
+    },
+    timezone: config.timezone ?? image.timezone,
+    hostname: config.name,
+    command: config.command ?? image.command,
+    softwarePath,
+    dataPath,
+    limits: { memoryBytes: config.limits.memoryBytes, cpus: config.limits.cpus, pids: config.limits.pids },
+    network: config.network,
+    stopSignal: config.stopSignal ?? image.stopSignal,
+    labels: {
+      [RUN_GENERATION_LABEL]: String(config.runGeneration),
+      generation: String(config.generation),
+      tenant: config.tenant,
+      image: config.image,
+      [STOP_SIGNAL_LABEL]: config.stopSignal ?? image.stopSignal,
+    },
+  };
+}
+
+/** Host path of the software that a config asks for; the premount checks look whether it is there. */
+export function softwarePath(config: ContainerConfig, storage: StorageMounts): string | undefined {
+  return config.software === undefined ? undefined : join(storage.get(config.storageNode) ?? '/nonexistent', 'software', config.software);
+}
+
+const REASONS: Readonly<Record<PremountReason, ContainerFailureReason>> = {
+  'image-missing': 'image-missing',
+  'mount-plan-invalid': 'mount-plan-invalid',
+  'mount-point-not-directory': 'mount-point-not-directory',
+  'mount-script-missing': 'mount-script-missing',
+  'mount-script-mismatch': 'mount-script-mismatch',
+  'timezone-missing': 'mount-plan-invalid',
+  'data-volume-missing': 'data-volume-missing',
+  'data-volume-outside': 'data-volume-missing',
+  'software-missing': 'software-missing',
+  'software-outside': 'software-missing',
+};
+
+/** What forbids to mount anything for this container; undefined: nothing. */
+export function premountFailure(config: ContainerConfig, spec: ContainerSpec, image: ImageMaster, storage: StorageMounts): StartFailure | undefined {
+  const base = storage.get(config.storageNode) ?? '/nonexistent';
+  const result = checkBeforeMount(spec, {
+    mountScriptDigest: image.mountScript.digest,
+    dataRoot: join(base, 'volumes', config.dataVolume),
+    softwareRoot: join(base, 'software'),
+  });
+  return result.ok ? undefined : { reason: REASONS[result.reason], message: result.message };
+}

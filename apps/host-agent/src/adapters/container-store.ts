@@ -1,0 +1,90 @@
+/** Desired state and local record of each container on disk: `containers/<id>/{config,record}.json`. */
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ContainerConfig, decodePayload, ID_PATTERN, type Problem } from '@plinth/contracts';
+import type { LocalRecord } from '../domain/local-record.js';
+import { isMissing, syncPath, writeDurably, writeWhole } from './durable-file.js';
+import { removeTemporaries } from './state-directory.js';
+
+export interface StoredContainer {
+  readonly config: ContainerConfig;
+  /** Absent: lost, or never written. */
+  readonly record?: LocalRecord;
+}
+
+export interface UnreadableContainer {
+  readonly id: string;
+  readonly problems: readonly Problem[];
+}
+
+export class ContainerStore {
+  private readonly made = new Set<string>();
+
+  constructor(private readonly directory: string) {}
+
+  async readAll(): Promise<{ readonly containers: readonly StoredContainer[]; readonly unreadable: readonly UnreadableContainer[] }> {
+    const containers: StoredContainer[] = [];
+    const unreadable: UnreadableContainer[] = [];
+    for (const id of (await readdir(this.directory)).filter((name) => ID_PATTERN.test(name))) {
+      await removeTemporaries(join(this.directory, id));
+      const body = await readOptional(this.path(id, 'config.json'));
+      // A directory without a config: the process ended before the first one was written.
+      if (body === undefined) continue;
+      const decoded = decodePayload(ContainerConfig, body);
+      if (!decoded.ok || decoded.value.containerId !== id) {
+        unreadable.push({ id, problems: decoded.ok ? [{ path: 'containerId', message: `is not ${id}` }] : decoded.problems });
+        continue;
+      }
+      this.made.add(id);
+      containers.push({ config: decoded.value, record: await this.readRecord(id) });
+    }
+    return { containers, unreadable };
+  }
+
+  /** Survives a power cut once it resolves. */
+  async saveConfig(config: ContainerConfig): Promise<void> {
+    const directory = join(this.directory, config.containerId);
+    if (!this.made.has(config.containerId)) {
+      await mkdir(directory, { recursive: true, mode: 0o700 });
+      await syncPath(this.directory);
+      this.made.add(config.containerId);
+    }
+    await writeDurably(this.path(config.containerId, 'config.json'), JSON.stringify(config));
+  }
+
+  /** Survives the end of this process. After a power cut it may be old: then the machine's boot id differs, which makes little of it count. */
+  saveRecord(id: string, record: LocalRecord): Promise<void> {
+    return writeWhole(this.path(id, 'record.json'), JSON.stringify(record));
+  }
+
+  async delete(id: string): Promise<void> {
+    this.made.delete(id);
+    await rm(join(this.directory, id), { recursive: true, force: true });
+  }
+
+  private async readRecord(id: string): Promise<LocalRecord | undefined> {
+    const body = await readOptional(this.path(id, 'record.json'));
+    if (body === undefined || body.length === 0) return undefined;
+    try {
+      const found = JSON.parse(body.toString('utf8')) as LocalRecord;
+      return Number.isInteger(found.starts) && Number.isInteger(found.sequence) && typeof found.bootId === 'string' ? found : undefined;
+    } catch (error) {
+      // Torn by a power cut; what matters of it is found again in the runtime state.
+      if (error instanceof SyntaxError) return undefined;
+      throw error;
+    }
+  }
+
+  private path(id: string, file: string): string {
+    return join(this.directory, id, file);
+  }
+}
+
+async function readOptional(path: string): Promise<Buffer | undefined> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}

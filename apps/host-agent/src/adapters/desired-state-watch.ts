@@ -1,0 +1,53 @@
+/** The desired state of this host's containers, as it comes from the bus. */
+import { ContainerConfig, decodePayload, desiredContainer, desiredOfHost, ID_PATTERN, type Problem, STREAMS } from '@plinth/contracts';
+import { decodeEnvelope, type Logger, type LastValueWatch, watchLastValues } from '@plinth/service-kit';
+import { type NatsConnection, NatsError } from 'nats';
+
+export interface DesiredStateSink {
+  accept(config: ContainerConfig, cause: { readonly correlationId: string; readonly causationId: string }): void;
+  /** @param containerId from the subject; undefined: not even that can be read */
+  refuse(containerId: string | undefined, generation: number, problems: readonly Problem[]): void;
+}
+
+const NO_MESSAGE_FOUND = 10_037;
+
+export function watchDesiredState(connection: NatsConnection, host: string, sink: DesiredStateSink, logger: Logger): LastValueWatch {
+  return watchLastValues(connection, {
+    stream: STREAMS.desired.name,
+    subject: desiredOfHost(host),
+    logger,
+    onCaughtUp: () => logger.info('desired state read'),
+    onValue: (subject, body, message) => {
+      const id = subject.slice(subject.lastIndexOf('.') + 1);
+      const decoded = decodePayload(ContainerConfig, body);
+      const mine = decoded.ok && decoded.value.containerId === id && decoded.value.host === host;
+      if (!mine) {
+        const problems = decoded.ok ? [{ path: '', message: `does not belong under ${subject}` }] : decoded.problems;
+        logger.error({ subject, problems }, 'desired state ignored');
+        sink.refuse(ID_PATTERN.test(id) ? id : undefined, generationIn(body), problems);
+        return;
+      }
+      const storedAtMs = message.info.timestampNanos / 1e6;
+      const envelope = decodeEnvelope(message.headers, { subject, position: `${message.info.stream}:${message.seq}:${storedAtMs}`, storedAtMs });
+      sink.accept(decoded.value, { correlationId: envelope.correlationId, causationId: envelope.id });
+    },
+  });
+}
+
+/** Whether the bus still holds a desired state for the container. */
+export async function isDesired(connection: NatsConnection, host: string, containerId: string): Promise<boolean> {
+  const jsm = await connection.jetstreamManager();
+  try {
+    await jsm.streams.getMessage(STREAMS.desired.name, { last_by_subj: desiredContainer(host, containerId) });
+    return true;
+  } catch (error) {
+    if (error instanceof NatsError && (error.api_error?.err_code === NO_MESSAGE_FOUND || error.code === '404')) return false;
+    throw error;
+  }
+}
+
+/** Of a broken config, when that much can be read: the answer names it. */
+function generationIn(body: Uint8Array): number {
+  const found = /"generation"\s*:\s*(\d{1,9})\b/.exec(Buffer.from(body.subarray(0, 64 * 1024)).toString('latin1'))?.[1];
+  return Math.max(1, Number(found ?? 1));
+}

@@ -1,0 +1,40 @@
+/** Says every few seconds that this host is there, what it can hold and what it carries. */
+import { freemem, loadavg, totalmem } from 'node:os';
+import { type HostCapacity, type HostHeartbeat, hostHeartbeat } from '@plinth/contracts';
+import { encodeHeaders, newId } from '@plinth/service-kit';
+import type { NatsConnection } from 'nats';
+
+export interface HeartbeatFacts {
+  readonly host: string;
+  readonly datacenter: string;
+  readonly storageNodes: readonly string[];
+  readonly capacity: HostCapacity;
+  readonly runtime: string;
+  readonly periodMs: number;
+  readonly runningContainers: () => number;
+}
+
+export function startHeartbeat(connection: NatsConnection, facts: HeartbeatFacts): { close(): void } {
+  const incarnation = newId();
+  const beat = (): void => {
+    // While NATS is away the client would keep them all for later.
+    if (connection.isClosed() || connection.isDraining()) return;
+    const id = newId();
+    const data: HostHeartbeat = {
+      host: facts.host,
+      incarnation,
+      at: new Date().toISOString(),
+      datacenter: facts.datacenter,
+      storageNodes: [...facts.storageNodes],
+      capacity: facts.capacity,
+      load: { load1: loadavg()[0] ?? 0, memoryUsedBytes: totalmem() - freemem(), containers: facts.runningContainers() },
+      runtime: facts.runtime,
+    };
+    const subject = hostHeartbeat(facts.host);
+    const envelope = { id, type: subject, source: `host-agent/${facts.host}`, time: data.at, correlationId: id };
+    connection.publish(subject, JSON.stringify(data), { headers: encodeHeaders(envelope) });
+  };
+  beat();
+  const timer = setInterval(beat, facts.periodMs);
+  return { close: () => clearInterval(timer) };
+}

@@ -1,0 +1,134 @@
+/** The container runtime in this agent's words. */
+import { type FSWatcher, readFileSync, watch } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ContainerSpec, ObservedContainer, OciRuntime, StartFailureReason } from '@plinth/container-runtime';
+import { type AgentPhases, type ContainerFailureReason, ID_PATTERN } from '@plinth/contracts';
+import type { Observed } from '../domain/observed.js';
+import type { StartFailure } from '../domain/planner.js';
+import { firstProcessNotices, signalNumber } from '../domain/stop-signal.js';
+import { isMissing } from './durable-file.js';
+
+export interface Started {
+  readonly pid: number;
+  readonly startedAtMs: number;
+  readonly phases: Pick<AgentPhases, 'mount' | 'runtime'>;
+}
+
+/** Label of the bundle: run generation of the config that the container was started from. */
+export const RUN_GENERATION_LABEL = 'runGeneration';
+
+/** Label of the bundle: the signal that asks its first process to end. */
+export const STOP_SIGNAL_LABEL = 'stopSignal';
+const EXIT_STATUS_PATIENCE_MS = 2_000;
+
+/** proc(5): USER_HZ, 100 on every architecture that Node runs on. */
+const TICKS_PER_SECOND = 100;
+
+const REASONS: Readonly<Record<StartFailureReason, ContainerFailureReason>> = {
+  'already-exists': 'internal-error',
+  'command-not-found': 'command-not-found',
+  'command-not-executable': 'command-not-found',
+  'mount-script-failed': 'mount-script-failed',
+  'mount-failed': 'runtime-error',
+  'cgroup-failed': 'runtime-error',
+  'no-space': 'no-space',
+  deadline: 'start-timeout',
+  'runtime-failed': 'runtime-error',
+};
+
+export class OciContainers {
+  private watcher: FSWatcher | undefined;
+
+  constructor(readonly runtime: OciRuntime) {}
+
+  observe(id: string): Observed {
+    return toObserved(this.runtime.observe(id));
+  }
+
+  /** Every container that has left a trace on this host. */
+  observeAll(): ReadonlyMap<string, Observed> {
+    return new Map(this.runtime.list().map((found) => [found.id, toObserved(found)]));
+  }
+
+  async start(spec: ContainerSpec): Promise<{ readonly ok: true; readonly value: Started } | { readonly ok: false; readonly failure: StartFailure }> {
+    const result = await this.runtime.start(spec);
+    if (!result.ok) {
+      const timedOut = result.reason === 'mount-script-failed' && /time(?:d )?out/i.test(result.stderrTail);
+      return { ok: false, failure: { reason: timedOut ? 'mount-script-timeout' : REASONS[result.reason], message: result.message } };
+    }
+    const { prepare, mount, runtime } = result.phases;
+    return { ok: true, value: { pid: result.pid, startedAtMs: Date.now(), phases: { mount: prepare + mount, runtime } } };
+  }
+
+  /** `in-vain`: its first process takes no notice of the signal. */
+  requestStop(pid: number, signal: string): 'sent' | 'in-vain' | 'gone' {
+    const number = signalNumber(signal);
+    if (number === undefined) return 'in-vain';
+    try {
+      const notices = firstProcessNotices(readFileSync(`/proc/${pid}/status`, 'utf8'), number);
+      process.kill(pid, number);
+      return notices ? 'sent' : 'in-vain';
+    } catch (error) {
+      if (isMissing(error) || (error as NodeJS.ErrnoException).code === 'ESRCH') return 'gone';
+      throw error;
+    }
+  }
+
+  /** Kills every process of it. @throws ContainerStuckError */
+  kill(id: string): Promise<void> {
+    return this.runtime.kill(id);
+  }
+
+  /** After a kill: the exit status follows the last process by the time that conmon needs to write it. */
+  async awaitEnd(id: string): Promise<Observed> {
+    const end = performance.now() + EXIT_STATUS_PATIENCE_MS;
+    for (;;) {
+      const found = this.runtime.observe(id);
+      const observed = toObserved(found);
+      const unwitnessed = observed.kind === 'exited' && observed.exitCode === undefined && found?.monitored === true;
+      if ((observed.kind !== 'running' && !unwitnessed) || performance.now() > end) return observed;
+      await delay(2);
+    }
+  }
+
+  /** As the bundle was written with it. */
+  stopSignalOf(id: string): string {
+    return this.runtime.observe(id)?.labels?.[STOP_SIGNAL_LABEL] ?? 'SIGTERM';
+  }
+
+  delete(id: string, keepLog: boolean): Promise<void> {
+    return this.runtime.delete(id, { keepLog });
+  }
+
+  /** Calls back when a container's exit status appears. One notification channel for all of them; a lost one is caught by the periodic look. */
+  watchExits(onExit: (id: string) => void): void {
+    this.watcher = watch(this.runtime.paths.exits, (_event, name) => {
+      if (name !== null && ID_PATTERN.test(name)) onExit(name);
+    });
+  }
+
+  close(): void {
+    this.watcher?.close();
+  }
+}
+
+function toObserved(found: ObservedContainer | undefined): Observed {
+  if (!found) return { kind: 'absent' };
+  switch (found.state) {
+    case 'created':
+    case 'partial':
+      return { kind: 'partial' };
+    case 'stopped':
+      return { kind: 'exited', exitCode: found.exit?.code, atMs: found.exit ? Date.parse(found.exit.exitedAt) : Date.now() };
+    case 'running': {
+      if (found.pid === undefined || found.pidStartTime === undefined) return { kind: 'partial' };
+      const runGeneration = Number(found.labels?.[RUN_GENERATION_LABEL] ?? 0);
+      return { kind: 'running', pid: found.pid, startedAtMs: bootTimeMs() + (found.pidStartTime / TICKS_PER_SECOND) * 1000, runGeneration };
+    }
+  }
+}
+
+function bootTimeMs(): number {
+  const seconds = /^btime (\d+)$/m.exec(readFileSync('/proc/stat', 'utf8'))?.[1];
+  return Number(seconds ?? 0) * 1000;
+}

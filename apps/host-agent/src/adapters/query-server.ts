@@ -1,0 +1,71 @@
+/** This host's queries on core NATS: their subjects hold its name, so they are no part of the shared catalogue of handlers. */
+import { decodePayload, type QueryReply } from '@plinth/contracts';
+import { InFlight, type Logger } from '@plinth/service-kit';
+import type { Msg, NatsConnection, Subscription } from 'nats';
+import { StreamedReply } from './streamed-reply.js';
+
+/** Of each kind in hand at once. */
+const CONCURRENCY = 256;
+
+export class QueryServer {
+  private readonly subscriptions: Subscription[] = [];
+  private readonly replies = new Set<StreamedReply>();
+
+  constructor(
+    private readonly connection: NatsConnection,
+    private readonly logger: Logger,
+  ) {}
+
+  /** One reply. */
+  serve<T extends object>(subject: string, payload: new () => T, answer: (query: T) => Promise<QueryReply<unknown>>): void {
+    this.listen(subject, async (message) => {
+      const decoded = decodePayload(payload, bodyOf(message));
+      const reply = decoded.ok ? await answer(decoded.value).catch((error: unknown) => this.failed(subject, error)) : invalid(decoded.problems);
+      message.respond(JSON.stringify(reply));
+    });
+  }
+
+  /** Many messages, the last one with the header `exit`. */
+  stream<T extends object>(subject: string, payload: new () => T, answer: (query: T, reply: StreamedReply) => Promise<QueryReply<{ exitCode: number }>>): void {
+    this.listen(subject, async (message) => {
+      if (message.reply === undefined || message.reply === '') return;
+      const reply = new StreamedReply(this.connection, message.reply);
+      this.replies.add(reply);
+      const decoded = decodePayload(payload, bodyOf(message));
+      const result = decoded.ok ? await answer(decoded.value, reply).catch((error: unknown) => this.failed(subject, error)) : invalid(decoded.problems);
+      reply.end(result);
+      this.replies.delete(reply);
+    });
+  }
+
+  close(): void {
+    for (const subscription of this.subscriptions) subscription.unsubscribe();
+    for (const reply of this.replies) reply.end({ ok: false, reason: 'unavailable', message: 'the host agent is stopping' });
+    this.replies.clear();
+  }
+
+  private listen(subject: string, handle: (message: Msg) => Promise<void>): void {
+    const inFlight = new InFlight(CONCURRENCY);
+    const subscription = this.connection.subscribe(subject);
+    this.subscriptions.push(subscription);
+    const pump = async (): Promise<void> => {
+      for await (const message of subscription) {
+        await inFlight.start(undefined, () => handle(message).catch((error: unknown) => this.logger.error({ err: error, subject }, 'query could not be answered')));
+      }
+    };
+    pump().catch((error: unknown) => this.logger.error({ err: error, subject }, 'queries are no longer served'));
+  }
+
+  private failed(subject: string, error: unknown): { readonly ok: false; readonly reason: string; readonly message: string } {
+    this.logger.error({ err: error, subject }, 'query failed');
+    return { ok: false, reason: 'internal-error', message: error instanceof Error ? error.message.slice(0, 500) : 'unknown' };
+  }
+}
+
+function bodyOf(message: Msg): Uint8Array {
+  return message.data.length === 0 ? Buffer.from('{}') : message.data;
+}
+
+function invalid(problems: readonly { readonly path: string; readonly message: string }[]): { readonly ok: false; readonly reason: string; readonly message: string } {
+  return { ok: false, reason: 'invalid-request', message: problems.map((problem) => `${problem.path}: ${problem.message}`).join('; ') };
+}

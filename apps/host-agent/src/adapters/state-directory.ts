@@ -1,0 +1,79 @@
+/** The layout of PLINTH_HOST_DIR, its marker and its lock. */
+import { randomBytes } from 'node:crypto';
+import { closeSync, constants as fs, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ID_PATTERN } from '@plinth/contracts';
+import koffi from 'koffi';
+import { isMissing, TEMPORARY_SUFFIX, writeDurably } from './durable-file.js';
+
+export interface StateDirectory {
+  readonly root: string;
+  /** `<id>/{config,record}.json` */
+  readonly containers: string;
+  /** `<id>.<sequence>.json`: reports that the bus has not taken yet. */
+  readonly reports: string;
+  /** The container runtime's own: bundles, exit files, logs. */
+  readonly runtime: string;
+  /** Random, made once: whose containers these are. */
+  readonly marker: string;
+}
+
+/** Another agent works on the directory, or it belongs to another host. */
+export class StateDirectoryError extends Error {
+  override readonly name = 'StateDirectoryError';
+}
+
+/** flock(2) */
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+
+/**
+ * Takes the directory for this process, until it ends in whatever way; the kernel gives the lock back.
+ * @throws StateDirectoryError
+ */
+export function lockStateDirectory(root: string): { release(): void } {
+  mkdirSync(root, { recursive: true, mode: 0o700 });
+  const path = join(root, 'lock');
+  const descriptor = openSync(path, fs.O_RDWR | fs.O_CREAT, 0o600);
+  const flock = koffi.load('libc.so.6').func('int flock(int fd, int operation)') as (fd: number, operation: number) => number;
+  if (flock(descriptor, LOCK_EX | LOCK_NB) !== 0) {
+    closeSync(descriptor);
+    throw new StateDirectoryError(`another host agent works on ${root}; one directory belongs to one agent`);
+  }
+  return { release: () => closeSync(descriptor) };
+}
+
+/** Makes what is missing and removes half-written files. Only under the lock. @throws StateDirectoryError when it belongs to another host */
+export async function openStateDirectory(root: string, host: string): Promise<StateDirectory> {
+  const directory = (name: string): string => join(root, name);
+  const paths = { containers: directory('containers'), reports: directory('reports'), runtime: directory('runtime') };
+  for (const path of Object.values(paths)) await mkdir(path, { recursive: true, mode: 0o700 });
+  for (const path of [root, paths.reports]) await removeTemporaries(path);
+  return { root, ...paths, marker: await readOrMakeMarker(directory('host.json'), host) };
+}
+
+async function readOrMakeMarker(path: string, host: string): Promise<string> {
+  try {
+    const found = JSON.parse(readFileSync(path, 'utf8')) as { host?: unknown; marker?: unknown };
+    if (found.host !== host) throw new StateDirectoryError(`${path} says that this directory belongs to host ${JSON.stringify(found.host)}, not ${host}`);
+    if (typeof found.marker !== 'string' || !ID_PATTERN.test(found.marker)) throw new StateDirectoryError(`${path} holds no marker`);
+    return found.marker;
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+  }
+  const marker = randomBytes(16).toString('hex');
+  await writeDurably(path, `${JSON.stringify({ host, marker, createdAt: new Date().toISOString() })}\n`);
+  return marker;
+}
+
+export async function removeTemporaries(directory: string): Promise<void> {
+  for (const name of await readdir(directory)) {
+    if (name.endsWith(TEMPORARY_SUFFIX)) await rm(join(directory, name), { force: true });
+  }
+}
+
+/** Changes with every start of the machine. */
+export function readBootId(): string {
+  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+}

@@ -1,0 +1,60 @@
+/** A reply in many messages on core NATS, for exec and logs; notices when nobody listens any more. */
+import { type QueryReply, STREAM_HEADER } from '@plinth/contracts';
+import { createInbox, headers, type Msg, type NatsConnection, type Subscription } from 'nats';
+
+/** Below the server's usual limit of 1 MiB, so that others' messages get their turn. */
+const CHUNK_BYTES = 128 * 1024;
+/** An empty message in between, to learn whether somebody still listens. */
+const PROBE_MS = 2_000;
+
+export class StreamedReply {
+  private readonly inbox: string;
+  private readonly answers: Subscription;
+  private readonly controller = new AbortController();
+  private readonly probe: NodeJS.Timeout;
+  private ended = false;
+
+  constructor(
+    private readonly connection: NatsConnection,
+    private readonly reply: string,
+  ) {
+    this.inbox = createInbox();
+    // The server answers "no responders" (503) in the name of a subject that nobody subscribes to.
+    this.answers = connection.subscribe(this.inbox, {
+      callback: (_error, message: Msg) => {
+        if (message.headers?.code === 503) this.controller.abort();
+      },
+    });
+    this.probe = setInterval(() => this.publish('stdout', new Uint8Array()), PROBE_MS);
+  }
+
+  /** Aborted when the requester is gone. */
+  get gone(): AbortSignal {
+    return this.controller.signal;
+  }
+
+  write(stream: 'stdout' | 'stderr', bytes: Uint8Array): void {
+    for (let from = 0; from < bytes.length && !this.gone.aborted; from += CHUNK_BYTES) this.publish(stream, bytes.subarray(from, from + CHUNK_BYTES));
+  }
+
+  /** Waits until the server has what was written: the sender does not run ahead of the connection. */
+  flush(): Promise<void> {
+    return this.connection.flush();
+  }
+
+  /** The first end counts. */
+  end(result: QueryReply<{ exitCode: number }>): void {
+    if (this.ended) return;
+    this.ended = true;
+    this.publish('exit', Buffer.from(JSON.stringify(result)));
+    clearInterval(this.probe);
+    this.answers.unsubscribe();
+  }
+
+  private publish(stream: 'stdout' | 'stderr' | 'exit', body: Uint8Array): void {
+    if (this.connection.isClosed()) return;
+    const head = headers();
+    head.set(STREAM_HEADER, stream);
+    this.connection.publish(this.reply, body, { headers: head, reply: this.inbox });
+  }
+}

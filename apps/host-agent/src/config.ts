@@ -1,0 +1,97 @@
+/** The host agent's environment. */
+import { availableParallelism, totalmem } from 'node:os';
+import { isAbsolute } from 'node:path';
+import { NAME_PATTERN } from '@plinth/contracts';
+import { ServiceConfig } from '@plinth/service-kit';
+import { IsBoolean, IsInt, IsNumber, IsOptional, Matches, Max, Min, ValidateBy } from 'class-validator';
+import { Transform } from 'class-transformer';
+import { parseStorageMounts } from './domain/storage-mounts.js';
+
+function IsStorageMounts(): PropertyDecorator {
+  return ValidateBy({
+    name: 'isStorageMounts',
+    validator: {
+      validate: (value: unknown) => typeof value === 'string' && typeof parseStorageMounts(value) !== 'string',
+      defaultMessage: (args) => `PLINTH_STORAGE_MOUNTS: ${String(parseStorageMounts(String(args?.value ?? '')))}`,
+    },
+  });
+}
+
+function IsAbsolutePath(): PropertyDecorator {
+  return ValidateBy({
+    name: 'isAbsolutePath',
+    validator: {
+      validate: (value: unknown) => typeof value === 'string' && isAbsolute(value),
+      defaultMessage: (args) => `${args?.property ?? ''} must be an absolute path`,
+    },
+  });
+}
+
+/** `true` or `false`, spelt out: with implicit conversion the text `false` would be true. */
+function FromTrueOrFalse(): PropertyDecorator {
+  return Transform(({ obj, key, value }: { obj: Record<string, unknown>; key: string; value: unknown }) => {
+    const given = obj[key];
+    return given === 'true' ? true : given === 'false' ? false : typeof given === 'string' ? given : value;
+  });
+}
+
+export class HostAgentConfig extends ServiceConfig {
+  /** Name of this host. */
+  @Matches(NAME_PATTERN)
+  PLINTH_HOST!: string;
+
+  /** State directory; one agent per directory. */
+  @IsAbsolutePath()
+  PLINTH_HOST_DIR!: string;
+
+  /** `sn-1=/path,sn-2=/path`: the storage nodes that this host has mounted. */
+  @IsStorageMounts()
+  PLINTH_STORAGE_MOUNTS!: string;
+
+  @Matches(NAME_PATTERN)
+  PLINTH_DATACENTER: string = 'default';
+
+  /** Directory of `<keyId>.pem`; absent: images are used unverified and custom mount scripts are refused. */
+  @IsOptional()
+  @IsAbsolutePath()
+  PLINTH_TRUSTED_KEYS?: string;
+
+  /** Memory for containers, bytes; several agents on one machine share what it has. */
+  @IsInt()
+  @Min(0)
+  PLINTH_CAPACITY_MEMORY_BYTES: number = Math.floor(totalmem() * 0.8);
+
+  @IsNumber()
+  @Min(0)
+  PLINTH_CAPACITY_CPUS: number = availableParallelism();
+
+  @IsInt()
+  @Min(0)
+  PLINTH_CAPACITY_CONTAINERS: number = 4000;
+
+  @IsBoolean()
+  @FromTrueOrFalse()
+  PLINTH_ALLOW_HOST_NETWORK: boolean = false;
+
+  @IsNumber()
+  @Min(0.1)
+  @Max(300)
+  PLINTH_HEARTBEAT_SECONDS: number = 3;
+
+  /** Starts at the same time. */
+  @IsInt()
+  @Min(1)
+  @Max(1024)
+  PLINTH_START_CONCURRENCY: number = 2 * availableParallelism();
+
+  /** Size at which a container's log is rotated. */
+  @IsInt()
+  @Min(4096)
+  PLINTH_LOG_MAX_BYTES: number = 5 * 1024 ** 2;
+
+  /** Rotated logs that are kept besides the present one. */
+  @IsInt()
+  @Min(0)
+  @Max(100)
+  PLINTH_LOG_KEEP: number = 2;
+}

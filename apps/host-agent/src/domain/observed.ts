@@ -1,0 +1,27 @@
+/** What the container runtime shows of one container, at one moment. */
+export type Observed =
+  /** No runtime state, no bundle. */
+  | { readonly kind: 'absent' }
+  /** A start that was cut off: a bundle or runtime state, but neither a first process nor an exit status. */
+  | { readonly kind: 'partial' }
+  | Running
+  | Exited;
+
+export interface Running {
+  readonly kind: 'running';
+  /** Of the first process, in the host's numbering. */
+  readonly pid: number;
+  /** Milliseconds since the epoch. */
+  readonly startedAtMs: number;
+  /** Of the config that it was started from, as kept in its bundle. */
+  readonly runGeneration: number;
+}
+
+export interface Exited {
+  readonly kind: 'exited';
+  /** 128 + n when signal n ended it; absent: nobody saw its end. */
+  readonly exitCode?: number;
+  readonly atMs: number;
+}
+
+export const ABSENT: Observed = { kind: 'absent' };

@@ -1,0 +1,196 @@
+/** From desired and observed state to the steps between them. Pure: the same input always gives the same steps. */
+import type { ContainerConfig, ContainerFailureReason } from '@plinth/contracts';
+import { type LocalRecord, type ReportBody, runIsOpen } from './local-record.js';
+import type { Observed, Running } from './observed.js';
+import { backoffMs, judgeExit, mayHeal, type Verdict } from './restart-policy.js';
+import type { Step } from './step.js';
+
+export interface PlanInput {
+  readonly config: ContainerConfig;
+  readonly observed: Observed;
+  readonly record: LocalRecord;
+  readonly nowMs: number;
+}
+
+/** Why a start did not succeed. */
+export interface StartFailure {
+  readonly reason: ContainerFailureReason;
+  readonly message: string;
+  readonly exitCode?: number;
+}
+
+/** The steps to take now; after they ran the planner is asked again. Empty: nothing to do until something changes. */
+export function plan(input: PlanInput): readonly Step[] {
+  if (input.observed.kind === 'partial') return [{ kind: 'delete-runtime' }];
+  switch (input.config.desired) {
+    case 'running':
+      return planRunning(input);
+    case 'stopped':
+      return planStopped(input);
+    case 'removed':
+      return planRemoved(input);
+  }
+}
+
+function planRunning(input: PlanInput): readonly Step[] {
+  const { config, observed, record, nowMs } = input;
+  if (observed.kind === 'running') {
+    if (record.stop || observed.runGeneration < config.runGeneration) return planStop(input);
+    return announcedFor(record, config, ['started']) ? [] : [report(startedReport(input, observed))];
+  }
+  if (observed.kind === 'exited' || runIsOpen(record)) return planAfterExit(input);
+  const { settled, retryAtMs } = record;
+  const newer = config.generation > record.attemptedGeneration || config.runGeneration > record.attemptedRunGeneration;
+  if (settled && (settled.by === 'exit' ? config.runGeneration <= settled.runGeneration : config.generation <= settled.generation)) {
+    return announcedFor(record, config, ['failed', 'stopped']) ? [] : repeat(record, config);
+  }
+  if (retryAtMs !== undefined && retryAtMs > nowMs && !newer) return [{ kind: 'wait-until', atMs: retryAtMs, why: 'backoff' }];
+  return [{ kind: 'create-volume' }, { kind: 'premount' }, { kind: 'start' }];
+}
+
+function planStopped(input: PlanInput): readonly Step[] {
+  const { config, observed, record, nowMs } = input;
+  if (observed.kind === 'running') return planStop(input);
+  if (observed.kind === 'absent' && announcedFor(record, config, ['stopped'])) return [];
+  const exitCode = observed.kind === 'exited' ? observed.exitCode : record.lastExit?.exitCode;
+  return [
+    { kind: 'remember', change: { ...REST, ...exitOf(observed, record, nowMs) }, why: 'stopped as asked' },
+    ...(observed.kind === 'exited' ? [{ kind: 'delete-runtime' } as const] : []),
+    report({ kind: 'stopped', generation: config.generation, image: config.image, cause: 'requested', exitCode }),
+  ];
+}
+
+function planRemoved(input: PlanInput): readonly Step[] {
+  const { config, observed, record } = input;
+  if (observed.kind === 'running') return planStop(input);
+  if (observed.kind === 'exited') return [{ kind: 'delete-runtime' }];
+  if (announcedFor(record, config, ['removed'])) return [];
+  return [
+    ...(config.deleteData === true ? [{ kind: 'delete-volume' } as const] : []),
+    { kind: 'forget' },
+    report({ kind: 'removed', generation: config.generation, image: config.image }),
+  ];
+}
+
+/** The stop signal, its grace, then everything of it is killed. A grace that was shortened meanwhile holds at once. */
+function planStop({ config, record, nowMs }: PlanInput): readonly Step[] {
+  const graceMs = config.stopGraceSeconds * 1000;
+  if (!record.stop) {
+    return [
+      { kind: 'remember', change: { stop: { signalledAtMs: nowMs, deadlineMs: nowMs + graceMs } }, why: 'asked to stop' },
+      report({ kind: 'stopping', generation: config.generation, image: config.image }),
+      { kind: 'stop', signal: config.stopSignal, graceMs },
+    ];
+  }
+  const deadlineMs = Math.min(record.stop.deadlineMs, record.stop.signalledAtMs + graceMs);
+  if (deadlineMs > nowMs) return [{ kind: 'wait-until', atMs: deadlineMs, why: 'grace after the stop signal' }];
+  return [{ kind: 'kill' }];
+}
+
+/** It ended although it should run: by itself, or because a fresh start was asked for. */
+function planAfterExit(input: PlanInput): readonly Step[] {
+  const { config, observed, record, nowMs } = input;
+  const clean: readonly Step[] = observed.kind === 'exited' ? [{ kind: 'delete-runtime' }] : [];
+  if (!runIsOpen(record)) return clean;
+  const ended = exitOf(observed, record, nowMs);
+  if (record.stop || config.runGeneration > record.attemptedRunGeneration) {
+    return [{ kind: 'remember', change: { ...REST, ...ended }, why: 'ended for a fresh start' }, ...clean];
+  }
+  const exitCode = ended.lastExit.exitCode;
+  const upMs = ended.lastExit.atMs - (record.startedAtMs ?? ended.lastExit.atMs);
+  const verdict = judgeExit(config.restart, exitCode, upMs, record.restartsInRow);
+  const change: Partial<LocalRecord> =
+    verdict.kind === 'restart'
+      ? { ...ended, restartsInRow: verdict.restartsInRow, retryAtMs: nowMs + verdict.delayMs }
+      : { ...ended, settled: { by: 'exit', generation: config.generation, runGeneration: record.attemptedRunGeneration } };
+  return [{ kind: 'remember', change, why: `ended, ${verdict.kind}` }, ...clean, reportExit(config, exitCode, verdict)];
+}
+
+function reportExit(config: ContainerConfig, exitCode: number | undefined, verdict: Verdict): Step {
+  const common = { generation: config.generation, image: config.image, exitCode };
+  switch (verdict.kind) {
+    case 'restart':
+      return report({ kind: 'stopped', cause: 'exited', retryInMs: verdict.delayMs, ...common });
+    case 'finished':
+      return report({ kind: 'stopped', cause: 'exited', ...common });
+    case 'failed':
+      return { kind: 'report', withLogTail: true, report: { kind: 'failed', reason: verdict.reason, message: exitMessage(exitCode, verdict.reason), ...common } };
+  }
+}
+
+function exitMessage(exitCode: number | undefined, reason: string): string {
+  const how = exitCode === undefined ? 'ended, nobody saw how' : `ended with exit code ${exitCode}`;
+  return reason === 'crash-loop' ? `${how}; it was restarted as often as its policy allows` : how;
+}
+
+/** What follows a step of a start that failed. */
+export function planAfterFailure({ config, record, nowMs }: PlanInput, failure: StartFailure): readonly Step[] {
+  const failedStartsInRow = record.failedStartsInRow + 1;
+  const retryInMs = mayHeal(failure.reason) ? backoffMs(failedStartsInRow) : undefined;
+  const attempt = { attemptedGeneration: config.generation, attemptedRunGeneration: config.runGeneration };
+  const change: Partial<LocalRecord> =
+    retryInMs === undefined
+      ? { ...attempt, failedStartsInRow, settled: { by: 'start-failure', generation: config.generation, runGeneration: config.runGeneration } }
+      : { ...attempt, failedStartsInRow, retryAtMs: nowMs + retryInMs };
+  return [
+    { kind: 'delete-runtime' },
+    { kind: 'remember', change, why: `start failed: ${failure.reason}` },
+    {
+      kind: 'report',
+      withLogTail: failure.reason === 'mount-script-failed' || failure.reason === 'runtime-error',
+      report: {
+        kind: 'failed',
+        generation: config.generation,
+        image: config.image,
+        reason: failure.reason,
+        message: failure.message.slice(0, 4000),
+        exitCode: failure.exitCode,
+        retryInMs,
+      },
+    },
+  ];
+}
+
+/** The present state once more, for whoever may have missed it; undefined: nothing was said so far. */
+export function presentState(record: LocalRecord, nowMs: number): ReportBody | undefined {
+  const last = record.announced;
+  if (!last) return undefined;
+  return last.retryInMs === undefined ? last : { ...last, retryInMs: Math.max(0, (record.retryAtMs ?? nowMs) - nowMs) };
+}
+
+const REST: Partial<LocalRecord> = { stop: undefined, settled: undefined, retryAtMs: undefined, restartsInRow: 0, failedStartsInRow: 0 };
+
+/** The end of the open run. */
+function exitOf(observed: Observed, record: LocalRecord, nowMs: number): { readonly lastExit: NonNullable<LocalRecord['lastExit']> } {
+  const { exitCode, atMs } = observed.kind === 'exited' ? observed : { exitCode: undefined, atMs: nowMs };
+  if (!runIsOpen(record)) return { lastExit: record.lastExit ?? { run: record.starts, exitCode, atMs } };
+  return { lastExit: { run: record.starts, exitCode, atMs } };
+}
+
+function announcedFor(record: LocalRecord, config: ContainerConfig, kinds: readonly string[]): boolean {
+  const last = record.announced;
+  return last !== undefined && last.generation >= config.generation && kinds.includes(last.kind);
+}
+
+/** A newer config that changes nothing is acknowledged with the present state under its generation. */
+function repeat(record: LocalRecord, config: ContainerConfig): readonly Step[] {
+  return record.announced ? [report({ ...record.announced, generation: config.generation })] : [];
+}
+
+/** What runs, said again: under a newer generation, or because the agent that started it could not say so. */
+function startedReport({ config, record }: PlanInput, running: Running): ReportBody {
+  const last = record.announced;
+  if (last?.kind === 'started' && last.pid === running.pid) return { ...last, generation: config.generation };
+  return {
+    kind: 'started',
+    generation: config.generation,
+    image: config.image,
+    pid: running.pid,
+    startedAt: new Date(running.startedAtMs).toISOString(),
+    restarts: Math.max(0, record.starts - 1),
+  };
+}
+
+function report(body: ReportBody): Step {
+  return { kind: 'report', report: body, withLogTail: false };
+}

@@ -1,0 +1,47 @@
+/** Everything an agent can do to one container, as data. */
+import type { LocalRecord, ReportBody } from './local-record.js';
+
+export type Step =
+  | { readonly kind: 'create-volume' }
+  | { readonly kind: 'premount' }
+  | { readonly kind: 'start' }
+  | { readonly kind: 'stop'; readonly signal?: string; readonly graceMs: number }
+  | { readonly kind: 'kill' }
+  | { readonly kind: 'delete-runtime' }
+  | { readonly kind: 'delete-volume' }
+  /** Drop the logs; the config stays as a tombstone until the bus no longer names the container. */
+  | { readonly kind: 'forget' }
+  | { readonly kind: 'wait-until'; readonly atMs: number; readonly why: string }
+  | { readonly kind: 'remember'; readonly change: Partial<LocalRecord>; readonly why: string }
+  | { readonly kind: 'report'; readonly report: ReportBody; readonly withLogTail: boolean };
+
+export type StepKind = Step['kind'];
+export type StepOf<K extends StepKind> = Extract<Step, { kind: K }>;
+
+/** One line for the log. */
+export function describeStep(step: Step): string {
+  switch (step.kind) {
+    case 'create-volume':
+      return 'create the data volume unless it is there';
+    case 'premount':
+      return 'check image, mount plan, volume and software';
+    case 'start':
+      return 'start';
+    case 'stop':
+      return `send ${step.signal ?? "the image's stop signal"}, kill after ${step.graceMs} ms`;
+    case 'kill':
+      return 'kill every process';
+    case 'delete-runtime':
+      return 'delete bundle and runtime state';
+    case 'delete-volume':
+      return 'delete the data volume';
+    case 'forget':
+      return 'forget it';
+    case 'wait-until':
+      return `wait until ${new Date(step.atMs).toISOString()}: ${step.why}`;
+    case 'remember':
+      return `remember: ${step.why}`;
+    case 'report':
+      return `report ${step.report.kind}`;
+  }
+}

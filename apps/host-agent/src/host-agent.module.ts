@@ -1,0 +1,201 @@
+/** All wiring of the host agent. */
+import { access, constants } from 'node:fs/promises';
+import { realpathSync } from 'node:fs';
+import { join } from 'node:path';
+import { type DynamicModule, Module } from '@nestjs/common';
+import { OciRuntime } from '@plinth/container-runtime';
+import { agentExec, agentLogs, agentStats, type ContainerConfig, ExecQuery, LogsQuery, type Problem, StatsQuery } from '@plinth/contracts';
+import { createLogger, loadConfig, type Logger, natsReadiness, type ReadinessCheck, runService, type ServiceAssembly, type ServiceContext } from '@plinth/service-kit';
+import { containerStats } from './adapters/container-stats.js';
+import { ContainerLogs } from './adapters/container-logs.js';
+import { ContainerStore } from './adapters/container-store.js';
+import { DataVolumes } from './adapters/data-volume.js';
+import { isDesired, watchDesiredState } from './adapters/desired-state-watch.js';
+import { startHeartbeat } from './adapters/heartbeat.js';
+import { ImageMasters } from './adapters/image-master.js';
+import { readTrustedKeys } from './adapters/image-statement.js';
+import { OciContainers } from './adapters/oci-containers.js';
+import { QueryServer } from './adapters/query-server.js';
+import { ReportJournal } from './adapters/report-journal.js';
+import { lockStateDirectory, openStateDirectory, readBootId, StateDirectoryError } from './adapters/state-directory.js';
+import { HostAgentConfig } from './config.js';
+import { FairQueue } from './domain/fair-queue.js';
+import { emptyRecord, firstSequence } from './domain/local-record.js';
+import { parseStorageMounts, type StorageMounts } from './domain/storage-mounts.js';
+import { ExecHandler } from './handlers/exec.handler.js';
+import { LogsHandler } from './handlers/logs.handler.js';
+import { StatsHandler } from './handlers/stats.handler.js';
+import { Fleet } from './reconcile/fleet.js';
+import type { Hands } from './reconcile/hands.js';
+import { removeAllContainers } from './reconcile/remove-all.js';
+import { Reporter } from './reconcile/reporter.js';
+
+const REPORT_PATIENCE_MS = 2_000;
+/** sysexits.h */
+const EX_CONFIG = 78;
+
+@Module({})
+class HostAgentModule {}
+
+/** What runs with or without NATS. */
+interface Host {
+  readonly fleet: Fleet;
+  readonly hands: Hands;
+  readonly runtimeName: string;
+  readonly stateRoot: string;
+  release(): void;
+}
+
+export async function run(): Promise<void> {
+  let host: Host | undefined;
+  await runService({
+    name: 'host-agent',
+    config: HostAgentConfig,
+    prepare: async ({ config, logger }) => {
+      host = await openHost(config, logger);
+      await host.fleet.takeOver();
+    },
+    assemble: (context) => {
+      if (!host) throw new Error('assembled before it was prepared');
+      return assemble(context, host);
+    },
+  });
+}
+
+export async function removeAll(): Promise<void> {
+  const config = loadConfig(HostAgentConfig, { PLINTH_SERVICE_ID: 'remove-all', PLINTH_STORAGE_MOUNTS: 'none=/', ...process.env });
+  const logger = createLogger('host-agent', 'remove-all', config.LOG_LEVEL);
+  const lock = lockOrExit(config.PLINTH_HOST_DIR);
+  const state = await openStateDirectory(config.PLINTH_HOST_DIR, config.PLINTH_HOST);
+  await removeAllContainers(new OciRuntime({ stateDirectory: state.runtime }), new ContainerStore(state.containers), logger);
+  lock.release();
+}
+
+async function openHost(config: HostAgentConfig, logger: Logger): Promise<Host> {
+  const lock = lockOrExit(config.PLINTH_HOST_DIR);
+  const state = await openStateDirectory(config.PLINTH_HOST_DIR, config.PLINTH_HOST);
+  // conmon limits a log by itself too, for the flood between two looks; what it drops then is lost.
+  const runtime = new OciRuntime({ stateDirectory: state.runtime, logLimitBytes: 4 * config.PLINTH_LOG_MAX_BYTES });
+  logger.info({ runtime: runtime.binary.name, path: runtime.binary.path, reason: runtime.binary.reason }, 'container runtime chosen');
+  if (config.PLINTH_TRUSTED_KEYS === undefined) logger.warn('PLINTH_TRUSTED_KEYS is not set: images are used unverified, custom mount scripts are refused');
+  const storage = realStorage(config.PLINTH_STORAGE_MOUNTS);
+  const reporter = new Reporter(config.PLINTH_HOST, new ReportJournal(state.reports), logger);
+  const hands: Hands = {
+    host: config.PLINTH_HOST,
+    bootId: readBootId(),
+    allowHostNetwork: config.PLINTH_ALLOW_HOST_NETWORK,
+    storage,
+    store: new ContainerStore(state.containers),
+    containers: new OciContainers(runtime),
+    images: new ImageMasters(storage, config.PLINTH_TRUSTED_KEYS === undefined ? undefined : readTrustedKeys(config.PLINTH_TRUSTED_KEYS)),
+    volumes: new DataVolumes(storage),
+    logs: new ContainerLogs(runtime, { maxBytes: config.PLINTH_LOG_MAX_BYTES, keep: config.PLINTH_LOG_KEEP }),
+    reporter,
+    starts: new FairQueue(config.PLINTH_START_CONCURRENCY),
+    logger,
+  };
+  return { fleet: new Fleet(hands), hands, runtimeName: runtime.binary.name, stateRoot: state.root, release: () => lock.release() };
+}
+
+async function assemble({ config, logger, connection, publisher }: ServiceContext<HostAgentConfig>, host: Host): Promise<ServiceAssembly> {
+  const { fleet, hands } = host;
+  const queries = new QueryServer(connection, logger);
+  const exec = new ExecHandler(hands.containers.runtime);
+  const logs = new LogsHandler(hands.logs, (id) => fleet.has(id));
+  const stats = new StatsHandler(() => fleet.running(), containerStats);
+  const sink = {
+    accept: (value: ContainerConfig, cause: { correlationId: string; causationId: string }) => fleet.accept(value, cause),
+    refuse: (id: string | undefined, generation: number, problems: readonly Problem[]) => {
+      if (id !== undefined && !fleet.has(id)) reportRefused(hands, id, generation, problems);
+    },
+  };
+  let stop = async (): Promise<void> => undefined;
+  return {
+    module: { module: HostAgentModule } satisfies DynamicModule,
+    readiness: [natsReadiness(connection), ...hostReadiness(host)],
+    start: async () => {
+      hands.reporter.attach(publisher);
+      fleet.clearTombstones((id) => isDesired(connection, config.PLINTH_HOST, id));
+      const watch = watchDesiredState(connection, config.PLINTH_HOST, sink, logger);
+      queries.stream(agentExec(config.PLINTH_HOST), ExecQuery, (query, reply) => exec.handle(query, reply));
+      queries.stream(agentLogs(config.PLINTH_HOST), LogsQuery, (query, reply) => logs.handle(query, reply));
+      queries.serve(agentStats(config.PLINTH_HOST), StatsQuery, (query) => stats.handle(query));
+      const heartbeat = startHeartbeat(connection, {
+        host: config.PLINTH_HOST,
+        datacenter: config.PLINTH_DATACENTER,
+        storageNodes: [...hands.storage.keys()],
+        capacity: { memoryBytes: config.PLINTH_CAPACITY_MEMORY_BYTES, cpus: config.PLINTH_CAPACITY_CPUS, containers: config.PLINTH_CAPACITY_CONTAINERS },
+        runtime: host.runtimeName,
+        periodMs: config.PLINTH_HEARTBEAT_SECONDS * 1000,
+        runningContainers: () => fleet.running().length,
+      });
+      void announceAfterReconnects(connection, fleet);
+      stop = async () => {
+        heartbeat.close();
+        queries.close();
+        await watch.close();
+        await fleet.close();
+        hands.containers.close();
+        await hands.reporter.close(REPORT_PATIENCE_MS);
+        host.release();
+      };
+    },
+    stop: () => stop(),
+  };
+}
+
+/** The bus may have lost what it had acknowledged: present states are said again. */
+async function announceAfterReconnects(connection: ServiceContext<HostAgentConfig>['connection'], fleet: Fleet): Promise<void> {
+  for await (const status of connection.status()) if (status.type === 'reconnect') fleet.announceAll();
+}
+
+/** A config that can't be read and whose container this host does not know. */
+function reportRefused(hands: Hands, containerId: string, generation: number, problems: readonly Problem[]): void {
+  const message = `the config is not valid: ${problems.map((problem) => `${problem.path}: ${problem.message}`).join('; ')}`.slice(0, 4000);
+  const sequence = firstSequence(emptyRecord(hands.bootId), Date.now());
+  hands.reporter
+    .send({ kind: 'failed', host: hands.host, containerId, generation, sequence, at: new Date().toISOString(), reason: 'internal-error', message })
+    .catch((error: unknown) => hands.logger.error({ err: error, containerId }, 'refusal could not be reported'));
+}
+
+function hostReadiness({ hands, stateRoot }: Host): ReadinessCheck[] {
+  const check = (name: string, path: string, mode: number): ReadinessCheck => ({
+    name,
+    check: () =>
+      access(path, mode).then(
+        () => undefined,
+        (error: unknown) => (error instanceof Error ? error.message : String(error)),
+      ),
+  });
+  return [
+    check('state-directory', stateRoot, constants.W_OK),
+    check('runtime', hands.containers.runtime.binary.path, constants.X_OK),
+    ...[...hands.storage].map(([node, path]) => check(`storage-${node}`, join(path, 'images'), constants.R_OK)),
+  ];
+}
+
+/** Without symlinks on the way: the premount checks allow none. A mount that is not there yet keeps its name, and makes the host unready. */
+function realStorage(text: string): StorageMounts {
+  const parsed = parseStorageMounts(text);
+  if (typeof parsed === 'string') throw new Error(parsed);
+  return new Map(
+    [...parsed].map(([node, path]) => {
+      try {
+        return [node, realpathSync(path)];
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [node, path];
+        throw error;
+      }
+    }),
+  );
+}
+
+function lockOrExit(directory: string): { release(): void } {
+  try {
+    return lockStateDirectory(directory);
+  } catch (error) {
+    if (!(error instanceof StateDirectoryError)) throw error;
+    process.stderr.write(`host-agent: ${error.message}\n`);
+    process.exit(EX_CONFIG);
+  }
+}

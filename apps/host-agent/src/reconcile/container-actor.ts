@@ -1,0 +1,160 @@
+/** Makes one container match its config: one thing at a time, planning anew after each. */
+import { performance } from 'node:perf_hooks';
+
+import { plan, planAfterFailure, presentState, type StartFailure } from '../domain/planner.js';
+import { backoffMs } from '../domain/restart-policy.js';
+import { describeStep, type Step } from '../domain/step.js';
+import type { ContainerState } from './container-state.js';
+import { EXECUTORS, type StepOutcome } from './executors.js';
+import type { Hands } from './hands.js';
+
+/** Plans in a row without a rest: more means that a step does not do what the planner believes. */
+const MOST_PLANS = 25;
+/** Longest delay that a timer takes. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+export class ContainerActor {
+  private busy = false;
+  private again = false;
+  private closing = false;
+  private stale = false;
+  private sayAgain = false;
+  private timer: NodeJS.Timeout | undefined;
+  private errorsInRow = 0;
+  private whenIdle: (() => void)[] = [];
+
+  constructor(
+    readonly state: ContainerState,
+    private readonly hands: Hands,
+  ) {}
+
+  get isBusy(): boolean {
+    return this.busy;
+  }
+
+  /** Something may have changed. */
+  wake(): void {
+    if (this.closing) return;
+    this.again = true;
+    if (!this.busy) void this.run();
+  }
+
+  /** What is there may be something else than what was seen last. */
+  lookAgain(): void {
+    this.stale = true;
+    this.wake();
+  }
+
+  /** Reports the present state once more. */
+  announce(): void {
+    this.sayAgain = true;
+    this.wake();
+  }
+
+  /** Ends after the step in hand; the container goes on running. */
+  close(): Promise<void> {
+    this.closing = true;
+    clearTimeout(this.timer);
+    return this.busy ? new Promise((resolve) => this.whenIdle.push(resolve)) : Promise.resolve();
+  }
+
+  private async run(): Promise<void> {
+    this.busy = true;
+    clearTimeout(this.timer);
+    while (this.again && !this.closing) {
+      this.again = false;
+      try {
+        await this.converge();
+        this.errorsInRow = 0;
+      } catch (error) {
+        this.hands.logger.error({ err: error, containerId: this.state.id }, 'container could not be brought to its desired state; it is tried again');
+        this.sleepUntil(Date.now() + backoffMs(++this.errorsInRow));
+      }
+    }
+    this.busy = false;
+    for (const resolve of this.whenIdle.splice(0)) resolve();
+  }
+
+  private async converge(): Promise<void> {
+    for (let plans = 0; !this.closing; plans++) {
+      if (plans >= MOST_PLANS) throw new Error(`no end after ${plans} plans; the last one: ${this.plan().map(describeStep).join(', ')}`);
+      if (this.stale) {
+        this.stale = false;
+        this.state.observed = this.hands.containers.observe(this.state.id);
+      }
+      const steps = this.plan();
+      if (steps.length === 0) break;
+      const outcome = steps.some((step) => step.kind === 'start') ? await this.start() : await this.runSteps(steps);
+      if (outcome.kind === 'wait') {
+        this.sleepUntil(outcome.untilMs);
+        break;
+      }
+    }
+    if (this.sayAgain && !this.closing) {
+      this.sayAgain = false;
+      const body = presentState(this.state.record, Date.now());
+      // What is on its way says the same.
+      if (body && !this.hands.reporter.isPending(this.state.id)) await this.state.report(body);
+    }
+  }
+
+  /** A start waits for its turn; by then another config may have arrived, so it is planned again. */
+  private async start(): Promise<StepOutcome> {
+    const { state, hands } = this;
+    const begunAtMs = state.arrivedAtMs ?? Date.now();
+    state.arrivedAtMs = undefined;
+    await hands.starts.acquire(state.config.tenant);
+    try {
+      const steps = this.plan();
+      if (this.closing || !steps.some((step) => step.kind === 'start')) return { kind: 'done' };
+      state.preparation = { begunAtMs, begun: performance.now() };
+      const outcome = await this.runSteps(steps).catch((error: unknown): StepOutcome => this.unexpected(error));
+      if (outcome.kind !== 'failed') return outcome;
+      return await this.runSteps(planAfterFailure(this.input(), outcome.failure));
+    } finally {
+      state.preparation = undefined;
+      hands.starts.release();
+    }
+  }
+
+  private unexpected(error: unknown): StepOutcome {
+    this.hands.logger.error({ err: error, containerId: this.state.id }, 'start failed unexpectedly');
+    // It may run or be half there: the truth is asked for, and deleted by the plan that follows.
+    this.state.observed = this.hands.containers.observe(this.state.id);
+    const code = (error as NodeJS.ErrnoException).code;
+    const reason: StartFailure['reason'] = code === 'ENOSPC' || code === 'EDQUOT' ? 'no-space' : 'internal-error';
+    return { kind: 'failed', failure: { reason, message: error instanceof Error ? error.message : String(error) } };
+  }
+
+  private async runSteps(steps: readonly Step[]): Promise<StepOutcome> {
+    for (const step of steps) {
+      const outcome = await this.runStep(step);
+      if (outcome.kind !== 'done') return outcome;
+    }
+    return { kind: 'done' };
+  }
+
+  private async runStep(step: Step): Promise<StepOutcome> {
+    const { state, hands } = this;
+    // What can't be undone waits for the config to be safe on disk; preparing a start can.
+    if (step.kind !== 'create-volume' && step.kind !== 'premount') await state.saved;
+    hands.logger.debug({ containerId: state.id, generation: state.config.generation, step: describeStep(step) }, 'step');
+    const execute = EXECUTORS[step.kind] as (step: Step, state: ContainerState, hands: Hands) => Promise<StepOutcome>;
+    return execute(step, state, hands);
+  }
+
+  private plan(): readonly Step[] {
+    return plan(this.input());
+  }
+
+  private input(): Parameters<typeof plan>[0] {
+    return { config: this.state.config, observed: this.state.observed, record: this.state.record, nowMs: Date.now() };
+  }
+
+  private sleepUntil(atMs: number): void {
+    clearTimeout(this.timer);
+    if (this.closing) return;
+    this.timer = setTimeout(() => this.wake(), Math.min(Math.max(0, atMs - Date.now()), LONGEST_TIMER_MS));
+  }
+}
+

@@ -1,0 +1,54 @@
+/** One container as this agent knows it while it runs; what must outlive the agent is in the record. */
+import type { ContainerSpec } from '@plinth/container-runtime';
+import type { ContainerConfig, ContainerReport } from '@plinth/contracts';
+import type { LocalRecord, ReportBody } from '../domain/local-record.js';
+import type { Observed } from '../domain/observed.js';
+import type { OpenVolume } from '../adapters/data-volume.js';
+import type { Hands } from './hands.js';
+
+/** A start that is being prepared: filled in by the steps before it. */
+export interface Preparation {
+  readonly begunAtMs: number;
+  /** From `performance.now()`. */
+  readonly begun: number;
+  volume?: OpenVolume;
+  spec?: ContainerSpec;
+}
+
+export class ContainerState {
+  /** Resolves when the present config is safe on disk. */
+  saved: Promise<void> = Promise.resolve();
+  /** When the present config arrived; the begin of the start that it causes. */
+  arrivedAtMs: number | undefined;
+  preparation: Preparation | undefined;
+
+  constructor(
+    private readonly hands: Hands,
+    public config: ContainerConfig,
+    public record: LocalRecord,
+    public observed: Observed,
+  ) {}
+
+  get id(): string {
+    return this.config.containerId;
+  }
+
+  /** Resolves when the change would outlive this process. */
+  async remember(change: Partial<LocalRecord>): Promise<void> {
+    this.record = { ...this.record, ...change, bootId: this.hands.bootId };
+    await this.hands.store.saveRecord(this.id, this.record);
+  }
+
+  /** Resolves when the report would outlive this process. */
+  async report(body: ReportBody, change: Partial<LocalRecord> = {}): Promise<void> {
+    const sequence = this.record.sequence + 1;
+    const report: ContainerReport = {
+      ...body,
+      host: this.hands.host,
+      containerId: this.id,
+      sequence,
+      at: new Date().toISOString(),
+    };
+    await Promise.all([this.hands.reporter.send(report, this.record.cause), this.remember({ ...change, announced: body, sequence })]);
+  }
+}

@@ -1,0 +1,146 @@
+/** Does what a step says. One function for each kind: a kind without one does not compile. */
+import { performance } from 'node:perf_hooks';
+import { containerSpec, premountFailure, softwarePath } from '../adapters/container-instance.js';
+import type { StartFailure } from '../domain/planner.js';
+import type { StepKind, StepOf } from '../domain/step.js';
+import type { ContainerState } from './container-state.js';
+import type { Hands } from './hands.js';
+
+export type StepOutcome =
+  | { readonly kind: 'done' }
+  /** Nothing more to do before then, unless something changes. Milliseconds since the epoch. */
+  | { readonly kind: 'wait'; readonly untilMs: number }
+  /** A start can't go on. */
+  | { readonly kind: 'failed'; readonly failure: StartFailure };
+
+type Executor<K extends StepKind> = (step: StepOf<K>, state: ContainerState, hands: Hands) => Promise<StepOutcome>;
+
+const DONE: StepOutcome = { kind: 'done' };
+/** A start that is through sooner is reported as started only. */
+const STARTING_AFTER_MS = 100;
+const LOG_TAIL_BYTES = 8 * 1024;
+
+export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
+  'create-volume': async (_step, state, { volumes }) => {
+    const opened = await volumes.open(state.config, state.record.volumeMade);
+    if (!opened.ok) return { kind: 'failed', failure: opened.failure };
+    if (state.preparation) state.preparation.volume = opened.value;
+    return DONE;
+  },
+
+  premount: async (_step, state, hands) => {
+    const { config, preparation } = state;
+    if (config.network === 'host' && !hands.allowHostNetwork) return failed('network-not-allowed', 'this host does not give its network to containers');
+    const image = await hands.images.open(config.storageNode, config.image);
+    if (!image.ok) return { kind: 'failed', failure: image.failure };
+    if (image.value.contentDigest !== config.contentDigest) {
+      return failed('image-mismatch', `${config.image} on ${config.storageNode} is ${image.value.contentDigest}, the config asks for ${config.contentDigest}`);
+    }
+    if (!preparation?.volume) throw new Error('the volume is opened before the premount checks');
+    const spec = containerSpec(config, image.value, preparation.volume.data, softwarePath(config, hands.storage));
+    const failure = premountFailure(config, spec, image.value, hands.storage);
+    if (failure) return { kind: 'failed', failure };
+    preparation.spec = spec;
+    return DONE;
+  },
+
+  start: async (_step, state, hands) => {
+    const { config, preparation } = state;
+    if (!preparation?.spec || !preparation.volume) throw new Error('the premount checks come before the start');
+    await state.saved;
+    const premount = performance.now() - preparation.begun;
+    const slow = setTimeout(() => {
+      announced = state.report({ kind: 'starting', generation: config.generation, image: config.image });
+      // Awaited below; a failure of it is not lost.
+      announced.catch(() => undefined);
+    }, STARTING_AFTER_MS);
+    let announced: Promise<void> | undefined;
+    const result = await hands.containers.start(preparation.spec).finally(() => clearTimeout(slow));
+    await announced;
+    if (!result.ok) return { kind: 'failed', failure: result.failure };
+    const { pid, startedAtMs, phases } = result.value;
+    state.observed = { kind: 'running', pid, startedAtMs, runGeneration: config.runGeneration };
+    await preparation.volume.durable;
+    const fresh = config.runGeneration > state.record.attemptedRunGeneration;
+    await state.report(
+      {
+        kind: 'started',
+        generation: config.generation,
+        image: config.image,
+        pid,
+        begunAt: new Date(preparation.begunAtMs).toISOString(),
+        startedAt: new Date(startedAtMs).toISOString(),
+        phases: { premount, ...phases },
+        restarts: state.record.starts,
+      },
+      {
+        attemptedGeneration: config.generation,
+        attemptedRunGeneration: config.runGeneration,
+        starts: state.record.starts + 1,
+        startedAtMs,
+        failedStartsInRow: 0,
+        restartsInRow: fresh ? 0 : state.record.restartsInRow,
+        retryAtMs: undefined,
+        settled: undefined,
+        stop: undefined,
+        volumeMade: true,
+      },
+    );
+    return DONE;
+  },
+
+  stop: async (step, state, hands) => {
+    if (state.observed.kind !== 'running') return DONE;
+    const signal = step.signal ?? hands.containers.stopSignalOf(state.id);
+    const outcome = hands.containers.requestStop(state.observed.pid, signal);
+    if (outcome === 'in-vain' && state.record.stop) {
+      await state.remember({ stop: { ...state.record.stop, deadlineMs: state.record.stop.signalledAtMs } });
+    }
+    return DONE;
+  },
+
+  kill: async (_step, state, { containers }) => {
+    await containers.kill(state.id);
+    const observed = await containers.awaitEnd(state.id);
+    if (observed.kind === 'running') return { kind: 'wait', untilMs: Date.now() + 1_000 };
+    state.observed = observed;
+    return DONE;
+  },
+
+  'delete-runtime': async (_step, state, { containers }) => {
+    // A failed start leaves nothing, and looking is cheaper than deleting what is not there.
+    if (state.observed.kind !== 'absent' || containers.observe(state.id).kind !== 'absent') await containers.delete(state.id, true);
+    state.observed = { kind: 'absent' };
+    return DONE;
+  },
+
+  'delete-volume': async (_step, state, { volumes, logger }) => {
+    const outcome = await volumes.delete(state.config);
+    if (outcome === 'not-mounted') return { kind: 'wait', untilMs: Date.now() + 30_000 };
+    if (outcome === 'not-ours') logger.error({ containerId: state.id, dataVolume: state.config.dataVolume }, 'data volume of another container is left alone');
+    return DONE;
+  },
+
+  forget: async (_step, state, { containers, logs }) => {
+    await containers.delete(state.id, false);
+    await logs.delete(state.id);
+    return DONE;
+  },
+
+  'wait-until': (step) => Promise.resolve({ kind: 'wait', untilMs: step.atMs }),
+
+  remember: async (step, state) => {
+    await state.remember(step.change);
+    return DONE;
+  },
+
+  report: async (step, state, { logs }) => {
+    const logTail = step.withLogTail ? await logs.tail(state.id, LOG_TAIL_BYTES) : undefined;
+    await state.report(logTail ? { ...step.report, logTail } : step.report);
+    return DONE;
+  },
+};
+
+function failed(reason: StartFailure['reason'], message: string): StepOutcome {
+  return { kind: 'failed', failure: { reason, message } };
+}

@@ -1,0 +1,160 @@
+/** All containers of this host: takes over what runs, accepts new configs, and looks again at everything from time to time. */
+import type { ContainerConfig } from '@plinth/contracts';
+import { adopt, afterAgentStart, afterReboot, emptyRecord, firstSequence, type LocalRecord } from '../domain/local-record.js';
+import { ABSENT, type Observed } from '../domain/observed.js';
+import type { StoredContainer } from '../adapters/container-store.js';
+import { ContainerActor } from './container-actor.js';
+import { ContainerState } from './container-state.js';
+import type { Hands } from './hands.js';
+
+const LOOK_AGAIN_MS = 30_000;
+const ROTATE_MS = 5_000;
+const SAVE_RETRY_MS = 1_000;
+/** Tombstones that are asked for in one look. */
+const TOMBSTONES_PER_LOOK = 64;
+
+export class Fleet {
+  private readonly actors = new Map<string, ContainerActor>();
+  private readonly timers: NodeJS.Timeout[] = [];
+  private closing = false;
+  private isStillDesired: ((id: string) => Promise<boolean>) | undefined;
+
+  constructor(private readonly hands: Hands) {}
+
+  /** Takes over what is on disk and what runs; with NATS away too. */
+  async takeOver(): Promise<void> {
+    const { store, containers, logger, reporter } = this.hands;
+    const { containers: stored, unreadable } = await store.readAll();
+    for (const { id, problems } of unreadable) logger.error({ containerId: id, problems }, 'stored config is not readable; the bus will bring it again');
+    await reporter.recover();
+    const observed = containers.observeAll();
+    containers.watchExits((id) => this.actors.get(id)?.lookAgain());
+    const spared = new Set(unreadable.map(({ id }) => id));
+    for (const entry of stored) {
+      spared.add(entry.config.containerId);
+      this.adopt(entry, observed.get(entry.config.containerId) ?? ABSENT);
+    }
+    const strangers = [...observed.keys()].filter((id) => !spared.has(id));
+    for (const id of strangers) {
+      logger.warn({ containerId: id }, 'a container without a config is removed');
+      await containers.delete(id, false);
+    }
+    this.every(LOOK_AGAIN_MS, () => this.lookAtAll());
+    this.every(ROTATE_MS, () => this.hands.logs.rotate((id, error) => logger.warn({ err: error, containerId: id }, 'log could not be rotated')));
+    logger.info({ configs: stored.length, running: this.running().length, removed: strangers.length }, 'containers taken over');
+  }
+
+  /** @param cause envelope of the message that brought it */
+  accept(config: ContainerConfig, cause: LocalRecord['cause']): void {
+    if (this.closing) return;
+    const actor = this.actors.get(config.containerId);
+    if (actor && config.generation <= actor.state.config.generation) return;
+    const now = Date.now();
+    const state = actor?.state ?? new ContainerState(this.hands, config, this.freshRecord(now), ABSENT);
+    state.config = config;
+    state.record = { ...state.record, cause };
+    state.arrivedAtMs = now;
+    state.saved = this.save(config, state.saved);
+    if (actor) actor.wake();
+    else this.add(state).wake();
+  }
+
+  has(id: string): boolean {
+    const actor = this.actors.get(id);
+    return actor !== undefined && actor.state.record.announced?.kind !== 'removed';
+  }
+
+  running(): readonly { readonly id: string; readonly pid: number }[] {
+    return [...this.actors.values()].flatMap(({ state }) => (state.observed.kind === 'running' ? [{ id: state.id, pid: state.observed.pid }] : []));
+  }
+
+  /** Every container's present state, for whoever may have missed it. */
+  announceAll(): void {
+    for (const actor of this.actors.values()) actor.announce();
+  }
+
+  /** From now on tombstones that nobody names any more are cleared away. */
+  clearTombstones(isStillDesired: (id: string) => Promise<boolean>): void {
+    this.isStillDesired = isStillDesired;
+  }
+
+  /** Containers go on running. */
+  async close(): Promise<void> {
+    this.closing = true;
+    for (const timer of this.timers) clearInterval(timer);
+    await Promise.all([...this.actors.values()].map((actor) => actor.close()));
+  }
+
+  private adopt({ config, record: found }: StoredContainer, seen: Observed): void {
+    const { bootId } = this.hands;
+    const now = Date.now();
+    const before = found ?? emptyRecord(bootId);
+    const rebooted = before.bootId !== bootId;
+    // After a reboot nothing of it can be more than remains, and the new boot's agent is the first to see them.
+    const observed: Observed = rebooted && seen.kind === 'exited' ? { kind: 'partial' } : seen;
+    const record = adopt(afterAgentStart(afterReboot(before, bootId, now)), observed);
+    const state = new ContainerState(this.hands, config, { ...record, sequence: firstSequence(record, now) }, observed);
+    this.add(state).announce();
+  }
+
+  private add(state: ContainerState): ContainerActor {
+    const actor = new ContainerActor(state, this.hands);
+    this.actors.set(state.id, actor);
+    return actor;
+  }
+
+  private freshRecord(nowMs: number): LocalRecord {
+    const record = emptyRecord(this.hands.bootId);
+    return { ...record, sequence: firstSequence(record, nowMs) };
+  }
+
+  /** Until it succeeds: whoever waits for it does not act before. A full disk heals. */
+  private async save(config: ContainerConfig, before: Promise<void>): Promise<void> {
+    await before;
+    while (!this.closing) {
+      try {
+        return await this.hands.store.saveConfig(config);
+      } catch (error) {
+        this.hands.logger.error({ err: error, containerId: config.containerId }, 'config could not be stored; nothing is done with it before it is');
+        await new Promise((resolve) => setTimeout(resolve, SAVE_RETRY_MS));
+      }
+    }
+  }
+
+  /** Catches what no notification told. */
+  private async lookAtAll(): Promise<void> {
+    const observed = this.hands.containers.observeAll();
+    for (const [id, actor] of this.actors) {
+      if (actor.isBusy) continue;
+      const seen = observed.get(id) ?? ABSENT;
+      const known = actor.state.observed;
+      if (seen.kind !== known.kind || (seen.kind === 'running' && known.kind === 'running' && seen.pid !== known.pid)) actor.lookAgain();
+    }
+    await this.sweepTombstones();
+  }
+
+  private async sweepTombstones(): Promise<void> {
+    if (!this.isStillDesired) return;
+    const dead = [...this.actors.values()].filter((actor) => !actor.isBusy && actor.state.record.announced?.kind === 'removed');
+    for (const actor of dead.slice(0, TOMBSTONES_PER_LOOK)) {
+      const { id } = actor.state;
+      if (this.hands.reporter.isPending(id) || (await this.isStillDesired(id)) || actor.state.config.desired !== 'removed') continue;
+      await actor.close();
+      this.actors.delete(id);
+      await this.hands.store.delete(id);
+    }
+  }
+
+  private every(periodMs: number, work: () => Promise<void>): void {
+    let busy = false;
+    this.timers.push(
+      setInterval(() => {
+        if (busy) return;
+        busy = true;
+        work()
+          .catch((error: unknown) => this.hands.logger.error({ err: error }, 'periodic look failed; the next one comes'))
+          .finally(() => (busy = false));
+      }, periodMs),
+    );
+  }
+}

@@ -1,0 +1,26 @@
+/** What the executors work with: one of each per agent. */
+import type { Logger } from '@plinth/service-kit';
+import type { ContainerLogs } from '../adapters/container-logs.js';
+import type { ContainerStore } from '../adapters/container-store.js';
+import type { DataVolumes } from '../adapters/data-volume.js';
+import type { ImageMasters } from '../adapters/image-master.js';
+import type { OciContainers } from '../adapters/oci-containers.js';
+import type { FairQueue } from '../domain/fair-queue.js';
+import type { StorageMounts } from '../domain/storage-mounts.js';
+import type { Reporter } from './reporter.js';
+
+export interface Hands {
+  readonly host: string;
+  readonly bootId: string;
+  readonly allowHostNetwork: boolean;
+  readonly storage: StorageMounts;
+  readonly store: ContainerStore;
+  readonly containers: OciContainers;
+  readonly images: ImageMasters;
+  readonly volumes: DataVolumes;
+  readonly logs: ContainerLogs;
+  readonly reporter: Reporter;
+  /** Places for starts. */
+  readonly starts: FairQueue;
+  readonly logger: Logger;
+}

@@ -1,0 +1,97 @@
+/** Brings reports to the bus: each container's in order, each stored there once, over lost connections and the agent's own end. */
+import { randomBytes } from 'node:crypto';
+import { type ContainerReport, hostReport } from '@plinth/contracts';
+import type { EventPublisher, Logger } from '@plinth/service-kit';
+import type { JournaledReport, ReportJournal } from '../adapters/report-journal.js';
+
+const RETRY_MS = 1_000;
+
+export class Reporter {
+  private readonly queues = new Map<string, JournaledReport[]>();
+  private publisher: EventPublisher | undefined;
+  private opened: () => void = () => undefined;
+  private connected = new Promise<void>((resolve) => {
+    this.opened = resolve;
+  });
+  private stopping = false;
+  private idle: (() => void)[] = [];
+
+  constructor(
+    private readonly host: string,
+    private readonly journal: ReportJournal,
+    private readonly logger: Logger,
+  ) {}
+
+  /** What an earlier agent could not bring to the bus goes first. */
+  async recover(): Promise<void> {
+    for (const entry of await this.journal.readAll()) this.enqueue(entry);
+  }
+
+  /** Until this was called reports are kept. */
+  attach(publisher: EventPublisher): void {
+    this.publisher = publisher;
+    this.opened();
+  }
+
+  /** Resolves when the report would outlive this process; it is published behind the caller's back. */
+  async send(report: ContainerReport, cause: { readonly correlationId?: string; readonly causationId?: string } = {}): Promise<void> {
+    const entry: JournaledReport = { messageId: randomBytes(16).toString('hex'), report, ...cause };
+    await this.journal.add(entry);
+    this.enqueue(entry);
+  }
+
+  isPending(containerId: string): boolean {
+    return this.queues.has(containerId);
+  }
+
+  /** Waits until nothing is pending or the time is over; what is left lies in the journal. */
+  async close(patienceMs: number): Promise<void> {
+    if (this.queues.size > 0) {
+      let timer: NodeJS.Timeout | undefined;
+      const patience = new Promise<void>((resolve) => (timer = setTimeout(resolve, patienceMs)));
+      await Promise.race([new Promise<void>((resolve) => this.idle.push(resolve)), patience]);
+      clearTimeout(timer);
+    }
+    this.stopping = true;
+  }
+
+  private enqueue(entry: JournaledReport): void {
+    const queue = this.queues.get(entry.report.containerId);
+    if (queue) {
+      queue.push(entry);
+      return;
+    }
+    this.queues.set(entry.report.containerId, [entry]);
+    this.pump(entry.report.containerId).catch((error: unknown) => {
+      // Only the journal's own file operations end here: the report was stored, its file stays and is sent once more.
+      this.queues.delete(entry.report.containerId);
+      this.logger.error({ err: error, containerId: entry.report.containerId }, 'a published report could not be taken out of the journal');
+    });
+  }
+
+  private async pump(containerId: string): Promise<void> {
+    const queue = this.queues.get(containerId) ?? [];
+    for (let entry = queue[0]; entry && !this.stopping; entry = queue[0]) {
+      if (!this.publisher) await this.connected;
+      if (!(await this.publish(entry))) {
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+        continue;
+      }
+      await this.journal.remove(entry);
+      queue.shift();
+    }
+    this.queues.delete(containerId);
+    if (this.queues.size === 0) for (const resolve of this.idle.splice(0)) resolve();
+  }
+
+  private async publish({ messageId, report, correlationId, causationId }: JournaledReport): Promise<boolean> {
+    try {
+      const subject = hostReport(this.host, report.containerId);
+      await this.publisher?.publish({ subject, data: report, id: messageId, time: report.at, correlationId, causationId });
+      return true;
+    } catch (error) {
+      this.logger.debug({ err: error, containerId: report.containerId, sequence: report.sequence }, 'report not stored yet; it is sent again');
+      return false;
+    }
+  }
+}

@@ -1,0 +1,27 @@
+/** The desired-state and status streams as the provisioner keeps them, besides what the outbox publishes. */
+import { containerStatus, desiredContainer, STREAMS } from '@plinth/contracts';
+import { insertEvents } from '@plinth/service-kit';
+import type { NatsConnection } from 'nats';
+import type { DataSource } from 'typeorm';
+import { statusOf } from '../domain/container-record.js';
+import { CONTAINER_COLUMNS, type ContainerRow, recordOf } from './postgres/container.store.js';
+
+/** Takes the last desired value of a removed container off the stream; safe to repeat. */
+export async function purgeDesired(connection: NatsConnection, host: string, containerId: string): Promise<void> {
+  const jsm = await connection.jetstreamManager();
+  await jsm.streams.purge(STREAMS.desired.name, { filter: desiredContainer(host, containerId) });
+}
+
+/** Queues every present config and status again: after the bus lost what it had. */
+export async function republishAll(source: DataSource): Promise<void> {
+  await source.transaction(async (manager) => {
+    const rows: ContainerRow[] = await manager.query(`SELECT ${CONTAINER_COLUMNS} FROM containers WHERE state <> 'removed' ORDER BY ordinal FOR UPDATE`);
+    for (const record of rows.map(recordOf)) {
+      const { config } = record;
+      await insertEvents(manager, [
+        { subject: desiredContainer(config.host, record.id), data: config, correlationId: record.id },
+        { subject: containerStatus(record.id), data: statusOf(record), correlationId: record.id },
+      ]);
+    }
+  });
+}

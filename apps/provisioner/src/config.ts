@@ -1,0 +1,37 @@
+import { ServiceConfig } from '@plinth/service-kit';
+import { IsIn, IsInt, IsNumber, IsString, Max, Min, MinLength } from 'class-validator';
+import { PLACEMENT_POLICIES, type PlacementPolicyName } from './domain/placement.js';
+
+export class ProvisionerConfig extends ServiceConfig {
+  @IsString()
+  @MinLength(1)
+  DATABASE_URL!: string;
+
+  @IsIn(PLACEMENT_POLICIES)
+  PLINTH_PLACEMENT: PlacementPolicyName = 'least-loaded';
+
+  /** Limits of a container that names none. */
+  @IsInt()
+  @Min(4 * 1024 ** 2)
+  PLINTH_DEFAULT_MEMORY_BYTES: number = 64 * 1024 ** 2;
+
+  @IsNumber()
+  @Min(0.01)
+  PLINTH_DEFAULT_CPUS: number = 0.5;
+
+  @IsInt()
+  @Min(1)
+  PLINTH_DEFAULT_PIDS: number = 256;
+
+  /** A host gives out its cores this many times over: idle containers use none. Memory is never given out twice. */
+  @IsNumber()
+  @Min(1)
+  @Max(1000)
+  PLINTH_CPU_OVERCOMMIT: number = 100;
+
+  /** Seconds without a heartbeat until a host or storage node counts as lost. */
+  @IsInt()
+  @Min(2)
+  @Max(3600)
+  PLINTH_HOST_LOST_SECONDS: number = 15;
+}

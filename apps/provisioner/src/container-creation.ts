@@ -1,0 +1,143 @@
+/** One request → one container, in one transaction: load, decide, reserve, write, announce. */
+import { randomBytes } from 'node:crypto';
+import {
+  containerStatus,
+  type ContainerRejected,
+  type ContainerRequested,
+  desiredContainer,
+  parseImageRef,
+  SUBJECTS,
+} from '@plinth/contracts';
+import { claimEvent, derivedId, type Outbox, type OutboxEvent, type ReceivedEvent } from '@plinth/service-kit';
+import type { EntityManager } from 'typeorm';
+import { findRequest, insertContainer } from './adapters/postgres/container.store.js';
+import { loadPlacementView, release, reserve } from './adapters/postgres/placement.store.js';
+import type { ProvisionerConfig } from './config.js';
+import { DEFAULT_TENANT, type Defaults, newContainerConfig, resourcesOf } from './domain/container-config.js';
+import { type ContainerRecord, factOf, statusOf } from './domain/container-record.js';
+import { resolveImage } from './domain/image-resolution.js';
+import { choosePlacement, inDatacenter, noRoom, placementPolicy } from './domain/placement.js';
+
+type Refusal = Pick<ContainerRejected, 'reason' | 'message'>;
+type Add = (event: OutboxEvent) => void;
+
+export class ContainerCreation {
+  private turn = 0;
+  private readonly defaults: Defaults;
+
+  constructor(
+    private readonly outbox: Outbox,
+    private readonly config: ProvisionerConfig,
+  ) {
+    this.defaults = { memoryBytes: config.PLINTH_DEFAULT_MEMORY_BYTES, cpus: config.PLINTH_DEFAULT_CPUS, pids: config.PLINTH_DEFAULT_PIDS };
+  }
+
+  async create(event: ReceivedEvent<ContainerRequested>, requestDigest: string): Promise<void> {
+    await this.outbox.transact(async (manager, add) => {
+      if (!(await claimEvent(manager, SUBJECTS.containerRequested, event.id))) {
+        const known = await findRequest(manager, event.id);
+        if (known && known.digest !== requestDigest) {
+          this.refuse(event, add, { reason: 'request-id-reused', message: 'a request with this id asked for something else; use a new id' }, requestDigest);
+        }
+        return;
+      }
+      const refusal = await this.place(manager, event, requestDigest, add);
+      if (refusal) this.refuse(event, add, refusal);
+    });
+  }
+
+  /** @returns why not; then nothing was written */
+  private async place(manager: EntityManager, event: ReceivedEvent<ContainerRequested>, digest: string, add: Add): Promise<Refusal | undefined> {
+    const request = event.data;
+    const { PLINTH_CPU_OVERCOMMIT: overcommit, PLINTH_HOST_LOST_SECONDS: lostSeconds } = this.config;
+    const asked = request.image === undefined ? undefined : parseImageRef(request.image);
+    const view = await loadPlacementView(manager, asked?.name, overcommit, lostSeconds);
+    const hosts = inDatacenter(view.hosts, request.datacenter);
+    if (hosts.length === 0) {
+      const where = request.datacenter === undefined ? '' : ` in data centre ${request.datacenter}`;
+      return { reason: 'no-host', message: `no host is ready${where}; plinth hosts shows what there is` };
+    }
+    const reachable = new Set(hosts.flatMap((host) => host.storageNodes));
+    const resolution = resolveImage(request.image, request.strict ?? false, view.catalogue, reachable);
+    if (!resolution.ok) return resolution;
+
+    const resources = resourcesOf(request, this.defaults);
+    const policy = placementPolicy(this.config.PLINTH_PLACEMENT);
+    const placement = choosePlacement(hosts, resolution.image.storageNodes, resources, policy, Math.random(), this.turn++);
+    if (!placement.ok) return placement;
+    for (const host of placement.hosts) {
+      if (!(await reserve(manager, host.host, resources, overcommit))) continue;
+      const nodes = resolution.image.storageNodes.filter((node) => host.storageNodes.includes(node));
+      const containerId = randomBytes(16).toString('hex');
+      const requestedAt = new Date(event.storedAtMs).toISOString();
+      const config = newContainerConfig(
+        request,
+        {
+          containerId,
+          volumeId: randomBytes(16).toString('hex'),
+          name: request.name ?? `c-${containerId.slice(0, 8)}`,
+          tenant: request.tenant ?? DEFAULT_TENANT,
+          host: host.host,
+          storageNode: nodes[Math.floor(Math.random() * nodes.length)] ?? nodes[0] ?? '',
+          image: resolution.image,
+          fallbackReason: resolution.fallbackReason,
+          requestedAt,
+          decidedAt: new Date().toISOString(),
+        },
+        this.defaults,
+      );
+      const record: ContainerRecord = {
+        id: containerId,
+        state: 'scheduled',
+        config,
+        pid: null,
+        restarts: 0,
+        exitCode: null,
+        message: null,
+        reportSequence: 0,
+        requestedAt,
+        startedAt: null,
+      };
+      if (!(await insertContainer(manager, record, event.id, digest))) {
+        await release(manager, host.host, resources);
+        return { reason: 'name-taken', message: `tenant ${config.tenant} has a container named ${config.name} already` };
+      }
+      this.announce(event, record, add);
+      return undefined;
+    }
+    return { reason: 'no-capacity', message: noRoom(placement.hosts, resources) };
+  }
+
+  private announce(event: ReceivedEvent<ContainerRequested>, record: ContainerRecord, add: Add): void {
+    const cause = { correlationId: event.correlationId, causationId: event.id };
+    const { config } = record;
+    add({ subject: desiredContainer(config.host, record.id), data: config, ...cause });
+    add({
+      subject: SUBJECTS.containerConfigured,
+      aggregate: `container:${record.id}`,
+      data: {
+        ...factOf(config),
+        imageAsked: config.imageAsked,
+        fallbackReason: config.fallbackReason,
+        storageNode: config.storageNode,
+        dataVolume: config.dataVolume,
+        requestId: event.id,
+      },
+      ...cause,
+    });
+    add({ subject: containerStatus(record.id), data: statusOf(record), ...cause });
+  }
+
+  private refuse(event: ReceivedEvent<ContainerRequested>, add: Add, refusal: Refusal, variant = ''): void {
+    const { name, tenant } = event.data;
+    add({
+      subject: SUBJECTS.containerRejected,
+      aggregate: `request:${event.id}`,
+      id: variant === '' ? undefined : derivedId('refused', event.id, variant, String(event.attempt)),
+      data: { operation: 'create', requestId: event.id, reason: refusal.reason, message: refusal.message, name, tenant, problems: [] },
+      correlationId: event.correlationId,
+      causationId: event.id,
+    });
+  }
+}
+

@@ -1,0 +1,93 @@
+/** A container as the provisioner keeps it, and the facts and status that are read off it. */
+import type { ContainerConfig, ContainerFact, ContainerReport, ContainerStarted, ContainerState, ContainerStatus } from '@plinth/contracts';
+
+export interface ContainerRecord {
+  readonly id: string;
+  readonly state: ContainerState;
+  readonly config: ContainerConfig;
+  readonly pid: number | null;
+  readonly restarts: number;
+  readonly exitCode: number | null;
+  readonly message: string | null;
+  readonly reportSequence: number;
+  readonly requestedAt: string;
+  readonly startedAt: string | null;
+}
+
+export function statusOf(record: ContainerRecord): ContainerStatus {
+  const { config } = record;
+  return {
+    id: record.id,
+    name: config.name,
+    tenant: config.tenant,
+    state: record.state,
+    desired: config.desired,
+    host: config.host,
+    storageNode: config.storageNode,
+    image: config.image,
+    imageAsked: config.imageAsked ?? null,
+    fallbackReason: config.fallbackReason ?? null,
+    pid: record.pid,
+    requestedAt: record.requestedAt,
+    startedAt: record.startedAt,
+    restarts: record.restarts,
+    exitCode: record.exitCode,
+    message: record.message,
+    generation: config.generation,
+  };
+}
+
+export function factOf(config: ContainerConfig): ContainerFact {
+  return {
+    containerId: config.containerId,
+    name: config.name,
+    tenant: config.tenant,
+    host: config.host,
+    generation: config.generation,
+    image: config.image,
+  };
+}
+
+/** The record after a report was taken; `state` comes from the state machine. */
+export function afterReport(record: ContainerRecord, report: ContainerReport, state: ContainerState): ContainerRecord {
+  const alive = report.kind === 'started' || report.kind === 'stopping';
+  return {
+    ...record,
+    state,
+    reportSequence: report.sequence,
+    pid: report.kind === 'started' ? (report.pid ?? null) : alive ? record.pid : null,
+    startedAt: report.kind === 'started' ? (report.startedAt ?? report.at) : record.startedAt,
+    restarts: report.restarts ?? record.restarts,
+    exitCode: report.kind === 'started' ? null : (report.exitCode ?? record.exitCode),
+    message: report.message ?? (report.kind === 'started' ? null : record.message),
+  };
+}
+
+/** @returns undefined when the report lacks what the fact needs */
+export function startedFact(config: ContainerConfig, report: ContainerReport): ContainerStarted | undefined {
+  if (report.pid === undefined || report.phases === undefined) return undefined;
+  const at = (text: string | undefined): number => Date.parse(text ?? report.at);
+  const begun = at(report.begunAt);
+  const started = at(report.startedAt);
+  const restarts = report.restarts ?? 0;
+  const requested = Date.parse(config.requestedAt);
+  const decided = Date.parse(config.decidedAt);
+  // A restart by policy has no request of its own: its time begins with the agent's work.
+  const answersRequest = begun - decided < 60_000 && report.generation === config.generation;
+  return {
+    ...factOf(config),
+    imageAsked: config.imageAsked,
+    fallbackReason: config.fallbackReason,
+    storageNode: config.storageNode,
+    dataVolume: config.dataVolume,
+    pid: report.pid,
+    startedAt: new Date(started).toISOString(),
+    durationMs: Math.max(0, started - (answersRequest && restarts === 0 ? requested : begun)),
+    phases: {
+      decide: Math.max(0, decided - requested),
+      deliver: answersRequest ? Math.max(0, begun - decided) : 0,
+      ...report.phases,
+    },
+    restarts,
+  };
+}

@@ -1,0 +1,53 @@
+/** The life of a container as the provisioner sees it: an explicit state machine. */
+import type { ContainerState } from '@plinth/contracts';
+
+export type ContainerEvent =
+  | 'starting'
+  | 'started'
+  | 'stopping'
+  | 'stopped'
+  /** Ended, and its restart policy starts it again. */
+  | 'restarting'
+  | 'failed'
+  | 'removed'
+  | 'host-lost'
+  | 'stop-requested'
+  | 'start-requested'
+  | 'restart-requested'
+  | 'remove-requested';
+
+type Row = Partial<Record<ContainerEvent, ContainerState>>;
+
+/** What a host reports is how it is: reports are taken in every state but `removed`. */
+const REPORTED: Row = {
+  starting: 'starting',
+  started: 'running',
+  stopping: 'stopping',
+  stopped: 'stopped',
+  restarting: 'starting',
+  failed: 'failed',
+  removed: 'removed',
+};
+
+const TABLE: Readonly<Record<ContainerState, Row>> = {
+  requested: { ...REPORTED, 'remove-requested': 'stopping' },
+  scheduled: { ...REPORTED, 'host-lost': 'lost', 'stop-requested': 'stopping', 'restart-requested': 'scheduled', 'remove-requested': 'stopping' },
+  starting: { ...REPORTED, 'host-lost': 'lost', 'stop-requested': 'stopping', 'restart-requested': 'starting', 'remove-requested': 'stopping' },
+  running: { ...REPORTED, 'host-lost': 'lost', 'stop-requested': 'stopping', 'restart-requested': 'stopping', 'remove-requested': 'stopping' },
+  stopping: { ...REPORTED, 'host-lost': 'lost', 'start-requested': 'scheduled', 'restart-requested': 'stopping', 'remove-requested': 'stopping' },
+  stopped: { ...REPORTED, 'start-requested': 'scheduled', 'restart-requested': 'scheduled', 'remove-requested': 'stopping' },
+  failed: { ...REPORTED, 'host-lost': 'lost', 'stop-requested': 'stopping', 'start-requested': 'scheduled', 'restart-requested': 'scheduled', 'remove-requested': 'stopping' },
+  lost: { ...REPORTED, 'stop-requested': 'lost', 'start-requested': 'lost', 'restart-requested': 'lost', 'remove-requested': 'lost' },
+  removed: {},
+};
+
+/** @returns undefined when the event is not possible in this state */
+export function transition(state: ContainerState, event: ContainerEvent): ContainerState | undefined {
+  return TABLE[state][event];
+}
+
+/** The event that a host's report amounts to. */
+export function eventOfReport(kind: string, retryInMs: number | undefined): ContainerEvent {
+  if (kind === 'stopped' && retryInMs !== undefined) return 'restarting';
+  return kind as ContainerEvent;
+}

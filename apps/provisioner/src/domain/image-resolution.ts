@@ -1,0 +1,81 @@
+/**
+ * Which image a container gets: the asked name and version when it can be served, else the default version of the default OS with the
+ * reason recorded (US 9,075,638: "if the requested OS or version is not valid the default is used").
+ */
+import { type FallbackReason, formatImageRef, parseImageRef } from '@plinth/contracts';
+
+export interface CatalogueImage {
+  readonly name: string;
+  readonly version: string;
+  readonly state: string;
+  readonly contentDigest: string | null;
+  /** Storage nodes that hold a master and are heard of. */
+  readonly storageNodes: readonly string[];
+}
+
+export interface ImageCatalogue {
+  readonly images: readonly CatalogueImage[];
+  /** Default version per name. */
+  readonly defaults: Readonly<Record<string, string>>;
+  /** Name of the default OS. */
+  readonly defaultOs: string | null;
+}
+
+export interface ServableImage {
+  readonly name: string;
+  readonly version: string;
+  readonly contentDigest: string;
+  /** Those of its storage nodes that a candidate host reaches. */
+  readonly storageNodes: readonly string[];
+}
+
+export type Resolution =
+  | { readonly ok: true; readonly image: ServableImage; readonly fallbackReason?: FallbackReason }
+  | { readonly ok: false; readonly reason: 'image-unavailable' | 'no-default-image'; readonly message: string };
+
+type Lookup = { readonly ok: true; readonly image: ServableImage } | { readonly ok: false; readonly reason: FallbackReason };
+
+/** @param reachable storage nodes that at least one candidate host has mounted */
+export function resolveImage(asked: string | undefined, strict: boolean, catalogue: ImageCatalogue, reachable: ReadonlySet<string>): Resolution {
+  const fallback = defaultImage(catalogue, reachable);
+  if (asked === undefined) {
+    return fallback.ok ? fallback : refuseDefault(fallback.reason, catalogue);
+  }
+  const wanted = lookUp(asked, catalogue, reachable);
+  if (wanted.ok) return wanted;
+  if (strict) {
+    return { ok: false, reason: 'image-unavailable', message: `${asked} can't be served (${wanted.reason}) and the request is strict` };
+  }
+  if (!fallback.ok) return refuseDefault(fallback.reason, catalogue, `${asked} can't be served (${wanted.reason}), and `);
+  return { ok: true, image: fallback.image, fallbackReason: wanted.reason };
+}
+
+function defaultImage(catalogue: ImageCatalogue, reachable: ReadonlySet<string>): Lookup {
+  if (catalogue.defaultOs === null) return { ok: false, reason: 'no-default-version' };
+  return lookUp(catalogue.defaultOs, catalogue, reachable);
+}
+
+function lookUp(text: string, catalogue: ImageCatalogue, reachable: ReadonlySet<string>): Lookup {
+  const ref = parseImageRef(text);
+  if (!ref) return { ok: false, reason: 'unknown-image' };
+  const ofName = catalogue.images.filter((image) => image.name === ref.name);
+  if (ofName.length === 0) return { ok: false, reason: 'unknown-image' };
+  const version = ref.version ?? catalogue.defaults[ref.name];
+  if (version === undefined) return { ok: false, reason: 'no-default-version' };
+  const image = ofName.find((candidate) => candidate.version === version);
+  if (!image) return { ok: false, reason: 'unknown-version' };
+  if (image.state === 'revoked') return { ok: false, reason: 'revoked' };
+  if (image.state !== 'promoted' || image.contentDigest === null) return { ok: false, reason: 'not-promoted' };
+  const storageNodes = image.storageNodes.filter((node) => reachable.has(node));
+  if (storageNodes.length === 0) return { ok: false, reason: 'not-distributed' };
+  return { ok: true, image: { name: image.name, version: image.version, contentDigest: image.contentDigest, storageNodes } };
+}
+
+function refuseDefault(reason: FallbackReason, catalogue: ImageCatalogue, prefix = ''): Resolution {
+  const os = catalogue.defaultOs;
+  const message =
+    os === null
+      ? `${prefix}no default image is set; activate one with: plinth image activate <name>@<version>`
+      : `${prefix}the default ${formatImageRef({ name: os, version: catalogue.defaults[os] })} can't be served (${reason})`;
+  return { ok: false, reason: 'no-default-image', message };
+}

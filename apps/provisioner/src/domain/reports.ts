@@ -1,0 +1,51 @@
+/** What a host's report makes of a container: the new record and the official fact, or the reason why it is ignored. */
+import { type ContainerReport, SUBJECTS } from '@plinth/contracts';
+import { afterReport, type ContainerRecord, factOf, startedFact } from './container-record.js';
+import { eventOfReport, transition } from './container-state.js';
+
+export type ReportEffect =
+  | { readonly take: true; readonly record: ContainerRecord; readonly fact?: { readonly subject: string; readonly data: object } }
+  | { readonly take: false; readonly reason: 'foreign-host' | 'stale' | 'impossible' };
+
+/** @param writer the host that the report's subject names */
+export function judgeReport(record: ContainerRecord, report: ContainerReport, writer: string): ReportEffect {
+  if (writer !== report.host || record.config.host !== writer) return { take: false, reason: 'foreign-host' };
+  if (report.sequence <= record.reportSequence) return { take: false, reason: 'stale' };
+  // "removed" is final: believed only when it was asked for.
+  if (report.kind === 'removed' && record.config.desired !== 'removed') return { take: false, reason: 'impossible' };
+  const state = transition(record.state, eventOfReport(report.kind, report.retryInMs));
+  if (state === undefined) return { take: false, reason: 'impossible' };
+  return { take: true, record: afterReport(record, report, state), fact: officialFact(record, report) };
+}
+
+function officialFact(record: ContainerRecord, report: ContainerReport): { subject: string; data: object } | undefined {
+  const base = { ...factOf(record.config), generation: report.generation, image: report.image ?? record.config.image };
+  switch (report.kind) {
+    case 'started': {
+      const data = startedFact(record.config, report);
+      return data && { subject: SUBJECTS.containerStarted, data };
+    }
+    case 'stopped':
+      return {
+        subject: SUBJECTS.containerStopped,
+        data: { ...base, cause: report.cause ?? 'exited', exitCode: report.exitCode, restartInMs: report.retryInMs },
+      };
+    case 'failed':
+      return {
+        subject: SUBJECTS.containerFailed,
+        data: {
+          ...base,
+          reason: report.reason ?? 'internal-error',
+          message: report.message ?? 'the host gave no reason',
+          exitCode: report.exitCode,
+          logTail: report.logTail,
+          retryInMs: report.retryInMs,
+        },
+      };
+    case 'removed':
+      return { subject: SUBJECTS.containerRemoved, data: base };
+    case 'starting':
+    case 'stopping':
+      return undefined;
+  }
+}

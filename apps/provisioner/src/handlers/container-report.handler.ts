@@ -1,0 +1,44 @@
+import { Controller, Inject } from '@nestjs/common';
+import { EventPattern } from '@nestjs/microservices';
+import { type ContainerReport, containerStatus, HOST_REPORTS } from '@plinth/contracts';
+import { claimEvent, type Logger, Outbox, type ReceivedEvent } from '@plinth/service-kit';
+import type { NatsConnection } from 'nats';
+import { purgeDesired } from '../adapters/desired-state.js';
+import { lockContainer, saveContainer } from '../adapters/postgres/container.store.js';
+import { release } from '../adapters/postgres/placement.store.js';
+import { statusOf } from '../domain/container-record.js';
+import { judgeReport } from '../domain/reports.js';
+import { CONNECTION, LOGGER } from '../tokens.js';
+
+/** `report.host.<host>.container.<id>`: checks who speaks, keeps what is said, publishes the official fact. */
+@Controller()
+export class ContainerReportHandler {
+  constructor(
+    @Inject(Outbox) private readonly outbox: Outbox,
+    @Inject(CONNECTION) private readonly connection: NatsConnection,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {}
+
+  @EventPattern<string>(HOST_REPORTS, { concurrency: 32, ordered: true })
+  async handle(event: ReceivedEvent<ContainerReport>): Promise<void> {
+    const report = event.data;
+    const [, , writer = '', , containerId = ''] = event.tokens;
+    const cause = { correlationId: event.correlationId, causationId: event.id };
+    await this.outbox.transact(async (manager, add) => {
+      if (!(await claimEvent(manager, HOST_REPORTS, event.id))) return;
+      const record = containerId === report.containerId ? await lockContainer(manager, containerId) : undefined;
+      const effect = record ? judgeReport(record, report, writer) : ({ take: false, reason: 'foreign-host' } as const);
+      if (!effect.take) {
+        this.logger.warn({ writer, containerId, kind: report.kind, reason: effect.reason }, 'report ignored');
+        return;
+      }
+      const { record: next, fact } = effect;
+      await saveContainer(manager, next, { at: report.at, kind: report.kind, generation: report.generation, message: report.message ?? null });
+      if (next.state === 'removed') await release(manager, next.config.host, next.config.limits);
+      if (fact) add({ ...fact, aggregate: `container:${next.id}`, ...cause });
+      add({ subject: containerStatus(next.id), data: statusOf(next), ...cause });
+    });
+    // Also on a redelivery: a crash may have come between the commit and this.
+    if (report.kind === 'removed' && writer === report.host) await purgeDesired(this.connection, writer, containerId);
+  }
+}

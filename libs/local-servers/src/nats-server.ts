@@ -1,0 +1,48 @@
+/** A nats-server with JetStream on loopback. Runs with 2.9 and later. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import type { ProcessIdentity } from './process-identity.js';
+import { spawnServer, waitUntilReady } from './spawn-server.js';
+
+export interface NatsServerOptions {
+  readonly directory: string;
+  readonly port: number;
+  readonly life: 'background' | 'bound';
+  /** Path of the program; PLINTH_NATS_BIN or the one on the PATH when absent. */
+  readonly binary?: string;
+}
+
+export async function startNatsServer(options: NatsServerOptions): Promise<{ identity: ProcessIdentity; url: string; logFile: string }> {
+  mkdirSync(options.directory, { recursive: true, mode: 0o700 });
+  const config = join(options.directory, 'nats.conf');
+  const logFile = join(options.directory, 'nats.log');
+  writeFileSync(
+    config,
+    [
+      `listen: "127.0.0.1:${options.port}"`,
+      'server_name: plinth',
+      'max_payload: 1MB',
+      `jetstream { store_dir: ${JSON.stringify(join(options.directory, 'jetstream'))}, max_memory_store: 256MB, max_file_store: 20GB }`,
+      '',
+    ].join('\n'),
+    { mode: 0o600 },
+  );
+  const binary = options.binary ?? process.env.PLINTH_NATS_BIN ?? 'nats-server';
+  const identity = await spawnServer({ argv: [binary, '-c', config], logFile, life: options.life });
+  await waitUntilReady('nats-server', identity, logFile, 20_000, () => answers(options.port));
+  return { identity, url: `nats://127.0.0.1:${options.port}`, logFile };
+}
+
+function answers(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: '127.0.0.1', port });
+    const end = (result: boolean): void => {
+      socket.destroy();
+      resolve(result);
+    };
+    socket.setTimeout(1_000, () => end(false));
+    socket.once('error', () => end(false));
+    socket.once('data', (data) => end(data.toString('latin1').startsWith('INFO ')));
+  });
+}

