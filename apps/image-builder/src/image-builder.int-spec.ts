@@ -25,6 +25,7 @@ import { connectNats, decodeEnvelope, EventPublisher } from '@plinth/service-kit
 import type { NatsConnection } from 'nats';
 import { BuilderProcess, compileBuilder } from './testing/builder-process.js';
 import { type Server, startNats, startPostgres } from './testing/servers.js';
+import { rawTar } from './testing/raw-tar.js';
 import { makeSmallRootfs, type SmallRootfs } from './testing/small-rootfs.js';
 
 interface Fact {
@@ -221,6 +222,41 @@ describe('a build', () => {
     expect(built?.data['parent']).toBe(`${base}@v1`);
     const manifest = JSON.parse(readFileSync(repository('testing', child, 'v1', 'manifest.json'), 'utf8')) as ImageManifest;
     expect(manifest.mountPlan.places.map((place) => place.path)).toEqual(['/etc', '/srv/cache']);
+  });
+
+  it('builds on an image of an OCI layout', async () => {
+    await start();
+    const layout = join(scratch, 'sources', 'layout');
+    const blob = (content: string | Buffer): { digest: string; size: number } => {
+      const hex = createHash('sha256').update(content).digest('hex');
+      mkdirSync(join(layout, 'blobs/sha256'), { recursive: true });
+      writeFileSync(join(layout, 'blobs/sha256', hex), content);
+      return { digest: `sha256:${hex}`, size: Buffer.byteLength(content) };
+    };
+    const upper = rawTar([{ name: 'usr/bin/.wh.touch' }, { name: 'usr/added', content: 'layered' }]);
+    const layers = [blob(readFileSync(rootfs.path)), blob(upper)];
+    const manifest = blob(JSON.stringify({ schemaVersion: 2, config: blob('{}'), layers }));
+    writeFileSync(join(layout, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests: [{ ...manifest, annotations: { 'org.opencontainers.image.ref.name': 'latest' } }] }));
+    const text = (ref: string): string => `name: ${newName()}\nfrom: { oci: { path: ${layout}, ref: "${ref}" } }\ntests: [{ name: added, run: cat /usr/added, expectOutput: layered }, { name: gone, run: test -e /bin/touch, expectExit: 1 }]\n`;
+    await tested(await build(text('latest')));
+    await tested(await build(text(manifest.digest)));
+    expect(await rejected(await build(text('other')))).toMatchObject({ reason: 'source-unavailable' });
+    writeFileSync(join(layout, 'blobs/sha256', layers[1]?.digest.slice(7) ?? ''), 'x'.repeat(upper.length));
+    expect(await rejected(await build(text('latest')))).toMatchObject({ reason: 'source-mismatch' });
+  });
+
+  it('says when the disk is full', async () => {
+    const small = join(scratch, 'small-disk');
+    mkdirSync(small);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=6m', 'tmpfs', small]);
+    try {
+      const builder = await start('builder-1', { PLINTH_BUILDER_DIR: join(small, 'builder'), PLINTH_REPOSITORY_DIR: join(small, 'repository') });
+      expect(await rejected(await build(recipe(newName())))).toMatchObject({ reason: 'no-space' });
+      expect(readdirSync(join(small, 'builder/work/builder-1')).filter((name) => !name.startsWith('.'))).toEqual([]);
+      await builder.end();
+    } finally {
+      execFileSync('umount', [small]);
+    }
   });
 
   it.each<[string, string, Partial<ImageRejected>]>([
