@@ -1,1 +1,1 @@
-export {};
+export { debianRootfs } from './debian-rootfs.js';
