@@ -8,7 +8,7 @@ module.exports = {
       comment: 'domain code decides on its arguments alone',
       severity: 'error',
       from: { path: '^apps/[^/]+/src/domain/', pathNot: '\\.spec\\.ts$' },
-      to: { pathNot: ['^apps/[^/]+/src/domain/', '^libs/contracts/', 'node:path', '^node_modules/(yaml|class-validator|class-transformer)/', '^(path|crypto)$'] },
+      to: { pathNot: ['^apps/[^/]+/src/domain/', '^libs/contracts/', '^@plinth/contracts$', 'node:path', '^node_modules/(yaml|class-validator|class-transformer)/', '^(path|crypto|os)$'] },
     },
     { name: 'contracts-is-leaf', comment: 'everything depends on it', severity: 'error', from: { path: '^libs/contracts/src', pathNot: '\\.spec\\.ts$' }, to: { path: '^(apps|libs/(?!contracts))' } },
     {
@@ -32,6 +32,5 @@ module.exports = {
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.base.json' },
     combinedDependencies: true,
-    enhancedResolveOptions: { extensions: ['.ts', '.js'], extensionAlias: { '.js': ['.ts', '.js'] }, conditionNames: ['import', 'default'], exportsFields: ['exports'] },
   },
 };
