@@ -14,59 +14,56 @@ import {
   type Page,
   QUERIES,
   type QueryReply,
-  STREAM_HEADER,
-  STREAMS,
   type StorageStatus,
 } from '@plinth/contracts';
-import { connectNatsOnce, decodeEnvelope, EventPublisher, newId } from '@plinth/service-kit/messaging';
-import { createInbox, type Msg, type NatsConnection, NatsError, type Subscription } from 'nats';
+import { connectNatsOnce, EventPublisher, newId } from '@plinth/service-kit/messaging';
+import { type Msg, type NatsConnection, NatsError } from 'nats';
+import { ClientError } from './errors.js';
+import { ALL_FACTS, type Fact, type FactFilter, FactStream, fitsFilter } from './facts.js';
+import { type HistoryOptions, readHistory } from './history.js';
+import { type OnChunk, streamQuery } from './streamed-query.js';
 
-/** Something went wrong that a person can do something about. */
-export class ClientError extends Error {
-  constructor(
-    message: string,
-    /** e.g. `unreachable`, `timeout`, `container-not-found`. */
-    readonly reason: string,
-    options?: { cause?: unknown },
-  ) {
-    super(message, options);
-    this.name = 'ClientError';
-  }
-}
+export { ClientError } from './errors.js';
+export { type Fact, type FactFilter, FactStream } from './facts.js';
 
-export interface Fact {
-  readonly subject: string;
-  readonly id: string;
-  readonly causationId?: string;
-  readonly correlationId: string;
-  readonly time: string;
-  readonly data: Readonly<Record<string, unknown>>;
+export interface RequestOptions {
+  /** Id of the request, the key of its idempotency; absent: random. */
+  readonly id?: string;
+  /** Subjects of the facts to listen to; absent: every fact. */
+  readonly facts?: readonly string[];
 }
 
 export interface ExecResult {
   readonly exitCode: number;
+  /** Empty when `onStdout` got it. */
   readonly stdout: string;
+  /** Empty when `onStderr` got it. */
   readonly stderr: string;
 }
 
 export interface ExecOptions {
   readonly env?: Record<string, string>;
-  readonly stdin?: Buffer;
+  readonly stdin?: Buffer | string;
   readonly onStdout?: (chunk: Uint8Array) => void;
   readonly onStderr?: (chunk: Uint8Array) => void;
   readonly timeoutSeconds?: number;
+  /** Ends the command. */
+  readonly signal?: AbortSignal;
 }
 
 const QUERY_TIMEOUT_MS = 10_000;
+const PUBLISH_ATTEMPTS = 3;
 
+/** One try. @throws ClientError `unreachable` */
 export async function connectPlinth(options: { readonly natsUrl: string }): Promise<PlinthClient> {
   try {
     return new PlinthClient(await connectNatsOnce({ url: options.natsUrl, name: 'plinth-cli' }));
   } catch (error) {
-    throw new ClientError(`NATS does not answer at ${options.natsUrl}; is the system up? try: plinth up --detach`, 'unreachable', { cause: error });
+    throw new ClientError(`NATS does not answer at ${withoutPassword(options.natsUrl)}; is the system up? try: plinth up --detach`, 'unreachable', { cause: error });
   }
 }
 
+/** A connection to the system; close it in the end. */
 export class PlinthClient {
   private readonly publisher: EventPublisher;
 
@@ -79,40 +76,58 @@ export class PlinthClient {
   }
 
   /**
-   * Publishes a request and yields the facts that answer it; listens before it publishes, so that none is missed.
-   * @param patterns subjects to listen to, e.g. `container.*`
+   * Publishes a request and gives the facts that answer it; listens before it publishes, so that none is missed.
+   * Resolves when the bus has stored the request. Close the stream in the end.
+   * @param options a list stands for `{ facts: list }`
+   * @throws ClientError `not-stored`
    */
-  async request(subject: string, data: object, patterns: readonly string[], id = newId()): Promise<FactStream> {
-    const stream = await this.facts(patterns, (fact) => fact.causationId === id || fact.correlationId === id);
+  async request(subject: string, data: object, options: readonly string[] | RequestOptions = {}): Promise<FactStream> {
+    const { id = newId(), facts = ALL_FACTS } = isList(options) ? { facts: options } : options;
+    const stream = this.open(facts, (fact) => fact.causationId === id || fact.correlationId === id || fact.data.requestId === id, id);
     try {
-      await this.publisher.publish({ subject, data, id });
+      await stream.ready;
+      stream.duplicate = await this.publish(subject, data, id);
+      return stream;
     } catch (error) {
       stream.close();
-      throw new ClientError('the bus did not take the request; is JetStream on and has it room? try: plinth status', 'not-stored', { cause: error });
+      throw error;
     }
-    return Object.assign(stream, { requestId: id });
   }
 
   /** Facts from now on. */
-  async facts(patterns: readonly string[], accept: (fact: Fact) => boolean = () => true): Promise<FactStream> {
-    const stream = new FactStream(patterns.map((pattern) => this.connection.subscribe(pattern)), accept);
-    await this.connection.flush();
+  async facts(subjects: readonly string[] = ALL_FACTS, accept: (fact: Fact) => boolean = () => true): Promise<FactStream> {
+    const stream = this.open(subjects, accept);
+    await stream.ready;
     return stream;
   }
 
-  async query<T>(subject: string, body: object): Promise<T> {
+  /**
+   * The first fact from now on that fits; listens from the moment of the call, so call it before what causes the fact.
+   * @throws ClientError `timeout`
+   */
+  async waitForFact(filter: FactFilter, predicate: (fact: Fact) => boolean = () => true, timeoutMs = 30_000): Promise<Fact> {
+    const stream = this.open(filter.subjects ?? ALL_FACTS, (fact) => fitsFilter(fact, filter));
+    try {
+      return await stream.first(predicate, timeoutMs);
+    } finally {
+      stream.close();
+    }
+  }
+
+  /** One question, one answer. @throws ClientError with the service's reason, or `no-answer` */
+  async query<T>(subject: string, body: object = {}): Promise<T> {
     let message: Msg;
     try {
       message = await this.connection.request(subject, JSON.stringify(body), { timeout: QUERY_TIMEOUT_MS });
     } catch (error) {
-      if (error instanceof NatsError) throw new ClientError(`nobody answers ${subject}; is the service up? try: plinth status`, 'no-answer', { cause: error });
+      if (error instanceof NatsError) throw new ClientError(`nobody answers ${subject}; is the ${serviceOf(subject)} up?`, 'no-answer', { cause: error });
       throw error;
     }
     return unwrap<T>(message);
   }
 
-  /** All pages. */
-  async list<T>(subject: string, body: object): Promise<T[]> {
+  /** All pages of a list. */
+  async list<T>(subject: string, body: object = {}): Promise<T[]> {
     const items: T[] = [];
     for (let cursor: string | undefined; ; ) {
       const page: Page<T> = await this.query<Page<T>>(subject, { ...body, cursor });
@@ -125,20 +140,25 @@ export class PlinthClient {
   containers(query: Partial<ContainersQuery> = {}): Promise<ContainerStatus[]> {
     return this.list(QUERIES.containers, query);
   }
+
   images(name?: string): Promise<ImageSummary[]> {
     return this.list(QUERIES.images, { name });
   }
+
   hosts(): Promise<HostStatus[]> {
-    return this.list(QUERIES.hosts, {});
+    return this.list(QUERIES.hosts);
   }
+
   storage(): Promise<StorageStatus[]> {
-    return this.list(QUERIES.storage, {});
+    return this.list(QUERIES.storage);
   }
+
+  /** What the image-builder knows of a version, `name@version`. */
   build(image: string): Promise<BuildDetails> {
     return this.query(QUERIES.build, { image });
   }
 
-  /** By id, by an unambiguous beginning of the id (6 digits or more), or by name. */
+  /** By id, by name within a tenant, or by an unambiguous beginning of the id (6 digits or more). */
   async container(text: string, tenant = 'default'): Promise<ContainerDetails> {
     if (/^[0-9a-f]{32}$/.test(text)) return this.query(QUERIES.container, { id: text });
     try {
@@ -152,139 +172,76 @@ export class PlinthClient {
     }
   }
 
+  /** Runs a command in a running container. @throws ClientError when it could not be run; its exit code is no error */
   async exec(host: string, containerId: string, command: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
     const out: Uint8Array[] = [];
     const err: Uint8Array[] = [];
-    const reply = await this.stream(
+    const { env, stdin, timeoutSeconds, onStdout = (chunk) => void out.push(chunk), onStderr = (chunk) => void err.push(chunk) } = options;
+    const reply = await streamQuery(
+      this.connection,
       agentExec(host),
-      { containerId, command, env: options.env, stdin: options.stdin?.toString('base64'), timeoutSeconds: options.timeoutSeconds },
-      (name, chunk) => {
-        if (name === 'stdout') (options.onStdout ?? ((data) => out.push(data)))(chunk);
-        else (options.onStderr ?? ((data) => err.push(data)))(chunk);
-      },
+      { containerId, command, env, stdin: stdin === undefined ? undefined : Buffer.from(stdin).toString('base64'), timeoutSeconds },
+      (name, chunk) => (name === 'stdout' ? onStdout : onStderr)(chunk),
+      options.signal,
     );
     const { exitCode } = unwrap<{ exitCode: number }>(reply);
     return { exitCode, stdout: Buffer.concat(out).toString('utf8'), stderr: Buffer.concat(err).toString('utf8') };
   }
 
-  async logs(host: string, query: LogsQuery, onChunk: (name: 'stdout' | 'stderr', chunk: Uint8Array) => void, signal?: AbortSignal): Promise<void> {
-    unwrap(await this.stream(agentLogs(host), query, onChunk, signal));
+  /** A container's output, in chunks of whole lines; with `follow` until it is removed or the signal aborts. */
+  async logs(host: string, query: LogsQuery, onChunk: OnChunk, signal?: AbortSignal): Promise<void> {
+    unwrap(await streamQuery(this.connection, agentLogs(host), query, onChunk, signal));
   }
 
+  /** Memory and mounts of one or all running containers of a host. */
   async stats(host: string, containerId?: string): Promise<ContainerStats[]> {
     return this.query(agentStats(host), { containerId });
   }
 
-  /** Messages of a stream since a time, then live when `follow`. */
-  async history(subject: string, since: Date, follow: boolean, onFact: (fact: Fact) => void, signal?: AbortSignal): Promise<void> {
-    const { AckPolicy, DeliverPolicy } = await import('nats');
-    const jsm = await this.connection.jetstreamManager();
-    const info = await jsm.consumers.add(STREAMS.events.name, {
-      filter_subject: subject,
-      deliver_policy: DeliverPolicy.StartTime,
-      opt_start_time: since.toISOString(),
-      ack_policy: AckPolicy.None,
-      inactive_threshold: 30e9,
-      mem_storage: true,
-    });
-    let pending = info.num_pending;
-    if (pending === 0 && !follow) return;
-    const consumer = await this.connection.jetstream().consumers.get(STREAMS.events.name, info.name);
-    const messages = await consumer.consume({ max_messages: 500 });
-    signal?.addEventListener('abort', () => messages.stop());
-    for await (const message of messages) {
-      const envelope = decodeEnvelope(message.headers, { subject: message.subject, position: String(message.seq), storedAtMs: message.info.timestampNanos / 1e6 });
-      onFact({ ...envelope, subject: message.subject, data: parse(message.data) });
-      if (--pending <= 0 && !follow) messages.stop();
-    }
+  /** Stored messages since a time, then live when `follow`. */
+  history(options: HistoryOptions, onFact: (fact: Fact) => void): Promise<void> {
+    return readHistory(this.connection, options, onFact);
   }
 
-  private async stream(subject: string, body: object, onChunk: (name: 'stdout' | 'stderr', chunk: Uint8Array) => void, signal?: AbortSignal): Promise<Msg> {
-    const inbox = createInbox();
-    const subscription = this.connection.subscribe(inbox);
-    signal?.addEventListener('abort', () => subscription.unsubscribe());
-    this.connection.publish(subject, JSON.stringify(body), { reply: inbox });
-    for await (const message of subscription) {
-      if (message.headers?.code === 503) throw new ClientError('the host agent does not answer; is its host up? try: plinth hosts', 'no-answer');
-      const name = message.headers?.get(STREAM_HEADER);
-      if (name === 'stdout' || name === 'stderr') onChunk(name, message.data);
-      else {
-        subscription.unsubscribe();
-        return message;
+  /** Subscribes before it returns; what is published afterwards on this connection is seen. */
+  private open(subjects: readonly string[], accept: (fact: Fact) => boolean, requestId?: string): FactStream {
+    const subscriptions = subjects.map((subject) => this.connection.subscribe(subject));
+    const ready = this.connection.flush();
+    // Who does not wait for it learns of a lost connection from the stream's end.
+    ready.catch(() => undefined);
+    return new FactStream(subscriptions, accept, requestId, ready);
+  }
+
+  /** @returns whether the bus had it already */
+  private async publish(subject: string, data: object, id: string): Promise<boolean> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const { duplicate } = await this.publisher.publish({ subject, data, id });
+        // A second try may find what the first one stored: that is not somebody else's.
+        return duplicate && attempt === 1;
+      } catch (error) {
+        if (attempt < PUBLISH_ATTEMPTS && error instanceof NatsError && error.code === 'TIMEOUT') continue;
+        throw new ClientError('the bus did not take the request; is JetStream on and has it room? try: plinth status', 'not-stored', { cause: error });
       }
     }
-    throw new ClientError('ended before the answer', 'aborted');
   }
 }
 
-/** Facts as they arrive, until closed. */
-export class FactStream {
-  /** Of the request that is answered. */
-  readonly requestId: string = '';
-  private readonly seen: Fact[] = [];
-  private readonly waiting = new Set<() => void>();
-  private closed = false;
-
-  constructor(
-    private readonly subscriptions: readonly Subscription[],
-    accept: (fact: Fact) => boolean,
-  ) {
-    for (const subscription of subscriptions) void this.pump(subscription, accept);
-  }
-
-  private async pump(subscription: Subscription, accept: (fact: Fact) => boolean): Promise<void> {
-    for await (const message of subscription) {
-      const envelope = decodeEnvelope(message.headers, { subject: message.subject, position: '', storedAtMs: Date.now() });
-      const fact = { ...envelope, subject: message.subject, data: parse(message.data) };
-      if (!accept(fact)) continue;
-      this.seen.push(fact);
-      for (const wake of this.waiting) wake();
-    }
-  }
-
-  /** The first fact, already arrived or still to come, that fits. @throws ClientError `timeout` */
-  async first(fits: (fact: Fact) => boolean, timeoutMs: number, nextStep = 'try: plinth status'): Promise<Fact> {
-    const deadline = performance.now() + timeoutMs;
-    for (let at = 0; ; ) {
-      for (; at < this.seen.length; at++) {
-        const fact = this.seen[at];
-        if (fact && fits(fact)) return fact;
-      }
-      const left = deadline - performance.now();
-      if (left <= 0) throw new ClientError(`no answer within ${Math.round(timeoutMs / 1000)} s; ${nextStep}`, 'timeout');
-      if (this.closed) throw new ClientError('nobody listens any more', 'closed');
-      await new Promise<void>((resolve) => {
-        const wake = (): void => {
-          clearTimeout(timer);
-          this.waiting.delete(wake);
-          resolve();
-        };
-        const timer = setTimeout(wake, left);
-        this.waiting.add(wake);
-      });
-    }
-  }
-
-  /** Whoever still waits gets a ClientError `closed`. */
-  close(): void {
-    this.closed = true;
-    for (const wake of [...this.waiting]) wake();
-    for (const subscription of this.subscriptions) subscription.unsubscribe();
-  }
-}
-
-function parse(body: Uint8Array): Readonly<Record<string, unknown>> {
-  try {
-    const value: unknown = JSON.parse(Buffer.from(body).toString('utf8'));
-    return value !== null && typeof value === 'object' ? (value as Record<string, unknown>) : { value };
-  } catch (error) {
-    if (error instanceof SyntaxError) return { unreadable: Buffer.from(body).toString('base64').slice(0, 200) };
-    throw error;
-  }
+function isList(options: readonly string[] | RequestOptions): options is readonly string[] {
+  return Array.isArray(options);
 }
 
 function unwrap<T>(message: Msg): T {
   const reply = JSON.parse(Buffer.from(message.data).toString('utf8')) as QueryReply<T>;
   if (!reply.ok) throw new ClientError(reply.message, reply.reason);
   return reply.data;
+}
+
+function serviceOf(subject: string): string {
+  if (subject === QUERIES.build) return 'image-builder';
+  return subject.startsWith('agent.') ? 'host' : 'provisioner';
+}
+
+function withoutPassword(url: string): string {
+  return url.replaceAll(/\/\/[^@/,]*@/g, '//');
 }

@@ -1,14 +1,13 @@
 import type { Command } from 'commander';
 import { withClient } from '../client/connection.js';
 import { parseDuration } from '../client/inputs.js';
-import { escapeControls } from '../output/escape.js';
-import { printLine } from '../output/print.js';
+import { printJson, printLine } from '../output/print.js';
 import { type SharedOptions, withShared } from './options.js';
 
 export function register(program: Command): void {
   withShared(program.command('events'))
     .description('what happened, and with -f what happens')
-    .argument('[subject]', 'NATS subject, wildcards allowed', '>')
+    .argument('[subject]', 'NATS subject, wildcards allowed; absent: every event', '>')
     .option('-f, --follow', 'go on as events come')
     .option('--since <duration>', 'how far back, such as 10m', parseDuration, 600_000)
     .addHelpText('after', "\nExample:\n  plinth events -f 'container.*'")
@@ -16,14 +15,10 @@ export function register(program: Command): void {
       await withClient(options.nats, async (client) => {
         const stop = new AbortController();
         process.once('SIGINT', () => stop.abort());
-        const filter = subject === '>' ? '' : subject;
-        await client.history(
-          filter,
-          new Date(Date.now() - options.since),
-          options.follow ?? false,
-          (fact) => printLine(options.json ? JSON.stringify(fact) : `${fact.time}  ${fact.subject.padEnd(28)} ${escapeControls(JSON.stringify(fact.data))}`),
-          stop.signal,
-        );
+        await client.history({ subject, since: new Date(Date.now() - options.since), follow: options.follow ?? false, signal: stop.signal }, (fact) => {
+          if (options.json) printJson(fact, 0);
+          else printLine(`${fact.time}  ${fact.subject.padEnd(28)} ${JSON.stringify(fact.data)}`);
+        });
       });
     });
 }

@@ -1,10 +1,11 @@
-import { type ContainerStarted, SUBJECTS } from '@plinth/contracts';
+import { SUBJECTS } from '@plinth/contracts';
 import { type Command, Option } from 'commander';
 import { withClient } from '../client/connection.js';
+import { type StartedContainer, waitUntilStarted } from '../client/container-requests.js';
 import { parseCount, parseEnv, parsePositive, parseRestart, parseSize } from '../client/inputs.js';
-import { ClientError, type Fact } from '../client/plinth-client.js';
-import { print } from '../output/print.js';
-import { escapeControls } from '../output/escape.js';
+import { ClientError } from '../client/plinth-client.js';
+import { splitAtDashes } from '../client/words.js';
+import { print, printJson } from '../output/print.js';
 import { type SharedOptions, withShared } from './options.js';
 
 interface RunOptions extends SharedOptions {
@@ -22,7 +23,7 @@ interface RunOptions extends SharedOptions {
   network?: string;
   stopSignal?: string;
   stopGrace?: number;
-  command?: string;
+  command?: string[];
   requestId?: string;
   wait?: boolean;
   detach?: boolean;
@@ -35,46 +36,52 @@ export function register(program: Command): void {
     .argument('[image]', 'name or name@version; absent: the default image')
     .argument('[command...]', 'what to run, after --; absent: the image decides')
     .option('--name <name>', 'unique per tenant; absent: generated')
-    .option('--tenant <name>')
+    .option('--tenant <name>', 'absent: default')
     .option('--env <NAME=VALUE>', 'environment variable, repeatable', parseEnv)
-    .option('--tz <zone>', 'IANA time zone')
+    .option('--tz <zone>', 'IANA time zone, such as Europe/Vienna')
     .option('--sw <path>', 'path below the software repository, read-only at /sw')
     .option('--memory <size>', 'such as 256M', parseSize)
-    .option('--cpus <n>', 'cores', parsePositive)
-    .option('--pids <n>', 'processes', parseCount)
+    .option('--cpus <n>', 'cores, such as 0.5', parsePositive)
+    .option('--pids <n>', 'processes and threads', parseCount)
     .option('--strict', 'reject instead of falling back to the default image')
-    .option('--datacenter <name>')
+    .option('--datacenter <name>', 'on a host of this data centre')
     .option('--restart <policy>', 'always, never, on-failure or on-failure:<times>', parseRestart)
-    .addOption(new Option('--network <kind>').choices(['isolated', 'host']))
-    .option('--stop-signal <signal>')
-    .option('--stop-grace <seconds>', '', parseCount)
-    .option('--command <word>', 'what to run, one word; use -- for more')
+    .addOption(new Option('--network <kind>', 'its own with a loopback only, or the host\'s').choices(['isolated', 'host']))
+    .option('--stop-signal <signal>', 'such as SIGINT')
+    .option('--stop-grace <seconds>', 'between the stop signal and SIGKILL', parseCount)
+    .option('--command <words...>', 'what to run, up to the next option; use -- when words begin with -')
     .option('--request-id <id>', 'the same id twice gives one container')
-    .option('--wait', 'wait until it runs (the default)')
+    .addOption(new Option('--wait', 'wait until it runs (the default)').conflicts('detach'))
     .option('--detach', 'do not wait')
     .option('--timeout <seconds>', 'how long to wait', parseCount, 60)
     .addHelpText('after', '\nExample:\n  plinth run debian-12@v1 --name shop-1 --memory 256M -- /bin/sleep infinity')
-    .action(async (image: string | undefined, words: string[], options: RunOptions) => {
+    .action(async (_image: string | undefined, _words: string[], options: RunOptions, command: Command) => {
+      const { before, after } = splitAtDashes(command.args, process.argv.slice(2));
+      const [image, ...words] = before;
+      const argv = [...words, ...after];
+      if (argv.length > 0 && options.command) command.error('error: what to run is given either with --command or after --, not both', { exitCode: 2 });
       await withClient(options.nats, async (client) => {
-        const stream = await client.request(SUBJECTS.containerRequested, requestOf(image, words, options), ['container.*'], options.requestId);
-        if (options.detach) {
-          print(options, { requestId: stream.requestId }, () => stream.requestId);
-          return;
-        }
         const begin = performance.now();
-        const fact = await stream.first(
-          ({ subject }) => ([SUBJECTS.containerStarted, SUBJECTS.containerFailed, SUBJECTS.containerRejected] as string[]).includes(subject),
-          options.timeout * 1_000,
-          'is a provisioner running? try: plinth status',
-        );
-        stream.close();
-        finish(options, fact, performance.now() - begin);
+        const body = requestOf(image, argv.length > 0 ? argv : options.command, options);
+        const stream = await client.request(SUBJECTS.containerRequested, body, { id: options.requestId, facts: ['container.>'] });
+        try {
+          if (options.detach) {
+            print(options, { requestId: stream.requestId }, () => stream.requestId);
+            return;
+          }
+          const started = await waitUntilStarted(client, stream, options.timeout * 1_000);
+          print(options, started, () => sentence(started, performance.now() - begin));
+        } catch (error) {
+          if (options.json && error instanceof ClientError) printJson({ ok: false, requestId: stream.requestId, reason: error.reason, message: error.message });
+          throw error;
+        } finally {
+          stream.close();
+        }
       });
     });
 }
 
-function requestOf(image: string | undefined, words: readonly string[], options: RunOptions): object {
-  const command = words.length > 0 ? words : options.command === undefined ? undefined : [options.command];
+function requestOf(image: string | undefined, command: readonly string[] | undefined, options: RunOptions): object {
   const limits = { memoryBytes: options.memory, cpus: options.cpus, pids: options.pids };
   return {
     name: options.name,
@@ -94,16 +101,7 @@ function requestOf(image: string | undefined, words: readonly string[], options:
   };
 }
 
-function finish(options: RunOptions, fact: Fact, elapsedMs: number): void {
-  if (fact.subject !== SUBJECTS.containerStarted) {
-    if (options.json) print(options, fact.data, () => '');
-    const kind = fact.subject === SUBJECTS.containerRejected ? 'rejected' : 'failed';
-    throw new ClientError(`${kind} (${String(fact.data.reason)}): ${escapeControls(String(fact.data.message))}`, String(fact.data.reason));
-  }
-  const started = fact.data as unknown as ContainerStarted;
-  print(options, started, () => {
-    const fallback = started.fallbackReason ? `; asked for ${started.imageAsked}: ${started.fallbackReason}, so the default is used` : '';
-    return `${started.name} runs on ${started.host} with ${started.image}, pid ${started.pid}, in ${elapsedMs.toFixed(0)} ms${fallback}\n${started.containerId}`;
-  });
+function sentence(started: StartedContainer, elapsedMs: number): string {
+  const fallback = started.fallbackReason ? `; asked for ${started.imageAsked ?? 'nothing'}: ${started.fallbackReason}, so the default is used` : '';
+  return `${started.name} runs on ${started.host} with ${started.image}, pid ${started.pid}, in ${elapsedMs.toFixed(0)} ms${fallback}\n${started.containerId}`;
 }
-

@@ -1,12 +1,21 @@
-/** Standard output: text for people or JSON for programs. */
+/** Standard output: text for people or JSON for programs; control characters of the system are never obeyed. */
+import { escapeControls, escapeJson } from './escape.js';
+
 export interface OutputOptions {
   readonly json?: boolean;
 }
 
+/** One or more lines for people. */
 export function printLine(text: string): void {
-  process.stdout.write(`${text}\n`);
+  process.stdout.write(`${escapeControls(text)}\n`);
+}
+
+/** @param indent 0: on one line */
+export function printJson(data: unknown, indent = 2): void {
+  process.stdout.write(`${escapeJson(JSON.stringify(data, null, indent))}\n`);
 }
 
 export function print(options: OutputOptions, data: unknown, text: () => string): void {
-  printLine(options.json ? JSON.stringify(data, null, 2) : text());
+  if (options.json) printJson(data);
+  else printLine(text());
 }

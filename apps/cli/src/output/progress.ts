@@ -1,3 +1,5 @@
+import { escapeControls } from './escape.js';
+
 /** One line that moves on a terminal; plain lines, one per phase, elsewhere. */
 export class ProgressBar {
   private phase = '';
@@ -10,7 +12,8 @@ export class ProgressBar {
   ) {}
 
   /** @param fraction 0 to 1 */
-  update(fraction: number, phase: string): void {
+  update(fraction: number, reported: string): void {
+    const phase = escapeControls(reported);
     const seconds = ((performance.now() - this.begin) / 1000).toFixed(1);
     if (this.stream.isTTY) {
       const width = 30;

@@ -1,0 +1,38 @@
+/** Queries to a host agent that answer in many messages. */
+import { STREAM_HEADER } from '@plinth/contracts';
+import { createInbox, type Msg, type NatsConnection } from 'nats';
+import { ClientError } from './errors.js';
+
+export type OnChunk = (name: 'stdout' | 'stderr', chunk: Uint8Array) => void;
+
+/** A living agent says something every few seconds, if only an empty chunk. */
+const SILENCE_MS = 30_000;
+
+/** @returns the last message, a QueryReply. @throws ClientError `no-answer`, `aborted` */
+export async function streamQuery(connection: NatsConnection, subject: string, body: object, onChunk: OnChunk, signal?: AbortSignal): Promise<Msg> {
+  const subscription = connection.subscribe(createInbox());
+  let silent = false;
+  const watchdog = setTimeout(() => {
+    silent = true;
+    subscription.unsubscribe();
+  }, SILENCE_MS);
+  const stop = (): void => subscription.unsubscribe();
+  signal?.addEventListener('abort', stop);
+  if (signal?.aborted) stop();
+  try {
+    connection.publish(subject, JSON.stringify(body), { reply: subscription.getSubject() });
+    for await (const message of subscription) {
+      watchdog.refresh();
+      if (message.headers?.code === 503) throw new ClientError('the host agent does not answer; is its host up? try: plinth hosts', 'no-answer');
+      const name = message.headers?.get(STREAM_HEADER);
+      if (name !== 'stdout' && name !== 'stderr') return message;
+      if (message.data.length > 0) onChunk(name, message.data);
+    }
+  } finally {
+    clearTimeout(watchdog);
+    signal?.removeEventListener('abort', stop);
+    subscription.unsubscribe();
+  }
+  if (silent) throw new ClientError(`the host agent fell silent for ${SILENCE_MS / 1000} s; is its host up? try: plinth hosts`, 'no-answer');
+  throw new ClientError(signal?.aborted ? 'interrupted' : 'the connection ended before the answer came; try: plinth status', 'aborted');
+}
