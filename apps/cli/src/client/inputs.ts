@@ -1,4 +1,5 @@
 /** From words on the command line to values; every error says what would be right. */
+import { ENV_NAME_PATTERN } from '@plinth/contracts';
 import { InvalidArgumentError } from 'commander';
 
 /** `256M`, `1.5G`, `64KiB`, `1048576` → bytes. */
@@ -9,13 +10,14 @@ export function parseSize(text: string): number {
   return Math.round(Number(match[1]) * 1024 ** power);
 }
 
-/** `0.5` */
+/** `0.5`, `2` */
 export function parsePositive(text: string): number {
-  const value = Number(text);
+  const value = text.trim() === '' ? Number.NaN : Number(text);
   if (!Number.isFinite(value) || value <= 0) throw new InvalidArgumentError('a number above 0 is needed');
   return value;
 }
 
+/** `0`, `12` */
 export function parseCount(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('a whole number is needed');
   return Number(text);
@@ -24,15 +26,18 @@ export function parseCount(text: string): number {
 /** Collects `K=V` words. */
 export function parseEnv(text: string, before: Record<string, string> = {}): Record<string, string> {
   const equals = text.indexOf('=');
-  if (equals < 1) throw new InvalidArgumentError('an environment variable is written NAME=VALUE');
-  return { ...before, [text.slice(0, equals)]: text.slice(equals + 1) };
+  const name = text.slice(0, Math.max(equals, 0));
+  if (!ENV_NAME_PATTERN.test(name)) throw new InvalidArgumentError('an environment variable is written NAME=VALUE, the name in letters, digits and _');
+  // oxlint-disable-next-line no-control-regex -- exactly these are refused
+  if (/[\0\r\n]/.test(text)) throw new InvalidArgumentError('the value of an environment variable must not hold a line break or NUL');
+  return Object.fromEntries([...Object.entries(before), [name, text.slice(equals + 1)]]);
 }
 
 /** `always`, `never`, `on-failure`, `on-failure:3`. */
 export function parseRestart(text: string): { policy: string; maxRetries?: number } {
   const match = /^(always|never|on-failure)(?::(\d{1,4}))?$/.exec(text);
-  if (!match?.[1] || (match[2] !== undefined && match[1] !== 'on-failure')) {
-    throw new InvalidArgumentError('a restart policy is always, never, on-failure or on-failure:<times>');
+  if (!match?.[1] || (match[2] !== undefined && (match[1] !== 'on-failure' || Number(match[2]) > 1000))) {
+    throw new InvalidArgumentError('a restart policy is always, never, on-failure or on-failure:<times>, at most 1000 times');
   }
   return match[2] === undefined ? { policy: match[1] } : { policy: match[1], maxRetries: Number(match[2]) };
 }
@@ -45,6 +50,12 @@ export function parseDuration(text: string): number {
   return Number(match[1]) * unit;
 }
 
+/** `sn-1,sn-2` */
 export function parseList(text: string): string[] {
-  return text.split(',').map((item) => item.trim()).filter((item) => item !== '');
+  const items = text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
+  if (items.length === 0) throw new InvalidArgumentError('at least one name is needed, several separated by commas');
+  return items;
 }

@@ -8,6 +8,13 @@ import { type SharedOptions, withShared, withTenant } from './options.js';
 /** Standard input that goes along in one message. */
 const MAX_STDIN = 360 * 1024;
 
+interface ExecCommandOptions extends SharedOptions {
+  tenant: string;
+  env?: Record<string, string>;
+  stdin?: boolean;
+  timeout: number;
+}
+
 export function register(program: Command): void {
   withTenant(withShared(program.command('exec')))
     .description('run a command in a container; ends with its exit code')
@@ -18,8 +25,9 @@ export function register(program: Command): void {
     .option('-i, --stdin', 'pass standard input on')
     .option('--timeout <seconds>', 'end it after this time', parseCount, 3_600)
     .addHelpText('after', '\nExample:\n  plinth exec shop-1 -- cat /etc/os-release')
-    .action(async (name: string, words: string[], options: SharedOptions & { tenant: string; env?: Record<string, string>; stdin?: boolean; timeout: number }) => {
-      const command = words[0] === '--' ? words.slice(1) : words;
+    .action(async (name: string, words: string[], _options: object, self: Command) => {
+      const command = commandOf(words, self);
+      const options = self.opts<ExecCommandOptions>();
       await withClient(options.nats, async (client) => {
         const { id, host, state } = await client.container(name, options.tenant);
         if (!host || state !== 'running') throw new ClientError(`${name} is ${state}, not running; try: plinth start ${name}`, 'wrong-state');
@@ -36,6 +44,18 @@ export function register(program: Command): void {
         process.exitCode = result.exitCode;
       });
     });
+}
+
+/** Everything after the name is the command, but options may stand between the name and `--`. */
+function commandOf(words: readonly string[], self: Command): string[] {
+  const dashes = words.indexOf('--');
+  if (dashes < 0 || !(words[0] ?? '').startsWith('-')) return [...words];
+  const { operands, unknown } = self.parseOptions(words.slice(0, dashes));
+  const command = words.slice(dashes + 1);
+  const [stranger] = [...operands, ...unknown];
+  if (stranger !== undefined) self.error(`error: '${stranger}' stands before --; what to run goes after it`, { exitCode: 2 });
+  if (command.length === 0) self.error("error: what to run is missing after --", { exitCode: 2 });
+  return command;
 }
 
 async function readInput(): Promise<Buffer> {

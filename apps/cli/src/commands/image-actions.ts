@@ -1,69 +1,50 @@
 /** What the image commands do. */
 import { readFile } from 'node:fs/promises';
-import { type ImageBuildStatus, imageStatus, type Problem, SUBJECTS } from '@plinth/contracts';
+import type { BuildDetails, ImageSummary } from '@plinth/contracts';
 import { withClient } from '../client/connection.js';
-import { ClientError, type Fact, type PlinthClient } from '../client/plinth-client.js';
-import { escapeControls } from '../output/escape.js';
+import { activateImage, buildImage, promoteImage, revokeImage } from '../client/image-requests.js';
+import { ClientError } from '../client/plinth-client.js';
 import { print, printLine } from '../output/print.js';
 import { ProgressBar } from '../output/progress.js';
 import { age, bytes, table } from '../output/table.js';
 import type { SharedOptions } from './options.js';
 
-const ANSWER_MS = 30_000;
+export { activateImage, buildImage, promoteImage } from '../client/image-requests.js';
 
-function refused(fact: Fact): ClientError {
-  const problems = ((fact.data.problems ?? []) as Problem[]).map((problem) => `\n  ${problem.path || '(recipe)'}: ${problem.message}`).join('');
-  const test = fact.data.failedTest ? `\n  failed test: ${String(fact.data.failedTest)}` : '';
-  const log = fact.data.logTail ? `\n${String(fact.data.logTail)}` : '';
-  const text = `${String(fact.data.message)}${problems}${test}${log}`;
-  return new ClientError(`${String(fact.data.operation)} rejected (${String(fact.data.reason)}): ${text.split('\n').map(escapeControls).join('\n')}`, String(fact.data.reason));
-}
-
-/** @returns the version that was built and tested */
-export async function buildImage(client: PlinthClient, recipe: string, timeoutMs: number, onProgress: (fraction: number, phase: string) => void): Promise<{ ref: string; contentDigest: string }> {
-  const status = client.connection.subscribe(imageStatus('*'));
-  const stream = await client.request(SUBJECTS.imageRequested, { recipe }, ['image.*']);
-  void (async () => {
-    for await (const message of status) {
-      const build = JSON.parse(Buffer.from(message.data).toString('utf8')) as ImageBuildStatus;
-      if (build.requestId === stream.requestId) onProgress(build.fraction, `${build.name}@${build.version} ${build.phase}`);
-    }
-  })();
-  try {
-    const fact = await stream.first(({ subject }) => ([SUBJECTS.imageTested, SUBJECTS.imageRejected] as string[]).includes(subject), timeoutMs, 'is an image-builder running? try: plinth status');
-    if (fact.subject === SUBJECTS.imageRejected) throw refused(fact);
-    return { ref: `${String(fact.data.name)}@${String(fact.data.version)}`, contentDigest: String(fact.data.contentDigest) };
-  } finally {
-    status.unsubscribe();
-    stream.close();
-  }
-}
+const MAX_RECIPE_BYTES = 256 * 1024;
 
 export async function build(file: string, options: SharedOptions & { timeout: number }): Promise<void> {
   const recipe = await readRecipe(file);
   await withClient(options.nats, async (client) => {
     const bar = new ProgressBar('building');
     try {
-      const built = await buildImage(client, recipe, options.timeout, (fraction, phase) => bar.update(fraction, phase));
-      bar.end();
-      print(options, built, () => `${built.ref} is built and tested, ${built.contentDigest}\nnext: plinth image promote ${built.ref}`);
+      const built = await buildImage(client, recipe, options.timeout, (fraction, phase) => bar.update(fraction, phase)).finally(() => bar.end());
+      print(options, { ok: true, ...built }, () => `${built.ref} is built and tested, ${built.contentDigest}\nnext: plinth image promote ${built.ref}`);
     } catch (error) {
-      bar.end();
+      if (options.json && error instanceof ClientError) print(options, { ok: false, reason: error.reason, message: error.message }, () => '');
       throw error;
     }
   });
 }
 
 async function readRecipe(file: string): Promise<string> {
-  if (file === '-') {
-    const chunks: Buffer[] = [];
-    for await (const chunk of process.stdin as AsyncIterable<Buffer>) chunks.push(chunk);
-    return Buffer.concat(chunks).toString('utf8');
-  }
+  const text = file === '-' ? await readStandardInput() : await readRecipeFile(file);
+  if (Buffer.byteLength(text) > MAX_RECIPE_BYTES) throw new ClientError(`a recipe may have at most ${MAX_RECIPE_BYTES / 1024} KiB`, 'too-large');
+  if (text.trim() === '') throw new ClientError(`${file === '-' ? 'standard input' : file} is empty; a recipe is needed, such as recipes/debian-12.yaml`, 'no-recipe');
+  return text;
+}
+
+async function readStandardInput(): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of process.stdin as AsyncIterable<Buffer>) chunks.push(chunk);
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+async function readRecipeFile(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
-    throw new ClientError(`${file} can't be read: ${(error as Error).message}`, 'no-file', { cause: error });
+    throw new ClientError(`${file} can't be read: ${error instanceof Error ? error.message : String(error)}`, 'no-file', { cause: error });
   }
 }
 
@@ -76,7 +57,7 @@ export async function list(name: string | undefined, options: SharedOptions): Pr
         images.map((image) => [
           `${image.name}@${image.version}`,
           image.state,
-          image.defaultOs ? 'OS' : image.defaultVersion ? 'version' : null,
+          defaultOf(image),
           bytes(image.archiveBytes),
           bytes(image.unpackedBytes),
           image.storageNodes.join(','),
@@ -89,56 +70,55 @@ export async function list(name: string | undefined, options: SharedOptions): Pr
   });
 }
 
+function defaultOf(image: ImageSummary): string | null {
+  if (image.defaultOs) return 'OS';
+  return image.defaultVersion ? 'version' : null;
+}
+
 export async function show(ref: string, options: SharedOptions): Promise<void> {
   await withClient(options.nats, async (client) => {
     const summary = (await client.images(ref.split('@')[0])).find((image) => `${image.name}@${image.version}` === ref);
     const details = await client.build(ref).catch((error: unknown) => {
+      // The image-builder may be away; what the provisioner knows is still worth showing.
       if (error instanceof ClientError && summary) return null;
       throw error;
     });
-    printLine(JSON.stringify({ ...summary, build: details }, null, 2));
+    print(options, { ...summary, build: details }, () => describe(ref, summary, details));
   });
 }
 
-/** Promotes and, unless told not to, waits for the storage nodes. */
-export async function promoteImage(client: PlinthClient, ref: string, options: { to?: readonly string[]; wait: boolean; timeoutMs: number; onNode: (line: string) => void }): Promise<void> {
-  const [name, version] = ref.split('@');
-  const nodes = (await client.storage()).filter((node) => node.state === 'ready');
-  const targeted = nodes
-    .filter((node) => options.to === undefined || options.to.some((target) => target === node.node || target === `datacenter=${node.datacenter}` || Object.entries(node.labels).some(([key, value]) => target === `${key}=${value}`)))
-    .map((node) => node.node);
-  const arrivals = await client.facts(['image.distributed', 'image.distribution.failed'], (fact) => fact.data.name === name && fact.data.version === version);
-  const stream = await client.request(SUBJECTS.imagePromotionRequested, { image: ref, to: options.to }, ['image.promoted', 'image.rejected']);
-  try {
-    const fact = await stream.first(() => true, ANSWER_MS, 'is an image-builder running? try: plinth status');
-    if (fact.subject === SUBJECTS.imageRejected) throw refused(fact);
-    if (!options.wait) return;
-    await Promise.all(
-      targeted.map(async (node) => {
-        const final = await arrivals.first((arrival) => arrival.data.storageNode === node && (arrival.subject === SUBJECTS.imageDistributed || arrival.data.retryInMs === undefined), options.timeoutMs, 'try: plinth storage');
-        if (final.subject === SUBJECTS.imageDistributionFailed) throw new ClientError(`${node}: ${String(final.data.reason)}: ${escapeControls(String(final.data.message))}`, String(final.data.reason));
-        options.onNode(`${node} has ${ref} (${bytes(Number(final.data.downloadedBytes))} in ${(Number(final.data.durationMs) / 1000).toFixed(1)} s)`);
-      }),
-    );
-  } finally {
-    arrivals.close();
-    stream.close();
-  }
+function describe(ref: string, summary: ImageSummary | undefined, details: BuildDetails | null): string {
+  const manifest = details?.manifest;
+  const rows: [string, string | number | null | undefined][] = [
+    ['image', ref],
+    ['state', summary?.state ?? details?.state],
+    ['message', summary?.message],
+    ['default', summary ? defaultOf(summary) : null],
+    ['content', summary?.contentDigest ?? manifest?.contentDigest],
+    ['parent', summary?.parent],
+    ['archive', bytes(summary?.archiveBytes)],
+    ['unpacked', manifest ? `${bytes(manifest.bytes)} in ${manifest.entries} entries` : bytes(summary?.unpackedBytes)],
+    ['storage nodes', summary?.storageNodes.join(', ')],
+    ['containers', summary?.containers],
+    ['built', details?.builtAt],
+    ['build time', details?.durationMs === null || details === null ? null : `${(details.durationMs / 1000).toFixed(1)} s`],
+    ['command', manifest ? JSON.stringify(manifest.command) : null],
+    ['time zone', manifest?.timezone],
+    ['mount script', manifest ? (manifest.customMountScript ? "the recipe's own" : 'generated') : null],
+  ];
+  const places = manifest ? `\n\n${table(['WRITABLE PLACE', 'SIZE', 'CONTENT'], manifest.places.map((place) => [place.path, bytes(place.bytes), place.content]))}` : '';
+  const tests = details && details.tests.length > 0 ? `\n\n${table(['TEST', 'TIME'], details.tests.map((test) => [test.name, `${test.durationMs.toFixed(0)} ms`]))}` : '';
+  return `${table(['WHAT', 'VALUE'], rows)}${places}${tests}`;
 }
 
 export async function promote(ref: string, options: SharedOptions & { to?: string[]; wait: boolean; timeout: number }): Promise<void> {
   await withClient(options.nats, async (client) => {
-    await promoteImage(client, ref, { to: options.to, wait: options.wait, timeoutMs: options.timeout, onNode: (line) => options.json || printLine(line) });
+    const onNode = (line: string): void => {
+      if (!options.json) printLine(line);
+    };
+    await promoteImage(client, ref, { to: options.to, wait: options.wait, timeoutMs: options.timeout, onNode });
     print(options, { image: ref, promoted: true }, () => `${ref} is promoted\nnext: plinth image activate ${ref}`);
   });
-}
-
-export async function activateImage(client: PlinthClient, ref: string, defaultOs: boolean): Promise<Fact> {
-  const stream = await client.request(SUBJECTS.imageActivationRequested, { image: ref, defaultOs }, ['image.activated', 'image.rejected']);
-  const fact = await stream.first(() => true, ANSWER_MS, 'is a provisioner running? try: plinth status');
-  stream.close();
-  if (fact.subject === SUBJECTS.imageRejected) throw refused(fact);
-  return fact;
 }
 
 export async function activate(ref: string, options: SharedOptions & { versionOnly?: boolean }): Promise<void> {
@@ -150,10 +130,7 @@ export async function activate(ref: string, options: SharedOptions & { versionOn
 
 export async function revoke(ref: string, options: SharedOptions & { reason: string }): Promise<void> {
   await withClient(options.nats, async (client) => {
-    const stream = await client.request(SUBJECTS.imageRevocationRequested, { image: ref, reason: options.reason }, ['image.revoked', 'image.rejected']);
-    const fact = await stream.first(() => true, ANSWER_MS, 'is an image-builder running? try: plinth status');
-    stream.close();
-    if (fact.subject === SUBJECTS.imageRejected) throw refused(fact);
+    const fact = await revokeImage(client, ref, options.reason);
     print(options, fact.data, () => `${ref} is revoked; containers that run on it go on, nothing new starts on it`);
   });
 }

@@ -1,12 +1,14 @@
+import type { ContainerDetails, ContainerStats } from '@plinth/contracts';
 import type { Command } from 'commander';
 import { withClient } from '../client/connection.js';
 import { ClientError } from '../client/plinth-client.js';
-import { printLine } from '../output/print.js';
+import { print } from '../output/print.js';
+import { age, bytes, table } from '../output/table.js';
 import { type SharedOptions, withShared, withTenant } from './options.js';
 
 export function register(program: Command): void {
   withTenant(withShared(program.command('inspect')))
-    .description('everything about one container: state, config, history, memory and mounts (JSON)')
+    .description('everything about one container: state, config, history, memory and mounts')
     .argument('<container>', 'name or id')
     .addHelpText('after', '\nExample:\n  plinth inspect shop-1')
     .action(async (name: string, options: SharedOptions & { tenant: string }) => {
@@ -20,7 +22,40 @@ export function register(program: Command): void {
                 throw error;
               })
             : [];
-        printLine(JSON.stringify({ ...details, stats: stats[0] ?? null }, null, 2));
+        const found = { ...details, stats: stats[0] ?? null };
+        print(options, found, () => describe(found));
       });
     });
+}
+
+function describe(found: ContainerDetails & { readonly stats: ContainerStats | null }): string {
+  const { config, stats } = found;
+  const asked = found.imageAsked === null ? 'none asked for' : `asked for ${found.imageAsked}`;
+  const rows: [string, string | number | null | undefined][] = [
+    ['id', found.id],
+    ['name', `${found.name} of tenant ${found.tenant}`],
+    ['state', `${found.state}, desired ${found.desired}${found.exitCode === null ? '' : `, exit code ${found.exitCode}`}`],
+    ['message', found.message],
+    ['host', found.host],
+    ['image', found.image === null ? null : `${found.image} (${asked}${found.fallbackReason ? `, ${found.fallbackReason}` : ''})`],
+    ['pid', found.pid],
+    ['up', found.state === 'running' ? age(found.startedAt, Date.now()) : null],
+    ['restarts', found.restarts],
+  ];
+  if (config) {
+    rows.push(
+      ['command', config.command ? JSON.stringify(config.command) : "the image's"],
+      ['environment', Object.entries(config.env).map(([key, value]) => `${key}=${value}`).join(' ')],
+      ['time zone', config.timezone ?? "the image's"],
+      ['software', config.software],
+      ['limits', `${bytes(config.limits.memoryBytes)}, ${config.limits.cpus} cores, ${config.limits.pids} processes`],
+      ['restart', config.restart.maxRetries === undefined ? config.restart.policy : `${config.restart.policy}, ${config.restart.maxRetries} times`],
+      ['network', config.network],
+      ['data', `volume ${config.dataVolume} on ${config.storageNode}`],
+    );
+  }
+  if (stats) rows.push(['memory', `${bytes(stats.privateBytes)} private, ${bytes(stats.sharedBytes)} shared, ${stats.processes} processes`]);
+  const history = table(['AT', 'GENERATION', 'KIND', 'MESSAGE'], found.history.map((entry) => [entry.at, entry.generation, entry.kind, entry.message]));
+  const mounts = stats ? `\n\n${table(['MOUNT', 'TYPE', 'ACCESS'], stats.mounts.map((mount) => [mount.target, mount.type, mount.readOnly ? 'ro' : 'rw']))}` : '';
+  return `${table(['WHAT', 'VALUE'], rows)}\n\n${history}${mounts}`;
 }

@@ -5,7 +5,7 @@ export type Cell = string | number | null | undefined;
 
 /** @returns one line per row under a heading, columns two spaces apart; `-` stands for what is absent */
 export function table(headings: readonly string[], rows: readonly (readonly Cell[])[]): string {
-  const cells = [headings, ...rows.map((row) => row.map((cell) => (cell === null || cell === undefined || cell === '' ? '-' : escapeControls(String(cell)).replaceAll('\n', ' '))))];
+  const cells = [headings, ...rows.map((row) => row.map((cell) => (cell === null || cell === undefined || cell === '' ? '-' : escapeControls(String(cell)).replaceAll(/[\n\t]/g, ' '))))];
   const widths = headings.map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
   return cells.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd()).join('\n');
 }
@@ -24,6 +24,7 @@ export function bytes(value: number | null | undefined): string {
 export function age(iso: string | null, now: number): string {
   if (!iso) return '-';
   const seconds = Math.max(0, Math.round((now - Date.parse(iso)) / 1000));
+  if (Number.isNaN(seconds)) return '-';
   if (seconds < 120) return `${seconds} s`;
   if (seconds < 7_200) return `${Math.round(seconds / 60)} min`;
   return seconds < 172_800 ? `${Math.round(seconds / 3_600)} h` : `${Math.round(seconds / 86_400)} d`;
