@@ -8,6 +8,7 @@ export interface CommandModule {
 export const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   up: () => import('./up.js'),
   down: () => import('./down.js'),
+  doctor: () => import('./doctor.js'),
   status: () => import('./status.js'),
   image: () => import('./image.js'),
   run: () => import('./run.js'),

@@ -1,11 +1,11 @@
-import { once } from 'node:events';
 import type { Command } from 'commander';
+import { InvalidArgumentError } from 'commander';
 import { homeDirectory } from '../stack/stack-file.js';
 
 /** Reads a count from the command line. */
 function count(text: string): number {
   const value = Number(text);
-  if (!Number.isInteger(value) || value < 1 || value > 64) throw new RangeError(`${text} is not a number from 1 to 64`);
+  if (!Number.isInteger(value) || value < 1 || value > 64) throw new InvalidArgumentError('It must be a number from 1 to 64.');
   return value;
 }
 
@@ -21,16 +21,29 @@ export function register(program: Command): void {
       const { startStack } = await import('../stack/start-stack.js');
       const home = homeDirectory();
       const say = (line: string): void => void process.stdout.write(`${line}\n`);
-      const { stack, started } = await startStack({ home, hosts: options.hosts, storageNodes: options.storageNodes, onProgress: say });
-      say(started === 0 ? `already running: ${stack.services.length} processes, data in ${home}` : `${started} started; data in ${home}`);
-      if (options.detach) {
-        say('look at it with: plinth status   stop it with: plinth down');
-        return;
+      // From the first process on: who interrupts a start does not want half a stack.
+      const interrupted = new Promise<'interrupted'>((resolve) => {
+        for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => resolve('interrupted'));
+      });
+      const outcome = await Promise.race([interrupted, startStack({ home, hosts: options.hosts, storageNodes: options.storageNodes, onProgress: say })]);
+      if (outcome !== 'interrupted') {
+        const { stack, started } = outcome;
+        say(started === 0 ? `already running: ${stack.services.length} processes, data in ${home}` : `${started} started; data in ${home}`);
+        if (options.detach) {
+          say('look at it with: plinth status   stop it with: plinth down');
+          process.exit();
+        }
+        say('Ctrl-C stops it');
+        // A pending promise alone does not keep the process.
+        const timer = setInterval(() => undefined, 60_000);
+        await interrupted;
+        clearInterval(timer);
       }
-      say('Ctrl-C stops it');
-      await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
+      say('stopping');
       const { stopStack } = await import('../stack/stop-stack.js');
       const report = await stopStack(home, { data: false, onProgress: say });
-      if (report.left.length > 0) process.exitCode = 1;
+      if (report.left.length > 0) process.stderr.write(`plinth: still there: ${report.left.join(', ')}; run plinth down again\n`);
+      // An interrupted start may still wait for a service that is gone now.
+      process.exit(report.left.length > 0 ? 1 : outcome === 'interrupted' ? 130 : 0);
     });
 }
