@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import { homeDirectory } from '../stack/stack-file.js';
@@ -22,28 +23,36 @@ export function register(program: Command): void {
       const home = homeDirectory();
       const say = (line: string): void => void process.stdout.write(`${line}\n`);
       // From the first process on: who interrupts a start does not want half a stack.
-      const interrupted = new Promise<'interrupted'>((resolve) => {
-        for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => resolve('interrupted'));
-      });
-      const outcome = await Promise.race([interrupted, startStack({ home, hosts: options.hosts, storageNodes: options.storageNodes, onProgress: say })]);
-      if (outcome !== 'interrupted') {
-        const { stack, started } = outcome;
+      const interruption = new AbortController();
+      for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => interruption.abort());
+      let exitCode = 0;
+      try {
+        const { stack, started } = await startStack({ home, hosts: options.hosts, storageNodes: options.storageNodes, onProgress: say, signal: interruption.signal });
         say(started === 0 ? `already running: ${stack.services.length} processes, data in ${home}` : `${started} started; data in ${home}`);
         if (options.detach) {
           say('look at it with: plinth status   stop it with: plinth down');
           process.exit();
         }
         say('Ctrl-C stops it');
-        // A pending promise alone does not keep the process.
-        const timer = setInterval(() => undefined, 60_000);
-        await interrupted;
-        clearInterval(timer);
+        await untilAborted(interruption.signal);
+      } catch (error) {
+        if (!interruption.signal.aborted) throw error;
+        exitCode = 130;
       }
       say('stopping');
       const { stopStack } = await import('../stack/stop-stack.js');
       const report = await stopStack(home, { data: false, onProgress: say });
       if (report.left.length > 0) process.stderr.write(`plinth: still there: ${report.left.join(', ')}; run plinth down again\n`);
-      // An interrupted start may still wait for a service that is gone now.
-      process.exit(report.left.length > 0 ? 1 : outcome === 'interrupted' ? 130 : 0);
+      process.exit(report.left.length > 0 ? 1 : exitCode);
     });
+}
+
+/** Keeps the process, which a pending promise alone does not. */
+async function untilAborted(signal: AbortSignal): Promise<void> {
+  const timer = setInterval(() => undefined, 60_000);
+  try {
+    if (!signal.aborted) await once(signal, 'abort');
+  } finally {
+    clearInterval(timer);
+  }
 }

@@ -20,7 +20,7 @@ export function findLeftovers(home: string, services: readonly RunningService[])
     if (!known.has(Number(pid)) && program.endsWith('conmon') && words.some((word) => isBelow(word, home))) left.add(`process ${pid} (${program})`);
     for (const target of mountsBelow(readProcess(pid, 'mountinfo'), home)) left.add(`mount ${target}`);
   }
-  for (const directory of occupiedCgroups()) left.add(`cgroup ${directory}`);
+  for (const directory of containerCgroups(home)) left.add(`cgroup ${directory}`);
   return [...left];
 }
 
@@ -46,31 +46,35 @@ function readProcess(pid: string, file: string): string {
   }
 }
 
-/** Removes the empty `plinth*` groups of every hierarchy. @returns those that stay though no other stack's agent is on the machine */
-function occupiedCgroups(): string[] {
+/**
+ * Cgroups of this home's containers. The parent `plinth` is shared by all stacks of a machine: it goes when it is empty, and other stacks'
+ * groups below it are left alone even when empty, for a container may just be entering one.
+ */
+function containerCgroups(home: string): string[] {
+  const hosts = directoriesIn(join(home, 'hosts')).map((host) => join(home, 'hosts', host));
+  const ids = new Set(hosts.flatMap((host) => [...namesIn(join(host, 'containers')), ...namesIn(join(host, 'runtime', 'bundles'))]).map((name) => name.split('.')[0]));
   const hierarchies = existsSync(join(CGROUPS, 'cgroup.controllers')) ? [CGROUPS] : directoriesIn(CGROUPS).map((name) => join(CGROUPS, name));
-  const groups = hierarchies.flatMap((hierarchy) => directoriesIn(hierarchy).filter((name) => name.startsWith('plinth')).map((name) => join(hierarchy, name)));
-  const stay = groups.filter((group) => !removeEmptyTree(group));
-  return stay.length > 0 && otherAgents() ? [] : stay;
+  const left: string[] = [];
+  for (const hierarchy of hierarchies) {
+    for (const parent of directoriesIn(hierarchy).filter((name) => name.startsWith('plinth'))) {
+      const group = join(hierarchy, parent);
+      left.push(...directoriesIn(group).filter((id) => ids.has(id)).map((id) => join(group, id)));
+      removeIfEmpty(group);
+    }
+  }
+  return left;
 }
 
-/** Bottom up; processes keep a group. */
-function removeEmptyTree(group: string): boolean {
-  for (const child of directoriesIn(group)) removeEmptyTree(join(group, child));
+function removeIfEmpty(group: string): void {
   try {
     rmdirSync(group);
-    return true;
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? '';
-    if (code === 'ENOENT') return true;
-    if (['EBUSY', 'ENOTEMPTY', 'EROFS', 'EPERM'].includes(code)) return false;
-    throw error;
+    if (!['ENOENT', 'EBUSY', 'ENOTEMPTY', 'EROFS', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
   }
 }
 
-/** Agents share the parent group; a second stack's containers are not this one's leftovers. */
-function otherAgents(): boolean {
-  return readdirSync('/proc').some((pid) => /^\d+$/.test(pid) && readProcess(pid, 'environ').split('\0').some((line) => line.startsWith('PLINTH_HOST_DIR=')));
+function namesIn(path: string): string[] {
+  return existsSync(path) ? readdirSync(path) : [];
 }
 
 function directoriesIn(path: string): string[] {

@@ -13,6 +13,8 @@ export interface StartOptions {
   readonly storageNodes: number;
   /** One line per thing started. */
   readonly onProgress: (line: string) => void;
+  /** Nothing more is started after it; what runs by then is in the stack file. */
+  readonly signal?: AbortSignal;
 }
 
 const READY_MS = 60_000;
@@ -34,6 +36,7 @@ export async function startStack(options: StartOptions): Promise<{ readonly stac
     started++;
   };
   const timed = async <T>(label: string, work: () => Promise<T>): Promise<T> => {
+    options.signal?.throwIfAborted();
     const begin = performance.now();
     const result = await work();
     onProgress(`${label.padEnd(24)} ready  ${((performance.now() - begin) / 1000).toFixed(1)} s`);
@@ -76,7 +79,7 @@ export async function startStack(options: StartOptions): Promise<{ readonly stac
   const missing = plan.filter((service) => moved.some((ended) => ended.id === service.id) || !alive.some((running) => running.id === service.id));
   for (const service of missing) for (const directory of service.directories) mkdirSync(directory, { recursive: true });
   shipSoftware(home, options.storageNodes);
-  for (const service of missing) await timed(service.id, () => startService(service, home, add));
+  for (const service of missing) await timed(service.id, () => startService(service, options, add));
   writeStack(home, stack);
   return { stack, started };
 }
@@ -85,7 +88,7 @@ function serverEntry(name: string, identity: { pid: number; startTime: string },
   return { name, id: name, pid: identity.pid, pidStartTime: identity.startTime, health: null, logFile, environment: {} };
 }
 
-async function startService(service: PlannedService, home: string, add: (service: RunningService) => void): Promise<void> {
+async function startService(service: PlannedService, { home, signal }: StartOptions, add: (service: RunningService) => void): Promise<void> {
   const port = await freePort();
   const environment = service.environment(port);
   const logFile = join(home, 'logs', `${service.id}.log`);
@@ -97,7 +100,10 @@ async function startService(service: PlannedService, home: string, add: (service
     life: 'background',
   });
   add({ name: service.app, id: service.id, pid: identity.pid, pidStartTime: identity.startTime, health, logFile, environment });
-  await waitUntilReady(service.id, identity, logFile, READY_MS, () => isReady(health));
+  await waitUntilReady(service.id, identity, logFile, READY_MS, () => {
+    signal?.throwIfAborted();
+    return isReady(health);
+  });
 }
 
 async function isReady(url: string): Promise<boolean> {
