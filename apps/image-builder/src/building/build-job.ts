@@ -1,5 +1,5 @@
 /** One build from its claim to `image.tested`; each half can be begun again from what the catalogue says. */
-import { type ImageBuilding, type ImageBuilt, type ImageTested, parseImageRef, SUBJECTS, type Digest } from '@plinth/contracts';
+import { type ImageBuilding, type ImageBuilt, type ImageTested, SUBJECTS, type Digest } from '@plinth/contracts';
 import type { Logger, Outbox } from '@plinth/service-kit';
 import { join } from 'node:path';
 import { archiveFileName } from '@plinth/contracts';
