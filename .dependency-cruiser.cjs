@@ -51,7 +51,7 @@ module.exports = {
   ],
   options: {
     doNotFollow: { path: ['node_modules', '/dist/'] },
-    exclude: { path: '^(apps|libs|test|bench)/([^/]+/)?dist/' },
+    exclude: { path: ['^(apps|libs)/[^/]+/dist/', '^(test|bench)/dist/', '^.plinth/'] },
     tsPreCompilationDeps: true,
     combinedDependencies: true,
     tsConfig: { fileName: 'tsconfig.cruise.json' },
