@@ -43,6 +43,13 @@ module.exports = {
       to: { path: '^libs/testkit/' },
     },
     {
+      name: 'processes-and-files-in-adapters',
+      comment: 'one place per service touches the world',
+      severity: 'error',
+      from: { path: '^apps/(provisioner|distributor|image-builder|host-agent)/src/(handlers|domain)/', pathNot: 'spec\\.ts$' },
+      to: { path: ['^(node:)?(child_process|fs|fs/promises)$', '^node_modules/(typeorm|pg)/'] },
+    },
+    {
       name: 'local-servers-in-cli-and-testkit-only',
       severity: 'error',
       from: { path: '^(apps|libs)/', pathNot: ['^apps/cli/', '^libs/(testkit|local-servers)/', '\\.(spec|int-spec)\\.ts$', '^(apps|libs)/[^/]+/src/testing/'] },

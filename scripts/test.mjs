@@ -1,108 +1,68 @@
-/**
- * `npm test`: everything from an empty checkout: packages, build, checks, all tests, and nothing left behind.
- * Node.js built-ins only, because it runs before anything is installed. `npm test -- unit e2e` runs these steps alone.
- */
+// `npm test`: sets up what is missing, checks, tests, and looks whether anything is left. Node's own modules only: it runs before `npm ci`.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { readFileSync, readdirSync, existsSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { setTimeout as delay } from 'node:timers/promises';
-import { newSince, takeInventory } from './leftovers.mjs';
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const PACKAGES = ['nats-server', 'crun', 'runc', 'conmon', 'mmdebstrap', 'zstd', 'uidmap', 'iproute2', 'util-linux', 'tar'];
-const POLICY = '/usr/sbin/policy-rc.d';
-/** Processes get this long to end after the tests. */
-const SETTLE_MS = 10_000;
-
-/** @returns whether it succeeded */
-function run(argv, env = {}) {
-  const [file, ...args] = argv;
-  const { status, error } = spawnSync(file, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], env: { ...process.env, ...env } });
-  if (error) process.stderr.write(`${file}: ${error.message}\n`);
-  return status === 0;
-}
-
-function installDebianPackages() {
-  const query = spawnSync('dpkg-query', ['-W', '-f=${Package} ${db:Status-Status}\n', ...PACKAGES], { encoding: 'utf8' });
-  if (query.error) {
-    process.stdout.write(`no Debian system: ${PACKAGES.join(', ')} are taken as installed\n`);
-    return true;
-  }
-  const missing = PACKAGES.filter((name) => !query.stdout.split('\n').includes(`${name} installed`));
-  if (missing.length === 0) return true;
-  if (process.getuid() !== 0) {
-    process.stderr.write(`missing: ${missing.join(' ')}; install them as root, or run the tests as root\n`);
-    return false;
-  }
-  const env = { DEBIAN_FRONTEND: 'noninteractive' };
-  // The packages bring system services that the tests do not want.
-  const ownPolicy = !existsSync(POLICY);
-  if (ownPolicy) writeFileSync(POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
-  try {
-    run(['apt-get', 'update', '-q'], env);
-    return run(['apt-get', 'install', '-y', '-q', '--no-install-recommends', ...missing], env);
-  } finally {
-    if (ownPolicy) rmSync(POLICY, { force: true });
-  }
-}
-
-function installModules() {
-  if (existsSync(join(root, 'node_modules', '.package-lock.json'))) return true;
-  return run(['npm', 'ci', '--no-audit', '--no-fund']) || run(['npm', 'install', '--no-save', '--no-audit', '--no-fund']);
-}
-
-function jest(project) {
-  const suffix = { unit: '.spec.ts', integration: '.int-spec.ts', e2e: '.e2e-spec.ts' }[project];
-  const count = ['apps', 'libs', 'test'].flatMap((top) => readdirSync(join(root, top), { recursive: true })).filter((name) => !name.includes('node_modules') && name.endsWith(suffix)).length;
-  if (count === 0) {
-    process.stdout.write(`there are no ${project} tests\n`);
-    return true;
-  }
-  // Real servers, mounts and containers share the machine: one file at a time.
-  const serial = project === 'unit' ? [] : ['--runInBand'];
-  const options = `${process.env.NODE_OPTIONS ?? ''} --experimental-vm-modules --no-warnings`.trim();
-  return run([process.execPath, 'node_modules/jest/bin/jest.js', '--selectProjects', project, ...serial], { NODE_OPTIONS: options });
-}
-
-async function nothingLeft() {
-  const deadline = performance.now() + SETTLE_MS;
-  let left = newSince(before, takeInventory(root));
-  while (left.length > 0 && performance.now() < deadline) {
-    await delay(200);
-    left = newSince(before, takeInventory(root));
-  }
-  for (const item of left) process.stderr.write(`left behind: ${item}\n`);
-  return left.length === 0;
-}
-
-const before = takeInventory(root);
-/** A step that `required` names stops everything after it when it fails. */
-const STEPS = [
-  { name: 'debian-packages', required: true, work: installDebianPackages },
-  { name: 'npm-packages', required: true, work: installModules },
-  { name: 'build', required: true, work: () => run([process.execPath, 'node_modules/typescript-7/bin/tsc', '-b']) },
-  { name: 'check', work: () => run([process.execPath, 'scripts/check.mjs']) },
-  { name: 'unit', work: () => jest('unit') },
-  { name: 'integration', work: () => jest('integration') },
-  { name: 'e2e', work: () => jest('e2e') },
-  { name: 'nothing-left', work: nothingLeft },
-];
-
-const asked = process.argv.slice(2);
-const unknown = asked.filter((name) => !STEPS.some((step) => step.name === name));
-if (unknown.length > 0) {
-  process.stderr.write(`no such step: ${unknown.join(', ')}; there are ${STEPS.map((step) => step.name).join(', ')}\n`);
-  process.exit(2);
-}
+const top = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const results = [];
-for (const step of STEPS.filter(({ name }) => asked.length === 0 || asked.includes(name) || name === 'nothing-left')) {
-  process.stdout.write(`\n=== ${step.name}\n`);
-  const begin = performance.now();
-  const passed = await step.work();
-  results.push({ name: step.name, passed, seconds: (performance.now() - begin) / 1000 });
-  if (!passed && step.required) break;
+
+function run(name, argv, env = {}) {
+  const begin = Date.now();
+  console.log(`\n=== ${name}`);
+  const [file, ...args] = argv;
+  const result = spawnSync(file, args, { cwd: top, stdio: ['ignore', 'inherit', 'inherit'], env: { ...process.env, ...env } });
+  const ok = result.status === 0;
+  results.push({ name, ok });
+  console.log(`=== ${name}: ${ok ? 'passed' : 'FAILED'} (${((Date.now() - begin) / 1000).toFixed(0)} s)`);
+  return ok;
 }
-process.stdout.write('\n');
-for (const { name, passed, seconds } of results) process.stdout.write(`${passed ? 'ok  ' : 'FAIL'}  ${name.padEnd(16)} ${seconds.toFixed(1)} s\n`);
-process.exitCode = results.every(({ passed }) => passed) ? 0 : 1;
+
+const mounts = () => readFileSync('/proc/self/mounts', 'utf8').split('\n').filter(Boolean);
+const ours = () =>
+  readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((pid) => {
+      try {
+        const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').filter(Boolean);
+        const name = (words[0] ?? '').split('/').pop();
+        const known = ['nats-server', 'conmon', 'postgres'].includes(name) || words.some((word) => word.startsWith(`${top}/apps/`));
+        return known && Number(pid) !== process.pid ? [`${pid} ${words.join(' ').slice(0, 120)}`] : [];
+      } catch {
+        return []; // it ended while we looked
+      }
+    });
+
+if (process.getuid() !== 0) {
+  console.error('the tests need root: they mount and start real containers');
+  process.exit(1);
+}
+const before = { mounts: new Set(mounts()), processes: new Set(ours().map((line) => line.split(' ')[0])) };
+const jest = (project, workers) => [
+  'node',
+  '--experimental-vm-modules',
+  '--no-warnings',
+  'node_modules/jest/bin/jest.js',
+  '--selectProjects',
+  project,
+  `--maxWorkers=${workers}`,
+];
+const ready = run('set-up', ['./plinth', 'setup']) && existsSync(`${top}/node_modules`);
+if (ready) {
+  run('check', ['npm', 'run', '--silent', 'check']);
+  run('unit', jest('unit', 2));
+  run('integration', jest('integration', 1));
+  run('end to end', jest('e2e', 1));
+}
+const left = [
+  ...mounts().filter((line) => !before.mounts.has(line)).map((line) => `mount: ${line}`),
+  ...ours().filter((line) => !before.processes.has(line.split(' ')[0])).map((line) => `process: ${line}`),
+];
+results.push({ name: 'nothing is left running or mounted', ok: left.length === 0 });
+for (const line of left) console.log(`left: ${line}`);
+
+console.log('');
+for (const { name, ok } of results) console.log(`${ok ? 'passed' : 'FAILED'}  ${name}`);
+const failed = results.filter(({ ok }) => !ok).length;
+console.log(`${results.length - failed} passed, ${failed} failed`);
+process.exit(failed === 0 ? 0 : 1);

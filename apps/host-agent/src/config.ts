@@ -40,8 +40,8 @@ export class HostAgentConfig extends ServiceConfig {
   @Matches(NAME_PATTERN)
   PLINTH_HOST!: string;
 
-  /** State directory; one agent per directory. */
-  @IsAbsolutePath()
+  /** State directory; one agent per directory. It becomes part of mount options, so its path is of plain components. */
+  @Matches(/^(?:\/[A-Za-z0-9_.@+=-]+)+$/, { message: 'PLINTH_HOST_DIR must be an absolute path of plain components' })
   PLINTH_HOST_DIR!: string;
 
   /** `sn-1=/path,sn-2=/path`: the storage nodes that this host has mounted. */

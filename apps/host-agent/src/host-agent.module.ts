@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type DynamicModule, Module } from '@nestjs/common';
 import { OciRuntime } from '@plinth/container-runtime';
 import { agentExec, agentLogs, agentStats, type ContainerConfig, ExecQuery, LogsQuery, type Problem, StatsQuery } from '@plinth/contracts';
-import { createLogger, loadConfig, type Logger, natsReadiness, type ReadinessCheck, runService, type ServiceAssembly, type ServiceContext } from '@plinth/service-kit';
+import { ConfigError, createLogger, loadConfig, type Logger, natsReadiness, type ReadinessCheck, runService, type ServiceAssembly, type ServiceContext } from '@plinth/service-kit';
 import { containerStats } from './adapters/container-stats.js';
 import { ContainerLogs } from './adapters/container-logs.js';
 import { ContainerStore } from './adapters/container-store.js';
@@ -15,6 +15,7 @@ import { startHeartbeat } from './adapters/heartbeat.js';
 import { ImageMasters } from './adapters/image-master.js';
 import { readTrustedKeys } from './adapters/image-statement.js';
 import { OciContainers } from './adapters/oci-containers.js';
+import { runtimeVersion } from './adapters/runtime-version.js';
 import { QueryServer } from './adapters/query-server.js';
 import { ReportJournal } from './adapters/report-journal.js';
 import { lockStateDirectory, openStateDirectory, readBootId, StateDirectoryError } from './adapters/state-directory.js';
@@ -63,7 +64,7 @@ export async function run(): Promise<void> {
 }
 
 export async function removeAll(): Promise<void> {
-  const config = loadConfig(HostAgentConfig, { PLINTH_SERVICE_ID: 'remove-all', PLINTH_STORAGE_MOUNTS: 'none=/', ...process.env });
+  const config = loadOrExit({ PLINTH_SERVICE_ID: 'remove-all', PLINTH_STORAGE_MOUNTS: 'none=/none', ...process.env });
   const logger = createLogger('host-agent', 'remove-all', config.LOG_LEVEL);
   const lock = lockOrExit(config.PLINTH_HOST_DIR);
   const state = await openStateDirectory(config.PLINTH_HOST_DIR, config.PLINTH_HOST);
@@ -94,7 +95,7 @@ async function openHost(config: HostAgentConfig, logger: Logger): Promise<Host> 
     starts: new FairQueue(config.PLINTH_START_CONCURRENCY),
     logger,
   };
-  return { fleet: new Fleet(hands), hands, runtimeName: runtime.binary.name, stateRoot: state.root, release: () => lock.release() };
+  return { fleet: new Fleet(hands), hands, runtimeName: await runtimeVersion(runtime.binary.path), stateRoot: state.root, release: () => lock.release() };
 }
 
 async function assemble({ config, logger, connection, publisher }: ServiceContext<HostAgentConfig>, host: Host): Promise<ServiceAssembly> {
@@ -188,6 +189,16 @@ function realStorage(text: string): StorageMounts {
       }
     }),
   );
+}
+
+function loadOrExit(environment: NodeJS.ProcessEnv): HostAgentConfig {
+  try {
+    return loadConfig(HostAgentConfig, environment);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`host-agent: ${error.message}\n`);
+    process.exit(EX_CONFIG);
+  }
 }
 
 function lockOrExit(directory: string): { release(): void } {

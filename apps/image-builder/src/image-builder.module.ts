@@ -35,6 +35,7 @@ const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: '
 
 export async function assemble({ config, logger, connection, publisher }: ServiceContext<ImageBuilderConfig>): Promise<ServiceAssembly> {
   const signer = await Signer.open(config.PLINTH_SIGNING_KEY);
+  logger.info({ keyId: signer.keyId }, 'images are signed with this key');
   const repository = new ImageRepository(config.PLINTH_REPOSITORY_DIR);
   await repository.open();
   const directories = await WorkDirectories.open(config.PLINTH_BUILDER_DIR, config.PLINTH_SERVICE_ID);

@@ -222,7 +222,8 @@ export class FactStream {
   /** Of the request that is answered. */
   readonly requestId: string = '';
   private readonly seen: Fact[] = [];
-  private wake: (() => void) | undefined;
+  private readonly waiting = new Set<() => void>();
+  private closed = false;
 
   constructor(
     private readonly subscriptions: readonly Subscription[],
@@ -237,7 +238,7 @@ export class FactStream {
       const fact = { ...envelope, subject: message.subject, data: parse(message.data) };
       if (!accept(fact)) continue;
       this.seen.push(fact);
-      this.wake?.();
+      for (const wake of this.waiting) wake();
     }
   }
 
@@ -251,17 +252,23 @@ export class FactStream {
       }
       const left = deadline - performance.now();
       if (left <= 0) throw new ClientError(`no answer within ${Math.round(timeoutMs / 1000)} s; ${nextStep}`, 'timeout');
+      if (this.closed) throw new ClientError('nobody listens any more', 'closed');
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, left);
-        this.wake = () => {
+        const wake = (): void => {
           clearTimeout(timer);
+          this.waiting.delete(wake);
           resolve();
         };
+        const timer = setTimeout(wake, left);
+        this.waiting.add(wake);
       });
     }
   }
 
+  /** Whoever still waits gets a ClientError `closed`. */
   close(): void {
+    this.closed = true;
+    for (const wake of [...this.waiting]) wake();
     for (const subscription of this.subscriptions) subscription.unsubscribe();
   }
 }

@@ -18,7 +18,8 @@ export function register(program: Command): void {
     .option('-i, --stdin', 'pass standard input on')
     .option('--timeout <seconds>', 'end it after this time', parseCount, 3_600)
     .addHelpText('after', '\nExample:\n  plinth exec shop-1 -- cat /etc/os-release')
-    .action(async (name: string, command: string[], options: SharedOptions & { tenant: string; env?: Record<string, string>; stdin?: boolean; timeout: number }) => {
+    .action(async (name: string, words: string[], options: SharedOptions & { tenant: string; env?: Record<string, string>; stdin?: boolean; timeout: number }) => {
+      const command = words[0] === '--' ? words.slice(1) : words;
       await withClient(options.nats, async (client) => {
         const { id, host, state } = await client.container(name, options.tenant);
         if (!host || state !== 'running') throw new ClientError(`${name} is ${state}, not running; try: plinth start ${name}`, 'wrong-state');

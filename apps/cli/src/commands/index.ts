@@ -7,6 +7,7 @@ export interface CommandModule {
 
 export const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   up: () => import('./up.js'),
+  demo: () => import('./demo.js'),
   down: () => import('./down.js'),
   doctor: () => import('./doctor.js'),
   status: () => import('./status.js'),

@@ -16,9 +16,17 @@ export interface HeartbeatFacts {
 
 export function startHeartbeat(connection: NatsConnection, facts: HeartbeatFacts): { close(): void } {
   const incarnation = newId();
+  let connected = true;
+  const follow = async (): Promise<void> => {
+    for await (const status of connection.status()) {
+      if (status.type === 'disconnect') connected = false;
+      else if (status.type === 'reconnect') connected = true;
+    }
+  };
+  void follow();
   const beat = (): void => {
-    // While NATS is away the client would keep them all for later.
-    if (connection.isClosed() || connection.isDraining()) return;
+    // While NATS is away the client would keep them all and say them late.
+    if (!connected || connection.isClosed() || connection.isDraining()) return;
     const id = newId();
     const data: HostHeartbeat = {
       host: facts.host,

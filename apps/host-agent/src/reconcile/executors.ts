@@ -116,7 +116,10 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
 
   'delete-volume': async (_step, state, { volumes, logger }) => {
     const outcome = await volumes.delete(state.config);
-    if (outcome === 'not-mounted') return { kind: 'wait', untilMs: Date.now() + 30_000 };
+    if (outcome === 'not-mounted') {
+      logger.warn({ containerId: state.id, storageNode: state.config.storageNode }, 'data volume can only be deleted when its storage node is mounted');
+      return { kind: 'wait', untilMs: Date.now() + 30_000 };
+    }
     if (outcome === 'not-ours') logger.error({ containerId: state.id, dataVolume: state.config.dataVolume }, 'data volume of another container is left alone');
     return DONE;
   },

@@ -8,6 +8,8 @@ import { ContainerState } from './container-state.js';
 import type { Hands } from './hands.js';
 
 const LOOK_AGAIN_MS = 30_000;
+/** Between two turns of the event loop. */
+const LOOKS_AT_ONCE = 10;
 const ROTATE_MS = 5_000;
 const SAVE_RETRY_MS = 1_000;
 /** Tombstones that are asked for in one look. */
@@ -123,10 +125,12 @@ export class Fleet {
 
   /** Catches what no notification told. */
   private async lookAtAll(): Promise<void> {
-    const observed = this.hands.containers.observeAll();
+    let looked = 0;
     for (const [id, actor] of this.actors) {
-      if (actor.isBusy) continue;
-      const seen = observed.get(id) ?? ABSENT;
+      // A look takes a fraction of a millisecond of this thread: starts must not wait for thousands of them.
+      if (++looked % LOOKS_AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve));
+      if (actor.isBusy || this.closing) continue;
+      const seen = this.hands.containers.observe(id);
       const known = actor.state.observed;
       if (seen.kind !== known.kind || (seen.kind === 'running' && known.kind === 'running' && seen.pid !== known.pid)) actor.lookAgain();
     }

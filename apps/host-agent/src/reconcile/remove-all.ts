@@ -1,8 +1,7 @@
 /** Everything of this host's containers goes but configs and volumes: for taking an installation down. */
-import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
-import { dirname } from 'node:path';
 import type { OciRuntime } from '@plinth/container-runtime';
 import type { Logger } from '@plinth/service-kit';
+import { removeRuntimeDirectories } from '../adapters/runtime-directories.js';
 import type { ContainerStore } from '../adapters/container-store.js';
 
 const CONCURRENCY = 8;
@@ -28,22 +27,4 @@ export async function removeAllContainers(runtime: OciRuntime, store: ContainerS
   if (problems.length > 0) throw new AggregateError(problems, `${problems.length} of ${count} containers could not be removed`);
   removeRuntimeDirectories(runtime);
   logger.info({ containers: count }, 'all containers removed');
-}
-
-function removeRuntimeDirectories({ paths }: OciRuntime): void {
-  const base = dirname(paths.sockets);
-  rmSync(base, { recursive: true, force: true });
-  removeEmpty(dirname(base));
-  // The cgroups' parent is shared by all agents of a machine; the last one takes it away.
-  const root = '/sys/fs/cgroup';
-  const hierarchies = existsSync(`${root}/cgroup.controllers`) ? [root] : readdirSync(root).map((name) => `${root}/${name}`);
-  for (const hierarchy of hierarchies) removeEmpty(`${hierarchy}/plinth`);
-}
-
-function removeEmpty(path: string): void {
-  try {
-    rmdirSync(path);
-  } catch (error) {
-    if (!['ENOENT', 'ENOTEMPTY', 'EBUSY', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
-  }
 }

@@ -26,7 +26,7 @@ interface Found {
 export async function scanTree(root: string, options: ScanOptions): Promise<ManifestEntry[]> {
   const found = await walk(root, options.signal);
   found.sort((a, b) => comparePaths(a.path, b.path));
-  const entries = new Array<ManifestEntry>(found.length);
+  const entries: ManifestEntry[] = [];
   let next = 0;
   const lane = async (): Promise<void> => {
     for (let index = next++; index < found.length; index = next++) {

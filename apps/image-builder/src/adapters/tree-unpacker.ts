@@ -2,7 +2,8 @@
  * Unpacks foreign tarballs and OCI layers into an image's tree. Names, links, owners, types and sizes in them are a stranger's: every path is
  * resolved inside the tree, nothing is ever written through a link out of it, and no device, fifo or socket is made.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { constants, createReadStream } from 'node:fs';
 import { chmod, lchown, link, lstat, lutimes, mkdir, open, rm, symlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -73,7 +74,7 @@ export class TreeUnpacker {
     if (Object.keys(header.pax ?? {}).some((key) => key.startsWith('GNU.sparse'))) throw refuse('is a sparse file; pack the tarball without --sparse');
 
     const name = basename(path);
-    if (kind === 'layer' && name.startsWith(WHITEOUT)) return this.whiteOut(dirname(path), name);
+    if (kind === 'layer' && name.startsWith(WHITEOUT)) return this.whiteOut(dirname(path), name, refuse);
     const { type } = header;
     if (type === 'character-device' || type === 'block-device' || type === 'fifo') {
       // Containers get their own /dev; what usual tarballs hold there is left out.
@@ -159,11 +160,14 @@ export class TreeUnpacker {
     this.parents.clear();
   }
 
-  private async whiteOut(directory: string, name: string): Promise<void> {
+  private async whiteOut(directory: string, name: string, refuse: (why: string) => BuildRefusal): Promise<void> {
+    const hidden = name.slice(WHITEOUT.length);
+    // `.wh...` would remove the directory above.
+    if (pathProblem(`/${hidden}`) !== undefined) throw refuse('hides nothing that could be a file');
     const parent = await this.parent(directory);
     this.parents.clear();
     if (name !== OPAQUE) {
-      await rm(join(parent, name.slice(WHITEOUT.length)), { recursive: true, force: true });
+      await rm(join(parent, hidden), { recursive: true, force: true });
       return;
     }
     await rm(parent, { recursive: true, force: true });
@@ -205,15 +209,19 @@ async function decompressed(path: string, signal: AbortSignal): Promise<Readable
 
 function filtered(packed: Readable, argv: readonly string[], signal: AbortSignal): Readable {
   const [program = '', ...rest] = argv;
-  const child: ChildProcess = spawn(program, rest, { stdio: ['pipe', 'pipe', 'ignore'], env: { ...BASE_ENVIRONMENT }, signal, killSignal: 'SIGKILL' });
-  const { stdin, stdout } = child;
-  if (!stdin || !stdout) throw new Error(`${program} has no pipes`);
-  child.on('error', (error) => stdout.destroy(error));
-  child.on('exit', (code) => {
-    if (code !== 0) stdout.destroy(new Error(`${program} could not unpack it`));
-  });
-  // The program's exit status tells of what could not be written to it.
-  pipeline(packed, stdin).catch(() => undefined);
-  stdout.on('close', () => child.kill('SIGKILL'));
-  return stdout;
+  const child = spawn(program, rest, { stdio: ['pipe', 'pipe', 'ignore'], env: { ...BASE_ENVIRONMENT }, signal, killSignal: 'SIGKILL' });
+  const closed = once(child, 'close') as Promise<[number | null]>;
+  // Its exit status tells of what it did not take.
+  pipeline(packed, child.stdin).catch(() => undefined);
+  const output = async function* (): AsyncGenerator<Buffer> {
+    try {
+      for await (const chunk of child.stdout as AsyncIterable<Buffer>) yield chunk;
+      const [code] = await closed;
+      if (code !== 0) throw new Error(`${program} could not unpack it`);
+    } finally {
+      child.kill('SIGKILL');
+    }
+  };
+  closed.catch(() => undefined);
+  return Readable.from(output(), { objectMode: false });
 }

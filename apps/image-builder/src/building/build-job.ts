@@ -1,8 +1,7 @@
 /** One build from its claim to `image.tested`; each half can be begun again from what the catalogue says. */
-import { type ImageBuilding, type ImageBuilt, type ImageTested, SUBJECTS, type Digest } from '@plinth/contracts';
-import type { Logger, Outbox } from '@plinth/service-kit';
 import { join } from 'node:path';
-import { archiveFileName } from '@plinth/contracts';
+import { archiveFileName, type Digest, type ImageBuilding, type ImageBuilt, type ImageTested, SUBJECTS } from '@plinth/contracts';
+import type { Logger, Outbox } from '@plinth/service-kit';
 import { extractArchive } from '../adapters/archive.js';
 import type { ParentImage } from '../adapters/bootstrap.js';
 import type { BuildLog } from '../adapters/build-log.js';
@@ -116,6 +115,8 @@ export class BuildJob {
       onProgress: (phase, within) => status.progress('built', phase, within),
     });
     const durationMs = Math.round(performance.now() - began);
+    // Whoever hears of the image finds nothing of the build any more.
+    await this.directories.remove(build.buildId);
     await this.outbox.transact(async (manager, add) => {
       await this.catalogue.advance(manager, build, 'tested', { tests, logTail: log.tail });
       const data: ImageTested = { name: build.name, version, contentDigest: manifest.contentDigest, tests, durationMs };

@@ -1,5 +1,5 @@
 /** What a recipe says, every field checked and every short form written out. */
-import type { Digest, ImageRef, PlaceContent } from '@plinth/contracts';
+import type { ImageRef, PlaceContent } from '@plinth/contracts';
 
 export type RecipeSource =
   | {
@@ -70,9 +70,4 @@ export interface Recipe {
   readonly tests: readonly RecipeTest[];
   /** Seconds since the epoch for everything that the build makes, and the latest time anything has. */
   readonly sourceDateEpoch?: number;
-}
-
-export interface AcceptedRecipe {
-  readonly recipe: Recipe;
-  readonly digest: Digest;
 }

@@ -1,0 +1,20 @@
+import type { Command } from 'commander';
+import { connectPlinth } from '../client/plinth-client.js';
+import { homeDirectory } from '../stack/stack-file.js';
+
+export function register(program: Command): void {
+  program
+    .command('demo')
+    .description('start a stack where none runs and take the tour: build, promote, run, look')
+    .action(async () => {
+      const { startStack } = await import('../stack/start-stack.js');
+      const { tour } = await import('../demo/tour.js');
+      const { stack } = await startStack({ home: homeDirectory(), hosts: 2, storageNodes: 2, onProgress: (line) => void process.stdout.write(`${line}\n`) });
+      const client = await connectPlinth({ natsUrl: stack.natsUrl });
+      try {
+        await tour(client);
+      } finally {
+        await client.close();
+      }
+    });
+}

@@ -1,0 +1,114 @@
+/** The steps of the tour: each does one thing for real and says what it saw. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type ContainerStarted, SUBJECTS } from '@plinth/contracts';
+import { ClientError, type PlinthClient } from '../client/plinth-client.js';
+import { activateImage, buildImage, promoteImage } from '../commands/image-actions.js';
+import { bytes, table } from '../output/table.js';
+import { installationDirectory } from '../stack/stack-file.js';
+
+/** Names of the tour's containers; a tour that is taken again replaces them. */
+export const NAMES = { explicit: 'demo-explicit', fallback: 'demo-fallback', web: 'demo-web' } as const;
+
+const START_MS = 60_000;
+
+export interface Narrator {
+  /** Progress of the step at hand. */
+  update(fraction: number, phase: string): void;
+  /** A line of what was seen. */
+  tell(line: string): void;
+}
+
+export async function build(client: PlinthClient, narrator: Narrator): Promise<string> {
+  const recipe = await readFile(join(installationDirectory(), 'recipes', 'debian-12.yaml'), 'utf8');
+  const { ref, contentDigest } = await buildImage(client, recipe, 1_800_000, (fraction, phase) => narrator.update(fraction, phase));
+  narrator.tell(`${ref} is built and tested: ${contentDigest}`);
+  return ref;
+}
+
+export async function promote(client: PlinthClient, ref: string, narrator: Narrator): Promise<void> {
+  await promoteImage(client, ref, { wait: true, timeoutMs: 300_000, onNode: (line) => narrator.tell(line) });
+}
+
+export async function activate(client: PlinthClient, ref: string, narrator: Narrator): Promise<void> {
+  await activateImage(client, ref, true);
+  narrator.tell(`${ref} is what containers get that name no image, or one that can't be served`);
+}
+
+/** Takes away what an earlier tour left. */
+export async function clear(client: PlinthClient): Promise<void> {
+  const old = (await client.containers()).filter((container) => Object.values<string>(NAMES).includes(container.name) && container.tenant === 'default');
+  await Promise.all(old.map((container) => act(client, SUBJECTS.containerRemoveRequested, container.id, SUBJECTS.containerRemoved)));
+}
+
+export async function request(client: PlinthClient, body: object, narrator: Narrator): Promise<ContainerStarted> {
+  const stream = await client.request(SUBJECTS.containerRequested, body, ['container.*']);
+  const fact = await stream.first(({ subject }) => ([SUBJECTS.containerStarted, SUBJECTS.containerFailed, SUBJECTS.containerRejected] as string[]).includes(subject), START_MS);
+  stream.close();
+  if (fact.subject !== SUBJECTS.containerStarted) throw new ClientError(`${fact.subject}: ${String(fact.data.message)}`, String(fact.data.reason));
+  const started = fact.data as unknown as ContainerStarted;
+  const fallback = started.fallbackReason ? ` (asked for ${started.imageAsked}; ${started.fallbackReason}, so the default)` : '';
+  const { decide, deliver, premount, mount, runtime } = started.phases;
+  const phases = [['decide', decide], ['deliver', deliver], ['premount', premount], ['mount', mount], ['runtime', runtime]].map(([name, ms]) => `${name} ${Number(ms).toFixed(0)}`).join(', ');
+  narrator.tell(`${started.name} runs on ${started.host}: ${started.image}${fallback}; ${started.durationMs.toFixed(0)} ms (${phases})`);
+  return started;
+}
+
+export async function act(client: PlinthClient, subject: string, id: string, done: string): Promise<void> {
+  const facts = await client.facts(['container.*'], (fact) => fact.data.containerId === id && (fact.subject === done || fact.subject === SUBJECTS.containerFailed));
+  const stream = await client.request(subject, { id }, ['container.rejected']);
+  try {
+    const fact = await Promise.race([facts.first(() => true, START_MS), stream.first(({ subject: answer }) => answer === SUBJECTS.containerRejected, START_MS)]);
+    if (fact.subject !== done) throw new ClientError(`${fact.subject}: ${String(fact.data.message)}`, String(fact.data.reason));
+  } finally {
+    facts.close();
+    stream.close();
+  }
+}
+
+/** Shows that the root is read-only, that /etc forgets and that /data keeps. */
+export async function showPlaces(client: PlinthClient, started: ContainerStarted, narrator: Narrator): Promise<void> {
+  const sh = async (script: string): Promise<{ exitCode: number; text: string }> => {
+    const result = await client.exec(started.host, started.containerId, ['/bin/sh', '-c', script]);
+    return { exitCode: result.exitCode, text: (result.stdout + result.stderr).trim() };
+  };
+  const expect = (ok: boolean, what: string, seen: string): void => {
+    if (!ok) throw new ClientError(`${what}: ${seen}`, 'demo-failed');
+    narrator.tell(`${what}: ${seen}`);
+  };
+  const usr = await sh('touch /usr/x');
+  expect(usr.exitCode !== 0, '/usr refuses a write', usr.text);
+  const etc = await sh('echo changed > /etc/motd && echo kept > /data/note && cat /etc/motd');
+  expect(etc.exitCode === 0, '/etc takes one', etc.text);
+  await act(client, SUBJECTS.containerRestartRequested, started.containerId, SUBJECTS.containerStarted);
+  const motd = await sh('cat /etc/motd');
+  expect(!motd.text.includes('changed'), '/etc is back to the image after a restart', JSON.stringify(motd.text.split('\n').slice(0, 1).join('').slice(0, 60)));
+  const note = await sh('cat /data/note');
+  expect(note.text === 'kept', '/data survived it', note.text);
+}
+
+export async function callWebService(client: PlinthClient, started: ContainerStarted, narrator: Narrator): Promise<void> {
+  const script = "exec 3<>/dev/tcp/127.0.0.1/8080 && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3";
+  // The service may still be opening its port.
+  for (let attempt = 1; ; attempt++) {
+    const result = await client.exec(started.host, started.containerId, ['/bin/bash', '-c', script]);
+    if (result.exitCode === 0 && result.stdout.includes('200 OK')) {
+      narrator.tell(`it answers: ${result.stdout.trim().split('\n').at(-1)}`);
+      return;
+    }
+    if (attempt === 40) throw new ClientError(`the web service does not answer: ${result.stderr.trim()}`, 'demo-failed');
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+export async function memoryTable(client: PlinthClient): Promise<string> {
+  const containers = (await client.containers({ state: 'running' })).filter((container) => Object.values<string>(NAMES).includes(container.name));
+  const stats = (await Promise.all([...new Set(containers.map((container) => container.host ?? ''))].map((host) => client.stats(host)))).flat();
+  return table(
+    ['CONTAINER', 'HOST', 'PRIVATE', 'SHARED', 'FAIR SHARE'],
+    containers.map((container) => {
+      const own = stats.find((item) => item.containerId === container.id);
+      return [container.name, container.host, bytes(own?.privateBytes), bytes(own?.sharedBytes), bytes(own?.proportionalBytes)];
+    }),
+  );
+}

@@ -1,0 +1,299 @@
+/** The agent as a process, with real NATS, crun and conmon. */
+import { type ChildProcess, execFileSync } from 'node:child_process';
+import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { agentExec, type Digest } from '@plinth/contracts';
+import { createInbox } from 'nats';
+import { AgentBench, leftovers, waitFor } from './testing/agent-bench.js';
+
+let bench: AgentBench;
+let agent: ChildProcess;
+let hostile: Digest;
+const ids: string[] = [];
+
+function newConfig(overrides: Record<string, unknown> = {}): Record<string, unknown> & { containerId: string } {
+  const config = bench.config(overrides);
+  ids.push(config.containerId);
+  return config;
+}
+
+const alive = (pid: number | undefined): boolean => pid !== undefined && existsSync(`/proc/${pid}/exe`);
+
+beforeAll(async () => {
+  bench = await AgentBench.open();
+  await bench.installImage('v1');
+  hostile = await bench.installImage('v2', { hostileDev: true });
+  agent = bench.startAgent();
+}, 180_000);
+
+afterAll(async () => {
+  await bench.close();
+  const left = leftovers(bench, ids);
+  expect(left).toEqual([]);
+}, 60_000);
+
+describe('the life of one container', () => {
+  it('is started, used, stopped, started again and removed', async () => {
+    const config = newConfig({ software: 'hello', timezone: 'Asia/Tokyo' });
+    await bench.desire(config);
+    const started = await bench.report(config.containerId, 'started');
+    expect(started).toMatchObject({ generation: 1, image: 'debian-12@v1', restarts: 0 });
+    expect(alive(started.pid)).toBe(true);
+
+    // Older than what the agent has: ignored.
+    await bench.desire({ ...config, generation: 2 });
+    await bench.desire({ ...config, generation: 1, desired: 'removed' });
+
+    const script = 'cat /sw/greeting; hostname; echo "$SHOP $PLINTH_CONTAINER_NAME $LANG"; date +%Z; ls -d /data/service; echo kept > /data/file; touch /x 2>/dev/null || echo read-only; cat >&2; exit 3';
+    const ran = await bench.exec({ containerId: config.containerId, command: ['/bin/sh', '-c', script], stdin: Buffer.from('to stderr').toString('base64') });
+    expect(ran).toEqual({ stdout: 'hello from software\nshop-1\none shop-1 C.UTF-8\nJST\n/data/service\nread-only\n', stderr: 'to stderr', exit: { ok: true, data: { exitCode: 3 } } });
+
+    await bench.desire({ ...config, generation: 3, desired: 'stopped' });
+    const stopped = await bench.report(config.containerId, 'stopped', { generation: 3 });
+    expect(stopped).toMatchObject({ cause: 'requested', exitCode: 137 });
+    expect(alive(started.pid)).toBe(false);
+
+    await bench.desire({ ...config, generation: 4, runGeneration: 4 });
+    const again = await bench.report(config.containerId, 'started', { generation: 4 });
+    expect(again).toMatchObject({ restarts: 1 });
+    expect((await bench.exec({ containerId: config.containerId, command: ['cat', '/data/file'] })).stdout).toBe('kept\n');
+
+    await bench.desire({ ...config, generation: 5, runGeneration: 5 });
+    const restarted = await bench.report(config.containerId, 'started', { generation: 5 });
+    expect(restarted.pid).not.toBe(again.pid);
+
+    await bench.desire({ ...config, generation: 6, runGeneration: 5, desired: 'removed', deleteData: true });
+    await bench.report(config.containerId, 'removed');
+    expect(existsSync(join(bench.storage, 'volumes', String(config['dataVolume'])))).toBe(false);
+    const sequences = bench.reports.filter((report) => report.containerId === config.containerId).map((report) => report.sequence);
+    expect(sequences).toEqual(sequences.map((_, index) => (sequences[0] ?? 0) + index));
+  });
+});
+
+describe('what goes wrong', () => {
+  it('takes no image whose statement was signed for another', async () => {
+    const image = join(bench.storage, 'images/debian-12/v3');
+    const contentDigest = await bench.installImage('v3');
+    copyFileSync(join(bench.storage, 'images/debian-12/v1/signature.json'), join(image, 'signature.json'));
+    const config = newConfig({ image: 'debian-12@v3', contentDigest, restart: { policy: 'never' } });
+    await bench.stopAgent(agent);
+    agent = bench.startAgent();
+    await bench.desire(config);
+    expect(await bench.report(config.containerId, 'failed')).toMatchObject({ reason: 'image-mismatch', message: expect.stringContaining('another') });
+    await bench.desire({ ...config, generation: 2, desired: 'removed' });
+    await bench.report(config.containerId, 'removed');
+  });
+
+  it('refuses an image whose /dev leads elsewhere', async () => {
+    const config = newConfig({ image: 'debian-12@v2', contentDigest: hostile });
+    await bench.desire(config);
+    const failed = await bench.report(config.containerId, 'failed');
+    expect(failed).toMatchObject({ reason: 'mount-point-not-directory' });
+    expect(failed.retryInMs).toBeUndefined();
+    await bench.desire({ ...config, generation: 2, desired: 'removed', deleteData: true });
+    await bench.report(config.containerId, 'removed');
+  });
+
+  it.each([
+    ['an image that is not there', { image: 'debian-12@v7' }, 'image-missing', true],
+    ['another content', { contentDigest: `sha256:${'0'.repeat(64)}` }, 'image-mismatch', true],
+    ['software that is not there', { software: 'nothing' }, 'software-missing', true],
+    ["the host's network where that is not allowed", { network: 'host' }, 'network-not-allowed', false],
+    ['a command that is not there', { command: ['/no/such/command'] }, 'command-not-found', false],
+    ['a storage node that is not mounted', { storageNode: 'sn-9' }, 'data-volume-missing', true],
+  ])('answers %s with its reason', async (_what, overrides, reason, retried) => {
+    const config = newConfig(overrides);
+    await bench.desire(config);
+    const failed = await bench.report(config.containerId, 'failed');
+    expect(failed).toMatchObject({ reason });
+    expect(failed.retryInMs).toBe(retried ? 1_000 : undefined);
+    await bench.desire({ ...config, generation: 2, desired: 'removed' });
+    await bench.report(config.containerId, 'removed');
+  });
+
+  it('answers a broken config, and goes on', async () => {
+    const config = newConfig({ limits: { memoryBytes: 'a lot' } });
+    await bench.desire(config);
+    expect(await bench.report(config.containerId, 'failed')).toMatchObject({ reason: 'internal-error', generation: 1 });
+  });
+
+  it('restarts by policy what was killed, and gives up after the allowed retries', async () => {
+    const config = newConfig({ restart: { policy: 'on-failure', maxRetries: 1 } });
+    await bench.desire(config);
+    const first = await bench.report(config.containerId, 'started');
+    process.kill(first.pid ?? 0, 'SIGKILL');
+    expect(await bench.report(config.containerId, 'stopped')).toMatchObject({ cause: 'exited', exitCode: 137, retryInMs: 1_000 });
+    const second = await bench.report(config.containerId, 'started', { after: first.sequence });
+    expect(second.restarts).toBe(1);
+    process.kill(second.pid ?? 0, 'SIGKILL');
+    expect(await bench.report(config.containerId, 'failed')).toMatchObject({ reason: 'crash-loop', exitCode: 137 });
+    await bench.desire({ ...config, generation: 2, desired: 'stopped' });
+    await bench.report(config.containerId, 'stopped', { generation: 2 });
+  });
+
+  it('stops what waits for its restart', async () => {
+    const config = newConfig({ command: ['/bin/false'] });
+    await bench.desire(config);
+    await bench.report(config.containerId, 'stopped');
+    await bench.desire({ ...config, generation: 2, desired: 'stopped' });
+    expect(await bench.report(config.containerId, 'stopped', { generation: 2 })).toMatchObject({ cause: 'requested', exitCode: 1 });
+  });
+
+  it('waits for the grace of a process that takes its time, and kills one that ignores it', async () => {
+    const polite = newConfig({ command: ['/bin/sh', '-c', 'trap "exit 7" TERM; sleep infinity & wait'], stopGraceSeconds: 10 });
+    const deaf = newConfig({ command: ['/bin/sh', '-c', 'trap "" TERM; trap "echo no" INT; sleep infinity'], stopSignal: 'SIGINT', stopGraceSeconds: 1 });
+    for (const config of [polite, deaf]) {
+      await bench.desire(config);
+      await bench.report(config.containerId, 'started');
+    }
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    for (const config of [polite, deaf]) await bench.desire({ ...config, generation: 2, desired: 'stopped' });
+    expect(await bench.report(polite.containerId, 'stopped')).toMatchObject({ exitCode: 7 });
+    expect(await bench.report(deaf.containerId, 'stopped')).toMatchObject({ exitCode: 137 });
+  });
+});
+
+describe('logs', () => {
+  it('keeps both streams, whole lines, over rotations and restarts', async () => {
+    const config = newConfig({ command: ['/bin/sh', '-c', 'echo first; echo to-stderr >&2; printf "%20000s end\\n" x; sleep infinity'] });
+    await bench.desire(config);
+    await bench.report(config.containerId, 'started');
+    const all = await waitForLogs(config.containerId, 'end');
+    expect(all.stdout).toBe(`first\n${'x'.padStart(20_000)} end\n`);
+    expect(all.stderr).toBe('to-stderr\n');
+    expect((await bench.logs({ containerId: config.containerId, tail: 1 })).stdout).toBe(`${'x'.padStart(20_000)} end\n`);
+    const log = join(bench.hostDirectory, 'runtime/logs', `${config.containerId}.log`);
+    await bench.exec({ containerId: config.containerId, command: ['/bin/sh', '-c', 'head -c 100000 /dev/zero | tr "\\0" y | fold -w 99 > /proc/1/fd/1'] });
+    await waitFor(() => (existsSync(`${log}.1`) && existsSync(log) ? true : undefined), 'the rotation');
+    await bench.exec({ containerId: config.containerId, command: ['/bin/sh', '-c', 'echo after > /proc/1/fd/1'] });
+    const later = await waitForLogs(config.containerId, 'after');
+    expect(later.stdout.startsWith('first\n')).toBe(true);
+    expect(readFileSync(log, 'utf8')).toMatch(/ stdout F after\n$/);
+  });
+
+  async function waitForLogs(containerId: string, text: string): Promise<{ stdout: string; stderr: string }> {
+    for (;;) {
+      const found = await bench.logs({ containerId });
+      if (found.stdout.includes(text)) return found;
+    }
+  }
+});
+
+describe('streams', () => {
+  it('ends a command whose requester is gone', async () => {
+    const config = newConfig();
+    await bench.desire(config);
+    await bench.report(config.containerId, 'started');
+    const inbox = createInbox();
+    const replies = bench.connection.subscribe(inbox, { max: 1 });
+    bench.connection.publish(agentExec(bench.host), JSON.stringify({ containerId: config.containerId, command: ['/bin/sh', '-c', 'echo here; sleep 1000'] }), { reply: inbox });
+    for await (const message of replies) expect(Buffer.from(message.data).toString()).toBe('here\n');
+    expect(bench.alive(config.containerId).length).toBeGreaterThan(1);
+    await waitFor(() => (bench.alive(config.containerId).length === 1 ? true : undefined), 'the end of the command');
+  });
+
+  it('follows a log until the container is removed', async () => {
+    const config = newConfig({ command: ['/bin/sh', '-c', 'for i in 1 2 3; do echo line $i; sleep 0.3; done; sleep infinity'] });
+    await bench.desire(config);
+    await bench.report(config.containerId, 'started');
+    const followed = bench.logs({ containerId: config.containerId, follow: true, tail: 0 });
+    await new Promise((resolve) => setTimeout(resolve, 1_200));
+    await bench.desire({ ...config, generation: 2, desired: 'removed', deleteData: true });
+    const result = await followed;
+    expect(result.exit).toEqual({ ok: true, data: { exitCode: 0 } });
+    expect(result.stdout).toContain('line 3\n');
+  });
+
+  it('carries big output in order', async () => {
+    const config = newConfig();
+    await bench.desire(config);
+    await bench.report(config.containerId, 'started');
+    const result = await bench.exec({ containerId: config.containerId, command: ['/usr/bin/seq', '1', '200000'] });
+    expect(result.stdout).toBe(Array.from({ length: 200_000 }, (_, index) => `${index + 1}\n`).join(''));
+  });
+
+  it('says why it can not', async () => {
+    const nobody = 'f'.repeat(32);
+    expect((await bench.exec({ containerId: nobody, command: ['true'] })).exit).toMatchObject({ ok: false, reason: 'not-running' });
+    expect((await bench.logs({ containerId: nobody })).exit).toMatchObject({ ok: false, reason: 'container-not-found' });
+    expect((await bench.exec({ containerId: 'x', command: [] })).exit).toMatchObject({ ok: false, reason: 'invalid-request' });
+  });
+});
+
+describe('the agent itself', () => {
+  it('leaves containers running when it is killed, and the next one takes them over', async () => {
+    const config = newConfig();
+    await bench.desire(config);
+    const started = await bench.report(config.containerId, 'started');
+    await bench.stopAgent(agent, 'SIGKILL');
+    expect(alive(started.pid)).toBe(true);
+    agent = bench.startAgent();
+    const again = await bench.report(config.containerId, 'started', { after: started.sequence });
+    expect(again).toMatchObject({ pid: started.pid, startedAt: started.startedAt });
+    process.kill(started.pid ?? 0, 'SIGKILL');
+    await bench.report(config.containerId, 'stopped');
+    await bench.report(config.containerId, 'started', { after: again.sequence });
+  });
+
+  it('repairs a start that it was killed in', async () => {
+    for (const delayMs of [4, 12, 20, 28, 36, 60]) {
+      const config = newConfig();
+      await bench.desire(config);
+      await new Promise((resolve) => setTimeout(resolve, delayMs));
+      await bench.stopAgent(agent, 'SIGKILL');
+      agent = bench.startAgent();
+      await bench.report(config.containerId, 'started');
+      await waitFor(() => (bench.alive(config.containerId).length === 1 ? true : undefined), 'exactly one first process');
+    }
+  });
+
+  it('brings to the bus what happened while the bus was away', async () => {
+    const config = newConfig({ restart: { policy: 'never' } });
+    await bench.desire(config);
+    const started = await bench.report(config.containerId, 'started');
+    await bench.stopNats();
+    process.kill(started.pid ?? 0, 'SIGKILL');
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    // The journal outlives the agent too.
+    await bench.stopAgent(agent, 'SIGKILL');
+    agent = bench.startAgent();
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    bench.startNatsAgain();
+    expect(await bench.report(config.containerId, 'failed', {}, 30_000)).toMatchObject({ reason: 'exited', exitCode: 137 });
+  });
+
+  it('starts containers again from disk after a reboot, with the bus away', async () => {
+    const config = newConfig({ restart: { policy: 'never' } });
+    await bench.desire(config);
+    const started = await bench.report(config.containerId, 'started');
+    await bench.stopAgent(agent, 'SIGKILL');
+    // What a reboot leaves: no process, no runtime state, another boot id.
+    bench.removeAll();
+    const record = join(bench.hostDirectory, 'containers', config.containerId, 'record.json');
+    writeFileSync(record, JSON.stringify({ ...(JSON.parse(readFileSync(record, 'utf8')) as object), bootId: 'the boot before' }));
+    await bench.stopNats();
+    agent = bench.startAgent();
+    const bundle = join(bench.hostDirectory, 'runtime/bundles', config.containerId, 'pid');
+    await waitFor(() => (existsSync(bundle) ? true : undefined), 'the start without a bus');
+    bench.startNatsAgain();
+    const again = await bench.report(config.containerId, 'started', { after: started.sequence }, 30_000);
+    expect(alive(again.pid)).toBe(true);
+  });
+
+  it('is alone on its state directory', async () => {
+    const second = bench.startAgent();
+    expect(await new Promise((resolve) => second.once('exit', resolve))).toBe(78);
+  });
+
+  it('removes what nobody knows', async () => {
+    const config = newConfig();
+    await bench.desire(config);
+    const started = await bench.report(config.containerId, 'started');
+    await bench.stopAgent(agent);
+    execFileSync('rm', ['-r', join(bench.hostDirectory, 'containers', config.containerId)]);
+    await bench.forgetDesired(config.containerId);
+    agent = bench.startAgent();
+    await waitFor(() => (alive(started.pid) ? undefined : true), 'the end of the stranger');
+  });
+});

@@ -1,0 +1,30 @@
+/** Many containers at once. */
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { agentStats, type ContainerStats, type QueryReply } from '@plinth/contracts';
+import { AgentBench, leftovers } from './testing/agent-bench.js';
+
+let bench: AgentBench;
+
+beforeAll(async () => {
+  bench = await AgentBench.open();
+  await bench.installImage('v1');
+  bench.startAgent();
+}, 180_000);
+
+afterAll(() => bench.close(), 60_000);
+
+it('starts and removes them all', async () => {
+  const configs = Array.from({ length: 30 }, (_, index) => bench.config({ name: `many-${index}`, tenant: index % 3 === 0 ? 'one' : 'two' }));
+  await Promise.all(configs.map((config) => bench.desire(config)));
+  await Promise.all(configs.map((config) => bench.report(config.containerId, 'started', {}, 40_000)));
+  const stats = await bench.connection.request(agentStats(bench.host), '{}', { timeout: 20_000 });
+  const reply = stats.json<QueryReply<ContainerStats[]>>();
+  const one = reply.ok ? reply.data.find(({ containerId }) => containerId === configs[0]?.containerId) : undefined;
+  expect(one).toMatchObject({ processes: 1 });
+  expect(one?.sharedBytes).toBeGreaterThan(0);
+  expect(one?.cgroupBytes).toBeGreaterThan(0);
+  expect(one?.mounts.find(({ target }) => target === '/')).toMatchObject({ readOnly: true });
+  await Promise.all(configs.map((config) => bench.desire({ ...config, generation: 2, desired: 'removed', deleteData: true })));
+  await Promise.all(configs.map((config) => bench.report(config.containerId, 'removed', {}, 40_000)));
+  expect(leftovers(bench, configs.map(({ containerId }) => containerId))).toEqual([]);
+});

@@ -1,0 +1,256 @@
+/** For the integration tests: a NATS server, a storage node with a signed image, and agents as real processes. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { cgroupProcesses } from '@plinth/container-runtime';
+import {
+  agentExec,
+  agentLogs,
+  ContainerReport,
+  decodePayload,
+  desiredContainer,
+  type Digest,
+  type ExecQuery,
+  type LogsQuery,
+  type QueryReply,
+  STREAM_HEADER,
+  STREAMS,
+} from '@plinth/contracts';
+import { connectNats, encodeHeaders, newId } from '@plinth/service-kit';
+import { AckPolicy, type ConsumerMessages, createInbox, DeliverPolicy, type JsMsg, nanos, type NatsConnection } from 'nats';
+import { contentOf, type ImageOptions, installImage } from './signed-image.js';
+
+const REPOSITORY = resolve(import.meta.dirname, '../../../..');
+
+export interface StreamedResult {
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly exit: QueryReply<{ exitCode: number }>;
+}
+
+export class AgentBench {
+  readonly reports: ContainerReport[] = [];
+  /** What the agents print: `PLINTH_TEST_LOG`, else a file beside everything else. */
+  readonly log: number;
+  private collector: ConsumerMessages | undefined;
+  private readonly agents = new Set<ChildProcess>();
+  private constructor(
+    readonly directory: string,
+    readonly host: string,
+    private nats: ChildProcess,
+    readonly natsPort: number,
+    readonly connection: NatsConnection,
+  ) {
+    this.log = openSync(process.env['PLINTH_TEST_LOG'] ?? join(directory, 'agent.log'), 'a');
+  }
+
+  static async open(): Promise<AgentBench> {
+    execFileSync(process.execPath, [join(REPOSITORY, 'node_modules/typescript-7/bin/tsc'), '-b', join(REPOSITORY, 'apps/host-agent')], { stdio: 'inherit' });
+    const directory = mkdtempSync(join(tmpdir(), 'plinth-agent-'));
+    const port = await freePort();
+    const nats = startNats(directory, port);
+    const connection = await connectNats({ url: `nats://127.0.0.1:${port}`, name: 'agent-bench' });
+    const bench = new AgentBench(directory, `host-${randomBytes(3).toString('hex')}`, nats, port, connection);
+    mkdirSync(join(directory, 'keys'));
+    mkdirSync(join(bench.storage, 'volumes'), { recursive: true });
+    mkdirSync(join(bench.storage, 'software/hello'), { recursive: true });
+    writeFileSync(join(bench.storage, 'software/hello/greeting'), 'hello from software\n');
+    void bench.collectReports();
+    return bench;
+  }
+
+  get storage(): string {
+    return join(this.directory, 'storage');
+  }
+
+  get hostDirectory(): string {
+    return join(this.directory, 'host');
+  }
+
+  /** @returns its content digest */
+  async installImage(version: string, options: ImageOptions = {}): Promise<Digest> {
+    return installImage(join(this.storage, 'images'), join(this.directory, 'keys'), version, options);
+  }
+
+  /** The config of a container; everything can be overridden. */
+  config(overrides: Record<string, unknown> = {}): Record<string, unknown> & { containerId: string } {
+    const now = new Date().toISOString();
+    return {
+      containerId: newId(),
+      name: 'shop-1',
+      tenant: 'default',
+      host: this.host,
+      generation: 1,
+      runGeneration: 1,
+      desired: 'running',
+      image: 'debian-12@v1',
+      contentDigest: contentOf('v1'),
+      storageNode: 'sn-1',
+      dataVolume: newId(),
+      env: { SHOP: 'one' },
+      limits: { memoryBytes: 256 << 20, cpus: 1, pids: 100 },
+      restart: { policy: 'always' },
+      network: 'isolated',
+      stopGraceSeconds: 2,
+      requestedAt: now,
+      decidedAt: now,
+      ...overrides,
+    };
+  }
+
+  async desire(config: Record<string, unknown> & { containerId: string }): Promise<void> {
+    const id = newId();
+    const subject = desiredContainer(this.host, config.containerId);
+    const headers = encodeHeaders({ id, type: subject, source: 'test', time: new Date().toISOString(), correlationId: `correlation-of-${config.containerId}` });
+    await this.connection.jetstream().publish(subject, JSON.stringify(config), { headers });
+  }
+
+  async forgetDesired(containerId: string): Promise<void> {
+    const jsm = await this.connection.jetstreamManager();
+    await jsm.streams.purge(STREAMS.desired.name, { filter: desiredContainer(this.host, containerId) });
+  }
+
+  agentEnvironment(): NodeJS.ProcessEnv {
+    return {
+      PATH: process.env['PATH'],
+      NATS_URL: `nats://127.0.0.1:${this.natsPort}`,
+      PLINTH_SERVICE_ID: 'host-agent-test',
+      PLINTH_HOST: this.host,
+      PLINTH_HOST_DIR: this.hostDirectory,
+      PLINTH_STORAGE_MOUNTS: `sn-1=${this.storage}`,
+      PLINTH_TRUSTED_KEYS: join(this.directory, 'keys'),
+      PLINTH_LOG_MAX_BYTES: '65536',
+      LOG_LEVEL: process.env['PLINTH_TEST_LOG_LEVEL'] ?? 'warn',
+    };
+  }
+
+  startAgent(): ChildProcess {
+    const agent = spawn(process.execPath, [join(REPOSITORY, 'apps/host-agent/dist/main.js')], { env: this.agentEnvironment(), stdio: ['ignore', this.log, this.log] });
+    this.agents.add(agent);
+    agent.once('exit', () => this.agents.delete(agent));
+    return agent;
+  }
+
+  async stopAgent(agent: ChildProcess, signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
+    if (agent.exitCode !== null) return agent.exitCode;
+    const ended = new Promise<number | null>((resolve_) => agent.once('exit', (code) => resolve_(code)));
+    agent.kill(signal);
+    return ended;
+  }
+
+  removeAll(): void {
+    execFileSync(process.execPath, [join(REPOSITORY, 'apps/host-agent/dist/main.js'), '--remove-all'], { env: this.agentEnvironment(), stdio: 'inherit' });
+  }
+
+  /** The first report of a container that fits, now or later. @param after only those with a higher sequence */
+  async report(
+    containerId: string,
+    kind: ContainerReport['kind'],
+    options: { readonly after?: number; readonly generation?: number } = {},
+    patienceMs = 20_000,
+  ): Promise<ContainerReport> {
+    const fits = (report: ContainerReport): boolean =>
+      report.containerId === containerId &&
+      report.kind === kind &&
+      report.sequence > (options.after ?? 0) &&
+      (options.generation === undefined || report.generation === options.generation);
+    return waitFor(() => this.reports.find(fits), `report ${kind} of ${containerId}`, patienceMs);
+  }
+
+  /** Pids in the container's cgroup. */
+  alive(containerId: string): readonly number[] {
+    return cgroupProcesses(containerId);
+  }
+
+  exec(query: ExecQuery): Promise<StreamedResult> {
+    return this.streamed(agentExec(this.host), query);
+  }
+
+  logs(query: LogsQuery): Promise<StreamedResult> {
+    return this.streamed(agentLogs(this.host), query);
+  }
+
+  async stopNats(): Promise<void> {
+    const ended = new Promise((resolve_) => this.nats.once('exit', resolve_));
+    this.nats.kill('SIGTERM');
+    await ended;
+  }
+
+  startNatsAgain(): void {
+    this.nats = startNats(this.directory, this.natsPort);
+  }
+
+  async close(): Promise<void> {
+    for (const agent of this.agents) await this.stopAgent(agent);
+    this.removeAll();
+    this.collector?.stop();
+    await this.connection.close();
+    await this.stopNats();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  private async streamed(subject: string, query: object): Promise<StreamedResult> {
+    const inbox = createInbox();
+    const replies = this.connection.subscribe(inbox);
+    this.connection.publish(subject, JSON.stringify(query), { reply: inbox });
+    const output = { stdout: '', stderr: '' };
+    for await (const message of replies) {
+      const stream = message.headers?.get(STREAM_HEADER);
+      if (stream === 'exit') {
+        replies.unsubscribe();
+        return { ...output, exit: message.json<QueryReply<{ exitCode: number }>>() };
+      }
+      if (stream === 'stdout' || stream === 'stderr') output[stream] += Buffer.from(message.data).toString('utf8');
+    }
+    throw new Error('the reply ended without its end');
+  }
+
+  private async collectReports(): Promise<void> {
+    const jsm = await this.connection.jetstreamManager();
+    const { name } = await jsm.consumers.add(STREAMS.reports.name, { ack_policy: AckPolicy.None, deliver_policy: DeliverPolicy.All, inactive_threshold: nanos(600_000) });
+    const consumer = await this.connection.jetstream().consumers.get(STREAMS.reports.name, name);
+    this.collector = await consumer.consume();
+    for await (const message of this.collector) this.reports.push(decodeReport(message));
+  }
+}
+
+export async function waitFor<T>(look: () => T | undefined, what: string, patienceMs = 20_000): Promise<T> {
+  for (const end = Date.now() + patienceMs; Date.now() < end; await delay(10)) {
+    const found = look();
+    if (found !== undefined) return found;
+  }
+  throw new Error(`waited ${patienceMs} ms in vain for ${what}`);
+}
+
+/** What an agent's containers leave in the host's mount table, cgroups and process table. */
+export function leftovers(bench: AgentBench, ids: readonly string[]): string[] {
+  const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n').filter((line) => line.includes(bench.directory));
+  const cgroups = execFileSync('find', ['/sys/fs/cgroup', '-maxdepth', '3', '-type', 'd']).toString().split('\n').filter((line) => ids.some((id) => line.includes(id)));
+  const processes = execFileSync('ps', ['-eo', 'pid,args']).toString().split('\n').filter((line) => ids.some((id) => line.includes(id)));
+  return [...mounts, ...cgroups, ...processes];
+}
+
+function decodeReport(message: JsMsg): ContainerReport {
+  const decoded = decodePayload(ContainerReport, message.data);
+  if (!decoded.ok) throw new Error(`a report breaks its contract: ${JSON.stringify(decoded.problems)}`);
+  return decoded.value;
+}
+
+function startNats(directory: string, port: number): ChildProcess {
+  return spawn('nats-server', ['-js', '-sd', join(directory, 'nats'), '-a', '127.0.0.1', '-p', String(port)], { stdio: 'ignore' });
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve_, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => (address !== null && typeof address === 'object' ? resolve_(address.port) : reject(new Error('no port'))));
+    });
+  });
+}

@@ -1,0 +1,33 @@
+/** Builds from a Debian mirror; skipped where none can be reached. */
+import { describe, expect, it } from '@jest/globals';
+import { BuilderSuite } from './testing/builder-suite.js';
+
+const suite = BuilderSuite.install();
+
+const MIRROR = 'http://deb.debian.org/debian';
+const mirrorAnswers = await fetch(`${MIRROR}/dists/bookworm/InRelease`, { method: 'HEAD', signal: AbortSignal.timeout(5_000) }).then(
+  (response) => response.ok,
+  () => false,
+);
+
+(mirrorAnswers ? describe : describe.skip)('a build from a Debian mirror', () => {
+  it('becomes a tested image, with packages, the same twice', async () => {
+    await suite.start();
+    const text = (name: string): string => `name: ${name}\nfrom: { mmdebstrap: { suite: bookworm } }\npackages: { add: [less], remove: [e2fsprogs] }\ntests: [{ name: less, run: less --version }, { name: gone, run: test -e /sbin/mke2fs, expectExit: 1 }]\n`;
+    const requests = await Promise.all([suite.build(text(suite.newName())), suite.build(text(suite.newName()))]);
+    const [one, two] = await Promise.all(requests.map((id) => suite.tested(id, 110)));
+    expect(one?.data['contentDigest']).toBe(two?.data['contentDigest']);
+    suite.expectNothingLeft();
+  });
+
+  it('names the package that does not exist', async () => {
+    await suite.start();
+    const requestId = await suite.build(`name: ${suite.newName()}\nfrom: { mmdebstrap: { suite: bookworm } }\npackages: { add: [no-such-package-at-all] }\n`);
+    expect(await suite.rejected(requestId)).toMatchObject({ reason: 'package-not-found', message: expect.stringContaining('no-such-package-at-all') });
+  });
+
+  it('says when the suite does not exist', async () => {
+    await suite.start();
+    expect(await suite.rejected(await suite.build(`name: ${suite.newName()}\nfrom: { mmdebstrap: { suite: nosuchsuite } }\n`))).toMatchObject({ reason: 'source-unavailable' });
+  });
+});

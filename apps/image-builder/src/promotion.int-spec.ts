@@ -1,0 +1,100 @@
+/** From the testing repository to storage nodes. */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { describe, expect, it } from '@jest/globals';
+import { archiveFileName, QUERIES, type SignedStatement, SUBJECTS } from '@plinth/contracts';
+import { BuilderSuite } from './testing/builder-suite.js';
+
+const suite = BuilderSuite.install();
+
+describe('promotion and revocation', () => {
+  const promote = (image: string, to?: string[]): Promise<string> => suite.ask(SUBJECTS.imagePromotionRequested, { image, to });
+
+  it('puts a tested image into production, once, and where it is asked to', async () => {
+    await suite.start();
+    const name = suite.newName();
+    const image = `${name}@v1`;
+    await suite.tested(await suite.build(suite.recipe(name)));
+    const first = await suite.answer(await promote(image, ['sn-1']), [SUBJECTS.imagePromoted]);
+    const statement = JSON.parse(readFileSync(suite.repository('production', name, 'v1', 'signature.json'), 'utf8')) as SignedStatement;
+    expect(first.data).toMatchObject({ name, version: 'v1', to: ['sn-1'], sources: [`http://builder.test/base/images/${name}/v1`], archiveDigest: statement.archiveDigest });
+    expect(existsSync(suite.repository('testing', name, 'v1'))).toBe(false);
+    expect(await suite.rejected(await promote(image, ['sn-1']))).toMatchObject({ operation: 'promotion', reason: 'already-promoted' });
+    expect((await suite.answer(await promote(image), [SUBJECTS.imagePromoted])).data['to']).toBeUndefined();
+    await suite.answer(await suite.ask(SUBJECTS.imageRevocationRequested, { image, reason: 'it is broken' }), [SUBJECTS.imageRevoked]);
+    expect(await suite.rejected(await promote(image))).toMatchObject({ reason: 'revoked' });
+    expect(await suite.rejected(await suite.build(`name: ${suite.newName()}\nfrom: ${image}\n`))).toMatchObject({ reason: 'revoked' });
+    expect(await suite.rejected(await promote(`${name}@v9`))).toMatchObject({ reason: 'image-not-found' });
+    const reply = await suite.connection.request(QUERIES.build, JSON.stringify({ image }), { timeout: 5_000 });
+    expect(reply.json()).toMatchObject({ ok: true, data: { name, state: 'revoked', manifest: { timezone: 'UTC' }, tests: expect.any(Array) } });
+    const unknown = await suite.connection.request(QUERIES.build, JSON.stringify({ image: `${name}@v9` }), { timeout: 5_000 });
+    expect(unknown.json()).toMatchObject({ ok: false, reason: 'image-not-found' });
+  });
+
+  it('is finished by whoever comes after a crash between the files and the fact', async () => {
+    const builder = await suite.start();
+    const name = suite.newName();
+    await suite.tested(await suite.build(suite.recipe(name)));
+    await builder.end('SIGKILL');
+    const requestId = 'a'.repeat(32);
+    // As a builder leaves it that died right after the rename.
+    const row = JSON.stringify({ requestId, correlationId: requestId });
+    const sql = `UPDATE image_builder.image_build SET state = 'promoting', promotion = '${row}' WHERE name = '${name}'`;
+    const { DataSource } = await import('typeorm');
+    const source = await new DataSource({ type: 'postgres', url: suite.postgres.url }).initialize();
+    await source.query(sql);
+    await source.destroy();
+    mkdirSync(suite.repository('production', name), { recursive: true });
+    execFileSync('mv', [suite.repository('testing', name, 'v1'), suite.repository('production', name, 'v1')]);
+    await suite.start();
+    expect((await suite.answer(requestId, [SUBJECTS.imagePromoted])).data).toMatchObject({ name, version: 'v1' });
+  });
+
+  it('lets nobody download what is not in production, and the rest in parts', async () => {
+    const builder = await suite.start();
+    const name = suite.newName();
+    await suite.tested(await suite.build(suite.recipe(name)));
+    const base = `${builder.url}/images/${name}/v1`;
+    expect((await fetch(`${base}/manifest.json`)).status).toBe(404);
+    await suite.answer(await promote(`${name}@v1`), [SUBJECTS.imagePromoted]);
+    const archive = readFileSync(suite.repository('production', name, 'v1', archiveFileName(name, 'v1')));
+    const url = `${base}/${archiveFileName(name, 'v1')}`;
+    const whole = await fetch(url);
+    const etag = whole.headers.get('etag') ?? '';
+    expect(Buffer.from(await whole.arrayBuffer()).equals(archive)).toBe(true);
+    expect(etag).toMatch(/^"sha256:[0-9a-f]{64}"$/);
+    const head = await fetch(url, { method: 'HEAD' });
+    expect([head.status, head.headers.get('content-length'), await head.text()]).toEqual([200, String(archive.length), '']);
+    const part = await fetch(url, { headers: { range: 'bytes=100-199', 'if-range': etag } });
+    expect([part.status, part.headers.get('content-range')]).toEqual([206, `bytes 100-199/${archive.length}`]);
+    expect(Buffer.from(await part.arrayBuffer()).equals(archive.subarray(100, 200))).toBe(true);
+    expect((await fetch(url, { headers: { range: `bytes=${archive.length}-` } })).status).toBe(416);
+    expect((await fetch(url, { headers: { 'if-none-match': etag } })).status).toBe(304);
+    expect((await fetch(url, { headers: { range: 'bytes=0-9', 'if-range': '"other"' } })).status).toBe(200);
+    for (const path of [
+      `/images/${name}/v1/../../../../etc/passwd`,
+      `/images/${name}/v1/..%2f..%2f..%2fkey.pem`,
+      `/images/${name}/v1/%2e%2e/x`,
+      `/images/..%2ftesting/${name}/v1`,
+      `/images/${name}/v01/manifest.json`,
+      `/images/${name}/v1/manifest.json%00`,
+      `/images/${name}/v1/.`,
+    ]) {
+      expect(await statusOf(builder.url, path)).toBeGreaterThanOrEqual(400);
+    }
+  });
+});
+
+/** fetch() would tidy the path up before it is sent. */
+function statusOf(url: string, path: string): Promise<number> {
+  const { hostname, port } = new URL(url);
+  return new Promise((resolve, reject) => {
+    request({ hostname, port, path }, (response) => {
+      response.resume();
+      resolve(response.statusCode ?? 0);
+    })
+      .on('error', reject)
+      .end();
+  });
+}

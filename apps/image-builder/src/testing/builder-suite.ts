@@ -1,0 +1,162 @@
+/** What every test of the service stands on: real NATS, PostgreSQL and containers, and the facts that were published. Needs root. */
+import { execFileSync } from 'node:child_process';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, expect } from '@jest/globals';
+import { CATALOGUE, decodePayload, type ImageBuildStatus, type ImageRejected, SUBJECTS } from '@plinth/contracts';
+import { connectNats, decodeEnvelope, EventPublisher } from '@plinth/service-kit';
+import type { NatsConnection } from 'nats';
+import { BuilderProcess, compileBuilder } from './builder-process.js';
+import { type Server, startNats, startPostgres } from './servers.js';
+import { makeSmallRootfs, type SmallRootfs } from './small-rootfs.js';
+
+export interface Fact {
+  readonly subject: string;
+  readonly correlationId: string;
+  readonly causationId?: string;
+  readonly data: Record<string, unknown>;
+}
+
+export class BuilderSuite {
+  readonly key = generateKeyPairSync('ed25519');
+  readonly facts: Fact[] = [];
+  readonly statuses: ImageBuildStatus[] = [];
+  scratch = '';
+  connection!: NatsConnection;
+  publisher!: EventPublisher;
+  rootfs!: SmallRootfs;
+  nats!: Server;
+  postgres!: Server;
+  private readonly running: BuilderProcess[] = [];
+
+  /** Registers what has to be done before and after the tests of a file. */
+  static install(): BuilderSuite {
+    const suite = new BuilderSuite();
+    beforeAll(() => suite.open());
+    afterEach(() => suite.endBuilders());
+    afterAll(() => suite.close());
+    return suite;
+  }
+
+  get builderDirectory(): string {
+    return join(this.scratch, 'builder');
+  }
+
+  repository(...path: string[]): string {
+    return join(this.scratch, 'repository', ...path);
+  }
+
+  private async open(): Promise<void> {
+    compileBuilder();
+    this.scratch = mkdtempSync(join(tmpdir(), 'plinth-builder-'));
+    // The database's own user has to reach its directory.
+    execFileSync('chmod', ['711', this.scratch]);
+    mkdirSync(join(this.scratch, 'sources'));
+    this.rootfs = makeSmallRootfs(this.scratch, join(this.scratch, 'sources', 'small.tar.gz'));
+    writeFileSync(join(this.scratch, 'key.pem'), this.key.privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
+    [this.nats, this.postgres] = await Promise.all([startNats(join(this.scratch, 'nats')), startPostgres(join(this.scratch, 'postgres'))]);
+    this.connection = await connectNats({ url: this.nats.url, name: 'test' });
+    this.publisher = new EventPublisher(this.connection, 'test');
+    this.connection.subscribe('image.>', { callback: (_, message) => this.keep(message.subject, message.data, message.headers) });
+    this.connection.subscribe('status.image.>', { callback: (_, message) => this.statuses.push(message.json()) });
+    await this.connection.flush();
+  }
+
+  private async endBuilders(): Promise<void> {
+    await Promise.all(this.running.splice(0).map((builder) => builder.end('SIGKILL')));
+  }
+
+  private async close(): Promise<void> {
+    await this.connection?.close();
+    await this.nats?.stop();
+    await this.postgres?.stop();
+    rmSync(this.scratch, { recursive: true, force: true });
+  }
+
+  /** Every fact has to hold its contract. */
+  private keep(subject: string, data: Uint8Array, headers: Parameters<typeof decodeEnvelope>[0]): void {
+    if (subject.endsWith('.requested')) return;
+    const contract = CATALOGUE.find((candidate) => candidate.subject === subject);
+    if (!contract) throw new Error(`${subject} is in no contract`);
+    const decoded = decodePayload(contract.payload, data);
+    if (!decoded.ok) throw new Error(`${subject}: ${JSON.stringify(decoded.problems)}`);
+    const { correlationId, causationId } = decodeEnvelope(headers, { subject, position: '', storedAtMs: 0 });
+    this.facts.push({ subject, correlationId, causationId, data: decoded.value as Record<string, unknown> });
+  }
+
+  async start(id = 'builder-1', more: Readonly<Record<string, string>> = {}): Promise<BuilderProcess> {
+    const builder = await BuilderProcess.start({
+      NATS_URL: this.nats.url,
+      DATABASE_URL: this.postgres.url,
+      PLINTH_SERVICE_ID: id,
+      PLINTH_BUILDER_DIR: this.builderDirectory,
+      PLINTH_REPOSITORY_DIR: this.repository(),
+      PLINTH_SIGNING_KEY: join(this.scratch, 'key.pem'),
+      PLINTH_PUBLIC_URL: 'http://builder.test/base/',
+      PLINTH_SOURCES_DIR: join(this.scratch, 'sources'),
+      ...more,
+    });
+    this.running.push(builder);
+    return builder;
+  }
+
+  newName(): string {
+    return `image-${randomBytes(4).toString('hex')}`;
+  }
+
+  /** A recipe on the small root file system. */
+  recipe(name: string, more = ''): string {
+    return `name: ${name}\nfrom: { rootfs: { path: /small.tar.gz, sha256: ${this.rootfs.sha256} } }\n${more}`;
+  }
+
+  /** @returns the id of the request, which all facts about it correlate with */
+  async ask(subject: string, data: object): Promise<string> {
+    const id = randomBytes(16).toString('hex');
+    await this.publisher.publish({ subject, data, id });
+    return id;
+  }
+
+  build(text: string): Promise<string> {
+    return this.ask(SUBJECTS.imageRequested, { recipe: text });
+  }
+
+  of(requestId: string): readonly string[] {
+    return this.facts.filter((fact) => fact.correlationId === requestId).map((fact) => fact.subject);
+  }
+
+  /** The first fact of one of these subjects that answers the request. */
+  async answer(requestId: string, subjects: readonly string[], seconds = 60): Promise<Fact> {
+    for (const end = Date.now() + seconds * 1000; Date.now() < end; await delay(20)) {
+      const found = this.facts.find((fact) => fact.correlationId === requestId && subjects.includes(fact.subject));
+      if (found) return found;
+    }
+    throw new Error(`no ${subjects.join(' or ')} for ${requestId}; there were ${this.of(requestId).join(', ')}`);
+  }
+
+  async tested(requestId: string, seconds = 60): Promise<Fact> {
+    const fact = await this.answer(requestId, [SUBJECTS.imageTested, SUBJECTS.imageRejected], seconds);
+    if (fact.subject !== SUBJECTS.imageTested) throw new Error(JSON.stringify(fact.data));
+    return fact;
+  }
+
+  async rejected(requestId: string): Promise<ImageRejected> {
+    const fact = await this.answer(requestId, [SUBJECTS.imageTested, SUBJECTS.imageRejected]);
+    expect(fact.subject).toBe(SUBJECTS.imageRejected);
+    return fact.data as unknown as ImageRejected;
+  }
+
+  /** Nothing of any build in hand is left, in files, mounts and cgroups. */
+  expectNothingLeft(): void {
+    for (const id of readdirSync(join(this.builderDirectory, 'work'))) {
+      const own = join(this.builderDirectory, 'work', id);
+      expect(readdirSync(own).filter((name) => !name.startsWith('.'))).toEqual([]);
+      expect(readdirSync(join(own, '.containers', 'bundles'))).toEqual([]);
+    }
+    expect(readFileSync('/proc/self/mounts', 'utf8')).not.toContain(this.scratch);
+    const cgroups = readdirSync('/sys/fs/cgroup', { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? readdirSync(join('/sys/fs/cgroup', entry.name)) : [entry.name]));
+    expect(cgroups.filter((name) => name.startsWith('plinth-build-'))).toEqual([]);
+  }
+}
