@@ -1,16 +1,21 @@
 import type { Command } from 'commander';
-import { print } from '../output/print.js';
-import { table } from '../output/table.js';
+import { homeDirectory } from '../stack/stack-file.js';
 
 export function register(program: Command): void {
   program
     .command('doctor')
-    .description('check whether this machine can run Plinth, and say what to do where it can not')
-    .option('--json', 'JSON for programs')
+    .description('check whether this machine has what plinth needs')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExits with 0 when nothing fails; warnings are allowed.')
     .action(async (options: { json?: boolean }) => {
-      const { examine } = await import('../stack/examine.js');
-      const findings = await examine();
-      print(options, findings, () => table(['', 'CHECK', 'FOUND', 'WHAT TO DO'], findings.map((finding) => [finding.level, finding.name, finding.found, finding.advice])));
-      if (findings.some((finding) => finding.level === 'fail')) process.exitCode = 1;
+      const [{ checkMachine }, { checkPrograms }] = await Promise.all([import('../doctor/machine.js'), import('../doctor/programs.js')]);
+      const checks = [...checkMachine(homeDirectory()), ...checkPrograms()];
+      const failed = checks.filter((check) => check.state === 'fail').length;
+      if (options.json) process.stdout.write(`${JSON.stringify({ ok: failed === 0, checks }, null, 2)}\n`);
+      else {
+        for (const { name, state, found, todo } of checks) process.stdout.write(`${state.padEnd(4)}  ${name.padEnd(14)} ${found}${todo ? `\n      ${' '.repeat(14)} -> ${todo}` : ''}\n`);
+        process.stdout.write(failed === 0 ? 'this machine is fit\n' : `${failed} to be mended\n`);
+      }
+      if (failed > 0) process.exitCode = 1;
     });
 }
