@@ -54,7 +54,8 @@ export function register(program: Command): void {
     .option('--detach', 'do not wait')
     .option('--timeout <seconds>', 'how long to wait', parseCount, 60)
     .addHelpText('after', '\nExample:\n  plinth run debian-12@v1 --name shop-1 --memory 256M -- /bin/sleep infinity')
-    .action(async (image: string | undefined, words: string[], options: RunOptions) => {
+    .action(async (first: string | undefined, rest: string[], options: RunOptions) => {
+      const { image, words } = splitOperands([...(first === undefined ? [] : [first]), ...rest], process.argv);
       await withClient(options.nats, async (client) => {
         const stream = await client.request(SUBJECTS.containerRequested, requestOf(image, words, options), ['container.*'], options.requestId);
         if (options.detach) {
@@ -71,6 +72,14 @@ export function register(program: Command): void {
         finish(options, fact, performance.now() - begin);
       });
     });
+}
+
+/** What stands after `--` is the command, also where no image is named before it. */
+export function splitOperands(operands: readonly string[], argv: readonly string[]): { readonly image?: string; readonly words: readonly string[] } {
+  const dashes = argv.indexOf('--');
+  const after = dashes < 0 ? 0 : argv.length - dashes - 1;
+  const before = operands.slice(0, operands.length - after);
+  return { image: before[0], words: [...before.slice(1), ...operands.slice(operands.length - after)] };
 }
 
 function requestOf(image: string | undefined, words: readonly string[], options: RunOptions): object {
