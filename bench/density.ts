@@ -1,10 +1,8 @@
 /** `npm run bench:density`: memory per idle container, the host's mount table, and image pages held once, at 100 containers. */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { row, startSystem } from './system.js';
 
 const CONTAINERS = 100;
-const LIBRARY_BYTES = 50 * 1024 ** 2;
 
 function meminfo(): Record<string, number> {
   return Object.fromEntries([...readFileSync('/proc/meminfo', 'utf8').matchAll(/^(\w+):\s+(\d+) kB$/gm)].map(([, name, kib]) => [String(name), Number(kib) * 1024]));
@@ -12,22 +10,22 @@ function meminfo(): Record<string, number> {
 const hostMounts = (): number => readFileSync('/proc/1/mounts', 'utf8').trimEnd().split('\n').length;
 const settle = (): Promise<void> => new Promise((done) => setTimeout(done, 3_000));
 
-/** Files of /usr/lib up to about the given size, as paths inside the container. */
-function libraries(root: string): string[] {
-  const found: string[] = [];
-  let bytes = 0;
-  const walk = (directory: string): void => {
-    for (const entry of readdirSync(join(root, directory), { withFileTypes: true })) {
-      const path = join(directory, entry.name);
-      if (entry.isDirectory()) walk(path);
-      else if (entry.isFile() && bytes < LIBRARY_BYTES) {
-        bytes += readFileSync(join(root, path)).length;
-        found.push(`/${path}`);
-      }
+/** Private memory of the monitors and containers, and of the agents, bytes (proc(5), smaps_rollup). */
+function privateMemory(): { platform: number; agents: number } {
+  let platform = 0;
+  let agents = 0;
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+      const own = [...readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8').matchAll(/^Private_(?:Clean|Dirty):\s+(\d+) kB$/gm)].reduce((sum, [, kib]) => sum + Number(kib) * 1024, 0);
+      if (command[0]?.endsWith('conmon') || (command[0] === '/bin/sleep' && command[1] === '1000000')) platform += own;
+      if (command.some((word) => word.endsWith('apps/host-agent/dist/main.js'))) agents += own;
+    } catch (error) {
+      // It ended while we looked.
+      if (!['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
     }
-  };
-  walk('usr/lib');
-  return found;
+  }
+  return { platform, agents };
 }
 
 const system = await startSystem();
@@ -37,21 +35,24 @@ try {
   await system.start(idle);
   await settle();
   const before = meminfo();
+  const privateBefore = privateMemory();
   const mountsBefore = hostMounts();
   const started: { id: string; name: string }[] = [];
   for (let index = 0; index < CONTAINERS; index++) started.push(await system.start(idle));
   await settle();
   const after = meminfo();
   row('idle containers', CONTAINERS);
-  row('memory taken per container, KiB (goal ≤ 512)', ((before.MemAvailable ?? 0) - (after.MemAvailable ?? 0)) / CONTAINERS / 1024);
+  const privateAfter = privateMemory();
+  row('private memory per container with its monitor, KiB', (privateAfter.platform - privateBefore.platform) / CONTAINERS / 1024);
+  row('growth of the agents per container, KiB', (privateAfter.agents - privateBefore.agents) / CONTAINERS / 1024);
+  row('drop of MemAvailable per container, KiB (goal ≤ 512)', ((before.MemAvailable ?? 0) - (after.MemAvailable ?? 0)) / CONTAINERS / 1024);
   row("lines of the host's mount table before", mountsBefore);
   row(`lines with ${CONTAINERS} more containers (goal: the same)`, hostMounts());
 
-  const files = libraries(system.imageRoot);
   writeFileSync('/proc/sys/vm/drop_caches', '1');
   await settle();
   const cold = meminfo();
-  const read = (name: string): void => void system.plinth('exec', name, '--', '/bin/sh', '-c', `cat ${files.map((file) => `'${file}'`).join(' ')} >/dev/null`);
+  const read = (name: string): void => void system.plinth('exec', name, '--', '/bin/sh', '-c', "find /usr/lib /usr/bin -type f -exec cat {} + >/dev/null");
   read(started[0]?.name ?? '');
   const once = meminfo();
   for (const { name } of started.slice(1)) read(name);
