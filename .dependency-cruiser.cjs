@@ -1,21 +1,45 @@
-/** The architecture as rules; `npm run check` enforces them. */
+// The architecture, as rules: apps talk over NATS only, domains know nothing but contracts.
+/** @type {import('dependency-cruiser').IConfiguration} */
 module.exports = {
   forbidden: [
-    { name: 'no-circular', comment: 'a cycle has no beginning to read from', severity: 'error', from: {}, to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } } },
-    { name: 'no-app-to-app', comment: 'services meet on the bus only', severity: 'error', from: { path: '^apps/([^/]+)/src' }, to: { path: '^apps/', pathNot: '^apps/$1/' } },
+    { name: 'no-cycles', comment: 'types alone may go round', severity: 'error', from: {}, to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } } },
+    { name: 'unresolved', severity: 'error', from: {}, to: { couldNotResolve: true } },
+    {
+      name: 'no-app-imports-an-app',
+      severity: 'error',
+      from: { path: '^apps/([^/]+)/' },
+      to: { path: '^apps/', pathNot: '^apps/$1/' },
+    },
+    {
+      name: 'no-lib-imports-an-app',
+      severity: 'error',
+      from: { path: '^libs/' },
+      to: { path: '^apps/' },
+    },
     {
       name: 'domain-is-pure',
-      comment: 'domain code decides on its arguments alone',
+      comment: 'domain/ imports its own domain and the contracts, nothing else of ours and no framework',
+      severity: 'error',
+      from: { path: '^apps/([^/]+)/src/domain/', pathNot: '\\.spec\\.ts$' },
+      to: { pathNot: ['^apps/$1/src/domain/', '^libs/contracts/'], dependencyTypesNot: ['core'] },
+    },
+    {
+      name: 'domain-does-no-io',
+      comment: 'of Node.js only what computes: no files, network or processes',
       severity: 'error',
       from: { path: '^apps/[^/]+/src/domain/', pathNot: '\\.spec\\.ts$' },
-      to: { pathNot: ['^apps/[^/]+/src/domain/', '^libs/contracts/', '^@plinth/contracts$', 'node:path', '^node_modules/(yaml|class-validator|class-transformer)/', '^(path|crypto|os)$'] },
+      to: { dependencyTypes: ['core'], pathNot: '^(node:)?(os|path|path/posix|url|crypto|util|buffer|assert)$' },
     },
-    { name: 'contracts-is-leaf', comment: 'everything depends on it', severity: 'error', from: { path: '^libs/contracts/src', pathNot: '\\.spec\\.ts$' }, to: { path: '^(apps|libs/(?!contracts))' } },
     {
-      name: 'testkit-from-tests',
-      comment: 'servers for tests stay out of the product',
+      name: 'contracts-import-nothing-of-ours',
       severity: 'error',
-      from: { path: '^(apps|libs)/', pathNot: ['\\.(spec|int-spec|e2e-spec)\\.ts$', '^libs/testkit/', '/testing/'] },
+      from: { path: '^libs/contracts/', pathNot: '\\.spec\\.ts$' },
+      to: { path: '^(apps|libs)/', pathNot: '^libs/contracts/' },
+    },
+    {
+      name: 'testkit-in-tests-only',
+      severity: 'error',
+      from: { path: '^(apps|libs)/', pathNot: ['^libs/testkit/', '\\.(spec|int-spec)\\.ts$', '^(apps|libs)/[^/]+/src/testing/'] },
       to: { path: '^libs/testkit/' },
     },
     {
@@ -23,14 +47,21 @@ module.exports = {
       comment: 'one place per service touches the world',
       severity: 'error',
       from: { path: '^apps/(provisioner|distributor|image-builder|host-agent)/src/(handlers|domain)/', pathNot: 'spec\\.ts$' },
-      to: { path: '^(child_process|fs|fs/promises|node:child_process|node:fs.*|typeorm|pg)$' },
+      to: { path: ['^(node:)?(child_process|fs|fs/promises)$', '^node_modules/(typeorm|pg)/'] },
+    },
+    {
+      name: 'local-servers-in-cli-and-testkit-only',
+      severity: 'error',
+      from: { path: '^(apps|libs)/', pathNot: ['^apps/cli/', '^libs/(testkit|local-servers)/', '\\.(spec|int-spec)\\.ts$', '^(apps|libs)/[^/]+/src/testing/'] },
+      to: { path: '^libs/local-servers/' },
     },
   ],
   options: {
-    doNotFollow: { path: 'node_modules' },
-    exclude: { path: ['dist/', '\\.plinth/'] },
+    doNotFollow: { path: ['node_modules', '/dist/'] },
+    exclude: { path: ['^(apps|libs)/[^/]+/dist/', '^(test|bench)/dist/', '^.plinth/'] },
     tsPreCompilationDeps: true,
-    tsConfig: { fileName: 'tsconfig.base.json' },
     combinedDependencies: true,
+    tsConfig: { fileName: 'tsconfig.cruise.json' },
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['types', 'import', 'node', 'default'] },
   },
 };

@@ -12,4 +12,5 @@ export * from './container-config.js';
 export * from './status.js';
 export * from './queries.js';
 export * from './catalogue.js';
+export { asyncApiDocument, contractSchemas } from './asyncapi.js';
 export { decodePayload, type Decoded } from './decode.js';

@@ -11,8 +11,11 @@ export interface NatsServerOptions {
   readonly life: 'background' | 'bound';
   /** Path of the program; PLINTH_NATS_BIN or the one on the PATH when absent. */
   readonly binary?: string;
+  /** Told of the process before it is ready: who is killed while waiting has left nothing unknown. */
+  readonly onSpawned?: (identity: ProcessIdentity, logFile: string) => void;
 }
 
+/** Starts on the store of `directory` and waits until it answers. */
 export async function startNatsServer(options: NatsServerOptions): Promise<{ identity: ProcessIdentity; url: string; logFile: string }> {
   mkdirSync(options.directory, { recursive: true, mode: 0o700 });
   const config = join(options.directory, 'nats.conf');
@@ -30,6 +33,7 @@ export async function startNatsServer(options: NatsServerOptions): Promise<{ ide
   );
   const binary = options.binary ?? process.env.PLINTH_NATS_BIN ?? 'nats-server';
   const identity = await spawnServer({ argv: [binary, '-c', config], logFile, life: options.life });
+  options.onSpawned?.(identity, logFile);
   await waitUntilReady('nats-server', identity, logFile, 20_000, () => answers(options.port));
   return { identity, url: `nats://127.0.0.1:${options.port}`, logFile };
 }

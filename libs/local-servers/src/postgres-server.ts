@@ -3,8 +3,10 @@ import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { type Account, asAccount, dataDirectory, reaches, SHARED_DIRECTORY, unprivilegedAccount } from './postgres-account.js';
+import { clearPostgresLeftovers } from './postgres-leftovers.js';
 import type { ProcessIdentity } from './process-identity.js';
 import { ServerStartError, spawnServer, waitUntilReady } from './spawn-server.js';
 
@@ -14,11 +16,8 @@ export interface PostgresServerOptions {
   readonly directory: string;
   readonly port: number;
   readonly life: 'background' | 'bound';
-}
-
-interface Account {
-  readonly uid: number;
-  readonly gid: number;
+  /** Told of the process before it is ready: who is killed while waiting has left nothing unknown. */
+  readonly onSpawned?: (identity: ProcessIdentity, logFile: string) => void;
 }
 
 /**
@@ -31,12 +30,13 @@ export async function startPostgresServer(options: PostgresServerOptions): Promi
   mkdirSync(options.directory, { recursive: true, mode: 0o711 });
   chmodSync(options.directory, 0o711);
   const programs = await reachablePrograms(account);
-  const data = join(options.directory, 'data');
+  const data = await dataDirectory(options.directory, account);
   const passwordFile = join(options.directory, 'password');
   const logFile = join(options.directory, 'postgres.log');
   if (!existsSync(passwordFile)) writeFileSync(passwordFile, randomBytes(24).toString('hex'), { mode: 0o600 });
   const password = readFileSync(passwordFile, 'utf8').trim();
   if (!existsSync(join(data, 'PG_VERSION'))) await initialise(programs, data, passwordFile, password, account);
+  await clearPostgresLeftovers(data);
   const identity = await spawnServer({
     argv: [
       join(programs, 'bin/postgres'),
@@ -51,6 +51,7 @@ export async function startPostgresServer(options: PostgresServerOptions): Promi
     life: options.life,
     user: account,
   });
+  options.onSpawned?.(identity, logFile);
   const admin = `postgres://postgres:${password}@127.0.0.1:${options.port}/postgres`;
   await waitUntilReady('PostgreSQL', identity, logFile, 30_000, () => ensureDatabase(admin));
   return { identity, url: admin.replace(/postgres$/, 'plinth'), logFile };
@@ -87,8 +88,7 @@ async function initialise(programs: string, data: string, passwordFile: string, 
     chownSync(ownPassword, account.uid, account.gid);
   }
   const initdb = [join(programs, 'bin/initdb'), '-D', fresh, '-U', 'postgres', '-A', 'scram-sha-256', `--pwfile=${ownPassword}`, '-E', 'UTF8', '--no-locale'];
-  const argv = account ? ['setpriv', '--reuid', String(account.uid), '--regid', String(account.gid), '--clear-groups', '--', ...initdb] : initdb;
-  const [file = '', ...args] = argv;
+  const [file = '', ...args] = asAccount(account, initdb);
   try {
     await run(file, args, { cwd: '/', env: { PATH: process.env.PATH, LC_ALL: 'C', TZ: 'UTC' } });
   } catch (error) {
@@ -97,16 +97,6 @@ async function initialise(programs: string, data: string, passwordFile: string, 
     rmSync(ownPassword, { force: true });
   }
   renameSync(fresh, data);
-}
-
-/** `postgres` where Debian made one, else `nobody`: no account is created. */
-function unprivilegedAccount(): Account {
-  const lines = readFileSync('/etc/passwd', 'utf8').split('\n');
-  for (const name of ['postgres', 'nobody']) {
-    const fields = lines.find((line) => line.startsWith(`${name}:`))?.split(':');
-    if (fields?.[2] && fields[3]) return { uid: Number(fields[2]), gid: Number(fields[3]) };
-  }
-  throw new ServerStartError('there is no unprivileged account (postgres or nobody) to run PostgreSQL as', '');
 }
 
 /** The package's `native` folder; a copy of it when the account could not reach it (a checkout below /root). */
@@ -119,7 +109,7 @@ async function reachablePrograms(account: Account | undefined): Promise<string> 
   const native = join(root, 'native');
   restoreLinks(native);
   if (!account || (await reaches(account, join(native, 'bin/postgres')))) return native;
-  const copy = `/var/lib/plinth/postgres-${version}`;
+  const copy = join(SHARED_DIRECTORY, `postgres-${version}`);
   if (!existsSync(copy)) {
     const fresh = `${copy}.${process.pid}`;
     mkdirSync(dirname(copy), { recursive: true, mode: 0o755 });
@@ -136,16 +126,6 @@ function restoreLinks(native: string): void {
   for (const { source, target } of JSON.parse(readFileSync(list, 'utf8')) as { source: string; target: string }[]) {
     const base = dirname(native);
     const link = join(base, target.replace(/^.*?native\//, 'native/'));
-    if (!existsSync(link)) symlinkSync(source.replace(/^.*\//, ''), link);
-  }
-}
-
-async function reaches(account: Account, file: string): Promise<boolean> {
-  try {
-    await run('setpriv', ['--reuid', String(account.uid), '--regid', String(account.gid), '--clear-groups', '--', 'test', '-x', file]);
-    return true;
-  } catch (error) {
-    if (typeof (error as { code?: unknown }).code === 'number') return false;
-    throw error;
+    if (!existsSync(link)) symlinkSync(basename(source), link);
   }
 }

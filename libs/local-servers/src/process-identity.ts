@@ -37,13 +37,15 @@ export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals)
   }
 }
 
-/** Asks with the signal, insists with SIGKILL after the grace. Resolves when it is gone. */
-export async function endProcess(identity: ProcessIdentity, signal: NodeJS.Signals, graceMs: number): Promise<'gone' | 'ended' | 'killed'> {
+/** Asks with the signal, insists with SIGKILL after the grace. Resolves when it is gone, or is still there 5 s after SIGKILL. */
+export async function endProcess(identity: ProcessIdentity, signal: NodeJS.Signals, graceMs: number): Promise<'gone' | 'ended' | 'killed' | 'stuck'> {
   if (!signalProcess(identity, signal)) return 'gone';
   const deadline = performance.now() + graceMs;
   let killed = false;
   while (isAlive(identity)) {
     if (!killed && performance.now() > deadline) killed = signalProcess(identity, 'SIGKILL');
+    // Uninterruptible, in the kernel.
+    if (performance.now() > deadline + 5_000) return 'stuck';
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   return killed ? 'killed' : 'ended';

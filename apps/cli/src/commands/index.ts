@@ -9,6 +9,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = 
   up: () => import('./up.js'),
   demo: () => import('./demo.js'),
   down: () => import('./down.js'),
+  doctor: () => import('./doctor.js'),
   status: () => import('./status.js'),
   image: () => import('./image.js'),
   run: () => import('./run.js'),

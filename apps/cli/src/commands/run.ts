@@ -4,7 +4,6 @@ import { withClient } from '../client/connection.js';
 import { type StartedContainer, waitUntilStarted } from '../client/container-requests.js';
 import { parseCount, parseEnv, parsePositive, parseRestart, parseSize } from '../client/inputs.js';
 import { ClientError } from '../client/plinth-client.js';
-import { splitAtDashes } from '../client/words.js';
 import { print, printJson } from '../output/print.js';
 import { type SharedOptions, withShared } from './options.js';
 
@@ -56,13 +55,11 @@ export function register(program: Command): void {
     .option('--timeout <seconds>', 'how long to wait', parseCount, 60)
     .addHelpText('after', '\nExample:\n  plinth run debian-12@v1 --name shop-1 --memory 256M -- /bin/sleep infinity')
     .action(async (_image: string | undefined, _words: string[], options: RunOptions, command: Command) => {
-      const { before, after } = splitAtDashes(command.args, process.argv.slice(2));
-      const [image, ...words] = before;
-      const argv = [...words, ...after];
-      if (argv.length > 0 && options.command) command.error('error: what to run is given either with --command or after --, not both', { exitCode: 2 });
+      const { image, words } = splitOperands(command.args, process.argv);
+      if (words.length > 0 && options.command) command.error('error: what to run is given either with --command or after --, not both', { exitCode: 2 });
       await withClient(options.nats, async (client) => {
         const begin = performance.now();
-        const body = requestOf(image, argv.length > 0 ? argv : options.command, options);
+        const body = requestOf(image, words.length > 0 ? words : options.command, options);
         const stream = await client.request(SUBJECTS.containerRequested, body, { id: options.requestId, facts: ['container.>'] });
         try {
           if (options.detach) {
@@ -79,6 +76,14 @@ export function register(program: Command): void {
         }
       });
     });
+}
+
+/** What stands after `--` is the command, also where no image is named before it. */
+export function splitOperands(operands: readonly string[], argv: readonly string[]): { readonly image?: string; readonly words: readonly string[] } {
+  const dashes = argv.indexOf('--');
+  const after = dashes < 0 ? 0 : argv.length - dashes - 1;
+  const before = operands.slice(0, operands.length - after);
+  return { image: before[0], words: [...before.slice(1), ...operands.slice(operands.length - after)] };
 }
 
 function requestOf(image: string | undefined, command: readonly string[] | undefined, options: RunOptions): object {

@@ -1,11 +1,12 @@
 import { once } from 'node:events';
 import type { Command } from 'commander';
+import { InvalidArgumentError } from 'commander';
 import { homeDirectory } from '../stack/stack-file.js';
 
 /** Reads a count from the command line. */
 function count(text: string): number {
   const value = Number(text);
-  if (!Number.isInteger(value) || value < 1 || value > 64) throw new RangeError(`${text} is not a number from 1 to 64`);
+  if (!Number.isInteger(value) || value < 1 || value > 64) throw new InvalidArgumentError('It must be a number from 1 to 64.');
   return value;
 }
 
@@ -21,16 +22,37 @@ export function register(program: Command): void {
       const { startStack } = await import('../stack/start-stack.js');
       const home = homeDirectory();
       const say = (line: string): void => void process.stdout.write(`${line}\n`);
-      const { stack, started } = await startStack({ home, hosts: options.hosts, storageNodes: options.storageNodes, onProgress: say });
-      say(started === 0 ? `already running: ${stack.services.length} processes, data in ${home}` : `${started} started; data in ${home}`);
-      if (options.detach) {
-        say('look at it with: plinth status   stop it with: plinth down');
-        return;
+      // From the first process on: who interrupts a start does not want half a stack.
+      const interruption = new AbortController();
+      for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => interruption.abort());
+      let exitCode = 0;
+      try {
+        const { stack, started } = await startStack({ home, hosts: options.hosts, storageNodes: options.storageNodes, onProgress: say, signal: interruption.signal });
+        say(started === 0 ? `already running: ${stack.services.length} processes, data in ${home}` : `${started} started; data in ${home}`);
+        if (options.detach) {
+          say('look at it with: plinth status   stop it with: plinth down');
+          process.exit();
+        }
+        say('Ctrl-C stops it');
+        await untilAborted(interruption.signal);
+      } catch (error) {
+        if (!interruption.signal.aborted) throw error;
+        exitCode = 130;
       }
-      say('Ctrl-C stops it');
-      await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
+      say('stopping');
       const { stopStack } = await import('../stack/stop-stack.js');
       const report = await stopStack(home, { data: false, onProgress: say });
-      if (report.left.length > 0) process.exitCode = 1;
+      if (report.left.length > 0) process.stderr.write(`plinth: still there: ${report.left.join(', ')}; run plinth down again\n`);
+      process.exit(report.left.length > 0 ? 1 : exitCode);
     });
+}
+
+/** Keeps the process, which a pending promise alone does not. */
+async function untilAborted(signal: AbortSignal): Promise<void> {
+  const timer = setInterval(() => undefined, 60_000);
+  try {
+    if (!signal.aborted) await once(signal, 'abort');
+  } finally {
+    clearInterval(timer);
+  }
 }

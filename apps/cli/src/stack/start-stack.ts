@@ -2,7 +2,7 @@
 import { cpSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { freePort, isAlive, spawnServer, startNatsServer, startPostgresServer, waitUntilReady } from '@plinth/local-servers';
+import { endProcess, freePort, isAlive, type ProcessIdentity, spawnServer, startNatsServer, startPostgresServer, waitUntilReady } from '@plinth/local-servers';
 import { ensureSigningKeys } from './signing-keys.js';
 import { installationDirectory, readStack, type RunningService, type StackFile, writeStack } from './stack-file.js';
 import { type PlannedService, planStack, storageDirectory } from './stack-plan.js';
@@ -13,24 +13,30 @@ export interface StartOptions {
   readonly storageNodes: number;
   /** One line per thing started. */
   readonly onProgress: (line: string) => void;
+  /** Nothing more is started after it; what runs by then is in the stack file. */
+  readonly signal?: AbortSignal;
 }
 
 const READY_MS = 60_000;
+const GRACE_MS = 15_000;
 
+/** Starts what is missing and waits until it is ready. @returns the whole stack, and how many processes were started now */
 export async function startStack(options: StartOptions): Promise<{ readonly stack: StackFile; readonly started: number }> {
   const { home, onProgress } = options;
   mkdirSync(join(home, 'logs'), { recursive: true });
   const before = readStack(home);
   const alive = (before?.services ?? []).filter((service) => isAlive({ pid: service.pid, startTime: service.pidStartTime }));
-  let stack: StackFile = { natsUrl: before?.natsUrl ?? '', databaseUrl: before?.databaseUrl ?? '', home, services: alive };
+  // Dead ones stay listed until they are replaced: a dead agent's containers may live, and `down` needs its environment.
+  let stack: StackFile = { natsUrl: before?.natsUrl ?? '', databaseUrl: before?.databaseUrl ?? '', home, services: before?.services ?? [] };
   let started = 0;
-  const add = (service: RunningService, change: Partial<StackFile> = {}): void => {
-    stack = { ...stack, ...change, services: [...stack.services, service] };
-    // After every process: whatever happens now, `down` knows it.
+  // Before it is waited for: whatever happens now, `down` knows it.
+  const add = (service: RunningService): void => {
+    stack = { ...stack, services: [...stack.services.filter((other) => other.id !== service.id), service] };
     writeStack(home, stack);
     started++;
   };
   const timed = async <T>(label: string, work: () => Promise<T>): Promise<T> => {
+    options.signal?.throwIfAborted();
     const begin = performance.now();
     const result = await work();
     onProgress(`${label.padEnd(24)} ready  ${((performance.now() - begin) / 1000).toFixed(1)} s`);
@@ -40,19 +46,24 @@ export async function startStack(options: StartOptions): Promise<{ readonly stac
   if (process.env.NATS_URL) stack = { ...stack, natsUrl: process.env.NATS_URL };
   else if (!alive.some((service) => service.name === 'nats')) {
     await timed('nats-server', async () => {
-      const port = portOf(before?.natsUrl) ?? (await freePort());
-      const nats = await startNatsServer({ directory: join(home, 'nats'), port, life: 'background' });
-      add(serverEntry('nats', nats.identity, nats.logFile), { natsUrl: nats.url });
+      const port = await serverPort(before?.natsUrl);
+      const onSpawned = (identity: ProcessIdentity, logFile: string): void => add(serverEntry('nats', identity, logFile));
+      const nats = await startNatsServer({ directory: join(home, 'nats'), port, life: 'background', onSpawned });
+      stack = { ...stack, natsUrl: nats.url };
     });
   }
   if (process.env.DATABASE_URL) stack = { ...stack, databaseUrl: process.env.DATABASE_URL };
   else if (!alive.some((service) => service.name === 'postgres')) {
     await timed('postgres', async () => {
-      const port = portOf(before?.databaseUrl) ?? (await freePort());
-      const postgres = await startPostgresServer({ directory: join(home, 'postgres'), port, life: 'background' });
-      add(serverEntry('postgres', postgres.identity, postgres.logFile), { databaseUrl: postgres.url });
+      const port = await serverPort(before?.databaseUrl);
+      const onSpawned = (identity: ProcessIdentity, logFile: string): void => add(serverEntry('postgres', identity, logFile));
+      const postgres = await startPostgresServer({ directory: join(home, 'postgres'), port, life: 'background', onSpawned });
+      stack = { ...stack, databaseUrl: postgres.url };
     });
   }
+  // A service that runs keeps the addresses it was started with.
+  const moved = alive.filter(({ environment }) => (environment.NATS_URL ?? stack.natsUrl) !== stack.natsUrl || (environment.DATABASE_URL ?? stack.databaseUrl) !== stack.databaseUrl);
+  for (const service of moved) await endProcess({ pid: service.pid, startTime: service.pidStartTime }, 'SIGTERM', GRACE_MS);
   ensureSigningKeys(home);
   const plan = planStack({
     home,
@@ -65,10 +76,10 @@ export async function startStack(options: StartOptions): Promise<{ readonly stac
     memoryBytes: totalmem(),
     cpus: cpus().length,
   });
-  const missing = plan.filter((service) => !alive.some((running) => running.id === service.id));
+  const missing = plan.filter((service) => moved.some((ended) => ended.id === service.id) || !alive.some((running) => running.id === service.id));
   for (const service of missing) for (const directory of service.directories) mkdirSync(directory, { recursive: true });
   shipSoftware(home, options.storageNodes);
-  for (const service of missing) await timed(service.id, async () => add(await startService(service, home)));
+  for (const service of missing) await timed(service.id, () => startService(service, options, add));
   writeStack(home, stack);
   return { stack, started };
 }
@@ -77,7 +88,7 @@ function serverEntry(name: string, identity: { pid: number; startTime: string },
   return { name, id: name, pid: identity.pid, pidStartTime: identity.startTime, health: null, logFile, environment: {} };
 }
 
-async function startService(service: PlannedService, home: string): Promise<RunningService> {
+async function startService(service: PlannedService, { home, signal }: StartOptions, add: (service: RunningService) => void): Promise<void> {
   const port = await freePort();
   const environment = service.environment(port);
   const logFile = join(home, 'logs', `${service.id}.log`);
@@ -88,8 +99,11 @@ async function startService(service: PlannedService, home: string): Promise<Runn
     logFile,
     life: 'background',
   });
-  await waitUntilReady(service.id, identity, logFile, READY_MS, () => isReady(health));
-  return { name: service.app, id: service.id, pid: identity.pid, pidStartTime: identity.startTime, health, logFile, environment };
+  add({ name: service.app, id: service.id, pid: identity.pid, pidStartTime: identity.startTime, health, logFile, environment });
+  await waitUntilReady(service.id, identity, logFile, READY_MS, () => {
+    signal?.throwIfAborted();
+    return isReady(health);
+  });
 }
 
 async function isReady(url: string): Promise<boolean> {
@@ -114,9 +128,7 @@ function shipSoftware(home: string, storageNodes: number): void {
   }
 }
 
-/** The same port as before where a stack is started again, so that clients need not be told. */
-function portOf(url: string | undefined): number | undefined {
-  if (!url) return undefined;
-  const port = Number(new URL(url).port);
-  return port > 0 ? port : undefined;
+/** The same port as before where a stack is started again, so that clients need not be told; another one if a stranger has taken it. */
+function serverPort(url: string | undefined): Promise<number> {
+  return freePort(url ? Number(new URL(url).port) : 0);
 }

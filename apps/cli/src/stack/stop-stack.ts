@@ -1,13 +1,17 @@
 /** Stops a stack and looks afterwards whether anything of it is left. */
 import { execFile } from 'node:child_process';
-import { readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { endProcess, isAlive } from '@plinth/local-servers';
+import { endProcess, removePostgresData } from '@plinth/local-servers';
+import { findLeftovers } from './leftovers.js';
 import { installationDirectory, readStack, type RunningService, writeStack } from './stack-file.js';
 
 const run = promisify(execFile);
 const GRACE_MS = 15_000;
+const REMOVAL_MS = 600_000;
+/** Agents first, so that nothing starts a container again while the others go; servers last, as everything needs them. */
+const ORDER = ['host-agent', 'distributor', 'provisioner', 'image-builder', 'postgres', 'nats'];
 
 export interface StopReport {
   readonly stopped: number;
@@ -15,53 +19,44 @@ export interface StopReport {
   readonly left: readonly string[];
 }
 
+/** Stops all that the stack file knows. With `data` the home is deleted too, but only when nothing is left. */
 export async function stopStack(home: string, options: { readonly data: boolean; readonly onProgress: (line: string) => void }): Promise<StopReport> {
   const stack = readStack(home);
-  const services = [...(stack?.services ?? [])].reverse();
+  const services = stack?.services ?? [];
+  const problems: string[] = [];
   let stopped = 0;
-  // Agents first, so that nothing starts a container again while the others go; servers last, as everything needs them.
-  for (const service of services) {
-    const how = await endProcess({ pid: service.pid, startTime: service.pidStartTime }, service.name === 'postgres' ? 'SIGINT' : 'SIGTERM', GRACE_MS);
-    if (how !== 'gone') stopped++;
-    if (service.name === 'host-agent') await removeContainers(service);
-    options.onProgress(`${service.id.padEnd(24)} ${how === 'gone' ? 'was not running' : how}`);
+  for (const name of ORDER) {
+    // The agents of one machine go one after the other: each has thousands of containers to take along.
+    for (const service of services.filter((candidate) => candidate.name === name)) {
+      const how = await endProcess({ pid: service.pid, startTime: service.pidStartTime }, name === 'postgres' ? 'SIGINT' : 'SIGTERM', GRACE_MS);
+      if (how !== 'gone') stopped++;
+      options.onProgress(`${service.id.padEnd(24)} ${how === 'gone' ? 'was not running' : how}`);
+      const problem = name === 'host-agent' && how !== 'stuck' ? await removeContainers(service) : undefined;
+      if (problem) problems.push(problem);
+    }
   }
-  const left = leftovers(home, services);
+  const left = [...problems, ...findLeftovers(home, services)];
   if (stack && left.length === 0) writeStack(home, { ...stack, services: [] });
-  if (options.data && left.length === 0) rmSync(home, { recursive: true, force: true });
+  if (options.data && left.length === 0) {
+    removePostgresData(join(home, 'postgres'));
+    rmSync(home, { recursive: true, force: true });
+  }
   return { stopped, left };
 }
 
-/** Containers outlive their agent by design: the agent's own program takes them away. */
-async function removeContainers(agent: RunningService): Promise<void> {
+/** Containers outlive their agent by design: the agent's own program takes them away. @returns what went wrong */
+async function removeContainers(agent: RunningService): Promise<string | undefined> {
   const main = join(installationDirectory(), 'apps', 'host-agent', 'dist', 'main.js');
-  await run(process.execPath, [main, '--remove-all'], {
-    env: { PATH: process.env.PATH, HOME: process.env.HOME, LANG: 'C.UTF-8', ...agent.environment },
-    maxBuffer: 64 * 1024 ** 2,
-  });
-}
-
-function leftovers(home: string, services: readonly RunningService[]): string[] {
-  const processes = services
-    .filter((service) => isAlive({ pid: service.pid, startTime: service.pidStartTime }))
-    .map((service) => `process ${service.pid} (${service.id})`);
-  const mounts = readFileSync('/proc/self/mounts', 'utf8')
-    .split('\n')
-    .map((line) => line.split(' ')[1] ?? '')
-    .filter((target) => target === home || target.startsWith(`${home}/`))
-    .map((target) => `mount ${target}`);
-  removeEmptyCgroups();
-  return [...processes, ...mounts];
-}
-
-/** `/sys/fs/cgroup/<controller>/plinth` once its last container is gone. */
-function removeEmptyCgroups(): void {
-  for (const controller of ['.', ...readdirSync('/sys/fs/cgroup', { withFileTypes: true }).filter((entry) => entry.isDirectory()).map((entry) => entry.name)]) {
-    try {
-      rmdirSync(join('/sys/fs/cgroup', controller, 'plinth'));
-    } catch (error) {
-      // Absent, or in use by another stack on this machine.
-      if (!['ENOENT', 'EBUSY', 'ENOTEMPTY', 'ENOTDIR', 'EROFS', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
-    }
+  try {
+    await run(process.execPath, [main, '--remove-all'], {
+      env: { PATH: process.env.PATH, HOME: process.env.HOME, LANG: 'C.UTF-8', ...agent.environment },
+      maxBuffer: 64 * 1024 ** 2,
+      timeout: REMOVAL_MS,
+    });
+    return undefined;
+  } catch (error) {
+    const { stdout = '', stderr = '', message } = error as Error & { stdout?: string; stderr?: string };
+    const last = `${stdout}\n${stderr}`.trim().split('\n').at(-1);
+    return `containers of ${agent.id}: ${last || message}`;
   }
 }

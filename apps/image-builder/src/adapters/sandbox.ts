@@ -5,6 +5,7 @@
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buildOciConfig, detectRuntimeBinary, type RuntimeBinary } from '@plinth/container-runtime';
+import { buildCgroup, removeBuildCgroups } from './build-cgroups.js';
 import { isMissing } from './image-tree.js';
 import { run, runCaptive, type RunResult } from './process.js';
 
@@ -57,6 +58,7 @@ export class Sandbox {
   private async remove(id: string): Promise<void> {
     // Fails when the runtime has tidied up itself, which is the usual end.
     await run([...this.argv('delete'), '--force', id], { signal: AbortSignal.timeout(30_000) });
+    await removeBuildCgroups(id);
     await rm(join(this.directory, id), { recursive: true, force: true });
   }
 
@@ -92,7 +94,6 @@ function configOf(id: string, { root, argv, env, network }: SandboxCommand): obj
   return {
     ...config,
     mounts: [...config.mounts, temporary('/run', '755'), temporary('/tmp', '1777')],
-    // Beside the containers of hosts, which whoever looks after them takes for strays. One level: no parent is left behind.
-    linux: { ...config.linux, cgroupsPath: `/plinth-build-${id}` },
+    linux: { ...config.linux, cgroupsPath: buildCgroup(id) },
   };
 }

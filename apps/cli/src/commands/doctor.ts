@@ -1,0 +1,21 @@
+import type { Command } from 'commander';
+import { homeDirectory } from '../stack/stack-file.js';
+
+export function register(program: Command): void {
+  program
+    .command('doctor')
+    .description('check whether this machine has what plinth needs')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExits with 0 when nothing fails; warnings are allowed.')
+    .action(async (options: { json?: boolean }) => {
+      const [{ checkMachine }, { checkPrograms }] = await Promise.all([import('../doctor/machine.js'), import('../doctor/programs.js')]);
+      const checks = [...checkMachine(homeDirectory()), ...checkPrograms()];
+      const failed = checks.filter((check) => check.state === 'fail').length;
+      if (options.json) process.stdout.write(`${JSON.stringify({ ok: failed === 0, checks }, null, 2)}\n`);
+      else {
+        for (const { name, state, found, todo } of checks) process.stdout.write(`${state.padEnd(4)}  ${name.padEnd(14)} ${found}${todo ? `\n      ${' '.repeat(14)} -> ${todo}` : ''}\n`);
+        process.stdout.write(failed === 0 ? 'this machine is fit\n' : `${failed} to be mended\n`);
+      }
+      if (failed > 0) process.exitCode = 1;
+    });
+}

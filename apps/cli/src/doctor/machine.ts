@@ -1,0 +1,97 @@
+/** The machine: user, kernel, memory, disk. */
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync, statfsSync } from 'node:fs';
+import { totalmem } from 'node:os';
+import { dirname } from 'node:path';
+import { type Check, fail, ok, warn } from './check.js';
+
+const GIB = 1024 ** 3;
+const NAMESPACES = ['mnt', 'pid', 'net', 'ipc', 'uts'];
+const CONTROLLERS = ['memory', 'cpu', 'pids'];
+/** capability.h */
+const CAP_SYS_ADMIN = 21n;
+const CAP_SYS_RESOURCE = 24n;
+
+export function checkMachine(home: string): Check[] {
+  return [checkRoot(), checkSystem(), checkNode(), checkFileSystem('overlay'), checkFileSystem('tmpfs'), checkNamespaces(), checkCgroups(), checkResourceCapability(), checkDisk(home), checkMemory()];
+}
+
+function checkRoot(): Check {
+  return process.getuid?.() === 0 ? ok('root', 'yes') : fail('root', `user ${process.getuid?.()}`, 'run it with sudo');
+}
+
+function checkSystem(): Check {
+  if (process.platform !== 'linux') return fail('system', process.platform, 'run it on Linux');
+  const release = existsSync('/etc/os-release') ? (/^PRETTY_NAME="?([^"\n]*)/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1] ?? 'Linux') : 'Linux';
+  return ok('system', release);
+}
+
+/** Pure: whether a Node.js version such as 20.19.1 will do. */
+export function nodeIsRecent(version: string): boolean {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  return major > 20 || (major === 20 && minor >= 19);
+}
+
+function checkNode(): Check {
+  const { node } = process.versions;
+  return nodeIsRecent(node) ? ok('node', node) : fail('node', node, 'install Node.js 20.19 or later');
+}
+
+function checkFileSystem(name: string): Check {
+  const known = readFileSync('/proc/filesystems', 'utf8')
+    .split('\n')
+    .some((line) => line.trim().split(/\s+/).at(-1) === name);
+  return known ? ok(name, 'known to the kernel') : fail(name, 'unknown to the kernel', `load it with: modprobe ${name}`);
+}
+
+function checkNamespaces(): Check {
+  const missing = NAMESPACES.filter((kind) => !existsSync(`/proc/self/ns/${kind}`));
+  if (missing.length > 0) return fail('namespaces', `no ${missing.join(', ')}`, 'use a kernel with all namespaces');
+  try {
+    execFileSync('unshare', ['--mount', '--pid', '--ipc', '--uts', '--net', '--fork', 'true'], { stdio: 'ignore' });
+    return ok('namespaces', NAMESPACES.join(', '));
+  } catch {
+    return fail('namespaces', 'may not be made', 'run as root with CAP_SYS_ADMIN; in a container, a privileged one');
+  }
+}
+
+function checkCgroups(): Check {
+  const root = '/sys/fs/cgroup';
+  const unified = existsSync(`${root}/cgroup.controllers`);
+  const there = unified ? readFileSync(`${root}/cgroup.controllers`, 'utf8').trim().split(' ') : CONTROLLERS.filter((name) => existsSync(`${root}/${name}`));
+  const missing = CONTROLLERS.filter((name) => !there.includes(name));
+  const found = `version ${unified ? 2 : 1}: ${there.join(', ') || 'no controllers'}`;
+  if (missing.length === 0) return ok('cgroups', found);
+  return missing.includes('memory')
+    ? fail('cgroups', found, 'enable the memory controller (kernel command line: cgroup_enable=memory)')
+    : warn('cgroups', found, `limits need the controllers ${missing.join(', ')}`);
+}
+
+/** Pure: whether /proc/<pid>/status has the capability in force. */
+export function hasCapability(status: string, capability: bigint): boolean {
+  const mask = /^CapEff:\s*([0-9a-f]+)/m.exec(status)?.[1];
+  return mask !== undefined && ((BigInt(`0x${mask}`) >> capability) & 1n) === 1n;
+}
+
+function checkResourceCapability(): Check {
+  const status = readFileSync('/proc/self/status', 'utf8');
+  if (!hasCapability(status, CAP_SYS_ADMIN)) return fail('capabilities', 'no CAP_SYS_ADMIN', 'mounts need it: run as root, in a container as a privileged one');
+  if (hasCapability(status, CAP_SYS_RESOURCE)) return ok('capabilities', 'CAP_SYS_ADMIN, CAP_SYS_RESOURCE');
+  return warn('capabilities', 'no CAP_SYS_RESOURCE', 'containers get the limits of this session (crun is used); grant CAP_SYS_RESOURCE to be able to raise them');
+}
+
+function checkDisk(home: string): Check {
+  let directory = home;
+  while (!existsSync(directory)) directory = dirname(directory);
+  const { bavail, bsize } = statfsSync(directory);
+  const free = bavail * bsize;
+  const found = `${(free / GIB).toFixed(1)} GiB free in ${directory}`;
+  if (free < GIB) return fail('disk', found, 'make room, or set PLINTH_HOME to a larger disk');
+  return free < 5 * GIB ? warn('disk', found, 'images and volumes soon need more; PLINTH_HOME moves them') : ok('disk', found);
+}
+
+function checkMemory(): Check {
+  const found = `${(totalmem() / GIB).toFixed(1)} GiB`;
+  if (totalmem() < GIB) return fail('memory', found, 'a stack needs 1 GiB at least');
+  return totalmem() < 3 * GIB ? warn('memory', found, 'enough for a few containers; 4 GiB are comfortable') : ok('memory', found);
+}

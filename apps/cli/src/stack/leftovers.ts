@@ -1,0 +1,89 @@
+/** What of a stack is still on the machine: processes, mounts in any namespace, cgroups. */
+import { type Dirent, existsSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { isAlive } from '@plinth/local-servers';
+import type { RunningService } from './stack-file.js';
+
+const CGROUPS = '/sys/fs/cgroup';
+
+/** One line for people each; empty when nothing is left. */
+export function findLeftovers(home: string, services: readonly RunningService[]): string[] {
+  const left = new Set<string>();
+  for (const service of services) {
+    if (isAlive({ pid: service.pid, startTime: service.pidStartTime })) left.add(`process ${service.pid} (${service.id})`);
+  }
+  const known = new Set(services.map((service) => service.pid));
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    // conmon is started with paths below the home; a container's or a build's mounts lie below it.
+    const words = readProcess(pid, 'cmdline').split('\0');
+    const [program = ''] = words;
+    if (!known.has(Number(pid)) && program.endsWith('conmon') && words.some((word) => isBelow(word, home))) left.add(`process ${pid} (${program})`);
+    for (const target of mountsBelow(readProcess(pid, 'mountinfo'), home)) left.add(`mount ${target}`);
+  }
+  for (const directory of containerCgroups(home)) left.add(`cgroup ${directory}`);
+  return [...left];
+}
+
+/** Pure: mount points at or below the home in the text of a mountinfo file, proc(5). */
+export function mountsBelow(mountinfo: string, home: string): string[] {
+  return mountinfo
+    .split('\n')
+    .map((line) => (line.split(' ')[4] ?? '').replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8))))
+    .filter((target) => isBelow(target, home));
+}
+
+function isBelow(path: string, home: string): boolean {
+  return path === home || path.startsWith(`${home}/`);
+}
+
+function readProcess(pid: string, file: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, 'utf8');
+  } catch (error) {
+    // It ended meanwhile, or has no namespace of its own any more.
+    if (['ENOENT', 'ESRCH', 'EACCES', 'EINVAL', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) return '';
+    throw error;
+  }
+}
+
+/**
+ * Cgroups of this home's containers. The parent `plinth` is shared by all stacks of a machine: it goes when it is empty, and other stacks'
+ * groups below it are left alone even when empty, for a container may just be entering one.
+ */
+function containerCgroups(home: string): string[] {
+  const hosts = directoriesIn(join(home, 'hosts')).map((host) => join(home, 'hosts', host));
+  const ids = new Set(hosts.flatMap((host) => [...namesIn(join(host, 'containers')), ...namesIn(join(host, 'runtime', 'bundles'))]).map((name) => name.split('.')[0]));
+  const hierarchies = existsSync(join(CGROUPS, 'cgroup.controllers')) ? [CGROUPS] : directoriesIn(CGROUPS).map((name) => join(CGROUPS, name));
+  const left: string[] = [];
+  for (const hierarchy of hierarchies) {
+    for (const parent of directoriesIn(hierarchy).filter((name) => name.startsWith('plinth'))) {
+      const group = join(hierarchy, parent);
+      left.push(...directoriesIn(group).filter((id) => ids.has(id)).map((id) => join(group, id)));
+      removeIfEmpty(group);
+    }
+  }
+  return left;
+}
+
+function removeIfEmpty(group: string): void {
+  try {
+    rmdirSync(group);
+  } catch (error) {
+    if (!['ENOENT', 'EBUSY', 'ENOTEMPTY', 'EROFS', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+  }
+}
+
+function namesIn(path: string): string[] {
+  return existsSync(path) ? readdirSync(path) : [];
+}
+
+function directoriesIn(path: string): string[] {
+  let entries: Dirent[];
+  try {
+    entries = readdirSync(path, { withFileTypes: true });
+  } catch (error) {
+    if (['ENOENT', 'ENODEV', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return [];
+    throw error;
+  }
+  return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+}

@@ -1,0 +1,31 @@
+import { planStack } from './stack-plan.js';
+
+describe('planStack', () => {
+  const plan = planStack({ home: '/h', installation: '/i', hosts: 2, storageNodes: 3, natsUrl: 'nats://n', databaseUrl: 'postgres://p', logLevel: 'info', memoryBytes: 1000, cpus: 4 });
+  const environmentOf = (id: string): Readonly<Record<string, string>> => plan.find((service) => service.id === id)?.environment(1234) ?? {};
+
+  it('has one distributor per storage node and one agent per host', () => {
+    expect(plan.map((service) => service.id)).toEqual([
+      'image-builder-1',
+      'provisioner-1',
+      'distributor-sn-1',
+      'distributor-sn-2',
+      'distributor-sn-3',
+      'host-agent-host-1',
+      'host-agent-host-2',
+    ]);
+  });
+
+  it('shares the machine out among the hosts', () => {
+    expect(environmentOf('host-agent-host-2')).toMatchObject({ PLINTH_CAPACITY_MEMORY_BYTES: '400', PLINTH_CAPACITY_CPUS: '2', PLINTH_HOST: 'host-2' });
+  });
+
+  it('gives the database only to those that need it', () => {
+    const holders = plan.filter((service) => 'DATABASE_URL' in service.environment(1)).map((service) => service.app);
+    expect(holders).toEqual(['image-builder', 'provisioner']);
+  });
+
+  it('lets storage nodes download from the port of the image builder', () => {
+    expect(environmentOf('image-builder-1')).toMatchObject({ PLINTH_HTTP_PORT: '1234', PLINTH_PUBLIC_URL: 'http://127.0.0.1:1234' });
+  });
+});

@@ -1,0 +1,39 @@
+/** The cgroups of a build's commands. The runtime gives up on one that is busy for a moment longer: here it is waited for. */
+import { readdir, rmdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+const ROOT = '/sys/fs/cgroup';
+const DEADLINE_MS = 20_000;
+/** A cgroup can't be removed while a process that ended in it was not waited for by its parent. */
+const BUSY = 'EBUSY';
+
+export function buildCgroup(id: string): string {
+  // Beside the containers of hosts, which whoever looks after them takes for strays. One level: no parent is left behind.
+  return `/plinth-build-${id}`;
+}
+
+/** Removes them in every hierarchy. @throws Error when one stays busy */
+export async function removeBuildCgroups(id: string): Promise<void> {
+  const hierarchies = (await readdir(ROOT, { withFileTypes: true })).filter((entry) => entry.isDirectory()).map((entry) => join(ROOT, entry.name));
+  const deadline = performance.now() + DEADLINE_MS;
+  for (const directory of [ROOT, ...hierarchies].map((hierarchy) => hierarchy + buildCgroup(id))) {
+    while (!(await removed(directory))) {
+      if (performance.now() > deadline) throw new Error(`the cgroup ${directory} stays busy`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+}
+
+async function removed(directory: string): Promise<boolean> {
+  try {
+    await rmdir(directory);
+    return true;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return true;
+    if (code === BUSY) return false;
+    // On the private memory file system over the hidden hierarchy it holds a plain file; it goes with the namespace.
+    if (code === 'ENOTEMPTY') return true;
+    throw error;
+  }
+}

@@ -1,0 +1,50 @@
+import { describe, expect, it } from '@jest/globals';
+import { type ImageCatalogue, resolveImage } from './image-resolution.js';
+
+const digest = `sha256:${'a'.repeat(64)}`;
+const image = (name: string, version: string, state = 'promoted', storageNodes = ['sn-1']) => ({ name, version, state, contentDigest: digest, storageNodes });
+const catalogue: ImageCatalogue = {
+  images: [
+    image('debian-12', 'v1'),
+    image('debian-12', 'v2'),
+    image('debian-12', 'v3', 'tested'),
+    image('debian-12', 'v4', 'revoked'),
+    image('debian-12', 'v5', 'promoted', ['sn-9']),
+    image('debian-12', 'v6', 'promoted', []),
+    image('debian-13', 'v1'),
+    image('alpine', 'v1'),
+  ],
+  defaults: { 'debian-12': 'v2', 'debian-13': 'v1' },
+  defaultOs: 'debian-12',
+};
+const reachable = new Set(['sn-1']);
+
+describe('resolving an image', () => {
+  it.each([
+    [undefined, 'debian-12@v2', undefined],
+    ['debian-12@v1', 'debian-12@v1', undefined],
+    ['debian-13', 'debian-13@v1', undefined],
+    ['debian-12@v9', 'debian-12@v2', 'unknown-version'],
+    ['debian-11@v1', 'debian-12@v2', 'unknown-image'],
+    ['alpine', 'debian-12@v2', 'no-default-version'],
+    ['debian-12@v3', 'debian-12@v2', 'not-promoted'],
+    ['debian-12@v4', 'debian-12@v2', 'revoked'],
+    ['debian-12@v5', 'debian-12@v2', 'not-distributed'],
+    ['debian-12@v6', 'debian-12@v2', 'not-distributed'],
+    ['constructor', 'debian-12@v2', 'unknown-image'],
+  ])('%s gives %s, fallback %s', (asked, used, fallbackReason) => {
+    const resolution = resolveImage(asked, false, catalogue, reachable);
+    expect(resolution.ok && `${resolution.image.name}@${resolution.image.version}`).toBe(used);
+    expect(resolution.ok && resolution.fallbackReason).toBe(fallbackReason);
+    const strict = resolveImage(asked, true, catalogue, reachable);
+    expect(strict.ok).toBe(fallbackReason === undefined);
+    if (!strict.ok) expect(strict.reason).toBe('image-unavailable');
+  });
+
+  it.each([
+    ['no default OS', { ...catalogue, defaultOs: null }],
+    ['a default that is revoked', { ...catalogue, defaults: { 'debian-12': 'v4' } }],
+  ])('refuses with %s', (_what, broken) => {
+    expect(resolveImage('debian-11', false, broken, reachable)).toMatchObject({ ok: false, reason: 'no-default-image' });
+  });
+});

@@ -1,0 +1,67 @@
+/** `npm run bench:density`: memory per idle container, the host's mount table, and image pages held once, at 100 containers. */
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { row, startSystem } from './system.js';
+
+const CONTAINERS = 100;
+
+function meminfo(): Record<string, number> {
+  return Object.fromEntries([...readFileSync('/proc/meminfo', 'utf8').matchAll(/^(\w+):\s+(\d+) kB$/gm)].map(([, name, kib]) => [String(name), Number(kib) * 1024]));
+}
+const hostMounts = (): number => readFileSync('/proc/1/mounts', 'utf8').trimEnd().split('\n').length;
+const settle = (): Promise<void> => new Promise((done) => setTimeout(done, 3_000));
+
+/** Private memory of the monitors and containers, and of the agents, bytes (proc(5), smaps_rollup). */
+function privateMemory(): { platform: number; agents: number } {
+  let platform = 0;
+  let agents = 0;
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+      const own = [...readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8').matchAll(/^Private_(?:Clean|Dirty):\s+(\d+) kB$/gm)].reduce((sum, [, kib]) => sum + Number(kib) * 1024, 0);
+      if (command[0]?.endsWith('conmon') || (command[0] === '/bin/sleep' && command[1] === '1000000')) platform += own;
+      if (command.some((word) => word.endsWith('apps/host-agent/dist/main.js'))) agents += own;
+    } catch (error) {
+      // It ended while we looked.
+      if (!['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    }
+  }
+  return { platform, agents };
+}
+
+const system = await startSystem();
+try {
+  const idle = { command: ['/bin/sleep', '1000000'], restart: { policy: 'never' } };
+  // One first, so that pages of the image and of the programs count once and not for the containers.
+  await system.start(idle);
+  await settle();
+  const before = meminfo();
+  const privateBefore = privateMemory();
+  const mountsBefore = hostMounts();
+  const started: { id: string; name: string }[] = [];
+  for (let index = 0; index < CONTAINERS; index++) started.push(await system.start(idle));
+  await settle();
+  const after = meminfo();
+  row('idle containers', CONTAINERS);
+  const privateAfter = privateMemory();
+  row('private memory per container with its monitor, KiB', (privateAfter.platform - privateBefore.platform) / CONTAINERS / 1024);
+  row('growth of the agents per container, KiB', (privateAfter.agents - privateBefore.agents) / CONTAINERS / 1024);
+  row('drop of MemAvailable per container, KiB (goal ≤ 512)', ((before.MemAvailable ?? 0) - (after.MemAvailable ?? 0)) / CONTAINERS / 1024);
+  row("lines of the host's mount table before", mountsBefore);
+  row(`lines with ${CONTAINERS} more containers (goal: the same)`, hostMounts());
+
+  writeFileSync('/proc/sys/vm/drop_caches', '1');
+  await settle();
+  const cold = meminfo();
+  const read = (name: string): void => void system.plinth('exec', name, '--', '/bin/sh', '-c', "find /usr/lib /usr/bin -type f -exec cat {} + >/dev/null");
+  read(started[0]?.name ?? '');
+  const once = meminfo();
+  for (const { name } of started.slice(1)) read(name);
+  const all = meminfo();
+  const cached = (from: Record<string, number>, to: Record<string, number>): number => ((to.Cached ?? 0) - (from.Cached ?? 0)) / 1024 ** 2;
+  row('page cache grown by the first reader, MiB', cached(cold, once));
+  row(`page cache grown by all ${CONTAINERS} readers, MiB`, cached(cold, all));
+  row('ratio (goal: 1)', cached(cold, all) / cached(cold, once));
+} finally {
+  await system.close();
+}
+process.exit(0);

@@ -1,0 +1,93 @@
+/** `npm run bench:start`: request → container.started, against bare `crun run` (the floor) and Docker where a daemon answers, in one run. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { enterPrivateMountNamespace } from '@plinth/container-runtime';
+import { type BenchSystem, percentile, row, startSystem } from './system.js';
+
+const ROUNDS = 60;
+const WARM_UP = 10;
+const FEW = 10;
+const MANY = 200;
+
+/** The least that crun can do: the same tree, `true`, no cgroup limits, no seccomp. */
+function bareCrun(imageRoot: string): number {
+  const bundle = mkdtempSync(join(tmpdir(), 'plinth-bare-'));
+  const namespaces = ['pid', 'ipc', 'uts', 'mount', 'network'].map((type) => ({ type }));
+  const config = {
+    ociVersion: '1.0.2',
+    process: { user: { uid: 0, gid: 0 }, args: ['/bin/true'], env: ['PATH=/bin'], cwd: '/', noNewPrivileges: true },
+    root: { path: imageRoot, readonly: true },
+    mounts: [{ destination: '/proc', type: 'proc', source: 'proc' }, { destination: '/dev', type: 'tmpfs', source: 'tmpfs' }],
+    linux: { namespaces },
+  };
+  writeFileSync(join(bundle, 'config.json'), JSON.stringify(config));
+  const begin = performance.now();
+  const ran = spawnSync('crun', ['--root', join(bundle, 'state'), 'run', '--bundle', bundle, `bare-${process.pid}`], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const ms = performance.now() - begin;
+  rmSync(bundle, { recursive: true, force: true });
+  if (ran.status !== 0) throw new Error(`crun: ${String(ran.stderr)}`);
+  return ms;
+}
+
+/** @returns undefined where no Docker daemon answers */
+function docker(imageRoot: string): (() => number) | undefined {
+  if (spawnSync('docker', ['info']).status !== 0) return undefined;
+  execFileSync('sh', ['-c', 'tar -C "$1" -c . | docker import - plinth-bench', 'sh', imageRoot], { stdio: 'ignore' });
+  return () => {
+    const begin = performance.now();
+    const id = execFileSync('docker', ['run', '-d', '--network', 'none', 'plinth-bench', '/bin/sleep', '1000'], { encoding: 'utf8' }).trim();
+    const ms = performance.now() - begin;
+    execFileSync('docker', ['rm', '-f', id], { stdio: 'ignore' });
+    return ms;
+  };
+}
+
+async function measure(system: BenchSystem): Promise<void> {
+  const idle = { command: ['/bin/sleep', '1000000'], restart: { policy: 'never' } };
+  const peer = docker(system.imageRoot);
+  const ours: number[] = [];
+  const bare: number[] = [];
+  const dockers: number[] = [];
+  // Interleaved: what else the machine does hits all alike.
+  for (let round = 0; round < ROUNDS + WARM_UP; round++) {
+    const started = await system.start(idle);
+    const floor = bareCrun(system.imageRoot);
+    const dock = peer?.();
+    system.remove(started.name);
+    if (round < WARM_UP) continue;
+    ours.push(started.ms);
+    bare.push(floor);
+    if (dock !== undefined) dockers.push(dock);
+  }
+  row('request → running, sequential', 'p50 ms', 'p99 ms');
+  row('plinth: publish → container.started', percentile(ours, 0.5), percentile(ours, 0.99));
+  row('crun run, bare (floor)', percentile(bare, 0.5), percentile(bare, 0.99));
+  if (dockers.length > 0) row('docker run -d --network none', percentile(dockers, 0.5), percentile(dockers, 0.99));
+  else console.log('docker run: no Docker daemon answers here, not measured');
+  row('ratio to bare crun (goal ≤ 4)', percentile(ours, 0.5) / percentile(bare, 0.5));
+  if (dockers.length > 0) row('times faster than docker (goal ≥ 4)', percentile(dockers, 0.5) / percentile(ours, 0.5));
+
+  const few: number[] = [];
+  const many: number[] = [];
+  for (let live = 0; live < MANY + 20; live++) {
+    const { ms } = await system.start(idle);
+    if (live >= FEW && live < FEW + 20) few.push(ms);
+    if (live >= MANY) many.push(ms);
+  }
+  console.log('');
+  row('start time with containers alive', 'p50 ms');
+  row(`${FEW} to ${FEW + 20} alive`, percentile(few, 0.5));
+  row(`${MANY} to ${MANY + 20} alive`, percentile(many, 0.5));
+  row('ratio (goal ≤ 1.3)', percentile(many, 0.5) / percentile(few, 0.5));
+}
+
+await enterPrivateMountNamespace();
+const system = await startSystem();
+try {
+  await measure(system);
+} finally {
+  await system.close();
+}
+process.exit(0);

@@ -1,0 +1,67 @@
+/** Real servers for tests: free ports, data in a scratch folder, ended with the test process however that ends. */
+import { chmodSync } from 'node:fs';
+import { join } from 'node:path';
+import { endProcess, freePort, type ProcessIdentity, removePostgresData, startNatsServer, startPostgresServer } from '@plinth/local-servers';
+import { scratchDirectory } from './scratch-directory.js';
+
+const GRACE_MS = 5_000;
+
+export interface TestServer {
+  readonly url: string;
+  readonly port: number;
+  /** The running process, for tests that kill it. */
+  readonly identity: ProcessIdentity;
+  /** Ends the server; with the data kept, `start` continues on it. */
+  pause(): Promise<void>;
+  /** Starts a paused or killed server again on its port and data. */
+  start(): Promise<void>;
+  /** Ends the server and deletes its data. */
+  stop(): Promise<void>;
+}
+
+type Launch = (directory: string, port: number) => Promise<{ readonly identity: ProcessIdentity; readonly url: string }>;
+
+async function testServer(launch: Launch, endSignal: NodeJS.Signals): Promise<TestServer> {
+  const scratch = scratchDirectory();
+  // PostgreSQL's unprivileged user passes through.
+  chmodSync(scratch.path, 0o711);
+  const directory = join(scratch.path, 'server');
+  const discard = (): void => {
+    removePostgresData(directory);
+    scratch.stop();
+  };
+  try {
+    const port = await freePort();
+    let running = await launch(directory, port);
+    const pause = async (): Promise<void> => void (await endProcess(running.identity, endSignal, GRACE_MS));
+    return {
+      url: running.url,
+      port,
+      get identity() {
+        return running.identity;
+      },
+      pause,
+      start: async () => {
+        await pause();
+        running = await launch(directory, port);
+      },
+      stop: async () => {
+        await pause();
+        discard();
+      },
+    };
+  } catch (error) {
+    discard();
+    throw error;
+  }
+}
+
+/** A nats-server with JetStream. */
+export function startNats(): Promise<TestServer> {
+  return testServer((directory, port) => startNatsServer({ directory, port, life: 'bound' }), 'SIGTERM');
+}
+
+/** A PostgreSQL server with the empty database `plinth`. */
+export function startPostgres(): Promise<TestServer> {
+  return testServer((directory, port) => startPostgresServer({ directory, port, life: 'bound' }), 'SIGINT');
+}

@@ -1,0 +1,122 @@
+/** A whole stack in a scratch folder, driven from outside: the tool, the bus, and what the kernel shows. */
+import { spawn, spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { connect, type JetStreamClient, type NatsConnection } from 'nats';
+
+const top = resolve(import.meta.dirname, '..');
+
+export interface Ran {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface Fact {
+  readonly subject: string;
+  readonly data: Record<string, unknown>;
+}
+
+interface StackService {
+  readonly name: string;
+  readonly id: string;
+  readonly pid: number;
+}
+
+export class Stack {
+  readonly home = mkdtempSync(join(tmpdir(), 'plinth-e2e-'));
+  readonly facts: Fact[] = [];
+  private connection: NatsConnection | undefined;
+  private readonly waiting = new Set<() => void>();
+
+  constructor() {
+    chmodSync(this.home, 0o711);
+  }
+
+  /** Runs the tool; never rejects on its exit code. */
+  plinth(...args: string[]): Promise<Ran> {
+    return new Promise((done, fail) => {
+      const child = spawn(process.execPath, [join(top, 'apps/cli/dist/main.js'), ...args], { env: { ...process.env, PLINTH_HOME: this.home, NATS_URL: '', DATABASE_URL: '' } });
+      let stdout = '';
+      let stderr = '';
+      child.stdout.on('data', (data: Buffer) => (stdout += data.toString()));
+      child.stderr.on('data', (data: Buffer) => (stderr += data.toString()));
+      child.on('error', fail);
+      child.on('close', (code) => done({ code: code ?? 255, stdout, stderr }));
+    });
+  }
+
+  async up(): Promise<void> {
+    const { code, stdout, stderr } = await this.plinth('up', '--detach');
+    if (code !== 0) throw new Error(`up ended with ${code}: ${stdout}${stderr}`);
+    if (this.connection && !this.connection.isClosed()) return;
+    this.connection = await connect({ servers: this.file().natsUrl });
+    const subscription = this.connection.subscribe('>');
+    void (async () => {
+      for await (const message of subscription) {
+        if (!/^(container|image|host)\./.test(message.subject)) continue;
+        try {
+          this.facts.push({ subject: message.subject, data: JSON.parse(message.string()) as Record<string, unknown> });
+        } catch {
+          continue; // our own malformed requests
+        }
+        for (const wake of this.waiting) wake();
+      }
+    })();
+    await this.connection.flush();
+  }
+
+  file(): { natsUrl: string; services: StackService[] } {
+    return JSON.parse(readFileSync(join(this.home, 'stack.json'), 'utf8')) as { natsUrl: string; services: StackService[] };
+  }
+
+  pidOf(id: string): number {
+    const service = this.file().services.find((item) => item.id === id);
+    if (!service) throw new Error(`no service ${id}`);
+    return service.pid;
+  }
+
+  jetstream(): JetStreamClient {
+    if (!this.connection) throw new Error('not up');
+    return this.connection.jetstream();
+  }
+
+  /** The first fact, past or future, that fits. */
+  async fact(fits: (fact: Fact) => boolean, seconds = 60): Promise<Fact> {
+    const deadline = Date.now() + seconds * 1000;
+    for (;;) {
+      const found = this.facts.find(fits);
+      if (found) return found;
+      const left = deadline - Date.now();
+      if (left <= 0) throw new Error(`no such fact within ${seconds} s; last: ${JSON.stringify(this.facts.slice(-5))}`);
+      await new Promise<void>((wake) => {
+        const done = (): void => {
+          clearTimeout(timer);
+          this.waiting.delete(done);
+          wake();
+        };
+        const timer = setTimeout(done, left);
+        this.waiting.add(done);
+      });
+    }
+  }
+
+  /** Stops it and throws its data away; returns what the tool said. */
+  async down(): Promise<Ran> {
+    await this.connection?.close();
+    const ran = existsSync(this.home) ? await this.plinth('down', '--data') : { code: 0, stdout: '', stderr: '' };
+    rmSync(this.home, { recursive: true, force: true });
+    return ran;
+  }
+}
+
+export function mountLines(): string[] {
+  return readFileSync('/proc/self/mounts', 'utf8').split('\n').filter(Boolean);
+}
+
+/** Directories of containers in any cgroup hierarchy. */
+export function containerCgroups(): string[] {
+  const found = spawnSync('find', ['/sys/fs/cgroup', '-maxdepth', '3', '-type', 'd', '-path', '*/plinth/*']);
+  return found.stdout.toString().split('\n').filter(Boolean);
+}
