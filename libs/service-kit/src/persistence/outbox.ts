@@ -124,7 +124,8 @@ export class Outbox {
         ),
       );
       const sent = rows.filter((_, index) => results[index]?.status === 'fulfilled').map((row) => row.sequence);
-      if (sent.length > 0) await manager.query('UPDATE outbox SET sent_at = now() WHERE sequence = ANY($1)', [sent]);
+      // Not flushed to disk at once: a mark that a crash forgets means that the event is sent again under the same id.
+      if (sent.length > 0) await manager.query("UPDATE outbox SET sent_at = now() WHERE sequence = ANY($1) AND set_config('synchronous_commit', 'off', true) = 'off'", [sent]);
       const failure = results.find((result) => result.status === 'rejected');
       if (failure) this.logger.warn({ err: failure.reason, unsent: rows.length - sent.length }, 'the bus did not take every event');
       return failure ? 0 : sent.length;
