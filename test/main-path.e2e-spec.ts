@@ -179,7 +179,7 @@ describe('the host', () => {
   });
 
   it('loses a removed container and its data', async () => {
-    const { id } = json<{ id: string }>((await stack.plinth('inspect', 'shop-2')).stdout);
+    const { id } = json<{ id: string }>((await stack.plinth('inspect', 'shop-2', '--json')).stdout);
     expect((await stack.plinth('rm', 'shop-2')).code).toBe(0);
     expect(containerCgroups().filter((path) => path.includes(id))).toEqual([]);
     expect(json<{ name: string }[]>((await stack.plinth('ps', '--json')).stdout).map((row) => row.name)).not.toContain('shop-2');
