@@ -1,11 +1,13 @@
 /** The cgroups of a build's commands. The runtime gives up on one that is busy for a moment longer: here it is waited for. */
-import { readdir, rmdir } from 'node:fs/promises';
+import { readdir, rm, rmdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 
 const ROOT = '/sys/fs/cgroup';
 const DEADLINE_MS = 20_000;
 /** A cgroup can't be removed while a process that ended in it was not waited for by its parent. */
 const BUSY = 'EBUSY';
+/** statfs(2) f_type of tmpfs (linux/magic.h). */
+const TMPFS_MAGIC = 0x0102_1994;
 
 export function buildCgroup(id: string): string {
   // Beside the containers of hosts, which whoever looks after them takes for strays. One level: no parent is left behind.
@@ -32,8 +34,9 @@ async function removed(directory: string): Promise<boolean> {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT') return true;
     if (code === BUSY) return false;
-    // On the private memory file system over the hidden hierarchy it holds a plain file; it goes with the namespace.
-    if (code === 'ENOTEMPTY') return true;
-    throw error;
+    if (code !== 'ENOTEMPTY' || (await statfs(directory)).type !== TMPFS_MAGIC) throw error;
+    // The private memory file system over the hidden hierarchy, where the runtime's cgroup is a directory with plain files.
+    await rm(directory, { recursive: true, force: true });
+    return true;
   }
 }
