@@ -2,7 +2,7 @@
 import type { DynamicModule } from '@nestjs/common';
 import { databaseReadiness, natsReadiness, openDatabase, Outbox, type ServiceAssembly, type ServiceContext } from '@plinth/service-kit';
 import { republishAll } from './adapters/desired-state.js';
-import { CreateProvisionerTables1700000001000 } from './adapters/postgres/migrations.js';
+import { AddRollouts1700000002000, CreateProvisionerTables1700000001000 } from './adapters/postgres/migrations.js';
 import { QueryStore } from './adapters/postgres/query.store.js';
 import type { ProvisionerConfig } from './config.js';
 import { ContainerAction } from './container-action.js';
@@ -28,7 +28,7 @@ export async function assemble({ config, logger, connection, publisher }: Servic
     url: config.DATABASE_URL,
     schema: 'provisioner',
     entities: [],
-    migrations: [CreateProvisionerTables1700000001000],
+    migrations: [CreateProvisionerTables1700000001000, AddRollouts1700000002000],
     logger,
     poolSize: 20,
   });

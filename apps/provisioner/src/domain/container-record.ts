@@ -1,5 +1,5 @@
 /** A container as the provisioner keeps it, and the facts and status that are read off it. */
-import type { ContainerConfig, ContainerFact, ContainerReport, ContainerStarted, ContainerState, ContainerStatus } from '@plinth/contracts';
+import type { ContainerConfig, ContainerFact, ContainerReport, ContainerStarted, ContainerState, ContainerStatus, UpdateStatus } from '@plinth/contracts';
 
 export interface ContainerRecord {
   readonly id: string;
@@ -12,6 +12,9 @@ export interface ContainerRecord {
   readonly reportSequence: number;
   readonly requestedAt: string;
   readonly startedAt: string | null;
+  /** Images on which it stayed healthy for a soak time, newest first. */
+  readonly knownGood: readonly string[];
+  readonly update: UpdateStatus | null;
 }
 
 export function statusOf(record: ContainerRecord): ContainerStatus {
@@ -34,6 +37,8 @@ export function statusOf(record: ContainerRecord): ContainerStatus {
     exitCode: record.exitCode,
     message: record.message,
     generation: config.generation,
+    knownGood: record.knownGood[0] ?? null,
+    update: record.update,
   };
 }
 
