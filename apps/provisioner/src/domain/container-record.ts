@@ -53,9 +53,12 @@ export function factOf(config: ContainerConfig): ContainerFact {
   };
 }
 
+/** The first process is still, or again, the one that was reported. */
+const ALIVE: readonly ContainerReport['kind'][] = ['started', 'stopping', 'updated', 'reverted', 'update-refused'];
+
 /** The record after a report was taken; `state` comes from the state machine. */
 export function afterReport(record: ContainerRecord, report: ContainerReport, state: ContainerState): ContainerRecord {
-  const alive = report.kind === 'started' || report.kind === 'stopping';
+  const alive = ALIVE.includes(report.kind);
   return {
     ...record,
     state,

@@ -109,6 +109,7 @@ export class AddRollouts1700000002000 implements MigrationInterface {
 
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(`ALTER TABLE containers ADD COLUMN known_good text[] NOT NULL DEFAULT '{}', ADD COLUMN update jsonb`);
+    await runner.query(`CREATE INDEX containers_in_hand ON containers (host) WHERE update->>'state' IN ('switching', 'reverting')`);
     await runner.query(`CREATE INDEX containers_image ON containers ((config->>'image')) WHERE state <> 'removed'`);
     await runner.query(`
       CREATE TABLE rollouts (
@@ -122,12 +123,10 @@ export class AddRollouts1700000002000 implements MigrationInterface {
         paused_because text,
         approved_batches integer NOT NULL DEFAULT 0,
         forgiven_failures integer NOT NULL DEFAULT 0,
-        announced_batch integer NOT NULL DEFAULT -1,
         finished_batch integer NOT NULL DEFAULT -1,
         wait jsonb,
         requested_at timestamptz NOT NULL DEFAULT now(),
         changed_at timestamptz NOT NULL DEFAULT now(),
-        reverting_since timestamptz,
         ended_at timestamptz
       )`);
     await runner.query('CREATE INDEX rollouts_active ON rollouts (ordinal) WHERE ended_at IS NULL');
