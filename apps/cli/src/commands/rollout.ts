@@ -96,13 +96,14 @@ export function register(program: Command): void {
     });
 
   withShared(rollout.command('watch'))
-    .description('follow a rollout to its end; exit code 0 only when it is completed or reverted as asked')
+    .description('follow a rollout to its end; exit code 0 only when it is completed')
     .argument('<rollout>', 'id, or its beginning')
     .action(async (text: string, options: SharedOptions) => {
       await withClient(options.nats, async (client) => {
         const { id } = await findRollout(client, text);
         const end = await watchRollout(client, id, options.json ?? false);
         print(options, end, () => describeRollout(end));
+        if (end.state !== 'completed') throw new ClientError(`the rollout was not completed, it is ${end.state}`, `rollout-${end.state}`);
       });
     });
 

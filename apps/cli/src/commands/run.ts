@@ -23,7 +23,7 @@ interface RunOptions extends SharedOptions {
   stopSignal?: string;
   stopGrace?: number;
   command?: string[];
-  health?: string[];
+  healthCmd?: string;
   healthInterval?: number;
   healthTimeout?: number;
   healthRetries?: number;
@@ -54,7 +54,7 @@ export function register(program: Command): void {
     .addOption(new Option('--network <kind>', 'its own with a loopback only, or the host\'s').choices(['isolated', 'host']))
     .option('--stop-signal <signal>', 'such as SIGINT')
     .option('--stop-grace <seconds>', 'between the stop signal and SIGKILL', parseCount)
-    .option('--health <words...>', 'command inside that ends with 0 when it does its work; judges updates')
+    .option('--health-cmd <command>', 'for /bin/sh in the container; ends with 0 when it does its work; judges updates')
     .option('--health-interval <duration>', 'between two checks (the default: 5s)', parseDuration)
     .option('--health-timeout <duration>', 'for one check (the default: 5s)', parseDuration)
     .option('--health-retries <n>', 'failed checks in a row that make it unhealthy (the default: 3)', parseCount)
@@ -128,8 +128,8 @@ function healthOf(options: RunOptions): object | undefined {
     retries: options.healthRetries,
     startPeriodSeconds: seconds(options.healthStartPeriod),
   };
-  if (options.health) return { exec: options.health, ...more };
-  if (Object.values(more).some((value) => value !== undefined)) throw new ClientError('the options --health-… need a check: --health <words...>', 'invalid-request');
+  if (options.healthCmd !== undefined) return { exec: ['/bin/sh', '-c', options.healthCmd], ...more };
+  if (Object.values(more).some((value) => value !== undefined)) throw new ClientError('the options --health-… need a check: --health-cmd <command>', 'invalid-request');
   return undefined;
 }
 

@@ -32,6 +32,8 @@ function officialFact(record: ContainerRecord, report: ContainerReport): { subje
   const base = { ...factOf(record.config), generation: report.generation, image: report.image ?? record.config.image };
   switch (report.kind) {
     case 'started': {
+      // The present run under a newer generation, or said again.
+      if (record.state === 'running' && record.pid === report.pid && record.startedAt === report.startedAt) return undefined;
       const data = startedFact(record.config, report);
       return data && { subject: SUBJECTS.containerStarted, data };
     }
