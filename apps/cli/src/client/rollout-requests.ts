@@ -31,7 +31,7 @@ export async function startRollout(client: PlinthClient, request: Partial<Rollou
 export async function actOnRollout(client: PlinthClient, action: RolloutActionName, rolloutId: string): Promise<void> {
   const stream = await client.request(SUBJECTS_OF[action], { rolloutId }, { facts: ['rollout.>', rolloutStatus(rolloutId)] });
   try {
-    const fact = await stream.first(() => true, ANSWER_MS);
+    const fact = await stream.first((seen) => !seen.subject.endsWith('.requested'), ANSWER_MS);
     if (fact.subject === SUBJECTS.rolloutRejected) throw rejection(fact);
   } finally {
     stream.close();

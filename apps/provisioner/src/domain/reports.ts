@@ -33,7 +33,7 @@ function officialFact(record: ContainerRecord, report: ContainerReport): { subje
   switch (report.kind) {
     case 'started': {
       // The present run under a newer generation, or said again.
-      if (record.state === 'running' && record.pid === report.pid && record.startedAt === report.startedAt) return undefined;
+      if (record.pid === report.pid && record.restarts === (report.restarts ?? record.restarts)) return undefined;
       const data = startedFact(record.config, report);
       return data && { subject: SUBJECTS.containerStarted, data };
     }
