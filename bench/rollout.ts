@@ -77,6 +77,9 @@ function buildVersion(system: BenchSystem, more: string): string {
   return ref;
 }
 
+/** The tool was waited for synchronously: what came meanwhile is read now. */
+const caughtUp = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 2_000));
+
 async function measure(system: BenchSystem): Promise<void> {
   const reports: Report[] = [];
   system.connection.subscribe('report.host.*.container.*', { callback: (error, message) => void (error === null && reports.push(message.json<Report>())) });
@@ -90,6 +93,7 @@ async function measure(system: BenchSystem): Promise<void> {
   const begin = performance.now();
   system.plinth('rollout', 'start', '--select', 'tenant=bench', '--to', good, '--canary', '1', '--batch', '10%', '--stable', '0s', '--soak', '0s', '--wait');
   const total = performance.now() - begin;
+  await caughtUp();
   const downtimes = [...new Set(reports.map(({ containerId }) => containerId))].flatMap((id) => {
     const own = reports.filter(({ containerId }) => containerId === id);
     const down = own.find(({ kind }) => kind === 'stopping');
@@ -103,6 +107,7 @@ async function measure(system: BenchSystem): Promise<void> {
   const names = (JSON.parse(system.plinth('ps', '--tenant', 'bench', '--json')) as { name: string }[]).slice(0, FAILING).map(({ name }) => `container=${name}`);
   const failing = system.tryPlinth('rollout', 'start', '--select', names.join(','), '--to', bad, '--canary', '0', '--batch', '10', '--max-failures', '100000', '--stable', '0s', '--soak', '0s', '--wait');
   if (!failing.includes('completed')) throw new Error(failing);
+  await caughtUp();
   const reverts = reports.flatMap(({ kind, durationMs }) => (kind === 'reverted' && durationMs !== undefined ? [durationMs] : []));
 
   row(`${CONTAINERS} idle containers to the next version, batches of 10 %`, 'total s', 'per container ms');
