@@ -21,8 +21,8 @@ function privateMemory(): { platform: number; agents: number } {
       if (command[0]?.endsWith('conmon') || (command[0] === '/bin/sleep' && command[1] === '1000000')) platform += own;
       if (command.some((word) => word.endsWith('apps/host-agent/dist/main.js'))) agents += own;
     } catch (error) {
-      // It ended while we looked.
-      if (!['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+      // It ended while we looked, or the kernel lets nobody look (process 1 of some virtual machines).
+      if (!['ENOENT', 'ESRCH', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
     }
   }
   return { platform, agents };
