@@ -21,7 +21,8 @@ module.exports = {
       comment: 'domain/ imports its own domain and the contracts, nothing else of ours and no framework',
       severity: 'error',
       from: { path: '^apps/([^/]+)/src/domain/', pathNot: '\\.spec\\.ts$' },
-      to: { pathNot: ['^apps/$1/src/domain/', '^libs/contracts/'], dependencyTypesNot: ['core'] },
+      // Croner computes dates from what it is given.
+      to: { pathNot: ['^apps/$1/src/domain/', '^libs/contracts/', 'node_modules/croner/'], dependencyTypesNot: ['core'] },
     },
     {
       name: 'domain-does-no-io',

@@ -47,24 +47,30 @@ export class Stack {
     });
   }
 
-  async up(): Promise<void> {
-    const { code, stdout, stderr } = await this.plinth('up', '--detach');
+  /** Starts what does not run. */
+  async up(hosts = 2): Promise<void> {
+    const { code, stdout, stderr } = await this.plinth('up', '--detach', '--hosts', String(hosts));
     if (code !== 0) throw new Error(`up ended with ${code}: ${stdout}${stderr}`);
     if (this.connection && !this.connection.isClosed()) return;
     this.connection = await connect({ servers: this.file().natsUrl });
-    const subscription = this.connection.subscribe('>');
-    void (async () => {
-      for await (const message of subscription) {
-        if (!/^(container|image|host)\./.test(message.subject)) continue;
-        try {
-          this.facts.push({ subject: message.subject, data: JSON.parse(message.string()) as Record<string, unknown> });
-        } catch {
-          continue; // our own malformed requests
-        }
-        for (const wake of this.waiting) wake();
-      }
-    })();
+    // Not everything: whoever subscribes to all also holds the inboxes of the dead open.
+    for (const subject of ['container.>', 'image.>', 'host.>', 'rollout.>']) {
+      this.connection.subscribe(subject, {
+        callback: (error, message) => {
+          if (error === null) this.keep(message.subject, message.string());
+        },
+      });
+    }
     await this.connection.flush();
+  }
+
+  private keep(subject: string, body: string): void {
+    try {
+      this.facts.push({ subject, data: JSON.parse(body) as Record<string, unknown> });
+    } catch {
+      return; // our own malformed requests
+    }
+    for (const wake of this.waiting) wake();
   }
 
   file(): { natsUrl: string; services: StackService[] } {

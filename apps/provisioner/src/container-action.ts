@@ -44,12 +44,9 @@ export class ContainerAction {
           },
           ...cause,
         });
-      const { id, name, tenant = DEFAULT_TENANT } = event.data;
-      if ((id === undefined) === (name === undefined)) return refuse('invalid-request', 'name the container by id or by name, not by both or neither');
-      const record = await find(manager, id, name, tenant);
-      if (!record) {
-        return refuse('container-not-found', `there is no container ${id ?? name}${id ? '' : ` of tenant ${tenant}`}; plinth ps --all shows what there is`);
-      }
+      const found = await findContainer(manager, event.data);
+      if (!found.ok) return refuse(found.reason, found.message);
+      const { record } = found;
       const state = transition(record.state, EVENTS[change.kind]);
       if (state === undefined) return refuse('wrong-state', `${record.config.name} is ${record.state}: it can't be asked to ${change.kind} now`, record);
       const config = changeConfig(record.config, change, new Date(event.storedAtMs).toISOString(), new Date().toISOString());
@@ -61,7 +58,12 @@ export class ContainerAction {
   }
 }
 
-async function find(manager: EntityManager, id: string | undefined, name: string | undefined, tenant: string): Promise<ContainerRecord | undefined> {
-  if (id !== undefined) return lockContainer(manager, id);
-  return name === undefined ? undefined : lockContainerByName(manager, tenant, name);
+type Found = { readonly ok: true; readonly record: ContainerRecord } | { readonly ok: false; readonly reason: 'invalid-request' | 'container-not-found'; readonly message: string };
+
+/** The container that a request names, its row locked. */
+export async function findContainer(manager: EntityManager, { id, name, tenant = DEFAULT_TENANT }: ContainerActionRequested): Promise<Found> {
+  if ((id === undefined) === (name === undefined)) return { ok: false, reason: 'invalid-request', message: 'name the container by id or by name, not by both or neither' };
+  const record = id !== undefined ? await lockContainer(manager, id) : await lockContainerByName(manager, tenant, name ?? '');
+  if (record) return { ok: true, record };
+  return { ok: false, reason: 'container-not-found', message: `there is no container ${id ?? name}${id ? '' : ` of tenant ${tenant}`}; plinth ps --all shows what there is` };
 }

@@ -97,6 +97,8 @@ export class ContainerCreation {
         reportSequence: 0,
         requestedAt,
         startedAt: null,
+        knownGood: [],
+        update: null,
       };
       if (!(await insertContainer(manager, record, event.id, digest))) {
         await release(manager, host.host, resources);

@@ -2,9 +2,21 @@
 import type { DynamicModule } from '@nestjs/common';
 import { databaseReadiness, natsReadiness, openDatabase, Outbox, type ServiceAssembly, type ServiceContext } from '@plinth/service-kit';
 import { republishAll } from './adapters/desired-state.js';
-import { CreateProvisionerTables1700000001000 } from './adapters/postgres/migrations.js';
+import { AddRollouts1700000002000, CreateProvisionerTables1700000001000 } from './adapters/postgres/migrations.js';
 import { QueryStore } from './adapters/postgres/query.store.js';
 import type { ProvisionerConfig } from './config.js';
+import { ContainerUpdate } from './container-update.js';
+import { RolloutControl } from './rollout-control.js';
+import { RolloutCreation } from './rollout-creation.js';
+import { RolloutProgress } from './rollout-progress.js';
+import { RolloutQueryStore } from './adapters/postgres/rollout-query.store.js';
+import { ContainerUpdateRequestedHandler } from './handlers/container-update-requested.handler.js';
+import { RolloutRequestedHandler } from './handlers/rollout-requested.handler.js';
+import { RolloutPauseRequestedHandler } from './handlers/rollout-pause-requested.handler.js';
+import { RolloutResumeRequestedHandler } from './handlers/rollout-resume-requested.handler.js';
+import { RolloutAbortRequestedHandler } from './handlers/rollout-abort-requested.handler.js';
+import { RolloutRevertRequestedHandler } from './handlers/rollout-revert-requested.handler.js';
+import { RolloutApprovalRequestedHandler } from './handlers/rollout-approval-requested.handler.js';
 import { ContainerAction } from './container-action.js';
 import { ContainerCreation } from './container-creation.js';
 import { ContainerRemoveRequestedHandler } from './handlers/container-remove-requested.handler.js';
@@ -28,7 +40,7 @@ export async function assemble({ config, logger, connection, publisher }: Servic
     url: config.DATABASE_URL,
     schema: 'provisioner',
     entities: [],
-    migrations: [CreateProvisionerTables1700000001000],
+    migrations: [CreateProvisionerTables1700000001000, AddRollouts1700000002000],
     logger,
     poolSize: 20,
   });
@@ -37,6 +49,8 @@ export async function assemble({ config, logger, connection, publisher }: Servic
     return republishAll(source);
   });
   const lostHosts = new LostHosts(outbox, config.PLINTH_HOST_LOST_SECONDS, logger);
+  const creation = new RolloutCreation(outbox, config.PLINTH_HOST_LOST_SECONDS);
+  const rollouts = new RolloutProgress(source, outbox, config.PLINTH_HOST_LOST_SECONDS, logger);
   const module: DynamicModule = {
     module: ProvisionerModule,
     controllers: [
@@ -45,6 +59,13 @@ export async function assemble({ config, logger, connection, publisher }: Servic
       ContainerStartRequestedHandler,
       ContainerRestartRequestedHandler,
       ContainerRemoveRequestedHandler,
+      ContainerUpdateRequestedHandler,
+      RolloutRequestedHandler,
+      RolloutPauseRequestedHandler,
+      RolloutResumeRequestedHandler,
+      RolloutAbortRequestedHandler,
+      RolloutRevertRequestedHandler,
+      RolloutApprovalRequestedHandler,
       ContainerReportHandler,
       MasterReportHandler,
       HeartbeatsHandler,
@@ -58,6 +79,11 @@ export async function assemble({ config, logger, connection, publisher }: Servic
       { provide: LOGGER, useValue: logger },
       { provide: ContainerCreation, useValue: new ContainerCreation(outbox, config) },
       { provide: ContainerAction, useValue: new ContainerAction(outbox) },
+      { provide: ContainerUpdate, useValue: new ContainerUpdate(outbox, config.PLINTH_HOST_LOST_SECONDS) },
+      { provide: RolloutCreation, useValue: creation },
+      { provide: RolloutControl, useValue: new RolloutControl(outbox) },
+      { provide: RolloutProgress, useValue: rollouts },
+      { provide: RolloutQueryStore, useValue: new RolloutQueryStore(source) },
       { provide: QueryStore, useValue: new QueryStore(source, config.PLINTH_HOST_LOST_SECONDS) },
     ],
   };
@@ -67,9 +93,11 @@ export async function assemble({ config, logger, connection, publisher }: Servic
     start: () => {
       outbox.start();
       lostHosts.start();
+      rollouts.start();
     },
     stop: async () => {
       lostHosts.stop();
+      await rollouts.stop();
       await outbox.close();
       await source.destroy();
     },

@@ -16,6 +16,7 @@ export function contractSchemas(refPrefix: string): Record<string, Json> {
     additionalConverters: {
       isEnvironment: { type: 'object', additionalProperties: { type: 'string' } },
       isTimezone: { type: 'string', description: 'IANA time zone' },
+      isWindowPattern: { type: 'string', description: 'Five fields as in crontab(5)' },
       isCommand: { type: 'array', items: { type: 'string' }, minItems: 1, maxItems: 256 },
     },
   }) as Record<string, Json>;

@@ -3,6 +3,8 @@ import { ContainerConfig } from './container-config.js';
 import * as container from './events/container-events.js';
 import * as host from './events/host-events.js';
 import * as image from './events/image-events.js';
+import * as rollout from './events/rollout-events.js';
+import * as update from './events/update-events.js';
 import * as reports from './events/reports.js';
 import * as queries from './queries.js';
 import { HOST_HEARTBEATS, HOST_REPORTS, MASTER_REPORTS, QUERIES, STORAGE_HEARTBEATS, SUBJECTS } from './subjects.js';
@@ -45,6 +47,8 @@ export const CATALOGUE: readonly Contract[] = [
   define(S.imageActivated, 'fact', image.ImageActivated, 'A version is the default now', ['provisioner'], []),
   define(S.imageRevocationRequested, 'request', image.ImageRevocationRequested, 'Let nothing new start on a version', ['operator'], ['image-builder']),
   define(S.imageRevoked, 'fact', image.ImageRevoked, 'Nothing new starts on this version', ['image-builder'], ['distributor', 'provisioner']),
+  define(S.imageRetirementRequested, 'request', image.ImageRetirementRequested, 'Remove a version from everywhere', ['operator'], ['provisioner']),
+  define(S.imageRetired, 'fact', image.ImageRetired, 'Nothing needs this version any more', ['provisioner'], ['distributor', 'image-builder']),
   define(S.imageDistributed, 'fact', image.ImageDistributed, 'A storage node holds a checked master', ['provisioner'], []),
   define(S.imageDistributionFailed, 'fact', image.ImageDistributionFailed, 'A storage node could not get an image', ['provisioner'], []),
 
@@ -53,6 +57,7 @@ export const CATALOGUE: readonly Contract[] = [
   define(S.containerStartRequested, 'request', container.ContainerStartRequested, 'Start a stopped container', PEOPLE, ['provisioner']),
   define(S.containerRestartRequested, 'request', container.ContainerRestartRequested, 'Stop and start a container', PEOPLE, ['provisioner']),
   define(S.containerRemoveRequested, 'request', container.ContainerRemoveRequested, 'Remove a container', PEOPLE, ['provisioner']),
+  define(S.containerUpdateRequested, 'request', update.ContainerUpdateRequested, 'Move a container to another image', PEOPLE, ['provisioner']),
   define(S.containerConfigured, 'fact', container.ContainerConfigured, 'A config was written and a host chosen', ['provisioner'], []),
   define(S.containerRejected, 'fact', container.ContainerRejected, 'A request about a container was refused', ['provisioner'], []),
   define(S.containerStarted, 'fact', container.ContainerStarted, 'A container runs', ['provisioner'], []),
@@ -60,6 +65,26 @@ export const CATALOGUE: readonly Contract[] = [
   define(S.containerStopped, 'fact', container.ContainerStopped, 'A container ended', ['provisioner'], []),
   define(S.containerRemoved, 'fact', container.ContainerRemoved, 'A container is gone from its host', ['provisioner'], []),
   define(S.containerLost, 'fact', container.ContainerLost, 'The host of a container is lost', ['provisioner'], []),
+
+  define(S.containerUpdated, 'fact', update.ContainerUpdated, 'An update passed gate and soak time', ['provisioner'], []),
+  define(S.containerReverted, 'fact', update.ContainerReverted, 'An update failed, the known good image runs again', ['provisioner'], []),
+
+  define(S.rolloutRequested, 'request', rollout.RolloutRequested, 'Move many containers to another image', PEOPLE, ['provisioner']),
+  define(S.rolloutPauseRequested, 'request', rollout.RolloutPauseRequested, 'Begin nothing new', PEOPLE, ['provisioner']),
+  define(S.rolloutResumeRequested, 'request', rollout.RolloutResumeRequested, 'Go on', PEOPLE, ['provisioner']),
+  define(S.rolloutAbortRequested, 'request', rollout.RolloutAbortRequested, 'End a rollout where it is', PEOPLE, ['provisioner']),
+  define(S.rolloutRevertRequested, 'request', rollout.RolloutRevertRequested, 'Go back with everything that was switched', PEOPLE, ['provisioner']),
+  define(S.rolloutApprovalRequested, 'request', rollout.RolloutApprovalRequested, 'Let a waiting rollout go on', PEOPLE, ['provisioner']),
+  define(S.rolloutRejected, 'fact', rollout.RolloutRejected, 'A request about a rollout was refused', ['provisioner'], []),
+  define(S.rolloutStarted, 'fact', rollout.RolloutStarted, 'A rollout was accepted, its containers are chosen', ['provisioner'], []),
+  define(S.rolloutBatchStarted, 'fact', rollout.RolloutBatchStarted, 'A batch is being switched', ['provisioner'], []),
+  define(S.rolloutBatchFinished, 'fact', rollout.RolloutBatchFinished, 'Every container of a batch was judged', ['provisioner'], []),
+  define(S.rolloutPaused, 'fact', rollout.RolloutPaused, 'A rollout waits for a person', ['provisioner'], []),
+  define(S.rolloutResumed, 'fact', rollout.RolloutResumed, 'A rollout goes on', ['provisioner'], []),
+  define(S.rolloutHalted, 'fact', rollout.RolloutHalted, 'A rollout goes back', ['provisioner'], []),
+  define(S.rolloutCompleted, 'fact', rollout.RolloutCompleted, 'A rollout has ended', ['provisioner'], []),
+  define(S.rolloutAborted, 'fact', rollout.RolloutAborted, 'A rollout was ended where it was', ['provisioner'], []),
+  define(S.rolloutReverted, 'fact', rollout.RolloutReverted, 'Everything that was switched is back', ['provisioner'], []),
 
   define(S.hostJoined, 'fact', host.HostJoined, 'A host was heard for the first time', ['provisioner'], []),
   define(S.hostLost, 'fact', host.HostLost, 'A host missed its heartbeats', ['provisioner'], []),
@@ -77,6 +102,8 @@ export const CATALOGUE: readonly Contract[] = [
   define(QUERIES.hosts, 'query', queries.HostsQuery, 'List hosts', PEOPLE, ['provisioner']),
   define(QUERIES.storage, 'query', queries.StorageQuery, 'List storage nodes', PEOPLE, ['provisioner']),
   define(QUERIES.build, 'query', queries.BuildQuery, 'One build: recipe, tests, manifest summary, log tail', PEOPLE, ['image-builder']),
+  define(QUERIES.rollouts, 'query', queries.RolloutsQuery, 'List rollouts', PEOPLE, ['provisioner']),
+  define(QUERIES.rollout, 'query', queries.RolloutQuery, 'One rollout with its containers', PEOPLE, ['provisioner']),
   define('agent.*.exec', 'query', queries.ExecQuery, 'Run a command in a container', ['operator'], ['host-agent']),
   define('agent.*.logs', 'query', queries.LogsQuery, "Read a container's log", ['operator'], ['host-agent']),
   define('agent.*.stats', 'query', queries.StatsQuery, 'Memory and mounts of running containers', ['operator'], ['host-agent']),

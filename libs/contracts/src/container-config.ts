@@ -23,6 +23,75 @@ export class EffectiveLimits {
   pids!: number;
 }
 
+/** A health check with every default filled in. */
+export class EffectiveHealthCheck {
+  @IsCommand()
+  exec!: string[];
+
+  @IsNumber()
+  @Min(0.1)
+  intervalSeconds!: number;
+
+  @IsNumber()
+  @Min(0.1)
+  timeoutSeconds!: number;
+
+  @IsInt()
+  @Min(1)
+  retries!: number;
+
+  @IsNumber()
+  @Min(0)
+  startPeriodSeconds!: number;
+}
+
+/** What a failed update goes back to. */
+export class KnownGood {
+  @Matches(EXACT_IMAGE_REF_PATTERN)
+  image!: string;
+
+  @Matches(DIGEST_PATTERN)
+  contentDigest!: string;
+
+  /** The run generation before the update: a container that was started at it needs no restart when the update is refused. */
+  @IsInt()
+  @Min(1)
+  runGeneration!: number;
+}
+
+/**
+ * The image of this config is on trial: the agent starts it, judges it (start result, health check or staying up, soak time), and goes back
+ * to `knownGood` by itself when it fails. Absent: the image is taken as it is.
+ */
+export class ImageUpdate {
+  @Matches(ID_PATTERN)
+  updateId!: string;
+
+  @IsOptional()
+  @Matches(ID_PATTERN)
+  rolloutId?: string;
+
+  @IsDefined()
+  @IsObject()
+  @ValidateNested()
+  @Type(() => KnownGood)
+  knownGood!: KnownGood;
+
+  /** Gate of a container without a health check: it has to stay up this long. */
+  @IsNumber()
+  @Min(0)
+  stableSeconds!: number;
+
+  /** Counted from the gate. */
+  @IsNumber()
+  @Min(0)
+  soakSeconds!: number;
+
+  @IsOptional()
+  @IsIn([true, false])
+  snapshotData?: boolean;
+}
+
 /** `desired.host.<host>.container.<id>`: written by the provisioner, kept on disk by the host agent. */
 export class ContainerConfig {
   @Matches(ID_PATTERN)
@@ -118,6 +187,23 @@ export class ContainerConfig {
   @Min(0)
   @Max(3600)
   stopGraceSeconds!: number;
+
+  @IsOptional()
+  @IsObject()
+  @ValidateNested()
+  @Type(() => EffectiveHealthCheck)
+  health?: EffectiveHealthCheck;
+
+  /** `default`: activation of another default image moves it there by a rollout. */
+  @IsOptional()
+  @IsIn(['default'])
+  follow?: 'default';
+
+  @IsOptional()
+  @IsObject()
+  @ValidateNested()
+  @Type(() => ImageUpdate)
+  update?: ImageUpdate;
 
   /** When the request reached the bus. */
   @IsISO8601()

@@ -6,6 +6,8 @@ export * from './subjects.js';
 export { environmentProblem, IsCommand, IsEnvironment, IsTimezone } from './rules.js';
 export * from './events/image-events.js';
 export * from './events/container-events.js';
+export * from './events/update-events.js';
+export * from './events/rollout-events.js';
 export * from './events/host-events.js';
 export * from './events/reports.js';
 export * from './container-config.js';

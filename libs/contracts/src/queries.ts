@@ -2,7 +2,7 @@
 import { IsBoolean, IsIn, IsInt, IsNumber, IsOptional, IsString, Matches, Max, MaxLength, Min } from 'class-validator';
 import { IsCommand, IsEnvironment } from './rules.js';
 import { CONTAINER_STATES, type ContainerState } from './status.js';
-import { EXACT_IMAGE_REF_PATTERN, ID_PATTERN, NAME_PATTERN, NAME_WORDS } from './values.js';
+import { EXACT_IMAGE_REF_PATTERN, ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN, NAME_WORDS } from './values.js';
 
 export type QueryReply<T> = { readonly ok: true; readonly data: T } | { readonly ok: false; readonly reason: string; readonly message: string };
 
@@ -47,6 +47,16 @@ export class ContainersQuery extends PagedQuery {
   @IsOptional()
   @IsBoolean()
   all?: boolean;
+
+  /** `debian-12` (any version) or `debian-12@v3`: the image they are on. */
+  @IsOptional()
+  @Matches(IMAGE_REF_PATTERN)
+  image?: string;
+
+  /** `debian-12@v3`: those that are on it, are going back to it, or have it as known good. */
+  @IsOptional()
+  @Matches(EXACT_IMAGE_REF_PATTERN)
+  needs?: string;
 }
 
 /** `query.container` → ContainerDetails. By id, or by name within a tenant. */
@@ -80,6 +90,27 @@ export class ImagesQuery extends PagedQuery {
 /** `query.hosts` → Page<HostStatus>; `query.storage` → Page<StorageStatus>. */
 export class HostsQuery extends PagedQuery {}
 export class StorageQuery extends PagedQuery {}
+
+/** `query.rollouts` → Page<RolloutStatus>, newest first. */
+export class RolloutsQuery extends PagedQuery {
+  /** Also those that have ended. */
+  @IsOptional()
+  @IsBoolean()
+  all?: boolean;
+}
+
+/** `query.rollout` → RolloutDetails. */
+export class RolloutQuery {
+  @IsOptional()
+  @Matches(ID_PATTERN)
+  id?: string;
+
+  /** Event id of the request that started it. */
+  @IsOptional()
+  @IsString()
+  @MaxLength(200)
+  requestId?: string;
+}
 
 /** `query.build` → BuildDetails, answered by the image-builder. */
 export class BuildQuery {

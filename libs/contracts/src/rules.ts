@@ -1,4 +1,5 @@
 /** class-validator rules for this system's own value types; used by the contracts only. */
+import { Cron } from 'croner';
 import { buildMessage, ValidateBy, type ValidationOptions } from 'class-validator';
 import { ENV_NAME_PATTERN, isTimezone } from './values.js';
 
@@ -64,4 +65,29 @@ export function IsCommand(options?: ValidationOptions): PropertyDecorator {
     },
     options,
   );
+}
+
+/** Five fields as in crontab(5). */
+export function IsWindowPattern(options?: ValidationOptions): PropertyDecorator {
+  return ValidateBy(
+    {
+      name: 'isWindowPattern',
+      validator: {
+        validate: isWindowPattern,
+        defaultMessage: buildMessage((prefix) => `${prefix}$property must be five fields as in crontab, such as "0 2 * * 1-5"`, options),
+      },
+    },
+    options,
+  );
+}
+
+function isWindowPattern(value: unknown): boolean {
+  if (typeof value !== 'string' || value.length > 200 || value.trim().split(/\s+/).length !== 5) return false;
+  try {
+    return new Cron(value, { paused: true }).nextRun() !== null;
+  } catch (error) {
+    // Croner throws TypeError and RangeError for what it can't read.
+    if (error instanceof TypeError || error instanceof RangeError) return false;
+    throw error;
+  }
 }

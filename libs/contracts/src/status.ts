@@ -1,10 +1,27 @@
 /** Present state, last value per subject: whoever subscribes to `status.>` gets it first. Also what queries answer. */
 import type { ContainerReportKind } from './events/reports.js';
 import type { ContainerConfig } from './container-config.js';
-import type { FallbackReason } from './events/container-events.js';
+import type { ContainerFailureReason, FallbackReason } from './events/container-events.js';
+import type { RolloutCounts, RolloutRequested, RolloutSelection, RolloutState } from './events/rollout-events.js';
 
 export const CONTAINER_STATES = ['requested', 'scheduled', 'starting', 'running', 'stopping', 'stopped', 'failed', 'lost', 'removed'] as const;
 export type ContainerState = (typeof CONTAINER_STATES)[number];
+
+export const UPDATE_STATES = ['switching', 'updated', 'reverting', 'reverted', 'refused'] as const;
+export type UpdateState = (typeof UPDATE_STATES)[number];
+
+/** The last change of a container's image. */
+export interface UpdateStatus {
+  readonly updateId: string;
+  readonly rolloutId: string | null;
+  /** `switching`: until gate and soak time are over. */
+  readonly state: UpdateState;
+  readonly from: string;
+  readonly to: string;
+  readonly reason: ContainerFailureReason | null;
+  readonly message: string | null;
+  readonly at: string;
+}
 
 /** A row of `ps --json`; the body of `status.container.<id>`. */
 export interface ContainerStatus {
@@ -27,6 +44,9 @@ export interface ContainerStatus {
   /** Why it failed or waits, for people. */
   readonly message: string | null;
   readonly generation: number;
+  /** `name@version` on which it stayed healthy for a soak time, newest of them. */
+  readonly knownGood: string | null;
+  readonly update: UpdateStatus | null;
 }
 
 export interface ContainerHistoryEntry {
@@ -68,7 +88,7 @@ export interface StorageStatus {
   readonly lastSeenAt: string;
 }
 
-export const IMAGE_STATES = ['building', 'built', 'tested', 'promoted', 'revoked', 'rejected'] as const;
+export const IMAGE_STATES = ['building', 'built', 'tested', 'promoted', 'revoked', 'rejected', 'retired'] as const;
 export type ImageState = (typeof IMAGE_STATES)[number];
 
 /** The provisioner's view of one version, put together from facts. */
@@ -101,4 +121,63 @@ export interface ImageBuildStatus {
   /** 0 to 1, over the whole build and test. */
   readonly fraction: number;
   readonly at: string;
+}
+
+export const MEMBER_PHASES = ['pending', 'switching', 'updated', 'failed', 'skipped', 'restoring', 'restored'] as const;
+export type MemberPhase = (typeof MEMBER_PHASES)[number];
+
+/** Why a rollout does nothing at this moment. */
+export const ROLLOUT_WAITS = [
+  'image-not-staged',
+  'window-closed',
+  'approval-needed',
+  'batch-running',
+  'host-budget',
+  'tenant-budget',
+  'host-lost',
+  'paused-by-person',
+  'paused-by-failures',
+  'revert-running',
+  'ending',
+] as const;
+export type RolloutWaitReason = (typeof ROLLOUT_WAITS)[number];
+
+export interface RolloutWait {
+  readonly reason: RolloutWaitReason;
+  readonly message: string;
+}
+
+/** `status.rollout.<id>`; a row of `rollout ls --json`. */
+export interface RolloutStatus {
+  readonly id: string;
+  readonly state: RolloutState;
+  readonly to: string;
+  readonly select: RolloutSelection;
+  readonly counts: RolloutCounts;
+  /** The batch in hand, or the last one; 0 is the canary. -1: none so far. */
+  readonly batch: number;
+  /** How many batches there will be, the canary counted. */
+  readonly batches: number;
+  readonly wait: RolloutWait | null;
+  readonly requestedAt: string;
+  readonly changedAt: string;
+  readonly endedAt: string | null;
+}
+
+export interface RolloutMember {
+  readonly containerId: string;
+  readonly name: string;
+  readonly tenant: string;
+  readonly host: string;
+  readonly from: string;
+  readonly to: string;
+  readonly phase: MemberPhase;
+  readonly batch: number | null;
+  readonly reason: string | null;
+  readonly message: string | null;
+}
+
+export interface RolloutDetails extends RolloutStatus {
+  readonly request: RolloutRequested;
+  readonly members: readonly RolloutMember[];
 }

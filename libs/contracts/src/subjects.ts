@@ -16,12 +16,15 @@ export const SUBJECTS = {
   imageRevoked: 'image.revoked',
   imageDistributed: 'image.distributed',
   imageDistributionFailed: 'image.distribution.failed',
+  imageRetirementRequested: 'image.retirement.requested',
+  imageRetired: 'image.retired',
 
   containerRequested: 'container.requested',
   containerStopRequested: 'container.stop.requested',
   containerStartRequested: 'container.start.requested',
   containerRestartRequested: 'container.restart.requested',
   containerRemoveRequested: 'container.remove.requested',
+  containerUpdateRequested: 'container.update.requested',
   containerConfigured: 'container.configured',
   containerRejected: 'container.rejected',
   containerStarted: 'container.started',
@@ -29,6 +32,25 @@ export const SUBJECTS = {
   containerStopped: 'container.stopped',
   containerRemoved: 'container.removed',
   containerLost: 'container.lost',
+  containerUpdated: 'container.updated',
+  containerReverted: 'container.reverted',
+
+  rolloutRequested: 'rollout.requested',
+  rolloutPauseRequested: 'rollout.pause.requested',
+  rolloutResumeRequested: 'rollout.resume.requested',
+  rolloutAbortRequested: 'rollout.abort.requested',
+  rolloutRevertRequested: 'rollout.revert.requested',
+  rolloutApprovalRequested: 'rollout.approval.requested',
+  rolloutRejected: 'rollout.rejected',
+  rolloutStarted: 'rollout.started',
+  rolloutBatchStarted: 'rollout.batch.started',
+  rolloutBatchFinished: 'rollout.batch.finished',
+  rolloutPaused: 'rollout.paused',
+  rolloutResumed: 'rollout.resumed',
+  rolloutHalted: 'rollout.halted',
+  rolloutCompleted: 'rollout.completed',
+  rolloutAborted: 'rollout.aborted',
+  rolloutReverted: 'rollout.reverted',
 
   hostJoined: 'host.joined',
   hostLost: 'host.lost',
@@ -56,6 +78,7 @@ export const STORAGE_HEARTBEATS = 'heartbeat.storage.*';
 export const containerStatus = (containerId: string): string => `status.container.${containerId}`;
 export const hostStatus = (host: string): string => `status.host.${host}`;
 export const storageStatus = (node: string): string => `status.storage.${node}`;
+export const rolloutStatus = (rolloutId: string): string => `status.rollout.${rolloutId}`;
 export const imageStatus = (name: string): string => `status.image.${name}`;
 export const deadLetter = (service: string): string => `deadletter.${service}`;
 
@@ -67,6 +90,10 @@ export const QUERIES = {
   hosts: 'query.hosts',
   storage: 'query.storage',
   build: 'query.build',
+  imageDiff: 'query.image.diff',
+  imagePlan: 'query.image.plan',
+  rollouts: 'query.rollouts',
+  rollout: 'query.rollout',
 } as const;
 export const agentExec = (host: string): string => `agent.${host}.exec`;
 export const agentLogs = (host: string): string => `agent.${host}.logs`;

@@ -1,5 +1,5 @@
 /** Writes the container config from a request and what was decided for it, and changes it on later requests. */
-import { ContainerConfig, type ContainerRequested, type FallbackReason, formatImageRef } from '@plinth/contracts';
+import { ContainerConfig, type ContainerRequested, type EffectiveHealthCheck, type FallbackReason, formatImageRef, type HealthCheck } from '@plinth/contracts';
 import type { ServableImage } from './image-resolution.js';
 import type { Resources } from './placement.js';
 
@@ -54,9 +54,22 @@ export function newContainerConfig(request: ContainerRequested, decision: Decisi
     network: request.network ?? ('isolated' as const),
     stopSignal: request.stopSignal,
     stopGraceSeconds: request.stopGraceSeconds ?? STOP_GRACE_SECONDS,
+    health: request.health && healthCheckOf(request.health),
+    follow: request.follow,
     requestedAt: decision.requestedAt,
     decidedAt: decision.decidedAt,
   });
+}
+
+/** With Docker's defaults, but for the interval: a check is only run while an update is judged. */
+function healthCheckOf(health: HealthCheck): EffectiveHealthCheck {
+  return {
+    exec: health.exec,
+    intervalSeconds: health.intervalSeconds ?? 5,
+    timeoutSeconds: health.timeoutSeconds ?? 5,
+    retries: health.retries ?? 3,
+    startPeriodSeconds: health.startPeriodSeconds ?? 0,
+  };
 }
 
 export type ConfigChange =

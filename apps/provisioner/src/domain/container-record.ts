@@ -1,5 +1,5 @@
 /** A container as the provisioner keeps it, and the facts and status that are read off it. */
-import type { ContainerConfig, ContainerFact, ContainerReport, ContainerStarted, ContainerState, ContainerStatus } from '@plinth/contracts';
+import type { ContainerConfig, ContainerFact, ContainerReport, ContainerStarted, ContainerState, ContainerStatus, UpdateStatus } from '@plinth/contracts';
 
 export interface ContainerRecord {
   readonly id: string;
@@ -12,6 +12,9 @@ export interface ContainerRecord {
   readonly reportSequence: number;
   readonly requestedAt: string;
   readonly startedAt: string | null;
+  /** Images on which it stayed healthy for a soak time, newest first. */
+  readonly knownGood: readonly string[];
+  readonly update: UpdateStatus | null;
 }
 
 export function statusOf(record: ContainerRecord): ContainerStatus {
@@ -34,6 +37,8 @@ export function statusOf(record: ContainerRecord): ContainerStatus {
     exitCode: record.exitCode,
     message: record.message,
     generation: config.generation,
+    knownGood: record.knownGood[0] ?? null,
+    update: record.update,
   };
 }
 
@@ -48,9 +53,12 @@ export function factOf(config: ContainerConfig): ContainerFact {
   };
 }
 
+/** The first process is still, or again, the one that was reported. */
+const ALIVE: readonly ContainerReport['kind'][] = ['started', 'stopping', 'updated', 'reverted', 'update-refused'];
+
 /** The record after a report was taken; `state` comes from the state machine. */
 export function afterReport(record: ContainerRecord, report: ContainerReport, state: ContainerState): ContainerRecord {
-  const alive = report.kind === 'started' || report.kind === 'stopping';
+  const alive = ALIVE.includes(report.kind);
   return {
     ...record,
     state,
@@ -76,6 +84,9 @@ export function startedFact(config: ContainerConfig, report: ContainerReport): C
   const answersRequest = begun - decided < 60_000 && report.generation === config.generation;
   return {
     ...factOf(config),
+    generation: report.generation,
+    // Of a container that goes back: not the image of its config.
+    image: report.image ?? config.image,
     imageAsked: config.imageAsked,
     fallbackReason: config.fallbackReason,
     storageNode: config.storageNode,

@@ -14,7 +14,13 @@ export type ContainerEvent =
   | 'stop-requested'
   | 'start-requested'
   | 'restart-requested'
-  | 'remove-requested';
+  | 'remove-requested'
+  /** Its image is changed, or changed back. */
+  | 'update-requested'
+  | 'updated'
+  | 'reverting'
+  | 'reverted'
+  | 'update-refused';
 
 type Row = Partial<Record<ContainerEvent, ContainerState>>;
 
@@ -27,22 +33,28 @@ const REPORTED: Row = {
   restarting: 'starting',
   failed: 'failed',
   removed: 'removed',
+  reverting: 'stopping',
+  reverted: 'running',
 };
+
+/** A verdict that leaves the container as it is. */
+const VERDICTS: readonly ContainerEvent[] = ['updated', 'update-refused'];
 
 const TABLE: Readonly<Record<ContainerState, Row>> = {
   requested: { ...REPORTED, 'remove-requested': 'stopping' },
-  scheduled: { ...REPORTED, 'host-lost': 'lost', 'stop-requested': 'stopping', 'restart-requested': 'scheduled', 'remove-requested': 'stopping' },
-  starting: { ...REPORTED, 'host-lost': 'lost', 'stop-requested': 'stopping', 'restart-requested': 'starting', 'remove-requested': 'stopping' },
-  running: { ...REPORTED, 'host-lost': 'lost', 'stop-requested': 'stopping', 'restart-requested': 'stopping', 'remove-requested': 'stopping' },
-  stopping: { ...REPORTED, 'host-lost': 'lost', 'start-requested': 'scheduled', 'restart-requested': 'stopping', 'remove-requested': 'stopping' },
-  stopped: { ...REPORTED, 'start-requested': 'scheduled', 'restart-requested': 'scheduled', 'remove-requested': 'stopping' },
-  failed: { ...REPORTED, 'host-lost': 'lost', 'stop-requested': 'stopping', 'start-requested': 'scheduled', 'restart-requested': 'scheduled', 'remove-requested': 'stopping' },
-  lost: { ...REPORTED, 'stop-requested': 'lost', 'start-requested': 'lost', 'restart-requested': 'lost', 'remove-requested': 'lost' },
+  scheduled: { ...REPORTED, 'host-lost': 'lost', 'update-requested': 'scheduled', 'stop-requested': 'stopping', 'restart-requested': 'scheduled', 'remove-requested': 'stopping' },
+  starting: { ...REPORTED, 'host-lost': 'lost', 'update-requested': 'starting', 'stop-requested': 'stopping', 'restart-requested': 'starting', 'remove-requested': 'stopping' },
+  running: { ...REPORTED, 'host-lost': 'lost', 'update-requested': 'running', 'stop-requested': 'stopping', 'restart-requested': 'stopping', 'remove-requested': 'stopping' },
+  stopping: { ...REPORTED, 'host-lost': 'lost', 'update-requested': 'stopping', 'start-requested': 'scheduled', 'restart-requested': 'stopping', 'remove-requested': 'stopping' },
+  stopped: { ...REPORTED, 'update-requested': 'stopped', 'start-requested': 'scheduled', 'restart-requested': 'scheduled', 'remove-requested': 'stopping' },
+  failed: { ...REPORTED, 'host-lost': 'lost', 'update-requested': 'scheduled', 'stop-requested': 'stopping', 'start-requested': 'scheduled', 'restart-requested': 'scheduled', 'remove-requested': 'stopping' },
+  lost: { ...REPORTED, 'update-requested': 'lost', 'stop-requested': 'lost', 'start-requested': 'lost', 'restart-requested': 'lost', 'remove-requested': 'lost' },
   removed: {},
 };
 
 /** @returns undefined when the event is not possible in this state */
 export function transition(state: ContainerState, event: ContainerEvent): ContainerState | undefined {
+  if (VERDICTS.includes(event)) return state === 'removed' ? undefined : state;
   return TABLE[state][event];
 }
 

@@ -2,7 +2,7 @@
 import type { ImageState } from '@plinth/contracts';
 
 /** A fact moves a version forward only. */
-export const STATE_RANK: Readonly<Record<ImageState, number>> = { building: 1, built: 2, tested: 3, promoted: 4, rejected: 5, revoked: 6 };
+export const STATE_RANK: Readonly<Record<ImageState, number>> = { building: 1, built: 2, tested: 3, promoted: 4, rejected: 5, revoked: 6, retired: 7 };
 
 export type ActivationRefusal = {
   readonly reason: 'image-not-found' | 'not-promoted' | 'revoked' | 'not-distributed';

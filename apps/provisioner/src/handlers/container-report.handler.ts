@@ -1,13 +1,15 @@
 import { Controller, Inject } from '@nestjs/common';
 import { EventPattern } from '@nestjs/microservices';
-import { type ContainerReport, containerStatus, HOST_REPORTS } from '@plinth/contracts';
+import { type ContainerReport, containerStatus, desiredContainer, HOST_REPORTS } from '@plinth/contracts';
 import { claimEvent, type Logger, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
 import { purgeDesired } from '../adapters/desired-state.js';
 import { lockContainer, saveContainer } from '../adapters/postgres/container.store.js';
+import { judgeMember, memberStarted } from '../adapters/postgres/rollout.store.js';
 import { release } from '../adapters/postgres/placement.store.js';
 import { statusOf } from '../domain/container-record.js';
 import { judgeReport } from '../domain/reports.js';
+import { RolloutProgress } from '../rollout-progress.js';
 import { CONNECTION, LOGGER } from '../tokens.js';
 
 /** `report.host.<host>.container.<id>`: checks who speaks, keeps what is said, publishes the official fact. */
@@ -15,6 +17,7 @@ import { CONNECTION, LOGGER } from '../tokens.js';
 export class ContainerReportHandler {
   constructor(
     @Inject(Outbox) private readonly outbox: Outbox,
+    @Inject(RolloutProgress) private readonly rollouts: RolloutProgress,
     @Inject(CONNECTION) private readonly connection: NatsConnection,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
@@ -24,20 +27,25 @@ export class ContainerReportHandler {
     const report = event.data;
     const [, , writer = '', , containerId = ''] = event.tokens;
     const cause = { correlationId: event.correlationId, causationId: event.id };
+    let ofRollout = false;
     await this.outbox.transact(async (manager, add) => {
       if (!(await claimEvent(manager, HOST_REPORTS, event.id))) return;
       const record = containerId === report.containerId ? await lockContainer(manager, containerId) : undefined;
-      const effect = record ? judgeReport(record, report, writer) : ({ take: false, reason: 'foreign-host' } as const);
+      const effect = record ? judgeReport(record, report, writer, event.correlationId) : ({ take: false, reason: 'foreign-host' } as const);
       if (!effect.take) {
         this.logger.warn({ writer, containerId, kind: report.kind, reason: effect.reason }, 'report ignored');
         return;
       }
-      const { record: next, fact } = effect;
+      const { record: next, fact, verdict } = effect;
       await saveContainer(manager, next, { at: report.at, kind: report.kind, generation: report.generation, message: report.message ?? null });
       if (next.state === 'removed') await release(manager, next.config.host, next.config.limits);
+      if (record && next.config !== record.config) add({ subject: desiredContainer(next.config.host, next.id), data: next.config, ...cause });
+      if (verdict) ofRollout = await judgeMember(manager, verdict);
+      if (report.kind === 'started') ofRollout = await memberStarted(manager, next.id, report.generation);
       if (fact) add({ ...fact, aggregate: `container:${next.id}`, ...cause });
       add({ subject: containerStatus(next.id), data: statusOf(next), ...cause });
     });
+    if (ofRollout) this.rollouts.kick();
     // Also on a redelivery: a crash may have come between the commit and this.
     if (report.kind === 'removed' && writer === report.host) await purgeDesired(this.connection, writer, containerId);
   }

@@ -2,13 +2,17 @@ import { Controller, Inject } from '@nestjs/common';
 import { EventPattern } from '@nestjs/microservices';
 import { type ImageActivationRequested, parseExactImageRef, SUBJECTS } from '@plinth/contracts';
 import { claimEvent, Outbox, PermanentError, type ReceivedEvent } from '@plinth/service-kit';
-import { findImage, setDefault } from '../adapters/postgres/image.store.js';
+import { findImage, isDefaultOs, setDefault } from '../adapters/postgres/image.store.js';
 import { activationRefusal } from '../domain/image-read-model.js';
+import { RolloutCreation } from '../rollout-creation.js';
 
 /** `image.activation.requested`: makes a version the default of its name, and its name the default OS. */
 @Controller()
 export class ImageActivationRequestedHandler {
-  constructor(@Inject(Outbox) private readonly outbox: Outbox) {}
+  constructor(
+    @Inject(Outbox) private readonly outbox: Outbox,
+    @Inject(RolloutCreation) private readonly rollouts: RolloutCreation,
+  ) {}
 
   @EventPattern<string>(SUBJECTS.imageActivationRequested, { concurrency: 4 })
   async handle(event: ReceivedEvent<ImageActivationRequested>): Promise<void> {
@@ -27,6 +31,9 @@ export class ImageActivationRequestedHandler {
       }
       const previous = await setDefault(manager, name, version, defaultOs);
       add({ subject: SUBJECTS.imageActivated, aggregate: `image:${name}`, data: { name, version, previous, defaultOs }, ...cause });
+      if (!(await isDefaultOs(manager, name))) return;
+      // Containers that follow the default move by a rollout with the defaults of one; none of them: there is none.
+      await this.rollouts.start(manager, add, { select: { follow: 'default' }, to: event.data.image }, `${event.id}:follow`, event.correlationId);
     });
   }
 }

@@ -12,15 +12,23 @@ import {
   type Page,
   QUERIES,
   type QueryReply,
+  type RolloutDetails,
+  type RolloutQuery,
+  type RolloutsQuery,
+  type RolloutStatus,
   type StorageQuery,
   type StorageStatus,
 } from '@plinth/contracts';
+import { RolloutQueryStore } from '../adapters/postgres/rollout-query.store.js';
 import { QueryStore } from '../adapters/postgres/query.store.js';
 
 /** `query.*` by request/reply. */
 @Controller()
 export class QueriesHandler {
-  constructor(@Inject(QueryStore) private readonly store: QueryStore) {}
+  constructor(
+    @Inject(QueryStore) private readonly store: QueryStore,
+    @Inject(RolloutQueryStore) private readonly rolloutStore: RolloutQueryStore,
+  ) {}
 
   @MessagePattern(QUERIES.containers)
   async containers(query: ContainersQuery): Promise<QueryReply<Page<ContainerStatus>>> {
@@ -41,6 +49,17 @@ export class QueriesHandler {
   @MessagePattern(QUERIES.hosts)
   async hosts(query: HostsQuery): Promise<QueryReply<Page<HostStatus>>> {
     return { ok: true, data: await this.store.hosts(query.cursor, query.limit) };
+  }
+
+  @MessagePattern(QUERIES.rollouts)
+  async rollouts(query: RolloutsQuery): Promise<QueryReply<Page<RolloutStatus>>> {
+    return { ok: true, data: await this.rolloutStore.rollouts(query.all ?? false, query.cursor, query.limit) };
+  }
+
+  @MessagePattern(QUERIES.rollout)
+  async rollout(query: RolloutQuery): Promise<QueryReply<RolloutDetails>> {
+    const data = await this.rolloutStore.rollout(query.id, query.requestId);
+    return data ? { ok: true, data } : { ok: false, reason: 'rollout-not-found', message: `there is no rollout ${query.id ?? query.requestId ?? ''}; plinth rollout ls --all shows what there is` };
   }
 
   @MessagePattern(QUERIES.storage)

@@ -37,6 +37,40 @@ export class RestartPolicy {
   maxRetries?: number;
 }
 
+/** Whether a container does its work: a command inside it that ends with exit code 0. Run while an update is judged. */
+export class HealthCheck {
+  @IsCommand()
+  exec!: string[];
+
+  /** Seconds between the end of a check and the next; absent: 5. */
+  @IsOptional()
+  @IsNumber({ maxDecimalPlaces: 3 })
+  @Min(0.1)
+  @Max(3600)
+  intervalSeconds?: number;
+
+  /** Seconds until a check that does not end counts as failed; absent: 5. */
+  @IsOptional()
+  @IsNumber({ maxDecimalPlaces: 3 })
+  @Min(0.1)
+  @Max(3600)
+  timeoutSeconds?: number;
+
+  /** Failed checks in a row that make it unhealthy; absent: 3. */
+  @IsOptional()
+  @IsInt()
+  @Min(1)
+  @Max(1000)
+  retries?: number;
+
+  /** Seconds after the start in which failed checks do not count; absent: 0. */
+  @IsOptional()
+  @IsNumber({ maxDecimalPlaces: 3 })
+  @Min(0)
+  @Max(86_400)
+  startPeriodSeconds?: number;
+}
+
 /** Limits are a container's own; absent: the provisioner's defaults. */
 export class ResourceLimits {
   /** Memory, bytes; counts the writable places too. */
@@ -135,6 +169,17 @@ export class ContainerRequested {
   @Min(0)
   @Max(3600)
   stopGraceSeconds?: number;
+
+  @IsOptional()
+  @IsObject()
+  @ValidateNested()
+  @Type(() => HealthCheck)
+  health?: HealthCheck;
+
+  /** `default`: when another default image is activated, a rollout moves this container to it. */
+  @IsOptional()
+  @IsIn(['default'])
+  follow?: 'default';
 }
 
 /** Names one container: by `id`, or by `name` within `tenant`. */
@@ -222,7 +267,7 @@ export class ContainerConfigured extends ContainerImageFact {
   requestId!: string;
 }
 
-export const CONTAINER_OPERATIONS = ['create', 'stop', 'start', 'restart', 'remove'] as const;
+export const CONTAINER_OPERATIONS = ['create', 'stop', 'start', 'restart', 'remove', 'update'] as const;
 export type ContainerOperation = (typeof CONTAINER_OPERATIONS)[number];
 
 export const CONTAINER_REJECTION_REASONS = [
@@ -235,6 +280,9 @@ export const CONTAINER_REJECTION_REASONS = [
   'no-capacity',
   'container-not-found',
   'wrong-state',
+  'already-on-image',
+  'no-known-good',
+  'update-in-progress',
   'internal-error',
 ] as const;
 export type ContainerRejectionReason = (typeof CONTAINER_REJECTION_REASONS)[number];
@@ -346,6 +394,9 @@ export const CONTAINER_FAILURE_REASONS = [
   'crash-loop',
   'exited',
   'no-space',
+  'unhealthy',
+  'revert-failed',
+  'snapshot-failed',
   'internal-error',
 ] as const;
 export type ContainerFailureReason = (typeof CONTAINER_FAILURE_REASONS)[number];

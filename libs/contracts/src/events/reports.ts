@@ -20,7 +20,11 @@ import { DIGEST_PATTERN, EXACT_IMAGE_REF_PATTERN, ID_PATTERN, NAME_PATTERN, VERS
 import { CONTAINER_FAILURE_REASONS, type ContainerFailureReason } from './container-events.js';
 import { DISTRIBUTION_FAILURE_REASONS, type DistributionFailureReason } from './image-events.js';
 
-export const CONTAINER_REPORT_KINDS = ['starting', 'started', 'stopping', 'stopped', 'failed', 'removed'] as const;
+/**
+ * The last four are about an update: `updated` (passed gate and soak time), `reverting` (failed, with the cause), `reverted` (runs on the image before again,
+ * with the same cause), `update-refused` (nothing was touched: the image can't be started on this host).
+ */
+export const CONTAINER_REPORT_KINDS = ['starting', 'started', 'stopping', 'stopped', 'failed', 'removed', 'updated', 'reverting', 'reverted', 'update-refused'] as const;
 export type ContainerReportKind = (typeof CONTAINER_REPORT_KINDS)[number];
 
 /** The agent's part of the start phases, milliseconds; see StartPhases. */
@@ -105,7 +109,7 @@ export class ContainerReport {
   @IsInt()
   exitCode?: number;
 
-  /** failed */
+  /** failed, reverting, reverted, update-refused */
   @IsOptional()
   @IsIn(CONTAINER_FAILURE_REASONS)
   reason?: ContainerFailureReason;
@@ -120,6 +124,28 @@ export class ContainerReport {
   @IsString()
   @MaxLength(16_384)
   logTail?: string;
+
+  /** updated, reverting, reverted, update-refused */
+  @IsOptional()
+  @Matches(ID_PATTERN)
+  updateId?: string;
+
+  /** reverting, reverted: the image that failed; `image` is the one that runs. */
+  @IsOptional()
+  @Matches(EXACT_IMAGE_REF_PATTERN)
+  failedImage?: string;
+
+  /** reverting, reverted: what the failing health check printed. */
+  @IsOptional()
+  @IsString()
+  @MaxLength(4000)
+  checkOutput?: string;
+
+  /** reverted: the gate's verdict → running again, milliseconds. */
+  @IsOptional()
+  @IsNumber()
+  @Min(0)
+  durationMs?: number;
 
   /** stopped, failed: the agent starts it again by itself after this time. */
   @IsOptional()

@@ -6,6 +6,8 @@ import {
   type ImageRejected,
   NAME_PATTERN,
   type Problem,
+  type RolloutOperation,
+  type RolloutRejected,
   SUBJECTS,
 } from '@plinth/contracts';
 
@@ -21,11 +23,20 @@ const CONTAINER_OPERATIONS: Readonly<Record<string, ContainerOperation>> = {
   [SUBJECTS.containerStartRequested]: 'start',
   [SUBJECTS.containerRestartRequested]: 'restart',
   [SUBJECTS.containerRemoveRequested]: 'remove',
+  [SUBJECTS.containerUpdateRequested]: 'update',
+};
+const ROLLOUT_OPERATIONS: Readonly<Record<string, RolloutOperation>> = {
+  [SUBJECTS.rolloutRequested]: 'start',
+  [SUBJECTS.rolloutPauseRequested]: 'pause',
+  [SUBJECTS.rolloutResumeRequested]: 'resume',
+  [SUBJECTS.rolloutAbortRequested]: 'abort',
+  [SUBJECTS.rolloutRevertRequested]: 'revert',
+  [SUBJECTS.rolloutApprovalRequested]: 'approve',
 };
 
 export interface Rejection {
   readonly subject: string;
-  readonly data: ImageRejected | ContainerRejected;
+  readonly data: ImageRejected | ContainerRejected | RolloutRejected;
 }
 
 /** @returns undefined for subjects that nobody waits for an answer to */
@@ -43,6 +54,10 @@ export function rejectionOf(
   const image = IMAGE_OPERATIONS[subject];
   if (image) {
     return { subject: SUBJECTS.imageRejected, data: { operation: image, requestId, reason, message, problems: [...problems] } };
+  }
+  const rollout = ROLLOUT_OPERATIONS[subject];
+  if (rollout) {
+    return { subject: SUBJECTS.rolloutRejected, data: { operation: rollout, requestId, reason, message, problems: [...problems] } };
   }
   const operation = CONTAINER_OPERATIONS[subject];
   if (operation) {

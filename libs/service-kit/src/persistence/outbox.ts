@@ -137,6 +137,8 @@ export class Outbox {
     if (Date.now() - this.lastBusCheck < CHECK_BUS_MS) return;
     this.lastBusCheck = Date.now();
     const jsm = await this.connection.jetstreamManager();
+    // First what was known, then what is: another copy may note a higher sequence between the two.
+    const positions: { stream: string; created: string; last_sequence: string }[] = await this.source.query('SELECT stream, created, last_sequence FROM bus_position');
     for (const { name } of Object.values(STREAMS)) {
       const info = await jsm.streams.info(name).catch((error: unknown) => {
         if (error instanceof NatsError) return undefined;
@@ -145,11 +147,7 @@ export class Outbox {
       if (!info) continue;
       const created = String(info.created);
       const last = info.state.last_seq;
-      const known: { created: string; last_sequence: string }[] = await this.source.query(
-        'SELECT created, last_sequence FROM bus_position WHERE stream = $1',
-        [name],
-      );
-      const before = known[0];
+      const before = positions.find(({ stream }) => stream === name);
       if (before && (before.created !== created || Number(before.last_sequence) > last)) {
         this.logger.error({ stream: name, had: before, has: { created, last } }, 'the bus lost messages; publishing again what is kept');
         await this.source.query('UPDATE outbox SET sent_at = NULL WHERE sent_at IS NOT NULL');

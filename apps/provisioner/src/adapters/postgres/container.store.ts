@@ -1,5 +1,5 @@
 /** Rows of containers: insert, lock, change. */
-import type { ContainerConfig, ContainerHistoryEntry, ContainerState } from '@plinth/contracts';
+import type { ContainerConfig, ContainerHistoryEntry, ContainerState, UpdateStatus } from '@plinth/contracts';
 import type { EntityManager } from 'typeorm';
 import type { ContainerRecord } from '../../domain/container-record.js';
 
@@ -15,9 +15,11 @@ export interface ContainerRow {
   report_sequence: string;
   requested_at: Date;
   started_at: Date | null;
+  known_good: string[];
+  update: UpdateStatus | null;
 }
 
-export const CONTAINER_COLUMNS = 'id, ordinal, state, config, pid, restarts, exit_code, message, report_sequence, requested_at, started_at';
+export const CONTAINER_COLUMNS = 'id, ordinal, state, config, pid, restarts, exit_code, message, report_sequence, requested_at, started_at, known_good, update';
 
 export function recordOf(row: ContainerRow): ContainerRecord {
   return {
@@ -31,6 +33,8 @@ export function recordOf(row: ContainerRow): ContainerRecord {
     reportSequence: Number(row.report_sequence),
     requestedAt: row.requested_at.toISOString(),
     startedAt: row.started_at?.toISOString() ?? null,
+    knownGood: row.known_good,
+    update: row.update,
   };
 }
 
@@ -71,7 +75,7 @@ export async function saveContainer(manager: EntityManager, record: ContainerRec
   await manager.query(
     `WITH saved AS (
        UPDATE containers SET state = $2, config = $3, pid = $4, restarts = $5, exit_code = $6, message = $7, report_sequence = $8,
-              started_at = $9, state_before_lost = NULL, changed_at = now() WHERE id = $1 RETURNING id)
+              started_at = $9, known_good = $14, update = $15, state_before_lost = NULL, changed_at = now() WHERE id = $1 RETURNING id)
      INSERT INTO container_history (container_id, at, kind, generation, message) SELECT id, $10, $11, $12, $13 FROM saved`,
     [
       record.id,
@@ -87,6 +91,8 @@ export async function saveContainer(manager: EntityManager, record: ContainerRec
       entry.kind,
       entry.generation,
       entry.message,
+      record.knownGood,
+      record.update === null ? null : JSON.stringify(record.update),
     ],
   );
 }

@@ -64,6 +64,12 @@ export async function findImage(manager: EntityManager, name: string, version: s
   return rows[0];
 }
 
+/** Whether containers that name no image get one of this name. */
+export async function isDefaultOs(manager: EntityManager, name: string): Promise<boolean> {
+  const rows: unknown[] = await manager.query('SELECT 1 FROM default_os WHERE name = $1', [name]);
+  return rows.length > 0;
+}
+
 /** @returns the version that was the default of this name */
 export async function setDefault(manager: EntityManager, name: string, version: string, defaultOs: boolean): Promise<string | undefined> {
   const before: { version: string }[] = await manager.query('SELECT version FROM image_defaults WHERE name = $1 FOR UPDATE', [name]);

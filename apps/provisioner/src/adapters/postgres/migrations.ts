@@ -102,3 +102,56 @@ export class CreateProvisionerTables1700000001000 implements MigrationInterface 
     await runner.query('DROP TABLE container_history, containers, default_os, image_defaults, masters, image_versions, storage_nodes, hosts');
   }
 }
+
+/** Updates of containers, and rollouts. */
+export class AddRollouts1700000002000 implements MigrationInterface {
+  readonly name = 'AddRollouts1700000002000';
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query(`ALTER TABLE containers ADD COLUMN known_good text[] NOT NULL DEFAULT '{}', ADD COLUMN update jsonb`);
+    await runner.query(`CREATE INDEX containers_in_hand ON containers (host) WHERE update->>'state' IN ('switching', 'reverting')`);
+    await runner.query(`CREATE INDEX containers_image ON containers ((config->>'image')) WHERE state <> 'removed'`);
+    await runner.query(`
+      CREATE TABLE rollouts (
+        id text PRIMARY KEY,
+        ordinal bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
+        request_id text NOT NULL UNIQUE,
+        request jsonb NOT NULL,
+        correlation_id text NOT NULL,
+        target text NOT NULL,
+        state text NOT NULL,
+        paused_because text,
+        approved_batches integer NOT NULL DEFAULT 0,
+        forgiven_failures integer NOT NULL DEFAULT 0,
+        finished_batch integer NOT NULL DEFAULT -1,
+        wait jsonb,
+        requested_at timestamptz NOT NULL DEFAULT now(),
+        changed_at timestamptz NOT NULL DEFAULT now(),
+        ended_at timestamptz
+      )`);
+    await runner.query('CREATE INDEX rollouts_active ON rollouts (ordinal) WHERE ended_at IS NULL');
+    await runner.query(`
+      CREATE TABLE rollout_members (
+        rollout_id text NOT NULL REFERENCES rollouts (id),
+        ordinal integer NOT NULL,
+        container_id text NOT NULL REFERENCES containers (id),
+        from_image text NOT NULL,
+        to_image text NOT NULL,
+        phase text NOT NULL,
+        batch integer,
+        update_id text UNIQUE,
+        restore_generation integer,
+        reason text,
+        message text,
+        changed_at timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (rollout_id, ordinal),
+        UNIQUE (rollout_id, container_id)
+      )`);
+    await runner.query(`CREATE INDEX rollout_members_restoring ON rollout_members (container_id) WHERE phase IN ('switching', 'restoring')`);
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query('DROP TABLE rollout_members, rollouts');
+    await runner.query('ALTER TABLE containers DROP COLUMN known_good, DROP COLUMN update');
+  }
+}

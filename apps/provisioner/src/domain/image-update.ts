@@ -1,0 +1,169 @@
+/** Moving one container to another image: what it may move to, the config that says so, and the config that follows the verdict. */
+import { ContainerConfig, type ContainerRejectionReason, KNOWN_GOOD, type UpdateOptions, type UpdateStatus, parseImageRef } from '@plinth/contracts';
+import type { ContainerRecord } from './container-record.js';
+
+/** A version of the image asked for, as the provisioner knows it. */
+export interface UpdateCandidate {
+  /** `name@version` */
+  readonly image: string;
+  readonly state: string;
+  readonly contentDigest: string | null;
+  /** Storage nodes that hold a checked master of it. */
+  readonly storageNodes: readonly string[];
+}
+
+export interface UpdateCatalogue {
+  readonly candidates: readonly UpdateCandidate[];
+  /** Default version per name. */
+  readonly defaults: Readonly<Record<string, string>>;
+}
+
+export interface UpdateTarget {
+  readonly image: string;
+  readonly contentDigest: string;
+}
+
+export interface UpdateRefusal {
+  readonly ok: false;
+  readonly reason: ContainerRejectionReason;
+  readonly message: string;
+}
+
+export type TargetDecision = { readonly ok: true; readonly target: UpdateTarget } | UpdateRefusal;
+
+const DEFAULT_STABLE_SECONDS = 5;
+const DEFAULT_SOAK_SECONDS = 60;
+/** Versions that a container remembers as good. */
+const REMEMBERED = 5;
+
+/** @returns `name@version`, or `known-good`; undefined when a name has no default version */
+export function exactTarget(to: string, defaults: Readonly<Record<string, string>>): string | undefined {
+  const ref = to === KNOWN_GOOD ? undefined : parseImageRef(to);
+  if (!ref) return to;
+  const version = ref.version ?? defaults[ref.name];
+  return version === undefined ? undefined : `${ref.name}@${version}`;
+}
+
+/** What the container moves to, when it can. Nothing is touched for an image that its storage node does not hold. */
+export function chooseTarget(record: ContainerRecord, to: string, catalogue: UpdateCatalogue): TargetDecision {
+  const { config } = record;
+  if (to === KNOWN_GOOD) return newestKnownGood(record, catalogue);
+  const image = exactTarget(to, catalogue.defaults);
+  if (image === undefined) return refuse('image-unavailable', `${to} has no default version; name one, such as ${to}@v1`);
+  if (image === config.image && !onTrial(record)) return refuse('already-on-image', `${config.name} is on ${image} already; plinth restart starts it anew`);
+  return judge(catalogue.candidates.find((candidate) => candidate.image === image), image, config.storageNode);
+}
+
+function newestKnownGood(record: ContainerRecord, catalogue: UpdateCatalogue): TargetDecision {
+  const { config } = record;
+  for (const image of record.knownGood) {
+    if (image === config.image) continue;
+    const decision = judge(catalogue.candidates.find((candidate) => candidate.image === image), image, config.storageNode);
+    if (decision.ok) return decision;
+  }
+  return refuse('no-known-good', `${config.name} has run well on no other version that can be served on ${config.storageNode}; name the version to move to`);
+}
+
+function judge(found: UpdateCandidate | undefined, image: string, storageNode: string): TargetDecision {
+  if (!found) return refuse('image-unavailable', `there is no image ${image}; plinth image ls shows what there is`);
+  if (found.state !== 'promoted') return refuse('image-unavailable', `${image} is ${found.state}: nothing new starts on it`);
+  if (found.contentDigest === null || !found.storageNodes.includes(storageNode)) {
+    return refuse('image-unavailable', `storage node ${storageNode} does not hold ${image} (yet); plinth image show ${image} shows who does`);
+  }
+  return { ok: true, target: { image, contentDigest: found.contentDigest } };
+}
+
+function onTrial(record: ContainerRecord): boolean {
+  return record.config.update !== undefined;
+}
+
+export interface UpdateIds {
+  readonly updateId: string;
+  readonly rolloutId?: string;
+}
+
+/** The record with the new image on trial. @param fallback what it goes back to, see {@link fallbackImage} */
+export function beginUpdate(record: ContainerRecord, target: UpdateTarget, options: UpdateOptions, ids: UpdateIds, fallback: UpdateTarget, times: { readonly requestedAt: string; readonly decidedAt: string }): ContainerRecord {
+  const generation = record.config.generation + 1;
+  const config = Object.assign(new ContainerConfig(), record.config, {
+    generation,
+    runGeneration: generation,
+    image: target.image,
+    contentDigest: target.contentDigest,
+    imageAsked: target.image,
+    fallbackReason: undefined,
+    update: {
+      updateId: ids.updateId,
+      rolloutId: ids.rolloutId,
+      knownGood: { image: fallback.image, contentDigest: fallback.contentDigest, runGeneration: record.config.update?.knownGood.runGeneration ?? record.config.runGeneration },
+      stableSeconds: options.stableSeconds ?? DEFAULT_STABLE_SECONDS,
+      soakSeconds: options.soakSeconds ?? DEFAULT_SOAK_SECONDS,
+      snapshotData: options.snapshotData,
+    },
+    ...times,
+  });
+  const update: UpdateStatus = {
+    updateId: ids.updateId,
+    rolloutId: ids.rolloutId ?? null,
+    state: 'switching',
+    from: fallback.image,
+    to: target.image,
+    reason: null,
+    message: null,
+    at: times.decidedAt,
+  };
+  return { ...record, config, update };
+}
+
+/** What a failed update of this container goes back to: while an image is on trial, the one before it. */
+export function fallbackImage(record: ContainerRecord): UpdateTarget {
+  const { config } = record;
+  return config.update ? config.update.knownGood : { image: config.image, contentDigest: config.contentDigest };
+}
+
+/** The record after the image before is to run again because a person or a rollout wants so: no gate, nothing further to go back to. */
+export function beginRestore(record: ContainerRecord, target: UpdateTarget, times: { readonly requestedAt: string; readonly decidedAt: string }): ContainerRecord {
+  const generation = record.config.generation + 1;
+  const config = Object.assign(new ContainerConfig(), record.config, {
+    generation,
+    runGeneration: generation,
+    image: target.image,
+    contentDigest: target.contentDigest,
+    imageAsked: target.image,
+    fallbackReason: undefined,
+    update: undefined,
+    ...times,
+  });
+  const knownGood = record.knownGood.filter((image) => image !== record.config.image);
+  const update = record.update && { ...record.update, state: 'reverted' as const, message: 'taken back with its rollout', at: times.decidedAt };
+  return { ...record, config, knownGood, update };
+}
+
+export type Verdict = 'updated' | 'reverted' | 'refused';
+
+/** The record after the host's verdict: its config says the same and restarts nothing. A verdict about another update than the present one changes only what is remembered. */
+export function settleUpdate(record: ContainerRecord, updateId: string, verdict: Verdict, decidedAt: string): ContainerRecord {
+  const { config } = record;
+  const trial = config.update;
+  if (trial?.updateId !== updateId) return record;
+  const generation = config.generation + 1;
+  const kept = { generation, update: undefined, decidedAt };
+  if (verdict === 'updated') {
+    const knownGood = remember([config.image, trial.knownGood.image, ...record.knownGood]);
+    return { ...record, knownGood, config: Object.assign(new ContainerConfig(), config, kept) };
+  }
+  const { image, contentDigest, runGeneration } = trial.knownGood;
+  const back = { image, contentDigest, imageAsked: image };
+  // Reverted: it was started at the update's own run generation. Refused: it goes on running as it was started before.
+  const run = verdict === 'refused' ? { runGeneration } : {};
+  const knownGood = verdict === 'reverted' ? remember([image, ...record.knownGood]) : record.knownGood;
+  return { ...record, knownGood, config: Object.assign(new ContainerConfig(), config, kept, back, run) };
+}
+
+function remember(images: readonly string[]): readonly string[] {
+  return [...new Set(images)].slice(0, REMEMBERED);
+}
+
+function refuse(reason: ContainerRejectionReason, message: string): UpdateRefusal {
+  return { ok: false, reason, message };
+}

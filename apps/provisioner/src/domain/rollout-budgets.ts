@@ -1,0 +1,53 @@
+/** How many containers may be in hand at once: switched and not judged yet, or on the way back. */
+import type { RolloutRequested, RolloutWait } from '@plinth/contracts';
+
+export interface Budgets {
+  readonly batch: number;
+  readonly perHost: number;
+  readonly perTenant: number;
+}
+
+const DEFAULT_BATCH = '10%';
+
+/** @param total containers of the rollout */
+export function budgetsOf(request: RolloutRequested, total: number): Budgets {
+  const text = request.batch ?? DEFAULT_BATCH;
+  const share = text.endsWith('%') ? Math.ceil((total * Number(text.slice(0, -1))) / 100) : Number(text);
+  const batch = Math.max(1, share);
+  return { batch, perHost: request.maxDownPerHost ?? batch, perTenant: request.maxDownPerTenant ?? batch };
+}
+
+export interface Placed {
+  readonly containerId: string;
+  readonly host: string;
+  readonly tenant: string;
+}
+
+/** Counts what is in hand, per host and per tenant. */
+export class InHand {
+  private readonly ids = new Set<string>();
+  private readonly hosts = new Map<string, number>();
+  private readonly tenants = new Map<string, number>();
+
+  constructor(placed: readonly Placed[]) {
+    for (const one of placed) this.take(one);
+  }
+
+  has({ containerId }: Placed): boolean {
+    return this.ids.has(containerId);
+  }
+
+  take(one: Placed): void {
+    if (this.ids.has(one.containerId)) return;
+    this.ids.add(one.containerId);
+    this.hosts.set(one.host, (this.hosts.get(one.host) ?? 0) + 1);
+    this.tenants.set(one.tenant, (this.tenants.get(one.tenant) ?? 0) + 1);
+  }
+
+  /** Why one more is too many; undefined: there is room. */
+  refusal({ host, tenant }: Placed, budgets: Budgets): RolloutWait | undefined {
+    if ((this.hosts.get(host) ?? 0) >= budgets.perHost) return { reason: 'host-budget', message: `${budgets.perHost} containers of host ${host} are in hand already` };
+    if ((this.tenants.get(tenant) ?? 0) >= budgets.perTenant) return { reason: 'tenant-budget', message: `${budgets.perTenant} containers of tenant ${tenant} are in hand already` };
+    return undefined;
+  }
+}

@@ -1,0 +1,333 @@
+/** The rollout planner: in a world where updates fail, hosts are lost, people pause and time passes at random, and case by case. */
+import { describe, expect, it } from '@jest/globals';
+import type { RolloutRequested, RolloutState } from '@plinth/contracts';
+import fc from 'fast-check';
+import { budgetsOf } from './rollout-budgets.js';
+import { planRollout, type PlannedMember, type RolloutStep, type RolloutView } from './rollout-plan.js';
+
+const FROM = 'debian-12@v1';
+const TO = 'debian-12@v2';
+const START = Date.UTC(2026, 0, 5, 12, 0, 0);
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+type Member = Mutable<PlannedMember> & {
+  /** What becomes of it once it was switched. */
+  fate: 'passes' | 'fails' | 'hangs';
+  /** Of the switch or the way back; null: nothing is going on. */
+  dueMs: number | null;
+};
+
+function member(ordinal: number, more: Partial<Member> = {}): Member {
+  return {
+    ordinal,
+    containerId: `c${ordinal}`,
+    tenant: `t${ordinal % 3}`,
+    host: `h${ordinal % 4}`,
+    hostLost: false,
+    storageNode: 'sn-1',
+    fromImage: FROM,
+    toImage: TO,
+    phase: 'pending',
+    reason: null,
+    batch: null,
+    switched: false,
+    changedAtMs: START,
+    desired: 'running',
+    removed: false,
+    image: FROM,
+    updating: false,
+    fate: 'passes',
+    dueMs: null,
+    ...more,
+  };
+}
+
+function view(members: readonly PlannedMember[], more: Partial<RolloutView> = {}): RolloutView {
+  return {
+    request: { select: { image: 'debian-12' }, to: TO },
+    state: 'rolling',
+    pausedBecause: null,
+    approvedBatches: 0,
+    forgivenFailures: 0,
+    finishedBatch: -1,
+    changedAtMs: START,
+    members,
+    inHand: members.filter(({ updating, phase }) => updating || phase === 'restoring'),
+    unstaged: [],
+    withdrawn: [],
+    ...more,
+  };
+}
+
+/** What the database and the hosts are to the planner: it writes its steps here, and the world answers. */
+class World {
+  now = START;
+  state: RolloutState = 'staging';
+  pausedBecause: RolloutView['pausedBecause'] = null;
+  approvedBatches = 0;
+  forgivenFailures = 0;
+  finishedBatch = -1;
+  ended = false;
+  changedAtMs = START;
+  readonly switches = new Map<number, number>();
+  readonly order: number[] = [];
+
+  constructor(
+    readonly request: RolloutRequested,
+    readonly members: Member[],
+  ) {}
+
+  view(): RolloutView {
+    const inHand = this.members.filter((one) => (one.updating || one.phase === 'restoring') && !one.hostLost && !one.removed && one.desired === 'running');
+    const { request, state, pausedBecause, approvedBatches, forgivenFailures, finishedBatch, changedAtMs, members } = this;
+    return { request, state, pausedBecause, approvedBatches, forgivenFailures, finishedBatch, changedAtMs, members: members.map((one) => ({ ...one })), inHand, unstaged: [], withdrawn: [] };
+  }
+
+  /** Plans and writes until nothing is to be done now. */
+  settle(): void {
+    for (let turns = 0; !this.ended; turns++) {
+      if (turns > 500) throw new Error('the planner does not come to rest');
+      const { steps } = planRollout(this.view(), this.now);
+      if (steps.length === 0) return;
+      for (const step of steps) this.write(step);
+      this.checkBudgets();
+    }
+  }
+
+  private write(step: RolloutStep): void {
+    const of = (ordinal: number): Member => this.members[ordinal] as Member;
+    const change = (ordinal: number, values: Partial<Member>): Member => Object.assign(of(ordinal), values, { changedAtMs: this.now });
+    switch (step.kind) {
+      case 'assign':
+        of(step.ordinal).batch = step.batch;
+        break;
+      case 'switch': {
+        const one = change(step.ordinal, { phase: 'switching', switched: true, image: TO, updating: true });
+        one.dueMs = one.fate === 'hangs' ? null : this.now + 1_000 + (step.ordinal % 7) * 500;
+        this.switches.set(step.ordinal, (this.switches.get(step.ordinal) ?? 0) + 1);
+        this.order.push(step.ordinal);
+        break;
+      }
+      case 'restore': {
+        const one = change(step.ordinal, { phase: 'restoring', image: step.image, updating: false });
+        one.dueMs = one.fate === 'hangs' ? null : this.now + 500;
+        break;
+      }
+      case 'settle':
+        change(step.ordinal, { phase: step.phase, reason: step.reason });
+        break;
+      case 'batch-finished':
+        this.finishedBatch = step.batch;
+        break;
+      case 'become':
+        this.state = step.state;
+        this.changedAtMs = this.now;
+        this.pausedBecause = step.state === 'paused' ? (step.because ?? null) : null;
+        this.ended = step.state === 'completed' || step.state === 'reverted';
+        break;
+      case 'end':
+        this.ended = true;
+        break;
+      case 'batch-started':
+        break;
+    }
+  }
+
+  /** Time passes; hosts that are heard do what they were told. */
+  pass(ms: number): void {
+    this.now += ms;
+    for (const one of this.members) {
+      if (one.dueMs === null || one.dueMs > this.now || one.hostLost || one.desired !== 'running') continue;
+      one.dueMs = null;
+      const late = one.phase === 'failed' || one.phase === 'skipped';
+      if (one.phase === 'restoring') Object.assign(one, { phase: 'restored', changedAtMs: this.now });
+      else if (one.fate === 'passes') Object.assign(one, { updating: false, ...(one.phase === 'switching' || late ? { phase: 'updated', changedAtMs: this.now } : {}) });
+      else Object.assign(one, { image: FROM, updating: false, ...(one.phase === 'switching' || late ? { phase: 'failed', reason: 'unhealthy', changedAtMs: this.now } : {}) });
+    }
+  }
+
+  /** Whoever is in hand and on a host that is heard is down, or may be. */
+  private checkBudgets(): void {
+    const budgets = budgetsOf(this.request, this.members.length);
+    const down = this.view().inHand;
+    for (const [key, most] of [['host', budgets.perHost], ['tenant', budgets.perTenant]] as const) {
+      const counts = new Map<string, number>();
+      for (const one of down) counts.set(one[key], (counts.get(one[key]) ?? 0) + 1);
+      for (const [name, count] of counts) if (count > most && !this.excused) throw new Error(`${count} down of ${key} ${name}; ${most} are allowed`);
+    }
+  }
+
+  /** A host that comes back brings what it had in hand; nobody can refuse that. */
+  excused = false;
+
+  person(action: 'pause' | 'resume' | 'abort' | 'revert' | 'approve'): void {
+    const open = this.state === 'staging' || this.state === 'rolling';
+    if (action === 'pause' && open) [this.state, this.pausedBecause] = ['paused', 'person'];
+    else if ((action === 'resume' || (action === 'approve' && this.pausedBecause === 'approval')) && this.state === 'paused') {
+      if (this.pausedBecause === 'approval') this.approvedBatches = Math.max(-1, ...this.members.map(({ batch }) => batch ?? -1)) + 2;
+      this.forgivenFailures = this.members.filter(({ phase }) => phase === 'failed').length;
+      [this.state, this.pausedBecause] = ['staging', null];
+    } else if (action === 'abort' && (open || this.state === 'paused')) this.state = 'aborted';
+    else if (action === 'revert' && this.state !== 'reverting' && this.state !== 'reverted') [this.state, this.ended] = ['reverting', false];
+    this.changedAtMs = this.now;
+  }
+}
+
+const requests = fc.record(
+  {
+    canary: fc.integer({ min: 0, max: 3 }),
+    batch: fc.oneof(fc.integer({ min: 1, max: 9 }).map(String), fc.constantFrom('10%', '25%', '100%')),
+    maxDownPerHost: fc.integer({ min: 1, max: 4 }),
+    maxDownPerTenant: fc.integer({ min: 1, max: 6 }),
+    maxFailures: fc.integer({ min: 1, max: 5 }),
+    successPercent: fc.integer({ min: 0, max: 100 }),
+    onFailure: fc.constantFrom('revert' as const, 'pause' as const),
+    approval: fc.constantFrom('none' as const, 'canary' as const, 'batches' as const),
+    stableSeconds: fc.constant(1),
+    soakSeconds: fc.integer({ min: 0, max: 5 }),
+    deadlineSeconds: fc.constant(30),
+    window: fc.constant({ opens: '0 * * * *', minutes: 40 }),
+  },
+  { requiredKeys: ['stableSeconds', 'soakSeconds', 'deadlineSeconds'] },
+);
+const fates = fc.array(fc.oneof({ weight: 8, arbitrary: fc.constant('passes' as const) }, { weight: 2, arbitrary: fc.constant('fails' as const) }, { weight: 1, arbitrary: fc.constant('hangs' as const) }), { minLength: 1, maxLength: 30 });
+type Happening =
+  | { kind: 'pass'; ms: number }
+  | { kind: 'lose' | 'find'; host: number }
+  | { kind: 'person'; action: 'pause' | 'resume' | 'abort' | 'revert' | 'approve' }
+  | { kind: 'remove' | 'stop'; at: number };
+const happenings = fc.array(
+  fc.oneof(
+    { weight: 8, arbitrary: fc.record({ kind: fc.constant('pass' as const), ms: fc.integer({ min: 1, max: 20_000 }) }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('lose' as const, 'find' as const), host: fc.integer({ min: 0, max: 3 }) }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('person' as const), action: fc.constantFrom('pause' as const, 'resume' as const, 'abort' as const, 'revert' as const, 'approve' as const) }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('remove' as const, 'stop' as const), at: fc.integer({ min: 0, max: 29 }) }) },
+  ),
+  { maxLength: 60 },
+);
+
+function happen(world: World, event: Happening): void {
+  switch (event.kind) {
+    case 'pass':
+      return world.pass(event.ms);
+    case 'lose':
+      for (const one of world.members) if (one.host === `h${event.host}`) one.hostLost = true;
+      return;
+    case 'find':
+      world.excused = true;
+      for (const one of world.members) if (one.host === `h${event.host}`) one.hostLost = false;
+      return;
+    case 'person':
+      return world.person(event.action);
+    case 'remove':
+    case 'stop': {
+      const one = world.members[event.at % world.members.length];
+      if (one) one.desired = event.kind === 'remove' ? 'removed' : 'stopped';
+      if (one && event.kind === 'remove') one.removed = true;
+    }
+  }
+}
+
+describe('in a world where anything may happen', () => {
+  it('keeps its budgets, switches nothing twice, ends, and leaves every container on its target or where it came from', () => {
+    fc.assert(
+      fc.property(requests, fates, happenings, (options, fateOf, events) => {
+        const request: RolloutRequested = { select: { image: 'debian-12' }, to: TO, ...options };
+        const world = new World(request, fateOf.map((fate, ordinal) => member(ordinal, { fate })));
+        world.settle();
+        for (const event of events) {
+          happen(world, event);
+          world.settle();
+        }
+        // Afterwards a person says yes to everything, and all hosts are heard or stay lost: it ends by itself.
+        for (let turns = 0; turns < 2_000 && !world.ended; turns++) {
+          if (world.state === 'paused') world.person('resume');
+          world.pass(10_000);
+          world.settle();
+        }
+        expect(world.ended).toBe(true);
+        expect([...world.switches.values()].every((count) => count === 1)).toBe(true);
+        for (const one of world.members) {
+          expect([FROM, TO]).toContain(one.image);
+          expect(['pending', 'updated', 'failed', 'skipped', 'restored']).toContain(one.phase);
+          if (world.state === 'reverted' && !one.removed && one.desired === 'running' && one.switched) expect(one.image).toBe(one.phase === 'failed' && one.fate === 'hangs' ? one.image : FROM);
+          if (world.state === 'completed') expect(one.phase).not.toBe('pending');
+        }
+      }),
+      { numRuns: 600 },
+    );
+  });
+
+  it('never lets more fail than halts it, one batch apart', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 6 }), fc.integer({ min: 1, max: 5 }), fc.integer({ min: 5, max: 40 }), (batch, maxFailures, total) => {
+        const request: RolloutRequested = { select: { tenant: 'acme' }, to: TO, canary: 0, batch: String(batch), maxFailures, stableSeconds: 0, soakSeconds: 0, deadlineSeconds: 30 };
+        const world = new World(request, Array.from({ length: total }, (_, ordinal) => member(ordinal, { fate: 'fails', host: `h${ordinal}`, tenant: `t${ordinal}` })));
+        for (let turns = 0; turns < 500 && !world.ended; turns++) {
+          world.settle();
+          world.pass(5_000);
+        }
+        expect(world.state).toBe(maxFailures <= total ? 'reverted' : 'completed');
+        expect(world.switches.size).toBeLessThanOrEqual(Math.ceil(maxFailures / batch) * batch);
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it('switches in the order of its members', () => {
+    const request: RolloutRequested = { select: { tenant: 'acme' }, to: TO, canary: 2, batch: '3', stableSeconds: 0, soakSeconds: 0 };
+    const world = new World(request, Array.from({ length: 11 }, (_, ordinal) => member(ordinal, { host: `h${ordinal}`, tenant: `t${ordinal}` })));
+    for (let turns = 0; turns < 50 && !world.ended; turns++) {
+      world.settle();
+      world.pass(5_000);
+    }
+    expect(world.state).toBe('completed');
+    expect(world.order).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+  });
+});
+
+describe('what it waits for', () => {
+  const closed = { opens: '0 2 * * *', minutes: 60 };
+  const batch0 = (more: Partial<Member> = {}): Member => member(0, { batch: 0, ...more });
+  const cases: readonly [string, RolloutView, string | null][] = [
+    ['a storage node without the image', view([member(0)], { state: 'staging', unstaged: [{ storageNode: 'sn-1', image: TO }] }), 'image-not-staged'],
+    ['a window that is closed', view([member(0)], { request: { select: {}, to: TO, window: closed } }), 'window-closed'],
+    ['a batch that is being judged', view([batch0({ phase: 'switching', updating: true, image: TO }), member(1)]), 'batch-running'],
+    ['a host with too many in hand', view([batch0()], { inHand: [{ containerId: 'x', host: 'h0', tenant: 'other' }] }), 'host-budget'],
+    ['a tenant with too many in hand', view([batch0()], { inHand: [{ containerId: 'x', host: 'other', tenant: 't0' }] }), 'tenant-budget'],
+    ['hosts that are lost', view([member(0, { hostLost: true })]), 'host-lost'],
+    ['a person who paused it', view([member(0)], { state: 'paused', pausedBecause: 'person' }), 'paused-by-person'],
+    ['a person, after failures', view([member(0)], { state: 'paused', pausedBecause: 'failures' }), 'paused-by-failures'],
+    ['an approval', view([member(0)], { state: 'paused', pausedBecause: 'approval' }), 'approval-needed'],
+    ['those on the way back', view([member(0, { phase: 'restoring' })], { state: 'reverting' }), 'revert-running'],
+    ['those in hand of an aborted one', view([member(0, { phase: 'switching', updating: true, image: TO })], { state: 'aborted' }), 'ending'],
+    ['nothing, when it has ended', view([member(0, { phase: 'updated', image: TO })], { state: 'completed' }), null],
+  ];
+  it.each(cases)('%s', (_, given, reason) => {
+    const decision = planRollout(given, START);
+    expect(decision.steps).toEqual([]);
+    expect(decision.wait?.reason ?? null).toBe(reason);
+  });
+});
+
+describe('what it does', () => {
+  const cases: readonly [string, RolloutView, readonly RolloutStep['kind'][], number?][] = [
+    ['begins when all is staged', view([member(0)], { state: 'staging' }), ['become']],
+    ['gives up staging a withdrawn image', view([member(0)], { state: 'staging', withdrawn: [TO] }), ['become']],
+    ['begins with the canary', view([member(0), member(1), member(2)]), ['assign', 'batch-started']],
+    ['switches a batch within its budgets', view([member(0, { batch: 0 }), member(1, { batch: 0 })], { request: { select: {}, to: TO, batch: '2' } }), ['switch', 'switch']],
+    ['leaves out who was removed', view([member(0, { removed: true })]), ['settle']],
+    ['leaves out who is stopped', view([member(0, { desired: 'stopped' })]), ['settle']],
+    ['leaves out who is there already', view([member(0, { image: TO })]), ['settle']],
+    ['does not wait for a lost host in a batch', view([member(0, { batch: 0, hostLost: true })]), ['assign']],
+    ['says that a batch is over', view([member(0, { batch: 0, phase: 'updated', image: TO }), member(1)]), ['batch-finished']],
+    ['halts after a failure', view([member(0, { batch: 0, phase: 'failed' }), member(1)], { finishedBatch: 0 }), ['become']],
+    ['goes back with what was switched', view([member(0, { phase: 'updated', switched: true, image: TO })], { state: 'reverting' }), ['restore']],
+    ['goes back with what was never judged', view([member(0, { phase: 'failed', reason: 'deadline', switched: true, image: TO })], { state: 'reverting' }), ['restore']],
+    ['leaves those that failed to their hosts', view([member(0, { phase: 'failed', reason: 'unhealthy', switched: true, image: FROM })], { state: 'reverting' }), ['become']],
+    ['gives up on a switch that is never judged', view([member(0, { batch: 0, phase: 'switching', image: TO, updating: true })]), ['settle'], START + 666_000],
+  ];
+  it.each(cases)('%s', (_, given, kinds, now = START) => {
+    expect(planRollout(given, now).steps.map(({ kind }) => kind)).toEqual(kinds);
+  });
+});

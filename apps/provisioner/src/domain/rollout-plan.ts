@@ -1,0 +1,313 @@
+/**
+ * The next steps of a rollout: a pure function of the rollout, its containers, what else is in hand, and the time. What it returns is written in one
+ * transaction with the rollout's row locked, so it is asked again only after its answer has become true.
+ */
+import type { MemberPhase, RolloutRequested, RolloutState, RolloutWait } from '@plinth/contracts';
+import { type Budgets, budgetsOf, InHand } from './rollout-budgets.js';
+import { nextOpening, windowIsOpen } from './rollout-window.js';
+
+export interface PlannedMember {
+  readonly ordinal: number;
+  readonly containerId: string;
+  readonly tenant: string;
+  readonly host: string;
+  readonly hostLost: boolean;
+  readonly storageNode: string;
+  readonly fromImage: string;
+  readonly toImage: string;
+  readonly phase: MemberPhase;
+  /** Why it failed or was skipped. */
+  readonly reason: string | null;
+  /** Absent: not chosen for a batch yet. */
+  readonly batch: number | null;
+  /** It was switched at some time by this rollout. */
+  readonly switched: boolean;
+  /** Of the present phase, milliseconds since the epoch. */
+  readonly changedAtMs: number;
+  readonly desired: 'running' | 'stopped' | 'removed';
+  readonly removed: boolean;
+  /** Image of the container's config. */
+  readonly image: string;
+  /** An update of it is being judged or taken back, whoever asked for it. */
+  readonly updating: boolean;
+}
+
+export interface RolloutView {
+  readonly request: RolloutRequested;
+  readonly state: RolloutState;
+  readonly pausedBecause: 'person' | 'failures' | 'approval' | null;
+  /** Batches below this number may begin. */
+  readonly approvedBatches: number;
+  /** Failures that a person has seen and let pass. */
+  readonly forgivenFailures: number;
+  readonly finishedBatch: number;
+  readonly changedAtMs: number;
+  readonly members: readonly PlannedMember[];
+  /** Every container in hand, of this rollout and of all else. */
+  readonly inHand: readonly { readonly containerId: string; readonly host: string; readonly tenant: string }[];
+  /** Storage nodes that lack an image which a pending member needs. */
+  readonly unstaged: readonly { readonly storageNode: string; readonly image: string }[];
+  /** Targets that nothing may start on any more. */
+  readonly withdrawn: readonly string[];
+}
+
+export type RolloutStep =
+  /** null: back to those that no batch has. */
+  | { readonly kind: 'assign'; readonly ordinal: number; readonly batch: number | null }
+  | { readonly kind: 'switch'; readonly ordinal: number; readonly containerId: string; readonly image: string }
+  | { readonly kind: 'restore'; readonly ordinal: number; readonly containerId: string; readonly image: string }
+  | { readonly kind: 'settle'; readonly ordinal: number; readonly phase: 'failed' | 'skipped'; readonly reason: string; readonly message: string }
+  | { readonly kind: 'batch-started'; readonly batch: number; readonly size: number }
+  | { readonly kind: 'batch-finished'; readonly batch: number; readonly size: number }
+  | { readonly kind: 'become'; readonly state: RolloutState; readonly because?: 'person' | 'failures' | 'approval'; readonly message: string }
+  /** Nothing of it is in hand any more, and nothing more will be done. */
+  | { readonly kind: 'end'; readonly message: string };
+
+export interface RolloutDecision {
+  readonly steps: readonly RolloutStep[];
+  /** Why nothing (more) is done now; null: it goes on as soon as the steps are written, or it has ended. */
+  readonly wait: RolloutWait | null;
+}
+
+const DEFAULT_DEADLINE_SECONDS = 600;
+/** Reason of a member that was not judged, or not back, in time. */
+const LATE = 'deadline';
+
+export function planRollout(view: RolloutView, nowMs: number): RolloutDecision {
+  const settled = settleMembers(view, nowMs);
+  // One kind of change at a time: what follows from a settlement is decided on a view that has it.
+  if (settled.length > 0) return { steps: settled, wait: null };
+  switch (view.state) {
+    case 'staging':
+      return planStaging(view);
+    case 'rolling':
+      return planRolling(view, nowMs);
+    case 'paused':
+      return planPaused(view);
+    case 'reverting':
+      return planReverting(view, nowMs);
+    case 'aborted':
+      return planEnding(view, 'aborted');
+    case 'completed':
+    case 'reverted':
+      return { steps: [], wait: null };
+  }
+}
+
+/** Members that are decided without doing anything: gone, stopped, there already, on a lost host, too late. */
+function settleMembers(view: RolloutView, nowMs: number): readonly RolloutStep[] {
+  return view.members.flatMap((member) => {
+    const verdict = verdictOn(member, view, nowMs);
+    return verdict ? [{ kind: 'settle' as const, ordinal: member.ordinal, ...verdict }] : [];
+  });
+}
+
+type Settlement = Omit<Extract<RolloutStep, { kind: 'settle' }>, 'kind' | 'ordinal'>;
+
+function verdictOn(member: PlannedMember, view: RolloutView, nowMs: number): Settlement | undefined {
+  const active = member.phase === 'pending' || member.phase === 'switching' || member.phase === 'restoring';
+  if (!active) return undefined;
+  const skip = (reason: string, message: string): Settlement => ({ phase: 'skipped', reason, message });
+  if (member.removed || member.desired === 'removed') return skip('removed', 'it was removed meanwhile');
+  if (member.desired === 'stopped') {
+    return member.phase === 'pending' ? skip('stopped', 'it is stopped; it stays on its image') : skip('stopped', 'it was stopped meanwhile; what was decided for it holds when it is started');
+  }
+  if (member.phase === 'pending') {
+    if (member.image === member.toImage && !member.updating) return skip('already-on-image', `it is on ${member.toImage} already`);
+    return undefined;
+  }
+  // Its config is written: a lost host does what it says when it comes back.
+  if (member.hostLost) return skip('host-lost', `host ${member.host} is lost; it will follow its config when it comes back`);
+  const { request } = view;
+  const deadline = patienceOf(view);
+  const judging = member.phase === 'switching' ? ((request.stableSeconds ?? 5) + (request.soakSeconds ?? 60)) * 1000 : 0;
+  if (nowMs - member.changedAtMs <= deadline + judging) return undefined;
+  const what = member.phase === 'switching' ? 'not judged' : 'not back';
+  return { phase: 'failed', reason: LATE, message: `${what} after ${Math.round((nowMs - member.changedAtMs) / 1000)} s; plinth inspect shows what it does` };
+}
+
+function planStaging(view: RolloutView): RolloutDecision {
+  if (view.withdrawn.length > 0) return { steps: [{ kind: 'become', state: 'aborted', message: `${view.withdrawn.join(', ')} can't be started on any more` }], wait: null };
+  if (view.unstaged.length > 0) {
+    const lacking = view.unstaged.map(({ storageNode, image }) => `${storageNode} lacks ${image}`).join(', ');
+    return { steps: [], wait: { reason: 'image-not-staged', message: lacking } };
+  }
+  return { steps: [{ kind: 'become', state: 'rolling', message: 'every storage node involved holds the image' }], wait: null };
+}
+
+function planRolling(view: RolloutView, nowMs: number): RolloutDecision {
+  const { members } = view;
+  const halt = haltReason(view);
+  if (halt !== undefined) {
+    const state = (view.request.onFailure ?? 'revert') === 'revert' ? 'reverting' : 'paused';
+    return { steps: [{ kind: 'become', state, because: 'failures', message: halt }], wait: null };
+  }
+  const batch = Math.max(-1, ...members.map((member) => member.batch ?? -1));
+  const current = members.filter((member) => member.batch === batch);
+  const open = current.filter(isOpen);
+  if (batch >= 0 && open.length > 0) return planWithinBatch(view, open, batch, nowMs);
+  if (batch >= 0 && view.finishedBatch < batch) return { steps: [{ kind: 'batch-finished', batch, size: current.length }], wait: null };
+  return planNextBatch(view, batch + 1, nowMs);
+}
+
+const isOpen = (member: PlannedMember): boolean => member.phase === 'pending' || member.phase === 'switching';
+
+/** @returns why the rollout must not go on; undefined: it may */
+function haltReason(view: RolloutView): string | undefined {
+  const { members, request } = view;
+  if (view.withdrawn.length > 0) return `${view.withdrawn.join(', ')} can't be started on any more`;
+  const failures = members.filter((member) => member.phase === 'failed').length;
+  const fresh = failures - view.forgivenFailures;
+  const most = request.maxFailures ?? 1;
+  if (fresh >= most) return `${fresh} of ${members.length} failed; ${most} halt the rollout`;
+  if (request.successPercent === undefined || fresh <= 0) return undefined;
+  const batch = Math.max(-1, ...members.map((member) => member.batch ?? -1));
+  const current = members.filter((member) => member.batch === batch);
+  const judged = current.filter((member) => member.phase === 'updated' || member.phase === 'failed');
+  if (judged.length === 0 || current.some(isOpen)) return undefined;
+  const percent = (100 * judged.filter((member) => member.phase === 'updated').length) / judged.length;
+  return percent < request.successPercent ? `${Math.floor(percent)} % of batch ${batch} succeeded; ${request.successPercent} % have to` : undefined;
+}
+
+function planWithinBatch(view: RolloutView, open: readonly PlannedMember[], batch: number, nowMs: number): RolloutDecision {
+  const stranded = open.filter((member) => member.phase === 'pending' && member.hostLost);
+  // A lost host must not hold up its batch.
+  if (stranded.length > 0) return { steps: stranded.map(({ ordinal }) => ({ kind: 'assign', ordinal, batch: null })), wait: null };
+  const pending = open.filter((member) => member.phase === 'pending');
+  const closed = windowClosed(view, nowMs);
+  if (pending.length > 0 && closed) return { steps: [], wait: closed };
+  const hand = new InHand(view.inHand);
+  const budgets = budgetsOf(view.request, view.members.length);
+  const steps: RolloutStep[] = [];
+  for (const member of pending) {
+    if (member.updating || hand.refusal(member, budgets)) continue;
+    hand.take(member);
+    steps.push({ kind: 'switch', ordinal: member.ordinal, containerId: member.containerId, image: member.toImage });
+  }
+  if (steps.length > 0) return { steps, wait: null };
+  const switching = open.filter((member) => member.phase === 'switching').length;
+  const [first] = pending;
+  const budget = first && switching === 0 ? hand.refusal(first, budgets) : undefined;
+  const hopeless = budget ? blockedForGood(view, pending, budgets, nowMs) : [];
+  if (hopeless.length > 0) return { steps: hopeless, wait: null };
+  return { steps: [], wait: budget ?? { reason: 'batch-running', message: `batch ${batch}: ${switching} being judged, ${pending.length} to come` } };
+}
+
+/** Those that only containers which were never judged keep waiting: waiting longer gives them no room. They stay as they are. */
+function blockedForGood(view: RolloutView, pending: readonly PlannedMember[], budgets: Budgets, nowMs: number): readonly RolloutStep[] {
+  if (nowMs - lastChange(view) <= patienceOf(view)) return [];
+  const stuck = new InHand(view.members.filter((member) => member.phase === 'failed' && member.reason === LATE && member.updating));
+  return pending.flatMap((member): RolloutStep[] => {
+    const refusal = stuck.refusal(member, budgets);
+    return refusal ? [{ kind: 'settle', ordinal: member.ordinal, phase: 'skipped', reason: refusal.reason, message: `${refusal.message}, and were never judged; it is on ${member.image}` }] : [];
+  });
+}
+
+function patienceOf(view: RolloutView): number {
+  return (view.request.deadlineSeconds ?? DEFAULT_DEADLINE_SECONDS) * 1000;
+}
+
+function lastChange(view: RolloutView): number {
+  return Math.max(view.changedAtMs, ...view.members.map((member) => member.changedAtMs));
+}
+
+function planNextBatch(view: RolloutView, batch: number, nowMs: number): RolloutDecision {
+  const unassigned = view.members.filter((member) => member.phase === 'pending' && member.batch === null);
+  if (unassigned.length === 0) return { steps: [{ kind: 'become', state: 'completed', message: summary(view) }], wait: null };
+  const reachable = unassigned.filter((member) => !member.hostLost);
+  if (reachable.length === 0) return waitForHosts(view, unassigned, nowMs);
+  if (needsApproval(view, batch)) return { steps: [{ kind: 'become', state: 'paused', because: 'approval', message: `batch ${batch} waits for an approval: plinth rollout approve` }], wait: null };
+  const closed = windowClosed(view, nowMs);
+  if (closed) return { steps: [], wait: closed };
+  const canary = view.request.canary ?? 1;
+  const size = batch === 0 && canary > 0 ? canary : budgetsOf(view.request, view.members.length).batch;
+  const chosen = reachable.slice(0, size);
+  return {
+    steps: [...chosen.map((member): RolloutStep => ({ kind: 'assign', ordinal: member.ordinal, batch })), { kind: 'batch-started', batch, size: chosen.length }],
+    wait: null,
+  };
+}
+
+/** Only members on lost hosts are left: they are waited for, but not for ever. */
+function waitForHosts(view: RolloutView, left: readonly PlannedMember[], nowMs: number): RolloutDecision {
+  const hosts = [...new Set(left.map((member) => member.host))].sort().join(', ');
+  if (nowMs - lastChange(view) <= patienceOf(view)) return { steps: [], wait: { reason: 'host-lost', message: `lost: ${hosts}; ${left.length} containers wait for it` } };
+  return {
+    steps: left.map((member) => ({ kind: 'settle', ordinal: member.ordinal, phase: 'skipped', reason: 'host-lost', message: `host ${member.host} stayed lost; it is on ${member.image}` })),
+    wait: null,
+  };
+}
+
+function needsApproval(view: RolloutView, batch: number): boolean {
+  if (batch === 0 || batch < view.approvedBatches) return false;
+  const approval = view.request.approval ?? 'none';
+  const canary = (view.request.canary ?? 1) > 0;
+  return approval === 'batches' || (approval === 'canary' && canary && batch === 1);
+}
+
+function planPaused(view: RolloutView): RolloutDecision {
+  const open = view.members.filter((member) => member.phase === 'switching').length;
+  const inHand = open > 0 ? `; ${open} in hand end by themselves` : '';
+  switch (view.pausedBecause) {
+    case 'approval':
+      return { steps: [], wait: { reason: 'approval-needed', message: `plinth rollout approve lets it go on${inHand}` } };
+    case 'failures':
+      return { steps: [], wait: { reason: 'paused-by-failures', message: `plinth rollout resume goes on, plinth rollout revert goes back${inHand}` } };
+    default:
+      return { steps: [], wait: { reason: 'paused-by-person', message: `plinth rollout resume goes on${inHand}` } };
+  }
+}
+
+/** Everything this rollout has switched goes back; what failed goes back by itself. */
+function planReverting(view: RolloutView, nowMs: number): RolloutDecision {
+  const hand = new InHand(view.inHand);
+  const budgets: Budgets = budgetsOf(view.request, view.members.length);
+  const steps: RolloutStep[] = [];
+  let held: RolloutWait | undefined;
+  for (const member of view.members.filter(needsRestore)) {
+    // What is in hand already is down, or about to be judged: taking it back makes nothing worse. A lost host's container is not served by waiting.
+    const refusal = hand.has(member) || member.hostLost ? undefined : hand.refusal(member, budgets);
+    if (refusal) {
+      held ??= refusal;
+      continue;
+    }
+    hand.take(member);
+    steps.push({ kind: 'restore', ordinal: member.ordinal, containerId: member.containerId, image: member.fromImage });
+  }
+  if (steps.length > 0) return { steps, wait: null };
+  const restoring = view.members.filter((member) => member.phase === 'restoring').length;
+  const failing = view.members.filter((member) => member.phase === 'failed' && member.updating && !member.hostLost && !isLate(member, view, nowMs)).length;
+  if (held === undefined && restoring === 0 && failing === 0) return { steps: [{ kind: 'become', state: 'reverted', message: summary(view) }], wait: null };
+  if (restoring === 0 && held) return { steps: [], wait: held };
+  return { steps: [], wait: { reason: 'revert-running', message: `${restoring + failing} on their way back` } };
+}
+
+function needsRestore(member: PlannedMember): boolean {
+  if (member.removed || member.desired === 'removed') return false;
+  if (member.phase === 'updated' || member.phase === 'switching') return true;
+  const unjudged = member.phase === 'skipped' || (member.phase === 'failed' && member.reason === LATE);
+  return unjudged && member.switched && member.image === member.toImage;
+}
+
+function isLate(member: PlannedMember, view: RolloutView, nowMs: number): boolean {
+  return nowMs - member.changedAtMs > patienceOf(view);
+}
+
+function planEnding(view: RolloutView, verb: string): RolloutDecision {
+  const open = view.members.filter((member) => member.phase === 'switching').length;
+  if (open > 0) return { steps: [], wait: { reason: 'ending', message: `${open} in hand end by themselves` } };
+  return { steps: [{ kind: 'end', message: `${verb}: ${summary(view)}` }], wait: null };
+}
+
+function windowClosed(view: RolloutView, nowMs: number): RolloutWait | undefined {
+  const { window } = view.request;
+  if (!window || windowIsOpen(window, nowMs)) return undefined;
+  const opens = nextOpening(window, nowMs);
+  return { reason: 'window-closed', message: opens === null ? 'its window never opens again' : `its window opens at ${new Date(opens).toISOString()}` };
+}
+
+function summary(view: RolloutView): string {
+  const phases = ['updated', 'failed', 'skipped', 'restored', 'pending'] as const;
+  const parts = phases.map((phase) => ({ phase, count: view.members.filter((member) => member.phase === phase).length }));
+  return parts.filter(({ count }) => count > 0).map(({ phase, count }) => `${count} ${phase}`).join(', ') || 'nothing to do';
+}

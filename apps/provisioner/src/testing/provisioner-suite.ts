@@ -1,0 +1,140 @@
+/** Provisioners in processes of their own, on a real NATS and PostgreSQL, with scripted hosts; and the facts that were published. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { type QueryReply, QUERIES, SUBJECTS } from '@plinth/contracts';
+import { startNats, startPostgres, type TestServer } from '@plinth/testkit';
+import { connect, headers, type JetStreamClient, type NatsConnection } from 'nats';
+import { ScriptedHosts } from './scripted-hosts.js';
+
+const REPOSITORY = join(import.meta.dirname, '../../../..');
+
+export interface Fact {
+  readonly subject: string;
+  readonly data: Record<string, unknown>;
+}
+
+export class ProvisionerSuite {
+  readonly facts: Fact[] = [];
+  readonly provisioners: ChildProcess[] = [];
+
+  private constructor(
+    private readonly nats: TestServer,
+    private readonly postgres: TestServer,
+    readonly connection: NatsConnection,
+    readonly jetstream: JetStreamClient,
+    readonly hosts: ScriptedHosts,
+  ) {}
+
+  static async open(provisioners: number, hosts: readonly string[], capacity: number): Promise<ProvisionerSuite> {
+    execFileSync(process.execPath, ['node_modules/typescript-7/bin/tsc', '-b', 'apps/provisioner'], { cwd: REPOSITORY, stdio: 'inherit' });
+    const [nats, postgres] = await Promise.all([startNats(), startPostgres()]);
+    const connection = await connect({ servers: nats.url });
+    const jetstream = connection.jetstream();
+    const suite = new ProvisionerSuite(nats, postgres, connection, jetstream, new ScriptedHosts(connection, jetstream, hosts, capacity));
+    await Promise.all(Array.from({ length: provisioners }, (_, index) => suite.startProvisioner(`provisioner-${index + 1}`)));
+    suite.listen();
+    suite.hosts.start();
+    return suite;
+  }
+
+  async close(): Promise<void> {
+    this.hosts.stop();
+    await this.connection.close();
+    await Promise.all(this.provisioners.map((child) => this.end(child, 'SIGTERM')));
+    await Promise.all([this.nats.stop(), this.postgres.stop()]);
+  }
+
+  async startProvisioner(id: string): Promise<ChildProcess> {
+    const child = spawn(process.execPath, [join(REPOSITORY, 'apps/provisioner/dist/main.js')], {
+      env: { PATH: process.env['PATH'], NATS_URL: this.nats.url, DATABASE_URL: this.postgres.url, PLINTH_SERVICE_ID: id, PLINTH_HOST_LOST_SECONDS: '3' },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    this.provisioners.push(child);
+    await new Promise<void>((resolve, reject) => {
+      child.once('exit', (code) => reject(new Error(`the provisioner ended with ${code}`)));
+      createInterface({ input: child.stdout }).on('line', (line) => {
+        if (line.includes('"msg":"ready"')) resolve();
+      });
+    });
+    return child;
+  }
+
+  async end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, 'exit');
+    child.kill(signal);
+    await ended;
+  }
+
+  /** @returns the request's id, which all that follows from it correlates with */
+  async ask(subject: string, data: object): Promise<string> {
+    const id = randomBytes(16).toString('hex');
+    const envelope = headers();
+    envelope.set('ce-id', id);
+    await this.jetstream.publish(subject, JSON.stringify(data), { headers: envelope });
+    return id;
+  }
+
+  async query<T>(subject: string, body: object): Promise<QueryReply<T>> {
+    // A provisioner that is killed takes the queries it had in hand with it.
+    for (let attempts = 1; ; attempts++) {
+      try {
+        return (await this.connection.request(subject, JSON.stringify(body), { timeout: 2_000 })).json<QueryReply<T>>();
+      } catch (error) {
+        if (attempts === 5) throw error;
+      }
+    }
+  }
+
+  async answer<T>(subject: string, body: object): Promise<T> {
+    const reply = await this.query<T>(subject, body);
+    if (!reply.ok) throw new Error(`${subject}: ${reply.reason}: ${reply.message}`);
+    return reply.data;
+  }
+
+  of(subject: string, match: Readonly<Record<string, unknown>> = {}): readonly Record<string, unknown>[] {
+    const fits = (data: Record<string, unknown>): boolean => Object.entries(match).every(([key, value]) => data[key] === value);
+    return this.facts.filter((fact) => fact.subject === subject && fits(fact.data)).map((fact) => fact.data);
+  }
+
+  fact(subject: string, match: Readonly<Record<string, unknown>>, seconds = 30): Promise<Record<string, unknown>> {
+    return this.until(() => this.of(subject, match)[0], `${subject} ${JSON.stringify(match)}`, seconds);
+  }
+
+  async until<T>(look: () => T | undefined | false | Promise<T | undefined | false>, what: string, seconds = 30): Promise<T> {
+    for (const deadline = Date.now() + seconds * 1000; Date.now() < deadline; await new Promise((resolve) => setTimeout(resolve, 20))) {
+      const found = await look();
+      if (found) return found;
+    }
+    throw new Error(`not within ${seconds} s: ${what}; last facts ${JSON.stringify(this.facts.slice(-5))}`);
+  }
+
+  /** Makes a version promoted, and held by the storage node unless it is to be missing there. */
+  async promote(name: string, version: string, staged = true): Promise<void> {
+    const contentDigest = `sha256:${randomBytes(32).toString('hex')}`;
+    const sources = ['http://127.0.0.1:1/x'];
+    await this.jetstream.publish(SUBJECTS.imagePromoted, JSON.stringify({ name, version, contentDigest, manifestDigest: contentDigest, archiveDigest: contentDigest, archiveBytes: 1, unpackedBytes: 1, sources }));
+    if (staged) this.hosts.images.push({ name, version, contentDigest });
+    await this.until(
+      async () => (await this.answer<{ items: { version: string; state: string; storageNodes: string[] }[] }>(QUERIES.images, { name })).items.some((item) => item.version === version && item.state === 'promoted' && (!staged || item.storageNodes.length > 0)),
+      `${name}@${version} is known`,
+    );
+  }
+
+  /** @returns when all of them are reported as running */
+  async run(prefix: string, count: number, more: object = {}): Promise<void> {
+    await Promise.all(Array.from({ length: count }, (_, index) => this.ask(SUBJECTS.containerRequested, { name: `${prefix}-${index}`, ...more })));
+    await this.until(() => this.facts.filter((fact) => fact.subject === SUBJECTS.containerStarted && String(fact.data['name']).startsWith(`${prefix}-`)).length >= count, `${count} containers ${prefix} run`);
+  }
+
+  /** Only what is looked at: whoever subscribes to everything also holds the inboxes of the dead open. */
+  private listen(): void {
+    const keep = (error: unknown, subject: string, data: Uint8Array): void => {
+      if (error === null && !subject.endsWith('.requested')) this.facts.push({ subject, data: JSON.parse(Buffer.from(data).toString('utf8')) as Record<string, unknown> });
+    };
+    for (const subject of ['container.>', 'image.>', 'host.>', 'rollout.>']) this.connection.subscribe(subject, { callback: (error, message) => keep(error, message.subject, message.data) });
+  }
+}

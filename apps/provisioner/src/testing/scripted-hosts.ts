@@ -1,0 +1,145 @@
+/** A simulation of host agents on a real bus: they answer their desired state with the reports that a test asks for, at once. */
+import { type ContainerConfig, type ContainerReport, hostHeartbeat, hostReport, storageHeartbeat } from '@plinth/contracts';
+import { headers, type JetStreamClient, type NatsConnection } from 'nats';
+
+export type Fate = 'passes' | 'fails' | 'refuses' | 'hangs';
+
+export interface ScriptedImage {
+  readonly name: string;
+  readonly version: string;
+  readonly contentDigest: string;
+}
+
+interface Container {
+  config: ContainerConfig;
+  sequence: number;
+  runGeneration: number;
+  judged: string | undefined;
+  /** Of the message that brought the config. */
+  correlationId: string;
+  /** Image that it was last started on. */
+  image: string;
+}
+
+export class ScriptedHosts {
+  readonly containers = new Map<string, Container>();
+  /** Starts in their order, `name image`. */
+  readonly starts: string[] = [];
+  /** By container name; absent: passes. */
+  readonly fates = new Map<string, Fate>();
+  /** Not heard, and do nothing. */
+  readonly silent = new Set<string>();
+  images: ScriptedImage[] = [];
+  /** Most containers of one host that were on trial at once. */
+  mostOnTrial = 0;
+  private readonly onTrial = new Map<string, Set<string>>();
+  private readonly waiting: { config: ContainerConfig; correlationId: string }[] = [];
+  private beating: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly connection: NatsConnection,
+    private readonly jetstream: JetStreamClient,
+    readonly hosts: readonly string[],
+    private readonly capacity: number,
+    /** How long a trial takes, ms. */
+    private readonly trialMs = 100,
+  ) {}
+
+  start(): void {
+    void this.listen();
+    this.beating = setInterval(() => this.beat(), 300);
+    this.beat();
+  }
+
+  stop(): void {
+    clearInterval(this.beating);
+    this.beating = undefined;
+  }
+
+  /** What was told to a silent host reaches it when it is back. */
+  wake(host: string): void {
+    this.silent.delete(host);
+    for (const { config, correlationId } of this.waiting.splice(0)) this.take(config, correlationId);
+  }
+
+  imagesOf(prefix: string): readonly string[] {
+    return [...this.containers.values()].filter(({ config }) => config.name.startsWith(prefix)).map(({ image }) => image);
+  }
+
+  private beat(): void {
+    const at = new Date().toISOString();
+    for (const host of this.hosts.filter((name) => !this.silent.has(name))) {
+      const capacity = { memoryBytes: 1024 ** 4, cpus: 640, containers: this.capacity };
+      const body = { host, incarnation: '0'.repeat(32), at, datacenter: 'dc-1', storageNodes: ['sn-1'], capacity, load: { load1: 0, memoryUsedBytes: 0, containers: 0 }, runtime: 'scripted' };
+      this.connection.publish(hostHeartbeat(host), JSON.stringify(body));
+    }
+    const images = this.images.map((image) => ({ ...image, mountScriptDigest: image.contentDigest }));
+    this.connection.publish(storageHeartbeat('sn-1'), JSON.stringify({ node: 'sn-1', at, datacenter: 'dc-1', labels: {}, totalBytes: 1e12, freeBytes: 1e12, images }));
+  }
+
+  private async listen(): Promise<void> {
+    for await (const message of this.connection.subscribe('desired.>')) if (message.data.length > 0) this.take(message.json<ContainerConfig>(), message.headers?.get('ce-correlationid') ?? '');
+  }
+
+  private take(config: ContainerConfig, correlationId: string): void {
+    if (this.silent.has(config.host)) {
+      this.waiting.push({ config, correlationId });
+      return;
+    }
+    const known = this.containers.get(config.containerId);
+    if (known && config.generation <= known.config.generation) return;
+    const container = known ?? { config, sequence: 0, runGeneration: 0, judged: undefined, image: '', correlationId };
+    Object.assign(container, { config, correlationId });
+    this.containers.set(config.containerId, container);
+    if (config.desired !== 'running') {
+      this.report(container, { kind: config.desired === 'removed' ? 'removed' : 'stopped' });
+      return;
+    }
+    const { update } = config;
+    if (update && update.updateId !== container.judged) {
+      container.judged = update.updateId;
+      void this.judge(container, update.updateId);
+      return;
+    }
+    if (config.runGeneration > container.runGeneration || config.image !== container.image) this.run(container, config.image);
+  }
+
+  private async judge(container: Container, updateId: string): Promise<void> {
+    const { config } = container;
+    const fate = this.fates.get(config.name) ?? 'passes';
+    if (fate === 'refuses') {
+      container.runGeneration = config.runGeneration;
+      return this.report(container, { kind: 'update-refused', updateId, reason: 'image-missing', message: 'scripted' });
+    }
+    this.run(container, config.image);
+    if (fate === 'hangs') return;
+    const trials = this.onTrial.get(config.host) ?? new Set<string>();
+    this.onTrial.set(config.host, trials.add(config.name));
+    this.mostOnTrial = Math.max(this.mostOnTrial, trials.size);
+    await new Promise((resolve) => setTimeout(resolve, this.trialMs));
+    trials.delete(config.name);
+    // Another config has come meanwhile: the trial is over without a verdict.
+    if (container.config.update?.updateId !== updateId || this.silent.has(config.host)) return;
+    if (fate === 'passes') return this.report(container, { kind: 'updated', updateId, image: config.image });
+    const cause = { updateId, failedImage: config.image, image: config.update?.knownGood.image, reason: 'unhealthy' as const, message: 'scripted failure', checkOutput: 'no answer' };
+    this.report(container, { kind: 'reverting', ...cause });
+    this.run(container, config.update?.knownGood.image ?? '');
+    this.report(container, { kind: 'reverted', ...cause, durationMs: 1 });
+  }
+
+  private run(container: Container, image: string): void {
+    container.image = image;
+    container.runGeneration = container.config.runGeneration;
+    this.starts.push(`${container.config.name} ${image}`);
+    this.report(container, { kind: 'started', pid: 4711, image, phases: { premount: 1, mount: 1, runtime: 1 } });
+  }
+
+  private report(container: Container, body: Partial<ContainerReport> & Pick<ContainerReport, 'kind'>): void {
+    const { config } = container;
+    const report = { ...body, host: config.host, containerId: config.containerId, generation: config.generation, sequence: ++container.sequence, at: new Date().toISOString() };
+    // A bus that refuses it fails the test that waits for its effect.
+    const envelope = headers();
+    envelope.set('ce-correlationid', container.correlationId);
+    if (this.beating !== undefined) void this.jetstream.publish(hostReport(config.host, config.containerId), JSON.stringify(report), { headers: envelope });
+  }
+}
