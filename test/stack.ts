@@ -3,7 +3,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { connect, type JetStreamClient, type NatsConnection } from 'nats';
+import { connect, type JetStreamClient, type NatsConnection, nkeyAuthenticator, type Subscription } from 'nats';
 
 const top = resolve(import.meta.dirname, '..');
 
@@ -51,24 +51,25 @@ export class Stack {
     const { code, stdout, stderr } = await this.plinth('up', '--detach');
     if (code !== 0) throw new Error(`up ended with ${code}: ${stdout}${stderr}`);
     if (this.connection && !this.connection.isClosed()) return;
-    this.connection = await connect({ servers: this.file().natsUrl });
-    const subscription = this.connection.subscribe('>');
-    void (async () => {
-      for await (const message of subscription) {
-        if (!/^(container|image|host)\./.test(message.subject)) continue;
-        try {
-          this.facts.push({ subject: message.subject, data: JSON.parse(message.string()) as Record<string, unknown> });
-        } catch {
-          continue; // our own malformed requests
-        }
-        for (const wake of this.waiting) wake();
-      }
-    })();
+    const { natsUrl, nkeyFile } = this.file();
+    this.connection = await connect({ servers: natsUrl, authenticator: nkeyAuthenticator(readFileSync(nkeyFile)) });
+    for (const subject of ['container.>', 'image.>', 'host.>', 'rollout.>']) void this.collect(this.connection.subscribe(subject));
     await this.connection.flush();
   }
 
-  file(): { natsUrl: string; services: StackService[] } {
-    return JSON.parse(readFileSync(join(this.home, 'stack.json'), 'utf8')) as { natsUrl: string; services: StackService[] };
+  private async collect(subscription: Subscription): Promise<void> {
+    for await (const message of subscription) {
+      try {
+        this.facts.push({ subject: message.subject, data: JSON.parse(message.string()) as Record<string, unknown> });
+      } catch {
+        continue; // our own malformed requests
+      }
+      for (const wake of this.waiting) wake();
+    }
+  }
+
+  file(): { natsUrl: string; nkeyFile: string; services: StackService[] } {
+    return JSON.parse(readFileSync(join(this.home, 'stack.json'), 'utf8')) as { natsUrl: string; nkeyFile: string; services: StackService[] };
   }
 
   pidOf(id: string): number {

@@ -33,7 +33,7 @@ class ImageBuilderModule {}
 /** Debian's name of what this machine is. */
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64', riscv64: 'riscv64', ppc64: 'ppc64el', s390x: 's390x' };
 
-export async function assemble({ config, logger, connection, publisher }: ServiceContext<ImageBuilderConfig>): Promise<ServiceAssembly> {
+export async function assemble({ config, logger, connection, publisher, consumers }: ServiceContext<ImageBuilderConfig>): Promise<ServiceAssembly> {
   const signer = await Signer.open(config.PLINTH_SIGNING_KEY);
   logger.info({ keyId: signer.keyId }, 'images are signed with this key');
   const repository = new ImageRepository(config.PLINTH_REPOSITORY_DIR);
@@ -50,7 +50,7 @@ export async function assemble({ config, logger, connection, publisher }: Servic
   });
 
   const catalogue = new ImageCatalogue(database);
-  const outbox: Outbox = new Outbox(database, publisher, connection, logger, async (stream) => {
+  const outbox: Outbox = new Outbox(database, publisher, consumers, logger, async (stream) => {
     if (stream === STREAMS.events.name) await promotions.announceAll();
   });
   const statuses = new StatusReporter(publisher, logger);

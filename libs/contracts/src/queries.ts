@@ -216,3 +216,17 @@ export interface ContainerStats {
 
 /** Header names of streamed replies. */
 export const STREAM_HEADER = 'Plinth-Stream';
+
+/** The answer to a request below `consumers.`: the asker may bind now. */
+export interface OpenedConsumers {
+  /** Values that wait in a host's desired state; 0 for others. */
+  readonly pending: number;
+  /** Where the streams stand, for whoever must notice that the bus forgot. */
+  readonly streams: readonly StreamPosition[];
+}
+export interface StreamPosition {
+  readonly name: string;
+  /** Time of creation: another one means another stream. */
+  readonly created: string;
+  readonly lastSequence: number;
+}

@@ -5,6 +5,8 @@ export { HealthController, READINESS_CHECKS, type ReadinessCheck } from './http/
 export { metricsRegistry } from './http/metrics.js';
 export { databaseReadiness, natsReadiness } from './http/readiness.js';
 export { connectNats, connectNatsOnce, type NatsOptions } from './messaging/connection.js';
+export { type ConsumerSource, KeptConsumers, OwnConsumers } from './messaging/consumer-source.js';
+export { type BusCredentials, CredentialsError, credentialsFrom, readSecret } from './messaging/credentials.js';
 export { dispose, MAX_DELIVERIES, PermanentError, retryDelay } from './messaging/delivery-policy.js';
 export { decodeEnvelope, derivedId, encodeHeaders, type Envelope, newId, type ReceivedEvent } from './messaging/envelope.js';
 export { InFlight } from './messaging/in-flight.js';
@@ -16,3 +18,4 @@ export { ensureStreams } from './messaging/streams.js';
 export { type DatabaseOptions, openDatabase } from './persistence/database.js';
 export { claimEvent, insertEvents, Outbox, type OutboxEvent } from './persistence/outbox.js';
 export { CreateOutboxAndInbox1700000000000, InboxSchema, OutboxSchema } from './persistence/outbox.schema.js';
+export { readStored, type StoredMessage, type StoredMessageQuery } from './messaging/stored-message.js';

@@ -2,10 +2,11 @@
 import { cpSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { endProcess, freePort, isAlive, type ProcessIdentity, spawnServer, startNatsServer, startPostgresServer, waitUntilReady } from '@plinth/local-servers';
+import { endProcess, freePort, isAlive, type ProcessIdentity, signalProcess, spawnServer, startNatsServer, startPostgresServer, waitUntilReady } from '@plinth/local-servers';
+import { accessFile, addMembers, seedFile } from '../access/access-directory.js';
 import { ensureSigningKeys } from './signing-keys.js';
 import { installationDirectory, readStack, type RunningService, type StackFile, writeStack } from './stack-file.js';
-import { type PlannedService, planStack, storageDirectory } from './stack-plan.js';
+import { type PlannedService, planStack, stackAccessDirectory, stackMembers, storageDirectory } from './stack-plan.js';
 
 export interface StartOptions {
   readonly home: string;
@@ -27,7 +28,7 @@ export async function startStack(options: StartOptions): Promise<{ readonly stac
   const before = readStack(home);
   const alive = (before?.services ?? []).filter((service) => isAlive({ pid: service.pid, startTime: service.pidStartTime }));
   // Dead ones stay listed until they are replaced: a dead agent's containers may live, and `down` needs its environment.
-  let stack: StackFile = { natsUrl: before?.natsUrl ?? '', databaseUrl: before?.databaseUrl ?? '', home, services: before?.services ?? [] };
+  let stack: StackFile = { natsUrl: before?.natsUrl ?? '', nkeyFile: before?.nkeyFile ?? null, databaseUrl: before?.databaseUrl ?? '', home, services: before?.services ?? [] };
   let started = 0;
   // Before it is waited for: whatever happens now, `down` knows it.
   const add = (service: RunningService): void => {
@@ -43,12 +44,20 @@ export async function startStack(options: StartOptions): Promise<{ readonly stac
     return result;
   };
 
+  const accessDirectory = busAccess(home);
+  if (accessDirectory !== undefined) {
+    const added = addMembers(accessDirectory, stackMembers(options.hosts, options.storageNodes));
+    stack = { ...stack, nkeyFile: seedFile(accessDirectory, { kind: 'operator' }) };
+    const nats = alive.find((service) => service.name === 'nats');
+    // SIGHUP: it reads its rules again; who is connected stays so.
+    if (added.length > 0 && nats) signalProcess({ pid: nats.pid, startTime: nats.pidStartTime }, 'SIGHUP');
+  } else stack = { ...stack, nkeyFile: null };
   if (process.env.NATS_URL) stack = { ...stack, natsUrl: process.env.NATS_URL };
   else if (!alive.some((service) => service.name === 'nats')) {
     await timed('nats-server', async () => {
       const port = await serverPort(before?.natsUrl);
       const onSpawned = (identity: ProcessIdentity, logFile: string): void => add(serverEntry('nats', identity, logFile));
-      const nats = await startNatsServer({ directory: join(home, 'nats'), port, life: 'background', onSpawned });
+      const nats = await startNatsServer({ directory: join(home, 'nats'), port, life: 'background', includes: [accessFile(stackAccessDirectory(home))], onSpawned });
       stack = { ...stack, natsUrl: nats.url };
     });
   }
@@ -71,6 +80,7 @@ export async function startStack(options: StartOptions): Promise<{ readonly stac
     hosts: options.hosts,
     storageNodes: options.storageNodes,
     natsUrl: stack.natsUrl,
+    accessDirectory,
     databaseUrl: stack.databaseUrl,
     logLevel: process.env.LOG_LEVEL ?? 'info',
     memoryBytes: totalmem(),
@@ -82,6 +92,11 @@ export async function startStack(options: StartOptions): Promise<{ readonly stac
   for (const service of missing) await timed(service.id, () => startService(service, options, add));
   writeStack(home, stack);
   return { stack, started };
+}
+
+/** A server of somebody else's has rules only where a directory for it is named. */
+function busAccess(home: string): string | undefined {
+  return process.env.NATS_URL ? process.env.PLINTH_ACCESS_DIR || undefined : stackAccessDirectory(home);
 }
 
 function serverEntry(name: string, identity: { pid: number; startTime: string }, logFile: string): RunningService {
