@@ -3,7 +3,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { connect, type JetStreamClient, type NatsConnection, nkeyAuthenticator, type Subscription } from 'nats';
+import { connect, type JetStreamClient, type NatsConnection, nkeyAuthenticator } from 'nats';
 
 const top = resolve(import.meta.dirname, '..');
 
@@ -47,25 +47,31 @@ export class Stack {
     });
   }
 
-  async up(): Promise<void> {
-    const { code, stdout, stderr } = await this.plinth('up', '--detach');
+  /** Starts what does not run. */
+  async up(hosts = 2): Promise<void> {
+    const { code, stdout, stderr } = await this.plinth('up', '--detach', '--hosts', String(hosts));
     if (code !== 0) throw new Error(`up ended with ${code}: ${stdout}${stderr}`);
     if (this.connection && !this.connection.isClosed()) return;
     const { natsUrl, nkeyFile } = this.file();
     this.connection = await connect({ servers: natsUrl, authenticator: nkeyAuthenticator(readFileSync(nkeyFile)) });
-    for (const subject of ['container.>', 'image.>', 'host.>', 'rollout.>']) void this.collect(this.connection.subscribe(subject));
+    // Not everything: whoever subscribes to all also holds the inboxes of the dead open.
+    for (const subject of ['container.>', 'image.>', 'host.>', 'rollout.>']) {
+      this.connection.subscribe(subject, {
+        callback: (error, message) => {
+          if (error === null) this.keep(message.subject, message.string());
+        },
+      });
+    }
     await this.connection.flush();
   }
 
-  private async collect(subscription: Subscription): Promise<void> {
-    for await (const message of subscription) {
-      try {
-        this.facts.push({ subject: message.subject, data: JSON.parse(message.string()) as Record<string, unknown> });
-      } catch {
-        continue; // our own malformed requests
-      }
-      for (const wake of this.waiting) wake();
+  private keep(subject: string, body: string): void {
+    try {
+      this.facts.push({ subject, data: JSON.parse(body) as Record<string, unknown> });
+    } catch {
+      return; // our own malformed requests
     }
+    for (const wake of this.waiting) wake();
   }
 
   file(): { natsUrl: string; nkeyFile: string; services: StackService[] } {

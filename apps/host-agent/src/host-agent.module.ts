@@ -31,6 +31,7 @@ import type { Hands } from './reconcile/hands.js';
 import { removeAllContainers } from './reconcile/remove-all.js';
 import { Reporter } from './reconcile/reporter.js';
 
+const HEALTH_CHECKS_AT_ONCE = 16;
 const REPORT_PATIENCE_MS = 2_000;
 /** sysexits.h */
 const EX_CONFIG = 78;
@@ -94,6 +95,7 @@ async function openHost(config: HostAgentConfig, logger: Logger): Promise<Host> 
     logs: new ContainerLogs(runtime, { maxBytes: config.PLINTH_LOG_MAX_BYTES, keep: config.PLINTH_LOG_KEEP }),
     reporter,
     starts: new FairQueue(config.PLINTH_START_CONCURRENCY),
+    checks: new FairQueue(HEALTH_CHECKS_AT_ONCE),
     logger,
   };
   return { fleet: new Fleet(hands), hands, runtimeName: await runtimeVersion(runtime.binary.path), stateRoot: state.root, release: () => lock.release() };

@@ -77,13 +77,16 @@ beforeAll(async () => {
   await Promise.all(['provisioner-1', 'provisioner-2', 'provisioner-3'].map(startProvisioner));
   connection = await connect({ servers: nats.url });
   jetstream = connection.jetstream();
-  const subscription = connection.subscribe('>');
-  void (async () => {
-    for await (const message of subscription) {
-      if (/^(container|image|host)\./.test(message.subject) && !message.subject.endsWith('.requested')) facts.push({ subject: message.subject, data: message.json() });
-      if (message.subject.startsWith('desired.')) configs.push(message.json());
-    }
-  })();
+  // Not everything: whoever subscribes to all also holds the inboxes of the dead open.
+  for (const subject of ['container.>', 'image.>', 'host.>', 'desired.>']) {
+    connection.subscribe(subject, {
+      callback: (error, message) => {
+        if (error !== null || message.data.length === 0 || message.subject.endsWith('.requested')) return;
+        if (message.subject.startsWith('desired.')) configs.push(message.json());
+        else facts.push({ subject: message.subject, data: message.json() });
+      },
+    });
+  }
   beating = setInterval(() => beat(HOSTS), 300);
   await jetstream.publish(
     SUBJECTS.imagePromoted,

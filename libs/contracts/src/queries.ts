@@ -142,7 +142,8 @@ export interface BuildDetails {
 
 /**
  * `agent.<host>.exec`. The reply is a stream of messages on the reply subject: header `Plinth-Stream` is `stdout` or `stderr`
- * (body: bytes) or `exit` (body: QueryReply<{exitCode}>, the last message).
+ * (body: bytes) or `exit` (body: QueryReply<{exitCode}>, the last message). A message with a reply subject is a probe: answer it with an
+ * empty message, else the command is ended after 15 seconds.
  */
 export class ExecQuery {
   @Matches(ID_PATTERN)

@@ -106,7 +106,7 @@ function store(directory: string, members: readonly KeyedMember[]): void {
 
 function newKey(directory: string, member: Member): string {
   const pair = nkeys.createUser();
-  writeWhole(seedFile(directory, member), Buffer.concat([Buffer.from(pair.getSeed()), Buffer.from('\n')]), 0o600);
+  writeWhole(seedFile(directory, member), pair.getSeed(), 0o600);
   const publicKey = pair.getPublicKey();
   pair.clear();
   return publicKey;

@@ -22,7 +22,7 @@ export interface FactFilter {
 }
 
 /** Every subject that facts have. */
-export const ALL_FACTS: readonly string[] = ['image.>', 'container.>', 'host.>'];
+export const ALL_FACTS: readonly string[] = ['image.>', 'container.>', 'host.>', 'rollout.>'];
 
 /** Whether a fact fits a filter; subjects are the subscription's affair. */
 export function fitsFilter(fact: Fact, filter: FactFilter): boolean {

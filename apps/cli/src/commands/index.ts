@@ -21,6 +21,8 @@ export const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = 
   start: () => import('./start.js'),
   restart: () => import('./restart.js'),
   rm: () => import('./rm.js'),
+  switch: () => import('./switch.js'),
+  rollout: () => import('./rollout.js'),
   hosts: () => import('./hosts.js'),
   storage: () => import('./storage.js'),
   stats: () => import('./stats.js'),

@@ -38,6 +38,8 @@ function describe(found: ContainerDetails & { readonly stats: ContainerStats | n
     ['message', found.message],
     ['host', found.host],
     ['image', found.image === null ? null : `${found.image} (${asked}${found.fallbackReason ? `, ${found.fallbackReason}` : ''})`],
+    ['known good', found.knownGood],
+    ['update', found.update ? `${found.update.state}: ${found.update.from} to ${found.update.to}${found.update.reason ? ` (${found.update.reason}: ${found.update.message ?? ''})` : ''}` : null],
     ['pid', found.pid],
     ['up', found.state === 'running' ? age(found.startedAt, Date.now()) : null],
     ['restarts', found.restarts],
@@ -51,6 +53,8 @@ function describe(found: ContainerDetails & { readonly stats: ContainerStats | n
       ['limits', `${bytes(config.limits.memoryBytes)}, ${config.limits.cpus} cores, ${config.limits.pids} processes`],
       ['restart', config.restart.maxRetries === undefined ? config.restart.policy : `${config.restart.policy}, ${config.restart.maxRetries} times`],
       ['network', config.network],
+      ['health', config.health ? `${JSON.stringify(config.health.exec)} every ${config.health.intervalSeconds} s` : null],
+      ['follows', config.follow ? 'the default image' : null],
       ['data', `volume ${config.dataVolume} on ${config.storageNode}`],
     );
   }

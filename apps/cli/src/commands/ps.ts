@@ -11,15 +11,16 @@ export function register(program: Command): void {
     .option('--all', 'removed ones too')
     .option('--tenant <name>', 'of this tenant only')
     .option('--host <name>', 'on this host only')
+    .option('--image <image>', 'on this image only, name or name@version')
     .addOption(new Option('--state <state>', 'in this state only').choices([...CONTAINER_STATES]))
     .addHelpText('after', '\nExample:\n  plinth ps --tenant acme --json')
-    .action(async (options: SharedOptions & { all?: boolean; tenant?: string; host?: string; state?: ContainerState }) => {
+    .action(async (options: SharedOptions & { all?: boolean; tenant?: string; host?: string; image?: string; state?: ContainerState }) => {
       await withClient(options.nats, async (client) => {
-        const { all, tenant, host, state } = options;
-        const containers = await client.containers({ all, tenant, host, state });
+        const { all, tenant, host, image, state } = options;
+        const containers = await client.containers({ all, tenant, host, image, state });
         print(options, containers, () =>
           table(
-            ['ID', 'NAME', 'TENANT', 'STATE', 'HOST', 'IMAGE', 'ASKED', 'FALLBACK', 'PID', 'UP', 'RESTARTS'],
+            ['ID', 'NAME', 'TENANT', 'STATE', 'HOST', 'IMAGE', 'ASKED', 'FALLBACK', 'PID', 'UP', 'RESTARTS', 'UPDATE'],
             containers.map((item) => [
               item.id.slice(0, 12),
               item.name,
@@ -32,6 +33,7 @@ export function register(program: Command): void {
               item.pid,
               item.state === 'running' ? age(item.startedAt, Date.now()) : null,
               item.restarts,
+              item.update && item.update.state !== 'updated' ? item.update.state : null,
             ]),
           ),
         );

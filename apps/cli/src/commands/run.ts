@@ -2,7 +2,7 @@ import { SUBJECTS } from '@plinth/contracts';
 import { type Command, Option } from 'commander';
 import { withClient } from '../client/connection.js';
 import { type StartedContainer, waitUntilStarted } from '../client/container-requests.js';
-import { parseCount, parseEnv, parsePositive, parseRestart, parseSize } from '../client/inputs.js';
+import { parseCount, parseDuration, parseEnv, parsePositive, parseRestart, parseSize } from '../client/inputs.js';
 import { ClientError } from '../client/plinth-client.js';
 import { print, printJson } from '../output/print.js';
 import { type SharedOptions, withShared } from './options.js';
@@ -23,6 +23,12 @@ interface RunOptions extends SharedOptions {
   stopSignal?: string;
   stopGrace?: number;
   command?: string[];
+  healthCmd?: string;
+  healthInterval?: number;
+  healthTimeout?: number;
+  healthRetries?: number;
+  healthStartPeriod?: number;
+  follow?: string;
   requestId?: string;
   wait?: boolean;
   detach?: boolean;
@@ -48,6 +54,12 @@ export function register(program: Command): void {
     .addOption(new Option('--network <kind>', 'its own with a loopback only, or the host\'s').choices(['isolated', 'host']))
     .option('--stop-signal <signal>', 'such as SIGINT')
     .option('--stop-grace <seconds>', 'between the stop signal and SIGKILL', parseCount)
+    .option('--health-cmd <command>', 'for /bin/sh in the container; ends with 0 when it does its work; judges updates')
+    .option('--health-interval <duration>', 'between two checks (the default: 5s)', parseDuration)
+    .option('--health-timeout <duration>', 'for one check (the default: 5s)', parseDuration)
+    .option('--health-retries <n>', 'failed checks in a row that make it unhealthy (the default: 3)', parseCount)
+    .option('--health-start-period <duration>', 'after the start, in which failed checks do not count', parseDuration)
+    .addOption(new Option('--follow <what>', 'move with the default image when another one is activated').choices(['default']))
     .option('--command <words...>', 'what to run, up to the next option; use -- when words begin with -')
     .option('--request-id <id>', 'the same id twice gives one container')
     .addOption(new Option('--wait', 'wait until it runs (the default)').conflicts('detach'))
@@ -103,7 +115,22 @@ function requestOf(image: string | undefined, command: readonly string[] | undef
     network: options.network,
     stopSignal: options.stopSignal,
     stopGraceSeconds: options.stopGrace,
+    health: healthOf(options),
+    follow: options.follow,
   };
+}
+
+function healthOf(options: RunOptions): object | undefined {
+  const seconds = (milliseconds: number | undefined): number | undefined => (milliseconds === undefined ? undefined : milliseconds / 1000);
+  const more = {
+    intervalSeconds: seconds(options.healthInterval),
+    timeoutSeconds: seconds(options.healthTimeout),
+    retries: options.healthRetries,
+    startPeriodSeconds: seconds(options.healthStartPeriod),
+  };
+  if (options.healthCmd !== undefined) return { exec: ['/bin/sh', '-c', options.healthCmd], ...more };
+  if (Object.values(more).some((value) => value !== undefined)) throw new ClientError('the options --health-… need a check: --health-cmd <command>', 'invalid-request');
+  return undefined;
 }
 
 function sentence(started: StartedContainer, elapsedMs: number): string {

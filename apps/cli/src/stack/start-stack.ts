@@ -2,8 +2,9 @@
 import { cpSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { endProcess, freePort, isAlive, type ProcessIdentity, signalProcess, spawnServer, startNatsServer, startPostgresServer, waitUntilReady } from '@plinth/local-servers';
+import { endProcess, freePort, isAlive, type ProcessIdentity, spawnServer, startNatsServer, startPostgresServer, waitUntilReady } from '@plinth/local-servers';
 import { accessFile, addMembers, seedFile } from '../access/access-directory.js';
+import { reloadAccess } from './reload-access.js';
 import { ensureSigningKeys } from './signing-keys.js';
 import { installationDirectory, readStack, type RunningService, type StackFile, writeStack } from './stack-file.js';
 import { type PlannedService, planStack, stackAccessDirectory, stackMembers, storageDirectory } from './stack-plan.js';
@@ -49,8 +50,7 @@ export async function startStack(options: StartOptions): Promise<{ readonly stac
     const added = addMembers(accessDirectory, stackMembers(options.hosts, options.storageNodes));
     stack = { ...stack, nkeyFile: seedFile(accessDirectory, { kind: 'operator' }) };
     const nats = alive.find((service) => service.name === 'nats');
-    // SIGHUP: it reads its rules again; who is connected stays so.
-    if (added.length > 0 && nats) signalProcess({ pid: nats.pid, startTime: nats.pidStartTime }, 'SIGHUP');
+    if (added.length > 0 && nats) await reloadAccess({ pid: nats.pid, startTime: nats.pidStartTime }, nats.logFile);
   } else stack = { ...stack, nkeyFile: null };
   if (process.env.NATS_URL) stack = { ...stack, natsUrl: process.env.NATS_URL };
   else if (!alive.some((service) => service.name === 'nats')) {

@@ -5,7 +5,7 @@ import type { ContainerConfig, ContainerFailureReason } from '@plinth/contracts'
 import type { StorageMounts } from '../domain/storage-mounts.js';
 import type { StartFailure } from '../domain/planner.js';
 import type { ImageMaster } from './image-master.js';
-import { RUN_GENERATION_LABEL, STOP_SIGNAL_LABEL } from './oci-containers.js';
+import { IMAGE_LABEL, RUN_GENERATION_LABEL, STOP_SIGNAL_LABEL } from './oci-containers.js';
 
 export function containerSpec(config: ContainerConfig, image: ImageMaster, dataPath: string, softwarePath: string | undefined): ContainerSpec {
   return {
@@ -34,7 +34,7 @@ export function containerSpec(config: ContainerConfig, image: ImageMaster, dataP
       [RUN_GENERATION_LABEL]: String(config.runGeneration),
       generation: String(config.generation),
       tenant: config.tenant,
-      image: config.image,
+      [IMAGE_LABEL]: config.image,
       [STOP_SIGNAL_LABEL]: config.stopSignal ?? image.stopSignal,
     },
   };

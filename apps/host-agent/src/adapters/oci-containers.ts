@@ -2,8 +2,9 @@
 import { type FSWatcher, readFileSync, watch } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ContainerSpec, ObservedContainer, OciRuntime, StartFailureReason } from '@plinth/container-runtime';
-import { type AgentPhases, type ContainerFailureReason, ID_PATTERN } from '@plinth/contracts';
+import { type AgentPhases, type ContainerFailureReason, type EffectiveHealthCheck, ID_PATTERN } from '@plinth/contracts';
 import type { Observed } from '../domain/observed.js';
+import type { CheckResult } from '../domain/trial.js';
 import type { StartFailure } from '../domain/planner.js';
 import { firstProcessNotices, signalNumber } from '../domain/stop-signal.js';
 import { isMissing } from './durable-file.js';
@@ -17,8 +18,12 @@ export interface Started {
 /** Label of the bundle: run generation of the config that the container was started from. */
 export const RUN_GENERATION_LABEL = 'runGeneration';
 
+/** Label of the bundle: the image that it was started from. */
+export const IMAGE_LABEL = 'image';
+
 /** Label of the bundle: the signal that asks its first process to end. */
 export const STOP_SIGNAL_LABEL = 'stopSignal';
+const MAX_CHECK_OUTPUT = 4_000;
 const EXIT_STATUS_PATIENCE_MS = 2_000;
 
 /** proc(5): USER_HZ, 100 on every architecture that Node runs on. */
@@ -100,6 +105,18 @@ export class OciContainers {
     return this.runtime.delete(id, { keepLog });
   }
 
+  /** Runs a health check. @returns undefined when it was interrupted, or nothing runs any more */
+  async check(id: string, health: EffectiveHealthCheck, signal: AbortSignal): Promise<CheckResult | undefined> {
+    let output = '';
+    const keep = (chunk: Buffer): void => {
+      output = (output + chunk.toString('utf8')).slice(-MAX_CHECK_OUTPUT);
+    };
+    const result = await this.runtime.exec(id, health.exec, { timeoutMs: health.timeoutSeconds * 1000, signal, onStdout: keep, onStderr: keep });
+    if (result.ok) return { healthy: result.exitCode === 0, message: `exit code ${result.exitCode}`, output };
+    if (result.reason === 'timeout') return { healthy: false, message: `no end within ${health.timeoutSeconds} s`, output };
+    return undefined;
+  }
+
   /** Calls back when a container's exit status appears. One notification channel for all of them; a lost one is caught by the periodic look. */
   watchExits(onExit: (id: string) => void): void {
     this.watcher = watch(this.runtime.paths.exits, (_event, name) => {
@@ -123,7 +140,7 @@ function toObserved(found: ObservedContainer | undefined): Observed {
     case 'running': {
       if (found.pid === undefined || found.pidStartTime === undefined) return { kind: 'partial' };
       const runGeneration = Number(found.labels?.[RUN_GENERATION_LABEL] ?? 0);
-      return { kind: 'running', pid: found.pid, startedAtMs: bootTimeMs() + (found.pidStartTime / TICKS_PER_SECOND) * 1000, runGeneration };
+      return { kind: 'running', pid: found.pid, startedAtMs: bootTimeMs() + (found.pidStartTime / TICKS_PER_SECOND) * 1000, runGeneration, image: found.labels?.[IMAGE_LABEL] };
     }
   }
 }

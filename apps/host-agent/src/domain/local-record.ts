@@ -1,4 +1,5 @@
 /** What an agent must remember about one container between two of its own lives; kept as `record.json` beside the config. */
+import type { Trial } from './trial.js';
 import type { ContainerReport } from '@plinth/contracts';
 import type { Observed } from './observed.js';
 
@@ -7,7 +8,8 @@ export type ReportBody = Pick<ContainerReport, 'kind' | 'generation'> &
   Partial<
     Pick<
       ContainerReport,
-      'image' | 'pid' | 'begunAt' | 'startedAt' | 'phases' | 'restarts' | 'cause' | 'exitCode' | 'reason' | 'message' | 'logTail' | 'retryInMs'
+      | 'image' | 'pid' | 'begunAt' | 'startedAt' | 'phases' | 'restarts' | 'cause' | 'exitCode' | 'reason' | 'message' | 'logTail' | 'retryInMs'
+      | 'updateId' | 'failedImage' | 'checkOutput' | 'durationMs'
     >
   >;
 
@@ -16,6 +18,9 @@ export interface LocalRecord {
   readonly attemptedGeneration: number;
   /** Run generation of that attempt. */
   readonly attemptedRunGeneration: number;
+  /** Image of the last run that began; absent: none so far, or by an agent that did not write it down. */
+  readonly attemptedImage?: string;
+  readonly trial?: Trial;
   /** Successful starts so far. */
   readonly starts: number;
   /** Of the last successful start, milliseconds since the epoch. */
@@ -62,6 +67,7 @@ export function adopt(record: LocalRecord, observed: Observed): LocalRecord {
       starts: record.starts + 1,
       startedAtMs: observed.startedAtMs,
       attemptedRunGeneration: observed.runGeneration,
+      attemptedImage: observed.image,
       failedStartsInRow: 0,
       retryAtMs: undefined,
       settled: undefined,

@@ -15,6 +15,8 @@ export interface Running {
   readonly startedAtMs: number;
   /** Of the config that it was started from, as kept in its bundle. */
   readonly runGeneration: number;
+  /** That it was started from, as kept in its bundle. */
+  readonly image?: string;
 }
 
 export interface Exited {

@@ -4,6 +4,7 @@ import { type LocalRecord, type ReportBody, runIsOpen } from './local-record.js'
 import type { Observed, Running } from './observed.js';
 import { backoffMs, judgeExit, mayHeal, type Verdict } from './restart-policy.js';
 import type { Step } from './step.js';
+import { effectiveConfig, isTrying, planBefore, planBeforeStart, planTrial, trialFailed, trialFinished, trialOf } from './trial.js';
 
 export interface PlanInput {
   readonly config: ContainerConfig;
@@ -20,8 +21,11 @@ export interface StartFailure {
 }
 
 /** The steps to take now; after they ran the planner is asked again. Empty: nothing to do until something changes. */
-export function plan(input: PlanInput): readonly Step[] {
-  if (input.observed.kind === 'partial') return [{ kind: 'delete-runtime' }];
+export function plan(given: PlanInput): readonly Step[] {
+  if (given.observed.kind === 'partial') return [{ kind: 'delete-runtime' }];
+  const first = planBefore(given.config, given.record);
+  if (first.length > 0) return first;
+  const input = { ...given, config: effectiveConfig(given.config, given.record) };
   switch (input.config.desired) {
     case 'running':
       return planRunning(input);
@@ -35,8 +39,8 @@ export function plan(input: PlanInput): readonly Step[] {
 function planRunning(input: PlanInput): readonly Step[] {
   const { config, observed, record, nowMs } = input;
   if (observed.kind === 'running') {
-    if (record.stop || observed.runGeneration < config.runGeneration) return planStop(input);
-    return announcedFor(record, config, ['started']) ? [] : [report(startedReport(input, observed))];
+    if (record.stop || observed.runGeneration < config.runGeneration || isOther(observed.image, config)) return planStop(input);
+    return announcedFor(record, config, ['started']) ? planTrial(config, record, observed, nowMs) : [report(startedReport(input, observed))];
   }
   if (observed.kind === 'exited' || runIsOpen(record)) return planAfterExit(input);
   const { settled, retryAtMs } = record;
@@ -45,7 +49,12 @@ function planRunning(input: PlanInput): readonly Step[] {
     return announcedFor(record, config, ['failed', 'stopped']) ? [] : repeat(record, config);
   }
   if (retryAtMs !== undefined && retryAtMs > nowMs && !newer) return [{ kind: 'wait-until', atMs: retryAtMs, why: 'backoff' }];
-  return [{ kind: 'create-volume' }, { kind: 'premount' }, { kind: 'start' }];
+  return [...planBeforeStart(config, record), { kind: 'create-volume' }, { kind: 'premount' }, { kind: 'start' }];
+}
+
+/** What ran was another image than the one that is to run. */
+function isOther(image: string | undefined, config: ContainerConfig): boolean {
+  return image !== undefined && image !== config.image;
 }
 
 function planStopped(input: PlanInput): readonly Step[] {
@@ -93,16 +102,21 @@ function planAfterExit(input: PlanInput): readonly Step[] {
   const clean: readonly Step[] = observed.kind === 'exited' ? [{ kind: 'delete-runtime' }] : [];
   if (!runIsOpen(record)) return clean;
   const ended = exitOf(observed, record, nowMs);
-  if (record.stop || config.runGeneration > record.attemptedRunGeneration) {
+  if (record.stop || config.runGeneration > record.attemptedRunGeneration || isOther(record.attemptedImage, config)) {
     return [{ kind: 'remember', change: { ...REST, ...ended }, why: 'ended for a fresh start' }, ...clean];
   }
   const exitCode = ended.lastExit.exitCode;
   const upMs = ended.lastExit.atMs - (record.startedAtMs ?? ended.lastExit.atMs);
   const verdict = judgeExit(config.restart, exitCode, upMs, record.restartsInRow);
+  if (isTrying(config, record) && verdict.kind !== 'finished') {
+    // No restart policy hides the end of a run on trial.
+    const cause = { reason: 'exited' as const, message: `it ${exitMessage(exitCode, 'exited')} while it was being judged`, exitCode };
+    return [{ kind: 'remember', change: { ...REST, ...ended, ...trialFailed(record, cause, nowMs) }, why: 'ended on trial' }, ...clean];
+  }
   const change: Partial<LocalRecord> =
     verdict.kind === 'restart'
       ? { ...ended, restartsInRow: verdict.restartsInRow, retryAtMs: nowMs + verdict.delayMs }
-      : { ...ended, settled: { by: 'exit', generation: config.generation, runGeneration: record.attemptedRunGeneration } };
+      : { ...ended, ...(isTrying(config, record) && trialFinished(record)), settled: { by: 'exit', generation: config.generation, runGeneration: record.attemptedRunGeneration } };
   return [{ kind: 'remember', change, why: `ended, ${verdict.kind}` }, ...clean, reportExit(config, exitCode, verdict)];
 }
 
@@ -124,9 +138,17 @@ function exitMessage(exitCode: number | undefined, reason: string): string {
 }
 
 /** What follows a step of a start that failed. */
-export function planAfterFailure({ config, record, nowMs }: PlanInput, failure: StartFailure): readonly Step[] {
+export function planAfterFailure({ config: given, record, nowMs }: PlanInput, failed: StartFailure): readonly Step[] {
+  const config = effectiveConfig(given, record);
+  if (isTrying(config, record)) {
+    const why = `start failed on trial: ${failed.reason}`;
+    return [{ kind: 'delete-runtime' }, { kind: 'remember', change: trialFailed(record, { ...failed, message: `it did not start: ${failed.message}` }, nowMs), why }];
+  }
+  const reverting = trialOf(given, record)?.phase === 'reverting';
+  const failure: StartFailure = reverting ? { ...failed, reason: 'revert-failed', message: `${config.image}, which it goes back to, did not start (${failed.reason}): ${failed.message}` } : failed;
   const failedStartsInRow = record.failedStartsInRow + 1;
-  const retryInMs = mayHeal(failure.reason) ? backoffMs(failedStartsInRow) : undefined;
+  // The way back is never given up.
+  const retryInMs = reverting || mayHeal(failure.reason) ? backoffMs(failedStartsInRow) : undefined;
   const attempt = { attemptedGeneration: config.generation, attemptedRunGeneration: config.runGeneration };
   const change: Partial<LocalRecord> =
     retryInMs === undefined

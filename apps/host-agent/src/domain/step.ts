@@ -4,6 +4,12 @@ import type { LocalRecord, ReportBody } from './local-record.js';
 export type Step =
   | { readonly kind: 'create-volume' }
   | { readonly kind: 'premount' }
+  /** Whether the image of an update can be started here; nothing is touched. */
+  | { readonly kind: 'check-image' }
+  | { readonly kind: 'check-health' }
+  | { readonly kind: 'make-snapshot' }
+  | { readonly kind: 'restore-snapshot' }
+  | { readonly kind: 'discard-snapshot' }
   | { readonly kind: 'start' }
   | { readonly kind: 'stop'; readonly signal?: string; readonly graceMs: number }
   | { readonly kind: 'kill' }
@@ -13,7 +19,8 @@ export type Step =
   | { readonly kind: 'forget' }
   | { readonly kind: 'wait-until'; readonly atMs: number; readonly why: string }
   | { readonly kind: 'remember'; readonly change: Partial<LocalRecord>; readonly why: string }
-  | { readonly kind: 'report'; readonly report: ReportBody; readonly withLogTail: boolean };
+  /** `change` is remembered with it. */
+  | { readonly kind: 'report'; readonly report: ReportBody; readonly withLogTail: boolean; readonly change?: Partial<LocalRecord> };
 
 export type StepKind = Step['kind'];
 export type StepOf<K extends StepKind> = Extract<Step, { kind: K }>;
@@ -25,6 +32,16 @@ export function describeStep(step: Step): string {
       return 'create the data volume unless it is there';
     case 'premount':
       return 'check image, mount plan, volume and software';
+    case 'check-image':
+      return 'check whether the new image can be started here';
+    case 'check-health':
+      return 'check its health';
+    case 'make-snapshot':
+      return 'copy the data volume';
+    case 'restore-snapshot':
+      return 'put the copy of the data volume back';
+    case 'discard-snapshot':
+      return 'remove the copy of the data volume';
     case 'start':
       return 'start';
     case 'stop':

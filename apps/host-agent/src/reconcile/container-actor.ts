@@ -2,6 +2,7 @@
 import { performance } from 'node:perf_hooks';
 
 import { plan, planAfterFailure, presentState, type StartFailure } from '../domain/planner.js';
+import { trialReport } from '../domain/trial.js';
 import { backoffMs } from '../domain/restart-policy.js';
 import { describeStep, type Step } from '../domain/step.js';
 import type { ContainerState } from './container-state.js';
@@ -36,6 +37,7 @@ export class ContainerActor {
   wake(): void {
     if (this.closing) return;
     this.again = true;
+    this.state.interrupt?.abort();
     if (!this.busy) void this.run();
   }
 
@@ -54,6 +56,7 @@ export class ContainerActor {
   /** Ends after the step in hand; the container goes on running. */
   close(): Promise<void> {
     this.closing = true;
+    this.state.interrupt?.abort();
     clearTimeout(this.timer);
     return this.busy ? new Promise((resolve) => this.whenIdle.push(resolve)) : Promise.resolve();
   }
@@ -94,7 +97,9 @@ export class ContainerActor {
       this.sayAgain = false;
       const body = presentState(this.state.record, Date.now());
       // What is on its way says the same.
-      if (body && !this.hands.reporter.isPending(this.state.id)) await this.state.report(body);
+      const { config, record } = this.state;
+      const verdict = record.trial?.told === true && config.update ? trialReport(config, record.trial) : undefined;
+      if (!this.hands.reporter.isPending(this.state.id)) for (const said of [body, verdict]) if (said) await this.state.report(said);
     }
   }
 
@@ -137,7 +142,7 @@ export class ContainerActor {
   private async runStep(step: Step): Promise<StepOutcome> {
     const { state, hands } = this;
     // What can't be undone waits for the config to be safe on disk; preparing a start can.
-    if (step.kind !== 'create-volume' && step.kind !== 'premount') await state.saved;
+    if (step.kind !== 'create-volume' && step.kind !== 'premount' && step.kind !== 'check-image') await state.saved;
     hands.logger.debug({ containerId: state.id, generation: state.config.generation, step: describeStep(step) }, 'step');
     const execute = EXECUTORS[step.kind] as (step: Step, state: ContainerState, hands: Hands) => Promise<StepOutcome>;
     return execute(step, state, hands);

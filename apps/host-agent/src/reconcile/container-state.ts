@@ -2,6 +2,7 @@
 import type { ContainerSpec } from '@plinth/container-runtime';
 import type { ContainerConfig, ContainerReport } from '@plinth/contracts';
 import type { LocalRecord, ReportBody } from '../domain/local-record.js';
+import { effectiveConfig } from '../domain/trial.js';
 import type { Observed } from '../domain/observed.js';
 import type { OpenVolume } from '../adapters/data-volume.js';
 import type { Hands } from './hands.js';
@@ -21,6 +22,8 @@ export class ContainerState {
   /** When the present config arrived; the begin of the start that it causes. */
   arrivedAtMs: number | undefined;
   preparation: Preparation | undefined;
+  /** Ends the health check that is being run. */
+  interrupt: AbortController | undefined;
 
   constructor(
     private readonly hands: Hands,
@@ -28,6 +31,11 @@ export class ContainerState {
     public record: LocalRecord,
     public observed: Observed,
   ) {}
+
+  /** The config to act on; see domain/trial.ts. */
+  get effective(): ContainerConfig {
+    return effectiveConfig(this.config, this.record);
+  }
 
   get id(): string {
     return this.config.containerId;
@@ -49,6 +57,8 @@ export class ContainerState {
       sequence,
       at: new Date().toISOString(),
     };
-    await Promise.all([this.hands.reporter.send(report, this.record.cause), this.remember({ ...change, announced: body, sequence })]);
+    // A verdict is said beside the present state, not in its place.
+    const announced = body.updateId === undefined ? body : this.record.announced;
+    await Promise.all([this.hands.reporter.send(report, this.record.cause), this.remember({ ...change, announced, sequence })]);
   }
 }

@@ -1,7 +1,12 @@
 /** Does what a step says. One function for each kind: a kind without one does not compile. */
 import { performance } from 'node:perf_hooks';
 import { containerSpec, premountFailure, softwarePath } from '../adapters/container-instance.js';
+import type { ContainerSpec } from '@plinth/container-runtime';
+import type { ContainerConfig } from '@plinth/contracts';
+import type { Opened } from '../adapters/image-master.js';
+import type { LocalRecord } from '../domain/local-record.js';
 import type { StartFailure } from '../domain/planner.js';
+import { afterCheck, trialFailed } from '../domain/trial.js';
 import type { StepKind, StepOf } from '../domain/step.js';
 import type { ContainerState } from './container-state.js';
 import type { Hands } from './hands.js';
@@ -22,30 +27,74 @@ const LOG_TAIL_BYTES = 8 * 1024;
 
 export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
   'create-volume': async (_step, state, { volumes }) => {
-    const opened = await volumes.open(state.config, state.record.volumeMade);
+    const opened = await volumes.open(state.effective, state.record.volumeMade);
     if (!opened.ok) return { kind: 'failed', failure: opened.failure };
     if (state.preparation) state.preparation.volume = opened.value;
     return DONE;
   },
 
   premount: async (_step, state, hands) => {
-    const { config, preparation } = state;
-    if (config.network === 'host' && !hands.allowHostNetwork) return failed('network-not-allowed', 'this host does not give its network to containers');
-    const image = await hands.images.open(config.storageNode, config.image);
-    if (!image.ok) return { kind: 'failed', failure: image.failure };
-    if (image.value.contentDigest !== config.contentDigest) {
-      return failed('image-mismatch', `${config.image} on ${config.storageNode} is ${image.value.contentDigest}, the config asks for ${config.contentDigest}`);
-    }
+    const { preparation } = state;
     if (!preparation?.volume) throw new Error('the volume is opened before the premount checks');
-    const spec = containerSpec(config, image.value, preparation.volume.data, softwarePath(config, hands.storage));
-    const failure = premountFailure(config, spec, image.value, hands.storage);
-    if (failure) return { kind: 'failed', failure };
-    preparation.spec = spec;
+    const checked = await checkBeforeStart(state.effective, preparation.volume.data, hands);
+    if (!checked.ok) return { kind: 'failed', failure: checked.failure };
+    preparation.spec = checked.value;
+    return DONE;
+  },
+
+  'check-image': async (_step, state, hands) => {
+    const { config, record } = state;
+    if (!config.update) return DONE;
+    const { updateId } = config.update;
+    const opened = await hands.volumes.open(config, record.volumeMade);
+    const checked = opened.ok ? await checkBeforeStart(config, opened.value.data, hands) : opened;
+    const cause = checked.ok ? undefined : checked.failure;
+    // A copy that an update before has left is of the same data.
+    const snapshot = record.trial?.snapshot === 'made' ? 'made' : undefined;
+    await state.remember({ trial: { updateId, image: config.image, phase: cause ? 'refused' : 'trying', told: false, cause, snapshot } });
+    return DONE;
+  },
+
+  'check-health': async (_step, state, hands) => {
+    const { trial } = state.record;
+    const { health, tenant } = state.config;
+    if (!trial || !health || state.observed.kind !== 'running') return DONE;
+    const { startedAtMs } = state.observed;
+    const interrupt = new AbortController();
+    state.interrupt = interrupt;
+    await hands.checks.acquire(tenant);
+    const result = await hands.containers.check(state.id, health, interrupt.signal).finally(() => {
+      state.interrupt = undefined;
+      hands.checks.release();
+    });
+    // Something has changed meanwhile; it is planned anew.
+    if (!result || interrupt.signal.aborted) return DONE;
+    const meaning = afterCheck(trial, health, result, startedAtMs, Date.now());
+    await state.remember('trial' in meaning ? { trial: meaning.trial } : trialFailed(state.record, meaning.cause, Date.now()));
+    return DONE;
+  },
+
+  'make-snapshot': async (_step, state, { volumes }) => {
+    const made = await volumes.snapshot(state.config);
+    if (!made.ok) return { kind: 'failed', failure: made.failure };
+    if (state.record.trial) await state.remember({ trial: { ...state.record.trial, snapshot: 'made' } });
+    return DONE;
+  },
+
+  'restore-snapshot': async (_step, state, { volumes }) => {
+    await volumes.restore(state.config);
+    if (state.record.trial) await state.remember({ trial: { ...state.record.trial, snapshot: 'restored' } });
+    return DONE;
+  },
+
+  'discard-snapshot': async (_step, state, { volumes }) => {
+    await volumes.discard(state.config);
+    if (state.record.trial) await state.remember({ trial: { ...state.record.trial, snapshot: undefined } });
     return DONE;
   },
 
   start: async (_step, state, hands) => {
-    const { config, preparation } = state;
+    const { preparation, effective: config } = state;
     if (!preparation?.spec || !preparation.volume) throw new Error('the premount checks come before the start');
     await state.saved;
     const premount = performance.now() - preparation.begun;
@@ -59,7 +108,7 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
     await announced;
     if (!result.ok) return { kind: 'failed', failure: result.failure };
     const { pid, startedAtMs, phases } = result.value;
-    state.observed = { kind: 'running', pid, startedAtMs, runGeneration: config.runGeneration };
+    state.observed = { kind: 'running', pid, startedAtMs, runGeneration: config.runGeneration, image: config.image };
     await preparation.volume.durable;
     const fresh = config.runGeneration > state.record.attemptedRunGeneration;
     await state.report(
@@ -76,6 +125,7 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
       {
         attemptedGeneration: config.generation,
         attemptedRunGeneration: config.runGeneration,
+        attemptedImage: config.image,
         starts: state.record.starts + 1,
         startedAtMs,
         failedStartsInRow: 0,
@@ -139,11 +189,30 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
 
   report: async (step, state, { logs }) => {
     const logTail = step.withLogTail ? await logs.tail(state.id, LOG_TAIL_BYTES) : undefined;
-    await state.report(logTail ? { ...step.report, logTail } : step.report);
+    await state.report(logTail ? { ...step.report, logTail } : step.report, reported(step.change, logTail));
     return DONE;
   },
 };
 
-function failed(reason: StartFailure['reason'], message: string): StepOutcome {
-  return { kind: 'failed', failure: { reason, message } };
+/** The spec of a start, when nothing forbids it. Reads only. */
+async function checkBeforeStart(config: ContainerConfig, data: string, { allowHostNetwork, images, storage }: Hands): Promise<Opened<ContainerSpec>> {
+  if (config.network === 'host' && !allowHostNetwork) return refuse('network-not-allowed', 'this host does not give its network to containers');
+  const image = await images.open(config.storageNode, config.image);
+  if (!image.ok) return image;
+  if (image.value.contentDigest !== config.contentDigest) {
+    return refuse('image-mismatch', `${config.image} on ${config.storageNode} is ${image.value.contentDigest}, the config asks for ${config.contentDigest}`);
+  }
+  const spec = containerSpec(config, image.value, data, softwarePath(config, storage));
+  const failure = premountFailure(config, spec, image.value, storage);
+  return failure ? { ok: false, failure } : { ok: true, value: spec };
+}
+
+/** What is remembered with a report; the log's tail belongs to the cause of a verdict, which is told again. */
+function reported(change: Partial<LocalRecord> | undefined, logTail: string | undefined): Partial<LocalRecord> | undefined {
+  if (!change?.trial?.cause || logTail === undefined) return change;
+  return { ...change, trial: { ...change.trial, cause: { ...change.trial.cause, logTail } } };
+}
+
+function refuse(reason: StartFailure['reason'], message: string): Opened<never> {
+  return { ok: false, failure: { reason, message } };
 }

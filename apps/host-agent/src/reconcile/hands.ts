@@ -22,5 +22,7 @@ export interface Hands {
   readonly reporter: Reporter;
   /** Places for starts. */
   readonly starts: FairQueue;
+  /** Places for health checks. */
+  readonly checks: FairQueue;
   readonly logger: Logger;
 }

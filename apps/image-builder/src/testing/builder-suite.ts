@@ -11,7 +11,7 @@ import { connectNats, decodeEnvelope, EventPublisher } from '@plinth/service-kit
 import type { NatsConnection } from 'nats';
 import { BuilderProcess, compileBuilder } from './builder-process.js';
 import { type Server, startNats, startPostgres } from './servers.js';
-import { makeSmallRootfs, type SmallRootfs } from './small-rootfs.js';
+import { makeSmallRootfs, type SmallRootfs } from '@plinth/testkit';
 
 export interface Fact {
   readonly subject: string;

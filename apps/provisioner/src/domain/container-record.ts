@@ -84,6 +84,9 @@ export function startedFact(config: ContainerConfig, report: ContainerReport): C
   const answersRequest = begun - decided < 60_000 && report.generation === config.generation;
   return {
     ...factOf(config),
+    generation: report.generation,
+    // Of a container that goes back: not the image of its config.
+    image: report.image ?? config.image,
     imageAsked: config.imageAsked,
     fallbackReason: config.fallbackReason,
     storageNode: config.storageNode,

@@ -32,6 +32,8 @@ function officialFact(record: ContainerRecord, report: ContainerReport): { subje
   const base = { ...factOf(record.config), generation: report.generation, image: report.image ?? record.config.image };
   switch (report.kind) {
     case 'started': {
+      // The present run under a newer generation, or said again.
+      if (record.pid === report.pid && record.restarts === (report.restarts ?? record.restarts)) return undefined;
       const data = startedFact(record.config, report);
       return data && { subject: SUBJECTS.containerStarted, data };
     }

@@ -35,7 +35,7 @@ export class ProvisionerSuite {
     const jetstream = connection.jetstream();
     const suite = new ProvisionerSuite(nats, postgres, connection, jetstream, new ScriptedHosts(connection, jetstream, hosts, capacity));
     await Promise.all(Array.from({ length: provisioners }, (_, index) => suite.startProvisioner(`provisioner-${index + 1}`)));
-    void suite.listen();
+    suite.listen();
     suite.hosts.start();
     return suite;
   }
@@ -79,7 +79,14 @@ export class ProvisionerSuite {
   }
 
   async query<T>(subject: string, body: object): Promise<QueryReply<T>> {
-    return (await this.connection.request(subject, JSON.stringify(body), { timeout: 5_000 })).json<QueryReply<T>>();
+    // A provisioner that is killed takes the queries it had in hand with it.
+    for (let attempts = 1; ; attempts++) {
+      try {
+        return (await this.connection.request(subject, JSON.stringify(body), { timeout: 2_000 })).json<QueryReply<T>>();
+      } catch (error) {
+        if (attempts === 5) throw error;
+      }
+    }
   }
 
   async answer<T>(subject: string, body: object): Promise<T> {
@@ -123,9 +130,11 @@ export class ProvisionerSuite {
     await this.until(() => this.facts.filter((fact) => fact.subject === SUBJECTS.containerStarted && String(fact.data['name']).startsWith(`${prefix}-`)).length >= count, `${count} containers ${prefix} run`);
   }
 
-  private async listen(): Promise<void> {
-    for await (const message of this.connection.subscribe('>')) {
-      if (/^(container|image|host|rollout)\./.test(message.subject) && !message.subject.endsWith('.requested')) this.facts.push({ subject: message.subject, data: message.json() });
-    }
+  /** Only what is looked at: whoever subscribes to everything also holds the inboxes of the dead open. */
+  private listen(): void {
+    const keep = (error: unknown, subject: string, data: Uint8Array): void => {
+      if (error === null && !subject.endsWith('.requested')) this.facts.push({ subject, data: JSON.parse(Buffer.from(data).toString('utf8')) as Record<string, unknown> });
+    };
+    for (const subject of ['container.>', 'image.>', 'host.>', 'rollout.>']) this.connection.subscribe(subject, { callback: (error, message) => keep(error, message.subject, message.data) });
   }
 }

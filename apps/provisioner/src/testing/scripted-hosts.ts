@@ -53,6 +53,7 @@ export class ScriptedHosts {
 
   stop(): void {
     clearInterval(this.beating);
+    this.beating = undefined;
   }
 
   /** What was told to a silent host reaches it when it is back. */
@@ -139,6 +140,6 @@ export class ScriptedHosts {
     // A bus that refuses it fails the test that waits for its effect.
     const envelope = headers();
     envelope.set('ce-correlationid', container.correlationId);
-    void this.jetstream.publish(hostReport(config.host, config.containerId), JSON.stringify(report), { headers: envelope });
+    if (this.beating !== undefined) void this.jetstream.publish(hostReport(config.host, config.containerId), JSON.stringify(report), { headers: envelope });
   }
 }

@@ -17,6 +17,7 @@ import { decodeEnvelope, derivedId, type ReceivedEvent } from './envelope.js';
 import { InFlight } from './in-flight.js';
 import type { EventPublisher } from './publisher.js';
 import { rejectionOf } from './rejection.js';
+import { fitsFilter } from './subject-filter.js';
 
 /** Second argument of `@EventPattern`. */
 export interface ConsumerExtras {
@@ -225,6 +226,11 @@ export class JetStreamStrategy extends Server implements CustomTransportStrategy
     this.subscriptions.push(subscription);
     this.pumps.push(
       this.drainSubscription(subscription, async (message) => {
+        // What the server stored keeps its own subject when somebody has it delivered here: it is not what it came as.
+        if (!fitsFilter(message.subject, contract.subject)) {
+          logger.warn({ subject: message.subject, expected: contract.subject }, 'a message of another subject is ignored');
+          return;
+        }
         const decoded = decodePayload(contract.payload, message.data);
         if (!decoded.ok) {
           logger.warn({ subject: message.subject, problems: decoded.problems }, 'heartbeat ignored');

@@ -135,12 +135,10 @@ export class Outbox {
   private async checkBus(): Promise<void> {
     if (Date.now() - this.lastBusCheck < CHECK_BUS_MS) return;
     this.lastBusCheck = Date.now();
+    // First what was known, then what is: another copy may note a higher sequence between the two.
+    const positions: { stream: string; created: string; last_sequence: string }[] = await this.source.query('SELECT stream, created, last_sequence FROM bus_position');
     for (const { name, created, lastSequence: last } of await this.bus.positions()) {
-      const known: { created: string; last_sequence: string }[] = await this.source.query(
-        'SELECT created, last_sequence FROM bus_position WHERE stream = $1',
-        [name],
-      );
-      const before = known[0];
+      const before = positions.find(({ stream }) => stream === name);
       if (before && (before.created !== created || Number(before.last_sequence) > last)) {
         this.logger.error({ stream: name, had: before, has: { created, last } }, 'the bus lost messages; publishing again what is kept');
         await this.source.query('UPDATE outbox SET sent_at = NULL WHERE sent_at IS NOT NULL');

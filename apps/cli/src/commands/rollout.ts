@@ -1,0 +1,170 @@
+/** `plinth rollout`: many containers to another image. */
+import { QUERIES, ROLLOUT_APPROVALS, type RolloutApproval, type RolloutSelection, type RolloutStatus, type RolloutWindow } from '@plinth/contracts';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { withClient } from '../client/connection.js';
+import { parseCount, parseDuration, parseList } from '../client/inputs.js';
+import { ClientError } from '../client/plinth-client.js';
+import { actOnRollout, findRollout, type RolloutActionName, startRollout } from '../client/rollout-requests.js';
+import { print } from '../output/print.js';
+import { describeRollout, rolloutTable, watchRollout } from '../output/rollout-view.js';
+import { type SharedOptions, withShared } from './options.js';
+
+interface StartOptions extends SharedOptions {
+  select: RolloutSelection;
+  to: string;
+  canary?: number;
+  batch?: string;
+  maxDownPerHost?: number;
+  maxDownPerTenant?: number;
+  maxFailures?: number;
+  successPercent?: number;
+  onFailure?: 'revert' | 'pause';
+  approval?: RolloutApproval;
+  window?: string;
+  windowMinutes?: number;
+  windowTimezone?: string;
+  soak?: number;
+  stable?: number;
+  deadline?: number;
+  snapshotData?: boolean;
+  wait?: boolean;
+}
+
+const ACTIONS: Readonly<Record<RolloutActionName, string>> = {
+  pause: 'begin nothing new; what is in hand ends by itself',
+  resume: 'go on',
+  approve: 'let a rollout that waits for it go on',
+  abort: 'end it where it is; what was switched stays',
+  revert: 'go back with everything that was switched, also after its end',
+};
+
+export function register(program: Command): void {
+  const rollout = program.command('rollout').description('move many containers to another image, in batches').action(() => rollout.help({ error: true }));
+  withShared(rollout.command('start'))
+    .description('choose containers and move them')
+    .requiredOption('--select <field=value,…>', 'image, tenant, host, storageNode, datacenter, follow, container; repeatable, all have to match', parseSelection)
+    .requiredOption('--to <image>', 'name (its default version), name@version, or known-good')
+    .option('--canary <n>', 'containers in the first batch; 0: none (the default: 1)', parseCount)
+    .option('--batch <n|n%>', 'containers in each further batch (the default: 10%)')
+    .option('--max-down-per-host <n>', 'in hand at once (the default: one batch)', parseCount)
+    .option('--max-down-per-tenant <n>', 'in hand at once (the default: one batch)', parseCount)
+    .option('--max-failures <n>', 'failures that halt it (the default: 1)', parseCount)
+    .option('--success-percent <n>', 'share of a batch that has to succeed', parseCount)
+    .addOption(new Option('--on-failure <what>', 'what a halted rollout does (the default: revert)').choices(['revert', 'pause']))
+    .addOption(new Option('--approval <when>', 'what a person has to approve (the default: none)').choices([...ROLLOUT_APPROVALS]))
+    .option('--window <cron>', 'when new switches may begin, five fields such as "0 2 * * 1-5"')
+    .option('--window-minutes <n>', 'how long the window stays open (the default: 60)', parseCount)
+    .option('--window-timezone <zone>', 'such as Europe/Vienna (the default: UTC)')
+    .option('--soak <duration>', 'how long each has to stay healthy to be known good (the default: 60s)', parseDuration)
+    .option('--stable <duration>', 'how long each has to stay up without a health check (the default: 5s)', parseDuration)
+    .option('--deadline <duration>', 'for one switch beside gate and soak time, and for the way back (the default: 10m)', parseDuration)
+    .option('--snapshot-data', 'copy the data before, put the copy back where it fails')
+    .option('--wait', 'watch it to its end; exit code 0 only when it is completed')
+    .addHelpText('after', '\nExample:\n  plinth rollout start --select image=debian-12,tenant=acme --to debian-12@v2 --batch 20% --soak 5m --wait')
+    .action(async (options: StartOptions) => {
+      await withClient(options.nats, async (client) => {
+        const id = await startRollout(client, requestOf(options));
+        if (options.wait) {
+          if (!options.json) process.stderr.write(`rollout ${id}\n`);
+          const end = await watchRollout(client, id, options.json ?? false);
+          print(options, end, () => describeRollout(end));
+          if (end.state !== 'completed') throw new ClientError(`the rollout was not completed, it is ${end.state}`, `rollout-${end.state}`);
+          return;
+        }
+        print(options, { ok: true, rolloutId: id }, () => `rollout ${id} has begun\nnext: plinth rollout watch ${id.slice(0, 12)}`);
+      });
+    });
+
+  withShared(rollout.command('ls'))
+    .description('list rollouts')
+    .option('--all', 'also those that have ended')
+    .action(async (options: SharedOptions & { all?: boolean }) => {
+      await withClient(options.nats, async (client) => {
+        const rollouts = await client.list<RolloutStatus>(QUERIES.rollouts, { all: options.all });
+        print(options, rollouts, () => rolloutTable(rollouts));
+      });
+    });
+
+  withShared(rollout.command('show'))
+    .description('one rollout: what it waits for, and its containers')
+    .argument('<rollout>', 'id, or its beginning')
+    .action(async (text: string, options: SharedOptions) => {
+      await withClient(options.nats, async (client) => {
+        const details = await findRollout(client, text);
+        print(options, details, () => describeRollout(details));
+      });
+    });
+
+  withShared(rollout.command('watch'))
+    .description('follow a rollout to its end; exit code 0 only when it is completed')
+    .argument('<rollout>', 'id, or its beginning')
+    .action(async (text: string, options: SharedOptions) => {
+      await withClient(options.nats, async (client) => {
+        const { id } = await findRollout(client, text);
+        const end = await watchRollout(client, id, options.json ?? false);
+        print(options, end, () => describeRollout(end));
+        if (end.state !== 'completed') throw new ClientError(`the rollout was not completed, it is ${end.state}`, `rollout-${end.state}`);
+      });
+    });
+
+  for (const [name, description] of Object.entries(ACTIONS) as [RolloutActionName, string][]) {
+    withShared(rollout.command(name))
+      .description(description)
+      .argument('<rollout>', 'id, or its beginning')
+      .action(async (text: string, options: SharedOptions) => {
+        await withClient(options.nats, async (client) => {
+          const { id } = await findRollout(client, text);
+          await actOnRollout(client, name, id);
+          print(options, { ok: true, rolloutId: id }, () => `${name} taken in\nnext: plinth rollout watch ${id.slice(0, 12)}`);
+        });
+      });
+  }
+}
+
+function requestOf(options: StartOptions): Parameters<typeof startRollout>[1] {
+  const seconds = (milliseconds: number | undefined): number | undefined => (milliseconds === undefined ? undefined : milliseconds / 1000);
+  const window: RolloutWindow | undefined = options.window === undefined ? undefined : { opens: options.window, minutes: options.windowMinutes ?? 60, timezone: options.windowTimezone };
+  const { select, to, canary, batch, maxDownPerHost, maxDownPerTenant, maxFailures, successPercent, onFailure, approval, snapshotData } = options;
+  return {
+    select,
+    to,
+    canary,
+    batch,
+    maxDownPerHost,
+    maxDownPerTenant,
+    maxFailures,
+    successPercent,
+    onFailure,
+    approval,
+    window,
+    soakSeconds: seconds(options.soak),
+    stableSeconds: seconds(options.stable),
+    deadlineSeconds: options.deadline === undefined ? undefined : Math.ceil(options.deadline / 1000),
+    snapshotData,
+  };
+}
+
+const FIELDS: Readonly<Record<string, keyof RolloutSelection>> = {
+  image: 'image',
+  tenant: 'tenant',
+  host: 'host',
+  storageNode: 'storageNode',
+  'storage-node': 'storageNode',
+  datacenter: 'datacenter',
+  follow: 'follow',
+  container: 'containers',
+};
+
+/** `image=debian-12,tenant=acme`; collects over repetitions, and containers over commas. */
+export function parseSelection(text: string, before: RolloutSelection = {}): RolloutSelection {
+  const selection: Record<string, unknown> = { ...before };
+  for (const item of parseList(text)) {
+    const equals = item.indexOf('=');
+    const [name, value] = [item.slice(0, equals), item.slice(equals + 1)];
+    const field = equals > 0 && value !== '' ? FIELDS[name] : undefined;
+    if (field === undefined) throw new InvalidArgumentError(`write field=value with one of ${Object.keys(FIELDS).join(', ')}`);
+    if (field === 'containers') selection['containers'] = [...((selection['containers'] as string[] | undefined) ?? []), value];
+    else selection[field] = value;
+  }
+  return selection as RolloutSelection;
+}

@@ -1,0 +1,139 @@
+/** Rollouts for people: a table, one in full, and one that moves. */
+import { QUERIES, type RolloutCounts, type RolloutDetails, type RolloutStatus, rolloutStatus, type RolloutSelection } from '@plinth/contracts';
+import type { PlinthClient } from '../client/plinth-client.js';
+import { escapeControls, escapeJson } from './escape.js';
+import { age, table } from './table.js';
+
+const LOOK_EVERY_MS = 1_000;
+const BAR = 40;
+
+export function rolloutTable(rollouts: readonly RolloutStatus[]): string {
+  return table(
+    ['ID', 'STATE', 'TO', 'SELECTED', 'DONE', 'FAILED', 'BATCH', 'WAITS FOR', 'SINCE'],
+    rollouts.map((one) => [
+      one.id.slice(0, 12),
+      one.state,
+      one.to,
+      selectionText(one.select),
+      `${doneOf(one)}/${one.counts.total}`,
+      one.counts.failed,
+      batchText(one),
+      one.wait?.reason,
+      age(one.requestedAt, Date.now()),
+    ]),
+  );
+}
+
+export function describeRollout(one: RolloutDetails): string {
+  const { counts } = one;
+  const rows: [string, string | number | null | undefined][] = [
+    ['rollout', one.id],
+    ['state', one.state],
+    ['to', one.to],
+    ['selected', selectionText(one.select)],
+    ['waits for', one.wait ? `${one.wait.reason}: ${one.wait.message}` : null],
+    ['batch', batchText(one)],
+    ['containers', countsText(counts)],
+    ['began', one.requestedAt],
+    ['ended', one.endedAt],
+  ];
+  const members = table(
+    ['CONTAINER', 'TENANT', 'HOST', 'BATCH', 'PHASE', 'FROM', 'TO', 'REASON', 'MESSAGE'],
+    one.members.map((member) => [member.name, member.tenant, member.host, member.batch === 0 && (one.request.canary ?? 1) > 0 ? 'canary' : member.batch, member.phase, member.from, member.to, member.reason, member.message?.slice(0, 100)]),
+  );
+  const more = counts.total > one.members.length ? `\n… and ${counts.total - one.members.length} more` : '';
+  return `${table(['WHAT', 'VALUE'], rows)}\n\n${members}${more}`;
+}
+
+/** Follows a rollout until it has ended: one block that moves on a terminal, a line per change elsewhere, a JSON line per change for programs. */
+export async function watchRollout(client: PlinthClient, id: string, json: boolean): Promise<RolloutDetails> {
+  const changes = await client.facts([rolloutStatus(id)]);
+  const screen = new Screen(json);
+  try {
+    for (let seen = 0; ; ) {
+      const details = await client.query<RolloutDetails>(QUERIES.rollout, { id });
+      screen.show(details);
+      if (details.endedAt !== null) return details;
+      let passed = 0;
+      // A change that is told, or a look after a while: a status may be missed while a connection is renewed.
+      await changes.within(() => passed++ >= seen, LOOK_EVERY_MS);
+      seen = Math.max(seen, passed);
+    }
+  } finally {
+    screen.end();
+    changes.close();
+  }
+}
+
+class Screen {
+  private drawn = 0;
+  private last = '';
+
+  constructor(private readonly json: boolean) {}
+
+  show(one: RolloutDetails): void {
+    if (this.json) return this.once(`${escapeJson(JSON.stringify({ ...one, members: undefined, request: undefined }))}`);
+    const { counts } = one;
+    const waits = one.wait ? `  ${one.wait.reason}: ${one.wait.message}` : '';
+    if (!process.stderr.isTTY) return this.once(escapeControls(`${one.state}  batch ${batchText(one)}  ${countsText(counts)}${waits}`));
+    const failures = one.members.filter((member) => member.phase === 'failed').slice(-5);
+    const lines = [
+      `${one.state}  ${one.id.slice(0, 12)} to ${one.to}  batch ${batchText(one)}`,
+      `[${bar(counts)}] ${doneOf(one)}/${counts.total}  ${countsText(counts)}`,
+      ...(waits ? [waits] : []),
+      ...failures.map((member) => `  failed: ${member.name} on ${member.host}: ${member.reason ?? ''} ${member.message?.slice(0, 80) ?? ''}`),
+    ].map((line) => escapeControls(line).slice(0, (process.stderr.columns || 120) - 1));
+    this.erase();
+    process.stderr.write(`${lines.join('\n')}\n`);
+    this.drawn = lines.length;
+  }
+
+  end(): void {
+    this.erase();
+  }
+
+  private erase(): void {
+    if (this.drawn > 0) process.stderr.write(`\u001b[${this.drawn}A\u001b[J`);
+    this.drawn = 0;
+  }
+
+  private once(line: string): void {
+    if (line === this.last) return;
+    this.last = line;
+    process.stderr.write(`${line}\n`);
+  }
+}
+
+/** Updated `#`, failed `!`, in hand `>`, gone back `<`, to come `.`. */
+export function bar(counts: RolloutCounts): string {
+  const { total, updated, failed, skipped, switching, restoring, restored } = counts;
+  let text = '';
+  let sum = 0;
+  for (const [count, mark] of [[updated, '#'], [restored, '<'], [failed, '!'], [skipped, '-'], [switching + restoring, '>']] as const) {
+    sum += count;
+    // By the sum, so that rounding never makes it longer than it is.
+    text = text.padEnd(Math.round((BAR * sum) / Math.max(1, total)), mark);
+  }
+  return text.padEnd(BAR, '.');
+}
+
+export function countsText(counts: RolloutCounts): string {
+  const { total, ...phases } = counts;
+  const parts = Object.entries(phases).filter(([, count]) => count > 0).map(([phase, count]) => `${count} ${phase}`);
+  return `${total}: ${parts.join(', ') || 'none'}`;
+}
+
+function doneOf({ counts }: RolloutStatus): number {
+  return counts.total - counts.pending - counts.switching - counts.restoring;
+}
+
+function batchText({ batch, batches }: RolloutStatus): string {
+  return batch < 0 ? `none of ${batches}` : `${batch + 1} of ${batches}`;
+}
+
+function selectionText(select: RolloutSelection): string {
+  return Object.entries(select)
+    .filter(([, value]) => value !== undefined && value !== null)
+    .map(([name, value]) => `${name}=${Array.isArray(value) ? value.join('+') : String(value)}`)
+    .join(',');
+}

@@ -1,0 +1,172 @@
+/**
+ * An image on trial: from the checks before anything is touched to the verdict, and back to the known good image when it failed
+ * (US 9,075,638: "should an OS update fail, the container is halted, the configuration property is reverted back to a known good value and the
+ * container is restarted"). Pure; what was decided is in the record before it is acted on.
+ */
+import type { ContainerConfig, ContainerFailureReason, EffectiveHealthCheck } from '@plinth/contracts';
+import type { LocalRecord, ReportBody } from './local-record.js';
+import type { Running } from './observed.js';
+import type { Step } from './step.js';
+
+/**
+ * `trying`: checked, the new image is to run and to be judged. `passed`: it is known good. `reverting`: it failed, the known good image is to run.
+ * `reverted`: that runs. `refused`: it can't be started here, nothing was touched.
+ */
+export type TrialPhase = 'trying' | 'passed' | 'reverting' | 'reverted' | 'refused';
+
+export interface TrialCause {
+  readonly reason: ContainerFailureReason;
+  readonly message: string;
+  readonly exitCode?: number;
+  readonly checkOutput?: string;
+  readonly logTail?: string;
+}
+
+/** Part of the record: the update that the agent has last taken on. */
+export interface Trial {
+  readonly updateId: string;
+  /** The image on trial. */
+  readonly image: string;
+  readonly phase: TrialPhase;
+  /** What the phase means was reported. */
+  readonly told: boolean;
+  /** Number of the run that the three below are about; see LocalRecord.starts. */
+  readonly run?: number;
+  /** The gate was passed, milliseconds since the epoch. */
+  readonly gateAtMs?: number;
+  readonly failedChecks?: number;
+  readonly nextCheckAtMs?: number;
+  readonly cause?: TrialCause;
+  readonly verdictAtMs?: number;
+  /** A copy of the data volume as it was before; it is put back, or removed. */
+  readonly snapshot?: 'made' | 'restored';
+}
+
+/** The trial of this config's update; undefined: it was not taken on yet, or there is none. */
+export function trialOf(config: ContainerConfig, record: LocalRecord): Trial | undefined {
+  return config.update && record.trial?.updateId === config.update.updateId ? record.trial : undefined;
+}
+
+/** The config to act on: after a verdict it names the image that is to run. */
+export function effectiveConfig(config: ContainerConfig, record: LocalRecord): ContainerConfig {
+  const trial = trialOf(config, record);
+  if (!config.update || !trial) return config;
+  const { image, contentDigest, runGeneration } = config.update.knownGood;
+  if (trial.phase === 'refused') return { ...config, image, contentDigest, runGeneration };
+  if (trial.phase === 'reverting' || trial.phase === 'reverted') return { ...config, image, contentDigest };
+  return config;
+}
+
+/** Whether the image is being tried: then every end of a run and every failed start is its verdict. */
+export function isTrying(config: ContainerConfig, record: LocalRecord): boolean {
+  return trialOf(config, record)?.phase === 'trying';
+}
+
+/** What comes before anything else: taking an update on, telling a verdict, clearing away an update that is over. Empty: go on. */
+export function planBefore(config: ContainerConfig, record: LocalRecord): readonly Step[] {
+  const { trial } = record;
+  const present = trialOf(config, record);
+  if (config.update && !present) {
+    if (config.desired !== 'running') return [];
+    // A copy for the same fallback is kept: it is of the data before both.
+    return trial?.snapshot === 'made' && config.update.snapshotData !== true ? [{ kind: 'discard-snapshot' }, { kind: 'check-image' }] : [{ kind: 'check-image' }];
+  }
+  if (trial && !present) {
+    if (trial.snapshot !== 'made') return [{ kind: 'remember', change: { trial: undefined }, why: 'the update is over' }];
+    // Taken back while it was on trial: its copy is put back before the start.
+    return config.desired !== 'removed' && config.image !== trial.image ? [] : [{ kind: 'discard-snapshot' }];
+  }
+  if (present && !present.told && (present.phase === 'passed' || present.phase === 'refused' || present.phase === 'reverting')) return tell(config, present);
+  if (present?.phase === 'passed' && present.snapshot === 'made') return [{ kind: 'discard-snapshot' }];
+  return [];
+}
+
+/** What comes right before a start. */
+export function planBeforeStart(config: ContainerConfig, record: LocalRecord): readonly Step[] {
+  const { trial } = record;
+  if (!trial) return [];
+  if (trial.phase === 'trying' && trialOf(config, record)) {
+    return config.update?.snapshotData === true && trial.snapshot === undefined && record.volumeMade ? [{ kind: 'make-snapshot' }] : [];
+  }
+  return trial.snapshot === 'made' && config.image !== trial.image ? [{ kind: 'restore-snapshot' }] : [];
+}
+
+/** What runs is on trial, or runs again after a failed one. Empty: nothing to do until something changes. */
+export function planTrial(config: ContainerConfig, record: LocalRecord, running: Running, nowMs: number): readonly Step[] {
+  const trial = trialOf(config, record);
+  if (!config.update || !trial) return [];
+  if (trial.phase === 'reverting') return [{ kind: 'remember', change: { trial: { ...trial, phase: 'reverted', told: false } }, why: 'the known good image runs' }];
+  if (trial.phase === 'reverted' && !trial.told) return tell(config, trial, Math.max(0, running.startedAtMs - (trial.verdictAtMs ?? running.startedAtMs)));
+  if (trial.phase !== 'trying') return [];
+  const ofThisRun = trial.run === record.starts ? trial : { ...trial, run: record.starts, gateAtMs: undefined, failedChecks: 0, nextCheckAtMs: undefined };
+  if (ofThisRun !== trial) return [{ kind: 'remember', change: { trial: ofThisRun }, why: 'a run is judged from its start' }];
+  const { gateAtMs } = trial;
+  const soakEndMs = gateAtMs === undefined ? undefined : gateAtMs + config.update.soakSeconds * 1000;
+  if (soakEndMs !== undefined && nowMs >= soakEndMs) return [passed(trial)];
+  if (config.health) {
+    const dueMs = trial.nextCheckAtMs ?? nowMs;
+    if (nowMs >= dueMs) return [{ kind: 'check-health' }];
+    return [{ kind: 'wait-until', atMs: Math.min(dueMs, soakEndMs ?? dueMs), why: 'next health check' }];
+  }
+  if (soakEndMs !== undefined) return [{ kind: 'wait-until', atMs: soakEndMs, why: 'soak time' }];
+  const stableAtMs = running.startedAtMs + config.update.stableSeconds * 1000;
+  if (nowMs < stableAtMs) return [{ kind: 'wait-until', atMs: stableAtMs, why: 'it has to stay up' }];
+  return [{ kind: 'remember', change: { trial: { ...trial, gateAtMs: stableAtMs } }, why: 'gate passed: it stayed up' }];
+}
+
+function passed(trial: Trial): Step {
+  return { kind: 'remember', change: { trial: { ...trial, phase: 'passed', told: false } }, why: 'soak time passed: the image is known good' };
+}
+
+/** It ended cleanly and its policy lets it: it did its work. */
+export function trialFinished(record: LocalRecord): Partial<LocalRecord> {
+  return record.trial ? { trial: { ...record.trial, phase: 'passed', told: false } } : {};
+}
+
+/** What is remembered when the image has failed; the known good one is started without any delay. */
+export function trialFailed(record: LocalRecord, cause: TrialCause, nowMs: number): Partial<LocalRecord> {
+  if (!record.trial) return {};
+  const trial: Trial = { ...record.trial, phase: 'reverting', told: false, cause, verdictAtMs: nowMs };
+  return { trial, settled: undefined, retryAtMs: undefined, restartsInRow: 0, failedStartsInRow: 0 };
+}
+
+export interface CheckResult {
+  readonly healthy: boolean;
+  /** Why not, for people. */
+  readonly message: string;
+  readonly output: string;
+}
+
+/** What one health check means. @param startedAtMs of the run */
+export function afterCheck(trial: Trial, health: EffectiveHealthCheck, result: CheckResult, startedAtMs: number, nowMs: number): { readonly trial: Trial } | { readonly cause: TrialCause } {
+  const nextCheckAtMs = nowMs + health.intervalSeconds * 1000;
+  if (result.healthy) return { trial: { ...trial, failedChecks: 0, nextCheckAtMs, gateAtMs: trial.gateAtMs ?? nowMs } };
+  const starting = trial.gateAtMs === undefined && nowMs < startedAtMs + health.startPeriodSeconds * 1000;
+  const failedChecks = starting ? 0 : (trial.failedChecks ?? 0) + 1;
+  if (failedChecks < health.retries) return { trial: { ...trial, failedChecks, nextCheckAtMs } };
+  const times = failedChecks === 1 ? 'failed' : `failed ${failedChecks} times in a row`;
+  return { cause: { reason: 'unhealthy', message: `its health check ${times}: ${result.message}`, checkOutput: result.output } };
+}
+
+const TRIAL_REPORTS = { passed: 'updated', reverting: 'reverting', reverted: 'reverted', refused: 'update-refused' } as const;
+
+/** The verdict as a report; undefined: there is none. @param durationMs reverted: from the verdict to running */
+export function trialReport(config: ContainerConfig, trial: Trial, durationMs?: number): ReportBody | undefined {
+  if (trial.phase === 'trying' || !config.update) return undefined;
+  const image = trial.phase === 'passed' ? config.image : config.update.knownGood.image;
+  const failed = trial.phase === 'reverting' || trial.phase === 'reverted';
+  return {
+    kind: TRIAL_REPORTS[trial.phase],
+    generation: config.generation,
+    image,
+    updateId: trial.updateId,
+    ...(failed && { failedImage: trial.image }),
+    ...(trial.phase !== 'passed' && { ...trial.cause, message: trial.cause?.message.slice(0, 4000), checkOutput: trial.cause?.checkOutput?.slice(-4000) }),
+    durationMs,
+  };
+}
+
+function tell(config: ContainerConfig, trial: Trial, durationMs?: number): readonly Step[] {
+  const report = trialReport(config, trial, durationMs);
+  return report ? [{ kind: 'report', report, withLogTail: trial.phase === 'reverting', change: { trial: { ...trial, told: true } } }] : [];
+}
