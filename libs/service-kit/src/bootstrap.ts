@@ -2,9 +2,11 @@
 import 'reflect-metadata';
 import { type DynamicModule, Module, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
+import type { Server } from 'node:http';
 import type { MicroserviceOptions } from '@nestjs/microservices';
 import type { NatsConnection } from 'nats';
 import { ConfigError, loadConfig, type ServiceConfig } from './config.js';
+import { bound } from './http/bounded-server.js';
 import { HealthController, READINESS_CHECKS, type ReadinessCheck } from './http/health.controller.js';
 import { createLogger, type Logger, NestLogger } from './logging.js';
 import { connectNats } from './messaging/connection.js';
@@ -98,6 +100,7 @@ export async function runService<C extends ServiceConfig>(definition: ServiceDef
   app.connectMicroservice<MicroserviceOptions>({ strategy }, { inheritAppConfig: true });
   await app.startAllMicroservices();
   await assembly.start?.();
+  bound(app.getHttpServer() as Server);
   await app.listen(config.PLINTH_HTTP_PORT, config.PLINTH_HTTP_HOST);
   logger.info({ url: await app.getUrl() }, 'ready');
 

@@ -38,7 +38,7 @@ export class ServiceConfig {
   @Matches(/^[a-z0-9][a-z0-9-]{0,62}$/)
   PLINTH_SERVICE_ID!: string;
 
-  /** Health, metrics and downloads. 0: any free port. */
+  /** Health and metrics. 0: any free port. */
   @IsInt()
   @Min(0)
   @Max(65_535)

@@ -1,6 +1,7 @@
 export { type ServiceAssembly, type ServiceContext, type ServiceDefinition, runService } from './bootstrap.js';
 export { ConfigError, loadConfig, ServiceConfig } from './config.js';
 export { createLogger, type Logger, NestLogger, withLogContext } from './logging.js';
+export { boundedServer, HTTP_LIMITS, type HttpLimits } from './http/bounded-server.js';
 export { HealthController, READINESS_CHECKS, type ReadinessCheck } from './http/health.controller.js';
 export { metricsRegistry } from './http/metrics.js';
 export { databaseReadiness, natsReadiness } from './http/readiness.js';

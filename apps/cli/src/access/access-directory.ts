@@ -5,6 +5,7 @@
  *     nats-server.conf   a whole configuration that includes it; written once
  *     members.json       who there is, with public keys
  *     seeds/<member>.nk  one secret each, mode 0600: goes to that machine and nowhere else
+ *     seeds/download.token  for the image-builder and the storage nodes
  */
 import { randomBytes } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -23,12 +24,12 @@ export class AccessError extends Error {
 const MEMBERS = 'members.json';
 const ACCESS_FILE = 'nats-access.conf';
 const PUBLIC_KEY = /^U[A-Z2-7]{55}$/;
-/** Bearer token of the image repository's downloads; the image-builder and the storage nodes have it. */
-export const REPOSITORY_TOKEN = 'repository.token';
+/** Bearer token of the image-builder's downloads; the storage nodes have it too. */
+const DOWNLOAD_TOKEN = 'download.token';
 
 export const seedFile = (directory: string, member: Member): string => join(directory, 'seeds', `${memberId(member)}.nk`);
 export const accessFile = (directory: string): string => join(directory, ACCESS_FILE);
-export const repositoryTokenFile = (directory: string): string => join(directory, 'seeds', REPOSITORY_TOKEN);
+export const downloadTokenFile = (directory: string): string => join(directory, 'seeds', DOWNLOAD_TOKEN);
 
 /** @throws AccessError when the directory holds no members or what it holds is broken */
 export function readMembers(directory: string): readonly KeyedMember[] {
@@ -52,13 +53,11 @@ export function addMembers(directory: string, wanted: readonly Member[]): readon
     const problem = memberProblem(member);
     if (problem !== undefined) throw new AccessError(problem);
   }
-  mkdirSync(join(directory, 'seeds'), { recursive: true, mode: 0o700 });
-  chmodSync(join(directory, 'seeds'), 0o700);
+  makeSeedsDirectory(directory);
   const before = existsSync(join(directory, MEMBERS)) ? readMembers(directory) : [];
   const ids = new Set(before.map(memberId));
   const added = wanted.filter((member) => !ids.has(memberId(member)) && ids.add(memberId(member)));
   const members = [...before, ...added.map((member) => ({ ...member, publicKeys: [newKey(directory, member)] }))];
-  ensureRepositoryToken(directory);
   store(directory, members);
   return added;
 }
@@ -112,8 +111,14 @@ function newKey(directory: string, member: Member): string {
   return publicKey;
 }
 
-function ensureRepositoryToken(directory: string): void {
-  const file = repositoryTokenFile(directory);
+function makeSeedsDirectory(directory: string): void {
+  mkdirSync(join(directory, 'seeds'), { recursive: true, mode: 0o700 });
+  chmodSync(join(directory, 'seeds'), 0o700);
+}
+
+export function ensureDownloadToken(directory: string): void {
+  makeSeedsDirectory(directory);
+  const file = downloadTokenFile(directory);
   if (!existsSync(file)) writeWhole(file, `${randomBytes(32).toString('base64url')}\n`, 0o600);
 }
 

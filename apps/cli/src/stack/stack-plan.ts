@@ -1,6 +1,6 @@
 /** Which processes make a stack, with argv and environment: pure, so that it can be shown and tested without starting anything. */
 import { join } from 'node:path';
-import { seedFile } from '../access/access-directory.js';
+import { downloadTokenFile, seedFile } from '../access/access-directory.js';
 import type { Member } from '../access/members.js';
 
 export interface StackOptions {
@@ -24,8 +24,8 @@ export interface PlannedService {
   readonly id: string;
   readonly app: 'image-builder' | 'provisioner' | 'distributor' | 'host-agent';
   readonly main: string;
-  /** The health port is added when it is known. */
-  readonly environment: (port: number) => Readonly<Record<string, string>>;
+  /** Ports are added when they are known: of health, and of downloads where it serves some. */
+  readonly environment: (port: number, downloads: number) => Readonly<Record<string, string>>;
   readonly directories: readonly string[];
 }
 
@@ -59,35 +59,38 @@ export function planStack(options: StackOptions): readonly PlannedService[] {
   const { home } = options;
   const nodes = numbered('sn', options.storageNodes);
   const login = (member: Member): Record<string, string> => (options.accessDirectory === undefined ? {} : { NATS_NKEY_FILE: seedFile(options.accessDirectory, member) });
-  const service = (app: PlannedService['app'], member: Member, id: string, directories: readonly string[], own: (port: number) => Record<string, string>): PlannedService => ({
+  const service = (app: PlannedService['app'], member: Member, id: string, directories: readonly string[], own: (downloads: number) => Record<string, string>): PlannedService => ({
     id,
     app,
     main: join(options.installation, 'apps', app, 'dist', 'main.js'),
     directories,
-    environment: (port) => ({
+    environment: (port, downloads) => ({
       NATS_URL: options.natsUrl,
       ...login(member),
       PLINTH_SERVICE_ID: id,
       PLINTH_HTTP_PORT: String(port),
       LOG_LEVEL: options.logLevel,
-      ...own(port),
+      ...own(downloads),
     }),
   });
   const builderDirectories = [join(home, 'builder'), join(home, 'repository'), join(home, 'sources')];
   return [
     service('provisioner', { kind: 'provisioner' }, 'provisioner-1', [], () => ({ DATABASE_URL: options.databaseUrl })),
-    service('image-builder', { kind: 'image-builder' }, 'image-builder-1', builderDirectories, (port) => ({
+    service('image-builder', { kind: 'image-builder' }, 'image-builder-1', builderDirectories, (downloads) => ({
       DATABASE_URL: options.databaseUrl,
       PLINTH_BUILDER_DIR: join(home, 'builder'),
       PLINTH_REPOSITORY_DIR: join(home, 'repository'),
       PLINTH_SOURCES_DIR: join(home, 'sources'),
       PLINTH_SIGNING_KEY: signingKeyFile(home),
-      PLINTH_PUBLIC_URL: `http://127.0.0.1:${port}`,
+      PLINTH_DOWNLOAD_PORT: String(downloads),
+      PLINTH_DOWNLOAD_TOKEN_FILE: downloadTokenFile(stackAccessDirectory(home)),
+      PLINTH_PUBLIC_URL: `http://127.0.0.1:${downloads}`,
     })),
     ...nodes.map((node) =>
       service('distributor', { kind: 'storage', name: node }, `distributor-${node}`, ['images', 'staging', 'volumes', 'software'].map((name) => join(storageDirectory(home, node), name)), () => ({
         PLINTH_STORAGE_NODE: node,
         PLINTH_STORAGE_DIR: storageDirectory(home, node),
+        PLINTH_DOWNLOAD_TOKEN_FILE: downloadTokenFile(stackAccessDirectory(home)),
         PLINTH_DATACENTER: DATACENTER,
         PLINTH_TRUSTED_KEYS: trustedKeysDirectory(home),
       })),

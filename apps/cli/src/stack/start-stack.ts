@@ -3,7 +3,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { endProcess, freePort, isAlive, type ProcessIdentity, spawnServer, startNatsServer, startPostgresServer, waitUntilReady } from '@plinth/local-servers';
-import { accessFile, addMembers, seedFile } from '../access/access-directory.js';
+import { accessFile, addMembers, ensureDownloadToken, seedFile } from '../access/access-directory.js';
 import { reloadAccess } from './reload-access.js';
 import { ensureSigningKeys } from './signing-keys.js';
 import { installationDirectory, readStack, type RunningService, type StackFile, writeStack } from './stack-file.js';
@@ -74,6 +74,7 @@ export async function startStack(options: StartOptions): Promise<{ readonly stac
   const moved = alive.filter(({ environment }) => (environment.NATS_URL ?? stack.natsUrl) !== stack.natsUrl || (environment.DATABASE_URL ?? stack.databaseUrl) !== stack.databaseUrl);
   for (const service of moved) await endProcess({ pid: service.pid, startTime: service.pidStartTime }, 'SIGTERM', GRACE_MS);
   ensureSigningKeys(home);
+  ensureDownloadToken(stackAccessDirectory(home));
   const plan = planStack({
     home,
     installation: installationDirectory(),
@@ -105,7 +106,11 @@ function serverEntry(name: string, identity: { pid: number; startTime: string },
 
 async function startService(service: PlannedService, { home, signal }: StartOptions, add: (service: RunningService) => void): Promise<void> {
   const port = await freePort();
-  const environment = service.environment(port);
+  const former = readStack(home)?.services.find((other) => other.id === service.id)?.environment.PLINTH_DOWNLOAD_PORT;
+  // The same as before where it can be: addresses of promoted images go on to be right.
+  let downloads = await freePort(Number(former ?? 0));
+  while (downloads === port) downloads = await freePort();
+  const environment = service.environment(port, downloads);
   const logFile = join(home, 'logs', `${service.id}.log`);
   const health = `http://127.0.0.1:${port}/health/ready`;
   const identity = await spawnServer({
