@@ -84,7 +84,7 @@ export function removeMember(directory: string, member: Member): void {
 /** @returns its path; one that is there stays, it may have been changed by hand */
 export function ensureServerConfig(directory: string, options: ServerOptions): string {
   const file = join(directory, 'nats-server.conf');
-  if (!existsSync(file)) writeWhole(file, serverConfig(options, ACCESS_FILE), 0o640);
+  if (!existsSync(file)) writeWhole(file, serverConfig(options, ACCESS_FILE), 0o644);
   return file;
 }
 
@@ -99,8 +99,8 @@ function change(directory: string, member: Member, edit: (found: KeyedMember) =>
 
 function store(directory: string, members: readonly KeyedMember[]): void {
   // The server's rules last: they are what takes effect.
-  writeWhole(join(directory, MEMBERS), `${JSON.stringify({ members }, null, 1)}\n`, 0o640);
-  writeWhole(accessFile(directory), accessConfig(members), 0o640);
+  writeWhole(join(directory, MEMBERS), `${JSON.stringify({ members }, null, 1)}\n`, 0o644);
+  writeWhole(accessFile(directory), accessConfig(members), 0o644);
 }
 
 function newKey(directory: string, member: Member): string {
@@ -112,6 +112,8 @@ function newKey(directory: string, member: Member): string {
 }
 
 function makeSeedsDirectory(directory: string): void {
+  // The server's own user reads the rules, which hold no secret; nobody but the owner looks into seeds/.
+  mkdirSync(directory, { recursive: true, mode: 0o755 });
   mkdirSync(join(directory, 'seeds'), { recursive: true, mode: 0o700 });
   chmodSync(join(directory, 'seeds'), 0o700);
 }
