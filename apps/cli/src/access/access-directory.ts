@@ -1,11 +1,11 @@
 /**
  * The directory that `plinth access` looks after:
  *
- *     nats-access.conf   for the server: accounts, users (public keys only) and rules
- *     nats-server.conf   a whole configuration that includes it; written once
- *     members.json       who there is, with public keys
- *     seeds/<member>.nk  one secret each, mode 0600: goes to that machine and nowhere else
- *     seeds/download.token  for the image-builder and the storage nodes
+ *     server/nats-access.conf  accounts, users (public keys only) and rules; no secret in it
+ *     server/nats-server.conf  a whole configuration that includes it; written once
+ *     members.json             who there is, with public keys
+ *     seeds/<member>.nk        one secret each, mode 0600: goes to that machine and nowhere else
+ *     seeds/download.token     for the image-builder and the storage nodes
  */
 import { randomBytes } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -28,7 +28,7 @@ const PUBLIC_KEY = /^U[A-Z2-7]{55}$/;
 const DOWNLOAD_TOKEN = 'download.token';
 
 export const seedFile = (directory: string, member: Member): string => join(directory, 'seeds', `${memberId(member)}.nk`);
-export const accessFile = (directory: string): string => join(directory, ACCESS_FILE);
+export const accessFile = (directory: string): string => join(directory, 'server', ACCESS_FILE);
 export const downloadTokenFile = (directory: string): string => join(directory, 'seeds', DOWNLOAD_TOKEN);
 
 /** @throws AccessError when the directory holds no members or what it holds is broken */
@@ -77,13 +77,14 @@ export function finishRotation(directory: string, member: Member): void {
 }
 
 export function removeMember(directory: string, member: Member): void {
+  if (member.kind === 'provisioner' || member.kind === 'image-builder') throw new AccessError(`others' rules lead to the ${member.kind}; rotate its key instead`);
   change(directory, member, () => undefined);
   rmSync(seedFile(directory, member), { force: true });
 }
 
 /** @returns its path; one that is there stays, it may have been changed by hand */
 export function ensureServerConfig(directory: string, options: ServerOptions): string {
-  const file = join(directory, 'nats-server.conf');
+  const file = join(directory, 'server', 'nats-server.conf');
   if (!existsSync(file)) writeWhole(file, serverConfig(options, ACCESS_FILE), 0o644);
   return file;
 }
@@ -113,7 +114,7 @@ function newKey(directory: string, member: Member): string {
 
 function makeSeedsDirectory(directory: string): void {
   // The server's own user reads the rules, which hold no secret; nobody but the owner looks into seeds/.
-  mkdirSync(directory, { recursive: true, mode: 0o755 });
+  mkdirSync(join(directory, 'server'), { recursive: true, mode: 0o755 });
   mkdirSync(join(directory, 'seeds'), { recursive: true, mode: 0o700 });
   chmodSync(join(directory, 'seeds'), 0o700);
 }
