@@ -15,17 +15,22 @@ export interface BenchSystem {
   /** Publishes a request; resolves when its `container.started` has arrived. Milliseconds from publish to fact. */
   start(body: object): Promise<{ readonly ms: number; readonly id: string; readonly pid: number; readonly name: string }>;
   remove(name: string): void;
+  /** Standard output. @throws Error when it ends with another code than 0 */
   plinth(...args: string[]): string;
+  /** Standard output and error, whatever the exit code. */
+  tryPlinth(...args: string[]): string;
   close(): Promise<void>;
 }
 
 export async function startSystem(): Promise<BenchSystem> {
   const home = mkdtempSync(join(tmpdir(), 'plinth-bench-'));
   chmodSync(home, 0o711);
+  const ran = (args: readonly string[]) =>
+    spawnSync(process.execPath, [join(top, 'apps/cli/dist/main.js'), ...args], { env: { ...process.env, PLINTH_HOME: home }, encoding: 'utf8', maxBuffer: 64 * 1024 ** 2 });
   const plinth = (...args: string[]): string => {
-    const ran = spawnSync(process.execPath, [join(top, 'apps/cli/dist/main.js'), ...args], { env: { ...process.env, PLINTH_HOME: home }, encoding: 'utf8' });
-    if (ran.status !== 0) throw new Error(`plinth ${args.join(' ')}: ${ran.stdout}${ran.stderr}`);
-    return ran.stdout;
+    const { status, stdout, stderr } = ran(args);
+    if (status !== 0) throw new Error(`plinth ${args.join(' ')}: ${stdout}${stderr}`);
+    return stdout;
   };
   plinth('up', '--detach', '--storage-nodes', '1');
   plinth('image', 'build', join(top, 'recipes/debian-12.yaml'));
@@ -50,6 +55,10 @@ export async function startSystem(): Promise<BenchSystem> {
     home,
     imageRoot: join(home, 'storage/sn-1/images/debian-12/v1/root'),
     plinth,
+    tryPlinth: (...args) => {
+      const { stdout, stderr } = ran(args);
+      return `${stdout}${stderr}`;
+    },
     async start(body) {
       const name = `bench-${counter++}`;
       const answer = new Promise<Record<string, unknown>>((done) => waiting.set(name, done));

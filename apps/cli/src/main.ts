@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** `plinth`: the operator's tool. Every command is one file in `commands/`, loaded when it is asked for. */
+import { constants } from 'node:os';
 import { Command, CommanderError } from 'commander';
 import { COMMANDS } from './commands/index.js';
 
@@ -8,6 +9,14 @@ const program = new Command('plinth')
   .enablePositionalOptions()
   .showSuggestionAfterError()
   .exitOverride();
+
+/** `plinth ps | head -1`: whoever read has had enough. Ends as other programs do, which SIGPIPE kills; Node has that signal ignored. */
+function endWithReader(stream: NodeJS.WriteStream): void {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit(128 + constants.signals.SIGPIPE);
+  });
+}
 
 /** Only the command that is asked for is loaded; help loads all. */
 async function load(asked: string | undefined): Promise<void> {
@@ -19,6 +28,8 @@ async function load(asked: string | undefined): Promise<void> {
   }
 }
 
+endWithReader(process.stdout);
+endWithReader(process.stderr);
 try {
   await load(process.argv.slice(2).find((word) => !word.startsWith('-')));
   await program.parseAsync();

@@ -53,8 +53,15 @@ export class ImageBuilderConfig extends ServiceConfig {
   @Matches(ABSOLUTE, { message: 'PLINTH_SOURCES_DIR must be an absolute path' })
   PLINTH_SOURCES_DIR?: string;
 
+  /** For recipes that name none; absent: the Debian archive in this machine's own package sources. */
+  @IsOptional()
   @IsUrl({ require_tld: false, protocols: ['http', 'https'], require_protocol: true })
-  PLINTH_DEBIAN_MIRROR: string = 'http://deb.debian.org/debian';
+  PLINTH_DEBIAN_MIRROR?: string;
+
+  /** Archive of earlier states: `debian/<time>` and `debian-security/<time>` lie below it. Absent: recipes may not ask for one. */
+  @IsOptional()
+  @IsUrl({ require_tld: false, protocols: ['http', 'https'], require_protocol: true })
+  PLINTH_DEBIAN_SNAPSHOTS?: string;
 
   /** Builds in hand at once. */
   @IsInt()

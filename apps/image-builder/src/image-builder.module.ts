@@ -55,7 +55,8 @@ export async function assemble({ config, logger, connection, publisher, consumer
   });
   const statuses = new StatusReporter(publisher, logger);
   const promotions = new Promotions(outbox, catalogue, repository, statuses, config.PLINTH_PUBLIC_URL.replace(/\/+$/, ''), logger);
-  const bootstrap = new Bootstrap(new DebianBootstrap(config.PLINTH_DEBIAN_MIRROR), new SourceFiles(config.PLINTH_SOURCES_DIR));
+  const debian = new DebianBootstrap({ mirror: config.PLINTH_DEBIAN_MIRROR, snapshots: config.PLINTH_DEBIAN_SNAPSHOTS });
+  const bootstrap = new Bootstrap(debian, new SourceFiles(config.PLINTH_SOURCES_DIR));
   const maker = { bootstrap, sandbox, signer, architecture: ARCHITECTURES[process.arch] ?? process.arch };
   const job = new BuildJob(catalogue, outbox, repository, directories, maker, new ImageTester(booter));
   const runner = new BuildRunner(

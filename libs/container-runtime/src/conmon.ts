@@ -1,4 +1,5 @@
-import { spawn } from 'node:child_process';
+import { Socket } from 'node:net';
+import { lightSpawn } from './light-spawn.js';
 import type { RuntimeBinary } from './runtime-binary.js';
 import type { RuntimePaths } from './runtime-paths.js';
 
@@ -31,26 +32,20 @@ export async function createWithConmon(inputs: ConmonInputs): Promise<ConmonAnsw
   const files = ['-b', bundle, '-p', `${bundle}/pid`, '-P', conmonPidFile(paths, id), '--exit-dir', paths.exits];
   const log = ['-l', `k8s-file:${logFile(paths, id)}`, '--log-size-max', String(inputs.logLimitBytes), '--no-sync-log'];
   const argv = ['--api-version', '1', '-c', id, '-u', id, '-n', id, ...runtime, ...files, ...log, '--socket-dir-path', paths.sockets, '--log-level', 'error'];
-  const child = spawn(inputs.conmon, argv, {
-    cwd: '/',
-    env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', _OCI_SYNCPIPE: '3' },
-    stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
-  });
-  const pipe = child.stdio[3] as NodeJS.ReadableStream;
-  const complaints = child.stderr as NodeJS.ReadableStream;
+  const child = lightSpawn({ file: inputs.conmon, argv, env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', _OCI_SYNCPIPE: '3' } });
+  const [complaints, pipe] = [child.stderr, child.third].map((fd) => new Socket({ fd, readable: true, writable: false })) as [Socket, Socket];
   return new Promise<ConmonAnswer>((resolve, reject) => {
     let answer = '';
     let said = '';
     const finish = (settle: () => void): void => {
       inputs.signal.removeEventListener('abort', onAbort);
-      for (const stream of [pipe, complaints]) (stream as unknown as { destroy(): void }).destroy();
-      child.unref();
+      for (const stream of [pipe, complaints]) stream.destroy();
       settle();
     };
     const onAbort = (): void => finish(() => reject(inputs.signal.reason as Error));
     inputs.signal.addEventListener('abort', onAbort, { once: true });
     if (inputs.signal.aborted) return onAbort();
-    child.once('error', (error) => finish(() => reject(error)));
+    for (const stream of [pipe, complaints]) stream.once('error', (error) => finish(() => reject(error)));
     complaints.on('data', (chunk: Buffer) => {
       if (said.length < ANSWER_LIMIT) said += chunk.toString();
     });

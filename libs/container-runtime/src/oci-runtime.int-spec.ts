@@ -13,6 +13,7 @@ import { OciRuntime } from './oci-runtime.js';
 import { checkBeforeMount } from './premount-checks.js';
 import { enterPrivateMountNamespace } from './private-mount-namespace.js';
 import { findProcesses } from './process-table.js';
+import { findExecutable } from './runtime-binary.js';
 
 const MiB = 1024 ** 2;
 const PLAN: MountPlan = {
@@ -48,19 +49,10 @@ beforeAll(async () => {
   mkdirSync(join(scratch, 'data/shop'), { recursive: true });
   mkdirSync(join(scratch, 'sw'));
   writeFileSync(join(scratch, 'sw/tool'), 'tool');
-  runtime = new OciRuntime({ stateDirectory: join(scratch, 'state') });
-});
-
-afterEach(async () => {
-  for (const { id } of runtime.list()) await runtime.delete(id);
 });
 
 afterAll(() => {
   expect(readFileSync('/proc/1/mountinfo', 'utf8')).toBe(hostMounts);
-  for (const directory of [runtime.paths.bundles, runtime.paths.exits, runtime.paths.logs, runtime.paths.runtimeRoot, runtime.paths.sockets]) {
-    expect(spawnSync('ls', ['-A', directory]).stdout.toString()).toBe('');
-  }
-  rmSync(dirname(runtime.paths.runtimeRoot), { recursive: true });
   rmSync(scratch, { recursive: true });
 });
 
@@ -98,121 +90,142 @@ async function sh(id: string, script: string): Promise<string> {
   return `${output}${result.ok ? result.exitCode : ''}`;
 }
 
-describe('a container on a read-only image', () => {
-  it('refuses writes to the root, takes them in the writable places, and forgets them at a restart', async () => {
-    const spec = specOf();
-    await runtime.start(spec);
-    expect(await sh(spec.id, 'touch /usr/x /x /sw/x')).toMatch(/usr\/x.*Read-only.*\n.*\/x.*Read-only.*\n.*\/sw\/x.*Read-only[^]*1$/);
-    expect(await sh(spec.id, 'for d in /etc /var /tmp /run /root /dev/shm; do echo new > $d/new || exit 1; done; sed -i s/root/toor/ /etc/passwd; cat /var/lib/dpkg/status | wc -l')).toMatch(/^[1-9]\d+\n0$/);
-    expect(await sh(spec.id, 'ls -A /.plinth; echo kept > /data/kept')).toBe('0');
-    await runtime.delete(spec.id);
-    await runtime.start(spec);
-    expect(await sh(spec.id, 'ls /etc/new /var/new /tmp/new /run/new /root/new 2>/dev/null; head -c4 /etc/passwd; cat /data/kept; stat -c %a /tmp')).toBe('rootkept\n1777\n0');
+describe.each(['crun', 'runc'] as const)('%s:', (name) => {
+  beforeAll(() => {
+    const path = findExecutable(name, process.env['PATH'] ?? '');
+    if (path === undefined) throw new Error(`${name} is not installed; both runtimes are to be tested`);
+    runtime = new OciRuntime({ stateDirectory: join(scratch, `state-${name}`), binary: { name, path, reason: 'under test' } });
   });
 
-  it('has its time zone and environment, for the process and for logins, and may replace the files', async () => {
-    const id = await started();
-    expect(await sh(id, 'date +%Z; cat /etc/timezone; echo "$GREETING"; hostname; cat /etc/hostname')).toBe("JST\nAsia/Tokyo\nit's a $day\nshop-1\nshop-1\n0");
-    expect(await sh(id, 'env -i sh -lc \'echo "$GREETING"\'; grep LANG /etc/environment')).toBe('it\'s a $day\nLANG="C.UTF-8"\n0');
-    expect(await sh(id, 'echo UTC > /etc/t && mv /etc/t /etc/timezone && ln -sf /usr/share/zoneinfo/UTC /etc/localtime && date +%Z')).toBe('UTC\n0');
+  afterEach(async () => {
+    for (const { id } of runtime.list()) await runtime.delete(id);
   });
 
-  it('is confined: capabilities, privileges, masked paths, network, devices', async () => {
-    const id = await started();
-    expect(await sh(id, 'grep -E "CapEff|CapBnd|NoNewPrivs|^Seccomp:" /proc/self/status')).toBe(
-      'CapEff:\t00000000000405fb\nCapBnd:\t00000000000405fb\nNoNewPrivs:\t1\nSeccomp:\t2\n0',
-    );
-    expect(await sh(id, 'cat /proc/keys /proc/timer_list; ls /sys/firmware; echo 1 > /proc/sys/vm/overcommit_memory')).toMatch(/^sh: .*Read-only file system\n2$/);
-    expect(await sh(id, 'ls /sys/class/net; mknod /tmp/d c 1 3; ps -e 2>/dev/null | wc -l')).toMatch(/^lo\nmknod: .*Operation not permitted/);
-  });
-
-  it('answers the refused system calls with the expected error', async () => {
-    const id = await started();
-    const calls = { 'socket(AF_ALG)': '41,38,5,0', 'socket(AF_VSOCK)': '41,40,1,0', 'socket(XFRM)': '41,16,3,6', keyctl: '250,0,0,0', bpf: '321,0,0,0', io_uring_setup: '425,1,0,0' };
-    const refused = { ...calls, userfaultfd: '323,0,0,0', 'unshare(USER)': '272,0x10000000', 'clone(USER)': '56,0x10000011,0,0,0,0', mount: '165,0,0,0,0,0', cachestat: '451,0,0,0,0' };
-    for (const [name, args] of Object.entries(refused)) {
-      expect([name, await sh(id, `perl -e 'exit(syscall(${args}) < 0 ? $!+0 : 0)'`)]).toEqual([name, '1']);
+  afterAll(() => {
+    for (const directory of [runtime.paths.bundles, runtime.paths.exits, runtime.paths.logs, runtime.paths.runtimeRoot, runtime.paths.sockets]) {
+      expect(spawnSync('ls', ['-A', directory]).stdout.toString()).toBe('');
     }
-    expect(await sh(id, "perl -e 'syscall(435,0,0); exit($!+0)'")).toBe('38');
-    expect(await sh(id, "perl -e 'exit(syscall(41,2,1,0) < 0 ? 1 : 0)'")).toBe('0');
+    rmSync(dirname(runtime.paths.runtimeRoot), { recursive: true });
   });
 
-  it('is the same whether the plan or the generated script mounts', async () => {
-    const look =
-      'awk \'{ d = ""; for (i = 7; i <= NF; i++) if ($i == "-") { d = $(i+1) " " $(i+3) }; print $5, $6, d }\' /proc/self/mountinfo | sed -e "s/lowerdir=[^,]*/lowerdir/" | sort; ' +
-      'find /etc /var /tmp /run /root -printf "%p %y %m %U:%G %l\\n" | sort | sha256sum; cd /etc; cat environment timezone hostname profile.d/plinth.sh; readlink localtime';
-    const byPlan = await sh(await started(), look);
-    const script = { path: join(dirname(image), VERSION_FILES.mountScript), custom: true };
-    expect(await sh(await started({ mountScript: script }), look)).toBe(byPlan);
-  });
-});
-
-describe('a custom mount script', () => {
-  it('gets a fixed environment and a deadline, and its failure is told', async () => {
-    const path = join(scratch, 'custom.sh');
-    const report = join(scratch, 'seen');
-    process.env['PLINTH_CANARY'] = 'secret';
-    writeFileSync(path, `env > ${report}; exit 3`);
-    const failed = await runtime.start(specOf({ environment: { LD_PRELOAD: '/evil.so' }, mountScript: { path, custom: true } }));
-    delete process.env['PLINTH_CANARY'];
-    expect(failed).toMatchObject({ ok: false, reason: 'mount-script-failed' });
-    expect(readFileSync(report, 'utf8')).not.toMatch(/CANARY|LD_PRELOAD/);
-    expect(runtime.list()).toEqual([]);
-  });
-});
-
-describe('the life of a container', () => {
-  it('reports pid, exit code and log', async () => {
-    const spec = specOf({ command: ['sh', '-c', 'echo out; echo err >&2; read x < /tmp/never || exit 7'] });
-    await runtime.start(spec);
-    const exit = await runtime.waitExit(spec.id, AbortSignal.timeout(10_000));
-    expect(exit).toMatchObject({ code: 7 });
-    expect(runtime.observe(spec.id)).toMatchObject({ state: 'stopped', exit: { code: 7 } });
-    expect(readFileSync(runtime.logPath(spec.id), 'utf8')).toMatch(/stdout F out[^]*|stderr F err/);
-  });
-
-  it.each([
-    [['nosuch'], 'command-not-found'],
-    [['/etc/passwd'], 'command-not-executable'],
-  ])('refuses %j with a reason and leaves nothing', async (command, reason) => {
-    const spec = specOf({ command });
-    expect(await runtime.start(spec)).toMatchObject({ ok: false, reason });
-    expect(runtime.observe(spec.id)).toBeUndefined();
-  });
-
-  it('is not started twice', async () => {
-    const spec = specOf();
-    await runtime.start(spec);
-    expect(await runtime.start(spec)).toMatchObject({ ok: false, reason: 'already-exists' });
-    expect(runtime.observe(spec.id)).toMatchObject({ state: 'running', monitored: true });
-  });
-
-  it('runs commands with input, user and deadline', async () => {
-    const id = await started();
-    let output = '';
-    const onStdout = (chunk: Buffer): void => void (output += chunk.toString());
-    expect(await runtime.exec(id, ['sh', '-c', 'cat; id -u; echo $EXTRA; exit 9'], { stdin: 'in\n', user: { uid: 33, gid: 33 }, env: { EXTRA: 'x' }, onStdout })).toEqual({ ok: true, exitCode: 9 });
-    expect(output).toBe('in\n33\nx\n');
-    expect(await runtime.exec(id, ['sh', '-c', 'sleep 1000; true'], { timeoutMs: 100 })).toMatchObject({ ok: false, reason: 'timeout' });
-    await runtime.kill(id);
-    await runtime.waitExit(id, AbortSignal.timeout(10_000));
-    expect(await runtime.exec(id, ['true'])).toMatchObject({ ok: false, reason: 'not-running' });
-  });
-
-  it('is removed whole, whenever its starter was killed', async () => {
-    for (let delayMs = 0; delayMs <= 30; delayMs += 3) {
+  describe('a container on a read-only image', () => {
+    it('refuses writes to the root, takes them in the writable places, and forgets them at a restart', async () => {
       const spec = specOf();
-      const starter = await killedStarter(spec, delayMs);
-      expect(starter).toBe('SIGKILL');
+      await runtime.start(spec);
+      expect(await sh(spec.id, 'touch /usr/x /x /sw/x')).toMatch(/usr\/x.*Read-only.*\n.*\/x.*Read-only.*\n.*\/sw\/x.*Read-only[^]*1$/);
+      expect(await sh(spec.id, 'for d in /etc /var /tmp /run /root /dev/shm; do echo new > $d/new || exit 1; done; sed -i s/root/toor/ /etc/passwd; cat /var/lib/dpkg/status | wc -l')).toMatch(/^[1-9]\d+\n0$/);
+      expect(await sh(spec.id, 'ls -A /.plinth; echo kept > /data/kept')).toBe('0');
       await runtime.delete(spec.id);
-      expect(runtime.observe(spec.id)).toBeUndefined();
-      expect(findProcesses(['conmon', 'crun', 'sleep'], spec.id)).toEqual([]);
-      expect(cgroupContainerIds()).not.toContain(spec.id);
-    }
+      await runtime.start(spec);
+      expect(await sh(spec.id, 'ls /etc/new /var/new /tmp/new /run/new /root/new 2>/dev/null; head -c4 /etc/passwd; cat /data/kept; stat -c %a /tmp')).toBe('rootkept\n1777\n0');
+    });
+
+    it('has its time zone and environment, for the process and for logins, and may replace the files', async () => {
+      const id = await started();
+      expect(await sh(id, 'date +%Z; cat /etc/timezone; echo "$GREETING"; hostname; cat /etc/hostname')).toBe("JST\nAsia/Tokyo\nit's a $day\nshop-1\nshop-1\n0");
+      expect(await sh(id, 'env -i sh -lc \'echo "$GREETING"\'; grep LANG /etc/environment')).toBe('it\'s a $day\nLANG="C.UTF-8"\n0');
+      expect(await sh(id, 'echo UTC > /etc/t && mv /etc/t /etc/timezone && ln -sf /usr/share/zoneinfo/UTC /etc/localtime && date +%Z')).toBe('UTC\n0');
+    });
+
+    it('is confined: capabilities, privileges, masked paths, network, devices', async () => {
+      const id = await started();
+      expect(await sh(id, 'grep -E "CapEff|CapBnd|NoNewPrivs|^Seccomp:" /proc/self/status')).toBe(
+        'CapEff:\t00000000000405fb\nCapBnd:\t00000000000405fb\nNoNewPrivs:\t1\nSeccomp:\t2\n0',
+      );
+      expect(await sh(id, 'cat /proc/keys /proc/timer_list; ls /sys/firmware; echo 1 > /proc/sys/vm/overcommit_memory')).toMatch(/^sh: .*Read-only file system\n2$/);
+      expect(await sh(id, 'ls /sys/class/net; mknod /tmp/d c 1 3; ps -e 2>/dev/null | wc -l')).toMatch(/^lo\nmknod: .*Operation not permitted/);
+    });
+
+    it('answers the refused system calls with the expected error', async () => {
+      const id = await started();
+      const calls = { 'socket(AF_ALG)': '41,38,5,0', 'socket(AF_VSOCK)': '41,40,1,0', 'socket(XFRM)': '41,16,3,6', keyctl: '250,0,0,0', bpf: '321,0,0,0', io_uring_setup: '425,1,0,0' };
+      const refused = { ...calls, userfaultfd: '323,0,0,0', 'unshare(USER)': '272,0x10000000', 'clone(USER)': '56,0x10000011,0,0,0,0', mount: '165,0,0,0,0,0', cachestat: '451,0,0,0,0' };
+      for (const [name, args] of Object.entries(refused)) {
+        expect([name, await sh(id, `perl -e 'exit(syscall(${args}) < 0 ? $!+0 : 0)'`)]).toEqual([name, '1']);
+      }
+      expect(await sh(id, "perl -e 'syscall(435,0,0); exit($!+0)'")).toBe('38');
+      expect(await sh(id, "perl -e 'exit(syscall(41,2,1,0) < 0 ? 1 : 0)'")).toBe('0');
+    });
+
+    it('is the same whether the plan or the generated script mounts', async () => {
+      const look =
+        'awk \'{ d = ""; for (i = 7; i <= NF; i++) if ($i == "-") { d = $(i+1) " " $(i+3) }; print $5, $6, d }\' /proc/self/mountinfo | sed -e "s/lowerdir=[^,]*/lowerdir/" | sort; ' +
+        'find /etc /var /tmp /run /root -printf "%p %y %m %U:%G %l\\n" | sort | sha256sum; cd /etc; cat environment timezone hostname profile.d/plinth.sh; readlink localtime';
+      const byPlan = await sh(await started(), look);
+      const script = { path: join(dirname(image), VERSION_FILES.mountScript), custom: true };
+      expect(await sh(await started({ mountScript: script }), look)).toBe(byPlan);
+    });
   });
 
-  it('can be deleted when it never was', async () => {
-    await runtime.delete(randomBytes(16).toString('hex'));
+  describe('a custom mount script', () => {
+    it('gets a fixed environment and a deadline, and its failure is told', async () => {
+      const path = join(scratch, 'custom.sh');
+      const report = join(scratch, 'seen');
+      process.env['PLINTH_CANARY'] = 'secret';
+      writeFileSync(path, `env > ${report}; exit 3`);
+      const failed = await runtime.start(specOf({ environment: { LD_PRELOAD: '/evil.so' }, mountScript: { path, custom: true } }));
+      delete process.env['PLINTH_CANARY'];
+      expect(failed).toMatchObject({ ok: false, reason: 'mount-script-failed' });
+      expect(readFileSync(report, 'utf8')).not.toMatch(/CANARY|LD_PRELOAD/);
+      expect(runtime.list()).toEqual([]);
+    });
+  });
+
+  describe('the life of a container', () => {
+    it('reports pid, exit code and log', async () => {
+      const spec = specOf({ command: ['sh', '-c', 'echo out; echo err >&2; read x < /tmp/never || exit 7'] });
+      await runtime.start(spec);
+      const exit = await runtime.waitExit(spec.id, AbortSignal.timeout(10_000));
+      expect(exit).toMatchObject({ code: 7 });
+      expect(runtime.observe(spec.id)).toMatchObject({ state: 'stopped', exit: { code: 7 } });
+      expect(readFileSync(runtime.logPath(spec.id), 'utf8')).toMatch(/stdout F out[^]*|stderr F err/);
+    });
+
+    it.each([
+      [['nosuch'], 'command-not-found'],
+      [['/etc/passwd'], 'command-not-executable'],
+    ])('refuses %j with a reason and leaves nothing', async (command, reason) => {
+      const spec = specOf({ command });
+      const failure = await runtime.start(spec);
+      expect(failure).toMatchObject({ ok: false, reason });
+      expect(failure).not.toMatchObject({ message: expect.stringContaining('level=') });
+      expect(runtime.observe(spec.id)).toBeUndefined();
+    });
+
+    it('is not started twice', async () => {
+      const spec = specOf();
+      await runtime.start(spec);
+      expect(await runtime.start(spec)).toMatchObject({ ok: false, reason: 'already-exists' });
+      expect(runtime.observe(spec.id)).toMatchObject({ state: 'running', monitored: true });
+    });
+
+    it('runs commands with input, user and deadline', async () => {
+      const id = await started();
+      let output = '';
+      const onStdout = (chunk: Buffer): void => void (output += chunk.toString());
+      expect(await runtime.exec(id, ['sh', '-c', 'cat; id -u; echo $EXTRA; exit 9'], { stdin: 'in\n', user: { uid: 33, gid: 33 }, env: { EXTRA: 'x' }, onStdout })).toEqual({ ok: true, exitCode: 9 });
+      expect(output).toBe('in\n33\nx\n');
+      expect(await runtime.exec(id, ['sh', '-c', 'sleep 1000; true'], { timeoutMs: 100 })).toMatchObject({ ok: false, reason: 'timeout' });
+      await runtime.kill(id);
+      await runtime.waitExit(id, AbortSignal.timeout(10_000));
+      expect(await runtime.exec(id, ['true'])).toMatchObject({ ok: false, reason: 'not-running' });
+    });
+
+    it('is removed whole, whenever its starter was killed', async () => {
+      for (let delayMs = 0; delayMs <= 30; delayMs += 3) {
+        const spec = specOf();
+        const starter = await killedStarter(spec, delayMs);
+        expect(starter).toBe('SIGKILL');
+        await runtime.delete(spec.id);
+        expect(runtime.observe(spec.id)).toBeUndefined();
+        expect(findProcesses(['conmon', name, 'sleep'], spec.id)).toEqual([]);
+        expect(cgroupContainerIds()).not.toContain(spec.id);
+      }
+    });
+
+    it('can be deleted when it never was', async () => {
+      await runtime.delete(randomBytes(16).toString('hex'));
+    });
   });
 });
 

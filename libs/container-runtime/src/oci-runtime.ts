@@ -2,10 +2,12 @@ import { execFile } from 'node:child_process';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { writeBundle } from './bundle.js';
+import { CgroupLock } from './cgroup-lock.js';
 import { cgroupContainerIds, cgroupProcesses, killCgroup, removeCgroups } from './cgroups.js';
 import { createWithConmon, logFile } from './conmon.js';
 import { execInContainer, type ExecOptions, type ExecResult } from './container-exec.js';
 import { DEFAULT_PATH, type ContainerSpec } from './container-spec.js';
+import { letGo } from './exec-fifo.js';
 import { ExitWatch } from './exit-watch.js';
 import { conmonPid, firstProcess, knownIds, observeContainer, readExit, type ExitStatus, type ObservedContainer } from './observed-container.js';
 import { buildOciConfig } from './oci-config.js';
@@ -41,7 +43,7 @@ export interface StartPhases {
   readonly prepare: number;
   /** conmon and the runtime's `create`: namespaces, cgroups and all mounts, a custom mount script included. */
   readonly mount: number;
-  /** The runtime's `start`: until the first process is let go. */
+  /** Until the first process is let go: the runtime's `start`, or what stands for it. */
   readonly runtime: number;
 }
 
@@ -78,6 +80,7 @@ export class OciRuntime {
   readonly #options: OciRuntimeOptions;
   readonly #conmon: string;
   readonly #exits: ExitWatch;
+  readonly #cgroupLock = new CgroupLock();
   /** The compiled system call filter, base64; taken from the first container that this object starts. */
   #filter: string | undefined;
 
@@ -93,12 +96,18 @@ export class OciRuntime {
     this.#exits = new ExitWatch(this.paths.exits);
   }
 
+  /** A start will follow within milliseconds: begins what can be waited for meanwhile. Returns at once; a start without it only takes longer. */
+  expectStart(): void {
+    this.#cgroupLock.warmUp();
+  }
+
   /**
    * Starts a container and returns when its first process has been let go. A failed start leaves nothing behind.
    * Throws only for what is not the container's fault, e.g. a state directory that cannot be written.
    */
   async start(spec: ContainerSpec): Promise<StartResult> {
     const began = performance.now();
+    this.expectStart();
     if (observeContainer(this.paths, spec.id) !== undefined) {
       return { ...startFailure(''), reason: 'already-exists', message: `container ${spec.id} exists; delete it first` };
     }
@@ -116,7 +125,7 @@ export class OciRuntime {
         signal: deadline,
       });
       const created = performance.now();
-      const failure = answer.ok ? await this.#runRuntime(['start', spec.id], deadline) : answer.stderr;
+      const failure = answer.ok ? await this.#letGo(spec.id, deadline) : answer.stderr;
       const pidStartTime = answer.ok ? firstProcess(this.paths, spec.id)?.startTime : undefined;
       if (!answer.ok || failure !== undefined || pidStartTime === undefined) {
         await this.delete(spec.id);
@@ -228,6 +237,12 @@ export class OciRuntime {
     const filter = readFileSync(path);
     // A sock_filter is 8 bytes.
     if (filter.length > 0 && filter.length % 8 === 0) this.#filter = filter.toString('base64');
+  }
+
+  /** What the runtime printed when the first process could not be let go; undefined when it was. */
+  async #letGo(id: string, signal: AbortSignal): Promise<string | undefined> {
+    if (this.binary.name === 'crun' && letGo(this.paths, id)) return undefined;
+    return this.#runRuntime(['start', id], signal);
   }
 
   /** What the runtime printed when it failed; undefined when it did its work. */

@@ -22,8 +22,8 @@ export type StartFailureReason =
 const WORDS: readonly (readonly [StartFailureReason, RegExp])[] = [
   ['no-space', /no space left on device|disk quota exceeded/i],
   ['mount-script-failed', /createContainer|error executing hook|running hook|exec hook/i],
-  ['command-not-executable', /(?:open|exec|find)\w* .*permission denied|exec format error|is a directory/i],
-  ['command-not-found', /executable file .* not found|(?:open|exec) executable|exec .*no such file|chdir|executable path/i],
+  ['command-not-executable', /(?:open|exec|find)\w*:? .*permission denied|exec format error|is a directory/i],
+  ['command-not-found', /executable file (?:.* )?not found|(?:open|exec) executable|exec .*no such file|chdir|executable path/i],
   ['cgroup-failed', /cgroup|\bpids\.max|memory\.limit|sd-bus/i],
   ['mount-failed', /mount|devpts|rootfs|mask|open_tree/i],
 ];
@@ -34,6 +34,19 @@ const TAIL = 2000;
 /** Names the reason in a runtime's error text. Pure. */
 export function startFailure(stderr: string): StartFailure {
   const reason = WORDS.find(([, words]) => words.test(stderr))?.[0] ?? 'runtime-failed';
-  const last = stderr.trim().split('\n').at(-1) ?? '';
+  const last = withoutLogFormat(stderr.trim().split('\n').at(-1) ?? '');
   return { ok: false, reason, message: last.slice(-500) || 'the runtime failed without a message', stderrTail: stderr.slice(-TAIL) };
+}
+
+/** runc's complaint is the last field of a log line: `time="…" level=error msg="…"`. */
+function withoutLogFormat(line: string): string {
+  const quoted = /^time="[^"]*" level=\w+ msg=("(?:[^"\\]|\\.)*")/.exec(line)?.[1];
+  if (quoted === undefined) return line;
+  try {
+    return JSON.parse(quoted) as string;
+  } catch (error) {
+    // Go quotes some characters as JSON does not.
+    if (error instanceof SyntaxError) return quoted.slice(1, -1);
+    throw error;
+  }
 }

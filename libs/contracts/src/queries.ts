@@ -2,7 +2,7 @@
 import { IsBoolean, IsIn, IsInt, IsNumber, IsOptional, IsString, Matches, Max, MaxLength, Min } from 'class-validator';
 import { IsCommand, IsEnvironment } from './rules.js';
 import { CONTAINER_STATES, type ContainerState } from './status.js';
-import { EXACT_IMAGE_REF_PATTERN, ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN } from './values.js';
+import { EXACT_IMAGE_REF_PATTERN, ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN, NAME_WORDS } from './values.js';
 
 export type QueryReply<T> = { readonly ok: true; readonly data: T } | { readonly ok: false; readonly reason: string; readonly message: string };
 
@@ -29,15 +29,15 @@ class PagedQuery {
 /** `query.containers` → Page<ContainerStatus>, oldest first. Removed ones only when asked for. */
 export class ContainersQuery extends PagedQuery {
   @IsOptional()
-  @Matches(NAME_PATTERN)
+  @Matches(NAME_PATTERN, { message: `must be ${NAME_WORDS}` })
   tenant?: string;
 
   @IsOptional()
-  @Matches(NAME_PATTERN)
+  @Matches(NAME_PATTERN, { message: `must be ${NAME_WORDS}` })
   name?: string;
 
   @IsOptional()
-  @Matches(NAME_PATTERN)
+  @Matches(NAME_PATTERN, { message: `must be ${NAME_WORDS}` })
   host?: string;
 
   @IsOptional()
@@ -66,11 +66,11 @@ export class ContainerQuery {
   id?: string;
 
   @IsOptional()
-  @Matches(NAME_PATTERN)
+  @Matches(NAME_PATTERN, { message: `must be ${NAME_WORDS}` })
   name?: string;
 
   @IsOptional()
-  @Matches(NAME_PATTERN)
+  @Matches(NAME_PATTERN, { message: `must be ${NAME_WORDS}` })
   tenant?: string;
 
   /** Answer as soon as the container made by this request is known. */
@@ -83,7 +83,7 @@ export class ContainerQuery {
 /** `query.images` → Page<ImageSummary>. */
 export class ImagesQuery extends PagedQuery {
   @IsOptional()
-  @Matches(NAME_PATTERN)
+  @Matches(NAME_PATTERN, { message: `must be ${NAME_WORDS}` })
   name?: string;
 }
 

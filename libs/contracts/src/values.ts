@@ -5,6 +5,8 @@
 
 /** DNS label (RFC 1123 §2.1), lower case: names of images, containers, tenants, hosts, storage nodes, data centres. */
 export const NAME_PATTERN = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+/** What {@link NAME_PATTERN} asks for, in words. */
+export const NAME_WORDS = '1 to 63 lower-case letters, digits and inner hyphens';
 /** Image versions are `v1, v2, …` per name; never reused, no leading zero. */
 export const VERSION_PATTERN = /^v[1-9][0-9]{0,8}$/;
 /** `debian-12` or `debian-12@v3`. */

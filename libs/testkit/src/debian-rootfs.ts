@@ -5,10 +5,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { REQUIRED_MOUNT_POINTS } from '@plinth/contracts';
 
-const MIRROR = 'http://deb.debian.org/debian';
-
 /**
- * A small Debian 12 tree as an image holds it: mount points there, /dev empty. Built once by mmdebstrap (root and a mirror are needed) and kept in
+ * A small Debian 12 tree as an image holds it: mount points there, /dev empty. Built once by mmdebstrap (root and a mirror are needed: `PLINTH_DEBIAN_MIRROR`, else the machine's own) and kept in
  * `PLINTH_TEST_CACHE`, else in the system's folder for temporary files; nobody may write to it.
  */
 export async function debianRootfs(): Promise<string> {
@@ -20,7 +18,7 @@ export async function debianRootfs(): Promise<string> {
   const staging = mkdtempSync(join(cache, 'building-'));
   try {
     const root = join(staging, 'root');
-    await promisify(execFile)('mmdebstrap', ['--quiet', '--variant=minbase', 'bookworm', root, MIRROR], { maxBuffer: 16 * 1024 ** 2 });
+    await promisify(execFile)('mmdebstrap', ['--quiet', '--variant=minbase', 'bookworm', root, await machineMirror()], { maxBuffer: 16 * 1024 ** 2 });
     rmSync(join(root, 'dev'), { recursive: true });
     for (const point of REQUIRED_MOUNT_POINTS) mkdirSync(join(root, point), { recursive: true });
     chmodSync(root, 0o755);
@@ -34,4 +32,13 @@ export async function debianRootfs(): Promise<string> {
   } finally {
     rmSync(staging, { recursive: true, force: true });
   }
+}
+
+async function machineMirror(): Promise<string> {
+  const told = process.env['PLINTH_DEBIAN_MIRROR'];
+  if (told !== undefined) return told;
+  const { stdout } = await promisify(execFile)('apt-get', ['indextargets', '--format', '$(REPO_URI)']);
+  const mirror = stdout.split('\n').find((uri) => /\/debian\/?$/.test(uri));
+  if (mirror === undefined) throw new Error('this machine names no Debian mirror in its own package sources; set PLINTH_DEBIAN_MIRROR');
+  return mirror;
 }

@@ -1,5 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
-import { parseCount, parseDuration, parseEnv, parseList, parsePositive, parseRestart, parseSize } from './inputs.js';
+import { parseCount, parseDuration, parseEnv, parseList, parseName, parsePositive, parseRestart, parseSize } from './inputs.js';
+
+describe('parseName', () => {
+  it.each(['a', 'shop-1', '0', 'a'.repeat(63)])('takes %s', (text) => expect(parseName(text)).toBe(text));
+  it.each(['', 'Bad!', 'Shop', '-a', 'a-', 'a.b', 'a'.repeat(64)])('refuses %j', (text) => expect(() => parseName(text)).toThrow(/lower-case letters, digits and inner hyphens/));
+});
 
 describe('parseSize', () => {
   it.each([

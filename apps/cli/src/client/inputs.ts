@@ -1,6 +1,12 @@
 /** From words on the command line to values; every error says what would be right. */
-import { ENV_NAME_PATTERN } from '@plinth/contracts';
+import { ENV_NAME_PATTERN, NAME_PATTERN, NAME_WORDS } from '@plinth/contracts';
 import { InvalidArgumentError } from 'commander';
+
+/** `shop-1`, `acme` */
+export function parseName(text: string): string {
+  if (!NAME_PATTERN.test(text)) throw new InvalidArgumentError(`a name has ${NAME_WORDS}`);
+  return text;
+}
 
 /** `256M`, `1.5G`, `64KiB`, `1048576` → bytes. */
 export function parseSize(text: string): number {

@@ -1,5 +1,6 @@
 /** Options that most commands share. */
 import type { Command } from 'commander';
+import { parseName } from '../client/inputs.js';
 
 export interface SharedOptions {
   readonly json?: boolean;
@@ -11,5 +12,5 @@ export function withShared(command: Command): Command {
 }
 
 export function withTenant(command: Command): Command {
-  return command.option('--tenant <name>', 'tenant of the container', 'default');
+  return command.option('--tenant <name>', 'tenant of the container', parseName, 'default');
 }

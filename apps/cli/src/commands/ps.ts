@@ -1,6 +1,7 @@
 import { CONTAINER_STATES, type ContainerState } from '@plinth/contracts';
 import { type Command, Option } from 'commander';
 import { withClient } from '../client/connection.js';
+import { parseName } from '../client/inputs.js';
 import { print } from '../output/print.js';
 import { age, table } from '../output/table.js';
 import { type SharedOptions, withShared } from './options.js';
@@ -9,8 +10,8 @@ export function register(program: Command): void {
   withShared(program.command('ps'))
     .description('list containers')
     .option('--all', 'removed ones too')
-    .option('--tenant <name>', 'of this tenant only')
-    .option('--host <name>', 'on this host only')
+    .option('--tenant <name>', 'of this tenant only', parseName)
+    .option('--host <name>', 'on this host only', parseName)
     .option('--image <image>', 'on this image only, name or name@version')
     .addOption(new Option('--state <state>', 'in this state only').choices([...CONTAINER_STATES]))
     .addHelpText('after', '\nExample:\n  plinth ps --tenant acme --json')

@@ -2,7 +2,7 @@ import { SUBJECTS } from '@plinth/contracts';
 import { type Command, Option } from 'commander';
 import { withClient } from '../client/connection.js';
 import { type StartedContainer, waitUntilStarted } from '../client/container-requests.js';
-import { parseCount, parseDuration, parseEnv, parsePositive, parseRestart, parseSize } from '../client/inputs.js';
+import { parseCount, parseDuration, parseEnv, parseName, parsePositive, parseRestart, parseSize } from '../client/inputs.js';
 import { ClientError } from '../client/plinth-client.js';
 import { print, printJson } from '../output/print.js';
 import { type SharedOptions, withShared } from './options.js';
@@ -40,8 +40,8 @@ export function register(program: Command): void {
     .description('request a container and wait until it runs')
     .argument('[image]', 'name or name@version; absent: the default image')
     .argument('[command...]', 'what to run, after --; absent: the image decides')
-    .option('--name <name>', 'unique per tenant; absent: generated')
-    .option('--tenant <name>', 'absent: default')
+    .option('--name <name>', 'unique per tenant; absent: generated', parseName)
+    .option('--tenant <name>', 'absent: default', parseName)
     .option('--env <NAME=VALUE>', 'environment variable, repeatable', parseEnv)
     .option('--tz <zone>', 'IANA time zone, such as Europe/Vienna')
     .option('--sw <path>', 'path below the software repository, read-only at /sw')

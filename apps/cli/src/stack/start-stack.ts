@@ -104,6 +104,12 @@ function serverEntry(name: string, identity: { pid: number; startTime: string },
   return { name, id: name, pid: identity.pid, pidStartTime: identity.startTime, health: null, logFile, environment: {} };
 }
 
+/** Where images' packages come from is the person's to say, not the plan's. */
+function packageSources(): Record<string, string> {
+  const names = ['PLINTH_DEBIAN_MIRROR', 'PLINTH_DEBIAN_SNAPSHOTS'];
+  return Object.fromEntries(Object.entries(process.env).flatMap(([name, value]) => (names.includes(name) && value !== undefined ? [[name, value]] : [])));
+}
+
 async function startService(service: PlannedService, { home, signal }: StartOptions, add: (service: RunningService) => void): Promise<void> {
   const port = await freePort();
   const former = readStack(home)?.services.find((other) => other.id === service.id)?.environment.PLINTH_DOWNLOAD_PORT;
@@ -115,7 +121,7 @@ async function startService(service: PlannedService, { home, signal }: StartOpti
   const health = `http://127.0.0.1:${port}/health/ready`;
   const identity = await spawnServer({
     argv: [process.execPath, '--enable-source-maps', service.main],
-    env: { PATH: process.env.PATH, HOME: process.env.HOME, LANG: 'C.UTF-8', ...environment },
+    env: { PATH: process.env.PATH, HOME: process.env.HOME, LANG: 'C.UTF-8', ...packageSources(), ...environment },
     logFile,
     life: 'background',
   });

@@ -44,12 +44,11 @@ export class ContainerStore {
   /** Survives a power cut once it resolves. */
   async saveConfig(config: ContainerConfig): Promise<void> {
     const directory = join(this.directory, config.containerId);
-    if (!this.made.has(config.containerId)) {
-      await mkdir(directory, { recursive: true, mode: 0o700 });
-      await syncPath(this.directory);
-      this.made.add(config.containerId);
-    }
-    await writeDurably(this.path(config.containerId, 'config.json'), JSON.stringify(config));
+    const made = this.made.has(config.containerId);
+    if (!made) await mkdir(directory, { recursive: true, mode: 0o700 });
+    // Side by side: a start waits for this.
+    await Promise.all([made ? undefined : syncPath(this.directory), writeDurably(this.path(config.containerId, 'config.json'), JSON.stringify(config))]);
+    this.made.add(config.containerId);
   }
 
   /** Survives the end of this process. After a power cut it may be old: then the machine's boot id differs, which makes little of it count. */

@@ -55,6 +55,10 @@ export class OciContainers {
     return new Map(this.runtime.list().map((found) => [found.id, toObserved(found)]));
   }
 
+  expectStart(): void {
+    this.runtime.expectStart();
+  }
+
   async start(spec: ContainerSpec): Promise<{ readonly ok: true; readonly value: Started } | { readonly ok: false; readonly failure: StartFailure }> {
     const result = await this.runtime.start(spec);
     if (!result.ok) {

@@ -41,8 +41,10 @@ export interface LocalRecord {
   readonly volumeMade: boolean;
   /** Last report, to be said again when somebody may have missed it. */
   readonly announced?: ReportBody;
-  /** Of the last report. */
+  /** Of the last report, or where this agent's numbers begin. */
   readonly sequence: number;
+  /** Of the last report. */
+  readonly reported?: number;
   /** Envelope of the message that brought the config: reports carry it on. */
   readonly cause?: { readonly correlationId: string; readonly causationId: string };
   /** /proc/sys/kernel/random/boot_id of the last change. */

@@ -113,6 +113,7 @@ export class ContainerActor {
       const steps = this.plan();
       if (this.closing || !steps.some((step) => step.kind === 'start')) return { kind: 'done' };
       state.preparation = { begunAtMs, begun: performance.now() };
+      hands.containers.expectStart();
       const outcome = await this.runSteps(steps).catch((error: unknown): StepOutcome => this.unexpected(error));
       if (outcome.kind !== 'failed') return outcome;
       return await this.runSteps(planAfterFailure(this.input(), outcome.failure));

@@ -55,10 +55,11 @@ export class ContainerState {
       host: this.hands.host,
       containerId: this.id,
       sequence,
+      after: this.record.reported,
       at: new Date().toISOString(),
     };
     // A verdict is said beside the present state, not in its place.
     const announced = body.updateId === undefined ? body : this.record.announced;
-    await Promise.all([this.hands.reporter.send(report, this.record.cause), this.remember({ ...change, announced, sequence })]);
+    await Promise.all([this.hands.reporter.send(report, this.record.cause), this.remember({ ...change, announced, sequence, reported: sequence })]);
   }
 }

@@ -32,7 +32,7 @@ export function decidePromotion(image: Promotable | undefined, ref: string, to: 
     case 'promoting':
       return refuse('already-promoted', `${ref} is being promoted by another request`);
     case 'promoted':
-      if (sameReach(image.promotedTo, to)) return refuse('already-promoted', `${ref} is in production already; name other storage nodes to send it there too`);
+      if (sameReach(image.promotedTo, to)) return refuse('already-promoted', `${ref} is in production already; activate it to make it the default, or name other storage nodes to send it there too`);
       return { ok: true, value: 'announce' };
     case 'revoked':
       return refuse('revoked', `${ref} was revoked; build and promote a new version`);

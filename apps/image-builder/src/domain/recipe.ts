@@ -10,7 +10,7 @@ export type RecipeSource =
       readonly components: readonly string[];
       /** Absent: the builder's own. */
       readonly mirror?: string;
-      /** `20250901T000000Z`: the state of the archive at this time, from snapshot.debian.org. */
+      /** `20250901T000000Z`: the state of the archive at this time, from the builder's archive of snapshots. */
       readonly snapshot?: string;
       /** Also the suite's security archive. */
       readonly security: boolean;

@@ -12,12 +12,14 @@ export type ReportEffect =
       /** Of the update that the report is about, when it is the present one and this is news. */
       readonly verdict?: UpdateVerdict;
     }
-  | { readonly take: false; readonly reason: 'foreign-host' | 'stale' | 'impossible' };
+  /** `early`: another report comes first, and may be in another provisioner's hands. */
+  | { readonly take: false; readonly reason: 'foreign-host' | 'stale' | 'impossible' | 'early' };
 
 /** @param writer the host that the report's subject names @param requestId of the request that the report goes back to */
 export function judgeReport(record: ContainerRecord, report: ContainerReport, writer: string, requestId: string): ReportEffect {
   if (writer !== report.host || record.config.host !== writer) return { take: false, reason: 'foreign-host' };
   if (report.sequence <= record.reportSequence) return { take: false, reason: 'stale' };
+  if (record.reportSequence < (report.after ?? 0)) return { take: false, reason: 'early' };
   // "removed" is final: believed only when it was asked for.
   if (report.kind === 'removed' && record.config.desired !== 'removed') return { take: false, reason: 'impossible' };
   const state = transition(record.state, eventOfReport(report.kind, report.retryInMs));

@@ -12,6 +12,16 @@ import { judgeReport } from '../domain/reports.js';
 import { RolloutProgress } from '../rollout-progress.js';
 import { CONNECTION, LOGGER } from '../tokens.js';
 
+const ATTEMPTS_IN_ORDER = 4;
+
+/** The report before this one was not taken yet; this one comes again. */
+class EarlyReportError extends Error {
+  override readonly name = 'EarlyReportError';
+  constructor(sequence: number, after: number | undefined) {
+    super(`report ${sequence} came before report ${after ?? '?'}`);
+  }
+}
+
 /** `report.host.<host>.container.<id>`: checks who speaks, keeps what is said, publishes the official fact. */
 @Controller()
 export class ContainerReportHandler {
@@ -31,7 +41,11 @@ export class ContainerReportHandler {
     await this.outbox.transact(async (manager, add) => {
       if (!(await claimEvent(manager, HOST_REPORTS, event.id))) return;
       const record = containerId === report.containerId ? await lockContainer(manager, containerId) : undefined;
-      const effect = record ? judgeReport(record, report, writer, event.correlationId) : ({ take: false, reason: 'foreign-host' } as const);
+      // What never comes is not waited for: the bus may have lost it.
+      const patient = event.attempt <= ATTEMPTS_IN_ORDER;
+      const judged = patient ? report : { ...report, after: undefined };
+      const effect = record ? judgeReport(record, judged, writer, event.correlationId) : ({ take: false, reason: 'foreign-host' } as const);
+      if (!effect.take && effect.reason === 'early') throw new EarlyReportError(report.sequence, report.after);
       if (!effect.take) {
         this.logger.warn({ writer, containerId, kind: report.kind, reason: effect.reason }, 'report ignored');
         return;

@@ -136,7 +136,7 @@ export class ScriptedHosts {
 
   private report(container: Container, body: Partial<ContainerReport> & Pick<ContainerReport, 'kind'>): void {
     const { config } = container;
-    const report = { ...body, host: config.host, containerId: config.containerId, generation: config.generation, sequence: ++container.sequence, at: new Date().toISOString() };
+    const report = { ...body, host: config.host, containerId: config.containerId, generation: config.generation, after: container.sequence || undefined, sequence: ++container.sequence, at: new Date().toISOString() };
     // A bus that refuses it fails the test that waits for its effect.
     const envelope = headers();
     envelope.set('ce-correlationid', container.correlationId);

@@ -63,6 +63,12 @@ export class ContainerReport {
   @Min(1)
   sequence!: number;
 
+  /** Sequence of the report before this one, which has to be taken first; absent: the agent knows of none. */
+  @IsOptional()
+  @IsInt()
+  @Min(1)
+  after?: number;
+
   @IsISO8601()
   at!: string;
 

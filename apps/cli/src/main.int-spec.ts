@@ -1,0 +1,73 @@
+/** The tool as a process: how it ends when its reader or the person has had enough. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { SUBJECTS } from '@plinth/contracts';
+import { ensureStreams, EventPublisher } from '@plinth/service-kit';
+import { startNats, type TestServer } from '@plinth/testkit';
+import { connect, type NatsConnection } from 'nats';
+
+const REPOSITORY = join(import.meta.dirname, '../../..');
+
+let server: TestServer;
+let bus: NatsConnection;
+let publisher: EventPublisher;
+
+beforeAll(async () => {
+  execFileSync(process.execPath, ['node_modules/typescript-7/bin/tsc', '-b', 'apps/cli'], { cwd: REPOSITORY, stdio: 'inherit' });
+  server = await startNats();
+  bus = await connect({ servers: server.url });
+  await ensureStreams(bus);
+  publisher = new EventPublisher(bus, 'test');
+}, 60_000);
+
+afterAll(async () => {
+  await bus.close();
+  await server.stop();
+});
+
+function plinth(...args: string[]): { readonly child: ChildProcess; readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null; stderr: string }> } {
+  const child = spawn(process.execPath, [join(REPOSITORY, 'apps/cli/dist/main.js'), ...args], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NATS_URL: server.url } });
+  let stderr = '';
+  child.stderr?.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  const ended = once(child, 'close').then(([code, signal]) => ({ code: code as number | null, signal: signal as NodeJS.Signals | null, stderr }));
+  return { child, ended };
+}
+
+const tell = (): Promise<unknown> => publisher.publish({ subject: SUBJECTS.containerStarted, data: { name: 'shop-1' } });
+
+describe('plinth', () => {
+  it('ends without a word when nobody reads its output', async () => {
+    const { child, ended } = plinth('--help');
+    child.stdout?.destroy();
+    expect(await ended).toEqual({ code: 141, signal: null, stderr: '' });
+  });
+
+  it('stops following events when the reader has had enough', async () => {
+    await tell();
+    const { child, ended } = plinth('events', '-f');
+    await once(child.stdout as NodeJS.ReadableStream, 'data');
+    child.stdout?.destroy();
+    await tell();
+    expect(await ended).toEqual({ code: 141, signal: null, stderr: '' });
+  });
+
+  it('ends without a word on Ctrl-C', async () => {
+    await tell();
+    const { child, ended } = plinth('events', '-f');
+    await once(child.stdout as NodeJS.ReadableStream, 'data');
+    child.kill('SIGINT');
+    expect(await ended).toEqual({ code: 0, signal: null, stderr: '' });
+  });
+
+  it.each([
+    ['ps', '--tenant', 'Bad!'],
+    ['inspect', '--tenant', 'Bad!', 'shop-1'],
+    ['run', '--name', 'Bad!'],
+  ])('says what a name may be: %s %s', async (...args) => {
+    const { code, stderr } = await plinth(...args).ended;
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^error: .*'Bad!' is invalid\. a name has 1 to 63 lower-case letters, digits and inner hyphens\n$/);
+  });
+});

@@ -1,0 +1,135 @@
+/**
+ * `npm run bench:rollout`: 200 idle containers from one version to the next, and back from one that fails, against bare crun's stop and start
+ * of as many and, where a daemon answers, Docker's stop, rm and run; in one run.
+ */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { enterPrivateMountNamespace } from '@plinth/container-runtime';
+import { type BenchSystem, percentile, row, startSystem } from './system.js';
+
+const CONTAINERS = Number(process.env['PLINTH_BENCH_CONTAINERS'] ?? 200);
+const FAILING = Math.min(50, CONTAINERS);
+
+interface Report {
+  readonly kind: string;
+  readonly containerId: string;
+  readonly at: string;
+  readonly image?: string;
+  readonly startedAt?: string;
+  readonly phases?: Readonly<Record<string, number>>;
+  readonly durationMs?: number;
+}
+
+/** Starts, kills and starts anew with nothing but the runtime: the floor. Milliseconds for all. */
+function bareCycles(imageRoot: string, cycles: number): number {
+  const directory = mkdtempSync(join(tmpdir(), 'plinth-bare-'));
+  const config = {
+    ociVersion: '1.0.2',
+    process: { user: { uid: 0, gid: 0 }, args: ['/bin/sleep', '1000'], env: ['PATH=/bin'], cwd: '/', noNewPrivileges: true },
+    root: { path: imageRoot, readonly: true },
+    mounts: [{ destination: '/proc', type: 'proc', source: 'proc' }, { destination: '/dev', type: 'tmpfs', source: 'tmpfs' }],
+    linux: { namespaces: ['pid', 'ipc', 'uts', 'mount', 'network'].map((type) => ({ type })) },
+  };
+  writeFileSync(join(directory, 'config.json'), JSON.stringify(config));
+  const crun = (...args: string[]): void => {
+    // A detached container holds what it inherits: a pipe would be waited for until it ends.
+    const ran = spawnSync('crun', ['--root', join(directory, 'state'), ...args], { stdio: 'ignore' });
+    if (ran.status !== 0) throw new Error(`crun ${args.join(' ')} ended with ${ran.status}`);
+  };
+  const id = `bare-${process.pid}`;
+  crun('run', '--detach', '--bundle', directory, id);
+  const begin = performance.now();
+  for (let cycle = 0; cycle < cycles; cycle++) {
+    crun('delete', '--force', id);
+    crun('run', '--detach', '--bundle', directory, id);
+  }
+  const ms = performance.now() - begin;
+  crun('delete', '--force', id);
+  rmSync(directory, { recursive: true, force: true });
+  return ms;
+}
+
+/** @returns milliseconds of each stop, rm and run; undefined where no Docker daemon answers */
+function dockerCycles(imageRoot: string, cycles: number): number[] | undefined {
+  if (spawnSync('docker', ['info']).status !== 0) return undefined;
+  execFileSync('sh', ['-c', 'tar -C "$1" -c . | docker import - plinth-bench', 'sh', imageRoot], { stdio: 'ignore' });
+  const run = (): string => execFileSync('docker', ['run', '-d', '--network', 'none', 'plinth-bench', '/bin/sleep', '1000'], { encoding: 'utf8' }).trim();
+  const times: number[] = [];
+  let id = run();
+  for (let cycle = 0; cycle < cycles; cycle++) {
+    const begin = performance.now();
+    execFileSync('docker', ['stop', '-t', '0', id], { stdio: 'ignore' });
+    execFileSync('docker', ['rm', id], { stdio: 'ignore' });
+    id = run();
+    times.push(performance.now() - begin);
+  }
+  execFileSync('docker', ['rm', '-f', id], { stdio: 'ignore' });
+  return times;
+}
+
+function buildVersion(system: BenchSystem, more: string): string {
+  const path = join(system.home, 'recipe.yaml');
+  writeFileSync(path, `name: debian-12\nfrom: debian-12@v1\n${more}`);
+  const { ref } = JSON.parse(system.plinth('image', 'build', path, '--json')) as { ref: string };
+  system.plinth('image', 'promote', ref);
+  return ref;
+}
+
+/** The tool was waited for synchronously: what came meanwhile is read now. */
+const caughtUp = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 2_000));
+
+async function measure(system: BenchSystem): Promise<void> {
+  const reports: Report[] = [];
+  system.connection.subscribe('report.host.*.container.*', { callback: (error, message) => void (error === null && reports.push(message.json<Report>())) });
+  const good = buildVersion(system, 'files: [{ path: /etc/two, content: two }]\n');
+  const bad = buildVersion(system, 'files: [{ path: /etc/bad, content: bad }]\n');
+  const body = { command: ['/bin/sleep', '1000000'], tenant: 'bench', health: { exec: ['/usr/bin/test', '!', '-e', '/etc/bad'], intervalSeconds: 1, retries: 1 } };
+  for (let count = 0; count < CONTAINERS; count++) await system.start(body);
+  const starts = reports.filter(({ kind }) => kind === 'started').map(({ phases }) => (phases?.['premount'] ?? 0) + (phases?.['mount'] ?? 0) + (phases?.['runtime'] ?? 0));
+  reports.length = 0;
+
+  const begin = performance.now();
+  system.plinth('rollout', 'start', '--select', 'tenant=bench', '--to', good, '--canary', '1', '--batch', '10%', '--stable', '0s', '--soak', '0s', '--wait');
+  const total = performance.now() - begin;
+  await caughtUp();
+  const downtimes = [...new Set(reports.map(({ containerId }) => containerId))].flatMap((id) => {
+    const own = reports.filter(({ containerId }) => containerId === id);
+    const down = own.find(({ kind }) => kind === 'stopping');
+    const up = own.find(({ kind, image }) => kind === 'started' && image === good);
+    return down && up ? [Date.parse(up.startedAt ?? up.at) - Date.parse(down.at)] : [];
+  });
+  const floor = bareCycles(system.imageRoot, CONTAINERS);
+  const dockers = dockerCycles(system.imageRoot, 20);
+
+  reports.length = 0;
+  const names = (JSON.parse(system.plinth('ps', '--tenant', 'bench', '--json')) as { name: string }[]).slice(0, FAILING).map(({ name }) => `container=${name}`);
+  const failing = system.tryPlinth('rollout', 'start', '--select', names.join(','), '--to', bad, '--canary', '0', '--batch', '10', '--max-failures', '100000', '--stable', '0s', '--soak', '0s', '--wait');
+  if (!failing.includes('completed')) throw new Error(failing);
+  await caughtUp();
+  const reverts = reports.flatMap(({ kind, durationMs }) => (kind === 'reverted' && durationMs !== undefined ? [durationMs] : []));
+
+  row(`${CONTAINERS} idle containers to the next version, batches of 10 %`, 'total s', 'per container ms');
+  row('plinth rollout, canary and health checks included', total / 1000, total / CONTAINERS);
+  row('bare crun, delete and run, one after the other', floor / 1000, floor / CONTAINERS);
+  if (dockers) row('docker stop, rm, run (p50 of 20)', '', percentile(dockers, 0.5));
+  else console.log('docker: no daemon answers here, not measured');
+  row('ratio to bare crun', total / floor);
+  console.log('');
+  row('', 'p50 ms', 'p99 ms');
+  row('a start in the agent (premount, mount, runtime)', percentile(starts, 0.5), percentile(starts, 0.99));
+  row(`downtime of a switch (${downtimes.length}), stop signal → running`, percentile(downtimes, 0.5), percentile(downtimes, 0.99));
+  row(`revert (${reverts.length}), verdict → running on known good`, percentile(reverts, 0.5), percentile(reverts, 0.99));
+  row('downtime to a start (goal ≤ 2)', percentile(downtimes, 0.5) / percentile(starts, 0.5));
+  row('revert to a start (goal ≤ 2)', percentile(reverts, 0.5) / percentile(starts, 0.5));
+}
+
+await enterPrivateMountNamespace();
+const system = await startSystem();
+try {
+  await measure(system);
+} finally {
+  await system.close();
+}
+process.exit(0);
