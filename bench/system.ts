@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { connect, type NatsConnection } from 'nats';
+import { connect, type NatsConnection, nkeyAuthenticator } from 'nats';
 
 const top = resolve(import.meta.dirname, '../..');
 
@@ -36,8 +36,8 @@ export async function startSystem(): Promise<BenchSystem> {
   plinth('image', 'build', join(top, 'recipes/debian-12.yaml'));
   plinth('image', 'promote', 'debian-12@v1');
   plinth('image', 'activate', 'debian-12@v1');
-  const { natsUrl } = JSON.parse(readFileSync(join(home, 'stack.json'), 'utf8')) as { natsUrl: string };
-  const connection = await connect({ servers: natsUrl });
+  const { natsUrl, nkeyFile } = JSON.parse(readFileSync(join(home, 'stack.json'), 'utf8')) as { natsUrl: string; nkeyFile: string };
+  const connection = await connect({ servers: natsUrl, authenticator: nkeyAuthenticator(readFileSync(nkeyFile)) });
   const jetstream = connection.jetstream();
   const waiting = new Map<string, (body: Record<string, unknown>) => void>();
   const subscription = connection.subscribe('container.*');

@@ -1,7 +1,7 @@
 /** Environment of the distributor. */
 import { NAME_PATTERN } from '@plinth/contracts';
 import { ServiceConfig } from '@plinth/service-kit';
-import { IsNumber, IsString, Matches, Max, Min } from 'class-validator';
+import { IsNumber, IsOptional, IsString, Matches, Max, Min } from 'class-validator';
 import { LABELS_PATTERN } from './domain/targeting.js';
 
 export class DistributorConfig extends ServiceConfig {
@@ -24,6 +24,12 @@ export class DistributorConfig extends ServiceConfig {
   @IsString()
   @Matches(/^\//, { message: 'PLINTH_TRUSTED_KEYS must be an absolute path' })
   PLINTH_TRUSTED_KEYS!: string;
+
+  /** File with the token that image repositories want, mode 0600; its first line is sent. Read at every installation. */
+  @IsOptional()
+  @IsString()
+  @Matches(/^\//, { message: 'PLINTH_DOWNLOAD_TOKEN_FILE must be an absolute path' })
+  PLINTH_DOWNLOAD_TOKEN_FILE?: string;
 
   @IsNumber()
   @Min(0.1)

@@ -1,9 +1,9 @@
 /** All wiring of the distributor. */
 import { type DynamicModule, Module } from '@nestjs/common';
-import { natsReadiness, type ServiceAssembly, type ServiceContext } from '@plinth/service-kit';
+import { CredentialsError, natsReadiness, readSecret, type ServiceAssembly, type ServiceContext } from '@plinth/service-kit';
 import { extractInThread } from './adapters/extraction-thread.js';
 import { MasterRepository } from './adapters/master-repository.js';
-import { keysReadiness, storageReadiness, zstdReadiness } from './adapters/readiness.js';
+import { keysReadiness, storageReadiness, tokenReadiness, zstdReadiness } from './adapters/readiness.js';
 import { Retirements } from './adapters/retirements.js';
 import { Revocations } from './adapters/revocations.js';
 import { Staging } from './adapters/staging.js';
@@ -43,6 +43,16 @@ export async function assemble({ config, logger, connection, publisher }: Servic
     publisher,
     logger,
     extract: extractInThread,
+    token: () => {
+      try {
+        return readToken(config.PLINTH_DOWNLOAD_TOKEN_FILE);
+      } catch (error) {
+        if (!(error instanceof CredentialsError)) throw error;
+        // The repository refuses without it, and that is tried again.
+        logger.error({ err: error }, 'downloads without a token');
+        return undefined;
+      }
+    },
     stallMs: config.PLINTH_DOWNLOAD_STALL_SECONDS * 1_000,
     longestPauseMs: config.PLINTH_RETRY_MAX_SECONDS * 1_000,
   });
@@ -64,7 +74,7 @@ export async function assemble({ config, logger, connection, publisher }: Servic
   };
   return {
     module,
-    readiness: [natsReadiness(connection), storageReadiness(layout.images), keysReadiness(keys), zstdReadiness()],
+    readiness: [natsReadiness(connection), storageReadiness(layout.images), keysReadiness(keys), zstdReadiness(), tokenReadiness(() => readToken(config.PLINTH_DOWNLOAD_TOKEN_FILE))],
     // Distributors of one node share its promotions; those of another get them all.
     consumerGroup: `distributor-${node.name}`,
     start: () => {
@@ -77,4 +87,9 @@ export async function assemble({ config, logger, connection, publisher }: Servic
       await Promise.all([loop.stop(), removals.stop()]);
     },
   };
+}
+
+/** @throws CredentialsError when the file is missing or open to others */
+function readToken(file: string | undefined): string | undefined {
+  return file === undefined ? undefined : readSecret(file).toString('latin1').trim().split(/\s+/)[0];
 }

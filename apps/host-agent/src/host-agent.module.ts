@@ -4,7 +4,7 @@ import { realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DynamicModule, Module } from '@nestjs/common';
 import { OciRuntime } from '@plinth/container-runtime';
-import { agentExec, agentLogs, agentStats, type ContainerConfig, ExecQuery, LogsQuery, type Problem, StatsQuery } from '@plinth/contracts';
+import { agentExec, agentLogs, agentStats, type ContainerConfig, desiredConsumer, ExecQuery, hostConsumers, LogsQuery, type Problem, StatsQuery } from '@plinth/contracts';
 import { ConfigError, createLogger, loadConfig, type Logger, natsReadiness, type ReadinessCheck, runService, type ServiceAssembly, type ServiceContext } from '@plinth/service-kit';
 import { containerStats } from './adapters/container-stats.js';
 import { ContainerLogs } from './adapters/container-logs.js';
@@ -53,6 +53,7 @@ export async function run(): Promise<void> {
   await runService({
     name: 'host-agent',
     config: HostAgentConfig,
+    consumers: ({ PLINTH_HOST }) => ({ request: hostConsumers(PLINTH_HOST), watcher: desiredConsumer(PLINTH_HOST) }),
     prepare: async ({ config, logger }) => {
       host = await openHost(config, logger);
       await host.fleet.takeOver();
@@ -100,7 +101,7 @@ async function openHost(config: HostAgentConfig, logger: Logger): Promise<Host> 
   return { fleet: new Fleet(hands), hands, runtimeName: await runtimeVersion(runtime.binary.path), stateRoot: state.root, release: () => lock.release() };
 }
 
-async function assemble({ config, logger, connection, publisher }: ServiceContext<HostAgentConfig>, host: Host): Promise<ServiceAssembly> {
+async function assemble({ config, logger, connection, publisher, consumers }: ServiceContext<HostAgentConfig>, host: Host): Promise<ServiceAssembly> {
   const { fleet, hands } = host;
   const queries = new QueryServer(connection, logger);
   const exec = new ExecHandler(hands.containers.runtime);
@@ -119,7 +120,7 @@ async function assemble({ config, logger, connection, publisher }: ServiceContex
     start: async () => {
       hands.reporter.attach(publisher);
       fleet.clearTombstones((id) => isDesired(connection, config.PLINTH_HOST, id));
-      const watch = watchDesiredState(connection, config.PLINTH_HOST, sink, logger);
+      const watch = watchDesiredState(connection, consumers, config.PLINTH_HOST, sink, logger);
       queries.stream(agentExec(config.PLINTH_HOST), ExecQuery, (query, reply) => exec.handle(query, reply));
       queries.stream(agentLogs(config.PLINTH_HOST), LogsQuery, (query, reply) => logs.handle(query, reply));
       queries.serve(agentStats(config.PLINTH_HOST), StatsQuery, (query) => stats.handle(query));

@@ -1,6 +1,6 @@
 /** The image-builder's environment. */
 import { ServiceConfig } from '@plinth/service-kit';
-import { IsInt, IsOptional, IsString, IsUrl, Matches, Max, Min, MinLength } from 'class-validator';
+import { IsInt, IsOptional, IsString, IsUrl, Matches, Max, MaxLength, Min, MinLength } from 'class-validator';
 
 const ABSOLUTE = /^\/(?!\.\.?(?:\/|$))[^\0]*$/;
 
@@ -21,7 +21,30 @@ export class ImageBuilderConfig extends ServiceConfig {
   @Matches(ABSOLUTE, { message: 'PLINTH_SIGNING_KEY must be an absolute path' })
   PLINTH_SIGNING_KEY!: string;
 
-  /** How storage nodes reach this service's HTTP port, e.g. `http://builder.internal:8080`. */
+  /** Where storage nodes download images. 0: any free port. */
+  @IsInt()
+  @Min(0)
+  @Max(65_535)
+  PLINTH_DOWNLOAD_PORT: number = 0;
+
+  @IsString()
+  @MaxLength(255)
+  PLINTH_DOWNLOAD_HOST: string = '127.0.0.1';
+
+  /** File with the token that a download needs, mode 0600; each line is one that is let in. */
+  @Matches(ABSOLUTE, { message: 'PLINTH_DOWNLOAD_TOKEN_FILE must be an absolute path' })
+  PLINTH_DOWNLOAD_TOKEN_FILE!: string;
+
+  /** PEM files, both or none: HTTPS. */
+  @IsOptional()
+  @Matches(ABSOLUTE, { message: 'PLINTH_DOWNLOAD_TLS_CERT must be an absolute path' })
+  PLINTH_DOWNLOAD_TLS_CERT?: string;
+
+  @IsOptional()
+  @Matches(ABSOLUTE, { message: 'PLINTH_DOWNLOAD_TLS_KEY must be an absolute path' })
+  PLINTH_DOWNLOAD_TLS_KEY?: string;
+
+  /** How storage nodes reach that, e.g. `http://builder.internal:8080`. */
   @IsUrl({ require_tld: false, protocols: ['http', 'https'], require_protocol: true, allow_query_components: false, allow_fragments: false })
   PLINTH_PUBLIC_URL!: string;
 

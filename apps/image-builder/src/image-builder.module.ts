@@ -4,6 +4,7 @@ import { STREAMS } from '@plinth/contracts';
 import { databaseReadiness, natsReadiness, openDatabase, Outbox, type ServiceAssembly, type ServiceContext } from '@plinth/service-kit';
 import { Bootstrap } from './adapters/bootstrap.js';
 import { DebianBootstrap } from './adapters/debian-bootstrap.js';
+import { DownloadServer } from './adapters/download-server.js';
 import { AddPackages1700000002000, CreateImageBuild1700000001000, ImageBuildSchema } from './adapters/image-build.schema.js';
 import { ImageBooter } from './adapters/image-booter.js';
 import { ImageCatalogue } from './adapters/image-catalogue.js';
@@ -22,7 +23,6 @@ import { Retirements } from './building/retirements.js';
 import { ImageTester } from './building/test-image.js';
 import type { ImageBuilderConfig } from './config.js';
 import { BuildQueryHandler } from './handlers/build.query.js';
-import { DownloadController } from './handlers/download.controller.js';
 import { ImageInspectionHandler } from './handlers/image-inspection.query.js';
 import { ImageRequestedHandler } from './handlers/image-requested.handler.js';
 import { ImageRetiredHandler } from './handlers/image-retired.handler.js';
@@ -39,7 +39,7 @@ const DEFAULT_MAX_PAYLOAD = 1024 ** 2;
 /** Debian's name of what this machine is. */
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64', riscv64: 'riscv64', ppc64: 'ppc64el', s390x: 's390x' };
 
-export async function assemble({ config, logger, connection, publisher }: ServiceContext<ImageBuilderConfig>): Promise<ServiceAssembly> {
+export async function assemble({ config, logger, connection, publisher, consumers }: ServiceContext<ImageBuilderConfig>): Promise<ServiceAssembly> {
   const signer = await Signer.open(config.PLINTH_SIGNING_KEY);
   logger.info({ keyId: signer.keyId }, 'images are signed with this key');
   const repository = new ImageRepository(config.PLINTH_REPOSITORY_DIR);
@@ -56,7 +56,7 @@ export async function assemble({ config, logger, connection, publisher }: Servic
   });
 
   const catalogue = new ImageCatalogue(database);
-  const outbox: Outbox = new Outbox(database, publisher, connection, logger, async (stream) => {
+  const outbox: Outbox = new Outbox(database, publisher, consumers, logger, async (stream) => {
     if (stream === STREAMS.events.name) await promotions.announceAll();
   });
   const statuses = new StatusReporter(publisher, logger);
@@ -73,9 +73,21 @@ export async function assemble({ config, logger, connection, publisher }: Servic
   // Before any build is taken: nothing of a killed process is in the way of the next try.
   await leftOvers.clean();
 
+  const { PLINTH_DOWNLOAD_TLS_CERT: certFile, PLINTH_DOWNLOAD_TLS_KEY: keyFile } = config;
+  const downloads = await DownloadServer.open(
+    {
+      host: config.PLINTH_DOWNLOAD_HOST,
+      port: config.PLINTH_DOWNLOAD_PORT,
+      tokenFile: config.PLINTH_DOWNLOAD_TOKEN_FILE,
+      ...(certFile !== undefined && keyFile !== undefined ? { tls: { certFile, keyFile } } : {}),
+    },
+    new ImageDownloads(repository),
+    logger,
+  );
+
   const module: DynamicModule = {
     module: ImageBuilderModule,
-    controllers: [ImageRequestedHandler, PromotionRequestedHandler, RevocationRequestedHandler, ImageRetiredHandler, BuildQueryHandler, ImageInspectionHandler, DownloadController],
+    controllers: [ImageRequestedHandler, PromotionRequestedHandler, RevocationRequestedHandler, ImageRetiredHandler, BuildQueryHandler, ImageInspectionHandler],
     providers: [
       { provide: LOGGER, useValue: logger },
       { provide: Outbox, useValue: outbox },
@@ -85,7 +97,6 @@ export async function assemble({ config, logger, connection, publisher }: Servic
       { provide: Retirements, useValue: new Retirements(outbox, catalogue, repository, directories, statuses, logger) },
       { provide: ImageInspection, useValue: new ImageInspection(catalogue, repository, () => connection.info?.max_payload ?? DEFAULT_MAX_PAYLOAD) },
       { provide: StatusReporter, useValue: statuses },
-      { provide: ImageDownloads, useValue: new ImageDownloads(repository) },
     ],
   };
   return {
@@ -97,6 +108,7 @@ export async function assemble({ config, logger, connection, publisher }: Servic
       runner.start();
     },
     stop: async () => {
+      await downloads.close();
       await runner.stop();
       leftOvers.stop();
       await outbox.close();

@@ -55,23 +55,24 @@ describe('promotion and revocation', () => {
     const builder = await suite.start();
     const name = suite.newName();
     await suite.tested(await suite.build(suite.recipe(name)));
-    const base = `${builder.url}/images/${name}/v1`;
-    expect((await fetch(`${base}/manifest.json`)).status).toBe(404);
+    const base = `${builder.downloads}/images/${name}/v1`;
+    const get = (from: string, init: RequestInit = {}): Promise<Response> => fetch(from, { ...init, headers: { ...init.headers, authorization: `Bearer ${suite.token}` } });
+    expect((await get(`${base}/manifest.json`)).status).toBe(404);
     await suite.answer(await promote(`${name}@v1`), [SUBJECTS.imagePromoted]);
     const archive = readFileSync(suite.repository('production', name, 'v1', archiveFileName(name, 'v1')));
     const url = `${base}/${archiveFileName(name, 'v1')}`;
-    const whole = await fetch(url);
+    const whole = await get(url);
     const etag = whole.headers.get('etag') ?? '';
     expect(Buffer.from(await whole.arrayBuffer()).equals(archive)).toBe(true);
     expect(etag).toMatch(/^"sha256:[0-9a-f]{64}"$/);
-    const head = await fetch(url, { method: 'HEAD' });
+    const head = await get(url, { method: 'HEAD' });
     expect([head.status, head.headers.get('content-length'), await head.text()]).toEqual([200, String(archive.length), '']);
-    const part = await fetch(url, { headers: { range: 'bytes=100-199', 'if-range': etag } });
+    const part = await get(url, { headers: { range: 'bytes=100-199', 'if-range': etag } });
     expect([part.status, part.headers.get('content-range')]).toEqual([206, `bytes 100-199/${archive.length}`]);
     expect(Buffer.from(await part.arrayBuffer()).equals(archive.subarray(100, 200))).toBe(true);
-    expect((await fetch(url, { headers: { range: `bytes=${archive.length}-` } })).status).toBe(416);
-    expect((await fetch(url, { headers: { 'if-none-match': etag } })).status).toBe(304);
-    expect((await fetch(url, { headers: { range: 'bytes=0-9', 'if-range': '"other"' } })).status).toBe(200);
+    expect((await get(url, { headers: { range: `bytes=${archive.length}-` } })).status).toBe(416);
+    expect((await get(url, { headers: { 'if-none-match': etag } })).status).toBe(304);
+    expect((await get(url, { headers: { range: 'bytes=0-9', 'if-range': '"other"' } })).status).toBe(200);
     for (const path of [
       `/images/${name}/v1/../../../../etc/passwd`,
       `/images/${name}/v1/..%2f..%2f..%2fkey.pem`,
@@ -81,16 +82,26 @@ describe('promotion and revocation', () => {
       `/images/${name}/v1/manifest.json%00`,
       `/images/${name}/v1/.`,
     ]) {
-      expect(await statusOf(builder.url, path)).toBeGreaterThanOrEqual(400);
+      expect(await statusOf(builder.downloads, path, suite.token)).toBeGreaterThanOrEqual(400);
     }
+    for (const authorization of [undefined, 'Bearer', 'Bearer wrong', `Bearer ${suite.token}x`, `Basic ${suite.token}`, suite.token]) {
+      const refused = await fetch(url, { headers: authorization === undefined ? {} : { authorization } });
+      expect([refused.status, refused.headers.get('www-authenticate'), await refused.text()]).toEqual([401, 'Bearer', '{"error":"a token is needed"}\n']);
+    }
+    expect((await fetch(url, { headers: { authorization: 'Bearer older-token' } })).status).toBe(200);
+    expect((await get(url, { method: 'DELETE' })).status).toBe(405);
+    // Health and metrics are elsewhere, and images are not there.
+    expect((await get(`${builder.downloads}/health/live`)).status).toBe(404);
+    expect((await get(url.replace(builder.downloads, builder.url))).status).toBe(404);
+    expect(JSON.stringify(builder.log)).not.toContain(suite.token);
   });
 });
 
 /** fetch() would tidy the path up before it is sent. */
-function statusOf(url: string, path: string): Promise<number> {
+function statusOf(url: string, path: string, token: string): Promise<number> {
   const { hostname, port } = new URL(url);
   return new Promise((resolve, reject) => {
-    request({ hostname, port, path }, (response) => {
+    request({ hostname, port, path, headers: { authorization: `Bearer ${token}` } }, (response) => {
       response.resume();
       resolve(response.statusCode ?? 0);
     })

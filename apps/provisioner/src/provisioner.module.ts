@@ -37,7 +37,7 @@ import { CONNECTION, LOGGER } from './tokens.js';
 
 class ProvisionerModule {}
 
-export async function assemble({ config, logger, connection, publisher }: ServiceContext<ProvisionerConfig>): Promise<ServiceAssembly> {
+export async function assemble({ config, logger, connection, publisher, consumers }: ServiceContext<ProvisionerConfig>): Promise<ServiceAssembly> {
   const source = await openDatabase({
     url: config.DATABASE_URL,
     schema: 'provisioner',
@@ -46,7 +46,7 @@ export async function assemble({ config, logger, connection, publisher }: Servic
     logger,
     poolSize: 20,
   });
-  const outbox = new Outbox(source, publisher, connection, logger, (stream) => {
+  const outbox = new Outbox(source, publisher, consumers, logger, (stream) => {
     logger.warn({ stream }, 'desired state and status are published again');
     return republishAll(source);
   });

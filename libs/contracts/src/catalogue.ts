@@ -118,3 +118,9 @@ export function contractOf(subject: string): Contract {
   if (!found) throw new Error(`no contract for subject ${subject}`);
   return found;
 }
+
+/** What a party takes from a stream: each of these is a durable consumer of its own. */
+export function consumedBy(party: Party): readonly Contract[] {
+  const stored: readonly ContractKind[] = ['request', 'fact', 'report'];
+  return CATALOGUE.filter((contract) => stored.includes(contract.kind) && contract.consumers.includes(party));
+}

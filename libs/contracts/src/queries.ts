@@ -142,7 +142,8 @@ export interface BuildDetails {
 
 /**
  * `agent.<host>.exec`. The reply is a stream of messages on the reply subject: header `Plinth-Stream` is `stdout` or `stderr`
- * (body: bytes) or `exit` (body: QueryReply<{exitCode}>, the last message).
+ * (body: bytes) or `exit` (body: QueryReply<{exitCode}>, the last message). A message with a reply subject is a probe: answer it with an
+ * empty message, else the command is ended after 15 seconds.
  */
 export class ExecQuery {
   @Matches(ID_PATTERN)
@@ -216,3 +217,17 @@ export interface ContainerStats {
 
 /** Header names of streamed replies. */
 export const STREAM_HEADER = 'Plinth-Stream';
+
+/** The answer to a request below `consumers.`: the asker may bind now. */
+export interface OpenedConsumers {
+  /** Values that wait in a host's desired state; 0 for others. */
+  readonly pending: number;
+  /** Where the streams stand, for whoever must notice that the bus forgot. */
+  readonly streams: readonly StreamPosition[];
+}
+export interface StreamPosition {
+  readonly name: string;
+  /** Time of creation: another one means another stream. */
+  readonly created: string;
+  readonly lastSequence: number;
+}

@@ -99,6 +99,20 @@ export const agentExec = (host: string): string => `agent.${host}.exec`;
 export const agentLogs = (host: string): string => `agent.${host}.logs`;
 export const agentStats = (host: string): string => `agent.${host}.stats`;
 
+/**
+ * Asks the provisioner, which alone may create consumers, to open those of the asker; core NATS, the asker's name is in the subject.
+ * Body `{}` → QueryReply<OpenedConsumers>.
+ */
+export const hostConsumers = (host: string): string => `consumers.host.${host}`;
+export const storageConsumers = (node: string): string => `consumers.storage.${node}`;
+export const BUILDER_CONSUMERS = 'consumers.image-builder';
+export const CONSUMER_REQUESTS = 'consumers.>';
+
+/** Names of consumers on the bus: access rights are given by them. */
+export const durableName = (group: string, subject: string): string => `${group}_${subject.replaceAll('.', '-').replaceAll('*', 'any')}`;
+export const desiredConsumer = (host: string): string => `host-agent-${host}`;
+export const distributorGroup = (node: string): string => `distributor-${node}`;
+
 /** JetStream streams. Ages in seconds, sizes in bytes; the service kit's configuration may override them. */
 export const STREAMS = {
   events: {
@@ -120,3 +134,11 @@ export const STREAMS = {
   },
 } as const;
 export type StreamName = (typeof STREAMS)[keyof typeof STREAMS]['name'];
+
+/** The stream that stores a subject. @throws Error when none does */
+export function streamOf(subject: string): StreamName {
+  const first = subject.slice(0, subject.indexOf('.') + 1);
+  const stream = Object.values(STREAMS).find((candidate) => candidate.subjects.some((pattern) => pattern.startsWith(first)));
+  if (!stream || first === '') throw new Error(`no stream holds ${subject}`);
+  return stream.name;
+}

@@ -1,7 +1,7 @@
 /** A nats-server with JetStream on loopback. Runs with 2.9 and later. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import type { ProcessIdentity } from './process-identity.js';
 import { spawnServer, waitUntilReady } from './spawn-server.js';
 
@@ -9,6 +9,8 @@ export interface NatsServerOptions {
   readonly directory: string;
   readonly port: number;
   readonly life: 'background' | 'bound';
+  /** Configuration to include: accounts, users and rules, or TLS. Absent: whoever reaches the port may do everything. */
+  readonly includes?: readonly string[];
   /** Path of the program; PLINTH_NATS_BIN or the one on the PATH when absent. */
   readonly binary?: string;
   /** Told of the process before it is ready: who is killed while waiting has left nothing unknown. */
@@ -27,6 +29,8 @@ export async function startNatsServer(options: NatsServerOptions): Promise<{ ide
       'server_name: plinth',
       'max_payload: 1MB',
       `jetstream { store_dir: ${JSON.stringify(join(options.directory, 'jetstream'))}, max_memory_store: 256MB, max_file_store: 20GB }`,
+      // The server takes even an absolute path as relative to its configuration.
+      ...(options.includes ?? []).map((file) => `include ${JSON.stringify(relative(options.directory, file))}`),
       '',
     ].join('\n'),
     { mode: 0o600 },

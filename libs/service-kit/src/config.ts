@@ -10,11 +10,35 @@ export class ServiceConfig {
   @MinLength(1)
   NATS_URL: string = 'nats://127.0.0.1:4222';
 
+  /** File with the nkey seed this service logs in with, mode 0600; absent: NATS_CREDS, or a server without access control. */
+  @IsOptional()
+  @IsString()
+  NATS_NKEY_FILE?: string;
+
+  /** File with a JWT and its seed, mode 0600. */
+  @IsOptional()
+  @IsString()
+  NATS_CREDS?: string;
+
+  /** PEM file: the connection must be TLS, with a certificate from this authority. */
+  @IsOptional()
+  @IsString()
+  NATS_TLS_CA?: string;
+
+  /** PEM files: who we are, where the server asks for it. */
+  @IsOptional()
+  @IsString()
+  NATS_TLS_CERT?: string;
+
+  @IsOptional()
+  @IsString()
+  NATS_TLS_KEY?: string;
+
   /** Unique among the running copies, e.g. `provisioner-1`. */
   @Matches(/^[a-z0-9][a-z0-9-]{0,62}$/)
   PLINTH_SERVICE_ID!: string;
 
-  /** Health, metrics and downloads. 0: any free port. */
+  /** Health and metrics. 0: any free port. */
   @IsInt()
   @Min(0)
   @Max(65_535)

@@ -11,6 +11,7 @@ export interface TestServer {
   readonly port: number;
   /** The running process, for tests that kill it. */
   readonly identity: ProcessIdentity;
+  readonly logFile: string;
   /** Ends the server; with the data kept, `start` continues on it. */
   pause(): Promise<void>;
   /** Starts a paused or killed server again on its port and data. */
@@ -19,7 +20,7 @@ export interface TestServer {
   stop(): Promise<void>;
 }
 
-type Launch = (directory: string, port: number) => Promise<{ readonly identity: ProcessIdentity; readonly url: string }>;
+type Launch = (directory: string, port: number) => Promise<{ readonly identity: ProcessIdentity; readonly url: string; readonly logFile: string }>;
 
 async function testServer(launch: Launch, endSignal: NodeJS.Signals): Promise<TestServer> {
   const scratch = scratchDirectory();
@@ -40,6 +41,7 @@ async function testServer(launch: Launch, endSignal: NodeJS.Signals): Promise<Te
       get identity() {
         return running.identity;
       },
+      logFile: running.logFile,
       pause,
       start: async () => {
         await pause();
@@ -56,9 +58,9 @@ async function testServer(launch: Launch, endSignal: NodeJS.Signals): Promise<Te
   }
 }
 
-/** A nats-server with JetStream. */
-export function startNats(): Promise<TestServer> {
-  return testServer((directory, port) => startNatsServer({ directory, port, life: 'bound' }), 'SIGTERM');
+/** A nats-server with JetStream. @param includes configuration files, such as access rules; absent: whoever reaches the port may do everything */
+export function startNats(includes: readonly string[] = []): Promise<TestServer> {
+  return testServer((directory, port) => startNatsServer({ directory, port, life: 'bound', includes }), 'SIGTERM');
 }
 
 /** A PostgreSQL server with the empty database `plinth`. */

@@ -16,8 +16,8 @@ import {
   type QueryReply,
   type StorageStatus,
 } from '@plinth/contracts';
-import { connectNatsOnce, EventPublisher, newId } from '@plinth/service-kit/messaging';
-import { type Msg, type NatsConnection, NatsError } from 'nats';
+import { type BusCredentials, connectNatsOnce, CredentialsError, EventPublisher, newId } from '@plinth/service-kit/messaging';
+import { ErrorCode, type Msg, type NatsConnection, NatsError } from 'nats';
 import { ClientError } from './errors.js';
 import { ALL_FACTS, type Fact, type FactFilter, FactStream, fitsFilter } from './facts.js';
 import { type HistoryOptions, readHistory } from './history.js';
@@ -53,13 +53,19 @@ export interface ExecOptions {
 
 const QUERY_TIMEOUT_MS = 10_000;
 const PUBLISH_ATTEMPTS = 3;
+const NOT_ALLOWED = new Set<string>([ErrorCode.AuthorizationViolation, ErrorCode.AuthenticationExpired]);
 
-/** One try. @throws ClientError `unreachable` */
-export async function connectPlinth(options: { readonly natsUrl: string }): Promise<PlinthClient> {
+/** One try. @throws ClientError `unreachable`, `not-allowed` */
+export async function connectPlinth(options: { readonly natsUrl: string; readonly credentials?: BusCredentials }): Promise<PlinthClient> {
   try {
-    return new PlinthClient(await connectNatsOnce({ url: options.natsUrl, name: 'plinth-cli' }));
+    return new PlinthClient(await connectNatsOnce({ url: options.natsUrl, name: 'plinth-cli', credentials: options.credentials }));
   } catch (error) {
-    throw new ClientError(`NATS does not answer at ${withoutPassword(options.natsUrl)}; is the system up? try: plinth up --detach`, 'unreachable', { cause: error });
+    if (error instanceof CredentialsError) throw new ClientError(error.message, 'not-allowed', { cause: error });
+    const where = withoutPassword(options.natsUrl);
+    if (error instanceof NatsError && NOT_ALLOWED.has(error.code)) {
+      throw new ClientError(`NATS at ${where} does not let us in; name the file with an operator's key in NATS_NKEY_FILE`, 'not-allowed', { cause: error });
+    }
+    throw new ClientError(`NATS does not answer at ${where}; is the system up? try: plinth up --detach`, 'unreachable', { cause: error });
   }
 }
 

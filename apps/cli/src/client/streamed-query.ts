@@ -26,6 +26,8 @@ export async function streamQuery(connection: NatsConnection, subject: string, b
       if (message.headers?.code === 503) throw new ClientError('the host agent does not answer; is its host up? try: plinth hosts', 'no-answer');
       const name = message.headers?.get(STREAM_HEADER);
       if (name !== 'stdout' && name !== 'stderr') return message;
+      // A probe: the agent ends what nobody listens to any more.
+      if (message.reply) message.respond();
       if (message.data.length > 0) onChunk(name, message.data);
     }
   } finally {

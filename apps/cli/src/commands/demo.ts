@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { connectPlinth } from '../client/plinth-client.js';
+import { withClient } from '../client/connection.js';
 import { homeDirectory } from '../stack/stack-file.js';
 
 export function register(program: Command): void {
@@ -10,11 +10,6 @@ export function register(program: Command): void {
       const { startStack } = await import('../stack/start-stack.js');
       const { tour } = await import('../demo/tour.js');
       const { stack } = await startStack({ home: homeDirectory(), hosts: 2, storageNodes: 2, onProgress: (line) => void process.stdout.write(`${line}\n`) });
-      const client = await connectPlinth({ natsUrl: stack.natsUrl });
-      try {
-        await tour(client);
-      } finally {
-        await client.close();
-      }
+      await withClient(stack.natsUrl, tour);
     });
 }

@@ -26,5 +26,6 @@ export const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = 
   hosts: () => import('./hosts.js'),
   storage: () => import('./storage.js'),
   stats: () => import('./stats.js'),
+  access: () => import('./access.js'),
   events: () => import('./events.js'),
 };

@@ -1,4 +1,5 @@
 import { type ContainerStatus, type HostStatus, type ImageSummary, type StorageStatus, STREAMS } from '@plinth/contracts';
+import { readStored } from '@plinth/service-kit/messaging';
 import type { Command } from 'commander';
 import { withClient } from '../client/connection.js';
 import { ClientError, type PlinthClient } from '../client/plinth-client.js';
@@ -49,11 +50,13 @@ async function summarise(client: PlinthClient): Promise<Summary> {
   }
 }
 
-async function countDeadLetters(client: PlinthClient): Promise<number | null> {
+async function countDeadLetters({ connection }: PlinthClient): Promise<number | null> {
   const { NatsError } = await import('nats');
   try {
-    const jsm = await client.connection.jetstreamManager();
-    return (await jsm.streams.info(STREAMS.deadLetters.name)).state.messages;
+    const { name } = STREAMS.deadLetters;
+    const [first, last] = await Promise.all([readStored(connection, name, { seq: 1, next_by_subj: '>' }), readStored(connection, name, { last_by_subj: '>' })]);
+    // Nothing is ever deleted from between them.
+    return first && last ? last.sequence - first.sequence + 1 : 0;
   } catch (error) {
     if (error instanceof NatsError) return null;
     throw error;

@@ -17,6 +17,8 @@ export interface RunningService {
 
 export interface StackFile {
   readonly natsUrl: string;
+  /** File with the seed that operators log in with; null where the bus has no access control. */
+  readonly nkeyFile: string | null;
   readonly databaseUrl: string;
   readonly home: string;
   readonly services: readonly RunningService[];

@@ -3,9 +3,11 @@ import { cpSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { endProcess, freePort, isAlive, type ProcessIdentity, spawnServer, startNatsServer, startPostgresServer, waitUntilReady } from '@plinth/local-servers';
+import { accessFile, addMembers, ensureDownloadToken, seedFile } from '../access/access-directory.js';
+import { reloadAccess } from './reload-access.js';
 import { ensureSigningKeys } from './signing-keys.js';
 import { installationDirectory, readStack, type RunningService, type StackFile, writeStack } from './stack-file.js';
-import { type PlannedService, planStack, storageDirectory } from './stack-plan.js';
+import { type PlannedService, planStack, stackAccessDirectory, stackMembers, storageDirectory } from './stack-plan.js';
 
 export interface StartOptions {
   readonly home: string;
@@ -27,7 +29,7 @@ export async function startStack(options: StartOptions): Promise<{ readonly stac
   const before = readStack(home);
   const alive = (before?.services ?? []).filter((service) => isAlive({ pid: service.pid, startTime: service.pidStartTime }));
   // Dead ones stay listed until they are replaced: a dead agent's containers may live, and `down` needs its environment.
-  let stack: StackFile = { natsUrl: before?.natsUrl ?? '', databaseUrl: before?.databaseUrl ?? '', home, services: before?.services ?? [] };
+  let stack: StackFile = { natsUrl: before?.natsUrl ?? '', nkeyFile: before?.nkeyFile ?? null, databaseUrl: before?.databaseUrl ?? '', home, services: before?.services ?? [] };
   let started = 0;
   // Before it is waited for: whatever happens now, `down` knows it.
   const add = (service: RunningService): void => {
@@ -43,12 +45,19 @@ export async function startStack(options: StartOptions): Promise<{ readonly stac
     return result;
   };
 
+  const accessDirectory = busAccess(home);
+  if (accessDirectory !== undefined) {
+    const added = addMembers(accessDirectory, stackMembers(options.hosts, options.storageNodes));
+    stack = { ...stack, nkeyFile: seedFile(accessDirectory, { kind: 'operator' }) };
+    const nats = alive.find((service) => service.name === 'nats');
+    if (added.length > 0 && nats) await reloadAccess({ pid: nats.pid, startTime: nats.pidStartTime }, nats.logFile);
+  } else stack = { ...stack, nkeyFile: null };
   if (process.env.NATS_URL) stack = { ...stack, natsUrl: process.env.NATS_URL };
   else if (!alive.some((service) => service.name === 'nats')) {
     await timed('nats-server', async () => {
       const port = await serverPort(before?.natsUrl);
       const onSpawned = (identity: ProcessIdentity, logFile: string): void => add(serverEntry('nats', identity, logFile));
-      const nats = await startNatsServer({ directory: join(home, 'nats'), port, life: 'background', onSpawned });
+      const nats = await startNatsServer({ directory: join(home, 'nats'), port, life: 'background', includes: [accessFile(stackAccessDirectory(home))], onSpawned });
       stack = { ...stack, natsUrl: nats.url };
     });
   }
@@ -65,12 +74,14 @@ export async function startStack(options: StartOptions): Promise<{ readonly stac
   const moved = alive.filter(({ environment }) => (environment.NATS_URL ?? stack.natsUrl) !== stack.natsUrl || (environment.DATABASE_URL ?? stack.databaseUrl) !== stack.databaseUrl);
   for (const service of moved) await endProcess({ pid: service.pid, startTime: service.pidStartTime }, 'SIGTERM', GRACE_MS);
   ensureSigningKeys(home);
+  ensureDownloadToken(stackAccessDirectory(home));
   const plan = planStack({
     home,
     installation: installationDirectory(),
     hosts: options.hosts,
     storageNodes: options.storageNodes,
     natsUrl: stack.natsUrl,
+    accessDirectory,
     databaseUrl: stack.databaseUrl,
     logLevel: process.env.LOG_LEVEL ?? 'info',
     memoryBytes: totalmem(),
@@ -82,6 +93,11 @@ export async function startStack(options: StartOptions): Promise<{ readonly stac
   for (const service of missing) await timed(service.id, () => startService(service, options, add));
   writeStack(home, stack);
   return { stack, started };
+}
+
+/** A server of somebody else's has rules only where a directory for it is named. */
+function busAccess(home: string): string | undefined {
+  return process.env.NATS_URL ? process.env.PLINTH_ACCESS_DIR || undefined : stackAccessDirectory(home);
 }
 
 function serverEntry(name: string, identity: { pid: number; startTime: string }, logFile: string): RunningService {
@@ -96,7 +112,11 @@ function packageSources(): Record<string, string> {
 
 async function startService(service: PlannedService, { home, signal }: StartOptions, add: (service: RunningService) => void): Promise<void> {
   const port = await freePort();
-  const environment = service.environment(port);
+  const former = readStack(home)?.services.find((other) => other.id === service.id)?.environment.PLINTH_DOWNLOAD_PORT;
+  // The same as before where it can be: addresses of promoted images go on to be right.
+  let downloads = await freePort(Number(former ?? 0));
+  while (downloads === port) downloads = await freePort();
+  const environment = service.environment(port, downloads);
   const logFile = join(home, 'logs', `${service.id}.log`);
   const health = `http://127.0.0.1:${port}/health/ready`;
   const identity = await spawnServer({

@@ -23,6 +23,20 @@ export function zstdReadiness(): ReadinessCheck {
   };
 }
 
+export function tokenReadiness(read: () => unknown): ReadinessCheck {
+  return {
+    name: 'download-token',
+    check: async () => {
+      try {
+        read();
+        return undefined;
+      } catch (error) {
+        return problem(error);
+      }
+    },
+  };
+}
+
 function problem(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

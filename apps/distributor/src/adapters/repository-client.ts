@@ -10,6 +10,8 @@ export interface Transfer {
   /** With less than {@link LEAST_BYTES} in this time it is broken off. */
   readonly stallMs: number;
   readonly signal: AbortSignal;
+  /** Sent to the repository; redirects are never followed, so it goes nowhere else. */
+  readonly token?: string;
 }
 
 const LEAST_BYTES = 64 * 1024;
@@ -100,7 +102,7 @@ export async function downloadRest(url: URL, size: number, partial: PartialDownl
 async function exchange<T>(
   url: URL,
   headers: Readonly<Record<string, string>>,
-  { stallMs, signal }: Transfer,
+  { stallMs, signal, token }: Transfer,
   receive: (response: IncomingMessage, progress: (bytes: number) => void) => Promise<Outcome<T>>,
 ): Promise<Outcome<T>> {
   signal.throwIfAborted();
@@ -120,7 +122,7 @@ async function exchange<T>(
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       const send = url.protocol === 'https:' ? httpsGet : httpGet;
       // No agent: a connection that was broken off must not be used again. identity: lengths are those of the file.
-      request = send(url, { agent: false, headers: { ...headers, 'accept-encoding': 'identity' } }, resolve).on('error', reject);
+      request = send(url, { agent: false, headers: { ...headers, ...(token === undefined ? {} : { authorization: `Bearer ${token}` }), 'accept-encoding': 'identity' } }, resolve).on('error', reject);
     });
     // Errors of the response also reach the iterator in `receive`; this keeps late ones from being unhandled.
     response.on('error', () => undefined);

@@ -46,13 +46,14 @@ interface Options {
   readonly signal?: AbortSignal;
   readonly of?: TestImage;
   readonly directory?: string;
+  readonly token?: string;
 }
 
-async function install(sources: readonly string[], { turn = 0, signal = new AbortController().signal, of = image, directory = storage }: Options = {}): Promise<InstallationResult> {
+async function install(sources: readonly string[], { turn = 0, signal = new AbortController().signal, of = image, directory = storage, token }: Options = {}): Promise<InstallationResult> {
   const layout = new StorageLayout(directory);
   const staging = new Staging(layout);
   await staging.prepare();
-  const parts = { masters: new MasterRepository(layout), staging, keys: new TrustedKeys(join(scratch, 'keys')), extract: extractArchive, stallMs: STALL_MS };
+  const parts = { masters: new MasterRepository(layout), staging, keys: new TrustedKeys(join(scratch, 'keys')), extract: extractArchive, stallMs: STALL_MS, token: () => token };
   return new Installation(parts, promotionOf(of, sources), turn, signal).run();
 }
 
@@ -87,6 +88,17 @@ function cutting(after: number, times = 1): Answer {
     response.write(body.subarray(from, from + after), () => setTimeout(() => response.destroy(), 20));
   };
 }
+
+it('shows the repository its token, and says so when that is not let in', async () => {
+  const guarded: Answer = (request, response, body) => {
+    if (request.headers.authorization === 'Bearer right') honest(request, response, body);
+    else response.writeHead(401, { 'www-authenticate': 'Bearer' }).end();
+  };
+  const source = repository.put(image, { archive: guarded, manifest: guarded, statement: guarded });
+  expectFailed(await install([source]), 'repository-refused', /status 401/);
+  expectFailed(await install([source], { token: 'wrong' }), 'repository-refused', /status 401/);
+  expectInstalled(await install([source], { token: 'right' }));
+});
 
 describe('an installation', () => {
   it('brings the image, and the second time finds it', async () => {

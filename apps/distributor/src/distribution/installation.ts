@@ -24,6 +24,8 @@ export interface InstallationParts {
   readonly keys: TrustedKeys;
   readonly extract: Extract;
   readonly stallMs: number;
+  /** What the repositories want to see; undefined: nothing. */
+  readonly token?: () => string | undefined;
 }
 
 export interface InstallationResult {
@@ -54,7 +56,7 @@ export class Installation {
     private readonly turn: number,
     private readonly signal: AbortSignal,
   ) {
-    this.transfer = { stallMs: parts.stallMs, signal };
+    this.transfer = { stallMs: parts.stallMs, signal, token: parts.token?.() };
   }
 
   /** Leaves nothing in staging but a resumable download. @throws the signal's reason when it was aborted */

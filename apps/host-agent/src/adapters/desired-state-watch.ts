@@ -1,7 +1,7 @@
 /** The desired state of this host's containers, as it comes from the bus. */
 import { ContainerConfig, decodePayload, desiredContainer, desiredOfHost, ID_PATTERN, type Problem, STREAMS } from '@plinth/contracts';
-import { decodeEnvelope, type Logger, type LastValueWatch, watchLastValues } from '@plinth/service-kit';
-import { type NatsConnection, NatsError } from 'nats';
+import { type ConsumerSource, decodeEnvelope, type Logger, type LastValueWatch, readStored, watchLastValues } from '@plinth/service-kit';
+import type { NatsConnection } from 'nats';
 
 export interface DesiredStateSink {
   accept(config: ContainerConfig, cause: { readonly correlationId: string; readonly causationId: string }): void;
@@ -9,10 +9,9 @@ export interface DesiredStateSink {
   refuse(containerId: string | undefined, generation: number, problems: readonly Problem[]): void;
 }
 
-const NO_MESSAGE_FOUND = 10_037;
-
-export function watchDesiredState(connection: NatsConnection, host: string, sink: DesiredStateSink, logger: Logger): LastValueWatch {
+export function watchDesiredState(connection: NatsConnection, consumers: ConsumerSource, host: string, sink: DesiredStateSink, logger: Logger): LastValueWatch {
   return watchLastValues(connection, {
+    consumers,
     stream: STREAMS.desired.name,
     subject: desiredOfHost(host),
     logger,
@@ -36,14 +35,7 @@ export function watchDesiredState(connection: NatsConnection, host: string, sink
 
 /** Whether the bus still holds a desired state for the container. */
 export async function isDesired(connection: NatsConnection, host: string, containerId: string): Promise<boolean> {
-  const jsm = await connection.jetstreamManager();
-  try {
-    await jsm.streams.getMessage(STREAMS.desired.name, { last_by_subj: desiredContainer(host, containerId) });
-    return true;
-  } catch (error) {
-    if (error instanceof NatsError && (error.api_error?.err_code === NO_MESSAGE_FOUND || error.code === '404')) return false;
-    throw error;
-  }
+  return (await readStored(connection, STREAMS.desired.name, { subject: desiredContainer(host, containerId) })) !== undefined;
 }
 
 /** Of a broken config, when that much can be read: the answer names it. */

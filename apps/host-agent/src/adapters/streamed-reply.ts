@@ -4,8 +4,10 @@ import { createInbox, headers, type Msg, type NatsConnection, type Subscription 
 
 /** Below the server's usual limit of 1 MiB, so that others' messages get their turn. */
 const CHUNK_BYTES = 128 * 1024;
-/** An empty message in between, to learn whether somebody still listens. */
+/** An empty message in between, to learn whether somebody still listens; who does answers it. */
 const PROBE_MS = 2_000;
+/** A requester that answers no probe for so long is gone. */
+const PATIENCE_MS = 15_000;
 
 export class StreamedReply {
   private readonly inbox: string;
@@ -19,13 +21,18 @@ export class StreamedReply {
     private readonly reply: string,
   ) {
     this.inbox = createInbox();
-    // The server answers "no responders" (503) in the name of a subject that nobody subscribes to.
+    let heardAt = performance.now();
+    // Within one account the server answers "no responders" (503) in the name of a subject that nobody subscribes to; between accounts it is silent.
     this.answers = connection.subscribe(this.inbox, {
       callback: (_error, message: Msg) => {
         if (message.headers?.code === 503) this.controller.abort();
+        else heardAt = performance.now();
       },
     });
-    this.probe = setInterval(() => this.publish('stdout', new Uint8Array()), PROBE_MS);
+    this.probe = setInterval(() => {
+      if (performance.now() - heardAt > PATIENCE_MS) this.controller.abort();
+      this.publish('stdout', new Uint8Array(), this.inbox);
+    }, PROBE_MS);
   }
 
   /** Aborted when the requester is gone. */
@@ -51,10 +58,10 @@ export class StreamedReply {
     this.answers.unsubscribe();
   }
 
-  private publish(stream: 'stdout' | 'stderr' | 'exit', body: Uint8Array): void {
+  private publish(stream: 'stdout' | 'stderr' | 'exit', body: Uint8Array, answerTo?: string): void {
     if (this.connection.isClosed()) return;
     const head = headers();
     head.set(STREAM_HEADER, stream);
-    this.connection.publish(this.reply, body, { headers: head, reply: this.inbox });
+    this.connection.publish(this.reply, body, { headers: head, reply: answerTo });
   }
 }

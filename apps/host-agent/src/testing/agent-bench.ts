@@ -204,6 +204,7 @@ export class AgentBench {
         replies.unsubscribe();
         return { ...output, exit: message.json<QueryReply<{ exitCode: number }>>() };
       }
+      if (message.reply) message.respond();
       if (stream === 'stdout' || stream === 'stderr') output[stream] += Buffer.from(message.data).toString('utf8');
     }
     throw new Error('the reply ended without its end');

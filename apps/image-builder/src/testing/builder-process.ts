@@ -18,7 +18,10 @@ export interface LogLine {
 
 export class BuilderProcess {
   readonly log: LogLine[] = [];
+  /** Of health and metrics. */
   url = '';
+  /** Of downloads. */
+  downloads = '';
 
   private constructor(private readonly child: ChildProcess) {}
 
@@ -35,6 +38,7 @@ export class BuilderProcess {
       createInterface({ input: stdout }).on('line', (text) => {
         const line = JSON.parse(text) as LogLine;
         builder.log.push(line);
+        if (line.msg === 'downloads are served') builder.downloads = String(line['url']);
         if (line.msg !== 'ready') return;
         builder.url = String(line['url']);
         resolve();

@@ -22,6 +22,7 @@ export interface Fact {
 
 export class BuilderSuite {
   readonly key = generateKeyPairSync('ed25519');
+  readonly token = randomBytes(32).toString('base64url');
   readonly facts: Fact[] = [];
   readonly statuses: ImageBuildStatus[] = [];
   scratch = '';
@@ -57,6 +58,7 @@ export class BuilderSuite {
     mkdirSync(join(this.scratch, 'sources'));
     this.rootfs = makeSmallRootfs(this.scratch, join(this.scratch, 'sources', 'small.tar.gz'));
     writeFileSync(join(this.scratch, 'key.pem'), this.key.privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
+    writeFileSync(join(this.scratch, 'download.token'), `${this.token}\nolder-token\n`, { mode: 0o600 });
     [this.nats, this.postgres] = await Promise.all([startNats(join(this.scratch, 'nats')), startPostgres(join(this.scratch, 'postgres'))]);
     this.connection = await connectNats({ url: this.nats.url, name: 'test' });
     this.publisher = new EventPublisher(this.connection, 'test');
@@ -96,6 +98,7 @@ export class BuilderSuite {
       PLINTH_REPOSITORY_DIR: this.repository(),
       PLINTH_SIGNING_KEY: join(this.scratch, 'key.pem'),
       PLINTH_PUBLIC_URL: 'http://builder.test/base/',
+      PLINTH_DOWNLOAD_TOKEN_FILE: join(this.scratch, 'download.token'),
       PLINTH_SOURCES_DIR: join(this.scratch, 'sources'),
       ...more,
     });

@@ -1,6 +1,7 @@
 /** The one way to NATS: waits for it at start, never gives up afterwards. */
 import { connect, type ConnectionOptions, type NatsConnection } from 'nats';
 import type { Logger } from '../logging.js';
+import { type BusCredentials, loginOptions } from './credentials.js';
 import { ensureStreams } from './streams.js';
 
 export interface NatsOptions {
@@ -8,16 +9,19 @@ export interface NatsOptions {
   /** Shown in the server's monitoring. */
   readonly name: string;
   readonly logger?: Logger;
-  readonly user?: string;
-  readonly password?: string;
+  readonly credentials?: BusCredentials;
+}
+
+export interface ServiceNatsOptions extends NatsOptions {
+  /** Who may not make streams leaves that to the provisioner. */
+  readonly declareStreams?: boolean;
 }
 
 function connectionOptions(options: NatsOptions): ConnectionOptions {
   return {
     servers: options.url.split(',').map((server) => server.trim()),
     name: options.name,
-    user: options.user,
-    pass: options.password,
+    ...loginOptions(options.credentials ?? {}),
     maxReconnectAttempts: -1,
     reconnectTimeWait: 250,
     reconnectJitter: 250,
@@ -33,11 +37,13 @@ export function connectNatsOnce(options: NatsOptions): Promise<NatsConnection> {
   return connect({ ...connectionOptions(options), reconnect: true, waitOnFirstConnect: false });
 }
 
-/** For services: waits until NATS answers and the streams exist. */
-export async function connectNats(options: NatsOptions): Promise<NatsConnection> {
-  const connection = await connect({ ...connectionOptions(options), waitOnFirstConnect: true });
-  void followStatus(connection, options.logger);
-  await declareStreams(connection, options.logger);
+/** For services: waits until NATS answers, and unless told otherwise until the streams exist. */
+export async function connectNats(options: ServiceNatsOptions): Promise<NatsConnection> {
+  // A server that does not know the key yet (a reload is due) is tried again too.
+  const connection = await connect({ ...connectionOptions(options), waitOnFirstConnect: true, ignoreAuthErrorAbort: true });
+  const declares = options.declareStreams ?? true;
+  void followStatus(connection, declares, options.logger);
+  if (declares) await declareStreams(connection, options.logger);
   return connection;
 }
 
@@ -54,13 +60,13 @@ async function declareStreams(connection: NatsConnection, logger?: Logger): Prom
   }
 }
 
-async function followStatus(connection: NatsConnection, logger?: Logger): Promise<void> {
+async function followStatus(connection: NatsConnection, declares: boolean, logger?: Logger): Promise<void> {
   for await (const status of connection.status()) {
     if (status.type === 'disconnect' || status.type === 'error') logger?.warn({ status: status.type, data: String(status.data) }, 'NATS connection');
     else if (status.type === 'reconnect') {
       logger?.info({ server: String(status.data) }, 'NATS connected again');
       // The server may have come back without its store.
-      declareStreams(connection, logger).catch((error: unknown) => logger?.warn({ err: error }, 'streams not declared'));
+      if (declares) declareStreams(connection, logger).catch((error: unknown) => logger?.warn({ err: error }, 'streams not declared'));
     }
   }
 }

@@ -4,16 +4,20 @@
  */
 import type { CustomTransportStrategy, MessageHandler } from '@nestjs/microservices';
 import { Server } from '@nestjs/microservices';
-import { contractOf, type Contract, deadLetter, decodePayload, type QueryReply, STREAMS } from '@plinth/contracts';
-import { AckPolicy, type ConsumerMessages, DeliverPolicy, type JsMsg, type Msg, nanos, type NatsConnection, NatsError, type Subscription } from 'nats';
+import { contractOf, type Contract, deadLetter, decodePayload, type QueryReply } from '@plinth/contracts';
+import type { ConsumerMessages, JsMsg, Msg, NatsConnection, Subscription } from 'nats';
 import { firstValueFrom, isObservable, lastValueFrom } from 'rxjs';
 import { type Logger, withLogContext } from '../logging.js';
+import type { ReadinessCheck } from '../http/health.controller.js';
 import { handledEvents, handlingSeconds } from '../http/metrics.js';
+import { ACK_WAIT_MS, type ConsumerSource } from './consumer-source.js';
 import { describe, dispose, MAX_DELIVERIES, type Outcome } from './delivery-policy.js';
+import { endWhenLost } from './end-when-lost.js';
 import { decodeEnvelope, derivedId, type ReceivedEvent } from './envelope.js';
 import { InFlight } from './in-flight.js';
 import type { EventPublisher } from './publisher.js';
 import { rejectionOf } from './rejection.js';
+import { fitsFilter } from './subject-filter.js';
 
 /** Second argument of `@EventPattern`. */
 export interface ConsumerExtras {
@@ -27,15 +31,17 @@ export interface JetStreamStrategyOptions {
   readonly connection: NatsConnection;
   readonly publisher: EventPublisher;
   readonly logger: Logger;
+  readonly consumers: ConsumerSource;
+  /** Every consumer must be there before it listens; else it listens at once and says in its readiness what it waits for. */
+  readonly waitForConsumers: boolean;
   /** e.g. `provisioner`; with {@link consumerGroup} absent also the name that durables begin with. */
   readonly service: string;
   /** Copies with the same group share the work; e.g. `distributor-sn-1`. */
   readonly consumerGroup?: string;
 }
 
-/** How soon a message comes again when the process that took it died; a handler that lives says so every third of it. */
-const ACK_WAIT_MS = 10_000;
-const CONSUMER_NOT_FOUND = 10_014;
+/** A consumer whose state can't be asked for is heard of this often. */
+const BLIND_HEARTBEAT_MS = 5_000;
 
 export class JetStreamStrategy extends Server implements CustomTransportStrategy {
   override readonly propagatesEventHandlerErrors = true;
@@ -43,7 +49,14 @@ export class JetStreamStrategy extends Server implements CustomTransportStrategy
   private readonly subscriptions: Subscription[] = [];
   private readonly pumps: Promise<void>[] = [];
   private readonly hands: InFlight[] = [];
+  /** Subjects whose consumer was never open yet, with the reason. */
+  private readonly notOpen = new Map<string, string>();
   private stopping = false;
+
+  readonly readiness: ReadinessCheck = {
+    name: 'consumers',
+    check: async () => [...this.notOpen].map(([subject, reason]) => `${subject}: ${reason}`)[0],
+  };
 
   constructor(private readonly options: JetStreamStrategyOptions) {
     super();
@@ -89,34 +102,18 @@ export class JetStreamStrategy extends Server implements CustomTransportStrategy
     const concurrency = extras.concurrency ?? 32;
     const inFlight = new InFlight(concurrency);
     this.hands.push(inFlight);
-    await this.ensureDurable(contract);
+    if (this.options.waitForConsumers) await this.options.consumers.durable(this.group, contract.subject);
+    else this.notOpen.set(contract.subject, 'not asked for yet');
     this.pumps.push(this.pump(contract, handler, extras, concurrency, inFlight));
   }
 
   private async openConsumer(contract: Contract, concurrency: number): Promise<ConsumerMessages> {
-    const { stream, durable } = await this.ensureDurable(contract);
-    const consumer = await this.options.connection.jetstream().consumers.get(stream, durable);
-    return consumer.consume({ max_messages: Math.max(concurrency, 2) });
-  }
-
-  private async ensureDurable(contract: Contract): Promise<{ stream: string; durable: string }> {
-    const stream = streamOf(contract.subject);
-    const durable = `${this.group}_${contract.subject.replaceAll('.', '-').replaceAll('*', 'any')}`;
-    const jsm = await this.options.connection.jetstreamManager();
-    await jsm.consumers.info(stream, durable).catch(async (error: unknown) => {
-      if (!(error instanceof NatsError) || error.api_error?.err_code !== CONSUMER_NOT_FOUND) throw error;
-      await jsm.consumers.add(stream, {
-        durable_name: durable,
-        filter_subject: contract.subject,
-        ack_policy: AckPolicy.Explicit,
-        ack_wait: nanos(ACK_WAIT_MS),
-        deliver_policy: DeliverPolicy.All,
-        // The policy counts deliveries itself, so that the last one ends in a dead letter and not in silence.
-        max_deliver: -1,
-        max_ack_pending: 5_000,
-      });
-    });
-    return { stream, durable };
+    const { consumer, blind } = await this.options.consumers.durable(this.group, contract.subject);
+    this.notOpen.delete(contract.subject);
+    const max_messages = Math.max(concurrency, 2);
+    const messages = await consumer.consume(blind ? { max_messages, bind: true, idle_heartbeat: BLIND_HEARTBEAT_MS, expires: 2 * BLIND_HEARTBEAT_MS } : { max_messages });
+    void endWhenLost(messages, blind);
+    return messages;
   }
 
   /** Consumes until closed; a consumer or stream that vanished with the server's store is made anew. */
@@ -125,7 +122,6 @@ export class JetStreamStrategy extends Server implements CustomTransportStrategy
       try {
         const messages = await this.openConsumer(contract, concurrency);
         this.consumers.push(messages);
-        void this.watchConsumer(messages);
         for await (const message of messages) {
           failures = 0;
           if (this.stopping) {
@@ -136,17 +132,11 @@ export class JetStreamStrategy extends Server implements CustomTransportStrategy
         }
       } catch (error) {
         if (this.stopping || this.options.connection.isClosed()) return;
+        if (this.notOpen.has(contract.subject)) this.notOpen.set(contract.subject, describe(error));
         this.options.logger.warn({ err: error, subject: contract.subject }, 'consumer interrupted; it is opened again');
       }
       if (this.stopping || this.options.connection.isClosed()) return;
       await new Promise((resolve) => setTimeout(resolve, Math.min(100 * 2 ** failures++, 5_000)));
-    }
-  }
-
-  private async watchConsumer(messages: ConsumerMessages): Promise<void> {
-    for await (const status of await messages.status()) {
-      // Deleted, or lost with the server's store: end the iterator, so that pump() makes it anew.
-      if (status.type === 'consumer_deleted' || status.type === 'consumer_not_found' || status.type === 'stream_not_found') messages.stop();
     }
   }
 
@@ -236,6 +226,11 @@ export class JetStreamStrategy extends Server implements CustomTransportStrategy
     this.subscriptions.push(subscription);
     this.pumps.push(
       this.drainSubscription(subscription, async (message) => {
+        // What the server stored keeps its own subject when somebody has it delivered here: it is not what it came as.
+        if (!fitsFilter(message.subject, contract.subject)) {
+          logger.warn({ subject: message.subject, expected: contract.subject }, 'a message of another subject is ignored');
+          return;
+        }
         const decoded = decodePayload(contract.payload, message.data);
         if (!decoded.ok) {
           logger.warn({ subject: message.subject, problems: decoded.problems }, 'heartbeat ignored');
@@ -299,11 +294,4 @@ async function settle(result: unknown): Promise<unknown> {
   if (!isObservable(value)) return value;
   const inner: unknown = await lastValueFrom(value, { defaultValue: undefined });
   return isObservable(inner) ? firstValueFrom(inner, { defaultValue: undefined }) : inner;
-}
-
-function streamOf(subject: string): string {
-  const first = subject.slice(0, subject.indexOf('.') + 1);
-  const stream = Object.values(STREAMS).find((candidate) => candidate.subjects.some((pattern) => pattern.startsWith(first)));
-  if (!stream) throw new Error(`no stream holds ${subject}`);
-  return stream.name;
 }

@@ -1,14 +1,19 @@
 /** Reads the present value of every subject below a filter, then follows the changes: for desired state and status. */
-import { AckPolicy, type ConsumerMessages, DeliverPolicy, type JsMsg, type NatsConnection } from 'nats';
+import type { StreamName } from '@plinth/contracts';
+import type { ConsumerMessages, JsMsg, NatsConnection } from 'nats';
 import type { Logger } from '../logging.js';
+import { type ConsumerSource, OwnConsumers } from './consumer-source.js';
+import { endWhenLost } from './end-when-lost.js';
 
 export interface LastValueWatch {
   close(): Promise<void>;
 }
 
 export interface LastValueOptions {
-  readonly stream: string;
+  readonly stream: StreamName;
   readonly subject: string;
+  /** Absent: it makes its consumer itself. */
+  readonly consumers?: ConsumerSource;
   /** Called one after the other; must not reject. */
   readonly onValue: (subject: string, body: Uint8Array, message: JsMsg) => Promise<void> | void;
   /** Every present value was given to onValue; again after each time the watch had to begin anew. */
@@ -20,25 +25,15 @@ export interface LastValueOptions {
 export function watchLastValues(connection: NatsConnection, options: LastValueOptions): LastValueWatch {
   let stopped = false;
   let current: ConsumerMessages | undefined;
+  const consumers = options.consumers ?? new OwnConsumers(connection);
 
   const once = async (): Promise<void> => {
-    const jetstream = connection.jetstream();
-    const jsm = await connection.jetstreamManager();
-    const info = await jsm.consumers.add(options.stream, {
-      filter_subject: options.subject,
-      deliver_policy: DeliverPolicy.LastPerSubject,
-      ack_policy: AckPolicy.None,
-      inactive_threshold: 60 * 1e9,
-      mem_storage: true,
-      num_replicas: 1,
-    });
-    const pending = info.num_pending;
+    const { consumer, pending, blind } = await consumers.lastValues(options.stream, options.subject);
     if (pending === 0) options.onCaughtUp?.();
-    const consumer = await jetstream.consumers.get(options.stream, info.name);
-    const messages = await consumer.consume({ max_messages: 256, idle_heartbeat: 5_000 });
+    const messages = await consumer.consume({ max_messages: 256, idle_heartbeat: 5_000, ...(blind ? { bind: true } : {}) });
     current = messages;
     if (stopped) messages.stop();
-    void endWhenLost(messages);
+    void endWhenLost(messages, true);
     let seen = 0;
     let expected = 0;
     for await (const message of messages) {
@@ -71,10 +66,4 @@ export function watchLastValues(connection: NatsConnection, options: LastValueOp
       await running;
     },
   };
-}
-
-async function endWhenLost(messages: ConsumerMessages): Promise<void> {
-  for await (const status of await messages.status()) {
-    if (['consumer_deleted', 'consumer_not_found', 'stream_not_found', 'heartbeats_missed'].includes(status.type)) messages.stop();
-  }
 }

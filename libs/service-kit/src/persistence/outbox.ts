@@ -2,10 +2,9 @@
  * Transactional outbox: what a transaction decided is written beside it and published after the commit, at least once,
  * in order per aggregate. Several copies of a service may run it on the same tables.
  */
-import { STREAMS } from '@plinth/contracts';
-import { type NatsConnection, NatsError } from 'nats';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { Logger } from '../logging.js';
+import type { ConsumerSource } from '../messaging/consumer-source.js';
 import { newId } from '../messaging/envelope.js';
 import type { EventPublisher } from '../messaging/publisher.js';
 
@@ -46,7 +45,7 @@ export class Outbox {
   constructor(
     private readonly source: DataSource,
     private readonly publisher: EventPublisher,
-    private readonly connection: NatsConnection,
+    private readonly bus: Pick<ConsumerSource, 'positions'>,
     private readonly logger: Logger,
     /** The bus forgot what it had stored: queue again what must be on it beyond the rows kept here. */
     private readonly onAmnesia?: (stream: string) => Promise<void>,
@@ -136,17 +135,9 @@ export class Outbox {
   private async checkBus(): Promise<void> {
     if (Date.now() - this.lastBusCheck < CHECK_BUS_MS) return;
     this.lastBusCheck = Date.now();
-    const jsm = await this.connection.jetstreamManager();
     // First what was known, then what is: another copy may note a higher sequence between the two.
     const positions: { stream: string; created: string; last_sequence: string }[] = await this.source.query('SELECT stream, created, last_sequence FROM bus_position');
-    for (const { name } of Object.values(STREAMS)) {
-      const info = await jsm.streams.info(name).catch((error: unknown) => {
-        if (error instanceof NatsError) return undefined;
-        throw error;
-      });
-      if (!info) continue;
-      const created = String(info.created);
-      const last = info.state.last_seq;
+    for (const { name, created, lastSequence: last } of await this.bus.positions()) {
       const before = positions.find(({ stream }) => stream === name);
       if (before && (before.created !== created || Number(before.last_sequence) > last)) {
         this.logger.error({ stream: name, had: before, has: { created, last } }, 'the bus lost messages; publishing again what is kept');

@@ -1,0 +1,189 @@
+/**
+ * What each member may do, made from the catalogue of contracts: the one source of the server's configuration, of the table in the
+ * documentation and of the tests.
+ */
+import {
+  BUILDER_CONSUMERS,
+  CATALOGUE,
+  consumedBy,
+  type Contract,
+  CONSUMER_REQUESTS,
+  deadLetter,
+  desiredConsumer,
+  desiredContainer,
+  distributorGroup,
+  durableName,
+  hostConsumers,
+  type Party,
+  storageConsumers,
+  STREAMS,
+  streamOf,
+} from '@plinth/contracts';
+import { accountOf, CORE, type Member, type MemberKind } from './members.js';
+
+/** Something another account serves. */
+export interface Call {
+  readonly account: string;
+  readonly subject: string;
+}
+
+/** Subjects; `*` and `>` are NATS wildcards. */
+export interface Rights {
+  /** Publishes or requests, at the account that takes it. */
+  readonly calls: readonly Call[];
+  /** Hears what another account publishes, live. */
+  readonly hears: readonly Call[];
+  /** Answers requests of operators and upstream systems. */
+  readonly serves: readonly string[];
+  /** Publishes in its own account, for others to hear. */
+  readonly tells: readonly string[];
+}
+
+const PARTY: Readonly<Record<MemberKind, Party>> = {
+  provisioner: 'provisioner',
+  'image-builder': 'image-builder',
+  host: 'host-agent',
+  storage: 'distributor',
+  upstream: 'upstream',
+  operator: 'operator',
+};
+/** Last values that anyone who may hear facts may hear too; they are no contracts of the catalogue. */
+const STATUS: Readonly<Record<'provisioner' | 'image-builder', readonly string[]>> = {
+  provisioner: ['container', 'host', 'storage', 'rollout'].map((entity) => `status.${entity}.*`),
+  'image-builder': ['status.image.*'],
+};
+const READABLE_STREAMS = Object.values(STREAMS).map((stream) => stream.name);
+const STORED = ['request', 'fact', 'report', 'desired', 'heartbeat'];
+
+/** The subject with the writer's own name where the contract has the wildcard that names an instance. */
+function ownSubject({ kind, name }: Member, subject: string): string {
+  return kind === 'host' || kind === 'storage' ? subject.replace('*', name ?? '') : subject;
+}
+
+const published = (party: Party): readonly Contract[] => CATALOGUE.filter((contract) => STORED.includes(contract.kind) && contract.publishers.includes(party));
+const asked = (party: Party): readonly Contract[] => CATALOGUE.filter((contract) => contract.kind === 'query' && contract.publishers.includes(party));
+const toCore = (subjects: readonly string[]): Call[] => subjects.map((subject) => ({ account: CORE, subject }));
+
+/** Pull and acknowledge: all that JetStream's API needs of a consumer that is open. */
+export function pullRights(stream: string, consumer: string): string[] {
+  return [`$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`, `$JS.ACK.${stream}.${consumer}.>`];
+}
+
+const NOTHING: Rights = { calls: [], hears: [], serves: [], tells: [] };
+
+/** @param all everybody there is: an operator asks each host by its name */
+export function rightsOf(member: Member, all: readonly Member[]): Rights {
+  const { kind, name = '' } = member;
+  const party = PARTY[kind];
+  const own = published(party).map((contract) => ownSubject(member, contract.subject));
+  switch (kind) {
+    case 'provisioner':
+      return { ...NOTHING, tells: [...own, ...STATUS.provisioner, deadLetter('provisioner')], serves: [...served('provisioner'), CONSUMER_REQUESTS] };
+    case 'image-builder': {
+      const told = [...own, ...STATUS['image-builder']];
+      return {
+        calls: toCore([...told, deadLetter('image-builder'), BUILDER_CONSUMERS, ...durables('image-builder', 'image-builder')]),
+        hears: [],
+        serves: served('image-builder'),
+        tells: told,
+      };
+    }
+    case 'storage':
+      return { ...NOTHING, calls: toCore([...own, deadLetter('distributor'), storageConsumers(name), ...durables('distributor', distributorGroup(name))]) };
+    case 'host': {
+      const desired = STREAMS.desired.name;
+      return {
+        ...NOTHING,
+        calls: toCore([
+          ...own,
+          hostConsumers(name),
+          ...pullRights(desired, desiredConsumer(name)),
+          `$JS.API.DIRECT.GET.${desired}.${desiredContainer(name, '*')}`,
+        ]),
+        serves: served('host-agent').map((subject) => ownSubject(member, subject)),
+      };
+    }
+    case 'upstream': {
+      const entities = new Set(own.map(entityOf));
+      return { ...NOTHING, calls: [...toCore(own), ...queries(party, all)], hears: facts((subject) => entities.has(entityOf(subject))) };
+    }
+    case 'operator': {
+      const reads = READABLE_STREAMS.map((stream) => `$JS.API.DIRECT.GET.${stream}`);
+      const status = (['provisioner', 'image-builder'] as const).flatMap((teller) => STATUS[teller].map((subject) => ({ account: accountOf({ kind: teller }), subject })));
+      return { ...NOTHING, calls: [...toCore([...own, ...reads]), ...queries(party, all)], hears: [...facts(() => true), ...status] };
+    }
+  }
+}
+
+/** What the core account takes from others, for everybody there may ever be: adding a member does not change it. */
+export function coreServices(): readonly string[] {
+  const anybody: readonly Member[] = [{ kind: 'image-builder' }, { kind: 'upstream' }, { kind: 'operator' }];
+  const named = anybody.flatMap((member) => rightsOf(member, []).calls.filter((call) => call.account === CORE && !call.subject.startsWith('$JS.')).map((call) => call.subject));
+  const perName = (['host-agent', 'distributor'] as const).flatMap((party) => published(party).map((contract) => contract.subject));
+  const streams = [STREAMS.desired.name, ...new Set((['image-builder', 'distributor'] as const).flatMap((party) => consumedBy(party).map(({ subject }) => streamOf(subject))))];
+  return [
+    ...new Set([
+      ...named,
+      ...perName,
+      hostConsumers('*'),
+      storageConsumers('*'),
+      deadLetter('distributor'),
+      ...streams.flatMap((stream) => pullRights(stream, '*')),
+      ...READABLE_STREAMS.map((stream) => `$JS.API.DIRECT.GET.${stream}`),
+      `$JS.API.DIRECT.GET.${STREAMS.desired.name}.${desiredContainer('*', '*')}`,
+    ]),
+  ];
+}
+
+/** Subjects whose answer is a stream of messages. */
+export function answersInMany(subject: string): boolean {
+  return subject.startsWith('$JS.API.CONSUMER.MSG.NEXT.') || /^agent\.[^.]+\.(?:exec|logs)$/.test(subject);
+}
+
+/** What the provisioner may ask of JetStream: it keeps streams and consumers, and deletes and purges nothing but desired state and watchers. */
+export const PROVISIONER_API: readonly string[] = [
+  '$JS.API.INFO',
+  ...Object.values(STREAMS).flatMap(({ name }) => [
+    `$JS.API.STREAM.CREATE.${name}`,
+    `$JS.API.STREAM.INFO.${name}`,
+    `$JS.API.CONSUMER.CREATE.${name}`,
+    `$JS.API.CONSUMER.CREATE.${name}.>`,
+    `$JS.API.CONSUMER.DURABLE.CREATE.${name}.*`,
+    `$JS.API.CONSUMER.INFO.${name}.*`,
+    ...pullRights(name, '*'),
+  ]),
+  `$JS.API.CONSUMER.DELETE.${STREAMS.desired.name}.*`,
+  `$JS.API.STREAM.PURGE.${STREAMS.desired.name}`,
+];
+
+function durables(party: Party, group: string): string[] {
+  return consumedBy(party).flatMap(({ subject }) => pullRights(streamOf(subject), durableName(group, subject)));
+}
+
+function served(party: Party): string[] {
+  return CATALOGUE.filter((contract) => contract.kind === 'query' && contract.consumers.includes(party)).map((contract) => contract.subject);
+}
+
+function queries(party: Party, all: readonly Member[]): Call[] {
+  return asked(party).flatMap((contract) =>
+    all
+      .filter((member) => contract.consumers.includes(PARTY[member.kind]))
+      .map((member) => ({ account: accountOf(member), subject: ownSubject(member, contract.subject) })),
+  );
+}
+
+/** Everything an entity's tellers publish, at their accounts: what comes into the core by a service import is not forwarded from there. */
+function facts(wanted: (subject: string) => boolean): Call[] {
+  return (['provisioner', 'image-builder'] as const).flatMap((teller) => {
+    const entities = new Set(
+      published(PARTY[teller])
+        .filter((contract) => contract.kind === 'fact' && wanted(contract.subject))
+        .map(({ subject }) => entityOf(subject)),
+    );
+    return [...entities].map((entity) => ({ account: accountOf({ kind: teller }), subject: `${entity}.>` }));
+  });
+}
+
+function entityOf(subject: string): string {
+  return subject.slice(0, subject.indexOf('.'));
+}

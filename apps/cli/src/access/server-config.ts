@@ -1,0 +1,102 @@
+/** The access rules as nats-server reads them: pure. Runs with 2.9 and later; JSON is part of its configuration language. */
+import { accountOf, CORE, type KeyedMember, memberId } from './members.js';
+import { answersInMany, type Call, coreServices, PROVISIONER_API, type Rights, rightsOf } from './rights.js';
+
+interface Export {
+  readonly service?: string;
+  readonly stream?: string;
+  readonly response_type?: 'stream';
+}
+
+interface Import {
+  readonly service?: Call;
+  readonly stream?: Call;
+}
+
+interface Account {
+  readonly jetstream?: 'enabled';
+  readonly users: readonly { readonly nkey: string; readonly permissions: { readonly publish: { readonly allow: readonly string[] }; readonly subscribe: { readonly allow: readonly string[] } } }[];
+  readonly exports?: readonly Export[];
+  readonly imports?: readonly Import[];
+}
+
+/** Replies to requests that came from another account; the server makes these subjects up and they can't be guessed. */
+const FOREIGN_REPLIES = '_R_.>';
+
+export function accountsConfig(members: readonly KeyedMember[]): Readonly<Record<string, Account>> {
+  return Object.fromEntries([['SYS', { users: [] }], ...members.map((member) => [accountOf(member), account(member, members)])]);
+}
+
+function account(member: KeyedMember, members: readonly KeyedMember[]): Account {
+  const rights = rightsOf(member, members);
+  const core = accountOf(member) === CORE;
+  const { publish, subscribe } = permissionsOf(member, rights);
+  const services = [...(core ? coreServices() : []), ...rights.serves.filter((subject) => !core || !coreServices().includes(subject))];
+  return {
+    ...(core ? { jetstream: 'enabled' as const } : {}),
+    users: member.publicKeys.map((nkey) => ({ nkey, permissions: { publish: { allow: publish }, subscribe: { allow: subscribe } } })),
+    exports: [
+      ...services.filter((subject) => !subject.startsWith('consumers.>')).map((service): Export => (answersInMany(service) ? { service, response_type: 'stream' } : { service })),
+      ...heardFrom(member, members).map((stream): Export => ({ stream })),
+    ],
+    imports: [...rights.calls.map((service): Import => ({ service })), ...rights.hears.map((stream): Import => ({ stream }))],
+  };
+}
+
+/** What the user itself may name, in its own account. */
+export function permissionsOf(member: KeyedMember, rights: Rights): { readonly publish: readonly string[]; readonly subscribe: readonly string[] } {
+  const core = accountOf(member) === CORE;
+  // Queue groups have rules of their own in later servers; a plain subject covers them.
+  return {
+    publish: unique([...rights.calls.map((call) => call.subject), ...rights.tells, ...(rights.serves.length > 0 || member.kind === 'operator' ? [FOREIGN_REPLIES] : []), ...(core ? PROVISIONER_API : [])]),
+    subscribe: unique(['_INBOX.>', ...rights.serves, ...rights.hears.map((call) => call.subject), ...(core ? ['heartbeat.host.*', 'heartbeat.storage.*'] : [])]),
+  };
+}
+
+function heardFrom(member: KeyedMember, members: readonly KeyedMember[]): string[] {
+  const account = accountOf(member);
+  return unique(members.flatMap((other) => rightsOf(other, members).hears.filter((call) => call.account === account).map((call) => call.subject)));
+}
+
+function unique(values: readonly string[]): string[] {
+  return [...new Set(values)];
+}
+
+/** The file that a server's own configuration includes. */
+export function accessConfig(members: readonly KeyedMember[]): string {
+  return [
+    '# Who may do what on the bus. Made by `plinth access`; change it with that, not by hand.',
+    `# ${members.map(memberId).join(' ')}`,
+    'system_account: SYS',
+    `accounts: ${JSON.stringify(accountsConfig(members), null, 1)}`,
+    '',
+  ].join('\n');
+}
+
+export interface ServerOptions {
+  /** `host:port` */
+  readonly listen: string;
+  readonly storeDirectory: string;
+  readonly tls?: { readonly certFile: string; readonly keyFile: string; readonly caFile?: string };
+}
+
+/** A whole configuration; `accessFile` is relative to it. */
+export function serverConfig(options: ServerOptions, accessFile: string): string {
+  const { tls } = options;
+  return [
+    '# nats-server -c <this file>. Made once by `plinth access init`; it is yours to change.',
+    `listen: ${JSON.stringify(options.listen)}`,
+    'server_name: plinth',
+    'max_payload: 1MB',
+    'max_control_line: 4KB',
+    'write_deadline: "10s"',
+    `jetstream { store_dir: ${JSON.stringify(options.storeDirectory)}, max_memory_store: 256MB, max_file_store: 20GB }`,
+    ...(tls
+      ? [
+          `tls { cert_file: ${JSON.stringify(tls.certFile)}, key_file: ${JSON.stringify(tls.keyFile)}${tls.caFile === undefined ? '' : `, ca_file: ${JSON.stringify(tls.caFile)}, verify: true`} }`,
+        ]
+      : []),
+    `include ${JSON.stringify(accessFile)}`,
+    '',
+  ].join('\n');
+}

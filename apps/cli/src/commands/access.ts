@@ -1,0 +1,140 @@
+/** Who may log in to the bus, and with which key. */
+import { resolve } from 'node:path';
+import { NAME_PATTERN } from '@plinth/contracts';
+import { type Command, InvalidArgumentError } from 'commander';
+import type { Member } from '../access/members.js';
+import { printLine } from '../output/print.js';
+
+interface MemberOptions {
+  readonly host: readonly string[];
+  readonly storageNode: readonly string[];
+  readonly upstream: readonly string[];
+  readonly operator: readonly string[];
+}
+
+interface InitOptions extends MemberOptions {
+  readonly out: string;
+  readonly listen: string;
+  readonly store: string;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  readonly tlsCa?: string;
+}
+
+const RELOAD = 'let the server read it, twice (2.9 needs the second): nats-server --signal reload; again: nats-server --signal reload';
+
+export function register(program: Command): void {
+  const access = program.command('access').description("the bus's users: their keys and what each may do");
+  withMembers(access.command('init'))
+    .description("write the server's configuration and a key for everybody; safe to repeat, keys that are there stay")
+    .requiredOption('--out <directory>', 'where to')
+    .option('--listen <host:port>', 'of the server', '127.0.0.1:4222')
+    .option('--store <directory>', "of the server's streams", '/var/lib/nats')
+    .option('--tls-cert <file>', "PEM, the server's certificate: connections must be TLS")
+    .option('--tls-key <file>', 'PEM, its key')
+    .option('--tls-ca <file>', 'PEM: clients must show a certificate of this authority too')
+    .addHelpText('after', '\nExample:\n  plinth access init --out /etc/plinth/access --host h1 --host h2 --storage-node s1')
+    .action(init);
+  withMembers(access.command('add'))
+    .description('hosts and others that come later; nobody else is touched')
+    .requiredOption('--dir <directory>', 'made by init')
+    .addHelpText('after', '\nExample:\n  plinth access add --dir /etc/plinth/access --host h3')
+    .action(add);
+  access
+    .command('ls')
+    .description('who there is')
+    .requiredOption('--dir <directory>', 'made by init')
+    .action(async ({ dir }: { dir: string }) => {
+      const { readMembers, seedFile } = await import('../access/access-directory.js');
+      const { memberId } = await import('../access/members.js');
+      for (const member of readMembers(dir)) printLine(`${memberId(member).padEnd(32)} ${member.publicKeys.join(' ')}  ${seedFile(dir, member)}`);
+    });
+  access
+    .command('rotate')
+    .description('a new key for one user; the old one goes on until --finish')
+    .argument('<user>', 'such as host-h1, storage-s1, upstream')
+    .requiredOption('--dir <directory>', 'made by init')
+    .option('--finish', 'from now on only the new key')
+    .addHelpText('after', '\nExample:\n  plinth access rotate host-h1 --dir /etc/plinth/access\n  plinth access rotate host-h1 --dir /etc/plinth/access --finish')
+    .action(async (user: string, { dir, finish }: { dir: string; finish?: boolean }) => {
+      const { finishRotation, rotateKey, seedFile } = await import('../access/access-directory.js');
+      const member = await asMember(user);
+      if (finish) finishRotation(dir, member);
+      else {
+        rotateKey(dir, member);
+        printLine(`bring ${seedFile(dir, member)} to its machine; it is read at the next connection`);
+      }
+      printLine(RELOAD);
+    });
+  access
+    .command('remove')
+    .description('a user that must not log in any more')
+    .argument('<user>', 'such as host-h1')
+    .requiredOption('--dir <directory>', 'made by init')
+    .action(async (user: string, { dir }: { dir: string }) => {
+      const { removeMember } = await import('../access/access-directory.js');
+      removeMember(dir, await asMember(user));
+      printLine(RELOAD);
+    });
+  access
+    .command('table')
+    .description('what each user may do, as Markdown')
+    .action(async () => {
+      const { permissionTable } = await import('../access/permission-table.js');
+      process.stdout.write(permissionTable());
+    });
+}
+
+function withMembers(command: Command): Command {
+  return command
+    .option('--host <name>', 'repeatable', collectNames, [])
+    .option('--storage-node <name>', 'repeatable', collectNames, [])
+    .option('--upstream <name>', 'a further system that requests containers; repeatable', collectNames, [])
+    .option('--operator <name>', 'a further operator; repeatable', collectNames, []);
+}
+
+function collectNames(name: string, before: readonly string[]): string[] {
+  if (!NAME_PATTERN.test(name)) throw new InvalidArgumentError('It must be lower-case letters, digits and hyphens.');
+  return [...before, name];
+}
+
+function membersOf(options: MemberOptions): Member[] {
+  const named = (kind: Member['kind'], names: readonly string[]): Member[] => names.map((name) => ({ kind, name }));
+  return [...named('storage', options.storageNode), ...named('host', options.host), ...named('upstream', options.upstream), ...named('operator', options.operator)];
+}
+
+async function init(options: InitOptions): Promise<void> {
+  const { addMembers, ensureDownloadToken, ensureServerConfig } = await import('../access/access-directory.js');
+  const { ClientError } = await import('../client/errors.js');
+  if ((options.tlsCert === undefined) !== (options.tlsKey === undefined)) throw new ClientError('--tls-cert and --tls-key belong together', 'usage');
+  const everyone: readonly Member[] = [{ kind: 'provisioner' }, { kind: 'image-builder' }, { kind: 'upstream' }, { kind: 'operator' }];
+  const added = addMembers(options.out, [...everyone, ...membersOf(options)]);
+  ensureDownloadToken(options.out);
+  const { tlsCert, tlsKey, tlsCa } = options;
+  const tls = tlsCert !== undefined && tlsKey !== undefined ? { tls: { certFile: resolve(tlsCert), keyFile: resolve(tlsKey), ...(tlsCa === undefined ? {} : { caFile: resolve(tlsCa) }) } } : {};
+  const file = ensureServerConfig(options.out, { listen: options.listen, storeDirectory: resolve(options.store), ...tls });
+  await tell(options.out, added);
+  printLine(`start the server with: nats-server -c ${file}`);
+}
+
+async function add(options: MemberOptions & { readonly dir: string }): Promise<void> {
+  const { addMembers, readMembers } = await import('../access/access-directory.js');
+  // One that init made, not a new one.
+  readMembers(options.dir);
+  await tell(options.dir, addMembers(options.dir, membersOf(options)));
+  printLine(RELOAD);
+}
+
+async function tell(directory: string, added: readonly Member[]): Promise<void> {
+  const { seedFile } = await import('../access/access-directory.js');
+  const { memberId } = await import('../access/members.js');
+  for (const member of added) printLine(`${memberId(member).padEnd(32)} ${seedFile(directory, member)}`);
+}
+
+async function asMember(text: string): Promise<Member> {
+  const { parseMember } = await import('../access/members.js');
+  const { ClientError } = await import('../client/errors.js');
+  const member = parseMember(text);
+  if (!member) throw new ClientError(`${text} is nobody; it must look like host-h1, storage-s1, image-builder, provisioner, upstream or operator`, 'usage');
+  return member;
+}

@@ -1,0 +1,77 @@
+/**
+ * Opens consumers for those who may not create them: a user who may could take over another's consumer, or have the server deliver to
+ * any subject. Who asks is in the subject, which the server's access rules fix; the body says nothing.
+ */
+import {
+  BUILDER_CONSUMERS,
+  CONSUMER_REQUESTS,
+  consumedBy,
+  desiredConsumer,
+  desiredOfHost,
+  distributorGroup,
+  NAME_PATTERN,
+  type OpenedConsumers,
+  type Party,
+  type QueryReply,
+  STREAMS,
+} from '@plinth/contracts';
+import type { JetStreamManager, Msg, NatsConnection, Subscription } from 'nats';
+import type { Logger } from '../logging.js';
+import { addLastValueConsumer, ensureDurable, streamPositions } from './consumer-source.js';
+import { InFlight } from './in-flight.js';
+
+export class ConsumerKeeper {
+  private readonly inFlight = new InFlight(32);
+  private subscription: Subscription | undefined;
+
+  constructor(
+    private readonly connection: NatsConnection,
+    private readonly logger: Logger,
+  ) {}
+
+  start(): void {
+    this.subscription = this.connection.subscribe(CONSUMER_REQUESTS, { queue: 'consumer-keeper' });
+    this.serve(this.subscription).catch((error: unknown) => this.logger.error({ err: error }, 'consumers are no longer opened'));
+  }
+
+  async close(): Promise<void> {
+    this.subscription?.unsubscribe();
+    await this.inFlight.settled();
+  }
+
+  private async serve(subscription: Subscription): Promise<void> {
+    for await (const message of subscription) {
+      await this.inFlight.start(message.subject, async () => {
+        message.respond(JSON.stringify(await this.answer(message)));
+      });
+    }
+  }
+
+  private async answer({ subject }: Msg): Promise<QueryReply<OpenedConsumers>> {
+    try {
+      const jsm = await this.connection.jetstreamManager();
+      const pending = await this.open(jsm, subject);
+      if (pending === undefined) return { ok: false, reason: 'unknown-subject', message: `nobody has consumers under ${subject}` };
+      return { ok: true, data: { pending, streams: await streamPositions(jsm) } };
+    } catch (error) {
+      this.logger.warn({ err: error, subject }, 'consumers were not opened');
+      return { ok: false, reason: 'unavailable', message: error instanceof Error ? error.message.slice(0, 500) : 'unknown' };
+    }
+  }
+
+  /** @returns values that wait for a host; undefined for a subject that nobody has */
+  private async open(jsm: JetStreamManager, subject: string): Promise<number | undefined> {
+    const [, kind, name = '', ...rest] = subject.split('.');
+    if (subject === BUILDER_CONSUMERS) return this.durables(jsm, 'image-builder', 'image-builder');
+    if (rest.length > 0 || !NAME_PATTERN.test(name)) return undefined;
+    if (kind === 'storage') return this.durables(jsm, distributorGroup(name), 'distributor');
+    if (kind !== 'host') return undefined;
+    const info = await addLastValueConsumer(jsm, STREAMS.desired.name, desiredOfHost(name), desiredConsumer(name));
+    return info.num_pending;
+  }
+
+  private async durables(jsm: JetStreamManager, group: string, party: Party): Promise<number> {
+    for (const contract of consumedBy(party)) await ensureDurable(jsm, group, contract.subject);
+    return 0;
+  }
+}
