@@ -14,6 +14,7 @@ async function answer<T>(subject: string, body: object): Promise<T> {
   if (!reply.ok) throw new Error(`${reply.reason}: ${reply.message}`);
   return reply.data;
 }
+const download = async (url: string): Promise<number> => (await fetch(url, { headers: { authorization: `Bearer ${suite.token}` } })).status;
 const promote = async (image: string): Promise<void> => void (await suite.answer(await suite.ask(SUBJECTS.imagePromotionRequested, { image }), [SUBJECTS.imagePromoted]));
 const retire = (image: string): Promise<string> => suite.ask(SUBJECTS.imageRetired, { name: image.split('@')[0], version: image.split('@')[1] });
 async function until(what: () => boolean | Promise<boolean>): Promise<void> {
@@ -69,11 +70,11 @@ describe('a retired version', () => {
     const name = suite.newName();
     await suite.tested(await suite.build(suite.recipe(name)));
     await promote(`${name}@v1`);
-    expect((await fetch(`${builder.url}/images/${name}/v1/manifest.json`)).status).toBe(200);
+    expect(await download(`${builder.downloads}/images/${name}/v1/manifest.json`)).toBe(200);
     await retire(`${name}@v1`);
     await until(() => !existsSync(suite.repository('production', name, 'v1')));
     await until(async () => (await answer<{ state: string }>(QUERIES.build, { image: `${name}@v1` })).state === 'retired');
-    expect((await fetch(`${builder.url}/images/${name}/v1/manifest.json`)).status).toBe(404);
+    expect(await download(`${builder.downloads}/images/${name}/v1/manifest.json`)).toBe(404);
     for (const [subject, more] of [[SUBJECTS.imagePromotionRequested, {}], [SUBJECTS.imageRevocationRequested, { reason: 'x' }]] as const) {
       expect(await suite.rejected(await suite.ask(subject, { image: `${name}@v1`, ...more }))).toMatchObject({ reason: 'retired' });
     }
