@@ -4,8 +4,8 @@ import { STREAMS } from '@plinth/contracts';
 import { databaseReadiness, natsReadiness, openDatabase, Outbox, type ServiceAssembly, type ServiceContext } from '@plinth/service-kit';
 import { Bootstrap } from './adapters/bootstrap.js';
 import { DebianBootstrap } from './adapters/debian-bootstrap.js';
-import { CreateImageBuild1700000001000, ImageBuildSchema } from './adapters/image-build.schema.js';
 import { DownloadServer } from './adapters/download-server.js';
+import { AddPackages1700000002000, CreateImageBuild1700000001000, ImageBuildSchema } from './adapters/image-build.schema.js';
 import { ImageBooter } from './adapters/image-booter.js';
 import { ImageCatalogue } from './adapters/image-catalogue.js';
 import { ImageDownloads } from './adapters/image-downloads.js';
@@ -19,17 +19,23 @@ import { BuildJob } from './building/build-job.js';
 import { BuildRunner } from './building/build-runner.js';
 import { LeftOvers } from './building/left-overs.js';
 import { Promotions } from './building/promotions.js';
+import { Retirements } from './building/retirements.js';
 import { ImageTester } from './building/test-image.js';
 import type { ImageBuilderConfig } from './config.js';
 import { BuildQueryHandler } from './handlers/build.query.js';
+import { ImageInspectionHandler } from './handlers/image-inspection.query.js';
 import { ImageRequestedHandler } from './handlers/image-requested.handler.js';
+import { ImageRetiredHandler } from './handlers/image-retired.handler.js';
 import { PromotionRequestedHandler } from './handlers/promotion-requested.handler.js';
 import { RevocationRequestedHandler } from './handlers/revocation-requested.handler.js';
+import { ImageInspection } from './inspection/image-inspection.js';
 import { LOGGER } from './handlers/tokens.js';
 
 @Module({})
 class ImageBuilderModule {}
 
+/** NATS' own, bytes. */
+const DEFAULT_MAX_PAYLOAD = 1024 ** 2;
 /** Debian's name of what this machine is. */
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64', riscv64: 'riscv64', ppc64: 'ppc64el', s390x: 's390x' };
 
@@ -45,7 +51,7 @@ export async function assemble({ config, logger, connection, publisher, consumer
     url: config.DATABASE_URL,
     schema: 'image_builder',
     entities: [ImageBuildSchema],
-    migrations: [CreateImageBuild1700000001000],
+    migrations: [CreateImageBuild1700000001000, AddPackages1700000002000],
     logger,
   });
 
@@ -81,13 +87,15 @@ export async function assemble({ config, logger, connection, publisher, consumer
 
   const module: DynamicModule = {
     module: ImageBuilderModule,
-    controllers: [ImageRequestedHandler, PromotionRequestedHandler, RevocationRequestedHandler, BuildQueryHandler],
+    controllers: [ImageRequestedHandler, PromotionRequestedHandler, RevocationRequestedHandler, ImageRetiredHandler, BuildQueryHandler, ImageInspectionHandler],
     providers: [
       { provide: LOGGER, useValue: logger },
       { provide: Outbox, useValue: outbox },
       { provide: ImageCatalogue, useValue: catalogue },
       { provide: BuildRunner, useValue: runner },
       { provide: Promotions, useValue: promotions },
+      { provide: Retirements, useValue: new Retirements(outbox, catalogue, repository, directories, statuses, logger) },
+      { provide: ImageInspection, useValue: new ImageInspection(catalogue, repository, () => connection.info?.max_payload ?? DEFAULT_MAX_PAYLOAD) },
       { provide: StatusReporter, useValue: statuses },
     ],
   };

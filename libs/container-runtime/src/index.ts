@@ -1,4 +1,5 @@
 export * from './container-spec.js';
+export * from './instance-spec.js';
 export * from './mount-plan.js';
 export * from './planned-mounts.js';
 export * from './etc-layer.js';

@@ -49,6 +49,10 @@ export interface OciConfigInputs extends MountSources {
   readonly hookDeadlineSeconds: number;
 }
 
+/** What a custom mount script is run with when nobody says otherwise. */
+export const MOUNT_SCRIPT_SHELL = '/bin/sh';
+export const MOUNT_SCRIPT_DEADLINE_SECONDS = 10;
+
 /** Docker's default set minus MKNOD, NET_RAW, AUDIT_WRITE and SETFCAP. */
 export const CAPABILITIES: readonly string[] = [
   'CAP_CHOWN',

@@ -10,7 +10,7 @@ import { DEFAULT_PATH, type ContainerSpec } from './container-spec.js';
 import { letGo } from './exec-fifo.js';
 import { ExitWatch } from './exit-watch.js';
 import { conmonPid, firstProcess, knownIds, observeContainer, readExit, type ExitStatus, type ObservedContainer } from './observed-container.js';
-import { buildOciConfig } from './oci-config.js';
+import { buildOciConfig, MOUNT_SCRIPT_DEADLINE_SECONDS, MOUNT_SCRIPT_SHELL } from './oci-config.js';
 import { findProcesses, isRunning, processStartTime, sendSignal } from './process-table.js';
 import { detectRuntimeBinary, findExecutable, RuntimeMissingError, type RuntimeBinary } from './runtime-binary.js';
 import { makeRuntimeDirectories, runtimePaths, type RuntimePaths } from './runtime-paths.js';
@@ -225,7 +225,7 @@ export class OciRuntime {
 
   #writeBundle(spec: ContainerSpec): void {
     const bundle = `${this.paths.bundles}/${spec.id}`;
-    const config = buildOciConfig(spec, { layerRoot: bundle, shell: '/bin/sh', hookDeadlineSeconds: this.#options.hookDeadlineSeconds ?? 10 });
+    const config = buildOciConfig(spec, { layerRoot: bundle, shell: MOUNT_SCRIPT_SHELL, hookDeadlineSeconds: this.#options.hookDeadlineSeconds ?? MOUNT_SCRIPT_DEADLINE_SECONDS });
     const annotations = this.#filter === undefined ? undefined : { [SECCOMP_BPF_ANNOTATION]: this.#filter };
     writeBundle(bundle, spec, { ...config, ...(annotations !== undefined && { annotations }) });
   }

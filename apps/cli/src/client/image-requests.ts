@@ -1,4 +1,5 @@
 /** Requests about images together with the wait for what becomes of them. */
+import { setTimeout as delay } from 'node:timers/promises';
 import { type ImageBuildStatus, type ImageDistributed, type ImageDistributionFailed, imageStatus, parseExactImageRef, type StorageStatus, SUBJECTS } from '@plinth/contracts';
 import { ClientError } from './errors.js';
 import type { Fact, FactStream } from './facts.js';
@@ -7,6 +8,7 @@ import type { PlinthClient } from './plinth-client.js';
 const ANSWER_MS = 30_000;
 /** How often the storage nodes are looked at while facts are awaited. */
 const LOOK_EVERY_MS = 1_000;
+const LOOK_FOR_REMOVAL_MS = 250;
 
 export interface BuiltImage {
   /** `name@version` */
@@ -113,6 +115,22 @@ export async function activateImage(client: PlinthClient, ref: string, defaultOs
 export async function revokeImage(client: PlinthClient, ref: string, reason: string): Promise<Fact> {
   const stream = await client.request(SUBJECTS.imageRevocationRequested, { image: ref, reason }, [SUBJECTS.imageRevoked, SUBJECTS.imageRejected]);
   return answerTo(stream, [SUBJECTS.imageRevoked], ANSWER_MS, 'image-builder').finally(() => stream.close());
+}
+
+/**
+ * Takes a version out of use for ever.
+ * @param timeoutMs how long to wait until no live storage node holds it; undefined: do not wait
+ * @throws ClientError with the reason of the rejection, such as `in-use`, or `timeout`
+ */
+export async function retireImage(client: PlinthClient, ref: string, timeoutMs: number | undefined): Promise<void> {
+  const stream = await client.request(SUBJECTS.imageRetirementRequested, { image: ref }, [SUBJECTS.imageRetired, SUBJECTS.imageRejected]);
+  await answerTo(stream, [SUBJECTS.imageRetired], ANSWER_MS, 'provisioner').finally(() => stream.close());
+  if (timeoutMs === undefined) return;
+  for (const deadline = performance.now() + timeoutMs; ; await delay(LOOK_FOR_REMOVAL_MS)) {
+    const holding = (await client.storage()).filter(({ state, images }) => state === 'ready' && images.includes(ref)).map(({ node }) => node);
+    if (holding.length === 0) return;
+    if (performance.now() >= deadline) throw new ClientError(`${ref} is retired, but ${holding.join(', ')} did not remove it within ${Math.round(timeoutMs / 1000)} s; it goes on: plinth storage`, 'timeout');
+  }
 }
 
 async function answerTo(stream: FactStream, good: readonly string[], timeoutMs: number, service: string): Promise<Fact> {

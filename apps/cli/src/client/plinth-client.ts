@@ -244,7 +244,7 @@ function unwrap<T>(message: Msg): T {
 }
 
 function serviceOf(subject: string): string {
-  if (subject === QUERIES.build) return 'image-builder';
+  if (subject === QUERIES.build || subject === QUERIES.imageDiff || subject === QUERIES.imagePlan) return 'image-builder';
   return subject.startsWith('agent.') ? 'host' : 'provisioner';
 }
 

@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
-import { parseDuration, parseList } from '../client/inputs.js';
-import { type SharedOptions, withShared } from './options.js';
+import { parseCount, parseDuration, parseList } from '../client/inputs.js';
+import { type SharedOptions, withShared, withTenant } from './options.js';
 
 /** The subcommands' work lies in image-actions.ts, loaded when one of them runs. */
 export function register(program: Command): void {
-  const image = program.command('image').description('build, test, promote and revoke OS images');
+  const image = program.command('image').description('build, compare, promote, revoke and retire OS images');
   withShared(image.command('build'))
     .description('build and test an image from a recipe; succeeds only when its tests pass')
     .argument('<recipe>', 'YAML file, or - for standard input')
@@ -36,4 +36,34 @@ export function register(program: Command): void {
     .argument('<image>', 'name@version')
     .requiredOption('--reason <text>', 'why')
     .action(async (ref: string, options: SharedOptions & { reason: string }) => (await import('./image-actions.js')).revoke(ref, options));
+  withShared(image.command('diff'))
+    .description('what differs between two versions: packages, files, /etc, settings')
+    .argument('<from>', 'name@version, or a name for its newest')
+    .argument('<to>', 'name@version, or a name for its newest')
+    .option('--files', 'list all files')
+    .addHelpText('after', '\nExample:\n  plinth image diff debian-12@v1 debian-12')
+    .action(async (from: string, to: string, options: SharedOptions & { files?: boolean }) => (await import('./image-inspection.js')).diff(from, to, options));
+  withTenant(withShared(image.command('plan')))
+    .description('what starting a container on a version would mount, in order; nothing is run')
+    .argument('<image>', 'name@version, or a name for its newest')
+    .option('--container <container>', 'with the config of this one, name or id')
+    .addHelpText('after', '\nExample:\n  plinth image plan debian-12@v2 --container shop-1')
+    .action(async (ref: string, options: SharedOptions & { container?: string; tenant: string }) => (await import('./image-inspection.js')).plan(ref, options));
+  withShared(image.command('blast-radius'))
+    .description('everything that needs a version: tenants, hosts, containers, rollouts')
+    .argument('<image>', 'name@version')
+    .action(async (ref: string, options: SharedOptions) => (await import('./image-retirement.js')).showBlastRadius(ref, options));
+  withShared(image.command('retire'))
+    .description('remove a version from everywhere, for ever; refused while anything needs it')
+    .argument('<image>', 'name@version')
+    .option('--no-wait', 'do not wait for the storage nodes')
+    .option('--timeout <duration>', 'how long to wait', parseDuration, 120_000)
+    .action(async (ref: string, options: SharedOptions & { wait: boolean; timeout: number }) => (await import('./image-retirement.js')).retire(ref, options));
+  withShared(image.command('gc'))
+    .description('retire the versions that nothing needs, beyond the newest of each name')
+    .option('--keep <n>', 'how many of the newest stay', parseCount, 3)
+    .option('--name <name>', 'of this name only')
+    .option('--dry-run', 'only say what would be retired')
+    .addHelpText('after', '\nExample:\n  plinth image gc --keep 2 --dry-run')
+    .action(async (options: SharedOptions & { keep: number; name?: string; dryRun?: boolean }) => (await import('./image-retirement.js')).collect(options));
 }

@@ -1,6 +1,6 @@
 /** From a config, its image and its volumes to what the container runtime starts. */
 import { join } from 'node:path';
-import { checkBeforeMount, type ContainerSpec, type PremountReason } from '@plinth/container-runtime';
+import { checkBeforeMount, type ContainerSpec, instanceSpec, type PremountReason } from '@plinth/container-runtime';
 import type { ContainerConfig, ContainerFailureReason } from '@plinth/contracts';
 import type { StorageMounts } from '../domain/storage-mounts.js';
 import type { StartFailure } from '../domain/planner.js';
@@ -9,27 +9,7 @@ import { IMAGE_LABEL, RUN_GENERATION_LABEL, STOP_SIGNAL_LABEL } from './oci-cont
 
 export function containerSpec(config: ContainerConfig, image: ImageMaster, dataPath: string, softwarePath: string | undefined): ContainerSpec {
   return {
-    id: config.containerId,
-    imageRoot: image.root,
-    mountPlan: image.mountPlan,
-    mountScript: { path: image.mountScript.path, custom: image.mountScript.custom },
-    environment: {
-      ...image.environment,
-      ...config.env,
-      PLINTH_CONTAINER_ID: config.containerId,
-      PLINTH_CONTAINER_NAME: config.name,
-      PLINTH_TENANT: config.tenant,
-      PLINTH_IMAGE: config.image,
-      PLINTH_HOST: config.host,
-    },
-    timezone: config.timezone ?? image.timezone,
-    hostname: config.name,
-    command: config.command ?? image.command,
-    softwarePath,
-    dataPath,
-    limits: { memoryBytes: config.limits.memoryBytes, cpus: config.limits.cpus, pids: config.limits.pids },
-    network: config.network,
-    stopSignal: config.stopSignal ?? image.stopSignal,
+    ...instanceSpec(config, image, { dataPath, softwarePath }),
     labels: {
       [RUN_GENERATION_LABEL]: String(config.runGeneration),
       generation: String(config.generation),

@@ -1,5 +1,6 @@
 /** The catalogue's tables: every version ever given out, and the last number of each name. */
 import { EntitySchema, type MigrationInterface, type QueryRunner } from 'typeorm';
+import type { ImagePackage } from '@plinth/contracts';
 import type { ImageBuild } from '../domain/image-build.js';
 
 export interface ImageBuildRow extends ImageBuild {
@@ -7,6 +8,8 @@ export interface ImageBuildRow extends ImageBuild {
   readonly owner: string | null;
   readonly leaseUntil: Date | null;
   readonly requestedAt: Date;
+  /** null: built before they were recorded. */
+  readonly packages?: readonly ImagePackage[] | null;
 }
 
 export const ImageBuildSchema = new EntitySchema<ImageBuildRow>({
@@ -31,6 +34,8 @@ export const ImageBuildSchema = new EntitySchema<ImageBuildRow>({
     parent: { type: 'text', nullable: true },
     statement: { type: 'jsonb', nullable: true },
     manifest: { type: 'jsonb', nullable: true },
+    // Long, and asked for by itself.
+    packages: { type: 'jsonb', nullable: true, select: false },
     tests: { type: 'jsonb', default: [] },
     promotion: { type: 'jsonb', nullable: true },
     revokedReason: { type: 'text', name: 'revoked_reason', nullable: true },
@@ -75,5 +80,17 @@ export class CreateImageBuild1700000001000 implements MigrationInterface {
 
   async down(runner: QueryRunner): Promise<void> {
     await runner.query('DROP TABLE image_build, image_name');
+  }
+}
+
+export class AddPackages1700000002000 implements MigrationInterface {
+  readonly name = 'AddPackages1700000002000';
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query('ALTER TABLE image_build ADD COLUMN packages jsonb');
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query('ALTER TABLE image_build DROP COLUMN packages');
   }
 }

@@ -1,5 +1,5 @@
 /** The catalogue in PostgreSQL: version numbers, builds, who works on them, what became of them. */
-import type { ImageTestResult, SignedStatement } from '@plinth/contracts';
+import type { ImagePackage, ImageTestResult, SignedStatement } from '@plinth/contracts';
 import type { DataSource, EntityManager, Repository } from 'typeorm';
 import type { ImageBuild, ManifestSummary, PromotionRecord } from '../domain/image-build.js';
 import { ACTIVE_STATES, type BuildState } from '../domain/lifecycle.js';
@@ -119,6 +119,17 @@ export class ImageCatalogue {
     await this.builds(manager).update({ buildId: build.buildId }, { state, promotion });
   }
 
+  /** For ever: the number is never given out again. */
+  async setRetired(manager: EntityManager, build: ImageBuild): Promise<void> {
+    await this.builds(manager).update({ buildId: build.buildId }, { state: 'retired' });
+  }
+
+  /** Debian packages of a version; null: it was built before they were recorded. */
+  async packages(build: ImageBuild): Promise<readonly ImagePackage[] | null> {
+    const rows: { packages: ImagePackage[] | null }[] = await this.source.query('SELECT packages FROM image_build WHERE build_id = $1', [build.buildId]);
+    return rows[0]?.packages ?? null;
+  }
+
   async setRevoked(manager: EntityManager, build: ImageBuild, revokedReason: string): Promise<void> {
     await this.builds(manager).update({ buildId: build.buildId }, { state: 'revoked', revokedReason });
   }
@@ -129,6 +140,7 @@ export interface Outcome {
   /** null: nothing of the image is left. */
   readonly statement: SignedStatement | null;
   readonly manifest: ManifestSummary | null;
+  readonly packages: readonly ImagePackage[] | null;
   readonly parent: string | null;
   readonly builtAt: Date;
   readonly durationMs: number;

@@ -47,11 +47,16 @@ export class ImageRepository {
     await syncDirectory(dirname(from));
   }
 
-  /** Takes a version out of the testing repository by one rename. */
-  async withdraw(name: string, version: string, into: string): Promise<void> {
-    await rename(this.directory('testing', name, version), into).catch((error: unknown) => {
-      if (!isMissing(error)) throw error;
-    });
+  /** Takes a version out of a repository by one rename; nothing to do when it is not there. */
+  async withdraw(stage: Stage, name: string, version: string, into: string): Promise<void> {
+    const directory = this.directory(stage, name, version);
+    try {
+      await rename(directory, into);
+    } catch (error) {
+      if (isMissing(error)) return;
+      throw error;
+    }
+    await syncDirectory(dirname(directory));
   }
 
   /** Where the version's files lie; undefined when in neither repository. */
@@ -75,12 +80,12 @@ export class ImageRepository {
     return known.includes(file) ? { path: join(this.directory('production', name, version), file), name: file } : undefined;
   }
 
-  /** Every version in the testing repository. */
-  async testing(): Promise<{ readonly name: string; readonly version: string }[]> {
+  /** Every version in a repository. */
+  async versions(stage: Stage): Promise<{ readonly name: string; readonly version: string }[]> {
     const found: { name: string; version: string }[] = [];
-    for (const name of await readdir(join(this.root, 'testing'))) {
+    for (const name of await readdir(join(this.root, stage))) {
       if (!NAME_PATTERN.test(name)) continue;
-      for (const version of await readdir(join(this.root, 'testing', name))) if (VERSION_PATTERN.test(version)) found.push({ name, version });
+      for (const version of await readdir(join(this.root, stage, name))) if (VERSION_PATTERN.test(version)) found.push({ name, version });
     }
     return found;
   }

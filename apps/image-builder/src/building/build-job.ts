@@ -71,10 +71,10 @@ export class BuildJob {
     });
     status.progress('building', 'publish', 0);
     const durationMs = Math.round(performance.now() - began);
-    const { manifest, statement } = made;
+    const { manifest, statement, packages } = made;
     await this.outbox.transact(async (manager, add) => {
       // The row is locked from here: nobody else publishes this version in between.
-      await this.catalogue.advance(manager, build, 'built', { statement, manifest: summaryOf(manifest), parent: parent?.ref ?? null, builtAt: new Date(), durationMs });
+      await this.catalogue.advance(manager, build, 'built', { statement, manifest: summaryOf(manifest), packages, parent: parent?.ref ?? null, builtAt: new Date(), durationMs });
       await this.repository.publish(made.directory, build.name, version);
       const data: ImageBuilt = {
         name: build.name,

@@ -153,7 +153,7 @@ export class BuildRunner {
     await this.outbox.transact(async (manager, add) => {
       await this.catalogue.advance(manager, build, 'rejected', { logTail: data.logTail ?? '', statement: null, manifest: null });
       const work = await this.directories.make(build.buildId);
-      await this.repository.withdraw(name, version, join(work, 'withdrawn'));
+      await this.repository.withdraw('testing', name, version, join(work, 'withdrawn'));
       await this.directories.remove(build.buildId);
       add({ subject: SUBJECTS.imageRejected, aggregate: refOf(build), data, correlationId: build.correlationId, causationId: build.requestId });
     });

@@ -31,11 +31,13 @@ export class LeftOvers {
     await this.booter.cleanUp();
     await this.directories.clear();
     await this.catalogue.releaseAllOf(this.serviceId);
-    for (const { name, version } of await this.repository.testing()) {
-      const build = await this.catalogue.find(name, versionNumber(version));
-      if (build?.state !== 'rejected') continue;
-      await this.repository.withdraw(name, version, await this.directories.make(WITHDRAWN));
-      await this.directories.remove(WITHDRAWN);
+    for (const stage of ['testing', 'production'] as const) {
+      for (const { name, version } of await this.repository.versions(stage)) {
+        const build = await this.catalogue.find(name, versionNumber(version));
+        if (build?.state !== 'rejected' && build?.state !== 'retired') continue;
+        await this.repository.withdraw(stage, name, version, await this.directories.make(WITHDRAWN));
+        await this.directories.remove(WITHDRAWN);
+      }
     }
   }
 

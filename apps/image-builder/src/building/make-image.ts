@@ -2,12 +2,13 @@
 import { mkdir, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { generateMountScript } from '@plinth/container-runtime';
-import { archiveFileName, canonicalJson, type Digest, type ImageManifest, type SignedStatement, validateManifest, VERSION_FILES } from '@plinth/contracts';
+import { archiveFileName, canonicalJson, type Digest, type ImageManifest, type ImagePackage, type SignedStatement, validateManifest, VERSION_FILES } from '@plinth/contracts';
 import { digestOfFile, digestOfText, packArchive } from '../adapters/archive.js';
 import type { Bootstrap, ParentImage } from '../adapters/bootstrap.js';
 import { cleanTree, directoryMode } from '../adapters/clean-tree.js';
 import { customise } from '../adapters/customise.js';
 import { ImageTree } from '../adapters/image-tree.js';
+import { installedPackages } from '../adapters/installed-packages.js';
 import { checkMountPlan, makeMountPoints } from '../adapters/mount-points.js';
 import type { Sandbox } from '../adapters/sandbox.js';
 import type { Signer } from '../adapters/signer.js';
@@ -44,6 +45,7 @@ export interface MadeImage {
   readonly directory: string;
   readonly manifest: ImageManifest;
   readonly statement: SignedStatement;
+  readonly packages: readonly ImagePackage[];
 }
 
 /** File systems tell times by a clock of coarser steps than ours. */
@@ -75,6 +77,8 @@ export async function makeImage(maker: ImageMaker, options: MakeOptions): Promis
   checkMountPlan(mountPlan);
   await makeMountPoints(root, mountPlan);
   await checkCommand(root, settings.command);
+
+  const installed = await installedPackages(new ImageTree(root));
 
   onProgress('manifest', 0);
   const entries = await scanTree(root, { times, signal, onProgress: (within) => onProgress('manifest', within) });
@@ -119,7 +123,7 @@ export async function makeImage(maker: ImageMaker, options: MakeOptions): Promis
     archiveBytes: (await stat(archive)).size,
   });
   await writeFile(join(directory, VERSION_FILES.statement), canonicalJson(statement), { mode: 0o644 });
-  return { directory, manifest, statement };
+  return { directory, manifest, statement, packages: installed };
 }
 
 async function checkCommand(root: string, command: readonly string[]): Promise<void> {

@@ -18,6 +18,7 @@ describe('decidePromotion', () => {
     ['a promoted image, to more nodes', image('promoted', ['sn-1']), ['sn-1', 'sn-2'], { ok: true, value: 'announce' }],
     ['a promoted image, to all nodes', image('promoted', ['sn-1']), undefined, { ok: true, value: 'announce' }],
     ['a revoked image', image('revoked'), undefined, refused('revoked')],
+    ['a retired image', image('retired'), undefined, refused('retired')],
   ])('of %s', (_, found, to, expected) => {
     expect(decidePromotion(found, 'a@v1', to)).toEqual(expected);
   });

@@ -1,7 +1,7 @@
 /** The states of one image version, and what may be asked of it in each. */
 import type { ImageRejectionReason } from '@plinth/contracts';
 
-export const BUILD_STATES = ['queued', 'building', 'built', 'tested', 'promoting', 'promoted', 'revoked', 'rejected'] as const;
+export const BUILD_STATES = ['queued', 'building', 'built', 'tested', 'promoting', 'promoted', 'revoked', 'rejected', 'retired'] as const;
 export type BuildState = (typeof BUILD_STATES)[number];
 
 /** A builder has work to do on a version in one of these. */
@@ -36,6 +36,8 @@ export function decidePromotion(image: Promotable | undefined, ref: string, to: 
       return { ok: true, value: 'announce' };
     case 'revoked':
       return refuse('revoked', `${ref} was revoked; build and promote a new version`);
+    case 'retired':
+      return refuse('retired', `${ref} is retired, and its files are gone; build and promote a new version`);
     case 'rejected':
       return refuse('not-tested', `${ref} was rejected and nothing of it is left; build it again`);
     default:
@@ -52,6 +54,8 @@ export function decideRevocation(image: Promotable | undefined, ref: string): De
       return { ok: true, value: null };
     case 'revoked':
       return refuse('revoked', `${ref} is revoked already`);
+    case 'retired':
+      return refuse('retired', `${ref} is retired: nothing can start on it anyway`);
     case 'rejected':
       return refuse('image-not-found', `${ref} was rejected; nothing of it is left to revoke`);
     default:
@@ -63,8 +67,18 @@ export function decideRevocation(image: Promotable | undefined, ref: string): De
 export function decideParent(image: Promotable | undefined, ref: string): Decision<null> {
   if (!image) return refuse('parent-not-found', `the recipe builds on ${ref}, which does not exist; build it first`);
   if (image.state === 'revoked') return refuse('revoked', `the recipe builds on ${ref}, which was revoked; name another version`);
+  if (image.state === 'retired') return refuse('retired', `the recipe builds on ${ref}, which is retired; name another version`);
   if (image.state === 'tested' || image.state === 'promoting' || image.state === 'promoted') return { ok: true, value: null };
   return refuse('parent-not-found', `the recipe builds on ${ref}, which has not passed its tests (it is ${image.state})`);
+}
+
+/** May a finished image be looked into? @param state undefined: there is no such version, or none of the name that could be used */
+export function inspectionRefusal(state: BuildState | undefined, ref: string): Refusal | undefined {
+  if (state === undefined) return { reason: 'image-not-found', message: `there is no finished image ${ref}; see the list of images for what was built` };
+  if (state === 'retired') return { reason: 'retired', message: `${ref} is retired, and its files are gone` };
+  if (state === 'rejected') return { reason: 'image-not-found', message: `${ref} was rejected, and nothing of it is left` };
+  if (state === 'queued' || state === 'building') return { reason: 'not-tested', message: `${ref} is not built yet (it is ${state})` };
+  return undefined;
 }
 
 function sameReach(before: readonly string[] | undefined, now: readonly string[] | undefined): boolean {

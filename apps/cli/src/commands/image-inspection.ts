@@ -1,0 +1,42 @@
+/** What the image commands that look into images do. */
+import { type FileChange, type ImageDiff, type ImagePlan, QUERIES } from '@plinth/contracts';
+import { withClient } from '../client/connection.js';
+import { ClientError, type PlinthClient } from '../client/plinth-client.js';
+import { describeDiff, describePlan } from '../output/image-view.js';
+import { print } from '../output/print.js';
+import type { SharedOptions } from './options.js';
+
+/** Files that people are shown who don't ask for all. */
+const SHOWN_FILES = 20;
+
+export async function diff(from: string, to: string, options: SharedOptions & { files?: boolean }): Promise<void> {
+  await withClient(options.nats, async (client) => {
+    const limit = options.files || options.json ? undefined : SHOWN_FILES;
+    const first = await client.query<ImageDiff>(QUERIES.imageDiff, { from, to, limit });
+    const items = options.files ? await allFiles(client, first) : first.files.items;
+    const { added, removed, changed, touched } = first.files;
+    const leftOut = added + removed + changed - items.length;
+    const found = { ...first, files: { added, removed, changed, touched, items, leftOut } };
+    print(options, found, () => describeDiff(found, leftOut));
+  });
+}
+
+/** The exact versions of the first reply: a name may come to mean another meanwhile. */
+async function allFiles(client: PlinthClient, first: ImageDiff): Promise<readonly FileChange[]> {
+  const items = [...first.files.items];
+  for (let cursor = first.files.next; cursor !== undefined; ) {
+    const { files } = await client.query<ImageDiff>(QUERIES.imageDiff, { from: first.from.image, to: first.to.image, cursor });
+    items.push(...files.items);
+    cursor = files.next;
+  }
+  return items;
+}
+
+export async function plan(image: string, options: SharedOptions & { container?: string; tenant: string }): Promise<void> {
+  await withClient(options.nats, async (client) => {
+    const config = options.container === undefined ? undefined : (await client.container(options.container, options.tenant)).config;
+    if (config === null) throw new ClientError(`${options.container ?? ''} has no config yet; try again`, 'wrong-state');
+    const found = await client.query<ImagePlan>(QUERIES.imagePlan, { image, config });
+    print(options, found, () => describePlan(found));
+  });
+}

@@ -1,0 +1,60 @@
+/** Looks into finished images: what differs between two, and what a start would mount. Reads only. */
+import { type ImageDiff, type ImageDiffQuery, type ImageManifest, type ImagePlan, type ImagePlanQuery, parseImageRef, type QueryReply, versionNumber } from '@plinth/contracts';
+import type { ImageCatalogue } from '../adapters/image-catalogue.js';
+import type { ImageRepository } from '../adapters/image-repository.js';
+import { cutText } from '../domain/cut-list.js';
+import { type ImageBuild, refOf, versionOf } from '../domain/image-build.js';
+import { type DiffSide, diffImages } from '../domain/image-diff.js';
+import { inspectionRefusal } from '../domain/lifecycle.js';
+import { planImage } from './image-plan.js';
+
+type Refused = { readonly ok: false; readonly reason: string; readonly message: string };
+type Found = { readonly ok: true; readonly build: ImageBuild; readonly manifest: ImageManifest } | Refused;
+
+/** Of a message, for what a list's own estimate does not count. */
+const SHARE = 0.7;
+const MOST_BYTES = 512 * 1024;
+const MOST_FILES = 10_000;
+
+export class ImageInspection {
+  constructor(
+    private readonly catalogue: ImageCatalogue,
+    private readonly repository: ImageRepository,
+    /** Of the bus, bytes. */
+    private readonly maxPayload: () => number,
+  ) {}
+
+  async diff(query: ImageDiffQuery): Promise<QueryReply<ImageDiff>> {
+    const from = await this.find(query.from);
+    if (!from.ok) return from;
+    const to = await this.find(query.to);
+    if (!to.ok) return to;
+    const limits = { bytes: Math.min(MOST_BYTES, this.maxPayload() * SHARE), files: query.limit ?? MOST_FILES, skip: Number(query.cursor ?? 0) };
+    return { ok: true, data: diffImages(await this.side(from.build, from.manifest), await this.side(to.build, to.manifest), limits) };
+  }
+
+  async plan(query: ImagePlanQuery): Promise<QueryReply<ImagePlan>> {
+    const found = await this.find(query.image);
+    if (!found.ok) return found;
+    const plan = planImage(found.manifest, query.config);
+    const bytes = Buffer.byteLength(JSON.stringify(plan));
+    if (bytes <= this.maxPayload() * SHARE) return { ok: true, data: plan };
+    // Only a command or environment of that size makes it so long.
+    const cut = (texts: readonly string[]): string[] => texts.slice(0, 300).map((text) => cutText(text));
+    return { ok: true, data: { ...plan, command: cut(plan.command), environment: cut(plan.environment), etc: plan.etc.map((entry) => ({ ...entry, content: entry.content && cutText(entry.content) })) } };
+  }
+
+  private async side(build: ImageBuild, manifest: ImageManifest): Promise<DiffSide> {
+    return { manifest, packages: await this.catalogue.packages(build), state: build.state, archiveBytes: build.statement?.archiveBytes ?? 0 };
+  }
+
+  private async find(text: string): Promise<Found> {
+    const ref = parseImageRef(text);
+    const build = ref && (await (ref.version === undefined ? this.catalogue.newest(ref.name) : this.catalogue.find(ref.name, versionNumber(ref.version))));
+    const refusal = inspectionRefusal(build?.state, build ? refOf(build) : text);
+    if (refusal) return { ok: false, ...refusal };
+    const manifest = build && (await this.repository.manifest(build.name, versionOf(build)));
+    if (!build || !manifest) return { ok: false, reason: 'image-not-found', message: `the files of ${text} are in neither repository` };
+    return { ok: true, build, manifest };
+  }
+}

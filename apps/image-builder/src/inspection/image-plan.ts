@@ -1,0 +1,91 @@
+/** What starting a container on an image would do, by the same functions that start it. Pure: nothing is run or mounted. */
+import {
+  buildOciConfig,
+  etcLayer,
+  type InstanceImage,
+  instanceSpec,
+  MOUNT_SCRIPT_DEADLINE_SECONDS,
+  MOUNT_SCRIPT_SHELL,
+  planMounts,
+  type PlannedMount,
+} from '@plinth/container-runtime';
+import { ContainerConfig, type ImageManifest, type ImagePlan, VERSION_FILES } from '@plinth/contracts';
+
+const EXAMPLE = 'example';
+
+/** @param asked config of the container that would be started; its own image does not matter */
+export function planImage(manifest: ImageManifest, asked: ContainerConfig | undefined): ImagePlan {
+  const ref = `${manifest.name}@${manifest.version}`;
+  const config = Object.assign(new ContainerConfig(), asked ?? exampleConfig(), { image: ref, contentDigest: manifest.contentDigest });
+  const storage = `/storage/${config.storageNode}`;
+  const master = `${storage}/images/${manifest.name}/${manifest.version}`;
+  const image: InstanceImage = {
+    root: `${master}/${VERSION_FILES.root}`,
+    mountPlan: manifest.mountPlan,
+    mountScript: { path: `${master}/${VERSION_FILES.mountScript}`, custom: manifest.mountScript.custom },
+    environment: manifest.environment,
+    timezone: manifest.timezone,
+    command: manifest.command,
+    stopSignal: manifest.stopSignal,
+  };
+  const softwarePath = config.software === undefined ? undefined : `${storage}/software/${config.software}`;
+  const spec = instanceSpec(config, image, { dataPath: `${storage}/volumes/${config.dataVolume}`, softwarePath });
+  const inputs = { layerRoot: `/state/bundles/${config.containerId}`, shell: MOUNT_SCRIPT_SHELL, hookDeadlineSeconds: MOUNT_SCRIPT_DEADLINE_SECONDS };
+  const oci = buildOciConfig(spec, inputs);
+  const [hook] = oci.hooks?.createContainer ?? [];
+  const { memoryBytes = null, cpus = null, pids = null } = spec.limits;
+  return {
+    image: ref,
+    contentDigest: manifest.contentDigest,
+    container: asked?.name ?? null,
+    root: { path: oci.root.path, readOnly: oci.root.readonly },
+    mounts: planMounts(spec, inputs).map((mount) => ({ ...mount, bytes: sizeOf(mount) })),
+    mountScript: hook ? { argv: hook.args, told: Object.fromEntries(hook.env.map(splitVariable)), deadlineSeconds: hook.timeout } : null,
+    etc: etcLayer(spec).map((entry) => ({
+      path: `/${entry.path}`,
+      type: entry.type,
+      content: entry.type === 'file' ? entry.text : entry.type === 'symlink' ? entry.target : null,
+    })),
+    environment: oci.process.env,
+    timezone: spec.timezone,
+    hostname: oci.hostname,
+    command: oci.process.args,
+    workingDirectory: oci.process.cwd,
+    stopSignal: spec.stopSignal,
+    network: spec.network,
+    limits: { memoryBytes, cpus, pids },
+  };
+}
+
+/** Of a container that asks for nothing. The provisioner's own defaults for limits are not known here. */
+function exampleConfig(): Omit<ContainerConfig, 'image' | 'contentDigest'> {
+  const id = '0'.repeat(32);
+  return {
+    containerId: id,
+    name: EXAMPLE,
+    tenant: EXAMPLE,
+    host: EXAMPLE,
+    generation: 1,
+    runGeneration: 1,
+    desired: 'running',
+    storageNode: EXAMPLE,
+    dataVolume: id,
+    env: {},
+    limits: {} as ContainerConfig['limits'],
+    restart: { policy: 'always' },
+    network: 'isolated',
+    stopGraceSeconds: 10,
+    requestedAt: '',
+    decidedAt: '',
+  };
+}
+
+function sizeOf({ options }: PlannedMount): number | null {
+  const size = options.find((option) => option.startsWith('size='));
+  return size === undefined ? null : Number(size.slice('size='.length));
+}
+
+function splitVariable(variable: string): [string, string] {
+  const equals = variable.indexOf('=');
+  return [variable.slice(0, equals), variable.slice(equals + 1)];
+}

@@ -1,0 +1,48 @@
+import type { ContainerConfig, MountPlan } from '@plinth/contracts';
+import type { ContainerSpec } from './container-spec.js';
+
+/** What a start needs of an image. */
+export interface InstanceImage {
+  /** Absolute host path of its `root/`. */
+  readonly root: string;
+  readonly mountPlan: MountPlan;
+  readonly mountScript: { readonly path: string; readonly custom: boolean };
+  readonly environment: Readonly<Record<string, string>>;
+  readonly timezone: string;
+  readonly command: readonly string[];
+  readonly stopSignal: string;
+}
+
+/** Host paths of a container's own. */
+export interface InstancePaths {
+  readonly dataPath: string;
+  /** Absent: it has no software. */
+  readonly softwarePath?: string;
+}
+
+/** What a container config means on an image: the config's word, else the image's. Pure. */
+export function instanceSpec(config: ContainerConfig, image: InstanceImage, { dataPath, softwarePath }: InstancePaths): ContainerSpec {
+  return {
+    id: config.containerId,
+    imageRoot: image.root,
+    mountPlan: image.mountPlan,
+    mountScript: { path: image.mountScript.path, custom: image.mountScript.custom },
+    environment: {
+      ...image.environment,
+      ...config.env,
+      PLINTH_CONTAINER_ID: config.containerId,
+      PLINTH_CONTAINER_NAME: config.name,
+      PLINTH_TENANT: config.tenant,
+      PLINTH_IMAGE: config.image,
+      PLINTH_HOST: config.host,
+    },
+    timezone: config.timezone ?? image.timezone,
+    hostname: config.name,
+    command: config.command ?? image.command,
+    softwarePath,
+    dataPath,
+    limits: { memoryBytes: config.limits.memoryBytes, cpus: config.limits.cpus, pids: config.limits.pids },
+    network: config.network,
+    stopSignal: config.stopSignal ?? image.stopSignal,
+  };
+}
