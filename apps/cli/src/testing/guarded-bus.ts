@@ -3,8 +3,8 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { ConsumerKeeper, createLogger, ensureStreams } from '@plinth/service-kit';
 import { scratchDirectory, startNats, type TestServer } from '@plinth/testkit';
 import { connect, Events, type NatsConnection, nkeyAuthenticator, type Subscription } from 'nats';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { accessFile, addMembers, seedFile } from '../access/access-directory.js';
 import { type Member, memberId, parseMember } from '../access/members.js';
 import { reloadAccess } from '../stack/reload-access.js';
@@ -26,7 +26,7 @@ export class Login {
   }
 
   static async open(url: string, keyFile: string): Promise<Login> {
-    return new Login(await connect({ servers: url, authenticator: nkeyAuthenticator(readFileSync(keyFile)), reconnect: false }));
+    return new Login(await connect({ servers: url, authenticator: nkeyAuthenticator(readFileSync(keyFile)), reconnectTimeWait: 100 }));
   }
 
   /** Whether the server let it publish; the message is real. */
@@ -72,11 +72,17 @@ export class GuardedBus {
   private server: TestServer | undefined;
   private keeper: ConsumerKeeper | undefined;
 
-  async start(extra: readonly string[] = []): Promise<void> {
+  /** @param options without a keeper nobody opens consumers until {@link keep} */
+  async start(options: { readonly keeper: boolean } = { keeper: true }): Promise<void> {
     addMembers(this.directory, MEMBERS);
-    this.server = await startNats([accessFile(this.directory), ...extra]);
+    this.server = await startNats([accessFile(this.directory)]);
+    await ensureStreams((await this.as('provisioner')).connection);
+    if (options.keeper) await this.keep();
+  }
+
+  /** What a provisioner does for the others. */
+  async keep(): Promise<void> {
     const { connection } = await this.as('provisioner');
-    await ensureStreams(connection);
     this.keeper = new ConsumerKeeper(connection, createLogger('test', 'test', 'fatal'));
     this.keeper.start();
     await connection.flush();
@@ -102,6 +108,13 @@ export class GuardedBus {
 
   fresh(id: string): Promise<Login> {
     return Login.open(this.running.url, this.keyFile(id));
+  }
+
+  /** The server comes back without anything it had stored. */
+  async loseStore(): Promise<void> {
+    await this.running.pause();
+    rmSync(join(dirname(this.running.logFile), 'jetstream'), { recursive: true });
+    await this.running.start();
   }
 
   reload(): Promise<void> {
