@@ -69,6 +69,7 @@ export class GuardedBus {
   private readonly scratch = scratchDirectory('plinth-access-');
   readonly directory = join(this.scratch.path, 'access');
   private readonly logins = new Map<string, Login>();
+  private readonly opened: Login[] = [];
   private server: TestServer | undefined;
   private keeper: ConsumerKeeper | undefined;
 
@@ -106,8 +107,10 @@ export class GuardedBus {
     return login;
   }
 
-  fresh(id: string): Promise<Login> {
-    return Login.open(this.running.url, this.keyFile(id));
+  async fresh(id: string): Promise<Login> {
+    const login = await Login.open(this.running.url, this.keyFile(id));
+    this.opened.push(login);
+    return login;
   }
 
   /** The server comes back without anything it had stored. */
@@ -123,7 +126,7 @@ export class GuardedBus {
 
   async stop(): Promise<void> {
     await this.keeper?.close();
-    await Promise.all([...this.logins.values()].map((login) => login.connection.close()));
+    await Promise.all(this.opened.map((login) => login.connection.close()));
     await this.server?.stop();
     this.scratch.stop();
   }
