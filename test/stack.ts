@@ -2,10 +2,11 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { connect, type JetStreamClient, type NatsConnection, nkeyAuthenticator } from 'nats';
 
-const top = resolve(import.meta.dirname, '..');
+/** Beside the compiled form there is one folder more. */
+const top = resolve(import.meta.dirname, basename(import.meta.dirname) === 'dist' ? '../..' : '..');
 
 export interface Ran {
   readonly code: number;
@@ -53,7 +54,7 @@ export class Stack {
     if (code !== 0) throw new Error(`up ended with ${code}: ${stdout}${stderr}`);
     if (this.connection && !this.connection.isClosed()) return;
     const { natsUrl, nkeyFile } = this.file();
-    this.connection = await connect({ servers: natsUrl, authenticator: nkeyAuthenticator(readFileSync(nkeyFile)) });
+    this.connection = await connect({ servers: natsUrl, authenticator: nkeyAuthenticator(readFileSync(nkeyFile)), maxReconnectAttempts: -1, reconnectTimeWait: 200 });
     // Not everything: whoever subscribes to all also holds the inboxes of the dead open.
     for (const subject of ['container.>', 'image.>', 'host.>', 'rollout.>']) {
       this.connection.subscribe(subject, {
@@ -65,6 +66,15 @@ export class Stack {
     await this.connection.flush();
   }
 
+  /** As a process supervisor does: starts what has died, and tries again when that dies or is cut off too. */
+  async restart(hosts = 2): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      const { code, stdout, stderr } = await this.plinth('up', '--detach', '--hosts', String(hosts));
+      if (code === 0) return;
+      if (attempt === 5) throw new Error(`up ended with ${code}: ${stdout}${stderr}`);
+    }
+  }
+
   private keep(subject: string, body: string): void {
     try {
       this.facts.push({ subject, data: JSON.parse(body) as Record<string, unknown> });
@@ -74,8 +84,8 @@ export class Stack {
     for (const wake of this.waiting) wake();
   }
 
-  file(): { natsUrl: string; nkeyFile: string; services: StackService[] } {
-    return JSON.parse(readFileSync(join(this.home, 'stack.json'), 'utf8')) as { natsUrl: string; nkeyFile: string; services: StackService[] };
+  file(): { natsUrl: string; databaseUrl: string; nkeyFile: string; services: StackService[] } {
+    return JSON.parse(readFileSync(join(this.home, 'stack.json'), 'utf8')) as { natsUrl: string; databaseUrl: string; nkeyFile: string; services: StackService[] };
   }
 
   pidOf(id: string): number {

@@ -4,6 +4,7 @@ import { CredentialsError, natsReadiness, readSecret, type ServiceAssembly, type
 import { extractInThread } from './adapters/extraction-thread.js';
 import { MasterRepository } from './adapters/master-repository.js';
 import { keysReadiness, storageReadiness, tokenReadiness, zstdReadiness } from './adapters/readiness.js';
+import { Retirements } from './adapters/retirements.js';
 import { Revocations } from './adapters/revocations.js';
 import { Staging } from './adapters/staging.js';
 import { TrustedKeys } from './adapters/trusted-keys.js';
@@ -11,10 +12,12 @@ import { WantedStore } from './adapters/wanted-store.js';
 import type { DistributorConfig } from './config.js';
 import { DistributionLoop } from './distribution/distribution-loop.js';
 import { Heartbeat } from './distribution/heartbeat.js';
+import { RemovalLoop } from './distribution/removal-loop.js';
 import { resume } from './distribution/resume.js';
 import { StorageLayout } from './domain/storage-layout.js';
 import { describeNode } from './domain/targeting.js';
 import { ImagePromotedHandler, STORAGE_NODE } from './handlers/image-promoted.handler.js';
+import { ImageRetiredHandler } from './handlers/image-retired.handler.js';
 import { ImageRevokedHandler } from './handlers/image-revoked.handler.js';
 
 @Module({})
@@ -28,6 +31,7 @@ export async function assemble({ config, logger, connection, publisher }: Servic
   const keys = new TrustedKeys(config.PLINTH_TRUSTED_KEYS);
   const wanted = new WantedStore(layout.wanted);
   const revocations = new Revocations(layout);
+  const retirements = new Retirements(layout);
   const loop = new DistributionLoop({
     node: node.name,
     masters,
@@ -35,6 +39,7 @@ export async function assemble({ config, logger, connection, publisher }: Servic
     keys,
     wanted,
     revocations,
+    retirements,
     publisher,
     logger,
     extract: extractInThread,
@@ -51,17 +56,20 @@ export async function assemble({ config, logger, connection, publisher }: Servic
     stallMs: config.PLINTH_DOWNLOAD_STALL_SECONDS * 1_000,
     longestPauseMs: config.PLINTH_RETRY_MAX_SECONDS * 1_000,
   });
+  const removals = new RemovalLoop({ node: node.name, masters, staging, retirements, publisher, logger });
   const heartbeat = new Heartbeat(connection, node, masters, revocations, logger, config.PLINTH_HEARTBEAT_SECONDS * 1_000);
 
-  await resume(masters, staging, wanted);
+  await resume(masters, staging, wanted, retirements);
   const module: DynamicModule = {
     module: DistributorModule,
-    controllers: [ImagePromotedHandler, ImageRevokedHandler],
+    controllers: [ImagePromotedHandler, ImageRevokedHandler, ImageRetiredHandler],
     providers: [
       { provide: STORAGE_NODE, useValue: node },
       { provide: WantedStore, useValue: wanted },
       { provide: DistributionLoop, useValue: loop },
       { provide: Revocations, useValue: revocations },
+      { provide: Retirements, useValue: retirements },
+      { provide: RemovalLoop, useValue: removals },
     ],
   };
   return {
@@ -71,11 +79,12 @@ export async function assemble({ config, logger, connection, publisher }: Servic
     consumerGroup: `distributor-${node.name}`,
     start: () => {
       loop.start();
+      removals.start();
       heartbeat.start();
     },
     stop: async () => {
       heartbeat.stop();
-      await loop.stop();
+      await Promise.all([loop.stop(), removals.stop()]);
     },
   };
 }

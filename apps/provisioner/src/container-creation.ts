@@ -66,7 +66,10 @@ export class ContainerCreation {
     const placement = choosePlacement(hosts, resolution.image.storageNodes, resources, policy, Math.random(), this.turn++);
     if (!placement.ok) return placement;
     for (const host of placement.hosts) {
-      if (!(await reserve(manager, host.host, resources, overcommit))) continue;
+      const room = await reserve(manager, host.host, resolution.image, resources, overcommit);
+      if (room === 'no-room') continue;
+      // Revoked or retired since it was looked up, and never promoted again: the next look finds another, or none.
+      if (room === 'image-withdrawn') return this.place(manager, event, digest, add);
       const nodes = resolution.image.storageNodes.filter((node) => host.storageNodes.includes(node));
       const containerId = randomBytes(16).toString('hex');
       const requestedAt = new Date(event.storedAtMs).toISOString();
@@ -99,6 +102,7 @@ export class ContainerCreation {
         startedAt: null,
         knownGood: [],
         update: null,
+        runningImage: null,
       };
       if (!(await insertContainer(manager, record, event.id, digest))) {
         await release(manager, host.host, resources);

@@ -2,7 +2,7 @@
 import type { DynamicModule } from '@nestjs/common';
 import { databaseReadiness, natsReadiness, openDatabase, Outbox, type ServiceAssembly, type ServiceContext } from '@plinth/service-kit';
 import { republishAll } from './adapters/desired-state.js';
-import { AddRollouts1700000002000, CreateProvisionerTables1700000001000 } from './adapters/postgres/migrations.js';
+import { AddRetirement1700000003000, AddRollouts1700000002000, CreateProvisionerTables1700000001000 } from './adapters/postgres/migrations.js';
 import { QueryStore } from './adapters/postgres/query.store.js';
 import type { ProvisionerConfig } from './config.js';
 import { ContainerUpdate } from './container-update.js';
@@ -28,8 +28,10 @@ import { ContainerStopRequestedHandler } from './handlers/container-stop-request
 import { HeartbeatsHandler } from './handlers/heartbeats.handler.js';
 import { ImageActivationRequestedHandler } from './handlers/image-activation-requested.handler.js';
 import { ImageFactsHandler } from './handlers/image-facts.handler.js';
+import { ImageRetirementRequestedHandler } from './handlers/image-retirement-requested.handler.js';
 import { MasterReportHandler } from './handlers/master-report.handler.js';
 import { QueriesHandler } from './handlers/queries.handler.js';
+import { ImageRetirement } from './image-retirement.js';
 import { LostHosts } from './lost-hosts.js';
 import { CONNECTION, LOGGER } from './tokens.js';
 
@@ -40,7 +42,7 @@ export async function assemble({ config, logger, connection, publisher, consumer
     url: config.DATABASE_URL,
     schema: 'provisioner',
     entities: [],
-    migrations: [CreateProvisionerTables1700000001000, AddRollouts1700000002000],
+    migrations: [CreateProvisionerTables1700000001000, AddRollouts1700000002000, AddRetirement1700000003000],
     logger,
     poolSize: 20,
   });
@@ -71,6 +73,7 @@ export async function assemble({ config, logger, connection, publisher, consumer
       HeartbeatsHandler,
       ImageFactsHandler,
       ImageActivationRequestedHandler,
+      ImageRetirementRequestedHandler,
       QueriesHandler,
     ],
     providers: [
@@ -84,6 +87,7 @@ export async function assemble({ config, logger, connection, publisher, consumer
       { provide: RolloutControl, useValue: new RolloutControl(outbox) },
       { provide: RolloutProgress, useValue: rollouts },
       { provide: RolloutQueryStore, useValue: new RolloutQueryStore(source) },
+      { provide: ImageRetirement, useValue: new ImageRetirement(outbox) },
       { provide: QueryStore, useValue: new QueryStore(source, config.PLINTH_HOST_LOST_SECONDS) },
     ],
   };

@@ -6,6 +6,7 @@ import * as image from './events/image-events.js';
 import * as rollout from './events/rollout-events.js';
 import * as update from './events/update-events.js';
 import * as reports from './events/reports.js';
+import * as imageQueries from './image-queries.js';
 import * as queries from './queries.js';
 import { HOST_HEARTBEATS, HOST_REPORTS, MASTER_REPORTS, QUERIES, STORAGE_HEARTBEATS, SUBJECTS } from './subjects.js';
 
@@ -102,6 +103,8 @@ export const CATALOGUE: readonly Contract[] = [
   define(QUERIES.hosts, 'query', queries.HostsQuery, 'List hosts', PEOPLE, ['provisioner']),
   define(QUERIES.storage, 'query', queries.StorageQuery, 'List storage nodes', PEOPLE, ['provisioner']),
   define(QUERIES.build, 'query', queries.BuildQuery, 'One build: recipe, tests, manifest summary, log tail', PEOPLE, ['image-builder']),
+  define(QUERIES.imageDiff, 'query', imageQueries.ImageDiffQuery, 'What differs between two image versions', PEOPLE, ['image-builder']),
+  define(QUERIES.imagePlan, 'query', imageQueries.ImagePlanQuery, 'What starting a container on an image would mount', PEOPLE, ['image-builder']),
   define(QUERIES.rollouts, 'query', queries.RolloutsQuery, 'List rollouts', PEOPLE, ['provisioner']),
   define(QUERIES.rollout, 'query', queries.RolloutQuery, 'One rollout with its containers', PEOPLE, ['provisioner']),
   define('agent.*.exec', 'query', queries.ExecQuery, 'Run a command in a container', ['operator'], ['host-agent']),

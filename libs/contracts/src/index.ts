@@ -13,6 +13,7 @@ export * from './events/reports.js';
 export * from './container-config.js';
 export * from './status.js';
 export * from './queries.js';
+export * from './image-queries.js';
 export * from './catalogue.js';
 export { asyncApiDocument, contractSchemas } from './asyncapi.js';
 export { decodePayload, type Decoded } from './decode.js';

@@ -1,7 +1,8 @@
 /** Files that are either the old or the new text after a power cut, never something between. */
 import { randomBytes } from 'node:crypto';
-import { open, rename, rm } from 'node:fs/promises';
+import { open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { hasCode } from './system-error.js';
 
 /** Names that are never anything but a write in progress. */
 export const UNFINISHED_PREFIX = '.unfinished-';
@@ -22,6 +23,22 @@ export async function writeDurably(path: string, text: string): Promise<void> {
     throw error;
   }
   await syncDirectory(dirname(path));
+}
+
+/** A file that a writer of another process may still be at is younger than this. */
+const ABANDONED_MS = 60_000;
+
+/** Removes writes that no process will finish. */
+export async function removeAbandoned(directory: string, now: number): Promise<void> {
+  for (const file of await readdir(directory)) {
+    if (!file.startsWith(UNFINISHED_PREFIX)) continue;
+    const path = join(directory, file);
+    const { mtimeMs } = await stat(path).catch((error: unknown) => {
+      if (hasCode(error, 'ENOENT')) return { mtimeMs: now };
+      throw error;
+    });
+    if (now - mtimeMs > ABANDONED_MS) await rm(path, { force: true });
+  }
 }
 
 export async function syncDirectory(path: string): Promise<void> {

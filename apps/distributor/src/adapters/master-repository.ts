@@ -1,6 +1,7 @@
-/** The masters on this node's disk: which stand complete, and how one more becomes visible. */
-import { mkdir, open, readdir, readFile, rename, stat, statfs } from 'node:fs/promises';
-import { dirname } from 'node:path';
+/** The masters on this node's disk: which stand complete, how one more becomes visible, and how one goes. */
+import { randomBytes } from 'node:crypto';
+import { lstat, mkdir, open, readdir, readFile, rename, stat, statfs } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { type ImageManifest, NAME_PATTERN, type SignedStatement, VERSION_PATTERN } from '@plinth/contracts';
 import { parseDocument } from '../domain/json-document.js';
 import { type ImageVersion, StorageLayout } from '../domain/storage-layout.js';
@@ -69,6 +70,22 @@ export class MasterRepository {
     }
     await rename(staged, target);
     await syncDirectory(dirname(target));
+  }
+
+  /**
+   * Takes whatever stands in a version's place out of sight by one rename, below its staging directory, from where it can be deleted at leisure.
+   * The caller holds the image's lock. Does nothing when nothing stands there.
+   */
+  async withdraw(image: ImageVersion): Promise<void> {
+    const standing = this.layout.version(image);
+    const exists = await lstat(standing).then(() => true, onlyIf('ENOENT', false));
+    if (!exists) return;
+    const staging = this.layout.stagingOf(image);
+    await mkdir(staging, { recursive: true, mode: 0o700 });
+    await rename(standing, join(staging, `withdrawn-${randomBytes(4).toString('hex')}`));
+    this.known.delete(standing);
+    // Gone after a power cut, too, before anyone is told.
+    await syncDirectory(dirname(standing));
   }
 
   /** Bytes of the file system. */

@@ -8,11 +8,9 @@ import { join } from 'node:path';
 import { decodePayload, ImagePromoted, MasterReport } from '@plinth/contracts';
 import { parseDocument } from '../domain/json-document.js';
 import type { WantedImage } from '../domain/wanted-image.js';
-import { UNFINISHED_PREFIX, writeDurably } from './durable-file.js';
+import { removeAbandoned, writeDurably } from './durable-file.js';
 import { hasCode } from './system-error.js';
 
-/** A file that a writer of another distributor may still be at is younger than this. */
-const ABANDONED_MS = 60_000;
 /** A few hundred journal files. */
 const RESERVE_BYTES = 1024 ** 2;
 
@@ -70,12 +68,7 @@ export class WantedStore {
 
   /** Removes writes that no process will finish. */
   async tidy(now: number): Promise<void> {
-    for (const file of await readdir(this.directory)) {
-      if (!file.startsWith(UNFINISHED_PREFIX)) continue;
-      const path = join(this.directory, file);
-      const { mtimeMs } = await stat(path).catch(onlyAbsent({ mtimeMs: now }));
-      if (now - mtimeMs > ABANDONED_MS) await rm(path, { force: true });
-    }
+    await removeAbandoned(this.directory, now);
   }
 }
 

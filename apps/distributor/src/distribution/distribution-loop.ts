@@ -6,6 +6,7 @@
 import { masterReport } from '@plinth/contracts';
 import { derivedId, type EventPublisher, type Logger } from '@plinth/service-kit';
 import { tryImageLock } from '../adapters/image-lock.js';
+import type { Retirements } from '../adapters/retirements.js';
 import type { Revocations } from '../adapters/revocations.js';
 import type { WantedStore } from '../adapters/wanted-store.js';
 import { afterFailure, afterReport, afterSuccess, waitMs, type WantedImage } from '../domain/wanted-image.js';
@@ -15,6 +16,7 @@ export interface DistributionParts extends InstallationParts {
   readonly node: string;
   readonly wanted: WantedStore;
   readonly revocations: Revocations;
+  readonly retirements: Retirements;
   readonly publisher: EventPublisher;
   readonly logger: Logger;
   readonly longestPauseMs: number;
@@ -105,8 +107,10 @@ export class DistributionLoop {
   private async settle(file: string): Promise<void> {
     const found = await this.parts.wanted.read(file);
     if (!found || !this.isDue(found)) return;
-    if (found.report === undefined && (await this.parts.revocations.has(found.promotion))) {
-      this.parts.logger.info({ image: found.promotion.name, version: found.promotion.version }, 'not installed: it was revoked');
+    // What was to be said of a retired one is no longer true: its removal is told instead.
+    const retired = await this.parts.retirements.has(found.promotion);
+    if (retired || (found.report === undefined && (await this.parts.revocations.has(found.promotion)))) {
+      this.parts.logger.info({ image: found.promotion.name, version: found.promotion.version }, `not installed: it was ${retired ? 'retired' : 'revoked'}`);
       await this.parts.staging.clean(found.promotion, false);
       return this.parts.wanted.remove(found);
     }

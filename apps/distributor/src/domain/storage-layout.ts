@@ -25,9 +25,17 @@ export class StorageLayout {
   get revoked(): string {
     return join(this.root, 'revoked');
   }
+  /** Versions that never stand here again. */
+  get retired(): string {
+    return join(this.root, 'retired');
+  }
+  /** Those of them that are not removed and reported yet. */
+  get retiring(): string {
+    return join(this.root, 'retiring');
+  }
   /** Everything that is made at start; `objects` is reserved for file-level sharing between versions. */
   get directories(): readonly string[] {
-    return [this.images, this.staging, this.wanted, this.locks, this.revoked, ...['volumes', 'software', 'objects'].map((name) => join(this.root, name))];
+    return [this.images, this.staging, this.wanted, this.locks, this.revoked, this.retired, this.retiring, ...['volumes', 'software', 'objects'].map((name) => join(this.root, name))];
   }
 
   version(image: ImageVersion): string {
@@ -50,6 +58,12 @@ export class StorageLayout {
   }
   lock(image: ImageVersion): string {
     return join(this.locks, `${image.name}@${image.version}`);
+  }
+  retirement(image: ImageVersion): string {
+    return join(this.retired, `${image.name}@${image.version}.json`);
+  }
+  removal(image: ImageVersion): string {
+    return join(this.retiring, `${image.name}@${image.version}.json`);
   }
   revocation(image: ImageVersion): string {
     return join(this.revoked, `${image.name}@${image.version}.json`);

@@ -15,6 +15,8 @@ export interface ContainerRecord {
   /** Images on which it stayed healthy for a soak time, newest first. */
   readonly knownGood: readonly string[];
   readonly update: UpdateStatus | null;
+  /** On which its host last said that it runs, or will run again by itself; null: on none. */
+  readonly runningImage: string | null;
 }
 
 export function statusOf(record: ContainerRecord): ContainerStatus {
@@ -68,7 +70,15 @@ export function afterReport(record: ContainerRecord, report: ContainerReport, st
     restarts: report.restarts ?? record.restarts,
     exitCode: report.kind === 'started' ? null : (report.exitCode ?? record.exitCode),
     message: report.message ?? (report.kind === 'started' ? null : record.message),
+    runningImage: runningImage(record, report),
   };
+}
+
+/** A host that goes on by itself may do so by an older config, on the image of that. */
+function runningImage({ runningImage: before, config }: ContainerRecord, { kind, image, retryInMs }: ContainerReport): string | null {
+  if (kind === 'started') return image ?? config.image;
+  const over = kind === 'removed' || ((kind === 'stopped' || kind === 'failed') && retryInMs === undefined);
+  return over ? null : before;
 }
 
 /** @returns undefined when the report lacks what the fact needs */

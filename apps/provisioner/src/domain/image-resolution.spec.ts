@@ -11,6 +11,7 @@ const catalogue: ImageCatalogue = {
     image('debian-12', 'v4', 'revoked'),
     image('debian-12', 'v5', 'promoted', ['sn-9']),
     image('debian-12', 'v6', 'promoted', []),
+    image('debian-12', 'v7', 'retired'),
     image('debian-13', 'v1'),
     image('alpine', 'v1'),
   ],
@@ -31,6 +32,7 @@ describe('resolving an image', () => {
     ['debian-12@v4', 'debian-12@v2', 'revoked'],
     ['debian-12@v5', 'debian-12@v2', 'not-distributed'],
     ['debian-12@v6', 'debian-12@v2', 'not-distributed'],
+    ['debian-12@v7', 'debian-12@v2', 'retired'],
     ['constructor', 'debian-12@v2', 'unknown-image'],
   ])('%s gives %s, fallback %s', (asked, used, fallbackReason) => {
     const resolution = resolveImage(asked, false, catalogue, reachable);

@@ -64,7 +64,7 @@ function lookUp(text: string, catalogue: ImageCatalogue, reachable: ReadonlySet<
   if (version === undefined) return { ok: false, reason: 'no-default-version' };
   const image = ofName.find((candidate) => candidate.version === version);
   if (!image) return { ok: false, reason: 'unknown-version' };
-  if (image.state === 'revoked') return { ok: false, reason: 'revoked' };
+  if (image.state === 'revoked' || image.state === 'retired') return { ok: false, reason: image.state };
   if (image.state !== 'promoted' || image.contentDigest === null) return { ok: false, reason: 'not-promoted' };
   const storageNodes = image.storageNodes.filter((node) => reachable.has(node));
   if (storageNodes.length === 0) return { ok: false, reason: 'not-distributed' };

@@ -3,6 +3,7 @@ import { EventPattern } from '@nestjs/microservices';
 import { containerStatus, HOST_HEARTBEATS, type HostHeartbeat, STORAGE_HEARTBEATS, type StorageHeartbeat, SUBJECTS } from '@plinth/contracts';
 import { newId, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import { recordHostHeartbeat, recordStorageHeartbeat, recoverContainers } from '../adapters/postgres/host.store.js';
+import { tellRetirementsAgain } from '../adapters/postgres/retirement.store.js';
 import { statusOf } from '../domain/container-record.js';
 
 /** Heartbeats of hosts and storage nodes; a name in the body that is not the subject's is ignored. */
@@ -31,6 +32,12 @@ export class HeartbeatsHandler {
   @EventPattern<string>(STORAGE_HEARTBEATS)
   async storage(event: ReceivedEvent<StorageHeartbeat>): Promise<void> {
     if (event.tokens[2] !== event.data.node) return;
-    await this.outbox.transact((manager) => recordStorageHeartbeat(manager, event.data));
+    await this.outbox.transact(async (manager, add) => {
+      await recordStorageHeartbeat(manager, event.data);
+      // A node that was away for longer than the bus remembers still holds what was retired meanwhile.
+      for (const image of await tellRetirementsAgain(manager, event.data.images)) {
+        add({ subject: SUBJECTS.imageRetired, aggregate: `image:${image.name}`, data: image, correlationId: newId() });
+      }
+    });
   }
 }

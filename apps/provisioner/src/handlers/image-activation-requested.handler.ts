@@ -2,7 +2,7 @@ import { Controller, Inject } from '@nestjs/common';
 import { EventPattern } from '@nestjs/microservices';
 import { type ImageActivationRequested, parseExactImageRef, SUBJECTS } from '@plinth/contracts';
 import { claimEvent, Outbox, PermanentError, type ReceivedEvent } from '@plinth/service-kit';
-import { findImage, isDefaultOs, setDefault } from '../adapters/postgres/image.store.js';
+import { holdImage, isDefaultOs, setDefault } from '../adapters/postgres/image.store.js';
 import { activationRefusal } from '../domain/image-read-model.js';
 import { RolloutCreation } from '../rollout-creation.js';
 
@@ -23,7 +23,7 @@ export class ImageActivationRequestedHandler {
     const cause = { correlationId: event.correlationId, causationId: event.id };
     await this.outbox.transact(async (manager, add) => {
       if (!(await claimEvent(manager, event.subject, event.id))) return;
-      const refusal = activationRefusal(await findImage(manager, name, version), event.data.image);
+      const refusal = activationRefusal(await holdImage(manager, name, version), event.data.image);
       if (refusal) {
         const data = { operation: 'activation', requestId: event.id, ...refusal, name, version, problems: [] };
         add({ subject: SUBJECTS.imageRejected, aggregate: `request:${event.id}`, data, ...cause });

@@ -11,6 +11,7 @@ import {
 } from '@plinth/contracts';
 import { Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import { type ImageChange, recordImage } from '../adapters/postgres/image.store.js';
+import { tellRetirementsAgain } from '../adapters/postgres/retirement.store.js';
 
 /** Keeps the read model of images; recording the same fact twice changes nothing, so no inbox is needed. */
 @Controller()
@@ -34,9 +35,15 @@ export class ImageFactsHandler {
   }
 
   @EventPattern<string>(SUBJECTS.imagePromoted)
-  async promoted({ data }: ReceivedEvent<ImagePromoted>): Promise<void> {
+  async promoted({ data, id, correlationId }: ReceivedEvent<ImagePromoted>): Promise<void> {
     const { name, version, contentDigest, archiveBytes, unpackedBytes } = data;
-    await this.record({ name, version, state: 'promoted', contentDigest, archiveBytes, unpackedBytes });
+    await this.outbox.transact(async (manager, add) => {
+      await recordImage(manager, { name, version, state: 'promoted', contentDigest, archiveBytes, unpackedBytes });
+      // Whoever promotes it, or hears of it, has missed that it was retired.
+      for (const image of await tellRetirementsAgain(manager, [{ name, version }])) {
+        add({ subject: SUBJECTS.imageRetired, aggregate: `image:${image.name}`, data: image, correlationId, causationId: id });
+      }
+    });
   }
 
   @EventPattern<string>(SUBJECTS.imageRevoked)

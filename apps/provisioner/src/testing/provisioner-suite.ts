@@ -40,6 +40,10 @@ export class ProvisionerSuite {
     return suite;
   }
 
+  get databaseUrl(): string {
+    return this.postgres.url;
+  }
+
   async close(): Promise<void> {
     this.hosts.stop();
     await this.connection.close();

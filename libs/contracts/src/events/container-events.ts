@@ -212,6 +212,7 @@ export const FALLBACK_REASONS = [
   'not-promoted',
   'no-default-version',
   'revoked',
+  'retired',
   'not-distributed',
 ] as const;
 /** Why the default image was used instead of the one asked for. */

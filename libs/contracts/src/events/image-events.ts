@@ -123,7 +123,7 @@ export class Problem {
   message!: string;
 }
 
-export const IMAGE_OPERATIONS = ['build', 'promotion', 'activation', 'revocation'] as const;
+export const IMAGE_OPERATIONS = ['build', 'promotion', 'activation', 'revocation', 'retirement'] as const;
 export type ImageOperation = (typeof IMAGE_OPERATIONS)[number];
 
 export const IMAGE_REJECTION_REASONS = [
@@ -143,13 +143,17 @@ export const IMAGE_REJECTION_REASONS = [
   'already-promoted',
   'not-promoted',
   'revoked',
+  'retired',
+  'default-image',
+  'in-use',
+  'in-rollout',
   'not-distributed',
   'interrupted',
   'internal-error',
 ] as const;
 export type ImageRejectionReason = (typeof IMAGE_REJECTION_REASONS)[number];
 
-/** A build, test, promotion, activation or revocation was refused or failed; nothing of it is left. */
+/** A build, test, promotion, activation, revocation or retirement was refused or failed; nothing of it is left. */
 export class ImageRejected {
   @IsIn(IMAGE_OPERATIONS)
   operation!: ImageOperation;

@@ -16,6 +16,7 @@ const IMAGE_OPERATIONS: Readonly<Record<string, ImageOperation>> = {
   [SUBJECTS.imagePromotionRequested]: 'promotion',
   [SUBJECTS.imageActivationRequested]: 'activation',
   [SUBJECTS.imageRevocationRequested]: 'revocation',
+  [SUBJECTS.imageRetirementRequested]: 'retirement',
 };
 const CONTAINER_OPERATIONS: Readonly<Record<string, ContainerOperation>> = {
   [SUBJECTS.containerRequested]: 'create',

@@ -17,9 +17,10 @@ export interface ContainerRow {
   started_at: Date | null;
   known_good: string[];
   update: UpdateStatus | null;
+  running_image: string | null;
 }
 
-export const CONTAINER_COLUMNS = 'id, ordinal, state, config, pid, restarts, exit_code, message, report_sequence, requested_at, started_at, known_good, update';
+export const CONTAINER_COLUMNS = 'id, ordinal, state, config, pid, restarts, exit_code, message, report_sequence, requested_at, started_at, known_good, update, running_image';
 
 export function recordOf(row: ContainerRow): ContainerRecord {
   return {
@@ -35,6 +36,7 @@ export function recordOf(row: ContainerRow): ContainerRecord {
     startedAt: row.started_at?.toISOString() ?? null,
     knownGood: row.known_good,
     update: row.update,
+    runningImage: row.running_image,
   };
 }
 
@@ -75,7 +77,7 @@ export async function saveContainer(manager: EntityManager, record: ContainerRec
   await manager.query(
     `WITH saved AS (
        UPDATE containers SET state = $2, config = $3, pid = $4, restarts = $5, exit_code = $6, message = $7, report_sequence = $8,
-              started_at = $9, known_good = $14, update = $15, state_before_lost = NULL, changed_at = now() WHERE id = $1 RETURNING id)
+              started_at = $9, known_good = $14, update = $15, running_image = $16, state_before_lost = NULL, changed_at = now() WHERE id = $1 RETURNING id)
      INSERT INTO container_history (container_id, at, kind, generation, message) SELECT id, $10, $11, $12, $13 FROM saved`,
     [
       record.id,
@@ -93,6 +95,7 @@ export async function saveContainer(manager: EntityManager, record: ContainerRec
       entry.message,
       record.knownGood,
       record.update === null ? null : JSON.stringify(record.update),
+      record.runningImage,
     ],
   );
 }

@@ -55,10 +55,11 @@ export async function forgetMaster(manager: EntityManager, node: string, name: s
   await manager.query('DELETE FROM masters WHERE name = $1 AND version = $2 AND node = $3', [name, version, node]);
 }
 
-export async function findImage(manager: EntityManager, name: string, version: string): Promise<{ state: string; masters: number } | undefined> {
+/** Holds the row until the transaction ends: meanwhile the version is not retired. */
+export async function holdImage(manager: EntityManager, name: string, version: string): Promise<{ state: string; masters: number } | undefined> {
   const rows: { state: string; masters: number }[] = await manager.query(
     `SELECT v.state, (SELECT count(*)::int FROM masters m WHERE m.name = v.name AND m.version = v.version AND m.content_digest = v.content_digest) AS masters
-       FROM image_versions v WHERE v.name = $1 AND v.version = $2`,
+       FROM image_versions v WHERE v.name = $1 AND v.version = $2 FOR SHARE OF v`,
     [name, version],
   );
   return rows[0];

@@ -155,3 +155,19 @@ export class AddRollouts1700000002000 implements MigrationInterface {
     await runner.query('ALTER TABLE containers DROP COLUMN known_good, DROP COLUMN update');
   }
 }
+
+/** What retirement has to know: on which image a host last said that a container runs, and when a retirement was last told. */
+export class AddRetirement1700000003000 implements MigrationInterface {
+  readonly name = 'AddRetirement1700000003000';
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query('ALTER TABLE containers ADD COLUMN running_image text');
+    await runner.query(`UPDATE containers SET running_image = config->>'image' WHERE state <> 'removed'`);
+    await runner.query('ALTER TABLE image_versions ADD COLUMN retirement_told_at timestamptz');
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query('ALTER TABLE image_versions DROP COLUMN retirement_told_at');
+    await runner.query('ALTER TABLE containers DROP COLUMN running_image');
+  }
+}

@@ -52,18 +52,33 @@ export async function loadPlacementView(manager: EntityManager, askedName: strin
   };
 }
 
-/** Takes the room if it is still there; the condition is checked under the row's lock, so several provisioners never exceed it. */
-export async function reserve(manager: EntityManager, host: string, asked: Resources, cpuOvercommit: number): Promise<boolean> {
-  const [rows]: [unknown[], number] = await manager.query(
-    `UPDATE hosts SET allocated_memory = allocated_memory + $2, allocated_cpus = allocated_cpus + $3, allocated_containers = allocated_containers + 1
-      WHERE host = $1 AND state = 'ready'
-        AND allocated_memory + $2 <= capacity_memory
-        AND allocated_cpus + $3 <= capacity_cpus * $4 + 1e-9
-        AND allocated_containers + 1 <= capacity_containers
-      RETURNING host`,
-    [host, asked.memoryBytes, asked.cpus, cpuOvercommit],
+/**
+ * Takes the room if it is still there; the condition is checked under the row's lock, so several provisioners never exceed it.
+ * The image is held until the transaction ends: it is not retired before the container that needs it can be seen.
+ */
+export async function reserve(
+  manager: EntityManager,
+  host: string,
+  image: { readonly name: string; readonly version: string },
+  asked: Resources,
+  cpuOvercommit: number,
+): Promise<'reserved' | 'no-room' | 'image-withdrawn'> {
+  const rows: { held: boolean; taken: boolean }[] = await manager.query(
+    `WITH image AS MATERIALIZED (SELECT 1 FROM image_versions WHERE name = $5 AND version = $6 AND state = 'promoted' FOR SHARE),
+     taken AS (
+       UPDATE hosts SET allocated_memory = allocated_memory + $2, allocated_cpus = allocated_cpus + $3, allocated_containers = allocated_containers + 1
+         FROM image
+        WHERE host = $1 AND state = 'ready'
+          AND allocated_memory + $2 <= capacity_memory
+          AND allocated_cpus + $3 <= capacity_cpus * $4 + 1e-9
+          AND allocated_containers + 1 <= capacity_containers
+        RETURNING host)
+     SELECT EXISTS (SELECT 1 FROM image) AS held, EXISTS (SELECT 1 FROM taken) AS taken`,
+    [host, asked.memoryBytes, asked.cpus, cpuOvercommit, image.name, image.version],
   );
-  return rows.length === 1;
+  const row = rows[0];
+  if (row?.taken) return 'reserved';
+  return row?.held ? 'no-room' : 'image-withdrawn';
 }
 
 export async function release(manager: EntityManager, host: string, asked: { memoryBytes: number; cpus: number }): Promise<void> {

@@ -30,7 +30,7 @@ export class QueryStore {
         WHERE ordinal > $1 AND ($2::text IS NULL OR tenant = $2) AND ($3::text IS NULL OR name = $3) AND ($4::text IS NULL OR host = $4)
           AND ($5::text IS NULL OR state = $5) AND ($6 OR state <> 'removed' OR $5 = 'removed')
           AND ($8::text IS NULL OR config->>'image' = $8 OR split_part(config->>'image', '@', 1) = $8)
-          AND ($9::text IS NULL OR config->>'image' = $9 OR config->'update'->'knownGood'->>'image' = $9 OR $9 = ANY(known_good))
+          AND ($9::text IS NULL OR config->>'image' = $9 OR config->'update'->'knownGood'->>'image' = $9 OR $9 = ANY(known_good) OR running_image = $9)
         ORDER BY ordinal LIMIT $7`,
       [after, query.tenant ?? null, query.name ?? null, query.host ?? null, query.state ?? null, query.all ?? false, limit + 1, query.image ?? null, query.needs ?? null],
     );

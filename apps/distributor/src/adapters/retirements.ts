@@ -1,0 +1,60 @@
+/** Which versions were retired: none of them is installed again, and what still has to be removed and reported is remembered over a crash. */
+import { readdir, readFile, rm, stat } from 'node:fs/promises';
+import { parseExactImageRef } from '@plinth/contracts';
+import { parseDocument } from '../domain/json-document.js';
+import { type ImageVersion, StorageLayout } from '../domain/storage-layout.js';
+import { removeAbandoned, writeDurably } from './durable-file.js';
+import { hasCode } from './system-error.js';
+
+/** A retirement whose master is not yet gone, or whose removal is not yet known to be told. */
+export interface Removal {
+  readonly image: ImageVersion;
+  /** Of the retirement. */
+  readonly eventId: string;
+  readonly correlationId: string;
+}
+
+export class Retirements {
+  constructor(private readonly layout: StorageLayout) {}
+
+  /** Durable when it returns. Said again, the removal is looked after again. */
+  async add(image: ImageVersion, event: { readonly id: string; readonly correlationId: string; readonly time: string }): Promise<void> {
+    const { name, version } = image;
+    // First what keeps it away: between the two nothing may be installed that nobody removes.
+    await writeDurably(this.layout.retirement(image), `${JSON.stringify({ name, version, at: event.time })}\n`);
+    await writeDurably(this.layout.removal(image), `${JSON.stringify({ eventId: event.id, correlationId: event.correlationId })}\n`);
+  }
+
+  has(image: ImageVersion): Promise<boolean> {
+    return stat(this.layout.retirement(image)).then(() => true, onlyAbsent(false));
+  }
+
+  async pending(): Promise<ImageVersion[]> {
+    const files = await readdir(this.layout.retiring);
+    return files.flatMap((file) => parseExactImageRef(file.replace(/\.json$/, '')) ?? []);
+  }
+
+  /** @returns undefined when it is done with */
+  async read(image: ImageVersion): Promise<Removal | undefined> {
+    const body = await readFile(this.layout.removal(image)).catch(onlyAbsent(undefined));
+    if (body === undefined) return undefined;
+    const { eventId, correlationId } = (parseDocument(body) ?? {}) as Partial<Removal>;
+    // A file that somebody spoilt still says by its name what is to be removed.
+    return { image, eventId: String(eventId ?? ''), correlationId: String(correlationId ?? '') };
+  }
+
+  async tidy(now: number): Promise<void> {
+    for (const directory of [this.layout.retired, this.layout.retiring]) await removeAbandoned(directory, now);
+  }
+
+  async finish(image: ImageVersion): Promise<void> {
+    await rm(this.layout.removal(image), { force: true });
+  }
+}
+
+function onlyAbsent<T>(value: T): (error: unknown) => T {
+  return (error) => {
+    if (hasCode(error, 'ENOENT')) return value;
+    throw error;
+  };
+}

@@ -1,0 +1,21 @@
+import { Controller, Inject } from '@nestjs/common';
+import { EventPattern } from '@nestjs/microservices';
+import { type ImageRetired, SUBJECTS } from '@plinth/contracts';
+import type { ReceivedEvent } from '@plinth/service-kit';
+import { Retirements } from '../adapters/retirements.js';
+import { RemovalLoop } from '../distribution/removal-loop.js';
+
+/** Writes down that the version goes, before it is acknowledged; the loop does the long work. Nothing needs it any more: the provisioner has seen to that. */
+@Controller()
+export class ImageRetiredHandler {
+  constructor(
+    @Inject(Retirements) private readonly retirements: Retirements,
+    @Inject(RemovalLoop) private readonly removals: RemovalLoop,
+  ) {}
+
+  @EventPattern<string>(SUBJECTS.imageRetired)
+  async handle(event: ReceivedEvent<ImageRetired>): Promise<void> {
+    await this.retirements.add(event.data, event);
+    this.removals.kick();
+  }
+}

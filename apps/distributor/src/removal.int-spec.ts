@@ -1,0 +1,159 @@
+/** The end of masters: the compiled service on a real bus and a real disk, also killed in between. Needs root. */
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { decodePayload, MasterReport, MASTER_REPORTS, type StorageHeartbeat, STORAGE_HEARTBEATS, STREAMS, SUBJECTS } from '@plinth/contracts';
+import { connectNats, EventPublisher } from '@plinth/service-kit';
+import type { NatsConnection } from 'nats';
+import { compileDistributor, DistributorProcess } from './testing/distributor-process.js';
+import { HostileRepository } from './testing/hostile-repository.js';
+import { makeImage, makeKey, promotionOf, type TestImage, trust } from './testing/image-fixture.js';
+import { type NatsProcess, startNats } from './testing/nats-process.js';
+
+const key = makeKey();
+let scratch: string;
+let nats: NatsProcess;
+let connection: NatsConnection;
+let publisher: EventPublisher;
+let repository: HostileRepository;
+let storage: string;
+let reports: MasterReport[] = [];
+let heartbeat: StorageHeartbeat | undefined;
+let running: DistributorProcess[] = [];
+let tests = 0;
+
+beforeAll(async () => {
+  compileDistributor();
+  scratch = mkdtempSync(join(tmpdir(), 'plinth-removal-'));
+  nats = await startNats(join(scratch, 'nats'));
+  connection = await connectNats({ url: nats.url, name: 'test' });
+  publisher = new EventPublisher(connection, 'test');
+  trust(join(scratch, 'keys'), key);
+  repository = await new HostileRepository().start();
+  connection.subscribe(MASTER_REPORTS, {
+    callback: (error, message) => {
+      const decoded = decodePayload(MasterReport, message.data);
+      if (error || !decoded.ok) throw error ?? new Error(JSON.stringify(decoded));
+      reports.push(decoded.value);
+    },
+  });
+  connection.subscribe(STORAGE_HEARTBEATS, { callback: (_, message) => void (heartbeat = message.json()) });
+});
+afterAll(async () => {
+  await connection?.close();
+  await repository?.stop();
+  await nats?.stop();
+  rmSync(scratch, { recursive: true, force: true });
+});
+beforeEach(() => {
+  storage = join(scratch, `storage-${++tests}`);
+  reports = [];
+});
+afterEach(async () => {
+  await Promise.all(running.splice(0).map((distributor) => distributor.end('SIGKILL')));
+  await (await connection.jetstreamManager()).streams.purge(STREAMS.events.name);
+});
+
+async function distributor(id = 'distributor-1'): Promise<DistributorProcess> {
+  const started = await DistributorProcess.start({
+    NATS_URL: nats.url,
+    PLINTH_SERVICE_ID: id,
+    PLINTH_STORAGE_NODE: `sn-${tests}`,
+    PLINTH_STORAGE_DIR: storage,
+    PLINTH_TRUSTED_KEYS: join(scratch, 'keys'),
+    PLINTH_RETRY_MAX_SECONDS: '1',
+  });
+  running.push(started);
+  return started;
+}
+
+async function until<T>(what: () => T | undefined | false): Promise<T> {
+  for (const end = Date.now() + 20_000; ; await new Promise((resolve) => setTimeout(resolve, 20))) {
+    const value = what();
+    if (value) return value;
+    if (Date.now() > end) throw new Error(`did not come: ${what.toString()}; reports: ${JSON.stringify(reports)}`);
+  }
+}
+
+const small = (name: string): Promise<TestImage> => makeImage({ 'etc/hostname': name, 'usr/bin/tool': 'binary', bin: { to: 'usr/bin' } }, key, { name });
+const promote = (image: TestImage): Promise<unknown> => publisher.publish({ subject: SUBJECTS.imagePromoted, data: promotionOf(image, [repository.put(image, {}, `/${image.statement.name}`)]) });
+const retire = (name: string): Promise<unknown> => publisher.publish({ subject: SUBJECTS.imageRetired, data: { name, version: 'v1' } });
+const master = (name: string): string => join(storage, 'images', name, 'v1');
+const told = (kind: MasterReport['kind'], name: string): MasterReport[] => reports.filter((report) => report.kind === kind && report.name === name);
+
+async function install(name: string): Promise<TestImage> {
+  const image = await small(name);
+  await promote(image);
+  await until(() => told('distributed', name).length > 0);
+  return image;
+}
+
+describe('a retired version', () => {
+  it('goes from the disk and the heartbeat, is reported, and never comes back; others stay', async () => {
+    const service = await distributor();
+    const image = await install('gone');
+    await install('kept');
+    await retire('gone');
+    expect(await until(() => told('removed', 'gone')[0])).toMatchObject({ node: `sn-${tests}`, version: 'v1' });
+    expect(existsSync(master('gone'))).toBe(false);
+    expect(existsSync(master('kept'))).toBe(true);
+    await until(() => heartbeat?.images.length === 1 && heartbeat.images[0]?.name === 'kept');
+    await until(() => readdirSync(join(storage, 'retiring')).length === 0);
+    expect(readdirSync(join(storage, 'staging'))).toEqual([]);
+    await promote(image);
+    await until(() => service.log.some(({ msg }) => msg.includes('was retired')));
+    await until(() => readdirSync(join(storage, 'wanted')).filter((file) => file.endsWith('.json')).length === 0);
+    expect(existsSync(master('gone'))).toBe(false);
+    // Told again, it is answered again: whoever asks has missed the answer.
+    await retire('gone');
+    await until(() => told('removed', 'gone').length === 2);
+  });
+
+  it('goes also when the node was away, whatever of the two it hears first', async () => {
+    const first = await distributor();
+    await install('while-away');
+    await first.end();
+    await retire('while-away');
+    await retire('never-seen');
+    await distributor();
+    await until(() => told('removed', 'while-away').length > 0 && told('removed', 'never-seen').length > 0);
+    expect(existsSync(master('while-away'))).toBe(false);
+    const late = await small('never-seen');
+    await promote(late);
+    await until(() => running[1]?.log.some(({ msg }) => msg.includes('was retired')));
+    expect(existsSync(master('never-seen'))).toBe(false);
+  });
+
+  it('is removed and told by the next life when the one before died between any two steps', async () => {
+    const first = await distributor();
+    for (const name of ['told-nobody', 'half-deleted']) await install(name);
+    await first.end('SIGKILL');
+    // As a process leaves it that died after the event was written down, and one that died while it deleted.
+    const { Retirements } = await import('./adapters/retirements.js');
+    const { StorageLayout } = await import('./domain/storage-layout.js');
+    const retirements = new Retirements(new StorageLayout(storage));
+    for (const name of ['told-nobody', 'half-deleted']) await retirements.add({ name, version: 'v1' }, { id: `event-${name}`, correlationId: 'request', time: new Date().toISOString() });
+    const staging = join(storage, 'staging', 'half-deleted-v1');
+    mkdirSync(staging, { recursive: true });
+    renameSync(master('half-deleted'), join(staging, 'withdrawn-00000000'));
+    rmSync(join(staging, 'withdrawn-00000000', 'root', 'usr'), { recursive: true });
+    await distributor();
+    await until(() => told('removed', 'told-nobody').length > 0 && told('removed', 'half-deleted').length > 0);
+    for (const name of ['told-nobody', 'half-deleted']) expect(existsSync(master(name))).toBe(false);
+    await until(() => readdirSync(join(storage, 'retiring')).length === 0);
+    expect(readdirSync(join(storage, 'staging'))).toEqual([]);
+  });
+
+  it('is told once by two distributors of the node', async () => {
+    await Promise.all([distributor('distributor-1'), distributor('distributor-2')]);
+    const names = ['a', 'b', 'c', 'd', 'e', 'f'];
+    await Promise.all(names.map(install));
+    await Promise.all(names.map(retire));
+    await until(() => names.every((name) => told('removed', name).length > 0));
+    await until(() => readdirSync(join(storage, 'retiring')).length === 0);
+    for (const name of names) expect(existsSync(master(name))).toBe(false);
+    expect(names.flatMap((name) => told('removed', name))).toHaveLength(names.length);
+    await until(() => readdirSync(join(storage, 'locks')).length === 0);
+  });
+});

@@ -1,0 +1,140 @@
+/** What has to be true after the last fault, looked at from outside: events, processes, cgroups, mounts, files, database. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import pg from 'pg';
+import { containerCgroups, mountLines, type Stack } from '../stack.js';
+import { containerProcesses } from './faults.js';
+import type { SentRequest } from './workload.js';
+
+interface Row {
+  readonly id: string;
+  readonly name: string;
+  readonly state: string;
+  readonly desired: string;
+  readonly host: string;
+  readonly storageNode: string;
+  readonly pid: number | null;
+}
+interface StoredFact {
+  readonly subject: string;
+  readonly id: string;
+  readonly correlationId: string;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+const SETTLED = ['running', 'stopped', 'failed', 'removed'];
+const SETTLE_MS = 120_000;
+
+/** @returns one line per violation */
+export async function violations(stack: Stack, tenant: string, sent: readonly SentRequest[]): Promise<string[]> {
+  const found: string[] = [];
+  const rows = await settledRows(stack, tenant);
+  for (const row of rows.filter(({ state }) => !SETTLED.includes(state))) found.push(`not converged: ${row.name} is ${row.state}, desired ${row.desired}, ${SETTLE_MS / 1000} s after the last fault`);
+  found.push(...desiredIsActual(stack, rows));
+  found.push(...leaks(stack, rows));
+  found.push(...dataKept(stack, rows));
+  const facts = await storedFacts(stack);
+  found.push(...answers(facts, sent));
+  found.push(...(await published(stack, facts)));
+  const status = await stack.plinth('status');
+  if (status.code !== 0) found.push(`not healthy: ${status.stdout}${status.stderr}`);
+  return found;
+}
+
+async function settledRows(stack: Stack, tenant: string): Promise<Row[]> {
+  for (const deadline = Date.now() + SETTLE_MS; ; await new Promise((resolve) => setTimeout(resolve, 500))) {
+    const ran = await stack.plinth('ps', '--all', '--tenant', tenant, '--json');
+    const rows = ran.code === 0 ? (JSON.parse(ran.stdout) as Row[]) : [];
+    const done = ran.code === 0 && rows.every((row) => SETTLED.includes(row.state) && (row.desired !== 'removed' || row.state === 'removed') && (row.state !== 'running' || alive(row.pid)));
+    if (done || Date.now() > deadline) return rows;
+  }
+}
+
+const alive = (pid: number | null): boolean => pid !== null && existsSync(`/proc/${pid}`);
+
+function desiredIsActual(stack: Stack, rows: readonly Row[]): string[] {
+  const monitors = containerProcesses(stack.home, 'monitor');
+  const inits = containerProcesses(stack.home, 'init');
+  return rows.flatMap((row) => {
+    const found: string[] = [];
+    const own = inits.filter(({ id }) => id === row.id);
+    if (row.desired === 'running' && row.state === 'stopped') found.push(`desired is not actual: ${row.name} is to run and is stopped`);
+    if (row.desired === 'stopped' && row.state === 'running') found.push(`desired is not actual: ${row.name} is to be stopped and runs`);
+    if (row.state === 'running' && !alive(row.pid)) found.push(`a process is missing: ${row.name} is said to run as ${row.pid}`);
+    if (row.state !== 'running' && own.length > 0) found.push(`a process is left: ${row.name} is ${row.state} and has ${own.map(({ pid }) => pid).join(', ')}`);
+    if (own.length > 1 || monitors.filter(({ id }) => id === row.id).length > 1) found.push(`runs twice: ${row.name}`);
+    return found;
+  });
+}
+
+function leaks(stack: Stack, rows: readonly Row[]): string[] {
+  const running = new Set(rows.filter(({ state }) => state === 'running').map(({ id }) => id));
+  const ours = new Set(rows.map(({ id }) => id));
+  const cgroups = containerCgroups().filter((path) => ours.has(path.slice(path.lastIndexOf('/') + 1)) && !running.has(path.slice(path.lastIndexOf('/') + 1)));
+  const mounts = mountLines().filter((line) => line.includes(stack.home));
+  const monitors = containerProcesses(stack.home, 'monitor').filter(({ id }) => !running.has(id));
+  const staged = ['sn-1', 'sn-2'].flatMap((node) => readdirSync(join(stack.home, 'storage', node, 'images')).filter((name) => name.startsWith('.') && readdirSync(join(stack.home, 'storage', node, 'images', name)).length > 0).map((name) => `${node}/${name}`));
+  return [
+    ...cgroups.map((path) => `a cgroup is left: ${path}`),
+    ...mounts.map((line) => `a mount is left: ${line}`),
+    ...monitors.map(({ pid, id }) => `a monitor is left: ${pid} of ${id}`),
+    ...staged.map((path) => `a half-extracted image is left: ${path}`),
+  ];
+}
+
+/** Every start was written down by the container itself, in a volume that is its own. */
+function dataKept(stack: Stack, rows: readonly Row[]): string[] {
+  return rows
+    .filter(({ state }) => state === 'running')
+    .flatMap((row) => {
+      const volumes = join(stack.home, 'storage', row.storageNode, 'volumes');
+      const own = readdirSync(volumes).find((volume) => existsSync(join(volumes, volume, 'volume.json')) && readFileSync(join(volumes, volume, 'volume.json'), 'utf8').includes(row.id));
+      if (own === undefined) return [`data is lost: ${row.name} has no volume`];
+      const path = join(volumes, own, 'data/starts');
+      const lines = existsSync(path) ? readFileSync(path, 'utf8').trim().split('\n') : [];
+      return lines.length > 0 && lines.every((line) => line === row.name) ? [] : [`data is wrong: ${row.name} says ${JSON.stringify(lines.slice(0, 3))}`];
+    });
+}
+
+async function storedFacts(stack: Stack): Promise<StoredFact[]> {
+  const ran = await stack.plinth('events', '--since', '12h', '--json');
+  return ran.stdout.split('\n').filter(Boolean).map((line) => JSON.parse(line) as StoredFact);
+}
+
+/** Every request for a container has one answer, and only one. */
+function answers(facts: readonly StoredFact[], sent: readonly SentRequest[]): string[] {
+  const firsts = new Map<string, Set<string>>();
+  for (const { subject, id, data } of facts) {
+    if (subject !== 'container.configured' && !(subject === 'container.rejected' && data['operation'] === 'create')) continue;
+    const request = String(data['requestId']);
+    firsts.set(request, (firsts.get(request) ?? new Set()).add(id));
+  }
+  return sent
+    .filter(({ subject }) => subject === 'container.requested')
+    .flatMap(({ id, name }) => {
+      const count = firsts.get(id)?.size ?? 0;
+      return count === 1 ? [] : [`${count === 0 ? 'no answer' : `${count} answers`} to the request for ${name} (${id})`];
+    });
+}
+
+/** What was committed was published, under its own id, and nothing waits. */
+async function published(stack: Stack, facts: readonly StoredFact[]): Promise<string[]> {
+  const client = new pg.Client({ connectionString: stack.file().databaseUrl });
+  await client.connect();
+  try {
+    const unsent = await client.query<{ count: string }>('SELECT count(*) FROM provisioner.outbox WHERE sent_at IS NULL');
+    const committed = await client.query<{ id: string; subject: string }>("SELECT id, subject FROM provisioner.outbox WHERE sent_at IS NOT NULL AND subject ~ '^(container|host|rollout)[.]'");
+    const ids = new Set(facts.map(({ id }) => id));
+    const missing = committed.rows.filter(({ id }) => !ids.has(id));
+    const counts = new Map<string, number>();
+    for (const { id, subject } of facts) if (!subject.endsWith('.requested')) counts.set(id, (counts.get(id) ?? 0) + 1);
+    const twice = [...counts].filter(([, count]) => count > 1);
+    return [
+      ...(unsent.rows[0]?.count === '0' ? [] : [`${unsent.rows[0]?.count} committed events were not published`]),
+      ...missing.slice(0, 5).map(({ id, subject }) => `a committed fact is not on the bus: ${subject} ${id}`),
+      ...twice.slice(0, 5).map(([id, count]) => `a fact is on the bus ${count} times: ${id}`),
+    ];
+  } finally {
+    await client.end();
+  }
+}

@@ -1,0 +1,37 @@
+/** `npm run chaos -- --seed S --faults N`: prints every fault, the violations, and a table; exit code 0 only without a violation. */
+import { parseArgs } from 'node:util';
+import { Stack } from '../stack.js';
+import { FAULTS } from './faults.js';
+import { runChaos } from './harness.js';
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: 'string', default: String(Date.now() % 2 ** 31) },
+    faults: { type: 'string', default: '100' },
+    'check-every': { type: 'string', default: '25' },
+    help: { type: 'boolean', short: 'h', default: false },
+  },
+});
+const [seed, faults, checkEvery] = [values.seed, values.faults, values['check-every']].map(Number);
+if (values.help || [seed, faults, checkEvery].some((value) => !Number.isInteger(value))) {
+  process.stdout.write('usage: npm run chaos -- [--seed N] [--faults 100] [--check-every 25]\nthe same seed gives the same faults and requests in the same order\n');
+  process.exit(values.help ? 0 : 2);
+}
+
+const stack = new Stack();
+const begin = performance.now();
+process.stdout.write(`seed ${seed}: ${faults} faults\n`);
+let code = 1;
+try {
+  await stack.up();
+  const result = await runChaos({ stack, seed: seed ?? 0, faults: faults ?? 0, checkEvery: checkEvery ?? 25, onLine: (line) => process.stdout.write(`${line}\n`) });
+  process.stdout.write('\nfault                              injected\n');
+  for (const kind of Object.keys(FAULTS)) process.stdout.write(`${kind.padEnd(34)} ${result.injected[kind] ?? 0}\n`);
+  const total = Object.values(result.injected).reduce((sum, count) => sum + count, 0);
+  process.stdout.write(`\n${total} faults, ${result.requests} requests, ${result.violations.length} violations, ${((performance.now() - begin) / 1000).toFixed(0)} s; again with: npm run chaos -- --seed ${seed} --faults ${faults}\n`);
+  code = result.violations.length === 0 ? 0 : 1;
+} finally {
+  if (code === 0 || process.env['PLINTH_CHAOS_KEEP'] === undefined) await stack.down();
+  else process.stdout.write(`left as it is: PLINTH_HOME=${stack.home}\n`);
+}
+process.exit(code);

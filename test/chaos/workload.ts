@@ -1,0 +1,89 @@
+/** Requests as upstream systems send them, and what was asked for, by container name. */
+import { randomBytes } from 'node:crypto';
+import { headers } from 'nats';
+import type { Stack } from '../stack.js';
+import type { Random } from './random.js';
+
+export interface SentRequest {
+  readonly id: string;
+  readonly subject: string;
+  readonly body: string;
+  readonly name: string;
+}
+
+const MOST_CONTAINERS = 20;
+/** Writes down each of its starts where it outlives it; what it says of itself is checked in the end. */
+const COMMAND = ['/bin/sh', '-c', 'echo "$PLINTH_CONTAINER_NAME" >> /data/starts; exec /bin/sleep infinity'];
+
+export class Workload {
+  readonly sent: SentRequest[] = [];
+  private counter = 0;
+  /** Names that were asked for and not asked to be removed. */
+  private readonly names: string[] = [];
+
+  constructor(
+    private readonly stack: Stack,
+    private readonly random: Random,
+    private readonly tenant: string,
+    /** `name@version` of images to run on and to switch between. */
+    private readonly images: readonly string[],
+  ) {}
+
+  /** One request of some kind. */
+  async act(): Promise<void> {
+    const dice = this.random.between(1, 10);
+    const name = this.random.pick(this.names);
+    if (name === undefined || (dice <= 4 && this.names.length < MOST_CONTAINERS)) return this.create();
+    const who = { name, tenant: this.tenant };
+    if (dice <= 5) return this.send('container.stop.requested', who, name);
+    if (dice <= 6) return this.send('container.start.requested', who, name);
+    if (dice <= 7) return this.send('container.restart.requested', who, name);
+    if (dice <= 9) return this.send('container.update.requested', { ...who, to: this.random.pick(this.images), stableSeconds: 0.2, soakSeconds: 0.5 }, name);
+    this.names.splice(this.names.indexOf(name), 1);
+    return this.send('container.remove.requested', who, name);
+  }
+
+  /** Sends a request once more, as at-least-once delivery does. */
+  async repeat(): Promise<string | undefined> {
+    const request = this.random.pick(this.sent);
+    if (!request) return undefined;
+    await this.publish(request);
+    return request.id;
+  }
+
+  async publishRaw(subject: string, body: string): Promise<void> {
+    await this.retry(() => this.stack.jetstream().publish(subject, body));
+  }
+
+  private async create(): Promise<void> {
+    const name = `c-${this.counter++}`;
+    this.names.push(name);
+    const restart = this.random.between(0, 1) === 0 ? { policy: 'always' } : { policy: 'on-failure', maxRetries: 20 };
+    await this.send('container.requested', { name, tenant: this.tenant, image: this.random.pick(this.images), command: COMMAND, stopGraceSeconds: 1, restart }, name);
+  }
+
+  private async send(subject: string, data: object, name: string): Promise<void> {
+    const request = { id: randomBytes(16).toString('hex'), subject, body: JSON.stringify(data), name };
+    this.sent.push(request);
+    await this.publish(request);
+  }
+
+  private async publish({ id, subject, body }: SentRequest): Promise<void> {
+    const envelope = headers();
+    envelope.set('ce-id', id);
+    await this.retry(() => this.stack.jetstream().publish(subject, body, { headers: envelope }));
+  }
+
+  /** Until the bus has it: a sender that is refused sends again, under the same id. */
+  private async retry(publish: () => Promise<unknown>): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await publish();
+        return;
+      } catch (error) {
+        if (attempt === 60) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 500));
+      }
+    }
+  }
+}
