@@ -22,16 +22,18 @@ function charged(id: string): { total: number; fileCache: number; kernel: number
   return { total: read('memory.usage_in_bytes'), fileCache: of('total_cache') - of('total_shmem'), kernel: read('memory.kmem.usage_in_bytes') };
 }
 
-/** Private memory of the monitors and containers, and of the agents, bytes (proc(5), smaps_rollup). */
-function privateMemory(): { platform: number; agents: number } {
+/** Private memory of the containers and their monitors, and of the agents, bytes (proc(5), smaps_rollup). Of this stack only. */
+function privateMemory(home: string, containers: ReadonlySet<number>): { platform: number; agents: number } {
   let platform = 0;
   let agents = 0;
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     try {
       const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
       const own = [...readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8').matchAll(/^Private_(?:Clean|Dirty):\s+(\d+) kB$/gm)].reduce((sum, [, kib]) => sum + Number(kib) * 1024, 0);
-      if (command[0]?.endsWith('conmon') || (command[0] === '/bin/sleep' && command[1] === '1000000')) platform += own;
-      if (command.some((word) => word.endsWith('apps/host-agent/dist/main.js'))) agents += own;
+      const monitor = command[0]?.endsWith('/conmon') === true && command.some((word) => word.startsWith(home));
+      if (monitor || containers.has(Number(pid))) platform += own;
+      const agent = command.some((word) => word.endsWith('apps/host-agent/dist/main.js'));
+      if (agent && readFileSync(`/proc/${pid}/environ`, 'utf8').includes(`PLINTH_HOST_DIR=${home}/`)) agents += own;
     } catch (error) {
       // It ended while we looked, or the kernel lets nobody look (process 1 of some virtual machines).
       if (!['ENOENT', 'ESRCH', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
@@ -44,17 +46,18 @@ const system = await startSystem();
 try {
   const idle = { command: ['/bin/sleep', '1000000'], restart: { policy: 'never' } };
   // One first, so that pages of the image and of the programs count once and not for the containers.
-  await system.start(idle);
+  const first = await system.start(idle);
   await settle();
   const before = meminfo();
-  const privateBefore = privateMemory();
+  const privateBefore = privateMemory(system.home, new Set([first.pid]));
   const mountsBefore = hostMounts();
-  const started: { id: string; name: string }[] = [];
-  for (let index = 0; index < CONTAINERS; index++) started.push(await system.start(idle));
+  const started: { id: string; name: string; pid: number }[] = [];
+  // The first will read all of the image: the limit of the others would hold less than that.
+  for (let index = 0; index < CONTAINERS; index++) started.push(await system.start(index === 0 ? { ...idle, limits: { memoryBytes: 1024 ** 3 } } : idle));
   await settle();
   const after = meminfo();
   row('idle containers', CONTAINERS);
-  const privateAfter = privateMemory();
+  const privateAfter = privateMemory(system.home, new Set([first, ...started].map(({ pid }) => pid)));
   row('private memory per container with its monitor, KiB', (privateAfter.platform - privateBefore.platform) / CONTAINERS / 1024);
   row('growth of the agents per container, KiB', (privateAfter.agents - privateBefore.agents) / CONTAINERS / 1024);
   const charges = started.map(({ id }) => charged(id));
