@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type DynamicModule, Module } from '@nestjs/common';
 import { OciRuntime } from '@plinth/container-runtime';
 import { agentExec, agentLogs, agentStats, type ContainerConfig, desiredConsumer, ExecQuery, hostConsumers, LogsQuery, type Problem, StatsQuery } from '@plinth/contracts';
-import { ConfigError, createLogger, loadConfig, type Logger, natsReadiness, type ReadinessCheck, runService, type ServiceAssembly, type ServiceContext } from '@plinth/service-kit';
+import { ConfigError, createLogger, loadConfig, type LastValueWatch, type Logger, natsReadiness, type ReadinessCheck, runService, type ServiceAssembly, type ServiceContext } from '@plinth/service-kit';
 import { containerStats } from './adapters/container-stats.js';
 import { ContainerLogs } from './adapters/container-logs.js';
 import { ContainerStore } from './adapters/container-store.js';
@@ -114,13 +114,16 @@ async function assemble({ config, logger, connection, publisher, consumers }: Se
     },
   };
   let stop = async (): Promise<void> => undefined;
+  let watch: LastValueWatch | undefined;
+  const desiredState: ReadinessCheck = { name: 'desired-state', check: async () => (watch ? watch.problem() : 'not asked for yet') };
   return {
     module: { module: HostAgentModule } satisfies DynamicModule,
-    readiness: [natsReadiness(connection), ...hostReadiness(host)],
+    readiness: [natsReadiness(connection), desiredState, ...hostReadiness(host)],
     start: async () => {
       hands.reporter.attach(publisher);
       fleet.clearTombstones((id) => isDesired(connection, config.PLINTH_HOST, id));
-      const watch = watchDesiredState(connection, consumers, config.PLINTH_HOST, sink, logger);
+      const opened = watchDesiredState(connection, consumers, config.PLINTH_HOST, sink, logger);
+      watch = opened;
       queries.stream(agentExec(config.PLINTH_HOST), ExecQuery, (query, reply) => exec.handle(query, reply));
       queries.stream(agentLogs(config.PLINTH_HOST), LogsQuery, (query, reply) => logs.handle(query, reply));
       queries.serve(agentStats(config.PLINTH_HOST), StatsQuery, (query) => stats.handle(query));
@@ -137,7 +140,7 @@ async function assemble({ config, logger, connection, publisher, consumers }: Se
       stop = async () => {
         heartbeat.close();
         queries.close();
-        await watch.close();
+        await opened.close();
         await fleet.close();
         hands.containers.close();
         await hands.reporter.close(REPORT_PATIENCE_MS);

@@ -1,8 +1,8 @@
 /** A service that may not create consumers: it starts before the provisioner, says what it waits for, and goes on when the bus lost what it had. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
-import { storageConsumers } from '@plinth/contracts';
-import { createLogger, ensureStreams, EventPublisher, JetStreamStrategy, KeptConsumers, type ReceivedEvent } from '@plinth/service-kit';
+import { desiredConsumer, desiredOfHost, hostConsumers, storageConsumers } from '@plinth/contracts';
+import { createLogger, ensureStreams, EventPublisher, JetStreamStrategy, KeptConsumers, type ReceivedEvent, watchLastValues } from '@plinth/service-kit';
 import { GuardedBus } from '../testing/guarded-bus.js';
 
 let bus: GuardedBus;
@@ -47,12 +47,27 @@ it('binds when the provisioner comes, and again when its consumer is gone', asyn
     // As after a power cut of the server: streams and consumers are not there any more.
     const provisioner = (await bus.as('provisioner')).connection;
     await bus.loseStore();
-    await provisioner.flush();
     await ensureStreams(provisioner);
-    await builder.connection.flush();
     await revoke('second');
     expect(handled).toEqual(['first', 'second']);
   } finally {
     await strategy.close();
+  }
+});
+
+it('a host says why it has no desired state yet', async () => {
+  const { connection } = await bus.as('host-h-1');
+  const watch = watchLastValues(connection, {
+    consumers: new KeptConsumers(connection, hostConsumers('h-1'), desiredConsumer('h-1')),
+    stream: 'PLINTH_DESIRED',
+    subject: desiredOfHost('h-1'),
+    onValue: () => undefined,
+  });
+  try {
+    while (!watch.problem()?.includes('no provisioner answers consumers.host.h-1')) await delay(20);
+    await bus.keep();
+    while (watch.problem() !== undefined) await delay(20);
+  } finally {
+    await watch.close();
   }
 });

@@ -51,6 +51,10 @@ export class Login {
     return { heard, subscription };
   }
 
+  async reconnected(): Promise<void> {
+    for await (const status of this.connection.status()) if (status.type === Events.Reconnect) return;
+  }
+
   private async wasRefused(what: string): Promise<boolean> {
     // The refusal is on the wire before the answer to the flush.
     await this.connection.flush();
@@ -113,11 +117,13 @@ export class GuardedBus {
     return login;
   }
 
-  /** The server comes back without anything it had stored. */
+  /** The server comes back without anything it had stored; resolves when everybody is connected again. */
   async loseStore(): Promise<void> {
+    const back = this.opened.filter(({ connection }) => !connection.isClosed()).map((login) => login.reconnected());
     await this.running.pause();
     rmSync(join(dirname(this.running.logFile), 'jetstream'), { recursive: true });
     await this.running.start();
+    await Promise.all(back);
   }
 
   reload(): Promise<void> {

@@ -3,9 +3,12 @@ import type { StreamName } from '@plinth/contracts';
 import type { ConsumerMessages, JsMsg, NatsConnection } from 'nats';
 import type { Logger } from '../logging.js';
 import { type ConsumerSource, OwnConsumers } from './consumer-source.js';
+import { describe } from './delivery-policy.js';
 import { endWhenLost } from './end-when-lost.js';
 
 export interface LastValueWatch {
+  /** Why nothing is watched at present; undefined: all is well. */
+  problem(): string | undefined;
   close(): Promise<void>;
 }
 
@@ -24,6 +27,7 @@ export interface LastValueOptions {
 /** Begins at once and goes on over reconnects and lost consumers until closed; after an interruption all present values come again. */
 export function watchLastValues(connection: NatsConnection, options: LastValueOptions): LastValueWatch {
   let stopped = false;
+  let problem: string | undefined = 'not open yet';
   let current: ConsumerMessages | undefined;
   const consumers = options.consumers ?? new OwnConsumers(connection);
 
@@ -32,6 +36,7 @@ export function watchLastValues(connection: NatsConnection, options: LastValueOp
     if (pending === 0) options.onCaughtUp?.();
     const messages = await consumer.consume({ max_messages: 256, idle_heartbeat: 5_000, ...(blind ? { bind: true } : {}) });
     current = messages;
+    problem = undefined;
     if (stopped) messages.stop();
     void endWhenLost(messages, true);
     let seen = 0;
@@ -52,6 +57,7 @@ export function watchLastValues(connection: NatsConnection, options: LastValueOp
         failures = 0;
       } catch (error) {
         if (stopped || connection.isClosed()) return;
+        problem = describe(error);
         options.logger?.warn({ err: error, subject: options.subject }, 'watch interrupted; it begins anew');
       }
       if (!stopped) await new Promise((resolve) => setTimeout(resolve, Math.min(100 * 2 ** failures, 5_000)));
@@ -60,6 +66,7 @@ export function watchLastValues(connection: NatsConnection, options: LastValueOp
   const running = run();
 
   return {
+    problem: () => problem,
     close: async () => {
       stopped = true;
       current?.stop();
