@@ -3,8 +3,8 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { ConsumerKeeper, createLogger, ensureStreams } from '@plinth/service-kit';
 import { scratchDirectory, startNats, type TestServer } from '@plinth/testkit';
 import { connect, Events, type NatsConnection, nkeyAuthenticator, type Subscription } from 'nats';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { accessFile, addMembers, seedFile } from '../access/access-directory.js';
 import { type Member, memberId, parseMember } from '../access/members.js';
 import { reloadAccess } from '../stack/reload-access.js';
@@ -26,7 +26,7 @@ export class Login {
   }
 
   static async open(url: string, keyFile: string): Promise<Login> {
-    return new Login(await connect({ servers: url, authenticator: nkeyAuthenticator(readFileSync(keyFile)), reconnect: false }));
+    return new Login(await connect({ servers: url, authenticator: nkeyAuthenticator(readFileSync(keyFile)), reconnectTimeWait: 100 }));
   }
 
   /** Whether the server let it publish; the message is real. */
@@ -69,14 +69,21 @@ export class GuardedBus {
   private readonly scratch = scratchDirectory('plinth-access-');
   readonly directory = join(this.scratch.path, 'access');
   private readonly logins = new Map<string, Login>();
+  private readonly opened: Login[] = [];
   private server: TestServer | undefined;
   private keeper: ConsumerKeeper | undefined;
 
-  async start(extra: readonly string[] = []): Promise<void> {
+  /** @param options without a keeper nobody opens consumers until {@link keep} */
+  async start(options: { readonly keeper: boolean } = { keeper: true }): Promise<void> {
     addMembers(this.directory, MEMBERS);
-    this.server = await startNats([accessFile(this.directory), ...extra]);
+    this.server = await startNats([accessFile(this.directory)]);
+    await ensureStreams((await this.as('provisioner')).connection);
+    if (options.keeper) await this.keep();
+  }
+
+  /** What a provisioner does for the others. */
+  async keep(): Promise<void> {
     const { connection } = await this.as('provisioner');
-    await ensureStreams(connection);
     this.keeper = new ConsumerKeeper(connection, createLogger('test', 'test', 'fatal'));
     this.keeper.start();
     await connection.flush();
@@ -100,8 +107,17 @@ export class GuardedBus {
     return login;
   }
 
-  fresh(id: string): Promise<Login> {
-    return Login.open(this.running.url, this.keyFile(id));
+  async fresh(id: string): Promise<Login> {
+    const login = await Login.open(this.running.url, this.keyFile(id));
+    this.opened.push(login);
+    return login;
+  }
+
+  /** The server comes back without anything it had stored. */
+  async loseStore(): Promise<void> {
+    await this.running.pause();
+    rmSync(join(dirname(this.running.logFile), 'jetstream'), { recursive: true });
+    await this.running.start();
   }
 
   reload(): Promise<void> {
@@ -110,7 +126,7 @@ export class GuardedBus {
 
   async stop(): Promise<void> {
     await this.keeper?.close();
-    await Promise.all([...this.logins.values()].map((login) => login.connection.close()));
+    await Promise.all(this.opened.map((login) => login.connection.close()));
     await this.server?.stop();
     this.scratch.stop();
   }
