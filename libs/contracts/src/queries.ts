@@ -53,7 +53,7 @@ export class ContainersQuery extends PagedQuery {
   @Matches(IMAGE_REF_PATTERN)
   image?: string;
 
-  /** `debian-12@v3`: those that are on it, are going back to it, or have it as known good. */
+  /** `debian-12@v3`: those that are on it (by their config, or as their host last said), are going back to it, or have it as known good. */
   @IsOptional()
   @Matches(EXACT_IMAGE_REF_PATTERN)
   needs?: string;

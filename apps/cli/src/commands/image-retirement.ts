@@ -8,7 +8,7 @@ import { print } from '../output/print.js';
 import { table } from '../output/table.js';
 import type { SharedOptions } from './options.js';
 
-const RELATIONS: Readonly<Record<Relation, string>> = { on: 'on it', returns: 'goes back to it', remembers: 'known good' };
+const RELATIONS: Readonly<Record<Relation, string>> = { on: 'on it', returns: 'goes back to it', remembers: 'known good, or not left yet' };
 
 export async function showBlastRadius(ref: string, options: SharedOptions): Promise<void> {
   await withClient(options.nats, async (client) => {

@@ -67,15 +67,21 @@ export function describePlan(plan: ImagePlan): string {
     ['network', plan.network],
     ['limits', limits.memoryBytes === null ? null : `${bytes(limits.memoryBytes)}, ${limits.cpus ?? '-'} cores, ${limits.pids ?? '-'} processes`],
   ];
-  const mounts = plan.mounts.map((mount, index) => [index + 1, mount.destination, mount.type, mount.bytes === null ? null : bytes(mount.bytes), mount.source, mount.options.join(','), mount.describe]);
+  const mounts = plan.mounts.map((mount, index) => [index + 1, mount.destination, mount.type, mount.bytes === null ? null : bytes(mount.bytes), mount.source, mount.describe, mount.options.join(',')]);
   const script = mountScript
     ? [`then the image's own mount script makes the others, within ${mountScript.deadlineSeconds} s: ${mountScript.argv.join(' ')}\n${table(['IT IS TOLD', 'VALUE'], Object.entries(mountScript.told))}`]
     : [];
   return [
     table(['WHAT', 'VALUE'], rows),
-    table(['', 'MOUNT', 'TYPE', 'SIZE', 'SOURCE', 'OPTIONS', 'WHAT'], mounts),
+    table(['', 'MOUNT', 'TYPE', 'SIZE', 'SOURCE', 'WHAT', 'OPTIONS'], mounts),
     ...script,
-    table(['FILE OVER /etc', 'HOLDS'], plan.etc.filter(({ type }) => type !== 'directory').map((entry) => [entry.path, entry.type === 'symlink' ? `→ ${entry.content ?? ''}` : entry.content])),
+    table(['FILE OVER /etc', 'HOLDS'], plan.etc.filter(({ type }) => type !== 'directory').map((entry) => [entry.path, entry.type === 'symlink' ? `→ ${entry.content ?? ''}` : oneLine(entry.content ?? '')])),
     table(['VARIABLE', 'VALUE'], plan.environment.map((variable) => [variable.slice(0, variable.indexOf('=')), variable.slice(variable.indexOf('=') + 1)])),
   ].join('\n\n');
+}
+
+/** What is in files of many lines is the environment, and stands below. */
+function oneLine(content: string): string {
+  const lines = content.trimEnd().split('\n');
+  return lines.length > 1 ? `${lines.length} variables` : (lines[0] ?? '');
 }

@@ -6,7 +6,7 @@ import { MAX_PACKAGES, parseDpkgStatus, sortPackages } from '../domain/dpkg-stat
 import { type ImageTree, isMissing } from './image-tree.js';
 
 /** Ten times that of a full desktop. What is larger is no list of packages. */
-const MAX_BYTES = 64 * 1024 ** 2;
+const MAX_BYTES = 32 * 1024 ** 2;
 const STATUS = '/var/lib/dpkg/status';
 const STATUS_DIRECTORY = '/var/lib/dpkg/status.d';
 

@@ -26,6 +26,8 @@ describe('parseDpkgStatus', () => {
     ['a field that looks like one in a description', `${stanza()}\nDescription: x\n Package: evil\n Version: 9`, [BASH]],
     ['a field twice', `${stanza()}\nVersion: 9`, [BASH]],
     ['names of prototypes', '__proto__: x\nconstructor: y', []],
+    ['a line without end between good ones', `${stanza()}\nDescription: ${'a b '.repeat(500_000)}\n\n${stanza({ Package: 'libc6' })}`, [BASH, { ...BASH, name: 'libc6' }]],
+    ['blanks and line breaks without end', `${' \n'.repeat(500_000)}${stanza()}`, [BASH]],
     ['binary', '\u0000\u0001\n\u0002:', []],
   ];
   it.each(cases)('%s', (_what, text, packages) => expect(parseDpkgStatus(text)).toEqual(packages));

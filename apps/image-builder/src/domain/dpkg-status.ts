@@ -20,9 +20,9 @@ export function parseDpkgStatus(text: string): ImagePackage[] {
     if (found && packages.length < MAX_PACKAGES) packages.push(found);
     fields = new Map();
   };
-  for (const line of text.split('\n')) {
+  for (const line of linesOf(text)) {
     if (line.trim() === '') {
-      finish();
+      if (fields.size > 0) finish();
       continue;
     }
     const colon = line.indexOf(':');
@@ -32,6 +32,19 @@ export function parseDpkgStatus(text: string): ImagePackage[] {
   }
   finish();
   return packages;
+}
+
+/** More than any field that counts has; what goes beyond is no such field. */
+const LINE = 300;
+
+/** The beginnings of the lines. One after another: a text of nothing but line breaks would be a list of millions. */
+function* linesOf(text: string): Generator<string> {
+  for (let start = 0; start <= text.length; ) {
+    const end = text.indexOf('\n', start);
+    const stop = end < 0 ? text.length : end;
+    yield text.slice(start, Math.min(stop, start + LINE));
+    start = stop + 1;
+  }
 }
 
 function packageOf(fields: ReadonlyMap<string, string>): ImagePackage | undefined {

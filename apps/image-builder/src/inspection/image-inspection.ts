@@ -17,6 +17,8 @@ const MOST_BYTES = 512 * 1024;
 const MOST_FILES = 10_000;
 
 export class ImageInspection {
+  private before: Promise<void> = Promise.resolve();
+
   constructor(
     private readonly catalogue: ImageCatalogue,
     private readonly repository: ImageRepository,
@@ -24,7 +26,25 @@ export class ImageInspection {
     private readonly maxPayload: () => number,
   ) {}
 
-  async diff(query: ImageDiffQuery): Promise<QueryReply<ImageDiff>> {
+  diff(query: ImageDiffQuery): Promise<QueryReply<ImageDiff>> {
+    return this.inTurn(() => this.compare(query));
+  }
+
+  plan(query: ImagePlanQuery): Promise<QueryReply<ImagePlan>> {
+    return this.inTurn(() => this.planStart(query));
+  }
+
+  /** One at a time: manifests may be large, and whoever asks for many waits for them. */
+  private inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.before.then(work);
+    this.before = result.then(
+      () => undefined,
+      () => undefined,
+    );
+    return result;
+  }
+
+  private async compare(query: ImageDiffQuery): Promise<QueryReply<ImageDiff>> {
     const from = await this.find(query.from);
     if (!from.ok) return from;
     const to = await this.find(query.to);
@@ -33,7 +53,7 @@ export class ImageInspection {
     return { ok: true, data: diffImages(await this.side(from.build, from.manifest), await this.side(to.build, to.manifest), limits) };
   }
 
-  async plan(query: ImagePlanQuery): Promise<QueryReply<ImagePlan>> {
+  private async planStart(query: ImagePlanQuery): Promise<QueryReply<ImagePlan>> {
     const found = await this.find(query.image);
     if (!found.ok) return found;
     const plan = planImage(found.manifest, query.config);

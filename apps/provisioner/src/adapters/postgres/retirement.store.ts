@@ -50,10 +50,13 @@ const TELL_AGAIN_SECONDS = 60;
 /** @returns those of the versions that are retired and were not told so for a while; they count as told from now on */
 export async function tellRetirementsAgain(manager: EntityManager, images: readonly { readonly name: string; readonly version: string }[]): Promise<readonly { readonly name: string; readonly version: string }[]> {
   if (images.length === 0) return [];
+  // Rows that somebody else holds are told of next time: whoever waits here, holding others, could wait for ever.
   const [rows]: [{ name: string; version: string }[], number] = await manager.query(
-    `UPDATE image_versions v SET retirement_told_at = now() FROM json_to_recordset($1::json) AS i(name text, version text)
-      WHERE v.name = i.name AND v.version = i.version AND v.state = 'retired' AND coalesce(v.retirement_told_at < now() - make_interval(secs => $2), true)
-      RETURNING v.name, v.version`,
+    `UPDATE image_versions SET retirement_told_at = now()
+      WHERE (name, version) IN (
+        SELECT v.name, v.version FROM image_versions v JOIN json_to_recordset($1::json) AS i(name text, version text) ON v.name = i.name AND v.version = i.version
+         WHERE v.state = 'retired' AND coalesce(v.retirement_told_at < now() - make_interval(secs => $2), true) FOR UPDATE OF v SKIP LOCKED)
+      RETURNING name, version`,
     [JSON.stringify(images.map(({ name, version }) => ({ name, version }))), TELL_AGAIN_SECONDS],
   );
   return rows;
