@@ -1,5 +1,5 @@
 import { ServiceConfig } from '@plinth/service-kit';
-import { IsIn, IsInt, IsNumber, IsString, Max, Min, MinLength } from 'class-validator';
+import { IsIn, IsInt, IsNumber, IsOptional, IsString, Max, Min, MinLength } from 'class-validator';
 import { PLACEMENT_POLICIES, type PlacementPolicyName } from './domain/placement.js';
 
 export class ProvisionerConfig extends ServiceConfig {
@@ -28,6 +28,18 @@ export class ProvisionerConfig extends ServiceConfig {
   @Min(1)
   @Max(1000)
   PLINTH_CPU_OVERCOMMIT: number = 100;
+
+  /** Containers that a tenant may have at once; absent: as many as there is room for. */
+  @IsOptional()
+  @IsInt()
+  @Min(1)
+  PLINTH_TENANT_MAX_CONTAINERS?: number;
+
+  /** Memory that the limits of a tenant's containers may add up to, bytes; absent: as much as there is room for. */
+  @IsOptional()
+  @IsInt()
+  @Min(4 * 1024 ** 2)
+  PLINTH_TENANT_MAX_MEMORY_BYTES?: number;
 
   /** Seconds without a heartbeat until a host or storage node counts as lost. */
   @IsInt()

@@ -15,6 +15,8 @@ import { loadPlacementView, release, reserve } from './adapters/postgres/placeme
 import type { ProvisionerConfig } from './config.js';
 import { DEFAULT_TENANT, type Defaults, newContainerConfig, resourcesOf } from './domain/container-config.js';
 import { type ContainerRecord, factOf, statusOf } from './domain/container-record.js';
+import { lockTenantUsage } from './adapters/postgres/tenant.store.js';
+import { quotaRefusal, type TenantQuota, type TenantUsage } from './domain/tenant-quota.js';
 import { resolveImage } from './domain/image-resolution.js';
 import { choosePlacement, inDatacenter, noRoom, placementPolicy } from './domain/placement.js';
 
@@ -24,11 +26,13 @@ type Add = (event: OutboxEvent) => void;
 export class ContainerCreation {
   private turn = 0;
   private readonly defaults: Defaults;
+  private readonly quota: TenantQuota;
 
   constructor(
     private readonly outbox: Outbox,
     private readonly config: ProvisionerConfig,
   ) {
+    this.quota = { containers: config.PLINTH_TENANT_MAX_CONTAINERS, memoryBytes: config.PLINTH_TENANT_MAX_MEMORY_BYTES };
     this.defaults = { memoryBytes: config.PLINTH_DEFAULT_MEMORY_BYTES, cpus: config.PLINTH_DEFAULT_CPUS, pids: config.PLINTH_DEFAULT_PIDS };
   }
 
@@ -63,6 +67,8 @@ export class ContainerCreation {
 
     const resources = resourcesOf(request, this.defaults);
     const policy = placementPolicy(this.config.PLINTH_PLACEMENT);
+    const overQuota = quotaRefusal(request.tenant ?? DEFAULT_TENANT, await this.usage(manager, request.tenant ?? DEFAULT_TENANT), resources, this.quota);
+    if (overQuota) return { reason: 'quota-exceeded', message: overQuota };
     const placement = choosePlacement(hosts, resolution.image.storageNodes, resources, policy, Math.random(), this.turn++);
     if (!placement.ok) return placement;
     for (const host of placement.hosts) {
@@ -112,6 +118,12 @@ export class ContainerCreation {
       return undefined;
     }
     return { reason: 'no-capacity', message: noRoom(placement.hosts, resources) };
+  }
+
+  /** What the tenant has; without a quota nobody asks. Until the transaction ends nobody else adds to it. */
+  private usage(manager: EntityManager, tenant: string): Promise<TenantUsage> {
+    if (this.quota.containers === undefined && this.quota.memoryBytes === undefined) return Promise.resolve({ containers: 0, memoryBytes: 0 });
+    return lockTenantUsage(manager, tenant);
   }
 
   private announce(event: ReceivedEvent<ContainerRequested>, record: ContainerRecord, add: Add): void {

@@ -26,14 +26,15 @@ export class ProvisionerSuite {
     readonly connection: NatsConnection,
     readonly jetstream: JetStreamClient,
     readonly hosts: ScriptedHosts,
+    private readonly environment: Readonly<Record<string, string>>,
   ) {}
 
-  static async open(provisioners: number, hosts: readonly string[], capacity: number): Promise<ProvisionerSuite> {
+  static async open(provisioners: number, hosts: readonly string[], capacity: number, environment: Readonly<Record<string, string>> = {}): Promise<ProvisionerSuite> {
     execFileSync(process.execPath, ['node_modules/typescript-7/bin/tsc', '-b', 'apps/provisioner'], { cwd: REPOSITORY, stdio: 'inherit' });
     const [nats, postgres] = await Promise.all([startNats(), startPostgres()]);
     const connection = await connect({ servers: nats.url });
     const jetstream = connection.jetstream();
-    const suite = new ProvisionerSuite(nats, postgres, connection, jetstream, new ScriptedHosts(connection, jetstream, hosts, capacity));
+    const suite = new ProvisionerSuite(nats, postgres, connection, jetstream, new ScriptedHosts(connection, jetstream, hosts, capacity), environment);
     await Promise.all(Array.from({ length: provisioners }, (_, index) => suite.startProvisioner(`provisioner-${index + 1}`)));
     suite.listen();
     suite.hosts.start();
@@ -53,7 +54,7 @@ export class ProvisionerSuite {
 
   async startProvisioner(id: string): Promise<ChildProcess> {
     const child = spawn(process.execPath, [join(REPOSITORY, 'apps/provisioner/dist/main.js')], {
-      env: { PATH: process.env['PATH'], NATS_URL: this.nats.url, DATABASE_URL: this.postgres.url, PLINTH_SERVICE_ID: id, PLINTH_HOST_LOST_SECONDS: '3' },
+      env: { PATH: process.env['PATH'], NATS_URL: this.nats.url, DATABASE_URL: this.postgres.url, PLINTH_SERVICE_ID: id, PLINTH_HOST_LOST_SECONDS: '3', ...this.environment },
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     this.provisioners.push(child);

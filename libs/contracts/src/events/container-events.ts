@@ -279,6 +279,7 @@ export const CONTAINER_REJECTION_REASONS = [
   'no-default-image',
   'no-host',
   'no-capacity',
+  'quota-exceeded',
   'container-not-found',
   'wrong-state',
   'already-on-image',
