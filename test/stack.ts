@@ -77,9 +77,13 @@ export class Stack {
 
   private keep(subject: string, body: string): void {
     try {
-      this.facts.push({ subject, data: JSON.parse(body) as Record<string, unknown> });
-    } catch {
-      return; // our own malformed requests
+      const data = JSON.parse(body) as unknown;
+      // Our own malformed requests are on the same subjects.
+      if (data === null || typeof data !== 'object') return;
+      this.facts.push({ subject, data: data as Record<string, unknown> });
+    } catch (error) {
+      if (error instanceof SyntaxError) return;
+      throw error;
     }
     for (const wake of this.waiting) wake();
   }
