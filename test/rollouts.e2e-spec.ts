@@ -183,8 +183,7 @@ describe('thirty containers on three hosts', () => {
     await stack.up(3);
     expect((await ended(id)).counts).toMatchObject({ total: 30, updated: 30 });
     const switched = switchesTo(ref('good'), 'acme');
-    expect(new Set(switched.map((line) => line.split(' ')[0])).size).toBe(30);
-    expect(switched.join('\n').split('\n')).toHaveLength(30);
+    expect(switched.map((line) => line.split(' ')[0])).toEqual((await ps('acme')).map(({ name }) => name).sort());
     expect((await ps('acme')).every(({ image, state }) => image === ref('good') && state === 'running')).toBe(true);
   });
 
@@ -200,11 +199,12 @@ describe('thirty containers on three hosts', () => {
   });
 
   it('can be paused, resumed, aborted and taken back', async () => {
-    const id = await start('--select', 'tenant=acme', '--to', ref('base'), '--batch', '3', ...QUICK);
+    // One at a time, so that it lasts longer than the few commands given meanwhile.
+    const id = await start('--select', 'tenant=acme', '--to', ref('base'), '--batch', '1', ...QUICK);
     good(await stack.plinth('rollout', 'pause', id));
     const paused = await until(async () => {
       const found = await show(id);
-      return found.counts['switching'] === 0 && found;
+      return found.counts['switching'] === 0 && found.wait !== null && found;
     }, 'nothing is in hand');
     expect(paused).toMatchObject({ state: 'paused', wait: { reason: 'paused-by-person' } });
     good(await stack.plinth('rollout', 'resume', id));

@@ -27,7 +27,9 @@ interface StackService {
 
 export class Stack {
   readonly home = mkdtempSync(join(tmpdir(), 'plinth-e2e-'));
+  /** Each once, by its event id. */
   readonly facts: Fact[] = [];
+  private readonly seen = new Set<string>();
   private connection: NatsConnection | undefined;
   private readonly waiting = new Set<() => void>();
 
@@ -59,7 +61,11 @@ export class Stack {
     for (const subject of ['container.>', 'image.>', 'host.>', 'rollout.>']) {
       this.connection.subscribe(subject, {
         callback: (error, message) => {
-          if (error === null) this.keep(message.subject, message.string());
+          // Whoever died between a publication and its note of it publishes again, under the same id: the stream drops it, subscribers get both.
+          const id = message.headers?.get('ce-id') ?? '';
+          if (error !== null || this.seen.has(id)) return;
+          if (id !== '') this.seen.add(id);
+          this.keep(message.subject, message.string());
         },
       });
     }
