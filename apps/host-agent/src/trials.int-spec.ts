@@ -99,6 +99,7 @@ describe('a trial', () => {
     }
     const reverted = await bench.report(config.containerId, 'reverted');
     expect(reverted).toMatchObject({ image: 'debian-12@v1', failedImage: 'debian-12@v4', reason: 'unhealthy' });
+    expect(reverted.durationMs).toBeGreaterThan(0);
     expect(reportsOf(config, 'started').at(-1)).toMatchObject({ image: 'debian-12@v1', generation: 2 });
     await remove(update);
   });

@@ -1,5 +1,6 @@
 /** The container runtime in this agent's words. */
 import { type FSWatcher, readFileSync, watch } from 'node:fs';
+import { uptime } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ContainerSpec, ObservedContainer, OciRuntime, StartFailureReason } from '@plinth/container-runtime';
 import { type AgentPhases, type ContainerFailureReason, type EffectiveHealthCheck, ID_PATTERN } from '@plinth/contracts';
@@ -149,7 +150,7 @@ function toObserved(found: ObservedContainer | undefined): Observed {
   }
 }
 
+/** From a clock in hundredths of a second: `btime` of /proc/stat is in whole seconds, and would let a container have run for up to one second longer than it has. */
 function bootTimeMs(): number {
-  const seconds = /^btime (\d+)$/m.exec(readFileSync('/proc/stat', 'utf8'))?.[1];
-  return Number(seconds ?? 0) * 1000;
+  return Date.now() - uptime() * 1000;
 }

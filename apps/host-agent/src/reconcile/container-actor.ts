@@ -11,6 +11,8 @@ import type { Hands } from './hands.js';
 
 /** Plans in a row without a rest: more means that a step does not do what the planner believes. */
 const MOST_PLANS = 25;
+/** How long a container that is stopped in order to be started anew keeps the place of its start while it ends. */
+const HANDOVER_MS = 1_000;
 /** Longest delay that a timer takes. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
@@ -23,6 +25,8 @@ export class ContainerActor {
   private timer: NodeJS.Timeout | undefined;
   private errorsInRow = 0;
   private whenIdle: (() => void)[] = [];
+  /** Set while a place among the starts is held: gives it back, once. */
+  private giveBack: (() => void) | undefined;
 
   constructor(
     readonly state: ContainerState,
@@ -58,6 +62,7 @@ export class ContainerActor {
     this.closing = true;
     this.state.interrupt?.abort();
     clearTimeout(this.timer);
+    if (!this.busy) this.giveBack?.();
     return this.busy ? new Promise((resolve) => this.whenIdle.push(resolve)) : Promise.resolve();
   }
 
@@ -75,6 +80,7 @@ export class ContainerActor {
       }
     }
     this.busy = false;
+    if (this.closing) this.giveBack?.();
     for (const resolve of this.whenIdle.splice(0)) resolve();
   }
 
@@ -86,8 +92,11 @@ export class ContainerActor {
         this.state.observed = this.hands.containers.observe(this.state.id);
       }
       const steps = this.plan();
-      if (steps.length === 0) break;
-      const outcome = steps.some((step) => step.kind === 'start') ? await this.start() : await this.runSteps(steps);
+      if (steps.length === 0) {
+        this.giveBack?.();
+        break;
+      }
+      const outcome = await this.take(steps);
       if (outcome.kind === 'wait') {
         this.sleepUntil(outcome.untilMs);
         break;
@@ -103,12 +112,36 @@ export class ContainerActor {
     }
   }
 
-  /** A start waits for its turn; by then another config may have arrived, so it is planned again. */
-  private async start(): Promise<StepOutcome> {
-    const { state, hands } = this;
+  /** A start waits for its turn, and so does the stop before it: a container goes on serving until it can be started anew. By then another config may have arrived, so it is planned again. */
+  private async take(steps: readonly Step[]): Promise<StepOutcome> {
+    const { state } = this;
+    const starts = steps.some(({ kind }) => kind === 'start');
+    const isHandover = steps.some(({ kind }) => kind === 'stop') && state.effective.desired === 'running';
+    if (!starts && !isHandover) return this.runSteps(steps);
     const begunAtMs = state.arrivedAtMs ?? Date.now();
-    state.arrivedAtMs = undefined;
-    await hands.starts.acquire(state.config.tenant);
+    if (starts) state.arrivedAtMs = undefined;
+    if (!this.giveBack) {
+      await this.hands.starts.acquire(state.config.tenant);
+      const giveBack = this.hold();
+      // Another may start meanwhile when this one takes its time to end.
+      if (isHandover) setTimeout(giveBack, HANDOVER_MS).unref();
+      if (isHandover || this.closing) return { kind: 'done' };
+    }
+    return starts ? this.start(begunAtMs) : this.runSteps(steps);
+  }
+
+  private hold(): () => void {
+    const giveBack = (): void => {
+      if (this.giveBack !== giveBack) return;
+      this.giveBack = undefined;
+      this.hands.starts.release();
+    };
+    this.giveBack = giveBack;
+    return giveBack;
+  }
+
+  private async start(begunAtMs: number): Promise<StepOutcome> {
+    const { state, hands } = this;
     try {
       const steps = this.plan();
       if (this.closing || !steps.some((step) => step.kind === 'start')) return { kind: 'done' };
@@ -119,7 +152,7 @@ export class ContainerActor {
       return await this.runSteps(planAfterFailure(this.input(), outcome.failure));
     } finally {
       state.preparation = undefined;
-      hands.starts.release();
+      this.giveBack?.();
     }
   }
 
