@@ -31,7 +31,9 @@ import type { Hands } from './reconcile/hands.js';
 import { removeAllContainers } from './reconcile/remove-all.js';
 import { Reporter } from './reconcile/reporter.js';
 
-const HEALTH_CHECKS_AT_ONCE = 16;
+const HEALTH_CHECKS_AT_ONCE = 4;
+/** A container that is down while it waits for a core is down for longer: one at a time where four starts would run. */
+const STARTS_PER_HANDOVER = 4;
 const REPORT_PATIENCE_MS = 2_000;
 /** sysexits.h */
 const EX_CONFIG = 78;
@@ -95,6 +97,7 @@ async function openHost(config: HostAgentConfig, logger: Logger): Promise<Host> 
     logs: new ContainerLogs(runtime, { maxBytes: config.PLINTH_LOG_MAX_BYTES, keep: config.PLINTH_LOG_KEEP }),
     reporter,
     starts: new FairQueue(config.PLINTH_START_CONCURRENCY),
+    handovers: new FairQueue(Math.max(1, Math.floor(config.PLINTH_START_CONCURRENCY / STARTS_PER_HANDOVER))),
     checks: new FairQueue(HEALTH_CHECKS_AT_ONCE),
     logger,
   };

@@ -1,6 +1,7 @@
 /** Makes one container match its config: one thing at a time, planning anew after each. */
 import { performance } from 'node:perf_hooks';
 
+import type { FairQueue } from '../domain/fair-queue.js';
 import { plan, planAfterFailure, presentState, type StartFailure } from '../domain/planner.js';
 import { trialReport } from '../domain/trial.js';
 import { backoffMs } from '../domain/restart-policy.js';
@@ -121,8 +122,10 @@ export class ContainerActor {
     const begunAtMs = state.arrivedAtMs ?? Date.now();
     if (starts) state.arrivedAtMs = undefined;
     if (!this.giveBack) {
-      await this.hands.starts.acquire(state.config.tenant);
-      const giveBack = this.hold();
+      const { starts: places, handovers } = this.hands;
+      const queues = isHandover ? [handovers, places] : [places];
+      for (const queue of queues) await queue.acquire(state.config.tenant);
+      const giveBack = this.hold(queues);
       // Another may start meanwhile when this one takes its time to end.
       if (isHandover) setTimeout(giveBack, HANDOVER_MS).unref();
       if (isHandover || this.closing) return { kind: 'done' };
@@ -130,11 +133,11 @@ export class ContainerActor {
     return starts ? this.start(begunAtMs) : this.runSteps(steps);
   }
 
-  private hold(): () => void {
+  private hold(queues: readonly FairQueue[]): () => void {
     const giveBack = (): void => {
       if (this.giveBack !== giveBack) return;
       this.giveBack = undefined;
-      this.hands.starts.release();
+      for (const queue of queues) queue.release();
     };
     this.giveBack = giveBack;
     return giveBack;

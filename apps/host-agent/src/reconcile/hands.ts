@@ -22,6 +22,8 @@ export interface Hands {
   readonly reporter: Reporter;
   /** Places for starts. */
   readonly starts: FairQueue;
+  /** Places for stops with a start right after them; fewer, so that each is down for as short as it can be. */
+  readonly handovers: FairQueue;
   /** Places for health checks. */
   readonly checks: FairQueue;
   readonly logger: Logger;
