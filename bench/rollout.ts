@@ -11,7 +11,7 @@ import type { NatsConnection } from 'nats';
 import { type BenchSystem, percentile, row, startSystem } from './system.js';
 
 const CONTAINERS = Number(process.env['PLINTH_BENCH_CONTAINERS'] ?? 200);
-const FAILING = Math.min(50, CONTAINERS);
+const FAILING = Math.min(20, CONTAINERS);
 /** Switched one after the other. */
 const ALONE = Math.min(20, CONTAINERS);
 
@@ -127,7 +127,7 @@ async function measure(system: BenchSystem): Promise<void> {
   const dockers = dockerCycles(system.imageRoot, 20);
 
   const names = (JSON.parse(system.plinth('ps', '--tenant', 'bench', '--json')) as { name: string }[]).slice(0, FAILING).map(({ name }) => `container=${name}`);
-  const failing = system.tryPlinth('rollout', 'start', '--select', names.join(','), '--to', bad, '--canary', '0', '--batch', '10', '--max-failures', '100000', '--stable', '0s', '--soak', '0s', '--wait');
+  const failing = system.tryPlinth('rollout', 'start', '--select', names.join(','), '--to', bad, '--canary', '0', '--batch', '1', '--max-failures', '100000', '--stable', '0s', '--soak', '0s', '--wait');
   if (!failing.includes('completed')) throw new Error(failing);
   const reverts = (await newReports()).flatMap(({ kind, durationMs }) => (kind === 'reverted' && durationMs !== undefined ? [durationMs] : []));
 

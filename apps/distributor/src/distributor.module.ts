@@ -2,6 +2,7 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { CredentialsError, natsReadiness, readSecret, type ServiceAssembly, type ServiceContext } from '@plinth/service-kit';
 import { extractInThread } from './adapters/extraction-thread.js';
+import { HostLeases } from './adapters/host-leases.js';
 import { MasterRepository } from './adapters/master-repository.js';
 import { keysReadiness, storageReadiness, tokenReadiness, zstdReadiness } from './adapters/readiness.js';
 import { Retirements } from './adapters/retirements.js';
@@ -57,7 +58,7 @@ export async function assemble({ config, logger, connection, publisher }: Servic
     longestPauseMs: config.PLINTH_RETRY_MAX_SECONDS * 1_000,
   });
   const removals = new RemovalLoop({ node: node.name, masters, staging, retirements, publisher, logger });
-  const heartbeat = new Heartbeat(connection, node, masters, revocations, logger, config.PLINTH_HEARTBEAT_SECONDS * 1_000);
+  const heartbeat = new Heartbeat(connection, node, masters, revocations, new HostLeases(layout.leases), logger, config.PLINTH_HEARTBEAT_SECONDS * 1_000);
 
   await resume(masters, staging, wanted, retirements);
   const module: DynamicModule = {

@@ -84,6 +84,12 @@ export class HostAgentConfig extends ServiceConfig {
   @Max(1024)
   PLINTH_START_CONCURRENCY: number = 2 * availableParallelism();
 
+  /** How long one renewal of the host's lease on its volumes holds, seconds; 0: no leases, and its containers are never started elsewhere. */
+  @IsInt()
+  @Min(0)
+  @Max(3600)
+  PLINTH_LEASE_SECONDS: number = 30;
+
   /** Size at which a container's log is rotated. */
   @IsInt()
   @Min(4096)

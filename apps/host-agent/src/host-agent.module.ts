@@ -2,6 +2,7 @@
 import { access, constants } from 'node:fs/promises';
 import { realpathSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type DynamicModule, Module } from '@nestjs/common';
 import { OciRuntime } from '@plinth/container-runtime';
 import { agentExec, agentLogs, agentStats, type ContainerConfig, desiredConsumer, ExecQuery, hostConsumers, LogsQuery, type Problem, StatsQuery } from '@plinth/contracts';
@@ -18,7 +19,9 @@ import { OciContainers } from './adapters/oci-containers.js';
 import { runtimeVersion } from './adapters/runtime-version.js';
 import { QueryServer } from './adapters/query-server.js';
 import { ReportJournal } from './adapters/report-journal.js';
-import { lockStateDirectory, openStateDirectory, readBootId, StateDirectoryError } from './adapters/state-directory.js';
+import { isLocked } from './adapters/kernel-locks.js';
+import { LeaseWatch } from './adapters/lease-watch.js';
+import { GUARD_LOCK, lockStateDirectory, openStateDirectory, readBootId, StateDirectoryError } from './adapters/state-directory.js';
 import { HostAgentConfig } from './config.js';
 import { FairQueue } from './domain/fair-queue.js';
 import { emptyRecord, firstSequence } from './domain/local-record.js';
@@ -35,6 +38,7 @@ const HEALTH_CHECKS_AT_ONCE = 4;
 /** A container that is down while it waits for a core is down for longer: one at a time where four starts would run. */
 const STARTS_PER_HANDOVER = 4;
 const REPORT_PATIENCE_MS = 2_000;
+const GUARD_PATIENCE_MS = 10_000;
 /** sysexits.h */
 const EX_CONFIG = 78;
 
@@ -58,7 +62,10 @@ export async function run(): Promise<void> {
     consumers: ({ PLINTH_HOST }) => ({ request: hostConsumers(PLINTH_HOST), watcher: desiredConsumer(PLINTH_HOST) }),
     prepare: async ({ config, logger }) => {
       host = await openHost(config, logger);
+      await host.hands.leases.open();
       await host.fleet.takeOver();
+      const { fleet, hands } = host;
+      hands.leases.start((storageNode) => fleet.endAllOn(storageNode));
     },
     assemble: (context) => {
       if (!host) throw new Error('assembled before it was prepared');
@@ -74,6 +81,12 @@ export async function removeAll(): Promise<void> {
   const state = await openStateDirectory(config.PLINTH_HOST_DIR, config.PLINTH_HOST);
   await removeAllContainers(new OciRuntime({ stateDirectory: state.runtime }), new ContainerStore(state.containers), logger);
   lock.release();
+  await guardGone(config.PLINTH_HOST_DIR);
+}
+
+/** It ends by itself when neither agent nor container is left. */
+async function guardGone(directory: string): Promise<void> {
+  for (const end = performance.now() + GUARD_PATIENCE_MS; performance.now() < end && isLocked(join(directory, GUARD_LOCK)); ) await delay(50);
 }
 
 async function openHost(config: HostAgentConfig, logger: Logger): Promise<Host> {
@@ -94,6 +107,7 @@ async function openHost(config: HostAgentConfig, logger: Logger): Promise<Host> 
     containers: new OciContainers(runtime),
     images: new ImageMasters(storage, config.PLINTH_TRUSTED_KEYS === undefined ? undefined : readTrustedKeys(config.PLINTH_TRUSTED_KEYS)),
     volumes: new DataVolumes(storage),
+    leases: new LeaseWatch({ host: config.PLINTH_HOST, hostDirectory: state.root, storage, ttlSeconds: config.PLINTH_LEASE_SECONDS, bootId: readBootId(), logger }),
     logs: new ContainerLogs(runtime, { maxBytes: config.PLINTH_LOG_MAX_BYTES, keep: config.PLINTH_LOG_KEEP }),
     reporter,
     starts: new FairQueue(config.PLINTH_START_CONCURRENCY),
@@ -121,7 +135,7 @@ async function assemble({ config, logger, connection, publisher, consumers }: Se
   const desiredState: ReadinessCheck = { name: 'desired-state', check: async () => (watch ? watch.problem() : 'not asked for yet') };
   return {
     module: { module: HostAgentModule } satisfies DynamicModule,
-    readiness: [natsReadiness(connection), desiredState, ...hostReadiness(host)],
+    readiness: [natsReadiness(connection), desiredState, { name: 'leases', check: () => Promise.resolve(hands.leases.problem()) }, ...hostReadiness(host)],
     start: async () => {
       hands.reporter.attach(publisher);
       fleet.clearTombstones((id) => isDesired(connection, config.PLINTH_HOST, id));
@@ -144,6 +158,7 @@ async function assemble({ config, logger, connection, publisher, consumers }: Se
         heartbeat.close();
         queries.close();
         await opened.close();
+        hands.leases.close();
         await fleet.close();
         hands.containers.close();
         await hands.reporter.close(REPORT_PATIENCE_MS);

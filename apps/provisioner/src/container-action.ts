@@ -47,6 +47,7 @@ export class ContainerAction {
       const found = await findContainer(manager, event.data);
       if (!found.ok) return refuse(found.reason, found.message);
       const { record } = found;
+      if (record.moving) return refuse('wrong-state', `${record.config.name} is on its way to another host; ask again in a moment`, record);
       const state = transition(record.state, EVENTS[change.kind]);
       if (state === undefined) return refuse('wrong-state', `${record.config.name} is ${record.state}: it can't be asked to ${change.kind} now`, record);
       const config = changeConfig(record.config, change, new Date(event.storedAtMs).toISOString(), new Date().toISOString());

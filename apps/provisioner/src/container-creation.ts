@@ -109,6 +109,7 @@ export class ContainerCreation {
         knownGood: [],
         update: null,
         runningImage: null,
+        moving: null,
       };
       if (!(await insertContainer(manager, record, event.id, digest))) {
         await release(manager, host.host, resources);

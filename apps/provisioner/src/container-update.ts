@@ -50,6 +50,7 @@ export class ContainerUpdate {
   private async begin(manager: EntityManager, record: ContainerRecord, event: ReceivedEvent<ContainerUpdateRequested>): Promise<{ ok: true; record: ContainerRecord; before: string | undefined } | UpdateRefusal> {
     const state = transition(record.state, 'update-requested');
     if (state === undefined || record.config.desired === 'removed') return { ok: false, reason: 'wrong-state', message: `${record.config.name} is being removed` };
+    if (record.moving) return { ok: false, reason: 'wrong-state', message: `${record.config.name} is on its way to another host; ask again in a moment` };
     const catalogue = await loadUpdateCatalogue(manager, imageNames(record, event.data.to), this.lostSeconds);
     const chosen = chooseTarget(record, event.data.to, catalogue);
     if (!chosen.ok) return chosen;

@@ -1,7 +1,7 @@
 /** Looks every second or two for hosts that fell silent; several provisioners may do so at once. */
 import { containerStatus, type ContainerState, SUBJECTS } from '@plinth/contracts';
 import { type Logger, newId, type Outbox } from '@plinth/service-kit';
-import { loseContainers, markLostHosts } from './adapters/postgres/host.store.js';
+import { type HeardHost, hostsInUse, loseContainers, markSilent } from './adapters/postgres/host.store.js';
 import { type ContainerRecord, factOf, statusOf } from './domain/container-record.js';
 import { transition } from './domain/container-state.js';
 
@@ -10,7 +10,8 @@ const PERIOD_MS = 1_000;
 
 export class LostHosts {
   private timer: NodeJS.Timeout | undefined;
-  private readonly startedAt = performance.now();
+  /** By host: its last count of heartbeats, and when it was first seen, by this process's clock: what jumps is the time of day. */
+  private readonly heard = new Map<string, { readonly beats: string; readonly atMs: number }>();
 
   constructor(
     private readonly outbox: Outbox,
@@ -29,11 +30,11 @@ export class LostHosts {
   }
 
   private async sweep(): Promise<void> {
-    // While no provisioner ran nobody could hear the heartbeats: give every host its full time.
-    if (performance.now() - this.startedAt < this.lostSeconds * 1_000) return;
     const live = ALL_STATES.filter((state) => transition(state, 'host-lost') !== undefined);
     await this.outbox.transact(async (manager, add) => {
-      for (const { host, lastSeenAt } of await markLostHosts(manager, this.lostSeconds)) {
+      const silent = this.silence(await hostsInUse(manager));
+      for (const { host } of await markSilent(manager, silent(this.lostSeconds / 2), 'suspect')) this.logger.warn({ host }, 'host is silent; nothing new is placed there');
+      for (const { host, lastSeenAt } of await markSilent(manager, silent(this.lostSeconds), 'lost')) {
         const correlationId = newId();
         this.logger.warn({ host, lastSeenAt }, 'host is lost');
         add({ subject: SUBJECTS.hostLost, aggregate: `host:${host}`, data: { host, lastSeenAt }, correlationId });
@@ -44,5 +45,12 @@ export class LostHosts {
         }
       }
     });
+  }
+
+  /** While no provisioner ran nobody could hear the heartbeats: every host has its full time from when it is first looked at. */
+  private silence(hosts: readonly HeardHost[]): (seconds: number) => HeardHost[] {
+    const nowMs = performance.now();
+    for (const { host, beats } of hosts) if (this.heard.get(host)?.beats !== beats) this.heard.set(host, { beats, atMs: nowMs });
+    return (seconds) => hosts.filter(({ host }) => nowMs - (this.heard.get(host)?.atMs ?? nowMs) >= seconds * 1000);
   }
 }

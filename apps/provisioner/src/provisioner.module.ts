@@ -2,9 +2,14 @@
 import type { DynamicModule } from '@nestjs/common';
 import { databaseReadiness, natsReadiness, openDatabase, Outbox, type ServiceAssembly, type ServiceContext } from '@plinth/service-kit';
 import { republishAll } from './adapters/desired-state.js';
-import { AddRetirement1700000003000, AddRollouts1700000002000, CreateProvisionerTables1700000001000 } from './adapters/postgres/migrations.js';
+import { AddMoves1700000004000, AddRetirement1700000003000, AddRollouts1700000002000, CreateProvisionerTables1700000001000 } from './adapters/postgres/migrations.js';
 import { QueryStore } from './adapters/postgres/query.store.js';
 import type { ProvisionerConfig } from './config.js';
+import { ContainerRelocation } from './container-relocation.js';
+import { HostControl } from './host-control.js';
+import { HostCordonRequestedHandler } from './handlers/host-cordon-requested.handler.js';
+import { HostDrainRequestedHandler } from './handlers/host-drain-requested.handler.js';
+import { HostUncordonRequestedHandler } from './handlers/host-uncordon-requested.handler.js';
 import { ContainerUpdate } from './container-update.js';
 import { RolloutControl } from './rollout-control.js';
 import { RolloutCreation } from './rollout-creation.js';
@@ -42,7 +47,7 @@ export async function assemble({ config, logger, connection, publisher, consumer
     url: config.DATABASE_URL,
     schema: 'provisioner',
     entities: [],
-    migrations: [CreateProvisionerTables1700000001000, AddRollouts1700000002000, AddRetirement1700000003000],
+    migrations: [CreateProvisionerTables1700000001000, AddRollouts1700000002000, AddRetirement1700000003000, AddMoves1700000004000],
     logger,
     poolSize: 20,
   });
@@ -53,6 +58,7 @@ export async function assemble({ config, logger, connection, publisher, consumer
   const lostHosts = new LostHosts(outbox, config.PLINTH_HOST_LOST_SECONDS, logger);
   const creation = new RolloutCreation(outbox, config.PLINTH_HOST_LOST_SECONDS);
   const rollouts = new RolloutProgress(source, outbox, config.PLINTH_HOST_LOST_SECONDS, logger);
+  const relocation = new ContainerRelocation(source, outbox, config, logger);
   const module: DynamicModule = {
     module: ProvisionerModule,
     controllers: [
@@ -74,6 +80,9 @@ export async function assemble({ config, logger, connection, publisher, consumer
       ImageFactsHandler,
       ImageActivationRequestedHandler,
       ImageRetirementRequestedHandler,
+      HostCordonRequestedHandler,
+      HostUncordonRequestedHandler,
+      HostDrainRequestedHandler,
       QueriesHandler,
     ],
     providers: [
@@ -83,6 +92,8 @@ export async function assemble({ config, logger, connection, publisher, consumer
       { provide: ContainerCreation, useValue: new ContainerCreation(outbox, config) },
       { provide: ContainerAction, useValue: new ContainerAction(outbox) },
       { provide: ContainerUpdate, useValue: new ContainerUpdate(outbox, config.PLINTH_HOST_LOST_SECONDS) },
+      { provide: ContainerRelocation, useValue: relocation },
+      { provide: HostControl, useValue: new HostControl(outbox) },
       { provide: RolloutCreation, useValue: creation },
       { provide: RolloutControl, useValue: new RolloutControl(outbox) },
       { provide: RolloutProgress, useValue: rollouts },
@@ -98,10 +109,12 @@ export async function assemble({ config, logger, connection, publisher, consumer
       outbox.start();
       lostHosts.start();
       rollouts.start();
+      relocation.start();
     },
     stop: async () => {
       lostHosts.stop();
       await rollouts.stop();
+      await relocation.stop();
       await outbox.close();
       await source.destroy();
     },

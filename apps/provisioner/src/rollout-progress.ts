@@ -124,7 +124,7 @@ export class RolloutProgress {
   private async switch(manager: EntityManager, add: Add, row: RolloutRow, { ordinal, containerId, image: target }: StepOf<'switch'>): Promise<void> {
     const record = await lockContainer(manager, containerId);
     // It may have changed between the view and the lock; then it is looked at again.
-    if (!record || record.config.desired !== 'running' || transition(record.state, 'update-requested') === undefined) return;
+    if (!record || record.moving || record.config.desired !== 'running' || transition(record.state, 'update-requested') === undefined) return;
     const chosen = chooseTarget(record, target, await loadUpdateCatalogue(manager, imageNames(record, target), this.lostSeconds));
     if (!chosen.ok) {
       await changeMember(manager, row.id, ordinal, { phase: 'skipped', reason: chosen.reason, message: chosen.message });
@@ -140,7 +140,7 @@ export class RolloutProgress {
 
   private async restore(manager: EntityManager, add: Add, row: RolloutRow, { ordinal, containerId, image }: StepOf<'restore'>): Promise<void> {
     const record = await lockContainer(manager, containerId);
-    if (!record || record.config.desired === 'removed') return;
+    if (!record || record.moving || record.config.desired === 'removed') return;
     const { candidates } = await loadUpdateCatalogue(manager, imageNames(record, image), this.lostSeconds);
     const found = candidates.find((candidate) => candidate.image === image);
     if (found?.state !== 'promoted' || found.contentDigest === null) {

@@ -67,6 +67,7 @@ export const CATALOGUE: readonly Contract[] = [
   define(S.containerRemoved, 'fact', container.ContainerRemoved, 'A container is gone from its host', ['provisioner'], []),
   define(S.containerLost, 'fact', container.ContainerLost, 'The host of a container is lost', ['provisioner'], []),
 
+  define(S.containerMoved, 'fact', container.ContainerMoved, 'A container is placed on another host', ['provisioner'], []),
   define(S.containerUpdated, 'fact', update.ContainerUpdated, 'An update passed gate and soak time', ['provisioner'], []),
   define(S.containerReverted, 'fact', update.ContainerReverted, 'An update failed, the known good image runs again', ['provisioner'], []),
 
@@ -90,6 +91,14 @@ export const CATALOGUE: readonly Contract[] = [
   define(S.hostJoined, 'fact', host.HostJoined, 'A host was heard for the first time', ['provisioner'], []),
   define(S.hostLost, 'fact', host.HostLost, 'A host missed its heartbeats', ['provisioner'], []),
   define(S.hostRecovered, 'fact', host.HostRecovered, 'A lost host was heard again', ['provisioner'], []),
+
+  define(S.hostCordonRequested, 'request', host.HostActionRequested, 'Place nothing new on a host', ['operator'], ['provisioner']),
+  define(S.hostUncordonRequested, 'request', host.HostActionRequested, 'Place containers on a host again, end its drain', ['operator'], ['provisioner']),
+  define(S.hostDrainRequested, 'request', host.HostDrainRequested, 'Cordon a host and move its containers to others', ['operator'], ['provisioner']),
+  define(S.hostCordoned, 'fact', host.HostCordoned, 'Nothing new is placed on a host', ['provisioner'], []),
+  define(S.hostUncordoned, 'fact', host.HostUncordoned, 'A host takes containers again', ['provisioner'], []),
+  define(S.hostDrained, 'fact', host.HostDrained, 'Nothing is left on a drained host', ['provisioner'], []),
+  define(S.hostRejected, 'fact', host.HostRejected, 'A request about a host was refused', ['provisioner'], []),
 
   define('desired.host.*.container.*', 'desired', ContainerConfig, 'The container config, last value per container', ['provisioner'], ['host-agent']),
   define(HOST_REPORTS, 'report', reports.ContainerReport, 'What a host says of one container', ['host-agent'], ['provisioner']),

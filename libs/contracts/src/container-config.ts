@@ -1,11 +1,12 @@
 /** The container config: everything about one container, the image name and version among it (US 9,075,638). */
 import { Type } from 'class-transformer';
-import { IsDefined, IsIn, IsInt, IsISO8601, IsNumber, IsObject, IsOptional, Matches, Max, Min, ValidateNested } from 'class-validator';
+import { ArrayMaxSize, IsArray, IsDefined, IsIn, IsInt, IsISO8601, IsNumber, IsObject, IsOptional, Matches, Max, Min, ValidateNested } from 'class-validator';
 import { FALLBACK_REASONS, type FallbackReason, RestartPolicy } from './events/container-events.js';
 import { IsCommand, IsEnvironment, IsTimezone } from './rules.js';
 import { DIGEST_PATTERN, EXACT_IMAGE_REF_PATTERN, ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN, SOFTWARE_PATH_PATTERN } from './values.js';
 
-export const DESIRED_STATES = ['running', 'stopped', 'removed'] as const;
+/** `released`: the host gives the container up, because it is moved to another; its data volume stays. */
+export const DESIRED_STATES = ['running', 'stopped', 'removed', 'released'] as const;
 export type DesiredState = (typeof DESIRED_STATES)[number];
 
 /** Limits with every default filled in. */
@@ -92,6 +93,17 @@ export class ImageUpdate {
   snapshotData?: boolean;
 }
 
+/** The host that held the data volume is lost: the new one takes the volume only while the lost one's lease is still the one that has run out. */
+export class VolumeTakeover {
+  /** The host that held it. */
+  @Matches(NAME_PATTERN)
+  from!: string;
+
+  /** The last renewal of its lease on the volume's storage node; another one means that it lives. */
+  @Matches(ID_PATTERN)
+  renewal!: string;
+}
+
 /** `desired.host.<host>.container.<id>`: written by the provisioner, kept on disk by the host agent. */
 export class ContainerConfig {
   @Matches(ID_PATTERN)
@@ -140,6 +152,14 @@ export class ContainerConfig {
   /** Directory `volumes/<dataVolume>` of that storage node. */
   @Matches(ID_PATTERN)
   dataVolume!: string;
+
+  /** Lost hosts that held the volume and may not have given it up, oldest first; absent: none did. */
+  @IsOptional()
+  @IsArray()
+  @ArrayMaxSize(16)
+  @ValidateNested({ each: true })
+  @Type(() => VolumeTakeover)
+  takeovers?: VolumeTakeover[];
 
   /** removed: delete the data volume too. */
   @IsOptional()

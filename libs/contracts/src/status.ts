@@ -29,7 +29,7 @@ export interface ContainerStatus {
   readonly name: string;
   readonly tenant: string;
   readonly state: ContainerState;
-  readonly desired: 'running' | 'stopped' | 'removed';
+  readonly desired: 'running' | 'stopped' | 'removed' | 'released';
   readonly host: string | null;
   readonly storageNode: string | null;
   /** Image used, `name@version`. */
@@ -51,7 +51,7 @@ export interface ContainerStatus {
 
 export interface ContainerHistoryEntry {
   readonly at: string;
-  readonly kind: ContainerReportKind | 'configured' | 'lost';
+  readonly kind: ContainerReportKind | 'configured' | 'lost' | 'moved';
   readonly generation: number;
   readonly message: string | null;
 }
@@ -61,10 +61,16 @@ export interface ContainerDetails extends ContainerStatus {
   readonly history: readonly ContainerHistoryEntry[];
 }
 
-export const HOST_STATES = ['ready', 'lost'] as const;
+/** `suspect`: heartbeats are missing; nothing new is placed there, nothing is moved yet. */
+export const HOST_STATES = ['ready', 'suspect', 'lost'] as const;
+
 export interface HostStatus {
   readonly host: string;
   readonly state: (typeof HOST_STATES)[number];
+  /** Nothing new is placed on it. */
+  readonly cordoned: boolean;
+  /** Set while it is being emptied. */
+  readonly drain: { readonly left: number; readonly waiting: string | null } | null;
   readonly datacenter: string;
   readonly storageNodes: readonly string[];
   readonly capacity: { readonly memoryBytes: number; readonly cpus: number; readonly containers: number };

@@ -32,6 +32,7 @@ export const SUBJECTS = {
   containerStopped: 'container.stopped',
   containerRemoved: 'container.removed',
   containerLost: 'container.lost',
+  containerMoved: 'container.moved',
   containerUpdated: 'container.updated',
   containerReverted: 'container.reverted',
 
@@ -55,6 +56,13 @@ export const SUBJECTS = {
   hostJoined: 'host.joined',
   hostLost: 'host.lost',
   hostRecovered: 'host.recovered',
+  hostCordonRequested: 'host.cordon.requested',
+  hostUncordonRequested: 'host.uncordon.requested',
+  hostDrainRequested: 'host.drain.requested',
+  hostCordoned: 'host.cordoned',
+  hostUncordoned: 'host.uncordoned',
+  hostDrained: 'host.drained',
+  hostRejected: 'host.rejected',
 } as const;
 
 export type EventSubject = (typeof SUBJECTS)[keyof typeof SUBJECTS];

@@ -15,7 +15,7 @@ export function register(program: Command): void {
             ['HOST', 'STATE', 'DATACENTER', 'STORAGE', 'CONTAINERS', 'MEMORY GIVEN', 'OF', 'LOAD', 'RUNTIME', 'HEARD'],
             hosts.map((host) => [
               host.host,
-              host.state,
+              `${host.state}${host.drain ? `, ${host.drain.left} to leave` : host.cordoned ? ', cordoned' : ''}`,
               host.datacenter,
               host.storageNodes.join(','),
               `${host.allocated.containers}/${host.capacity.containers}`,

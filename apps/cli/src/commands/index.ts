@@ -23,6 +23,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = 
   rm: () => import('./rm.js'),
   switch: () => import('./switch.js'),
   rollout: () => import('./rollout.js'),
+  host: () => import('./host.js'),
   hosts: () => import('./hosts.js'),
   storage: () => import('./storage.js'),
   stats: () => import('./stats.js'),

@@ -73,7 +73,7 @@ function summaryOf(
   const states: Record<string, number> = {};
   for (const container of containers) states[container.state] = (states[container.state] ?? 0) + 1;
   const defaultImage = images.find((image) => image.defaultOs);
-  const lost = [...hosts, ...storage].some((node) => node.state === 'lost');
+  const lost = [...hosts, ...storage].some((node) => node.state !== 'ready');
   return {
     ok: !lost,
     provisioner: 'answers',
@@ -86,7 +86,7 @@ function summaryOf(
   };
 }
 
-function count(nodes: readonly { readonly state: 'ready' | 'lost' }[]): Nodes {
+function count(nodes: readonly { readonly state: HostStatus['state'] }[]): Nodes {
   const ready = nodes.filter((node) => node.state === 'ready').length;
   return { ready, lost: nodes.length - ready };
 }

@@ -14,10 +14,11 @@ export function findLeftovers(home: string, services: readonly RunningService[])
   }
   const known = new Set(services.map((service) => service.pid));
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-    // conmon is started with paths below the home; a container's or a build's mounts lie below it.
+    // conmon and the guard are started with paths below the home; a container's or a build's mounts lie below it.
     const words = readProcess(pid, 'cmdline').split('\0');
     const [program = ''] = words;
-    if (!known.has(Number(pid)) && program.endsWith('conmon') && words.some((word) => isBelow(word, home))) left.add(`process ${pid} (${program})`);
+    const isOurs = program.endsWith('conmon') || words.some((word) => word.endsWith('lease-guard.js'));
+    if (!known.has(Number(pid)) && isOurs && words.some((word) => isBelow(word, home))) left.add(`process ${pid} (${program})`);
     for (const target of mountsBelow(readProcess(pid, 'mountinfo'), home)) left.add(`mount ${target}`);
   }
   for (const directory of containerCgroups(home)) left.add(`cgroup ${directory}`);

@@ -3,6 +3,7 @@ import { type StorageHeartbeat, storageHeartbeat } from '@plinth/contracts';
 import type { Logger } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
 import type { MasterRepository } from '../adapters/master-repository.js';
+import type { HostLeases } from '../adapters/host-leases.js';
 import type { Revocations } from '../adapters/revocations.js';
 import type { StorageNode } from '../domain/targeting.js';
 
@@ -16,6 +17,7 @@ export class Heartbeat {
     private readonly node: StorageNode,
     private readonly masters: MasterRepository,
     private readonly revocations: Revocations,
+    private readonly leases: HostLeases,
     private readonly logger: Logger,
     private readonly periodMs: number,
   ) {}
@@ -45,7 +47,7 @@ export class Heartbeat {
   }
 
   private async compose(): Promise<StorageHeartbeat> {
-    const [found, revoked, space] = await Promise.all([this.masters.list(), this.revocations.list(), this.masters.space()]);
+    const [found, revoked, space, leases] = await Promise.all([this.masters.list(), this.revocations.list(), this.masters.space(), this.leases.look()]);
     const images = found.flatMap(({ image, standing }) => {
       if (standing.state === 'damaged') this.complain(`${image.name}@${image.version}`, standing.problem);
       if (standing.state !== 'complete') return [];
@@ -53,7 +55,7 @@ export class Heartbeat {
       return [{ name, version, contentDigest, mountScriptDigest, ...(revoked.has(`${name}@${version}`) ? { revoked: true } : {}) }];
     });
     const { name, labels } = this.node;
-    return { node: name, at: new Date().toISOString(), datacenter: labels['datacenter'] ?? '', labels, ...space, images };
+    return { node: name, at: new Date().toISOString(), datacenter: labels['datacenter'] ?? '', labels, ...space, images, leases };
   }
 
   private complain(image: string, problem: string): void {

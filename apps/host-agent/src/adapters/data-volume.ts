@@ -4,11 +4,14 @@ import { lstat, mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { ContainerConfig } from '@plinth/contracts';
+import { decideClaim, type VolumeHolder } from '../domain/lease.js';
 import type { StorageMounts } from '../domain/storage-mounts.js';
-import { isMissing, syncPath, writeWhole } from './durable-file.js';
+import { isMissing, syncPath, writeDurably, writeWhole } from './durable-file.js';
 import type { Opened } from './image-master.js';
+import { readRenewal } from './lease-files.js';
 
 const MARKER = 'volume.json';
+const CLAIM = 'claim.json';
 const DATA = 'data';
 /** A whole copy of the data, as it was before an update. */
 const SNAPSHOT = 'snapshot';
@@ -36,7 +39,8 @@ export class DataVolumes {
     const base = this.storage.get(config.storageNode);
     if (base === undefined) return missing(`storage node ${config.storageNode} is not mounted on this host`);
     const volume = join(base, 'volumes', config.dataVolume);
-    const owner = await readOwner(join(volume, MARKER));
+    const marker = await readMarker(join(volume, MARKER));
+    const owner = marker?.containerId;
     if (owner !== undefined && owner !== config.containerId) return missing(`the volume ${config.dataVolume} belongs to another container`);
     const data = join(volume, DATA);
     if (owner === undefined) {
@@ -50,7 +54,40 @@ export class DataVolumes {
       return { ok: true, value: { data, durable } };
     }
     if (!(await isDirectory(data))) return missing(`the volume ${config.dataVolume} has no data directory`);
+    const refusal = await this.claim(base, volume, marker, config);
+    if (refusal !== undefined) return { ok: false, failure: { reason: 'volume-held', message: refusal } };
     return { ok: true, value: { data, durable: Promise.resolve() } };
+  }
+
+  /** Makes this host the volume's holder. @returns why not */
+  private async claim(base: string, volume: string, marker: Marker | undefined, config: ContainerConfig): Promise<string | undefined> {
+    const pending = (await readMarker(join(volume, CLAIM)))?.holder;
+    const decision = decideClaim(marker?.holder, pending, { host: config.host, generation: config.generation, takeovers: config.takeovers ?? [] });
+    const holder: VolumeHolder = { host: config.host, generation: config.generation };
+    switch (decision.kind) {
+      case 'refuse':
+        return decision.message;
+      case 'hold':
+        return undefined;
+      case 'take-over':
+        // The lost host renews first and reads this afterwards; this host writes first and looks at the renewal afterwards: one of the two sees the other.
+        await writeDurably(join(volume, CLAIM), JSON.stringify({ holder }));
+        if ((await readRenewal(base, decision.from)) !== decision.renewal) return `${decision.from} has renewed its lease; it gives the volume up first`;
+    }
+    await writeDurably(join(volume, MARKER), `${JSON.stringify({ ...marker, holder })}\n`);
+    await rm(join(volume, CLAIM), { force: true });
+    return undefined;
+  }
+
+  /** Another host may take it from now on; safe to repeat. */
+  async release(config: ContainerConfig): Promise<'released' | 'not-mounted'> {
+    const base = this.storage.get(config.storageNode);
+    if (base === undefined || !(await isDirectory(join(base, 'images')))) return 'not-mounted';
+    const path = join(base, 'volumes', config.dataVolume, MARKER);
+    const marker = await readMarker(path);
+    if (marker?.containerId !== config.containerId || (marker.holder?.host ?? config.host) !== config.host) return 'released';
+    await writeDurably(path, `${JSON.stringify({ ...marker, holder: { host: null, generation: config.generation } })}\n`);
+    return 'released';
   }
 
   /** Copies the data aside, complete and safe from a power cut, or not at all; reflinks where the file system has them. The container does not run. */
@@ -108,7 +145,7 @@ export class DataVolumes {
     if (base === undefined) return 'not-mounted';
     const volume = join(base, 'volumes', config.dataVolume);
     const trash = join(base, 'volumes', `.deleted-${config.dataVolume}`);
-    const owner = await readOwner(join(volume, MARKER));
+    const owner = (await readMarker(join(volume, MARKER)))?.containerId;
     if (owner !== undefined && owner !== config.containerId) return 'not-ours';
     if (owner !== undefined) {
       await rm(trash, { recursive: true, force: true });
@@ -123,7 +160,8 @@ export class DataVolumes {
 /** The marker is written last: a volume without one was never handed out. */
 async function make(volume: string, config: ContainerConfig): Promise<void> {
   await mkdir(join(volume, DATA, SERVICE), { recursive: true, mode: 0o755 });
-  const marker = { containerId: config.containerId, tenant: config.tenant, createdAt: new Date().toISOString() };
+  const holder: VolumeHolder = { host: config.host, generation: config.generation };
+  const marker = { containerId: config.containerId, tenant: config.tenant, createdAt: new Date().toISOString(), holder };
   await writeWhole(join(volume, MARKER), `${JSON.stringify(marker)}\n`);
 }
 
@@ -140,14 +178,24 @@ async function isDirectory(path: string): Promise<boolean> {
   }
 }
 
-async function readOwner(path: string): Promise<string | undefined> {
+interface Marker {
+  /** Empty: it can't be read, and belongs to nobody we know. */
+  readonly containerId: string;
+  /** Absent: written before volumes had one. */
+  readonly holder?: VolumeHolder;
+  readonly [other: string]: unknown;
+}
+
+async function readMarker(path: string): Promise<Marker | undefined> {
   try {
-    const found = JSON.parse(await readFile(path, 'utf8')) as { containerId?: unknown };
-    return typeof found.containerId === 'string' ? found.containerId : '';
+    const found = JSON.parse(await readFile(path, 'utf8')) as { containerId?: unknown; holder?: { host?: unknown; generation?: unknown } };
+    const { host, generation } = found.holder ?? {};
+    const named = typeof host === 'string' || host === null;
+    const holder = named && typeof generation === 'number' ? { host, generation } : undefined;
+    return { ...found, containerId: typeof found.containerId === 'string' ? found.containerId : '', holder };
   } catch (error) {
     if (isMissing(error)) return undefined;
-    // A marker that can't be read belongs to nobody we know.
-    if (error instanceof SyntaxError) return '';
+    if (error instanceof SyntaxError) return { containerId: '' };
     throw error;
   }
 }

@@ -24,6 +24,8 @@ export class StateDirectoryError extends Error {
   override readonly name = 'StateDirectoryError';
 }
 
+export const GUARD_LOCK = 'guard.lock';
+
 /** flock(2) */
 const LOCK_EX = 2;
 const LOCK_NB = 4;
@@ -36,12 +38,24 @@ export function lockStateDirectory(root: string): { release(): void } {
   mkdirSync(root, { recursive: true, mode: 0o700 });
   const path = join(root, 'lock');
   const descriptor = openSync(path, fs.O_RDWR | fs.O_CREAT, 0o600);
-  const flock = koffi.load('libc.so.6').func('int flock(int fd, int operation)') as (fd: number, operation: number) => number;
-  if (flock(descriptor, LOCK_EX | LOCK_NB) !== 0) {
+  if (!tryLock(descriptor)) {
     closeSync(descriptor);
     throw new StateDirectoryError(`another host agent works on ${root}; one directory belongs to one agent`);
   }
   return { release: () => closeSync(descriptor) };
+}
+
+function tryLock(descriptor: number): boolean {
+  const flock = koffi.load('libc.so.6').func('int flock(int fd, int operation)') as (fd: number, operation: number) => number;
+  return flock(descriptor, LOCK_EX | LOCK_NB) === 0;
+}
+
+/** @returns undefined when another guard works for the host */
+export function lockGuard(root: string): { release(): void } | undefined {
+  const descriptor = openSync(join(root, GUARD_LOCK), fs.O_RDWR | fs.O_CREAT, 0o600);
+  if (tryLock(descriptor)) return { release: () => closeSync(descriptor) };
+  closeSync(descriptor);
+  return undefined;
 }
 
 /** Makes what is missing and removes half-written files. Only under the lock. @throws StateDirectoryError when it belongs to another host */

@@ -33,6 +33,8 @@ export function plan(given: PlanInput): readonly Step[] {
       return planStopped(input);
     case 'removed':
       return planRemoved(input);
+    case 'released':
+      return planReleased(input);
   }
 }
 
@@ -79,6 +81,15 @@ function planRemoved(input: PlanInput): readonly Step[] {
     { kind: 'forget' },
     report({ kind: 'removed', generation: config.generation, image: config.image }),
   ];
+}
+
+/** Stopped here, so that another host can start it; the volume is given up last, and only then is that reported. */
+function planReleased(input: PlanInput): readonly Step[] {
+  const { config, observed, record } = input;
+  if (observed.kind === 'running') return planStop(input);
+  if (observed.kind === 'exited') return [{ kind: 'delete-runtime' }];
+  if (announcedFor(record, config, ['released'])) return [];
+  return [{ kind: 'release-volume' }, { kind: 'forget' }, report({ kind: 'released', generation: config.generation, image: config.image })];
 }
 
 /** The stop signal, its grace, then everything of it is killed. A grace that was shortened meanwhile holds at once. */

@@ -15,6 +15,8 @@ export type Step =
   | { readonly kind: 'kill' }
   | { readonly kind: 'delete-runtime' }
   | { readonly kind: 'delete-volume' }
+  /** Another host may take it. */
+  | { readonly kind: 'release-volume' }
   /** Drop the logs; the config stays as a tombstone until the bus no longer names the container. */
   | { readonly kind: 'forget' }
   | { readonly kind: 'wait-until'; readonly atMs: number; readonly why: string }
@@ -52,6 +54,8 @@ export function describeStep(step: Step): string {
       return 'delete bundle and runtime state';
     case 'delete-volume':
       return 'delete the data volume';
+    case 'release-volume':
+      return 'give the data volume up';
     case 'forget':
       return 'forget it';
     case 'wait-until':

@@ -117,7 +117,8 @@ export class ContainerActor {
   private async take(steps: readonly Step[]): Promise<StepOutcome> {
     const { state } = this;
     const starts = steps.some(({ kind }) => kind === 'start');
-    const isHandover = steps.some(({ kind }) => kind === 'stop') && state.effective.desired === 'running';
+    // One whose image has failed is halted at once.
+    const isHandover = steps.some(({ kind }) => kind === 'stop') && state.effective.desired === 'running' && state.record.trial?.phase !== 'reverting';
     if (!starts && !isHandover) return this.runSteps(steps);
     const begunAtMs = state.arrivedAtMs ?? Date.now();
     if (starts) state.arrivedAtMs = undefined;

@@ -12,6 +12,8 @@ export interface Preparation {
   readonly begunAtMs: number;
   /** From `performance.now()`. */
   readonly begun: number;
+  /** Under which it was prepared. */
+  lease?: string;
   volume?: OpenVolume;
   spec?: ContainerSpec;
 }

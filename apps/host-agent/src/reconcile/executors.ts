@@ -26,7 +26,11 @@ const STARTING_AFTER_MS = 100;
 const LOG_TAIL_BYTES = 8 * 1024;
 
 export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
-  'create-volume': async (_step, state, { volumes }) => {
+  'create-volume': async (_step, state, { volumes, leases }) => {
+    // Before the volume's holder is read: whoever takes it over looks at the lease after writing itself down.
+    const lease = leases.look(state.config.storageNode);
+    if (!lease.ok) return { kind: 'failed', failure: lease.failure };
+    if (state.preparation) state.preparation.lease = lease.value;
     const opened = await volumes.open(state.effective, state.record.volumeMade);
     if (!opened.ok) return { kind: 'failed', failure: opened.failure };
     if (state.preparation) state.preparation.volume = opened.value;
@@ -108,6 +112,12 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
     await announced;
     if (!result.ok) return { kind: 'failed', failure: result.failure };
     const { pid, startedAtMs, phases } = result.value;
+    const lease = hands.leases.look(config.storageNode);
+    if (!lease.ok || lease.value !== preparation.lease) {
+      // This process stood still for so long that another host may have the volume.
+      await hands.containers.kill(state.id);
+      return { kind: 'failed', failure: lease.ok ? { reason: 'lease-lost', message: 'the lease ran out while the container was being started' } : lease.failure };
+    }
     state.observed = { kind: 'running', pid, startedAtMs, runGeneration: config.runGeneration, image: config.image };
     await preparation.volume.durable;
     const fresh = config.runGeneration > state.record.attemptedRunGeneration;
@@ -172,6 +182,13 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
     }
     if (outcome === 'not-ours') logger.error({ containerId: state.id, dataVolume: state.config.dataVolume }, 'data volume of another container is left alone');
     return DONE;
+  },
+
+  'release-volume': async (_step, state, { volumes, logger }) => {
+    const outcome = await volumes.release(state.config);
+    if (outcome === 'released') return DONE;
+    logger.warn({ containerId: state.id, storageNode: state.config.storageNode }, 'data volume can only be given up when its storage node is mounted');
+    return { kind: 'wait', untilMs: Date.now() + 5_000 };
   },
 
   forget: async (_step, state, { containers, logs }) => {

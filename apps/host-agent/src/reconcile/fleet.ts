@@ -14,6 +14,8 @@ const ROTATE_MS = 5_000;
 const SAVE_RETRY_MS = 1_000;
 /** Tombstones that are asked for in one look. */
 const TOMBSTONES_PER_LOOK = 64;
+/** What a container is to be that this host has no more to do with. */
+const GONE: readonly string[] = ['removed', 'released'];
 
 export class Fleet {
   private readonly actors = new Map<string, ContainerActor>();
@@ -52,6 +54,8 @@ export class Fleet {
     const actor = this.actors.get(config.containerId);
     if (actor && config.generation <= actor.state.config.generation) return;
     const now = Date.now();
+    // A container that comes back after it was given up begins anew.
+    if (actor && isTombstone(actor.state) && !GONE.includes(config.desired)) actor.state.record = this.freshRecord(now);
     const state = actor?.state ?? new ContainerState(this.hands, config, this.freshRecord(now), ABSENT);
     state.config = config;
     state.record = { ...state.record, cause };
@@ -63,11 +67,17 @@ export class Fleet {
 
   has(id: string): boolean {
     const actor = this.actors.get(id);
-    return actor !== undefined && actor.state.record.announced?.kind !== 'removed';
+    return actor !== undefined && !isTombstone(actor.state);
   }
 
   running(): readonly { readonly id: string; readonly pid: number }[] {
     return [...this.actors.values()].flatMap(({ state }) => (state.observed.kind === 'running' ? [{ id: state.id, pid: state.observed.pid }] : []));
+  }
+
+  /** Ends what runs on a storage node's volumes without asking it: no lease covers it any more. */
+  async endAllOn(storageNode: string): Promise<void> {
+    const doomed = [...this.actors.values()].filter(({ state }) => state.config.storageNode === storageNode && state.observed.kind === 'running');
+    await Promise.all(doomed.map(({ state }) => this.hands.containers.kill(state.id)));
   }
 
   /** Every container's present state, for whoever may have missed it. */
@@ -139,10 +149,10 @@ export class Fleet {
 
   private async sweepTombstones(): Promise<void> {
     if (!this.isStillDesired) return;
-    const dead = [...this.actors.values()].filter((actor) => !actor.isBusy && actor.state.record.announced?.kind === 'removed');
+    const dead = [...this.actors.values()].filter((actor) => !actor.isBusy && isTombstone(actor.state));
     for (const actor of dead.slice(0, TOMBSTONES_PER_LOOK)) {
       const { id } = actor.state;
-      if (this.hands.reporter.isPending(id) || (await this.isStillDesired(id)) || actor.state.config.desired !== 'removed') continue;
+      if (this.hands.reporter.isPending(id) || (await this.isStillDesired(id)) || !GONE.includes(actor.state.config.desired)) continue;
       await actor.close();
       this.actors.delete(id);
       await this.hands.store.delete(id);
@@ -161,4 +171,8 @@ export class Fleet {
       }, periodMs),
     );
   }
+}
+
+function isTombstone({ record }: ContainerState): boolean {
+  return GONE.includes(record.announced?.kind ?? '');
 }

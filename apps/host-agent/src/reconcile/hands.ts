@@ -4,6 +4,7 @@ import type { ContainerLogs } from '../adapters/container-logs.js';
 import type { ContainerStore } from '../adapters/container-store.js';
 import type { DataVolumes } from '../adapters/data-volume.js';
 import type { ImageMasters } from '../adapters/image-master.js';
+import type { LeaseWatch } from '../adapters/lease-watch.js';
 import type { OciContainers } from '../adapters/oci-containers.js';
 import type { FairQueue } from '../domain/fair-queue.js';
 import type { StorageMounts } from '../domain/storage-mounts.js';
@@ -18,6 +19,7 @@ export interface Hands {
   readonly containers: OciContainers;
   readonly images: ImageMasters;
   readonly volumes: DataVolumes;
+  readonly leases: LeaseWatch;
   readonly logs: ContainerLogs;
   readonly reporter: Reporter;
   /** Places for starts. */

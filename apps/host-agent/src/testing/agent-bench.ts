@@ -124,6 +124,7 @@ export class AgentBench {
       PLINTH_STORAGE_MOUNTS: `sn-1=${this.storage}`,
       PLINTH_TRUSTED_KEYS: join(this.directory, 'keys'),
       PLINTH_LOG_MAX_BYTES: '65536',
+      PLINTH_LEASE_SECONDS: '0',
       LOG_LEVEL: process.env['PLINTH_TEST_LOG_LEVEL'] ?? 'warn',
     };
   }

@@ -4,6 +4,7 @@ import { insertEvents } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
 import type { DataSource } from 'typeorm';
 import { statusOf } from '../domain/container-record.js';
+import { allGivenUp } from './postgres/move.store.js';
 import { CONTAINER_COLUMNS, type ContainerRow, recordOf } from './postgres/container.store.js';
 
 /** Takes the last desired value of a removed container off the stream; safe to repeat. */
@@ -16,6 +17,9 @@ export async function purgeDesired(connection: NatsConnection, host: string, con
 export async function republishAll(source: DataSource): Promise<void> {
   await source.transaction(async (manager) => {
     const rows: ContainerRow[] = await manager.query(`SELECT ${CONTAINER_COLUMNS} FROM containers WHERE state <> 'removed' ORDER BY ordinal FOR UPDATE`);
+    for (const config of await allGivenUp(manager)) {
+      await insertEvents(manager, [{ subject: desiredContainer(config.host, config.containerId), data: config, correlationId: config.containerId }]);
+    }
     for (const record of rows.map(recordOf)) {
       const { config } = record;
       await insertEvents(manager, [

@@ -1,5 +1,5 @@
 /** A container as the provisioner keeps it, and the facts and status that are read off it. */
-import type { ContainerConfig, ContainerFact, ContainerReport, ContainerStarted, ContainerState, ContainerStatus, UpdateStatus } from '@plinth/contracts';
+import type { ContainerConfig, ContainerFact, ContainerReport, ContainerStarted, ContainerState, ContainerStatus, MoveReason, UpdateStatus } from '@plinth/contracts';
 
 export interface ContainerRecord {
   readonly id: string;
@@ -17,6 +17,18 @@ export interface ContainerRecord {
   readonly update: UpdateStatus | null;
   /** On which its host last said that it runs, or will run again by itself; null: on none. */
   readonly runningImage: string | null;
+  /** On its way to another host. */
+  readonly moving: Move | null;
+}
+
+export interface Move {
+  readonly reason: MoveReason;
+  /** Where room is held for it; null: nowhere yet. */
+  readonly to: string | null;
+  /** What it is to be there. */
+  readonly desired: 'running' | 'stopped';
+  /** The host has given it up. */
+  readonly released: boolean;
 }
 
 export function statusOf(record: ContainerRecord): ContainerStatus {

@@ -10,6 +10,8 @@ export type ContainerEvent =
   | 'restarting'
   | 'failed'
   | 'removed'
+  /** Its host has given it up; it is started on another. */
+  | 'released'
   | 'host-lost'
   | 'stop-requested'
   | 'start-requested'
@@ -33,6 +35,7 @@ const REPORTED: Row = {
   restarting: 'starting',
   failed: 'failed',
   removed: 'removed',
+  released: 'scheduled',
   reverting: 'stopping',
   reverted: 'running',
 };

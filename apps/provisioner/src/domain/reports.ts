@@ -22,6 +22,7 @@ export function judgeReport(record: ContainerRecord, report: ContainerReport, wr
   if (record.reportSequence < (report.after ?? 0)) return { take: false, reason: 'early' };
   // "removed" is final: believed only when it was asked for.
   if (report.kind === 'removed' && record.config.desired !== 'removed') return { take: false, reason: 'impossible' };
+  if (report.kind === 'released' && record.config.desired !== 'released') return { take: false, reason: 'impossible' };
   const state = transition(record.state, eventOfReport(report.kind, report.retryInMs));
   if (state === undefined) return { take: false, reason: 'impossible' };
   const next = afterReport(record, report, state);

@@ -5,10 +5,12 @@ import { claimEvent, type Logger, Outbox, type ReceivedEvent } from '@plinth/ser
 import type { NatsConnection } from 'nats';
 import { purgeDesired } from '../adapters/desired-state.js';
 import { lockContainer, saveContainer } from '../adapters/postgres/container.store.js';
+import { forgetGivenUp } from '../adapters/postgres/move.store.js';
 import { judgeMember, memberStarted } from '../adapters/postgres/rollout.store.js';
 import { release } from '../adapters/postgres/placement.store.js';
 import { statusOf } from '../domain/container-record.js';
 import { judgeReport } from '../domain/reports.js';
+import { ContainerRelocation } from '../container-relocation.js';
 import { RolloutProgress } from '../rollout-progress.js';
 import { CONNECTION, LOGGER } from '../tokens.js';
 
@@ -28,6 +30,7 @@ export class ContainerReportHandler {
   constructor(
     @Inject(Outbox) private readonly outbox: Outbox,
     @Inject(RolloutProgress) private readonly rollouts: RolloutProgress,
+    @Inject(ContainerRelocation) private readonly relocation: ContainerRelocation,
     @Inject(CONNECTION) private readonly connection: NatsConnection,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
@@ -38,29 +41,35 @@ export class ContainerReportHandler {
     const [, , writer = '', , containerId = ''] = event.tokens;
     const cause = { correlationId: event.correlationId, causationId: event.id };
     let ofRollout = false;
+    let isGone = report.kind === 'removed';
     await this.outbox.transact(async (manager, add) => {
       if (!(await claimEvent(manager, HOST_REPORTS, event.id))) return;
+      if (report.kind === 'released') await forgetGivenUp(manager, writer, containerId);
       const record = containerId === report.containerId ? await lockContainer(manager, containerId) : undefined;
       // What never comes is not waited for: the bus may have lost it.
       const patient = event.attempt <= ATTEMPTS_IN_ORDER;
       const judged = patient ? report : { ...report, after: undefined };
+      if (report.kind === 'released') isGone = record?.config.host !== writer;
       const effect = record ? judgeReport(record, judged, writer, event.correlationId) : ({ take: false, reason: 'foreign-host' } as const);
       if (!effect.take && effect.reason === 'early') throw new EarlyReportError(report.sequence, report.after);
       if (!effect.take) {
         this.logger.warn({ writer, containerId, kind: report.kind, reason: effect.reason }, 'report ignored');
         return;
       }
-      const { record: next, fact, verdict } = effect;
+      const { fact, verdict } = effect;
+      const next = report.kind === 'released' ? await this.relocation.arrive(manager, add, effect.record, cause) : effect.record;
       await saveContainer(manager, next, { at: report.at, kind: report.kind, generation: report.generation, message: report.message ?? null });
       if (next.state === 'removed') await release(manager, next.config.host, next.config.limits);
-      if (record && next.config !== record.config) add({ subject: desiredContainer(next.config.host, next.id), data: next.config, ...cause });
+      if (record && next.config !== record.config && report.kind !== 'released') add({ subject: desiredContainer(next.config.host, next.id), data: next.config, ...cause });
       if (verdict) ofRollout = await judgeMember(manager, verdict);
       if (report.kind === 'started') ofRollout = await memberStarted(manager, next.id, report.generation);
       if (fact) add({ ...fact, aggregate: `container:${next.id}`, ...cause });
+      if (report.kind === 'released') isGone = next.config.host !== writer;
       add({ subject: containerStatus(next.id), data: statusOf(next), ...cause });
     });
+    if (report.kind === 'released') this.relocation.kick();
     if (ofRollout) this.rollouts.kick();
     // Also on a redelivery: a crash may have come between the commit and this.
-    if (report.kind === 'removed' && writer === report.host) await purgeDesired(this.connection, writer, containerId);
+    if (isGone && writer === report.host) await purgeDesired(this.connection, writer, containerId);
   }
 }

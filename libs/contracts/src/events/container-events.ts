@@ -399,9 +399,14 @@ export const CONTAINER_FAILURE_REASONS = [
   'unhealthy',
   'revert-failed',
   'snapshot-failed',
+  'lease-lost',
+  'volume-held',
   'internal-error',
 ] as const;
 export type ContainerFailureReason = (typeof CONTAINER_FAILURE_REASONS)[number];
+
+export const MOVE_REASONS = ['drain', 'host-lost'] as const;
+export type MoveReason = (typeof MOVE_REASONS)[number];
 
 /** A start did not succeed, or the container ended and won't be restarted. */
 export class ContainerFailed extends ContainerFact {
@@ -447,3 +452,14 @@ export class ContainerRemoved extends ContainerFact {}
 
 /** Its host is lost; what it does there is not known. */
 export class ContainerLost extends ContainerFact {}
+
+/** A container is placed on another host; there it is started anew. */
+export class ContainerMoved extends ContainerFact {
+  /** Where it was; `host` is where it is now. */
+  @Matches(NAME_PATTERN)
+  from!: string;
+
+  /** `host-lost`: its lease on the data volume had run out. */
+  @IsIn(MOVE_REASONS)
+  reason!: MoveReason;
+}

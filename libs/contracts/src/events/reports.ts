@@ -12,6 +12,7 @@ import {
   IsOptional,
   IsString,
   Matches,
+  Max,
   MaxLength,
   Min,
   ValidateNested,
@@ -21,10 +22,10 @@ import { CONTAINER_FAILURE_REASONS, type ContainerFailureReason } from './contai
 import { DISTRIBUTION_FAILURE_REASONS, type DistributionFailureReason } from './image-events.js';
 
 /**
- * The last four are about an update: `updated` (passed gate and soak time), `reverting` (failed, with the cause), `reverted` (runs on the image before again,
+ * `released`: the host has given the container up, which is moved to another. The last four are about an update: `updated` (passed gate and soak time), `reverting` (failed, with the cause), `reverted` (runs on the image before again,
  * with the same cause), `update-refused` (nothing was touched: the image can't be started on this host).
  */
-export const CONTAINER_REPORT_KINDS = ['starting', 'started', 'stopping', 'stopped', 'failed', 'removed', 'updated', 'reverting', 'reverted', 'update-refused'] as const;
+export const CONTAINER_REPORT_KINDS = ['starting', 'started', 'stopping', 'stopped', 'failed', 'removed', 'released', 'updated', 'reverting', 'reverted', 'update-refused'] as const;
 export type ContainerReportKind = (typeof CONTAINER_REPORT_KINDS)[number];
 
 /** The agent's part of the start phases, milliseconds; see StartPhases. */
@@ -311,6 +312,27 @@ export class MasterSummary {
   revoked?: boolean;
 }
 
+/** A host's lease on the data volumes of one storage node, as that node sees it. */
+export class LeaseSummary {
+  @Matches(NAME_PATTERN)
+  host!: string;
+
+  /** Random per renewal. */
+  @Matches(ID_PATTERN)
+  renewal!: string;
+
+  /** For how long one renewal holds, seconds. */
+  @IsInt()
+  @Min(1)
+  @Max(86_400)
+  ttlSeconds!: number;
+
+  /** How long the node has seen this renewal and no newer one, by its own monotonic clock, milliseconds. */
+  @IsInt()
+  @Min(0)
+  unrenewedMs!: number;
+}
+
 /** `heartbeat.storage.<node>`, every few seconds on core NATS; also what makes the provisioner's view whole again. */
 export class StorageHeartbeat {
   @Matches(NAME_PATTERN)
@@ -338,4 +360,12 @@ export class StorageHeartbeat {
   @ValidateNested({ each: true })
   @Type(() => MasterSummary)
   images!: MasterSummary[];
+
+  /** Of every host that has mounted the node. */
+  @IsOptional()
+  @IsArray()
+  @ArrayMaxSize(10_000)
+  @ValidateNested({ each: true })
+  @Type(() => LeaseSummary)
+  leases?: LeaseSummary[];
 }

@@ -2,6 +2,8 @@
 import {
   type ContainerOperation,
   type ContainerRejected,
+  type HostOperation,
+  type HostRejected,
   type ImageOperation,
   type ImageRejected,
   NAME_PATTERN,
@@ -34,10 +36,15 @@ const ROLLOUT_OPERATIONS: Readonly<Record<string, RolloutOperation>> = {
   [SUBJECTS.rolloutRevertRequested]: 'revert',
   [SUBJECTS.rolloutApprovalRequested]: 'approve',
 };
+const HOST_OPERATIONS: Readonly<Record<string, HostOperation>> = {
+  [SUBJECTS.hostCordonRequested]: 'cordon',
+  [SUBJECTS.hostUncordonRequested]: 'uncordon',
+  [SUBJECTS.hostDrainRequested]: 'drain',
+};
 
 export interface Rejection {
   readonly subject: string;
-  readonly data: ImageRejected | ContainerRejected | RolloutRejected;
+  readonly data: ImageRejected | ContainerRejected | RolloutRejected | HostRejected;
 }
 
 /** @returns undefined for subjects that nobody waits for an answer to */
@@ -59,6 +66,10 @@ export function rejectionOf(
   const rollout = ROLLOUT_OPERATIONS[subject];
   if (rollout) {
     return { subject: SUBJECTS.rolloutRejected, data: { operation: rollout, requestId, reason, message, problems: [...problems] } };
+  }
+  const host = HOST_OPERATIONS[subject];
+  if (host) {
+    return { subject: SUBJECTS.hostRejected, data: { operation: host, requestId, reason, message, problems: [...problems] } };
   }
   const operation = CONTAINER_OPERATIONS[subject];
   if (operation) {

@@ -1,7 +1,7 @@
 /** Rows of containers: insert, lock, change. */
 import type { ContainerConfig, ContainerHistoryEntry, ContainerState, UpdateStatus } from '@plinth/contracts';
 import type { EntityManager } from 'typeorm';
-import type { ContainerRecord } from '../../domain/container-record.js';
+import type { ContainerRecord, Move } from '../../domain/container-record.js';
 
 export interface ContainerRow {
   id: string;
@@ -18,9 +18,10 @@ export interface ContainerRow {
   known_good: string[];
   update: UpdateStatus | null;
   running_image: string | null;
+  moving: Move | null;
 }
 
-export const CONTAINER_COLUMNS = 'id, ordinal, state, config, pid, restarts, exit_code, message, report_sequence, requested_at, started_at, known_good, update, running_image';
+export const CONTAINER_COLUMNS = 'id, ordinal, state, config, pid, restarts, exit_code, message, report_sequence, requested_at, started_at, known_good, update, running_image, moving';
 
 export function recordOf(row: ContainerRow): ContainerRecord {
   return {
@@ -37,6 +38,7 @@ export function recordOf(row: ContainerRow): ContainerRecord {
     knownGood: row.known_good,
     update: row.update,
     runningImage: row.running_image,
+    moving: row.moving,
   };
 }
 
@@ -77,7 +79,7 @@ export async function saveContainer(manager: EntityManager, record: ContainerRec
   await manager.query(
     `WITH saved AS (
        UPDATE containers SET state = $2, config = $3, pid = $4, restarts = $5, exit_code = $6, message = $7, report_sequence = $8,
-              started_at = $9, known_good = $14, update = $15, running_image = $16, state_before_lost = NULL, changed_at = now() WHERE id = $1 RETURNING id)
+              started_at = $9, known_good = $14, update = $15, running_image = $16, moving = $17, host = $18, state_before_lost = NULL, changed_at = now() WHERE id = $1 RETURNING id)
      INSERT INTO container_history (container_id, at, kind, generation, message) SELECT id, $10, $11, $12, $13 FROM saved`,
     [
       record.id,
@@ -96,6 +98,8 @@ export async function saveContainer(manager: EntityManager, record: ContainerRec
       record.knownGood,
       record.update === null ? null : JSON.stringify(record.update),
       record.runningImage,
+      record.moving === null ? null : JSON.stringify(record.moving),
+      record.config.host,
     ],
   );
 }

@@ -11,7 +11,7 @@ export async function recordHostHeartbeat(manager: EntityManager, beat: HostHear
      INSERT INTO hosts (host, state, datacenter, storage_nodes, incarnation, capacity_memory, capacity_cpus, capacity_containers, cores, load1, memory_used, running, runtime, last_seen_at)
      VALUES ($1, 'ready', $2, $3, $4, $5, $6, $7, $6, $8, $9, $10, $11, now())
      ON CONFLICT (host) DO UPDATE SET state = 'ready', datacenter = $2, storage_nodes = $3, incarnation = $4, capacity_memory = $5,
-       capacity_cpus = $6, capacity_containers = $7, cores = $6, load1 = $8, memory_used = $9, running = $10, runtime = $11, last_seen_at = now()
+       capacity_cpus = $6, capacity_containers = $7, cores = $6, load1 = $8, memory_used = $9, running = $10, runtime = $11, last_seen_at = now(), beats = hosts.beats + 1
      RETURNING (SELECT state FROM before) AS before`,
     [
       beat.host,
@@ -31,11 +31,24 @@ export async function recordHostHeartbeat(manager: EntityManager, beat: HostHear
   return before === null ? 'joined' : before === 'lost' ? 'recovered' : 'known';
 }
 
-/** Marks hosts that were not heard for this long; each is marked by one provisioner only. */
-export async function markLostHosts(manager: EntityManager, seconds: number): Promise<{ host: string; lastSeenAt: string }[]> {
+export interface HeardHost {
+  readonly host: string;
+  readonly state: 'ready' | 'suspect';
+  /** Counts its heartbeats. */
+  readonly beats: string;
+}
+
+export async function hostsInUse(manager: EntityManager): Promise<HeardHost[]> {
+  const rows: HeardHost[] = await manager.query(`SELECT host, state, beats FROM hosts WHERE state <> 'lost'`);
+  return rows;
+}
+
+/** Each is marked by one provisioner only, and not when it was heard meanwhile. @returns those that were marked */
+export async function markSilent(manager: EntityManager, hosts: readonly HeardHost[], state: 'suspect' | 'lost'): Promise<{ host: string; lastSeenAt: string }[]> {
   const [rows]: [{ host: string; last_seen_at: Date }[], number] = await manager.query(
-    `UPDATE hosts SET state = 'lost' WHERE state = 'ready' AND last_seen_at < now() - make_interval(secs => $1) RETURNING host, last_seen_at`,
-    [seconds],
+    `UPDATE hosts SET state = $3 FROM unnest($1::text[], $2::bigint[]) AS silent(host, beats)
+      WHERE hosts.host = silent.host AND hosts.beats = silent.beats AND hosts.state <> $3 AND hosts.state <> 'lost' RETURNING hosts.host, last_seen_at`,
+    [hosts.map(({ host }) => host), hosts.map(({ beats }) => beats), state],
   );
   return rows.map((row) => ({ host: row.host, lastSeenAt: row.last_seen_at.toISOString() }));
 }
@@ -43,7 +56,7 @@ export async function markLostHosts(manager: EntityManager, seconds: number): Pr
 /** @param live states that become `lost` */
 export async function loseContainers(manager: EntityManager, host: string, live: readonly ContainerState[]): Promise<ContainerRecord[]> {
   const [rows]: [ContainerRow[], number] = await manager.query(
-    `UPDATE containers SET state_before_lost = state, state = 'lost', changed_at = now() WHERE host = $1 AND state = ANY($2) RETURNING ${CONTAINER_COLUMNS}`,
+    `UPDATE containers SET state_before_lost = state, state = 'lost', message = 'its host ' || $1 || ' is lost; it is started elsewhere when the lease on its volume has run out', changed_at = now() WHERE host = $1 AND state = ANY($2) RETURNING ${CONTAINER_COLUMNS}`,
     [host, live],
   );
   return rows.map(recordOf);
@@ -52,7 +65,7 @@ export async function loseContainers(manager: EntityManager, host: string, live:
 /** Back to what they were; the agent's own reports correct it. */
 export async function recoverContainers(manager: EntityManager, host: string): Promise<ContainerRecord[]> {
   const [rows]: [ContainerRow[], number] = await manager.query(
-    `UPDATE containers SET state = coalesce(state_before_lost, 'scheduled'), state_before_lost = NULL, changed_at = now()
+    `UPDATE containers SET state = coalesce(state_before_lost, 'scheduled'), state_before_lost = NULL, message = NULL, changed_at = now()
       WHERE host = $1 AND state = 'lost' RETURNING ${CONTAINER_COLUMNS}`,
     [host],
   );
@@ -67,6 +80,13 @@ export async function recordStorageHeartbeat(manager: EntityManager, beat: Stora
     `INSERT INTO storage_nodes (node, datacenter, labels, total_bytes, free_bytes, last_seen_at) VALUES ($1, $2, $3, $4, $5, now())
      ON CONFLICT (node) DO UPDATE SET datacenter = $2, labels = $3, total_bytes = $4, free_bytes = $5, last_seen_at = now()`,
     [beat.node, beat.datacenter, JSON.stringify(beat.labels), beat.totalBytes, beat.freeBytes],
+  );
+  await manager.query(
+    `WITH told AS (SELECT * FROM json_to_recordset($2::json) AS l(host text, renewal text, "ttlSeconds" integer, "unrenewedMs" bigint)),
+     gone AS (DELETE FROM leases WHERE node = $1 AND host NOT IN (SELECT host FROM told))
+     INSERT INTO leases (node, host, renewal, ttl_seconds, unrenewed_ms) SELECT $1, host, renewal, "ttlSeconds", "unrenewedMs" FROM told
+     ON CONFLICT (node, host) DO UPDATE SET renewal = excluded.renewal, ttl_seconds = excluded.ttl_seconds, unrenewed_ms = excluded.unrenewed_ms`,
+    [beat.node, JSON.stringify(beat.leases ?? [])],
   );
   const listed = JSON.stringify(beat.images.map(({ name, version, contentDigest }) => ({ name, version, content_digest: contentDigest })));
   await manager.query(

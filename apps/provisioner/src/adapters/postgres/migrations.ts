@@ -171,3 +171,31 @@ export class AddRetirement1700000003000 implements MigrationInterface {
     await runner.query('ALTER TABLE containers DROP COLUMN running_image');
   }
 }
+
+/** Hosts that are cordoned, drained or lost for good, and the containers that are moved off them. */
+export class AddMoves1700000004000 implements MigrationInterface {
+  readonly name = 'AddMoves1700000004000';
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query('ALTER TABLE hosts ADD COLUMN beats bigint NOT NULL DEFAULT 0, ADD COLUMN cordoned boolean NOT NULL DEFAULT false, ADD COLUMN drain jsonb');
+    await runner.query('ALTER TABLE containers ADD COLUMN moving jsonb');
+    await runner.query('CREATE INDEX containers_moving ON containers (host) WHERE moving IS NOT NULL');
+    await runner.query(`
+      CREATE TABLE leases (
+        node text NOT NULL,
+        host text NOT NULL,
+        renewal text NOT NULL,
+        ttl_seconds integer NOT NULL,
+        unrenewed_ms bigint NOT NULL,
+        PRIMARY KEY (node, host)
+      )`);
+    // What a lost host has to give up when it comes back; until it says that it did.
+    await runner.query('CREATE TABLE given_up (host text NOT NULL, container_id text NOT NULL, config jsonb NOT NULL, PRIMARY KEY (host, container_id))');
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query('DROP TABLE given_up, leases');
+    await runner.query('ALTER TABLE containers DROP COLUMN moving');
+    await runner.query('ALTER TABLE hosts DROP COLUMN beats, DROP COLUMN cordoned, DROP COLUMN drain');
+  }
+}

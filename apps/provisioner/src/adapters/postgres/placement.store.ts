@@ -26,7 +26,7 @@ interface HostJson {
 export async function loadPlacementView(manager: EntityManager, askedName: string | undefined, cpuOvercommit: number, lostSeconds: number): Promise<PlacementView> {
   const rows: { hosts: HostJson[]; images: (Omit<CatalogueImage, never>)[]; defaults: Record<string, string>; os: string | null }[] = await manager.query(
     `SELECT
-       (SELECT coalesce(json_agg(to_json(h)), '[]') FROM hosts h WHERE h.state = 'ready') AS hosts,
+       (SELECT coalesce(json_agg(to_json(h)), '[]') FROM hosts h WHERE h.state = 'ready' AND NOT h.cordoned) AS hosts,
        (SELECT coalesce(json_agg(json_build_object(
             'name', v.name, 'version', v.version, 'state', v.state, 'contentDigest', v.content_digest,
             'storageNodes', (SELECT coalesce(json_agg(m.node), '[]') FROM masters m JOIN storage_nodes s ON s.node = m.node
@@ -68,7 +68,7 @@ export async function reserve(
      taken AS (
        UPDATE hosts SET allocated_memory = allocated_memory + $2, allocated_cpus = allocated_cpus + $3, allocated_containers = allocated_containers + 1
          FROM image
-        WHERE host = $1 AND state = 'ready'
+        WHERE host = $1 AND state = 'ready' AND NOT cordoned
           AND allocated_memory + $2 <= capacity_memory
           AND allocated_cpus + $3 <= capacity_cpus * $4 + 1e-9
           AND allocated_containers + 1 <= capacity_containers

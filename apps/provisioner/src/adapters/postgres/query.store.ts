@@ -12,6 +12,7 @@ import type {
 } from '@plinth/contracts';
 import type { DataSource } from 'typeorm';
 import { statusOf } from '../../domain/container-record.js';
+import type { Drain } from './move.store.js';
 import { CONTAINER_COLUMNS, type ContainerRow, recordOf } from './container.store.js';
 
 const PAGE = 500;
@@ -70,7 +71,7 @@ export class QueryStore {
   }
 
   async hosts(cursor: string | undefined, limit = PAGE): Promise<Page<HostStatus>> {
-    const rows: HostRow[] = await this.source.query('SELECT * FROM hosts WHERE host > $1 ORDER BY host LIMIT $2', [cursor ?? '', limit + 1]);
+    const rows: HostRow[] = await this.source.query(`SELECT h.*, (SELECT count(*)::int FROM containers c WHERE c.host = h.host AND c.state <> 'removed') AS left_over FROM hosts h WHERE h.host > $1 ORDER BY h.host LIMIT $2`, [cursor ?? '', limit + 1]);
     return page(rows, limit, (row) => row.host, hostStatusOf);
   }
 
@@ -147,12 +148,17 @@ interface HostRow {
   running: number;
   runtime: string;
   last_seen_at: Date;
+  cordoned: boolean;
+  drain: Drain | null;
+  left_over: number;
 }
 
 function hostStatusOf(row: HostRow): HostStatus {
   return {
     host: row.host,
     state: row.state,
+    cordoned: row.cordoned,
+    drain: row.drain && { left: row.left_over, waiting: row.drain.waiting },
     datacenter: row.datacenter,
     storageNodes: row.storage_nodes,
     capacity: { memoryBytes: Number(row.capacity_memory), cpus: row.capacity_cpus, containers: row.capacity_containers },

@@ -67,14 +67,14 @@ export async function loadRolloutView(manager: EntityManager, row: RolloutRow): 
   const members: MemberRow[] = await manager.query(
     `SELECT m.ordinal, m.container_id AS "containerId", c.tenant, c.host, coalesce(h.state = 'lost', true) AS "hostLost", c.config->>'storageNode' AS "storageNode",
             m.from_image AS "fromImage", m.to_image AS "toImage", m.phase, m.reason, m.batch, m.update_id IS NOT NULL AS switched,
-            (extract(epoch FROM m.changed_at) * 1000)::bigint AS "changedAtMs", c.config->>'desired' AS desired, c.state = 'removed' AS removed,
-            c.config->>'image' AS image, coalesce(c.update->>'state' IN ('switching', 'reverting'), false) AS updating
+            (extract(epoch FROM m.changed_at) * 1000)::bigint AS "changedAtMs", coalesce(c.moving->>'desired', c.config->>'desired') AS desired, c.state = 'removed' AS removed,
+            c.config->>'image' AS image, coalesce(c.update->>'state' IN ('switching', 'reverting'), false) OR c.moving IS NOT NULL AS updating
        FROM rollout_members m JOIN containers c ON c.id = m.container_id LEFT JOIN hosts h ON h.host = c.host
       WHERE m.rollout_id = $1 ORDER BY m.ordinal`,
     [row.id],
   );
   const inHand: RolloutView['inHand'] = await manager.query(
-    `SELECT c.id AS "containerId", c.host, c.tenant FROM containers c JOIN hosts h ON h.host = c.host AND h.state = 'ready'
+    `SELECT c.id AS "containerId", c.host, c.tenant FROM containers c JOIN hosts h ON h.host = c.host AND h.state <> 'lost'
       WHERE c.state <> 'removed' AND c.config->>'desired' = 'running'
         AND (c.update->>'state' IN ('switching', 'reverting') OR c.id IN (SELECT container_id FROM rollout_members WHERE phase = 'restoring'))`,
   );

@@ -1,0 +1,48 @@
+/** Requests about hosts. */
+import { type EventSubject, type HostOperation, type HostStatus, SUBJECTS } from '@plinth/contracts';
+import { ClientError, type Fact, type PlinthClient } from './plinth-client.js';
+
+const ANSWER_MS = 30_000;
+const LOOK_EVERY_MS = 1_000;
+
+const REQUESTS: Readonly<Record<HostOperation, EventSubject>> = {
+  cordon: SUBJECTS.hostCordonRequested,
+  uncordon: SUBJECTS.hostUncordonRequested,
+  drain: SUBJECTS.hostDrainRequested,
+};
+
+/** Returns when the request is accepted. @throws ClientError with the reason of the rejection, or `timeout` */
+export async function actOnHost(client: PlinthClient, operation: HostOperation, host: string, options: { readonly parallel?: number } = {}): Promise<void> {
+  const stream = await client.request(REQUESTS[operation], { host, ...options }, { facts: ['host.>'] });
+  try {
+    const fact = await stream.first((seen) => !seen.subject.endsWith('.requested'), ANSWER_MS);
+    if (fact.subject === SUBJECTS.hostRejected) throw rejection(fact);
+  } finally {
+    stream.close();
+  }
+}
+
+/**
+ * Waits until nothing is left on the host.
+ * @param onProgress is told whenever something has changed
+ * @throws ClientError `timeout`; `uncordoned` when somebody ended the drain
+ */
+export async function waitUntilDrained(client: PlinthClient, host: string, timeoutMs: number, onProgress: (status: HostStatus) => void): Promise<void> {
+  let said = '';
+  for (const end = Date.now() + timeoutMs; ; await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))) {
+    const status = (await client.hosts()).find((found) => found.host === host);
+    if (!status) throw new ClientError(`there is no host ${host}; plinth hosts shows what there is`, 'host-not-found');
+    if (!status.drain) {
+      if (status.cordoned) return;
+      throw new ClientError(`${host} was uncordoned before it was empty`, 'uncordoned');
+    }
+    const now = JSON.stringify(status.drain);
+    if (now !== said) onProgress(status);
+    said = now;
+    if (Date.now() > end) throw new ClientError(`${host} still has ${status.drain.left} containers${status.drain.waiting ? ` (${status.drain.waiting})` : ''}; plinth ps --host ${host} shows them, the drain goes on`, 'timeout');
+  }
+}
+
+function rejection({ data }: Fact): ClientError {
+  return new ClientError(`rejected (${String(data['reason'])}): ${String(data['message'])}`, String(data['reason']));
+}

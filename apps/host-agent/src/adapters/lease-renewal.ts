@@ -1,0 +1,156 @@
+/** Renews the leases of one host, each storage node by itself, and ends the containers of those that have run out. */
+import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { OciRuntime } from '@plinth/container-runtime';
+import { holdsLease } from '../domain/lease.js';
+import { parseStorageMounts, type StorageMounts } from '../domain/storage-mounts.js';
+import { isMissing } from './durable-file.js';
+import { isLocked } from './kernel-locks.js';
+import { readHeldLeases, renewLease, sinceBootMs, writeHeldLeases } from './lease-files.js';
+import { readBootId } from './state-directory.js';
+
+/** Renewals within the time that one holds. */
+const RENEWALS_PER_TTL = 6;
+const RETRY_MS = 1_000;
+const WATCH_MS = 250;
+/** Looks in a row without agent and container before the guard ends. */
+const LOOKS_ALONE = 4;
+
+interface Lease {
+  deadlineMs: number;
+  term: string;
+  lapsed: boolean;
+}
+
+export class LeaseGuard {
+  private readonly leases = new Map<string, Lease>();
+  private readonly bootId = readBootId();
+  private readonly runtime: OciRuntime;
+  private saving: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly host: string,
+    private readonly directory: string,
+    private readonly storage: StorageMounts,
+    private readonly ttlSeconds: number,
+  ) {
+    this.runtime = new OciRuntime({ stateDirectory: join(directory, 'runtime') });
+    const held = readHeldLeases(directory);
+    for (const node of storage.keys()) {
+      const holds = holdsLease(held, this.bootId, node, sinceBootMs());
+      this.leases.set(node, { deadlineMs: holds ? (held?.deadlines[node] ?? 0) : 0, term: held?.terms[node] ?? '', lapsed: !holds });
+    }
+  }
+
+  /** @throws Error when the agent that started it gave it something that can't be right */
+  static fromEnvironment(environment: NodeJS.ProcessEnv): LeaseGuard {
+    const storage = parseStorageMounts(environment['PLINTH_STORAGE_MOUNTS'] ?? '');
+    if (typeof storage === 'string') throw new Error(storage);
+    return new LeaseGuard(environment['PLINTH_HOST'] ?? '', environment['PLINTH_HOST_DIR'] ?? '', storage, Number(environment['PLINTH_LEASE_SECONDS']));
+  }
+
+  /** Ends when neither the agent nor a container is there any more. */
+  async run(): Promise<void> {
+    for (const node of this.leases.keys()) void this.renewForEver(node);
+    for (let alone = 0; alone < LOOKS_ALONE; ) {
+      await delay(WATCH_MS);
+      await this.endLapsed();
+      alone = this.isNeeded() ? 0 : alone + 1;
+    }
+    process.exit(0);
+  }
+
+  private isNeeded(): boolean {
+    if (!existsSync(this.directory)) return false;
+    return isLocked(join(this.directory, 'lock')) || this.runtime.list().some(({ state }) => state === 'running');
+  }
+
+  private async renewForEver(node: string): Promise<never> {
+    for (;;) {
+      try {
+        await delay((await this.renew(node)) ? (this.ttlSeconds * 1000) / RENEWALS_PER_TTL : WATCH_MS);
+      } catch (error) {
+        this.say(`lease on ${node} could not be renewed: ${error instanceof Error ? error.message : String(error)}`);
+        await delay(RETRY_MS);
+      }
+    }
+  }
+
+  /** @returns false when containers of a lease that has run out are still to be ended */
+  private async renew(node: string): Promise<boolean> {
+    const lease = this.leases.get(node);
+    const storage = this.storage.get(node);
+    if (!lease || storage === undefined) return true;
+    if (lease.lapsed && this.containersOn(node).length > 0) return false;
+    const wasLapsed = lease.lapsed;
+    // The time before the writing: what the storage node sees is never older.
+    const before = sinceBootMs();
+    await renewLease(storage, this.host, this.ttlSeconds);
+    // It ran out meanwhile: first everything ends, then it is gained anew.
+    if (!wasLapsed && (lease.lapsed || sinceBootMs() >= lease.deadlineMs)) {
+      lease.lapsed = true;
+      return false;
+    }
+    lease.deadlineMs = before + this.ttlSeconds * 1000;
+    if (wasLapsed) lease.term = randomBytes(8).toString('hex');
+    lease.lapsed = false;
+    await this.save();
+    return true;
+  }
+
+  /** One after the other: an older one must not be the last. */
+  private save(): Promise<void> {
+    const write = async (): Promise<void> => {
+      const entries = [...this.leases].filter(([, { lapsed }]) => !lapsed);
+      await writeHeldLeases(this.directory, {
+        bootId: this.bootId,
+        deadlines: Object.fromEntries(entries.map(([node, { deadlineMs }]) => [node, deadlineMs])),
+        terms: Object.fromEntries(entries.map(([node, { term }]) => [node, term])),
+      });
+    };
+    this.saving = this.saving.then(write, write);
+    return this.saving;
+  }
+
+  private async endLapsed(): Promise<void> {
+    for (const [node, lease] of this.leases) {
+      if (sinceBootMs() >= lease.deadlineMs && !lease.lapsed) {
+        lease.lapsed = true;
+        this.say(`lease on ${node} has run out: its containers are ended`);
+      }
+      if (!lease.lapsed) continue;
+      for (const id of this.containersOn(node)) {
+        try {
+          await this.runtime.kill(id);
+        } catch (error) {
+          this.say(`container ${id} could not be ended: ${error instanceof Error ? error.message : String(error)}`);
+        }
+      }
+    }
+  }
+
+  /** Running ones whose volume is there; one whose config can't be read counts for every storage node. */
+  private containersOn(node: string): string[] {
+    return this.runtime.list().flatMap(({ id, state }) => {
+      if (state !== 'running') return [];
+      const storageNode = this.storageNodeOf(id);
+      return storageNode === undefined || storageNode === node ? [id] : [];
+    });
+  }
+
+  private storageNodeOf(id: string): string | undefined {
+    try {
+      const { storageNode } = JSON.parse(readFileSync(join(this.directory, 'containers', id, 'config.json'), 'utf8')) as { storageNode?: unknown };
+      return typeof storageNode === 'string' ? storageNode : undefined;
+    } catch (error) {
+      if (isMissing(error) || error instanceof SyntaxError) return undefined;
+      throw error;
+    }
+  }
+
+  private say(line: string): void {
+    process.stderr.write(`${new Date().toISOString()} ${line}\n`);
+  }
+}

@@ -1,0 +1,110 @@
+/** The agent's side of the leases: looks at what the guard has renewed, keeps a guard running, and ends by itself what no lease covers. */
+import { spawn } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Logger } from '@plinth/service-kit';
+import { holdsLease } from '../domain/lease.js';
+import type { StartFailure } from '../domain/planner.js';
+import type { StorageMounts } from '../domain/storage-mounts.js';
+import { isLocked } from './kernel-locks.js';
+import { readHeldLeases, sinceBootMs } from './lease-files.js';
+import { GUARD_LOCK } from './state-directory.js';
+
+const PERIOD_MS = 500;
+const FIRST_LEASE_MS = 5_000;
+
+export interface LeaseOptions {
+  readonly host: string;
+  readonly hostDirectory: string;
+  readonly storage: StorageMounts;
+  /** How long one renewal holds; 0: this host has no leases, and its containers are never started elsewhere. */
+  readonly ttlSeconds: number;
+  readonly bootId: string;
+  readonly logger: Logger;
+}
+
+export type LeaseLook = { readonly ok: true; readonly value: string } | { readonly ok: false; readonly failure: StartFailure };
+
+export class LeaseWatch {
+  private timer: NodeJS.Timeout | undefined;
+  private readonly lapsed = new Set<string>();
+
+  constructor(private readonly options: LeaseOptions) {}
+
+  /** The term of the lease on a storage node's volumes. */
+  look(storageNode: string): LeaseLook {
+    const { hostDirectory, ttlSeconds, bootId } = this.options;
+    if (ttlSeconds === 0) return { ok: true, value: '' };
+    const leases = readHeldLeases(hostDirectory);
+    if (holdsLease(leases, bootId, storageNode, sinceBootMs())) return { ok: true, value: leases?.terms[storageNode] ?? '' };
+    const message = `this host's lease on the volumes of ${storageNode} has run out, because it could not be renewed there; it is tried again`;
+    return { ok: false, failure: { reason: 'lease-lost', message } };
+  }
+
+  /** Starts the guard unless one lives, and waits a little for the first leases. */
+  async open(): Promise<void> {
+    if (this.options.ttlSeconds === 0) return;
+    this.keepGuard();
+    for (const end = performance.now() + FIRST_LEASE_MS; performance.now() < end && this.problem() !== undefined; ) await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+
+  /** @param end ends every container whose volume is on the storage node */
+  start(end: (storageNode: string) => Promise<void>): void {
+    if (this.options.ttlSeconds === 0) return;
+    let busy = false;
+    this.timer = setInterval(() => {
+      if (busy) return;
+      busy = true;
+      this.turn(end)
+        .catch((error: unknown) => this.options.logger.error({ err: error }, 'leases could not be looked after; it is tried again'))
+        .finally(() => (busy = false));
+    }, PERIOD_MS);
+  }
+
+  /** The guard goes on while containers run. */
+  close(): void {
+    clearInterval(this.timer);
+  }
+
+  /** For the readiness check. */
+  problem(): string | undefined {
+    for (const node of this.options.storage.keys()) {
+      const found = this.look(node);
+      if (!found.ok) return found.failure.message;
+    }
+    return undefined;
+  }
+
+  private async turn(end: (storageNode: string) => Promise<void>): Promise<void> {
+    this.keepGuard();
+    for (const node of this.options.storage.keys()) {
+      const { ok } = this.look(node);
+      if (ok) {
+        if (this.lapsed.delete(node)) this.options.logger.warn({ storageNode: node }, 'lease held again');
+        continue;
+      }
+      if (!this.lapsed.has(node)) this.options.logger.error({ storageNode: node }, 'lease has run out: its containers are ended');
+      this.lapsed.add(node);
+      // The guard does the same; whichever of the two lives.
+      await end(node);
+    }
+  }
+
+  private keepGuard(): void {
+    const { hostDirectory, host, storage, ttlSeconds } = this.options;
+    if (isLocked(join(hostDirectory, GUARD_LOCK))) return;
+    const log = openSync(join(hostDirectory, 'guard.log'), 'a', 0o600);
+    const environment = {
+      PATH: process.env['PATH'],
+      PLINTH_HOST: host,
+      PLINTH_HOST_DIR: hostDirectory,
+      PLINTH_STORAGE_MOUNTS: [...storage].map(([node, path]) => `${node}=${path}`).join(','),
+      PLINTH_LEASE_SECONDS: String(ttlSeconds),
+    };
+    // Two at once do no harm: the second finds the lock taken and ends.
+    const guard = spawn(process.execPath, ['--max-semi-space-size=1', join(import.meta.dirname, '..', 'lease-guard.js'), hostDirectory], { detached: true, stdio: ['ignore', log, log], env: environment });
+    guard.on('error', (error) => this.options.logger.error({ err: error }, 'lease guard could not be started; it is tried again'));
+    guard.unref();
+    closeSync(log);
+  }
+}

@@ -1,0 +1,50 @@
+/** From one host to another: the configs that give a container up and take it on. */
+import { ContainerConfig, type VolumeTakeover } from '@plinth/contracts';
+import type { ContainerRecord, Move } from './container-record.js';
+
+/** A host's lease as its storage node last told it. */
+export interface KnownLease {
+  readonly renewal: string;
+  readonly ttlSeconds: number;
+  readonly unrenewedMs: number;
+}
+
+/** After a lease has run out the host gets this long to end what it covered. */
+const MARGIN_MS = 10_000;
+/** Takeovers that a config remembers. */
+const MOST_TAKEOVERS = 16;
+
+/** Whether what ran under the lease has ended by now. Whoever takes the volume over looks at the renewal once more. */
+export function hasRunOut({ ttlSeconds, unrenewedMs }: KnownLease): boolean {
+  return unrenewedMs >= ttlSeconds * 1000 + MARGIN_MS;
+}
+
+/** For the host that gives it up. */
+export function givenUp(config: ContainerConfig, decidedAt: string): ContainerConfig {
+  return Object.assign(new ContainerConfig(), config, { desired: 'released', generation: config.generation + 1, decidedAt });
+}
+
+/** The container as it is begun anew on another host. @param takeover of the volume from a lost host */
+export function arrived(record: ContainerRecord, to: string, desired: Move['desired'], decidedAt: string, takeover?: VolumeTakeover): ContainerRecord {
+  const { config } = record;
+  const generation = config.generation + 1;
+  const before = (config.takeovers ?? []).filter(({ from }) => from !== takeover?.from);
+  const takeovers = [...before, ...(takeover ? [takeover] : [])].slice(-MOST_TAKEOVERS);
+  return {
+    ...record,
+    config: Object.assign(new ContainerConfig(), config, { host: to, desired, generation, runGeneration: generation, decidedAt, ...(takeovers.length > 0 && { takeovers }) }),
+    state: desired === 'running' ? 'scheduled' : 'stopped',
+    moving: null,
+    message: null,
+    pid: null,
+    // Another host counts for itself.
+    reportSequence: 0,
+    runningImage: null,
+  };
+}
+
+/** What it is to be, also while it is on its way; undefined: it is to go. */
+export function wantedState({ config, moving }: ContainerRecord): Move['desired'] | undefined {
+  if (moving) return moving.desired;
+  return config.desired === 'running' || config.desired === 'stopped' ? config.desired : undefined;
+}
