@@ -1,5 +1,6 @@
 /** `npm run bench:density`: memory per idle container, the host's mount table, and image pages held once, at 100 containers. */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { row, startSystem } from './system.js';
 
 const CONTAINERS = 100;
@@ -12,9 +13,10 @@ const settle = (): Promise<void> => new Promise((done) => setTimeout(done, 3_000
 
 /** What the kernel charges to a container's cgroup, bytes. A page of a file is charged once, to whoever reads it first, so what others do on the machine does not count. */
 function charged(id: string): { total: number; fileCache: number; kernel: number } {
-  const first = `/sys/fs/cgroup/memory/plinth/${id}`;
-  const version1 = existsSync(first);
-  const directory = version1 ? first : `/sys/fs/cgroup/plinth/${id}`;
+  const version1 = existsSync('/sys/fs/cgroup/memory/plinth');
+  const parent = version1 ? '/sys/fs/cgroup/memory/plinth' : '/sys/fs/cgroup/plinth';
+  // One host each: one cgroup each.
+  const directory = join(parent, readdirSync(parent).find((name) => name.startsWith(`${id}.`)) ?? id);
   const stat = Object.fromEntries([...readFileSync(`${directory}/memory.stat`, 'utf8').matchAll(/^(\w+) (\d+)$/gm)].map(([, name, value]) => [String(name), Number(value)]));
   const of = (name: string): number => stat[name] ?? 0;
   const read = (name: string): number => Number(readFileSync(`${directory}/${name}`, 'utf8'));

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { containerCgroups, type Fact, mountLines, Stack } from './stack.js';
+import { containerCgroups, containerOf, type Fact, mountLines, Stack } from './stack.js';
 
 const stack = new Stack();
 const mountsBefore = mountLines();
@@ -190,7 +190,7 @@ describe('the host', () => {
     expect(down).toMatchObject({ code: 0 });
     expect(mountLines()).toEqual(mountsBefore);
     const ours = new Set(stack.facts.map(({ data }) => String(data.containerId)));
-    expect(containerCgroups().filter((path) => ours.has(path.slice(path.lastIndexOf('/') + 1)))).toEqual([]);
+    expect(containerCgroups().filter((path) => ours.has(containerOf(path)))).toEqual([]);
     const alive = pids.filter((pid) => existsSync(`/proc/${pid}`) && !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z '));
     expect(alive).toEqual([]);
     expect(existsSync(stack.home)).toBe(false);

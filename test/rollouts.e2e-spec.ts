@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeSmallRootfs } from '@plinth/testkit';
-import { containerCgroups, type Fact, mountLines, type Ran, Stack } from './stack.js';
+import { containerCgroups, containerOf, type Fact, mountLines, type Ran, Stack } from './stack.js';
 
 const stack = new Stack();
 const mountsBefore = mountLines();
@@ -262,6 +262,6 @@ describe('the host', () => {
     expect(down.code).toBe(0);
     expect(mountLines().filter((line) => !mountsBefore.includes(line) && line.includes(stack.home))).toEqual([]);
     const ours = new Set(stack.facts.map(({ data }) => String(data['containerId'])));
-    expect(containerCgroups().filter((path) => ours.has(path.slice(path.lastIndexOf('/') + 1)))).toEqual([]);
+    expect(containerCgroups().filter((path) => ours.has(containerOf(path)))).toEqual([]);
   });
 });

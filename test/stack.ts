@@ -147,3 +147,8 @@ export function containerCgroups(): string[] {
   const found = spawnSync('find', ['/sys/fs/cgroup', '-maxdepth', '3', '-type', 'd', '-path', '*/plinth/*']);
   return found.stdout.toString().split('\n').filter(Boolean);
 }
+
+/** `…/plinth/<id>.<instance>` → id. */
+export function containerOf(cgroup: string): string {
+  return cgroup.slice(cgroup.lastIndexOf('/') + 1).split('.')[0] ?? '';
+}

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
-import { containerCgroups, mountLines, type Stack } from '../stack.js';
+import { containerCgroups, containerOf, mountLines, type Stack } from '../stack.js';
 import { containerProcesses } from './faults.js';
 import type { SentRequest } from './workload.js';
 
@@ -70,7 +70,7 @@ function desiredIsActual(stack: Stack, rows: readonly Row[]): string[] {
 function leaks(stack: Stack, rows: readonly Row[]): string[] {
   const running = new Set(rows.filter(({ state }) => state === 'running').map(({ id }) => id));
   const ours = new Set(rows.map(({ id }) => id));
-  const cgroups = containerCgroups().filter((path) => ours.has(path.slice(path.lastIndexOf('/') + 1)) && !running.has(path.slice(path.lastIndexOf('/') + 1)));
+  const cgroups = containerCgroups().filter((path) => ours.has(containerOf(path)) && !running.has(containerOf(path)));
   const mounts = mountLines().filter((line) => line.includes(stack.home));
   const monitors = containerProcesses(stack.home, 'monitor').filter(({ id }) => !running.has(id));
   const staged = ['sn-1', 'sn-2'].flatMap((node) => readdirSync(join(stack.home, 'storage', node, 'images')).filter((name) => name.startsWith('.') && readdirSync(join(stack.home, 'storage', node, 'images', name)).length > 0).map((name) => `${node}/${name}`));

@@ -19,9 +19,9 @@ import { OciContainers } from './adapters/oci-containers.js';
 import { runtimeVersion } from './adapters/runtime-version.js';
 import { QueryServer } from './adapters/query-server.js';
 import { ReportJournal } from './adapters/report-journal.js';
-import { isLocked } from './adapters/kernel-locks.js';
+import { GUARD_LOCK, isLocked, readBootId } from './adapters/kernel-locks.js';
 import { LeaseWatch } from './adapters/lease-watch.js';
-import { GUARD_LOCK, lockStateDirectory, openStateDirectory, readBootId, StateDirectoryError } from './adapters/state-directory.js';
+import { lockStateDirectory, openStateDirectory, StateDirectoryError } from './adapters/state-directory.js';
 import { HostAgentConfig } from './config.js';
 import { FairQueue } from './domain/fair-queue.js';
 import { emptyRecord, firstSequence } from './domain/local-record.js';
@@ -123,7 +123,7 @@ async function assemble({ config, logger, connection, publisher, consumers }: Se
   const queries = new QueryServer(connection, logger);
   const exec = new ExecHandler(hands.containers.runtime);
   const logs = new LogsHandler(hands.logs, (id) => fleet.has(id));
-  const stats = new StatsHandler(() => fleet.running(), containerStats);
+  const stats = new StatsHandler(() => fleet.running(), (id, pid) => containerStats(hands.containers.runtime, id, pid));
   const sink = {
     accept: (value: ContainerConfig, cause: { correlationId: string; causationId: string }) => fleet.accept(value, cause),
     refuse: (id: string | undefined, generation: number, problems: readonly Problem[]) => {

@@ -3,7 +3,7 @@
  * or a container does, so that an agent that is away for a while costs nothing.
  */
 import { LeaseGuard } from './adapters/lease-renewal.js';
-import { lockGuard } from './adapters/state-directory.js';
+import { lockGuard } from './adapters/kernel-locks.js';
 
 const [, , hostDirectory = ''] = process.argv;
 const lock = lockGuard(hostDirectory);

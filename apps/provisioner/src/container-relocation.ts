@@ -29,6 +29,7 @@ export class ContainerRelocation {
   private again = false;
   private stopping = false;
   private turnOfPlacement = 0;
+  private draining = false;
 
   constructor(
     private readonly source: DataSource,
@@ -58,6 +59,11 @@ export class ContainerRelocation {
       });
   }
 
+  /** A container runs: a drain may have waited for it. */
+  started(): void {
+    if (this.draining) this.kick();
+  }
+
   /** The host has given the container up. @returns the record to save */
   async arrive(manager: EntityManager, add: Add, record: ContainerRecord, cause: Cause): Promise<ContainerRecord> {
     const from = record.config.host;
@@ -78,7 +84,9 @@ export class ContainerRelocation {
         if (this.stopping) return;
         await this.outbox.transact((manager, add) => this.rehouse(manager, add, id));
       }
-      for (const { host } of await drains(this.source.manager)) await this.outbox.transact((manager, add) => this.drain(manager, add, host));
+      const active = await drains(this.source.manager);
+      this.draining = active.length > 0;
+      for (const { host } of active) await this.outbox.transact((manager, add) => this.drain(manager, add, host));
     }
   }
 
@@ -114,22 +122,22 @@ export class ContainerRelocation {
     const drain = await lockDrain(manager, host);
     if (!drain) return;
     const cause = { correlationId: drain.correlationId, causationId: drain.causationId };
-    const { left, moving, next } = await leaving(manager, host);
-    if (left === 0) {
+    const { left, inHand, next } = await leaving(manager, host, drain.inHand);
+    if (left === 0 && inHand.length === 0) {
       await saveDrain(manager, host, null);
       add({ subject: SUBJECTS.hostDrained, aggregate: `host:${host}`, data: { host, moved: drain.moved }, ...cause });
       this.logger.info({ host, moved: drain.moved }, 'host is drained');
       return;
     }
-    let free = drain.parallel - moving;
+    const asked = [...inHand];
     let waiting: Drain['waiting'] = null;
     for (const id of next.slice(0, TRIES_PER_TURN)) {
-      if (free <= 0) break;
+      if (asked.length >= drain.parallel) break;
       const refusal = await this.leave(manager, add, id, cause);
-      if (refusal === undefined) free--;
+      if (refusal === undefined) asked.push(id);
       else waiting = refusal;
     }
-    if (waiting !== drain.waiting) await saveDrain(manager, host, { ...drain, waiting });
+    if (waiting !== drain.waiting || asked.join() !== drain.inHand.join()) await saveDrain(manager, host, { ...drain, waiting, inHand: asked });
   }
 
   /** Holds room on another host, then asks this one to give the container up. @returns why not */

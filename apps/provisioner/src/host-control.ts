@@ -14,7 +14,7 @@ export class HostControl {
     await this.outbox.transact(async (manager, add) => {
       if (!(await claimEvent(manager, event.subject, event.id))) return;
       const parallel = 'parallel' in event.data ? (event.data.parallel ?? DEFAULT_PARALLEL) : DEFAULT_PARALLEL;
-      const drain = operation === 'drain' ? { parallel, moved: 0, waiting: null, ...cause } : null;
+      const drain = operation === 'drain' ? { parallel, moved: 0, waiting: null, inHand: [], ...cause } : null;
       if (!(await setScheduling(manager, host, operation !== 'uncordon', drain))) {
         const message = `there is no host ${host}; plinth hosts shows what there is`;
         const data: HostRejected = { operation, requestId: event.id, reason: 'host-not-found', message, host, problems: [] };

@@ -1,6 +1,5 @@
 import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync, statfsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { cgroupPath } from './oci-config.js';
 import { processStartTime, sendSignal } from './process-table.js';
 
 const ROOT = '/sys/fs/cgroup';
@@ -18,25 +17,25 @@ export function cgroupLayout(): 'unified' | 'hybrid' | 'legacy' {
 }
 
 /**
- * Living processes in a container's cgroup, below it included; empty when there is no such cgroup. Version 1 serves a list that is up to a
+ * Living processes in a container's cgroup (see cgroupPath), below it included; empty when there is no such cgroup. Version 1 serves a list that is up to a
  * second old, and older when it is read again meanwhile, so each is checked against /proc: the dead would stay listed, and a pid be somebody else's by now.
  */
-export function cgroupProcesses(id: string): readonly number[] {
-  const listed = new Set(cgroupDirectories(id).flatMap(processesBelow));
-  return [...listed].filter((pid) => processStartTime(pid) !== undefined && readOrEmpty(`/proc/${pid}/cgroup`).includes(cgroupPath(id)));
+export function cgroupProcesses(group: string): readonly number[] {
+  const listed = new Set(cgroupDirectories(group).flatMap(processesBelow));
+  return [...listed].filter((pid) => processStartTime(pid) !== undefined && readOrEmpty(`/proc/${pid}/cgroup`).includes(group));
 }
 
-/** Ids that have a cgroup: what is left of a container when everything else is lost. */
-export function cgroupContainerIds(): readonly string[] {
+/** Ids that have a cgroup of the instance: what is left of a container when everything else is lost. */
+export function cgroupContainerIds(instance: string): readonly string[] {
   const names = hierarchies().flatMap((hierarchy) => listDirectories(`${hierarchy}/plinth`));
-  return [...new Set(names)].filter((name) => /^[0-9a-f]{32}$/.test(name));
+  return [...new Set(names)].flatMap((name) => (/^[0-9a-f]{32}\./.test(name) && name.slice(33) === instance ? [name.slice(0, 32)] : []));
 }
 
 /** Kills every process of a container and waits until none is left. False: some are still there after `deadlineMs` (uninterruptible sleep). */
-export async function killCgroup(id: string, deadlineMs: number): Promise<boolean> {
+export async function killCgroup(group: string, deadlineMs: number): Promise<boolean> {
   const end = performance.now() + deadlineMs;
   for (let wait = 1; ; wait = Math.min(wait * 2, 50)) {
-    const pids = cgroupProcesses(id);
+    const pids = cgroupProcesses(group);
     if (pids.length === 0) return true;
     if (performance.now() > end) return false;
     for (const pid of pids) sendSignal(pid, 'SIGKILL');
@@ -46,9 +45,9 @@ export async function killCgroup(id: string, deadlineMs: number): Promise<boolea
 }
 
 /** Removes a container's empty cgroups from every hierarchy; false when one stays busy. Also removes what the runtime left on the memory file system that hides the second one. */
-export async function removeCgroups(id: string, deadlineMs: number): Promise<boolean> {
+export async function removeCgroups(group: string, deadlineMs: number): Promise<boolean> {
   const end = performance.now() + deadlineMs;
-  for (const directory of cgroupDirectories(id)) {
+  for (const directory of cgroupDirectories(group)) {
     if (statfsSync(directory).type === TMPFS_MAGIC) {
       rmSync(directory, { recursive: true, force: true });
       continue;
@@ -61,9 +60,9 @@ export async function removeCgroups(id: string, deadlineMs: number): Promise<boo
   return true;
 }
 
-function cgroupDirectories(id: string): string[] {
+function cgroupDirectories(group: string): string[] {
   return hierarchies()
-    .map((hierarchy) => hierarchy + cgroupPath(id))
+    .map((hierarchy) => hierarchy + group)
     .filter((directory) => existsSync(directory));
 }
 

@@ -8,6 +8,7 @@ export * from './oci-config.js';
 export * from './process-table.js';
 export * from './cgroups.js';
 export * from './runtime-binary.js';
+export { instanceName } from './runtime-paths.js';
 export * from './private-mount-namespace.js';
 export { OciRuntime, ContainerStuckError, type OciRuntimeOptions, type StartResult, type StartedContainer, type StartPhases } from './oci-runtime.js';
 export type { StartFailure, StartFailureReason } from './start-failure.js';

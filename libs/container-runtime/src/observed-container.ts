@@ -39,7 +39,7 @@ export function knownIds(paths: RuntimePaths): readonly string[] {
 }
 
 /** Looks at one container; undefined when nothing of it is there. Reads a few small files, starts no process. */
-export function observeContainer(paths: RuntimePaths, id: string): ObservedContainer | undefined {
+export function observeContainer(paths: RuntimePaths, cgroup: string, id: string): ObservedContainer | undefined {
   const first = firstProcess(paths, id);
   const monitored = conmonPid(paths, id) !== undefined;
   const labels = readLabels(`${paths.bundles}/${id}`);
@@ -50,7 +50,7 @@ export function observeContainer(paths: RuntimePaths, id: string): ObservedConta
     return { ...rest, state: waiting ? 'created' : 'running', pid: first.pid, pidStartTime: first.startTime };
   }
   if (first !== undefined || exit !== undefined) return { ...rest, state: 'stopped', ...(exit !== undefined && { exit }) };
-  const traces = [`${paths.bundles}/${id}`, `${paths.runtimeRoot}/${id}`].some(existsSync) || cgroupProcesses(id).length > 0;
+  const traces = [`${paths.bundles}/${id}`, `${paths.runtimeRoot}/${id}`].some(existsSync) || cgroupProcesses(cgroup).length > 0;
   return traces ? { ...rest, state: 'partial' } : undefined;
 }
 

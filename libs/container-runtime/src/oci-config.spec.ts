@@ -7,7 +7,7 @@ import { buildOciConfig, CAPABILITIES } from './oci-config.js';
 import { ALLOWED_SYSCALLS, DENIED_SYSCALLS, defaultSeccompProfile } from './seccomp-profile.js';
 import { startFailure } from './start-failure.js';
 
-const inputs = { layerRoot: '/state/bundles/x', shell: '/bin/sh', hookDeadlineSeconds: 10 };
+const inputs = { instance: 'test', layerRoot: '/state/bundles/x', shell: '/bin/sh', hookDeadlineSeconds: 10 };
 const base: ContainerSpec = {
   id: '0123456789abcdef0123456789abcdef',
   imageRoot: '/masters/debian-12/v3/root',

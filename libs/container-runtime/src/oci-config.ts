@@ -44,6 +44,8 @@ export interface OciHook {
 
 /** What a config needs besides the spec: host paths of this start, and how long a custom mount script may take. */
 export interface OciConfigInputs extends MountSources {
+  /** Of the runtime that starts it; see instanceName. */
+  readonly instance: string;
   /** Host path of the shell that interprets a custom mount script. */
   readonly shell: string;
   readonly hookDeadlineSeconds: number;
@@ -111,7 +113,7 @@ export function buildOciConfig(spec: ContainerSpec, inputs: OciConfigInputs): Oc
     mounts: planMounts(spec, inputs).map(({ destination, type, source, options }) => ({ destination, type, source, options })),
     ...(spec.mountScript.custom && !build && { hooks: { createContainer: [mountScriptHook(spec, inputs)] } }),
     linux: {
-      cgroupsPath: cgroupPath(spec.id),
+      cgroupsPath: cgroupPath(spec.id, inputs.instance),
       namespaces: ['pid', 'ipc', 'uts', 'mount', 'cgroup', ...(spec.network === 'isolated' ? ['network'] : [])].map((type) => ({ type })),
       resources: { devices: [{ allow: false, access: 'rwm' }], ...resources(spec.limits) },
       maskedPaths: MASKED_PATHS,
@@ -122,9 +124,9 @@ export function buildOciConfig(spec: ContainerSpec, inputs: OciConfigInputs): Oc
   };
 }
 
-/** The cgroup of a container, in every hierarchy. */
-export function cgroupPath(id: string): string {
-  return `/plinth/${id}`;
+/** The cgroup of a container, in every hierarchy. A container that moves between two instances on one machine has one of each. */
+export function cgroupPath(id: string, instance: string): string {
+  return `/plinth/${id}.${instance}`;
 }
 
 /** The custom script, in the container's mount namespace before its root is entered. Fixed environment, deadline; see mount-script.ts for what it is told. */

@@ -219,7 +219,7 @@ describe.each(['crun', 'runc'] as const)('%s:', (name) => {
         await runtime.delete(spec.id);
         expect(runtime.observe(spec.id)).toBeUndefined();
         expect(findProcesses(['conmon', name, 'sleep'], spec.id)).toEqual([]);
-        expect(cgroupContainerIds()).not.toContain(spec.id);
+        expect(cgroupContainerIds(runtime.instance)).not.toContain(spec.id);
       }
     });
 
@@ -234,7 +234,7 @@ async function killedStarter(spec: ContainerSpec, delayMs: number): Promise<stri
   const { buildOciConfig } = await import('./oci-config.js');
   const { writeBundle } = await import('./bundle.js');
   const bundle = join(runtime.paths.bundles, spec.id);
-  writeBundle(bundle, spec, buildOciConfig(spec, { layerRoot: bundle, shell: '/bin/sh', hookDeadlineSeconds: 5 }));
+  writeBundle(bundle, spec, buildOciConfig(spec, { instance: 'test', layerRoot: bundle, shell: '/bin/sh', hookDeadlineSeconds: 5 }));
   const child = spawn(runtime.binary.path, ['--root', runtime.paths.runtimeRoot, 'run', '-b', bundle, spec.id], { stdio: 'ignore' });
   setTimeout(() => child.kill('SIGKILL'), delayMs);
   return new Promise((resolve) => child.once('exit', (_code, signal) => resolve(signal)));

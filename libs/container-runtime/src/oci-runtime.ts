@@ -10,10 +10,10 @@ import { DEFAULT_PATH, type ContainerSpec } from './container-spec.js';
 import { letGo } from './exec-fifo.js';
 import { ExitWatch } from './exit-watch.js';
 import { conmonPid, firstProcess, knownIds, observeContainer, readExit, type ExitStatus, type ObservedContainer } from './observed-container.js';
-import { buildOciConfig, MOUNT_SCRIPT_DEADLINE_SECONDS, MOUNT_SCRIPT_SHELL } from './oci-config.js';
-import { findProcesses, isRunning, processStartTime, sendSignal } from './process-table.js';
+import { buildOciConfig, cgroupPath, MOUNT_SCRIPT_DEADLINE_SECONDS, MOUNT_SCRIPT_SHELL } from './oci-config.js';
+import { findProcesses, isRunning, processArguments, processStartTime, sendSignal } from './process-table.js';
 import { detectRuntimeBinary, findExecutable, RuntimeMissingError, type RuntimeBinary } from './runtime-binary.js';
-import { makeRuntimeDirectories, runtimePaths, type RuntimePaths } from './runtime-paths.js';
+import { instanceName, makeRuntimeDirectories, runtimePaths, type RuntimePaths } from './runtime-paths.js';
 import { startFailure, type StartFailure } from './start-failure.js';
 
 export interface OciRuntimeOptions {
@@ -77,6 +77,7 @@ const SECCOMP_BPF_ANNOTATION = 'run.oci.seccomp_bpf_data';
 export class OciRuntime {
   readonly binary: RuntimeBinary;
   readonly paths: RuntimePaths;
+  readonly instance: string;
   readonly #options: OciRuntimeOptions;
   readonly #conmon: string;
   readonly #exits: ExitWatch;
@@ -92,6 +93,7 @@ export class OciRuntime {
     if (conmon === undefined) throw new RuntimeMissingError('conmon is not on the PATH');
     this.#conmon = conmon;
     this.paths = runtimePaths(options.stateDirectory);
+    this.instance = instanceName(options.stateDirectory);
     makeRuntimeDirectories(this.paths);
     this.#exits = new ExitWatch(this.paths.exits);
   }
@@ -108,7 +110,7 @@ export class OciRuntime {
   async start(spec: ContainerSpec): Promise<StartResult> {
     const began = performance.now();
     this.expectStart();
-    if (observeContainer(this.paths, spec.id) !== undefined) {
+    if (observeContainer(this.paths, this.cgroupOf(spec.id), spec.id) !== undefined) {
       return { ...startFailure(''), reason: 'already-exists', message: `container ${spec.id} exists; delete it first` };
     }
     const deadlineMs = this.#options.startDeadlineMs ?? START_DEADLINE_MS;
@@ -141,20 +143,24 @@ export class OciRuntime {
     }
   }
 
-  /** Every container of this instance that has left a trace, by id. */
-  list(): readonly ObservedContainer[] {
-    return knownIds(this.paths).flatMap((id) => observeContainer(this.paths, id) ?? []);
+  cgroupOf(id: string): string {
+    return cgroupPath(id, this.instance);
   }
 
-  /** Ids that have a cgroup but belong to no bundle or state here: another instance's, or the rest of a lost state directory. */
+  /** Every container of this instance that has left a trace, by id. */
+  list(): readonly ObservedContainer[] {
+    return knownIds(this.paths).flatMap((id) => observeContainer(this.paths, this.cgroupOf(id), id) ?? []);
+  }
+
+  /** Ids that have a cgroup of this instance but belong to no bundle or state here: the rest of a lost state directory. */
   strayIds(): readonly string[] {
     const known = new Set(knownIds(this.paths));
-    return cgroupContainerIds().filter((id) => !known.has(id));
+    return cgroupContainerIds(this.instance).filter((id) => !known.has(id));
   }
 
   /** One container; undefined when nothing of it is there. */
   observe(id: string): ObservedContainer | undefined {
-    return observeContainer(this.paths, id);
+    return observeContainer(this.paths, this.cgroupOf(id), id);
   }
 
   /** Signals the first process; false when it is not there. */
@@ -165,7 +171,7 @@ export class OciRuntime {
 
   /** SIGKILLs every process of the container and waits until all are gone. Throws ContainerStuckError. */
   async kill(id: string): Promise<void> {
-    if (!(await killCgroup(id, KILL_DEADLINE_MS))) throw new ContainerStuckError(id, cgroupProcesses(id));
+    if (!(await killCgroup(this.cgroupOf(id), KILL_DEADLINE_MS))) throw new ContainerStuckError(id, cgroupProcesses(this.cgroupOf(id)));
   }
 
   /**
@@ -181,8 +187,8 @@ export class OciRuntime {
       // Refuses state that is not whole; what it leaves is removed below, with the processes gone.
       await this.#runRuntime(['delete', '--force', id], AbortSignal.timeout(KILL_DEADLINE_MS));
     }
-    for (let rounds = 0; !(await removeCgroups(id, CGROUP_ROUND_MS)); rounds += 1) {
-      if (rounds === CGROUP_ROUNDS) throw new ContainerStuckError(id, cgroupProcesses(id));
+    for (let rounds = 0; !(await removeCgroups(this.cgroupOf(id), CGROUP_ROUND_MS)); rounds += 1) {
+      if (rounds === CGROUP_ROUNDS) throw new ContainerStuckError(id, cgroupProcesses(this.cgroupOf(id)));
       await this.kill(id);
     }
     const { bundles, exits, runtimeRoot, sockets } = this.paths;
@@ -225,7 +231,7 @@ export class OciRuntime {
 
   #writeBundle(spec: ContainerSpec): void {
     const bundle = `${this.paths.bundles}/${spec.id}`;
-    const config = buildOciConfig(spec, { layerRoot: bundle, shell: MOUNT_SCRIPT_SHELL, hookDeadlineSeconds: this.#options.hookDeadlineSeconds ?? MOUNT_SCRIPT_DEADLINE_SECONDS });
+    const config = buildOciConfig(spec, { instance: this.instance, layerRoot: bundle, shell: MOUNT_SCRIPT_SHELL, hookDeadlineSeconds: this.#options.hookDeadlineSeconds ?? MOUNT_SCRIPT_DEADLINE_SECONDS });
     const annotations = this.#filter === undefined ? undefined : { [SECCOMP_BPF_ANNOTATION]: this.#filter };
     writeBundle(bundle, spec, { ...config, ...(annotations !== undefined && { annotations }) });
   }
@@ -261,12 +267,17 @@ export class OciRuntime {
   /** A start that was cut off may still be at work: conmon, the runtime, and the runtime's child that is not yet the container. */
   async #killStarters(id: string): Promise<void> {
     for (let rounds = 0; rounds < 100; rounds += 1) {
-      const starters = findProcesses(['conmon', 'crun', 'runc'], id);
+      const starters = this.#starters(id);
       if (starters.length === 0) return;
       for (const pid of starters) sendSignal(pid, 'SIGKILL');
       await delay(2);
     }
-    throw new ContainerStuckError(id, findProcesses(['conmon', 'crun', 'runc'], id));
+    throw new ContainerStuckError(id, this.#starters(id));
+  }
+
+  /** Of this instance: their arguments have its directory below /run. */
+  #starters(id: string): readonly number[] {
+    return findProcesses(['conmon', 'crun', 'runc'], id).filter((pid) => processArguments(pid)?.some((argument) => argument.includes(`/${this.instance}/`)) === true);
   }
 
   /** conmon ends by itself once its container has; it is killed when it does not. */

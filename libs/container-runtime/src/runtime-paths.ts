@@ -14,8 +14,13 @@ export interface RuntimePaths {
   readonly sockets: string;
 }
 
+/** Tells the instances of one machine apart, in names below /run and of cgroups. */
+export function instanceName(stateDirectory: string): string {
+  return createHash('sha256').update(stateDirectory).digest('hex').slice(0, 12);
+}
+
 export function runtimePaths(stateDirectory: string): RuntimePaths {
-  const short = createHash('sha256').update(stateDirectory).digest('hex').slice(0, 12);
+  const short = instanceName(stateDirectory);
   return {
     bundles: `${stateDirectory}/bundles`,
     exits: `${stateDirectory}/exits`,

@@ -59,7 +59,7 @@ function containerCgroups(home: string): string[] {
   for (const hierarchy of hierarchies) {
     for (const parent of directoriesIn(hierarchy).filter((name) => name.startsWith('plinth'))) {
       const group = join(hierarchy, parent);
-      left.push(...directoriesIn(group).filter((id) => ids.has(id)).map((id) => join(group, id)));
+      left.push(...directoriesIn(group).filter((name) => ids.has(name.split('.')[0])).map((name) => join(group, name)));
       removeIfEmpty(group);
     }
   }

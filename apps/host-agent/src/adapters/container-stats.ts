@@ -1,14 +1,15 @@
 /** What a container uses, from /proc and its cgroup. */
 import { readFile } from 'node:fs/promises';
-import { cgroupPath, cgroupProcesses } from '@plinth/container-runtime';
+import { cgroupProcesses, type OciRuntime } from '@plinth/container-runtime';
 import type { ContainerStats } from '@plinth/contracts';
 import { type MemorySum, parseMountInfo, parseSmapsRollup } from '../domain/process-figures.js';
 
 /** A process may end between any two reads; what is gone counts nothing. */
 const GONE = new Set(['ENOENT', 'ESRCH']);
 
-export async function containerStats(id: string, pid: number): Promise<ContainerStats> {
-  const pids = cgroupProcesses(id);
+export async function containerStats(runtime: OciRuntime, id: string, pid: number): Promise<ContainerStats> {
+  const group = runtime.cgroupOf(id);
+  const pids = cgroupProcesses(group);
   const sum: { -readonly [K in keyof MemorySum]: number } = { privateBytes: 0, sharedBytes: 0, proportionalBytes: 0 };
   for (const process of pids) {
     const one = parseSmapsRollup(await readOr(`/proc/${process}/smaps_rollup`, ''));
@@ -20,15 +21,14 @@ export async function containerStats(id: string, pid: number): Promise<Container
     containerId: id,
     pid,
     ...sum,
-    cgroupBytes: await cgroupBytes(id),
+    cgroupBytes: await cgroupBytes(group),
     processes: pids.length,
     mounts: parseMountInfo(await readOr(`/proc/${pid}/mountinfo`, '')),
   };
 }
 
 /** cgroup v2, else v1 (Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/memory.rst). */
-async function cgroupBytes(id: string): Promise<number> {
-  const own = cgroupPath(id);
+async function cgroupBytes(own: string): Promise<number> {
   const text = await readOr(`/sys/fs/cgroup${own}/memory.current`, undefined) ?? (await readOr(`/sys/fs/cgroup/memory${own}/memory.usage_in_bytes`, '0'));
   return Number(text.trim());
 }

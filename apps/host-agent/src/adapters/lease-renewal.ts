@@ -1,15 +1,14 @@
 /** Renews the leases of one host, each storage node by itself, and ends the containers of those that have run out. */
 import { randomBytes } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { OciRuntime } from '@plinth/container-runtime';
+import type { OciRuntime } from '@plinth/container-runtime';
 import { holdsLease } from '../domain/lease.js';
-import { parseStorageMounts, type StorageMounts } from '../domain/storage-mounts.js';
+import type { StorageMounts } from '../domain/storage-mounts.js';
 import { isMissing } from './durable-file.js';
-import { isLocked } from './kernel-locks.js';
+import { isLocked, readBootId } from './kernel-locks.js';
 import { readHeldLeases, renewLease, sinceBootMs, writeHeldLeases } from './lease-files.js';
-import { readBootId } from './state-directory.js';
 
 /** Renewals within the time that one holds. */
 const RENEWALS_PER_TTL = 6;
@@ -27,7 +26,7 @@ interface Lease {
 export class LeaseGuard {
   private readonly leases = new Map<string, Lease>();
   private readonly bootId = readBootId();
-  private readonly runtime: OciRuntime;
+  private loading: Promise<OciRuntime> | undefined;
   private saving: Promise<void> = Promise.resolve();
 
   constructor(
@@ -36,7 +35,6 @@ export class LeaseGuard {
     private readonly storage: StorageMounts,
     private readonly ttlSeconds: number,
   ) {
-    this.runtime = new OciRuntime({ stateDirectory: join(directory, 'runtime') });
     const held = readHeldLeases(directory);
     for (const node of storage.keys()) {
       const holds = holdsLease(held, this.bootId, node, sinceBootMs());
@@ -46,9 +44,8 @@ export class LeaseGuard {
 
   /** @throws Error when the agent that started it gave it something that can't be right */
   static fromEnvironment(environment: NodeJS.ProcessEnv): LeaseGuard {
-    const storage = parseStorageMounts(environment['PLINTH_STORAGE_MOUNTS'] ?? '');
-    if (typeof storage === 'string') throw new Error(storage);
-    return new LeaseGuard(environment['PLINTH_HOST'] ?? '', environment['PLINTH_HOST_DIR'] ?? '', storage, Number(environment['PLINTH_LEASE_SECONDS']));
+    const storage = JSON.parse(environment['PLINTH_LEASE_STORAGE'] ?? '') as Record<string, string>;
+    return new LeaseGuard(environment['PLINTH_HOST'] ?? '', environment['PLINTH_HOST_DIR'] ?? '', new Map(Object.entries(storage)), Number(environment['PLINTH_LEASE_SECONDS']));
   }
 
   /** Ends when neither the agent nor a container is there any more. */
@@ -57,14 +54,14 @@ export class LeaseGuard {
     for (let alone = 0; alone < LOOKS_ALONE; ) {
       await delay(WATCH_MS);
       await this.endLapsed();
-      alone = this.isNeeded() ? 0 : alone + 1;
+      alone = (await this.isNeeded()) ? 0 : alone + 1;
     }
     process.exit(0);
   }
 
-  private isNeeded(): boolean {
+  private async isNeeded(): Promise<boolean> {
     if (!existsSync(this.directory)) return false;
-    return isLocked(join(this.directory, 'lock')) || this.runtime.list().some(({ state }) => state === 'running');
+    return isLocked(join(this.directory, 'lock')) || (await this.runtime()).list().some(({ state }) => state === 'running');
   }
 
   private async renewForEver(node: string): Promise<never> {
@@ -83,7 +80,7 @@ export class LeaseGuard {
     const lease = this.leases.get(node);
     const storage = this.storage.get(node);
     if (!lease || storage === undefined) return true;
-    if (lease.lapsed && this.containersOn(node).length > 0) return false;
+    if (lease.lapsed && (await this.containersOn(node)).length > 0) return false;
     const wasLapsed = lease.lapsed;
     // The time before the writing: what the storage node sees is never older.
     const before = sinceBootMs();
@@ -121,9 +118,10 @@ export class LeaseGuard {
         this.say(`lease on ${node} has run out: its containers are ended`);
       }
       if (!lease.lapsed) continue;
-      for (const id of this.containersOn(node)) {
+      const runtime = await this.runtime();
+      for (const id of await this.containersOn(node)) {
         try {
-          await this.runtime.kill(id);
+          await runtime.kill(id);
         } catch (error) {
           this.say(`container ${id} could not be ended: ${error instanceof Error ? error.message : String(error)}`);
         }
@@ -132,12 +130,28 @@ export class LeaseGuard {
   }
 
   /** Running ones whose volume is there; one whose config can't be read counts for every storage node. */
-  private containersOn(node: string): string[] {
-    return this.runtime.list().flatMap(({ id, state }) => {
+  private async containersOn(node: string): Promise<string[]> {
+    if (!this.hasBundles()) return [];
+    return (await this.runtime()).list().flatMap(({ id, state }) => {
       if (state !== 'running') return [];
       const storageNode = this.storageNodeOf(id);
       return storageNode === undefined || storageNode === node ? [id] : [];
     });
+  }
+
+  /** Only when it is needed: a guard that only renews stays small. */
+  private runtime(): Promise<OciRuntime> {
+    this.loading ??= import('@plinth/container-runtime').then(({ OciRuntime: Runtime }) => new Runtime({ stateDirectory: join(this.directory, 'runtime') }));
+    return this.loading;
+  }
+
+  private hasBundles(): boolean {
+    try {
+      return readdirSync(join(this.directory, 'runtime', 'bundles')).length > 0;
+    } catch (error) {
+      if (isMissing(error)) return false;
+      throw error;
+    }
   }
 
   private storageNodeOf(id: string): string | undefined {

@@ -6,9 +6,8 @@ import type { Logger } from '@plinth/service-kit';
 import { holdsLease } from '../domain/lease.js';
 import type { StartFailure } from '../domain/planner.js';
 import type { StorageMounts } from '../domain/storage-mounts.js';
-import { isLocked } from './kernel-locks.js';
+import { GUARD_LOCK, isLocked } from './kernel-locks.js';
 import { readHeldLeases, sinceBootMs } from './lease-files.js';
-import { GUARD_LOCK } from './state-directory.js';
 
 const PERIOD_MS = 500;
 const FIRST_LEASE_MS = 5_000;
@@ -98,7 +97,7 @@ export class LeaseWatch {
       PATH: process.env['PATH'],
       PLINTH_HOST: host,
       PLINTH_HOST_DIR: hostDirectory,
-      PLINTH_STORAGE_MOUNTS: [...storage].map(([node, path]) => `${node}=${path}`).join(','),
+      PLINTH_LEASE_STORAGE: JSON.stringify(Object.fromEntries(storage)),
       PLINTH_LEASE_SECONDS: String(ttlSeconds),
     };
     // Two at once do no harm: the second finds the lock taken and ends.

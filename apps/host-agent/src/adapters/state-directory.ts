@@ -4,7 +4,7 @@ import { closeSync, constants as fs, mkdirSync, openSync, readFileSync } from 'n
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ID_PATTERN } from '@plinth/contracts';
-import koffi from 'koffi';
+import { tryLock } from './kernel-locks.js';
 import { isMissing, TEMPORARY_SUFFIX, writeDurably } from './durable-file.js';
 
 export interface StateDirectory {
@@ -24,12 +24,6 @@ export class StateDirectoryError extends Error {
   override readonly name = 'StateDirectoryError';
 }
 
-export const GUARD_LOCK = 'guard.lock';
-
-/** flock(2) */
-const LOCK_EX = 2;
-const LOCK_NB = 4;
-
 /**
  * Takes the directory for this process, until it ends in whatever way; the kernel gives the lock back.
  * @throws StateDirectoryError
@@ -43,19 +37,6 @@ export function lockStateDirectory(root: string): { release(): void } {
     throw new StateDirectoryError(`another host agent works on ${root}; one directory belongs to one agent`);
   }
   return { release: () => closeSync(descriptor) };
-}
-
-function tryLock(descriptor: number): boolean {
-  const flock = koffi.load('libc.so.6').func('int flock(int fd, int operation)') as (fd: number, operation: number) => number;
-  return flock(descriptor, LOCK_EX | LOCK_NB) === 0;
-}
-
-/** @returns undefined when another guard works for the host */
-export function lockGuard(root: string): { release(): void } | undefined {
-  const descriptor = openSync(join(root, GUARD_LOCK), fs.O_RDWR | fs.O_CREAT, 0o600);
-  if (tryLock(descriptor)) return { release: () => closeSync(descriptor) };
-  closeSync(descriptor);
-  return undefined;
 }
 
 /** Makes what is missing and removes half-written files. Only under the lock. @throws StateDirectoryError when it belongs to another host */
@@ -85,9 +66,4 @@ export async function removeTemporaries(directory: string): Promise<void> {
   for (const name of await readdir(directory)) {
     if (name.endsWith(TEMPORARY_SUFFIX)) await rm(join(directory, name), { force: true });
   }
-}
-
-/** Changes with every start of the machine. */
-export function readBootId(): string {
-  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 }

@@ -6,7 +6,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { cgroupProcesses } from '@plinth/container-runtime';
+import { cgroupPath, cgroupProcesses, instanceName } from '@plinth/container-runtime';
 import {
   agentExec,
   agentLogs,
@@ -38,6 +38,10 @@ export class AgentBench {
   readonly log: number;
   private collector: ConsumerMessages | undefined;
   private readonly agents = new Set<ChildProcess>();
+  /** Hosts that had an agent. */
+  private readonly hosts = new Set<string>();
+  /** 0: the agents hold no leases. */
+  leaseSeconds = 0;
   private constructor(
     readonly directory: string,
     readonly host: string,
@@ -68,7 +72,11 @@ export class AgentBench {
   }
 
   get hostDirectory(): string {
-    return join(this.directory, 'host');
+    return this.hostDirectoryOf(this.host);
+  }
+
+  hostDirectoryOf(host: string): string {
+    return join(this.directory, host === this.host ? 'host' : host);
   }
 
   /** @returns its content digest */
@@ -104,7 +112,7 @@ export class AgentBench {
 
   async desire(config: Record<string, unknown> & { containerId: string }): Promise<void> {
     const id = newId();
-    const subject = desiredContainer(this.host, config.containerId);
+    const subject = desiredContainer(String(config['host']), config.containerId);
     const headers = encodeHeaders({ id, type: subject, source: 'test', time: new Date().toISOString(), correlationId: `correlation-of-${config.containerId}` });
     await this.connection.jetstream().publish(subject, JSON.stringify(config), { headers });
   }
@@ -114,23 +122,24 @@ export class AgentBench {
     await jsm.streams.purge(STREAMS.desired.name, { filter: desiredContainer(this.host, containerId) });
   }
 
-  agentEnvironment(): NodeJS.ProcessEnv {
+  agentEnvironment(host = this.host): NodeJS.ProcessEnv {
     return {
       PATH: process.env['PATH'],
       NATS_URL: `nats://127.0.0.1:${this.natsPort}`,
       PLINTH_SERVICE_ID: 'host-agent-test',
-      PLINTH_HOST: this.host,
-      PLINTH_HOST_DIR: this.hostDirectory,
+      PLINTH_HOST: host,
+      PLINTH_HOST_DIR: this.hostDirectoryOf(host),
       PLINTH_STORAGE_MOUNTS: `sn-1=${this.storage}`,
       PLINTH_TRUSTED_KEYS: join(this.directory, 'keys'),
       PLINTH_LOG_MAX_BYTES: '65536',
-      PLINTH_LEASE_SECONDS: '0',
+      PLINTH_LEASE_SECONDS: String(this.leaseSeconds),
       LOG_LEVEL: process.env['PLINTH_TEST_LOG_LEVEL'] ?? 'warn',
     };
   }
 
-  startAgent(): ChildProcess {
-    const agent = spawn(process.execPath, [join(REPOSITORY, 'apps/host-agent/dist/main.js')], { env: this.agentEnvironment(), stdio: ['ignore', this.log, this.log] });
+  startAgent(host = this.host): ChildProcess {
+    this.hosts.add(host);
+    const agent = spawn(process.execPath, [join(REPOSITORY, 'apps/host-agent/dist/main.js')], { env: this.agentEnvironment(host), stdio: ['ignore', this.log, this.log] });
     this.agents.add(agent);
     agent.once('exit', () => this.agents.delete(agent));
     return agent;
@@ -144,27 +153,28 @@ export class AgentBench {
   }
 
   removeAll(): void {
-    execFileSync(process.execPath, [join(REPOSITORY, 'apps/host-agent/dist/main.js'), '--remove-all'], { env: this.agentEnvironment(), stdio: 'inherit' });
+    for (const host of this.hosts) execFileSync(process.execPath, [join(REPOSITORY, 'apps/host-agent/dist/main.js'), '--remove-all'], { env: this.agentEnvironment(host), stdio: 'inherit' });
   }
 
   /** The first report of a container that fits, now or later. @param after only those with a higher sequence */
   async report(
     containerId: string,
     kind: ContainerReport['kind'],
-    options: { readonly after?: number; readonly generation?: number } = {},
+    options: { readonly after?: number; readonly generation?: number; readonly host?: string } = {},
     patienceMs = 20_000,
   ): Promise<ContainerReport> {
     const fits = (report: ContainerReport): boolean =>
       report.containerId === containerId &&
       report.kind === kind &&
       report.sequence > (options.after ?? 0) &&
+      (options.host === undefined || report.host === options.host) &&
       (options.generation === undefined || report.generation === options.generation);
     return waitFor(() => this.reports.find(fits), `report ${kind} of ${containerId}`, patienceMs);
   }
 
   /** Pids in the container's cgroup. */
-  alive(containerId: string): readonly number[] {
-    return cgroupProcesses(containerId);
+  alive(containerId: string, host = this.host): readonly number[] {
+    return cgroupProcesses(cgroupPath(containerId, instanceName(join(this.hostDirectoryOf(host), 'runtime'))));
   }
 
   exec(query: ExecQuery): Promise<StreamedResult> {

@@ -83,7 +83,7 @@ function configOf(id: string, { root, argv, env, network }: SandboxCommand): obj
       network,
       stopSignal: 'SIGKILL',
     },
-    { layerRoot: '', shell: '', hookDeadlineSeconds: 0 },
+    { instance: '', layerRoot: '', shell: '', hookDeadlineSeconds: 0 },
   );
   const temporary = (destination: string, mode: string): object => ({
     destination,

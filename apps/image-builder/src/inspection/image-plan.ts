@@ -30,7 +30,7 @@ export function planImage(manifest: ImageManifest, asked: ContainerConfig | unde
   };
   const softwarePath = config.software === undefined ? undefined : `${storage}/software/${config.software}`;
   const spec = instanceSpec(config, image, { dataPath: `${storage}/volumes/${config.dataVolume}`, softwarePath });
-  const inputs = { layerRoot: `/state/bundles/${config.containerId}`, shell: MOUNT_SCRIPT_SHELL, hookDeadlineSeconds: MOUNT_SCRIPT_DEADLINE_SECONDS };
+  const inputs = { instance: 'plan', layerRoot: `/state/bundles/${config.containerId}`, shell: MOUNT_SCRIPT_SHELL, hookDeadlineSeconds: MOUNT_SCRIPT_DEADLINE_SECONDS };
   const oci = buildOciConfig(spec, inputs);
   const [hook] = oci.hooks?.createContainer ?? [];
   const { memoryBytes = null, cpus = null, pids = null } = spec.limits;

@@ -68,6 +68,7 @@ export class ContainerReportHandler {
       add({ subject: containerStatus(next.id), data: statusOf(next), ...cause });
     });
     if (report.kind === 'released') this.relocation.kick();
+    if (report.kind === 'started') this.relocation.started();
     if (ofRollout) this.rollouts.kick();
     // Also on a redelivery: a crash may have come between the commit and this.
     if (isGone && writer === report.host) await purgeDesired(this.connection, writer, containerId);

@@ -7,6 +7,8 @@ export interface Drain {
   readonly parallel: number;
   readonly moved: number;
   readonly waiting: string | null;
+  /** Asked to leave; each until it runs on its new host. */
+  readonly inHand: readonly string[];
   readonly correlationId: string;
   readonly causationId: string;
 }
@@ -36,16 +38,17 @@ export async function countMoved(manager: EntityManager, host: string): Promise<
   await manager.query(`UPDATE hosts SET drain = jsonb_set(drain, '{moved}', to_jsonb((drain->>'moved')::int + 1)) WHERE host = $1 AND drain IS NOT NULL`, [host]);
 }
 
-/** Containers of a host: those that can be asked to leave, oldest first, and how many there are and are on their way. */
-export async function leaving(manager: EntityManager, host: string): Promise<{ left: number; moving: number; next: readonly string[] }> {
-  const rows: { left: number; moving: number; next: string[] }[] = await manager.query(
-    `SELECT count(*)::int AS left, (count(*) FILTER (WHERE moving IS NOT NULL))::int AS moving,
+/** Containers of a host: those that can be asked to leave, oldest first, how many there are, and who of those asked is still on the way. */
+export async function leaving(manager: EntityManager, host: string, asked: readonly string[]): Promise<{ left: number; inHand: readonly string[]; next: readonly string[] }> {
+  const rows: { left: number; inHand: string[]; next: string[] }[] = await manager.query(
+    `SELECT count(*)::int AS left,
+            (SELECT coalesce(array_agg(a.id), '{}') FROM containers a WHERE a.id = ANY($2) AND (a.moving IS NOT NULL OR a.state IN ('scheduled', 'starting'))) AS "inHand",
             coalesce(array_agg(id ORDER BY ordinal) FILTER (WHERE moving IS NULL AND state <> 'lost' AND config->>'desired' IN ('running', 'stopped')
               AND coalesce(update->>'state', '') NOT IN ('switching', 'reverting')), '{}') AS next
        FROM containers WHERE host = $1 AND state <> 'removed'`,
-    [host],
+    [host, asked],
   );
-  return rows[0] ?? { left: 0, moving: 0, next: [] };
+  return rows[0] ?? { left: 0, inHand: [], next: [] };
 }
 
 /** Containers of lost hosts whose lease on the volume may have run out, and those that were given up and found no host. */

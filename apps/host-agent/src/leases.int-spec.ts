@@ -1,0 +1,177 @@
+/** Leases with agents and guards as processes: two hosts of one storage node, on one machine. */
+import { type ChildProcess, execFileSync } from 'node:child_process';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { ContainerReport } from '@plinth/contracts';
+import { AgentBench, leftovers, waitFor } from './testing/agent-bench.js';
+
+const TTL_SECONDS = 2;
+const OTHER = 'host-other';
+
+let bench: AgentBench;
+let agent: ChildProcess;
+const ids: string[] = [];
+
+type Config = ReturnType<AgentBench['config']>;
+
+const alive = (pid: number | undefined): boolean => pid !== undefined && existsSync(`/proc/${pid}/exe`);
+const renewalOf = (host = bench.host): string | undefined => (JSON.parse(readFileSync(join(bench.storage, 'leases', `${host}.json`), 'utf8')) as { renewal?: string }).renewal;
+const images = (): string => join(bench.storage, 'images');
+const volumeOf = (config: Config): string => join(bench.storage, 'volumes', String(config['dataVolume']));
+const markerOf = (config: Config): { holder?: { host: string | null; generation: number } } => JSON.parse(readFileSync(join(volumeOf(config), 'volume.json'), 'utf8')) as { holder?: { host: string | null; generation: number } };
+
+function guardOf(host = bench.host): number | undefined {
+  const lines = execFileSync('ps', ['-eo', 'pid,args'], { encoding: 'utf8' }).split('\n');
+  const found = lines.find((line) => line.includes('lease-guard.js') && line.endsWith(bench.hostDirectoryOf(host)));
+  return found === undefined ? undefined : Number(found.trim().split(' ')[0]);
+}
+
+async function renewedTwice(): Promise<void> {
+  for (let times = 0; times < 2; times++) {
+    const before = renewalOf();
+    await waitFor(() => (renewalOf() !== before ? true : undefined), 'a renewal');
+  }
+}
+
+async function running(): Promise<{ readonly config: Config; readonly first: ContainerReport }> {
+  const config = bench.config({ stopGraceSeconds: 0 });
+  ids.push(config.containerId);
+  await bench.desire(config);
+  return { config, first: await bench.report(config.containerId, 'started') };
+}
+
+async function remove(config: Config): Promise<void> {
+  await bench.desire({ ...config, generation: 99, desired: 'removed', deleteData: true });
+  await bench.report(config.containerId, 'removed');
+}
+
+beforeAll(async () => {
+  bench = await AgentBench.open();
+  bench.leaseSeconds = TTL_SECONDS;
+  await bench.installImage('v1');
+}, 180_000);
+beforeEach(() => {
+  agent = bench.startAgent();
+});
+afterEach(async () => {
+  await bench.stopAgent(agent);
+});
+afterAll(async () => {
+  await bench.close();
+  expect([guardOf(), guardOf(OTHER)]).toEqual([undefined, undefined]);
+  expect(leftovers(bench, ids)).toEqual([]);
+}, 60_000);
+
+describe('a lease', () => {
+  it('is renewed while the agent is away, so that its containers go on', async () => {
+    const { config, first } = await running();
+    await bench.stopAgent(agent, 'SIGKILL');
+    const end = Date.now() + TTL_SECONDS * 1000;
+    while (Date.now() < end) await renewedTwice();
+    expect(alive(first.pid)).toBe(true);
+    agent = bench.startAgent();
+    await bench.report(config.containerId, 'started', { after: first.sequence });
+    expect(alive(first.pid)).toBe(true);
+    await remove(config);
+  });
+
+  it('has another guard when its guard is killed', async () => {
+    const { config, first } = await running();
+    const before = guardOf();
+    process.kill(before ?? 0, 'SIGKILL');
+    await waitFor(() => (guardOf() !== undefined && guardOf() !== before ? true : undefined), 'another guard');
+    await renewedTwice();
+    expect(alive(first.pid)).toBe(true);
+    await remove(config);
+  });
+
+  const ends: readonly [string, () => Promise<void>, () => Promise<void>][] = [
+    ['can be renewed', async () => undefined, async () => undefined],
+    ['can be renewed, and the agent is dead', async () => void (await bench.stopAgent(agent, 'SIGKILL')), async () => void (agent = bench.startAgent())],
+    ['can be renewed, and the guard stands still', async () => void process.kill(guardOf() ?? 0, 'SIGSTOP'), async () => void process.kill(guardOf() ?? 0, 'SIGCONT')],
+  ];
+  it.each(ends)('ends its containers when it no longer %s, and starts them when it does again', async (_, harm, heal) => {
+    const { config, first } = await running();
+    await harm();
+    renameSync(images(), `${images()}-away`);
+    await waitFor(() => (alive(first.pid) ? undefined : true), 'the end of the container');
+    renameSync(`${images()}-away`, images());
+    await heal();
+    const again = await bench.report(config.containerId, 'started', { after: first.sequence }, 30_000);
+    expect(again.pid).not.toBe(first.pid);
+    await remove(config);
+  });
+});
+
+describe('a volume', () => {
+  it('is given up, taken by another host with its data, and taken back', async () => {
+    const other = bench.startAgent(OTHER);
+    const { config, first } = await running();
+    writeFileSync(join(volumeOf(config), 'data', 'kept'), 'kept');
+    await bench.desire({ ...config, generation: 2, desired: 'released' });
+    await bench.report(config.containerId, 'released', { host: bench.host });
+    expect(alive(first.pid)).toBe(false);
+    expect(markerOf(config).holder).toEqual({ host: null, generation: 2 });
+    await bench.desire({ ...config, host: OTHER, generation: 3, runGeneration: 3 });
+    const there = await bench.report(config.containerId, 'started', { host: OTHER });
+    expect(readFileSync(`/proc/${there.pid}/root/data/kept`, 'utf8')).toBe('kept');
+    expect(markerOf(config).holder).toEqual({ host: OTHER, generation: 3 });
+    await bench.desire({ ...config, host: OTHER, generation: 4, desired: 'released' });
+    await bench.report(config.containerId, 'released', { host: OTHER });
+    await bench.desire({ ...config, generation: 5, runGeneration: 5 });
+    const back = await bench.report(config.containerId, 'started', { host: bench.host, generation: 5 });
+    expect(readFileSync(`/proc/${back.pid}/root/data/kept`, 'utf8')).toBe('kept');
+    await remove(config);
+    await bench.stopAgent(other);
+  });
+
+  it('of a dead host is taken over, and the dead host does not start on it when it is back', async () => {
+    const other = bench.startAgent(OTHER);
+    const { config } = await running();
+    await bench.stopAgent(agent, 'SIGKILL');
+    process.kill(guardOf() ?? 0, 'SIGKILL');
+    for (const pid of bench.alive(config.containerId)) process.kill(pid, 'SIGKILL');
+    await bench.desire({ ...config, host: OTHER, generation: 3, runGeneration: 3, takeovers: [{ from: bench.host, renewal: renewalOf() }] });
+    const there = await bench.report(config.containerId, 'started', { host: OTHER });
+    agent = bench.startAgent();
+    const refused = await bench.report(config.containerId, 'failed', { host: bench.host });
+    expect(refused.reason).toBe('volume-held');
+    expect(bench.alive(config.containerId)).toEqual([]);
+    await bench.desire({ ...config, generation: 2, desired: 'released' });
+    await bench.report(config.containerId, 'released', { host: bench.host });
+    expect(alive(there.pid)).toBe(true);
+    expect(markerOf(config).holder).toEqual({ host: OTHER, generation: 3 });
+    await remove({ ...config, host: OTHER } as Config);
+    await bench.stopAgent(other);
+  });
+
+  it('of a host that lives is not taken over, until the host gives it up', async () => {
+    const other = bench.startAgent(OTHER);
+    const { config, first } = await running();
+    const stale = renewalOf();
+    await renewedTwice();
+    await bench.desire({ ...config, host: OTHER, generation: 3, runGeneration: 3, takeovers: [{ from: bench.host, renewal: stale }] });
+    const refused = await bench.report(config.containerId, 'failed', { host: OTHER });
+    expect(refused).toMatchObject({ reason: 'volume-held', retryInMs: expect.any(Number) });
+    expect(alive(first.pid)).toBe(true);
+    await bench.desire({ ...config, generation: 2, desired: 'released' });
+    await bench.report(config.containerId, 'released', { host: bench.host });
+    const there = await bench.report(config.containerId, 'started', { host: OTHER });
+    expect(alive(first.pid)).toBe(false);
+    expect(alive(there.pid)).toBe(true);
+    await remove({ ...config, host: OTHER } as Config);
+    await bench.stopAgent(other);
+  });
+
+  it('is not started on by the host that a takeover was begun against', async () => {
+    const { config, first } = await running();
+    await bench.stopAgent(agent, 'SIGKILL');
+    writeFileSync(join(volumeOf(config), 'claim.json'), JSON.stringify({ holder: { host: OTHER, generation: 7 } }));
+    process.kill(first.pid ?? 0, 'SIGKILL');
+    agent = bench.startAgent();
+    const refused = await bench.report(config.containerId, 'failed', { after: first.sequence });
+    expect(refused.reason).toBe('volume-held');
+    await remove(config);
+  });
+});
