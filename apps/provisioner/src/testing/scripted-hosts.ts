@@ -27,6 +27,10 @@ export class ScriptedHosts {
   readonly starts: string[] = [];
   /** By container name; absent: passes. */
   readonly fates = new Map<string, Fate>();
+  /** What the storage node says of the hosts' leases; absent for hosts without one. */
+  readonly leases = new Map<string, { readonly renewal: string; readonly unrenewedMs: number }>();
+  /** Started by these and not given up: more than one for a container is a fault of the provisioner. */
+  readonly running = new Map<string, Set<string>>();
   /** Not heard, and do nothing. */
   readonly silent = new Set<string>();
   images: ScriptedImage[] = [];
@@ -73,8 +77,9 @@ export class ScriptedHosts {
       const body = { host, incarnation: '0'.repeat(32), at, datacenter: 'dc-1', storageNodes: ['sn-1'], capacity, load: { load1: 0, memoryUsedBytes: 0, containers: 0 }, runtime: 'scripted' };
       this.connection.publish(hostHeartbeat(host), JSON.stringify(body));
     }
+    const leases = [...this.leases].map(([host, lease]) => ({ host, ttlSeconds: 1, ...lease }));
     const images = this.images.map((image) => ({ ...image, mountScriptDigest: image.contentDigest }));
-    this.connection.publish(storageHeartbeat('sn-1'), JSON.stringify({ node: 'sn-1', at, datacenter: 'dc-1', labels: {}, totalBytes: 1e12, freeBytes: 1e12, images }));
+    this.connection.publish(storageHeartbeat('sn-1'), JSON.stringify({ node: 'sn-1', at, datacenter: 'dc-1', labels: {}, totalBytes: 1e12, freeBytes: 1e12, images, leases }));
   }
 
   private async listen(): Promise<void> {
@@ -87,12 +92,19 @@ export class ScriptedHosts {
       return;
     }
     const known = this.containers.get(config.containerId);
-    if (known && config.generation <= known.config.generation) return;
+    if (known && config.generation <= known.config.generation) {
+      // What a host that was lost has to give up.
+      if (config.desired === 'released') this.report({ config, sequence: 0, runGeneration: 0, judged: undefined, image: '', correlationId }, { kind: 'released' });
+      return;
+    }
+    // Another host counts for itself.
+    if (known && known.config.host !== config.host) Object.assign(known, { sequence: 0, runGeneration: 0, image: '' });
     const container = known ?? { config, sequence: 0, runGeneration: 0, judged: undefined, image: '', correlationId };
     Object.assign(container, { config, correlationId });
     this.containers.set(config.containerId, container);
     if (config.desired !== 'running') {
-      this.report(container, { kind: config.desired === 'removed' ? 'removed' : 'stopped' });
+      if (config.desired !== 'stopped') this.running.get(config.containerId)?.delete(config.host);
+      this.report(container, { kind: config.desired });
       return;
     }
     const { update } = config;
@@ -130,6 +142,8 @@ export class ScriptedHosts {
   private run(container: Container, image: string): void {
     container.image = image;
     container.runGeneration = container.config.runGeneration;
+    const on = this.running.get(container.config.containerId) ?? new Set<string>();
+    this.running.set(container.config.containerId, on.add(container.config.host));
     this.starts.push(`${container.config.name} ${image}`);
     this.report(container, { kind: 'started', pid: 4711, image, phases: { premount: 1, mount: 1, runtime: 1 } });
   }
