@@ -183,10 +183,7 @@ export class OciRuntime {
     if (firstProcess(this.paths, id) === undefined || conmonPid(this.paths, id) === undefined) await this.#killStarters(id);
     await this.kill(id);
     await this.#awaitConmon(id);
-    if (existsSync(`${this.paths.runtimeRoot}/${id}`)) {
-      // Refuses state that is not whole; what it leaves is removed below, with the processes gone.
-      await this.#runRuntime(['delete', '--force', id], AbortSignal.timeout(KILL_DEADLINE_MS));
-    }
+    // Not the runtime's own delete: with every process gone its mounts are gone too, and a program less is started between a stop and a start.
     for (let rounds = 0; !(await removeCgroups(this.cgroupOf(id), CGROUP_ROUND_MS)); rounds += 1) {
       if (rounds === CGROUP_ROUNDS) throw new ContainerStuckError(id, cgroupProcesses(this.cgroupOf(id)));
       await this.kill(id);
