@@ -23,6 +23,7 @@ interface StackService {
   readonly name: string;
   readonly id: string;
   readonly pid: number;
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 export class Stack {

@@ -1,6 +1,9 @@
 /** What goes wrong, as it does in the world: processes die, hang and are killed in the middle of whatever they do; messages come twice and broken. */
-import { readFileSync, readdirSync } from 'node:fs';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import pg from 'pg';
 import type { Stack } from '../stack.js';
 import type { Random } from './random.js';
 import type { Workload } from './workload.js';
@@ -9,6 +12,8 @@ export interface FaultContext {
   readonly stack: Stack;
   readonly workload: Workload;
   readonly random: Random;
+  /** Of what is seen to go wrong at once. */
+  readonly report: (violation: string) => void;
 }
 
 /** @returns what was done, for the log; undefined: there was nothing that it could be done to */
@@ -79,6 +84,129 @@ const killHost: Fault = async ({ stack, random }) => {
   return `${host} with all its containers killed`;
 };
 
+function guardOf(home: string, host: string): number | undefined {
+  const line = execFileSync('ps', ['-eo', 'pid,args'], { encoding: 'utf8' }).split('\n').find((text) => text.includes('lease-guard.js') && text.endsWith(`${home}/hosts/${host}`));
+  return line === undefined ? undefined : Number(line.trim().split(' ')[0]);
+}
+
+const pickHost = ({ stack, random }: FaultContext): { readonly agent: number; readonly host: string } | undefined => {
+  const agent = random.pick(stack.file().services.filter(({ name }) => name === 'host-agent'));
+  return agent && { agent: agent.pid, host: agent.id.replace('host-agent-', '') };
+};
+
+const killGuard: Fault = (context) => {
+  const guard = guardOf(context.stack.home, pickHost(context)?.host ?? '');
+  return Promise.resolve(guard !== undefined && kill(guard, 'SIGKILL') ? 'lease guard killed' : undefined);
+};
+
+/** A host dies with everything on it, and comes back after its containers were started elsewhere. */
+const loseHost: Fault = async (context) => {
+  const { stack } = context;
+  const found = pickHost(context);
+  if (!found) return undefined;
+  const { agent, host } = found;
+  for (const pid of [agent, guardOf(stack.home, host) ?? 0]) if (pid > 0) kill(pid, 'SIGKILL');
+  for (const kind of ['monitor', 'init'] as const) for (const { pid } of containerProcesses(`${stack.home}/hosts/${host}/`, kind)) kill(pid, 'SIGKILL');
+  await delay(context.random.between(40_000, 60_000));
+  await stack.restart();
+  return `${host} lost for a minute`;
+};
+
+/** A host is emptied, and something may die meanwhile; then it takes containers again. */
+const drainHost: Fault = async (context) => {
+  const { stack, random } = context;
+  const found = pickHost(context);
+  if (!found) return undefined;
+  await stack.plinth('host', 'drain', found.host, '--parallel', '4', '--no-wait');
+  const victim = random.pick(stack.file().services.filter(({ name }) => ['provisioner', 'host-agent', 'nats'].includes(name)));
+  const killed = random.between(0, 1) === 1 && victim !== undefined;
+  await delay(random.between(0, 400));
+  if (killed) kill(victim.pid, 'SIGKILL');
+  await delay(random.between(0, 2_000));
+  await stack.restart();
+  for (let attempt = 0; attempt < 5 && (await stack.plinth('host', 'uncordon', found.host)).code !== 0; attempt++) await delay(500);
+  return `${found.host} drained${killed ? ` while ${victim.id} was killed` : ''}`;
+};
+
+/** Another agent is started for a host that has one: it has to refuse, and to touch nothing. */
+const secondAgent: Fault = async ({ stack, random, report }) => {
+  const agent = random.pick(stack.file().services.filter(({ name }) => name === 'host-agent'));
+  if (!agent) return undefined;
+  const main = resolve(import.meta.dirname, '../../../apps/host-agent/dist/main.js');
+  const child = spawn(process.execPath, [main], { env: { ...process.env, ...agent.environment, PLINTH_HTTP_PORT: '0' }, stdio: 'ignore' });
+  const code = await Promise.race([new Promise<number | null>((done) => child.once('exit', done)), delay(20_000, 'still there' as const)]);
+  if (code === 'still there') child.kill('SIGKILL');
+  if (code === 0 || code === 'still there') report(`a second agent of ${agent.id} ended with ${code}`);
+  return `second agent for ${agent.id}`;
+};
+
+/** All connections but those in use are taken for some seconds. */
+const exhaustDatabase: Fault = async ({ stack, random }) => {
+  const clients: pg.Client[] = [];
+  try {
+    for (;;) {
+      const client = new pg.Client({ connectionString: stack.file().databaseUrl });
+      client.on('error', () => undefined);
+      await client.connect();
+      clients.push(client);
+    }
+  } catch (error) {
+    // 53300: too_many_connections
+    if ((error as { code?: string }).code !== '53300' || clients.length === 0) return undefined;
+    const ms = random.between(500, 6_000);
+    await delay(ms);
+    return `PostgreSQL out of connections for ${ms} ms`;
+  } finally {
+    await Promise.allSettled(clients.map((client) => client.end()));
+  }
+};
+
+/** The packets of one service's present connection to NATS are dropped without a word: it is half open until one side gives up. */
+const cutConnection: Fault = async ({ stack, random }) => {
+  const service = random.pick(stack.file().services.filter(({ name }) => name !== 'postgres' && name !== 'nats'));
+  const natsPort = new URL(stack.file().natsUrl).port;
+  const lines = spawnSync('ss', ['-tnpH', 'state', 'established', 'dport', `= :${natsPort}`], { encoding: 'utf8' }).stdout ?? '';
+  const port = new RegExp(`:(\\d+) +\\S+:${natsPort} .*pid=${service?.pid},`).exec(lines.split('\n').find((line) => line.includes(`pid=${service?.pid},`)) ?? '')?.[1];
+  if (!service || port === undefined) return undefined;
+  const rule = (verb: '-I' | '-D', side: '--sport' | '--dport'): boolean => spawnSync('iptables', ['-w', verb, 'INPUT', '-i', 'lo', '-p', 'tcp', side, port, '-j', 'DROP']).status === 0;
+  if (!rule('-I', '--sport')) return undefined;
+  rule('-I', '--dport');
+  const ms = random.between(2_000, 15_000);
+  await delay(ms);
+  for (const side of ['--sport', '--dport'] as const) rule('-D', side);
+  return `${service.id} cut off from NATS for ${ms} ms`;
+};
+
+/** An image is built and promoted, and what works on it is killed in the middle. */
+const interruptImage: Fault = async ({ stack, random }) => {
+  const recipe = join(stack.home, 'recipe.yaml');
+  writeFileSync(recipe, readFileSync(recipe, 'utf8').replace(/content: \w+/, `content: chaos${random.between(1, 1_000_000)}`));
+  const build = stack.plinth('image', 'build', recipe, '--json');
+  const victim = random.between(0, 1) === 0 ? 'image-builder' : 'distributor';
+  if (victim === 'image-builder') {
+    await delay(random.between(0, 2_500));
+    for (const { pid } of stack.file().services.filter(({ name }) => name === victim)) kill(pid, 'SIGKILL');
+    await delay(random.between(0, 500));
+    await stack.restart();
+    await build;
+    return 'image-builder killed in a build';
+  }
+  const built = await build;
+  if (built.code !== 0) return undefined;
+  const { ref } = JSON.parse(built.stdout) as { ref: string };
+  const promotion = stack.plinth('image', 'promote', ref, '--timeout', '60s');
+  await delay(random.between(300, 1_200));
+  for (const { pid } of stack.file().services.filter(({ name }) => name === victim)) kill(pid, 'SIGKILL');
+  await stack.restart();
+  await promotion;
+  return 'distributors killed in an extraction';
+};
+
+const late: Fault = ({ workload, random }) => {
+  const ms = random.between(1_000, 8_000);
+  return Promise.resolve(`request for ${workload.late(ms)} reaches the bus ${ms} ms late`);
+};
+
 const duplicate: Fault = async ({ workload }) => {
   const id = await workload.repeat();
   return id && `request ${id.slice(0, 12)} sent again`;
@@ -93,22 +221,31 @@ const malformed: Fault = async ({ workload, random }) => {
 
 /** By kind, with how often each is chosen. */
 export const FAULTS: Readonly<Record<string, { readonly weight: number; readonly inject: Fault }>> = {
-  'provisioner killed': { weight: 3, inject: killService('provisioner') },
-  'host agent killed': { weight: 3, inject: killService('host-agent') },
-  'distributor killed': { weight: 1, inject: killService('distributor') },
-  'image-builder killed': { weight: 1, inject: killService('image-builder') },
-  'NATS killed': { weight: 2, inject: killService('nats') },
-  'PostgreSQL killed': { weight: 1, inject: killService('postgres') },
-  'service frozen': { weight: 3, inject: freeze },
-  'host killed with its containers': { weight: 1, inject: killHost },
-  'container monitor killed': { weight: 2, inject: killProcess('monitor') },
-  'container init killed': { weight: 3, inject: killProcess('init') },
-  'message repeated': { weight: 3, inject: duplicate },
-  'message malformed': { weight: 3, inject: malformed },
+  'provisioner killed': { weight: 30, inject: killService('provisioner') },
+  'host agent killed': { weight: 30, inject: killService('host-agent') },
+  'distributor killed': { weight: 10, inject: killService('distributor') },
+  'image-builder killed': { weight: 5, inject: killService('image-builder') },
+  'NATS killed': { weight: 20, inject: killService('nats') },
+  'PostgreSQL killed': { weight: 10, inject: killService('postgres') },
+  'service frozen': { weight: 25, inject: freeze },
+  'host killed with its containers': { weight: 10, inject: killHost },
+  'host lost for a minute': { weight: 1, inject: loseHost },
+  'host drained': { weight: 8, inject: drainHost },
+  'lease guard killed': { weight: 20, inject: killGuard },
+  'second agent for a host': { weight: 8, inject: secondAgent },
+  'service cut off from NATS': { weight: 6, inject: cutConnection },
+  'PostgreSQL out of connections': { weight: 8, inject: exhaustDatabase },
+  'killed in a build or an extraction': { weight: 5, inject: interruptImage },
+  'container monitor killed': { weight: 25, inject: killProcess('monitor') },
+  'container init killed': { weight: 30, inject: killProcess('init') },
+  'message repeated': { weight: 30, inject: duplicate },
+  'message late': { weight: 10, inject: late },
+  'message malformed': { weight: 30, inject: malformed },
 };
 
-export function chooseFault(random: Random): { readonly kind: string; readonly inject: Fault } {
-  const kinds = Object.entries(FAULTS).flatMap(([kind, { weight, inject }]) => Array.from({ length: weight }, () => ({ kind, inject })));
+/** @param only part of the names of the kinds to choose from; empty: all */
+export function chooseFault(random: Random, only = ''): { readonly kind: string; readonly inject: Fault } {
+  const kinds = Object.entries(FAULTS).filter(([kind]) => only === '' || only.split(',').some((part) => kind.includes(part))).flatMap(([kind, { weight, inject }]) => Array.from({ length: weight }, () => ({ kind, inject })));
   const chosen = random.pick(kinds);
   if (!chosen) throw new Error('there are no faults');
   return chosen;

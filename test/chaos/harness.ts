@@ -15,6 +15,8 @@ export interface ChaosOptions {
   readonly faults: number;
   /** The invariants are looked at after every so many faults, and at the end. */
   readonly checkEvery: number;
+  /** See chooseFault. */
+  readonly only?: string;
   readonly onLine: (line: string) => void;
 }
 
@@ -26,7 +28,7 @@ export interface ChaosResult {
 
 const TENANT = 'chaos';
 
-export async function runChaos({ stack, seed, faults, checkEvery, onLine }: ChaosOptions): Promise<ChaosResult> {
+export async function runChaos({ stack, seed, faults, checkEvery, only, onLine }: ChaosOptions): Promise<ChaosResult> {
   const images = await makeImages(stack);
   const random = new Random(seed);
   const workload = new Workload(stack, random, TENANT, images);
@@ -35,8 +37,8 @@ export async function runChaos({ stack, seed, faults, checkEvery, onLine }: Chao
   for (let count = 0; count < 6; count++) await workload.act();
   for (let done = 0; done < faults && found.length === 0; ) {
     for (let acts = random.between(0, 3); acts > 0; acts--) await workload.act();
-    const { kind, inject } = chooseFault(random);
-    const said = await inject({ stack, workload, random });
+    const { kind, inject } = chooseFault(random, only);
+    const said = await inject({ stack, workload, random, report: (line) => found.push(line) });
     if (said !== undefined) {
       done++;
       injected[kind] = (injected[kind] ?? 0) + 1;
@@ -44,6 +46,7 @@ export async function runChaos({ stack, seed, faults, checkEvery, onLine }: Chao
     }
     await delay(random.between(0, 800));
     if (done % checkEvery === 0 || done === faults) {
+      await workload.settled();
       await stack.restart();
       const now = await violations(stack, TENANT, workload.sent);
       onLine(`       invariants after ${done} faults: ${now.length} violations`);

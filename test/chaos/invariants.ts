@@ -33,6 +33,7 @@ export async function violations(stack: Stack, tenant: string, sent: readonly Se
   found.push(...desiredIsActual(stack, rows));
   found.push(...leaks(stack, rows));
   found.push(...dataKept(stack, rows));
+  found.push(...overlaps(stack));
   const facts = await storedFacts(stack);
   found.push(...answers(facts, sent));
   found.push(...(await published(stack, facts)));
@@ -94,6 +95,27 @@ function dataKept(stack: Stack, rows: readonly Row[]): string[] {
       const lines = existsSync(path) ? readFileSync(path, 'utf8').trim().split('\n') : [];
       return lines.length > 0 && lines.every((line) => line === row.name) ? [] : [`data is wrong: ${row.name} says ${JSON.stringify(lines.slice(0, 3))}`];
     });
+}
+
+/** Each run says every second that it runs: one that still does so after the next has begun is two on one volume. */
+function overlaps(stack: Stack): string[] {
+  return ['sn-1', 'sn-2'].flatMap((node) => {
+    const volumes = join(stack.home, 'storage', node, 'volumes');
+    return readdirSync(volumes).flatMap((volume) => {
+      const path = join(volumes, volume, 'data/ticks');
+      if (!existsSync(path)) return [];
+      const runs = new Map<string, { readonly first: number; last: number }>();
+      for (const line of readFileSync(path, 'utf8').trim().split('\n')) {
+        const [run = '', up = ''] = line.split(' ');
+        const known = runs.get(run);
+        if (known) known.last = Number(up);
+        else runs.set(run, { first: Number(up), last: Number(up) });
+      }
+      const ordered = [...runs.values()].sort((a, b) => a.first - b.first);
+      const twice = ordered.findIndex((run, index) => run.last > (ordered[index + 1]?.first ?? Infinity));
+      return twice < 0 ? [] : [`ran twice: ${node}/${volume} at ${ordered[twice + 1]?.first} s after the boot`];
+    });
+  });
 }
 
 async function storedFacts(stack: Stack): Promise<StoredFact[]> {

@@ -9,12 +9,13 @@ const { values } = parseArgs({
     seed: { type: 'string', default: String(Date.now() % 2 ** 31) },
     faults: { type: 'string', default: '100' },
     'check-every': { type: 'string', default: '25' },
+    only: { type: 'string', default: '' },
     help: { type: 'boolean', short: 'h', default: false },
   },
 });
 const [seed, faults, checkEvery] = [values.seed, values.faults, values['check-every']].map(Number);
 if (values.help || [seed, faults, checkEvery].some((value) => !Number.isInteger(value))) {
-  process.stdout.write('usage: npm run chaos -- [--seed N] [--faults 100] [--check-every 25]\nthe same seed gives the same faults and requests in the same order\n');
+  process.stdout.write('usage: npm run chaos -- [--seed N] [--faults 100] [--check-every 25] [--only <part of a kind,…>]\nthe same seed gives the same faults and requests in the same order\n');
   process.exit(values.help ? 0 : 2);
 }
 
@@ -24,7 +25,7 @@ process.stdout.write(`seed ${seed}: ${faults} faults\n`);
 let code = 1;
 try {
   await stack.up();
-  const result = await runChaos({ stack, seed: seed ?? 0, faults: faults ?? 0, checkEvery: checkEvery ?? 25, onLine: (line) => process.stdout.write(`${line}\n`) });
+  const result = await runChaos({ stack, seed: seed ?? 0, faults: faults ?? 0, checkEvery: checkEvery ?? 25, only: values.only, onLine: (line) => process.stdout.write(`${line}\n`) });
   process.stdout.write('\nfault                              injected\n');
   for (const kind of Object.keys(FAULTS)) process.stdout.write(`${kind.padEnd(34)} ${result.injected[kind] ?? 0}\n`);
   const total = Object.values(result.injected).reduce((sum, count) => sum + count, 0);

@@ -12,12 +12,17 @@ export interface SentRequest {
 }
 
 const MOST_CONTAINERS = 20;
-/** Writes down each of its starts where it outlives it; what it says of itself is checked in the end. */
-const COMMAND = ['/bin/sh', '-c', 'echo "$PLINTH_CONTAINER_NAME" >> /data/starts; exec /bin/sleep infinity'];
+/** Writes down each of its starts, and every second that it runs, where that outlives it; what it says of itself is checked in the end. */
+const COMMAND = [
+  '/bin/sh',
+  '-c',
+  'echo "$PLINTH_CONTAINER_NAME" >> /data/starts; read run < /proc/sys/kernel/random/uuid; while read up rest < /proc/uptime; do echo "$run $up" >> /data/ticks; /bin/sleep 1; done',
+];
 
 export class Workload {
   readonly sent: SentRequest[] = [];
   private counter = 0;
+  private readonly pending: Promise<void>[] = [];
   /** Names that were asked for and not asked to be removed. */
   private readonly names: string[] = [];
 
@@ -55,9 +60,26 @@ export class Workload {
     await this.retry(() => this.stack.jetstream().publish(subject, body));
   }
 
+  /** A request that reaches the bus long after those that were sent after it. */
+  late(ms: number): string {
+    const name = `c-${this.counter++}`;
+    this.names.push(name);
+    this.pending.push(new Promise((resolve) => setTimeout(resolve, ms)).then(() => this.requestContainer(name)));
+    return name;
+  }
+
+  /** Until everything was sent. */
+  async settled(): Promise<void> {
+    await Promise.all(this.pending.splice(0));
+  }
+
   private async create(): Promise<void> {
     const name = `c-${this.counter++}`;
     this.names.push(name);
+    await this.requestContainer(name);
+  }
+
+  private async requestContainer(name: string): Promise<void> {
     const restart = this.random.between(0, 1) === 0 ? { policy: 'always' } : { policy: 'on-failure', maxRetries: 20 };
     await this.send('container.requested', { name, tenant: this.tenant, image: this.random.pick(this.images), command: COMMAND, stopGraceSeconds: 1, restart }, name);
   }
