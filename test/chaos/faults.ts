@@ -73,13 +73,19 @@ const killProcess = (kind: 'monitor' | 'init'): Fault => ({ stack, random }) => 
   return Promise.resolve(victim && kill(victim.pid, 'SIGKILL') ? `${kind} of ${victim.id.slice(0, 12)} killed` : undefined);
 };
 
+/** Monitors and first processes at once: without its monitor nobody would know whose a first process is. */
+function killContainers(home: string, host: string): void {
+  const victims = (['monitor', 'init'] as const).flatMap((kind) => containerProcesses(`${home}/hosts/${host}/`, kind));
+  for (const { pid } of victims) kill(pid, 'SIGKILL');
+}
+
 /** An agent dies together with everything that runs on its host. */
 const killHost: Fault = async ({ stack, random }) => {
   const agent = random.pick(stack.file().services.filter(({ name }) => name === 'host-agent'));
   if (!agent) return undefined;
   kill(agent.pid, 'SIGKILL');
   const host = agent.id.replace('host-agent-', '');
-  for (const kind of ['monitor', 'init'] as const) for (const { pid } of containerProcesses(`${stack.home}/hosts/${host}/`, kind)) kill(pid, 'SIGKILL');
+  killContainers(stack.home, host);
   await stack.restart();
   return `${host} with all its containers killed`;
 };
@@ -106,7 +112,7 @@ const loseHost: Fault = async (context) => {
   if (!found) return undefined;
   const { agent, host } = found;
   for (const pid of [agent, guardOf(stack.home, host) ?? 0]) if (pid > 0) kill(pid, 'SIGKILL');
-  for (const kind of ['monitor', 'init'] as const) for (const { pid } of containerProcesses(`${stack.home}/hosts/${host}/`, kind)) kill(pid, 'SIGKILL');
+  killContainers(stack.home, host);
   await delay(context.random.between(40_000, 60_000));
   await stack.restart();
   return `${host} lost for a minute`;

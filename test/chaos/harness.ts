@@ -15,6 +15,8 @@ export interface ChaosOptions {
   readonly faults: number;
   /** The invariants are looked at after every so many faults, and at the end. */
   readonly checkEvery: number;
+  /** Ends it after the fault in hand. */
+  readonly signal?: AbortSignal;
   /** See chooseFault. */
   readonly only?: string;
   readonly onLine: (line: string) => void;
@@ -28,7 +30,7 @@ export interface ChaosResult {
 
 const TENANT = 'chaos';
 
-export async function runChaos({ stack, seed, faults, checkEvery, only, onLine }: ChaosOptions): Promise<ChaosResult> {
+export async function runChaos({ stack, seed, faults, checkEvery, only, signal, onLine }: ChaosOptions): Promise<ChaosResult> {
   const images = await makeImages(stack);
   const random = new Random(seed);
   const workload = new Workload(stack, random, TENANT, images);
@@ -45,13 +47,14 @@ export async function runChaos({ stack, seed, faults, checkEvery, only, onLine }
       onLine(`${String(done).padStart(5)}  ${said}`);
     }
     await delay(random.between(0, 800));
-    if (done % checkEvery === 0 || done === faults) {
+    if (done % checkEvery === 0 || done === faults || signal?.aborted) {
       await workload.settled();
       await stack.restart();
       const now = await violations(stack, TENANT, workload.sent);
       onLine(`       invariants after ${done} faults: ${now.length} violations`);
       for (const line of now) onLine(`       VIOLATION ${line}`);
       found.push(...now);
+      if (signal?.aborted) break;
     }
   }
   return { injected, requests: workload.sent.length, violations: found };

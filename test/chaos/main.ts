@@ -20,12 +20,14 @@ if (values.help || [seed, faults, checkEvery].some((value) => !Number.isInteger(
 }
 
 const stack = new Stack();
+const stop = new AbortController();
+process.once('SIGINT', () => stop.abort());
 const begin = performance.now();
 process.stdout.write(`seed ${seed}: ${faults} faults\n`);
 let code = 1;
 try {
   await stack.up();
-  const result = await runChaos({ stack, seed: seed ?? 0, faults: faults ?? 0, checkEvery: checkEvery ?? 25, only: values.only, onLine: (line) => process.stdout.write(`${line}\n`) });
+  const result = await runChaos({ stack, seed: seed ?? 0, faults: faults ?? 0, checkEvery: checkEvery ?? 25, only: values.only, signal: stop.signal, onLine: (line) => process.stdout.write(`${line}\n`) });
   process.stdout.write('\nfault                              injected\n');
   for (const kind of Object.keys(FAULTS)) process.stdout.write(`${kind.padEnd(34)} ${result.injected[kind] ?? 0}\n`);
   const total = Object.values(result.injected).reduce((sum, count) => sum + count, 0);

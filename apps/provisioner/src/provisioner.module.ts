@@ -30,6 +30,7 @@ import { ContainerRequestedHandler } from './handlers/container-requested.handle
 import { ContainerRestartRequestedHandler } from './handlers/container-restart-requested.handler.js';
 import { ContainerStartRequestedHandler } from './handlers/container-start-requested.handler.js';
 import { ContainerStopRequestedHandler } from './handlers/container-stop-requested.handler.js';
+import { DropDeadLettersHandler } from './handlers/drop-dead-letters.handler.js';
 import { HeartbeatsHandler } from './handlers/heartbeats.handler.js';
 import { ImageActivationRequestedHandler } from './handlers/image-activation-requested.handler.js';
 import { ImageFactsHandler } from './handlers/image-facts.handler.js';
@@ -84,6 +85,7 @@ export async function assemble({ config, logger, connection, publisher, consumer
       HostUncordonRequestedHandler,
       HostDrainRequestedHandler,
       QueriesHandler,
+      DropDeadLettersHandler,
     ],
     providers: [
       { provide: Outbox, useValue: outbox },

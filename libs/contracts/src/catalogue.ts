@@ -116,6 +116,7 @@ export const CATALOGUE: readonly Contract[] = [
   define(QUERIES.imagePlan, 'query', imageQueries.ImagePlanQuery, 'What starting a container on an image would mount', PEOPLE, ['image-builder']),
   define(QUERIES.rollouts, 'query', queries.RolloutsQuery, 'List rollouts', PEOPLE, ['provisioner']),
   define(QUERIES.rollout, 'query', queries.RolloutQuery, 'One rollout with its containers', PEOPLE, ['provisioner']),
+  define(QUERIES.dropDeadLetters, 'query', queries.DropDeadLetters, 'Remove dead letters', ['operator'], ['provisioner']),
   define('agent.*.exec', 'query', queries.ExecQuery, 'Run a command in a container', ['operator'], ['host-agent']),
   define('agent.*.logs', 'query', queries.LogsQuery, "Read a container's log", ['operator'], ['host-agent']),
   define('agent.*.stats', 'query', queries.StatsQuery, 'Memory and mounts of running containers', ['operator'], ['host-agent']),

@@ -1,5 +1,6 @@
 /** Requests and replies on core NATS. Every reply is a QueryReply; long lists come in pages. */
-import { IsBoolean, IsIn, IsInt, IsNumber, IsOptional, IsString, Matches, Max, MaxLength, Min } from 'class-validator';
+import { Type } from 'class-transformer';
+import { ArrayMaxSize, ArrayMinSize, IsArray, IsBoolean, IsIn, IsInt, IsNumber, IsOptional, IsString, Matches, Max, MaxLength, Min, ValidateNested } from 'class-validator';
 import { IsCommand, IsEnvironment } from './rules.js';
 import { CONTAINER_STATES, type ContainerState } from './status.js';
 import { EXACT_IMAGE_REF_PATTERN, ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN, NAME_WORDS } from './values.js';
@@ -230,4 +231,31 @@ export interface StreamPosition {
   /** Time of creation: another one means another stream. */
   readonly created: string;
   readonly lastSequence: number;
+}
+
+/** A dead letter by its place; with its id, for places are given out anew when the bus has lost its store. */
+export class DeadLetterRef {
+  @IsInt()
+  @Min(1)
+  sequence!: number;
+
+  @IsString()
+  @MaxLength(200)
+  id!: string;
+}
+
+/** `deadletters.drop` → DroppedDeadLetters. Those that are gone already are no error. */
+export class DropDeadLetters {
+  @IsArray()
+  @ArrayMinSize(1)
+  @ArrayMaxSize(500)
+  @ValidateNested({ each: true })
+  @Type(() => DeadLetterRef)
+  letters!: DeadLetterRef[];
+}
+
+export interface DroppedDeadLetters {
+  readonly dropped: readonly number[];
+  /** Gone before, or another letter by now. */
+  readonly missing: readonly number[];
 }

@@ -102,6 +102,7 @@ export const QUERIES = {
   imagePlan: 'query.image.plan',
   rollouts: 'query.rollouts',
   rollout: 'query.rollout',
+  dropDeadLetters: 'deadletters.drop',
 } as const;
 export const agentExec = (host: string): string => `agent.${host}.exec`;
 export const agentLogs = (host: string): string => `agent.${host}.logs`;

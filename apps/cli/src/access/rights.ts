@@ -140,7 +140,7 @@ export function answersInMany(subject: string): boolean {
   return subject.startsWith('$JS.API.CONSUMER.MSG.NEXT.') || /^agent\.[^.]+\.(?:exec|logs)$/.test(subject);
 }
 
-/** What the provisioner may ask of JetStream: it keeps streams and consumers, and deletes and purges nothing but desired state and watchers. */
+/** What the provisioner may ask of JetStream: it keeps streams and consumers, and deletes and purges nothing but desired state, watchers and dead letters that an operator has done with. */
 export const PROVISIONER_API: readonly string[] = [
   '$JS.API.INFO',
   ...Object.values(STREAMS).flatMap(({ name }) => [
@@ -154,6 +154,8 @@ export const PROVISIONER_API: readonly string[] = [
   ]),
   `$JS.API.CONSUMER.DELETE.${STREAMS.desired.name}.*`,
   `$JS.API.STREAM.PURGE.${STREAMS.desired.name}`,
+  `$JS.API.STREAM.MSG.GET.${STREAMS.deadLetters.name}`,
+  `$JS.API.STREAM.MSG.DELETE.${STREAMS.deadLetters.name}`,
 ];
 
 function durables(party: Party, group: string): string[] {

@@ -100,6 +100,11 @@ export class PlinthClient {
     }
   }
 
+  /** Publishes a request whose answer nobody here waits for. @throws ClientError `not-stored` */
+  async tell(subject: string, data: object, { id, causationId }: { readonly id: string; readonly causationId?: string }): Promise<void> {
+    await this.publish(subject, data, id, causationId);
+  }
+
   /** Facts from now on. */
   async facts(subjects: readonly string[] = ALL_FACTS, accept: (fact: Fact) => boolean = () => true): Promise<FactStream> {
     const stream = this.open(subjects, accept);
@@ -219,10 +224,10 @@ export class PlinthClient {
   }
 
   /** @returns whether the bus had it already */
-  private async publish(subject: string, data: object, id: string): Promise<boolean> {
+  private async publish(subject: string, data: object, id: string, causationId?: string): Promise<boolean> {
     for (let attempt = 1; ; attempt++) {
       try {
-        const { duplicate } = await this.publisher.publish({ subject, data, id });
+        const { duplicate } = await this.publisher.publish({ subject, data, id, causationId });
         // A second try may find what the first one stored: that is not somebody else's.
         return duplicate && attempt === 1;
       } catch (error) {

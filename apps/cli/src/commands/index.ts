@@ -28,5 +28,6 @@ export const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = 
   storage: () => import('./storage.js'),
   stats: () => import('./stats.js'),
   access: () => import('./access.js'),
+  deadletters: () => import('./deadletters.js'),
   events: () => import('./events.js'),
 };

@@ -1,0 +1,99 @@
+/** `plinth deadletters`: what services could not take. */
+import { type Command, InvalidArgumentError } from 'commander';
+import { withClient } from '../client/connection.js';
+import { bodyOf, type DeadLetter, deadLetter, deadLetters, dropDeadLetters, replayDeadLetter, replayRefusal, withoutSecrets } from '../client/dead-letters.js';
+import { ClientError, type PlinthClient } from '../client/plinth-client.js';
+import { print } from '../output/print.js';
+import { age, table } from '../output/table.js';
+import { type SharedOptions, withShared } from './options.js';
+
+interface ChoiceOptions extends SharedOptions {
+  all?: boolean;
+}
+
+export function register(program: Command): void {
+  const letters = program.command('deadletters').description('messages that a service could not take: look, send again, remove').action(() => letters.help({ error: true }));
+  withShared(letters.command('ls'))
+    .description('list them, newest first')
+    .option('--service <name>', 'only those of provisioner, image-builder or distributor')
+    .action(async (options: SharedOptions & { service?: string }) => {
+      await withClient(options.nats, async (client) => {
+        const found = (await deadLetters(client, options.service)).reverse();
+        print(options, found.map(withoutBody), () =>
+          table(
+            ['NUMBER', 'AGE', 'SERVICE', 'SUBJECT', 'REASON', 'TRIES', 'BYTES', 'SEND AGAIN'],
+            found.map((letter) => [letter.sequence, age(letter.storedAt, Date.now()), letter.service, letter.subject, letter.reason, letter.attempts, letter.bytes, replayRefusal(letter) === undefined ? 'yes' : 'no']),
+          ),
+        );
+      });
+    });
+  withShared(letters.command('show'))
+    .description('one of them, with what was wrong and its body; values of its environment are not shown')
+    .argument('<number>', 'as ls shows it', parseNumber)
+    .action(async (number: number, options: SharedOptions) => {
+      await withClient(options.nats, async (client) => {
+        const letter = await deadLetter(client, number);
+        const body = bodyOf(letter);
+        const shown = { ...withoutBody(letter), body: body ? withoutSecrets(body) : letter.body.subarray(0, 2_000).toString('latin1'), refusal: replayRefusal(letter) ?? null };
+        print(options, shown, () => describe(letter, shown.body));
+      });
+    });
+  withShared(letters.command('replay'))
+    .description('send requests again, each as a new request, and remove the letter; asking twice sends once')
+    .argument('[number...]', 'as ls shows it', collect)
+    .option('--all', 'every one that can be sent again')
+    .addHelpText('after', '\nExample:\n  plinth deadletters replay 17 18')
+    .action(async (numbers: readonly number[] | undefined, options: ChoiceOptions) => {
+      await withClient(options.nats, async (client) => {
+        const found = await choose(client, numbers ?? [], options);
+        const able = options.all ? found.filter((letter) => replayRefusal(letter) === undefined) : found;
+        const sent: { letter: number; subject: string; requestId: string }[] = [];
+        for (const letter of able) sent.push({ letter: letter.sequence, subject: letter.subject, requestId: await replayDeadLetter(client, letter) });
+        print(options, sent, () => (sent.length === 0 ? 'nothing to send again' : table(['LETTER', 'SENT AGAIN TO', 'REQUEST'], sent.map((one) => [one.letter, one.subject, one.requestId]))));
+      });
+    });
+  withShared(letters.command('drop'))
+    .description('remove them; they are gone')
+    .argument('[number...]', 'as ls shows it', collect)
+    .option('--all', 'every one')
+    .action(async (numbers: readonly number[] | undefined, options: ChoiceOptions) => {
+      await withClient(options.nats, async (client) => {
+        const answer = await dropDeadLetters(client, await choose(client, numbers ?? [], options));
+        print(options, answer, () => `${answer.dropped.length} dropped${answer.missing.length > 0 ? `, ${answer.missing.length} were gone` : ''}`);
+      });
+    });
+}
+
+async function choose(client: PlinthClient, numbers: readonly number[], { all }: ChoiceOptions): Promise<DeadLetter[]> {
+  if (all === true) return deadLetters(client);
+  if (numbers.length === 0) throw new ClientError('name the letters by number, or say --all; plinth deadletters ls shows what there is', 'usage');
+  return Promise.all(numbers.map((number) => deadLetter(client, number)));
+}
+
+function withoutBody({ body: _body, ...rest }: DeadLetter): Omit<DeadLetter, 'body'> {
+  return rest;
+}
+
+function describe(letter: DeadLetter, body: unknown): string {
+  const rows: [string, string | number][] = [
+    ['number', letter.sequence],
+    ['service', letter.service],
+    ['subject', letter.subject],
+    ['at', letter.storedAt],
+    ['event', letter.eventId],
+    ['reason', letter.reason],
+    ['tries', letter.attempts],
+    ...letter.problems.map((problem): [string, string] => ['problem', `${problem.path ? `${problem.path}: ` : ''}${problem.message ?? ''}`]),
+    ['send again', replayRefusal(letter) ?? `plinth deadletters replay ${letter.sequence}`],
+  ];
+  return `${table(['WHAT', 'VALUE'], rows)}\n\n${typeof body === 'string' ? body : JSON.stringify(body, null, 2)}`;
+}
+
+function parseNumber(text: string): number {
+  if (!/^[1-9]\d{0,14}$/.test(text)) throw new InvalidArgumentError('a dead letter is named by its number');
+  return Number(text);
+}
+
+function collect(text: string, before: readonly number[] | undefined): readonly number[] {
+  return [...(before ?? []), parseNumber(text)];
+}
