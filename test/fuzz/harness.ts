@@ -1,0 +1,147 @@
+/** Malformed requests among good ones, against a stack: every one is answered, and nobody falls over. */
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { makeSmallRootfs } from '@plinth/testkit';
+import { connect, headers, type NatsConnection, nkeyAuthenticator } from 'nats';
+import type { Stack } from '../stack.js';
+import { mutants } from './mutants.js';
+
+export interface FuzzOptions {
+  readonly stack: Stack;
+  readonly seed: number;
+  readonly messages: number;
+  readonly onLine: (line: string) => void;
+}
+
+export interface FuzzResult {
+  /** By the answer's subject and reason. */
+  readonly answers: Readonly<Record<string, number>>;
+  readonly good: number;
+  /** One line each; empty when all is as it has to be. */
+  readonly violations: readonly string[];
+  /** Resident memory of each service before and after, MiB. */
+  readonly memory: Readonly<Record<string, readonly [number, number]>>;
+}
+
+const IN_FLIGHT = 200;
+const ONE_GOOD_IN = 100;
+/** Of the good ones: containers that run; the others ask for an image that there is not. */
+const ONE_REAL_IN = 50;
+const PATIENCE_MS = 300_000;
+
+interface Awaited {
+  readonly what: string;
+  readonly fits: (subject: string, reason: string) => boolean;
+}
+
+export async function runFuzz({ stack, seed, messages, onLine }: FuzzOptions): Promise<FuzzResult> {
+  const image = await makeImage(stack);
+  const { natsUrl, nkeyFile, services } = stack.file();
+  const connection = await connect({ servers: natsUrl, authenticator: nkeyAuthenticator(readFileSync(nkeyFile)) });
+  const before = memoryOf(stack);
+  const waiting = new Map<string, Awaited>();
+  const answers: Record<string, number> = {};
+  const violations: string[] = [];
+  listen(connection, (id, subject, reason) => {
+    const awaited = waiting.get(id);
+    if (!awaited) return;
+    const answer = reason === '' ? subject : `${subject} ${reason}`;
+    // What runs was configured before.
+    if (!awaited.fits(subject, reason)) {
+      if (subject.endsWith('.rejected') || subject.endsWith('.failed')) violations.push(`${awaited.what} was answered by ${answer}`);
+      else return;
+    }
+    waiting.delete(id);
+    answers[answer] = (answers[answer] ?? 0) + 1;
+  });
+  await connection.flush();
+  const send = sender(connection);
+  let good = 0;
+  const all = mutants(seed, messages);
+  for (const [index, { subject, body }] of all.entries()) {
+    const id = randomBytes(16).toString('hex');
+    waiting.set(id, { what: `${subject} ${body.subarray(0, 200).toString('latin1')}`, fits: () => true });
+    await send(subject, body, id);
+    if (index % ONE_GOOD_IN !== 0) continue;
+    const goodId = randomBytes(16).toString('hex');
+    const real = good % ONE_REAL_IN === 0;
+    const request = { name: `good-${good}`, tenant: 'good', image: real ? image : 'nosuch@v1', strict: true };
+    waiting.set(goodId, { what: `the good request ${request.name}`, fits: (fact, reason) => (real ? fact === 'container.started' : fact === 'container.rejected' && reason !== 'invalid-request' && reason !== 'internal-error') });
+    good++;
+    await send('container.requested', Buffer.from(JSON.stringify(request)), goodId);
+    if (index % 10_000 === 0) onLine(`${index} sent, ${waiting.size} wait for their answer`);
+  }
+  await send.done();
+  onLine(`${messages} malformed and ${good} good ones sent, ${waiting.size} wait for their answer`);
+  for (const deadline = Date.now() + PATIENCE_MS; waiting.size > 0 && Date.now() < deadline; ) await delay(200);
+  for (const { what } of [...waiting.values()].slice(0, 20)) violations.push(`no answer to ${what}`);
+  const after = stack.file().services;
+  for (const service of services) if (!alive(service.pid) || after.find(({ id }) => id === service.id)?.pid !== service.pid) violations.push(`${service.id} did not live through it`);
+  const status = await stack.plinth('status');
+  if (status.code !== 0) violations.push(`not healthy: ${status.stdout}${status.stderr}`);
+  await connection.close();
+  const now = memoryOf(stack);
+  return { answers, good, violations, memory: Object.fromEntries(Object.entries(before).map(([id, mib]) => [id, [mib, now[id] ?? 0] as const])) };
+}
+
+/** Every fact that answers a request: by the request's id. */
+function listen(connection: NatsConnection, onAnswer: (id: string, subject: string, reason: string) => void): void {
+  for (const subject of ['image.>', 'container.>', 'rollout.>', 'host.>']) {
+    connection.subscribe(subject, {
+      callback: (error, message) => {
+        if (error !== null || message.subject.endsWith('.requested')) return;
+        const data = message.json<{ requestId?: string; reason?: string }>();
+        const reason = message.subject.endsWith('.rejected') ? String(data.reason) : '';
+        const ids = new Set([data.requestId, message.headers?.get('ce-causationid'), message.headers?.get('ce-correlationid')]);
+        for (const id of ids) if (id) onAnswer(id, message.subject, reason);
+      },
+    });
+  }
+}
+
+interface Send {
+  (subject: string, body: Buffer, id: string): Promise<void>;
+  done(): Promise<void>;
+}
+
+/** Stored, not only sent; some at the same time. */
+function sender(connection: NatsConnection): Send {
+  const jetstream = connection.jetstream({ timeout: 30_000 });
+  const flying = new Set<Promise<unknown>>();
+  const send = async (subject: string, body: Buffer, id: string): Promise<void> => {
+    if (flying.size >= IN_FLIGHT) await Promise.race(flying);
+    const envelope = headers();
+    envelope.set('ce-id', id);
+    const stored: Promise<unknown> = jetstream.publish(subject, body, { headers: envelope }).finally(() => flying.delete(stored));
+    flying.add(stored);
+  };
+  return Object.assign(send, { done: async () => void (await Promise.all(flying)) });
+}
+
+function memoryOf(stack: Stack): Record<string, number> {
+  return Object.fromEntries(
+    stack.file().services.filter(({ name }) => name !== 'postgres').map(({ id, pid }) => [id, alive(pid) ? Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024 : 0]),
+  );
+}
+
+function alive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function makeImage(stack: Stack): Promise<string> {
+  mkdirSync(join(stack.home, 'sources'), { recursive: true });
+  const { sha256 } = makeSmallRootfs(join(stack.home, 'small'), join(stack.home, 'sources', 'tiny.tar.gz'));
+  const path = join(stack.home, 'recipe.yaml');
+  writeFileSync(path, `name: tiny\nfrom: { rootfs: { path: /tiny.tar.gz, sha256: ${sha256} } }\ncommand: [/bin/sleep, infinity]\n`);
+  const { ref } = JSON.parse((await stack.plinth('image', 'build', path, '--json')).stdout) as { ref: string };
+  const promoted = await stack.plinth('image', 'promote', ref);
+  if (promoted.code !== 0) throw new Error(promoted.stderr);
+  return ref;
+}
