@@ -6,7 +6,7 @@ import { basename, join, resolve } from 'node:path';
 import { connect, type JetStreamClient, type NatsConnection, nkeyAuthenticator } from 'nats';
 
 /** Beside the compiled form there is one folder more. */
-const top = resolve(import.meta.dirname, basename(import.meta.dirname) === 'dist' ? '../..' : '..');
+export const INSTALLATION = resolve(import.meta.dirname, basename(import.meta.dirname) === 'dist' ? '../..' : '..');
 
 export interface Ran {
   readonly code: number;
@@ -34,14 +34,15 @@ export class Stack {
   private connection: NatsConnection | undefined;
   private readonly waiting = new Set<() => void>();
 
-  constructor() {
+  /** @param installation whose tool and services are run */
+  constructor(private readonly installation = INSTALLATION) {
     chmodSync(this.home, 0o711);
   }
 
   /** Runs the tool; never rejects on its exit code. */
   plinth(...args: string[]): Promise<Ran> {
     return new Promise((done, fail) => {
-      const child = spawn(process.execPath, [join(top, 'apps/cli/dist/main.js'), ...args], { env: { ...process.env, PLINTH_HOME: this.home, NATS_URL: '', DATABASE_URL: '' } });
+      const child = spawn(process.execPath, [join(this.installation, 'apps/cli/dist/main.js'), ...args], { env: { ...process.env, PLINTH_HOME: this.home, NATS_URL: '', DATABASE_URL: '' } });
       let stdout = '';
       let stderr = '';
       child.stdout.on('data', (data: Buffer) => (stdout += data.toString()));

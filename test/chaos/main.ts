@@ -1,8 +1,9 @@
 /** `npm run chaos -- --seed S --faults N`: prints every fault, the violations, and a table; exit code 0 only without a violation. */
 import { parseArgs } from 'node:util';
-import { Stack } from '../stack.js';
+import { INSTALLATION, Stack } from '../stack.js';
 import { FAULTS } from './faults.js';
 import { runChaos } from './harness.js';
+import { plant, PLANTED } from './planted.js';
 
 const { values } = parseArgs({
   options: {
@@ -10,16 +11,18 @@ const { values } = parseArgs({
     faults: { type: 'string', default: '100' },
     'check-every': { type: 'string', default: '25' },
     only: { type: 'string', default: '' },
+    plant: { type: 'string' },
     help: { type: 'boolean', short: 'h', default: false },
   },
 });
 const [seed, faults, checkEvery] = [values.seed, values.faults, values['check-every']].map(Number);
 if (values.help || [seed, faults, checkEvery].some((value) => !Number.isInteger(value))) {
-  process.stdout.write('usage: npm run chaos -- [--seed N] [--faults 100] [--check-every 25] [--only <part of a kind,…>]\nthe same seed gives the same faults and requests in the same order\n');
+  process.stdout.write('usage: npm run chaos -- [--seed N] [--faults 100] [--check-every 25] [--only <part of a kind,…>] [--plant <bug>]\nthe same seed gives the same faults and requests in the same order\n--plant: with a bug that has to be found: ' + Object.keys(PLANTED).join(', ') + '\n');
   process.exit(values.help ? 0 : 2);
 }
 
-const stack = new Stack();
+const planted = values.plant === undefined ? undefined : plant(INSTALLATION, values.plant);
+const stack = new Stack(planted?.directory);
 const stop = new AbortController();
 process.once('SIGINT', () => stop.abort());
 const begin = performance.now();
@@ -34,7 +37,9 @@ try {
   process.stdout.write(`\n${total} faults, ${result.requests} requests, ${result.violations.length} violations, ${((performance.now() - begin) / 1000).toFixed(0)} s; again with: npm run chaos -- --seed ${seed} --faults ${faults}\n`);
   code = result.violations.length === 0 ? 0 : 1;
 } finally {
+  if (planted) process.stdout.write(code === 0 ? `the planted bug ${values.plant} was NOT found\n` : `the planted bug ${values.plant} was found\n`);
   if (code === 0 || process.env['PLINTH_CHAOS_KEEP'] === undefined) await stack.down();
   else process.stdout.write(`left as it is: PLINTH_HOME=${stack.home}\n`);
 }
+planted?.remove();
 process.exit(code);

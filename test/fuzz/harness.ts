@@ -29,7 +29,8 @@ const IN_FLIGHT = 200;
 const ONE_GOOD_IN = 100;
 /** Of the good ones: containers that run; the others ask for an image that there is not. */
 const ONE_REAL_IN = 50;
-const PATIENCE_MS = 300_000;
+/** Without any answer. */
+const PATIENCE_MS = 90_000;
 
 interface Awaited {
   readonly what: string;
@@ -62,7 +63,7 @@ export async function runFuzz({ stack, seed, messages, onLine }: FuzzOptions): P
   const all = mutants(seed, messages);
   for (const [index, { subject, body }] of all.entries()) {
     const id = randomBytes(16).toString('hex');
-    waiting.set(id, { what: `${subject} ${body.subarray(0, 200).toString('latin1')}`, fits: () => true });
+    waiting.set(id, { what: `${subject} ${body.subarray(0, 300).toString('latin1')}`, fits: (_, reason) => reason !== 'internal-error' });
     await send(subject, body, id);
     if (index % ONE_GOOD_IN !== 0) continue;
     const goodId = randomBytes(16).toString('hex');
@@ -75,7 +76,11 @@ export async function runFuzz({ stack, seed, messages, onLine }: FuzzOptions): P
   }
   await send.done();
   onLine(`${messages} malformed and ${good} good ones sent, ${waiting.size} wait for their answer`);
-  for (const deadline = Date.now() + PATIENCE_MS; waiting.size > 0 && Date.now() < deadline; ) await delay(200);
+  let left = waiting.size;
+  for (let deadline = Date.now() + PATIENCE_MS; waiting.size > 0 && Date.now() < deadline; await delay(200)) {
+    if (waiting.size < left) deadline = Date.now() + PATIENCE_MS;
+    left = waiting.size;
+  }
   for (const { what } of [...waiting.values()].slice(0, 20)) violations.push(`no answer to ${what}`);
   const after = stack.file().services;
   for (const service of services) if (!alive(service.pid) || after.find(({ id }) => id === service.id)?.pid !== service.pid) violations.push(`${service.id} did not live through it`);

@@ -1,0 +1,50 @@
+/** Bugs for the harness to find: each a change of one compiled file in a copy of the installation, so that the product has no switch for it. */
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+export interface PlantedBug {
+  readonly what: string;
+  /** Below the installation. */
+  readonly file: string;
+  readonly find: string;
+  readonly replace: string;
+}
+
+const OUTBOX = 'libs/service-kit/dist/persistence/outbox.js';
+const TRANSPORT = 'libs/service-kit/dist/messaging/jetstream.strategy.js';
+const FLEET = 'apps/host-agent/dist/reconcile/fleet.js';
+
+export const PLANTED: Readonly<Record<string, PlantedBug>> = {
+  'inbox-off': { what: 'a message that comes twice is handled twice', file: OUTBOX, find: 'return rows.length === 1;\n}', replace: 'return true;\n}' },
+  'ack-first': { what: 'a message is acknowledged before it is handled', file: TRANSPORT, find: 'const outcome = await this.run(', replace: 'message.ack(); const outcome = await this.run(' },
+  'sent-unsent': { what: 'an event counts as sent when the bus did not take it', file: OUTBOX, find: "results[index]?.status === 'fulfilled'", replace: 'true' },
+  'no-dedupe-id': { what: 'an event is sent again under another id', file: OUTBOX, find: 'id: row.id,', replace: 'id: row.id.slice(8) + Date.now().toString(16).slice(-8),' },
+  'no-adopt': { what: 'an agent that starts takes nothing over', file: FLEET, find: 'const observed = containers.observeAll();', replace: 'const observed = new Map();' },
+  'exits-unseen': { what: 'an agent does not notice that a container has ended', file: FLEET, find: 'actor.lookAgain();', replace: 'void actor;' },
+  'generation-ignored': { what: 'an agent takes an older config for news', file: FLEET, find: 'if (actor && config.generation <= actor.state.config.generation)', replace: 'if (false)' },
+  'cgroup-left': { what: 'the cgroup of a container is left behind', file: 'libs/container-runtime/dist/cgroups.js', find: 'for (const directory of cgroupDirectories(group)) {', replace: 'for (const directory of []) {' },
+  'monitor-left': { what: 'a container is forgotten without being ended', file: 'apps/host-agent/dist/adapters/oci-containers.js', find: 'return this.runtime.delete(id, { keepLog });', replace: 'return Promise.resolve();' },
+  'staging-left': { what: 'a distributor does not clear half an extraction away', file: 'apps/distributor/dist/distribution/resume.js', find: 'await staging.cleanLeftovers(', replace: 'await (async () => undefined)(' },
+  'stale-reports': { what: 'the provisioner believes an older report', file: 'apps/provisioner/dist/domain/reports.js', find: 'if (report.sequence <= record.reportSequence)', replace: 'if (false)' },
+  'unfenced': { what: 'a lost host is not waited for, and its volume taken over whatever its lease says', file: 'apps/provisioner/dist/container-relocation.js', find: '!hasRunOut(lease)', replace: 'false' },
+};
+
+/** A copy of the installation with the bug. @throws Error when the file is not as the bug expects it */
+export function plant(installation: string, name: string): { readonly directory: string; remove(): void } {
+  const bug = PLANTED[name];
+  if (!bug) throw new Error(`there is no bug ${name}; there are ${Object.keys(PLANTED).join(', ')}`);
+  const directory = mkdtempSync(join(tmpdir(), 'plinth-planted-'));
+  for (const part of ['apps', 'libs', 'recipes', 'demo', 'package.json']) cpSync(join(installation, part), join(directory, part), { recursive: true });
+  mkdirSync(join(directory, 'node_modules'));
+  for (const entry of readdirSync(join(installation, 'node_modules'))) {
+    // Ours are links to apps and libs beside them.
+    if (entry === '@plinth') cpSync(join(installation, 'node_modules', entry), join(directory, 'node_modules', entry), { recursive: true, verbatimSymlinks: true });
+    else symlinkSync(join(installation, 'node_modules', entry), join(directory, 'node_modules', entry));
+  }
+  const path = join(directory, bug.file);
+  const text = readFileSync(path, 'utf8');
+  if (!text.includes(bug.find)) throw new Error(`${bug.file} has no ${JSON.stringify(bug.find)} any more`);
+  writeFileSync(path, text.replace(bug.find, bug.replace));
+  return { directory, remove: () => rmSync(directory, { recursive: true, force: true }) };
+}
