@@ -91,3 +91,20 @@ function isWindowPattern(value: unknown): boolean {
     throw error;
   }
 }
+
+/**
+ * A number of seconds (or other units) to the thousandth. Not IsNumber's `maxDecimalPlaces`: that throws on numbers which are written with an
+ * exponent, such as 1e-7.
+ */
+export function IsToTheThousandth(options?: ValidationOptions): PropertyDecorator {
+  return ValidateBy(
+    {
+      name: 'isToTheThousandth',
+      validator: {
+        validate: (value: unknown) => typeof value === 'number' && Number.isFinite(value) && Math.round(value * 1000) / 1000 === value,
+        defaultMessage: (args) => `${args?.property ?? ''} must be a number with at most three decimal places`,
+      },
+    },
+    options,
+  );
+}

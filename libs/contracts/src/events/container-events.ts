@@ -18,7 +18,7 @@ import {
   Min,
   ValidateNested,
 } from 'class-validator';
-import { IsCommand, IsEnvironment, IsTimezone } from '../rules.js';
+import { IsCommand, IsEnvironment, IsTimezone, IsToTheThousandth } from '../rules.js';
 import { EXACT_IMAGE_REF_PATTERN, ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN, SOFTWARE_PATH_PATTERN } from '../values.js';
 import { Problem } from './image-events.js';
 
@@ -44,14 +44,16 @@ export class HealthCheck {
 
   /** Seconds between the end of a check and the next; absent: 5. */
   @IsOptional()
-  @IsNumber({ maxDecimalPlaces: 3 })
+  @IsNumber()
+  @IsToTheThousandth()
   @Min(0.1)
   @Max(3600)
   intervalSeconds?: number;
 
   /** Seconds until a check that does not end counts as failed; absent: 5. */
   @IsOptional()
-  @IsNumber({ maxDecimalPlaces: 3 })
+  @IsNumber()
+  @IsToTheThousandth()
   @Min(0.1)
   @Max(3600)
   timeoutSeconds?: number;
@@ -65,7 +67,8 @@ export class HealthCheck {
 
   /** Seconds after the start in which failed checks do not count; absent: 0. */
   @IsOptional()
-  @IsNumber({ maxDecimalPlaces: 3 })
+  @IsNumber()
+  @IsToTheThousandth()
   @Min(0)
   @Max(86_400)
   startPeriodSeconds?: number;
@@ -82,7 +85,8 @@ export class ResourceLimits {
 
   /** Processor time, in cores. */
   @IsOptional()
-  @IsNumber({ maxDecimalPlaces: 3 })
+  @IsNumber()
+  @IsToTheThousandth()
   @Min(0.01)
   @Max(1024)
   cpus?: number;

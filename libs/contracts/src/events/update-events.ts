@@ -4,6 +4,7 @@
  */
 import { IsBoolean, IsIn, IsInt, IsNumber, IsOptional, IsString, Matches, Max, MaxLength, Min } from 'class-validator';
 import { EXACT_IMAGE_REF_PATTERN, ID_PATTERN } from '../values.js';
+import { IsToTheThousandth } from '../rules.js';
 import { ContainerActionRequested, CONTAINER_FAILURE_REASONS, ContainerFact, type ContainerFailureReason } from './container-events.js';
 
 /** `to` that stands for the newest version on which the container stayed healthy, other than the one it is on. */
@@ -15,14 +16,16 @@ export const UPDATE_TARGET_PATTERN = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:@v
 export class UpdateOptions {
   /** Seconds that the container has to stay up to pass the gate when it has no health check; absent: 5. */
   @IsOptional()
-  @IsNumber({ maxDecimalPlaces: 3 })
+  @IsNumber()
+  @IsToTheThousandth()
   @Min(0)
   @Max(3600)
   stableSeconds?: number;
 
   /** Seconds after the gate until the version counts as known good; absent: 60. */
   @IsOptional()
-  @IsNumber({ maxDecimalPlaces: 3 })
+  @IsNumber()
+  @IsToTheThousandth()
   @Min(0)
   @Max(30 * 86_400)
   soakSeconds?: number;
@@ -40,13 +43,15 @@ export class ContainerUpdateRequested extends ContainerActionRequested {
   to!: string;
 
   @IsOptional()
-  @IsNumber({ maxDecimalPlaces: 3 })
+  @IsNumber()
+  @IsToTheThousandth()
   @Min(0)
   @Max(3600)
   stableSeconds?: number;
 
   @IsOptional()
-  @IsNumber({ maxDecimalPlaces: 3 })
+  @IsNumber()
+  @IsToTheThousandth()
   @Min(0)
   @Max(30 * 86_400)
   soakSeconds?: number;
