@@ -19,23 +19,26 @@ interface StoredFact {
   readonly subject: string;
   readonly id: string;
   readonly correlationId: string;
+  readonly time: string;
   readonly data: Readonly<Record<string, unknown>>;
 }
 
 const SETTLED = ['running', 'stopped', 'failed', 'removed'];
 const SETTLE_MS = 120_000;
+/** Longer than the bus waits for an acknowledgement. */
+const ANSWER_MS = 60_000;
 
 /** @returns one line per violation */
 export async function violations(stack: Stack, tenant: string, sent: readonly SentRequest[]): Promise<string[]> {
   const found: string[] = [];
-  await answeredFacts(stack, sent);
+  await answered(stack, sent);
   const rows = await settledRows(stack, tenant);
   for (const row of rows.filter(({ state }) => !SETTLED.includes(state))) found.push(`not converged: ${row.name} is ${row.state}, desired ${row.desired}, ${SETTLE_MS / 1000} s after the last fault`);
   found.push(...desiredIsActual(stack, rows));
   found.push(...leaks(stack, rows));
   found.push(...dataKept(stack, rows));
   found.push(...overlaps(stack));
-  const facts = await answeredFacts(stack, sent);
+  const facts = await storedFacts(stack);
   found.push(...answers(facts, sent));
   found.push(...(await published(stack, facts)));
   const status = await stack.plinth('status');
@@ -120,10 +123,10 @@ function overlaps(stack: Stack): string[] {
 }
 
 /** A message that was in the hands of who was killed comes again half a minute later: no container is to be seen of it before. */
-async function answeredFacts(stack: Stack, sent: readonly SentRequest[]): Promise<StoredFact[]> {
-  for (const deadline = Date.now() + SETTLE_MS; ; await new Promise((resolve) => setTimeout(resolve, 2_000))) {
-    const facts = await storedFacts(stack);
-    if (answers(facts, sent).length === 0 || Date.now() > deadline) return facts;
+async function answered(stack: Stack, sent: readonly SentRequest[]): Promise<void> {
+  for (const deadline = Date.now() + ANSWER_MS; ; await new Promise((resolve) => setTimeout(resolve, 2_000))) {
+    const missing = answers(await storedFacts(stack), sent).filter((line) => line.startsWith('no answer'));
+    if (missing.length === 0 || Date.now() > deadline) return;
   }
 }
 
@@ -163,7 +166,7 @@ async function published(stack: Stack, facts: readonly StoredFact[]): Promise<st
     return [
       ...(unsent.rows[0]?.count === '0' ? [] : [`${unsent.rows[0]?.count} committed events were not published`]),
       ...missing.slice(0, 5).map(({ id, subject }) => `a committed fact is not on the bus: ${subject} ${id}`),
-      ...twice.slice(0, 5).map(([id, count]) => `a fact is on the bus ${count} times: ${id}`),
+      ...twice.slice(0, 5).map(([id, count]) => `a fact is on the bus ${count} times: ${id} ${facts.filter((fact) => fact.id === id).map(({ subject, time, data }) => `${subject} ${time} ${String(data['reason'] ?? '')}`).join(', ')}`),
     ];
   } finally {
     await client.end();

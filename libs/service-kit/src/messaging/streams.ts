@@ -5,8 +5,11 @@ import { DiscardPolicy, type NatsConnection, nanos, NatsError, RetentionPolicy, 
 const NOT_FOUND = 10_059;
 const NAME_IN_USE = 10_058;
 
-/** How long a message id is remembered for de-duplication. */
-export const DUPLICATE_WINDOW_SECONDS = 120;
+/**
+ * How long a message id is remembered for de-duplication. A bus that is killed may forget for minutes what was acknowledged, and whoever answers a message
+ * anew does so under the same id.
+ */
+export const DUPLICATE_WINDOW_SECONDS = 600;
 
 function streamConfig(stream: (typeof STREAMS)[keyof typeof STREAMS]): Partial<StreamConfig> & { name: string } {
   return {
