@@ -50,9 +50,15 @@ async function settledRows(stack: Stack, tenant: string): Promise<Row[]> {
   for (const deadline = Date.now() + SETTLE_MS; ; await new Promise((resolve) => setTimeout(resolve, 500))) {
     const ran = await stack.plinth('ps', '--all', '--tenant', tenant, '--json');
     const rows = ran.code === 0 ? (JSON.parse(ran.stdout) as Row[]) : [];
-    const done = ran.code === 0 && rows.every((row) => SETTLED.includes(row.state) && (row.desired !== 'removed' || row.state === 'removed') && (row.state !== 'running' || alive(row.pid)));
+    const done = ran.code === 0 && rows.every((row) => SETTLED.includes(row.state) && isAsDesired(row) && (row.state !== 'running' || alive(row.pid)));
     if (done || Date.now() > deadline) return rows;
   }
+}
+
+function isAsDesired({ desired, state }: Row): boolean {
+  if (desired === 'removed') return state === 'removed';
+  // What has failed for good is no more than that.
+  return state === 'failed' || (desired === 'stopped' ? state === 'stopped' : state === 'running');
 }
 
 const alive = (pid: number | null): boolean => pid !== null && existsSync(`/proc/${pid}`);

@@ -21,7 +21,7 @@ export const PLANTED: Readonly<Record<string, PlantedBug>> = {
   'sent-unsent': { what: 'an event counts as sent when the bus did not take it', file: OUTBOX, find: "results[index]?.status === 'fulfilled'", replace: 'true' },
   'no-dedupe-id': { what: 'an event is sent again under another id', file: OUTBOX, find: 'id: row.id,', replace: 'id: row.id.slice(8) + Date.now().toString(16).slice(-8),' },
   'no-adopt': { what: 'an agent that starts takes nothing over', file: FLEET, find: 'const observed = containers.observeAll();', replace: 'const observed = new Map();' },
-  'exits-unseen': { what: 'an agent does not notice that a container has ended', file: FLEET, find: 'actor.lookAgain();', replace: 'void actor;' },
+  'exits-unseen': { what: 'an agent does not notice that a container has ended', file: 'apps/host-agent/dist/reconcile/container-actor.js', find: 'this.stale = true;', replace: '' },
   'generation-ignored': { what: 'an agent takes an older config for news', file: FLEET, find: 'if (actor && config.generation <= actor.state.config.generation)', replace: 'if (false)' },
   'cgroup-left': { what: 'the cgroup of a container is left behind', file: 'libs/container-runtime/dist/cgroups.js', find: 'for (const directory of cgroupDirectories(group)) {', replace: 'for (const directory of []) {' },
   'monitor-left': { what: 'a container is forgotten without being ended', file: 'apps/host-agent/dist/adapters/oci-containers.js', find: 'return this.runtime.delete(id, { keepLog });', replace: 'return Promise.resolve();' },
