@@ -35,11 +35,13 @@ afterAll(async () => {
 });
 
 it('are listed, shown without secrets, and dropped', async () => {
-  await stack.jetstream().publish('container.requested', '{"name":');
+  await stack.jetstream().publish('container.requested', '{"env":{"TOKEN":"hush"},"name":');
   await stack.fact(({ subject, data }) => subject === 'container.rejected' && data['reason'] === 'invalid-request');
   await putAside('1'.repeat(32), { name: 'shop', env: { TOKEN: 'hush' } });
   const letters = await ls();
   expect(letters.map(({ subject }) => subject)).toContain('container.requested');
+  const cut = letters.find(({ reason }) => reason !== 'internal-error');
+  expect((await stack.plinth('deadletters', 'show', String(cut?.sequence))).stdout).not.toContain('hush');
   const ours = letters.find(({ reason }) => reason === 'internal-error');
   const shown = await stack.plinth('deadletters', 'show', String(ours?.sequence));
   expect(shown.stdout).toContain('TOKEN');

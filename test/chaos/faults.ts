@@ -176,10 +176,13 @@ const cutConnection: Fault = async ({ stack, random }) => {
   if (!service || port === undefined) return undefined;
   const rule = (verb: '-I' | '-D', side: '--sport' | '--dport'): boolean => spawnSync('iptables', ['-w', verb, 'INPUT', '-i', 'lo', '-p', 'tcp', side, port, '-j', 'DROP']).status === 0;
   if (!rule('-I', '--sport')) return undefined;
-  rule('-I', '--dport');
   const ms = random.between(2_000, 15_000);
-  await delay(ms);
-  for (const side of ['--sport', '--dport'] as const) rule('-D', side);
+  try {
+    rule('-I', '--dport');
+    await delay(ms);
+  } finally {
+    for (const side of ['--sport', '--dport'] as const) rule('-D', side);
+  }
   return `${service.id} cut off from NATS for ${ms} ms`;
 };
 

@@ -85,11 +85,15 @@ export function bodyOf({ body }: DeadLetter): Readonly<Record<string, unknown>> 
   }
 }
 
-/** What is shown of a body: values of environments may be secrets. */
-export function withoutSecrets(body: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
-  const { env } = body;
-  if (env === null || typeof env !== 'object') return body;
-  return { ...body, env: Object.fromEntries(Object.keys(env).map((name) => [name, '…'])) };
+/** What is shown of a body: environments may hold secrets, wherever they stand and of whatever type they are. */
+export function withoutSecrets(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutSecrets);
+  if (value === null || typeof value !== 'object') return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, key.toLowerCase() === 'env' ? hidden(inner) : withoutSecrets(inner)]));
+}
+
+function hidden(env: unknown): unknown {
+  return env !== null && typeof env === 'object' && !Array.isArray(env) ? Object.fromEntries(Object.keys(env).map((name) => [name, '…'])) : '…';
 }
 
 /** The id of the request that a letter is sent as: the same however often it is asked for, so that it is carried out once. */

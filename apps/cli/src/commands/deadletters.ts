@@ -34,7 +34,7 @@ export function register(program: Command): void {
       await withClient(options.nats, async (client) => {
         const letter = await deadLetter(client, number);
         const body = bodyOf(letter);
-        const shown = { ...withoutBody(letter), body: body ? withoutSecrets(body) : letter.body.subarray(0, 2_000).toString('latin1'), refusal: replayRefusal(letter) ?? null };
+        const shown = { ...withoutBody(letter), body: body ? withoutSecrets(body) : null, refusal: replayRefusal(letter) ?? null };
         print(options, shown, () => describe(letter, shown.body));
       });
     });
@@ -86,7 +86,7 @@ function describe(letter: DeadLetter, body: unknown): string {
     ...letter.problems.map((problem): [string, string] => ['problem', `${problem.path ? `${problem.path}: ` : ''}${problem.message ?? ''}`]),
     ['send again', replayRefusal(letter) ?? `plinth deadletters replay ${letter.sequence}`],
   ];
-  return `${table(['WHAT', 'VALUE'], rows)}\n\n${typeof body === 'string' ? body : JSON.stringify(body, null, 2)}`;
+  return `${table(['WHAT', 'VALUE'], rows)}\n\n${body === null ? `its body of ${letter.bytes} bytes is no JSON object, and is not shown: it may hold secrets` : JSON.stringify(body, null, 2)}`;
 }
 
 function parseNumber(text: string): number {
