@@ -34,8 +34,8 @@ async function renewedTwice(): Promise<void> {
   }
 }
 
-async function running(): Promise<{ readonly config: Config; readonly first: ContainerReport }> {
-  const config = bench.config({ stopGraceSeconds: 0 });
+async function running(overrides: Record<string, unknown> = {}): Promise<{ readonly config: Config; readonly first: ContainerReport }> {
+  const config = bench.config({ stopGraceSeconds: 0, ...overrides });
   ids.push(config.containerId);
   await bench.desire(config);
   return { config, first: await bench.report(config.containerId, 'started') };
@@ -92,7 +92,8 @@ describe('a lease', () => {
     ['can be renewed, and the guard stands still', async () => void process.kill(guardOf() ?? 0, 'SIGSTOP'), async () => void process.kill(guardOf() ?? 0, 'SIGCONT')],
   ];
   it.each(ends)('ends its containers when it no longer %s, and starts them when it does again', async (_, harm, heal) => {
-    const { config, first } = await running();
+    // A lease that ended is no end of its own: no policy keeps it down.
+    const { config, first } = await running({ restart: { policy: 'never' } });
     await harm();
     renameSync(images(), `${images()}-away`);
     await waitFor(() => (alive(first.pid) ? undefined : true), 'the end of the container');
@@ -162,6 +163,16 @@ describe('a volume', () => {
     expect(alive(there.pid)).toBe(true);
     await remove({ ...config, host: OTHER } as Config);
     await bench.stopAgent(other);
+  });
+
+  it('that was there once is not made anew by another host', async () => {
+    const config = bench.config({ generation: 3, runGeneration: 3, volumeMade: true });
+    ids.push(config.containerId);
+    await bench.desire(config);
+    const refused = await bench.report(config.containerId, 'failed');
+    expect(refused).toMatchObject({ reason: 'data-volume-missing', message: expect.stringContaining('is not any more') });
+    expect(existsSync(volumeOf(config))).toBe(false);
+    await remove(config);
   });
 
   it('is not started on by the host that a takeover was begun against', async () => {

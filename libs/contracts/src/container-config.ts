@@ -161,6 +161,11 @@ export class ContainerConfig {
   @Type(() => VolumeTakeover)
   takeovers?: VolumeTakeover[];
 
+  /** It ran on another host before: the data volume must be there, and is never silently made again. */
+  @IsOptional()
+  @IsIn([true])
+  volumeMade?: true;
+
   /** removed: delete the data volume too. */
   @IsOptional()
   @IsIn([true, false])

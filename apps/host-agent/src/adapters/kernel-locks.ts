@@ -1,5 +1,5 @@
 /** flock(2): taking one, and seeing whether one is held. Also what tells one boot of the machine from the next. */
-import { closeSync, constants as fs, openSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, constants as fs, openSync, readFileSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import koffi from 'koffi';
 import { isMissing } from './durable-file.js';
@@ -9,12 +9,19 @@ export const GUARD_LOCK = 'guard.lock';
 /** flock(2) */
 const LOCK_EX = 2;
 const LOCK_NB = 4;
+/** A pid has at most seven, see proc_sys_kernel(5) pid_max. */
+const PID_DIGITS = 10;
 
-/** Without asking for it: asking could take it from whoever starts at this moment. From proc(5) /proc/locks: `1: FLOCK  ADVISORY  WRITE 708 08:01:13 0 EOF`. */
+/**
+ * Without asking for it: asking could take it from whoever starts at this moment. From proc(5) /proc/locks: `1: FLOCK  ADVISORY  WRITE 708 08:01:13 0 EOF`.
+ * The device there is not always the one that stat(2) tells, and inodes of two file systems may be equal: the file says whose lock it is.
+ */
 export function isLocked(path: string): boolean {
   let inode: number;
+  let holder: string;
   try {
     inode = statSync(path).ino;
+    holder = readFileSync(path, 'utf8').trim();
   } catch (error) {
     if (isMissing(error)) return false;
     throw error;
@@ -22,22 +29,27 @@ export function isLocked(path: string): boolean {
   return readFileSync('/proc/locks', 'utf8')
     .split('\n')
     .some((line) => {
-      const [, kind, , , , place = ''] = line.trim().split(/\s+/);
-      return kind === 'FLOCK' && Number(place.split(':')[2]) === inode;
+      const [, kind, , , pid, place = ''] = line.trim().split(/\s+/);
+      return kind === 'FLOCK' && pid === holder && Number(place.split(':')[2]) === inode;
     });
 }
 
-export function tryLock(descriptor: number): boolean {
+/** Held until this process ends, in whatever way, and no longer than that. @returns undefined when another process holds it */
+export function takeLock(path: string): { release(): void } | undefined {
   const flock = koffi.load('libc.so.6').func('int flock(int fd, int operation)') as (fd: number, operation: number) => number;
-  return flock(descriptor, LOCK_EX | LOCK_NB) === 0;
+  const descriptor = openSync(path, fs.O_RDWR | fs.O_CREAT, 0o600);
+  if (flock(descriptor, LOCK_EX | LOCK_NB) !== 0) {
+    closeSync(descriptor);
+    return undefined;
+  }
+  // Always as long, and written over: that needs no space on a full disk.
+  writeSync(descriptor, `${String(process.pid).padStart(PID_DIGITS)}\n`, 0);
+  return { release: () => closeSync(descriptor) };
 }
 
 /** @returns undefined when another guard works for the host */
 export function lockGuard(root: string): { release(): void } | undefined {
-  const descriptor = openSync(join(root, GUARD_LOCK), fs.O_RDWR | fs.O_CREAT, 0o600);
-  if (tryLock(descriptor)) return { release: () => closeSync(descriptor) };
-  closeSync(descriptor);
-  return undefined;
+  return takeLock(join(root, GUARD_LOCK));
 }
 
 /** Changes with every start of the machine. */

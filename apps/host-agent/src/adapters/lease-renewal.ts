@@ -23,9 +23,10 @@ interface Lease {
   lapsed: boolean;
 }
 
-export class LeaseGuard {
+export class LeaseRenewal {
   private readonly leases = new Map<string, Lease>();
   private readonly bootId = readBootId();
+  private readonly said = new Map<string, string>();
   private loading: Promise<OciRuntime> | undefined;
   private saving: Promise<void> = Promise.resolve();
 
@@ -43,9 +44,9 @@ export class LeaseGuard {
   }
 
   /** @throws Error when the agent that started it gave it something that can't be right */
-  static fromEnvironment(environment: NodeJS.ProcessEnv): LeaseGuard {
+  static fromEnvironment(environment: NodeJS.ProcessEnv): LeaseRenewal {
     const storage = JSON.parse(environment['PLINTH_LEASE_STORAGE'] ?? '') as Record<string, string>;
-    return new LeaseGuard(environment['PLINTH_HOST'] ?? '', environment['PLINTH_HOST_DIR'] ?? '', new Map(Object.entries(storage)), Number(environment['PLINTH_LEASE_SECONDS']));
+    return new LeaseRenewal(environment['PLINTH_HOST'] ?? '', environment['PLINTH_HOST_DIR'] ?? '', new Map(Object.entries(storage)), Number(environment['PLINTH_LEASE_SECONDS']));
   }
 
   /** Ends when neither the agent nor a container is there any more. */
@@ -67,9 +68,11 @@ export class LeaseGuard {
   private async renewForEver(node: string): Promise<never> {
     for (;;) {
       try {
-        await delay((await this.renew(node)) ? (this.ttlSeconds * 1000) / RENEWALS_PER_TTL : WATCH_MS);
+        const renewed = await this.renew(node);
+        if (renewed) this.say(node, `lease on ${node} is held`);
+        await delay(renewed ? (this.ttlSeconds * 1000) / RENEWALS_PER_TTL : WATCH_MS);
       } catch (error) {
-        this.say(`lease on ${node} could not be renewed: ${error instanceof Error ? error.message : String(error)}`);
+        this.say(node, `lease on ${node} could not be renewed: ${error instanceof Error ? error.message : String(error)}`);
         await delay(RETRY_MS);
       }
     }
@@ -115,7 +118,7 @@ export class LeaseGuard {
     for (const [node, lease] of this.leases) {
       if (sinceBootMs() >= lease.deadlineMs && !lease.lapsed) {
         lease.lapsed = true;
-        this.say(`lease on ${node} has run out: its containers are ended`);
+        this.say(node, `lease on ${node} has run out: its containers are ended`);
       }
       if (!lease.lapsed) continue;
       const runtime = await this.runtime();
@@ -123,7 +126,7 @@ export class LeaseGuard {
         try {
           await runtime.kill(id);
         } catch (error) {
-          this.say(`container ${id} could not be ended: ${error instanceof Error ? error.message : String(error)}`);
+          this.say(id, `container ${id} could not be ended: ${error instanceof Error ? error.message : String(error)}`);
         }
       }
     }
@@ -164,7 +167,10 @@ export class LeaseGuard {
     }
   }
 
-  private say(line: string): void {
+  /** Once, until something else is said about the same: a storage node may be away for days. */
+  private say(about: string, line: string): void {
+    if (this.said.get(about) === line) return;
+    this.said.set(about, line);
     process.stderr.write(`${new Date().toISOString()} ${line}\n`);
   }
 }

@@ -1,10 +1,10 @@
 /** The layout of PLINTH_HOST_DIR, its marker and its lock. */
 import { randomBytes } from 'node:crypto';
-import { closeSync, constants as fs, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ID_PATTERN } from '@plinth/contracts';
-import { tryLock } from './kernel-locks.js';
+import { takeLock } from './kernel-locks.js';
 import { isMissing, TEMPORARY_SUFFIX, writeDurably } from './durable-file.js';
 
 export interface StateDirectory {
@@ -30,13 +30,9 @@ export class StateDirectoryError extends Error {
  */
 export function lockStateDirectory(root: string): { release(): void } {
   mkdirSync(root, { recursive: true, mode: 0o700 });
-  const path = join(root, 'lock');
-  const descriptor = openSync(path, fs.O_RDWR | fs.O_CREAT, 0o600);
-  if (!tryLock(descriptor)) {
-    closeSync(descriptor);
-    throw new StateDirectoryError(`another host agent works on ${root}; one directory belongs to one agent`);
-  }
-  return { release: () => closeSync(descriptor) };
+  const lock = takeLock(join(root, 'lock'));
+  if (!lock) throw new StateDirectoryError(`another host agent works on ${root}; one directory belongs to one agent`);
+  return lock;
 }
 
 /** Makes what is missing and removes half-written files. Only under the lock. @throws StateDirectoryError when it belongs to another host */

@@ -21,6 +21,8 @@ export interface LocalRecord {
   /** Image of the last run that began; absent: none so far, or by an agent that did not write it down. */
   readonly attemptedImage?: string;
   readonly trial?: Trial;
+  /** Term of the lease under which the last run was started; absent: not known. */
+  readonly leaseTerm?: string;
   /** Successful starts so far. */
   readonly starts: number;
   /** Of the last successful start, milliseconds since the epoch. */
@@ -70,6 +72,7 @@ export function adopt(record: LocalRecord, observed: Observed): LocalRecord {
       startedAtMs: observed.startedAtMs,
       attemptedRunGeneration: observed.runGeneration,
       attemptedImage: observed.image,
+      leaseTerm: undefined,
       failedStartsInRow: 0,
       retryAtMs: undefined,
       settled: undefined,
@@ -77,7 +80,7 @@ export function adopt(record: LocalRecord, observed: Observed): LocalRecord {
     };
   }
   if (observed.kind !== 'exited' || record.lastExit?.atMs === observed.atMs) return record;
-  return { ...record, starts: record.starts + 1, startedAtMs: undefined };
+  return { ...record, starts: record.starts + 1, startedAtMs: undefined, leaseTerm: undefined };
 }
 
 /** The machine was started anew: what ran ended with it, which is nobody's fault; no backoff, no deadline holds any longer. */

@@ -66,6 +66,8 @@ describe('plan', () => {
     ['backoff that is over', { record: { ...ENDED, retryAtMs: NOW } }, START],
     ['a newer config does not wait', { record: { ...ENDED, retryAtMs: NOW + 500 }, config: config({ generation: 4 }) }, START],
     ['never restarted: failed', { observed: EXITED, record: RAN, config: config({ restart: { policy: 'never' } }) }, ['remember', 'delete-runtime', 'report failed']],
+    ['never restarted, but killed with its lease: nobody is to blame', { observed: { ...EXITED, exitCode: 137 }, record: RAN, config: config({ restart: { policy: 'never' } }), leaseLost: true }, ['remember', 'delete-runtime']],
+    ['after that it starts', { record: { ...ENDED, retryAtMs: undefined }, config: config({ restart: { policy: 'never' } }) }, START],
     ['on-failure and no failure: finished', { observed: { ...EXITED, exitCode: 0 }, record: RAN, config: config({ restart: { policy: 'on-failure' } }) }, ['remember', 'delete-runtime', 'report stopped']],
     ['what settled stays down', { record: { ...ENDED, settled: { by: 'exit', generation: 3, runGeneration: 2 }, announced: { kind: 'failed', generation: 3 } } }, []],
     ['a newer config wakes no settled one', { record: { ...ENDED, settled: { by: 'exit', generation: 3, runGeneration: 2 }, announced: { kind: 'failed', generation: 3 } }, config: config({ generation: 4 }) }, ['report failed']],

@@ -11,6 +11,8 @@ export interface PlanInput {
   readonly observed: Observed;
   readonly record: LocalRecord;
   readonly nowMs: number;
+  /** The lease under which the open run was started is not held any more, or anew. */
+  readonly leaseLost?: boolean;
 }
 
 /** Why a start did not succeed. */
@@ -37,6 +39,11 @@ export function plan(given: PlanInput): readonly Step[] {
       return planReleased(input);
   }
 }
+
+/** Exit code of a process that SIGKILL ended. */
+const KILLED = 137;
+/** Failed starts that no image is to blame for. */
+const OF_THE_HOST: ReadonlySet<ContainerFailureReason> = new Set(['lease-lost', 'volume-held']);
 
 function planRunning(input: PlanInput): readonly Step[] {
   const { config, observed, record, nowMs } = input;
@@ -113,6 +120,10 @@ function planAfterExit(input: PlanInput): readonly Step[] {
   const clean: readonly Step[] = observed.kind === 'exited' ? [{ kind: 'delete-runtime' }] : [];
   if (!runIsOpen(record)) return clean;
   const ended = exitOf(observed, record, nowMs);
+  // Like a reboot: nobody's fault, so no verdict on an image and nothing for the restart policy.
+  if (input.leaseLost && (ended.lastExit.exitCode ?? KILLED) === KILLED) {
+    return [{ kind: 'remember', change: { ...REST, ...ended }, why: 'ended with its lease' }, ...clean];
+  }
   if (record.stop || config.runGeneration > record.attemptedRunGeneration || isOther(record.attemptedImage, config)) {
     return [{ kind: 'remember', change: { ...REST, ...ended }, why: 'ended for a fresh start' }, ...clean];
   }
@@ -151,7 +162,7 @@ function exitMessage(exitCode: number | undefined, reason: string): string {
 /** What follows a step of a start that failed. */
 export function planAfterFailure({ config: given, record, nowMs }: PlanInput, failed: StartFailure): readonly Step[] {
   const config = effectiveConfig(given, record);
-  if (isTrying(config, record)) {
+  if (isTrying(config, record) && !OF_THE_HOST.has(failed.reason)) {
     const why = `start failed on trial: ${failed.reason}`;
     return [{ kind: 'delete-runtime' }, { kind: 'remember', change: trialFailed(record, { ...failed, message: `it did not start: ${failed.message}` }, nowMs), why }];
   }

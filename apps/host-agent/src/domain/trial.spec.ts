@@ -94,6 +94,8 @@ describe('plan', () => {
     ['an end on trial is a verdict, whatever the restart policy', { observed: ENDED }, ['remember: ended on trial', 'delete-runtime']],
     ['an end in the soak time too', { observed: ENDED, record: { ...RAN_NEW, trial: judged({ gateAtMs: NOW - 30_000 }) } }, ['remember: ended on trial', 'delete-runtime']],
     ['a clean end that its policy lets be is none', { observed: { kind: 'exited', exitCode: 0, atMs: NOW }, config: config({ restart: { policy: 'never' } }) }, ['remember: ended, finished', 'delete-runtime', 'report stopped']],
+    ['an end with the lease on its volume is none', { observed: { ...ENDED, exitCode: 137 }, leaseLost: true }, ['remember: ended with its lease', 'delete-runtime']],
+    ['an end of its own while the lease ended is one', { observed: ENDED, leaseLost: true }, ['remember: ended on trial', 'delete-runtime']],
     ['a verdict is told before it is acted on', { observed: ABSENT, record: { ...RAN_NEW, lastExit: { run: 2, atMs: NOW }, trial: { ...REVERTING, told: false } } }, ['report reverting']],
     ['what failed and still runs is halted', { record: { ...RAN_NEW, trial: REVERTING } }, ['remember: asked to stop', 'report stopping', 'stop']],
     ['its end is not answered by the restart policy', { observed: ENDED, record: { ...RAN_NEW, trial: REVERTING } }, ['remember: ended for a fresh start', 'delete-runtime']],
@@ -119,6 +121,11 @@ describe('a start that fails', () => {
     expect(steps.map(({ kind }) => kind)).toEqual(['delete-runtime', 'remember']);
     const [, remember] = steps;
     expect(remember?.kind === 'remember' && remember.change.trial).toMatchObject({ phase: 'reverting', told: false, verdictAtMs: NOW, cause: { reason: 'mount-script-failed' } });
+  });
+  it.each(['lease-lost', 'volume-held'] as const)('for want of the volume (%s) says nothing about the image, and is tried again', (reason) => {
+    const [, remember, report] = planAfterFailure(input({ observed: ABSENT }), { reason, message: 'no' });
+    expect(remember?.kind === 'remember' && remember.change).toEqual({ attemptedGeneration: 4, attemptedRunGeneration: 4, failedStartsInRow: 1, retryAtMs: NOW + 1_000 });
+    expect(report?.kind === 'report' && report.report).toMatchObject({ kind: 'failed', reason, retryInMs: 1_000, image: NEW });
   });
   it.each(['mount-script-failed', 'command-not-found', 'network-not-allowed'] as const)('on the way back is tried again, loudly, also for %s', (reason) => {
     const [, , report] = planAfterFailure(input({ observed: ABSENT, record: { ...RAN_NEW, trial: REVERTING } }), { reason, message: 'no' });

@@ -3,6 +3,7 @@ import { performance } from 'node:perf_hooks';
 
 import type { FairQueue } from '../domain/fair-queue.js';
 import { plan, planAfterFailure, presentState, type StartFailure } from '../domain/planner.js';
+import { runIsOpen } from '../domain/local-record.js';
 import { trialReport } from '../domain/trial.js';
 import { backoffMs } from '../domain/restart-policy.js';
 import { describeStep, type Step } from '../domain/step.js';
@@ -191,7 +192,14 @@ export class ContainerActor {
   }
 
   private input(): Parameters<typeof plan>[0] {
-    return { config: this.state.config, observed: this.state.observed, record: this.state.record, nowMs: Date.now() };
+    const { config, observed, record } = this.state;
+    const leaseLost = observed.kind !== 'running' && runIsOpen(record) && record.leaseTerm !== undefined && !this.holds(record.leaseTerm);
+    return { config, observed, record, nowMs: Date.now(), leaseLost };
+  }
+
+  private holds(term: string): boolean {
+    const lease = this.hands.leases.look(this.state.config.storageNode);
+    return lease.ok && lease.value === term;
   }
 
   private sleepUntil(atMs: number): void {

@@ -31,7 +31,7 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
     const lease = leases.look(state.config.storageNode);
     if (!lease.ok) return { kind: 'failed', failure: lease.failure };
     if (state.preparation) state.preparation.lease = lease.value;
-    const opened = await volumes.open(state.effective, state.record.volumeMade);
+    const opened = await volumes.open(state.effective, wasMade(state));
     if (!opened.ok) return { kind: 'failed', failure: opened.failure };
     if (state.preparation) state.preparation.volume = opened.value;
     return DONE;
@@ -50,7 +50,7 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
     const { config, record } = state;
     if (!config.update) return DONE;
     const { updateId } = config.update;
-    const opened = await hands.volumes.open(config, record.volumeMade);
+    const opened = await hands.volumes.open(config, wasMade(state));
     const checked = opened.ok ? await checkBeforeStart(config, opened.value.data, hands) : opened;
     const cause = checked.ok ? undefined : checked.failure;
     // A copy that an update before has left is of the same data.
@@ -136,6 +136,7 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
         attemptedGeneration: config.generation,
         attemptedRunGeneration: config.runGeneration,
         attemptedImage: config.image,
+        leaseTerm: lease.value,
         starts: state.record.starts + 1,
         startedAtMs,
         failedStartsInRow: 0,
@@ -228,6 +229,10 @@ async function checkBeforeStart(config: ContainerConfig, data: string, { allowHo
 function reported(change: Partial<LocalRecord> | undefined, logTail: string | undefined): Partial<LocalRecord> | undefined {
   if (!change?.trial?.cause || logTail === undefined) return change;
   return { ...change, trial: { ...change.trial, cause: { ...change.trial.cause, logTail } } };
+}
+
+function wasMade({ config, record }: ContainerState): boolean {
+  return record.volumeMade || config.volumeMade === true;
 }
 
 function refuse(reason: StartFailure['reason'], message: string): Opened<never> {
