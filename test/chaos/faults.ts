@@ -3,6 +3,7 @@ import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { sendSignal } from '@plinth/container-runtime';
 import pg from 'pg';
 import type { Stack } from '../stack.js';
 import type { Random } from './random.js';
@@ -19,21 +20,10 @@ export interface FaultContext {
 /** @returns what was done, for the log; undefined: there was nothing that it could be done to */
 export type Fault = (context: FaultContext) => Promise<string | undefined>;
 
-function kill(pid: number, signal: NodeJS.Signals): boolean {
-  try {
-    process.kill(pid, signal);
-    return true;
-  } catch (error) {
-    // It ended before.
-    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
-    throw error;
-  }
-}
-
 /** Kills a service of this kind; what starts it again is the machine's process supervisor, here `plinth up`. */
 const killService = (name: string): Fault => async ({ stack, random }) => {
   const service = random.pick(stack.file().services.filter((item) => item.name === name));
-  if (!service || !kill(service.pid, 'SIGKILL')) return undefined;
+  if (!service || !sendSignal(service.pid, 'SIGKILL')) return undefined;
   await delay(random.between(0, 1_500));
   await stack.restart();
   return `${service.id} killed`;
@@ -41,10 +31,10 @@ const killService = (name: string): Fault => async ({ stack, random }) => {
 
 const freeze: Fault = async ({ stack, random }) => {
   const service = random.pick(stack.file().services.filter(({ name }) => name !== 'postgres'));
-  if (!service || !kill(service.pid, 'SIGSTOP')) return undefined;
+  if (!service || !sendSignal(service.pid, 'SIGSTOP')) return undefined;
   const ms = random.between(500, 6_000);
   await delay(ms);
-  kill(service.pid, 'SIGCONT');
+  sendSignal(service.pid, 'SIGCONT');
   return `${service.id} frozen for ${ms} ms`;
 };
 
@@ -70,20 +60,20 @@ export function containerProcesses(home: string, kind: 'monitor' | 'init'): { re
 
 const killProcess = (kind: 'monitor' | 'init'): Fault => ({ stack, random }) => {
   const victim = random.pick(containerProcesses(stack.home, kind));
-  return Promise.resolve(victim && kill(victim.pid, 'SIGKILL') ? `${kind} of ${victim.id.slice(0, 12)} killed` : undefined);
+  return Promise.resolve(victim && sendSignal(victim.pid, 'SIGKILL') ? `${kind} of ${victim.id.slice(0, 12)} killed` : undefined);
 };
 
 /** Monitors and first processes at once: without its monitor nobody would know whose a first process is. */
 function killContainers(home: string, host: string): void {
   const victims = (['monitor', 'init'] as const).flatMap((kind) => containerProcesses(`${home}/hosts/${host}/`, kind));
-  for (const { pid } of victims) kill(pid, 'SIGKILL');
+  for (const { pid } of victims) sendSignal(pid, 'SIGKILL');
 }
 
 /** An agent dies together with everything that runs on its host. */
 const killHost: Fault = async ({ stack, random }) => {
   const agent = random.pick(stack.file().services.filter(({ name }) => name === 'host-agent'));
   if (!agent) return undefined;
-  kill(agent.pid, 'SIGKILL');
+  sendSignal(agent.pid, 'SIGKILL');
   const host = agent.id.replace('host-agent-', '');
   killContainers(stack.home, host);
   await stack.restart();
@@ -102,7 +92,7 @@ const pickHost = ({ stack, random }: FaultContext): { readonly agent: number; re
 
 const killGuard: Fault = (context) => {
   const guard = guardOf(context.stack.home, pickHost(context)?.host ?? '');
-  return Promise.resolve(guard !== undefined && kill(guard, 'SIGKILL') ? 'lease guard killed' : undefined);
+  return Promise.resolve(guard !== undefined && sendSignal(guard, 'SIGKILL') ? 'lease guard killed' : undefined);
 };
 
 /** A host dies with everything on it, and comes back after its containers were started elsewhere. */
@@ -111,7 +101,7 @@ const loseHost: Fault = async (context) => {
   const found = pickHost(context);
   if (!found) return undefined;
   const { agent, host } = found;
-  for (const pid of [agent, guardOf(stack.home, host) ?? 0]) if (pid > 0) kill(pid, 'SIGKILL');
+  for (const pid of [agent, guardOf(stack.home, host) ?? 0]) if (pid > 0) sendSignal(pid, 'SIGKILL');
   killContainers(stack.home, host);
   await delay(context.random.between(40_000, 60_000));
   await stack.restart();
@@ -127,7 +117,7 @@ const drainHost: Fault = async (context) => {
   const victim = random.pick(stack.file().services.filter(({ name }) => ['provisioner', 'host-agent', 'nats'].includes(name)));
   const killed = random.between(0, 1) === 1 && victim !== undefined;
   await delay(random.between(0, 400));
-  if (killed) kill(victim.pid, 'SIGKILL');
+  if (killed) sendSignal(victim.pid, 'SIGKILL');
   await delay(random.between(0, 2_000));
   await stack.restart();
   for (let attempt = 0; attempt < 5 && (await stack.plinth('host', 'uncordon', found.host)).code !== 0; attempt++) await delay(500);
@@ -194,7 +184,7 @@ const interruptImage: Fault = async ({ stack, random }) => {
   const victim = random.between(0, 1) === 0 ? 'image-builder' : 'distributor';
   if (victim === 'image-builder') {
     await delay(random.between(0, 2_500));
-    for (const { pid } of stack.file().services.filter(({ name }) => name === victim)) kill(pid, 'SIGKILL');
+    for (const { pid } of stack.file().services.filter(({ name }) => name === victim)) sendSignal(pid, 'SIGKILL');
     await delay(random.between(0, 500));
     await stack.restart();
     await build;
@@ -205,7 +195,7 @@ const interruptImage: Fault = async ({ stack, random }) => {
   const { ref } = JSON.parse(built.stdout) as { ref: string };
   const promotion = stack.plinth('image', 'promote', ref, '--timeout', '60s');
   await delay(random.between(300, 1_200));
-  for (const { pid } of stack.file().services.filter(({ name }) => name === victim)) kill(pid, 'SIGKILL');
+  for (const { pid } of stack.file().services.filter(({ name }) => name === victim)) sendSignal(pid, 'SIGKILL');
   await stack.restart();
   await promotion;
   return 'distributors killed in an extraction';

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { processStartTime } from '@plinth/container-runtime';
 import { makeSmallRootfs } from '@plinth/testkit';
 import { connect, headers, type NatsConnection, nkeyAuthenticator } from 'nats';
 import type { Stack } from '../stack.js';
@@ -83,7 +84,7 @@ export async function runFuzz({ stack, seed, messages, onLine }: FuzzOptions): P
   }
   for (const { what } of [...waiting.values()].slice(0, 20)) violations.push(`no answer to ${what}`);
   const after = stack.file().services;
-  for (const service of services) if (!alive(service.pid) || after.find(({ id }) => id === service.id)?.pid !== service.pid) violations.push(`${service.id} did not live through it`);
+  for (const service of services) if (processStartTime(service.pid) === undefined || after.find(({ id }) => id === service.id)?.pid !== service.pid) violations.push(`${service.id} did not live through it`);
   const status = await stack.plinth('status');
   if (status.code !== 0) violations.push(`not healthy: ${status.stdout}${status.stderr}`);
   await connection.close();
@@ -127,17 +128,8 @@ function sender(connection: NatsConnection): Send {
 
 function memoryOf(stack: Stack): Record<string, number> {
   return Object.fromEntries(
-    stack.file().services.filter(({ name }) => name !== 'postgres').map(({ id, pid }) => [id, alive(pid) ? Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024 : 0]),
+    stack.file().services.filter(({ name }) => name !== 'postgres').map(({ id, pid }) => [id, processStartTime(pid) !== undefined ? Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024 : 0]),
   );
-}
-
-function alive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 async function makeImage(stack: Stack): Promise<string> {

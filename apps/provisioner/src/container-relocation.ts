@@ -2,8 +2,8 @@
 import { containerStatus, desiredContainer, parseExactImageRef, SUBJECTS, type VolumeTakeover } from '@plinth/contracts';
 import { type Logger, newId, type Outbox, type OutboxEvent } from '@plinth/service-kit';
 import type { DataSource, EntityManager } from 'typeorm';
-import { lockContainer, saveContainer } from './adapters/postgres/container.store.js';
-import { countMoved, type Drain, drains, homeless, hostStanding, leaseOf, leaving, lockDrain, rememberGivenUp, saveDrain } from './adapters/postgres/move.store.js';
+import { lockContainer, saveContainer, saveMessage } from './adapters/postgres/container.store.js';
+import { countMoved, type Drain, drains, forgetGivenUp, homeless, hostStanding, leaseOf, leaving, lockDrain, rememberGivenUp, saveDrain } from './adapters/postgres/move.store.js';
 import { loadPlacementView, release, reserve } from './adapters/postgres/placement.store.js';
 import type { ProvisionerConfig } from './config.js';
 import { type ContainerRecord, factOf, statusOf } from './domain/container-record.js';
@@ -67,7 +67,8 @@ export class ContainerRelocation {
   /** The host has given the container up. @returns the record to save */
   async arrive(manager: EntityManager, add: Add, record: ContainerRecord, cause: Cause): Promise<ContainerRecord> {
     const from = record.config.host;
-    await release(manager, from, record.config.limits);
+    // Said again while it waits for another host: its room is free already.
+    if (!record.moving?.released) await release(manager, from, record.config.limits);
     const moving = record.moving ?? { reason: 'drain' as const, to: null, desired: 'running' as const, released: false };
     const standing = moving.to === null ? undefined : await hostStanding(manager, moving.to);
     if (moving.to !== null && standing?.state !== 'lost') return this.settle(manager, add, record, moving.to, cause);
@@ -164,6 +165,8 @@ export class ContainerRelocation {
     add({ subject: desiredContainer(to, next.id), data: next.config, ...cause });
     add({ subject: SUBJECTS.containerMoved, aggregate: `container:${next.id}`, data: { ...factOf(next.config), from, reason }, ...cause });
     await countMoved(manager, from);
+    // It may be the host that was to give it up.
+    await forgetGivenUp(manager, to, next.id);
     this.logger.info({ containerId: next.id, from, to, reason }, 'container moves');
     return next;
   }
@@ -176,7 +179,7 @@ export class ContainerRelocation {
 
   private async wait(manager: EntityManager, add: Add, record: ContainerRecord, message: string, cause: Cause): Promise<void> {
     if (record.message === message) return;
-    await manager.query('UPDATE containers SET message = $2 WHERE id = $1', [record.id, message]);
+    await saveMessage(manager, record.id, message);
     add({ subject: containerStatus(record.id), data: statusOf({ ...record, message }), ...cause });
   }
 

@@ -1,6 +1,6 @@
 /** Containers on their way between hosts, with two provisioners and scripted hosts, on a real NATS and PostgreSQL. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { type ContainerStatus, type HostStatus, QUERIES, SUBJECTS } from '@plinth/contracts';
+import { type ContainerDetails, type ContainerStatus, desiredContainer, type HostStatus, QUERIES, STREAMS, SUBJECTS } from '@plinth/contracts';
 import { ProvisionerSuite } from './testing/provisioner-suite.js';
 
 const RENEWAL = 'a'.repeat(32);
@@ -113,6 +113,38 @@ describe('a host', () => {
     expect((await host('host-3')).allocated.containers).toBe((await containers('')).filter((item) => item.host === 'host-3').length);
     await remove('lost');
     await remove('after');
+  });
+
+  it('that gave a container up, which then finds no host, frees its room once and is told nothing more', async () => {
+    await suite.ask(SUBJECTS.hostCordonRequested, { host: 'host-3' });
+    await suite.fact(SUBJECTS.hostCordoned, { host: 'host-3' });
+    await suite.run('unplaced', 4);
+    suite.hosts.deaf.add('host-1');
+    await suite.ask(SUBJECTS.hostDrainRequested, { host: 'host-1' });
+    const leaving = async (): Promise<ContainerStatus | undefined> => (await containers('unplaced')).find(({ desired }) => desired === 'released');
+    const first = await suite.until(leaving, 'the first is asked to leave');
+    suite.hosts.leases.set('host-2', { renewal: RENEWAL, unrenewedMs: 0 });
+    suite.hosts.silent.add('host-2');
+    await suite.fact(SUBJECTS.hostLost, { host: 'host-2' });
+    suite.hosts.wake('host-1');
+    await suite.until(async () => /no other ready host/.test((await leaving())?.message ?? ''), 'it says why it waits');
+    suite.hosts.sayAgain(first.id);
+    const releases = async (): Promise<number> => (await suite.answer<ContainerDetails>(QUERIES.container, { id: first.id })).history.filter(({ kind }) => kind === 'released').length;
+    await suite.until(async () => (await releases()) === 2, 'it was taken twice');
+    const stay = (await containers('unplaced')).filter((item) => item.host === 'host-1' && item.id !== first.id);
+    expect((await host('host-1')).allocated.containers).toBe(stay.length);
+    const jsm = await suite.connection.jetstreamManager();
+    const desired = (id: string): Promise<boolean> => jsm.streams.getMessage(STREAMS.desired.name, { last_by_subj: desiredContainer('host-1', id) }).then(() => true, () => false);
+    await suite.until(async () => !(await desired(first.id)), 'its host is told nothing more');
+    for (const { id } of stay) expect(await desired(id)).toBe(true);
+    suite.hosts.wake('host-2');
+    await suite.ask(SUBJECTS.hostUncordonRequested, { host: 'host-3' });
+    await suite.fact(SUBJECTS.hostDrained, { host: 'host-1' });
+    await allRun('unplaced', 'host-1');
+    await suite.ask(SUBJECTS.hostUncordonRequested, { host: 'host-1' });
+    await suite.fact(SUBJECTS.hostUncordoned, { host: 'host-1' });
+    await remove('unplaced');
+    for (const name of ['host-1', 'host-2', 'host-3']) expect((await host(name)).allocated).toMatchObject({ containers: 0 });
   });
 
   it('that falls silent is suspected before it is lost', async () => {

@@ -39,7 +39,7 @@ import { MasterReportHandler } from './handlers/master-report.handler.js';
 import { QueriesHandler } from './handlers/queries.handler.js';
 import { ImageRetirement } from './image-retirement.js';
 import { LostHosts } from './lost-hosts.js';
-import { CONNECTION, LOGGER } from './tokens.js';
+import { CONNECTION, DATABASE, LOGGER } from './tokens.js';
 
 class ProvisionerModule {}
 
@@ -90,6 +90,7 @@ export async function assemble({ config, logger, connection, publisher, consumer
     providers: [
       { provide: Outbox, useValue: outbox },
       { provide: CONNECTION, useValue: connection },
+      { provide: DATABASE, useValue: source },
       { provide: LOGGER, useValue: logger },
       { provide: ContainerCreation, useValue: new ContainerCreation(outbox, config) },
       { provide: ContainerAction, useValue: new ContainerAction(outbox) },

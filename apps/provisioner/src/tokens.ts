@@ -1,3 +1,4 @@
 /** Injection tokens for what has no class of its own here. */
 export const CONNECTION = Symbol('NATS connection');
+export const DATABASE = Symbol('database');
 export const LOGGER = Symbol('logger');

@@ -5,12 +5,15 @@ import type { NatsConnection } from 'nats';
 import type { DataSource } from 'typeorm';
 import { statusOf } from '../domain/container-record.js';
 import { allGivenUp } from './postgres/move.store.js';
-import { CONTAINER_COLUMNS, type ContainerRow, recordOf } from './postgres/container.store.js';
+import { CONTAINER_COLUMNS, type ContainerRow, isGoneFrom, recordOf } from './postgres/container.store.js';
 
-/** Takes the last desired value of a removed container off the stream; safe to repeat. */
-export async function purgeDesired(connection: NatsConnection, host: string, containerId: string): Promise<void> {
+/** Takes the desired value of a container that is gone from a host off the stream; safe to repeat, also after it came back. */
+export async function purgeDesired(connection: NatsConnection, source: DataSource, host: string, containerId: string): Promise<void> {
   const jsm = await connection.jetstreamManager();
-  await jsm.streams.purge(STREAMS.desired.name, { filter: desiredContainer(host, containerId) });
+  // In this order: what brings it back is published after it is in the database, so behind what is purged.
+  const { state } = await jsm.streams.info(STREAMS.desired.name);
+  if (!(await isGoneFrom(source.manager, containerId, host))) return;
+  await jsm.streams.purge(STREAMS.desired.name, { filter: desiredContainer(host, containerId), seq: state.last_seq + 1 });
 }
 
 /** Queues every present config and status again: after the bus lost what it had. */

@@ -32,7 +32,7 @@ export function arrived(record: ContainerRecord, to: string, desired: Move['desi
   const takeovers = [...before, ...(takeover ? [takeover] : [])].slice(-MOST_TAKEOVERS);
   return {
     ...record,
-    config: Object.assign(new ContainerConfig(), config, { host: to, desired, generation, runGeneration: generation, decidedAt, ...(takeovers.length > 0 && { takeovers }) }),
+    config: Object.assign(new ContainerConfig(), config, { host: to, desired, generation, runGeneration: generation, decidedAt, ...(takeovers.length > 0 && { takeovers }), ...(record.startedAt !== null && { volumeMade: true }) }),
     state: desired === 'running' ? 'scheduled' : 'stopped',
     moving: null,
     message: null,

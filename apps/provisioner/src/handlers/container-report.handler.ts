@@ -3,6 +3,7 @@ import { EventPattern } from '@nestjs/microservices';
 import { type ContainerReport, containerStatus, desiredContainer, HOST_REPORTS } from '@plinth/contracts';
 import { claimEvent, type Logger, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
+import type { DataSource } from 'typeorm';
 import { purgeDesired } from '../adapters/desired-state.js';
 import { lockContainer, saveContainer } from '../adapters/postgres/container.store.js';
 import { forgetGivenUp } from '../adapters/postgres/move.store.js';
@@ -12,7 +13,7 @@ import { statusOf } from '../domain/container-record.js';
 import { judgeReport } from '../domain/reports.js';
 import { ContainerRelocation } from '../container-relocation.js';
 import { RolloutProgress } from '../rollout-progress.js';
-import { CONNECTION, LOGGER } from '../tokens.js';
+import { CONNECTION, DATABASE, LOGGER } from '../tokens.js';
 
 const ATTEMPTS_IN_ORDER = 4;
 
@@ -31,6 +32,7 @@ export class ContainerReportHandler {
     @Inject(Outbox) private readonly outbox: Outbox,
     @Inject(RolloutProgress) private readonly rollouts: RolloutProgress,
     @Inject(ContainerRelocation) private readonly relocation: ContainerRelocation,
+    @Inject(DATABASE) private readonly source: DataSource,
     @Inject(CONNECTION) private readonly connection: NatsConnection,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
@@ -41,7 +43,6 @@ export class ContainerReportHandler {
     const [, , writer = '', , containerId = ''] = event.tokens;
     const cause = { correlationId: event.correlationId, causationId: event.id };
     let ofRollout = false;
-    let isGone = report.kind === 'removed';
     await this.outbox.transact(async (manager, add) => {
       if (!(await claimEvent(manager, HOST_REPORTS, event.id))) return;
       if (report.kind === 'released') await forgetGivenUp(manager, writer, containerId);
@@ -49,7 +50,6 @@ export class ContainerReportHandler {
       // What never comes is not waited for: the bus may have lost it.
       const patient = event.attempt <= ATTEMPTS_IN_ORDER;
       const judged = patient ? report : { ...report, after: undefined };
-      if (report.kind === 'released') isGone = record?.config.host !== writer;
       const effect = record ? judgeReport(record, judged, writer, event.correlationId) : ({ take: false, reason: 'foreign-host' } as const);
       if (!effect.take && effect.reason === 'early') throw new EarlyReportError(report.sequence, report.after);
       if (!effect.take) {
@@ -64,13 +64,13 @@ export class ContainerReportHandler {
       if (verdict) ofRollout = await judgeMember(manager, verdict);
       if (report.kind === 'started') ofRollout = await memberStarted(manager, next.id, report.generation);
       if (fact) add({ ...fact, aggregate: `container:${next.id}`, ...cause });
-      if (report.kind === 'released') isGone = next.config.host !== writer;
       add({ subject: containerStatus(next.id), data: statusOf(next), ...cause });
     });
     if (report.kind === 'released') this.relocation.kick();
     if (report.kind === 'started') this.relocation.started();
     if (ofRollout) this.rollouts.kick();
     // Also on a redelivery: a crash may have come between the commit and this.
-    if (isGone && writer === report.host) await purgeDesired(this.connection, writer, containerId);
+    const over = report.kind === 'removed' || report.kind === 'released';
+    if (over && writer === report.host) await purgeDesired(this.connection, this.source, writer, containerId);
   }
 }

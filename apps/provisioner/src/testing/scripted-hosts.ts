@@ -33,6 +33,8 @@ export class ScriptedHosts {
   readonly running = new Map<string, Set<string>>();
   /** Not heard, and do nothing. */
   readonly silent = new Set<string>();
+  /** Are heard, but do nothing. */
+  readonly deaf = new Set<string>();
   images: ScriptedImage[] = [];
   /** Most containers of one host that were on trial at once. */
   mostOnTrial = 0;
@@ -60,9 +62,16 @@ export class ScriptedHosts {
     this.beating = undefined;
   }
 
-  /** What was told to a silent host reaches it when it is back. */
+  /** The container's present state once more, as an agent says it that came back. */
+  sayAgain(id: string): void {
+    const container = this.containers.get(id);
+    if (container && container.config.desired !== 'running') this.report(container, { kind: container.config.desired });
+  }
+
+  /** What was told to a silent or deaf host reaches it when it is back. */
   wake(host: string): void {
     this.silent.delete(host);
+    this.deaf.delete(host);
     for (const { config, correlationId } of this.waiting.splice(0)) this.take(config, correlationId);
   }
 
@@ -87,7 +96,7 @@ export class ScriptedHosts {
   }
 
   private take(config: ContainerConfig, correlationId: string): void {
-    if (this.silent.has(config.host)) {
+    if (this.silent.has(config.host) || this.deaf.has(config.host)) {
       this.waiting.push({ config, correlationId });
       return;
     }

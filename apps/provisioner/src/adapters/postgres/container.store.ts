@@ -75,6 +75,20 @@ export async function lockContainerByName(manager: EntityManager, tenant: string
   return rows[0] && recordOf(rows[0]);
 }
 
+export async function saveMessage(manager: EntityManager, id: string, message: string): Promise<void> {
+  await manager.query('UPDATE containers SET message = $2 WHERE id = $1', [id, message]);
+}
+
+/** Whether a host has no more to do with a container: it is another's or nobody's, and there is nothing left that it must be told. */
+export async function isGoneFrom(manager: EntityManager, id: string, host: string): Promise<boolean> {
+  const rows: unknown[] = await manager.query(
+    `SELECT 1 FROM containers WHERE id = $1 AND host = $2 AND state <> 'removed' AND (moving->>'released')::boolean IS NOT TRUE
+     UNION ALL SELECT 1 FROM given_up WHERE container_id = $1 AND host = $2`,
+    [id, host],
+  );
+  return rows.length === 0;
+}
+
 export async function saveContainer(manager: EntityManager, record: ContainerRecord, entry: Omit<ContainerHistoryEntry, 'at'> & { readonly at: string }): Promise<void> {
   await manager.query(
     `WITH saved AS (

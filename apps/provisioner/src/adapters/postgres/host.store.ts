@@ -45,6 +45,7 @@ export async function hostsInUse(manager: EntityManager): Promise<HeardHost[]> {
 
 /** Each is marked by one provisioner only, and not when it was heard meanwhile. @returns those that were marked */
 export async function markSilent(manager: EntityManager, hosts: readonly HeardHost[], state: 'suspect' | 'lost'): Promise<{ host: string; lastSeenAt: string }[]> {
+  if (hosts.length === 0) return [];
   const [rows]: [{ host: string; last_seen_at: Date }[], number] = await manager.query(
     `UPDATE hosts SET state = $3 FROM unnest($1::text[], $2::bigint[]) AS silent(host, beats)
       WHERE hosts.host = silent.host AND hosts.beats = silent.beats AND hosts.state <> $3 AND hosts.state <> 'lost' RETURNING hosts.host, last_seen_at`,
