@@ -12,6 +12,7 @@ import { ContainerLogs } from './adapters/container-logs.js';
 import { ContainerStore } from './adapters/container-store.js';
 import { DataVolumes } from './adapters/data-volume.js';
 import { isDesired, watchDesiredState } from './adapters/desired-state-watch.js';
+import { HostClock } from './adapters/host-clock.js';
 import { startHeartbeat } from './adapters/heartbeat.js';
 import { ImageMasters } from './adapters/image-master.js';
 import { readTrustedKeys } from './adapters/image-statement.js';
@@ -98,16 +99,19 @@ async function openHost(config: HostAgentConfig, logger: Logger): Promise<Host> 
   if (config.PLINTH_TRUSTED_KEYS === undefined) logger.warn('PLINTH_TRUSTED_KEYS is not set: images are used unverified, custom mount scripts are refused');
   const storage = realStorage(config.PLINTH_STORAGE_MOUNTS);
   const reporter = new Reporter(config.PLINTH_HOST, new ReportJournal(state.reports), logger);
+  const bootId = readBootId();
+  const clock = await HostClock.open(state.root, bootId);
   const hands: Hands = {
     host: config.PLINTH_HOST,
-    bootId: readBootId(),
+    bootId,
+    clock,
     allowHostNetwork: config.PLINTH_ALLOW_HOST_NETWORK,
     storage,
     store: new ContainerStore(state.containers),
-    containers: new OciContainers(runtime),
+    containers: new OciContainers(runtime, clock),
     images: new ImageMasters(storage, config.PLINTH_TRUSTED_KEYS === undefined ? undefined : readTrustedKeys(config.PLINTH_TRUSTED_KEYS)),
     volumes: new DataVolumes(storage),
-    leases: new LeaseWatch({ host: config.PLINTH_HOST, hostDirectory: state.root, storage, ttlSeconds: config.PLINTH_LEASE_SECONDS, bootId: readBootId(), logger }),
+    leases: new LeaseWatch({ host: config.PLINTH_HOST, hostDirectory: state.root, storage, ttlSeconds: config.PLINTH_LEASE_SECONDS, bootId, logger }),
     logs: new ContainerLogs(runtime, { maxBytes: config.PLINTH_LOG_MAX_BYTES, keep: config.PLINTH_LOG_KEEP }),
     reporter,
     starts: new FairQueue(config.PLINTH_START_CONCURRENCY),
@@ -177,7 +181,7 @@ async function announceAfterReconnects(connection: ServiceContext<HostAgentConfi
 /** A config that can't be read and whose container this host does not know. */
 function reportRefused(hands: Hands, containerId: string, generation: number, problems: readonly Problem[]): void {
   const message = `the config is not valid: ${problems.map((problem) => `${problem.path}: ${problem.message}`).join('; ')}`.slice(0, 4000);
-  const sequence = firstSequence(emptyRecord(hands.bootId), Date.now());
+  const sequence = firstSequence(emptyRecord(hands.bootId), hands.clock.now());
   hands.reporter
     .send({ kind: 'failed', host: hands.host, containerId, generation, sequence, at: new Date().toISOString(), reason: 'internal-error', message })
     .catch((error: unknown) => hands.logger.error({ err: error, containerId }, 'refusal could not be reported'));

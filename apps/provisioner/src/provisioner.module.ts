@@ -1,7 +1,7 @@
 /** All wiring of the provisioner. */
 import type { DynamicModule } from '@nestjs/common';
 import { databaseReadiness, natsReadiness, openDatabase, Outbox, type ServiceAssembly, type ServiceContext } from '@plinth/service-kit';
-import { republishAll } from './adapters/desired-state.js';
+import { DesiredState, republishAll } from './adapters/desired-state.js';
 import { AddMoves1700000004000, AddRetirement1700000003000, AddRollouts1700000002000, CreateProvisionerTables1700000001000 } from './adapters/postgres/migrations.js';
 import { QueryStore } from './adapters/postgres/query.store.js';
 import type { ProvisionerConfig } from './config.js';
@@ -39,7 +39,7 @@ import { MasterReportHandler } from './handlers/master-report.handler.js';
 import { QueriesHandler } from './handlers/queries.handler.js';
 import { ImageRetirement } from './image-retirement.js';
 import { LostHosts } from './lost-hosts.js';
-import { CONNECTION, DATABASE, LOGGER } from './tokens.js';
+import { CONNECTION, LOGGER } from './tokens.js';
 
 class ProvisionerModule {}
 
@@ -90,7 +90,7 @@ export async function assemble({ config, logger, connection, publisher, consumer
     providers: [
       { provide: Outbox, useValue: outbox },
       { provide: CONNECTION, useValue: connection },
-      { provide: DATABASE, useValue: source },
+      { provide: DesiredState, useValue: new DesiredState(connection, source) },
       { provide: LOGGER, useValue: logger },
       { provide: ContainerCreation, useValue: new ContainerCreation(outbox, config) },
       { provide: ContainerAction, useValue: new ContainerAction(outbox) },

@@ -78,7 +78,7 @@ export class RolloutProgress {
       const row = await lockRollout(manager, id);
       if (!row || row.ended_at !== null) return false;
       const view = await loadRolloutView(manager, row);
-      const { steps, wait } = planRollout(view, Date.now());
+      const { steps, wait } = planRollout(view, row.now.getTime());
       const waits = JSON.stringify(wait) !== JSON.stringify(row.wait);
       if (steps.length === 0 && !waits) return false;
       let change: RolloutChange = { ...changeOf(row), wait };

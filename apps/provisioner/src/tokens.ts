@@ -1,4 +1,3 @@
 /** Injection tokens for what has no class of its own here. */
 export const CONNECTION = Symbol('NATS connection');
-export const DATABASE = Symbol('database');
 export const LOGGER = Symbol('logger');

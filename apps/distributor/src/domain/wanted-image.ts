@@ -79,5 +79,7 @@ export function afterReport(wanted: WantedImage): WantedImage | undefined {
 
 /** Milliseconds until it may be tried; a clock that was set back never makes the pause longer than the limit. */
 export function waitMs(wanted: WantedImage, now: number, longestMs: number): number {
-  return Math.max(0, Math.min(wanted.notBefore - now, longestMs));
+  const leftMs = wanted.notBefore - now;
+  // No pause is as long: the clock has gone back.
+  return leftMs > longestMs ? 0 : Math.max(0, leftMs);
 }

@@ -1,6 +1,5 @@
 /** The container runtime in this agent's words. */
 import { type FSWatcher, readFileSync, watch } from 'node:fs';
-import { uptime } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ContainerSpec, ObservedContainer, OciRuntime, StartFailureReason } from '@plinth/container-runtime';
 import { type AgentPhases, type ContainerFailureReason, type EffectiveHealthCheck, ID_PATTERN } from '@plinth/contracts';
@@ -9,6 +8,7 @@ import type { CheckResult } from '../domain/trial.js';
 import type { StartFailure } from '../domain/planner.js';
 import { firstProcessNotices, signalNumber } from '../domain/stop-signal.js';
 import { isMissing } from './durable-file.js';
+import type { HostClock } from './host-clock.js';
 
 export interface Started {
   readonly pid: number;
@@ -45,15 +45,18 @@ const REASONS: Readonly<Record<StartFailureReason, ContainerFailureReason>> = {
 export class OciContainers {
   private watcher: FSWatcher | undefined;
 
-  constructor(readonly runtime: OciRuntime) {}
+  constructor(
+    readonly runtime: OciRuntime,
+    private readonly clock: HostClock,
+  ) {}
 
   observe(id: string): Observed {
-    return toObserved(this.runtime.observe(id));
+    return this.toObserved(this.runtime.observe(id));
   }
 
   /** Every container that has left a trace on this host. */
   observeAll(): ReadonlyMap<string, Observed> {
-    return new Map(this.runtime.list().map((found) => [found.id, toObserved(found)]));
+    return new Map(this.runtime.list().map((found) => [found.id, this.toObserved(found)]));
   }
 
   expectStart(): void {
@@ -67,7 +70,7 @@ export class OciContainers {
       return { ok: false, failure: { reason: timedOut ? 'mount-script-timeout' : REASONS[result.reason], message: result.message } };
     }
     const { prepare, mount, runtime } = result.phases;
-    return { ok: true, value: { pid: result.pid, startedAtMs: Date.now(), phases: { mount: prepare + mount, runtime } } };
+    return { ok: true, value: { pid: result.pid, startedAtMs: this.clock.now(), phases: { mount: prepare + mount, runtime } } };
   }
 
   /** `in-vain`: its first process takes no notice of the signal. */
@@ -94,7 +97,7 @@ export class OciContainers {
     const end = performance.now() + EXIT_STATUS_PATIENCE_MS;
     for (;;) {
       const found = this.runtime.observe(id);
-      const observed = toObserved(found);
+      const observed = this.toObserved(found);
       const unwitnessed = observed.kind === 'exited' && observed.exitCode === undefined && found?.monitored === true;
       if ((observed.kind !== 'running' && !unwitnessed) || performance.now() > end) return observed;
       await delay(2);
@@ -132,25 +135,20 @@ export class OciContainers {
   close(): void {
     this.watcher?.close();
   }
-}
 
-function toObserved(found: ObservedContainer | undefined): Observed {
-  if (!found) return { kind: 'absent' };
-  switch (found.state) {
-    case 'created':
-    case 'partial':
-      return { kind: 'partial' };
-    case 'stopped':
-      return { kind: 'exited', exitCode: found.exit?.code, atMs: found.exit ? Date.parse(found.exit.exitedAt) : Date.now() };
-    case 'running': {
-      if (found.pid === undefined || found.pidStartTime === undefined) return { kind: 'partial' };
-      const runGeneration = Number(found.labels?.[RUN_GENERATION_LABEL] ?? 0);
-      return { kind: 'running', pid: found.pid, startedAtMs: bootTimeMs() + (found.pidStartTime / TICKS_PER_SECOND) * 1000, runGeneration, image: found.labels?.[IMAGE_LABEL] };
+  private toObserved(found: ObservedContainer | undefined): Observed {
+    if (!found) return { kind: 'absent' };
+    switch (found.state) {
+      case 'created':
+      case 'partial':
+        return { kind: 'partial' };
+      case 'stopped':
+        return { kind: 'exited', exitCode: found.exit?.code, atMs: found.exit ? Date.parse(found.exit.exitedAt) : this.clock.now() };
+      case 'running': {
+        if (found.pid === undefined || found.pidStartTime === undefined) return { kind: 'partial' };
+        const runGeneration = Number(found.labels?.[RUN_GENERATION_LABEL] ?? 0);
+        return { kind: 'running', pid: found.pid, startedAtMs: this.clock.bootedAtMs + (found.pidStartTime / TICKS_PER_SECOND) * 1000, runGeneration, image: found.labels?.[IMAGE_LABEL] };
+      }
     }
   }
-}
-
-/** From a clock in hundredths of a second: `btime` of /proc/stat is in whole seconds, and would let a container have run for up to one second longer than it has. */
-function bootTimeMs(): number {
-  return Date.now() - uptime() * 1000;
 }

@@ -78,7 +78,7 @@ export class ContainerActor {
         this.errorsInRow = 0;
       } catch (error) {
         this.hands.logger.error({ err: error, containerId: this.state.id }, 'container could not be brought to its desired state; it is tried again');
-        this.sleepUntil(Date.now() + backoffMs(++this.errorsInRow));
+        this.sleepUntil(this.hands.clock.now() + backoffMs(++this.errorsInRow));
       }
     }
     this.busy = false;
@@ -106,7 +106,7 @@ export class ContainerActor {
     }
     if (this.sayAgain && !this.closing) {
       this.sayAgain = false;
-      const body = presentState(this.state.record, Date.now());
+      const body = presentState(this.state.record, this.hands.clock.now());
       // What is on its way says the same.
       const { config, record } = this.state;
       const verdict = record.trial?.told === true && config.update ? trialReport(config, record.trial) : undefined;
@@ -121,7 +121,7 @@ export class ContainerActor {
     // One whose image has failed is halted at once.
     const isHandover = steps.some(({ kind }) => kind === 'stop') && state.effective.desired === 'running' && state.record.trial?.phase !== 'reverting';
     if (!starts && !isHandover) return this.runSteps(steps);
-    const begunAtMs = state.arrivedAtMs ?? Date.now();
+    const begunAtMs = state.arrivedAtMs ?? this.hands.clock.now();
     if (starts) state.arrivedAtMs = undefined;
     if (!this.giveBack) {
       const { starts: places, handovers } = this.hands;
@@ -194,7 +194,7 @@ export class ContainerActor {
   private input(): Parameters<typeof plan>[0] {
     const { config, observed, record } = this.state;
     const leaseLost = observed.kind !== 'running' && runIsOpen(record) && record.leaseTerm !== undefined && !this.holds(record.leaseTerm);
-    return { config, observed, record, nowMs: Date.now(), leaseLost };
+    return { config, observed, record, nowMs: this.hands.clock.now(), leaseLost };
   }
 
   private holds(term: string): boolean {
@@ -205,7 +205,7 @@ export class ContainerActor {
   private sleepUntil(atMs: number): void {
     clearTimeout(this.timer);
     if (this.closing) return;
-    this.timer = setTimeout(() => this.wake(), Math.min(Math.max(0, atMs - Date.now()), LONGEST_TIMER_MS));
+    this.timer = setTimeout(() => this.wake(), Math.min(Math.max(0, atMs - this.hands.clock.now()), LONGEST_TIMER_MS));
   }
 }
 

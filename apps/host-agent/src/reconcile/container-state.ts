@@ -52,8 +52,11 @@ export class ContainerState {
   /** Resolves when the report would outlive this process. */
   async report(body: ReportBody, change: Partial<LocalRecord> = {}): Promise<void> {
     const sequence = this.record.sequence + 1;
+    const { clock } = this.hands;
     const report: ContainerReport = {
       ...body,
+      ...(body.begunAt !== undefined && { begunAt: clock.timeOfDay(body.begunAt) }),
+      ...(body.startedAt !== undefined && { startedAt: clock.timeOfDay(body.startedAt) }),
       host: this.hands.host,
       containerId: this.id,
       sequence,

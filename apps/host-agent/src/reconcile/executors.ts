@@ -73,8 +73,8 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
     });
     // Something has changed meanwhile; it is planned anew.
     if (!result || interrupt.signal.aborted) return DONE;
-    const meaning = afterCheck(trial, health, result, startedAtMs, Date.now());
-    await state.remember('trial' in meaning ? { trial: meaning.trial } : trialFailed(state.record, meaning.cause, Date.now()));
+    const meaning = afterCheck(trial, health, result, startedAtMs, hands.clock.now());
+    await state.remember('trial' in meaning ? { trial: meaning.trial } : trialFailed(state.record, meaning.cause, hands.clock.now()));
     return DONE;
   },
 
@@ -160,10 +160,10 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
     return DONE;
   },
 
-  kill: async (_step, state, { containers }) => {
+  kill: async (_step, state, { containers, clock }) => {
     await containers.kill(state.id);
     const observed = await containers.awaitEnd(state.id);
-    if (observed.kind === 'running') return { kind: 'wait', untilMs: Date.now() + 1_000 };
+    if (observed.kind === 'running') return { kind: 'wait', untilMs: clock.now() + 1_000 };
     state.observed = observed;
     return DONE;
   },
@@ -175,21 +175,21 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
     return DONE;
   },
 
-  'delete-volume': async (_step, state, { volumes, logger }) => {
+  'delete-volume': async (_step, state, { volumes, clock, logger }) => {
     const outcome = await volumes.delete(state.config);
     if (outcome === 'not-mounted') {
       logger.warn({ containerId: state.id, storageNode: state.config.storageNode }, 'data volume can only be deleted when its storage node is mounted');
-      return { kind: 'wait', untilMs: Date.now() + 30_000 };
+      return { kind: 'wait', untilMs: clock.now() + 30_000 };
     }
     if (outcome === 'not-ours') logger.error({ containerId: state.id, dataVolume: state.config.dataVolume }, 'data volume of another container is left alone');
     return DONE;
   },
 
-  'release-volume': async (_step, state, { volumes, logger }) => {
+  'release-volume': async (_step, state, { volumes, clock, logger }) => {
     const outcome = await volumes.release(state.config);
     if (outcome === 'released') return DONE;
     logger.warn({ containerId: state.id, storageNode: state.config.storageNode }, 'data volume can only be given up when its storage node is mounted');
-    return { kind: 'wait', untilMs: Date.now() + 5_000 };
+    return { kind: 'wait', untilMs: clock.now() + 5_000 };
   },
 
   forget: async (_step, state, { containers, logs }) => {

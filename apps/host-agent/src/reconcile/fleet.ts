@@ -53,7 +53,7 @@ export class Fleet {
     if (this.closing) return;
     const actor = this.actors.get(config.containerId);
     if (actor && config.generation <= actor.state.config.generation) return;
-    const now = Date.now();
+    const now = this.hands.clock.now();
     // A container that comes back after it was given up begins anew.
     if (actor && isTombstone(actor.state) && !GONE.includes(config.desired)) actor.state.record = this.freshRecord(now);
     const state = actor?.state ?? new ContainerState(this.hands, config, this.freshRecord(now), ABSENT);
@@ -99,7 +99,7 @@ export class Fleet {
 
   private adopt({ config, record: found }: StoredContainer, seen: Observed): void {
     const { bootId } = this.hands;
-    const now = Date.now();
+    const now = this.hands.clock.now();
     const before = found ?? emptyRecord(bootId);
     const rebooted = before.bootId !== bootId;
     // After a reboot nothing of it can be more than remains, and the new boot's agent is the first to see them.

@@ -3,6 +3,7 @@ import type { Logger } from '@plinth/service-kit';
 import type { ContainerLogs } from '../adapters/container-logs.js';
 import type { ContainerStore } from '../adapters/container-store.js';
 import type { DataVolumes } from '../adapters/data-volume.js';
+import type { HostClock } from '../adapters/host-clock.js';
 import type { ImageMasters } from '../adapters/image-master.js';
 import type { LeaseWatch } from '../adapters/lease-watch.js';
 import type { OciContainers } from '../adapters/oci-containers.js';
@@ -13,6 +14,7 @@ import type { Reporter } from './reporter.js';
 export interface Hands {
   readonly host: string;
   readonly bootId: string;
+  readonly clock: HostClock;
   readonly allowHostNetwork: boolean;
   readonly storage: StorageMounts;
   readonly store: ContainerStore;

@@ -31,7 +31,8 @@ export class StatusReporter {
 
 /** The status of one build while it is in hand. */
 export class BuildStatus {
-  private sentAt = 0;
+  /** By a clock that does not jump. */
+  private sentAt = -INTERVAL_MS;
   private timer: NodeJS.Timeout | undefined;
   private next: ImageBuildStatus | undefined;
 
@@ -44,7 +45,7 @@ export class BuildStatus {
   progress(state: ImageState, phase: Phase, within: number): void {
     this.next = this.status(state, phase, fractionOf(phase, within));
     if (this.timer) return;
-    const wait = this.sentAt + INTERVAL_MS - Date.now();
+    const wait = this.sentAt + INTERVAL_MS - performance.now();
     if (wait <= 0) this.flush(0);
     else this.timer = setTimeout(() => this.flush(0), wait);
   }
@@ -65,7 +66,7 @@ export class BuildStatus {
     const { next } = this;
     this.close();
     if (!next) return;
-    this.sentAt = Date.now();
+    this.sentAt = performance.now();
     this.send(next, retries);
   }
 

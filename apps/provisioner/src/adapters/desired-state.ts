@@ -7,13 +7,20 @@ import { statusOf } from '../domain/container-record.js';
 import { allGivenUp } from './postgres/move.store.js';
 import { CONTAINER_COLUMNS, type ContainerRow, isGoneFrom, recordOf } from './postgres/container.store.js';
 
-/** Takes the desired value of a container that is gone from a host off the stream; safe to repeat, also after it came back. */
-export async function purgeDesired(connection: NatsConnection, source: DataSource, host: string, containerId: string): Promise<void> {
-  const jsm = await connection.jetstreamManager();
-  // In this order: what brings it back is published after it is in the database, so behind what is purged.
-  const { state } = await jsm.streams.info(STREAMS.desired.name);
-  if (!(await isGoneFrom(source.manager, containerId, host))) return;
-  await jsm.streams.purge(STREAMS.desired.name, { filter: desiredContainer(host, containerId), seq: state.last_seq + 1 });
+export class DesiredState {
+  constructor(
+    private readonly connection: NatsConnection,
+    private readonly source: DataSource,
+  ) {}
+
+  /** Takes the desired value of a container that is gone from a host off the stream; safe to repeat, also after it came back. */
+  async forget(host: string, containerId: string): Promise<void> {
+    const jsm = await this.connection.jetstreamManager();
+    // In this order: what brings it back is published after it is in the database, so behind what is purged.
+    const { state } = await jsm.streams.info(STREAMS.desired.name);
+    if (!(await isGoneFrom(this.source.manager, containerId, host))) return;
+    await jsm.streams.purge(STREAMS.desired.name, { filter: desiredContainer(host, containerId), seq: state.last_seq + 1 });
+  }
 }
 
 /** Queues every present config and status again: after the bus lost what it had. */

@@ -2,9 +2,7 @@ import { Controller, Inject } from '@nestjs/common';
 import { EventPattern } from '@nestjs/microservices';
 import { type ContainerReport, containerStatus, desiredContainer, HOST_REPORTS } from '@plinth/contracts';
 import { claimEvent, type Logger, Outbox, type ReceivedEvent } from '@plinth/service-kit';
-import type { NatsConnection } from 'nats';
-import type { DataSource } from 'typeorm';
-import { purgeDesired } from '../adapters/desired-state.js';
+import { DesiredState } from '../adapters/desired-state.js';
 import { lockContainer, saveContainer } from '../adapters/postgres/container.store.js';
 import { forgetGivenUp } from '../adapters/postgres/move.store.js';
 import { judgeMember, memberStarted } from '../adapters/postgres/rollout.store.js';
@@ -13,7 +11,7 @@ import { statusOf } from '../domain/container-record.js';
 import { judgeReport } from '../domain/reports.js';
 import { ContainerRelocation } from '../container-relocation.js';
 import { RolloutProgress } from '../rollout-progress.js';
-import { CONNECTION, DATABASE, LOGGER } from '../tokens.js';
+import { LOGGER } from '../tokens.js';
 
 const ATTEMPTS_IN_ORDER = 4;
 
@@ -32,8 +30,7 @@ export class ContainerReportHandler {
     @Inject(Outbox) private readonly outbox: Outbox,
     @Inject(RolloutProgress) private readonly rollouts: RolloutProgress,
     @Inject(ContainerRelocation) private readonly relocation: ContainerRelocation,
-    @Inject(DATABASE) private readonly source: DataSource,
-    @Inject(CONNECTION) private readonly connection: NatsConnection,
+    @Inject(DesiredState) private readonly desired: DesiredState,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
@@ -71,6 +68,6 @@ export class ContainerReportHandler {
     if (ofRollout) this.rollouts.kick();
     // Also on a redelivery: a crash may have come between the commit and this.
     const over = report.kind === 'removed' || report.kind === 'released';
-    if (over && writer === report.host) await purgeDesired(this.connection, this.source, writer, containerId);
+    if (over && writer === report.host) await this.desired.forget(writer, containerId);
   }
 }

@@ -31,6 +31,7 @@ interface PendingRow {
 const BATCH = 200;
 const SWEEP_MS = 1_000;
 const CHECK_BUS_MS = 10_000;
+const TIDY_MS = 60_000;
 const KEEP_SENT_HOURS = 24;
 const KEEP_INBOX_DAYS = 8;
 
@@ -38,8 +39,9 @@ export class Outbox {
   private wanted = false;
   private running: Promise<void> | undefined;
   private timer: NodeJS.Timeout | undefined;
-  private lastBusCheck = 0;
-  private lastTidy = 0;
+  /** By a clock that does not jump. */
+  private lastBusCheck = -CHECK_BUS_MS;
+  private lastTidy = -TIDY_MS;
   private closed = false;
 
   constructor(
@@ -133,8 +135,8 @@ export class Outbox {
 
   /** JetStream may forget acknowledged messages in a power cut, even a whole stream: then everything kept is sent again. */
   private async checkBus(): Promise<void> {
-    if (Date.now() - this.lastBusCheck < CHECK_BUS_MS) return;
-    this.lastBusCheck = Date.now();
+    if (performance.now() - this.lastBusCheck < CHECK_BUS_MS) return;
+    this.lastBusCheck = performance.now();
     // First what was known, then what is: another copy may note a higher sequence between the two.
     const positions: { stream: string; created: string; last_sequence: string }[] = await this.source.query('SELECT stream, created, last_sequence FROM bus_position');
     for (const { name, created, lastSequence: last } of await this.bus.positions()) {
@@ -153,8 +155,8 @@ export class Outbox {
   }
 
   private async tidy(): Promise<void> {
-    if (Date.now() - this.lastTidy < 60_000) return;
-    this.lastTidy = Date.now();
+    if (performance.now() - this.lastTidy < TIDY_MS) return;
+    this.lastTidy = performance.now();
     await this.source.query(`DELETE FROM outbox WHERE sent_at < now() - interval '${KEEP_SENT_HOURS} hours'`);
     await this.source.query(`DELETE FROM inbox WHERE handled_at < now() - interval '${KEEP_INBOX_DAYS} days'`);
   }

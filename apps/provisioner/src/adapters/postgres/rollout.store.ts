@@ -53,8 +53,9 @@ export async function activeRollouts(manager: EntityManager): Promise<string[]> 
 }
 
 /** Locks the row until the transaction ends: whoever holds it decides for the rollout. */
-export async function lockRollout(manager: EntityManager, id: string): Promise<RolloutRow | undefined> {
-  const rows: RolloutRow[] = await manager.query('SELECT * FROM rollouts WHERE id = $1 FOR UPDATE', [id]);
+/** With the database's time: all provisioners decide by one clock, the one that their rows are stamped with. */
+export async function lockRollout(manager: EntityManager, id: string): Promise<(RolloutRow & { readonly now: Date }) | undefined> {
+  const rows: (RolloutRow & { now: Date })[] = await manager.query('SELECT *, now() AS now FROM rollouts WHERE id = $1 FOR UPDATE', [id]);
   return rows[0];
 }
 
