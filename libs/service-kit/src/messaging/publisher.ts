@@ -24,7 +24,7 @@ export class EventPublisher {
   }
 
   /** @returns the stream's answer. @throws NatsError when it was not stored: publish again with the same id. */
-  async publish(event: OutgoingEvent): Promise<{ readonly sequence: number; readonly duplicate: boolean }> {
+  async publish(event: OutgoingEvent): Promise<{ readonly stream: string; readonly sequence: number; readonly duplicate: boolean }> {
     const id = event.id ?? newId();
     const ack = await this.jetstream.publish(event.subject, JSON.stringify(event.data), {
       msgID: id,
@@ -37,6 +37,6 @@ export class EventPublisher {
         causationId: event.causationId,
       }),
     });
-    return { sequence: ack.seq, duplicate: ack.duplicate };
+    return { stream: ack.stream, sequence: ack.seq, duplicate: ack.duplicate };
   }
 }

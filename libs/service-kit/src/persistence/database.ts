@@ -1,7 +1,7 @@
 /** Opens a service's own PostgreSQL schema: waits for the server, migrates under a lock. */
 import { DataSource, type EntitySchema, type MigrationInterface } from 'typeorm';
 import type { Logger } from '../logging.js';
-import { CreateOutboxAndInbox1700000000000, InboxSchema, OutboxSchema } from './outbox.schema.js';
+import { AddBusPositions1700000000500, CreateOutboxAndInbox1700000000000, InboxSchema, OutboxSchema } from './outbox.schema.js';
 
 export interface DatabaseOptions {
   readonly url: string;
@@ -23,7 +23,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<DataSource
     url: options.url,
     schema: options.schema,
     entities: [OutboxSchema, InboxSchema, ...options.entities] as EntitySchema[],
-    migrations: [CreateOutboxAndInbox1700000000000, ...options.migrations],
+    migrations: [CreateOutboxAndInbox1700000000000, AddBusPositions1700000000500, ...options.migrations],
     migrationsTransactionMode: 'each',
     synchronize: false,
     logging: false,

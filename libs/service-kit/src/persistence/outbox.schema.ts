@@ -45,6 +45,20 @@ export const InboxSchema = new EntitySchema<InboxRow>({
   },
 });
 
+/** Where the bus has each event: what it has forgotten is told from what it has. */
+export class AddBusPositions1700000000500 implements MigrationInterface {
+  readonly name = 'AddBusPositions1700000000500';
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query('ALTER TABLE outbox ADD COLUMN sent_stream text, ADD COLUMN sent_sequence bigint');
+    await runner.query('CREATE INDEX outbox_on_bus ON outbox (sent_stream, sent_sequence) WHERE sent_at IS NOT NULL');
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query('ALTER TABLE outbox DROP COLUMN sent_stream, DROP COLUMN sent_sequence');
+  }
+}
+
 /** First migration of every service; the table names lie in the service's own schema. */
 export class CreateOutboxAndInbox1700000000000 implements MigrationInterface {
   readonly name = 'CreateOutboxAndInbox1700000000000';

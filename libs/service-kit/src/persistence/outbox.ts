@@ -26,6 +26,16 @@ interface PendingRow {
   correlation_id: string;
   causation_id: string | null;
   created_at: Date;
+  begun: Date;
+}
+
+/** Where the bus has stored an event. */
+interface Stored {
+  readonly row: string;
+  readonly stream: string;
+  readonly sequence: number;
+  /** It had it before. */
+  readonly duplicate: boolean;
 }
 
 const BATCH = 200;
@@ -106,46 +116,77 @@ export class Outbox {
     return this.source.transaction(async (manager) => {
       // A row waits while an earlier one of its aggregate is unsent; rows that another copy has in hand are locked, not gone.
       const rows: PendingRow[] = await manager.query(
-        `SELECT o.sequence, o.id, o.subject, o.data, o.correlation_id, o.causation_id, o.created_at FROM outbox o
+        `SELECT o.sequence, o.id, o.subject, o.data, o.correlation_id, o.causation_id, o.created_at, clock_timestamp() AS begun FROM outbox o
           WHERE o.sent_at IS NULL
             AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.sent_at IS NULL AND e.aggregate = o.aggregate AND e.sequence < o.sequence)
           ORDER BY o.sequence LIMIT ${BATCH} FOR UPDATE SKIP LOCKED`,
       );
       if (rows.length === 0) return 0;
       const results = await Promise.allSettled(
-        rows.map((row) =>
-          this.publisher.publish({
+        rows.map(async (row): Promise<Stored> => {
+          const ack = await this.publisher.publish({
             subject: row.subject,
             data: row.data,
             id: row.id,
             correlationId: row.correlation_id,
             causationId: row.causation_id ?? undefined,
             time: row.created_at.toISOString(),
-          }),
-        ),
+          });
+          return { ...ack, row: row.sequence };
+        }),
       );
-      const sent = rows.filter((_, index) => results[index]?.status === 'fulfilled').map((row) => row.sequence);
-      // Not flushed to disk at once: a mark that a crash forgets means that the event is sent again under the same id.
-      if (sent.length > 0) await manager.query("UPDATE outbox SET sent_at = now() WHERE sequence = ANY($1) AND set_config('synchronous_commit', 'off', true) = 'off'", [sent]);
+      const sent = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+      await this.markSent(manager, sent);
+      await this.findForgotten(manager, sent, rows[0]?.begun);
       const failure = results.find((result) => result.status === 'rejected');
       if (failure) this.logger.warn({ err: failure.reason, unsent: rows.length - sent.length }, 'the bus did not take every event');
       return failure ? 0 : sent.length;
     });
   }
 
-  /** JetStream may forget acknowledged messages in a power cut, even a whole stream: then everything kept is sent again. */
+  private async markSent(manager: EntityManager, sent: readonly Stored[]): Promise<void> {
+    if (sent.length === 0) return;
+    // Not flushed to disk at once: a mark that a crash forgets means that the event is sent again under the same id.
+    await manager.query(
+      `UPDATE outbox o SET sent_at = clock_timestamp(), sent_stream = s.stream, sent_sequence = s.position
+         FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS s(sequence, stream, position)
+        WHERE o.sequence = s.sequence AND set_config('synchronous_commit', 'off', true) = 'off'`,
+      [sent.map(({ row }) => row), sent.map(({ stream }) => stream), sent.map(({ sequence }) => sequence)],
+    );
+  }
+
+  /**
+   * A stream only counts up: what was stored before this batch was begun, and at no lower a position than a message of it, the bus has forgotten.
+   * Marks are made after the answer, so another copy's messages that came between are younger than the begin.
+   */
+  private async findForgotten(manager: EntityManager, sent: readonly Stored[], begun: Date | undefined): Promise<void> {
+    const lowest = new Map<string, number>();
+    for (const { stream, sequence, duplicate } of sent) if (!duplicate) lowest.set(stream, Math.min(sequence, lowest.get(stream) ?? Infinity));
+    for (const [stream, sequence] of lowest) {
+      const [, count]: [unknown, number] = await manager.query('UPDATE outbox SET sent_at = NULL WHERE sent_stream = $1 AND sent_sequence >= $2 AND sent_at < $3', [stream, sequence, begun]);
+      if (count > 0) await this.healAmnesia(stream, { count, from: sequence });
+    }
+  }
+
+  private async healAmnesia(stream: string, found: object): Promise<void> {
+    this.logger.error({ stream, ...found }, 'the bus lost messages; publishing again what it does not have any more');
+    await this.onAmnesia?.(stream);
+  }
+
+  /** JetStream may forget acknowledged messages in a power cut, even a whole stream: then what it had is sent again. */
   private async checkBus(): Promise<void> {
     if (performance.now() - this.lastBusCheck < CHECK_BUS_MS) return;
     this.lastBusCheck = performance.now();
-    // First what was known, then what is: another copy may note a higher sequence between the two.
-    const positions: { stream: string; created: string; last_sequence: string }[] = await this.source.query('SELECT stream, created, last_sequence FROM bus_position');
+    // First what was known, then what is: another copy may note or send more between the two.
+    const known: { begun: Date; streams: { stream: string; created: string }[] }[] = await this.source.query(
+      `SELECT clock_timestamp() AS begun, (SELECT coalesce(json_agg(json_build_object('stream', stream, 'created', created)), '[]') FROM bus_position) AS streams`,
+    );
+    const { begun, streams } = known[0] ?? { begun: new Date(0), streams: [] };
     for (const { name, created, lastSequence: last } of await this.bus.positions()) {
-      const before = positions.find(({ stream }) => stream === name);
-      if (before && (before.created !== created || Number(before.last_sequence) > last)) {
-        this.logger.error({ stream: name, had: before, has: { created, last } }, 'the bus lost messages; publishing again what is kept');
-        await this.source.query('UPDATE outbox SET sent_at = NULL WHERE sent_at IS NOT NULL');
-        await this.onAmnesia?.(name);
-      }
+      const before = streams.find(({ stream }) => stream === name);
+      const isAnother = before !== undefined && before.created !== created;
+      const [, count]: [unknown, number] = await this.source.query('UPDATE outbox SET sent_at = NULL WHERE sent_stream = $1 AND sent_sequence >= $2 AND sent_at < $3', [name, isAnother ? 0 : last + 1, begun]);
+      if (isAnother || count > 0) await this.healAmnesia(name, { count, has: { created, last } });
       await this.source.query(
         `INSERT INTO bus_position (stream, created, last_sequence) VALUES ($1, $2, $3)
          ON CONFLICT (stream) DO UPDATE SET created = $2, last_sequence = $3`,

@@ -1,0 +1,115 @@
+/** The outbox against a bus that forgets what it had acknowledged: a real NATS whose store is put back to an earlier state, as a power cut does. */
+import { cpSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, expect, it } from '@jest/globals';
+import { STREAMS, SUBJECTS } from '@plinth/contracts';
+import { startNats, startPostgres, type TestServer } from '@plinth/testkit';
+import { connect, nanos, type NatsConnection } from 'nats';
+import type { DataSource } from 'typeorm';
+import { createLogger } from '../logging.js';
+import { OwnConsumers } from '../messaging/consumer-source.js';
+import { EventPublisher } from '../messaging/publisher.js';
+import { ensureStreams } from '../messaging/streams.js';
+import { openDatabase } from './database.js';
+import { Outbox } from './outbox.js';
+
+/** What the bus drops as repeated would hide what is sent twice. */
+const MEMORY_MS = 100;
+const logger = createLogger('outbox', 'test', 'fatal');
+let nats: TestServer;
+let postgres: TestServer;
+let connection: NatsConnection;
+let source: DataSource;
+let outbox: Outbox;
+let forgotten: string[];
+let said = 0;
+
+beforeAll(async () => {
+  [nats, postgres] = await Promise.all([startNats(), startPostgres()]);
+  connection = await connect({ servers: nats.url, maxReconnectAttempts: -1, reconnectTimeWait: 50 });
+  await ensureStreams(connection);
+  const jsm = await connection.jetstreamManager();
+  await jsm.streams.update(STREAMS.events.name, { duplicate_window: nanos(MEMORY_MS) });
+  source = await openDatabase({ url: postgres.url, schema: 'outbox_test', entities: [], migrations: [], logger });
+}, 120_000);
+afterAll(async () => {
+  await outbox?.close();
+  await source?.destroy();
+  await connection?.close();
+  await Promise.all([nats?.stop(), postgres?.stop()]);
+});
+beforeEach(async () => {
+  await outbox?.close();
+  forgotten = [];
+  outbox = new Outbox(source, new EventPublisher(connection, 'test'), new OwnConsumers(connection), logger, (stream) => Promise.resolve(void forgotten.push(stream)));
+  outbox.start();
+});
+
+async function say(count: number): Promise<string[]> {
+  const hosts = Array.from({ length: count }, () => `h-${said++}`);
+  await outbox.transact((_, add) => Promise.resolve(hosts.forEach((host) => add({ subject: SUBJECTS.hostJoined, aggregate: host, data: { host }, correlationId: host }))));
+  return hosts;
+}
+
+const unsent = async (): Promise<number> => ((await source.query('SELECT count(*)::int AS count FROM outbox WHERE sent_at IS NULL')) as { count: number }[])[0]?.count ?? -1;
+
+async function until(look: () => Promise<boolean>, what: string): Promise<void> {
+  for (const deadline = Date.now() + 30_000; Date.now() < deadline; await new Promise((resolve) => setTimeout(resolve, 50))) if (await look()) return;
+  throw new Error(`not in time: ${what}`);
+}
+const allSent = (): Promise<void> => until(async () => (await unsent()) === 0, 'everything is sent');
+
+async function onBus(): Promise<string[]> {
+  const { state } = await (await connection.jetstreamManager()).streams.info(STREAMS.events.name);
+  const jsm = await connection.jetstreamManager();
+  const hosts: string[] = [];
+  if (state.messages > 0) for (let seq = state.first_seq; seq <= state.last_seq; seq++) hosts.push((await jsm.streams.getMessage(STREAMS.events.name, { seq })).json<{ host: string }>().host);
+  return hosts.sort();
+}
+
+/** @param before what the bus remembers @param after what it forgets */
+async function forget(before: number, after: number): Promise<string[]> {
+  const store = join(dirname(nats.logFile), 'jetstream');
+  const kept = await say(before);
+  await allSent();
+  await nats.pause();
+  cpSync(store, `${store}-kept`, { recursive: true });
+  await nats.start();
+  const lost = await say(after);
+  await allSent();
+  await nats.pause();
+  rmSync(store, { recursive: true });
+  cpSync(`${store}-kept`, store, { recursive: true });
+  rmSync(`${store}-kept`, { recursive: true });
+  await nats.start();
+  return [...kept, ...lost];
+}
+
+it('sends what the bus has forgotten, and only that, when later events have taken its places', async () => {
+  const before = await onBus();
+  const told = [...(await forget(5, 3)), ...(await say(4))];
+  await until(async () => forgotten.length > 0, 'the loss is seen');
+  await allSent();
+  expect(await onBus()).toEqual([...before, ...told].sort());
+  expect(forgotten).toContain(STREAMS.events.name);
+}, 60_000);
+
+it('sends what the bus has forgotten, and only that, when nothing follows', async () => {
+  const before = await onBus();
+  const told = await forget(5, 3);
+  await until(async () => forgotten.length > 0, 'the loss is seen');
+  await allSent();
+  expect(await onBus()).toEqual([...before, ...told].sort());
+}, 60_000);
+
+it('sends everything when the stream is gone', async () => {
+  const before = await onBus();
+  const told = await say(5);
+  await allSent();
+  await until(async () => ((await source.query(`SELECT 1 FROM bus_position WHERE stream = '${STREAMS.events.name}'`)) as unknown[]).length === 1, 'what the bus looks like is known');
+  await (await connection.jetstreamManager()).streams.delete(STREAMS.events.name);
+  await ensureStreams(connection);
+  await until(async () => forgotten.length > 0, 'the loss is seen');
+  await allSent();
+  expect(await onBus()).toEqual([...before, ...told].sort());
+}, 60_000);
