@@ -1,6 +1,6 @@
 /** Containers on their way between hosts, with two provisioners and scripted hosts, on a real NATS and PostgreSQL. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { type ContainerDetails, type ContainerStatus, desiredContainer, type HostStatus, QUERIES, STREAMS, SUBJECTS } from '@plinth/contracts';
+import { type ContainerConfig, type ContainerDetails, type ContainerStatus, desiredContainer, type HostStatus, QUERIES, STREAMS, SUBJECTS } from '@plinth/contracts';
 import { ProvisionerSuite } from './testing/provisioner-suite.js';
 
 const RENEWAL = 'a'.repeat(32);
@@ -153,6 +153,44 @@ describe('a host', () => {
     suite.hosts.wake('host-1');
     await suite.until(async () => (await host('host-1')).state === 'ready', 'it is heard again');
     expect(suite.of(SUBJECTS.hostLost)).toEqual([]);
+  });
+});
+
+describe('an older config that reaches a host', () => {
+  const again = async (config: ContainerConfig): Promise<void> => {
+    // The host has forgotten it meanwhile.
+    suite.hosts.containers.delete(config.containerId);
+    suite.hosts.running.delete(config.containerId);
+    await suite.jetstream.publish(desiredContainer(config.host, config.containerId), JSON.stringify(config));
+    await suite.until(() => suite.hosts.running.get(config.containerId)?.has(config.host), 'it was started');
+  };
+  const gone = (config: ContainerConfig): Promise<unknown> => suite.until(() => suite.hosts.running.get(config.containerId)?.has(config.host) === false, 'it was ended');
+
+  it('of a container that was removed does not bring it back', async () => {
+    await suite.run('zombie', 1);
+    const [{ id } = { id: '' }] = await containers('zombie');
+    const { config } = suite.hosts.containers.get(id) ?? {};
+    if (!config) throw new Error('no config');
+    await remove('zombie');
+    await again(config);
+    await gone(config);
+    expect(await containers('zombie')).toEqual([]);
+  });
+
+  it('of a container that was moved does not bring it back there', async () => {
+    await suite.run('returned', 1);
+    const [{ id } = { id: '' }] = await containers('returned');
+    const { config } = suite.hosts.containers.get(id) ?? {};
+    if (!config) throw new Error('no config');
+    await suite.ask(SUBJECTS.hostDrainRequested, { host: config.host });
+    await suite.fact(SUBJECTS.hostDrained, { host: config.host });
+    await allRun('returned', config.host);
+    const { host: now } = suite.hosts.containers.get(id)?.config ?? {};
+    await again(config);
+    await gone(config);
+    expect(await containers('returned')).toMatchObject([{ host: now, state: 'running' }]);
+    await suite.ask(SUBJECTS.hostUncordonRequested, { host: config.host });
+    await suite.fact(SUBJECTS.hostUncordoned, { host: config.host });
   });
 });
 

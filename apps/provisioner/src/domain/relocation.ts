@@ -1,5 +1,5 @@
 /** From one host to another: the configs that give a container up and take it on. */
-import { ContainerConfig, type VolumeTakeover } from '@plinth/contracts';
+import { ContainerConfig, type ContainerReport, type VolumeTakeover } from '@plinth/contracts';
 import type { ContainerRecord, Move } from './container-record.js';
 
 /** A host's lease as its storage node last told it. */
@@ -41,6 +41,22 @@ export function arrived(record: ContainerRecord, to: string, desired: Move['desi
     reportSequence: 0,
     runningImage: null,
   };
+}
+
+/** What a host says of a container that it has nothing more to do with. */
+const ENDS: readonly ContainerReport['kind'][] = ['removed', 'released'];
+
+/**
+ * For a host that says it has a container which is another's, or nobody's any more: it got an older config, late or from a bus that was put back.
+ * @returns undefined when nothing has to be said
+ */
+export function correction(record: ContainerRecord, report: ContainerReport, writer: string, decidedAt: string): ContainerConfig | undefined {
+  const { config, state } = record;
+  if (writer !== report.host || ENDS.includes(report.kind) || (state !== 'removed' && config.host === writer)) return undefined;
+  const desired = state === 'removed' ? 'removed' : 'released';
+  // Newer than what it has.
+  const generation = Math.max(config.generation, report.generation + 1);
+  return Object.assign(new ContainerConfig(), config, { host: writer, desired, generation, decidedAt });
 }
 
 /** What it is to be, also while it is on its way; undefined: it is to go. */

@@ -4,10 +4,11 @@ import { type ContainerReport, containerStatus, desiredContainer, HOST_REPORTS }
 import { claimEvent, type Logger, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import { DesiredState } from '../adapters/desired-state.js';
 import { lockContainer, saveContainer } from '../adapters/postgres/container.store.js';
-import { forgetGivenUp } from '../adapters/postgres/move.store.js';
+import { forgetGivenUp, rememberGivenUp } from '../adapters/postgres/move.store.js';
 import { judgeMember, memberStarted } from '../adapters/postgres/rollout.store.js';
 import { release } from '../adapters/postgres/placement.store.js';
 import { statusOf } from '../domain/container-record.js';
+import { correction } from '../domain/relocation.js';
 import { judgeReport } from '../domain/reports.js';
 import { ContainerRelocation } from '../container-relocation.js';
 import { RolloutProgress } from '../rollout-progress.js';
@@ -50,7 +51,10 @@ export class ContainerReportHandler {
       const effect = record ? judgeReport(record, judged, writer, event.correlationId) : ({ take: false, reason: 'foreign-host' } as const);
       if (!effect.take && effect.reason === 'early') throw new EarlyReportError(report.sequence, report.after);
       if (!effect.take) {
-        this.logger.warn({ writer, containerId, kind: report.kind, reason: effect.reason }, 'report ignored');
+        const told = record && (effect.reason !== 'stale' || record.state === 'removed') ? correction(record, report, writer, new Date().toISOString()) : undefined;
+        this.logger.warn({ writer, containerId, kind: report.kind, reason: effect.reason, told: told?.desired }, 'report ignored');
+        if (told) add({ subject: desiredContainer(writer, containerId), data: told, ...cause });
+        if (told?.desired === 'released') await rememberGivenUp(manager, writer, told);
         return;
       }
       const { fact, verdict } = effect;

@@ -13,6 +13,7 @@ export interface ScriptedImage {
 interface Container {
   config: ContainerConfig;
   sequence: number;
+  reported: boolean;
   runGeneration: number;
   judged: string | undefined;
   /** Of the message that brought the config. */
@@ -20,6 +21,9 @@ interface Container {
   /** Image that it was last started on. */
   image: string;
 }
+
+/** As agents count: never below what they counted before. */
+const fresh = (): Pick<Container, 'sequence' | 'reported'> => ({ sequence: Math.floor(Date.now() / 1000), reported: false });
 
 export class ScriptedHosts {
   readonly containers = new Map<string, Container>();
@@ -103,12 +107,12 @@ export class ScriptedHosts {
     const known = this.containers.get(config.containerId);
     if (known && config.generation <= known.config.generation) {
       // What a host that was lost has to give up.
-      if (config.desired === 'released') this.report({ config, sequence: 0, runGeneration: 0, judged: undefined, image: '', correlationId }, { kind: 'released' });
+      if (config.desired === 'released') this.report({ config, ...fresh(), runGeneration: 0, judged: undefined, image: '', correlationId }, { kind: 'released' });
       return;
     }
     // Another host counts for itself.
-    if (known && known.config.host !== config.host) Object.assign(known, { sequence: 0, runGeneration: 0, image: '' });
-    const container = known ?? { config, sequence: 0, runGeneration: 0, judged: undefined, image: '', correlationId };
+    if (known && known.config.host !== config.host) Object.assign(known, { ...fresh(), runGeneration: 0, image: '' });
+    const container = known ?? { config, ...fresh(), runGeneration: 0, judged: undefined, image: '', correlationId };
     Object.assign(container, { config, correlationId });
     this.containers.set(config.containerId, container);
     if (config.desired !== 'running') {
@@ -159,7 +163,8 @@ export class ScriptedHosts {
 
   private report(container: Container, body: Partial<ContainerReport> & Pick<ContainerReport, 'kind'>): void {
     const { config } = container;
-    const report = { ...body, host: config.host, containerId: config.containerId, generation: config.generation, after: container.sequence || undefined, sequence: ++container.sequence, at: new Date().toISOString() };
+    const report = { ...body, host: config.host, containerId: config.containerId, generation: config.generation, after: container.reported ? container.sequence : undefined, sequence: ++container.sequence, at: new Date().toISOString() };
+    container.reported = true;
     // A bus that refuses it fails the test that waits for its effect.
     const envelope = headers();
     envelope.set('ce-correlationid', container.correlationId);
