@@ -1,12 +1,14 @@
 /** Leases with agents and guards as processes: two hosts of one storage node, on one machine. */
 import { type ChildProcess, execFileSync } from 'node:child_process';
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { ContainerReport } from '@plinth/contracts';
 import { AgentBench, leftovers, waitFor } from './testing/agent-bench.js';
 
 const TTL_SECONDS = 2;
+/** So small that it can be filled. */
+const LEASES_BYTES = 64 * 1024;
 const OTHER = 'host-other';
 
 let bench: AgentBench;
@@ -16,7 +18,8 @@ const ids: string[] = [];
 type Config = ReturnType<AgentBench['config']>;
 
 const alive = (pid: number | undefined): boolean => pid !== undefined && existsSync(`/proc/${pid}/exe`);
-const renewalOf = (host = bench.host): string | undefined => (JSON.parse(readFileSync(join(bench.storage, 'leases', `${host}.json`), 'utf8')) as { renewal?: string }).renewal;
+const renewalOf = (host = bench.host): string | undefined => /"renewal":"(\w{32})"/.exec(readFileSync(join(leases(), `${host}.json`), 'utf8'))?.[1];
+const leases = (): string => join(bench.storage, 'leases');
 const images = (): string => join(bench.storage, 'images');
 const volumeOf = (config: Config): string => join(bench.storage, 'volumes', String(config['dataVolume']));
 const markerOf = (config: Config): { holder?: { host: string | null; generation: number } } => JSON.parse(readFileSync(join(volumeOf(config), 'volume.json'), 'utf8')) as { holder?: { host: string | null; generation: number } };
@@ -49,6 +52,8 @@ async function remove(config: Config): Promise<void> {
 beforeAll(async () => {
   bench = await AgentBench.open();
   bench.leaseSeconds = TTL_SECONDS;
+  mkdirSync(leases());
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${LEASES_BYTES}`, 'tmpfs', leases()]);
   await bench.installImage('v1');
 }, 180_000);
 beforeEach(() => {
@@ -58,7 +63,8 @@ afterEach(async () => {
   await bench.stopAgent(agent);
 });
 afterAll(async () => {
-  await bench.close();
+  if (bench) execFileSync('umount', ['--lazy', leases()]);
+  await bench?.close();
   expect([guardOf(), guardOf(OTHER)]).toEqual([undefined, undefined]);
   expect(leftovers(bench, ids)).toEqual([]);
 }, 60_000);
@@ -83,6 +89,18 @@ describe('a lease', () => {
     await waitFor(() => (guardOf() !== undefined && guardOf() !== before ? true : undefined), 'another guard');
     await renewedTwice();
     expect(alive(first.pid)).toBe(true);
+    await remove(config);
+  });
+
+  it('is renewed on a full storage node', async () => {
+    const { config, first } = await running();
+    await renewedTwice();
+    const filler = join(leases(), 'filler');
+    expect(() => writeFileSync(filler, Buffer.alloc(2 * LEASES_BYTES))).toThrow('ENOSPC');
+    const end = Date.now() + 2 * TTL_SECONDS * 1000;
+    while (Date.now() < end) await renewedTwice();
+    expect(alive(first.pid)).toBe(true);
+    rmSync(filler);
     await remove(config);
   });
 

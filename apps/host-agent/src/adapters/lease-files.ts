@@ -1,36 +1,27 @@
 /** Leases as files: `leases/<host>.json` on a storage node, `lease.json` in the host's state directory. */
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { readFileSync } from 'node:fs';
 import { uptime } from 'node:os';
 import { join } from 'node:path';
 import type { HeldLeases } from '../domain/lease.js';
-import { isMissing, syncPath, TEMPORARY_SUFFIX, writeWhole } from './durable-file.js';
+import { isMissing, syncPath, writeOver } from './durable-file.js';
 
 export const LOCAL_LEASES = 'lease.json';
 const LEASES = 'leases';
+/** Of a file that is being written meanwhile. */
+const READS = 50;
 
 /** Suspended time counted; hundredths of a second. */
 export const sinceBootMs = (): number => uptime() * 1000;
 
-/** Says on the storage node that the host lives. @throws when the node is not there, or full */
+/** Says on the storage node that the host lives. @throws when the node is not there */
 export async function renewLease(storageDirectory: string, host: string, ttlSeconds: number): Promise<void> {
   // An empty mount point is the host's own disk.
   await syncPath(join(storageDirectory, 'images'));
   const directory = join(storageDirectory, LEASES);
   await mkdir(directory, { recursive: true, mode: 0o755 });
-  const path = join(directory, `${host}.json`);
-  // One name per host: a crash leaves no more than one behind.
-  const temporary = `${path}${TEMPORARY_SUFFIX}`;
-  await rm(temporary, { force: true });
-  const file = await open(temporary, 'wx', 0o644);
-  try {
-    await file.writeFile(JSON.stringify({ host, renewal: randomBytes(16).toString('hex'), ttlSeconds }));
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(temporary, path);
+  await writeOver(join(directory, `${host}.json`), JSON.stringify({ host, renewal: randomBytes(16).toString('hex'), ttlSeconds }), 0o644, true);
 }
 
 /** @returns undefined when there is none that can be read */
@@ -45,16 +36,20 @@ export async function readRenewal(storageDirectory: string, host: string): Promi
 }
 
 export async function writeHeldLeases(hostDirectory: string, leases: HeldLeases): Promise<void> {
-  await writeWhole(join(hostDirectory, LOCAL_LEASES), JSON.stringify(leases));
+  await writeOver(join(hostDirectory, LOCAL_LEASES), JSON.stringify(leases), 0o600, false);
 }
 
 export function readHeldLeases(hostDirectory: string): HeldLeases | undefined {
-  try {
-    const found = JSON.parse(readFileSync(join(hostDirectory, LOCAL_LEASES), 'utf8')) as Partial<HeldLeases>;
-    const { bootId, deadlines, terms } = found;
-    return typeof bootId === 'string' && deadlines && terms ? { bootId, deadlines, terms } : undefined;
-  } catch (error) {
-    if (isMissing(error) || error instanceof SyntaxError) return undefined;
-    throw error;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const found = JSON.parse(readFileSync(join(hostDirectory, LOCAL_LEASES), 'utf8')) as Partial<HeldLeases>;
+      const { bootId, deadlines, terms } = found;
+      return typeof bootId === 'string' && deadlines && terms ? { bootId, deadlines, terms } : undefined;
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      if (!(error instanceof SyntaxError)) throw error;
+      // It is being written at this moment.
+      if (attempt === READS) return undefined;
+    }
   }
 }
