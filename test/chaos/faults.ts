@@ -5,11 +5,17 @@ import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { sendSignal } from '@plinth/container-runtime';
 import pg from 'pg';
+import { connect, nkeyAuthenticator } from 'nats';
 import type { Stack } from '../stack.js';
+import { DISKS } from './disks.js';
+import { APPS } from './installation.js';
 import type { Random } from './random.js';
+import { LIES } from './repository-proxy.js';
+import type { Rig } from './rig.js';
 import type { Workload } from './workload.js';
 
 export interface FaultContext {
+  readonly rig: Rig;
   readonly stack: Stack;
   readonly workload: Workload;
   readonly random: Random;
@@ -201,6 +207,114 @@ const interruptImage: Fault = async ({ stack, random }) => {
   return 'distributors killed in an extraction';
 };
 
+/** An image is promoted while what is downloaded of it is not what it is; then the repository is well again, and nobody lends a hand. */
+const lyingRepository: Fault = async ({ rig, stack, random, report }) => {
+  const recipe = join(stack.home, 'recipe.yaml');
+  writeFileSync(recipe, readFileSync(recipe, 'utf8').replace(/content: \w+/, `content: chaos${random.between(1, 1_000_000)}`));
+  const built = await stack.plinth('image', 'build', recipe, '--json');
+  const lie = random.pick(LIES);
+  if (built.code !== 0 || lie === undefined) return undefined;
+  const { ref } = JSON.parse(built.stdout) as { ref: string };
+  const before = rig.repository.lies;
+  rig.repository.lie = lie;
+  const promotion = stack.plinth('image', 'promote', ref, '--timeout', '1s');
+  for (let waits = 0; waits < 50 && rig.repository.lies === before; waits++) await delay(200);
+  await delay(random.between(0, 3_000));
+  rig.repository.lie = undefined;
+  await promotion;
+  for (let attempt = 0; ; attempt++) {
+    const nodes = (JSON.parse((await stack.plinth('image', 'ls', '--json')).stdout || '[]') as { name: string; version: string; storageNodes: string[] }[]).find(({ name, version }) => `${name}@${version}` === ref)?.storageNodes ?? [];
+    if (nodes.length === 2) break;
+    if (attempt === 90) {
+      report(`${ref} is only on ${nodes.join(', ') || 'no node'}, long after the repository was well again`);
+      break;
+    }
+    await delay(1_000);
+  }
+  return `repository ${lie}: ${rig.repository.lies - before} answers for ${ref}`;
+};
+
+const fillDisk: Fault = async ({ rig, workload, random }) => {
+  const disk = random.pick(DISKS);
+  if (disk === undefined) return undefined;
+  rig.disks.fill(disk);
+  try {
+    for (let acts = random.between(1, 3); acts > 0; acts--) {
+      await workload.act();
+      await delay(random.between(0, 2_000));
+    }
+  } finally {
+    rig.disks.empty(disk);
+  }
+  return `disk of ${disk} full`;
+};
+
+const HOUR_MS = 3_600_000;
+
+const moveClock: Fault = async ({ rig, workload, random }) => {
+  const app = random.pick(APPS);
+  if (app === undefined) return undefined;
+  const byMs = random.between(0, 1) === 0 ? HOUR_MS : -HOUR_MS;
+  rig.installation.moveClock(app, byMs);
+  try {
+    await delay(200);
+    for (let acts = random.between(1, 3); acts > 0; acts--) {
+      await workload.act();
+      await delay(random.between(0, 3_000));
+    }
+  } finally {
+    rig.installation.moveClock(app, 0);
+  }
+  return `clock of ${app} an hour ${byMs > 0 ? 'ahead' : 'behind'}, then back`;
+};
+
+/** As one of the stack's own members says it. */
+async function publishAs(stack: Stack, service: string, subject: string, body: string): Promise<boolean> {
+  const { environment } = stack.file().services.find(({ id }) => id === service) ?? {};
+  const seed = environment?.['NATS_NKEY_FILE'];
+  if (seed === undefined) return false;
+  const name = /_INBOX_([^.]+)/.exec(seed)?.[1];
+  const connection = await connect({ servers: stack.file().natsUrl, authenticator: nkeyAuthenticator(readFileSync(seed)), ...(name !== undefined && { inboxPrefix: `_INBOX_${name}` }) });
+  connection.publish(subject, body);
+  await connection.flush();
+  await connection.close();
+  return true;
+}
+
+async function query<T extends pg.QueryResultRow>(stack: Stack, text: string): Promise<T[]> {
+  const client = new pg.Client({ connectionString: stack.file().databaseUrl });
+  await client.connect();
+  try {
+    return (await client.query<T>(text)).rows;
+  } finally {
+    await client.end();
+  }
+}
+
+/** A config that a host got before reaches it once more, after newer ones: of any container, also one that is gone. */
+const oldConfig: Fault = async ({ stack, random }) => {
+  const rows = await query<{ subject: string; data: object }>(stack, "SELECT subject, data FROM provisioner.outbox WHERE subject LIKE 'desired.%' AND sent_at IS NOT NULL ORDER BY sequence");
+  const row = random.pick(rows);
+  if (!row || !(await publishAs(stack, 'provisioner-1', row.subject, JSON.stringify(row.data)))) return undefined;
+  return `an old config again: ${row.subject}`;
+};
+
+/** What a host said of a container before reaches the provisioner once more, under another id. */
+const oldReport: Fault = async ({ stack, random }) => {
+  const rows = await query<{ id: string; host: string; image: string }>(stack, "SELECT id, host, config->>'image' AS image FROM provisioner.containers WHERE state <> 'removed' ORDER BY ordinal");
+  const row = random.pick(rows);
+  if (!row) return undefined;
+  const report = { host: row.host, containerId: row.id, kind: 'stopped', cause: 'exited', generation: 1, sequence: 1, image: row.image, at: new Date().toISOString() };
+  if (!(await publishAs(stack, `host-agent-${row.host}`, `report.host.${row.host}.container.${row.id}`, JSON.stringify(report)))) return undefined;
+  return `an old report of ${row.id.slice(0, 12)} again`;
+};
+
+/** A container whose mount script never ends: it is reported as failed, and can be removed. Others go on meanwhile. */
+const hangingScript: Fault = ({ workload, report }) => {
+  workload.hang(report);
+  return Promise.resolve('a mount script hangs');
+};
+
 const late: Fault = ({ workload, random }) => {
   const ms = random.between(1_000, 8_000);
   return Promise.resolve(`request for ${workload.late(ms)} reaches the bus ${ms} ms late`);
@@ -235,6 +349,12 @@ export const FAULTS: Readonly<Record<string, { readonly weight: number; readonly
   'service cut off from NATS': { weight: 6, inject: cutConnection },
   'PostgreSQL out of connections': { weight: 8, inject: exhaustDatabase },
   'killed in a build or an extraction': { weight: 5, inject: interruptImage },
+  'disk full': { weight: 10, inject: fillDisk },
+  'repository lies': { weight: 4, inject: lyingRepository },
+  'clock jumps': { weight: 10, inject: moveClock },
+  'mount script hangs': { weight: 3, inject: hangingScript },
+  'old config again': { weight: 12, inject: oldConfig },
+  'old report again': { weight: 12, inject: oldReport },
   'container monitor killed': { weight: 25, inject: killProcess('monitor') },
   'container init killed': { weight: 30, inject: killProcess('init') },
   'message repeated': { weight: 30, inject: duplicate },

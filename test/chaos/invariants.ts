@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { containerCgroups, containerOf, mountLines, type Stack } from '../stack.js';
 import { containerProcesses } from './faults.js';
+import type { Rig } from './rig.js';
 import type { SentRequest } from './workload.js';
 
 interface Row {
@@ -29,13 +30,15 @@ const SETTLE_MS = 120_000;
 const ANSWER_MS = 60_000;
 
 /** @returns one line per violation */
-export async function violations(stack: Stack, tenant: string, sent: readonly SentRequest[]): Promise<string[]> {
+export async function violations({ stack, disks }: Rig, tenant: string, sent: readonly SentRequest[]): Promise<string[]> {
   const found: string[] = [];
   await answered(stack, sent);
-  const rows = await settledRows(stack, tenant);
+  const always = new Set(sent.flatMap(({ name, body }) => (body.includes('"policy":"always"') ? [name] : [])));
+  const rows = await settledRows(stack, tenant, always);
+  for (const row of rows.filter(({ name, state, desired }) => state === 'failed' && desired === 'running' && always.has(name))) found.push(`not converged: ${row.name} is always to run, and has failed`);
   for (const row of rows.filter(({ state }) => !SETTLED.includes(state))) found.push(`not converged: ${row.name} is ${row.state}, desired ${row.desired}, ${SETTLE_MS / 1000} s after the last fault`);
   found.push(...desiredIsActual(stack, rows));
-  found.push(...leaks(stack, rows));
+  found.push(...leaks(stack, rows, disks.mountPoints()));
   found.push(...dataKept(stack, rows));
   found.push(...overlaps(stack));
   const facts = await storedFacts(stack);
@@ -46,11 +49,12 @@ export async function violations(stack: Stack, tenant: string, sent: readonly Se
   return found;
 }
 
-async function settledRows(stack: Stack, tenant: string): Promise<Row[]> {
+/** @param always names of those that no failure keeps down */
+async function settledRows(stack: Stack, tenant: string, always: ReadonlySet<string>): Promise<Row[]> {
   for (const deadline = Date.now() + SETTLE_MS; ; await new Promise((resolve) => setTimeout(resolve, 500))) {
     const ran = await stack.plinth('ps', '--all', '--tenant', tenant, '--json');
     const rows = ran.code === 0 ? (JSON.parse(ran.stdout) as Row[]) : [];
-    const done = ran.code === 0 && rows.every((row) => SETTLED.includes(row.state) && isAsDesired(row) && (row.state !== 'running' || alive(row.pid)));
+    const done = ran.code === 0 && rows.every((row) => SETTLED.includes(row.state) && isAsDesired(row) && (row.state !== 'failed' || !always.has(row.name)) && (row.state !== 'running' || alive(row.pid)));
     if (done || Date.now() > deadline) return rows;
   }
 }
@@ -78,14 +82,16 @@ function desiredIsActual(stack: Stack, rows: readonly Row[]): string[] {
   });
 }
 
-function leaks(stack: Stack, rows: readonly Row[]): string[] {
+function leaks(stack: Stack, rows: readonly Row[], mountPoints: readonly string[]): string[] {
   const running = new Set(rows.filter(({ state }) => state === 'running').map(({ id }) => id));
   const ours = new Set(rows.map(({ id }) => id));
   const cgroups = containerCgroups().filter((path) => ours.has(containerOf(path)) && !running.has(containerOf(path)));
-  const mounts = mountLines().filter((line) => line.includes(stack.home));
+  const mounts = mountLines().filter((line) => line.includes(stack.home) && !mountPoints.includes(line.split(' ')[1] ?? ''));
   const monitors = containerProcesses(stack.home, 'monitor').filter(({ id }) => !running.has(id));
   const staged = ['sn-1', 'sn-2'].flatMap((node) => readdirSync(join(stack.home, 'storage', node, 'images')).filter((name) => name.startsWith('.') && readdirSync(join(stack.home, 'storage', node, 'images', name)).length > 0).map((name) => `${node}/${name}`));
+  const halves = ['sn-1', 'sn-2'].flatMap((node) => readdirSync(join(stack.home, 'storage', node, 'staging')).map((name) => `${node}/staging/${name}`));
   return [
+    ...halves.map((path) => `something is left in the staging folder: ${path}`),
     ...cgroups.map((path) => `a cgroup is left: ${path}`),
     ...mounts.map((line) => `a mount is left: ${line}`),
     ...monitors.map(({ pid, id }) => `a monitor is left: ${pid} of ${id}`),
@@ -116,7 +122,9 @@ function overlaps(stack: Stack): string[] {
       if (!existsSync(path)) return [];
       const runs = new Map<string, { readonly first: number; last: number }>();
       for (const line of readFileSync(path, 'utf8').trim().split('\n')) {
-        const [run = '', up = ''] = line.split(' ');
+        // A full disk cuts lines off.
+        const [, run = '', up = ''] = /^([0-9a-f-]{36}) (\d+\.\d+)$/.exec(line) ?? [];
+        if (run === '') continue;
         const known = runs.get(run);
         if (known) known.last = Number(up);
         else runs.set(run, { first: Number(up), last: Number(up) });

@@ -1,9 +1,9 @@
 /** `npm run chaos -- --seed S --faults N`: prints every fault, the violations, and a table; exit code 0 only without a violation. */
 import { parseArgs } from 'node:util';
-import { INSTALLATION, Stack } from '../stack.js';
 import { FAULTS } from './faults.js';
 import { runChaos } from './harness.js';
-import { plant, PLANTED } from './planted.js';
+import { PLANTED } from './planted.js';
+import { Rig } from './rig.js';
 
 const { values } = parseArgs({
   options: {
@@ -21,25 +21,27 @@ if (values.help || [seed, faults, checkEvery].some((value) => !Number.isInteger(
   process.exit(values.help ? 0 : 2);
 }
 
-const planted = values.plant === undefined ? undefined : plant(INSTALLATION, values.plant);
-const stack = new Stack(planted?.directory);
+const bug = values.plant === undefined ? undefined : PLANTED[values.plant];
+if (values.plant !== undefined && !bug) {
+  process.stderr.write(`there is no bug ${values.plant}; there are ${Object.keys(PLANTED).join(', ')}\n`);
+  process.exit(2);
+}
 const stop = new AbortController();
 process.once('SIGINT', () => stop.abort());
 const begin = performance.now();
 process.stdout.write(`seed ${seed}: ${faults} faults\n`);
 let code = 1;
+const rig = await Rig.open(bug ? [bug] : []);
 try {
-  await stack.up();
-  const result = await runChaos({ stack, seed: seed ?? 0, faults: faults ?? 0, checkEvery: checkEvery ?? 25, only: values.only, signal: stop.signal, onLine: (line) => process.stdout.write(`${line}\n`) });
+  const result = await runChaos({ rig, seed: seed ?? 0, faults: faults ?? 0, checkEvery: checkEvery ?? 25, only: values.only, signal: stop.signal, onLine: (line) => process.stdout.write(`${line}\n`) });
   process.stdout.write('\nfault                              injected\n');
   for (const kind of Object.keys(FAULTS)) process.stdout.write(`${kind.padEnd(34)} ${result.injected[kind] ?? 0}\n`);
   const total = Object.values(result.injected).reduce((sum, count) => sum + count, 0);
   process.stdout.write(`\n${total} faults, ${result.requests} requests, ${result.violations.length} violations, ${((performance.now() - begin) / 1000).toFixed(0)} s; again with: npm run chaos -- --seed ${seed} --faults ${faults}\n`);
   code = result.violations.length === 0 ? 0 : 1;
 } finally {
-  if (planted) process.stdout.write(code === 0 ? `the planted bug ${values.plant} was NOT found\n` : `the planted bug ${values.plant} was found\n`);
-  if (code === 0 || process.env['PLINTH_CHAOS_KEEP'] === undefined) await stack.down();
-  else process.stdout.write(`left as it is: PLINTH_HOME=${stack.home}\n`);
+  if (bug) process.stdout.write(code === 0 ? `the planted bug ${values.plant} was NOT found\n` : `the planted bug ${values.plant} was found\n`);
+  if (code === 0 || process.env['PLINTH_CHAOS_KEEP'] === undefined) await rig.close();
+  else process.stdout.write(`left as it is: PLINTH_HOME=${rig.stack.home}\n`);
 }
-planted?.remove();
 process.exit(code);

@@ -1,14 +1,8 @@
-/** Bugs for the harness to find: each a change of one compiled file in a copy of the installation, so that the product has no switch for it. */
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+/** Bugs for the harness to find: each a change of one line in its copy of the installation. */
+import type { Edit } from './installation.js';
 
-export interface PlantedBug {
+export interface PlantedBug extends Edit {
   readonly what: string;
-  /** Below the installation. */
-  readonly file: string;
-  readonly find: string;
-  readonly replace: string;
 }
 
 const OUTBOX = 'libs/service-kit/dist/persistence/outbox.js';
@@ -29,22 +23,3 @@ export const PLANTED: Readonly<Record<string, PlantedBug>> = {
   'stale-reports': { what: 'the provisioner believes an older report', file: 'apps/provisioner/dist/domain/reports.js', find: 'if (report.sequence <= record.reportSequence)', replace: 'if (false)' },
   'unfenced': { what: 'a lost host is not waited for, and its volume taken over whatever its lease says', file: 'apps/provisioner/dist/container-relocation.js', find: '!hasRunOut(lease)', replace: 'false' },
 };
-
-/** A copy of the installation with the bug. @throws Error when the file is not as the bug expects it */
-export function plant(installation: string, name: string): { readonly directory: string; remove(): void } {
-  const bug = PLANTED[name];
-  if (!bug) throw new Error(`there is no bug ${name}; there are ${Object.keys(PLANTED).join(', ')}`);
-  const directory = mkdtempSync(join(tmpdir(), 'plinth-planted-'));
-  for (const part of ['apps', 'libs', 'recipes', 'demo', 'package.json']) cpSync(join(installation, part), join(directory, part), { recursive: true });
-  mkdirSync(join(directory, 'node_modules'));
-  for (const entry of readdirSync(join(installation, 'node_modules'))) {
-    // Ours are links to apps and libs beside them.
-    if (entry === '@plinth') cpSync(join(installation, 'node_modules', entry), join(directory, 'node_modules', entry), { recursive: true, verbatimSymlinks: true });
-    else symlinkSync(join(installation, 'node_modules', entry), join(directory, 'node_modules', entry));
-  }
-  const path = join(directory, bug.file);
-  const text = readFileSync(path, 'utf8');
-  if (!text.includes(bug.find)) throw new Error(`${bug.file} has no ${JSON.stringify(bug.find)} any more`);
-  writeFileSync(path, text.replace(bug.find, bug.replace));
-  return { directory, remove: () => rmSync(directory, { recursive: true, force: true }) };
-}

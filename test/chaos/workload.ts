@@ -12,6 +12,8 @@ export interface SentRequest {
 }
 
 const MOST_CONTAINERS = 20;
+/** Every three seconds; a start has half a minute, and the host may be lost for one. */
+const HANG_LOOKS = 60;
 /** Writes down each of its starts, and every second that it runs, where that outlives it; what it says of itself is checked in the end. */
 const COMMAND = [
   '/bin/sh',
@@ -32,6 +34,8 @@ export class Workload {
     private readonly tenant: string,
     /** `name@version` of images to run on and to switch between. */
     private readonly images: readonly string[],
+    /** On which every container hangs in its mount script. */
+    private readonly hanging: string,
   ) {}
 
   /** One request of some kind. */
@@ -66,6 +70,25 @@ export class Workload {
     this.names.push(name);
     this.pending.push(new Promise((resolve) => setTimeout(resolve, ms)).then(() => this.requestContainer(name)));
     return name;
+  }
+
+  /** @param report of what is seen to go wrong */
+  hang(report: (violation: string) => void): void {
+    const name = `hang-${this.counter++}`;
+    this.pending.push(this.hangAndRemove(name).then((problem) => void (problem !== undefined && report(problem))));
+  }
+
+  private async hangAndRemove(name: string): Promise<string | undefined> {
+    const who = { name, tenant: this.tenant };
+    await this.send('container.requested', { ...who, image: this.hanging, restart: { policy: 'never' } }, name);
+    let problem: string | undefined = `${name} hangs in its mount script, and nobody says so`;
+    for (let looks = 0; looks < HANG_LOOKS && problem !== undefined; looks++) {
+      await new Promise((resolve) => setTimeout(resolve, 3_000));
+      const { stdout } = await this.stack.plinth('events', '--since', '12h', '--json');
+      if (stdout.split('\n').some((line) => line.includes('container.failed') && line.includes(`"${name}"`) && line.includes('mount-script-timeout'))) problem = undefined;
+    }
+    await this.send('container.remove.requested', who, name);
+    return problem;
   }
 
   /** Until everything was sent. */

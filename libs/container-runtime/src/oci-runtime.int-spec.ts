@@ -169,6 +169,16 @@ describe.each(['crun', 'runc'] as const)('%s:', (name) => {
       expect(readFileSync(report, 'utf8')).not.toMatch(/CANARY|LD_PRELOAD/);
       expect(runtime.list()).toEqual([]);
     });
+
+    it.each(['sleep 600', 'trap "" TERM; while :; do sleep 600; done', 'sleep 600 & wait'])('that hangs (%s) is ended with all that it began, and that is told', async (body) => {
+      const path = join(scratch, 'hangs.sh');
+      writeFileSync(path, body);
+      const hasty = new OciRuntime({ stateDirectory: join(scratch, `hasty-${name}`), binary: runtime.binary, hookDeadlineSeconds: 1 });
+      const failed = await hasty.start(specOf({ mountScript: { path, custom: true } }));
+      expect(failed).toMatchObject({ ok: false, reason: 'mount-script-timeout', message: 'the mount script did not end within 1 s' });
+      expect(hasty.list()).toEqual([]);
+      expect(findProcesses(['sh', 'sleep'], '600').concat(findProcesses(['sh'], path))).toEqual([]);
+    });
   });
 
   describe('the life of a container', () => {

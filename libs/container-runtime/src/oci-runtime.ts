@@ -61,6 +61,8 @@ export class ContainerStuckError extends Error {
 }
 
 const START_DEADLINE_MS = 30_000;
+/** After its deadline the runtime has this long to end a mount script. */
+const SCRIPT_END_MS = 1_000;
 const KILL_DEADLINE_MS = 10_000;
 /** Longer than the second for which version 1 keeps an old list of processes, so that each round sees a new one. */
 const CGROUP_ROUND_MS = 1500;
@@ -79,6 +81,7 @@ export class OciRuntime {
   readonly paths: RuntimePaths;
   readonly instance: string;
   readonly #options: OciRuntimeOptions;
+  readonly #hookDeadlineSeconds: number;
   readonly #conmon: string;
   readonly #exits: ExitWatch;
   readonly #cgroupLock = new CgroupLock();
@@ -88,6 +91,7 @@ export class OciRuntime {
   /** Throws RuntimeMissingError when there is no usable runtime or no conmon. */
   constructor(options: OciRuntimeOptions) {
     this.#options = options;
+    this.#hookDeadlineSeconds = options.hookDeadlineSeconds ?? MOUNT_SCRIPT_DEADLINE_SECONDS;
     this.binary = options.binary ?? detectRuntimeBinary();
     const conmon = findExecutable('conmon', `${process.env['PATH'] ?? ''}:/usr/bin:/usr/libexec/podman:/usr/lib/podman`);
     if (conmon === undefined) throw new RuntimeMissingError('conmon is not on the PATH');
@@ -115,6 +119,9 @@ export class OciRuntime {
     }
     const deadlineMs = this.#options.startDeadlineMs ?? START_DEADLINE_MS;
     const deadline = AbortSignal.timeout(deadlineMs);
+    let created: number | undefined;
+    // runc ends the script only, and waits for what it has left.
+    const ofScript = spec.mountScript.custom ? AbortSignal.timeout(this.#hookDeadlineSeconds * 1000 + SCRIPT_END_MS) : undefined;
     try {
       this.#writeBundle(spec);
       const prepared = performance.now();
@@ -124,13 +131,15 @@ export class OciRuntime {
         paths: this.paths,
         id: spec.id,
         logLimitBytes: this.#options.logLimitBytes ?? LOG_LIMIT_BYTES,
-        signal: deadline,
+        signal: ofScript ? AbortSignal.any([deadline, ofScript]) : deadline,
       });
-      const created = performance.now();
+      created = performance.now();
       const failure = answer.ok ? await this.#letGo(spec.id, deadline) : answer.stderr;
       const pidStartTime = answer.ok ? firstProcess(this.paths, spec.id)?.startTime : undefined;
       if (!answer.ok || failure !== undefined || pidStartTime === undefined) {
         await this.delete(spec.id);
+        // The runtimes' words for it differ, and crun's depend on how the script was caught.
+        if (!answer.ok && spec.mountScript.custom && performance.now() - prepared >= this.#hookDeadlineSeconds * 1000) return this.#scriptTimeout(failure);
         return startFailure(failure ?? 'the runtime left no state');
       }
       this.#keepFilter(spec.id);
@@ -138,9 +147,14 @@ export class OciRuntime {
       return { ok: true, pid: answer.pid, pidStartTime, phases };
     } catch (error) {
       await this.delete(spec.id);
+      if (ofScript?.aborted && !created) return this.#scriptTimeout();
       if (!deadline.aborted) throw error;
       return { ...startFailure(''), reason: 'deadline', message: `not started within ${deadlineMs} ms` };
     }
+  }
+
+  #scriptTimeout(stderr = ''): StartFailure {
+    return { ...startFailure(stderr), reason: 'mount-script-timeout', message: `the mount script did not end within ${this.#hookDeadlineSeconds} s` };
   }
 
   cgroupOf(id: string): string {
@@ -228,7 +242,7 @@ export class OciRuntime {
 
   #writeBundle(spec: ContainerSpec): void {
     const bundle = `${this.paths.bundles}/${spec.id}`;
-    const config = buildOciConfig(spec, { instance: this.instance, layerRoot: bundle, shell: MOUNT_SCRIPT_SHELL, hookDeadlineSeconds: this.#options.hookDeadlineSeconds ?? MOUNT_SCRIPT_DEADLINE_SECONDS });
+    const config = buildOciConfig(spec, { instance: this.instance, layerRoot: bundle, shell: MOUNT_SCRIPT_SHELL, hookDeadlineSeconds: this.#hookDeadlineSeconds });
     const annotations = this.#filter === undefined ? undefined : { [SECCOMP_BPF_ANNOTATION]: this.#filter };
     writeBundle(bundle, spec, { ...config, ...(annotations !== undefined && { annotations }) });
   }

@@ -35,6 +35,7 @@ const REASONS: Readonly<Record<StartFailureReason, ContainerFailureReason>> = {
   'command-not-found': 'command-not-found',
   'command-not-executable': 'command-not-found',
   'mount-script-failed': 'mount-script-failed',
+  'mount-script-timeout': 'mount-script-timeout',
   'mount-failed': 'runtime-error',
   'cgroup-failed': 'runtime-error',
   'no-space': 'no-space',
@@ -66,8 +67,7 @@ export class OciContainers {
   async start(spec: ContainerSpec): Promise<{ readonly ok: true; readonly value: Started } | { readonly ok: false; readonly failure: StartFailure }> {
     const result = await this.runtime.start(spec);
     if (!result.ok) {
-      const timedOut = result.reason === 'mount-script-failed' && /time(?:d )?out/i.test(result.stderrTail);
-      return { ok: false, failure: { reason: timedOut ? 'mount-script-timeout' : REASONS[result.reason], message: result.message } };
+      return { ok: false, failure: { reason: REASONS[result.reason], message: result.message } };
     }
     const { prepare, mount, runtime } = result.phases;
     return { ok: true, value: { pid: result.pid, startedAtMs: this.clock.now(), phases: { mount: prepare + mount, runtime } } };

@@ -1,0 +1,69 @@
+/** A copy of the installation in which single lines of compiled files are other ones, so that the product has no switch for what only a harness needs. */
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+export interface Edit {
+  /** Below the installation. */
+  readonly file: string;
+  readonly find: string;
+  readonly replace: string;
+}
+
+export const APPS = ['provisioner', 'host-agent', 'distributor', 'image-builder'] as const;
+
+/** First line of every service: its time of day is the machine's and as many milliseconds as a file beside it says. What a process can't see past is no other than a clock that jumped. */
+const CLOCK = `import { readFileSync } from 'node:fs';
+const file = new URL('./clock-offset', import.meta.url);
+let offset = 0;
+const look = () => {
+  try {
+    offset = Number(readFileSync(file, 'utf8'));
+  } catch {
+    offset = 0;
+  }
+};
+look();
+setInterval(look, 50).unref();
+const now = Date.now;
+Date.now = () => now() + offset;
+globalThis.Date = new Proxy(Date, {
+  construct: (target, args, own) => Reflect.construct(target, args.length === 0 ? [Date.now()] : args, own),
+  apply: () => new Date().toString(),
+});
+`;
+
+export interface Installation {
+  readonly directory: string;
+  /** Moves the time of day of all services of one kind. */
+  moveClock(app: (typeof APPS)[number], byMs: number): void;
+  remove(): void;
+}
+
+/** @throws Error when a file is not as an edit expects it */
+export function copyInstallation(from: string, edits: readonly Edit[]): Installation {
+  const directory = mkdtempSync(join(tmpdir(), 'plinth-planted-'));
+  for (const part of ['apps', 'libs', 'recipes', 'demo', 'package.json']) cpSync(join(from, part), join(directory, part), { recursive: true });
+  mkdirSync(join(directory, 'node_modules'));
+  for (const entry of readdirSync(join(from, 'node_modules'))) {
+    // Ours are links to apps and libs beside them.
+    if (entry === '@plinth') cpSync(join(from, 'node_modules', entry), join(directory, 'node_modules', entry), { recursive: true, verbatimSymlinks: true });
+    else symlinkSync(join(from, 'node_modules', entry), join(directory, 'node_modules', entry));
+  }
+  for (const { file, find, replace } of edits) {
+    const path = join(directory, file);
+    const text = readFileSync(path, 'utf8');
+    if (!text.includes(find)) throw new Error(`${file} has no ${JSON.stringify(find)} any more`);
+    writeFileSync(path, text.replace(find, replace));
+  }
+  for (const app of APPS) {
+    const main = join(directory, 'apps', app, 'dist', 'main.js');
+    writeFileSync(join(directory, 'apps', app, 'dist', 'chaos-clock.js'), CLOCK);
+    writeFileSync(main, `import './chaos-clock.js';\n${readFileSync(main, 'utf8')}`);
+  }
+  return {
+    directory,
+    moveClock: (app, byMs) => writeFileSync(join(directory, 'apps', app, 'dist', 'clock-offset'), String(byMs)),
+    remove: () => rmSync(directory, { recursive: true, force: true }),
+  };
+}

@@ -1,0 +1,40 @@
+/** A stack on which faults can be injected that need something in the way: of its downloads, its disks, its clocks. */
+import { INSTALLATION, Stack } from '../stack.js';
+import { LimitedDisks } from './disks.js';
+import { copyInstallation, type Edit, type Installation } from './installation.js';
+import { RepositoryProxy } from './repository-proxy.js';
+
+const PUBLIC_URL = { file: 'apps/cli/dist/stack/stack-plan.js', find: 'PLINTH_PUBLIC_URL: `http://127.0.0.1:${downloads}`' };
+
+export class Rig {
+  private constructor(
+    readonly stack: Stack,
+    readonly disks: LimitedDisks,
+    readonly repository: RepositoryProxy,
+    readonly installation: Installation,
+  ) {}
+
+  /** @param edits more of them, e.g. a planted bug */
+  static async open(edits: readonly Edit[] = []): Promise<Rig> {
+    let stack: Stack | undefined;
+    const repository = await RepositoryProxy.open(() => {
+      const builder = stack?.file().services.find(({ name }) => name === 'image-builder');
+      return `http://127.0.0.1:${builder?.environment?.['PLINTH_DOWNLOAD_PORT'] ?? 1}`;
+    });
+    const installation = copyInstallation(INSTALLATION, [...edits, { ...PUBLIC_URL, replace: `PLINTH_PUBLIC_URL: '${repository.url}'` }]);
+    stack = new Stack(installation.directory);
+    const rig = new Rig(stack, new LimitedDisks(stack.home), repository, installation);
+    await stack.up();
+    return rig;
+  }
+
+  async close(): Promise<void> {
+    // Its data lie on mounts that a folder with them can't be removed with.
+    const { code, stdout, stderr } = await this.stack.plinth('down');
+    this.repository.close();
+    this.disks.release();
+    await this.stack.down();
+    this.installation.remove();
+    if (code !== 0) throw new Error(`down ended with ${code}: ${stdout}${stderr}`);
+  }
+}
