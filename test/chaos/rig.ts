@@ -29,11 +29,11 @@ export class Rig {
   }
 
   async close(): Promise<void> {
-    // Its data lie on mounts that a folder with them can't be removed with.
-    const { code, stdout, stderr } = await this.stack.plinth('down');
+    // It finds our disks left behind, and stops everything else.
+    await this.stack.plinth('down');
     this.repository.close();
     this.disks.release();
-    await this.stack.down();
+    const { code, stdout, stderr } = await this.stack.down();
     this.installation.remove();
     if (code !== 0) throw new Error(`down ended with ${code}: ${stdout}${stderr}`);
   }
