@@ -1,4 +1,4 @@
-/** One request → one container, in one transaction: load, decide, reserve, write, announce. */
+/** One request → one container, in the caller's transaction: load, decide, reserve, write, announce. */
 import { randomBytes } from 'node:crypto';
 import {
   containerStatus,
@@ -8,7 +8,7 @@ import {
   parseImageRef,
   SUBJECTS,
 } from '@plinth/contracts';
-import { claimEvent, derivedId, type Outbox, type OutboxEvent, type ReceivedEvent } from '@plinth/service-kit';
+import { claimEvent, derivedId, type OutboxEvent, type ReceivedEvent } from '@plinth/service-kit';
 import type { EntityManager } from 'typeorm';
 import { findRequest, insertContainer } from './adapters/postgres/container.store.js';
 import { loadPlacementView, release, reserve } from './adapters/postgres/placement.store.js';
@@ -28,26 +28,27 @@ export class ContainerCreation {
   private readonly defaults: Defaults;
   private readonly quota: TenantQuota;
 
-  constructor(
-    private readonly outbox: Outbox,
-    private readonly config: ProvisionerConfig,
-  ) {
+  constructor(private readonly config: ProvisionerConfig) {
     this.quota = { containers: config.PLINTH_TENANT_MAX_CONTAINERS, memoryBytes: config.PLINTH_TENANT_MAX_MEMORY_BYTES };
     this.defaults = { memoryBytes: config.PLINTH_DEFAULT_MEMORY_BYTES, cpus: config.PLINTH_DEFAULT_CPUS, pids: config.PLINTH_DEFAULT_PIDS };
   }
 
-  async create(event: ReceivedEvent<ContainerRequested>, requestDigest: string): Promise<void> {
-    await this.outbox.transact(async (manager, add) => {
-      if (!(await claimEvent(manager, SUBJECTS.containerRequested, event.id))) {
-        const known = await findRequest(manager, event.id);
-        if (known && known.digest !== requestDigest) {
-          this.refuse(event, add, { reason: 'request-id-reused', message: 'a request with this id asked for something else; use a new id' }, requestDigest);
-        }
-        return;
+  /** @param requestDigest of what is asked for: tells a request that came again from another one under its id */
+  async decide(manager: EntityManager, add: Add, event: ReceivedEvent<ContainerRequested>, requestDigest: string): Promise<void> {
+    if (!(await claimEvent(manager, SUBJECTS.containerRequested, event.id))) {
+      const known = await findRequest(manager, event.id);
+      if (known && known.digest !== requestDigest) {
+        this.refuse(event, add, { reason: 'request-id-reused', message: 'a request with this id asked for something else; use a new id' }, requestDigest);
       }
-      const refusal = await this.place(manager, event, requestDigest, add);
-      if (refusal) this.refuse(event, add, refusal);
-    });
+      return;
+    }
+    const refusal = await this.place(manager, event, requestDigest, add);
+    if (refusal) this.refuse(event, add, refusal);
+  }
+
+  /** It could not be decided, however often it was tried. */
+  giveUp(add: Add, event: ReceivedEvent<ContainerRequested>): void {
+    this.refuse(event, add, { reason: 'internal-error', message: 'the request could not be decided; the log of the provisioner says why' });
   }
 
   /** @returns why not; then nothing was written */

@@ -2,7 +2,7 @@
 import type { DynamicModule } from '@nestjs/common';
 import { databaseReadiness, natsReadiness, openDatabase, Outbox, type ServiceAssembly, type ServiceContext } from '@plinth/service-kit';
 import { DesiredState, republishAll } from './adapters/desired-state.js';
-import { AddMoves1700000004000, AddRetirement1700000003000, AddRollouts1700000002000, CreateProvisionerTables1700000001000 } from './adapters/postgres/migrations.js';
+import { AddIntake1700000005000, AddMoves1700000004000, AddRetirement1700000003000, AddRollouts1700000002000, CreateProvisionerTables1700000001000 } from './adapters/postgres/migrations.js';
 import { QueryStore } from './adapters/postgres/query.store.js';
 import type { ProvisionerConfig } from './config.js';
 import { ContainerRelocation } from './container-relocation.js';
@@ -39,6 +39,7 @@ import { MasterReportHandler } from './handlers/master-report.handler.js';
 import { QueriesHandler } from './handlers/queries.handler.js';
 import { ImageRetirement } from './image-retirement.js';
 import { LostHosts } from './lost-hosts.js';
+import { RequestIntake } from './request-intake.js';
 import { CONNECTION, LOGGER } from './tokens.js';
 
 class ProvisionerModule {}
@@ -48,7 +49,7 @@ export async function assemble({ config, logger, connection, publisher, consumer
     url: config.DATABASE_URL,
     schema: 'provisioner',
     entities: [],
-    migrations: [CreateProvisionerTables1700000001000, AddRollouts1700000002000, AddRetirement1700000003000, AddMoves1700000004000],
+    migrations: [CreateProvisionerTables1700000001000, AddRollouts1700000002000, AddRetirement1700000003000, AddMoves1700000004000, AddIntake1700000005000],
     logger,
     poolSize: 20,
   });
@@ -59,6 +60,7 @@ export async function assemble({ config, logger, connection, publisher, consumer
   const lostHosts = new LostHosts(outbox, config.PLINTH_HOST_LOST_SECONDS, logger);
   const creation = new RolloutCreation(outbox, config.PLINTH_HOST_LOST_SECONDS);
   const rollouts = new RolloutProgress(source, outbox, config.PLINTH_HOST_LOST_SECONDS, logger);
+  const intake = new RequestIntake(source, outbox, new ContainerCreation(config), logger);
   const relocation = new ContainerRelocation(source, outbox, config, logger);
   const module: DynamicModule = {
     module: ProvisionerModule,
@@ -92,7 +94,7 @@ export async function assemble({ config, logger, connection, publisher, consumer
       { provide: CONNECTION, useValue: connection },
       { provide: DesiredState, useValue: new DesiredState(connection, source) },
       { provide: LOGGER, useValue: logger },
-      { provide: ContainerCreation, useValue: new ContainerCreation(outbox, config) },
+      { provide: RequestIntake, useValue: intake },
       { provide: ContainerAction, useValue: new ContainerAction(outbox) },
       { provide: ContainerUpdate, useValue: new ContainerUpdate(outbox, config.PLINTH_HOST_LOST_SECONDS) },
       { provide: ContainerRelocation, useValue: relocation },
@@ -113,11 +115,13 @@ export async function assemble({ config, logger, connection, publisher, consumer
       lostHosts.start();
       rollouts.start();
       relocation.start();
+      intake.start();
     },
     stop: async () => {
       lostHosts.stop();
       await rollouts.stop();
       await relocation.stop();
+      await intake.stop();
       await outbox.close();
       await source.destroy();
     },

@@ -199,3 +199,24 @@ export class AddMoves1700000004000 implements MigrationInterface {
     await runner.query('ALTER TABLE hosts DROP COLUMN beats, DROP COLUMN cordoned, DROP COLUMN drain');
   }
 }
+
+/** Requests that wait for their decision. */
+export class AddIntake1700000005000 implements MigrationInterface {
+  readonly name = 'AddIntake1700000005000';
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query(`
+      CREATE TABLE intake (
+        ordinal bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        tenant text COLLATE "C" NOT NULL,
+        event jsonb NOT NULL,
+        failures integer NOT NULL DEFAULT 0,
+        not_before timestamptz NOT NULL DEFAULT now()
+      ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000)`);
+    await runner.query('CREATE INDEX intake_turns ON intake (tenant, ordinal)');
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query('DROP TABLE intake');
+  }
+}
