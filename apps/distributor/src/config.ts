@@ -36,6 +36,12 @@ export class DistributorConfig extends ServiceConfig {
   @Max(60)
   PLINTH_HEARTBEAT_SECONDS: number = 3;
 
+  /** Between two looks at how much disk the tenants' volumes take. */
+  @IsNumber()
+  @Min(0.1)
+  @Max(86_400)
+  PLINTH_DISK_USE_SECONDS: number = 30;
+
   /** A download that brings less than 64 KiB in this time is broken off; what came is kept. */
   @IsNumber()
   @Min(0.1)

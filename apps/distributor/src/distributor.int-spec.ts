@@ -394,3 +394,22 @@ function decompressors(): string[] {
     }
   });
 }
+
+it('measures what the volumes of each tenant take, and nothing that is none', async () => {
+  await distributor({ PLINTH_DISK_USE_SECONDS: '0.2' });
+  const volume = (tenant: string, bytes: number, marker = JSON.stringify({ containerId: randomBytes(16).toString('hex'), tenant })): void => {
+    const path = join(storage, 'volumes', randomBytes(16).toString('hex'));
+    mkdirSync(join(path, 'data'), { recursive: true });
+    writeFileSync(join(path, 'data', 'file\n1\tx'), Buffer.alloc(bytes, 1));
+    writeFileSync(join(path, 'volume.json'), marker);
+  };
+  volume('one', 1024 ** 2);
+  volume('one', 1024 ** 2);
+  volume('two', 512 * 1024);
+  volume('', 1024 ** 2, '{"tenant": "../x"}');
+  volume('', 1024 ** 2, 'no json');
+  mkdirSync(join(storage, 'volumes', '.deleted-x'));
+  const measured = await until(() => heartbeats.findLast(({ tenants }) => tenants?.length === 2)?.tenants);
+  const take = Object.fromEntries(measured.map(({ tenant, bytes }) => [tenant, Math.round(bytes / 1024 ** 2 / 0.5) * 0.5]));
+  expect(take).toEqual({ one: 2, two: 0.5 });
+});

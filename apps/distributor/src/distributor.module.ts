@@ -8,6 +8,7 @@ import { keysReadiness, storageReadiness, tokenReadiness, zstdReadiness } from '
 import { Retirements } from './adapters/retirements.js';
 import { Revocations } from './adapters/revocations.js';
 import { Staging } from './adapters/staging.js';
+import { VolumeUsage } from './adapters/volume-usage.js';
 import { TrustedKeys } from './adapters/trusted-keys.js';
 import { WantedStore } from './adapters/wanted-store.js';
 import type { DistributorConfig } from './config.js';
@@ -58,7 +59,8 @@ export async function assemble({ config, logger, connection, publisher }: Servic
     longestPauseMs: config.PLINTH_RETRY_MAX_SECONDS * 1_000,
   });
   const removals = new RemovalLoop({ node: node.name, masters, staging, retirements, publisher, logger });
-  const heartbeat = new Heartbeat(connection, node, masters, revocations, new HostLeases(layout.leases), logger, config.PLINTH_HEARTBEAT_SECONDS * 1_000);
+  const usage = new VolumeUsage(layout.volumes, config.PLINTH_DISK_USE_SECONDS * 1_000, logger);
+  const heartbeat = new Heartbeat(connection, node, masters, revocations, new HostLeases(layout.leases), usage, logger, config.PLINTH_HEARTBEAT_SECONDS * 1_000);
 
   await resume(masters, staging, wanted, retirements);
   const module: DynamicModule = {
@@ -81,11 +83,12 @@ export async function assemble({ config, logger, connection, publisher }: Servic
     start: () => {
       loop.start();
       removals.start();
+      usage.start();
       heartbeat.start();
     },
     stop: async () => {
       heartbeat.stop();
-      await Promise.all([loop.stop(), removals.stop()]);
+      await Promise.all([usage.stop(), loop.stop(), removals.stop()]);
     },
   };
 }

@@ -41,6 +41,12 @@ export class ProvisionerConfig extends ServiceConfig {
   @Min(4 * 1024 ** 2)
   PLINTH_TENANT_MAX_MEMORY_BYTES?: number;
 
+  /** Disk that a tenant's data volumes may take on all storage nodes, bytes, before it gets no more containers; absent: as much as there is. */
+  @IsOptional()
+  @IsInt()
+  @Min(1)
+  PLINTH_TENANT_MAX_DISK_BYTES?: number;
+
   /** Seconds without a heartbeat until a host or storage node counts as lost. */
   @IsInt()
   @Min(2)

@@ -29,7 +29,7 @@ export class ContainerCreation {
   private readonly quota: TenantQuota;
 
   constructor(private readonly config: ProvisionerConfig) {
-    this.quota = { containers: config.PLINTH_TENANT_MAX_CONTAINERS, memoryBytes: config.PLINTH_TENANT_MAX_MEMORY_BYTES };
+    this.quota = { containers: config.PLINTH_TENANT_MAX_CONTAINERS, memoryBytes: config.PLINTH_TENANT_MAX_MEMORY_BYTES, diskBytes: config.PLINTH_TENANT_MAX_DISK_BYTES };
     this.defaults = { memoryBytes: config.PLINTH_DEFAULT_MEMORY_BYTES, cpus: config.PLINTH_DEFAULT_CPUS, pids: config.PLINTH_DEFAULT_PIDS };
   }
 
@@ -124,7 +124,7 @@ export class ContainerCreation {
 
   /** What the tenant has; without a quota nobody asks. Until the transaction ends nobody else adds to it. */
   private usage(manager: EntityManager, tenant: string): Promise<TenantUsage> {
-    if (this.quota.containers === undefined && this.quota.memoryBytes === undefined) return Promise.resolve({ containers: 0, memoryBytes: 0 });
+    if (Object.values(this.quota).every((limit) => limit === undefined)) return Promise.resolve({ containers: 0, memoryBytes: 0, diskBytes: 0 });
     return lockTenantUsage(manager, tenant);
   }
 

@@ -2,7 +2,7 @@
 import type { DynamicModule } from '@nestjs/common';
 import { databaseReadiness, natsReadiness, openDatabase, Outbox, type ServiceAssembly, type ServiceContext } from '@plinth/service-kit';
 import { DesiredState, republishAll } from './adapters/desired-state.js';
-import { AddIntake1700000005000, AddMoves1700000004000, AddRetirement1700000003000, AddRollouts1700000002000, CreateProvisionerTables1700000001000 } from './adapters/postgres/migrations.js';
+import { AddIntake1700000005000, AddMoves1700000004000, AddRetirement1700000003000, AddRollouts1700000002000, AddTenantDisk1700000006000, CreateProvisionerTables1700000001000 } from './adapters/postgres/migrations.js';
 import { QueryStore } from './adapters/postgres/query.store.js';
 import type { ProvisionerConfig } from './config.js';
 import { ContainerRelocation } from './container-relocation.js';
@@ -49,7 +49,7 @@ export async function assemble({ config, logger, connection, publisher, consumer
     url: config.DATABASE_URL,
     schema: 'provisioner',
     entities: [],
-    migrations: [CreateProvisionerTables1700000001000, AddRollouts1700000002000, AddRetirement1700000003000, AddMoves1700000004000, AddIntake1700000005000],
+    migrations: [CreateProvisionerTables1700000001000, AddRollouts1700000002000, AddRetirement1700000003000, AddMoves1700000004000, AddIntake1700000005000, AddTenantDisk1700000006000],
     logger,
     poolSize: 20,
   });

@@ -5,7 +5,7 @@ import { ProvisionerSuite } from './testing/provisioner-suite.js';
 
 let suite: ProvisionerSuite;
 beforeAll(async () => {
-  suite = await ProvisionerSuite.open(2, ['host-1', 'host-2'], 500, { PLINTH_TENANT_MAX_CONTAINERS: '5', PLINTH_TENANT_MAX_MEMORY_BYTES: String(1024 ** 3) });
+  suite = await ProvisionerSuite.open(2, ['host-1', 'host-2'], 500, { PLINTH_TENANT_MAX_CONTAINERS: '5', PLINTH_TENANT_MAX_MEMORY_BYTES: String(1024 ** 3), PLINTH_TENANT_MAX_DISK_BYTES: String(1024 ** 2) });
   await suite.promote('debian-12', 'v1');
   await suite.ask(SUBJECTS.imageActivationRequested, { image: 'debian-12@v1' });
   await suite.fact(SUBJECTS.imageActivated, { version: 'v1' });
@@ -31,4 +31,18 @@ it('count memory, and give it back with a removed container', async () => {
   await suite.fact(SUBJECTS.containerRemoved, { tenant: 'heavy', name: 'big' });
   await suite.ask(SUBJECTS.containerRequested, { name: 'again', tenant: 'heavy', limits });
   await suite.fact(SUBJECTS.containerStarted, { tenant: 'heavy', name: 'again' });
+});
+
+it('count what the data take, until some of them are gone', async () => {
+  suite.hosts.diskUse.set('hoarder', 1024 ** 2);
+  suite.hosts.diskUse.set('tidy', 1024 ** 2 - 1);
+  const ask = async (): Promise<unknown> => {
+    const requestId = await suite.ask(SUBJECTS.containerRequested, { tenant: 'hoarder' });
+    return suite.until(() => [...suite.of(SUBJECTS.containerRejected, { requestId }), ...suite.of(SUBJECTS.containerConfigured, { requestId })][0], 'an answer');
+  };
+  await suite.until(async () => ((await ask()) as { reason?: string }).reason === 'quota-exceeded', 'it is refused');
+  await suite.ask(SUBJECTS.containerRequested, { name: 'one', tenant: 'tidy' });
+  await suite.fact(SUBJECTS.containerStarted, { tenant: 'tidy' });
+  suite.hosts.diskUse.delete('hoarder');
+  await suite.until(async () => ((await ask()) as { reason?: string }).reason === undefined, 'it is not refused any more');
 });

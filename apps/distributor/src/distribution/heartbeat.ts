@@ -4,6 +4,7 @@ import type { Logger } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
 import type { MasterRepository } from '../adapters/master-repository.js';
 import type { HostLeases } from '../adapters/host-leases.js';
+import type { VolumeUsage } from '../adapters/volume-usage.js';
 import type { Revocations } from '../adapters/revocations.js';
 import type { StorageNode } from '../domain/targeting.js';
 
@@ -18,6 +19,7 @@ export class Heartbeat {
     private readonly masters: MasterRepository,
     private readonly revocations: Revocations,
     private readonly leases: HostLeases,
+    private readonly usage: VolumeUsage,
     private readonly logger: Logger,
     private readonly periodMs: number,
   ) {}
@@ -55,7 +57,7 @@ export class Heartbeat {
       return [{ name, version, contentDigest, mountScriptDigest, ...(revoked.has(`${name}@${version}`) ? { revoked: true } : {}) }];
     });
     const { name, labels } = this.node;
-    return { node: name, at: new Date().toISOString(), datacenter: labels['datacenter'] ?? '', labels, ...space, images, leases };
+    return { node: name, at: new Date().toISOString(), datacenter: labels['datacenter'] ?? '', labels, ...space, images, leases, tenants: this.usage.take() };
   }
 
   private complain(image: string, problem: string): void {

@@ -34,12 +34,16 @@ export class StorageLayout {
     return join(this.root, 'retiring');
   }
   /** Where hosts say that they live. */
+  get volumes(): string {
+    return join(this.root, 'volumes');
+  }
+
   get leases(): string {
     return join(this.root, 'leases');
   }
   /** Everything that is made at start; `objects` is reserved for file-level sharing between versions. */
   get directories(): readonly string[] {
-    return [this.images, this.staging, this.wanted, this.locks, this.revoked, this.retired, this.retiring, this.leases, ...['volumes', 'software', 'objects'].map((name) => join(this.root, name))];
+    return [this.images, this.staging, this.wanted, this.locks, this.revoked, this.retired, this.retiring, this.leases, this.volumes, ...['software', 'objects'].map((name) => join(this.root, name))];
   }
 
   version(image: ImageVersion): string {

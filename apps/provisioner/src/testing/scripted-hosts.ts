@@ -33,6 +33,8 @@ export class ScriptedHosts {
   readonly fates = new Map<string, Fate>();
   /** What the storage node says of the hosts' leases; absent for hosts without one. */
   readonly leases = new Map<string, { readonly renewal: string; readonly unrenewedMs: number }>();
+  /** What the storage node says that tenants' data take. */
+  readonly diskUse = new Map<string, number>();
   /** Started by these and not given up: more than one for a container is a fault of the provisioner. */
   readonly running = new Map<string, Set<string>>();
   /** Not heard, and do nothing. */
@@ -92,7 +94,7 @@ export class ScriptedHosts {
     }
     const leases = [...this.leases].map(([host, lease]) => ({ host, ttlSeconds: 1, ...lease }));
     const images = this.images.map((image) => ({ ...image, mountScriptDigest: image.contentDigest }));
-    this.connection.publish(storageHeartbeat('sn-1'), JSON.stringify({ node: 'sn-1', at, datacenter: 'dc-1', labels: {}, totalBytes: 1e12, freeBytes: 1e12, images, leases }));
+    this.connection.publish(storageHeartbeat('sn-1'), JSON.stringify({ node: 'sn-1', at, datacenter: 'dc-1', labels: {}, totalBytes: 1e12, freeBytes: 1e12, images, leases, tenants: [...this.diskUse].map(([tenant, bytes]) => ({ tenant, bytes })) }));
   }
 
   private async listen(): Promise<void> {

@@ -333,6 +333,17 @@ export class LeaseSummary {
   unrenewedMs!: number;
 }
 
+/** What the data volumes of a tenant take of one storage node. */
+export class TenantDiskUse {
+  @Matches(NAME_PATTERN)
+  tenant!: string;
+
+  /** Allocated on the disk. */
+  @IsInt()
+  @Min(0)
+  bytes!: number;
+}
+
 /** `heartbeat.storage.<node>`, every few seconds on core NATS; also what makes the provisioner's view whole again. */
 export class StorageHeartbeat {
   @Matches(NAME_PATTERN)
@@ -368,4 +379,12 @@ export class StorageHeartbeat {
   @ValidateNested({ each: true })
   @Type(() => LeaseSummary)
   leases?: LeaseSummary[];
+
+  /** Of every tenant with a volume here; absent: not measured since it was told last. */
+  @IsOptional()
+  @IsArray()
+  @ArrayMaxSize(100_000)
+  @ValidateNested({ each: true })
+  @Type(() => TenantDiskUse)
+  tenants?: TenantDiskUse[];
 }

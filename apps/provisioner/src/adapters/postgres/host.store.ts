@@ -89,6 +89,14 @@ export async function recordStorageHeartbeat(manager: EntityManager, beat: Stora
      ON CONFLICT (node, host) DO UPDATE SET renewal = excluded.renewal, ttl_seconds = excluded.ttl_seconds, unrenewed_ms = excluded.unrenewed_ms`,
     [beat.node, JSON.stringify(beat.leases ?? [])],
   );
+  if (beat.tenants) {
+    await manager.query(
+      `WITH told AS (SELECT tenant, max(bytes) AS bytes FROM json_to_recordset($2::json) AS t(tenant text, bytes bigint) GROUP BY tenant),
+       gone AS (DELETE FROM tenant_disk WHERE node = $1 AND tenant NOT IN (SELECT tenant FROM told))
+       INSERT INTO tenant_disk (node, tenant, bytes) SELECT $1, tenant, bytes FROM told ON CONFLICT (node, tenant) DO UPDATE SET bytes = excluded.bytes`,
+      [beat.node, JSON.stringify(beat.tenants)],
+    );
+  }
   const listed = JSON.stringify(beat.images.map(({ name, version, contentDigest }) => ({ name, version, content_digest: contentDigest })));
   await manager.query(
     `INSERT INTO masters (name, version, node, content_digest)

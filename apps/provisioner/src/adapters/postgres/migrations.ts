@@ -220,3 +220,17 @@ export class AddIntake1700000005000 implements MigrationInterface {
     await runner.query('DROP TABLE intake');
   }
 }
+
+/** What the tenants' data volumes take, as the storage nodes measured it last. */
+export class AddTenantDisk1700000006000 implements MigrationInterface {
+  readonly name = 'AddTenantDisk1700000006000';
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query('CREATE TABLE tenant_disk (tenant text NOT NULL, node text NOT NULL, bytes bigint NOT NULL, PRIMARY KEY (tenant, node))');
+    await runner.query('CREATE INDEX tenant_disk_node ON tenant_disk (node)');
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query('DROP TABLE tenant_disk');
+  }
+}

@@ -1,0 +1,95 @@
+/** How much of the node's disk the data volumes of each tenant take, copies for updates included; measured one after the other, at the lowest priority. */
+import { spawn } from 'node:child_process';
+import { readdir, readFile } from 'node:fs/promises';
+import { constants, setPriority } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { ID_PATTERN, NAME_PATTERN, type TenantDiskUse } from '@plinth/contracts';
+import type { Logger } from '@plinth/service-kit';
+
+const MARKER = 'volume.json';
+const MAX_MARKER_BYTES = 64 * 1024;
+
+export class VolumeUsage {
+  private readonly stopping = new AbortController();
+  private running: Promise<void> | undefined;
+  private latest: TenantDiskUse[] | undefined;
+
+  constructor(
+    private readonly directory: string,
+    private readonly periodMs: number,
+    private readonly logger: Logger,
+  ) {}
+
+  start(): void {
+    this.running = this.run();
+  }
+
+  async stop(): Promise<void> {
+    this.stopping.abort();
+    await this.running;
+  }
+
+  /** What was measured since it was asked for last; undefined: nothing. */
+  take(): TenantDiskUse[] | undefined {
+    const { latest } = this;
+    this.latest = undefined;
+    return latest;
+  }
+
+  private async run(): Promise<void> {
+    const { signal } = this.stopping;
+    while (!signal.aborted) {
+      try {
+        this.latest = await this.measure(signal);
+      } catch (error) {
+        if (!signal.aborted) this.logger.warn({ err: error }, 'the use of disk could not be measured; it is tried again');
+      }
+      await delay(this.periodMs, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  private async measure(signal: AbortSignal): Promise<TenantDiskUse[]> {
+    const tenants = new Map<string, string>();
+    for (const name of await readdir(this.directory)) {
+      const tenant = ID_PATTERN.test(name) ? await tenantOf(join(this.directory, name, MARKER)) : undefined;
+      if (tenant !== undefined) tenants.set(join(this.directory, name), tenant);
+    }
+    const bytes = new Map<string, number>();
+    if (tenants.size > 0) {
+      for (const line of (await diskUse([...tenants.keys()], signal)).split('\n')) {
+        const [, size = '', path = ''] = /^(\d+)\t(.+)$/.exec(line) ?? [];
+        const tenant = tenants.get(path);
+        if (tenant !== undefined) bytes.set(tenant, (bytes.get(tenant) ?? 0) + Number(size));
+      }
+    }
+    return [...bytes].map(([tenant, sum]) => ({ tenant, bytes: sum }));
+  }
+}
+
+/** @returns undefined when it can't be told */
+async function tenantOf(marker: string): Promise<string | undefined> {
+  try {
+    const body = await readFile(marker);
+    const { tenant } = (body.length <= MAX_MARKER_BYTES ? JSON.parse(body.toString('utf8')) : {}) as { tenant?: unknown };
+    return typeof tenant === 'string' && NAME_PATTERN.test(tenant) ? tenant : undefined;
+  } catch {
+    // Removed meanwhile, or not written whole: nobody's.
+    return undefined;
+  }
+}
+
+/** du(1), lines of `<bytes>\t<path>`; what vanishes meanwhile is left out. */
+function diskUse(paths: readonly string[], signal: AbortSignal): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn('du', ['--summarize', '--block-size=1', '--one-file-system', '--files0-from=-'], { stdio: ['pipe', 'pipe', 'ignore'], signal });
+    let output = '';
+    child.stdout.on('data', (data: Buffer) => (output += data.toString('utf8')));
+    child.on('error', reject);
+    child.on('close', () => resolve(output));
+    // It may have ended before it has read them all.
+    child.stdin.on('error', () => undefined);
+    child.stdin.end(paths.join('\0'));
+    if (child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_LOW);
+  });
+}
