@@ -76,6 +76,8 @@ export function isTarget(node: Pick<StorageStatus, 'node' | 'datacenter' | 'labe
 async function waitForNodes(client: PlinthClient, ref: string, arrivals: FactStream, options: PromoteOptions): Promise<void> {
   const deadline = performance.now() + options.timeoutMs;
   const done = new Set<string>();
+  /** What went wrong is said once. */
+  const troubles = new Set<string>();
   const say = (node: string, line: string): void => {
     if (done.has(node)) return;
     done.add(node);
@@ -93,10 +95,16 @@ async function waitForNodes(client: PlinthClient, ref: string, arrivals: FactStr
       const who = none ? 'no live storage node is meant' : `${missing.map(({ node }) => node).join(', ')} did not get it`;
       throw new ClientError(`${ref} is promoted, but ${who} within ${Math.round(options.timeoutMs / 1000)} s; try: plinth storage`, 'timeout');
     }
-    const fact = await arrivals.within(({ subject, data }) => !done.has(String(data.storageNode)) && (subject === SUBJECTS.imageDistributed || data.retryInMs === undefined), LOOK_EVERY_MS);
+    const fact = await arrivals.within(({ data }) => !done.has(String(data.storageNode)), LOOK_EVERY_MS);
     if (!fact) continue;
     if (fact.subject === SUBJECTS.imageDistributionFailed) {
       const failed = fact.data as unknown as ImageDistributionFailed;
+      if (failed.retryInMs !== undefined) {
+        const trouble = `${failed.storageNode} ${failed.reason}`;
+        if (!troubles.has(trouble)) options.onNode(`${failed.storageNode} could not get ${ref} yet (${failed.reason}): ${failed.message}; it tries again`);
+        troubles.add(trouble);
+        continue;
+      }
       throw new ClientError(`${failed.storageNode} could not get ${ref} (${failed.reason}): ${failed.message}; promote it again once that is mended`, failed.reason);
     }
     const arrived = fact.data as unknown as ImageDistributed;

@@ -23,11 +23,11 @@ describe('planRetry', () => {
     ['download-stalled', [250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]],
     ['no-space', [250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]],
     ['io-error', [250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]],
-    ['digest-mismatch', [250, 500, 'given up']],
-    ['repository-refused', ['given up']],
-    ['wrong-size', ['given up']],
-    ['bad-signature', ['given up']],
-    ['unknown-key', ['given up']],
+    ['digest-mismatch', [250, 500, 60_000, 120_000, 240_000, 480_000, 960_000, 1_920_000, 3_600_000, 3_600_000]],
+    ['repository-refused', [250, 500, 60_000, 120_000, 240_000, 480_000, 960_000, 1_920_000, 3_600_000, 3_600_000]],
+    ['wrong-size', [250, 500, 60_000, 120_000, 240_000, 480_000, 960_000, 1_920_000, 3_600_000, 3_600_000]],
+    ['bad-signature', [250, 500, 60_000, 120_000, 240_000, 480_000, 960_000, 1_920_000, 3_600_000, 3_600_000]],
+    ['unknown-key', [250, 500, 60_000, 120_000, 240_000, 480_000, 960_000, 1_920_000, 3_600_000, 3_600_000]],
     ['bad-manifest', ['given up']],
     ['bad-archive', ['given up']],
     ['manifest-mismatch', ['given up']],
@@ -36,7 +36,7 @@ describe('planRetry', () => {
   });
 
   it('knows every reason', () => {
-    expect(DISTRIBUTION_FAILURE_REASONS.filter(mayHeal)).toHaveLength(5);
+    expect(DISTRIBUTION_FAILURE_REASONS.filter(mayHeal)).toHaveLength(9);
   });
 
   it('does not slow down a download that gets on', () => {
@@ -46,7 +46,7 @@ describe('planRetry', () => {
   it('counts strikes between other failures', () => {
     const state = { attempts: 9, stuck: 1, strikes: 2 };
     expect(planRetry('repository-unreachable', state, 0, MAX, 0)).toMatchObject({ retry: true, state: { attempts: 10, strikes: 2 } });
-    expect(planRetry('digest-mismatch', state, 0, MAX, 0)).toEqual({ retry: false, state: { attempts: 10, stuck: 2, strikes: 3 } });
+    expect(planRetry('digest-mismatch', state, 0, MAX, 0)).toEqual({ retry: true, delayMs: 60_000, state: { attempts: 10, stuck: 2, strikes: 3 } });
   });
 
   it('only shortens by jitter, and holds the limit for ever', () => {

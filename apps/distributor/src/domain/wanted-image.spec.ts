@@ -29,13 +29,13 @@ describe('a wanted image', () => {
   });
 
   it('is given up after one that does not', () => {
-    const decided = afterFailure(wanted, { reason: 'unknown-key', message: 'whose?' }, 0, situation, 60_000, 0);
+    const decided = afterFailure(wanted, { reason: 'bad-archive', message: 'a device' }, 0, situation, 60_000, 0);
     expect(decided.report).toMatchObject({ kind: 'failed', attempt: 1, retryInMs: undefined });
     expect(afterReport(decided)).toBeUndefined();
   });
 
   it('does not wait for a time that a clock has named which has gone back since', () => {
-    const rest = { ...wanted, notBefore: now.getTime() + 3_600_000 };
+    const rest = { ...wanted, notBefore: now.getTime() + 3_600_000 + 60_000 };
     expect(waitMs(rest, now.getTime(), 60_000)).toBe(0);
   });
 });

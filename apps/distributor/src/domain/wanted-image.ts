@@ -1,6 +1,6 @@
 /** An image that this node was told to hold: what the promotion said, what became of it so far. */
 import type { ImagePromoted, MasterReport } from '@plinth/contracts';
-import { FRESH, planRetry, type RetryState } from './retry-plan.js';
+import { FRESH, longestPauseMs, planRetry, type RetryState } from './retry-plan.js';
 import type { Failure } from './failure.js';
 
 export interface WantedImage {
@@ -81,5 +81,5 @@ export function afterReport(wanted: WantedImage): WantedImage | undefined {
 export function waitMs(wanted: WantedImage, now: number, longestMs: number): number {
   const leftMs = wanted.notBefore - now;
   // No pause is as long: the clock has gone back.
-  return leftMs > longestMs ? 0 : Math.max(0, leftMs);
+  return leftMs > longestPauseMs(longestMs) ? 0 : Math.max(0, leftMs);
 }
