@@ -94,8 +94,7 @@ export class ContainerRelocation {
   /** A container whose host is lost, or which was given up and found no other. */
   private async rehouse(manager: EntityManager, add: Add, id: string): Promise<void> {
     const record = await lockContainer(manager, id);
-    const desired = record && wantedState(record);
-    if (!record || record.state === 'removed' || desired === undefined) return;
+    if (!record || record.state === 'removed') return;
     const { config } = record;
     const cause = { correlationId: newId() };
     if (record.moving?.released) {
@@ -108,6 +107,8 @@ export class ContainerRelocation {
     if ((await hostStanding(manager, config.host))?.state !== 'lost') return;
     const lease = await leaseOf(manager, config.storageNode, config.host);
     if (!lease || !hasRunOut(lease)) return;
+    const desired = wantedState(record);
+    if (desired === undefined) return this.removeLost(manager, add, record, cause);
     const place = await this.place(manager, record);
     if (!place.ok) return this.wait(manager, add, record, `its host ${config.host} is lost; ${place.message}`, cause);
     if (record.moving?.to) await release(manager, record.moving.to, config.limits);
@@ -117,6 +118,18 @@ export class ContainerRelocation {
     add({ subject: desiredContainer(config.host, id), data: left, ...cause });
     const moving = { ...record, moving: { reason: 'host-lost' as const, to: place.host, desired, released: true } };
     await this.save(manager, add, await this.settle(manager, add, { ...moving, config: left }, place.host, cause, { from: config.host, renewal: lease.renewal }), cause);
+  }
+
+  /** Nothing of it runs any more, and the host takes away what it has of it when it is back. */
+  private async removeLost(manager: EntityManager, add: Add, record: ContainerRecord, cause: Cause): Promise<void> {
+    const { config } = record;
+    await release(manager, config.host, config.limits);
+    await rememberGivenUp(manager, config.host, config);
+    const next: ContainerRecord = { ...record, state: 'removed', pid: null, runningImage: null, moving: null };
+    const message = `its host ${config.host} is lost${config.deleteData === true ? '; its data are deleted when the host is back' : ''}`;
+    await saveContainer(manager, { ...next, message }, { at: new Date().toISOString(), kind: 'removed', generation: config.generation, message });
+    add({ subject: SUBJECTS.containerRemoved, aggregate: `container:${record.id}`, data: factOf(config), ...cause });
+    add({ subject: containerStatus(record.id), data: statusOf({ ...next, message }), ...cause });
   }
 
   private async drain(manager: EntityManager, add: Add, host: string): Promise<void> {

@@ -98,10 +98,13 @@ describe('a host', () => {
     // Both are looked at in the same turns.
     await suite.until(() => suite.of(SUBJECTS.containerMoved, { from: 'host-2', reason: 'host-lost' }).length === elsewhere, 'those of the other lost host move');
     expect(suite.of(SUBJECTS.containerMoved, { from: 'host-3' })).toEqual([]);
+    const [unwanted, ...wanted] = there;
+    await suite.ask(SUBJECTS.containerRemoveRequested, { id: unwanted?.id });
     suite.hosts.leases.set('host-3', { renewal: RENEWAL, unrenewedMs: FENCED_MS });
+    await suite.fact(SUBJECTS.containerRemoved, { containerId: unwanted?.id });
     await allRun('lost', 'host-3');
-    expect(suite.of(SUBJECTS.containerMoved, { from: 'host-3', reason: 'host-lost' })).toHaveLength(there.length);
-    for (const { id } of there) expect(suite.hosts.containers.get(id)?.config.takeovers).toEqual([{ from: 'host-3', renewal: RENEWAL }]);
+    expect(suite.of(SUBJECTS.containerMoved, { from: 'host-3', reason: 'host-lost' })).toHaveLength(wanted.length);
+    for (const { id } of wanted) expect(suite.hosts.containers.get(id)?.config.takeovers).toEqual([{ from: 'host-3', renewal: RENEWAL }]);
     const pending = (await containers('lost')).length;
     suite.hosts.leases.set('host-3', { renewal: 'b'.repeat(32), unrenewedMs: 0 });
     suite.hosts.silent.delete('host-2');
@@ -109,6 +112,7 @@ describe('a host', () => {
     await suite.fact(SUBJECTS.hostRecovered, { host: 'host-2' });
     await suite.fact(SUBJECTS.hostRecovered, { host: 'host-3' });
     await suite.run('after', 3);
+    await suite.until(() => suite.hosts.running.get(unwanted?.id ?? '')?.has('host-3') === false, 'it gave up what was removed meanwhile');
     expect((await containers('lost')).filter((item) => item.state === 'running')).toHaveLength(pending);
     expect((await host('host-3')).allocated.containers).toBe((await containers('')).filter((item) => item.host === 'host-3').length);
     await remove('lost');

@@ -43,7 +43,7 @@ export class ContainerReportHandler {
     let ofRollout = false;
     await this.outbox.transact(async (manager, add) => {
       if (!(await claimEvent(manager, HOST_REPORTS, event.id))) return;
-      if (report.kind === 'released') await forgetGivenUp(manager, writer, containerId);
+      if (report.kind === 'released' || report.kind === 'removed') await forgetGivenUp(manager, writer, containerId);
       const record = containerId === report.containerId ? await lockContainer(manager, containerId) : undefined;
       // What never comes is not waited for: the bus may have lost it.
       const patient = event.attempt <= ATTEMPTS_IN_ORDER;

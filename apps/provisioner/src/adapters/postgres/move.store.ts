@@ -51,14 +51,14 @@ export async function leaving(manager: EntityManager, host: string, asked: reado
   return rows[0] ?? { left: 0, inHand: [], next: [] };
 }
 
-/** Containers of lost hosts whose lease on the volume may have run out, and those that were given up and found no host. */
+/** Containers of lost hosts whose lease on the volume may have run out, also those that are to go, and those that were given up and found no host. */
 export async function homeless(manager: EntityManager, lostSeconds: number, limit: number): Promise<string[]> {
   const rows: { id: string }[] = await manager.query(
     `SELECT c.id FROM containers c
        LEFT JOIN hosts h ON h.host = c.host
        LEFT JOIN leases l ON l.node = c.config->>'storageNode' AND l.host = c.host
        LEFT JOIN storage_nodes s ON s.node = l.node
-      WHERE c.state <> 'removed' AND c.config->>'desired' <> 'removed'
+      WHERE c.state <> 'removed'
         AND ((c.moving->>'released')::boolean IS TRUE
           OR (h.state = 'lost' AND l.unrenewed_ms >= l.ttl_seconds * 1000 AND s.last_seen_at > now() - make_interval(secs => $1)))
       ORDER BY c.changed_at LIMIT $2`,
