@@ -18,14 +18,14 @@ interface Letter {
 const ls = async (): Promise<Letter[]> => json(await stack.plinth('deadletters', 'ls', '--json'));
 
 /** As the provisioner puts a request aside that it could not handle. */
-async function putAside(id: string, body: object): Promise<void> {
+async function putAside(id: string, body: object, messageId = id): Promise<void> {
   const { natsUrl } = stack.file();
   const connection = await connect({ servers: natsUrl, authenticator: nkeyAuthenticator(readFileSync(join(stack.home, 'access', 'seeds', 'provisioner.nk'))) });
   const bytes = Buffer.from(JSON.stringify(body));
   const envelope = headers();
   envelope.set('ce-id', id);
   const letter = { subject: 'container.requested', stream: 'PLINTH_EVENTS', sequence: 1, eventId: 'e'.repeat(32), reason: 'internal-error', problems: [], attempts: 5, bytes: bytes.length, body: bytes.toString('base64') };
-  await connection.jetstream().publish('deadletter.provisioner', JSON.stringify(letter), { msgID: id, headers: envelope });
+  await connection.jetstream().publish('deadletter.provisioner', JSON.stringify(letter), { msgID: messageId, headers: envelope });
   await connection.close();
 }
 
@@ -48,6 +48,9 @@ it('are listed, shown without secrets, and dropped', async () => {
   expect(shown.stdout).not.toContain('hush');
   expect(json(await stack.plinth('deadletters', 'drop', String(ours?.sequence), '--json'))).toEqual({ dropped: [ours?.sequence], missing: [] });
   expect((await ls()).map(({ sequence }) => sequence)).not.toContain(ours?.sequence);
+  const listed = async (...words: string[]): Promise<Letter[]> => json(await stack.plinth('deadletters', 'ls', ...words, '--json'));
+  expect(await listed('--reason', 'internal-error')).toEqual([]);
+  expect(await listed('--subject', 'container.requested', '--service', 'provisioner', '--limit', '1')).toHaveLength(1);
   const gone = await stack.plinth('deadletters', 'drop', String(ours?.sequence));
   expect(gone).toMatchObject({ code: 1 });
   expect(gone.stderr).toContain('plinth deadletters ls');
@@ -60,9 +63,16 @@ it('that are requests are sent again once, and answered; broken ones are not', a
   expect(sent).toHaveLength(1);
   const answer = await stack.fact(({ data }) => data['requestId'] === sent[0]?.requestId);
   expect(answer).toMatchObject({ subject: 'container.rejected', data: { reason: expect.any(String) } });
-  // Put aside again under its id, as a service that was killed before its letter was dropped.
-  await putAside('2'.repeat(32), { name: 'again' });
   expect((await ls()).filter(({ reason }) => reason === 'internal-error')).toEqual([]);
+  const answers = stack.facts.filter(({ data }) => data['requestId'] === sent[0]?.requestId).length;
+  // Put aside once more, as what a tool left that was killed after the request and before the drop; under another message id, or the bus would drop it.
+  await putAside('2'.repeat(32), { name: 'again' }, '3'.repeat(32));
+  const left = (await ls()).find(({ reason }) => reason === 'internal-error');
+  expect(json(await stack.plinth('deadletters', 'replay', String(left?.sequence), '--json'))).toEqual([expect.objectContaining({ requestId: sent[0]?.requestId })]);
+  await putAside('4'.repeat(32), { name: 'other' });
+  const other = json<{ requestId: string }[]>(await stack.plinth('deadletters', 'replay', '--all', '--reason', 'internal-error', '--json'));
+  await stack.fact(({ data }) => data['requestId'] === other[0]?.requestId);
+  expect(stack.facts.filter(({ data }) => data['requestId'] === sent[0]?.requestId)).toHaveLength(answers);
   const broken = (await ls()).find(({ reason }) => reason !== 'internal-error');
   const refused = await stack.plinth('deadletters', 'replay', String(broken?.sequence));
   expect(refused.code).toBe(1);

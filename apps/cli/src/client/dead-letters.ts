@@ -23,17 +23,35 @@ export interface DeadLetter {
 }
 
 const DROPS_AT_ONCE = 200;
+const READS_AT_ONCE = 64;
 
-/** Oldest first. @param service absent: of every service */
-export async function deadLetters({ connection }: PlinthClient, service?: string): Promise<DeadLetter[]> {
+export interface LetterFilter {
+  readonly service?: string;
+  /** Of the message, whole. */
+  readonly subject?: string;
+  readonly reason?: string;
+}
+
+/** Newest first, `limit` at the most. */
+export async function deadLetters({ connection }: PlinthClient, filter: LetterFilter, limit: number): Promise<DeadLetter[]> {
   const { name } = STREAMS.deadLetters;
   const letters: DeadLetter[] = [];
-  for (let sequence = 1; ; ) {
-    const message = await readStored(connection, name, { seq: sequence, next_by_subj: service === undefined ? '>' : `deadletter.${service}` });
-    if (!message) return letters;
-    letters.push(letterOf(message));
-    sequence = message.sequence + 1;
+  // Upwards: the server does not find the newest one when the very last position was dropped.
+  for (let position = 1; ; position += READS_AT_ONCE) {
+    const next = await readStored(connection, name, { seq: position, next_by_subj: '>' });
+    if (!next) return letters.reverse();
+    position = next.sequence;
+    const others = await Promise.all(Array.from({ length: READS_AT_ONCE - 1 }, (_, index) => readStored(connection, name, { seq: position + 1 + index })));
+    for (const message of [next, ...others]) {
+      const letter = message && letterOf(message);
+      if (letter && fits(letter, filter)) letters.push(letter);
+    }
+    letters.splice(0, letters.length - limit);
   }
+}
+
+function fits(letter: DeadLetter, { service, subject, reason }: LetterFilter): boolean {
+  return (service === undefined || letter.service === service) && (subject === undefined || letter.subject === subject) && (reason === undefined || letter.reason === reason);
 }
 
 /** By its number, as `deadletters ls` shows it. @throws ClientError `letter-not-found` */

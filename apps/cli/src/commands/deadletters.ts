@@ -1,24 +1,36 @@
 /** `plinth deadletters`: what services could not take. */
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { withClient } from '../client/connection.js';
-import { bodyOf, type DeadLetter, deadLetter, deadLetters, dropDeadLetters, replayDeadLetter, replayRefusal, withoutSecrets } from '../client/dead-letters.js';
+import { bodyOf, type DeadLetter, deadLetter, deadLetters, dropDeadLetters, type LetterFilter, replayDeadLetter, replayRefusal, withoutSecrets } from '../client/dead-letters.js';
 import { ClientError, type PlinthClient } from '../client/plinth-client.js';
 import { print } from '../output/print.js';
 import { age, table } from '../output/table.js';
 import { type SharedOptions, withShared } from './options.js';
 
-interface ChoiceOptions extends SharedOptions {
+interface FilterOptions extends SharedOptions, LetterFilter {}
+
+interface ChoiceOptions extends FilterOptions {
   all?: boolean;
+}
+
+const DEFAULT_LIMIT = 100;
+
+function withFilter(command: Command): Command {
+  return command
+    .addOption(new Option('--service <name>', 'only those of one service').choices(['provisioner', 'image-builder', 'distributor']))
+    .option('--subject <subject>', 'only messages of this subject, e.g. container.requested')
+    .option('--reason <reason>', 'only those put aside for this reason, e.g. internal-error');
 }
 
 export function register(program: Command): void {
   const letters = program.command('deadletters').description('messages that a service could not take: look, send again, remove').action(() => letters.help({ error: true }));
-  withShared(letters.command('ls'))
+  withFilter(withShared(letters.command('ls')))
     .description('list them, newest first')
-    .option('--service <name>', 'only those of provisioner, image-builder or distributor')
-    .action(async (options: SharedOptions & { service?: string }) => {
+    .option('--limit <count>', 'at the most', parseNumber, DEFAULT_LIMIT)
+    .action(async (options: FilterOptions & { limit: number }) => {
       await withClient(options.nats, async (client) => {
-        const found = (await deadLetters(client, options.service)).reverse();
+        const found = await deadLetters(client, options, options.limit);
+        if (found.length === options.limit) process.stderr.write(`the newest ${found.length}; there may be more: --limit\n`);
         print(options, found.map(withoutBody), () =>
           table(
             ['NUMBER', 'AGE', 'SERVICE', 'SUBJECT', 'REASON', 'TRIES', 'BYTES', 'SEND AGAIN'],
@@ -38,10 +50,10 @@ export function register(program: Command): void {
         print(options, shown, () => describe(letter, shown.body));
       });
     });
-  withShared(letters.command('replay'))
+  withFilter(withShared(letters.command('replay')))
     .description('send requests again, each as a new request, and remove the letter; asking twice sends once')
     .argument('[number...]', 'as ls shows it', collect)
-    .option('--all', 'every one that can be sent again')
+    .option('--all', 'every one that can be sent again, and fits')
     .addHelpText('after', '\nExample:\n  plinth deadletters replay 17 18')
     .action(async (numbers: readonly number[] | undefined, options: ChoiceOptions) => {
       await withClient(options.nats, async (client) => {
@@ -52,10 +64,10 @@ export function register(program: Command): void {
         print(options, sent, () => (sent.length === 0 ? 'nothing to send again' : table(['LETTER', 'SENT AGAIN TO', 'REQUEST'], sent.map((one) => [one.letter, one.subject, one.requestId]))));
       });
     });
-  withShared(letters.command('drop'))
+  withFilter(withShared(letters.command('drop')))
     .description('remove them; they are gone')
     .argument('[number...]', 'as ls shows it', collect)
-    .option('--all', 'every one')
+    .option('--all', 'every one that fits')
     .action(async (numbers: readonly number[] | undefined, options: ChoiceOptions) => {
       await withClient(options.nats, async (client) => {
         const answer = await dropDeadLetters(client, await choose(client, numbers ?? [], options));
@@ -64,8 +76,9 @@ export function register(program: Command): void {
     });
 }
 
-async function choose(client: PlinthClient, numbers: readonly number[], { all }: ChoiceOptions): Promise<DeadLetter[]> {
-  if (all === true) return deadLetters(client);
+async function choose(client: PlinthClient, numbers: readonly number[], options: ChoiceOptions): Promise<DeadLetter[]> {
+  // Oldest first: as they came.
+  if (options.all === true) return (await deadLetters(client, options, Infinity)).reverse();
   if (numbers.length === 0) throw new ClientError('name the letters by number, or say --all; plinth deadletters ls shows what there is', 'usage');
   return Promise.all(numbers.map((number) => deadLetter(client, number)));
 }
@@ -90,7 +103,7 @@ function describe(letter: DeadLetter, body: unknown): string {
 }
 
 function parseNumber(text: string): number {
-  if (!/^[1-9]\d{0,14}$/.test(text)) throw new InvalidArgumentError('a dead letter is named by its number');
+  if (!/^[1-9]\d{0,14}$/.test(text)) throw new InvalidArgumentError('it is a number from 1');
   return Number(text);
 }
 

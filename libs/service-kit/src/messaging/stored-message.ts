@@ -13,6 +13,8 @@ export interface StoredMessage {
 export type StoredMessageQuery =
   /** The newest one with exactly this subject; the subject becomes part of the API's subject, so that a right to it can be given. */
   | { readonly subject: string }
+  /** The one at a position. */
+  | { readonly seq: number }
   /** The newest one below a filter. */
   | { readonly last_by_subj: string }
   /** The first one below a filter at or after a position. */
