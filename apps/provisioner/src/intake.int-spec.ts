@@ -1,5 +1,7 @@
 /** Bursts of requests with two provisioners, on a real NATS and PostgreSQL. */
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { afterAll, beforeAll, beforeEach, expect, it } from '@jest/globals';
 import { SUBJECTS } from '@plinth/contracts';
 import { headers } from 'nats';
@@ -61,6 +63,21 @@ it('a burst is answered whole, each request once, when the provisioners are kill
   expect(await count(`SELECT count(DISTINCT data->>'requestId') ${told}`)).toBe(BURST);
   expect(await count('SELECT count(*) FROM provisioner.intake')).toBe(0);
 }, 180_000);
+
+it('whoever listens and does not read hurts nobody', async () => {
+  const [stalled, deaf] = [connect(suite.natsPort, '127.0.0.1'), connect(suite.natsPort, '127.0.0.1')];
+  for (const socket of [stalled, deaf]) {
+    await once(socket, 'connect');
+    // Enough of them for the server to have more to send than a socket holds.
+    const listening = Array.from({ length: 50 }, (_, index) => `SUB container.> ${index + 1}\r\n`).join('');
+    socket.write(`CONNECT {"verbose":false}\r\n${listening}PING\r\n`);
+    socket.on('error', () => undefined).pause();
+  }
+  await burst('heard');
+  await suite.until(() => answered('heard') === BURST, 'all are answered', 60);
+  expect(answers('heard')).toHaveLength(BURST);
+  for (const socket of [stalled, deaf]) socket.destroy();
+}, 120_000);
 
 it('two requests under one id, in a burst, are told apart', async () => {
   const filler = burst('filler');

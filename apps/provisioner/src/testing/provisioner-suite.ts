@@ -41,6 +41,10 @@ export class ProvisionerSuite {
     return suite;
   }
 
+  get natsPort(): number {
+    return this.nats.port;
+  }
+
   get databaseUrl(): string {
     return this.postgres.url;
   }
