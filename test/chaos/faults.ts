@@ -64,24 +64,28 @@ export function containerProcesses(home: string, kind: 'monitor' | 'init'): { re
     });
 }
 
-const killProcess = (kind: 'monitor' | 'init'): Fault => ({ stack, random }) => {
+const killProcess = (kind: 'monitor' | 'init'): Fault => ({ stack, workload, random }) => {
   const victim = random.pick(containerProcesses(stack.home, kind));
+  if (victim) workload.ended.add(victim.id);
   return Promise.resolve(victim && sendSignal(victim.pid, 'SIGKILL') ? `${kind} of ${victim.id.slice(0, 12)} killed` : undefined);
 };
 
 /** Monitors and first processes at once: without its monitor nobody would know whose a first process is. */
-function killContainers(home: string, host: string): void {
+function killContainers(home: string, host: string, workload: Workload): void {
   const victims = (['monitor', 'init'] as const).flatMap((kind) => containerProcesses(`${home}/hosts/${host}/`, kind));
-  for (const { pid } of victims) sendSignal(pid, 'SIGKILL');
+  for (const { pid, id } of victims) {
+    workload.ended.add(id);
+    sendSignal(pid, 'SIGKILL');
+  }
 }
 
 /** An agent dies together with everything that runs on its host. */
-const killHost: Fault = async ({ stack, random }) => {
+const killHost: Fault = async ({ stack, workload, random }) => {
   const agent = random.pick(stack.file().services.filter(({ name }) => name === 'host-agent'));
   if (!agent) return undefined;
   sendSignal(agent.pid, 'SIGKILL');
   const host = agent.id.replace('host-agent-', '');
-  killContainers(stack.home, host);
+  killContainers(stack.home, host, workload);
   await stack.restart();
   return `${host} with all its containers killed`;
 };
@@ -108,10 +112,20 @@ const loseHost: Fault = async (context) => {
   if (!found) return undefined;
   const { agent, host } = found;
   for (const pid of [agent, guardOf(stack.home, host) ?? 0]) if (pid > 0) sendSignal(pid, 'SIGKILL');
-  killContainers(stack.home, host);
+  killContainers(stack.home, host, context.workload);
   await delay(context.random.between(40_000, 60_000));
   await stack.restart();
   return `${host} lost for a minute`;
+};
+
+/** An agent stands still until its host counts as lost; its containers run on under a lease that its guard renews, so nobody may start them elsewhere. */
+const silentHost: Fault = async (context) => {
+  const found = pickHost(context);
+  if (!found || !sendSignal(found.agent, 'SIGSTOP')) return undefined;
+  const ms = context.random.between(18_000, 30_000);
+  await delay(ms);
+  sendSignal(found.agent, 'SIGCONT');
+  return `${found.host} silent for ${ms} ms`;
 };
 
 /** A host is emptied, and something may die meanwhile; then it takes containers again. */
@@ -343,6 +357,7 @@ export const FAULTS: Readonly<Record<string, { readonly weight: number; readonly
   'service frozen': { weight: 25, inject: freeze },
   'host killed with its containers': { weight: 10, inject: killHost },
   'host lost for a minute': { weight: 1, inject: loseHost },
+  'host silent for half a minute': { weight: 3, inject: silentHost },
   'host drained': { weight: 8, inject: drainHost },
   'lease guard killed': { weight: 20, inject: killGuard },
   'second agent for a host': { weight: 8, inject: secondAgent },

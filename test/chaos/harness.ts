@@ -57,7 +57,7 @@ export async function runChaos({ rig, seed, faults, checkEvery, only, signal, on
       checked = done;
       await workload.settled();
       await stack.restart();
-      const now = await violations(rig, TENANT, workload.sent);
+      const now = await violations(rig, TENANT, workload);
       onLine(`       invariants after ${done} faults: ${now.length} violations`);
       for (const line of now) report(line);
       if (signal?.aborted) break;

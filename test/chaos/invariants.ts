@@ -5,7 +5,7 @@ import pg from 'pg';
 import { containerCgroups, containerOf, mountLines, type Stack } from '../stack.js';
 import { containerProcesses } from './faults.js';
 import type { Rig } from './rig.js';
-import type { SentRequest } from './workload.js';
+import type { SentRequest, Workload } from './workload.js';
 
 interface Row {
   readonly id: string;
@@ -30,7 +30,7 @@ const SETTLE_MS = 120_000;
 const ANSWER_MS = 60_000;
 
 /** @returns one line per violation */
-export async function violations({ stack, disks }: Rig, tenant: string, sent: readonly SentRequest[]): Promise<string[]> {
+export async function violations({ stack, disks }: Rig, tenant: string, { sent, ended }: Pick<Workload, 'sent' | 'ended'>): Promise<string[]> {
   const found: string[] = [];
   await answered(stack, sent);
   const always = new Set(sent.flatMap(({ name, body }) => (body.includes('"policy":"always"') ? [name] : [])));
@@ -42,7 +42,7 @@ export async function violations({ stack, disks }: Rig, tenant: string, sent: re
   found.push(...dataKept(stack, rows));
   found.push(...overlaps(stack));
   const facts = await storedFacts(stack);
-  found.push(...answers(facts, sent));
+  found.push(...answers(facts, sent), ...endsWithoutCause(facts, ended));
   found.push(...(await published(stack, facts)));
   const status = await stack.plinth('status');
   if (status.code !== 0) found.push(`not healthy: ${status.stdout}${status.stderr}`);
@@ -163,6 +163,12 @@ function answers(facts: readonly StoredFact[], sent: readonly SentRequest[]): st
       const count = firsts.get(id)?.size ?? 0;
       return count === 1 ? [] : [`${count === 0 ? 'no answer' : `${count} answers`} to the request for ${name} (${id})`];
     });
+}
+
+/** Whatever happens to services, containers go on. */
+function endsWithoutCause(facts: readonly StoredFact[], ended: ReadonlySet<string>): string[] {
+  const ends = facts.filter(({ subject, data }) => subject === 'container.stopped' && data['cause'] === 'exited' && !ended.has(String(data['containerId'])));
+  return ends.slice(0, 5).map(({ time, data }) => `a container ended that nobody has ended: ${String(data['name'])} ${time}`);
 }
 
 /** What was committed was published, under its own id, and nothing waits. */

@@ -1,6 +1,7 @@
 /** Every contract: class, subject, kind, who publishes and who consumes. JSON Schemas and the AsyncAPI document are made from it. */
 import { ContainerConfig } from './container-config.js';
-import * as container from './events/container-events.js';
+import * as container from './events/container-facts.js';
+import * as containerRequest from './events/container-requests.js';
 import * as host from './events/host-events.js';
 import * as image from './events/image-events.js';
 import * as rollout from './events/rollout-events.js';
@@ -53,11 +54,11 @@ export const CATALOGUE: readonly Contract[] = [
   define(S.imageDistributed, 'fact', image.ImageDistributed, 'A storage node holds a checked master', ['provisioner'], []),
   define(S.imageDistributionFailed, 'fact', image.ImageDistributionFailed, 'A storage node could not get an image', ['provisioner'], []),
 
-  define(S.containerRequested, 'request', container.ContainerRequested, 'Create and start a container', PEOPLE, ['provisioner']),
-  define(S.containerStopRequested, 'request', container.ContainerStopRequested, 'Stop a container', PEOPLE, ['provisioner']),
-  define(S.containerStartRequested, 'request', container.ContainerStartRequested, 'Start a stopped container', PEOPLE, ['provisioner']),
-  define(S.containerRestartRequested, 'request', container.ContainerRestartRequested, 'Stop and start a container', PEOPLE, ['provisioner']),
-  define(S.containerRemoveRequested, 'request', container.ContainerRemoveRequested, 'Remove a container', PEOPLE, ['provisioner']),
+  define(S.containerRequested, 'request', containerRequest.ContainerRequested, 'Create and start a container', PEOPLE, ['provisioner']),
+  define(S.containerStopRequested, 'request', containerRequest.ContainerStopRequested, 'Stop a container', PEOPLE, ['provisioner']),
+  define(S.containerStartRequested, 'request', containerRequest.ContainerStartRequested, 'Start a stopped container', PEOPLE, ['provisioner']),
+  define(S.containerRestartRequested, 'request', containerRequest.ContainerRestartRequested, 'Stop and start a container', PEOPLE, ['provisioner']),
+  define(S.containerRemoveRequested, 'request', containerRequest.ContainerRemoveRequested, 'Remove a container', PEOPLE, ['provisioner']),
   define(S.containerUpdateRequested, 'request', update.ContainerUpdateRequested, 'Move a container to another image', PEOPLE, ['provisioner']),
   define(S.containerConfigured, 'fact', container.ContainerConfigured, 'A config was written and a host chosen', ['provisioner'], []),
   define(S.containerRejected, 'fact', container.ContainerRejected, 'A request about a container was refused', ['provisioner'], []),

@@ -5,7 +5,8 @@ export { type CheckedManifest, comparePaths, MANIFEST_LIMITS, validateManifest }
 export * from './subjects.js';
 export { environmentProblem, IsCommand, IsEnvironment, IsTimezone } from './rules.js';
 export * from './events/image-events.js';
-export * from './events/container-events.js';
+export * from './events/container-facts.js';
+export * from './events/container-requests.js';
 export * from './events/update-events.js';
 export * from './events/rollout-events.js';
 export * from './events/host-events.js';

@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import { describe, expect, it } from '@jest/globals';
-import { ContainerRequested } from './events/container-events.js';
+import { ContainerRequested } from './events/container-requests.js';
 import { decodePayload } from './decode.js';
 
 describe('a number of seconds', () => {

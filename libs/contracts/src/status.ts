@@ -1,7 +1,7 @@
 /** Present state, last value per subject: whoever subscribes to `status.>` gets it first. Also what queries answer. */
 import type { ContainerReportKind } from './events/reports.js';
 import type { ContainerConfig } from './container-config.js';
-import type { ContainerFailureReason, FallbackReason } from './events/container-events.js';
+import type { ContainerFailureReason, FallbackReason } from './events/container-facts.js';
 import type { RolloutCounts, RolloutRequested, RolloutSelection, RolloutState } from './events/rollout-events.js';
 
 export const CONTAINER_STATES = ['requested', 'scheduled', 'starting', 'running', 'stopping', 'stopped', 'failed', 'lost', 'removed'] as const;

@@ -18,7 +18,7 @@ import {
   ValidateNested,
 } from 'class-validator';
 import { DIGEST_PATTERN, EXACT_IMAGE_REF_PATTERN, ID_PATTERN, NAME_PATTERN, VERSION_PATTERN } from '../values.js';
-import { CONTAINER_FAILURE_REASONS, type ContainerFailureReason } from './container-events.js';
+import { CONTAINER_FAILURE_REASONS, type ContainerFailureReason } from './container-facts.js';
 import { DISTRIBUTION_FAILURE_REASONS, type DistributionFailureReason } from './image-events.js';
 
 /**

@@ -5,7 +5,8 @@
 import { IsBoolean, IsIn, IsInt, IsNumber, IsOptional, IsString, Matches, Max, MaxLength, Min } from 'class-validator';
 import { EXACT_IMAGE_REF_PATTERN, ID_PATTERN } from '../values.js';
 import { IsToTheThousandth } from '../rules.js';
-import { ContainerActionRequested, CONTAINER_FAILURE_REASONS, ContainerFact, type ContainerFailureReason } from './container-events.js';
+import { CONTAINER_FAILURE_REASONS, ContainerFact, type ContainerFailureReason } from './container-facts.js';
+import { ContainerActionRequested } from './container-requests.js';
 
 /** `to` that stands for the newest version on which the container stayed healthy, other than the one it is on. */
 export const KNOWN_GOOD = 'known-good';
