@@ -87,6 +87,9 @@ export async function runFuzz({ stack, seed, messages, onLine }: FuzzOptions): P
   for (const service of services) if (processStartTime(service.pid) === undefined || after.find(({ id }) => id === service.id)?.pid !== service.pid) violations.push(`${service.id} did not live through it`);
   const status = await stack.plinth('status');
   if (status.code !== 0) violations.push(`not healthy: ${status.stdout}${status.stderr}`);
+  const letters = await stack.plinth('deadletters', 'ls', '--limit', String(messages + 1), '--json');
+  // Recipes that can't be read are refused by who reads them, and not put aside.
+  onLine(`${(JSON.parse(letters.stdout || '[]') as unknown[]).length} dead letters`);
   await connection.close();
   const now = memoryOf(stack);
   return { answers, good, violations, memory: Object.fromEntries(Object.entries(before).map(([id, mib]) => [id, [mib, now[id] ?? 0] as const])) };

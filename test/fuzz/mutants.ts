@@ -9,6 +9,8 @@ export interface Mutant {
 const ID = 'f'.repeat(32);
 /** One valid body of each; none of them has an effect where there is no such image, container, rollout or host. */
 const VALID: Readonly<Record<string, object>> = {
+  // Its sources are not there: a build of it ends where it begins.
+  'image.requested': { recipe: `name: fuzz\nfrom: { rootfs: { path: /nosuch.tar.gz, sha256: ${'a'.repeat(64)} } }\n` },
   'image.promotion.requested': { image: 'nosuch@v1' },
   'image.activation.requested': { image: 'nosuch@v1' },
   'image.revocation.requested': { image: 'nosuch@v1', reason: 'fuzz' },
