@@ -47,7 +47,7 @@ const jest = (project, workers) => [
   project,
   `--maxWorkers=${workers}`,
 ];
-const ready = run('set-up', ['./plinth', 'setup']) && existsSync(`${top}/node_modules`);
+const ready = run('set-up', ['./plinth', 'setup', '--tests']) && existsSync(`${top}/node_modules`);
 if (ready) {
   run('check', ['npm', 'run', '--silent', 'check']);
   run('unit', jest('unit', 2));

@@ -1,0 +1,80 @@
+/**
+ * What a power cut leaves of an image that was reported: the storage lies on a loop device, whose backing file at one instant is what a disk would
+ * hold that lost power then. Needs root, mkfs.ext4 and loop devices.
+ */
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { decodePayload, MasterReport, MASTER_REPORTS, SUBJECTS } from '@plinth/contracts';
+import { EventPublisher, ensureStreams } from '@plinth/service-kit';
+import { startNats, type TestServer } from '@plinth/testkit';
+import { connect, type NatsConnection } from 'nats';
+import { compileDistributor, DistributorProcess } from './testing/distributor-process.js';
+import { HostileRepository } from './testing/hostile-repository.js';
+import { makeImage, makeKey, promotionOf, trust } from './testing/image-fixture.js';
+
+const FILES = 200;
+const DISK_BYTES = 256 * 1024 ** 2;
+const key = makeKey();
+const scratch = mkdtempSync(join(tmpdir(), 'plinth-power-'));
+const mounted: string[] = [];
+let nats: TestServer;
+let connection: NatsConnection;
+let repository: HostileRepository;
+let distributor: DistributorProcess | undefined;
+
+function mount(disk: string, name: string, options: string): string {
+  const path = join(scratch, name);
+  mkdirSync(path);
+  execFileSync('mount', ['-t', 'ext4', '-o', `loop,${options}`, disk, path]);
+  mounted.push(path);
+  return path;
+}
+
+beforeAll(async () => {
+  compileDistributor();
+  trust(join(scratch, 'keys'), key);
+  nats = await startNats();
+  connection = await connect({ servers: nats.url });
+  await ensureStreams(connection);
+  repository = await new HostileRepository().start();
+}, 120_000);
+afterAll(async () => {
+  await distributor?.end('SIGKILL');
+  for (const path of mounted.reverse()) execFileSync('umount', [path]);
+  await connection?.close();
+  await repository?.stop();
+  await nats?.stop();
+  rmSync(scratch, { recursive: true, force: true });
+});
+
+it('an image that was reported is whole after a power cut', async () => {
+  const disk = join(scratch, 'disk');
+  writeFileSync(disk, '');
+  truncateSync(disk, DISK_BYTES);
+  execFileSync('mkfs.ext4', ['-q', '-F', disk]);
+  // The journal shall not flush by itself what the distributor has to.
+  const storage = mount(disk, 'storage', 'commit=600');
+  const tree = Object.fromEntries(Array.from({ length: FILES }, (_, index) => [`data/file-${index}`, `content ${index} `.repeat(500)]));
+  const image = await makeImage(tree, key, { name: 'cut' });
+  distributor = await DistributorProcess.start({ NATS_URL: nats.url, PLINTH_STORAGE_NODE: 'sn-1', PLINTH_STORAGE_DIR: storage, PLINTH_TRUSTED_KEYS: join(scratch, 'keys') });
+  const cut = join(scratch, 'cut');
+  const reported = new Promise<void>((resolve) => {
+    connection.subscribe(MASTER_REPORTS, {
+      callback: (_error, message) => {
+        const decoded = decodePayload(MasterReport, message.data);
+        if (!decoded.ok || decoded.value.kind !== 'distributed') return;
+        copyFileSync(disk, cut);
+        resolve();
+      },
+    });
+  });
+  await new EventPublisher(connection, 'test').publish({ subject: SUBJECTS.imagePromoted, data: promotionOf(image, [repository.put(image)]) });
+  await reported;
+  const version = join(mount(cut, 'after', 'rw'), 'images/cut/v1');
+  expect(readdirSync(version).sort()).toEqual(['manifest.json', 'mount.sh', 'root', 'signature.json']);
+  const wrong = Object.entries(tree).filter(([path, content]) => readFileSync(join(version, 'root', path), 'utf8') !== content);
+  expect(wrong.map(([path]) => path)).toEqual([]);
+}, 120_000);
