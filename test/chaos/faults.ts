@@ -3,10 +3,10 @@ import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { sendSignal } from '@plinth/container-runtime';
+import { instanceName, sendSignal } from '@plinth/container-runtime';
 import pg from 'pg';
 import { connect, nkeyAuthenticator } from 'nats';
-import type { Stack } from '../stack.js';
+import { containerCgroups, containerOf, type Stack } from '../stack.js';
 import { DISKS } from './disks.js';
 import { APPS } from './installation.js';
 import type { Random } from './random.js';
@@ -70,12 +70,25 @@ const killProcess = (kind: 'monitor' | 'init'): Fault => ({ stack, workload, ran
   return Promise.resolve(victim && sendSignal(victim.pid, 'SIGKILL') ? `${kind} of ${victim.id.slice(0, 12)} killed` : undefined);
 };
 
-/** Monitors and first processes at once: without its monitor nobody would know whose a first process is. */
+/** Monitors, and all that is in the cgroups of the host's containers: one whose monitor was killed before is nobody's child. */
 function killContainers(home: string, host: string, workload: Workload): void {
-  const victims = (['monitor', 'init'] as const).flatMap((kind) => containerProcesses(`${home}/hosts/${host}/`, kind));
-  for (const { pid, id } of victims) {
+  const ending = `.${instanceName(join(home, 'hosts', host, 'runtime'))}`;
+  const inside = containerCgroups()
+    .filter((path) => path.endsWith(ending))
+    .flatMap((path) => processesOf(path).map((pid) => ({ pid, id: containerOf(path) })));
+  for (const { pid, id } of [...containerProcesses(`${home}/hosts/${host}/`, 'monitor'), ...inside]) {
     workload.ended.add(id);
     sendSignal(pid, 'SIGKILL');
+  }
+}
+
+function processesOf(cgroup: string): number[] {
+  try {
+    return readFileSync(join(cgroup, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean).map(Number);
+  } catch (error) {
+    // Removed while we looked.
+    if (['ENOENT', 'ENODEV'].includes((error as NodeJS.ErrnoException).code ?? '')) return [];
+    throw error;
   }
 }
 

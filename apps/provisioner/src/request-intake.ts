@@ -27,6 +27,8 @@ export class RequestIntake {
   private backlog = true;
   /** Writes to the table so far. */
   private puts = 0;
+  /** The database, when it was asked last. */
+  private away = false;
   private lastTenant = '';
   private arriving: { readonly event: Request; readonly done: () => void; readonly failed: (error: unknown) => void }[] = [];
   private putting: Promise<void> | undefined;
@@ -130,12 +132,16 @@ export class RequestIntake {
           else await this.creation.decide(manager, add, taken.event, digestOf(taken.event));
         });
       } catch (error) {
-        this.logger.warn({ err: error, eventId: taken?.event.id }, 'a request could not be decided; it is tried again');
+        const isKnown = !taken && this.away;
+        this.away = !taken;
+        // An outage is said once, not by every worker every second.
+        if (!isKnown) this.logger.warn({ err: error, eventId: taken?.event.id }, 'a request could not be decided; it is tried again');
         if (!(await this.postpone(taken))) return;
       } finally {
         this.deciding--;
       }
       if (taken) continue;
+      this.away = false;
       if (this.puts !== puts) continue;
       this.backlog = false;
       return;
