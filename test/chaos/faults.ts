@@ -199,7 +199,7 @@ const cutConnection: Fault = async ({ stack, random }) => {
   if (!service || port === undefined) return undefined;
   const rule = (verb: '-I' | '-D', side: '--sport' | '--dport'): boolean => spawnSync('iptables', ['-w', verb, 'INPUT', '-i', 'lo', '-p', 'tcp', side, port, '-j', 'DROP']).status === 0;
   if (!rule('-I', '--sport')) return undefined;
-  const ms = random.between(2_000, 15_000);
+  const ms = random.between(0, 3) === 0 ? 60_000 : random.between(2_000, 15_000);
   try {
     rule('-I', '--dport');
     await delay(ms);
