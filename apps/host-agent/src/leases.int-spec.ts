@@ -165,6 +165,27 @@ describe('a volume', () => {
     await bench.stopAgent(other);
   });
 
+  it('of a dead host is deleted by another, and not before the dead one is known to be', async () => {
+    const other = bench.startAgent(OTHER);
+    const { config } = await running();
+    const removal = { ...config, host: OTHER, desired: 'removed', deleteData: true };
+    const stale = renewalOf();
+    await renewedTwice();
+    await bench.desire({ ...removal, generation: 3, takeovers: [{ from: bench.host, renewal: stale }] });
+    await waitFor(() => (existsSync(join(volumeOf(config), 'claim.json')) ? true : undefined), 'a claim');
+    await bench.stopAgent(agent, 'SIGKILL');
+    process.kill(guardOf() ?? 0, 'SIGKILL');
+    for (const pid of bench.alive(config.containerId)) process.kill(pid, 'SIGKILL');
+    expect(existsSync(join(volumeOf(config), 'data'))).toBe(true);
+    await bench.desire({ ...removal, generation: 4, takeovers: [{ from: bench.host, renewal: renewalOf() }] });
+    await bench.report(config.containerId, 'removed', { host: OTHER });
+    expect(existsSync(volumeOf(config))).toBe(false);
+    agent = bench.startAgent();
+    await bench.desire({ ...config, generation: 99, desired: 'removed', deleteData: true });
+    await bench.report(config.containerId, 'removed', { host: bench.host });
+    await bench.stopAgent(other);
+  });
+
   it('of a host that lives is not taken over, until the host gives it up', async () => {
     const other = bench.startAgent(OTHER);
     const { config, first } = await running();

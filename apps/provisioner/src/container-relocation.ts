@@ -3,12 +3,12 @@ import { containerStatus, desiredContainer, parseExactImageRef, SUBJECTS, type V
 import { type Logger, newId, type Outbox, type OutboxEvent } from '@plinth/service-kit';
 import type { DataSource, EntityManager } from 'typeorm';
 import { lockContainer, saveContainer, saveMessage } from './adapters/postgres/container.store.js';
-import { countMoved, type Drain, drains, forgetGivenUp, homeless, hostStanding, leaseOf, leaving, lockDrain, rememberGivenUp, saveDrain } from './adapters/postgres/move.store.js';
-import { loadPlacementView, release, reserve } from './adapters/postgres/placement.store.js';
+import { countMoved, type Drain, drains, forgetGivenUp, homeless, hostStanding, hostThatReaches, leaseOf, leaving, lockDrain, rememberGivenUp, saveDrain } from './adapters/postgres/move.store.js';
+import { loadPlacementView, occupy, release, reserve } from './adapters/postgres/placement.store.js';
 import type { ProvisionerConfig } from './config.js';
 import { type ContainerRecord, factOf, statusOf } from './domain/container-record.js';
 import { choosePlacement, inDatacenter, noRoom, placementPolicy, type Resources } from './domain/placement.js';
-import { arrived, givenUp, hasRunOut, wantedState } from './domain/relocation.js';
+import { arrived, givenUp, hasRunOut, removedElsewhere, wantedState } from './domain/relocation.js';
 
 type Add = (event: OutboxEvent) => void;
 interface Cause {
@@ -108,7 +108,7 @@ export class ContainerRelocation {
     const lease = await leaseOf(manager, config.storageNode, config.host);
     if (!lease || !hasRunOut(lease)) return;
     const desired = wantedState(record);
-    if (desired === undefined) return this.removeLost(manager, add, record, cause);
+    if (desired === undefined) return this.removeLost(manager, add, record, cause, { from: config.host, renewal: lease.renewal });
     const place = await this.place(manager, record);
     if (!place.ok) return this.wait(manager, add, record, `its host ${config.host} is lost; ${place.message}`, cause);
     if (record.moving?.to) await release(manager, record.moving.to, config.limits);
@@ -120,13 +120,22 @@ export class ContainerRelocation {
     await this.save(manager, add, await this.settle(manager, add, { ...moving, config: left }, place.host, cause, { from: config.host, renewal: lease.renewal }), cause);
   }
 
-  /** Nothing of it runs any more, and the host takes away what it has of it when it is back. */
-  private async removeLost(manager: EntityManager, add: Add, record: ContainerRecord, cause: Cause): Promise<void> {
+  /** Nothing of it runs any more. Its data are deleted by another host that reaches them; what the lost one has of it, it takes away when it is back. */
+  private async removeLost(manager: EntityManager, add: Add, record: ContainerRecord, cause: Cause, takeover: VolumeTakeover): Promise<void> {
     const { config } = record;
-    await release(manager, config.host, config.limits);
-    await rememberGivenUp(manager, config.host, config);
+    const from = config.host;
+    await release(manager, from, config.limits);
+    await rememberGivenUp(manager, from, config);
+    const other = config.deleteData === true ? await hostThatReaches(manager, config.storageNode, from) : undefined;
+    if (other !== undefined) {
+      await occupy(manager, other, config.limits);
+      const next = removedElsewhere(record, other, new Date().toISOString(), takeover);
+      add({ subject: desiredContainer(other, record.id), data: next.config, ...cause });
+      await this.save(manager, add, next, cause);
+      return;
+    }
     const next: ContainerRecord = { ...record, state: 'removed', pid: null, runningImage: null, moving: null };
-    const message = `its host ${config.host} is lost${config.deleteData === true ? '; its data are deleted when the host is back' : ''}`;
+    const message = `its host ${from} is lost${config.deleteData === true ? `, and no other reaches ${config.storageNode}: its data are deleted when ${from} is back` : ''}`;
     await saveContainer(manager, { ...next, message }, { at: new Date().toISOString(), kind: 'removed', generation: config.generation, message });
     add({ subject: SUBJECTS.containerRemoved, aggregate: `container:${record.id}`, data: factOf(config), ...cause });
     add({ subject: containerStatus(record.id), data: statusOf({ ...next, message }), ...cause });

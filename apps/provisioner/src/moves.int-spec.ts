@@ -102,6 +102,8 @@ describe('a host', () => {
     await suite.ask(SUBJECTS.containerRemoveRequested, { id: unwanted?.id });
     suite.hosts.leases.set('host-3', { renewal: RENEWAL, unrenewedMs: FENCED_MS });
     await suite.fact(SUBJECTS.containerRemoved, { containerId: unwanted?.id });
+    // Its data were deleted by a host that lives.
+    expect(suite.hosts.containers.get(unwanted?.id ?? '')?.config).toMatchObject({ host: 'host-1', desired: 'removed', deleteData: true, takeovers: [{ from: 'host-3', renewal: RENEWAL }] });
     await allRun('lost', 'host-3');
     expect(suite.of(SUBJECTS.containerMoved, { from: 'host-3', reason: 'host-lost' })).toHaveLength(wanted.length);
     for (const { id } of wanted) expect(suite.hosts.containers.get(id)?.config.takeovers).toEqual([{ from: 'host-3', renewal: RENEWAL }]);

@@ -140,14 +140,17 @@ export class DataVolumes {
   }
 
   /** Deletes it when it is this container's; the marker goes last, by one rename, so that a crash leaves nothing unowned. */
-  async delete(config: ContainerConfig): Promise<'deleted' | 'not-there' | 'not-ours' | 'not-mounted'> {
+  async delete(config: ContainerConfig): Promise<'deleted' | 'not-there' | 'not-ours' | 'not-mounted' | 'held'> {
     const base = this.storage.get(config.storageNode);
     if (base === undefined) return 'not-mounted';
     const volume = join(base, 'volumes', config.dataVolume);
     const trash = join(base, 'volumes', `.deleted-${config.dataVolume}`);
-    const owner = (await readMarker(join(volume, MARKER)))?.containerId;
+    const marker = await readMarker(join(volume, MARKER));
+    const owner = marker?.containerId;
     if (owner !== undefined && owner !== config.containerId) return 'not-ours';
     if (owner !== undefined) {
+      // Another host may run on it.
+      if ((await this.claim(base, volume, marker, config)) !== undefined) return 'held';
       await rm(trash, { recursive: true, force: true });
       await rename(volume, trash);
       await syncPath(join(base, 'volumes'));

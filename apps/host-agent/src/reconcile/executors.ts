@@ -181,6 +181,10 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
       logger.warn({ containerId: state.id, storageNode: state.config.storageNode }, 'data volume can only be deleted when its storage node is mounted');
       return { kind: 'wait', untilMs: clock.now() + 30_000 };
     }
+    if (outcome === 'held') {
+      logger.warn({ containerId: state.id, dataVolume: state.config.dataVolume }, 'data volume is held by another host; it is deleted when that has given it up');
+      return { kind: 'wait', untilMs: clock.now() + 5_000 };
+    }
     if (outcome === 'not-ours') logger.error({ containerId: state.id, dataVolume: state.config.dataVolume }, 'data volume of another container is left alone');
     return DONE;
   },

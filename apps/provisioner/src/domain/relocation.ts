@@ -28,8 +28,7 @@ export function givenUp(config: ContainerConfig, decidedAt: string): ContainerCo
 export function arrived(record: ContainerRecord, to: string, desired: Move['desired'], decidedAt: string, takeover?: VolumeTakeover): ContainerRecord {
   const { config } = record;
   const generation = config.generation + 1;
-  const before = (config.takeovers ?? []).filter(({ from }) => from !== takeover?.from);
-  const takeovers = [...before, ...(takeover ? [takeover] : [])].slice(-MOST_TAKEOVERS);
+  const takeovers = takeoversWith(config, takeover);
   return {
     ...record,
     config: Object.assign(new ContainerConfig(), config, { host: to, desired, generation, runGeneration: generation, decidedAt, ...(takeovers.length > 0 && { takeovers }), ...(record.startedAt !== null && { volumeMade: true }) }),
@@ -38,6 +37,26 @@ export function arrived(record: ContainerRecord, to: string, desired: Move['desi
     message: null,
     pid: null,
     // Another host counts for itself.
+    reportSequence: 0,
+    runningImage: null,
+  };
+}
+
+function takeoversWith(config: ContainerConfig, takeover: VolumeTakeover | undefined): VolumeTakeover[] {
+  const before = (config.takeovers ?? []).filter(({ from }) => from !== takeover?.from);
+  return [...before, ...(takeover ? [takeover] : [])].slice(-MOST_TAKEOVERS);
+}
+
+/** A container that is to go, with its data, and whose host is lost: another host deletes them. */
+export function removedElsewhere(record: ContainerRecord, to: string, decidedAt: string, takeover: VolumeTakeover): ContainerRecord {
+  const { config } = record;
+  const generation = config.generation + 1;
+  return {
+    ...record,
+    config: Object.assign(new ContainerConfig(), config, { host: to, generation, decidedAt, takeovers: takeoversWith(config, takeover) }),
+    state: 'stopping',
+    message: null,
+    pid: null,
     reportSequence: 0,
     runningImage: null,
   };

@@ -108,8 +108,10 @@ export class ScriptedHosts {
     }
     const known = this.containers.get(config.containerId);
     if (known && config.generation <= known.config.generation) {
-      // What a host that was lost has to give up.
-      if (config.desired === 'released') this.report({ config, ...fresh(), runGeneration: 0, judged: undefined, image: '', correlationId }, { kind: 'released' });
+      // What a host that was lost has to give up, or to remove.
+      if (config.desired !== 'released' && (config.desired !== 'removed' || config.host === known.config.host)) return;
+      this.running.get(config.containerId)?.delete(config.host);
+      this.report({ config, ...fresh(), runGeneration: 0, judged: undefined, image: '', correlationId }, { kind: config.desired });
       return;
     }
     // Another host counts for itself.

@@ -78,6 +78,12 @@ export async function hostStanding(manager: EntityManager, host: string): Promis
   return rows[0];
 }
 
+/** A host that lives, other than one. */
+export async function hostThatReaches(manager: EntityManager, storageNode: string, except: string): Promise<string | undefined> {
+  const rows: { host: string }[] = await manager.query(`SELECT host FROM hosts WHERE state = 'ready' AND $1 = ANY(storage_nodes) AND host <> $2 ORDER BY allocated_containers LIMIT 1`, [storageNode, except]);
+  return rows[0]?.host;
+}
+
 export async function leaseOf(manager: EntityManager, storageNode: string, host: string): Promise<KnownLease | undefined> {
   const rows: { renewal: string; ttl_seconds: number; unrenewed_ms: string }[] = await manager.query('SELECT renewal, ttl_seconds, unrenewed_ms FROM leases WHERE node = $1 AND host = $2', [storageNode, host]);
   const row = rows[0];

@@ -81,6 +81,11 @@ export async function reserve(
   return row?.held ? 'no-room' : 'image-withdrawn';
 }
 
+/** Takes the room whether it is there or not: of what only has to be cleared away. */
+export async function occupy(manager: EntityManager, host: string, asked: { memoryBytes: number; cpus: number }): Promise<void> {
+  await manager.query('UPDATE hosts SET allocated_memory = allocated_memory + $2, allocated_cpus = allocated_cpus + $3, allocated_containers = allocated_containers + 1 WHERE host = $1', [host, asked.memoryBytes, asked.cpus]);
+}
+
 export async function release(manager: EntityManager, host: string, asked: { memoryBytes: number; cpus: number }): Promise<void> {
   await manager.query(
     `UPDATE hosts SET allocated_memory = greatest(0, allocated_memory - $2), allocated_cpus = greatest(0, allocated_cpus - $3),
