@@ -41,9 +41,11 @@ export async function violations({ stack, disks }: Rig, tenant: string, { sent, 
   found.push(...leaks(stack, rows, disks.mountPoints()));
   found.push(...dataKept(stack, rows));
   found.push(...overlaps(stack));
+  // In this order: what is committed after the first look may be on the bus after the second only.
+  const committed = await committedFacts(stack);
   const facts = await storedFacts(stack);
   found.push(...answers(facts, sent), ...endsWithoutCause(facts, ended));
-  found.push(...(await published(stack, facts)));
+  found.push(...published(committed, facts));
   const status = await stack.plinth('status');
   if (status.code !== 0) found.push(`not healthy: ${status.stdout}${status.stderr}`);
   return found;
@@ -171,24 +173,34 @@ function endsWithoutCause(facts: readonly StoredFact[], ended: ReadonlySet<strin
   return ends.slice(0, 5).map(({ time, data }) => `a container ended that nobody has ended: ${String(data['name'])} ${time}`);
 }
 
-/** What was committed was published, under its own id, and nothing waits. */
-async function published(stack: Stack, facts: readonly StoredFact[]): Promise<string[]> {
+interface Committed {
+  readonly unsent: number;
+  readonly facts: readonly { readonly id: string; readonly subject: string }[];
+}
+
+async function committedFacts(stack: Stack): Promise<Committed> {
   const client = new pg.Client({ connectionString: stack.file().databaseUrl });
   await client.connect();
   try {
-    const unsent = await client.query<{ count: string }>('SELECT count(*) FROM provisioner.outbox WHERE sent_at IS NULL');
-    const committed = await client.query<{ id: string; subject: string }>("SELECT id, subject FROM provisioner.outbox WHERE sent_at IS NOT NULL AND subject ~ '^(container|host|rollout)[.]'");
-    const ids = new Set(facts.map(({ id }) => id));
-    const missing = committed.rows.filter(({ id }) => !ids.has(id));
-    const counts = new Map<string, number>();
-    for (const { id, subject } of facts) if (!subject.endsWith('.requested')) counts.set(id, (counts.get(id) ?? 0) + 1);
-    const twice = [...counts].filter(([, count]) => count > 1);
-    return [
-      ...(unsent.rows[0]?.count === '0' ? [] : [`${unsent.rows[0]?.count} committed events were not published`]),
-      ...missing.slice(0, 5).map(({ id, subject }) => `a committed fact is not on the bus: ${subject} ${id}`),
-      ...twice.slice(0, 5).map(([id, count]) => `a fact is on the bus ${count} times: ${id} ${facts.filter((fact) => fact.id === id).map(({ subject, time, data }) => `${subject} ${time} ${String(data['reason'] ?? '')}`).join(', ')}`),
-    ];
+    const facts = await client.query<{ id: string; subject: string }>("SELECT id, subject FROM provisioner.outbox WHERE sent_at IS NOT NULL AND subject ~ '^(container|host|rollout)[.]'");
+    // Old ones only: what was committed this moment is on its way.
+    const unsent = await client.query<{ count: number }>("SELECT count(*)::int AS count FROM provisioner.outbox WHERE sent_at IS NULL AND created_at < now() - interval '5 seconds'");
+    return { unsent: unsent.rows[0]?.count ?? -1, facts: facts.rows };
   } finally {
     await client.end();
   }
+}
+
+/** What was committed was published, under its own id, once, and nothing waits. */
+function published(committed: Committed, facts: readonly StoredFact[]): string[] {
+  const ids = new Set(facts.map(({ id }) => id));
+  const missing = committed.facts.filter(({ id }) => !ids.has(id));
+  const counts = new Map<string, number>();
+  for (const { id, subject } of facts) if (!subject.endsWith('.requested')) counts.set(id, (counts.get(id) ?? 0) + 1);
+  const twice = [...counts].filter(([, count]) => count > 1);
+  return [
+    ...(committed.unsent === 0 ? [] : [`${committed.unsent} committed events were not published`]),
+    ...missing.slice(0, 5).map(({ id, subject }) => `a committed fact is not on the bus: ${subject} ${id} (and ${missing.length - 1} more)`),
+    ...twice.slice(0, 5).map(([id, count]) => `a fact is on the bus ${count} times: ${id} ${facts.filter((fact) => fact.id === id).map(({ subject, time, data }) => `${subject} ${time} ${String(data['reason'] ?? '')}`).join(', ')} (and ${twice.length - 1} more)`),
+  ];
 }
