@@ -197,6 +197,7 @@ describe('an older config that reaches a host', () => {
     expect(await containers('returned')).toMatchObject([{ host: now, state: 'running' }]);
     await suite.ask(SUBJECTS.hostUncordonRequested, { host: config.host });
     await suite.fact(SUBJECTS.hostUncordoned, { host: config.host });
+    await remove('returned');
   });
 });
 

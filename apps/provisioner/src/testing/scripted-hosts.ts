@@ -22,8 +22,8 @@ interface Container {
   image: string;
 }
 
-/** As agents count: never below what they counted before. */
-const fresh = (): Pick<Container, 'sequence' | 'reported'> => ({ sequence: Math.floor(Date.now() / 1000), reported: false });
+/** Never below what was counted before, also in the same second. */
+const fresh = (): Pick<Container, 'sequence' | 'reported'> => ({ sequence: Date.now(), reported: false });
 
 export class ScriptedHosts {
   readonly containers = new Map<string, Container>();
