@@ -34,6 +34,8 @@ export class RequestIntake {
   private putting: Promise<void> | undefined;
   private readonly workers = new Set<Promise<void>>();
   private timer: NodeJS.Timeout | undefined;
+  /** By request id. */
+  private readonly inHand = new Map<string, Promise<void>>();
   private stopping = false;
 
   constructor(
@@ -58,6 +60,19 @@ export class RequestIntake {
 
   /** Resolves when it is decided, or safe in the table. */
   async take(event: Request): Promise<void> {
+    const before = this.inHand.get(event.id);
+    const taken = before ? before.then(() => this.admit(event)) : this.admit(event);
+    // Of two requests under one id the first is carried out.
+    const settled = taken.catch(() => undefined);
+    this.inHand.set(event.id, settled);
+    try {
+      await taken;
+    } finally {
+      if (this.inHand.get(event.id) === settled) this.inHand.delete(event.id);
+    }
+  }
+
+  private async admit(event: Request): Promise<void> {
     if (this.backlog || this.deciding >= DECISIONS) return this.put(event);
     this.deciding++;
     try {

@@ -22,11 +22,17 @@ export async function isAnyWaiting(manager: EntityManager): Promise<boolean> {
   return rows.length > 0;
 }
 
-/** Takes the oldest request of the tenant that comes after another one in the order of names, round and round; it is back when the transaction fails. */
+/**
+ * Takes the oldest request of the tenant that comes after another one in the order of names, round and round; it is back when the transaction fails.
+ * One that has the id of an older one waits until that is decided.
+ */
 export async function takeRequest(manager: EntityManager, afterTenant: string): Promise<WaitingRequest | undefined> {
   const take = async (condition: string, parameters: readonly string[]): Promise<WaitingRequest | undefined> => {
     const [rows]: [WaitingRequest[], number] = await manager.query(
-      `DELETE FROM intake WHERE ordinal = (SELECT ordinal FROM intake WHERE not_before <= now() AND ${condition} ORDER BY tenant, ordinal LIMIT 1 FOR UPDATE SKIP LOCKED)
+      `DELETE FROM intake WHERE ordinal = (
+         SELECT ordinal FROM intake i WHERE not_before <= now() AND ${condition}
+            AND NOT EXISTS (SELECT 1 FROM intake e WHERE e.event->>'id' = i.event->>'id' AND e.ordinal < i.ordinal)
+          ORDER BY tenant, ordinal LIMIT 1 FOR UPDATE SKIP LOCKED)
        RETURNING ordinal, tenant, event, failures`,
       [...parameters],
     );

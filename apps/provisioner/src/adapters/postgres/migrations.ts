@@ -214,6 +214,7 @@ export class AddIntake1700000005000 implements MigrationInterface {
         not_before timestamptz NOT NULL DEFAULT now()
       ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000)`);
     await runner.query('CREATE INDEX intake_turns ON intake (tenant, ordinal)');
+    await runner.query(`CREATE INDEX intake_ids ON intake ((event->>'id'))`);
   }
 
   async down(runner: QueryRunner): Promise<void> {
