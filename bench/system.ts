@@ -32,6 +32,13 @@ export async function startSystem(): Promise<BenchSystem> {
     if (status !== 0) throw new Error(`plinth ${args.join(' ')}: ${stdout}${stderr}`);
     return stdout;
   };
+  // A measurement that is ended from outside takes its stack along.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      ran(['down', '--data']);
+      process.exit(1);
+    });
+  }
   plinth('up', '--detach', '--storage-nodes', '1');
   plinth('image', 'build', join(top, 'recipes/debian-12.yaml'));
   plinth('image', 'promote', 'debian-12@v1');

@@ -27,7 +27,7 @@ if (values.plant !== undefined && !bug) {
   process.exit(2);
 }
 const stop = new AbortController();
-process.once('SIGINT', () => stop.abort());
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
 const begin = performance.now();
 process.stdout.write(`seed ${seed}: ${faults} faults\n`);
 let code = 1;

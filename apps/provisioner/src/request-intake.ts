@@ -85,10 +85,16 @@ export class RequestIntake {
   private put(event: Request): Promise<void> {
     return new Promise((done, failed) => {
       this.arriving.push({ event, done, failed });
-      this.putting ??= this.putAll().finally(() => {
-        this.putting = undefined;
-        this.kick();
-      });
+      this.write();
+    });
+  }
+
+  private write(): void {
+    this.putting ??= this.putAll().finally(() => {
+      this.putting = undefined;
+      // One may have arrived after the last look.
+      if (this.arriving.length > 0) this.write();
+      this.kick();
     });
   }
 

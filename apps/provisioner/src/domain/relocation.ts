@@ -67,11 +67,12 @@ const ENDS: readonly ContainerReport['kind'][] = ['removed', 'released'];
 
 /**
  * For a host that says it has a container which is another's, or nobody's any more: it got an older config, late or from a bus that was put back.
+ * @param isStale it has said newer things before, so of a container that there is it may be an old report
  * @returns undefined when nothing has to be said
  */
-export function correction(record: ContainerRecord, report: ContainerReport, writer: string, decidedAt: string): ContainerConfig | undefined {
+export function correction(record: ContainerRecord, report: ContainerReport, writer: string, isStale: boolean, decidedAt: string): ContainerConfig | undefined {
   const { config, state } = record;
-  if (writer !== report.host || ENDS.includes(report.kind) || (state !== 'removed' && config.host === writer)) return undefined;
+  if (writer !== report.host || ENDS.includes(report.kind) || (state !== 'removed' && (isStale || config.host === writer))) return undefined;
   const desired = state === 'removed' ? 'removed' : 'released';
   // Newer than what it has.
   const generation = Math.max(config.generation, report.generation + 1);

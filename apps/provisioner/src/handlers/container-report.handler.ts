@@ -51,7 +51,7 @@ export class ContainerReportHandler {
       const effect = record ? judgeReport(record, judged, writer, event.correlationId) : ({ take: false, reason: 'foreign-host' } as const);
       if (!effect.take && effect.reason === 'early') throw new EarlyReportError(report.sequence, report.after);
       if (!effect.take) {
-        const told = record && (effect.reason !== 'stale' || record.state === 'removed') ? correction(record, report, writer, new Date().toISOString()) : undefined;
+        const told = record && correction(record, report, writer, effect.reason === 'stale', new Date().toISOString());
         this.logger.warn({ writer, containerId, kind: report.kind, reason: effect.reason, told: told?.desired }, 'report ignored');
         if (told) add({ subject: desiredContainer(writer, containerId), data: told, ...cause });
         if (told?.desired === 'released') await rememberGivenUp(manager, writer, told);
