@@ -1,6 +1,6 @@
 import { ServiceConfig } from '@plinth/service-kit';
 import { IsIn, IsInt, IsNumber, IsOptional, IsString, Max, Min, MinLength } from 'class-validator';
-import { PLACEMENT_POLICIES, type PlacementPolicyName } from './domain/placement.js';
+import { PLACEMENT_POLICIES, type PlacementPolicyName } from './placement/domain/placement.js';
 
 export class ProvisionerConfig extends ServiceConfig {
   @IsString()

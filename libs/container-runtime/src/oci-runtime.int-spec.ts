@@ -4,16 +4,16 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { VERSION_FILES, type Digest, type MountPlan } from '@plinth/contracts';
-import { debianRootfs } from '../../testkit/src/debian-rootfs.js';
-import { cgroupContainerIds } from './cgroups.js';
-import type { ContainerSpec } from './container-spec.js';
-import { requiredDirectories } from './mount-plan.js';
-import { generateMountScript } from './mount-script.js';
+import { debianRootfs } from '@plinth/testkit';
+import { cgroupContainerIds } from './kernel/cgroups.js';
+import type { ContainerSpec } from './spec/container-spec.js';
+import { requiredDirectories } from './spec/mount-plan.js';
+import { generateMountScript } from './spec/mount-script.js';
 import { OciRuntime } from './oci-runtime.js';
-import { checkBeforeMount } from './premount-checks.js';
-import { enterPrivateMountNamespace } from './private-mount-namespace.js';
-import { findProcesses } from './process-table.js';
-import { findExecutable } from './runtime-binary.js';
+import { checkBeforeMount } from './run/premount-checks.js';
+import { enterPrivateMountNamespace } from './kernel/private-mount-namespace.js';
+import { findProcesses } from './run/process-table.js';
+import { findExecutable } from './run/runtime-binary.js';
 
 const MiB = 1024 ** 2;
 const PLAN: MountPlan = {
@@ -241,8 +241,8 @@ describe.each(['crun', 'runc'] as const)('%s:', (name) => {
 
 /** A bare create under conmon in a process of its own, killed after some ms: what a killed agent leaves at that moment. */
 async function killedStarter(spec: ContainerSpec, delayMs: number): Promise<string | null> {
-  const { buildOciConfig } = await import('./oci-config.js');
-  const { writeBundle } = await import('./bundle.js');
+  const { buildOciConfig } = await import('./spec/oci-config.js');
+  const { writeBundle } = await import('./run/bundle.js');
   const bundle = join(runtime.paths.bundles, spec.id);
   writeBundle(bundle, spec, buildOciConfig(spec, { instance: 'test', layerRoot: bundle, shell: '/bin/sh', hookDeadlineSeconds: 5 }));
   const child = spawn(runtime.binary.path, ['--root', runtime.paths.runtimeRoot, 'run', '-b', bundle, spec.id], { stdio: 'ignore' });

@@ -1,20 +1,20 @@
 import { execFile } from 'node:child_process';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { writeBundle } from './bundle.js';
-import { CgroupLock } from './cgroup-lock.js';
-import { cgroupContainerIds, cgroupProcesses, killCgroup, removeCgroups } from './cgroups.js';
-import { createWithConmon, logFile } from './conmon.js';
-import { execInContainer, type ExecOptions, type ExecResult } from './container-exec.js';
-import { DEFAULT_PATH, type ContainerSpec } from './container-spec.js';
-import { letGo } from './exec-fifo.js';
-import { ExitWatch } from './exit-watch.js';
-import { conmonPid, firstProcess, knownIds, observeContainer, readExit, type ExitStatus, type ObservedContainer } from './observed-container.js';
-import { buildOciConfig, cgroupPath, MOUNT_SCRIPT_DEADLINE_SECONDS, MOUNT_SCRIPT_SHELL } from './oci-config.js';
-import { findProcesses, isRunning, processArguments, processStartTime, sendSignal } from './process-table.js';
-import { detectRuntimeBinary, findExecutable, RuntimeMissingError, type RuntimeBinary } from './runtime-binary.js';
-import { instanceName, makeRuntimeDirectories, runtimePaths, type RuntimePaths } from './runtime-paths.js';
-import { startFailure, type StartFailure } from './start-failure.js';
+import { writeBundle } from './run/bundle.js';
+import { CgroupLock } from './kernel/cgroup-lock.js';
+import { cgroupContainerIds, cgroupProcesses, killCgroup, removeCgroups } from './kernel/cgroups.js';
+import { createWithConmon, logFile } from './run/conmon.js';
+import { execInContainer, type ExecOptions, type ExecResult } from './run/container-exec.js';
+import { DEFAULT_PATH, type ContainerSpec } from './spec/container-spec.js';
+import { letGo } from './kernel/exec-fifo.js';
+import { ExitWatch } from './run/exit-watch.js';
+import { conmonPid, firstProcess, knownIds, observeContainer, readExit, type ExitStatus, type ObservedContainer } from './run/observed-container.js';
+import { buildOciConfig, cgroupPath, MOUNT_SCRIPT_DEADLINE_SECONDS, MOUNT_SCRIPT_SHELL } from './spec/oci-config.js';
+import { findProcesses, isRunning, processArguments, processStartTime, sendSignal } from './run/process-table.js';
+import { detectRuntimeBinary, findExecutable, RuntimeMissingError, type RuntimeBinary } from './run/runtime-binary.js';
+import { instanceName, makeRuntimeDirectories, runtimePaths, type RuntimePaths } from './run/runtime-paths.js';
+import { startFailure, type StartFailure } from './spec/start-failure.js';
 
 export interface OciRuntimeOptions {
   /** Absolute path of a directory of this instance's own; made when missing. */

@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import { describe, expect, it } from '@jest/globals';
-import { ContainerRequested } from './events/container-requests.js';
-import { decodePayload } from './decode.js';
+import { ContainerRequested } from './bus/events/container-requests.js';
+import { decodePayload } from './bus/decode.js';
 
 describe('a number of seconds', () => {
   it.each([

@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import { NAME_PATTERN } from '@plinth/contracts';
 import { type Command, InvalidArgumentError } from 'commander';
-import type { Member } from '../access/members.js';
+import type { Member } from '@plinth/bus-access';
 import { printLine } from '../output/print.js';
 
 interface MemberOptions {
@@ -45,8 +45,8 @@ export function register(program: Command): void {
     .description('who there is')
     .requiredOption('--dir <directory>', 'made by init')
     .action(async ({ dir }: { dir: string }) => {
-      const { readMembers, seedFile } = await import('../access/access-directory.js');
-      const { memberId } = await import('../access/members.js');
+      const { readMembers, seedFile } = await import('@plinth/bus-access');
+      const { memberId } = await import('@plinth/bus-access');
       for (const member of readMembers(dir)) printLine(`${memberId(member).padEnd(32)} ${member.publicKeys.join(' ')}  ${seedFile(dir, member)}`);
     });
   access
@@ -57,7 +57,7 @@ export function register(program: Command): void {
     .option('--finish', 'from now on only the new key')
     .addHelpText('after', '\nExample:\n  plinth access rotate host-h1 --dir /etc/plinth/access\n  plinth access rotate host-h1 --dir /etc/plinth/access --finish')
     .action(async (user: string, { dir, finish }: { dir: string; finish?: boolean }) => {
-      const { finishRotation, rotateKey, seedFile } = await import('../access/access-directory.js');
+      const { finishRotation, rotateKey, seedFile } = await import('@plinth/bus-access');
       const member = await asMember(user);
       if (finish) finishRotation(dir, member);
       else {
@@ -72,7 +72,7 @@ export function register(program: Command): void {
     .argument('<user>', 'such as host-h1')
     .requiredOption('--dir <directory>', 'made by init')
     .action(async (user: string, { dir }: { dir: string }) => {
-      const { removeMember } = await import('../access/access-directory.js');
+      const { removeMember } = await import('@plinth/bus-access');
       removeMember(dir, await asMember(user));
       printLine(RELOAD);
     });
@@ -80,7 +80,7 @@ export function register(program: Command): void {
     .command('table')
     .description('what each user may do, as Markdown')
     .action(async () => {
-      const { permissionTable } = await import('../access/permission-table.js');
+      const { permissionTable } = await import('@plinth/bus-access');
       process.stdout.write(permissionTable());
     });
 }
@@ -104,8 +104,8 @@ function membersOf(options: MemberOptions): Member[] {
 }
 
 async function init(options: InitOptions): Promise<void> {
-  const { addMembers, ensureDownloadToken, ensureServerConfig } = await import('../access/access-directory.js');
-  const { ClientError } = await import('../client/errors.js');
+  const { addMembers, ensureDownloadToken, ensureServerConfig } = await import('@plinth/bus-access');
+  const { ClientError } = await import('@plinth/client');
   if ((options.tlsCert === undefined) !== (options.tlsKey === undefined)) throw new ClientError('--tls-cert and --tls-key belong together', 'usage');
   const everyone: readonly Member[] = [{ kind: 'provisioner' }, { kind: 'image-builder' }, { kind: 'upstream' }, { kind: 'operator' }];
   const added = addMembers(options.out, [...everyone, ...membersOf(options)]);
@@ -118,7 +118,7 @@ async function init(options: InitOptions): Promise<void> {
 }
 
 async function add(options: MemberOptions & { readonly dir: string }): Promise<void> {
-  const { addMembers, readMembers } = await import('../access/access-directory.js');
+  const { addMembers, readMembers } = await import('@plinth/bus-access');
   // One that init made, not a new one.
   readMembers(options.dir);
   await tell(options.dir, addMembers(options.dir, membersOf(options)));
@@ -126,14 +126,14 @@ async function add(options: MemberOptions & { readonly dir: string }): Promise<v
 }
 
 async function tell(directory: string, added: readonly Member[]): Promise<void> {
-  const { seedFile } = await import('../access/access-directory.js');
-  const { memberId } = await import('../access/members.js');
+  const { seedFile } = await import('@plinth/bus-access');
+  const { memberId } = await import('@plinth/bus-access');
   for (const member of added) printLine(`${memberId(member).padEnd(32)} ${seedFile(directory, member)}`);
 }
 
 async function asMember(text: string): Promise<Member> {
-  const { parseMember } = await import('../access/members.js');
-  const { ClientError } = await import('../client/errors.js');
+  const { parseMember } = await import('@plinth/bus-access');
+  const { ClientError } = await import('@plinth/client');
   const member = parseMember(text);
   if (!member) throw new ClientError(`${text} is nobody; it must look like host-h1, storage-s1, image-builder, provisioner, upstream or operator`, 'usage');
   return member;

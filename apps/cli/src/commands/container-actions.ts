@@ -1,9 +1,9 @@
 /** stop, start, restart, rm. */
 import type { Command } from 'commander';
-import { withClient } from '../client/connection.js';
-import { actOnContainer, type ContainerActionName } from '../client/container-requests.js';
-import { parseCount } from '../client/inputs.js';
-import { ClientError, type PlinthClient } from '../client/plinth-client.js';
+import { withClient } from '../connection.js';
+import { actOnContainer, type ContainerActionName } from '@plinth/client';
+import { parseCount } from './arguments.js';
+import { ClientError, type PlinthClient } from '@plinth/client';
 import { print } from '../output/print.js';
 import { type SharedOptions, withShared, withTenant } from './options.js';
 

@@ -1,8 +1,8 @@
 /** `plinth deadletters`: what services could not take. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { withClient } from '../client/connection.js';
-import { bodyOf, type DeadLetter, deadLetter, deadLetters, dropDeadLetters, type LetterFilter, replayDeadLetter, replayRefusal, withoutSecrets } from '../client/dead-letters.js';
-import { ClientError, type PlinthClient } from '../client/plinth-client.js';
+import { withClient } from '../connection.js';
+import { bodyOf, type DeadLetter, deadLetter, deadLetters, dropDeadLetters, type LetterFilter, replayDeadLetter, replayRefusal, withoutSecrets } from '@plinth/client';
+import { ClientError, type PlinthClient } from '@plinth/client';
 import { print } from '../output/print.js';
 import { age, table } from '../output/table.js';
 import { type SharedOptions, withShared } from './options.js';

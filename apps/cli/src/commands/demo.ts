@@ -1,13 +1,13 @@
 import type { Command } from 'commander';
-import { withClient } from '../client/connection.js';
-import { homeDirectory } from '../stack/stack-file.js';
+import { withClient } from '../connection.js';
+import { homeDirectory } from '@plinth/stack';
 
 export function register(program: Command): void {
   program
     .command('demo')
     .description('start a stack where none runs and take the tour: build, promote, run, look')
     .action(async () => {
-      const { startStack } = await import('../stack/start-stack.js');
+      const { startStack } = await import('@plinth/stack');
       const { tour } = await import('../demo/tour.js');
       const { stack } = await startStack({ home: homeDirectory(), hosts: 2, storageNodes: 2, onProgress: (line) => void process.stdout.write(`${line}\n`) });
       await withClient(stack.natsUrl, tour);

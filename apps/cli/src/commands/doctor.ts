@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { homeDirectory } from '../stack/stack-file.js';
+import { homeDirectory } from '@plinth/stack';
 
 export function register(program: Command): void {
   program

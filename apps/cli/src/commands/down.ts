@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { homeDirectory } from '../stack/stack-file.js';
+import { homeDirectory } from '@plinth/stack';
 
 export function register(program: Command): void {
   program
@@ -7,7 +7,7 @@ export function register(program: Command): void {
     .description('stop the stack on this machine, its containers too; nothing is left running or mounted')
     .option('--data', 'delete images, volumes and everything else in PLINTH_HOME as well')
     .action(async (options: { data?: boolean }) => {
-      const { stopStack } = await import('../stack/stop-stack.js');
+      const { stopStack } = await import('@plinth/stack');
       const home = homeDirectory();
       const report = await stopStack(home, { data: options.data ?? false, onProgress: (line) => void process.stdout.write(`${line}\n`) });
       if (report.left.length > 0) {

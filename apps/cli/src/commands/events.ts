@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import { withClient } from '../client/connection.js';
-import { parseDuration } from '../client/inputs.js';
+import { withClient } from '../connection.js';
+import { parseDuration } from './arguments.js';
 import { printJson, printLine } from '../output/print.js';
 import { type SharedOptions, withShared } from './options.js';
 

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
-import { withClient } from '../client/connection.js';
-import { parseCount, parseEnv } from '../client/inputs.js';
-import { ClientError } from '../client/plinth-client.js';
+import { withClient } from '../connection.js';
+import { parseCount, parseEnv } from './arguments.js';
+import { ClientError } from '@plinth/client';
 import { print } from '../output/print.js';
 import { type SharedOptions, withShared, withTenant } from './options.js';
 

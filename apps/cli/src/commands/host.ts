@@ -1,8 +1,8 @@
 /** `plinth host`: where containers may be placed. */
 import type { Command } from 'commander';
-import { withClient } from '../client/connection.js';
-import { actOnHost, waitUntilDrained } from '../client/host-requests.js';
-import { parseCount, parseDuration } from '../client/inputs.js';
+import { withClient } from '../connection.js';
+import { actOnHost, waitUntilDrained } from '@plinth/client';
+import { parseCount, parseDuration } from './arguments.js';
 import { print } from '../output/print.js';
 import { type SharedOptions, withShared } from './options.js';
 

@@ -1,15 +1,15 @@
 /** What the image commands do. */
 import { readFile } from 'node:fs/promises';
 import type { BuildDetails, ImageSummary } from '@plinth/contracts';
-import { withClient } from '../client/connection.js';
-import { activateImage, buildImage, promoteImage, revokeImage } from '../client/image-requests.js';
-import { ClientError } from '../client/plinth-client.js';
+import { withClient } from '../connection.js';
+import { activateImage, buildImage, promoteImage, revokeImage } from '@plinth/client';
+import { ClientError } from '@plinth/client';
 import { print, printLine } from '../output/print.js';
 import { ProgressBar } from '../output/progress.js';
 import { age, bytes, table } from '../output/table.js';
 import type { SharedOptions } from './options.js';
 
-export { activateImage, buildImage, promoteImage } from '../client/image-requests.js';
+export { activateImage, buildImage, promoteImage } from '@plinth/client';
 
 const MAX_RECIPE_BYTES = 256 * 1024;
 

@@ -1,7 +1,7 @@
 /** What the image commands that look into images do. */
 import { type FileChange, type ImageDiff, type ImagePlan, QUERIES } from '@plinth/contracts';
-import { withClient } from '../client/connection.js';
-import { ClientError, type PlinthClient } from '../client/plinth-client.js';
+import { withClient } from '../connection.js';
+import { ClientError, type PlinthClient } from '@plinth/client';
 import { describeDiff, describePlan } from '../output/image-view.js';
 import { print } from '../output/print.js';
 import type { SharedOptions } from './options.js';

@@ -1,9 +1,9 @@
 /** What the image commands about the end of versions do. */
 import { type ContainerStatus, type Page, QUERIES } from '@plinth/contracts';
-import { withClient } from '../client/connection.js';
-import { retireImage } from '../client/image-requests.js';
-import { activeRollouts, blastRadius, type BlastRadius, collectable, type Relation, rolloutsOf } from '../client/image-uses.js';
-import { ClientError, type PlinthClient } from '../client/plinth-client.js';
+import { withClient } from '../connection.js';
+import { retireImage } from '@plinth/client';
+import { activeRollouts, blastRadius, type BlastRadius, collectable, type Relation, rolloutsOf } from '@plinth/client';
+import { ClientError, type PlinthClient } from '@plinth/client';
 import { print } from '../output/print.js';
 import { table } from '../output/table.js';
 import type { SharedOptions } from './options.js';

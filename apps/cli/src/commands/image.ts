@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { parseCount, parseDuration, parseList } from '../client/inputs.js';
+import { parseCount, parseDuration, parseList } from './arguments.js';
 import { type SharedOptions, withShared, withTenant } from './options.js';
 
 /** The subcommands' work lies in image-actions.ts, loaded when one of them runs. */

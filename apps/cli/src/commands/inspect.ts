@@ -1,7 +1,7 @@
 import type { ContainerDetails, ContainerStats } from '@plinth/contracts';
 import type { Command } from 'commander';
-import { withClient } from '../client/connection.js';
-import { ClientError } from '../client/plinth-client.js';
+import { withClient } from '../connection.js';
+import { ClientError } from '@plinth/client';
 import { print } from '../output/print.js';
 import { age, bytes, table } from '../output/table.js';
 import { type SharedOptions, withShared, withTenant } from './options.js';

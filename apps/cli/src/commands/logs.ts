@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
-import { withClient } from '../client/connection.js';
-import { parseCount } from '../client/inputs.js';
-import { ClientError } from '../client/plinth-client.js';
-import { escapeControls } from '../output/escape.js';
+import { withClient } from '../connection.js';
+import { parseCount } from './arguments.js';
+import { ClientError } from '@plinth/client';
+import { escapeControls } from '@plinth/client';
 import { printJson } from '../output/print.js';
 import { type SharedOptions, withShared, withTenant } from './options.js';
 

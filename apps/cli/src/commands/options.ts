@@ -1,6 +1,6 @@
 /** Options that most commands share. */
 import type { Command } from 'commander';
-import { parseName } from '../client/inputs.js';
+import { parseName } from './arguments.js';
 
 export interface SharedOptions {
   readonly json?: boolean;

@@ -1,7 +1,7 @@
 import { CONTAINER_STATES, type ContainerState } from '@plinth/contracts';
 import { type Command, Option } from 'commander';
-import { withClient } from '../client/connection.js';
-import { parseName } from '../client/inputs.js';
+import { withClient } from '../connection.js';
+import { parseName } from './arguments.js';
 import { print } from '../output/print.js';
 import { age, table } from '../output/table.js';
 import { type SharedOptions, withShared } from './options.js';

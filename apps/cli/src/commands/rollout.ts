@@ -1,10 +1,10 @@
 /** `plinth rollout`: many containers to another image. */
 import { QUERIES, ROLLOUT_APPROVALS, type RolloutApproval, type RolloutSelection, type RolloutStatus, type RolloutWindow } from '@plinth/contracts';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { withClient } from '../client/connection.js';
-import { parseCount, parseDuration, parseList } from '../client/inputs.js';
-import { ClientError } from '../client/plinth-client.js';
-import { actOnRollout, findRollout, type RolloutActionName, startRollout } from '../client/rollout-requests.js';
+import { withClient } from '../connection.js';
+import { parseCount, parseDuration, parseList } from './arguments.js';
+import { ClientError } from '@plinth/client';
+import { actOnRollout, findRollout, type RolloutActionName, startRollout } from '@plinth/client';
 import { print } from '../output/print.js';
 import { describeRollout, rolloutTable, watchRollout } from '../output/rollout-view.js';
 import { type SharedOptions, withShared } from './options.js';

@@ -1,9 +1,9 @@
 import { SUBJECTS } from '@plinth/contracts';
 import { type Command, Option } from 'commander';
-import { withClient } from '../client/connection.js';
-import { type StartedContainer, waitUntilStarted } from '../client/container-requests.js';
-import { parseCount, parseDuration, parseEnv, parseName, parsePositive, parseRestart, parseSize } from '../client/inputs.js';
-import { ClientError } from '../client/plinth-client.js';
+import { withClient } from '../connection.js';
+import { type StartedContainer, waitUntilStarted } from '@plinth/client';
+import { parseCount, parseDuration, parseEnv, parseName, parsePositive, parseRestart, parseSize } from './arguments.js';
+import { ClientError } from '@plinth/client';
 import { print, printJson } from '../output/print.js';
 import { type SharedOptions, withShared } from './options.js';
 

@@ -1,8 +1,8 @@
 import { type ContainerStatus, type HostStatus, type ImageSummary, type StorageStatus, STREAMS } from '@plinth/contracts';
 import { readStored } from '@plinth/service-kit/messaging';
 import type { Command } from 'commander';
-import { withClient } from '../client/connection.js';
-import { ClientError, type PlinthClient } from '../client/plinth-client.js';
+import { withClient } from '../connection.js';
+import { ClientError, type PlinthClient } from '@plinth/client';
 import { print } from '../output/print.js';
 import { table } from '../output/table.js';
 import { type SharedOptions, withShared } from './options.js';

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { withClient } from '../client/connection.js';
+import { withClient } from '../connection.js';
 import { print } from '../output/print.js';
 import { age, bytes, table } from '../output/table.js';
 import { type SharedOptions, withShared } from './options.js';

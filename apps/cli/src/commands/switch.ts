@@ -1,10 +1,10 @@
 import { SUBJECTS } from '@plinth/contracts';
 import type { Command } from 'commander';
-import { withClient } from '../client/connection.js';
-import { parseCount, parseDuration } from '../client/inputs.js';
-import { ClientError, type Fact } from '../client/plinth-client.js';
-import { updateContainer } from '../client/update-requests.js';
-import { escapeControls } from '../output/escape.js';
+import { withClient } from '../connection.js';
+import { parseCount, parseDuration } from './arguments.js';
+import { ClientError, type Fact } from '@plinth/client';
+import { updateContainer } from '@plinth/client';
+import { escapeControls } from '@plinth/client';
 import { print } from '../output/print.js';
 import { type SharedOptions, withShared, withTenant } from './options.js';
 

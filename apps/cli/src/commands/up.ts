@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
-import { homeDirectory } from '../stack/stack-file.js';
+import { homeDirectory } from '@plinth/stack';
 
 /** Reads a count from the command line. */
 function count(text: string): number {
@@ -19,7 +19,7 @@ export function register(program: Command): void {
     .option('--storage-nodes <n>', 'storage nodes, each with a distributor', count, 2)
     .addHelpText('after', '\nNATS_URL and DATABASE_URL name servers to use instead of own ones; PLINTH_HOME is where the data goes.\n\nExample:\n  plinth up --detach --hosts 3')
     .action(async (options: { detach?: boolean; hosts: number; storageNodes: number }) => {
-      const { startStack } = await import('../stack/start-stack.js');
+      const { startStack } = await import('@plinth/stack');
       const home = homeDirectory();
       const say = (line: string): void => void process.stdout.write(`${line}\n`);
       // From the first process on: who interrupts a start does not want half a stack.
@@ -40,7 +40,7 @@ export function register(program: Command): void {
         exitCode = 130;
       }
       say('stopping');
-      const { stopStack } = await import('../stack/stop-stack.js');
+      const { stopStack } = await import('@plinth/stack');
       const report = await stopStack(home, { data: false, onProgress: say });
       if (report.left.length > 0) process.stderr.write(`plinth: still there: ${report.left.join(', ')}; run plinth down again\n`);
       process.exit(report.left.length > 0 ? 1 : exitCode);

@@ -2,10 +2,10 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ContainerStarted, SUBJECTS } from '@plinth/contracts';
-import { ClientError, type PlinthClient } from '../client/plinth-client.js';
+import { ClientError, type PlinthClient } from '@plinth/client';
 import { activateImage, buildImage, promoteImage } from '../commands/image-actions.js';
 import { bytes, table } from '../output/table.js';
-import { installationDirectory } from '../stack/stack-file.js';
+import { installationDirectory } from '@plinth/stack';
 
 /** Names of the tour's containers; a tour that is taken again replaces them. */
 export const NAMES = { explicit: 'demo-explicit', fallback: 'demo-fallback', web: 'demo-web' } as const;

@@ -1,6 +1,6 @@
 /** The main job from a recipe to running containers, step by step, with progress and time. */
 import type { ContainerStarted } from '@plinth/contracts';
-import type { PlinthClient } from '../client/plinth-client.js';
+import type { PlinthClient } from '@plinth/client';
 import { printLine } from '../output/print.js';
 import { ProgressBar } from '../output/progress.js';
 import { age, bytes, table } from '../output/table.js';

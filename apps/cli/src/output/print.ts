@@ -1,5 +1,5 @@
 /** Standard output: text for people or JSON for programs; control characters of the system are never obeyed. */
-import { escapeControls, escapeJson } from './escape.js';
+import { escapeControls, escapeJson } from '@plinth/client';
 
 export interface OutputOptions {
   readonly json?: boolean;

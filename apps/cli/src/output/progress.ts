@@ -1,4 +1,4 @@
-import { escapeControls } from './escape.js';
+import { escapeControls } from '@plinth/client';
 
 /** One line that moves on a terminal; plain lines, one per phase, elsewhere. */
 export class ProgressBar {

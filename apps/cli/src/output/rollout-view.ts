@@ -1,7 +1,7 @@
 /** Rollouts for people: a table, one in full, and one that moves. */
 import { QUERIES, type RolloutCounts, type RolloutDetails, type RolloutStatus, rolloutStatus, type RolloutSelection } from '@plinth/contracts';
-import type { PlinthClient } from '../client/plinth-client.js';
-import { escapeControls, escapeJson } from './escape.js';
+import type { PlinthClient } from '@plinth/client';
+import { escapeControls, escapeJson } from '@plinth/client';
 import { age, table } from './table.js';
 
 const LOOK_EVERY_MS = 1_000;

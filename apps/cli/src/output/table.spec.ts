@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { escapeControls, escapeJson } from './escape.js';
+import { escapeControls, escapeJson } from '@plinth/client';
 import { age, bytes, table } from './table.js';
 
 describe('table', () => {

@@ -1,5 +1,5 @@
 /** Aligned columns for people. */
-import { escapeControls } from './escape.js';
+import { escapeControls } from '@plinth/client';
 
 export type Cell = string | number | null | undefined;
 

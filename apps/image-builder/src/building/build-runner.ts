@@ -5,13 +5,13 @@
 import { join } from 'node:path';
 import { type ImageRejected, SUBJECTS } from '@plinth/contracts';
 import { type Logger, type Outbox, withLogContext } from '@plinth/service-kit';
-import { BuildLog } from '../adapters/build-log.js';
-import { type ImageCatalogue, LEASE_SECONDS, LeaseLostError } from '../adapters/image-catalogue.js';
-import type { StatusReporter } from '../adapters/status-reporter.js';
-import type { WorkDirectories } from '../adapters/work-directories.js';
+import { BuildLog } from '../adapters/tools/build-log.js';
+import { type ImageCatalogue, LEASE_SECONDS, LeaseLostError } from '../adapters/postgres/image-catalogue.js';
+import type { StatusReporter } from '../adapters/tools/status-reporter.js';
+import type { WorkDirectories } from '../adapters/tools/work-directories.js';
 import { BuildRefusal } from '../domain/build-refusal.js';
 import { type ImageBuild, refOf, versionOf } from '../domain/image-build.js';
-import type { ImageRepository } from '../adapters/image-repository.js';
+import type { ImageRepository } from '../adapters/repository/image-repository.js';
 import type { BuildJob, JobContext } from './build-job.js';
 
 export interface RunnerOptions {

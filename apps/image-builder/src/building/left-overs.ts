@@ -1,11 +1,11 @@
 /** Finishes and removes what a process left that died: at the start everything of this service id, now and then what others left. */
 import { versionNumber } from '@plinth/contracts';
 import type { Logger } from '@plinth/service-kit';
-import type { ImageBooter } from '../adapters/image-booter.js';
-import type { ImageCatalogue } from '../adapters/image-catalogue.js';
-import type { ImageRepository } from '../adapters/image-repository.js';
-import type { Sandbox } from '../adapters/sandbox.js';
-import type { WorkDirectories } from '../adapters/work-directories.js';
+import type { ImageBooter } from '../adapters/tree/image-booter.js';
+import type { ImageCatalogue } from '../adapters/postgres/image-catalogue.js';
+import type { ImageRepository } from '../adapters/repository/image-repository.js';
+import type { Sandbox } from '../adapters/tools/sandbox.js';
+import type { WorkDirectories } from '../adapters/tools/work-directories.js';
 import type { Promotions } from './promotions.js';
 
 const SWEEP_MS = 30_000;

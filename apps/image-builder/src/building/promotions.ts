@@ -4,9 +4,9 @@
  */
 import { type ImagePromoted, type ImagePromotionRequested, parseExactImageRef, SUBJECTS, versionNumber } from '@plinth/contracts';
 import { claimEvent, type Logger, type Outbox, type OutboxEvent, PermanentError, type ReceivedEvent } from '@plinth/service-kit';
-import type { ImageCatalogue } from '../adapters/image-catalogue.js';
-import type { ImageRepository } from '../adapters/image-repository.js';
-import type { StatusReporter } from '../adapters/status-reporter.js';
+import type { ImageCatalogue } from '../adapters/postgres/image-catalogue.js';
+import type { ImageRepository } from '../adapters/repository/image-repository.js';
+import type { StatusReporter } from '../adapters/tools/status-reporter.js';
 import { type ImageBuild, refOf, versionOf } from '../domain/image-build.js';
 import { decidePromotion } from '../domain/lifecycle.js';
 import { rejectionFact } from './rejection-fact.js';

@@ -1,10 +1,10 @@
 /** The end of a version here: first the catalogue says so, then its files go from both repositories. What a crash cut off is finished at the next start. */
 import { type ImageRetired, versionNumber } from '@plinth/contracts';
 import type { Logger, Outbox, ReceivedEvent } from '@plinth/service-kit';
-import type { ImageCatalogue } from '../adapters/image-catalogue.js';
-import type { ImageRepository } from '../adapters/image-repository.js';
-import type { StatusReporter } from '../adapters/status-reporter.js';
-import type { WorkDirectories } from '../adapters/work-directories.js';
+import type { ImageCatalogue } from '../adapters/postgres/image-catalogue.js';
+import type { ImageRepository } from '../adapters/repository/image-repository.js';
+import type { StatusReporter } from '../adapters/tools/status-reporter.js';
+import type { WorkDirectories } from '../adapters/tools/work-directories.js';
 import { ACTIVE_STATES } from '../domain/lifecycle.js';
 import { refOf } from '../domain/image-build.js';
 

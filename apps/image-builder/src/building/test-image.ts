@@ -1,7 +1,7 @@
 /** Boots an image the way hosts do, probes what containers rely on, then runs the recipe's own tests in it. */
 import { type ImageManifest, type ImageTestResult } from '@plinth/contracts';
-import type { BootedImage, ImageBooter } from '../adapters/image-booter.js';
-import { probeReadOnly, probeWritable } from '../adapters/mount-probe.js';
+import type { BootedImage, ImageBooter } from '../adapters/tree/image-booter.js';
+import { probeReadOnly, probeWritable } from '../adapters/tree/mount-probe.js';
 import { BuildRefusal } from '../domain/build-refusal.js';
 import type { Phase } from '../domain/build-progress.js';
 import type { RecipeTest } from '../domain/recipe.js';

@@ -1,7 +1,7 @@
 import { Controller, Inject } from '@nestjs/common';
 import { MessagePattern } from '@nestjs/microservices';
 import { type BuildDetails, type BuildQuery, parseExactImageRef, QUERIES, type QueryReply, versionNumber } from '@plinth/contracts';
-import { ImageCatalogue } from '../adapters/image-catalogue.js';
+import { ImageCatalogue } from '../adapters/postgres/image-catalogue.js';
 import { versionOf } from '../domain/image-build.js';
 
 /** `query.build` → BuildDetails. */

@@ -2,9 +2,9 @@ import { Controller, Inject } from '@nestjs/common';
 import { EventPattern } from '@nestjs/microservices';
 import { type ImageRejected, type ImageRequested, SUBJECTS } from '@plinth/contracts';
 import { claimEvent, type Logger, newId, Outbox, type ReceivedEvent } from '@plinth/service-kit';
-import { digestOfText } from '../adapters/archive.js';
-import { ImageCatalogue } from '../adapters/image-catalogue.js';
-import { readRecipe } from '../adapters/recipe-yaml.js';
+import { digestOfText } from '../adapters/repository/archive.js';
+import { ImageCatalogue } from '../adapters/postgres/image-catalogue.js';
+import { readRecipe } from '../adapters/sources/recipe-yaml.js';
 import { BuildRunner } from '../building/build-runner.js';
 import { LOGGER } from './tokens.js';
 

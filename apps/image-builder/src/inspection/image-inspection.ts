@@ -1,7 +1,7 @@
 /** Looks into finished images: what differs between two, and what a start would mount. Reads only. */
 import { type ImageDiff, type ImageDiffQuery, type ImageManifest, type ImagePlan, type ImagePlanQuery, parseImageRef, type QueryReply, versionNumber } from '@plinth/contracts';
-import type { ImageCatalogue } from '../adapters/image-catalogue.js';
-import type { ImageRepository } from '../adapters/image-repository.js';
+import type { ImageCatalogue } from '../adapters/postgres/image-catalogue.js';
+import type { ImageRepository } from '../adapters/repository/image-repository.js';
 import { cutText } from '../domain/cut-list.js';
 import { type ImageBuild, refOf, versionOf } from '../domain/image-build.js';
 import { type DiffSide, diffImages } from '../domain/image-diff.js';

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { enterPrivateMountNamespace } from '@plinth/container-runtime';
-import { buildCgroup, removeBuildCgroups } from '../adapters/build-cgroups.js';
+import { buildCgroup, removeBuildCgroups } from '../adapters/tools/build-cgroups.js';
 
 const ROOT = '/sys/fs/cgroup';
 const TMPFS_MAGIC = 0x0102_1994;

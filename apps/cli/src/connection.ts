@@ -1,0 +1,29 @@
+/** Where the system is and as whom we log in: `--nats`, NATS_URL and NATS_NKEY_FILE, or the stack of this machine. */
+import { type BusCredentials, credentialsFrom } from '@plinth/service-kit/messaging';
+import { homeDirectory, readStack } from '@plinth/stack';
+import { ClientError, connectPlinth, type PlinthClient } from '@plinth/client';
+
+export interface BusAddress {
+  readonly natsUrl: string;
+  readonly credentials: BusCredentials;
+}
+
+/** @throws ClientError `unreachable` when no system is known */
+export function busAddress(natsUrl: string | undefined): BusAddress {
+  const stack = readStack(homeDirectory());
+  const url = natsUrl || process.env.NATS_URL || stack?.natsUrl;
+  if (!url) throw new ClientError('no system is known: set NATS_URL, or start one here with: plinth up --detach', 'unreachable');
+  const given = credentialsFrom(process.env);
+  // The stack's own key is for the stack's own server only.
+  const own = given.nkeyFile === undefined && given.credsFile === undefined && url === stack?.natsUrl ? (stack.nkeyFile ?? undefined) : given.nkeyFile;
+  return { natsUrl: url, credentials: { ...given, nkeyFile: own } };
+}
+
+export async function withClient<T>(natsUrl: string | undefined, work: (client: PlinthClient) => Promise<T>): Promise<T> {
+  const client = await connectPlinth(busAddress(natsUrl));
+  try {
+    return await work(client);
+  } finally {
+    await client.close();
+  }
+}

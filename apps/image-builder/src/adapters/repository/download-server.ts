@@ -1,0 +1,110 @@
+/**
+ * HTTP download of images in production: GET and HEAD, conditions and single ranges (RFC 9110), for those who bear the token (RFC 6750).
+ * A listener of its own: health and metrics stay where only this machine reaches them.
+ */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { boundedServer, type Logger, readSecret } from '@plinth/service-kit';
+import { answerRange } from '../../domain/byte-range.js';
+import type { ImageDownloads } from './image-downloads.js';
+
+export interface DownloadServerOptions {
+  readonly host: string;
+  readonly port: number;
+  /** Each line is a token that is let in: two while one is being rotated. Read at every request. */
+  readonly tokenFile: string;
+  /** PEM files; absent: plain HTTP. */
+  readonly tls?: { readonly certFile: string; readonly keyFile: string };
+}
+
+const PATH = /^\/images\/([^/?]+)\/([^/?]+)\/([^/?]+)$/;
+
+export class DownloadServer {
+  private constructor(
+    private readonly server: Server,
+    readonly url: string,
+  ) {}
+
+  /** @throws CredentialsError when the token's file is missing or open to others */
+  static async open(options: DownloadServerOptions, downloads: ImageDownloads, logger: Logger): Promise<DownloadServer> {
+    readTokens(options.tokenFile);
+    const tls = options.tls && { cert: readFileSync(options.tls.certFile), key: readFileSync(options.tls.keyFile) };
+    const server = boundedServer((request, response) => {
+      answer(request, response, options.tokenFile, downloads).catch((error: unknown) => {
+        logger.error({ err: error }, 'a download failed');
+        if (response.headersSent) response.destroy();
+        else refuse(response, 500, 'it could not be read');
+      });
+    }, tls);
+    server.listen(options.port, options.host);
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const url = `${tls ? 'https' : 'http'}://${options.host.includes(':') ? `[${options.host}]` : options.host}:${port}`;
+    logger.info({ url }, 'downloads are served');
+    return new DownloadServer(server, url);
+  }
+
+  /** Ends what is being sent too: whoever receives it goes on later. */
+  async close(): Promise<void> {
+    const closed = once(this.server, 'close');
+    this.server.close();
+    this.server.closeAllConnections();
+    await closed;
+  }
+}
+
+async function answer(request: IncomingMessage, response: ServerResponse, tokenFile: string, downloads: ImageDownloads): Promise<void> {
+  response.setHeader('X-Content-Type-Options', 'nosniff');
+  if (!bearsToken(request.headers.authorization, readTokens(tokenFile))) {
+    response.setHeader('WWW-Authenticate', 'Bearer');
+    refuse(response, 401, 'a token is needed');
+    return;
+  }
+  if (request.method !== 'GET' && request.method !== 'HEAD') {
+    response.setHeader('Allow', 'GET, HEAD');
+    refuse(response, 405, 'there are only downloads here');
+    return;
+  }
+  const [, name = '', version = '', file = ''] = PATH.exec(request.url ?? '') ?? [];
+  const found = await downloads.find(name, version, file);
+  if (!found) {
+    refuse(response, 404, 'no such file of an image in production');
+    return;
+  }
+  const { headers } = request;
+  const [ifRange, ifNoneMatch, ifMatch] = [headers['if-range'], headers['if-none-match'], headers['if-match']];
+  const range = answerRange({ range: headers.range, ifRange: typeof ifRange === 'string' ? ifRange : undefined, ifNoneMatch, ifMatch }, found.etag, found.bytes);
+  response.setHeader('ETag', found.etag).setHeader('Accept-Ranges', 'bytes').setHeader('Cache-Control', 'private, max-age=31536000, immutable');
+  if (range.status === 416) response.setHeader('Content-Range', `bytes */${found.bytes}`);
+  if (range.status !== 200 && range.status !== 206) {
+    response.writeHead(range.status).end();
+    return;
+  }
+  const { status, start, end } = range;
+  if (status === 206) response.setHeader('Content-Range', `bytes ${start}-${end}/${found.bytes}`);
+  response.writeHead(status, { 'content-type': found.type, 'content-length': end - start + 1 });
+  if (request.method === 'HEAD') {
+    response.end();
+    return;
+  }
+  await downloads.stream(found, start, end, response);
+}
+
+function refuse(response: ServerResponse, status: number, error: string): void {
+  response.writeHead(status, { 'content-type': 'application/json' }).end(`${JSON.stringify({ error })}\n`);
+}
+
+function readTokens(file: string): readonly string[] {
+  return readSecret(file).toString('latin1').split(/\s+/).filter(Boolean);
+}
+
+/** Compares digests: how long it takes says nothing about the token. */
+function bearsToken(authorization: string | undefined, tokens: readonly string[]): boolean {
+  const given = /^Bearer +(\S{1,512})$/i.exec(authorization ?? '')?.[1];
+  if (given === undefined) return false;
+  const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
+  return tokens.reduce((found, token) => timingSafeEqual(digest(token), digest(given)) || found, false);
+}

@@ -1,0 +1,69 @@
+/** The files of images in production, as HTTP sends them: they never change, so their digests are read once. */
+import { createReadStream } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { type SignedStatement, VERSION_FILES } from '@plinth/contracts';
+import { digestOfFile } from './archive.js';
+import type { ImageRepository } from './image-repository.js';
+import { isMissing } from '../tree/image-tree.js';
+
+export interface Download {
+  readonly path: string;
+  readonly bytes: number;
+  /** Strong: the digest, in quotes. */
+  readonly etag: string;
+  readonly type: string;
+}
+
+const REMEMBERED = 10_000;
+
+export class ImageDownloads {
+  private readonly etags = new Map<string, string>();
+
+  constructor(private readonly repository: ImageRepository) {}
+
+  /** @returns undefined for whatever is not one of the three files of a version in production */
+  async find(name: string, version: string, file: string): Promise<Download | undefined> {
+    const known = this.repository.productionFile(name, version, file);
+    if (!known) return undefined;
+    try {
+      const found = await stat(known.path);
+      const type = file.endsWith('.json') ? 'application/json' : 'application/zstd';
+      return { path: known.path, bytes: found.size, etag: await this.etag(known.path, file), type };
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** Sends bytes `start` to `end` inclusive; a receiver that goes away ends it. */
+  async stream(download: Download, start: number, end: number, target: Writable): Promise<void> {
+    if (end < start) {
+      target.end();
+      return;
+    }
+    try {
+      await pipeline(createReadStream(download.path, { start, end, highWaterMark: 256 * 1024 }), target);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== 'ERR_STREAM_PREMATURE_CLOSE' && code !== 'ECONNRESET' && code !== 'EPIPE') throw error;
+    }
+  }
+
+  private async etag(path: string, file: string): Promise<string> {
+    const known = this.etags.get(path);
+    if (known !== undefined) return known;
+    if (this.etags.size >= REMEMBERED) this.etags.clear();
+    const etag = `"${await digestOf(path, file)}"`;
+    this.etags.set(path, etag);
+    return etag;
+  }
+}
+
+async function digestOf(path: string, file: string): Promise<string> {
+  if (file === VERSION_FILES.statement) return digestOfFile(path);
+  const statement = JSON.parse(await readFile(join(dirname(path), VERSION_FILES.statement), 'utf8')) as SignedStatement;
+  return file === VERSION_FILES.manifest ? statement.manifestDigest : statement.archiveDigest;
+}

@@ -1,0 +1,77 @@
+/** Tells where a build is, at most a few times a second: last value per image name, straight to the bus. */
+import { type ImageBuildStatus, type ImageState, imageStatus } from '@plinth/contracts';
+import type { EventPublisher, Logger } from '@plinth/service-kit';
+import { fractionOf, type Phase } from '../../domain/build-progress.js';
+import { type ImageBuild, versionOf } from '../../domain/image-build.js';
+
+const INTERVAL_MS = 200;
+
+export class StatusReporter {
+  constructor(
+    private readonly publisher: EventPublisher,
+    private readonly logger: Logger,
+  ) {}
+
+  of(build: ImageBuild): BuildStatus {
+    return new BuildStatus(build, (status, id) => this.publish(status, build.correlationId, id));
+  }
+
+  /** A state that nothing follows soon. */
+  settled(build: ImageBuild, state: ImageState): void {
+    this.of(build).settle(state, state, 1);
+  }
+
+  private publish(status: ImageBuildStatus, correlationId: string, retries: number): void {
+    this.publisher.publish({ subject: imageStatus(status.name), data: status, correlationId }).catch((error: unknown) => {
+      this.logger.debug({ err: error }, 'status was not stored');
+      if (retries > 0) setTimeout(() => this.publish(status, correlationId, retries - 1), 1_000).unref();
+    });
+  }
+}
+
+/** The status of one build while it is in hand. */
+export class BuildStatus {
+  /** By a clock that does not jump. */
+  private sentAt = -INTERVAL_MS;
+  private timer: NodeJS.Timeout | undefined;
+  private next: ImageBuildStatus | undefined;
+
+  constructor(
+    private readonly build: ImageBuild,
+    private readonly send: (status: ImageBuildStatus, retries: number) => void,
+  ) {}
+
+  /** @param within 0 to 1, of the phase */
+  progress(state: ImageState, phase: Phase, within: number): void {
+    this.next = this.status(state, phase, fractionOf(phase, within));
+    if (this.timer) return;
+    const wait = this.sentAt + INTERVAL_MS - performance.now();
+    if (wait <= 0) this.flush(0);
+    else this.timer = setTimeout(() => this.flush(0), wait);
+  }
+
+  settle(state: ImageState, phase: string, fraction: number): void {
+    this.next = this.status(state, phase, fraction);
+    this.flush(5);
+  }
+
+  /** Nothing more is said. */
+  close(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    this.next = undefined;
+  }
+
+  private flush(retries: number): void {
+    const { next } = this;
+    this.close();
+    if (!next) return;
+    this.sentAt = performance.now();
+    this.send(next, retries);
+  }
+
+  private status(state: ImageState, phase: string, fraction: number): ImageBuildStatus {
+    const { name, buildId, requestId } = this.build;
+    return { name, version: versionOf(this.build), buildId, requestId, state, phase, fraction, at: new Date().toISOString() };
+  }
+}

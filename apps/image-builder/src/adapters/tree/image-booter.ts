@@ -1,0 +1,135 @@
+/** Boots images with the runtime code of the hosts, in containers that nobody else looks after. */
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { OciRuntime } from '@plinth/container-runtime';
+import { type ImageManifest, VERSION_FILES } from '@plinth/contracts';
+import { newId } from '@plinth/service-kit';
+import type { TestOutcome } from '../../domain/test-verdict.js';
+import { isMissing } from './image-tree.js';
+
+export interface BootOptions {
+  readonly manifest: ImageManifest;
+  /** Holds `root/` and `mount.sh`. */
+  readonly directory: string;
+  /** For the data volume. */
+  readonly work: string;
+}
+
+export type BootResult =
+  | { readonly ok: true; readonly image: BootedImage }
+  /** Nothing of it runs. */
+  | { readonly ok: false; readonly message: string; readonly log: string };
+
+export interface ExecOptions {
+  readonly timeoutSeconds: number;
+  readonly signal: AbortSignal;
+  readonly onLine: (line: string) => void;
+}
+
+/** An image whose first process ends this soon has not booted. */
+const SETTLED_MS = 300;
+const LIMITS = { memoryBytes: 1024 ** 3, pids: 1_024 };
+const MAX_OUTPUT = 1024 ** 2;
+const MAX_LINE = 4_096;
+const LOG_TAIL = 12_000;
+
+export class ImageBooter {
+  private constructor(private readonly runtime: OciRuntime) {}
+
+  /** @param directory of this service id's own. @throws RuntimeMissingError */
+  static open(directory: string): ImageBooter {
+    return new ImageBooter(new OciRuntime({ stateDirectory: directory }));
+  }
+
+  /** Removes containers of a killed process. */
+  async cleanUp(): Promise<void> {
+    for (const { id } of this.runtime.list()) await this.runtime.delete(id);
+  }
+
+  async boot({ manifest, directory, work }: BootOptions): Promise<BootResult> {
+    const id = newId();
+    const dataPath = join(work, 'data');
+    await mkdir(dataPath, { mode: 0o755 });
+    const started = await this.runtime.start({
+      id,
+      imageRoot: join(directory, VERSION_FILES.root),
+      mountPlan: manifest.mountPlan,
+      mountScript: { path: join(directory, VERSION_FILES.mountScript), custom: manifest.mountScript.custom },
+      environment: manifest.environment,
+      timezone: manifest.timezone,
+      hostname: manifest.name,
+      command: manifest.command,
+      dataPath,
+      limits: LIMITS,
+      network: 'isolated',
+      stopSignal: manifest.stopSignal,
+    });
+    if (!started.ok) return { ok: false, message: started.message, log: '' };
+    await delay(SETTLED_MS);
+    const image = new BootedImage(this.runtime, id, started.pid);
+    if (this.runtime.observe(id)?.state === 'running') return { ok: true, image };
+    const exit = this.runtime.exitStatus(id);
+    const log = await image.log();
+    await image.destroy();
+    return { ok: false, message: `its first process ended at once${exit ? ` with exit code ${exit.code}` : ''}`, log };
+  }
+}
+
+export class BootedImage {
+  constructor(
+    private readonly runtime: OciRuntime,
+    private readonly id: string,
+    /** Of the first process, on this machine. */
+    readonly pid: number,
+  ) {}
+
+  async exec(argv: readonly string[], { timeoutSeconds, signal, onLine }: ExecOptions): Promise<TestOutcome> {
+    let output = '';
+    const lines = new Lines(onLine);
+    const onStdout = (chunk: Buffer): void => {
+      if (output.length < MAX_OUTPUT) output += chunk.toString('utf8');
+      lines.add(chunk);
+    };
+    const result = await this.runtime.exec(this.id, argv, { cwd: '/', timeoutMs: timeoutSeconds * 1000, signal, onStdout, onStderr: (chunk) => lines.add(chunk) });
+    lines.end();
+    signal.throwIfAborted();
+    if (result.ok) return { kind: 'ended', exitCode: result.exitCode, output };
+    if (result.reason === 'timeout') return { kind: 'timed-out' };
+    return { kind: 'gone' };
+  }
+
+  /** The last of what the first process has said. */
+  async log(): Promise<string> {
+    try {
+      const text = await readFile(this.runtime.logPath(this.id), 'utf8');
+      // Lines of the CRI log format: time, stream, tag, text.
+      return text.slice(-LOG_TAIL).replace(/^\S+ (?:stdout|stderr) [FP] /gm, '');
+    } catch (error) {
+      if (isMissing(error)) return '';
+      throw error;
+    }
+  }
+
+  /** Kills it; nothing of it is left. */
+  async destroy(): Promise<void> {
+    await this.runtime.delete(this.id);
+  }
+}
+
+/** Cuts a stream of bytes into lines. */
+class Lines {
+  private rest = '';
+
+  constructor(private readonly onLine: (line: string) => void) {}
+
+  add(chunk: Buffer): void {
+    const lines = (this.rest + chunk.toString('utf8')).split('\n');
+    this.rest = (lines.pop() ?? '').slice(0, MAX_LINE);
+    for (const line of lines) this.onLine(line.slice(0, MAX_LINE));
+  }
+
+  end(): void {
+    if (this.rest !== '') this.onLine(this.rest);
+  }
+}

@@ -1,0 +1,70 @@
+/** Stop, start, restart, remove: one change of one container's config, in one transaction. */
+import {
+  type ContainerActionRequested,
+  type ContainerOperation,
+  type ContainerRejected,
+  containerStatus,
+  desiredContainer,
+  SUBJECTS,
+} from '@plinth/contracts';
+import { claimEvent, type Outbox, type ReceivedEvent } from '@plinth/service-kit';
+import type { EntityManager } from 'typeorm';
+import { lockContainer, lockContainerByName, saveContainer } from './container.store.js';
+import { changeConfig, type ConfigChange, DEFAULT_TENANT } from './domain/container-config.js';
+import { type ContainerRecord, statusOf } from './domain/container-record.js';
+import { type ContainerEvent, transition } from './domain/container-state.js';
+
+const EVENTS: Readonly<Record<ConfigChange['kind'], ContainerEvent>> = {
+  stop: 'stop-requested',
+  start: 'start-requested',
+  restart: 'restart-requested',
+  remove: 'remove-requested',
+};
+
+export class ContainerAction {
+  constructor(private readonly outbox: Outbox) {}
+
+  async apply(event: ReceivedEvent<ContainerActionRequested>, change: ConfigChange): Promise<void> {
+    const cause = { correlationId: event.correlationId, causationId: event.id };
+    await this.outbox.transact(async (manager, add) => {
+      if (!(await claimEvent(manager, event.subject, event.id))) return;
+      const refuse = (reason: ContainerRejected['reason'], message: string, record?: ContainerRecord): void =>
+        add({
+          subject: SUBJECTS.containerRejected,
+          aggregate: `request:${event.id}`,
+          data: {
+            operation: change.kind satisfies ContainerOperation,
+            requestId: event.id,
+            reason,
+            message,
+            name: record?.config.name ?? event.data.name,
+            tenant: record?.config.tenant ?? event.data.tenant,
+            containerId: record?.id ?? event.data.id,
+            problems: [],
+          },
+          ...cause,
+        });
+      const found = await findContainer(manager, event.data);
+      if (!found.ok) return refuse(found.reason, found.message);
+      const { record } = found;
+      if (record.moving) return refuse('wrong-state', `${record.config.name} is on its way to another host; ask again in a moment`, record);
+      const state = transition(record.state, EVENTS[change.kind]);
+      if (state === undefined) return refuse('wrong-state', `${record.config.name} is ${record.state}: it can't be asked to ${change.kind} now`, record);
+      const config = changeConfig(record.config, change, new Date(event.storedAtMs).toISOString(), new Date().toISOString());
+      const next: ContainerRecord = { ...record, state, config };
+      await saveContainer(manager, next, { at: config.decidedAt, kind: 'configured', generation: config.generation, message: `${change.kind} requested` });
+      add({ subject: desiredContainer(config.host, record.id), data: config, ...cause });
+      add({ subject: containerStatus(record.id), data: statusOf(next), ...cause });
+    });
+  }
+}
+
+type Found = { readonly ok: true; readonly record: ContainerRecord } | { readonly ok: false; readonly reason: 'invalid-request' | 'container-not-found'; readonly message: string };
+
+/** The container that a request names, its row locked. */
+export async function findContainer(manager: EntityManager, { id, name, tenant = DEFAULT_TENANT }: ContainerActionRequested): Promise<Found> {
+  if ((id === undefined) === (name === undefined)) return { ok: false, reason: 'invalid-request', message: 'name the container by id or by name, not by both or neither' };
+  const record = id !== undefined ? await lockContainer(manager, id) : await lockContainerByName(manager, tenant, name ?? '');
+  if (record) return { ok: true, record };
+  return { ok: false, reason: 'container-not-found', message: `there is no container ${id ?? name}${id ? '' : ` of tenant ${tenant}`}; plinth ps --all shows what there is` };
+}

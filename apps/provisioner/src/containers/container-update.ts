@@ -1,0 +1,74 @@
+/** One container to another image: choose, write the config with the image on trial, announce; in one transaction. */
+import { type ContainerConfig, containerStatus, desiredContainer, type ContainerRejected, type ContainerUpdateRequested, parseImageRef, SUBJECTS } from '@plinth/contracts';
+import { claimEvent, newId, type Outbox, type OutboxEvent, type ReceivedEvent } from '@plinth/service-kit';
+import type { EntityManager } from 'typeorm';
+import { saveContainer } from './container.store.js';
+import { supersedeMember } from '../rollouts/rollout.store.js';
+import { loadUpdateCatalogue } from './update.store.js';
+import { findContainer } from './container-action.js';
+import { type ContainerRecord, statusOf } from './domain/container-record.js';
+import { transition } from './domain/container-state.js';
+import { beginUpdate, chooseTarget, fallbackImage, type UpdateRefusal } from './domain/image-update.js';
+
+interface Cause {
+  readonly correlationId: string;
+  readonly causationId: string;
+}
+
+export class ContainerUpdate {
+  constructor(
+    private readonly outbox: Outbox,
+    private readonly lostSeconds: number,
+  ) {}
+
+  async apply(event: ReceivedEvent<ContainerUpdateRequested>): Promise<void> {
+    const cause = { correlationId: event.correlationId, causationId: event.id };
+    await this.outbox.transact(async (manager, add) => {
+      if (!(await claimEvent(manager, event.subject, event.id))) return;
+      const found = await findContainer(manager, event.data);
+      const outcome = found.ok ? await this.begin(manager, found.record, event) : found;
+      if (outcome.ok) {
+        await supersedeMember(manager, outcome.record.id, outcome.before);
+        await announceUpdate(manager, add, outcome.record, `update to ${outcome.record.config.image} requested`, cause);
+        return;
+      }
+      const record = found.ok ? found.record : undefined;
+      const data: ContainerRejected = {
+        operation: 'update',
+        requestId: event.id,
+        reason: outcome.reason,
+        message: outcome.message,
+        name: record?.config.name ?? event.data.name,
+        tenant: record?.config.tenant ?? event.data.tenant,
+        containerId: record?.id ?? event.data.id,
+        problems: [],
+      };
+      add({ subject: SUBJECTS.containerRejected, aggregate: `request:${event.id}`, data, ...cause });
+    });
+  }
+
+  private async begin(manager: EntityManager, record: ContainerRecord, event: ReceivedEvent<ContainerUpdateRequested>): Promise<{ ok: true; record: ContainerRecord; before: string | undefined } | UpdateRefusal> {
+    const state = transition(record.state, 'update-requested');
+    if (state === undefined || record.config.desired === 'removed') return { ok: false, reason: 'wrong-state', message: `${record.config.name} is being removed` };
+    if (record.moving) return { ok: false, reason: 'wrong-state', message: `${record.config.name} is on its way to another host; ask again in a moment` };
+    const catalogue = await loadUpdateCatalogue(manager, imageNames(record, event.data.to), this.lostSeconds);
+    const chosen = chooseTarget(record, event.data.to, catalogue);
+    if (!chosen.ok) return chosen;
+    const times = { requestedAt: new Date(event.storedAtMs).toISOString(), decidedAt: new Date().toISOString() };
+    const next = beginUpdate(record, chosen.target, event.data, { updateId: newId() }, fallbackImage(record), times);
+    return { ok: true, record: { ...next, state }, before: record.config.update?.updateId };
+  }
+}
+
+/** Names of the images that an update may be about. */
+export function imageNames({ config, knownGood }: { readonly config: ContainerConfig; readonly knownGood: readonly string[] }, to: string): readonly string[] {
+  return [...new Set([to, config.image, ...knownGood].flatMap((text) => parseImageRef(text)?.name ?? []))];
+}
+
+/** Writes a container whose config was changed, and tells its host and whoever watches. */
+export async function announceUpdate(manager: EntityManager, add: (event: OutboxEvent) => void, record: ContainerRecord, message: string, cause: Partial<Cause> & { correlationId: string }): Promise<void> {
+  const { config } = record;
+  await saveContainer(manager, record, { at: config.decidedAt, kind: 'configured', generation: config.generation, message });
+  add({ subject: desiredContainer(config.host, record.id), data: config, ...cause });
+  add({ subject: containerStatus(record.id), data: statusOf(record), ...cause });
+}

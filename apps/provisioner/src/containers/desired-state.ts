@@ -1,0 +1,41 @@
+/** The desired-state and status streams as the provisioner keeps them, besides what the outbox publishes. */
+import { containerStatus, desiredContainer, STREAMS } from '@plinth/contracts';
+import { insertEvents } from '@plinth/service-kit';
+import type { NatsConnection } from 'nats';
+import type { DataSource } from 'typeorm';
+import { statusOf } from './domain/container-record.js';
+import { allGivenUp } from '../moves/move.store.js';
+import { CONTAINER_COLUMNS, type ContainerRow, isGoneFrom, recordOf } from './container.store.js';
+
+export class DesiredState {
+  constructor(
+    private readonly connection: NatsConnection,
+    private readonly source: DataSource,
+  ) {}
+
+  /** Takes the desired value of a container that is gone from a host off the stream; safe to repeat, also after it came back. */
+  async forget(host: string, containerId: string): Promise<void> {
+    const jsm = await this.connection.jetstreamManager();
+    // In this order: what brings it back is published after it is in the database, so behind what is purged.
+    const { state } = await jsm.streams.info(STREAMS.desired.name);
+    if (!(await isGoneFrom(this.source.manager, containerId, host))) return;
+    await jsm.streams.purge(STREAMS.desired.name, { filter: desiredContainer(host, containerId), seq: state.last_seq + 1 });
+  }
+}
+
+/** Queues every present config and status again: after the bus lost what it had. */
+export async function republishAll(source: DataSource): Promise<void> {
+  await source.transaction(async (manager) => {
+    const rows: ContainerRow[] = await manager.query(`SELECT ${CONTAINER_COLUMNS} FROM containers WHERE state <> 'removed' ORDER BY ordinal FOR UPDATE`);
+    for (const config of await allGivenUp(manager)) {
+      await insertEvents(manager, [{ subject: desiredContainer(config.host, config.containerId), data: config, correlationId: config.containerId }]);
+    }
+    for (const record of rows.map(recordOf)) {
+      const { config } = record;
+      await insertEvents(manager, [
+        { subject: desiredContainer(config.host, record.id), data: config, correlationId: record.id },
+        { subject: containerStatus(record.id), data: statusOf(record), correlationId: record.id },
+      ]);
+    }
+  });
+}

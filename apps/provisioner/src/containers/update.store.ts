@@ -1,0 +1,17 @@
+/** Reads what an update needs to know of images. */
+import type { EntityManager } from 'typeorm';
+import type { UpdateCandidate, UpdateCatalogue } from './domain/image-update.js';
+
+/** @param names of images @param lostSeconds age from which a storage node counts as lost */
+export async function loadUpdateCatalogue(manager: EntityManager, names: readonly string[], lostSeconds: number): Promise<UpdateCatalogue> {
+  const candidates: UpdateCandidate[] = await manager.query(
+    `SELECT v.name || '@' || v.version AS image, v.state, v.content_digest AS "contentDigest",
+            (SELECT coalesce(array_agg(m.node), '{}') FROM masters m JOIN storage_nodes s ON s.node = m.node
+              WHERE m.name = v.name AND m.version = v.version AND m.content_digest = v.content_digest
+                AND s.last_seen_at > now() - make_interval(secs => $2)) AS "storageNodes"
+       FROM image_versions v WHERE v.name = ANY($1) FOR SHARE OF v`,
+    [names, lostSeconds],
+  );
+  const rows: { name: string; version: string }[] = await manager.query('SELECT name, version FROM image_defaults WHERE name = ANY($1)', [names]);
+  return { candidates, defaults: Object.fromEntries(rows.map(({ name, version }) => [name, version])) };
+}

@@ -1,0 +1,112 @@
+/** Heartbeats in, lost hosts out. */
+import type { ContainerState, HostHeartbeat, StorageHeartbeat } from '@plinth/contracts';
+import type { EntityManager } from 'typeorm';
+import type { ContainerRecord } from '../containers/domain/container-record.js';
+import { CONTAINER_COLUMNS, type ContainerRow, recordOf } from '../containers/container.store.js';
+
+/** @returns what the heartbeat meant */
+export async function recordHostHeartbeat(manager: EntityManager, beat: HostHeartbeat): Promise<'joined' | 'recovered' | 'known'> {
+  const rows: { before: string | null }[] = await manager.query(
+    `WITH before AS (SELECT state FROM hosts WHERE host = $1)
+     INSERT INTO hosts (host, state, datacenter, storage_nodes, incarnation, capacity_memory, capacity_cpus, capacity_containers, cores, load1, memory_used, running, runtime, last_seen_at)
+     VALUES ($1, 'ready', $2, $3, $4, $5, $6, $7, $6, $8, $9, $10, $11, now())
+     ON CONFLICT (host) DO UPDATE SET state = 'ready', datacenter = $2, storage_nodes = $3, incarnation = $4, capacity_memory = $5,
+       capacity_cpus = $6, capacity_containers = $7, cores = $6, load1 = $8, memory_used = $9, running = $10, runtime = $11, last_seen_at = now(), beats = hosts.beats + 1
+     RETURNING (SELECT state FROM before) AS before`,
+    [
+      beat.host,
+      beat.datacenter,
+      beat.storageNodes,
+      beat.incarnation,
+      beat.capacity.memoryBytes,
+      beat.capacity.cpus,
+      beat.capacity.containers,
+      beat.load.load1,
+      beat.load.memoryUsedBytes,
+      beat.load.containers,
+      beat.runtime,
+    ],
+  );
+  const before = rows[0]?.before ?? null;
+  return before === null ? 'joined' : before === 'lost' ? 'recovered' : 'known';
+}
+
+export interface HeardHost {
+  readonly host: string;
+  readonly state: 'ready' | 'suspect';
+  /** Counts its heartbeats. */
+  readonly beats: string;
+}
+
+export async function hostsInUse(manager: EntityManager): Promise<HeardHost[]> {
+  const rows: HeardHost[] = await manager.query(`SELECT host, state, beats FROM hosts WHERE state <> 'lost'`);
+  return rows;
+}
+
+/** Each is marked by one provisioner only, and not when it was heard meanwhile. @returns those that were marked */
+export async function markSilent(manager: EntityManager, hosts: readonly HeardHost[], state: 'suspect' | 'lost'): Promise<{ host: string; lastSeenAt: string }[]> {
+  if (hosts.length === 0) return [];
+  const [rows]: [{ host: string; last_seen_at: Date }[], number] = await manager.query(
+    `UPDATE hosts SET state = $3 FROM unnest($1::text[], $2::bigint[]) AS silent(host, beats)
+      WHERE hosts.host = silent.host AND hosts.beats = silent.beats AND hosts.state <> $3 AND hosts.state <> 'lost' RETURNING hosts.host, last_seen_at`,
+    [hosts.map(({ host }) => host), hosts.map(({ beats }) => beats), state],
+  );
+  return rows.map((row) => ({ host: row.host, lastSeenAt: row.last_seen_at.toISOString() }));
+}
+
+/** @param live states that become `lost` */
+export async function loseContainers(manager: EntityManager, host: string, live: readonly ContainerState[]): Promise<ContainerRecord[]> {
+  const [rows]: [ContainerRow[], number] = await manager.query(
+    `UPDATE containers SET state_before_lost = state, state = 'lost', message = 'its host ' || $1 || ' is lost; it is started elsewhere when the lease on its volume has run out', changed_at = now() WHERE host = $1 AND state = ANY($2) RETURNING ${CONTAINER_COLUMNS}`,
+    [host, live],
+  );
+  return rows.map(recordOf);
+}
+
+/** Back to what they were; the agent's own reports correct it. */
+export async function recoverContainers(manager: EntityManager, host: string): Promise<ContainerRecord[]> {
+  const [rows]: [ContainerRow[], number] = await manager.query(
+    `UPDATE containers SET state = coalesce(state_before_lost, 'scheduled'), state_before_lost = NULL, message = NULL, changed_at = now()
+      WHERE host = $1 AND state = 'lost' RETURNING ${CONTAINER_COLUMNS}`,
+    [host],
+  );
+  return rows.map(recordOf);
+}
+
+/** Seconds during which a master that the heartbeat does not list yet may still be newer than the list. */
+const HEARTBEAT_LAG_SECONDS = 10;
+
+export async function recordStorageHeartbeat(manager: EntityManager, beat: StorageHeartbeat): Promise<void> {
+  await manager.query(
+    `INSERT INTO storage_nodes (node, datacenter, labels, total_bytes, free_bytes, last_seen_at) VALUES ($1, $2, $3, $4, $5, now())
+     ON CONFLICT (node) DO UPDATE SET datacenter = $2, labels = $3, total_bytes = $4, free_bytes = $5, last_seen_at = now()`,
+    [beat.node, beat.datacenter, JSON.stringify(beat.labels), beat.totalBytes, beat.freeBytes],
+  );
+  await manager.query(
+    `WITH told AS (SELECT * FROM json_to_recordset($2::json) AS l(host text, renewal text, "ttlSeconds" integer, "unrenewedMs" bigint)),
+     gone AS (DELETE FROM leases WHERE node = $1 AND host NOT IN (SELECT host FROM told))
+     INSERT INTO leases (node, host, renewal, ttl_seconds, unrenewed_ms) SELECT $1, host, renewal, "ttlSeconds", "unrenewedMs" FROM told
+     ON CONFLICT (node, host) DO UPDATE SET renewal = excluded.renewal, ttl_seconds = excluded.ttl_seconds, unrenewed_ms = excluded.unrenewed_ms`,
+    [beat.node, JSON.stringify(beat.leases ?? [])],
+  );
+  if (beat.tenants) {
+    await manager.query(
+      `WITH told AS (SELECT tenant, max(bytes) AS bytes FROM json_to_recordset($2::json) AS t(tenant text, bytes bigint) GROUP BY tenant),
+       gone AS (DELETE FROM tenant_disk WHERE node = $1 AND tenant NOT IN (SELECT tenant FROM told))
+       INSERT INTO tenant_disk (node, tenant, bytes) SELECT $1, tenant, bytes FROM told ON CONFLICT (node, tenant) DO UPDATE SET bytes = excluded.bytes`,
+      [beat.node, JSON.stringify(beat.tenants)],
+    );
+  }
+  const listed = JSON.stringify(beat.images.map(({ name, version, contentDigest }) => ({ name, version, content_digest: contentDigest })));
+  await manager.query(
+    `INSERT INTO masters (name, version, node, content_digest)
+     SELECT i.name, i.version, $1, i.content_digest FROM json_to_recordset($2::json) AS i(name text, version text, content_digest text)
+     ON CONFLICT (name, version, node) DO UPDATE SET content_digest = excluded.content_digest WHERE masters.content_digest <> excluded.content_digest`,
+    [beat.node, listed],
+  );
+  await manager.query(
+    `DELETE FROM masters m WHERE m.node = $1 AND m.seen_at < now() - interval '${HEARTBEAT_LAG_SECONDS} seconds'
+       AND NOT EXISTS (SELECT 1 FROM json_to_recordset($2::json) AS i(name text, version text) WHERE i.name = m.name AND i.version = m.version)`,
+    [beat.node, listed],
+  );
+}

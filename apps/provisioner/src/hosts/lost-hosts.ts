@@ -1,0 +1,56 @@
+/** Looks every second or two for hosts that fell silent; several provisioners may do so at once. */
+import { containerStatus, type ContainerState, SUBJECTS } from '@plinth/contracts';
+import { type Logger, newId, type Outbox } from '@plinth/service-kit';
+import { type HeardHost, hostsInUse, loseContainers, markSilent } from './host.store.js';
+import { type ContainerRecord, factOf, statusOf } from '../containers/domain/container-record.js';
+import { transition } from '../containers/domain/container-state.js';
+
+const ALL_STATES: readonly ContainerState[] = ['requested', 'scheduled', 'starting', 'running', 'stopping', 'stopped', 'failed'];
+const PERIOD_MS = 1_000;
+
+export class LostHosts {
+  private timer: NodeJS.Timeout | undefined;
+  /** By host: its last count of heartbeats, and when it was first seen, by this process's clock: what jumps is the time of day. */
+  private readonly heard = new Map<string, { readonly beats: string; readonly atMs: number }>();
+
+  constructor(
+    private readonly outbox: Outbox,
+    private readonly lostSeconds: number,
+    private readonly logger: Logger,
+  ) {}
+
+  start(): void {
+    this.timer = setInterval(() => {
+      this.sweep().catch((error: unknown) => this.logger.warn({ err: error }, 'sweep for lost hosts interrupted; it comes again'));
+    }, PERIOD_MS);
+  }
+
+  stop(): void {
+    clearInterval(this.timer);
+  }
+
+  private async sweep(): Promise<void> {
+    const live = ALL_STATES.filter((state) => transition(state, 'host-lost') !== undefined);
+    await this.outbox.transact(async (manager, add) => {
+      const silent = this.silence(await hostsInUse(manager));
+      for (const { host } of await markSilent(manager, silent(this.lostSeconds / 2), 'suspect')) this.logger.warn({ host }, 'host is silent; nothing new is placed there');
+      for (const { host, lastSeenAt } of await markSilent(manager, silent(this.lostSeconds), 'lost')) {
+        const correlationId = newId();
+        this.logger.warn({ host, lastSeenAt }, 'host is lost');
+        add({ subject: SUBJECTS.hostLost, aggregate: `host:${host}`, data: { host, lastSeenAt }, correlationId });
+        const lost: readonly ContainerRecord[] = await loseContainers(manager, host, live);
+        for (const record of lost) {
+          add({ subject: SUBJECTS.containerLost, aggregate: `container:${record.id}`, data: factOf(record.config), correlationId });
+          add({ subject: containerStatus(record.id), data: statusOf(record), correlationId });
+        }
+      }
+    });
+  }
+
+  /** While no provisioner ran nobody could hear the heartbeats: every host has its full time from when it is first looked at. */
+  private silence(hosts: readonly HeardHost[]): (seconds: number) => HeardHost[] {
+    const nowMs = performance.now();
+    for (const { host, beats } of hosts) if (this.heard.get(host)?.beats !== beats) this.heard.set(host, { beats, atMs: nowMs });
+    return (seconds) => hosts.filter(({ host }) => nowMs - (this.heard.get(host)?.atMs ?? nowMs) >= seconds * 1000);
+  }
+}

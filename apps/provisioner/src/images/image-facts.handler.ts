@@ -1,0 +1,64 @@
+import { Controller, Inject } from '@nestjs/common';
+import { EventPattern } from '@nestjs/microservices';
+import {
+  type ImageBuilding,
+  type ImageBuilt,
+  type ImagePromoted,
+  type ImageRejected,
+  type ImageRevoked,
+  type ImageTested,
+  SUBJECTS,
+} from '@plinth/contracts';
+import { Outbox, type ReceivedEvent } from '@plinth/service-kit';
+import { type ImageChange, recordImage } from './image.store.js';
+import { tellRetirementsAgain } from './retirement.store.js';
+
+/** Keeps the read model of images; recording the same fact twice changes nothing, so no inbox is needed. */
+@Controller()
+export class ImageFactsHandler {
+  constructor(@Inject(Outbox) private readonly outbox: Outbox) {}
+
+  @EventPattern<string>(SUBJECTS.imageBuilding)
+  async building({ data }: ReceivedEvent<ImageBuilding>): Promise<void> {
+    await this.record({ name: data.name, version: data.version, state: 'building' });
+  }
+
+  @EventPattern<string>(SUBJECTS.imageBuilt)
+  async built({ data }: ReceivedEvent<ImageBuilt>): Promise<void> {
+    const { name, version, contentDigest, archiveBytes, unpackedBytes, parent } = data;
+    await this.record({ name, version, state: 'built', contentDigest, archiveBytes, unpackedBytes, parent });
+  }
+
+  @EventPattern<string>(SUBJECTS.imageTested)
+  async tested({ data }: ReceivedEvent<ImageTested>): Promise<void> {
+    await this.record({ name: data.name, version: data.version, state: 'tested', contentDigest: data.contentDigest });
+  }
+
+  @EventPattern<string>(SUBJECTS.imagePromoted)
+  async promoted({ data, id, correlationId }: ReceivedEvent<ImagePromoted>): Promise<void> {
+    const { name, version, contentDigest, archiveBytes, unpackedBytes } = data;
+    await this.outbox.transact(async (manager, add) => {
+      await recordImage(manager, { name, version, state: 'promoted', contentDigest, archiveBytes, unpackedBytes });
+      // Whoever promotes it, or hears of it, has missed that it was retired.
+      for (const image of await tellRetirementsAgain(manager, [{ name, version }])) {
+        add({ subject: SUBJECTS.imageRetired, aggregate: `image:${image.name}`, data: image, correlationId, causationId: id });
+      }
+    });
+  }
+
+  @EventPattern<string>(SUBJECTS.imageRevoked)
+  async revoked({ data }: ReceivedEvent<ImageRevoked>): Promise<void> {
+    await this.record({ name: data.name, version: data.version, state: 'revoked', message: data.reason });
+  }
+
+  /** Only a failed build ends a version; a refused promotion leaves it as it was. */
+  @EventPattern<string>(SUBJECTS.imageRejected)
+  async rejected({ data }: ReceivedEvent<ImageRejected>): Promise<void> {
+    if (data.operation !== 'build' || data.name === undefined || data.version === undefined) return;
+    await this.record({ name: data.name, version: data.version, state: 'rejected', message: data.message });
+  }
+
+  private record(change: ImageChange): Promise<void> {
+    return this.outbox.transact((manager) => recordImage(manager, change));
+  }
+}

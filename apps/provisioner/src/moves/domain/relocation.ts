@@ -1,0 +1,86 @@
+/** From one host to another: the configs that give a container up and take it on. */
+import { ContainerConfig, type ContainerReport, type VolumeTakeover } from '@plinth/contracts';
+import type { ContainerRecord, Move } from '../../containers/domain/container-record.js';
+
+/** A host's lease as its storage node last told it. */
+export interface KnownLease {
+  readonly renewal: string;
+  readonly ttlSeconds: number;
+  readonly unrenewedMs: number;
+}
+
+/** After a lease has run out the host gets this long to end what it covered. */
+const MARGIN_MS = 10_000;
+/** Takeovers that a config remembers. */
+const MOST_TAKEOVERS = 16;
+
+/** Whether what ran under the lease has ended by now. Whoever takes the volume over looks at the renewal once more. */
+export function hasRunOut({ ttlSeconds, unrenewedMs }: KnownLease): boolean {
+  return unrenewedMs >= ttlSeconds * 1000 + MARGIN_MS;
+}
+
+/** For the host that gives it up. */
+export function givenUp(config: ContainerConfig, decidedAt: string): ContainerConfig {
+  return Object.assign(new ContainerConfig(), config, { desired: 'released', generation: config.generation + 1, decidedAt });
+}
+
+/** The container as it is begun anew on another host. @param takeover of the volume from a lost host */
+export function arrived(record: ContainerRecord, to: string, desired: Move['desired'], decidedAt: string, takeover?: VolumeTakeover): ContainerRecord {
+  const { config } = record;
+  const generation = config.generation + 1;
+  const takeovers = takeoversWith(config, takeover);
+  return {
+    ...record,
+    config: Object.assign(new ContainerConfig(), config, { host: to, desired, generation, runGeneration: generation, decidedAt, ...(takeovers.length > 0 && { takeovers }), ...(record.startedAt !== null && { volumeMade: true }) }),
+    state: desired === 'running' ? 'scheduled' : 'stopped',
+    moving: null,
+    message: null,
+    pid: null,
+    // Another host counts for itself.
+    reportSequence: 0,
+    runningImage: null,
+  };
+}
+
+function takeoversWith(config: ContainerConfig, takeover: VolumeTakeover | undefined): VolumeTakeover[] {
+  const before = (config.takeovers ?? []).filter(({ from }) => from !== takeover?.from);
+  return [...before, ...(takeover ? [takeover] : [])].slice(-MOST_TAKEOVERS);
+}
+
+/** A container that is to go, with its data, and whose host is lost: another host deletes them. */
+export function removedElsewhere(record: ContainerRecord, to: string, decidedAt: string, takeover: VolumeTakeover): ContainerRecord {
+  const { config } = record;
+  const generation = config.generation + 1;
+  return {
+    ...record,
+    config: Object.assign(new ContainerConfig(), config, { host: to, generation, decidedAt, takeovers: takeoversWith(config, takeover) }),
+    state: 'stopping',
+    message: null,
+    pid: null,
+    reportSequence: 0,
+    runningImage: null,
+  };
+}
+
+/** What a host says of a container that it has nothing more to do with. */
+const ENDS: readonly ContainerReport['kind'][] = ['removed', 'released'];
+
+/**
+ * For a host that says it has a container which is another's, or nobody's any more: it got an older config, late or from a bus that was put back.
+ * @param isStale it has said newer things before, so of a container that there is it may be an old report
+ * @returns undefined when nothing has to be said
+ */
+export function correction(record: ContainerRecord, report: ContainerReport, writer: string, isStale: boolean, decidedAt: string): ContainerConfig | undefined {
+  const { config, state } = record;
+  if (writer !== report.host || ENDS.includes(report.kind) || (state !== 'removed' && (isStale || config.host === writer))) return undefined;
+  const desired = state === 'removed' ? 'removed' : 'released';
+  // Newer than what it has.
+  const generation = Math.max(config.generation, report.generation + 1);
+  return Object.assign(new ContainerConfig(), config, { host: writer, desired, generation, decidedAt });
+}
+
+/** What it is to be, also while it is on its way; undefined: it is to go. */
+export function wantedState({ config, moving }: ContainerRecord): Move['desired'] | undefined {
+  if (moving) return moving.desired;
+  return config.desired === 'running' || config.desired === 'stopped' ? config.desired : undefined;
+}

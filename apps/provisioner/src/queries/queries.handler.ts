@@ -1,0 +1,69 @@
+import { Controller, Inject } from '@nestjs/common';
+import { MessagePattern } from '@nestjs/microservices';
+import {
+  type ContainerDetails,
+  type ContainerQuery,
+  type ContainersQuery,
+  type ContainerStatus,
+  type HostsQuery,
+  type HostStatus,
+  type ImagesQuery,
+  type ImageSummary,
+  type Page,
+  QUERIES,
+  type QueryReply,
+  type RolloutDetails,
+  type RolloutQuery,
+  type RolloutsQuery,
+  type RolloutStatus,
+  type StorageQuery,
+  type StorageStatus,
+} from '@plinth/contracts';
+import { RolloutQueryStore } from './rollout-query.store.js';
+import { QueryStore } from './query.store.js';
+
+/** `query.*` by request/reply. */
+@Controller()
+export class QueriesHandler {
+  constructor(
+    @Inject(QueryStore) private readonly store: QueryStore,
+    @Inject(RolloutQueryStore) private readonly rolloutStore: RolloutQueryStore,
+  ) {}
+
+  @MessagePattern(QUERIES.containers)
+  async containers(query: ContainersQuery): Promise<QueryReply<Page<ContainerStatus>>> {
+    return { ok: true, data: await this.store.containers(query) };
+  }
+
+  @MessagePattern(QUERIES.container)
+  async container(query: ContainerQuery): Promise<QueryReply<ContainerDetails>> {
+    const data = await this.store.container(query);
+    return data ? { ok: true, data } : { ok: false, reason: 'container-not-found', message: `there is no container ${query.name ?? query.id ?? query.requestId ?? ''}` };
+  }
+
+  @MessagePattern(QUERIES.images)
+  async images(query: ImagesQuery): Promise<QueryReply<Page<ImageSummary>>> {
+    return { ok: true, data: await this.store.images(query.name, query.cursor, query.limit) };
+  }
+
+  @MessagePattern(QUERIES.hosts)
+  async hosts(query: HostsQuery): Promise<QueryReply<Page<HostStatus>>> {
+    return { ok: true, data: await this.store.hosts(query.cursor, query.limit) };
+  }
+
+  @MessagePattern(QUERIES.rollouts)
+  async rollouts(query: RolloutsQuery): Promise<QueryReply<Page<RolloutStatus>>> {
+    return { ok: true, data: await this.rolloutStore.rollouts(query.all ?? false, query.cursor, query.limit) };
+  }
+
+  @MessagePattern(QUERIES.rollout)
+  async rollout(query: RolloutQuery): Promise<QueryReply<RolloutDetails>> {
+    const data = await this.rolloutStore.rollout(query.id, query.requestId);
+    return data ? { ok: true, data } : { ok: false, reason: 'rollout-not-found', message: `there is no rollout ${query.id ?? query.requestId ?? ''}; plinth rollout ls --all shows what there is` };
+  }
+
+  @MessagePattern(QUERIES.storage)
+  async storage(query: StorageQuery): Promise<QueryReply<Page<StorageStatus>>> {
+    return { ok: true, data: await this.store.storage(query.cursor, query.limit) };
+  }
+}

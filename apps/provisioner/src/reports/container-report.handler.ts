@@ -1,0 +1,77 @@
+import { Controller, Inject } from '@nestjs/common';
+import { EventPattern } from '@nestjs/microservices';
+import { type ContainerReport, containerStatus, desiredContainer, HOST_REPORTS } from '@plinth/contracts';
+import { claimEvent, type Logger, Outbox, type ReceivedEvent } from '@plinth/service-kit';
+import { DesiredState } from '../containers/desired-state.js';
+import { lockContainer, saveContainer } from '../containers/container.store.js';
+import { forgetGivenUp, rememberGivenUp } from '../moves/move.store.js';
+import { judgeMember, memberStarted } from '../rollouts/rollout.store.js';
+import { release } from '../placement/placement.store.js';
+import { statusOf } from '../containers/domain/container-record.js';
+import { correction } from '../moves/domain/relocation.js';
+import { judgeReport } from './domain/reports.js';
+import { ContainerRelocation } from '../moves/container-relocation.js';
+import { RolloutProgress } from '../rollouts/rollout-progress.js';
+import { LOGGER } from '../tokens.js';
+
+const ATTEMPTS_IN_ORDER = 4;
+
+/** The report before this one was not taken yet; this one comes again. */
+class EarlyReportError extends Error {
+  override readonly name = 'EarlyReportError';
+  constructor(sequence: number, after: number | undefined) {
+    super(`report ${sequence} came before report ${after ?? '?'}`);
+  }
+}
+
+/** `report.host.<host>.container.<id>`: checks who speaks, keeps what is said, publishes the official fact. */
+@Controller()
+export class ContainerReportHandler {
+  constructor(
+    @Inject(Outbox) private readonly outbox: Outbox,
+    @Inject(RolloutProgress) private readonly rollouts: RolloutProgress,
+    @Inject(ContainerRelocation) private readonly relocation: ContainerRelocation,
+    @Inject(DesiredState) private readonly desired: DesiredState,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {}
+
+  @EventPattern<string>(HOST_REPORTS, { concurrency: 32, ordered: true })
+  async handle(event: ReceivedEvent<ContainerReport>): Promise<void> {
+    const report = event.data;
+    const [, , writer = '', , containerId = ''] = event.tokens;
+    const cause = { correlationId: event.correlationId, causationId: event.id };
+    let ofRollout = false;
+    await this.outbox.transact(async (manager, add) => {
+      if (!(await claimEvent(manager, HOST_REPORTS, event.id))) return;
+      if (report.kind === 'released' || report.kind === 'removed') await forgetGivenUp(manager, writer, containerId);
+      const record = containerId === report.containerId ? await lockContainer(manager, containerId) : undefined;
+      // What never comes is not waited for: the bus may have lost it.
+      const patient = event.attempt <= ATTEMPTS_IN_ORDER;
+      const judged = patient ? report : { ...report, after: undefined };
+      const effect = record ? judgeReport(record, judged, writer, event.correlationId) : ({ take: false, reason: 'foreign-host' } as const);
+      if (!effect.take && effect.reason === 'early') throw new EarlyReportError(report.sequence, report.after);
+      if (!effect.take) {
+        const told = record && correction(record, report, writer, effect.reason === 'stale', new Date().toISOString());
+        this.logger.warn({ writer, containerId, kind: report.kind, reason: effect.reason, told: told?.desired }, 'report ignored');
+        if (told) add({ subject: desiredContainer(writer, containerId), data: told, ...cause });
+        if (told?.desired === 'released') await rememberGivenUp(manager, writer, told);
+        return;
+      }
+      const { fact, verdict } = effect;
+      const next = report.kind === 'released' ? await this.relocation.arrive(manager, add, effect.record, cause) : effect.record;
+      await saveContainer(manager, next, { at: report.at, kind: report.kind, generation: report.generation, message: report.message ?? null });
+      if (next.state === 'removed') await release(manager, next.config.host, next.config.limits);
+      if (record && next.config !== record.config && report.kind !== 'released') add({ subject: desiredContainer(next.config.host, next.id), data: next.config, ...cause });
+      if (verdict) ofRollout = await judgeMember(manager, verdict);
+      if (report.kind === 'started') ofRollout = await memberStarted(manager, next.id, report.generation);
+      if (fact) add({ ...fact, aggregate: `container:${next.id}`, ...cause });
+      add({ subject: containerStatus(next.id), data: statusOf(next), ...cause });
+    });
+    if (report.kind === 'released') this.relocation.kick();
+    if (report.kind === 'started') this.relocation.started();
+    if (ofRollout) this.rollouts.kick();
+    // Also on a redelivery: a crash may have come between the commit and this.
+    const over = report.kind === 'removed' || report.kind === 'released';
+    if (over && writer === report.host) await this.desired.forget(writer, containerId);
+  }
+}

@@ -1,0 +1,65 @@
+/** What a host's report makes of a container: the new record and the official fact, or the reason why it is ignored. */
+import { type ContainerReport, SUBJECTS } from '@plinth/contracts';
+import { afterReport, type ContainerRecord, factOf, startedFact } from '../../containers/domain/container-record.js';
+import { isUpdateReport, judgeUpdateReport, type UpdateVerdict } from './update-reports.js';
+import { eventOfReport, transition } from '../../containers/domain/container-state.js';
+
+export type ReportEffect =
+  | {
+      readonly take: true;
+      readonly record: ContainerRecord;
+      readonly fact?: { readonly subject: string; readonly data: object };
+      /** Of the update that the report is about, when it is the present one and this is news. */
+      readonly verdict?: UpdateVerdict;
+    }
+  /** `early`: another report comes first, and may be in another provisioner's hands. */
+  | { readonly take: false; readonly reason: 'foreign-host' | 'stale' | 'impossible' | 'early' };
+
+/** @param writer the host that the report's subject names @param requestId of the request that the report goes back to */
+export function judgeReport(record: ContainerRecord, report: ContainerReport, writer: string, requestId: string): ReportEffect {
+  if (writer !== report.host || record.config.host !== writer) return { take: false, reason: 'foreign-host' };
+  if (report.sequence <= record.reportSequence) return { take: false, reason: 'stale' };
+  if (record.reportSequence < (report.after ?? 0)) return { take: false, reason: 'early' };
+  // "removed" is final: believed only when it was asked for.
+  if (report.kind === 'removed' && record.config.desired !== 'removed') return { take: false, reason: 'impossible' };
+  if (report.kind === 'released' && record.config.desired !== 'released') return { take: false, reason: 'impossible' };
+  const state = transition(record.state, eventOfReport(report.kind, report.retryInMs));
+  if (state === undefined) return { take: false, reason: 'impossible' };
+  const next = afterReport(record, report, state);
+  if (!isUpdateReport(report)) return { take: true, record: next, fact: officialFact(record, report) };
+  const verdict = judgeUpdateReport(next, report, requestId);
+  return verdict ? { take: true, ...verdict } : { take: true, record: next };
+}
+
+function officialFact(record: ContainerRecord, report: ContainerReport): { subject: string; data: object } | undefined {
+  const base = { ...factOf(record.config), generation: report.generation, image: report.image ?? record.config.image };
+  switch (report.kind) {
+    case 'started': {
+      // The present run under a newer generation, or said again.
+      if (record.pid === report.pid && record.restarts === (report.restarts ?? record.restarts)) return undefined;
+      const data = startedFact(record.config, report);
+      return data && { subject: SUBJECTS.containerStarted, data };
+    }
+    case 'stopped':
+      return {
+        subject: SUBJECTS.containerStopped,
+        data: { ...base, cause: report.cause ?? 'exited', exitCode: report.exitCode, restartInMs: report.retryInMs },
+      };
+    case 'failed':
+      return {
+        subject: SUBJECTS.containerFailed,
+        data: {
+          ...base,
+          reason: report.reason ?? 'internal-error',
+          message: report.message ?? 'the host gave no reason',
+          exitCode: report.exitCode,
+          logTail: report.logTail,
+          retryInMs: report.retryInMs,
+        },
+      };
+    case 'removed':
+      return { subject: SUBJECTS.containerRemoved, data: base };
+    default:
+      return undefined;
+  }
+}

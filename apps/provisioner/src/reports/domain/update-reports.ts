@@ -1,0 +1,91 @@
+/** What a host's report about an update makes of a container, and of the rollout that asked for it. */
+import { type ContainerReport, type MemberPhase, SUBJECTS, type UpdateState } from '@plinth/contracts';
+import { type ContainerRecord, factOf } from '../../containers/domain/container-record.js';
+import { settleUpdate, type Verdict } from '../../containers/domain/image-update.js';
+
+/** For the member of a rollout that has this update. */
+export interface UpdateVerdict {
+  readonly updateId: string;
+  readonly phase: MemberPhase;
+  readonly reason: string | null;
+  readonly message: string | null;
+}
+
+export interface UpdateReportEffect {
+  readonly record: ContainerRecord;
+  readonly fact?: { readonly subject: string; readonly data: object };
+  readonly verdict: UpdateVerdict;
+}
+
+const STATES: Readonly<Partial<Record<ContainerReport['kind'], UpdateState>>> = {
+  updated: 'updated',
+  reverting: 'reverting',
+  reverted: 'reverted',
+  'update-refused': 'refused',
+};
+const VERDICTS: Readonly<Partial<Record<UpdateState, Verdict>>> = { updated: 'updated', reverted: 'reverted', refused: 'refused' };
+
+export function isUpdateReport(report: ContainerReport): boolean {
+  return STATES[report.kind] !== undefined;
+}
+
+/** What keeps an update from being begun without being the image's fault. */
+const NOT_THE_IMAGE: readonly ContainerReport['reason'][] = ['image-missing', 'data-volume-missing', 'software-missing', 'network-not-allowed', 'no-space', 'snapshot-failed'];
+
+/**
+ * @param requestId of the request that the report goes back to
+ * @returns undefined when it is about another update than the present one, or said before
+ */
+export function judgeUpdateReport(record: ContainerRecord, report: ContainerReport, requestId: string): UpdateReportEffect | undefined {
+  const state = STATES[report.kind];
+  const { update } = record;
+  if (!state || !update || update.updateId !== report.updateId || update.state === state) return undefined;
+  // "reverting" said again after it has ended is old news.
+  if (update.state !== 'switching' && update.state !== 'reverting') return undefined;
+  const reason = report.reason ?? null;
+  const message = report.message ?? null;
+  const next: ContainerRecord = { ...record, update: { ...update, state, reason, message, at: report.at } };
+  const verdict = VERDICTS[state];
+  return {
+    record: verdict ? settleUpdate(next, update.updateId, verdict, report.at) : next,
+    fact: factAbout(record, report, requestId),
+    verdict: { updateId: update.updateId, phase: phaseOf(report), reason, message },
+  };
+}
+
+function phaseOf({ kind, reason }: ContainerReport): MemberPhase {
+  if (kind === 'updated') return 'updated';
+  return kind === 'update-refused' && NOT_THE_IMAGE.includes(reason) ? 'skipped' : 'failed';
+}
+
+function factAbout(record: ContainerRecord, report: ContainerReport, requestId: string): { subject: string; data: object } | undefined {
+  const { update } = record;
+  if (!update) return undefined;
+  const base = {
+    ...factOf(record.config),
+    generation: report.generation,
+    image: report.image ?? (report.kind === 'updated' ? update.to : update.from),
+    updateId: update.updateId,
+    rolloutId: update.rolloutId ?? undefined,
+  };
+  if (report.kind === 'updated') return { subject: SUBJECTS.containerUpdated, data: { ...base, from: update.from } };
+  if (report.kind === 'update-refused') {
+    const { name, tenant } = record.config;
+    const message = `${update.to} can't be started on host ${record.config.host}: ${report.message ?? 'the host gave no reason'}`;
+    return { subject: SUBJECTS.containerRejected, data: { operation: 'update', requestId, reason: 'image-unavailable', message, name, tenant, containerId: record.id, problems: [] } };
+  }
+  if (report.kind !== 'reverted') return undefined;
+  return {
+    subject: SUBJECTS.containerReverted,
+    data: {
+      ...base,
+      failedImage: report.failedImage ?? update.to,
+      reason: report.reason ?? 'internal-error',
+      message: report.message ?? 'the host gave no reason',
+      exitCode: report.exitCode,
+      logTail: report.logTail,
+      checkOutput: report.checkOutput,
+      durationMs: report.durationMs,
+    },
+  };
+}

@@ -1,0 +1,49 @@
+import { Controller, Inject } from '@nestjs/common';
+import { EventPattern } from '@nestjs/microservices';
+import { MASTER_REPORTS, type MasterReport, SUBJECTS } from '@plinth/contracts';
+import { claimEvent, type Logger, Outbox, type ReceivedEvent } from '@plinth/service-kit';
+import { forgetMaster, recordMaster } from '../images/image.store.js';
+import { LOGGER } from '../tokens.js';
+
+/** `report.node.<node>.image`: keeps which storage node holds which image, publishes the official fact. */
+@Controller()
+export class MasterReportHandler {
+  constructor(
+    @Inject(Outbox) private readonly outbox: Outbox,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {}
+
+  @EventPattern<string>(MASTER_REPORTS, { concurrency: 16, ordered: true })
+  async handle(event: ReceivedEvent<MasterReport>): Promise<void> {
+    const report = event.data;
+    if (event.tokens[2] !== report.node) {
+      this.logger.warn({ subject: event.subject, node: report.node }, 'report under a foreign name ignored');
+      return;
+    }
+    const { node, name, version } = report;
+    await this.outbox.transact(async (manager, add) => {
+      if (!(await claimEvent(manager, MASTER_REPORTS, event.id))) return;
+      const publish = (subject: string, data: object): void =>
+        add({ subject, aggregate: `master:${node}:${name}@${version}`, data: { name, version, storageNode: node, ...data }, correlationId: event.correlationId, causationId: event.id });
+      if (report.kind === 'distributed' && report.contentDigest && report.mountScriptDigest) {
+        await recordMaster(manager, node, name, version, report.contentDigest);
+        publish(SUBJECTS.imageDistributed, {
+          contentDigest: report.contentDigest,
+          mountScriptDigest: report.mountScriptDigest,
+          downloadedBytes: report.downloadedBytes ?? 0,
+          unpackedBytes: report.unpackedBytes ?? 0,
+          durationMs: report.durationMs ?? 0,
+        });
+      } else if (report.kind === 'failed') {
+        publish(SUBJECTS.imageDistributionFailed, {
+          reason: report.reason ?? 'io-error',
+          message: report.message ?? 'the storage node gave no reason',
+          attempt: report.attempt ?? 1,
+          retryInMs: report.retryInMs,
+        });
+      } else if (report.kind === 'removed') {
+        await forgetMaster(manager, node, name, version);
+      }
+    });
+  }
+}

@@ -1,0 +1,71 @@
+/** Pause, resume, abort, revert, approve: one change of one rollout, in one transaction. */
+import { type RolloutActionRequested, type RolloutOperation, type RolloutRejected, type RolloutState, SUBJECTS } from '@plinth/contracts';
+import { claimEvent, type Outbox, type ReceivedEvent } from '@plinth/service-kit';
+import { changeOf, countMembers, lockRollout, type RolloutChange, type RolloutRow, saveRollout } from './rollout.store.js';
+import { announceRollout, type RolloutNews } from './rollout-announcement.js';
+
+export type RolloutAction = Exclude<RolloutOperation, 'start'>;
+
+const POSSIBLE: Readonly<Record<RolloutAction, readonly RolloutState[]>> = {
+  pause: ['staging', 'rolling'],
+  resume: ['paused'],
+  approve: ['paused'],
+  abort: ['staging', 'rolling', 'paused'],
+  revert: ['staging', 'rolling', 'paused', 'completed', 'aborted'],
+};
+
+export class RolloutControl {
+  constructor(private readonly outbox: Outbox) {}
+
+  async apply(event: ReceivedEvent<RolloutActionRequested>, action: RolloutAction): Promise<void> {
+    const { rolloutId } = event.data;
+    const cause = { correlationId: event.correlationId, causationId: event.id };
+    await this.outbox.transact(async (manager, add) => {
+      if (!(await claimEvent(manager, event.subject, event.id))) return;
+      const refuse = (reason: RolloutRejected['reason'], message: string): void => {
+        const data: RolloutRejected = { operation: action, requestId: event.id, reason, message, rolloutId, problems: [] };
+        add({ subject: SUBJECTS.rolloutRejected, aggregate: `request:${event.id}`, data, ...cause });
+      };
+      const row = await lockRollout(manager, rolloutId);
+      if (!row) return refuse('rollout-not-found', `there is no rollout ${rolloutId}; plinth rollout ls --all shows what there is`);
+      if (!POSSIBLE[action].includes(row.state) || (action === 'approve' && row.paused_because !== 'approval')) {
+        return refuse('wrong-state', `the rollout is ${row.state}${row.paused_because ? ` (${row.paused_because})` : ''}: it can't be asked to ${action}`);
+      }
+      const { counts, batch } = await countMembers(manager, rolloutId);
+      const saved = await saveRollout(manager, rolloutId, next(row, action, counts.failed, batch));
+      await announceRollout(manager, (fact) => add({ ...fact, correlationId: event.correlationId }), saved, newsOf(action), event.id);
+    });
+  }
+}
+
+/** @param failed members that have failed so far @param batch the last one that has begun */
+function next(row: RolloutRow, action: RolloutAction, failed: number, batch: number): RolloutChange {
+  const same: RolloutChange = { ...changeOf(row), pausedBecause: null, wait: null, ended: false };
+  switch (action) {
+    case 'pause':
+      return { ...same, state: 'paused', pausedBecause: 'person' };
+    // Through staging: an image may have gone from a storage node meanwhile.
+    case 'resume':
+    case 'approve':
+      return { ...same, state: 'staging', forgivenFailures: failed, approvedBatches: row.paused_because === 'approval' ? batch + 2 : row.approved_batches };
+    case 'abort':
+      return { ...same, state: 'aborted' };
+    case 'revert':
+      return { ...same, state: 'reverting' };
+  }
+}
+
+function newsOf(action: RolloutAction): readonly RolloutNews[] {
+  switch (action) {
+    case 'pause':
+      return [{ subject: SUBJECTS.rolloutPaused, message: 'a person paused it', data: { because: 'person' } }];
+    case 'resume':
+    case 'approve':
+      return [{ subject: SUBJECTS.rolloutResumed, message: action === 'resume' ? 'a person resumed it' : 'a person approved what follows' }];
+    case 'revert':
+      return [{ subject: SUBJECTS.rolloutHalted, message: 'a person asked to go back', data: { because: 'person' } }];
+    // Told when nothing of it is in hand any more.
+    case 'abort':
+      return [];
+  }
+}

@@ -1,0 +1,186 @@
+/** Moves rollouts on: locks one, plans its next steps, writes them; several provisioners may do so at once. */
+import { SUBJECTS } from '@plinth/contracts';
+import { type Logger, newId, type Outbox, type OutboxEvent } from '@plinth/service-kit';
+import type { DataSource, EntityManager } from 'typeorm';
+import { lockContainer } from '../containers/container.store.js';
+import {
+  activeRollouts,
+  assignBatch,
+  changeMember,
+  changeOf,
+  loadRolloutView,
+  lockRollout,
+  type RolloutChange,
+  type RolloutRow,
+  saveRollout,
+} from './rollout.store.js';
+import { loadUpdateCatalogue } from '../containers/update.store.js';
+import { announceUpdate, imageNames } from '../containers/container-update.js';
+import { transition } from '../containers/domain/container-state.js';
+import { beginRestore, beginUpdate, chooseTarget, fallbackImage } from '../containers/domain/image-update.js';
+import { planRollout, type RolloutStep, type RolloutView } from './domain/rollout-plan.js';
+import { announceRollout, type RolloutNews } from './rollout-announcement.js';
+
+type StepOf<K extends RolloutStep['kind']> = Extract<RolloutStep, { kind: K }>;
+type Add = (event: OutboxEvent) => void;
+
+const PERIOD_MS = 1_000;
+/** Decisions in a row for one rollout; the next look comes soon. */
+const MOST_DECISIONS = 50;
+
+export class RolloutProgress {
+  private timer: NodeJS.Timeout | undefined;
+  private moving: Promise<void> | undefined;
+  private again = false;
+  private stopping = false;
+
+  constructor(
+    private readonly source: DataSource,
+    private readonly outbox: Outbox,
+    private readonly lostSeconds: number,
+    private readonly logger: Logger,
+  ) {}
+
+  start(): void {
+    this.timer = setInterval(() => this.kick(), PERIOD_MS);
+    this.kick();
+  }
+
+  async stop(): Promise<void> {
+    this.stopping = true;
+    clearInterval(this.timer);
+    await this.moving;
+  }
+
+  /** Something may have changed that a rollout waits for. */
+  kick(): void {
+    this.again = true;
+    if (this.stopping) return;
+    this.moving ??= this.moveAll()
+      .catch((error: unknown) => this.logger.warn({ err: error }, 'rollouts could not be moved on; it is tried again'))
+      .finally(() => {
+        this.moving = undefined;
+      });
+  }
+
+  private async moveAll(): Promise<void> {
+    while (this.again && !this.stopping) {
+      this.again = false;
+      for (const id of await activeRollouts(this.source.manager)) {
+        for (let decisions = 0; decisions < MOST_DECISIONS && !this.stopping; decisions++) if (!(await this.advance(id))) break;
+      }
+    }
+  }
+
+  /** One decision, written whole or not at all. @returns whether the next one may follow at once */
+  private advance(id: string): Promise<boolean> {
+    return this.outbox.transact(async (manager, add) => {
+      const row = await lockRollout(manager, id);
+      if (!row || row.ended_at !== null) return false;
+      const view = await loadRolloutView(manager, row);
+      const { steps, wait } = planRollout(view, row.now.getTime());
+      const waits = JSON.stringify(wait) !== JSON.stringify(row.wait);
+      if (steps.length === 0 && !waits) return false;
+      let change: RolloutChange = { ...changeOf(row), wait };
+      const news: RolloutNews[] = [];
+      for (const step of steps) {
+        this.logger.debug({ rolloutId: id, step }, 'rollout step');
+        const told = await this.take(manager, add, row, view, step);
+        if (told) news.push(told);
+        change = afterStep(change, step, view);
+      }
+      const saved = await saveRollout(manager, id, change);
+      await announceRollout(manager, add, saved, news);
+      return steps.length > 0;
+    });
+  }
+
+  private async take(manager: EntityManager, add: Add, row: RolloutRow, view: RolloutView, step: RolloutStep): Promise<RolloutNews | undefined> {
+    switch (step.kind) {
+      case 'assign':
+        await assignBatch(manager, row.id, step.ordinal, step.batch);
+        return undefined;
+      case 'settle':
+        await changeMember(manager, row.id, step.ordinal, step);
+        return undefined;
+      case 'switch':
+        await this.switch(manager, add, row, step);
+        return undefined;
+      case 'restore':
+        await this.restore(manager, add, row, step);
+        return undefined;
+      case 'batch-started':
+        return { subject: SUBJECTS.rolloutBatchStarted, message: `batch ${step.batch} of ${step.size} containers`, data: { batch: step.batch, size: step.size } };
+      case 'batch-finished':
+        return { subject: SUBJECTS.rolloutBatchFinished, message: `batch ${step.batch} was judged`, data: { batch: step.batch, size: step.size } };
+      case 'become':
+        this.logger.info({ rolloutId: row.id, from: view.state, to: step.state, because: step.because, message: step.message }, 'rollout changes state');
+        return becomeNews(step);
+      case 'end':
+        return { subject: SUBJECTS.rolloutAborted, message: step.message };
+    }
+  }
+
+  private async switch(manager: EntityManager, add: Add, row: RolloutRow, { ordinal, containerId, image: target }: StepOf<'switch'>): Promise<void> {
+    const record = await lockContainer(manager, containerId);
+    // It may have changed between the view and the lock; then it is looked at again.
+    if (!record || record.moving || record.config.desired !== 'running' || transition(record.state, 'update-requested') === undefined) return;
+    const chosen = chooseTarget(record, target, await loadUpdateCatalogue(manager, imageNames(record, target), this.lostSeconds));
+    if (!chosen.ok) {
+      await changeMember(manager, row.id, ordinal, { phase: 'skipped', reason: chosen.reason, message: chosen.message });
+      return;
+    }
+    const updateId = newId();
+    const now = new Date().toISOString();
+    const state = transition(record.state, 'update-requested') ?? record.state;
+    const next = { ...beginUpdate(record, chosen.target, row.request, { updateId, rolloutId: row.id }, fallbackImage(record), { requestedAt: now, decidedAt: now }), state };
+    await announceUpdate(manager, add, next, `rollout ${row.id} moves it to ${target}`, { correlationId: row.correlation_id, causationId: row.request_id });
+    await changeMember(manager, row.id, ordinal, { phase: 'switching', updateId });
+  }
+
+  private async restore(manager: EntityManager, add: Add, row: RolloutRow, { ordinal, containerId, image }: StepOf<'restore'>): Promise<void> {
+    const record = await lockContainer(manager, containerId);
+    if (!record || record.moving || record.config.desired === 'removed') return;
+    const { candidates } = await loadUpdateCatalogue(manager, imageNames(record, image), this.lostSeconds);
+    const found = candidates.find((candidate) => candidate.image === image);
+    if (found?.state !== 'promoted' || found.contentDigest === null) {
+      await changeMember(manager, row.id, ordinal, { phase: 'failed', reason: 'image-unavailable', message: `${image} is ${found?.state ?? 'not there'}: it stays on ${record.config.image}` });
+      return;
+    }
+    const now = new Date().toISOString();
+    const next = beginRestore(record, { image, contentDigest: found.contentDigest }, { requestedAt: now, decidedAt: now });
+    await announceUpdate(manager, add, next, `rollout ${row.id} takes it back to ${image}`, { correlationId: row.correlation_id, causationId: row.request_id });
+    await changeMember(manager, row.id, ordinal, { phase: 'restoring', restoreGeneration: next.config.generation });
+  }
+}
+
+function afterStep(change: RolloutChange, step: RolloutStep, view: RolloutView): RolloutChange {
+  switch (step.kind) {
+    case 'batch-finished':
+      return { ...change, finishedBatch: Math.max(view.finishedBatch, step.batch) };
+    case 'become': {
+      const ended = step.state === 'completed' || step.state === 'reverted';
+      return { ...change, state: step.state, pausedBecause: step.state === 'paused' ? (step.because ?? null) : null, ended };
+    }
+    case 'end':
+      return { ...change, ended: true };
+    default:
+      return change;
+  }
+}
+
+function becomeNews({ state, because, message }: StepOf<'become'>): RolloutNews | undefined {
+  switch (state) {
+    case 'paused':
+      return { subject: SUBJECTS.rolloutPaused, message, data: { because: because ?? 'failures' } };
+    case 'reverting':
+      return { subject: SUBJECTS.rolloutHalted, message, data: { because: because ?? 'failures' } };
+    case 'completed':
+      return { subject: SUBJECTS.rolloutCompleted, message };
+    case 'reverted':
+      return { subject: SUBJECTS.rolloutReverted, message };
+    // Told when nothing of it is in hand any more.
+    default:
+      return undefined;
+  }
+}

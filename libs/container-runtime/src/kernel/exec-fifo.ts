@@ -1,0 +1,30 @@
+import { closeSync, constants, openSync, unlinkSync, writeSync } from 'node:fs';
+import type { RuntimePaths } from '../run/runtime-paths.js';
+
+/**
+ * Lets a created container's first process go, as `crun start` does: a byte on the pipe that it waits on. The runtime as a process of its own takes several
+ * milliseconds for that. False: nobody waits there; the runtime is to say why.
+ *
+ * The pipe goes after the byte: who dies in between leaves a container that counts as not started, and is started afresh.
+ */
+export function letGo(paths: RuntimePaths, id: string): boolean {
+  const path = `${paths.runtimeRoot}/${id}/exec.fifo`;
+  let pipe: number;
+  try {
+    pipe = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    // ENXIO: the process that waited is gone.
+    if (['ENOENT', 'ENXIO'].includes((error as NodeJS.ErrnoException).code ?? '')) return false;
+    throw error;
+  }
+  try {
+    writeSync(pipe, Buffer.alloc(1));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EPIPE') return false;
+    throw error;
+  } finally {
+    closeSync(pipe);
+  }
+  unlinkSync(path);
+  return true;
+}

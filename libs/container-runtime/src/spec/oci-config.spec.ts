@@ -1,0 +1,119 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import type { ContainerSpec } from './container-spec.js';
+import { parseConmonAnswer } from '../run/conmon.js';
+import { pamEnvironment, shellEnvironment } from './etc-layer.js';
+import { buildOciConfig, CAPABILITIES } from './oci-config.js';
+import { ALLOWED_SYSCALLS, DENIED_SYSCALLS, defaultSeccompProfile } from './seccomp-profile.js';
+import { startFailure } from './start-failure.js';
+
+const inputs = { instance: 'test', layerRoot: '/state/bundles/x', shell: '/bin/sh', hookDeadlineSeconds: 10 };
+const base: ContainerSpec = {
+  id: '0123456789abcdef0123456789abcdef',
+  imageRoot: '/masters/debian-12/v3/root',
+  mountPlan: { schema: 1, places: [{ path: '/etc', bytes: 5_000_000, inodes: 1000, content: 'overlay', mode: 0o755 }] },
+  mountScript: { path: '/masters/debian-12/v3/mount.sh', custom: false },
+  environment: {},
+  timezone: 'UTC',
+  hostname: 'shop-1',
+  command: ['/sbin/init'],
+  softwarePath: '/software/php',
+  dataPath: '/volumes/shop-1',
+  limits: {},
+  network: 'isolated',
+  stopSignal: 'SIGTERM',
+};
+
+describe('buildOciConfig', () => {
+  it('lets nothing of image or tenant become an annotation, a hook, a mount option or a foreign path', () => {
+    const words = fc.string({ unit: 'binary' });
+    const dictionary = fc.dictionary(words, words);
+    fc.assert(
+      fc.property(dictionary, dictionary, words, words, fc.array(words), fc.boolean(), (environment, labels, hostname, timezone, command, custom) => {
+        const spec = { ...base, environment, labels, hostname, timezone, command, mountScript: { ...base.mountScript, custom } };
+        const config = buildOciConfig(spec, inputs);
+        expect(config.annotations).toBeUndefined();
+        expect(config.mounts).toEqual(buildOciConfig({ ...base, mountScript: spec.mountScript }, inputs).mounts);
+        for (const { source, options } of config.mounts) {
+          const paths = [source, ...options.flatMap((option) => option.split('=')[1]?.split(':') ?? [])].filter((word) => word.startsWith('/'));
+          for (const path of paths) expect(path).toMatch(/^\/(?:state\/bundles|masters|software|volumes)\//);
+        }
+        const hooks = config.hooks?.createContainer ?? [];
+        expect(hooks.map(({ args }) => args)).toEqual(custom ? [['/bin/sh', '/masters/debian-12/v3/mount.sh']] : []);
+        for (const { env } of hooks) expect(env.map((line) => line.split('=')[0])).toEqual(['PATH', 'LC_ALL', 'PLINTH_ROOT', 'PLINTH_TIMEZONE', 'PLINTH_LAYER', 'PLINTH_SW', 'PLINTH_DATA']);
+      }),
+    );
+  });
+
+  it.each(['/masters/a,b/root', '/masters/a:b/root', '/masters/../root', 'masters/root'])('refuses the image root %s', (imageRoot) => {
+    expect(() => buildOciConfig({ ...base, imageRoot }, inputs)).toThrow(RangeError);
+  });
+
+  it('mounts everything without set-user-id, and all but /dev and /dev/pts without devices', () => {
+    for (const { destination, options } of buildOciConfig(base, inputs).mounts) {
+      expect(options).toContain('nosuid');
+      if (!['/dev', '/dev/pts'].includes(destination)) expect(options).toContain('nodev');
+    }
+  });
+
+  it('isolates by default', () => {
+    const config = buildOciConfig(base, inputs);
+    expect(config.root.readonly).toBe(true);
+    expect(config.process.noNewPrivileges).toBe(true);
+    expect(config.linux.namespaces.map(({ type }) => type).sort()).toEqual(['cgroup', 'ipc', 'mount', 'network', 'pid', 'uts']);
+    expect(config.mounts.map(({ destination }) => destination)).toContain('/dev');
+    for (const name of ['SYS_ADMIN', 'MKNOD', 'NET_RAW', 'AUDIT_WRITE', 'SETFCAP']) expect(CAPABILITIES).not.toContain(`CAP_${name}`);
+    expect(JSON.stringify(config)).not.toContain('rlimits');
+  });
+
+  it('translates limits', () => {
+    const { resources } = buildOciConfig({ ...base, limits: { memoryBytes: 1024, cpus: 0.5, pids: 7 } }, inputs).linux;
+    expect(resources).toMatchObject({ memory: { limit: 1024 }, cpu: { quota: 50_000, period: 100_000 }, pids: { limit: 7 } });
+  });
+});
+
+describe('the default system call filter', () => {
+  it('names no call twice', () => {
+    const names = [...ALLOWED_SYSCALLS, ...DENIED_SYSCALLS];
+    expect(names.filter((name, index) => names.indexOf(name) !== index)).toEqual([]);
+  });
+
+  it.each(['keyctl', 'add_key', 'bpf', 'userfaultfd', 'io_uring_setup', 'mount', 'unshare', 'setns', 'cachestat'])('refuses %s', (name) => {
+    expect(ALLOWED_SYSCALLS).not.toContain(name);
+    expect(DENIED_SYSCALLS).toContain(name);
+  });
+
+  it('answers ENOSYS to clone3, so that the C library falls back', () => {
+    expect(defaultSeccompProfile('x64').syscalls.find(({ names }) => names.includes('clone3'))).toMatchObject({ errnoRet: 38 });
+  });
+});
+
+describe('environment files', () => {
+  it('quote what a shell would read otherwise', () => {
+    expect(shellEnvironment({ A: "it's $(x)" })).toBe("export A='it'\\''s $(x)'\n");
+    expect(pamEnvironment({ A: 'b c', B: '{"c":1}' })).toBe('A="b c"\nB={"c":1}\n');
+  });
+});
+
+describe('answers of the runtime', () => {
+  it.each([
+    ['executable file `nosuch` not found in $PATH: No such file or directory', 'command-not-found'],
+    ['open executable: Permission denied', 'command-not-executable'],
+    ['mount `overlay` to `etc`: Invalid argument', 'mount-failed'],
+    ['error executing hook `/bin/sh` (exit code: 1)', 'mount-script-failed'],
+    ['creating cgroup directory: Permission denied', 'cgroup-failed'],
+    ['write file: No space left on device', 'no-space'],
+    ['', 'runtime-failed'],
+  ])('%s means %s', (stderr, reason) => {
+    expect(startFailure(stderr).reason).toBe(reason);
+  });
+
+  it.each([
+    ['{"pid":42}\n', '', { ok: true, pid: 42 }],
+    ['{"pid":-1,"message":"no\\n"}\n', '', { ok: false, stderr: 'no' }],
+    ['', 'conmon: bad option', { ok: false, stderr: 'conmon: bad option' }],
+    ['{"pid":', '', { ok: false, stderr: 'conmon ended without an answer "{\\"pid\\":"' }],
+  ])('reads %j from conmon', (answer, complaints, expected) => {
+    expect(parseConmonAnswer(answer, complaints)).toEqual(expected);
+  });
+});

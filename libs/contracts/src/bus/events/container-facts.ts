@@ -1,0 +1,278 @@
+/** What has become of containers, and of requests about them. */
+import { Type } from 'class-transformer';
+import {
+  ArrayMaxSize,
+  IsArray,
+  IsDefined,
+  IsIn,
+  IsInt,
+  IsISO8601,
+  IsNumber,
+  IsObject,
+  IsOptional,
+  IsString,
+  Matches,
+  MaxLength,
+  Min,
+  ValidateNested,
+} from 'class-validator';
+import { EXACT_IMAGE_REF_PATTERN, ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN } from '../../values.js';
+import { Problem } from './image-events.js';
+
+export const FALLBACK_REASONS = [
+  'unknown-image',
+  'unknown-version',
+  'not-promoted',
+  'no-default-version',
+  'revoked',
+  'retired',
+  'not-distributed',
+] as const;
+/** Why the default image was used instead of the one asked for. */
+export type FallbackReason = (typeof FALLBACK_REASONS)[number];
+
+/** What every fact about a container says. */
+export class ContainerFact {
+  @Matches(ID_PATTERN)
+  containerId!: string;
+
+  @Matches(NAME_PATTERN)
+  name!: string;
+
+  @Matches(NAME_PATTERN)
+  tenant!: string;
+
+  @Matches(NAME_PATTERN)
+  host!: string;
+
+  /** Counts the configs of this container from 1. */
+  @IsInt()
+  @Min(1)
+  generation!: number;
+
+  /** Image used. */
+  @Matches(EXACT_IMAGE_REF_PATTERN)
+  image!: string;
+}
+
+class ContainerImageFact extends ContainerFact {
+  /** Image asked for, as written in the request; absent: none was named. */
+  @IsOptional()
+  @Matches(IMAGE_REF_PATTERN)
+  imageAsked?: string;
+
+  @IsOptional()
+  @IsIn(FALLBACK_REASONS)
+  fallbackReason?: FallbackReason;
+
+  @Matches(NAME_PATTERN)
+  storageNode!: string;
+
+  /** Id of the data volume on that storage node. */
+  @Matches(ID_PATTERN)
+  dataVolume!: string;
+}
+
+/** A host was chosen and the container config written; the host will be told. */
+export class ContainerConfigured extends ContainerImageFact {
+  /** Event id of the request. */
+  @IsString()
+  @MaxLength(200)
+  requestId!: string;
+}
+
+export const CONTAINER_OPERATIONS = ['create', 'stop', 'start', 'restart', 'remove', 'update'] as const;
+export type ContainerOperation = (typeof CONTAINER_OPERATIONS)[number];
+
+export const CONTAINER_REJECTION_REASONS = [
+  'invalid-request',
+  'request-id-reused',
+  'name-taken',
+  'image-unavailable',
+  'no-default-image',
+  'no-host',
+  'no-capacity',
+  'quota-exceeded',
+  'container-not-found',
+  'wrong-state',
+  'already-on-image',
+  'no-known-good',
+  'update-in-progress',
+  'internal-error',
+] as const;
+export type ContainerRejectionReason = (typeof CONTAINER_REJECTION_REASONS)[number];
+
+/** A request about a container was refused; nothing was changed. */
+export class ContainerRejected {
+  @IsIn(CONTAINER_OPERATIONS)
+  operation!: ContainerOperation;
+
+  @IsString()
+  @MaxLength(200)
+  requestId!: string;
+
+  @IsIn(CONTAINER_REJECTION_REASONS)
+  reason!: ContainerRejectionReason;
+
+  @IsString()
+  @MaxLength(4000)
+  message!: string;
+
+  @IsOptional()
+  @IsString()
+  @MaxLength(63)
+  name?: string;
+
+  @IsOptional()
+  @IsString()
+  @MaxLength(63)
+  tenant?: string;
+
+  @IsOptional()
+  @Matches(ID_PATTERN)
+  containerId?: string;
+
+  @IsArray()
+  @ArrayMaxSize(200)
+  @ValidateNested({ each: true })
+  @Type(() => Problem)
+  problems!: Problem[];
+}
+
+/** Where the time from request to running went, milliseconds. */
+export class StartPhases {
+  /** Request stored on the bus → config committed. */
+  @IsNumber()
+  @Min(0)
+  decide!: number;
+
+  /** Config committed → agent begins. */
+  @IsNumber()
+  @Min(0)
+  deliver!: number;
+
+  @IsNumber()
+  @Min(0)
+  premount!: number;
+
+  /** Bundle, mounts and namespaces: the runtime's create. */
+  @IsNumber()
+  @Min(0)
+  mount!: number;
+
+  /** The runtime's start. */
+  @IsNumber()
+  @Min(0)
+  runtime!: number;
+}
+
+export class ContainerStarted extends ContainerImageFact {
+  @IsInt()
+  @Min(1)
+  pid!: number;
+
+  @IsISO8601()
+  startedAt!: string;
+
+  /** Request → running, milliseconds; for a restart, begin of the restart → running. */
+  @IsNumber()
+  @Min(0)
+  durationMs!: number;
+
+  @IsDefined()
+  @IsObject()
+  @ValidateNested()
+  @Type(() => StartPhases)
+  phases!: StartPhases;
+
+  /** Starts of this container on this host before this one. */
+  @IsInt()
+  @Min(0)
+  restarts!: number;
+}
+
+export const CONTAINER_FAILURE_REASONS = [
+  'image-missing',
+  'image-mismatch',
+  'mount-point-not-directory',
+  'mount-plan-invalid',
+  'mount-script-missing',
+  'mount-script-mismatch',
+  'mount-script-failed',
+  'mount-script-timeout',
+  'data-volume-missing',
+  'software-missing',
+  'network-not-allowed',
+  'command-not-found',
+  'runtime-error',
+  'start-timeout',
+  'crash-loop',
+  'exited',
+  'no-space',
+  'unhealthy',
+  'revert-failed',
+  'snapshot-failed',
+  'lease-lost',
+  'volume-held',
+  'internal-error',
+] as const;
+export type ContainerFailureReason = (typeof CONTAINER_FAILURE_REASONS)[number];
+
+export const MOVE_REASONS = ['drain', 'host-lost'] as const;
+export type MoveReason = (typeof MOVE_REASONS)[number];
+
+/** A start did not succeed, or the container ended and won't be restarted. */
+export class ContainerFailed extends ContainerFact {
+  @IsIn(CONTAINER_FAILURE_REASONS)
+  reason!: ContainerFailureReason;
+
+  @IsString()
+  @MaxLength(4000)
+  message!: string;
+
+  @IsOptional()
+  @IsInt()
+  exitCode?: number;
+
+  @IsOptional()
+  @IsString()
+  @MaxLength(16_384)
+  logTail?: string;
+
+  /** Absent: the agent won't try again by itself. */
+  @IsOptional()
+  @IsInt()
+  @Min(0)
+  retryInMs?: number;
+}
+
+export class ContainerStopped extends ContainerFact {
+  @IsIn(['requested', 'exited'])
+  cause!: 'requested' | 'exited';
+
+  @IsOptional()
+  @IsInt()
+  exitCode?: number;
+
+  /** Present when the restart policy starts it again. */
+  @IsOptional()
+  @IsInt()
+  @Min(0)
+  restartInMs?: number;
+}
+
+export class ContainerRemoved extends ContainerFact {}
+
+/** Its host is lost; what it does there is not known. */
+export class ContainerLost extends ContainerFact {}
+
+/** A container is placed on another host; there it is started anew. */
+export class ContainerMoved extends ContainerFact {
+  /** Where it was; `host` is where it is now. */
+  @Matches(NAME_PATTERN)
+  from!: string;
+
+  /** `host-lost`: its lease on the data volume had run out. */
+  @IsIn(MOVE_REASONS)
+  reason!: MoveReason;
+}

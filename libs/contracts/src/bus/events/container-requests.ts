@@ -1,0 +1,193 @@
+/** What upstream systems and operators ask for of containers. */
+import { Type } from 'class-transformer';
+import { IsBoolean, IsIn, IsInt, IsNumber, IsObject, IsOptional, Matches, Max, Min, ValidateNested } from 'class-validator';
+import { IsCommand, IsEnvironment, IsTimezone, IsToTheThousandth } from '../../rules.js';
+import { ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN, SOFTWARE_PATH_PATTERN } from '../../values.js';
+
+export const RESTART_POLICIES = ['always', 'on-failure', 'never'] as const;
+export type RestartPolicyName = (typeof RESTART_POLICIES)[number];
+
+export class RestartPolicy {
+  @IsIn(RESTART_POLICIES)
+  policy!: RestartPolicyName;
+
+  /** Restarts in a row before the container counts as failed; absent: no limit. Staying up for a minute starts the count anew. */
+  @IsOptional()
+  @IsInt()
+  @Min(0)
+  @Max(1000)
+  maxRetries?: number;
+}
+
+/** Whether a container does its work: a command inside it that ends with exit code 0. Run while an update is judged. */
+export class HealthCheck {
+  @IsCommand()
+  exec!: string[];
+
+  /** Seconds between the end of a check and the next; absent: 5. */
+  @IsOptional()
+  @IsNumber()
+  @IsToTheThousandth()
+  @Min(0.1)
+  @Max(3600)
+  intervalSeconds?: number;
+
+  /** Seconds until a check that does not end counts as failed; absent: 5. */
+  @IsOptional()
+  @IsNumber()
+  @IsToTheThousandth()
+  @Min(0.1)
+  @Max(3600)
+  timeoutSeconds?: number;
+
+  /** Failed checks in a row that make it unhealthy; absent: 3. */
+  @IsOptional()
+  @IsInt()
+  @Min(1)
+  @Max(1000)
+  retries?: number;
+
+  /** Seconds after the start in which failed checks do not count; absent: 0. */
+  @IsOptional()
+  @IsNumber()
+  @IsToTheThousandth()
+  @Min(0)
+  @Max(86_400)
+  startPeriodSeconds?: number;
+}
+
+/** Limits are a container's own; absent: the provisioner's defaults. */
+export class ResourceLimits {
+  /** Memory, bytes; counts the writable places too. */
+  @IsOptional()
+  @IsInt()
+  @Min(4 * 1024 ** 2)
+  @Max(1024 ** 4)
+  memoryBytes?: number;
+
+  /** Processor time, in cores. */
+  @IsOptional()
+  @IsNumber()
+  @IsToTheThousandth()
+  @Min(0.01)
+  @Max(1024)
+  cpus?: number;
+
+  /** Processes and threads. */
+  @IsOptional()
+  @IsInt()
+  @Min(1)
+  @Max(1_000_000)
+  pids?: number;
+}
+
+/**
+ * Asks for a container. Everything is optional: `{}` gives an idle container of a generated name on the default image.
+ * The event's id is the idempotency key: the same id twice gives one container.
+ */
+export class ContainerRequested {
+  /** Unique per tenant; absent: generated. */
+  @IsOptional()
+  @Matches(NAME_PATTERN, { message: 'name must be 1 to 63 lower-case letters, digits and inner hyphens' })
+  name?: string;
+
+  /** Absent: `default`. */
+  @IsOptional()
+  @Matches(NAME_PATTERN, { message: 'tenant must be 1 to 63 lower-case letters, digits and inner hyphens' })
+  tenant?: string;
+
+  /** `debian-12` or `debian-12@v3`; absent, or not to be served: the default version of the default OS. */
+  @IsOptional()
+  @Matches(IMAGE_REF_PATTERN, { message: 'image must be a name, or a name and a version such as debian-12@v3' })
+  image?: string;
+
+  /** Reject instead of falling back to the default image. */
+  @IsOptional()
+  @IsBoolean()
+  strict?: boolean;
+
+  /** Absent: the image's default command. */
+  @IsOptional()
+  @IsCommand()
+  command?: string[];
+
+  @IsOptional()
+  @IsEnvironment()
+  env?: Record<string, string>;
+
+  @IsOptional()
+  @IsTimezone()
+  timezone?: string;
+
+  /** Path below the software repository, mounted read-only at /sw. */
+  @IsOptional()
+  @Matches(SOFTWARE_PATH_PATTERN, { message: 'software must be a path below the software repository, such as hello-web' })
+  software?: string;
+
+  @IsOptional()
+  @IsObject()
+  @ValidateNested()
+  @Type(() => ResourceLimits)
+  limits?: ResourceLimits;
+
+  @IsOptional()
+  @IsObject()
+  @ValidateNested()
+  @Type(() => RestartPolicy)
+  restart?: RestartPolicy;
+
+  @IsOptional()
+  @Matches(NAME_PATTERN, { message: 'datacenter must be 1 to 63 lower-case letters, digits and inner hyphens' })
+  datacenter?: string;
+
+  /** `isolated`: its own network namespace with a loopback only. `host`: the host's, where its agent allows that. */
+  @IsOptional()
+  @IsIn(['isolated', 'host'])
+  network?: 'isolated' | 'host';
+
+  @IsOptional()
+  @Matches(/^SIG[A-Z0-9+-]{2,10}$/)
+  stopSignal?: string;
+
+  /** Seconds between the stop signal and SIGKILL; absent: 10. */
+  @IsOptional()
+  @IsInt()
+  @Min(0)
+  @Max(3600)
+  stopGraceSeconds?: number;
+
+  @IsOptional()
+  @IsObject()
+  @ValidateNested()
+  @Type(() => HealthCheck)
+  health?: HealthCheck;
+
+  /** `default`: when another default image is activated, a rollout moves this container to it. */
+  @IsOptional()
+  @IsIn(['default'])
+  follow?: 'default';
+}
+
+/** Names one container: by `id`, or by `name` within `tenant`. */
+export class ContainerActionRequested {
+  @IsOptional()
+  @Matches(ID_PATTERN, { message: 'id must be 32 hex digits' })
+  id?: string;
+
+  @IsOptional()
+  @Matches(NAME_PATTERN, { message: 'name must be 1 to 63 lower-case letters, digits and inner hyphens' })
+  name?: string;
+
+  @IsOptional()
+  @Matches(NAME_PATTERN, { message: 'tenant must be 1 to 63 lower-case letters, digits and inner hyphens' })
+  tenant?: string;
+}
+export class ContainerStopRequested extends ContainerActionRequested {}
+export class ContainerStartRequested extends ContainerActionRequested {}
+export class ContainerRestartRequested extends ContainerActionRequested {}
+export class ContainerRemoveRequested extends ContainerActionRequested {
+  /** Keep the data volume on the storage node. */
+  @IsOptional()
+  @IsBoolean()
+  keepData?: boolean;
+}

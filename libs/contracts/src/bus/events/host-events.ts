@@ -1,0 +1,86 @@
+/** Requests about hosts, and the facts that the provisioner publishes. */
+import { Type } from 'class-transformer';
+import { IsArray, IsIn, IsInt, IsISO8601, IsOptional, IsString, Matches, Max, MaxLength, Min, ValidateNested } from 'class-validator';
+import { NAME_PATTERN } from '../../values.js';
+import { Problem } from './image-events.js';
+
+class HostFact {
+  @Matches(NAME_PATTERN)
+  host!: string;
+
+  @IsISO8601()
+  lastSeenAt!: string;
+}
+
+/** A host was heard for the first time. */
+export class HostJoined extends HostFact {}
+
+/** A host missed its heartbeats; it gets nothing new until it is heard again. */
+export class HostLost extends HostFact {}
+
+/** A lost host was heard again. */
+export class HostRecovered extends HostFact {}
+
+/** `host.cordon.requested`, `host.uncordon.requested`. */
+export class HostActionRequested {
+  @Matches(NAME_PATTERN)
+  host!: string;
+}
+
+/** Cordons the host and moves its containers to others, a few at a time; those that no other host can take stay, with the reason. */
+export class HostDrainRequested extends HostActionRequested {
+  /** Containers on their way at the same time; absent: 1. */
+  @IsOptional()
+  @IsInt()
+  @Min(1)
+  @Max(1000)
+  parallel?: number;
+}
+
+class HostScheduling {
+  @Matches(NAME_PATTERN)
+  host!: string;
+}
+
+/** Nothing new is placed on the host. */
+export class HostCordoned extends HostScheduling {}
+
+/** The host takes containers again; a drain is over. */
+export class HostUncordoned extends HostScheduling {}
+
+/** Nothing is left on the host. It stays cordoned. */
+export class HostDrained extends HostScheduling {
+  /** Containers that were moved. */
+  @IsInt()
+  @Min(0)
+  moved!: number;
+}
+
+export const HOST_OPERATIONS = ['cordon', 'uncordon', 'drain'] as const;
+export type HostOperation = (typeof HOST_OPERATIONS)[number];
+export const HOST_REJECTION_REASONS = ['invalid-request', 'host-not-found', 'internal-error'] as const;
+
+/** A request about a host was refused; nothing was changed. */
+export class HostRejected {
+  @IsIn(HOST_OPERATIONS)
+  operation!: HostOperation;
+
+  @IsString()
+  requestId!: string;
+
+  @IsIn(HOST_REJECTION_REASONS)
+  reason!: (typeof HOST_REJECTION_REASONS)[number];
+
+  @IsString()
+  @MaxLength(2000)
+  message!: string;
+
+  @IsOptional()
+  @IsString()
+  host?: string;
+
+  @IsArray()
+  @ValidateNested({ each: true })
+  @Type(() => Problem)
+  problems!: Problem[];
+}

@@ -1,0 +1,390 @@
+/** What hosts and storage nodes say under their own name; the provisioner checks it and publishes the official fact. */
+import { Type } from 'class-transformer';
+import {
+  ArrayMaxSize,
+  IsArray,
+  IsDefined,
+  IsIn,
+  IsInt,
+  IsISO8601,
+  IsNumber,
+  IsObject,
+  IsOptional,
+  IsString,
+  Matches,
+  Max,
+  MaxLength,
+  Min,
+  ValidateNested,
+} from 'class-validator';
+import { DIGEST_PATTERN, EXACT_IMAGE_REF_PATTERN, ID_PATTERN, NAME_PATTERN, VERSION_PATTERN } from '../../values.js';
+import { CONTAINER_FAILURE_REASONS, type ContainerFailureReason } from './container-facts.js';
+import { DISTRIBUTION_FAILURE_REASONS, type DistributionFailureReason } from './image-events.js';
+
+/**
+ * `released`: the host has given the container up, which is moved to another. The last four are about an update: `updated` (passed gate and soak time), `reverting` (failed, with the cause), `reverted` (runs on the image before again,
+ * with the same cause), `update-refused` (nothing was touched: the image can't be started on this host).
+ */
+export const CONTAINER_REPORT_KINDS = ['starting', 'started', 'stopping', 'stopped', 'failed', 'removed', 'released', 'updated', 'reverting', 'reverted', 'update-refused'] as const;
+export type ContainerReportKind = (typeof CONTAINER_REPORT_KINDS)[number];
+
+/** The agent's part of the start phases, milliseconds; see StartPhases. */
+export class AgentPhases {
+  @IsNumber()
+  @Min(0)
+  premount!: number;
+
+  @IsNumber()
+  @Min(0)
+  mount!: number;
+
+  @IsNumber()
+  @Min(0)
+  runtime!: number;
+}
+
+/** `report.host.<host>.container.<id>`: one change of one container, in the order in which it happened. */
+export class ContainerReport {
+  @IsIn(CONTAINER_REPORT_KINDS)
+  kind!: ContainerReportKind;
+
+  @Matches(NAME_PATTERN)
+  host!: string;
+
+  @Matches(ID_PATTERN)
+  containerId!: string;
+
+  /** Of the config that the agent acted on. */
+  @IsInt()
+  @Min(1)
+  generation!: number;
+
+  /** Grows by one with every report of this container from this host, over restarts of the agent too; a lower one is stale. */
+  @IsInt()
+  @Min(1)
+  sequence!: number;
+
+  /** Sequence of the report before this one, which has to be taken first; absent: the agent knows of none. */
+  @IsOptional()
+  @IsInt()
+  @Min(1)
+  after?: number;
+
+  @IsISO8601()
+  at!: string;
+
+  @IsOptional()
+  @Matches(EXACT_IMAGE_REF_PATTERN)
+  image?: string;
+
+  /** started */
+  @IsOptional()
+  @IsInt()
+  @Min(1)
+  pid?: number;
+
+  /** started: when the agent began to act on the config; the provisioner derives `deliver` from it. */
+  @IsOptional()
+  @IsISO8601()
+  begunAt?: string;
+
+  /** started */
+  @IsOptional()
+  @IsISO8601()
+  startedAt?: string;
+
+  /** started */
+  @IsOptional()
+  @IsObject()
+  @ValidateNested()
+  @Type(() => AgentPhases)
+  phases?: AgentPhases;
+
+  /** started: starts of this container on this host before this one. */
+  @IsOptional()
+  @IsInt()
+  @Min(0)
+  restarts?: number;
+
+  /** stopped */
+  @IsOptional()
+  @IsIn(['requested', 'exited'])
+  cause?: 'requested' | 'exited';
+
+  /** stopped, failed: 128 + n when signal n ended it. */
+  @IsOptional()
+  @IsInt()
+  exitCode?: number;
+
+  /** failed, reverting, reverted, update-refused */
+  @IsOptional()
+  @IsIn(CONTAINER_FAILURE_REASONS)
+  reason?: ContainerFailureReason;
+
+  /** failed */
+  @IsOptional()
+  @IsString()
+  @MaxLength(4000)
+  message?: string;
+
+  @IsOptional()
+  @IsString()
+  @MaxLength(16_384)
+  logTail?: string;
+
+  /** updated, reverting, reverted, update-refused */
+  @IsOptional()
+  @Matches(ID_PATTERN)
+  updateId?: string;
+
+  /** reverting, reverted: the image that failed; `image` is the one that runs. */
+  @IsOptional()
+  @Matches(EXACT_IMAGE_REF_PATTERN)
+  failedImage?: string;
+
+  /** reverting, reverted: what the failing health check printed. */
+  @IsOptional()
+  @IsString()
+  @MaxLength(4000)
+  checkOutput?: string;
+
+  /** reverted: the gate's verdict → running again, milliseconds. */
+  @IsOptional()
+  @IsNumber()
+  @Min(0)
+  durationMs?: number;
+
+  /** stopped, failed: the agent starts it again by itself after this time. */
+  @IsOptional()
+  @IsInt()
+  @Min(0)
+  retryInMs?: number;
+}
+
+/** `report.node.<node>.image`: one change of one master on one storage node. */
+export class MasterReport {
+  @IsIn(['distributed', 'failed', 'removed'])
+  kind!: 'distributed' | 'failed' | 'removed';
+
+  @Matches(NAME_PATTERN)
+  node!: string;
+
+  @Matches(NAME_PATTERN)
+  name!: string;
+
+  @Matches(VERSION_PATTERN)
+  version!: string;
+
+  @IsISO8601()
+  at!: string;
+
+  @IsOptional()
+  @Matches(DIGEST_PATTERN)
+  contentDigest?: string;
+
+  @IsOptional()
+  @Matches(DIGEST_PATTERN)
+  mountScriptDigest?: string;
+
+  @IsOptional()
+  @IsInt()
+  @Min(0)
+  downloadedBytes?: number;
+
+  @IsOptional()
+  @IsInt()
+  @Min(0)
+  unpackedBytes?: number;
+
+  @IsOptional()
+  @IsNumber()
+  @Min(0)
+  durationMs?: number;
+
+  @IsOptional()
+  @IsIn(DISTRIBUTION_FAILURE_REASONS)
+  reason?: DistributionFailureReason;
+
+  @IsOptional()
+  @IsString()
+  @MaxLength(2000)
+  message?: string;
+
+  @IsOptional()
+  @IsInt()
+  @Min(1)
+  attempt?: number;
+
+  @IsOptional()
+  @IsInt()
+  @Min(0)
+  retryInMs?: number;
+}
+
+export class HostCapacity {
+  /** Memory for containers, bytes. */
+  @IsInt()
+  @Min(0)
+  memoryBytes!: number;
+
+  /** Cores. */
+  @IsNumber()
+  @Min(0)
+  cpus!: number;
+
+  @IsInt()
+  @Min(0)
+  containers!: number;
+}
+
+export class HostLoad {
+  /** Load average of the last minute. */
+  @IsNumber()
+  @Min(0)
+  load1!: number;
+
+  @IsInt()
+  @Min(0)
+  memoryUsedBytes!: number;
+
+  /** Containers that run. */
+  @IsInt()
+  @Min(0)
+  containers!: number;
+}
+
+/** `heartbeat.host.<host>`, every few seconds on core NATS. */
+export class HostHeartbeat {
+  @Matches(NAME_PATTERN)
+  host!: string;
+
+  /** Random per start of the agent. */
+  @Matches(ID_PATTERN)
+  incarnation!: string;
+
+  @IsISO8601()
+  at!: string;
+
+  @Matches(NAME_PATTERN)
+  datacenter!: string;
+
+  /** Storage nodes whose master repository and volumes this host has mounted. */
+  @IsArray()
+  @ArrayMaxSize(256)
+  @Matches(NAME_PATTERN, { each: true })
+  storageNodes!: string[];
+
+  @IsDefined()
+  @IsObject()
+  @ValidateNested()
+  @Type(() => HostCapacity)
+  capacity!: HostCapacity;
+
+  @IsDefined()
+  @IsObject()
+  @ValidateNested()
+  @Type(() => HostLoad)
+  load!: HostLoad;
+
+  /** e.g. `crun 1.8.1`. */
+  @IsString()
+  @MaxLength(200)
+  runtime!: string;
+}
+
+/** One master that stands complete. */
+export class MasterSummary {
+  @Matches(NAME_PATTERN)
+  name!: string;
+
+  @Matches(VERSION_PATTERN)
+  version!: string;
+
+  @Matches(DIGEST_PATTERN)
+  contentDigest!: string;
+
+  @Matches(DIGEST_PATTERN)
+  mountScriptDigest!: string;
+
+  /** The node knows that nothing new may start on it. */
+  @IsOptional()
+  @IsIn([true, false])
+  revoked?: boolean;
+}
+
+/** A host's lease on the data volumes of one storage node, as that node sees it. */
+export class LeaseSummary {
+  @Matches(NAME_PATTERN)
+  host!: string;
+
+  /** Random per renewal. */
+  @Matches(ID_PATTERN)
+  renewal!: string;
+
+  /** For how long one renewal holds, seconds. */
+  @IsInt()
+  @Min(1)
+  @Max(86_400)
+  ttlSeconds!: number;
+
+  /** How long the node has seen this renewal and no newer one, by its own monotonic clock, milliseconds. */
+  @IsInt()
+  @Min(0)
+  unrenewedMs!: number;
+}
+
+/** What the data volumes of a tenant take of one storage node. */
+export class TenantDiskUse {
+  @Matches(NAME_PATTERN)
+  tenant!: string;
+
+  /** Allocated on the disk. */
+  @IsInt()
+  @Min(0)
+  bytes!: number;
+}
+
+/** `heartbeat.storage.<node>`, every few seconds on core NATS; also what makes the provisioner's view whole again. */
+export class StorageHeartbeat {
+  @Matches(NAME_PATTERN)
+  node!: string;
+
+  @IsISO8601()
+  at!: string;
+
+  @Matches(NAME_PATTERN)
+  datacenter!: string;
+
+  @IsObject()
+  labels!: Record<string, string>;
+
+  @IsInt()
+  @Min(0)
+  totalBytes!: number;
+
+  @IsInt()
+  @Min(0)
+  freeBytes!: number;
+
+  @IsArray()
+  @ArrayMaxSize(10_000)
+  @ValidateNested({ each: true })
+  @Type(() => MasterSummary)
+  images!: MasterSummary[];
+
+  /** Of every host that has mounted the node. */
+  @IsOptional()
+  @IsArray()
+  @ArrayMaxSize(10_000)
+  @ValidateNested({ each: true })
+  @Type(() => LeaseSummary)
+  leases?: LeaseSummary[];
+
+  /** Of every tenant with a volume here; absent: not measured since it was told last. */
+  @IsOptional()
+  @IsArray()
+  @ArrayMaxSize(100_000)
+  @ValidateNested({ each: true })
+  @Type(() => TenantDiskUse)
+  tenants?: TenantDiskUse[];
+}

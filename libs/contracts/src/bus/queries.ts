@@ -1,0 +1,261 @@
+/** Requests and replies on core NATS. Every reply is a QueryReply; long lists come in pages. */
+import { Type } from 'class-transformer';
+import { ArrayMaxSize, ArrayMinSize, IsArray, IsBoolean, IsIn, IsInt, IsNumber, IsOptional, IsString, Matches, Max, MaxLength, Min, ValidateNested } from 'class-validator';
+import { IsCommand, IsEnvironment } from '../rules.js';
+import { CONTAINER_STATES, type ContainerState } from './status.js';
+import { EXACT_IMAGE_REF_PATTERN, ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN, NAME_WORDS } from '../values.js';
+
+export type QueryReply<T> = { readonly ok: true; readonly data: T } | { readonly ok: false; readonly reason: string; readonly message: string };
+
+export interface Page<T> {
+  readonly items: readonly T[];
+  /** Pass it back to get the next page; absent on the last. */
+  readonly next?: string;
+}
+
+class PagedQuery {
+  /** From the page before. */
+  @IsOptional()
+  @IsString()
+  @MaxLength(200)
+  cursor?: string;
+
+  @IsOptional()
+  @IsInt()
+  @Min(1)
+  @Max(500)
+  limit?: number;
+}
+
+/** `query.containers` → Page<ContainerStatus>, oldest first. Removed ones only when asked for. */
+export class ContainersQuery extends PagedQuery {
+  @IsOptional()
+  @Matches(NAME_PATTERN, { message: `must be ${NAME_WORDS}` })
+  tenant?: string;
+
+  @IsOptional()
+  @Matches(NAME_PATTERN, { message: `must be ${NAME_WORDS}` })
+  name?: string;
+
+  @IsOptional()
+  @Matches(NAME_PATTERN, { message: `must be ${NAME_WORDS}` })
+  host?: string;
+
+  @IsOptional()
+  @IsIn(CONTAINER_STATES)
+  state?: ContainerState;
+
+  @IsOptional()
+  @IsBoolean()
+  all?: boolean;
+
+  /** `debian-12` (any version) or `debian-12@v3`: the image they are on. */
+  @IsOptional()
+  @Matches(IMAGE_REF_PATTERN)
+  image?: string;
+
+  /** `debian-12@v3`: those that are on it (by their config, or as their host last said), are going back to it, or have it as known good. */
+  @IsOptional()
+  @Matches(EXACT_IMAGE_REF_PATTERN)
+  needs?: string;
+}
+
+/** `query.container` → ContainerDetails. By id, or by name within a tenant. */
+export class ContainerQuery {
+  @IsOptional()
+  @Matches(ID_PATTERN)
+  id?: string;
+
+  @IsOptional()
+  @Matches(NAME_PATTERN, { message: `must be ${NAME_WORDS}` })
+  name?: string;
+
+  @IsOptional()
+  @Matches(NAME_PATTERN, { message: `must be ${NAME_WORDS}` })
+  tenant?: string;
+
+  /** Answer as soon as the container made by this request is known. */
+  @IsOptional()
+  @IsString()
+  @MaxLength(200)
+  requestId?: string;
+}
+
+/** `query.images` → Page<ImageSummary>. */
+export class ImagesQuery extends PagedQuery {
+  @IsOptional()
+  @Matches(NAME_PATTERN, { message: `must be ${NAME_WORDS}` })
+  name?: string;
+}
+
+/** `query.hosts` → Page<HostStatus>; `query.storage` → Page<StorageStatus>. */
+export class HostsQuery extends PagedQuery {}
+export class StorageQuery extends PagedQuery {}
+
+/** `query.rollouts` → Page<RolloutStatus>, newest first. */
+export class RolloutsQuery extends PagedQuery {
+  /** Also those that have ended. */
+  @IsOptional()
+  @IsBoolean()
+  all?: boolean;
+}
+
+/** `query.rollout` → RolloutDetails. */
+export class RolloutQuery {
+  @IsOptional()
+  @Matches(ID_PATTERN)
+  id?: string;
+
+  /** Event id of the request that started it. */
+  @IsOptional()
+  @IsString()
+  @MaxLength(200)
+  requestId?: string;
+}
+
+/** `query.build` → BuildDetails, answered by the image-builder. */
+export class BuildQuery {
+  @Matches(EXACT_IMAGE_REF_PATTERN)
+  image!: string;
+}
+
+export interface BuildDetails {
+  readonly name: string;
+  readonly version: string;
+  readonly state: string;
+  readonly buildId: string;
+  readonly recipe: string;
+  readonly builtAt: string | null;
+  readonly durationMs: number | null;
+  readonly tests: readonly { readonly name: string; readonly durationMs: number }[];
+  readonly manifest: {
+    readonly contentDigest: string;
+    readonly entries: number;
+    readonly bytes: number;
+    readonly timezone: string;
+    readonly environment: Readonly<Record<string, string>>;
+    readonly command: readonly string[];
+    readonly places: readonly { readonly path: string; readonly bytes: number; readonly content: string }[];
+    readonly customMountScript: boolean;
+  } | null;
+  readonly logTail: string | null;
+}
+
+/**
+ * `agent.<host>.exec`. The reply is a stream of messages on the reply subject: header `Plinth-Stream` is `stdout` or `stderr`
+ * (body: bytes) or `exit` (body: QueryReply<{exitCode}>, the last message). A message with a reply subject is a probe: answer it with an
+ * empty message, else the command is ended after 15 seconds.
+ */
+export class ExecQuery {
+  @Matches(ID_PATTERN)
+  containerId!: string;
+
+  @IsCommand()
+  command!: string[];
+
+  @IsOptional()
+  @IsEnvironment()
+  env?: Record<string, string>;
+
+  /** Standard input, base64. */
+  @IsOptional()
+  @IsString()
+  @MaxLength(512 * 1024)
+  stdin?: string;
+
+  /** Seconds; absent: 3600. */
+  @IsOptional()
+  @IsNumber()
+  @Min(1)
+  @Max(86_400)
+  timeoutSeconds?: number;
+}
+
+/**
+ * `agent.<host>.logs`. Same stream form as exec, with `stdout`/`stderr` chunks of whole lines and an `exit` at the end; with `follow` it
+ * ends when the container is removed or when nobody listens on the reply subject any more.
+ */
+export class LogsQuery {
+  @Matches(ID_PATTERN)
+  containerId!: string;
+
+  @IsOptional()
+  @IsBoolean()
+  follow?: boolean;
+
+  /** Last lines only; absent: all that is kept. */
+  @IsOptional()
+  @IsInt()
+  @Min(0)
+  @Max(100_000)
+  tail?: number;
+
+  @IsOptional()
+  @IsBoolean()
+  timestamps?: boolean;
+}
+
+/** `agent.<host>.stats` → ContainerStats[]. */
+export class StatsQuery {
+  @IsOptional()
+  @Matches(ID_PATTERN)
+  containerId?: string;
+}
+
+export interface ContainerStats {
+  readonly containerId: string;
+  readonly pid: number;
+  /** Sum over its processes, bytes (from /proc/<pid>/smaps_rollup): pages nobody else maps, pages shared with others, and the fair share. */
+  readonly privateBytes: number;
+  readonly sharedBytes: number;
+  readonly proportionalBytes: number;
+  /** The cgroup's own count, page cache it was the first to touch included. */
+  readonly cgroupBytes: number;
+  readonly processes: number;
+  /** Mounts in its namespace, in order: target, type, read-only. */
+  readonly mounts: readonly { readonly target: string; readonly type: string; readonly readOnly: boolean }[];
+}
+
+/** Header names of streamed replies. */
+export const STREAM_HEADER = 'Plinth-Stream';
+
+/** The answer to a request below `consumers.`: the asker may bind now. */
+export interface OpenedConsumers {
+  /** Values that wait in a host's desired state; 0 for others. */
+  readonly pending: number;
+  /** Where the streams stand, for whoever must notice that the bus forgot. */
+  readonly streams: readonly StreamPosition[];
+}
+export interface StreamPosition {
+  readonly name: string;
+  /** Time of creation: another one means another stream. */
+  readonly created: string;
+  readonly lastSequence: number;
+}
+
+/** A dead letter by its place; with its id, for places are given out anew when the bus has lost its store. */
+export class DeadLetterRef {
+  @IsInt()
+  @Min(1)
+  sequence!: number;
+
+  @IsString()
+  @MaxLength(200)
+  id!: string;
+}
+
+/** `deadletters.drop` → DroppedDeadLetters. Those that are gone already are no error. */
+export class DropDeadLetters {
+  @IsArray()
+  @ArrayMinSize(1)
+  @ArrayMaxSize(500)
+  @ValidateNested({ each: true })
+  @Type(() => DeadLetterRef)
+  letters!: DeadLetterRef[];
+}
+
+export interface DroppedDeadLetters {
+  readonly dropped: readonly number[];
+  /** Gone before, or another letter by now. */
+  readonly missing: readonly number[];
+}

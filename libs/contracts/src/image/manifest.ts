@@ -1,0 +1,148 @@
+/**
+ * The formats that travel with an image: the manifest (what the tree holds), the mount plan (how a container
+ * stands on it) and the signed statement (whose word it is). All are plain JSON; `image-builder` writes them,
+ * `distributor` checks them, `host-agent` mounts by them.
+ */
+import type { Digest } from '../values.js';
+
+/** What a writable place holds when a container starts. */
+export type PlaceContent =
+  /** A memory file system with the image's directory copied into it. */
+  | 'copy'
+  /** An overlay: lower is the image's directory, upper a memory file system. Nothing is copied. */
+  | 'overlay'
+  /** A memory file system that starts empty. */
+  | 'empty';
+
+/** A directory the OS expects to be writable; back to the image's defaults at every start (US 9,075,638, mount script step 2). */
+export interface WritablePlace {
+  /** Absolute, normal path; a real directory in the image, no component of it a symlink. */
+  readonly path: string;
+  /** Size limit of the memory file system, bytes. */
+  readonly bytes: number;
+  /** Inode limit of the memory file system. */
+  readonly inodes: number;
+  readonly content: PlaceContent;
+  /** Mode bits of the directory itself, e.g. 0o1777. */
+  readonly mode: number;
+}
+
+/** The declarative form of the mount script; `mount.sh` is generated from it unless the recipe brings its own. */
+export interface MountPlan {
+  readonly schema: 1;
+  /** In mount order: a parent stands before its children. */
+  readonly places: readonly WritablePlace[];
+}
+
+export type ManifestEntry =
+  | {
+      readonly path: string;
+      readonly type: 'file';
+      readonly mode: number;
+      readonly uid: number;
+      readonly gid: number;
+      /** Seconds since the epoch. */
+      readonly mtime: number;
+      readonly size: number;
+      readonly digest: Digest;
+    }
+  | {
+      readonly path: string;
+      readonly type: 'directory';
+      readonly mode: number;
+      readonly uid: number;
+      readonly gid: number;
+      readonly mtime: number;
+    }
+  | {
+      readonly path: string;
+      readonly type: 'symlink';
+      readonly mode: number;
+      readonly uid: number;
+      readonly gid: number;
+      readonly mtime: number;
+      readonly target: string;
+    };
+
+export interface ImageManifest {
+  readonly schema: 1;
+  readonly name: string;
+  readonly version: string;
+  /** Debian's architecture name, e.g. `amd64`. */
+  readonly architecture: string;
+  /** Identity of the content: digest over the canonical JSON of everything below but `recipeDigest`, without name and version. */
+  readonly contentDigest: Digest;
+  readonly recipeDigest: Digest;
+  /** `name@version` of the image this one was built from. */
+  readonly parent?: string;
+  readonly mountPlan: MountPlan;
+  readonly mountScript: { readonly digest: Digest; readonly bytes: number; /** Brought by the recipe, not generated. */ readonly custom: boolean };
+  readonly environment: Readonly<Record<string, string>>;
+  readonly timezone: string;
+  /** Default command: what runs when a container names none. */
+  readonly command: readonly string[];
+  readonly stopSignal: string;
+  readonly totals: { readonly entries: number; /** Sum of the sizes of all files. */ readonly bytes: number };
+  /** Sorted by path (bytes); paths are relative to `root/`, without a leading slash; the root itself is `.`. */
+  readonly entries: readonly ManifestEntry[];
+}
+
+/** `signature.json`: binds a name and version to digests. Signed: the canonical JSON of everything but `signature`. */
+export interface SignedStatement {
+  readonly schema: 1;
+  readonly name: string;
+  readonly version: string;
+  readonly contentDigest: Digest;
+  readonly manifestDigest: Digest;
+  readonly manifestBytes: number;
+  readonly archiveDigest: Digest;
+  readonly archiveBytes: number;
+  /** First 16 hex digits of the SHA-256 of the public key's DER form. */
+  readonly keyId: string;
+  /** Ed25519 (RFC 8032), base64. */
+  readonly signature: string;
+}
+
+/** File names inside a version directory, in a repository and in a master repository. */
+export const VERSION_FILES = {
+  root: 'root',
+  mountScript: 'mount.sh',
+  manifest: 'manifest.json',
+  statement: 'signature.json',
+} as const;
+
+/** `<name>-<version>.tar.zst`: members `mount.sh` and `root/**`, in manifest order. */
+export function archiveFileName(name: string, version: string): string {
+  return `${name}-${version}.tar.zst`;
+}
+
+/** JSON with object keys sorted, no white space: one value, one text (the idea of RFC 8785, for the types used here). */
+export function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
+  if (value !== null && typeof value === 'object') {
+    const fields = Object.entries(value)
+      .filter(([, field]) => field !== undefined)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, field]) => `${JSON.stringify(key)}:${canonicalJson(field)}`);
+    return `{${fields.join(',')}}`;
+  }
+  return JSON.stringify(value);
+}
+
+/** The text whose SHA-256 is {@link ImageManifest.contentDigest}; hashing is the caller's (contracts touch no crypto). */
+export function contentDigestInput(manifest: Omit<ImageManifest, 'contentDigest' | 'recipeDigest' | 'name' | 'version'>): string {
+  const { parent, mountPlan, mountScript, environment, timezone, command, stopSignal, totals, entries } = manifest;
+  return canonicalJson({ parent, mountPlan, mountScript, environment, timezone, command, stopSignal, totals, entries });
+}
+
+/** The text that {@link SignedStatement.signature} signs. */
+export function signedText(statement: Omit<SignedStatement, 'signature'>): string {
+  const { schema, name, version, contentDigest, manifestDigest, manifestBytes, archiveDigest, archiveBytes, keyId } = statement;
+  return canonicalJson({ schema, name, version, contentDigest, manifestDigest, manifestBytes, archiveDigest, archiveBytes, keyId });
+}
+
+/** Directories every image has, because containers mount on them and the tree is read-only. */
+export const REQUIRED_MOUNT_POINTS = ['proc', 'sys', 'dev', 'run', 'tmp', 'etc', 'var', 'sw', 'data', '.plinth'] as const;
+
+/** Of these, the places where the host puts mounts of its own: an image must not declare a writable place there. */
+export const MOUNTED_BY_THE_HOST = ['proc', 'sys', 'sw', 'data', '.plinth'] as const;

@@ -1,0 +1,160 @@
+/** Starts what of a stack does not run yet: servers, then services, each waited for. */
+import { cpSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { cpus, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { endProcess, freePort, isAlive, type ProcessIdentity, spawnServer, startNatsServer, startPostgresServer, waitUntilReady } from '@plinth/local-servers';
+import { accessFile, addMembers, ensureDownloadToken, seedFile } from '@plinth/bus-access';
+import { reloadAccess } from '@plinth/bus-access';
+import { ensureSigningKeys } from './signing-keys.js';
+import { installationDirectory, readStack, type RunningService, type StackFile, writeStack } from './stack-file.js';
+import { type PlannedService, planStack, stackAccessDirectory, stackMembers, storageDirectory } from './stack-plan.js';
+
+export interface StartOptions {
+  readonly home: string;
+  readonly hosts: number;
+  readonly storageNodes: number;
+  /** One line per thing started. */
+  readonly onProgress: (line: string) => void;
+  /** Nothing more is started after it; what runs by then is in the stack file. */
+  readonly signal?: AbortSignal;
+}
+
+const READY_MS = 60_000;
+const GRACE_MS = 15_000;
+
+/** Starts what is missing and waits until it is ready. @returns the whole stack, and how many processes were started now */
+export async function startStack(options: StartOptions): Promise<{ readonly stack: StackFile; readonly started: number }> {
+  const { home, onProgress } = options;
+  mkdirSync(join(home, 'logs'), { recursive: true });
+  const before = readStack(home);
+  const alive = (before?.services ?? []).filter((service) => isAlive({ pid: service.pid, startTime: service.pidStartTime }));
+  // Dead ones stay listed until they are replaced: a dead agent's containers may live, and `down` needs its environment.
+  let stack: StackFile = { natsUrl: before?.natsUrl ?? '', nkeyFile: before?.nkeyFile ?? null, databaseUrl: before?.databaseUrl ?? '', home, services: before?.services ?? [] };
+  let started = 0;
+  // Before it is waited for: whatever happens now, `down` knows it.
+  const add = (service: RunningService): void => {
+    stack = { ...stack, services: [...stack.services.filter((other) => other.id !== service.id), service] };
+    writeStack(home, stack);
+    started++;
+  };
+  const timed = async <T>(label: string, work: () => Promise<T>): Promise<T> => {
+    options.signal?.throwIfAborted();
+    const begin = performance.now();
+    const result = await work();
+    onProgress(`${label.padEnd(24)} ready  ${((performance.now() - begin) / 1000).toFixed(1)} s`);
+    return result;
+  };
+
+  const accessDirectory = busAccess(home);
+  if (accessDirectory !== undefined) {
+    const added = addMembers(accessDirectory, stackMembers(options.hosts, options.storageNodes));
+    stack = { ...stack, nkeyFile: seedFile(accessDirectory, { kind: 'operator' }) };
+    const nats = alive.find((service) => service.name === 'nats');
+    if (added.length > 0 && nats) await reloadAccess({ pid: nats.pid, startTime: nats.pidStartTime }, nats.logFile);
+  } else stack = { ...stack, nkeyFile: null };
+  if (process.env.NATS_URL) stack = { ...stack, natsUrl: process.env.NATS_URL };
+  else if (!alive.some((service) => service.name === 'nats')) {
+    await timed('nats-server', async () => {
+      const port = await serverPort(before?.natsUrl);
+      const onSpawned = (identity: ProcessIdentity, logFile: string): void => add(serverEntry('nats', identity, logFile));
+      const nats = await startNatsServer({ directory: join(home, 'nats'), port, life: 'background', includes: [accessFile(stackAccessDirectory(home))], onSpawned });
+      stack = { ...stack, natsUrl: nats.url };
+    });
+  }
+  if (process.env.DATABASE_URL) stack = { ...stack, databaseUrl: process.env.DATABASE_URL };
+  else if (!alive.some((service) => service.name === 'postgres')) {
+    await timed('postgres', async () => {
+      const port = await serverPort(before?.databaseUrl);
+      const onSpawned = (identity: ProcessIdentity, logFile: string): void => add(serverEntry('postgres', identity, logFile));
+      const postgres = await startPostgresServer({ directory: join(home, 'postgres'), port, life: 'background', onSpawned });
+      stack = { ...stack, databaseUrl: postgres.url };
+    });
+  }
+  // A service that runs keeps the addresses it was started with.
+  const moved = alive.filter(({ environment }) => (environment.NATS_URL ?? stack.natsUrl) !== stack.natsUrl || (environment.DATABASE_URL ?? stack.databaseUrl) !== stack.databaseUrl);
+  for (const service of moved) await endProcess({ pid: service.pid, startTime: service.pidStartTime }, 'SIGTERM', GRACE_MS);
+  ensureSigningKeys(home);
+  ensureDownloadToken(stackAccessDirectory(home));
+  const plan = planStack({
+    home,
+    installation: installationDirectory(),
+    hosts: options.hosts,
+    storageNodes: options.storageNodes,
+    natsUrl: stack.natsUrl,
+    accessDirectory,
+    databaseUrl: stack.databaseUrl,
+    logLevel: process.env.LOG_LEVEL ?? 'info',
+    memoryBytes: totalmem(),
+    cpus: cpus().length,
+  });
+  const missing = plan.filter((service) => moved.some((ended) => ended.id === service.id) || !alive.some((running) => running.id === service.id));
+  for (const service of missing) for (const directory of service.directories) mkdirSync(directory, { recursive: true });
+  shipSoftware(home, options.storageNodes);
+  for (const service of missing) await timed(service.id, () => startService(service, options, add));
+  writeStack(home, stack);
+  return { stack, started };
+}
+
+/** A server of somebody else's has rules only where a directory for it is named. */
+function busAccess(home: string): string | undefined {
+  return process.env.NATS_URL ? process.env.PLINTH_ACCESS_DIR || undefined : stackAccessDirectory(home);
+}
+
+function serverEntry(name: string, identity: { pid: number; startTime: string }, logFile: string): RunningService {
+  return { name, id: name, pid: identity.pid, pidStartTime: identity.startTime, health: null, logFile, environment: {} };
+}
+
+/** Where images' packages come from is the person's to say, not the plan's. */
+function packageSources(): Record<string, string> {
+  const names = ['PLINTH_DEBIAN_MIRROR', 'PLINTH_DEBIAN_SNAPSHOTS'];
+  return Object.fromEntries(Object.entries(process.env).flatMap(([name, value]) => (names.includes(name) && value !== undefined ? [[name, value]] : [])));
+}
+
+async function startService(service: PlannedService, { home, signal }: StartOptions, add: (service: RunningService) => void): Promise<void> {
+  const port = await freePort();
+  const former = readStack(home)?.services.find((other) => other.id === service.id)?.environment.PLINTH_DOWNLOAD_PORT;
+  // The same as before where it can be: addresses of promoted images go on to be right.
+  let downloads = await freePort(Number(former ?? 0));
+  while (downloads === port) downloads = await freePort();
+  const environment = service.environment(port, downloads);
+  const logFile = join(home, 'logs', `${service.id}.log`);
+  const health = `http://127.0.0.1:${port}/health/ready`;
+  const identity = await spawnServer({
+    argv: [process.execPath, '--enable-source-maps', service.main],
+    env: { PATH: process.env.PATH, HOME: process.env.HOME, LANG: 'C.UTF-8', ...packageSources(), ...environment },
+    logFile,
+    life: 'background',
+  });
+  add({ name: service.app, id: service.id, pid: identity.pid, pidStartTime: identity.startTime, health, logFile, environment });
+  await waitUntilReady(service.id, identity, logFile, READY_MS, () => {
+    signal?.throwIfAborted();
+    return isReady(health);
+  });
+}
+
+async function isReady(url: string): Promise<boolean> {
+  try {
+    return (await fetch(url, { signal: AbortSignal.timeout(2_000) })).ok;
+  } catch (error) {
+    // Not listening yet.
+    if (error instanceof TypeError || (error as Error).name === 'TimeoutError') return false;
+    throw error;
+  }
+}
+
+/** The demonstration's software, into each software repository that lacks it. */
+function shipSoftware(home: string, storageNodes: number): void {
+  const source = join(installationDirectory(), 'demo', 'software');
+  if (!existsSync(source)) return;
+  for (let node = 1; node <= storageNodes; node++) {
+    for (const name of readdirSync(source)) {
+      const target = join(storageDirectory(home, `sn-${node}`), 'software', name);
+      if (!existsSync(target)) cpSync(join(source, name), target, { recursive: true });
+    }
+  }
+}
+
+/** The same port as before where a stack is started again, so that clients need not be told; another one if a stranger has taken it. */
+function serverPort(url: string | undefined): Promise<number> {
+  return freePort(url ? Number(new URL(url).port) : 0);
+}
