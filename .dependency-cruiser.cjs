@@ -1,8 +1,48 @@
-// The architecture, as rules: apps talk over NATS only, domains know nothing but contracts.
+// The architecture, as rules: apps talk over NATS only, domains know nothing but contracts, nothing imports upward.
+// docs/architecture.md, "Where things lie", says the same in words.
+
+/** Rooms of a service from the top floor down: a room imports only rooms below it (and its own). */
+const FLOORS = {
+  provisioner: [
+    ['reports', 'hosts', 'queries'],
+    ['rollouts', 'moves'],
+    ['containers'],
+    ['placement'],
+    ['images'],
+    ['postgres'],
+  ],
+  'image-builder': [['handlers'], ['building', 'inspection'], ['adapters'], ['domain']],
+  distributor: [['handlers'], ['distribution'], ['adapters'], ['domain']],
+  'host-agent': [['handlers'], ['reconcile'], ['adapters'], ['domain']],
+};
+/** Files of a service that may import every room: they put it together. */
+const WIRING = '(?:main|[^/]+\\.module|config|tokens|lease-guard|[^/]+\\.worker)\\.ts$';
+const TEST = '\\.(?:spec|int-spec|e2e-spec)\\.ts$|/testing/';
+
+const nothingImportsUpward = Object.entries(FLOORS).flatMap(([app, floors]) =>
+  floors.slice(1).map((floor, index) => ({
+    name: `${app}: ${floor.join(', ')} imports nothing from above`,
+    severity: 'error',
+    from: { path: `^apps/${app}/src/(?:${floor.join('|')})/`, pathNot: TEST },
+    to: {
+      path: `^apps/${app}/src/(?:${floors
+        .slice(0, index + 1)
+        .flat()
+        .join('|')})/`,
+    },
+  })),
+);
+
 /** @type {import('dependency-cruiser').IConfiguration} */
 module.exports = {
   forbidden: [
-    { name: 'no-cycles', comment: 'types alone may go round', severity: 'error', from: {}, to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } } },
+    {
+      name: 'no-cycles',
+      comment: 'types alone may go round',
+      severity: 'error',
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
     { name: 'unresolved', severity: 'error', from: {}, to: { couldNotResolve: true } },
     {
       name: 'no-app-imports-an-app',
@@ -10,56 +50,97 @@ module.exports = {
       from: { path: '^apps/([^/]+)/' },
       to: { path: '^apps/', pathNot: '^apps/$1/' },
     },
-    {
-      name: 'no-lib-imports-an-app',
-      severity: 'error',
-      from: { path: '^libs/' },
-      to: { path: '^apps/' },
-    },
+    { name: 'no-lib-imports-an-app', severity: 'error', from: { path: '^libs/' }, to: { path: '^apps/' } },
     {
       name: 'domain-is-pure',
-      comment: 'domain/ imports its own domain and the contracts, nothing else of ours and no framework',
+      comment: 'domain/ imports domains of its own service and the contracts, nothing else of ours and no framework',
       severity: 'error',
-      from: { path: '^apps/([^/]+)/src/domain/', pathNot: '\\.spec\\.ts$' },
+      from: { path: '^apps/([^/]+)/src/[a-z/-]*domain/', pathNot: '\\.spec\\.ts$' },
       // Croner computes dates from what it is given.
-      to: { pathNot: ['^apps/$1/src/domain/', '^libs/contracts/', 'node_modules/croner/'], dependencyTypesNot: ['core'] },
+      to: {
+        pathNot: ['^apps/$1/src/[a-z/-]*domain/', '^libs/contracts/', 'node_modules/croner/'],
+        dependencyTypesNot: ['core'],
+      },
     },
     {
       name: 'domain-does-no-io',
       comment: 'of Node.js only what computes: no files, network or processes',
       severity: 'error',
-      from: { path: '^apps/[^/]+/src/domain/', pathNot: '\\.spec\\.ts$' },
-      to: { dependencyTypes: ['core'], pathNot: '^(node:)?(os|path|path/posix|url|crypto|util|buffer|assert)$' },
+      from: {
+        path: ['^apps/[^/]+/src/[a-z/-]*domain/', '^libs/container-runtime/src/spec/'],
+        pathNot: '\\.spec\\.ts$',
+      },
+      to: {
+        dependencyTypes: ['core'],
+        pathNot: '^(?:node:)?(?:os|path|path/posix|url|crypto|util|buffer|assert)$',
+      },
+    },
+    ...nothingImportsUpward,
+    {
+      name: 'sql-in-stores-only',
+      comment: 'a query stands in a *.store.ts, a migration or an adapter; others hand an EntityManager on',
+      severity: 'error',
+      from: {
+        path: '^apps/',
+        pathNot: [TEST, '\\.store\\.ts$', '/postgres/', WIRING],
+      },
+      to: { path: '^node_modules/(?:typeorm|pg)/', dependencyTypesNot: ['type-only'] },
+    },
+    {
+      name: 'files-and-processes-in-adapters-only',
+      comment: 'one place per service touches the world',
+      severity: 'error',
+      from: {
+        path: '^apps/(?:provisioner|distributor|image-builder|host-agent)/src/',
+        pathNot: [TEST, '/adapters/', WIRING],
+      },
+      to: { path: '^(?:node:)?(?:child_process|fs|fs/promises|net|http|https|worker_threads)$' },
+    },
+    {
+      name: 'runtime-spec-is-pure',
+      comment:
+        'libs/container-runtime/src/spec computes; run/ runs; kernel/ hangs on the inner workings of the kernel, glibc and crun',
+      severity: 'error',
+      from: { path: '^libs/container-runtime/src/spec/', pathNot: TEST },
+      to: { path: '^libs/container-runtime/src/(?:run|kernel)/' },
+    },
+    {
+      name: 'runtime-kernel-is-lowest',
+      severity: 'error',
+      from: { path: '^libs/container-runtime/src/kernel/', pathNot: TEST },
+      to: { path: '^libs/container-runtime/src/run/' },
     },
     {
       name: 'contracts-import-nothing-of-ours',
       severity: 'error',
       from: { path: '^libs/contracts/', pathNot: '\\.spec\\.ts$' },
-      to: { path: '^(apps|libs)/', pathNot: '^libs/contracts/' },
+      to: { path: '^(?:apps|libs)/', pathNot: '^libs/contracts/' },
     },
     {
       name: 'testkit-in-tests-only',
       severity: 'error',
-      from: { path: '^(apps|libs)/', pathNot: ['^libs/testkit/', '\\.(spec|int-spec)\\.ts$', '^(apps|libs)/[^/]+/src/testing/'] },
+      from: { path: '^(?:apps|libs)/', pathNot: ['^libs/testkit/', TEST] },
       to: { path: '^libs/testkit/' },
     },
     {
-      name: 'processes-and-files-in-adapters',
-      comment: 'one place per service touches the world',
+      name: 'local-servers-in-stack-and-tests-only',
       severity: 'error',
-      from: { path: '^apps/(provisioner|distributor|image-builder|host-agent)/src/(handlers|domain)/', pathNot: 'spec\\.ts$' },
-      to: { path: ['^(node:)?(child_process|fs|fs/promises)$', '^node_modules/(typeorm|pg)/'] },
+      from: {
+        path: '^(?:apps|libs)/',
+        pathNot: ['^apps/cli/', '^libs/(?:testkit|local-servers|stack|bus-access)/', TEST],
+      },
+      to: { path: '^libs/local-servers/' },
     },
     {
-      name: 'local-servers-in-cli-and-testkit-only',
+      name: 'services-know-no-operator-tools',
       severity: 'error',
-      from: { path: '^(apps|libs)/', pathNot: ['^apps/cli/', '^libs/(testkit|local-servers)/', '\\.(spec|int-spec)\\.ts$', '^(apps|libs)/[^/]+/src/testing/'] },
-      to: { path: '^libs/local-servers/' },
+      from: { path: '^apps/(?:provisioner|distributor|image-builder|host-agent)/', pathNot: TEST },
+      to: { path: '^libs/(?:client|bus-access|stack)/' },
     },
   ],
   options: {
     doNotFollow: { path: ['node_modules', '/dist/'] },
-    exclude: { path: ['^(apps|libs)/[^/]+/dist/', '^(test|bench)/dist/', '^.plinth/'] },
+    exclude: { path: ['^(?:apps|libs)/[^/]+/dist/', '^(?:test|bench)/dist/', '^.plinth/'] },
     tsPreCompilationDeps: true,
     combinedDependencies: true,
     tsConfig: { fileName: 'tsconfig.cruise.json' },

@@ -6,7 +6,12 @@ import { row, startSystem } from './system.js';
 const CONTAINERS = 100;
 
 function meminfo(): Record<string, number> {
-  return Object.fromEntries([...readFileSync('/proc/meminfo', 'utf8').matchAll(/^(\w+):\s+(\d+) kB$/gm)].map(([, name, kib]) => [String(name), Number(kib) * 1024]));
+  return Object.fromEntries(
+    [...readFileSync('/proc/meminfo', 'utf8').matchAll(/^(\w+):\s+(\d+) kB$/gm)].map(([, name, kib]) => [
+      String(name),
+      Number(kib) * 1024,
+    ]),
+  );
 }
 const hostMounts = (): number => readFileSync('/proc/1/mounts', 'utf8').trimEnd().split('\n').length;
 const settle = (): Promise<void> => new Promise((done) => setTimeout(done, 3_000));
@@ -17,11 +22,20 @@ function charged(id: string): { total: number; fileCache: number; kernel: number
   const parent = version1 ? '/sys/fs/cgroup/memory/plinth' : '/sys/fs/cgroup/plinth';
   // One host each: one cgroup each.
   const directory = join(parent, readdirSync(parent).find((name) => name.startsWith(`${id}.`)) ?? id);
-  const stat = Object.fromEntries([...readFileSync(`${directory}/memory.stat`, 'utf8').matchAll(/^(\w+) (\d+)$/gm)].map(([, name, value]) => [String(name), Number(value)]));
+  const stat = Object.fromEntries(
+    [...readFileSync(`${directory}/memory.stat`, 'utf8').matchAll(/^(\w+) (\d+)$/gm)].map(([, name, value]) => [
+      String(name),
+      Number(value),
+    ]),
+  );
   const of = (name: string): number => stat[name] ?? 0;
   const read = (name: string): number => Number(readFileSync(`${directory}/${name}`, 'utf8'));
   if (!version1) return { total: read('memory.current'), fileCache: of('file') - of('shmem'), kernel: of('kernel') };
-  return { total: read('memory.usage_in_bytes'), fileCache: of('total_cache') - of('total_shmem'), kernel: read('memory.kmem.usage_in_bytes') };
+  return {
+    total: read('memory.usage_in_bytes'),
+    fileCache: of('total_cache') - of('total_shmem'),
+    kernel: read('memory.kmem.usage_in_bytes'),
+  };
 }
 
 /** Private memory of the containers and their monitors, and of the agents, bytes (proc(5), smaps_rollup). Of this stack only. */
@@ -31,7 +45,9 @@ function privateMemory(home: string, containers: ReadonlySet<number>): { platfor
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     try {
       const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-      const own = [...readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8').matchAll(/^Private_(?:Clean|Dirty):\s+(\d+) kB$/gm)].reduce((sum, [, kib]) => sum + Number(kib) * 1024, 0);
+      const own = [
+        ...readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8').matchAll(/^Private_(?:Clean|Dirty):\s+(\d+) kB$/gm),
+      ].reduce((sum, [, kib]) => sum + Number(kib) * 1024, 0);
       const monitor = command[0]?.endsWith('/conmon') === true && command.some((word) => word.startsWith(home));
       if (monitor || containers.has(Number(pid))) platform += own;
       const agent = command.some((word) => word.endsWith('apps/host-agent/dist/main.js'));
@@ -55,18 +71,32 @@ try {
   const mountsBefore = hostMounts();
   const started: { id: string; name: string; pid: number }[] = [];
   // The first will read all of the image: the limit of the others would hold less than that.
-  for (let index = 0; index < CONTAINERS; index++) started.push(await system.start(index === 0 ? { ...idle, limits: { memoryBytes: 1024 ** 3 } } : idle));
+  for (let index = 0; index < CONTAINERS; index++)
+    started.push(await system.start(index === 0 ? { ...idle, limits: { memoryBytes: 1024 ** 3 } } : idle));
   await settle();
   const after = meminfo();
   row('idle containers', CONTAINERS);
   const privateAfter = privateMemory(system.home, new Set([first, ...started].map(({ pid }) => pid)));
-  row('private memory per container with its monitor, KiB', (privateAfter.platform - privateBefore.platform) / CONTAINERS / 1024);
+  row(
+    'private memory per container with its monitor, KiB',
+    (privateAfter.platform - privateBefore.platform) / CONTAINERS / 1024,
+  );
   row('growth of the agents per container, KiB', (privateAfter.agents - privateBefore.agents) / CONTAINERS / 1024);
   const charges = started.map(({ id }) => charged(id));
-  const average = (of: (charge: ReturnType<typeof charged>) => number): number => charges.reduce((sum, charge) => sum + of(charge), 0) / CONTAINERS / 1024;
-  row("charged to a container's cgroup, without file cache, KiB", average(({ total, fileCache }) => total - fileCache));
-  row('  of that kernel memory, KiB', average(({ kernel }) => kernel));
-  row('drop of MemAvailable per container, KiB (goal ≤ 512)', ((before.MemAvailable ?? 0) - (after.MemAvailable ?? 0)) / CONTAINERS / 1024);
+  const average = (of: (charge: ReturnType<typeof charged>) => number): number =>
+    charges.reduce((sum, charge) => sum + of(charge), 0) / CONTAINERS / 1024;
+  row(
+    "charged to a container's cgroup, without file cache, KiB",
+    average(({ total, fileCache }) => total - fileCache),
+  );
+  row(
+    '  of that kernel memory, KiB',
+    average(({ kernel }) => kernel),
+  );
+  row(
+    'drop of MemAvailable per container, KiB (goal ≤ 512)',
+    ((before.MemAvailable ?? 0) - (after.MemAvailable ?? 0)) / CONTAINERS / 1024,
+  );
   row("lines of the host's mount table before", mountsBefore);
   row(`lines with ${CONTAINERS} more containers (goal: the same)`, hostMounts());
 
@@ -74,7 +104,8 @@ try {
   await settle();
   const cached = (): number => started.reduce((sum, { id }) => sum + charged(id).fileCache, 0) / 1024 ** 2;
   const cold = cached();
-  const read = (name: string): void => void system.plinth('exec', name, '--', '/bin/sh', '-c', "find /usr/lib /usr/bin -type f -exec cat {} + >/dev/null");
+  const read = (name: string): void =>
+    void system.plinth('exec', name, '--', '/bin/sh', '-c', 'find /usr/lib /usr/bin -type f -exec cat {} + >/dev/null');
   read(started[0]?.name ?? '');
   const once = cached() - cold;
   for (const { name } of started.slice(1)) read(name);

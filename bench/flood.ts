@@ -21,7 +21,8 @@ interface Service {
   readonly health: string | null;
 }
 
-const rssMiB = (pid: number): number => Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
+const rssMiB = (pid: number): number =>
+  Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
 
 const system = await startSystem();
 try {
@@ -48,10 +49,16 @@ try {
     envelope.set('ce-id', id);
     await jetstream.publish('container.requested', JSON.stringify(body), { headers: envelope });
   };
-  const answered = (id: string): Promise<void> => new Promise((resolve) => (answers.has(id) ? resolve() : listeners.set(id, resolve)));
+  const answered = (id: string): Promise<void> =>
+    new Promise((resolve) => (answers.has(id) ? resolve() : listeners.set(id, resolve)));
   const single = async (name: string): Promise<number> => {
     const begin = performance.now();
-    await ask(name, { name, tenant: 'modest', limits: { memoryBytes: MODEST_BYTES }, command: ['/bin/sleep', '1000000'] });
+    await ask(name, {
+      name,
+      tenant: 'modest',
+      limits: { memoryBytes: MODEST_BYTES },
+      command: ['/bin/sleep', '1000000'],
+    });
     await answered(name);
     return performance.now() - begin;
   };
@@ -67,14 +74,22 @@ try {
     for (const { health } of services) {
       if (health === null) continue;
       looks++;
-      fetch(health, { signal: AbortSignal.timeout(5_000) }).then((reply) => void (reply.ok || unhealthy++), () => void unhealthy++);
+      fetch(health, { signal: AbortSignal.timeout(5_000) }).then(
+        (reply) => void (reply.ok || unhealthy++),
+        () => void unhealthy++,
+      );
     }
   }, SAMPLE_MS);
   const begin = performance.now();
   const flying = new Set<Promise<void>>();
   for (let index = 0; index < REQUESTS; index++) {
     if (flying.size >= IN_FLIGHT) await Promise.race(flying);
-    const one: Promise<void> = ask(`burst-${index}`, { name: `burst-${index}`, tenant: 'greedy', limits: { memoryBytes: GREEDY_BYTES }, command: ['/bin/sleep', '1000000'] }).finally(() => flying.delete(one));
+    const one: Promise<void> = ask(`burst-${index}`, {
+      name: `burst-${index}`,
+      tenant: 'greedy',
+      limits: { memoryBytes: GREEDY_BYTES },
+      command: ['/bin/sleep', '1000000'],
+    }).finally(() => flying.delete(one));
     flying.add(one);
   }
   await Promise.all(flying);

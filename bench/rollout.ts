@@ -30,9 +30,18 @@ function bareCycles(imageRoot: string, cycles: number): number {
   const directory = mkdtempSync(join(tmpdir(), 'plinth-bare-'));
   const config = {
     ociVersion: '1.0.2',
-    process: { user: { uid: 0, gid: 0 }, args: ['/bin/sleep', '1000'], env: ['PATH=/bin'], cwd: '/', noNewPrivileges: true },
+    process: {
+      user: { uid: 0, gid: 0 },
+      args: ['/bin/sleep', '1000'],
+      env: ['PATH=/bin'],
+      cwd: '/',
+      noNewPrivileges: true,
+    },
     root: { path: imageRoot, readonly: true },
-    mounts: [{ destination: '/proc', type: 'proc', source: 'proc' }, { destination: '/dev', type: 'tmpfs', source: 'tmpfs' }],
+    mounts: [
+      { destination: '/proc', type: 'proc', source: 'proc' },
+      { destination: '/dev', type: 'tmpfs', source: 'tmpfs' },
+    ],
     linux: { namespaces: ['pid', 'ipc', 'uts', 'mount', 'network'].map((type) => ({ type })) },
   };
   writeFileSync(join(directory, 'config.json'), JSON.stringify(config));
@@ -58,7 +67,10 @@ function bareCycles(imageRoot: string, cycles: number): number {
 function dockerCycles(imageRoot: string, cycles: number): number[] | undefined {
   if (spawnSync('docker', ['info']).status !== 0) return undefined;
   execFileSync('sh', ['-c', 'tar -C "$1" -c . | docker import - plinth-bench', 'sh', imageRoot], { stdio: 'ignore' });
-  const run = (): string => execFileSync('docker', ['run', '-d', '--network', 'none', 'plinth-bench', '/bin/sleep', '1000'], { encoding: 'utf8' }).trim();
+  const run = (): string =>
+    execFileSync('docker', ['run', '-d', '--network', 'none', 'plinth-bench', '/bin/sleep', '1000'], {
+      encoding: 'utf8',
+    }).trim();
   const times: number[] = [];
   let id = run();
   for (let cycle = 0; cycle < cycles; cycle++) {
@@ -88,7 +100,8 @@ function reportReader(connection: NatsConnection): () => Promise<Report[]> {
     for (; ; next++) {
       const message = await connection.request('$JS.API.DIRECT.GET.PLINTH_REPORTS', JSON.stringify({ seq: next }));
       if (message.headers?.code === 404) return reports;
-      if (/^report\.host\.[^.]+\.container\./.test(message.headers?.get('Nats-Subject') ?? '')) reports.push(message.json<Report>());
+      if (/^report\.host\.[^.]+\.container\./.test(message.headers?.get('Nats-Subject') ?? ''))
+        reports.push(message.json<Report>());
     }
   };
 }
@@ -107,29 +120,77 @@ async function measure(system: BenchSystem): Promise<void> {
   const newReports = reportReader(system.connection);
   const good = buildVersion(system, 'files: [{ path: /etc/two, content: two }]\n');
   const bad = buildVersion(system, 'files: [{ path: /etc/bad, content: bad }]\n');
-  const body = { command: ['/bin/sleep', '1000000'], tenant: 'bench', health: { exec: ['/usr/bin/test', '!', '-e', '/etc/bad'], intervalSeconds: 1, retries: 1 } };
+  const body = {
+    command: ['/bin/sleep', '1000000'],
+    tenant: 'bench',
+    health: { exec: ['/usr/bin/test', '!', '-e', '/etc/bad'], intervalSeconds: 1, retries: 1 },
+  };
   for (let count = 0; count < CONTAINERS; count++) await system.start(body);
-  const starts = (await newReports()).filter(({ kind }) => kind === 'started').map(({ phases }) => (phases?.['premount'] ?? 0) + (phases?.['mount'] ?? 0) + (phases?.['runtime'] ?? 0));
+  const starts = (await newReports())
+    .filter(({ kind }) => kind === 'started')
+    .map(({ phases }) => (phases?.['premount'] ?? 0) + (phases?.['mount'] ?? 0) + (phases?.['runtime'] ?? 0));
 
   // One at a time, and back again: what a start is compared with.
-  const one = (JSON.parse(system.plinth('ps', '--tenant', 'bench', '--json')) as { name: string; image: string }[]).slice(0, ALONE);
-  for (const { name } of one) system.plinth('switch', name, '--tenant', 'bench', '--to', good, '--stable', '0s', '--soak', '0s');
+  const one = (
+    JSON.parse(system.plinth('ps', '--tenant', 'bench', '--json')) as { name: string; image: string }[]
+  ).slice(0, ALONE);
+  for (const { name } of one)
+    system.plinth('switch', name, '--tenant', 'bench', '--to', good, '--stable', '0s', '--soak', '0s');
   const alone = downtimesOf(await newReports(), good);
-  for (const { name, image } of one) system.plinth('switch', name, '--tenant', 'bench', '--to', image, '--stable', '0s', '--soak', '0s');
+  for (const { name, image } of one)
+    system.plinth('switch', name, '--tenant', 'bench', '--to', image, '--stable', '0s', '--soak', '0s');
   await newReports();
 
   const begin = performance.now();
-  system.plinth('rollout', 'start', '--select', 'tenant=bench', '--to', good, '--canary', '1', '--batch', '10%', '--stable', '0s', '--soak', '0s', '--wait');
+  system.plinth(
+    'rollout',
+    'start',
+    '--select',
+    'tenant=bench',
+    '--to',
+    good,
+    '--canary',
+    '1',
+    '--batch',
+    '10%',
+    '--stable',
+    '0s',
+    '--soak',
+    '0s',
+    '--wait',
+  );
   const total = performance.now() - begin;
   const reports = await newReports();
   const inBatches = downtimesOf(reports, good);
   const floor = bareCycles(system.imageRoot, CONTAINERS);
   const dockers = dockerCycles(system.imageRoot, 20);
 
-  const names = (JSON.parse(system.plinth('ps', '--tenant', 'bench', '--json')) as { name: string }[]).slice(0, FAILING).map(({ name }) => `container=${name}`);
-  const failing = system.tryPlinth('rollout', 'start', '--select', names.join(','), '--to', bad, '--canary', '0', '--batch', '1', '--max-failures', '100000', '--stable', '0s', '--soak', '0s', '--wait');
+  const names = (JSON.parse(system.plinth('ps', '--tenant', 'bench', '--json')) as { name: string }[])
+    .slice(0, FAILING)
+    .map(({ name }) => `container=${name}`);
+  const failing = system.tryPlinth(
+    'rollout',
+    'start',
+    '--select',
+    names.join(','),
+    '--to',
+    bad,
+    '--canary',
+    '0',
+    '--batch',
+    '1',
+    '--max-failures',
+    '100000',
+    '--stable',
+    '0s',
+    '--soak',
+    '0s',
+    '--wait',
+  );
   if (!failing.includes('completed')) throw new Error(failing);
-  const reverts = (await newReports()).flatMap(({ kind, durationMs }) => (kind === 'reverted' && durationMs !== undefined ? [durationMs] : []));
+  const reverts = (await newReports()).flatMap(({ kind, durationMs }) =>
+    kind === 'reverted' && durationMs !== undefined ? [durationMs] : [],
+  );
 
   row(`${CONTAINERS} idle containers to the next version, batches of 10 %`, 'total s', 'per container ms');
   row('plinth rollout, canary and health checks included', total / 1000, total / CONTAINERS);
@@ -140,9 +201,17 @@ async function measure(system: BenchSystem): Promise<void> {
   console.log('');
   row('', 'p50 ms', 'p99 ms');
   row('a start in the agent (premount, mount, runtime)', percentile(starts, 0.5), percentile(starts, 0.99));
-  row(`downtime of a switch alone (${alone.length}), stop signal → running`, percentile(alone, 0.5), percentile(alone, 0.99));
+  row(
+    `downtime of a switch alone (${alone.length}), stop signal → running`,
+    percentile(alone, 0.5),
+    percentile(alone, 0.99),
+  );
   row(`downtime in a rollout's batches (${inBatches.length})`, percentile(inBatches, 0.5), percentile(inBatches, 0.99));
-  row(`revert (${reverts.length}), verdict → running on known good`, percentile(reverts, 0.5), percentile(reverts, 0.99));
+  row(
+    `revert (${reverts.length}), verdict → running on known good`,
+    percentile(reverts, 0.5),
+    percentile(reverts, 0.99),
+  );
   row('downtime alone to a start (goal ≤ 2)', percentile(alone, 0.5) / percentile(starts, 0.5));
   row('downtime in batches to a start (goal ≤ 2)', percentile(inBatches, 0.5) / percentile(starts, 0.5));
   row('revert to a start (goal ≤ 2)', percentile(reverts, 0.5) / percentile(starts, 0.5));

@@ -19,12 +19,17 @@ function bareCrun(imageRoot: string): number {
     ociVersion: '1.0.2',
     process: { user: { uid: 0, gid: 0 }, args: ['/bin/true'], env: ['PATH=/bin'], cwd: '/', noNewPrivileges: true },
     root: { path: imageRoot, readonly: true },
-    mounts: [{ destination: '/proc', type: 'proc', source: 'proc' }, { destination: '/dev', type: 'tmpfs', source: 'tmpfs' }],
+    mounts: [
+      { destination: '/proc', type: 'proc', source: 'proc' },
+      { destination: '/dev', type: 'tmpfs', source: 'tmpfs' },
+    ],
     linux: { namespaces },
   };
   writeFileSync(join(bundle, 'config.json'), JSON.stringify(config));
   const begin = performance.now();
-  const ran = spawnSync('crun', ['--root', join(bundle, 'state'), 'run', '--bundle', bundle, `bare-${process.pid}`], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const ran = spawnSync('crun', ['--root', join(bundle, 'state'), 'run', '--bundle', bundle, `bare-${process.pid}`], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
   const ms = performance.now() - begin;
   rmSync(bundle, { recursive: true, force: true });
   if (ran.status !== 0) throw new Error(`crun: ${String(ran.stderr)}`);
@@ -37,7 +42,9 @@ function docker(imageRoot: string): (() => number) | undefined {
   execFileSync('sh', ['-c', 'tar -C "$1" -c . | docker import - plinth-bench', 'sh', imageRoot], { stdio: 'ignore' });
   return () => {
     const begin = performance.now();
-    const id = execFileSync('docker', ['run', '-d', '--network', 'none', 'plinth-bench', '/bin/sleep', '1000'], { encoding: 'utf8' }).trim();
+    const id = execFileSync('docker', ['run', '-d', '--network', 'none', 'plinth-bench', '/bin/sleep', '1000'], {
+      encoding: 'utf8',
+    }).trim();
     const ms = performance.now() - begin;
     execFileSync('docker', ['rm', '-f', id], { stdio: 'ignore' });
     return ms;

@@ -13,7 +13,9 @@ export interface BenchSystem {
   /** The OS tree of the image that the containers stand on. */
   readonly imageRoot: string;
   /** Publishes a request; resolves when its `container.started` has arrived. Milliseconds from publish to fact. */
-  start(body: object): Promise<{ readonly ms: number; readonly id: string; readonly pid: number; readonly name: string }>;
+  start(
+    body: object,
+  ): Promise<{ readonly ms: number; readonly id: string; readonly pid: number; readonly name: string }>;
   remove(name: string): void;
   /** Standard output. @throws Error when it ends with another code than 0 */
   plinth(...args: string[]): string;
@@ -26,7 +28,11 @@ export async function startSystem(): Promise<BenchSystem> {
   const home = mkdtempSync(join(tmpdir(), 'plinth-bench-'));
   chmodSync(home, 0o711);
   const ran = (args: readonly string[]) =>
-    spawnSync(process.execPath, [join(top, 'apps/cli/dist/main.js'), ...args], { env: { ...process.env, PLINTH_HOME: home }, encoding: 'utf8', maxBuffer: 64 * 1024 ** 2 });
+    spawnSync(process.execPath, [join(top, 'apps/cli/dist/main.js'), ...args], {
+      env: { ...process.env, PLINTH_HOME: home },
+      encoding: 'utf8',
+      maxBuffer: 64 * 1024 ** 2,
+    });
   const plinth = (...args: string[]): string => {
     const { status, stdout, stderr } = ran(args);
     if (status !== 0) throw new Error(`plinth ${args.join(' ')}: ${stdout}${stderr}`);
@@ -43,7 +49,10 @@ export async function startSystem(): Promise<BenchSystem> {
   plinth('image', 'build', join(top, 'recipes/debian-12.yaml'));
   plinth('image', 'promote', 'debian-12@v1');
   plinth('image', 'activate', 'debian-12@v1');
-  const { natsUrl, nkeyFile } = JSON.parse(readFileSync(join(home, 'stack.json'), 'utf8')) as { natsUrl: string; nkeyFile: string };
+  const { natsUrl, nkeyFile } = JSON.parse(readFileSync(join(home, 'stack.json'), 'utf8')) as {
+    natsUrl: string;
+    nkeyFile: string;
+  };
   const connection = await connect({ servers: natsUrl, authenticator: nkeyAuthenticator(readFileSync(nkeyFile)) });
   const jetstream = connection.jetstream();
   const waiting = new Map<string, (body: Record<string, unknown>) => void>();
@@ -91,5 +100,9 @@ export function percentile(values: readonly number[], share: number): number {
 }
 
 export function row(...cells: readonly (string | number)[]): void {
-  console.log(cells.map((cell, index) => (typeof cell === 'number' ? cell.toFixed(2) : cell).padEnd(index === 0 ? 52 : 12)).join(' '));
+  console.log(
+    cells
+      .map((cell, index) => (typeof cell === 'number' ? cell.toFixed(2) : cell).padEnd(index === 0 ? 52 : 12))
+      .join(' '),
+  );
 }

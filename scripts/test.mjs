@@ -11,7 +11,11 @@ function run(name, argv, env = {}) {
   const begin = Date.now();
   console.log(`\n=== ${name}`);
   const [file, ...args] = argv;
-  const result = spawnSync(file, args, { cwd: top, stdio: ['ignore', 'inherit', 'inherit'], env: { ...process.env, ...env } });
+  const result = spawnSync(file, args, {
+    cwd: top,
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...process.env, ...env },
+  });
   const ok = result.status === 0;
   results.push({ name, ok });
   console.log(`=== ${name}: ${ok ? 'passed' : 'FAILED'} (${((Date.now() - begin) / 1000).toFixed(0)} s)`);
@@ -26,7 +30,8 @@ const ours = () =>
       try {
         const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').filter(Boolean);
         const name = (words[0] ?? '').split('/').pop();
-        const known = ['nats-server', 'conmon', 'postgres'].includes(name) || words.some((word) => word.startsWith(`${top}/apps/`));
+        const known =
+          ['nats-server', 'conmon', 'postgres'].includes(name) || words.some((word) => word.startsWith(`${top}/apps/`));
         return known && Number(pid) !== process.pid ? [`${pid} ${words.join(' ').slice(0, 120)}`] : [];
       } catch {
         return []; // it ended while we looked
@@ -55,8 +60,12 @@ if (ready) {
   run('end to end', jest('e2e', 1));
 }
 const left = [
-  ...mounts().filter((line) => !before.mounts.has(line)).map((line) => `mount: ${line}`),
-  ...ours().filter((line) => !before.processes.has(line.split(' ')[0])).map((line) => `process: ${line}`),
+  ...mounts()
+    .filter((line) => !before.mounts.has(line))
+    .map((line) => `mount: ${line}`),
+  ...ours()
+    .filter((line) => !before.processes.has(line.split(' ')[0]))
+    .map((line) => `process: ${line}`),
 ];
 results.push({ name: 'nothing is left running or mounted', ok: left.length === 0 });
 for (const line of left) console.log(`left: ${line}`);

@@ -19,7 +19,16 @@ it('lets nobody in without a key, and the operator’s key is found by the tool'
 
 it('has a key for everybody, readable by its owner only', () => {
   const files = readdirSync(seeds());
-  expect(files.sort()).toEqual(['download.token', 'host-host-1.nk', 'image-builder.nk', 'operator.nk', 'provisioner.nk', 'storage-sn-1.nk', 'storage-sn-2.nk', 'upstream.nk']);
+  expect(files.sort()).toEqual([
+    'download.token',
+    'host-host-1.nk',
+    'image-builder.nk',
+    'operator.nk',
+    'provisioner.nk',
+    'storage-sn-1.nk',
+    'storage-sn-2.nk',
+    'upstream.nk',
+  ]);
   expect(statSync(seeds()).mode & 0o777).toBe(0o700);
   for (const file of files) expect(statSync(join(seeds(), file)).mode & 0o777).toBe(0o600);
 });
@@ -27,12 +36,22 @@ it('has a key for everybody, readable by its owner only', () => {
 it('takes a host in later while the others go on', async () => {
   await stack.up(2);
   const ran = await stack.plinth('hosts', '--json');
-  expect((JSON.parse(ran.stdout) as { host: string; state: string }[]).map(({ host, state }) => `${host} ${state}`)).toEqual(['host-1 ready', 'host-2 ready']);
+  expect(
+    (JSON.parse(ran.stdout) as { host: string; state: string }[]).map(({ host, state }) => `${host} ${state}`),
+  ).toEqual(['host-1 ready', 'host-2 ready']);
 });
 
 it('answers an upstream system that logs in with its own key, and lets it do nothing else', async () => {
-  const connection = await connect({ servers: stack.file().natsUrl, authenticator: nkeyAuthenticator(readFileSync(join(seeds(), 'upstream.nk'))) });
-  const forbidden = ['image.promoted', 'container.started', 'report.host.host-1.container.x', '$JS.API.STREAM.DELETE.PLINTH_EVENTS'];
+  const connection = await connect({
+    servers: stack.file().natsUrl,
+    authenticator: nkeyAuthenticator(readFileSync(join(seeds(), 'upstream.nk'))),
+  });
+  const forbidden = [
+    'image.promoted',
+    'container.started',
+    'report.host.host-1.container.x',
+    '$JS.API.STREAM.DELETE.PLINTH_EVENTS',
+  ];
   const refusals = (async () => {
     const subjects: string[] = [];
     for await (const status of connection.status()) {
@@ -43,7 +62,11 @@ it('answers an upstream system that logs in with its own key, and lets it do not
   })();
   const rejected = connection.subscribe('container.rejected', { max: 1 });
   await connection.flush();
-  await connection.jetstream().publish('container.requested', '{"name":"no-image-yet","image":"none@v1","strict":true}', { msgID: 'e2e-upstream' });
+  await connection
+    .jetstream()
+    .publish('container.requested', '{"name":"no-image-yet","image":"none@v1","strict":true}', {
+      msgID: 'e2e-upstream',
+    });
   for await (const message of rejected) expect(message.json()).toMatchObject({ name: 'no-image-yet' });
   for (const subject of forbidden) connection.publish(subject, '{}');
   expect(await refusals).toEqual(forbidden);
@@ -51,11 +74,16 @@ it('answers an upstream system that logs in with its own key, and lets it do not
 });
 
 it('shows no key in a log, in the stack’s file, on a command line or in an environment', () => {
-  const texts = [readFileSync(join(stack.home, 'stack.json'), 'utf8'), readFileSync(join(stack.home, 'access/server/nats-access.conf'), 'utf8')];
-  for (const file of readdirSync(join(stack.home, 'logs'))) texts.push(readFileSync(join(stack.home, 'logs', file), 'utf8'));
+  const texts = [
+    readFileSync(join(stack.home, 'stack.json'), 'utf8'),
+    readFileSync(join(stack.home, 'access/server/nats-access.conf'), 'utf8'),
+  ];
+  for (const file of readdirSync(join(stack.home, 'logs')))
+    texts.push(readFileSync(join(stack.home, 'logs', file), 'utf8'));
   texts.push(readFileSync(join(stack.home, 'nats/nats.log'), 'utf8'));
   for (const { pid } of stack.file().services) {
-    for (const file of ['cmdline', 'environ']) if (existsSync(`/proc/${pid}/${file}`)) texts.push(readFileSync(`/proc/${pid}/${file}`, 'utf8'));
+    for (const file of ['cmdline', 'environ'])
+      if (existsSync(`/proc/${pid}/${file}`)) texts.push(readFileSync(`/proc/${pid}/${file}`, 'utf8'));
   }
   const found = secrets().filter((secret) => texts.some((text) => text.includes(secret)));
   expect(secrets().length).toBeGreaterThan(7);

@@ -10,6 +10,9 @@ it('loses nothing, doubles nothing and leaves nothing behind', async () => {
   rig = await Rig.open();
   const lines: string[] = [];
   const result = await runChaos({ rig, seed: 42, faults: 25, checkEvery: 25, onLine: (line) => lines.push(line) });
-  expect({ violations: result.violations, log: result.violations.length > 0 ? lines : [] }).toEqual({ violations: [], log: [] });
+  expect({ violations: result.violations, log: result.violations.length > 0 ? lines : [] }).toEqual({
+    violations: [],
+    log: [],
+  });
   expect(Object.keys(result.injected).length).toBeGreaterThan(6);
 }, 600_000);

@@ -20,12 +20,27 @@ const ls = async (): Promise<Letter[]> => json(await stack.plinth('deadletters',
 /** As the provisioner puts a request aside that it could not handle. */
 async function putAside(id: string, body: object, messageId = id): Promise<void> {
   const { natsUrl } = stack.file();
-  const connection = await connect({ servers: natsUrl, authenticator: nkeyAuthenticator(readFileSync(join(stack.home, 'access', 'seeds', 'provisioner.nk'))) });
+  const connection = await connect({
+    servers: natsUrl,
+    authenticator: nkeyAuthenticator(readFileSync(join(stack.home, 'access', 'seeds', 'provisioner.nk'))),
+  });
   const bytes = Buffer.from(JSON.stringify(body));
   const envelope = headers();
   envelope.set('ce-id', id);
-  const letter = { subject: 'container.requested', stream: 'PLINTH_EVENTS', sequence: 1, eventId: 'e'.repeat(32), reason: 'internal-error', problems: [], attempts: 5, bytes: bytes.length, body: bytes.toString('base64') };
-  await connection.jetstream().publish('deadletter.provisioner', JSON.stringify(letter), { msgID: messageId, headers: envelope });
+  const letter = {
+    subject: 'container.requested',
+    stream: 'PLINTH_EVENTS',
+    sequence: 1,
+    eventId: 'e'.repeat(32),
+    reason: 'internal-error',
+    problems: [],
+    attempts: 5,
+    bytes: bytes.length,
+    body: bytes.toString('base64'),
+  };
+  await connection
+    .jetstream()
+    .publish('deadletter.provisioner', JSON.stringify(letter), { msgID: messageId, headers: envelope });
   await connection.close();
 }
 
@@ -46,9 +61,13 @@ it('are listed, shown without secrets, and dropped', async () => {
   const shown = await stack.plinth('deadletters', 'show', String(ours?.sequence));
   expect(shown.stdout).toContain('TOKEN');
   expect(shown.stdout).not.toContain('hush');
-  expect(json(await stack.plinth('deadletters', 'drop', String(ours?.sequence), '--json'))).toEqual({ dropped: [ours?.sequence], missing: [] });
+  expect(json(await stack.plinth('deadletters', 'drop', String(ours?.sequence), '--json'))).toEqual({
+    dropped: [ours?.sequence],
+    missing: [],
+  });
   expect((await ls()).map(({ sequence }) => sequence)).not.toContain(ours?.sequence);
-  const listed = async (...words: string[]): Promise<Letter[]> => json(await stack.plinth('deadletters', 'ls', ...words, '--json'));
+  const listed = async (...words: string[]): Promise<Letter[]> =>
+    json(await stack.plinth('deadletters', 'ls', ...words, '--json'));
   expect(await listed('--reason', 'internal-error')).toEqual([]);
   expect(await listed('--subject', 'container.requested', '--service', 'provisioner', '--limit', '1')).toHaveLength(1);
   const gone = await stack.plinth('deadletters', 'drop', String(ours?.sequence));
@@ -59,7 +78,9 @@ it('are listed, shown without secrets, and dropped', async () => {
 it('that are requests are sent again once, and answered; broken ones are not', async () => {
   await putAside('2'.repeat(32), { name: 'again' });
   const letter = (await ls()).find(({ reason }) => reason === 'internal-error');
-  const sent = json<{ requestId: string }[]>(await stack.plinth('deadletters', 'replay', String(letter?.sequence), '--json'));
+  const sent = json<{ requestId: string }[]>(
+    await stack.plinth('deadletters', 'replay', String(letter?.sequence), '--json'),
+  );
   expect(sent).toHaveLength(1);
   const answer = await stack.fact(({ data }) => data['requestId'] === sent[0]?.requestId);
   expect(answer).toMatchObject({ subject: 'container.rejected', data: { reason: expect.any(String) } });
@@ -68,9 +89,13 @@ it('that are requests are sent again once, and answered; broken ones are not', a
   // Put aside once more, as what a tool left that was killed after the request and before the drop; under another message id, or the bus would drop it.
   await putAside('2'.repeat(32), { name: 'again' }, '3'.repeat(32));
   const left = (await ls()).find(({ reason }) => reason === 'internal-error');
-  expect(json(await stack.plinth('deadletters', 'replay', String(left?.sequence), '--json'))).toEqual([expect.objectContaining({ requestId: sent[0]?.requestId })]);
+  expect(json(await stack.plinth('deadletters', 'replay', String(left?.sequence), '--json'))).toEqual([
+    expect.objectContaining({ requestId: sent[0]?.requestId }),
+  ]);
   await putAside('4'.repeat(32), { name: 'other' });
-  const other = json<{ requestId: string }[]>(await stack.plinth('deadletters', 'replay', '--all', '--reason', 'internal-error', '--json'));
+  const other = json<{ requestId: string }[]>(
+    await stack.plinth('deadletters', 'replay', '--all', '--reason', 'internal-error', '--json'),
+  );
   await stack.fact(({ data }) => data['requestId'] === other[0]?.requestId);
   expect(stack.facts.filter(({ data }) => data['requestId'] === sent[0]?.requestId)).toHaveLength(answers);
   const broken = (await ls()).find(({ reason }) => reason !== 'internal-error');
@@ -82,8 +107,11 @@ it('that are requests are sent again once, and answered; broken ones are not', a
   expect((await stack.plinth('status')).stdout).toMatch(/dead letters +0/);
 });
 
-it.each([[['replay']], [['drop']], [['show', 'x']], [['replay', '0']]])('%j is wrong usage, and nothing is sent', async (words) => {
-  const ran = await stack.plinth('deadletters', ...words);
-  expect(ran.code).toBeGreaterThan(0);
-  expect(ran.stderr).toMatch(/number/);
-});
+it.each([[['replay']], [['drop']], [['show', 'x']], [['replay', '0']]])(
+  '%j is wrong usage, and nothing is sent',
+  async (words) => {
+    const ran = await stack.plinth('deadletters', ...words);
+    expect(ran.code).toBeGreaterThan(0);
+    expect(ran.stderr).toMatch(/number/);
+  },
+);

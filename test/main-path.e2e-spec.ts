@@ -31,15 +31,27 @@ describe('an image', () => {
   });
 
   it('is refused with every error and its path when the recipe is wrong', async () => {
-    await stack.jetstream().publish('image.requested', JSON.stringify({ recipe: 'name: Bad Name\nfrom: {mmdebstrap: {suite: bookworm}}\nbogus: 1\nwritable: [{path: relative, size: -1}]\n' }));
-    const { data } = await stack.fact(({ subject, data: body }) => subject === 'image.rejected' && body.reason === 'invalid-recipe');
+    await stack.jetstream().publish(
+      'image.requested',
+      JSON.stringify({
+        recipe:
+          'name: Bad Name\nfrom: {mmdebstrap: {suite: bookworm}}\nbogus: 1\nwritable: [{path: relative, size: -1}]\n',
+      }),
+    );
+    const { data } = await stack.fact(
+      ({ subject, data: body }) => subject === 'image.rejected' && body.reason === 'invalid-recipe',
+    );
     const paths = (data.problems as { path: string }[]).map((problem) => problem.path);
     expect(paths).toEqual(expect.arrayContaining(['name', 'bogus']));
     expect(paths.length).toBeGreaterThanOrEqual(4);
   });
 
   it('can not be activated, promoted or revoked when there is none', async () => {
-    for (const args of [['activate', 'debian-12@v77'], ['promote', 'debian-12@v77'], ['revoke', 'debian-12@v77', '--reason', 'x']]) {
+    for (const args of [
+      ['activate', 'debian-12@v77'],
+      ['promote', 'debian-12@v77'],
+      ['revoke', 'debian-12@v77', '--reason', 'x'],
+    ]) {
       const ran = await stack.plinth('image', ...args);
       expect(ran.code).toBe(1);
       expect(ran.stderr).toContain('image-not-found');
@@ -52,14 +64,20 @@ describe('a container', () => {
     await stack.jetstream().publish('container.requested', '{"name":"shop-1"}');
     const { data } = await stack.fact(about('container.started', 'shop-1'));
     expect(data).toMatchObject({ tenant: 'default', image: 'debian-12@v1', generation: 1, restarts: 0 });
-    expect(Object.keys(data.phases as object)).toEqual(expect.arrayContaining(['decide', 'deliver', 'premount', 'mount', 'runtime']));
+    expect(Object.keys(data.phases as object)).toEqual(
+      expect.arrayContaining(['decide', 'deliver', 'premount', 'mount', 'runtime']),
+    );
     expect(existsSync(`/proc/${String(data.pid)}`)).toBe(true);
   });
 
   it('gets the default image with the reason when the asked one is unknown, and a refusal when strict', async () => {
     await stack.jetstream().publish('container.requested', '{"name":"shop-2","image":"debian-12@v9"}');
     const { data } = await stack.fact(about('container.started', 'shop-2'));
-    expect(data).toMatchObject({ image: 'debian-12@v1', imageAsked: 'debian-12@v9', fallbackReason: 'unknown-version' });
+    expect(data).toMatchObject({
+      image: 'debian-12@v1',
+      imageAsked: 'debian-12@v9',
+      fallbackReason: 'unknown-version',
+    });
     const strict = await stack.plinth('run', 'debian-12@v9', '--strict', '--name', 'shop-3');
     expect(strict.code).toBe(1);
     expect(strict.stderr).toContain('image-unavailable');
@@ -75,9 +93,30 @@ describe('a container', () => {
   });
 
   it('passes an exit code, environment, time zone and software on', async () => {
-    const run = await stack.plinth('run', '--name', 'web', '--sw', 'hello-web', '--env', 'GREETING=hi there', '--tz', 'Asia/Tokyo', '--json', '--', '/usr/bin/perl', '/sw/serve.pl');
+    const run = await stack.plinth(
+      'run',
+      '--name',
+      'web',
+      '--sw',
+      'hello-web',
+      '--env',
+      'GREETING=hi there',
+      '--tz',
+      'Asia/Tokyo',
+      '--json',
+      '--',
+      '/usr/bin/perl',
+      '/sw/serve.pl',
+    );
     expect(run.stderr).toBe('');
-    const seen = await stack.plinth('exec', 'web', '--', '/bin/sh', '-c', 'echo "$(tr "\\0" "\\n" </proc/1/environ | grep GREETING) $(date +%Z)"; exit 7');
+    const seen = await stack.plinth(
+      'exec',
+      'web',
+      '--',
+      '/bin/sh',
+      '-c',
+      'echo "$(tr "\\0" "\\n" </proc/1/environ | grep GREETING) $(date +%Z)"; exit 7',
+    );
     expect(seen.stdout).toBe('GREETING=hi there JST\n');
     expect(seen.code).toBe(7);
   });
@@ -130,7 +169,9 @@ describe('bad input', () => {
   it.each(bodies)('%s gets one clear answer', async (_what, body) => {
     const before = stack.facts.length;
     await stack.jetstream().publish('container.requested', body);
-    const answer = await stack.fact((fact) => fact.subject === 'container.rejected' && stack.facts.indexOf(fact) >= before);
+    const answer = await stack.fact(
+      (fact) => fact.subject === 'container.rejected' && stack.facts.indexOf(fact) >= before,
+    );
     expect(answer.data.reason).toBe('invalid-request');
     expect(String(answer.data.message).length).toBeGreaterThan(20);
   });
@@ -165,7 +206,8 @@ describe('a kill -9', () => {
 
   it('of the provisioner loses no request', async () => {
     process.kill(stack.pidOf('provisioner-1'), 'SIGKILL');
-    for (let index = 0; index < 5; index++) await stack.jetstream().publish('container.requested', JSON.stringify({ name: `while-away-${index}` }));
+    for (let index = 0; index < 5; index++)
+      await stack.jetstream().publish('container.requested', JSON.stringify({ name: `while-away-${index}` }));
     await stack.up();
     for (let index = 0; index < 5; index++) await stack.fact(about('container.started', `while-away-${index}`));
   });
@@ -181,7 +223,9 @@ describe('the host', () => {
     const { id } = json<{ id: string }>((await stack.plinth('inspect', 'shop-2', '--json')).stdout);
     expect((await stack.plinth('rm', 'shop-2')).code).toBe(0);
     expect(containerCgroups().filter((path) => path.includes(id))).toEqual([]);
-    expect(json<{ name: string }[]>((await stack.plinth('ps', '--json')).stdout).map((row) => row.name)).not.toContain('shop-2');
+    expect(json<{ name: string }[]>((await stack.plinth('ps', '--json')).stdout).map((row) => row.name)).not.toContain(
+      'shop-2',
+    );
   });
 
   it('is as it was after down', async () => {
@@ -191,7 +235,9 @@ describe('the host', () => {
     expect(mountLines()).toEqual(mountsBefore);
     const ours = new Set(stack.facts.map(({ data }) => String(data.containerId)));
     expect(containerCgroups().filter((path) => ours.has(containerOf(path)))).toEqual([]);
-    const alive = pids.filter((pid) => existsSync(`/proc/${pid}`) && !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z '));
+    const alive = pids.filter(
+      (pid) => existsSync(`/proc/${pid}`) && !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z '),
+    );
     expect(alive).toEqual([]);
     expect(existsSync(stack.home)).toBe(false);
   });

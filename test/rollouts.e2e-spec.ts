@@ -10,7 +10,8 @@ const mountsBefore = mountLines();
 
 const IDLE = '[/bin/sleep, infinity]';
 /** Images are tested without a tenant: this happens on real hosts only. */
-const onHost = (script: string): string => `[/bin/sh, -c, '[ -z "$PLINTH_TENANT" ] || { ${script}; }; exec /bin/sleep infinity']`;
+const onHost = (script: string): string =>
+  `[/bin/sh, -c, '[ -z "$PLINTH_TENANT" ] || { ${script}; }; exec /bin/sleep infinity']`;
 const QUICK = ['--stable', '300ms', '--soak', '300ms'];
 
 /** What differs from version to version of the image `tiny`. */
@@ -40,8 +41,10 @@ const good = (ran: Ran): Ran => {
   return ran;
 };
 const json = <T>(ran: Ran): T => JSON.parse(ran.stdout) as T;
-const ps = async (tenant: string): Promise<Row[]> => json<Row[]>(await stack.plinth('ps', '--tenant', tenant, '--json'));
-const inspect = async (name: string, tenant = 'default'): Promise<Row> => json<Row>(await stack.plinth('inspect', name, '--tenant', tenant, '--json'));
+const ps = async (tenant: string): Promise<Row[]> =>
+  json<Row[]>(await stack.plinth('ps', '--tenant', tenant, '--json'));
+const inspect = async (name: string, tenant = 'default'): Promise<Row> =>
+  json<Row>(await stack.plinth('inspect', name, '--tenant', tenant, '--json'));
 const about = (subject: string, name: string) => (fact: Fact) => fact.subject === subject && fact.data['name'] === name;
 
 async function build(recipe: string, ...promotion: string[]): Promise<string> {
@@ -57,7 +60,11 @@ async function run(name: string, ...options: string[]): Promise<void> {
 }
 
 async function until<T>(look: () => Promise<T | undefined | false>, what: string, seconds = 60): Promise<T> {
-  for (const deadline = Date.now() + seconds * 1000; Date.now() < deadline; await new Promise((resolve) => setTimeout(resolve, 100))) {
+  for (
+    const deadline = Date.now() + seconds * 1000;
+    Date.now() < deadline;
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  ) {
     const found = await look();
     if (found) return found;
   }
@@ -66,8 +73,15 @@ async function until<T>(look: () => Promise<T | undefined | false>, what: string
 
 async function runMany(tenant: string, count: number): Promise<void> {
   const jetstream = stack.jetstream();
-  for (let index = 0; index < count; index++) await jetstream.publish('container.requested', JSON.stringify({ name: `${tenant}-${index}`, tenant, image: ref('base') }));
-  await until(async () => (await ps(tenant)).filter(({ state }) => state === 'running').length === count, `${count} containers run`);
+  for (let index = 0; index < count; index++)
+    await jetstream.publish(
+      'container.requested',
+      JSON.stringify({ name: `${tenant}-${index}`, tenant, image: ref('base') }),
+    );
+  await until(
+    async () => (await ps(tenant)).filter(({ state }) => state === 'running').length === count,
+    `${count} containers run`,
+  );
 }
 
 interface Rollout {
@@ -82,22 +96,36 @@ const show = async (id: string): Promise<Rollout> => json<Rollout>(await stack.p
 async function start(...options: string[]): Promise<string> {
   return json<{ rolloutId: string }>(good(await stack.plinth('rollout', 'start', '--json', ...options))).rolloutId;
 }
-const ended = (id: string, seconds = 90): Promise<Rollout> => until(async () => {
-  const found = await show(id);
-  return found.endedAt !== null && found;
-}, `rollout ${id} ends`, seconds);
+const ended = (id: string, seconds = 90): Promise<Rollout> =>
+  until(
+    async () => {
+      const found = await show(id);
+      return found.endedAt !== null && found;
+    },
+    `rollout ${id} ends`,
+    seconds,
+  );
 const switchesTo = (image: string, tenant: string): string[] =>
-  stack.facts.filter((fact) => fact.subject === 'container.started' && fact.data['tenant'] === tenant && fact.data['image'] === image).map(({ data }) => `${String(data['name'])} generation ${String(data['generation'])} pid ${String(data['pid'])}`).sort();
+  stack.facts
+    .filter(
+      (fact) => fact.subject === 'container.started' && fact.data['tenant'] === tenant && fact.data['image'] === image,
+    )
+    .map(({ data }) => `${String(data['name'])} generation ${String(data['generation'])} pid ${String(data['pid'])}`)
+    .sort();
 
 beforeAll(async () => {
   await stack.up(3);
   mkdirSync(join(stack.home, 'sources'), { recursive: true });
   const { sha256 } = makeSmallRootfs(join(stack.home, 'small'), join(stack.home, 'sources', 'tiny.tar.gz'));
-  const recipe = (more: string): string => `name: tiny\nfrom: { rootfs: { path: /tiny.tar.gz, sha256: ${sha256} } }\n${more}`;
+  const recipe = (more: string): string =>
+    `name: tiny\nfrom: { rootfs: { path: /tiny.tar.gz, sha256: ${sha256} } }\n${more}`;
   refs.set('base', await build(recipe(`command: ${IDLE}\n`)));
   good(await stack.plinth('image', 'activate', ref('base')));
   for (const [name, more] of Object.entries(VERSIONS)) refs.set(name, await build(recipe(more)));
-  const script = readFileSync(join(stack.home, 'storage/sn-1/images/tiny/v1/mount.sh'), 'utf8').replace('set -eu\n', 'set -eu\nif [ -n "${PLINTH_SW-}" ]; then echo mounting went wrong >&2; exit 9; fi\n');
+  const script = readFileSync(join(stack.home, 'storage/sn-1/images/tiny/v1/mount.sh'), 'utf8').replace(
+    'set -eu\n',
+    'set -eu\nif [ -n "${PLINTH_SW-}" ]; then echo mounting went wrong >&2; exit 9; fi\n',
+  );
   refs.set('bad-mounts', await build(recipe(`command: ${IDLE}\nmountScript: ${JSON.stringify(script)}\n`)));
   refs.set('elsewhere', await build(recipe(`command: ${IDLE}\n`), '--to', 'sn-1'));
 }, 300_000);
@@ -120,7 +148,21 @@ describe('one container', () => {
   const failures: readonly [string, string, readonly string[], readonly string[], string, RegExp][] = [
     ['whose first process ends', 'exits', [], QUICK, 'exited', /giving up/],
     ['which dies in the soak time', 'dies-later', [], ['--stable', '200ms', '--soak', '30s'], 'exited', /dying/],
-    ['on which its health check fails', 'good', ['--health-cmd', 'test ! -e /etc/two || { echo not well; exit 1; }', '--health-interval', '200ms', '--health-retries', '2'], QUICK, 'unhealthy', /not well/],
+    [
+      'on which its health check fails',
+      'good',
+      [
+        '--health-cmd',
+        'test ! -e /etc/two || { echo not well; exit 1; }',
+        '--health-interval',
+        '200ms',
+        '--health-retries',
+        '2',
+      ],
+      QUICK,
+      'unhealthy',
+      /not well/,
+    ],
     ['whose mount script fails', 'bad-mounts', ['--sw', 'hello-web'], QUICK, 'mount-script-failed', /./],
   ];
   it.each(failures)('goes back from an image %s', async (_, image, options, judged, reason, said) => {
@@ -130,7 +172,9 @@ describe('one container', () => {
     expect(ran.code).toBe(1);
     const { data } = await stack.fact(about('container.reverted', name));
     expect(data).toMatchObject({ image: ref('base'), failedImage: ref(image), reason });
-    expect(`${String(data['checkOutput'] ?? '')}${String(data['logTail'] ?? '')}${String(data['message'])}`).toMatch(said);
+    expect(`${String(data['checkOutput'] ?? '')}${String(data['logTail'] ?? '')}${String(data['message'])}`).toMatch(
+      said,
+    );
     const after = await inspect(name);
     expect(after).toMatchObject({ image: ref('base'), state: 'running' });
     expect(existsSync(`/proc/${after.pid}`)).toBe(true);
@@ -150,7 +194,10 @@ describe('one container', () => {
     }
   });
 
-  it.each([['with a copy of its data gets it back as it was', ['--snapshot-data'], 'kept'], ['without one keeps what the failed image wrote', [], 'spoilt']])('%s', async (_, options, content) => {
+  it.each([
+    ['with a copy of its data gets it back as it was', ['--snapshot-data'], 'kept'],
+    ['without one keeps what the failed image wrote', [], 'spoilt'],
+  ])('%s', async (_, options, content) => {
     const name = `data-${content}`;
     await run(name);
     good(await stack.plinth('exec', name, '--', '/bin/sh', '-c', 'echo kept > /data/file'));
@@ -164,7 +211,19 @@ describe('one container', () => {
   it('ends right when its host agent is killed while it is judged', async () => {
     await run('orphan');
     const { host } = await inspect('orphan');
-    good(await stack.plinth('switch', 'orphan', '--to', ref('dies-later'), '--stable', '200ms', '--soak', '60s', '--no-wait'));
+    good(
+      await stack.plinth(
+        'switch',
+        'orphan',
+        '--to',
+        ref('dies-later'),
+        '--stable',
+        '200ms',
+        '--soak',
+        '60s',
+        '--no-wait',
+      ),
+    );
     await stack.fact((fact) => about('container.started', 'orphan')(fact) && fact.data['image'] === ref('dies-later'));
     process.kill(stack.pidOf(`host-agent-${host}`), 'SIGKILL');
     await stack.up(3);
@@ -188,14 +247,31 @@ describe('thirty containers on three hosts', () => {
   });
 
   it('all go back when the image fails on one of them', async () => {
-    const ran = await stack.plinth('rollout', 'start', '--select', 'tenant=acme', '--to', ref('fails-on-7'), '--batch', '10', ...QUICK, '--wait', '--json');
+    const ran = await stack.plinth(
+      'rollout',
+      'start',
+      '--select',
+      'tenant=acme',
+      '--to',
+      ref('fails-on-7'),
+      '--batch',
+      '10',
+      ...QUICK,
+      '--wait',
+      '--json',
+    );
     expect(ran.code).toBe(1);
     const found = json<Rollout>(ran);
     expect(found.state).toBe('reverted');
     expect(found.counts).toMatchObject({ total: 30, updated: 0 });
     expect(found.members.filter(({ phase }) => phase === 'failed').map(({ name }) => name)).toContain('acme-7');
-    await until(async () => (await ps('acme')).every(({ image, state }) => image === ref('good') && state === 'running'), 'all run as before');
-    expect(stack.facts.filter((fact) => fact.subject === 'rollout.halted' && fact.data['rolloutId'] === found.id)).toHaveLength(1);
+    await until(
+      async () => (await ps('acme')).every(({ image, state }) => image === ref('good') && state === 'running'),
+      'all run as before',
+    );
+    expect(
+      stack.facts.filter((fact) => fact.subject === 'rollout.halted' && fact.data['rolloutId'] === found.id),
+    ).toHaveLength(1);
   });
 
   it('can be paused, resumed, aborted and taken back', async () => {
@@ -223,22 +299,72 @@ describe('thirty containers on three hosts', () => {
     const lost = 'host-3';
     const there = (await ps('acme')).filter(({ host }) => host === lost).map(({ name }) => name);
     expect(there.length).toBeGreaterThan(0);
-    const id = await start('--select', 'tenant=acme', '--to', ref('base'), '--canary', '0', '--batch', '30', '--stable', '300ms', '--soak', '5s', '--deadline', '60s');
+    const id = await start(
+      '--select',
+      'tenant=acme',
+      '--to',
+      ref('base'),
+      '--canary',
+      '0',
+      '--batch',
+      '30',
+      '--stable',
+      '300ms',
+      '--soak',
+      '5s',
+      '--deadline',
+      '60s',
+    );
     await until(async () => (await show(id)).counts['switching'] === 30, 'all are being judged');
     process.kill(stack.pidOf(`host-agent-${lost}`), 'SIGKILL');
     const found = await ended(id, 120);
     expect(found.state).toBe('completed');
     expect(found.counts).toMatchObject({ updated: 30 - there.length, skipped: there.length });
-    expect(found.members.filter(({ phase }) => phase === 'skipped').every(({ reason }) => reason === 'host-lost')).toBe(true);
+    expect(found.members.filter(({ phase }) => phase === 'skipped').every(({ reason }) => reason === 'host-lost')).toBe(
+      true,
+    );
     await stack.up(3);
     await until(async () => (await show(id)).counts['updated'] === 30, 'the host has followed');
-    await until(async () => (await ps('acme')).every(({ image, state }) => image === ref('base') && state === 'running'), 'all run');
+    await until(
+      async () => (await ps('acme')).every(({ image, state }) => image === ref('base') && state === 'running'),
+      'all run',
+    );
   });
 
   it('leave a revoked image, and nothing new starts on it', async () => {
-    good(await stack.plinth('rollout', 'start', '--select', 'tenant=acme', '--to', ref('good'), '--canary', '0', '--batch', '100%', ...QUICK, '--wait'));
+    good(
+      await stack.plinth(
+        'rollout',
+        'start',
+        '--select',
+        'tenant=acme',
+        '--to',
+        ref('good'),
+        '--canary',
+        '0',
+        '--batch',
+        '100%',
+        ...QUICK,
+        '--wait',
+      ),
+    );
     good(await stack.plinth('image', 'revoke', ref('good'), '--reason', 'a test'));
-    good(await stack.plinth('rollout', 'start', '--select', `image=${ref('good')}`, '--to', 'known-good', '--canary', '0', '--batch', '100%', ...QUICK, '--wait'));
+    good(
+      await stack.plinth(
+        'rollout',
+        'start',
+        '--select',
+        `image=${ref('good')}`,
+        '--to',
+        'known-good',
+        '--canary',
+        '0',
+        '--batch',
+        '100%',
+        ...QUICK,
+        '--wait',
+      ),
+    );
     expect((await ps('acme')).every(({ image }) => image === ref('base'))).toBe(true);
     const refused = await stack.plinth('switch', 'acme-0', '--tenant', 'acme', '--to', ref('good'), ...QUICK);
     expect(refused.stderr).toContain('image-unavailable');

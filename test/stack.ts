@@ -42,7 +42,9 @@ export class Stack {
   /** Runs the tool; never rejects on its exit code. */
   plinth(...args: string[]): Promise<Ran> {
     return new Promise((done, fail) => {
-      const child = spawn(process.execPath, [join(this.installation, 'apps/cli/dist/main.js'), ...args], { env: { ...process.env, PLINTH_HOME: this.home, NATS_URL: '', DATABASE_URL: '' } });
+      const child = spawn(process.execPath, [join(this.installation, 'apps/cli/dist/main.js'), ...args], {
+        env: { ...process.env, PLINTH_HOME: this.home, NATS_URL: '', DATABASE_URL: '' },
+      });
       let stdout = '';
       let stderr = '';
       child.stdout.on('data', (data: Buffer) => (stdout += data.toString()));
@@ -58,7 +60,12 @@ export class Stack {
     if (code !== 0) throw new Error(`up ended with ${code}: ${stdout}${stderr}`);
     if (this.connection && !this.connection.isClosed()) return;
     const { natsUrl, nkeyFile } = this.file();
-    this.connection = await connect({ servers: natsUrl, authenticator: nkeyAuthenticator(readFileSync(nkeyFile)), maxReconnectAttempts: -1, reconnectTimeWait: 200 });
+    this.connection = await connect({
+      servers: natsUrl,
+      authenticator: nkeyAuthenticator(readFileSync(nkeyFile)),
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: 200,
+    });
     // Not everything: whoever subscribes to all also holds the inboxes of the dead open.
     for (const subject of ['container.>', 'image.>', 'host.>', 'rollout.>']) {
       this.connection.subscribe(subject, {
@@ -97,7 +104,12 @@ export class Stack {
   }
 
   file(): { natsUrl: string; databaseUrl: string; nkeyFile: string; services: StackService[] } {
-    return JSON.parse(readFileSync(join(this.home, 'stack.json'), 'utf8')) as { natsUrl: string; databaseUrl: string; nkeyFile: string; services: StackService[] };
+    return JSON.parse(readFileSync(join(this.home, 'stack.json'), 'utf8')) as {
+      natsUrl: string;
+      databaseUrl: string;
+      nkeyFile: string;
+      services: StackService[];
+    };
   }
 
   pidOf(id: string): number {

@@ -26,7 +26,9 @@ export class LimitedDisks {
       const { bavail, bsize } = statfsSync(join(this.home, disk));
       if (bavail === 0) return;
       try {
-        execFileSync('fallocate', ['--offset', String(sizeOf(path)), '--length', String(bavail * bsize), path], { stdio: 'ignore' });
+        execFileSync('fallocate', ['--offset', String(sizeOf(path)), '--length', String(bavail * bsize), path], {
+          stdio: 'ignore',
+        });
       } catch {
         // Somebody took some of it meanwhile.
         if (statfsSync(join(this.home, disk)).bavail > 16) continue;

@@ -27,13 +27,15 @@ export interface FaultContext {
 export type Fault = (context: FaultContext) => Promise<string | undefined>;
 
 /** Kills a service of this kind; what starts it again is the machine's process supervisor, here `plinth up`. */
-const killService = (name: string): Fault => async ({ stack, random }) => {
-  const service = random.pick(stack.file().services.filter((item) => item.name === name));
-  if (!service || !sendSignal(service.pid, 'SIGKILL')) return undefined;
-  await delay(random.between(0, 1_500));
-  await stack.restart();
-  return `${service.id} killed`;
-};
+const killService =
+  (name: string): Fault =>
+  async ({ stack, random }) => {
+    const service = random.pick(stack.file().services.filter((item) => item.name === name));
+    if (!service || !sendSignal(service.pid, 'SIGKILL')) return undefined;
+    await delay(random.between(0, 1_500));
+    await stack.restart();
+    return `${service.id} killed`;
+  };
 
 const freeze: Fault = async ({ stack, random }) => {
   const service = random.pick(stack.file().services.filter(({ name }) => name !== 'postgres'));
@@ -45,7 +47,10 @@ const freeze: Fault = async ({ stack, random }) => {
 };
 
 /** Pids of monitors or first processes of this stack's containers. */
-export function containerProcesses(home: string, kind: 'monitor' | 'init'): { readonly pid: number; readonly id: string }[] {
+export function containerProcesses(
+  home: string,
+  kind: 'monitor' | 'init',
+): { readonly pid: number; readonly id: string }[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .flatMap((name) => {
@@ -64,11 +69,15 @@ export function containerProcesses(home: string, kind: 'monitor' | 'init'): { re
     });
 }
 
-const killProcess = (kind: 'monitor' | 'init'): Fault => ({ stack, workload, random }) => {
-  const victim = random.pick(containerProcesses(stack.home, kind));
-  if (victim) workload.ended.add(victim.id);
-  return Promise.resolve(victim && sendSignal(victim.pid, 'SIGKILL') ? `${kind} of ${victim.id.slice(0, 12)} killed` : undefined);
-};
+const killProcess =
+  (kind: 'monitor' | 'init'): Fault =>
+  ({ stack, workload, random }) => {
+    const victim = random.pick(containerProcesses(stack.home, kind));
+    if (victim) workload.ended.add(victim.id);
+    return Promise.resolve(
+      victim && sendSignal(victim.pid, 'SIGKILL') ? `${kind} of ${victim.id.slice(0, 12)} killed` : undefined,
+    );
+  };
 
 /** Monitors, and all that is in the cgroups of the host's containers: one whose monitor was killed before is nobody's child. */
 function killContainers(home: string, host: string, workload: Workload): void {
@@ -104,7 +113,9 @@ const killHost: Fault = async ({ stack, workload, random }) => {
 };
 
 function guardOf(home: string, host: string): number | undefined {
-  const line = execFileSync('ps', ['-eo', 'pid,args'], { encoding: 'utf8' }).split('\n').find((text) => text.includes('lease-guard.js') && text.endsWith(`${home}/hosts/${host}`));
+  const line = execFileSync('ps', ['-eo', 'pid,args'], { encoding: 'utf8' })
+    .split('\n')
+    .find((text) => text.includes('lease-guard.js') && text.endsWith(`${home}/hosts/${host}`));
   return line === undefined ? undefined : Number(line.trim().split(' ')[0]);
 }
 
@@ -147,13 +158,16 @@ const drainHost: Fault = async (context) => {
   const found = pickHost(context);
   if (!found) return undefined;
   await stack.plinth('host', 'drain', found.host, '--parallel', '4', '--no-wait');
-  const victim = random.pick(stack.file().services.filter(({ name }) => ['provisioner', 'host-agent', 'nats'].includes(name)));
+  const victim = random.pick(
+    stack.file().services.filter(({ name }) => ['provisioner', 'host-agent', 'nats'].includes(name)),
+  );
   const killed = random.between(0, 1) === 1 && victim !== undefined;
   await delay(random.between(0, 400));
   if (killed) sendSignal(victim.pid, 'SIGKILL');
   await delay(random.between(0, 2_000));
   await stack.restart();
-  for (let attempt = 0; attempt < 5 && (await stack.plinth('host', 'uncordon', found.host)).code !== 0; attempt++) await delay(500);
+  for (let attempt = 0; attempt < 5 && (await stack.plinth('host', 'uncordon', found.host)).code !== 0; attempt++)
+    await delay(500);
   return `${found.host} drained${killed ? ` while ${victim.id} was killed` : ''}`;
 };
 
@@ -162,8 +176,14 @@ const secondAgent: Fault = async ({ stack, random, report }) => {
   const agent = random.pick(stack.file().services.filter(({ name }) => name === 'host-agent'));
   if (!agent) return undefined;
   const main = resolve(import.meta.dirname, '../../../apps/host-agent/dist/main.js');
-  const child = spawn(process.execPath, [main], { env: { ...process.env, ...agent.environment, PLINTH_HTTP_PORT: '0' }, stdio: 'ignore' });
-  const code = await Promise.race([new Promise<number | null>((done) => child.once('exit', done)), delay(20_000, 'still there' as const)]);
+  const child = spawn(process.execPath, [main], {
+    env: { ...process.env, ...agent.environment, PLINTH_HTTP_PORT: '0' },
+    stdio: 'ignore',
+  });
+  const code = await Promise.race([
+    new Promise<number | null>((done) => child.once('exit', done)),
+    delay(20_000, 'still there' as const),
+  ]);
   if (code === 'still there') child.kill('SIGKILL');
   if (code === 0 || code === 'still there') report(`a second agent of ${agent.id} ended with ${code}`);
   return `second agent for ${agent.id}`;
@@ -194,10 +214,14 @@ const exhaustDatabase: Fault = async ({ stack, random }) => {
 const cutConnection: Fault = async ({ stack, random }) => {
   const service = random.pick(stack.file().services.filter(({ name }) => name !== 'postgres' && name !== 'nats'));
   const natsPort = new URL(stack.file().natsUrl).port;
-  const lines = spawnSync('ss', ['-tnpH', 'state', 'established', 'dport', `= :${natsPort}`], { encoding: 'utf8' }).stdout ?? '';
-  const port = new RegExp(`:(\\d+) +\\S+:${natsPort} .*pid=${service?.pid},`).exec(lines.split('\n').find((line) => line.includes(`pid=${service?.pid},`)) ?? '')?.[1];
+  const lines =
+    spawnSync('ss', ['-tnpH', 'state', 'established', 'dport', `= :${natsPort}`], { encoding: 'utf8' }).stdout ?? '';
+  const port = new RegExp(`:(\\d+) +\\S+:${natsPort} .*pid=${service?.pid},`).exec(
+    lines.split('\n').find((line) => line.includes(`pid=${service?.pid},`)) ?? '',
+  )?.[1];
   if (!service || port === undefined) return undefined;
-  const rule = (verb: '-I' | '-D', side: '--sport' | '--dport'): boolean => spawnSync('iptables', ['-w', verb, 'INPUT', '-i', 'lo', '-p', 'tcp', side, port, '-j', 'DROP']).status === 0;
+  const rule = (verb: '-I' | '-D', side: '--sport' | '--dport'): boolean =>
+    spawnSync('iptables', ['-w', verb, 'INPUT', '-i', 'lo', '-p', 'tcp', side, port, '-j', 'DROP']).status === 0;
   if (!rule('-I', '--sport')) return undefined;
   const ms = random.between(0, 3) === 0 ? 60_000 : random.between(2_000, 15_000);
   try {
@@ -212,7 +236,10 @@ const cutConnection: Fault = async ({ stack, random }) => {
 /** An image is built and promoted, and what works on it is killed in the middle. */
 const interruptImage: Fault = async ({ stack, random }) => {
   const recipe = join(stack.home, 'recipe.yaml');
-  writeFileSync(recipe, readFileSync(recipe, 'utf8').replace(/content: \w+/, `content: chaos${random.between(1, 1_000_000)}`));
+  writeFileSync(
+    recipe,
+    readFileSync(recipe, 'utf8').replace(/content: \w+/, `content: chaos${random.between(1, 1_000_000)}`),
+  );
   const build = stack.plinth('image', 'build', recipe, '--json');
   const victim = random.between(0, 1) === 0 ? 'image-builder' : 'distributor';
   if (victim === 'image-builder') {
@@ -237,7 +264,10 @@ const interruptImage: Fault = async ({ stack, random }) => {
 /** An image is promoted while what is downloaded of it is not what it is; then the repository is well again, and nobody lends a hand. */
 const lyingRepository: Fault = async ({ rig, stack, random, report }) => {
   const recipe = join(stack.home, 'recipe.yaml');
-  writeFileSync(recipe, readFileSync(recipe, 'utf8').replace(/content: \w+/, `content: chaos${random.between(1, 1_000_000)}`));
+  writeFileSync(
+    recipe,
+    readFileSync(recipe, 'utf8').replace(/content: \w+/, `content: chaos${random.between(1, 1_000_000)}`),
+  );
   const built = await stack.plinth('image', 'build', recipe, '--json');
   const lie = random.pick(LIES);
   if (built.code !== 0 || lie === undefined) return undefined;
@@ -250,7 +280,14 @@ const lyingRepository: Fault = async ({ rig, stack, random, report }) => {
   rig.repository.lie = undefined;
   await promotion;
   for (let attempt = 0; ; attempt++) {
-    const nodes = (JSON.parse((await stack.plinth('image', 'ls', '--json')).stdout || '[]') as { name: string; version: string; storageNodes: string[] }[]).find(({ name, version }) => `${name}@${version}` === ref)?.storageNodes ?? [];
+    const nodes =
+      (
+        JSON.parse((await stack.plinth('image', 'ls', '--json')).stdout || '[]') as {
+          name: string;
+          version: string;
+          storageNodes: string[];
+        }[]
+      ).find(({ name, version }) => `${name}@${version}` === ref)?.storageNodes ?? [];
     if (nodes.length === 2) break;
     if (attempt === 90) {
       report(`${ref} is only on ${nodes.join(', ') || 'no node'}, long after the repository was well again`);
@@ -301,7 +338,11 @@ async function publishAs(stack: Stack, service: string, subject: string, body: s
   const seed = environment?.['NATS_NKEY_FILE'];
   if (seed === undefined) return false;
   const name = /_INBOX_([^.]+)/.exec(seed)?.[1];
-  const connection = await connect({ servers: stack.file().natsUrl, authenticator: nkeyAuthenticator(readFileSync(seed)), ...(name !== undefined && { inboxPrefix: `_INBOX_${name}` }) });
+  const connection = await connect({
+    servers: stack.file().natsUrl,
+    authenticator: nkeyAuthenticator(readFileSync(seed)),
+    ...(name !== undefined && { inboxPrefix: `_INBOX_${name}` }),
+  });
   connection.publish(subject, body);
   await connection.flush();
   await connection.close();
@@ -320,7 +361,10 @@ async function query<T extends pg.QueryResultRow>(stack: Stack, text: string): P
 
 /** A config that a host got before reaches it once more, after newer ones: of any container, also one that is gone. */
 const oldConfig: Fault = async ({ stack, random }) => {
-  const rows = await query<{ subject: string; data: object }>(stack, "SELECT subject, data FROM provisioner.outbox WHERE subject LIKE 'desired.%' AND sent_at IS NOT NULL ORDER BY sequence");
+  const rows = await query<{ subject: string; data: object }>(
+    stack,
+    "SELECT subject, data FROM provisioner.outbox WHERE subject LIKE 'desired.%' AND sent_at IS NOT NULL ORDER BY sequence",
+  );
   const row = random.pick(rows);
   if (!row || !(await publishAs(stack, 'provisioner-1', row.subject, JSON.stringify(row.data)))) return undefined;
   return `an old config again: ${row.subject}`;
@@ -328,11 +372,31 @@ const oldConfig: Fault = async ({ stack, random }) => {
 
 /** What a host said of a container before reaches the provisioner once more, under another id. */
 const oldReport: Fault = async ({ stack, random }) => {
-  const rows = await query<{ id: string; host: string; image: string }>(stack, "SELECT id, host, config->>'image' AS image FROM provisioner.containers WHERE state <> 'removed' ORDER BY ordinal");
+  const rows = await query<{ id: string; host: string; image: string }>(
+    stack,
+    "SELECT id, host, config->>'image' AS image FROM provisioner.containers WHERE state <> 'removed' ORDER BY ordinal",
+  );
   const row = random.pick(rows);
   if (!row) return undefined;
-  const report = { host: row.host, containerId: row.id, kind: 'stopped', cause: 'exited', generation: 1, sequence: 1, image: row.image, at: new Date().toISOString() };
-  if (!(await publishAs(stack, `host-agent-${row.host}`, `report.host.${row.host}.container.${row.id}`, JSON.stringify(report)))) return undefined;
+  const report = {
+    host: row.host,
+    containerId: row.id,
+    kind: 'stopped',
+    cause: 'exited',
+    generation: 1,
+    sequence: 1,
+    image: row.image,
+    at: new Date().toISOString(),
+  };
+  if (
+    !(await publishAs(
+      stack,
+      `host-agent-${row.host}`,
+      `report.host.${row.host}.container.${row.id}`,
+      JSON.stringify(report),
+    ))
+  )
+    return undefined;
   return `an old report of ${row.id.slice(0, 12)} again`;
 };
 
@@ -352,7 +416,19 @@ const duplicate: Fault = async ({ workload }) => {
   return id && `request ${id.slice(0, 12)} sent again`;
 };
 
-const MALFORMED = ['', '{', 'null', '[]', '"text"', '{"name":7}', '{"name":"Bad Name"}', '{"name":"x","limits":{"memoryBytes":-1}}', `{"name":"${'x'.repeat(5_000)}"}`, '{"__proto__":{"name":"x"}}', '\u0000\u0001'];
+const MALFORMED = [
+  '',
+  '{',
+  'null',
+  '[]',
+  '"text"',
+  '{"name":7}',
+  '{"name":"Bad Name"}',
+  '{"name":"x","limits":{"memoryBytes":-1}}',
+  `{"name":"${'x'.repeat(5_000)}"}`,
+  '{"__proto__":{"name":"x"}}',
+  '\u0000\u0001',
+];
 const malformed: Fault = async ({ workload, random }) => {
   const body = random.pick(MALFORMED) ?? '';
   await workload.publishRaw('container.requested', body);
@@ -392,7 +468,9 @@ export const FAULTS: Readonly<Record<string, { readonly weight: number; readonly
 
 /** @param only part of the names of the kinds to choose from; empty: all */
 export function chooseFault(random: Random, only = ''): { readonly kind: string; readonly inject: Fault } {
-  const kinds = Object.entries(FAULTS).filter(([kind]) => only === '' || only.split(',').some((part) => kind.includes(part))).flatMap(([kind, { weight, inject }]) => Array.from({ length: weight }, () => ({ kind, inject })));
+  const kinds = Object.entries(FAULTS)
+    .filter(([kind]) => only === '' || only.split(',').some((part) => kind.includes(part)))
+    .flatMap(([kind, { weight, inject }]) => Array.from({ length: weight }, () => ({ kind, inject })));
   const chosen = random.pick(kinds);
   if (!chosen) throw new Error('there are no faults');
   return chosen;

@@ -31,7 +31,15 @@ export interface ChaosResult {
 
 const TENANT = 'chaos';
 
-export async function runChaos({ rig, seed, faults, checkEvery, only, signal, onLine }: ChaosOptions): Promise<ChaosResult> {
+export async function runChaos({
+  rig,
+  seed,
+  faults,
+  checkEvery,
+  only,
+  signal,
+  onLine,
+}: ChaosOptions): Promise<ChaosResult> {
   const { stack } = rig;
   const { images, hanging } = await makeImages(stack);
   const random = new Random(seed);
@@ -43,7 +51,7 @@ export async function runChaos({ rig, seed, faults, checkEvery, only, signal, on
     found.push(line);
   };
   for (let count = 0; count < 6; count++) await workload.act();
-  for (let done = 0, checked = 0; done < faults && found.length === 0; ) {
+  for (let done = 0, checked = 0; done < faults && found.length === 0;) {
     for (let acts = random.between(0, 3); acts > 0; acts--) await workload.act();
     const { kind, inject } = chooseFault(random, only);
     const said = await inject({ rig, stack, workload, random, report });
@@ -81,7 +89,9 @@ async function makeImages(stack: Stack): Promise<{ images: string[]; hanging: st
   };
   const first = await make(`name: tiny\n${from}files: [{ path: /etc/which, content: one }]\n`);
   const script = readFileSync(join(stack.home, 'storage/sn-1/images', first.replace('@', '/'), 'mount.sh'), 'utf8');
-  const hanging = await make(`name: hanging\n${from}mountScript: ${JSON.stringify(script.replace('set -eu\n', 'set -eu\ncase "$(cat "${PLINTH_LAYER:?}/etc/hostname")" in hang-[0-9]*) sleep 600 ;; esac\n'))}\n`);
+  const hanging = await make(
+    `name: hanging\n${from}mountScript: ${JSON.stringify(script.replace('set -eu\n', 'set -eu\ncase "$(cat "${PLINTH_LAYER:?}/etc/hostname")" in hang-[0-9]*) sleep 600 ;; esac\n'))}\n`,
+  );
   const images = [first, await make(`name: tiny\n${from}files: [{ path: /etc/which, content: two }]\n`)];
   await stack.plinth('image', 'activate', first);
   return { images, hanging };

@@ -43,11 +43,16 @@ export interface Installation {
 /** @throws Error when a file is not as an edit expects it */
 export function copyInstallation(from: string, edits: readonly Edit[]): Installation {
   const directory = mkdtempSync(join(tmpdir(), 'plinth-planted-'));
-  for (const part of ['apps', 'libs', 'recipes', 'demo', 'package.json']) cpSync(join(from, part), join(directory, part), { recursive: true });
+  for (const part of ['apps', 'libs', 'recipes', 'demo', 'package.json'])
+    cpSync(join(from, part), join(directory, part), { recursive: true });
   mkdirSync(join(directory, 'node_modules'));
   for (const entry of readdirSync(join(from, 'node_modules'))) {
     // Ours are links to apps and libs beside them.
-    if (entry === '@plinth') cpSync(join(from, 'node_modules', entry), join(directory, 'node_modules', entry), { recursive: true, verbatimSymlinks: true });
+    if (entry === '@plinth')
+      cpSync(join(from, 'node_modules', entry), join(directory, 'node_modules', entry), {
+        recursive: true,
+        verbatimSymlinks: true,
+      });
     else symlinkSync(join(from, 'node_modules', entry), join(directory, 'node_modules', entry));
   }
   for (const { file, find, replace } of edits) {

@@ -30,13 +30,23 @@ const SETTLE_MS = 120_000;
 const ANSWER_MS = 60_000;
 
 /** @returns one line per violation */
-export async function violations({ stack, disks }: Rig, tenant: string, { sent, ended }: Pick<Workload, 'sent' | 'ended'>): Promise<string[]> {
+export async function violations(
+  { stack, disks }: Rig,
+  tenant: string,
+  { sent, ended }: Pick<Workload, 'sent' | 'ended'>,
+): Promise<string[]> {
   const found: string[] = [];
   await answered(stack, sent);
   const always = new Set(sent.flatMap(({ name, body }) => (body.includes('"policy":"always"') ? [name] : [])));
   const rows = await settledRows(stack, tenant, always);
-  for (const row of rows.filter(({ name, state, desired }) => state === 'failed' && desired === 'running' && always.has(name))) found.push(`not converged: ${row.name} is always to run, and has failed`);
-  for (const row of rows.filter(({ state }) => !SETTLED.includes(state))) found.push(`not converged: ${row.name} is ${row.state}, desired ${row.desired}, ${SETTLE_MS / 1000} s after the last fault`);
+  for (const row of rows.filter(
+    ({ name, state, desired }) => state === 'failed' && desired === 'running' && always.has(name),
+  ))
+    found.push(`not converged: ${row.name} is always to run, and has failed`);
+  for (const row of rows.filter(({ state }) => !SETTLED.includes(state)))
+    found.push(
+      `not converged: ${row.name} is ${row.state}, desired ${row.desired}, ${SETTLE_MS / 1000} s after the last fault`,
+    );
   found.push(...desiredIsActual(stack, rows));
   found.push(...leaks(stack, rows, disks.mountPoints()));
   found.push(...dataKept(stack, rows));
@@ -56,7 +66,15 @@ async function settledRows(stack: Stack, tenant: string, always: ReadonlySet<str
   for (const deadline = Date.now() + SETTLE_MS; ; await new Promise((resolve) => setTimeout(resolve, 500))) {
     const ran = await stack.plinth('ps', '--all', '--tenant', tenant, '--json');
     const rows = ran.code === 0 ? (JSON.parse(ran.stdout) as Row[]) : [];
-    const done = ran.code === 0 && rows.every((row) => SETTLED.includes(row.state) && isAsDesired(row) && (row.state !== 'failed' || !always.has(row.name)) && (row.state !== 'running' || alive(row.pid)));
+    const done =
+      ran.code === 0 &&
+      rows.every(
+        (row) =>
+          SETTLED.includes(row.state) &&
+          isAsDesired(row) &&
+          (row.state !== 'failed' || !always.has(row.name)) &&
+          (row.state !== 'running' || alive(row.pid)),
+      );
     if (done || Date.now() > deadline) return rows;
   }
 }
@@ -75,10 +93,14 @@ function desiredIsActual(stack: Stack, rows: readonly Row[]): string[] {
   return rows.flatMap((row) => {
     const found: string[] = [];
     const own = inits.filter(({ id }) => id === row.id);
-    if (row.desired === 'running' && row.state === 'stopped') found.push(`desired is not actual: ${row.name} is to run and is stopped`);
-    if (row.desired === 'stopped' && row.state === 'running') found.push(`desired is not actual: ${row.name} is to be stopped and runs`);
-    if (row.state === 'running' && !alive(row.pid)) found.push(`a process is missing: ${row.name} is said to run as ${row.pid}`);
-    if (row.state !== 'running' && own.length > 0) found.push(`a process is left: ${row.name} is ${row.state} and has ${own.map(({ pid }) => pid).join(', ')}`);
+    if (row.desired === 'running' && row.state === 'stopped')
+      found.push(`desired is not actual: ${row.name} is to run and is stopped`);
+    if (row.desired === 'stopped' && row.state === 'running')
+      found.push(`desired is not actual: ${row.name} is to be stopped and runs`);
+    if (row.state === 'running' && !alive(row.pid))
+      found.push(`a process is missing: ${row.name} is said to run as ${row.pid}`);
+    if (row.state !== 'running' && own.length > 0)
+      found.push(`a process is left: ${row.name} is ${row.state} and has ${own.map(({ pid }) => pid).join(', ')}`);
     if (own.length > 1 || monitors.filter(({ id }) => id === row.id).length > 1) found.push(`runs twice: ${row.name}`);
     return found;
   });
@@ -88,10 +110,20 @@ function leaks(stack: Stack, rows: readonly Row[], mountPoints: readonly string[
   const running = new Set(rows.filter(({ state }) => state === 'running').map(({ id }) => id));
   const ours = new Set(rows.map(({ id }) => id));
   const cgroups = containerCgroups().filter((path) => ours.has(containerOf(path)) && !running.has(containerOf(path)));
-  const mounts = mountLines().filter((line) => line.includes(stack.home) && !mountPoints.includes(line.split(' ')[1] ?? ''));
+  const mounts = mountLines().filter(
+    (line) => line.includes(stack.home) && !mountPoints.includes(line.split(' ')[1] ?? ''),
+  );
   const monitors = containerProcesses(stack.home, 'monitor').filter(({ id }) => !running.has(id));
-  const staged = ['sn-1', 'sn-2'].flatMap((node) => readdirSync(join(stack.home, 'storage', node, 'images')).filter((name) => name.startsWith('.') && readdirSync(join(stack.home, 'storage', node, 'images', name)).length > 0).map((name) => `${node}/${name}`));
-  const halves = ['sn-1', 'sn-2'].flatMap((node) => readdirSync(join(stack.home, 'storage', node, 'staging')).map((name) => `${node}/staging/${name}`));
+  const staged = ['sn-1', 'sn-2'].flatMap((node) =>
+    readdirSync(join(stack.home, 'storage', node, 'images'))
+      .filter(
+        (name) => name.startsWith('.') && readdirSync(join(stack.home, 'storage', node, 'images', name)).length > 0,
+      )
+      .map((name) => `${node}/${name}`),
+  );
+  const halves = ['sn-1', 'sn-2'].flatMap((node) =>
+    readdirSync(join(stack.home, 'storage', node, 'staging')).map((name) => `${node}/staging/${name}`),
+  );
   return [
     ...halves.map((path) => `something is left in the staging folder: ${path}`),
     ...cgroups.map((path) => `a cgroup is left: ${path}`),
@@ -107,11 +139,17 @@ function dataKept(stack: Stack, rows: readonly Row[]): string[] {
     .filter(({ state }) => state === 'running')
     .flatMap((row) => {
       const volumes = join(stack.home, 'storage', row.storageNode, 'volumes');
-      const own = readdirSync(volumes).find((volume) => existsSync(join(volumes, volume, 'volume.json')) && readFileSync(join(volumes, volume, 'volume.json'), 'utf8').includes(row.id));
+      const own = readdirSync(volumes).find(
+        (volume) =>
+          existsSync(join(volumes, volume, 'volume.json')) &&
+          readFileSync(join(volumes, volume, 'volume.json'), 'utf8').includes(row.id),
+      );
       if (own === undefined) return [`data is lost: ${row.name} has no volume`];
       const path = join(volumes, own, 'data/starts');
       const lines = existsSync(path) ? readFileSync(path, 'utf8').trim().split('\n') : [];
-      return lines.length > 0 && lines.every((line) => line === row.name) ? [] : [`data is wrong: ${row.name} says ${JSON.stringify(lines.slice(0, 3))}`];
+      return lines.length > 0 && lines.every((line) => line === row.name)
+        ? []
+        : [`data is wrong: ${row.name} says ${JSON.stringify(lines.slice(0, 3))}`];
     });
 }
 
@@ -148,14 +186,18 @@ async function answered(stack: Stack, sent: readonly SentRequest[]): Promise<voi
 
 async function storedFacts(stack: Stack): Promise<StoredFact[]> {
   const ran = await stack.plinth('events', '--since', '12h', '--json');
-  return ran.stdout.split('\n').filter(Boolean).map((line) => JSON.parse(line) as StoredFact);
+  return ran.stdout
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as StoredFact);
 }
 
 /** Every request for a container has one answer, and only one. */
 function answers(facts: readonly StoredFact[], sent: readonly SentRequest[]): string[] {
   const firsts = new Map<string, Set<string>>();
   for (const { subject, id, data } of facts) {
-    if (subject !== 'container.configured' && !(subject === 'container.rejected' && data['operation'] === 'create')) continue;
+    if (subject !== 'container.configured' && !(subject === 'container.rejected' && data['operation'] === 'create'))
+      continue;
     const request = String(data['requestId']);
     firsts.set(request, (firsts.get(request) ?? new Set()).add(id));
   }
@@ -163,14 +205,21 @@ function answers(facts: readonly StoredFact[], sent: readonly SentRequest[]): st
     .filter(({ subject }) => subject === 'container.requested')
     .flatMap(({ id, name }) => {
       const count = firsts.get(id)?.size ?? 0;
-      return count === 1 ? [] : [`${count === 0 ? 'no answer' : `${count} answers`} to the request for ${name} (${id})`];
+      return count === 1
+        ? []
+        : [`${count === 0 ? 'no answer' : `${count} answers`} to the request for ${name} (${id})`];
     });
 }
 
 /** Whatever happens to services, containers go on. */
 function endsWithoutCause(facts: readonly StoredFact[], ended: ReadonlySet<string>): string[] {
-  const ends = facts.filter(({ subject, data }) => subject === 'container.stopped' && data['cause'] === 'exited' && !ended.has(String(data['containerId'])));
-  return ends.slice(0, 5).map(({ time, data }) => `a container ended that nobody has ended: ${String(data['name'])} ${time}`);
+  const ends = facts.filter(
+    ({ subject, data }) =>
+      subject === 'container.stopped' && data['cause'] === 'exited' && !ended.has(String(data['containerId'])),
+  );
+  return ends
+    .slice(0, 5)
+    .map(({ time, data }) => `a container ended that nobody has ended: ${String(data['name'])} ${time}`);
 }
 
 interface Committed {
@@ -182,9 +231,13 @@ async function committedFacts(stack: Stack): Promise<Committed> {
   const client = new pg.Client({ connectionString: stack.file().databaseUrl });
   await client.connect();
   try {
-    const facts = await client.query<{ id: string; subject: string }>("SELECT id, subject FROM provisioner.outbox WHERE sent_at IS NOT NULL AND subject ~ '^(container|host|rollout)[.]'");
+    const facts = await client.query<{ id: string; subject: string }>(
+      "SELECT id, subject FROM provisioner.outbox WHERE sent_at IS NOT NULL AND subject ~ '^(container|host|rollout)[.]'",
+    );
     // Old ones only: what was committed this moment is on its way.
-    const unsent = await client.query<{ count: number }>("SELECT count(*)::int AS count FROM provisioner.outbox WHERE sent_at IS NULL AND created_at < now() - interval '5 seconds'");
+    const unsent = await client.query<{ count: number }>(
+      "SELECT count(*)::int AS count FROM provisioner.outbox WHERE sent_at IS NULL AND created_at < now() - interval '5 seconds'",
+    );
     return { unsent: unsent.rows[0]?.count ?? -1, facts: facts.rows };
   } finally {
     await client.end();
@@ -200,7 +253,17 @@ function published(committed: Committed, facts: readonly StoredFact[]): string[]
   const twice = [...counts].filter(([, count]) => count > 1);
   return [
     ...(committed.unsent === 0 ? [] : [`${committed.unsent} committed events were not published`]),
-    ...missing.slice(0, 5).map(({ id, subject }) => `a committed fact is not on the bus: ${subject} ${id} (and ${missing.length - 1} more)`),
-    ...twice.slice(0, 5).map(([id, count]) => `a fact is on the bus ${count} times: ${id} ${facts.filter((fact) => fact.id === id).map(({ subject, time, data }) => `${subject} ${time} ${String(data['reason'] ?? '')}`).join(', ')} (and ${twice.length - 1} more)`),
+    ...missing
+      .slice(0, 5)
+      .map(
+        ({ id, subject }) => `a committed fact is not on the bus: ${subject} ${id} (and ${missing.length - 1} more)`,
+      ),
+    ...twice.slice(0, 5).map(
+      ([id, count]) =>
+        `a fact is on the bus ${count} times: ${id} ${facts
+          .filter((fact) => fact.id === id)
+          .map(({ subject, time, data }) => `${subject} ${time} ${String(data['reason'] ?? '')}`)
+          .join(', ')} (and ${twice.length - 1} more)`,
+    ),
   ];
 }

@@ -17,7 +17,11 @@ const { values } = parseArgs({
 });
 const [seed, faults, checkEvery] = [values.seed, values.faults, values['check-every']].map(Number);
 if (values.help || [seed, faults, checkEvery].some((value) => !Number.isInteger(value))) {
-  process.stdout.write('usage: npm run chaos -- [--seed N] [--faults 100] [--check-every 25] [--only <part of a kind,…>] [--plant <bug>]\nthe same seed gives the same faults and requests in the same order\n--plant: with a bug that has to be found: ' + Object.keys(PLANTED).join(', ') + '\n');
+  process.stdout.write(
+    'usage: npm run chaos -- [--seed N] [--faults 100] [--check-every 25] [--only <part of a kind,…>] [--plant <bug>]\nthe same seed gives the same faults and requests in the same order\n--plant: with a bug that has to be found: ' +
+      Object.keys(PLANTED).join(', ') +
+      '\n',
+  );
   process.exit(values.help ? 0 : 2);
 }
 
@@ -33,14 +37,27 @@ process.stdout.write(`seed ${seed}: ${faults} faults\n`);
 let code = 1;
 const rig = await Rig.open(bug ? [bug] : []);
 try {
-  const result = await runChaos({ rig, seed: seed ?? 0, faults: faults ?? 0, checkEvery: checkEvery ?? 25, only: values.only, signal: stop.signal, onLine: (line) => process.stdout.write(`${line}\n`) });
+  const result = await runChaos({
+    rig,
+    seed: seed ?? 0,
+    faults: faults ?? 0,
+    checkEvery: checkEvery ?? 25,
+    only: values.only,
+    signal: stop.signal,
+    onLine: (line) => process.stdout.write(`${line}\n`),
+  });
   process.stdout.write('\nfault                              injected\n');
   for (const kind of Object.keys(FAULTS)) process.stdout.write(`${kind.padEnd(34)} ${result.injected[kind] ?? 0}\n`);
   const total = Object.values(result.injected).reduce((sum, count) => sum + count, 0);
-  process.stdout.write(`\n${total} faults, ${result.requests} requests, ${result.violations.length} violations, ${((performance.now() - begin) / 1000).toFixed(0)} s; again with: npm run chaos -- --seed ${seed} --faults ${faults}\n`);
+  process.stdout.write(
+    `\n${total} faults, ${result.requests} requests, ${result.violations.length} violations, ${((performance.now() - begin) / 1000).toFixed(0)} s; again with: npm run chaos -- --seed ${seed} --faults ${faults}\n`,
+  );
   code = result.violations.length === 0 ? 0 : 1;
 } finally {
-  if (bug) process.stdout.write(code === 0 ? `the planted bug ${values.plant} was NOT found\n` : `the planted bug ${values.plant} was found\n`);
+  if (bug)
+    process.stdout.write(
+      code === 0 ? `the planted bug ${values.plant} was NOT found\n` : `the planted bug ${values.plant} was found\n`,
+    );
   if (code === 0 || process.env['PLINTH_CHAOS_KEEP'] === undefined) await rig.close();
   else process.stdout.write(`left as it is: PLINTH_HOME=${rig.stack.home}\n`);
 }

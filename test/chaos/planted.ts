@@ -10,16 +10,76 @@ const TRANSPORT = 'libs/service-kit/dist/messaging/jetstream.strategy.js';
 const FLEET = 'apps/host-agent/dist/reconcile/fleet.js';
 
 export const PLANTED: Readonly<Record<string, PlantedBug>> = {
-  'inbox-off': { what: 'a message that comes twice is handled twice', file: OUTBOX, find: 'return rows.length === 1;\n}', replace: 'return true;\n}' },
-  'ack-first': { what: 'a message is acknowledged before it is handled', file: TRANSPORT, find: 'const outcome = await this.run(', replace: 'message.ack(); const outcome = await this.run(' },
-  'sent-unsent': { what: 'an event counts as sent when the bus did not take it', file: OUTBOX, find: "results[index]?.status === 'fulfilled'", replace: 'true' },
-  'no-dedupe-id': { what: 'an event is sent again under another id', file: OUTBOX, find: 'id: row.id,', replace: 'id: row.id.slice(8) + Date.now().toString(16).slice(-8),' },
-  'no-adopt': { what: 'an agent that starts takes nothing over', file: FLEET, find: 'const observed = containers.observeAll();', replace: 'const observed = new Map();' },
-  'exits-unseen': { what: 'an agent does not notice that a container has ended', file: 'apps/host-agent/dist/reconcile/container-actor.js', find: 'this.stale = true;', replace: '' },
-  'generation-ignored': { what: 'an agent takes an older config for news', file: FLEET, find: 'if (actor && config.generation <= actor.state.config.generation)', replace: 'if (false)' },
-  'cgroup-left': { what: 'the cgroup of a container is left behind', file: 'libs/container-runtime/dist/cgroups.js', find: 'for (const directory of cgroupDirectories(group)) {', replace: 'for (const directory of []) {' },
-  'monitor-left': { what: 'a container is forgotten without being ended', file: 'apps/host-agent/dist/adapters/oci-containers.js', find: 'return this.runtime.delete(id, { keepLog });', replace: 'return Promise.resolve();' },
-  'staging-left': { what: 'a distributor does not clear half an extraction away', file: 'apps/distributor/dist/distribution/resume.js', find: 'await staging.cleanLeftovers(', replace: 'await (async () => undefined)(' },
-  'stale-reports': { what: 'the provisioner believes an older report', file: 'apps/provisioner/dist/domain/reports.js', find: 'if (report.sequence <= record.reportSequence)', replace: 'if (false)' },
-  'unfenced': { what: 'a lost host is not waited for, and its volume taken over whatever its lease says', file: 'apps/provisioner/dist/container-relocation.js', find: '!hasRunOut(lease)', replace: 'false' },
+  'inbox-off': {
+    what: 'a message that comes twice is handled twice',
+    file: OUTBOX,
+    find: 'return rows.length === 1;\n}',
+    replace: 'return true;\n}',
+  },
+  'ack-first': {
+    what: 'a message is acknowledged before it is handled',
+    file: TRANSPORT,
+    find: 'const outcome = await this.run(',
+    replace: 'message.ack(); const outcome = await this.run(',
+  },
+  'sent-unsent': {
+    what: 'an event counts as sent when the bus did not take it',
+    file: OUTBOX,
+    find: "results[index]?.status === 'fulfilled'",
+    replace: 'true',
+  },
+  'no-dedupe-id': {
+    what: 'an event is sent again under another id',
+    file: OUTBOX,
+    find: 'id: row.id,',
+    replace: 'id: row.id.slice(8) + Date.now().toString(16).slice(-8),',
+  },
+  'no-adopt': {
+    what: 'an agent that starts takes nothing over',
+    file: FLEET,
+    find: 'const observed = containers.observeAll();',
+    replace: 'const observed = new Map();',
+  },
+  'exits-unseen': {
+    what: 'an agent does not notice that a container has ended',
+    file: 'apps/host-agent/dist/reconcile/container-actor.js',
+    find: 'this.stale = true;',
+    replace: '',
+  },
+  'generation-ignored': {
+    what: 'an agent takes an older config for news',
+    file: FLEET,
+    find: 'if (actor && config.generation <= actor.state.config.generation)',
+    replace: 'if (false)',
+  },
+  'cgroup-left': {
+    what: 'the cgroup of a container is left behind',
+    file: 'libs/container-runtime/dist/kernel/cgroups.js',
+    find: 'for (const directory of cgroupDirectories(group)) {',
+    replace: 'for (const directory of []) {',
+  },
+  'monitor-left': {
+    what: 'a container is forgotten without being ended',
+    file: 'apps/host-agent/dist/adapters/oci-containers.js',
+    find: 'return this.runtime.delete(id, { keepLog });',
+    replace: 'return Promise.resolve();',
+  },
+  'staging-left': {
+    what: 'a distributor does not clear half an extraction away',
+    file: 'apps/distributor/dist/distribution/resume.js',
+    find: 'await staging.cleanLeftovers(',
+    replace: 'await (async () => undefined)(',
+  },
+  'stale-reports': {
+    what: 'the provisioner believes an older report',
+    file: 'apps/provisioner/dist/reports/domain/reports.js',
+    find: 'if (report.sequence <= record.reportSequence)',
+    replace: 'if (false)',
+  },
+  unfenced: {
+    what: 'a lost host is not waited for, and its volume taken over whatever its lease says',
+    file: 'apps/provisioner/dist/moves/container-relocation.js',
+    find: '!hasRunOut(lease)',
+    replace: 'false',
+  },
 };

@@ -35,7 +35,11 @@ export class RepositoryProxy {
   }
 
   private pass(asked: IncomingMessage, answer: ServerResponse): void {
-    const upstream = request(`${this.target()}${asked.url ?? '/'}`, { method: asked.method, headers: { ...asked.headers, host: new URL(this.target()).host } }, (got) => this.answer(got, answer));
+    const upstream = request(
+      `${this.target()}${asked.url ?? '/'}`,
+      { method: asked.method, headers: { ...asked.headers, host: new URL(this.target()).host } },
+      (got) => this.answer(got, answer),
+    );
     // The repository is away: so is this.
     upstream.on('error', () => answer.destroy());
     asked.pipe(upstream);
@@ -51,16 +55,23 @@ export class RepositoryProxy {
       answer.writeHead(503).end();
       return;
     }
-    answer.writeHead(got.statusCode ?? 502, lie === 'tells a wrong length' ? { ...got.headers, 'content-length': String(length + 1_000) } : got.headers);
+    answer.writeHead(
+      got.statusCode ?? 502,
+      lie === 'tells a wrong length' ? { ...got.headers, 'content-length': String(length + 1_000) } : got.headers,
+    );
     if (lie === undefined) {
       got.pipe(answer);
       return;
     }
     let sent = 0;
     got.on('data', (chunk: Buffer) => {
-      const allowed = lie === 'stalls' || lie === 'truncates' ? Math.min(chunk.length, LET_THROUGH_BYTES - sent, Math.floor(length / 2) - sent) : chunk.length;
+      const allowed =
+        lie === 'stalls' || lie === 'truncates'
+          ? Math.min(chunk.length, LET_THROUGH_BYTES - sent, Math.floor(length / 2) - sent)
+          : chunk.length;
       const part = Buffer.from(chunk.subarray(0, Math.max(0, allowed)));
-      if (lie === 'serves a wrong byte' && sent === 0 && part.length > 0) part[part.length - 1] = (part.at(-1) ?? 0) ^ 1;
+      if (lie === 'serves a wrong byte' && sent === 0 && part.length > 0)
+        part[part.length - 1] = (part.at(-1) ?? 0) ^ 1;
       sent += part.length;
       if (part.length > 0) answer.write(part);
     });

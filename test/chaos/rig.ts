@@ -4,7 +4,10 @@ import { LimitedDisks } from './disks.js';
 import { copyInstallation, type Edit, type Installation } from './installation.js';
 import { RepositoryProxy } from './repository-proxy.js';
 
-const PUBLIC_URL = { file: 'apps/cli/dist/stack/stack-plan.js', find: 'PLINTH_PUBLIC_URL: `http://127.0.0.1:${downloads}`' };
+const PUBLIC_URL = {
+  file: 'libs/stack/dist/stack-plan.js',
+  find: 'PLINTH_PUBLIC_URL: `http://127.0.0.1:${downloads}`',
+};
 
 export class Rig {
   private constructor(
@@ -21,7 +24,10 @@ export class Rig {
       const builder = stack?.file().services.find(({ name }) => name === 'image-builder');
       return `http://127.0.0.1:${builder?.environment?.['PLINTH_DOWNLOAD_PORT'] ?? 1}`;
     });
-    const installation = copyInstallation(INSTALLATION, [...edits, { ...PUBLIC_URL, replace: `PLINTH_PUBLIC_URL: '${repository.url}'` }]);
+    const installation = copyInstallation(INSTALLATION, [
+      ...edits,
+      { ...PUBLIC_URL, replace: `PLINTH_PUBLIC_URL: '${repository.url}'` },
+    ]);
     stack = new Stack(installation.directory);
     const rig = new Rig(stack, new LimitedDisks(stack.home), repository, installation);
     await stack.up();
@@ -37,6 +43,7 @@ export class Rig {
     this.installation.remove();
     // Another stack's agents that were started meanwhile have our disks in their own mount namespaces.
     const left = this.disks.mountPoints().reduce((text, path) => text.replaceAll(`mount ${path}`, ''), stderr);
-    if (code !== 0 && /(?:process|mount|cgroup) \S/.test(left)) throw new Error(`down ended with ${code}: ${stdout}${stderr}`);
+    if (code !== 0 && /(?:process|mount|cgroup) \S/.test(left))
+      throw new Error(`down ended with ${code}: ${stdout}${stderr}`);
   }
 }

@@ -49,7 +49,12 @@ export class Workload {
     if (dice <= 5) return this.send('container.stop.requested', who, name);
     if (dice <= 6) return this.send('container.start.requested', who, name);
     if (dice <= 7) return this.send('container.restart.requested', who, name);
-    if (dice <= 9) return this.send('container.update.requested', { ...who, to: this.random.pick(this.images), stableSeconds: 0.2, soakSeconds: 0.5 }, name);
+    if (dice <= 9)
+      return this.send(
+        'container.update.requested',
+        { ...who, to: this.random.pick(this.images), stableSeconds: 0.2, soakSeconds: 0.5 },
+        name,
+      );
     this.names.splice(this.names.indexOf(name), 1);
     return this.send('container.remove.requested', who, name);
   }
@@ -87,7 +92,15 @@ export class Workload {
     for (let looks = 0; looks < HANG_LOOKS && problem !== undefined; looks++) {
       await new Promise((resolve) => setTimeout(resolve, 3_000));
       const { stdout } = await this.stack.plinth('events', '--since', '10m', '--json');
-      if (stdout.split('\n').some((line) => line.includes('container.failed') && line.includes(`"${name}"`) && line.includes('mount-script-timeout'))) problem = undefined;
+      if (
+        stdout
+          .split('\n')
+          .some(
+            (line) =>
+              line.includes('container.failed') && line.includes(`"${name}"`) && line.includes('mount-script-timeout'),
+          )
+      )
+        problem = undefined;
     }
     await this.send('container.remove.requested', who, name);
     return problem;
@@ -106,7 +119,18 @@ export class Workload {
 
   private async requestContainer(name: string): Promise<void> {
     const restart = this.random.between(0, 1) === 0 ? { policy: 'always' } : { policy: 'on-failure', maxRetries: 20 };
-    await this.send('container.requested', { name, tenant: this.tenant, image: this.random.pick(this.images), command: COMMAND, stopGraceSeconds: 1, restart }, name);
+    await this.send(
+      'container.requested',
+      {
+        name,
+        tenant: this.tenant,
+        image: this.random.pick(this.images),
+        command: COMMAND,
+        stopGraceSeconds: 1,
+        restart,
+      },
+      name,
+    );
   }
 
   private async send(subject: string, data: object, name: string): Promise<void> {

@@ -52,7 +52,8 @@ export async function runFuzz({ stack, seed, messages, onLine }: FuzzOptions): P
     const answer = reason === '' ? subject : `${subject} ${reason}`;
     // What runs was configured before.
     if (!awaited.fits(subject, reason)) {
-      if (subject.endsWith('.rejected') || subject.endsWith('.failed')) violations.push(`${awaited.what} was answered by ${answer}`);
+      if (subject.endsWith('.rejected') || subject.endsWith('.failed'))
+        violations.push(`${awaited.what} was answered by ${answer}`);
       else return;
     }
     waiting.delete(id);
@@ -64,13 +65,22 @@ export async function runFuzz({ stack, seed, messages, onLine }: FuzzOptions): P
   const all = mutants(seed, messages);
   for (const [index, { subject, body }] of all.entries()) {
     const id = randomBytes(16).toString('hex');
-    waiting.set(id, { what: `${subject} ${body.subarray(0, 300).toString('latin1')}`, fits: (_, reason) => reason !== 'internal-error' });
+    waiting.set(id, {
+      what: `${subject} ${body.subarray(0, 300).toString('latin1')}`,
+      fits: (_, reason) => reason !== 'internal-error',
+    });
     await send(subject, body, id);
     if (index % ONE_GOOD_IN !== 0) continue;
     const goodId = randomBytes(16).toString('hex');
     const real = good % ONE_REAL_IN === 0;
     const request = { name: `good-${good}`, tenant: 'good', image: real ? image : 'nosuch@v1', strict: true };
-    waiting.set(goodId, { what: `the good request ${request.name}`, fits: (fact, reason) => (real ? fact === 'container.started' : fact === 'container.rejected' && reason !== 'invalid-request' && reason !== 'internal-error') });
+    waiting.set(goodId, {
+      what: `the good request ${request.name}`,
+      fits: (fact, reason) =>
+        real
+          ? fact === 'container.started'
+          : fact === 'container.rejected' && reason !== 'invalid-request' && reason !== 'internal-error',
+    });
     good++;
     await send('container.requested', Buffer.from(JSON.stringify(request)), goodId);
     if (index % 10_000 === 0) onLine(`${index} sent, ${waiting.size} wait for their answer`);
@@ -84,7 +94,9 @@ export async function runFuzz({ stack, seed, messages, onLine }: FuzzOptions): P
   }
   for (const { what } of [...waiting.values()].slice(0, 20)) violations.push(`no answer to ${what}`);
   const after = stack.file().services;
-  for (const service of services) if (processStartTime(service.pid) === undefined || after.find(({ id }) => id === service.id)?.pid !== service.pid) violations.push(`${service.id} did not live through it`);
+  for (const service of services)
+    if (processStartTime(service.pid) === undefined || after.find(({ id }) => id === service.id)?.pid !== service.pid)
+      violations.push(`${service.id} did not live through it`);
   const status = await stack.plinth('status');
   if (status.code !== 0) violations.push(`not healthy: ${status.stdout}${status.stderr}`);
   const letters = await stack.plinth('deadletters', 'ls', '--limit', String(messages + 1), '--json');
@@ -92,7 +104,12 @@ export async function runFuzz({ stack, seed, messages, onLine }: FuzzOptions): P
   onLine(`${(JSON.parse(letters.stdout || '[]') as unknown[]).length} dead letters`);
   await connection.close();
   const now = memoryOf(stack);
-  return { answers, good, violations, memory: Object.fromEntries(Object.entries(before).map(([id, mib]) => [id, [mib, now[id] ?? 0] as const])) };
+  return {
+    answers,
+    good,
+    violations,
+    memory: Object.fromEntries(Object.entries(before).map(([id, mib]) => [id, [mib, now[id] ?? 0] as const])),
+  };
 }
 
 /** Every fact that answers a request: by the request's id. */
@@ -103,7 +120,11 @@ function listen(connection: NatsConnection, onAnswer: (id: string, subject: stri
         if (error !== null || message.subject.endsWith('.requested')) return;
         const data = message.json<{ requestId?: string; reason?: string }>();
         const reason = message.subject.endsWith('.rejected') ? String(data.reason) : '';
-        const ids = new Set([data.requestId, message.headers?.get('ce-causationid'), message.headers?.get('ce-correlationid')]);
+        const ids = new Set([
+          data.requestId,
+          message.headers?.get('ce-causationid'),
+          message.headers?.get('ce-correlationid'),
+        ]);
         for (const id of ids) if (id) onAnswer(id, message.subject, reason);
       },
     });
@@ -123,7 +144,9 @@ function sender(connection: NatsConnection): Send {
     if (flying.size >= IN_FLIGHT) await Promise.race(flying);
     const envelope = headers();
     envelope.set('ce-id', id);
-    const stored: Promise<unknown> = jetstream.publish(subject, body, { headers: envelope }).finally(() => flying.delete(stored));
+    const stored: Promise<unknown> = jetstream
+      .publish(subject, body, { headers: envelope })
+      .finally(() => flying.delete(stored));
     flying.add(stored);
   };
   return Object.assign(send, { done: async () => void (await Promise.all(flying)) });
@@ -131,7 +154,15 @@ function sender(connection: NatsConnection): Send {
 
 function memoryOf(stack: Stack): Record<string, number> {
   return Object.fromEntries(
-    stack.file().services.filter(({ name }) => name !== 'postgres').map(({ id, pid }) => [id, processStartTime(pid) !== undefined ? Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024 : 0]),
+    stack
+      .file()
+      .services.filter(({ name }) => name !== 'postgres')
+      .map(({ id, pid }) => [
+        id,
+        processStartTime(pid) !== undefined
+          ? Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024
+          : 0,
+      ]),
   );
 }
 
@@ -139,7 +170,10 @@ async function makeImage(stack: Stack): Promise<string> {
   mkdirSync(join(stack.home, 'sources'), { recursive: true });
   const { sha256 } = makeSmallRootfs(join(stack.home, 'small'), join(stack.home, 'sources', 'tiny.tar.gz'));
   const path = join(stack.home, 'recipe.yaml');
-  writeFileSync(path, `name: tiny\nfrom: { rootfs: { path: /tiny.tar.gz, sha256: ${sha256} } }\ncommand: [/bin/sleep, infinity]\n`);
+  writeFileSync(
+    path,
+    `name: tiny\nfrom: { rootfs: { path: /tiny.tar.gz, sha256: ${sha256} } }\ncommand: [/bin/sleep, infinity]\n`,
+  );
   const { ref } = JSON.parse((await stack.plinth('image', 'build', path, '--json')).stdout) as { ref: string };
   const promoted = await stack.plinth('image', 'promote', ref);
   if (promoted.code !== 0) throw new Error(promoted.stderr);

@@ -4,7 +4,11 @@ import { Stack } from '../stack.js';
 import { runFuzz } from './harness.js';
 
 const { values } = parseArgs({
-  options: { seed: { type: 'string', default: String(Date.now() % 2 ** 31) }, messages: { type: 'string', default: '10000' }, help: { type: 'boolean', short: 'h', default: false } },
+  options: {
+    seed: { type: 'string', default: String(Date.now() % 2 ** 31) },
+    messages: { type: 'string', default: '10000' },
+    help: { type: 'boolean', short: 'h', default: false },
+  },
 });
 const [seed, messages] = [values.seed, values.messages].map(Number);
 if (values.help || [seed, messages].some((value) => !Number.isInteger(value))) {
@@ -16,13 +20,22 @@ const begin = performance.now();
 let code = 1;
 try {
   await stack.up();
-  const result = await runFuzz({ stack, seed: seed ?? 0, messages: messages ?? 0, onLine: (line) => process.stdout.write(`${line}\n`) });
+  const result = await runFuzz({
+    stack,
+    seed: seed ?? 0,
+    messages: messages ?? 0,
+    onLine: (line) => process.stdout.write(`${line}\n`),
+  });
   process.stdout.write('\nanswer                                             messages\n');
-  for (const [answer, count] of Object.entries(result.answers).sort(([, a], [, b]) => b - a)) process.stdout.write(`${answer.padEnd(50)} ${count}\n`);
+  for (const [answer, count] of Object.entries(result.answers).sort(([, a], [, b]) => b - a))
+    process.stdout.write(`${answer.padEnd(50)} ${count}\n`);
   process.stdout.write('\nservice                          MiB before   after\n');
-  for (const [id, [before, after]] of Object.entries(result.memory)) process.stdout.write(`${id.padEnd(32)} ${before.toFixed(0).padStart(10)} ${after.toFixed(0).padStart(7)}\n`);
+  for (const [id, [before, after]] of Object.entries(result.memory))
+    process.stdout.write(`${id.padEnd(32)} ${before.toFixed(0).padStart(10)} ${after.toFixed(0).padStart(7)}\n`);
   for (const line of result.violations) process.stdout.write(`VIOLATION ${JSON.stringify(line)}\n`);
-  process.stdout.write(`\n${messages} malformed, ${result.good} good, ${result.violations.length} violations, ${((performance.now() - begin) / 1000).toFixed(0)} s; again with: npm run fuzz -- --seed ${seed} --messages ${messages}\n`);
+  process.stdout.write(
+    `\n${messages} malformed, ${result.good} good, ${result.violations.length} violations, ${((performance.now() - begin) / 1000).toFixed(0)} s; again with: npm run fuzz -- --seed ${seed} --messages ${messages}\n`,
+  );
   code = result.violations.length === 0 ? 0 : 1;
 } finally {
   await stack.down();

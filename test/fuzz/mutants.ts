@@ -15,7 +15,18 @@ const VALID: Readonly<Record<string, object>> = {
   'image.activation.requested': { image: 'nosuch@v1' },
   'image.revocation.requested': { image: 'nosuch@v1', reason: 'fuzz' },
   'image.retirement.requested': { image: 'nosuch@v1' },
-  'container.requested': { name: 'fuzz', tenant: 'fuzz', image: 'nosuch@v1', strict: true, env: { A: 'b' }, timezone: 'Europe/Vienna', limits: { memoryBytes: 8388608, cpus: 0.5, pids: 10 }, command: ['/bin/true'], restart: { policy: 'always' }, health: { exec: ['/bin/true'], intervalSeconds: 1 } },
+  'container.requested': {
+    name: 'fuzz',
+    tenant: 'fuzz',
+    image: 'nosuch@v1',
+    strict: true,
+    env: { A: 'b' },
+    timezone: 'Europe/Vienna',
+    limits: { memoryBytes: 8388608, cpus: 0.5, pids: 10 },
+    command: ['/bin/true'],
+    restart: { policy: 'always' },
+    health: { exec: ['/bin/true'], intervalSeconds: 1 },
+  },
   'container.stop.requested': { name: 'nosuch' },
   'container.start.requested': { id: ID },
   'container.restart.requested': { name: 'nosuch', tenant: 'fuzz' },
@@ -33,10 +44,54 @@ const VALID: Readonly<Record<string, object>> = {
 };
 
 const HOSTILE: readonly unknown[] = [
-  null, '', ' ', '.', '..', '../../etc', 'a/b', 'x'.repeat(5_000), 'a'.repeat(50_000), 'A B', '$JS', '>', '*', 'é', '\u202e', '\u0000', '\n', '%s', '${x}', "'; DROP TABLE containers; --", '__proto__', 'constructor',
-  0, -1, 0.5, 1e18, 1e308, -0, 2 ** 53 + 2, true, [], [[]], {}, { a: { a: { a: {} } } }, Array.from({ length: 2_000 }, () => 0), { __proto__x: 1 },
+  null,
+  '',
+  ' ',
+  '.',
+  '..',
+  '../../etc',
+  'a/b',
+  'x'.repeat(5_000),
+  'a'.repeat(50_000),
+  'A B',
+  '$JS',
+  '>',
+  '*',
+  'é',
+  '\u202e',
+  '\u0000',
+  '\n',
+  '%s',
+  '${x}',
+  "'; DROP TABLE containers; --",
+  '__proto__',
+  'constructor',
+  0,
+  -1,
+  0.5,
+  1e18,
+  1e308,
+  -0,
+  2 ** 53 + 2,
+  true,
+  [],
+  [[]],
+  {},
+  { a: { a: { a: {} } } },
+  Array.from({ length: 2_000 }, () => 0),
+  { __proto__x: 1 },
 ];
-const KEYS: readonly string[] = ['__proto__', 'constructor', 'toString', 'length', 'hasOwnProperty', 'unknown', '', 'name ', 'Name'];
+const KEYS: readonly string[] = [
+  '__proto__',
+  'constructor',
+  'toString',
+  'length',
+  'hasOwnProperty',
+  'unknown',
+  '',
+  'name ',
+  'Name',
+];
 
 const nested = (depth: number): string => `${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`;
 
@@ -57,9 +112,15 @@ const mutated = fc.constantFrom(...Object.entries(VALID)).chain(([subject, body]
   const place = fc.constantFrom(...places(body));
   const text = JSON.stringify(body);
   const changes: fc.Arbitrary<Buffer>[] = [
-    fc.tuple(place, fc.constantFrom(...HOSTILE)).map(([path, hostile]) => Buffer.from(JSON.stringify(withChange(body, path, () => hostile)) ?? '')),
-    fc.tuple(place, fc.jsonValue()).map(([path, any]) => Buffer.from(JSON.stringify(withChange(body, path, () => any)))),
-    fc.tuple(fc.constantFrom(...KEYS), fc.constantFrom(...HOSTILE)).map(([key, hostile]) => Buffer.from(`${text.slice(0, -1)},${JSON.stringify(key)}:${JSON.stringify(hostile)}}`)),
+    fc
+      .tuple(place, fc.constantFrom(...HOSTILE))
+      .map(([path, hostile]) => Buffer.from(JSON.stringify(withChange(body, path, () => hostile)) ?? '')),
+    fc
+      .tuple(place, fc.jsonValue())
+      .map(([path, any]) => Buffer.from(JSON.stringify(withChange(body, path, () => any)))),
+    fc
+      .tuple(fc.constantFrom(...KEYS), fc.constantFrom(...HOSTILE))
+      .map(([key, hostile]) => Buffer.from(`${text.slice(0, -1)},${JSON.stringify(key)}:${JSON.stringify(hostile)}}`)),
     fc.nat(text.length - 1).map((length) => Buffer.from(text.slice(0, length))),
     fc.tuple(fc.nat(text.length - 1), fc.integer({ min: 0, max: 255 })).map(([at, byte]) => {
       const bytes = Buffer.from(text);
@@ -71,13 +132,37 @@ const mutated = fc.constantFrom(...Object.entries(VALID)).chain(([subject, body]
   return fc.oneof(...changes).map((bytes): Mutant => ({ subject, body: bytes }));
 });
 
-const raw = fc.tuple(fc.constantFrom(...Object.keys(VALID)), fc.oneof(
-  fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes)),
-  fc.json().map((text) => Buffer.from(text)),
-  fc.constantFrom('', ' ', 'null', '0', '"x"', '[]', '{}', '[1,2', '{"a":1}{"b":2}', '\ufeff{}', nested(500), nested(20_000), `[${'0,'.repeat(20_000)}0]`).map((text) => Buffer.from(text)),
-)).map(([subject, body]): Mutant => ({ subject, body }));
+const raw = fc
+  .tuple(
+    fc.constantFrom(...Object.keys(VALID)),
+    fc.oneof(
+      fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes)),
+      fc.json().map((text) => Buffer.from(text)),
+      fc
+        .constantFrom(
+          '',
+          ' ',
+          'null',
+          '0',
+          '"x"',
+          '[]',
+          '{}',
+          '[1,2',
+          '{"a":1}{"b":2}',
+          '\ufeff{}',
+          nested(500),
+          nested(20_000),
+          `[${'0,'.repeat(20_000)}0]`,
+        )
+        .map((text) => Buffer.from(text)),
+    ),
+  )
+  .map(([subject, body]): Mutant => ({ subject, body }));
 
 /** The same seed gives the same ones. */
 export function mutants(seed: number, count: number): Mutant[] {
-  return fc.sample(fc.oneof({ weight: 4, arbitrary: mutated }, { weight: 1, arbitrary: raw }), { seed, numRuns: count });
+  return fc.sample(fc.oneof({ weight: 4, arbitrary: mutated }, { weight: 1, arbitrary: raw }), {
+    seed,
+    numRuns: count,
+  });
 }

@@ -12,14 +12,24 @@ export interface BusAddress {
 export function busAddress(natsUrl: string | undefined): BusAddress {
   const stack = readStack(homeDirectory());
   const url = natsUrl || process.env.NATS_URL || stack?.natsUrl;
-  if (!url) throw new ClientError('no system is known: set NATS_URL, or start one here with: plinth up --detach', 'unreachable');
+  if (!url)
+    throw new ClientError(
+      'no system is known: set NATS_URL, or start one here with: plinth up --detach',
+      'unreachable',
+    );
   const given = credentialsFrom(process.env);
   // The stack's own key is for the stack's own server only.
-  const own = given.nkeyFile === undefined && given.credsFile === undefined && url === stack?.natsUrl ? (stack.nkeyFile ?? undefined) : given.nkeyFile;
+  const own =
+    given.nkeyFile === undefined && given.credsFile === undefined && url === stack?.natsUrl
+      ? (stack.nkeyFile ?? undefined)
+      : given.nkeyFile;
   return { natsUrl: url, credentials: { ...given, nkeyFile: own } };
 }
 
-export async function withClient<T>(natsUrl: string | undefined, work: (client: PlinthClient) => Promise<T>): Promise<T> {
+export async function withClient<T>(
+  natsUrl: string | undefined,
+  work: (client: PlinthClient) => Promise<T>,
+): Promise<T> {
   const client = await connectPlinth(busAddress(natsUrl));
   try {
     return await work(client);

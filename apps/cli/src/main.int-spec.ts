@@ -15,7 +15,10 @@ let bus: NatsConnection;
 let publisher: EventPublisher;
 
 beforeAll(async () => {
-  execFileSync(process.execPath, ['node_modules/typescript-7/bin/tsc', '-b', 'apps/cli'], { cwd: REPOSITORY, stdio: 'inherit' });
+  execFileSync(process.execPath, ['node_modules/typescript-7/bin/tsc', '-b', 'apps/cli'], {
+    cwd: REPOSITORY,
+    stdio: 'inherit',
+  });
   server = await startNats();
   bus = await connect({ servers: server.url });
   await ensureStreams(bus);
@@ -27,15 +30,26 @@ afterAll(async () => {
   await server.stop();
 });
 
-function plinth(...args: string[]): { readonly child: ChildProcess; readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null; stderr: string }> } {
-  const child = spawn(process.execPath, [join(REPOSITORY, 'apps/cli/dist/main.js'), ...args], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NATS_URL: server.url } });
+function plinth(...args: string[]): {
+  readonly child: ChildProcess;
+  readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null; stderr: string }>;
+} {
+  const child = spawn(process.execPath, [join(REPOSITORY, 'apps/cli/dist/main.js'), ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, NATS_URL: server.url },
+  });
   let stderr = '';
   child.stderr?.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-  const ended = once(child, 'close').then(([code, signal]) => ({ code: code as number | null, signal: signal as NodeJS.Signals | null, stderr }));
+  const ended = once(child, 'close').then(([code, signal]) => ({
+    code: code as number | null,
+    signal: signal as NodeJS.Signals | null,
+    stderr,
+  }));
   return { child, ended };
 }
 
-const tell = (): Promise<unknown> => publisher.publish({ subject: SUBJECTS.containerStarted, data: { name: 'shop-1' } });
+const tell = (): Promise<unknown> =>
+  publisher.publish({ subject: SUBJECTS.containerStarted, data: { name: 'shop-1' } });
 
 describe('plinth', () => {
   it('ends without a word when nobody reads its output', async () => {
@@ -68,6 +82,8 @@ describe('plinth', () => {
   ])('says what a name may be: %s %s', async (...args) => {
     const { code, stderr } = await plinth(...args).ended;
     expect(code).toBe(2);
-    expect(stderr).toMatch(/^error: .*'Bad!' is invalid\. a name has 1 to 63 lower-case letters, digits and inner hyphens\n$/);
+    expect(stderr).toMatch(
+      /^error: .*'Bad!' is invalid\. a name has 1 to 63 lower-case letters, digits and inner hyphens\n$/,
+    );
   });
 });

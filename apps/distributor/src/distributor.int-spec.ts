@@ -1,10 +1,32 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { closeSync, existsSync, lstatSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { decodePayload, type ImagePromoted, MasterReport, MASTER_REPORTS, STORAGE_HEARTBEATS, StorageHeartbeat, STREAMS, SUBJECTS } from '@plinth/contracts';
+import {
+  decodePayload,
+  type ImagePromoted,
+  MasterReport,
+  MASTER_REPORTS,
+  STORAGE_HEARTBEATS,
+  StorageHeartbeat,
+  STREAMS,
+  SUBJECTS,
+} from '@plinth/contracts';
 import { connectNats, EventPublisher } from '@plinth/service-kit';
 import type { NatsConnection, Subscription } from 'nats';
 import { compileDistributor, DistributorProcess } from './testing/distributor-process.js';
@@ -65,7 +87,8 @@ function follow<T extends object>(subject: string, payload: new () => T, take: (
   return connection.subscribe(subject, {
     callback: (error, message) => {
       const decoded = decodePayload(payload, message.data);
-      if (error || !decoded.ok) throw error ?? new Error(`${message.subject} breaks its contract: ${JSON.stringify(decoded)}`);
+      if (error || !decoded.ok)
+        throw error ?? new Error(`${message.subject} breaks its contract: ${JSON.stringify(decoded)}`);
       take(decoded.value);
     },
   });
@@ -88,7 +111,7 @@ async function distributor(env: Record<string, string> = {}): Promise<Distributo
 }
 
 async function until<T>(what: () => T | undefined | false, patienceMs = 20_000): Promise<T> {
-  for (const end = Date.now() + patienceMs; ; ) {
+  for (const end = Date.now() + patienceMs; ;) {
     const value = what();
     if (value) return value;
     if (Date.now() > end) throw new Error(`did not come: ${what.toString()}; reports: ${JSON.stringify(reports)}`);
@@ -98,7 +121,8 @@ async function until<T>(what: () => T | undefined | false, patienceMs = 20_000):
 
 const promote = (promotion: ImagePromoted, id?: string): Promise<unknown> =>
   publisher.publish({ subject: SUBJECTS.imagePromoted, data: promotion, id, correlationId: 'request-1' });
-const small = (name: string): Promise<TestImage> => makeImage({ 'etc/hostname': name, 'usr/bin/tool': 'binary', bin: { to: 'usr/bin' } }, key, { name });
+const small = (name: string): Promise<TestImage> =>
+  makeImage({ 'etc/hostname': name, 'usr/bin/tool': 'binary', bin: { to: 'usr/bin' } }, key, { name });
 const distributed = (): MasterReport | undefined => reports.find((report) => report.kind === 'distributed');
 
 describe('distributor', () => {
@@ -127,7 +151,11 @@ describe('distributor', () => {
     // Given back after the last entry of the journal is gone.
     await until(() => readdirSync(join(storage, 'locks')).length === 0);
     const heartbeat = await until(() => heartbeats.find(({ images }) => images.length === 1));
-    expect(heartbeat).toMatchObject({ datacenter: 'west', labels: { tier: 'ssd', datacenter: 'west' }, images: [{ name: 'first', version: 'v1' }] });
+    expect(heartbeat).toMatchObject({
+      datacenter: 'west',
+      labels: { tier: 'ssd', datacenter: 'west' },
+      images: [{ name: 'first', version: 'v1' }],
+    });
     expect(heartbeat.freeBytes).toBeGreaterThan(0);
     expect(await first.readiness()).toMatchObject({ status: 200, missing: {} });
     expect(await first.end()).toBe(0);
@@ -135,9 +163,17 @@ describe('distributor', () => {
 
   it('takes what means it, and leaves the rest', async () => {
     const images = await Promise.all(['to-all', 'to-node', 'to-label', 'to-west', 'to-other', 'to-east'].map(small));
-    const to = [undefined, ['sn-x', node], ['tier=ssd'], ['datacenter=west'], ['sn-x'], ['datacenter=east', 'tier=hdd']];
+    const to = [
+      undefined,
+      ['sn-x', node],
+      ['tier=ssd'],
+      ['datacenter=west'],
+      ['sn-x'],
+      ['datacenter=east', 'tier=hdd'],
+    ];
     await distributor();
-    for (const [index, image] of images.entries()) await promote(promotionOf(image, [repository.put(image, {}, `/${image.statement.name}`)], to[index]));
+    for (const [index, image] of images.entries())
+      await promote(promotionOf(image, [repository.put(image, {}, `/${image.statement.name}`)], to[index]));
     await until(() => reports.length === 4);
     await until(() => journal().length === 0);
     expect(readdirSync(join(storage, 'images')).sort()).toEqual(['to-all', 'to-label', 'to-node', 'to-west']);
@@ -164,13 +200,20 @@ describe('distributor', () => {
     await until(distributed);
     await promote(promotion);
     await until(() => reports.length === 2);
-    expect(reports).toMatchObject([{ downloadedBytes: image.archive.length }, { kind: 'distributed', downloadedBytes: 0 }]);
+    expect(reports).toMatchObject([
+      { downloadedBytes: image.archive.length },
+      { kind: 'distributed', downloadedBytes: 0 },
+    ]);
   });
 
   it('tries again by itself until the repository is back, and says so', async () => {
     const image = await small('patience');
     let trouble = 3;
-    const source = repository.put(image, { archive: (...exchange) => (trouble-- > 0 ? exchange[1].writeHead(503).end() : honest(...exchange)) }, '/patience');
+    const source = repository.put(
+      image,
+      { archive: (...exchange) => (trouble-- > 0 ? exchange[1].writeHead(503).end() : honest(...exchange)) },
+      '/patience',
+    );
     await distributor();
     await promote(promotionOf(image, [source], [node]));
     await until(distributed);
@@ -253,12 +296,18 @@ describe('distributor', () => {
 
   it('shares the work of a node between two, and never does it twice', async () => {
     const images = await Promise.all(Array.from({ length: 8 }, (_, index) => many(`shared-${index}`, 200)));
-    await Promise.all([distributor({ PLINTH_SERVICE_ID: 'distributor-1' }), distributor({ PLINTH_SERVICE_ID: 'distributor-2' })]);
+    await Promise.all([
+      distributor({ PLINTH_SERVICE_ID: 'distributor-1' }),
+      distributor({ PLINTH_SERVICE_ID: 'distributor-2' }),
+    ]);
     const requests = repository.requests.length;
-    for (const image of images) await promote(promotionOf(image, [repository.put(image, {}, `/${image.statement.name}`)], [node]));
+    for (const image of images)
+      await promote(promotionOf(image, [repository.put(image, {}, `/${image.statement.name}`)], [node]));
     await until(() => reports.length >= images.length);
     await until(() => journal().length === 0);
-    expect(reports.map(({ kind, name }) => `${kind} ${name}`).sort()).toEqual(images.map(({ statement }) => `distributed ${statement.name}`).sort());
+    expect(reports.map(({ kind, name }) => `${kind} ${name}`).sort()).toEqual(
+      images.map(({ statement }) => `distributed ${statement.name}`).sort(),
+    );
     const downloads = repository.requests.slice(requests).filter(({ path }) => path.endsWith('.zst'));
     expect(downloads).toHaveLength(images.length);
     expect(readdirSync(join(storage, 'locks'))).toEqual([]);
@@ -309,7 +358,8 @@ describe('distributor', () => {
     await distributor();
     await promote(promotionOf(kept, [repository.put(kept, {}, '/kept')], [node]));
     await until(distributed);
-    for (const name of ['kept', 'late']) await publisher.publish({ subject: SUBJECTS.imageRevoked, data: { name, version: 'v1', reason: 'hole' } });
+    for (const name of ['kept', 'late'])
+      await publisher.publish({ subject: SUBJECTS.imageRevoked, data: { name, version: 'v1', reason: 'hole' } });
     await until(() => heartbeats.find(({ images }) => images[0]?.revoked === true));
     expect(existsSync(join(storage, 'images/kept/v1/root/etc/hostname'))).toBe(true);
     await until(() => existsSync(join(storage, 'revoked/late@v1.json')));
@@ -391,7 +441,10 @@ function decompressors(): string[] {
   return readdirSync('/proc').filter((pid) => {
     if (!/^\d+$/.test(pid)) return false;
     try {
-      return readFileSync(`/proc/${pid}/comm`, 'utf8').trim() === 'zstd' && readlinkSync(`/proc/${pid}/fd/0`).startsWith(storage);
+      return (
+        readFileSync(`/proc/${pid}/comm`, 'utf8').trim() === 'zstd' &&
+        readlinkSync(`/proc/${pid}/fd/0`).startsWith(storage)
+      );
     } catch {
       // It has ended meanwhile.
       return false;
@@ -401,7 +454,11 @@ function decompressors(): string[] {
 
 it('measures what the volumes of each tenant take, and nothing that is none', async () => {
   await distributor({ PLINTH_DISK_USE_SECONDS: '0.2' });
-  const volume = (tenant: string, bytes: number, marker = JSON.stringify({ containerId: randomBytes(16).toString('hex'), tenant })): void => {
+  const volume = (
+    tenant: string,
+    bytes: number,
+    marker = JSON.stringify({ containerId: randomBytes(16).toString('hex'), tenant }),
+  ): void => {
     const path = join(storage, 'volumes', randomBytes(16).toString('hex'));
     mkdirSync(join(path, 'data'), { recursive: true });
     writeFileSync(join(path, 'data', 'file\n1\tx'), Buffer.alloc(bytes, 1));
@@ -414,6 +471,8 @@ it('measures what the volumes of each tenant take, and nothing that is none', as
   volume('', 1024 ** 2, 'no json');
   mkdirSync(join(storage, 'volumes', '.deleted-x'));
   const measured = await until(() => heartbeats.findLast(({ tenants }) => tenants?.length === 2)?.tenants);
-  const take = Object.fromEntries(measured.map(({ tenant, bytes }) => [tenant, Math.round(bytes / 1024 ** 2 / 0.5) * 0.5]));
+  const take = Object.fromEntries(
+    measured.map(({ tenant, bytes }) => [tenant, Math.round(bytes / 1024 ** 2 / 0.5) * 0.5]),
+  );
   expect(take).toEqual({ one: 2, two: 0.5 });
 });

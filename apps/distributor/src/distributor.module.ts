@@ -1,6 +1,12 @@
 /** All wiring of the distributor. */
 import { type DynamicModule, Module } from '@nestjs/common';
-import { CredentialsError, natsReadiness, readSecret, type ServiceAssembly, type ServiceContext } from '@plinth/service-kit';
+import {
+  CredentialsError,
+  natsReadiness,
+  readSecret,
+  type ServiceAssembly,
+  type ServiceContext,
+} from '@plinth/service-kit';
 import { extractInThread } from './adapters/extraction-thread.js';
 import { HostLeases } from './adapters/host-leases.js';
 import { MasterRepository } from './adapters/master-repository.js';
@@ -25,7 +31,12 @@ import { ImageRevokedHandler } from './handlers/image-revoked.handler.js';
 @Module({})
 class DistributorModule {}
 
-export async function assemble({ config, logger, connection, publisher }: ServiceContext<DistributorConfig>): Promise<ServiceAssembly> {
+export async function assemble({
+  config,
+  logger,
+  connection,
+  publisher,
+}: ServiceContext<DistributorConfig>): Promise<ServiceAssembly> {
   const node = describeNode(config.PLINTH_STORAGE_NODE, config.PLINTH_DATACENTER, config.PLINTH_LABELS);
   const layout = new StorageLayout(config.PLINTH_STORAGE_DIR);
   const masters = new MasterRepository(layout);
@@ -60,7 +71,16 @@ export async function assemble({ config, logger, connection, publisher }: Servic
   });
   const removals = new RemovalLoop({ node: node.name, masters, staging, retirements, publisher, logger });
   const usage = new VolumeUsage(layout.volumes, config.PLINTH_DISK_USE_SECONDS * 1_000, logger);
-  const heartbeat = new Heartbeat(connection, node, masters, revocations, new HostLeases(layout.leases), usage, logger, config.PLINTH_HEARTBEAT_SECONDS * 1_000);
+  const heartbeat = new Heartbeat(
+    connection,
+    node,
+    masters,
+    revocations,
+    new HostLeases(layout.leases),
+    usage,
+    logger,
+    config.PLINTH_HEARTBEAT_SECONDS * 1_000,
+  );
 
   await resume(masters, staging, wanted, retirements);
   const module: DynamicModule = {
@@ -77,7 +97,13 @@ export async function assemble({ config, logger, connection, publisher }: Servic
   };
   return {
     module,
-    readiness: [natsReadiness(connection), storageReadiness(layout.images), keysReadiness(keys), zstdReadiness(), tokenReadiness(() => readToken(config.PLINTH_DOWNLOAD_TOKEN_FILE))],
+    readiness: [
+      natsReadiness(connection),
+      storageReadiness(layout.images),
+      keysReadiness(keys),
+      zstdReadiness(),
+      tokenReadiness(() => readToken(config.PLINTH_DOWNLOAD_TOKEN_FILE)),
+    ],
     // Distributors of one node share its promotions; those of another get them all.
     consumerGroup: `distributor-${node.name}`,
     start: () => {

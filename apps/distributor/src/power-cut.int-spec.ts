@@ -3,7 +3,16 @@
  * hold that lost power then. Needs root, mkfs.ext4 and loop devices.
  */
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
@@ -57,9 +66,16 @@ it('an image that was reported is whole after a power cut', async () => {
   execFileSync('mkfs.ext4', ['-q', '-F', disk]);
   // The journal shall not flush by itself what the distributor has to.
   const storage = mount(disk, 'storage', 'commit=600');
-  const tree = Object.fromEntries(Array.from({ length: FILES }, (_, index) => [`data/file-${index}`, `content ${index} `.repeat(500)]));
+  const tree = Object.fromEntries(
+    Array.from({ length: FILES }, (_, index) => [`data/file-${index}`, `content ${index} `.repeat(500)]),
+  );
   const image = await makeImage(tree, key, { name: 'cut' });
-  distributor = await DistributorProcess.start({ NATS_URL: nats.url, PLINTH_STORAGE_NODE: 'sn-1', PLINTH_STORAGE_DIR: storage, PLINTH_TRUSTED_KEYS: join(scratch, 'keys') });
+  distributor = await DistributorProcess.start({
+    NATS_URL: nats.url,
+    PLINTH_STORAGE_NODE: 'sn-1',
+    PLINTH_STORAGE_DIR: storage,
+    PLINTH_TRUSTED_KEYS: join(scratch, 'keys'),
+  });
   const cut = join(scratch, 'cut');
   const reported = new Promise<void>((resolve) => {
     connection.subscribe(MASTER_REPORTS, {
@@ -71,10 +87,15 @@ it('an image that was reported is whole after a power cut', async () => {
       },
     });
   });
-  await new EventPublisher(connection, 'test').publish({ subject: SUBJECTS.imagePromoted, data: promotionOf(image, [repository.put(image)]) });
+  await new EventPublisher(connection, 'test').publish({
+    subject: SUBJECTS.imagePromoted,
+    data: promotionOf(image, [repository.put(image)]),
+  });
   await reported;
   const version = join(mount(cut, 'after', 'rw'), 'images/cut/v1');
   expect(readdirSync(version).sort()).toEqual(['manifest.json', 'mount.sh', 'root', 'signature.json']);
-  const wrong = Object.entries(tree).filter(([path, content]) => readFileSync(join(version, 'root', path), 'utf8') !== content);
+  const wrong = Object.entries(tree).filter(
+    ([path, content]) => readFileSync(join(version, 'root', path), 'utf8') !== content,
+  );
   expect(wrong.map(([path]) => path)).toEqual([]);
 }, 120_000);

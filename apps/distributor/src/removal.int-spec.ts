@@ -3,7 +3,15 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { decodePayload, MasterReport, MASTER_REPORTS, type StorageHeartbeat, STORAGE_HEARTBEATS, STREAMS, SUBJECTS } from '@plinth/contracts';
+import {
+  decodePayload,
+  MasterReport,
+  MASTER_REPORTS,
+  type StorageHeartbeat,
+  STORAGE_HEARTBEATS,
+  STREAMS,
+  SUBJECTS,
+} from '@plinth/contracts';
 import { connectNats, EventPublisher } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
 import { compileDistributor, DistributorProcess } from './testing/distributor-process.js';
@@ -76,11 +84,18 @@ async function until<T>(what: () => T | undefined | false): Promise<T> {
   }
 }
 
-const small = (name: string): Promise<TestImage> => makeImage({ 'etc/hostname': name, 'usr/bin/tool': 'binary', bin: { to: 'usr/bin' } }, key, { name });
-const promote = (image: TestImage): Promise<unknown> => publisher.publish({ subject: SUBJECTS.imagePromoted, data: promotionOf(image, [repository.put(image, {}, `/${image.statement.name}`)]) });
-const retire = (name: string): Promise<unknown> => publisher.publish({ subject: SUBJECTS.imageRetired, data: { name, version: 'v1' } });
+const small = (name: string): Promise<TestImage> =>
+  makeImage({ 'etc/hostname': name, 'usr/bin/tool': 'binary', bin: { to: 'usr/bin' } }, key, { name });
+const promote = (image: TestImage): Promise<unknown> =>
+  publisher.publish({
+    subject: SUBJECTS.imagePromoted,
+    data: promotionOf(image, [repository.put(image, {}, `/${image.statement.name}`)]),
+  });
+const retire = (name: string): Promise<unknown> =>
+  publisher.publish({ subject: SUBJECTS.imageRetired, data: { name, version: 'v1' } });
 const master = (name: string): string => join(storage, 'images', name, 'v1');
-const told = (kind: MasterReport['kind'], name: string): MasterReport[] => reports.filter((report) => report.kind === kind && report.name === name);
+const told = (kind: MasterReport['kind'], name: string): MasterReport[] =>
+  reports.filter((report) => report.kind === kind && report.name === name);
 
 async function install(name: string): Promise<TestImage> {
   const image = await small(name);
@@ -133,7 +148,11 @@ describe('a retired version', () => {
     const { Retirements } = await import('./adapters/retirements.js');
     const { StorageLayout } = await import('./domain/storage-layout.js');
     const retirements = new Retirements(new StorageLayout(storage));
-    for (const name of ['told-nobody', 'half-deleted']) await retirements.add({ name, version: 'v1' }, { id: `event-${name}`, correlationId: 'request', time: new Date().toISOString() });
+    for (const name of ['told-nobody', 'half-deleted'])
+      await retirements.add(
+        { name, version: 'v1' },
+        { id: `event-${name}`, correlationId: 'request', time: new Date().toISOString() },
+      );
     const staging = join(storage, 'staging', 'half-deleted-v1');
     mkdirSync(staging, { recursive: true });
     renameSync(master('half-deleted'), join(staging, 'withdrawn-00000000'));

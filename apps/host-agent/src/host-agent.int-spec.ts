@@ -45,9 +45,18 @@ describe('the life of one container', () => {
     await bench.desire({ ...config, generation: 2 });
     await bench.desire({ ...config, generation: 1, desired: 'removed' });
 
-    const script = 'cat /sw/greeting; hostname; echo "$SHOP $PLINTH_CONTAINER_NAME $LANG"; date +%Z; ls -d /data/service; echo kept > /data/file; touch /x 2>/dev/null || echo read-only; cat >&2; exit 3';
-    const ran = await bench.exec({ containerId: config.containerId, command: ['/bin/sh', '-c', script], stdin: Buffer.from('to stderr').toString('base64') });
-    expect(ran).toEqual({ stdout: 'hello from software\nshop-1\none shop-1 C.UTF-8\nJST\n/data/service\nread-only\n', stderr: 'to stderr', exit: { ok: true, data: { exitCode: 3 } } });
+    const script =
+      'cat /sw/greeting; hostname; echo "$SHOP $PLINTH_CONTAINER_NAME $LANG"; date +%Z; ls -d /data/service; echo kept > /data/file; touch /x 2>/dev/null || echo read-only; cat >&2; exit 3';
+    const ran = await bench.exec({
+      containerId: config.containerId,
+      command: ['/bin/sh', '-c', script],
+      stdin: Buffer.from('to stderr').toString('base64'),
+    });
+    expect(ran).toEqual({
+      stdout: 'hello from software\nshop-1\none shop-1 C.UTF-8\nJST\n/data/service\nread-only\n',
+      stderr: 'to stderr',
+      exit: { ok: true, data: { exitCode: 3 } },
+    });
 
     await bench.desire({ ...config, generation: 3, desired: 'stopped' });
     const stopped = await bench.report(config.containerId, 'stopped', { generation: 3 });
@@ -57,7 +66,9 @@ describe('the life of one container', () => {
     await bench.desire({ ...config, generation: 4, runGeneration: 4 });
     const again = await bench.report(config.containerId, 'started', { generation: 4 });
     expect(again).toMatchObject({ restarts: 1 });
-    expect((await bench.exec({ containerId: config.containerId, command: ['cat', '/data/file'] })).stdout).toBe('kept\n');
+    expect((await bench.exec({ containerId: config.containerId, command: ['cat', '/data/file'] })).stdout).toBe(
+      'kept\n',
+    );
 
     await bench.desire({ ...config, generation: 5, runGeneration: 5 });
     const restarted = await bench.report(config.containerId, 'started', { generation: 5 });
@@ -66,7 +77,9 @@ describe('the life of one container', () => {
     await bench.desire({ ...config, generation: 6, runGeneration: 5, desired: 'removed', deleteData: true });
     await bench.report(config.containerId, 'removed');
     expect(existsSync(join(bench.storage, 'volumes', String(config['dataVolume'])))).toBe(false);
-    const sequences = bench.reports.filter((report) => report.containerId === config.containerId).map((report) => report.sequence);
+    const sequences = bench.reports
+      .filter((report) => report.containerId === config.containerId)
+      .map((report) => report.sequence);
     expect(sequences).toEqual(sequences.map((_, index) => (sequences[0] ?? 0) + index));
   });
 });
@@ -80,7 +93,10 @@ describe('what goes wrong', () => {
     await bench.stopAgent(agent);
     agent = bench.startAgent();
     await bench.desire(config);
-    expect(await bench.report(config.containerId, 'failed')).toMatchObject({ reason: 'image-mismatch', message: expect.stringContaining('another') });
+    expect(await bench.report(config.containerId, 'failed')).toMatchObject({
+      reason: 'image-mismatch',
+      message: expect.stringContaining('another'),
+    });
     await bench.desire({ ...config, generation: 2, desired: 'removed' });
     await bench.report(config.containerId, 'removed');
   });
@@ -123,7 +139,11 @@ describe('what goes wrong', () => {
     await bench.desire(config);
     const first = await bench.report(config.containerId, 'started');
     process.kill(first.pid ?? 0, 'SIGKILL');
-    expect(await bench.report(config.containerId, 'stopped')).toMatchObject({ cause: 'exited', exitCode: 137, retryInMs: 1_000 });
+    expect(await bench.report(config.containerId, 'stopped')).toMatchObject({
+      cause: 'exited',
+      exitCode: 137,
+      retryInMs: 1_000,
+    });
     const second = await bench.report(config.containerId, 'started', { after: first.sequence });
     expect(second.restarts).toBe(1);
     process.kill(second.pid ?? 0, 'SIGKILL');
@@ -137,12 +157,22 @@ describe('what goes wrong', () => {
     await bench.desire(config);
     await bench.report(config.containerId, 'stopped');
     await bench.desire({ ...config, generation: 2, desired: 'stopped' });
-    expect(await bench.report(config.containerId, 'stopped', { generation: 2 })).toMatchObject({ cause: 'requested', exitCode: 1 });
+    expect(await bench.report(config.containerId, 'stopped', { generation: 2 })).toMatchObject({
+      cause: 'requested',
+      exitCode: 1,
+    });
   });
 
   it('waits for the grace of a process that takes its time, and kills one that ignores it', async () => {
-    const polite = newConfig({ command: ['/bin/sh', '-c', 'trap "exit 7" TERM; sleep infinity & wait'], stopGraceSeconds: 10 });
-    const deaf = newConfig({ command: ['/bin/sh', '-c', 'trap "" TERM; trap "echo no" INT; sleep infinity'], stopSignal: 'SIGINT', stopGraceSeconds: 1 });
+    const polite = newConfig({
+      command: ['/bin/sh', '-c', 'trap "exit 7" TERM; sleep infinity & wait'],
+      stopGraceSeconds: 10,
+    });
+    const deaf = newConfig({
+      command: ['/bin/sh', '-c', 'trap "" TERM; trap "echo no" INT; sleep infinity'],
+      stopSignal: 'SIGINT',
+      stopGraceSeconds: 1,
+    });
     for (const config of [polite, deaf]) {
       await bench.desire(config);
       await bench.report(config.containerId, 'started');
@@ -156,15 +186,22 @@ describe('what goes wrong', () => {
 
 describe('logs', () => {
   it('keeps both streams, whole lines, over rotations and restarts', async () => {
-    const config = newConfig({ command: ['/bin/sh', '-c', 'echo first; echo to-stderr >&2; printf "%20000s end\\n" x; sleep infinity'] });
+    const config = newConfig({
+      command: ['/bin/sh', '-c', 'echo first; echo to-stderr >&2; printf "%20000s end\\n" x; sleep infinity'],
+    });
     await bench.desire(config);
     await bench.report(config.containerId, 'started');
     const all = await waitForLogs(config.containerId, 'end');
     expect(all.stdout).toBe(`first\n${'x'.padStart(20_000)} end\n`);
     expect(all.stderr).toBe('to-stderr\n');
-    expect((await bench.logs({ containerId: config.containerId, tail: 1 })).stdout).toBe(`${'x'.padStart(20_000)} end\n`);
+    expect((await bench.logs({ containerId: config.containerId, tail: 1 })).stdout).toBe(
+      `${'x'.padStart(20_000)} end\n`,
+    );
     const log = join(bench.hostDirectory, 'runtime/logs', `${config.containerId}.log`);
-    await bench.exec({ containerId: config.containerId, command: ['/bin/sh', '-c', 'head -c 100000 /dev/zero | tr "\\0" y | fold -w 99 > /proc/1/fd/1'] });
+    await bench.exec({
+      containerId: config.containerId,
+      command: ['/bin/sh', '-c', 'head -c 100000 /dev/zero | tr "\\0" y | fold -w 99 > /proc/1/fd/1'],
+    });
     await waitFor(() => (existsSync(`${log}.1`) && existsSync(log) ? true : undefined), 'the rotation');
     await bench.exec({ containerId: config.containerId, command: ['/bin/sh', '-c', 'echo after > /proc/1/fd/1'] });
     const later = await waitForLogs(config.containerId, 'after');
@@ -187,14 +224,20 @@ describe('streams', () => {
     await bench.report(config.containerId, 'started');
     const inbox = createInbox();
     const replies = bench.connection.subscribe(inbox, { max: 1 });
-    bench.connection.publish(agentExec(bench.host), JSON.stringify({ containerId: config.containerId, command: ['/bin/sh', '-c', 'echo here; sleep 1000'] }), { reply: inbox });
+    bench.connection.publish(
+      agentExec(bench.host),
+      JSON.stringify({ containerId: config.containerId, command: ['/bin/sh', '-c', 'echo here; sleep 1000'] }),
+      { reply: inbox },
+    );
     for await (const message of replies) expect(Buffer.from(message.data).toString()).toBe('here\n');
     expect(bench.alive(config.containerId).length).toBeGreaterThan(1);
     await waitFor(() => (bench.alive(config.containerId).length === 1 ? true : undefined), 'the end of the command');
   });
 
   it('follows a log until the container is removed', async () => {
-    const config = newConfig({ command: ['/bin/sh', '-c', 'for i in 1 2 3; do echo line $i; sleep 0.3; done; sleep infinity'] });
+    const config = newConfig({
+      command: ['/bin/sh', '-c', 'for i in 1 2 3; do echo line $i; sleep 0.3; done; sleep infinity'],
+    });
     await bench.desire(config);
     await bench.report(config.containerId, 'started');
     const followed = bench.logs({ containerId: config.containerId, follow: true, tail: 0 });
@@ -215,9 +258,18 @@ describe('streams', () => {
 
   it('says why it can not', async () => {
     const nobody = 'f'.repeat(32);
-    expect((await bench.exec({ containerId: nobody, command: ['true'] })).exit).toMatchObject({ ok: false, reason: 'not-running' });
-    expect((await bench.logs({ containerId: nobody })).exit).toMatchObject({ ok: false, reason: 'container-not-found' });
-    expect((await bench.exec({ containerId: 'x', command: [] })).exit).toMatchObject({ ok: false, reason: 'invalid-request' });
+    expect((await bench.exec({ containerId: nobody, command: ['true'] })).exit).toMatchObject({
+      ok: false,
+      reason: 'not-running',
+    });
+    expect((await bench.logs({ containerId: nobody })).exit).toMatchObject({
+      ok: false,
+      reason: 'container-not-found',
+    });
+    expect((await bench.exec({ containerId: 'x', command: [] })).exit).toMatchObject({
+      ok: false,
+      reason: 'invalid-request',
+    });
   });
 });
 
@@ -244,7 +296,10 @@ describe('the agent itself', () => {
       await bench.stopAgent(agent, 'SIGKILL');
       agent = bench.startAgent();
       await bench.report(config.containerId, 'started');
-      await waitFor(() => (bench.alive(config.containerId).length === 1 ? true : undefined), 'exactly one first process');
+      await waitFor(
+        () => (bench.alive(config.containerId).length === 1 ? true : undefined),
+        'exactly one first process',
+      );
     }
   });
 
@@ -260,7 +315,10 @@ describe('the agent itself', () => {
     agent = bench.startAgent();
     await new Promise((resolve) => setTimeout(resolve, 500));
     bench.startNatsAgain();
-    expect(await bench.report(config.containerId, 'failed', {}, 30_000)).toMatchObject({ reason: 'exited', exitCode: 137 });
+    expect(await bench.report(config.containerId, 'failed', {}, 30_000)).toMatchObject({
+      reason: 'exited',
+      exitCode: 137,
+    });
   });
 
   it('starts containers again from disk after a reboot, with the bus away', async () => {
@@ -271,7 +329,10 @@ describe('the agent itself', () => {
     // What a reboot leaves: no process, no runtime state, another boot id.
     bench.removeAll();
     const record = join(bench.hostDirectory, 'containers', config.containerId, 'record.json');
-    writeFileSync(record, JSON.stringify({ ...(JSON.parse(readFileSync(record, 'utf8')) as object), bootId: 'the boot before' }));
+    writeFileSync(
+      record,
+      JSON.stringify({ ...(JSON.parse(readFileSync(record, 'utf8')) as object), bootId: 'the boot before' }),
+    );
     await bench.stopNats();
     agent = bench.startAgent();
     const bundle = join(bench.hostDirectory, 'runtime/bundles', config.containerId, 'pid');

@@ -5,8 +5,30 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type DynamicModule, Module } from '@nestjs/common';
 import { OciRuntime } from '@plinth/container-runtime';
-import { agentExec, agentLogs, agentStats, type ContainerConfig, desiredConsumer, ExecQuery, hostConsumers, LogsQuery, type Problem, StatsQuery } from '@plinth/contracts';
-import { ConfigError, createLogger, loadConfig, type LastValueWatch, type Logger, natsReadiness, type ReadinessCheck, runService, type ServiceAssembly, type ServiceContext } from '@plinth/service-kit';
+import {
+  agentExec,
+  agentLogs,
+  agentStats,
+  type ContainerConfig,
+  desiredConsumer,
+  ExecQuery,
+  hostConsumers,
+  LogsQuery,
+  type Problem,
+  StatsQuery,
+} from '@plinth/contracts';
+import {
+  ConfigError,
+  createLogger,
+  loadConfig,
+  type LastValueWatch,
+  type Logger,
+  natsReadiness,
+  type ReadinessCheck,
+  runService,
+  type ServiceAssembly,
+  type ServiceContext,
+} from '@plinth/service-kit';
 import { containerStats } from './adapters/container-stats.js';
 import { ContainerLogs } from './adapters/container-logs.js';
 import { ContainerStore } from './adapters/container-store.js';
@@ -80,14 +102,22 @@ export async function removeAll(): Promise<void> {
   const logger = createLogger('host-agent', 'remove-all', config.LOG_LEVEL);
   const lock = lockOrExit(config.PLINTH_HOST_DIR);
   const state = await openStateDirectory(config.PLINTH_HOST_DIR, config.PLINTH_HOST);
-  await removeAllContainers(new OciRuntime({ stateDirectory: state.runtime }), new ContainerStore(state.containers), logger);
+  await removeAllContainers(
+    new OciRuntime({ stateDirectory: state.runtime }),
+    new ContainerStore(state.containers),
+    logger,
+  );
   lock.release();
   await guardGone(config.PLINTH_HOST_DIR);
 }
 
 /** It ends by itself when neither agent nor container is left. */
 async function guardGone(directory: string): Promise<void> {
-  for (const end = performance.now() + GUARD_PATIENCE_MS; performance.now() < end && isLocked(join(directory, GUARD_LOCK)); ) await delay(50);
+  for (
+    const end = performance.now() + GUARD_PATIENCE_MS;
+    performance.now() < end && isLocked(join(directory, GUARD_LOCK));
+  )
+    await delay(50);
 }
 
 async function openHost(config: HostAgentConfig, logger: Logger): Promise<Host> {
@@ -95,8 +125,12 @@ async function openHost(config: HostAgentConfig, logger: Logger): Promise<Host> 
   const state = await openStateDirectory(config.PLINTH_HOST_DIR, config.PLINTH_HOST);
   // conmon limits a log by itself too, for the flood between two looks; what it drops then is lost.
   const runtime = new OciRuntime({ stateDirectory: state.runtime, logLimitBytes: 4 * config.PLINTH_LOG_MAX_BYTES });
-  logger.info({ runtime: runtime.binary.name, path: runtime.binary.path, reason: runtime.binary.reason }, 'container runtime chosen');
-  if (config.PLINTH_TRUSTED_KEYS === undefined) logger.warn('PLINTH_TRUSTED_KEYS is not set: images are used unverified, custom mount scripts are refused');
+  logger.info(
+    { runtime: runtime.binary.name, path: runtime.binary.path, reason: runtime.binary.reason },
+    'container runtime chosen',
+  );
+  if (config.PLINTH_TRUSTED_KEYS === undefined)
+    logger.warn('PLINTH_TRUSTED_KEYS is not set: images are used unverified, custom mount scripts are refused');
   const storage = realStorage(config.PLINTH_STORAGE_MOUNTS);
   const reporter = new Reporter(config.PLINTH_HOST, new ReportJournal(state.reports), logger);
   const bootId = readBootId();
@@ -109,9 +143,19 @@ async function openHost(config: HostAgentConfig, logger: Logger): Promise<Host> 
     storage,
     store: new ContainerStore(state.containers),
     containers: new OciContainers(runtime, clock),
-    images: new ImageMasters(storage, config.PLINTH_TRUSTED_KEYS === undefined ? undefined : readTrustedKeys(config.PLINTH_TRUSTED_KEYS)),
+    images: new ImageMasters(
+      storage,
+      config.PLINTH_TRUSTED_KEYS === undefined ? undefined : readTrustedKeys(config.PLINTH_TRUSTED_KEYS),
+    ),
     volumes: new DataVolumes(storage),
-    leases: new LeaseWatch({ host: config.PLINTH_HOST, hostDirectory: state.root, storage, ttlSeconds: config.PLINTH_LEASE_SECONDS, bootId, logger }),
+    leases: new LeaseWatch({
+      host: config.PLINTH_HOST,
+      hostDirectory: state.root,
+      storage,
+      ttlSeconds: config.PLINTH_LEASE_SECONDS,
+      bootId,
+      logger,
+    }),
     logs: new ContainerLogs(runtime, { maxBytes: config.PLINTH_LOG_MAX_BYTES, keep: config.PLINTH_LOG_KEEP }),
     reporter,
     starts: new FairQueue(config.PLINTH_START_CONCURRENCY),
@@ -119,27 +163,48 @@ async function openHost(config: HostAgentConfig, logger: Logger): Promise<Host> 
     checks: new FairQueue(HEALTH_CHECKS_AT_ONCE),
     logger,
   };
-  return { fleet: new Fleet(hands), hands, runtimeName: await runtimeVersion(runtime.binary.path), stateRoot: state.root, release: () => lock.release() };
+  return {
+    fleet: new Fleet(hands),
+    hands,
+    runtimeName: await runtimeVersion(runtime.binary.path),
+    stateRoot: state.root,
+    release: () => lock.release(),
+  };
 }
 
-async function assemble({ config, logger, connection, publisher, consumers }: ServiceContext<HostAgentConfig>, host: Host): Promise<ServiceAssembly> {
+async function assemble(
+  { config, logger, connection, publisher, consumers }: ServiceContext<HostAgentConfig>,
+  host: Host,
+): Promise<ServiceAssembly> {
   const { fleet, hands } = host;
   const queries = new QueryServer(connection, logger);
   const exec = new ExecHandler(hands.containers.runtime);
   const logs = new LogsHandler(hands.logs, (id) => fleet.has(id));
-  const stats = new StatsHandler(() => fleet.running(), (id, pid) => containerStats(hands.containers.runtime, id, pid));
+  const stats = new StatsHandler(
+    () => fleet.running(),
+    (id, pid) => containerStats(hands.containers.runtime, id, pid),
+  );
   const sink = {
-    accept: (value: ContainerConfig, cause: { correlationId: string; causationId: string }) => fleet.accept(value, cause),
+    accept: (value: ContainerConfig, cause: { correlationId: string; causationId: string }) =>
+      fleet.accept(value, cause),
     refuse: (id: string | undefined, generation: number, problems: readonly Problem[]) => {
       if (id !== undefined && !fleet.has(id)) reportRefused(hands, id, generation, problems);
     },
   };
   let stop = async (): Promise<void> => undefined;
   let watch: LastValueWatch | undefined;
-  const desiredState: ReadinessCheck = { name: 'desired-state', check: async () => (watch ? watch.problem() : 'not asked for yet') };
+  const desiredState: ReadinessCheck = {
+    name: 'desired-state',
+    check: async () => (watch ? watch.problem() : 'not asked for yet'),
+  };
   return {
     module: { module: HostAgentModule } satisfies DynamicModule,
-    readiness: [natsReadiness(connection), desiredState, { name: 'leases', check: () => Promise.resolve(hands.leases.problem()) }, ...hostReadiness(host)],
+    readiness: [
+      natsReadiness(connection),
+      desiredState,
+      { name: 'leases', check: () => Promise.resolve(hands.leases.problem()) },
+      ...hostReadiness(host),
+    ],
     start: async () => {
       hands.reporter.attach(publisher);
       fleet.clearTombstones((id) => isDesired(connection, config.PLINTH_HOST, id));
@@ -152,7 +217,11 @@ async function assemble({ config, logger, connection, publisher, consumers }: Se
         host: config.PLINTH_HOST,
         datacenter: config.PLINTH_DATACENTER,
         storageNodes: [...hands.storage.keys()],
-        capacity: { memoryBytes: config.PLINTH_CAPACITY_MEMORY_BYTES, cpus: config.PLINTH_CAPACITY_CPUS, containers: config.PLINTH_CAPACITY_CONTAINERS },
+        capacity: {
+          memoryBytes: config.PLINTH_CAPACITY_MEMORY_BYTES,
+          cpus: config.PLINTH_CAPACITY_CPUS,
+          containers: config.PLINTH_CAPACITY_CONTAINERS,
+        },
         runtime: host.runtimeName,
         periodMs: config.PLINTH_HEARTBEAT_SECONDS * 1000,
         runningContainers: () => fleet.running().length,
@@ -174,16 +243,32 @@ async function assemble({ config, logger, connection, publisher, consumers }: Se
 }
 
 /** The bus may have lost what it had acknowledged: present states are said again. */
-async function announceAfterReconnects(connection: ServiceContext<HostAgentConfig>['connection'], fleet: Fleet): Promise<void> {
+async function announceAfterReconnects(
+  connection: ServiceContext<HostAgentConfig>['connection'],
+  fleet: Fleet,
+): Promise<void> {
   for await (const status of connection.status()) if (status.type === 'reconnect') fleet.announceAll();
 }
 
 /** A config that can't be read and whose container this host does not know. */
 function reportRefused(hands: Hands, containerId: string, generation: number, problems: readonly Problem[]): void {
-  const message = `the config is not valid: ${problems.map((problem) => `${problem.path}: ${problem.message}`).join('; ')}`.slice(0, 4000);
+  const message =
+    `the config is not valid: ${problems.map((problem) => `${problem.path}: ${problem.message}`).join('; ')}`.slice(
+      0,
+      4000,
+    );
   const sequence = firstSequence(emptyRecord(hands.bootId), hands.clock.now());
   hands.reporter
-    .send({ kind: 'failed', host: hands.host, containerId, generation, sequence, at: new Date().toISOString(), reason: 'internal-error', message })
+    .send({
+      kind: 'failed',
+      host: hands.host,
+      containerId,
+      generation,
+      sequence,
+      at: new Date().toISOString(),
+      reason: 'internal-error',
+      message,
+    })
     .catch((error: unknown) => hands.logger.error({ err: error, containerId }, 'refusal could not be reported'));
 }
 

@@ -18,11 +18,15 @@ const ids: string[] = [];
 type Config = ReturnType<AgentBench['config']>;
 
 const alive = (pid: number | undefined): boolean => pid !== undefined && existsSync(`/proc/${pid}/exe`);
-const renewalOf = (host = bench.host): string | undefined => /"renewal":"(\w{32})"/.exec(readFileSync(join(leases(), `${host}.json`), 'utf8'))?.[1];
+const renewalOf = (host = bench.host): string | undefined =>
+  /"renewal":"(\w{32})"/.exec(readFileSync(join(leases(), `${host}.json`), 'utf8'))?.[1];
 const leases = (): string => join(bench.storage, 'leases');
 const images = (): string => join(bench.storage, 'images');
 const volumeOf = (config: Config): string => join(bench.storage, 'volumes', String(config['dataVolume']));
-const markerOf = (config: Config): { holder?: { host: string | null; generation: number } } => JSON.parse(readFileSync(join(volumeOf(config), 'volume.json'), 'utf8')) as { holder?: { host: string | null; generation: number } };
+const markerOf = (config: Config): { holder?: { host: string | null; generation: number } } =>
+  JSON.parse(readFileSync(join(volumeOf(config), 'volume.json'), 'utf8')) as {
+    holder?: { host: string | null; generation: number };
+  };
 
 function guardOf(host = bench.host): number | undefined {
   const lines = execFileSync('ps', ['-eo', 'pid,args'], { encoding: 'utf8' }).split('\n');
@@ -37,7 +41,9 @@ async function renewedTwice(): Promise<void> {
   }
 }
 
-async function running(overrides: Record<string, unknown> = {}): Promise<{ readonly config: Config; readonly first: ContainerReport }> {
+async function running(
+  overrides: Record<string, unknown> = {},
+): Promise<{ readonly config: Config; readonly first: ContainerReport }> {
   const config = bench.config({ stopGraceSeconds: 0, ...overrides });
   ids.push(config.containerId);
   await bench.desire(config);
@@ -106,21 +112,32 @@ describe('a lease', () => {
 
   const ends: readonly [string, () => Promise<void>, () => Promise<void>][] = [
     ['can be renewed', async () => undefined, async () => undefined],
-    ['can be renewed, and the agent is dead', async () => void (await bench.stopAgent(agent, 'SIGKILL')), async () => void (agent = bench.startAgent())],
-    ['can be renewed, and the guard stands still', async () => void process.kill(guardOf() ?? 0, 'SIGSTOP'), async () => void process.kill(guardOf() ?? 0, 'SIGCONT')],
+    [
+      'can be renewed, and the agent is dead',
+      async () => void (await bench.stopAgent(agent, 'SIGKILL')),
+      async () => void (agent = bench.startAgent()),
+    ],
+    [
+      'can be renewed, and the guard stands still',
+      async () => void process.kill(guardOf() ?? 0, 'SIGSTOP'),
+      async () => void process.kill(guardOf() ?? 0, 'SIGCONT'),
+    ],
   ];
-  it.each(ends)('ends its containers when it no longer %s, and starts them when it does again', async (_, harm, heal) => {
-    // A lease that ended is no end of its own: no policy keeps it down.
-    const { config, first } = await running({ restart: { policy: 'never' } });
-    await harm();
-    renameSync(images(), `${images()}-away`);
-    await waitFor(() => (alive(first.pid) ? undefined : true), 'the end of the container');
-    renameSync(`${images()}-away`, images());
-    await heal();
-    const again = await bench.report(config.containerId, 'started', { after: first.sequence }, 30_000);
-    expect(again.pid).not.toBe(first.pid);
-    await remove(config);
-  });
+  it.each(ends)(
+    'ends its containers when it no longer %s, and starts them when it does again',
+    async (_, harm, heal) => {
+      // A lease that ended is no end of its own: no policy keeps it down.
+      const { config, first } = await running({ restart: { policy: 'never' } });
+      await harm();
+      renameSync(images(), `${images()}-away`);
+      await waitFor(() => (alive(first.pid) ? undefined : true), 'the end of the container');
+      renameSync(`${images()}-away`, images());
+      await heal();
+      const again = await bench.report(config.containerId, 'started', { after: first.sequence }, 30_000);
+      expect(again.pid).not.toBe(first.pid);
+      await remove(config);
+    },
+  );
 });
 
 describe('a volume', () => {
@@ -151,7 +168,13 @@ describe('a volume', () => {
     await bench.stopAgent(agent, 'SIGKILL');
     process.kill(guardOf() ?? 0, 'SIGKILL');
     for (const pid of bench.alive(config.containerId)) process.kill(pid, 'SIGKILL');
-    await bench.desire({ ...config, host: OTHER, generation: 3, runGeneration: 3, takeovers: [{ from: bench.host, renewal: renewalOf() }] });
+    await bench.desire({
+      ...config,
+      host: OTHER,
+      generation: 3,
+      runGeneration: 3,
+      takeovers: [{ from: bench.host, renewal: renewalOf() }],
+    });
     const there = await bench.report(config.containerId, 'started', { host: OTHER });
     agent = bench.startAgent();
     const refused = await bench.report(config.containerId, 'failed', { host: bench.host });
@@ -191,7 +214,13 @@ describe('a volume', () => {
     const { config, first } = await running();
     const stale = renewalOf();
     await renewedTwice();
-    await bench.desire({ ...config, host: OTHER, generation: 3, runGeneration: 3, takeovers: [{ from: bench.host, renewal: stale }] });
+    await bench.desire({
+      ...config,
+      host: OTHER,
+      generation: 3,
+      runGeneration: 3,
+      takeovers: [{ from: bench.host, renewal: stale }],
+    });
     const refused = await bench.report(config.containerId, 'failed', { host: OTHER });
     expect(refused).toMatchObject({ reason: 'volume-held', retryInMs: expect.any(Number) });
     expect(alive(first.pid)).toBe(true);
@@ -209,7 +238,10 @@ describe('a volume', () => {
     ids.push(config.containerId);
     await bench.desire(config);
     const refused = await bench.report(config.containerId, 'failed');
-    expect(refused).toMatchObject({ reason: 'data-volume-missing', message: expect.stringContaining('is not any more') });
+    expect(refused).toMatchObject({
+      reason: 'data-volume-missing',
+      message: expect.stringContaining('is not any more'),
+    });
     expect(existsSync(volumeOf(config))).toBe(false);
     await remove(config);
   });

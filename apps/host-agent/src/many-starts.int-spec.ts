@@ -14,7 +14,9 @@ beforeAll(async () => {
 afterAll(() => bench.close(), 60_000);
 
 it('starts and removes them all', async () => {
-  const configs = Array.from({ length: 30 }, (_, index) => bench.config({ name: `many-${index}`, tenant: index % 3 === 0 ? 'one' : 'two' }));
+  const configs = Array.from({ length: 30 }, (_, index) =>
+    bench.config({ name: `many-${index}`, tenant: index % 3 === 0 ? 'one' : 'two' }),
+  );
   await Promise.all(configs.map((config) => bench.desire(config)));
   await Promise.all(configs.map((config) => bench.report(config.containerId, 'started', {}, 40_000)));
   const stats = await bench.connection.request(agentStats(bench.host), '{}', { timeout: 20_000 });
@@ -24,7 +26,14 @@ it('starts and removes them all', async () => {
   expect(one?.sharedBytes).toBeGreaterThan(0);
   expect(one?.cgroupBytes).toBeGreaterThan(0);
   expect(one?.mounts.find(({ target }) => target === '/')).toMatchObject({ readOnly: true });
-  await Promise.all(configs.map((config) => bench.desire({ ...config, generation: 2, desired: 'removed', deleteData: true })));
+  await Promise.all(
+    configs.map((config) => bench.desire({ ...config, generation: 2, desired: 'removed', deleteData: true })),
+  );
   await Promise.all(configs.map((config) => bench.report(config.containerId, 'removed', {}, 40_000)));
-  expect(leftovers(bench, configs.map(({ containerId }) => containerId))).toEqual([]);
+  expect(
+    leftovers(
+      bench,
+      configs.map(({ containerId }) => containerId),
+    ),
+  ).toEqual([]);
 });

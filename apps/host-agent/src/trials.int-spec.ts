@@ -39,11 +39,26 @@ async function running(): Promise<{ readonly config: Config; readonly first: Con
 
 function updateOf(config: Config, more: Record<string, unknown> = {}, judged: Record<string, unknown> = {}): Config {
   const { image, contentDigest } = config;
-  const update = { updateId: newId(), knownGood: { image, contentDigest, runGeneration: 1 }, stableSeconds: 0, soakSeconds: 0, ...judged };
-  return { ...config, generation: 2, runGeneration: 2, image: 'debian-12@v4', contentDigest: next, update, ...more } as Config;
+  const update = {
+    updateId: newId(),
+    knownGood: { image, contentDigest, runGeneration: 1 },
+    stableSeconds: 0,
+    soakSeconds: 0,
+    ...judged,
+  };
+  return {
+    ...config,
+    generation: 2,
+    runGeneration: 2,
+    image: 'debian-12@v4',
+    contentDigest: next,
+    update,
+    ...more,
+  } as Config;
 }
 
-const reportsOf = (config: Config, kind: ContainerReport['kind']): readonly ContainerReport[] => bench.reports.filter((report) => report.containerId === config.containerId && report.kind === kind);
+const reportsOf = (config: Config, kind: ContainerReport['kind']): readonly ContainerReport[] =>
+  bench.reports.filter((report) => report.containerId === config.containerId && report.kind === kind);
 const alive = (pid: number | undefined): boolean => pid !== undefined && existsSync(`/proc/${pid}/exe`);
 
 async function killAgent(): Promise<void> {
@@ -65,7 +80,10 @@ describe('a trial', () => {
     const second = await bench.report(config.containerId, 'started', { after: first.sequence });
     expect(alive(first.pid)).toBe(false);
     await bench.desire({ ...update, generation: 3, update: undefined });
-    expect(await bench.report(config.containerId, 'started', { generation: 3 })).toMatchObject({ pid: second.pid, image: 'debian-12@v4' });
+    expect(await bench.report(config.containerId, 'started', { generation: 3 })).toMatchObject({
+      pid: second.pid,
+      image: 'debian-12@v4',
+    });
     expect(alive(second.pid)).toBe(true);
     await remove(update);
   });
@@ -78,7 +96,13 @@ describe('a trial', () => {
     await killAgent();
     await bench.report(config.containerId, 'updated');
     expect(alive(started.pid)).toBe(true);
-    expect(new Set(reportsOf(config, 'started').filter(({ generation }) => generation === 2).map(({ pid }) => pid)).size).toBe(1);
+    expect(
+      new Set(
+        reportsOf(config, 'started')
+          .filter(({ generation }) => generation === 2)
+          .map(({ pid }) => pid),
+      ).size,
+    ).toBe(1);
     await remove(update);
   });
 
@@ -90,8 +114,16 @@ describe('a trial', () => {
     // What it is to go back to is not there for a while.
     renameSync(image, `${image}.away`);
     try {
-      expect(await bench.report(config.containerId, 'reverting')).toMatchObject({ reason: 'unhealthy', failedImage: 'debian-12@v4', image: 'debian-12@v1' });
-      expect(await bench.report(config.containerId, 'failed')).toMatchObject({ reason: 'revert-failed', retryInMs: 1_000, message: expect.stringContaining('image-missing') });
+      expect(await bench.report(config.containerId, 'reverting')).toMatchObject({
+        reason: 'unhealthy',
+        failedImage: 'debian-12@v4',
+        image: 'debian-12@v1',
+      });
+      expect(await bench.report(config.containerId, 'failed')).toMatchObject({
+        reason: 'revert-failed',
+        retryInMs: 1_000,
+        message: expect.stringContaining('image-missing'),
+      });
       await killAgent();
       await bench.report(config.containerId, 'failed', { after: reportsOf(config, 'failed').at(-1)?.sequence });
     } finally {

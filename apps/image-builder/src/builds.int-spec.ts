@@ -5,7 +5,16 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
-import { archiveFileName, type ImageManifest, type ImageRejected, imageStatus, type SignedStatement, signedText, SUBJECTS, validateManifest } from '@plinth/contracts';
+import {
+  archiveFileName,
+  type ImageManifest,
+  type ImageRejected,
+  imageStatus,
+  type SignedStatement,
+  signedText,
+  SUBJECTS,
+  validateManifest,
+} from '@plinth/contracts';
 import { BuilderSuite } from './testing/builder-suite.js';
 import { rawTar } from './testing/raw-tar.js';
 
@@ -33,32 +42,63 @@ describe('a build', () => {
     );
     const fact = await suite.tested(requestId);
     expect(fact).toMatchObject({ causationId: requestId, data: { name, version: 'v1' } });
-    expect((fact.data['tests'] as { name: string }[]).map((test) => test.name)).toEqual(['boots', 'the tree refuses writes', 'every writable place takes writes', 'made', 'refuses', 'variable']);
-    expect(suite.facts.filter((one) => one.correlationId === requestId).map((one) => one.subject)).toEqual([SUBJECTS.imageBuilding, SUBJECTS.imageBuilt, SUBJECTS.imageTested]);
+    expect((fact.data['tests'] as { name: string }[]).map((test) => test.name)).toEqual([
+      'boots',
+      'the tree refuses writes',
+      'every writable place takes writes',
+      'made',
+      'refuses',
+      'variable',
+    ]);
+    expect(suite.facts.filter((one) => one.correlationId === requestId).map((one) => one.subject)).toEqual([
+      SUBJECTS.imageBuilding,
+      SUBJECTS.imageBuilt,
+      SUBJECTS.imageTested,
+    ]);
 
     const directory = suite.repository('testing', name, 'v1');
-    expect(readdirSync(directory).sort()).toEqual([archiveFileName(name, 'v1'), 'manifest.json', 'signature.json'].sort());
+    expect(readdirSync(directory).sort()).toEqual(
+      [archiveFileName(name, 'v1'), 'manifest.json', 'signature.json'].sort(),
+    );
     const manifestText = readFileSync(join(directory, 'manifest.json'), 'utf8');
-    const digestOf = (content: string | Buffer): `sha256:${string}` => `sha256:${createHash('sha256').update(content).digest('hex')}`;
+    const digestOf = (content: string | Buffer): `sha256:${string}` =>
+      `sha256:${createHash('sha256').update(content).digest('hex')}`;
     const checked = validateManifest(JSON.parse(manifestText), digestOf);
     expect(checked).toMatchObject({ ok: true });
     const statement = JSON.parse(readFileSync(join(directory, 'signature.json'), 'utf8')) as SignedStatement;
-    expect(verify(null, Buffer.from(signedText(statement)), createPublicKey(suite.key.privateKey), Buffer.from(statement.signature, 'base64'))).toBe(true);
+    expect(
+      verify(
+        null,
+        Buffer.from(signedText(statement)),
+        createPublicKey(suite.key.privateKey),
+        Buffer.from(statement.signature, 'base64'),
+      ),
+    ).toBe(true);
     expect(statement).toMatchObject({
       contentDigest: fact.data['contentDigest'],
       manifestDigest: digestOf(manifestText),
       archiveDigest: digestOf(readFileSync(join(directory, archiveFileName(name, 'v1')))),
     });
     const manifest = JSON.parse(manifestText) as ImageManifest;
-    const listed = execFileSync('tar', ['--list', '--zstd', '--file', join(directory, archiveFileName(name, 'v1'))], { encoding: 'utf8' }).trim().split('\n');
-    expect(listed.map((member) => member.replace(/\/$/, ''))).toEqual(['mount.sh', 'root', ...manifest.entries.slice(1).map((entry) => `root/${entry.path}`)]);
+    const listed = execFileSync('tar', ['--list', '--zstd', '--file', join(directory, archiveFileName(name, 'v1'))], {
+      encoding: 'utf8',
+    })
+      .trim()
+      .split('\n');
+    expect(listed.map((member) => member.replace(/\/$/, ''))).toEqual([
+      'mount.sh',
+      'root',
+      ...manifest.entries.slice(1).map((entry) => `root/${entry.path}`),
+    ]);
     expect(manifest.entries.find((entry) => entry.path === 'etc/motd')).toMatchObject({ mode: 0o600, size: 7, uid: 0 });
     expect(manifest.entries.filter((entry) => /^(dev|run|tmp|sw|data|var\/log)\//.test(entry.path))).toEqual([]);
 
     const seen = suite.statuses.filter((status) => status.name === name);
     expect(seen.map((status) => status.fraction)).toEqual(seen.map((status) => status.fraction).sort((a, b) => a - b));
     expect(seen.at(-1)).toMatchObject({ state: 'tested', fraction: 1, requestId });
-    const last = await suite.connection.jetstreamManager().then((manager) => manager.streams.getMessage('PLINTH_STATUS', { last_by_subj: imageStatus(name) }));
+    const last = await suite.connection
+      .jetstreamManager()
+      .then((manager) => manager.streams.getMessage('PLINTH_STATUS', { last_by_subj: imageStatus(name) }));
     expect(last.json()).toMatchObject({ state: 'tested' });
     suite.expectNothingLeft();
   });
@@ -79,11 +119,26 @@ describe('a build', () => {
   it('builds on an image and inherits what it does not change', async () => {
     await suite.start();
     const [base, child] = [suite.newName(), suite.newName()];
-    await suite.tested(await suite.build(suite.recipe(base, 'env: { A: base, B: base }\nwritable: [{ path: /etc, size: 1M }, { path: /srv/cache, size: 2M, content: empty }]\n')));
-    const fact = await suite.tested(await suite.build(`name: ${child}\nfrom: ${base}@v1\nenv: { B: child }\ntests: [{ name: env, run: echo $A-$B, expectOutput: base-child }]\n`));
-    const built = suite.facts.find((one) => one.subject === SUBJECTS.imageBuilt && one.correlationId === fact.correlationId);
+    await suite.tested(
+      await suite.build(
+        suite.recipe(
+          base,
+          'env: { A: base, B: base }\nwritable: [{ path: /etc, size: 1M }, { path: /srv/cache, size: 2M, content: empty }]\n',
+        ),
+      ),
+    );
+    const fact = await suite.tested(
+      await suite.build(
+        `name: ${child}\nfrom: ${base}@v1\nenv: { B: child }\ntests: [{ name: env, run: echo $A-$B, expectOutput: base-child }]\n`,
+      ),
+    );
+    const built = suite.facts.find(
+      (one) => one.subject === SUBJECTS.imageBuilt && one.correlationId === fact.correlationId,
+    );
     expect(built?.data['parent']).toBe(`${base}@v1`);
-    const manifest = JSON.parse(readFileSync(suite.repository('testing', child, 'v1', 'manifest.json'), 'utf8')) as ImageManifest;
+    const manifest = JSON.parse(
+      readFileSync(suite.repository('testing', child, 'v1', 'manifest.json'), 'utf8'),
+    ) as ImageManifest;
     expect(manifest.mountPlan.places.map((place) => place.path)).toEqual(['/etc', '/srv/cache']);
   });
 
@@ -92,13 +147,22 @@ describe('a build', () => {
     const [plain, custom] = [suite.newName(), suite.newName()];
     await suite.tested(await suite.build(suite.recipe(plain)));
     const archive = suite.repository('testing', plain, 'v1', archiveFileName(plain, 'v1'));
-    const generated = execFileSync('tar', ['--extract', '--zstd', '--to-stdout', '--file', archive, 'mount.sh'], { encoding: 'utf8' });
+    const generated = execFileSync('tar', ['--extract', '--zstd', '--to-stdout', '--file', archive, 'mount.sh'], {
+      encoding: 'utf8',
+    });
     const script = `${generated}echo "by the script" > "$root/etc/made"\n`;
-    const text = suite.recipe(custom, `mountScript: ${JSON.stringify(script)}\ntests: [{ name: made, run: cat /etc/made, expectOutput: by the script }]\n`);
+    const text = suite.recipe(
+      custom,
+      `mountScript: ${JSON.stringify(script)}\ntests: [{ name: made, run: cat /etc/made, expectOutput: by the script }]\n`,
+    );
     await suite.tested(await suite.build(text));
-    const manifest = JSON.parse(readFileSync(suite.repository('testing', custom, 'v1', 'manifest.json'), 'utf8')) as ImageManifest;
+    const manifest = JSON.parse(
+      readFileSync(suite.repository('testing', custom, 'v1', 'manifest.json'), 'utf8'),
+    ) as ImageManifest;
     expect(manifest.mountScript).toMatchObject({ custom: true, bytes: script.length });
-    expect(await suite.rejected(await suite.build(suite.recipe(suite.newName(), 'mountScript: "#!/bin/sh\\nexit 5\\n"\n')))).toMatchObject({ reason: 'test-failed', failedTest: 'boots' });
+    expect(
+      await suite.rejected(await suite.build(suite.recipe(suite.newName(), 'mountScript: "#!/bin/sh\\nexit 5\\n"\n'))),
+    ).toMatchObject({ reason: 'test-failed', failedTest: 'boots' });
   });
 
   it('builds on an image of an OCI layout', async () => {
@@ -113,8 +177,15 @@ describe('a build', () => {
     const upper = rawTar([{ name: 'usr/bin/.wh.touch' }, { name: 'usr/added', content: 'layered' }]);
     const layers = [blob(readFileSync(suite.rootfs.path)), blob(upper)];
     const manifest = blob(JSON.stringify({ schemaVersion: 2, config: blob('{}'), layers }));
-    writeFileSync(join(layout, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests: [{ ...manifest, annotations: { 'org.opencontainers.image.ref.name': 'latest' } }] }));
-    const text = (ref: string): string => `name: ${suite.newName()}\nfrom: { oci: { path: ${layout}, ref: "${ref}" } }\ntests: [{ name: added, run: cat /usr/added, expectOutput: layered }, { name: gone, run: test -e /bin/touch, expectExit: 1 }]\n`;
+    writeFileSync(
+      join(layout, 'index.json'),
+      JSON.stringify({
+        schemaVersion: 2,
+        manifests: [{ ...manifest, annotations: { 'org.opencontainers.image.ref.name': 'latest' } }],
+      }),
+    );
+    const text = (ref: string): string =>
+      `name: ${suite.newName()}\nfrom: { oci: { path: ${layout}, ref: "${ref}" } }\ntests: [{ name: added, run: cat /usr/added, expectOutput: layered }, { name: gone, run: test -e /bin/touch, expectExit: 1 }]\n`;
     await suite.tested(await suite.build(text('latest')));
     await suite.tested(await suite.build(text(manifest.digest)));
     expect(await suite.rejected(await suite.build(text('other')))).toMatchObject({ reason: 'source-unavailable' });
@@ -127,8 +198,13 @@ describe('a build', () => {
     mkdirSync(small);
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=6m', 'tmpfs', small]);
     try {
-      const builder = await suite.start('builder-1', { PLINTH_BUILDER_DIR: join(small, 'builder'), PLINTH_REPOSITORY_DIR: join(small, 'repository') });
-      expect(await suite.rejected(await suite.build(suite.recipe(suite.newName())))).toMatchObject({ reason: 'no-space' });
+      const builder = await suite.start('builder-1', {
+        PLINTH_BUILDER_DIR: join(small, 'builder'),
+        PLINTH_REPOSITORY_DIR: join(small, 'repository'),
+      });
+      expect(await suite.rejected(await suite.build(suite.recipe(suite.newName())))).toMatchObject({
+        reason: 'no-space',
+      });
       expect(readdirSync(join(small, 'builder/work/builder-1')).filter((name) => !name.startsWith('.'))).toEqual([]);
       await builder.end();
     } finally {
@@ -137,22 +213,59 @@ describe('a build', () => {
   });
 
   it.each<[string, string, Partial<ImageRejected>]>([
-    ['a failed test', 'tests: [{ name: first, run: "true" }, { name: second, run: "echo because; exit 3" }]', { reason: 'test-failed', failedTest: 'second', logTail: expect.stringContaining('because') as unknown as string }],
-    ['a test that hangs', 'tests: [{ name: hangs, run: [/bin/sleep, "100"], timeoutSeconds: 1 }]', { reason: 'test-failed', failedTest: 'hangs' }],
-    ['output that is missing', 'tests: [{ name: says, run: echo no, expectOutput: "yes" }]', { reason: 'test-failed', failedTest: 'says' }],
-    ['a command that ends at once', 'command: [/bin/sh, -c, "echo broken; exit 7"]', { reason: 'test-failed', failedTest: 'boots', logTail: expect.stringContaining('broken') as unknown as string }],
+    [
+      'a failed test',
+      'tests: [{ name: first, run: "true" }, { name: second, run: "echo because; exit 3" }]',
+      { reason: 'test-failed', failedTest: 'second', logTail: expect.stringContaining('because') as unknown as string },
+    ],
+    [
+      'a test that hangs',
+      'tests: [{ name: hangs, run: [/bin/sleep, "100"], timeoutSeconds: 1 }]',
+      { reason: 'test-failed', failedTest: 'hangs' },
+    ],
+    [
+      'output that is missing',
+      'tests: [{ name: says, run: echo no, expectOutput: "yes" }]',
+      { reason: 'test-failed', failedTest: 'says' },
+    ],
+    [
+      'a command that ends at once',
+      'command: [/bin/sh, -c, "echo broken; exit 7"]',
+      { reason: 'test-failed', failedTest: 'boots', logTail: expect.stringContaining('broken') as unknown as string },
+    ],
     ['a command that is not there', 'command: [/bin/missing]', { reason: 'invalid-recipe' }],
-    ['a failing run', 'run: ["echo reason; exit 4"]', { reason: 'build-command-failed', logTail: expect.stringContaining('reason') as unknown as string }],
-    ['a fifo', 'run: [[/bin/mkfifo, /usr/pipe]]', { reason: 'unsafe-tree', message: expect.stringContaining('/usr/pipe') as unknown as string }],
+    [
+      'a failing run',
+      'run: ["echo reason; exit 4"]',
+      { reason: 'build-command-failed', logTail: expect.stringContaining('reason') as unknown as string },
+    ],
+    [
+      'a fifo',
+      'run: [[/bin/mkfifo, /usr/pipe]]',
+      { reason: 'unsafe-tree', message: expect.stringContaining('/usr/pipe') as unknown as string },
+    ],
     ['a name that is not UTF-8', 'run: ["touch /usr/$(printf \'\\\\377\')"]', { reason: 'unsafe-tree' }],
-    ['a mount point that is a link', 'run: ["ln -s /usr /data"]', { reason: 'unsafe-tree', message: expect.stringContaining('/data') as unknown as string }],
-    ['a writable place behind a link', 'run: ["ln -s /usr /srv"]\nwritable: [{ path: /srv/x }]', { reason: 'unsafe-tree', message: expect.stringContaining('/srv') as unknown as string }],
+    [
+      'a mount point that is a link',
+      'run: ["ln -s /usr /data"]',
+      { reason: 'unsafe-tree', message: expect.stringContaining('/data') as unknown as string },
+    ],
+    [
+      'a writable place behind a link',
+      'run: ["ln -s /usr /srv"]\nwritable: [{ path: /srv/x }]',
+      { reason: 'unsafe-tree', message: expect.stringContaining('/srv') as unknown as string },
+    ],
     ['packages without apt', 'packages: { add: [curl] }', { reason: 'invalid-recipe' }],
     ['an unknown owner', 'files: [{ path: /a, content: x, owner: "nobody:root" }]', { reason: 'invalid-recipe' }],
   ])('leaves nothing of %s', async (_, more, expected) => {
     await suite.start();
     const name = suite.newName();
-    expect(await suite.rejected(await suite.build(suite.recipe(name, more)))).toMatchObject({ operation: 'build', name, version: 'v1', ...expected });
+    expect(await suite.rejected(await suite.build(suite.recipe(name, more)))).toMatchObject({
+      operation: 'build',
+      name,
+      version: 'v1',
+      ...expected,
+    });
     expect(existsSync(suite.repository('testing', name, 'v1'))).toBe(false);
     suite.expectNothingLeft();
     expect((await suite.tested(await suite.build(suite.recipe(name)))).data['version']).toBe('v2');
@@ -160,8 +273,16 @@ describe('a build', () => {
 
   it.each<[string, string, string]>([
     ['a wrong digest', `from: { rootfs: { path: /small.tar.gz, sha256: "${'0'.repeat(64)}" } }`, 'source-mismatch'],
-    ['a tarball that is not there', `from: { rootfs: { path: /none.tar, sha256: "${'0'.repeat(64)}" } }`, 'source-unavailable'],
-    ['a URL that nobody answers', `from: { rootfs: { url: "http://127.0.0.1:9/x", sha256: "${'0'.repeat(64)}" } }`, 'source-unavailable'],
+    [
+      'a tarball that is not there',
+      `from: { rootfs: { path: /none.tar, sha256: "${'0'.repeat(64)}" } }`,
+      'source-unavailable',
+    ],
+    [
+      'a URL that nobody answers',
+      `from: { rootfs: { url: "http://127.0.0.1:9/x", sha256: "${'0'.repeat(64)}" } }`,
+      'source-unavailable',
+    ],
     ['an OCI layout that is not there', 'from: { oci: { path: /none, ref: latest } }', 'source-unavailable'],
     ['a parent that is not there', 'from: no-such-image@v1', 'parent-not-found'],
   ])('refuses %s', async (_, from, reason) => {
@@ -171,7 +292,9 @@ describe('a build', () => {
 
   it('ends what takes too long', async () => {
     await suite.start('builder-1', { PLINTH_BUILD_TIMEOUT_SECONDS: '10' });
-    expect(await suite.rejected(await suite.build(suite.recipe(suite.newName(), 'run: [[/bin/sleep, "1000"]]\n')))).toMatchObject({ reason: 'build-timeout' });
+    expect(
+      await suite.rejected(await suite.build(suite.recipe(suite.newName(), 'run: [[/bin/sleep, "1000"]]\n'))),
+    ).toMatchObject({ reason: 'build-timeout' });
     suite.expectNothingLeft();
   });
 
@@ -179,7 +302,11 @@ describe('a build', () => {
     await suite.start();
     const name = suite.newName();
     const fact = await suite.rejected(await suite.build(suite.recipe(name, 'pakages: {}\ntimezone: Nowhere\n')));
-    expect(fact).toMatchObject({ reason: 'invalid-recipe', name, problems: [{ path: 'pakages' }, { path: 'timezone' }] });
+    expect(fact).toMatchObject({
+      reason: 'invalid-recipe',
+      name,
+      problems: [{ path: 'pakages' }, { path: 'timezone' }],
+    });
     expect(fact.version).toBeUndefined();
     expect((await suite.tested(await suite.build(suite.recipe(name)))).data['version']).toBe('v1');
   });
@@ -188,7 +315,10 @@ describe('a build', () => {
     await suite.start();
     const name = suite.newName();
     const requestId = await suite.build(
-      suite.recipe(name, 'run: ["cat /proc/self/environ /proc/1/cmdline > /usr/seen; ls /proc > /usr/processes; cat /proc/net/route > /usr/routes; ! touch /proc/sys/kernel/x; ! cat /proc/kcore"]\ntests: [{ name: seen, run: cat /usr/seen }]\n'),
+      suite.recipe(
+        name,
+        'run: ["cat /proc/self/environ /proc/1/cmdline > /usr/seen; ls /proc > /usr/processes; cat /proc/net/route > /usr/routes; ! touch /proc/sys/kernel/x; ! cat /proc/kcore"]\ntests: [{ name: seen, run: cat /usr/seen }]\n',
+      ),
     );
     await suite.tested(requestId);
     const log = readFileSync(join(suite.builderDirectory, 'logs', `${name}-v1.log`), 'utf8');

@@ -45,7 +45,13 @@ export class ImageBuilderConfig extends ServiceConfig {
   PLINTH_DOWNLOAD_TLS_KEY?: string;
 
   /** How storage nodes reach that, e.g. `http://builder.internal:8080`. */
-  @IsUrl({ require_tld: false, protocols: ['http', 'https'], require_protocol: true, allow_query_components: false, allow_fragments: false })
+  @IsUrl({
+    require_tld: false,
+    protocols: ['http', 'https'],
+    require_protocol: true,
+    allow_query_components: false,
+    allow_fragments: false,
+  })
   PLINTH_PUBLIC_URL!: string;
 
   /** Directory below which recipes may name tarballs and OCI layouts; absent: they may name none. */

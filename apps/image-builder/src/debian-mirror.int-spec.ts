@@ -7,7 +7,8 @@ const suite = BuilderSuite.install();
 describe('a build from a Debian mirror', () => {
   it('becomes a tested image, with packages, the same twice', async () => {
     await suite.start();
-    const text = (name: string): string => `name: ${name}\nfrom: { mmdebstrap: { suite: bookworm } }\npackages: { add: [less], remove: [e2fsprogs] }\ntests: [{ name: less, run: less --version }, { name: gone, run: test -e /sbin/mke2fs, expectExit: 1 }]\n`;
+    const text = (name: string): string =>
+      `name: ${name}\nfrom: { mmdebstrap: { suite: bookworm } }\npackages: { add: [less], remove: [e2fsprogs] }\ntests: [{ name: less, run: less --version }, { name: gone, run: test -e /sbin/mke2fs, expectExit: 1 }]\n`;
     const requests = await Promise.all([suite.build(text(suite.newName())), suite.build(text(suite.newName()))]);
     const [one, two] = await Promise.all(requests.map((id) => suite.tested(id, 110)));
     expect(one?.data['contentDigest']).toBe(two?.data['contentDigest']);
@@ -16,18 +17,32 @@ describe('a build from a Debian mirror', () => {
 
   it('names the package that does not exist', async () => {
     await suite.start();
-    const requestId = await suite.build(`name: ${suite.newName()}\nfrom: { mmdebstrap: { suite: bookworm } }\npackages: { add: [no-such-package-at-all] }\n`);
-    expect(await suite.rejected(requestId)).toMatchObject({ reason: 'package-not-found', message: expect.stringContaining('no-such-package-at-all') });
+    const requestId = await suite.build(
+      `name: ${suite.newName()}\nfrom: { mmdebstrap: { suite: bookworm } }\npackages: { add: [no-such-package-at-all] }\n`,
+    );
+    expect(await suite.rejected(requestId)).toMatchObject({
+      reason: 'package-not-found',
+      message: expect.stringContaining('no-such-package-at-all'),
+    });
   });
 
   it('says when the suite does not exist', async () => {
     await suite.start();
-    expect(await suite.rejected(await suite.build(`name: ${suite.newName()}\nfrom: { mmdebstrap: { suite: nosuchsuite } }\n`))).toMatchObject({ reason: 'source-unavailable' });
+    expect(
+      await suite.rejected(
+        await suite.build(`name: ${suite.newName()}\nfrom: { mmdebstrap: { suite: nosuchsuite } }\n`),
+      ),
+    ).toMatchObject({ reason: 'source-unavailable' });
   });
 
   it('says what to set when it knows no archive of snapshots', async () => {
     await suite.start();
-    const requestId = await suite.build(`name: ${suite.newName()}\nfrom: { mmdebstrap: { suite: bookworm, snapshot: 20250901T000000Z } }\n`);
-    expect(await suite.rejected(requestId)).toMatchObject({ reason: 'source-unavailable', message: expect.stringContaining('PLINTH_DEBIAN_SNAPSHOTS') });
+    const requestId = await suite.build(
+      `name: ${suite.newName()}\nfrom: { mmdebstrap: { suite: bookworm, snapshot: 20250901T000000Z } }\n`,
+    );
+    expect(await suite.rejected(requestId)).toMatchObject({
+      reason: 'source-unavailable',
+      message: expect.stringContaining('PLINTH_DEBIAN_SNAPSHOTS'),
+    });
   });
 });

@@ -1,11 +1,22 @@
 /** All wiring of the image-builder. */
 import { type DynamicModule, Module } from '@nestjs/common';
 import { STREAMS } from '@plinth/contracts';
-import { databaseReadiness, natsReadiness, openDatabase, Outbox, type ServiceAssembly, type ServiceContext } from '@plinth/service-kit';
+import {
+  databaseReadiness,
+  natsReadiness,
+  openDatabase,
+  Outbox,
+  type ServiceAssembly,
+  type ServiceContext,
+} from '@plinth/service-kit';
 import { Bootstrap } from './adapters/sources/bootstrap.js';
 import { DebianBootstrap } from './adapters/sources/debian-bootstrap.js';
 import { DownloadServer } from './adapters/repository/download-server.js';
-import { AddPackages1700000002000, CreateImageBuild1700000001000, ImageBuildSchema } from './adapters/postgres/image-build.schema.js';
+import {
+  AddPackages1700000002000,
+  CreateImageBuild1700000001000,
+  ImageBuildSchema,
+} from './adapters/postgres/image-build.schema.js';
 import { ImageBooter } from './adapters/tree/image-booter.js';
 import { ImageCatalogue } from './adapters/postgres/image-catalogue.js';
 import { ImageDownloads } from './adapters/repository/image-downloads.js';
@@ -37,9 +48,21 @@ class ImageBuilderModule {}
 /** NATS' own, bytes. */
 const DEFAULT_MAX_PAYLOAD = 1024 ** 2;
 /** Debian's name of what this machine is. */
-const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64', riscv64: 'riscv64', ppc64: 'ppc64el', s390x: 's390x' };
+const ARCHITECTURES: Readonly<Record<string, string>> = {
+  x64: 'amd64',
+  arm64: 'arm64',
+  riscv64: 'riscv64',
+  ppc64: 'ppc64el',
+  s390x: 's390x',
+};
 
-export async function assemble({ config, logger, connection, publisher, consumers }: ServiceContext<ImageBuilderConfig>): Promise<ServiceAssembly> {
+export async function assemble({
+  config,
+  logger,
+  connection,
+  publisher,
+  consumers,
+}: ServiceContext<ImageBuilderConfig>): Promise<ServiceAssembly> {
   const signer = await Signer.open(config.PLINTH_SIGNING_KEY);
   logger.info({ keyId: signer.keyId }, 'images are signed with this key');
   const repository = new ImageRepository(config.PLINTH_REPOSITORY_DIR);
@@ -60,16 +83,45 @@ export async function assemble({ config, logger, connection, publisher, consumer
     if (stream === STREAMS.events.name) await promotions.announceAll();
   });
   const statuses = new StatusReporter(publisher, logger);
-  const promotions = new Promotions(outbox, catalogue, repository, statuses, config.PLINTH_PUBLIC_URL.replace(/\/+$/, ''), logger);
-  const debian = new DebianBootstrap({ mirror: config.PLINTH_DEBIAN_MIRROR, snapshots: config.PLINTH_DEBIAN_SNAPSHOTS });
+  const promotions = new Promotions(
+    outbox,
+    catalogue,
+    repository,
+    statuses,
+    config.PLINTH_PUBLIC_URL.replace(/\/+$/, ''),
+    logger,
+  );
+  const debian = new DebianBootstrap({
+    mirror: config.PLINTH_DEBIAN_MIRROR,
+    snapshots: config.PLINTH_DEBIAN_SNAPSHOTS,
+  });
   const bootstrap = new Bootstrap(debian, new SourceFiles(config.PLINTH_SOURCES_DIR));
   const maker = { bootstrap, sandbox, signer, architecture: ARCHITECTURES[process.arch] ?? process.arch };
   const job = new BuildJob(catalogue, outbox, repository, directories, maker, new ImageTester(booter));
   const runner = new BuildRunner(
-    { serviceId: config.PLINTH_SERVICE_ID, concurrency: config.PLINTH_BUILD_CONCURRENCY, timeoutSeconds: config.PLINTH_BUILD_TIMEOUT_SECONDS },
-    catalogue, outbox, repository, directories, statuses, job, logger,
+    {
+      serviceId: config.PLINTH_SERVICE_ID,
+      concurrency: config.PLINTH_BUILD_CONCURRENCY,
+      timeoutSeconds: config.PLINTH_BUILD_TIMEOUT_SECONDS,
+    },
+    catalogue,
+    outbox,
+    repository,
+    directories,
+    statuses,
+    job,
+    logger,
   );
-  const leftOvers = new LeftOvers(config.PLINTH_SERVICE_ID, catalogue, repository, directories, sandbox, booter, promotions, logger);
+  const leftOvers = new LeftOvers(
+    config.PLINTH_SERVICE_ID,
+    catalogue,
+    repository,
+    directories,
+    sandbox,
+    booter,
+    promotions,
+    logger,
+  );
   // Before any build is taken: nothing of a killed process is in the way of the next try.
   await leftOvers.clean();
 
@@ -87,7 +139,14 @@ export async function assemble({ config, logger, connection, publisher, consumer
 
   const module: DynamicModule = {
     module: ImageBuilderModule,
-    controllers: [ImageRequestedHandler, PromotionRequestedHandler, RevocationRequestedHandler, ImageRetiredHandler, BuildQueryHandler, ImageInspectionHandler],
+    controllers: [
+      ImageRequestedHandler,
+      PromotionRequestedHandler,
+      RevocationRequestedHandler,
+      ImageRetiredHandler,
+      BuildQueryHandler,
+      ImageInspectionHandler,
+    ],
     providers: [
       { provide: LOGGER, useValue: logger },
       { provide: Outbox, useValue: outbox },
@@ -95,7 +154,10 @@ export async function assemble({ config, logger, connection, publisher, consumer
       { provide: BuildRunner, useValue: runner },
       { provide: Promotions, useValue: promotions },
       { provide: Retirements, useValue: new Retirements(outbox, catalogue, repository, directories, statuses, logger) },
-      { provide: ImageInspection, useValue: new ImageInspection(catalogue, repository, () => connection.info?.max_payload ?? DEFAULT_MAX_PAYLOAD) },
+      {
+        provide: ImageInspection,
+        useValue: new ImageInspection(catalogue, repository, () => connection.info?.max_payload ?? DEFAULT_MAX_PAYLOAD),
+      },
       { provide: StatusReporter, useValue: statuses },
     ],
   };

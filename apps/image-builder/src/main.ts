@@ -8,4 +8,9 @@ const [{ BUILDER_CONSUMERS }, { runService }, { ImageBuilderConfig }, { assemble
   import('./config.js'),
   import('./image-builder.module.js'),
 ]);
-await runService({ name: 'image-builder', config: ImageBuilderConfig, consumers: () => ({ request: BUILDER_CONSUMERS }), assemble });
+await runService({
+  name: 'image-builder',
+  config: ImageBuilderConfig,
+  consumers: () => ({ request: BUILDER_CONSUMERS }),
+  assemble,
+});

@@ -13,9 +13,22 @@ describe('several builders', () => {
     const name = suite.newName();
     const requests = await Promise.all(Array.from({ length: 8 }, () => suite.build(suite.recipe(name))));
     const results = await Promise.all(requests.map((id) => suite.tested(id, 100)));
-    expect(results.map((fact) => fact.data['version']).sort()).toEqual(['v1', 'v2', 'v3', 'v4', 'v5', 'v6', 'v7', 'v8']);
-    for (const id of requests) expect(suite.facts.filter((fact) => fact.correlationId === id && fact.subject === SUBJECTS.imageBuilding)).toHaveLength(1);
-    for (const builder of builders) expect(builder.log.filter((line) => line.msg === 'image tested').length).toBeGreaterThan(0);
+    expect(results.map((fact) => fact.data['version']).sort()).toEqual([
+      'v1',
+      'v2',
+      'v3',
+      'v4',
+      'v5',
+      'v6',
+      'v7',
+      'v8',
+    ]);
+    for (const id of requests)
+      expect(
+        suite.facts.filter((fact) => fact.correlationId === id && fact.subject === SUBJECTS.imageBuilding),
+      ).toHaveLength(1);
+    for (const builder of builders)
+      expect(builder.log.filter((line) => line.msg === 'image tested').length).toBeGreaterThan(0);
     suite.expectNothingLeft();
   });
 
@@ -26,19 +39,30 @@ describe('several builders', () => {
     const first = await suite.publisher.publish({ ...event, id: 'the same event' });
     // Beyond the bus's own memory of ids the same event is another message.
     const jetstream = suite.connection.jetstream();
-    const stored = await (await suite.connection.jetstreamManager()).streams.getMessage('PLINTH_EVENTS', { seq: first.sequence });
+    const stored = await (
+      await suite.connection.jetstreamManager()
+    ).streams.getMessage('PLINTH_EVENTS', { seq: first.sequence });
     stored.header.delete('Nats-Msg-Id');
     await jetstream.publish(SUBJECTS.imageRequested, stored.data, { headers: stored.header });
     expect((await suite.tested('the same event')).data['version']).toBe('v1');
     await delay(1_500);
-    expect(suite.facts.filter((fact) => fact.correlationId === 'the same event').map((fact) => fact.subject)).toEqual([SUBJECTS.imageBuilding, SUBJECTS.imageBuilt, SUBJECTS.imageTested]);
+    expect(suite.facts.filter((fact) => fact.correlationId === 'the same event').map((fact) => fact.subject)).toEqual([
+      SUBJECTS.imageBuilding,
+      SUBJECTS.imageBuilt,
+      SUBJECTS.imageTested,
+    ]);
   });
 });
 
 describe('a builder that dies', () => {
   it.each([300, 900, 1_500])('in a build after %i ms leaves nothing running, and the build is finished', async (ms) => {
     const builder = await suite.start();
-    const requestId = await suite.build(suite.recipe(suite.newName(), 'run: [[/bin/sleep, "1.234"]]\ntests: [{ name: slow, run: [/bin/sleep, "0.5"] }]\n'));
+    const requestId = await suite.build(
+      suite.recipe(
+        suite.newName(),
+        'run: [[/bin/sleep, "1.234"]]\ntests: [{ name: slow, run: [/bin/sleep, "0.5"] }]\n',
+      ),
+    );
     await suite.answer(requestId, [SUBJECTS.imageBuilding]);
     await delay(ms);
     await builder.end('SIGKILL');
@@ -46,7 +70,9 @@ describe('a builder that dies', () => {
     expect(execFileSync('ps', ['-eo', 'args'], { encoding: 'utf8' })).not.toMatch(/sleep 1\.234/);
     await suite.start();
     expect((await suite.tested(requestId)).data['version']).toBe('v1');
-    expect(suite.facts.filter((fact) => fact.correlationId === requestId && fact.subject === SUBJECTS.imageTested)).toHaveLength(1);
+    expect(
+      suite.facts.filter((fact) => fact.correlationId === requestId && fact.subject === SUBJECTS.imageTested),
+    ).toHaveLength(1);
     suite.expectNothingLeft();
   });
 

@@ -9,7 +9,8 @@ import { BuilderSuite } from './testing/builder-suite.js';
 const suite = BuilderSuite.install();
 
 describe('promotion and revocation', () => {
-  const promote = (image: string, to?: string[]): Promise<string> => suite.ask(SUBJECTS.imagePromotionRequested, { image, to });
+  const promote = (image: string, to?: string[]): Promise<string> =>
+    suite.ask(SUBJECTS.imagePromotionRequested, { image, to });
 
   it('puts a tested image into production, once, and where it is asked to', async () => {
     await suite.start();
@@ -17,18 +18,38 @@ describe('promotion and revocation', () => {
     const image = `${name}@v1`;
     await suite.tested(await suite.build(suite.recipe(name)));
     const first = await suite.answer(await promote(image, ['sn-1']), [SUBJECTS.imagePromoted]);
-    const statement = JSON.parse(readFileSync(suite.repository('production', name, 'v1', 'signature.json'), 'utf8')) as SignedStatement;
-    expect(first.data).toMatchObject({ name, version: 'v1', to: ['sn-1'], sources: [`http://builder.test/base/images/${name}/v1`], archiveDigest: statement.archiveDigest });
+    const statement = JSON.parse(
+      readFileSync(suite.repository('production', name, 'v1', 'signature.json'), 'utf8'),
+    ) as SignedStatement;
+    expect(first.data).toMatchObject({
+      name,
+      version: 'v1',
+      to: ['sn-1'],
+      sources: [`http://builder.test/base/images/${name}/v1`],
+      archiveDigest: statement.archiveDigest,
+    });
     expect(existsSync(suite.repository('testing', name, 'v1'))).toBe(false);
-    expect(await suite.rejected(await promote(image, ['sn-1']))).toMatchObject({ operation: 'promotion', reason: 'already-promoted' });
+    expect(await suite.rejected(await promote(image, ['sn-1']))).toMatchObject({
+      operation: 'promotion',
+      reason: 'already-promoted',
+    });
     expect((await suite.answer(await promote(image), [SUBJECTS.imagePromoted])).data['to']).toBeUndefined();
-    await suite.answer(await suite.ask(SUBJECTS.imageRevocationRequested, { image, reason: 'it is broken' }), [SUBJECTS.imageRevoked]);
+    await suite.answer(await suite.ask(SUBJECTS.imageRevocationRequested, { image, reason: 'it is broken' }), [
+      SUBJECTS.imageRevoked,
+    ]);
     expect(await suite.rejected(await promote(image))).toMatchObject({ reason: 'revoked' });
-    expect(await suite.rejected(await suite.build(`name: ${suite.newName()}\nfrom: ${image}\n`))).toMatchObject({ reason: 'revoked' });
+    expect(await suite.rejected(await suite.build(`name: ${suite.newName()}\nfrom: ${image}\n`))).toMatchObject({
+      reason: 'revoked',
+    });
     expect(await suite.rejected(await promote(`${name}@v9`))).toMatchObject({ reason: 'image-not-found' });
     const reply = await suite.connection.request(QUERIES.build, JSON.stringify({ image }), { timeout: 5_000 });
-    expect(reply.json()).toMatchObject({ ok: true, data: { name, state: 'revoked', manifest: { timezone: 'UTC' }, tests: expect.any(Array) } });
-    const unknown = await suite.connection.request(QUERIES.build, JSON.stringify({ image: `${name}@v9` }), { timeout: 5_000 });
+    expect(reply.json()).toMatchObject({
+      ok: true,
+      data: { name, state: 'revoked', manifest: { timezone: 'UTC' }, tests: expect.any(Array) },
+    });
+    const unknown = await suite.connection.request(QUERIES.build, JSON.stringify({ image: `${name}@v9` }), {
+      timeout: 5_000,
+    });
     expect(unknown.json()).toMatchObject({ ok: false, reason: 'image-not-found' });
   });
 
@@ -56,7 +77,8 @@ describe('promotion and revocation', () => {
     const name = suite.newName();
     await suite.tested(await suite.build(suite.recipe(name)));
     const base = `${builder.downloads}/images/${name}/v1`;
-    const get = (from: string, init: RequestInit = {}): Promise<Response> => fetch(from, { ...init, headers: { ...init.headers, authorization: `Bearer ${suite.token}` } });
+    const get = (from: string, init: RequestInit = {}): Promise<Response> =>
+      fetch(from, { ...init, headers: { ...init.headers, authorization: `Bearer ${suite.token}` } });
     expect((await get(`${base}/manifest.json`)).status).toBe(404);
     await suite.answer(await promote(`${name}@v1`), [SUBJECTS.imagePromoted]);
     const archive = readFileSync(suite.repository('production', name, 'v1', archiveFileName(name, 'v1')));
@@ -66,7 +88,11 @@ describe('promotion and revocation', () => {
     expect(Buffer.from(await whole.arrayBuffer()).equals(archive)).toBe(true);
     expect(etag).toMatch(/^"sha256:[0-9a-f]{64}"$/);
     const head = await get(url, { method: 'HEAD' });
-    expect([head.status, head.headers.get('content-length'), await head.text()]).toEqual([200, String(archive.length), '']);
+    expect([head.status, head.headers.get('content-length'), await head.text()]).toEqual([
+      200,
+      String(archive.length),
+      '',
+    ]);
     const part = await get(url, { headers: { range: 'bytes=100-199', 'if-range': etag } });
     expect([part.status, part.headers.get('content-range')]).toEqual([206, `bytes 100-199/${archive.length}`]);
     expect(Buffer.from(await part.arrayBuffer()).equals(archive.subarray(100, 200))).toBe(true);
@@ -84,9 +110,20 @@ describe('promotion and revocation', () => {
     ]) {
       expect(await statusOf(builder.downloads, path, suite.token)).toBeGreaterThanOrEqual(400);
     }
-    for (const authorization of [undefined, 'Bearer', 'Bearer wrong', `Bearer ${suite.token}x`, `Basic ${suite.token}`, suite.token]) {
+    for (const authorization of [
+      undefined,
+      'Bearer',
+      'Bearer wrong',
+      `Bearer ${suite.token}x`,
+      `Basic ${suite.token}`,
+      suite.token,
+    ]) {
       const refused = await fetch(url, { headers: authorization === undefined ? {} : { authorization } });
-      expect([refused.status, refused.headers.get('www-authenticate'), await refused.text()]).toEqual([401, 'Bearer', '{"error":"a token is needed"}\n']);
+      expect([refused.status, refused.headers.get('www-authenticate'), await refused.text()]).toEqual([
+        401,
+        'Bearer',
+        '{"error":"a token is needed"}\n',
+      ]);
     }
     expect((await fetch(url, { headers: { authorization: 'Bearer older-token' } })).status).toBe(200);
     expect((await get(url, { method: 'DELETE' })).status).toBe(405);

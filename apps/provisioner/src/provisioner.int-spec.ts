@@ -4,7 +4,15 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { type ContainerConfig, type HostStatus, hostHeartbeat, hostReport, QUERIES, storageHeartbeat, SUBJECTS } from '@plinth/contracts';
+import {
+  type ContainerConfig,
+  type HostStatus,
+  hostHeartbeat,
+  hostReport,
+  QUERIES,
+  storageHeartbeat,
+  SUBJECTS,
+} from '@plinth/contracts';
 import { startNats, startPostgres, type TestServer } from '@plinth/testkit';
 import { connect, type JetStreamClient, type NatsConnection } from 'nats';
 
@@ -24,7 +32,13 @@ const configs: ContainerConfig[] = [];
 
 async function startProvisioner(id: string): Promise<ChildProcess> {
   const child = spawn(process.execPath, [join(REPOSITORY, 'apps/provisioner/dist/main.js')], {
-    env: { PATH: process.env.PATH, NATS_URL: nats.url, DATABASE_URL: postgres.url, PLINTH_SERVICE_ID: id, PLINTH_HOST_LOST_SECONDS: '3' },
+    env: {
+      PATH: process.env.PATH,
+      NATS_URL: nats.url,
+      DATABASE_URL: postgres.url,
+      PLINTH_SERVICE_ID: id,
+      PLINTH_HOST_LOST_SECONDS: '3',
+    },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   provisioners.push(child);
@@ -48,30 +62,52 @@ function beat(hosts: readonly string[]): void {
   const at = new Date().toISOString();
   for (const host of hosts) {
     const capacity = { memoryBytes: 1024 ** 4, cpus: 64, containers: CAPACITY };
-    const body = { host, incarnation: '0'.repeat(32), at, datacenter: 'dc-1', storageNodes: ['sn-1'], capacity, load: { load1: 0, memoryUsedBytes: 0, containers: 0 }, runtime: 'crun' };
+    const body = {
+      host,
+      incarnation: '0'.repeat(32),
+      at,
+      datacenter: 'dc-1',
+      storageNodes: ['sn-1'],
+      capacity,
+      load: { load1: 0, memoryUsedBytes: 0, containers: 0 },
+      runtime: 'crun',
+    };
     connection.publish(hostHeartbeat(host), JSON.stringify(body));
   }
   const images = [{ name: 'debian-12', version: 'v1', contentDigest: digest, mountScriptDigest: digest }];
-  connection.publish(storageHeartbeat('sn-1'), JSON.stringify({ node: 'sn-1', at, datacenter: 'dc-1', labels: {}, totalBytes: 1e12, freeBytes: 1e12, images }));
+  connection.publish(
+    storageHeartbeat('sn-1'),
+    JSON.stringify({ node: 'sn-1', at, datacenter: 'dc-1', labels: {}, totalBytes: 1e12, freeBytes: 1e12, images }),
+  );
 }
 
 async function until<T>(look: () => T | undefined | false | Promise<T | undefined | false>, what: string): Promise<T> {
-  for (const deadline = Date.now() + 30_000; Date.now() < deadline; await new Promise((resolve) => setTimeout(resolve, 20))) {
+  for (
+    const deadline = Date.now() + 30_000;
+    Date.now() < deadline;
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  ) {
     const found = await look();
     if (found) return found;
   }
   throw new Error(`not within 30 s: ${what}; last facts ${JSON.stringify(facts.slice(-3))}`);
 }
 
-const named = (subject: string, prefix: string) => facts.filter((fact) => fact.subject === subject && String(fact.data.name).startsWith(prefix));
+const named = (subject: string, prefix: string) =>
+  facts.filter((fact) => fact.subject === subject && String(fact.data.name).startsWith(prefix));
 
 async function hosts(): Promise<readonly HostStatus[]> {
-  const reply = JSON.parse((await connection.request(QUERIES.hosts, '{}', { timeout: 5_000 })).string()) as { data: { items: HostStatus[] } };
+  const reply = JSON.parse((await connection.request(QUERIES.hosts, '{}', { timeout: 5_000 })).string()) as {
+    data: { items: HostStatus[] };
+  };
   return reply.data.items;
 }
 
 beforeAll(async () => {
-  execFileSync(process.execPath, ['node_modules/typescript-7/bin/tsc', '-b', 'apps/provisioner'], { cwd: REPOSITORY, stdio: 'inherit' });
+  execFileSync(process.execPath, ['node_modules/typescript-7/bin/tsc', '-b', 'apps/provisioner'], {
+    cwd: REPOSITORY,
+    stdio: 'inherit',
+  });
   [nats, postgres] = await Promise.all([startNats(), startPostgres()]);
   // Together, on an empty database: they also race to make streams and tables.
   await Promise.all(['provisioner-1', 'provisioner-2', 'provisioner-3'].map(startProvisioner));
@@ -90,7 +126,16 @@ beforeAll(async () => {
   beating = setInterval(() => beat(HOSTS), 300);
   await jetstream.publish(
     SUBJECTS.imagePromoted,
-    JSON.stringify({ name: 'debian-12', version: 'v1', contentDigest: digest, manifestDigest: digest, archiveDigest: digest, archiveBytes: 1, unpackedBytes: 1, sources: ['http://127.0.0.1:1/x'] }),
+    JSON.stringify({
+      name: 'debian-12',
+      version: 'v1',
+      contentDigest: digest,
+      manifestDigest: digest,
+      archiveDigest: digest,
+      archiveBytes: 1,
+      unpackedBytes: 1,
+      sources: ['http://127.0.0.1:1/x'],
+    }),
   );
   await until(async () => {
     await jetstream.publish(SUBJECTS.imageActivationRequested, JSON.stringify({ image: 'debian-12@v1' }));
@@ -109,7 +154,9 @@ afterAll(async () => {
 
 describe('three provisioners', () => {
   it('give one name to one of twenty requests', async () => {
-    await Promise.all(Array.from({ length: 20 }, () => jetstream.publish(SUBJECTS.containerRequested, '{"name":"same"}')));
+    await Promise.all(
+      Array.from({ length: 20 }, () => jetstream.publish(SUBJECTS.containerRequested, '{"name":"same"}')),
+    );
     await until(() => named(SUBJECTS.containerRejected, 'same').length === 19, '19 refusals');
     expect(named(SUBJECTS.containerConfigured, 'same')).toHaveLength(1);
     for (const { data } of named(SUBJECTS.containerRejected, 'same')) expect(data.reason).toBe('name-taken');
@@ -117,29 +164,51 @@ describe('three provisioners', () => {
 
   it('never exceed a host, with one of them killed in the middle, and answer every request once', async () => {
     const asked = 100;
-    const requests = Array.from({ length: asked }, (_, index) => jetstream.publish(SUBJECTS.containerRequested, JSON.stringify({ name: `many-${index}` })));
+    const requests = Array.from({ length: asked }, (_, index) =>
+      jetstream.publish(SUBJECTS.containerRequested, JSON.stringify({ name: `many-${index}` })),
+    );
     await Promise.all(requests.slice(0, 30));
     const [, , third] = provisioners;
     if (third) await end(third, 'SIGKILL');
     await Promise.all(requests);
-    const answered = (): string[] => [...named(SUBJECTS.containerConfigured, 'many-'), ...named(SUBJECTS.containerRejected, 'many-')].map((fact) => String(fact.data.name));
+    const answered = (): string[] =>
+      [...named(SUBJECTS.containerConfigured, 'many-'), ...named(SUBJECTS.containerRejected, 'many-')].map((fact) =>
+        String(fact.data.name),
+      );
     await until(() => new Set(answered()).size === asked, 'every request is answered');
     expect(named(SUBJECTS.containerConfigured, 'many-')).toHaveLength(HOSTS.length * CAPACITY - 1);
     for (const { data } of named(SUBJECTS.containerRejected, 'many-')) expect(data.reason).toBe('no-capacity');
     expect(answered()).toHaveLength(asked);
     for (const host of await hosts()) expect(host.allocated.containers).toBe(CAPACITY);
-    for (const host of HOSTS) expect(new Set(configs.filter((config) => config.host === host).map((config) => config.containerId)).size).toBe(CAPACITY);
+    for (const host of HOSTS)
+      expect(new Set(configs.filter((config) => config.host === host).map((config) => config.containerId)).size).toBe(
+        CAPACITY,
+      );
   });
 
   it('give the room back when a container is removed, once', async () => {
     const config = configs.find((item) => item.name === 'same');
     if (!config) throw new Error('no config');
     await jetstream.publish(SUBJECTS.containerRemoveRequested, JSON.stringify({ id: config.containerId }));
-    await until(() => configs.some((item) => item.containerId === config.containerId && item.desired === 'removed'), 'the host is told');
-    const report = { kind: 'removed', host: config.host, containerId: config.containerId, generation: 2, sequence: 5, at: new Date().toISOString() };
-    for (let times = 0; times < 3; times++) await jetstream.publish(hostReport(config.host, config.containerId), JSON.stringify(report));
+    await until(
+      () => configs.some((item) => item.containerId === config.containerId && item.desired === 'removed'),
+      'the host is told',
+    );
+    const report = {
+      kind: 'removed',
+      host: config.host,
+      containerId: config.containerId,
+      generation: 2,
+      sequence: 5,
+      at: new Date().toISOString(),
+    };
+    for (let times = 0; times < 3; times++)
+      await jetstream.publish(hostReport(config.host, config.containerId), JSON.stringify(report));
     await until(() => named(SUBJECTS.containerRemoved, 'same').length > 0, 'it is removed');
-    await until(async () => (await hosts()).find((host) => host.host === config.host)?.allocated.containers === CAPACITY - 1, 'the room is free');
+    await until(
+      async () => (await hosts()).find((host) => host.host === config.host)?.allocated.containers === CAPACITY - 1,
+      'the room is free',
+    );
     expect(named(SUBJECTS.containerRemoved, 'same')).toHaveLength(1);
   });
 
@@ -168,8 +237,13 @@ describe('three provisioners', () => {
     clearInterval(beating);
     beating = setInterval(() => beat(['host-2']), 300);
     await until(() => facts.some((fact) => fact.subject === SUBJECTS.hostLost), 'host-1 is lost');
-    expect(facts.filter((fact) => fact.subject === SUBJECTS.hostLost).map((fact) => fact.data.host)).toEqual(['host-1']);
-    await until(() => facts.filter((fact) => fact.subject === SUBJECTS.containerLost).length > 0, 'its containers are lost');
+    expect(facts.filter((fact) => fact.subject === SUBJECTS.hostLost).map((fact) => fact.data.host)).toEqual([
+      'host-1',
+    ]);
+    await until(
+      () => facts.filter((fact) => fact.subject === SUBJECTS.containerLost).length > 0,
+      'its containers are lost',
+    );
     await jetstream.publish(SUBJECTS.containerRequested, '{"name":"not-there"}');
     const answer = await until(() => facts.find((fact) => fact.data.name === 'not-there'), 'an answer');
     expect(answer.subject === SUBJECTS.containerRejected || answer.data.host === 'host-2').toBe(true);

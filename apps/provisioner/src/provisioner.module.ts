@@ -1,8 +1,22 @@
 /** All wiring of the provisioner. */
 import type { DynamicModule } from '@nestjs/common';
-import { databaseReadiness, natsReadiness, openDatabase, Outbox, type ServiceAssembly, type ServiceContext } from '@plinth/service-kit';
+import {
+  databaseReadiness,
+  natsReadiness,
+  openDatabase,
+  Outbox,
+  type ServiceAssembly,
+  type ServiceContext,
+} from '@plinth/service-kit';
 import { DesiredState, republishAll } from './containers/desired-state.js';
-import { AddIntake1700000005000, AddMoves1700000004000, AddRetirement1700000003000, AddRollouts1700000002000, AddTenantDisk1700000006000, CreateProvisionerTables1700000001000 } from './postgres/migrations.js';
+import {
+  AddIntake1700000005000,
+  AddMoves1700000004000,
+  AddRetirement1700000003000,
+  AddRollouts1700000002000,
+  AddTenantDisk1700000006000,
+  CreateProvisionerTables1700000001000,
+} from './postgres/migrations.js';
 import { QueryStore } from './queries/query.store.js';
 import type { ProvisionerConfig } from './config.js';
 import { ContainerRelocation } from './moves/container-relocation.js';
@@ -10,12 +24,12 @@ import { HostControl } from './hosts/host-control.js';
 import { HostCordonRequestedHandler } from './hosts/host-cordon-requested.handler.js';
 import { HostDrainRequestedHandler } from './hosts/host-drain-requested.handler.js';
 import { HostUncordonRequestedHandler } from './hosts/host-uncordon-requested.handler.js';
-import { ContainerUpdate } from './containers/container-update.js';
+import { ContainerUpdate } from './rollouts/container-update.js';
 import { RolloutControl } from './rollouts/rollout-control.js';
 import { RolloutCreation } from './rollouts/rollout-creation.js';
 import { RolloutProgress } from './rollouts/rollout-progress.js';
 import { RolloutQueryStore } from './queries/rollout-query.store.js';
-import { ContainerUpdateRequestedHandler } from './containers/container-update-requested.handler.js';
+import { ContainerUpdateRequestedHandler } from './rollouts/container-update-requested.handler.js';
 import { RolloutRequestedHandler } from './rollouts/rollout-requested.handler.js';
 import { RolloutPauseRequestedHandler } from './rollouts/rollout-pause-requested.handler.js';
 import { RolloutResumeRequestedHandler } from './rollouts/rollout-resume-requested.handler.js';
@@ -44,12 +58,25 @@ import { CONNECTION, LOGGER } from './tokens.js';
 
 class ProvisionerModule {}
 
-export async function assemble({ config, logger, connection, publisher, consumers }: ServiceContext<ProvisionerConfig>): Promise<ServiceAssembly> {
+export async function assemble({
+  config,
+  logger,
+  connection,
+  publisher,
+  consumers,
+}: ServiceContext<ProvisionerConfig>): Promise<ServiceAssembly> {
   const source = await openDatabase({
     url: config.DATABASE_URL,
     schema: 'provisioner',
     entities: [],
-    migrations: [CreateProvisionerTables1700000001000, AddRollouts1700000002000, AddRetirement1700000003000, AddMoves1700000004000, AddIntake1700000005000, AddTenantDisk1700000006000],
+    migrations: [
+      CreateProvisionerTables1700000001000,
+      AddRollouts1700000002000,
+      AddRetirement1700000003000,
+      AddMoves1700000004000,
+      AddIntake1700000005000,
+      AddTenantDisk1700000006000,
+    ],
     logger,
     poolSize: 20,
   });

@@ -27,18 +27,23 @@ const PUBLIC_KEY = /^U[A-Z2-7]{55}$/;
 /** Bearer token of the image-builder's downloads; the storage nodes have it too. */
 const DOWNLOAD_TOKEN = 'download.token';
 
-export const seedFile = (directory: string, member: Member): string => join(directory, 'seeds', `${memberId(member)}.nk`);
+export const seedFile = (directory: string, member: Member): string =>
+  join(directory, 'seeds', `${memberId(member)}.nk`);
 export const accessFile = (directory: string): string => join(directory, 'server', ACCESS_FILE);
 export const downloadTokenFile = (directory: string): string => join(directory, 'seeds', DOWNLOAD_TOKEN);
 
 /** @throws AccessError when the directory holds no members or what it holds is broken */
 export function readMembers(directory: string): readonly KeyedMember[] {
   const file = join(directory, MEMBERS);
-  if (!existsSync(file)) throw new AccessError(`${directory} has no ${MEMBERS}; make it with: plinth access init --out ${directory}`);
+  if (!existsSync(file))
+    throw new AccessError(`${directory} has no ${MEMBERS}; make it with: plinth access init --out ${directory}`);
   const found = JSON.parse(readFileSync(file, 'utf8')) as { members?: unknown };
   const members = Array.isArray(found.members) ? (found.members as KeyedMember[]) : [];
   for (const member of members) {
-    const usable = MEMBER_KINDS.includes(member.kind) && memberProblem(member) === undefined && member.publicKeys.every((key) => PUBLIC_KEY.test(key));
+    const usable =
+      MEMBER_KINDS.includes(member.kind) &&
+      memberProblem(member) === undefined &&
+      member.publicKeys.every((key) => PUBLIC_KEY.test(key));
     if (!usable) throw new AccessError(`${file} holds a member that is none: ${JSON.stringify(member)}`);
   }
   return members;
@@ -66,7 +71,8 @@ export function addMembers(directory: string, wanted: readonly Member[]): readon
 export function rotateKey(directory: string, member: Member): void {
   change(directory, member, (found) => {
     const [present] = found.publicKeys;
-    if (found.publicKeys.length > 1 || present === undefined) throw new AccessError(`${memberId(member)} is being rotated already; end that first with --finish`);
+    if (found.publicKeys.length > 1 || present === undefined)
+      throw new AccessError(`${memberId(member)} is being rotated already; end that first with --finish`);
     return { ...found, publicKeys: [newKey(directory, member), present] };
   });
 }
@@ -77,7 +83,8 @@ export function finishRotation(directory: string, member: Member): void {
 }
 
 export function removeMember(directory: string, member: Member): void {
-  if (member.kind === 'provisioner' || member.kind === 'image-builder') throw new AccessError(`others' rules lead to the ${member.kind}; rotate its key instead`);
+  if (member.kind === 'provisioner' || member.kind === 'image-builder')
+    throw new AccessError(`others' rules lead to the ${member.kind}; rotate its key instead`);
   change(directory, member, () => undefined);
   rmSync(seedFile(directory, member), { force: true });
 }
@@ -95,7 +102,10 @@ function change(directory: string, member: Member, edit: (found: KeyedMember) =>
   const found = members.find((candidate) => memberId(candidate) === id);
   if (!found) throw new AccessError(`there is no ${id}; there are ${members.map(memberId).join(', ')}`);
   const edited = edit(found);
-  store(directory, members.flatMap((candidate) => (candidate === found ? (edited ? [edited] : []) : [candidate])));
+  store(
+    directory,
+    members.flatMap((candidate) => (candidate === found ? (edited ? [edited] : []) : [candidate])),
+  );
 }
 
 function store(directory: string, members: readonly KeyedMember[]): void {

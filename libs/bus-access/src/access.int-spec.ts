@@ -2,7 +2,15 @@
 import { chmodSync, copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { desiredConsumer, desiredContainer, hostConsumers, hostReport, storageConsumers, streamOf, STREAMS } from '@plinth/contracts';
+import {
+  desiredConsumer,
+  desiredContainer,
+  hostConsumers,
+  hostReport,
+  storageConsumers,
+  streamOf,
+  STREAMS,
+} from '@plinth/contracts';
 import { connectNatsOnce, KeptConsumers, readStored, watchLastValues } from '@plinth/service-kit';
 import { connect, headers, type NatsConnection } from 'nats';
 import { GuardedBus, type Login, member } from './testing/guarded-bus.js';
@@ -24,7 +32,18 @@ const JETSTREAM_OF_OTHERS = [
   '$JS.API.STREAM.NAMES',
   '$JS.API.ACCOUNT.PURGE.CORE',
   ...EVERY_STREAM.flatMap((stream) => [
-    ...['CREATE', 'UPDATE', 'DELETE', 'PURGE', 'INFO', 'RESTORE', 'SNAPSHOT', 'MSG.GET', 'MSG.DELETE', 'LEADER.STEPDOWN'].map((verb) => `$JS.API.STREAM.${verb}.${stream}`),
+    ...[
+      'CREATE',
+      'UPDATE',
+      'DELETE',
+      'PURGE',
+      'INFO',
+      'RESTORE',
+      'SNAPSHOT',
+      'MSG.GET',
+      'MSG.DELETE',
+      'LEADER.STEPDOWN',
+    ].map((verb) => `$JS.API.STREAM.${verb}.${stream}`),
     `$JS.API.CONSUMER.CREATE.${stream}`,
     `$JS.API.CONSUMER.CREATE.${stream}.mine`,
     `$JS.API.CONSUMER.CREATE.${stream}.host-agent-h-1.desired.host.h-1.container.*`,
@@ -36,9 +55,34 @@ const JETSTREAM_OF_OTHERS = [
     `$JS.FC.${stream}.>`,
   ]),
 ];
-const FACTS = ['image.promoted', 'image.tested', 'image.activated', 'container.configured', 'container.started', 'container.failed', 'container.removed', 'host.joined', 'rollout.completed', 'status.host.h-1', 'status.image.x'];
-const REQUESTS_OF_OPERATORS = ['image.requested', 'image.promotion.requested', 'image.activation.requested', 'image.revocation.requested', 'image.retirement.requested'];
-const REQUESTS_OF_UPSTREAM = ['container.requested', 'container.stop.requested', 'container.remove.requested', 'container.update.requested', 'rollout.requested', 'rollout.abort.requested'];
+const FACTS = [
+  'image.promoted',
+  'image.tested',
+  'image.activated',
+  'container.configured',
+  'container.started',
+  'container.failed',
+  'container.removed',
+  'host.joined',
+  'rollout.completed',
+  'status.host.h-1',
+  'status.image.x',
+];
+const REQUESTS_OF_OPERATORS = [
+  'image.requested',
+  'image.promotion.requested',
+  'image.activation.requested',
+  'image.revocation.requested',
+  'image.retirement.requested',
+];
+const REQUESTS_OF_UPSTREAM = [
+  'container.requested',
+  'container.stop.requested',
+  'container.remove.requested',
+  'container.update.requested',
+  'rollout.requested',
+  'rollout.abort.requested',
+];
 
 interface Rules {
   readonly publishes: readonly string[];
@@ -84,10 +128,30 @@ const MATRIX: Readonly<Record<string, Rules>> = {
       ...JETSTREAM_OF_OTHERS,
     ],
     hears: ['_INBOX.>', 'agent.h-1.exec', 'agent.h-1.logs', 'agent.h-1.stats'],
-    mustNotHear: [...EVERYTHING, 'agent.h-2.exec', 'agent.*.exec', 'agent.>', 'desired.>', 'desired.host.h-1.container.*', 'container.>', 'report.>', 'heartbeat.>', 'query.>', 'consumers.>', 'status.>'],
+    mustNotHear: [
+      ...EVERYTHING,
+      'agent.h-2.exec',
+      'agent.*.exec',
+      'agent.>',
+      'desired.>',
+      'desired.host.h-1.container.*',
+      'container.>',
+      'report.>',
+      'heartbeat.>',
+      'query.>',
+      'consumers.>',
+      'status.>',
+    ],
   },
   'storage-sn-1': {
-    publishes: ['report.node.sn-1.image', 'heartbeat.storage.sn-1', 'deadletter.distributor', storageConsumers('sn-1'), next('PLINTH_EVENTS', 'distributor-sn-1_image-promoted'), '$JS.ACK.PLINTH_EVENTS.distributor-sn-1_image-promoted.1.1.1.1.1'],
+    publishes: [
+      'report.node.sn-1.image',
+      'heartbeat.storage.sn-1',
+      'deadletter.distributor',
+      storageConsumers('sn-1'),
+      next('PLINTH_EVENTS', 'distributor-sn-1_image-promoted'),
+      '$JS.ACK.PLINTH_EVENTS.distributor-sn-1_image-promoted.1.1.1.1.1',
+    ],
     mustNotPublish: [
       'report.node.sn-2.image',
       'heartbeat.storage.sn-2',
@@ -111,10 +175,31 @@ const MATRIX: Readonly<Record<string, Rules>> = {
       ...JETSTREAM_OF_OTHERS,
     ],
     hears: ['_INBOX.>'],
-    mustNotHear: [...EVERYTHING, 'image.>', 'container.>', 'desired.>', 'report.>', 'heartbeat.>', 'agent.>', 'status.>', 'consumers.>'],
+    mustNotHear: [
+      ...EVERYTHING,
+      'image.>',
+      'container.>',
+      'desired.>',
+      'report.>',
+      'heartbeat.>',
+      'agent.>',
+      'status.>',
+      'consumers.>',
+    ],
   },
   'image-builder': {
-    publishes: ['image.building', 'image.built', 'image.tested', 'image.promoted', 'image.rejected', 'image.revoked', 'status.image.debian-12', 'deadletter.image-builder', 'consumers.image-builder', next('PLINTH_EVENTS', 'image-builder_image-requested')],
+    publishes: [
+      'image.building',
+      'image.built',
+      'image.tested',
+      'image.promoted',
+      'image.rejected',
+      'image.revoked',
+      'status.image.debian-12',
+      'deadletter.image-builder',
+      'consumers.image-builder',
+      next('PLINTH_EVENTS', 'image-builder_image-requested'),
+    ],
     mustNotPublish: [
       'image.activated',
       'image.distributed',
@@ -137,7 +222,16 @@ const MATRIX: Readonly<Record<string, Rules>> = {
       ...JETSTREAM_OF_OTHERS,
     ],
     hears: ['_INBOX.>', 'query.build'],
-    mustNotHear: [...EVERYTHING, 'query.>', 'query.containers', 'image.>', 'container.>', 'desired.>', 'consumers.>', 'agent.>'],
+    mustNotHear: [
+      ...EVERYTHING,
+      'query.>',
+      'query.containers',
+      'image.>',
+      'container.>',
+      'desired.>',
+      'consumers.>',
+      'agent.>',
+    ],
   },
   upstream: {
     publishes: [...REQUESTS_OF_UPSTREAM, 'query.container'],
@@ -157,10 +251,30 @@ const MATRIX: Readonly<Record<string, Rules>> = {
       ...JETSTREAM_OF_OTHERS,
     ],
     hears: ['_INBOX.>', 'container.>', 'container.started', 'rollout.>'],
-    mustNotHear: [...EVERYTHING, 'image.>', 'host.>', 'status.>', 'desired.>', 'report.>', 'deadletter.>', 'heartbeat.>', 'agent.>', 'query.>', 'consumers.>'],
+    mustNotHear: [
+      ...EVERYTHING,
+      'image.>',
+      'host.>',
+      'status.>',
+      'desired.>',
+      'report.>',
+      'deadletter.>',
+      'heartbeat.>',
+      'agent.>',
+      'query.>',
+      'consumers.>',
+    ],
   },
   operator: {
-    publishes: [...REQUESTS_OF_UPSTREAM, ...REQUESTS_OF_OPERATORS, 'query.containers', 'query.build', 'agent.h-1.exec', 'agent.h-2.logs', ...EVERY_STREAM.map((stream) => `$JS.API.DIRECT.GET.${stream}`)],
+    publishes: [
+      ...REQUESTS_OF_UPSTREAM,
+      ...REQUESTS_OF_OPERATORS,
+      'query.containers',
+      'query.build',
+      'agent.h-1.exec',
+      'agent.h-2.logs',
+      ...EVERY_STREAM.map((stream) => `$JS.API.DIRECT.GET.${stream}`),
+    ],
     mustNotPublish: [
       'desired.host.h-1.container.x',
       hostReport('h-1', ID),
@@ -175,10 +289,28 @@ const MATRIX: Readonly<Record<string, Rules>> = {
       ...JETSTREAM_OF_OTHERS,
     ],
     hears: ['_INBOX.>', 'container.>', 'image.>', 'host.>', 'rollout.>', 'status.image.*', 'status.container.*'],
-    mustNotHear: [...EVERYTHING, 'desired.>', 'report.>', 'heartbeat.>', 'agent.>', 'agent.h-1.exec', 'query.>', 'consumers.>'],
+    mustNotHear: [
+      ...EVERYTHING,
+      'desired.>',
+      'report.>',
+      'heartbeat.>',
+      'agent.>',
+      'agent.h-1.exec',
+      'query.>',
+      'consumers.>',
+    ],
   },
   provisioner: {
-    publishes: ['container.started', 'image.activated', 'host.joined', 'desired.host.h-1.container.x', 'status.container.x', 'deadletter.provisioner', ...EVERY_STREAM.map((stream) => `$JS.API.STREAM.INFO.${stream}`), '$JS.API.STREAM.PURGE.PLINTH_DESIRED'],
+    publishes: [
+      'container.started',
+      'image.activated',
+      'host.joined',
+      'desired.host.h-1.container.x',
+      'status.container.x',
+      'deadletter.provisioner',
+      ...EVERY_STREAM.map((stream) => `$JS.API.STREAM.INFO.${stream}`),
+      '$JS.API.STREAM.PURGE.PLINTH_DESIRED',
+    ],
     mustNotPublish: [
       'image.promoted',
       'image.tested',
@@ -188,8 +320,12 @@ const MATRIX: Readonly<Record<string, Rules>> = {
       'agent.h-1.exec',
       'container.requested',
       ...REQUESTS_OF_OPERATORS,
-      ...EVERY_STREAM.flatMap((stream) => ['DELETE', 'RESTORE', 'SNAPSHOT', 'UPDATE'].map((verb) => `$JS.API.STREAM.${verb}.${stream}`)),
-      ...EVERY_STREAM.filter((stream) => stream !== 'PLINTH_DEADLETTERS').map((stream) => `$JS.API.STREAM.MSG.DELETE.${stream}`),
+      ...EVERY_STREAM.flatMap((stream) =>
+        ['DELETE', 'RESTORE', 'SNAPSHOT', 'UPDATE'].map((verb) => `$JS.API.STREAM.${verb}.${stream}`),
+      ),
+      ...EVERY_STREAM.filter((stream) => stream !== 'PLINTH_DEADLETTERS').map(
+        (stream) => `$JS.API.STREAM.MSG.DELETE.${stream}`,
+      ),
       ...EVERY_STREAM.filter((stream) => stream !== 'PLINTH_DESIRED').map((stream) => `$JS.API.STREAM.PURGE.${stream}`),
       '$JS.API.STREAM.CREATE.OTHER',
       '$JS.API.CONSUMER.DELETE.PLINTH_EVENTS.image-builder_image-requested',
@@ -203,7 +339,9 @@ const MATRIX: Readonly<Record<string, Rules>> = {
 async function positions(): Promise<Readonly<Record<string, number>>> {
   const { connection } = await bus.as('provisioner');
   const jsm = await connection.jetstreamManager();
-  return Object.fromEntries(await Promise.all(EVERY_STREAM.map(async (name) => [name, (await jsm.streams.info(name)).state.last_seq] as const)));
+  return Object.fromEntries(
+    await Promise.all(EVERY_STREAM.map(async (name) => [name, (await jsm.streams.info(name)).state.last_seq] as const)),
+  );
 }
 
 async function desire(host: string, id: string, body: object = {}): Promise<void> {
@@ -256,11 +394,18 @@ describe('a host', () => {
     const own = [desiredContainer('h-1', ID), desiredContainer('h-1', OTHER_ID)];
     for (let starts = 0; starts < 2; starts++) expect(await readDesired(login.connection, 'h-1')).toEqual(own);
     expect((await readStored(login.connection, 'PLINTH_DESIRED', { subject: own[0] ?? '' }))?.subject).toBe(own[0]);
-    expect(await readStored(login.connection, 'PLINTH_DESIRED', { subject: desiredContainer('h-1', 'c'.repeat(32)) })).toBeUndefined();
+    expect(
+      await readStored(login.connection, 'PLINTH_DESIRED', { subject: desiredContainer('h-1', 'c'.repeat(32)) }),
+    ).toBeUndefined();
     // Whatever it is asked: who asks is in the subject.
-    const opened = await login.connection.request(hostConsumers('h-1'), JSON.stringify({ host: 'h-2', name: 'host-agent-h-2', filter_subject: 'desired.>' }));
+    const opened = await login.connection.request(
+      hostConsumers('h-1'),
+      JSON.stringify({ host: 'h-2', name: 'host-agent-h-2', filter_subject: 'desired.>' }),
+    );
     expect(opened.json()).toMatchObject({ ok: true, data: { pending: 2 } });
-    await expect(readStored(login.connection, 'PLINTH_DESIRED', { subject: desiredContainer('h-2', ID) })).rejects.toThrow(/PERMISSIONS_VIOLATION|Permissions Violation|TIMEOUT/);
+    await expect(
+      readStored(login.connection, 'PLINTH_DESIRED', { subject: desiredContainer('h-2', ID) }),
+    ).rejects.toThrow(/PERMISSIONS_VIOLATION|Permissions Violation|TIMEOUT/);
   });
 
   it('gets an acknowledgement for its report', async () => {
@@ -276,7 +421,10 @@ describe('a storage node', () => {
     await connection.jetstream().publish('image.promoted', '{"n":1}');
     for (const node of ['sn-1', 'sn-2']) {
       const login = await bus.as(`storage-${node}`);
-      const { consumer } = await new KeptConsumers(login.connection, storageConsumers(node)).durable(`distributor-${node}`, 'image.promoted');
+      const { consumer } = await new KeptConsumers(login.connection, storageConsumers(node)).durable(
+        `distributor-${node}`,
+        'image.promoted',
+      );
       const messages = await consumer.consume({ max_messages: 10, bind: true, expires: 5_000 });
       const bodies: string[] = [];
       for await (const message of messages) {
@@ -301,23 +449,51 @@ describe('a reply', () => {
     ['host-h-1', hostReport('h-1', ID), '{"forged":true}'],
     ['host-h-1', hostConsumers('h-1'), '{}'],
     ['host-h-1', `$JS.API.DIRECT.GET.PLINTH_DESIRED.${desiredContainer('h-1', ID)}`, ''],
-    ['storage-sn-1', next('PLINTH_EVENTS', 'distributor-sn-1_image-promoted'), JSON.stringify({ batch: 1, no_wait: true })],
+    [
+      'storage-sn-1',
+      next('PLINTH_EVENTS', 'distributor-sn-1_image-promoted'),
+      JSON.stringify({ batch: 1, no_wait: true }),
+    ],
     ['storage-sn-1', 'report.node.sn-1.image', '{"forged":true}'],
-    ['image-builder', next('PLINTH_EVENTS', 'image-builder_image-requested'), JSON.stringify({ batch: 1, no_wait: true })],
+    [
+      'image-builder',
+      next('PLINTH_EVENTS', 'image-builder_image-requested'),
+      JSON.stringify({ batch: 1, no_wait: true }),
+    ],
     ['image-builder', 'image.built', '{"forged":true}'],
     ['upstream', 'container.requested', '{"forged":true}'],
     ['operator', 'container.requested', '{"forged":true}'],
     ['operator', '$JS.API.DIRECT.GET.PLINTH_EVENTS', JSON.stringify({ seq: 1, next_by_subj: 'image.promoted' })],
     ['operator', '$JS.API.DIRECT.GET.PLINTH_DESIRED', JSON.stringify({ seq: 1, next_by_subj: '>' })],
   ];
-  const victims = ['heartbeat.host.h-1', 'heartbeat.storage.sn-1', 'report.node.sn-1.image', 'deadletter.distributor', 'deadletter.image-builder', 'container.started', 'container.requested', 'image.promoted', 'image.requested', 'host.lost', hostReport('h-2', OTHER_ID), hostReport('h-1', OTHER_ID), desiredContainer('h-2', OTHER_ID), 'heartbeat.host.h-2', 'agent.h-2.exec', 'status.host.h-2', '_INBOX.victim', next('PLINTH_EVENTS', 'provisioner_container-requested')];
+  const victims = [
+    'heartbeat.host.h-1',
+    'heartbeat.storage.sn-1',
+    'report.node.sn-1.image',
+    'deadletter.distributor',
+    'deadletter.image-builder',
+    'container.started',
+    'container.requested',
+    'image.promoted',
+    'image.requested',
+    'host.lost',
+    hostReport('h-2', OTHER_ID),
+    hostReport('h-1', OTHER_ID),
+    desiredContainer('h-2', OTHER_ID),
+    'heartbeat.host.h-2',
+    'agent.h-2.exec',
+    'status.host.h-2',
+    '_INBOX.victim',
+    next('PLINTH_EVENTS', 'provisioner_container-requested'),
+  ];
 
   it.each(deputies)('of %s to %s reaches nobody', async (id, subject, body) => {
     await desire('h-1', ID, { containerId: ID, command: ['/bin/sh'] });
     const promoted = (await bus.as('image-builder')).connection.jetstream();
     await promoted.publish('image.promoted', '{}');
     for (const consumers of [hostConsumers('h-1'), storageConsumers('sn-1'), 'consumers.image-builder']) {
-      const asker = consumers === 'consumers.image-builder' ? 'image-builder' : `${consumers.split('.').slice(1).join('-')}`;
+      const asker =
+        consumers === 'consumers.image-builder' ? 'image-builder' : `${consumers.split('.').slice(1).join('-')}`;
       await (await bus.as(asker)).connection.request(consumers, '{}');
     }
     const before = await positions();
@@ -326,7 +502,9 @@ describe('a reply', () => {
     const listeners = await Promise.all([
       (await bus.as('host-h-2')).hear('agent.h-2.exec'),
       (await bus.as('host-h-2')).hear('_INBOX.>'),
-      ...(id === 'operator' ? [] : [(await bus.as('operator')).hear('container.>'), (await bus.as('operator')).hear('image.>')]),
+      ...(id === 'operator'
+        ? []
+        : [(await bus.as('operator')).hear('container.>'), (await bus.as('operator')).hear('image.>')]),
     ]);
     const login = await bus.fresh(id);
     for (const victim of victims) await login.publishes(subject, body, victim);
@@ -339,13 +517,19 @@ describe('a reply', () => {
         const message = await readStored(connection, stream, { seq, next_by_subj: '>' });
         if (!message || (await login.publishes(message.subject))) continue;
         // Where its subject does not belong no consumer asks for it; where it does it may only be what lies there already, for those who may read it.
-        const copy = MAY_COPY.includes(id) && (await readStored(connection, stream, { seq: 1, next_by_subj: message.subject }))?.data.join() === message.data.join();
+        const copy =
+          MAY_COPY.includes(id) &&
+          (await readStored(connection, stream, { seq: 1, next_by_subj: message.subject }))?.data.join() ===
+            message.data.join();
         if (streamOf(message.subject) === stream && !copy) foreign.push(`${stream} ${message.subject}`);
       }
     }
-    for (const what of listeners.flatMap((listener) => listener.heard)) if (!(await login.publishes(what))) foreign.push(`live ${what}`);
+    for (const what of listeners.flatMap((listener) => listener.heard))
+      if (!(await login.publishes(what))) foreign.push(`live ${what}`);
     expect(foreign).toEqual([]);
-    expect(heartbeats.heard.filter((what) => what.startsWith('heartbeat.') && what !== 'heartbeat.host.h-1')).toEqual([]);
+    expect(heartbeats.heard.filter((what) => what.startsWith('heartbeat.') && what !== 'heartbeat.host.h-1')).toEqual(
+      [],
+    );
     for (const { subscription } of [...listeners, heartbeats]) subscription.unsubscribe();
     await login.connection.close();
   });
@@ -353,7 +537,11 @@ describe('a reply', () => {
 
 describe('an inbox', () => {
   it("holds nothing of another's answers", async () => {
-    const snoops = await Promise.all(['host-h-2', 'storage-sn-2', 'upstream', 'image-builder'].map(async (id) => (await bus.fresh(id)).hear('_INBOX.>')));
+    const snoops = await Promise.all(
+      ['host-h-2', 'storage-sn-2', 'upstream', 'image-builder'].map(async (id) =>
+        (await bus.fresh(id)).hear('_INBOX.>'),
+      ),
+    );
     const host = await bus.fresh('host-h-1');
     await host.connection.jetstream().publish(hostReport('h-1', ID), '{}');
     await readDesired(host.connection, 'h-1');
@@ -367,18 +555,21 @@ describe('an operator', () => {
   it('hears facts, asks services and hosts, and is answered in one or many messages', async () => {
     const { connection } = await bus.fresh('operator');
     const facts: string[] = [];
-    for (const subject of ['container.>', 'image.>', 'status.image.*']) connection.subscribe(subject, { callback: (_, message) => void facts.push(message.subject) });
+    for (const subject of ['container.>', 'image.>', 'status.image.*'])
+      connection.subscribe(subject, { callback: (_, message) => void facts.push(message.subject) });
     await connection.flush();
     await (await bus.as('provisioner')).connection.jetstream().publish('container.started', '{}');
     await (await bus.as('image-builder')).connection.jetstream().publish('image.tested', '{}');
     await (await bus.as('image-builder')).connection.jetstream().publish('status.image.debian-12', '{}');
 
-    const answering = (login: Login, subject: string): void => void login.connection.subscribe(subject, { max: 1, callback: (_, message) => void message.respond('yes') });
+    const answering = (login: Login, subject: string): void =>
+      void login.connection.subscribe(subject, { max: 1, callback: (_, message) => void message.respond('yes') });
     answering(await bus.as('provisioner'), 'query.containers');
     answering(await bus.as('image-builder'), 'query.build');
     answering(await bus.as('host-h-1'), 'agent.h-1.stats');
     for (const id of ['provisioner', 'image-builder', 'host-h-1']) await (await bus.as(id)).connection.flush();
-    for (const subject of ['query.containers', 'query.build', 'agent.h-1.stats']) expect((await connection.request(subject, '{}')).string()).toBe('yes');
+    for (const subject of ['query.containers', 'query.build', 'agent.h-1.stats'])
+      expect((await connection.request(subject, '{}')).string()).toBe('yes');
 
     const host = await bus.as('host-h-1');
     const probe = new Promise<void>((answered) => {
@@ -386,7 +577,10 @@ describe('an operator', () => {
       host.connection.subscribe('agent.h-1.exec', {
         max: 1,
         callback: (_, message) => {
-          for (let chunk = 0; chunk < 100; chunk++) host.connection.publish(message.reply ?? '', String(chunk), { reply: chunk === 50 ? '_INBOX.probe' : undefined });
+          for (let chunk = 0; chunk < 100; chunk++)
+            host.connection.publish(message.reply ?? '', String(chunk), {
+              reply: chunk === 50 ? '_INBOX.probe' : undefined,
+            });
         },
       });
     });
@@ -408,19 +602,31 @@ describe('an operator', () => {
 describe('logging in', () => {
   it('is refused without a key, with a stranger’s, and with a name in the message', async () => {
     await expect(connect({ servers: bus.running.url, reconnect: false })).rejects.toThrow('Authorization');
-    await expect(connect({ servers: bus.running.url, reconnect: false, user: 'operator', pass: 'x' })).rejects.toThrow('Authorization');
+    await expect(connect({ servers: bus.running.url, reconnect: false, user: 'operator', pass: 'x' })).rejects.toThrow(
+      'Authorization',
+    );
     const stranger = join(bus.directory, 'stranger');
     addMembers(stranger, [member('operator')]);
-    await expect(connectNatsOnce({ url: bus.running.url, name: 'x', credentials: { nkeyFile: join(stranger, 'seeds/operator.nk') } })).rejects.toThrow('Authorization');
+    await expect(
+      connectNatsOnce({
+        url: bus.running.url,
+        name: 'x',
+        credentials: { nkeyFile: join(stranger, 'seeds/operator.nk') },
+      }),
+    ).rejects.toThrow('Authorization');
   });
 
   it('wants the key file closed to others, and never shows what is in it', async () => {
     const open = join(bus.directory, 'open.nk');
     copyFileSync(bus.keyFile('operator'), open);
     chmodSync(open, 0o644);
-    expect(() => connectNatsOnce({ url: bus.running.url, name: 'x', credentials: { nkeyFile: open } })).toThrow(`chmod 600 ${open}`);
+    expect(() => connectNatsOnce({ url: bus.running.url, name: 'x', credentials: { nkeyFile: open } })).toThrow(
+      `chmod 600 ${open}`,
+    );
     writeFileSync(join(bus.directory, 'wrong.nk'), 'SUSECRET', { mode: 0o600 });
-    expect(() => connectNatsOnce({ url: bus.running.url, name: 'x', credentials: { nkeyFile: join(bus.directory, 'wrong.nk') } })).toThrow(/^(?!.*SUSECRET).*does not hold/);
+    expect(() =>
+      connectNatsOnce({ url: bus.running.url, name: 'x', credentials: { nkeyFile: join(bus.directory, 'wrong.nk') } }),
+    ).toThrow(/^(?!.*SUSECRET).*does not hold/);
   });
 });
 
@@ -436,7 +642,9 @@ describe('a change of members', () => {
     expect(await login.publishes(hostReport('h-1', ID))).toBe(false);
     expect(await readDesired(before.connection, 'h-1')).toContain(desiredContainer('h-1', ID));
     expect((await before.connection.jetstream().publish(hostReport('h-1', ID), '{}')).stream).toBe('PLINTH_REPORTS');
-    const host = login.connection.subscribe('agent.h-3.stats', { callback: (_, message) => void message.respond('here') });
+    const host = login.connection.subscribe('agent.h-3.stats', {
+      callback: (_, message) => void message.respond('here'),
+    });
     await login.connection.flush();
     expect((await (await bus.fresh('operator')).connection.request('agent.h-3.stats')).string()).toBe('here');
     host.unsubscribe();
@@ -445,7 +653,11 @@ describe('a change of members', () => {
   it('lets old and new key in while one is rotated, then only the new one', async () => {
     const old = join(bus.directory, 'old.nk');
     copyFileSync(bus.keyFile('upstream'), old);
-    const enters = (file: string): Promise<boolean> => connectNatsOnce({ url: bus.running.url, name: 'x', credentials: { nkeyFile: file } }).then(async (connection) => (await connection.close(), true), () => false);
+    const enters = (file: string): Promise<boolean> =>
+      connectNatsOnce({ url: bus.running.url, name: 'x', credentials: { nkeyFile: file } }).then(
+        async (connection) => (await connection.close(), true),
+        () => false,
+      );
     rotateKey(bus.directory, member('upstream'));
     await bus.reload();
     expect([await enters(old), await enters(bus.keyFile('upstream'))]).toEqual([true, true]);
@@ -471,6 +683,9 @@ it('keeps headers and message ids across accounts', async () => {
   const first = await connection.jetstream().publish('container.requested', '{}', { msgID: 'one', headers: set });
   const again = await connection.jetstream().publish('container.requested', '{}', { msgID: 'one', headers: set });
   expect([first.duplicate, again.duplicate]).toEqual([false, true]);
-  const stored = await readStored((await bus.as('operator')).connection, 'PLINTH_EVENTS', { seq: first.seq, next_by_subj: '>' });
+  const stored = await readStored((await bus.as('operator')).connection, 'PLINTH_EVENTS', {
+    seq: first.seq,
+    next_by_subj: '>',
+  });
   expect(stored?.headers.get('ce-id')).toBe('one');
 });

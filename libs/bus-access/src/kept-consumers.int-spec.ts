@@ -2,7 +2,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import { desiredConsumer, desiredOfHost, hostConsumers, storageConsumers } from '@plinth/contracts';
-import { createLogger, ensureStreams, EventPublisher, JetStreamStrategy, KeptConsumers, type ReceivedEvent, watchLastValues } from '@plinth/service-kit';
+import {
+  createLogger,
+  ensureStreams,
+  EventPublisher,
+  JetStreamStrategy,
+  KeptConsumers,
+  type ReceivedEvent,
+  watchLastValues,
+} from '@plinth/service-kit';
 import { GuardedBus } from './testing/guarded-bus.js';
 
 let bus: GuardedBus;
@@ -30,13 +38,20 @@ it('binds when the provisioner comes, and again when its consumer is gone', asyn
     arrived.get(event.id)?.();
   };
   strategy.addHandler('image.revoked', handler as never, true);
-  await new Promise<void>((resolve, reject) => void strategy.listen((error) => (error === undefined ? resolve() : reject(error as Error))));
+  await new Promise<void>(
+    (resolve, reject) => void strategy.listen((error) => (error === undefined ? resolve() : reject(error as Error))),
+  );
   try {
-    while (!(await strategy.readiness.check())?.includes('no provisioner answers consumers.storage.sn-1')) await delay(20);
+    while (!(await strategy.readiness.check())?.includes('no provisioner answers consumers.storage.sn-1'))
+      await delay(20);
     const builder = new EventPublisher((await bus.as('image-builder')).connection, 'test');
     const revoke = async (id: string): Promise<void> => {
       const here = new Promise<void>((resolve) => arrived.set(id, resolve));
-      await builder.publish({ subject: 'image.revoked', id, data: { name: 'debian-12', version: 'v1', reason: 'test' } });
+      await builder.publish({
+        subject: 'image.revoked',
+        id,
+        data: { name: 'debian-12', version: 'v1', reason: 'test' },
+      });
       await here;
     };
     const first = revoke('first');

@@ -39,8 +39,10 @@ export function parseMember(text: string): Member | undefined {
 
 /** @returns why there can be no such member */
 export function memberProblem({ kind, name }: Member): string | undefined {
-  if (name !== undefined && !NAME_PATTERN.test(name)) return `${name} is no name: lower-case letters, digits and hyphens, at most 63`;
+  if (name !== undefined && !NAME_PATTERN.test(name))
+    return `${name} is no name: lower-case letters, digits and hyphens, at most 63`;
   if ((kind === 'host' || kind === 'storage') && name === undefined) return `a ${kind} needs a name`;
-  if ((kind === 'provisioner' || kind === 'image-builder') && name !== undefined) return `there is one ${kind}, it has no name`;
+  if ((kind === 'provisioner' || kind === 'image-builder') && name !== undefined)
+    return `there is one ${kind}, it has no name`;
   return undefined;
 }

@@ -18,7 +18,9 @@ export function permissionTable(): string {
     const { publish, subscribe } = permissionsOf(keyed, rightsOf(member, EXAMPLE));
     return `| \`${memberId(member)}\` | ${cell(publish)} | ${cell(subscribe)} |`;
   });
-  return ['| user, alone in its account | publishes and asks | subscribes |', '| --- | --- | --- |', ...rows, ''].join('\n');
+  return ['| user, alone in its account | publishes and asks | subscribes |', '| --- | --- | --- |', ...rows, ''].join(
+    '\n',
+  );
 }
 
 function cell(subjects: readonly string[]): string {

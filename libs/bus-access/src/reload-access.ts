@@ -16,7 +16,8 @@ export async function reloadAccess(server: ProcessIdentity, logFile: string): Pr
     signalProcess(server, 'SIGHUP');
     const deadline = performance.now() + PATIENCE_MS;
     while (reloads(logFile) === before) {
-      if (!isAlive(server) || performance.now() > deadline) throw new Error(`nats-server did not take its new rules; see ${logFile}`);
+      if (!isAlive(server) || performance.now() > deadline)
+        throw new Error(`nats-server did not take its new rules; see ${logFile}`);
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }
   }

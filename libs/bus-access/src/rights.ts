@@ -60,8 +60,10 @@ function ownSubject({ kind, name }: Member, subject: string): string {
   return kind === 'host' || kind === 'storage' ? subject.replace('*', name ?? '') : subject;
 }
 
-const published = (party: Party): readonly Contract[] => CATALOGUE.filter((contract) => STORED.includes(contract.kind) && contract.publishers.includes(party));
-const asked = (party: Party): readonly Contract[] => CATALOGUE.filter((contract) => contract.kind === 'query' && contract.publishers.includes(party));
+const published = (party: Party): readonly Contract[] =>
+  CATALOGUE.filter((contract) => STORED.includes(contract.kind) && contract.publishers.includes(party));
+const asked = (party: Party): readonly Contract[] =>
+  CATALOGUE.filter((contract) => contract.kind === 'query' && contract.publishers.includes(party));
 const toCore = (subjects: readonly string[]): Call[] => subjects.map((subject) => ({ account: CORE, subject }));
 
 /** Pull and acknowledge: all that JetStream's API needs of a consumer that is open. */
@@ -78,18 +80,35 @@ export function rightsOf(member: Member, all: readonly Member[]): Rights {
   const own = published(party).map((contract) => ownSubject(member, contract.subject));
   switch (kind) {
     case 'provisioner':
-      return { ...NOTHING, tells: [...own, ...STATUS.provisioner, deadLetter('provisioner')], serves: [...served('provisioner'), CONSUMER_REQUESTS] };
+      return {
+        ...NOTHING,
+        tells: [...own, ...STATUS.provisioner, deadLetter('provisioner')],
+        serves: [...served('provisioner'), CONSUMER_REQUESTS],
+      };
     case 'image-builder': {
       const told = [...own, ...STATUS['image-builder']];
       return {
-        calls: toCore([...told, deadLetter('image-builder'), BUILDER_CONSUMERS, ...durables('image-builder', 'image-builder')]),
+        calls: toCore([
+          ...told,
+          deadLetter('image-builder'),
+          BUILDER_CONSUMERS,
+          ...durables('image-builder', 'image-builder'),
+        ]),
         hears: [],
         serves: served('image-builder'),
         tells: told,
       };
     }
     case 'storage':
-      return { ...NOTHING, calls: toCore([...own, deadLetter('distributor'), storageConsumers(name), ...durables('distributor', distributorGroup(name))]) };
+      return {
+        ...NOTHING,
+        calls: toCore([
+          ...own,
+          deadLetter('distributor'),
+          storageConsumers(name),
+          ...durables('distributor', distributorGroup(name)),
+        ]),
+      };
     case 'host': {
       const desired = STREAMS.desired.name;
       return {
@@ -105,12 +124,22 @@ export function rightsOf(member: Member, all: readonly Member[]): Rights {
     }
     case 'upstream': {
       const entities = new Set(own.map(entityOf));
-      return { ...NOTHING, calls: [...toCore(own), ...queries(party, all)], hears: facts((subject) => entities.has(entityOf(subject))) };
+      return {
+        ...NOTHING,
+        calls: [...toCore(own), ...queries(party, all)],
+        hears: facts((subject) => entities.has(entityOf(subject))),
+      };
     }
     case 'operator': {
       const reads = READABLE_STREAMS.map((stream) => `$JS.API.DIRECT.GET.${stream}`);
-      const status = (['provisioner', 'image-builder'] as const).flatMap((teller) => STATUS[teller].map((subject) => ({ account: accountOf({ kind: teller }), subject })));
-      return { ...NOTHING, calls: [...toCore([...own, ...reads]), ...queries(party, all)], hears: [...facts(() => true), ...status] };
+      const status = (['provisioner', 'image-builder'] as const).flatMap((teller) =>
+        STATUS[teller].map((subject) => ({ account: accountOf({ kind: teller }), subject })),
+      );
+      return {
+        ...NOTHING,
+        calls: [...toCore([...own, ...reads]), ...queries(party, all)],
+        hears: [...facts(() => true), ...status],
+      };
     }
   }
 }
@@ -118,9 +147,22 @@ export function rightsOf(member: Member, all: readonly Member[]): Rights {
 /** What the core account takes from others, for everybody there may ever be: adding a member does not change it. */
 export function coreServices(): readonly string[] {
   const anybody: readonly Member[] = [{ kind: 'image-builder' }, { kind: 'upstream' }, { kind: 'operator' }];
-  const named = anybody.flatMap((member) => rightsOf(member, []).calls.filter((call) => call.account === CORE && !call.subject.startsWith('$JS.')).map((call) => call.subject));
-  const perName = (['host-agent', 'distributor'] as const).flatMap((party) => published(party).map((contract) => contract.subject));
-  const streams = [STREAMS.desired.name, ...new Set((['image-builder', 'distributor'] as const).flatMap((party) => consumedBy(party).map(({ subject }) => streamOf(subject))))];
+  const named = anybody.flatMap((member) =>
+    rightsOf(member, [])
+      .calls.filter((call) => call.account === CORE && !call.subject.startsWith('$JS.'))
+      .map((call) => call.subject),
+  );
+  const perName = (['host-agent', 'distributor'] as const).flatMap((party) =>
+    published(party).map((contract) => contract.subject),
+  );
+  const streams = [
+    STREAMS.desired.name,
+    ...new Set(
+      (['image-builder', 'distributor'] as const).flatMap((party) =>
+        consumedBy(party).map(({ subject }) => streamOf(subject)),
+      ),
+    ),
+  ];
   return [
     ...new Set([
       ...named,
@@ -163,7 +205,9 @@ function durables(party: Party, group: string): string[] {
 }
 
 function served(party: Party): string[] {
-  return CATALOGUE.filter((contract) => contract.kind === 'query' && contract.consumers.includes(party)).map((contract) => contract.subject);
+  return CATALOGUE.filter((contract) => contract.kind === 'query' && contract.consumers.includes(party)).map(
+    (contract) => contract.subject,
+  );
 }
 
 function queries(party: Party, all: readonly Member[]): Call[] {

@@ -15,7 +15,13 @@ interface Import {
 
 interface Account {
   readonly jetstream?: 'enabled';
-  readonly users: readonly { readonly nkey: string; readonly permissions: { readonly publish: { readonly allow: readonly string[] }; readonly subscribe: { readonly allow: readonly string[] } } }[];
+  readonly users: readonly {
+    readonly nkey: string;
+    readonly permissions: {
+      readonly publish: { readonly allow: readonly string[] };
+      readonly subscribe: { readonly allow: readonly string[] };
+    };
+  }[];
   readonly exports?: readonly Export[];
   readonly imports?: readonly Import[];
 }
@@ -24,38 +30,71 @@ interface Account {
 const FOREIGN_REPLIES = '_R_.>';
 
 export function accountsConfig(members: readonly KeyedMember[]): Readonly<Record<string, Account>> {
-  return Object.fromEntries([['SYS', { users: [] }], ...members.map((member) => [accountOf(member), account(member, members)])]);
+  return Object.fromEntries([
+    ['SYS', { users: [] }],
+    ...members.map((member) => [accountOf(member), account(member, members)]),
+  ]);
 }
 
 function account(member: KeyedMember, members: readonly KeyedMember[]): Account {
   const rights = rightsOf(member, members);
   const core = accountOf(member) === CORE;
   const { publish, subscribe } = permissionsOf(member, rights);
-  const services = [...(core ? coreServices() : []), ...rights.serves.filter((subject) => !core || !coreServices().includes(subject))];
+  const services = [
+    ...(core ? coreServices() : []),
+    ...rights.serves.filter((subject) => !core || !coreServices().includes(subject)),
+  ];
   return {
     ...(core ? { jetstream: 'enabled' as const } : {}),
-    users: member.publicKeys.map((nkey) => ({ nkey, permissions: { publish: { allow: publish }, subscribe: { allow: subscribe } } })),
+    users: member.publicKeys.map((nkey) => ({
+      nkey,
+      permissions: { publish: { allow: publish }, subscribe: { allow: subscribe } },
+    })),
     exports: [
-      ...services.filter((subject) => !subject.startsWith('consumers.>')).map((service): Export => (answersInMany(service) ? { service, response_type: 'stream' } : { service })),
+      ...services
+        .filter((subject) => !subject.startsWith('consumers.>'))
+        .map((service): Export => (answersInMany(service) ? { service, response_type: 'stream' } : { service })),
       ...heardFrom(member, members).map((stream): Export => ({ stream })),
     ],
-    imports: [...rights.calls.map((service): Import => ({ service })), ...rights.hears.map((stream): Import => ({ stream }))],
+    imports: [
+      ...rights.calls.map((service): Import => ({ service })),
+      ...rights.hears.map((stream): Import => ({ stream })),
+    ],
   };
 }
 
 /** What the user itself may name, in its own account. */
-export function permissionsOf(member: KeyedMember, rights: Rights): { readonly publish: readonly string[]; readonly subscribe: readonly string[] } {
+export function permissionsOf(
+  member: KeyedMember,
+  rights: Rights,
+): { readonly publish: readonly string[]; readonly subscribe: readonly string[] } {
   const core = accountOf(member) === CORE;
   // Queue groups have rules of their own in later servers; a plain subject covers them.
   return {
-    publish: unique([...rights.calls.map((call) => call.subject), ...rights.tells, ...(rights.serves.length > 0 || member.kind === 'operator' ? [FOREIGN_REPLIES] : []), ...(core ? PROVISIONER_API : [])]),
-    subscribe: unique(['_INBOX.>', ...rights.serves, ...rights.hears.map((call) => call.subject), ...(core ? ['heartbeat.host.*', 'heartbeat.storage.*'] : [])]),
+    publish: unique([
+      ...rights.calls.map((call) => call.subject),
+      ...rights.tells,
+      ...(rights.serves.length > 0 || member.kind === 'operator' ? [FOREIGN_REPLIES] : []),
+      ...(core ? PROVISIONER_API : []),
+    ]),
+    subscribe: unique([
+      '_INBOX.>',
+      ...rights.serves,
+      ...rights.hears.map((call) => call.subject),
+      ...(core ? ['heartbeat.host.*', 'heartbeat.storage.*'] : []),
+    ]),
   };
 }
 
 function heardFrom(member: KeyedMember, members: readonly KeyedMember[]): string[] {
   const account = accountOf(member);
-  return unique(members.flatMap((other) => rightsOf(other, members).hears.filter((call) => call.account === account).map((call) => call.subject)));
+  return unique(
+    members.flatMap((other) =>
+      rightsOf(other, members)
+        .hears.filter((call) => call.account === account)
+        .map((call) => call.subject),
+    ),
+  );
 }
 
 function unique(values: readonly string[]): string[] {

@@ -17,13 +17,58 @@ const file = (name: string): string => join(scratch.path, name);
 const openssl = (...args: string[]): void => void execFileSync('openssl', args, { cwd: scratch.path, stdio: 'pipe' });
 
 function makeAuthority(name: string): void {
-  openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1', '-subj', `/CN=${name}`, '-keyout', `${name}.key`, '-out', `${name}.pem`);
+  openssl(
+    'req',
+    '-x509',
+    '-newkey',
+    'ec',
+    '-pkeyopt',
+    'ec_paramgen_curve:prime256v1',
+    '-nodes',
+    '-days',
+    '1',
+    '-subj',
+    `/CN=${name}`,
+    '-keyout',
+    `${name}.key`,
+    '-out',
+    `${name}.pem`,
+  );
 }
 
 function makeCertificate(name: string, extension: string): void {
-  openssl('req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-subj', `/CN=${name}`, '-keyout', `${name}.key`, '-out', `${name}.csr`);
+  openssl(
+    'req',
+    '-newkey',
+    'ec',
+    '-pkeyopt',
+    'ec_paramgen_curve:prime256v1',
+    '-nodes',
+    '-subj',
+    `/CN=${name}`,
+    '-keyout',
+    `${name}.key`,
+    '-out',
+    `${name}.csr`,
+  );
   writeFileSync(file(`${name}.ext`), extension);
-  openssl('x509', '-req', '-days', '1', '-in', `${name}.csr`, '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-extfile', `${name}.ext`, '-out', `${name}.pem`);
+  openssl(
+    'x509',
+    '-req',
+    '-days',
+    '1',
+    '-in',
+    `${name}.csr`,
+    '-CA',
+    'ca.pem',
+    '-CAkey',
+    'ca.key',
+    '-CAcreateserial',
+    '-extfile',
+    `${name}.ext`,
+    '-out',
+    `${name}.pem`,
+  );
 }
 
 beforeAll(async () => {
@@ -43,7 +88,9 @@ beforeAll(async () => {
   // By name: the client checks names only.
   url = `nats://localhost:${port}`;
   server = await spawnServer({ argv: ['nats-server', '-c', config], logFile: file('nats.log'), life: 'bound' });
-  await waitUntilReady('nats-server', server, file('nats.log'), 20_000, () => enters().then((entered) => entered === 'in'));
+  await waitUntilReady('nats-server', server, file('nats.log'), 20_000, () =>
+    enters().then((entered) => entered === 'in'),
+  );
   plain = await startNats([accessFile(directory)]);
 });
 afterAll(async () => {
@@ -54,7 +101,13 @@ afterAll(async () => {
 
 /** `in`, or why not. */
 async function enters(change: Partial<BusCredentials> = {}, to = url): Promise<string> {
-  const credentials = { nkeyFile: seedFile(file('access'), member('operator')), tlsCa: file('ca.pem'), tlsCert: file('client.pem'), tlsKey: file('client.key'), ...change };
+  const credentials = {
+    nkeyFile: seedFile(file('access'), member('operator')),
+    tlsCa: file('ca.pem'),
+    tlsCert: file('client.pem'),
+    tlsKey: file('client.key'),
+    ...change,
+  };
   try {
     const connection = await connectNatsOnce({ url: to, name: 'test', credentials });
     await connection.flush();
@@ -70,7 +123,14 @@ it('lets in who has a key and a certificate and trusts the authority', async () 
 });
 
 it.each<[string, Partial<BusCredentials>]>([
-  ['trusts another authority', { get tlsCa() { return file('other-ca.pem'); } }],
+  [
+    'trusts another authority',
+    {
+      get tlsCa() {
+        return file('other-ca.pem');
+      },
+    },
+  ],
   ['trusts the usual authorities only', { tlsCa: undefined }],
   ['has no certificate', { tlsCert: undefined, tlsKey: undefined }],
   ['knows nothing of TLS', { tlsCa: undefined, tlsCert: undefined, tlsKey: undefined }],

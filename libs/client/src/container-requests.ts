@@ -1,5 +1,12 @@
 /** Requests about containers together with the wait for what becomes of them. */
-import { type ContainerDetails, type ContainerState, type ContainerStarted, type EventSubject, QUERIES, SUBJECTS } from '@plinth/contracts';
+import {
+  type ContainerDetails,
+  type ContainerState,
+  type ContainerStarted,
+  type EventSubject,
+  QUERIES,
+  SUBJECTS,
+} from '@plinth/contracts';
 import { ClientError } from './errors.js';
 import type { Fact, FactStream } from './facts.js';
 import type { PlinthClient } from './plinth-client.js';
@@ -24,18 +31,31 @@ const ACTIONS: Readonly<Record<ContainerActionName, Action>> = {
 };
 
 /** What a started container looks like; `durationMs` and `phases` are known only when its fact was seen. */
-export type StartedContainer = Omit<ContainerStarted, 'phases' | 'durationMs'> & Partial<Pick<ContainerStarted, 'phases' | 'durationMs'>>;
+export type StartedContainer = Omit<ContainerStarted, 'phases' | 'durationMs'> &
+  Partial<Pick<ContainerStarted, 'phases' | 'durationMs'>>;
 
 /**
  * Waits until the container of a `container.requested` runs. A request that was sent before is answered by its container's present state.
  * @throws ClientError with the reason of the rejection or failure, or `timeout`
  */
-export async function waitUntilStarted(client: PlinthClient, stream: FactStream, timeoutMs: number): Promise<StartedContainer> {
+export async function waitUntilStarted(
+  client: PlinthClient,
+  stream: FactStream,
+  timeoutMs: number,
+): Promise<StartedContainer> {
   const ends: readonly string[] = [SUBJECTS.containerStarted, SUBJECTS.containerFailed, SUBJECTS.containerRejected];
-  const found = await watch(stream, (fact) => ends.includes(fact.subject), timeoutMs, stream.duplicate, async () => {
-    const details = await look(client, { requestId: stream.requestId });
-    return details && ['running', 'failed', 'stopped', 'lost', 'removed'].includes(details.state) ? details : undefined;
-  });
+  const found = await watch(
+    stream,
+    (fact) => ends.includes(fact.subject),
+    timeoutMs,
+    stream.duplicate,
+    async () => {
+      const details = await look(client, { requestId: stream.requestId });
+      return details && ['running', 'failed', 'stopped', 'lost', 'removed'].includes(details.state)
+        ? details
+        : undefined;
+    },
+  );
   if (!('data' in found)) return startedFrom(found);
   if (found.subject !== SUBJECTS.containerStarted) throw refusal(found);
   return found.data as unknown as ContainerStarted;
@@ -53,18 +73,34 @@ export async function actOnContainer(
 ): Promise<void> {
   const action = ACTIONS[name];
   const { id, generation } = container;
-  const answers = await client.request(action.subject, { id, ...(name === 'rm' ? { keepData: options.keepData } : {}) }, { facts: ['container.>'] });
+  const answers = await client.request(
+    action.subject,
+    { id, ...(name === 'rm' ? { keepData: options.keepData } : {}) },
+    { facts: ['container.>'] },
+  );
   try {
     if (options.timeoutMs === undefined) return;
     const ends: readonly string[] = [action.done, SUBJECTS.containerFailed, SUBJECTS.containerRejected];
-    const found = await watch(answers, (fact) => ends.includes(fact.subject), options.timeoutMs, false, async () => {
-      const details = await look(client, { id });
-      if (!details) return name === 'rm' ? 'gone' : undefined;
-      return details.generation > generation && [action.state, 'failed'].includes(details.state) ? details : undefined;
-    });
+    const found = await watch(
+      answers,
+      (fact) => ends.includes(fact.subject),
+      options.timeoutMs,
+      false,
+      async () => {
+        const details = await look(client, { id });
+        if (!details) return name === 'rm' ? 'gone' : undefined;
+        return details.generation > generation && [action.state, 'failed'].includes(details.state)
+          ? details
+          : undefined;
+      },
+    );
     if (found === 'gone') return;
     if (!('data' in found)) {
-      if (found.state !== action.state) throw new ClientError(`${found.name} is ${found.state}: ${found.message ?? 'no reason is known'}; try: plinth logs ${found.name}`, 'failed');
+      if (found.state !== action.state)
+        throw new ClientError(
+          `${found.name} is ${found.state}: ${found.message ?? 'no reason is known'}; try: plinth logs ${found.name}`,
+          'failed',
+        );
     } else if (found.subject !== action.done) throw refusal(found);
   } finally {
     answers.close();
@@ -72,7 +108,13 @@ export async function actOnContainer(
 }
 
 /** The fact or, when none comes, what a look at the present state shows. */
-async function watch<T>(stream: FactStream, fits: (fact: Fact) => boolean, timeoutMs: number, lookAtOnce: boolean, lookNow: () => Promise<T | undefined>): Promise<Fact | T> {
+async function watch<T>(
+  stream: FactStream,
+  fits: (fact: Fact) => boolean,
+  timeoutMs: number,
+  lookAtOnce: boolean,
+  lookNow: () => Promise<T | undefined>,
+): Promise<Fact | T> {
   const deadline = performance.now() + timeoutMs;
   for (let first = lookAtOnce; ; first = false) {
     const left = deadline - performance.now();
@@ -81,13 +123,19 @@ async function watch<T>(stream: FactStream, fits: (fact: Fact) => boolean, timeo
     const seen = await lookNow();
     if (seen !== undefined) return seen;
     if (deadline <= performance.now()) {
-      throw new ClientError(`no answer within ${Math.round(timeoutMs / 1000)} s; the request stands and may still be answered; try: plinth status`, 'timeout');
+      throw new ClientError(
+        `no answer within ${Math.round(timeoutMs / 1000)} s; the request stands and may still be answered; try: plinth status`,
+        'timeout',
+      );
     }
   }
 }
 
 /** undefined when there is no such container, or nobody to ask just now. */
-async function look(client: PlinthClient, query: { readonly id: string } | { readonly requestId: string }): Promise<ContainerDetails | undefined> {
+async function look(
+  client: PlinthClient,
+  query: { readonly id: string } | { readonly requestId: string },
+): Promise<ContainerDetails | undefined> {
   try {
     return await client.query<ContainerDetails>(QUERIES.container, query);
   } catch (error) {
@@ -97,9 +145,27 @@ async function look(client: PlinthClient, query: { readonly id: string } | { rea
 }
 
 function startedFrom(details: ContainerDetails): StartedContainer {
-  const { id, name, tenant, state, host, image, pid, startedAt, storageNode, generation, restarts, imageAsked, fallbackReason, config } = details;
+  const {
+    id,
+    name,
+    tenant,
+    state,
+    host,
+    image,
+    pid,
+    startedAt,
+    storageNode,
+    generation,
+    restarts,
+    imageAsked,
+    fallbackReason,
+    config,
+  } = details;
   if (state !== 'running' || !host || !image || pid === null) {
-    throw new ClientError(`${name} of this request is ${state}${details.message ? `: ${details.message}` : ''}; try: plinth inspect ${id}`, `container-${state}`);
+    throw new ClientError(
+      `${name} of this request is ${state}${details.message ? `: ${details.message}` : ''}; try: plinth inspect ${id}`,
+      `container-${state}`,
+    );
   }
   return {
     containerId: id,
@@ -121,8 +187,16 @@ function startedFrom(details: ContainerDetails): StartedContainer {
 /** A `container.rejected` or `container.failed` as an error for people. */
 export function refusal(fact: Fact): ClientError {
   const { reason, message, name, containerId, problems, logTail } = fact.data;
-  const lines = Array.isArray(problems) ? (problems as { path?: unknown; message?: unknown }[]).map((problem) => `\n  ${String(problem.path ?? '') || '(request)'}: ${String(problem.message)}`) : [];
-  if (fact.subject === SUBJECTS.containerRejected) return new ClientError(`rejected (${String(reason)}): ${String(message)}${lines.join('')}`, String(reason));
+  const lines = Array.isArray(problems)
+    ? (problems as { path?: unknown; message?: unknown }[]).map(
+        (problem) => `\n  ${String(problem.path ?? '') || '(request)'}: ${String(problem.message)}`,
+      )
+    : [];
+  if (fact.subject === SUBJECTS.containerRejected)
+    return new ClientError(`rejected (${String(reason)}): ${String(message)}${lines.join('')}`, String(reason));
   const log = typeof logTail === 'string' && logTail !== '' ? `\n${logTail.trimEnd()}` : '';
-  return new ClientError(`${String(name)} failed (${String(reason)}): ${String(message)}; try: plinth inspect ${String(containerId)}${log}`, String(reason));
+  return new ClientError(
+    `${String(name)} failed (${String(reason)}): ${String(message)}; try: plinth inspect ${String(containerId)}${log}`,
+    String(reason),
+  );
 }

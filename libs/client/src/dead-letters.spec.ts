@@ -2,7 +2,20 @@ import { bodyOf, type DeadLetter, replayId, replayRefusal, withoutSecrets } from
 
 const letter = (change: Partial<DeadLetter> & { text?: string } = {}): DeadLetter => {
   const body = Buffer.from(change.text ?? '{"name":"shop"}');
-  return { sequence: 7, id: 'l', service: 'provisioner', storedAt: '', subject: 'container.requested', eventId: 'e', reason: 'internal-error', problems: [], attempts: 5, bytes: body.length, body, ...change };
+  return {
+    sequence: 7,
+    id: 'l',
+    service: 'provisioner',
+    storedAt: '',
+    subject: 'container.requested',
+    eventId: 'e',
+    reason: 'internal-error',
+    problems: [],
+    attempts: 5,
+    bytes: body.length,
+    body,
+    ...change,
+  };
 };
 
 describe('a dead letter', () => {
@@ -29,7 +42,13 @@ describe('a dead letter', () => {
   it('is shown without the values of its environment', () => {
     const body = bodyOf(letter({ text: '{"name":"shop","env":{"TOKEN":"secret"}}' }));
     expect(JSON.stringify(withoutSecrets(body))).toBe('{"name":"shop","env":{"TOKEN":"…"}}');
-    for (const hostile of [{ env: 'TOKEN=secret' }, { Env: { A: 'secret' } }, { x: { env: { A: 'secret' } } }, { list: [{ env: ['A=secret'] }] }, { env: { A: { B: 'secret' } } }]) {
+    for (const hostile of [
+      { env: 'TOKEN=secret' },
+      { Env: { A: 'secret' } },
+      { x: { env: { A: 'secret' } } },
+      { list: [{ env: ['A=secret'] }] },
+      { env: { A: { B: 'secret' } } },
+    ]) {
       expect(JSON.stringify(withoutSecrets(hostile))).not.toContain('secret');
     }
   });

@@ -33,7 +33,11 @@ export interface LetterFilter {
 }
 
 /** Newest first, `limit` at the most. */
-export async function deadLetters({ connection }: PlinthClient, filter: LetterFilter, limit: number): Promise<DeadLetter[]> {
+export async function deadLetters(
+  { connection }: PlinthClient,
+  filter: LetterFilter,
+  limit: number,
+): Promise<DeadLetter[]> {
   const { name } = STREAMS.deadLetters;
   const letters: DeadLetter[] = [];
   // Upwards: the server does not find the newest one when the very last position was dropped.
@@ -41,7 +45,11 @@ export async function deadLetters({ connection }: PlinthClient, filter: LetterFi
     const next = await readStored(connection, name, { seq: position, next_by_subj: '>' });
     if (!next) return letters.reverse();
     position = next.sequence;
-    const others = await Promise.all(Array.from({ length: READS_AT_ONCE - 1 }, (_, index) => readStored(connection, name, { seq: position + 1 + index })));
+    const others = await Promise.all(
+      Array.from({ length: READS_AT_ONCE - 1 }, (_, index) =>
+        readStored(connection, name, { seq: position + 1 + index }),
+      ),
+    );
     for (const message of [next, ...others]) {
       const letter = message && letterOf(message);
       if (letter && fits(letter, filter)) letters.push(letter);
@@ -51,13 +59,21 @@ export async function deadLetters({ connection }: PlinthClient, filter: LetterFi
 }
 
 function fits(letter: DeadLetter, { service, subject, reason }: LetterFilter): boolean {
-  return (service === undefined || letter.service === service) && (subject === undefined || letter.subject === subject) && (reason === undefined || letter.reason === reason);
+  return (
+    (service === undefined || letter.service === service) &&
+    (subject === undefined || letter.subject === subject) &&
+    (reason === undefined || letter.reason === reason)
+  );
 }
 
 /** By its number, as `deadletters ls` shows it. @throws ClientError `letter-not-found` */
 export async function deadLetter({ connection }: PlinthClient, sequence: number): Promise<DeadLetter> {
   const message = await readStored(connection, STREAMS.deadLetters.name, { seq: sequence, next_by_subj: '>' });
-  if (message?.sequence !== sequence) throw new ClientError(`there is no dead letter ${sequence}; plinth deadletters ls shows what there is`, 'letter-not-found');
+  if (message?.sequence !== sequence)
+    throw new ClientError(
+      `there is no dead letter ${sequence}; plinth deadletters ls shows what there is`,
+      'letter-not-found',
+    );
   return letterOf(message);
 }
 
@@ -96,7 +112,9 @@ export function replayRefusal(letter: DeadLetter): string | undefined {
 export function bodyOf({ body }: DeadLetter): Readonly<Record<string, unknown>> | undefined {
   try {
     const value: unknown = JSON.parse(body.toString('utf8'));
-    return value !== null && typeof value === 'object' && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined;
+    return value !== null && typeof value === 'object' && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : undefined;
   } catch (error) {
     if (error instanceof SyntaxError) return undefined;
     throw error;
@@ -107,11 +125,18 @@ export function bodyOf({ body }: DeadLetter): Readonly<Record<string, unknown>> 
 export function withoutSecrets(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withoutSecrets);
   if (value === null || typeof value !== 'object') return value;
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, key.toLowerCase() === 'env' ? hidden(inner) : withoutSecrets(inner)]));
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]) => [
+      key,
+      key.toLowerCase() === 'env' ? hidden(inner) : withoutSecrets(inner),
+    ]),
+  );
 }
 
 function hidden(env: unknown): unknown {
-  return env !== null && typeof env === 'object' && !Array.isArray(env) ? Object.fromEntries(Object.keys(env).map((name) => [name, '…'])) : '…';
+  return env !== null && typeof env === 'object' && !Array.isArray(env)
+    ? Object.fromEntries(Object.keys(env).map((name) => [name, '…']))
+    : '…';
 }
 
 /** The id of the request that a letter is sent as: the same however often it is asked for, so that it is carried out once. */
@@ -123,14 +148,21 @@ export function replayId({ id }: DeadLetter): string {
 export async function replayDeadLetter(client: PlinthClient, letter: DeadLetter): Promise<string> {
   const refusal = replayRefusal(letter);
   const body = bodyOf(letter);
-  if (refusal !== undefined || !body) throw new ClientError(`dead letter ${letter.sequence} can't be sent again: ${refusal ?? ''}; plinth deadletters drop ${letter.sequence} removes it`, 'not-replayable');
+  if (refusal !== undefined || !body)
+    throw new ClientError(
+      `dead letter ${letter.sequence} can't be sent again: ${refusal ?? ''}; plinth deadletters drop ${letter.sequence} removes it`,
+      'not-replayable',
+    );
   const id = replayId(letter);
   await client.tell(letter.subject, body, { id, causationId: letter.eventId });
   await dropDeadLetters(client, [letter]);
   return id;
 }
 
-export async function dropDeadLetters(client: PlinthClient, letters: readonly DeadLetter[]): Promise<DroppedDeadLetters> {
+export async function dropDeadLetters(
+  client: PlinthClient,
+  letters: readonly DeadLetter[],
+): Promise<DroppedDeadLetters> {
   const dropped: number[] = [];
   const missing: number[] = [];
   for (let from = 0; from < letters.length; from += DROPS_AT_ONCE) {

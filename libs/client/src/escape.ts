@@ -2,8 +2,11 @@
 
 /** Tabs and line breaks stay; everything else below 32, DEL and the C1 controls become `\x1b` and the like. */
 export function escapeControls(text: string): string {
-  // oxlint-disable-next-line no-control-regex -- exactly these are replaced
-  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  return text.replace(
+    // oxlint-disable-next-line no-control-regex -- exactly these are replaced
+    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g,
+    (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
+  );
 }
 
 /** JSON text that holds no control character but line breaks: it stays valid JSON with the same meaning. */

@@ -4,7 +4,11 @@ import { fitsFilter, readFact } from './facts.js';
 import { isTarget } from './image-requests.js';
 
 const bytes = (text: string): Uint8Array => Buffer.from(text);
-const fact = { ...readFact('container.started', undefined, bytes('{"containerId":"c1"}'), 'p', 0), causationId: 'a', correlationId: 'r' };
+const fact = {
+  ...readFact('container.started', undefined, bytes('{"containerId":"c1"}'), 'p', 0),
+  causationId: 'a',
+  correlationId: 'r',
+};
 
 describe('fitsFilter', () => {
   it.each([
@@ -22,7 +26,9 @@ describe('readFact', () => {
     ['7', { value: 7 }],
     ['null', { value: null }],
     ['{', { unreadable: 'ew==' }],
-  ])('keeps the body %j visible', (body, data) => expect(readFact('image.built', undefined, bytes(body), 'p', 0).data).toEqual(data));
+  ])('keeps the body %j visible', (body, data) =>
+    expect(readFact('image.built', undefined, bytes(body), 'p', 0).data).toEqual(data),
+  );
 });
 
 describe('streamOf', () => {
@@ -34,7 +40,9 @@ describe('streamOf', () => {
     ['status.container.*', 'PLINTH_STATUS'],
     ['deadletter.provisioner', 'PLINTH_DEADLETTERS'],
   ])('%s is in %s', (subject, stream) => expect(streamOf(subject)).toBe(stream));
-  it.each(['nothing.here', '', 'query.hosts'])('%j is stored nowhere', (subject) => expect(() => streamOf(subject)).toThrow(/nothing is stored/));
+  it.each(['nothing.here', '', 'query.hosts'])('%j is stored nowhere', (subject) =>
+    expect(() => streamOf(subject)).toThrow(/nothing is stored/),
+  );
 });
 
 describe('isTarget', () => {

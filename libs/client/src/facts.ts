@@ -34,7 +34,13 @@ export function fitsFilter(fact: Fact, filter: FactFilter): boolean {
 }
 
 /** Reads a message of a stranger; a body that is no JSON object stays visible. */
-export function readFact(subject: string, headers: MsgHdrs | undefined, body: Uint8Array, position: string, storedAtMs: number): Fact {
+export function readFact(
+  subject: string,
+  headers: MsgHdrs | undefined,
+  body: Uint8Array,
+  position: string,
+  storedAtMs: number,
+): Fact {
   return { ...decodeEnvelope(headers, { subject, position, storedAtMs }), subject, data: readObject(body) };
 }
 
@@ -88,14 +94,15 @@ export class FactStream {
   /** As {@link first}, but undefined when the time is over. @throws ClientError `closed` */
   async within(fits: (fact: Fact) => boolean, timeoutMs: number): Promise<Fact | undefined> {
     const deadline = performance.now() + timeoutMs;
-    for (let at = 0; ; ) {
+    for (let at = 0; ;) {
       for (; at < this.seen.length; at++) {
         const fact = this.seen[at];
         if (fact && fits(fact)) return fact;
       }
       const left = deadline - performance.now();
       if (left <= 0) return undefined;
-      if (this.closed) throw new ClientError('the connection ended before an answer came; try: plinth status', 'closed');
+      if (this.closed)
+        throw new ClientError('the connection ended before an answer came; try: plinth status', 'closed');
       await this.nextOrTimeout(left);
     }
   }

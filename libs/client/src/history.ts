@@ -22,14 +22,23 @@ export function streamOf(subject: string): StreamName {
   const [first = ''] = subject.split('.');
   if (first === '>' || first === '*') return STREAMS.events.name;
   const found = Object.values(STREAMS).find((stream) => stream.subjects.some((pattern) => pattern === `${first}.>`));
-  if (!found) throw new ClientError(`nothing is stored under ${subject}; try image.>, container.>, host.>, report.>, desired.>, status.> or deadletter.>`, 'unknown-subject');
+  if (!found)
+    throw new ClientError(
+      `nothing is stored under ${subject}; try image.>, container.>, host.>, report.>, desired.>, status.> or deadletter.>`,
+      'unknown-subject',
+    );
   return found.name;
 }
 
 /** Gives every stored message to `onFact`, in order; ends when all are given, or with `follow` when aborted. Needs no consumer, only the right to read. */
-export async function readHistory(connection: NatsConnection, options: HistoryOptions, onFact: (fact: Fact) => void): Promise<void> {
+export async function readHistory(
+  connection: NatsConnection,
+  options: HistoryOptions,
+  onFact: (fact: Fact) => void,
+): Promise<void> {
   const stream = streamOf(options.subject);
-  const next = (seq: number): Promise<StoredMessage | undefined> => readStored(connection, stream, { seq, next_by_subj: options.subject });
+  const next = (seq: number): Promise<StoredMessage | undefined> =>
+    readStored(connection, stream, { seq, next_by_subj: options.subject });
   const last = await readStored(connection, stream, { last_by_subj: options.subject });
   let position = last ? await firstSince(next, last.sequence, options.since.getTime()) : 1;
   while (!options.signal?.aborted) {
@@ -44,7 +53,11 @@ export async function readHistory(connection: NatsConnection, options: HistoryOp
 }
 
 /** Position at which the first message from that time on lies: positions and times grow together. */
-async function firstSince(next: (seq: number) => Promise<StoredMessage | undefined>, lastSequence: number, sinceMs: number): Promise<number> {
+async function firstSince(
+  next: (seq: number) => Promise<StoredMessage | undefined>,
+  lastSequence: number,
+  sinceMs: number,
+): Promise<number> {
   let low = 1;
   let high = lastSequence + 1;
   while (low < high) {

@@ -12,7 +12,12 @@ const REQUESTS: Readonly<Record<HostOperation, EventSubject>> = {
 };
 
 /** Returns when the request is accepted. @throws ClientError with the reason of the rejection, or `timeout` */
-export async function actOnHost(client: PlinthClient, operation: HostOperation, host: string, options: { readonly parallel?: number } = {}): Promise<void> {
+export async function actOnHost(
+  client: PlinthClient,
+  operation: HostOperation,
+  host: string,
+  options: { readonly parallel?: number } = {},
+): Promise<void> {
   const stream = await client.request(REQUESTS[operation], { host, ...options }, { facts: ['host.>'] });
   try {
     const fact = await stream.first((seen) => !seen.subject.endsWith('.requested'), ANSWER_MS);
@@ -27,7 +32,12 @@ export async function actOnHost(client: PlinthClient, operation: HostOperation, 
  * @param onProgress is told whenever something has changed
  * @throws ClientError `timeout`; `uncordoned` when somebody ended the drain
  */
-export async function waitUntilDrained(client: PlinthClient, host: string, timeoutMs: number, onProgress: (status: HostStatus) => void): Promise<void> {
+export async function waitUntilDrained(
+  client: PlinthClient,
+  host: string,
+  timeoutMs: number,
+  onProgress: (status: HostStatus) => void,
+): Promise<void> {
   let said = '';
   for (const end = Date.now() + timeoutMs; ; await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))) {
     const status = (await client.hosts()).find((found) => found.host === host);
@@ -39,7 +49,11 @@ export async function waitUntilDrained(client: PlinthClient, host: string, timeo
     const now = JSON.stringify(status.drain);
     if (now !== said) onProgress(status);
     said = now;
-    if (Date.now() > end) throw new ClientError(`${host} still has ${status.drain.left} containers${status.drain.waiting ? ` (${status.drain.waiting})` : ''}; plinth ps --host ${host} shows them, the drain goes on`, 'timeout');
+    if (Date.now() > end)
+      throw new ClientError(
+        `${host} still has ${status.drain.left} containers${status.drain.waiting ? ` (${status.drain.waiting})` : ''}; plinth ps --host ${host} shows them, the drain goes on`,
+        'timeout',
+      );
   }
 }
 

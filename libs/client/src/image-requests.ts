@@ -1,6 +1,14 @@
 /** Requests about images together with the wait for what becomes of them. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { type ImageBuildStatus, type ImageDistributed, type ImageDistributionFailed, imageStatus, parseExactImageRef, type StorageStatus, SUBJECTS } from '@plinth/contracts';
+import {
+  type ImageBuildStatus,
+  type ImageDistributed,
+  type ImageDistributionFailed,
+  imageStatus,
+  parseExactImageRef,
+  type StorageStatus,
+  SUBJECTS,
+} from '@plinth/contracts';
 import { ClientError } from './errors.js';
 import type { Fact, FactStream } from './facts.js';
 import type { PlinthClient } from './plinth-client.js';
@@ -17,7 +25,12 @@ export interface BuiltImage {
 }
 
 /** Asks for a build and waits until the image is tested. @throws ClientError with the reason of the rejection */
-export async function buildImage(client: PlinthClient, recipe: string, timeoutMs: number, onProgress: (fraction: number, phase: string) => void): Promise<BuiltImage> {
+export async function buildImage(
+  client: PlinthClient,
+  recipe: string,
+  timeoutMs: number,
+  onProgress: (fraction: number, phase: string) => void,
+): Promise<BuiltImage> {
   const status = client.connection.subscribe(imageStatus('*'));
   const stream = await client.request(SUBJECTS.imageRequested, { recipe }, ['image.>']).catch((error: unknown) => {
     status.unsubscribe();
@@ -26,12 +39,16 @@ export async function buildImage(client: PlinthClient, recipe: string, timeoutMs
   const showing = (async () => {
     for await (const message of status) {
       const build = readStatus(message.data);
-      if (build?.requestId === stream.requestId) onProgress(build.fraction, `${build.name}@${build.version} ${build.phase}`);
+      if (build?.requestId === stream.requestId)
+        onProgress(build.fraction, `${build.name}@${build.version} ${build.phase}`);
     }
   })();
   try {
     const fact = await answerTo(stream, [SUBJECTS.imageTested], timeoutMs, 'image-builder');
-    return { ref: `${String(fact.data.name)}@${String(fact.data.version)}`, contentDigest: String(fact.data.contentDigest) };
+    return {
+      ref: `${String(fact.data.name)}@${String(fact.data.version)}`,
+      contentDigest: String(fact.data.contentDigest),
+    };
   } finally {
     status.unsubscribe();
     stream.close();
@@ -57,7 +74,10 @@ export async function promoteImage(client: PlinthClient, ref: string, options: P
     (fact) => fact.data.name === image?.name && fact.data.version === image?.version,
   );
   try {
-    const stream = await client.request(SUBJECTS.imagePromotionRequested, { image: ref, to: options.to }, [SUBJECTS.imagePromoted, SUBJECTS.imageRejected]);
+    const stream = await client.request(SUBJECTS.imagePromotionRequested, { image: ref, to: options.to }, [
+      SUBJECTS.imagePromoted,
+      SUBJECTS.imageRejected,
+    ]);
     await answerTo(stream, [SUBJECTS.imagePromoted], ANSWER_MS, 'image-builder').finally(() => stream.close());
     if (options.wait) await waitForNodes(client, ref, arrivals, options);
   } finally {
@@ -66,14 +86,24 @@ export async function promoteImage(client: PlinthClient, ref: string, options: P
 }
 
 /** Whether a promotion's `to` means this node. */
-export function isTarget(node: Pick<StorageStatus, 'node' | 'datacenter' | 'labels'>, to: readonly string[] | undefined): boolean {
+export function isTarget(
+  node: Pick<StorageStatus, 'node' | 'datacenter' | 'labels'>,
+  to: readonly string[] | undefined,
+): boolean {
   if (to === undefined) return true;
   const labels = Object.entries(node.labels).map(([key, value]) => `${key}=${value}`);
-  return to.some((target) => target === node.node || target === `datacenter=${node.datacenter}` || labels.includes(target));
+  return to.some(
+    (target) => target === node.node || target === `datacenter=${node.datacenter}` || labels.includes(target),
+  );
 }
 
 /** Facts tell of arrivals and failures; the nodes' own lists tell of what was there before, and which node is gone. */
-async function waitForNodes(client: PlinthClient, ref: string, arrivals: FactStream, options: PromoteOptions): Promise<void> {
+async function waitForNodes(
+  client: PlinthClient,
+  ref: string,
+  arrivals: FactStream,
+  options: PromoteOptions,
+): Promise<void> {
   const deadline = performance.now() + options.timeoutMs;
   const done = new Set<string>();
   /** What went wrong is said once. */
@@ -83,7 +113,7 @@ async function waitForNodes(client: PlinthClient, ref: string, arrivals: FactStr
     done.add(node);
     options.onNode(line);
   };
-  for (let none = true; ; ) {
+  for (let none = true; ;) {
     const live = (await client.storage()).filter((node) => node.state === 'ready' && isTarget(node, options.to));
     if (live.length > 0) none = false;
     for (const { node, images } of live) {
@@ -92,8 +122,13 @@ async function waitForNodes(client: PlinthClient, ref: string, arrivals: FactStr
     const missing = live.filter(({ node }) => !done.has(node));
     if (!none && missing.length === 0) return;
     if (performance.now() >= deadline) {
-      const who = none ? 'no live storage node is meant' : `${missing.map(({ node }) => node).join(', ')} did not get it`;
-      throw new ClientError(`${ref} is promoted, but ${who} within ${Math.round(options.timeoutMs / 1000)} s; try: plinth storage`, 'timeout');
+      const who = none
+        ? 'no live storage node is meant'
+        : `${missing.map(({ node }) => node).join(', ')} did not get it`;
+      throw new ClientError(
+        `${ref} is promoted, but ${who} within ${Math.round(options.timeoutMs / 1000)} s; try: plinth storage`,
+        'timeout',
+      );
     }
     const fact = await arrivals.within(({ data }) => !done.has(String(data.storageNode)), LOOK_EVERY_MS);
     if (!fact) continue;
@@ -101,27 +136,42 @@ async function waitForNodes(client: PlinthClient, ref: string, arrivals: FactStr
       const failed = fact.data as unknown as ImageDistributionFailed;
       if (failed.retryInMs !== undefined) {
         const trouble = `${failed.storageNode} ${failed.reason}`;
-        if (!troubles.has(trouble)) options.onNode(`${failed.storageNode} could not get ${ref} yet (${failed.reason}): ${failed.message}; it tries again`);
+        if (!troubles.has(trouble))
+          options.onNode(
+            `${failed.storageNode} could not get ${ref} yet (${failed.reason}): ${failed.message}; it tries again`,
+          );
         troubles.add(trouble);
         continue;
       }
-      throw new ClientError(`${failed.storageNode} could not get ${ref} (${failed.reason}): ${failed.message}; promote it again once that is mended`, failed.reason);
+      throw new ClientError(
+        `${failed.storageNode} could not get ${ref} (${failed.reason}): ${failed.message}; promote it again once that is mended`,
+        failed.reason,
+      );
     }
     const arrived = fact.data as unknown as ImageDistributed;
     const mebibytes = (arrived.downloadedBytes / 1024 ** 2).toFixed(1);
-    say(arrived.storageNode, `${arrived.storageNode} has ${ref} (${mebibytes} MiB in ${(arrived.durationMs / 1000).toFixed(1)} s)`);
+    say(
+      arrived.storageNode,
+      `${arrived.storageNode} has ${ref} (${mebibytes} MiB in ${(arrived.durationMs / 1000).toFixed(1)} s)`,
+    );
   }
 }
 
 /** Makes a version the default of its name and, with `defaultOs`, its name the default OS. */
 export async function activateImage(client: PlinthClient, ref: string, defaultOs: boolean): Promise<Fact> {
-  const stream = await client.request(SUBJECTS.imageActivationRequested, { image: ref, defaultOs }, [SUBJECTS.imageActivated, SUBJECTS.imageRejected]);
+  const stream = await client.request(SUBJECTS.imageActivationRequested, { image: ref, defaultOs }, [
+    SUBJECTS.imageActivated,
+    SUBJECTS.imageRejected,
+  ]);
   return answerTo(stream, [SUBJECTS.imageActivated], ANSWER_MS, 'provisioner').finally(() => stream.close());
 }
 
 /** Lets nothing new start on a version. */
 export async function revokeImage(client: PlinthClient, ref: string, reason: string): Promise<Fact> {
-  const stream = await client.request(SUBJECTS.imageRevocationRequested, { image: ref, reason }, [SUBJECTS.imageRevoked, SUBJECTS.imageRejected]);
+  const stream = await client.request(SUBJECTS.imageRevocationRequested, { image: ref, reason }, [
+    SUBJECTS.imageRevoked,
+    SUBJECTS.imageRejected,
+  ]);
   return answerTo(stream, [SUBJECTS.imageRevoked], ANSWER_MS, 'image-builder').finally(() => stream.close());
 }
 
@@ -131,28 +181,53 @@ export async function revokeImage(client: PlinthClient, ref: string, reason: str
  * @throws ClientError with the reason of the rejection, such as `in-use`, or `timeout`
  */
 export async function retireImage(client: PlinthClient, ref: string, timeoutMs: number | undefined): Promise<void> {
-  const stream = await client.request(SUBJECTS.imageRetirementRequested, { image: ref }, [SUBJECTS.imageRetired, SUBJECTS.imageRejected]);
+  const stream = await client.request(SUBJECTS.imageRetirementRequested, { image: ref }, [
+    SUBJECTS.imageRetired,
+    SUBJECTS.imageRejected,
+  ]);
   await answerTo(stream, [SUBJECTS.imageRetired], ANSWER_MS, 'provisioner').finally(() => stream.close());
   if (timeoutMs === undefined) return;
   for (const deadline = performance.now() + timeoutMs; ; await delay(LOOK_FOR_REMOVAL_MS)) {
-    const holding = (await client.storage()).filter(({ state, images }) => state === 'ready' && images.includes(ref)).map(({ node }) => node);
+    const holding = (await client.storage())
+      .filter(({ state, images }) => state === 'ready' && images.includes(ref))
+      .map(({ node }) => node);
     if (holding.length === 0) return;
-    if (performance.now() >= deadline) throw new ClientError(`${ref} is retired, but ${holding.join(', ')} did not remove it within ${Math.round(timeoutMs / 1000)} s; it goes on: plinth storage`, 'timeout');
+    if (performance.now() >= deadline)
+      throw new ClientError(
+        `${ref} is retired, but ${holding.join(', ')} did not remove it within ${Math.round(timeoutMs / 1000)} s; it goes on: plinth storage`,
+        'timeout',
+      );
   }
 }
 
-async function answerTo(stream: FactStream, good: readonly string[], timeoutMs: number, service: string): Promise<Fact> {
-  const fact = await stream.first(({ subject }) => good.includes(subject) || subject === SUBJECTS.imageRejected, timeoutMs, `is the ${service} running? try: plinth status`);
+async function answerTo(
+  stream: FactStream,
+  good: readonly string[],
+  timeoutMs: number,
+  service: string,
+): Promise<Fact> {
+  const fact = await stream.first(
+    ({ subject }) => good.includes(subject) || subject === SUBJECTS.imageRejected,
+    timeoutMs,
+    `is the ${service} running? try: plinth status`,
+  );
   if (fact.subject === SUBJECTS.imageRejected) throw rejection(fact);
   return fact;
 }
 
 function rejection(fact: Fact): ClientError {
   const { operation, reason, message, problems, failedTest, logTail } = fact.data;
-  const lines = Array.isArray(problems) ? (problems as { path?: unknown; message?: unknown }[]).map((problem) => `\n  ${String(problem.path ?? '') || '(request)'}: ${String(problem.message)}`) : [];
+  const lines = Array.isArray(problems)
+    ? (problems as { path?: unknown; message?: unknown }[]).map(
+        (problem) => `\n  ${String(problem.path ?? '') || '(request)'}: ${String(problem.message)}`,
+      )
+    : [];
   const test = failedTest === undefined ? '' : `\n  failed test: ${String(failedTest)}`;
   const log = logTail === undefined ? '' : `\n${String(logTail).trimEnd()}`;
-  return new ClientError(`${String(operation)} rejected (${String(reason)}): ${String(message)}${lines.join('')}${test}${log}`, String(reason));
+  return new ClientError(
+    `${String(operation)} rejected (${String(reason)}): ${String(message)}${lines.join('')}${test}${log}`,
+    String(reason),
+  );
 }
 
 function readStatus(body: Uint8Array): ImageBuildStatus | undefined {

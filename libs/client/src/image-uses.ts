@@ -1,5 +1,12 @@
 /** What needs an image version, and which versions nothing needs. */
-import { type ContainerStatus, type ImageSummary, QUERIES, type RolloutDetails, type RolloutStatus, versionNumber } from '@plinth/contracts';
+import {
+  type ContainerStatus,
+  type ImageSummary,
+  QUERIES,
+  type RolloutDetails,
+  type RolloutStatus,
+  versionNumber,
+} from '@plinth/contracts';
 import { ClientError, type PlinthClient } from './plinth-client.js';
 
 /** `on`: by its config; `returns`: it is on trial on another and goes back to it; `remembers`: it is known good there, or its host has not left it yet. */
@@ -31,7 +38,11 @@ export interface BlastRadius {
 /** @throws ClientError `image-not-found` */
 export async function blastRadius(client: PlinthClient, ref: string): Promise<BlastRadius> {
   const summary = (await client.images(ref.split('@')[0])).find((image) => refOf(image) === ref);
-  if (!summary) throw new ClientError(`there is no image ${ref}; plinth image ls shows what there is, each with its version`, 'image-not-found');
+  if (!summary)
+    throw new ClientError(
+      `there is no image ${ref}; plinth image ls shows what there is, each with its version`,
+      'image-not-found',
+    );
   const containers = (await client.containers({ needs: ref })).map((container) => useOf(container, ref));
   const { state, defaultVersion, defaultOs, storageNodes } = summary;
   return {
@@ -62,12 +73,15 @@ function countBy(names: readonly string[]): Record<string, number> {
 /** Rollouts that have not ended, with their containers. */
 export async function activeRollouts(client: PlinthClient): Promise<readonly RolloutDetails[]> {
   const found: RolloutDetails[] = [];
-  for (const { id } of await client.list<RolloutStatus>(QUERIES.rollouts)) found.push(await client.query<RolloutDetails>(QUERIES.rollout, { id }));
+  for (const { id } of await client.list<RolloutStatus>(QUERIES.rollouts))
+    found.push(await client.query<RolloutDetails>(QUERIES.rollout, { id }));
   return found;
 }
 
 export function rolloutsOf(rollouts: readonly RolloutDetails[], ref: string): readonly string[] {
-  return rollouts.filter(({ to, members }) => to === ref || members.some((member) => member.from === ref || member.to === ref)).map(({ id }) => id);
+  return rollouts
+    .filter(({ to, members }) => to === ref || members.some((member) => member.from === ref || member.to === ref))
+    .map(({ id }) => id);
 }
 
 export function refOf({ name, version }: { readonly name: string; readonly version: string }): string {

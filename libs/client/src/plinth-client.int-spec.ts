@@ -11,7 +11,15 @@ import { promoteImage } from './image-requests.js';
 import { connectPlinth, type Fact, type PlinthClient } from './plinth-client.js';
 
 const ID = 'a'.repeat(32);
-const STARTED = { containerId: ID, name: 'shop-1', tenant: 'default', host: 'h-1', generation: 2, image: 'debian-12@v1', pid: 7 };
+const STARTED = {
+  containerId: ID,
+  name: 'shop-1',
+  tenant: 'default',
+  host: 'h-1',
+  generation: 2,
+  image: 'debian-12@v1',
+  pid: 7,
+};
 
 let directory: string;
 let server: ProcessIdentity;
@@ -22,7 +30,10 @@ let client: PlinthClient;
 /** Plays a service: answers each message of a subject with what the function gives. */
 function answer(subject: string, reply: (body: Record<string, unknown>) => unknown): () => void {
   const subscription = services.subscribe(subject, {
-    callback: (_error, message) => void message.respond(JSON.stringify(reply(JSON.parse(Buffer.from(message.data).toString('utf8')) as Record<string, unknown>))),
+    callback: (_error, message) =>
+      void message.respond(
+        JSON.stringify(reply(JSON.parse(Buffer.from(message.data).toString('utf8')) as Record<string, unknown>)),
+      ),
   });
   return () => subscription.unsubscribe();
 }
@@ -30,7 +41,13 @@ function answer(subject: string, reply: (body: Record<string, unknown>) => unkno
 /** Plays the provisioner: answers each request on a subject by a fact. */
 function react(subject: string, fact: string, data: object): () => void {
   const subscription = services.subscribe(subject, {
-    callback: (_error, message) => void publisher.publish({ subject: fact, data, causationId: 'of-a-report', correlationId: message.headers?.get('ce-id') }),
+    callback: (_error, message) =>
+      void publisher.publish({
+        subject: fact,
+        data,
+        causationId: 'of-a-report',
+        correlationId: message.headers?.get('ce-id'),
+      }),
   });
   return () => subscription.unsubscribe();
 }
@@ -61,25 +78,39 @@ describe('PlinthClient', () => {
   });
 
   it('follows pages and names a service that is silent', async () => {
-    const stop = answer(QUERIES.hosts, ({ cursor }) => ({ ok: true, data: cursor === undefined ? { items: [1, 2], next: 'x' } : { items: [3] } }));
+    const stop = answer(QUERIES.hosts, ({ cursor }) => ({
+      ok: true,
+      data: cursor === undefined ? { items: [1, 2], next: 'x' } : { items: [3] },
+    }));
     await services.flush();
     expect(await client.hosts()).toEqual([1, 2, 3]);
     stop();
     await services.flush();
-    await expect(client.hosts()).rejects.toMatchObject({ reason: 'no-answer', message: expect.stringContaining('is the provisioner up?') });
+    await expect(client.hosts()).rejects.toMatchObject({
+      reason: 'no-answer',
+      message: expect.stringContaining('is the provisioner up?'),
+    });
   });
 
   it("hands on a service's refusal with control characters shown", async () => {
     const stop = answer(QUERIES.build, () => ({ ok: false, reason: 'image-not-found', message: 'no\u001b[31m such' }));
     await services.flush();
-    await expect(client.build('a@v1')).rejects.toMatchObject({ reason: 'image-not-found', message: 'no\\x1b[31m such' });
+    await expect(client.build('a@v1')).rejects.toMatchObject({
+      reason: 'image-not-found',
+      message: 'no\\x1b[31m such',
+    });
     stop();
   });
 
   it('resolves a container by a unique beginning of its id', async () => {
     const stops = [
-      answer(QUERIES.container, ({ id }) => (id === ID ? { ok: true, data: { id } } : { ok: false, reason: 'container-not-found', message: 'no' })),
-      answer(QUERIES.containers, () => ({ ok: true, data: { items: [{ id: ID }, { id: 'b'.repeat(32) }, { id: `b${'c'.repeat(31)}` }] } })),
+      answer(QUERIES.container, ({ id }) =>
+        id === ID ? { ok: true, data: { id } } : { ok: false, reason: 'container-not-found', message: 'no' },
+      ),
+      answer(QUERIES.containers, () => ({
+        ok: true,
+        data: { items: [{ id: ID }, { id: 'b'.repeat(32) }, { id: `b${'c'.repeat(31)}` }] },
+      })),
     ];
     await services.flush();
     expect((await client.container('aaaaaa')).id).toBe(ID);
@@ -100,7 +131,15 @@ describe('PlinthClient', () => {
   });
 
   it('answers a repeated request by the present state', async () => {
-    const details: Partial<ContainerDetails> = { id: ID, name: 'shop-1', tenant: 'default', state: 'running', host: 'h-1', image: 'debian-12@v1', pid: 9 };
+    const details: Partial<ContainerDetails> = {
+      id: ID,
+      name: 'shop-1',
+      tenant: 'default',
+      state: 'running',
+      host: 'h-1',
+      image: 'debian-12@v1',
+      pid: 9,
+    };
     const stop = answer(QUERIES.container, ({ requestId }) => ({ ok: requestId === 'order-1', data: details }));
     await services.flush();
     const stream = await client.request(SUBJECTS.containerRequested, { name: 'shop-1' }, { id: 'order-1' });
@@ -113,37 +152,71 @@ describe('PlinthClient', () => {
   it('tells a refused action from a done one', async () => {
     const stops = [
       react(SUBJECTS.containerStopRequested, SUBJECTS.containerStopped, { ...STARTED, cause: 'requested' }),
-      react(SUBJECTS.containerStartRequested, SUBJECTS.containerRejected, { operation: 'start', requestId: 'x', reason: 'wrong-state', message: 'shop-1 is removed', problems: [] }),
+      react(SUBJECTS.containerStartRequested, SUBJECTS.containerRejected, {
+        operation: 'start',
+        requestId: 'x',
+        reason: 'wrong-state',
+        message: 'shop-1 is removed',
+        problems: [],
+      }),
     ];
     await services.flush();
     await actOnContainer(client, 'stop', { id: ID, generation: 1 }, { timeoutMs: 5_000 });
-    await expect(actOnContainer(client, 'start', { id: ID, generation: 1 }, { timeoutMs: 5_000 })).rejects.toMatchObject({ reason: 'wrong-state' });
+    await expect(
+      actOnContainer(client, 'start', { id: ID, generation: 1 }, { timeoutMs: 5_000 }),
+    ).rejects.toMatchObject({ reason: 'wrong-state' });
     stops.forEach((stop) => stop());
   });
 
   it('sees an action done in the present state when its fact was missed', async () => {
-    const stop = answer(QUERIES.container, () => ({ ok: true, data: { id: ID, name: 'shop-1', state: 'running', generation: 3 } }));
+    const stop = answer(QUERIES.container, () => ({
+      ok: true,
+      data: { id: ID, name: 'shop-1', state: 'running', generation: 3 },
+    }));
     await services.flush();
     await actOnContainer(client, 'restart', { id: ID, generation: 2 }, { timeoutMs: 10_000 });
-    await expect(actOnContainer(client, 'restart', { id: ID, generation: 3 }, { timeoutMs: 500 })).rejects.toMatchObject({ reason: 'timeout' });
+    await expect(
+      actOnContainer(client, 'restart', { id: ID, generation: 3 }, { timeoutMs: 500 }),
+    ).rejects.toMatchObject({ reason: 'timeout' });
     stop();
   });
 
   it('waits for a fact by filter and predicate', async () => {
-    const waiting = client.waitForFact({ containerId: ID, subjects: ['container.*'] }, (fact) => fact.data.pid === 11, 5_000);
+    const waiting = client.waitForFact(
+      { containerId: ID, subjects: ['container.*'] },
+      (fact) => fact.data.pid === 11,
+      5_000,
+    );
     await client.connection.flush();
     await publisher.publish({ subject: SUBJECTS.containerStarted, data: { ...STARTED, pid: 10 } });
     await publisher.publish({ subject: SUBJECTS.containerStarted, data: { ...STARTED, pid: 11 } });
     expect((await waiting).data.pid).toBe(11);
-    await expect(client.waitForFact({ causationId: 'none' }, undefined, 50)).rejects.toMatchObject({ reason: 'timeout' });
+    await expect(client.waitForFact({ causationId: 'none' }, undefined, 50)).rejects.toMatchObject({
+      reason: 'timeout',
+    });
   });
 
   it('waits for every live targeted storage node, and takes what is there already', async () => {
-    const node = (name: string, state: string, images: string[]): object => ({ node: name, state, datacenter: 'west', labels: {}, images });
+    const node = (name: string, state: string, images: string[]): object => ({
+      node: name,
+      state,
+      datacenter: 'west',
+      labels: {},
+      images,
+    });
     let looks = 0;
     const stops = [
       react(SUBJECTS.imagePromotionRequested, SUBJECTS.imagePromoted, { name: 'debian-12', version: 'v1' }),
-      answer(QUERIES.storage, () => ({ ok: true, data: { items: [node('sn-1', 'ready', ['debian-12@v1']), node('sn-2', 'ready', ++looks > 1 ? ['debian-12@v1'] : []), node('sn-3', 'lost', [])] } })),
+      answer(QUERIES.storage, () => ({
+        ok: true,
+        data: {
+          items: [
+            node('sn-1', 'ready', ['debian-12@v1']),
+            node('sn-2', 'ready', ++looks > 1 ? ['debian-12@v1'] : []),
+            node('sn-3', 'lost', []),
+          ],
+        },
+      })),
     ];
     await services.flush();
     const lines: string[] = [];
@@ -169,9 +242,16 @@ describe('PlinthClient', () => {
       },
     });
     await services.flush();
-    expect(await client.exec('h-1', ID, ['cat'], { stdin: 'in' })).toEqual({ exitCode: 3, stdout: 'in', stderr: 'oops' });
+    expect(await client.exec('h-1', ID, ['cat'], { stdin: 'in' })).toEqual({
+      exitCode: 3,
+      stdout: 'in',
+      stderr: 'oops',
+    });
     const chunks: string[] = [];
-    const result = await client.exec('h-1', ID, ['cat'], { stdin: 'in', onStdout: (chunk) => chunks.push(Buffer.from(chunk).toString()) });
+    const result = await client.exec('h-1', ID, ['cat'], {
+      stdin: 'in',
+      onStdout: (chunk) => chunks.push(Buffer.from(chunk).toString()),
+    });
     expect([result.stdout, chunks]).toEqual(['', ['in']]);
     subscription.unsubscribe();
     await expect(client.exec('h-none', ID, ['true'])).rejects.toMatchObject({ reason: 'no-answer' });
@@ -179,7 +259,10 @@ describe('PlinthClient', () => {
 
   it('reads what is stored, and goes on when it follows', async () => {
     const stored: Fact[] = [];
-    await client.history({ subject: SUBJECTS.containerStarted, since: new Date(Date.now() - 60_000), follow: false }, (fact) => stored.push(fact));
+    await client.history(
+      { subject: SUBJECTS.containerStarted, since: new Date(Date.now() - 60_000), follow: false },
+      (fact) => stored.push(fact),
+    );
     expect(stored.map((fact) => fact.data.pid)).toEqual(expect.arrayContaining([7, 8, 10, 11]));
     const stop = new AbortController();
     const live: Fact[] = [];
@@ -188,7 +271,9 @@ describe('PlinthClient', () => {
         live.push(fact);
         stop.abort();
       }),
-      new Promise((resolve) => setTimeout(resolve, 300)).then(() => publisher.publish({ subject: SUBJECTS.hostJoined, data: { host: 'h-1' } })),
+      new Promise((resolve) => setTimeout(resolve, 300)).then(() =>
+        publisher.publish({ subject: SUBJECTS.hostJoined, data: { host: 'h-1' } }),
+      ),
     ]);
     expect(live).toHaveLength(1);
   });

@@ -16,7 +16,13 @@ import {
   type QueryReply,
   type StorageStatus,
 } from '@plinth/contracts';
-import { type BusCredentials, connectNatsOnce, CredentialsError, EventPublisher, newId } from '@plinth/service-kit/messaging';
+import {
+  type BusCredentials,
+  connectNatsOnce,
+  CredentialsError,
+  EventPublisher,
+  newId,
+} from '@plinth/service-kit/messaging';
 import { ErrorCode, type Msg, type NatsConnection, NatsError } from 'nats';
 import { ClientError } from './errors.js';
 import { ALL_FACTS, type Fact, type FactFilter, FactStream, fitsFilter } from './facts.js';
@@ -56,16 +62,29 @@ const PUBLISH_ATTEMPTS = 3;
 const NOT_ALLOWED = new Set<string>([ErrorCode.AuthorizationViolation, ErrorCode.AuthenticationExpired]);
 
 /** One try. @throws ClientError `unreachable`, `not-allowed` */
-export async function connectPlinth(options: { readonly natsUrl: string; readonly credentials?: BusCredentials }): Promise<PlinthClient> {
+export async function connectPlinth(options: {
+  readonly natsUrl: string;
+  readonly credentials?: BusCredentials;
+}): Promise<PlinthClient> {
   try {
-    return new PlinthClient(await connectNatsOnce({ url: options.natsUrl, name: 'plinth-cli', credentials: options.credentials }));
+    return new PlinthClient(
+      await connectNatsOnce({ url: options.natsUrl, name: 'plinth-cli', credentials: options.credentials }),
+    );
   } catch (error) {
     if (error instanceof CredentialsError) throw new ClientError(error.message, 'not-allowed', { cause: error });
     const where = withoutPassword(options.natsUrl);
     if (error instanceof NatsError && NOT_ALLOWED.has(error.code)) {
-      throw new ClientError(`NATS at ${where} does not let us in; name the file with an operator's key in NATS_NKEY_FILE`, 'not-allowed', { cause: error });
+      throw new ClientError(
+        `NATS at ${where} does not let us in; name the file with an operator's key in NATS_NKEY_FILE`,
+        'not-allowed',
+        { cause: error },
+      );
     }
-    throw new ClientError(`NATS does not answer at ${where}; is the system up? try: plinth up --detach`, 'unreachable', { cause: error });
+    throw new ClientError(
+      `NATS does not answer at ${where}; is the system up? try: plinth up --detach`,
+      'unreachable',
+      { cause: error },
+    );
   }
 }
 
@@ -89,7 +108,11 @@ export class PlinthClient {
    */
   async request(subject: string, data: object, options: readonly string[] | RequestOptions = {}): Promise<FactStream> {
     const { id = newId(), facts = ALL_FACTS } = isList(options) ? { facts: options } : options;
-    const stream = this.open(facts, (fact) => fact.causationId === id || fact.correlationId === id || fact.data.requestId === id, id);
+    const stream = this.open(
+      facts,
+      (fact) => fact.causationId === id || fact.correlationId === id || fact.data.requestId === id,
+      id,
+    );
     try {
       await stream.ready;
       stream.duplicate = await this.publish(subject, data, id);
@@ -101,12 +124,19 @@ export class PlinthClient {
   }
 
   /** Publishes a request whose answer nobody here waits for. @throws ClientError `not-stored` */
-  async tell(subject: string, data: object, { id, causationId }: { readonly id: string; readonly causationId?: string }): Promise<void> {
+  async tell(
+    subject: string,
+    data: object,
+    { id, causationId }: { readonly id: string; readonly causationId?: string },
+  ): Promise<void> {
     await this.publish(subject, data, id, causationId);
   }
 
   /** Facts from now on. */
-  async facts(subjects: readonly string[] = ALL_FACTS, accept: (fact: Fact) => boolean = () => true): Promise<FactStream> {
+  async facts(
+    subjects: readonly string[] = ALL_FACTS,
+    accept: (fact: Fact) => boolean = () => true,
+  ): Promise<FactStream> {
     const stream = this.open(subjects, accept);
     await stream.ready;
     return stream;
@@ -116,7 +146,11 @@ export class PlinthClient {
    * The first fact from now on that fits; listens from the moment of the call, so call it before what causes the fact.
    * @throws ClientError `timeout`
    */
-  async waitForFact(filter: FactFilter, predicate: (fact: Fact) => boolean = () => true, timeoutMs = 30_000): Promise<Fact> {
+  async waitForFact(
+    filter: FactFilter,
+    predicate: (fact: Fact) => boolean = () => true,
+    timeoutMs = 30_000,
+  ): Promise<Fact> {
     const stream = this.open(filter.subjects ?? ALL_FACTS, (fact) => fitsFilter(fact, filter));
     try {
       return await stream.first(predicate, timeoutMs);
@@ -131,7 +165,10 @@ export class PlinthClient {
     try {
       message = await this.connection.request(subject, JSON.stringify(body), { timeout: QUERY_TIMEOUT_MS });
     } catch (error) {
-      if (error instanceof NatsError) throw new ClientError(`nobody answers ${subject}; is the ${serviceOf(subject)} up?`, 'no-answer', { cause: error });
+      if (error instanceof NatsError)
+        throw new ClientError(`nobody answers ${subject}; is the ${serviceOf(subject)} up?`, 'no-answer', {
+          cause: error,
+        });
       throw error;
     }
     return unwrap<T>(message);
@@ -140,7 +177,7 @@ export class PlinthClient {
   /** All pages of a list. */
   async list<T>(subject: string, body: object = {}): Promise<T[]> {
     const items: T[] = [];
-    for (let cursor: string | undefined; ; ) {
+    for (let cursor: string | undefined; ;) {
       const page: Page<T> = await this.query<Page<T>>(subject, { ...body, cursor });
       items.push(...page.items);
       if (page.next === undefined) return items;
@@ -175,23 +212,43 @@ export class PlinthClient {
     try {
       return await this.query(QUERIES.container, { name: text, tenant });
     } catch (error) {
-      if (!(error instanceof ClientError) || error.reason === 'no-answer' || !/^[0-9a-f]{6,31}$/.test(text)) throw error;
+      if (!(error instanceof ClientError) || error.reason === 'no-answer' || !/^[0-9a-f]{6,31}$/.test(text))
+        throw error;
       const matches = (await this.containers({ all: true })).filter((item) => item.id.startsWith(text));
       const [only] = matches;
       if (matches.length === 1 && only) return this.query(QUERIES.container, { id: only.id });
-      throw matches.length === 0 ? error : new ClientError(`${text} is the beginning of ${matches.length} ids; give more of it`, 'ambiguous');
+      throw matches.length === 0
+        ? error
+        : new ClientError(`${text} is the beginning of ${matches.length} ids; give more of it`, 'ambiguous');
     }
   }
 
   /** Runs a command in a running container. @throws ClientError when it could not be run; its exit code is no error */
-  async exec(host: string, containerId: string, command: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
+  async exec(
+    host: string,
+    containerId: string,
+    command: readonly string[],
+    options: ExecOptions = {},
+  ): Promise<ExecResult> {
     const out: Uint8Array[] = [];
     const err: Uint8Array[] = [];
-    const { env, stdin, timeoutSeconds, onStdout = (chunk) => void out.push(chunk), onStderr = (chunk) => void err.push(chunk) } = options;
+    const {
+      env,
+      stdin,
+      timeoutSeconds,
+      onStdout = (chunk) => void out.push(chunk),
+      onStderr = (chunk) => void err.push(chunk),
+    } = options;
     const reply = await streamQuery(
       this.connection,
       agentExec(host),
-      { containerId, command, env, stdin: stdin === undefined ? undefined : Buffer.from(stdin).toString('base64'), timeoutSeconds },
+      {
+        containerId,
+        command,
+        env,
+        stdin: stdin === undefined ? undefined : Buffer.from(stdin).toString('base64'),
+        timeoutSeconds,
+      },
       (name, chunk) => (name === 'stdout' ? onStdout : onStderr)(chunk),
       options.signal,
     );
@@ -232,7 +289,11 @@ export class PlinthClient {
         return duplicate && attempt === 1;
       } catch (error) {
         if (attempt < PUBLISH_ATTEMPTS && error instanceof NatsError && error.code === 'TIMEOUT') continue;
-        throw new ClientError('the bus did not take the request; is JetStream on and has it room? try: plinth status', 'not-stored', { cause: error });
+        throw new ClientError(
+          'the bus did not take the request; is JetStream on and has it room? try: plinth status',
+          'not-stored',
+          { cause: error },
+        );
       }
     }
   }
@@ -249,7 +310,8 @@ function unwrap<T>(message: Msg): T {
 }
 
 function serviceOf(subject: string): string {
-  if (subject === QUERIES.build || subject === QUERIES.imageDiff || subject === QUERIES.imagePlan) return 'image-builder';
+  if (subject === QUERIES.build || subject === QUERIES.imageDiff || subject === QUERIES.imagePlan)
+    return 'image-builder';
   return subject.startsWith('agent.') ? 'host' : 'provisioner';
 }
 

@@ -1,5 +1,14 @@
 /** Requests about rollouts, and their present state. */
-import { type EventSubject, QUERIES, type RolloutDetails, type RolloutOperation, type RolloutRequested, type RolloutStatus, rolloutStatus, SUBJECTS } from '@plinth/contracts';
+import {
+  type EventSubject,
+  QUERIES,
+  type RolloutDetails,
+  type RolloutOperation,
+  type RolloutRequested,
+  type RolloutStatus,
+  rolloutStatus,
+  SUBJECTS,
+} from '@plinth/contracts';
 import { ClientError, type Fact, type PlinthClient } from './plinth-client.js';
 
 const ANSWER_MS = 30_000;
@@ -29,7 +38,11 @@ export async function startRollout(client: PlinthClient, request: Partial<Rollou
 
 /** Returns when the rollout has taken it in. @throws ClientError with the reason of the rejection, or `timeout` */
 export async function actOnRollout(client: PlinthClient, action: RolloutActionName, rolloutId: string): Promise<void> {
-  const stream = await client.request(SUBJECTS_OF[action], { rolloutId }, { facts: ['rollout.>', rolloutStatus(rolloutId)] });
+  const stream = await client.request(
+    SUBJECTS_OF[action],
+    { rolloutId },
+    { facts: ['rollout.>', rolloutStatus(rolloutId)] },
+  );
   try {
     const fact = await stream.first((seen) => !seen.subject.endsWith('.requested'), ANSWER_MS);
     if (fact.subject === SUBJECTS.rolloutRejected) throw rejection(fact);
@@ -41,15 +54,25 @@ export async function actOnRollout(client: PlinthClient, action: RolloutActionNa
 /** By id, or by an unambiguous beginning of it (4 digits or more). @throws ClientError `rollout-not-found`, `ambiguous` */
 export async function findRollout(client: PlinthClient, text: string): Promise<RolloutDetails> {
   if (/^[0-9a-f]{32}$/.test(text)) return client.query(QUERIES.rollout, { id: text });
-  const matches = /^[0-9a-f]{4,31}$/.test(text) ? (await client.list<RolloutStatus>(QUERIES.rollouts, { all: true })).filter(({ id }) => id.startsWith(text)) : [];
+  const matches = /^[0-9a-f]{4,31}$/.test(text)
+    ? (await client.list<RolloutStatus>(QUERIES.rollouts, { all: true })).filter(({ id }) => id.startsWith(text))
+    : [];
   const [only] = matches;
   if (matches.length === 1 && only) return client.query(QUERIES.rollout, { id: only.id });
-  if (matches.length > 1) throw new ClientError(`${text} is the beginning of ${matches.length} ids; give more of it`, 'ambiguous');
-  throw new ClientError(`there is no rollout ${text}; plinth rollout ls --all shows what there is`, 'rollout-not-found');
+  if (matches.length > 1)
+    throw new ClientError(`${text} is the beginning of ${matches.length} ids; give more of it`, 'ambiguous');
+  throw new ClientError(
+    `there is no rollout ${text}; plinth rollout ls --all shows what there is`,
+    'rollout-not-found',
+  );
 }
 
 function rejection(fact: Fact): ClientError {
   const { reason, message, problems } = fact.data;
-  const lines = Array.isArray(problems) ? (problems as { path?: unknown; message?: unknown }[]).map((problem) => `\n  ${String(problem.path ?? '') || '(request)'}: ${String(problem.message)}`) : [];
+  const lines = Array.isArray(problems)
+    ? (problems as { path?: unknown; message?: unknown }[]).map(
+        (problem) => `\n  ${String(problem.path ?? '') || '(request)'}: ${String(problem.message)}`,
+      )
+    : [];
   return new ClientError(`rejected (${String(reason)}): ${String(message)}${lines.join('')}`, String(reason));
 }

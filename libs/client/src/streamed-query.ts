@@ -9,7 +9,13 @@ export type OnChunk = (name: 'stdout' | 'stderr', chunk: Uint8Array) => void;
 const SILENCE_MS = 30_000;
 
 /** @returns the last message, a QueryReply. @throws ClientError `no-answer`, `aborted` */
-export async function streamQuery(connection: NatsConnection, subject: string, body: object, onChunk: OnChunk, signal?: AbortSignal): Promise<Msg> {
+export async function streamQuery(
+  connection: NatsConnection,
+  subject: string,
+  body: object,
+  onChunk: OnChunk,
+  signal?: AbortSignal,
+): Promise<Msg> {
   const subscription = connection.subscribe(createInbox());
   let silent = false;
   const watchdog = setTimeout(() => {
@@ -23,7 +29,8 @@ export async function streamQuery(connection: NatsConnection, subject: string, b
     connection.publish(subject, JSON.stringify(body), { reply: subscription.getSubject() });
     for await (const message of subscription) {
       watchdog.refresh();
-      if (message.headers?.code === 503) throw new ClientError('the host agent does not answer; is its host up? try: plinth hosts', 'no-answer');
+      if (message.headers?.code === 503)
+        throw new ClientError('the host agent does not answer; is its host up? try: plinth hosts', 'no-answer');
       const name = message.headers?.get(STREAM_HEADER);
       if (name !== 'stdout' && name !== 'stderr') return message;
       // A probe: the agent ends what nobody listens to any more.
@@ -35,6 +42,13 @@ export async function streamQuery(connection: NatsConnection, subject: string, b
     signal?.removeEventListener('abort', stop);
     subscription.unsubscribe();
   }
-  if (silent) throw new ClientError(`the host agent fell silent for ${SILENCE_MS / 1000} s; is its host up? try: plinth hosts`, 'no-answer');
-  throw new ClientError(signal?.aborted ? 'interrupted' : 'the connection ended before the answer came; try: plinth status', 'aborted');
+  if (silent)
+    throw new ClientError(
+      `the host agent fell silent for ${SILENCE_MS / 1000} s; is its host up? try: plinth hosts`,
+      'no-answer',
+    );
+  throw new ClientError(
+    signal?.aborted ? 'interrupted' : 'the connection ended before the answer came; try: plinth status',
+    'aborted',
+  );
 }

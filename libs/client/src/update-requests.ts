@@ -1,5 +1,11 @@
 /** A request that moves one container to another image, and the wait for its verdict. */
-import { type ContainerDetails, type ContainerReverted, type ContainerUpdated, QUERIES, SUBJECTS } from '@plinth/contracts';
+import {
+  type ContainerDetails,
+  type ContainerReverted,
+  type ContainerUpdated,
+  QUERIES,
+  SUBJECTS,
+} from '@plinth/contracts';
 import { refusal } from './container-requests.js';
 import { ClientError, type Fact, type PlinthClient } from './plinth-client.js';
 
@@ -10,7 +16,9 @@ export interface UpdateRequest {
   readonly snapshotData?: boolean;
 }
 
-export type UpdateOutcome = { readonly kind: 'updated'; readonly fact: ContainerUpdated } | { readonly kind: 'reverted'; readonly fact: ContainerReverted };
+export type UpdateOutcome =
+  | { readonly kind: 'updated'; readonly fact: ContainerUpdated }
+  | { readonly kind: 'reverted'; readonly fact: ContainerReverted };
 
 /** Facts may be missed while a connection is renewed, so that the present state is asked for now and then. */
 const LOOK_EVERY_MS = 2_000;
@@ -22,8 +30,18 @@ const VERDICTS: readonly string[] = [SUBJECTS.containerUpdated, SUBJECTS.contain
  * @returns undefined when it was not waited for
  * @throws ClientError with the reason of the rejection, or `timeout`
  */
-export async function updateContainer(client: PlinthClient, id: string, request: UpdateRequest, timeoutMs: number | undefined, onFact: (fact: Fact) => void): Promise<UpdateOutcome | undefined> {
-  const stream = await client.request(SUBJECTS.containerUpdateRequested, { id, ...request }, { facts: ['container.>'] });
+export async function updateContainer(
+  client: PlinthClient,
+  id: string,
+  request: UpdateRequest,
+  timeoutMs: number | undefined,
+  onFact: (fact: Fact) => void,
+): Promise<UpdateOutcome | undefined> {
+  const stream = await client.request(
+    SUBJECTS.containerUpdateRequested,
+    { id, ...request },
+    { facts: ['container.>'] },
+  );
   try {
     if (timeoutMs === undefined) return undefined;
     const told = new Set<Fact>();
@@ -32,12 +50,16 @@ export async function updateContainer(client: PlinthClient, id: string, request:
       told.add(fact);
       return VERDICTS.includes(fact.subject);
     };
-    for (const deadline = performance.now() + timeoutMs; ; ) {
+    for (const deadline = performance.now() + timeoutMs; ;) {
       const fact = await stream.within(isVerdict, Math.min(LOOK_EVERY_MS, deadline - performance.now()));
       if (fact) return outcomeOf(fact);
       const seen = await outcomeNow(client, id, request.to);
       if (seen) return seen;
-      if (deadline <= performance.now()) throw new ClientError(`not judged within ${Math.round(timeoutMs / 1000)} s; it goes on: plinth inspect ${id.slice(0, 12)}`, 'timeout');
+      if (deadline <= performance.now())
+        throw new ClientError(
+          `not judged within ${Math.round(timeoutMs / 1000)} s; it goes on: plinth inspect ${id.slice(0, 12)}`,
+          'timeout',
+        );
     }
   } finally {
     stream.close();
@@ -45,8 +67,10 @@ export async function updateContainer(client: PlinthClient, id: string, request:
 }
 
 function outcomeOf(fact: Fact): UpdateOutcome {
-  if (fact.subject === SUBJECTS.containerUpdated) return { kind: 'updated', fact: fact.data as unknown as ContainerUpdated };
-  if (fact.subject === SUBJECTS.containerReverted) return { kind: 'reverted', fact: fact.data as unknown as ContainerReverted };
+  if (fact.subject === SUBJECTS.containerUpdated)
+    return { kind: 'updated', fact: fact.data as unknown as ContainerUpdated };
+  if (fact.subject === SUBJECTS.containerReverted)
+    return { kind: 'reverted', fact: fact.data as unknown as ContainerReverted };
   throw refusal(fact);
 }
 
@@ -58,8 +82,19 @@ async function outcomeNow(client: PlinthClient, id: string, to: string): Promise
   });
   const update = details?.update;
   if (!details || !update || !update.to.startsWith(to)) return undefined;
-  const base = { containerId: id, name: details.name, tenant: details.tenant, host: details.host ?? '', generation: details.generation, image: details.image ?? '', updateId: update.updateId };
+  const base = {
+    containerId: id,
+    name: details.name,
+    tenant: details.tenant,
+    host: details.host ?? '',
+    generation: details.generation,
+    image: details.image ?? '',
+    updateId: update.updateId,
+  };
   if (update.state === 'updated') return { kind: 'updated', fact: { ...base, from: update.from } };
   if (update.state !== 'reverted') return undefined;
-  return { kind: 'reverted', fact: { ...base, failedImage: update.to, reason: update.reason ?? 'internal-error', message: update.message ?? '' } };
+  return {
+    kind: 'reverted',
+    fact: { ...base, failedImage: update.to, reason: update.reason ?? 'internal-error', message: update.message ?? '' },
+  };
 }

@@ -5,12 +5,19 @@ export * from './spec/planned-mounts.js';
 export * from './spec/etc-layer.js';
 export * from './spec/seccomp-profile.js';
 export * from './spec/oci-config.js';
-export * from './run/process-table.js';
+export * from './kernel/process-table.js';
 export * from './kernel/cgroups.js';
 export * from './run/runtime-binary.js';
 export { instanceName } from './run/runtime-paths.js';
 export * from './kernel/private-mount-namespace.js';
-export { OciRuntime, ContainerStuckError, type OciRuntimeOptions, type StartResult, type StartedContainer, type StartPhases } from './oci-runtime.js';
+export {
+  OciRuntime,
+  ContainerStuckError,
+  type OciRuntimeOptions,
+  type StartResult,
+  type StartedContainer,
+  type StartPhases,
+} from './oci-runtime.js';
 export type { StartFailure, StartFailureReason } from './spec/start-failure.js';
 export type { ExecOptions, ExecResult } from './run/container-exec.js';
 export type { ObservedContainer, ExitStatus } from './run/observed-container.js';

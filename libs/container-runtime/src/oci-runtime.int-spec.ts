@@ -1,6 +1,16 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { VERSION_FILES, type Digest, type MountPlan } from '@plinth/contracts';
@@ -12,7 +22,7 @@ import { generateMountScript } from './spec/mount-script.js';
 import { OciRuntime } from './oci-runtime.js';
 import { checkBeforeMount } from './run/premount-checks.js';
 import { enterPrivateMountNamespace } from './kernel/private-mount-namespace.js';
-import { findProcesses } from './run/process-table.js';
+import { findProcesses } from './kernel/process-table.js';
 import { findExecutable } from './run/runtime-binary.js';
 
 const MiB = 1024 ** 2;
@@ -94,7 +104,10 @@ describe.each(['crun', 'runc'] as const)('%s:', (name) => {
   beforeAll(() => {
     const path = findExecutable(name, process.env['PATH'] ?? '');
     if (path === undefined) throw new Error(`${name} is not installed; both runtimes are to be tested`);
-    runtime = new OciRuntime({ stateDirectory: join(scratch, `state-${name}`), binary: { name, path, reason: 'under test' } });
+    runtime = new OciRuntime({
+      stateDirectory: join(scratch, `state-${name}`),
+      binary: { name, path, reason: 'under test' },
+    });
   });
 
   afterEach(async () => {
@@ -102,7 +115,13 @@ describe.each(['crun', 'runc'] as const)('%s:', (name) => {
   });
 
   afterAll(() => {
-    for (const directory of [runtime.paths.bundles, runtime.paths.exits, runtime.paths.logs, runtime.paths.runtimeRoot, runtime.paths.sockets]) {
+    for (const directory of [
+      runtime.paths.bundles,
+      runtime.paths.exits,
+      runtime.paths.logs,
+      runtime.paths.runtimeRoot,
+      runtime.paths.sockets,
+    ]) {
       expect(spawnSync('ls', ['-A', directory]).stdout.toString()).toBe('');
     }
     rmSync(dirname(runtime.paths.runtimeRoot), { recursive: true });
@@ -112,19 +131,40 @@ describe.each(['crun', 'runc'] as const)('%s:', (name) => {
     it('refuses writes to the root, takes them in the writable places, and forgets them at a restart', async () => {
       const spec = specOf();
       await runtime.start(spec);
-      expect(await sh(spec.id, 'touch /usr/x /x /sw/x')).toMatch(/usr\/x.*Read-only.*\n.*\/x.*Read-only.*\n.*\/sw\/x.*Read-only[^]*1$/);
-      expect(await sh(spec.id, 'for d in /etc /var /tmp /run /root /dev/shm; do echo new > $d/new || exit 1; done; sed -i s/root/toor/ /etc/passwd; cat /var/lib/dpkg/status | wc -l')).toMatch(/^[1-9]\d+\n0$/);
+      expect(await sh(spec.id, 'touch /usr/x /x /sw/x')).toMatch(
+        /usr\/x.*Read-only.*\n.*\/x.*Read-only.*\n.*\/sw\/x.*Read-only[^]*1$/,
+      );
+      expect(
+        await sh(
+          spec.id,
+          'for d in /etc /var /tmp /run /root /dev/shm; do echo new > $d/new || exit 1; done; sed -i s/root/toor/ /etc/passwd; cat /var/lib/dpkg/status | wc -l',
+        ),
+      ).toMatch(/^[1-9]\d+\n0$/);
       expect(await sh(spec.id, 'ls -A /.plinth; echo kept > /data/kept')).toBe('0');
       await runtime.delete(spec.id);
       await runtime.start(spec);
-      expect(await sh(spec.id, 'ls /etc/new /var/new /tmp/new /run/new /root/new 2>/dev/null; head -c4 /etc/passwd; cat /data/kept; stat -c %a /tmp')).toBe('rootkept\n1777\n0');
+      expect(
+        await sh(
+          spec.id,
+          'ls /etc/new /var/new /tmp/new /run/new /root/new 2>/dev/null; head -c4 /etc/passwd; cat /data/kept; stat -c %a /tmp',
+        ),
+      ).toBe('rootkept\n1777\n0');
     });
 
     it('has its time zone and environment, for the process and for logins, and may replace the files', async () => {
       const id = await started();
-      expect(await sh(id, 'date +%Z; cat /etc/timezone; echo "$GREETING"; hostname; cat /etc/hostname')).toBe("JST\nAsia/Tokyo\nit's a $day\nshop-1\nshop-1\n0");
-      expect(await sh(id, 'env -i sh -lc \'echo "$GREETING"\'; grep LANG /etc/environment')).toBe('it\'s a $day\nLANG="C.UTF-8"\n0');
-      expect(await sh(id, 'echo UTC > /etc/t && mv /etc/t /etc/timezone && ln -sf /usr/share/zoneinfo/UTC /etc/localtime && date +%Z')).toBe('UTC\n0');
+      expect(await sh(id, 'date +%Z; cat /etc/timezone; echo "$GREETING"; hostname; cat /etc/hostname')).toBe(
+        "JST\nAsia/Tokyo\nit's a $day\nshop-1\nshop-1\n0",
+      );
+      expect(await sh(id, 'env -i sh -lc \'echo "$GREETING"\'; grep LANG /etc/environment')).toBe(
+        'it\'s a $day\nLANG="C.UTF-8"\n0',
+      );
+      expect(
+        await sh(
+          id,
+          'echo UTC > /etc/t && mv /etc/t /etc/timezone && ln -sf /usr/share/zoneinfo/UTC /etc/localtime && date +%Z',
+        ),
+      ).toBe('UTC\n0');
     });
 
     it('is confined: capabilities, privileges, masked paths, network, devices', async () => {
@@ -132,14 +172,32 @@ describe.each(['crun', 'runc'] as const)('%s:', (name) => {
       expect(await sh(id, 'grep -E "CapEff|CapBnd|NoNewPrivs|^Seccomp:" /proc/self/status')).toBe(
         'CapEff:\t00000000000405fb\nCapBnd:\t00000000000405fb\nNoNewPrivs:\t1\nSeccomp:\t2\n0',
       );
-      expect(await sh(id, 'cat /proc/keys /proc/timer_list; ls /sys/firmware; echo 1 > /proc/sys/vm/overcommit_memory')).toMatch(/^sh: .*Read-only file system\n2$/);
-      expect(await sh(id, 'ls /sys/class/net; mknod /tmp/d c 1 3; ps -e 2>/dev/null | wc -l')).toMatch(/^lo\nmknod: .*Operation not permitted/);
+      expect(
+        await sh(id, 'cat /proc/keys /proc/timer_list; ls /sys/firmware; echo 1 > /proc/sys/vm/overcommit_memory'),
+      ).toMatch(/^sh: .*Read-only file system\n2$/);
+      expect(await sh(id, 'ls /sys/class/net; mknod /tmp/d c 1 3; ps -e 2>/dev/null | wc -l')).toMatch(
+        /^lo\nmknod: .*Operation not permitted/,
+      );
     });
 
     it('answers the refused system calls with the expected error', async () => {
       const id = await started();
-      const calls = { 'socket(AF_ALG)': '41,38,5,0', 'socket(AF_VSOCK)': '41,40,1,0', 'socket(XFRM)': '41,16,3,6', keyctl: '250,0,0,0', bpf: '321,0,0,0', io_uring_setup: '425,1,0,0' };
-      const refused = { ...calls, userfaultfd: '323,0,0,0', 'unshare(USER)': '272,0x10000000', 'clone(USER)': '56,0x10000011,0,0,0,0', mount: '165,0,0,0,0,0', cachestat: '451,0,0,0,0' };
+      const calls = {
+        'socket(AF_ALG)': '41,38,5,0',
+        'socket(AF_VSOCK)': '41,40,1,0',
+        'socket(XFRM)': '41,16,3,6',
+        keyctl: '250,0,0,0',
+        bpf: '321,0,0,0',
+        io_uring_setup: '425,1,0,0',
+      };
+      const refused = {
+        ...calls,
+        userfaultfd: '323,0,0,0',
+        'unshare(USER)': '272,0x10000000',
+        'clone(USER)': '56,0x10000011,0,0,0,0',
+        mount: '165,0,0,0,0,0',
+        cachestat: '451,0,0,0,0',
+      };
       for (const [name, args] of Object.entries(refused)) {
         expect([name, await sh(id, `perl -e 'exit(syscall(${args}) < 0 ? $!+0 : 0)'`)]).toEqual([name, '1']);
       }
@@ -163,22 +221,35 @@ describe.each(['crun', 'runc'] as const)('%s:', (name) => {
       const report = join(scratch, 'seen');
       process.env['PLINTH_CANARY'] = 'secret';
       writeFileSync(path, `env > ${report}; exit 3`);
-      const failed = await runtime.start(specOf({ environment: { LD_PRELOAD: '/evil.so' }, mountScript: { path, custom: true } }));
+      const failed = await runtime.start(
+        specOf({ environment: { LD_PRELOAD: '/evil.so' }, mountScript: { path, custom: true } }),
+      );
       delete process.env['PLINTH_CANARY'];
       expect(failed).toMatchObject({ ok: false, reason: 'mount-script-failed' });
       expect(readFileSync(report, 'utf8')).not.toMatch(/CANARY|LD_PRELOAD/);
       expect(runtime.list()).toEqual([]);
     });
 
-    it.each(['sleep 600', 'trap "" TERM; while :; do sleep 600; done', 'sleep 600 & wait'])('that hangs (%s) is ended with all that it began, and that is told', async (body) => {
-      const path = join(scratch, 'hangs.sh');
-      writeFileSync(path, body);
-      const hasty = new OciRuntime({ stateDirectory: join(scratch, `hasty-${name}`), binary: runtime.binary, hookDeadlineSeconds: 1 });
-      const failed = await hasty.start(specOf({ mountScript: { path, custom: true } }));
-      expect(failed).toMatchObject({ ok: false, reason: 'mount-script-timeout', message: 'the mount script did not end within 1 s' });
-      expect(hasty.list()).toEqual([]);
-      expect(findProcesses(['sh', 'sleep'], '600').concat(findProcesses(['sh'], path))).toEqual([]);
-    });
+    it.each(['sleep 600', 'trap "" TERM; while :; do sleep 600; done', 'sleep 600 & wait'])(
+      'that hangs (%s) is ended with all that it began, and that is told',
+      async (body) => {
+        const path = join(scratch, 'hangs.sh');
+        writeFileSync(path, body);
+        const hasty = new OciRuntime({
+          stateDirectory: join(scratch, `hasty-${name}`),
+          binary: runtime.binary,
+          hookDeadlineSeconds: 1,
+        });
+        const failed = await hasty.start(specOf({ mountScript: { path, custom: true } }));
+        expect(failed).toMatchObject({
+          ok: false,
+          reason: 'mount-script-timeout',
+          message: 'the mount script did not end within 1 s',
+        });
+        expect(hasty.list()).toEqual([]);
+        expect(findProcesses(['sh', 'sleep'], '600').concat(findProcesses(['sh'], path))).toEqual([]);
+      },
+    );
   });
 
   describe('the life of a container', () => {
@@ -213,9 +284,19 @@ describe.each(['crun', 'runc'] as const)('%s:', (name) => {
       const id = await started();
       let output = '';
       const onStdout = (chunk: Buffer): void => void (output += chunk.toString());
-      expect(await runtime.exec(id, ['sh', '-c', 'cat; id -u; echo $EXTRA; exit 9'], { stdin: 'in\n', user: { uid: 33, gid: 33 }, env: { EXTRA: 'x' }, onStdout })).toEqual({ ok: true, exitCode: 9 });
+      expect(
+        await runtime.exec(id, ['sh', '-c', 'cat; id -u; echo $EXTRA; exit 9'], {
+          stdin: 'in\n',
+          user: { uid: 33, gid: 33 },
+          env: { EXTRA: 'x' },
+          onStdout,
+        }),
+      ).toEqual({ ok: true, exitCode: 9 });
       expect(output).toBe('in\n33\nx\n');
-      expect(await runtime.exec(id, ['sh', '-c', 'sleep 1000; true'], { timeoutMs: 100 })).toMatchObject({ ok: false, reason: 'timeout' });
+      expect(await runtime.exec(id, ['sh', '-c', 'sleep 1000; true'], { timeoutMs: 100 })).toMatchObject({
+        ok: false,
+        reason: 'timeout',
+      });
       await runtime.kill(id);
       await runtime.waitExit(id, AbortSignal.timeout(10_000));
       expect(await runtime.exec(id, ['true'])).toMatchObject({ ok: false, reason: 'not-running' });
@@ -244,8 +325,14 @@ async function killedStarter(spec: ContainerSpec, delayMs: number): Promise<stri
   const { buildOciConfig } = await import('./spec/oci-config.js');
   const { writeBundle } = await import('./run/bundle.js');
   const bundle = join(runtime.paths.bundles, spec.id);
-  writeBundle(bundle, spec, buildOciConfig(spec, { instance: 'test', layerRoot: bundle, shell: '/bin/sh', hookDeadlineSeconds: 5 }));
-  const child = spawn(runtime.binary.path, ['--root', runtime.paths.runtimeRoot, 'run', '-b', bundle, spec.id], { stdio: 'ignore' });
+  writeBundle(
+    bundle,
+    spec,
+    buildOciConfig(spec, { instance: 'test', layerRoot: bundle, shell: '/bin/sh', hookDeadlineSeconds: 5 }),
+  );
+  const child = spawn(runtime.binary.path, ['--root', runtime.paths.runtimeRoot, 'run', '-b', bundle, spec.id], {
+    stdio: 'ignore',
+  });
   setTimeout(() => child.kill('SIGKILL'), delayMs);
   return new Promise((resolve) => child.once('exit', (_code, signal) => resolve(signal)));
 }
@@ -254,7 +341,11 @@ describe('the checks before mounting', () => {
   const check = (change: Partial<ContainerSpec> = {}): ReturnType<typeof checkBeforeMount> => {
     const script = readFileSync(join(dirname(image), VERSION_FILES.mountScript));
     const mountScriptDigest: Digest = `sha256:${createHash('sha256').update(script).digest('hex')}`;
-    return checkBeforeMount(specOf(change), { mountScriptDigest, dataRoot: join(scratch, 'data'), softwareRoot: join(scratch, 'sw') });
+    return checkBeforeMount(specOf(change), {
+      mountScriptDigest,
+      dataRoot: join(scratch, 'data'),
+      softwareRoot: join(scratch, 'sw'),
+    });
   };
 
   it('let a sound container pass', () => {
@@ -275,8 +366,12 @@ describe('the checks before mounting', () => {
 
   it('name what is missing', () => {
     expect(check({ imageRoot: join(scratch, 'nothing') })).toMatchObject({ reason: 'image-missing' });
-    expect(check({ mountScript: { path: '/nothing', custom: false } })).toMatchObject({ reason: 'mount-script-missing' });
-    expect(check({ mountScript: { path: '/etc/passwd', custom: false } })).toMatchObject({ reason: 'mount-script-mismatch' });
+    expect(check({ mountScript: { path: '/nothing', custom: false } })).toMatchObject({
+      reason: 'mount-script-missing',
+    });
+    expect(check({ mountScript: { path: '/etc/passwd', custom: false } })).toMatchObject({
+      reason: 'mount-script-mismatch',
+    });
     expect(check({ dataPath: join(scratch, 'data/none') })).toMatchObject({ reason: 'data-volume-missing' });
     expect(check({ dataPath: '/etc' })).toMatchObject({ reason: 'data-volume-outside' });
     expect(check({ softwarePath: join(scratch, 'sw/none') })).toMatchObject({ reason: 'software-missing' });

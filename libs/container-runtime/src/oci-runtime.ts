@@ -9,9 +9,17 @@ import { execInContainer, type ExecOptions, type ExecResult } from './run/contai
 import { DEFAULT_PATH, type ContainerSpec } from './spec/container-spec.js';
 import { letGo } from './kernel/exec-fifo.js';
 import { ExitWatch } from './run/exit-watch.js';
-import { conmonPid, firstProcess, knownIds, observeContainer, readExit, type ExitStatus, type ObservedContainer } from './run/observed-container.js';
+import {
+  conmonPid,
+  firstProcess,
+  knownIds,
+  observeContainer,
+  readExit,
+  type ExitStatus,
+  type ObservedContainer,
+} from './run/observed-container.js';
 import { buildOciConfig, cgroupPath, MOUNT_SCRIPT_DEADLINE_SECONDS, MOUNT_SCRIPT_SHELL } from './spec/oci-config.js';
-import { findProcesses, isRunning, processArguments, processStartTime, sendSignal } from './run/process-table.js';
+import { findProcesses, isRunning, processArguments, processStartTime, sendSignal } from './kernel/process-table.js';
 import { detectRuntimeBinary, findExecutable, RuntimeMissingError, type RuntimeBinary } from './run/runtime-binary.js';
 import { instanceName, makeRuntimeDirectories, runtimePaths, type RuntimePaths } from './run/runtime-paths.js';
 import { startFailure, type StartFailure } from './spec/start-failure.js';
@@ -93,7 +101,10 @@ export class OciRuntime {
     this.#options = options;
     this.#hookDeadlineSeconds = options.hookDeadlineSeconds ?? MOUNT_SCRIPT_DEADLINE_SECONDS;
     this.binary = options.binary ?? detectRuntimeBinary();
-    const conmon = findExecutable('conmon', `${process.env['PATH'] ?? ''}:/usr/bin:/usr/libexec/podman:/usr/lib/podman`);
+    const conmon = findExecutable(
+      'conmon',
+      `${process.env['PATH'] ?? ''}:/usr/bin:/usr/libexec/podman:/usr/lib/podman`,
+    );
     if (conmon === undefined) throw new RuntimeMissingError('conmon is not on the PATH');
     this.#conmon = conmon;
     this.paths = runtimePaths(options.stateDirectory);
@@ -121,7 +132,9 @@ export class OciRuntime {
     const deadline = AbortSignal.timeout(deadlineMs);
     let created: number | undefined;
     // runc ends the script only, and waits for what it has left.
-    const ofScript = spec.mountScript.custom ? AbortSignal.timeout(this.#hookDeadlineSeconds * 1000 + SCRIPT_END_MS) : undefined;
+    const ofScript = spec.mountScript.custom
+      ? AbortSignal.timeout(this.#hookDeadlineSeconds * 1000 + SCRIPT_END_MS)
+      : undefined;
     try {
       this.#writeBundle(spec);
       const prepared = performance.now();
@@ -139,7 +152,8 @@ export class OciRuntime {
       if (!answer.ok || failure !== undefined || pidStartTime === undefined) {
         await this.delete(spec.id);
         // The runtimes' words for it differ, and crun's depend on how the script was caught.
-        if (!answer.ok && spec.mountScript.custom && performance.now() - prepared >= this.#hookDeadlineSeconds * 1000) return this.#scriptTimeout(failure);
+        if (!answer.ok && spec.mountScript.custom && performance.now() - prepared >= this.#hookDeadlineSeconds * 1000)
+          return this.#scriptTimeout(failure);
         return startFailure(failure ?? 'the runtime left no state');
       }
       this.#keepFilter(spec.id);
@@ -154,7 +168,11 @@ export class OciRuntime {
   }
 
   #scriptTimeout(stderr = ''): StartFailure {
-    return { ...startFailure(stderr), reason: 'mount-script-timeout', message: `the mount script did not end within ${this.#hookDeadlineSeconds} s` };
+    return {
+      ...startFailure(stderr),
+      reason: 'mount-script-timeout',
+      message: `the mount script did not end within ${this.#hookDeadlineSeconds} s`,
+    };
   }
 
   cgroupOf(id: string): string {
@@ -185,7 +203,8 @@ export class OciRuntime {
 
   /** SIGKILLs every process of the container and waits until all are gone. Throws ContainerStuckError. */
   async kill(id: string): Promise<void> {
-    if (!(await killCgroup(this.cgroupOf(id), KILL_DEADLINE_MS))) throw new ContainerStuckError(id, cgroupProcesses(this.cgroupOf(id)));
+    if (!(await killCgroup(this.cgroupOf(id), KILL_DEADLINE_MS)))
+      throw new ContainerStuckError(id, cgroupProcesses(this.cgroupOf(id)));
   }
 
   /**
@@ -194,7 +213,8 @@ export class OciRuntime {
    */
   async delete(id: string, options: { readonly keepLog?: boolean } = {}): Promise<void> {
     if (!/^[0-9a-f]{32}$/.test(id)) throw new RangeError(`${JSON.stringify(id)} is no container id`);
-    if (firstProcess(this.paths, id) === undefined || conmonPid(this.paths, id) === undefined) await this.#killStarters(id);
+    if (firstProcess(this.paths, id) === undefined || conmonPid(this.paths, id) === undefined)
+      await this.#killStarters(id);
     await this.kill(id);
     await this.#awaitConmon(id);
     // Not the runtime's own delete: with every process gone its mounts are gone too, and a program less is started between a stop and a start.
@@ -211,7 +231,8 @@ export class OciRuntime {
   /** Runs a command in a running container. */
   async exec(id: string, argv: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
     const state = this.observe(id)?.state;
-    if (state !== 'running') return { ok: false, reason: 'not-running', message: `container ${id} is ${state ?? 'not there'}` };
+    if (state !== 'running')
+      return { ok: false, reason: 'not-running', message: `container ${id} is ${state ?? 'not there'}` };
     return execInContainer(this.binary, this.paths, id, argv, options);
   }
 
@@ -242,7 +263,12 @@ export class OciRuntime {
 
   #writeBundle(spec: ContainerSpec): void {
     const bundle = `${this.paths.bundles}/${spec.id}`;
-    const config = buildOciConfig(spec, { instance: this.instance, layerRoot: bundle, shell: MOUNT_SCRIPT_SHELL, hookDeadlineSeconds: this.#hookDeadlineSeconds });
+    const config = buildOciConfig(spec, {
+      instance: this.instance,
+      layerRoot: bundle,
+      shell: MOUNT_SCRIPT_SHELL,
+      hookDeadlineSeconds: this.#hookDeadlineSeconds,
+    });
     const annotations = this.#filter === undefined ? undefined : { [SECCOMP_BPF_ANNOTATION]: this.#filter };
     writeBundle(bundle, spec, { ...config, ...(annotations !== undefined && { annotations }) });
   }
@@ -258,7 +284,7 @@ export class OciRuntime {
 
   /** What the runtime printed when the first process could not be let go; undefined when it was. */
   async #letGo(id: string, signal: AbortSignal): Promise<string | undefined> {
-    if (this.binary.name === 'crun' && letGo(this.paths, id)) return undefined;
+    if (this.binary.name === 'crun' && letGo(this.paths.runtimeRoot, id)) return undefined;
     return this.#runRuntime(['start', id], signal);
   }
 
@@ -269,7 +295,8 @@ export class OciRuntime {
       execFile(this.binary.path, ['--root', this.paths.runtimeRoot, ...args], options, (error, _stdout, stderr) => {
         if (error === null) resolve(undefined);
         else if (signal.aborted) reject(signal.reason as Error);
-        else if (typeof error.code === 'number') resolve(stderr.trim() || `${this.binary.name} ${args[0]} exited with ${error.code}`);
+        else if (typeof error.code === 'number')
+          resolve(stderr.trim() || `${this.binary.name} ${args[0]} exited with ${error.code}`);
         else reject(error);
       });
     });
@@ -288,7 +315,9 @@ export class OciRuntime {
 
   /** Of this instance: their arguments have its directory below /run. */
   #starters(id: string): readonly number[] {
-    return findProcesses(['conmon', 'crun', 'runc'], id).filter((pid) => processArguments(pid)?.some((argument) => argument.includes(`/${this.instance}/`)) === true);
+    return findProcesses(['conmon', 'crun', 'runc'], id).filter(
+      (pid) => processArguments(pid)?.some((argument) => argument.includes(`/${this.instance}/`)) === true,
+    );
   }
 
   /** conmon ends by itself once its container has; it is killed when it does not. */

@@ -1,10 +1,31 @@
 /** The container config: everything about one container, the image name and version among it (US 9,075,638). */
 import { Type } from 'class-transformer';
-import { ArrayMaxSize, IsArray, IsDefined, IsIn, IsInt, IsISO8601, IsNumber, IsObject, IsOptional, Matches, Max, Min, ValidateNested } from 'class-validator';
+import {
+  ArrayMaxSize,
+  IsArray,
+  IsDefined,
+  IsIn,
+  IsInt,
+  IsISO8601,
+  IsNumber,
+  IsObject,
+  IsOptional,
+  Matches,
+  Max,
+  Min,
+  ValidateNested,
+} from 'class-validator';
 import { FALLBACK_REASONS, type FallbackReason } from './bus/events/container-facts.js';
 import { RestartPolicy } from './bus/events/container-requests.js';
 import { IsCommand, IsEnvironment, IsTimezone } from './rules.js';
-import { DIGEST_PATTERN, EXACT_IMAGE_REF_PATTERN, ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN, SOFTWARE_PATH_PATTERN } from './values.js';
+import {
+  DIGEST_PATTERN,
+  EXACT_IMAGE_REF_PATTERN,
+  ID_PATTERN,
+  IMAGE_REF_PATTERN,
+  NAME_PATTERN,
+  SOFTWARE_PATH_PATTERN,
+} from './values.js';
 
 /** `released`: the host gives the container up, because it is moved to another; its data volume stays. */
 export const DESIRED_STATES = ['running', 'stopped', 'removed', 'released'] as const;

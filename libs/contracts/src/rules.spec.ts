@@ -14,7 +14,12 @@ describe('a number of seconds', () => {
     ['1', false],
     [null, true],
   ] as const)('%j', (intervalSeconds, ok) => {
-    const body = Buffer.from(JSON.stringify({ name: 'shop', health: { exec: ['/bin/true'], ...(intervalSeconds !== null && { intervalSeconds }) } }));
+    const body = Buffer.from(
+      JSON.stringify({
+        name: 'shop',
+        health: { exec: ['/bin/true'], ...(intervalSeconds !== null && { intervalSeconds }) },
+      }),
+    );
     expect(decodePayload(ContainerRequested, body).ok).toBe(ok);
   });
 });

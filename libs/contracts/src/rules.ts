@@ -41,7 +41,10 @@ export function IsTimezone(options?: ValidationOptions): PropertyDecorator {
       name: 'isTimezone',
       validator: {
         validate: (value: unknown) => typeof value === 'string' && isTimezone(value),
-        defaultMessage: buildMessage((prefix) => `${prefix}$property must be an IANA time zone such as Europe/Vienna`, options),
+        defaultMessage: buildMessage(
+          (prefix) => `${prefix}$property must be an IANA time zone such as Europe/Vienna`,
+          options,
+        ),
       },
     },
     options,
@@ -60,7 +63,10 @@ export function IsCommand(options?: ValidationOptions): PropertyDecorator {
           value.length <= 256 &&
           value.every((word) => typeof word === 'string' && word.length <= 16_384 && !word.includes('\0')) &&
           value[0] !== '',
-        defaultMessage: buildMessage((prefix) => `${prefix}$property must be a list of 1 to 256 words without NUL, the first not empty`, options),
+        defaultMessage: buildMessage(
+          (prefix) => `${prefix}$property must be a list of 1 to 256 words without NUL, the first not empty`,
+          options,
+        ),
       },
     },
     options,
@@ -74,7 +80,10 @@ export function IsWindowPattern(options?: ValidationOptions): PropertyDecorator 
       name: 'isWindowPattern',
       validator: {
         validate: isWindowPattern,
-        defaultMessage: buildMessage((prefix) => `${prefix}$property must be five fields as in crontab, such as "0 2 * * 1-5"`, options),
+        defaultMessage: buildMessage(
+          (prefix) => `${prefix}$property must be five fields as in crontab, such as "0 2 * * 1-5"`,
+          options,
+        ),
       },
     },
     options,
@@ -101,7 +110,8 @@ export function IsToTheThousandth(options?: ValidationOptions): PropertyDecorato
     {
       name: 'isToTheThousandth',
       validator: {
-        validate: (value: unknown) => typeof value === 'number' && Number.isFinite(value) && Math.round(value * 1000) / 1000 === value,
+        validate: (value: unknown) =>
+          typeof value === 'number' && Number.isFinite(value) && Math.round(value * 1000) / 1000 === value,
         defaultMessage: (args) => `${args?.property ?? ''} must be a number with at most three decimal places`,
       },
     },

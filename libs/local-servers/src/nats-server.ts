@@ -18,7 +18,9 @@ export interface NatsServerOptions {
 }
 
 /** Starts on the store of `directory` and waits until it answers. */
-export async function startNatsServer(options: NatsServerOptions): Promise<{ identity: ProcessIdentity; url: string; logFile: string }> {
+export async function startNatsServer(
+  options: NatsServerOptions,
+): Promise<{ identity: ProcessIdentity; url: string; logFile: string }> {
   mkdirSync(options.directory, { recursive: true, mode: 0o700 });
   const config = join(options.directory, 'nats.conf');
   const logFile = join(options.directory, 'nats.log');

@@ -26,7 +26,9 @@ export function unprivilegedAccount(): Account {
 
 /** argv that runs a command as the account; the command itself without one. */
 export function asAccount(account: Account | undefined, argv: readonly string[]): readonly string[] {
-  return account ? ['setpriv', '--reuid', String(account.uid), '--regid', String(account.gid), '--clear-groups', '--', ...argv] : argv;
+  return account
+    ? ['setpriv', '--reuid', String(account.uid), '--regid', String(account.gid), '--clear-groups', '--', ...argv]
+    : argv;
 }
 
 /** Whether the account may execute the file, or enter the directory. */

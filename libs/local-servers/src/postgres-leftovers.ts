@@ -29,7 +29,8 @@ function processesIn(data: string): ProcessIdentity[] {
   for (const name of readdirSync('/proc')) {
     if (!/^\d+$/.test(name)) continue;
     const identity = identify(Number(name));
-    if (identity && link(`/proc/${name}/cwd`) === data && basename(link(`/proc/${name}/exe`) ?? '') === 'postgres') found.push(identity);
+    if (identity && link(`/proc/${name}/cwd`) === data && basename(link(`/proc/${name}/exe`) ?? '') === 'postgres')
+      found.push(identity);
   }
   return found;
 }

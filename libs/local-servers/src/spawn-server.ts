@@ -37,7 +37,8 @@ export async function spawnServer(command: ServerCommand): Promise<ProcessIdenti
   const prefix: string[] = [];
   if (command.user || command.life === 'bound') {
     prefix.push('setpriv');
-    if (command.user) prefix.push('--reuid', String(command.user.uid), '--regid', String(command.user.gid), '--clear-groups');
+    if (command.user)
+      prefix.push('--reuid', String(command.user.uid), '--regid', String(command.user.gid), '--clear-groups');
     if (command.life === 'bound') prefix.push('--pdeathsig', 'KILL');
     prefix.push('--');
   }
@@ -45,9 +46,16 @@ export async function spawnServer(command: ServerCommand): Promise<ProcessIdenti
   if (file === undefined) throw new TypeError('an empty command');
   const log = openSync(command.logFile, 'a', 0o600);
   try {
-    const child = spawn(file, args, { detached: command.life === 'background', stdio: ['ignore', log, log], env: command.env ?? process.env, cwd: '/' });
+    const child = spawn(file, args, {
+      detached: command.life === 'background',
+      stdio: ['ignore', log, log],
+      env: command.env ?? process.env,
+      cwd: '/',
+    });
     const pid = await new Promise<number>((resolve, reject) => {
-      child.once('error', (error) => reject(new ServerStartError(`${file} could not be started: ${error.message}`, '', { cause: error })));
+      child.once('error', (error) =>
+        reject(new ServerStartError(`${file} could not be started: ${error.message}`, '', { cause: error })),
+      );
       child.once('spawn', () => resolve(child.pid ?? -1));
     });
     child.unref();
@@ -60,11 +68,18 @@ export async function spawnServer(command: ServerCommand): Promise<ProcessIdenti
 }
 
 /** Polls until the probe answers true. @throws ServerStartError when the process ends or the time is over */
-export async function waitUntilReady(name: string, identity: ProcessIdentity, logFile: string, timeoutMs: number, probe: () => Promise<boolean>): Promise<void> {
+export async function waitUntilReady(
+  name: string,
+  identity: ProcessIdentity,
+  logFile: string,
+  timeoutMs: number,
+  probe: () => Promise<boolean>,
+): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (!(await probe())) {
     if (!isAlive(identity)) throw new ServerStartError(`${name} ended while it started`, tailOf(logFile));
-    if (performance.now() > deadline) throw new ServerStartError(`${name} was not ready within ${Math.round(timeoutMs / 1000)} s`, tailOf(logFile));
+    if (performance.now() > deadline)
+      throw new ServerStartError(`${name} was not ready within ${Math.round(timeoutMs / 1000)} s`, tailOf(logFile));
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

@@ -75,19 +75,31 @@ export async function runService<C extends ServiceConfig>(definition: ServiceDef
   await definition.prepare?.({ config, logger });
   const credentials = credentialsFrom(config);
   const kept = hasLogin(credentials) ? definition.consumers?.(config) : undefined;
-  const connection = await connectNats({ url: config.NATS_URL, name: config.PLINTH_SERVICE_ID, logger, credentials, declareStreams: kept === undefined }).catch(
-    (error: unknown) => {
-      if (!(error instanceof CredentialsError)) throw error;
-      process.stderr.write(`${definition.name}: ${error.message}\n`);
-      process.exit(EX_CONFIG);
-    },
-  );
+  const connection = await connectNats({
+    url: config.NATS_URL,
+    name: config.PLINTH_SERVICE_ID,
+    logger,
+    credentials,
+    declareStreams: kept === undefined,
+  }).catch((error: unknown) => {
+    if (!(error instanceof CredentialsError)) throw error;
+    process.stderr.write(`${definition.name}: ${error.message}\n`);
+    process.exit(EX_CONFIG);
+  });
   const consumers = kept ? new KeptConsumers(connection, kept.request, kept.watcher) : new OwnConsumers(connection);
   const keeper = definition.consumers ? undefined : new ConsumerKeeper(connection, logger);
   keeper?.start();
   const publisher = new EventPublisher(connection, `${definition.name}/${config.PLINTH_SERVICE_ID}`);
   const assembly = await definition.assemble({ config, logger, connection, publisher, consumers });
-  const strategy = new JetStreamStrategy({ connection, publisher, logger, consumers, waitForConsumers: kept === undefined, service: definition.name, consumerGroup: assembly.consumerGroup });
+  const strategy = new JetStreamStrategy({
+    connection,
+    publisher,
+    logger,
+    consumers,
+    waitForConsumers: kept === undefined,
+    service: definition.name,
+    consumerGroup: assembly.consumerGroup,
+  });
 
   const root: DynamicModule = {
     module: ServiceModule as Type<unknown>,

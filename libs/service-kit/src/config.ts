@@ -1,7 +1,18 @@
 /** Validated environment: one class per service, every error at once, values never printed. */
 import 'reflect-metadata';
 import { plainToInstance } from 'class-transformer';
-import { IsIn, IsInt, IsOptional, IsString, Matches, Max, MaxLength, Min, MinLength, validateSync } from 'class-validator';
+import {
+  IsIn,
+  IsInt,
+  IsOptional,
+  IsString,
+  Matches,
+  Max,
+  MaxLength,
+  Min,
+  MinLength,
+  validateSync,
+} from 'class-validator';
 
 /** What every service reads. Field names are the names of the environment variables. */
 export class ServiceConfig {
@@ -64,12 +75,17 @@ export class ConfigError extends Error {
  * Reads a config class from the environment. Numbers and booleans are converted by the type of the field.
  * @throws ConfigError naming every wrong or missing variable, never its value.
  */
-export function loadConfig<T extends ServiceConfig>(shape: new () => T, env: Readonly<Record<string, string | undefined>>): T {
+export function loadConfig<T extends ServiceConfig>(
+  shape: new () => T,
+  env: Readonly<Record<string, string | undefined>>,
+): T {
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''));
   const config = plainToInstance(shape, given, { enableImplicitConversion: true, exposeDefaultValues: true });
   const errors = validateSync(config, { whitelist: true, forbidUnknownValues: true });
   if (errors.length > 0) {
-    throw new ConfigError(errors.flatMap((error) => Object.values(error.constraints ?? { unknown: `${error.property} is wrong` })));
+    throw new ConfigError(
+      errors.flatMap((error) => Object.values(error.constraints ?? { unknown: `${error.property} is wrong` })),
+    );
   }
   return config;
 }

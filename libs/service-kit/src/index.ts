@@ -10,7 +10,14 @@ export { ConsumerKeeper } from './messaging/consumer-keeper.js';
 export { type ConsumerSource, KeptConsumers, OwnConsumers } from './messaging/consumer-source.js';
 export { type BusCredentials, CredentialsError, credentialsFrom, readSecret } from './messaging/credentials.js';
 export { dispose, MAX_DELIVERIES, PermanentError, retryDelay } from './messaging/delivery-policy.js';
-export { decodeEnvelope, derivedId, encodeHeaders, type Envelope, newId, type ReceivedEvent } from './messaging/envelope.js';
+export {
+  decodeEnvelope,
+  derivedId,
+  encodeHeaders,
+  type Envelope,
+  newId,
+  type ReceivedEvent,
+} from './messaging/envelope.js';
 export { InFlight } from './messaging/in-flight.js';
 export { type ConsumerExtras, JetStreamStrategy } from './messaging/jetstream.strategy.js';
 export { type LastValueWatch, watchLastValues } from './messaging/last-value-watch.js';

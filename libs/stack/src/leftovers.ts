@@ -10,7 +10,8 @@ const CGROUPS = '/sys/fs/cgroup';
 export function findLeftovers(home: string, services: readonly RunningService[]): string[] {
   const left = new Set<string>();
   for (const service of services) {
-    if (isAlive({ pid: service.pid, startTime: service.pidStartTime })) left.add(`process ${service.pid} (${service.id})`);
+    if (isAlive({ pid: service.pid, startTime: service.pidStartTime }))
+      left.add(`process ${service.pid} (${service.id})`);
   }
   const known = new Set(services.map((service) => service.pid));
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
@@ -18,7 +19,8 @@ export function findLeftovers(home: string, services: readonly RunningService[])
     const words = readProcess(pid, 'cmdline').split('\0');
     const [program = ''] = words;
     const isOurs = program.endsWith('conmon') || words.some((word) => word.endsWith('lease-guard.js'));
-    if (!known.has(Number(pid)) && isOurs && words.some((word) => isBelow(word, home))) left.add(`process ${pid} (${program})`);
+    if (!known.has(Number(pid)) && isOurs && words.some((word) => isBelow(word, home)))
+      left.add(`process ${pid} (${program})`);
     for (const target of mountsBelow(readProcess(pid, 'mountinfo'), home)) left.add(`mount ${target}`);
   }
   for (const directory of containerCgroups(home)) left.add(`cgroup ${directory}`);
@@ -29,7 +31,11 @@ export function findLeftovers(home: string, services: readonly RunningService[])
 export function mountsBelow(mountinfo: string, home: string): string[] {
   return mountinfo
     .split('\n')
-    .map((line) => (line.split(' ')[4] ?? '').replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8))))
+    .map((line) =>
+      (line.split(' ')[4] ?? '').replace(/\\([0-7]{3})/g, (_, octal: string) =>
+        String.fromCharCode(Number.parseInt(octal, 8)),
+      ),
+    )
     .filter((target) => isBelow(target, home));
 }
 
@@ -42,7 +48,8 @@ function readProcess(pid: string, file: string): string {
     return readFileSync(`/proc/${pid}/${file}`, 'utf8');
   } catch (error) {
     // It ended meanwhile, or has no namespace of its own any more.
-    if (['ENOENT', 'ESRCH', 'EACCES', 'EINVAL', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) return '';
+    if (['ENOENT', 'ESRCH', 'EACCES', 'EINVAL', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? ''))
+      return '';
     throw error;
   }
 }
@@ -53,13 +60,23 @@ function readProcess(pid: string, file: string): string {
  */
 function containerCgroups(home: string): string[] {
   const hosts = directoriesIn(join(home, 'hosts')).map((host) => join(home, 'hosts', host));
-  const ids = new Set(hosts.flatMap((host) => [...namesIn(join(host, 'containers')), ...namesIn(join(host, 'runtime', 'bundles'))]).map((name) => name.split('.')[0]));
-  const hierarchies = existsSync(join(CGROUPS, 'cgroup.controllers')) ? [CGROUPS] : directoriesIn(CGROUPS).map((name) => join(CGROUPS, name));
+  const ids = new Set(
+    hosts
+      .flatMap((host) => [...namesIn(join(host, 'containers')), ...namesIn(join(host, 'runtime', 'bundles'))])
+      .map((name) => name.split('.')[0]),
+  );
+  const hierarchies = existsSync(join(CGROUPS, 'cgroup.controllers'))
+    ? [CGROUPS]
+    : directoriesIn(CGROUPS).map((name) => join(CGROUPS, name));
   const left: string[] = [];
   for (const hierarchy of hierarchies) {
     for (const parent of directoriesIn(hierarchy).filter((name) => name.startsWith('plinth'))) {
       const group = join(hierarchy, parent);
-      left.push(...directoriesIn(group).filter((name) => ids.has(name.split('.')[0])).map((name) => join(group, name)));
+      left.push(
+        ...directoriesIn(group)
+          .filter((name) => ids.has(name.split('.')[0]))
+          .map((name) => join(group, name)),
+      );
       removeIfEmpty(group);
     }
   }
@@ -70,7 +87,8 @@ function removeIfEmpty(group: string): void {
   try {
     rmdirSync(group);
   } catch (error) {
-    if (!['ENOENT', 'EBUSY', 'ENOTEMPTY', 'EROFS', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    if (!['ENOENT', 'EBUSY', 'ENOTEMPTY', 'EROFS', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? ''))
+      throw error;
   }
 }
 

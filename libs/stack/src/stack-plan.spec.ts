@@ -1,8 +1,20 @@
 import { planStack } from './stack-plan.js';
 
 describe('planStack', () => {
-  const plan = planStack({ home: '/h', installation: '/i', hosts: 2, storageNodes: 3, natsUrl: 'nats://n', accessDirectory: '/a', databaseUrl: 'postgres://p', logLevel: 'info', memoryBytes: 1000, cpus: 4 });
-  const environmentOf = (id: string): Readonly<Record<string, string>> => plan.find((service) => service.id === id)?.environment(1234, 5678) ?? {};
+  const plan = planStack({
+    home: '/h',
+    installation: '/i',
+    hosts: 2,
+    storageNodes: 3,
+    natsUrl: 'nats://n',
+    accessDirectory: '/a',
+    databaseUrl: 'postgres://p',
+    logLevel: 'info',
+    memoryBytes: 1000,
+    cpus: 4,
+  });
+  const environmentOf = (id: string): Readonly<Record<string, string>> =>
+    plan.find((service) => service.id === id)?.environment(1234, 5678) ?? {};
 
   it('has one distributor per storage node and one agent per host', () => {
     expect(plan.map((service) => service.id)).toEqual([
@@ -17,7 +29,11 @@ describe('planStack', () => {
   });
 
   it('shares the machine out among the hosts', () => {
-    expect(environmentOf('host-agent-host-2')).toMatchObject({ PLINTH_CAPACITY_MEMORY_BYTES: '400', PLINTH_CAPACITY_CPUS: '2', PLINTH_HOST: 'host-2' });
+    expect(environmentOf('host-agent-host-2')).toMatchObject({
+      PLINTH_CAPACITY_MEMORY_BYTES: '400',
+      PLINTH_CAPACITY_CPUS: '2',
+      PLINTH_HOST: 'host-2',
+    });
   });
 
   it('gives the database only to those that need it', () => {
@@ -27,10 +43,24 @@ describe('planStack', () => {
 
   it('lets everybody log in with a key of its own', () => {
     const keys = plan.map((service) => service.environment(1, 2).NATS_NKEY_FILE);
-    expect(keys).toEqual(['provisioner', 'image-builder', 'storage-sn-1', 'storage-sn-2', 'storage-sn-3', 'host-host-1', 'host-host-2'].map((id) => `/a/seeds/${id}.nk`));
+    expect(keys).toEqual(
+      [
+        'provisioner',
+        'image-builder',
+        'storage-sn-1',
+        'storage-sn-2',
+        'storage-sn-3',
+        'host-host-1',
+        'host-host-2',
+      ].map((id) => `/a/seeds/${id}.nk`),
+    );
   });
 
   it('lets storage nodes download from the port of the image builder', () => {
-    expect(environmentOf('image-builder-1')).toMatchObject({ PLINTH_HTTP_PORT: '1234', PLINTH_DOWNLOAD_PORT: '5678', PLINTH_PUBLIC_URL: 'http://127.0.0.1:5678' });
+    expect(environmentOf('image-builder-1')).toMatchObject({
+      PLINTH_HTTP_PORT: '1234',
+      PLINTH_DOWNLOAD_PORT: '5678',
+      PLINTH_PUBLIC_URL: 'http://127.0.0.1:5678',
+    });
   });
 });

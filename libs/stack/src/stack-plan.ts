@@ -40,7 +40,8 @@ export const trustedKeysDirectory = (home: string): string => join(home, 'keys',
 export const stackAccessDirectory = (home: string): string => join(home, 'access');
 export const signingKeyFile = (home: string): string => join(home, 'keys', 'signing-key.pem');
 
-const numbered = (prefix: string, count: number): string[] => Array.from({ length: count }, (_, index) => `${prefix}-${index + 1}`);
+const numbered = (prefix: string, count: number): string[] =>
+  Array.from({ length: count }, (_, index) => `${prefix}-${index + 1}`);
 
 /** Everybody who logs in to a stack's bus. */
 export function stackMembers(hosts: number, storageNodes: number): readonly Member[] {
@@ -58,8 +59,15 @@ export function stackMembers(hosts: number, storageNodes: number): readonly Memb
 export function planStack(options: StackOptions): readonly PlannedService[] {
   const { home } = options;
   const nodes = numbered('sn', options.storageNodes);
-  const login = (member: Member): Record<string, string> => (options.accessDirectory === undefined ? {} : { NATS_NKEY_FILE: seedFile(options.accessDirectory, member) });
-  const service = (app: PlannedService['app'], member: Member, id: string, directories: readonly string[], own: (downloads: number) => Record<string, string>): PlannedService => ({
+  const login = (member: Member): Record<string, string> =>
+    options.accessDirectory === undefined ? {} : { NATS_NKEY_FILE: seedFile(options.accessDirectory, member) };
+  const service = (
+    app: PlannedService['app'],
+    member: Member,
+    id: string,
+    directories: readonly string[],
+    own: (downloads: number) => Record<string, string>,
+  ): PlannedService => ({
     id,
     app,
     main: join(options.installation, 'apps', app, 'dist', 'main.js'),
@@ -87,13 +95,19 @@ export function planStack(options: StackOptions): readonly PlannedService[] {
       PLINTH_PUBLIC_URL: `http://127.0.0.1:${downloads}`,
     })),
     ...nodes.map((node) =>
-      service('distributor', { kind: 'storage', name: node }, `distributor-${node}`, ['images', 'staging', 'volumes', 'software'].map((name) => join(storageDirectory(home, node), name)), () => ({
-        PLINTH_STORAGE_NODE: node,
-        PLINTH_STORAGE_DIR: storageDirectory(home, node),
-        PLINTH_DOWNLOAD_TOKEN_FILE: downloadTokenFile(stackAccessDirectory(home)),
-        PLINTH_DATACENTER: DATACENTER,
-        PLINTH_TRUSTED_KEYS: trustedKeysDirectory(home),
-      })),
+      service(
+        'distributor',
+        { kind: 'storage', name: node },
+        `distributor-${node}`,
+        ['images', 'staging', 'volumes', 'software'].map((name) => join(storageDirectory(home, node), name)),
+        () => ({
+          PLINTH_STORAGE_NODE: node,
+          PLINTH_STORAGE_DIR: storageDirectory(home, node),
+          PLINTH_DOWNLOAD_TOKEN_FILE: downloadTokenFile(stackAccessDirectory(home)),
+          PLINTH_DATACENTER: DATACENTER,
+          PLINTH_TRUSTED_KEYS: trustedKeysDirectory(home),
+        }),
+      ),
     ),
     ...numbered('host', options.hosts).map((host) =>
       service('host-agent', { kind: 'host', name: host }, `host-agent-${host}`, [hostDirectory(home, host)], () => ({

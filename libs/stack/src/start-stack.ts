@@ -2,7 +2,16 @@
 import { cpSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { endProcess, freePort, isAlive, type ProcessIdentity, spawnServer, startNatsServer, startPostgresServer, waitUntilReady } from '@plinth/local-servers';
+import {
+  endProcess,
+  freePort,
+  isAlive,
+  type ProcessIdentity,
+  spawnServer,
+  startNatsServer,
+  startPostgresServer,
+  waitUntilReady,
+} from '@plinth/local-servers';
 import { accessFile, addMembers, ensureDownloadToken, seedFile } from '@plinth/bus-access';
 import { reloadAccess } from '@plinth/bus-access';
 import { ensureSigningKeys } from './signing-keys.js';
@@ -23,13 +32,23 @@ const READY_MS = 60_000;
 const GRACE_MS = 15_000;
 
 /** Starts what is missing and waits until it is ready. @returns the whole stack, and how many processes were started now */
-export async function startStack(options: StartOptions): Promise<{ readonly stack: StackFile; readonly started: number }> {
+export async function startStack(
+  options: StartOptions,
+): Promise<{ readonly stack: StackFile; readonly started: number }> {
   const { home, onProgress } = options;
   mkdirSync(join(home, 'logs'), { recursive: true });
   const before = readStack(home);
-  const alive = (before?.services ?? []).filter((service) => isAlive({ pid: service.pid, startTime: service.pidStartTime }));
+  const alive = (before?.services ?? []).filter((service) =>
+    isAlive({ pid: service.pid, startTime: service.pidStartTime }),
+  );
   // Dead ones stay listed until they are replaced: a dead agent's containers may live, and `down` needs its environment.
-  let stack: StackFile = { natsUrl: before?.natsUrl ?? '', nkeyFile: before?.nkeyFile ?? null, databaseUrl: before?.databaseUrl ?? '', home, services: before?.services ?? [] };
+  let stack: StackFile = {
+    natsUrl: before?.natsUrl ?? '',
+    nkeyFile: before?.nkeyFile ?? null,
+    databaseUrl: before?.databaseUrl ?? '',
+    home,
+    services: before?.services ?? [],
+  };
   let started = 0;
   // Before it is waited for: whatever happens now, `down` knows it.
   const add = (service: RunningService): void => {
@@ -56,8 +75,15 @@ export async function startStack(options: StartOptions): Promise<{ readonly stac
   else if (!alive.some((service) => service.name === 'nats')) {
     await timed('nats-server', async () => {
       const port = await serverPort(before?.natsUrl);
-      const onSpawned = (identity: ProcessIdentity, logFile: string): void => add(serverEntry('nats', identity, logFile));
-      const nats = await startNatsServer({ directory: join(home, 'nats'), port, life: 'background', includes: [accessFile(stackAccessDirectory(home))], onSpawned });
+      const onSpawned = (identity: ProcessIdentity, logFile: string): void =>
+        add(serverEntry('nats', identity, logFile));
+      const nats = await startNatsServer({
+        directory: join(home, 'nats'),
+        port,
+        life: 'background',
+        includes: [accessFile(stackAccessDirectory(home))],
+        onSpawned,
+      });
       stack = { ...stack, natsUrl: nats.url };
     });
   }
@@ -65,14 +91,25 @@ export async function startStack(options: StartOptions): Promise<{ readonly stac
   else if (!alive.some((service) => service.name === 'postgres')) {
     await timed('postgres', async () => {
       const port = await serverPort(before?.databaseUrl);
-      const onSpawned = (identity: ProcessIdentity, logFile: string): void => add(serverEntry('postgres', identity, logFile));
-      const postgres = await startPostgresServer({ directory: join(home, 'postgres'), port, life: 'background', onSpawned });
+      const onSpawned = (identity: ProcessIdentity, logFile: string): void =>
+        add(serverEntry('postgres', identity, logFile));
+      const postgres = await startPostgresServer({
+        directory: join(home, 'postgres'),
+        port,
+        life: 'background',
+        onSpawned,
+      });
       stack = { ...stack, databaseUrl: postgres.url };
     });
   }
   // A service that runs keeps the addresses it was started with.
-  const moved = alive.filter(({ environment }) => (environment.NATS_URL ?? stack.natsUrl) !== stack.natsUrl || (environment.DATABASE_URL ?? stack.databaseUrl) !== stack.databaseUrl);
-  for (const service of moved) await endProcess({ pid: service.pid, startTime: service.pidStartTime }, 'SIGTERM', GRACE_MS);
+  const moved = alive.filter(
+    ({ environment }) =>
+      (environment.NATS_URL ?? stack.natsUrl) !== stack.natsUrl ||
+      (environment.DATABASE_URL ?? stack.databaseUrl) !== stack.databaseUrl,
+  );
+  for (const service of moved)
+    await endProcess({ pid: service.pid, startTime: service.pidStartTime }, 'SIGTERM', GRACE_MS);
   ensureSigningKeys(home);
   ensureDownloadToken(stackAccessDirectory(home));
   const plan = planStack({
@@ -87,7 +124,9 @@ export async function startStack(options: StartOptions): Promise<{ readonly stac
     memoryBytes: totalmem(),
     cpus: cpus().length,
   });
-  const missing = plan.filter((service) => moved.some((ended) => ended.id === service.id) || !alive.some((running) => running.id === service.id));
+  const missing = plan.filter(
+    (service) => moved.some((ended) => ended.id === service.id) || !alive.some((running) => running.id === service.id),
+  );
   for (const service of missing) for (const directory of service.directories) mkdirSync(directory, { recursive: true });
   shipSoftware(home, options.storageNodes);
   for (const service of missing) await timed(service.id, () => startService(service, options, add));
@@ -101,16 +140,32 @@ function busAccess(home: string): string | undefined {
 }
 
 function serverEntry(name: string, identity: { pid: number; startTime: string }, logFile: string): RunningService {
-  return { name, id: name, pid: identity.pid, pidStartTime: identity.startTime, health: null, logFile, environment: {} };
+  return {
+    name,
+    id: name,
+    pid: identity.pid,
+    pidStartTime: identity.startTime,
+    health: null,
+    logFile,
+    environment: {},
+  };
 }
 
 /** Where images' packages come from is the person's to say, not the plan's. */
 function packageSources(): Record<string, string> {
   const names = ['PLINTH_DEBIAN_MIRROR', 'PLINTH_DEBIAN_SNAPSHOTS'];
-  return Object.fromEntries(Object.entries(process.env).flatMap(([name, value]) => (names.includes(name) && value !== undefined ? [[name, value]] : [])));
+  return Object.fromEntries(
+    Object.entries(process.env).flatMap(([name, value]) =>
+      names.includes(name) && value !== undefined ? [[name, value]] : [],
+    ),
+  );
 }
 
-async function startService(service: PlannedService, { home, signal }: StartOptions, add: (service: RunningService) => void): Promise<void> {
+async function startService(
+  service: PlannedService,
+  { home, signal }: StartOptions,
+  add: (service: RunningService) => void,
+): Promise<void> {
   const port = await freePort();
   const former = readStack(home)?.services.find((other) => other.id === service.id)?.environment.PLINTH_DOWNLOAD_PORT;
   // The same as before where it can be: addresses of promoted images go on to be right.
@@ -125,7 +180,15 @@ async function startService(service: PlannedService, { home, signal }: StartOpti
     logFile,
     life: 'background',
   });
-  add({ name: service.app, id: service.id, pid: identity.pid, pidStartTime: identity.startTime, health, logFile, environment });
+  add({
+    name: service.app,
+    id: service.id,
+    pid: identity.pid,
+    pidStartTime: identity.startTime,
+    health,
+    logFile,
+    environment,
+  });
   await waitUntilReady(service.id, identity, logFile, READY_MS, () => {
     signal?.throwIfAborted();
     return isReady(health);

@@ -20,7 +20,10 @@ export interface StopReport {
 }
 
 /** Stops all that the stack file knows. With `data` the home is deleted too, but only when nothing is left. */
-export async function stopStack(home: string, options: { readonly data: boolean; readonly onProgress: (line: string) => void }): Promise<StopReport> {
+export async function stopStack(
+  home: string,
+  options: { readonly data: boolean; readonly onProgress: (line: string) => void },
+): Promise<StopReport> {
   const stack = readStack(home);
   const services = stack?.services ?? [];
   const problems: string[] = [];
@@ -28,7 +31,11 @@ export async function stopStack(home: string, options: { readonly data: boolean;
   for (const name of ORDER) {
     // The agents of one machine go one after the other: each has thousands of containers to take along.
     for (const service of services.filter((candidate) => candidate.name === name)) {
-      const how = await endProcess({ pid: service.pid, startTime: service.pidStartTime }, name === 'postgres' ? 'SIGINT' : 'SIGTERM', GRACE_MS);
+      const how = await endProcess(
+        { pid: service.pid, startTime: service.pidStartTime },
+        name === 'postgres' ? 'SIGINT' : 'SIGTERM',
+        GRACE_MS,
+      );
       if (how !== 'gone') stopped++;
       options.onProgress(`${service.id.padEnd(24)} ${how === 'gone' ? 'was not running' : how}`);
       const problem = name === 'host-agent' && how !== 'stuck' ? await removeContainers(service) : undefined;

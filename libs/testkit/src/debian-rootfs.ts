@@ -10,7 +10,8 @@ import { REQUIRED_MOUNT_POINTS } from '@plinth/contracts';
  * `PLINTH_TEST_CACHE`, else in the system's folder for temporary files; nobody may write to it.
  */
 export async function debianRootfs(): Promise<string> {
-  if (process.getuid?.() !== 0) throw new Error('a Debian tree can only be built as root: run the integration tests as root');
+  if (process.getuid?.() !== 0)
+    throw new Error('a Debian tree can only be built as root: run the integration tests as root');
   const cache = process.env['PLINTH_TEST_CACHE'] ?? join(tmpdir(), 'plinth-test-cache');
   const finished = join(cache, 'debian-12-minbase');
   if (existsSync(finished)) return finished;
@@ -18,7 +19,9 @@ export async function debianRootfs(): Promise<string> {
   const staging = mkdtempSync(join(cache, 'building-'));
   try {
     const root = join(staging, 'root');
-    await promisify(execFile)('mmdebstrap', ['--quiet', '--variant=minbase', 'bookworm', root, await machineMirror()], { maxBuffer: 16 * 1024 ** 2 });
+    await promisify(execFile)('mmdebstrap', ['--quiet', '--variant=minbase', 'bookworm', root, await machineMirror()], {
+      maxBuffer: 16 * 1024 ** 2,
+    });
     rmSync(join(root, 'dev'), { recursive: true });
     for (const point of REQUIRED_MOUNT_POINTS) mkdirSync(join(root, point), { recursive: true });
     chmodSync(root, 0o755);
@@ -39,6 +42,7 @@ async function machineMirror(): Promise<string> {
   if (told !== undefined) return told;
   const { stdout } = await promisify(execFile)('apt-get', ['indextargets', '--format', '$(REPO_URI)']);
   const mirror = stdout.split('\n').find((uri) => /\/debian\/?$/.test(uri));
-  if (mirror === undefined) throw new Error('this machine names no Debian mirror in its own package sources; set PLINTH_DEBIAN_MIRROR');
+  if (mirror === undefined)
+    throw new Error('this machine names no Debian mirror in its own package sources; set PLINTH_DEBIAN_MIRROR');
   return mirror;
 }

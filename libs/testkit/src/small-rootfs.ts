@@ -4,7 +4,18 @@ import { createHash } from 'node:crypto';
 import { copyFileSync, mkdirSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
-const PROGRAMS = ['/bin/sh', '/bin/cat', '/bin/sleep', '/bin/touch', '/bin/id', '/bin/ls', '/bin/ln', '/bin/mkdir', '/bin/mkfifo', '/bin/rm'];
+const PROGRAMS = [
+  '/bin/sh',
+  '/bin/cat',
+  '/bin/sleep',
+  '/bin/touch',
+  '/bin/id',
+  '/bin/ls',
+  '/bin/ln',
+  '/bin/mkdir',
+  '/bin/mkfifo',
+  '/bin/rm',
+];
 
 export interface SmallRootfs {
   readonly path: string;
@@ -13,8 +24,14 @@ export interface SmallRootfs {
 
 export function makeSmallRootfs(scratch: string, tarball: string): SmallRootfs {
   const root = join(scratch, 'small-rootfs');
-  for (const directory of ['usr/bin', 'usr/lib', 'etc', 'root', 'var/log', 'run', 'tmp']) mkdirSync(join(root, directory), { recursive: true });
-  for (const [link, target] of [['bin', 'usr/bin'], ['lib', 'usr/lib'], ['lib64', 'usr/lib']] as const) symlinkSync(target, join(root, link));
+  for (const directory of ['usr/bin', 'usr/lib', 'etc', 'root', 'var/log', 'run', 'tmp'])
+    mkdirSync(join(root, directory), { recursive: true });
+  for (const [link, target] of [
+    ['bin', 'usr/bin'],
+    ['lib', 'usr/lib'],
+    ['lib64', 'usr/lib'],
+  ] as const)
+    symlinkSync(target, join(root, link));
   for (const program of PROGRAMS) {
     copy(realpathSync(program), join(root, 'usr', program));
     for (const [, library] of execFileSync('ldd', [program], { encoding: 'utf8' }).matchAll(/(\/\S+) \(0x/g)) {
@@ -23,7 +40,19 @@ export function makeSmallRootfs(scratch: string, tarball: string): SmallRootfs {
   }
   writeFileSync(join(root, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\n');
   writeFileSync(join(root, 'etc/group'), 'root:x:0:\n');
-  execFileSync('tar', ['--create', '--gzip', '--numeric-owner', '--owner=0', '--group=0', '--mtime=@1600000000', '--file', tarball, '--directory', root, '.']);
+  execFileSync('tar', [
+    '--create',
+    '--gzip',
+    '--numeric-owner',
+    '--owner=0',
+    '--group=0',
+    '--mtime=@1600000000',
+    '--file',
+    tarball,
+    '--directory',
+    root,
+    '.',
+  ]);
   rmSync(root, { recursive: true });
   return { path: tarball, sha256: createHash('sha256').update(readFileSync(tarball)).digest('hex') };
 }

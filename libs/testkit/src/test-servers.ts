@@ -1,7 +1,14 @@
 /** Real servers for tests: free ports, data in a scratch folder, ended with the test process however that ends. */
 import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
-import { endProcess, freePort, type ProcessIdentity, removePostgresData, startNatsServer, startPostgresServer } from '@plinth/local-servers';
+import {
+  endProcess,
+  freePort,
+  type ProcessIdentity,
+  removePostgresData,
+  startNatsServer,
+  startPostgresServer,
+} from '@plinth/local-servers';
 import { scratchDirectory } from './scratch-directory.js';
 
 const GRACE_MS = 5_000;
@@ -20,7 +27,10 @@ export interface TestServer {
   stop(): Promise<void>;
 }
 
-type Launch = (directory: string, port: number) => Promise<{ readonly identity: ProcessIdentity; readonly url: string; readonly logFile: string }>;
+type Launch = (
+  directory: string,
+  port: number,
+) => Promise<{ readonly identity: ProcessIdentity; readonly url: string; readonly logFile: string }>;
 
 async function testServer(launch: Launch, endSignal: NodeJS.Signals): Promise<TestServer> {
   const scratch = scratchDirectory();

@@ -21,7 +21,8 @@ interface InitOptions extends MemberOptions {
   readonly tlsCa?: string;
 }
 
-const RELOAD = 'let the server read it, twice (2.9 needs the second): nats-server --signal reload; again: nats-server --signal reload';
+const RELOAD =
+  'let the server read it, twice (2.9 needs the second): nats-server --signal reload; again: nats-server --signal reload';
 
 export function register(program: Command): void {
   const access = program.command('access').description("the bus's users: their keys and what each may do");
@@ -33,7 +34,10 @@ export function register(program: Command): void {
     .option('--tls-cert <file>', "PEM, the server's certificate: connections must be TLS")
     .option('--tls-key <file>', 'PEM, its key')
     .option('--tls-ca <file>', 'PEM: clients must show a certificate of this authority too')
-    .addHelpText('after', '\nExample:\n  plinth access init --out /etc/plinth/access --host h1 --host h2 --storage-node s1')
+    .addHelpText(
+      'after',
+      '\nExample:\n  plinth access init --out /etc/plinth/access --host h1 --host h2 --storage-node s1',
+    )
     .action(init);
   withMembers(access.command('add'))
     .description('hosts and others that come later; nobody else is touched')
@@ -47,7 +51,8 @@ export function register(program: Command): void {
     .action(async ({ dir }: { dir: string }) => {
       const { readMembers, seedFile } = await import('@plinth/bus-access');
       const { memberId } = await import('@plinth/bus-access');
-      for (const member of readMembers(dir)) printLine(`${memberId(member).padEnd(32)} ${member.publicKeys.join(' ')}  ${seedFile(dir, member)}`);
+      for (const member of readMembers(dir))
+        printLine(`${memberId(member).padEnd(32)} ${member.publicKeys.join(' ')}  ${seedFile(dir, member)}`);
     });
   access
     .command('rotate')
@@ -55,7 +60,10 @@ export function register(program: Command): void {
     .argument('<user>', 'such as host-h1, storage-s1, upstream')
     .requiredOption('--dir <directory>', 'made by init')
     .option('--finish', 'from now on only the new key')
-    .addHelpText('after', '\nExample:\n  plinth access rotate host-h1 --dir /etc/plinth/access\n  plinth access rotate host-h1 --dir /etc/plinth/access --finish')
+    .addHelpText(
+      'after',
+      '\nExample:\n  plinth access rotate host-h1 --dir /etc/plinth/access\n  plinth access rotate host-h1 --dir /etc/plinth/access --finish',
+    )
     .action(async (user: string, { dir, finish }: { dir: string; finish?: boolean }) => {
       const { finishRotation, rotateKey, seedFile } = await import('@plinth/bus-access');
       const member = await asMember(user);
@@ -100,19 +108,43 @@ function collectNames(name: string, before: readonly string[]): string[] {
 
 function membersOf(options: MemberOptions): Member[] {
   const named = (kind: Member['kind'], names: readonly string[]): Member[] => names.map((name) => ({ kind, name }));
-  return [...named('storage', options.storageNode), ...named('host', options.host), ...named('upstream', options.upstream), ...named('operator', options.operator)];
+  return [
+    ...named('storage', options.storageNode),
+    ...named('host', options.host),
+    ...named('upstream', options.upstream),
+    ...named('operator', options.operator),
+  ];
 }
 
 async function init(options: InitOptions): Promise<void> {
   const { addMembers, ensureDownloadToken, ensureServerConfig } = await import('@plinth/bus-access');
   const { ClientError } = await import('@plinth/client');
-  if ((options.tlsCert === undefined) !== (options.tlsKey === undefined)) throw new ClientError('--tls-cert and --tls-key belong together', 'usage');
-  const everyone: readonly Member[] = [{ kind: 'provisioner' }, { kind: 'image-builder' }, { kind: 'upstream' }, { kind: 'operator' }];
+  if ((options.tlsCert === undefined) !== (options.tlsKey === undefined))
+    throw new ClientError('--tls-cert and --tls-key belong together', 'usage');
+  const everyone: readonly Member[] = [
+    { kind: 'provisioner' },
+    { kind: 'image-builder' },
+    { kind: 'upstream' },
+    { kind: 'operator' },
+  ];
   const added = addMembers(options.out, [...everyone, ...membersOf(options)]);
   ensureDownloadToken(options.out);
   const { tlsCert, tlsKey, tlsCa } = options;
-  const tls = tlsCert !== undefined && tlsKey !== undefined ? { tls: { certFile: resolve(tlsCert), keyFile: resolve(tlsKey), ...(tlsCa === undefined ? {} : { caFile: resolve(tlsCa) }) } } : {};
-  const file = ensureServerConfig(options.out, { listen: options.listen, storeDirectory: resolve(options.store), ...tls });
+  const tls =
+    tlsCert !== undefined && tlsKey !== undefined
+      ? {
+          tls: {
+            certFile: resolve(tlsCert),
+            keyFile: resolve(tlsKey),
+            ...(tlsCa === undefined ? {} : { caFile: resolve(tlsCa) }),
+          },
+        }
+      : {};
+  const file = ensureServerConfig(options.out, {
+    listen: options.listen,
+    storeDirectory: resolve(options.store),
+    ...tls,
+  });
   await tell(options.out, added);
   printLine(`start the server with: nats-server -c ${file}`);
 }
@@ -135,6 +167,10 @@ async function asMember(text: string): Promise<Member> {
   const { parseMember } = await import('@plinth/bus-access');
   const { ClientError } = await import('@plinth/client');
   const member = parseMember(text);
-  if (!member) throw new ClientError(`${text} is nobody; it must look like host-h1, storage-s1, image-builder, provisioner, upstream or operator`, 'usage');
+  if (!member)
+    throw new ClientError(
+      `${text} is nobody; it must look like host-h1, storage-s1, image-builder, provisioner, upstream or operator`,
+      'usage',
+    );
   return member;
 }

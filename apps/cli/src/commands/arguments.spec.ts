@@ -1,9 +1,20 @@
 import { describe, expect, it } from '@jest/globals';
-import { parseCount, parseDuration, parseEnv, parseList, parseName, parsePositive, parseRestart, parseSize } from './arguments.js';
+import {
+  parseCount,
+  parseDuration,
+  parseEnv,
+  parseList,
+  parseName,
+  parsePositive,
+  parseRestart,
+  parseSize,
+} from './arguments.js';
 
 describe('parseName', () => {
   it.each(['a', 'shop-1', '0', 'a'.repeat(63)])('takes %s', (text) => expect(parseName(text)).toBe(text));
-  it.each(['', 'Bad!', 'Shop', '-a', 'a-', 'a.b', 'a'.repeat(64)])('refuses %j', (text) => expect(() => parseName(text)).toThrow(/lower-case letters, digits and inner hyphens/));
+  it.each(['', 'Bad!', 'Shop', '-a', 'a-', 'a.b', 'a'.repeat(64)])('refuses %j', (text) =>
+    expect(() => parseName(text)).toThrow(/lower-case letters, digits and inner hyphens/),
+  );
 });
 
 describe('parseSize', () => {
@@ -17,17 +28,29 @@ describe('parseSize', () => {
     ['2T', 2 * 1024 ** 4],
     ['0', 0],
   ])('reads %s as %d bytes', (text, bytes) => expect(parseSize(text)).toBe(bytes));
-  it.each(['', 'M', '-1M', '1e6', '1X', '1 2M', '0x10', '1.M', 'NaN'])('refuses %j', (text) => expect(() => parseSize(text)).toThrow(/such as 256M/));
+  it.each(['', 'M', '-1M', '1e6', '1X', '1 2M', '0x10', '1.M', 'NaN'])('refuses %j', (text) =>
+    expect(() => parseSize(text)).toThrow(/such as 256M/),
+  );
 });
 
 describe('parsePositive', () => {
-  it.each([['0.5', 0.5], ['2', 2]])('reads %s', (text, value) => expect(parsePositive(text)).toBe(value));
-  it.each(['0', '-1', 'x', '', 'Infinity'])('refuses %j', (text) => expect(() => parsePositive(text)).toThrow(/above 0/));
+  it.each([
+    ['0.5', 0.5],
+    ['2', 2],
+  ])('reads %s', (text, value) => expect(parsePositive(text)).toBe(value));
+  it.each(['0', '-1', 'x', '', 'Infinity'])('refuses %j', (text) =>
+    expect(() => parsePositive(text)).toThrow(/above 0/),
+  );
 });
 
 describe('parseCount', () => {
-  it.each([['0', 0], ['42', 42]])('reads %s', (text, value) => expect(parseCount(text)).toBe(value));
-  it.each(['-1', '1.5', '', 'x', '1234567890'])('refuses %j', (text) => expect(() => parseCount(text)).toThrow(/whole number/));
+  it.each([
+    ['0', 0],
+    ['42', 42],
+  ])('reads %s', (text, value) => expect(parseCount(text)).toBe(value));
+  it.each(['-1', '1.5', '', 'x', '1234567890'])('refuses %j', (text) =>
+    expect(() => parseCount(text)).toThrow(/whole number/),
+  );
 });
 
 describe('parseEnv', () => {
@@ -38,9 +61,14 @@ describe('parseEnv', () => {
     ['_X1= spaced ', { _X1: ' spaced ' }],
   ])('reads %j', (text, found) => expect(parseEnv(text)).toEqual(found));
   it('collects, the last one wins', () => expect(parseEnv('A=2', { A: '1', B: 'x' })).toEqual({ A: '2', B: 'x' }));
-  it('keeps a name that objects have by themselves', () => expect(Object.keys(parseEnv('__proto__=x'))).toEqual(['__proto__']));
-  it.each(['A', '=b', '', '1A=x', 'A B=x', 'A-B=x'])('refuses %j', (text) => expect(() => parseEnv(text)).toThrow(/NAME=VALUE/));
-  it.each(['A=x\ny', 'A=x\0y'])('refuses the value in %j', (text) => expect(() => parseEnv(text)).toThrow(/line break/));
+  it('keeps a name that objects have by themselves', () =>
+    expect(Object.keys(parseEnv('__proto__=x'))).toEqual(['__proto__']));
+  it.each(['A', '=b', '', '1A=x', 'A B=x', 'A-B=x'])('refuses %j', (text) =>
+    expect(() => parseEnv(text)).toThrow(/NAME=VALUE/),
+  );
+  it.each(['A=x\ny', 'A=x\0y'])('refuses the value in %j', (text) =>
+    expect(() => parseEnv(text)).toThrow(/line break/),
+  );
 });
 
 describe('parseRestart', () => {
@@ -52,16 +80,32 @@ describe('parseRestart', () => {
     ['on-failure:0', { policy: 'on-failure', maxRetries: 0 }],
     ['on-failure:1000', { policy: 'on-failure', maxRetries: 1000 }],
   ])('reads %s', (text, policy) => expect(parseRestart(text)).toEqual(policy));
-  it.each(['', 'sometimes', 'always:3', 'never:1', 'on-failure:', 'on-failure:-1', 'on-failure:1001', 'Always'])('refuses %j', (text) =>
-    expect(() => parseRestart(text)).toThrow(/restart policy/));
+  it.each(['', 'sometimes', 'always:3', 'never:1', 'on-failure:', 'on-failure:-1', 'on-failure:1001', 'Always'])(
+    'refuses %j',
+    (text) => expect(() => parseRestart(text)).toThrow(/restart policy/),
+  );
 });
 
 describe('parseDuration', () => {
-  it.each([['500ms', 500], ['90s', 90_000], ['10m', 600_000], ['2h', 7_200_000], ['1d', 86_400_000]])('reads %s', (text, ms) => expect(parseDuration(text)).toBe(ms));
-  it.each(['', '10', 'm', '1.5h', '-1s', '1w', '10 m', '10M'])('refuses %j', (text) => expect(() => parseDuration(text)).toThrow(/such as 10m/));
+  it.each([
+    ['500ms', 500],
+    ['90s', 90_000],
+    ['10m', 600_000],
+    ['2h', 7_200_000],
+    ['1d', 86_400_000],
+  ])('reads %s', (text, ms) => expect(parseDuration(text)).toBe(ms));
+  it.each(['', '10', 'm', '1.5h', '-1s', '1w', '10 m', '10M'])('refuses %j', (text) =>
+    expect(() => parseDuration(text)).toThrow(/such as 10m/),
+  );
 });
 
 describe('parseList', () => {
-  it.each([['sn-1', ['sn-1']], ['sn-1, sn-2', ['sn-1', 'sn-2']], ['a,,b,', ['a', 'b']]])('reads %j', (text, items) => expect(parseList(text)).toEqual(items));
-  it.each(['', ',', ' , '])('refuses %j, which would else mean everything or nothing', (text) => expect(() => parseList(text)).toThrow(/at least one/));
+  it.each([
+    ['sn-1', ['sn-1']],
+    ['sn-1, sn-2', ['sn-1', 'sn-2']],
+    ['a,,b,', ['a', 'b']],
+  ])('reads %j', (text, items) => expect(parseList(text)).toEqual(items));
+  it.each(['', ',', ' , '])('refuses %j, which would else mean everything or nothing', (text) =>
+    expect(() => parseList(text)).toThrow(/at least one/),
+  );
 });

@@ -33,9 +33,11 @@ export function parseCount(text: string): number {
 export function parseEnv(text: string, before: Record<string, string> = {}): Record<string, string> {
   const equals = text.indexOf('=');
   const name = text.slice(0, Math.max(equals, 0));
-  if (!ENV_NAME_PATTERN.test(name)) throw new InvalidArgumentError('an environment variable is written NAME=VALUE, the name in letters, digits and _');
+  if (!ENV_NAME_PATTERN.test(name))
+    throw new InvalidArgumentError('an environment variable is written NAME=VALUE, the name in letters, digits and _');
   // oxlint-disable-next-line no-control-regex -- exactly these are refused
-  if (/[\0\r\n]/.test(text)) throw new InvalidArgumentError('the value of an environment variable must not hold a line break or NUL');
+  if (/[\0\r\n]/.test(text))
+    throw new InvalidArgumentError('the value of an environment variable must not hold a line break or NUL');
   return Object.fromEntries([...Object.entries(before), [name, text.slice(equals + 1)]]);
 }
 
@@ -43,7 +45,9 @@ export function parseEnv(text: string, before: Record<string, string> = {}): Rec
 export function parseRestart(text: string): { policy: string; maxRetries?: number } {
   const match = /^(always|never|on-failure)(?::(\d{1,4}))?$/.exec(text);
   if (!match?.[1] || (match[2] !== undefined && (match[1] !== 'on-failure' || Number(match[2]) > 1000))) {
-    throw new InvalidArgumentError('a restart policy is always, never, on-failure or on-failure:<times>, at most 1000 times');
+    throw new InvalidArgumentError(
+      'a restart policy is always, never, on-failure or on-failure:<times>, at most 1000 times',
+    );
   }
   return match[2] === undefined ? { policy: match[1] } : { policy: match[1], maxRetries: Number(match[2]) };
 }
@@ -52,7 +56,8 @@ export function parseRestart(text: string): { policy: string; maxRetries?: numbe
 export function parseDuration(text: string): number {
   const match = /^(\d+)(ms|s|m|h|d)$/.exec(text);
   const unit = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }[match?.[2] ?? ''];
-  if (!match?.[1] || unit === undefined) throw new InvalidArgumentError('a duration is a number with s, m, h or d, such as 10m');
+  if (!match?.[1] || unit === undefined)
+    throw new InvalidArgumentError('a duration is a number with s, m, h or d, such as 10m');
   return Number(match[1]) * unit;
 }
 

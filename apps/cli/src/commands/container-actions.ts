@@ -14,7 +14,9 @@ interface ActionOptions extends SharedOptions {
   timeout: number;
 }
 
-type Result = { readonly container: string; readonly ok: true; readonly id: string } | { readonly container: string; readonly ok: false; readonly reason: string; readonly message: string };
+type Result =
+  | { readonly container: string; readonly ok: true; readonly id: string }
+  | { readonly container: string; readonly ok: false; readonly reason: string; readonly message: string };
 
 const DESCRIPTIONS: Readonly<Record<ContainerActionName, string>> = {
   stop: 'stop containers; they stay where they are',
@@ -22,7 +24,12 @@ const DESCRIPTIONS: Readonly<Record<ContainerActionName, string>> = {
   restart: 'stop and start containers',
   rm: 'remove containers and their data',
 };
-const SAID: Readonly<Record<ContainerActionName, string>> = { stop: 'stopped', start: 'started', restart: 'restarted', rm: 'removed' };
+const SAID: Readonly<Record<ContainerActionName, string>> = {
+  stop: 'stopped',
+  start: 'started',
+  restart: 'restarted',
+  rm: 'removed',
+};
 
 /** Adds one of the four commands. */
 export function registerAction(program: Command, name: ContainerActionName): void {
@@ -37,17 +44,32 @@ export function registerAction(program: Command, name: ContainerActionName): voi
     await withClient(options.nats, async (client) => {
       const results = await Promise.all(containers.map((container) => attempt(client, name, container, options)));
       const good = results.filter((result) => result.ok);
-      if (options.json || good.length > 0) print(options, results, () => good.map((result) => `${result.container} ${options.wait ? SAID[name] : 'asked for'}`).join('\n'));
+      if (options.json || good.length > 0)
+        print(options, results, () =>
+          good.map((result) => `${result.container} ${options.wait ? SAID[name] : 'asked for'}`).join('\n'),
+        );
       const bad = results.flatMap((result) => (result.ok ? [] : [result]));
-      if (bad.length > 0) throw new ClientError(bad.map((result) => `${result.container}: ${result.message}`).join('\nplinth: '), bad[0]?.reason ?? 'failed');
+      if (bad.length > 0)
+        throw new ClientError(
+          bad.map((result) => `${result.container}: ${result.message}`).join('\nplinth: '),
+          bad[0]?.reason ?? 'failed',
+        );
     });
   });
 }
 
-async function attempt(client: PlinthClient, name: ContainerActionName, container: string, options: ActionOptions): Promise<Result> {
+async function attempt(
+  client: PlinthClient,
+  name: ContainerActionName,
+  container: string,
+  options: ActionOptions,
+): Promise<Result> {
   try {
     const details = await client.container(container, options.tenant);
-    await actOnContainer(client, name, details, { keepData: options.keepData, timeoutMs: options.wait ? options.timeout * 1_000 : undefined });
+    await actOnContainer(client, name, details, {
+      keepData: options.keepData,
+      timeoutMs: options.wait ? options.timeout * 1_000 : undefined,
+    });
     return { container, ok: true, id: details.id };
   } catch (error) {
     if (error instanceof ClientError) return { container, ok: false, reason: error.reason, message: error.message };

@@ -1,7 +1,17 @@
 /** `plinth deadletters`: what services could not take. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { withClient } from '../connection.js';
-import { bodyOf, type DeadLetter, deadLetter, deadLetters, dropDeadLetters, type LetterFilter, replayDeadLetter, replayRefusal, withoutSecrets } from '@plinth/client';
+import {
+  bodyOf,
+  type DeadLetter,
+  deadLetter,
+  deadLetters,
+  dropDeadLetters,
+  type LetterFilter,
+  replayDeadLetter,
+  replayRefusal,
+  withoutSecrets,
+} from '@plinth/client';
 import { ClientError, type PlinthClient } from '@plinth/client';
 import { print } from '../output/print.js';
 import { age, table } from '../output/table.js';
@@ -17,24 +27,43 @@ const DEFAULT_LIMIT = 100;
 
 function withFilter(command: Command): Command {
   return command
-    .addOption(new Option('--service <name>', 'only those of one service').choices(['provisioner', 'image-builder', 'distributor']))
+    .addOption(
+      new Option('--service <name>', 'only those of one service').choices([
+        'provisioner',
+        'image-builder',
+        'distributor',
+      ]),
+    )
     .option('--subject <subject>', 'only messages of this subject, e.g. container.requested')
     .option('--reason <reason>', 'only those put aside for this reason, e.g. internal-error');
 }
 
 export function register(program: Command): void {
-  const letters = program.command('deadletters').description('messages that a service could not take: look, send again, remove').action(() => letters.help({ error: true }));
+  const letters = program
+    .command('deadletters')
+    .description('messages that a service could not take: look, send again, remove')
+    .action(() => letters.help({ error: true }));
   withFilter(withShared(letters.command('ls')))
     .description('list them, newest first')
     .option('--limit <count>', 'at the most', parseNumber, DEFAULT_LIMIT)
     .action(async (options: FilterOptions & { limit: number }) => {
       await withClient(options.nats, async (client) => {
         const found = await deadLetters(client, options, options.limit);
-        if (found.length === options.limit) process.stderr.write(`the newest ${found.length}; there may be more: --limit\n`);
+        if (found.length === options.limit)
+          process.stderr.write(`the newest ${found.length}; there may be more: --limit\n`);
         print(options, found.map(withoutBody), () =>
           table(
             ['NUMBER', 'AGE', 'SERVICE', 'SUBJECT', 'REASON', 'TRIES', 'BYTES', 'SEND AGAIN'],
-            found.map((letter) => [letter.sequence, age(letter.storedAt, Date.now()), letter.service, letter.subject, letter.reason, letter.attempts, letter.bytes, replayRefusal(letter) === undefined ? 'yes' : 'no']),
+            found.map((letter) => [
+              letter.sequence,
+              age(letter.storedAt, Date.now()),
+              letter.service,
+              letter.subject,
+              letter.reason,
+              letter.attempts,
+              letter.bytes,
+              replayRefusal(letter) === undefined ? 'yes' : 'no',
+            ]),
           ),
         );
       });
@@ -46,7 +75,11 @@ export function register(program: Command): void {
       await withClient(options.nats, async (client) => {
         const letter = await deadLetter(client, number);
         const body = bodyOf(letter);
-        const shown = { ...withoutBody(letter), body: body ? withoutSecrets(body) : null, refusal: replayRefusal(letter) ?? null };
+        const shown = {
+          ...withoutBody(letter),
+          body: body ? withoutSecrets(body) : null,
+          refusal: replayRefusal(letter) ?? null,
+        };
         print(options, shown, () => describe(letter, shown.body));
       });
     });
@@ -60,8 +93,20 @@ export function register(program: Command): void {
         const found = await choose(client, numbers ?? [], options);
         const able = options.all ? found.filter((letter) => replayRefusal(letter) === undefined) : found;
         const sent: { letter: number; subject: string; requestId: string }[] = [];
-        for (const letter of able) sent.push({ letter: letter.sequence, subject: letter.subject, requestId: await replayDeadLetter(client, letter) });
-        print(options, sent, () => (sent.length === 0 ? 'nothing to send again' : table(['LETTER', 'SENT AGAIN TO', 'REQUEST'], sent.map((one) => [one.letter, one.subject, one.requestId]))));
+        for (const letter of able)
+          sent.push({
+            letter: letter.sequence,
+            subject: letter.subject,
+            requestId: await replayDeadLetter(client, letter),
+          });
+        print(options, sent, () =>
+          sent.length === 0
+            ? 'nothing to send again'
+            : table(
+                ['LETTER', 'SENT AGAIN TO', 'REQUEST'],
+                sent.map((one) => [one.letter, one.subject, one.requestId]),
+              ),
+        );
       });
     });
   withFilter(withShared(letters.command('drop')))
@@ -71,7 +116,12 @@ export function register(program: Command): void {
     .action(async (numbers: readonly number[] | undefined, options: ChoiceOptions) => {
       await withClient(options.nats, async (client) => {
         const answer = await dropDeadLetters(client, await choose(client, numbers ?? [], options));
-        print(options, answer, () => `${answer.dropped.length} dropped${answer.missing.length > 0 ? `, ${answer.missing.length} were gone` : ''}`);
+        print(
+          options,
+          answer,
+          () =>
+            `${answer.dropped.length} dropped${answer.missing.length > 0 ? `, ${answer.missing.length} were gone` : ''}`,
+        );
       });
     });
 }
@@ -79,7 +129,11 @@ export function register(program: Command): void {
 async function choose(client: PlinthClient, numbers: readonly number[], options: ChoiceOptions): Promise<DeadLetter[]> {
   // Oldest first: as they came.
   if (options.all === true) return (await deadLetters(client, options, Infinity)).reverse();
-  if (numbers.length === 0) throw new ClientError('name the letters by number, or say --all; plinth deadletters ls shows what there is', 'usage');
+  if (numbers.length === 0)
+    throw new ClientError(
+      'name the letters by number, or say --all; plinth deadletters ls shows what there is',
+      'usage',
+    );
   return Promise.all(numbers.map((number) => deadLetter(client, number)));
 }
 
@@ -96,7 +150,10 @@ function describe(letter: DeadLetter, body: unknown): string {
     ['event', letter.eventId],
     ['reason', letter.reason],
     ['tries', letter.attempts],
-    ...letter.problems.map((problem): [string, string] => ['problem', `${problem.path ? `${problem.path}: ` : ''}${problem.message ?? ''}`]),
+    ...letter.problems.map((problem): [string, string] => [
+      'problem',
+      `${problem.path ? `${problem.path}: ` : ''}${problem.message ?? ''}`,
+    ]),
     ['send again', replayRefusal(letter) ?? `plinth deadletters replay ${letter.sequence}`],
   ];
   return `${table(['WHAT', 'VALUE'], rows)}\n\n${body === null ? `its body of ${letter.bytes} bytes is no JSON object, and is not shown: it may hold secrets` : JSON.stringify(body, null, 2)}`;

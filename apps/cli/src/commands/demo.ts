@@ -9,7 +9,12 @@ export function register(program: Command): void {
     .action(async () => {
       const { startStack } = await import('@plinth/stack');
       const { tour } = await import('../demo/tour.js');
-      const { stack } = await startStack({ home: homeDirectory(), hosts: 2, storageNodes: 2, onProgress: (line) => void process.stdout.write(`${line}\n`) });
+      const { stack } = await startStack({
+        home: homeDirectory(),
+        hosts: 2,
+        storageNodes: 2,
+        onProgress: (line) => void process.stdout.write(`${line}\n`),
+      });
       await withClient(stack.natsUrl, tour);
     });
 }

@@ -8,12 +8,18 @@ export function register(program: Command): void {
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExits with 0 when nothing fails; warnings are allowed.')
     .action(async (options: { json?: boolean }) => {
-      const [{ checkMachine }, { checkPrograms }] = await Promise.all([import('../doctor/machine.js'), import('../doctor/programs.js')]);
+      const [{ checkMachine }, { checkPrograms }] = await Promise.all([
+        import('../doctor/machine.js'),
+        import('../doctor/programs.js'),
+      ]);
       const checks = [...checkMachine(homeDirectory()), ...checkPrograms()];
       const failed = checks.filter((check) => check.state === 'fail').length;
       if (options.json) process.stdout.write(`${JSON.stringify({ ok: failed === 0, checks }, null, 2)}\n`);
       else {
-        for (const { name, state, found, todo } of checks) process.stdout.write(`${state.padEnd(4)}  ${name.padEnd(14)} ${found}${todo ? `\n      ${' '.repeat(14)} -> ${todo}` : ''}\n`);
+        for (const { name, state, found, todo } of checks)
+          process.stdout.write(
+            `${state.padEnd(4)}  ${name.padEnd(14)} ${found}${todo ? `\n      ${' '.repeat(14)} -> ${todo}` : ''}\n`,
+          );
         process.stdout.write(failed === 0 ? 'this machine is fit\n' : `${failed} to be mended\n`);
       }
       if (failed > 0) process.exitCode = 1;

@@ -9,10 +9,18 @@ export function register(program: Command): void {
     .action(async (options: { data?: boolean }) => {
       const { stopStack } = await import('@plinth/stack');
       const home = homeDirectory();
-      const report = await stopStack(home, { data: options.data ?? false, onProgress: (line) => void process.stdout.write(`${line}\n`) });
+      const report = await stopStack(home, {
+        data: options.data ?? false,
+        onProgress: (line) => void process.stdout.write(`${line}\n`),
+      });
       if (report.left.length > 0) {
         process.stderr.write(`plinth: still there: ${report.left.join(', ')}; run plinth down again\n`);
         process.exitCode = 1;
-      } else process.stdout.write(report.stopped === 0 ? 'nothing was running\n' : `stopped; ${options.data ? 'the data is deleted' : `the data stays in ${home}`}\n`);
+      } else
+        process.stdout.write(
+          report.stopped === 0
+            ? 'nothing was running\n'
+            : `stopped; ${options.data ? 'the data is deleted' : `the data stays in ${home}`}\n`,
+        );
     });
 }

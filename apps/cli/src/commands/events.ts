@@ -15,10 +15,18 @@ export function register(program: Command): void {
       await withClient(options.nats, async (client) => {
         const stop = new AbortController();
         process.once('SIGINT', () => stop.abort());
-        await client.history({ subject, since: new Date(Date.now() - options.since), follow: options.follow ?? false, signal: stop.signal }, (fact) => {
-          if (options.json) printJson(fact, 0);
-          else printLine(`${fact.time}  ${fact.subject.padEnd(28)} ${JSON.stringify(fact.data)}`);
-        });
+        await client.history(
+          {
+            subject,
+            since: new Date(Date.now() - options.since),
+            follow: options.follow ?? false,
+            signal: stop.signal,
+          },
+          (fact) => {
+            if (options.json) printJson(fact, 0);
+            else printLine(`${fact.time}  ${fact.subject.padEnd(28)} ${JSON.stringify(fact.data)}`);
+          },
+        );
       });
     });
 }

@@ -30,10 +30,14 @@ export function register(program: Command): void {
       const options = self.opts<ExecCommandOptions>();
       await withClient(options.nats, async (client) => {
         const { id, host, state } = await client.container(name, options.tenant);
-        if (!host || state !== 'running') throw new ClientError(`${name} is ${state}, not running; try: plinth start ${name}`, 'wrong-state');
+        if (!host || state !== 'running')
+          throw new ClientError(`${name} is ${state}, not running; try: plinth start ${name}`, 'wrong-state');
         const stream = options.json
           ? {}
-          : { onStdout: (chunk: Uint8Array) => void process.stdout.write(chunk), onStderr: (chunk: Uint8Array) => void process.stderr.write(chunk) };
+          : {
+              onStdout: (chunk: Uint8Array) => void process.stdout.write(chunk),
+              onStderr: (chunk: Uint8Array) => void process.stderr.write(chunk),
+            };
         const result = await client.exec(host, id, command, {
           ...stream,
           env: options.env,
@@ -53,8 +57,9 @@ function commandOf(words: readonly string[], self: Command): string[] {
   const { operands, unknown } = self.parseOptions(words.slice(0, dashes));
   const command = words.slice(dashes + 1);
   const [stranger] = [...operands, ...unknown];
-  if (stranger !== undefined) self.error(`error: '${stranger}' stands before --; what to run goes after it`, { exitCode: 2 });
-  if (command.length === 0) self.error("error: what to run is missing after --", { exitCode: 2 });
+  if (stranger !== undefined)
+    self.error(`error: '${stranger}' stands before --; what to run goes after it`, { exitCode: 2 });
+  if (command.length === 0) self.error('error: what to run is missing after --', { exitCode: 2 });
   return command;
 }
 
@@ -63,7 +68,11 @@ async function readInput(): Promise<Buffer> {
   let size = 0;
   for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
     size += chunk.length;
-    if (size > MAX_STDIN) throw new ClientError(`standard input may be at most ${MAX_STDIN} bytes; write it to /data and read it there`, 'too-large');
+    if (size > MAX_STDIN)
+      throw new ClientError(
+        `standard input may be at most ${MAX_STDIN} bytes; write it to /data and read it there`,
+        'too-large',
+      );
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);

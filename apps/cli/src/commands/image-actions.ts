@@ -18,10 +18,17 @@ export async function build(file: string, options: SharedOptions & { timeout: nu
   await withClient(options.nats, async (client) => {
     const bar = new ProgressBar('building');
     try {
-      const built = await buildImage(client, recipe, options.timeout, (fraction, phase) => bar.update(fraction, phase)).finally(() => bar.end());
-      print(options, { ok: true, ...built }, () => `${built.ref} is built and tested, ${built.contentDigest}\nnext: plinth image promote ${built.ref}`);
+      const built = await buildImage(client, recipe, options.timeout, (fraction, phase) =>
+        bar.update(fraction, phase),
+      ).finally(() => bar.end());
+      print(
+        options,
+        { ok: true, ...built },
+        () => `${built.ref} is built and tested, ${built.contentDigest}\nnext: plinth image promote ${built.ref}`,
+      );
     } catch (error) {
-      if (options.json && error instanceof ClientError) print(options, { ok: false, reason: error.reason, message: error.message }, () => '');
+      if (options.json && error instanceof ClientError)
+        print(options, { ok: false, reason: error.reason, message: error.message }, () => '');
       throw error;
     }
   });
@@ -29,8 +36,13 @@ export async function build(file: string, options: SharedOptions & { timeout: nu
 
 async function readRecipe(file: string): Promise<string> {
   const text = file === '-' ? await readStandardInput() : await readRecipeFile(file);
-  if (Buffer.byteLength(text) > MAX_RECIPE_BYTES) throw new ClientError(`a recipe may have at most ${MAX_RECIPE_BYTES / 1024} KiB`, 'too-large');
-  if (text.trim() === '') throw new ClientError(`${file === '-' ? 'standard input' : file} is empty; a recipe is needed, such as recipes/debian-12.yaml`, 'no-recipe');
+  if (Buffer.byteLength(text) > MAX_RECIPE_BYTES)
+    throw new ClientError(`a recipe may have at most ${MAX_RECIPE_BYTES / 1024} KiB`, 'too-large');
+  if (text.trim() === '')
+    throw new ClientError(
+      `${file === '-' ? 'standard input' : file} is empty; a recipe is needed, such as recipes/debian-12.yaml`,
+      'no-recipe',
+    );
   return text;
 }
 
@@ -44,7 +56,11 @@ async function readRecipeFile(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
-    throw new ClientError(`${file} can't be read: ${error instanceof Error ? error.message : String(error)}`, 'no-file', { cause: error });
+    throw new ClientError(
+      `${file} can't be read: ${error instanceof Error ? error.message : String(error)}`,
+      'no-file',
+      { cause: error },
+    );
   }
 }
 
@@ -101,17 +117,34 @@ function describe(ref: string, summary: ImageSummary | undefined, details: Build
     ['storage nodes', summary?.storageNodes.join(', ')],
     ['containers', summary?.containers],
     ['built', details?.builtAt],
-    ['build time', details?.durationMs === null || details === null ? null : `${(details.durationMs / 1000).toFixed(1)} s`],
+    [
+      'build time',
+      details?.durationMs === null || details === null ? null : `${(details.durationMs / 1000).toFixed(1)} s`,
+    ],
     ['command', manifest ? JSON.stringify(manifest.command) : null],
     ['time zone', manifest?.timezone],
     ['mount script', manifest ? (manifest.customMountScript ? "the recipe's own" : 'generated') : null],
   ];
-  const places = manifest ? `\n\n${table(['WRITABLE PLACE', 'SIZE', 'CONTENT'], manifest.places.map((place) => [place.path, bytes(place.bytes), place.content]))}` : '';
-  const tests = details && details.tests.length > 0 ? `\n\n${table(['TEST', 'TIME'], details.tests.map((test) => [test.name, `${test.durationMs.toFixed(0)} ms`]))}` : '';
+  const places = manifest
+    ? `\n\n${table(
+        ['WRITABLE PLACE', 'SIZE', 'CONTENT'],
+        manifest.places.map((place) => [place.path, bytes(place.bytes), place.content]),
+      )}`
+    : '';
+  const tests =
+    details && details.tests.length > 0
+      ? `\n\n${table(
+          ['TEST', 'TIME'],
+          details.tests.map((test) => [test.name, `${test.durationMs.toFixed(0)} ms`]),
+        )}`
+      : '';
   return `${table(['WHAT', 'VALUE'], rows)}${places}${tests}`;
 }
 
-export async function promote(ref: string, options: SharedOptions & { to?: string[]; wait: boolean; timeout: number }): Promise<void> {
+export async function promote(
+  ref: string,
+  options: SharedOptions & { to?: string[]; wait: boolean; timeout: number },
+): Promise<void> {
   await withClient(options.nats, async (client) => {
     const onNode = (line: string): void => {
       if (!options.json) printLine(line);
@@ -124,7 +157,11 @@ export async function promote(ref: string, options: SharedOptions & { to?: strin
 export async function activate(ref: string, options: SharedOptions & { versionOnly?: boolean }): Promise<void> {
   await withClient(options.nats, async (client) => {
     const fact = await activateImage(client, ref, !options.versionOnly);
-    print(options, fact.data, () => `${ref} is the default ${options.versionOnly ? 'version of its name' : 'image'} now`);
+    print(
+      options,
+      fact.data,
+      () => `${ref} is the default ${options.versionOnly ? 'version of its name' : 'image'} now`,
+    );
   });
 }
 

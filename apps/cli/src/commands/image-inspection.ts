@@ -24,18 +24,27 @@ export async function diff(from: string, to: string, options: SharedOptions & { 
 /** The exact versions of the first reply: a name may come to mean another meanwhile. */
 async function allFiles(client: PlinthClient, first: ImageDiff): Promise<readonly FileChange[]> {
   const items = [...first.files.items];
-  for (let cursor = first.files.next; cursor !== undefined; ) {
-    const { files } = await client.query<ImageDiff>(QUERIES.imageDiff, { from: first.from.image, to: first.to.image, cursor });
+  for (let cursor = first.files.next; cursor !== undefined;) {
+    const { files } = await client.query<ImageDiff>(QUERIES.imageDiff, {
+      from: first.from.image,
+      to: first.to.image,
+      cursor,
+    });
     items.push(...files.items);
     cursor = files.next;
   }
   return items;
 }
 
-export async function plan(image: string, options: SharedOptions & { container?: string; tenant: string }): Promise<void> {
+export async function plan(
+  image: string,
+  options: SharedOptions & { container?: string; tenant: string },
+): Promise<void> {
   await withClient(options.nats, async (client) => {
-    const config = options.container === undefined ? undefined : (await client.container(options.container, options.tenant)).config;
-    if (config === null) throw new ClientError(`${options.container ?? ''} has no config yet; try again`, 'wrong-state');
+    const config =
+      options.container === undefined ? undefined : (await client.container(options.container, options.tenant)).config;
+    if (config === null)
+      throw new ClientError(`${options.container ?? ''} has no config yet; try again`, 'wrong-state');
     const found = await client.query<ImagePlan>(QUERIES.imagePlan, { image, config });
     print(options, found, () => describePlan(found));
   });

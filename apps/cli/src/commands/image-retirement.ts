@@ -8,7 +8,11 @@ import { print } from '../output/print.js';
 import { table } from '../output/table.js';
 import type { SharedOptions } from './options.js';
 
-const RELATIONS: Readonly<Record<Relation, string>> = { on: 'on it', returns: 'goes back to it', remembers: 'known good, or not left yet' };
+const RELATIONS: Readonly<Record<Relation, string>> = {
+  on: 'on it',
+  returns: 'goes back to it',
+  remembers: 'known good, or not left yet',
+};
 
 export async function showBlastRadius(ref: string, options: SharedOptions): Promise<void> {
   await withClient(options.nats, async (client) => {
@@ -18,7 +22,10 @@ export async function showBlastRadius(ref: string, options: SharedOptions): Prom
 }
 
 function describe(found: BlastRadius): string {
-  const counts = (of: Readonly<Record<string, number>>): string => Object.entries(of).map(([name, count]) => `${name} (${count})`).join(', ');
+  const counts = (of: Readonly<Record<string, number>>): string =>
+    Object.entries(of)
+      .map(([name, count]) => `${name} (${count})`)
+      .join(', ');
   const rows: [string, string | number][] = [
     ['image', found.image],
     ['state', found.state],
@@ -26,17 +33,30 @@ function describe(found: BlastRadius): string {
     ['storage nodes', found.storageNodes.join(', ')],
     ['tenants', counts(found.tenants)],
     ['hosts', counts(found.hosts)],
-    ...Object.entries(RELATIONS).map(([relation, text]): [string, number] => [text, found.containers.filter((use) => use.relation === relation).length]),
+    ...Object.entries(RELATIONS).map(([relation, text]): [string, number] => [
+      text,
+      found.containers.filter((use) => use.relation === relation).length,
+    ]),
     ['rollouts', found.rollouts.join(', ')],
   ];
-  const containers = found.containers.map((use) => [use.name, use.tenant, use.host, use.state, RELATIONS[use.relation]]);
+  const containers = found.containers.map((use) => [
+    use.name,
+    use.tenant,
+    use.host,
+    use.state,
+    RELATIONS[use.relation],
+  ]);
   return `${table(['WHAT', 'VALUE'], rows)}${containers.length > 0 ? `\n\n${table(['CONTAINER', 'TENANT', 'HOST', 'STATE', 'USE'], containers)}` : ''}`;
 }
 
 export async function retire(ref: string, options: SharedOptions & { wait: boolean; timeout: number }): Promise<void> {
   await withClient(options.nats, async (client) => {
     await retireImage(client, ref, options.wait ? options.timeout : undefined);
-    print(options, { image: ref, retired: true }, () => (options.wait ? `${ref} is retired, and no live storage node holds it` : `${ref} is retired; storage nodes remove it`));
+    print(options, { image: ref, retired: true }, () =>
+      options.wait
+        ? `${ref} is retired, and no live storage node holds it`
+        : `${ref} is retired; storage nodes remove it`,
+    );
   });
 }
 
@@ -50,16 +70,24 @@ interface Collected {
 /** Not retired, and no failure: something needs it, or somebody else was quicker. */
 const KEPT: readonly string[] = ['in-use', 'default-image', 'in-rollout', 'retired', 'not-promoted'];
 
-export async function collect(options: SharedOptions & { keep: number; name?: string; dryRun?: boolean }): Promise<void> {
+export async function collect(
+  options: SharedOptions & { keep: number; name?: string; dryRun?: boolean },
+): Promise<void> {
   await withClient(options.nats, async (client) => {
     const candidates = collectable(await client.images(options.name), options.keep);
     const decide = options.dryRun ? await guess(client) : (image: string) => attempt(client, image);
     const results: Collected[] = [];
     for (const { image, state, keep } of candidates) {
-      const decided: Pick<Collected, 'outcome' | 'why'> = keep === undefined ? await decide(image) : { outcome: 'kept', why: keep };
+      const decided: Pick<Collected, 'outcome' | 'why'> =
+        keep === undefined ? await decide(image) : { outcome: 'kept', why: keep };
       results.push({ image, state, ...decided });
     }
-    print(options, results, () => table(['IMAGE', 'STATE', 'OUTCOME', 'WHY'], results.map((one) => [one.image, one.state, one.outcome, one.why])));
+    print(options, results, () =>
+      table(
+        ['IMAGE', 'STATE', 'OUTCOME', 'WHY'],
+        results.map((one) => [one.image, one.state, one.outcome, one.why]),
+      ),
+    );
   });
 }
 
@@ -68,7 +96,8 @@ async function attempt(client: PlinthClient, image: string): Promise<Pick<Collec
     await retireImage(client, image, undefined);
     return { outcome: 'retired', why: 'nothing needs it' };
   } catch (error) {
-    if (error instanceof ClientError && KEPT.includes(error.reason)) return { outcome: 'kept', why: error.message.replace(/^retirement rejected \([a-z-]+\): /, '') };
+    if (error instanceof ClientError && KEPT.includes(error.reason))
+      return { outcome: 'kept', why: error.message.replace(/^retirement rejected \([a-z-]+\): /, '') };
     throw error;
   }
 }
@@ -83,6 +112,8 @@ async function guess(client: PlinthClient): Promise<(image: string) => Promise<P
       return { outcome: 'kept', why: `needed by ${names.join(', ')}${items.length > 3 ? ' and others' : ''}` };
     }
     const [rollout] = rolloutsOf(rollouts, image);
-    return rollout === undefined ? { outcome: 'would-retire', why: 'nothing needs it' } : { outcome: 'kept', why: `rollout ${rollout} has not ended` };
+    return rollout === undefined
+      ? { outcome: 'would-retire', why: 'nothing needs it' }
+      : { outcome: 'kept', why: `rollout ${rollout} has not ended` };
   };
 }

@@ -10,11 +10,15 @@ export function register(program: Command): void {
     .argument('<recipe>', 'YAML file, or - for standard input')
     .option('--timeout <duration>', 'how long to wait', parseDuration, 2_400_000)
     .addHelpText('after', '\nExample:\n  plinth image build recipes/debian-12.yaml')
-    .action(async (recipe: string, options: SharedOptions & { timeout: number }) => (await import('./image-actions.js')).build(recipe, options));
+    .action(async (recipe: string, options: SharedOptions & { timeout: number }) =>
+      (await import('./image-actions.js')).build(recipe, options),
+    );
   withShared(image.command('ls'))
     .description('list image versions')
     .argument('[name]')
-    .action(async (name: string | undefined, options: SharedOptions) => (await import('./image-actions.js')).list(name, options));
+    .action(async (name: string | undefined, options: SharedOptions) =>
+      (await import('./image-actions.js')).list(name, options),
+    );
   withShared(image.command('show'))
     .description('one version: build, tests, manifest, where it is')
     .argument('<image>', 'name@version')
@@ -25,45 +29,61 @@ export function register(program: Command): void {
     .option('--to <nodes or labels>', 'such as sn-1,sn-2 or datacenter=west; absent: all', parseList)
     .option('--no-wait', 'do not wait for the storage nodes')
     .option('--timeout <duration>', 'how long to wait', parseDuration, 600_000)
-    .action(async (ref: string, options: SharedOptions & { to?: string[]; wait: boolean; timeout: number }) => (await import('./image-actions.js')).promote(ref, options));
+    .action(async (ref: string, options: SharedOptions & { to?: string[]; wait: boolean; timeout: number }) =>
+      (await import('./image-actions.js')).promote(ref, options),
+    );
   withShared(image.command('activate'))
     .description('make a version the default of its name, and its name the default OS')
     .argument('<image>', 'name@version')
     .option('--version-only', 'leave the default OS as it is')
-    .action(async (ref: string, options: SharedOptions & { versionOnly?: boolean }) => (await import('./image-actions.js')).activate(ref, options));
+    .action(async (ref: string, options: SharedOptions & { versionOnly?: boolean }) =>
+      (await import('./image-actions.js')).activate(ref, options),
+    );
   withShared(image.command('revoke'))
     .description('let nothing new start on a version')
     .argument('<image>', 'name@version')
     .requiredOption('--reason <text>', 'why')
-    .action(async (ref: string, options: SharedOptions & { reason: string }) => (await import('./image-actions.js')).revoke(ref, options));
+    .action(async (ref: string, options: SharedOptions & { reason: string }) =>
+      (await import('./image-actions.js')).revoke(ref, options),
+    );
   withShared(image.command('diff'))
     .description('what differs between two versions: packages, files, /etc, settings')
     .argument('<from>', 'name@version, or a name for its newest')
     .argument('<to>', 'name@version, or a name for its newest')
     .option('--files', 'list all files')
     .addHelpText('after', '\nExample:\n  plinth image diff debian-12@v1 debian-12')
-    .action(async (from: string, to: string, options: SharedOptions & { files?: boolean }) => (await import('./image-inspection.js')).diff(from, to, options));
+    .action(async (from: string, to: string, options: SharedOptions & { files?: boolean }) =>
+      (await import('./image-inspection.js')).diff(from, to, options),
+    );
   withTenant(withShared(image.command('plan')))
     .description('what starting a container on a version would mount, in order; nothing is run')
     .argument('<image>', 'name@version, or a name for its newest')
     .option('--container <container>', 'with the config of this one, name or id')
     .addHelpText('after', '\nExample:\n  plinth image plan debian-12@v2 --container shop-1')
-    .action(async (ref: string, options: SharedOptions & { container?: string; tenant: string }) => (await import('./image-inspection.js')).plan(ref, options));
+    .action(async (ref: string, options: SharedOptions & { container?: string; tenant: string }) =>
+      (await import('./image-inspection.js')).plan(ref, options),
+    );
   withShared(image.command('blast-radius'))
     .description('everything that needs a version: tenants, hosts, containers, rollouts')
     .argument('<image>', 'name@version')
-    .action(async (ref: string, options: SharedOptions) => (await import('./image-retirement.js')).showBlastRadius(ref, options));
+    .action(async (ref: string, options: SharedOptions) =>
+      (await import('./image-retirement.js')).showBlastRadius(ref, options),
+    );
   withShared(image.command('retire'))
     .description('remove a version from everywhere, for ever; refused while anything needs it')
     .argument('<image>', 'name@version')
     .option('--no-wait', 'do not wait for the storage nodes')
     .option('--timeout <duration>', 'how long to wait', parseDuration, 120_000)
-    .action(async (ref: string, options: SharedOptions & { wait: boolean; timeout: number }) => (await import('./image-retirement.js')).retire(ref, options));
+    .action(async (ref: string, options: SharedOptions & { wait: boolean; timeout: number }) =>
+      (await import('./image-retirement.js')).retire(ref, options),
+    );
   withShared(image.command('gc'))
     .description('retire the versions that nothing needs, beyond the newest of each name')
     .option('--keep <n>', 'how many of the newest stay', parseCount, 3)
     .option('--name <name>', 'of this name only')
     .option('--dry-run', 'only say what would be retired')
     .addHelpText('after', '\nExample:\n  plinth image gc --keep 2 --dry-run')
-    .action(async (options: SharedOptions & { keep: number; name?: string; dryRun?: boolean }) => (await import('./image-retirement.js')).collect(options));
+    .action(async (options: SharedOptions & { keep: number; name?: string; dryRun?: boolean }) =>
+      (await import('./image-retirement.js')).collect(options),
+    );
 }

@@ -34,12 +34,25 @@ function describe(found: ContainerDetails & { readonly stats: ContainerStats | n
   const rows: [string, string | number | null | undefined][] = [
     ['id', found.id],
     ['name', `${found.name} of tenant ${found.tenant}`],
-    ['state', `${found.state}, desired ${found.desired}${found.exitCode === null ? '' : `, exit code ${found.exitCode}`}`],
+    [
+      'state',
+      `${found.state}, desired ${found.desired}${found.exitCode === null ? '' : `, exit code ${found.exitCode}`}`,
+    ],
     ['message', found.message],
     ['host', found.host],
-    ['image', found.image === null ? null : `${found.image} (${asked}${found.fallbackReason ? `, ${found.fallbackReason}` : ''})`],
+    [
+      'image',
+      found.image === null
+        ? null
+        : `${found.image} (${asked}${found.fallbackReason ? `, ${found.fallbackReason}` : ''})`,
+    ],
     ['known good', found.knownGood],
-    ['update', found.update ? `${found.update.state}: ${found.update.from} to ${found.update.to}${found.update.reason ? ` (${found.update.reason}: ${found.update.message ?? ''})` : ''}` : null],
+    [
+      'update',
+      found.update
+        ? `${found.update.state}: ${found.update.from} to ${found.update.to}${found.update.reason ? ` (${found.update.reason}: ${found.update.message ?? ''})` : ''}`
+        : null,
+    ],
     ['pid', found.pid],
     ['up', found.state === 'running' ? age(found.startedAt, Date.now()) : null],
     ['restarts', found.restarts],
@@ -47,19 +60,44 @@ function describe(found: ContainerDetails & { readonly stats: ContainerStats | n
   if (config) {
     rows.push(
       ['command', config.command ? JSON.stringify(config.command) : "the image's"],
-      ['environment', Object.entries(config.env).map(([key, value]) => `${key}=${value}`).join(' ')],
+      [
+        'environment',
+        Object.entries(config.env)
+          .map(([key, value]) => `${key}=${value}`)
+          .join(' '),
+      ],
       ['time zone', config.timezone ?? "the image's"],
       ['software', config.software],
       ['limits', `${bytes(config.limits.memoryBytes)}, ${config.limits.cpus} cores, ${config.limits.pids} processes`],
-      ['restart', config.restart.maxRetries === undefined ? config.restart.policy : `${config.restart.policy}, ${config.restart.maxRetries} times`],
+      [
+        'restart',
+        config.restart.maxRetries === undefined
+          ? config.restart.policy
+          : `${config.restart.policy}, ${config.restart.maxRetries} times`,
+      ],
       ['network', config.network],
-      ['health', config.health ? `${JSON.stringify(config.health.exec)} every ${config.health.intervalSeconds} s` : null],
+      [
+        'health',
+        config.health ? `${JSON.stringify(config.health.exec)} every ${config.health.intervalSeconds} s` : null,
+      ],
       ['follows', config.follow ? 'the default image' : null],
       ['data', `volume ${config.dataVolume} on ${config.storageNode}`],
     );
   }
-  if (stats) rows.push(['memory', `${bytes(stats.privateBytes)} private, ${bytes(stats.sharedBytes)} shared, ${stats.processes} processes`]);
-  const history = table(['AT', 'GENERATION', 'KIND', 'MESSAGE'], found.history.map((entry) => [entry.at, entry.generation, entry.kind, entry.message]));
-  const mounts = stats ? `\n\n${table(['MOUNT', 'TYPE', 'ACCESS'], stats.mounts.map((mount) => [mount.target, mount.type, mount.readOnly ? 'ro' : 'rw']))}` : '';
+  if (stats)
+    rows.push([
+      'memory',
+      `${bytes(stats.privateBytes)} private, ${bytes(stats.sharedBytes)} shared, ${stats.processes} processes`,
+    ]);
+  const history = table(
+    ['AT', 'GENERATION', 'KIND', 'MESSAGE'],
+    found.history.map((entry) => [entry.at, entry.generation, entry.kind, entry.message]),
+  );
+  const mounts = stats
+    ? `\n\n${table(
+        ['MOUNT', 'TYPE', 'ACCESS'],
+        stats.mounts.map((mount) => [mount.target, mount.type, mount.readOnly ? 'ro' : 'rw']),
+      )}`
+    : '';
   return `${table(['WHAT', 'VALUE'], rows)}\n\n${history}${mounts}`;
 }

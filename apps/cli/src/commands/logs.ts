@@ -16,21 +16,26 @@ export function register(program: Command): void {
     .option('--tail <n>', 'last lines only', parseCount)
     .option('--timestamps', 'with the time of each line')
     .addHelpText('after', '\nExample:\n  plinth logs -f --tail 20 shop-1')
-    .action(async (name: string, options: SharedOptions & { tenant: string; follow?: boolean; tail?: number; timestamps?: boolean }) => {
-      await withClient(options.nats, async (client) => {
-        const { id, host } = await client.container(name, options.tenant);
-        if (!host) throw new ClientError(`${name} has no host yet; try: plinth inspect ${name}`, 'wrong-state');
-        const write = options.json ? jsonLines() : forPeople;
-        const stop = new AbortController();
-        process.once('SIGINT', () => stop.abort());
-        try {
-          const { follow, tail, timestamps } = options;
-          await client.logs(host, { containerId: id, follow, tail, timestamps }, write, stop.signal);
-        } catch (error) {
-          if (!(error instanceof ClientError) || error.reason !== 'aborted' || !stop.signal.aborted) throw error;
-        }
-      });
-    });
+    .action(
+      async (
+        name: string,
+        options: SharedOptions & { tenant: string; follow?: boolean; tail?: number; timestamps?: boolean },
+      ) => {
+        await withClient(options.nats, async (client) => {
+          const { id, host } = await client.container(name, options.tenant);
+          if (!host) throw new ClientError(`${name} has no host yet; try: plinth inspect ${name}`, 'wrong-state');
+          const write = options.json ? jsonLines() : forPeople;
+          const stop = new AbortController();
+          process.once('SIGINT', () => stop.abort());
+          try {
+            const { follow, tail, timestamps } = options;
+            await client.logs(host, { containerId: id, follow, tail, timestamps }, write, stop.signal);
+          } catch (error) {
+            if (!(error instanceof ClientError) || error.reason !== 'aborted' || !stop.signal.aborted) throw error;
+          }
+        });
+      },
+    );
 }
 
 /** Whole lines; on a terminal control characters are shown, elsewhere the bytes stay as they are. */

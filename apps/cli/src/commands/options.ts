@@ -8,7 +8,9 @@ export interface SharedOptions {
 }
 
 export function withShared(command: Command): Command {
-  return command.option('--json', 'JSON for programs').option('--nats <url>', 'NATS server; else NATS_URL, else the stack of this machine');
+  return command
+    .option('--json', 'JSON for programs')
+    .option('--nats <url>', 'NATS server; else NATS_URL, else the stack of this machine');
 }
 
 export function withTenant(command: Command): Command {

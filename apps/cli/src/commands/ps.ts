@@ -15,29 +15,52 @@ export function register(program: Command): void {
     .option('--image <image>', 'on this image only, name or name@version')
     .addOption(new Option('--state <state>', 'in this state only').choices([...CONTAINER_STATES]))
     .addHelpText('after', '\nExample:\n  plinth ps --tenant acme --json')
-    .action(async (options: SharedOptions & { all?: boolean; tenant?: string; host?: string; image?: string; state?: ContainerState }) => {
-      await withClient(options.nats, async (client) => {
-        const { all, tenant, host, image, state } = options;
-        const containers = await client.containers({ all, tenant, host, image, state });
-        print(options, containers, () =>
-          table(
-            ['ID', 'NAME', 'TENANT', 'STATE', 'HOST', 'IMAGE', 'ASKED', 'FALLBACK', 'PID', 'UP', 'RESTARTS', 'UPDATE'],
-            containers.map((item) => [
-              item.id.slice(0, 12),
-              item.name,
-              item.tenant,
-              item.state,
-              item.host,
-              item.image,
-              item.imageAsked,
-              item.fallbackReason,
-              item.pid,
-              item.state === 'running' ? age(item.startedAt, Date.now()) : null,
-              item.restarts,
-              item.update && item.update.state !== 'updated' ? item.update.state : null,
-            ]),
-          ),
-        );
-      });
-    });
+    .action(
+      async (
+        options: SharedOptions & {
+          all?: boolean;
+          tenant?: string;
+          host?: string;
+          image?: string;
+          state?: ContainerState;
+        },
+      ) => {
+        await withClient(options.nats, async (client) => {
+          const { all, tenant, host, image, state } = options;
+          const containers = await client.containers({ all, tenant, host, image, state });
+          print(options, containers, () =>
+            table(
+              [
+                'ID',
+                'NAME',
+                'TENANT',
+                'STATE',
+                'HOST',
+                'IMAGE',
+                'ASKED',
+                'FALLBACK',
+                'PID',
+                'UP',
+                'RESTARTS',
+                'UPDATE',
+              ],
+              containers.map((item) => [
+                item.id.slice(0, 12),
+                item.name,
+                item.tenant,
+                item.state,
+                item.host,
+                item.image,
+                item.imageAsked,
+                item.fallbackReason,
+                item.pid,
+                item.state === 'running' ? age(item.startedAt, Date.now()) : null,
+                item.restarts,
+                item.update && item.update.state !== 'updated' ? item.update.state : null,
+              ]),
+            ),
+          );
+        });
+      },
+    );
 }

@@ -1,5 +1,12 @@
 /** `plinth rollout`: many containers to another image. */
-import { QUERIES, ROLLOUT_APPROVALS, type RolloutApproval, type RolloutSelection, type RolloutStatus, type RolloutWindow } from '@plinth/contracts';
+import {
+  QUERIES,
+  ROLLOUT_APPROVALS,
+  type RolloutApproval,
+  type RolloutSelection,
+  type RolloutStatus,
+  type RolloutWindow,
+} from '@plinth/contracts';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { withClient } from '../connection.js';
 import { parseCount, parseDuration, parseList } from './arguments.js';
@@ -39,10 +46,17 @@ const ACTIONS: Readonly<Record<RolloutActionName, string>> = {
 };
 
 export function register(program: Command): void {
-  const rollout = program.command('rollout').description('move many containers to another image, in batches').action(() => rollout.help({ error: true }));
+  const rollout = program
+    .command('rollout')
+    .description('move many containers to another image, in batches')
+    .action(() => rollout.help({ error: true }));
   withShared(rollout.command('start'))
     .description('choose containers and move them')
-    .requiredOption('--select <field=value,…>', 'image, tenant, host, storageNode, datacenter, follow, container; repeatable, all have to match', parseSelection)
+    .requiredOption(
+      '--select <field=value,…>',
+      'image, tenant, host, storageNode, datacenter, follow, container; repeatable, all have to match',
+      parseSelection,
+    )
     .requiredOption('--to <image>', 'name (its default version), name@version, or known-good')
     .option('--canary <n>', 'containers in the first batch; 0: none (the default: 1)', parseCount)
     .option('--batch <n|n%>', 'containers in each further batch (the default: 10%)')
@@ -50,17 +64,37 @@ export function register(program: Command): void {
     .option('--max-down-per-tenant <n>', 'in hand at once (the default: one batch)', parseCount)
     .option('--max-failures <n>', 'failures that halt it (the default: 1)', parseCount)
     .option('--success-percent <n>', 'share of a batch that has to succeed', parseCount)
-    .addOption(new Option('--on-failure <what>', 'what a halted rollout does (the default: revert)').choices(['revert', 'pause']))
-    .addOption(new Option('--approval <when>', 'what a person has to approve (the default: none)').choices([...ROLLOUT_APPROVALS]))
+    .addOption(
+      new Option('--on-failure <what>', 'what a halted rollout does (the default: revert)').choices([
+        'revert',
+        'pause',
+      ]),
+    )
+    .addOption(
+      new Option('--approval <when>', 'what a person has to approve (the default: none)').choices([
+        ...ROLLOUT_APPROVALS,
+      ]),
+    )
     .option('--window <cron>', 'when new switches may begin, five fields such as "0 2 * * 1-5"')
     .option('--window-minutes <n>', 'how long the window stays open (the default: 60)', parseCount)
     .option('--window-timezone <zone>', 'such as Europe/Vienna (the default: UTC)')
     .option('--soak <duration>', 'how long each has to stay healthy to be known good (the default: 60s)', parseDuration)
-    .option('--stable <duration>', 'how long each has to stay up without a health check (the default: 5s)', parseDuration)
-    .option('--deadline <duration>', 'for one switch beside gate and soak time, and for the way back (the default: 10m)', parseDuration)
+    .option(
+      '--stable <duration>',
+      'how long each has to stay up without a health check (the default: 5s)',
+      parseDuration,
+    )
+    .option(
+      '--deadline <duration>',
+      'for one switch beside gate and soak time, and for the way back (the default: 10m)',
+      parseDuration,
+    )
     .option('--snapshot-data', 'copy the data before, put the copy back where it fails')
     .option('--wait', 'watch it to its end; exit code 0 only when it is completed')
-    .addHelpText('after', '\nExample:\n  plinth rollout start --select image=debian-12,tenant=acme --to debian-12@v2 --batch 20% --soak 5m --wait')
+    .addHelpText(
+      'after',
+      '\nExample:\n  plinth rollout start --select image=debian-12,tenant=acme --to debian-12@v2 --batch 20% --soak 5m --wait',
+    )
     .action(async (options: StartOptions) => {
       await withClient(options.nats, async (client) => {
         const id = await startRollout(client, requestOf(options));
@@ -68,10 +102,15 @@ export function register(program: Command): void {
           if (!options.json) process.stderr.write(`rollout ${id}\n`);
           const end = await watchRollout(client, id, options.json ?? false);
           print(options, end, () => describeRollout(end));
-          if (end.state !== 'completed') throw new ClientError(`the rollout was not completed, it is ${end.state}`, `rollout-${end.state}`);
+          if (end.state !== 'completed')
+            throw new ClientError(`the rollout was not completed, it is ${end.state}`, `rollout-${end.state}`);
           return;
         }
-        print(options, { ok: true, rolloutId: id }, () => `rollout ${id} has begun\nnext: plinth rollout watch ${id.slice(0, 12)}`);
+        print(
+          options,
+          { ok: true, rolloutId: id },
+          () => `rollout ${id} has begun\nnext: plinth rollout watch ${id.slice(0, 12)}`,
+        );
       });
     });
 
@@ -103,7 +142,8 @@ export function register(program: Command): void {
         const { id } = await findRollout(client, text);
         const end = await watchRollout(client, id, options.json ?? false);
         print(options, end, () => describeRollout(end));
-        if (end.state !== 'completed') throw new ClientError(`the rollout was not completed, it is ${end.state}`, `rollout-${end.state}`);
+        if (end.state !== 'completed')
+          throw new ClientError(`the rollout was not completed, it is ${end.state}`, `rollout-${end.state}`);
       });
     });
 
@@ -115,16 +155,36 @@ export function register(program: Command): void {
         await withClient(options.nats, async (client) => {
           const { id } = await findRollout(client, text);
           await actOnRollout(client, name, id);
-          print(options, { ok: true, rolloutId: id }, () => `${name} taken in\nnext: plinth rollout watch ${id.slice(0, 12)}`);
+          print(
+            options,
+            { ok: true, rolloutId: id },
+            () => `${name} taken in\nnext: plinth rollout watch ${id.slice(0, 12)}`,
+          );
         });
       });
   }
 }
 
 function requestOf(options: StartOptions): Parameters<typeof startRollout>[1] {
-  const seconds = (milliseconds: number | undefined): number | undefined => (milliseconds === undefined ? undefined : milliseconds / 1000);
-  const window: RolloutWindow | undefined = options.window === undefined ? undefined : { opens: options.window, minutes: options.windowMinutes ?? 60, timezone: options.windowTimezone };
-  const { select, to, canary, batch, maxDownPerHost, maxDownPerTenant, maxFailures, successPercent, onFailure, approval, snapshotData } = options;
+  const seconds = (milliseconds: number | undefined): number | undefined =>
+    milliseconds === undefined ? undefined : milliseconds / 1000;
+  const window: RolloutWindow | undefined =
+    options.window === undefined
+      ? undefined
+      : { opens: options.window, minutes: options.windowMinutes ?? 60, timezone: options.windowTimezone };
+  const {
+    select,
+    to,
+    canary,
+    batch,
+    maxDownPerHost,
+    maxDownPerTenant,
+    maxFailures,
+    successPercent,
+    onFailure,
+    approval,
+    snapshotData,
+  } = options;
   return {
     select,
     to,
@@ -162,8 +222,10 @@ export function parseSelection(text: string, before: RolloutSelection = {}): Rol
     const equals = item.indexOf('=');
     const [name, value] = [item.slice(0, equals), item.slice(equals + 1)];
     const field = equals > 0 && value !== '' ? FIELDS[name] : undefined;
-    if (field === undefined) throw new InvalidArgumentError(`write field=value with one of ${Object.keys(FIELDS).join(', ')}`);
-    if (field === 'containers') selection['containers'] = [...((selection['containers'] as string[] | undefined) ?? []), value];
+    if (field === undefined)
+      throw new InvalidArgumentError(`write field=value with one of ${Object.keys(FIELDS).join(', ')}`);
+    if (field === 'containers')
+      selection['containers'] = [...((selection['containers'] as string[] | undefined) ?? []), value];
     else selection[field] = value;
   }
   return selection as RolloutSelection;

@@ -51,7 +51,9 @@ export function register(program: Command): void {
     .option('--strict', 'reject instead of falling back to the default image')
     .option('--datacenter <name>', 'on a host of this data centre')
     .option('--restart <policy>', 'always, never, on-failure or on-failure:<times>', parseRestart)
-    .addOption(new Option('--network <kind>', 'its own with a loopback only, or the host\'s').choices(['isolated', 'host']))
+    .addOption(
+      new Option('--network <kind>', "its own with a loopback only, or the host's").choices(['isolated', 'host']),
+    )
     .option('--stop-signal <signal>', 'such as SIGINT')
     .option('--stop-grace <seconds>', 'between the stop signal and SIGKILL', parseCount)
     .option('--health-cmd <command>', 'for /bin/sh in the container; ends with 0 when it does its work; judges updates')
@@ -59,7 +61,9 @@ export function register(program: Command): void {
     .option('--health-timeout <duration>', 'for one check (the default: 5s)', parseDuration)
     .option('--health-retries <n>', 'failed checks in a row that make it unhealthy (the default: 3)', parseCount)
     .option('--health-start-period <duration>', 'after the start, in which failed checks do not count', parseDuration)
-    .addOption(new Option('--follow <what>', 'move with the default image when another one is activated').choices(['default']))
+    .addOption(
+      new Option('--follow <what>', 'move with the default image when another one is activated').choices(['default']),
+    )
     .option('--command <words...>', 'what to run, up to the next option; use -- when words begin with -')
     .option('--request-id <id>', 'the same id twice gives one container')
     .addOption(new Option('--wait', 'wait until it runs (the default)').conflicts('detach'))
@@ -68,11 +72,15 @@ export function register(program: Command): void {
     .addHelpText('after', '\nExample:\n  plinth run debian-12@v1 --name shop-1 --memory 256M -- /bin/sleep infinity')
     .action(async (_image: string | undefined, _words: string[], options: RunOptions, command: Command) => {
       const { image, words } = splitOperands(command.args, process.argv);
-      if (words.length > 0 && options.command) command.error('error: what to run is given either with --command or after --, not both', { exitCode: 2 });
+      if (words.length > 0 && options.command)
+        command.error('error: what to run is given either with --command or after --, not both', { exitCode: 2 });
       await withClient(options.nats, async (client) => {
         const begin = performance.now();
         const body = requestOf(image, words.length > 0 ? words : options.command, options);
-        const stream = await client.request(SUBJECTS.containerRequested, body, { id: options.requestId, facts: ['container.>'] });
+        const stream = await client.request(SUBJECTS.containerRequested, body, {
+          id: options.requestId,
+          facts: ['container.>'],
+        });
         try {
           if (options.detach) {
             print(options, { requestId: stream.requestId }, () => stream.requestId);
@@ -81,7 +89,8 @@ export function register(program: Command): void {
           const started = await waitUntilStarted(client, stream, options.timeout * 1_000);
           print(options, started, () => sentence(started, performance.now() - begin));
         } catch (error) {
-          if (options.json && error instanceof ClientError) printJson({ ok: false, requestId: stream.requestId, reason: error.reason, message: error.message });
+          if (options.json && error instanceof ClientError)
+            printJson({ ok: false, requestId: stream.requestId, reason: error.reason, message: error.message });
           throw error;
         } finally {
           stream.close();
@@ -91,7 +100,10 @@ export function register(program: Command): void {
 }
 
 /** What stands after `--` is the command, also where no image is named before it. */
-export function splitOperands(operands: readonly string[], argv: readonly string[]): { readonly image?: string; readonly words: readonly string[] } {
+export function splitOperands(
+  operands: readonly string[],
+  argv: readonly string[],
+): { readonly image?: string; readonly words: readonly string[] } {
   const dashes = argv.indexOf('--');
   const after = dashes < 0 ? 0 : argv.length - dashes - 1;
   const before = operands.slice(0, operands.length - after);
@@ -121,7 +133,8 @@ function requestOf(image: string | undefined, command: readonly string[] | undef
 }
 
 function healthOf(options: RunOptions): object | undefined {
-  const seconds = (milliseconds: number | undefined): number | undefined => (milliseconds === undefined ? undefined : milliseconds / 1000);
+  const seconds = (milliseconds: number | undefined): number | undefined =>
+    milliseconds === undefined ? undefined : milliseconds / 1000;
   const more = {
     intervalSeconds: seconds(options.healthInterval),
     timeoutSeconds: seconds(options.healthTimeout),
@@ -129,11 +142,14 @@ function healthOf(options: RunOptions): object | undefined {
     startPeriodSeconds: seconds(options.healthStartPeriod),
   };
   if (options.healthCmd !== undefined) return { exec: ['/bin/sh', '-c', options.healthCmd], ...more };
-  if (Object.values(more).some((value) => value !== undefined)) throw new ClientError('the options --health-… need a check: --health-cmd <command>', 'invalid-request');
+  if (Object.values(more).some((value) => value !== undefined))
+    throw new ClientError('the options --health-… need a check: --health-cmd <command>', 'invalid-request');
   return undefined;
 }
 
 function sentence(started: StartedContainer, elapsedMs: number): string {
-  const fallback = started.fallbackReason ? `; asked for ${started.imageAsked ?? 'nothing'}: ${started.fallbackReason}, so the default is used` : '';
+  const fallback = started.fallbackReason
+    ? `; asked for ${started.imageAsked ?? 'nothing'}: ${started.fallbackReason}, so the default is used`
+    : '';
   return `${started.name} runs on ${started.host} with ${started.image}, pid ${started.pid}, in ${elapsedMs.toFixed(0)} ms${fallback}\n${started.containerId}`;
 }

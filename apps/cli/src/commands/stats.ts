@@ -10,14 +10,30 @@ export function register(program: Command): void {
     .argument('[container]', 'name or id; absent: all')
     .action(async (name: string | undefined, options: SharedOptions & { tenant: string }) => {
       await withClient(options.nats, async (client) => {
-        const containers = name === undefined ? await client.containers({ state: 'running' }) : [await client.container(name, options.tenant)];
+        const containers =
+          name === undefined
+            ? await client.containers({ state: 'running' })
+            : [await client.container(name, options.tenant)];
         const hosts = [...new Set(containers.flatMap((container) => (container.host ? [container.host] : [])))];
         const stats = (await Promise.all(hosts.map((host) => client.stats(host)))).flat();
-        const rows = containers.flatMap((container) => stats.filter((item) => item.containerId === container.id).map((item) => ({ name: container.name, host: container.host, ...item })));
+        const rows = containers.flatMap((container) =>
+          stats
+            .filter((item) => item.containerId === container.id)
+            .map((item) => ({ name: container.name, host: container.host, ...item })),
+        );
         print(options, rows, () =>
           table(
             ['NAME', 'HOST', 'PID', 'PROCESSES', 'PRIVATE', 'SHARED', 'FAIR SHARE', 'CGROUP'],
-            rows.map((row) => [row.name, row.host, row.pid, row.processes, bytes(row.privateBytes), bytes(row.sharedBytes), bytes(row.proportionalBytes), bytes(row.cgroupBytes)]),
+            rows.map((row) => [
+              row.name,
+              row.host,
+              row.pid,
+              row.processes,
+              bytes(row.privateBytes),
+              bytes(row.sharedBytes),
+              bytes(row.proportionalBytes),
+              bytes(row.cgroupBytes),
+            ]),
           ),
         );
       });

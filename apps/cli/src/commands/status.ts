@@ -1,4 +1,10 @@
-import { type ContainerStatus, type HostStatus, type ImageSummary, type StorageStatus, STREAMS } from '@plinth/contracts';
+import {
+  type ContainerStatus,
+  type HostStatus,
+  type ImageSummary,
+  type StorageStatus,
+  STREAMS,
+} from '@plinth/contracts';
 import { readStored } from '@plinth/service-kit/messaging';
 import type { Command } from 'commander';
 import { withClient } from '../connection.js';
@@ -37,7 +43,8 @@ export function register(program: Command): void {
       await withClient(options.nats, async (client) => {
         const summary = await summarise(client);
         print(options, summary, () => describe(summary));
-        if (summary.provisioner === 'silent') throw new ClientError('the provisioner does not answer; is it running? its log may tell', 'no-answer');
+        if (summary.provisioner === 'silent')
+          throw new ClientError('the provisioner does not answer; is it running? its log may tell', 'no-answer');
       });
     });
 }
@@ -98,7 +105,15 @@ function count(nodes: readonly { readonly state: HostStatus['state'] }[]): Nodes
 }
 
 function describe(summary: Summary): string {
-  if (summary.provisioner === 'silent') return table(['WHAT', 'VALUE'], [['bus', 'answers'], ['provisioner', 'silent'], ['dead letters', summary.deadLetters]]);
+  if (summary.provisioner === 'silent')
+    return table(
+      ['WHAT', 'VALUE'],
+      [
+        ['bus', 'answers'],
+        ['provisioner', 'silent'],
+        ['dead letters', summary.deadLetters],
+      ],
+    );
   const lost = summary.ok ? '' : '\n\na host or storage node is lost; try: plinth hosts, plinth storage';
   const containers = Object.entries(summary.containers).map(([state, number]) => `${number} ${state}`);
   const lines = table(

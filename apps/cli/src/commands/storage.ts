@@ -13,7 +13,16 @@ export function register(program: Command): void {
         print(options, nodes, () =>
           table(
             ['NODE', 'STATE', 'DATACENTER', 'FREE', 'OF', 'VOLUMES', 'IMAGES', 'HEARD'],
-            nodes.map((node) => [node.node, node.state, node.datacenter, bytes(node.freeBytes), bytes(node.totalBytes), node.volumes, node.images.join(' '), age(node.lastSeenAt, Date.now())]),
+            nodes.map((node) => [
+              node.node,
+              node.state,
+              node.datacenter,
+              bytes(node.freeBytes),
+              bytes(node.totalBytes),
+              node.volumes,
+              node.images.join(' '),
+              age(node.lastSeenAt, Date.now()),
+            ]),
           ),
         );
       });

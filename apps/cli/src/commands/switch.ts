@@ -27,33 +27,63 @@ export function register(program: Command): void {
     .description('move a container to another image; a failed update goes back by itself')
     .argument('<container>', 'name or id')
     .requiredOption('--to <image>', 'name (its default version), name@version, or known-good')
-    .option('--soak <duration>', 'how long it has to stay healthy to be known good, such as 30s (the default: 60s)', parseDuration)
+    .option(
+      '--soak <duration>',
+      'how long it has to stay healthy to be known good, such as 30s (the default: 60s)',
+      parseDuration,
+    )
     .option('--stable <duration>', 'how long it has to stay up without a health check (the default: 5s)', parseDuration)
     .option('--snapshot-data', 'copy its data before, put the copy back when it fails')
     .option('--no-wait', 'do not wait for the verdict')
     .option('--timeout <seconds>', 'how long to wait; absent: the soak time and two minutes', parseCount)
-    .addHelpText('after', '\nExit code 0 only when the new image is known good.\n\nExample:\n  plinth switch shop-1 --to debian-12@v2 --soak 30s')
+    .addHelpText(
+      'after',
+      '\nExit code 0 only when the new image is known good.\n\nExample:\n  plinth switch shop-1 --to debian-12@v2 --soak 30s',
+    )
     .action(async (name: string, options: SwitchOptions) => {
       await withClient(options.nats, async (client) => {
         const { id } = await client.container(name, options.tenant);
-        const timeoutMs = options.timeout === undefined ? (options.soak ?? DEFAULT_SOAK_MS) + (options.stable ?? 0) + PATIENCE_MS : options.timeout * 1_000;
+        const timeoutMs =
+          options.timeout === undefined
+            ? (options.soak ?? DEFAULT_SOAK_MS) + (options.stable ?? 0) + PATIENCE_MS
+            : options.timeout * 1_000;
         const begin = performance.now();
-        const request = { to: options.to, soakSeconds: seconds(options.soak), stableSeconds: seconds(options.stable), snapshotData: options.snapshotData };
+        const request = {
+          to: options.to,
+          soakSeconds: seconds(options.soak),
+          stableSeconds: seconds(options.stable),
+          snapshotData: options.snapshotData,
+        };
         const tell = (fact: Fact): void => {
           const line = options.json ? undefined : progressOf(fact);
-          if (line) process.stderr.write(`${escapeControls(line)} (${((performance.now() - begin) / 1000).toFixed(1)} s)\n`);
+          if (line)
+            process.stderr.write(`${escapeControls(line)} (${((performance.now() - begin) / 1000).toFixed(1)} s)\n`);
         };
         try {
           const outcome = await updateContainer(client, id, request, options.wait ? timeoutMs : undefined, tell);
-          if (!outcome) return print(options, { ok: true, container: id }, () => `asked for; plinth inspect ${name} shows how it goes`);
-          if (outcome.kind === 'updated') return print(options, { ok: true, ...outcome.fact }, () => `${name} runs on ${outcome.fact.image}, which is known good now; it was ${outcome.fact.from}`);
+          if (!outcome)
+            return print(
+              options,
+              { ok: true, container: id },
+              () => `asked for; plinth inspect ${name} shows how it goes`,
+            );
+          if (outcome.kind === 'updated')
+            return print(
+              options,
+              { ok: true, ...outcome.fact },
+              () => `${name} runs on ${outcome.fact.image}, which is known good now; it was ${outcome.fact.from}`,
+            );
           const { image, failedImage, reason, message, checkOutput, logTail } = outcome.fact;
           if (options.json) print(options, { ok: false, ...outcome.fact }, () => '');
           const check = checkOutput ? `\nthe check said: ${checkOutput.trimEnd()}` : '';
           const log = logTail ? `\nits last lines:\n${logTail.trimEnd()}` : '';
-          throw new ClientError(`${name} failed on ${failedImage} (${reason}): ${message}; it runs on ${image} again${check}${log}`, 'reverted');
+          throw new ClientError(
+            `${name} failed on ${failedImage} (${reason}): ${message}; it runs on ${image} again${check}${log}`,
+            'reverted',
+          );
         } catch (error) {
-          if (options.json && error instanceof ClientError && error.reason !== 'reverted') print(options, { ok: false, reason: error.reason, message: error.message }, () => '');
+          if (options.json && error instanceof ClientError && error.reason !== 'reverted')
+            print(options, { ok: false, reason: error.reason, message: error.message }, () => '');
           throw error;
         }
       });

@@ -6,7 +6,8 @@ import { homeDirectory } from '@plinth/stack';
 /** Reads a count from the command line. */
 function count(text: string): number {
   const value = Number(text);
-  if (!Number.isInteger(value) || value < 1 || value > 64) throw new InvalidArgumentError('It must be a number from 1 to 64.');
+  if (!Number.isInteger(value) || value < 1 || value > 64)
+    throw new InvalidArgumentError('It must be a number from 1 to 64.');
   return value;
 }
 
@@ -17,7 +18,10 @@ export function register(program: Command): void {
     .option('--detach', 'leave it running in the background')
     .option('--hosts <n>', 'host agents', count, 2)
     .option('--storage-nodes <n>', 'storage nodes, each with a distributor', count, 2)
-    .addHelpText('after', '\nNATS_URL and DATABASE_URL name servers to use instead of own ones; PLINTH_HOME is where the data goes.\n\nExample:\n  plinth up --detach --hosts 3')
+    .addHelpText(
+      'after',
+      '\nNATS_URL and DATABASE_URL name servers to use instead of own ones; PLINTH_HOME is where the data goes.\n\nExample:\n  plinth up --detach --hosts 3',
+    )
     .action(async (options: { detach?: boolean; hosts: number; storageNodes: number }) => {
       const { startStack } = await import('@plinth/stack');
       const home = homeDirectory();
@@ -27,8 +31,18 @@ export function register(program: Command): void {
       for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => interruption.abort());
       let exitCode = 0;
       try {
-        const { stack, started } = await startStack({ home, hosts: options.hosts, storageNodes: options.storageNodes, onProgress: say, signal: interruption.signal });
-        say(started === 0 ? `already running: ${stack.services.length} processes, data in ${home}` : `${started} started; data in ${home}`);
+        const { stack, started } = await startStack({
+          home,
+          hosts: options.hosts,
+          storageNodes: options.storageNodes,
+          onProgress: say,
+          signal: interruption.signal,
+        });
+        say(
+          started === 0
+            ? `already running: ${stack.services.length} processes, data in ${home}`
+            : `${started} started; data in ${home}`,
+        );
         if (options.detach) {
           say('look at it with: plinth status   stop it with: plinth down');
           process.exit();
@@ -42,7 +56,8 @@ export function register(program: Command): void {
       say('stopping');
       const { stopStack } = await import('@plinth/stack');
       const report = await stopStack(home, { data: false, onProgress: say });
-      if (report.left.length > 0) process.stderr.write(`plinth: still there: ${report.left.join(', ')}; run plinth down again\n`);
+      if (report.left.length > 0)
+        process.stderr.write(`plinth: still there: ${report.left.join(', ')}; run plinth down again\n`);
       process.exit(report.left.length > 0 ? 1 : exitCode);
     });
 }

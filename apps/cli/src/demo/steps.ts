@@ -21,7 +21,9 @@ export interface Narrator {
 
 export async function build(client: PlinthClient, narrator: Narrator): Promise<string> {
   const recipe = await readFile(join(installationDirectory(), 'recipes', 'debian-12.yaml'), 'utf8');
-  const { ref, contentDigest } = await buildImage(client, recipe, 1_800_000, (fraction, phase) => narrator.update(fraction, phase));
+  const { ref, contentDigest } = await buildImage(client, recipe, 1_800_000, (fraction, phase) =>
+    narrator.update(fraction, phase),
+  );
   narrator.tell(`${ref} is built and tested: ${contentDigest}`);
   return ref;
 }
@@ -37,29 +39,57 @@ export async function activate(client: PlinthClient, ref: string, narrator: Narr
 
 /** Takes away what an earlier tour left. */
 export async function clear(client: PlinthClient): Promise<void> {
-  const old = (await client.containers()).filter((container) => Object.values<string>(NAMES).includes(container.name) && container.tenant === 'default');
-  await Promise.all(old.map((container) => act(client, SUBJECTS.containerRemoveRequested, container.id, SUBJECTS.containerRemoved)));
+  const old = (await client.containers()).filter(
+    (container) => Object.values<string>(NAMES).includes(container.name) && container.tenant === 'default',
+  );
+  await Promise.all(
+    old.map((container) => act(client, SUBJECTS.containerRemoveRequested, container.id, SUBJECTS.containerRemoved)),
+  );
 }
 
 export async function request(client: PlinthClient, body: object, narrator: Narrator): Promise<ContainerStarted> {
   const stream = await client.request(SUBJECTS.containerRequested, body, ['container.*']);
-  const fact = await stream.first(({ subject }) => ([SUBJECTS.containerStarted, SUBJECTS.containerFailed, SUBJECTS.containerRejected] as string[]).includes(subject), START_MS);
+  const fact = await stream.first(
+    ({ subject }) =>
+      ([SUBJECTS.containerStarted, SUBJECTS.containerFailed, SUBJECTS.containerRejected] as string[]).includes(subject),
+    START_MS,
+  );
   stream.close();
-  if (fact.subject !== SUBJECTS.containerStarted) throw new ClientError(`${fact.subject}: ${String(fact.data.message)}`, String(fact.data.reason));
+  if (fact.subject !== SUBJECTS.containerStarted)
+    throw new ClientError(`${fact.subject}: ${String(fact.data.message)}`, String(fact.data.reason));
   const started = fact.data as unknown as ContainerStarted;
-  const fallback = started.fallbackReason ? ` (asked for ${started.imageAsked}; ${started.fallbackReason}, so the default)` : '';
+  const fallback = started.fallbackReason
+    ? ` (asked for ${started.imageAsked}; ${started.fallbackReason}, so the default)`
+    : '';
   const { decide, deliver, premount, mount, runtime } = started.phases;
-  const phases = [['decide', decide], ['deliver', deliver], ['premount', premount], ['mount', mount], ['runtime', runtime]].map(([name, ms]) => `${name} ${Number(ms).toFixed(0)}`).join(', ');
-  narrator.tell(`${started.name} runs on ${started.host}: ${started.image}${fallback}; ${started.durationMs.toFixed(0)} ms (${phases})`);
+  const phases = [
+    ['decide', decide],
+    ['deliver', deliver],
+    ['premount', premount],
+    ['mount', mount],
+    ['runtime', runtime],
+  ]
+    .map(([name, ms]) => `${name} ${Number(ms).toFixed(0)}`)
+    .join(', ');
+  narrator.tell(
+    `${started.name} runs on ${started.host}: ${started.image}${fallback}; ${started.durationMs.toFixed(0)} ms (${phases})`,
+  );
   return started;
 }
 
 export async function act(client: PlinthClient, subject: string, id: string, done: string): Promise<void> {
-  const facts = await client.facts(['container.*'], (fact) => fact.data.containerId === id && (fact.subject === done || fact.subject === SUBJECTS.containerFailed));
+  const facts = await client.facts(
+    ['container.*'],
+    (fact) => fact.data.containerId === id && (fact.subject === done || fact.subject === SUBJECTS.containerFailed),
+  );
   const stream = await client.request(subject, { id }, ['container.rejected']);
   try {
-    const fact = await Promise.race([facts.first(() => true, START_MS), stream.first(({ subject: answer }) => answer === SUBJECTS.containerRejected, START_MS)]);
-    if (fact.subject !== done) throw new ClientError(`${fact.subject}: ${String(fact.data.message)}`, String(fact.data.reason));
+    const fact = await Promise.race([
+      facts.first(() => true, START_MS),
+      stream.first(({ subject: answer }) => answer === SUBJECTS.containerRejected, START_MS),
+    ]);
+    if (fact.subject !== done)
+      throw new ClientError(`${fact.subject}: ${String(fact.data.message)}`, String(fact.data.reason));
   } finally {
     facts.close();
     stream.close();
@@ -82,12 +112,20 @@ export async function showPlaces(client: PlinthClient, started: ContainerStarted
   expect(etc.exitCode === 0, '/etc takes one', etc.text);
   await act(client, SUBJECTS.containerRestartRequested, started.containerId, SUBJECTS.containerStarted);
   const motd = await sh('cat /etc/motd');
-  expect(!motd.text.includes('changed'), '/etc is back to the image after a restart', JSON.stringify(motd.text.split('\n').slice(0, 1).join('').slice(0, 60)));
+  expect(
+    !motd.text.includes('changed'),
+    '/etc is back to the image after a restart',
+    JSON.stringify(motd.text.split('\n').slice(0, 1).join('').slice(0, 60)),
+  );
   const note = await sh('cat /data/note');
   expect(note.text === 'kept', '/data survived it', note.text);
 }
 
-export async function callWebService(client: PlinthClient, started: ContainerStarted, narrator: Narrator): Promise<void> {
+export async function callWebService(
+  client: PlinthClient,
+  started: ContainerStarted,
+  narrator: Narrator,
+): Promise<void> {
   const script = "exec 3<>/dev/tcp/127.0.0.1/8080 && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3";
   // The service may still be opening its port.
   for (let attempt = 1; ; attempt++) {
@@ -96,19 +134,32 @@ export async function callWebService(client: PlinthClient, started: ContainerSta
       narrator.tell(`it answers: ${result.stdout.trim().split('\n').at(-1)}`);
       return;
     }
-    if (attempt === 40) throw new ClientError(`the web service does not answer: ${result.stderr.trim()}`, 'demo-failed');
+    if (attempt === 40)
+      throw new ClientError(`the web service does not answer: ${result.stderr.trim()}`, 'demo-failed');
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }
 
 export async function memoryTable(client: PlinthClient): Promise<string> {
-  const containers = (await client.containers({ state: 'running' })).filter((container) => Object.values<string>(NAMES).includes(container.name));
-  const stats = (await Promise.all([...new Set(containers.map((container) => container.host ?? ''))].map((host) => client.stats(host)))).flat();
+  const containers = (await client.containers({ state: 'running' })).filter((container) =>
+    Object.values<string>(NAMES).includes(container.name),
+  );
+  const stats = (
+    await Promise.all(
+      [...new Set(containers.map((container) => container.host ?? ''))].map((host) => client.stats(host)),
+    )
+  ).flat();
   return table(
     ['CONTAINER', 'HOST', 'PRIVATE', 'SHARED', 'FAIR SHARE'],
     containers.map((container) => {
       const own = stats.find((item) => item.containerId === container.id);
-      return [container.name, container.host, bytes(own?.privateBytes), bytes(own?.sharedBytes), bytes(own?.proportionalBytes)];
+      return [
+        container.name,
+        container.host,
+        bytes(own?.privateBytes),
+        bytes(own?.sharedBytes),
+        bytes(own?.proportionalBytes),
+      ];
     }),
   );
 }

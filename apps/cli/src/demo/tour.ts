@@ -4,7 +4,18 @@ import type { PlinthClient } from '@plinth/client';
 import { printLine } from '../output/print.js';
 import { ProgressBar } from '../output/progress.js';
 import { age, bytes, table } from '../output/table.js';
-import { activate, build, callWebService, clear, memoryTable, NAMES, type Narrator, promote, request, showPlaces } from './steps.js';
+import {
+  activate,
+  build,
+  callWebService,
+  clear,
+  memoryTable,
+  NAMES,
+  type Narrator,
+  promote,
+  request,
+  showPlaces,
+} from './steps.js';
 
 interface StepTime {
   readonly name: string;
@@ -29,23 +40,55 @@ export async function tour(client: PlinthClient): Promise<void> {
   };
 
   await waitForNodes(client);
-  const ref = await step('build debian-12 from recipes/debian-12.yaml and test it', (narrator) => build(client, narrator));
-  await step(`promote ${ref}: every storage node fetches, checks and extracts it`, (narrator) => promote(client, ref, narrator));
+  const ref = await step('build debian-12 from recipes/debian-12.yaml and test it', (narrator) =>
+    build(client, narrator),
+  );
+  await step(`promote ${ref}: every storage node fetches, checks and extracts it`, (narrator) =>
+    promote(client, ref, narrator),
+  );
   await step(`activate ${ref} as the default`, (narrator) => activate(client, ref, narrator));
   await clear(client);
-  const explicit = await step('request a container with an explicit version', (narrator) => request(client, { name: NAMES.explicit, image: ref }, narrator));
-  await step('request a container with an unknown version', (narrator) => request(client, { name: NAMES.fallback, image: 'debian-12@v999999' }, narrator));
+  const explicit = await step('request a container with an explicit version', (narrator) =>
+    request(client, { name: NAMES.explicit, image: ref }, narrator),
+  );
+  await step('request a container with an unknown version', (narrator) =>
+    request(client, { name: NAMES.fallback, image: 'debian-12@v999999' }, narrator),
+  );
   const web = await step('request a container that runs a web service from /sw, and call it', async (narrator) => {
-    const started: ContainerStarted = await request(client, { name: NAMES.web, software: 'hello-web', command: ['/usr/bin/perl', '/sw/serve.pl'], env: { GREETING: 'good day' }, timezone: 'Europe/Vienna' }, narrator);
+    const started: ContainerStarted = await request(
+      client,
+      {
+        name: NAMES.web,
+        software: 'hello-web',
+        command: ['/usr/bin/perl', '/sw/serve.pl'],
+        env: { GREETING: 'good day' },
+        timezone: 'Europe/Vienna',
+      },
+      narrator,
+    );
     await callWebService(client, started, narrator);
     return started;
   });
   await step('list the containers', async (narrator) => {
-    const rows = (await client.containers()).map((item) => [item.name, item.state, item.host, item.image, item.imageAsked, item.fallbackReason, item.pid, age(item.startedAt, Date.now())]);
-    for (const line of table(['NAME', 'STATE', 'HOST', 'IMAGE', 'ASKED', 'FALLBACK', 'PID', 'UP'], rows).split('\n')) narrator.tell(line);
+    const rows = (await client.containers()).map((item) => [
+      item.name,
+      item.state,
+      item.host,
+      item.image,
+      item.imageAsked,
+      item.fallbackReason,
+      item.pid,
+      age(item.startedAt, Date.now()),
+    ]);
+    for (const line of table(['NAME', 'STATE', 'HOST', 'IMAGE', 'ASKED', 'FALLBACK', 'PID', 'UP'], rows).split('\n'))
+      narrator.tell(line);
   });
   await step(`run a command inside ${web.name}`, async (narrator) => {
-    const result = await client.exec(web.host, web.containerId, ['/bin/sh', '-c', '. /etc/os-release; echo "$PRETTY_NAME, $(date +%Z), pid 1 is $(cat /proc/1/comm)"']);
+    const result = await client.exec(web.host, web.containerId, [
+      '/bin/sh',
+      '-c',
+      '. /etc/os-release; echo "$PRETTY_NAME, $(date +%Z), pid 1 is $(cat /proc/1/comm)"',
+    ]);
     narrator.tell(result.stdout.trim());
   });
   await step('what is read-only, what forgets, what keeps', (narrator) => showPlaces(client, explicit, narrator));
@@ -54,14 +97,21 @@ export async function tour(client: PlinthClient): Promise<void> {
   const rows = times.map(({ name, seconds }) => [name, `${seconds.toFixed(2)} s`]);
   printLine(indent(table(['STEP', 'TIME'], rows)));
   const image = (await client.images()).find((item) => `${item.name}@${item.version}` === ref);
-  printLine(`\n   ${ref}: ${bytes(image?.unpackedBytes)} on disk once per storage node, ${bytes(image?.archiveBytes)} as an archive, for however many containers`);
+  printLine(
+    `\n   ${ref}: ${bytes(image?.unpackedBytes)} on disk once per storage node, ${bytes(image?.archiveBytes)} as an archive, for however many containers`,
+  );
   printLine(indent(await memoryTable(client)));
-  printLine('\nThe stack goes on running. Look at it: ./plinth ps, ./plinth status, ./plinth events -f, ./plinth logs demo-web');
+  printLine(
+    '\nThe stack goes on running. Look at it: ./plinth ps, ./plinth status, ./plinth events -f, ./plinth logs demo-web',
+  );
   printLine('Stop it: ./plinth down');
 }
 
 function indent(text: string): string {
-  return text.split('\n').map((line) => `   ${line}`).join('\n');
+  return text
+    .split('\n')
+    .map((line) => `   ${line}`)
+    .join('\n');
 }
 
 /** A stack that has just been started is heard of with its first heartbeats. */
@@ -72,4 +122,3 @@ async function waitForNodes(client: PlinthClient): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
 }
-

@@ -13,7 +13,18 @@ const CAP_SYS_ADMIN = 21n;
 const CAP_SYS_RESOURCE = 24n;
 
 export function checkMachine(home: string): Check[] {
-  return [checkRoot(), checkSystem(), checkNode(), checkFileSystem('overlay'), checkFileSystem('tmpfs'), checkNamespaces(), checkCgroups(), checkResourceCapability(), checkDisk(home), checkMemory()];
+  return [
+    checkRoot(),
+    checkSystem(),
+    checkNode(),
+    checkFileSystem('overlay'),
+    checkFileSystem('tmpfs'),
+    checkNamespaces(),
+    checkCgroups(),
+    checkResourceCapability(),
+    checkDisk(home),
+    checkMemory(),
+  ];
 }
 
 function checkRoot(): Check {
@@ -22,7 +33,9 @@ function checkRoot(): Check {
 
 function checkSystem(): Check {
   if (process.platform !== 'linux') return fail('system', process.platform, 'run it on Linux');
-  const release = existsSync('/etc/os-release') ? (/^PRETTY_NAME="?([^"\n]*)/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1] ?? 'Linux') : 'Linux';
+  const release = existsSync('/etc/os-release')
+    ? (/^PRETTY_NAME="?([^"\n]*)/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1] ?? 'Linux')
+    : 'Linux';
   return ok('system', release);
 }
 
@@ -41,7 +54,9 @@ function checkFileSystem(name: string): Check {
   const known = readFileSync('/proc/filesystems', 'utf8')
     .split('\n')
     .some((line) => line.trim().split(/\s+/).at(-1) === name);
-  return known ? ok(name, 'known to the kernel') : fail(name, 'unknown to the kernel', `load it with: modprobe ${name}`);
+  return known
+    ? ok(name, 'known to the kernel')
+    : fail(name, 'unknown to the kernel', `load it with: modprobe ${name}`);
 }
 
 function checkNamespaces(): Check {
@@ -58,7 +73,9 @@ function checkNamespaces(): Check {
 function checkCgroups(): Check {
   const root = '/sys/fs/cgroup';
   const unified = existsSync(`${root}/cgroup.controllers`);
-  const there = unified ? readFileSync(`${root}/cgroup.controllers`, 'utf8').trim().split(' ') : CONTROLLERS.filter((name) => existsSync(`${root}/${name}`));
+  const there = unified
+    ? readFileSync(`${root}/cgroup.controllers`, 'utf8').trim().split(' ')
+    : CONTROLLERS.filter((name) => existsSync(`${root}/${name}`));
   const missing = CONTROLLERS.filter((name) => !there.includes(name));
   const found = `version ${unified ? 2 : 1}: ${there.join(', ') || 'no controllers'}`;
   if (missing.length === 0) return ok('cgroups', found);
@@ -75,9 +92,14 @@ export function hasCapability(status: string, capability: bigint): boolean {
 
 function checkResourceCapability(): Check {
   const status = readFileSync('/proc/self/status', 'utf8');
-  if (!hasCapability(status, CAP_SYS_ADMIN)) return fail('capabilities', 'no CAP_SYS_ADMIN', 'mounts need it: run as root, in a container as a privileged one');
+  if (!hasCapability(status, CAP_SYS_ADMIN))
+    return fail('capabilities', 'no CAP_SYS_ADMIN', 'mounts need it: run as root, in a container as a privileged one');
   if (hasCapability(status, CAP_SYS_RESOURCE)) return ok('capabilities', 'CAP_SYS_ADMIN, CAP_SYS_RESOURCE');
-  return warn('capabilities', 'no CAP_SYS_RESOURCE', 'containers get the limits of this session (crun is used); grant CAP_SYS_RESOURCE to be able to raise them');
+  return warn(
+    'capabilities',
+    'no CAP_SYS_RESOURCE',
+    'containers get the limits of this session (crun is used); grant CAP_SYS_RESOURCE to be able to raise them',
+  );
 }
 
 function checkDisk(home: string): Check {
@@ -87,11 +109,15 @@ function checkDisk(home: string): Check {
   const free = bavail * bsize;
   const found = `${(free / GIB).toFixed(1)} GiB free in ${directory}`;
   if (free < GIB) return fail('disk', found, 'make room, or set PLINTH_HOME to a larger disk');
-  return free < 5 * GIB ? warn('disk', found, 'images and volumes soon need more; PLINTH_HOME moves them') : ok('disk', found);
+  return free < 5 * GIB
+    ? warn('disk', found, 'images and volumes soon need more; PLINTH_HOME moves them')
+    : ok('disk', found);
 }
 
 function checkMemory(): Check {
   const found = `${(totalmem() / GIB).toFixed(1)} GiB`;
   if (totalmem() < GIB) return fail('memory', found, 'a stack needs 1 GiB at least');
-  return totalmem() < 3 * GIB ? warn('memory', found, 'enough for a few containers; 4 GiB are comfortable') : ok('memory', found);
+  return totalmem() < 3 * GIB
+    ? warn('memory', found, 'enough for a few containers; 4 GiB are comfortable')
+    : ok('memory', found);
 }

@@ -30,12 +30,16 @@ function checkProgram(program: Program): Check {
   if (version !== undefined) return ok(program.name, version);
   // An own NATS is only needed where none is given.
   const todo = `apt-get install --no-install-recommends ${program.package}`;
-  return program.name === 'nats-server' && process.env.NATS_URL ? warn(program.name, 'not found', `not needed with NATS_URL; else: ${todo}`) : fail(program.name, 'not found', todo);
+  return program.name === 'nats-server' && process.env.NATS_URL
+    ? warn(program.name, 'not found', `not needed with NATS_URL; else: ${todo}`)
+    : fail(program.name, 'not found', todo);
 }
 
 function checkRuntimes(): Check {
   const found = RUNTIMES.map((name) => versionOf(name, '--version')).filter((version) => version !== undefined);
-  return found.length > 0 ? ok('OCI runtime', found.join('; ')) : fail('OCI runtime', 'neither crun nor runc', 'apt-get install --no-install-recommends crun');
+  return found.length > 0
+    ? ok('OCI runtime', found.join('; '))
+    : fail('OCI runtime', 'neither crun nor runc', 'apt-get install --no-install-recommends crun');
 }
 
 /** First line of what the program says of its version; undefined when there is no such program. */

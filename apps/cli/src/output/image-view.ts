@@ -12,8 +12,16 @@ export function describeDiff(diff: ImageDiff, leftOut: number): string {
     ['unpacked', bytes(from.unpackedBytes), bytes(to.unpackedBytes)],
     ['archive', bytes(from.archiveBytes), bytes(to.archiveBytes)],
     ...diff.settings.map((setting): [string, Cell, Cell] => [setting.what, setting.from, setting.to]),
-    ...diff.environment.items.map((variable): [string, Cell, Cell] => [`env ${variable.name}`, variable.from, variable.to]),
-    ...diff.places.map((place): [string, Cell, Cell] => [`place ${place.path}`, placeText(place.from), placeText(place.to)]),
+    ...diff.environment.items.map((variable): [string, Cell, Cell] => [
+      `env ${variable.name}`,
+      variable.from,
+      variable.to,
+    ]),
+    ...diff.places.map((place): [string, Cell, Cell] => [
+      `place ${place.path}`,
+      placeText(place.from),
+      placeText(place.to),
+    ]),
   ];
   return [
     table(['WHAT', from.image, to.image], sides) + missing(diff.environment, 'variables'),
@@ -22,25 +30,41 @@ export function describeDiff(diff: ImageDiff, leftOut: number): string {
     ...(files.items.length > 0 ? [fileTable(files.items)] : []),
     ...(leftOut > 0 ? [`… and ${leftOut} more files; --files lists all`] : []),
     // Among the files above, when all are there.
-    ...(leftOut > 0 && diff.etc.items.length > 0 ? [`of these in /etc: ${diff.etc.total}\n${fileTable(diff.etc.items.slice(0, MOST_ETC))}${missing({ items: diff.etc.items.slice(0, MOST_ETC), total: diff.etc.total }, 'files')}`] : []),
+    ...(leftOut > 0 && diff.etc.items.length > 0
+      ? [
+          `of these in /etc: ${diff.etc.total}\n${fileTable(diff.etc.items.slice(0, MOST_ETC))}${missing({ items: diff.etc.items.slice(0, MOST_ETC), total: diff.etc.total }, 'files')}`,
+        ]
+      : []),
   ].join('\n\n');
 }
 
 const MOST_ETC = 100;
 
 function describePackages({ unknownOf, added, removed, changed }: ImageDiff['packages']): string {
-  if (unknownOf.length > 0) return `packages: not recorded when ${unknownOf.join(' and ')} ${unknownOf.length > 1 ? 'were' : 'was'} built`;
+  if (unknownOf.length > 0)
+    return `packages: not recorded when ${unknownOf.join(' and ')} ${unknownOf.length > 1 ? 'were' : 'was'} built`;
   const head = `packages: ${added.total} added, ${removed.total} removed, ${changed.total} changed`;
   const rows = [added, removed, changed].flatMap(({ items }) => items).sort((a, b) => (a.name < b.name ? -1 : 1));
   const lists: CutList<PackageChange> = { items: rows, total: added.total + removed.total + changed.total };
-  return rows.length === 0 ? head : `${head}\n${table(['PACKAGE', 'ARCHITECTURE', 'FROM', 'TO'], rows.map((change) => [change.name, change.architecture, change.from, change.to]))}${missing(lists, 'packages')}`;
+  return rows.length === 0
+    ? head
+    : `${head}\n${table(
+        ['PACKAGE', 'ARCHITECTURE', 'FROM', 'TO'],
+        rows.map((change) => [change.name, change.architecture, change.from, change.to]),
+      )}${missing(lists, 'packages')}`;
 }
 
 function fileTable(changes: readonly FileChange[]): string {
   const sign = { added: '+', removed: '-', changed: '~' };
   return table(
     ['', 'PATH', 'WHAT', 'FROM', 'TO'],
-    changes.map(({ path, change, aspects, fromBytes, toBytes }) => [sign[change], path, change === 'changed' ? aspects.join(',') : change, bytes(fromBytes), bytes(toBytes)]),
+    changes.map(({ path, change, aspects, fromBytes, toBytes }) => [
+      sign[change],
+      path,
+      change === 'changed' ? aspects.join(',') : change,
+      bytes(fromBytes),
+      bytes(toBytes),
+    ]),
   );
 }
 
@@ -65,18 +89,47 @@ export function describePlan(plan: ImagePlan): string {
     ['time zone', plan.timezone],
     ['stop signal', plan.stopSignal],
     ['network', plan.network],
-    ['limits', limits.memoryBytes === null ? null : `${bytes(limits.memoryBytes)}, ${limits.cpus ?? '-'} cores, ${limits.pids ?? '-'} processes`],
+    [
+      'limits',
+      limits.memoryBytes === null
+        ? null
+        : `${bytes(limits.memoryBytes)}, ${limits.cpus ?? '-'} cores, ${limits.pids ?? '-'} processes`,
+    ],
   ];
-  const mounts = plan.mounts.map((mount, index) => [index + 1, mount.destination, mount.type, mount.bytes === null ? null : bytes(mount.bytes), mount.source, mount.describe, mount.options.join(',')]);
+  const mounts = plan.mounts.map((mount, index) => [
+    index + 1,
+    mount.destination,
+    mount.type,
+    mount.bytes === null ? null : bytes(mount.bytes),
+    mount.source,
+    mount.describe,
+    mount.options.join(','),
+  ]);
   const script = mountScript
-    ? [`then the image's own mount script makes the others, within ${mountScript.deadlineSeconds} s: ${mountScript.argv.join(' ')}\n${table(['IT IS TOLD', 'VALUE'], Object.entries(mountScript.told))}`]
+    ? [
+        `then the image's own mount script makes the others, within ${mountScript.deadlineSeconds} s: ${mountScript.argv.join(' ')}\n${table(['IT IS TOLD', 'VALUE'], Object.entries(mountScript.told))}`,
+      ]
     : [];
   return [
     table(['WHAT', 'VALUE'], rows),
     table(['', 'MOUNT', 'TYPE', 'SIZE', 'SOURCE', 'WHAT', 'OPTIONS'], mounts),
     ...script,
-    table(['FILE OVER /etc', 'HOLDS'], plan.etc.filter(({ type }) => type !== 'directory').map((entry) => [entry.path, entry.type === 'symlink' ? `→ ${entry.content ?? ''}` : oneLine(entry.content ?? '')])),
-    table(['VARIABLE', 'VALUE'], plan.environment.map((variable) => [variable.slice(0, variable.indexOf('=')), variable.slice(variable.indexOf('=') + 1)])),
+    table(
+      ['FILE OVER /etc', 'HOLDS'],
+      plan.etc
+        .filter(({ type }) => type !== 'directory')
+        .map((entry) => [
+          entry.path,
+          entry.type === 'symlink' ? `→ ${entry.content ?? ''}` : oneLine(entry.content ?? ''),
+        ]),
+    ),
+    table(
+      ['VARIABLE', 'VALUE'],
+      plan.environment.map((variable) => [
+        variable.slice(0, variable.indexOf('=')),
+        variable.slice(variable.indexOf('=') + 1),
+      ]),
+    ),
   ].join('\n\n');
 }
 

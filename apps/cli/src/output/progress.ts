@@ -18,7 +18,9 @@ export class ProgressBar {
     if (this.stream.isTTY) {
       const width = 30;
       const full = Math.round(Math.min(Math.max(fraction, 0), 1) * width);
-      this.stream.write(`\r\x1b[K${this.label}  [${'#'.repeat(full)}${'.'.repeat(width - full)}] ${String(Math.round(fraction * 100)).padStart(3)} %  ${phase}  ${seconds} s`);
+      this.stream.write(
+        `\r\x1b[K${this.label}  [${'#'.repeat(full)}${'.'.repeat(width - full)}] ${String(Math.round(fraction * 100)).padStart(3)} %  ${phase}  ${seconds} s`,
+      );
       this.drawn = true;
     } else if (phase !== this.phase) this.stream.write(`${this.label}: ${phase} (${seconds} s)\n`);
     this.phase = phase;

@@ -1,5 +1,12 @@
 /** Rollouts for people: a table, one in full, and one that moves. */
-import { QUERIES, type RolloutCounts, type RolloutDetails, type RolloutStatus, rolloutStatus, type RolloutSelection } from '@plinth/contracts';
+import {
+  QUERIES,
+  type RolloutCounts,
+  type RolloutDetails,
+  type RolloutStatus,
+  rolloutStatus,
+  type RolloutSelection,
+} from '@plinth/contracts';
 import type { PlinthClient } from '@plinth/client';
 import { escapeControls, escapeJson } from '@plinth/client';
 import { age, table } from './table.js';
@@ -39,7 +46,17 @@ export function describeRollout(one: RolloutDetails): string {
   ];
   const members = table(
     ['CONTAINER', 'TENANT', 'HOST', 'BATCH', 'PHASE', 'FROM', 'TO', 'REASON', 'MESSAGE'],
-    one.members.map((member) => [member.name, member.tenant, member.host, member.batch === 0 && (one.request.canary ?? 1) > 0 ? 'canary' : member.batch, member.phase, member.from, member.to, member.reason, member.message?.slice(0, 100)]),
+    one.members.map((member) => [
+      member.name,
+      member.tenant,
+      member.host,
+      member.batch === 0 && (one.request.canary ?? 1) > 0 ? 'canary' : member.batch,
+      member.phase,
+      member.from,
+      member.to,
+      member.reason,
+      member.message?.slice(0, 100),
+    ]),
   );
   const more = counts.total > one.members.length ? `\n… and ${counts.total - one.members.length} more` : '';
   return `${table(['WHAT', 'VALUE'], rows)}\n\n${members}${more}`;
@@ -50,7 +67,7 @@ export async function watchRollout(client: PlinthClient, id: string, json: boole
   const changes = await client.facts([rolloutStatus(id)]);
   const screen = new Screen(json);
   try {
-    for (let seen = 0; ; ) {
+    for (let seen = 0; ;) {
       const details = await client.query<RolloutDetails>(QUERIES.rollout, { id });
       screen.show(details);
       if (details.endedAt !== null) return details;
@@ -72,16 +89,21 @@ class Screen {
   constructor(private readonly json: boolean) {}
 
   show(one: RolloutDetails): void {
-    if (this.json) return this.once(`${escapeJson(JSON.stringify({ ...one, members: undefined, request: undefined }))}`);
+    if (this.json)
+      return this.once(`${escapeJson(JSON.stringify({ ...one, members: undefined, request: undefined }))}`);
     const { counts } = one;
     const waits = one.wait ? `  ${one.wait.reason}: ${one.wait.message}` : '';
-    if (!process.stderr.isTTY) return this.once(escapeControls(`${one.state}  batch ${batchText(one)}  ${countsText(counts)}${waits}`));
+    if (!process.stderr.isTTY)
+      return this.once(escapeControls(`${one.state}  batch ${batchText(one)}  ${countsText(counts)}${waits}`));
     const failures = one.members.filter((member) => member.phase === 'failed').slice(-5);
     const lines = [
       `${one.state}  ${one.id.slice(0, 12)} to ${one.to}  batch ${batchText(one)}`,
       `[${bar(counts)}] ${doneOf(one)}/${counts.total}  ${countsText(counts)}`,
       ...(waits ? [waits] : []),
-      ...failures.map((member) => `  failed: ${member.name} on ${member.host}: ${member.reason ?? ''} ${member.message?.slice(0, 80) ?? ''}`),
+      ...failures.map(
+        (member) =>
+          `  failed: ${member.name} on ${member.host}: ${member.reason ?? ''} ${member.message?.slice(0, 80) ?? ''}`,
+      ),
     ].map((line) => escapeControls(line).slice(0, (process.stderr.columns || 120) - 1));
     this.erase();
     process.stderr.write(`${lines.join('\n')}\n`);
@@ -109,7 +131,13 @@ export function bar(counts: RolloutCounts): string {
   const { total, updated, failed, skipped, switching, restoring, restored } = counts;
   let text = '';
   let sum = 0;
-  for (const [count, mark] of [[updated, '#'], [restored, '<'], [failed, '!'], [skipped, '-'], [switching + restoring, '>']] as const) {
+  for (const [count, mark] of [
+    [updated, '#'],
+    [restored, '<'],
+    [failed, '!'],
+    [skipped, '-'],
+    [switching + restoring, '>'],
+  ] as const) {
     sum += count;
     // By the sum, so that rounding never makes it longer than it is.
     text = text.padEnd(Math.round((BAR * sum) / Math.max(1, total)), mark);
@@ -119,7 +147,9 @@ export function bar(counts: RolloutCounts): string {
 
 export function countsText(counts: RolloutCounts): string {
   const { total, ...phases } = counts;
-  const parts = Object.entries(phases).filter(([, count]) => count > 0).map(([phase, count]) => `${count} ${phase}`);
+  const parts = Object.entries(phases)
+    .filter(([, count]) => count > 0)
+    .map(([phase, count]) => `${count} ${phase}`);
   return `${total}: ${parts.join(', ') || 'none'}`;
 }
 

@@ -4,13 +4,31 @@ import { age, bytes, table } from './table.js';
 
 describe('table', () => {
   it('aligns, marks what is absent and leaves no blanks at the end', () =>
-    expect(table(['A', 'LONGER'], [['value', 1], [null, undefined], ['', 'x']])).toBe('A      LONGER\nvalue  1\n-      -\n-      x'));
-  it('keeps one row on one line and obeys no control character', () => expect(table(['A'], [['a\nb\tc\u001b[2J\r']])).toBe('A\na b c\\x1b[2J\\x0d'));
+    expect(
+      table(
+        ['A', 'LONGER'],
+        [
+          ['value', 1],
+          [null, undefined],
+          ['', 'x'],
+        ],
+      ),
+    ).toBe('A      LONGER\nvalue  1\n-      -\n-      x'));
+  it('keeps one row on one line and obeys no control character', () =>
+    expect(table(['A'], [['a\nb\tc\u001b[2J\r']])).toBe('A\na b c\\x1b[2J\\x0d'));
   it('shows headings when there is no row', () => expect(table(['A', 'B'], [])).toBe('A  B'));
 });
 
 describe('bytes', () => {
-  it.each([[0, '0 B'], [1023, '1023 B'], [1024, '1.0 KiB'], [12_345_678, '11.8 MiB'], [3 * 1024 ** 4, '3.0 TiB'], [null, '-'], [undefined, '-']])('%j is %s', (value, text) => expect(bytes(value)).toBe(text));
+  it.each([
+    [0, '0 B'],
+    [1023, '1023 B'],
+    [1024, '1.0 KiB'],
+    [12_345_678, '11.8 MiB'],
+    [3 * 1024 ** 4, '3.0 TiB'],
+    [null, '-'],
+    [undefined, '-'],
+  ])('%j is %s', (value, text) => expect(bytes(value)).toBe(text));
 });
 
 describe('age', () => {

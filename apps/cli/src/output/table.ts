@@ -5,9 +5,25 @@ export type Cell = string | number | null | undefined;
 
 /** @returns one line per row under a heading, columns two spaces apart; `-` stands for what is absent */
 export function table(headings: readonly string[], rows: readonly (readonly Cell[])[]): string {
-  const cells = [headings, ...rows.map((row) => row.map((cell) => (cell === null || cell === undefined || cell === '' ? '-' : escapeControls(String(cell)).replaceAll(/[\n\t]/g, ' '))))];
+  const cells = [
+    headings,
+    ...rows.map((row) =>
+      row.map((cell) =>
+        cell === null || cell === undefined || cell === ''
+          ? '-'
+          : escapeControls(String(cell)).replaceAll(/[\n\t]/g, ' '),
+      ),
+    ),
+  ];
   const widths = headings.map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
-  return cells.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd()).join('\n');
+  return cells
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
 }
 
 /** 12345678 → `11.8 MiB` */

@@ -32,14 +32,23 @@ export async function downloadArchive(
     const digest = await digestOfFile(file, transfer.signal).finally(() => file.close());
     if (digest === statement.archiveDigest) return done(undefined);
     await removePart(part);
-    return failed('digest-mismatch', `the archive from ${source} has the digest ${digest}, signed is ${statement.archiveDigest}`);
+    return failed(
+      'digest-mismatch',
+      `the archive from ${source} has the digest ${digest}, signed is ${statement.archiveDigest}`,
+    );
   } catch (error) {
     transfer.signal.throwIfAborted();
     return fileFailure(error, 'the download could not be kept');
   }
 }
 
-async function fillPart(source: string, statement: SignedStatement, part: string, transfer: Transfer, onBytes: (count: number) => void): Promise<Outcome<void>> {
+async function fillPart(
+  source: string,
+  statement: SignedStatement,
+  part: string,
+  transfer: Transfer,
+  onBytes: (count: number) => void,
+): Promise<Outcome<void>> {
   const url = fileUrl(source, archiveFileName(statement.name, statement.version));
   const size = statement.archiveBytes;
   // Not append: positions are given with each write.
@@ -70,7 +79,9 @@ async function fillPart(source: string, statement: SignedStatement, part: string
       );
       // Nothing, here or from another source, could go on with bytes of a file that is not the signed one.
       if (!outcome.ok && outcome.failure.reason === 'wrong-size' && came > 0) await file.truncate(0);
-      const cut = !outcome.ok && (outcome.failure.reason === 'repository-unreachable' || outcome.failure.reason === 'download-stalled');
+      const cut =
+        !outcome.ok &&
+        (outcome.failure.reason === 'repository-unreachable' || outcome.failure.reason === 'download-stalled');
       if (!cut || came < WORTH_CONTINUING_BYTES) return outcome;
     }
   } finally {

@@ -40,7 +40,10 @@ export async function extractArchive(job: ExtractionJob): Promise<Outcome<void>>
 }
 
 async function decompress(job: ExtractionJob, writer: TreeWriter): Promise<Outcome<void>> {
-  const zstd = spawn('zstd', ['-dc', '-q', `--memory=${ZSTD_MEMORY}`], { stdio: [job.archive, 'pipe', 'pipe'], env: { PATH: process.env['PATH'] } });
+  const zstd = spawn('zstd', ['-dc', '-q', `--memory=${ZSTD_MEMORY}`], {
+    stdio: [job.archive, 'pipe', 'pipe'],
+    env: { PATH: process.env['PATH'] },
+  });
   const { stdout, stderr } = zstd;
   if (!stdout || !stderr) throw new Error('zstd was started without pipes');
   const ended = new Promise<Outcome<void>>((resolve) => {
@@ -109,16 +112,20 @@ function readMembers(source: Readable, manifest: ImageManifest, writer: TreeWrit
     };
     source.on('data', (chunk: Buffer) => {
       bytes += chunk.length;
-      if (bytes > bound) refuse({ reason: 'bad-archive', message: 'the archive unpacks to more than the manifest names' });
+      if (bytes > bound)
+        refuse({ reason: 'bad-archive', message: 'the archive unpacks to more than the manifest names' });
       if (!settled && !extract.write(chunk)) source.pause();
     });
     source.on('end', () => settled || extract.end(null));
     source.on('error', (error) => end(() => reject(error)));
     extract.on('drain', () => source.resume());
-    extract.on('error', (error) => refuse({ reason: 'bad-archive', message: `the archive is not a sound tar file: ${error.message}` }));
+    extract.on('error', (error) =>
+      refuse({ reason: 'bad-archive', message: `the archive is not a sound tar file: ${error.message}` }),
+    );
     extract.on('finish', () => {
       const missing = members[next];
-      if (missing) refuse({ reason: 'manifest-mismatch', message: `the archive ends before ${describeMember(missing)}` });
+      if (missing)
+        refuse({ reason: 'manifest-mismatch', message: `the archive ends before ${describeMember(missing)}` });
       else end(() => resolve(done(undefined)));
     });
     extract.on('entry', (header, content, resume) => {

@@ -11,7 +11,7 @@ export function digestOf(bytes: Uint8Array | string): Digest {
 export async function digestOfFile(file: FileHandle, signal: AbortSignal): Promise<Digest> {
   const hash = createHash('sha256');
   const buffer = Buffer.alloc(1024 ** 2);
-  for (let position = 0; ; ) {
+  for (let position = 0; ;) {
     signal.throwIfAborted();
     const { bytesRead } = await file.read(buffer, 0, buffer.length, position);
     if (bytesRead === 0) return `sha256:${hash.digest('hex')}`;

@@ -9,7 +9,10 @@ export type Extract = (job: ExtractionJob, signal: AbortSignal) => Promise<Outco
 /** @throws the signal's reason when it was aborted; the thread has ended by then */
 export const extractInThread: Extract = async (job, signal) => {
   signal.throwIfAborted();
-  const worker = new Worker(new URL('./extraction.worker.js', import.meta.url), { workerData: job, resourceLimits: { maxOldGenerationSizeMb: 512 } });
+  const worker = new Worker(new URL('./extraction.worker.js', import.meta.url), {
+    workerData: job,
+    resourceLimits: { maxOldGenerationSizeMb: 512 },
+  });
   const abort = (): void => void worker.terminate();
   signal.addEventListener('abort', abort, { once: true });
   try {

@@ -40,7 +40,10 @@ export class HostLeases {
   private async hosts(): Promise<string[]> {
     try {
       const names = await readdir(this.directory);
-      return names.filter((name) => name.endsWith(ENDING)).map((name) => name.slice(0, -ENDING.length)).filter((host) => NAME_PATTERN.test(host));
+      return names
+        .filter((name) => name.endsWith(ENDING))
+        .map((name) => name.slice(0, -ENDING.length))
+        .filter((host) => NAME_PATTERN.test(host));
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
       throw error;
@@ -53,7 +56,9 @@ function parse(body: Buffer): { renewal: string; ttlSeconds: number } | undefine
   try {
     const { renewal, ttlSeconds } = JSON.parse(body.toString('utf8')) as { renewal?: unknown; ttlSeconds?: unknown };
     if (typeof renewal !== 'string' || !ID_PATTERN.test(renewal)) return undefined;
-    return typeof ttlSeconds === 'number' && Number.isInteger(ttlSeconds) && ttlSeconds >= 1 && ttlSeconds <= 86_400 ? { renewal, ttlSeconds } : undefined;
+    return typeof ttlSeconds === 'number' && Number.isInteger(ttlSeconds) && ttlSeconds >= 1 && ttlSeconds <= 86_400
+      ? { renewal, ttlSeconds }
+      : undefined;
   } catch (error) {
     if (error instanceof SyntaxError || error instanceof TypeError) return undefined;
     throw error;

@@ -103,14 +103,21 @@ export class MasterRepository {
         readFile(this.layout.mountScript(image)),
       ]);
       const statement = parseDocument(statementText) as SignedStatement | undefined;
-      if (digestOf(manifestText) !== statement?.manifestDigest) return { state: 'damaged', problem: 'manifest.json is not the one that was signed' };
+      if (digestOf(manifestText) !== statement?.manifestDigest)
+        return { state: 'damaged', problem: 'manifest.json is not the one that was signed' };
       const manifest = parseDocument(manifestText) as ImageManifest;
-      if (manifest.name !== image.name || manifest.version !== image.version) return { state: 'damaged', problem: `it is ${manifest.name}@${manifest.version}` };
-      if (digestOf(script) !== manifest.mountScript.digest) return { state: 'damaged', problem: 'mount.sh is not the one of the manifest' };
+      if (manifest.name !== image.name || manifest.version !== image.version)
+        return { state: 'damaged', problem: `it is ${manifest.name}@${manifest.version}` };
+      if (digestOf(script) !== manifest.mountScript.digest)
+        return { state: 'damaged', problem: 'mount.sh is not the one of the manifest' };
       const { contentDigest, mountScript, totals } = manifest;
-      return { state: 'complete', master: { ...image, contentDigest, mountScriptDigest: mountScript.digest, unpackedBytes: totals.bytes } };
+      return {
+        state: 'complete',
+        master: { ...image, contentDigest, mountScriptDigest: mountScript.digest, unpackedBytes: totals.bytes },
+      };
     } catch (error) {
-      if (hasCode(error, 'ENOENT', 'ENOTDIR', 'EISDIR')) return { state: 'damaged', problem: 'a part of it is missing' };
+      if (hasCode(error, 'ENOENT', 'ENOTDIR', 'EISDIR'))
+        return { state: 'damaged', problem: 'a part of it is missing' };
       throw error;
     }
   }

@@ -6,11 +6,17 @@ import type { ReadinessCheck } from '@plinth/service-kit';
 import type { TrustedKeys } from './trusted-keys.js';
 
 export function storageReadiness(directory: string): ReadinessCheck {
-  return { name: 'storage', check: () => access(directory, constants.R_OK | constants.W_OK | constants.X_OK).then(() => undefined, problem) };
+  return {
+    name: 'storage',
+    check: () => access(directory, constants.R_OK | constants.W_OK | constants.X_OK).then(() => undefined, problem),
+  };
 }
 
 export function keysReadiness(keys: TrustedKeys): ReadinessCheck {
-  return { name: 'trusted-keys', check: () => keys.list().then((ids) => (ids.length > 0 ? undefined : 'there is no trusted key'), problem) };
+  return {
+    name: 'trusted-keys',
+    check: () => keys.list().then((ids) => (ids.length > 0 ? undefined : 'there is no trusted key'), problem),
+  };
 }
 
 export function zstdReadiness(): ReadinessCheck {
@@ -18,7 +24,10 @@ export function zstdReadiness(): ReadinessCheck {
     name: 'zstd',
     check: async () => {
       const zstd = spawn('zstd', ['--version'], { stdio: 'ignore' });
-      return once(zstd, 'exit').then(([code]: unknown[]) => (code === 0 ? undefined : `exit code ${String(code)}`), problem);
+      return once(zstd, 'exit').then(
+        ([code]: unknown[]) => (code === 0 ? undefined : `exit code ${String(code)}`),
+        problem,
+      );
     },
   };
 }

@@ -22,13 +22,21 @@ export function fileUrl(base: string, file: string): URL {
 }
 
 /** Reads a small file whole. @param maxBytes longer ones are refused @param exactBytes when known, any other length too */
-export async function readDocument(url: URL, maxBytes: number, exactBytes: number | undefined, transfer: Transfer): Promise<Outcome<Buffer>> {
+export async function readDocument(
+  url: URL,
+  maxBytes: number,
+  exactBytes: number | undefined,
+  transfer: Transfer,
+): Promise<Outcome<Buffer>> {
   return exchange(url, {}, transfer, async (response, progress) => {
     if (response.statusCode !== 200) return refusal(url, response);
     const announced = lengthOf(response);
     const limit = exactBytes ?? maxBytes;
     if (announced !== undefined && (announced > limit || (exactBytes !== undefined && announced !== exactBytes))) {
-      return failed('wrong-size', `${url.href} is ${announced} bytes, ${exactBytes === undefined ? 'at most ' : ''}${limit} were expected`);
+      return failed(
+        'wrong-size',
+        `${url.href} is ${announced} bytes, ${exactBytes === undefined ? 'at most ' : ''}${limit} were expected`,
+      );
     }
     const chunks: Buffer[] = [];
     let bytes = 0;
@@ -38,7 +46,8 @@ export async function readDocument(url: URL, maxBytes: number, exactBytes: numbe
       chunks.push(chunk);
       progress(chunk.length);
     }
-    if (exactBytes !== undefined && bytes !== exactBytes) return failed('wrong-size', `${url.href} is ${bytes} bytes, ${exactBytes} were expected`);
+    if (exactBytes !== undefined && bytes !== exactBytes)
+      return failed('wrong-size', `${url.href} is ${bytes} bytes, ${exactBytes} were expected`);
     return done(Buffer.concat(chunks));
   });
 }
@@ -63,16 +72,25 @@ export interface PartialDownload {
  * Fetches the rest of a file of known size into `file`, from the beginning when the server will not continue (RFC 9110, 14).
  * Whatever happens, the bytes that came are in the file.
  */
-export async function downloadRest(url: URL, size: number, partial: PartialDownload, transfer: Transfer): Promise<Outcome<void>> {
+export async function downloadRest(
+  url: URL,
+  size: number,
+  partial: PartialDownload,
+  transfer: Transfer,
+): Promise<Outcome<void>> {
   const { etag } = partial.validator;
-  const headers = partial.from > 0 ? { range: `bytes=${partial.from}-`, ...(etag === undefined ? {} : { 'if-range': etag }) } : {};
+  const headers =
+    partial.from > 0 ? { range: `bytes=${partial.from}-`, ...(etag === undefined ? {} : { 'if-range': etag }) } : {};
   return exchange(url, headers, transfer, async (response, progress) => {
     const continued = response.statusCode === 206 && partial.from > 0;
     if (!continued && response.statusCode !== 200) return refusal(url, response);
     let position = continued ? partial.from : 0;
     const expectedRange = `bytes ${position}-${size - 1}/${size}`;
     if (continued && response.headers['content-range'] !== expectedRange) {
-      return failed('wrong-size', `${url.href} answered with ${response.headers['content-range'] ?? 'no content-range'}, ${expectedRange} was expected`);
+      return failed(
+        'wrong-size',
+        `${url.href} answered with ${response.headers['content-range'] ?? 'no content-range'}, ${expectedRange} was expected`,
+      );
     }
     const announced = lengthOf(response);
     if (announced !== undefined && announced !== size - position) {
@@ -122,12 +140,24 @@ async function exchange<T>(
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       const send = url.protocol === 'https:' ? httpsGet : httpGet;
       // No agent: a connection that was broken off must not be used again. identity: lengths are those of the file.
-      request = send(url, { agent: false, headers: { ...headers, ...(token === undefined ? {} : { authorization: `Bearer ${token}` }), 'accept-encoding': 'identity' } }, resolve).on('error', reject);
+      request = send(
+        url,
+        {
+          agent: false,
+          headers: {
+            ...headers,
+            ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+            'accept-encoding': 'identity',
+          },
+        },
+        resolve,
+      ).on('error', reject);
     });
     // Errors of the response also reach the iterator in `receive`; this keeps late ones from being unhandled.
     response.on('error', () => undefined);
     const encoding = response.headers['content-encoding'];
-    if (encoding !== undefined && encoding !== 'identity') return failed('repository-refused', `${url.href} came with content-encoding ${encoding}`);
+    if (encoding !== undefined && encoding !== 'identity')
+      return failed('repository-refused', `${url.href} came with content-encoding ${encoding}`);
     return await receive(response, (bytes) => {
       recent += bytes;
     });
@@ -161,7 +191,7 @@ function strongTag(response: IncomingMessage): string | undefined {
 }
 
 async function writeAll(file: FileHandle, chunk: Buffer, position: number): Promise<void> {
-  for (let offset = 0; offset < chunk.length; ) {
+  for (let offset = 0; offset < chunk.length;) {
     const { bytesWritten } = await file.write(chunk, offset, chunk.length - offset, position + offset);
     offset += bytesWritten;
   }

@@ -18,11 +18,17 @@ export class Retirements {
   constructor(private readonly layout: StorageLayout) {}
 
   /** Durable when it returns. Said again, the removal is looked after again. */
-  async add(image: ImageVersion, event: { readonly id: string; readonly correlationId: string; readonly time: string }): Promise<void> {
+  async add(
+    image: ImageVersion,
+    event: { readonly id: string; readonly correlationId: string; readonly time: string },
+  ): Promise<void> {
     const { name, version } = image;
     // First what keeps it away: between the two nothing may be installed that nobody removes.
     await writeDurably(this.layout.retirement(image), `${JSON.stringify({ name, version, at: event.time })}\n`);
-    await writeDurably(this.layout.removal(image), `${JSON.stringify({ eventId: event.id, correlationId: event.correlationId })}\n`);
+    await writeDurably(
+      this.layout.removal(image),
+      `${JSON.stringify({ eventId: event.id, correlationId: event.correlationId })}\n`,
+    );
   }
 
   has(image: ImageVersion): Promise<boolean> {

@@ -13,7 +13,9 @@ export class Revocations {
 
   async list(): Promise<ReadonlySet<string>> {
     const files = await readdir(this.layout.revoked);
-    return new Set(files.map((file) => file.replace(/\.json$/, '')).filter((ref) => parseExactImageRef(ref) !== undefined));
+    return new Set(
+      files.map((file) => file.replace(/\.json$/, '')).filter((ref) => parseExactImageRef(ref) !== undefined),
+    );
   }
 
   async has({ name, version }: ImageVersion): Promise<boolean> {

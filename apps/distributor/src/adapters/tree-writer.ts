@@ -4,7 +4,19 @@
  */
 import { createHash, type Hash } from 'node:crypto';
 import {
-  chmodSync, chownSync, closeSync, fchmodSync, fchownSync, futimesSync, lchownSync, lutimesSync, mkdirSync, openSync, symlinkSync, utimesSync, writeSync,
+  chmodSync,
+  chownSync,
+  closeSync,
+  fchmodSync,
+  fchownSync,
+  futimesSync,
+  lchownSync,
+  lutimesSync,
+  mkdirSync,
+  openSync,
+  symlinkSync,
+  utimesSync,
+  writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { type ImageManifest, type ManifestEntry, VERSION_FILES } from '@plinth/contracts';
@@ -37,15 +49,25 @@ export class TreeWriter {
   write(chunk: Buffer): undefined {
     if (this.fd === undefined || !this.hash) throw new Error('no file is open');
     this.hash.update(chunk);
-    for (let offset = 0; offset < chunk.length; ) offset += writeSync(this.fd, chunk, offset);
+    for (let offset = 0; offset < chunk.length;) offset += writeSync(this.fd, chunk, offset);
   }
 
   end(member: ExpectedMember): Failure | undefined {
     if (this.fd === undefined || !this.hash) return undefined;
     const digest = `sha256:${this.hash.digest('hex')}`;
-    const expected = member.kind === 'mount-script' ? this.manifest.mountScript.digest : member.entry.type === 'file' ? member.entry.digest : '';
-    if (digest !== expected) return { reason: 'manifest-mismatch', message: `${describeMember(member)} has the digest ${digest}, the manifest says ${expected}` };
-    const { uid, gid, mode, mtime } = member.kind === 'entry' ? member.entry : { uid: 0, gid: 0, mode: 0o755, mtime: 0 };
+    const expected =
+      member.kind === 'mount-script'
+        ? this.manifest.mountScript.digest
+        : member.entry.type === 'file'
+          ? member.entry.digest
+          : '';
+    if (digest !== expected)
+      return {
+        reason: 'manifest-mismatch',
+        message: `${describeMember(member)} has the digest ${digest}, the manifest says ${expected}`,
+      };
+    const { uid, gid, mode, mtime } =
+      member.kind === 'entry' ? member.entry : { uid: 0, gid: 0, mode: 0o755, mtime: 0 };
     // In this order: a change of the owner takes away setuid.
     fchownSync(this.fd, uid, gid);
     fchmodSync(this.fd, mode);

@@ -19,9 +19,12 @@ export class TrustedKeys {
 
   async verify(statement: SignedStatement): Promise<Outcome<SignedStatement>> {
     const key = await this.load(statement.keyId);
-    if (!key) return failed('unknown-key', `the image is signed by the key ${statement.keyId}, which is not trusted here`);
+    if (!key)
+      return failed('unknown-key', `the image is signed by the key ${statement.keyId}, which is not trusted here`);
     const holds = verify(null, Buffer.from(signedText(statement)), key, Buffer.from(statement.signature, 'base64'));
-    return holds ? done(statement) : failed('bad-signature', `the signature by the key ${statement.keyId} does not hold`);
+    return holds
+      ? done(statement)
+      : failed('bad-signature', `the signature by the key ${statement.keyId} does not hold`);
   }
 
   private async load(id: string): Promise<KeyObject | undefined> {
@@ -34,7 +37,10 @@ export class TrustedKeys {
     }
     const key = createPublicKey(pem);
     if (key.asymmetricKeyType !== 'ed25519') throw new Error(`the trusted key ${id}.pem is not an Ed25519 key`);
-    const real = createHash('sha256').update(key.export({ type: 'spki', format: 'der' })).digest('hex').slice(0, 16);
+    const real = createHash('sha256')
+      .update(key.export({ type: 'spki', format: 'der' }))
+      .digest('hex')
+      .slice(0, 16);
     if (real !== id) throw new Error(`the trusted key ${id}.pem has the id ${real}`);
     return key;
   }

@@ -43,7 +43,8 @@ export class VolumeUsage {
       try {
         this.latest = await this.measure(signal);
       } catch (error) {
-        if (!signal.aborted) this.logger.warn({ err: error }, 'the use of disk could not be measured; it is tried again');
+        if (!signal.aborted)
+          this.logger.warn({ err: error }, 'the use of disk could not be measured; it is tried again');
       }
       await delay(this.periodMs, undefined, { signal }).catch(() => undefined);
     }
@@ -71,7 +72,9 @@ export class VolumeUsage {
 async function tenantOf(marker: string): Promise<string | undefined> {
   try {
     const body = await readFile(marker);
-    const { tenant } = (body.length <= MAX_MARKER_BYTES ? JSON.parse(body.toString('utf8')) : {}) as { tenant?: unknown };
+    const { tenant } = (body.length <= MAX_MARKER_BYTES ? JSON.parse(body.toString('utf8')) : {}) as {
+      tenant?: unknown;
+    };
     return typeof tenant === 'string' && NAME_PATTERN.test(tenant) ? tenant : undefined;
   } catch {
     // Removed meanwhile, or not written whole: nobody's.
@@ -82,7 +85,10 @@ async function tenantOf(marker: string): Promise<string | undefined> {
 /** du(1), lines of `<bytes>\t<path>`; what vanishes meanwhile is left out. */
 function diskUse(paths: readonly string[], signal: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn('du', ['--summarize', '--block-size=1', '--one-file-system', '--files0-from=-'], { stdio: ['pipe', 'pipe', 'ignore'], signal });
+    const child = spawn('du', ['--summarize', '--block-size=1', '--one-file-system', '--files0-from=-'], {
+      stdio: ['pipe', 'pipe', 'ignore'],
+      signal,
+    });
     let output = '';
     child.stdout.on('data', (data: Buffer) => (output += data.toString('utf8')));
     child.on('error', reject);

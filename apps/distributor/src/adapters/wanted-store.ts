@@ -25,7 +25,8 @@ export class WantedStore {
   }
 
   async save(wanted: WantedImage): Promise<void> {
-    const write = (): Promise<void> => writeDurably(join(this.directory, fileOf(wanted)), `${JSON.stringify(wanted)}\n`);
+    const write = (): Promise<void> =>
+      writeDurably(join(this.directory, fileOf(wanted)), `${JSON.stringify(wanted)}\n`);
     await write().catch(async (error: unknown) => {
       if (!hasCode(error, 'ENOSPC', 'EDQUOT')) throw error;
       // A full disk must not lose a promotion, nor the report that the disk is full.
@@ -81,11 +82,16 @@ function parseWanted(body: Uint8Array): WantedImage | undefined {
   const value = parseDocument(body) as WantedImage | null | undefined;
   if (value?.schema !== 1) return undefined;
   const promotion = decodePayload(ImagePromoted, Buffer.from(JSON.stringify(value.promotion ?? null)));
-  const report = value.report === undefined ? undefined : decodePayload(MasterReport, Buffer.from(JSON.stringify(value.report)));
+  const report =
+    value.report === undefined ? undefined : decodePayload(MasterReport, Buffer.from(JSON.stringify(value.report)));
   if (!promotion.ok || report?.ok === false) return undefined;
   const { attempts, stuck, strikes } = value.retry ?? {};
-  const counts = [attempts, stuck, strikes, value.notBefore].every((count) => Number.isSafeInteger(count) && Number(count) >= 0);
-  const texts = [value.eventId, value.correlationId, value.wantedAt].every((field) => typeof field === 'string' && field !== '');
+  const counts = [attempts, stuck, strikes, value.notBefore].every(
+    (count) => Number.isSafeInteger(count) && Number(count) >= 0,
+  );
+  const texts = [value.eventId, value.correlationId, value.wantedAt].every(
+    (field) => typeof field === 'string' && field !== '',
+  );
   return counts && texts ? { ...value, promotion: promotion.value, report: report?.value } : undefined;
 }
 

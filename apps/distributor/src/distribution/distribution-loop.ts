@@ -92,7 +92,10 @@ export class DistributionLoop {
         (error: unknown) => {
           if (this.ending.signal.aborted) return;
           this.resting.set(file, performance.now() + RECOVER_MS);
-          this.parts.logger.error({ err: error, image: `${promotion.name}@${promotion.version}` }, 'distribution interrupted; it goes on soon');
+          this.parts.logger.error(
+            { err: error, image: `${promotion.name}@${promotion.version}` },
+            'distribution interrupted; it goes on soon',
+          );
         },
       )
       .finally(() => {
@@ -110,7 +113,10 @@ export class DistributionLoop {
     // What was to be said of a retired one is no longer true: its removal is told instead.
     const retired = await this.parts.retirements.has(found.promotion);
     if (retired || (found.report === undefined && (await this.parts.revocations.has(found.promotion)))) {
-      this.parts.logger.info({ image: found.promotion.name, version: found.promotion.version }, `not installed: it was ${retired ? 'retired' : 'revoked'}`);
+      this.parts.logger.info(
+        { image: found.promotion.name, version: found.promotion.version },
+        `not installed: it was ${retired ? 'retired' : 'revoked'}`,
+      );
       await this.parts.staging.clean(found.promotion, false);
       return this.parts.wanted.remove(found);
     }
@@ -125,13 +131,21 @@ export class DistributionLoop {
   private async install(wanted: WantedImage): Promise<WantedImage> {
     const { node, logger, longestPauseMs } = this.parts;
     const begun = performance.now();
-    const result = await new Installation(this.parts, wanted.promotion, wanted.retry.attempts, this.ending.signal).run();
+    const result = await new Installation(
+      this.parts,
+      wanted.promotion,
+      wanted.retry.attempts,
+      this.ending.signal,
+    ).run();
     const situation = { node, now: new Date(), durationMs: Math.round(performance.now() - begun) };
     const { outcome, downloadedBytes } = result;
     const decided = outcome.ok
       ? afterSuccess(wanted, outcome.value, situation)
       : afterFailure(wanted, outcome.failure, downloadedBytes, situation, longestPauseMs, Math.random());
-    logger[outcome.ok ? 'info' : 'warn']({ report: decided.report, correlationId: wanted.correlationId }, outcome.ok ? 'master stands' : 'installation failed');
+    logger[outcome.ok ? 'info' : 'warn'](
+      { report: decided.report, correlationId: wanted.correlationId },
+      outcome.ok ? 'master stands' : 'installation failed',
+    );
     // Decided before it is announced.
     await this.parts.wanted.save(decided);
     return decided;

@@ -49,15 +49,37 @@ export class Heartbeat {
   }
 
   private async compose(): Promise<StorageHeartbeat> {
-    const [found, revoked, space, leases] = await Promise.all([this.masters.list(), this.revocations.list(), this.masters.space(), this.leases.look()]);
+    const [found, revoked, space, leases] = await Promise.all([
+      this.masters.list(),
+      this.revocations.list(),
+      this.masters.space(),
+      this.leases.look(),
+    ]);
     const images = found.flatMap(({ image, standing }) => {
       if (standing.state === 'damaged') this.complain(`${image.name}@${image.version}`, standing.problem);
       if (standing.state !== 'complete') return [];
       const { name, version, contentDigest, mountScriptDigest } = standing.master;
-      return [{ name, version, contentDigest, mountScriptDigest, ...(revoked.has(`${name}@${version}`) ? { revoked: true } : {}) }];
+      return [
+        {
+          name,
+          version,
+          contentDigest,
+          mountScriptDigest,
+          ...(revoked.has(`${name}@${version}`) ? { revoked: true } : {}),
+        },
+      ];
     });
     const { name, labels } = this.node;
-    return { node: name, at: new Date().toISOString(), datacenter: labels['datacenter'] ?? '', labels, ...space, images, leases, tenants: this.usage.take() };
+    return {
+      node: name,
+      at: new Date().toISOString(),
+      datacenter: labels['datacenter'] ?? '',
+      labels,
+      ...space,
+      images,
+      leases,
+      tenants: this.usage.take(),
+    };
   }
 
   private complain(image: string, problem: string): void {

@@ -1,6 +1,15 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,7 +20,20 @@ import { Staging } from '../adapters/staging.js';
 import { TrustedKeys } from '../adapters/trusted-keys.js';
 import { StorageLayout } from '../domain/storage-layout.js';
 import { type Answer, honest, HostileRepository } from '../testing/hostile-repository.js';
-import { compress, entriesOf, makeImage, makeKey, makeManifest, membersOf, packTar, promotionOf, sha256, signImage, type TestImage, trust } from '../testing/image-fixture.js';
+import {
+  compress,
+  entriesOf,
+  makeImage,
+  makeKey,
+  makeManifest,
+  membersOf,
+  packTar,
+  promotionOf,
+  sha256,
+  signImage,
+  type TestImage,
+  trust,
+} from '../testing/image-fixture.js';
 import { Installation, type InstallationResult } from './installation.js';
 
 const STALL_MS = 300;
@@ -49,27 +71,44 @@ interface Options {
   readonly token?: string;
 }
 
-async function install(sources: readonly string[], { turn = 0, signal = new AbortController().signal, of = image, directory = storage, token }: Options = {}): Promise<InstallationResult> {
+async function install(
+  sources: readonly string[],
+  { turn = 0, signal = new AbortController().signal, of = image, directory = storage, token }: Options = {},
+): Promise<InstallationResult> {
   const layout = new StorageLayout(directory);
   const staging = new Staging(layout);
   await staging.prepare();
-  const parts = { masters: new MasterRepository(layout), staging, keys: new TrustedKeys(join(scratch, 'keys')), extract: extractArchive, stallMs: STALL_MS, token: () => token };
+  const parts = {
+    masters: new MasterRepository(layout),
+    staging,
+    keys: new TrustedKeys(join(scratch, 'keys')),
+    extract: extractArchive,
+    stallMs: STALL_MS,
+    token: () => token,
+  };
   return new Installation(parts, promotionOf(of, sources), turn, signal).run();
 }
 
 const stands = (directory = storage): boolean => existsSync(join(directory, 'images/tiny/v1'));
-const staged = (): string[] => (existsSync(join(storage, 'staging/tiny-v1')) ? readdirSync(join(storage, 'staging/tiny-v1')) : []);
-const archiveRequests = (): { range: string | undefined; status: number }[] => repository.requests.filter(({ path }) => path.endsWith('.zst'));
+const staged = (): string[] =>
+  existsSync(join(storage, 'staging/tiny-v1')) ? readdirSync(join(storage, 'staging/tiny-v1')) : [];
+const archiveRequests = (): { range: string | undefined; status: number }[] =>
+  repository.requests.filter(({ path }) => path.endsWith('.zst'));
 const part = (): string => join(storage, 'staging/tiny-v1/download.part');
 
 function expectInstalled(result: InstallationResult): void {
   expect(result.outcome).toMatchObject({ ok: true, value: { contentDigest: image.manifest.contentDigest } });
-  expect(sha256(readFileSync(join(storage, 'images/tiny/v1/root/usr/lib/big')))).toBe(image.manifest.entries.find(({ path }) => path === 'usr/lib/big' )?.['digest' as never]);
+  expect(sha256(readFileSync(join(storage, 'images/tiny/v1/root/usr/lib/big')))).toBe(
+    image.manifest.entries.find(({ path }) => path === 'usr/lib/big')?.['digest' as never],
+  );
   expect(staged().filter((file) => !file.startsWith('download.part'))).toEqual([]);
 }
 
 function expectFailed(result: InstallationResult, reason: string, message?: RegExp): void {
-  expect(result.outcome).toMatchObject({ ok: false, failure: { reason, message: expect.stringMatching(message ?? /./) } });
+  expect(result.outcome).toMatchObject({
+    ok: false,
+    failure: { reason, message: expect.stringMatching(message ?? /./) },
+  });
   expect(stands()).toBe(false);
   expect(staged().filter((file) => !file.startsWith('download.part'))).toEqual([]);
 }
@@ -115,21 +154,31 @@ describe('an installation', () => {
   it('never replaces a version by other content', async () => {
     expectInstalled(await install([repository.put(image)]));
     const { outcome } = await install([repository.put(other)], { of: other });
-    expect(outcome).toMatchObject({ ok: false, failure: { reason: 'manifest-mismatch', message: expect.stringMatching(/the master here/) } });
+    expect(outcome).toMatchObject({
+      ok: false,
+      failure: { reason: 'manifest-mismatch', message: expect.stringMatching(/the master here/) },
+    });
     expect(readFileSync(join(storage, 'images/tiny/v1/root/etc/hostname'), 'utf8')).toBe('box');
   });
 
   it('does not take something half in its place for a master', async () => {
     mkdirSync(join(storage, 'images/tiny/v1/root'), { recursive: true });
     const { outcome } = await install([repository.put(image)]);
-    expect(outcome).toMatchObject({ ok: false, failure: { reason: 'manifest-mismatch', message: expect.stringMatching(/damaged/) } });
+    expect(outcome).toMatchObject({
+      ok: false,
+      failure: { reason: 'manifest-mismatch', message: expect.stringMatching(/damaged/) },
+    });
   });
 
   it('goes on where the connection was cut, within one try', async () => {
     const result = await install([repository.put(image, { archive: cutting(1024 ** 2, 2) })]);
     expectInstalled(result);
     expect(result.downloadedBytes).toBe(image.archive.length);
-    expect(archiveRequests().map(({ range }) => range)).toEqual([undefined, `bytes=${1024 ** 2}-`, `bytes=${2 * 1024 ** 2}-`]);
+    expect(archiveRequests().map(({ range }) => range)).toEqual([
+      undefined,
+      `bytes=${1024 ** 2}-`,
+      `bytes=${2 * 1024 ** 2}-`,
+    ]);
     expect(repository.requests.find(({ range }) => range)?.ifRange).toMatch(/^"/);
   });
 
@@ -187,19 +236,91 @@ describe('an installation', () => {
   });
 
   it.each<[string, Answer, string, RegExp]>([
-    ['refuses a wrong length', (_, response, body) => response.writeHead(200, { 'content-length': body.length + 1 }).end(Buffer.concat([body, Buffer.from('x')])), 'wrong-size', /bytes, \d+ were expected/],
-    ['refuses a short file', (_, response, body) => response.writeHead(200).end(body.subarray(0, -1)), 'wrong-size', /ended after/],
-    ['refuses an endless body', (_, response) => { const send = (): void => { while (response.write(Buffer.alloc(65_536))); response.once('drain', send); }; send(); }, 'wrong-size', /is longer than/],
-    ['refuses a redirect', (_, response) => response.writeHead(302, { location: 'http://127.0.0.1:1/' }).end(), 'repository-refused', /status 302/],
+    [
+      'refuses a wrong length',
+      (_, response, body) =>
+        response.writeHead(200, { 'content-length': body.length + 1 }).end(Buffer.concat([body, Buffer.from('x')])),
+      'wrong-size',
+      /bytes, \d+ were expected/,
+    ],
+    [
+      'refuses a short file',
+      (_, response, body) => response.writeHead(200).end(body.subarray(0, -1)),
+      'wrong-size',
+      /ended after/,
+    ],
+    [
+      'refuses an endless body',
+      (_, response) => {
+        const send = (): void => {
+          while (response.write(Buffer.alloc(65_536)));
+          response.once('drain', send);
+        };
+        send();
+      },
+      'wrong-size',
+      /is longer than/,
+    ],
+    [
+      'refuses a redirect',
+      (_, response) => response.writeHead(302, { location: 'http://127.0.0.1:1/' }).end(),
+      'repository-refused',
+      /status 302/,
+    ],
     ['refuses a missing file', (_, response) => response.writeHead(404).end(), 'repository-refused', /status 404/],
-    ['refuses a compressed answer', (_, response, body) => response.writeHead(200, { 'content-encoding': 'gzip' }).end(body), 'repository-refused', /content-encoding/],
-    ['refuses a range that was not asked for', (_, response, body) => response.writeHead(206, { 'content-range': `bytes 5-${body.length - 1}/${body.length}` }).end(body.subarray(5)), 'repository-refused', /status 206/],
-    ['waits for a server in trouble', (_, response) => response.writeHead(503).end(), 'repository-unreachable', /status 503/],
+    [
+      'refuses a compressed answer',
+      (_, response, body) => response.writeHead(200, { 'content-encoding': 'gzip' }).end(body),
+      'repository-refused',
+      /content-encoding/,
+    ],
+    [
+      'refuses a range that was not asked for',
+      (_, response, body) =>
+        response.writeHead(206, { 'content-range': `bytes 5-${body.length - 1}/${body.length}` }).end(body.subarray(5)),
+      'repository-refused',
+      /status 206/,
+    ],
+    [
+      'waits for a server in trouble',
+      (_, response) => response.writeHead(503).end(),
+      'repository-unreachable',
+      /status 503/,
+    ],
     ['breaks off a server that says nothing', () => undefined, 'download-stalled', /sent less than/],
-    ['breaks off one that stops in the middle', (_, response, body) => { response.writeHead(200, { 'content-length': body.length }); response.write(body.subarray(0, 10_000)); }, 'download-stalled', /sent less than/],
-    ['breaks off a byte now and then', (_, response, body) => { response.writeHead(200, { 'content-length': body.length }); const drip = setInterval(() => response.write('x'), 20); response.on('close', () => clearInterval(drip)); }, 'download-stalled', /sent less than/],
-    ['waits when the connection is cut at once', (_, response) => response.destroy(), 'repository-unreachable', /socket hang up|aborted|ECONNRESET/],
-    ['waits when headers never end', (request) => { request.socket.write(`HTTP/1.1 200 OK\r\nx: ${'a'.repeat(1024 ** 2)}`); }, 'repository-unreachable', /Header overflow/i],
+    [
+      'breaks off one that stops in the middle',
+      (_, response, body) => {
+        response.writeHead(200, { 'content-length': body.length });
+        response.write(body.subarray(0, 10_000));
+      },
+      'download-stalled',
+      /sent less than/,
+    ],
+    [
+      'breaks off a byte now and then',
+      (_, response, body) => {
+        response.writeHead(200, { 'content-length': body.length });
+        const drip = setInterval(() => response.write('x'), 20);
+        response.on('close', () => clearInterval(drip));
+      },
+      'download-stalled',
+      /sent less than/,
+    ],
+    [
+      'waits when the connection is cut at once',
+      (_, response) => response.destroy(),
+      'repository-unreachable',
+      /socket hang up|aborted|ECONNRESET/,
+    ],
+    [
+      'waits when headers never end',
+      (request) => {
+        request.socket.write(`HTTP/1.1 200 OK\r\nx: ${'a'.repeat(1024 ** 2)}`);
+      },
+      'repository-unreachable',
+      /Header overflow/i,
+    ],
   ])('%s', async (_, archive, reason, message) => {
     expectFailed(await install([repository.put(image, { archive })]), reason, message);
   });
@@ -218,8 +339,13 @@ describe('an installation', () => {
   it('refuses an answer to a range that is not its continuation', async () => {
     mkdirSync(join(storage, 'staging/tiny-v1'), { recursive: true });
     writeFileSync(part(), image.archive.subarray(0, 1_000));
-    const shifted: Answer = (_, response, body) => response.writeHead(206, { 'content-range': `bytes 0-${body.length - 1}/${body.length}` }).end(body);
-    expectFailed(await install([repository.put(image, { archive: shifted })]), 'wrong-size', /content-range|was expected/);
+    const shifted: Answer = (_, response, body) =>
+      response.writeHead(206, { 'content-range': `bytes 0-${body.length - 1}/${body.length}` }).end(body);
+    expectFailed(
+      await install([repository.put(image, { archive: shifted })]),
+      'wrong-size',
+      /content-range|was expected/,
+    );
   });
 
   it('waits when nobody listens, and for what is no HTTP', async () => {
@@ -228,7 +354,10 @@ describe('an installation', () => {
     servers.push(server);
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const address = server.address();
-    expectFailed(await install([`http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}/x`]), 'repository-unreachable');
+    expectFailed(
+      await install([`http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}/x`]),
+      'repository-unreachable',
+    );
   });
 
   it.each([0, 3, 100, 5_000, 1_500_000, -20, -1])('finds a bit that was flipped at %i', async (offset) => {
@@ -243,7 +372,11 @@ describe('an installation', () => {
   });
 
   it('takes the next source when the first one is a liar', async () => {
-    const liar = repository.put(image, { archive: (request, response, body) => honest(request, response, Buffer.alloc(body.length)) }, '/liar');
+    const liar = repository.put(
+      image,
+      { archive: (request, response, body) => honest(request, response, Buffer.alloc(body.length)) },
+      '/liar',
+    );
     expectInstalled(await install([liar, repository.put(image, {}, '/good')]));
   });
 
@@ -254,42 +387,77 @@ describe('an installation', () => {
   });
 
   describe('believes nobody:', () => {
-    const resigned = (changes: Parameters<typeof signImage>[3], by = key): TestImage => ({ ...image, statement: signImage(image.manifest, image.archive, by, changes).statement });
+    const resigned = (changes: Parameters<typeof signImage>[3], by = key): TestImage => ({
+      ...image,
+      statement: signImage(image.manifest, image.archive, by, changes).statement,
+    });
     it.each<[string, () => TestImage, string]>([
       ['a key that is not trusted', () => resigned({}, stranger), 'unknown-key'],
       ['a stranger under a trusted id', () => resigned({ keyId: key.id }, stranger), 'bad-signature'],
-      ['a signature over something else', () => ({ ...image, statement: { ...image.statement, manifestBytes: image.statement.manifestBytes + 1 } }), 'bad-signature'],
-      ['a signature of zeros', () => ({ ...image, statement: { ...image.statement, signature: Buffer.alloc(64).toString('base64') } }), 'bad-signature'],
+      [
+        'a signature over something else',
+        () => ({ ...image, statement: { ...image.statement, manifestBytes: image.statement.manifestBytes + 1 } }),
+        'bad-signature',
+      ],
+      [
+        'a signature of zeros',
+        () => ({ ...image, statement: { ...image.statement, signature: Buffer.alloc(64).toString('base64') } }),
+        'bad-signature',
+      ],
       ['a statement about another name', () => resigned({ name: 'other' }), 'bad-signature'],
       ['a statement about another version', () => resigned({ version: 'v2' }), 'bad-signature'],
       ['the statement of another image', () => ({ ...image, statement: other.statement }), 'bad-signature'],
       ['a statement about another archive', () => resigned({ archiveDigest: sha256('x') }), 'bad-signature'],
       ['a swapped manifest', () => ({ ...image, manifestBytes: other.manifestBytes }), 'digest-mismatch'],
-      ['a swapped archive', () => ({ ...image, archive: Buffer.concat([other.archive.subarray(0, image.archive.length), Buffer.alloc(Math.max(0, image.archive.length - other.archive.length))]) }), 'digest-mismatch'],
+      [
+        'a swapped archive',
+        () => ({
+          ...image,
+          archive: Buffer.concat([
+            other.archive.subarray(0, image.archive.length),
+            Buffer.alloc(Math.max(0, image.archive.length - other.archive.length)),
+          ]),
+        }),
+        'digest-mismatch',
+      ],
     ])('%s', async (_, make, reason) => {
       const { archive, manifestBytes, statement } = make();
       // Offered under the address of the promoted image, whatever it says of itself.
       const served: TestImage = { ...image, archive, manifestBytes };
-      const source = repository.put(served, { statement: (_request, response) => response.end(JSON.stringify(statement)) });
+      const source = repository.put(served, {
+        statement: (_request, response) => response.end(JSON.stringify(statement)),
+      });
       expectFailed(await install([source]), reason);
     });
 
     it('its own signer, when the manifest is unsound', async () => {
       const { entries, contents } = entriesOf({ 'etc/x': 'y' });
       const archive = compress(await packTar(membersOf(entries, contents)));
-      const upwards = signImage(makeManifest([...entries, { path: '../x', type: 'directory', mode: 0o755, uid: 0, gid: 0, mtime: 0 }]), archive, key);
+      const upwards = signImage(
+        makeManifest([...entries, { path: '../x', type: 'directory', mode: 0o755, uid: 0, gid: 0, mtime: 0 }]),
+        archive,
+        key,
+      );
       expectFailed(await install([repository.put(upwards)], { of: upwards }), 'bad-manifest', /component \.\./);
       const renamed = { ...makeManifest(entries), name: 'renamed' };
       const mixed = signImage(renamed, archive, key, { name: 'tiny' });
       expectFailed(await install([repository.put(mixed)], { of: mixed }), 'bad-manifest', /renamed@v1/);
       const noJson = signImage(makeManifest(entries), archive, key, { manifestDigest: sha256('{'), manifestBytes: 1 });
-      expectFailed(await install([repository.put({ ...noJson, manifestBytes: Buffer.from('{') })], { of: noJson }), 'bad-manifest', /JSON/);
+      expectFailed(
+        await install([repository.put({ ...noJson, manifestBytes: Buffer.from('{') })], { of: noJson }),
+        'bad-manifest',
+        /JSON/,
+      );
     });
 
     it('its own signer, when the archive is another tree', async () => {
       const evil = entriesOf({ 'etc/x': 'y', 'etc/y': { to: '/etc/passwd' } });
       const good = entriesOf({ 'etc/x': 'y' });
-      const signed = signImage(makeManifest(good.entries), compress(await packTar(membersOf(evil.entries, evil.contents))), key);
+      const signed = signImage(
+        makeManifest(good.entries),
+        compress(await packTar(membersOf(evil.entries, evil.contents))),
+        key,
+      );
       expectFailed(await install([repository.put(signed)], { of: signed }), 'manifest-mismatch');
     });
   });
@@ -300,7 +468,9 @@ describe('an installation', () => {
       response.writeHead(200, { 'content-length': body.length });
       response.write(body.subarray(0, 50_000), () => setTimeout(() => ending.abort(new Error('stopping')), 50));
     };
-    await expect(install([repository.put(image, { archive: stalling })], { signal: ending.signal })).rejects.toThrow('stopping');
+    await expect(install([repository.put(image, { archive: stalling })], { signal: ending.signal })).rejects.toThrow(
+      'stopping',
+    );
     expect(staged().sort()).toEqual(['download.part', 'download.part.json']);
   });
 
@@ -315,12 +485,16 @@ describe('an installation', () => {
         execFileSync('umount', [directory]);
       }
     }
-    const leftovers = (directory: string): string[] => readdirSync(join(directory, 'staging/tiny-v1')).filter((file) => !file.startsWith('download.part'));
+    const leftovers = (directory: string): string[] =>
+      readdirSync(join(directory, 'staging/tiny-v1')).filter((file) => !file.startsWith('download.part'));
 
     it('does not begin what can not end', async () => {
       await onSmallDisk('size=4m', async (directory) => {
         const { outcome, downloadedBytes } = await install([repository.put(image)], { directory });
-        expect(outcome).toMatchObject({ ok: false, failure: { reason: 'no-space', message: expect.stringMatching(/need about/) } });
+        expect(outcome).toMatchObject({
+          ok: false,
+          failure: { reason: 'no-space', message: expect.stringMatching(/need about/) },
+        });
         expect(downloadedBytes).toBe(0);
       });
     });
@@ -333,7 +507,10 @@ describe('an installation', () => {
           writeFileSync(filler, Buffer.alloc(10 * 1024 ** 2));
           honest(request, response, body);
         };
-        expect((await install([repository.put(image, { archive: filling })], { directory })).outcome).toMatchObject({ ok: false, failure: { reason: 'no-space' } });
+        expect((await install([repository.put(image, { archive: filling })], { directory })).outcome).toMatchObject({
+          ok: false,
+          failure: { reason: 'no-space' },
+        });
         expect(stands(directory)).toBe(false);
         expect(leftovers(directory)).toEqual([]);
         rmSync(filler);
@@ -347,8 +524,13 @@ describe('an installation', () => {
           writeFileSync(join(directory, 'filler'), Buffer.alloc(7 * 1024 ** 2));
           honest(request, response, body);
         };
-        const { outcome, downloadedBytes } = await install([repository.put(image, { archive: filling })], { directory });
-        expect(outcome).toMatchObject({ ok: false, failure: { reason: 'no-space', message: expect.stringMatching(/the tree could not be written/) } });
+        const { outcome, downloadedBytes } = await install([repository.put(image, { archive: filling })], {
+          directory,
+        });
+        expect(outcome).toMatchObject({
+          ok: false,
+          failure: { reason: 'no-space', message: expect.stringMatching(/the tree could not be written/) },
+        });
         expect(downloadedBytes).toBe(image.archive.length);
         expect(stands(directory)).toBe(false);
         expect(leftovers(directory)).toEqual([]);
@@ -357,7 +539,10 @@ describe('an installation', () => {
 
     it('gives up cleanly without inodes', async () => {
       await onSmallDisk('size=64m,nr_inodes=24', async (directory) => {
-        expect((await install([repository.put(image)], { directory })).outcome).toMatchObject({ ok: false, failure: { reason: 'no-space' } });
+        expect((await install([repository.put(image)], { directory })).outcome).toMatchObject({
+          ok: false,
+          failure: { reason: 'no-space' },
+        });
         expect(stands(directory)).toBe(false);
         expect(leftovers(directory)).toEqual([]);
       });

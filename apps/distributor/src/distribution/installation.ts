@@ -3,7 +3,13 @@
  * Each step believes only what the step before has proven. The caller holds the image's lock.
  */
 import { open } from 'node:fs/promises';
-import { type ImageManifest, type ImagePromoted, type SignedStatement, validateManifest, VERSION_FILES } from '@plinth/contracts';
+import {
+  type ImageManifest,
+  type ImagePromoted,
+  type SignedStatement,
+  validateManifest,
+  VERSION_FILES,
+} from '@plinth/contracts';
 import { downloadArchive } from '../adapters/archive-download.js';
 import { digestOf } from '../adapters/content-digest.js';
 import type { Extract } from '../adapters/extraction-thread.js';
@@ -72,12 +78,19 @@ export class Installation {
   private async install(): Promise<Outcome<Installed>> {
     const { promotion } = this;
     const standing = await this.parts.masters.find(promotion);
-    if (standing.state === 'damaged') return failed('manifest-mismatch', `a damaged master stands in its place, remove it by hand: ${standing.problem}`);
+    if (standing.state === 'damaged')
+      return failed(
+        'manifest-mismatch',
+        `a damaged master stands in its place, remove it by hand: ${standing.problem}`,
+      );
     if (standing.state === 'complete') {
       const { contentDigest, mountScriptDigest, unpackedBytes } = standing.master;
       // Containers may stand on it: a version is never replaced.
       if (contentDigest !== promotion.contentDigest) {
-        return failed('manifest-mismatch', `the master here has the content ${contentDigest}, promoted was ${promotion.contentDigest}`);
+        return failed(
+          'manifest-mismatch',
+          `the master here has the content ${contentDigest}, promoted was ${promotion.contentDigest}`,
+        );
       }
       return done({ contentDigest, mountScriptDigest, unpackedBytes, downloadedBytes: 0 });
     }
@@ -91,8 +104,11 @@ export class Installation {
   private async checkSpace(): Promise<Outcome<void>> {
     const { masters, staging } = this.parts;
     const [{ freeBytes }, there] = await Promise.all([masters.space(), staging.downloadedBytes(this.promotion)]);
-    const needed = Math.max(this.promotion.archiveBytes - there, 0) + Math.ceil(this.promotion.unpackedBytes * SPACE_MARGIN);
-    return freeBytes >= needed ? done(undefined) : failed('no-space', `${freeBytes} bytes are free, archive and tree need about ${needed}`);
+    const needed =
+      Math.max(this.promotion.archiveBytes - there, 0) + Math.ceil(this.promotion.unpackedBytes * SPACE_MARGIN);
+    return freeBytes >= needed
+      ? done(undefined)
+      : failed('no-space', `${freeBytes} bytes are free, archive and tree need about ${needed}`);
   }
 
   /** From the first source that has all of it; the download goes on from one to the next. */
@@ -112,7 +128,12 @@ export class Installation {
 
   private async fetchFrom(source: string): Promise<Outcome<Documents>> {
     const { promotion, transfer } = this;
-    const statementBytes = await readDocument(fileUrl(source, VERSION_FILES.statement), MAX_STATEMENT_BYTES, undefined, transfer);
+    const statementBytes = await readDocument(
+      fileUrl(source, VERSION_FILES.statement),
+      MAX_STATEMENT_BYTES,
+      undefined,
+      transfer,
+    );
     if (!statementBytes.ok) return statementBytes;
     const parsed = parseStatement(statementBytes.value);
     if (!parsed.ok) return parsed;
@@ -122,7 +143,12 @@ export class Installation {
     if (!matched.ok) return matched;
     const statement = matched.value;
 
-    const manifestBytes = await readDocument(fileUrl(source, VERSION_FILES.manifest), statement.manifestBytes, statement.manifestBytes, transfer);
+    const manifestBytes = await readDocument(
+      fileUrl(source, VERSION_FILES.manifest),
+      statement.manifestBytes,
+      statement.manifestBytes,
+      transfer,
+    );
     if (!manifestBytes.ok) return manifestBytes;
     const manifest = readManifest(manifestBytes.value, statement);
     if (!manifest.ok) return manifest;
@@ -132,7 +158,12 @@ export class Installation {
       this.downloadedBytes += count;
     });
     if (!archive.ok) return archive;
-    return done({ statement, manifest: manifest.value, manifestBytes: manifestBytes.value, statementBytes: statementBytes.value });
+    return done({
+      statement,
+      manifest: manifest.value,
+      manifestBytes: manifestBytes.value,
+      statementBytes: statementBytes.value,
+    });
   }
 
   private async build({ manifest, manifestBytes, statementBytes }: Documents): Promise<Outcome<Installed>> {
@@ -140,7 +171,9 @@ export class Installation {
     try {
       const directory = await staging.freshTree(this.promotion);
       const archive = await open(masters.layout.download(this.promotion), 'r');
-      const extracted = await extract({ archive: archive.fd, directory, manifest }, this.signal).finally(() => archive.close());
+      const extracted = await extract({ archive: archive.fd, directory, manifest }, this.signal).finally(() =>
+        archive.close(),
+      );
       if (!extracted.ok) return extracted;
       await staging.complete(directory, manifestBytes, statementBytes);
       await masters.publish(directory, this.promotion);
@@ -149,13 +182,19 @@ export class Installation {
       return fileFailure(error, 'the image could not be put in its place');
     }
     const { contentDigest, mountScript, totals } = manifest;
-    return done({ contentDigest, mountScriptDigest: mountScript.digest, unpackedBytes: totals.bytes, downloadedBytes: this.downloadedBytes });
+    return done({
+      contentDigest,
+      mountScriptDigest: mountScript.digest,
+      unpackedBytes: totals.bytes,
+      downloadedBytes: this.downloadedBytes,
+    });
   }
 }
 
 function readManifest(bytes: Buffer, statement: SignedStatement): Outcome<ImageManifest> {
   const digest = digestOf(bytes);
-  if (digest !== statement.manifestDigest) return failed('digest-mismatch', `the manifest has the digest ${digest}, signed is ${statement.manifestDigest}`);
+  if (digest !== statement.manifestDigest)
+    return failed('digest-mismatch', `the manifest has the digest ${digest}, signed is ${statement.manifestDigest}`);
   const checked = validateManifest(parseDocument(bytes), digestOf);
   if (!checked.ok) return failed('bad-manifest', checked.problems.join('; '));
   const { name, version, contentDigest } = checked.manifest;

@@ -55,7 +55,12 @@ export class RemovalLoop {
       this.again = false;
       for (const image of await this.pending()) {
         if (this.stopping) return;
-        await this.remove(image).catch((error: unknown) => this.parts.logger.error({ err: error, image: image.name, version: image.version }, 'a retired version could not be removed; it is tried again'));
+        await this.remove(image).catch((error: unknown) =>
+          this.parts.logger.error(
+            { err: error, image: image.name, version: image.version },
+            'a retired version could not be removed; it is tried again',
+          ),
+        );
       }
     }
   }
@@ -81,7 +86,10 @@ export class RemovalLoop {
       await staging.clean(image, false);
       await this.report(image, removal.eventId, removal.correlationId);
       await retirements.finish(image);
-      logger.info({ image: image.name, version: image.version, correlationId: removal.correlationId }, 'retired: no master stands here any more');
+      logger.info(
+        { image: image.name, version: image.version, correlationId: removal.correlationId },
+        'retired: no master stands here any more',
+      );
     } finally {
       lock.release();
     }
@@ -91,6 +99,12 @@ export class RemovalLoop {
     const { node, publisher } = this.parts;
     const data: MasterReport = { kind: 'removed', node, name, version, at: new Date().toISOString() };
     const id = derivedId('master-removed', node, `${name}@${version}`, eventId);
-    await publisher.publish({ subject: masterReport(node), data, id, correlationId: correlationId || id, causationId: eventId || undefined });
+    await publisher.publish({
+      subject: masterReport(node),
+      data,
+      id,
+      correlationId: correlationId || id,
+      causationId: eventId || undefined,
+    });
   }
 }

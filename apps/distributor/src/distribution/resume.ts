@@ -5,7 +5,12 @@ import type { Staging } from '../adapters/staging.js';
 import type { WantedStore } from '../adapters/wanted-store.js';
 
 /** Before anything new is taken. Only downloads of images that are still wanted stay. */
-export async function resume(masters: MasterRepository, staging: Staging, wanted: WantedStore, retirements: Retirements): Promise<void> {
+export async function resume(
+  masters: MasterRepository,
+  staging: Staging,
+  wanted: WantedStore,
+  retirements: Retirements,
+): Promise<void> {
   await staging.prepare();
   await wanted.tidy(Date.now());
   await retirements.tidy(Date.now());
@@ -13,7 +18,8 @@ export async function resume(masters: MasterRepository, staging: Staging, wanted
   const references = new Set<string>();
   for (const file of await wanted.list()) {
     const image = await wanted.read(file);
-    if (image && (image.report === undefined || image.report.retryInMs !== undefined)) references.add(`${image.promotion.name}@${image.promotion.version}`);
+    if (image && (image.report === undefined || image.report.retryInMs !== undefined))
+      references.add(`${image.promotion.name}@${image.promotion.version}`);
   }
   await staging.cleanLeftovers(({ name, version }) => references.has(`${name}@${version}`));
 }

@@ -13,7 +13,10 @@ export function done<T>(value: T): Outcome<T> {
   return { ok: true, value };
 }
 
-export function failed(reason: DistributionFailureReason, message: string): { readonly ok: false; readonly failure: Failure } {
+export function failed(
+  reason: DistributionFailureReason,
+  message: string,
+): { readonly ok: false; readonly failure: Failure } {
   return { ok: false, failure: { reason, message: message.slice(0, 1_500) } };
 }
 
@@ -21,8 +24,14 @@ export function failed(reason: DistributionFailureReason, message: string): { re
  * Several sources, several failures: one report. What may heal decides, because one healthy source is enough;
  * the message names all.
  */
-export function combineFailures(failures: readonly Failure[], mayHeal: (reason: DistributionFailureReason) => boolean): Failure {
+export function combineFailures(
+  failures: readonly Failure[],
+  mayHeal: (reason: DistributionFailureReason) => boolean,
+): Failure {
   const decisive = failures.find((failure) => mayHeal(failure.reason)) ?? failures[0];
   if (!decisive) return { reason: 'repository-unreachable', message: 'there was no source to try' };
-  return { reason: decisive.reason, message: [...new Set(failures.map((failure) => failure.message))].join('; ').slice(0, 2_000) };
+  return {
+    reason: decisive.reason,
+    message: [...new Set(failures.map((failure) => failure.message))].join('; ').slice(0, 2_000),
+  };
 }

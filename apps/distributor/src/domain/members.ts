@@ -19,10 +19,24 @@ export interface MemberHeader {
   readonly extensions: readonly string[];
 }
 
-export type ExpectedMember = { readonly kind: 'mount-script' } | { readonly kind: 'entry'; readonly entry: ManifestEntry };
+export type ExpectedMember =
+  | { readonly kind: 'mount-script' }
+  | { readonly kind: 'entry'; readonly entry: ManifestEntry };
 
 /** Extended headers that change nothing that is used here; all others (xattrs, sparse files, charsets) are refused. */
-const HARMLESS_EXTENSIONS: ReadonlySet<string> = new Set(['path', 'linkpath', 'size', 'mtime', 'atime', 'ctime', 'uid', 'gid', 'uname', 'gname', 'comment']);
+const HARMLESS_EXTENSIONS: ReadonlySet<string> = new Set([
+  'path',
+  'linkpath',
+  'size',
+  'mtime',
+  'atime',
+  'ctime',
+  'uid',
+  'gid',
+  'uname',
+  'gname',
+  'comment',
+]);
 
 export function expectedMembers(manifest: ImageManifest): ExpectedMember[] {
   return [{ kind: 'mount-script' }, ...manifest.entries.map((entry) => ({ kind: 'entry' as const, entry }))];
@@ -34,12 +48,19 @@ export function archiveBound(manifest: ImageManifest): number {
 }
 
 /** @returns what is wrong with a member, or undefined */
-export function memberProblem(expected: ExpectedMember | undefined, header: MemberHeader, manifest: ImageManifest): string | undefined {
+export function memberProblem(
+  expected: ExpectedMember | undefined,
+  header: MemberHeader,
+  manifest: ImageManifest,
+): string | undefined {
   const name = JSON.stringify(header.name.slice(0, 300));
   if (!expected) return `the archive holds ${name} beyond the manifest`;
   const foreign = header.extensions.find((keyword) => !HARMLESS_EXTENSIONS.has(keyword));
   if (foreign !== undefined) return `${name} has the extended header ${JSON.stringify(foreign.slice(0, 80))}`;
-  const differences = expected.kind === 'mount-script' ? mountScriptDifferences(header, manifest) : entryDifferences(expected.entry, header);
+  const differences =
+    expected.kind === 'mount-script'
+      ? mountScriptDifferences(header, manifest)
+      : entryDifferences(expected.entry, header);
   const [first] = differences.filter(([, is, should]) => is !== should);
   if (!first) return undefined;
   const [field, is, should] = first;
@@ -72,5 +93,7 @@ function entryDifferences(entry: ManifestEntry, header: MemberHeader): Compariso
 
 /** How a member is called in messages. */
 export function describeMember(member: ExpectedMember): string {
-  return member.kind === 'entry' ? JSON.stringify(`${VERSION_FILES.root}/${member.entry.path}`) : VERSION_FILES.mountScript;
+  return member.kind === 'entry'
+    ? JSON.stringify(`${VERSION_FILES.root}/${member.entry.path}`)
+    : VERSION_FILES.mountScript;
 }

@@ -8,7 +8,7 @@ const MEGABYTES = 8 * 1024 ** 2;
 /** The pauses of the same failure again and again, until it is given up; at most ten. */
 function pauses(reason: DistributionFailureReason, downloaded = 0): (number | 'given up')[] {
   const result: (number | 'given up')[] = [];
-  for (let state = FRESH; result.length < 10; ) {
+  for (let state = FRESH; result.length < 10;) {
     const plan = planRetry(reason, state, downloaded, MAX, 0);
     if (!plan.retry) return [...result, 'given up'];
     result.push(plan.delayMs);
@@ -45,8 +45,15 @@ describe('planRetry', () => {
 
   it('counts strikes between other failures', () => {
     const state = { attempts: 9, stuck: 1, strikes: 2 };
-    expect(planRetry('repository-unreachable', state, 0, MAX, 0)).toMatchObject({ retry: true, state: { attempts: 10, strikes: 2 } });
-    expect(planRetry('digest-mismatch', state, 0, MAX, 0)).toEqual({ retry: true, delayMs: 60_000, state: { attempts: 10, stuck: 2, strikes: 3 } });
+    expect(planRetry('repository-unreachable', state, 0, MAX, 0)).toMatchObject({
+      retry: true,
+      state: { attempts: 10, strikes: 2 },
+    });
+    expect(planRetry('digest-mismatch', state, 0, MAX, 0)).toEqual({
+      retry: true,
+      delayMs: 60_000,
+      state: { attempts: 10, stuck: 2, strikes: 3 },
+    });
   });
 
   it('only shortens by jitter, and holds the limit for ever', () => {

@@ -25,9 +25,20 @@ const SLOWEST = 60;
 /** Fewer bytes than this in one try count as no progress. */
 const PROGRESS_BYTES = 1024 ** 2;
 
-const PASSING: ReadonlySet<DistributionFailureReason> = new Set(['repository-unreachable', 'download-stalled', 'no-space', 'io-error']);
+const PASSING: ReadonlySet<DistributionFailureReason> = new Set([
+  'repository-unreachable',
+  'download-stalled',
+  'no-space',
+  'io-error',
+]);
 /** What a network that breaks bytes, a proxy, or a key that is missing here can be to blame for: the image itself may be well. */
-const WRONG: ReadonlySet<DistributionFailureReason> = new Set(['digest-mismatch', 'wrong-size', 'bad-signature', 'unknown-key', 'repository-refused']);
+const WRONG: ReadonlySet<DistributionFailureReason> = new Set([
+  'digest-mismatch',
+  'wrong-size',
+  'bad-signature',
+  'unknown-key',
+  'repository-refused',
+]);
 
 /** Whether the same try may end better later. The others are in what was signed, and stay. */
 export function mayHeal(reason: DistributionFailureReason): boolean {

@@ -16,7 +16,8 @@ const statement: SignedStatement = {
   signature: `${'A'.repeat(86)}==`,
 };
 const promotion = { ...statement, unpackedBytes: 5, sources: [] } as unknown as ImagePromoted;
-const parse = (value: unknown): unknown => parseStatement(Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)));
+const parse = (value: unknown): unknown =>
+  parseStatement(Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)));
 
 describe('parseStatement', () => {
   it('takes a sound one', () => {
@@ -57,10 +58,16 @@ describe('matchStatement', () => {
     { archiveDigest: digest('9') },
     { archiveBytes: 201 },
   ])('refuses one with %j', (changes) => {
-    expect(matchStatement({ ...statement, ...changes }, promotion)).toMatchObject({ ok: false, failure: { reason: 'bad-signature' } });
+    expect(matchStatement({ ...statement, ...changes }, promotion)).toMatchObject({
+      ok: false,
+      failure: { reason: 'bad-signature' },
+    });
   });
 
   it('refuses a manifest beyond all bounds before it is downloaded', () => {
-    expect(matchStatement({ ...statement, manifestBytes: 2 ** 40 }, promotion)).toMatchObject({ ok: false, failure: { reason: 'bad-manifest' } });
+    expect(matchStatement({ ...statement, manifestBytes: 2 ** 40 }, promotion)).toMatchObject({
+      ok: false,
+      failure: { reason: 'bad-manifest' },
+    });
   });
 });

@@ -43,7 +43,18 @@ export class StorageLayout {
   }
   /** Everything that is made at start; `objects` is reserved for file-level sharing between versions. */
   get directories(): readonly string[] {
-    return [this.images, this.staging, this.wanted, this.locks, this.revoked, this.retired, this.retiring, this.leases, this.volumes, ...['software', 'objects'].map((name) => join(this.root, name))];
+    return [
+      this.images,
+      this.staging,
+      this.wanted,
+      this.locks,
+      this.revoked,
+      this.retired,
+      this.retiring,
+      this.leases,
+      this.volumes,
+      ...['software', 'objects'].map((name) => join(this.root, name)),
+    ];
   }
 
   version(image: ImageVersion): string {

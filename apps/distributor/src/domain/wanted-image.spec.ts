@@ -14,14 +14,32 @@ describe('a wanted image', () => {
   });
 
   it('is done with after its success was reported', () => {
-    const decided = afterSuccess(wanted, { contentDigest: 'sha256:00', mountScriptDigest: 'sha256:11', unpackedBytes: 5, downloadedBytes: 3 }, situation);
-    expect(decided.report).toMatchObject({ kind: 'distributed', node: 'sn-1', name: 'tiny', version: 'v1', attempt: 1, downloadedBytes: 3, durationMs: 12 });
+    const decided = afterSuccess(
+      wanted,
+      { contentDigest: 'sha256:00', mountScriptDigest: 'sha256:11', unpackedBytes: 5, downloadedBytes: 3 },
+      situation,
+    );
+    expect(decided.report).toMatchObject({
+      kind: 'distributed',
+      node: 'sn-1',
+      name: 'tiny',
+      version: 'v1',
+      attempt: 1,
+      downloadedBytes: 3,
+      durationMs: 12,
+    });
     expect(afterReport(decided)).toBeUndefined();
   });
 
   it('waits after a failure that may heal, and is wanted on', () => {
     const decided = afterFailure(wanted, unreachable, 0, situation, 60_000, 0);
-    expect(decided.report).toMatchObject({ kind: 'failed', reason: 'repository-unreachable', message: 'refused', attempt: 1, retryInMs: 250 });
+    expect(decided.report).toMatchObject({
+      kind: 'failed',
+      reason: 'repository-unreachable',
+      message: 'refused',
+      attempt: 1,
+      retryInMs: 250,
+    });
     const rest = afterReport(decided);
     expect(rest).toMatchObject({ retry: { attempts: 1 }, eventId: 'event-1' });
     expect(rest).not.toHaveProperty('report');

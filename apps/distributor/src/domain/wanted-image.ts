@@ -30,13 +30,41 @@ export interface Situation {
   readonly durationMs: number;
 }
 
-export function want(promotion: ImagePromoted, event: { readonly id: string; readonly correlationId: string }, now: Date): WantedImage {
-  return { schema: 1, promotion, eventId: event.id, correlationId: event.correlationId, wantedAt: now.toISOString(), retry: FRESH, notBefore: 0 };
+export function want(
+  promotion: ImagePromoted,
+  event: { readonly id: string; readonly correlationId: string },
+  now: Date,
+): WantedImage {
+  return {
+    schema: 1,
+    promotion,
+    eventId: event.id,
+    correlationId: event.correlationId,
+    wantedAt: now.toISOString(),
+    retry: FRESH,
+    notBefore: 0,
+  };
 }
 
-export function afterSuccess(wanted: WantedImage, installed: Installed, { node, now, durationMs }: Situation): WantedImage {
+export function afterSuccess(
+  wanted: WantedImage,
+  installed: Installed,
+  { node, now, durationMs }: Situation,
+): WantedImage {
   const { name, version } = wanted.promotion;
-  return { ...wanted, report: { kind: 'distributed', node, name, version, at: now.toISOString(), ...installed, durationMs, attempt: wanted.retry.attempts + 1 } };
+  return {
+    ...wanted,
+    report: {
+      kind: 'distributed',
+      node,
+      name,
+      version,
+      at: now.toISOString(),
+      ...installed,
+      durationMs,
+      attempt: wanted.retry.attempts + 1,
+    },
+  };
 }
 
 /** @param jitter 0 to 1 */

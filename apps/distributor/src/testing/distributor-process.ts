@@ -8,7 +8,10 @@ const REPOSITORY = join(import.meta.dirname, '../../../..');
 
 /** Compiles what is to be started; quick when nothing changed. */
 export function compileDistributor(): void {
-  execFileSync(process.execPath, ['node_modules/typescript-7/bin/tsc', '-b', 'apps/distributor'], { cwd: REPOSITORY, stdio: 'inherit' });
+  execFileSync(process.execPath, ['node_modules/typescript-7/bin/tsc', '-b', 'apps/distributor'], {
+    cwd: REPOSITORY,
+    stdio: 'inherit',
+  });
 }
 
 export interface LogLine {
@@ -24,7 +27,13 @@ export class DistributorProcess {
 
   static async start(env: Readonly<Record<string, string>>): Promise<DistributorProcess> {
     const child = spawn(process.execPath, [join(REPOSITORY, 'apps/distributor/dist/main.js')], {
-      env: { PATH: process.env['PATH'], PLINTH_SERVICE_ID: 'distributor-1', PLINTH_HEARTBEAT_SECONDS: '0.2', LOG_LEVEL: 'info', ...env },
+      env: {
+        PATH: process.env['PATH'],
+        PLINTH_SERVICE_ID: 'distributor-1',
+        PLINTH_HEARTBEAT_SECONDS: '0.2',
+        LOG_LEVEL: 'info',
+        ...env,
+      },
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const distributor = new DistributorProcess(child);

@@ -13,7 +13,11 @@ export const honest: Answer = (request, response, body) => {
   const condition = request.headers['if-range'];
   if (range && (condition === undefined || condition === etag)) {
     const from = Number(range[1]);
-    response.writeHead(206, { etag, 'content-range': `bytes ${from}-${body.length - 1}/${body.length}`, 'content-length': body.length - from });
+    response.writeHead(206, {
+      etag,
+      'content-range': `bytes ${from}-${body.length - 1}/${body.length}`,
+      'content-length': body.length - from,
+    });
     response.end(body.subarray(from));
     return;
   }
@@ -31,7 +35,9 @@ export class HostileRepository {
       const path = request.url ?? '';
       const file = this.files.get(path);
       const { range, 'if-range': ifRange } = request.headers;
-      response.on('close', () => this.requests.push({ path, range, ifRange: ifRange as string | undefined, status: response.statusCode }));
+      response.on('close', () =>
+        this.requests.push({ path, range, ifRange: ifRange as string | undefined, status: response.statusCode }),
+      );
       if (file) file.answer(request, response, file.body);
       else response.writeHead(404).end();
     });
@@ -46,11 +52,21 @@ export class HostileRepository {
   }
 
   /** @returns the base URL of the version */
-  put(image: TestImage, answers: { archive?: Answer; manifest?: Answer; statement?: Answer } = {}, folder = '/images/x'): string {
+  put(
+    image: TestImage,
+    answers: { archive?: Answer; manifest?: Answer; statement?: Answer } = {},
+    folder = '/images/x',
+  ): string {
     const { name, version } = image.statement;
-    this.files.set(`${folder}/signature.json`, { body: Buffer.from(JSON.stringify(image.statement)), answer: answers.statement ?? honest });
+    this.files.set(`${folder}/signature.json`, {
+      body: Buffer.from(JSON.stringify(image.statement)),
+      answer: answers.statement ?? honest,
+    });
     this.files.set(`${folder}/manifest.json`, { body: image.manifestBytes, answer: answers.manifest ?? honest });
-    this.files.set(`${folder}/${archiveFileName(name, version)}`, { body: image.archive, answer: answers.archive ?? honest });
+    this.files.set(`${folder}/${archiveFileName(name, version)}`, {
+      body: image.archive,
+      answer: answers.archive ?? honest,
+    });
     return `${this.url}${folder}`;
   }
 

@@ -16,7 +16,8 @@ import {
 } from '@plinth/contracts';
 import tar, { type Pack } from 'tar-stream';
 
-export const sha256 = (bytes: Uint8Array | string): Digest => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+export const sha256 = (bytes: Uint8Array | string): Digest =>
+  `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 
 export interface SigningKey {
   readonly id: string;
@@ -75,13 +76,19 @@ export function makeManifest(entries: readonly ManifestEntry[], changes: Partial
     version: 'v1',
     architecture: 'amd64',
     recipeDigest: sha256('recipe'),
-    mountPlan: { schema: 1 as const, places: [{ path: '/etc', bytes: 5_242_880, inodes: 1_000, content: 'overlay' as const, mode: 0o755 }] },
+    mountPlan: {
+      schema: 1 as const,
+      places: [{ path: '/etc', bytes: 5_242_880, inodes: 1_000, content: 'overlay' as const, mode: 0o755 }],
+    },
     mountScript: { digest: sha256(SCRIPT), bytes: SCRIPT.length, custom: false },
     environment: { LANG: 'C.UTF-8' },
     timezone: 'Etc/UTC',
     command: ['/sbin/init'],
     stopSignal: 'SIGTERM',
-    totals: { entries: entries.length, bytes: entries.reduce((sum, entry) => sum + (entry.type === 'file' ? entry.size : 0), 0) },
+    totals: {
+      entries: entries.length,
+      bytes: entries.reduce((sum, entry) => sum + (entry.type === 'file' ? entry.size : 0), 0),
+    },
     entries,
     ...changes,
   };
@@ -89,12 +96,22 @@ export function makeManifest(entries: readonly ManifestEntry[], changes: Partial
 }
 
 export function membersOf(entries: readonly ManifestEntry[], contents: ReadonlyMap<string, Buffer>): Member[] {
-  const script: Member = { header: { name: 'mount.sh', mode: 0o755, mtime: new Date(MTIME * 1_000), uid: 0, gid: 0, type: 'file' }, content: SCRIPT };
+  const script: Member = {
+    header: { name: 'mount.sh', mode: 0o755, mtime: new Date(MTIME * 1_000), uid: 0, gid: 0, type: 'file' },
+    content: SCRIPT,
+  };
   return [
     script,
     ...entries.map((entry): Member => {
       const { mode, uid, gid, type } = entry;
-      const header = { name: entry.path === '.' ? 'root' : `root/${entry.path}`, mode, uid, gid, type, mtime: new Date(entry.mtime * 1_000) };
+      const header = {
+        name: entry.path === '.' ? 'root' : `root/${entry.path}`,
+        mode,
+        uid,
+        gid,
+        type,
+        mtime: new Date(entry.mtime * 1_000),
+      };
       if (entry.type === 'symlink') return { header: { ...header, linkname: entry.target } };
       return entry.type === 'file' ? { header, content: contents.get(entry.path) ?? Buffer.alloc(0) } : { header };
     }),
@@ -130,7 +147,12 @@ export interface TestImage {
   readonly statement: SignedStatement;
 }
 
-export function signImage(manifest: ImageManifest, archive: Buffer, key: SigningKey, changes: Partial<SignedStatement> = {}): TestImage {
+export function signImage(
+  manifest: ImageManifest,
+  archive: Buffer,
+  key: SigningKey,
+  changes: Partial<SignedStatement> = {},
+): TestImage {
   const manifestBytes = Buffer.from(JSON.stringify(manifest));
   const open = {
     schema: 1 as const,
@@ -156,5 +178,15 @@ export async function makeImage(tree: Tree, key: SigningKey, changes: Partial<Im
 export function promotionOf(image: TestImage, sources: readonly string[], to?: readonly string[]): ImagePromoted {
   const { name, version, contentDigest, manifestDigest, archiveDigest, archiveBytes } = image.statement;
   const unpackedBytes = image.manifest.totals.bytes;
-  return { name, version, contentDigest, manifestDigest, archiveDigest, archiveBytes, unpackedBytes, sources: [...sources], ...(to ? { to: [...to] } : {}) };
+  return {
+    name,
+    version,
+    contentDigest,
+    manifestDigest,
+    archiveDigest,
+    archiveBytes,
+    unpackedBytes,
+    sources: [...sources],
+    ...(to ? { to: [...to] } : {}),
+  };
 }

@@ -7,7 +7,12 @@ import type { StartFailure } from '../domain/planner.js';
 import type { ImageMaster } from './image-master.js';
 import { IMAGE_LABEL, RUN_GENERATION_LABEL, STOP_SIGNAL_LABEL } from './oci-containers.js';
 
-export function containerSpec(config: ContainerConfig, image: ImageMaster, dataPath: string, softwarePath: string | undefined): ContainerSpec {
+export function containerSpec(
+  config: ContainerConfig,
+  image: ImageMaster,
+  dataPath: string,
+  softwarePath: string | undefined,
+): ContainerSpec {
   return {
     ...instanceSpec(config, image, { dataPath, softwarePath }),
     labels: {
@@ -22,7 +27,9 @@ export function containerSpec(config: ContainerConfig, image: ImageMaster, dataP
 
 /** Host path of the software that a config asks for; the premount checks look whether it is there. */
 export function softwarePath(config: ContainerConfig, storage: StorageMounts): string | undefined {
-  return config.software === undefined ? undefined : join(storage.get(config.storageNode) ?? '/nonexistent', 'software', config.software);
+  return config.software === undefined
+    ? undefined
+    : join(storage.get(config.storageNode) ?? '/nonexistent', 'software', config.software);
 }
 
 const REASONS: Readonly<Record<PremountReason, ContainerFailureReason>> = {
@@ -39,7 +46,12 @@ const REASONS: Readonly<Record<PremountReason, ContainerFailureReason>> = {
 };
 
 /** What forbids to mount anything for this container; undefined: nothing. */
-export function premountFailure(config: ContainerConfig, spec: ContainerSpec, image: ImageMaster, storage: StorageMounts): StartFailure | undefined {
+export function premountFailure(
+  config: ContainerConfig,
+  spec: ContainerSpec,
+  image: ImageMaster,
+  storage: StorageMounts,
+): StartFailure | undefined {
   const base = storage.get(config.storageNode) ?? '/nonexistent';
   const result = checkBeforeMount(spec, {
     mountScriptDigest: image.mountScript.digest,

@@ -33,7 +33,7 @@ export class ContainerLogs {
     const parser = new ConmonLogParser();
     let current = await this.openOldest(id);
     try {
-      for (let more = true; more; ) {
+      for (let more = true; more;) {
         if (current) {
           for await (const chunk of rest(current)) yield [...parser.push(chunk)];
           const next = await this.openNext(id, current);
@@ -125,7 +125,10 @@ export class ContainerLogs {
   /** Oldest first. */
   private files(id: string): string[] {
     const log = this.runtime.logPath(id);
-    const rotated = Array.from({ length: this.limits.keep + 1 }, (_, index) => `${log}.${this.limits.keep + 1 - index}`);
+    const rotated = Array.from(
+      { length: this.limits.keep + 1 },
+      (_, index) => `${log}.${this.limits.keep + 1 - index}`,
+    );
     return [...rotated, log];
   }
 

@@ -29,7 +29,9 @@ export async function containerStats(runtime: OciRuntime, id: string, pid: numbe
 
 /** cgroup v2, else v1 (Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/memory.rst). */
 async function cgroupBytes(own: string): Promise<number> {
-  const text = await readOr(`/sys/fs/cgroup${own}/memory.current`, undefined) ?? (await readOr(`/sys/fs/cgroup/memory${own}/memory.usage_in_bytes`, '0'));
+  const text =
+    (await readOr(`/sys/fs/cgroup${own}/memory.current`, undefined)) ??
+    (await readOr(`/sys/fs/cgroup/memory${own}/memory.usage_in_bytes`, '0'));
   return Number(text.trim());
 }
 

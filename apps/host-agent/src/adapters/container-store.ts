@@ -22,7 +22,10 @@ export class ContainerStore {
 
   constructor(private readonly directory: string) {}
 
-  async readAll(): Promise<{ readonly containers: readonly StoredContainer[]; readonly unreadable: readonly UnreadableContainer[] }> {
+  async readAll(): Promise<{
+    readonly containers: readonly StoredContainer[];
+    readonly unreadable: readonly UnreadableContainer[];
+  }> {
     const containers: StoredContainer[] = [];
     const unreadable: UnreadableContainer[] = [];
     for (const id of (await readdir(this.directory)).filter((name) => ID_PATTERN.test(name))) {
@@ -32,7 +35,10 @@ export class ContainerStore {
       if (body === undefined) continue;
       const decoded = decodePayload(ContainerConfig, body);
       if (!decoded.ok || decoded.value.containerId !== id) {
-        unreadable.push({ id, problems: decoded.ok ? [{ path: 'containerId', message: `is not ${id}` }] : decoded.problems });
+        unreadable.push({
+          id,
+          problems: decoded.ok ? [{ path: 'containerId', message: `is not ${id}` }] : decoded.problems,
+        });
         continue;
       }
       this.made.add(id);
@@ -47,7 +53,10 @@ export class ContainerStore {
     const made = this.made.has(config.containerId);
     if (!made) await mkdir(directory, { recursive: true, mode: 0o700 });
     // Side by side: a start waits for this.
-    await Promise.all([made ? undefined : syncPath(this.directory), writeDurably(this.path(config.containerId, 'config.json'), JSON.stringify(config))]);
+    await Promise.all([
+      made ? undefined : syncPath(this.directory),
+      writeDurably(this.path(config.containerId, 'config.json'), JSON.stringify(config)),
+    ]);
     this.made.add(config.containerId);
   }
 
@@ -66,7 +75,9 @@ export class ContainerStore {
     if (body === undefined || body.length === 0) return undefined;
     try {
       const found = JSON.parse(body.toString('utf8')) as LocalRecord;
-      return Number.isInteger(found.starts) && Number.isInteger(found.sequence) && typeof found.bootId === 'string' ? found : undefined;
+      return Number.isInteger(found.starts) && Number.isInteger(found.sequence) && typeof found.bootId === 'string'
+        ? found
+        : undefined;
     } catch (error) {
       // Torn by a power cut; what matters of it is found again in the runtime state.
       if (error instanceof SyntaxError) return undefined;

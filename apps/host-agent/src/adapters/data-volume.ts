@@ -41,10 +41,12 @@ export class DataVolumes {
     const volume = join(base, 'volumes', config.dataVolume);
     const marker = await readMarker(join(volume, MARKER));
     const owner = marker?.containerId;
-    if (owner !== undefined && owner !== config.containerId) return missing(`the volume ${config.dataVolume} belongs to another container`);
+    if (owner !== undefined && owner !== config.containerId)
+      return missing(`the volume ${config.dataVolume} belongs to another container`);
     const data = join(volume, DATA);
     if (owner === undefined) {
-      if (madeBefore) return missing(`the volume ${config.dataVolume} was on ${config.storageNode} and is not any more`);
+      if (madeBefore)
+        return missing(`the volume ${config.dataVolume} was on ${config.storageNode} and is not any more`);
       // An empty mount point is the host's own disk: nothing may be made there.
       if (!(await isDirectory(join(base, 'images')))) return missing(`${config.storageNode} is not mounted`);
       await make(volume, config);
@@ -60,9 +62,18 @@ export class DataVolumes {
   }
 
   /** Makes this host the volume's holder. @returns why not */
-  private async claim(base: string, volume: string, marker: Marker | undefined, config: ContainerConfig): Promise<string | undefined> {
+  private async claim(
+    base: string,
+    volume: string,
+    marker: Marker | undefined,
+    config: ContainerConfig,
+  ): Promise<string | undefined> {
     const pending = (await readMarker(join(volume, CLAIM)))?.holder;
-    const decision = decideClaim(marker?.holder, pending, { host: config.host, generation: config.generation, takeovers: config.takeovers ?? [] });
+    const decision = decideClaim(marker?.holder, pending, {
+      host: config.host,
+      generation: config.generation,
+      takeovers: config.takeovers ?? [],
+    });
     const holder: VolumeHolder = { host: config.host, generation: config.generation };
     switch (decision.kind) {
       case 'refuse':
@@ -72,7 +83,8 @@ export class DataVolumes {
       case 'take-over':
         // The lost host renews first and reads this afterwards; this host writes first and looks at the renewal afterwards: one of the two sees the other.
         await writeDurably(join(volume, CLAIM), JSON.stringify({ holder }));
-        if ((await readRenewal(base, decision.from)) !== decision.renewal) return `${decision.from} has renewed its lease; it gives the volume up first`;
+        if ((await readRenewal(base, decision.from)) !== decision.renewal)
+          return `${decision.from} has renewed its lease; it gives the volume up first`;
     }
     await writeDurably(join(volume, MARKER), `${JSON.stringify({ ...marker, holder })}\n`);
     await rm(join(volume, CLAIM), { force: true });
@@ -85,8 +97,12 @@ export class DataVolumes {
     if (base === undefined || !(await isDirectory(join(base, 'images')))) return 'not-mounted';
     const path = join(base, 'volumes', config.dataVolume, MARKER);
     const marker = await readMarker(path);
-    if (marker?.containerId !== config.containerId || (marker.holder?.host ?? config.host) !== config.host) return 'released';
-    await writeDurably(path, `${JSON.stringify({ ...marker, holder: { host: null, generation: config.generation } })}\n`);
+    if (marker?.containerId !== config.containerId || (marker.holder?.host ?? config.host) !== config.host)
+      return 'released';
+    await writeDurably(
+      path,
+      `${JSON.stringify({ ...marker, holder: { host: null, generation: config.generation } })}\n`,
+    );
     return 'released';
   }
 
@@ -98,7 +114,15 @@ export class DataVolumes {
     if (await isDirectory(join(volume, SNAPSHOT))) return { ok: true, value: undefined };
     await rm(torn, { recursive: true, force: true });
     try {
-      await run('cp', ['--archive', '--reflink=auto', '--one-file-system', '--no-target-directory', '--', join(volume, DATA), torn]);
+      await run('cp', [
+        '--archive',
+        '--reflink=auto',
+        '--one-file-system',
+        '--no-target-directory',
+        '--',
+        join(volume, DATA),
+        torn,
+      ]);
       await run('sync', ['--file-system', torn]);
     } catch (error) {
       await rm(torn, { recursive: true, force: true });
@@ -131,7 +155,8 @@ export class DataVolumes {
   async discard(config: ContainerConfig): Promise<void> {
     const volume = this.path(config);
     if (volume === undefined) return;
-    for (const name of [SNAPSHOT, TORN_SNAPSHOT, REPLACED]) await rm(join(volume, name), { recursive: true, force: true });
+    for (const name of [SNAPSHOT, TORN_SNAPSHOT, REPLACED])
+      await rm(join(volume, name), { recursive: true, force: true });
   }
 
   private path(config: ContainerConfig): string | undefined {
@@ -164,7 +189,12 @@ export class DataVolumes {
 async function make(volume: string, config: ContainerConfig): Promise<void> {
   await mkdir(join(volume, DATA, SERVICE), { recursive: true, mode: 0o755 });
   const holder: VolumeHolder = { host: config.host, generation: config.generation };
-  const marker = { containerId: config.containerId, tenant: config.tenant, createdAt: new Date().toISOString(), holder };
+  const marker = {
+    containerId: config.containerId,
+    tenant: config.tenant,
+    createdAt: new Date().toISOString(),
+    holder,
+  };
   await writeWhole(join(volume, MARKER), `${JSON.stringify(marker)}\n`);
 }
 
@@ -191,7 +221,10 @@ interface Marker {
 
 async function readMarker(path: string): Promise<Marker | undefined> {
   try {
-    const found = JSON.parse(await readFile(path, 'utf8')) as { containerId?: unknown; holder?: { host?: unknown; generation?: unknown } };
+    const found = JSON.parse(await readFile(path, 'utf8')) as {
+      containerId?: unknown;
+      holder?: { host?: unknown; generation?: unknown };
+    };
     const { host, generation } = found.holder ?? {};
     const named = typeof host === 'string' || host === null;
     const holder = named && typeof generation === 'number' ? { host, generation } : undefined;
@@ -203,6 +236,9 @@ async function readMarker(path: string): Promise<Marker | undefined> {
   }
 }
 
-function missing(message: string): { readonly ok: false; readonly failure: { readonly reason: 'data-volume-missing'; readonly message: string } } {
+function missing(message: string): {
+  readonly ok: false;
+  readonly failure: { readonly reason: 'data-volume-missing'; readonly message: string };
+} {
   return { ok: false, failure: { reason: 'data-volume-missing', message } };
 }

@@ -1,6 +1,21 @@
 /** The desired state of this host's containers, as it comes from the bus. */
-import { ContainerConfig, decodePayload, desiredContainer, desiredOfHost, ID_PATTERN, type Problem, STREAMS } from '@plinth/contracts';
-import { type ConsumerSource, decodeEnvelope, type Logger, type LastValueWatch, readStored, watchLastValues } from '@plinth/service-kit';
+import {
+  ContainerConfig,
+  decodePayload,
+  desiredContainer,
+  desiredOfHost,
+  ID_PATTERN,
+  type Problem,
+  STREAMS,
+} from '@plinth/contracts';
+import {
+  type ConsumerSource,
+  decodeEnvelope,
+  type Logger,
+  type LastValueWatch,
+  readStored,
+  watchLastValues,
+} from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
 
 export interface DesiredStateSink {
@@ -9,7 +24,13 @@ export interface DesiredStateSink {
   refuse(containerId: string | undefined, generation: number, problems: readonly Problem[]): void;
 }
 
-export function watchDesiredState(connection: NatsConnection, consumers: ConsumerSource, host: string, sink: DesiredStateSink, logger: Logger): LastValueWatch {
+export function watchDesiredState(
+  connection: NatsConnection,
+  consumers: ConsumerSource,
+  host: string,
+  sink: DesiredStateSink,
+  logger: Logger,
+): LastValueWatch {
   return watchLastValues(connection, {
     consumers,
     stream: STREAMS.desired.name,
@@ -27,7 +48,11 @@ export function watchDesiredState(connection: NatsConnection, consumers: Consume
         return;
       }
       const storedAtMs = message.info.timestampNanos / 1e6;
-      const envelope = decodeEnvelope(message.headers, { subject, position: `${message.info.stream}:${message.seq}:${storedAtMs}`, storedAtMs });
+      const envelope = decodeEnvelope(message.headers, {
+        subject,
+        position: `${message.info.stream}:${message.seq}:${storedAtMs}`,
+        storedAtMs,
+      });
       sink.accept(decoded.value, { correlationId: envelope.correlationId, causationId: envelope.id });
     },
   });
@@ -35,7 +60,9 @@ export function watchDesiredState(connection: NatsConnection, consumers: Consume
 
 /** Whether the bus still holds a desired state for the container. */
 export async function isDesired(connection: NatsConnection, host: string, containerId: string): Promise<boolean> {
-  return (await readStored(connection, STREAMS.desired.name, { subject: desiredContainer(host, containerId) })) !== undefined;
+  return (
+    (await readStored(connection, STREAMS.desired.name, { subject: desiredContainer(host, containerId) })) !== undefined
+  );
 }
 
 /** Of a broken config, when that much can be read: the answer names it. */

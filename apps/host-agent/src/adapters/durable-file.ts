@@ -43,7 +43,8 @@ const PLACE_BYTES = 4096;
  * @param flushed wait until a power cut can't take it away
  */
 export async function writeOver(path: string, text: string, mode: number, flushed: boolean): Promise<void> {
-  if (Buffer.byteLength(text) > PLACE_BYTES) throw new RangeError(`${path} can't hold ${Buffer.byteLength(text)} bytes`);
+  if (Buffer.byteLength(text) > PLACE_BYTES)
+    throw new RangeError(`${path} can't hold ${Buffer.byteLength(text)} bytes`);
   const place = Buffer.alloc(PLACE_BYTES, ' ');
   place.write(text);
   // One name: a crash leaves no more than one behind.

@@ -35,7 +35,11 @@ export function startHeartbeat(connection: NatsConnection, facts: HeartbeatFacts
       datacenter: facts.datacenter,
       storageNodes: [...facts.storageNodes],
       capacity: facts.capacity,
-      load: { load1: loadavg()[0] ?? 0, memoryUsedBytes: totalmem() - freemem(), containers: facts.runningContainers() },
+      load: {
+        load1: loadavg()[0] ?? 0,
+        memoryUsedBytes: totalmem() - freemem(),
+        containers: facts.runningContainers(),
+      },
       runtime: facts.runtime,
     };
     const subject = hostHeartbeat(facts.host);

@@ -32,7 +32,8 @@ export class HostClock {
   /** Whole milliseconds. */
   now(): number {
     const coarse = uptime() * 1000;
-    if (Math.abs(coarse - this.fineOffsetMs - performance.now()) > MOST_DRIFT_MS) this.fineOffsetMs = coarse - performance.now();
+    if (Math.abs(coarse - this.fineOffsetMs - performance.now()) > MOST_DRIFT_MS)
+      this.fineOffsetMs = coarse - performance.now();
     return this.bootedAtMs + Math.floor(this.fineOffsetMs + performance.now());
   }
 

@@ -1,7 +1,15 @@
 /** The masters on the storage nodes that this host has mounted: read and verified when first used, then remembered until a file changes. */
 import { lstat, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Digest, environmentProblem, type ImageManifest, isTimezone, type MountPlan, parseExactImageRef, VERSION_FILES } from '@plinth/contracts';
+import {
+  type Digest,
+  environmentProblem,
+  type ImageManifest,
+  isTimezone,
+  type MountPlan,
+  parseExactImageRef,
+  VERSION_FILES,
+} from '@plinth/contracts';
 import type { StartFailure } from '../domain/planner.js';
 import type { StorageMounts } from '../domain/storage-mounts.js';
 import { isMissing } from './durable-file.js';
@@ -19,7 +27,9 @@ export interface ImageMaster {
   readonly stopSignal: string;
 }
 
-export type Opened<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly failure: StartFailure };
+export type Opened<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly failure: StartFailure };
 
 const MAX_MANIFEST_BYTES = 512 * 1024 ** 2;
 
@@ -36,7 +46,8 @@ export class ImageMasters {
   async open(storageNode: string, image: string): Promise<Opened<ImageMaster>> {
     const base = this.storage.get(storageNode);
     const ref = parseExactImageRef(image);
-    if (base === undefined || !ref) return refuse('image-missing', `storage node ${storageNode} is not mounted on this host`);
+    if (base === undefined || !ref)
+      return refuse('image-missing', `storage node ${storageNode} is not mounted on this host`);
     const directory = join(base, 'images', ref.name, ref.version);
     const key = await this.fingerprint(directory);
     if (key === undefined) {
@@ -57,10 +68,17 @@ export class ImageMasters {
 
   /** Inode, size and change times of the files that were verified; undefined when one is missing. */
   private async fingerprint(directory: string): Promise<string | undefined> {
-    const names = [VERSION_FILES.manifest, VERSION_FILES.mountScript, VERSION_FILES.root, ...(this.keys ? [VERSION_FILES.statement] : [])];
+    const names = [
+      VERSION_FILES.manifest,
+      VERSION_FILES.mountScript,
+      VERSION_FILES.root,
+      ...(this.keys ? [VERSION_FILES.statement] : []),
+    ];
     try {
       const stats = await Promise.all(names.map((name) => lstat(join(directory, name))));
-      return stats.map(({ dev, ino, size, mtimeMs, ctimeMs }) => `${dev}:${ino}:${size}:${mtimeMs}:${ctimeMs}`).join(' ');
+      return stats
+        .map(({ dev, ino, size, mtimeMs, ctimeMs }) => `${dev}:${ino}:${size}:${mtimeMs}:${ctimeMs}`)
+        .join(' ');
     } catch (error) {
       if (isMissing(error)) return undefined;
       throw error;
@@ -68,36 +86,61 @@ export class ImageMasters {
   }
 
   private async missing(directory: string, image: string, storageNode: string): Promise<Opened<never>> {
-    const there = async (name: string): Promise<boolean> => lstat(join(directory, name)).then(() => true, (error: unknown) => !isMissing(error));
-    if (!(await there(VERSION_FILES.root)) || !(await there(VERSION_FILES.manifest))) return refuse('image-missing', `${image} is not on storage node ${storageNode}`);
-    if (!(await there(VERSION_FILES.mountScript))) return refuse('mount-script-missing', `${image} on ${storageNode} has no ${VERSION_FILES.mountScript}`);
+    const there = async (name: string): Promise<boolean> =>
+      lstat(join(directory, name)).then(
+        () => true,
+        (error: unknown) => !isMissing(error),
+      );
+    if (!(await there(VERSION_FILES.root)) || !(await there(VERSION_FILES.manifest)))
+      return refuse('image-missing', `${image} is not on storage node ${storageNode}`);
+    if (!(await there(VERSION_FILES.mountScript)))
+      return refuse('mount-script-missing', `${image} on ${storageNode} has no ${VERSION_FILES.mountScript}`);
     return refuse('image-mismatch', `${image} on ${storageNode} has no signed statement`);
   }
 
   private async read(directory: string, name: string, version: string): Promise<Opened<ImageMaster>> {
-    if (!(await lstat(join(directory, VERSION_FILES.root))).isDirectory()) return refuse('image-mismatch', `${name}@${version}: its root is no directory`);
+    if (!(await lstat(join(directory, VERSION_FILES.root))).isDirectory())
+      return refuse('image-mismatch', `${name}@${version}: its root is no directory`);
     const { size } = await lstat(join(directory, VERSION_FILES.manifest));
-    if (size > MAX_MANIFEST_BYTES) return refuse('image-mismatch', `${name}@${version}: its manifest has ${size} bytes`);
+    if (size > MAX_MANIFEST_BYTES)
+      return refuse('image-mismatch', `${name}@${version}: its manifest has ${size} bytes`);
     const bytes = await readFile(join(directory, VERSION_FILES.manifest));
     const manifest = parseManifest(bytes);
     if (typeof manifest === 'string') return refuse('image-mismatch', `${name}@${version}: ${manifest}`);
-    if (manifest.name !== name || manifest.version !== version) return refuse('image-mismatch', `the manifest of ${name}@${version} is about ${manifest.name}@${manifest.version}`);
+    if (manifest.name !== name || manifest.version !== version)
+      return refuse(
+        'image-mismatch',
+        `the manifest of ${name}@${version} is about ${manifest.name}@${manifest.version}`,
+      );
     if (this.keys) {
       const statement = await readFile(join(directory, VERSION_FILES.statement), 'utf8');
-      const problem = statementProblem(statement, { name, version, manifestDigest: digestOf(bytes), contentDigest: manifest.contentDigest }, this.keys);
+      const problem = statementProblem(
+        statement,
+        { name, version, manifestDigest: digestOf(bytes), contentDigest: manifest.contentDigest },
+        this.keys,
+      );
       if (problem !== undefined) return refuse('image-mismatch', `${name}@${version}: ${problem}`);
     }
     const { mountScript } = manifest;
     const script = await readFile(join(directory, VERSION_FILES.mountScript));
-    if (digestOf(script) !== mountScript.digest) return refuse('mount-script-mismatch', `${name}@${version}: the mount script is not the one in the manifest`);
-    if (mountScript.custom && !this.keys) return refuse('mount-script-mismatch', `${name}@${version} brings its own mount script, which only runs when PLINTH_TRUSTED_KEYS vouch for it`);
+    if (digestOf(script) !== mountScript.digest)
+      return refuse('mount-script-mismatch', `${name}@${version}: the mount script is not the one in the manifest`);
+    if (mountScript.custom && !this.keys)
+      return refuse(
+        'mount-script-mismatch',
+        `${name}@${version} brings its own mount script, which only runs when PLINTH_TRUSTED_KEYS vouch for it`,
+      );
     return {
       ok: true,
       value: {
         root: join(directory, VERSION_FILES.root),
         contentDigest: manifest.contentDigest,
         mountPlan: manifest.mountPlan,
-        mountScript: { path: join(directory, VERSION_FILES.mountScript), custom: mountScript.custom, digest: mountScript.digest },
+        mountScript: {
+          path: join(directory, VERSION_FILES.mountScript),
+          custom: mountScript.custom,
+          digest: mountScript.digest,
+        },
         environment: manifest.environment,
         timezone: manifest.timezone,
         command: manifest.command,
@@ -119,16 +162,27 @@ function parseManifest(bytes: Uint8Array): ImageManifest | string {
   const found = (parsed ?? {}) as Partial<ImageManifest>;
   if (found.schema !== 1) return 'the manifest has an unknown schema';
   if (!isDigest(found.contentDigest)) return 'the manifest has no content digest';
-  if (!isDigest(found.mountScript?.digest) || typeof found.mountScript.custom !== 'boolean') return 'the manifest does not name its mount script';
+  if (!isDigest(found.mountScript?.digest) || typeof found.mountScript.custom !== 'boolean')
+    return 'the manifest does not name its mount script';
   if (!Array.isArray(found.mountPlan?.places)) return 'the manifest has no mount plan';
   const environment = environmentProblem(found.environment);
   if (environment !== undefined) return `the environment in the manifest ${environment}`;
-  if (typeof found.timezone !== 'string' || !isTimezone(found.timezone)) return 'the manifest names an unknown time zone';
-  if (!Array.isArray(found.command) || found.command.length === 0 || !found.command.every((word) => typeof word === 'string')) return 'the manifest has no command';
-  if (typeof found.stopSignal !== 'string' || !/^SIG[A-Z0-9+-]{2,10}$/.test(found.stopSignal)) return 'the manifest has no stop signal';
+  if (typeof found.timezone !== 'string' || !isTimezone(found.timezone))
+    return 'the manifest names an unknown time zone';
+  if (
+    !Array.isArray(found.command) ||
+    found.command.length === 0 ||
+    !found.command.every((word) => typeof word === 'string')
+  )
+    return 'the manifest has no command';
+  if (typeof found.stopSignal !== 'string' || !/^SIG[A-Z0-9+-]{2,10}$/.test(found.stopSignal))
+    return 'the manifest has no stop signal';
   return found as ImageManifest;
 }
 
-function refuse(reason: StartFailure['reason'], message: string): { readonly ok: false; readonly failure: StartFailure } {
+function refuse(
+  reason: StartFailure['reason'],
+  message: string,
+): { readonly ok: false; readonly failure: StartFailure } {
   return { ok: false, failure: { reason, message } };
 }

@@ -11,8 +11,12 @@ export function readTrustedKeys(directory: string): TrustedKeys {
   const keys = new Map<string, KeyObject>();
   for (const name of readdirSync(directory).filter((file) => file.endsWith('.pem'))) {
     const key = createPublicKey(readFileSync(join(directory, name)));
-    const keyId = createHash('sha256').update(key.export({ type: 'spki', format: 'der' })).digest('hex').slice(0, 16);
-    if (key.asymmetricKeyType !== 'ed25519' || name !== `${keyId}.pem`) throw new Error(`${join(directory, name)} is not the Ed25519 key ${name.slice(0, -4)}`);
+    const keyId = createHash('sha256')
+      .update(key.export({ type: 'spki', format: 'der' }))
+      .digest('hex')
+      .slice(0, 16);
+    if (key.asymmetricKeyType !== 'ed25519' || name !== `${keyId}.pem`)
+      throw new Error(`${join(directory, name)} is not the Ed25519 key ${name.slice(0, -4)}`);
     keys.set(keyId, key);
   }
   return keys;
@@ -34,11 +38,15 @@ export function statementProblem(text: string, expected: Vouched, keys: TrustedK
     if (error instanceof SyntaxError) return 'the signed statement is not JSON';
     throw error;
   }
-  if (statement === null || typeof statement !== 'object' || Array.isArray(statement)) return 'the signed statement is no object';
+  if (statement === null || typeof statement !== 'object' || Array.isArray(statement))
+    return 'the signed statement is no object';
   const { signature, ...signed } = statement;
   const key = typeof statement.keyId === 'string' ? keys.get(statement.keyId) : undefined;
   if (!key) return 'the statement is signed by a key that this host does not trust';
-  if (typeof signature !== 'string' || !verify(null, Buffer.from(canonicalJson(signed)), key, Buffer.from(signature, 'base64'))) {
+  if (
+    typeof signature !== 'string' ||
+    !verify(null, Buffer.from(canonicalJson(signed)), key, Buffer.from(signature, 'base64'))
+  ) {
     return 'the signature of the statement is wrong';
   }
   for (const field of ['name', 'version', 'manifestDigest', 'contentDigest'] as const) {

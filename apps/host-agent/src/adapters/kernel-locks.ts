@@ -36,7 +36,10 @@ export function isLocked(path: string): boolean {
 
 /** Held until this process ends, in whatever way, and no longer than that. @returns undefined when another process holds it */
 export function takeLock(path: string): { release(): void } | undefined {
-  const flock = koffi.load('libc.so.6').func('int flock(int fd, int operation)') as (fd: number, operation: number) => number;
+  const flock = koffi.load('libc.so.6').func('int flock(int fd, int operation)') as (
+    fd: number,
+    operation: number,
+  ) => number;
   const descriptor = openSync(path, fs.O_RDWR | fs.O_CREAT, 0o600);
   if (flock(descriptor, LOCK_EX | LOCK_NB) !== 0) {
     closeSync(descriptor);

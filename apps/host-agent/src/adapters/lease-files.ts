@@ -21,13 +21,20 @@ export async function renewLease(storageDirectory: string, host: string, ttlSeco
   await syncPath(join(storageDirectory, 'images'));
   const directory = join(storageDirectory, LEASES);
   await mkdir(directory, { recursive: true, mode: 0o755 });
-  await writeOver(join(directory, `${host}.json`), JSON.stringify({ host, renewal: randomBytes(16).toString('hex'), ttlSeconds }), 0o644, true);
+  await writeOver(
+    join(directory, `${host}.json`),
+    JSON.stringify({ host, renewal: randomBytes(16).toString('hex'), ttlSeconds }),
+    0o644,
+    true,
+  );
 }
 
 /** @returns undefined when there is none that can be read */
 export async function readRenewal(storageDirectory: string, host: string): Promise<string | undefined> {
   try {
-    const { renewal } = JSON.parse(await readFile(join(storageDirectory, LEASES, `${host}.json`), 'utf8')) as { renewal?: unknown };
+    const { renewal } = JSON.parse(await readFile(join(storageDirectory, LEASES, `${host}.json`), 'utf8')) as {
+      renewal?: unknown;
+    };
     return typeof renewal === 'string' ? renewal : undefined;
   } catch (error) {
     if (isMissing(error) || error instanceof SyntaxError) return undefined;

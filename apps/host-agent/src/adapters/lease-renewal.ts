@@ -39,20 +39,29 @@ export class LeaseRenewal {
     const held = readHeldLeases(directory);
     for (const node of storage.keys()) {
       const holds = holdsLease(held, this.bootId, node, sinceBootMs());
-      this.leases.set(node, { deadlineMs: holds ? (held?.deadlines[node] ?? 0) : 0, term: held?.terms[node] ?? '', lapsed: !holds });
+      this.leases.set(node, {
+        deadlineMs: holds ? (held?.deadlines[node] ?? 0) : 0,
+        term: held?.terms[node] ?? '',
+        lapsed: !holds,
+      });
     }
   }
 
   /** @throws Error when the agent that started it gave it something that can't be right */
   static fromEnvironment(environment: NodeJS.ProcessEnv): LeaseRenewal {
     const storage = JSON.parse(environment['PLINTH_LEASE_STORAGE'] ?? '') as Record<string, string>;
-    return new LeaseRenewal(environment['PLINTH_HOST'] ?? '', environment['PLINTH_HOST_DIR'] ?? '', new Map(Object.entries(storage)), Number(environment['PLINTH_LEASE_SECONDS']));
+    return new LeaseRenewal(
+      environment['PLINTH_HOST'] ?? '',
+      environment['PLINTH_HOST_DIR'] ?? '',
+      new Map(Object.entries(storage)),
+      Number(environment['PLINTH_LEASE_SECONDS']),
+    );
   }
 
   /** Ends when neither the agent nor a container is there any more. */
   async run(): Promise<void> {
     for (const node of this.leases.keys()) void this.renewForEver(node);
-    for (let alone = 0; alone < LOOKS_ALONE; ) {
+    for (let alone = 0; alone < LOOKS_ALONE;) {
       await delay(WATCH_MS);
       await this.endLapsed();
       alone = (await this.isNeeded()) ? 0 : alone + 1;
@@ -62,7 +71,9 @@ export class LeaseRenewal {
 
   private async isNeeded(): Promise<boolean> {
     if (!existsSync(this.directory)) return false;
-    return isLocked(join(this.directory, 'lock')) || (await this.runtime()).list().some(({ state }) => state === 'running');
+    return (
+      isLocked(join(this.directory, 'lock')) || (await this.runtime()).list().some(({ state }) => state === 'running')
+    );
   }
 
   private async renewForEver(node: string): Promise<never> {
@@ -72,7 +83,10 @@ export class LeaseRenewal {
         if (renewed) this.say(node, `lease on ${node} is held`);
         await delay(renewed ? (this.ttlSeconds * 1000) / RENEWALS_PER_TTL : WATCH_MS);
       } catch (error) {
-        this.say(node, `lease on ${node} could not be renewed: ${error instanceof Error ? error.message : String(error)}`);
+        this.say(
+          node,
+          `lease on ${node} could not be renewed: ${error instanceof Error ? error.message : String(error)}`,
+        );
         await delay(RETRY_MS);
       }
     }
@@ -144,7 +158,9 @@ export class LeaseRenewal {
 
   /** Only when it is needed: a guard that only renews stays small. */
   private runtime(): Promise<OciRuntime> {
-    this.loading ??= import('@plinth/container-runtime').then(({ OciRuntime: Runtime }) => new Runtime({ stateDirectory: join(this.directory, 'runtime') }));
+    this.loading ??= import('@plinth/container-runtime').then(
+      ({ OciRuntime: Runtime }) => new Runtime({ stateDirectory: join(this.directory, 'runtime') }),
+    );
     return this.loading;
   }
 
@@ -159,7 +175,9 @@ export class LeaseRenewal {
 
   private storageNodeOf(id: string): string | undefined {
     try {
-      const { storageNode } = JSON.parse(readFileSync(join(this.directory, 'containers', id, 'config.json'), 'utf8')) as { storageNode?: unknown };
+      const { storageNode } = JSON.parse(
+        readFileSync(join(this.directory, 'containers', id, 'config.json'), 'utf8'),
+      ) as { storageNode?: unknown };
       return typeof storageNode === 'string' ? storageNode : undefined;
     } catch (error) {
       if (isMissing(error) || error instanceof SyntaxError) return undefined;

@@ -22,7 +22,9 @@ export interface LeaseOptions {
   readonly logger: Logger;
 }
 
-export type LeaseLook = { readonly ok: true; readonly value: string } | { readonly ok: false; readonly failure: StartFailure };
+export type LeaseLook =
+  | { readonly ok: true; readonly value: string }
+  | { readonly ok: false; readonly failure: StartFailure };
 
 export class LeaseWatch {
   private timer: NodeJS.Timeout | undefined;
@@ -35,7 +37,8 @@ export class LeaseWatch {
     const { hostDirectory, ttlSeconds, bootId } = this.options;
     if (ttlSeconds === 0) return { ok: true, value: '' };
     const leases = readHeldLeases(hostDirectory);
-    if (holdsLease(leases, bootId, storageNode, sinceBootMs())) return { ok: true, value: leases?.terms[storageNode] ?? '' };
+    if (holdsLease(leases, bootId, storageNode, sinceBootMs()))
+      return { ok: true, value: leases?.terms[storageNode] ?? '' };
     const message = `this host's lease on the volumes of ${storageNode} has run out, because it could not be renewed there; it is tried again`;
     return { ok: false, failure: { reason: 'lease-lost', message } };
   }
@@ -44,7 +47,8 @@ export class LeaseWatch {
   async open(): Promise<void> {
     if (this.options.ttlSeconds === 0) return;
     this.keepGuard();
-    for (const end = performance.now() + FIRST_LEASE_MS; performance.now() < end && this.problem() !== undefined; ) await new Promise((resolve) => setTimeout(resolve, 20));
+    for (const end = performance.now() + FIRST_LEASE_MS; performance.now() < end && this.problem() !== undefined;)
+      await new Promise((resolve) => setTimeout(resolve, 20));
   }
 
   /** @param end ends every container whose volume is on the storage node */
@@ -55,7 +59,9 @@ export class LeaseWatch {
       if (busy) return;
       busy = true;
       this.turn(end)
-        .catch((error: unknown) => this.options.logger.error({ err: error }, 'leases could not be looked after; it is tried again'))
+        .catch((error: unknown) =>
+          this.options.logger.error({ err: error }, 'leases could not be looked after; it is tried again'),
+        )
         .finally(() => (busy = false));
     }, PERIOD_MS);
   }
@@ -82,7 +88,8 @@ export class LeaseWatch {
         if (this.lapsed.delete(node)) this.options.logger.warn({ storageNode: node }, 'lease held again');
         continue;
       }
-      if (!this.lapsed.has(node)) this.options.logger.error({ storageNode: node }, 'lease has run out: its containers are ended');
+      if (!this.lapsed.has(node))
+        this.options.logger.error({ storageNode: node }, 'lease has run out: its containers are ended');
       this.lapsed.add(node);
       // The guard does the same; whichever of the two lives.
       await end(node);
@@ -101,8 +108,14 @@ export class LeaseWatch {
       PLINTH_LEASE_SECONDS: String(ttlSeconds),
     };
     // Two at once do no harm: the second finds the lock taken and ends.
-    const guard = spawn(process.execPath, ['--max-semi-space-size=1', join(import.meta.dirname, '..', 'lease-guard.js'), hostDirectory], { detached: true, stdio: ['ignore', log, log], env: environment });
-    guard.on('error', (error) => this.options.logger.error({ err: error }, 'lease guard could not be started; it is tried again'));
+    const guard = spawn(
+      process.execPath,
+      ['--max-semi-space-size=1', join(import.meta.dirname, '..', 'lease-guard.js'), hostDirectory],
+      { detached: true, stdio: ['ignore', log, log], env: environment },
+    );
+    guard.on('error', (error) =>
+      this.options.logger.error({ err: error }, 'lease guard could not be started; it is tried again'),
+    );
     guard.unref();
     closeSync(log);
   }

@@ -2,7 +2,12 @@
 import { type FSWatcher, readFileSync, watch } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ContainerSpec, ObservedContainer, OciRuntime, StartFailureReason } from '@plinth/container-runtime';
-import { type AgentPhases, type ContainerFailureReason, type EffectiveHealthCheck, ID_PATTERN } from '@plinth/contracts';
+import {
+  type AgentPhases,
+  type ContainerFailureReason,
+  type EffectiveHealthCheck,
+  ID_PATTERN,
+} from '@plinth/contracts';
 import type { Observed } from '../domain/observed.js';
 import type { CheckResult } from '../domain/trial.js';
 import type { StartFailure } from '../domain/planner.js';
@@ -64,13 +69,18 @@ export class OciContainers {
     this.runtime.expectStart();
   }
 
-  async start(spec: ContainerSpec): Promise<{ readonly ok: true; readonly value: Started } | { readonly ok: false; readonly failure: StartFailure }> {
+  async start(
+    spec: ContainerSpec,
+  ): Promise<{ readonly ok: true; readonly value: Started } | { readonly ok: false; readonly failure: StartFailure }> {
     const result = await this.runtime.start(spec);
     if (!result.ok) {
       return { ok: false, failure: { reason: REASONS[result.reason], message: result.message } };
     }
     const { prepare, mount, runtime } = result.phases;
-    return { ok: true, value: { pid: result.pid, startedAtMs: this.clock.now(), phases: { mount: prepare + mount, runtime } } };
+    return {
+      ok: true,
+      value: { pid: result.pid, startedAtMs: this.clock.now(), phases: { mount: prepare + mount, runtime } },
+    };
   }
 
   /** `in-vain`: its first process takes no notice of the signal. */
@@ -119,9 +129,15 @@ export class OciContainers {
     const keep = (chunk: Buffer): void => {
       output = (output + chunk.toString('utf8')).slice(-MAX_CHECK_OUTPUT);
     };
-    const result = await this.runtime.exec(id, health.exec, { timeoutMs: health.timeoutSeconds * 1000, signal, onStdout: keep, onStderr: keep });
+    const result = await this.runtime.exec(id, health.exec, {
+      timeoutMs: health.timeoutSeconds * 1000,
+      signal,
+      onStdout: keep,
+      onStderr: keep,
+    });
     if (result.ok) return { healthy: result.exitCode === 0, message: `exit code ${result.exitCode}`, output };
-    if (result.reason === 'timeout') return { healthy: false, message: `no end within ${health.timeoutSeconds} s`, output };
+    if (result.reason === 'timeout')
+      return { healthy: false, message: `no end within ${health.timeoutSeconds} s`, output };
     return undefined;
   }
 
@@ -143,11 +159,21 @@ export class OciContainers {
       case 'partial':
         return { kind: 'partial' };
       case 'stopped':
-        return { kind: 'exited', exitCode: found.exit?.code, atMs: found.exit ? Date.parse(found.exit.exitedAt) : this.clock.now() };
+        return {
+          kind: 'exited',
+          exitCode: found.exit?.code,
+          atMs: found.exit ? Date.parse(found.exit.exitedAt) : this.clock.now(),
+        };
       case 'running': {
         if (found.pid === undefined || found.pidStartTime === undefined) return { kind: 'partial' };
         const runGeneration = Number(found.labels?.[RUN_GENERATION_LABEL] ?? 0);
-        return { kind: 'running', pid: found.pid, startedAtMs: this.clock.bootedAtMs + (found.pidStartTime / TICKS_PER_SECOND) * 1000, runGeneration, image: found.labels?.[IMAGE_LABEL] };
+        return {
+          kind: 'running',
+          pid: found.pid,
+          startedAtMs: this.clock.bootedAtMs + (found.pidStartTime / TICKS_PER_SECOND) * 1000,
+          runGeneration,
+          image: found.labels?.[IMAGE_LABEL],
+        };
       }
     }
   }

@@ -17,22 +17,34 @@ export class QueryServer {
   ) {}
 
   /** One reply. */
-  serve<T extends object>(subject: string, payload: new () => T, answer: (query: T) => Promise<QueryReply<unknown>>): void {
+  serve<T extends object>(
+    subject: string,
+    payload: new () => T,
+    answer: (query: T) => Promise<QueryReply<unknown>>,
+  ): void {
     this.listen(subject, async (message) => {
       const decoded = decodePayload(payload, bodyOf(message));
-      const reply = decoded.ok ? await answer(decoded.value).catch((error: unknown) => this.failed(subject, error)) : invalid(decoded.problems);
+      const reply = decoded.ok
+        ? await answer(decoded.value).catch((error: unknown) => this.failed(subject, error))
+        : invalid(decoded.problems);
       message.respond(JSON.stringify(reply));
     });
   }
 
   /** Many messages, the last one with the header `exit`. */
-  stream<T extends object>(subject: string, payload: new () => T, answer: (query: T, reply: StreamedReply) => Promise<QueryReply<{ exitCode: number }>>): void {
+  stream<T extends object>(
+    subject: string,
+    payload: new () => T,
+    answer: (query: T, reply: StreamedReply) => Promise<QueryReply<{ exitCode: number }>>,
+  ): void {
     this.listen(subject, async (message) => {
       if (message.reply === undefined || message.reply === '') return;
       const reply = new StreamedReply(this.connection, message.reply);
       this.replies.add(reply);
       const decoded = decodePayload(payload, bodyOf(message));
-      const result = decoded.ok ? await answer(decoded.value, reply).catch((error: unknown) => this.failed(subject, error)) : invalid(decoded.problems);
+      const result = decoded.ok
+        ? await answer(decoded.value, reply).catch((error: unknown) => this.failed(subject, error))
+        : invalid(decoded.problems);
       reply.end(result);
       this.replies.delete(reply);
     });
@@ -40,7 +52,8 @@ export class QueryServer {
 
   close(): void {
     for (const subscription of this.subscriptions) subscription.unsubscribe();
-    for (const reply of this.replies) reply.end({ ok: false, reason: 'unavailable', message: 'the host agent is stopping' });
+    for (const reply of this.replies)
+      reply.end({ ok: false, reason: 'unavailable', message: 'the host agent is stopping' });
     this.replies.clear();
   }
 
@@ -50,15 +63,26 @@ export class QueryServer {
     this.subscriptions.push(subscription);
     const pump = async (): Promise<void> => {
       for await (const message of subscription) {
-        await inFlight.start(undefined, () => handle(message).catch((error: unknown) => this.logger.error({ err: error, subject }, 'query could not be answered')));
+        await inFlight.start(undefined, () =>
+          handle(message).catch((error: unknown) =>
+            this.logger.error({ err: error, subject }, 'query could not be answered'),
+          ),
+        );
       }
     };
     pump().catch((error: unknown) => this.logger.error({ err: error, subject }, 'queries are no longer served'));
   }
 
-  private failed(subject: string, error: unknown): { readonly ok: false; readonly reason: string; readonly message: string } {
+  private failed(
+    subject: string,
+    error: unknown,
+  ): { readonly ok: false; readonly reason: string; readonly message: string } {
     this.logger.error({ err: error, subject }, 'query failed');
-    return { ok: false, reason: 'internal-error', message: error instanceof Error ? error.message.slice(0, 500) : 'unknown' };
+    return {
+      ok: false,
+      reason: 'internal-error',
+      message: error instanceof Error ? error.message.slice(0, 500) : 'unknown',
+    };
   }
 }
 
@@ -66,6 +90,14 @@ function bodyOf(message: Msg): Uint8Array {
   return message.data.length === 0 ? Buffer.from('{}') : message.data;
 }
 
-function invalid(problems: readonly { readonly path: string; readonly message: string }[]): { readonly ok: false; readonly reason: string; readonly message: string } {
-  return { ok: false, reason: 'invalid-request', message: problems.map((problem) => `${problem.path}: ${problem.message}`).join('; ') };
+function invalid(problems: readonly { readonly path: string; readonly message: string }[]): {
+  readonly ok: false;
+  readonly reason: string;
+  readonly message: string;
+} {
+  return {
+    ok: false,
+    reason: 'invalid-request',
+    message: problems.map((problem) => `${problem.path}: ${problem.message}`).join('; '),
+  };
 }

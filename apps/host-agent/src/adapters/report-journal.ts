@@ -48,7 +48,9 @@ function decodeEntry(text: string): JournaledReport | undefined {
   try {
     const { messageId, report, correlationId, causationId } = JSON.parse(text) as Partial<JournaledReport>;
     const decoded = decodePayload(ContainerReport, Buffer.from(JSON.stringify(report ?? null)));
-    return typeof messageId === 'string' && decoded.ok ? { messageId, report: decoded.value, correlationId, causationId } : undefined;
+    return typeof messageId === 'string' && decoded.ok
+      ? { messageId, report: decoded.value, correlationId, causationId }
+      : undefined;
   } catch (error) {
     if (error instanceof SyntaxError) return undefined;
     throw error;

@@ -10,7 +10,9 @@ export function removeRuntimeDirectories({ paths }: OciRuntime): void {
   removeEmpty(dirname(base));
   // The cgroups' parent is shared by all agents of a machine; the last one takes it away.
   const root = '/sys/fs/cgroup';
-  const hierarchies = existsSync(`${root}/cgroup.controllers`) ? [root] : readdirSync(root).map((name) => `${root}/${name}`);
+  const hierarchies = existsSync(`${root}/cgroup.controllers`)
+    ? [root]
+    : readdirSync(root).map((name) => `${root}/${name}`);
   for (const hierarchy of hierarchies) removeEmpty(`${hierarchy}/plinth`);
 }
 

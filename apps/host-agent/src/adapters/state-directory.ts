@@ -47,8 +47,12 @@ export async function openStateDirectory(root: string, host: string): Promise<St
 async function readOrMakeMarker(path: string, host: string): Promise<string> {
   try {
     const found = JSON.parse(readFileSync(path, 'utf8')) as { host?: unknown; marker?: unknown };
-    if (found.host !== host) throw new StateDirectoryError(`${path} says that this directory belongs to host ${JSON.stringify(found.host)}, not ${host}`);
-    if (typeof found.marker !== 'string' || !ID_PATTERN.test(found.marker)) throw new StateDirectoryError(`${path} holds no marker`);
+    if (found.host !== host)
+      throw new StateDirectoryError(
+        `${path} says that this directory belongs to host ${JSON.stringify(found.host)}, not ${host}`,
+      );
+    if (typeof found.marker !== 'string' || !ID_PATTERN.test(found.marker))
+      throw new StateDirectoryError(`${path} holds no marker`);
     return found.marker;
   } catch (error) {
     if (!isMissing(error)) throw error;

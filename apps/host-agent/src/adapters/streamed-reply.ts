@@ -41,7 +41,8 @@ export class StreamedReply {
   }
 
   write(stream: 'stdout' | 'stderr', bytes: Uint8Array): void {
-    for (let from = 0; from < bytes.length && !this.gone.aborted; from += CHUNK_BYTES) this.publish(stream, bytes.subarray(from, from + CHUNK_BYTES));
+    for (let from = 0; from < bytes.length && !this.gone.aborted; from += CHUNK_BYTES)
+      this.publish(stream, bytes.subarray(from, from + CHUNK_BYTES));
   }
 
   /** Waits until the server has what was written: the sender does not run ahead of the connection. */

@@ -15,18 +15,28 @@ const LOG = [
 
 function parse(chunks: readonly Buffer[]): string[] {
   const parser = new ConmonLogParser();
-  return [...chunks.flatMap((chunk) => [...parser.push(chunk)]), ...parser.flush()].map((line) => `${line.time.at(-7)} ${line.stream} ${line.text.toString()}`);
+  return [...chunks.flatMap((chunk) => [...parser.push(chunk)]), ...parser.flush()].map(
+    (line) => `${line.time.at(-7)} ${line.stream} ${line.text.toString()}`,
+  );
 }
 
 describe('ConmonLogParser', () => {
   it('joins pieces of lines per stream and drops what is no entry', () => {
-    expect(parse([Buffer.from(LOG)])).toEqual(['1 stdout hello', '3 stderr oh  no ', '2 stdout begun', '5 stdout ', '7 stdout unfinished']);
+    expect(parse([Buffer.from(LOG)])).toEqual([
+      '1 stdout hello',
+      '3 stderr oh  no ',
+      '2 stdout begun',
+      '5 stdout ',
+      '7 stdout unfinished',
+    ]);
   });
 
   it('does not mind how the file is cut', () => {
     const whole = parse([Buffer.from(LOG)]);
     for (const size of [1, 2, 3, 7, 50]) {
-      const chunks = Array.from({ length: Math.ceil(LOG.length / size) }, (_, index) => Buffer.from(LOG.slice(index * size, (index + 1) * size)));
+      const chunks = Array.from({ length: Math.ceil(LOG.length / size) }, (_, index) =>
+        Buffer.from(LOG.slice(index * size, (index + 1) * size)),
+      );
       expect(parse(chunks)).toEqual(whole);
     }
   });

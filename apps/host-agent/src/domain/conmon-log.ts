@@ -40,7 +40,8 @@ export class ConmonLogParser {
     const afterStream = entry.indexOf(SPACE, afterTime + 1);
     const tag = entry[afterStream + 1];
     // Anything else is no entry: a line torn by a crash of the machine.
-    if (afterTime < 1 || afterStream < 0 || entry[afterStream + 2] !== SPACE || (tag !== 0x46 && tag !== 0x50)) return undefined;
+    if (afterTime < 1 || afterStream < 0 || entry[afterStream + 2] !== SPACE || (tag !== 0x46 && tag !== 0x50))
+      return undefined;
     const name = entry.toString('latin1', afterTime + 1, afterStream);
     if (name !== 'stdout' && name !== 'stderr') return undefined;
     const line = this.open.get(name) ?? { time: entry.toString('latin1', 0, afterTime), pieces: [], bytes: 0 };

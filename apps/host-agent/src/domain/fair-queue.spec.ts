@@ -5,7 +5,9 @@ it('gives places to tenants in turn', async () => {
   const queue = new FairQueue(1);
   const order: string[] = [];
   await queue.acquire('first');
-  const waiting = ['a', 'a', 'a', 'b', 'c', 'b'].map((tenant, index) => queue.acquire(tenant).then(() => order.push(`${tenant}${index}`)));
+  const waiting = ['a', 'a', 'a', 'b', 'c', 'b'].map((tenant, index) =>
+    queue.acquire(tenant).then(() => order.push(`${tenant}${index}`)),
+  );
   for (let turn = 0; turn < waiting.length; turn++) {
     queue.release();
     await new Promise((resolve) => setImmediate(resolve));

@@ -14,7 +14,14 @@ describe('a lease', () => {
 });
 
 describe('a claim on a volume', () => {
-  const mine: VolumeClaim = { host: 'new', generation: 5, takeovers: [{ from: 'older', renewal: 'r0' }, { from: 'old', renewal: 'r1' }] };
+  const mine: VolumeClaim = {
+    host: 'new',
+    generation: 5,
+    takeovers: [
+      { from: 'older', renewal: 'r0' },
+      { from: 'old', renewal: 'r1' },
+    ],
+  };
   const cases: [string, VolumeHolder | undefined, VolumeHolder | undefined, VolumeClaim, ClaimDecision['kind']][] = [
     ['that nobody ever held', undefined, undefined, mine, 'take'],
     ['that is held already', { host: 'new', generation: 2 }, undefined, mine, 'hold'],
@@ -23,15 +30,37 @@ describe('a claim on a volume', () => {
     ['of a lost host', { host: 'old', generation: 4 }, undefined, mine, 'take-over'],
     ['of a host that is not known to be lost', { host: 'third', generation: 4 }, undefined, mine, 'refuse'],
     ['of a host that came later', { host: 'old', generation: 6 }, undefined, mine, 'refuse'],
-    ['that another host is taking over', { host: 'new', generation: 5 }, { host: 'next', generation: 6 }, mine, 'refuse'],
-    ['whose takeover by an earlier config was left behind', { host: null, generation: 4 }, { host: 'old', generation: 3 }, mine, 'take'],
-    ['whose takeover was begun by this host', { host: 'old', generation: 4 }, { host: 'new', generation: 5 }, mine, 'take-over'],
+    [
+      'that another host is taking over',
+      { host: 'new', generation: 5 },
+      { host: 'next', generation: 6 },
+      mine,
+      'refuse',
+    ],
+    [
+      'whose takeover by an earlier config was left behind',
+      { host: null, generation: 4 },
+      { host: 'old', generation: 3 },
+      mine,
+      'take',
+    ],
+    [
+      'whose takeover was begun by this host',
+      { host: 'old', generation: 4 },
+      { host: 'new', generation: 5 },
+      mine,
+      'take-over',
+    ],
   ];
   it.each(cases)('%s', (_, holder, pending, claim, kind) => {
     expect(decideClaim(holder, pending, claim).kind).toBe(kind);
   });
 
   it('names the renewal that must not have changed', () => {
-    expect(decideClaim({ host: 'old', generation: 4 }, undefined, mine)).toEqual({ kind: 'take-over', from: 'old', renewal: 'r1' });
+    expect(decideClaim({ host: 'old', generation: 4 }, undefined, mine)).toEqual({
+      kind: 'take-over',
+      from: 'old',
+      renewal: 'r1',
+    });
   });
 });

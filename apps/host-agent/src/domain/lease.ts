@@ -13,7 +13,12 @@ export interface HeldLeases {
 }
 
 /** A lease of another boot holds nothing: its clock began anew, and what ran is gone. */
-export function holdsLease(leases: HeldLeases | undefined, bootId: string, storageNode: string, sinceBootMs: number): boolean {
+export function holdsLease(
+  leases: HeldLeases | undefined,
+  bootId: string,
+  storageNode: string,
+  sinceBootMs: number,
+): boolean {
   return leases?.bootId === bootId && sinceBootMs < (leases.deadlines[storageNode] ?? 0);
 }
 
@@ -40,13 +45,18 @@ export type ClaimDecision =
   | { readonly kind: 'refuse'; readonly message: string };
 
 /** @param pending of a host that is about to take it over */
-export function decideClaim(holder: VolumeHolder | undefined, pending: VolumeHolder | undefined, claim: VolumeClaim): ClaimDecision {
+export function decideClaim(
+  holder: VolumeHolder | undefined,
+  pending: VolumeHolder | undefined,
+  claim: VolumeClaim,
+): ClaimDecision {
   if (pending?.host && pending.host !== claim.host && pending.generation > claim.generation) {
     return { kind: 'refuse', message: `${pending.host} is taking the volume over` };
   }
   if (!holder) return { kind: 'take' };
   if (holder.host === claim.host) return { kind: 'hold' };
-  if (holder.generation > claim.generation) return { kind: 'refuse', message: `the volume was moved to another host since` };
+  if (holder.generation > claim.generation)
+    return { kind: 'refuse', message: `the volume was moved to another host since` };
   if (holder.host === null) return { kind: 'take' };
   const takeover = claim.takeovers.findLast(({ from }) => from === holder.host);
   if (!takeover) return { kind: 'refuse', message: `${holder.host} holds the volume and has not given it up` };

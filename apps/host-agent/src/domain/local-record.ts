@@ -8,8 +8,22 @@ export type ReportBody = Pick<ContainerReport, 'kind' | 'generation'> &
   Partial<
     Pick<
       ContainerReport,
-      | 'image' | 'pid' | 'begunAt' | 'startedAt' | 'phases' | 'restarts' | 'cause' | 'exitCode' | 'reason' | 'message' | 'logTail' | 'retryInMs'
-      | 'updateId' | 'failedImage' | 'checkOutput' | 'durationMs'
+      | 'image'
+      | 'pid'
+      | 'begunAt'
+      | 'startedAt'
+      | 'phases'
+      | 'restarts'
+      | 'cause'
+      | 'exitCode'
+      | 'reason'
+      | 'message'
+      | 'logTail'
+      | 'retryInMs'
+      | 'updateId'
+      | 'failedImage'
+      | 'checkOutput'
+      | 'durationMs'
     >
   >;
 
@@ -34,7 +48,11 @@ export interface LocalRecord {
   /** No start before this time, milliseconds since the epoch. */
   readonly retryAtMs?: number;
   /** It stays down until a config newer than this one: a start asked for (`exit`), or any change (`start-failure`). */
-  readonly settled?: { readonly by: 'exit' | 'start-failure'; readonly generation: number; readonly runGeneration: number };
+  readonly settled?: {
+    readonly by: 'exit' | 'start-failure';
+    readonly generation: number;
+    readonly runGeneration: number;
+  };
   /** The stop signal was sent; killed at the deadline. Milliseconds since the epoch. */
   readonly stop?: { readonly signalledAtMs: number; readonly deadlineMs: number };
   /** End of the run number `run` (= {@link starts} then); a run's end is counted once. */
@@ -54,7 +72,16 @@ export interface LocalRecord {
 }
 
 export function emptyRecord(bootId: string): LocalRecord {
-  return { attemptedGeneration: 0, attemptedRunGeneration: 0, starts: 0, restartsInRow: 0, failedStartsInRow: 0, volumeMade: false, sequence: 0, bootId };
+  return {
+    attemptedGeneration: 0,
+    attemptedRunGeneration: 0,
+    starts: 0,
+    restartsInRow: 0,
+    failedStartsInRow: 0,
+    volumeMade: false,
+    sequence: 0,
+    bootId,
+  };
 }
 
 /** Whether a run began whose end was not counted yet. */

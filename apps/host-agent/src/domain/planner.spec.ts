@@ -36,14 +36,28 @@ function config(overrides: Partial<ContainerConfig> = {}): ContainerConfig {
 }
 
 const NEVER = emptyRecord('boot-1');
-const RAN: LocalRecord = { ...NEVER, attemptedGeneration: 3, attemptedRunGeneration: 2, starts: 1, startedAtMs: NOW - 5_000, volumeMade: true, announced: { kind: 'started', generation: 3, pid: 7 } };
+const RAN: LocalRecord = {
+  ...NEVER,
+  attemptedGeneration: 3,
+  attemptedRunGeneration: 2,
+  starts: 1,
+  startedAtMs: NOW - 5_000,
+  volumeMade: true,
+  announced: { kind: 'started', generation: 3, pid: 7 },
+};
 const ENDED: LocalRecord = { ...RAN, lastExit: { run: 1, exitCode: 1, atMs: NOW } };
 const RUNNING: Observed = { kind: 'running', pid: 7, startedAtMs: NOW - 5_000, runGeneration: 2 };
 const EXITED: Observed = { kind: 'exited', exitCode: 1, atMs: NOW };
 const ABSENT: Observed = { kind: 'absent' };
 const STOPPING: LocalRecord = { ...RAN, stop: { signalledAtMs: NOW - 1_000, deadlineMs: NOW + 9_000 } };
 
-const input = (overrides: Partial<PlanInput>): PlanInput => ({ config: config(), observed: ABSENT, record: NEVER, nowMs: NOW, ...overrides });
+const input = (overrides: Partial<PlanInput>): PlanInput => ({
+  config: config(),
+  observed: ABSENT,
+  record: NEVER,
+  nowMs: NOW,
+  ...overrides,
+});
 const START = ['create-volume', 'premount', 'start'];
 
 describe('plan', () => {
@@ -51,52 +65,206 @@ describe('plan', () => {
     ['a new container is started', {}, START],
     ['a half-started one is deleted first', { observed: { kind: 'partial' } }, ['delete-runtime']],
     ['one that runs is left alone', { observed: RUNNING, record: RAN }, []],
-    ['one that runs and was never announced is', { observed: RUNNING, record: { ...RAN, announced: undefined } }, ['report started']],
-    ['a newer config that changes nothing is acknowledged', { observed: RUNNING, record: RAN, config: config({ generation: 4 }) }, ['report started']],
-    ['a fresh start begins with a stop', { observed: RUNNING, record: RAN, config: config({ runGeneration: 3 }) }, ['remember', 'report stopping', 'stop']],
-    ['a stop waits for the grace', { observed: RUNNING, record: STOPPING, config: config({ desired: 'stopped' }) }, [`wait-until ${NOW + 9_000}`]],
-    ['a grace that was shortened holds', { observed: RUNNING, record: STOPPING, config: config({ desired: 'stopped', stopGraceSeconds: 1 }) }, ['kill']],
-    ['after the grace it is killed', { observed: RUNNING, record: STOPPING, config: config({ desired: 'removed' }), nowMs: NOW + 9_000 }, ['kill']],
-    ['a stop that was begun is ended even when it should run again', { observed: RUNNING, record: STOPPING }, [`wait-until ${NOW + 9_000}`]],
-    ['what ended in a stop for a fresh start is cleared silently', { observed: EXITED, record: STOPPING }, ['remember', 'delete-runtime']],
-    ['an end is counted, then waits for its restart', { observed: EXITED, record: RAN }, ['remember', 'delete-runtime', 'report stopped']],
+    [
+      'one that runs and was never announced is',
+      { observed: RUNNING, record: { ...RAN, announced: undefined } },
+      ['report started'],
+    ],
+    [
+      'a newer config that changes nothing is acknowledged',
+      { observed: RUNNING, record: RAN, config: config({ generation: 4 }) },
+      ['report started'],
+    ],
+    [
+      'a fresh start begins with a stop',
+      { observed: RUNNING, record: RAN, config: config({ runGeneration: 3 }) },
+      ['remember', 'report stopping', 'stop'],
+    ],
+    [
+      'a stop waits for the grace',
+      { observed: RUNNING, record: STOPPING, config: config({ desired: 'stopped' }) },
+      [`wait-until ${NOW + 9_000}`],
+    ],
+    [
+      'a grace that was shortened holds',
+      { observed: RUNNING, record: STOPPING, config: config({ desired: 'stopped', stopGraceSeconds: 1 }) },
+      ['kill'],
+    ],
+    [
+      'after the grace it is killed',
+      { observed: RUNNING, record: STOPPING, config: config({ desired: 'removed' }), nowMs: NOW + 9_000 },
+      ['kill'],
+    ],
+    [
+      'a stop that was begun is ended even when it should run again',
+      { observed: RUNNING, record: STOPPING },
+      [`wait-until ${NOW + 9_000}`],
+    ],
+    [
+      'what ended in a stop for a fresh start is cleared silently',
+      { observed: EXITED, record: STOPPING },
+      ['remember', 'delete-runtime'],
+    ],
+    [
+      'an end is counted, then waits for its restart',
+      { observed: EXITED, record: RAN },
+      ['remember', 'delete-runtime', 'report stopped'],
+    ],
     ['an end is counted once', { observed: EXITED, record: ENDED }, ['delete-runtime']],
     ['a run that vanished counts as an end', { observed: ABSENT, record: RAN }, ['remember', 'report stopped']],
     ['backoff is waited for', { record: { ...ENDED, retryAtMs: NOW + 500 } }, [`wait-until ${NOW + 500}`]],
     ['backoff that is over', { record: { ...ENDED, retryAtMs: NOW } }, START],
-    ['a newer config does not wait', { record: { ...ENDED, retryAtMs: NOW + 500 }, config: config({ generation: 4 }) }, START],
-    ['never restarted: failed', { observed: EXITED, record: RAN, config: config({ restart: { policy: 'never' } }) }, ['remember', 'delete-runtime', 'report failed']],
-    ['never restarted, but killed with its lease: nobody is to blame', { observed: { ...EXITED, exitCode: 137 }, record: RAN, config: config({ restart: { policy: 'never' } }), leaseLost: true }, ['remember', 'delete-runtime']],
-    ['after that it starts', { record: { ...ENDED, retryAtMs: undefined }, config: config({ restart: { policy: 'never' } }) }, START],
-    ['on-failure and no failure: finished', { observed: { ...EXITED, exitCode: 0 }, record: RAN, config: config({ restart: { policy: 'on-failure' } }) }, ['remember', 'delete-runtime', 'report stopped']],
-    ['what settled stays down', { record: { ...ENDED, settled: { by: 'exit', generation: 3, runGeneration: 2 }, announced: { kind: 'failed', generation: 3 } } }, []],
-    ['a newer config wakes no settled one', { record: { ...ENDED, settled: { by: 'exit', generation: 3, runGeneration: 2 }, announced: { kind: 'failed', generation: 3 } }, config: config({ generation: 4 }) }, ['report failed']],
-    ['a fresh start does', { record: { ...ENDED, settled: { by: 'exit', generation: 3, runGeneration: 2 } }, config: config({ generation: 4, runGeneration: 4 }) }, START],
-    ['a refused start is tried with a newer config', { record: { ...NEVER, attemptedGeneration: 2, settled: { by: 'start-failure', generation: 2, runGeneration: 2 } } }, START],
-    ['and not with the same', { record: { ...NEVER, attemptedGeneration: 3, settled: { by: 'start-failure', generation: 3, runGeneration: 2 }, announced: { kind: 'failed', generation: 3 } } }, []],
-    ['stopped while it runs', { observed: RUNNING, record: RAN, config: config({ desired: 'stopped' }) }, ['remember', 'report stopping', 'stop']],
-    ['stopped after its end', { observed: EXITED, record: STOPPING, config: config({ desired: 'stopped' }) }, ['remember', 'delete-runtime', 'report stopped']],
-    ['stopped in backoff', { record: { ...ENDED, retryAtMs: NOW + 500 }, config: config({ desired: 'stopped' }) }, ['remember', 'report stopped']],
-    ['stopped and said so', { record: { ...ENDED, announced: { kind: 'stopped', generation: 3 } }, config: config({ desired: 'stopped' }) }, []],
-    ['removed while it runs', { observed: RUNNING, record: RAN, config: config({ desired: 'removed' }) }, ['remember', 'report stopping', 'stop']],
-    ['removed after its end', { observed: EXITED, record: RAN, config: config({ desired: 'removed' }) }, ['delete-runtime']],
+    [
+      'a newer config does not wait',
+      { record: { ...ENDED, retryAtMs: NOW + 500 }, config: config({ generation: 4 }) },
+      START,
+    ],
+    [
+      'never restarted: failed',
+      { observed: EXITED, record: RAN, config: config({ restart: { policy: 'never' } }) },
+      ['remember', 'delete-runtime', 'report failed'],
+    ],
+    [
+      'never restarted, but killed with its lease: nobody is to blame',
+      {
+        observed: { ...EXITED, exitCode: 137 },
+        record: RAN,
+        config: config({ restart: { policy: 'never' } }),
+        leaseLost: true,
+      },
+      ['remember', 'delete-runtime'],
+    ],
+    [
+      'after that it starts',
+      { record: { ...ENDED, retryAtMs: undefined }, config: config({ restart: { policy: 'never' } }) },
+      START,
+    ],
+    [
+      'on-failure and no failure: finished',
+      { observed: { ...EXITED, exitCode: 0 }, record: RAN, config: config({ restart: { policy: 'on-failure' } }) },
+      ['remember', 'delete-runtime', 'report stopped'],
+    ],
+    [
+      'what settled stays down',
+      {
+        record: {
+          ...ENDED,
+          settled: { by: 'exit', generation: 3, runGeneration: 2 },
+          announced: { kind: 'failed', generation: 3 },
+        },
+      },
+      [],
+    ],
+    [
+      'a newer config wakes no settled one',
+      {
+        record: {
+          ...ENDED,
+          settled: { by: 'exit', generation: 3, runGeneration: 2 },
+          announced: { kind: 'failed', generation: 3 },
+        },
+        config: config({ generation: 4 }),
+      },
+      ['report failed'],
+    ],
+    [
+      'a fresh start does',
+      {
+        record: { ...ENDED, settled: { by: 'exit', generation: 3, runGeneration: 2 } },
+        config: config({ generation: 4, runGeneration: 4 }),
+      },
+      START,
+    ],
+    [
+      'a refused start is tried with a newer config',
+      {
+        record: { ...NEVER, attemptedGeneration: 2, settled: { by: 'start-failure', generation: 2, runGeneration: 2 } },
+      },
+      START,
+    ],
+    [
+      'and not with the same',
+      {
+        record: {
+          ...NEVER,
+          attemptedGeneration: 3,
+          settled: { by: 'start-failure', generation: 3, runGeneration: 2 },
+          announced: { kind: 'failed', generation: 3 },
+        },
+      },
+      [],
+    ],
+    [
+      'stopped while it runs',
+      { observed: RUNNING, record: RAN, config: config({ desired: 'stopped' }) },
+      ['remember', 'report stopping', 'stop'],
+    ],
+    [
+      'stopped after its end',
+      { observed: EXITED, record: STOPPING, config: config({ desired: 'stopped' }) },
+      ['remember', 'delete-runtime', 'report stopped'],
+    ],
+    [
+      'stopped in backoff',
+      { record: { ...ENDED, retryAtMs: NOW + 500 }, config: config({ desired: 'stopped' }) },
+      ['remember', 'report stopped'],
+    ],
+    [
+      'stopped and said so',
+      { record: { ...ENDED, announced: { kind: 'stopped', generation: 3 } }, config: config({ desired: 'stopped' }) },
+      [],
+    ],
+    [
+      'removed while it runs',
+      { observed: RUNNING, record: RAN, config: config({ desired: 'removed' }) },
+      ['remember', 'report stopping', 'stop'],
+    ],
+    [
+      'removed after its end',
+      { observed: EXITED, record: RAN, config: config({ desired: 'removed' }) },
+      ['delete-runtime'],
+    ],
     ['removed, its data kept', { record: ENDED, config: config({ desired: 'removed' }) }, ['forget', 'report removed']],
-    ['removed with its data', { record: ENDED, config: config({ desired: 'removed', deleteData: true }) }, ['delete-volume', 'forget', 'report removed']],
-    ['removed and said so', { record: { ...ENDED, announced: { kind: 'removed', generation: 3 } }, config: config({ desired: 'removed' }) }, []],
+    [
+      'removed with its data',
+      { record: ENDED, config: config({ desired: 'removed', deleteData: true }) },
+      ['delete-volume', 'forget', 'report removed'],
+    ],
+    [
+      'removed and said so',
+      { record: { ...ENDED, announced: { kind: 'removed', generation: 3 } }, config: config({ desired: 'removed' }) },
+      [],
+    ],
   ])('%s', (_name, given, expected) => {
     const steps = plan(input(given));
-    expect(steps.map((step) => (step.kind === 'report' ? `report ${step.report.kind}` : step.kind === 'wait-until' ? `wait-until ${step.atMs}` : step.kind))).toEqual(expected);
+    expect(
+      steps.map((step) =>
+        step.kind === 'report'
+          ? `report ${step.report.kind}`
+          : step.kind === 'wait-until'
+            ? `wait-until ${step.atMs}`
+            : step.kind,
+      ),
+    ).toEqual(expected);
     for (const step of steps) expect(describeStep(step)).not.toBe('');
   });
 
   it('counts restarts and names the delay', () => {
     const steps = plan(input({ observed: EXITED, record: { ...RAN, restartsInRow: 2 } }));
-    expect(steps[0]).toMatchObject({ change: { restartsInRow: 3, retryAtMs: NOW + 4_000, lastExit: { run: 1, exitCode: 1 } } });
+    expect(steps[0]).toMatchObject({
+      change: { restartsInRow: 3, retryAtMs: NOW + 4_000, lastExit: { run: 1, exitCode: 1 } },
+    });
     expect(steps[2]).toMatchObject({ report: { cause: 'exited', exitCode: 1, retryInMs: 4_000 } });
   });
 
   it('gives up after the allowed retries', () => {
-    const steps = plan(input({ observed: EXITED, record: { ...RAN, restartsInRow: 2 }, config: config({ restart: { policy: 'always', maxRetries: 2 } }) }));
+    const steps = plan(
+      input({
+        observed: EXITED,
+        record: { ...RAN, restartsInRow: 2 },
+        config: config({ restart: { policy: 'always', maxRetries: 2 } }),
+      }),
+    );
     expect(steps[0]).toMatchObject({ change: { settled: { by: 'exit', runGeneration: 2 } } });
     expect(steps[2]).toMatchObject({ report: { kind: 'failed', reason: 'crash-loop' }, withLogTail: true });
   });
@@ -104,8 +272,13 @@ describe('plan', () => {
 
 describe('planAfterFailure', () => {
   it('tries again what may heal', () => {
-    const steps = planAfterFailure(input({ record: { ...NEVER, failedStartsInRow: 3 } }), { reason: 'image-missing', message: 'gone' });
-    expect(steps[1]).toMatchObject({ change: { failedStartsInRow: 4, retryAtMs: NOW + 8_000, attemptedGeneration: 3 } });
+    const steps = planAfterFailure(input({ record: { ...NEVER, failedStartsInRow: 3 } }), {
+      reason: 'image-missing',
+      message: 'gone',
+    });
+    expect(steps[1]).toMatchObject({
+      change: { failedStartsInRow: 4, retryAtMs: NOW + 8_000, attemptedGeneration: 3 },
+    });
     expect(steps[2]).toMatchObject({ report: { kind: 'failed', reason: 'image-missing', retryInMs: 8_000 } });
   });
 
@@ -119,7 +292,9 @@ describe('planAfterFailure', () => {
 describe('the record', () => {
   it('is closed by a reboot, whatever the restart policy', () => {
     const after = afterReboot({ ...RAN, retryAtMs: NOW + 1, restartsInRow: 4 }, 'boot-2', NOW);
-    expect(plan(input({ record: after, config: config({ restart: { policy: 'never' } }) })).map(({ kind }) => kind)).toEqual(START);
+    expect(
+      plan(input({ record: after, config: config({ restart: { policy: 'never' } }) })).map(({ kind }) => kind),
+    ).toEqual(START);
     expect(after.restartsInRow).toBe(0);
     expect(afterReboot(RAN, 'boot-1', NOW)).toBe(RAN);
   });
@@ -132,8 +307,12 @@ describe('the record', () => {
   });
 
   it('tries refused starts again with a new agent', () => {
-    expect(afterAgentStart({ ...NEVER, settled: { by: 'start-failure', generation: 3, runGeneration: 2 } }).settled).toBeUndefined();
-    expect(afterAgentStart({ ...NEVER, settled: { by: 'exit', generation: 3, runGeneration: 2 } }).settled).toBeDefined();
+    expect(
+      afterAgentStart({ ...NEVER, settled: { by: 'start-failure', generation: 3, runGeneration: 2 } }).settled,
+    ).toBeUndefined();
+    expect(
+      afterAgentStart({ ...NEVER, settled: { by: 'exit', generation: 3, runGeneration: 2 } }).settled,
+    ).toBeDefined();
   });
 
   it('never numbers a report below an earlier one', () => {
@@ -143,7 +322,12 @@ describe('the record', () => {
   });
 
   it('says again how long it still waits', () => {
-    expect(presentState({ ...ENDED, retryAtMs: NOW + 300, announced: { kind: 'stopped', generation: 3, retryInMs: 1_000 } }, NOW)).toMatchObject({ retryInMs: 300 });
+    expect(
+      presentState(
+        { ...ENDED, retryAtMs: NOW + 300, announced: { kind: 'stopped', generation: 3, retryInMs: 1_000 } },
+        NOW,
+      ),
+    ).toMatchObject({ retryInMs: 300 });
     expect(presentState(NEVER, NOW)).toBeUndefined();
   });
 });

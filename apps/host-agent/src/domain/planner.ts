@@ -4,7 +4,16 @@ import { type LocalRecord, type ReportBody, runIsOpen } from './local-record.js'
 import type { Observed, Running } from './observed.js';
 import { backoffMs, judgeExit, mayHeal, type Verdict } from './restart-policy.js';
 import type { Step } from './step.js';
-import { effectiveConfig, isTrying, planBefore, planBeforeStart, planTrial, trialFailed, trialFinished, trialOf } from './trial.js';
+import {
+  effectiveConfig,
+  isTrying,
+  planBefore,
+  planBeforeStart,
+  planTrial,
+  trialFailed,
+  trialFinished,
+  trialOf,
+} from './trial.js';
 
 export interface PlanInput {
   readonly config: ContainerConfig;
@@ -48,16 +57,23 @@ const OF_THE_HOST: ReadonlySet<ContainerFailureReason> = new Set(['lease-lost', 
 function planRunning(input: PlanInput): readonly Step[] {
   const { config, observed, record, nowMs } = input;
   if (observed.kind === 'running') {
-    if (record.stop || observed.runGeneration < config.runGeneration || isOther(observed.image, config)) return planStop(input);
-    return announcedFor(record, config, ['started']) ? planTrial(config, record, observed, nowMs) : [report(startedReport(input, observed))];
+    if (record.stop || observed.runGeneration < config.runGeneration || isOther(observed.image, config))
+      return planStop(input);
+    return announcedFor(record, config, ['started'])
+      ? planTrial(config, record, observed, nowMs)
+      : [report(startedReport(input, observed))];
   }
   if (observed.kind === 'exited' || runIsOpen(record)) return planAfterExit(input);
   const { settled, retryAtMs } = record;
   const newer = config.generation > record.attemptedGeneration || config.runGeneration > record.attemptedRunGeneration;
-  if (settled && (settled.by === 'exit' ? config.runGeneration <= settled.runGeneration : config.generation <= settled.generation)) {
+  if (
+    settled &&
+    (settled.by === 'exit' ? config.runGeneration <= settled.runGeneration : config.generation <= settled.generation)
+  ) {
     return announcedFor(record, config, ['failed', 'stopped']) ? [] : repeat(record, config);
   }
-  if (retryAtMs !== undefined && retryAtMs > nowMs && !newer) return [{ kind: 'wait-until', atMs: retryAtMs, why: 'backoff' }];
+  if (retryAtMs !== undefined && retryAtMs > nowMs && !newer)
+    return [{ kind: 'wait-until', atMs: retryAtMs, why: 'backoff' }];
   return [...planBeforeStart(config, record), { kind: 'create-volume' }, { kind: 'premount' }, { kind: 'start' }];
 }
 
@@ -96,7 +112,11 @@ function planReleased(input: PlanInput): readonly Step[] {
   if (observed.kind === 'running') return planStop(input);
   if (observed.kind === 'exited') return [{ kind: 'delete-runtime' }];
   if (announcedFor(record, config, ['released'])) return [];
-  return [{ kind: 'release-volume' }, { kind: 'forget' }, report({ kind: 'released', generation: config.generation, image: config.image })];
+  return [
+    { kind: 'release-volume' },
+    { kind: 'forget' },
+    report({ kind: 'released', generation: config.generation, image: config.image }),
+  ];
 }
 
 /** The stop signal, its grace, then everything of it is killed. A grace that was shortened meanwhile holds at once. */
@@ -104,7 +124,11 @@ function planStop({ config, record, nowMs }: PlanInput): readonly Step[] {
   const graceMs = config.stopGraceSeconds * 1000;
   if (!record.stop) {
     return [
-      { kind: 'remember', change: { stop: { signalledAtMs: nowMs, deadlineMs: nowMs + graceMs } }, why: 'asked to stop' },
+      {
+        kind: 'remember',
+        change: { stop: { signalledAtMs: nowMs, deadlineMs: nowMs + graceMs } },
+        why: 'asked to stop',
+      },
       report({ kind: 'stopping', generation: config.generation, image: config.image }),
       { kind: 'stop', signal: config.stopSignal, graceMs },
     ];
@@ -133,13 +157,24 @@ function planAfterExit(input: PlanInput): readonly Step[] {
   const verdict = judgeExit(config.restart, exitCode, upMs, record.restartsInRow);
   if (isTrying(config, record) && verdict.kind !== 'finished') {
     // No restart policy hides the end of a run on trial.
-    const cause = { reason: 'exited' as const, message: `it ${exitMessage(exitCode, 'exited')} while it was being judged`, exitCode };
-    return [{ kind: 'remember', change: { ...REST, ...ended, ...trialFailed(record, cause, nowMs) }, why: 'ended on trial' }, ...clean];
+    const cause = {
+      reason: 'exited' as const,
+      message: `it ${exitMessage(exitCode, 'exited')} while it was being judged`,
+      exitCode,
+    };
+    return [
+      { kind: 'remember', change: { ...REST, ...ended, ...trialFailed(record, cause, nowMs) }, why: 'ended on trial' },
+      ...clean,
+    ];
   }
   const change: Partial<LocalRecord> =
     verdict.kind === 'restart'
       ? { ...ended, restartsInRow: verdict.restartsInRow, retryAtMs: nowMs + verdict.delayMs }
-      : { ...ended, ...(isTrying(config, record) && trialFinished(record)), settled: { by: 'exit', generation: config.generation, runGeneration: record.attemptedRunGeneration } };
+      : {
+          ...ended,
+          ...(isTrying(config, record) && trialFinished(record)),
+          settled: { by: 'exit', generation: config.generation, runGeneration: record.attemptedRunGeneration },
+        };
   return [{ kind: 'remember', change, why: `ended, ${verdict.kind}` }, ...clean, reportExit(config, exitCode, verdict)];
 }
 
@@ -151,7 +186,11 @@ function reportExit(config: ContainerConfig, exitCode: number | undefined, verdi
     case 'finished':
       return report({ kind: 'stopped', cause: 'exited', ...common });
     case 'failed':
-      return { kind: 'report', withLogTail: true, report: { kind: 'failed', reason: verdict.reason, message: exitMessage(exitCode, verdict.reason), ...common } };
+      return {
+        kind: 'report',
+        withLogTail: true,
+        report: { kind: 'failed', reason: verdict.reason, message: exitMessage(exitCode, verdict.reason), ...common },
+      };
   }
 }
 
@@ -165,17 +204,34 @@ export function planAfterFailure({ config: given, record, nowMs }: PlanInput, fa
   const config = effectiveConfig(given, record);
   if (isTrying(config, record) && !OF_THE_HOST.has(failed.reason)) {
     const why = `start failed on trial: ${failed.reason}`;
-    return [{ kind: 'delete-runtime' }, { kind: 'remember', change: trialFailed(record, { ...failed, message: `it did not start: ${failed.message}` }, nowMs), why }];
+    return [
+      { kind: 'delete-runtime' },
+      {
+        kind: 'remember',
+        change: trialFailed(record, { ...failed, message: `it did not start: ${failed.message}` }, nowMs),
+        why,
+      },
+    ];
   }
   const reverting = trialOf(given, record)?.phase === 'reverting';
-  const failure: StartFailure = reverting ? { ...failed, reason: 'revert-failed', message: `${config.image}, which it goes back to, did not start (${failed.reason}): ${failed.message}` } : failed;
+  const failure: StartFailure = reverting
+    ? {
+        ...failed,
+        reason: 'revert-failed',
+        message: `${config.image}, which it goes back to, did not start (${failed.reason}): ${failed.message}`,
+      }
+    : failed;
   const failedStartsInRow = record.failedStartsInRow + 1;
   // The way back is never given up.
   const retryInMs = reverting || mayHeal(failure.reason) ? backoffMs(failedStartsInRow) : undefined;
   const attempt = { attemptedGeneration: config.generation, attemptedRunGeneration: config.runGeneration };
   const change: Partial<LocalRecord> =
     retryInMs === undefined
-      ? { ...attempt, failedStartsInRow, settled: { by: 'start-failure', generation: config.generation, runGeneration: config.runGeneration } }
+      ? {
+          ...attempt,
+          failedStartsInRow,
+          settled: { by: 'start-failure', generation: config.generation, runGeneration: config.runGeneration },
+        }
       : { ...attempt, failedStartsInRow, retryAtMs: nowMs + retryInMs };
   return [
     { kind: 'delete-runtime' },
@@ -203,10 +259,20 @@ export function presentState(record: LocalRecord, nowMs: number): ReportBody | u
   return last.retryInMs === undefined ? last : { ...last, retryInMs: Math.max(0, (record.retryAtMs ?? nowMs) - nowMs) };
 }
 
-const REST: Partial<LocalRecord> = { stop: undefined, settled: undefined, retryAtMs: undefined, restartsInRow: 0, failedStartsInRow: 0 };
+const REST: Partial<LocalRecord> = {
+  stop: undefined,
+  settled: undefined,
+  retryAtMs: undefined,
+  restartsInRow: 0,
+  failedStartsInRow: 0,
+};
 
 /** The end of the open run. */
-function exitOf(observed: Observed, record: LocalRecord, nowMs: number): { readonly lastExit: NonNullable<LocalRecord['lastExit']> } {
+function exitOf(
+  observed: Observed,
+  record: LocalRecord,
+  nowMs: number,
+): { readonly lastExit: NonNullable<LocalRecord['lastExit']> } {
   const { exitCode, atMs } = observed.kind === 'exited' ? observed : { exitCode: undefined, atMs: nowMs };
   if (!runIsOpen(record)) return { lastExit: record.lastExit ?? { run: record.starts, exitCode, atMs } };
   return { lastExit: { run: record.starts, exitCode, atMs } };

@@ -4,13 +4,19 @@ import { firstProcessNotices, signalNumber } from './stop-signal.js';
 import { parseStorageMounts } from './storage-mounts.js';
 
 it('adds up private, shared and proportional memory', () => {
-  const text = '55d0-7ffc ---p 00000000 00:00 0 [rollup]\nRss:  1000 kB\nPss:   300 kB\nPss_Anon: 7 kB\nShared_Clean:  800 kB\nShared_Dirty:  1 kB\nPrivate_Clean:  20 kB\nPrivate_Dirty: 100 kB\n';
-  expect(parseSmapsRollup(text)).toEqual({ privateBytes: 120 * 1024, sharedBytes: 801 * 1024, proportionalBytes: 300 * 1024 });
+  const text =
+    '55d0-7ffc ---p 00000000 00:00 0 [rollup]\nRss:  1000 kB\nPss:   300 kB\nPss_Anon: 7 kB\nShared_Clean:  800 kB\nShared_Dirty:  1 kB\nPrivate_Clean:  20 kB\nPrivate_Dirty: 100 kB\n';
+  expect(parseSmapsRollup(text)).toEqual({
+    privateBytes: 120 * 1024,
+    sharedBytes: 801 * 1024,
+    proportionalBytes: 300 * 1024,
+  });
   expect(parseSmapsRollup('')).toEqual({ privateBytes: 0, sharedBytes: 0, proportionalBytes: 0 });
 });
 
 it('reads mounts in their order', () => {
-  const text = '22 1 0:20 / / ro,relatime master:1 - ext4 /dev/vda ro\n23 22 0:21 / /with\\040space rw - tmpfs tmpfs rw,size=5k\n24 22 0:22 / /sw ro,nosuid - ext4 /dev/vda rw\n';
+  const text =
+    '22 1 0:20 / / ro,relatime master:1 - ext4 /dev/vda ro\n23 22 0:21 / /with\\040space rw - tmpfs tmpfs rw,size=5k\n24 22 0:22 / /sw ro,nosuid - ext4 /dev/vda rw\n';
   expect(parseMountInfo(text)).toEqual([
     { target: '/', type: 'ext4', readOnly: true },
     { target: '/with space', type: 'tmpfs', readOnly: false },
@@ -29,20 +35,30 @@ it.each([
 });
 
 it('sees whether a first process takes notice of a signal', () => {
-  const status = (blocked: string, caught: string): string => `Name:\tx\nSigBlk:\t${blocked}\nSigIgn:\t0000000000004000\nSigCgt:\t${caught}\n`;
+  const status = (blocked: string, caught: string): string =>
+    `Name:\tx\nSigBlk:\t${blocked}\nSigIgn:\t0000000000004000\nSigCgt:\t${caught}\n`;
   expect(firstProcessNotices(status('0000000000000000', '0000000000004000'), 15)).toBe(true);
   expect(firstProcessNotices(status('0000000000004000', '0000000000000000'), 15)).toBe(true);
   expect(firstProcessNotices(status('0000000000000000', '0000000000000002'), 15)).toBe(false);
 });
 
 it.each([
-  ['sn-1=/mnt/a, sn-2=/mnt/b', [['sn-1', '/mnt/a'], ['sn-2', '/mnt/b']]],
+  [
+    'sn-1=/mnt/a, sn-2=/mnt/b',
+    [
+      ['sn-1', '/mnt/a'],
+      ['sn-2', '/mnt/b'],
+    ],
+  ],
   ['', []],
 ])('reads storage mounts %p', (text, expected) => {
   const found = parseStorageMounts(text);
   expect(typeof found === 'string' ? found : [...found]).toEqual(expected);
 });
 
-it.each(['sn-1', 'SN=/a', 'sn-1=relative', 'sn-1=/a,sn-1=/b', 'sn-1=/a:b', 'sn-1=/a/../b'])('refuses storage mounts %p', (text) => {
-  expect(typeof parseStorageMounts(text)).toBe('string');
-});
+it.each(['sn-1', 'SN=/a', 'sn-1=relative', 'sn-1=/a,sn-1=/b', 'sn-1=/a:b', 'sn-1=/a/../b'])(
+  'refuses storage mounts %p',
+  (text) => {
+    expect(typeof parseStorageMounts(text)).toBe('string');
+  },
+);

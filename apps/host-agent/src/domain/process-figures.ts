@@ -29,6 +29,12 @@ export function parseMountInfo(text: string): ContainerStats['mounts'] {
     const superOptions = right?.split(' ')[2] ?? '';
     if (target === undefined || type === undefined) return [];
     const readOnly = [fields[5] ?? '', superOptions].some((options) => options.split(',').includes('ro'));
-    return [{ target: target.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8))), type, readOnly }];
+    return [
+      {
+        target: target.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8))),
+        type,
+        readOnly,
+      },
+    ];
   });
 }

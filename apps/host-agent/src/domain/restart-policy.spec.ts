@@ -3,7 +3,9 @@ import type { RestartPolicy } from '@plinth/contracts';
 import { backoffMs, HEALTHY_AFTER_MS, judgeExit, mayHeal, type Verdict } from './restart-policy.js';
 
 it('doubles from a second to a minute', () => {
-  expect([1, 2, 3, 4, 5, 6, 7, 8, 1000].map(backoffMs)).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000]);
+  expect([1, 2, 3, 4, 5, 6, 7, 8, 1000].map(backoffMs)).toEqual([
+    1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000,
+  ]);
 });
 
 describe('judgeExit', () => {

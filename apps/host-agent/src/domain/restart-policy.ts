@@ -22,7 +22,12 @@ export type Verdict =
  * @param upMs how long the run lasted
  * @param restartsInRow before this end
  */
-export function judgeExit(policy: RestartPolicy, exitCode: number | undefined, upMs: number, restartsInRow: number): Verdict {
+export function judgeExit(
+  policy: RestartPolicy,
+  exitCode: number | undefined,
+  upMs: number,
+  restartsInRow: number,
+): Verdict {
   const wanted = policy.policy === 'always' || (policy.policy === 'on-failure' && exitCode !== 0);
   if (!wanted) return exitCode === 0 ? { kind: 'finished' } : { kind: 'failed', reason: 'exited' };
   const before = upMs >= HEALTHY_AFTER_MS ? 0 : restartsInRow;

@@ -22,7 +22,12 @@ export type Step =
   | { readonly kind: 'wait-until'; readonly atMs: number; readonly why: string }
   | { readonly kind: 'remember'; readonly change: Partial<LocalRecord>; readonly why: string }
   /** `change` is remembered with it. */
-  | { readonly kind: 'report'; readonly report: ReportBody; readonly withLogTail: boolean; readonly change?: Partial<LocalRecord> };
+  | {
+      readonly kind: 'report';
+      readonly report: ReportBody;
+      readonly withLogTail: boolean;
+      readonly change?: Partial<LocalRecord>;
+    };
 
 export type StepKind = Step['kind'];
 export type StepOf<K extends StepKind> = Extract<Step, { kind: K }>;

@@ -21,6 +21,7 @@ export function signalNumber(name: string): number | undefined {
  * @param status text of /proc/<pid>/status
  */
 export function firstProcessNotices(status: string, signal: number): boolean {
-  const mask = (name: string): bigint => BigInt(`0x${new RegExp(`^${name}:\\s*([0-9a-f]+)$`, 'm').exec(status)?.[1] ?? '0'}`);
+  const mask = (name: string): bigint =>
+    BigInt(`0x${new RegExp(`^${name}:\\s*([0-9a-f]+)$`, 'm').exec(status)?.[1] ?? '0'}`);
   return ((mask('SigCgt') | mask('SigBlk')) & (1n << BigInt(signal - 1))) !== 0n;
 }

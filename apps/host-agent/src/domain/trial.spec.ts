@@ -12,7 +12,12 @@ const U = 'd'.repeat(32);
 const OLD = 'debian-12@v1';
 const NEW = 'debian-12@v2';
 const digest = (digit: string): string => `sha256:${digit.repeat(64)}`;
-const UPDATE: ImageUpdate = { updateId: U, knownGood: { image: OLD, contentDigest: digest('1'), runGeneration: 2 }, stableSeconds: 5, soakSeconds: 60 };
+const UPDATE: ImageUpdate = {
+  updateId: U,
+  knownGood: { image: OLD, contentDigest: digest('1'), runGeneration: 2 },
+  stableSeconds: 5,
+  soakSeconds: 60,
+};
 const HEALTH = { exec: ['/bin/true'], intervalSeconds: 2, timeoutSeconds: 1, retries: 3, startPeriodSeconds: 4 };
 
 function config(overrides: Partial<ContainerConfig> = {}): ContainerConfig {
@@ -58,59 +63,255 @@ const RAN_OLD: LocalRecord = {
   announced: { kind: 'started', generation: 2, pid: 7 },
 };
 /** The new image runs. */
-const RAN_NEW: LocalRecord = { ...RAN_OLD, attemptedGeneration: 4, attemptedRunGeneration: 4, attemptedImage: NEW, starts: 2, startedAtMs: NOW - 1_000, lastExit: { run: 1, atMs: NOW - 2_000 }, announced: { kind: 'started', generation: 4, pid: 8 } };
+const RAN_NEW: LocalRecord = {
+  ...RAN_OLD,
+  attemptedGeneration: 4,
+  attemptedRunGeneration: 4,
+  attemptedImage: NEW,
+  starts: 2,
+  startedAtMs: NOW - 1_000,
+  lastExit: { run: 1, atMs: NOW - 2_000 },
+  announced: { kind: 'started', generation: 4, pid: 8 },
+};
 const OLD_RUNS: Observed = { kind: 'running', pid: 7, startedAtMs: NOW - 90_000, runGeneration: 2, image: OLD };
 const NEW_RUNS: Observed = { kind: 'running', pid: 8, startedAtMs: NOW - 1_000, runGeneration: 4, image: NEW };
 const ENDED: Observed = { kind: 'exited', exitCode: 3, atMs: NOW };
 const ABSENT: Observed = { kind: 'absent' };
 const judged = (more: Partial<Trial> = {}): Trial => ({ ...TRYING, run: 2, failedChecks: 0, ...more });
 
-const input = (overrides: Partial<PlanInput>): PlanInput => ({ config: config(), observed: NEW_RUNS, record: { ...RAN_NEW, trial: judged() }, nowMs: NOW, ...overrides });
-const shown = (steps: readonly Step[]): string[] => steps.map((step) => (step.kind === 'wait-until' ? `wait ${(step.atMs - NOW) / 1000}` : step.kind === 'remember' || step.kind === 'report' ? describeStep(step) : step.kind));
+const input = (overrides: Partial<PlanInput>): PlanInput => ({
+  config: config(),
+  observed: NEW_RUNS,
+  record: { ...RAN_NEW, trial: judged() },
+  nowMs: NOW,
+  ...overrides,
+});
+const shown = (steps: readonly Step[]): string[] =>
+  steps.map((step) =>
+    step.kind === 'wait-until'
+      ? `wait ${(step.atMs - NOW) / 1000}`
+      : step.kind === 'remember' || step.kind === 'report'
+        ? describeStep(step)
+        : step.kind,
+  );
 const START = ['create-volume', 'premount', 'start'];
 
 describe('plan', () => {
   it.each<[string, Partial<PlanInput>, string[]]>([
     ['a new update is checked before anything is touched', { observed: OLD_RUNS, record: RAN_OLD }, ['check-image']],
-    ['also when nothing runs', { observed: ABSENT, record: { ...RAN_OLD, lastExit: { run: 1, atMs: NOW } } }, ['check-image']],
-    ['not while it is to be stopped', { observed: OLD_RUNS, record: RAN_OLD, config: config({ desired: 'stopped' }) }, ['remember: asked to stop', 'report stopping', 'stop']],
-    ['a checked one begins with a stop', { observed: OLD_RUNS, record: { ...RAN_OLD, trial: TRYING } }, ['remember: asked to stop', 'report stopping', 'stop']],
-    ['then it starts', { observed: ABSENT, record: { ...RAN_OLD, lastExit: { run: 1, atMs: NOW }, trial: TRYING } }, START],
-    ['with a copy of the data when that is wanted', { observed: ABSENT, record: { ...RAN_OLD, lastExit: { run: 1, atMs: NOW }, trial: TRYING }, config: config({ update: { ...UPDATE, snapshotData: true } }) }, ['make-snapshot', ...START]],
-    ['a copy that is made is not made again', { observed: ABSENT, record: { ...RAN_OLD, lastExit: { run: 1, atMs: NOW }, trial: { ...TRYING, snapshot: 'made' } }, config: config({ update: { ...UPDATE, snapshotData: true } }) }, START],
-    ['a refused one is told', { observed: OLD_RUNS, record: { ...RAN_OLD, trial: { ...TRYING, phase: 'refused', cause: CAUSE } } }, ['report update-refused']],
-    ['and what runs is acknowledged, not restarted', { observed: OLD_RUNS, record: { ...RAN_OLD, trial: { ...TRYING, phase: 'refused', told: true, cause: CAUSE } } }, ['report started']],
-    ['a run is judged from its start', { record: { ...RAN_NEW, trial: TRYING } }, ['remember: a run is judged from its start']],
+    [
+      'also when nothing runs',
+      { observed: ABSENT, record: { ...RAN_OLD, lastExit: { run: 1, atMs: NOW } } },
+      ['check-image'],
+    ],
+    [
+      'not while it is to be stopped',
+      { observed: OLD_RUNS, record: RAN_OLD, config: config({ desired: 'stopped' }) },
+      ['remember: asked to stop', 'report stopping', 'stop'],
+    ],
+    [
+      'a checked one begins with a stop',
+      { observed: OLD_RUNS, record: { ...RAN_OLD, trial: TRYING } },
+      ['remember: asked to stop', 'report stopping', 'stop'],
+    ],
+    [
+      'then it starts',
+      { observed: ABSENT, record: { ...RAN_OLD, lastExit: { run: 1, atMs: NOW }, trial: TRYING } },
+      START,
+    ],
+    [
+      'with a copy of the data when that is wanted',
+      {
+        observed: ABSENT,
+        record: { ...RAN_OLD, lastExit: { run: 1, atMs: NOW }, trial: TRYING },
+        config: config({ update: { ...UPDATE, snapshotData: true } }),
+      },
+      ['make-snapshot', ...START],
+    ],
+    [
+      'a copy that is made is not made again',
+      {
+        observed: ABSENT,
+        record: { ...RAN_OLD, lastExit: { run: 1, atMs: NOW }, trial: { ...TRYING, snapshot: 'made' } },
+        config: config({ update: { ...UPDATE, snapshotData: true } }),
+      },
+      START,
+    ],
+    [
+      'a refused one is told',
+      { observed: OLD_RUNS, record: { ...RAN_OLD, trial: { ...TRYING, phase: 'refused', cause: CAUSE } } },
+      ['report update-refused'],
+    ],
+    [
+      'and what runs is acknowledged, not restarted',
+      { observed: OLD_RUNS, record: { ...RAN_OLD, trial: { ...TRYING, phase: 'refused', told: true, cause: CAUSE } } },
+      ['report started'],
+    ],
+    [
+      'a run is judged from its start',
+      { record: { ...RAN_NEW, trial: TRYING } },
+      ['remember: a run is judged from its start'],
+    ],
     ['without a health check it has to stay up', {}, ['wait 4']],
     ['and then has passed the gate', { nowMs: NOW + 4_000 }, ['remember: gate passed: it stayed up']],
     ['after the gate comes the soak time', { record: { ...RAN_NEW, trial: judged({ gateAtMs: NOW }) } }, ['wait 60']],
-    ['and then it is known good', { record: { ...RAN_NEW, trial: judged({ gateAtMs: NOW }) }, nowMs: NOW + 60_000 }, ['remember: soak time passed: the image is known good']],
+    [
+      'and then it is known good',
+      { record: { ...RAN_NEW, trial: judged({ gateAtMs: NOW }) }, nowMs: NOW + 60_000 },
+      ['remember: soak time passed: the image is known good'],
+    ],
     ['which is told', { record: { ...RAN_NEW, trial: judged({ phase: 'passed' }) } }, ['report updated']],
-    ['and the copy of the data removed', { record: { ...RAN_NEW, trial: judged({ phase: 'passed', told: true, snapshot: 'made' }) } }, ['discard-snapshot']],
+    [
+      'and the copy of the data removed',
+      { record: { ...RAN_NEW, trial: judged({ phase: 'passed', told: true, snapshot: 'made' }) } },
+      ['discard-snapshot'],
+    ],
     ['then there is nothing to do', { record: { ...RAN_NEW, trial: judged({ phase: 'passed', told: true }) } }, []],
     ['with a health check it is checked at once', { config: config({ health: HEALTH }) }, ['check-health']],
-    ['and again after the interval', { config: config({ health: HEALTH }), record: { ...RAN_NEW, trial: judged({ nextCheckAtMs: NOW + 2_000 }) } }, ['wait 2']],
-    ['also in the soak time, but not beyond it', { config: config({ health: HEALTH }), record: { ...RAN_NEW, trial: judged({ gateAtMs: NOW - 59_500, nextCheckAtMs: NOW + 2_000 }) } }, ['wait 0.5']],
-    ['an end on trial is a verdict, whatever the restart policy', { observed: ENDED }, ['remember: ended on trial', 'delete-runtime']],
-    ['an end in the soak time too', { observed: ENDED, record: { ...RAN_NEW, trial: judged({ gateAtMs: NOW - 30_000 }) } }, ['remember: ended on trial', 'delete-runtime']],
-    ['a clean end that its policy lets be is none', { observed: { kind: 'exited', exitCode: 0, atMs: NOW }, config: config({ restart: { policy: 'never' } }) }, ['remember: ended, finished', 'delete-runtime', 'report stopped']],
-    ['an end with the lease on its volume is none', { observed: { ...ENDED, exitCode: 137 }, leaseLost: true }, ['remember: ended with its lease', 'delete-runtime']],
-    ['an end of its own while the lease ended is one', { observed: ENDED, leaseLost: true }, ['remember: ended on trial', 'delete-runtime']],
-    ['a verdict is told before it is acted on', { observed: ABSENT, record: { ...RAN_NEW, lastExit: { run: 2, atMs: NOW }, trial: { ...REVERTING, told: false } } }, ['report reverting']],
-    ['what failed and still runs is halted', { record: { ...RAN_NEW, trial: REVERTING } }, ['remember: asked to stop', 'report stopping', 'stop']],
-    ['its end is not answered by the restart policy', { observed: ENDED, record: { ...RAN_NEW, trial: REVERTING } }, ['remember: ended for a fresh start', 'delete-runtime']],
-    ['then the known good image starts', { observed: ABSENT, record: { ...RAN_NEW, lastExit: { run: 2, atMs: NOW }, trial: REVERTING } }, START],
-    ['with its data as it was', { observed: ABSENT, record: { ...RAN_NEW, lastExit: { run: 2, atMs: NOW }, trial: { ...REVERTING, snapshot: 'made' } } }, ['restore-snapshot', ...START]],
-    ['when it runs, that is remembered', { observed: { ...NEW_RUNS, image: OLD }, record: { ...RAN_NEW, attemptedImage: OLD, trial: REVERTING } }, ['remember: the known good image runs']],
-    ['and told', { observed: { ...NEW_RUNS, image: OLD }, record: { ...RAN_NEW, attemptedImage: OLD, trial: { ...REVERTING, phase: 'reverted', told: false } } }, ['report reverted']],
-    ['once', { observed: { ...NEW_RUNS, image: OLD }, record: { ...RAN_NEW, attemptedImage: OLD, trial: { ...REVERTING, phase: 'reverted' } } }, []],
-    ['the config that follows a success restarts nothing', { config: config({ generation: 5, update: undefined }), record: { ...RAN_NEW, trial: judged({ phase: 'passed', told: true }) } }, ['remember: the update is over']],
-    ['the config that follows a revert restarts nothing', { config: config({ generation: 5, update: undefined, image: OLD }), observed: { ...NEW_RUNS, image: OLD }, record: { ...RAN_NEW, attemptedImage: OLD } }, ['report started']],
-    ['the config that follows a refusal restarts nothing', { config: config({ generation: 5, runGeneration: 2, update: undefined, image: OLD }), observed: OLD_RUNS, record: RAN_OLD }, ['report started']],
-    ['an update that was taken back gives the data back too', { config: config({ generation: 5, runGeneration: 5, update: undefined, image: OLD }), observed: ABSENT, record: { ...RAN_NEW, lastExit: { run: 2, atMs: NOW }, trial: judged({ snapshot: 'made' }) } }, ['restore-snapshot', ...START]],
-    ['another update takes the place of the one before', { config: config({ generation: 5, runGeneration: 5, update: { ...UPDATE, updateId: 'e'.repeat(32) } }) }, ['check-image']],
-    ['a stop in the middle is obeyed', { config: config({ generation: 5, desired: 'stopped' }) }, ['remember: asked to stop', 'report stopping', 'stop']],
-    ['a removal in the middle removes the copy first', { config: config({ generation: 5, desired: 'removed', update: undefined }), observed: ABSENT, record: { ...RAN_NEW, lastExit: { run: 2, atMs: NOW }, trial: judged({ snapshot: 'made' }) } }, ['discard-snapshot']],
+    [
+      'and again after the interval',
+      { config: config({ health: HEALTH }), record: { ...RAN_NEW, trial: judged({ nextCheckAtMs: NOW + 2_000 }) } },
+      ['wait 2'],
+    ],
+    [
+      'also in the soak time, but not beyond it',
+      {
+        config: config({ health: HEALTH }),
+        record: { ...RAN_NEW, trial: judged({ gateAtMs: NOW - 59_500, nextCheckAtMs: NOW + 2_000 }) },
+      },
+      ['wait 0.5'],
+    ],
+    [
+      'an end on trial is a verdict, whatever the restart policy',
+      { observed: ENDED },
+      ['remember: ended on trial', 'delete-runtime'],
+    ],
+    [
+      'an end in the soak time too',
+      { observed: ENDED, record: { ...RAN_NEW, trial: judged({ gateAtMs: NOW - 30_000 }) } },
+      ['remember: ended on trial', 'delete-runtime'],
+    ],
+    [
+      'a clean end that its policy lets be is none',
+      { observed: { kind: 'exited', exitCode: 0, atMs: NOW }, config: config({ restart: { policy: 'never' } }) },
+      ['remember: ended, finished', 'delete-runtime', 'report stopped'],
+    ],
+    [
+      'an end with the lease on its volume is none',
+      { observed: { ...ENDED, exitCode: 137 }, leaseLost: true },
+      ['remember: ended with its lease', 'delete-runtime'],
+    ],
+    [
+      'an end of its own while the lease ended is one',
+      { observed: ENDED, leaseLost: true },
+      ['remember: ended on trial', 'delete-runtime'],
+    ],
+    [
+      'a verdict is told before it is acted on',
+      {
+        observed: ABSENT,
+        record: { ...RAN_NEW, lastExit: { run: 2, atMs: NOW }, trial: { ...REVERTING, told: false } },
+      },
+      ['report reverting'],
+    ],
+    [
+      'what failed and still runs is halted',
+      { record: { ...RAN_NEW, trial: REVERTING } },
+      ['remember: asked to stop', 'report stopping', 'stop'],
+    ],
+    [
+      'its end is not answered by the restart policy',
+      { observed: ENDED, record: { ...RAN_NEW, trial: REVERTING } },
+      ['remember: ended for a fresh start', 'delete-runtime'],
+    ],
+    [
+      'then the known good image starts',
+      { observed: ABSENT, record: { ...RAN_NEW, lastExit: { run: 2, atMs: NOW }, trial: REVERTING } },
+      START,
+    ],
+    [
+      'with its data as it was',
+      {
+        observed: ABSENT,
+        record: { ...RAN_NEW, lastExit: { run: 2, atMs: NOW }, trial: { ...REVERTING, snapshot: 'made' } },
+      },
+      ['restore-snapshot', ...START],
+    ],
+    [
+      'when it runs, that is remembered',
+      { observed: { ...NEW_RUNS, image: OLD }, record: { ...RAN_NEW, attemptedImage: OLD, trial: REVERTING } },
+      ['remember: the known good image runs'],
+    ],
+    [
+      'and told',
+      {
+        observed: { ...NEW_RUNS, image: OLD },
+        record: { ...RAN_NEW, attemptedImage: OLD, trial: { ...REVERTING, phase: 'reverted', told: false } },
+      },
+      ['report reverted'],
+    ],
+    [
+      'once',
+      {
+        observed: { ...NEW_RUNS, image: OLD },
+        record: { ...RAN_NEW, attemptedImage: OLD, trial: { ...REVERTING, phase: 'reverted' } },
+      },
+      [],
+    ],
+    [
+      'the config that follows a success restarts nothing',
+      {
+        config: config({ generation: 5, update: undefined }),
+        record: { ...RAN_NEW, trial: judged({ phase: 'passed', told: true }) },
+      },
+      ['remember: the update is over'],
+    ],
+    [
+      'the config that follows a revert restarts nothing',
+      {
+        config: config({ generation: 5, update: undefined, image: OLD }),
+        observed: { ...NEW_RUNS, image: OLD },
+        record: { ...RAN_NEW, attemptedImage: OLD },
+      },
+      ['report started'],
+    ],
+    [
+      'the config that follows a refusal restarts nothing',
+      {
+        config: config({ generation: 5, runGeneration: 2, update: undefined, image: OLD }),
+        observed: OLD_RUNS,
+        record: RAN_OLD,
+      },
+      ['report started'],
+    ],
+    [
+      'an update that was taken back gives the data back too',
+      {
+        config: config({ generation: 5, runGeneration: 5, update: undefined, image: OLD }),
+        observed: ABSENT,
+        record: { ...RAN_NEW, lastExit: { run: 2, atMs: NOW }, trial: judged({ snapshot: 'made' }) },
+      },
+      ['restore-snapshot', ...START],
+    ],
+    [
+      'another update takes the place of the one before',
+      { config: config({ generation: 5, runGeneration: 5, update: { ...UPDATE, updateId: 'e'.repeat(32) } }) },
+      ['check-image'],
+    ],
+    [
+      'a stop in the middle is obeyed',
+      { config: config({ generation: 5, desired: 'stopped' }) },
+      ['remember: asked to stop', 'report stopping', 'stop'],
+    ],
+    [
+      'a removal in the middle removes the copy first',
+      {
+        config: config({ generation: 5, desired: 'removed', update: undefined }),
+        observed: ABSENT,
+        record: { ...RAN_NEW, lastExit: { run: 2, atMs: NOW }, trial: judged({ snapshot: 'made' }) },
+      },
+      ['discard-snapshot'],
+    ],
   ])('%s', (_, overrides, steps) => expect(shown(plan(input(overrides)))).toEqual(steps));
 });
 
@@ -120,39 +321,109 @@ describe('a start that fails', () => {
     const steps = planAfterFailure(input({ observed: ABSENT }), failure);
     expect(steps.map(({ kind }) => kind)).toEqual(['delete-runtime', 'remember']);
     const [, remember] = steps;
-    expect(remember?.kind === 'remember' && remember.change.trial).toMatchObject({ phase: 'reverting', told: false, verdictAtMs: NOW, cause: { reason: 'mount-script-failed' } });
+    expect(remember?.kind === 'remember' && remember.change.trial).toMatchObject({
+      phase: 'reverting',
+      told: false,
+      verdictAtMs: NOW,
+      cause: { reason: 'mount-script-failed' },
+    });
   });
-  it.each(['lease-lost', 'volume-held'] as const)('for want of the volume (%s) says nothing about the image, and is tried again', (reason) => {
-    const [, remember, report] = planAfterFailure(input({ observed: ABSENT }), { reason, message: 'no' });
-    expect(remember?.kind === 'remember' && remember.change).toEqual({ attemptedGeneration: 4, attemptedRunGeneration: 4, failedStartsInRow: 1, retryAtMs: NOW + 1_000 });
-    expect(report?.kind === 'report' && report.report).toMatchObject({ kind: 'failed', reason, retryInMs: 1_000, image: NEW });
-  });
-  it.each(['mount-script-failed', 'command-not-found', 'network-not-allowed'] as const)('on the way back is tried again, loudly, also for %s', (reason) => {
-    const [, , report] = planAfterFailure(input({ observed: ABSENT, record: { ...RAN_NEW, trial: REVERTING } }), { reason, message: 'no' });
-    expect(report?.kind === 'report' && report.report).toMatchObject({ kind: 'failed', reason: 'revert-failed', retryInMs: 1_000, image: OLD });
-  });
+  it.each(['lease-lost', 'volume-held'] as const)(
+    'for want of the volume (%s) says nothing about the image, and is tried again',
+    (reason) => {
+      const [, remember, report] = planAfterFailure(input({ observed: ABSENT }), { reason, message: 'no' });
+      expect(remember?.kind === 'remember' && remember.change).toEqual({
+        attemptedGeneration: 4,
+        attemptedRunGeneration: 4,
+        failedStartsInRow: 1,
+        retryAtMs: NOW + 1_000,
+      });
+      expect(report?.kind === 'report' && report.report).toMatchObject({
+        kind: 'failed',
+        reason,
+        retryInMs: 1_000,
+        image: NEW,
+      });
+    },
+  );
+  it.each(['mount-script-failed', 'command-not-found', 'network-not-allowed'] as const)(
+    'on the way back is tried again, loudly, also for %s',
+    (reason) => {
+      const [, , report] = planAfterFailure(input({ observed: ABSENT, record: { ...RAN_NEW, trial: REVERTING } }), {
+        reason,
+        message: 'no',
+      });
+      expect(report?.kind === 'report' && report.report).toMatchObject({
+        kind: 'failed',
+        reason: 'revert-failed',
+        retryInMs: 1_000,
+        image: OLD,
+      });
+    },
+  );
 });
 
 describe('a health check', () => {
   const good = { healthy: true, message: 'exit code 0', output: '' };
   const bad = { healthy: false, message: 'exit code 1', output: 'no answer' };
-  it('passes the gate when it succeeds first', () => expect(afterCheck(judged(), HEALTH, good, NOW - 1_000, NOW)).toEqual({ trial: judged({ gateAtMs: NOW, nextCheckAtMs: NOW + 2_000 }) }));
-  it('keeps the gate that was passed', () => expect(afterCheck(judged({ gateAtMs: 1 }), HEALTH, good, 0, NOW)).toMatchObject({ trial: { gateAtMs: 1 } }));
-  it('does not count in the start period', () => expect(afterCheck(judged({ failedChecks: 2 }), HEALTH, bad, NOW - 3_999, NOW)).toMatchObject({ trial: { failedChecks: 0 } }));
-  it('counts after it', () => expect(afterCheck(judged({ failedChecks: 1 }), HEALTH, bad, NOW - 4_000, NOW)).toMatchObject({ trial: { failedChecks: 2 } }));
-  it('counts from the gate on', () => expect(afterCheck(judged({ gateAtMs: NOW - 1 }), HEALTH, bad, NOW - 1, NOW)).toMatchObject({ trial: { failedChecks: 1 } }));
-  it('begins anew after a success', () => expect(afterCheck(judged({ failedChecks: 2 }), HEALTH, good, 0, NOW)).toMatchObject({ trial: { failedChecks: 0 } }));
-  it('is the verdict when it failed too often', () => expect(afterCheck(judged({ failedChecks: 2 }), HEALTH, bad, 0, NOW)).toMatchObject({ cause: { reason: 'unhealthy', checkOutput: 'no answer' } }));
+  it('passes the gate when it succeeds first', () =>
+    expect(afterCheck(judged(), HEALTH, good, NOW - 1_000, NOW)).toEqual({
+      trial: judged({ gateAtMs: NOW, nextCheckAtMs: NOW + 2_000 }),
+    }));
+  it('keeps the gate that was passed', () =>
+    expect(afterCheck(judged({ gateAtMs: 1 }), HEALTH, good, 0, NOW)).toMatchObject({ trial: { gateAtMs: 1 } }));
+  it('does not count in the start period', () =>
+    expect(afterCheck(judged({ failedChecks: 2 }), HEALTH, bad, NOW - 3_999, NOW)).toMatchObject({
+      trial: { failedChecks: 0 },
+    }));
+  it('counts after it', () =>
+    expect(afterCheck(judged({ failedChecks: 1 }), HEALTH, bad, NOW - 4_000, NOW)).toMatchObject({
+      trial: { failedChecks: 2 },
+    }));
+  it('counts from the gate on', () =>
+    expect(afterCheck(judged({ gateAtMs: NOW - 1 }), HEALTH, bad, NOW - 1, NOW)).toMatchObject({
+      trial: { failedChecks: 1 },
+    }));
+  it('begins anew after a success', () =>
+    expect(afterCheck(judged({ failedChecks: 2 }), HEALTH, good, 0, NOW)).toMatchObject({
+      trial: { failedChecks: 0 },
+    }));
+  it('is the verdict when it failed too often', () =>
+    expect(afterCheck(judged({ failedChecks: 2 }), HEALTH, bad, 0, NOW)).toMatchObject({
+      cause: { reason: 'unhealthy', checkOutput: 'no answer' },
+    }));
 });
 
 describe('the config to act on', () => {
-  it.each<[Trial['phase'], string, number]>([['trying', NEW, 4], ['passed', NEW, 4], ['reverting', OLD, 4], ['reverted', OLD, 4], ['refused', OLD, 2]])('%s: %s at run generation %i', (phase, image, runGeneration) =>
-    expect(effectiveConfig(config(), { ...RAN_NEW, trial: { ...TRYING, phase } })).toMatchObject({ image, runGeneration }));
-  it('is the config itself for another update', () => expect(effectiveConfig(config(), { ...RAN_NEW, trial: { ...TRYING, updateId: 'e'.repeat(32), phase: 'reverted' } }).image).toBe(NEW));
+  it.each<[Trial['phase'], string, number]>([
+    ['trying', NEW, 4],
+    ['passed', NEW, 4],
+    ['reverting', OLD, 4],
+    ['reverted', OLD, 4],
+    ['refused', OLD, 2],
+  ])('%s: %s at run generation %i', (phase, image, runGeneration) =>
+    expect(effectiveConfig(config(), { ...RAN_NEW, trial: { ...TRYING, phase } })).toMatchObject({
+      image,
+      runGeneration,
+    }),
+  );
+  it('is the config itself for another update', () =>
+    expect(
+      effectiveConfig(config(), { ...RAN_NEW, trial: { ...TRYING, updateId: 'e'.repeat(32), phase: 'reverted' } })
+        .image,
+    ).toBe(NEW));
 });
 
 describe('the report of a verdict', () => {
   it('names both images, cause and time of a revert', () =>
-    expect(trialReport(config(), { ...REVERTING, phase: 'reverted' }, 40)).toMatchObject({ kind: 'reverted', image: OLD, failedImage: NEW, reason: 'exited', exitCode: 3, durationMs: 40, updateId: U }));
+    expect(trialReport(config(), { ...REVERTING, phase: 'reverted' }, 40)).toMatchObject({
+      kind: 'reverted',
+      image: OLD,
+      failedImage: NEW,
+      reason: 'exited',
+      exitCode: 3,
+      durationMs: 40,
+      updateId: U,
+    }));
   it('is none while it is tried', () => expect(trialReport(config(), TRYING)).toBeUndefined());
 });

@@ -69,14 +69,22 @@ export function planBefore(config: ContainerConfig, record: LocalRecord): readon
   if (config.update && !present) {
     if (config.desired !== 'running') return [];
     // A copy for the same fallback is kept: it is of the data before both.
-    return trial?.snapshot === 'made' && config.update.snapshotData !== true ? [{ kind: 'discard-snapshot' }, { kind: 'check-image' }] : [{ kind: 'check-image' }];
+    return trial?.snapshot === 'made' && config.update.snapshotData !== true
+      ? [{ kind: 'discard-snapshot' }, { kind: 'check-image' }]
+      : [{ kind: 'check-image' }];
   }
   if (trial && !present) {
-    if (trial.snapshot !== 'made') return [{ kind: 'remember', change: { trial: undefined }, why: 'the update is over' }];
+    if (trial.snapshot !== 'made')
+      return [{ kind: 'remember', change: { trial: undefined }, why: 'the update is over' }];
     // Taken back while it was on trial: its copy is put back before the start.
     return config.desired !== 'removed' && config.image !== trial.image ? [] : [{ kind: 'discard-snapshot' }];
   }
-  if (present && !present.told && (present.phase === 'passed' || present.phase === 'refused' || present.phase === 'reverting')) return tell(config, present);
+  if (
+    present &&
+    !present.told &&
+    (present.phase === 'passed' || present.phase === 'refused' || present.phase === 'reverting')
+  )
+    return tell(config, present);
   if (present?.phase === 'passed' && present.snapshot === 'made') return [{ kind: 'discard-snapshot' }];
   return [];
 }
@@ -86,20 +94,39 @@ export function planBeforeStart(config: ContainerConfig, record: LocalRecord): r
   const { trial } = record;
   if (!trial) return [];
   if (trial.phase === 'trying' && trialOf(config, record)) {
-    return config.update?.snapshotData === true && trial.snapshot === undefined && record.volumeMade ? [{ kind: 'make-snapshot' }] : [];
+    return config.update?.snapshotData === true && trial.snapshot === undefined && record.volumeMade
+      ? [{ kind: 'make-snapshot' }]
+      : [];
   }
   return trial.snapshot === 'made' && config.image !== trial.image ? [{ kind: 'restore-snapshot' }] : [];
 }
 
 /** What runs is on trial, or runs again after a failed one. Empty: nothing to do until something changes. */
-export function planTrial(config: ContainerConfig, record: LocalRecord, running: Running, nowMs: number): readonly Step[] {
+export function planTrial(
+  config: ContainerConfig,
+  record: LocalRecord,
+  running: Running,
+  nowMs: number,
+): readonly Step[] {
   const trial = trialOf(config, record);
   if (!config.update || !trial) return [];
-  if (trial.phase === 'reverting') return [{ kind: 'remember', change: { trial: { ...trial, phase: 'reverted', told: false } }, why: 'the known good image runs' }];
-  if (trial.phase === 'reverted' && !trial.told) return tell(config, trial, Math.max(0, running.startedAtMs - (trial.verdictAtMs ?? running.startedAtMs)));
+  if (trial.phase === 'reverting')
+    return [
+      {
+        kind: 'remember',
+        change: { trial: { ...trial, phase: 'reverted', told: false } },
+        why: 'the known good image runs',
+      },
+    ];
+  if (trial.phase === 'reverted' && !trial.told)
+    return tell(config, trial, Math.max(0, running.startedAtMs - (trial.verdictAtMs ?? running.startedAtMs)));
   if (trial.phase !== 'trying') return [];
-  const ofThisRun = trial.run === record.starts ? trial : { ...trial, run: record.starts, gateAtMs: undefined, failedChecks: 0, nextCheckAtMs: undefined };
-  if (ofThisRun !== trial) return [{ kind: 'remember', change: { trial: ofThisRun }, why: 'a run is judged from its start' }];
+  const ofThisRun =
+    trial.run === record.starts
+      ? trial
+      : { ...trial, run: record.starts, gateAtMs: undefined, failedChecks: 0, nextCheckAtMs: undefined };
+  if (ofThisRun !== trial)
+    return [{ kind: 'remember', change: { trial: ofThisRun }, why: 'a run is judged from its start' }];
   const { gateAtMs } = trial;
   const soakEndMs = gateAtMs === undefined ? undefined : gateAtMs + config.update.soakSeconds * 1000;
   if (soakEndMs !== undefined && nowMs >= soakEndMs) return [passed(trial)];
@@ -111,11 +138,17 @@ export function planTrial(config: ContainerConfig, record: LocalRecord, running:
   if (soakEndMs !== undefined) return [{ kind: 'wait-until', atMs: soakEndMs, why: 'soak time' }];
   const stableAtMs = running.startedAtMs + config.update.stableSeconds * 1000;
   if (nowMs < stableAtMs) return [{ kind: 'wait-until', atMs: stableAtMs, why: 'it has to stay up' }];
-  return [{ kind: 'remember', change: { trial: { ...trial, gateAtMs: stableAtMs } }, why: 'gate passed: it stayed up' }];
+  return [
+    { kind: 'remember', change: { trial: { ...trial, gateAtMs: stableAtMs } }, why: 'gate passed: it stayed up' },
+  ];
 }
 
 function passed(trial: Trial): Step {
-  return { kind: 'remember', change: { trial: { ...trial, phase: 'passed', told: false } }, why: 'soak time passed: the image is known good' };
+  return {
+    kind: 'remember',
+    change: { trial: { ...trial, phase: 'passed', told: false } },
+    why: 'soak time passed: the image is known good',
+  };
 }
 
 /** It ended cleanly and its policy lets it: it did its work. */
@@ -138,17 +171,30 @@ export interface CheckResult {
 }
 
 /** What one health check means. @param startedAtMs of the run */
-export function afterCheck(trial: Trial, health: EffectiveHealthCheck, result: CheckResult, startedAtMs: number, nowMs: number): { readonly trial: Trial } | { readonly cause: TrialCause } {
+export function afterCheck(
+  trial: Trial,
+  health: EffectiveHealthCheck,
+  result: CheckResult,
+  startedAtMs: number,
+  nowMs: number,
+): { readonly trial: Trial } | { readonly cause: TrialCause } {
   const nextCheckAtMs = nowMs + health.intervalSeconds * 1000;
   if (result.healthy) return { trial: { ...trial, failedChecks: 0, nextCheckAtMs, gateAtMs: trial.gateAtMs ?? nowMs } };
   const starting = trial.gateAtMs === undefined && nowMs < startedAtMs + health.startPeriodSeconds * 1000;
   const failedChecks = starting ? 0 : (trial.failedChecks ?? 0) + 1;
   if (failedChecks < health.retries) return { trial: { ...trial, failedChecks, nextCheckAtMs } };
   const times = failedChecks === 1 ? 'failed' : `failed ${failedChecks} times in a row`;
-  return { cause: { reason: 'unhealthy', message: `its health check ${times}: ${result.message}`, checkOutput: result.output } };
+  return {
+    cause: { reason: 'unhealthy', message: `its health check ${times}: ${result.message}`, checkOutput: result.output },
+  };
 }
 
-const TRIAL_REPORTS = { passed: 'updated', reverting: 'reverting', reverted: 'reverted', refused: 'update-refused' } as const;
+const TRIAL_REPORTS = {
+  passed: 'updated',
+  reverting: 'reverting',
+  reverted: 'reverted',
+  refused: 'update-refused',
+} as const;
 
 /** The verdict as a report; undefined: there is none. @param durationMs reverted: from the verdict to running */
 export function trialReport(config: ContainerConfig, trial: Trial, durationMs?: number): ReportBody | undefined {
@@ -161,12 +207,25 @@ export function trialReport(config: ContainerConfig, trial: Trial, durationMs?: 
     image,
     updateId: trial.updateId,
     ...(failed && { failedImage: trial.image }),
-    ...(trial.phase !== 'passed' && { ...trial.cause, message: trial.cause?.message.slice(0, 4000), checkOutput: trial.cause?.checkOutput?.slice(-4000) }),
+    ...(trial.phase !== 'passed' && {
+      ...trial.cause,
+      message: trial.cause?.message.slice(0, 4000),
+      checkOutput: trial.cause?.checkOutput?.slice(-4000),
+    }),
     durationMs,
   };
 }
 
 function tell(config: ContainerConfig, trial: Trial, durationMs?: number): readonly Step[] {
   const report = trialReport(config, trial, durationMs);
-  return report ? [{ kind: 'report', report, withLogTail: trial.phase === 'reverting', change: { trial: { ...trial, told: true } } }] : [];
+  return report
+    ? [
+        {
+          kind: 'report',
+          report,
+          withLogTail: trial.phase === 'reverting',
+          change: { trial: { ...trial, told: true } },
+        },
+      ]
+    : [];
 }

@@ -14,7 +14,12 @@ export class LogsHandler {
   ) {}
 
   async handle(query: LogsQuery, reply: StreamedReply): Promise<QueryReply<{ exitCode: number }>> {
-    if (!this.exists(query.containerId)) return { ok: false, reason: 'container-not-found', message: `container ${query.containerId} is not on this host` };
+    if (!this.exists(query.containerId))
+      return {
+        ok: false,
+        reason: 'container-not-found',
+        message: `container ${query.containerId} is not on this host`,
+      };
     let held: LogLine[] | undefined = query.tail === undefined ? undefined : [];
     const release = (): void => {
       if (held) send(held, query, reply);

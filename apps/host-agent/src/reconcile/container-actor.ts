@@ -77,7 +77,10 @@ export class ContainerActor {
         await this.converge();
         this.errorsInRow = 0;
       } catch (error) {
-        this.hands.logger.error({ err: error, containerId: this.state.id }, 'container could not be brought to its desired state; it is tried again');
+        this.hands.logger.error(
+          { err: error, containerId: this.state.id },
+          'container could not be brought to its desired state; it is tried again',
+        );
         this.sleepUntil(this.hands.clock.now() + backoffMs(++this.errorsInRow));
       }
     }
@@ -88,7 +91,8 @@ export class ContainerActor {
 
   private async converge(): Promise<void> {
     for (let plans = 0; !this.closing; plans++) {
-      if (plans >= MOST_PLANS) throw new Error(`no end after ${plans} plans; the last one: ${this.plan().map(describeStep).join(', ')}`);
+      if (plans >= MOST_PLANS)
+        throw new Error(`no end after ${plans} plans; the last one: ${this.plan().map(describeStep).join(', ')}`);
       if (this.stale) {
         this.stale = false;
         this.state.observed = this.hands.containers.observe(this.state.id);
@@ -110,7 +114,8 @@ export class ContainerActor {
       // What is on its way says the same.
       const { config, record } = this.state;
       const verdict = record.trial?.told === true && config.update ? trialReport(config, record.trial) : undefined;
-      if (!this.hands.reporter.isPending(this.state.id)) for (const said of [body, verdict]) if (said) await this.state.report(said);
+      if (!this.hands.reporter.isPending(this.state.id))
+        for (const said of [body, verdict]) if (said) await this.state.report(said);
     }
   }
 
@@ -119,7 +124,10 @@ export class ContainerActor {
     const { state } = this;
     const starts = steps.some(({ kind }) => kind === 'start');
     // One whose image has failed is halted at once.
-    const isHandover = steps.some(({ kind }) => kind === 'stop') && state.effective.desired === 'running' && state.record.trial?.phase !== 'reverting';
+    const isHandover =
+      steps.some(({ kind }) => kind === 'stop') &&
+      state.effective.desired === 'running' &&
+      state.record.trial?.phase !== 'reverting';
     if (!starts && !isHandover) return this.runSteps(steps);
     const begunAtMs = state.arrivedAtMs ?? this.hands.clock.now();
     if (starts) state.arrivedAtMs = undefined;
@@ -182,7 +190,10 @@ export class ContainerActor {
     const { state, hands } = this;
     // What can't be undone waits for the config to be safe on disk; preparing a start can.
     if (step.kind !== 'create-volume' && step.kind !== 'premount' && step.kind !== 'check-image') await state.saved;
-    hands.logger.debug({ containerId: state.id, generation: state.config.generation, step: describeStep(step) }, 'step');
+    hands.logger.debug(
+      { containerId: state.id, generation: state.config.generation, step: describeStep(step) },
+      'step',
+    );
     const execute = EXECUTORS[step.kind] as (step: Step, state: ContainerState, hands: Hands) => Promise<StepOutcome>;
     return execute(step, state, hands);
   }
@@ -193,7 +204,11 @@ export class ContainerActor {
 
   private input(): Parameters<typeof plan>[0] {
     const { config, observed, record } = this.state;
-    const leaseLost = observed.kind !== 'running' && runIsOpen(record) && record.leaseTerm !== undefined && !this.holds(record.leaseTerm);
+    const leaseLost =
+      observed.kind !== 'running' &&
+      runIsOpen(record) &&
+      record.leaseTerm !== undefined &&
+      !this.holds(record.leaseTerm);
     return { config, observed, record, nowMs: this.hands.clock.now(), leaseLost };
   }
 
@@ -208,4 +223,3 @@ export class ContainerActor {
     this.timer = setTimeout(() => this.wake(), Math.min(Math.max(0, atMs - this.hands.clock.now()), LONGEST_TIMER_MS));
   }
 }
-

@@ -65,6 +65,9 @@ export class ContainerState {
     };
     // A verdict is said beside the present state, not in its place.
     const announced = body.updateId === undefined ? body : this.record.announced;
-    await Promise.all([this.hands.reporter.send(report, this.record.cause), this.remember({ ...change, announced, sequence, reported: sequence })]);
+    await Promise.all([
+      this.hands.reporter.send(report, this.record.cause),
+      this.remember({ ...change, announced, sequence, reported: sequence }),
+    ]);
   }
 }

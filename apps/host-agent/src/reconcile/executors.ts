@@ -55,7 +55,9 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
     const cause = checked.ok ? undefined : checked.failure;
     // A copy that an update before has left is of the same data.
     const snapshot = record.trial?.snapshot === 'made' ? 'made' : undefined;
-    await state.remember({ trial: { updateId, image: config.image, phase: cause ? 'refused' : 'trying', told: false, cause, snapshot } });
+    await state.remember({
+      trial: { updateId, image: config.image, phase: cause ? 'refused' : 'trying', told: false, cause, snapshot },
+    });
     return DONE;
   },
 
@@ -74,7 +76,9 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
     // Something has changed meanwhile; it is planned anew.
     if (!result || interrupt.signal.aborted) return DONE;
     const meaning = afterCheck(trial, health, result, startedAtMs, hands.clock.now());
-    await state.remember('trial' in meaning ? { trial: meaning.trial } : trialFailed(state.record, meaning.cause, hands.clock.now()));
+    await state.remember(
+      'trial' in meaning ? { trial: meaning.trial } : trialFailed(state.record, meaning.cause, hands.clock.now()),
+    );
     return DONE;
   },
 
@@ -116,7 +120,12 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
     if (!lease.ok || lease.value !== preparation.lease) {
       // This process stood still for so long that another host may have the volume.
       await hands.containers.kill(state.id);
-      return { kind: 'failed', failure: lease.ok ? { reason: 'lease-lost', message: 'the lease ran out while the container was being started' } : lease.failure };
+      return {
+        kind: 'failed',
+        failure: lease.ok
+          ? { reason: 'lease-lost', message: 'the lease ran out while the container was being started' }
+          : lease.failure,
+      };
     }
     state.observed = { kind: 'running', pid, startedAtMs, runGeneration: config.runGeneration, image: config.image };
     await preparation.volume.durable;
@@ -170,7 +179,8 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
 
   'delete-runtime': async (_step, state, { containers }) => {
     // A failed start leaves nothing, and looking is cheaper than deleting what is not there.
-    if (state.observed.kind !== 'absent' || containers.observe(state.id).kind !== 'absent') await containers.delete(state.id, true);
+    if (state.observed.kind !== 'absent' || containers.observe(state.id).kind !== 'absent')
+      await containers.delete(state.id, true);
     state.observed = { kind: 'absent' };
     return DONE;
   },
@@ -178,21 +188,34 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
   'delete-volume': async (_step, state, { volumes, clock, logger }) => {
     const outcome = await volumes.delete(state.config);
     if (outcome === 'not-mounted') {
-      logger.warn({ containerId: state.id, storageNode: state.config.storageNode }, 'data volume can only be deleted when its storage node is mounted');
+      logger.warn(
+        { containerId: state.id, storageNode: state.config.storageNode },
+        'data volume can only be deleted when its storage node is mounted',
+      );
       return { kind: 'wait', untilMs: clock.now() + 30_000 };
     }
     if (outcome === 'held') {
-      logger.warn({ containerId: state.id, dataVolume: state.config.dataVolume }, 'data volume is held by another host; it is deleted when that has given it up');
+      logger.warn(
+        { containerId: state.id, dataVolume: state.config.dataVolume },
+        'data volume is held by another host; it is deleted when that has given it up',
+      );
       return { kind: 'wait', untilMs: clock.now() + 5_000 };
     }
-    if (outcome === 'not-ours') logger.error({ containerId: state.id, dataVolume: state.config.dataVolume }, 'data volume of another container is left alone');
+    if (outcome === 'not-ours')
+      logger.error(
+        { containerId: state.id, dataVolume: state.config.dataVolume },
+        'data volume of another container is left alone',
+      );
     return DONE;
   },
 
   'release-volume': async (_step, state, { volumes, clock, logger }) => {
     const outcome = await volumes.release(state.config);
     if (outcome === 'released') return DONE;
-    logger.warn({ containerId: state.id, storageNode: state.config.storageNode }, 'data volume can only be given up when its storage node is mounted');
+    logger.warn(
+      { containerId: state.id, storageNode: state.config.storageNode },
+      'data volume can only be given up when its storage node is mounted',
+    );
     return { kind: 'wait', untilMs: clock.now() + 5_000 };
   },
 
@@ -217,12 +240,20 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
 };
 
 /** The spec of a start, when nothing forbids it. Reads only. */
-async function checkBeforeStart(config: ContainerConfig, data: string, { allowHostNetwork, images, storage }: Hands): Promise<Opened<ContainerSpec>> {
-  if (config.network === 'host' && !allowHostNetwork) return refuse('network-not-allowed', 'this host does not give its network to containers');
+async function checkBeforeStart(
+  config: ContainerConfig,
+  data: string,
+  { allowHostNetwork, images, storage }: Hands,
+): Promise<Opened<ContainerSpec>> {
+  if (config.network === 'host' && !allowHostNetwork)
+    return refuse('network-not-allowed', 'this host does not give its network to containers');
   const image = await images.open(config.storageNode, config.image);
   if (!image.ok) return image;
   if (image.value.contentDigest !== config.contentDigest) {
-    return refuse('image-mismatch', `${config.image} on ${config.storageNode} is ${image.value.contentDigest}, the config asks for ${config.contentDigest}`);
+    return refuse(
+      'image-mismatch',
+      `${config.image} on ${config.storageNode} is ${image.value.contentDigest}, the config asks for ${config.contentDigest}`,
+    );
   }
   const spec = containerSpec(config, image.value, data, softwarePath(config, storage));
   const failure = premountFailure(config, spec, image.value, storage);
@@ -230,7 +261,10 @@ async function checkBeforeStart(config: ContainerConfig, data: string, { allowHo
 }
 
 /** What is remembered with a report; the log's tail belongs to the cause of a verdict, which is told again. */
-function reported(change: Partial<LocalRecord> | undefined, logTail: string | undefined): Partial<LocalRecord> | undefined {
+function reported(
+  change: Partial<LocalRecord> | undefined,
+  logTail: string | undefined,
+): Partial<LocalRecord> | undefined {
   if (!change?.trial?.cause || logTail === undefined) return change;
   return { ...change, trial: { ...change.trial, cause: { ...change.trial.cause, logTail } } };
 }

@@ -1,6 +1,13 @@
 /** All containers of this host: takes over what runs, accepts new configs, and looks again at everything from time to time. */
 import type { ContainerConfig } from '@plinth/contracts';
-import { adopt, afterAgentStart, afterReboot, emptyRecord, firstSequence, type LocalRecord } from '../domain/local-record.js';
+import {
+  adopt,
+  afterAgentStart,
+  afterReboot,
+  emptyRecord,
+  firstSequence,
+  type LocalRecord,
+} from '../domain/local-record.js';
 import { ABSENT, type Observed } from '../domain/observed.js';
 import type { StoredContainer } from '../adapters/container-store.js';
 import { ContainerActor } from './container-actor.js';
@@ -29,7 +36,8 @@ export class Fleet {
   async takeOver(): Promise<void> {
     const { store, containers, logger, reporter } = this.hands;
     const { containers: stored, unreadable } = await store.readAll();
-    for (const { id, problems } of unreadable) logger.error({ containerId: id, problems }, 'stored config is not readable; the bus will bring it again');
+    for (const { id, problems } of unreadable)
+      logger.error({ containerId: id, problems }, 'stored config is not readable; the bus will bring it again');
     await reporter.recover();
     const observed = containers.observeAll();
     containers.watchExits((id) => this.actors.get(id)?.lookAgain());
@@ -44,8 +52,13 @@ export class Fleet {
       await containers.delete(id, false);
     }
     this.every(LOOK_AGAIN_MS, () => this.lookAtAll());
-    this.every(ROTATE_MS, () => this.hands.logs.rotate((id, error) => logger.warn({ err: error, containerId: id }, 'log could not be rotated')));
-    logger.info({ configs: stored.length, running: this.running().length, removed: strangers.length }, 'containers taken over');
+    this.every(ROTATE_MS, () =>
+      this.hands.logs.rotate((id, error) => logger.warn({ err: error, containerId: id }, 'log could not be rotated')),
+    );
+    logger.info(
+      { configs: stored.length, running: this.running().length, removed: strangers.length },
+      'containers taken over',
+    );
   }
 
   /** @param cause envelope of the message that brought it */
@@ -71,12 +84,16 @@ export class Fleet {
   }
 
   running(): readonly { readonly id: string; readonly pid: number }[] {
-    return [...this.actors.values()].flatMap(({ state }) => (state.observed.kind === 'running' ? [{ id: state.id, pid: state.observed.pid }] : []));
+    return [...this.actors.values()].flatMap(({ state }) =>
+      state.observed.kind === 'running' ? [{ id: state.id, pid: state.observed.pid }] : [],
+    );
   }
 
   /** Ends what runs on a storage node's volumes without asking it: no lease covers it any more. */
   async endAllOn(storageNode: string): Promise<void> {
-    const doomed = [...this.actors.values()].filter(({ state }) => state.config.storageNode === storageNode && state.observed.kind === 'running');
+    const doomed = [...this.actors.values()].filter(
+      ({ state }) => state.config.storageNode === storageNode && state.observed.kind === 'running',
+    );
     await Promise.all(doomed.map(({ state }) => this.hands.containers.kill(state.id)));
   }
 
@@ -127,7 +144,10 @@ export class Fleet {
       try {
         return await this.hands.store.saveConfig(config);
       } catch (error) {
-        this.hands.logger.error({ err: error, containerId: config.containerId }, 'config could not be stored; nothing is done with it before it is');
+        this.hands.logger.error(
+          { err: error, containerId: config.containerId },
+          'config could not be stored; nothing is done with it before it is',
+        );
         await new Promise((resolve) => setTimeout(resolve, SAVE_RETRY_MS));
       }
     }
@@ -142,7 +162,8 @@ export class Fleet {
       if (actor.isBusy || this.closing) continue;
       const seen = this.hands.containers.observe(id);
       const known = actor.state.observed;
-      if (seen.kind !== known.kind || (seen.kind === 'running' && known.kind === 'running' && seen.pid !== known.pid)) actor.lookAgain();
+      if (seen.kind !== known.kind || (seen.kind === 'running' && known.kind === 'running' && seen.pid !== known.pid))
+        actor.lookAgain();
     }
     await this.sweepTombstones();
   }
@@ -152,7 +173,12 @@ export class Fleet {
     const dead = [...this.actors.values()].filter((actor) => !actor.isBusy && isTombstone(actor.state));
     for (const actor of dead.slice(0, TOMBSTONES_PER_LOOK)) {
       const { id } = actor.state;
-      if (this.hands.reporter.isPending(id) || (await this.isStillDesired(id)) || !GONE.includes(actor.state.config.desired)) continue;
+      if (
+        this.hands.reporter.isPending(id) ||
+        (await this.isStillDesired(id)) ||
+        !GONE.includes(actor.state.config.desired)
+      )
+        continue;
       await actor.close();
       this.actors.delete(id);
       await this.hands.store.delete(id);
@@ -166,7 +192,9 @@ export class Fleet {
         if (busy) return;
         busy = true;
         work()
-          .catch((error: unknown) => this.hands.logger.error({ err: error }, 'periodic look failed; the next one comes'))
+          .catch((error: unknown) =>
+            this.hands.logger.error({ err: error }, 'periodic look failed; the next one comes'),
+          )
           .finally(() => (busy = false));
       }, periodMs),
     );

@@ -24,7 +24,8 @@ export async function removeAllContainers(runtime: OciRuntime, store: ContainerS
   for (const { config, record } of (await store.readAll()).containers) {
     if (record) await store.saveRecord(config.containerId, { ...record, bootId: '' });
   }
-  if (problems.length > 0) throw new AggregateError(problems, `${problems.length} of ${count} containers could not be removed`);
+  if (problems.length > 0)
+    throw new AggregateError(problems, `${problems.length} of ${count} containers could not be removed`);
   removeRuntimeDirectories(runtime);
   logger.info({ containers: count }, 'all containers removed');
 }

@@ -34,7 +34,10 @@ export class Reporter {
   }
 
   /** Resolves when the report would outlive this process; it is published behind the caller's back. */
-  async send(report: ContainerReport, cause: { readonly correlationId?: string; readonly causationId?: string } = {}): Promise<void> {
+  async send(
+    report: ContainerReport,
+    cause: { readonly correlationId?: string; readonly causationId?: string } = {},
+  ): Promise<void> {
     const entry: JournaledReport = { messageId: randomBytes(16).toString('hex'), report, ...cause };
     await this.journal.add(entry);
     this.enqueue(entry);
@@ -65,7 +68,10 @@ export class Reporter {
     this.pump(entry.report.containerId).catch((error: unknown) => {
       // Only the journal's own file operations end here: the report was stored, its file stays and is sent once more.
       this.queues.delete(entry.report.containerId);
-      this.logger.error({ err: error, containerId: entry.report.containerId }, 'a published report could not be taken out of the journal');
+      this.logger.error(
+        { err: error, containerId: entry.report.containerId },
+        'a published report could not be taken out of the journal',
+      );
     });
   }
 
@@ -87,10 +93,20 @@ export class Reporter {
   private async publish({ messageId, report, correlationId, causationId }: JournaledReport): Promise<boolean> {
     try {
       const subject = hostReport(this.host, report.containerId);
-      await this.publisher?.publish({ subject, data: report, id: messageId, time: report.at, correlationId, causationId });
+      await this.publisher?.publish({
+        subject,
+        data: report,
+        id: messageId,
+        time: report.at,
+        correlationId,
+        causationId,
+      });
       return true;
     } catch (error) {
-      this.logger.debug({ err: error, containerId: report.containerId, sequence: report.sequence }, 'report not stored yet; it is sent again');
+      this.logger.debug(
+        { err: error, containerId: report.containerId, sequence: report.sequence },
+        'report not stored yet; it is sent again',
+      );
       return false;
     }
   }

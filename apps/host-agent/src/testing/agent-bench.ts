@@ -21,7 +21,15 @@ import {
   STREAMS,
 } from '@plinth/contracts';
 import { connectNats, encodeHeaders, newId } from '@plinth/service-kit';
-import { AckPolicy, type ConsumerMessages, createInbox, DeliverPolicy, type JsMsg, nanos, type NatsConnection } from 'nats';
+import {
+  AckPolicy,
+  type ConsumerMessages,
+  createInbox,
+  DeliverPolicy,
+  type JsMsg,
+  nanos,
+  type NatsConnection,
+} from 'nats';
 import { contentOf, type ImageOptions, installImage } from './signed-image.js';
 
 const REPOSITORY = resolve(import.meta.dirname, '../../../..');
@@ -53,7 +61,11 @@ export class AgentBench {
   }
 
   static async open(): Promise<AgentBench> {
-    execFileSync(process.execPath, [join(REPOSITORY, 'node_modules/typescript-7/bin/tsc'), '-b', join(REPOSITORY, 'apps/host-agent')], { stdio: 'inherit' });
+    execFileSync(
+      process.execPath,
+      [join(REPOSITORY, 'node_modules/typescript-7/bin/tsc'), '-b', join(REPOSITORY, 'apps/host-agent')],
+      { stdio: 'inherit' },
+    );
     const directory = mkdtempSync(join(tmpdir(), 'plinth-agent-'));
     const port = await freePort();
     const nats = startNats(directory, port);
@@ -113,7 +125,13 @@ export class AgentBench {
   async desire(config: Record<string, unknown> & { containerId: string }): Promise<void> {
     const id = newId();
     const subject = desiredContainer(String(config['host']), config.containerId);
-    const headers = encodeHeaders({ id, type: subject, source: 'test', time: new Date().toISOString(), correlationId: `correlation-of-${config.containerId}` });
+    const headers = encodeHeaders({
+      id,
+      type: subject,
+      source: 'test',
+      time: new Date().toISOString(),
+      correlationId: `correlation-of-${config.containerId}`,
+    });
     await this.connection.jetstream().publish(subject, JSON.stringify(config), { headers });
   }
 
@@ -139,7 +157,10 @@ export class AgentBench {
 
   startAgent(host = this.host): ChildProcess {
     this.hosts.add(host);
-    const agent = spawn(process.execPath, [join(REPOSITORY, 'apps/host-agent/dist/main.js')], { env: this.agentEnvironment(host), stdio: ['ignore', this.log, this.log] });
+    const agent = spawn(process.execPath, [join(REPOSITORY, 'apps/host-agent/dist/main.js')], {
+      env: this.agentEnvironment(host),
+      stdio: ['ignore', this.log, this.log],
+    });
     this.agents.add(agent);
     agent.once('exit', () => this.agents.delete(agent));
     return agent;
@@ -153,7 +174,11 @@ export class AgentBench {
   }
 
   removeAll(): void {
-    for (const host of this.hosts) execFileSync(process.execPath, [join(REPOSITORY, 'apps/host-agent/dist/main.js'), '--remove-all'], { env: this.agentEnvironment(host), stdio: 'inherit' });
+    for (const host of this.hosts)
+      execFileSync(process.execPath, [join(REPOSITORY, 'apps/host-agent/dist/main.js'), '--remove-all'], {
+        env: this.agentEnvironment(host),
+        stdio: 'inherit',
+      });
   }
 
   /** The first report of a container that fits, now or later. @param after only those with a higher sequence */
@@ -223,7 +248,11 @@ export class AgentBench {
 
   private async collectReports(): Promise<void> {
     const jsm = await this.connection.jetstreamManager();
-    const { name } = await jsm.consumers.add(STREAMS.reports.name, { ack_policy: AckPolicy.None, deliver_policy: DeliverPolicy.All, inactive_threshold: nanos(600_000) });
+    const { name } = await jsm.consumers.add(STREAMS.reports.name, {
+      ack_policy: AckPolicy.None,
+      deliver_policy: DeliverPolicy.All,
+      inactive_threshold: nanos(600_000),
+    });
     const consumer = await this.connection.jetstream().consumers.get(STREAMS.reports.name, name);
     this.collector = await consumer.consume();
     for await (const message of this.collector) this.reports.push(decodeReport(message));
@@ -240,9 +269,17 @@ export async function waitFor<T>(look: () => T | undefined, what: string, patien
 
 /** What an agent's containers leave in the host's mount table, cgroups and process table. */
 export function leftovers(bench: AgentBench, ids: readonly string[]): string[] {
-  const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n').filter((line) => line.includes(bench.directory));
-  const cgroups = execFileSync('find', ['/sys/fs/cgroup', '-maxdepth', '3', '-type', 'd']).toString().split('\n').filter((line) => ids.some((id) => line.includes(id)));
-  const processes = execFileSync('ps', ['-eo', 'pid,args']).toString().split('\n').filter((line) => ids.some((id) => line.includes(id)));
+  const mounts = readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .filter((line) => line.includes(bench.directory));
+  const cgroups = execFileSync('find', ['/sys/fs/cgroup', '-maxdepth', '3', '-type', 'd'])
+    .toString()
+    .split('\n')
+    .filter((line) => ids.some((id) => line.includes(id)));
+  const processes = execFileSync('ps', ['-eo', 'pid,args'])
+    .toString()
+    .split('\n')
+    .filter((line) => ids.some((id) => line.includes(id)));
   return [...mounts, ...cgroups, ...processes];
 }
 
@@ -253,7 +290,9 @@ function decodeReport(message: JsMsg): ContainerReport {
 }
 
 function startNats(directory: string, port: number): ChildProcess {
-  return spawn('nats-server', ['-js', '-sd', join(directory, 'nats'), '-a', '127.0.0.1', '-p', String(port)], { stdio: 'ignore' });
+  return spawn('nats-server', ['-js', '-sd', join(directory, 'nats'), '-a', '127.0.0.1', '-p', String(port)], {
+    stdio: 'ignore',
+  });
 }
 
 function freePort(): Promise<number> {
@@ -262,7 +301,9 @@ function freePort(): Promise<number> {
     server.once('error', reject);
     server.listen(0, '127.0.0.1', () => {
       const address = server.address();
-      server.close(() => (address !== null && typeof address === 'object' ? resolve_(address.port) : reject(new Error('no port'))));
+      server.close(() =>
+        address !== null && typeof address === 'object' ? resolve_(address.port) : reject(new Error('no port')),
+      );
     });
   });
 }

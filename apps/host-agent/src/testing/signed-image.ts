@@ -4,7 +4,14 @@ import { createHash, generateKeyPairSync, sign } from 'node:crypto';
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { generateMountScript, requiredDirectories } from '@plinth/container-runtime';
-import { canonicalJson, type Digest, type ImageManifest, type MountPlan, REQUIRED_MOUNT_POINTS, VERSION_FILES } from '@plinth/contracts';
+import {
+  canonicalJson,
+  type Digest,
+  type ImageManifest,
+  type MountPlan,
+  REQUIRED_MOUNT_POINTS,
+  VERSION_FILES,
+} from '@plinth/contracts';
 import { debianRootfs } from '@plinth/testkit';
 
 const MiB = 1024 ** 2;
@@ -28,7 +35,12 @@ export function contentOf(version: string): Digest {
 }
 
 /** `debian-12@<version>`: hard links of the tree, signed with a key of its own, which is put among the trusted ones. @returns its content digest */
-export async function installImage(images: string, keys: string, version: string, options: ImageOptions): Promise<Digest> {
+export async function installImage(
+  images: string,
+  keys: string,
+  version: string,
+  options: ImageOptions,
+): Promise<Digest> {
   const image = join(images, 'debian-12', version);
   const root = join(image, VERSION_FILES.root);
   mkdirSync(image, { recursive: true });
@@ -65,7 +77,10 @@ export async function installImage(images: string, keys: string, version: string
 
 function signedStatement(manifest: ImageManifest, bytes: string, keys: string): object {
   const { publicKey, privateKey } = generateKeyPairSync('ed25519');
-  const keyId = createHash('sha256').update(publicKey.export({ type: 'spki', format: 'der' })).digest('hex').slice(0, 16);
+  const keyId = createHash('sha256')
+    .update(publicKey.export({ type: 'spki', format: 'der' }))
+    .digest('hex')
+    .slice(0, 16);
   writeFileSync(join(keys, `${keyId}.pem`), publicKey.export({ type: 'spki', format: 'pem' }));
   const statement = {
     schema: 1,

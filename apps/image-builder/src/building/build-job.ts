@@ -1,6 +1,13 @@
 /** One build from its claim to `image.tested`; each half can be begun again from what the catalogue says. */
 import { join } from 'node:path';
-import { archiveFileName, type Digest, type ImageBuilding, type ImageBuilt, type ImageTested, SUBJECTS } from '@plinth/contracts';
+import {
+  archiveFileName,
+  type Digest,
+  type ImageBuilding,
+  type ImageBuilt,
+  type ImageTested,
+  SUBJECTS,
+} from '@plinth/contracts';
 import type { Logger, Outbox } from '@plinth/service-kit';
 import { extractArchive } from '../adapters/repository/archive.js';
 import type { ParentImage } from '../adapters/sources/bootstrap.js';
@@ -40,7 +47,11 @@ export class BuildJob {
   async run(context: JobContext): Promise<void> {
     const { build } = context;
     const read = readRecipe(build.recipe);
-    if (!read.ok) throw new BuildRefusal('invalid-recipe', read.problems.map(({ path, message }) => `${path}: ${message}`).join('; '));
+    if (!read.ok)
+      throw new BuildRefusal(
+        'invalid-recipe',
+        read.problems.map(({ path, message }) => `${path}: ${message}`).join('; '),
+      );
     const built = build.state === 'built' && (await this.repository.locate(build.name, versionOf(build))) !== undefined;
     if (!built) await this.make(context, read.recipe);
     await this.test(context, read.recipe);
@@ -55,7 +66,13 @@ export class BuildJob {
       // Told once, however often it is begun.
       if (build.state !== 'queued') return;
       const startedAt = (build.startedAt ?? new Date()).toISOString();
-      const data: ImageBuilding = { name: build.name, version, buildId: build.buildId, recipeDigest: build.recipeDigest, startedAt };
+      const data: ImageBuilding = {
+        name: build.name,
+        version,
+        buildId: build.buildId,
+        recipeDigest: build.recipeDigest,
+        startedAt,
+      };
       add({ ...facts, subject: SUBJECTS.imageBuilding, data });
     });
     const parent = await this.parentOf(recipe);
@@ -74,7 +91,14 @@ export class BuildJob {
     const { manifest, statement, packages } = made;
     await this.outbox.transact(async (manager, add) => {
       // The row is locked from here: nobody else publishes this version in between.
-      await this.catalogue.advance(manager, build, 'built', { statement, manifest: summaryOf(manifest), packages, parent: parent?.ref ?? null, builtAt: new Date(), durationMs });
+      await this.catalogue.advance(manager, build, 'built', {
+        statement,
+        manifest: summaryOf(manifest),
+        packages,
+        parent: parent?.ref ?? null,
+        builtAt: new Date(),
+        durationMs,
+      });
       await this.repository.publish(made.directory, build.name, version);
       const data: ImageBuilt = {
         name: build.name,
@@ -91,7 +115,10 @@ export class BuildJob {
       };
       add({ ...facts, subject: SUBJECTS.imageBuilt, data });
     });
-    logger.info({ durationMs, contentDigest: statement.contentDigest, archiveBytes: statement.archiveBytes }, 'image built');
+    logger.info(
+      { durationMs, contentDigest: statement.contentDigest, archiveBytes: statement.archiveBytes },
+      'image built',
+    );
   }
 
   private async test({ build, log, status, signal, logger }: JobContext, recipe: Recipe): Promise<void> {
@@ -102,9 +129,15 @@ export class BuildJob {
     const current = await this.catalogue.find(build.name, build.number);
     const directory = await this.repository.locate(build.name, version);
     const manifest = await this.repository.manifest(build.name, version);
-    if (!current?.statement || !directory || !manifest) throw new Error(`${refOf(build)} is built, but not in the repository`);
+    if (!current?.statement || !directory || !manifest)
+      throw new Error(`${refOf(build)} is built, but not in the repository`);
     const unpacked = join(work, 'unpacked');
-    await extractArchive(join(directory, archiveFileName(build.name, version)), current.statement.archiveDigest, unpacked, signal);
+    await extractArchive(
+      join(directory, archiveFileName(build.name, version)),
+      current.statement.archiveDigest,
+      unpacked,
+      signal,
+    );
     const tests = await this.tester.test({
       manifest,
       directory: unpacked,
@@ -120,7 +153,13 @@ export class BuildJob {
     await this.outbox.transact(async (manager, add) => {
       await this.catalogue.advance(manager, build, 'tested', { tests, logTail: log.tail });
       const data: ImageTested = { name: build.name, version, contentDigest: manifest.contentDigest, tests, durationMs };
-      add({ subject: SUBJECTS.imageTested, aggregate: refOf(build), data, correlationId: build.correlationId, causationId: build.requestId });
+      add({
+        subject: SUBJECTS.imageTested,
+        aggregate: refOf(build),
+        data,
+        correlationId: build.correlationId,
+        causationId: build.requestId,
+      });
     });
     status.settle('tested', 'tested', 1);
     logger.info({ durationMs, tests: tests.length }, 'image tested');
@@ -129,14 +168,23 @@ export class BuildJob {
   private async parentOf(recipe: Recipe): Promise<ParentImage | undefined> {
     if (recipe.source.kind !== 'image') return undefined;
     const { name, version } = recipe.source.ref;
-    const found = version === undefined ? await this.catalogue.newest(name) : await this.catalogue.find(name, Number(version.slice(1)));
+    const found =
+      version === undefined
+        ? await this.catalogue.newest(name)
+        : await this.catalogue.find(name, Number(version.slice(1)));
     const asked = version === undefined ? name : `${name}@${version}`;
     const decision = decideParent(found ? { ref: asked, state: found.state } : undefined, asked);
     if (!decision.ok) throw new BuildRefusal(decision.refusal.reason, decision.refusal.message);
     const directory = found && (await this.repository.locate(found.name, versionOf(found)));
     const manifest = found && (await this.repository.manifest(found.name, versionOf(found)));
-    if (!found?.statement || !directory || !manifest) throw new Error(`${asked} is in the catalogue, but not in the repository`);
+    if (!found?.statement || !directory || !manifest)
+      throw new Error(`${asked} is in the catalogue, but not in the repository`);
     const archiveDigest: Digest = found.statement.archiveDigest;
-    return { ref: refOf(found), archive: join(directory, archiveFileName(found.name, versionOf(found))), archiveDigest, manifest };
+    return {
+      ref: refOf(found),
+      archive: join(directory, archiveFileName(found.name, versionOf(found))),
+      archiveDigest,
+      manifest,
+    };
   }
 }

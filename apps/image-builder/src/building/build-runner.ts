@@ -78,7 +78,11 @@ export class BuildRunner {
         if (!build) break;
         const abort = new AbortController();
         // Whoever woke this up may have come with another build's request.
-        const context = { correlationId: build.correlationId, eventId: build.requestId, subject: SUBJECTS.imageRequested };
+        const context = {
+          correlationId: build.correlationId,
+          eventId: build.requestId,
+          subject: SUBJECTS.imageRequested,
+        };
         const done = withLogContext(context, () => this.run(build, abort)).finally(() => {
           this.running.delete(build.buildId);
           this.kick();
@@ -91,12 +95,15 @@ export class BuildRunner {
   /** Never rejects. */
   private async run(build: ImageBuild, abort: AbortController): Promise<void> {
     const logger = this.logger.child({ image: refOf(build), buildId: build.buildId });
-    const renewing = setInterval(() => {
-      this.catalogue.renew(build).then(
-        (held) => held || abort.abort(new LeaseLostError(build.buildId)),
-        (error: unknown) => logger.warn({ err: error }, 'the lease could not be renewed'),
-      );
-    }, (LEASE_SECONDS * 1000) / 4);
+    const renewing = setInterval(
+      () => {
+        this.catalogue.renew(build).then(
+          (held) => held || abort.abort(new LeaseLostError(build.buildId)),
+          (error: unknown) => logger.warn({ err: error }, 'the lease could not be renewed'),
+        );
+      },
+      (LEASE_SECONDS * 1000) / 4,
+    );
     const deadline = AbortSignal.timeout(this.options.timeoutSeconds * 1000);
     const signal = AbortSignal.any([abort.signal, deadline]);
     const status = this.statuses.of(build);
@@ -105,7 +112,8 @@ export class BuildRunner {
       const context: JobContext = { build, log, status, signal, logger };
       try {
         logger.info({ attempt: build.attempts }, 'build taken');
-        if (build.attempts > MAX_ATTEMPTS) throw new BuildRefusal('interrupted', `the builder died ${MAX_ATTEMPTS} times over this build; see its log`);
+        if (build.attempts > MAX_ATTEMPTS)
+          throw new BuildRefusal('interrupted', `the builder died ${MAX_ATTEMPTS} times over this build; see its log`);
         await this.job.run(context);
       } catch (error) {
         status.close();
@@ -126,13 +134,17 @@ export class BuildRunner {
     } finally {
       clearInterval(renewing);
       status.close();
-      await this.directories.remove(build.buildId).catch((error: unknown) => logger.warn({ err: error }, 'work directory not removed; the next start clears it'));
+      await this.directories
+        .remove(build.buildId)
+        .catch((error: unknown) => logger.warn({ err: error }, 'work directory not removed; the next start clears it'));
     }
   }
 
   private async giveBack(build: ImageBuild, logger: Logger): Promise<void> {
     await this.directories.remove(build.buildId);
-    await this.catalogue.release(build).catch((error: unknown) => logger.warn({ err: error }, 'build not given back; its lease runs out'));
+    await this.catalogue
+      .release(build)
+      .catch((error: unknown) => logger.warn({ err: error }, 'build not given back; its lease runs out'));
     logger.info('build given back');
   }
 
@@ -151,26 +163,51 @@ export class BuildRunner {
       logTail: (refusal.details.logTail ?? log.tail).slice(-12_000),
     };
     await this.outbox.transact(async (manager, add) => {
-      await this.catalogue.advance(manager, build, 'rejected', { logTail: data.logTail ?? '', statement: null, manifest: null });
+      await this.catalogue.advance(manager, build, 'rejected', {
+        logTail: data.logTail ?? '',
+        statement: null,
+        manifest: null,
+      });
       const work = await this.directories.make(build.buildId);
       await this.repository.withdraw('testing', name, version, join(work, 'withdrawn'));
       await this.directories.remove(build.buildId);
-      add({ subject: SUBJECTS.imageRejected, aggregate: refOf(build), data, correlationId: build.correlationId, causationId: build.requestId });
+      add({
+        subject: SUBJECTS.imageRejected,
+        aggregate: refOf(build),
+        data,
+        correlationId: build.correlationId,
+        causationId: build.requestId,
+      });
     });
     status.settle('rejected', refusal.reason, 1);
   }
 }
 
 /** @returns undefined when the build is to be tried again, or is in other hands */
-function refusalOf(error: unknown, build: ImageBuild, deadline: AbortSignal, abort: AbortSignal, timeoutSeconds: number): BuildRefusal | undefined {
+function refusalOf(
+  error: unknown,
+  build: ImageBuild,
+  deadline: AbortSignal,
+  abort: AbortSignal,
+  timeoutSeconds: number,
+): BuildRefusal | undefined {
   if (abort.aborted || error instanceof LeaseLostError) return undefined;
-  if (deadline.aborted) return new BuildRefusal('build-timeout', `the build took longer than ${timeoutSeconds} s`, { cause: error });
+  if (deadline.aborted)
+    return new BuildRefusal('build-timeout', `the build took longer than ${timeoutSeconds} s`, { cause: error });
   if (error instanceof BuildRefusal) return error;
   const { code } = error as NodeJS.ErrnoException;
-  if (code === 'ENOSPC' || code === 'EDQUOT' || (error instanceof Error && error.message.includes('No space left on device'))) {
+  if (
+    code === 'ENOSPC' ||
+    code === 'EDQUOT' ||
+    (error instanceof Error && error.message.includes('No space left on device'))
+  ) {
     return new BuildRefusal('no-space', 'the disk of the builder is full; free some and ask again', { cause: error });
   }
   // Tried again, unless it has failed like this before.
   if (build.attempts < MAX_ATTEMPTS) return undefined;
-  return new BuildRefusal('internal-error', `the builder failed: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  return new BuildRefusal(
+    'internal-error',
+    `the builder failed: ${error instanceof Error ? error.message : String(error)}`,
+    { cause: error },
+  );
 }

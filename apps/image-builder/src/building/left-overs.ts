@@ -42,7 +42,10 @@ export class LeftOvers {
   }
 
   start(): void {
-    const sweep = (): void => void this.promotions.finishAll().catch((error: unknown) => this.logger.warn({ err: error }, 'promotions not finished; they are tried again'));
+    const sweep = (): void =>
+      void this.promotions
+        .finishAll()
+        .catch((error: unknown) => this.logger.warn({ err: error }, 'promotions not finished; they are tried again'));
     this.timer = setInterval(sweep, SWEEP_MS);
     sweep();
   }

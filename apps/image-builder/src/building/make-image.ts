@@ -2,7 +2,16 @@
 import { mkdir, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { generateMountScript } from '@plinth/container-runtime';
-import { archiveFileName, canonicalJson, type Digest, type ImageManifest, type ImagePackage, type SignedStatement, validateManifest, VERSION_FILES } from '@plinth/contracts';
+import {
+  archiveFileName,
+  canonicalJson,
+  type Digest,
+  type ImageManifest,
+  type ImagePackage,
+  type SignedStatement,
+  validateManifest,
+  VERSION_FILES,
+} from '@plinth/contracts';
 import { digestOfFile, digestOfText, packArchive } from '../adapters/repository/archive.js';
 import type { Bootstrap, ParentImage } from '../adapters/sources/bootstrap.js';
 import { cleanTree, directoryMode } from '../adapters/tree/clean-tree.js';
@@ -68,7 +77,15 @@ export async function makeImage(maker: ImageMaker, options: MakeOptions): Promis
     onProgress: (within) => onProgress('bootstrap', within),
   });
   onProgress('customise', 0);
-  await customise(maker.sandbox, { ...common, buildId: build.buildId, recipe, packages, timezone: settings.timezone, environment: settings.environment, onProgress: (within) => onProgress('customise', within) });
+  await customise(maker.sandbox, {
+    ...common,
+    buildId: build.buildId,
+    recipe,
+    packages,
+    timezone: settings.timezone,
+    environment: settings.environment,
+    onProgress: (within) => onProgress('customise', within),
+  });
   onProgress('clean', 0);
   await cleanTree(root, new Set(recipe.files.map((file) => file.path)));
   const modes = new Map<string, number>();
@@ -95,7 +112,11 @@ export async function makeImage(maker: ImageMaker, options: MakeOptions): Promis
       parent: parent?.ref,
       settings,
       mountPlan,
-      mountScript: { digest: digestOfText(script), bytes: Buffer.byteLength(script), custom: recipe.mountScript !== undefined },
+      mountScript: {
+        digest: digestOfText(script),
+        bytes: Buffer.byteLength(script),
+        custom: recipe.mountScript !== undefined,
+      },
       entries,
     },
     digestOfText,
@@ -129,5 +150,8 @@ export async function makeImage(maker: ImageMaker, options: MakeOptions): Promis
 async function checkCommand(root: string, command: readonly string[]): Promise<void> {
   const program = command[0] ?? '';
   if (!program.startsWith('/') || (await new ImageTree(root).isExecutable(program))) return;
-  throw new BuildRefusal('invalid-recipe', `the default command ${program} is not an executable file of the image; name another with command`);
+  throw new BuildRefusal(
+    'invalid-recipe',
+    `the default command ${program} is not an executable file of the image; name another with command`,
+  );
 }

@@ -2,8 +2,21 @@
  * Tested images into production. First the intention is in the catalogue, then the files move, then it is told: what a crash cut off
  * is finished by {@link Promotions.finishAll}.
  */
-import { type ImagePromoted, type ImagePromotionRequested, parseExactImageRef, SUBJECTS, versionNumber } from '@plinth/contracts';
-import { claimEvent, type Logger, type Outbox, type OutboxEvent, PermanentError, type ReceivedEvent } from '@plinth/service-kit';
+import {
+  type ImagePromoted,
+  type ImagePromotionRequested,
+  parseExactImageRef,
+  SUBJECTS,
+  versionNumber,
+} from '@plinth/contracts';
+import {
+  claimEvent,
+  type Logger,
+  type Outbox,
+  type OutboxEvent,
+  PermanentError,
+  type ReceivedEvent,
+} from '@plinth/service-kit';
 import type { ImageCatalogue } from '../adapters/postgres/image-catalogue.js';
 import type { ImageRepository } from '../adapters/repository/image-repository.js';
 import type { StatusReporter } from '../adapters/tools/status-reporter.js';
@@ -30,14 +43,24 @@ export class Promotions {
     await this.outbox.transact(async (manager, add) => {
       if (!(await claimEvent(manager, SUBJECTS.imagePromotionRequested, event.id))) return;
       const build = await this.catalogue.lock(manager, ref.name, versionNumber(ref.version));
-      const decision = decidePromotion(build ? { ref: refOf(build), state: build.state, promotedTo: build.promotion?.to } : undefined, image, to);
+      const decision = decidePromotion(
+        build ? { ref: refOf(build), state: build.state, promotedTo: build.promotion?.to } : undefined,
+        image,
+        to,
+      );
       if (!build || !decision.ok) {
         add({ ...facts, ...rejectionFact('promotion', event.id, ref, decision) });
         return;
       }
       const promotion = { requestId: event.id, correlationId: event.correlationId, to };
-      await this.catalogue.setPromotion(manager, build, decision.value === 'move' ? 'promoting' : 'promoted', promotion);
-      if (decision.value === 'announce') add({ ...facts, subject: SUBJECTS.imagePromoted, data: this.factOf(build, to) });
+      await this.catalogue.setPromotion(
+        manager,
+        build,
+        decision.value === 'move' ? 'promoting' : 'promoted',
+        promotion,
+      );
+      if (decision.value === 'announce')
+        add({ ...facts, subject: SUBJECTS.imagePromoted, data: this.factOf(build, to) });
     });
     // Also on a second delivery: the first may have died in between.
     await this.finish(ref.name, versionNumber(ref.version));
@@ -53,7 +76,8 @@ export class Promotions {
     const events: OutboxEvent[] = [];
     for (const build of [...(await this.catalogue.inState('promoted')), ...(await this.catalogue.inState('revoked'))]) {
       const facts = { aggregate: refOf(build), correlationId: build.promotion?.correlationId ?? build.correlationId };
-      if (build.promotion) events.push({ ...facts, subject: SUBJECTS.imagePromoted, data: this.factOf(build, build.promotion.to) });
+      if (build.promotion)
+        events.push({ ...facts, subject: SUBJECTS.imagePromoted, data: this.factOf(build, build.promotion.to) });
       const revoked = { name: build.name, version: versionOf(build), reason: build.revokedReason ?? '' };
       if (build.state === 'revoked') events.push({ ...facts, subject: SUBJECTS.imageRevoked, data: revoked });
     }

@@ -65,7 +65,11 @@ async function runTest(image: BootedImage, test: RecipeTest, options: TestOption
     options.onLine(line);
     lines.push(line);
   };
-  const outcome = await image.exec(test.command, { timeoutSeconds: test.timeoutSeconds, signal: options.signal, onLine });
+  const outcome = await image.exec(test.command, {
+    timeoutSeconds: test.timeoutSeconds,
+    signal: options.signal,
+    onLine,
+  });
   const problem = judgeTest(test, outcome);
   if (problem !== undefined) throw failed(test.name, problem, lines.slice(-100).join('\n').slice(-12_000));
 }
@@ -78,5 +82,8 @@ function unlessProblem(name: string): (problem: string | undefined) => void {
 
 function failed(name: string, problem: string, logTail?: string): BuildRefusal {
   // An empty log says less than the build's own.
-  return new BuildRefusal('test-failed', `the test "${name}" failed: ${problem}`, { failedTest: name, logTail: logTail || undefined });
+  return new BuildRefusal('test-failed', `the test "${name}" failed: ${problem}`, {
+    failedTest: name,
+    logTail: logTail || undefined,
+  });
 }

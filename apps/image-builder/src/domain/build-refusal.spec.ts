@@ -3,7 +3,11 @@ import { classifyPackageFailure } from './build-refusal.js';
 
 describe('classifyPackageFailure', () => {
   it.each<[string, string, RegExp]>([
-    ['E: Unable to locate package no-such\nE: Unable to locate package nor-this', 'package-not-found', /no-such, nor-this/],
+    [
+      'E: Unable to locate package no-such\nE: Unable to locate package nor-this',
+      'package-not-found',
+      /no-such, nor-this/,
+    ],
     ["E: Package 'old' has no installation candidate", 'package-not-found', /old/],
     ["E: Version '1' for 'curl' was not found", 'package-not-found', /curl/],
     ["E: Couldn't find any package by glob 'x*'", 'package-not-found', /x\*/],

@@ -4,7 +4,13 @@ import { parseRecipe } from './parse-recipe.js';
 import type { Recipe } from './recipe.js';
 
 function recipeOf(from: Map<string, unknown>, sourceDateEpoch?: number): Recipe {
-  const parsed = parseRecipe(new Map<string, unknown>([['name', 'a'], ['from', from], ...(sourceDateEpoch === undefined ? [] : [['sourceDateEpoch', sourceDateEpoch] as const])]));
+  const parsed = parseRecipe(
+    new Map<string, unknown>([
+      ['name', 'a'],
+      ['from', from],
+      ...(sourceDateEpoch === undefined ? [] : [['sourceDateEpoch', sourceDateEpoch] as const]),
+    ]),
+  );
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
   return parsed.recipe;
 }
@@ -14,7 +20,12 @@ const STARTED = 1_800_000_000;
 describe('timeRuleOf', () => {
   it.each<[string, Recipe, number, boolean]>([
     ['the day of the release', recipeOf(debian({ suite: 'bookworm' })), Date.UTC(2023, 5, 10) / 1000, false],
-    ['the snapshot', recipeOf(debian({ suite: 'bookworm', snapshot: '20250901T120000Z' })), Date.UTC(2025, 8, 1, 12) / 1000, true],
+    [
+      'the snapshot',
+      recipeOf(debian({ suite: 'bookworm', snapshot: '20250901T120000Z' })),
+      Date.UTC(2025, 8, 1, 12) / 1000,
+      true,
+    ],
     ['the recipe', recipeOf(debian({ suite: 'bookworm' }), 1_700_000_000), 1_700_000_000, true],
   ])('takes %s', (_, recipe, sourceDateEpoch, strict) => {
     expect(timeRuleOf(recipe, STARTED)).toEqual({ sourceDateEpoch, strict, buildStarted: STARTED });

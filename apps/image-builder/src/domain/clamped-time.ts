@@ -12,13 +12,18 @@ export interface TimeRule {
 }
 
 /** Days of Debian's releases, and a day of no meaning for everything else. */
-const RELEASED: Readonly<Record<string, string>> = { bullseye: '2021-08-14', bookworm: '2023-06-10', trixie: '2025-08-09' };
+const RELEASED: Readonly<Record<string, string>> = {
+  bullseye: '2021-08-14',
+  bookworm: '2023-06-10',
+  trixie: '2025-08-09',
+};
 const OTHERWISE = '2024-01-01';
 
 export function timeRuleOf(recipe: Recipe, buildStarted: number): TimeRule {
   const { source, sourceDateEpoch } = recipe;
   if (sourceDateEpoch !== undefined) return { sourceDateEpoch, buildStarted, strict: true };
-  if (source.kind === 'mmdebstrap' && source.snapshot !== undefined) return { sourceDateEpoch: snapshotTime(source.snapshot), buildStarted, strict: true };
+  if (source.kind === 'mmdebstrap' && source.snapshot !== undefined)
+    return { sourceDateEpoch: snapshotTime(source.snapshot), buildStarted, strict: true };
   const day = source.kind === 'mmdebstrap' ? (RELEASED[source.suite] ?? OTHERWISE) : OTHERWISE;
   return { sourceDateEpoch: Date.parse(`${day}T00:00:00Z`) / 1000, buildStarted, strict: false };
 }

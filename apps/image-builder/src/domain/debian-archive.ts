@@ -12,6 +12,8 @@ export function mainArchive(lines: readonly string[]): string | undefined {
     const [uri = '', label = ''] = line.split('|');
     return /^https?:\/\//.test(uri) ? [{ uri: uri.replace(/\/+$/, ''), label }] : [];
   });
-  const main = sources.find(({ label }) => label === 'Debian') ?? sources.find(({ uri, label }) => label === '' && uri.endsWith('/debian'));
+  const main =
+    sources.find(({ label }) => label === 'Debian') ??
+    sources.find(({ uri, label }) => label === '' && uri.endsWith('/debian'));
   return main?.uri;
 }

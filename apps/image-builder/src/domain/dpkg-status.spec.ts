@@ -2,7 +2,13 @@ import { describe, expect, it } from '@jest/globals';
 import { parseDpkgStatus, sortPackages } from './dpkg-status.js';
 
 const stanza = (changes: Record<string, string | undefined> = {}): string =>
-  Object.entries({ Package: 'bash', Status: 'install ok installed', Architecture: 'amd64', Version: '5.2.15-2+b7', ...changes })
+  Object.entries({
+    Package: 'bash',
+    Status: 'install ok installed',
+    Architecture: 'amd64',
+    Version: '5.2.15-2+b7',
+    ...changes,
+  })
     .flatMap(([name, value]) => (value === undefined ? [] : [`${name}: ${value}`]))
     .join('\n');
 const BASH = { name: 'bash', version: '5.2.15-2+b7', architecture: 'amd64' };
@@ -11,7 +17,11 @@ describe('parseDpkgStatus', () => {
   const cases: readonly [string, string, readonly object[]][] = [
     ['nothing', '', []],
     ['one package', `${stanza()}\n`, [BASH]],
-    ['two, with blank lines of blanks between', `${stanza()}\n  \n\n${stanza({ Package: 'libc6' })}`, [BASH, { ...BASH, name: 'libc6' }]],
+    [
+      'two, with blank lines of blanks between',
+      `${stanza()}\n  \n\n${stanza({ Package: 'libc6' })}`,
+      [BASH, { ...BASH, name: 'libc6' }],
+    ],
     ['carriage returns', stanza().replaceAll('\n', '\r\n'), [BASH]],
     ['an epoch and a tilde', stanza({ Version: '1:2.38~rc1-5' }), [{ ...BASH, version: '1:2.38~rc1-5' }]],
     ['one that is held', stanza({ Status: 'hold ok installed' }), [BASH]],
@@ -23,10 +33,18 @@ describe('parseDpkgStatus', () => {
     ['a name with control characters', stanza({ Package: 'a\u001b[2J' }), []],
     ['a version that is a script', stanza({ Version: '1; rm -rf /' }), []],
     ['a version without end', stanza({ Version: '1'.repeat(1_000) }), []],
-    ['a field that looks like one in a description', `${stanza()}\nDescription: x\n Package: evil\n Version: 9`, [BASH]],
+    [
+      'a field that looks like one in a description',
+      `${stanza()}\nDescription: x\n Package: evil\n Version: 9`,
+      [BASH],
+    ],
     ['a field twice', `${stanza()}\nVersion: 9`, [BASH]],
     ['names of prototypes', '__proto__: x\nconstructor: y', []],
-    ['a line without end between good ones', `${stanza()}\nDescription: ${'a b '.repeat(500_000)}\n\n${stanza({ Package: 'libc6' })}`, [BASH, { ...BASH, name: 'libc6' }]],
+    [
+      'a line without end between good ones',
+      `${stanza()}\nDescription: ${'a b '.repeat(500_000)}\n\n${stanza({ Package: 'libc6' })}`,
+      [BASH, { ...BASH, name: 'libc6' }],
+    ],
     ['blanks and line breaks without end', `${' \n'.repeat(500_000)}${stanza()}`, [BASH]],
     ['binary', '\u0000\u0001\n\u0002:', []],
   ];

@@ -39,7 +39,7 @@ const LINE = 300;
 
 /** The beginnings of the lines. One after another: a text of nothing but line breaks would be a list of millions. */
 function* linesOf(text: string): Generator<string> {
-  for (let start = 0; start <= text.length; ) {
+  for (let start = 0; start <= text.length;) {
     const end = text.indexOf('\n', start);
     const stop = end < 0 ? text.length : end;
     yield text.slice(start, Math.min(stop, start + LINE));
@@ -51,8 +51,12 @@ function packageOf(fields: ReadonlyMap<string, string>): ImagePackage | undefine
   const status = fields.get('Status');
   // want, flag, state: the third says what is there.
   if (status !== undefined && status.split(/\s+/)[2] !== 'installed') return undefined;
-  const [name = '', version = '', architecture = ''] = ['Package', 'Version', 'Architecture'].map((field) => fields.get(field));
-  return NAME.test(name) && VERSION.test(version) && ARCHITECTURE.test(architecture) ? { name, version, architecture } : undefined;
+  const [name = '', version = '', architecture = ''] = ['Package', 'Version', 'Architecture'].map((field) =>
+    fields.get(field),
+  );
+  return NAME.test(name) && VERSION.test(version) && ARCHITECTURE.test(architecture)
+    ? { name, version, architecture }
+    : undefined;
 }
 
 /** In order of name and architecture, each once. */

@@ -38,7 +38,12 @@ function differences(old: ManifestEntry, now: ManifestEntry): FileAspect[] {
   return aspects;
 }
 
-function changeOf(change: FileChange['change'], old: ManifestEntry | undefined, now: ManifestEntry | undefined, aspects: readonly FileAspect[]): FileChange {
+function changeOf(
+  change: FileChange['change'],
+  old: ManifestEntry | undefined,
+  now: ManifestEntry | undefined,
+  aspects: readonly FileAspect[],
+): FileChange {
   const path = (now ?? old)?.path ?? '';
   return { path: path === '.' ? '/' : `/${path}`, change, aspects, fromBytes: sizeOf(old), toBytes: sizeOf(now) };
 }

@@ -1,5 +1,12 @@
 /** What differs between two versions of images, in a reply that fits into one message. */
-import { canonicalJson, type ImageDiff, type ImageDiffSide, type ImageManifest, type ImagePackage, type WritablePlace } from '@plinth/contracts';
+import {
+  canonicalJson,
+  type ImageDiff,
+  type ImageDiffSide,
+  type ImageManifest,
+  type ImagePackage,
+  type WritablePlace,
+} from '@plinth/contracts';
 import { countThatFit, cutList, cutText } from './cut-list.js';
 import { diffFiles } from './file-diff.js';
 import { diffPackages } from './package-diff.js';
@@ -39,8 +46,18 @@ export function diffImages(from: DiffSide, to: DiffSide, limits: DiffLimits): Im
       removed: cutList(packages.removed, limits.bytes * 0.1),
       changed: cutList(packages.changed, limits.bytes * 0.1),
     },
-    files: { added: count('added'), removed: count('removed'), changed: count('changed'), touched, items, ...(end < changes.length ? { next: String(end) } : {}) },
-    etc: cutList(changes.filter(({ path }) => path.startsWith('/etc/')), limits.bytes * 0.1),
+    files: {
+      added: count('added'),
+      removed: count('removed'),
+      changed: count('changed'),
+      touched,
+      items,
+      ...(end < changes.length ? { next: String(end) } : {}),
+    },
+    etc: cutList(
+      changes.filter(({ path }) => path.startsWith('/etc/')),
+      limits.bytes * 0.1,
+    ),
     places: diffPlaces(from.manifest.mountPlan.places, to.manifest.mountPlan.places),
     environment: cutList(diffEnvironment(from.manifest.environment, to.manifest.environment), limits.bytes * 0.1),
     settings: diffSettings(from.manifest, to.manifest),
@@ -53,17 +70,31 @@ function refOf({ name, version }: ImageManifest): string {
 
 function sideOf({ manifest, state, archiveBytes }: DiffSide): ImageDiffSide {
   const { contentDigest, totals } = manifest;
-  return { image: refOf(manifest), state, contentDigest, entries: totals.entries, unpackedBytes: totals.bytes, archiveBytes };
+  return {
+    image: refOf(manifest),
+    state,
+    contentDigest,
+    entries: totals.entries,
+    unpackedBytes: totals.bytes,
+    archiveBytes,
+  };
 }
 
 function diffPlaces(from: readonly WritablePlace[], to: readonly WritablePlace[]): ImageDiff['places'] {
   const paths = [...new Set([...from, ...to].map(({ path }) => path))].sort();
-  const find = (places: readonly WritablePlace[], path: string): WritablePlace | null => places.find((place) => place.path === path) ?? null;
-  return paths.map((path) => ({ path, from: find(from, path), to: find(to, path) })).filter((pair) => canonicalJson(pair.from) !== canonicalJson(pair.to));
+  const find = (places: readonly WritablePlace[], path: string): WritablePlace | null =>
+    places.find((place) => place.path === path) ?? null;
+  return paths
+    .map((path) => ({ path, from: find(from, path), to: find(to, path) }))
+    .filter((pair) => canonicalJson(pair.from) !== canonicalJson(pair.to));
 }
 
-function diffEnvironment(from: Readonly<Record<string, string>>, to: Readonly<Record<string, string>>): { name: string; from: string | null; to: string | null }[] {
-  const value = (environment: Readonly<Record<string, string>>, name: string): string | null => (Object.hasOwn(environment, name) ? cutText(environment[name] ?? '') : null);
+function diffEnvironment(
+  from: Readonly<Record<string, string>>,
+  to: Readonly<Record<string, string>>,
+): { name: string; from: string | null; to: string | null }[] {
+  const value = (environment: Readonly<Record<string, string>>, name: string): string | null =>
+    Object.hasOwn(environment, name) ? cutText(environment[name] ?? '') : null;
   return [...new Set([...Object.keys(from), ...Object.keys(to)])]
     .sort()
     .filter((name) => from[name] !== to[name] || Object.hasOwn(from, name) !== Object.hasOwn(to, name))
@@ -81,5 +112,9 @@ const SETTINGS: readonly [string, (manifest: ImageManifest) => string][] = [
 ];
 
 function diffSettings(from: ImageManifest, to: ImageManifest): ImageDiff['settings'] {
-  return SETTINGS.filter(([, text]) => text(from) !== text(to)).map(([what, text]) => ({ what, from: cutText(text(from)), to: cutText(text(to)) }));
+  return SETTINGS.filter(([, text]) => text(from) !== text(to)).map(([what, text]) => ({
+    what,
+    from: cutText(text(from)),
+    to: cutText(text(to)),
+  }));
 }

@@ -15,7 +15,11 @@ export interface ImageSettings {
  * An init for images that name no command: it waits, reaps what is left to it (dash and bash collect every child while they wait)
  * and ends at once on SIGTERM, which the first process of a container would otherwise ignore.
  */
-export const IDLE_INIT: readonly string[] = ['/bin/sh', '-c', "trap 'exit 0' TERM INT; while :; do sleep 86400 & wait $!; done"];
+export const IDLE_INIT: readonly string[] = [
+  '/bin/sh',
+  '-c',
+  "trap 'exit 0' TERM INT; while :; do sleep 86400 & wait $!; done",
+];
 
 export function settingsOf(recipe: Recipe, parent: ImageManifest | undefined): ImageSettings {
   return {
@@ -31,6 +35,12 @@ export function settingsOf(recipe: Recipe, parent: ImageManifest | undefined): I
 export function mountPlanOf(places: readonly RecipePlace[], modeOf: (path: string) => number): MountPlan {
   return {
     schema: 1,
-    places: places.map(({ path, bytes, inodes, content, mode }) => ({ path, bytes, inodes, content, mode: mode ?? modeOf(path) })),
+    places: places.map(({ path, bytes, inodes, content, mode }) => ({
+      path,
+      bytes,
+      inodes,
+      content,
+      mode: mode ?? modeOf(path),
+    })),
   };
 }

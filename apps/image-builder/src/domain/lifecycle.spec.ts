@@ -2,7 +2,10 @@ import { describe, expect, it } from '@jest/globals';
 import { type BuildState, decideParent, decidePromotion, decideRevocation, type Promotable } from './lifecycle.js';
 
 const image = (state: BuildState, promotedTo?: string[]): Promotable => ({ ref: 'a@v1', state, promotedTo });
-const refused = (reason: string): object => ({ ok: false, refusal: { reason, message: expect.stringContaining('a@v1') } });
+const refused = (reason: string): object => ({
+  ok: false,
+  refusal: { reason, message: expect.stringContaining('a@v1') },
+});
 
 describe('decidePromotion', () => {
   it.each<[string, Promotable | undefined, string[] | undefined, object]>([
@@ -14,7 +17,12 @@ describe('decidePromotion', () => {
     ['a tested image', image('tested'), ['sn-1'], { ok: true, value: 'move' }],
     ['an image that is moving', image('promoting'), undefined, refused('already-promoted')],
     ['a promoted image', image('promoted'), undefined, refused('already-promoted')],
-    ['a promoted image, to the same nodes', image('promoted', ['sn-1', 'sn-2']), ['sn-2', 'sn-1'], refused('already-promoted')],
+    [
+      'a promoted image, to the same nodes',
+      image('promoted', ['sn-1', 'sn-2']),
+      ['sn-2', 'sn-1'],
+      refused('already-promoted'),
+    ],
     ['a promoted image, to more nodes', image('promoted', ['sn-1']), ['sn-1', 'sn-2'], { ok: true, value: 'announce' }],
     ['a promoted image, to all nodes', image('promoted', ['sn-1']), undefined, { ok: true, value: 'announce' }],
     ['a revoked image', image('revoked'), undefined, refused('revoked')],

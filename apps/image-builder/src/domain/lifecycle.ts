@@ -1,7 +1,17 @@
 /** The states of one image version, and what may be asked of it in each. */
 import type { ImageRejectionReason } from '@plinth/contracts';
 
-export const BUILD_STATES = ['queued', 'building', 'built', 'tested', 'promoting', 'promoted', 'revoked', 'rejected', 'retired'] as const;
+export const BUILD_STATES = [
+  'queued',
+  'building',
+  'built',
+  'tested',
+  'promoting',
+  'promoted',
+  'revoked',
+  'rejected',
+  'retired',
+] as const;
 export type BuildState = (typeof BUILD_STATES)[number];
 
 /** A builder has work to do on a version in one of these. */
@@ -24,7 +34,11 @@ export interface Promotable {
 /** `move`: from the testing to the production repository; `announce`: it lies there, and shall go to other storage nodes. */
 export type PromotionStep = 'move' | 'announce';
 
-export function decidePromotion(image: Promotable | undefined, ref: string, to: readonly string[] | undefined): Decision<PromotionStep> {
+export function decidePromotion(
+  image: Promotable | undefined,
+  ref: string,
+  to: readonly string[] | undefined,
+): Decision<PromotionStep> {
   if (!image) return refuse('image-not-found', `there is no image ${ref}; see the list of images for what was built`);
   switch (image.state) {
     case 'tested':
@@ -32,7 +46,11 @@ export function decidePromotion(image: Promotable | undefined, ref: string, to: 
     case 'promoting':
       return refuse('already-promoted', `${ref} is being promoted by another request`);
     case 'promoted':
-      if (sameReach(image.promotedTo, to)) return refuse('already-promoted', `${ref} is in production already; activate it to make it the default, or name other storage nodes to send it there too`);
+      if (sameReach(image.promotedTo, to))
+        return refuse(
+          'already-promoted',
+          `${ref} is in production already; activate it to make it the default, or name other storage nodes to send it there too`,
+        );
       return { ok: true, value: 'announce' };
     case 'revoked':
       return refuse('revoked', `${ref} was revoked; build and promote a new version`);
@@ -41,7 +59,10 @@ export function decidePromotion(image: Promotable | undefined, ref: string, to: 
     case 'rejected':
       return refuse('not-tested', `${ref} was rejected and nothing of it is left; build it again`);
     default:
-      return refuse('not-tested', `${ref} has not passed its tests yet (it is ${image.state}); promote it after image.tested`);
+      return refuse(
+        'not-tested',
+        `${ref} has not passed its tests yet (it is ${image.state}); promote it after image.tested`,
+      );
   }
 }
 
@@ -66,24 +87,40 @@ export function decideRevocation(image: Promotable | undefined, ref: string): De
 /** May a new image be built on this one? */
 export function decideParent(image: Promotable | undefined, ref: string): Decision<null> {
   if (!image) return refuse('parent-not-found', `the recipe builds on ${ref}, which does not exist; build it first`);
-  if (image.state === 'revoked') return refuse('revoked', `the recipe builds on ${ref}, which was revoked; name another version`);
-  if (image.state === 'retired') return refuse('retired', `the recipe builds on ${ref}, which is retired; name another version`);
-  if (image.state === 'tested' || image.state === 'promoting' || image.state === 'promoted') return { ok: true, value: null };
-  return refuse('parent-not-found', `the recipe builds on ${ref}, which has not passed its tests (it is ${image.state})`);
+  if (image.state === 'revoked')
+    return refuse('revoked', `the recipe builds on ${ref}, which was revoked; name another version`);
+  if (image.state === 'retired')
+    return refuse('retired', `the recipe builds on ${ref}, which is retired; name another version`);
+  if (image.state === 'tested' || image.state === 'promoting' || image.state === 'promoted')
+    return { ok: true, value: null };
+  return refuse(
+    'parent-not-found',
+    `the recipe builds on ${ref}, which has not passed its tests (it is ${image.state})`,
+  );
 }
 
 /** May a finished image be looked into? @param state undefined: there is no such version, or none of the name that could be used */
 export function inspectionRefusal(state: BuildState | undefined, ref: string): Refusal | undefined {
-  if (state === undefined) return { reason: 'image-not-found', message: `there is no finished image ${ref}; see the list of images for what was built` };
+  if (state === undefined)
+    return {
+      reason: 'image-not-found',
+      message: `there is no finished image ${ref}; see the list of images for what was built`,
+    };
   if (state === 'retired') return { reason: 'retired', message: `${ref} is retired, and its files are gone` };
-  if (state === 'rejected') return { reason: 'image-not-found', message: `${ref} was rejected, and nothing of it is left` };
-  if (state === 'queued' || state === 'building') return { reason: 'not-tested', message: `${ref} is not built yet (it is ${state})` };
+  if (state === 'rejected')
+    return { reason: 'image-not-found', message: `${ref} was rejected, and nothing of it is left` };
+  if (state === 'queued' || state === 'building')
+    return { reason: 'not-tested', message: `${ref} is not built yet (it is ${state})` };
   return undefined;
 }
 
 function sameReach(before: readonly string[] | undefined, now: readonly string[] | undefined): boolean {
   if (before === undefined) return now === undefined;
-  return now !== undefined && now.length === before.length && [...now].sort().every((item, index) => item === [...before].sort()[index]);
+  return (
+    now !== undefined &&
+    now.length === before.length &&
+    [...now].sort().every((item, index) => item === [...before].sort()[index])
+  );
 }
 
 function refuse(reason: ImageRejectionReason, message: string): { ok: false; refusal: Refusal } {

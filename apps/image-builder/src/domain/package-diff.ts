@@ -15,7 +15,9 @@ export function diffPackages(from: readonly ImagePackage[], to: readonly ImagePa
   const changes = [...new Set([...before.keys(), ...after.keys()])].sort().flatMap((key): PackageChange[] => {
     const [old, now] = [before.get(key), after.get(key)];
     const { name, architecture } = now ?? old ?? { name: key, architecture: '' };
-    return old?.version === now?.version ? [] : [{ name, architecture, from: old?.version ?? null, to: now?.version ?? null }];
+    return old?.version === now?.version
+      ? []
+      : [{ name, architecture, from: old?.version ?? null, to: now?.version ?? null }];
   });
   return {
     added: changes.filter((change) => change.from === null),

@@ -31,7 +31,10 @@ export class Fields {
       }
       const word = String(key).slice(0, 80);
       const near = nearestKey(word, known);
-      problems.add(join(path, word), `is not known here; ${near ? `did you mean ${near}?` : `known are ${known.join(', ')}`}`);
+      problems.add(
+        join(path, word),
+        `is not known here; ${near ? `did you mean ${near}?` : `known are ${known.join(', ')}`}`,
+      );
     }
     return new Fields(values, path, problems);
   }
@@ -103,14 +106,29 @@ export function join(path: string, key: string): string {
 }
 
 /** @param accept what is wrong with the text, or undefined */
-export function textOf(value: unknown, path: string, problems: Problems, accept: (text: string) => string | undefined): string | undefined {
-  if (typeof value !== 'string') return problems.add(path, `must be text${typeof value === 'number' || typeof value === 'boolean' ? '; put it in quotes' : ''}`);
+export function textOf(
+  value: unknown,
+  path: string,
+  problems: Problems,
+  accept: (text: string) => string | undefined,
+): string | undefined {
+  if (typeof value !== 'string')
+    return problems.add(
+      path,
+      `must be text${typeof value === 'number' || typeof value === 'boolean' ? '; put it in quotes' : ''}`,
+    );
   if (value.includes('\0')) return problems.add(path, 'must not hold NUL');
   const problem = accept(value);
   return problem === undefined ? value : problems.add(path, problem);
 }
 
-export function listOf<T>(value: unknown, path: string, most: number, problems: Problems, item: (value: unknown, path: string) => T | undefined): T[] {
+export function listOf<T>(
+  value: unknown,
+  path: string,
+  most: number,
+  problems: Problems,
+  item: (value: unknown, path: string) => T | undefined,
+): T[] {
   if (!Array.isArray(value)) {
     problems.add(path, 'must be a list');
     return [];

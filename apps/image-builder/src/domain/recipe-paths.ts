@@ -9,9 +9,12 @@ export function pathProblem(text: string): string | undefined {
   if (/[\0-\x1f\x7f]/.test(text)) return 'must not hold control characters';
   if (/\p{Surrogate}/u.test(text)) return 'must be well-formed Unicode';
   const components = text.slice(1).split('/');
-  if (components.some((component) => component === '' || component === '.' || component === '..')) return 'must be normal: no empty, . or .. component';
+  if (components.some((component) => component === '' || component === '.' || component === '..'))
+    return 'must be normal: no empty, . or .. component';
   if (components.length > MANIFEST_LIMITS.depth) return `must be at most ${MANIFEST_LIMITS.depth} levels deep`;
-  return components.some((component) => Buffer.byteLength(component) > MANIFEST_LIMITS.componentBytes) ? 'has a component that is too long' : undefined;
+  return components.some((component) => Buffer.byteLength(component) > MANIFEST_LIMITS.componentBytes)
+    ? 'has a component that is too long'
+    : undefined;
 }
 
 /** A file of the image: not where a container's own mounts hide it. */
@@ -46,7 +49,9 @@ export function parseSize(value: unknown): number | undefined {
 
 /** @returns permission bits for text such as `0644`; a bare number would be decimal in YAML 1.2 and is refused */
 export function parseMode(value: unknown): number | undefined {
-  return typeof value === 'string' && /^0?o?[0-7]{3,4}$/.test(value) ? Number.parseInt(value.replace('o', ''), 8) : undefined;
+  return typeof value === 'string' && /^0?o?[0-7]{3,4}$/.test(value)
+    ? Number.parseInt(value.replace('o', ''), 8)
+    : undefined;
 }
 
 /** Whether `path` is `ancestor` or lies below it. */

@@ -52,9 +52,12 @@ function readPlace(value: unknown, path: string, parent: Fields): RecipePlace | 
   if (bytes === undefined || bytes < MIN_BYTES || bytes > MAX_BYTES) {
     return problems.add(fields.at('size'), 'must be a size from 64K to 2G, such as 16M');
   }
-  const content = fields.text('content', (text) => (CONTENTS.includes(text) ? undefined : `must be one of ${CONTENTS.join(', ')}`)) ?? 'overlay';
+  const content =
+    fields.text('content', (text) => (CONTENTS.includes(text) ? undefined : `must be one of ${CONTENTS.join(', ')}`)) ??
+    'overlay';
   const mode = fields.has('mode') ? parseMode(fields.raw('mode')) : undefined;
-  if (fields.has('mode') && (mode === undefined || mode < 0o500 || mode > 0o1777)) problems.add(fields.at('mode'), "must be octal digits in quotes, such as '1777'");
+  if (fields.has('mode') && (mode === undefined || mode < 0o500 || mode > 0o1777))
+    problems.add(fields.at('mode'), "must be octal digits in quotes, such as '1777'");
   const inodes = fields.integer('inodes', 16, MAX_INODES) ?? inodesFor(bytes);
   return target === undefined ? undefined : { path: target, bytes, inodes, content: content as PlaceContent, mode };
 }

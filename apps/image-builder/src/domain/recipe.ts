@@ -16,7 +16,11 @@ export type RecipeSource =
       readonly security: boolean;
     }
   | { readonly kind: 'rootfs'; readonly path?: string; readonly url?: string; readonly sha256: string }
-  | { readonly kind: 'oci'; readonly path: string; /** Tag or manifest digest in the layout's index. */ readonly ref: string }
+  | {
+      readonly kind: 'oci';
+      readonly path: string;
+      /** Tag or manifest digest in the layout's index. */ readonly ref: string;
+    }
   | { readonly kind: 'image'; readonly ref: ImageRef };
 
 export interface RecipeFile {

@@ -38,7 +38,10 @@ export function sealManifest(parts: ManifestParts, digestOf: (text: string) => D
     timezone: settings.timezone,
     command: settings.command,
     stopSignal: settings.stopSignal,
-    totals: { entries: entries.length, bytes: entries.reduce((sum, entry) => sum + (entry.type === 'file' ? entry.size : 0), 0) },
+    totals: {
+      entries: entries.length,
+      bytes: entries.reduce((sum, entry) => sum + (entry.type === 'file' ? entry.size : 0), 0),
+    },
     entries,
   };
   return { ...open, contentDigest: digestOf(contentDigestInput(open)) };

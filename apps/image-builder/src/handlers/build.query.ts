@@ -1,6 +1,13 @@
 import { Controller, Inject } from '@nestjs/common';
 import { MessagePattern } from '@nestjs/microservices';
-import { type BuildDetails, type BuildQuery, parseExactImageRef, QUERIES, type QueryReply, versionNumber } from '@plinth/contracts';
+import {
+  type BuildDetails,
+  type BuildQuery,
+  parseExactImageRef,
+  QUERIES,
+  type QueryReply,
+  versionNumber,
+} from '@plinth/contracts';
 import { ImageCatalogue } from '../adapters/postgres/image-catalogue.js';
 import { versionOf } from '../domain/image-build.js';
 
@@ -13,7 +20,12 @@ export class BuildQueryHandler {
   async handle(query: BuildQuery): Promise<QueryReply<BuildDetails>> {
     const ref = parseExactImageRef(query.image);
     const build = ref && (await this.catalogue.find(ref.name, versionNumber(ref.version)));
-    if (!build) return { ok: false, reason: 'image-not-found', message: `there is no image ${query.image}; see the list of images for what was built` };
+    if (!build)
+      return {
+        ok: false,
+        reason: 'image-not-found',
+        message: `there is no image ${query.image}; see the list of images for what was built`,
+      };
     return {
       ok: true,
       data: {

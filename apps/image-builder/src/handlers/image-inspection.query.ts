@@ -1,6 +1,13 @@
 import { Controller, Inject } from '@nestjs/common';
 import { MessagePattern } from '@nestjs/microservices';
-import { type ImageDiff, type ImageDiffQuery, type ImagePlan, type ImagePlanQuery, QUERIES, type QueryReply } from '@plinth/contracts';
+import {
+  type ImageDiff,
+  type ImageDiffQuery,
+  type ImagePlan,
+  type ImagePlanQuery,
+  QUERIES,
+  type QueryReply,
+} from '@plinth/contracts';
 import { ImageInspection } from '../inspection/image-inspection.js';
 
 /** `query.image.diff` → ImageDiff, `query.image.plan` → ImagePlan. */

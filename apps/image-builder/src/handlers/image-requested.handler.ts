@@ -27,12 +27,26 @@ export class ImageRequestedHandler {
       if (!(await claimEvent(manager, SUBJECTS.imageRequested, event.id))) return;
       if (!parsed.ok) {
         const message = `the recipe has ${parsed.problems.length === 1 ? 'a mistake' : `${parsed.problems.length} mistakes`}; see problems and docs/recipes.md`;
-        const data: ImageRejected = { operation: 'build', requestId: event.id, reason: 'invalid-recipe', message, name: parsed.name, problems: [...parsed.problems] };
+        const data: ImageRejected = {
+          operation: 'build',
+          requestId: event.id,
+          reason: 'invalid-recipe',
+          message,
+          name: parsed.name,
+          problems: [...parsed.problems],
+        };
         add({ ...facts, subject: SUBJECTS.imageRejected, data });
         return;
       }
       const { name } = parsed.recipe;
-      const build = { buildId: newId(), name, requestId: event.id, correlationId: event.correlationId, recipe, recipeDigest: digestOfText(recipe) };
+      const build = {
+        buildId: newId(),
+        name,
+        requestId: event.id,
+        correlationId: event.correlationId,
+        recipe,
+        recipeDigest: digestOfText(recipe),
+      };
       const number = await this.catalogue.add(manager, build);
       this.logger.info({ image: `${name}@v${number}`, buildId: build.buildId }, 'version given out');
     });

@@ -1,6 +1,12 @@
 import { Controller, Inject } from '@nestjs/common';
 import { EventPattern } from '@nestjs/microservices';
-import { type ImageRevocationRequested, type ImageRevoked, parseExactImageRef, SUBJECTS, versionNumber } from '@plinth/contracts';
+import {
+  type ImageRevocationRequested,
+  type ImageRevoked,
+  parseExactImageRef,
+  SUBJECTS,
+  versionNumber,
+} from '@plinth/contracts';
 import { claimEvent, Outbox, PermanentError, type ReceivedEvent } from '@plinth/service-kit';
 import { ImageCatalogue } from '../adapters/postgres/image-catalogue.js';
 import { StatusReporter } from '../adapters/tools/status-reporter.js';

@@ -1,5 +1,14 @@
 /** Looks into finished images: what differs between two, and what a start would mount. Reads only. */
-import { type ImageDiff, type ImageDiffQuery, type ImageManifest, type ImagePlan, type ImagePlanQuery, parseImageRef, type QueryReply, versionNumber } from '@plinth/contracts';
+import {
+  type ImageDiff,
+  type ImageDiffQuery,
+  type ImageManifest,
+  type ImagePlan,
+  type ImagePlanQuery,
+  parseImageRef,
+  type QueryReply,
+  versionNumber,
+} from '@plinth/contracts';
 import type { ImageCatalogue } from '../adapters/postgres/image-catalogue.js';
 import type { ImageRepository } from '../adapters/repository/image-repository.js';
 import { cutText } from '../domain/cut-list.js';
@@ -49,8 +58,15 @@ export class ImageInspection {
     if (!from.ok) return from;
     const to = await this.find(query.to);
     if (!to.ok) return to;
-    const limits = { bytes: Math.min(MOST_BYTES, this.maxPayload() * SHARE), files: query.limit ?? MOST_FILES, skip: Number(query.cursor ?? 0) };
-    return { ok: true, data: diffImages(await this.side(from.build, from.manifest), await this.side(to.build, to.manifest), limits) };
+    const limits = {
+      bytes: Math.min(MOST_BYTES, this.maxPayload() * SHARE),
+      files: query.limit ?? MOST_FILES,
+      skip: Number(query.cursor ?? 0),
+    };
+    return {
+      ok: true,
+      data: diffImages(await this.side(from.build, from.manifest), await this.side(to.build, to.manifest), limits),
+    };
   }
 
   private async planStart(query: ImagePlanQuery): Promise<QueryReply<ImagePlan>> {
@@ -61,20 +77,38 @@ export class ImageInspection {
     if (bytes <= this.maxPayload() * SHARE) return { ok: true, data: plan };
     // Only a command or environment of that size makes it so long.
     const cut = (texts: readonly string[]): string[] => texts.slice(0, 300).map((text) => cutText(text));
-    return { ok: true, data: { ...plan, command: cut(plan.command), environment: cut(plan.environment), etc: plan.etc.map((entry) => ({ ...entry, content: entry.content && cutText(entry.content) })) } };
+    return {
+      ok: true,
+      data: {
+        ...plan,
+        command: cut(plan.command),
+        environment: cut(plan.environment),
+        etc: plan.etc.map((entry) => ({ ...entry, content: entry.content && cutText(entry.content) })),
+      },
+    };
   }
 
   private async side(build: ImageBuild, manifest: ImageManifest): Promise<DiffSide> {
-    return { manifest, packages: await this.catalogue.packages(build), state: build.state, archiveBytes: build.statement?.archiveBytes ?? 0 };
+    return {
+      manifest,
+      packages: await this.catalogue.packages(build),
+      state: build.state,
+      archiveBytes: build.statement?.archiveBytes ?? 0,
+    };
   }
 
   private async find(text: string): Promise<Found> {
     const ref = parseImageRef(text);
-    const build = ref && (await (ref.version === undefined ? this.catalogue.newest(ref.name) : this.catalogue.find(ref.name, versionNumber(ref.version))));
+    const build =
+      ref &&
+      (await (ref.version === undefined
+        ? this.catalogue.newest(ref.name)
+        : this.catalogue.find(ref.name, versionNumber(ref.version))));
     const refusal = inspectionRefusal(build?.state, build ? refOf(build) : text);
     if (refusal) return { ok: false, ...refusal };
     const manifest = build && (await this.repository.manifest(build.name, versionOf(build)));
-    if (!build || !manifest) return { ok: false, reason: 'image-not-found', message: `the files of ${text} are in neither repository` };
+    if (!build || !manifest)
+      return { ok: false, reason: 'image-not-found', message: `the files of ${text} are in neither repository` };
     return { ok: true, build, manifest };
   }
 }

@@ -53,11 +53,29 @@ const config = Object.assign(new ContainerConfig(), {
 describe('the plan of a start', () => {
   it('has every mount in order, with sizes', () => {
     const plan = planImage(manifest, undefined);
-    expect(plan).toMatchObject({ image: 'debian-12@v3', container: null, mountScript: null, root: { path: '/storage/example/images/debian-12/v3/root', readOnly: true } });
+    expect(plan).toMatchObject({
+      image: 'debian-12@v3',
+      container: null,
+      mountScript: null,
+      root: { path: '/storage/example/images/debian-12/v3/root', readOnly: true },
+    });
     expect(plan.mounts.map(({ destination }) => destination)).toEqual([
-      '/proc', '/dev', '/dev/pts', '/dev/shm', '/dev/mqueue', '/sys', '/.plinth/etc', '/etc', '/tmp', '/.plinth', '/data',
+      '/proc',
+      '/dev',
+      '/dev/pts',
+      '/dev/shm',
+      '/dev/mqueue',
+      '/sys',
+      '/.plinth/etc',
+      '/etc',
+      '/tmp',
+      '/.plinth',
+      '/data',
     ]);
-    expect(plan.mounts.find(({ destination }) => destination === '/tmp')).toMatchObject({ type: 'tmpfs', bytes: 9_000_000 });
+    expect(plan.mounts.find(({ destination }) => destination === '/tmp')).toMatchObject({
+      type: 'tmpfs',
+      bytes: 9_000_000,
+    });
     expect(plan.mounts.find(({ destination }) => destination === '/etc')?.bytes).toBeNull();
   });
 
@@ -71,9 +89,16 @@ describe('the plan of a start', () => {
       stopSignal: 'SIGTERM',
       limits: { memoryBytes: 64 * 1024 ** 2, cpus: 0.5, pids: 100 },
     });
-    expect(plan.environment).toEqual(expect.arrayContaining(['GREETING=mine', 'LANG=C.UTF-8', 'PLINTH_IMAGE=debian-12@v3', 'PLINTH_TENANT=acme']));
-    expect(plan.mounts.find(({ destination }) => destination === '/sw')).toMatchObject({ source: '/storage/sn-1/software/hello/web', options: expect.arrayContaining(['ro']) });
-    expect(plan.mounts.find(({ destination }) => destination === '/data')?.source).toBe(`/storage/sn-1/volumes/${'d'.repeat(32)}`);
+    expect(plan.environment).toEqual(
+      expect.arrayContaining(['GREETING=mine', 'LANG=C.UTF-8', 'PLINTH_IMAGE=debian-12@v3', 'PLINTH_TENANT=acme']),
+    );
+    expect(plan.mounts.find(({ destination }) => destination === '/sw')).toMatchObject({
+      source: '/storage/sn-1/software/hello/web',
+      options: expect.arrayContaining(['ro']),
+    });
+    expect(plan.mounts.find(({ destination }) => destination === '/data')?.source).toBe(
+      `/storage/sn-1/volumes/${'d'.repeat(32)}`,
+    );
     expect(plan.etc.find(({ path }) => path === '/etc/localtime')?.content).toBe('/usr/share/zoneinfo/Asia/Tokyo');
   });
 
@@ -82,7 +107,11 @@ describe('the plan of a start', () => {
     expect(plan.mounts.map(({ destination }) => destination)).not.toContain('/etc');
     expect(plan.mountScript).toMatchObject({
       argv: ['/bin/sh', '/storage/sn-1/images/debian-12/v3/mount.sh'],
-      told: { PLINTH_TIMEZONE: 'Asia/Tokyo', PLINTH_SW: '/storage/sn-1/software/hello/web', PLINTH_LAYER: `/state/bundles/${'c'.repeat(32)}` },
+      told: {
+        PLINTH_TIMEZONE: 'Asia/Tokyo',
+        PLINTH_SW: '/storage/sn-1/software/hello/web',
+        PLINTH_LAYER: `/state/bundles/${'c'.repeat(32)}`,
+      },
       deadlineSeconds: 10,
     });
   });

@@ -16,7 +16,10 @@ const EXAMPLE = 'example';
 /** @param asked config of the container that would be started; its own image does not matter */
 export function planImage(manifest: ImageManifest, asked: ContainerConfig | undefined): ImagePlan {
   const ref = `${manifest.name}@${manifest.version}`;
-  const config = Object.assign(new ContainerConfig(), asked ?? exampleConfig(), { image: ref, contentDigest: manifest.contentDigest });
+  const config = Object.assign(new ContainerConfig(), asked ?? exampleConfig(), {
+    image: ref,
+    contentDigest: manifest.contentDigest,
+  });
   const storage = `/storage/${config.storageNode}`;
   const master = `${storage}/images/${manifest.name}/${manifest.version}`;
   const image: InstanceImage = {
@@ -30,7 +33,12 @@ export function planImage(manifest: ImageManifest, asked: ContainerConfig | unde
   };
   const softwarePath = config.software === undefined ? undefined : `${storage}/software/${config.software}`;
   const spec = instanceSpec(config, image, { dataPath: `${storage}/volumes/${config.dataVolume}`, softwarePath });
-  const inputs = { instance: 'plan', layerRoot: `/state/bundles/${config.containerId}`, shell: MOUNT_SCRIPT_SHELL, hookDeadlineSeconds: MOUNT_SCRIPT_DEADLINE_SECONDS };
+  const inputs = {
+    instance: 'plan',
+    layerRoot: `/state/bundles/${config.containerId}`,
+    shell: MOUNT_SCRIPT_SHELL,
+    hookDeadlineSeconds: MOUNT_SCRIPT_DEADLINE_SECONDS,
+  };
   const oci = buildOciConfig(spec, inputs);
   const [hook] = oci.hooks?.createContainer ?? [];
   const { memoryBytes = null, cpus = null, pids = null } = spec.limits;
@@ -40,7 +48,9 @@ export function planImage(manifest: ImageManifest, asked: ContainerConfig | unde
     container: asked?.name ?? null,
     root: { path: oci.root.path, readOnly: oci.root.readonly },
     mounts: planMounts(spec, inputs).map((mount) => ({ ...mount, bytes: sizeOf(mount) })),
-    mountScript: hook ? { argv: hook.args, told: Object.fromEntries(hook.env.map(splitVariable)), deadlineSeconds: hook.timeout } : null,
+    mountScript: hook
+      ? { argv: hook.args, told: Object.fromEntries(hook.env.map(splitVariable)), deadlineSeconds: hook.timeout }
+      : null,
     etc: etcLayer(spec).map((entry) => ({
       path: `/${entry.path}`,
       type: entry.type,

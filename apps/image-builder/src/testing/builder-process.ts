@@ -8,7 +8,10 @@ const REPOSITORY = join(import.meta.dirname, '../../../..');
 
 /** Compiles what is to be started; quick when nothing changed. */
 export function compileBuilder(): void {
-  execFileSync(process.execPath, ['node_modules/typescript-7/bin/tsc', '-b', 'apps/image-builder'], { cwd: REPOSITORY, stdio: 'inherit' });
+  execFileSync(process.execPath, ['node_modules/typescript-7/bin/tsc', '-b', 'apps/image-builder'], {
+    cwd: REPOSITORY,
+    stdio: 'inherit',
+  });
 }
 
 export interface LogLine {

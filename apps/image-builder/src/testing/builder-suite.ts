@@ -57,12 +57,19 @@ export class BuilderSuite {
     execFileSync('chmod', ['711', this.scratch]);
     mkdirSync(join(this.scratch, 'sources'));
     this.rootfs = makeSmallRootfs(this.scratch, join(this.scratch, 'sources', 'small.tar.gz'));
-    writeFileSync(join(this.scratch, 'key.pem'), this.key.privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
+    writeFileSync(join(this.scratch, 'key.pem'), this.key.privateKey.export({ type: 'pkcs8', format: 'pem' }), {
+      mode: 0o600,
+    });
     writeFileSync(join(this.scratch, 'download.token'), `${this.token}\nolder-token\n`, { mode: 0o600 });
-    [this.nats, this.postgres] = await Promise.all([startNats(join(this.scratch, 'nats')), startPostgres(join(this.scratch, 'postgres'))]);
+    [this.nats, this.postgres] = await Promise.all([
+      startNats(join(this.scratch, 'nats')),
+      startPostgres(join(this.scratch, 'postgres')),
+    ]);
     this.connection = await connectNats({ url: this.nats.url, name: 'test' });
     this.publisher = new EventPublisher(this.connection, 'test');
-    this.connection.subscribe('image.>', { callback: (_, message) => this.keep(message.subject, message.data, message.headers) });
+    this.connection.subscribe('image.>', {
+      callback: (_, message) => this.keep(message.subject, message.data, message.headers),
+    });
     this.connection.subscribe('status.image.>', { callback: (_, message) => this.statuses.push(message.json()) });
     await this.connection.flush();
   }
@@ -159,7 +166,9 @@ export class BuilderSuite {
       expect(readdirSync(join(own, '.containers', 'bundles'))).toEqual([]);
     }
     expect(readFileSync('/proc/self/mounts', 'utf8')).not.toContain(this.scratch);
-    const cgroups = readdirSync('/sys/fs/cgroup', { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? readdirSync(join('/sys/fs/cgroup', entry.name)) : [entry.name]));
+    const cgroups = readdirSync('/sys/fs/cgroup', { withFileTypes: true }).flatMap((entry) =>
+      entry.isDirectory() ? readdirSync(join('/sys/fs/cgroup', entry.name)) : [entry.name],
+    );
     // Other builders may be at work on this machine.
     const ours = new Set(this.facts.map(({ data }) => `plinth-build-${String(data['buildId'])}`));
     expect(cgroups.filter((name) => ours.has(name))).toEqual([]);

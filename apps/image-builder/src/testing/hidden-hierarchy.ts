@@ -10,7 +10,9 @@ const TMPFS_MAGIC = 0x0102_1994;
 
 await enterPrivateMountNamespace();
 const id = randomBytes(16).toString('hex');
-const hierarchies = existsSync(join(ROOT, 'cgroup.controllers')) ? [ROOT] : readdirSync(ROOT).map((name) => join(ROOT, name));
+const hierarchies = existsSync(join(ROOT, 'cgroup.controllers'))
+  ? [ROOT]
+  : readdirSync(ROOT).map((name) => join(ROOT, name));
 const directories = hierarchies.map((hierarchy) => hierarchy + buildCgroup(id));
 for (const directory of directories) {
   mkdirSync(directory);

@@ -16,7 +16,8 @@ export function rawTar(members: readonly RawMember[]): Buffer {
 
 function memberOf({ name, type = '0', content = '', link = '', uid = 0, mode = 0o644 }: RawMember): Buffer {
   const header = Buffer.alloc(512);
-  const octal = (value: number, at: number, width: number): void => void header.write(`${value.toString(8).padStart(width - 1, '0')}\0`, at, 'latin1');
+  const octal = (value: number, at: number, width: number): void =>
+    void header.write(`${value.toString(8).padStart(width - 1, '0')}\0`, at, 'latin1');
   if (typeof name === 'string') header.write(name, 0, 100, 'utf8');
   else name.copy(header, 0, 0, 100);
   octal(mode, 100, 8);

@@ -23,30 +23,45 @@ async function freePort(): Promise<number> {
 
 export async function startNats(store: string): Promise<Server> {
   const port = await freePort();
-  const child = spawn('nats-server', ['-js', '-sd', store, '-a', '127.0.0.1', '-p', String(port)], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn('nats-server', ['-js', '-sd', store, '-a', '127.0.0.1', '-p', String(port)], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
   await said(child, 'Server is ready');
   return { url: `nats://127.0.0.1:${port}`, stop: () => ended(child, 'SIGTERM') };
 }
 
 export async function startPostgres(directory: string): Promise<Server> {
   const port = await freePort();
-  const newest = readdirSync(POSTGRES_VERSIONS).sort((a, b) => Number(a) - Number(b)).at(-1) ?? '';
+  const newest =
+    readdirSync(POSTGRES_VERSIONS)
+      .sort((a, b) => Number(a) - Number(b))
+      .at(-1) ?? '';
   const bin = join(POSTGRES_VERSIONS, newest, 'bin');
   mkdirSync(directory, { mode: 0o700 });
   const [uid, gid] = idsOf('postgres');
   chownSync(directory, uid, gid);
   const as = { uid, gid };
-  execFileSync(join(bin, 'initdb'), ['-D', directory, '-U', 'postgres', '--auth=trust', '--no-sync'], { ...as, stdio: 'ignore' });
-  const child = spawn(join(bin, 'postgres'), ['-D', directory, '-p', String(port), '-k', directory, '-c', 'listen_addresses=127.0.0.1', '-c', 'fsync=off'], {
+  execFileSync(join(bin, 'initdb'), ['-D', directory, '-U', 'postgres', '--auth=trust', '--no-sync'], {
     ...as,
-    stdio: ['ignore', 'ignore', 'pipe'],
+    stdio: 'ignore',
   });
+  const child = spawn(
+    join(bin, 'postgres'),
+    ['-D', directory, '-p', String(port), '-k', directory, '-c', 'listen_addresses=127.0.0.1', '-c', 'fsync=off'],
+    {
+      ...as,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    },
+  );
   await said(child, 'ready to accept connections');
   return { url: `postgres://postgres@127.0.0.1:${port}/postgres`, stop: () => ended(child, 'SIGINT') };
 }
 
 function idsOf(user: string): [uid: number, gid: number] {
-  const fields = readFileSync('/etc/passwd', 'utf8').split('\n').find((line) => line.startsWith(`${user}:`))?.split(':');
+  const fields = readFileSync('/etc/passwd', 'utf8')
+    .split('\n')
+    .find((line) => line.startsWith(`${user}:`))
+    ?.split(':');
   return [Number(fields?.[2]), Number(fields?.[3])];
 }
 

@@ -47,24 +47,59 @@ export class ContainerAction {
       const found = await findContainer(manager, event.data);
       if (!found.ok) return refuse(found.reason, found.message);
       const { record } = found;
-      if (record.moving) return refuse('wrong-state', `${record.config.name} is on its way to another host; ask again in a moment`, record);
+      if (record.moving)
+        return refuse(
+          'wrong-state',
+          `${record.config.name} is on its way to another host; ask again in a moment`,
+          record,
+        );
       const state = transition(record.state, EVENTS[change.kind]);
-      if (state === undefined) return refuse('wrong-state', `${record.config.name} is ${record.state}: it can't be asked to ${change.kind} now`, record);
-      const config = changeConfig(record.config, change, new Date(event.storedAtMs).toISOString(), new Date().toISOString());
+      if (state === undefined)
+        return refuse(
+          'wrong-state',
+          `${record.config.name} is ${record.state}: it can't be asked to ${change.kind} now`,
+          record,
+        );
+      const config = changeConfig(
+        record.config,
+        change,
+        new Date(event.storedAtMs).toISOString(),
+        new Date().toISOString(),
+      );
       const next: ContainerRecord = { ...record, state, config };
-      await saveContainer(manager, next, { at: config.decidedAt, kind: 'configured', generation: config.generation, message: `${change.kind} requested` });
+      await saveContainer(manager, next, {
+        at: config.decidedAt,
+        kind: 'configured',
+        generation: config.generation,
+        message: `${change.kind} requested`,
+      });
       add({ subject: desiredContainer(config.host, record.id), data: config, ...cause });
       add({ subject: containerStatus(record.id), data: statusOf(next), ...cause });
     });
   }
 }
 
-type Found = { readonly ok: true; readonly record: ContainerRecord } | { readonly ok: false; readonly reason: 'invalid-request' | 'container-not-found'; readonly message: string };
+type Found =
+  | { readonly ok: true; readonly record: ContainerRecord }
+  | { readonly ok: false; readonly reason: 'invalid-request' | 'container-not-found'; readonly message: string };
 
 /** The container that a request names, its row locked. */
-export async function findContainer(manager: EntityManager, { id, name, tenant = DEFAULT_TENANT }: ContainerActionRequested): Promise<Found> {
-  if ((id === undefined) === (name === undefined)) return { ok: false, reason: 'invalid-request', message: 'name the container by id or by name, not by both or neither' };
-  const record = id !== undefined ? await lockContainer(manager, id) : await lockContainerByName(manager, tenant, name ?? '');
+export async function findContainer(
+  manager: EntityManager,
+  { id, name, tenant = DEFAULT_TENANT }: ContainerActionRequested,
+): Promise<Found> {
+  if ((id === undefined) === (name === undefined))
+    return {
+      ok: false,
+      reason: 'invalid-request',
+      message: 'name the container by id or by name, not by both or neither',
+    };
+  const record =
+    id !== undefined ? await lockContainer(manager, id) : await lockContainerByName(manager, tenant, name ?? '');
   if (record) return { ok: true, record };
-  return { ok: false, reason: 'container-not-found', message: `there is no container ${id ?? name}${id ? '' : ` of tenant ${tenant}`}; plinth ps --all shows what there is` };
+  return {
+    ok: false,
+    reason: 'container-not-found',
+    message: `there is no container ${id ?? name}${id ? '' : ` of tenant ${tenant}`}; plinth ps --all shows what there is`,
+  };
 }

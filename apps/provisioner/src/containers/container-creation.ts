@@ -29,16 +29,34 @@ export class ContainerCreation {
   private readonly quota: TenantQuota;
 
   constructor(private readonly config: ProvisionerConfig) {
-    this.quota = { containers: config.PLINTH_TENANT_MAX_CONTAINERS, memoryBytes: config.PLINTH_TENANT_MAX_MEMORY_BYTES, diskBytes: config.PLINTH_TENANT_MAX_DISK_BYTES };
-    this.defaults = { memoryBytes: config.PLINTH_DEFAULT_MEMORY_BYTES, cpus: config.PLINTH_DEFAULT_CPUS, pids: config.PLINTH_DEFAULT_PIDS };
+    this.quota = {
+      containers: config.PLINTH_TENANT_MAX_CONTAINERS,
+      memoryBytes: config.PLINTH_TENANT_MAX_MEMORY_BYTES,
+      diskBytes: config.PLINTH_TENANT_MAX_DISK_BYTES,
+    };
+    this.defaults = {
+      memoryBytes: config.PLINTH_DEFAULT_MEMORY_BYTES,
+      cpus: config.PLINTH_DEFAULT_CPUS,
+      pids: config.PLINTH_DEFAULT_PIDS,
+    };
   }
 
   /** @param requestDigest of what is asked for: tells a request that came again from another one under its id */
-  async decide(manager: EntityManager, add: Add, event: ReceivedEvent<ContainerRequested>, requestDigest: string): Promise<void> {
+  async decide(
+    manager: EntityManager,
+    add: Add,
+    event: ReceivedEvent<ContainerRequested>,
+    requestDigest: string,
+  ): Promise<void> {
     if (!(await claimEvent(manager, SUBJECTS.containerRequested, event.id))) {
       const known = await findRequest(manager, event.id);
       if (known && known.digest !== requestDigest) {
-        this.refuse(event, add, { reason: 'request-id-reused', message: 'a request with this id asked for something else; use a new id' }, requestDigest);
+        this.refuse(
+          event,
+          add,
+          { reason: 'request-id-reused', message: 'a request with this id asked for something else; use a new id' },
+          requestDigest,
+        );
       }
       return;
     }
@@ -48,11 +66,19 @@ export class ContainerCreation {
 
   /** It could not be decided, however often it was tried. */
   giveUp(add: Add, event: ReceivedEvent<ContainerRequested>): void {
-    this.refuse(event, add, { reason: 'internal-error', message: 'the request could not be decided; the log of the provisioner says why' });
+    this.refuse(event, add, {
+      reason: 'internal-error',
+      message: 'the request could not be decided; the log of the provisioner says why',
+    });
   }
 
   /** @returns why not; then nothing was written */
-  private async place(manager: EntityManager, event: ReceivedEvent<ContainerRequested>, digest: string, add: Add): Promise<Refusal | undefined> {
+  private async place(
+    manager: EntityManager,
+    event: ReceivedEvent<ContainerRequested>,
+    digest: string,
+    add: Add,
+  ): Promise<Refusal | undefined> {
     const request = event.data;
     const { PLINTH_CPU_OVERCOMMIT: overcommit, PLINTH_HOST_LOST_SECONDS: lostSeconds } = this.config;
     const asked = request.image === undefined ? undefined : parseImageRef(request.image);
@@ -68,9 +94,21 @@ export class ContainerCreation {
 
     const resources = resourcesOf(request, this.defaults);
     const policy = placementPolicy(this.config.PLINTH_PLACEMENT);
-    const overQuota = quotaRefusal(request.tenant ?? DEFAULT_TENANT, await this.usage(manager, request.tenant ?? DEFAULT_TENANT), resources, this.quota);
+    const overQuota = quotaRefusal(
+      request.tenant ?? DEFAULT_TENANT,
+      await this.usage(manager, request.tenant ?? DEFAULT_TENANT),
+      resources,
+      this.quota,
+    );
     if (overQuota) return { reason: 'quota-exceeded', message: overQuota };
-    const placement = choosePlacement(hosts, resolution.image.storageNodes, resources, policy, Math.random(), this.turn++);
+    const placement = choosePlacement(
+      hosts,
+      resolution.image.storageNodes,
+      resources,
+      policy,
+      Math.random(),
+      this.turn++,
+    );
     if (!placement.ok) return placement;
     for (const host of placement.hosts) {
       const room = await reserve(manager, host.host, resolution.image, resources, overcommit);
@@ -114,7 +152,10 @@ export class ContainerCreation {
       };
       if (!(await insertContainer(manager, record, event.id, digest))) {
         await release(manager, host.host, resources);
-        return { reason: 'name-taken', message: `tenant ${config.tenant} has a container named ${config.name} already` };
+        return {
+          reason: 'name-taken',
+          message: `tenant ${config.tenant} has a container named ${config.name} already`,
+        };
       }
       this.announce(event, record, add);
       return undefined;
@@ -124,7 +165,8 @@ export class ContainerCreation {
 
   /** What the tenant has; without a quota nobody asks. Until the transaction ends nobody else adds to it. */
   private usage(manager: EntityManager, tenant: string): Promise<TenantUsage> {
-    if (Object.values(this.quota).every((limit) => limit === undefined)) return Promise.resolve({ containers: 0, memoryBytes: 0, diskBytes: 0 });
+    if (Object.values(this.quota).every((limit) => limit === undefined))
+      return Promise.resolve({ containers: 0, memoryBytes: 0, diskBytes: 0 });
     return lockTenantUsage(manager, tenant);
   }
 
@@ -154,10 +196,17 @@ export class ContainerCreation {
       subject: SUBJECTS.containerRejected,
       aggregate: `request:${event.id}`,
       id: variant === '' ? undefined : derivedId('refused', event.id, variant, String(event.attempt)),
-      data: { operation: 'create', requestId: event.id, reason: refusal.reason, message: refusal.message, name, tenant, problems: [] },
+      data: {
+        operation: 'create',
+        requestId: event.id,
+        reason: refusal.reason,
+        message: refusal.message,
+        name,
+        tenant,
+        problems: [],
+      },
       correlationId: event.correlationId,
       causationId: event.id,
     });
   }
 }
-

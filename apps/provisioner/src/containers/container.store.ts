@@ -21,7 +21,8 @@ export interface ContainerRow {
   moving: Move | null;
 }
 
-export const CONTAINER_COLUMNS = 'id, ordinal, state, config, pid, restarts, exit_code, message, report_sequence, requested_at, started_at, known_good, update, running_image, moving';
+export const CONTAINER_COLUMNS =
+  'id, ordinal, state, config, pid, restarts, exit_code, message, report_sequence, requested_at, started_at, known_good, update, running_image, moving';
 
 export function recordOf(row: ContainerRow): ContainerRecord {
   return {
@@ -43,7 +44,12 @@ export function recordOf(row: ContainerRow): ContainerRecord {
 }
 
 /** @returns false when the tenant has a container of that name */
-export async function insertContainer(manager: EntityManager, record: ContainerRecord, requestId: string, requestDigest: string): Promise<boolean> {
+export async function insertContainer(
+  manager: EntityManager,
+  record: ContainerRecord,
+  requestId: string,
+  requestDigest: string,
+): Promise<boolean> {
   const { config } = record;
   const rows: unknown[] = await manager.query(
     `WITH made AS (
@@ -51,23 +57,48 @@ export async function insertContainer(manager: EntityManager, record: ContainerR
        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
        ON CONFLICT (tenant, name) WHERE state <> 'removed' DO NOTHING RETURNING id)
      INSERT INTO container_history (container_id, at, kind, generation) SELECT id, now(), 'configured', 1 FROM made RETURNING container_id`,
-    [record.id, config.tenant, config.name, requestId, requestDigest, record.state, config.host, config.limits.memoryBytes, config.limits.cpus, JSON.stringify(config), record.requestedAt],
+    [
+      record.id,
+      config.tenant,
+      config.name,
+      requestId,
+      requestDigest,
+      record.state,
+      config.host,
+      config.limits.memoryBytes,
+      config.limits.cpus,
+      JSON.stringify(config),
+      record.requestedAt,
+    ],
   );
   return rows.length === 1;
 }
 
-export async function findRequest(manager: EntityManager, requestId: string): Promise<{ id: string; digest: string } | undefined> {
-  const rows: { id: string; digest: string }[] = await manager.query('SELECT id, request_digest AS digest FROM containers WHERE request_id = $1', [requestId]);
+export async function findRequest(
+  manager: EntityManager,
+  requestId: string,
+): Promise<{ id: string; digest: string } | undefined> {
+  const rows: { id: string; digest: string }[] = await manager.query(
+    'SELECT id, request_digest AS digest FROM containers WHERE request_id = $1',
+    [requestId],
+  );
   return rows[0];
 }
 
 /** Locks the row until the transaction ends. */
 export async function lockContainer(manager: EntityManager, id: string): Promise<ContainerRecord | undefined> {
-  const rows: ContainerRow[] = await manager.query(`SELECT ${CONTAINER_COLUMNS} FROM containers WHERE id = $1 FOR UPDATE`, [id]);
+  const rows: ContainerRow[] = await manager.query(
+    `SELECT ${CONTAINER_COLUMNS} FROM containers WHERE id = $1 FOR UPDATE`,
+    [id],
+  );
   return rows[0] && recordOf(rows[0]);
 }
 
-export async function lockContainerByName(manager: EntityManager, tenant: string, name: string): Promise<ContainerRecord | undefined> {
+export async function lockContainerByName(
+  manager: EntityManager,
+  tenant: string,
+  name: string,
+): Promise<ContainerRecord | undefined> {
   const rows: ContainerRow[] = await manager.query(
     `SELECT ${CONTAINER_COLUMNS} FROM containers WHERE tenant = $1 AND name = $2 AND state <> 'removed' FOR UPDATE`,
     [tenant, name],
@@ -89,7 +120,11 @@ export async function isGoneFrom(manager: EntityManager, id: string, host: strin
   return rows.length === 0;
 }
 
-export async function saveContainer(manager: EntityManager, record: ContainerRecord, entry: Omit<ContainerHistoryEntry, 'at'> & { readonly at: string }): Promise<void> {
+export async function saveContainer(
+  manager: EntityManager,
+  record: ContainerRecord,
+  entry: Omit<ContainerHistoryEntry, 'at'> & { readonly at: string },
+): Promise<void> {
   await manager.query(
     `WITH saved AS (
        UPDATE containers SET state = $2, config = $3, pid = $4, restarts = $5, exit_code = $6, message = $7, report_sequence = $8,

@@ -4,7 +4,7 @@ import { insertEvents } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
 import type { DataSource } from 'typeorm';
 import { statusOf } from './domain/container-record.js';
-import { allGivenUp } from '../moves/move.store.js';
+import { allGivenUp } from './given-up.store.js';
 import { CONTAINER_COLUMNS, type ContainerRow, isGoneFrom, recordOf } from './container.store.js';
 
 export class DesiredState {
@@ -19,16 +19,23 @@ export class DesiredState {
     // In this order: what brings it back is published after it is in the database, so behind what is purged.
     const { state } = await jsm.streams.info(STREAMS.desired.name);
     if (!(await isGoneFrom(this.source.manager, containerId, host))) return;
-    await jsm.streams.purge(STREAMS.desired.name, { filter: desiredContainer(host, containerId), seq: state.last_seq + 1 });
+    await jsm.streams.purge(STREAMS.desired.name, {
+      filter: desiredContainer(host, containerId),
+      seq: state.last_seq + 1,
+    });
   }
 }
 
 /** Queues every present config and status again: after the bus lost what it had. */
 export async function republishAll(source: DataSource): Promise<void> {
   await source.transaction(async (manager) => {
-    const rows: ContainerRow[] = await manager.query(`SELECT ${CONTAINER_COLUMNS} FROM containers WHERE state <> 'removed' ORDER BY ordinal FOR UPDATE`);
+    const rows: ContainerRow[] = await manager.query(
+      `SELECT ${CONTAINER_COLUMNS} FROM containers WHERE state <> 'removed' ORDER BY ordinal FOR UPDATE`,
+    );
     for (const config of await allGivenUp(manager)) {
-      await insertEvents(manager, [{ subject: desiredContainer(config.host, config.containerId), data: config, correlationId: config.containerId }]);
+      await insertEvents(manager, [
+        { subject: desiredContainer(config.host, config.containerId), data: config, correlationId: config.containerId },
+      ]);
     }
     for (const record of rows.map(recordOf)) {
       const { config } = record;

@@ -23,12 +23,20 @@ beforeEach(() => {
   suite.facts.length = 0;
 });
 
-const answers = (tenant: string): readonly Record<string, unknown>[] => [...suite.of(SUBJECTS.containerConfigured, { tenant }), ...suite.of(SUBJECTS.containerRejected, { tenant })];
+const answers = (tenant: string): readonly Record<string, unknown>[] => [
+  ...suite.of(SUBJECTS.containerConfigured, { tenant }),
+  ...suite.of(SUBJECTS.containerRejected, { tenant }),
+];
 /** The bus says some facts twice to who listens, when their sender was killed. */
 const answered = (tenant: string): number => new Set(answers(tenant).map(({ requestId }) => requestId)).size;
 
 async function burst(tenant: string): Promise<void> {
-  for (let sent = 0; sent < BURST; sent += AT_ONCE) await Promise.all(Array.from({ length: AT_ONCE }, (_, index) => suite.ask(SUBJECTS.containerRequested, { name: `c-${sent + index}`, tenant })));
+  for (let sent = 0; sent < BURST; sent += AT_ONCE)
+    await Promise.all(
+      Array.from({ length: AT_ONCE }, (_, index) =>
+        suite.ask(SUBJECTS.containerRequested, { name: `c-${sent + index}`, tenant }),
+      ),
+    );
 }
 
 async function count(text: string): Promise<number> {
@@ -84,9 +92,14 @@ it('two requests under one id, in a burst, are told apart', async () => {
   const id = randomBytes(16).toString('hex');
   const envelope = headers();
   envelope.set('ce-id', id);
-  for (const name of ['first', 'second']) await suite.jetstream.publish(SUBJECTS.containerRequested, JSON.stringify({ name, tenant: 'same-id' }), { headers: envelope });
+  for (const name of ['first', 'second'])
+    await suite.jetstream.publish(SUBJECTS.containerRequested, JSON.stringify({ name, tenant: 'same-id' }), {
+      headers: envelope,
+    });
   await filler;
-  expect(await suite.fact(SUBJECTS.containerRejected, { requestId: id }, 60)).toMatchObject({ reason: 'request-id-reused' });
+  expect(await suite.fact(SUBJECTS.containerRejected, { requestId: id }, 60)).toMatchObject({
+    reason: 'request-id-reused',
+  });
   expect(suite.of(SUBJECTS.containerConfigured, { requestId: id })).toHaveLength(1);
   await suite.until(() => answered('filler') === BURST, 'all are answered', 100);
 }, 180_000);

@@ -13,8 +13,14 @@ export interface WaitingRequest {
   readonly failures: number;
 }
 
-export async function putRequests(manager: EntityManager, requests: readonly { readonly tenant: string; readonly event: Request }[]): Promise<void> {
-  await manager.query('INSERT INTO intake (tenant, event) SELECT * FROM unnest($1::text[], $2::jsonb[])', [requests.map(({ tenant }) => tenant), requests.map(({ event }) => JSON.stringify(event))]);
+export async function putRequests(
+  manager: EntityManager,
+  requests: readonly { readonly tenant: string; readonly event: Request }[],
+): Promise<void> {
+  await manager.query('INSERT INTO intake (tenant, event) SELECT * FROM unnest($1::text[], $2::jsonb[])', [
+    requests.map(({ tenant }) => tenant),
+    requests.map(({ event }) => JSON.stringify(event)),
+  ]);
 }
 
 export async function isAnyWaiting(manager: EntityManager): Promise<boolean> {
@@ -42,6 +48,13 @@ export async function takeRequest(manager: EntityManager, afterTenant: string): 
 }
 
 /** It is taken again after the delay. */
-export async function postponeRequest(manager: EntityManager, { ordinal, failures }: WaitingRequest, delayMs: number): Promise<void> {
-  await manager.query(`UPDATE intake SET failures = $2, not_before = now() + make_interval(secs => $3) WHERE ordinal = $1`, [ordinal, failures + 1, delayMs / 1000]);
+export async function postponeRequest(
+  manager: EntityManager,
+  { ordinal, failures }: WaitingRequest,
+  delayMs: number,
+): Promise<void> {
+  await manager.query(
+    `UPDATE intake SET failures = $2, not_before = now() + make_interval(secs => $3) WHERE ordinal = $1`,
+    [ordinal, failures + 1, delayMs / 1000],
+  );
 }

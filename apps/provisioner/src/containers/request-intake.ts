@@ -6,7 +6,14 @@ import { createHash } from 'node:crypto';
 import { canonicalJson } from '@plinth/contracts';
 import type { Logger, Outbox } from '@plinth/service-kit';
 import type { DataSource } from 'typeorm';
-import { isAnyWaiting, postponeRequest, putRequests, type Request, takeRequest, type WaitingRequest } from './intake.store.js';
+import {
+  isAnyWaiting,
+  postponeRequest,
+  putRequests,
+  type Request,
+  takeRequest,
+  type WaitingRequest,
+} from './intake.store.js';
 import type { ContainerCreation } from './container-creation.js';
 import { DEFAULT_TENANT } from './domain/container-config.js';
 
@@ -30,7 +37,11 @@ export class RequestIntake {
   /** The database, when it was asked last. */
   private away = false;
   private lastTenant = '';
-  private arriving: { readonly event: Request; readonly done: () => void; readonly failed: (error: unknown) => void }[] = [];
+  private arriving: {
+    readonly event: Request;
+    readonly done: () => void;
+    readonly failed: (error: unknown) => void;
+  }[] = [];
   private putting: Promise<void> | undefined;
   private readonly workers = new Set<Promise<void>>();
   private timer: NodeJS.Timeout | undefined;
@@ -103,7 +114,10 @@ export class RequestIntake {
     while (this.arriving.length > 0) {
       const some = this.arriving.splice(0, PUT_AT_ONCE);
       try {
-        await putRequests(this.source.manager, some.map(({ event }) => ({ tenant: event.data.tenant ?? DEFAULT_TENANT, event })));
+        await putRequests(
+          this.source.manager,
+          some.map(({ event }) => ({ tenant: event.data.tenant ?? DEFAULT_TENANT, event })),
+        );
         this.puts++;
         this.backlog = true;
         this.kick();
@@ -126,7 +140,8 @@ export class RequestIntake {
           this.backlog = true;
           this.kick();
         },
-        (error: unknown) => this.logger.warn({ err: error }, 'waiting requests could not be looked for; it is tried again'),
+        (error: unknown) =>
+          this.logger.warn({ err: error }, 'waiting requests could not be looked for; it is tried again'),
       );
   }
 
@@ -156,7 +171,11 @@ export class RequestIntake {
         const isKnown = !taken && this.away;
         this.away = !taken;
         // An outage is said once, not by every worker every second.
-        if (!isKnown) this.logger.warn({ err: error, eventId: taken?.event.id }, 'a request could not be decided; it is tried again');
+        if (!isKnown)
+          this.logger.warn(
+            { err: error, eventId: taken?.event.id },
+            'a request could not be decided; it is tried again',
+          );
         if (!(await this.postpone(taken))) return;
       } finally {
         this.deciding--;

@@ -3,7 +3,11 @@ import type { EntityManager } from 'typeorm';
 import type { UpdateCandidate, UpdateCatalogue } from './domain/image-update.js';
 
 /** @param names of images @param lostSeconds age from which a storage node counts as lost */
-export async function loadUpdateCatalogue(manager: EntityManager, names: readonly string[], lostSeconds: number): Promise<UpdateCatalogue> {
+export async function loadUpdateCatalogue(
+  manager: EntityManager,
+  names: readonly string[],
+  lostSeconds: number,
+): Promise<UpdateCatalogue> {
   const candidates: UpdateCandidate[] = await manager.query(
     `SELECT v.name || '@' || v.version AS image, v.state, v.content_digest AS "contentDigest",
             (SELECT coalesce(array_agg(m.node), '{}') FROM masters m JOIN storage_nodes s ON s.node = m.node
@@ -12,6 +16,9 @@ export async function loadUpdateCatalogue(manager: EntityManager, names: readonl
        FROM image_versions v WHERE v.name = ANY($1) FOR SHARE OF v`,
     [names, lostSeconds],
   );
-  const rows: { name: string; version: string }[] = await manager.query('SELECT name, version FROM image_defaults WHERE name = ANY($1)', [names]);
+  const rows: { name: string; version: string }[] = await manager.query(
+    'SELECT name, version FROM image_defaults WHERE name = ANY($1)',
+    [names],
+  );
   return { candidates, defaults: Object.fromEntries(rows.map(({ name, version }) => [name, version])) };
 }

@@ -1,6 +1,13 @@
 import { Controller, Inject } from '@nestjs/common';
 import { EventPattern } from '@nestjs/microservices';
-import { containerStatus, HOST_HEARTBEATS, type HostHeartbeat, STORAGE_HEARTBEATS, type StorageHeartbeat, SUBJECTS } from '@plinth/contracts';
+import {
+  containerStatus,
+  HOST_HEARTBEATS,
+  type HostHeartbeat,
+  STORAGE_HEARTBEATS,
+  type StorageHeartbeat,
+  SUBJECTS,
+} from '@plinth/contracts';
 import { newId, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import { recordHostHeartbeat, recordStorageHeartbeat, recoverContainers } from './host.store.js';
 import { tellRetirementsAgain } from '../images/retirement.store.js';

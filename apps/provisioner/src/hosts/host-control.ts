@@ -1,5 +1,11 @@
 /** Cordon, uncordon, drain: one change of one host, in one transaction. */
-import { type HostActionRequested, type HostDrainRequested, type HostOperation, type HostRejected, SUBJECTS } from '@plinth/contracts';
+import {
+  type HostActionRequested,
+  type HostDrainRequested,
+  type HostOperation,
+  type HostRejected,
+  SUBJECTS,
+} from '@plinth/contracts';
 import { claimEvent, type Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import { setScheduling } from '../moves/move.store.js';
 
@@ -17,11 +23,23 @@ export class HostControl {
       const drain = operation === 'drain' ? { parallel, moved: 0, waiting: null, inHand: [], ...cause } : null;
       if (!(await setScheduling(manager, host, operation !== 'uncordon', drain))) {
         const message = `there is no host ${host}; plinth hosts shows what there is`;
-        const data: HostRejected = { operation, requestId: event.id, reason: 'host-not-found', message, host, problems: [] };
+        const data: HostRejected = {
+          operation,
+          requestId: event.id,
+          reason: 'host-not-found',
+          message,
+          host,
+          problems: [],
+        };
         add({ subject: SUBJECTS.hostRejected, aggregate: `request:${event.id}`, data, ...cause });
         return;
       }
-      add({ subject: operation === 'uncordon' ? SUBJECTS.hostUncordoned : SUBJECTS.hostCordoned, aggregate: `host:${host}`, data: { host }, ...cause });
+      add({
+        subject: operation === 'uncordon' ? SUBJECTS.hostUncordoned : SUBJECTS.hostCordoned,
+        aggregate: `host:${host}`,
+        data: { host },
+        ...cause,
+      });
     });
   }
 }

@@ -5,7 +5,10 @@ import type { ContainerRecord } from '../containers/domain/container-record.js';
 import { CONTAINER_COLUMNS, type ContainerRow, recordOf } from '../containers/container.store.js';
 
 /** @returns what the heartbeat meant */
-export async function recordHostHeartbeat(manager: EntityManager, beat: HostHeartbeat): Promise<'joined' | 'recovered' | 'known'> {
+export async function recordHostHeartbeat(
+  manager: EntityManager,
+  beat: HostHeartbeat,
+): Promise<'joined' | 'recovered' | 'known'> {
   const rows: { before: string | null }[] = await manager.query(
     `WITH before AS (SELECT state FROM hosts WHERE host = $1)
      INSERT INTO hosts (host, state, datacenter, storage_nodes, incarnation, capacity_memory, capacity_cpus, capacity_containers, cores, load1, memory_used, running, runtime, last_seen_at)
@@ -44,7 +47,11 @@ export async function hostsInUse(manager: EntityManager): Promise<HeardHost[]> {
 }
 
 /** Each is marked by one provisioner only, and not when it was heard meanwhile. @returns those that were marked */
-export async function markSilent(manager: EntityManager, hosts: readonly HeardHost[], state: 'suspect' | 'lost'): Promise<{ host: string; lastSeenAt: string }[]> {
+export async function markSilent(
+  manager: EntityManager,
+  hosts: readonly HeardHost[],
+  state: 'suspect' | 'lost',
+): Promise<{ host: string; lastSeenAt: string }[]> {
   if (hosts.length === 0) return [];
   const [rows]: [{ host: string; last_seen_at: Date }[], number] = await manager.query(
     `UPDATE hosts SET state = $3 FROM unnest($1::text[], $2::bigint[]) AS silent(host, beats)
@@ -55,7 +62,11 @@ export async function markSilent(manager: EntityManager, hosts: readonly HeardHo
 }
 
 /** @param live states that become `lost` */
-export async function loseContainers(manager: EntityManager, host: string, live: readonly ContainerState[]): Promise<ContainerRecord[]> {
+export async function loseContainers(
+  manager: EntityManager,
+  host: string,
+  live: readonly ContainerState[],
+): Promise<ContainerRecord[]> {
   const [rows]: [ContainerRow[], number] = await manager.query(
     `UPDATE containers SET state_before_lost = state, state = 'lost', message = 'its host ' || $1 || ' is lost; it is started elsewhere when the lease on its volume has run out', changed_at = now() WHERE host = $1 AND state = ANY($2) RETURNING ${CONTAINER_COLUMNS}`,
     [host, live],
@@ -97,7 +108,9 @@ export async function recordStorageHeartbeat(manager: EntityManager, beat: Stora
       [beat.node, JSON.stringify(beat.tenants)],
     );
   }
-  const listed = JSON.stringify(beat.images.map(({ name, version, contentDigest }) => ({ name, version, content_digest: contentDigest })));
+  const listed = JSON.stringify(
+    beat.images.map(({ name, version, contentDigest }) => ({ name, version, content_digest: contentDigest })),
+  );
   await manager.query(
     `INSERT INTO masters (name, version, node, content_digest)
      SELECT i.name, i.version, $1, i.content_digest FROM json_to_recordset($2::json) AS i(name text, version text, content_digest text)

@@ -5,7 +5,15 @@ import { type HeardHost, hostsInUse, loseContainers, markSilent } from './host.s
 import { type ContainerRecord, factOf, statusOf } from '../containers/domain/container-record.js';
 import { transition } from '../containers/domain/container-state.js';
 
-const ALL_STATES: readonly ContainerState[] = ['requested', 'scheduled', 'starting', 'running', 'stopping', 'stopped', 'failed'];
+const ALL_STATES: readonly ContainerState[] = [
+  'requested',
+  'scheduled',
+  'starting',
+  'running',
+  'stopping',
+  'stopped',
+  'failed',
+];
 const PERIOD_MS = 1_000;
 
 export class LostHosts {
@@ -21,7 +29,9 @@ export class LostHosts {
 
   start(): void {
     this.timer = setInterval(() => {
-      this.sweep().catch((error: unknown) => this.logger.warn({ err: error }, 'sweep for lost hosts interrupted; it comes again'));
+      this.sweep().catch((error: unknown) =>
+        this.logger.warn({ err: error }, 'sweep for lost hosts interrupted; it comes again'),
+      );
     }, PERIOD_MS);
   }
 
@@ -33,14 +43,20 @@ export class LostHosts {
     const live = ALL_STATES.filter((state) => transition(state, 'host-lost') !== undefined);
     await this.outbox.transact(async (manager, add) => {
       const silent = this.silence(await hostsInUse(manager));
-      for (const { host } of await markSilent(manager, silent(this.lostSeconds / 2), 'suspect')) this.logger.warn({ host }, 'host is silent; nothing new is placed there');
+      for (const { host } of await markSilent(manager, silent(this.lostSeconds / 2), 'suspect'))
+        this.logger.warn({ host }, 'host is silent; nothing new is placed there');
       for (const { host, lastSeenAt } of await markSilent(manager, silent(this.lostSeconds), 'lost')) {
         const correlationId = newId();
         this.logger.warn({ host, lastSeenAt }, 'host is lost');
         add({ subject: SUBJECTS.hostLost, aggregate: `host:${host}`, data: { host, lastSeenAt }, correlationId });
         const lost: readonly ContainerRecord[] = await loseContainers(manager, host, live);
         for (const record of lost) {
-          add({ subject: SUBJECTS.containerLost, aggregate: `container:${record.id}`, data: factOf(record.config), correlationId });
+          add({
+            subject: SUBJECTS.containerLost,
+            aggregate: `container:${record.id}`,
+            data: factOf(record.config),
+            correlationId,
+          });
           add({ subject: containerStatus(record.id), data: statusOf(record), correlationId });
         }
       }
@@ -50,7 +66,8 @@ export class LostHosts {
   /** While no provisioner ran nobody could hear the heartbeats: every host has its full time from when it is first looked at. */
   private silence(hosts: readonly HeardHost[]): (seconds: number) => HeardHost[] {
     const nowMs = performance.now();
-    for (const { host, beats } of hosts) if (this.heard.get(host)?.beats !== beats) this.heard.set(host, { beats, atMs: nowMs });
+    for (const { host, beats } of hosts)
+      if (this.heard.get(host)?.beats !== beats) this.heard.set(host, { beats, atMs: nowMs });
     return (seconds) => hosts.filter(({ host }) => nowMs - (this.heard.get(host)?.atMs ?? nowMs) >= seconds * 1000);
   }
 }

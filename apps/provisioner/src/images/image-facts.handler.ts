@@ -41,7 +41,13 @@ export class ImageFactsHandler {
       await recordImage(manager, { name, version, state: 'promoted', contentDigest, archiveBytes, unpackedBytes });
       // Whoever promotes it, or hears of it, has missed that it was retired.
       for (const image of await tellRetirementsAgain(manager, [{ name, version }])) {
-        add({ subject: SUBJECTS.imageRetired, aggregate: `image:${image.name}`, data: image, correlationId, causationId: id });
+        add({
+          subject: SUBJECTS.imageRetired,
+          aggregate: `image:${image.name}`,
+          data: image,
+          correlationId,
+          causationId: id,
+        });
       }
     });
   }

@@ -1,5 +1,11 @@
 /** One version out of use for ever, in one transaction: lock it, look whether anything needs it, retire it, announce. */
-import { type ImageRejected, type ImageRetirementRequested, type ImageRetired, parseExactImageRef, SUBJECTS } from '@plinth/contracts';
+import {
+  type ImageRejected,
+  type ImageRetirementRequested,
+  type ImageRetired,
+  parseExactImageRef,
+  SUBJECTS,
+} from '@plinth/contracts';
 import { claimEvent, type Outbox, PermanentError, type ReceivedEvent } from '@plinth/service-kit';
 import { loadUses, lockVersion, retireVersion } from './retirement.store.js';
 import { stateRefusal, useRefusal } from './domain/image-retirement.js';
@@ -18,7 +24,14 @@ export class ImageRetirement {
       const state = await lockVersion(manager, name, version);
       const refusal = stateRefusal(image, state) ?? useRefusal(image, await loadUses(manager, name, version));
       if (refusal) {
-        const data: ImageRejected = { operation: 'retirement', requestId: event.id, ...refusal, name, version, problems: [] };
+        const data: ImageRejected = {
+          operation: 'retirement',
+          requestId: event.id,
+          ...refusal,
+          name,
+          version,
+          problems: [],
+        };
         add({ subject: SUBJECTS.imageRejected, aggregate: `request:${event.id}`, data, ...cause });
         return;
       }

@@ -43,7 +43,13 @@ export async function recordImage(manager: EntityManager, change: ImageChange): 
   );
 }
 
-export async function recordMaster(manager: EntityManager, node: string, name: string, version: string, contentDigest: string): Promise<void> {
+export async function recordMaster(
+  manager: EntityManager,
+  node: string,
+  name: string,
+  version: string,
+  contentDigest: string,
+): Promise<void> {
   await manager.query(
     `INSERT INTO masters (name, version, node, content_digest) VALUES ($1, $2, $3, $4)
      ON CONFLICT (name, version, node) DO UPDATE SET content_digest = $4, seen_at = now()`,
@@ -56,7 +62,11 @@ export async function forgetMaster(manager: EntityManager, node: string, name: s
 }
 
 /** Holds the row until the transaction ends: meanwhile the version is not retired. */
-export async function holdImage(manager: EntityManager, name: string, version: string): Promise<{ state: string; masters: number } | undefined> {
+export async function holdImage(
+  manager: EntityManager,
+  name: string,
+  version: string,
+): Promise<{ state: string; masters: number } | undefined> {
   const rows: { state: string; masters: number }[] = await manager.query(
     `SELECT v.state, (SELECT count(*)::int FROM masters m WHERE m.name = v.name AND m.version = v.version AND m.content_digest = v.content_digest) AS masters
        FROM image_versions v WHERE v.name = $1 AND v.version = $2 FOR SHARE OF v`,
@@ -72,9 +82,23 @@ export async function isDefaultOs(manager: EntityManager, name: string): Promise
 }
 
 /** @returns the version that was the default of this name */
-export async function setDefault(manager: EntityManager, name: string, version: string, defaultOs: boolean): Promise<string | undefined> {
-  const before: { version: string }[] = await manager.query('SELECT version FROM image_defaults WHERE name = $1 FOR UPDATE', [name]);
-  await manager.query('INSERT INTO image_defaults (name, version) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET version = $2', [name, version]);
-  if (defaultOs) await manager.query('INSERT INTO default_os (name) VALUES ($1) ON CONFLICT (singleton) DO UPDATE SET name = $1', [name]);
+export async function setDefault(
+  manager: EntityManager,
+  name: string,
+  version: string,
+  defaultOs: boolean,
+): Promise<string | undefined> {
+  const before: { version: string }[] = await manager.query(
+    'SELECT version FROM image_defaults WHERE name = $1 FOR UPDATE',
+    [name],
+  );
+  await manager.query(
+    'INSERT INTO image_defaults (name, version) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET version = $2',
+    [name, version],
+  );
+  if (defaultOs)
+    await manager.query('INSERT INTO default_os (name) VALUES ($1) ON CONFLICT (singleton) DO UPDATE SET name = $1', [
+      name,
+    ]);
   return before[0]?.version;
 }

@@ -1,6 +1,13 @@
 /** The end of image versions, decided by three provisioners on a real NATS and PostgreSQL, with scripted hosts. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { type ContainerDetails, type ContainerStatus, type ImageSummary, type Page, QUERIES, SUBJECTS } from '@plinth/contracts';
+import {
+  type ContainerDetails,
+  type ContainerStatus,
+  type ImageSummary,
+  type Page,
+  QUERIES,
+  SUBJECTS,
+} from '@plinth/contracts';
 import { DataSource } from 'typeorm';
 import { ProvisionerSuite } from '../testing/provisioner-suite.js';
 
@@ -29,28 +36,62 @@ async function newImage(versions: number): Promise<string> {
 const retire = (image: string): Promise<string> => suite.ask(SUBJECTS.imageRetirementRequested, { image });
 const answerOf = (requestId: string, image: string): Promise<{ reason?: unknown; message?: unknown }> => {
   const [name, version] = image.split('@');
-  return suite.until(() => suite.of(SUBJECTS.imageRejected, { requestId })[0] ?? suite.of(SUBJECTS.imageRetired, { name, version })[0], `${image} is retired or not`);
+  return suite.until(
+    () => suite.of(SUBJECTS.imageRejected, { requestId })[0] ?? suite.of(SUBJECTS.imageRetired, { name, version })[0],
+    `${image} is retired or not`,
+  );
 };
-const needing = async (image: string): Promise<readonly ContainerStatus[]> => (await suite.answer<Page<ContainerStatus>>(QUERIES.containers, { needs: image })).items;
+const needing = async (image: string): Promise<readonly ContainerStatus[]> =>
+  (await suite.answer<Page<ContainerStatus>>(QUERIES.containers, { needs: image })).items;
 const stateOf = async (image: string): Promise<string | undefined> => {
   const [name, version] = image.split('@');
-  return (await suite.answer<Page<ImageSummary>>(QUERIES.images, { name })).items.find((item) => item.version === version)?.state;
+  return (await suite.answer<Page<ImageSummary>>(QUERIES.images, { name })).items.find(
+    (item) => item.version === version,
+  )?.state;
 };
-const update = (name: string, to: string, soakSeconds = 0): Promise<string> => suite.ask(SUBJECTS.containerUpdateRequested, { name, to, stableSeconds: 0, soakSeconds });
+const update = (name: string, to: string, soakSeconds = 0): Promise<string> =>
+  suite.ask(SUBJECTS.containerUpdateRequested, { name, to, stableSeconds: 0, soakSeconds });
 
 describe('a version', () => {
   it('that nothing needs is retired, once and for good, and whoever asks for it gets the default with the reason', async () => {
     const name = await newImage(1);
     expect(await answerOf(await retire(`${name}@v1`), `${name}@v1`)).toMatchObject({ name, version: 'v1' });
-    expect(await answerOf(await retire(`${name}@v1`), 'none@v1')).toMatchObject({ operation: 'retirement', reason: 'retired' });
+    expect(await answerOf(await retire(`${name}@v1`), 'none@v1')).toMatchObject({
+      operation: 'retirement',
+      reason: 'retired',
+    });
     const digest = `sha256:${'b'.repeat(64)}`;
-    await suite.jetstream.publish(SUBJECTS.imagePromoted, JSON.stringify({ name, version: 'v1', contentDigest: digest, manifestDigest: digest, archiveDigest: digest, archiveBytes: 1, unpackedBytes: 1, sources: ['http://127.0.0.1:1/x'] }));
+    await suite.jetstream.publish(
+      SUBJECTS.imagePromoted,
+      JSON.stringify({
+        name,
+        version: 'v1',
+        contentDigest: digest,
+        manifestDigest: digest,
+        archiveDigest: digest,
+        archiveBytes: 1,
+        unpackedBytes: 1,
+        sources: ['http://127.0.0.1:1/x'],
+      }),
+    );
     await suite.run(`after-${name}`, 1, { image: `${name}@v1` });
-    expect(suite.of(SUBJECTS.containerStarted, { name: `after-${name}-0` })[0]).toMatchObject({ image: `${OS}@v1`, fallbackReason: 'retired' });
-    const strict = await suite.ask(SUBJECTS.containerRequested, { name: `strict-${name}`, image: `${name}@v1`, strict: true });
-    expect(await suite.fact(SUBJECTS.containerRejected, { requestId: strict })).toMatchObject({ reason: 'image-unavailable' });
+    expect(suite.of(SUBJECTS.containerStarted, { name: `after-${name}-0` })[0]).toMatchObject({
+      image: `${OS}@v1`,
+      fallbackReason: 'retired',
+    });
+    const strict = await suite.ask(SUBJECTS.containerRequested, {
+      name: `strict-${name}`,
+      image: `${name}@v1`,
+      strict: true,
+    });
+    expect(await suite.fact(SUBJECTS.containerRejected, { requestId: strict })).toMatchObject({
+      reason: 'image-unavailable',
+    });
     const activation = await suite.ask(SUBJECTS.imageActivationRequested, { image: `${name}@v1` });
-    expect(await suite.fact(SUBJECTS.imageRejected, { requestId: activation })).toMatchObject({ operation: 'activation', reason: 'retired' });
+    expect(await suite.fact(SUBJECTS.imageRejected, { requestId: activation })).toMatchObject({
+      operation: 'activation',
+      reason: 'retired',
+    });
     expect(await stateOf(`${name}@v1`)).toBe('retired');
     expect(suite.of(SUBJECTS.imageRetired, { name })).toHaveLength(1);
   });
@@ -59,7 +100,10 @@ describe('a version', () => {
     const name = await newImage(1);
     await answerOf(await retire(`${name}@v1`), `${name}@v1`);
     const source = await new DataSource({ type: 'postgres', url: suite.databaseUrl }).initialize();
-    await source.query(`UPDATE provisioner.image_versions SET retirement_told_at = now() - interval '1 hour' WHERE name = $1`, [name]);
+    await source.query(
+      `UPDATE provisioner.image_versions SET retirement_told_at = now() - interval '1 hour' WHERE name = $1`,
+      [name],
+    );
     await source.destroy();
     await suite.until(() => suite.of(SUBJECTS.imageRetired, { name }).length === 2, 'it is told again');
   });
@@ -68,7 +112,16 @@ describe('a version', () => {
     expect(await answerOf(await retire(`${OS}@v1`), 'none@v1')).toMatchObject({ reason: 'default-image' });
     expect(await answerOf(await retire(`${OS}@v99`), 'none@v1')).toMatchObject({ reason: 'image-not-found' });
     const built = `built-${++names}`;
-    await suite.jetstream.publish(SUBJECTS.imageTested, JSON.stringify({ name: built, version: 'v1', contentDigest: `sha256:${'c'.repeat(64)}`, tests: [], durationMs: 1 }));
+    await suite.jetstream.publish(
+      SUBJECTS.imageTested,
+      JSON.stringify({
+        name: built,
+        version: 'v1',
+        contentDigest: `sha256:${'c'.repeat(64)}`,
+        tests: [],
+        durationMs: 1,
+      }),
+    );
     await suite.until(async () => (await stateOf(`${built}@v1`)) === 'tested', 'it is known');
     expect(await answerOf(await retire(`${built}@v1`), 'none@v1')).toMatchObject({ reason: 'not-promoted' });
   });
@@ -94,13 +147,21 @@ describe('a version', () => {
     suite.hosts.fates.set(`${name}-0`, 'hangs');
     await update(`${name}-0`, `${name}@v2`, 60);
     // Until the host's word has reached the provisioner, the container is on the first for it, too.
-    await suite.until(async () => (await suite.answer<ContainerDetails>(QUERIES.container, { name: `${name}-0` })).history.filter(({ kind }) => kind === 'started').length === 2, 'it is on trial');
+    await suite.until(
+      async () =>
+        (await suite.answer<ContainerDetails>(QUERIES.container, { name: `${name}-0` })).history.filter(
+          ({ kind }) => kind === 'started',
+        ).length === 2,
+      'it is on trial',
+    );
     expect((await answerOf(await retire(`${name}@v1`), 'none@v1')).message).toContain('1 container going back to it');
     expect((await answerOf(await retire(`${name}@v2`), 'none@v1')).message).toContain('1 container on it');
     suite.hosts.fates.clear();
     await update(`${name}-0`, `${name}@v2`);
     await suite.fact(SUBJECTS.containerUpdated, { name: `${name}-0` });
-    expect((await answerOf(await retire(`${name}@v1`), 'none@v1')).message).toContain('1 container that has it as known good');
+    expect((await answerOf(await retire(`${name}@v1`), 'none@v1')).message).toContain(
+      '1 container that has it as known good',
+    );
     expect(await needing(`${name}@v1`)).toHaveLength(1);
   });
 
@@ -108,7 +169,13 @@ describe('a version', () => {
     const name = await newImage(2);
     await suite.run(name, 1, { image: `${name}@v1` });
     const host = (await needing(`${name}@v1`))[0]?.host ?? '';
-    const rollout = await suite.ask(SUBJECTS.rolloutRequested, { select: { containers: [`${name}-0`] }, to: `${name}@v2`, stableSeconds: 0, soakSeconds: 0, deadlineSeconds: 5 });
+    const rollout = await suite.ask(SUBJECTS.rolloutRequested, {
+      select: { containers: [`${name}-0`] },
+      to: `${name}@v2`,
+      stableSeconds: 0,
+      soakSeconds: 0,
+      deadlineSeconds: 5,
+    });
     const { rolloutId } = await suite.fact(SUBJECTS.rolloutStarted, { requestId: rollout });
     await suite.fact(SUBJECTS.rolloutCompleted, { rolloutId });
     suite.hosts.silent.add(host);
@@ -129,7 +196,10 @@ describe('a version', () => {
     await suite.promote(name, 'v2', false);
     await suite.run(name, 1, { image: `${name}@v1` });
     // It waits for the storage node to hold the target.
-    const requestId = await suite.ask(SUBJECTS.rolloutRequested, { select: { containers: [`${name}-0`] }, to: `${name}@v2` });
+    const requestId = await suite.ask(SUBJECTS.rolloutRequested, {
+      select: { containers: [`${name}-0`] },
+      to: `${name}@v2`,
+    });
     const { rolloutId } = await suite.fact(SUBJECTS.rolloutStarted, { requestId });
     const refused = await answerOf(await retire(`${name}@v2`), 'none@v1');
     expect(refused).toMatchObject({ reason: 'in-rollout' });
@@ -159,7 +229,8 @@ describe('retirements, creations, updates and activations at once', () => {
         const asked = retire(image);
         if (index % 3 === 0) await Promise.all([create(1), create(2), asked]);
         if (index % 3 === 1) updates.push((await Promise.all([update(`mover-${name}-${index}`, image), asked]))[0]);
-        if (index % 3 === 2) await Promise.all([suite.ask(SUBJECTS.imageActivationRequested, { image, defaultOs: false }), asked]);
+        if (index % 3 === 2)
+          await Promise.all([suite.ask(SUBJECTS.imageActivationRequested, { image, defaultOs: false }), asked]);
         retirements.set(image, await asked);
       }),
     );
@@ -168,8 +239,22 @@ describe('retirements, creations, updates and activations at once', () => {
       const answer = await answerOf(requestId, image);
       ended.set(image, typeof answer.reason === 'string' ? answer.reason : 'retired');
     }
-    await suite.until(() => created.every((container) => suite.of(SUBJECTS.containerStarted, { name: container }).length === 1), 'every creation is answered');
-    await suite.until(() => updates.every((requestId) => suite.of(SUBJECTS.containerRejected, { requestId }).length === 1 || suite.facts.some(({ subject, data }) => subject === SUBJECTS.containerUpdated && String(data['image']).startsWith(`${name}@`))), 'every update is answered');
+    await suite.until(
+      () => created.every((container) => suite.of(SUBJECTS.containerStarted, { name: container }).length === 1),
+      'every creation is answered',
+    );
+    await suite.until(
+      () =>
+        updates.every(
+          (requestId) =>
+            suite.of(SUBJECTS.containerRejected, { requestId }).length === 1 ||
+            suite.facts.some(
+              ({ subject, data }) =>
+                subject === SUBJECTS.containerUpdated && String(data['image']).startsWith(`${name}@`),
+            ),
+        ),
+      'every update is answered',
+    );
     for (const [image, outcome] of ended) {
       expect(await stateOf(image)).toBe(outcome === 'retired' ? 'retired' : 'promoted');
       if (outcome === 'retired') expect((await needing(image)).map((container) => container.name)).toEqual([]);

@@ -9,7 +9,10 @@ import { STATE_RANK } from './domain/image-read-model.js';
  * @returns its state
  */
 export async function lockVersion(manager: EntityManager, name: string, version: string): Promise<string | undefined> {
-  const rows: { state: string }[] = await manager.query('SELECT state FROM image_versions WHERE name = $1 AND version = $2 FOR UPDATE', [name, version]);
+  const rows: { state: string }[] = await manager.query(
+    'SELECT state FROM image_versions WHERE name = $1 AND version = $2 FOR UPDATE',
+    [name, version],
+  );
   return rows[0]?.state;
 }
 
@@ -37,18 +40,20 @@ export async function loadUses(manager: EntityManager, name: string, version: st
 }
 
 export async function retireVersion(manager: EntityManager, name: string, version: string): Promise<void> {
-  await manager.query(`UPDATE image_versions SET state = 'retired', rank = $3, message = NULL, at = now(), retirement_told_at = now() WHERE name = $1 AND version = $2`, [
-    name,
-    version,
-    STATE_RANK.retired,
-  ]);
+  await manager.query(
+    `UPDATE image_versions SET state = 'retired', rank = $3, message = NULL, at = now(), retirement_told_at = now() WHERE name = $1 AND version = $2`,
+    [name, version, STATE_RANK.retired],
+  );
 }
 
 /** How long a storage node has to remove a master before it is told again. */
 const TELL_AGAIN_SECONDS = 60;
 
 /** @returns those of the versions that are retired and were not told so for a while; they count as told from now on */
-export async function tellRetirementsAgain(manager: EntityManager, images: readonly { readonly name: string; readonly version: string }[]): Promise<readonly { readonly name: string; readonly version: string }[]> {
+export async function tellRetirementsAgain(
+  manager: EntityManager,
+  images: readonly { readonly name: string; readonly version: string }[],
+): Promise<readonly { readonly name: string; readonly version: string }[]> {
   if (images.length === 0) return [];
   // Rows that somebody else holds are told of next time: whoever waits here, holding others, could wait for ever.
   const [rows]: [{ name: string; version: string }[], number] = await manager.query(

@@ -1,13 +1,37 @@
 /** Moves containers between hosts: off a drained one, one after the other, and away from a lost one when its lease on their volumes has run out. */
-import { containerStatus, desiredContainer, parseExactImageRef, SUBJECTS, type VolumeTakeover } from '@plinth/contracts';
+import {
+  containerStatus,
+  desiredContainer,
+  parseExactImageRef,
+  SUBJECTS,
+  type VolumeTakeover,
+} from '@plinth/contracts';
 import { type Logger, newId, type Outbox, type OutboxEvent } from '@plinth/service-kit';
 import type { DataSource, EntityManager } from 'typeorm';
 import { lockContainer, saveContainer, saveMessage } from '../containers/container.store.js';
-import { countMoved, type Drain, drains, forgetGivenUp, homeless, hostStanding, hostThatReaches, leaseOf, leaving, lockDrain, rememberGivenUp, saveDrain } from './move.store.js';
+import { forgetGivenUp, rememberGivenUp } from '../containers/given-up.store.js';
+import {
+  countMoved,
+  type Drain,
+  drains,
+  homeless,
+  hostStanding,
+  hostThatReaches,
+  leaseOf,
+  leaving,
+  lockDrain,
+  saveDrain,
+} from './move.store.js';
 import { loadPlacementView, occupy, release, reserve } from '../placement/placement.store.js';
 import type { ProvisionerConfig } from '../config.js';
 import { type ContainerRecord, factOf, statusOf } from '../containers/domain/container-record.js';
-import { choosePlacement, inDatacenter, noRoom, placementPolicy, type Resources } from '../placement/domain/placement.js';
+import {
+  choosePlacement,
+  inDatacenter,
+  noRoom,
+  placementPolicy,
+  type Resources,
+} from '../placement/domain/placement.js';
 import { arrived, givenUp, hasRunOut, removedElsewhere, wantedState } from './domain/relocation.js';
 
 type Add = (event: OutboxEvent) => void;
@@ -69,7 +93,12 @@ export class ContainerRelocation {
     const from = record.config.host;
     // Said again while it waits for another host: its room is free already.
     if (!record.moving?.released) await release(manager, from, record.config.limits);
-    const moving = record.moving ?? { reason: 'drain' as const, to: null, desired: 'running' as const, released: false };
+    const moving = record.moving ?? {
+      reason: 'drain' as const,
+      to: null,
+      desired: 'running' as const,
+      released: false,
+    };
     const standing = moving.to === null ? undefined : await hostStanding(manager, moving.to);
     if (moving.to !== null && standing?.state !== 'lost') return this.settle(manager, add, record, moving.to, cause);
     if (moving.to !== null) await release(manager, moving.to, record.config.limits);
@@ -108,7 +137,8 @@ export class ContainerRelocation {
     const lease = await leaseOf(manager, config.storageNode, config.host);
     if (!lease || !hasRunOut(lease)) return;
     const desired = wantedState(record);
-    if (desired === undefined) return this.removeLost(manager, add, record, cause, { from: config.host, renewal: lease.renewal });
+    if (desired === undefined)
+      return this.removeLost(manager, add, record, cause, { from: config.host, renewal: lease.renewal });
     const place = await this.place(manager, record);
     if (!place.ok) return this.wait(manager, add, record, `its host ${config.host} is lost; ${place.message}`, cause);
     if (record.moving?.to) await release(manager, record.moving.to, config.limits);
@@ -117,11 +147,25 @@ export class ContainerRelocation {
     await rememberGivenUp(manager, config.host, left);
     add({ subject: desiredContainer(config.host, id), data: left, ...cause });
     const moving = { ...record, moving: { reason: 'host-lost' as const, to: place.host, desired, released: true } };
-    await this.save(manager, add, await this.settle(manager, add, { ...moving, config: left }, place.host, cause, { from: config.host, renewal: lease.renewal }), cause);
+    await this.save(
+      manager,
+      add,
+      await this.settle(manager, add, { ...moving, config: left }, place.host, cause, {
+        from: config.host,
+        renewal: lease.renewal,
+      }),
+      cause,
+    );
   }
 
   /** Nothing of it runs any more. Its data are deleted by another host that reaches them; what the lost one has of it, it takes away when it is back. */
-  private async removeLost(manager: EntityManager, add: Add, record: ContainerRecord, cause: Cause, takeover: VolumeTakeover): Promise<void> {
+  private async removeLost(
+    manager: EntityManager,
+    add: Add,
+    record: ContainerRecord,
+    cause: Cause,
+    takeover: VolumeTakeover,
+  ): Promise<void> {
     const { config } = record;
     const from = config.host;
     await release(manager, from, config.limits);
@@ -136,7 +180,11 @@ export class ContainerRelocation {
     }
     const next: ContainerRecord = { ...record, state: 'removed', pid: null, runningImage: null, moving: null };
     const message = `its host ${from} is lost${config.deleteData === true ? `, and no other reaches ${config.storageNode}: its data are deleted when ${from} is back` : ''}`;
-    await saveContainer(manager, { ...next, message }, { at: new Date().toISOString(), kind: 'removed', generation: config.generation, message });
+    await saveContainer(
+      manager,
+      { ...next, message },
+      { at: new Date().toISOString(), kind: 'removed', generation: config.generation, message },
+    );
     add({ subject: SUBJECTS.containerRemoved, aggregate: `container:${record.id}`, data: factOf(config), ...cause });
     add({ subject: containerStatus(record.id), data: statusOf({ ...next, message }), ...cause });
   }
@@ -160,7 +208,8 @@ export class ContainerRelocation {
       if (refusal === undefined) asked.push(id);
       else waiting = refusal;
     }
-    if (waiting !== drain.waiting || asked.join() !== drain.inHand.join()) await saveDrain(manager, host, { ...drain, waiting, inHand: asked });
+    if (waiting !== drain.waiting || asked.join() !== drain.inHand.join())
+      await saveDrain(manager, host, { ...drain, waiting, inHand: asked });
   }
 
   /** Holds room on another host, then asks this one to give the container up. @returns why not */
@@ -172,20 +221,42 @@ export class ContainerRelocation {
     if (!place.ok) return `${record.config.name}: ${place.message}`;
     const config = givenUp(record.config, new Date().toISOString());
     const state = record.state === 'running' || record.state === 'starting' ? 'stopping' : record.state;
-    const next: ContainerRecord = { ...record, config, state, moving: { reason: 'drain', to: place.host, desired, released: false } };
+    const next: ContainerRecord = {
+      ...record,
+      config,
+      state,
+      moving: { reason: 'drain', to: place.host, desired, released: false },
+    };
     add({ subject: desiredContainer(config.host, id), data: config, ...cause });
-    await saveContainer(manager, next, { at: config.decidedAt, kind: 'configured', generation: config.generation, message: `moves to ${place.host}` });
+    await saveContainer(manager, next, {
+      at: config.decidedAt,
+      kind: 'configured',
+      generation: config.generation,
+      message: `moves to ${place.host}`,
+    });
     add({ subject: containerStatus(id), data: statusOf(next), ...cause });
     return undefined;
   }
 
   /** Room was held for it. */
-  private async settle(manager: EntityManager, add: Add, record: ContainerRecord, to: string, cause: Cause, takeover?: VolumeTakeover): Promise<ContainerRecord> {
+  private async settle(
+    manager: EntityManager,
+    add: Add,
+    record: ContainerRecord,
+    to: string,
+    cause: Cause,
+    takeover?: VolumeTakeover,
+  ): Promise<ContainerRecord> {
     const from = record.config.host;
     const reason = record.moving?.reason ?? 'drain';
     const next = arrived(record, to, wantedState(record) ?? 'running', new Date().toISOString(), takeover);
     add({ subject: desiredContainer(to, next.id), data: next.config, ...cause });
-    add({ subject: SUBJECTS.containerMoved, aggregate: `container:${next.id}`, data: { ...factOf(next.config), from, reason }, ...cause });
+    add({
+      subject: SUBJECTS.containerMoved,
+      aggregate: `container:${next.id}`,
+      data: { ...factOf(next.config), from, reason },
+      ...cause,
+    });
     await countMoved(manager, from);
     // It may be the host that was to give it up.
     await forgetGivenUp(manager, to, next.id);
@@ -195,11 +266,22 @@ export class ContainerRelocation {
 
   private async save(manager: EntityManager, add: Add, record: ContainerRecord, cause: Cause): Promise<void> {
     const { config } = record;
-    await saveContainer(manager, record, { at: config.decidedAt, kind: 'moved', generation: config.generation, message: `to ${config.host}` });
+    await saveContainer(manager, record, {
+      at: config.decidedAt,
+      kind: 'moved',
+      generation: config.generation,
+      message: `to ${config.host}`,
+    });
     add({ subject: containerStatus(record.id), data: statusOf(record), ...cause });
   }
 
-  private async wait(manager: EntityManager, add: Add, record: ContainerRecord, message: string, cause: Cause): Promise<void> {
+  private async wait(
+    manager: EntityManager,
+    add: Add,
+    record: ContainerRecord,
+    message: string,
+    cause: Cause,
+  ): Promise<void> {
     if (record.message === message) return;
     await saveMessage(manager, record.id, message);
     add({ subject: containerStatus(record.id), data: statusOf({ ...record, message }), ...cause });
@@ -214,12 +296,23 @@ export class ContainerRelocation {
     const datacenter = (await hostStanding(manager, config.host))?.datacenter;
     const others = inDatacenter(hosts, datacenter).filter(({ host }) => host !== config.host);
     const resources: Resources = { memoryBytes: config.limits.memoryBytes, cpus: config.limits.cpus, containers: 1 };
-    const placement = choosePlacement(others, [config.storageNode], resources, placementPolicy(this.config.PLINTH_PLACEMENT), Math.random(), this.turnOfPlacement++);
-    if (!placement.ok) return placement.reason === 'no-host' ? { ok: false, message: `no other ready host reaches ${config.storageNode}, where its volume is` } : placement;
+    const placement = choosePlacement(
+      others,
+      [config.storageNode],
+      resources,
+      placementPolicy(this.config.PLINTH_PLACEMENT),
+      Math.random(),
+      this.turnOfPlacement++,
+    );
+    if (!placement.ok)
+      return placement.reason === 'no-host'
+        ? { ok: false, message: `no other ready host reaches ${config.storageNode}, where its volume is` }
+        : placement;
     for (const { host } of placement.hosts) {
       const room = await reserve(manager, host, image, resources, overcommit);
       if (room === 'reserved') return { ok: true, host };
-      if (room === 'image-withdrawn') return { ok: false, message: `${config.image} was revoked, and nothing new starts on it` };
+      if (room === 'image-withdrawn')
+        return { ok: false, message: `${config.image} was revoked, and nothing new starts on it` };
     }
     return { ok: false, message: noRoom(placement.hosts, resources) };
   }

@@ -1,5 +1,4 @@
 /** Drains, lost hosts, and what is on its way between hosts. */
-import type { ContainerConfig } from '@plinth/contracts';
 import type { EntityManager } from 'typeorm';
 import type { KnownLease } from './domain/relocation.js';
 
@@ -14,19 +13,32 @@ export interface Drain {
 }
 
 /** @returns false when there is no such host */
-export async function setScheduling(manager: EntityManager, host: string, cordoned: boolean, drain: Drain | null): Promise<boolean> {
-  const [, count]: [unknown, number] = await manager.query('UPDATE hosts SET cordoned = $2, drain = $3 WHERE host = $1', [host, cordoned, drain && JSON.stringify(drain)]);
+export async function setScheduling(
+  manager: EntityManager,
+  host: string,
+  cordoned: boolean,
+  drain: Drain | null,
+): Promise<boolean> {
+  const [, count]: [unknown, number] = await manager.query(
+    'UPDATE hosts SET cordoned = $2, drain = $3 WHERE host = $1',
+    [host, cordoned, drain && JSON.stringify(drain)],
+  );
   return count === 1;
 }
 
 export async function drains(manager: EntityManager): Promise<{ host: string; drain: Drain }[]> {
-  const rows: { host: string; drain: Drain }[] = await manager.query(`SELECT host, drain FROM hosts WHERE drain IS NOT NULL AND state <> 'lost' ORDER BY host`);
+  const rows: { host: string; drain: Drain }[] = await manager.query(
+    `SELECT host, drain FROM hosts WHERE drain IS NOT NULL AND state <> 'lost' ORDER BY host`,
+  );
   return rows;
 }
 
 /** Until the transaction ends nobody else drains the host; its row stays free for placements. @returns undefined when somebody does, or it is not drained (any more) */
 export async function lockDrain(manager: EntityManager, host: string): Promise<Drain | undefined> {
-  const rows: { drain: Drain | null }[] = await manager.query(`SELECT CASE WHEN pg_try_advisory_xact_lock(hashtext('drain ' || host)) THEN drain END AS drain FROM hosts WHERE host = $1`, [host]);
+  const rows: { drain: Drain | null }[] = await manager.query(
+    `SELECT CASE WHEN pg_try_advisory_xact_lock(hashtext('drain ' || host)) THEN drain END AS drain FROM hosts WHERE host = $1`,
+    [host],
+  );
   return rows[0]?.drain ?? undefined;
 }
 
@@ -35,11 +47,18 @@ export async function saveDrain(manager: EntityManager, host: string, drain: Dra
 }
 
 export async function countMoved(manager: EntityManager, host: string): Promise<void> {
-  await manager.query(`UPDATE hosts SET drain = jsonb_set(drain, '{moved}', to_jsonb((drain->>'moved')::int + 1)) WHERE host = $1 AND drain IS NOT NULL`, [host]);
+  await manager.query(
+    `UPDATE hosts SET drain = jsonb_set(drain, '{moved}', to_jsonb((drain->>'moved')::int + 1)) WHERE host = $1 AND drain IS NOT NULL`,
+    [host],
+  );
 }
 
 /** Containers of a host: those that can be asked to leave, oldest first, how many there are, and who of those asked is still on the way. */
-export async function leaving(manager: EntityManager, host: string, asked: readonly string[]): Promise<{ left: number; inHand: readonly string[]; next: readonly string[] }> {
+export async function leaving(
+  manager: EntityManager,
+  host: string,
+  asked: readonly string[],
+): Promise<{ left: number; inHand: readonly string[]; next: readonly string[] }> {
   const rows: { left: number; inHand: string[]; next: string[] }[] = await manager.query(
     `SELECT count(*)::int AS left,
             (SELECT coalesce(array_agg(a.id), '{}') FROM containers a WHERE a.id = ANY($2) AND (a.moving IS NOT NULL OR a.state IN ('scheduled', 'starting'))) AS "inHand",
@@ -74,32 +93,34 @@ export interface HostStanding {
 }
 
 export async function hostStanding(manager: EntityManager, host: string): Promise<HostStanding | undefined> {
-  const rows: HostStanding[] = await manager.query('SELECT state, datacenter, cordoned FROM hosts WHERE host = $1', [host]);
+  const rows: HostStanding[] = await manager.query('SELECT state, datacenter, cordoned FROM hosts WHERE host = $1', [
+    host,
+  ]);
   return rows[0];
 }
 
 /** A host that lives, other than one. */
-export async function hostThatReaches(manager: EntityManager, storageNode: string, except: string): Promise<string | undefined> {
-  const rows: { host: string }[] = await manager.query(`SELECT host FROM hosts WHERE state = 'ready' AND $1 = ANY(storage_nodes) AND host <> $2 ORDER BY allocated_containers LIMIT 1`, [storageNode, except]);
+export async function hostThatReaches(
+  manager: EntityManager,
+  storageNode: string,
+  except: string,
+): Promise<string | undefined> {
+  const rows: { host: string }[] = await manager.query(
+    `SELECT host FROM hosts WHERE state = 'ready' AND $1 = ANY(storage_nodes) AND host <> $2 ORDER BY allocated_containers LIMIT 1`,
+    [storageNode, except],
+  );
   return rows[0]?.host;
 }
 
-export async function leaseOf(manager: EntityManager, storageNode: string, host: string): Promise<KnownLease | undefined> {
-  const rows: { renewal: string; ttl_seconds: number; unrenewed_ms: string }[] = await manager.query('SELECT renewal, ttl_seconds, unrenewed_ms FROM leases WHERE node = $1 AND host = $2', [storageNode, host]);
+export async function leaseOf(
+  manager: EntityManager,
+  storageNode: string,
+  host: string,
+): Promise<KnownLease | undefined> {
+  const rows: { renewal: string; ttl_seconds: number; unrenewed_ms: string }[] = await manager.query(
+    'SELECT renewal, ttl_seconds, unrenewed_ms FROM leases WHERE node = $1 AND host = $2',
+    [storageNode, host],
+  );
   const row = rows[0];
   return row && { renewal: row.renewal, ttlSeconds: row.ttl_seconds, unrenewedMs: Number(row.unrenewed_ms) };
-}
-
-/** Kept until the host says that it did: the bus may forget it. */
-export async function rememberGivenUp(manager: EntityManager, host: string, config: ContainerConfig): Promise<void> {
-  await manager.query('INSERT INTO given_up (host, container_id, config) VALUES ($1, $2, $3) ON CONFLICT (host, container_id) DO UPDATE SET config = excluded.config', [host, config.containerId, JSON.stringify(config)]);
-}
-
-export async function forgetGivenUp(manager: EntityManager, host: string, containerId: string): Promise<void> {
-  await manager.query('DELETE FROM given_up WHERE host = $1 AND container_id = $2', [host, containerId]);
-}
-
-export async function allGivenUp(manager: EntityManager): Promise<ContainerConfig[]> {
-  const rows: { config: ContainerConfig }[] = await manager.query('SELECT config FROM given_up');
-  return rows.map(({ config }) => config);
 }

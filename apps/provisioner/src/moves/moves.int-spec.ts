@@ -1,6 +1,15 @@
 /** Containers on their way between hosts, with two provisioners and scripted hosts, on a real NATS and PostgreSQL. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { type ContainerConfig, type ContainerDetails, type ContainerStatus, desiredContainer, type HostStatus, QUERIES, STREAMS, SUBJECTS } from '@plinth/contracts';
+import {
+  type ContainerConfig,
+  type ContainerDetails,
+  type ContainerStatus,
+  desiredContainer,
+  type HostStatus,
+  QUERIES,
+  STREAMS,
+  SUBJECTS,
+} from '@plinth/contracts';
 import { ProvisionerSuite } from '../testing/provisioner-suite.js';
 
 const RENEWAL = 'a'.repeat(32);
@@ -19,14 +28,21 @@ beforeEach(() => {
 });
 
 const containers = async (prefix: string): Promise<readonly ContainerStatus[]> =>
-  (await suite.answer<{ items: ContainerStatus[] }>(QUERIES.containers, {})).items.filter(({ name }) => name.startsWith(prefix));
+  (await suite.answer<{ items: ContainerStatus[] }>(QUERIES.containers, {})).items.filter(({ name }) =>
+    name.startsWith(prefix),
+  );
 const host = async (name: string): Promise<HostStatus> => {
-  const found = (await suite.answer<{ items: HostStatus[] }>(QUERIES.hosts, {})).items.find((item) => item.host === name);
+  const found = (await suite.answer<{ items: HostStatus[] }>(QUERIES.hosts, {})).items.find(
+    (item) => item.host === name,
+  );
   if (!found) throw new Error(`no ${name}`);
   return found;
 };
 const allRun = (prefix: string, not: string): Promise<unknown> =>
-  suite.until(async () => (await containers(prefix)).every((item) => item.state === 'running' && item.host !== not), `all ${prefix} run, none on ${not}`);
+  suite.until(
+    async () => (await containers(prefix)).every((item) => item.state === 'running' && item.host !== not),
+    `all ${prefix} run, none on ${not}`,
+  );
 async function remove(prefix: string): Promise<void> {
   for (const { id } of await containers(prefix)) await suite.ask(SUBJECTS.containerRemoveRequested, { id });
   await suite.until(async () => (await containers(prefix)).length === 0, 'all are removed');
@@ -63,14 +79,19 @@ describe('a host', () => {
     await suite.ask(SUBJECTS.hostUncordonRequested, { host: 'host-1' });
     await suite.fact(SUBJECTS.hostUncordoned, { host: 'host-1' });
     await remove('drained');
-    for (const name of ['host-1', 'host-2', 'host-3']) expect((await host(name)).allocated).toMatchObject({ containers: 0, memoryBytes: 0 });
+    for (const name of ['host-1', 'host-2', 'host-3'])
+      expect((await host(name)).allocated).toMatchObject({ containers: 0, memoryBytes: 0 });
   });
 
   it('that is drained while no other has room says so, and goes on when there is room', async () => {
     await suite.run('full', 36);
     await suite.ask(SUBJECTS.hostDrainRequested, { host: 'host-2' });
-    await suite.until(async () => /no host has room/.test((await host('host-2')).drain?.waiting ?? ''), 'the drain says why it waits');
-    for (const { id } of (await containers('full')).filter((item) => item.host !== 'host-2').slice(0, 12)) await suite.ask(SUBJECTS.containerRemoveRequested, { id });
+    await suite.until(
+      async () => /no host has room/.test((await host('host-2')).drain?.waiting ?? ''),
+      'the drain says why it waits',
+    );
+    for (const { id } of (await containers('full')).filter((item) => item.host !== 'host-2').slice(0, 12))
+      await suite.ask(SUBJECTS.containerRemoveRequested, { id });
     await suite.fact(SUBJECTS.hostDrained, { host: 'host-2' });
     await allRun('full', 'host-2');
     await suite.ask(SUBJECTS.hostUncordonRequested, { host: 'host-2' });
@@ -80,9 +101,15 @@ describe('a host', () => {
 
   it('that is not known can be asked for nothing', async () => {
     const id = await suite.ask(SUBJECTS.hostDrainRequested, { host: 'nowhere' });
-    expect(await suite.fact(SUBJECTS.hostRejected, { requestId: id })).toMatchObject({ operation: 'drain', reason: 'host-not-found' });
+    expect(await suite.fact(SUBJECTS.hostRejected, { requestId: id })).toMatchObject({
+      operation: 'drain',
+      reason: 'host-not-found',
+    });
     const bad = await suite.ask(SUBJECTS.hostCordonRequested, { host: '../x' });
-    expect(await suite.fact(SUBJECTS.hostRejected, { requestId: bad })).toMatchObject({ operation: 'cordon', reason: 'invalid-request' });
+    expect(await suite.fact(SUBJECTS.hostRejected, { requestId: bad })).toMatchObject({
+      operation: 'cordon',
+      reason: 'invalid-request',
+    });
   });
 
   it('that is lost keeps its containers while its lease holds; then they are started elsewhere, and it gives them up when it is back', async () => {
@@ -94,19 +121,33 @@ describe('a host', () => {
     suite.hosts.leases.set('host-2', { renewal: RENEWAL, unrenewedMs: FENCED_MS });
     suite.hosts.leases.set('host-3', { renewal: RENEWAL, unrenewedMs: 5_000 });
     await suite.fact(SUBJECTS.hostLost, { host: 'host-3' });
-    await suite.until(async () => (await containers('lost')).filter((item) => item.state === 'lost' && item.message?.includes('lease')).length >= there.length, 'they wait, and say for what');
+    await suite.until(
+      async () =>
+        (await containers('lost')).filter((item) => item.state === 'lost' && item.message?.includes('lease')).length >=
+        there.length,
+      'they wait, and say for what',
+    );
     // Both are looked at in the same turns.
-    await suite.until(() => suite.of(SUBJECTS.containerMoved, { from: 'host-2', reason: 'host-lost' }).length === elsewhere, 'those of the other lost host move');
+    await suite.until(
+      () => suite.of(SUBJECTS.containerMoved, { from: 'host-2', reason: 'host-lost' }).length === elsewhere,
+      'those of the other lost host move',
+    );
     expect(suite.of(SUBJECTS.containerMoved, { from: 'host-3' })).toEqual([]);
     const [unwanted, ...wanted] = there;
     await suite.ask(SUBJECTS.containerRemoveRequested, { id: unwanted?.id });
     suite.hosts.leases.set('host-3', { renewal: RENEWAL, unrenewedMs: FENCED_MS });
     await suite.fact(SUBJECTS.containerRemoved, { containerId: unwanted?.id });
     // Its data were deleted by a host that lives.
-    expect(suite.hosts.containers.get(unwanted?.id ?? '')?.config).toMatchObject({ host: 'host-1', desired: 'removed', deleteData: true, takeovers: [{ from: 'host-3', renewal: RENEWAL }] });
+    expect(suite.hosts.containers.get(unwanted?.id ?? '')?.config).toMatchObject({
+      host: 'host-1',
+      desired: 'removed',
+      deleteData: true,
+      takeovers: [{ from: 'host-3', renewal: RENEWAL }],
+    });
     await allRun('lost', 'host-3');
     expect(suite.of(SUBJECTS.containerMoved, { from: 'host-3', reason: 'host-lost' })).toHaveLength(wanted.length);
-    for (const { id } of wanted) expect(suite.hosts.containers.get(id)?.config.takeovers).toEqual([{ from: 'host-3', renewal: RENEWAL }]);
+    for (const { id } of wanted)
+      expect(suite.hosts.containers.get(id)?.config.takeovers).toEqual([{ from: 'host-3', renewal: RENEWAL }]);
     const pending = (await containers('lost')).length;
     suite.hosts.leases.set('host-3', { renewal: 'b'.repeat(32), unrenewedMs: 0 });
     suite.hosts.silent.delete('host-2');
@@ -114,9 +155,14 @@ describe('a host', () => {
     await suite.fact(SUBJECTS.hostRecovered, { host: 'host-2' });
     await suite.fact(SUBJECTS.hostRecovered, { host: 'host-3' });
     await suite.run('after', 3);
-    await suite.until(() => suite.hosts.running.get(unwanted?.id ?? '')?.has('host-3') === false, 'it gave up what was removed meanwhile');
+    await suite.until(
+      () => suite.hosts.running.get(unwanted?.id ?? '')?.has('host-3') === false,
+      'it gave up what was removed meanwhile',
+    );
     expect((await containers('lost')).filter((item) => item.state === 'running')).toHaveLength(pending);
-    expect((await host('host-3')).allocated.containers).toBe((await containers('')).filter((item) => item.host === 'host-3').length);
+    expect((await host('host-3')).allocated.containers).toBe(
+      (await containers('')).filter((item) => item.host === 'host-3').length,
+    );
     await remove('lost');
     await remove('after');
   });
@@ -127,7 +173,8 @@ describe('a host', () => {
     await suite.run('unplaced', 4);
     suite.hosts.deaf.add('host-1');
     await suite.ask(SUBJECTS.hostDrainRequested, { host: 'host-1' });
-    const leaving = async (): Promise<ContainerStatus | undefined> => (await containers('unplaced')).find(({ desired }) => desired === 'released');
+    const leaving = async (): Promise<ContainerStatus | undefined> =>
+      (await containers('unplaced')).find(({ desired }) => desired === 'released');
     const first = await suite.until(leaving, 'the first is asked to leave');
     suite.hosts.leases.set('host-2', { renewal: RENEWAL, unrenewedMs: 0 });
     suite.hosts.silent.add('host-2');
@@ -135,12 +182,19 @@ describe('a host', () => {
     suite.hosts.wake('host-1');
     await suite.until(async () => /no other ready host/.test((await leaving())?.message ?? ''), 'it says why it waits');
     suite.hosts.sayAgain(first.id);
-    const releases = async (): Promise<number> => (await suite.answer<ContainerDetails>(QUERIES.container, { id: first.id })).history.filter(({ kind }) => kind === 'released').length;
+    const releases = async (): Promise<number> =>
+      (await suite.answer<ContainerDetails>(QUERIES.container, { id: first.id })).history.filter(
+        ({ kind }) => kind === 'released',
+      ).length;
     await suite.until(async () => (await releases()) === 2, 'it was taken twice');
     const stay = (await containers('unplaced')).filter((item) => item.host === 'host-1' && item.id !== first.id);
     expect((await host('host-1')).allocated.containers).toBe(stay.length);
     const jsm = await suite.connection.jetstreamManager();
-    const desired = (id: string): Promise<boolean> => jsm.streams.getMessage(STREAMS.desired.name, { last_by_subj: desiredContainer('host-1', id) }).then(() => true, () => false);
+    const desired = (id: string): Promise<boolean> =>
+      jsm.streams.getMessage(STREAMS.desired.name, { last_by_subj: desiredContainer('host-1', id) }).then(
+        () => true,
+        () => false,
+      );
     await suite.until(async () => !(await desired(first.id)), 'its host is told nothing more');
     for (const { id } of stay) expect(await desired(id)).toBe(true);
     suite.hosts.wake('host-2');
@@ -150,7 +204,8 @@ describe('a host', () => {
     await suite.ask(SUBJECTS.hostUncordonRequested, { host: 'host-1' });
     await suite.fact(SUBJECTS.hostUncordoned, { host: 'host-1' });
     await remove('unplaced');
-    for (const name of ['host-1', 'host-2', 'host-3']) expect((await host(name)).allocated).toMatchObject({ containers: 0 });
+    for (const name of ['host-1', 'host-2', 'host-3'])
+      expect((await host(name)).allocated).toMatchObject({ containers: 0 });
   });
 
   it('that falls silent is suspected before it is lost', async () => {
@@ -170,7 +225,8 @@ describe('an older config that reaches a host', () => {
     await suite.jetstream.publish(desiredContainer(config.host, config.containerId), JSON.stringify(config));
     await suite.until(() => suite.hosts.running.get(config.containerId)?.has(config.host), 'it was started');
   };
-  const gone = (config: ContainerConfig): Promise<unknown> => suite.until(() => suite.hosts.running.get(config.containerId)?.has(config.host) === false, 'it was ended');
+  const gone = (config: ContainerConfig): Promise<unknown> =>
+    suite.until(() => suite.hosts.running.get(config.containerId)?.has(config.host) === false, 'it was ended');
 
   it('of a container that was removed does not bring it back', async () => {
     await suite.run('zombie', 1);

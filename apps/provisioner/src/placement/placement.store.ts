@@ -23,8 +23,18 @@ interface HostJson {
 }
 
 /** @param askedName name of the image asked for, if any @param lostSeconds age from which a storage node counts as lost */
-export async function loadPlacementView(manager: EntityManager, askedName: string | undefined, cpuOvercommit: number, lostSeconds: number): Promise<PlacementView> {
-  const rows: { hosts: HostJson[]; images: (Omit<CatalogueImage, never>)[]; defaults: Record<string, string>; os: string | null }[] = await manager.query(
+export async function loadPlacementView(
+  manager: EntityManager,
+  askedName: string | undefined,
+  cpuOvercommit: number,
+  lostSeconds: number,
+): Promise<PlacementView> {
+  const rows: {
+    hosts: HostJson[];
+    images: Omit<CatalogueImage, never>[];
+    defaults: Record<string, string>;
+    os: string | null;
+  }[] = await manager.query(
     `SELECT
        (SELECT coalesce(json_agg(to_json(h)), '[]') FROM hosts h WHERE h.state = 'ready' AND NOT h.cordoned) AS hosts,
        (SELECT coalesce(json_agg(json_build_object(
@@ -44,8 +54,16 @@ export async function loadPlacementView(manager: EntityManager, askedName: strin
       host: host.host,
       datacenter: host.datacenter,
       storageNodes: host.storage_nodes,
-      capacity: { memoryBytes: host.capacity_memory, cpus: host.capacity_cpus * cpuOvercommit, containers: host.capacity_containers },
-      allocated: { memoryBytes: host.allocated_memory, cpus: host.allocated_cpus, containers: host.allocated_containers },
+      capacity: {
+        memoryBytes: host.capacity_memory,
+        cpus: host.capacity_cpus * cpuOvercommit,
+        containers: host.capacity_containers,
+      },
+      allocated: {
+        memoryBytes: host.allocated_memory,
+        cpus: host.allocated_cpus,
+        containers: host.allocated_containers,
+      },
       loadPerCore: host.load1 / Math.max(host.cores, 1),
     })),
     catalogue: { images: row.images, defaults: row.defaults, defaultOs: row.os },
@@ -82,11 +100,22 @@ export async function reserve(
 }
 
 /** Takes the room whether it is there or not: of what only has to be cleared away. */
-export async function occupy(manager: EntityManager, host: string, asked: { memoryBytes: number; cpus: number }): Promise<void> {
-  await manager.query('UPDATE hosts SET allocated_memory = allocated_memory + $2, allocated_cpus = allocated_cpus + $3, allocated_containers = allocated_containers + 1 WHERE host = $1', [host, asked.memoryBytes, asked.cpus]);
+export async function occupy(
+  manager: EntityManager,
+  host: string,
+  asked: { memoryBytes: number; cpus: number },
+): Promise<void> {
+  await manager.query(
+    'UPDATE hosts SET allocated_memory = allocated_memory + $2, allocated_cpus = allocated_cpus + $3, allocated_containers = allocated_containers + 1 WHERE host = $1',
+    [host, asked.memoryBytes, asked.cpus],
+  );
 }
 
-export async function release(manager: EntityManager, host: string, asked: { memoryBytes: number; cpus: number }): Promise<void> {
+export async function release(
+  manager: EntityManager,
+  host: string,
+  asked: { memoryBytes: number; cpus: number },
+): Promise<void> {
   await manager.query(
     `UPDATE hosts SET allocated_memory = greatest(0, allocated_memory - $2), allocated_cpus = greatest(0, allocated_cpus - $3),
             allocated_containers = greatest(0, allocated_containers - 1) WHERE host = $1`,

@@ -5,7 +5,11 @@ import { ProvisionerSuite } from '../testing/provisioner-suite.js';
 
 let suite: ProvisionerSuite;
 beforeAll(async () => {
-  suite = await ProvisionerSuite.open(2, ['host-1', 'host-2'], 500, { PLINTH_TENANT_MAX_CONTAINERS: '5', PLINTH_TENANT_MAX_MEMORY_BYTES: String(1024 ** 3), PLINTH_TENANT_MAX_DISK_BYTES: String(1024 ** 2) });
+  suite = await ProvisionerSuite.open(2, ['host-1', 'host-2'], 500, {
+    PLINTH_TENANT_MAX_CONTAINERS: '5',
+    PLINTH_TENANT_MAX_MEMORY_BYTES: String(1024 ** 3),
+    PLINTH_TENANT_MAX_DISK_BYTES: String(1024 ** 2),
+  });
   await suite.promote('debian-12', 'v1');
   await suite.ask(SUBJECTS.imageActivationRequested, { image: 'debian-12@v1' });
   await suite.fact(SUBJECTS.imageActivated, { version: 'v1' });
@@ -13,9 +17,17 @@ beforeAll(async () => {
 afterAll(() => suite?.close());
 
 it('are never exceeded, whoever decides, and never touch another tenant', async () => {
-  const asked = Array.from({ length: 20 }, (_, index) => suite.ask(SUBJECTS.containerRequested, { name: `c-${index}`, tenant: 'greedy' }));
+  const asked = Array.from({ length: 20 }, (_, index) =>
+    suite.ask(SUBJECTS.containerRequested, { name: `c-${index}`, tenant: 'greedy' }),
+  );
   await Promise.all([...asked, suite.ask(SUBJECTS.containerRequested, { name: 'single', tenant: 'modest' })]);
-  await suite.until(() => suite.of(SUBJECTS.containerConfigured, { tenant: 'greedy' }).length + suite.of(SUBJECTS.containerRejected, { tenant: 'greedy' }).length === 20, 'all are answered');
+  await suite.until(
+    () =>
+      suite.of(SUBJECTS.containerConfigured, { tenant: 'greedy' }).length +
+        suite.of(SUBJECTS.containerRejected, { tenant: 'greedy' }).length ===
+      20,
+    'all are answered',
+  );
   expect(suite.of(SUBJECTS.containerConfigured, { tenant: 'greedy' })).toHaveLength(5);
   expect(suite.of(SUBJECTS.containerRejected, { tenant: 'greedy', reason: 'quota-exceeded' })).toHaveLength(15);
   await suite.fact(SUBJECTS.containerStarted, { tenant: 'modest' });
@@ -26,7 +38,9 @@ it('count memory, and give it back with a removed container', async () => {
   await suite.ask(SUBJECTS.containerRequested, { name: 'big', tenant: 'heavy', limits });
   await suite.fact(SUBJECTS.containerStarted, { tenant: 'heavy', name: 'big' });
   await suite.ask(SUBJECTS.containerRequested, { name: 'bigger', tenant: 'heavy', limits });
-  expect(await suite.fact(SUBJECTS.containerRejected, { tenant: 'heavy', name: 'bigger' })).toMatchObject({ reason: 'quota-exceeded' });
+  expect(await suite.fact(SUBJECTS.containerRejected, { tenant: 'heavy', name: 'bigger' })).toMatchObject({
+    reason: 'quota-exceeded',
+  });
   await suite.ask(SUBJECTS.containerRemoveRequested, { name: 'big', tenant: 'heavy' });
   await suite.fact(SUBJECTS.containerRemoved, { tenant: 'heavy', name: 'big' });
   await suite.ask(SUBJECTS.containerRequested, { name: 'again', tenant: 'heavy', limits });
@@ -40,7 +54,14 @@ it('count what the data take, until some of them are gone', async () => {
   suite.hosts.diskUse.set('tidy', 1024 ** 2 - 1);
   const isRefused = async (): Promise<boolean> => {
     const requestId = await suite.ask(SUBJECTS.containerRequested, { tenant: hoarders.pop() });
-    const answer = await suite.until(() => [...suite.of(SUBJECTS.containerRejected, { requestId }), ...suite.of(SUBJECTS.containerConfigured, { requestId })][0], 'an answer');
+    const answer = await suite.until(
+      () =>
+        [
+          ...suite.of(SUBJECTS.containerRejected, { requestId }),
+          ...suite.of(SUBJECTS.containerConfigured, { requestId }),
+        ][0],
+      'an answer',
+    );
     return String(answer['message']).includes('of disk');
   };
   await suite.until(isRefused, 'it is refused');

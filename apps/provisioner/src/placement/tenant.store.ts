@@ -12,5 +12,9 @@ export async function lockTenantUsage(manager: EntityManager, tenant: string): P
     `SELECT count(*)::int AS containers, coalesce(sum(memory_bytes), 0) AS memory, (SELECT coalesce(sum(bytes), 0) FROM tenant_disk WHERE tenant = $1) AS disk FROM containers WHERE tenant = $1 AND state <> 'removed'`,
     [tenant],
   );
-  return { containers: rows[0]?.containers ?? 0, memoryBytes: Number(rows[0]?.memory ?? 0), diskBytes: Number(rows[0]?.disk ?? 0) };
+  return {
+    containers: rows[0]?.containers ?? 0,
+    memoryBytes: Number(rows[0]?.memory ?? 0),
+    diskBytes: Number(rows[0]?.disk ?? 0),
+  };
 }

@@ -60,7 +60,9 @@ export class CreateProvisionerTables1700000001000 implements MigrationInterface 
       )`);
     await runner.query('CREATE TABLE image_defaults (name text PRIMARY KEY, version text NOT NULL)');
     // One row at the most.
-    await runner.query('CREATE TABLE default_os (singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton), name text NOT NULL)');
+    await runner.query(
+      'CREATE TABLE default_os (singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton), name text NOT NULL)',
+    );
     await runner.query(`
       CREATE TABLE containers (
         id text PRIMARY KEY,
@@ -99,7 +101,9 @@ export class CreateProvisionerTables1700000001000 implements MigrationInterface 
   }
 
   async down(runner: QueryRunner): Promise<void> {
-    await runner.query('DROP TABLE container_history, containers, default_os, image_defaults, masters, image_versions, storage_nodes, hosts');
+    await runner.query(
+      'DROP TABLE container_history, containers, default_os, image_defaults, masters, image_versions, storage_nodes, hosts',
+    );
   }
 }
 
@@ -108,8 +112,12 @@ export class AddRollouts1700000002000 implements MigrationInterface {
   readonly name = 'AddRollouts1700000002000';
 
   async up(runner: QueryRunner): Promise<void> {
-    await runner.query(`ALTER TABLE containers ADD COLUMN known_good text[] NOT NULL DEFAULT '{}', ADD COLUMN update jsonb`);
-    await runner.query(`CREATE INDEX containers_in_hand ON containers (host) WHERE update->>'state' IN ('switching', 'reverting')`);
+    await runner.query(
+      `ALTER TABLE containers ADD COLUMN known_good text[] NOT NULL DEFAULT '{}', ADD COLUMN update jsonb`,
+    );
+    await runner.query(
+      `CREATE INDEX containers_in_hand ON containers (host) WHERE update->>'state' IN ('switching', 'reverting')`,
+    );
     await runner.query(`CREATE INDEX containers_image ON containers ((config->>'image')) WHERE state <> 'removed'`);
     await runner.query(`
       CREATE TABLE rollouts (
@@ -147,7 +155,9 @@ export class AddRollouts1700000002000 implements MigrationInterface {
         PRIMARY KEY (rollout_id, ordinal),
         UNIQUE (rollout_id, container_id)
       )`);
-    await runner.query(`CREATE INDEX rollout_members_restoring ON rollout_members (container_id) WHERE phase IN ('switching', 'restoring')`);
+    await runner.query(
+      `CREATE INDEX rollout_members_restoring ON rollout_members (container_id) WHERE phase IN ('switching', 'restoring')`,
+    );
   }
 
   async down(runner: QueryRunner): Promise<void> {
@@ -177,7 +187,9 @@ export class AddMoves1700000004000 implements MigrationInterface {
   readonly name = 'AddMoves1700000004000';
 
   async up(runner: QueryRunner): Promise<void> {
-    await runner.query('ALTER TABLE hosts ADD COLUMN beats bigint NOT NULL DEFAULT 0, ADD COLUMN cordoned boolean NOT NULL DEFAULT false, ADD COLUMN drain jsonb');
+    await runner.query(
+      'ALTER TABLE hosts ADD COLUMN beats bigint NOT NULL DEFAULT 0, ADD COLUMN cordoned boolean NOT NULL DEFAULT false, ADD COLUMN drain jsonb',
+    );
     await runner.query('ALTER TABLE containers ADD COLUMN moving jsonb');
     await runner.query('CREATE INDEX containers_moving ON containers (host) WHERE moving IS NOT NULL');
     await runner.query(`
@@ -190,7 +202,9 @@ export class AddMoves1700000004000 implements MigrationInterface {
         PRIMARY KEY (node, host)
       )`);
     // What a lost host has to give up when it comes back; until it says that it did.
-    await runner.query('CREATE TABLE given_up (host text NOT NULL, container_id text NOT NULL, config jsonb NOT NULL, PRIMARY KEY (host, container_id))');
+    await runner.query(
+      'CREATE TABLE given_up (host text NOT NULL, container_id text NOT NULL, config jsonb NOT NULL, PRIMARY KEY (host, container_id))',
+    );
   }
 
   async down(runner: QueryRunner): Promise<void> {
@@ -227,7 +241,9 @@ export class AddTenantDisk1700000006000 implements MigrationInterface {
   readonly name = 'AddTenantDisk1700000006000';
 
   async up(runner: QueryRunner): Promise<void> {
-    await runner.query('CREATE TABLE tenant_disk (tenant text NOT NULL, node text NOT NULL, bytes bigint NOT NULL, PRIMARY KEY (tenant, node))');
+    await runner.query(
+      'CREATE TABLE tenant_disk (tenant text NOT NULL, node text NOT NULL, bytes bigint NOT NULL, PRIMARY KEY (tenant, node))',
+    );
     await runner.query('CREATE INDEX tenant_disk_node ON tenant_disk (node)');
   }
 

@@ -12,7 +12,8 @@ export async function dropDeadLetter(connection: NatsConnection, { sequence, id 
     if (message.header.get('ce-id') !== id) return false;
     return await streams.deleteMessage(STREAMS.deadLetters.name, sequence);
   } catch (error) {
-    if (error instanceof NatsError && (error.api_error?.err_code === NO_MESSAGE || error.api_error?.code === 404)) return false;
+    if (error instanceof NatsError && (error.api_error?.err_code === NO_MESSAGE || error.api_error?.code === 404))
+      return false;
     throw error;
   }
 }

@@ -19,6 +19,12 @@ export class DropDeadLettersHandler {
     const dropped: number[] = [];
     for (const letter of letters) if (await dropDeadLetter(this.connection, letter)) dropped.push(letter.sequence);
     this.logger.info({ dropped }, 'dead letters dropped');
-    return { ok: true, data: { dropped, missing: letters.map(({ sequence }) => sequence).filter((sequence) => !dropped.includes(sequence)) } };
+    return {
+      ok: true,
+      data: {
+        dropped,
+        missing: letters.map(({ sequence }) => sequence).filter((sequence) => !dropped.includes(sequence)),
+      },
+    };
   }
 }

@@ -38,7 +38,13 @@ export class QueriesHandler {
   @MessagePattern(QUERIES.container)
   async container(query: ContainerQuery): Promise<QueryReply<ContainerDetails>> {
     const data = await this.store.container(query);
-    return data ? { ok: true, data } : { ok: false, reason: 'container-not-found', message: `there is no container ${query.name ?? query.id ?? query.requestId ?? ''}` };
+    return data
+      ? { ok: true, data }
+      : {
+          ok: false,
+          reason: 'container-not-found',
+          message: `there is no container ${query.name ?? query.id ?? query.requestId ?? ''}`,
+        };
   }
 
   @MessagePattern(QUERIES.images)
@@ -59,7 +65,13 @@ export class QueriesHandler {
   @MessagePattern(QUERIES.rollout)
   async rollout(query: RolloutQuery): Promise<QueryReply<RolloutDetails>> {
     const data = await this.rolloutStore.rollout(query.id, query.requestId);
-    return data ? { ok: true, data } : { ok: false, reason: 'rollout-not-found', message: `there is no rollout ${query.id ?? query.requestId ?? ''}; plinth rollout ls --all shows what there is` };
+    return data
+      ? { ok: true, data }
+      : {
+          ok: false,
+          reason: 'rollout-not-found',
+          message: `there is no rollout ${query.id ?? query.requestId ?? ''}; plinth rollout ls --all shows what there is`,
+        };
   }
 
   @MessagePattern(QUERIES.storage)

@@ -33,9 +33,24 @@ export class QueryStore {
           AND ($8::text IS NULL OR config->>'image' = $8 OR split_part(config->>'image', '@', 1) = $8)
           AND ($9::text IS NULL OR config->>'image' = $9 OR config->'update'->'knownGood'->>'image' = $9 OR $9 = ANY(known_good) OR running_image = $9)
         ORDER BY ordinal LIMIT $7`,
-      [after, query.tenant ?? null, query.name ?? null, query.host ?? null, query.state ?? null, query.all ?? false, limit + 1, query.image ?? null, query.needs ?? null],
+      [
+        after,
+        query.tenant ?? null,
+        query.name ?? null,
+        query.host ?? null,
+        query.state ?? null,
+        query.all ?? false,
+        limit + 1,
+        query.image ?? null,
+        query.needs ?? null,
+      ],
     );
-    return page(rows, limit, (row) => row.ordinal, (row) => statusOf(recordOf(row)));
+    return page(
+      rows,
+      limit,
+      (row) => row.ordinal,
+      (row) => statusOf(recordOf(row)),
+    );
   }
 
   /** By id, by the request that made it, or by name (the newest of that name, a living one first). */
@@ -48,11 +63,16 @@ export class QueryStore {
     );
     const row = rows[0];
     if (!row) return undefined;
-    const history: { at: Date; kind: ContainerHistoryEntry['kind']; generation: number; message: string | null }[] = await this.source.query(
-      'SELECT at, kind, generation, message FROM (SELECT * FROM container_history WHERE container_id = $1 ORDER BY ordinal DESC LIMIT 50) h ORDER BY ordinal',
-      [row.id],
-    );
-    return { ...statusOf(recordOf(row)), config: row.config, history: history.map((entry) => ({ ...entry, at: entry.at.toISOString() })) };
+    const history: { at: Date; kind: ContainerHistoryEntry['kind']; generation: number; message: string | null }[] =
+      await this.source.query(
+        'SELECT at, kind, generation, message FROM (SELECT * FROM container_history WHERE container_id = $1 ORDER BY ordinal DESC LIMIT 50) h ORDER BY ordinal',
+        [row.id],
+      );
+    return {
+      ...statusOf(recordOf(row)),
+      config: row.config,
+      history: history.map((entry) => ({ ...entry, at: entry.at.toISOString() })),
+    };
   }
 
   async images(name: string | undefined, cursor: string | undefined, limit = PAGE): Promise<Page<ImageSummary>> {
@@ -71,7 +91,10 @@ export class QueryStore {
   }
 
   async hosts(cursor: string | undefined, limit = PAGE): Promise<Page<HostStatus>> {
-    const rows: HostRow[] = await this.source.query(`SELECT h.*, (SELECT count(*)::int FROM containers c WHERE c.host = h.host AND c.state <> 'removed') AS left_over FROM hosts h WHERE h.host > $1 ORDER BY h.host LIMIT $2`, [cursor ?? '', limit + 1]);
+    const rows: HostRow[] = await this.source.query(
+      `SELECT h.*, (SELECT count(*)::int FROM containers c WHERE c.host = h.host AND c.state <> 'removed') AS left_over FROM hosts h WHERE h.host > $1 ORDER BY h.host LIMIT $2`,
+      [cursor ?? '', limit + 1],
+    );
     return page(rows, limit, (row) => row.host, hostStatusOf);
   }
 
@@ -83,17 +106,22 @@ export class QueryStore {
          FROM storage_nodes s WHERE s.node > $1 ORDER BY s.node LIMIT $2`,
       [cursor ?? '', limit + 1, this.lostSeconds],
     );
-    return page(rows, limit, (row) => row.node, (row) => ({
-      node: row.node,
-      state: row.lost ? 'lost' : 'ready',
-      datacenter: row.datacenter,
-      labels: row.labels,
-      totalBytes: Number(row.total_bytes),
-      freeBytes: Number(row.free_bytes),
-      images: row.images,
-      volumes: row.volumes,
-      lastSeenAt: row.last_seen_at.toISOString(),
-    }));
+    return page(
+      rows,
+      limit,
+      (row) => row.node,
+      (row) => ({
+        node: row.node,
+        state: row.lost ? 'lost' : 'ready',
+        datacenter: row.datacenter,
+        labels: row.labels,
+        totalBytes: Number(row.total_bytes),
+        freeBytes: Number(row.free_bytes),
+        images: row.images,
+        volumes: row.volumes,
+        lastSeenAt: row.last_seen_at.toISOString(),
+      }),
+    );
   }
 }
 
@@ -161,8 +189,16 @@ function hostStatusOf(row: HostRow): HostStatus {
     drain: row.drain && { left: row.left_over, waiting: row.drain.waiting },
     datacenter: row.datacenter,
     storageNodes: row.storage_nodes,
-    capacity: { memoryBytes: Number(row.capacity_memory), cpus: row.capacity_cpus, containers: row.capacity_containers },
-    allocated: { memoryBytes: Number(row.allocated_memory), cpus: row.allocated_cpus, containers: row.allocated_containers },
+    capacity: {
+      memoryBytes: Number(row.capacity_memory),
+      cpus: row.capacity_cpus,
+      containers: row.capacity_containers,
+    },
+    allocated: {
+      memoryBytes: Number(row.allocated_memory),
+      cpus: row.allocated_cpus,
+      containers: row.allocated_containers,
+    },
     load: { load1: row.load1, memoryUsedBytes: Number(row.memory_used), containers: row.running },
     runtime: row.runtime,
     lastSeenAt: row.last_seen_at.toISOString(),

@@ -24,7 +24,10 @@ export class RolloutQueryStore {
 
   /** By id, or by the request that made it. */
   async rollout(id: string | undefined, requestId: string | undefined): Promise<RolloutDetails | undefined> {
-    const rows: RolloutRow[] = await this.source.query('SELECT * FROM rollouts WHERE id = $1 OR request_id = $2', [id ?? null, requestId ?? null]);
+    const rows: RolloutRow[] = await this.source.query('SELECT * FROM rollouts WHERE id = $1 OR request_id = $2', [
+      id ?? null,
+      requestId ?? null,
+    ]);
     const row = rows[0];
     if (!row) return undefined;
     const members: RolloutMember[] = await this.source.query(

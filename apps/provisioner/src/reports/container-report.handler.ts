@@ -4,7 +4,7 @@ import { type ContainerReport, containerStatus, desiredContainer, HOST_REPORTS }
 import { claimEvent, type Logger, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import { DesiredState } from '../containers/desired-state.js';
 import { lockContainer, saveContainer } from '../containers/container.store.js';
-import { forgetGivenUp, rememberGivenUp } from '../moves/move.store.js';
+import { forgetGivenUp, rememberGivenUp } from '../containers/given-up.store.js';
 import { judgeMember, memberStarted } from '../rollouts/rollout.store.js';
 import { release } from '../placement/placement.store.js';
 import { statusOf } from '../containers/domain/container-record.js';
@@ -48,20 +48,32 @@ export class ContainerReportHandler {
       // What never comes is not waited for: the bus may have lost it.
       const patient = event.attempt <= ATTEMPTS_IN_ORDER;
       const judged = patient ? report : { ...report, after: undefined };
-      const effect = record ? judgeReport(record, judged, writer, event.correlationId) : ({ take: false, reason: 'foreign-host' } as const);
+      const effect = record
+        ? judgeReport(record, judged, writer, event.correlationId)
+        : ({ take: false, reason: 'foreign-host' } as const);
       if (!effect.take && effect.reason === 'early') throw new EarlyReportError(report.sequence, report.after);
       if (!effect.take) {
         const told = record && correction(record, report, writer, effect.reason === 'stale', new Date().toISOString());
-        this.logger.warn({ writer, containerId, kind: report.kind, reason: effect.reason, told: told?.desired }, 'report ignored');
+        this.logger.warn(
+          { writer, containerId, kind: report.kind, reason: effect.reason, told: told?.desired },
+          'report ignored',
+        );
         if (told) add({ subject: desiredContainer(writer, containerId), data: told, ...cause });
         if (told?.desired === 'released') await rememberGivenUp(manager, writer, told);
         return;
       }
       const { fact, verdict } = effect;
-      const next = report.kind === 'released' ? await this.relocation.arrive(manager, add, effect.record, cause) : effect.record;
-      await saveContainer(manager, next, { at: report.at, kind: report.kind, generation: report.generation, message: report.message ?? null });
+      const next =
+        report.kind === 'released' ? await this.relocation.arrive(manager, add, effect.record, cause) : effect.record;
+      await saveContainer(manager, next, {
+        at: report.at,
+        kind: report.kind,
+        generation: report.generation,
+        message: report.message ?? null,
+      });
       if (next.state === 'removed') await release(manager, next.config.host, next.config.limits);
-      if (record && next.config !== record.config && report.kind !== 'released') add({ subject: desiredContainer(next.config.host, next.id), data: next.config, ...cause });
+      if (record && next.config !== record.config && report.kind !== 'released')
+        add({ subject: desiredContainer(next.config.host, next.id), data: next.config, ...cause });
       if (verdict) ofRollout = await judgeMember(manager, verdict);
       if (report.kind === 'started') ofRollout = await memberStarted(manager, next.id, report.generation);
       if (fact) add({ ...fact, aggregate: `container:${next.id}`, ...cause });

@@ -24,7 +24,13 @@ export class MasterReportHandler {
     await this.outbox.transact(async (manager, add) => {
       if (!(await claimEvent(manager, MASTER_REPORTS, event.id))) return;
       const publish = (subject: string, data: object): void =>
-        add({ subject, aggregate: `master:${node}:${name}@${version}`, data: { name, version, storageNode: node, ...data }, correlationId: event.correlationId, causationId: event.id });
+        add({
+          subject,
+          aggregate: `master:${node}:${name}@${version}`,
+          data: { name, version, storageNode: node, ...data },
+          correlationId: event.correlationId,
+          causationId: event.id,
+        });
       if (report.kind === 'distributed' && report.contentDigest && report.mountScriptDigest) {
         await recordMaster(manager, node, name, version, report.contentDigest);
         publish(SUBJECTS.imageDistributed, {

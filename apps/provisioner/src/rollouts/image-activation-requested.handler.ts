@@ -30,10 +30,21 @@ export class ImageActivationRequestedHandler {
         return;
       }
       const previous = await setDefault(manager, name, version, defaultOs);
-      add({ subject: SUBJECTS.imageActivated, aggregate: `image:${name}`, data: { name, version, previous, defaultOs }, ...cause });
+      add({
+        subject: SUBJECTS.imageActivated,
+        aggregate: `image:${name}`,
+        data: { name, version, previous, defaultOs },
+        ...cause,
+      });
       if (!(await isDefaultOs(manager, name))) return;
       // Containers that follow the default move by a rollout with the defaults of one; none of them: there is none.
-      await this.rollouts.start(manager, add, { select: { follow: 'default' }, to: event.data.image }, `${event.id}:follow`, event.correlationId);
+      await this.rollouts.start(
+        manager,
+        add,
+        { select: { follow: 'default' }, to: event.data.image },
+        `${event.id}:follow`,
+        event.correlationId,
+      );
     });
   }
 }

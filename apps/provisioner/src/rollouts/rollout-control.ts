@@ -1,7 +1,20 @@
 /** Pause, resume, abort, revert, approve: one change of one rollout, in one transaction. */
-import { type RolloutActionRequested, type RolloutOperation, type RolloutRejected, type RolloutState, SUBJECTS } from '@plinth/contracts';
+import {
+  type RolloutActionRequested,
+  type RolloutOperation,
+  type RolloutRejected,
+  type RolloutState,
+  SUBJECTS,
+} from '@plinth/contracts';
 import { claimEvent, type Outbox, type ReceivedEvent } from '@plinth/service-kit';
-import { changeOf, countMembers, lockRollout, type RolloutChange, type RolloutRow, saveRollout } from './rollout.store.js';
+import {
+  changeOf,
+  countMembers,
+  lockRollout,
+  type RolloutChange,
+  type RolloutRow,
+  saveRollout,
+} from './rollout.store.js';
 import { announceRollout, type RolloutNews } from './rollout-announcement.js';
 
 export type RolloutAction = Exclude<RolloutOperation, 'start'>;
@@ -23,17 +36,37 @@ export class RolloutControl {
     await this.outbox.transact(async (manager, add) => {
       if (!(await claimEvent(manager, event.subject, event.id))) return;
       const refuse = (reason: RolloutRejected['reason'], message: string): void => {
-        const data: RolloutRejected = { operation: action, requestId: event.id, reason, message, rolloutId, problems: [] };
+        const data: RolloutRejected = {
+          operation: action,
+          requestId: event.id,
+          reason,
+          message,
+          rolloutId,
+          problems: [],
+        };
         add({ subject: SUBJECTS.rolloutRejected, aggregate: `request:${event.id}`, data, ...cause });
       };
       const row = await lockRollout(manager, rolloutId);
-      if (!row) return refuse('rollout-not-found', `there is no rollout ${rolloutId}; plinth rollout ls --all shows what there is`);
+      if (!row)
+        return refuse(
+          'rollout-not-found',
+          `there is no rollout ${rolloutId}; plinth rollout ls --all shows what there is`,
+        );
       if (!POSSIBLE[action].includes(row.state) || (action === 'approve' && row.paused_because !== 'approval')) {
-        return refuse('wrong-state', `the rollout is ${row.state}${row.paused_because ? ` (${row.paused_because})` : ''}: it can't be asked to ${action}`);
+        return refuse(
+          'wrong-state',
+          `the rollout is ${row.state}${row.paused_because ? ` (${row.paused_because})` : ''}: it can't be asked to ${action}`,
+        );
       }
       const { counts, batch } = await countMembers(manager, rolloutId);
       const saved = await saveRollout(manager, rolloutId, next(row, action, counts.failed, batch));
-      await announceRollout(manager, (fact) => add({ ...fact, correlationId: event.correlationId }), saved, newsOf(action), event.id);
+      await announceRollout(
+        manager,
+        (fact) => add({ ...fact, correlationId: event.correlationId }),
+        saved,
+        newsOf(action),
+        event.id,
+      );
     });
   }
 }
@@ -47,7 +80,12 @@ function next(row: RolloutRow, action: RolloutAction, failed: number, batch: num
     // Through staging: an image may have gone from a storage node meanwhile.
     case 'resume':
     case 'approve':
-      return { ...same, state: 'staging', forgivenFailures: failed, approvedBatches: row.paused_because === 'approval' ? batch + 2 : row.approved_batches };
+      return {
+        ...same,
+        state: 'staging',
+        forgivenFailures: failed,
+        approvedBatches: row.paused_because === 'approval' ? batch + 2 : row.approved_batches,
+      };
     case 'abort':
       return { ...same, state: 'aborted' };
     case 'revert':
@@ -61,7 +99,12 @@ function newsOf(action: RolloutAction): readonly RolloutNews[] {
       return [{ subject: SUBJECTS.rolloutPaused, message: 'a person paused it', data: { because: 'person' } }];
     case 'resume':
     case 'approve':
-      return [{ subject: SUBJECTS.rolloutResumed, message: action === 'resume' ? 'a person resumed it' : 'a person approved what follows' }];
+      return [
+        {
+          subject: SUBJECTS.rolloutResumed,
+          message: action === 'resume' ? 'a person resumed it' : 'a person approved what follows',
+        },
+      ];
     case 'revert':
       return [{ subject: SUBJECTS.rolloutHalted, message: 'a person asked to go back', data: { because: 'person' } }];
     // Told when nothing of it is in hand any more.

@@ -15,7 +15,7 @@ import type { EntityManager } from 'typeorm';
 import { CONTAINER_COLUMNS, type ContainerRow, recordOf } from '../containers/container.store.js';
 import { insertRollout, lockRollout, type NewMember } from './rollout.store.js';
 import { loadUpdateCatalogue } from '../containers/update.store.js';
-import { imageNames } from '../containers/container-update.js';
+import { imageNames } from './container-update.js';
 import { chooseTarget, exactTarget, fallbackImage, type UpdateCatalogue } from '../containers/domain/image-update.js';
 import type { ContainerRecord } from '../containers/domain/container-record.js';
 import { announceRollout } from './rollout-announcement.js';
@@ -35,31 +35,58 @@ export class RolloutCreation {
       const refusal = await this.start(manager, add, event.data, event.id, event.correlationId);
       if (!refusal) return;
       const data: RolloutRejected = { operation: 'start', requestId: event.id, ...refusal, problems: [] };
-      add({ subject: SUBJECTS.rolloutRejected, aggregate: `request:${event.id}`, data, correlationId: event.correlationId, causationId: event.id });
+      add({
+        subject: SUBJECTS.rolloutRejected,
+        aggregate: `request:${event.id}`,
+        data,
+        correlationId: event.correlationId,
+        causationId: event.id,
+      });
     });
   }
 
   /** @returns why not; then nothing was written */
-  async start(manager: EntityManager, add: Add, request: RolloutRequested, requestId: string, correlationId: string): Promise<Refusal | undefined> {
+  async start(
+    manager: EntityManager,
+    add: Add,
+    request: RolloutRequested,
+    requestId: string,
+    correlationId: string,
+  ): Promise<Refusal | undefined> {
     if (Object.values(request.select).every((value) => value === undefined)) {
-      return { reason: 'invalid-request', message: 'select must name at least one of image, tenant, host, storageNode, datacenter, follow, containers' };
+      return {
+        reason: 'invalid-request',
+        message: 'select must name at least one of image, tenant, host, storageNode, datacenter, follow, containers',
+      };
     }
     const records = await selectContainers(manager, request.select);
     const catalogue = await loadUpdateCatalogue(manager, namesOf(records, request.to), this.lostSeconds);
     const target = exactTarget(request.to, catalogue.defaults);
-    if (target === undefined) return { reason: 'image-unavailable', message: `${request.to} has no default version; name one, such as ${request.to}@v1` };
+    if (target === undefined)
+      return {
+        reason: 'image-unavailable',
+        message: `${request.to} has no default version; name one, such as ${request.to}@v1`,
+      };
     if (target !== KNOWN_GOOD) {
       const found = catalogue.candidates.find(({ image }) => image === target);
-      if (!found) return { reason: 'image-unavailable', message: `there is no image ${target}; plinth image ls shows what there is` };
-      if (found.state !== 'promoted') return { reason: 'image-unavailable', message: `${target} is ${found.state}: nothing new starts on it` };
+      if (!found)
+        return {
+          reason: 'image-unavailable',
+          message: `there is no image ${target}; plinth image ls shows what there is`,
+        };
+      if (found.state !== 'promoted')
+        return { reason: 'image-unavailable', message: `${target} is ${found.state}: nothing new starts on it` };
     }
     const members = records.map((record) => memberOf(record, target, catalogue));
-    if (members.length === 0) return { reason: 'nothing-selected', message: 'no container matches; plinth ps shows what there is' };
+    if (members.length === 0)
+      return { reason: 'nothing-selected', message: 'no container matches; plinth ps shows what there is' };
     const id = newId();
     await insertRollout(manager, { id, requestId, request, correlationId, target }, members);
     const row = await lockRollout(manager, id);
     if (!row) throw new Error('the rollout that was just made is not there');
-    await announceRollout(manager, add, row, [{ subject: SUBJECTS.rolloutStarted, message: `${members.length} containers to ${target}`, data: { requestId } }]);
+    await announceRollout(manager, add, row, [
+      { subject: SUBJECTS.rolloutStarted, message: `${members.length} containers to ${target}`, data: { requestId } },
+    ]);
     return undefined;
   }
 }
@@ -70,7 +97,9 @@ function memberOf(record: ContainerRecord, target: string, catalogue: UpdateCata
   const member = { containerId: record.id, from, to: target, phase: 'pending' as const, reason: null, message: null };
   if (target !== KNOWN_GOOD) return member;
   const chosen = chooseTarget(record, target, catalogue);
-  return chosen.ok ? { ...member, to: chosen.target.image } : { ...member, to: from, phase: 'skipped', reason: chosen.reason, message: chosen.message };
+  return chosen.ok
+    ? { ...member, to: chosen.target.image }
+    : { ...member, to: from, phase: 'skipped', reason: chosen.reason, message: chosen.message };
 }
 
 function namesOf(records: readonly ContainerRecord[], to: string): readonly string[] {

@@ -15,7 +15,7 @@ import {
   saveRollout,
 } from './rollout.store.js';
 import { loadUpdateCatalogue } from '../containers/update.store.js';
-import { announceUpdate, imageNames } from '../containers/container-update.js';
+import { announceUpdate, imageNames } from './container-update.js';
 import { transition } from '../containers/domain/container-state.js';
 import { beginRestore, beginUpdate, chooseTarget, fallbackImage } from '../containers/domain/image-update.js';
 import { planRollout, type RolloutStep, type RolloutView } from './domain/rollout-plan.js';
@@ -67,7 +67,8 @@ export class RolloutProgress {
     while (this.again && !this.stopping) {
       this.again = false;
       for (const id of await activeRollouts(this.source.manager)) {
-        for (let decisions = 0; decisions < MOST_DECISIONS && !this.stopping; decisions++) if (!(await this.advance(id))) break;
+        for (let decisions = 0; decisions < MOST_DECISIONS && !this.stopping; decisions++)
+          if (!(await this.advance(id))) break;
       }
     }
   }
@@ -95,7 +96,13 @@ export class RolloutProgress {
     });
   }
 
-  private async take(manager: EntityManager, add: Add, row: RolloutRow, view: RolloutView, step: RolloutStep): Promise<RolloutNews | undefined> {
+  private async take(
+    manager: EntityManager,
+    add: Add,
+    row: RolloutRow,
+    view: RolloutView,
+    step: RolloutStep,
+  ): Promise<RolloutNews | undefined> {
     switch (step.kind) {
       case 'assign':
         await assignBatch(manager, row.id, step.ordinal, step.batch);
@@ -110,46 +117,101 @@ export class RolloutProgress {
         await this.restore(manager, add, row, step);
         return undefined;
       case 'batch-started':
-        return { subject: SUBJECTS.rolloutBatchStarted, message: `batch ${step.batch} of ${step.size} containers`, data: { batch: step.batch, size: step.size } };
+        return {
+          subject: SUBJECTS.rolloutBatchStarted,
+          message: `batch ${step.batch} of ${step.size} containers`,
+          data: { batch: step.batch, size: step.size },
+        };
       case 'batch-finished':
-        return { subject: SUBJECTS.rolloutBatchFinished, message: `batch ${step.batch} was judged`, data: { batch: step.batch, size: step.size } };
+        return {
+          subject: SUBJECTS.rolloutBatchFinished,
+          message: `batch ${step.batch} was judged`,
+          data: { batch: step.batch, size: step.size },
+        };
       case 'become':
-        this.logger.info({ rolloutId: row.id, from: view.state, to: step.state, because: step.because, message: step.message }, 'rollout changes state');
+        this.logger.info(
+          { rolloutId: row.id, from: view.state, to: step.state, because: step.because, message: step.message },
+          'rollout changes state',
+        );
         return becomeNews(step);
       case 'end':
         return { subject: SUBJECTS.rolloutAborted, message: step.message };
     }
   }
 
-  private async switch(manager: EntityManager, add: Add, row: RolloutRow, { ordinal, containerId, image: target }: StepOf<'switch'>): Promise<void> {
+  private async switch(
+    manager: EntityManager,
+    add: Add,
+    row: RolloutRow,
+    { ordinal, containerId, image: target }: StepOf<'switch'>,
+  ): Promise<void> {
     const record = await lockContainer(manager, containerId);
     // It may have changed between the view and the lock; then it is looked at again.
-    if (!record || record.moving || record.config.desired !== 'running' || transition(record.state, 'update-requested') === undefined) return;
-    const chosen = chooseTarget(record, target, await loadUpdateCatalogue(manager, imageNames(record, target), this.lostSeconds));
+    if (
+      !record ||
+      record.moving ||
+      record.config.desired !== 'running' ||
+      transition(record.state, 'update-requested') === undefined
+    )
+      return;
+    const chosen = chooseTarget(
+      record,
+      target,
+      await loadUpdateCatalogue(manager, imageNames(record, target), this.lostSeconds),
+    );
     if (!chosen.ok) {
-      await changeMember(manager, row.id, ordinal, { phase: 'skipped', reason: chosen.reason, message: chosen.message });
+      await changeMember(manager, row.id, ordinal, {
+        phase: 'skipped',
+        reason: chosen.reason,
+        message: chosen.message,
+      });
       return;
     }
     const updateId = newId();
     const now = new Date().toISOString();
     const state = transition(record.state, 'update-requested') ?? record.state;
-    const next = { ...beginUpdate(record, chosen.target, row.request, { updateId, rolloutId: row.id }, fallbackImage(record), { requestedAt: now, decidedAt: now }), state };
-    await announceUpdate(manager, add, next, `rollout ${row.id} moves it to ${target}`, { correlationId: row.correlation_id, causationId: row.request_id });
+    const next = {
+      ...beginUpdate(record, chosen.target, row.request, { updateId, rolloutId: row.id }, fallbackImage(record), {
+        requestedAt: now,
+        decidedAt: now,
+      }),
+      state,
+    };
+    await announceUpdate(manager, add, next, `rollout ${row.id} moves it to ${target}`, {
+      correlationId: row.correlation_id,
+      causationId: row.request_id,
+    });
     await changeMember(manager, row.id, ordinal, { phase: 'switching', updateId });
   }
 
-  private async restore(manager: EntityManager, add: Add, row: RolloutRow, { ordinal, containerId, image }: StepOf<'restore'>): Promise<void> {
+  private async restore(
+    manager: EntityManager,
+    add: Add,
+    row: RolloutRow,
+    { ordinal, containerId, image }: StepOf<'restore'>,
+  ): Promise<void> {
     const record = await lockContainer(manager, containerId);
     if (!record || record.moving || record.config.desired === 'removed') return;
     const { candidates } = await loadUpdateCatalogue(manager, imageNames(record, image), this.lostSeconds);
     const found = candidates.find((candidate) => candidate.image === image);
     if (found?.state !== 'promoted' || found.contentDigest === null) {
-      await changeMember(manager, row.id, ordinal, { phase: 'failed', reason: 'image-unavailable', message: `${image} is ${found?.state ?? 'not there'}: it stays on ${record.config.image}` });
+      await changeMember(manager, row.id, ordinal, {
+        phase: 'failed',
+        reason: 'image-unavailable',
+        message: `${image} is ${found?.state ?? 'not there'}: it stays on ${record.config.image}`,
+      });
       return;
     }
     const now = new Date().toISOString();
-    const next = beginRestore(record, { image, contentDigest: found.contentDigest }, { requestedAt: now, decidedAt: now });
-    await announceUpdate(manager, add, next, `rollout ${row.id} takes it back to ${image}`, { correlationId: row.correlation_id, causationId: row.request_id });
+    const next = beginRestore(
+      record,
+      { image, contentDigest: found.contentDigest },
+      { requestedAt: now, decidedAt: now },
+    );
+    await announceUpdate(manager, add, next, `rollout ${row.id} takes it back to ${image}`, {
+      correlationId: row.correlation_id,
+      causationId: row.request_id,
+    });
     await changeMember(manager, row.id, ordinal, { phase: 'restoring', restoreGeneration: next.config.generation });
   }
 }
@@ -160,7 +222,12 @@ function afterStep(change: RolloutChange, step: RolloutStep, view: RolloutView):
       return { ...change, finishedBatch: Math.max(view.finishedBatch, step.batch) };
     case 'become': {
       const ended = step.state === 'completed' || step.state === 'reverted';
-      return { ...change, state: step.state, pausedBecause: step.state === 'paused' ? (step.because ?? null) : null, ended };
+      return {
+        ...change,
+        state: step.state,
+        pausedBecause: step.state === 'paused' ? (step.because ?? null) : null,
+        ended,
+      };
     }
     case 'end':
       return { ...change, ended: true };

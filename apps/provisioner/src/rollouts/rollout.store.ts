@@ -1,8 +1,15 @@
 /** Rows of rollouts and their members. */
-import type { MemberPhase, RolloutCounts, RolloutRequested, RolloutState, RolloutStatus, RolloutWait } from '@plinth/contracts';
+import type {
+  MemberPhase,
+  RolloutCounts,
+  RolloutRequested,
+  RolloutState,
+  RolloutStatus,
+  RolloutWait,
+} from '@plinth/contracts';
 import type { EntityManager } from 'typeorm';
 import type { PlannedMember, RolloutView } from './domain/rollout-plan.js';
-import type { UpdateVerdict } from '../reports/domain/update-reports.js';
+import type { UpdateVerdict } from '../containers/domain/image-update.js';
 
 export interface RolloutRow {
   id: string;
@@ -31,14 +38,15 @@ export interface NewMember {
   readonly message: string | null;
 }
 
-export async function insertRollout(manager: EntityManager, rollout: { id: string; requestId: string; request: RolloutRequested; correlationId: string; target: string }, members: readonly NewMember[]): Promise<void> {
-  await manager.query(`INSERT INTO rollouts (id, request_id, request, correlation_id, target, state) VALUES ($1, $2, $3, $4, $5, 'staging')`, [
-    rollout.id,
-    rollout.requestId,
-    JSON.stringify(rollout.request),
-    rollout.correlationId,
-    rollout.target,
-  ]);
+export async function insertRollout(
+  manager: EntityManager,
+  rollout: { id: string; requestId: string; request: RolloutRequested; correlationId: string; target: string },
+  members: readonly NewMember[],
+): Promise<void> {
+  await manager.query(
+    `INSERT INTO rollouts (id, request_id, request, correlation_id, target, state) VALUES ($1, $2, $3, $4, $5, 'staging')`,
+    [rollout.id, rollout.requestId, JSON.stringify(rollout.request), rollout.correlationId, rollout.target],
+  );
   await manager.query(
     `INSERT INTO rollout_members (rollout_id, ordinal, container_id, from_image, to_image, phase, reason, message)
      SELECT $1, m.ordinal, m."containerId", m."from", m."to", m.phase, m.reason, m.message
@@ -54,8 +62,14 @@ export async function activeRollouts(manager: EntityManager): Promise<string[]> 
 
 /** Locks the row until the transaction ends: whoever holds it decides for the rollout. */
 /** With the database's time: all provisioners decide by one clock, the one that their rows are stamped with. */
-export async function lockRollout(manager: EntityManager, id: string): Promise<(RolloutRow & { readonly now: Date }) | undefined> {
-  const rows: (RolloutRow & { now: Date })[] = await manager.query('SELECT *, now() AS now FROM rollouts WHERE id = $1 FOR UPDATE', [id]);
+export async function lockRollout(
+  manager: EntityManager,
+  id: string,
+): Promise<(RolloutRow & { readonly now: Date }) | undefined> {
+  const rows: (RolloutRow & { now: Date })[] = await manager.query(
+    'SELECT *, now() AS now FROM rollouts WHERE id = $1 FOR UPDATE',
+    [id],
+  );
   return rows[0];
 }
 
@@ -114,16 +128,38 @@ export interface MemberChange {
   readonly restoreGeneration?: number;
 }
 
-export async function changeMember(manager: EntityManager, rolloutId: string, ordinal: number, change: MemberChange): Promise<void> {
+export async function changeMember(
+  manager: EntityManager,
+  rolloutId: string,
+  ordinal: number,
+  change: MemberChange,
+): Promise<void> {
   await manager.query(
     `UPDATE rollout_members SET phase = $3, reason = $4, message = $5, update_id = coalesce($6, update_id), restore_generation = coalesce($7, restore_generation), changed_at = now()
       WHERE rollout_id = $1 AND ordinal = $2`,
-    [rolloutId, ordinal, change.phase, change.reason ?? null, change.message ?? null, change.updateId ?? null, change.restoreGeneration ?? null],
+    [
+      rolloutId,
+      ordinal,
+      change.phase,
+      change.reason ?? null,
+      change.message ?? null,
+      change.updateId ?? null,
+      change.restoreGeneration ?? null,
+    ],
   );
 }
 
-export async function assignBatch(manager: EntityManager, rolloutId: string, ordinal: number, batch: number | null): Promise<void> {
-  await manager.query('UPDATE rollout_members SET batch = $3 WHERE rollout_id = $1 AND ordinal = $2', [rolloutId, ordinal, batch]);
+export async function assignBatch(
+  manager: EntityManager,
+  rolloutId: string,
+  ordinal: number,
+  batch: number | null,
+): Promise<void> {
+  await manager.query('UPDATE rollout_members SET batch = $3 WHERE rollout_id = $1 AND ordinal = $2', [
+    rolloutId,
+    ordinal,
+    batch,
+  ]);
 }
 
 export interface RolloutChange {
@@ -143,7 +179,16 @@ export async function saveRollout(manager: EntityManager, id: string, change: Ro
             changed_at = CASE WHEN state = $2 THEN changed_at ELSE now() END,
             ended_at = CASE WHEN NOT $8 THEN NULL ELSE coalesce(ended_at, now()) END
       WHERE id = $1 RETURNING *`,
-    [id, change.state, change.pausedBecause, change.approvedBatches, change.forgivenFailures, change.finishedBatch, change.wait === null ? null : JSON.stringify(change.wait), change.ended],
+    [
+      id,
+      change.state,
+      change.pausedBecause,
+      change.approvedBatches,
+      change.forgivenFailures,
+      change.finishedBatch,
+      change.wait === null ? null : JSON.stringify(change.wait),
+      change.ended,
+    ],
   );
   const row = rows[0];
   if (!row) throw new Error(`rollout ${id} vanished under its lock`);
@@ -162,7 +207,10 @@ export function changeOf(row: RolloutRow): RolloutChange {
   };
 }
 
-export async function countMembers(manager: EntityManager, rolloutId: string): Promise<{ readonly counts: RolloutCounts; readonly batch: number; readonly unassigned: number }> {
+export async function countMembers(
+  manager: EntityManager,
+  rolloutId: string,
+): Promise<{ readonly counts: RolloutCounts; readonly batch: number; readonly unassigned: number }> {
   const rows: { phase: MemberPhase; count: number; batch: number | null; unassigned: number }[] = await manager.query(
     `SELECT phase, count(*)::int AS count, max(batch) AS batch, count(*) FILTER (WHERE phase = 'pending' AND batch IS NULL)::int AS unassigned FROM rollout_members WHERE rollout_id = $1 GROUP BY phase`,
     [rolloutId],
@@ -178,7 +226,11 @@ export async function countMembers(manager: EntityManager, rolloutId: string): P
     restoring: of('restoring'),
     restored: of('restored'),
   };
-  return { counts, batch: Math.max(-1, ...rows.map((row) => row.batch ?? -1)), unassigned: rows.reduce((sum, row) => sum + row.unassigned, 0) };
+  return {
+    counts,
+    batch: Math.max(-1, ...rows.map((row) => row.batch ?? -1)),
+    unassigned: rows.reduce((sum, row) => sum + row.unassigned, 0),
+  };
 }
 
 /** A host's verdict on an update, for the member of a rollout that has it, if any. @returns whether there is one */
@@ -190,7 +242,9 @@ export async function judgeMember(manager: EntityManager, verdict: UpdateVerdict
   );
   if (rows.length > 0) return true;
   // The end of a revert changes no phase, but the rollout may wait for it.
-  const known: unknown[] = await manager.query('SELECT 1 FROM rollout_members WHERE update_id = $1', [verdict.updateId]);
+  const known: unknown[] = await manager.query('SELECT 1 FROM rollout_members WHERE update_id = $1', [
+    verdict.updateId,
+  ]);
   return known.length > 0;
 }
 
@@ -205,7 +259,11 @@ export async function memberStarted(manager: EntityManager, containerId: string,
 }
 
 /** Another update has taken the place of this one. @param updateId undefined: there was none */
-export async function supersedeMember(manager: EntityManager, containerId: string, updateId: string | undefined): Promise<void> {
+export async function supersedeMember(
+  manager: EntityManager,
+  containerId: string,
+  updateId: string | undefined,
+): Promise<void> {
   if (updateId === undefined) return;
   await manager.query(
     `UPDATE rollout_members SET phase = 'skipped', reason = 'superseded', message = 'another update was asked for meanwhile', changed_at = now()

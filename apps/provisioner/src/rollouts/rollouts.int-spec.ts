@@ -1,6 +1,13 @@
 /** Updates and rollouts by three provisioners on a real NATS and PostgreSQL, with scripted hosts. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { type ContainerDetails, QUERIES, type RolloutDetails, type RolloutRequested, type RolloutState, SUBJECTS } from '@plinth/contracts';
+import {
+  type ContainerDetails,
+  QUERIES,
+  type RolloutDetails,
+  type RolloutRequested,
+  type RolloutState,
+  SUBJECTS,
+} from '@plinth/contracts';
 import { ProvisionerSuite } from '../testing/provisioner-suite.js';
 
 const HOSTS = ['host-1', 'host-2', 'host-3'];
@@ -21,21 +28,29 @@ beforeAll(async () => {
 afterAll(() => suite?.close());
 beforeEach(() => suite.hosts.fates.clear());
 
-const inspect = (name: string, tenant?: string): Promise<ContainerDetails> => suite.answer(QUERIES.container, { name, tenant });
+const inspect = (name: string, tenant?: string): Promise<ContainerDetails> =>
+  suite.answer(QUERIES.container, { name, tenant });
 const rollout = (requestId: string): Promise<RolloutDetails> => suite.answer(QUERIES.rollout, { requestId });
-const update = (name: string, to: string): Promise<string> => suite.ask(SUBJECTS.containerUpdateRequested, { name, to, stableSeconds: 0, soakSeconds: 0 });
+const update = (name: string, to: string): Promise<string> =>
+  suite.ask(SUBJECTS.containerUpdateRequested, { name, to, stableSeconds: 0, soakSeconds: 0 });
 
-async function start(request: Omit<RolloutRequested, 'to'> & { to?: string }): Promise<{ requestId: string; id: string }> {
+async function start(
+  request: Omit<RolloutRequested, 'to'> & { to?: string },
+): Promise<{ requestId: string; id: string }> {
   const requestId = await suite.ask(SUBJECTS.rolloutRequested, { to: 'debian-12@v2', ...QUICK, ...request });
   const fact = await suite.fact(SUBJECTS.rolloutStarted, { requestId });
   return { requestId, id: String(fact['rolloutId']) };
 }
 
 async function ended(requestId: string, state: RolloutState, seconds = 30): Promise<RolloutDetails> {
-  return suite.until(async () => {
-    const found = await rollout(requestId);
-    return found.endedAt !== null && found.state === state && found;
-  }, `the rollout is ${state}`, seconds);
+  return suite.until(
+    async () => {
+      const found = await rollout(requestId);
+      return found.endedAt !== null && found.state === state && found;
+    },
+    `the rollout is ${state}`,
+    seconds,
+  );
 }
 
 describe('one container', () => {
@@ -51,7 +66,11 @@ describe('one container', () => {
     await update(`${name}-0`, 'known-good');
     await suite.fact(SUBJECTS.containerUpdated, { name: `${name}-0`, image: 'debian-12@v1' });
     // The configs after the verdicts have started nothing.
-    expect(suite.hosts.starts.filter((line) => line.startsWith(`${name}-0 `))).toEqual([`${name}-0 debian-12@v1`, `${name}-0 debian-12@v2`, `${name}-0 debian-12@v1`]);
+    expect(suite.hosts.starts.filter((line) => line.startsWith(`${name}-0 `))).toEqual([
+      `${name}-0 debian-12@v1`,
+      `${name}-0 debian-12@v2`,
+      `${name}-0 debian-12@v1`,
+    ]);
   });
 
   it('goes back when its host says that it failed, with the cause', async () => {
@@ -59,9 +78,18 @@ describe('one container', () => {
     await suite.run(name, 1);
     suite.hosts.fates.set(`${name}-0`, 'fails');
     await update(`${name}-0`, 'debian-12@v2');
-    expect(await suite.fact(SUBJECTS.containerReverted, { name: `${name}-0` })).toMatchObject({ image: 'debian-12@v1', failedImage: 'debian-12@v2', reason: 'unhealthy', checkOutput: 'no answer' });
+    expect(await suite.fact(SUBJECTS.containerReverted, { name: `${name}-0` })).toMatchObject({
+      image: 'debian-12@v1',
+      failedImage: 'debian-12@v2',
+      reason: 'unhealthy',
+      checkOutput: 'no answer',
+    });
     const found = await inspect(`${name}-0`);
-    expect(found).toMatchObject({ image: 'debian-12@v1', state: 'running', update: { state: 'reverted', reason: 'unhealthy' } });
+    expect(found).toMatchObject({
+      image: 'debian-12@v1',
+      state: 'running',
+      update: { state: 'reverted', reason: 'unhealthy' },
+    });
     expect(suite.hosts.imagesOf(name)).toEqual(['debian-12@v1']);
   });
 
@@ -70,8 +98,15 @@ describe('one container', () => {
     await suite.run(name, 1);
     suite.hosts.fates.set(`${name}-0`, 'refuses');
     const requestId = await update(`${name}-0`, 'debian-12@v2');
-    expect(await suite.fact(SUBJECTS.containerRejected, { requestId })).toMatchObject({ operation: 'update', reason: 'image-unavailable' });
-    expect(await inspect(`${name}-0`)).toMatchObject({ image: 'debian-12@v1', state: 'running', update: { state: 'refused' } });
+    expect(await suite.fact(SUBJECTS.containerRejected, { requestId })).toMatchObject({
+      operation: 'update',
+      reason: 'image-unavailable',
+    });
+    expect(await inspect(`${name}-0`)).toMatchObject({
+      image: 'debian-12@v1',
+      state: 'running',
+      update: { state: 'refused' },
+    });
     expect(suite.hosts.starts.filter((line) => line.startsWith(`${name}-0 `))).toHaveLength(1);
   });
 
@@ -104,7 +139,10 @@ describe('one container', () => {
     await suite.until(() => suite.hosts.imagesOf(name)[0] === 'debian-12@v2', 'it is on trial');
     suite.hosts.fates.set(`${name}-0`, 'fails');
     await update(`${name}-0`, 'debian-12@v3');
-    expect(await suite.fact(SUBJECTS.containerReverted, { name: `${name}-0` })).toMatchObject({ image: 'debian-12@v1', failedImage: 'debian-12@v3' });
+    expect(await suite.fact(SUBJECTS.containerReverted, { name: `${name}-0` })).toMatchObject({
+      image: 'debian-12@v1',
+      failedImage: 'debian-12@v3',
+    });
   });
 });
 
@@ -113,7 +151,13 @@ describe('many containers', () => {
     const name = newPrefix();
     await suite.run(name, 30, { tenant: name });
     suite.hosts.mostOnTrial = 0;
-    const { requestId, id } = await start({ select: { tenant: name }, canary: 1, batch: '6', maxDownPerHost: 2, maxDownPerTenant: 6 });
+    const { requestId, id } = await start({
+      select: { tenant: name },
+      canary: 1,
+      batch: '6',
+      maxDownPerHost: 2,
+      maxDownPerTenant: 6,
+    });
     await suite.until(() => suite.of(SUBJECTS.rolloutBatchStarted, { rolloutId: id }).length >= 2, 'the second batch');
     const victim = suite.provisioners[0];
     if (victim) await suite.end(victim, 'SIGKILL');
@@ -125,8 +169,17 @@ describe('many containers', () => {
     expect(new Set(starts).size).toBe(30);
     expect(starts).toHaveLength(30);
     const batches = suite.of(SUBJECTS.rolloutBatchStarted, { rolloutId: id });
-    expect(batches.map(({ batch, size }) => [batch, size])).toEqual([[0, 1], [1, 6], [2, 6], [3, 6], [4, 6], [5, 5]]);
-    expect(suite.of(SUBJECTS.rolloutBatchFinished, { rolloutId: id }).map(({ batch }) => batch)).toEqual([0, 1, 2, 3, 4, 5]);
+    expect(batches.map(({ batch, size }) => [batch, size])).toEqual([
+      [0, 1],
+      [1, 6],
+      [2, 6],
+      [3, 6],
+      [4, 6],
+      [5, 5],
+    ]);
+    expect(suite.of(SUBJECTS.rolloutBatchFinished, { rolloutId: id }).map(({ batch }) => batch)).toEqual([
+      0, 1, 2, 3, 4, 5,
+    ]);
     expect(suite.of(SUBJECTS.rolloutCompleted, { rolloutId: id })).toHaveLength(1);
   });
 
@@ -137,8 +190,14 @@ describe('many containers', () => {
     const { requestId, id } = await start({ select: { tenant: name }, batch: '4' });
     const found = await ended(requestId, 'reverted');
     expect(found.counts).toMatchObject({ total: 12, failed: 1, updated: 0 });
-    expect(found.members.find((member) => member.name === `${name}-7`)).toMatchObject({ phase: 'failed', reason: 'unhealthy' });
-    await suite.until(() => suite.hosts.imagesOf(`${name}-`).every((image) => image === 'debian-12@v1'), 'all are back');
+    expect(found.members.find((member) => member.name === `${name}-7`)).toMatchObject({
+      phase: 'failed',
+      reason: 'unhealthy',
+    });
+    await suite.until(
+      () => suite.hosts.imagesOf(`${name}-`).every((image) => image === 'debian-12@v1'),
+      'all are back',
+    );
     expect(suite.of(SUBJECTS.rolloutHalted, { rolloutId: id })).toMatchObject([{ because: 'failures' }]);
     expect(suite.of(SUBJECTS.rolloutReverted, { rolloutId: id })).toHaveLength(1);
     expect((await inspect(`${name}-0`, name)).config?.image).toBe('debian-12@v1');
@@ -148,19 +207,34 @@ describe('many containers', () => {
     const name = newPrefix();
     await suite.run(name, 4, { tenant: name });
     suite.hosts.fates.set(`${name}-0`, 'fails');
-    const { requestId, id } = await start({ select: { tenant: name }, batch: '4', canary: 0, onFailure: 'pause', approval: 'none' });
-    await suite.until(async () => (await rollout(requestId)).wait?.reason === 'paused-by-failures', 'it waits for a person');
+    const { requestId, id } = await start({
+      select: { tenant: name },
+      batch: '4',
+      canary: 0,
+      onFailure: 'pause',
+      approval: 'none',
+    });
+    await suite.until(
+      async () => (await rollout(requestId)).wait?.reason === 'paused-by-failures',
+      'it waits for a person',
+    );
     await suite.ask(SUBJECTS.rolloutResumeRequested, { rolloutId: id });
     expect((await ended(requestId, 'completed')).counts).toMatchObject({ updated: 3, failed: 1 });
     const late = await suite.ask(SUBJECTS.rolloutPauseRequested, { rolloutId: id });
-    expect(await suite.fact(SUBJECTS.rolloutRejected, { requestId: late })).toMatchObject({ operation: 'pause', reason: 'wrong-state' });
+    expect(await suite.fact(SUBJECTS.rolloutRejected, { requestId: late })).toMatchObject({
+      operation: 'pause',
+      reason: 'wrong-state',
+    });
   });
 
   it('are approved after the canary, paused, resumed, aborted, and taken back afterwards', async () => {
     const name = newPrefix();
     await suite.run(name, 6, { tenant: name });
     const { requestId, id } = await start({ select: { tenant: name }, batch: '1', approval: 'canary' });
-    await suite.until(async () => (await rollout(requestId)).wait?.reason === 'approval-needed', 'it waits for an approval');
+    await suite.until(
+      async () => (await rollout(requestId)).wait?.reason === 'approval-needed',
+      'it waits for an approval',
+    );
     expect((await rollout(requestId)).counts).toMatchObject({ updated: 1, pending: 5 });
     await suite.ask(SUBJECTS.rolloutApprovalRequested, { rolloutId: id });
     await suite.until(async () => (await rollout(requestId)).counts.updated >= 2, 'it goes on');
@@ -175,7 +249,10 @@ describe('many containers', () => {
     await suite.ask(SUBJECTS.rolloutRevertRequested, { rolloutId: id });
     const back = await ended(requestId, 'reverted');
     expect(back.counts).toMatchObject({ restored: aborted.counts.updated, pending: aborted.counts.pending });
-    await suite.until(() => suite.hosts.imagesOf(`${name}-`).every((image) => image === 'debian-12@v1'), 'all are back');
+    await suite.until(
+      () => suite.hosts.imagesOf(`${name}-`).every((image) => image === 'debian-12@v1'),
+      'all are back',
+    );
   });
 
   it('do not wait for a host that is lost, which follows when it is back', async () => {
@@ -183,11 +260,17 @@ describe('many containers', () => {
     await suite.run(name, 9, { tenant: name });
     for (let index = 0; index < 9; index++) suite.hosts.fates.set(`${name}-${index}`, 'hangs');
     const { requestId } = await start({ select: { tenant: name }, canary: 0, batch: '100%', deadlineSeconds: 60 });
-    await suite.until(() => suite.hosts.imagesOf(`${name}-`).every((image) => image === 'debian-12@v2'), 'all are on trial');
+    await suite.until(
+      () => suite.hosts.imagesOf(`${name}-`).every((image) => image === 'debian-12@v2'),
+      'all are on trial',
+    );
     const host = (await inspect(`${name}-0`, name)).host ?? '';
     suite.hosts.silent.add(host);
     await suite.fact(SUBJECTS.hostLost, { host });
-    await suite.until(async () => (await rollout(requestId)).members.some((member) => member.reason === 'host-lost'), 'those of the lost host are left out');
+    await suite.until(
+      async () => (await rollout(requestId)).members.some((member) => member.reason === 'host-lost'),
+      'those of the lost host are left out',
+    );
     await suite.ask(SUBJECTS.rolloutRevertRequested, { rolloutId: (await rollout(requestId)).id });
     const found = await ended(requestId, 'reverted');
     expect(found.counts.restored).toBe(found.members.filter((member) => member.host !== host).length);
@@ -214,12 +297,23 @@ describe('many containers', () => {
     const first = await start({ select: { tenant: name }, to: 'broken@v1', canary: 0, batch: '3' });
     await ended(first.requestId, 'completed');
     await suite.run(`${name}x`, 1, { tenant: name, image: 'broken@v1' });
-    await suite.jetstream.publish(SUBJECTS.imageRevoked, JSON.stringify({ name: 'broken', version: 'v1', reason: 'test' }));
-    await suite.until(async () => (await suite.answer<{ items: { state: string }[] }>(QUERIES.images, { name: 'broken' })).items[0]?.state === 'revoked', 'it is revoked');
+    await suite.jetstream.publish(
+      SUBJECTS.imageRevoked,
+      JSON.stringify({ name: 'broken', version: 'v1', reason: 'test' }),
+    );
+    await suite.until(
+      async () =>
+        (await suite.answer<{ items: { state: string }[] }>(QUERIES.images, { name: 'broken' })).items[0]?.state ===
+        'revoked',
+      'it is revoked',
+    );
     const { requestId } = await start({ select: { image: 'broken@v1' }, to: 'known-good', canary: 0, batch: '100%' });
     const found = await ended(requestId, 'completed');
     expect(found.counts).toMatchObject({ total: 4, updated: 3, skipped: 1 });
-    expect(found.members.find((member) => member.name === `${name}x-0`)).toMatchObject({ phase: 'skipped', reason: 'no-known-good' });
+    expect(found.members.find((member) => member.name === `${name}x-0`)).toMatchObject({
+      phase: 'skipped',
+      reason: 'no-known-good',
+    });
     expect(suite.hosts.imagesOf(`${name}-`)).toEqual(['debian-12@v1', 'debian-12@v1', 'debian-12@v1']);
   });
 
@@ -228,10 +322,17 @@ describe('many containers', () => {
     await suite.run(`${name}f`, 2, { tenant: name, follow: 'default' });
     await suite.run(`${name}s`, 2, { tenant: name });
     await suite.ask(SUBJECTS.imageActivationRequested, { image: 'debian-12@v3' });
-    await suite.until(() => suite.of(SUBJECTS.containerUpdated, { tenant: name }).length === 0 && suite.of(SUBJECTS.rolloutStarted, { to: 'debian-12@v3' }).length > 0, 'a rollout begins');
+    await suite.until(
+      () =>
+        suite.of(SUBJECTS.containerUpdated, { tenant: name }).length === 0 &&
+        suite.of(SUBJECTS.rolloutStarted, { to: 'debian-12@v3' }).length > 0,
+      'a rollout begins',
+    );
     const { items } = await suite.answer<{ items: { id: string; to: string }[] }>(QUERIES.rollouts, {});
     expect(items.some(({ to }) => to === 'debian-12@v3')).toBe(true);
-    const { items: followers } = await suite.answer<{ items: { follow?: string }[] }>(QUERIES.containers, { tenant: name });
+    const { items: followers } = await suite.answer<{ items: { follow?: string }[] }>(QUERIES.containers, {
+      tenant: name,
+    });
     expect(followers).toHaveLength(4);
     expect(suite.hosts.imagesOf(`${name}s-`)).toEqual(['debian-12@v1', 'debian-12@v1']);
   });

@@ -29,13 +29,30 @@ export class ProvisionerSuite {
     private readonly environment: Readonly<Record<string, string>>,
   ) {}
 
-  static async open(provisioners: number, hosts: readonly string[], capacity: number, environment: Readonly<Record<string, string>> = {}): Promise<ProvisionerSuite> {
-    execFileSync(process.execPath, ['node_modules/typescript-7/bin/tsc', '-b', 'apps/provisioner'], { cwd: REPOSITORY, stdio: 'inherit' });
+  static async open(
+    provisioners: number,
+    hosts: readonly string[],
+    capacity: number,
+    environment: Readonly<Record<string, string>> = {},
+  ): Promise<ProvisionerSuite> {
+    execFileSync(process.execPath, ['node_modules/typescript-7/bin/tsc', '-b', 'apps/provisioner'], {
+      cwd: REPOSITORY,
+      stdio: 'inherit',
+    });
     const [nats, postgres] = await Promise.all([startNats(), startPostgres()]);
     const connection = await connect({ servers: nats.url });
     const jetstream = connection.jetstream();
-    const suite = new ProvisionerSuite(nats, postgres, connection, jetstream, new ScriptedHosts(connection, jetstream, hosts, capacity), environment);
-    await Promise.all(Array.from({ length: provisioners }, (_, index) => suite.startProvisioner(`provisioner-${index + 1}`)));
+    const suite = new ProvisionerSuite(
+      nats,
+      postgres,
+      connection,
+      jetstream,
+      new ScriptedHosts(connection, jetstream, hosts, capacity),
+      environment,
+    );
+    await Promise.all(
+      Array.from({ length: provisioners }, (_, index) => suite.startProvisioner(`provisioner-${index + 1}`)),
+    );
     suite.listen();
     suite.hosts.start();
     return suite;
@@ -58,7 +75,14 @@ export class ProvisionerSuite {
 
   async startProvisioner(id: string): Promise<ChildProcess> {
     const child = spawn(process.execPath, [join(REPOSITORY, 'apps/provisioner/dist/main.js')], {
-      env: { PATH: process.env['PATH'], NATS_URL: this.nats.url, DATABASE_URL: this.postgres.url, PLINTH_SERVICE_ID: id, PLINTH_HOST_LOST_SECONDS: '3', ...this.environment },
+      env: {
+        PATH: process.env['PATH'],
+        NATS_URL: this.nats.url,
+        DATABASE_URL: this.postgres.url,
+        PLINTH_SERVICE_ID: id,
+        PLINTH_HOST_LOST_SECONDS: '3',
+        ...this.environment,
+      },
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     this.provisioners.push(child);
@@ -105,7 +129,8 @@ export class ProvisionerSuite {
   }
 
   of(subject: string, match: Readonly<Record<string, unknown>> = {}): readonly Record<string, unknown>[] {
-    const fits = (data: Record<string, unknown>): boolean => Object.entries(match).every(([key, value]) => data[key] === value);
+    const fits = (data: Record<string, unknown>): boolean =>
+      Object.entries(match).every(([key, value]) => data[key] === value);
     return this.facts.filter((fact) => fact.subject === subject && fits(fact.data)).map((fact) => fact.data);
   }
 
@@ -113,8 +138,16 @@ export class ProvisionerSuite {
     return this.until(() => this.of(subject, match)[0], `${subject} ${JSON.stringify(match)}`, seconds);
   }
 
-  async until<T>(look: () => T | undefined | false | Promise<T | undefined | false>, what: string, seconds = 30): Promise<T> {
-    for (const deadline = Date.now() + seconds * 1000; Date.now() < deadline; await new Promise((resolve) => setTimeout(resolve, 20))) {
+  async until<T>(
+    look: () => T | undefined | false | Promise<T | undefined | false>,
+    what: string,
+    seconds = 30,
+  ): Promise<T> {
+    for (
+      const deadline = Date.now() + seconds * 1000;
+      Date.now() < deadline;
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    ) {
       const found = await look();
       if (found) return found;
     }
@@ -125,25 +158,56 @@ export class ProvisionerSuite {
   async promote(name: string, version: string, staged = true): Promise<void> {
     const contentDigest = `sha256:${randomBytes(32).toString('hex')}`;
     const sources = ['http://127.0.0.1:1/x'];
-    await this.jetstream.publish(SUBJECTS.imagePromoted, JSON.stringify({ name, version, contentDigest, manifestDigest: contentDigest, archiveDigest: contentDigest, archiveBytes: 1, unpackedBytes: 1, sources }));
+    await this.jetstream.publish(
+      SUBJECTS.imagePromoted,
+      JSON.stringify({
+        name,
+        version,
+        contentDigest,
+        manifestDigest: contentDigest,
+        archiveDigest: contentDigest,
+        archiveBytes: 1,
+        unpackedBytes: 1,
+        sources,
+      }),
+    );
     if (staged) this.hosts.images.push({ name, version, contentDigest });
     await this.until(
-      async () => (await this.answer<{ items: { version: string; state: string; storageNodes: string[] }[] }>(QUERIES.images, { name })).items.some((item) => item.version === version && item.state === 'promoted' && (!staged || item.storageNodes.length > 0)),
+      async () =>
+        (
+          await this.answer<{ items: { version: string; state: string; storageNodes: string[] }[] }>(QUERIES.images, {
+            name,
+          })
+        ).items.some(
+          (item) => item.version === version && item.state === 'promoted' && (!staged || item.storageNodes.length > 0),
+        ),
       `${name}@${version} is known`,
     );
   }
 
   /** @returns when all of them are reported as running */
   async run(prefix: string, count: number, more: object = {}): Promise<void> {
-    await Promise.all(Array.from({ length: count }, (_, index) => this.ask(SUBJECTS.containerRequested, { name: `${prefix}-${index}`, ...more })));
-    await this.until(() => this.facts.filter((fact) => fact.subject === SUBJECTS.containerStarted && String(fact.data['name']).startsWith(`${prefix}-`)).length >= count, `${count} containers ${prefix} run`);
+    await Promise.all(
+      Array.from({ length: count }, (_, index) =>
+        this.ask(SUBJECTS.containerRequested, { name: `${prefix}-${index}`, ...more }),
+      ),
+    );
+    await this.until(
+      () =>
+        this.facts.filter(
+          (fact) => fact.subject === SUBJECTS.containerStarted && String(fact.data['name']).startsWith(`${prefix}-`),
+        ).length >= count,
+      `${count} containers ${prefix} run`,
+    );
   }
 
   /** Only what is looked at: whoever subscribes to everything also holds the inboxes of the dead open. */
   private listen(): void {
     const keep = (error: unknown, subject: string, data: Uint8Array): void => {
-      if (error === null && !subject.endsWith('.requested')) this.facts.push({ subject, data: JSON.parse(Buffer.from(data).toString('utf8')) as Record<string, unknown> });
+      if (error === null && !subject.endsWith('.requested'))
+        this.facts.push({ subject, data: JSON.parse(Buffer.from(data).toString('utf8')) as Record<string, unknown> });
     };
-    for (const subject of ['container.>', 'image.>', 'host.>', 'rollout.>']) this.connection.subscribe(subject, { callback: (error, message) => keep(error, message.subject, message.data) });
+    for (const subject of ['container.>', 'image.>', 'host.>', 'rollout.>'])
+      this.connection.subscribe(subject, { callback: (error, message) => keep(error, message.subject, message.data) });
   }
 }

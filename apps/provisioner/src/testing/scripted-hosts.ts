@@ -1,5 +1,11 @@
 /** A simulation of host agents on a real bus: they answer their desired state with the reports that a test asks for, at once. */
-import { type ContainerConfig, type ContainerReport, hostHeartbeat, hostReport, storageHeartbeat } from '@plinth/contracts';
+import {
+  type ContainerConfig,
+  type ContainerReport,
+  hostHeartbeat,
+  hostReport,
+  storageHeartbeat,
+} from '@plinth/contracts';
 import { headers, type JetStreamClient, type NatsConnection } from 'nats';
 
 export type Fate = 'passes' | 'fails' | 'refuses' | 'hangs';
@@ -82,23 +88,49 @@ export class ScriptedHosts {
   }
 
   imagesOf(prefix: string): readonly string[] {
-    return [...this.containers.values()].filter(({ config }) => config.name.startsWith(prefix)).map(({ image }) => image);
+    return [...this.containers.values()]
+      .filter(({ config }) => config.name.startsWith(prefix))
+      .map(({ image }) => image);
   }
 
   private beat(): void {
     const at = new Date().toISOString();
     for (const host of this.hosts.filter((name) => !this.silent.has(name))) {
       const capacity = { memoryBytes: 1024 ** 4, cpus: 640, containers: this.capacity };
-      const body = { host, incarnation: '0'.repeat(32), at, datacenter: 'dc-1', storageNodes: ['sn-1'], capacity, load: { load1: 0, memoryUsedBytes: 0, containers: 0 }, runtime: 'scripted' };
+      const body = {
+        host,
+        incarnation: '0'.repeat(32),
+        at,
+        datacenter: 'dc-1',
+        storageNodes: ['sn-1'],
+        capacity,
+        load: { load1: 0, memoryUsedBytes: 0, containers: 0 },
+        runtime: 'scripted',
+      };
       this.connection.publish(hostHeartbeat(host), JSON.stringify(body));
     }
     const leases = [...this.leases].map(([host, lease]) => ({ host, ttlSeconds: 1, ...lease }));
     const images = this.images.map((image) => ({ ...image, mountScriptDigest: image.contentDigest }));
-    this.connection.publish(storageHeartbeat('sn-1'), JSON.stringify({ node: 'sn-1', at, datacenter: 'dc-1', labels: {}, totalBytes: 1e12, freeBytes: 1e12, images, leases, tenants: [...this.diskUse].map(([tenant, bytes]) => ({ tenant, bytes })) }));
+    this.connection.publish(
+      storageHeartbeat('sn-1'),
+      JSON.stringify({
+        node: 'sn-1',
+        at,
+        datacenter: 'dc-1',
+        labels: {},
+        totalBytes: 1e12,
+        freeBytes: 1e12,
+        images,
+        leases,
+        tenants: [...this.diskUse].map(([tenant, bytes]) => ({ tenant, bytes })),
+      }),
+    );
   }
 
   private async listen(): Promise<void> {
-    for await (const message of this.connection.subscribe('desired.>')) if (message.data.length > 0) this.take(message.json<ContainerConfig>(), message.headers?.get('ce-correlationid') ?? '');
+    for await (const message of this.connection.subscribe('desired.>'))
+      if (message.data.length > 0)
+        this.take(message.json<ContainerConfig>(), message.headers?.get('ce-correlationid') ?? '');
   }
 
   private take(config: ContainerConfig, correlationId: string): void {
@@ -111,7 +143,10 @@ export class ScriptedHosts {
       // What a host that was lost has to give up, or to remove.
       if (config.desired !== 'released' && (config.desired !== 'removed' || config.host === known.config.host)) return;
       this.running.get(config.containerId)?.delete(config.host);
-      this.report({ config, ...fresh(), runGeneration: 0, judged: undefined, image: '', correlationId }, { kind: config.desired });
+      this.report(
+        { config, ...fresh(), runGeneration: 0, judged: undefined, image: '', correlationId },
+        { kind: config.desired },
+      );
       return;
     }
     // Another host counts for itself.
@@ -130,7 +165,8 @@ export class ScriptedHosts {
       void this.judge(container, update.updateId);
       return;
     }
-    if (config.runGeneration > container.runGeneration || config.image !== container.image) this.run(container, config.image);
+    if (config.runGeneration > container.runGeneration || config.image !== container.image)
+      this.run(container, config.image);
   }
 
   private async judge(container: Container, updateId: string): Promise<void> {
@@ -150,7 +186,14 @@ export class ScriptedHosts {
     // Another config has come meanwhile: the trial is over without a verdict.
     if (container.config.update?.updateId !== updateId || this.silent.has(config.host)) return;
     if (fate === 'passes') return this.report(container, { kind: 'updated', updateId, image: config.image });
-    const cause = { updateId, failedImage: config.image, image: config.update?.knownGood.image, reason: 'unhealthy' as const, message: 'scripted failure', checkOutput: 'no answer' };
+    const cause = {
+      updateId,
+      failedImage: config.image,
+      image: config.update?.knownGood.image,
+      reason: 'unhealthy' as const,
+      message: 'scripted failure',
+      checkOutput: 'no answer',
+    };
     this.report(container, { kind: 'reverting', ...cause });
     this.run(container, config.update?.knownGood.image ?? '');
     this.report(container, { kind: 'reverted', ...cause, durationMs: 1 });
@@ -167,11 +210,22 @@ export class ScriptedHosts {
 
   private report(container: Container, body: Partial<ContainerReport> & Pick<ContainerReport, 'kind'>): void {
     const { config } = container;
-    const report = { ...body, host: config.host, containerId: config.containerId, generation: config.generation, after: container.reported ? container.sequence : undefined, sequence: ++container.sequence, at: new Date().toISOString() };
+    const report = {
+      ...body,
+      host: config.host,
+      containerId: config.containerId,
+      generation: config.generation,
+      after: container.reported ? container.sequence : undefined,
+      sequence: ++container.sequence,
+      at: new Date().toISOString(),
+    };
     container.reported = true;
     // A bus that refuses it fails the test that waits for its effect.
     const envelope = headers();
     envelope.set('ce-correlationid', container.correlationId);
-    if (this.beating !== undefined) void this.jetstream.publish(hostReport(config.host, config.containerId), JSON.stringify(report), { headers: envelope });
+    if (this.beating !== undefined)
+      void this.jetstream.publish(hostReport(config.host, config.containerId), JSON.stringify(report), {
+        headers: envelope,
+      });
   }
 }

@@ -9,7 +9,16 @@ import { accessFile, addMembers, seedFile } from '../access-directory.js';
 import { type Member, memberId, parseMember } from '../members.js';
 import { reloadAccess } from '../reload-access.js';
 
-export const MEMBERS: readonly Member[] = ['provisioner', 'image-builder', 'host-h-1', 'host-h-2', 'storage-sn-1', 'storage-sn-2', 'upstream', 'operator'].map(member);
+export const MEMBERS: readonly Member[] = [
+  'provisioner',
+  'image-builder',
+  'host-h-1',
+  'host-h-2',
+  'storage-sn-1',
+  'storage-sn-2',
+  'upstream',
+  'operator',
+].map(member);
 
 export function member(id: string): Member {
   const found = parseMember(id);
@@ -26,7 +35,9 @@ export class Login {
   }
 
   static async open(url: string, keyFile: string): Promise<Login> {
-    return new Login(await connect({ servers: url, authenticator: nkeyAuthenticator(readFileSync(keyFile)), reconnectTimeWait: 100 }));
+    return new Login(
+      await connect({ servers: url, authenticator: nkeyAuthenticator(readFileSync(keyFile)), reconnectTimeWait: 100 }),
+    );
   }
 
   /** Whether the server let it publish; the message is real. */
@@ -46,7 +57,9 @@ export class Login {
   /** What comes on a subject from now on. */
   async hear(subject: string): Promise<{ readonly heard: string[]; readonly subscription: Subscription }> {
     const heard: string[] = [];
-    const subscription = this.connection.subscribe(subject, { callback: (error, message) => void (error ? undefined : heard.push(message.subject)) });
+    const subscription = this.connection.subscribe(subject, {
+      callback: (error, message) => void (error ? undefined : heard.push(message.subject)),
+    });
     await this.connection.flush();
     return { heard, subscription };
   }
@@ -64,7 +77,8 @@ export class Login {
 
   private async follow(): Promise<void> {
     for await (const status of this.connection.status()) {
-      if (status.type === Events.Error && status.permissionContext) this.refused.add(`${status.permissionContext.operation} ${status.permissionContext.subject}`);
+      if (status.type === Events.Error && status.permissionContext)
+        this.refused.add(`${status.permissionContext.operation} ${status.permissionContext.subject}`);
     }
   }
 }

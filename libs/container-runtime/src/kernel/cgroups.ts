@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync, statfsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { processStartTime, sendSignal } from '../run/process-table.js';
+import { processStartTime, sendSignal } from './process-table.js';
 
 const ROOT = '/sys/fs/cgroup';
 /** statfs(2) f_type of cgroup2 and tmpfs (linux/magic.h). */
@@ -22,13 +22,17 @@ export function cgroupLayout(): 'unified' | 'hybrid' | 'legacy' {
  */
 export function cgroupProcesses(group: string): readonly number[] {
   const listed = new Set(cgroupDirectories(group).flatMap(processesBelow));
-  return [...listed].filter((pid) => processStartTime(pid) !== undefined && readOrEmpty(`/proc/${pid}/cgroup`).includes(group));
+  return [...listed].filter(
+    (pid) => processStartTime(pid) !== undefined && readOrEmpty(`/proc/${pid}/cgroup`).includes(group),
+  );
 }
 
 /** Ids that have a cgroup of the instance: what is left of a container when everything else is lost. */
 export function cgroupContainerIds(instance: string): readonly string[] {
   const names = hierarchies().flatMap((hierarchy) => listDirectories(`${hierarchy}/plinth`));
-  return [...new Set(names)].flatMap((name) => (/^[0-9a-f]{32}\./.test(name) && name.slice(33) === instance ? [name.slice(0, 32)] : []));
+  return [...new Set(names)].flatMap((name) =>
+    /^[0-9a-f]{32}\./.test(name) && name.slice(33) === instance ? [name.slice(0, 32)] : [],
+  );
 }
 
 /** Kills every process of a container and waits until none is left. False: some are still there after `deadlineMs` (uninterruptible sleep). */
@@ -73,7 +77,10 @@ function hierarchies(): string[] {
 }
 
 function processesBelow(directory: string): number[] {
-  const own = readOrEmpty(`${directory}/cgroup.procs`).split('\n').filter((line) => line !== '' && line !== '0').map(Number);
+  const own = readOrEmpty(`${directory}/cgroup.procs`)
+    .split('\n')
+    .filter((line) => line !== '' && line !== '0')
+    .map(Number);
   return [...own, ...listDirectories(directory).flatMap((name) => processesBelow(`${directory}/${name}`))];
 }
 

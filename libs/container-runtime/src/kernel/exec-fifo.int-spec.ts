@@ -25,16 +25,16 @@ describe('letGo', () => {
   it('gives the waiting process its byte and takes the pipe away', () => {
     execFileSync('mkfifo', [pipe]);
     const waiting = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK);
-    expect(letGo(paths, ID)).toBe(true);
+    expect(letGo(paths.runtimeRoot, ID)).toBe(true);
     expect(readSync(waiting, Buffer.alloc(8))).toBe(1);
     closeSync(waiting);
     expect(existsSync(pipe)).toBe(false);
   });
 
   it('leaves the pipe for the runtime when nobody waits', () => {
-    expect(letGo(paths, ID)).toBe(false);
+    expect(letGo(paths.runtimeRoot, ID)).toBe(false);
     execFileSync('mkfifo', [pipe]);
-    expect(letGo(paths, ID)).toBe(false);
+    expect(letGo(paths.runtimeRoot, ID)).toBe(false);
     expect(existsSync(pipe)).toBe(true);
   });
 });

@@ -1,5 +1,4 @@
 import { closeSync, constants, openSync, unlinkSync, writeSync } from 'node:fs';
-import type { RuntimePaths } from '../run/runtime-paths.js';
 
 /**
  * Lets a created container's first process go, as `crun start` does: a byte on the pipe that it waits on. The runtime as a process of its own takes several
@@ -7,8 +6,8 @@ import type { RuntimePaths } from '../run/runtime-paths.js';
  *
  * The pipe goes after the byte: who dies in between leaves a container that counts as not started, and is started afresh.
  */
-export function letGo(paths: RuntimePaths, id: string): boolean {
-  const path = `${paths.runtimeRoot}/${id}/exec.fifo`;
+export function letGo(runtimeRoot: string, id: string): boolean {
+  const path = `${runtimeRoot}/${id}/exec.fifo`;
   let pipe: number;
   try {
     pipe = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);

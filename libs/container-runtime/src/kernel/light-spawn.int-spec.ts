@@ -8,7 +8,9 @@ import { lightSpawn, SpawnError } from './light-spawn.js';
 /** What a shell script says on descriptor 3, and on standard error. */
 async function sh(script: string): Promise<readonly [third: string, stderr: string]> {
   const { third, stderr } = lightSpawn({ file: '/bin/sh', argv: ['-c', script], env: { GREETING: 'hello' } });
-  const [said, complained] = await Promise.all([third, stderr].map((fd) => text(new Socket({ fd, readable: true, writable: false }))));
+  const [said, complained] = await Promise.all(
+    [third, stderr].map((fd) => text(new Socket({ fd, readable: true, writable: false }))),
+  );
   return [said ?? '', complained ?? ''];
 }
 

@@ -37,7 +37,26 @@ export class SpawnError extends Error {
 
 type Call = (...args: unknown[]) => number;
 
-let bound: Readonly<Record<'pipe2' | 'close' | 'waitpid' | 'init' | 'open' | 'dup2' | 'chdir' | 'destroy' | 'attrInit' | 'attrFlags' | 'attrDefault' | 'attrMask' | 'spawn', Call>> | undefined;
+let bound:
+  | Readonly<
+      Record<
+        | 'pipe2'
+        | 'close'
+        | 'waitpid'
+        | 'init'
+        | 'open'
+        | 'dup2'
+        | 'chdir'
+        | 'destroy'
+        | 'attrInit'
+        | 'attrFlags'
+        | 'attrDefault'
+        | 'attrMask'
+        | 'spawn',
+        Call
+      >
+    >
+  | undefined;
 
 function libc(): NonNullable<typeof bound> {
   if (bound !== undefined) return bound;
@@ -57,7 +76,9 @@ function libc(): NonNullable<typeof bound> {
     attrFlags: call('int posix_spawnattr_setflags(void *attributes, short flags)'),
     attrDefault: call('int posix_spawnattr_setsigdefault(void *attributes, const void *signals)'),
     attrMask: call('int posix_spawnattr_setsigmask(void *attributes, const void *signals)'),
-    spawn: call('int posix_spawn(void *pid, const char *path, void *actions, void *attributes, const char **argv, const char **envp)'),
+    spawn: call(
+      'int posix_spawn(void *pid, const char *path, void *actions, void *attributes, const char **argv, const char **envp)',
+    ),
   };
   return bound;
 }
@@ -85,12 +106,21 @@ export function lightSpawn({ file, argv, env }: LightSpawn): LightProcess {
   }
 }
 
-function spawn(file: string, argv: readonly string[], env: Readonly<Record<string, string>>, stderr: number, third: number): number {
+function spawn(
+  file: string,
+  argv: readonly string[],
+  env: Readonly<Record<string, string>>,
+  stderr: number,
+  third: number,
+): number {
   const c = libc();
   const actions = Buffer.alloc(STRUCT_BYTES);
   check('posix_spawn_file_actions_init', c.init(actions));
   try {
-    check('posix_spawn_file_actions_addopen', c.open(actions, 0, '/dev/null', O_RDONLY, 0) || c.open(actions, 1, '/dev/null', O_WRONLY, 0));
+    check(
+      'posix_spawn_file_actions_addopen',
+      c.open(actions, 0, '/dev/null', O_RDONLY, 0) || c.open(actions, 1, '/dev/null', O_WRONLY, 0),
+    );
     check('posix_spawn_file_actions_adddup2', c.dup2(actions, stderr, 2) || c.dup2(actions, third, 3));
     check('posix_spawn_file_actions_addchdir_np', c.chdir(actions, '/'));
     const pid = new Int32Array(1);

@@ -39,7 +39,9 @@ export type MountNamespaceOutcome = 'not-needed' | 'entered' | 'children-only';
  * With `reexecute: false` nothing is replaced: for tests, and for tools that only spawn.
  * Throws MountNamespaceError.
  */
-export async function enterPrivateMountNamespace(options: { reexecute: boolean } = { reexecute: true }): Promise<MountNamespaceOutcome> {
+export async function enterPrivateMountNamespace(
+  options: { reexecute: boolean } = { reexecute: true },
+): Promise<MountNamespaceOutcome> {
   const reexecuted = process.env[MARKER] === String(process.pid);
   // Children must not believe that they did this themselves.
   delete process.env[MARKER];
@@ -49,7 +51,9 @@ export async function enterPrivateMountNamespace(options: { reexecute: boolean }
     if (result !== 0) throw new MountNamespaceError(step, koffi.errno());
   };
   const unshare = libc.func('int unshare(int flags)');
-  const mount = libc.func('int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)');
+  const mount = libc.func(
+    'int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)',
+  );
   check('unshare', unshare(CLONE_NEWNS));
   check('mount', mount('none', '/', null, MS_REC | MS_SLAVE, null));
   check('mount', mount('plinth', UNIFIED, 'tmpfs', MS_NOSUID | MS_NODEV | MS_NOEXEC, 'size=1m,mode=755'));
@@ -58,7 +62,9 @@ export async function enterPrivateMountNamespace(options: { reexecute: boolean }
   const fcntl = libc.func('int fcntl(int fd, int command, ...)');
   for (const stream of [0, 1, 2]) fcntl(stream, F_SETFD, 'int', 0);
   const argv = [process.argv0, ...process.execArgv, ...process.argv.slice(1)];
-  const environment = Object.entries({ ...process.env, [MARKER]: String(process.pid) }).map(([name, value]) => `${name}=${value}`);
+  const environment = Object.entries({ ...process.env, [MARKER]: String(process.pid) }).map(
+    ([name, value]) => `${name}=${value}`,
+  );
   const execve = libc.func('int execve(const char *path, const char **argv, const char **envp)');
   execve(process.execPath, [...argv, null], [...environment, null]);
   throw new MountNamespaceError('execve', koffi.errno());

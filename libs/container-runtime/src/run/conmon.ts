@@ -31,9 +31,31 @@ export async function createWithConmon(inputs: ConmonInputs): Promise<ConmonAnsw
   const runtime = ['-r', binary.path, '--runtime-arg', '--root', '--runtime-arg', paths.runtimeRoot];
   const files = ['-b', bundle, '-p', `${bundle}/pid`, '-P', conmonPidFile(paths, id), '--exit-dir', paths.exits];
   const log = ['-l', `k8s-file:${logFile(paths, id)}`, '--log-size-max', String(inputs.logLimitBytes), '--no-sync-log'];
-  const argv = ['--api-version', '1', '-c', id, '-u', id, '-n', id, ...runtime, ...files, ...log, '--socket-dir-path', paths.sockets, '--log-level', 'error'];
-  const child = lightSpawn({ file: inputs.conmon, argv, env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', _OCI_SYNCPIPE: '3' } });
-  const [complaints, pipe] = [child.stderr, child.third].map((fd) => new Socket({ fd, readable: true, writable: false })) as [Socket, Socket];
+  const argv = [
+    '--api-version',
+    '1',
+    '-c',
+    id,
+    '-u',
+    id,
+    '-n',
+    id,
+    ...runtime,
+    ...files,
+    ...log,
+    '--socket-dir-path',
+    paths.sockets,
+    '--log-level',
+    'error',
+  ];
+  const child = lightSpawn({
+    file: inputs.conmon,
+    argv,
+    env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', _OCI_SYNCPIPE: '3' },
+  });
+  const [complaints, pipe] = [child.stderr, child.third].map(
+    (fd) => new Socket({ fd, readable: true, writable: false }),
+  ) as [Socket, Socket];
   return new Promise<ConmonAnswer>((resolve, reject) => {
     let answer = '';
     let said = '';

@@ -4,7 +4,7 @@ import { constants } from 'node:os';
 import { readConfig, readText } from './bundle.js';
 import { DEFAULT_PATH } from '../spec/container-spec.js';
 import type { OciProcess } from '../spec/oci-config.js';
-import { processTree, sendSignal } from './process-table.js';
+import { processTree, sendSignal } from '../kernel/process-table.js';
 import type { RuntimeBinary } from './runtime-binary.js';
 import type { RuntimePaths } from './runtime-paths.js';
 
@@ -25,7 +25,10 @@ export interface ExecOptions {
 }
 
 export type ExecResult =
-  | { readonly ok: true; /** 0..255; 128 + n when signal n ended it; 127 or 126 when it could not be run. */ readonly exitCode: number }
+  | {
+      readonly ok: true;
+      /** 0..255; 128 + n when signal n ended it; 127 or 126 when it could not be run. */ readonly exitCode: number;
+    }
   | { readonly ok: false; readonly reason: 'not-running' | 'timeout' | 'aborted'; readonly message: string };
 
 /** How long output is still read after the command ended while something of it holds the pipes, ms. */
@@ -55,7 +58,11 @@ export async function execInContainer(
 }
 
 /** The container's first process with another command. Pure. */
-export function execProcess(container: OciProcess, argv: readonly string[], options: Pick<ExecOptions, 'env' | 'user' | 'cwd'>): OciProcess {
+export function execProcess(
+  container: OciProcess,
+  argv: readonly string[],
+  options: Pick<ExecOptions, 'env' | 'user' | 'cwd'>,
+): OciProcess {
   const variables = new Map(container.env.map((line) => [line.slice(0, line.indexOf('=')), line]));
   for (const [name, value] of Object.entries(options.env ?? {})) variables.set(name, `${name}=${value}`);
   return {
@@ -67,9 +74,24 @@ export function execProcess(container: OciProcess, argv: readonly string[], opti
   };
 }
 
-async function run(binary: RuntimeBinary, paths: RuntimePaths, id: string, directory: string, options: ExecOptions): Promise<ExecResult> {
+async function run(
+  binary: RuntimeBinary,
+  paths: RuntimePaths,
+  id: string,
+  directory: string,
+  options: ExecOptions,
+): Promise<ExecResult> {
   const pidFile = `${directory}/pid`;
-  const argv = ['--root', paths.runtimeRoot, 'exec', '--process', `${directory}/process.json`, '--pid-file', pidFile, id];
+  const argv = [
+    '--root',
+    paths.runtimeRoot,
+    'exec',
+    '--process',
+    `${directory}/process.json`,
+    '--pid-file',
+    pidFile,
+    id,
+  ];
   const child = spawn(binary.path, argv, { cwd: '/', env: { PATH: DEFAULT_PATH }, stdio: ['pipe', 'pipe', 'pipe'] });
   return new Promise<ExecResult>((resolve, reject) => {
     let stopped: 'timeout' | 'aborted' | undefined;
@@ -105,8 +127,10 @@ async function run(binary: RuntimeBinary, paths: RuntimePaths, id: string, direc
     });
     child.once('close', (code, signal) => {
       const exitCode = code ?? 128 + (signal === null ? 0 : constants.signals[signal]);
-      if (stopped === 'timeout') finish(() => resolve({ ok: false, reason: 'timeout', message: `killed after ${options.timeoutMs} ms` }));
-      else if (stopped === 'aborted') finish(() => resolve({ ok: false, reason: 'aborted', message: 'killed on request' }));
+      if (stopped === 'timeout')
+        finish(() => resolve({ ok: false, reason: 'timeout', message: `killed after ${options.timeoutMs} ms` }));
+      else if (stopped === 'aborted')
+        finish(() => resolve({ ok: false, reason: 'aborted', message: 'killed on request' }));
       else finish(() => resolve({ ok: true, exitCode }));
     });
   });

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { readJson, readLabels, readText } from './bundle.js';
 import { cgroupProcesses } from '../kernel/cgroups.js';
 import { conmonPidFile } from './conmon.js';
-import { isRunning, processArguments, processStartTime } from './process-table.js';
+import { isRunning, processArguments, processStartTime } from '../kernel/process-table.js';
 import type { RuntimePaths } from './runtime-paths.js';
 
 /** What is really there of one container, from the runtime's state, cgroups, /proc and conmon's exit file. */
@@ -49,16 +49,23 @@ export function observeContainer(paths: RuntimePaths, cgroup: string, id: string
     const waiting = existsSync(`${paths.runtimeRoot}/${id}/exec.fifo`);
     return { ...rest, state: waiting ? 'created' : 'running', pid: first.pid, pidStartTime: first.startTime };
   }
-  if (first !== undefined || exit !== undefined) return { ...rest, state: 'stopped', ...(exit !== undefined && { exit }) };
-  const traces = [`${paths.bundles}/${id}`, `${paths.runtimeRoot}/${id}`].some(existsSync) || cgroupProcesses(cgroup).length > 0;
+  if (first !== undefined || exit !== undefined)
+    return { ...rest, state: 'stopped', ...(exit !== undefined && { exit }) };
+  const traces =
+    [`${paths.bundles}/${id}`, `${paths.runtimeRoot}/${id}`].some(existsSync) || cgroupProcesses(cgroup).length > 0;
   return traces ? { ...rest, state: 'partial' } : undefined;
 }
 
 /** The first process as the runtime recorded it: crun's `status` or runc's `state.json`. */
 export function firstProcess(paths: RuntimePaths, id: string): { pid: number; startTime: number } | undefined {
-  const crun = readJson(`${paths.runtimeRoot}/${id}/status`) as { pid?: number; 'process-start-time'?: number } | undefined;
-  if (crun?.pid !== undefined && crun['process-start-time'] !== undefined) return { pid: crun.pid, startTime: crun['process-start-time'] };
-  const runc = readJson(`${paths.runtimeRoot}/${id}/state.json`) as { init_process_pid?: number; init_process_start?: number } | undefined;
+  const crun = readJson(`${paths.runtimeRoot}/${id}/status`) as
+    | { pid?: number; 'process-start-time'?: number }
+    | undefined;
+  if (crun?.pid !== undefined && crun['process-start-time'] !== undefined)
+    return { pid: crun.pid, startTime: crun['process-start-time'] };
+  const runc = readJson(`${paths.runtimeRoot}/${id}/state.json`) as
+    | { init_process_pid?: number; init_process_start?: number }
+    | undefined;
   if (runc?.init_process_pid !== undefined && runc.init_process_start !== undefined) {
     return { pid: runc.init_process_pid, startTime: runc.init_process_start };
   }

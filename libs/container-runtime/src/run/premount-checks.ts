@@ -17,7 +17,9 @@ export type PremountReason =
   | 'software-missing'
   | 'software-outside';
 
-export type PremountResult = { readonly ok: true } | { readonly ok: false; readonly reason: PremountReason; readonly message: string };
+export type PremountResult =
+  | { readonly ok: true }
+  | { readonly ok: false; readonly reason: PremountReason; readonly message: string };
 
 export interface PremountInputs {
   /** Digest of the mount script in the image's manifest. */
@@ -43,7 +45,10 @@ export function checkBeforeMount(spec: ContainerSpec, inputs: PremountInputs): P
   }
   const script = checkMountScript(spec, inputs.mountScriptDigest);
   if (!script.ok) return script;
-  if (spec.timezone !== 'UTC' && lstatSync(`${spec.imageRoot}/usr/share/zoneinfo/${spec.timezone}`, { throwIfNoEntry: false }) === undefined) {
+  if (
+    spec.timezone !== 'UTC' &&
+    lstatSync(`${spec.imageRoot}/usr/share/zoneinfo/${spec.timezone}`, { throwIfNoEntry: false }) === undefined
+  ) {
     return refuse('timezone-missing', `the image has no time zone ${spec.timezone}`);
   }
   return checkVolumes(spec, inputs);
@@ -58,13 +63,27 @@ function checkMountScript(spec: ContainerSpec, expected: Digest): PremountResult
   const text = readRegularFile(spec.mountScript.path);
   if (text === undefined) return refuse('mount-script-missing', `no mount script at ${spec.mountScript.path}`);
   const found = `sha256:${createHash('sha256').update(text).digest('hex')}`;
-  return found === expected ? { ok: true } : refuse('mount-script-mismatch', `${spec.mountScript.path} is ${found}, the manifest says ${expected}`);
+  return found === expected
+    ? { ok: true }
+    : refuse('mount-script-mismatch', `${spec.mountScript.path} is ${found}, the manifest says ${expected}`);
 }
 
 function checkVolumes(spec: ContainerSpec, inputs: PremountInputs): PremountResult {
   const volumes = [
-    { path: spec.dataPath, root: inputs.dataRoot, missing: 'data-volume-missing', outside: 'data-volume-outside', mayBeRoot: false },
-    { path: spec.softwarePath, root: inputs.softwareRoot, missing: 'software-missing', outside: 'software-outside', mayBeRoot: true },
+    {
+      path: spec.dataPath,
+      root: inputs.dataRoot,
+      missing: 'data-volume-missing',
+      outside: 'data-volume-outside',
+      mayBeRoot: false,
+    },
+    {
+      path: spec.softwarePath,
+      root: inputs.softwareRoot,
+      missing: 'software-missing',
+      outside: 'software-outside',
+      mayBeRoot: true,
+    },
   ] as const;
   for (const { path, root, missing, outside, mayBeRoot } of volumes) {
     if (path === undefined) continue;
@@ -90,7 +109,9 @@ export function pathProblem(root: string, path: string): string | undefined {
     if (stat.isSymbolicLink()) return `${at} is a symlink`;
     if (!stat.isDirectory()) return `${at} is not a directory`;
   }
-  return lstatSync(at === '' ? '/' : at, { throwIfNoEntry: false })?.isDirectory() === true ? undefined : `${at} is not a directory`;
+  return lstatSync(at === '' ? '/' : at, { throwIfNoEntry: false })?.isDirectory() === true
+    ? undefined
+    : `${at} is not a directory`;
 }
 
 /** The content of a regular file, not through a symlink; undefined when there is none. */

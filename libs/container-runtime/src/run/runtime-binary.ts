@@ -27,11 +27,16 @@ export function detectRuntimeBinary(searchPath = process.env['PATH'] ?? ''): Run
     return { name: 'crun', path: crun, reason: `crun is installed and cgroups are ${layout} for this process` };
   }
   if (runc !== undefined) {
-    const why = crun === undefined ? 'crun is not installed' : 'crun refuses hybrid cgroups and the second hierarchy is not hidden';
+    const why =
+      crun === undefined
+        ? 'crun is not installed'
+        : 'crun refuses hybrid cgroups and the second hierarchy is not hidden';
     return { name: 'runc', path: runc, reason: `${why}; runc is slower` };
   }
   throw new RuntimeMissingError(
-    crun === undefined ? 'neither crun nor runc is on the PATH' : 'crun refuses hybrid cgroups, and runc is not on the PATH',
+    crun === undefined
+      ? 'neither crun nor runc is on the PATH'
+      : 'crun refuses hybrid cgroups, and runc is not on the PATH',
   );
 }
 

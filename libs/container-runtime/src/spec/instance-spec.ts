@@ -21,7 +21,11 @@ export interface InstancePaths {
 }
 
 /** What a container config means on an image: the config's word, else the image's. Pure. */
-export function instanceSpec(config: ContainerConfig, image: InstanceImage, { dataPath, softwarePath }: InstancePaths): ContainerSpec {
+export function instanceSpec(
+  config: ContainerConfig,
+  image: InstanceImage,
+  { dataPath, softwarePath }: InstancePaths,
+): ContainerSpec {
   return {
     id: config.containerId,
     imageRoot: image.root,

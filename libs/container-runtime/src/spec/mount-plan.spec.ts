@@ -16,7 +16,9 @@ const plan = (...places: WritablePlace[]): MountPlan => ({ schema: 1, places: [p
 
 describe('validateMountPlan', () => {
   it('accepts the usual places, parents first', () => {
-    expect(validateMountPlan(plan(place('/var'), place('/var/tmp', { mode: 0o1777, content: 'empty' }), place('/run')))).toEqual([]);
+    expect(
+      validateMountPlan(plan(place('/var'), place('/var/tmp', { mode: 0o1777, content: 'empty' }), place('/run'))),
+    ).toEqual([]);
   });
 
   it.each([
@@ -45,7 +47,9 @@ describe('validateMountPlan', () => {
   });
 
   it('refuses a child before its parent, a plan without /etc, and more than 64 places', () => {
-    expect(validateMountPlan(plan(place('/var/log'), place('/var')))).toMatchObject([{ reason: 'parent-after-child', path: '/var' }]);
+    expect(validateMountPlan(plan(place('/var/log'), place('/var')))).toMatchObject([
+      { reason: 'parent-after-child', path: '/var' },
+    ]);
     expect(validateMountPlan({ schema: 1, places: [place('/var')] })).toMatchObject([{ reason: 'etc-missing' }]);
     const many = Array.from({ length: 64 }, (_, index) => place(`/srv/p${index}`));
     expect(validateMountPlan(plan(...many))).toMatchObject([{ reason: 'too-many-places' }]);
@@ -54,7 +58,9 @@ describe('validateMountPlan', () => {
 
 describe('requiredDirectories', () => {
   it('gives each overlay its own upper and work directory, for whatever two paths', () => {
-    const paths = requiredDirectories(plan(place('/var/a-b'), place('/var/a/b'), place('/tmp', { content: 'empty' }))).map(({ path }) => path);
+    const paths = requiredDirectories(
+      plan(place('/var/a-b'), place('/var/a/b'), place('/tmp', { content: 'empty' })),
+    ).map(({ path }) => path);
     expect(new Set(paths).size).toBe(paths.length);
     expect(paths).toContain('.plinth/var+a+b/upper');
     expect(paths).not.toContain('.plinth/tmp');

@@ -52,7 +52,8 @@ export function validateMountPlan(plan: MountPlan): readonly MountPlanProblem[] 
       continue;
     }
     const reserved = RESERVED_PATHS.find((path) => isWithin(place.path, path));
-    if (reserved !== undefined) refuse('reserved-path', place.path, `${place.path} overlaps ${reserved}, which the runtime mounts`);
+    if (reserved !== undefined)
+      refuse('reserved-path', place.path, `${place.path} overlaps ${reserved}, which the runtime mounts`);
     if (seen.includes(place.path)) refuse('duplicate-path', place.path, `${place.path} is listed twice`);
     for (const child of seen.filter((path) => path !== place.path && isWithin(path, place.path))) {
       refuse('parent-after-child', place.path, `${place.path} stands after ${child}, which it would hide`);
@@ -66,16 +67,32 @@ export function validateMountPlan(plan: MountPlan): readonly MountPlanProblem[] 
 function* problemsOfPlace(place: WritablePlace): Generator<MountPlanProblem> {
   const { path, bytes, inodes, mode, content } = place;
   if (!isIntegerBetween(bytes, PLACE_MIN_BYTES, PLACE_MAX_BYTES)) {
-    yield { reason: 'bad-size', path, message: `${path}: ${bytes} bytes, must be from ${PLACE_MIN_BYTES} to ${PLACE_MAX_BYTES}` };
+    yield {
+      reason: 'bad-size',
+      path,
+      message: `${path}: ${bytes} bytes, must be from ${PLACE_MIN_BYTES} to ${PLACE_MAX_BYTES}`,
+    };
   }
   if (!isIntegerBetween(inodes, PLACE_MIN_INODES, PLACE_MAX_INODES)) {
-    yield { reason: 'bad-inodes', path, message: `${path}: ${inodes} inodes, must be from ${PLACE_MIN_INODES} to ${PLACE_MAX_INODES}` };
+    yield {
+      reason: 'bad-inodes',
+      path,
+      message: `${path}: ${inodes} inodes, must be from ${PLACE_MIN_INODES} to ${PLACE_MAX_INODES}`,
+    };
   }
   if (!isIntegerBetween(mode, 0o500, 0o1777) || (mode & 0o6000) !== 0) {
-    yield { reason: 'bad-mode', path, message: `${path}: mode ${mode.toString(8)} must be permission bits, sticky bit allowed` };
+    yield {
+      reason: 'bad-mode',
+      path,
+      message: `${path}: mode ${mode.toString(8)} must be permission bits, sticky bit allowed`,
+    };
   }
   if (!CONTENTS.includes(content)) {
-    yield { reason: 'bad-content', path, message: `${path}: content ${JSON.stringify(content)} is none of ${CONTENTS.join(', ')}` };
+    yield {
+      reason: 'bad-content',
+      path,
+      message: `${path}: content ${JSON.stringify(content)} is none of ${CONTENTS.join(', ')}`,
+    };
   }
 }
 

@@ -29,7 +29,7 @@ export function generateMountScript(plan: MountPlan): string {
     'drop "$root/sw"',
     'drop "$root/data"',
     '',
-    '# 2. and 3. A memory file system for each writable place, with the image\'s default content in it.',
+    "# 2. and 3. A memory file system for each writable place, with the image's default content in it.",
     ...places.flatMap(placeLines),
     '',
     '# 4. Time zone.',
@@ -64,7 +64,9 @@ function placeLines(place: WritablePlace): string[] {
   if (content === 'empty') return [`mount -t tmpfs -o ${limits},mode=${mode} tmpfs "$root${path}"`];
   if (content === 'copy') {
     // The image's directory is hidden by the mount, so it is held open by a working directory.
-    return [`(cd "$root${path}" && mount -t tmpfs -o ${limits},mode=${mode} tmpfs "$root${path}" && cp -a . "$root${path}/")`];
+    return [
+      `(cd "$root${path}" && mount -t tmpfs -o ${limits},mode=${mode} tmpfs "$root${path}" && cp -a . "$root${path}/")`,
+    ];
   }
   const upper = upperMountPoint(path);
   return [

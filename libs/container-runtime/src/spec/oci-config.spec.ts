@@ -29,25 +29,55 @@ describe('buildOciConfig', () => {
     const words = fc.string({ unit: 'binary' });
     const dictionary = fc.dictionary(words, words);
     fc.assert(
-      fc.property(dictionary, dictionary, words, words, fc.array(words), fc.boolean(), (environment, labels, hostname, timezone, command, custom) => {
-        const spec = { ...base, environment, labels, hostname, timezone, command, mountScript: { ...base.mountScript, custom } };
-        const config = buildOciConfig(spec, inputs);
-        expect(config.annotations).toBeUndefined();
-        expect(config.mounts).toEqual(buildOciConfig({ ...base, mountScript: spec.mountScript }, inputs).mounts);
-        for (const { source, options } of config.mounts) {
-          const paths = [source, ...options.flatMap((option) => option.split('=')[1]?.split(':') ?? [])].filter((word) => word.startsWith('/'));
-          for (const path of paths) expect(path).toMatch(/^\/(?:state\/bundles|masters|software|volumes)\//);
-        }
-        const hooks = config.hooks?.createContainer ?? [];
-        expect(hooks.map(({ args }) => args)).toEqual(custom ? [['/bin/sh', '/masters/debian-12/v3/mount.sh']] : []);
-        for (const { env } of hooks) expect(env.map((line) => line.split('=')[0])).toEqual(['PATH', 'LC_ALL', 'PLINTH_ROOT', 'PLINTH_TIMEZONE', 'PLINTH_LAYER', 'PLINTH_SW', 'PLINTH_DATA']);
-      }),
+      fc.property(
+        dictionary,
+        dictionary,
+        words,
+        words,
+        fc.array(words),
+        fc.boolean(),
+        (environment, labels, hostname, timezone, command, custom) => {
+          const spec = {
+            ...base,
+            environment,
+            labels,
+            hostname,
+            timezone,
+            command,
+            mountScript: { ...base.mountScript, custom },
+          };
+          const config = buildOciConfig(spec, inputs);
+          expect(config.annotations).toBeUndefined();
+          expect(config.mounts).toEqual(buildOciConfig({ ...base, mountScript: spec.mountScript }, inputs).mounts);
+          for (const { source, options } of config.mounts) {
+            const paths = [source, ...options.flatMap((option) => option.split('=')[1]?.split(':') ?? [])].filter(
+              (word) => word.startsWith('/'),
+            );
+            for (const path of paths) expect(path).toMatch(/^\/(?:state\/bundles|masters|software|volumes)\//);
+          }
+          const hooks = config.hooks?.createContainer ?? [];
+          expect(hooks.map(({ args }) => args)).toEqual(custom ? [['/bin/sh', '/masters/debian-12/v3/mount.sh']] : []);
+          for (const { env } of hooks)
+            expect(env.map((line) => line.split('=')[0])).toEqual([
+              'PATH',
+              'LC_ALL',
+              'PLINTH_ROOT',
+              'PLINTH_TIMEZONE',
+              'PLINTH_LAYER',
+              'PLINTH_SW',
+              'PLINTH_DATA',
+            ]);
+        },
+      ),
     );
   });
 
-  it.each(['/masters/a,b/root', '/masters/a:b/root', '/masters/../root', 'masters/root'])('refuses the image root %s', (imageRoot) => {
-    expect(() => buildOciConfig({ ...base, imageRoot }, inputs)).toThrow(RangeError);
-  });
+  it.each(['/masters/a,b/root', '/masters/a:b/root', '/masters/../root', 'masters/root'])(
+    'refuses the image root %s',
+    (imageRoot) => {
+      expect(() => buildOciConfig({ ...base, imageRoot }, inputs)).toThrow(RangeError);
+    },
+  );
 
   it('mounts everything without set-user-id, and all but /dev and /dev/pts without devices', () => {
     for (const { destination, options } of buildOciConfig(base, inputs).mounts) {
@@ -60,15 +90,27 @@ describe('buildOciConfig', () => {
     const config = buildOciConfig(base, inputs);
     expect(config.root.readonly).toBe(true);
     expect(config.process.noNewPrivileges).toBe(true);
-    expect(config.linux.namespaces.map(({ type }) => type).sort()).toEqual(['cgroup', 'ipc', 'mount', 'network', 'pid', 'uts']);
+    expect(config.linux.namespaces.map(({ type }) => type).sort()).toEqual([
+      'cgroup',
+      'ipc',
+      'mount',
+      'network',
+      'pid',
+      'uts',
+    ]);
     expect(config.mounts.map(({ destination }) => destination)).toContain('/dev');
-    for (const name of ['SYS_ADMIN', 'MKNOD', 'NET_RAW', 'AUDIT_WRITE', 'SETFCAP']) expect(CAPABILITIES).not.toContain(`CAP_${name}`);
+    for (const name of ['SYS_ADMIN', 'MKNOD', 'NET_RAW', 'AUDIT_WRITE', 'SETFCAP'])
+      expect(CAPABILITIES).not.toContain(`CAP_${name}`);
     expect(JSON.stringify(config)).not.toContain('rlimits');
   });
 
   it('translates limits', () => {
     const { resources } = buildOciConfig({ ...base, limits: { memoryBytes: 1024, cpus: 0.5, pids: 7 } }, inputs).linux;
-    expect(resources).toMatchObject({ memory: { limit: 1024 }, cpu: { quota: 50_000, period: 100_000 }, pids: { limit: 7 } });
+    expect(resources).toMatchObject({
+      memory: { limit: 1024 },
+      cpu: { quota: 50_000, period: 100_000 },
+      pids: { limit: 7 },
+    });
   });
 });
 
@@ -78,13 +120,18 @@ describe('the default system call filter', () => {
     expect(names.filter((name, index) => names.indexOf(name) !== index)).toEqual([]);
   });
 
-  it.each(['keyctl', 'add_key', 'bpf', 'userfaultfd', 'io_uring_setup', 'mount', 'unshare', 'setns', 'cachestat'])('refuses %s', (name) => {
-    expect(ALLOWED_SYSCALLS).not.toContain(name);
-    expect(DENIED_SYSCALLS).toContain(name);
-  });
+  it.each(['keyctl', 'add_key', 'bpf', 'userfaultfd', 'io_uring_setup', 'mount', 'unshare', 'setns', 'cachestat'])(
+    'refuses %s',
+    (name) => {
+      expect(ALLOWED_SYSCALLS).not.toContain(name);
+      expect(DENIED_SYSCALLS).toContain(name);
+    },
+  );
 
   it('answers ENOSYS to clone3, so that the C library falls back', () => {
-    expect(defaultSeccompProfile('x64').syscalls.find(({ names }) => names.includes('clone3'))).toMatchObject({ errnoRet: 38 });
+    expect(defaultSeccompProfile('x64').syscalls.find(({ names }) => names.includes('clone3'))).toMatchObject({
+      errnoRet: 38,
+    });
   });
 });
 

@@ -8,7 +8,12 @@ export interface OciConfig {
   readonly process: OciProcess;
   readonly root: { readonly path: string; readonly readonly: boolean };
   readonly hostname: string;
-  readonly mounts: readonly { readonly destination: string; readonly type: string; readonly source: string; readonly options: readonly string[] }[];
+  readonly mounts: readonly {
+    readonly destination: string;
+    readonly type: string;
+    readonly source: string;
+    readonly options: readonly string[];
+  }[];
   /** Only ever the runtime's own: see oci-runtime.ts. */
   readonly annotations?: Readonly<Record<string, string>>;
   readonly hooks?: { readonly createContainer: readonly OciHook[] };
@@ -88,7 +93,13 @@ export const MASKED_PATHS: readonly string[] = [
 ];
 
 /** As containerd makes them read-only. */
-export const READONLY_PATHS: readonly string[] = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
+export const READONLY_PATHS: readonly string[] = [
+  '/proc/bus',
+  '/proc/fs',
+  '/proc/irq',
+  '/proc/sys',
+  '/proc/sysrq-trigger',
+];
 
 /** Period of the CPU quota, microseconds (the kernel's default). */
 const CPU_PERIOD_US = 100_000;
@@ -110,11 +121,18 @@ export function buildOciConfig(spec: ContainerSpec, inputs: OciConfigInputs): Oc
     },
     root: { path: spec.imageRoot, readonly: !build },
     hostname: spec.hostname,
-    mounts: planMounts(spec, inputs).map(({ destination, type, source, options }) => ({ destination, type, source, options })),
+    mounts: planMounts(spec, inputs).map(({ destination, type, source, options }) => ({
+      destination,
+      type,
+      source,
+      options,
+    })),
     ...(spec.mountScript.custom && !build && { hooks: { createContainer: [mountScriptHook(spec, inputs)] } }),
     linux: {
       cgroupsPath: cgroupPath(spec.id, inputs.instance),
-      namespaces: ['pid', 'ipc', 'uts', 'mount', 'cgroup', ...(spec.network === 'isolated' ? ['network'] : [])].map((type) => ({ type })),
+      namespaces: ['pid', 'ipc', 'uts', 'mount', 'cgroup', ...(spec.network === 'isolated' ? ['network'] : [])].map(
+        (type) => ({ type }),
+      ),
       resources: { devices: [{ allow: false, access: 'rwm' }], ...resources(spec.limits) },
       maskedPaths: MASKED_PATHS,
       readonlyPaths: READONLY_PATHS,
@@ -152,7 +170,9 @@ function resources(limits: ResourceLimits): Record<string, unknown> {
   const { memoryBytes, cpus, pids } = limits;
   return {
     ...(memoryBytes !== undefined && { memory: { limit: memoryBytes } }),
-    ...(cpus !== undefined && { cpu: { period: CPU_PERIOD_US, quota: Math.max(1000, Math.round(cpus * CPU_PERIOD_US)) } }),
+    ...(cpus !== undefined && {
+      cpu: { period: CPU_PERIOD_US, quota: Math.max(1000, Math.round(cpus * CPU_PERIOD_US)) },
+    }),
     ...(pids !== undefined && { pids: { limit: pids } }),
   };
 }

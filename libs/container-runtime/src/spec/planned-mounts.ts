@@ -34,8 +34,20 @@ function kernelMounts(): PlannedMount[] {
   return [
     mount('/proc', 'proc', 'proc', ['nosuid', 'noexec', 'nodev'], 'processes of this container'),
     mount('/dev', 'tmpfs', 'tmpfs', ['nosuid', 'strictatime', 'mode=755', `size=${DEV_BYTES}`], 'minimal devices'),
-    mount('/dev/pts', 'devpts', 'devpts', ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'], 'own terminals'),
-    mount('/dev/shm', 'tmpfs', 'shm', ['nosuid', 'noexec', 'nodev', 'mode=1777', `size=${SHM_BYTES}`], 'POSIX shared memory'),
+    mount(
+      '/dev/pts',
+      'devpts',
+      'devpts',
+      ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'],
+      'own terminals',
+    ),
+    mount(
+      '/dev/shm',
+      'tmpfs',
+      'shm',
+      ['nosuid', 'noexec', 'nodev', 'mode=1777', `size=${SHM_BYTES}`],
+      'POSIX shared memory',
+    ),
     mount('/dev/mqueue', 'mqueue', 'mqueue', ['nosuid', 'noexec', 'nodev'], 'POSIX message queues'),
     mount('/sys', 'sysfs', 'sysfs', ['nosuid', 'noexec', 'nodev', 'ro'], 'kernel objects, read-only'),
   ];
@@ -43,7 +55,15 @@ function kernelMounts(): PlannedMount[] {
 
 function buildMounts(spec: ContainerSpec): PlannedMount[] {
   if (spec.network !== 'host') return [];
-  return [mount('/etc/resolv.conf', 'bind', '/etc/resolv.conf', ['bind', 'ro', 'nosuid', 'nodev', 'noexec'], "the host's resolver")];
+  return [
+    mount(
+      '/etc/resolv.conf',
+      'bind',
+      '/etc/resolv.conf',
+      ['bind', 'ro', 'nosuid', 'nodev', 'noexec'],
+      "the host's resolver",
+    ),
+  ];
 }
 
 /** Steps 2 to 5 of the mount script as runtime mounts: the writable places, with the time zone and environment in /etc. */
@@ -66,12 +86,24 @@ function placeMounts(place: WritablePlace, imageRoot: string, layerRoot: string)
   if (content === 'overlay') {
     const upper = upperMountPoint(path);
     return [
-      mount(upper, 'tmpfs', 'tmpfs', ['nosuid', 'nodev', 'tmpcopyup', 'mode=700', ...limits], `memory for what is written to ${path}`),
+      mount(
+        upper,
+        'tmpfs',
+        'tmpfs',
+        ['nosuid', 'nodev', 'tmpcopyup', 'mode=700', ...limits],
+        `memory for what is written to ${path}`,
+      ),
       mount(
         path,
         'overlay',
         'overlay',
-        ['nosuid', 'nodev', `lowerdir=${lower.join(':')}`, `upperdir=${imageRoot}${upper}/upper`, `workdir=${imageRoot}${upper}/work`],
+        [
+          'nosuid',
+          'nodev',
+          `lowerdir=${lower.join(':')}`,
+          `upperdir=${imageRoot}${upper}/upper`,
+          `workdir=${imageRoot}${upper}/work`,
+        ],
         `${path}: the image's content, writable`,
       ),
     ];
@@ -80,11 +112,25 @@ function placeMounts(place: WritablePlace, imageRoot: string, layerRoot: string)
   const mounts: PlannedMount[] = [];
   if (path === '/etc') {
     // The memory file system copies what is at its mount point, so the files of this container are put there first.
-    if (content === 'empty') mounts.push(mount(path, 'bind', `${layerRoot}/etc`, ['bind', 'ro', 'nosuid', 'nodev'], 'time zone and environment'));
-    else mounts.push(mount(path, 'overlay', 'overlay', ['ro', 'nosuid', 'nodev', `lowerdir=${lower.join(':')}`], 'time zone and environment over /etc'));
+    if (content === 'empty')
+      mounts.push(
+        mount(path, 'bind', `${layerRoot}/etc`, ['bind', 'ro', 'nosuid', 'nodev'], 'time zone and environment'),
+      );
+    else
+      mounts.push(
+        mount(
+          path,
+          'overlay',
+          'overlay',
+          ['ro', 'nosuid', 'nodev', `lowerdir=${lower.join(':')}`],
+          'time zone and environment over /etc',
+        ),
+      );
   }
   const copies = content === 'copy' || path === '/etc';
-  mounts.push(mount(path, 'tmpfs', 'tmpfs', copies ? [...tmpfs, 'tmpcopyup'] : tmpfs, `${path}: memory file system, ${content}`));
+  mounts.push(
+    mount(path, 'tmpfs', 'tmpfs', copies ? [...tmpfs, 'tmpcopyup'] : tmpfs, `${path}: memory file system, ${content}`),
+  );
   return mounts;
 }
 
@@ -92,15 +138,31 @@ function placeMounts(place: WritablePlace, imageRoot: string, layerRoot: string)
 function volumeMounts(spec: ContainerSpec): PlannedMount[] {
   const mounts: PlannedMount[] = [];
   if (spec.softwarePath !== undefined) {
-    mounts.push(mount('/sw', 'bind', spec.softwarePath, ['rbind', 'ro', 'nosuid', 'nodev', 'rprivate'], 'software repository, read-only'));
+    mounts.push(
+      mount(
+        '/sw',
+        'bind',
+        spec.softwarePath,
+        ['rbind', 'ro', 'nosuid', 'nodev', 'rprivate'],
+        'software repository, read-only',
+      ),
+    );
   }
   if (spec.dataPath !== undefined) {
-    mounts.push(mount('/data', 'bind', spec.dataPath, ['bind', 'rw', 'nosuid', 'nodev', 'rprivate'], 'data volume, read-write'));
+    mounts.push(
+      mount('/data', 'bind', spec.dataPath, ['bind', 'rw', 'nosuid', 'nodev', 'rprivate'], 'data volume, read-write'),
+    );
   }
   return mounts;
 }
 
-function mount(destination: string, type: string, source: string, options: readonly string[], describe: string): PlannedMount {
+function mount(
+  destination: string,
+  type: string,
+  source: string,
+  options: readonly string[],
+  describe: string,
+): PlannedMount {
   return { destination, type, source, options, describe };
 }
 

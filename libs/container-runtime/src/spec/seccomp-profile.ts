@@ -15,7 +15,12 @@ export interface SeccompRule {
   readonly names: readonly string[];
   readonly action: 'SCMP_ACT_ALLOW' | 'SCMP_ACT_ERRNO';
   readonly errnoRet?: number;
-  readonly args?: readonly { readonly index: number; readonly value: number; readonly valueTwo?: number; readonly op: string }[];
+  readonly args?: readonly {
+    readonly index: number;
+    readonly value: number;
+    readonly valueTwo?: number;
+    readonly op: string;
+  }[];
 }
 
 const EPERM = 1;
@@ -97,19 +102,24 @@ function when(name: string, action: SeccompRule['action'], ...args: SeccompArgum
 }
 
 function socketRules(): SeccompRule[] {
-  const rules = SOCKET_FAMILIES.map((value) => when('socket', 'SCMP_ACT_ALLOW', { index: 0, value, op: 'SCMP_CMP_EQ' }));
+  const rules = SOCKET_FAMILIES.map((value) =>
+    when('socket', 'SCMP_ACT_ALLOW', { index: 0, value, op: 'SCMP_CMP_EQ' }),
+  );
   const netlink = { index: 0, value: AF_NETLINK, op: 'SCMP_CMP_EQ' };
   rules.push(when('socket', 'SCMP_ACT_ALLOW', netlink, { index: 2, value: NETLINK_XFRM, op: 'SCMP_CMP_NE' }));
   rules.push(when('socket', 'SCMP_ACT_ERRNO', netlink, { index: 2, value: NETLINK_XFRM, op: 'SCMP_CMP_EQ' }));
   rules.push(when('socket', 'SCMP_ACT_ERRNO', { index: 0, value: AF_NETLINK, op: 'SCMP_CMP_GT' }));
   for (let family = 0; family < AF_NETLINK; family += 1) {
-    if (!SOCKET_FAMILIES.includes(family)) rules.push(when('socket', 'SCMP_ACT_ERRNO', { index: 0, value: family, op: 'SCMP_CMP_EQ' }));
+    if (!SOCKET_FAMILIES.includes(family))
+      rules.push(when('socket', 'SCMP_ACT_ERRNO', { index: 0, value: family, op: 'SCMP_CMP_EQ' }));
   }
   return rules;
 }
 
 function cloneRules(): SeccompRule[] {
-  const rules = [when('clone', 'SCMP_ACT_ALLOW', { index: 0, value: CLONE_NAMESPACES, valueTwo: 0, op: 'SCMP_CMP_MASKED_EQ' })];
+  const rules = [
+    when('clone', 'SCMP_ACT_ALLOW', { index: 0, value: CLONE_NAMESPACES, valueTwo: 0, op: 'SCMP_CMP_MASKED_EQ' }),
+  ];
   for (let bit = 1; bit <= CLONE_NAMESPACES; bit *= 2) {
     if ((CLONE_NAMESPACES & bit) === 0) continue;
     rules.push(when('clone', 'SCMP_ACT_ERRNO', { index: 0, value: bit, valueTwo: bit, op: 'SCMP_CMP_MASKED_EQ' }));

@@ -24,7 +24,10 @@ const WORDS: readonly (readonly [StartFailureReason, RegExp])[] = [
   ['no-space', /no space left on device|disk quota exceeded/i],
   ['mount-script-failed', /createContainer|error executing hook|running hook|exec hook/i],
   ['command-not-executable', /(?:open|exec|find)\w*:? .*permission denied|exec format error|is a directory/i],
-  ['command-not-found', /executable file (?:.* )?not found|(?:open|exec) executable|exec .*no such file|chdir|executable path/i],
+  [
+    'command-not-found',
+    /executable file (?:.* )?not found|(?:open|exec) executable|exec .*no such file|chdir|executable path/i,
+  ],
   ['cgroup-failed', /cgroup|\bpids\.max|memory\.limit|sd-bus/i],
   ['mount-failed', /mount|devpts|rootfs|mask|open_tree/i],
 ];
@@ -36,7 +39,12 @@ const TAIL = 2000;
 export function startFailure(stderr: string): StartFailure {
   const reason = WORDS.find(([, words]) => words.test(stderr))?.[0] ?? 'runtime-failed';
   const last = withoutLogFormat(stderr.trim().split('\n').at(-1) ?? '');
-  return { ok: false, reason, message: last.slice(-500) || 'the runtime failed without a message', stderrTail: stderr.slice(-TAIL) };
+  return {
+    ok: false,
+    reason,
+    message: last.slice(-500) || 'the runtime failed without a message',
+    stderrTail: stderr.slice(-TAIL),
+  };
 }
 
 /** runc's complaint is the last field of a log line: `time="…" level=error msg="…"`. */

@@ -13,7 +13,9 @@ const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
 describe('the published contracts', () => {
   it('are up to date; if not: npm run contracts', () => {
     expect(parse(readFileSync(join(top, 'docs/asyncapi.yaml'), 'utf8'))).toEqual(plain(asyncApiDocument(version)));
-    expect(JSON.parse(readFileSync(join(top, 'docs/schemas.json'), 'utf8'))).toEqual(plain({ $defs: contractSchemas('#/$defs/') }));
+    expect(JSON.parse(readFileSync(join(top, 'docs/schemas.json'), 'utf8'))).toEqual(
+      plain({ $defs: contractSchemas('#/$defs/') }),
+    );
   });
 
   it('make a valid AsyncAPI 3 document', () => {

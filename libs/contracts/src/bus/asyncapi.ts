@@ -6,7 +6,9 @@ import { CATALOGUE, type Contract } from './catalogue.js';
 type Json = Record<string, unknown>;
 
 /** class-transformer keeps what `@Type` said in a module that only its CommonJS build shares. */
-const { defaultMetadataStorage } = createRequire(import.meta.url)('class-transformer/cjs/storage.js') as { defaultMetadataStorage: never };
+const { defaultMetadataStorage } = createRequire(import.meta.url)('class-transformer/cjs/storage.js') as {
+  defaultMetadataStorage: never;
+};
 
 /** JSON Schema (2020-12 keywords) of every payload and of what they nest, by class name. */
 export function contractSchemas(refPrefix: string): Record<string, Json> {
@@ -33,7 +35,11 @@ export function contractSchemas(refPrefix: string): Record<string, Json> {
   );
 }
 
-const channelName = (contract: Contract): string => contract.subject.replaceAll('.*', '.{}').replace(/[^a-z]+/g, '-').replace(/-$/, '');
+const channelName = (contract: Contract): string =>
+  contract.subject
+    .replaceAll('.*', '.{}')
+    .replace(/[^a-z]+/g, '-')
+    .replace(/-$/, '');
 
 /** One parameter per wildcard, named by the token before it. */
 function address(contract: Contract): { address: string; parameters: Json } {
@@ -70,11 +76,20 @@ export function asyncApiDocument(version: string): Json {
       ...(Object.keys(parameters).length > 0 ? { parameters } : {}),
       messages: { [message]: { $ref: `#/components/messages/${message}` } },
     };
-    operations[`on-${channel}`] = { action: 'send', channel: { $ref: `#/channels/${channel}` }, summary: contract.summary };
+    operations[`on-${channel}`] = {
+      action: 'send',
+      channel: { $ref: `#/channels/${channel}` },
+      summary: contract.summary,
+    };
   }
   return {
     asyncapi: '3.0.0',
-    info: { title: 'Plinth', version, description: 'Events and queries on NATS. Envelope: CloudEvents 1.0, binary mode; every header is optional on the way in.' },
+    info: {
+      title: 'Plinth',
+      version,
+      description:
+        'Events and queries on NATS. Envelope: CloudEvents 1.0, binary mode; every header is optional on the way in.',
+    },
     defaultContentType: 'application/json',
     channels,
     operations,
@@ -84,7 +99,9 @@ export function asyncApiDocument(version: string): Json {
         CloudEventHeaders: {
           type: 'object',
           properties: Object.fromEntries(
-            ['ce-specversion', 'ce-id', 'ce-type', 'ce-source', 'ce-time', 'ce-correlationid', 'ce-causationid'].map((name) => [name, { type: 'string' }]),
+            ['ce-specversion', 'ce-id', 'ce-type', 'ce-source', 'ce-time', 'ce-correlationid', 'ce-causationid'].map(
+              (name) => [name, { type: 'string' }],
+            ),
           ),
         },
         ...contractSchemas('#/components/schemas/'),

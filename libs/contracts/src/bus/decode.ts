@@ -3,7 +3,9 @@ import { plainToInstance } from 'class-transformer';
 import { validateSync, type ValidationError } from 'class-validator';
 import type { Problem } from './events/image-events.js';
 
-export type Decoded<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly problems: Problem[] };
+export type Decoded<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly problems: Problem[] };
 
 const MAX_PROBLEMS = 50;
 const MAX_DEPTH = 32;
@@ -24,7 +26,12 @@ export function decodePayload<T extends object>(payload: new () => T, body: Uint
   if (unsafe) return fail('', unsafe);
   dropNulls(parsed);
   const value = plainToInstance(payload, parsed);
-  const errors = validateSync(value, { whitelist: true, forbidNonWhitelisted: true, forbidUnknownValues: true, stopAtFirstError: false });
+  const errors = validateSync(value, {
+    whitelist: true,
+    forbidNonWhitelisted: true,
+    forbidUnknownValues: true,
+    stopAtFirstError: false,
+  });
   if (errors.length === 0) return { ok: true, value };
   const problems = errors.flatMap((error) => flatten(error, '')).slice(0, MAX_PROBLEMS);
   return { ok: false, problems };
@@ -56,7 +63,14 @@ function dropNulls(object: object): void {
 }
 
 function flatten(error: ValidationError, parent: string): Problem[] {
-  const path = /^\d+$/.test(error.property) ? `${parent}[${error.property}]` : parent ? `${parent}.${error.property}` : error.property;
-  const own = Object.values(error.constraints ?? {}).map((message) => ({ path: path.slice(0, 300), message: message.slice(0, 500) }));
+  const path = /^\d+$/.test(error.property)
+    ? `${parent}[${error.property}]`
+    : parent
+      ? `${parent}.${error.property}`
+      : error.property;
+  const own = Object.values(error.constraints ?? {}).map((message) => ({
+    path: path.slice(0, 300),
+    message: message.slice(0, 500),
+  }));
   return [...own, ...(error.children ?? []).flatMap((child) => flatten(child, path))];
 }

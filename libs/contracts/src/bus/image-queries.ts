@@ -94,7 +94,11 @@ export interface ImageDiff {
   /** Of the files, those below /etc: the defaults that every container starts with. */
   readonly etc: CutList<FileChange>;
   /** The mount plan: places that differ. */
-  readonly places: readonly { readonly path: string; readonly from: WritablePlace | null; readonly to: WritablePlace | null }[];
+  readonly places: readonly {
+    readonly path: string;
+    readonly from: WritablePlace | null;
+    readonly to: WritablePlace | null;
+  }[];
   readonly environment: CutList<{ readonly name: string; readonly from: string | null; readonly to: string | null }>;
   /** Time zone, command and so on, as text; long values are cut. */
   readonly settings: readonly { readonly what: string; readonly from: string; readonly to: string }[];
@@ -134,7 +138,11 @@ export interface ImagePlan {
   /** In order; with a custom mount script only what comes before it. */
   readonly mounts: readonly ImagePlanMount[];
   /** Present when the image brings its own: it makes the other mounts, and is told this. */
-  readonly mountScript: { readonly argv: readonly string[]; readonly told: Readonly<Record<string, string>>; readonly deadlineSeconds: number } | null;
+  readonly mountScript: {
+    readonly argv: readonly string[];
+    readonly told: Readonly<Record<string, string>>;
+    readonly deadlineSeconds: number;
+  } | null;
   /** Files of this container over the image's /etc. */
   readonly etc: readonly { readonly path: string; readonly type: string; readonly content: string | null }[];
   readonly environment: readonly string[];

@@ -1,11 +1,28 @@
 /** Requests and replies on core NATS. Every reply is a QueryReply; long lists come in pages. */
 import { Type } from 'class-transformer';
-import { ArrayMaxSize, ArrayMinSize, IsArray, IsBoolean, IsIn, IsInt, IsNumber, IsOptional, IsString, Matches, Max, MaxLength, Min, ValidateNested } from 'class-validator';
+import {
+  ArrayMaxSize,
+  ArrayMinSize,
+  IsArray,
+  IsBoolean,
+  IsIn,
+  IsInt,
+  IsNumber,
+  IsOptional,
+  IsString,
+  Matches,
+  Max,
+  MaxLength,
+  Min,
+  ValidateNested,
+} from 'class-validator';
 import { IsCommand, IsEnvironment } from '../rules.js';
 import { CONTAINER_STATES, type ContainerState } from './status.js';
 import { EXACT_IMAGE_REF_PATTERN, ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN, NAME_WORDS } from '../values.js';
 
-export type QueryReply<T> = { readonly ok: true; readonly data: T } | { readonly ok: false; readonly reason: string; readonly message: string };
+export type QueryReply<T> =
+  | { readonly ok: true; readonly data: T }
+  | { readonly ok: false; readonly reason: string; readonly message: string };
 
 export interface Page<T> {
   readonly items: readonly T[];

@@ -4,7 +4,17 @@ import type { ContainerConfig } from '../container-config.js';
 import type { ContainerFailureReason, FallbackReason } from './events/container-facts.js';
 import type { RolloutCounts, RolloutRequested, RolloutSelection, RolloutState } from './events/rollout-events.js';
 
-export const CONTAINER_STATES = ['requested', 'scheduled', 'starting', 'running', 'stopping', 'stopped', 'failed', 'lost', 'removed'] as const;
+export const CONTAINER_STATES = [
+  'requested',
+  'scheduled',
+  'starting',
+  'running',
+  'stopping',
+  'stopped',
+  'failed',
+  'lost',
+  'removed',
+] as const;
 export type ContainerState = (typeof CONTAINER_STATES)[number];
 
 export const UPDATE_STATES = ['switching', 'updated', 'reverting', 'reverted', 'refused'] as const;

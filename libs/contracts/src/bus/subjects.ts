@@ -68,7 +68,8 @@ export const SUBJECTS = {
 export type EventSubject = (typeof SUBJECTS)[keyof typeof SUBJECTS];
 
 /** The desired state of one container on one host; the last value is the truth. */
-export const desiredContainer = (host: string, containerId: string): string => `desired.host.${host}.container.${containerId}`;
+export const desiredContainer = (host: string, containerId: string): string =>
+  `desired.host.${host}.container.${containerId}`;
 export const desiredOfHost = (host: string): string => `desired.host.${host}.container.*`;
 
 /** What a host or storage node says; the writer's name is in the subject, the provisioner checks it and publishes the official fact. */
@@ -118,7 +119,8 @@ export const BUILDER_CONSUMERS = 'consumers.image-builder';
 export const CONSUMER_REQUESTS = 'consumers.>';
 
 /** Names of consumers on the bus: access rights are given by them. */
-export const durableName = (group: string, subject: string): string => `${group}_${subject.replaceAll('.', '-').replaceAll('*', 'any')}`;
+export const durableName = (group: string, subject: string): string =>
+  `${group}_${subject.replaceAll('.', '-').replaceAll('*', 'any')}`;
 export const desiredConsumer = (host: string): string => `host-agent-${host}`;
 export const distributorGroup = (node: string): string => `distributor-${node}`;
 
@@ -131,9 +133,27 @@ export const STREAMS = {
     maxBytes: 4 * 1024 ** 3,
     lastValuePerSubject: false,
   },
-  reports: { name: 'PLINTH_REPORTS', subjects: ['report.>'], maxAgeSeconds: 86_400, maxBytes: 1024 ** 3, lastValuePerSubject: false },
-  desired: { name: 'PLINTH_DESIRED', subjects: ['desired.>'], maxAgeSeconds: 0, maxBytes: 4 * 1024 ** 3, lastValuePerSubject: true },
-  status: { name: 'PLINTH_STATUS', subjects: ['status.>'], maxAgeSeconds: 0, maxBytes: 1024 ** 3, lastValuePerSubject: true },
+  reports: {
+    name: 'PLINTH_REPORTS',
+    subjects: ['report.>'],
+    maxAgeSeconds: 86_400,
+    maxBytes: 1024 ** 3,
+    lastValuePerSubject: false,
+  },
+  desired: {
+    name: 'PLINTH_DESIRED',
+    subjects: ['desired.>'],
+    maxAgeSeconds: 0,
+    maxBytes: 4 * 1024 ** 3,
+    lastValuePerSubject: true,
+  },
+  status: {
+    name: 'PLINTH_STATUS',
+    subjects: ['status.>'],
+    maxAgeSeconds: 0,
+    maxBytes: 1024 ** 3,
+    lastValuePerSubject: true,
+  },
   deadLetters: {
     name: 'PLINTH_DEADLETTERS',
     subjects: ['deadletter.>'],
@@ -147,7 +167,9 @@ export type StreamName = (typeof STREAMS)[keyof typeof STREAMS]['name'];
 /** The stream that stores a subject. @throws Error when none does */
 export function streamOf(subject: string): StreamName {
   const first = subject.slice(0, subject.indexOf('.') + 1);
-  const stream = Object.values(STREAMS).find((candidate) => candidate.subjects.some((pattern) => pattern.startsWith(first)));
+  const stream = Object.values(STREAMS).find((candidate) =>
+    candidate.subjects.some((pattern) => pattern.startsWith(first)),
+  );
   if (!stream || first === '') throw new Error(`no stream holds ${subject}`);
   return stream.name;
 }

@@ -15,7 +15,13 @@ const file = (path: string, text = path): ManifestEntry => ({
   size: Buffer.byteLength(text),
   digest: digestOf(text),
 });
-const symlink = (path: string, target: string): ManifestEntry => ({ path, type: 'symlink', mode: 0o777, ...owner, target });
+const symlink = (path: string, target: string): ManifestEntry => ({
+  path,
+  type: 'symlink',
+  mode: 0o777,
+  ...owner,
+  target,
+});
 
 function sealed(entries: readonly ManifestEntry[], changes: Record<string, unknown> = {}): ImageManifest {
   const sorted = [...entries].sort((a, b) => comparePaths(a.path, b.path));
@@ -34,7 +40,10 @@ function sealed(entries: readonly ManifestEntry[], changes: Record<string, unkno
     timezone: 'Europe/Vienna',
     command: ['/sbin/init'],
     stopSignal: 'SIGTERM',
-    totals: { entries: sorted.length, bytes: sorted.reduce((sum, entry) => sum + (entry.type === 'file' ? entry.size : 0), 0) },
+    totals: {
+      entries: sorted.length,
+      bytes: sorted.reduce((sum, entry) => sum + (entry.type === 'file' ? entry.size : 0), 0),
+    },
     entries: sorted,
     ...changes,
   };
@@ -43,9 +52,13 @@ function sealed(entries: readonly ManifestEntry[], changes: Record<string, unkno
 
 const BASE = [directory('.'), ...REQUIRED_MOUNT_POINTS.map(directory), file('etc/hostname'), symlink('bin', 'usr/bin')];
 const place = (changes: Record<string, unknown>): Record<string, unknown> => ({
-  mountPlan: { schema: 1, places: [{ path: '/etc', bytes: 5_242_880, inodes: 1_000, content: 'overlay', mode: 0o755, ...changes }] },
+  mountPlan: {
+    schema: 1,
+    places: [{ path: '/etc', bytes: 5_242_880, inodes: 1_000, content: 'overlay', mode: 0o755, ...changes }],
+  },
 });
-const withEntry = (entry: Record<string, unknown> | ManifestEntry): ImageManifest => sealed([...BASE, entry as ManifestEntry]);
+const withEntry = (entry: Record<string, unknown> | ManifestEntry): ImageManifest =>
+  sealed([...BASE, entry as ManifestEntry]);
 const changed = (changes: Record<string, unknown>): unknown => ({ ...sealed(BASE), ...changes });
 
 describe('validateManifest', () => {
@@ -58,7 +71,11 @@ describe('validateManifest', () => {
     ['not an object', [], /JSON object/],
     ['another schema', changed({ schema: 2 }), /^schema/],
     ['an unknown field', changed({ extra: 1 }), /^extra: is not/],
-    ['a prototype key', JSON.parse(JSON.stringify(sealed(BASE)).replace('{', '{"__proto__":{},')), /^__proto__: is not/],
+    [
+      'a prototype key',
+      JSON.parse(JSON.stringify(sealed(BASE)).replace('{', '{"__proto__":{},')),
+      /^__proto__: is not/,
+    ],
     ['a name that leaves the directory', changed({ name: '..' }), /^name/],
     ['a version that leaves the directory', changed({ version: '../v1' }), /^version/],
     ['a parent without a version', changed({ parent: 'debian-12' }), /^parent/],
@@ -67,7 +84,11 @@ describe('validateManifest', () => {
     ['a signal that is none', changed({ stopSignal: 'TERM;reboot' }), /^stopSignal/],
     ['an environment with a line break', changed({ environment: { A: 'x\ny' } }), /^environment/],
     ['a mount script without digest', changed({ mountScript: { bytes: 1, custom: false } }), /^mountScript\.digest/],
-    ['an endless mount script', changed({ mountScript: { digest: digestOf(''), bytes: 2 ** 40, custom: false } }), /^mountScript\.bytes/],
+    [
+      'an endless mount script',
+      changed({ mountScript: { digest: digestOf(''), bytes: 2 ** 40, custom: false } }),
+      /^mountScript\.bytes/,
+    ],
     ['no entries', changed({ entries: [] }), /^entries: must be a list/],
     ['no root', sealed(BASE.slice(1)), /root '\.'/],
     ['a root that is a file', sealed([...BASE.slice(1), { ...file('x'), path: '.' }]), /root '\.'/],
@@ -105,13 +126,21 @@ describe('validateManifest', () => {
     ['a symlink with NUL', withEntry(symlink('etc/x', 'a\0b')), /target must be/],
     ['wrong counts', sealed(BASE, { totals: { entries: 1, bytes: 5 } }), /^totals\.entries/],
     ['entries out of order', { ...sealed(BASE), entries: [...sealed(BASE).entries].reverse() }, /sorted by path/],
-    ['a device directory that is a symlink', sealed([...BASE.filter((entry) => entry.path !== 'dev'), symlink('dev', '/')]), /"dev" must be a directory/],
+    [
+      'a device directory that is a symlink',
+      sealed([...BASE.filter((entry) => entry.path !== 'dev'), symlink('dev', '/')]),
+      /"dev" must be a directory/,
+    ],
     ['no place for the software', sealed(BASE.filter((entry) => entry.path !== 'sw')), /"sw" must be a directory/],
     ['a writable place that does not exist', sealed(BASE, place({ path: '/srv' })), /"srv" must be a directory/],
     ['a writable place that is a symlink', sealed(BASE, place({ path: '/bin' })), /"bin" must be a directory/],
     ['a relative place', sealed(BASE, place({ path: 'etc' })), /places\[0\]: path must be absolute/],
     ['a writable root', sealed(BASE, place({ path: '/' })), /places\[0\]: path must be absolute/],
-    ['a place with a mount option in its name', sealed(BASE, place({ path: '/etc,exec' })), /places\[0\]: path must hold only/],
+    [
+      'a place with a mount option in its name',
+      sealed(BASE, place({ path: '/etc,exec' })),
+      /places\[0\]: path must hold only/,
+    ],
     ['a place upwards', sealed(BASE, place({ path: '/etc/..' })), /places\[0\]: path must be absolute/],
     ['a place in /proc', sealed(BASE, place({ path: '/proc/sys' })), /places\[0\]: path must not lie in/],
     ['a place over the data volume', sealed(BASE, place({ path: '/data' })), /places\[0\]: path must not lie in/],
@@ -126,7 +155,10 @@ describe('validateManifest', () => {
   });
 
   it('names at most 20 problems', () => {
-    const checked = validateManifest(sealed([...BASE, ...Array.from({ length: 50 }, (_, index) => file(`missing/${index}`))]), digestOf);
+    const checked = validateManifest(
+      sealed([...BASE, ...Array.from({ length: 50 }, (_, index) => file(`missing/${index}`))]),
+      digestOf,
+    );
     expect(checked.ok || checked.problems.length).toBe(20);
   });
 
@@ -134,15 +166,21 @@ describe('validateManifest', () => {
     const at = (path: string): object => ({ path, bytes: 8_192, inodes: 10, content: 'empty', mode: 0o755 });
     const plan = (...paths: string[]): Record<string, unknown> => ({ mountPlan: { schema: 1, places: paths.map(at) } });
     expect(validateManifest(sealed([...BASE, directory('var/log')], plan('/var', '/var/log')), digestOf).ok).toBe(true);
-    expect(validateManifest(sealed([...BASE, directory('var/log')], plan('/var/log', '/var')), digestOf)).toMatchObject({ problems: [expect.stringContaining('a parent must stand before')] });
-    expect(validateManifest(sealed(BASE, plan('/var', '/var')), digestOf)).toMatchObject({ problems: [expect.stringContaining('stands twice')] });
+    expect(validateManifest(sealed([...BASE, directory('var/log')], plan('/var/log', '/var')), digestOf)).toMatchObject(
+      { problems: [expect.stringContaining('a parent must stand before')] },
+    );
+    expect(validateManifest(sealed(BASE, plan('/var', '/var')), digestOf)).toMatchObject({
+      problems: [expect.stringContaining('stands twice')],
+    });
   });
 });
 
 describe('contentDigestInput', () => {
   it('does not depend on name, version, architecture or recipe', () => {
     const one = sealed(BASE);
-    expect(contentDigestInput({ ...one, name: 'other', version: 'v9', recipeDigest: digestOf('y') } as ImageManifest)).toBe(contentDigestInput(one));
+    expect(
+      contentDigestInput({ ...one, name: 'other', version: 'v9', recipeDigest: digestOf('y') } as ImageManifest),
+    ).toBe(contentDigestInput(one));
   });
 });
 

@@ -12,7 +12,14 @@ import {
   REQUIRED_MOUNT_POINTS,
   type WritablePlace,
 } from './manifest.js';
-import { DIGEST_PATTERN, type Digest, EXACT_IMAGE_REF_PATTERN, isTimezone, NAME_PATTERN, VERSION_PATTERN } from '../values.js';
+import {
+  DIGEST_PATTERN,
+  type Digest,
+  EXACT_IMAGE_REF_PATTERN,
+  isTimezone,
+  NAME_PATTERN,
+  VERSION_PATTERN,
+} from '../values.js';
 
 /** Bounds that no honest image comes near; a manifest beyond them is refused before anything is made. */
 export const MANIFEST_LIMITS = {
@@ -60,7 +67,8 @@ export function validateManifest(value: unknown, digestOf: (text: string) => Dig
   if (problems.length > 0) return { ok: false, problems };
   const manifest = value as unknown as ImageManifest;
   checkMountPoints(manifest, add);
-  if (digestOf(contentDigestInput(manifest)) !== manifest.contentDigest) add('contentDigest: is not the digest of the content');
+  if (digestOf(contentDigestInput(manifest)) !== manifest.contentDigest)
+    add('contentDigest: is not the digest of the content');
   return problems.length > 0 ? { ok: false, problems } : { ok: true, manifest };
 }
 
@@ -68,8 +76,21 @@ type Add = (problem: string) => void;
 type Json = Record<string, unknown>;
 
 const HEAD_FIELDS = [
-  'schema', 'name', 'version', 'architecture', 'contentDigest', 'recipeDigest', 'parent', 'mountPlan', 'mountScript',
-  'environment', 'timezone', 'command', 'stopSignal', 'totals', 'entries',
+  'schema',
+  'name',
+  'version',
+  'architecture',
+  'contentDigest',
+  'recipeDigest',
+  'parent',
+  'mountPlan',
+  'mountScript',
+  'environment',
+  'timezone',
+  'command',
+  'stopSignal',
+  'totals',
+  'entries',
 ] as const;
 
 function checkHead(value: Json, add: Add): void {
@@ -88,7 +109,8 @@ function checkHead(value: Json, add: Add): void {
   matches('stopSignal', SIGNAL_PATTERN);
   const environment = environmentProblem(value['environment']);
   if (environment) add(`environment: ${environment}`);
-  if (typeof value['timezone'] !== 'string' || !isTimezone(value['timezone'])) add('timezone: must be an IANA time zone');
+  if (typeof value['timezone'] !== 'string' || !isTimezone(value['timezone']))
+    add('timezone: must be an IANA time zone');
   const command = value['command'];
   const words = Array.isArray(command) && command.length >= 1 && command.length <= 256 && command[0] !== '';
   if (!words || !command.every((word) => typeof word === 'string' && word.length <= 16_384 && !word.includes('\0'))) {
@@ -97,8 +119,10 @@ function checkHead(value: Json, add: Add): void {
   const script = value['mountScript'];
   if (!isObject(script)) return add('mountScript: must be an object');
   checkFields(script, ['digest', 'bytes', 'custom'], 'mountScript.', add);
-  if (typeof script['digest'] !== 'string' || !DIGEST_PATTERN.test(script['digest'])) add('mountScript.digest: must be a SHA-256 digest');
-  if (!isCount(script['bytes'], 1, MANIFEST_LIMITS.mountScriptBytes)) add(`mountScript.bytes: must be 1 to ${MANIFEST_LIMITS.mountScriptBytes}`);
+  if (typeof script['digest'] !== 'string' || !DIGEST_PATTERN.test(script['digest']))
+    add('mountScript.digest: must be a SHA-256 digest');
+  if (!isCount(script['bytes'], 1, MANIFEST_LIMITS.mountScriptBytes))
+    add(`mountScript.bytes: must be 1 to ${MANIFEST_LIMITS.mountScriptBytes}`);
   if (typeof script['custom'] !== 'boolean') add('mountScript.custom: must be true or false');
 }
 
@@ -124,7 +148,8 @@ function checkEntries(value: unknown, add: Add): readonly ManifestEntry[] {
   for (const [index, entry] of (value as unknown[]).entries()) {
     const problem = entryProblem(entry) ?? orderProblem(entry as ManifestEntry, previous, directories);
     if (problem !== undefined) {
-      const path = isObject(entry) && typeof entry['path'] === 'string' ? ` (${JSON.stringify(entry['path'].slice(0, 200))})` : '';
+      const path =
+        isObject(entry) && typeof entry['path'] === 'string' ? ` (${JSON.stringify(entry['path'].slice(0, 200))})` : '';
       add(`entries[${index}]${path}: ${problem}`);
       sound = false;
       // Without a path the rest can't be placed.
@@ -154,10 +179,13 @@ function entryProblem(entry: unknown): string | undefined {
   if (!isCount(entry['uid'], 0, MANIFEST_LIMITS.ownerId) || !isCount(entry['gid'], 0, MANIFEST_LIMITS.ownerId)) {
     return `uid and gid must be 0 to ${MANIFEST_LIMITS.ownerId}`;
   }
-  if (!isCount(entry['mtime'], 0, MANIFEST_LIMITS.mtime)) return `mtime must be whole seconds, 0 to ${MANIFEST_LIMITS.mtime}`;
+  if (!isCount(entry['mtime'], 0, MANIFEST_LIMITS.mtime))
+    return `mtime must be whole seconds, 0 to ${MANIFEST_LIMITS.mtime}`;
   if (type === 'file') {
-    if (!isCount(entry['size'], 0, MANIFEST_LIMITS.contentBytes)) return `size must be 0 to ${MANIFEST_LIMITS.contentBytes}`;
-    if (typeof entry['digest'] !== 'string' || !DIGEST_PATTERN.test(entry['digest'])) return 'digest must be a SHA-256 digest';
+    if (!isCount(entry['size'], 0, MANIFEST_LIMITS.contentBytes))
+      return `size must be 0 to ${MANIFEST_LIMITS.contentBytes}`;
+    if (typeof entry['digest'] !== 'string' || !DIGEST_PATTERN.test(entry['digest']))
+      return 'digest must be a SHA-256 digest';
   }
   if (type === 'symlink') {
     const target = entry['target'];
@@ -172,7 +200,8 @@ function entryProblem(entry: unknown): string | undefined {
 function pathProblem(path: unknown): string | undefined {
   if (typeof path !== 'string' || path === '') return 'path must not be empty';
   if (path === '.') return undefined;
-  if (path.length > MANIFEST_LIMITS.pathBytes || byteLength(path) > MANIFEST_LIMITS.pathBytes) return `path must be at most ${MANIFEST_LIMITS.pathBytes} bytes`;
+  if (path.length > MANIFEST_LIMITS.pathBytes || byteLength(path) > MANIFEST_LIMITS.pathBytes)
+    return `path must be at most ${MANIFEST_LIMITS.pathBytes} bytes`;
   // oxlint-disable-next-line no-control-regex -- control characters are exactly what is refused
   if (/[\0-\x1f\x7f]/.test(path)) return 'path must not hold control characters';
   if (/\p{Surrogate}/u.test(path)) return 'path must be well-formed Unicode';
@@ -181,14 +210,20 @@ function pathProblem(path: unknown): string | undefined {
   for (const component of components) {
     if (component === '') return 'path must be relative and normal';
     if (component === '.' || component === '..') return `path must not have a component ${component}`;
-    if (byteLength(component) > MANIFEST_LIMITS.componentBytes) return `a component must be at most ${MANIFEST_LIMITS.componentBytes} bytes`;
+    if (byteLength(component) > MANIFEST_LIMITS.componentBytes)
+      return `a component must be at most ${MANIFEST_LIMITS.componentBytes} bytes`;
   }
   return undefined;
 }
 
 /** Sorted and unique at once; parents come first in that order, so each is known when its children are looked at. */
-function orderProblem({ path }: ManifestEntry, previous: string | undefined, directories: ReadonlySet<string>): string | undefined {
-  if (previous !== undefined && comparePaths(previous, path) >= 0) return previous === path ? 'path stands twice' : 'entries must be sorted by path (bytes)';
+function orderProblem(
+  { path }: ManifestEntry,
+  previous: string | undefined,
+  directories: ReadonlySet<string>,
+): string | undefined {
+  if (previous !== undefined && comparePaths(previous, path) >= 0)
+    return previous === path ? 'path stands twice' : 'entries must be sorted by path (bytes)';
   const slash = path.lastIndexOf('/');
   if (slash >= 0 && !directories.has(path.slice(0, slash))) return 'its parent must be a directory of the manifest';
   return undefined;
@@ -209,7 +244,8 @@ function checkMountPlan(value: unknown, add: Add): void {
   checkFields(value, ['schema', 'places'], 'mountPlan.', add);
   if (value['schema'] !== 1) add('mountPlan.schema: must be 1');
   const places = value['places'];
-  if (!Array.isArray(places) || places.length > MANIFEST_LIMITS.places) return add(`mountPlan.places: must be a list of at most ${MANIFEST_LIMITS.places}`);
+  if (!Array.isArray(places) || places.length > MANIFEST_LIMITS.places)
+    return add(`mountPlan.places: must be a list of at most ${MANIFEST_LIMITS.places}`);
   for (const [index, place] of (places as unknown[]).entries()) {
     const problem = placeProblem(place, places.slice(0, index) as WritablePlace[]);
     if (problem !== undefined) add(`mountPlan.places[${index}]: ${problem}`);
@@ -221,14 +257,19 @@ function placeProblem(place: unknown, before: readonly WritablePlace[]): string 
   const foreign = Object.keys(place).find((key) => !['path', 'bytes', 'inodes', 'content', 'mode'].includes(key));
   if (foreign !== undefined) return `has the unknown field ${JSON.stringify(foreign.slice(0, 40))}`;
   const path = place['path'];
-  if (typeof path !== 'string' || !path.startsWith('/') || path === '/.' || pathProblem(path.slice(1)) !== undefined) return 'path must be absolute and normal, and not the root';
+  if (typeof path !== 'string' || !path.startsWith('/') || path === '/.' || pathProblem(path.slice(1)) !== undefined)
+    return 'path must be absolute and normal, and not the root';
   // Mount options are separated by commas, and the kernel's mount table by spaces and backslashes.
   if (!/^[A-Za-z0-9._/+@-]+$/.test(path)) return 'path must hold only letters, digits and . _ / + @ -';
-  if (MOUNTED_BY_THE_HOST.some((reserved) => isWithin(path, `/${reserved}`))) return `path must not lie in ${MOUNTED_BY_THE_HOST.map((name) => `/${name}`).join(', ')}`;
-  if (!isCount(place['bytes'], 4_096, MANIFEST_LIMITS.placeBytes)) return `bytes must be 4,096 to ${MANIFEST_LIMITS.placeBytes}`;
-  if (!isCount(place['inodes'], 1, MANIFEST_LIMITS.placeInodes)) return `inodes must be 1 to ${MANIFEST_LIMITS.placeInodes}`;
+  if (MOUNTED_BY_THE_HOST.some((reserved) => isWithin(path, `/${reserved}`)))
+    return `path must not lie in ${MOUNTED_BY_THE_HOST.map((name) => `/${name}`).join(', ')}`;
+  if (!isCount(place['bytes'], 4_096, MANIFEST_LIMITS.placeBytes))
+    return `bytes must be 4,096 to ${MANIFEST_LIMITS.placeBytes}`;
+  if (!isCount(place['inodes'], 1, MANIFEST_LIMITS.placeInodes))
+    return `inodes must be 1 to ${MANIFEST_LIMITS.placeInodes}`;
   if (!isCount(place['mode'], 0, 0o7777)) return 'mode must be permission bits, 0 to 0o7777';
-  if (place['content'] !== 'copy' && place['content'] !== 'overlay' && place['content'] !== 'empty') return 'content must be copy, overlay or empty';
+  if (place['content'] !== 'copy' && place['content'] !== 'overlay' && place['content'] !== 'empty')
+    return 'content must be copy, overlay or empty';
   if (before.some((other) => other.path === path)) return 'path stands twice';
   if (before.some((other) => isWithin(other.path, path))) return 'a parent must stand before its children';
   return undefined;
@@ -236,7 +277,9 @@ function placeProblem(place: unknown, before: readonly WritablePlace[]): string 
 
 /** What a container mounts on exists as a real directory; no part of its path can be a symlink, because parents are directories. */
 function checkMountPoints(manifest: ImageManifest, add: Add): void {
-  const directories = new Set(manifest.entries.filter((entry) => entry.type === 'directory').map((entry) => entry.path));
+  const directories = new Set(
+    manifest.entries.filter((entry) => entry.type === 'directory').map((entry) => entry.path),
+  );
   for (const path of [...REQUIRED_MOUNT_POINTS, ...placePaths(manifest.mountPlan)]) {
     if (!directories.has(path)) add(`entries: ${JSON.stringify(path)} must be a directory, because it is mounted on`);
   }
@@ -248,7 +291,8 @@ function placePaths(plan: MountPlan): string[] {
 }
 
 function checkFields(value: Json, allowed: readonly string[], prefix: string, add: Add): void {
-  for (const key of Object.keys(value)) if (!allowed.includes(key)) add(`${prefix}${key.slice(0, 40)}: is not a known field`);
+  for (const key of Object.keys(value))
+    if (!allowed.includes(key)) add(`${prefix}${key.slice(0, 40)}: is not a known field`);
 }
 
 function isObject(value: unknown): value is Json {

@@ -76,7 +76,11 @@ export interface ImageManifest {
   /** `name@version` of the image this one was built from. */
   readonly parent?: string;
   readonly mountPlan: MountPlan;
-  readonly mountScript: { readonly digest: Digest; readonly bytes: number; /** Brought by the recipe, not generated. */ readonly custom: boolean };
+  readonly mountScript: {
+    readonly digest: Digest;
+    readonly bytes: number;
+    /** Brought by the recipe, not generated. */ readonly custom: boolean;
+  };
   readonly environment: Readonly<Record<string, string>>;
   readonly timezone: string;
   /** Default command: what runs when a container names none. */
@@ -130,19 +134,43 @@ export function canonicalJson(value: unknown): string {
 }
 
 /** The text whose SHA-256 is {@link ImageManifest.contentDigest}; hashing is the caller's (contracts touch no crypto). */
-export function contentDigestInput(manifest: Omit<ImageManifest, 'contentDigest' | 'recipeDigest' | 'name' | 'version'>): string {
+export function contentDigestInput(
+  manifest: Omit<ImageManifest, 'contentDigest' | 'recipeDigest' | 'name' | 'version'>,
+): string {
   const { parent, mountPlan, mountScript, environment, timezone, command, stopSignal, totals, entries } = manifest;
   return canonicalJson({ parent, mountPlan, mountScript, environment, timezone, command, stopSignal, totals, entries });
 }
 
 /** The text that {@link SignedStatement.signature} signs. */
 export function signedText(statement: Omit<SignedStatement, 'signature'>): string {
-  const { schema, name, version, contentDigest, manifestDigest, manifestBytes, archiveDigest, archiveBytes, keyId } = statement;
-  return canonicalJson({ schema, name, version, contentDigest, manifestDigest, manifestBytes, archiveDigest, archiveBytes, keyId });
+  const { schema, name, version, contentDigest, manifestDigest, manifestBytes, archiveDigest, archiveBytes, keyId } =
+    statement;
+  return canonicalJson({
+    schema,
+    name,
+    version,
+    contentDigest,
+    manifestDigest,
+    manifestBytes,
+    archiveDigest,
+    archiveBytes,
+    keyId,
+  });
 }
 
 /** Directories every image has, because containers mount on them and the tree is read-only. */
-export const REQUIRED_MOUNT_POINTS = ['proc', 'sys', 'dev', 'run', 'tmp', 'etc', 'var', 'sw', 'data', '.plinth'] as const;
+export const REQUIRED_MOUNT_POINTS = [
+  'proc',
+  'sys',
+  'dev',
+  'run',
+  'tmp',
+  'etc',
+  'var',
+  'sw',
+  'data',
+  '.plinth',
+] as const;
 
 /** Of these, the places where the host puts mounts of its own: an image must not declare a writable place there. */
 export const MOUNTED_BY_THE_HOST = ['proc', 'sys', 'sw', 'data', '.plinth'] as const;

@@ -84,7 +84,9 @@ it('closes a connection on which nothing is said', async () => {
 
 it('closes a connection whose answer nobody reads', async () => {
   const socket = await client();
-  const gone = new Promise<void>((resolve) => server.once('request', (request) => request.socket.once('close', () => resolve())));
+  const gone = new Promise<void>((resolve) =>
+    server.once('request', (request) => request.socket.once('close', () => resolve())),
+  );
   socket.pause();
   socket.write('GET /endless HTTP/1.1\r\nhost: x\r\n\r\n');
   await gone;

@@ -14,13 +14,23 @@ export interface HttpLimits {
   readonly connections: number;
 }
 
-export const HTTP_LIMITS: HttpLimits = { headersMs: 10_000, requestMs: 20_000, idleMs: 60_000, headerBytes: 8 * 1024, connections: 256 };
+export const HTTP_LIMITS: HttpLimits = {
+  headersMs: 10_000,
+  requestMs: 20_000,
+  idleMs: 60_000,
+  headerBytes: 8 * 1024,
+  connections: 256,
+};
 
 /** Requests over one connection before it is closed. */
 const REQUESTS_PER_CONNECTION = 1_000;
 
 /** @param tls PEM; absent: plain HTTP */
-export function boundedServer(listener: RequestListener, tls?: { readonly cert: Buffer; readonly key: Buffer }, limits: HttpLimits = HTTP_LIMITS): Server {
+export function boundedServer(
+  listener: RequestListener,
+  tls?: { readonly cert: Buffer; readonly key: Buffer },
+  limits: HttpLimits = HTTP_LIMITS,
+): Server {
   const options = {
     headersTimeout: limits.headersMs,
     requestTimeout: limits.requestMs,
@@ -29,7 +39,9 @@ export function boundedServer(listener: RequestListener, tls?: { readonly cert: 
     keepAliveTimeout: Math.min(limits.idleMs, 5_000),
     maxHeaderSize: limits.headerBytes,
   };
-  const server = tls ? createSecureServer({ ...options, ...tls, minVersion: 'TLSv1.2' }, listener) : createServer(options, listener);
+  const server = tls
+    ? createSecureServer({ ...options, ...tls, minVersion: 'TLSv1.2' }, listener)
+    : createServer(options, listener);
   return bound(server, limits);
 }
 

@@ -26,9 +26,13 @@ export class HealthController {
 
   /** 503 while something is missing, naming it. */
   @Get('health/ready')
-  async ready(@Res({ passthrough: true }) response: StatusResponse): Promise<{ status: 'ok' | 'unavailable'; missing: Record<string, string> }> {
+  async ready(
+    @Res({ passthrough: true }) response: StatusResponse,
+  ): Promise<{ status: 'ok' | 'unavailable'; missing: Record<string, string> }> {
     const results = await Promise.all(this.checks.map(async (item) => [item.name, await item.check()] as const));
-    const missing = Object.fromEntries(results.flatMap(([name, problem]) => (problem === undefined ? [] : [[name, problem]])));
+    const missing = Object.fromEntries(
+      results.flatMap(([name, problem]) => (problem === undefined ? [] : [[name, problem]])),
+    );
     const ok = Object.keys(missing).length === 0;
     if (!ok) response.status(503);
     return { status: ok ? 'ok' : 'unavailable', missing };

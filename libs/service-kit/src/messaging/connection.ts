@@ -40,7 +40,11 @@ export function connectNatsOnce(options: NatsOptions): Promise<NatsConnection> {
 /** For services: waits until NATS answers, and unless told otherwise until the streams exist. */
 export async function connectNats(options: ServiceNatsOptions): Promise<NatsConnection> {
   // A server that does not know the key yet (a reload is due) is tried again too.
-  const connection = await connect({ ...connectionOptions(options), waitOnFirstConnect: true, ignoreAuthErrorAbort: true });
+  const connection = await connect({
+    ...connectionOptions(options),
+    waitOnFirstConnect: true,
+    ignoreAuthErrorAbort: true,
+  });
   const declares = options.declareStreams ?? true;
   void followStatus(connection, declares, options.logger);
   if (declares) await declareStreams(connection, options.logger);
@@ -62,11 +66,15 @@ async function declareStreams(connection: NatsConnection, logger?: Logger): Prom
 
 async function followStatus(connection: NatsConnection, declares: boolean, logger?: Logger): Promise<void> {
   for await (const status of connection.status()) {
-    if (status.type === 'disconnect' || status.type === 'error') logger?.warn({ status: status.type, data: String(status.data) }, 'NATS connection');
+    if (status.type === 'disconnect' || status.type === 'error')
+      logger?.warn({ status: status.type, data: String(status.data) }, 'NATS connection');
     else if (status.type === 'reconnect') {
       logger?.info({ server: String(status.data) }, 'NATS connected again');
       // The server may have come back without its store.
-      if (declares) declareStreams(connection, logger).catch((error: unknown) => logger?.warn({ err: error }, 'streams not declared'));
+      if (declares)
+        declareStreams(connection, logger).catch((error: unknown) =>
+          logger?.warn({ err: error }, 'streams not declared'),
+        );
     }
   }
 }

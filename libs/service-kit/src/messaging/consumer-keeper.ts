@@ -31,7 +31,9 @@ export class ConsumerKeeper {
 
   start(): void {
     this.subscription = this.connection.subscribe(CONSUMER_REQUESTS, { queue: 'consumer-keeper' });
-    this.serve(this.subscription).catch((error: unknown) => this.logger.error({ err: error }, 'consumers are no longer opened'));
+    this.serve(this.subscription).catch((error: unknown) =>
+      this.logger.error({ err: error }, 'consumers are no longer opened'),
+    );
   }
 
   async close(): Promise<void> {
@@ -51,11 +53,16 @@ export class ConsumerKeeper {
     try {
       const jsm = await this.connection.jetstreamManager();
       const pending = await this.open(jsm, subject);
-      if (pending === undefined) return { ok: false, reason: 'unknown-subject', message: `nobody has consumers under ${subject}` };
+      if (pending === undefined)
+        return { ok: false, reason: 'unknown-subject', message: `nobody has consumers under ${subject}` };
       return { ok: true, data: { pending, streams: await streamPositions(jsm) } };
     } catch (error) {
       this.logger.warn({ err: error, subject }, 'consumers were not opened');
-      return { ok: false, reason: 'unavailable', message: error instanceof Error ? error.message.slice(0, 500) : 'unknown' };
+      return {
+        ok: false,
+        reason: 'unavailable',
+        message: error instanceof Error ? error.message.slice(0, 500) : 'unknown',
+      };
     }
   }
 

@@ -1,6 +1,24 @@
 /** Where a service's consumers come from: it makes them itself, or may only bind to those the provisioner opens for it. */
-import { contractOf, durableName, type OpenedConsumers, type QueryReply, type StreamName, type StreamPosition, streamOf, STREAMS } from '@plinth/contracts';
-import { AckPolicy, type Consumer, type ConsumerInfo, DeliverPolicy, type JetStreamManager, nanos, type NatsConnection, NatsError } from 'nats';
+import {
+  contractOf,
+  durableName,
+  type OpenedConsumers,
+  type QueryReply,
+  type StreamName,
+  type StreamPosition,
+  streamOf,
+  STREAMS,
+} from '@plinth/contracts';
+import {
+  AckPolicy,
+  type Consumer,
+  type ConsumerInfo,
+  DeliverPolicy,
+  type JetStreamManager,
+  nanos,
+  type NatsConnection,
+  NatsError,
+} from 'nats';
 
 export interface BoundConsumer {
   readonly consumer: Consumer;
@@ -32,13 +50,21 @@ export class OwnConsumers implements ConsumerSource {
 
   async durable(group: string, subject: string): Promise<BoundConsumer> {
     const durable = await ensureDurable(await this.connection.jetstreamManager(), group, subject);
-    return { consumer: await this.connection.jetstream().consumers.get(streamOf(subject), durable), pending: 0, blind: false };
+    return {
+      consumer: await this.connection.jetstream().consumers.get(streamOf(subject), durable),
+      pending: 0,
+      blind: false,
+    };
   }
 
   async lastValues(stream: StreamName, filter: string): Promise<BoundConsumer> {
     const jsm = await this.connection.jetstreamManager();
     const info = await addLastValueConsumer(jsm, stream, filter);
-    return { consumer: await this.connection.jetstream().consumers.get(stream, info.name), pending: info.num_pending, blind: false };
+    return {
+      consumer: await this.connection.jetstream().consumers.get(stream, info.name),
+      pending: info.num_pending,
+      blind: false,
+    };
   }
 
   async positions(): Promise<readonly StreamPosition[]> {
@@ -78,7 +104,8 @@ export class KeptConsumers implements ConsumerSource {
     try {
       reply = (await this.connection.request(this.request, '{}', { timeout: ASK_TIMEOUT_MS })).json();
     } catch (error) {
-      if (error instanceof NatsError) throw new Error(`no provisioner answers ${this.request}, so the consumers are not open`, { cause: error });
+      if (error instanceof NatsError)
+        throw new Error(`no provisioner answers ${this.request}, so the consumers are not open`, { cause: error });
       throw error;
     }
     if (!reply.ok) throw new Error(`the consumers were not opened: ${reply.message}`);
@@ -114,7 +141,12 @@ export async function ensureDurable(jsm: JetStreamManager, group: string, subjec
 }
 
 /** @param name absent: the server gives one; one that exists is made anew, so that all present values come again */
-export async function addLastValueConsumer(jsm: JetStreamManager, stream: StreamName, filter: string, name?: string): Promise<ConsumerInfo> {
+export async function addLastValueConsumer(
+  jsm: JetStreamManager,
+  stream: StreamName,
+  filter: string,
+  name?: string,
+): Promise<ConsumerInfo> {
   if (name !== undefined) {
     await jsm.consumers.delete(stream, name).catch((error: unknown) => {
       if (!(error instanceof NatsError) || error.api_error?.err_code !== CONSUMER_NOT_FOUND) throw error;
@@ -140,5 +172,7 @@ export async function streamPositions(jsm: JetStreamManager): Promise<readonly S
       }),
     ),
   );
-  return found.flatMap((info) => (info ? [{ name: info.config.name, created: String(info.created), lastSequence: info.state.last_seq }] : []));
+  return found.flatMap((info) =>
+    info ? [{ name: info.config.name, created: String(info.created), lastSequence: info.state.last_seq }] : [],
+  );
 }

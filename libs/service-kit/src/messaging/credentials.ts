@@ -52,7 +52,8 @@ export function loginOptions(credentials: BusCredentials): Pick<ConnectionOption
 }
 
 function authenticator({ nkeyFile, credsFile }: BusCredentials): Authenticator | undefined {
-  if (nkeyFile !== undefined && credsFile !== undefined) throw new CredentialsError('NATS_NKEY_FILE and NATS_CREDS are both set; one of them is wanted');
+  if (nkeyFile !== undefined && credsFile !== undefined)
+    throw new CredentialsError('NATS_NKEY_FILE and NATS_CREDS are both set; one of them is wanted');
   if (nkeyFile !== undefined) {
     readSeed(nkeyFile);
     // Read again at each connection: a rotated key needs no restart.
@@ -71,16 +72,20 @@ function readSeed(file: string): Uint8Array {
 export function readSecret(file: string): Buffer {
   try {
     const { mode } = statSync(file);
-    if ((mode & 0o077) !== 0) throw new CredentialsError(`${file} can be read by others; it is a secret: chmod 600 ${file}`);
+    if ((mode & 0o077) !== 0)
+      throw new CredentialsError(`${file} can be read by others; it is a secret: chmod 600 ${file}`);
     return readFileSync(file);
   } catch (error) {
     if (error instanceof CredentialsError) throw error;
-    throw new CredentialsError(`${file} can't be read: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new CredentialsError(`${file} can't be read: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
   }
 }
 
 function tlsOptions({ tlsCa, tlsCert, tlsKey }: BusCredentials): Pick<ConnectionOptions, 'tls'> {
   if (tlsCa === undefined && tlsCert === undefined && tlsKey === undefined) return {};
-  if ((tlsCert === undefined) !== (tlsKey === undefined)) throw new CredentialsError('NATS_TLS_CERT and NATS_TLS_KEY belong together; one of them is missing');
+  if ((tlsCert === undefined) !== (tlsKey === undefined))
+    throw new CredentialsError('NATS_TLS_CERT and NATS_TLS_KEY belong together; one of them is missing');
   return { tls: { caFile: tlsCa, certFile: tlsCert, keyFile: tlsKey } };
 }

@@ -35,8 +35,10 @@ export function dispose(outcome: Outcome, attempt: number, jitter: number): Disp
     case 'invalid':
       return { action: 'dead-letter', reason: 'invalid', reject: true };
     case 'failed':
-      if (outcome.error instanceof PermanentError) return { action: 'dead-letter', reason: outcome.error.message, reject: false };
-      if (attempt >= MAX_DELIVERIES) return { action: 'dead-letter', reason: `failed ${attempt} times: ${describe(outcome.error)}`, reject: true };
+      if (outcome.error instanceof PermanentError)
+        return { action: 'dead-letter', reason: outcome.error.message, reject: false };
+      if (attempt >= MAX_DELIVERIES)
+        return { action: 'dead-letter', reason: `failed ${attempt} times: ${describe(outcome.error)}`, reject: true };
       return { action: 'retry', delayMs: retryDelay(attempt, jitter) };
   }
 }

@@ -5,6 +5,11 @@ import type { ConsumerMessages } from 'nats';
  * @param orSilent also when it missed heartbeats: where nothing but them tells that it is gone
  */
 export async function endWhenLost(messages: ConsumerMessages, orSilent: boolean): Promise<void> {
-  const endings = ['consumer_deleted', 'consumer_not_found', 'stream_not_found', ...(orSilent ? ['heartbeats_missed'] : [])];
+  const endings = [
+    'consumer_deleted',
+    'consumer_not_found',
+    'stream_not_found',
+    ...(orSilent ? ['heartbeats_missed'] : []),
+  ];
   for await (const status of await messages.status()) if (endings.includes(status.type)) messages.stop();
 }

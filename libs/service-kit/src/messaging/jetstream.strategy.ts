@@ -111,14 +111,24 @@ export class JetStreamStrategy extends Server implements CustomTransportStrategy
     const { consumer, blind } = await this.options.consumers.durable(this.group, contract.subject);
     this.notOpen.delete(contract.subject);
     const max_messages = Math.max(concurrency, 2);
-    const messages = await consumer.consume(blind ? { max_messages, bind: true, idle_heartbeat: BLIND_HEARTBEAT_MS, expires: 2 * BLIND_HEARTBEAT_MS } : { max_messages });
+    const messages = await consumer.consume(
+      blind
+        ? { max_messages, bind: true, idle_heartbeat: BLIND_HEARTBEAT_MS, expires: 2 * BLIND_HEARTBEAT_MS }
+        : { max_messages },
+    );
     void endWhenLost(messages, blind);
     return messages;
   }
 
   /** Consumes until closed; a consumer or stream that vanished with the server's store is made anew. */
-  private async pump(contract: Contract, handler: MessageHandler, extras: ConsumerExtras, concurrency: number, inFlight: InFlight): Promise<void> {
-    for (let failures = 0; !this.stopping; ) {
+  private async pump(
+    contract: Contract,
+    handler: MessageHandler,
+    extras: ConsumerExtras,
+    concurrency: number,
+    inFlight: InFlight,
+  ): Promise<void> {
+    for (let failures = 0; !this.stopping;) {
       try {
         const messages = await this.openConsumer(contract, concurrency);
         this.consumers.push(messages);
@@ -128,7 +138,9 @@ export class JetStreamStrategy extends Server implements CustomTransportStrategy
             message.nak();
             continue;
           }
-          await inFlight.start(extras.ordered ? message.subject : undefined, () => this.handle(contract, handler, message));
+          await inFlight.start(extras.ordered ? message.subject : undefined, () =>
+            this.handle(contract, handler, message),
+          );
         }
       } catch (error) {
         if (this.stopping || this.options.connection.isClosed()) return;
@@ -149,45 +161,68 @@ export class JetStreamStrategy extends Server implements CustomTransportStrategy
       position: `${message.info.stream}/${message.seq}/${message.info.timestampNanos}`,
       storedAtMs,
     });
-    await withLogContext({ correlationId: envelope.correlationId, eventId: envelope.id, subject: message.subject }, async () => {
-      const working = setInterval(() => message.working(), ACK_WAIT_MS / 3);
-      const stopTimer = handlingSeconds.startTimer({ subject: contract.subject });
-      try {
-        const outcome = await this.run(contract, handler, message, { ...envelope, subject: message.subject, tokens: message.subject.split('.'), storedAtMs, attempt, data: {} });
-        const disposition = dispose(outcome, attempt, Math.random());
-        handledEvents.inc({ subject: contract.subject, outcome: outcome.kind });
-        if (outcome.kind === 'failed') logger.warn({ err: outcome.error, attempt, action: disposition.action }, 'handler failed');
-        if (disposition.action === 'ack') message.ack();
-        else if (disposition.action === 'retry') message.nak(disposition.delayMs);
-        else {
-          const problems = outcome.kind === 'invalid' ? [...outcome.problems] : [];
-          const rejection = disposition.reject
-            ? rejectionOf(message.subject, envelope.id, outcome.kind === 'invalid' ? 'invalid-request' : 'internal-error', problems, message.data)
-            : undefined;
-          if (rejection) {
-            await this.options.publisher.publish({
-              ...rejection,
-              id: derivedId('rejected', message.subject, envelope.id),
-              correlationId: envelope.correlationId,
-              causationId: envelope.id,
-            });
+    await withLogContext(
+      { correlationId: envelope.correlationId, eventId: envelope.id, subject: message.subject },
+      async () => {
+        const working = setInterval(() => message.working(), ACK_WAIT_MS / 3);
+        const stopTimer = handlingSeconds.startTimer({ subject: contract.subject });
+        try {
+          const outcome = await this.run(contract, handler, message, {
+            ...envelope,
+            subject: message.subject,
+            tokens: message.subject.split('.'),
+            storedAtMs,
+            attempt,
+            data: {},
+          });
+          const disposition = dispose(outcome, attempt, Math.random());
+          handledEvents.inc({ subject: contract.subject, outcome: outcome.kind });
+          if (outcome.kind === 'failed')
+            logger.warn({ err: outcome.error, attempt, action: disposition.action }, 'handler failed');
+          if (disposition.action === 'ack') message.ack();
+          else if (disposition.action === 'retry') message.nak(disposition.delayMs);
+          else {
+            const problems = outcome.kind === 'invalid' ? [...outcome.problems] : [];
+            const rejection = disposition.reject
+              ? rejectionOf(
+                  message.subject,
+                  envelope.id,
+                  outcome.kind === 'invalid' ? 'invalid-request' : 'internal-error',
+                  problems,
+                  message.data,
+                )
+              : undefined;
+            if (rejection) {
+              await this.options.publisher.publish({
+                ...rejection,
+                id: derivedId('rejected', message.subject, envelope.id),
+                correlationId: envelope.correlationId,
+                causationId: envelope.id,
+              });
+            }
+            await this.putAside(message, envelope.id, disposition.reason, problems, attempt);
+            message.term();
           }
-          await this.putAside(message, envelope.id, disposition.reason, problems, attempt);
-          message.term();
+        } catch (error) {
+          // The bus did not take the rejection or the dead letter: keep the message, it comes again.
+          logger.error({ err: error }, 'could not settle a message');
+          message.nak(1_000);
+        } finally {
+          clearInterval(working);
+          stopTimer();
         }
-      } catch (error) {
-        // The bus did not take the rejection or the dead letter: keep the message, it comes again.
-        logger.error({ err: error }, 'could not settle a message');
-        message.nak(1_000);
-      } finally {
-        clearInterval(working);
-        stopTimer();
-      }
-    });
+      },
+    );
   }
 
-  private async run(contract: Contract, handler: MessageHandler, message: JsMsg, event: ReceivedEvent): Promise<Outcome> {
-    if (event.attempt > MAX_DELIVERIES) return { kind: 'failed', error: new Error('every delivery so far ended the process or timed out') };
+  private async run(
+    contract: Contract,
+    handler: MessageHandler,
+    message: JsMsg,
+    event: ReceivedEvent,
+  ): Promise<Outcome> {
+    if (event.attempt > MAX_DELIVERIES)
+      return { kind: 'failed', error: new Error('every delivery so far ended the process or timed out') };
     const decoded = decodePayload(contract.payload, message.data);
     if (!decoded.ok) return { kind: 'invalid', problems: decoded.problems };
     try {
@@ -198,7 +233,13 @@ export class JetStreamStrategy extends Server implements CustomTransportStrategy
     }
   }
 
-  private async putAside(message: JsMsg, eventId: string, reason: string, problems: readonly object[], attempts: number): Promise<void> {
+  private async putAside(
+    message: JsMsg,
+    eventId: string,
+    reason: string,
+    problems: readonly object[],
+    attempts: number,
+  ): Promise<void> {
     const body = Buffer.from(message.data.subarray(0, 64 * 1024));
     await this.options.publisher.publish({
       subject: deadLetter(this.options.service),
@@ -228,7 +269,10 @@ export class JetStreamStrategy extends Server implements CustomTransportStrategy
       this.drainSubscription(subscription, async (message) => {
         // What the server stored keeps its own subject when somebody has it delivered here: it is not what it came as.
         if (!fitsFilter(message.subject, contract.subject)) {
-          logger.warn({ subject: message.subject, expected: contract.subject }, 'a message of another subject is ignored');
+          logger.warn(
+            { subject: message.subject, expected: contract.subject },
+            'a message of another subject is ignored',
+          );
           return;
         }
         const decoded = decodePayload(contract.payload, message.data);
@@ -238,10 +282,21 @@ export class JetStreamStrategy extends Server implements CustomTransportStrategy
         }
         await inFlight.start(undefined, async () => {
           try {
-            const envelope = decodeEnvelope(message.headers, { subject: message.subject, position: '', storedAtMs: Date.now() });
+            const envelope = decodeEnvelope(message.headers, {
+              subject: message.subject,
+              position: '',
+              storedAtMs: Date.now(),
+            });
             await settle(
               await handler(
-                { ...envelope, subject: message.subject, tokens: message.subject.split('.'), data: decoded.value, storedAtMs: Date.now(), attempt: 1 },
+                {
+                  ...envelope,
+                  subject: message.subject,
+                  tokens: message.subject.split('.'),
+                  data: decoded.value,
+                  storedAtMs: Date.now(),
+                  attempt: 1,
+                },
                 undefined,
               ),
             );
@@ -272,7 +327,11 @@ export class JetStreamStrategy extends Server implements CustomTransportStrategy
   private async answer(contract: Contract, handler: MessageHandler, message: Msg): Promise<QueryReply<unknown>> {
     const decoded = decodePayload(contract.payload, message.data.length === 0 ? Buffer.from('{}') : message.data);
     if (!decoded.ok) {
-      return { ok: false, reason: 'invalid-request', message: decoded.problems.map((problem) => `${problem.path}: ${problem.message}`).join('; ') };
+      return {
+        ok: false,
+        reason: 'invalid-request',
+        message: decoded.problems.map((problem) => `${problem.path}: ${problem.message}`).join('; '),
+      };
     }
     try {
       const reply: unknown = await settle(await handler(decoded.value, undefined));

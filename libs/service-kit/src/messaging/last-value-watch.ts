@@ -34,7 +34,11 @@ export function watchLastValues(connection: NatsConnection, options: LastValueOp
   const once = async (): Promise<void> => {
     const { consumer, pending, blind } = await consumers.lastValues(options.stream, options.subject);
     if (pending === 0) options.onCaughtUp?.();
-    const messages = await consumer.consume({ max_messages: 256, idle_heartbeat: 5_000, ...(blind ? { bind: true } : {}) });
+    const messages = await consumer.consume({
+      max_messages: 256,
+      idle_heartbeat: 5_000,
+      ...(blind ? { bind: true } : {}),
+    });
     current = messages;
     problem = undefined;
     if (stopped) messages.stop();

@@ -24,7 +24,9 @@ export class EventPublisher {
   }
 
   /** @returns the stream's answer. @throws NatsError when it was not stored: publish again with the same id. */
-  async publish(event: OutgoingEvent): Promise<{ readonly stream: string; readonly sequence: number; readonly duplicate: boolean }> {
+  async publish(
+    event: OutgoingEvent,
+  ): Promise<{ readonly stream: string; readonly sequence: number; readonly duplicate: boolean }> {
     const id = event.id ?? newId();
     const ack = await this.jetstream.publish(event.subject, JSON.stringify(event.data), {
       msgID: id,

@@ -58,18 +58,30 @@ export function rejectionOf(
   const message =
     reason === 'internal-error'
       ? 'the request could not be handled; it lies in the dead letters'
-      : `the request is not valid: ${problems.map((problem) => (problem.path ? `${problem.path}: ${problem.message}` : problem.message)).join('; ')}`.slice(0, 2000);
+      : `the request is not valid: ${problems.map((problem) => (problem.path ? `${problem.path}: ${problem.message}` : problem.message)).join('; ')}`.slice(
+          0,
+          2000,
+        );
   const image = IMAGE_OPERATIONS[subject];
   if (image) {
-    return { subject: SUBJECTS.imageRejected, data: { operation: image, requestId, reason, message, problems: [...problems] } };
+    return {
+      subject: SUBJECTS.imageRejected,
+      data: { operation: image, requestId, reason, message, problems: [...problems] },
+    };
   }
   const rollout = ROLLOUT_OPERATIONS[subject];
   if (rollout) {
-    return { subject: SUBJECTS.rolloutRejected, data: { operation: rollout, requestId, reason, message, problems: [...problems] } };
+    return {
+      subject: SUBJECTS.rolloutRejected,
+      data: { operation: rollout, requestId, reason, message, problems: [...problems] },
+    };
   }
   const host = HOST_OPERATIONS[subject];
   if (host) {
-    return { subject: SUBJECTS.hostRejected, data: { operation: host, requestId, reason, message, problems: [...problems] } };
+    return {
+      subject: SUBJECTS.hostRejected,
+      data: { operation: host, requestId, reason, message, problems: [...problems] },
+    };
   }
   const operation = CONTAINER_OPERATIONS[subject];
   if (operation) {
@@ -87,7 +99,8 @@ function namesIn(body: Uint8Array): { name?: string; tenant?: string } {
   try {
     const parsed: unknown = JSON.parse(Buffer.from(body).toString('utf8'));
     if (parsed === null || typeof parsed !== 'object') return {};
-    const usable = (value: unknown): string | undefined => (typeof value === 'string' && NAME_PATTERN.test(value) ? value : undefined);
+    const usable = (value: unknown): string | undefined =>
+      typeof value === 'string' && NAME_PATTERN.test(value) ? value : undefined;
     const { name, tenant } = parsed as { name?: unknown; tenant?: unknown };
     return { name: usable(name), tenant: usable(tenant) };
   } catch (error) {

@@ -23,7 +23,11 @@ export type StoredMessageQuery =
 const TIMEOUT_MS = 5_000;
 
 /** @returns undefined when there is none. @throws NatsError when nobody answers */
-export async function readStored(connection: NatsConnection, stream: StreamName, query: StoredMessageQuery): Promise<StoredMessage | undefined> {
+export async function readStored(
+  connection: NatsConnection,
+  stream: StreamName,
+  query: StoredMessageQuery,
+): Promise<StoredMessage | undefined> {
   const api = `$JS.API.DIRECT.GET.${stream}`;
   const message =
     'subject' in query
@@ -31,7 +35,8 @@ export async function readStored(connection: NatsConnection, stream: StreamName,
       : await connection.request(api, JSON.stringify(query), { timeout: TIMEOUT_MS });
   const { headers } = message;
   if (headers?.code === 404) return undefined;
-  if (!headers || headers.hasError) throw new NatsError(headers?.description || 'not the answer of a stream', String(headers?.code ?? 'UNKNOWN'));
+  if (!headers || headers.hasError)
+    throw new NatsError(headers?.description || 'not the answer of a stream', String(headers?.code ?? 'UNKNOWN'));
   return {
     subject: headers.get('Nats-Subject'),
     sequence: Number(headers.get('Nats-Sequence')),

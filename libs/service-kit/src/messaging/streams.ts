@@ -1,6 +1,14 @@
 /** Declares the streams; safe to run by every service at every start. */
 import { STREAMS } from '@plinth/contracts';
-import { DiscardPolicy, type NatsConnection, nanos, NatsError, RetentionPolicy, StorageType, type StreamConfig } from 'nats';
+import {
+  DiscardPolicy,
+  type NatsConnection,
+  nanos,
+  NatsError,
+  RetentionPolicy,
+  StorageType,
+  type StreamConfig,
+} from 'nats';
 
 const NOT_FOUND = 10_059;
 const NAME_IN_USE = 10_058;

@@ -1,7 +1,12 @@
 /** Opens a service's own PostgreSQL schema: waits for the server, migrates under a lock. */
 import { DataSource, type EntitySchema, type MigrationInterface } from 'typeorm';
 import type { Logger } from '../logging.js';
-import { AddBusPositions1700000000500, CreateOutboxAndInbox1700000000000, InboxSchema, OutboxSchema } from './outbox.schema.js';
+import {
+  AddBusPositions1700000000500,
+  CreateOutboxAndInbox1700000000000,
+  InboxSchema,
+  OutboxSchema,
+} from './outbox.schema.js';
 
 export interface DatabaseOptions {
   readonly url: string;
@@ -36,7 +41,8 @@ export async function openDatabase(options: DatabaseOptions): Promise<DataSource
       statement_timeout: 30_000,
       keepAlive: true,
     },
-    poolErrorHandler: (error: unknown) => options.logger.warn({ err: error }, 'database connection lost; the pool opens another'),
+    poolErrorHandler: (error: unknown) =>
+      options.logger.warn({ err: error }, 'database connection lost; the pool opens another'),
   });
   for (let attempt = 0; ; attempt++) {
     try {

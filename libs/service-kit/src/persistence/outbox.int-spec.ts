@@ -41,20 +41,35 @@ afterAll(async () => {
 beforeEach(async () => {
   await outbox?.close();
   forgotten = [];
-  outbox = new Outbox(source, new EventPublisher(connection, 'test'), new OwnConsumers(connection), logger, (stream) => Promise.resolve(void forgotten.push(stream)));
+  outbox = new Outbox(source, new EventPublisher(connection, 'test'), new OwnConsumers(connection), logger, (stream) =>
+    Promise.resolve(void forgotten.push(stream)),
+  );
   outbox.start();
 });
 
 async function say(count: number): Promise<string[]> {
   const hosts = Array.from({ length: count }, () => `h-${said++}`);
-  await outbox.transact((_, add) => Promise.resolve(hosts.forEach((host) => add({ subject: SUBJECTS.hostJoined, aggregate: host, data: { host }, correlationId: host }))));
+  await outbox.transact((_, add) =>
+    Promise.resolve(
+      hosts.forEach((host) =>
+        add({ subject: SUBJECTS.hostJoined, aggregate: host, data: { host }, correlationId: host }),
+      ),
+    ),
+  );
   return hosts;
 }
 
-const unsent = async (): Promise<number> => ((await source.query('SELECT count(*)::int AS count FROM outbox WHERE sent_at IS NULL')) as { count: number }[])[0]?.count ?? -1;
+const unsent = async (): Promise<number> =>
+  ((await source.query('SELECT count(*)::int AS count FROM outbox WHERE sent_at IS NULL')) as { count: number }[])[0]
+    ?.count ?? -1;
 
 async function until(look: () => Promise<boolean>, what: string): Promise<void> {
-  for (const deadline = Date.now() + 30_000; Date.now() < deadline; await new Promise((resolve) => setTimeout(resolve, 50))) if (await look()) return;
+  for (
+    const deadline = Date.now() + 30_000;
+    Date.now() < deadline;
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  )
+    if (await look()) return;
   throw new Error(`not in time: ${what}`);
 }
 const allSent = (): Promise<void> => until(async () => (await unsent()) === 0, 'everything is sent');
@@ -63,7 +78,9 @@ async function onBus(): Promise<string[]> {
   const { state } = await (await connection.jetstreamManager()).streams.info(STREAMS.events.name);
   const jsm = await connection.jetstreamManager();
   const hosts: string[] = [];
-  if (state.messages > 0) for (let seq = state.first_seq; seq <= state.last_seq; seq++) hosts.push((await jsm.streams.getMessage(STREAMS.events.name, { seq })).json<{ host: string }>().host);
+  if (state.messages > 0)
+    for (let seq = state.first_seq; seq <= state.last_seq; seq++)
+      hosts.push((await jsm.streams.getMessage(STREAMS.events.name, { seq })).json<{ host: string }>().host);
   return hosts.sort();
 }
 
@@ -106,7 +123,12 @@ it('sends everything when the stream is gone', async () => {
   const before = await onBus();
   const told = await say(5);
   await allSent();
-  await until(async () => ((await source.query(`SELECT 1 FROM bus_position WHERE stream = '${STREAMS.events.name}'`)) as unknown[]).length === 1, 'what the bus looks like is known');
+  await until(
+    async () =>
+      ((await source.query(`SELECT 1 FROM bus_position WHERE stream = '${STREAMS.events.name}'`)) as unknown[])
+        .length === 1,
+    'what the bus looks like is known',
+  );
   await (await connection.jetstreamManager()).streams.delete(STREAMS.events.name);
   await ensureStreams(connection);
   await until(async () => forgotten.length > 0, 'the loss is seen');

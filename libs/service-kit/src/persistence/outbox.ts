@@ -139,7 +139,11 @@ export class Outbox {
       await this.markSent(manager, sent);
       await this.findForgotten(manager, sent, rows[0]?.begun);
       const failure = results.find((result) => result.status === 'rejected');
-      if (failure) this.logger.warn({ err: failure.reason, unsent: rows.length - sent.length }, 'the bus did not take every event');
+      if (failure)
+        this.logger.warn(
+          { err: failure.reason, unsent: rows.length - sent.length },
+          'the bus did not take every event',
+        );
       return failure ? 0 : sent.length;
     });
   }
@@ -161,9 +165,13 @@ export class Outbox {
    */
   private async findForgotten(manager: EntityManager, sent: readonly Stored[], begun: Date | undefined): Promise<void> {
     const lowest = new Map<string, number>();
-    for (const { stream, sequence, duplicate } of sent) if (!duplicate) lowest.set(stream, Math.min(sequence, lowest.get(stream) ?? Infinity));
+    for (const { stream, sequence, duplicate } of sent)
+      if (!duplicate) lowest.set(stream, Math.min(sequence, lowest.get(stream) ?? Infinity));
     for (const [stream, sequence] of lowest) {
-      const [, count]: [unknown, number] = await manager.query('UPDATE outbox SET sent_at = NULL WHERE sent_stream = $1 AND sent_sequence >= $2 AND sent_at < $3', [stream, sequence, begun]);
+      const [, count]: [unknown, number] = await manager.query(
+        'UPDATE outbox SET sent_at = NULL WHERE sent_stream = $1 AND sent_sequence >= $2 AND sent_at < $3',
+        [stream, sequence, begun],
+      );
       if (count > 0) await this.healAmnesia(stream, { count, from: sequence });
     }
   }
@@ -185,7 +193,10 @@ export class Outbox {
     for (const { name, created, lastSequence: last } of await this.bus.positions()) {
       const before = streams.find(({ stream }) => stream === name);
       const isAnother = before !== undefined && before.created !== created;
-      const [, count]: [unknown, number] = await this.source.query('UPDATE outbox SET sent_at = NULL WHERE sent_stream = $1 AND sent_sequence >= $2 AND sent_at < $3', [name, isAnother ? 0 : last + 1, begun]);
+      const [, count]: [unknown, number] = await this.source.query(
+        'UPDATE outbox SET sent_at = NULL WHERE sent_stream = $1 AND sent_sequence >= $2 AND sent_at < $3',
+        [name, isAnother ? 0 : last + 1, begun],
+      );
       if (isAnother || count > 0) await this.healAmnesia(name, { count, has: { created, last } });
       await this.source.query(
         `INSERT INTO bus_position (stream, created, last_sequence) VALUES ($1, $2, $3)
@@ -206,7 +217,10 @@ export class Outbox {
 /** Writes the events in the given transaction, in one statement. */
 export async function insertEvents(manager: EntityManager, events: readonly OutboxEvent[]): Promise<void> {
   if (events.length === 0) return;
-  const values = events.map((_, index) => `($${index * 6 + 1}, $${index * 6 + 2}, $${index * 6 + 3}, $${index * 6 + 4}, $${index * 6 + 5}, $${index * 6 + 6})`);
+  const values = events.map(
+    (_, index) =>
+      `($${index * 6 + 1}, $${index * 6 + 2}, $${index * 6 + 3}, $${index * 6 + 4}, $${index * 6 + 5}, $${index * 6 + 6})`,
+  );
   await manager.query(
     `INSERT INTO outbox (id, aggregate, subject, data, correlation_id, causation_id) VALUES ${values.join(', ')}`,
     events.flatMap((event) => [

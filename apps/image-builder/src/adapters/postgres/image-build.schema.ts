@@ -47,7 +47,9 @@ export class CreateImageBuild1700000001000 implements MigrationInterface {
   readonly name = 'CreateImageBuild1700000001000';
 
   async up(runner: QueryRunner): Promise<void> {
-    await runner.query('CREATE TABLE image_name (name text PRIMARY KEY, last_number integer NOT NULL CHECK (last_number > 0))');
+    await runner.query(
+      'CREATE TABLE image_name (name text PRIMARY KEY, last_number integer NOT NULL CHECK (last_number > 0))',
+    );
     await runner.query(`
       CREATE TABLE image_build (
         build_id text PRIMARY KEY,
@@ -75,7 +77,9 @@ export class CreateImageBuild1700000001000 implements MigrationInterface {
         log_tail text,
         UNIQUE (name, number)
       )`);
-    await runner.query("CREATE INDEX image_build_active ON image_build (requested_at) WHERE state IN ('queued', 'building', 'built', 'promoting')");
+    await runner.query(
+      "CREATE INDEX image_build_active ON image_build (requested_at) WHERE state IN ('queued', 'building', 'built', 'promoting')",
+    );
   }
 
   async down(runner: QueryRunner): Promise<void> {

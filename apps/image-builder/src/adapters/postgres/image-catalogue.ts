@@ -56,7 +56,8 @@ export class ImageCatalogue {
 
   /** The newest version of a name that may be built on: in production if there is one, else tested. */
   async newest(name: string): Promise<ImageBuild | null> {
-    const newestIn = (state: BuildState): Promise<ImageBuild | null> => this.builds().findOne({ where: { name, state }, order: { number: 'DESC' } });
+    const newestIn = (state: BuildState): Promise<ImageBuild | null> =>
+      this.builds().findOne({ where: { name, state }, order: { number: 'DESC' } });
     return (await newestIn('promoted')) ?? newestIn('tested');
   }
 
@@ -94,19 +95,27 @@ export class ImageCatalogue {
 
   /** Gives a build back: another builder may take it at once, and it does not count as an attempt. */
   async release(build: ImageBuild): Promise<void> {
-    await this.source.query('UPDATE image_build SET owner = NULL, lease_until = NULL, attempts = attempts - 1 WHERE build_id = $1 AND epoch = $2', [
-      build.buildId,
-      build.epoch,
-    ]);
+    await this.source.query(
+      'UPDATE image_build SET owner = NULL, lease_until = NULL, attempts = attempts - 1 WHERE build_id = $1 AND epoch = $2',
+      [build.buildId, build.epoch],
+    );
   }
 
   /** What a dead process of this service id held is free for all again. */
   async releaseAllOf(owner: string): Promise<void> {
-    await this.source.query('UPDATE image_build SET lease_until = NULL WHERE owner = $1 AND state = ANY($2)', [owner, ACTIVE_STATES]);
+    await this.source.query('UPDATE image_build SET lease_until = NULL WHERE owner = $1 AND state = ANY($2)', [
+      owner,
+      ACTIVE_STATES,
+    ]);
   }
 
   /** Locks the row and changes it. @throws LeaseLostError when another builder has it */
-  async advance(manager: EntityManager, build: ImageBuild, state: BuildState, changes: Partial<Outcome> = {}): Promise<void> {
+  async advance(
+    manager: EntityManager,
+    build: ImageBuild,
+    state: BuildState,
+    changes: Partial<Outcome> = {},
+  ): Promise<void> {
     const done = !ACTIVE_STATES.includes(state);
     const result = await this.builds(manager).update(
       { buildId: build.buildId, epoch: build.epoch },
@@ -115,7 +124,12 @@ export class ImageCatalogue {
     if (result.affected !== 1) throw new LeaseLostError(build.buildId);
   }
 
-  async setPromotion(manager: EntityManager, build: ImageBuild, state: BuildState, promotion: PromotionRecord): Promise<void> {
+  async setPromotion(
+    manager: EntityManager,
+    build: ImageBuild,
+    state: BuildState,
+    promotion: PromotionRecord,
+  ): Promise<void> {
     await this.builds(manager).update({ buildId: build.buildId }, { state, promotion });
   }
 
@@ -126,7 +140,10 @@ export class ImageCatalogue {
 
   /** Debian packages of a version; null: it was built before they were recorded. */
   async packages(build: ImageBuild): Promise<readonly ImagePackage[] | null> {
-    const rows: { packages: ImagePackage[] | null }[] = await this.source.query('SELECT packages FROM image_build WHERE build_id = $1', [build.buildId]);
+    const rows: { packages: ImagePackage[] | null }[] = await this.source.query(
+      'SELECT packages FROM image_build WHERE build_id = $1',
+      [build.buildId],
+    );
     return rows[0]?.packages ?? null;
   }
 

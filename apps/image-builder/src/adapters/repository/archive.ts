@@ -10,7 +10,13 @@ import { run, runCaptive } from '../tools/process.js';
 const TAR = ['tar', '--numeric-owner'] as const;
 
 /** @param onProgress bytes of the unpacked archive so far */
-export async function packArchive(directory: string, entries: readonly ManifestEntry[], target: string, signal: AbortSignal, onProgress: (bytes: number) => void): Promise<void> {
+export async function packArchive(
+  directory: string,
+  entries: readonly ManifestEntry[],
+  target: string,
+  signal: AbortSignal,
+  onProgress: (bytes: number) => void,
+): Promise<void> {
   const members = function* (): Generator<string> {
     yield `${VERSION_FILES.mountScript}\0`;
     for (const { path } of entries) yield path === '.' ? `${VERSION_FILES.root}\0` : `${VERSION_FILES.root}/${path}\0`;
@@ -23,22 +29,54 @@ export async function packArchive(directory: string, entries: readonly ManifestE
     },
   });
   const argv = [
-    ...TAR, '--create', '--format=pax', '--pax-option=delete=atime,delete=ctime,exthdr.name=%d/PaxHeaders/%f', '--hard-dereference', '--no-recursion',
-    '--directory', directory, '--null', '--verbatim-files-from', '--files-from=-',
+    ...TAR,
+    '--create',
+    '--format=pax',
+    '--pax-option=delete=atime,delete=ctime,exthdr.name=%d/PaxHeaders/%f',
+    '--hard-dereference',
+    '--no-recursion',
+    '--directory',
+    directory,
+    '--null',
+    '--verbatim-files-from',
+    '--files-from=-',
   ];
   const [packed, compressed] = await Promise.all([
     run(argv, { signal, stdin: members(), stdout: counted }),
-    run(['zstd', '-q', '-6', '-T0', '-'], { signal, stdin: counted, stdout: createWriteStream(target, { flags: 'wx', mode: 0o644 }) }),
+    run(['zstd', '-q', '-6', '-T0', '-'], {
+      signal,
+      stdin: counted,
+      stdout: createWriteStream(target, { flags: 'wx', mode: 0o644 }),
+    }),
   ]);
   if (packed.exitCode !== 0) throw new Error(`tar ended with ${packed.exitCode}: ${packed.tail}`);
   if (compressed.exitCode !== 0) throw new Error(`zstd ended with ${compressed.exitCode}: ${compressed.tail}`);
 }
 
 /** Makes `directory` with `mount.sh` and `root/` in it, from an archive of our own whose digest is checked first. */
-export async function extractArchive(archive: string, digest: Digest, directory: string, signal: AbortSignal): Promise<void> {
-  if ((await digestOfFile(archive)) !== digest) throw new Error(`${archive} does not have the digest that the catalogue holds`);
+export async function extractArchive(
+  archive: string,
+  digest: Digest,
+  directory: string,
+  signal: AbortSignal,
+): Promise<void> {
+  if ((await digestOfFile(archive)) !== digest)
+    throw new Error(`${archive} does not have the digest that the catalogue holds`);
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  const result = await runCaptive([...TAR, '--extract', '--zstd', '--file', archive, '--directory', directory, '--preserve-permissions', '--same-owner'], { signal });
+  const result = await runCaptive(
+    [
+      ...TAR,
+      '--extract',
+      '--zstd',
+      '--file',
+      archive,
+      '--directory',
+      directory,
+      '--preserve-permissions',
+      '--same-owner',
+    ],
+    { signal },
+  );
   if (result.exitCode !== 0) throw new Error(`tar ended with ${result.exitCode}: ${result.tail}`);
 }
 

@@ -29,7 +29,11 @@ export class DownloadServer {
   ) {}
 
   /** @throws CredentialsError when the token's file is missing or open to others */
-  static async open(options: DownloadServerOptions, downloads: ImageDownloads, logger: Logger): Promise<DownloadServer> {
+  static async open(
+    options: DownloadServerOptions,
+    downloads: ImageDownloads,
+    logger: Logger,
+  ): Promise<DownloadServer> {
     readTokens(options.tokenFile);
     const tls = options.tls && { cert: readFileSync(options.tls.certFile), key: readFileSync(options.tls.keyFile) };
     const server = boundedServer((request, response) => {
@@ -56,7 +60,12 @@ export class DownloadServer {
   }
 }
 
-async function answer(request: IncomingMessage, response: ServerResponse, tokenFile: string, downloads: ImageDownloads): Promise<void> {
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  tokenFile: string,
+  downloads: ImageDownloads,
+): Promise<void> {
   response.setHeader('X-Content-Type-Options', 'nosniff');
   if (!bearsToken(request.headers.authorization, readTokens(tokenFile))) {
     response.setHeader('WWW-Authenticate', 'Bearer');
@@ -76,8 +85,15 @@ async function answer(request: IncomingMessage, response: ServerResponse, tokenF
   }
   const { headers } = request;
   const [ifRange, ifNoneMatch, ifMatch] = [headers['if-range'], headers['if-none-match'], headers['if-match']];
-  const range = answerRange({ range: headers.range, ifRange: typeof ifRange === 'string' ? ifRange : undefined, ifNoneMatch, ifMatch }, found.etag, found.bytes);
-  response.setHeader('ETag', found.etag).setHeader('Accept-Ranges', 'bytes').setHeader('Cache-Control', 'private, max-age=31536000, immutable');
+  const range = answerRange(
+    { range: headers.range, ifRange: typeof ifRange === 'string' ? ifRange : undefined, ifNoneMatch, ifMatch },
+    found.etag,
+    found.bytes,
+  );
+  response
+    .setHeader('ETag', found.etag)
+    .setHeader('Accept-Ranges', 'bytes')
+    .setHeader('Cache-Control', 'private, max-age=31536000, immutable');
   if (range.status === 416) response.setHeader('Content-Range', `bytes */${found.bytes}`);
   if (range.status !== 200 && range.status !== 206) {
     response.writeHead(range.status).end();

@@ -19,11 +19,13 @@ export class ImageRepository {
   constructor(private readonly root: string) {}
 
   async open(): Promise<void> {
-    for (const stage of ['testing', 'production'] as const) await mkdir(join(this.root, stage), { recursive: true, mode: 0o755 });
+    for (const stage of ['testing', 'production'] as const)
+      await mkdir(join(this.root, stage), { recursive: true, mode: 0o755 });
   }
 
   directory(stage: Stage, name: string, version: string): string {
-    if (!NAME_PATTERN.test(name) || !VERSION_PATTERN.test(version)) throw new Error('not a name and a version of an image');
+    if (!NAME_PATTERN.test(name) || !VERSION_PATTERN.test(version))
+      throw new Error('not a name and a version of an image');
     return join(this.root, stage, name, version);
   }
 
@@ -70,14 +72,18 @@ export class ImageRepository {
 
   async manifest(name: string, version: string): Promise<ImageManifest | undefined> {
     const directory = await this.locate(name, version);
-    return directory === undefined ? undefined : (JSON.parse(await readFile(join(directory, VERSION_FILES.manifest), 'utf8')) as ImageManifest);
+    return directory === undefined
+      ? undefined
+      : (JSON.parse(await readFile(join(directory, VERSION_FILES.manifest), 'utf8')) as ImageManifest);
   }
 
   /** One of the three files of a version in production; undefined for anything else. */
   productionFile(name: string, version: string, file: string): VersionFile | undefined {
     if (!NAME_PATTERN.test(name) || !VERSION_PATTERN.test(version)) return undefined;
     const known = [VERSION_FILES.statement, VERSION_FILES.manifest, archiveFileName(name, version)];
-    return known.includes(file) ? { path: join(this.directory('production', name, version), file), name: file } : undefined;
+    return known.includes(file)
+      ? { path: join(this.directory('production', name, version), file), name: file }
+      : undefined;
   }
 
   /** Every version in a repository. */
@@ -85,7 +91,8 @@ export class ImageRepository {
     const found: { name: string; version: string }[] = [];
     for (const name of await readdir(join(this.root, stage))) {
       if (!NAME_PATTERN.test(name)) continue;
-      for (const version of await readdir(join(this.root, stage, name))) if (VERSION_PATTERN.test(version)) found.push({ name, version });
+      for (const version of await readdir(join(this.root, stage, name)))
+        if (VERSION_PATTERN.test(version)) found.push({ name, version });
     }
     return found;
   }

@@ -18,8 +18,10 @@ export class Signer {
     let pem: Buffer;
     try {
       const found = await file.stat();
-      if (!found.isFile() || found.size > MAX_KEY_BYTES) throw new Error('the signing key (PLINTH_SIGNING_KEY) is not a key file');
-      if ((found.mode & 0o077) !== 0) throw new Error('the signing key (PLINTH_SIGNING_KEY) must be readable by its owner only: chmod 600');
+      if (!found.isFile() || found.size > MAX_KEY_BYTES)
+        throw new Error('the signing key (PLINTH_SIGNING_KEY) is not a key file');
+      if ((found.mode & 0o077) !== 0)
+        throw new Error('the signing key (PLINTH_SIGNING_KEY) must be readable by its owner only: chmod 600');
       pem = await file.readFile();
     } finally {
       await file.close();
@@ -31,7 +33,8 @@ export class Signer {
       // The cause may quote the key.
       throw new Error('the signing key (PLINTH_SIGNING_KEY) is not a private key in PEM form');
     }
-    if (key.asymmetricKeyType !== 'ed25519') throw new Error('the signing key (PLINTH_SIGNING_KEY) must be an Ed25519 key');
+    if (key.asymmetricKeyType !== 'ed25519')
+      throw new Error('the signing key (PLINTH_SIGNING_KEY) must be an Ed25519 key');
     const der = createPublicKey(key).export({ type: 'spki', format: 'der' });
     return new Signer(key, createHash('sha256').update(der).digest('hex').slice(0, 16));
   }

@@ -12,9 +12,17 @@ export async function machineMirror(signal: AbortSignal): Promise<string> {
     ({ stdout } = await promisify(execFile)('apt-get', ['indextargets', '--format', SOURCE_FORMAT], { signal }));
   } catch (error) {
     signal.throwIfAborted();
-    throw new BuildRefusal('source-unavailable', `the builder's machine does not say where its packages come from; ${advice}`, { cause: error });
+    throw new BuildRefusal(
+      'source-unavailable',
+      `the builder's machine does not say where its packages come from; ${advice}`,
+      { cause: error },
+    );
   }
   const mirror = mainArchive(stdout.split('\n'));
-  if (mirror === undefined) throw new BuildRefusal('source-unavailable', `the builder's machine names no Debian mirror in its own package sources; ${advice}`);
+  if (mirror === undefined)
+    throw new BuildRefusal(
+      'source-unavailable',
+      `the builder's machine names no Debian mirror in its own package sources; ${advice}`,
+    );
   return mirror;
 }

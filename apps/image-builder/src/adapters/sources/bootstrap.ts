@@ -37,7 +37,11 @@ export class Bootstrap {
   ) {}
 
   /** @returns the packages that are still to be installed in the tree */
-  async make(source: RecipeSource, parent: ParentImage | undefined, target: BootstrapTarget): Promise<readonly string[]> {
+  async make(
+    source: RecipeSource,
+    parent: ParentImage | undefined,
+    target: BootstrapTarget,
+  ): Promise<readonly string[]> {
     switch (source.kind) {
       case 'mmdebstrap':
         await this.debian.make(source, target);

@@ -27,7 +27,12 @@ export class DebianBootstrap {
     await mkdir(target.scratch, { recursive: true, mode: 0o700 });
     const progress = new PackageProgress();
     const result = await runCaptive(argv(source, target, await this.lines(source, target.signal)), {
-      env: { SOURCE_DATE_EPOCH: String(target.sourceDateEpoch), TMPDIR: target.scratch, HOME: target.scratch, DEBIAN_FRONTEND: 'noninteractive' },
+      env: {
+        SOURCE_DATE_EPOCH: String(target.sourceDateEpoch),
+        TMPDIR: target.scratch,
+        HOME: target.scratch,
+        DEBIAN_FRONTEND: 'noninteractive',
+      },
       signal: target.signal,
       onLine: (line) => {
         target.onLine(line);
@@ -49,14 +54,20 @@ export class DebianBootstrap {
     return source.security ? [...lines, `deb ${security} ${source.suite}-security ${components}`] : lines;
   }
 
-  private async addresses({ mirror, snapshot }: DebianSource, signal: AbortSignal): Promise<{ readonly main: string; readonly security: string }> {
+  private async addresses(
+    { mirror, snapshot }: DebianSource,
+    signal: AbortSignal,
+  ): Promise<{ readonly main: string; readonly security: string }> {
     if (snapshot === undefined) {
       const main = withoutSlash(mirror ?? this.archives.mirror ?? (await machineMirror(signal)));
       return { main, security: `${main}-security` };
     }
     const { snapshots } = this.archives;
     if (snapshots === undefined) {
-      throw new BuildRefusal('source-unavailable', 'the recipe asks for a snapshot, but this builder knows no archive of snapshots: set PLINTH_DEBIAN_SNAPSHOTS for it');
+      throw new BuildRefusal(
+        'source-unavailable',
+        'the recipe asks for a snapshot, but this builder knows no archive of snapshots: set PLINTH_DEBIAN_SNAPSHOTS for it',
+      );
     }
     const base = withoutSlash(snapshots);
     return { main: `${base}/debian/${snapshot}`, security: `${base}/debian-security/${snapshot}` };
@@ -64,9 +75,19 @@ export class DebianBootstrap {
 }
 
 function argv(source: DebianSource, target: BootstrapTarget, archives: readonly string[]): string[] {
-  const options = ['--mode=root', '--format=directory', '--verbose', `--variant=${source.variant}`, `--keyring=${KEYRING}`];
+  const options = [
+    '--mode=root',
+    '--format=directory',
+    '--verbose',
+    `--variant=${source.variant}`,
+    `--keyring=${KEYRING}`,
+  ];
   if (target.packages.length > 0) options.push(`--include=${target.packages.join(',')}`);
-  options.push('--aptopt=APT::Install-Recommends "false"', '--aptopt=Acquire::Retries "3"', '--aptopt=Acquire::http::Timeout "30"');
+  options.push(
+    '--aptopt=APT::Install-Recommends "false"',
+    '--aptopt=Acquire::Retries "3"',
+    '--aptopt=Acquire::http::Timeout "30"',
+  );
   // A snapshot's index is older than its own validity.
   if (source.snapshot !== undefined) options.push('--aptopt=Acquire::Check-Valid-Until "false"');
   return ['mmdebstrap', ...options, '--', source.suite, target.root, ...archives];

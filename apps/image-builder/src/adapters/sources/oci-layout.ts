@@ -22,7 +22,9 @@ const ARCHITECTURE = process.arch === 'x64' ? 'amd64' : process.arch;
 export async function layersOf(layout: string, ref: string): Promise<string[]> {
   const index = await readJson(join(layout, 'index.json'));
   const candidates = descriptors(index['manifests']);
-  const found = candidates.find((item) => item.digest === ref || item.annotations?.['org.opencontainers.image.ref.name'] === ref);
+  const found = candidates.find(
+    (item) => item.digest === ref || item.annotations?.['org.opencontainers.image.ref.name'] === ref,
+  );
   if (!found) throw new BuildRefusal('source-unavailable', `the OCI layout has no image ${ref}`);
   const manifest = await manifestOf(layout, found, MAX_INDEX_DEPTH);
   const layers = descriptors(manifest['layers']);
@@ -36,7 +38,10 @@ async function manifestOf(layout: string, descriptor: Descriptor, depth: number)
   if (depth === 0) throw broken('its indexes are nested too deeply');
   const document = await readJson(await checkedBlob(layout, descriptor));
   if (document['manifests'] === undefined) return document;
-  const matching = descriptors(document['manifests']).find((item) => item.platform === undefined || (item.platform.architecture === ARCHITECTURE && item.platform.os === 'linux'));
+  const matching = descriptors(document['manifests']).find(
+    (item) =>
+      item.platform === undefined || (item.platform.architecture === ARCHITECTURE && item.platform.os === 'linux'),
+  );
   if (!matching) throw new BuildRefusal('source-unavailable', `the OCI image is not there for linux/${ARCHITECTURE}`);
   return manifestOf(layout, matching, depth - 1);
 }
@@ -61,7 +66,8 @@ function descriptors(value: unknown): Descriptor[] {
   return value.map((item: unknown) => {
     const { digest, size } = (item ?? {}) as Partial<Descriptor>;
     // The digest becomes a file name.
-    if (typeof digest !== 'string' || !/^sha256:[0-9a-f]{64}$/.test(digest) || !Number.isSafeInteger(size)) throw broken('a descriptor is not valid');
+    if (typeof digest !== 'string' || !/^sha256:[0-9a-f]{64}$/.test(digest) || !Number.isSafeInteger(size))
+      throw broken('a descriptor is not valid');
     return item as Descriptor;
   });
 }

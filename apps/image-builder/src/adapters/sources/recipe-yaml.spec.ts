@@ -4,7 +4,15 @@ import { describe, expect, it } from '@jest/globals';
 import { MAX_RECIPE_BYTES, readRecipe, readYaml } from './recipe-yaml.js';
 
 const SHIPPED = join(import.meta.dirname, '../../../../../recipes');
-const bomb = ['a: &a [x, x, x, x, x, x, x, x, x]', ...'bcdefghi'.split('').map((name, index) => `${name}: &${name} [${Array.from({ length: 9 }, () => `*${'abcdefgh'[index] ?? ''}`).join(', ')}]`)].join('\n');
+const bomb = [
+  'a: &a [x, x, x, x, x, x, x, x, x]',
+  ...'bcdefghi'
+    .split('')
+    .map(
+      (name, index) =>
+        `${name}: &${name} [${Array.from({ length: 9 }, () => `*${'abcdefgh'[index] ?? ''}`).join(', ')}]`,
+    ),
+].join('\n');
 
 describe('readYaml', () => {
   it.each<[string, string, RegExp]>([
@@ -25,7 +33,10 @@ describe('readYaml', () => {
   });
 
   it('gives __proto__ as an ordinary key', () => {
-    expect(readRecipe('__proto__: {a: 1}\nname: a\nfrom: b')).toMatchObject({ ok: false, problems: [{ path: '__proto__' }] });
+    expect(readRecipe('__proto__: {a: 1}\nname: a\nfrom: b')).toMatchObject({
+      ok: false,
+      problems: [{ path: '__proto__' }],
+    });
   });
 
   it('counts bytes, not characters', () => {
@@ -35,6 +46,9 @@ describe('readYaml', () => {
 
 describe('the shipped recipes', () => {
   it.each(readdirSync(SHIPPED).filter((name) => name.endsWith('.yaml')))('%s has no mistake', (name) => {
-    expect(readRecipe(readFileSync(join(SHIPPED, name), 'utf8'))).toMatchObject({ ok: true, recipe: { name: name.replace('.yaml', '') } });
+    expect(readRecipe(readFileSync(join(SHIPPED, name), 'utf8'))).toMatchObject({
+      ok: true,
+      recipe: { name: name.replace('.yaml', '') },
+    });
   });
 });

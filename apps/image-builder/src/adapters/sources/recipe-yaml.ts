@@ -13,13 +13,23 @@ export function readRecipe(text: string): ParsedRecipe {
   return read.ok ? parseRecipe(read.value) : read;
 }
 
-export type ReadYaml = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly problems: readonly Problem[] };
+export type ReadYaml =
+  | { readonly ok: true; readonly value: unknown }
+  | { readonly ok: false; readonly problems: readonly Problem[] };
 
 /** Mappings come as Map. Refuses aliases (with them merge keys and alias bombs), tags, duplicate keys and more than one document. */
 export function readYaml(text: string): ReadYaml {
   if (Buffer.byteLength(text) > MAX_RECIPE_BYTES) return failed(`the recipe must be at most ${MAX_RECIPE_BYTES} bytes`);
   try {
-    const document = parseDocument(text, { version: '1.2', schema: 'core', strict: true, uniqueKeys: true, merge: false, stringKeys: true, logLevel: 'error' });
+    const document = parseDocument(text, {
+      version: '1.2',
+      schema: 'core',
+      strict: true,
+      uniqueKeys: true,
+      merge: false,
+      stringKeys: true,
+      logLevel: 'error',
+    });
     const faults = [...document.errors, ...document.warnings];
     if (faults.length > 0) {
       return {

@@ -21,10 +21,14 @@ export class SourceFiles {
   async tarball(source: RootfsSource, scratch: string, signal: AbortSignal): Promise<string> {
     await mkdir(scratch, { recursive: true, mode: 0o700 });
     const copy = join(scratch, 'rootfs.tar');
-    const content = source.url !== undefined ? await download(source.url, signal) : (await this.openFile(source.path ?? '')).createReadStream();
+    const content =
+      source.url !== undefined
+        ? await download(source.url, signal)
+        : (await this.openFile(source.path ?? '')).createReadStream();
     // The copy is checked and then used: the original may change in between.
     const digest = await copyHashing(content, copy, signal);
-    if (digest !== source.sha256) throw new BuildRefusal('source-mismatch', `from.rootfs is not what the recipe says: its SHA-256 is ${digest}`);
+    if (digest !== source.sha256)
+      throw new BuildRefusal('source-mismatch', `from.rootfs is not what the recipe says: its SHA-256 is ${digest}`);
     return copy;
   }
 
@@ -42,7 +46,11 @@ export class SourceFiles {
 
   /** A path of a recipe is below the sources directory, as an absolute path of this machine or as seen from there. */
   private async inside(path: string): Promise<string> {
-    if (this.root === undefined) throw new BuildRefusal('source-unavailable', 'this builder has no sources directory (PLINTH_SOURCES_DIR); use a url');
+    if (this.root === undefined)
+      throw new BuildRefusal(
+        'source-unavailable',
+        'this builder has no sources directory (PLINTH_SOURCES_DIR); use a url',
+      );
     try {
       const root = await realpath(this.root);
       const asked = path === this.root || path.startsWith(this.root + sep) ? path : join(this.root, path);
@@ -64,14 +72,19 @@ async function download(url: string, signal: AbortSignal): Promise<Readable> {
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof BuildRefusal) throw error;
-    throw new BuildRefusal('source-unavailable', `${new URL(url).host} could not be reached for the rootfs`, { cause: error });
+    throw new BuildRefusal('source-unavailable', `${new URL(url).host} could not be reached for the rootfs`, {
+      cause: error,
+    });
   }
 }
 
 async function copyHashing(content: Readable, target: string, signal: AbortSignal): Promise<string> {
   const hash = createHash('sha256');
   const file = await open(target, 'wx', 0o600);
-  const stalled = setTimeout(() => content.destroy(new BuildRefusal('source-unavailable', 'the download of the rootfs has stalled')), STALLED_MS);
+  const stalled = setTimeout(
+    () => content.destroy(new BuildRefusal('source-unavailable', 'the download of the rootfs has stalled')),
+    STALLED_MS,
+  );
   const abort = (): void => void content.destroy(signal.reason as Error);
   signal.addEventListener('abort', abort, { once: true });
   let bytes = 0;
@@ -79,7 +92,8 @@ async function copyHashing(content: Readable, target: string, signal: AbortSigna
     for await (const chunk of content as AsyncIterable<Buffer>) {
       stalled.refresh();
       bytes += chunk.length;
-      if (bytes > MAX_TARBALL_BYTES) throw new BuildRefusal('source-mismatch', `the rootfs is larger than ${MAX_TARBALL_BYTES} bytes`);
+      if (bytes > MAX_TARBALL_BYTES)
+        throw new BuildRefusal('source-mismatch', `the rootfs is larger than ${MAX_TARBALL_BYTES} bytes`);
       hash.update(chunk);
       await file.writeFile(chunk);
     }

@@ -1,4 +1,14 @@
-import { existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -19,7 +29,11 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(scratch, { recursive: true, force: true }));
 
-async function unpack(members: readonly RawMember[] | Buffer, kind: TarballKind = 'plain', unpacker?: TreeUnpacker): Promise<TreeUnpacker> {
+async function unpack(
+  members: readonly RawMember[] | Buffer,
+  kind: TarballKind = 'plain',
+  unpacker?: TreeUnpacker,
+): Promise<TreeUnpacker> {
   const tarball = join(scratch, 'tarball');
   writeFileSync(tarball, Buffer.isBuffer(members) ? members : rawTar(members));
   const used = unpacker ?? (await TreeUnpacker.open(root));
@@ -62,10 +76,25 @@ describe('TreeUnpacker', () => {
     ['an unknown type', [{ name: 'a', type: 'V' }], 'unsafe-tree'],
     ['a hard link outside', [{ name: 'a', type: '1', link: '../outside/canary' }], 'unsafe-tree'],
     ['a hard link to an absolute path', [{ name: 'a', type: '1', link: '/etc/shadow' }], 'unsafe-tree'],
-    ['a hard link to a directory', [{ name: 'd', type: '5' }, { name: 'a', type: '1', link: 'd' }], 'unsafe-tree'],
+    [
+      'a hard link to a directory',
+      [
+        { name: 'd', type: '5' },
+        { name: 'a', type: '1', link: 'd' },
+      ],
+      'unsafe-tree',
+    ],
     ['a hard link to nothing', [{ name: 'a', type: '1', link: 'b' }], 'unsafe-tree'],
     ['an owner beyond 65,535', [{ name: 'a', content: 'x', uid: 70_000 }], 'unsafe-tree'],
-    ['a loop of links', [{ name: 'a', type: '2', link: 'b' }, { name: 'b', type: '2', link: 'a' }, { name: 'a/x', content: 'x' }], 'unsafe-tree'],
+    [
+      'a loop of links',
+      [
+        { name: 'a', type: '2', link: 'b' },
+        { name: 'b', type: '2', link: 'a' },
+        { name: 'a/x', content: 'x' },
+      ],
+      'unsafe-tree',
+    ],
   ])('refuses %s', async (_, members, reason) => {
     await expect(unpack(members)).rejects.toMatchObject({ name: 'BuildRefusal', reason });
     expect(readdirSync(outside)).toEqual(['canary']);
@@ -73,14 +102,56 @@ describe('TreeUnpacker', () => {
   });
 
   it.each<[string, () => RawMember[]]>([
-    ['an absolute link', () => [{ name: 'up', type: '2', link: outside }, { name: 'up/canary', content: 'changed' }]],
-    ['a relative link', () => [{ name: 'up', type: '2', link: '../outside' }, { name: 'up/canary', content: 'changed' }]],
-    ['a chain of links', () => [{ name: 'a', type: '2', link: 'b' }, { name: 'b', type: '2', link: '../../outside' }, { name: 'a/canary', content: 'changed' }]],
-    ['a link in place of a directory', () => [{ name: 'd', type: '5' }, { name: 'd', type: '2', link: outside }, { name: 'd/canary', content: 'changed' }]],
-    ['a file through a link of its own name', () => [{ name: 'f', type: '2', link: `${outside}/canary` }, { name: 'f', content: 'changed' }]],
-    ['a hard link through a link', () => [{ name: 'up', type: '2', link: outside }, { name: 'up/canary', content: 'inside' }, { name: 'h', type: '1', link: 'up/canary' }]],
+    [
+      'an absolute link',
+      () => [
+        { name: 'up', type: '2', link: outside },
+        { name: 'up/canary', content: 'changed' },
+      ],
+    ],
+    [
+      'a relative link',
+      () => [
+        { name: 'up', type: '2', link: '../outside' },
+        { name: 'up/canary', content: 'changed' },
+      ],
+    ],
+    [
+      'a chain of links',
+      () => [
+        { name: 'a', type: '2', link: 'b' },
+        { name: 'b', type: '2', link: '../../outside' },
+        { name: 'a/canary', content: 'changed' },
+      ],
+    ],
+    [
+      'a link in place of a directory',
+      () => [
+        { name: 'd', type: '5' },
+        { name: 'd', type: '2', link: outside },
+        { name: 'd/canary', content: 'changed' },
+      ],
+    ],
+    [
+      'a file through a link of its own name',
+      () => [
+        { name: 'f', type: '2', link: `${outside}/canary` },
+        { name: 'f', content: 'changed' },
+      ],
+    ],
+    [
+      'a hard link through a link',
+      () => [
+        { name: 'up', type: '2', link: outside },
+        { name: 'up/canary', content: 'inside' },
+        { name: 'h', type: '1', link: 'up/canary' },
+      ],
+    ],
     ['a whiteout through a link', () => [{ name: 'up', type: '2', link: outside }, { name: 'up/.wh.canary' }]],
-    ['an opaque whiteout through a link', () => [{ name: 'up', type: '2', link: outside }, { name: 'up/.wh..wh..opq' }]],
+    [
+      'an opaque whiteout through a link',
+      () => [{ name: 'up', type: '2', link: outside }, { name: 'up/.wh..wh..opq' }],
+    ],
     ['a whiteout of the parent', () => [{ name: 'up', type: '2', link: outside }, { name: '.wh...' }]],
   ])('keeps what is written through %s inside', async (_, members) => {
     await unpack(members(), 'layer').catch((error: unknown) => expect(error).toMatchObject({ name: 'BuildRefusal' }));
@@ -89,8 +160,26 @@ describe('TreeUnpacker', () => {
   });
 
   it('lays layers over each other', async () => {
-    const unpacker = await unpack([{ name: 'a/one', content: '1' }, { name: 'a/two', content: '2' }, { name: 'b/one', content: '1' }, { name: 'c', content: 'file' }], 'layer');
-    await unpack([{ name: 'a/.wh.one' }, { name: 'b/.wh..wh..opq' }, { name: 'b/new', content: 'n' }, { name: 'c', type: '5' }, { name: 'c/x', content: 'x' }], 'layer', unpacker);
+    const unpacker = await unpack(
+      [
+        { name: 'a/one', content: '1' },
+        { name: 'a/two', content: '2' },
+        { name: 'b/one', content: '1' },
+        { name: 'c', content: 'file' },
+      ],
+      'layer',
+    );
+    await unpack(
+      [
+        { name: 'a/.wh.one' },
+        { name: 'b/.wh..wh..opq' },
+        { name: 'b/new', content: 'n' },
+        { name: 'c', type: '5' },
+        { name: 'c/x', content: 'x' },
+      ],
+      'layer',
+      unpacker,
+    );
     expect(readdirSync(root, { recursive: true }).sort()).toEqual(['a', 'a/two', 'b', 'b/new', 'c', 'c/x']);
   });
 

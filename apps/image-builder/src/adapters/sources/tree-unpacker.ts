@@ -24,7 +24,10 @@ const MAX_BYTES = 64 * 1024 ** 3;
 const WHITEOUT = '.wh.';
 const OPAQUE = '.wh..wh..opq';
 
-type Header = Omit<TarHeader, 'pax' | 'type'> & { readonly type: string | null; readonly pax?: Readonly<Record<string, string>> | null };
+type Header = Omit<TarHeader, 'pax' | 'type'> & {
+  readonly type: string | null;
+  readonly pax?: Readonly<Record<string, string>> | null;
+};
 
 export class TreeUnpacker {
   private entries = 0;
@@ -56,7 +59,9 @@ export class TreeUnpacker {
       content.destroy();
       signal.throwIfAborted();
       if (error instanceof BuildRefusal || typeof (error as NodeJS.ErrnoException).syscall === 'string') throw error;
-      throw new BuildRefusal('source-mismatch', `the tarball can't be read: ${(error as Error).message}`, { cause: error });
+      throw new BuildRefusal('source-mismatch', `the tarball can't be read: ${(error as Error).message}`, {
+        cause: error,
+      });
     }
     for (const { path, mtime } of this.directoryTimes.reverse()) await lutimes(path, mtime, mtime).catch(unlessMissing);
     this.directoryTimes = [];
@@ -65,13 +70,16 @@ export class TreeUnpacker {
   private async entry(header: Header, content: AsyncIterable<Uint8Array>, kind: TarballKind): Promise<void> {
     const path = header.name.replace(/^(?:\.?\/)+/, '').replace(/\/+$/, '');
     if (path === '' || path === '.') return;
-    const refuse = (why: string): BuildRefusal => new BuildRefusal('unsafe-tree', `the tarball has ${JSON.stringify(header.name.slice(0, 200))}, which ${why}`);
+    const refuse = (why: string): BuildRefusal =>
+      new BuildRefusal('unsafe-tree', `the tarball has ${JSON.stringify(header.name.slice(0, 200))}, which ${why}`);
     const problem = path.includes('�') ? 'must be UTF-8' : pathProblem(`/${path}`);
     if (problem !== undefined) throw refuse(problem);
-    if (++this.entries > MANIFEST_LIMITS.entries) throw refuse(`is beyond the ${MANIFEST_LIMITS.entries} entries an image may have`);
+    if (++this.entries > MANIFEST_LIMITS.entries)
+      throw refuse(`is beyond the ${MANIFEST_LIMITS.entries} entries an image may have`);
     this.bytes += header.size;
     if (this.bytes > MAX_BYTES) throw refuse(`is beyond the ${MAX_BYTES} bytes an image may have`);
-    if (Object.keys(header.pax ?? {}).some((key) => key.startsWith('GNU.sparse'))) throw refuse('is a sparse file; pack the tarball without --sparse');
+    if (Object.keys(header.pax ?? {}).some((key) => key.startsWith('GNU.sparse')))
+      throw refuse('is a sparse file; pack the tarball without --sparse');
 
     const name = basename(path);
     if (kind === 'layer' && name.startsWith(WHITEOUT)) return this.whiteOut(dirname(path), name, refuse);
@@ -119,8 +127,17 @@ export class TreeUnpacker {
     this.directoryTimes.push({ path: target, mtime: modified(header) });
   }
 
-  private async file(target: string, header: Header, content: AsyncIterable<Uint8Array>, refuse: (why: string) => BuildRefusal): Promise<void> {
-    const file = await open(target, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);
+  private async file(
+    target: string,
+    header: Header,
+    content: AsyncIterable<Uint8Array>,
+    refuse: (why: string) => BuildRefusal,
+  ): Promise<void> {
+    const file = await open(
+      target,
+      constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
+      0o600,
+    );
     try {
       for await (const chunk of content) await file.writeFile(chunk);
     } finally {
@@ -136,17 +153,24 @@ export class TreeUnpacker {
     const original = join(await this.parent(dirname(path)), basename(path));
     const found = await lstat(original).catch(unlessMissing);
     if (original === target) return;
-    if (found && !found.isFile() && !found.isSymbolicLink()) throw refuse('is a hard link to something else than a file');
+    if (found && !found.isFile() && !found.isSymbolicLink())
+      throw refuse('is a hard link to something else than a file');
     if (!found) throw refuse('is a hard link to a file that is not there');
     await this.clear(target);
     await link(original, target);
   }
 
-  private async attributes(target: string, header: Header, refuse: (why: string) => BuildRefusal, isLink: boolean): Promise<void> {
+  private async attributes(
+    target: string,
+    header: Header,
+    refuse: (why: string) => BuildRefusal,
+    isLink: boolean,
+  ): Promise<void> {
     const uid = Number(header.pax?.['uid'] ?? header.uid);
     const gid = Number(header.pax?.['gid'] ?? header.gid);
     for (const id of [uid, gid]) {
-      if (!Number.isSafeInteger(id) || id < 0 || id > MANIFEST_LIMITS.ownerId) throw refuse(`belongs to ${uid}:${gid}; ids go up to ${MANIFEST_LIMITS.ownerId}`);
+      if (!Number.isSafeInteger(id) || id < 0 || id > MANIFEST_LIMITS.ownerId)
+        throw refuse(`belongs to ${uid}:${gid}; ids go up to ${MANIFEST_LIMITS.ownerId}`);
     }
     await lchown(target, uid, gid);
     if (!isLink) await chmod(target, header.mode & 0o7777);
@@ -209,7 +233,12 @@ async function decompressed(path: string, signal: AbortSignal): Promise<Readable
 
 function filtered(packed: Readable, argv: readonly string[], signal: AbortSignal): Readable {
   const [program = '', ...rest] = argv;
-  const child = spawn(program, rest, { stdio: ['pipe', 'pipe', 'ignore'], env: { ...BASE_ENVIRONMENT }, signal, killSignal: 'SIGKILL' });
+  const child = spawn(program, rest, {
+    stdio: ['pipe', 'pipe', 'ignore'],
+    env: { ...BASE_ENVIRONMENT },
+    signal,
+    killSignal: 'SIGKILL',
+  });
   const closed = once(child, 'close') as Promise<[number | null]>;
   // Its exit status tells of what it did not take.
   pipeline(packed, child.stdin).catch(() => undefined);

@@ -6,6 +6,10 @@ import { compileBuilder } from '../../testing/builder-process.js';
 
 it('removes a build from every hierarchy, the hidden one included', () => {
   compileBuilder();
-  const left = execFileSync(process.execPath, [join(import.meta.dirname, '../../../dist/testing/hidden-hierarchy.js')], { encoding: 'utf8' });
+  const left = execFileSync(
+    process.execPath,
+    [join(import.meta.dirname, '../../../dist/testing/hidden-hierarchy.js')],
+    { encoding: 'utf8' },
+  );
   expect(JSON.parse(left)).toEqual([]);
 });

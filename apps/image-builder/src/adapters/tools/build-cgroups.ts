@@ -16,7 +16,9 @@ export function buildCgroup(id: string): string {
 
 /** Removes them in every hierarchy. @throws Error when one stays busy */
 export async function removeBuildCgroups(id: string): Promise<void> {
-  const hierarchies = (await readdir(ROOT, { withFileTypes: true })).filter((entry) => entry.isDirectory()).map((entry) => join(ROOT, entry.name));
+  const hierarchies = (await readdir(ROOT, { withFileTypes: true }))
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => join(ROOT, entry.name));
   const deadline = performance.now() + DEADLINE_MS;
   for (const directory of [ROOT, ...hierarchies].map((hierarchy) => hierarchy + buildCgroup(id))) {
     while (!(await removed(directory))) {

@@ -34,8 +34,18 @@ export const BASE_ENVIRONMENT: Readonly<Record<string, string>> = {
  * parent, `unshare` its child, and with that child, the first of its process namespace, everything in there. Mounts go with theirs.
  */
 const CAPTIVE: readonly string[] = [
-  'setpriv', '--pdeathsig', 'KILL',
-  'unshare', '--mount', '--propagation', 'private', '--ipc', '--pid', '--fork', '--kill-child', '--mount-proc',
+  'setpriv',
+  '--pdeathsig',
+  'KILL',
+  'unshare',
+  '--mount',
+  '--propagation',
+  'private',
+  '--ipc',
+  '--pid',
+  '--fork',
+  '--kill-child',
+  '--mount-proc',
 ];
 
 /** {@link run} in namespaces that end with this process. */
@@ -47,7 +57,11 @@ export function runCaptive(argv: readonly string[], options: RunOptions): Promis
 export async function run(argv: readonly string[], options: RunOptions): Promise<RunResult> {
   options.signal.throwIfAborted();
   const [program = '', ...rest] = argv;
-  const child = spawn(program, rest, { cwd: options.cwd ?? '/', env: { ...BASE_ENVIRONMENT, ...options.env }, stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = spawn(program, rest, {
+    cwd: options.cwd ?? '/',
+    env: { ...BASE_ENVIRONMENT, ...options.env },
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
   const kill = (): void => void child.kill('SIGKILL');
   options.signal.addEventListener('abort', kill, { once: true });
   const tail = new Tail();

@@ -40,7 +40,10 @@ export class Sandbox {
     await mkdir(bundle, { recursive: true, mode: 0o700 });
     try {
       await writeFile(join(bundle, 'config.json'), JSON.stringify(configOf(id, command)), { mode: 0o600 });
-      return await runCaptive([...this.argv('run'), '--bundle', bundle, id], { signal: command.signal, onLine: command.onLine });
+      return await runCaptive([...this.argv('run'), '--bundle', bundle, id], {
+        signal: command.signal,
+        onLine: command.onLine,
+      });
     } finally {
       await this.remove(id);
     }

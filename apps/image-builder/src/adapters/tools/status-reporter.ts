@@ -22,10 +22,12 @@ export class StatusReporter {
   }
 
   private publish(status: ImageBuildStatus, correlationId: string, retries: number): void {
-    this.publisher.publish({ subject: imageStatus(status.name), data: status, correlationId }).catch((error: unknown) => {
-      this.logger.debug({ err: error }, 'status was not stored');
-      if (retries > 0) setTimeout(() => this.publish(status, correlationId, retries - 1), 1_000).unref();
-    });
+    this.publisher
+      .publish({ subject: imageStatus(status.name), data: status, correlationId })
+      .catch((error: unknown) => {
+        this.logger.debug({ err: error }, 'status was not stored');
+        if (retries > 0) setTimeout(() => this.publish(status, correlationId, retries - 1), 1_000).unref();
+      });
   }
 }
 
@@ -72,6 +74,15 @@ export class BuildStatus {
 
   private status(state: ImageState, phase: string, fraction: number): ImageBuildStatus {
     const { name, buildId, requestId } = this.build;
-    return { name, version: versionOf(this.build), buildId, requestId, state, phase, fraction, at: new Date().toISOString() };
+    return {
+      name,
+      version: versionOf(this.build),
+      buildId,
+      requestId,
+      state,
+      phase,
+      fraction,
+      at: new Date().toISOString(),
+    };
   }
 }

@@ -25,7 +25,8 @@ export class WorkDirectories {
 
   /** Removes the files of all builds; sandbox and containers keep their own house. */
   async clear(): Promise<void> {
-    for (const name of await readdir(this.own)) if (!name.startsWith('.')) await rm(join(this.own, name), { recursive: true, force: true });
+    for (const name of await readdir(this.own))
+      if (!name.startsWith('.')) await rm(join(this.own, name), { recursive: true, force: true });
   }
 
   /** @returns an empty directory */

@@ -4,7 +4,19 @@ import { join } from 'node:path';
 import { ImageTree, isMissing } from './image-tree.js';
 
 /** Emptied; the directory stays. Containers have mounts of their own there, or it is a cache. */
-const EMPTIED = ['/proc', '/sys', '/dev', '/run', '/tmp', '/sw', '/data', '/.plinth', '/var/tmp', '/var/lib/apt/lists', '/var/cache/apt'];
+const EMPTIED = [
+  '/proc',
+  '/sys',
+  '/dev',
+  '/run',
+  '/tmp',
+  '/sw',
+  '/data',
+  '/.plinth',
+  '/var/tmp',
+  '/var/lib/apt/lists',
+  '/var/cache/apt',
+];
 /** Only files go: services expect their directories below. */
 const WITHOUT_FILES = ['/var/log'];
 const REMOVED = [
@@ -40,14 +52,16 @@ export async function cleanTree(root: string, kept: ReadonlySet<string>): Promis
     if (HOST_KEYS.test(name) && !kept.has(`/etc/ssh/${name}`)) await tree.remove(`/etc/ssh/${name}`);
   }
   // Empty means: made at first boot (machine-id(5)).
-  if (!kept.has('/etc/machine-id') && (await tree.read('/etc/machine-id')) !== undefined) await tree.write('/etc/machine-id', '', 0o444);
+  if (!kept.has('/etc/machine-id') && (await tree.read('/etc/machine-id')) !== undefined)
+    await tree.write('/etc/machine-id', '', 0o444);
 }
 
 async function empty(tree: ImageTree, path: string, kept: ReadonlySet<string>): Promise<void> {
   // A link such as /var/tmp → /tmp would have something else emptied; its target is in the list itself.
   const hostPath = join(tree.root, path);
   if ((await tree.resolve(path)) !== hostPath) return;
-  for (const name of await namesIn(hostPath)) if (!keeps(kept, `${path}/${name}`)) await rm(join(hostPath, name), { recursive: true, force: true });
+  for (const name of await namesIn(hostPath))
+    if (!keeps(kept, `${path}/${name}`)) await rm(join(hostPath, name), { recursive: true, force: true });
 }
 
 async function removeFiles(hostPath: string, path: string, kept: ReadonlySet<string>): Promise<void> {

@@ -23,7 +23,19 @@ export interface Customisation {
 
 /** Keeps services of installed packages from being started in the build (deb-systemd-invoke, invoke-rc.d: 101 is "not allowed"). */
 const POLICY = '/usr/sbin/policy-rc.d';
-const APT = ['apt-get', '-y', '-q', '-o', 'APT::Install-Recommends=false', '-o', 'APT::Sandbox::User=root', '-o', 'Dpkg::Options::=--force-confold', '-o', 'Acquire::Retries=3'];
+const APT = [
+  'apt-get',
+  '-y',
+  '-q',
+  '-o',
+  'APT::Install-Recommends=false',
+  '-o',
+  'APT::Sandbox::User=root',
+  '-o',
+  'Dpkg::Options::=--force-confold',
+  '-o',
+  'Acquire::Retries=3',
+];
 
 export async function customise(sandbox: Sandbox, work: Customisation): Promise<void> {
   const tree = new ImageTree(work.root);
@@ -43,27 +55,48 @@ export async function customise(sandbox: Sandbox, work: Customisation): Promise<
   }
 }
 
-function sandboxOf(work: Customisation): { root: string; env: Readonly<Record<string, string>>; onLine: (line: string) => void; signal: AbortSignal } {
-  const env = { ...BASE_ENVIRONMENT, HOME: '/root', DEBIAN_FRONTEND: 'noninteractive', SOURCE_DATE_EPOCH: String(work.sourceDateEpoch), ...work.environment };
+function sandboxOf(work: Customisation): {
+  root: string;
+  env: Readonly<Record<string, string>>;
+  onLine: (line: string) => void;
+  signal: AbortSignal;
+} {
+  const env = {
+    ...BASE_ENVIRONMENT,
+    HOME: '/root',
+    DEBIAN_FRONTEND: 'noninteractive',
+    SOURCE_DATE_EPOCH: String(work.sourceDateEpoch),
+    ...work.environment,
+  };
   return { root: work.root, env, onLine: work.onLine, signal: work.signal };
 }
 
 function commandFailed(path: string, exitCode: number, tail: string): BuildRefusal {
-  if (tail.includes('No space left on device')) return new BuildRefusal('no-space', `${path}: the disk of the builder is full`);
+  if (tail.includes('No space left on device'))
+    return new BuildRefusal('no-space', `${path}: the disk of the builder is full`);
   return new BuildRefusal('build-command-failed', `${path} ended with exit code ${exitCode}; the log tells more`);
 }
 
 async function changePackages(sandbox: Sandbox, tree: ImageTree, work: Customisation): Promise<void> {
   const { remove } = work.recipe.packages;
   if (work.packages.length === 0 && remove.length === 0) return;
-  if (!(await tree.isExecutable('/usr/bin/apt-get'))) throw new BuildRefusal('invalid-recipe', 'packages: the image has no apt-get; packages can only be changed in Debian images that have it');
+  if (!(await tree.isExecutable('/usr/bin/apt-get')))
+    throw new BuildRefusal(
+      'invalid-recipe',
+      'packages: the image has no apt-get; packages can only be changed in Debian images that have it',
+    );
   const progress = new PackageProgress();
   const apt = async (words: readonly string[], network: 'isolated' | 'host'): Promise<void> => {
     const onLine = (line: string): void => {
       work.onLine(line);
       work.onProgress(0.5 * progress.line(line));
     };
-    const { exitCode, tail } = await sandbox.run(work.buildId, { ...sandboxOf(work), argv: [...APT, ...words], network, onLine });
+    const { exitCode, tail } = await sandbox.run(work.buildId, {
+      ...sandboxOf(work),
+      argv: [...APT, ...words],
+      network,
+      onLine,
+    });
     if (exitCode === 0) return;
     const { reason, message } = classifyPackageFailure(tail);
     throw new BuildRefusal(reason, `packages: ${message}`);
@@ -84,7 +117,11 @@ async function changePackages(sandbox: Sandbox, tree: ImageTree, work: Customisa
 
 async function writeAuthentication(tree: ImageTree, auth: Recipe['auth']): Promise<void> {
   if (Object.keys(auth.nsswitch).length > 0) {
-    await tree.write('/etc/nsswitch.conf', mergeNsswitch((await tree.read('/etc/nsswitch.conf')) ?? '', auth.nsswitch), 0o644);
+    await tree.write(
+      '/etc/nsswitch.conf',
+      mergeNsswitch((await tree.read('/etc/nsswitch.conf')) ?? '', auth.nsswitch),
+      0o644,
+    );
   }
   for (const [service, content] of Object.entries(auth.pam)) await tree.write(`/etc/pam.d/${service}`, content, 0o644);
 }

@@ -91,7 +91,13 @@ export class BootedImage {
       if (output.length < MAX_OUTPUT) output += chunk.toString('utf8');
       lines.add(chunk);
     };
-    const result = await this.runtime.exec(this.id, argv, { cwd: '/', timeoutMs: timeoutSeconds * 1000, signal, onStdout, onStderr: (chunk) => lines.add(chunk) });
+    const result = await this.runtime.exec(this.id, argv, {
+      cwd: '/',
+      timeoutMs: timeoutSeconds * 1000,
+      signal,
+      onStdout,
+      onStderr: (chunk) => lines.add(chunk),
+    });
     lines.end();
     signal.throwIfAborted();
     if (result.ok) return { kind: 'ended', exitCode: result.exitCode, output };

@@ -1,4 +1,13 @@
-import { lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
@@ -39,13 +48,16 @@ describe('ImageTree', () => {
     await expect(tree.resolve('/loop/x')).rejects.toMatchObject({ reason: 'unsafe-tree' });
   });
 
-  it.each(['/absolute/canary', '/relative/canary', '/etc/file'])('writes %s into the tree, whatever links it leads through', async (path) => {
-    await tree.write(path, 'changed', 0o4755, { uid: 3, gid: 4 });
-    expect(await tree.read(path)).toBe('changed');
-    expect(lstatSync(await tree.resolve(path))).toMatchObject({ uid: 3, gid: 4, mode: 0o104755 });
-    expect(readFileSync(join(scratch, 'outside/canary'), 'utf8')).toBe('untouched');
-    expect(readdirSync(join(scratch, 'outside'))).toEqual(['canary']);
-  });
+  it.each(['/absolute/canary', '/relative/canary', '/etc/file'])(
+    'writes %s into the tree, whatever links it leads through',
+    async (path) => {
+      await tree.write(path, 'changed', 0o4755, { uid: 3, gid: 4 });
+      expect(await tree.read(path)).toBe('changed');
+      expect(lstatSync(await tree.resolve(path))).toMatchObject({ uid: 3, gid: 4, mode: 0o104755 });
+      expect(readFileSync(join(scratch, 'outside/canary'), 'utf8')).toBe('untouched');
+      expect(readdirSync(join(scratch, 'outside'))).toEqual(['canary']);
+    },
+  );
 
   it('removes and replaces links themselves, not what they lead to', async () => {
     await tree.link('/nowhere', '/etc/file');

@@ -38,7 +38,8 @@ export class ImageTree {
         done.push(name);
         continue;
       }
-      if (++followed > MAX_SYMLINKS) throw new BuildRefusal('unsafe-tree', `${path} leads through more than ${MAX_SYMLINKS} symbolic links`);
+      if (++followed > MAX_SYMLINKS)
+        throw new BuildRefusal('unsafe-tree', `${path} leads through more than ${MAX_SYMLINKS} symbolic links`);
       if (target.startsWith('/')) done.length = 0;
       todo.unshift(...target.split('/'));
     }
@@ -87,9 +88,15 @@ export class ImageTree {
     const hostPath = await this.resolve(path);
     await this.makeDirectories(hostPath.slice(0, hostPath.lastIndexOf('/')));
     await rm(hostPath, { force: true }).catch((error: unknown) => {
-      throw new BuildRefusal('invalid-recipe', `${path} is a directory in the image; a file can't take its place`, { cause: error });
+      throw new BuildRefusal('invalid-recipe', `${path} is a directory in the image; a file can't take its place`, {
+        cause: error,
+      });
     });
-    const file = await open(hostPath, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);
+    const file = await open(
+      hostPath,
+      constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
+      0o600,
+    );
     try {
       await file.writeFile(content);
       await file.chown(owner.uid, owner.gid);
@@ -123,7 +130,8 @@ export class ImageTree {
         throw error;
       });
       if (found?.isDirectory()) break;
-      if (found) throw new BuildRefusal('invalid-recipe', `${at.slice(this.root.length)} is not a directory in the image`);
+      if (found)
+        throw new BuildRefusal('invalid-recipe', `${at.slice(this.root.length)} is not a directory in the image`);
       missing.unshift(at);
     }
     for (const at of missing) {
@@ -151,7 +159,10 @@ export class ImageTree {
     const id = Number(line?.split(':')[2]);
     if (line === undefined || !Number.isSafeInteger(id) || id < 0) {
       if (name === 'root') return 0;
-      throw new BuildRefusal('invalid-recipe', `the image's ${database} does not know ${name}; a file of the recipe is to belong to it`);
+      throw new BuildRefusal(
+        'invalid-recipe',
+        `the image's ${database} does not know ${name}; a file of the recipe is to belong to it`,
+      );
     }
     return id;
   }

@@ -8,7 +8,8 @@ import { isMissing } from './image-tree.js';
 
 export function checkMountPlan(plan: MountPlan): void {
   const problems = validateMountPlan(plan);
-  if (problems.length > 0) throw new BuildRefusal('invalid-recipe', `writable: ${problems.map(({ message }) => message).join('; ')}`);
+  if (problems.length > 0)
+    throw new BuildRefusal('invalid-recipe', `writable: ${problems.map(({ message }) => message).join('; ')}`);
 }
 
 /**
@@ -36,7 +37,11 @@ async function makeDirectory(root: string, path: string, mode: number): Promise<
       throw error;
     });
     if (found?.isDirectory()) continue;
-    if (found) throw new BuildRefusal('unsafe-tree', `/${components.slice(0, length).join('/')} must be a real directory, because containers are mounted on /${path}; it is something else`);
+    if (found)
+      throw new BuildRefusal(
+        'unsafe-tree',
+        `/${components.slice(0, length).join('/')} must be a real directory, because containers are mounted on /${path}; it is something else`,
+      );
     await mkdir(at);
     await chmod(at, length === components.length ? mode : 0o755);
     made = length === components.length;

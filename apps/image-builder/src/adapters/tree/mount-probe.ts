@@ -10,7 +10,19 @@ import type { MountPlan } from '@plinth/contracts';
 import { isMissing } from './image-tree.js';
 
 /** Read-only in every container, where the image has them and they are not writable places. */
-const READ_ONLY_PLACES = ['/', '/bin', '/boot', '/home', '/lib', '/opt', '/sbin', '/srv', '/usr', '/usr/bin', '/usr/local'];
+const READ_ONLY_PLACES = [
+  '/',
+  '/bin',
+  '/boot',
+  '/home',
+  '/lib',
+  '/opt',
+  '/sbin',
+  '/srv',
+  '/usr',
+  '/usr/bin',
+  '/usr/local',
+];
 
 /** @returns what is wrong, or undefined */
 export async function probeReadOnly(pid: number, plan: MountPlan): Promise<string | undefined> {
@@ -18,7 +30,8 @@ export async function probeReadOnly(pid: number, plan: MountPlan): Promise<strin
     if (plan.places.some((place) => isWithin(path, place.path))) continue;
     const code = await tryWriting(pid, path);
     if (code === undefined) return `${path} took a write, but the tree is to be read-only`;
-    if (code !== 'EROFS' && code !== 'ENOENT' && code !== 'ENOTDIR' && code !== 'ELOOP') return `a write to ${path} ended with ${code}, not with EROFS`;
+    if (code !== 'EROFS' && code !== 'ENOENT' && code !== 'ENOTDIR' && code !== 'ELOOP')
+      return `a write to ${path} ended with ${code}, not with EROFS`;
   }
   return undefined;
 }
@@ -37,7 +50,11 @@ async function tryWriting(pid: number, path: string): Promise<string | undefined
   const text = randomBytes(16).toString('hex');
   const probe = `/proc/${pid}/root${path === '/' ? '' : path}/.plinth-probe-${text}`;
   try {
-    const file = await open(probe, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);
+    const file = await open(
+      probe,
+      constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
+      0o600,
+    );
     try {
       await file.writeFile(text);
     } finally {

@@ -51,10 +51,12 @@ async function walk(root: string, signal: AbortSignal): Promise<Found[]> {
       const path = prefix + name;
       const problem = pathProblem(`/${path}`);
       if (problem !== undefined) throw unsafe(path, problem);
-      if (!child.isFile() && !child.isDirectory() && !child.isSymbolicLink()) throw unsafe(path, 'is a device, fifo or socket');
+      if (!child.isFile() && !child.isDirectory() && !child.isSymbolicLink())
+        throw unsafe(path, 'is a device, fifo or socket');
       found.push({ path, directory: child.isDirectory() });
     }
-    if (found.length > MANIFEST_LIMITS.entries) throw new BuildRefusal('unsafe-tree', `the image has more than ${MANIFEST_LIMITS.entries} entries`);
+    if (found.length > MANIFEST_LIMITS.entries)
+      throw new BuildRefusal('unsafe-tree', `the image has more than ${MANIFEST_LIMITS.entries} entries`);
   }
   return found;
 }
@@ -63,12 +65,14 @@ async function entryOf(root: string, path: string, times: TimeRule): Promise<Man
   const at = hostPath(root, path);
   const found = await lstat(at);
   const { uid, gid } = found;
-  if (uid > MANIFEST_LIMITS.ownerId || gid > MANIFEST_LIMITS.ownerId) throw unsafe(path, `belongs to ${uid}:${gid}; ids go up to ${MANIFEST_LIMITS.ownerId}`);
+  if (uid > MANIFEST_LIMITS.ownerId || gid > MANIFEST_LIMITS.ownerId)
+    throw unsafe(path, `belongs to ${uid}:${gid}; ids go up to ${MANIFEST_LIMITS.ownerId}`);
   const mtime = clampedTime(Math.floor(found.mtimeMs / 1000), times);
   const common = { path, mode: found.mode & 0o7777, uid, gid, mtime };
   let entry: ManifestEntry;
   if (found.isDirectory()) entry = { ...common, type: 'directory' };
-  else if (found.isSymbolicLink()) entry = { ...common, mode: 0o777, type: 'symlink', target: await targetOf(at, path) };
+  else if (found.isSymbolicLink())
+    entry = { ...common, mode: 0o777, type: 'symlink', target: await targetOf(at, path) };
   else entry = { ...common, type: 'file', ...(await contentOf(at)) };
   await lutimes(at, mtime, mtime);
   return entry;

@@ -1,5 +1,12 @@
 /** Writes the container config from a request and what was decided for it, and changes it on later requests. */
-import { ContainerConfig, type ContainerRequested, type EffectiveHealthCheck, type FallbackReason, formatImageRef, type HealthCheck } from '@plinth/contracts';
+import {
+  ContainerConfig,
+  type ContainerRequested,
+  type EffectiveHealthCheck,
+  type FallbackReason,
+  formatImageRef,
+  type HealthCheck,
+} from '@plinth/contracts';
 import type { ServableImage } from '../../images/domain/image-resolution.js';
 import type { Resources } from '../../placement/domain/placement.js';
 
@@ -26,7 +33,11 @@ export interface Decision {
 export const DEFAULT_TENANT = 'default';
 const STOP_GRACE_SECONDS = 10;
 
-export function newContainerConfig(request: ContainerRequested, decision: Decision, defaults: Defaults): ContainerConfig {
+export function newContainerConfig(
+  request: ContainerRequested,
+  decision: Decision,
+  defaults: Defaults,
+): ContainerConfig {
   return Object.assign(new ContainerConfig(), {
     containerId: decision.containerId,
     name: decision.name,
@@ -79,7 +90,12 @@ export type ConfigChange =
   | { readonly kind: 'remove'; readonly keepData: boolean };
 
 /** The next generation of a config. `start` and `restart` ask for a fresh start. */
-export function changeConfig(config: ContainerConfig, change: ConfigChange, requestedAt: string, decidedAt: string): ContainerConfig {
+export function changeConfig(
+  config: ContainerConfig,
+  change: ConfigChange,
+  requestedAt: string,
+  decidedAt: string,
+): ContainerConfig {
   const generation = config.generation + 1;
   const next = { ...config, generation, requestedAt, decidedAt };
   switch (change.kind) {

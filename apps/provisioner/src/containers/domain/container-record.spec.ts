@@ -2,15 +2,22 @@ import { describe, expect, it } from '@jest/globals';
 import type { ContainerConfig, ContainerReport } from '@plinth/contracts';
 import { afterReport, type ContainerRecord } from './container-record.js';
 
-const record = (runningImage: string | null): ContainerRecord => ({ config: { image: 'debian-12@v2' } as ContainerConfig, runningImage }) as ContainerRecord;
-const after = (before: string | null, report: Partial<ContainerReport>): string | null => afterReport(record(before), report as ContainerReport, 'running').runningImage;
+const record = (runningImage: string | null): ContainerRecord =>
+  ({ config: { image: 'debian-12@v2' } as ContainerConfig, runningImage }) as ContainerRecord;
+const after = (before: string | null, report: Partial<ContainerReport>): string | null =>
+  afterReport(record(before), report as ContainerReport, 'running').runningImage;
 
 describe('the image that a host runs a container on', () => {
   it.each<[string, string | null, Partial<ContainerReport>, string | null]>([
     ['is the one it says', null, { kind: 'started', image: 'debian-12@v1' }, 'debian-12@v1'],
     ["is the config's, when it says none", null, { kind: 'started' }, 'debian-12@v2'],
     ['stays while it is being stopped', 'debian-12@v1', { kind: 'stopping' }, 'debian-12@v1'],
-    ['stays when it ended and starts again by itself', 'debian-12@v1', { kind: 'stopped', retryInMs: 100 }, 'debian-12@v1'],
+    [
+      'stays when it ended and starts again by itself',
+      'debian-12@v1',
+      { kind: 'stopped', retryInMs: 100 },
+      'debian-12@v1',
+    ],
     ['stays when it failed and is tried again', 'debian-12@v1', { kind: 'failed', retryInMs: 100 }, 'debian-12@v1'],
     ['stays over a verdict', 'debian-12@v1', { kind: 'update-refused' }, 'debian-12@v1'],
     ['is none when it ended for good', 'debian-12@v1', { kind: 'stopped' }, null],

@@ -1,5 +1,14 @@
 /** A container as the provisioner keeps it, and the facts and status that are read off it. */
-import type { ContainerConfig, ContainerFact, ContainerReport, ContainerStarted, ContainerState, ContainerStatus, MoveReason, UpdateStatus } from '@plinth/contracts';
+import type {
+  ContainerConfig,
+  ContainerFact,
+  ContainerReport,
+  ContainerStarted,
+  ContainerState,
+  ContainerStatus,
+  MoveReason,
+  UpdateStatus,
+} from '@plinth/contracts';
 
 export interface ContainerRecord {
   readonly id: string;
@@ -87,7 +96,10 @@ export function afterReport(record: ContainerRecord, report: ContainerReport, st
 }
 
 /** A host that goes on by itself may do so by an older config, on the image of that. */
-function runningImage({ runningImage: before, config }: ContainerRecord, { kind, image, retryInMs }: ContainerReport): string | null {
+function runningImage(
+  { runningImage: before, config }: ContainerRecord,
+  { kind, image, retryInMs }: ContainerReport,
+): string | null {
   if (kind === 'started') return image ?? config.image;
   const over = kind === 'removed' || ((kind === 'stopped' || kind === 'failed') && retryInMs === undefined);
   return over ? null : before;

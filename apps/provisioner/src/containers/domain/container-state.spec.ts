@@ -18,7 +18,16 @@ describe('the states of a container', () => {
   ] as const)('%s + %s → %s', (state, event, next) => expect(transition(state, event)).toBe(next));
 
   it('ends in removed, for good', () => {
-    const events: ContainerEvent[] = ['starting', 'started', 'stopped', 'failed', 'host-lost', 'start-requested', 'remove-requested', 'removed'];
+    const events: ContainerEvent[] = [
+      'starting',
+      'started',
+      'stopped',
+      'failed',
+      'host-lost',
+      'start-requested',
+      'remove-requested',
+      'removed',
+    ];
     for (const event of events) expect(transition('removed', event)).toBeUndefined();
     for (const state of CONTAINER_STATES) if (state !== 'removed') expect(transition(state, 'removed')).toBe('removed');
   });

@@ -1,5 +1,13 @@
 /** Moving one container to another image: what it may move to, the config that says so, and the config that follows the verdict. */
-import { ContainerConfig, type ContainerRejectionReason, KNOWN_GOOD, type UpdateOptions, type UpdateStatus, parseImageRef } from '@plinth/contracts';
+import {
+  ContainerConfig,
+  type ContainerRejectionReason,
+  KNOWN_GOOD,
+  type MemberPhase,
+  type UpdateOptions,
+  type UpdateStatus,
+  parseImageRef,
+} from '@plinth/contracts';
 import type { ContainerRecord } from './container-record.js';
 
 /** A version of the image asked for, as the provisioner knows it. */
@@ -49,26 +57,43 @@ export function chooseTarget(record: ContainerRecord, to: string, catalogue: Upd
   const { config } = record;
   if (to === KNOWN_GOOD) return newestKnownGood(record, catalogue);
   const image = exactTarget(to, catalogue.defaults);
-  if (image === undefined) return refuse('image-unavailable', `${to} has no default version; name one, such as ${to}@v1`);
-  if (image === config.image && !onTrial(record)) return refuse('already-on-image', `${config.name} is on ${image} already; plinth restart starts it anew`);
-  return judge(catalogue.candidates.find((candidate) => candidate.image === image), image, config.storageNode);
+  if (image === undefined)
+    return refuse('image-unavailable', `${to} has no default version; name one, such as ${to}@v1`);
+  if (image === config.image && !onTrial(record))
+    return refuse('already-on-image', `${config.name} is on ${image} already; plinth restart starts it anew`);
+  return judge(
+    catalogue.candidates.find((candidate) => candidate.image === image),
+    image,
+    config.storageNode,
+  );
 }
 
 function newestKnownGood(record: ContainerRecord, catalogue: UpdateCatalogue): TargetDecision {
   const { config } = record;
   for (const image of record.knownGood) {
     if (image === config.image) continue;
-    const decision = judge(catalogue.candidates.find((candidate) => candidate.image === image), image, config.storageNode);
+    const decision = judge(
+      catalogue.candidates.find((candidate) => candidate.image === image),
+      image,
+      config.storageNode,
+    );
     if (decision.ok) return decision;
   }
-  return refuse('no-known-good', `${config.name} has run well on no other version that can be served on ${config.storageNode}; name the version to move to`);
+  return refuse(
+    'no-known-good',
+    `${config.name} has run well on no other version that can be served on ${config.storageNode}; name the version to move to`,
+  );
 }
 
 function judge(found: UpdateCandidate | undefined, image: string, storageNode: string): TargetDecision {
   if (!found) return refuse('image-unavailable', `there is no image ${image}; plinth image ls shows what there is`);
-  if (found.state !== 'promoted') return refuse('image-unavailable', `${image} is ${found.state}: nothing new starts on it`);
+  if (found.state !== 'promoted')
+    return refuse('image-unavailable', `${image} is ${found.state}: nothing new starts on it`);
   if (found.contentDigest === null || !found.storageNodes.includes(storageNode)) {
-    return refuse('image-unavailable', `storage node ${storageNode} does not hold ${image} (yet); plinth image show ${image} shows who does`);
+    return refuse(
+      'image-unavailable',
+      `storage node ${storageNode} does not hold ${image} (yet); plinth image show ${image} shows who does`,
+    );
   }
   return { ok: true, target: { image, contentDigest: found.contentDigest } };
 }
@@ -83,7 +108,14 @@ export interface UpdateIds {
 }
 
 /** The record with the new image on trial. @param fallback what it goes back to, see {@link fallbackImage} */
-export function beginUpdate(record: ContainerRecord, target: UpdateTarget, options: UpdateOptions, ids: UpdateIds, fallback: UpdateTarget, times: { readonly requestedAt: string; readonly decidedAt: string }): ContainerRecord {
+export function beginUpdate(
+  record: ContainerRecord,
+  target: UpdateTarget,
+  options: UpdateOptions,
+  ids: UpdateIds,
+  fallback: UpdateTarget,
+  times: { readonly requestedAt: string; readonly decidedAt: string },
+): ContainerRecord {
   const generation = record.config.generation + 1;
   const config = Object.assign(new ContainerConfig(), record.config, {
     generation,
@@ -95,7 +127,11 @@ export function beginUpdate(record: ContainerRecord, target: UpdateTarget, optio
     update: {
       updateId: ids.updateId,
       rolloutId: ids.rolloutId,
-      knownGood: { image: fallback.image, contentDigest: fallback.contentDigest, runGeneration: record.config.update?.knownGood.runGeneration ?? record.config.runGeneration },
+      knownGood: {
+        image: fallback.image,
+        contentDigest: fallback.contentDigest,
+        runGeneration: record.config.update?.knownGood.runGeneration ?? record.config.runGeneration,
+      },
       stableSeconds: options.stableSeconds ?? DEFAULT_STABLE_SECONDS,
       soakSeconds: options.soakSeconds ?? DEFAULT_SOAK_SECONDS,
       snapshotData: options.snapshotData,
@@ -122,7 +158,11 @@ export function fallbackImage(record: ContainerRecord): UpdateTarget {
 }
 
 /** The record after the image before is to run again because a person or a rollout wants so: no gate, nothing further to go back to. */
-export function beginRestore(record: ContainerRecord, target: UpdateTarget, times: { readonly requestedAt: string; readonly decidedAt: string }): ContainerRecord {
+export function beginRestore(
+  record: ContainerRecord,
+  target: UpdateTarget,
+  times: { readonly requestedAt: string; readonly decidedAt: string },
+): ContainerRecord {
   const generation = record.config.generation + 1;
   const config = Object.assign(new ContainerConfig(), record.config, {
     generation,
@@ -135,14 +175,24 @@ export function beginRestore(record: ContainerRecord, target: UpdateTarget, time
     ...times,
   });
   const knownGood = record.knownGood.filter((image) => image !== record.config.image);
-  const update = record.update && { ...record.update, state: 'reverted' as const, message: 'taken back with its rollout', at: times.decidedAt };
+  const update = record.update && {
+    ...record.update,
+    state: 'reverted' as const,
+    message: 'taken back with its rollout',
+    at: times.decidedAt,
+  };
   return { ...record, config, knownGood, update };
 }
 
 export type Verdict = 'updated' | 'reverted' | 'refused';
 
 /** The record after the host's verdict: its config says the same and restarts nothing. A verdict about another update than the present one changes only what is remembered. */
-export function settleUpdate(record: ContainerRecord, updateId: string, verdict: Verdict, decidedAt: string): ContainerRecord {
+export function settleUpdate(
+  record: ContainerRecord,
+  updateId: string,
+  verdict: Verdict,
+  decidedAt: string,
+): ContainerRecord {
   const { config } = record;
   const trial = config.update;
   if (trial?.updateId !== updateId) return record;
@@ -166,4 +216,12 @@ function remember(images: readonly string[]): readonly string[] {
 
 function refuse(reason: ContainerRejectionReason, message: string): UpdateRefusal {
   return { ok: false, reason, message };
+}
+
+/** For the member of a rollout that has this update. */
+export interface UpdateVerdict {
+  readonly updateId: string;
+  readonly phase: MemberPhase;
+  readonly reason: string | null;
+  readonly message: string | null;
 }

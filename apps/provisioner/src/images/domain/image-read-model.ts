@@ -2,7 +2,15 @@
 import type { ImageState } from '@plinth/contracts';
 
 /** A fact moves a version forward only. */
-export const STATE_RANK: Readonly<Record<ImageState, number>> = { building: 1, built: 2, tested: 3, promoted: 4, rejected: 5, revoked: 6, retired: 7 };
+export const STATE_RANK: Readonly<Record<ImageState, number>> = {
+  building: 1,
+  built: 2,
+  tested: 3,
+  promoted: 4,
+  rejected: 5,
+  revoked: 6,
+  retired: 7,
+};
 
 export type ActivationRefusal = {
   readonly reason: 'image-not-found' | 'not-promoted' | 'revoked' | 'retired' | 'not-distributed';
@@ -10,10 +18,23 @@ export type ActivationRefusal = {
 };
 
 /** Whether a version may become a default. */
-export function activationRefusal(image: { state: string; masters: number } | undefined, ref: string): ActivationRefusal | undefined {
-  if (!image) return { reason: 'image-not-found', message: `there is no image ${ref}; plinth image ls shows what there is` };
-  if (image.state === 'revoked' || image.state === 'retired') return { reason: image.state, message: `${ref} is ${image.state}` };
-  if (image.state !== 'promoted') return { reason: 'not-promoted', message: `${ref} is ${image.state}; promote it first: plinth image promote ${ref}` };
-  if (image.masters === 0) return { reason: 'not-distributed', message: `no storage node holds ${ref} yet; plinth image show ${ref} shows who has it` };
+export function activationRefusal(
+  image: { state: string; masters: number } | undefined,
+  ref: string,
+): ActivationRefusal | undefined {
+  if (!image)
+    return { reason: 'image-not-found', message: `there is no image ${ref}; plinth image ls shows what there is` };
+  if (image.state === 'revoked' || image.state === 'retired')
+    return { reason: image.state, message: `${ref} is ${image.state}` };
+  if (image.state !== 'promoted')
+    return {
+      reason: 'not-promoted',
+      message: `${ref} is ${image.state}; promote it first: plinth image promote ${ref}`,
+    };
+  if (image.masters === 0)
+    return {
+      reason: 'not-distributed',
+      message: `no storage node holds ${ref} yet; plinth image show ${ref} shows who has it`,
+    };
   return undefined;
 }

@@ -2,7 +2,13 @@ import { describe, expect, it } from '@jest/globals';
 import { type ImageCatalogue, resolveImage } from './image-resolution.js';
 
 const digest = `sha256:${'a'.repeat(64)}`;
-const image = (name: string, version: string, state = 'promoted', storageNodes = ['sn-1']) => ({ name, version, state, contentDigest: digest, storageNodes });
+const image = (name: string, version: string, state = 'promoted', storageNodes = ['sn-1']) => ({
+  name,
+  version,
+  state,
+  contentDigest: digest,
+  storageNodes,
+});
 const catalogue: ImageCatalogue = {
   images: [
     image('debian-12', 'v1'),
@@ -47,6 +53,9 @@ describe('resolving an image', () => {
     ['no default OS', { ...catalogue, defaultOs: null }],
     ['a default that is revoked', { ...catalogue, defaults: { 'debian-12': 'v4' } }],
   ])('refuses with %s', (_what, broken) => {
-    expect(resolveImage('debian-11', false, broken, reachable)).toMatchObject({ ok: false, reason: 'no-default-image' });
+    expect(resolveImage('debian-11', false, broken, reachable)).toMatchObject({
+      ok: false,
+      reason: 'no-default-image',
+    });
   });
 });

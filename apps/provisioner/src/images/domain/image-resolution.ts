@@ -33,10 +33,17 @@ export type Resolution =
   | { readonly ok: true; readonly image: ServableImage; readonly fallbackReason?: FallbackReason }
   | { readonly ok: false; readonly reason: 'image-unavailable' | 'no-default-image'; readonly message: string };
 
-type Lookup = { readonly ok: true; readonly image: ServableImage } | { readonly ok: false; readonly reason: FallbackReason };
+type Lookup =
+  | { readonly ok: true; readonly image: ServableImage }
+  | { readonly ok: false; readonly reason: FallbackReason };
 
 /** @param reachable storage nodes that at least one candidate host has mounted */
-export function resolveImage(asked: string | undefined, strict: boolean, catalogue: ImageCatalogue, reachable: ReadonlySet<string>): Resolution {
+export function resolveImage(
+  asked: string | undefined,
+  strict: boolean,
+  catalogue: ImageCatalogue,
+  reachable: ReadonlySet<string>,
+): Resolution {
   const fallback = defaultImage(catalogue, reachable);
   if (asked === undefined) {
     return fallback.ok ? fallback : refuseDefault(fallback.reason, catalogue);
@@ -44,9 +51,14 @@ export function resolveImage(asked: string | undefined, strict: boolean, catalog
   const wanted = lookUp(asked, catalogue, reachable);
   if (wanted.ok) return wanted;
   if (strict) {
-    return { ok: false, reason: 'image-unavailable', message: `${asked} can't be served (${wanted.reason}) and the request is strict` };
+    return {
+      ok: false,
+      reason: 'image-unavailable',
+      message: `${asked} can't be served (${wanted.reason}) and the request is strict`,
+    };
   }
-  if (!fallback.ok) return refuseDefault(fallback.reason, catalogue, `${asked} can't be served (${wanted.reason}), and `);
+  if (!fallback.ok)
+    return refuseDefault(fallback.reason, catalogue, `${asked} can't be served (${wanted.reason}), and `);
   return { ok: true, image: fallback.image, fallbackReason: wanted.reason };
 }
 
@@ -68,7 +80,10 @@ function lookUp(text: string, catalogue: ImageCatalogue, reachable: ReadonlySet<
   if (image.state !== 'promoted' || image.contentDigest === null) return { ok: false, reason: 'not-promoted' };
   const storageNodes = image.storageNodes.filter((node) => reachable.has(node));
   if (storageNodes.length === 0) return { ok: false, reason: 'not-distributed' };
-  return { ok: true, image: { name: image.name, version: image.version, contentDigest: image.contentDigest, storageNodes } };
+  return {
+    ok: true,
+    image: { name: image.name, version: image.version, contentDigest: image.contentDigest, storageNodes },
+  };
 }
 
 function refuseDefault(reason: FallbackReason, catalogue: ImageCatalogue, prefix = ''): Resolution {

@@ -21,7 +21,12 @@ describe('what needs a version', () => {
     ['the default', { isDefault: true, running: 3, examples: ['a'] }, 'default-image', /activate another/],
     ['a container on it', { running: 1, examples: ['shop-1'] }, 'in-use', /needed by 1 container on it \(shop-1\)/],
     ['one that goes back to it', { returning: 1, examples: ['a'] }, 'in-use', /1 container going back to it/],
-    ['many', { running: 3, returning: 2, knownGood: 4, examples: ['a', 'b'] }, 'in-use', /3 containers on it, 2 containers going back .*, 4 containers that have it as known good \(a, b, …\)/],
+    [
+      'many',
+      { running: 3, returning: 2, knownGood: 4, examples: ['a', 'b'] },
+      'in-use',
+      /3 containers on it, 2 containers going back .*, 4 containers that have it as known good \(a, b, …\)/,
+    ],
     ['a rollout', { rollouts: ['r1'] }, 'in-rollout', /rollout r1, which/],
     ['rollouts', { rollouts: ['r1', 'r2', 'r3'] }, 'in-rollout', /rollout r1 and 2 more/],
   ];

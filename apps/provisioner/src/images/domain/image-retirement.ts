@@ -24,15 +24,20 @@ export interface RetirementRefusal {
 
 /** By the state alone. Images that were built from it need nothing of it: each holds its whole tree. */
 export function stateRefusal(ref: string, state: string | undefined): RetirementRefusal | undefined {
-  if (state === undefined) return { reason: 'image-not-found', message: `there is no image ${ref}; plinth image ls shows what there is` };
+  if (state === undefined)
+    return { reason: 'image-not-found', message: `there is no image ${ref}; plinth image ls shows what there is` };
   if (state === 'retired') return { reason: 'retired', message: `${ref} is retired already` };
   if (state === 'promoted' || state === 'revoked') return undefined;
-  return { reason: 'not-promoted', message: `${ref} is ${state}: it was never in production, so no storage node holds it` };
+  return {
+    reason: 'not-promoted',
+    message: `${ref} is ${state}: it was never in production, so no storage node holds it`,
+  };
 }
 
 export function useRefusal(ref: string, uses: ImageUses): RetirementRefusal | undefined {
   const next = `plinth image blast-radius ${ref} lists what needs it`;
-  if (uses.isDefault) return { reason: 'default-image', message: `${ref} is the default version of its name; activate another first` };
+  if (uses.isDefault)
+    return { reason: 'default-image', message: `${ref} is the default version of its name; activate another first` };
   const { running, returning, knownGood, examples, rollouts } = uses;
   const needing = running + returning + knownGood;
   if (needing > 0) {
@@ -47,7 +52,10 @@ export function useRefusal(ref: string, uses: ImageUses): RetirementRefusal | un
   const [rollout] = rollouts;
   if (rollout === undefined) return undefined;
   const more = rollouts.length > 1 ? ` and ${rollouts.length - 1} more` : '';
-  return { reason: 'in-rollout', message: `${ref} is the target or the origin of rollout ${rollout}${more}, which has not ended; plinth rollout show ${rollout} shows how it goes` };
+  return {
+    reason: 'in-rollout',
+    message: `${ref} is the target or the origin of rollout ${rollout}${more}, which has not ended; plinth rollout show ${rollout} shows how it goes`,
+  };
 }
 
 function count(containers: number): string {

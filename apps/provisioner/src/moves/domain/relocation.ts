@@ -21,17 +21,35 @@ export function hasRunOut({ ttlSeconds, unrenewedMs }: KnownLease): boolean {
 
 /** For the host that gives it up. */
 export function givenUp(config: ContainerConfig, decidedAt: string): ContainerConfig {
-  return Object.assign(new ContainerConfig(), config, { desired: 'released', generation: config.generation + 1, decidedAt });
+  return Object.assign(new ContainerConfig(), config, {
+    desired: 'released',
+    generation: config.generation + 1,
+    decidedAt,
+  });
 }
 
 /** The container as it is begun anew on another host. @param takeover of the volume from a lost host */
-export function arrived(record: ContainerRecord, to: string, desired: Move['desired'], decidedAt: string, takeover?: VolumeTakeover): ContainerRecord {
+export function arrived(
+  record: ContainerRecord,
+  to: string,
+  desired: Move['desired'],
+  decidedAt: string,
+  takeover?: VolumeTakeover,
+): ContainerRecord {
   const { config } = record;
   const generation = config.generation + 1;
   const takeovers = takeoversWith(config, takeover);
   return {
     ...record,
-    config: Object.assign(new ContainerConfig(), config, { host: to, desired, generation, runGeneration: generation, decidedAt, ...(takeovers.length > 0 && { takeovers }), ...(record.startedAt !== null && { volumeMade: true }) }),
+    config: Object.assign(new ContainerConfig(), config, {
+      host: to,
+      desired,
+      generation,
+      runGeneration: generation,
+      decidedAt,
+      ...(takeovers.length > 0 && { takeovers }),
+      ...(record.startedAt !== null && { volumeMade: true }),
+    }),
     state: desired === 'running' ? 'scheduled' : 'stopped',
     moving: null,
     message: null,
@@ -48,12 +66,22 @@ function takeoversWith(config: ContainerConfig, takeover: VolumeTakeover | undef
 }
 
 /** A container that is to go, with its data, and whose host is lost: another host deletes them. */
-export function removedElsewhere(record: ContainerRecord, to: string, decidedAt: string, takeover: VolumeTakeover): ContainerRecord {
+export function removedElsewhere(
+  record: ContainerRecord,
+  to: string,
+  decidedAt: string,
+  takeover: VolumeTakeover,
+): ContainerRecord {
   const { config } = record;
   const generation = config.generation + 1;
   return {
     ...record,
-    config: Object.assign(new ContainerConfig(), config, { host: to, generation, decidedAt, takeovers: takeoversWith(config, takeover) }),
+    config: Object.assign(new ContainerConfig(), config, {
+      host: to,
+      generation,
+      decidedAt,
+      takeovers: takeoversWith(config, takeover),
+    }),
     state: 'stopping',
     message: null,
     pid: null,
@@ -70,9 +98,20 @@ const ENDS: readonly ContainerReport['kind'][] = ['removed', 'released'];
  * @param isStale it has said newer things before, so of a container that there is it may be an old report
  * @returns undefined when nothing has to be said
  */
-export function correction(record: ContainerRecord, report: ContainerReport, writer: string, isStale: boolean, decidedAt: string): ContainerConfig | undefined {
+export function correction(
+  record: ContainerRecord,
+  report: ContainerReport,
+  writer: string,
+  isStale: boolean,
+  decidedAt: string,
+): ContainerConfig | undefined {
   const { config, state } = record;
-  if (writer !== report.host || ENDS.includes(report.kind) || (state !== 'removed' && (isStale || config.host === writer))) return undefined;
+  if (
+    writer !== report.host ||
+    ENDS.includes(report.kind) ||
+    (state !== 'removed' && (isStale || config.host === writer))
+  )
+    return undefined;
   const desired = state === 'removed' ? 'removed' : 'released';
   // Newer than what it has.
   const generation = Math.max(config.generation, report.generation + 1);

@@ -2,7 +2,11 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { type CandidateHost, choosePlacement, PLACEMENT_POLICIES, placementPolicy } from './placement.js';
 
-const host = (name: string, given: Partial<CandidateHost['allocated']> = {}, over: Partial<CandidateHost> = {}): CandidateHost => ({
+const host = (
+  name: string,
+  given: Partial<CandidateHost['allocated']> = {},
+  over: Partial<CandidateHost> = {},
+): CandidateHost => ({
   host: name,
   datacenter: 'dc-1',
   storageNodes: ['sn-1'],
@@ -12,7 +16,12 @@ const host = (name: string, given: Partial<CandidateHost['allocated']> = {}, ove
   ...over,
 });
 const asked = { memoryBytes: 100, cpus: 1, containers: 1 };
-const order = (hosts: CandidateHost[], policy: (typeof PLACEMENT_POLICIES)[number], random = 0, turn = 0): string[] | string => {
+const order = (
+  hosts: CandidateHost[],
+  policy: (typeof PLACEMENT_POLICIES)[number],
+  random = 0,
+  turn = 0,
+): string[] | string => {
   const placement = choosePlacement(hosts, ['sn-1'], asked, placementPolicy(policy), random, turn);
   return placement.ok ? placement.hosts.map((item) => item.host) : placement.reason;
 };
@@ -24,7 +33,9 @@ describe('placement', () => {
     ['round-robin', 0, 4, ['b', 'c', 'a']],
     ['random', 0.99, 0, ['c', 'a', 'b']],
   ] as const)('%s orders', (policy, random, turn, expected) => {
-    expect(order([host('c', { memoryBytes: 500 }), host('a', { cpus: 1 }), host('b')], policy, random, turn)).toEqual(expected);
+    expect(order([host('c', { memoryBytes: 500 }), host('a', { cpus: 1 }), host('b')], policy, random, turn)).toEqual(
+      expected,
+    );
   });
 
   it.each([
@@ -37,12 +48,22 @@ describe('placement', () => {
   it('never offers a host that has no room, whatever the policy', () => {
     const hosts = fc.array(fc.tuple(fc.nat(1_200), fc.nat(5), fc.nat(12)), { minLength: 1, maxLength: 8 });
     fc.assert(
-      fc.property(hosts, fc.constantFrom(...PLACEMENT_POLICIES), fc.double({ min: 0, max: 0.999, noNaN: true }), fc.nat(), (given, policy, random, turn) => {
-        const all = given.map(([memoryBytes, cpus, containers], index) => host(`h-${index}`, { memoryBytes, cpus, containers }));
-        const placement = choosePlacement(all, ['sn-1'], asked, placementPolicy(policy), random, turn);
-        const roomy = all.filter(({ allocated }) => allocated.memoryBytes <= 900 && allocated.cpus <= 3 && allocated.containers <= 9).map((item) => item.host);
-        expect(placement.ok ? [...placement.hosts.map((item) => item.host)].sort() : []).toEqual(roomy.sort());
-      }),
+      fc.property(
+        hosts,
+        fc.constantFrom(...PLACEMENT_POLICIES),
+        fc.double({ min: 0, max: 0.999, noNaN: true }),
+        fc.nat(),
+        (given, policy, random, turn) => {
+          const all = given.map(([memoryBytes, cpus, containers], index) =>
+            host(`h-${index}`, { memoryBytes, cpus, containers }),
+          );
+          const placement = choosePlacement(all, ['sn-1'], asked, placementPolicy(policy), random, turn);
+          const roomy = all
+            .filter(({ allocated }) => allocated.memoryBytes <= 900 && allocated.cpus <= 3 && allocated.containers <= 9)
+            .map((item) => item.host);
+          expect(placement.ok ? [...placement.hosts.map((item) => item.host)].sort() : []).toEqual(roomy.sort());
+        },
+      ),
     );
   });
 });

@@ -60,7 +60,10 @@ export function placementPolicy(name: PlacementPolicyName): PlacementPolicy {
   return POLICIES[name];
 }
 
-export function inDatacenter(hosts: readonly CandidateHost[], datacenter: string | undefined): readonly CandidateHost[] {
+export function inDatacenter(
+  hosts: readonly CandidateHost[],
+  datacenter: string | undefined,
+): readonly CandidateHost[] {
   return datacenter === undefined ? hosts : hosts.filter((host) => host.datacenter === datacenter);
 }
 
@@ -87,7 +90,12 @@ export function choosePlacement(
   turn: number,
 ): Placement {
   const near = reaching(hosts, storageNodes);
-  if (near.length === 0) return { ok: false, reason: 'no-host', message: `no ready host reaches the storage nodes that hold the image (${storageNodes.join(', ')})` };
+  if (near.length === 0)
+    return {
+      ok: false,
+      reason: 'no-host',
+      message: `no ready host reaches the storage nodes that hold the image (${storageNodes.join(', ')})`,
+    };
   const roomy = withRoom(near, asked);
   if (roomy.length === 0) return { ok: false, reason: 'no-capacity', message: noRoom(near, asked) };
   return { ok: true, hosts: policy.order(roomy, random, turn) };

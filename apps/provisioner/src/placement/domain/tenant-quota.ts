@@ -18,7 +18,12 @@ export interface TenantUsage {
 }
 
 /** @returns why the tenant may not have this container too; undefined: it may */
-export function quotaRefusal(tenant: string, usage: TenantUsage, asked: Resources, quota: TenantQuota): string | undefined {
+export function quotaRefusal(
+  tenant: string,
+  usage: TenantUsage,
+  asked: Resources,
+  quota: TenantQuota,
+): string | undefined {
   if (quota.containers !== undefined && usage.containers + 1 > quota.containers) {
     return `tenant ${tenant} has ${usage.containers} of ${quota.containers} containers; remove one first`;
   }

@@ -1,7 +1,8 @@
 /** What a host's report makes of a container: the new record and the official fact, or the reason why it is ignored. */
 import { type ContainerReport, SUBJECTS } from '@plinth/contracts';
 import { afterReport, type ContainerRecord, factOf, startedFact } from '../../containers/domain/container-record.js';
-import { isUpdateReport, judgeUpdateReport, type UpdateVerdict } from './update-reports.js';
+import type { UpdateVerdict } from '../../containers/domain/image-update.js';
+import { isUpdateReport, judgeUpdateReport } from './update-reports.js';
 import { eventOfReport, transition } from '../../containers/domain/container-state.js';
 
 export type ReportEffect =
@@ -16,7 +17,12 @@ export type ReportEffect =
   | { readonly take: false; readonly reason: 'foreign-host' | 'stale' | 'impossible' | 'early' };
 
 /** @param writer the host that the report's subject names @param requestId of the request that the report goes back to */
-export function judgeReport(record: ContainerRecord, report: ContainerReport, writer: string, requestId: string): ReportEffect {
+export function judgeReport(
+  record: ContainerRecord,
+  report: ContainerReport,
+  writer: string,
+  requestId: string,
+): ReportEffect {
   if (writer !== report.host || record.config.host !== writer) return { take: false, reason: 'foreign-host' };
   if (report.sequence <= record.reportSequence) return { take: false, reason: 'stale' };
   if (record.reportSequence < (report.after ?? 0)) return { take: false, reason: 'early' };

@@ -1,15 +1,7 @@
 /** What a host's report about an update makes of a container, and of the rollout that asked for it. */
 import { type ContainerReport, type MemberPhase, SUBJECTS, type UpdateState } from '@plinth/contracts';
 import { type ContainerRecord, factOf } from '../../containers/domain/container-record.js';
-import { settleUpdate, type Verdict } from '../../containers/domain/image-update.js';
-
-/** For the member of a rollout that has this update. */
-export interface UpdateVerdict {
-  readonly updateId: string;
-  readonly phase: MemberPhase;
-  readonly reason: string | null;
-  readonly message: string | null;
-}
+import { settleUpdate, type UpdateVerdict, type Verdict } from '../../containers/domain/image-update.js';
 
 export interface UpdateReportEffect {
   readonly record: ContainerRecord;
@@ -23,20 +15,35 @@ const STATES: Readonly<Partial<Record<ContainerReport['kind'], UpdateState>>> = 
   reverted: 'reverted',
   'update-refused': 'refused',
 };
-const VERDICTS: Readonly<Partial<Record<UpdateState, Verdict>>> = { updated: 'updated', reverted: 'reverted', refused: 'refused' };
+const VERDICTS: Readonly<Partial<Record<UpdateState, Verdict>>> = {
+  updated: 'updated',
+  reverted: 'reverted',
+  refused: 'refused',
+};
 
 export function isUpdateReport(report: ContainerReport): boolean {
   return STATES[report.kind] !== undefined;
 }
 
 /** What keeps an update from being begun without being the image's fault. */
-const NOT_THE_IMAGE: readonly ContainerReport['reason'][] = ['image-missing', 'data-volume-missing', 'software-missing', 'network-not-allowed', 'no-space', 'snapshot-failed'];
+const NOT_THE_IMAGE: readonly ContainerReport['reason'][] = [
+  'image-missing',
+  'data-volume-missing',
+  'software-missing',
+  'network-not-allowed',
+  'no-space',
+  'snapshot-failed',
+];
 
 /**
  * @param requestId of the request that the report goes back to
  * @returns undefined when it is about another update than the present one, or said before
  */
-export function judgeUpdateReport(record: ContainerRecord, report: ContainerReport, requestId: string): UpdateReportEffect | undefined {
+export function judgeUpdateReport(
+  record: ContainerRecord,
+  report: ContainerReport,
+  requestId: string,
+): UpdateReportEffect | undefined {
   const state = STATES[report.kind];
   const { update } = record;
   if (!state || !update || update.updateId !== report.updateId || update.state === state) return undefined;
@@ -58,7 +65,11 @@ function phaseOf({ kind, reason }: ContainerReport): MemberPhase {
   return kind === 'update-refused' && NOT_THE_IMAGE.includes(reason) ? 'skipped' : 'failed';
 }
 
-function factAbout(record: ContainerRecord, report: ContainerReport, requestId: string): { subject: string; data: object } | undefined {
+function factAbout(
+  record: ContainerRecord,
+  report: ContainerReport,
+  requestId: string,
+): { subject: string; data: object } | undefined {
   const { update } = record;
   if (!update) return undefined;
   const base = {
@@ -72,7 +83,19 @@ function factAbout(record: ContainerRecord, report: ContainerReport, requestId: 
   if (report.kind === 'update-refused') {
     const { name, tenant } = record.config;
     const message = `${update.to} can't be started on host ${record.config.host}: ${report.message ?? 'the host gave no reason'}`;
-    return { subject: SUBJECTS.containerRejected, data: { operation: 'update', requestId, reason: 'image-unavailable', message, name, tenant, containerId: record.id, problems: [] } };
+    return {
+      subject: SUBJECTS.containerRejected,
+      data: {
+        operation: 'update',
+        requestId,
+        reason: 'image-unavailable',
+        message,
+        name,
+        tenant,
+        containerId: record.id,
+        problems: [],
+      },
+    };
   }
   if (report.kind !== 'reverted') return undefined;
   return {

@@ -46,8 +46,13 @@ export class InHand {
 
   /** Why one more is too many; undefined: there is room. */
   refusal({ host, tenant }: Placed, budgets: Budgets): RolloutWait | undefined {
-    if ((this.hosts.get(host) ?? 0) >= budgets.perHost) return { reason: 'host-budget', message: `${budgets.perHost} containers of host ${host} are in hand already` };
-    if ((this.tenants.get(tenant) ?? 0) >= budgets.perTenant) return { reason: 'tenant-budget', message: `${budgets.perTenant} containers of tenant ${tenant} are in hand already` };
+    if ((this.hosts.get(host) ?? 0) >= budgets.perHost)
+      return { reason: 'host-budget', message: `${budgets.perHost} containers of host ${host} are in hand already` };
+    if ((this.tenants.get(tenant) ?? 0) >= budgets.perTenant)
+      return {
+        reason: 'tenant-budget',
+        message: `${budgets.perTenant} containers of tenant ${tenant} are in hand already`,
+      };
     return undefined;
   }
 }

@@ -78,9 +78,25 @@ class World {
   ) {}
 
   view(): RolloutView {
-    const inHand = this.members.filter((one) => (one.updating || one.phase === 'restoring') && !one.hostLost && !one.removed && one.desired === 'running');
-    const { request, state, pausedBecause, approvedBatches, forgivenFailures, finishedBatch, changedAtMs, members } = this;
-    return { request, state, pausedBecause, approvedBatches, forgivenFailures, finishedBatch, changedAtMs, members: members.map((one) => ({ ...one })), inHand, unstaged: [], withdrawn: [] };
+    const inHand = this.members.filter(
+      (one) =>
+        (one.updating || one.phase === 'restoring') && !one.hostLost && !one.removed && one.desired === 'running',
+    );
+    const { request, state, pausedBecause, approvedBatches, forgivenFailures, finishedBatch, changedAtMs, members } =
+      this;
+    return {
+      request,
+      state,
+      pausedBecause,
+      approvedBatches,
+      forgivenFailures,
+      finishedBatch,
+      changedAtMs,
+      members: members.map((one) => ({ ...one })),
+      inHand,
+      unstaged: [],
+      withdrawn: [],
+    };
   }
 
   /** Plans and writes until nothing is to be done now. */
@@ -96,7 +112,8 @@ class World {
 
   private write(step: RolloutStep): void {
     const of = (ordinal: number): Member => this.members[ordinal] as Member;
-    const change = (ordinal: number, values: Partial<Member>): Member => Object.assign(of(ordinal), values, { changedAtMs: this.now });
+    const change = (ordinal: number, values: Partial<Member>): Member =>
+      Object.assign(of(ordinal), values, { changedAtMs: this.now });
     switch (step.kind) {
       case 'assign':
         of(step.ordinal).batch = step.batch;
@@ -141,8 +158,17 @@ class World {
       one.dueMs = null;
       const late = one.phase === 'failed' || one.phase === 'skipped';
       if (one.phase === 'restoring') Object.assign(one, { phase: 'restored', changedAtMs: this.now });
-      else if (one.fate === 'passes') Object.assign(one, { updating: false, ...(one.phase === 'switching' || late ? { phase: 'updated', changedAtMs: this.now } : {}) });
-      else Object.assign(one, { image: FROM, updating: false, ...(one.phase === 'switching' || late ? { phase: 'failed', reason: 'unhealthy', changedAtMs: this.now } : {}) });
+      else if (one.fate === 'passes')
+        Object.assign(one, {
+          updating: false,
+          ...(one.phase === 'switching' || late ? { phase: 'updated', changedAtMs: this.now } : {}),
+        });
+      else
+        Object.assign(one, {
+          image: FROM,
+          updating: false,
+          ...(one.phase === 'switching' || late ? { phase: 'failed', reason: 'unhealthy', changedAtMs: this.now } : {}),
+        });
     }
   }
 
@@ -150,10 +176,14 @@ class World {
   private checkBudgets(): void {
     const budgets = budgetsOf(this.request, this.members.length);
     const down = this.view().inHand;
-    for (const [key, most] of [['host', budgets.perHost], ['tenant', budgets.perTenant]] as const) {
+    for (const [key, most] of [
+      ['host', budgets.perHost],
+      ['tenant', budgets.perTenant],
+    ] as const) {
       const counts = new Map<string, number>();
       for (const one of down) counts.set(one[key], (counts.get(one[key]) ?? 0) + 1);
-      for (const [name, count] of counts) if (count > most && !this.excused) throw new Error(`${count} down of ${key} ${name}; ${most} are allowed`);
+      for (const [name, count] of counts)
+        if (count > most && !this.excused) throw new Error(`${count} down of ${key} ${name}; ${most} are allowed`);
     }
   }
 
@@ -163,12 +193,17 @@ class World {
   person(action: 'pause' | 'resume' | 'abort' | 'revert' | 'approve'): void {
     const open = this.state === 'staging' || this.state === 'rolling';
     if (action === 'pause' && open) [this.state, this.pausedBecause] = ['paused', 'person'];
-    else if ((action === 'resume' || (action === 'approve' && this.pausedBecause === 'approval')) && this.state === 'paused') {
-      if (this.pausedBecause === 'approval') this.approvedBatches = Math.max(-1, ...this.members.map(({ batch }) => batch ?? -1)) + 2;
+    else if (
+      (action === 'resume' || (action === 'approve' && this.pausedBecause === 'approval')) &&
+      this.state === 'paused'
+    ) {
+      if (this.pausedBecause === 'approval')
+        this.approvedBatches = Math.max(-1, ...this.members.map(({ batch }) => batch ?? -1)) + 2;
       this.forgivenFailures = this.members.filter(({ phase }) => phase === 'failed').length;
       [this.state, this.pausedBecause] = ['staging', null];
     } else if (action === 'abort' && (open || this.state === 'paused')) this.state = 'aborted';
-    else if (action === 'revert' && this.state !== 'reverting' && this.state !== 'reverted') [this.state, this.ended] = ['reverting', false];
+    else if (action === 'revert' && this.state !== 'reverting' && this.state !== 'reverted')
+      [this.state, this.ended] = ['reverting', false];
     this.changedAtMs = this.now;
   }
 }
@@ -190,7 +225,14 @@ const requests = fc.record(
   },
   { requiredKeys: ['stableSeconds', 'soakSeconds', 'deadlineSeconds'] },
 );
-const fates = fc.array(fc.oneof({ weight: 8, arbitrary: fc.constant('passes' as const) }, { weight: 2, arbitrary: fc.constant('fails' as const) }, { weight: 1, arbitrary: fc.constant('hangs' as const) }), { minLength: 1, maxLength: 30 });
+const fates = fc.array(
+  fc.oneof(
+    { weight: 8, arbitrary: fc.constant('passes' as const) },
+    { weight: 2, arbitrary: fc.constant('fails' as const) },
+    { weight: 1, arbitrary: fc.constant('hangs' as const) },
+  ),
+  { minLength: 1, maxLength: 30 },
+);
 type Happening =
   | { kind: 'pass'; ms: number }
   | { kind: 'lose' | 'find'; host: number }
@@ -198,10 +240,37 @@ type Happening =
   | { kind: 'remove' | 'stop'; at: number };
 const happenings = fc.array(
   fc.oneof(
-    { weight: 8, arbitrary: fc.record({ kind: fc.constant('pass' as const), ms: fc.integer({ min: 1, max: 20_000 }) }) },
-    { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('lose' as const, 'find' as const), host: fc.integer({ min: 0, max: 3 }) }) },
-    { weight: 1, arbitrary: fc.record({ kind: fc.constant('person' as const), action: fc.constantFrom('pause' as const, 'resume' as const, 'abort' as const, 'revert' as const, 'approve' as const) }) },
-    { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('remove' as const, 'stop' as const), at: fc.integer({ min: 0, max: 29 }) }) },
+    {
+      weight: 8,
+      arbitrary: fc.record({ kind: fc.constant('pass' as const), ms: fc.integer({ min: 1, max: 20_000 }) }),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        kind: fc.constantFrom('lose' as const, 'find' as const),
+        host: fc.integer({ min: 0, max: 3 }),
+      }),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        kind: fc.constant('person' as const),
+        action: fc.constantFrom(
+          'pause' as const,
+          'resume' as const,
+          'abort' as const,
+          'revert' as const,
+          'approve' as const,
+        ),
+      }),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        kind: fc.constantFrom('remove' as const, 'stop' as const),
+        at: fc.integer({ min: 0, max: 29 }),
+      }),
+    },
   ),
   { maxLength: 60 },
 );
@@ -233,7 +302,10 @@ describe('in a world where anything may happen', () => {
     fc.assert(
       fc.property(requests, fates, happenings, (options, fateOf, events) => {
         const request: RolloutRequested = { select: { image: 'debian-12' }, to: TO, ...options };
-        const world = new World(request, fateOf.map((fate, ordinal) => member(ordinal, { fate })));
+        const world = new World(
+          request,
+          fateOf.map((fate, ordinal) => member(ordinal, { fate })),
+        );
         world.settle();
         for (const event of events) {
           happen(world, event);
@@ -250,7 +322,8 @@ describe('in a world where anything may happen', () => {
         for (const one of world.members) {
           expect([FROM, TO]).toContain(one.image);
           expect(['pending', 'updated', 'failed', 'skipped', 'restored']).toContain(one.phase);
-          if (world.state === 'reverted' && !one.removed && one.desired === 'running' && one.switched) expect(one.image).toBe(one.phase === 'failed' && one.fate === 'hangs' ? one.image : FROM);
+          if (world.state === 'reverted' && !one.removed && one.desired === 'running' && one.switched)
+            expect(one.image).toBe(one.phase === 'failed' && one.fate === 'hangs' ? one.image : FROM);
           if (world.state === 'completed') expect(one.phase).not.toBe('pending');
         }
       }),
@@ -260,23 +333,52 @@ describe('in a world where anything may happen', () => {
 
   it('never lets more fail than halts it, one batch apart', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 6 }), fc.integer({ min: 1, max: 5 }), fc.integer({ min: 5, max: 40 }), (batch, maxFailures, total) => {
-        const request: RolloutRequested = { select: { tenant: 'acme' }, to: TO, canary: 0, batch: String(batch), maxFailures, stableSeconds: 0, soakSeconds: 0, deadlineSeconds: 30 };
-        const world = new World(request, Array.from({ length: total }, (_, ordinal) => member(ordinal, { fate: 'fails', host: `h${ordinal}`, tenant: `t${ordinal}` })));
-        for (let turns = 0; turns < 500 && !world.ended; turns++) {
-          world.settle();
-          world.pass(5_000);
-        }
-        expect(world.state).toBe(maxFailures <= total ? 'reverted' : 'completed');
-        expect(world.switches.size).toBeLessThanOrEqual(Math.ceil(maxFailures / batch) * batch);
-      }),
+      fc.property(
+        fc.integer({ min: 1, max: 6 }),
+        fc.integer({ min: 1, max: 5 }),
+        fc.integer({ min: 5, max: 40 }),
+        (batch, maxFailures, total) => {
+          const request: RolloutRequested = {
+            select: { tenant: 'acme' },
+            to: TO,
+            canary: 0,
+            batch: String(batch),
+            maxFailures,
+            stableSeconds: 0,
+            soakSeconds: 0,
+            deadlineSeconds: 30,
+          };
+          const world = new World(
+            request,
+            Array.from({ length: total }, (_, ordinal) =>
+              member(ordinal, { fate: 'fails', host: `h${ordinal}`, tenant: `t${ordinal}` }),
+            ),
+          );
+          for (let turns = 0; turns < 500 && !world.ended; turns++) {
+            world.settle();
+            world.pass(5_000);
+          }
+          expect(world.state).toBe(maxFailures <= total ? 'reverted' : 'completed');
+          expect(world.switches.size).toBeLessThanOrEqual(Math.ceil(maxFailures / batch) * batch);
+        },
+      ),
       { numRuns: 100 },
     );
   });
 
   it('switches in the order of its members', () => {
-    const request: RolloutRequested = { select: { tenant: 'acme' }, to: TO, canary: 2, batch: '3', stableSeconds: 0, soakSeconds: 0 };
-    const world = new World(request, Array.from({ length: 11 }, (_, ordinal) => member(ordinal, { host: `h${ordinal}`, tenant: `t${ordinal}` })));
+    const request: RolloutRequested = {
+      select: { tenant: 'acme' },
+      to: TO,
+      canary: 2,
+      batch: '3',
+      stableSeconds: 0,
+      soakSeconds: 0,
+    };
+    const world = new World(
+      request,
+      Array.from({ length: 11 }, (_, ordinal) => member(ordinal, { host: `h${ordinal}`, tenant: `t${ordinal}` })),
+    );
     for (let turns = 0; turns < 50 && !world.ended; turns++) {
       world.settle();
       world.pass(5_000);
@@ -290,17 +392,45 @@ describe('what it waits for', () => {
   const closed = { opens: '0 2 * * *', minutes: 60 };
   const batch0 = (more: Partial<Member> = {}): Member => member(0, { batch: 0, ...more });
   const cases: readonly [string, RolloutView, string | null][] = [
-    ['a storage node without the image', view([member(0)], { state: 'staging', unstaged: [{ storageNode: 'sn-1', image: TO }] }), 'image-not-staged'],
-    ['a window that is closed', view([member(0)], { request: { select: {}, to: TO, window: closed } }), 'window-closed'],
-    ['a batch that is being judged', view([batch0({ phase: 'switching', updating: true, image: TO }), member(1)]), 'batch-running'],
-    ['a host with too many in hand', view([batch0()], { inHand: [{ containerId: 'x', host: 'h0', tenant: 'other' }] }), 'host-budget'],
-    ['a tenant with too many in hand', view([batch0()], { inHand: [{ containerId: 'x', host: 'other', tenant: 't0' }] }), 'tenant-budget'],
+    [
+      'a storage node without the image',
+      view([member(0)], { state: 'staging', unstaged: [{ storageNode: 'sn-1', image: TO }] }),
+      'image-not-staged',
+    ],
+    [
+      'a window that is closed',
+      view([member(0)], { request: { select: {}, to: TO, window: closed } }),
+      'window-closed',
+    ],
+    [
+      'a batch that is being judged',
+      view([batch0({ phase: 'switching', updating: true, image: TO }), member(1)]),
+      'batch-running',
+    ],
+    [
+      'a host with too many in hand',
+      view([batch0()], { inHand: [{ containerId: 'x', host: 'h0', tenant: 'other' }] }),
+      'host-budget',
+    ],
+    [
+      'a tenant with too many in hand',
+      view([batch0()], { inHand: [{ containerId: 'x', host: 'other', tenant: 't0' }] }),
+      'tenant-budget',
+    ],
     ['hosts that are lost', view([member(0, { hostLost: true })]), 'host-lost'],
     ['a person who paused it', view([member(0)], { state: 'paused', pausedBecause: 'person' }), 'paused-by-person'],
-    ['a person, after failures', view([member(0)], { state: 'paused', pausedBecause: 'failures' }), 'paused-by-failures'],
+    [
+      'a person, after failures',
+      view([member(0)], { state: 'paused', pausedBecause: 'failures' }),
+      'paused-by-failures',
+    ],
     ['an approval', view([member(0)], { state: 'paused', pausedBecause: 'approval' }), 'approval-needed'],
     ['those on the way back', view([member(0, { phase: 'restoring' })], { state: 'reverting' }), 'revert-running'],
-    ['those in hand of an aborted one', view([member(0, { phase: 'switching', updating: true, image: TO })], { state: 'aborted' }), 'ending'],
+    [
+      'those in hand of an aborted one',
+      view([member(0, { phase: 'switching', updating: true, image: TO })], { state: 'aborted' }),
+      'ending',
+    ],
     ['nothing, when it has ended', view([member(0, { phase: 'updated', image: TO })], { state: 'completed' }), null],
   ];
   it.each(cases)('%s', (_, given, reason) => {
@@ -315,17 +445,46 @@ describe('what it does', () => {
     ['begins when all is staged', view([member(0)], { state: 'staging' }), ['become']],
     ['gives up staging a withdrawn image', view([member(0)], { state: 'staging', withdrawn: [TO] }), ['become']],
     ['begins with the canary', view([member(0), member(1), member(2)]), ['assign', 'batch-started']],
-    ['switches a batch within its budgets', view([member(0, { batch: 0 }), member(1, { batch: 0 })], { request: { select: {}, to: TO, batch: '2' } }), ['switch', 'switch']],
+    [
+      'switches a batch within its budgets',
+      view([member(0, { batch: 0 }), member(1, { batch: 0 })], { request: { select: {}, to: TO, batch: '2' } }),
+      ['switch', 'switch'],
+    ],
     ['leaves out who was removed', view([member(0, { removed: true })]), ['settle']],
     ['leaves out who is stopped', view([member(0, { desired: 'stopped' })]), ['settle']],
     ['leaves out who is there already', view([member(0, { image: TO })]), ['settle']],
     ['does not wait for a lost host in a batch', view([member(0, { batch: 0, hostLost: true })]), ['assign']],
-    ['says that a batch is over', view([member(0, { batch: 0, phase: 'updated', image: TO }), member(1)]), ['batch-finished']],
-    ['halts after a failure', view([member(0, { batch: 0, phase: 'failed' }), member(1)], { finishedBatch: 0 }), ['become']],
-    ['goes back with what was switched', view([member(0, { phase: 'updated', switched: true, image: TO })], { state: 'reverting' }), ['restore']],
-    ['goes back with what was never judged', view([member(0, { phase: 'failed', reason: 'deadline', switched: true, image: TO })], { state: 'reverting' }), ['restore']],
-    ['leaves those that failed to their hosts', view([member(0, { phase: 'failed', reason: 'unhealthy', switched: true, image: FROM })], { state: 'reverting' }), ['become']],
-    ['gives up on a switch that is never judged', view([member(0, { batch: 0, phase: 'switching', image: TO, updating: true })]), ['settle'], START + 666_000],
+    [
+      'says that a batch is over',
+      view([member(0, { batch: 0, phase: 'updated', image: TO }), member(1)]),
+      ['batch-finished'],
+    ],
+    [
+      'halts after a failure',
+      view([member(0, { batch: 0, phase: 'failed' }), member(1)], { finishedBatch: 0 }),
+      ['become'],
+    ],
+    [
+      'goes back with what was switched',
+      view([member(0, { phase: 'updated', switched: true, image: TO })], { state: 'reverting' }),
+      ['restore'],
+    ],
+    [
+      'goes back with what was never judged',
+      view([member(0, { phase: 'failed', reason: 'deadline', switched: true, image: TO })], { state: 'reverting' }),
+      ['restore'],
+    ],
+    [
+      'leaves those that failed to their hosts',
+      view([member(0, { phase: 'failed', reason: 'unhealthy', switched: true, image: FROM })], { state: 'reverting' }),
+      ['become'],
+    ],
+    [
+      'gives up on a switch that is never judged',
+      view([member(0, { batch: 0, phase: 'switching', image: TO, updating: true })]),
+      ['settle'],
+      START + 666_000,
+    ],
   ];
   it.each(cases)('%s', (_, given, kinds, now = START) => {
     expect(planRollout(given, now).steps.map(({ kind }) => kind)).toEqual(kinds);

@@ -56,10 +56,21 @@ export type RolloutStep =
   | { readonly kind: 'assign'; readonly ordinal: number; readonly batch: number | null }
   | { readonly kind: 'switch'; readonly ordinal: number; readonly containerId: string; readonly image: string }
   | { readonly kind: 'restore'; readonly ordinal: number; readonly containerId: string; readonly image: string }
-  | { readonly kind: 'settle'; readonly ordinal: number; readonly phase: 'failed' | 'skipped'; readonly reason: string; readonly message: string }
+  | {
+      readonly kind: 'settle';
+      readonly ordinal: number;
+      readonly phase: 'failed' | 'skipped';
+      readonly reason: string;
+      readonly message: string;
+    }
   | { readonly kind: 'batch-started'; readonly batch: number; readonly size: number }
   | { readonly kind: 'batch-finished'; readonly batch: number; readonly size: number }
-  | { readonly kind: 'become'; readonly state: RolloutState; readonly because?: 'person' | 'failures' | 'approval'; readonly message: string }
+  | {
+      readonly kind: 'become';
+      readonly state: RolloutState;
+      readonly because?: 'person' | 'failures' | 'approval';
+      readonly message: string;
+    }
   /** Nothing of it is in hand any more, and nothing more will be done. */
   | { readonly kind: 'end'; readonly message: string };
 
@@ -110,29 +121,47 @@ function verdictOn(member: PlannedMember, view: RolloutView, nowMs: number): Set
   const skip = (reason: string, message: string): Settlement => ({ phase: 'skipped', reason, message });
   if (member.removed || member.desired === 'removed') return skip('removed', 'it was removed meanwhile');
   if (member.desired === 'stopped') {
-    return member.phase === 'pending' ? skip('stopped', 'it is stopped; it stays on its image') : skip('stopped', 'it was stopped meanwhile; what was decided for it holds when it is started');
+    return member.phase === 'pending'
+      ? skip('stopped', 'it is stopped; it stays on its image')
+      : skip('stopped', 'it was stopped meanwhile; what was decided for it holds when it is started');
   }
   if (member.phase === 'pending') {
-    if (member.image === member.toImage && !member.updating) return skip('already-on-image', `it is on ${member.toImage} already`);
+    if (member.image === member.toImage && !member.updating)
+      return skip('already-on-image', `it is on ${member.toImage} already`);
     return undefined;
   }
   // Its config is written: a lost host does what it says when it comes back.
-  if (member.hostLost) return skip('host-lost', `host ${member.host} is lost; it will follow its config when it comes back`);
+  if (member.hostLost)
+    return skip('host-lost', `host ${member.host} is lost; it will follow its config when it comes back`);
   const { request } = view;
   const deadline = patienceOf(view);
-  const judging = member.phase === 'switching' ? ((request.stableSeconds ?? 5) + (request.soakSeconds ?? 60)) * 1000 : 0;
+  const judging =
+    member.phase === 'switching' ? ((request.stableSeconds ?? 5) + (request.soakSeconds ?? 60)) * 1000 : 0;
   if (nowMs - member.changedAtMs <= deadline + judging) return undefined;
   const what = member.phase === 'switching' ? 'not judged' : 'not back';
-  return { phase: 'failed', reason: LATE, message: `${what} after ${Math.round((nowMs - member.changedAtMs) / 1000)} s; plinth inspect shows what it does` };
+  return {
+    phase: 'failed',
+    reason: LATE,
+    message: `${what} after ${Math.round((nowMs - member.changedAtMs) / 1000)} s; plinth inspect shows what it does`,
+  };
 }
 
 function planStaging(view: RolloutView): RolloutDecision {
-  if (view.withdrawn.length > 0) return { steps: [{ kind: 'become', state: 'aborted', message: `${view.withdrawn.join(', ')} can't be started on any more` }], wait: null };
+  if (view.withdrawn.length > 0)
+    return {
+      steps: [
+        { kind: 'become', state: 'aborted', message: `${view.withdrawn.join(', ')} can't be started on any more` },
+      ],
+      wait: null,
+    };
   if (view.unstaged.length > 0) {
     const lacking = view.unstaged.map(({ storageNode, image }) => `${storageNode} lacks ${image}`).join(', ');
     return { steps: [], wait: { reason: 'image-not-staged', message: lacking } };
   }
-  return { steps: [{ kind: 'become', state: 'rolling', message: 'every storage node involved holds the image' }], wait: null };
+  return {
+    steps: [{ kind: 'become', state: 'rolling', message: 'every storage node involved holds the image' }],
+    wait: null,
+  };
 }
 
 function planRolling(view: RolloutView, nowMs: number): RolloutDecision {
@@ -146,7 +175,8 @@ function planRolling(view: RolloutView, nowMs: number): RolloutDecision {
   const current = members.filter((member) => member.batch === batch);
   const open = current.filter(isOpen);
   if (batch >= 0 && open.length > 0) return planWithinBatch(view, open, batch, nowMs);
-  if (batch >= 0 && view.finishedBatch < batch) return { steps: [{ kind: 'batch-finished', batch, size: current.length }], wait: null };
+  if (batch >= 0 && view.finishedBatch < batch)
+    return { steps: [{ kind: 'batch-finished', batch, size: current.length }], wait: null };
   return planNextBatch(view, batch + 1, nowMs);
 }
 
@@ -166,13 +196,21 @@ function haltReason(view: RolloutView): string | undefined {
   const judged = current.filter((member) => member.phase === 'updated' || member.phase === 'failed');
   if (judged.length === 0 || current.some(isOpen)) return undefined;
   const percent = (100 * judged.filter((member) => member.phase === 'updated').length) / judged.length;
-  return percent < request.successPercent ? `${Math.floor(percent)} % of batch ${batch} succeeded; ${request.successPercent} % have to` : undefined;
+  return percent < request.successPercent
+    ? `${Math.floor(percent)} % of batch ${batch} succeeded; ${request.successPercent} % have to`
+    : undefined;
 }
 
-function planWithinBatch(view: RolloutView, open: readonly PlannedMember[], batch: number, nowMs: number): RolloutDecision {
+function planWithinBatch(
+  view: RolloutView,
+  open: readonly PlannedMember[],
+  batch: number,
+  nowMs: number,
+): RolloutDecision {
   const stranded = open.filter((member) => member.phase === 'pending' && member.hostLost);
   // A lost host must not hold up its batch.
-  if (stranded.length > 0) return { steps: stranded.map(({ ordinal }) => ({ kind: 'assign', ordinal, batch: null })), wait: null };
+  if (stranded.length > 0)
+    return { steps: stranded.map(({ ordinal }) => ({ kind: 'assign', ordinal, batch: null })), wait: null };
   const pending = open.filter((member) => member.phase === 'pending');
   const closed = windowClosed(view, nowMs);
   if (pending.length > 0 && closed) return { steps: [], wait: closed };
@@ -190,16 +228,39 @@ function planWithinBatch(view: RolloutView, open: readonly PlannedMember[], batc
   const budget = first && switching === 0 ? hand.refusal(first, budgets) : undefined;
   const hopeless = budget ? blockedForGood(view, pending, budgets, nowMs) : [];
   if (hopeless.length > 0) return { steps: hopeless, wait: null };
-  return { steps: [], wait: budget ?? { reason: 'batch-running', message: `batch ${batch}: ${switching} being judged, ${pending.length} to come` } };
+  return {
+    steps: [],
+    wait: budget ?? {
+      reason: 'batch-running',
+      message: `batch ${batch}: ${switching} being judged, ${pending.length} to come`,
+    },
+  };
 }
 
 /** Those that only containers which were never judged keep waiting: waiting longer gives them no room. They stay as they are. */
-function blockedForGood(view: RolloutView, pending: readonly PlannedMember[], budgets: Budgets, nowMs: number): readonly RolloutStep[] {
+function blockedForGood(
+  view: RolloutView,
+  pending: readonly PlannedMember[],
+  budgets: Budgets,
+  nowMs: number,
+): readonly RolloutStep[] {
   if (nowMs - lastChange(view) <= patienceOf(view)) return [];
-  const stuck = new InHand(view.members.filter((member) => member.phase === 'failed' && member.reason === LATE && member.updating));
+  const stuck = new InHand(
+    view.members.filter((member) => member.phase === 'failed' && member.reason === LATE && member.updating),
+  );
   return pending.flatMap((member): RolloutStep[] => {
     const refusal = stuck.refusal(member, budgets);
-    return refusal ? [{ kind: 'settle', ordinal: member.ordinal, phase: 'skipped', reason: refusal.reason, message: `${refusal.message}, and were never judged; it is on ${member.image}` }] : [];
+    return refusal
+      ? [
+          {
+            kind: 'settle',
+            ordinal: member.ordinal,
+            phase: 'skipped',
+            reason: refusal.reason,
+            message: `${refusal.message}, and were never judged; it is on ${member.image}`,
+          },
+        ]
+      : [];
   });
 }
 
@@ -213,17 +274,32 @@ function lastChange(view: RolloutView): number {
 
 function planNextBatch(view: RolloutView, batch: number, nowMs: number): RolloutDecision {
   const unassigned = view.members.filter((member) => member.phase === 'pending' && member.batch === null);
-  if (unassigned.length === 0) return { steps: [{ kind: 'become', state: 'completed', message: summary(view) }], wait: null };
+  if (unassigned.length === 0)
+    return { steps: [{ kind: 'become', state: 'completed', message: summary(view) }], wait: null };
   const reachable = unassigned.filter((member) => !member.hostLost);
   if (reachable.length === 0) return waitForHosts(view, unassigned, nowMs);
-  if (needsApproval(view, batch)) return { steps: [{ kind: 'become', state: 'paused', because: 'approval', message: `batch ${batch} waits for an approval: plinth rollout approve` }], wait: null };
+  if (needsApproval(view, batch))
+    return {
+      steps: [
+        {
+          kind: 'become',
+          state: 'paused',
+          because: 'approval',
+          message: `batch ${batch} waits for an approval: plinth rollout approve`,
+        },
+      ],
+      wait: null,
+    };
   const closed = windowClosed(view, nowMs);
   if (closed) return { steps: [], wait: closed };
   const canary = view.request.canary ?? 1;
   const size = batch === 0 && canary > 0 ? canary : budgetsOf(view.request, view.members.length).batch;
   const chosen = reachable.slice(0, size);
   return {
-    steps: [...chosen.map((member): RolloutStep => ({ kind: 'assign', ordinal: member.ordinal, batch })), { kind: 'batch-started', batch, size: chosen.length }],
+    steps: [
+      ...chosen.map((member): RolloutStep => ({ kind: 'assign', ordinal: member.ordinal, batch })),
+      { kind: 'batch-started', batch, size: chosen.length },
+    ],
     wait: null,
   };
 }
@@ -231,9 +307,19 @@ function planNextBatch(view: RolloutView, batch: number, nowMs: number): Rollout
 /** Only members on lost hosts are left: they are waited for, but not for ever. */
 function waitForHosts(view: RolloutView, left: readonly PlannedMember[], nowMs: number): RolloutDecision {
   const hosts = [...new Set(left.map((member) => member.host))].sort().join(', ');
-  if (nowMs - lastChange(view) <= patienceOf(view)) return { steps: [], wait: { reason: 'host-lost', message: `lost: ${hosts}; ${left.length} containers wait for it` } };
+  if (nowMs - lastChange(view) <= patienceOf(view))
+    return {
+      steps: [],
+      wait: { reason: 'host-lost', message: `lost: ${hosts}; ${left.length} containers wait for it` },
+    };
   return {
-    steps: left.map((member) => ({ kind: 'settle', ordinal: member.ordinal, phase: 'skipped', reason: 'host-lost', message: `host ${member.host} stayed lost; it is on ${member.image}` })),
+    steps: left.map((member) => ({
+      kind: 'settle',
+      ordinal: member.ordinal,
+      phase: 'skipped',
+      reason: 'host-lost',
+      message: `host ${member.host} stayed lost; it is on ${member.image}`,
+    })),
     wait: null,
   };
 }
@@ -250,9 +336,18 @@ function planPaused(view: RolloutView): RolloutDecision {
   const inHand = open > 0 ? `; ${open} in hand end by themselves` : '';
   switch (view.pausedBecause) {
     case 'approval':
-      return { steps: [], wait: { reason: 'approval-needed', message: `plinth rollout approve lets it go on${inHand}` } };
+      return {
+        steps: [],
+        wait: { reason: 'approval-needed', message: `plinth rollout approve lets it go on${inHand}` },
+      };
     case 'failures':
-      return { steps: [], wait: { reason: 'paused-by-failures', message: `plinth rollout resume goes on, plinth rollout revert goes back${inHand}` } };
+      return {
+        steps: [],
+        wait: {
+          reason: 'paused-by-failures',
+          message: `plinth rollout resume goes on, plinth rollout revert goes back${inHand}`,
+        },
+      };
     default:
       return { steps: [], wait: { reason: 'paused-by-person', message: `plinth rollout resume goes on${inHand}` } };
   }
@@ -276,8 +371,11 @@ function planReverting(view: RolloutView, nowMs: number): RolloutDecision {
   }
   if (steps.length > 0) return { steps, wait: null };
   const restoring = view.members.filter((member) => member.phase === 'restoring').length;
-  const failing = view.members.filter((member) => member.phase === 'failed' && member.updating && !member.hostLost && !isLate(member, view, nowMs)).length;
-  if (held === undefined && restoring === 0 && failing === 0) return { steps: [{ kind: 'become', state: 'reverted', message: summary(view) }], wait: null };
+  const failing = view.members.filter(
+    (member) => member.phase === 'failed' && member.updating && !member.hostLost && !isLate(member, view, nowMs),
+  ).length;
+  if (held === undefined && restoring === 0 && failing === 0)
+    return { steps: [{ kind: 'become', state: 'reverted', message: summary(view) }], wait: null };
   if (restoring === 0 && held) return { steps: [], wait: held };
   return { steps: [], wait: { reason: 'revert-running', message: `${restoring + failing} on their way back` } };
 }
@@ -303,11 +401,22 @@ function windowClosed(view: RolloutView, nowMs: number): RolloutWait | undefined
   const { window } = view.request;
   if (!window || windowIsOpen(window, nowMs)) return undefined;
   const opens = nextOpening(window, nowMs);
-  return { reason: 'window-closed', message: opens === null ? 'its window never opens again' : `its window opens at ${new Date(opens).toISOString()}` };
+  return {
+    reason: 'window-closed',
+    message: opens === null ? 'its window never opens again' : `its window opens at ${new Date(opens).toISOString()}`,
+  };
 }
 
 function summary(view: RolloutView): string {
   const phases = ['updated', 'failed', 'skipped', 'restored', 'pending'] as const;
-  const parts = phases.map((phase) => ({ phase, count: view.members.filter((member) => member.phase === phase).length }));
-  return parts.filter(({ count }) => count > 0).map(({ phase, count }) => `${count} ${phase}`).join(', ') || 'nothing to do';
+  const parts = phases.map((phase) => ({
+    phase,
+    count: view.members.filter((member) => member.phase === phase).length,
+  }));
+  return (
+    parts
+      .filter(({ count }) => count > 0)
+      .map(({ phase, count }) => `${count} ${phase}`)
+      .join(', ') || 'nothing to do'
+  );
 }

@@ -11,5 +11,9 @@ export function windowIsOpen(window: RolloutWindow | undefined, nowMs: number): 
 
 /** @returns milliseconds since the epoch; null: never again */
 export function nextOpening(window: RolloutWindow, afterMs: number): number | null {
-  return new Cron(window.opens, { paused: true, timezone: window.timezone ?? 'UTC' }).nextRun(new Date(afterMs))?.getTime() ?? null;
+  return (
+    new Cron(window.opens, { paused: true, timezone: window.timezone ?? 'UTC' })
+      .nextRun(new Date(afterMs))
+      ?.getTime() ?? null
+  );
 }

@@ -1,6 +1,17 @@
 /** What upstream systems and operators ask for of containers. */
 import { Type } from 'class-transformer';
-import { IsBoolean, IsIn, IsInt, IsNumber, IsObject, IsOptional, Matches, Max, Min, ValidateNested } from 'class-validator';
+import {
+  IsBoolean,
+  IsIn,
+  IsInt,
+  IsNumber,
+  IsObject,
+  IsOptional,
+  Matches,
+  Max,
+  Min,
+  ValidateNested,
+} from 'class-validator';
 import { IsCommand, IsEnvironment, IsTimezone, IsToTheThousandth } from '../../rules.js';
 import { ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN, SOFTWARE_PATH_PATTERN } from '../../values.js';
 
@@ -121,7 +132,9 @@ export class ContainerRequested {
 
   /** Path below the software repository, mounted read-only at /sw. */
   @IsOptional()
-  @Matches(SOFTWARE_PATH_PATTERN, { message: 'software must be a path below the software repository, such as hello-web' })
+  @Matches(SOFTWARE_PATH_PATTERN, {
+    message: 'software must be a path below the software repository, such as hello-web',
+  })
   software?: string;
 
   @IsOptional()

@@ -25,7 +25,19 @@ import { DISTRIBUTION_FAILURE_REASONS, type DistributionFailureReason } from './
  * `released`: the host has given the container up, which is moved to another. The last four are about an update: `updated` (passed gate and soak time), `reverting` (failed, with the cause), `reverted` (runs on the image before again,
  * with the same cause), `update-refused` (nothing was touched: the image can't be started on this host).
  */
-export const CONTAINER_REPORT_KINDS = ['starting', 'started', 'stopping', 'stopped', 'failed', 'removed', 'released', 'updated', 'reverting', 'reverted', 'update-refused'] as const;
+export const CONTAINER_REPORT_KINDS = [
+  'starting',
+  'started',
+  'stopping',
+  'stopped',
+  'failed',
+  'removed',
+  'released',
+  'updated',
+  'reverting',
+  'reverted',
+  'update-refused',
+] as const;
 export type ContainerReportKind = (typeof CONTAINER_REPORT_KINDS)[number];
 
 /** The agent's part of the start phases, milliseconds; see StartPhases. */

@@ -89,7 +89,9 @@ export class RolloutRequested extends UpdateOptions {
   select!: RolloutSelection;
 
   /** `debian-12` (its default version), `debian-12@v3`, or `known-good`. */
-  @Matches(UPDATE_TARGET_PATTERN, { message: 'to must be a name, a name and a version such as debian-12@v3, or known-good' })
+  @Matches(UPDATE_TARGET_PATTERN, {
+    message: 'to must be a name, a name and a version such as debian-12@v3, or known-good',
+  })
   to!: string;
 
   /** Containers in the first batch; 0: no canary; absent: 1. */
@@ -101,7 +103,9 @@ export class RolloutRequested extends UpdateOptions {
 
   /** Containers in each further batch, `5` or `10%` of all; absent: `10%`. */
   @IsOptional()
-  @Matches(/^(?:[1-9]\d{0,5}|(?:[1-9]|[1-9]\d|100)%)$/, { message: 'batch must be a number such as "5", or a share such as "10%"' })
+  @Matches(/^(?:[1-9]\d{0,5}|(?:[1-9]|[1-9]\d|100)%)$/, {
+    message: 'batch must be a number such as "5", or a share such as "10%"',
+  })
   batch?: string;
 
   /** Containers of one host in hand at once; absent: one batch. */
@@ -250,7 +254,15 @@ export class RolloutCounts {
   restored!: number;
 }
 
-export const ROLLOUT_STATES = ['staging', 'rolling', 'paused', 'reverting', 'completed', 'aborted', 'reverted'] as const;
+export const ROLLOUT_STATES = [
+  'staging',
+  'rolling',
+  'paused',
+  'reverting',
+  'completed',
+  'aborted',
+  'reverted',
+] as const;
 export type RolloutState = (typeof ROLLOUT_STATES)[number];
 
 /** What every fact about a rollout says. */

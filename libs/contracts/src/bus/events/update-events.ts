@@ -40,7 +40,9 @@ export class UpdateOptions {
 /** Asks for one container to move to another image. */
 export class ContainerUpdateRequested extends ContainerActionRequested {
   /** `debian-12` (its default version), `debian-12@v3`, or `known-good`. */
-  @Matches(UPDATE_TARGET_PATTERN, { message: 'to must be a name, a name and a version such as debian-12@v3, or known-good' })
+  @Matches(UPDATE_TARGET_PATTERN, {
+    message: 'to must be a name, a name and a version such as debian-12@v3, or known-good',
+  })
   to!: string;
 
   @IsOptional()

@@ -31,7 +31,13 @@ export function processArguments(pid: number): readonly string[] | undefined {
 export function processTree(pid: number): readonly number[] {
   const children = readProc(`/proc/${pid}/task/${pid}/children`);
   if (children === undefined) return [];
-  return [pid, ...children.split(' ').filter((word) => word !== '').flatMap((word) => processTree(Number(word)))];
+  return [
+    pid,
+    ...children
+      .split(' ')
+      .filter((word) => word !== '')
+      .flatMap((word) => processTree(Number(word))),
+  ];
 }
 
 /** Processes with `word` among their arguments whose program is called one of `names`. Reads all of /proc: for recovery only. */

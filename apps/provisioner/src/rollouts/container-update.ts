@@ -1,14 +1,22 @@
 /** One container to another image: choose, write the config with the image on trial, announce; in one transaction. */
-import { type ContainerConfig, containerStatus, desiredContainer, type ContainerRejected, type ContainerUpdateRequested, parseImageRef, SUBJECTS } from '@plinth/contracts';
+import {
+  type ContainerConfig,
+  containerStatus,
+  desiredContainer,
+  type ContainerRejected,
+  type ContainerUpdateRequested,
+  parseImageRef,
+  SUBJECTS,
+} from '@plinth/contracts';
 import { claimEvent, newId, type Outbox, type OutboxEvent, type ReceivedEvent } from '@plinth/service-kit';
 import type { EntityManager } from 'typeorm';
-import { saveContainer } from './container.store.js';
-import { supersedeMember } from '../rollouts/rollout.store.js';
-import { loadUpdateCatalogue } from './update.store.js';
-import { findContainer } from './container-action.js';
-import { type ContainerRecord, statusOf } from './domain/container-record.js';
-import { transition } from './domain/container-state.js';
-import { beginUpdate, chooseTarget, fallbackImage, type UpdateRefusal } from './domain/image-update.js';
+import { saveContainer } from '../containers/container.store.js';
+import { supersedeMember } from './rollout.store.js';
+import { loadUpdateCatalogue } from '../containers/update.store.js';
+import { findContainer } from '../containers/container-action.js';
+import { type ContainerRecord, statusOf } from '../containers/domain/container-record.js';
+import { transition } from '../containers/domain/container-state.js';
+import { beginUpdate, chooseTarget, fallbackImage, type UpdateRefusal } from '../containers/domain/image-update.js';
 
 interface Cause {
   readonly correlationId: string;
@@ -47,10 +55,20 @@ export class ContainerUpdate {
     });
   }
 
-  private async begin(manager: EntityManager, record: ContainerRecord, event: ReceivedEvent<ContainerUpdateRequested>): Promise<{ ok: true; record: ContainerRecord; before: string | undefined } | UpdateRefusal> {
+  private async begin(
+    manager: EntityManager,
+    record: ContainerRecord,
+    event: ReceivedEvent<ContainerUpdateRequested>,
+  ): Promise<{ ok: true; record: ContainerRecord; before: string | undefined } | UpdateRefusal> {
     const state = transition(record.state, 'update-requested');
-    if (state === undefined || record.config.desired === 'removed') return { ok: false, reason: 'wrong-state', message: `${record.config.name} is being removed` };
-    if (record.moving) return { ok: false, reason: 'wrong-state', message: `${record.config.name} is on its way to another host; ask again in a moment` };
+    if (state === undefined || record.config.desired === 'removed')
+      return { ok: false, reason: 'wrong-state', message: `${record.config.name} is being removed` };
+    if (record.moving)
+      return {
+        ok: false,
+        reason: 'wrong-state',
+        message: `${record.config.name} is on its way to another host; ask again in a moment`,
+      };
     const catalogue = await loadUpdateCatalogue(manager, imageNames(record, event.data.to), this.lostSeconds);
     const chosen = chooseTarget(record, event.data.to, catalogue);
     if (!chosen.ok) return chosen;
@@ -61,14 +79,28 @@ export class ContainerUpdate {
 }
 
 /** Names of the images that an update may be about. */
-export function imageNames({ config, knownGood }: { readonly config: ContainerConfig; readonly knownGood: readonly string[] }, to: string): readonly string[] {
+export function imageNames(
+  { config, knownGood }: { readonly config: ContainerConfig; readonly knownGood: readonly string[] },
+  to: string,
+): readonly string[] {
   return [...new Set([to, config.image, ...knownGood].flatMap((text) => parseImageRef(text)?.name ?? []))];
 }
 
 /** Writes a container whose config was changed, and tells its host and whoever watches. */
-export async function announceUpdate(manager: EntityManager, add: (event: OutboxEvent) => void, record: ContainerRecord, message: string, cause: Partial<Cause> & { correlationId: string }): Promise<void> {
+export async function announceUpdate(
+  manager: EntityManager,
+  add: (event: OutboxEvent) => void,
+  record: ContainerRecord,
+  message: string,
+  cause: Partial<Cause> & { correlationId: string },
+): Promise<void> {
   const { config } = record;
-  await saveContainer(manager, record, { at: config.decidedAt, kind: 'configured', generation: config.generation, message });
+  await saveContainer(manager, record, {
+    at: config.decidedAt,
+    kind: 'configured',
+    generation: config.generation,
+    message,
+  });
   add({ subject: desiredContainer(config.host, record.id), data: config, ...cause });
   add({ subject: containerStatus(record.id), data: statusOf(record), ...cause });
 }
