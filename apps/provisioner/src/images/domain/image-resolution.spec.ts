@@ -58,4 +58,27 @@ describe('resolving an image', () => {
       reason: 'no-default-image',
     });
   });
+
+  it.each([
+    // Where which version is; the default is v4.
+    ['the newest earlier version', { v1: ['east'], v3: ['east'], v4: ['west'], v5: ['east'] }, 'v3'],
+    ['the first later one where there is no earlier', { v4: ['west'], v9: ['east'], v10: ['east'] }, 'v9'],
+    ['nothing where no version is', { v3: ['west'], v4: ['west'] }, undefined],
+  ])('takes %s where the default is not distributed', (_what, places: Record<string, string[]>, used) => {
+    const images = Object.entries(places).map(([version, nodes]) => image('os', version, 'promoted', nodes));
+    const partly: ImageCatalogue = {
+      images: [...images, image('os', 'v2', 'revoked', ['east'])],
+      defaults: { os: 'v4' },
+      defaultOs: 'os',
+    };
+    for (const asked of [undefined, 'os', 'other@v1']) {
+      const resolution = resolveImage(asked, false, partly, new Set(['east']));
+      expect(resolution.ok ? resolution.image.version : resolution.reason).toBe(used ?? 'no-default-image');
+      if (resolution.ok) {
+        expect(resolution.fallbackReason).toBe(asked === 'other@v1' ? 'unknown-image' : 'not-distributed');
+      }
+      if (used !== undefined) expect(resolveImage(asked, true, partly, new Set(['east']))).toMatchObject({ ok: false });
+    }
+    expect(resolveImage('os@v4', true, partly, new Set(['east']))).toMatchObject({ reason: 'image-unavailable' });
+  });
 });

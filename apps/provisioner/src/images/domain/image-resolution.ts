@@ -1,6 +1,9 @@
 /**
  * Which image a container gets: the asked name and version when it can be served, else the default version of the default OS with the
  * reason recorded (US 9,075,638: "if the requested OS or version is not valid the default is used").
+ *
+ * A default may be promoted to some data centres only. Where it is not, the newest earlier version that is there stands in for it,
+ * else the next later one; the reason `not-distributed` is recorded.
  */
 import { type FallbackReason, formatImageRef, parseImageRef } from '@plinth/contracts';
 
@@ -9,7 +12,7 @@ export interface CatalogueImage {
   readonly version: string;
   readonly state: string;
   readonly contentDigest: string | null;
-  /** Storage nodes that hold a master and are heard of. */
+  /** Storage nodes that hold a master and whose heartbeats arrive. */
   readonly storageNodes: readonly string[];
 }
 
@@ -34,7 +37,7 @@ export type Resolution =
   | { readonly ok: false; readonly reason: 'image-unavailable' | 'no-default-image'; readonly message: string };
 
 type Lookup =
-  | { readonly ok: true; readonly image: ServableImage }
+  | { readonly ok: true; readonly image: ServableImage; readonly fallbackReason?: FallbackReason }
   | { readonly ok: false; readonly reason: FallbackReason };
 
 /** @param reachable storage nodes that at least one candidate host has mounted */
@@ -45,18 +48,18 @@ export function resolveImage(
   reachable: ReadonlySet<string>,
 ): Resolution {
   const fallback = defaultImage(catalogue, reachable);
-  if (asked === undefined) {
-    return fallback.ok ? fallback : refuseDefault(fallback.reason, catalogue);
-  }
-  const wanted = lookUp(asked, catalogue, reachable);
-  if (wanted.ok) return wanted;
-  if (strict) {
+  const wanted = asked === undefined ? fallback : lookUp(asked, catalogue, reachable);
+  const problem = wanted.ok ? wanted.fallbackReason : wanted.reason;
+  if (strict && problem !== undefined && (asked !== undefined || wanted.ok)) {
+    const what = asked ?? 'the default';
     return {
       ok: false,
       reason: 'image-unavailable',
-      message: `${asked} can't be served (${wanted.reason}) and the request is strict`,
+      message: `${what} can't be served (${problem}) and the request is strict`,
     };
   }
+  if (wanted.ok) return wanted;
+  if (asked === undefined) return refuseDefault(wanted.reason, catalogue);
   if (!fallback.ok)
     return refuseDefault(fallback.reason, catalogue, `${asked} can't be served (${wanted.reason}), and `);
   return { ok: true, image: fallback.image, fallbackReason: wanted.reason };
@@ -78,12 +81,33 @@ function lookUp(text: string, catalogue: ImageCatalogue, reachable: ReadonlySet<
   if (!image) return { ok: false, reason: 'unknown-version' };
   if (image.state === 'revoked' || image.state === 'retired') return { ok: false, reason: image.state };
   if (image.state !== 'promoted' || image.contentDigest === null) return { ok: false, reason: 'not-promoted' };
+  const servable = asServable(image, reachable);
+  if (servable) return { ok: true, image: servable };
+  const standIn = ref.version === undefined ? nearestServable(ofName, image.version, reachable) : undefined;
+  if (standIn) return { ok: true, image: standIn, fallbackReason: 'not-distributed' };
+  return { ok: false, reason: 'not-distributed' };
+}
+
+/** The newest servable version before `version`, else the first after it. */
+function nearestServable(
+  ofName: readonly CatalogueImage[],
+  version: string,
+  reachable: ReadonlySet<string>,
+): ServableImage | undefined {
+  const servable = ofName
+    .flatMap((image) => asServable(image, reachable) ?? [])
+    .sort((a, b) => numberOf(a.version) - numberOf(b.version));
+  const earlier = servable.filter((image) => numberOf(image.version) < numberOf(version));
+  return earlier.at(-1) ?? servable[0];
+}
+
+const numberOf = (version: string): number => Number(version.slice(1));
+
+function asServable(image: CatalogueImage, reachable: ReadonlySet<string>): ServableImage | undefined {
+  const { name, version, contentDigest } = image;
+  if (image.state !== 'promoted' || contentDigest === null) return undefined;
   const storageNodes = image.storageNodes.filter((node) => reachable.has(node));
-  if (storageNodes.length === 0) return { ok: false, reason: 'not-distributed' };
-  return {
-    ok: true,
-    image: { name: image.name, version: image.version, contentDigest: image.contentDigest, storageNodes },
-  };
+  return storageNodes.length === 0 ? undefined : { name, version, contentDigest, storageNodes };
 }
 
 function refuseDefault(reason: FallbackReason, catalogue: ImageCatalogue, prefix = ''): Resolution {
@@ -91,6 +115,6 @@ function refuseDefault(reason: FallbackReason, catalogue: ImageCatalogue, prefix
   const message =
     os === null
       ? `${prefix}no default image is set; activate one with: plinth image activate <name>@<version>`
-      : `${prefix}the default ${formatImageRef({ name: os, version: catalogue.defaults[os] })} can't be served (${reason})`;
+      : `${prefix}the default ${formatImageRef({ name: os, version: catalogue.defaults[os] })} can't be served (${reason}); plinth image show says where it is`;
   return { ok: false, reason: 'no-default-image', message };
 }

@@ -298,6 +298,25 @@ function happen(world: World, event: Happening): void {
 }
 
 describe('in a world where anything may happen', () => {
+  it('ends although a container whose host came back after it was skipped is never judged', () => {
+    const fates = ['passes', 'hangs', 'passes', 'passes', 'fails'] as const;
+    const world = new World(
+      { select: { image: 'debian-12' }, to: TO, canary: 2, stableSeconds: 1, soakSeconds: 0, deadlineSeconds: 30 },
+      fates.map((fate, ordinal) => member(ordinal, { fate })),
+    );
+    world.settle();
+    happen(world, { kind: 'lose', host: 1 });
+    world.settle();
+    happen(world, { kind: 'find', host: 1 });
+    for (let turns = 0; turns < 100 && !world.ended; turns++) {
+      world.settle();
+      world.pass(10_000);
+    }
+    expect(world.state).toBe('completed');
+    // The fifth is of the same tenant as the second, which holds the tenant's only room.
+    expect(world.members.map(({ phase }) => phase)).toEqual(['updated', 'skipped', 'updated', 'updated', 'skipped']);
+  });
+
   it('keeps its budgets, switches nothing twice, ends, and leaves every container on its target or where it came from', () => {
     fc.assert(
       fc.property(requests, fates, happenings, (options, fateOf, events) => {

@@ -245,8 +245,14 @@ function blockedForGood(
   nowMs: number,
 ): readonly RolloutStep[] {
   if (nowMs - lastChange(view) <= patienceOf(view)) return [];
+  // Also one whose host came back after it was skipped: it holds its room again, and nobody waits for its verdict.
   const stuck = new InHand(
-    view.members.filter((member) => member.phase === 'failed' && member.reason === LATE && member.updating),
+    view.members.filter(
+      (member) =>
+        member.updating &&
+        !member.hostLost &&
+        (member.phase === 'skipped' || (member.phase === 'failed' && member.reason === LATE)),
+    ),
   );
   return pending.flatMap((member): RolloutStep[] => {
     const refusal = stuck.refusal(member, budgets);
