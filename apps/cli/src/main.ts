@@ -1,11 +1,19 @@
 #!/usr/bin/env node
 /** `plinth`: the operator's tool. Every command is one file in `commands/`, loaded when it is asked for. */
+import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { Command, CommanderError } from 'commander';
 import { COMMANDS } from './commands/index.js';
 
+/** Of the package that this file belongs to. */
+function version(): string {
+  const file = new URL('../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}
+
 const program = new Command('plinth')
   .description('Thousands of containers on shared, versioned, read-only OS images')
+  .version(version(), '-V, --version', 'print the version')
   .enablePositionalOptions()
   .showSuggestionAfterError()
   .exitOverride();

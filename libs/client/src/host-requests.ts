@@ -51,7 +51,7 @@ export async function waitUntilDrained(
     said = now;
     if (Date.now() > end)
       throw new ClientError(
-        `${host} still has ${status.drain.left} containers${status.drain.waiting ? ` (${status.drain.waiting})` : ''}; plinth ps --host ${host} shows them, the drain goes on`,
+        `${host} still has ${status.drain.left} ${status.drain.left === 1 ? 'container' : 'containers'}${status.drain.waiting ? ` (${status.drain.waiting})` : ''}; plinth ps --host ${host} shows them, the drain goes on`,
         'timeout',
       );
   }

@@ -167,6 +167,14 @@ export async function activateImage(client: PlinthClient, ref: string, defaultOs
 }
 
 /** Lets nothing new start on a version. */
+/** Data centres with live storage nodes none of which holds the version, sorted. */
+export async function datacentersWithout(client: PlinthClient, ref: string): Promise<readonly string[]> {
+  const live = (await client.storage()).filter((node) => node.state === 'ready');
+  const served = new Set(live.filter(({ images }) => images.includes(ref)).map(({ datacenter }) => datacenter));
+  const all = new Set(live.map(({ datacenter }) => datacenter));
+  return [...all].filter((datacenter) => !served.has(datacenter)).sort();
+}
+
 export async function revokeImage(client: PlinthClient, ref: string, reason: string): Promise<Fact> {
   const stream = await client.request(SUBJECTS.imageRevocationRequested, { image: ref, reason }, [
     SUBJECTS.imageRevoked,

@@ -40,13 +40,14 @@ export function register(program: Command): void {
     )
     .action(init);
   withMembers(access.command('add'))
-    .description('hosts and others that come later; nobody else is touched')
+    .description('add hosts and others that come later; nobody else is changed')
     .requiredOption('--dir <directory>', 'made by init')
     .addHelpText('after', '\nExample:\n  plinth access add --dir /etc/plinth/access --host h3')
     .action(add);
   access
     .command('ls')
-    .description('who there is')
+    .description('list the users of the bus')
+    .addHelpText('after', '\nExample:\n  plinth access ls --dir /etc/plinth/access')
     .requiredOption('--dir <directory>', 'made by init')
     .action(async ({ dir }: { dir: string }) => {
       const { readMembers, seedFile } = await import('@plinth/bus-access');
@@ -56,7 +57,7 @@ export function register(program: Command): void {
     });
   access
     .command('rotate')
-    .description('a new key for one user; the old one goes on until --finish')
+    .description('make a new key for one user; the old one is valid until --finish')
     .argument('<user>', 'such as host-h1, storage-s1, upstream')
     .requiredOption('--dir <directory>', 'made by init')
     .option('--finish', 'from now on only the new key')
@@ -76,7 +77,8 @@ export function register(program: Command): void {
     });
   access
     .command('remove')
-    .description('a user that must not log in any more')
+    .description('take a user away, who then cannot log in')
+    .addHelpText('after', '\nExample:\n  plinth access remove host:h3 --dir /etc/plinth/access')
     .argument('<user>', 'such as host-h1')
     .requiredOption('--dir <directory>', 'made by init')
     .action(async (user: string, { dir }: { dir: string }) => {
@@ -86,7 +88,8 @@ export function register(program: Command): void {
     });
   access
     .command('table')
-    .description('what each user may do, as Markdown')
+    .description('print what each user may do, as Markdown')
+    .addHelpText('after', '\nExample:\n  plinth access table')
     .action(async () => {
       const { permissionTable } = await import('@plinth/bus-access');
       process.stdout.write(permissionTable());

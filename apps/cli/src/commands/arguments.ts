@@ -52,13 +52,16 @@ export function parseRestart(text: string): { policy: string; maxRetries?: numbe
   return match[2] === undefined ? { policy: match[1] } : { policy: match[1], maxRetries: Number(match[2]) };
 }
 
-/** `90s`, `10m`, `2h`, `1d` → milliseconds. */
+const MOST_DURATION_MS = 366 * 86_400_000;
+
+/** `90s`, `1.5h`, `10m`, `2d`, and `90` as seconds → milliseconds, at most a year. */
 export function parseDuration(text: string): number {
-  const match = /^(\d+)(ms|s|m|h|d)$/.exec(text);
-  const unit = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }[match?.[2] ?? ''];
-  if (!match?.[1] || unit === undefined)
-    throw new InvalidArgumentError('a duration is a number with s, m, h or d, such as 10m');
-  return Number(match[1]) * unit;
+  const match = /^(\d{1,12}(?:\.\d{1,3})?)(ms|s|m|h|d)?$/.exec(text);
+  const unit = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }[match?.[2] ?? 's'] ?? Number.NaN;
+  const milliseconds = Math.round(Number(match?.[1]) * unit);
+  if (!(milliseconds <= MOST_DURATION_MS))
+    throw new InvalidArgumentError('a duration is a number with s, m, h or d, such as 10m, and at most a year');
+  return milliseconds;
 }
 
 /** `sn-1,sn-2` */

@@ -2,10 +2,9 @@
 import type { Command } from 'commander';
 import { withClient } from '../connection.js';
 import { actOnContainer, type ContainerActionName } from '@plinth/client';
-import { parseCount } from './arguments.js';
 import { ClientError, type PlinthClient } from '@plinth/client';
 import { print } from '../output/print.js';
-import { type SharedOptions, withShared, withTenant } from './options.js';
+import { duration, type SharedOptions, withShared, withTenant } from './options.js';
 
 interface ActionOptions extends SharedOptions {
   tenant: string;
@@ -37,7 +36,7 @@ export function registerAction(program: Command, name: ContainerActionName): voi
     .description(DESCRIPTIONS[name])
     .argument('<container...>', 'names or ids')
     .option('--no-wait', 'do not wait until it is done')
-    .option('--timeout <seconds>', 'how long to wait', parseCount, 90)
+    .addOption(duration('--timeout <duration>', 'how long to wait', '90s'))
     .addHelpText('after', `\nExample:\n  plinth ${name} shop-1 shop-2`);
   if (name === 'rm') command.option('--keep-data', 'leave the data volumes on the storage nodes');
   command.action(async (containers: string[], options: ActionOptions) => {
@@ -68,7 +67,7 @@ async function attempt(
     const details = await client.container(container, options.tenant);
     await actOnContainer(client, name, details, {
       keepData: options.keepData,
-      timeoutMs: options.wait ? options.timeout * 1_000 : undefined,
+      timeoutMs: options.wait ? options.timeout : undefined,
     });
     return { container, ok: true, id: details.id };
   } catch (error) {

@@ -45,6 +45,7 @@ export function register(program: Command): void {
     .action(() => letters.help({ error: true }));
   withFilter(withShared(letters.command('ls')))
     .description('list them, newest first')
+    .addHelpText('after', '\nExample:\n  plinth deadletters ls --service provisioner')
     .option('--limit <count>', 'at the most', parseNumber, DEFAULT_LIMIT)
     .action(async (options: FilterOptions & { limit: number }) => {
       await withClient(options.nats, async (client) => {
@@ -70,6 +71,7 @@ export function register(program: Command): void {
     });
   withShared(letters.command('show'))
     .description('one of them, with what was wrong and its body; values of its environment are not shown')
+    .addHelpText('after', '\nExample:\n  plinth deadletters show 17')
     .argument('<number>', 'as ls shows it', parseNumber)
     .action(async (number: number, options: SharedOptions) => {
       await withClient(options.nats, async (client) => {
@@ -111,6 +113,7 @@ export function register(program: Command): void {
     });
   withFilter(withShared(letters.command('drop')))
     .description('remove them; they are gone')
+    .addHelpText('after', '\nExample:\n  plinth deadletters drop 17 18')
     .argument('[number...]', 'as ls shows it', collect)
     .option('--all', 'every one that fits')
     .action(async (numbers: readonly number[] | undefined, options: ChoiceOptions) => {

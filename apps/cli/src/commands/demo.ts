@@ -6,6 +6,7 @@ export function register(program: Command): void {
   program
     .command('demo')
     .description('start a stack where none runs and take the tour: build, promote, run, look')
+    .addHelpText('after', '\nExample:\n  plinth demo')
     .action(async () => {
       const { startStack } = await import('@plinth/stack');
       const { tour } = await import('../demo/tour.js');

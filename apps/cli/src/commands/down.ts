@@ -5,6 +5,7 @@ export function register(program: Command): void {
   program
     .command('down')
     .description('stop the stack on this machine, its containers too; nothing is left running or mounted')
+    .addHelpText('after', '\nExample:\n  plinth down --data')
     .option('--data', 'delete images, volumes and everything else in PLINTH_HOME as well')
     .action(async (options: { data?: boolean }) => {
       const { stopStack } = await import('@plinth/stack');

@@ -1,15 +1,14 @@
 import type { Command } from 'commander';
 import { withClient } from '../connection.js';
-import { parseDuration } from './arguments.js';
 import { printJson, printLine } from '../output/print.js';
-import { type SharedOptions, withShared } from './options.js';
+import { duration, type SharedOptions, withShared } from './options.js';
 
 export function register(program: Command): void {
   withShared(program.command('events'))
     .description('what happened, and with -f what happens')
     .argument('[subject]', 'NATS subject, wildcards allowed; absent: every event', '>')
     .option('-f, --follow', 'go on as events come')
-    .option('--since <duration>', 'how far back, such as 10m', parseDuration, 600_000)
+    .addOption(duration('--since <duration>', 'how far back', '10m'))
     .addHelpText('after', "\nExample:\n  plinth events -f 'container.*'")
     .action(async (subject: string, options: SharedOptions & { follow?: boolean; since: number }) => {
       await withClient(options.nats, async (client) => {

@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
 import { withClient } from '../connection.js';
-import { parseCount, parseEnv } from './arguments.js';
+import { parseEnv } from './arguments.js';
 import { ClientError } from '@plinth/client';
 import { print } from '../output/print.js';
-import { type SharedOptions, withShared, withTenant } from './options.js';
+import { duration, type SharedOptions, withShared, withTenant } from './options.js';
 
 /** Standard input that goes along in one message. */
 const MAX_STDIN = 360 * 1024;
@@ -23,7 +23,7 @@ export function register(program: Command): void {
     .passThroughOptions()
     .option('--env <NAME=VALUE>', 'environment variable, repeatable', parseEnv)
     .option('-i, --stdin', 'pass standard input on')
-    .option('--timeout <seconds>', 'end it after this time', parseCount, 3_600)
+    .addOption(duration('--timeout <duration>', 'end it after this time', '1h'))
     .addHelpText('after', '\nExample:\n  plinth exec shop-1 -- cat /etc/os-release')
     .action(async (name: string, words: string[], _options: object, self: Command) => {
       const command = commandOf(words, self);
@@ -42,7 +42,7 @@ export function register(program: Command): void {
           ...stream,
           env: options.env,
           stdin: options.stdin ? await readInput() : undefined,
-          timeoutSeconds: Math.max(1, options.timeout),
+          timeoutSeconds: Math.max(1, options.timeout / 1_000),
         });
         if (options.json) print(options, result, () => '');
         process.exitCode = result.exitCode;

@@ -2,17 +2,15 @@
 import type { Command } from 'commander';
 import { withClient } from '../connection.js';
 import { actOnHost, waitUntilDrained } from '@plinth/client';
-import { parseCount, parseDuration } from './arguments.js';
+import { parseCount } from './arguments.js';
 import { print } from '../output/print.js';
-import { type SharedOptions, withShared } from './options.js';
+import { duration, type SharedOptions, withShared } from './options.js';
 
 interface DrainOptions extends SharedOptions {
   parallel?: number;
   wait: boolean;
   timeout: number;
 }
-
-const TEN_MINUTES_MS = 600_000;
 
 export function register(program: Command): void {
   const host = program
@@ -21,7 +19,8 @@ export function register(program: Command): void {
     .action(() => host.help({ error: true }));
   withShared(host.command('cordon'))
     .description('place nothing new on a host; what is there stays')
-    .argument('<host>')
+    .addHelpText('after', '\nExample:\n  plinth host cordon host-1')
+    .argument('<host>', 'as plinth hosts lists it')
     .action(async (name: string, options: SharedOptions) => {
       await withClient(options.nats, async (client) => {
         await actOnHost(client, 'cordon', name);
@@ -34,7 +33,8 @@ export function register(program: Command): void {
     });
   withShared(host.command('uncordon'))
     .description('place containers on a host again; ends a drain')
-    .argument('<host>')
+    .addHelpText('after', '\nExample:\n  plinth host uncordon host-1')
+    .argument('<host>', 'as plinth hosts lists it')
     .action(async (name: string, options: SharedOptions) => {
       await withClient(options.nats, async (client) => {
         await actOnHost(client, 'uncordon', name);
@@ -43,17 +43,13 @@ export function register(program: Command): void {
     });
   withShared(host.command('drain'))
     .description(
-      'cordon a host and move its containers to others; each is stopped there and started anew on the same data',
+      'cordon a host and move its containers to others; each is stopped and started again on another host with the same data',
     )
-    .argument('<host>')
-    .option('--parallel <n>', 'containers on their way at the same time (the default: 1)', parseCount)
+    .addHelpText('after', '\nExample:\n  plinth host drain host-1 --parallel 4')
+    .argument('<host>', 'as plinth hosts lists it')
+    .option('--parallel <n>', 'containers on their way at the same time (default: 1)', parseCount)
     .option('--no-wait', 'return when the drain has begun')
-    .option(
-      '--timeout <duration>',
-      'how long to wait (the default: 10m); the drain goes on',
-      parseDuration,
-      TEN_MINUTES_MS,
-    )
+    .addOption(duration('--timeout <duration>', 'how long to wait; the drain goes on after it', '10m'))
     .action(async (name: string, options: DrainOptions) => {
       await withClient(options.nats, async (client) => {
         await actOnHost(client, 'drain', name, { parallel: options.parallel });

@@ -7,6 +7,7 @@ import { type SharedOptions, withShared } from './options.js';
 export function register(program: Command): void {
   withShared(program.command('hosts'))
     .description('list hosts with capacity and load')
+    .addHelpText('after', '\nExample:\n  plinth hosts --json')
     .action(async (options: SharedOptions) => {
       await withClient(options.nats, async (client) => {
         const hosts = await client.hosts();

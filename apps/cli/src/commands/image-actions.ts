@@ -2,8 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import type { BuildDetails, ImageSummary } from '@plinth/contracts';
 import { withClient } from '../connection.js';
-import { activateImage, buildImage, promoteImage, revokeImage } from '@plinth/client';
-import { ClientError } from '@plinth/client';
+import { activateImage, buildImage, ClientError, datacentersWithout, promoteImage, revokeImage } from '@plinth/client';
 import { print, printLine } from '../output/print.js';
 import { ProgressBar } from '../output/progress.js';
 import { age, bytes, table } from '../output/table.js';
@@ -157,10 +156,15 @@ export async function promote(
 export async function activate(ref: string, options: SharedOptions & { versionOnly?: boolean }): Promise<void> {
   await withClient(options.nats, async (client) => {
     const fact = await activateImage(client, ref, !options.versionOnly);
+    const without = options.json ? [] : await datacentersWithout(client, ref);
+    const warning =
+      without.length === 0
+        ? ''
+        : `\nno storage node of ${without.join(', ')} holds it: containers there get the nearest version that is there, or are refused`;
     print(
       options,
       fact.data,
-      () => `${ref} is the default ${options.versionOnly ? 'version of its name' : 'image'} now`,
+      () => `${ref} is the default ${options.versionOnly ? 'version of its name' : 'image'} now${warning}`,
     );
   });
 }

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import { parseCount, parseDuration, parseList } from './arguments.js';
-import { type SharedOptions, withShared, withTenant } from './options.js';
+import { parseCount, parseList } from './arguments.js';
+import { duration, type SharedOptions, withShared, withTenant } from './options.js';
 
 /** The subcommands' work lies in image-actions.ts, loaded when one of them runs. */
 export function register(program: Command): void {
@@ -8,27 +8,30 @@ export function register(program: Command): void {
   withShared(image.command('build'))
     .description('build and test an image from a recipe; succeeds only when its tests pass')
     .argument('<recipe>', 'YAML file, or - for standard input')
-    .option('--timeout <duration>', 'how long to wait', parseDuration, 2_400_000)
+    .addOption(duration('--timeout <duration>', 'how long to wait', '40m'))
     .addHelpText('after', '\nExample:\n  plinth image build recipes/debian-12.yaml')
     .action(async (recipe: string, options: SharedOptions & { timeout: number }) =>
       (await import('./image-actions.js')).build(recipe, options),
     );
   withShared(image.command('ls'))
     .description('list image versions')
-    .argument('[name]')
+    .argument('[name]', 'of this name only')
+    .addHelpText('after', '\nExample:\n  plinth image ls debian-12')
     .action(async (name: string | undefined, options: SharedOptions) =>
       (await import('./image-actions.js')).list(name, options),
     );
   withShared(image.command('show'))
     .description('one version: build, tests, manifest, where it is')
     .argument('<image>', 'name@version')
+    .addHelpText('after', '\nExample:\n  plinth image show debian-12@v1')
     .action(async (ref: string, options: SharedOptions) => (await import('./image-actions.js')).show(ref, options));
   withShared(image.command('promote'))
     .description('put a tested image into production and wait until the storage nodes have it')
     .argument('<image>', 'name@version')
     .option('--to <nodes or labels>', 'such as sn-1,sn-2 or datacenter=west; absent: all', parseList)
+    .addHelpText('after', '\nExample:\n  plinth image promote debian-12@v2 --to datacenter=west')
     .option('--no-wait', 'do not wait for the storage nodes')
-    .option('--timeout <duration>', 'how long to wait', parseDuration, 600_000)
+    .addOption(duration('--timeout <duration>', 'how long to wait', '10m'))
     .action(async (ref: string, options: SharedOptions & { to?: string[]; wait: boolean; timeout: number }) =>
       (await import('./image-actions.js')).promote(ref, options),
     );
@@ -36,13 +39,15 @@ export function register(program: Command): void {
     .description('make a version the default of its name, and its name the default OS')
     .argument('<image>', 'name@version')
     .option('--version-only', 'leave the default OS as it is')
+    .addHelpText('after', '\nExample:\n  plinth image activate debian-12@v2')
     .action(async (ref: string, options: SharedOptions & { versionOnly?: boolean }) =>
       (await import('./image-actions.js')).activate(ref, options),
     );
   withShared(image.command('revoke'))
     .description('let nothing new start on a version')
     .argument('<image>', 'name@version')
-    .requiredOption('--reason <text>', 'why')
+    .requiredOption('--reason <text>', 'why, for the people who read the event')
+    .addHelpText('after', '\nExample:\n  plinth image revoke debian-12@v2 --reason "CVE-2026-1234"')
     .action(async (ref: string, options: SharedOptions & { reason: string }) =>
       (await import('./image-actions.js')).revoke(ref, options),
     );
@@ -66,14 +71,16 @@ export function register(program: Command): void {
   withShared(image.command('blast-radius'))
     .description('everything that needs a version: tenants, hosts, containers, rollouts')
     .argument('<image>', 'name@version')
+    .addHelpText('after', '\nExample:\n  plinth image blast-radius debian-12@v1')
     .action(async (ref: string, options: SharedOptions) =>
       (await import('./image-retirement.js')).showBlastRadius(ref, options),
     );
   withShared(image.command('retire'))
     .description('remove a version from everywhere, for ever; refused while anything needs it')
     .argument('<image>', 'name@version')
+    .addHelpText('after', '\nExample:\n  plinth image retire debian-12@v1')
     .option('--no-wait', 'do not wait for the storage nodes')
-    .option('--timeout <duration>', 'how long to wait', parseDuration, 120_000)
+    .addOption(duration('--timeout <duration>', 'how long to wait', '2m'))
     .action(async (ref: string, options: SharedOptions & { wait: boolean; timeout: number }) =>
       (await import('./image-retirement.js')).retire(ref, options),
     );

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { withClient } from '../connection.js';
 import { ClientError } from '@plinth/client';
 import { print } from '../output/print.js';
-import { age, bytes, table } from '../output/table.js';
+import { age, bytes, counted, table } from '../output/table.js';
 import { type SharedOptions, withShared, withTenant } from './options.js';
 
 export function register(program: Command): void {
@@ -68,7 +68,10 @@ function describe(found: ContainerDetails & { readonly stats: ContainerStats | n
       ],
       ['time zone', config.timezone ?? "the image's"],
       ['software', config.software],
-      ['limits', `${bytes(config.limits.memoryBytes)}, ${config.limits.cpus} cores, ${config.limits.pids} processes`],
+      [
+        'limits',
+        `${bytes(config.limits.memoryBytes)}, ${counted(config.limits.cpus, 'core')}, ${counted(config.limits.pids, 'process', 'processes')}`,
+      ],
       [
         'restart',
         config.restart.maxRetries === undefined
@@ -87,7 +90,7 @@ function describe(found: ContainerDetails & { readonly stats: ContainerStats | n
   if (stats)
     rows.push([
       'memory',
-      `${bytes(stats.privateBytes)} private, ${bytes(stats.sharedBytes)} shared, ${stats.processes} processes`,
+      `${bytes(stats.privateBytes)} private, ${bytes(stats.sharedBytes)} shared, ${counted(stats.processes, 'process', 'processes')}`,
     ]);
   const history = table(
     ['AT', 'GENERATION', 'KIND', 'MESSAGE'],

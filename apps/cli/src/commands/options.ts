@@ -1,6 +1,6 @@
 /** Options that most commands share. */
-import type { Command } from 'commander';
-import { parseName } from './arguments.js';
+import { type Command, Option } from 'commander';
+import { parseDuration, parseName } from './arguments.js';
 
 export interface SharedOptions {
   readonly json?: boolean;
@@ -15,4 +15,13 @@ export function withShared(command: Command): Command {
 
 export function withTenant(command: Command): Command {
   return command.option('--tenant <name>', 'tenant of the container', parseName, 'default');
+}
+
+/**
+ * An option that takes a duration; its value is in milliseconds.
+ * @param preset as a person writes it, such as `40m`; absent: the option has no value unless it is given
+ */
+export function duration(flags: string, description: string, preset?: string): Option {
+  const option = new Option(flags, description).argParser(parseDuration);
+  return preset === undefined ? option : option.default(parseDuration(preset), preset);
 }

@@ -9,12 +9,12 @@ import {
 } from '@plinth/contracts';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { withClient } from '../connection.js';
-import { parseCount, parseDuration, parseList } from './arguments.js';
+import { parseCount, parseList } from './arguments.js';
 import { ClientError } from '@plinth/client';
 import { actOnRollout, findRollout, type RolloutActionName, startRollout } from '@plinth/client';
 import { print } from '../output/print.js';
 import { describeRollout, rolloutTable, watchRollout } from '../output/rollout-view.js';
-import { type SharedOptions, withShared } from './options.js';
+import { duration, type SharedOptions, withShared } from './options.js';
 
 interface StartOptions extends SharedOptions {
   select: RolloutSelection;
@@ -38,8 +38,8 @@ interface StartOptions extends SharedOptions {
 }
 
 const ACTIONS: Readonly<Record<RolloutActionName, string>> = {
-  pause: 'begin nothing new; what is in hand ends by itself',
-  resume: 'go on',
+  pause: 'begin nothing new; switches in progress end by themselves',
+  resume: 'let a paused rollout go on',
   approve: 'let a rollout that waits for it go on',
   abort: 'end it where it is; what was switched stays',
   revert: 'go back with everything that was switched, also after its end',
@@ -58,36 +58,28 @@ export function register(program: Command): void {
       parseSelection,
     )
     .requiredOption('--to <image>', 'name (its default version), name@version, or known-good')
-    .option('--canary <n>', 'containers in the first batch; 0: none (the default: 1)', parseCount)
-    .option('--batch <n|n%>', 'containers in each further batch (the default: 10%)')
-    .option('--max-down-per-host <n>', 'in hand at once (the default: one batch)', parseCount)
-    .option('--max-down-per-tenant <n>', 'in hand at once (the default: one batch)', parseCount)
-    .option('--max-failures <n>', 'failures that halt it (the default: 1)', parseCount)
+    .option('--canary <n>', 'containers in the first batch; 0: none (default: 1)', parseCount)
+    .option('--batch <n|n%>', 'containers in each further batch (default: 10%)')
+    .option('--max-down-per-host <n>', 'in progress at once (default: one batch)', parseCount)
+    .option('--max-down-per-tenant <n>', 'in progress at once (default: one batch)', parseCount)
+    .option('--max-failures <n>', 'failures that halt it (default: 1)', parseCount)
     .option('--success-percent <n>', 'share of a batch that has to succeed', parseCount)
     .addOption(
-      new Option('--on-failure <what>', 'what a halted rollout does (the default: revert)').choices([
-        'revert',
-        'pause',
-      ]),
+      new Option('--on-failure <what>', 'what a halted rollout does (default: revert)').choices(['revert', 'pause']),
     )
     .addOption(
-      new Option('--approval <when>', 'what a person has to approve (the default: none)').choices([
-        ...ROLLOUT_APPROVALS,
-      ]),
+      new Option('--approval <when>', 'what a person has to approve (default: none)').choices([...ROLLOUT_APPROVALS]),
     )
     .option('--window <cron>', 'when new switches may begin, five fields such as "0 2 * * 1-5"')
-    .option('--window-minutes <n>', 'how long the window stays open (the default: 60)', parseCount)
-    .option('--window-timezone <zone>', 'such as Europe/Vienna (the default: UTC)')
-    .option('--soak <duration>', 'how long each has to stay healthy to be known good (the default: 60s)', parseDuration)
-    .option(
-      '--stable <duration>',
-      'how long each has to stay up without a health check (the default: 5s)',
-      parseDuration,
-    )
-    .option(
-      '--deadline <duration>',
-      'for one switch beside gate and soak time, and for the way back (the default: 10m)',
-      parseDuration,
+    .option('--window-minutes <n>', 'how long the window stays open (default: 60)', parseCount)
+    .option('--window-timezone <zone>', 'such as Europe/Vienna (default: UTC)')
+    .addOption(duration('--soak <duration>', 'how long each has to stay healthy to be known good (default: 60s)'))
+    .addOption(duration('--stable <duration>', 'how long each has to stay up without a health check (default: 5s)'))
+    .addOption(
+      duration(
+        '--deadline <duration>',
+        'for one switch beside gate and soak time, and for the way back (default: 10m)',
+      ),
     )
     .option('--snapshot-data', 'copy the data before, put the copy back where it fails')
     .option('--wait', 'watch it to its end; exit code 0 only when it is completed')
@@ -116,6 +108,7 @@ export function register(program: Command): void {
 
   withShared(rollout.command('ls'))
     .description('list rollouts')
+    .addHelpText('after', '\nExample:\n  plinth rollout ls --all')
     .option('--all', 'also those that have ended')
     .action(async (options: SharedOptions & { all?: boolean }) => {
       await withClient(options.nats, async (client) => {
@@ -126,6 +119,7 @@ export function register(program: Command): void {
 
   withShared(rollout.command('show'))
     .description('one rollout: what it waits for, and its containers')
+    .addHelpText('after', '\nExample:\n  plinth rollout show 3f9a2c')
     .argument('<rollout>', 'id, or its beginning')
     .action(async (text: string, options: SharedOptions) => {
       await withClient(options.nats, async (client) => {
@@ -136,6 +130,7 @@ export function register(program: Command): void {
 
   withShared(rollout.command('watch'))
     .description('follow a rollout to its end; exit code 0 only when it is completed')
+    .addHelpText('after', '\nExample:\n  plinth rollout watch 3f9a2c')
     .argument('<rollout>', 'id, or its beginning')
     .action(async (text: string, options: SharedOptions) => {
       await withClient(options.nats, async (client) => {
@@ -150,6 +145,7 @@ export function register(program: Command): void {
   for (const [name, description] of Object.entries(ACTIONS) as [RolloutActionName, string][]) {
     withShared(rollout.command(name))
       .description(description)
+      .addHelpText('after', `\nExample:\n  plinth rollout ${name} 3f9a2c`)
       .argument('<rollout>', 'id, or its beginning')
       .action(async (text: string, options: SharedOptions) => {
         await withClient(options.nats, async (client) => {
@@ -158,7 +154,7 @@ export function register(program: Command): void {
           print(
             options,
             { ok: true, rolloutId: id },
-            () => `${name} taken in\nnext: plinth rollout watch ${id.slice(0, 12)}`,
+            () => `${name} accepted\nnext: plinth rollout watch ${id.slice(0, 12)}`,
           );
         });
       });

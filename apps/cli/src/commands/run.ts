@@ -2,10 +2,10 @@ import { SUBJECTS } from '@plinth/contracts';
 import { type Command, Option } from 'commander';
 import { withClient } from '../connection.js';
 import { type StartedContainer, waitUntilStarted } from '@plinth/client';
-import { parseCount, parseDuration, parseEnv, parseName, parsePositive, parseRestart, parseSize } from './arguments.js';
+import { parseCount, parseEnv, parseName, parsePositive, parseRestart, parseSize } from './arguments.js';
 import { ClientError } from '@plinth/client';
 import { print, printJson } from '../output/print.js';
-import { type SharedOptions, withShared } from './options.js';
+import { duration, type SharedOptions, withShared } from './options.js';
 
 interface RunOptions extends SharedOptions {
   name?: string;
@@ -55,12 +55,17 @@ export function register(program: Command): void {
       new Option('--network <kind>', "its own with a loopback only, or the host's").choices(['isolated', 'host']),
     )
     .option('--stop-signal <signal>', 'such as SIGINT')
-    .option('--stop-grace <seconds>', 'between the stop signal and SIGKILL', parseCount)
+    .addOption(duration('--stop-grace <duration>', 'between the stop signal and SIGKILL (default: 10s)'))
     .option('--health-cmd <command>', 'for /bin/sh in the container; ends with 0 when it does its work; judges updates')
-    .option('--health-interval <duration>', 'between two checks (the default: 5s)', parseDuration)
-    .option('--health-timeout <duration>', 'for one check (the default: 5s)', parseDuration)
-    .option('--health-retries <n>', 'failed checks in a row that make it unhealthy (the default: 3)', parseCount)
-    .option('--health-start-period <duration>', 'after the start, in which failed checks do not count', parseDuration)
+    .addOption(duration('--health-interval <duration>', 'between two checks (default: 5s)'))
+    .addOption(duration('--health-timeout <duration>', 'for one check (default: 5s)'))
+    .option('--health-retries <n>', 'failed checks in a row that make it unhealthy (default: 3)', parseCount)
+    .addOption(
+      duration(
+        '--health-start-period <duration>',
+        'after the start, in which failed checks do not count (default: 0s)',
+      ),
+    )
     .addOption(
       new Option('--follow <what>', 'move with the default image when another one is activated').choices(['default']),
     )
@@ -68,7 +73,7 @@ export function register(program: Command): void {
     .option('--request-id <id>', 'the same id twice gives one container')
     .addOption(new Option('--wait', 'wait until it runs (the default)').conflicts('detach'))
     .option('--detach', 'do not wait')
-    .option('--timeout <seconds>', 'how long to wait', parseCount, 60)
+    .addOption(duration('--timeout <duration>', 'how long to wait', '60s'))
     .addHelpText('after', '\nExample:\n  plinth run debian-12@v1 --name shop-1 --memory 256M -- /bin/sleep infinity')
     .action(async (_image: string | undefined, _words: string[], options: RunOptions, command: Command) => {
       const { image, words } = splitOperands(command.args, process.argv);
@@ -86,7 +91,7 @@ export function register(program: Command): void {
             print(options, { requestId: stream.requestId }, () => stream.requestId);
             return;
           }
-          const started = await waitUntilStarted(client, stream, options.timeout * 1_000);
+          const started = await waitUntilStarted(client, stream, options.timeout);
           print(options, started, () => sentence(started, performance.now() - begin));
         } catch (error) {
           if (options.json && error instanceof ClientError)
@@ -126,7 +131,7 @@ function requestOf(image: string | undefined, command: readonly string[] | undef
     datacenter: options.datacenter,
     network: options.network,
     stopSignal: options.stopSignal,
-    stopGraceSeconds: options.stopGrace,
+    stopGraceSeconds: options.stopGrace === undefined ? undefined : options.stopGrace / 1_000,
     health: healthOf(options),
     follow: options.follow,
   };

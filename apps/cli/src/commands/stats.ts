@@ -7,6 +7,7 @@ import { type SharedOptions, withShared, withTenant } from './options.js';
 export function register(program: Command): void {
   withTenant(withShared(program.command('stats')))
     .description('memory of running containers: what each has alone and what it shares with others')
+    .addHelpText('after', '\nExample:\n  plinth stats shop-1')
     .argument('[container]', 'name or id; absent: all')
     .action(async (name: string | undefined, options: SharedOptions & { tenant: string }) => {
       await withClient(options.nats, async (client) => {

@@ -7,6 +7,7 @@ import { type SharedOptions, withShared } from './options.js';
 export function register(program: Command): void {
   withShared(program.command('storage'))
     .description('list storage nodes with their images')
+    .addHelpText('after', '\nExample:\n  plinth storage --json')
     .action(async (options: SharedOptions) => {
       await withClient(options.nats, async (client) => {
         const nodes = await client.storage();

@@ -1,12 +1,11 @@
 import { SUBJECTS } from '@plinth/contracts';
 import type { Command } from 'commander';
 import { withClient } from '../connection.js';
-import { parseCount, parseDuration } from './arguments.js';
 import { ClientError, type Fact } from '@plinth/client';
 import { updateContainer } from '@plinth/client';
 import { escapeControls } from '@plinth/client';
 import { print } from '../output/print.js';
-import { type SharedOptions, withShared, withTenant } from './options.js';
+import { duration, type SharedOptions, withShared, withTenant } from './options.js';
 
 interface SwitchOptions extends SharedOptions {
   tenant: string;
@@ -27,15 +26,13 @@ export function register(program: Command): void {
     .description('move a container to another image; a failed update goes back by itself')
     .argument('<container>', 'name or id')
     .requiredOption('--to <image>', 'name (its default version), name@version, or known-good')
-    .option(
-      '--soak <duration>',
-      'how long it has to stay healthy to be known good, such as 30s (the default: 60s)',
-      parseDuration,
+    .addOption(
+      duration('--soak <duration>', 'how long it has to stay healthy to be known good, such as 30s (default: 60s)'),
     )
-    .option('--stable <duration>', 'how long it has to stay up without a health check (the default: 5s)', parseDuration)
+    .addOption(duration('--stable <duration>', 'how long it has to stay up without a health check (default: 5s)'))
     .option('--snapshot-data', 'copy its data before, put the copy back when it fails')
     .option('--no-wait', 'do not wait for the verdict')
-    .option('--timeout <seconds>', 'how long to wait; absent: the soak time and two minutes', parseCount)
+    .addOption(duration('--timeout <duration>', 'how long to wait (default: the soak time and two minutes)'))
     .addHelpText(
       'after',
       '\nExit code 0 only when the new image is known good.\n\nExample:\n  plinth switch shop-1 --to debian-12@v2 --soak 30s',
@@ -46,7 +43,7 @@ export function register(program: Command): void {
         const timeoutMs =
           options.timeout === undefined
             ? (options.soak ?? DEFAULT_SOAK_MS) + (options.stable ?? 0) + PATIENCE_MS
-            : options.timeout * 1_000;
+            : options.timeout;
         const begin = performance.now();
         const request = {
           to: options.to,

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import { homeDirectory } from '@plinth/stack';
+import { counted } from '../output/table.js';
 
 /** Reads a count from the command line. */
 function count(text: string): number {
@@ -40,8 +41,8 @@ export function register(program: Command): void {
         });
         say(
           started === 0
-            ? `already running: ${stack.services.length} processes, data in ${home}`
-            : `${started} started; data in ${home}`,
+            ? `already running: ${counted(stack.services.length, 'process', 'processes')}, data in ${home}`
+            : `${counted(started, 'process', 'processes')} started; data in ${home}`,
         );
         if (options.detach) {
           say('look at it with: plinth status   stop it with: plinth down');

@@ -1,6 +1,6 @@
 /** Differences between images, and the plan of a start, for people. */
 import type { CutList, FileChange, ImageDiff, ImagePlan, PackageChange, WritablePlace } from '@plinth/contracts';
-import { type Cell, bytes, table } from './table.js';
+import { type Cell, bytes, counted, table } from './table.js';
 
 /** @param leftOut files that are not in the list */
 export function describeDiff(diff: ImageDiff, leftOut: number): string {
@@ -28,7 +28,7 @@ export function describeDiff(diff: ImageDiff, leftOut: number): string {
     describePackages(diff.packages),
     `files: ${files.added} added, ${files.removed} removed, ${files.changed} changed${files.touched > 0 ? `; ${files.touched} differ in nothing but their time` : ''}`,
     ...(files.items.length > 0 ? [fileTable(files.items)] : []),
-    ...(leftOut > 0 ? [`… and ${leftOut} more files; --files lists all`] : []),
+    ...(leftOut > 0 ? [`… and ${counted(leftOut, 'more file', 'more files')}; --files lists all`] : []),
     // Among the files above, when all are there.
     ...(leftOut > 0 && diff.etc.items.length > 0
       ? [
@@ -93,7 +93,7 @@ export function describePlan(plan: ImagePlan): string {
       'limits',
       limits.memoryBytes === null
         ? null
-        : `${bytes(limits.memoryBytes)}, ${limits.cpus ?? '-'} cores, ${limits.pids ?? '-'} processes`,
+        : `${bytes(limits.memoryBytes)}, ${limits.cpus ?? '-'} ${limits.cpus === 1 ? 'core' : 'cores'}, ${limits.pids ?? '-'} processes`,
     ],
   ];
   const mounts = plan.mounts.map((mount, index) => [

@@ -26,6 +26,11 @@ export function table(headings: readonly string[], rows: readonly (readonly Cell
     .join('\n');
 }
 
+/** `1 container`, `2 containers`; @param many where it is not `one` and an s */
+export function counted(count: number, one: string, many = `${one}s`): string {
+  return `${count} ${count === 1 ? one : many}`;
+}
+
 /** 12345678 → `11.8 MiB` */
 export function bytes(value: number | null | undefined): string {
   if (value === null || value === undefined) return '-';

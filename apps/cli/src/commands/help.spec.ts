@@ -1,0 +1,49 @@
+/** What a new user reads first: the help of every command. */
+import { describe, expect, it } from '@jest/globals';
+import { Command, type Option } from 'commander';
+import { COMMANDS } from './index.js';
+
+const program = new Command('plinth').enablePositionalOptions();
+for (const load of Object.values(COMMANDS)) (await load()).register(program);
+
+/** Commands that do something, with the words that call them. */
+function leaves(command: Command, words: string): [string, Command][] {
+  const path = `${words} ${command.name()}`.trim();
+  return command.commands.length === 0 ? [[path, command]] : command.commands.flatMap((sub) => leaves(sub, path));
+}
+
+function helpOf(command: Command): string {
+  let text = '';
+  command.configureOutput({ writeOut: (part) => (text += part), getOutHelpWidth: () => 200 });
+  command.outputHelp();
+  return text;
+}
+
+describe.each(program.commands.flatMap((command) => leaves(command, '')))('plinth %s --help', (_path, command) => {
+  const help = helpOf(command);
+
+  it('says in a sentence what it does, and shows how it is called', () => {
+    expect(command.description()).toMatch(/^[a-z].{8,}[^.]$/);
+    expect(help).toMatch(/\nExamples?:\n {2}plinth [a-z]/);
+  });
+
+  it('explains every option', () => {
+    for (const option of command.options) explain(option.flags, option);
+  });
+
+  function explain(flags: string, option: Option): void {
+    expect(option.description).not.toBe('');
+    // A default stands there as a person would write it: durations with their unit.
+    if (flags.includes('<duration>') && option.defaultValue !== undefined)
+      expect(help).toContain(`(default: ${option.defaultValueDescription})`);
+    if (typeof option.defaultValue === 'number' && option.defaultValueDescription === undefined)
+      expect(option.defaultValue).toBeLessThan(1_000);
+    expect(flags).not.toMatch(/<(?:seconds|ms|milliseconds)>/);
+    expect(option.description).not.toMatch(/the default:/);
+  }
+
+  it('explains every operand', () => {
+    for (const operand of command.registeredArguments)
+      expect([operand.name(), operand.description]).toEqual([operand.name(), expect.stringMatching(/./)]);
+  });
+});
