@@ -1,3 +1,6 @@
+// Specs, and services that inherit their environment: what they publish and answer is held against its contract.
+process.env.PLINTH_CHECK_CONTRACTS = '1';
+
 const project = (displayName, testMatch) => ({
   displayName,
   testMatch,

@@ -43,7 +43,7 @@ export class Stack {
   plinth(...args: string[]): Promise<Ran> {
     return new Promise((done, fail) => {
       const child = spawn(process.execPath, [join(this.installation, 'apps/cli/dist/main.js'), ...args], {
-        env: { ...process.env, PLINTH_HOME: this.home, NATS_URL: '', DATABASE_URL: '' },
+        env: { ...process.env, PLINTH_HOME: this.home, PLINTH_CHECK_CONTRACTS: '1', NATS_URL: '', DATABASE_URL: '' },
       });
       let stdout = '';
       let stderr = '';

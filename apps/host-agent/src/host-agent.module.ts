@@ -11,11 +11,8 @@ import {
   agentStats,
   type ContainerConfig,
   desiredConsumer,
-  ExecQuery,
   hostConsumers,
-  LogsQuery,
   type Problem,
-  StatsQuery,
 } from '@plinth/contracts';
 import {
   ConfigError,
@@ -210,9 +207,9 @@ async function assemble(
       fleet.clearTombstones((id) => isDesired(connection, config.PLINTH_HOST, id));
       const opened = watchDesiredState(connection, consumers, config.PLINTH_HOST, sink, logger);
       watch = opened;
-      queries.stream(agentExec(config.PLINTH_HOST), ExecQuery, (query, reply) => exec.handle(query, reply));
-      queries.stream(agentLogs(config.PLINTH_HOST), LogsQuery, (query, reply) => logs.handle(query, reply));
-      queries.serve(agentStats(config.PLINTH_HOST), StatsQuery, (query) => stats.handle(query));
+      queries.stream(agentExec(config.PLINTH_HOST), (query, reply) => exec.handle(query, reply));
+      queries.stream(agentLogs(config.PLINTH_HOST), (query, reply) => logs.handle(query, reply));
+      queries.serve(agentStats(config.PLINTH_HOST), (query) => stats.handle(query));
       const heartbeat = startHeartbeat(connection, {
         host: config.PLINTH_HOST,
         datacenter: config.PLINTH_DATACENTER,

@@ -34,6 +34,7 @@ async function startProvisioner(id: string): Promise<ChildProcess> {
   const child = spawn(process.execPath, [join(REPOSITORY, 'apps/provisioner/dist/main.js')], {
     env: {
       PATH: process.env.PATH,
+      PLINTH_CHECK_CONTRACTS: '1',
       NATS_URL: nats.url,
       DATABASE_URL: postgres.url,
       PLINTH_SERVICE_ID: id,

@@ -4,9 +4,9 @@
  */
 import {
   BUILDER_CONSUMERS,
-  CATALOGUE,
   consumedBy,
   type Contract,
+  CONTRACTS,
   CONSUMER_REQUESTS,
   deadLetter,
   desiredConsumer,
@@ -47,11 +47,11 @@ const PARTY: Readonly<Record<MemberKind, Party>> = {
   upstream: 'upstream',
   operator: 'operator',
 };
-/** Last values that anyone who may hear facts may hear too; they are no contracts of the catalogue. */
-const STATUS: Readonly<Record<'provisioner' | 'image-builder', readonly string[]>> = {
-  provisioner: ['container', 'host', 'storage', 'rollout'].map((entity) => `status.${entity}.*`),
-  'image-builder': ['status.image.*'],
-};
+/** Last values that anyone who may hear facts may hear too. */
+const statusesOf = (party: Party): readonly string[] =>
+  CONTRACTS.filter((contract) => contract.kind === 'status' && contract.publishers.includes(party)).map(
+    ({ subject }) => subject,
+  );
 const READABLE_STREAMS = Object.values(STREAMS).map((stream) => stream.name);
 const STORED = ['request', 'fact', 'report', 'desired', 'heartbeat'];
 
@@ -61,9 +61,9 @@ function ownSubject({ kind, name }: Member, subject: string): string {
 }
 
 const published = (party: Party): readonly Contract[] =>
-  CATALOGUE.filter((contract) => STORED.includes(contract.kind) && contract.publishers.includes(party));
+  CONTRACTS.filter((contract) => STORED.includes(contract.kind) && contract.publishers.includes(party));
 const asked = (party: Party): readonly Contract[] =>
-  CATALOGUE.filter((contract) => contract.kind === 'query' && contract.publishers.includes(party));
+  CONTRACTS.filter((contract) => contract.kind === 'query' && contract.publishers.includes(party));
 const toCore = (subjects: readonly string[]): Call[] => subjects.map((subject) => ({ account: CORE, subject }));
 
 /** Pull and acknowledge: all that JetStream's API needs of a consumer that is open. */
@@ -82,11 +82,11 @@ export function rightsOf(member: Member, all: readonly Member[]): Rights {
     case 'provisioner':
       return {
         ...NOTHING,
-        tells: [...own, ...STATUS.provisioner, deadLetter('provisioner')],
+        tells: [...own, ...statusesOf('provisioner'), deadLetter('provisioner')],
         serves: [...served('provisioner'), CONSUMER_REQUESTS],
       };
     case 'image-builder': {
-      const told = [...own, ...STATUS['image-builder']];
+      const told = [...own, ...statusesOf('image-builder')];
       return {
         calls: toCore([
           ...told,
@@ -133,7 +133,7 @@ export function rightsOf(member: Member, all: readonly Member[]): Rights {
     case 'operator': {
       const reads = READABLE_STREAMS.map((stream) => `$JS.API.DIRECT.GET.${stream}`);
       const status = (['provisioner', 'image-builder'] as const).flatMap((teller) =>
-        STATUS[teller].map((subject) => ({ account: accountOf({ kind: teller }), subject })),
+        statusesOf(teller).map((subject) => ({ account: accountOf({ kind: teller }), subject })),
       );
       return {
         ...NOTHING,
@@ -205,7 +205,7 @@ function durables(party: Party, group: string): string[] {
 }
 
 function served(party: Party): string[] {
-  return CATALOGUE.filter((contract) => contract.kind === 'query' && contract.consumers.includes(party)).map(
+  return CONTRACTS.filter((contract) => contract.kind === 'query' && contract.consumers.includes(party)).map(
     (contract) => contract.subject,
   );
 }

@@ -3,8 +3,9 @@ import {
   type ContainerDetails,
   type ContainerState,
   type ContainerStarted,
-  type EventSubject,
+  type FactSubject,
   QUERIES,
+  type RequestSubject,
   SUBJECTS,
 } from '@plinth/contracts';
 import { ClientError } from './errors.js';
@@ -17,9 +18,9 @@ const LOOK_EVERY_MS = 2_000;
 export type ContainerActionName = 'stop' | 'start' | 'restart' | 'rm';
 
 interface Action {
-  readonly subject: EventSubject;
+  readonly subject: RequestSubject;
   /** The fact that says it is done, and the state that shows it. */
-  readonly done: EventSubject;
+  readonly done: FactSubject;
   readonly state: ContainerState;
 }
 
@@ -137,7 +138,7 @@ async function look(
   query: { readonly id: string } | { readonly requestId: string },
 ): Promise<ContainerDetails | undefined> {
   try {
-    return await client.query<ContainerDetails>(QUERIES.container, query);
+    return await client.query(QUERIES.container, query);
   } catch (error) {
     if (error instanceof ClientError) return undefined;
     throw error;

@@ -1,5 +1,5 @@
 /** Dead letters: messages that a service could not take, kept as they came. */
-import { CATALOGUE, type DroppedDeadLetters, QUERIES, STREAMS } from '@plinth/contracts';
+import { CONTRACTS, type DroppedDeadLetters, QUERIES, STREAMS } from '@plinth/contracts';
 import { derivedId, readStored, type StoredMessage } from '@plinth/service-kit/messaging';
 import { ClientError } from './errors.js';
 import { readFact } from './facts.js';
@@ -99,7 +99,7 @@ function letterOf({ subject, headers, data, sequence, storedAtMs }: StoredMessag
 
 /** Why a letter can't be sent again; undefined: it can. Pure. */
 export function replayRefusal(letter: DeadLetter): string | undefined {
-  const contract = CATALOGUE.find(({ subject }) => subject === letter.subject);
+  const contract = CONTRACTS.find(({ subject }) => subject === letter.subject);
   if (contract?.kind !== 'request' || !contract.publishers.includes('operator')) {
     return `${letter.subject || 'a letter without a subject'} is no request; services say again by themselves what others have missed`;
   }
@@ -167,7 +167,7 @@ export async function dropDeadLetters(
   const missing: number[] = [];
   for (let from = 0; from < letters.length; from += DROPS_AT_ONCE) {
     const refs = letters.slice(from, from + DROPS_AT_ONCE).map(({ sequence, id }) => ({ sequence, id }));
-    const answer = await client.query<DroppedDeadLetters>(QUERIES.dropDeadLetters, { letters: refs });
+    const answer = await client.query(QUERIES.dropDeadLetters, { letters: refs });
     dropped.push(...answer.dropped);
     missing.push(...answer.missing);
   }

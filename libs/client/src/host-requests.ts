@@ -1,15 +1,15 @@
 /** Requests about hosts. */
-import { type EventSubject, type HostOperation, type HostStatus, SUBJECTS } from '@plinth/contracts';
+import { type HostOperation, type HostStatus, SUBJECTS } from '@plinth/contracts';
 import { ClientError, type Fact, type PlinthClient } from './plinth-client.js';
 
 const ANSWER_MS = 30_000;
 const LOOK_EVERY_MS = 1_000;
 
-const REQUESTS: Readonly<Record<HostOperation, EventSubject>> = {
+const REQUESTS = {
   cordon: SUBJECTS.hostCordonRequested,
   uncordon: SUBJECTS.hostUncordonRequested,
   drain: SUBJECTS.hostDrainRequested,
-};
+} as const satisfies Readonly<Record<HostOperation, string>>;
 
 /** Returns when the request is accepted. @throws ClientError with the reason of the rejection, or `timeout` */
 export async function actOnHost(

@@ -4,7 +4,6 @@ import {
   type ImageSummary,
   QUERIES,
   type RolloutDetails,
-  type RolloutStatus,
   versionNumber,
 } from '@plinth/contracts';
 import { ClientError, type PlinthClient } from './plinth-client.js';
@@ -73,8 +72,7 @@ function countBy(names: readonly string[]): Record<string, number> {
 /** Rollouts that have not ended, with their containers. */
 export async function activeRollouts(client: PlinthClient): Promise<readonly RolloutDetails[]> {
   const found: RolloutDetails[] = [];
-  for (const { id } of await client.list<RolloutStatus>(QUERIES.rollouts))
-    found.push(await client.query<RolloutDetails>(QUERIES.rollout, { id }));
+  for (const { id } of await client.list(QUERIES.rollouts, {})) found.push(await client.query(QUERIES.rollout, { id }));
   return found;
 }
 

@@ -14,7 +14,12 @@ import {
   type Page,
   QUERIES,
   type QueryReply,
+  type QuerySubject,
+  type PayloadOf,
+  type ReplyOf,
+  type RequestSubject,
   type StorageStatus,
+  type StreamEnd,
 } from '@plinth/contracts';
 import {
   type BusCredentials,
@@ -56,6 +61,10 @@ export interface ExecOptions {
   /** Ends the command. */
   readonly signal?: AbortSignal;
 }
+
+/** Queries that are answered in pages. */
+type ListSubject = (typeof QUERIES)['containers' | 'images' | 'hosts' | 'storage' | 'rollouts'];
+type ItemOf<S extends ListSubject> = ReplyOf<S>['items'][number];
 
 const QUERY_TIMEOUT_MS = 10_000;
 const PUBLISH_ATTEMPTS = 3;
@@ -106,7 +115,11 @@ export class PlinthClient {
    * @param options a list stands for `{ facts: list }`
    * @throws ClientError `not-stored`
    */
-  async request(subject: string, data: object, options: readonly string[] | RequestOptions = {}): Promise<FactStream> {
+  async request<S extends RequestSubject>(
+    subject: S,
+    data: PayloadOf<S>,
+    options: readonly string[] | RequestOptions = {},
+  ): Promise<FactStream> {
     const { id = newId(), facts = ALL_FACTS } = isList(options) ? { facts: options } : options;
     const stream = this.open(
       facts,
@@ -123,7 +136,7 @@ export class PlinthClient {
     }
   }
 
-  /** Publishes a request whose answer nobody here waits for. @throws ClientError `not-stored` */
+  /** Publishes a request of an unknown kind, as it came, whose answer nobody here waits for. @throws ClientError `not-stored` */
   async tell(
     subject: string,
     data: object,
@@ -159,8 +172,8 @@ export class PlinthClient {
     }
   }
 
-  /** One question, one answer. @throws ClientError with the service's reason, or `no-answer` */
-  async query<T>(subject: string, body: object = {}): Promise<T> {
+  /** One question, one answer, whose type follows from the subject. @throws ClientError with the service's reason, or `no-answer` */
+  async query<S extends QuerySubject>(subject: S, body: PayloadOf<S>): Promise<ReplyOf<S>> {
     let message: Msg;
     try {
       message = await this.connection.request(subject, JSON.stringify(body), { timeout: QUERY_TIMEOUT_MS });
@@ -171,15 +184,15 @@ export class PlinthClient {
         });
       throw error;
     }
-    return unwrap<T>(message);
+    return unwrap<ReplyOf<S>>(message);
   }
 
   /** All pages of a list. */
-  async list<T>(subject: string, body: object = {}): Promise<T[]> {
-    const items: T[] = [];
+  async list<S extends ListSubject>(subject: S, body: PayloadOf<S>): Promise<ItemOf<S>[]> {
+    const items: ItemOf<S>[] = [];
     for (let cursor: string | undefined; ;) {
-      const page: Page<T> = await this.query<Page<T>>(subject, { ...body, cursor });
-      items.push(...page.items);
+      const page: Page<unknown> = await this.query<ListSubject>(subject, { ...body, cursor });
+      items.push(...(page.items as readonly ItemOf<S>[]));
       if (page.next === undefined) return items;
       cursor = page.next;
     }
@@ -194,11 +207,11 @@ export class PlinthClient {
   }
 
   hosts(): Promise<HostStatus[]> {
-    return this.list(QUERIES.hosts);
+    return this.list(QUERIES.hosts, {});
   }
 
   storage(): Promise<StorageStatus[]> {
-    return this.list(QUERIES.storage);
+    return this.list(QUERIES.storage, {});
   }
 
   /** What the image-builder knows of a version, `name@version`. */
@@ -252,7 +265,7 @@ export class PlinthClient {
       (name, chunk) => (name === 'stdout' ? onStdout : onStderr)(chunk),
       options.signal,
     );
-    const { exitCode } = unwrap<{ exitCode: number }>(reply);
+    const { exitCode } = unwrap<StreamEnd>(reply);
     return { exitCode, stdout: Buffer.concat(out).toString('utf8'), stderr: Buffer.concat(err).toString('utf8') };
   }
 
@@ -284,7 +297,7 @@ export class PlinthClient {
   private async publish(subject: string, data: object, id: string, causationId?: string): Promise<boolean> {
     for (let attempt = 1; ; attempt++) {
       try {
-        const { duplicate } = await this.publisher.publish({ subject, data, id, causationId });
+        const { duplicate } = await this.publisher.publishUnchecked(subject, data, { id, causationId });
         // A second try may find what the first one stored: that is not somebody else's.
         return duplicate && attempt === 1;
       } catch (error) {

@@ -1,11 +1,9 @@
 /** Requests about rollouts, and their present state. */
 import {
-  type EventSubject,
   QUERIES,
   type RolloutDetails,
   type RolloutOperation,
   type RolloutRequested,
-  type RolloutStatus,
   rolloutStatus,
   SUBJECTS,
 } from '@plinth/contracts';
@@ -15,16 +13,16 @@ const ANSWER_MS = 30_000;
 
 export type RolloutActionName = Exclude<RolloutOperation, 'start'>;
 
-const SUBJECTS_OF: Readonly<Record<RolloutActionName, EventSubject>> = {
+const SUBJECTS_OF = {
   pause: SUBJECTS.rolloutPauseRequested,
   resume: SUBJECTS.rolloutResumeRequested,
   abort: SUBJECTS.rolloutAbortRequested,
   revert: SUBJECTS.rolloutRevertRequested,
   approve: SUBJECTS.rolloutApprovalRequested,
-};
+} as const satisfies Readonly<Record<RolloutActionName, string>>;
 
 /** @returns the id of the rollout. @throws ClientError with the reason of the rejection, or `timeout` */
-export async function startRollout(client: PlinthClient, request: Partial<RolloutRequested>): Promise<string> {
+export async function startRollout(client: PlinthClient, request: RolloutRequested): Promise<string> {
   const stream = await client.request(SUBJECTS.rolloutRequested, request, { facts: ['rollout.>'] });
   try {
     const ends: readonly string[] = [SUBJECTS.rolloutStarted, SUBJECTS.rolloutRejected];
@@ -55,7 +53,7 @@ export async function actOnRollout(client: PlinthClient, action: RolloutActionNa
 export async function findRollout(client: PlinthClient, text: string): Promise<RolloutDetails> {
   if (/^[0-9a-f]{32}$/.test(text)) return client.query(QUERIES.rollout, { id: text });
   const matches = /^[0-9a-f]{4,31}$/.test(text)
-    ? (await client.list<RolloutStatus>(QUERIES.rollouts, { all: true })).filter(({ id }) => id.startsWith(text))
+    ? (await client.list(QUERIES.rollouts, { all: true })).filter(({ id }) => id.startsWith(text))
     : [];
   const [only] = matches;
   if (matches.length === 1 && only) return client.query(QUERIES.rollout, { id: only.id });

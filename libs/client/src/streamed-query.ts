@@ -1,18 +1,19 @@
 /** Queries to a host agent that answer in many messages. */
-import { STREAM_HEADER } from '@plinth/contracts';
+import { type agentExec, type agentLogs, type PayloadOf, STREAM_HEADER } from '@plinth/contracts';
 import { createInbox, type Msg, type NatsConnection } from 'nats';
 import { ClientError } from './errors.js';
 
+type StreamedSubject = ReturnType<typeof agentExec | typeof agentLogs>;
 export type OnChunk = (name: 'stdout' | 'stderr', chunk: Uint8Array) => void;
 
 /** A living agent says something every few seconds, if only an empty chunk. */
 const SILENCE_MS = 30_000;
 
 /** @returns the last message, a QueryReply. @throws ClientError `no-answer`, `aborted` */
-export async function streamQuery(
+export async function streamQuery<S extends StreamedSubject>(
   connection: NatsConnection,
-  subject: string,
-  body: object,
+  subject: S,
+  body: PayloadOf<S>,
   onChunk: OnChunk,
   signal?: AbortSignal,
 ): Promise<Msg> {

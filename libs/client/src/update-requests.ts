@@ -1,11 +1,5 @@
 /** A request that moves one container to another image, and the wait for its verdict. */
-import {
-  type ContainerDetails,
-  type ContainerReverted,
-  type ContainerUpdated,
-  QUERIES,
-  SUBJECTS,
-} from '@plinth/contracts';
+import { type ContainerReverted, type ContainerUpdated, QUERIES, SUBJECTS } from '@plinth/contracts';
 import { refusal } from './container-requests.js';
 import { ClientError, type Fact, type PlinthClient } from './plinth-client.js';
 
@@ -76,7 +70,7 @@ function outcomeOf(fact: Fact): UpdateOutcome {
 
 /** The verdict as the container's state shows it, when the fact was missed. */
 async function outcomeNow(client: PlinthClient, id: string, to: string): Promise<UpdateOutcome | undefined> {
-  const details = await client.query<ContainerDetails>(QUERIES.container, { id }).catch((error: unknown) => {
+  const details = await client.query(QUERIES.container, { id }).catch((error: unknown) => {
     if (error instanceof ClientError) return undefined;
     throw error;
   });

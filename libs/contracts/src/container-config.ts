@@ -1,20 +1,17 @@
 /** The container config: everything about one container, the image name and version among it (US 9,075,638). */
-import { Type } from 'class-transformer';
 import {
   ArrayMaxSize,
-  IsArray,
   IsDefined,
   IsIn,
   IsInt,
   IsISO8601,
   IsNumber,
-  IsObject,
   IsOptional,
   Matches,
   Max,
   Min,
-  ValidateNested,
 } from 'class-validator';
+import { Nested, NestedEach } from './nested.js';
 import { FALLBACK_REASONS, type FallbackReason } from './bus/events/container-facts.js';
 import { RestartPolicy } from './bus/events/container-requests.js';
 import { IsCommand, IsEnvironment, IsTimezone } from './rules.js';
@@ -95,9 +92,7 @@ export class ImageUpdate {
   rolloutId?: string;
 
   @IsDefined()
-  @IsObject()
-  @ValidateNested()
-  @Type(() => KnownGood)
+  @Nested(() => KnownGood)
   knownGood!: KnownGood;
 
   /** Gate of a container without a health check: it has to stay up this long. */
@@ -177,10 +172,8 @@ export class ContainerConfig {
 
   /** Lost hosts that held the volume and may not have given it up, oldest first; absent: none did. */
   @IsOptional()
-  @IsArray()
   @ArrayMaxSize(16)
-  @ValidateNested({ each: true })
-  @Type(() => VolumeTakeover)
+  @NestedEach(() => VolumeTakeover)
   takeovers?: VolumeTakeover[];
 
   /** It ran on another host before: the data volume must be there, and is never silently made again. */
@@ -211,15 +204,11 @@ export class ContainerConfig {
   command?: string[];
 
   @IsDefined()
-  @IsObject()
-  @ValidateNested()
-  @Type(() => EffectiveLimits)
+  @Nested(() => EffectiveLimits)
   limits!: EffectiveLimits;
 
   @IsDefined()
-  @IsObject()
-  @ValidateNested()
-  @Type(() => RestartPolicy)
+  @Nested(() => RestartPolicy)
   restart!: RestartPolicy;
 
   @IsIn(['isolated', 'host'])
@@ -236,9 +225,7 @@ export class ContainerConfig {
   stopGraceSeconds!: number;
 
   @IsOptional()
-  @IsObject()
-  @ValidateNested()
-  @Type(() => EffectiveHealthCheck)
+  @Nested(() => EffectiveHealthCheck)
   health?: EffectiveHealthCheck;
 
   /** `default`: activation of another default image moves it there by a rollout. */
@@ -247,9 +234,7 @@ export class ContainerConfig {
   follow?: 'default';
 
   @IsOptional()
-  @IsObject()
-  @ValidateNested()
-  @Type(() => ImageUpdate)
+  @Nested(() => ImageUpdate)
   update?: ImageUpdate;
 
   /** When the request reached the bus. */

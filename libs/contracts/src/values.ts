@@ -69,3 +69,11 @@ export function isTimezone(zone: string): boolean {
     throw error;
   }
 }
+
+/** Characters of a message for people that go over the bus. */
+export const MAX_MESSAGE = 4000;
+
+/** A message that was put together, cut to what goes over the bus. */
+export function fitMessage(message: string, most: number = MAX_MESSAGE): string {
+  return message.length <= most ? message : `${message.slice(0, most - 1)}…`;
+}

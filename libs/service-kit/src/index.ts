@@ -21,7 +21,14 @@ export {
 export { InFlight } from './messaging/in-flight.js';
 export { type ConsumerExtras, JetStreamStrategy } from './messaging/jetstream.strategy.js';
 export { type LastValueWatch, watchLastValues } from './messaging/last-value-watch.js';
-export { EventPublisher, type OutgoingEvent } from './messaging/publisher.js';
+export { type EventAttributes, EventPublisher, type OutgoingEvent } from './messaging/publisher.js';
+export {
+  assertContract,
+  ContractViolationError,
+  encodeHeartbeat,
+  encodeReply,
+} from './messaging/outgoing-contracts.js';
+export { OnEvent, OnQuery } from './messaging/handlers.js';
 export { rejectionOf } from './messaging/rejection.js';
 export { ensureStreams } from './messaging/streams.js';
 export { type DatabaseOptions, openDatabase } from './persistence/database.js';

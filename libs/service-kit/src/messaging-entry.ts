@@ -3,5 +3,5 @@ export { connectNatsOnce, type NatsOptions } from './messaging/connection.js';
 export { type BusCredentials, CredentialsError, credentialsFrom } from './messaging/credentials.js';
 export { decodeEnvelope, derivedId, encodeHeaders, type Envelope, newId } from './messaging/envelope.js';
 export { type LastValueWatch, watchLastValues } from './messaging/last-value-watch.js';
-export { EventPublisher, type OutgoingEvent } from './messaging/publisher.js';
+export { type EventAttributes, EventPublisher, type OutgoingEvent } from './messaging/publisher.js';
 export { readStored, type StoredMessage, type StoredMessageQuery } from './messaging/stored-message.js';

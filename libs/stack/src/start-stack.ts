@@ -151,9 +151,9 @@ function serverEntry(name: string, identity: { pid: number; startTime: string },
   };
 }
 
-/** Where images' packages come from is the person's to say, not the plan's. */
-function packageSources(): Record<string, string> {
-  const names = ['PLINTH_DEBIAN_MIRROR', 'PLINTH_DEBIAN_SNAPSHOTS'];
+/** What is the person's to say, not the plan's: where images' packages come from, and whether what leaves a service is checked. */
+function fromPerson(): Record<string, string> {
+  const names = ['PLINTH_DEBIAN_MIRROR', 'PLINTH_DEBIAN_SNAPSHOTS', 'PLINTH_CHECK_CONTRACTS'];
   return Object.fromEntries(
     Object.entries(process.env).flatMap(([name, value]) =>
       names.includes(name) && value !== undefined ? [[name, value]] : [],
@@ -176,7 +176,7 @@ async function startService(
   const health = `http://127.0.0.1:${port}/health/ready`;
   const identity = await spawnServer({
     argv: [process.execPath, '--enable-source-maps', service.main],
-    env: { PATH: process.env.PATH, HOME: process.env.HOME, LANG: 'C.UTF-8', ...packageSources(), ...environment },
+    env: { PATH: process.env.PATH, HOME: process.env.HOME, LANG: 'C.UTF-8', ...fromPerson(), ...environment },
     logFile,
     life: 'background',
   });

@@ -1,5 +1,5 @@
 /** What the image commands that look into images do. */
-import { type FileChange, type ImageDiff, type ImagePlan, QUERIES } from '@plinth/contracts';
+import { type FileChange, type ImageDiff, QUERIES } from '@plinth/contracts';
 import { withClient } from '../connection.js';
 import { ClientError, type PlinthClient } from '@plinth/client';
 import { describeDiff, describePlan } from '../output/image-view.js';
@@ -12,7 +12,7 @@ const SHOWN_FILES = 20;
 export async function diff(from: string, to: string, options: SharedOptions & { files?: boolean }): Promise<void> {
   await withClient(options.nats, async (client) => {
     const limit = options.files || options.json ? undefined : SHOWN_FILES;
-    const first = await client.query<ImageDiff>(QUERIES.imageDiff, { from, to, limit });
+    const first = await client.query(QUERIES.imageDiff, { from, to, limit });
     const items = options.files ? await allFiles(client, first) : first.files.items;
     const { added, removed, changed, touched } = first.files;
     const leftOut = added + removed + changed - items.length;
@@ -25,7 +25,7 @@ export async function diff(from: string, to: string, options: SharedOptions & { 
 async function allFiles(client: PlinthClient, first: ImageDiff): Promise<readonly FileChange[]> {
   const items = [...first.files.items];
   for (let cursor = first.files.next; cursor !== undefined;) {
-    const { files } = await client.query<ImageDiff>(QUERIES.imageDiff, {
+    const { files } = await client.query(QUERIES.imageDiff, {
       from: first.from.image,
       to: first.to.image,
       cursor,
@@ -45,7 +45,7 @@ export async function plan(
       options.container === undefined ? undefined : (await client.container(options.container, options.tenant)).config;
     if (config === null)
       throw new ClientError(`${options.container ?? ''} has no config yet; try again`, 'wrong-state');
-    const found = await client.query<ImagePlan>(QUERIES.imagePlan, { image, config });
+    const found = await client.query(QUERIES.imagePlan, { image, config });
     print(options, found, () => describePlan(found));
   });
 }

@@ -1,5 +1,5 @@
 /** What the image commands about the end of versions do. */
-import { type ContainerStatus, type Page, QUERIES } from '@plinth/contracts';
+import { QUERIES } from '@plinth/contracts';
 import { withClient } from '../connection.js';
 import { retireImage } from '@plinth/client';
 import { activeRollouts, blastRadius, type BlastRadius, collectable, type Relation, rolloutsOf } from '@plinth/client';
@@ -106,7 +106,7 @@ async function attempt(client: PlinthClient, image: string): Promise<Pick<Collec
 async function guess(client: PlinthClient): Promise<(image: string) => Promise<Pick<Collected, 'outcome' | 'why'>>> {
   const rollouts = await activeRollouts(client);
   return async (image) => {
-    const { items } = await client.query<Page<ContainerStatus>>(QUERIES.containers, { needs: image, limit: 4 });
+    const { items } = await client.query(QUERIES.containers, { needs: image, limit: 4 });
     if (items.length > 0) {
       const names = items.slice(0, 3).map(({ name }) => name);
       return { outcome: 'kept', why: `needed by ${names.join(', ')}${items.length > 3 ? ' and others' : ''}` };

@@ -4,7 +4,6 @@ import {
   ROLLOUT_APPROVALS,
   type RolloutApproval,
   type RolloutSelection,
-  type RolloutStatus,
   type RolloutWindow,
 } from '@plinth/contracts';
 import { type Command, InvalidArgumentError, Option } from 'commander';
@@ -112,7 +111,7 @@ export function register(program: Command): void {
     .option('--all', 'also those that have ended')
     .action(async (options: SharedOptions & { all?: boolean }) => {
       await withClient(options.nats, async (client) => {
-        const rollouts = await client.list<RolloutStatus>(QUERIES.rollouts, { all: options.all });
+        const rollouts = await client.list(QUERIES.rollouts, { all: options.all });
         print(options, rollouts, () => rolloutTable(rollouts));
       });
     });

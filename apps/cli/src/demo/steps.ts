@@ -1,7 +1,7 @@
 /** The steps of the tour: each does one thing for real and says what it saw. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type ContainerStarted, SUBJECTS } from '@plinth/contracts';
+import { type ContainerStarted, type FactSubject, SUBJECTS } from '@plinth/contracts';
 import { ClientError, type PlinthClient } from '@plinth/client';
 import { activateImage, buildImage, promoteImage } from '../commands/image-actions.js';
 import { bytes, table } from '../output/table.js';
@@ -77,7 +77,12 @@ export async function request(client: PlinthClient, body: object, narrator: Narr
   return started;
 }
 
-export async function act(client: PlinthClient, subject: string, id: string, done: string): Promise<void> {
+export async function act(
+  client: PlinthClient,
+  subject: typeof SUBJECTS.containerRemoveRequested | typeof SUBJECTS.containerRestartRequested,
+  id: string,
+  done: FactSubject,
+): Promise<void> {
   const facts = await client.facts(
     ['container.*'],
     (fact) => fact.data.containerId === id && (fact.subject === done || fact.subject === SUBJECTS.containerFailed),

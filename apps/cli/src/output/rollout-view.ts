@@ -68,7 +68,7 @@ export async function watchRollout(client: PlinthClient, id: string, json: boole
   const screen = new Screen(json);
   try {
     for (let seen = 0; ;) {
-      const details = await client.query<RolloutDetails>(QUERIES.rollout, { id });
+      const details = await client.query(QUERIES.rollout, { id });
       screen.show(details);
       if (details.endedAt !== null) return details;
       let passed = 0;

@@ -1,6 +1,6 @@
 /** Says every few seconds what stands here: also what makes everyone else's view whole again after lost messages. */
 import { type StorageHeartbeat, storageHeartbeat } from '@plinth/contracts';
-import type { Logger } from '@plinth/service-kit';
+import { encodeHeartbeat, type Logger } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
 import type { MasterRepository } from '../adapters/master-repository.js';
 import type { HostLeases } from '../adapters/host-leases.js';
@@ -44,7 +44,8 @@ export class Heartbeat {
   private async beat(): Promise<void> {
     const heartbeat = await this.compose();
     if (this.connection.isClosed()) return;
-    this.connection.publish(storageHeartbeat(this.node.name), JSON.stringify(heartbeat));
+    const subject = storageHeartbeat(this.node.name);
+    this.connection.publish(subject, encodeHeartbeat(subject, heartbeat));
     await this.connection.flush();
   }
 

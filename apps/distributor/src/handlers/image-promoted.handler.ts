@@ -1,7 +1,6 @@
 import { Controller, Inject } from '@nestjs/common';
-import { EventPattern } from '@nestjs/microservices';
 import { type ImagePromoted, SUBJECTS } from '@plinth/contracts';
-import type { ReceivedEvent } from '@plinth/service-kit';
+import { OnEvent, type ReceivedEvent } from '@plinth/service-kit';
 import { WantedStore } from '../adapters/wanted-store.js';
 import { DistributionLoop } from '../distribution/distribution-loop.js';
 import { concerns, type StorageNode } from '../domain/targeting.js';
@@ -18,7 +17,7 @@ export class ImagePromotedHandler {
     @Inject(DistributionLoop) private readonly loop: DistributionLoop,
   ) {}
 
-  @EventPattern<string>(SUBJECTS.imagePromoted)
+  @OnEvent(SUBJECTS.imagePromoted)
   async handle(event: ReceivedEvent<ImagePromoted>): Promise<void> {
     if (!concerns(this.node, event.data.to)) return;
     await this.wanted.add(want(event.data, event, new Date()));

@@ -1,7 +1,6 @@
 import { Controller, Inject } from '@nestjs/common';
-import { EventPattern } from '@nestjs/microservices';
 import { type ImageRetired, SUBJECTS } from '@plinth/contracts';
-import type { ReceivedEvent } from '@plinth/service-kit';
+import { OnEvent, type ReceivedEvent } from '@plinth/service-kit';
 import { Retirements } from '../adapters/retirements.js';
 import { RemovalLoop } from '../distribution/removal-loop.js';
 
@@ -13,7 +12,7 @@ export class ImageRetiredHandler {
     @Inject(RemovalLoop) private readonly removals: RemovalLoop,
   ) {}
 
-  @EventPattern<string>(SUBJECTS.imageRetired)
+  @OnEvent(SUBJECTS.imageRetired)
   async handle(event: ReceivedEvent<ImageRetired>): Promise<void> {
     await this.retirements.add(event.data, event);
     this.removals.kick();

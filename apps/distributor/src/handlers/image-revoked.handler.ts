@@ -1,7 +1,6 @@
 import { Controller, Inject } from '@nestjs/common';
-import { EventPattern } from '@nestjs/microservices';
 import { type ImageRevoked, SUBJECTS } from '@plinth/contracts';
-import type { ReceivedEvent } from '@plinth/service-kit';
+import { OnEvent, type ReceivedEvent } from '@plinth/service-kit';
 import { Revocations } from '../adapters/revocations.js';
 
 /** Remembers it. The master stays: containers that run on it go on. */
@@ -9,7 +8,7 @@ import { Revocations } from '../adapters/revocations.js';
 export class ImageRevokedHandler {
   constructor(@Inject(Revocations) private readonly revocations: Revocations) {}
 
-  @EventPattern<string>(SUBJECTS.imageRevoked)
+  @OnEvent(SUBJECTS.imageRevoked)
   async handle(event: ReceivedEvent<ImageRevoked>): Promise<void> {
     await this.revocations.add(event.data, event.time);
   }

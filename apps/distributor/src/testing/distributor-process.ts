@@ -29,6 +29,7 @@ export class DistributorProcess {
     const child = spawn(process.execPath, [join(REPOSITORY, 'apps/distributor/dist/main.js')], {
       env: {
         PATH: process.env['PATH'],
+        PLINTH_CHECK_CONTRACTS: '1',
         PLINTH_SERVICE_ID: 'distributor-1',
         PLINTH_HEARTBEAT_SECONDS: '0.2',
         LOG_LEVEL: 'info',

@@ -1,7 +1,7 @@
 /** Says every few seconds that this host is there, what it can hold and what it carries. */
 import { freemem, loadavg, totalmem } from 'node:os';
 import { type HostCapacity, type HostHeartbeat, hostHeartbeat } from '@plinth/contracts';
-import { encodeHeaders, newId } from '@plinth/service-kit';
+import { encodeHeaders, encodeHeartbeat, newId } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
 
 export interface HeartbeatFacts {
@@ -44,7 +44,7 @@ export function startHeartbeat(connection: NatsConnection, facts: HeartbeatFacts
     };
     const subject = hostHeartbeat(facts.host);
     const envelope = { id, type: subject, source: `host-agent/${facts.host}`, time: data.at, correlationId: id };
-    connection.publish(subject, JSON.stringify(data), { headers: encodeHeaders(envelope) });
+    connection.publish(subject, encodeHeartbeat(subject, data), { headers: encodeHeaders(envelope) });
   };
   beat();
   const timer = setInterval(beat, facts.periodMs);

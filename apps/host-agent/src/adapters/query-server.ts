@@ -1,8 +1,22 @@
 /** This host's queries on core NATS: their subjects hold its name, so they are no part of the shared catalogue of handlers. */
-import { decodePayload, type QueryReply } from '@plinth/contracts';
-import { InFlight, type Logger } from '@plinth/service-kit';
+import {
+  type agentExec,
+  type agentLogs,
+  type agentStats,
+  contractFor,
+  contractOf,
+  type Decoded,
+  decodePayload,
+  type PayloadOf,
+  type QueryReply,
+  type ReplyOf,
+} from '@plinth/contracts';
+import { encodeReply, InFlight, type Logger } from '@plinth/service-kit';
 import type { Msg, NatsConnection, Subscription } from 'nats';
 import { StreamedReply } from './streamed-reply.js';
+
+type StatsSubject = ReturnType<typeof agentStats>;
+type StreamedSubject = ReturnType<typeof agentExec | typeof agentLogs>;
 
 /** Of each kind in hand at once. */
 const CONCURRENCY = 256;
@@ -17,31 +31,26 @@ export class QueryServer {
   ) {}
 
   /** One reply. */
-  serve<T extends object>(
-    subject: string,
-    payload: new () => T,
-    answer: (query: T) => Promise<QueryReply<unknown>>,
-  ): void {
+  serve<S extends StatsSubject>(subject: S, answer: (query: PayloadOf<S>) => Promise<QueryReply<ReplyOf<S>>>): void {
     this.listen(subject, async (message) => {
-      const decoded = decodePayload(payload, bodyOf(message));
-      const reply = decoded.ok
+      const decoded = decodeQuery(subject, message);
+      const reply: QueryReply<ReplyOf<S>> = decoded.ok
         ? await answer(decoded.value).catch((error: unknown) => this.failed(subject, error))
         : invalid(decoded.problems);
-      message.respond(JSON.stringify(reply));
+      message.respond(encodeReply<S>(subject, reply));
     });
   }
 
   /** Many messages, the last one with the header `exit`. */
-  stream<T extends object>(
-    subject: string,
-    payload: new () => T,
-    answer: (query: T, reply: StreamedReply) => Promise<QueryReply<{ exitCode: number }>>,
+  stream<S extends StreamedSubject>(
+    subject: S,
+    answer: (query: PayloadOf<S>, reply: StreamedReply) => Promise<QueryReply<ReplyOf<S>>>,
   ): void {
     this.listen(subject, async (message) => {
       if (message.reply === undefined || message.reply === '') return;
       const reply = new StreamedReply(this.connection, message.reply);
       this.replies.add(reply);
-      const decoded = decodePayload(payload, bodyOf(message));
+      const decoded = decodeQuery(subject, message);
       const result = decoded.ok
         ? await answer(decoded.value, reply).catch((error: unknown) => this.failed(subject, error))
         : invalid(decoded.problems);
@@ -86,8 +95,9 @@ export class QueryServer {
   }
 }
 
-function bodyOf(message: Msg): Uint8Array {
-  return message.data.length === 0 ? Buffer.from('{}') : message.data;
+function decodeQuery<S extends StatsSubject | StreamedSubject>(subject: S, { data }: Msg): Decoded<PayloadOf<S>> {
+  const { payload } = contractFor(subject) ?? contractOf(subject);
+  return decodePayload(payload, data.length === 0 ? Buffer.from('{}') : data) as Decoded<PayloadOf<S>>;
 }
 
 function invalid(problems: readonly { readonly path: string; readonly message: string }[]): {

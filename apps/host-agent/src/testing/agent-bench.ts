@@ -143,6 +143,7 @@ export class AgentBench {
   agentEnvironment(host = this.host): NodeJS.ProcessEnv {
     return {
       PATH: process.env['PATH'],
+      PLINTH_CHECK_CONTRACTS: '1',
       NATS_URL: `nats://127.0.0.1:${this.natsPort}`,
       PLINTH_SERVICE_ID: 'host-agent-test',
       PLINTH_HOST: host,

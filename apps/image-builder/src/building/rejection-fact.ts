@@ -1,5 +1,5 @@
 /** `image.rejected` for a request about an image that may not do what was asked. */
-import { type ExactImageRef, type ImageOperation, type ImageRejected, SUBJECTS } from '@plinth/contracts';
+import { type EventOf, type ExactImageRef, type ImageOperation, SUBJECTS } from '@plinth/contracts';
 import type { Decision } from '../domain/lifecycle.js';
 
 export function rejectionFact(
@@ -7,7 +7,7 @@ export function rejectionFact(
   requestId: string,
   ref: ExactImageRef,
   decision: Decision<unknown>,
-): { readonly subject: string; readonly data: ImageRejected } {
+): EventOf<typeof SUBJECTS.imageRejected> {
   if (decision.ok) throw new Error('what was decided for is not rejected');
   const { reason, message } = decision.refusal;
   return {

@@ -1,5 +1,4 @@
 import { Controller, Inject } from '@nestjs/common';
-import { MessagePattern } from '@nestjs/microservices';
 import {
   type BuildDetails,
   type BuildQuery,
@@ -8,6 +7,7 @@ import {
   type QueryReply,
   versionNumber,
 } from '@plinth/contracts';
+import { OnQuery } from '@plinth/service-kit';
 import { ImageCatalogue } from '../adapters/postgres/image-catalogue.js';
 import { versionOf } from '../domain/image-build.js';
 
@@ -16,7 +16,7 @@ import { versionOf } from '../domain/image-build.js';
 export class BuildQueryHandler {
   constructor(@Inject(ImageCatalogue) private readonly catalogue: ImageCatalogue) {}
 
-  @MessagePattern<string>(QUERIES.build)
+  @OnQuery(QUERIES.build)
   async handle(query: BuildQuery): Promise<QueryReply<BuildDetails>> {
     const ref = parseExactImageRef(query.image);
     const build = ref && (await this.catalogue.find(ref.name, versionNumber(ref.version)));

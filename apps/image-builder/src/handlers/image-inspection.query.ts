@@ -1,5 +1,4 @@
 import { Controller, Inject } from '@nestjs/common';
-import { MessagePattern } from '@nestjs/microservices';
 import {
   type ImageDiff,
   type ImageDiffQuery,
@@ -8,6 +7,7 @@ import {
   QUERIES,
   type QueryReply,
 } from '@plinth/contracts';
+import { OnQuery } from '@plinth/service-kit';
 import { ImageInspection } from '../inspection/image-inspection.js';
 
 /** `query.image.diff` → ImageDiff, `query.image.plan` → ImagePlan. */
@@ -15,12 +15,12 @@ import { ImageInspection } from '../inspection/image-inspection.js';
 export class ImageInspectionHandler {
   constructor(@Inject(ImageInspection) private readonly inspection: ImageInspection) {}
 
-  @MessagePattern<string>(QUERIES.imageDiff)
+  @OnQuery(QUERIES.imageDiff)
   diff(query: ImageDiffQuery): Promise<QueryReply<ImageDiff>> {
     return this.inspection.diff(query);
   }
 
-  @MessagePattern<string>(QUERIES.imagePlan)
+  @OnQuery(QUERIES.imagePlan)
   plan(query: ImagePlanQuery): Promise<QueryReply<ImagePlan>> {
     return this.inspection.plan(query);
   }

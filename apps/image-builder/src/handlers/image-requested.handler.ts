@@ -1,7 +1,6 @@
 import { Controller, Inject } from '@nestjs/common';
-import { EventPattern } from '@nestjs/microservices';
 import { type ImageRejected, type ImageRequested, SUBJECTS } from '@plinth/contracts';
-import { claimEvent, type Logger, newId, Outbox, type ReceivedEvent } from '@plinth/service-kit';
+import { claimEvent, type Logger, newId, OnEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import { digestOfText } from '../adapters/repository/archive.js';
 import { ImageCatalogue } from '../adapters/postgres/image-catalogue.js';
 import { readRecipe } from '../adapters/sources/recipe-yaml.js';
@@ -18,7 +17,7 @@ export class ImageRequestedHandler {
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
-  @EventPattern<string>(SUBJECTS.imageRequested)
+  @OnEvent(SUBJECTS.imageRequested)
   async handle(event: ReceivedEvent<ImageRequested>): Promise<void> {
     const { recipe } = event.data;
     const parsed = readRecipe(recipe);

@@ -1,7 +1,6 @@
 import { Controller, Inject } from '@nestjs/common';
-import { EventPattern } from '@nestjs/microservices';
 import { type ImageRetired, SUBJECTS } from '@plinth/contracts';
-import type { ReceivedEvent } from '@plinth/service-kit';
+import { OnEvent, type ReceivedEvent } from '@plinth/service-kit';
 import { Retirements } from '../building/retirements.js';
 
 /** `image.retired`: nothing needs the version any more, so its archive goes. */
@@ -9,7 +8,7 @@ import { Retirements } from '../building/retirements.js';
 export class ImageRetiredHandler {
   constructor(@Inject(Retirements) private readonly retirements: Retirements) {}
 
-  @EventPattern<string>(SUBJECTS.imageRetired)
+  @OnEvent(SUBJECTS.imageRetired)
   async handle(event: ReceivedEvent<ImageRetired>): Promise<void> {
     await this.retirements.retire(event);
   }

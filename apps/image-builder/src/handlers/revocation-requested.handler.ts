@@ -1,5 +1,4 @@
 import { Controller, Inject } from '@nestjs/common';
-import { EventPattern } from '@nestjs/microservices';
 import {
   type ImageRevocationRequested,
   type ImageRevoked,
@@ -7,7 +6,7 @@ import {
   SUBJECTS,
   versionNumber,
 } from '@plinth/contracts';
-import { claimEvent, Outbox, PermanentError, type ReceivedEvent } from '@plinth/service-kit';
+import { claimEvent, OnEvent, Outbox, PermanentError, type ReceivedEvent } from '@plinth/service-kit';
 import { ImageCatalogue } from '../adapters/postgres/image-catalogue.js';
 import { StatusReporter } from '../adapters/tools/status-reporter.js';
 import { rejectionFact } from '../building/rejection-fact.js';
@@ -23,7 +22,7 @@ export class RevocationRequestedHandler {
     @Inject(StatusReporter) private readonly statuses: StatusReporter,
   ) {}
 
-  @EventPattern<string>(SUBJECTS.imageRevocationRequested)
+  @OnEvent(SUBJECTS.imageRevocationRequested)
   async handle(event: ReceivedEvent<ImageRevocationRequested>): Promise<void> {
     const { image, reason } = event.data;
     const ref = parseExactImageRef(image);

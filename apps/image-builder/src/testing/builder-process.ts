@@ -30,7 +30,7 @@ export class BuilderProcess {
 
   static async start(env: Readonly<Record<string, string>>): Promise<BuilderProcess> {
     const child = spawn(process.execPath, [join(REPOSITORY, 'apps/image-builder/dist/main.js')], {
-      env: { PATH: process.env['PATH'], LOG_LEVEL: 'info', ...env },
+      env: { PATH: process.env['PATH'], PLINTH_CHECK_CONTRACTS: '1', LOG_LEVEL: 'info', ...env },
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const builder = new BuilderProcess(child);

@@ -1,14 +1,13 @@
 import { Controller, Inject } from '@nestjs/common';
-import { EventPattern } from '@nestjs/microservices';
 import { type ContainerStartRequested, SUBJECTS } from '@plinth/contracts';
-import type { ReceivedEvent } from '@plinth/service-kit';
+import { OnEvent, type ReceivedEvent } from '@plinth/service-kit';
 import { ContainerAction } from './container-action.js';
 
 @Controller()
 export class ContainerStartRequestedHandler {
   constructor(@Inject(ContainerAction) private readonly action: ContainerAction) {}
 
-  @EventPattern<string>(SUBJECTS.containerStartRequested, { concurrency: 8 })
+  @OnEvent(SUBJECTS.containerStartRequested, { concurrency: 8 })
   async handle(event: ReceivedEvent<ContainerStartRequested>): Promise<void> {
     await this.action.apply(event, { kind: 'start' });
   }

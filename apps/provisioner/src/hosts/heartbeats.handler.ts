@@ -1,5 +1,4 @@
 import { Controller, Inject } from '@nestjs/common';
-import { EventPattern } from '@nestjs/microservices';
 import {
   containerStatus,
   HOST_HEARTBEATS,
@@ -8,7 +7,7 @@ import {
   type StorageHeartbeat,
   SUBJECTS,
 } from '@plinth/contracts';
-import { newId, Outbox, type ReceivedEvent } from '@plinth/service-kit';
+import { newId, OnEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import { recordHostHeartbeat, recordStorageHeartbeat, recoverContainers } from './host.store.js';
 import { tellRetirementsAgain } from '../images/retirement.store.js';
 import { statusOf } from '../containers/domain/container-record.js';
@@ -18,7 +17,7 @@ import { statusOf } from '../containers/domain/container-record.js';
 export class HeartbeatsHandler {
   constructor(@Inject(Outbox) private readonly outbox: Outbox) {}
 
-  @EventPattern<string>(HOST_HEARTBEATS)
+  @OnEvent(HOST_HEARTBEATS)
   async host(event: ReceivedEvent<HostHeartbeat>): Promise<void> {
     const { host } = event.data;
     if (event.tokens[2] !== host) return;
@@ -36,7 +35,7 @@ export class HeartbeatsHandler {
     });
   }
 
-  @EventPattern<string>(STORAGE_HEARTBEATS)
+  @OnEvent(STORAGE_HEARTBEATS)
   async storage(event: ReceivedEvent<StorageHeartbeat>): Promise<void> {
     if (event.tokens[2] !== event.data.node) return;
     await this.outbox.transact(async (manager, add) => {

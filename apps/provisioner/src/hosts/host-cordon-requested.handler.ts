@@ -1,14 +1,13 @@
 import { Controller, Inject } from '@nestjs/common';
-import { EventPattern } from '@nestjs/microservices';
 import { type HostActionRequested, SUBJECTS } from '@plinth/contracts';
-import type { ReceivedEvent } from '@plinth/service-kit';
+import { OnEvent, type ReceivedEvent } from '@plinth/service-kit';
 import { HostControl } from './host-control.js';
 
 @Controller()
 export class HostCordonRequestedHandler {
   constructor(@Inject(HostControl) private readonly control: HostControl) {}
 
-  @EventPattern<string>(SUBJECTS.hostCordonRequested, { concurrency: 4 })
+  @OnEvent(SUBJECTS.hostCordonRequested, { concurrency: 4 })
   async handle(event: ReceivedEvent<HostActionRequested>): Promise<void> {
     await this.control.apply(event, 'cordon');
   }

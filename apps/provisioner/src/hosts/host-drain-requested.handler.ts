@@ -1,7 +1,6 @@
 import { Controller, Inject } from '@nestjs/common';
-import { EventPattern } from '@nestjs/microservices';
 import { type HostDrainRequested, SUBJECTS } from '@plinth/contracts';
-import type { ReceivedEvent } from '@plinth/service-kit';
+import { OnEvent, type ReceivedEvent } from '@plinth/service-kit';
 import { ContainerRelocation } from '../moves/container-relocation.js';
 import { HostControl } from './host-control.js';
 
@@ -12,7 +11,7 @@ export class HostDrainRequestedHandler {
     @Inject(ContainerRelocation) private readonly relocation: ContainerRelocation,
   ) {}
 
-  @EventPattern<string>(SUBJECTS.hostDrainRequested, { concurrency: 4 })
+  @OnEvent(SUBJECTS.hostDrainRequested, { concurrency: 4 })
   async handle(event: ReceivedEvent<HostDrainRequested>): Promise<void> {
     await this.control.apply(event, 'drain');
     this.relocation.kick();

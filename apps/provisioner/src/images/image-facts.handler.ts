@@ -1,5 +1,4 @@
 import { Controller, Inject } from '@nestjs/common';
-import { EventPattern } from '@nestjs/microservices';
 import {
   type ImageBuilding,
   type ImageBuilt,
@@ -9,7 +8,7 @@ import {
   type ImageTested,
   SUBJECTS,
 } from '@plinth/contracts';
-import { Outbox, type ReceivedEvent } from '@plinth/service-kit';
+import { OnEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import { type ImageChange, recordImage } from './image.store.js';
 import { tellRetirementsAgain } from './retirement.store.js';
 
@@ -18,23 +17,23 @@ import { tellRetirementsAgain } from './retirement.store.js';
 export class ImageFactsHandler {
   constructor(@Inject(Outbox) private readonly outbox: Outbox) {}
 
-  @EventPattern<string>(SUBJECTS.imageBuilding)
+  @OnEvent(SUBJECTS.imageBuilding)
   async building({ data }: ReceivedEvent<ImageBuilding>): Promise<void> {
     await this.record({ name: data.name, version: data.version, state: 'building' });
   }
 
-  @EventPattern<string>(SUBJECTS.imageBuilt)
+  @OnEvent(SUBJECTS.imageBuilt)
   async built({ data }: ReceivedEvent<ImageBuilt>): Promise<void> {
     const { name, version, contentDigest, archiveBytes, unpackedBytes, parent } = data;
     await this.record({ name, version, state: 'built', contentDigest, archiveBytes, unpackedBytes, parent });
   }
 
-  @EventPattern<string>(SUBJECTS.imageTested)
+  @OnEvent(SUBJECTS.imageTested)
   async tested({ data }: ReceivedEvent<ImageTested>): Promise<void> {
     await this.record({ name: data.name, version: data.version, state: 'tested', contentDigest: data.contentDigest });
   }
 
-  @EventPattern<string>(SUBJECTS.imagePromoted)
+  @OnEvent(SUBJECTS.imagePromoted)
   async promoted({ data, id, correlationId }: ReceivedEvent<ImagePromoted>): Promise<void> {
     const { name, version, contentDigest, archiveBytes, unpackedBytes } = data;
     await this.outbox.transact(async (manager, add) => {
@@ -52,13 +51,13 @@ export class ImageFactsHandler {
     });
   }
 
-  @EventPattern<string>(SUBJECTS.imageRevoked)
+  @OnEvent(SUBJECTS.imageRevoked)
   async revoked({ data }: ReceivedEvent<ImageRevoked>): Promise<void> {
     await this.record({ name: data.name, version: data.version, state: 'revoked', message: data.reason });
   }
 
   /** Only a failed build ends a version; a refused promotion leaves it as it was. */
-  @EventPattern<string>(SUBJECTS.imageRejected)
+  @OnEvent(SUBJECTS.imageRejected)
   async rejected({ data }: ReceivedEvent<ImageRejected>): Promise<void> {
     if (data.operation !== 'build' || data.name === undefined || data.version === undefined) return;
     await this.record({ name: data.name, version: data.version, state: 'rejected', message: data.message });

@@ -1,7 +1,6 @@
 import { Controller, Inject } from '@nestjs/common';
-import { EventPattern } from '@nestjs/microservices';
 import { type ImageRetirementRequested, SUBJECTS } from '@plinth/contracts';
-import type { ReceivedEvent } from '@plinth/service-kit';
+import { OnEvent, type ReceivedEvent } from '@plinth/service-kit';
 import { ImageRetirement } from './image-retirement.js';
 
 /** `image.retirement.requested` → `image.retired` when nothing needs the version any more, else `image.rejected`. */
@@ -9,7 +8,7 @@ import { ImageRetirement } from './image-retirement.js';
 export class ImageRetirementRequestedHandler {
   constructor(@Inject(ImageRetirement) private readonly retirement: ImageRetirement) {}
 
-  @EventPattern<string>(SUBJECTS.imageRetirementRequested, { concurrency: 4 })
+  @OnEvent(SUBJECTS.imageRetirementRequested, { concurrency: 4 })
   async handle(event: ReceivedEvent<ImageRetirementRequested>): Promise<void> {
     await this.retirement.retire(event);
   }

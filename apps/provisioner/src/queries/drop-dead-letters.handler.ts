@@ -1,7 +1,6 @@
 import { Controller, Inject } from '@nestjs/common';
-import { MessagePattern } from '@nestjs/microservices';
 import { type DropDeadLetters, type DroppedDeadLetters, QUERIES, type QueryReply } from '@plinth/contracts';
-import type { Logger } from '@plinth/service-kit';
+import { type Logger, OnQuery } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
 import { dropDeadLetter } from './dead-letter-stream.js';
 import { CONNECTION, LOGGER } from '../tokens.js';
@@ -14,7 +13,7 @@ export class DropDeadLettersHandler {
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
-  @MessagePattern(QUERIES.dropDeadLetters)
+  @OnQuery(QUERIES.dropDeadLetters)
   async handle({ letters }: DropDeadLetters): Promise<QueryReply<DroppedDeadLetters>> {
     const dropped: number[] = [];
     for (const letter of letters) if (await dropDeadLetter(this.connection, letter)) dropped.push(letter.sequence);

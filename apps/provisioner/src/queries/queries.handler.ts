@@ -1,5 +1,4 @@
 import { Controller, Inject } from '@nestjs/common';
-import { MessagePattern } from '@nestjs/microservices';
 import {
   type ContainerDetails,
   type ContainerQuery,
@@ -19,6 +18,7 @@ import {
   type StorageQuery,
   type StorageStatus,
 } from '@plinth/contracts';
+import { OnQuery } from '@plinth/service-kit';
 import { RolloutQueryStore } from './rollout-query.store.js';
 import { QueryStore } from './query.store.js';
 
@@ -30,12 +30,12 @@ export class QueriesHandler {
     @Inject(RolloutQueryStore) private readonly rolloutStore: RolloutQueryStore,
   ) {}
 
-  @MessagePattern(QUERIES.containers)
+  @OnQuery(QUERIES.containers)
   async containers(query: ContainersQuery): Promise<QueryReply<Page<ContainerStatus>>> {
     return { ok: true, data: await this.store.containers(query) };
   }
 
-  @MessagePattern(QUERIES.container)
+  @OnQuery(QUERIES.container)
   async container(query: ContainerQuery): Promise<QueryReply<ContainerDetails>> {
     const data = await this.store.container(query);
     return data
@@ -47,22 +47,22 @@ export class QueriesHandler {
         };
   }
 
-  @MessagePattern(QUERIES.images)
+  @OnQuery(QUERIES.images)
   async images(query: ImagesQuery): Promise<QueryReply<Page<ImageSummary>>> {
     return { ok: true, data: await this.store.images(query.name, query.cursor, query.limit) };
   }
 
-  @MessagePattern(QUERIES.hosts)
+  @OnQuery(QUERIES.hosts)
   async hosts(query: HostsQuery): Promise<QueryReply<Page<HostStatus>>> {
     return { ok: true, data: await this.store.hosts(query.cursor, query.limit) };
   }
 
-  @MessagePattern(QUERIES.rollouts)
+  @OnQuery(QUERIES.rollouts)
   async rollouts(query: RolloutsQuery): Promise<QueryReply<Page<RolloutStatus>>> {
     return { ok: true, data: await this.rolloutStore.rollouts(query.all ?? false, query.cursor, query.limit) };
   }
 
-  @MessagePattern(QUERIES.rollout)
+  @OnQuery(QUERIES.rollout)
   async rollout(query: RolloutQuery): Promise<QueryReply<RolloutDetails>> {
     const data = await this.rolloutStore.rollout(query.id, query.requestId);
     return data
@@ -74,7 +74,7 @@ export class QueriesHandler {
         };
   }
 
-  @MessagePattern(QUERIES.storage)
+  @OnQuery(QUERIES.storage)
   async storage(query: StorageQuery): Promise<QueryReply<Page<StorageStatus>>> {
     return { ok: true, data: await this.store.storage(query.cursor, query.limit) };
   }

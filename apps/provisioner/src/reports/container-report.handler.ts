@@ -1,7 +1,6 @@
 import { Controller, Inject } from '@nestjs/common';
-import { EventPattern } from '@nestjs/microservices';
 import { type ContainerReport, containerStatus, desiredContainer, HOST_REPORTS } from '@plinth/contracts';
-import { claimEvent, type Logger, Outbox, type ReceivedEvent } from '@plinth/service-kit';
+import { claimEvent, type Logger, OnEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import { DesiredState } from '../containers/desired-state.js';
 import { lockContainer, saveContainer } from '../containers/container.store.js';
 import { forgetGivenUp, rememberGivenUp } from '../containers/given-up.store.js';
@@ -35,7 +34,7 @@ export class ContainerReportHandler {
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
-  @EventPattern<string>(HOST_REPORTS, { concurrency: 32, ordered: true })
+  @OnEvent(HOST_REPORTS, { concurrency: 32, ordered: true })
   async handle(event: ReceivedEvent<ContainerReport>): Promise<void> {
     const report = event.data;
     const [, , writer = '', , containerId = ''] = event.tokens;

@@ -1,7 +1,6 @@
 import { Controller, Inject } from '@nestjs/common';
-import { EventPattern } from '@nestjs/microservices';
-import { MASTER_REPORTS, type MasterReport, SUBJECTS } from '@plinth/contracts';
-import { claimEvent, type Logger, Outbox, type ReceivedEvent } from '@plinth/service-kit';
+import { type EventOf, type FactSubject, MASTER_REPORTS, type MasterReport, SUBJECTS } from '@plinth/contracts';
+import { claimEvent, type Logger, OnEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import { forgetMaster, recordMaster } from '../images/image.store.js';
 import { LOGGER } from '../tokens.js';
 
@@ -13,7 +12,7 @@ export class MasterReportHandler {
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
-  @EventPattern<string>(MASTER_REPORTS, { concurrency: 16, ordered: true })
+  @OnEvent(MASTER_REPORTS, { concurrency: 16, ordered: true })
   async handle(event: ReceivedEvent<MasterReport>): Promise<void> {
     const report = event.data;
     if (event.tokens[2] !== report.node) {
@@ -23,29 +22,37 @@ export class MasterReportHandler {
     const { node, name, version } = report;
     await this.outbox.transact(async (manager, add) => {
       if (!(await claimEvent(manager, MASTER_REPORTS, event.id))) return;
-      const publish = (subject: string, data: object): void =>
+      const image = { name, version, storageNode: node };
+      const publish = (fact: EventOf<FactSubject>): void =>
         add({
-          subject,
+          ...fact,
           aggregate: `master:${node}:${name}@${version}`,
-          data: { name, version, storageNode: node, ...data },
           correlationId: event.correlationId,
           causationId: event.id,
         });
       if (report.kind === 'distributed' && report.contentDigest && report.mountScriptDigest) {
         await recordMaster(manager, node, name, version, report.contentDigest);
-        publish(SUBJECTS.imageDistributed, {
-          contentDigest: report.contentDigest,
-          mountScriptDigest: report.mountScriptDigest,
-          downloadedBytes: report.downloadedBytes ?? 0,
-          unpackedBytes: report.unpackedBytes ?? 0,
-          durationMs: report.durationMs ?? 0,
+        publish({
+          subject: SUBJECTS.imageDistributed,
+          data: {
+            ...image,
+            contentDigest: report.contentDigest,
+            mountScriptDigest: report.mountScriptDigest,
+            downloadedBytes: report.downloadedBytes ?? 0,
+            unpackedBytes: report.unpackedBytes ?? 0,
+            durationMs: report.durationMs ?? 0,
+          },
         });
       } else if (report.kind === 'failed') {
-        publish(SUBJECTS.imageDistributionFailed, {
-          reason: report.reason ?? 'io-error',
-          message: report.message ?? 'the storage node gave no reason',
-          attempt: report.attempt ?? 1,
-          retryInMs: report.retryInMs,
+        publish({
+          subject: SUBJECTS.imageDistributionFailed,
+          data: {
+            ...image,
+            reason: report.reason ?? 'io-error',
+            message: report.message ?? 'the storage node gave no reason',
+            attempt: report.attempt ?? 1,
+            retryInMs: report.retryInMs,
+          },
         });
       } else if (report.kind === 'removed') {
         await forgetMaster(manager, node, name, version);

@@ -1,7 +1,6 @@
 import { Controller, Inject } from '@nestjs/common';
-import { EventPattern } from '@nestjs/microservices';
-import { type ImageActivationRequested, parseExactImageRef, SUBJECTS } from '@plinth/contracts';
-import { claimEvent, Outbox, PermanentError, type ReceivedEvent } from '@plinth/service-kit';
+import { type ImageActivationRequested, type ImageRejected, parseExactImageRef, SUBJECTS } from '@plinth/contracts';
+import { claimEvent, OnEvent, Outbox, PermanentError, type ReceivedEvent } from '@plinth/service-kit';
 import { holdImage, isDefaultOs, setDefault } from '../images/image.store.js';
 import { activationRefusal } from '../images/domain/image-read-model.js';
 import { RolloutCreation } from './rollout-creation.js';
@@ -14,7 +13,7 @@ export class ImageActivationRequestedHandler {
     @Inject(RolloutCreation) private readonly rollouts: RolloutCreation,
   ) {}
 
-  @EventPattern<string>(SUBJECTS.imageActivationRequested, { concurrency: 4 })
+  @OnEvent(SUBJECTS.imageActivationRequested, { concurrency: 4 })
   async handle(event: ReceivedEvent<ImageActivationRequested>): Promise<void> {
     const ref = parseExactImageRef(event.data.image);
     if (!ref) throw new PermanentError('the contract let an image reference through that is none');
@@ -25,7 +24,14 @@ export class ImageActivationRequestedHandler {
       if (!(await claimEvent(manager, event.subject, event.id))) return;
       const refusal = activationRefusal(await holdImage(manager, name, version), event.data.image);
       if (refusal) {
-        const data = { operation: 'activation', requestId: event.id, ...refusal, name, version, problems: [] };
+        const data: ImageRejected = {
+          operation: 'activation',
+          requestId: event.id,
+          ...refusal,
+          name,
+          version,
+          problems: [],
+        };
         add({ subject: SUBJECTS.imageRejected, aggregate: `request:${event.id}`, data, ...cause });
         return;
       }

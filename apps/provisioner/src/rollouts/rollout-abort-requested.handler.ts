@@ -1,14 +1,13 @@
 import { Controller, Inject } from '@nestjs/common';
-import { EventPattern } from '@nestjs/microservices';
 import { type RolloutAbortRequested, SUBJECTS } from '@plinth/contracts';
-import type { ReceivedEvent } from '@plinth/service-kit';
+import { OnEvent, type ReceivedEvent } from '@plinth/service-kit';
 import { RolloutControl } from './rollout-control.js';
 
 @Controller()
 export class RolloutAbortRequestedHandler {
   constructor(@Inject(RolloutControl) private readonly control: RolloutControl) {}
 
-  @EventPattern<string>(SUBJECTS.rolloutAbortRequested, { concurrency: 4 })
+  @OnEvent(SUBJECTS.rolloutAbortRequested, { concurrency: 4 })
   async handle(event: ReceivedEvent<RolloutAbortRequested>): Promise<void> {
     await this.control.apply(event, 'abort');
   }

@@ -1,16 +1,19 @@
 /** What is told of a rollout: facts, and its present state. */
-import { type RolloutCounts, rolloutStatus, type RolloutStatus } from '@plinth/contracts';
+import {
+  type EventOf,
+  type FactSubject,
+  type RolloutCounts,
+  type RolloutFact,
+  rolloutStatus,
+  type RolloutStatus,
+} from '@plinth/contracts';
 import type { OutboxEvent } from '@plinth/service-kit';
 import type { EntityManager } from 'typeorm';
 import { countMembers, type RolloutRow, statusOfRollout } from './rollout.store.js';
 import { budgetsOf } from './domain/rollout-budgets.js';
 
-export interface RolloutNews {
-  readonly subject: string;
-  readonly message: string;
-  /** What this fact says beside what all say. */
-  readonly data?: object;
-}
+/** Makes a fact of what every fact about a rollout says. */
+export type RolloutNews = (fact: Omit<RolloutFact, 'message'>) => EventOf<FactSubject>;
 
 export async function presentStatus(manager: EntityManager, row: RolloutRow): Promise<RolloutStatus> {
   const { counts, batch, unassigned } = await countMembers(manager, row.id);
@@ -27,14 +30,8 @@ export async function announceRollout(
 ): Promise<void> {
   const status = await presentStatus(manager, row);
   const cause = { correlationId: row.correlation_id, causationId };
-  for (const { subject, message, data } of news) {
-    add({
-      subject,
-      aggregate: `rollout:${row.id}`,
-      data: { rolloutId: row.id, to: row.target, state: row.state, counts: status.counts, message, ...data },
-      ...cause,
-    });
-  }
+  const fact = { rolloutId: row.id, to: row.target, state: row.state, counts: status.counts };
+  for (const make of news) add({ ...make(fact), aggregate: `rollout:${row.id}`, ...cause });
   add({ subject: rolloutStatus(row.id), data: status, ...cause });
 }
 

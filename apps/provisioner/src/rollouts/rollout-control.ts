@@ -96,18 +96,26 @@ function next(row: RolloutRow, action: RolloutAction, failed: number, batch: num
 function newsOf(action: RolloutAction): readonly RolloutNews[] {
   switch (action) {
     case 'pause':
-      return [{ subject: SUBJECTS.rolloutPaused, message: 'a person paused it', data: { because: 'person' } }];
+      return [
+        (fact) => ({
+          subject: SUBJECTS.rolloutPaused,
+          data: { ...fact, message: 'a person paused it', because: 'person' },
+        }),
+      ];
     case 'resume':
+      return [(fact) => ({ subject: SUBJECTS.rolloutResumed, data: { ...fact, message: 'a person resumed it' } })];
     case 'approve':
       return [
-        {
-          subject: SUBJECTS.rolloutResumed,
-          message: action === 'resume' ? 'a person resumed it' : 'a person approved what follows',
-        },
+        (fact) => ({ subject: SUBJECTS.rolloutResumed, data: { ...fact, message: 'a person approved what follows' } }),
       ];
     case 'revert':
-      return [{ subject: SUBJECTS.rolloutHalted, message: 'a person asked to go back', data: { because: 'person' } }];
-    // Told when nothing of it is in hand any more.
+      return [
+        (fact) => ({
+          subject: SUBJECTS.rolloutHalted,
+          data: { ...fact, message: 'a person asked to go back', because: 'person' },
+        }),
+      ];
+    // Published when nothing of it is in progress any more.
     case 'abort':
       return [];
   }

@@ -85,7 +85,10 @@ export class RolloutCreation {
     const row = await lockRollout(manager, id);
     if (!row) throw new Error('the rollout that was just made is not there');
     await announceRollout(manager, add, row, [
-      { subject: SUBJECTS.rolloutStarted, message: `${members.length} containers to ${target}`, data: { requestId } },
+      (fact) => ({
+        subject: SUBJECTS.rolloutStarted,
+        data: { ...fact, message: `${members.length} containers to ${target}`, requestId },
+      }),
     ]);
     return undefined;
   }

@@ -1,14 +1,13 @@
 import { Controller, Inject } from '@nestjs/common';
-import { EventPattern } from '@nestjs/microservices';
 import { type RolloutPauseRequested, SUBJECTS } from '@plinth/contracts';
-import type { ReceivedEvent } from '@plinth/service-kit';
+import { OnEvent, type ReceivedEvent } from '@plinth/service-kit';
 import { RolloutControl } from './rollout-control.js';
 
 @Controller()
 export class RolloutPauseRequestedHandler {
   constructor(@Inject(RolloutControl) private readonly control: RolloutControl) {}
 
-  @EventPattern<string>(SUBJECTS.rolloutPauseRequested, { concurrency: 4 })
+  @OnEvent(SUBJECTS.rolloutPauseRequested, { concurrency: 4 })
   async handle(event: ReceivedEvent<RolloutPauseRequested>): Promise<void> {
     await this.control.apply(event, 'pause');
   }

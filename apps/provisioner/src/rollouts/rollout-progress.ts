@@ -117,17 +117,20 @@ export class RolloutProgress {
         await this.restore(manager, add, row, step);
         return undefined;
       case 'batch-started':
-        return {
+        return (fact) => ({
           subject: SUBJECTS.rolloutBatchStarted,
-          message: `batch ${step.batch} of ${step.size} containers`,
-          data: { batch: step.batch, size: step.size },
-        };
+          data: {
+            ...fact,
+            message: `batch ${step.batch} of ${step.size} containers`,
+            batch: step.batch,
+            size: step.size,
+          },
+        });
       case 'batch-finished':
-        return {
+        return (fact) => ({
           subject: SUBJECTS.rolloutBatchFinished,
-          message: `batch ${step.batch} was judged`,
-          data: { batch: step.batch, size: step.size },
-        };
+          data: { ...fact, message: `batch ${step.batch} was judged`, batch: step.batch, size: step.size },
+        });
       case 'become':
         this.logger.info(
           { rolloutId: row.id, from: view.state, to: step.state, because: step.because, message: step.message },
@@ -135,7 +138,7 @@ export class RolloutProgress {
         );
         return becomeNews(step);
       case 'end':
-        return { subject: SUBJECTS.rolloutAborted, message: step.message };
+        return (fact) => ({ subject: SUBJECTS.rolloutAborted, data: { ...fact, message: step.message } });
     }
   }
 
@@ -239,13 +242,19 @@ function afterStep(change: RolloutChange, step: RolloutStep, view: RolloutView):
 function becomeNews({ state, because, message }: StepOf<'become'>): RolloutNews | undefined {
   switch (state) {
     case 'paused':
-      return { subject: SUBJECTS.rolloutPaused, message, data: { because: because ?? 'failures' } };
+      return (fact) => ({
+        subject: SUBJECTS.rolloutPaused,
+        data: { ...fact, message, because: because ?? 'failures' },
+      });
     case 'reverting':
-      return { subject: SUBJECTS.rolloutHalted, message, data: { because: because ?? 'failures' } };
+      return (fact) => ({
+        subject: SUBJECTS.rolloutHalted,
+        data: { ...fact, message, because: because === 'person' ? 'person' : 'failures' },
+      });
     case 'completed':
-      return { subject: SUBJECTS.rolloutCompleted, message };
+      return (fact) => ({ subject: SUBJECTS.rolloutCompleted, data: { ...fact, message } });
     case 'reverted':
-      return { subject: SUBJECTS.rolloutReverted, message };
+      return (fact) => ({ subject: SUBJECTS.rolloutReverted, data: { ...fact, message } });
     // Told when nothing of it is in hand any more.
     default:
       return undefined;

@@ -1,14 +1,13 @@
 import { Controller, Inject } from '@nestjs/common';
-import { EventPattern } from '@nestjs/microservices';
 import { type RolloutResumeRequested, SUBJECTS } from '@plinth/contracts';
-import type { ReceivedEvent } from '@plinth/service-kit';
+import { OnEvent, type ReceivedEvent } from '@plinth/service-kit';
 import { RolloutControl } from './rollout-control.js';
 
 @Controller()
 export class RolloutResumeRequestedHandler {
   constructor(@Inject(RolloutControl) private readonly control: RolloutControl) {}
 
-  @EventPattern<string>(SUBJECTS.rolloutResumeRequested, { concurrency: 4 })
+  @OnEvent(SUBJECTS.rolloutResumeRequested, { concurrency: 4 })
   async handle(event: ReceivedEvent<RolloutResumeRequested>): Promise<void> {
     await this.control.apply(event, 'resume');
   }

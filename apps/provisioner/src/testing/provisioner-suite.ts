@@ -77,6 +77,7 @@ export class ProvisionerSuite {
     const child = spawn(process.execPath, [join(REPOSITORY, 'apps/provisioner/dist/main.js')], {
       env: {
         PATH: process.env['PATH'],
+        PLINTH_CHECK_CONTRACTS: '1',
         NATS_URL: this.nats.url,
         DATABASE_URL: this.postgres.url,
         PLINTH_SERVICE_ID: id,

@@ -1,19 +1,25 @@
 /** The AsyncAPI 3.0.0 document and the JSON Schemas, made from the catalogue. */
 import { validationMetadatasToSchemas } from 'class-validator-jsonschema';
-import { createRequire } from 'node:module';
-import { CATALOGUE, type Contract } from './catalogue.js';
+import { contractClasses, nestedType, nullableFields } from '../nested.js';
+import { CONTRACTS } from './catalogue.js';
+import type { Contract } from './contract.js';
 
 type Json = Record<string, unknown>;
 
-/** class-transformer keeps what `@Type` said in a module that only its CommonJS build shares. */
-const { defaultMetadataStorage } = createRequire(import.meta.url)('class-transformer/cjs/storage.js') as {
-  defaultMetadataStorage: never;
+/** The one who makes the schemas asks this for the classes of fields; by its own shape, which says nothing of other fields. */
+const NESTED_TYPES = {
+  findTypeMetadata: (target: unknown, property: string) => {
+    const type = nestedType(target, property);
+    return type && { typeFunction: type };
+  },
+  getExposedMetadatas: () => [],
+  findExcludeMetadata: () => undefined,
 };
 
-/** JSON Schema (2020-12 keywords) of every payload and of what they nest, by class name. */
+/** JSON Schema (2020-12 keywords) of every payload and reply and of what they nest, by class name. */
 export function contractSchemas(refPrefix: string): Record<string, Json> {
   const schemas = validationMetadatasToSchemas({
-    classTransformerMetadataStorage: defaultMetadataStorage,
+    classTransformerMetadataStorage: NESTED_TYPES as never,
     refPointerPrefix: refPrefix,
     additionalConverters: {
       isEnvironment: { type: 'object', additionalProperties: { type: 'string' } },
@@ -22,17 +28,26 @@ export function contractSchemas(refPrefix: string): Record<string, Json> {
       isCommand: { type: 'array', items: { type: 'string' }, minItems: 1, maxItems: 256 },
     },
   }) as Record<string, Json>;
-  // A class that adds nothing to its parent has no rules of its own to be found by.
-  for (const { payload } of CATALOGUE) {
-    const parent = Object.getPrototypeOf(payload) as { name: string };
-    const inherited = schemas[parent.name];
-    if (!(payload.name in schemas) && inherited) schemas[payload.name] = inherited;
+  const classes = new Set([
+    ...CONTRACTS.flatMap(({ payload, reply }) => (reply ? [payload, reply.item] : [payload])),
+    ...contractClasses(),
+  ]);
+  for (const contractClass of classes) {
+    // A class that adds nothing to its parent has no rules of its own to be found by.
+    const parent = Object.getPrototypeOf(contractClass) as { name: string };
+    const schema = (schemas[contractClass.name] ??= schemas[parent.name] ?? { type: 'object', properties: {} });
+    const properties = schema.properties as Record<string, Json>;
+    for (const field of nullableFields(contractClass)) properties[field] = orNull(properties[field]);
   }
   return Object.fromEntries(
     Object.entries(schemas)
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([name, schema]) => [name, { ...schema, additionalProperties: false }]),
   );
+}
+
+function orNull(schema: Json | undefined): Json {
+  return Array.isArray(schema?.anyOf) ? schema : { anyOf: [schema, { type: 'null' }] };
 }
 
 const channelName = (contract: Contract): string =>
@@ -54,11 +69,29 @@ function address(contract: Contract): { address: string; parameters: Json } {
   return { address: named.join('.'), parameters };
 }
 
+function replySchema(item: string, isList: boolean): Json {
+  const data = { $ref: `#/components/schemas/${item}` };
+  return {
+    oneOf: [
+      {
+        type: 'object',
+        required: ['ok', 'data'],
+        properties: { ok: { const: true }, data: isList ? { type: 'array', items: data } : data },
+      },
+      {
+        type: 'object',
+        required: ['ok', 'reason', 'message'],
+        properties: { ok: { const: false }, reason: { type: 'string' }, message: { type: 'string' } },
+      },
+    ],
+  };
+}
+
 export function asyncApiDocument(version: string): Json {
   const channels: Json = {};
   const operations: Json = {};
   const messages: Json = {};
-  for (const contract of CATALOGUE) {
+  for (const contract of CONTRACTS) {
     const channel = channelName(contract);
     const message = contract.payload.name;
     const { address: path, parameters } = address(contract);
@@ -80,6 +113,21 @@ export function asyncApiDocument(version: string): Json {
       action: 'send',
       channel: { $ref: `#/channels/${channel}` },
       summary: contract.summary,
+      ...(contract.reply ? { reply: { channel: { $ref: `#/channels/${channel}-reply` } } } : {}),
+    };
+    if (!contract.reply) continue;
+    const { item, isList } = contract.reply;
+    const answer = `${item.name}${isList ? 'List' : ''}Reply`;
+    messages[answer] = {
+      title: `Answer to ${contract.subject}`,
+      contentType: 'application/json',
+      payload: replySchema(item.name, isList),
+    };
+    // The asker says where it wants the answer.
+    channels[`${channel}-reply`] = {
+      address: null,
+      title: `Answer: ${contract.summary}`,
+      messages: { [answer]: { $ref: `#/components/messages/${answer}` } },
     };
   }
   return {
@@ -88,7 +136,7 @@ export function asyncApiDocument(version: string): Json {
       title: 'Plinth',
       version,
       description:
-        'Events and queries on NATS. Envelope: CloudEvents 1.0, binary mode; every header is optional on the way in.',
+        'Events and queries on NATS. Envelope: CloudEvents 1.0, binary mode; every header is optional on the way in. A field that is null means the same as one that is absent.',
     },
     defaultContentType: 'application/json',
     channels,

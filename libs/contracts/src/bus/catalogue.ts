@@ -1,75 +1,100 @@
-/** Every contract: class, subject, kind, who publishes and who consumes. JSON Schemas and the AsyncAPI document are made from it. */
+/** Every contract: subject, classes, who publishes and who consumes. The compiler checks by it; JSON Schemas and the AsyncAPI document are made from it. */
 import { ContainerConfig } from '../container-config.js';
+import {
+  ask,
+  type Contract,
+  type ContractKind,
+  define,
+  listOf,
+  one,
+  type Party,
+  type Payload,
+  type Reply,
+} from './contract.js';
+import { DeadLetterBody } from './dead-letter.js';
 import * as container from './events/container-facts.js';
 import * as containerRequest from './events/container-requests.js';
+import * as heartbeats from './events/heartbeats.js';
 import * as host from './events/host-events.js';
 import * as image from './events/image-events.js';
+import * as reports from './events/reports.js';
 import * as rollout from './events/rollout-events.js';
 import * as update from './events/update-events.js';
-import * as reports from './events/reports.js';
 import * as imageQueries from './image-queries.js';
+import * as imageReplies from './image-replies.js';
 import * as queries from './queries.js';
-import { HOST_HEARTBEATS, HOST_REPORTS, MASTER_REPORTS, QUERIES, STORAGE_HEARTBEATS, SUBJECTS } from './subjects.js';
+import * as replies from './replies.js';
+import * as status from './status.js';
+import {
+  agentExec,
+  agentLogs,
+  agentStats,
+  BUILDER_CONSUMERS,
+  containerStatus,
+  deadLetter,
+  desiredContainer,
+  HOST_HEARTBEATS,
+  HOST_REPORTS,
+  hostConsumers,
+  hostStatus,
+  imageStatus,
+  MASTER_REPORTS,
+  QUERIES,
+  rolloutStatus,
+  STORAGE_HEARTBEATS,
+  storageConsumers,
+  storageStatus,
+  SUBJECTS as S,
+} from './subjects.js';
 
-export type Payload = new () => object;
-export type ContractKind = 'request' | 'fact' | 'report' | 'desired' | 'heartbeat' | 'query';
-export type Party = 'upstream' | 'operator' | 'image-builder' | 'distributor' | 'provisioner' | 'host-agent';
-
-export interface Contract<T extends object = object> {
-  /** NATS subject, `*` for the tokens that name an instance. */
-  readonly subject: string;
-  readonly kind: ContractKind;
-  readonly payload: new () => T;
-  readonly summary: string;
-  readonly publishers: readonly Party[];
-  readonly consumers: readonly Party[];
-}
-
-const define = (
-  subject: string,
-  kind: ContractKind,
-  payload: Payload,
-  summary: string,
-  publishers: readonly Party[],
-  consumers: readonly Party[],
-): Contract => ({ subject, kind, payload, summary, publishers, consumers });
-
-const S = SUBJECTS;
 const PEOPLE: readonly Party[] = ['upstream', 'operator'];
 
-export const CATALOGUE: readonly Contract[] = [
-  define(
-    S.imageRequested,
-    'request',
-    image.ImageRequested,
-    'Build an image from a recipe',
-    ['operator'],
-    ['image-builder'],
-  ),
-  define(
+/** A request to the provisioner. */
+const asked = <S extends string, T extends object>(subject: S, payload: Payload<T>, summary: string) =>
+  define(subject, 'request', payload, summary, PEOPLE, ['provisioner']);
+
+/** A fact that the provisioner publishes for whoever wants to know. */
+const official = <S extends string, T extends object>(subject: S, payload: Payload<T>, summary: string) =>
+  define(subject, 'fact', payload, summary, ['provisioner'], []);
+
+/** A fact that other services act on. */
+const fact = <S extends string, T extends object>(
+  subject: S,
+  payload: Payload<T>,
+  summary: string,
+  publisher: Party,
+  ...consumers: readonly Party[]
+) => define(subject, 'fact', payload, summary, [publisher], consumers);
+
+const query = <S extends string, T extends object, R>(
+  subject: S,
+  payload: Payload<T>,
+  reply: Reply<R>,
+  summary: string,
+  answers: Party,
+) => ask(subject, 'query', payload, reply, summary, PEOPLE, [answers]);
+
+/** A request of an operator. */
+const ordered = <S extends string, T extends object>(subject: S, payload: Payload<T>, summary: string, to: Party) =>
+  define(subject, 'request', payload, summary, ['operator'], [to]);
+
+export const CATALOGUE = [
+  ordered(S.imageRequested, image.ImageRequested, 'Build an image from a recipe', 'image-builder'),
+  fact(
     S.imageBuilding,
-    'fact',
     image.ImageBuilding,
     'A version was given out, its build has begun',
-    ['image-builder'],
-    ['provisioner'],
+    'image-builder',
+    'provisioner',
   ),
-  define(
+  fact(
     S.imageBuilt,
-    'fact',
     image.ImageBuilt,
     'The signed archive lies in the testing repository',
-    ['image-builder'],
-    ['provisioner'],
+    'image-builder',
+    'provisioner',
   ),
-  define(
-    S.imageTested,
-    'fact',
-    image.ImageTested,
-    'The image was booted and passed its tests',
-    ['image-builder'],
-    ['provisioner'],
-  ),
+  fact(S.imageTested, image.ImageTested, 'The image was booted and passed its tests', 'image-builder', 'provisioner'),
   define(
     S.imageRejected,
     'fact',
@@ -78,279 +103,110 @@ export const CATALOGUE: readonly Contract[] = [
     ['image-builder', 'provisioner'],
     ['provisioner'],
   ),
-  define(
+  ordered(
     S.imagePromotionRequested,
-    'request',
     image.ImagePromotionRequested,
     'Put a tested image into production',
-    ['operator'],
-    ['image-builder'],
+    'image-builder',
   ),
-  define(
+  fact(
     S.imagePromoted,
-    'fact',
     image.ImagePromoted,
     'The archive lies in the production repository',
-    ['image-builder'],
-    ['distributor', 'provisioner'],
+    'image-builder',
+    'distributor',
+    'provisioner',
   ),
-  define(
-    S.imageActivationRequested,
-    'request',
-    image.ImageActivationRequested,
-    'Make a version the default',
-    ['operator'],
-    ['provisioner'],
-  ),
-  define(S.imageActivated, 'fact', image.ImageActivated, 'A version is the default now', ['provisioner'], []),
-  define(
+  ordered(S.imageActivationRequested, image.ImageActivationRequested, 'Make a version the default', 'provisioner'),
+  official(S.imageActivated, image.ImageActivated, 'A version is the default now'),
+  ordered(
     S.imageRevocationRequested,
-    'request',
     image.ImageRevocationRequested,
     'Let nothing new start on a version',
-    ['operator'],
-    ['image-builder'],
+    'image-builder',
   ),
-  define(
+  fact(
     S.imageRevoked,
-    'fact',
     image.ImageRevoked,
     'Nothing new starts on this version',
-    ['image-builder'],
-    ['distributor', 'provisioner'],
+    'image-builder',
+    'distributor',
+    'provisioner',
   ),
-  define(
+  ordered(
     S.imageRetirementRequested,
-    'request',
     image.ImageRetirementRequested,
     'Remove a version from everywhere',
-    ['operator'],
-    ['provisioner'],
+    'provisioner',
   ),
-  define(
+  fact(
     S.imageRetired,
-    'fact',
     image.ImageRetired,
     'Nothing needs this version any more',
-    ['provisioner'],
-    ['distributor', 'image-builder'],
-  ),
-  define(
-    S.imageDistributed,
-    'fact',
-    image.ImageDistributed,
-    'A storage node holds a checked master',
-    ['provisioner'],
-    [],
-  ),
-  define(
-    S.imageDistributionFailed,
-    'fact',
-    image.ImageDistributionFailed,
-    'A storage node could not get an image',
-    ['provisioner'],
-    [],
-  ),
-
-  define(S.containerRequested, 'request', containerRequest.ContainerRequested, 'Create and start a container', PEOPLE, [
     'provisioner',
-  ]),
-  define(S.containerStopRequested, 'request', containerRequest.ContainerStopRequested, 'Stop a container', PEOPLE, [
-    'provisioner',
-  ]),
-  define(
-    S.containerStartRequested,
-    'request',
-    containerRequest.ContainerStartRequested,
-    'Start a stopped container',
-    PEOPLE,
-    ['provisioner'],
+    'distributor',
+    'image-builder',
   ),
-  define(
-    S.containerRestartRequested,
-    'request',
-    containerRequest.ContainerRestartRequested,
-    'Stop and start a container',
-    PEOPLE,
-    ['provisioner'],
-  ),
-  define(
-    S.containerRemoveRequested,
-    'request',
-    containerRequest.ContainerRemoveRequested,
-    'Remove a container',
-    PEOPLE,
-    ['provisioner'],
-  ),
-  define(
-    S.containerUpdateRequested,
-    'request',
-    update.ContainerUpdateRequested,
-    'Move a container to another image',
-    PEOPLE,
-    ['provisioner'],
-  ),
-  define(
-    S.containerConfigured,
-    'fact',
-    container.ContainerConfigured,
-    'A config was written and a host chosen',
-    ['provisioner'],
-    [],
-  ),
-  define(
-    S.containerRejected,
-    'fact',
-    container.ContainerRejected,
-    'A request about a container was refused',
-    ['provisioner'],
-    [],
-  ),
-  define(S.containerStarted, 'fact', container.ContainerStarted, 'A container runs', ['provisioner'], []),
-  define(
-    S.containerFailed,
-    'fact',
-    container.ContainerFailed,
-    'A container did not start, or ended for good',
-    ['provisioner'],
-    [],
-  ),
-  define(S.containerStopped, 'fact', container.ContainerStopped, 'A container ended', ['provisioner'], []),
-  define(
-    S.containerRemoved,
-    'fact',
-    container.ContainerRemoved,
-    'A container is gone from its host',
-    ['provisioner'],
-    [],
-  ),
-  define(S.containerLost, 'fact', container.ContainerLost, 'The host of a container is lost', ['provisioner'], []),
+  official(S.imageDistributed, image.ImageDistributed, 'A storage node holds a checked master'),
+  official(S.imageDistributionFailed, image.ImageDistributionFailed, 'A storage node could not get an image'),
 
-  define(
-    S.containerMoved,
-    'fact',
-    container.ContainerMoved,
-    'A container is placed on another host',
-    ['provisioner'],
-    [],
-  ),
-  define(
-    S.containerUpdated,
-    'fact',
-    update.ContainerUpdated,
-    'An update passed gate and soak time',
-    ['provisioner'],
-    [],
-  ),
-  define(
-    S.containerReverted,
-    'fact',
-    update.ContainerReverted,
-    'An update failed, the known good image runs again',
-    ['provisioner'],
-    [],
-  ),
+  asked(S.containerRequested, containerRequest.ContainerRequested, 'Create and start a container'),
+  asked(S.containerStopRequested, containerRequest.ContainerStopRequested, 'Stop a container'),
+  asked(S.containerStartRequested, containerRequest.ContainerStartRequested, 'Start a stopped container'),
+  asked(S.containerRestartRequested, containerRequest.ContainerRestartRequested, 'Stop and start a container'),
+  asked(S.containerRemoveRequested, containerRequest.ContainerRemoveRequested, 'Remove a container'),
+  asked(S.containerUpdateRequested, update.ContainerUpdateRequested, 'Move a container to another image'),
+  official(S.containerConfigured, container.ContainerConfigured, 'A config was written and a host chosen'),
+  official(S.containerRejected, container.ContainerRejected, 'A request about a container was refused'),
+  official(S.containerStarted, container.ContainerStarted, 'A container runs'),
+  official(S.containerFailed, container.ContainerFailed, 'A container did not start, or ended for good'),
+  official(S.containerStopped, container.ContainerStopped, 'A container ended'),
+  official(S.containerRemoved, container.ContainerRemoved, 'A container is gone from its host'),
+  official(S.containerLost, container.ContainerLost, 'The host of a container is lost'),
+  official(S.containerMoved, container.ContainerMoved, 'A container is placed on another host'),
+  official(S.containerUpdated, update.ContainerUpdated, 'An update passed gate and soak time'),
+  official(S.containerReverted, update.ContainerReverted, 'An update failed, the known good image runs again'),
 
-  define(S.rolloutRequested, 'request', rollout.RolloutRequested, 'Move many containers to another image', PEOPLE, [
-    'provisioner',
-  ]),
-  define(S.rolloutPauseRequested, 'request', rollout.RolloutPauseRequested, 'Begin nothing new', PEOPLE, [
-    'provisioner',
-  ]),
-  define(S.rolloutResumeRequested, 'request', rollout.RolloutResumeRequested, 'Go on', PEOPLE, ['provisioner']),
-  define(S.rolloutAbortRequested, 'request', rollout.RolloutAbortRequested, 'End a rollout where it is', PEOPLE, [
-    'provisioner',
-  ]),
-  define(
-    S.rolloutRevertRequested,
-    'request',
-    rollout.RolloutRevertRequested,
-    'Go back with everything that was switched',
-    PEOPLE,
-    ['provisioner'],
-  ),
-  define(
-    S.rolloutApprovalRequested,
-    'request',
-    rollout.RolloutApprovalRequested,
-    'Let a waiting rollout go on',
-    PEOPLE,
-    ['provisioner'],
-  ),
-  define(
-    S.rolloutRejected,
-    'fact',
-    rollout.RolloutRejected,
-    'A request about a rollout was refused',
-    ['provisioner'],
-    [],
-  ),
-  define(
-    S.rolloutStarted,
-    'fact',
-    rollout.RolloutStarted,
-    'A rollout was accepted, its containers are chosen',
-    ['provisioner'],
-    [],
-  ),
-  define(S.rolloutBatchStarted, 'fact', rollout.RolloutBatchStarted, 'A batch is being switched', ['provisioner'], []),
-  define(
-    S.rolloutBatchFinished,
-    'fact',
-    rollout.RolloutBatchFinished,
-    'Every container of a batch was judged',
-    ['provisioner'],
-    [],
-  ),
-  define(S.rolloutPaused, 'fact', rollout.RolloutPaused, 'A rollout waits for a person', ['provisioner'], []),
-  define(S.rolloutResumed, 'fact', rollout.RolloutResumed, 'A rollout goes on', ['provisioner'], []),
-  define(S.rolloutHalted, 'fact', rollout.RolloutHalted, 'A rollout goes back', ['provisioner'], []),
-  define(S.rolloutCompleted, 'fact', rollout.RolloutCompleted, 'A rollout has ended', ['provisioner'], []),
-  define(S.rolloutAborted, 'fact', rollout.RolloutAborted, 'A rollout was ended where it was', ['provisioner'], []),
-  define(
-    S.rolloutReverted,
-    'fact',
-    rollout.RolloutReverted,
-    'Everything that was switched is back',
-    ['provisioner'],
-    [],
-  ),
+  asked(S.rolloutRequested, rollout.RolloutRequested, 'Move many containers to another image'),
+  asked(S.rolloutPauseRequested, rollout.RolloutPauseRequested, 'Begin nothing new'),
+  asked(S.rolloutResumeRequested, rollout.RolloutResumeRequested, 'Go on'),
+  asked(S.rolloutAbortRequested, rollout.RolloutAbortRequested, 'End a rollout where it is'),
+  asked(S.rolloutRevertRequested, rollout.RolloutRevertRequested, 'Go back with everything that was switched'),
+  asked(S.rolloutApprovalRequested, rollout.RolloutApprovalRequested, 'Let a waiting rollout go on'),
+  official(S.rolloutRejected, rollout.RolloutRejected, 'A request about a rollout was refused'),
+  official(S.rolloutStarted, rollout.RolloutStarted, 'A rollout was accepted, its containers are chosen'),
+  official(S.rolloutBatchStarted, rollout.RolloutBatchStarted, 'A batch is being switched'),
+  official(S.rolloutBatchFinished, rollout.RolloutBatchFinished, 'Every container of a batch was judged'),
+  official(S.rolloutPaused, rollout.RolloutPaused, 'A rollout waits for a person'),
+  official(S.rolloutResumed, rollout.RolloutResumed, 'A rollout goes on'),
+  official(S.rolloutHalted, rollout.RolloutHalted, 'A rollout goes back'),
+  official(S.rolloutCompleted, rollout.RolloutCompleted, 'A rollout has ended'),
+  official(S.rolloutAborted, rollout.RolloutAborted, 'A rollout was ended where it was'),
+  official(S.rolloutReverted, rollout.RolloutReverted, 'Everything that was switched is back'),
 
-  define(S.hostJoined, 'fact', host.HostJoined, 'A host was heard for the first time', ['provisioner'], []),
-  define(S.hostLost, 'fact', host.HostLost, 'A host missed its heartbeats', ['provisioner'], []),
-  define(S.hostRecovered, 'fact', host.HostRecovered, 'A lost host was heard again', ['provisioner'], []),
-
-  define(
-    S.hostCordonRequested,
-    'request',
-    host.HostActionRequested,
-    'Place nothing new on a host',
-    ['operator'],
-    ['provisioner'],
-  ),
-  define(
+  official(S.hostJoined, host.HostJoined, 'A host was heard for the first time'),
+  official(S.hostLost, host.HostLost, 'A host missed its heartbeats'),
+  official(S.hostRecovered, host.HostRecovered, 'A lost host was heard again'),
+  ordered(S.hostCordonRequested, host.HostActionRequested, 'Place nothing new on a host', 'provisioner'),
+  ordered(
     S.hostUncordonRequested,
-    'request',
     host.HostActionRequested,
     'Place containers on a host again, end its drain',
-    ['operator'],
-    ['provisioner'],
+    'provisioner',
   ),
-  define(
+  ordered(
     S.hostDrainRequested,
-    'request',
     host.HostDrainRequested,
     'Cordon a host and move its containers to others',
-    ['operator'],
-    ['provisioner'],
+    'provisioner',
   ),
-  define(S.hostCordoned, 'fact', host.HostCordoned, 'Nothing new is placed on a host', ['provisioner'], []),
-  define(S.hostUncordoned, 'fact', host.HostUncordoned, 'A host takes containers again', ['provisioner'], []),
-  define(S.hostDrained, 'fact', host.HostDrained, 'Nothing is left on a drained host', ['provisioner'], []),
-  define(S.hostRejected, 'fact', host.HostRejected, 'A request about a host was refused', ['provisioner'], []),
+  official(S.hostCordoned, host.HostCordoned, 'Nothing new is placed on a host'),
+  official(S.hostUncordoned, host.HostUncordoned, 'A host takes containers again'),
+  official(S.hostDrained, host.HostDrained, 'Nothing is left on a drained host'),
+  official(S.hostRejected, host.HostRejected, 'A request about a host was refused'),
 
   define(
-    'desired.host.*.container.*',
+    desiredContainer('*', '*'),
     'desired',
     ContainerConfig,
     'The container config, last value per container',
@@ -376,7 +232,7 @@ export const CATALOGUE: readonly Contract[] = [
   define(
     HOST_HEARTBEATS,
     'heartbeat',
-    reports.HostHeartbeat,
+    heartbeats.HostHeartbeat,
     'A host lives; its capacity and load',
     ['host-agent'],
     ['provisioner'],
@@ -384,64 +240,151 @@ export const CATALOGUE: readonly Contract[] = [
   define(
     STORAGE_HEARTBEATS,
     'heartbeat',
-    reports.StorageHeartbeat,
+    heartbeats.StorageHeartbeat,
     'A storage node lives; its masters and disk',
     ['distributor'],
     ['provisioner'],
   ),
-
-  define(QUERIES.containers, 'query', queries.ContainersQuery, 'List containers', PEOPLE, ['provisioner']),
-  define(QUERIES.container, 'query', queries.ContainerQuery, 'One container with config and history', PEOPLE, [
-    'provisioner',
-  ]),
-  define(QUERIES.images, 'query', queries.ImagesQuery, 'List image versions', PEOPLE, ['provisioner']),
-  define(QUERIES.hosts, 'query', queries.HostsQuery, 'List hosts', PEOPLE, ['provisioner']),
-  define(QUERIES.storage, 'query', queries.StorageQuery, 'List storage nodes', PEOPLE, ['provisioner']),
-  define(QUERIES.build, 'query', queries.BuildQuery, 'One build: recipe, tests, manifest summary, log tail', PEOPLE, [
-    'image-builder',
-  ]),
-  define(QUERIES.imageDiff, 'query', imageQueries.ImageDiffQuery, 'What differs between two image versions', PEOPLE, [
-    'image-builder',
-  ]),
+  define(containerStatus('*'), 'status', status.ContainerStatus, 'How a container is', ['provisioner'], []),
+  define(hostStatus('*'), 'status', status.HostStatus, 'How a host is', ['provisioner'], []),
+  define(storageStatus('*'), 'status', status.StorageStatus, 'How a storage node is', ['provisioner'], []),
+  define(rolloutStatus('*'), 'status', status.RolloutStatus, 'Where a rollout is', ['provisioner'], []),
+  define(imageStatus('*'), 'status', status.ImageBuildStatus, 'Where a build is', ['image-builder'], []),
   define(
-    QUERIES.imagePlan,
-    'query',
-    imageQueries.ImagePlanQuery,
-    'What starting a container on an image would mount',
-    PEOPLE,
-    ['image-builder'],
+    deadLetter('*'),
+    'dead-letter',
+    DeadLetterBody,
+    'A message that a service could not take',
+    ['provisioner', 'image-builder', 'distributor'],
+    [],
   ),
-  define(QUERIES.rollouts, 'query', queries.RolloutsQuery, 'List rollouts', PEOPLE, ['provisioner']),
-  define(QUERIES.rollout, 'query', queries.RolloutQuery, 'One rollout with its containers', PEOPLE, ['provisioner']),
-  define(
+
+  query(QUERIES.containers, queries.ContainersQuery, one(replies.ContainerPage), 'List containers', 'provisioner'),
+  query(
+    QUERIES.container,
+    queries.ContainerQuery,
+    one(replies.ContainerDetails),
+    'One container with config and history',
+    'provisioner',
+  ),
+  query(QUERIES.images, queries.ImagesQuery, one(replies.ImagePage), 'List image versions', 'provisioner'),
+  query(QUERIES.hosts, queries.HostsQuery, one(replies.HostPage), 'List hosts', 'provisioner'),
+  query(QUERIES.storage, queries.StorageQuery, one(replies.StoragePage), 'List storage nodes', 'provisioner'),
+  query(
+    QUERIES.build,
+    queries.BuildQuery,
+    one(replies.BuildDetails),
+    'One build: recipe, tests, manifest summary, log tail',
+    'image-builder',
+  ),
+  query(
+    QUERIES.imageDiff,
+    imageQueries.ImageDiffQuery,
+    one(imageReplies.ImageDiff),
+    'What differs between two image versions',
+    'image-builder',
+  ),
+  query(
+    QUERIES.imagePlan,
+    imageQueries.ImagePlanQuery,
+    one(imageReplies.ImagePlan),
+    'What starting a container on an image would mount',
+    'image-builder',
+  ),
+  query(QUERIES.rollouts, queries.RolloutsQuery, one(replies.RolloutPage), 'List rollouts', 'provisioner'),
+  query(
+    QUERIES.rollout,
+    queries.RolloutQuery,
+    one(replies.RolloutDetails),
+    'One rollout with its containers',
+    'provisioner',
+  ),
+  ask(
     QUERIES.dropDeadLetters,
     'query',
     queries.DropDeadLetters,
+    one(replies.DroppedDeadLetters),
     'Remove dead letters',
     ['operator'],
     ['provisioner'],
   ),
-  define('agent.*.exec', 'query', queries.ExecQuery, 'Run a command in a container', ['operator'], ['host-agent']),
-  define('agent.*.logs', 'query', queries.LogsQuery, "Read a container's log", ['operator'], ['host-agent']),
-  define(
-    'agent.*.stats',
+  ask(
+    agentExec('*'),
+    'query',
+    queries.ExecQuery,
+    one(replies.StreamEnd),
+    'Run a command in a container',
+    ['operator'],
+    ['host-agent'],
+  ),
+  ask(
+    agentLogs('*'),
+    'query',
+    queries.LogsQuery,
+    one(replies.StreamEnd),
+    "Read a container's log",
+    ['operator'],
+    ['host-agent'],
+  ),
+  ask(
+    agentStats('*'),
     'query',
     queries.StatsQuery,
+    listOf(replies.ContainerStats),
     'Memory and mounts of running containers',
     ['operator'],
     ['host-agent'],
   ),
-];
+  ask(
+    hostConsumers('*'),
+    'consumers',
+    queries.ConsumersQuery,
+    one(replies.OpenedConsumers),
+    'Open the consumer of a host',
+    ['host-agent'],
+    ['provisioner'],
+  ),
+  ask(
+    storageConsumers('*'),
+    'consumers',
+    queries.ConsumersQuery,
+    one(replies.OpenedConsumers),
+    'Open the consumers of a storage node',
+    ['distributor'],
+    ['provisioner'],
+  ),
+  ask(
+    BUILDER_CONSUMERS,
+    'consumers',
+    queries.ConsumersQuery,
+    one(replies.OpenedConsumers),
+    'Open the consumers of the image-builder',
+    ['image-builder'],
+    ['provisioner'],
+  ),
+] as const;
+
+/** The same for whoever looks at all of them. */
+export const CONTRACTS: readonly Contract[] = CATALOGUE;
 
 /** The contract whose subject (with wildcards) is exactly this. */
 export function contractOf(subject: string): Contract {
-  const found = CATALOGUE.find((contract) => contract.subject === subject);
+  const found = CONTRACTS.find((contract) => contract.subject === subject);
   if (!found) throw new Error(`no contract for subject ${subject}`);
   return found;
+}
+
+/** The contract that a message's own subject falls under; undefined: there is none. */
+export function contractFor(subject: string): Contract | undefined {
+  const tokens = subject.split('.');
+  return CONTRACTS.find((contract) => {
+    const pattern = contract.subject.split('.');
+    return pattern.length === tokens.length && pattern.every((token, at) => token === '*' || token === tokens[at]);
+  });
 }
 
 /** What a party takes from a stream: each of these is a durable consumer of its own. */
 export function consumedBy(party: Party): readonly Contract[] {
   const stored: readonly ContractKind[] = ['request', 'fact', 'report'];
-  return CATALOGUE.filter((contract) => stored.includes(contract.kind) && contract.consumers.includes(party));
+  return CONTRACTS.filter((contract) => stored.includes(contract.kind) && contract.consumers.includes(party));
 }

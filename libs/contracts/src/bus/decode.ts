@@ -1,7 +1,8 @@
 /** From bytes of a stranger to a checked contract class: the one place where payloads are validated. */
 import { plainToInstance } from 'class-transformer';
 import { validateSync, type ValidationError } from 'class-validator';
-import type { Problem } from './events/image-events.js';
+import type { Reply } from './contract.js';
+import type { Problem } from './problem.js';
 
 export type Decoded<T> =
   | { readonly ok: true; readonly value: T }
@@ -21,6 +22,19 @@ export function decodePayload<T extends object>(payload: new () => T, body: Uint
   } catch (error) {
     return fail('', error instanceof SyntaxError ? `not JSON: ${error.message.slice(0, 200)}` : 'not UTF-8');
   }
+  return check(payload, parsed);
+}
+
+/** The `data` of an answer to a query, which may be a bare list. */
+export function decodeReply<R>(reply: Reply<R>, data: unknown): Decoded<R> {
+  if (!reply.isList) return check(reply.item, data) as Decoded<R>;
+  if (!Array.isArray(data)) return fail('', 'must be a list');
+  const items = data.map((item) => check(reply.item, item));
+  const broken = items.find((item) => !item.ok);
+  return (broken ?? { ok: true, value: items.map((item) => (item.ok ? item.value : item)) }) as Decoded<R>;
+}
+
+function check<T extends object>(payload: new () => T, parsed: unknown): Decoded<T> {
   if (parsed === null || typeof parsed !== 'object' || Array.isArray(parsed)) return fail('', 'must be a JSON object');
   const unsafe = unsafeShape(parsed);
   if (unsafe) return fail('', unsafe);

@@ -1,9 +1,7 @@
-/** Requests and replies on core NATS. Every reply is a QueryReply; long lists come in pages. */
-import { Type } from 'class-transformer';
+/** Questions on core NATS; what they are answered with stands in `replies.ts`. */
 import {
   ArrayMaxSize,
   ArrayMinSize,
-  IsArray,
   IsBoolean,
   IsIn,
   IsInt,
@@ -14,21 +12,11 @@ import {
   Max,
   MaxLength,
   Min,
-  ValidateNested,
 } from 'class-validator';
+import { NestedEach } from '../nested.js';
 import { IsCommand, IsEnvironment } from '../rules.js';
 import { CONTAINER_STATES, type ContainerState } from './status.js';
 import { EXACT_IMAGE_REF_PATTERN, ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN, NAME_WORDS } from '../values.js';
-
-export type QueryReply<T> =
-  | { readonly ok: true; readonly data: T }
-  | { readonly ok: false; readonly reason: string; readonly message: string };
-
-export interface Page<T> {
-  readonly items: readonly T[];
-  /** Pass it back to get the next page; absent on the last. */
-  readonly next?: string;
-}
 
 class PagedQuery {
   /** From the page before. */
@@ -136,28 +124,6 @@ export class BuildQuery {
   image!: string;
 }
 
-export interface BuildDetails {
-  readonly name: string;
-  readonly version: string;
-  readonly state: string;
-  readonly buildId: string;
-  readonly recipe: string;
-  readonly builtAt: string | null;
-  readonly durationMs: number | null;
-  readonly tests: readonly { readonly name: string; readonly durationMs: number }[];
-  readonly manifest: {
-    readonly contentDigest: string;
-    readonly entries: number;
-    readonly bytes: number;
-    readonly timezone: string;
-    readonly environment: Readonly<Record<string, string>>;
-    readonly command: readonly string[];
-    readonly places: readonly { readonly path: string; readonly bytes: number; readonly content: string }[];
-    readonly customMountScript: boolean;
-  } | null;
-  readonly logTail: string | null;
-}
-
 /**
  * `agent.<host>.exec`. The reply is a stream of messages on the reply subject: header `Plinth-Stream` is `stdout` or `stderr`
  * (body: bytes) or `exit` (body: QueryReply<{exitCode}>, the last message). A message with a reply subject is a probe: answer it with an
@@ -168,11 +134,11 @@ export class ExecQuery {
   containerId!: string;
 
   @IsCommand()
-  command!: string[];
+  command!: readonly string[];
 
   @IsOptional()
   @IsEnvironment()
-  env?: Record<string, string>;
+  env?: Readonly<Record<string, string>>;
 
   /** Standard input, base64. */
   @IsOptional()
@@ -219,36 +185,8 @@ export class StatsQuery {
   containerId?: string;
 }
 
-export interface ContainerStats {
-  readonly containerId: string;
-  readonly pid: number;
-  /** Sum over its processes, bytes (from /proc/<pid>/smaps_rollup): pages nobody else maps, pages shared with others, and the fair share. */
-  readonly privateBytes: number;
-  readonly sharedBytes: number;
-  readonly proportionalBytes: number;
-  /** The cgroup's own count, page cache it was the first to touch included. */
-  readonly cgroupBytes: number;
-  readonly processes: number;
-  /** Mounts in its namespace, in order: target, type, read-only. */
-  readonly mounts: readonly { readonly target: string; readonly type: string; readonly readOnly: boolean }[];
-}
-
 /** Header names of streamed replies. */
 export const STREAM_HEADER = 'Plinth-Stream';
-
-/** The answer to a request below `consumers.`: the asker may bind now. */
-export interface OpenedConsumers {
-  /** Values that wait in a host's desired state; 0 for others. */
-  readonly pending: number;
-  /** Where the streams stand, for whoever must notice that the bus forgot. */
-  readonly streams: readonly StreamPosition[];
-}
-export interface StreamPosition {
-  readonly name: string;
-  /** Time of creation: another one means another stream. */
-  readonly created: string;
-  readonly lastSequence: number;
-}
 
 /** A dead letter by its place; with its id, for places are given out anew when the bus has lost its store. */
 export class DeadLetterRef {
@@ -263,16 +201,11 @@ export class DeadLetterRef {
 
 /** `deadletters.drop` → DroppedDeadLetters. Those that are gone already are no error. */
 export class DropDeadLetters {
-  @IsArray()
   @ArrayMinSize(1)
   @ArrayMaxSize(500)
-  @ValidateNested({ each: true })
-  @Type(() => DeadLetterRef)
-  letters!: DeadLetterRef[];
+  @NestedEach(() => DeadLetterRef)
+  letters!: readonly DeadLetterRef[];
 }
 
-export interface DroppedDeadLetters {
-  readonly dropped: readonly number[];
-  /** Gone before, or another letter by now. */
-  readonly missing: readonly number[];
-}
+/** A request below `consumers.` → OpenedConsumers. It says nothing: who asks stands in the subject. */
+export class ConsumersQuery {}

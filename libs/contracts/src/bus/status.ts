@@ -1,8 +1,31 @@
-/** Present state, last value per subject: whoever subscribes to `status.>` gets it first. Also what queries answer. */
-import type { ContainerReportKind } from './events/reports.js';
-import type { ContainerConfig } from '../container-config.js';
-import type { ContainerFailureReason, FallbackReason } from './events/container-facts.js';
-import type { RolloutCounts, RolloutRequested, RolloutSelection, RolloutState } from './events/rollout-events.js';
+/** The bodies of `status.*`: the present state of each container, host, storage node, rollout and build, the last value of each kept. */
+import {
+  ArrayMaxSize,
+  IsArray,
+  IsBoolean,
+  IsDefined,
+  IsIn,
+  IsInt,
+  IsISO8601,
+  IsNumber,
+  IsObject,
+  IsString,
+  Matches,
+  Max,
+  MaxLength,
+  Min,
+} from 'class-validator';
+import { DESIRED_STATES, type DesiredState } from '../container-config.js';
+import { IsNullable, Nested } from '../nested.js';
+import { EXACT_IMAGE_REF_PATTERN, ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN, VERSION_PATTERN } from '../values.js';
+import {
+  CONTAINER_FAILURE_REASONS,
+  type ContainerFailureReason,
+  FALLBACK_REASONS,
+  type FallbackReason,
+} from './events/container-facts.js';
+import { HostCapacity, HostLoad } from './events/heartbeats.js';
+import { ROLLOUT_STATES, RolloutCounts, RolloutSelection, type RolloutState } from './events/rollout-events.js';
 
 export const CONTAINER_STATES = [
   'requested',
@@ -21,126 +44,253 @@ export const UPDATE_STATES = ['switching', 'updated', 'reverting', 'reverted', '
 export type UpdateState = (typeof UPDATE_STATES)[number];
 
 /** The last change of a container's image. */
-export interface UpdateStatus {
-  readonly updateId: string;
-  readonly rolloutId: string | null;
+export class UpdateStatus {
+  @Matches(ID_PATTERN)
+  readonly updateId!: string;
+
+  @IsNullable()
+  @Matches(ID_PATTERN)
+  readonly rolloutId!: string | null;
+
   /** `switching`: until gate and soak time are over. */
-  readonly state: UpdateState;
-  readonly from: string;
-  readonly to: string;
-  readonly reason: ContainerFailureReason | null;
-  readonly message: string | null;
-  readonly at: string;
+  @IsIn(UPDATE_STATES)
+  readonly state!: UpdateState;
+
+  @Matches(EXACT_IMAGE_REF_PATTERN)
+  readonly from!: string;
+
+  @Matches(EXACT_IMAGE_REF_PATTERN)
+  readonly to!: string;
+
+  @IsNullable()
+  @IsIn(CONTAINER_FAILURE_REASONS)
+  readonly reason!: ContainerFailureReason | null;
+
+  @IsNullable()
+  @IsString()
+  @MaxLength(4000)
+  readonly message!: string | null;
+
+  @IsISO8601()
+  readonly at!: string;
 }
 
 /** A row of `ps --json`; the body of `status.container.<id>`. */
-export interface ContainerStatus {
-  readonly id: string;
-  readonly name: string;
-  readonly tenant: string;
-  readonly state: ContainerState;
-  readonly desired: 'running' | 'stopped' | 'removed' | 'released';
-  readonly host: string | null;
-  readonly storageNode: string | null;
+export class ContainerStatus {
+  @Matches(ID_PATTERN)
+  readonly id!: string;
+
+  @Matches(NAME_PATTERN)
+  readonly name!: string;
+
+  @Matches(NAME_PATTERN)
+  readonly tenant!: string;
+
+  @IsIn(CONTAINER_STATES)
+  readonly state!: ContainerState;
+
+  @IsIn(DESIRED_STATES)
+  readonly desired!: DesiredState;
+
+  @IsNullable()
+  @Matches(NAME_PATTERN)
+  readonly host!: string | null;
+
+  @IsNullable()
+  @Matches(NAME_PATTERN)
+  readonly storageNode!: string | null;
+
   /** Image used, `name@version`. */
-  readonly image: string | null;
-  readonly imageAsked: string | null;
-  readonly fallbackReason: FallbackReason | null;
-  readonly pid: number | null;
-  readonly requestedAt: string;
-  readonly startedAt: string | null;
-  readonly restarts: number;
-  readonly exitCode: number | null;
+  @IsNullable()
+  @Matches(EXACT_IMAGE_REF_PATTERN)
+  readonly image!: string | null;
+
+  @IsNullable()
+  @Matches(IMAGE_REF_PATTERN)
+  readonly imageAsked!: string | null;
+
+  @IsNullable()
+  @IsIn(FALLBACK_REASONS)
+  readonly fallbackReason!: FallbackReason | null;
+
+  @IsNullable()
+  @IsInt()
+  @Min(1)
+  readonly pid!: number | null;
+
+  @IsISO8601()
+  readonly requestedAt!: string;
+
+  @IsNullable()
+  @IsISO8601()
+  readonly startedAt!: string | null;
+
+  @IsInt()
+  @Min(0)
+  readonly restarts!: number;
+
+  @IsNullable()
+  @IsInt()
+  readonly exitCode!: number | null;
+
   /** Why it failed or waits, for people. */
-  readonly message: string | null;
-  readonly generation: number;
+  @IsNullable()
+  @IsString()
+  @MaxLength(4000)
+  readonly message!: string | null;
+
+  @IsInt()
+  @Min(1)
+  readonly generation!: number;
+
   /** `name@version` on which it stayed healthy for a soak time, newest of them. */
-  readonly knownGood: string | null;
-  readonly update: UpdateStatus | null;
-}
+  @IsNullable()
+  @Matches(EXACT_IMAGE_REF_PATTERN)
+  readonly knownGood!: string | null;
 
-export interface ContainerHistoryEntry {
-  readonly at: string;
-  readonly kind: ContainerReportKind | 'configured' | 'lost' | 'moved';
-  readonly generation: number;
-  readonly message: string | null;
-}
-
-export interface ContainerDetails extends ContainerStatus {
-  readonly config: ContainerConfig | null;
-  readonly history: readonly ContainerHistoryEntry[];
+  @IsNullable()
+  @Nested(() => UpdateStatus)
+  readonly update!: UpdateStatus | null;
 }
 
 /** `suspect`: heartbeats are missing; nothing new is placed there, nothing is moved yet. */
 export const HOST_STATES = ['ready', 'suspect', 'lost'] as const;
+export type HostState = (typeof HOST_STATES)[number];
 
-export interface HostStatus {
-  readonly host: string;
-  readonly state: (typeof HOST_STATES)[number];
-  /** Nothing new is placed on it. */
-  readonly cordoned: boolean;
-  /** Set while it is being emptied. */
-  readonly drain: { readonly left: number; readonly waiting: string | null } | null;
-  readonly datacenter: string;
-  readonly storageNodes: readonly string[];
-  readonly capacity: { readonly memoryBytes: number; readonly cpus: number; readonly containers: number };
-  /** What containers placed here may use at the most. */
-  readonly allocated: { readonly memoryBytes: number; readonly cpus: number; readonly containers: number };
-  readonly load: { readonly load1: number; readonly memoryUsedBytes: number; readonly containers: number };
-  readonly runtime: string;
-  readonly lastSeenAt: string;
+/** A host that is being emptied. */
+export class DrainStatus {
+  /** Containers that are still on it. */
+  @IsInt()
+  @Min(0)
+  readonly left!: number;
+
+  /** Why those that are left stay, for people. */
+  @IsNullable()
+  @IsString()
+  @MaxLength(4000)
+  readonly waiting!: string | null;
 }
 
-export interface StorageStatus {
-  readonly node: string;
-  readonly state: 'ready' | 'lost';
-  readonly datacenter: string;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly totalBytes: number;
-  readonly freeBytes: number;
+/** A row of `hosts --json`; the body of `status.host.<host>`. */
+export class HostStatus {
+  @Matches(NAME_PATTERN)
+  readonly host!: string;
+
+  @IsIn(HOST_STATES)
+  readonly state!: HostState;
+
+  /** Nothing new is placed on it. */
+  @IsBoolean()
+  readonly cordoned!: boolean;
+
+  /** Set while it is being emptied. */
+  @IsNullable()
+  @Nested(() => DrainStatus)
+  readonly drain!: DrainStatus | null;
+
+  @Matches(NAME_PATTERN)
+  readonly datacenter!: string;
+
+  @IsArray()
+  @ArrayMaxSize(256)
+  @Matches(NAME_PATTERN, { each: true })
+  readonly storageNodes!: readonly string[];
+
+  @IsDefined()
+  @Nested(() => HostCapacity)
+  readonly capacity!: HostCapacity;
+
+  /** What containers placed here may use at the most. */
+  @IsDefined()
+  @Nested(() => HostCapacity)
+  readonly allocated!: HostCapacity;
+
+  @IsDefined()
+  @Nested(() => HostLoad)
+  readonly load!: HostLoad;
+
+  @IsString()
+  @MaxLength(200)
+  readonly runtime!: string;
+
+  @IsISO8601()
+  readonly lastSeenAt!: string;
+}
+
+export const STORAGE_STATES = ['ready', 'lost'] as const;
+export type StorageState = (typeof STORAGE_STATES)[number];
+
+/** A row of `storage --json`; the body of `status.storage.<node>`. */
+export class StorageStatus {
+  @Matches(NAME_PATTERN)
+  readonly node!: string;
+
+  @IsIn(STORAGE_STATES)
+  readonly state!: StorageState;
+
+  @Matches(NAME_PATTERN)
+  readonly datacenter!: string;
+
+  @IsObject()
+  readonly labels!: Readonly<Record<string, string>>;
+
+  @IsInt()
+  @Min(0)
+  readonly totalBytes!: number;
+
+  @IsInt()
+  @Min(0)
+  readonly freeBytes!: number;
+
   /** `name@version` of each master. */
-  readonly images: readonly string[];
-  readonly volumes: number;
-  readonly lastSeenAt: string;
+  @IsArray()
+  @ArrayMaxSize(10_000)
+  @Matches(EXACT_IMAGE_REF_PATTERN, { each: true })
+  readonly images!: readonly string[];
+
+  @IsInt()
+  @Min(0)
+  readonly volumes!: number;
+
+  @IsISO8601()
+  readonly lastSeenAt!: string;
 }
 
 export const IMAGE_STATES = ['building', 'built', 'tested', 'promoted', 'revoked', 'rejected', 'retired'] as const;
 export type ImageState = (typeof IMAGE_STATES)[number];
 
-/** The provisioner's view of one version, put together from facts. */
-export interface ImageSummary {
-  readonly name: string;
-  readonly version: string;
-  readonly state: ImageState;
-  readonly contentDigest: string | null;
-  readonly archiveBytes: number | null;
-  readonly unpackedBytes: number | null;
-  readonly parent: string | null;
-  /** Storage nodes that hold a master. */
-  readonly storageNodes: readonly string[];
-  readonly defaultVersion: boolean;
-  readonly defaultOs: boolean;
-  readonly containers: number;
-  readonly message: string | null;
-  readonly at: string;
-}
-
 /** `status.image.<name>`: where a build is. */
-export interface ImageBuildStatus {
-  readonly name: string;
-  readonly version: string;
-  readonly buildId: string;
-  readonly requestId: string;
-  readonly state: ImageState;
-  /** e.g. `bootstrap`, `customise`, `manifest`, `archive`, `test`. */
-  readonly phase: string;
-  /** 0 to 1, over the whole build and test. */
-  readonly fraction: number;
-  readonly at: string;
-}
+export class ImageBuildStatus {
+  @Matches(NAME_PATTERN)
+  readonly name!: string;
 
-export const MEMBER_PHASES = ['pending', 'switching', 'updated', 'failed', 'skipped', 'restoring', 'restored'] as const;
-export type MemberPhase = (typeof MEMBER_PHASES)[number];
+  @Matches(VERSION_PATTERN)
+  readonly version!: string;
+
+  @Matches(ID_PATTERN)
+  readonly buildId!: string;
+
+  @IsString()
+  @MaxLength(200)
+  readonly requestId!: string;
+
+  @IsIn(IMAGE_STATES)
+  readonly state!: ImageState;
+
+  /** e.g. `bootstrap`, `customise`, `manifest`, `archive`, `test`. */
+  @IsString()
+  @MaxLength(100)
+  readonly phase!: string;
+
+  /** 0 to 1, over the whole build and test. */
+  @IsNumber()
+  @Min(0)
+  @Max(1)
+  readonly fraction!: number;
+
+  @IsISO8601()
+  readonly at!: string;
+}
 
 /** Why a rollout does nothing at this moment. */
 export const ROLLOUT_WAITS = [
@@ -158,42 +308,57 @@ export const ROLLOUT_WAITS = [
 ] as const;
 export type RolloutWaitReason = (typeof ROLLOUT_WAITS)[number];
 
-export interface RolloutWait {
-  readonly reason: RolloutWaitReason;
-  readonly message: string;
+export class RolloutWait {
+  @IsIn(ROLLOUT_WAITS)
+  readonly reason!: RolloutWaitReason;
+
+  @IsString()
+  @MaxLength(4000)
+  readonly message!: string;
 }
 
 /** `status.rollout.<id>`; a row of `rollout ls --json`. */
-export interface RolloutStatus {
-  readonly id: string;
-  readonly state: RolloutState;
-  readonly to: string;
-  readonly select: RolloutSelection;
-  readonly counts: RolloutCounts;
-  /** The batch in hand, or the last one; 0 is the canary. -1: none so far. */
-  readonly batch: number;
+export class RolloutStatus {
+  @Matches(ID_PATTERN)
+  readonly id!: string;
+
+  @IsIn(ROLLOUT_STATES)
+  readonly state!: RolloutState;
+
+  /** `name@version`, or `known-good`. */
+  @IsString()
+  @MaxLength(80)
+  readonly to!: string;
+
+  @IsDefined()
+  @Nested(() => RolloutSelection)
+  readonly select!: RolloutSelection;
+
+  @IsDefined()
+  @Nested(() => RolloutCounts)
+  readonly counts!: RolloutCounts;
+
+  /** The batch in progress, or the last one; 0 is the canary. -1: none so far. */
+  @IsInt()
+  @Min(-1)
+  readonly batch!: number;
+
   /** How many batches there will be, the canary counted. */
-  readonly batches: number;
-  readonly wait: RolloutWait | null;
-  readonly requestedAt: string;
-  readonly changedAt: string;
-  readonly endedAt: string | null;
-}
+  @IsInt()
+  @Min(0)
+  readonly batches!: number;
 
-export interface RolloutMember {
-  readonly containerId: string;
-  readonly name: string;
-  readonly tenant: string;
-  readonly host: string;
-  readonly from: string;
-  readonly to: string;
-  readonly phase: MemberPhase;
-  readonly batch: number | null;
-  readonly reason: string | null;
-  readonly message: string | null;
-}
+  @IsNullable()
+  @Nested(() => RolloutWait)
+  readonly wait!: RolloutWait | null;
 
-export interface RolloutDetails extends RolloutStatus {
-  readonly request: RolloutRequested;
-  readonly members: readonly RolloutMember[];
+  @IsISO8601()
+  readonly requestedAt!: string;
+
+  @IsISO8601()
+  readonly changedAt!: string;
+
+  @IsNullable()
+  @IsISO8601()
+  readonly endedAt!: string | null;
 }

@@ -65,31 +65,36 @@ export const SUBJECTS = {
   hostRejected: 'host.rejected',
 } as const;
 
-export type EventSubject = (typeof SUBJECTS)[keyof typeof SUBJECTS];
+/**
+ * Subjects that name an instance are made by the functions below; `*` for a token makes the subject that all instances fit. Their return types are what
+ * the catalogue finds the contract by.
+ */
 
 /** The desired state of one container on one host; the last value is the truth. */
-export const desiredContainer = (host: string, containerId: string): string =>
-  `desired.host.${host}.container.${containerId}`;
-export const desiredOfHost = (host: string): string => `desired.host.${host}.container.*`;
+export const desiredContainer = (host: string, containerId: string) =>
+  `desired.host.${host}.container.${containerId}` as const;
+
+export const desiredOfHost = (host: string) => desiredContainer(host, '*');
 
 /** What a host or storage node says; the writer's name is in the subject, the provisioner checks it and publishes the official fact. */
-export const hostReport = (host: string, containerId: string): string => `report.host.${host}.container.${containerId}`;
-export const HOST_REPORTS = 'report.host.*.container.*';
-export const masterReport = (node: string): string => `report.node.${node}.image`;
-export const MASTER_REPORTS = 'report.node.*.image';
+export const hostReport = (host: string, containerId: string) =>
+  `report.host.${host}.container.${containerId}` as const;
+export const HOST_REPORTS = hostReport('*', '*');
+export const masterReport = (node: string) => `report.node.${node}.image` as const;
+export const MASTER_REPORTS = masterReport('*');
 
 /** Core NATS, not stored: a lost heartbeat is replaced by the next. */
-export const hostHeartbeat = (host: string): string => `heartbeat.host.${host}`;
-export const HOST_HEARTBEATS = 'heartbeat.host.*';
-export const storageHeartbeat = (node: string): string => `heartbeat.storage.${node}`;
-export const STORAGE_HEARTBEATS = 'heartbeat.storage.*';
+export const hostHeartbeat = (host: string) => `heartbeat.host.${host}` as const;
+export const HOST_HEARTBEATS = hostHeartbeat('*');
+export const storageHeartbeat = (node: string) => `heartbeat.storage.${node}` as const;
+export const STORAGE_HEARTBEATS = storageHeartbeat('*');
 
-export const containerStatus = (containerId: string): string => `status.container.${containerId}`;
-export const hostStatus = (host: string): string => `status.host.${host}`;
-export const storageStatus = (node: string): string => `status.storage.${node}`;
-export const rolloutStatus = (rolloutId: string): string => `status.rollout.${rolloutId}`;
-export const imageStatus = (name: string): string => `status.image.${name}`;
-export const deadLetter = (service: string): string => `deadletter.${service}`;
+export const containerStatus = (containerId: string) => `status.container.${containerId}` as const;
+export const hostStatus = (host: string) => `status.host.${host}` as const;
+export const storageStatus = (node: string) => `status.storage.${node}` as const;
+export const rolloutStatus = (rolloutId: string) => `status.rollout.${rolloutId}` as const;
+export const imageStatus = (name: string) => `status.image.${name}` as const;
+export const deadLetter = (service: string) => `deadletter.${service}` as const;
 
 /** Request/reply on core NATS. */
 export const QUERIES = {
@@ -105,17 +110,18 @@ export const QUERIES = {
   rollout: 'query.rollout',
   dropDeadLetters: 'deadletters.drop',
 } as const;
-export const agentExec = (host: string): string => `agent.${host}.exec`;
-export const agentLogs = (host: string): string => `agent.${host}.logs`;
-export const agentStats = (host: string): string => `agent.${host}.stats`;
+export const agentExec = (host: string) => `agent.${host}.exec` as const;
+export const agentLogs = (host: string) => `agent.${host}.logs` as const;
+export const agentStats = (host: string) => `agent.${host}.stats` as const;
 
 /**
  * Asks the provisioner, which alone may create consumers, to open those of the asker; core NATS, the asker's name is in the subject.
  * Body `{}` → QueryReply<OpenedConsumers>.
  */
-export const hostConsumers = (host: string): string => `consumers.host.${host}`;
-export const storageConsumers = (node: string): string => `consumers.storage.${node}`;
+export const hostConsumers = (host: string) => `consumers.host.${host}` as const;
+export const storageConsumers = (node: string) => `consumers.storage.${node}` as const;
 export const BUILDER_CONSUMERS = 'consumers.image-builder';
+/** All of them, for whoever opens them. */
 export const CONSUMER_REQUESTS = 'consumers.>';
 
 /** Names of consumers on the bus: access rights are given by them. */

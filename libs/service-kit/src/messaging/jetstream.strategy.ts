@@ -1,10 +1,18 @@
 /**
- * Nest's transport on JetStream: every `@EventPattern(subject)` gets a durable pull consumer that all copies of the service share,
- * every heartbeat subject and `@MessagePattern(subject)` a queue subscription on core NATS.
+ * Nest's transport on JetStream: every `@OnEvent(subject)` gets a durable pull consumer that all copies of the service share,
+ * every heartbeat subject and `@OnQuery(subject)` a queue subscription on core NATS.
  */
 import type { CustomTransportStrategy, MessageHandler } from '@nestjs/microservices';
 import { Server } from '@nestjs/microservices';
-import { contractOf, type Contract, deadLetter, decodePayload, type QueryReply } from '@plinth/contracts';
+import {
+  contractOf,
+  type Contract,
+  DEAD_LETTER_BODY_BYTES,
+  deadLetter,
+  decodePayload,
+  type Problem,
+  type QueryReply,
+} from '@plinth/contracts';
 import type { ConsumerMessages, JsMsg, Msg, NatsConnection, Subscription } from 'nats';
 import { firstValueFrom, isObservable, lastValueFrom } from 'rxjs';
 import { type Logger, withLogContext } from '../logging.js';
@@ -15,11 +23,12 @@ import { describe, dispose, MAX_DELIVERIES, type Outcome } from './delivery-poli
 import { endWhenLost } from './end-when-lost.js';
 import { decodeEnvelope, derivedId, type ReceivedEvent } from './envelope.js';
 import { InFlight } from './in-flight.js';
+import { encodeReplyUnchecked } from './outgoing-contracts.js';
 import type { EventPublisher } from './publisher.js';
 import { rejectionOf } from './rejection.js';
 import { fitsFilter } from './subject-filter.js';
 
-/** Second argument of `@EventPattern`. */
+/** Second argument of `@OnEvent`. */
 export interface ConsumerExtras {
   /** Messages of this subject in hand at once; 32 when absent. */
   readonly concurrency?: number;
@@ -237,10 +246,10 @@ export class JetStreamStrategy extends Server implements CustomTransportStrategy
     message: JsMsg,
     eventId: string,
     reason: string,
-    problems: readonly object[],
+    problems: readonly Problem[],
     attempts: number,
   ): Promise<void> {
-    const body = Buffer.from(message.data.subarray(0, 64 * 1024));
+    const body = Buffer.from(message.data.subarray(0, DEAD_LETTER_BODY_BYTES));
     await this.options.publisher.publish({
       subject: deadLetter(this.options.service),
       id: derivedId('dead-letter', this.options.service, message.subject, eventId),
@@ -317,28 +326,26 @@ export class JetStreamStrategy extends Server implements CustomTransportStrategy
     this.pumps.push(
       this.drainSubscription(subscription, (message) =>
         inFlight.start(undefined, async () => {
-          message.respond(JSON.stringify(await this.answer(contract, handler, message)));
+          message.respond(await this.answer(contract, handler, message));
         }),
       ),
     );
     logger.debug({ subject: contract.subject }, 'query is served');
   }
 
-  private async answer(contract: Contract, handler: MessageHandler, message: Msg): Promise<QueryReply<unknown>> {
+  private async answer(contract: Contract, handler: MessageHandler, message: Msg): Promise<string> {
     const decoded = decodePayload(contract.payload, message.data.length === 0 ? Buffer.from('{}') : message.data);
     if (!decoded.ok) {
-      return {
-        ok: false,
-        reason: 'invalid-request',
-        message: decoded.problems.map((problem) => `${problem.path}: ${problem.message}`).join('; '),
-      };
+      const found = decoded.problems.map((problem) => `${problem.path}: ${problem.message}`).join('; ');
+      return encodeReplyUnchecked(contract.subject, { ok: false, reason: 'invalid-request', message: found });
     }
     try {
       const reply: unknown = await settle(await handler(decoded.value, undefined));
-      return reply as QueryReply<unknown>;
+      return encodeReplyUnchecked(contract.subject, reply as QueryReply<unknown>);
     } catch (error) {
       this.options.logger.error({ err: error, subject: message.subject }, 'query failed');
-      return { ok: false, reason: 'internal-error', message: describe(error).slice(0, 500) };
+      const reply = { ok: false, reason: 'internal-error', message: describe(error).slice(0, 500) } as const;
+      return encodeReplyUnchecked(contract.subject, reply);
     }
   }
 

@@ -1,15 +1,26 @@
 /** Publishes to JetStream and waits for the stored acknowledgement. Services with a database publish through the outbox instead. */
+import type { EventOf, EventSubject } from '@plinth/contracts';
 import type { JetStreamClient, NatsConnection } from 'nats';
 import { encodeHeaders, newId } from './envelope.js';
+import { assertContract } from './outgoing-contracts.js';
 
-export interface OutgoingEvent {
-  readonly subject: string;
-  readonly data: object;
+export interface EventAttributes {
   /** Absent: random. Also the key of JetStream's de-duplication. */
   readonly id?: string;
   readonly correlationId?: string;
   readonly causationId?: string;
   readonly time?: string;
+}
+
+/** The subject says of what class the data has to be. */
+export type OutgoingEvent<S extends EventSubject = EventSubject> = EventOf<S> & EventAttributes;
+
+/** The stream's answer. */
+export interface StoredAs {
+  readonly stream: string;
+  readonly sequence: number;
+  /** It had it before. */
+  readonly duplicate: boolean;
 }
 
 export class EventPublisher {
@@ -23,21 +34,18 @@ export class EventPublisher {
     this.jetstream = connection.jetstream({ timeout: 5_000 });
   }
 
-  /** @returns the stream's answer. @throws NatsError when it was not stored: publish again with the same id. */
-  async publish(
-    event: OutgoingEvent,
-  ): Promise<{ readonly stream: string; readonly sequence: number; readonly duplicate: boolean }> {
-    const id = event.id ?? newId();
-    const ack = await this.jetstream.publish(event.subject, JSON.stringify(event.data), {
+  /** @throws NatsError when it was not stored: publish again with the same id. */
+  async publish(event: OutgoingEvent): Promise<StoredAs> {
+    assertContract(event.subject, event.data);
+    return this.publishUnchecked(event.subject, event.data, event);
+  }
+
+  /** As {@link publish}, for what was checked when it was written down, or is passed on as it came. */
+  async publishUnchecked(subject: string, data: object, attributes: EventAttributes = {}): Promise<StoredAs> {
+    const { id = newId(), time = new Date().toISOString(), correlationId = id, causationId } = attributes;
+    const ack = await this.jetstream.publish(subject, JSON.stringify(data), {
       msgID: id,
-      headers: encodeHeaders({
-        id,
-        type: event.subject,
-        source: this.source,
-        time: event.time ?? new Date().toISOString(),
-        correlationId: event.correlationId ?? id,
-        causationId: event.causationId,
-      }),
+      headers: encodeHeaders({ id, type: subject, source: this.source, time, correlationId, causationId }),
     });
     return { stream: ack.stream, sequence: ack.seq, duplicate: ack.duplicate };
   }

@@ -1,15 +1,12 @@
 /** The fact that answers a request which broke its contract: pure, so that every service answers in the same way. */
 import {
   type ContainerOperation,
-  type ContainerRejected,
+  type EventOf,
   type HostOperation,
-  type HostRejected,
   type ImageOperation,
-  type ImageRejected,
   NAME_PATTERN,
   type Problem,
   type RolloutOperation,
-  type RolloutRejected,
   SUBJECTS,
 } from '@plinth/contracts';
 
@@ -42,10 +39,12 @@ const HOST_OPERATIONS: Readonly<Record<string, HostOperation>> = {
   [SUBJECTS.hostDrainRequested]: 'drain',
 };
 
-export interface Rejection {
-  readonly subject: string;
-  readonly data: ImageRejected | ContainerRejected | RolloutRejected | HostRejected;
-}
+export type Rejection = EventOf<
+  | typeof SUBJECTS.imageRejected
+  | typeof SUBJECTS.containerRejected
+  | typeof SUBJECTS.rolloutRejected
+  | typeof SUBJECTS.hostRejected
+>;
 
 /** @returns undefined for subjects that nobody waits for an answer to */
 export function rejectionOf(

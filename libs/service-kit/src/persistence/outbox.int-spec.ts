@@ -52,7 +52,12 @@ async function say(count: number): Promise<string[]> {
   await outbox.transact((_, add) =>
     Promise.resolve(
       hosts.forEach((host) =>
-        add({ subject: SUBJECTS.hostJoined, aggregate: host, data: { host }, correlationId: host }),
+        add({
+          subject: SUBJECTS.hostJoined,
+          aggregate: host,
+          data: { host, lastSeenAt: new Date().toISOString() },
+          correlationId: host,
+        }),
       ),
     ),
   );

@@ -2,21 +2,22 @@
  * Transactional outbox: what a transaction decided is written beside it and published after the commit, at least once,
  * in order per aggregate. Several copies of a service may run it on the same tables.
  */
+import type { EventOf, EventSubject } from '@plinth/contracts';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { Logger } from '../logging.js';
 import type { ConsumerSource } from '../messaging/consumer-source.js';
 import { newId } from '../messaging/envelope.js';
+import { assertContract } from '../messaging/outgoing-contracts.js';
 import type { EventPublisher } from '../messaging/publisher.js';
 
-export interface OutboxEvent {
-  readonly subject: string;
-  readonly data: object;
+/** An event on its way to the bus; the subject says of what class the data has to be. */
+export type OutboxEvent<S extends EventSubject = EventSubject> = EventOf<S> & {
   /** Absent: the subject. */
   readonly aggregate?: string;
   readonly id?: string;
   readonly correlationId: string;
   readonly causationId?: string;
-}
+};
 
 interface PendingRow {
   sequence: string;
@@ -124,9 +125,7 @@ export class Outbox {
       if (rows.length === 0) return 0;
       const results = await Promise.allSettled(
         rows.map(async (row): Promise<Stored> => {
-          const ack = await this.publisher.publish({
-            subject: row.subject,
-            data: row.data,
+          const ack = await this.publisher.publishUnchecked(row.subject, row.data, {
             id: row.id,
             correlationId: row.correlation_id,
             causationId: row.causation_id ?? undefined,
@@ -217,6 +216,7 @@ export class Outbox {
 /** Writes the events in the given transaction, in one statement. */
 export async function insertEvents(manager: EntityManager, events: readonly OutboxEvent[]): Promise<void> {
   if (events.length === 0) return;
+  for (const { subject, data } of events) assertContract(subject, data);
   const values = events.map(
     (_, index) =>
       `($${index * 6 + 1}, $${index * 6 + 2}, $${index * 6 + 3}, $${index * 6 + 4}, $${index * 6 + 5}, $${index * 6 + 6})`,

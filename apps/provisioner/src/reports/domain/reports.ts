@@ -1,5 +1,5 @@
 /** What a host's report makes of a container: the new record and the official fact, or the reason why it is ignored. */
-import { type ContainerReport, SUBJECTS } from '@plinth/contracts';
+import { type ContainerReport, type EventOf, type FactSubject, SUBJECTS } from '@plinth/contracts';
 import { afterReport, type ContainerRecord, factOf, startedFact } from '../../containers/domain/container-record.js';
 import type { UpdateVerdict } from '../../containers/domain/image-update.js';
 import { isUpdateReport, judgeUpdateReport } from './update-reports.js';
@@ -9,7 +9,7 @@ export type ReportEffect =
   | {
       readonly take: true;
       readonly record: ContainerRecord;
-      readonly fact?: { readonly subject: string; readonly data: object };
+      readonly fact?: EventOf<FactSubject>;
       /** Of the update that the report is about, when it is the present one and this is news. */
       readonly verdict?: UpdateVerdict;
     }
@@ -37,7 +37,7 @@ export function judgeReport(
   return verdict ? { take: true, ...verdict } : { take: true, record: next };
 }
 
-function officialFact(record: ContainerRecord, report: ContainerReport): { subject: string; data: object } | undefined {
+function officialFact(record: ContainerRecord, report: ContainerReport): EventOf<FactSubject> | undefined {
   const base = { ...factOf(record.config), generation: report.generation, image: report.image ?? record.config.image };
   switch (report.kind) {
     case 'started': {

@@ -1,11 +1,19 @@
 /** What a host's report about an update makes of a container, and of the rollout that asked for it. */
-import { type ContainerReport, type MemberPhase, SUBJECTS, type UpdateState } from '@plinth/contracts';
+import {
+  type ContainerReport,
+  type EventOf,
+  type FactSubject,
+  fitMessage,
+  type MemberPhase,
+  SUBJECTS,
+  type UpdateState,
+} from '@plinth/contracts';
 import { type ContainerRecord, factOf } from '../../containers/domain/container-record.js';
 import { settleUpdate, type UpdateVerdict, type Verdict } from '../../containers/domain/image-update.js';
 
 export interface UpdateReportEffect {
   readonly record: ContainerRecord;
-  readonly fact?: { readonly subject: string; readonly data: object };
+  readonly fact?: EventOf<FactSubject>;
   readonly verdict: UpdateVerdict;
 }
 
@@ -69,7 +77,7 @@ function factAbout(
   record: ContainerRecord,
   report: ContainerReport,
   requestId: string,
-): { subject: string; data: object } | undefined {
+): EventOf<FactSubject> | undefined {
   const { update } = record;
   if (!update) return undefined;
   const base = {
@@ -82,7 +90,8 @@ function factAbout(
   if (report.kind === 'updated') return { subject: SUBJECTS.containerUpdated, data: { ...base, from: update.from } };
   if (report.kind === 'update-refused') {
     const { name, tenant } = record.config;
-    const message = `${update.to} can't be started on host ${record.config.host}: ${report.message ?? 'the host gave no reason'}`;
+    const why = report.message ?? 'the host gave no reason';
+    const message = fitMessage(`${update.to} can't be started on host ${record.config.host}: ${why}`);
     return {
       subject: SUBJECTS.containerRejected,
       data: {

@@ -1,23 +1,20 @@
 /** What has become of containers, and of requests about them. */
-import { Type } from 'class-transformer';
 import {
   ArrayMaxSize,
-  IsArray,
   IsDefined,
   IsIn,
   IsInt,
   IsISO8601,
   IsNumber,
-  IsObject,
   IsOptional,
   IsString,
   Matches,
   MaxLength,
   Min,
-  ValidateNested,
 } from 'class-validator';
+import { Nested, NestedEach } from '../../nested.js';
 import { EXACT_IMAGE_REF_PATTERN, ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN } from '../../values.js';
-import { Problem } from './image-events.js';
+import { Problem } from '../problem.js';
 
 export const FALLBACK_REASONS = [
   'unknown-image',
@@ -132,10 +129,8 @@ export class ContainerRejected {
   @Matches(ID_PATTERN)
   containerId?: string;
 
-  @IsArray()
   @ArrayMaxSize(200)
-  @ValidateNested({ each: true })
-  @Type(() => Problem)
+  @NestedEach(() => Problem)
   problems!: Problem[];
 }
 
@@ -180,9 +175,7 @@ export class ContainerStarted extends ContainerImageFact {
   durationMs!: number;
 
   @IsDefined()
-  @IsObject()
-  @ValidateNested()
-  @Type(() => StartPhases)
+  @Nested(() => StartPhases)
   phases!: StartPhases;
 
   /** Starts of this container on this host before this one. */

@@ -1,17 +1,6 @@
 /** What upstream systems and operators ask for of containers. */
-import { Type } from 'class-transformer';
-import {
-  IsBoolean,
-  IsIn,
-  IsInt,
-  IsNumber,
-  IsObject,
-  IsOptional,
-  Matches,
-  Max,
-  Min,
-  ValidateNested,
-} from 'class-validator';
+import { IsBoolean, IsIn, IsInt, IsNumber, IsOptional, Matches, Max, Min } from 'class-validator';
+import { Nested } from '../../nested.js';
 import { IsCommand, IsEnvironment, IsTimezone, IsToTheThousandth } from '../../rules.js';
 import { ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN, SOFTWARE_PATH_PATTERN } from '../../values.js';
 
@@ -138,15 +127,11 @@ export class ContainerRequested {
   software?: string;
 
   @IsOptional()
-  @IsObject()
-  @ValidateNested()
-  @Type(() => ResourceLimits)
+  @Nested(() => ResourceLimits)
   limits?: ResourceLimits;
 
   @IsOptional()
-  @IsObject()
-  @ValidateNested()
-  @Type(() => RestartPolicy)
+  @Nested(() => RestartPolicy)
   restart?: RestartPolicy;
 
   @IsOptional()
@@ -170,9 +155,7 @@ export class ContainerRequested {
   stopGraceSeconds?: number;
 
   @IsOptional()
-  @IsObject()
-  @ValidateNested()
-  @Type(() => HealthCheck)
+  @Nested(() => HealthCheck)
   health?: HealthCheck;
 
   /** `default`: when another default image is activated, a rollout moves this container to it. */

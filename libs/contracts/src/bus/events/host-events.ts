@@ -1,20 +1,8 @@
 /** Requests about hosts, and the facts that the provisioner publishes. */
-import { Type } from 'class-transformer';
-import {
-  IsArray,
-  IsIn,
-  IsInt,
-  IsISO8601,
-  IsOptional,
-  IsString,
-  Matches,
-  Max,
-  MaxLength,
-  Min,
-  ValidateNested,
-} from 'class-validator';
+import { IsIn, IsInt, IsISO8601, IsOptional, IsString, Matches, Max, MaxLength, Min } from 'class-validator';
+import { NestedEach } from '../../nested.js';
 import { NAME_PATTERN } from '../../values.js';
-import { Problem } from './image-events.js';
+import { Problem } from '../problem.js';
 
 class HostFact {
   @Matches(NAME_PATTERN)
@@ -91,8 +79,6 @@ export class HostRejected {
   @IsString()
   host?: string;
 
-  @IsArray()
-  @ValidateNested({ each: true })
-  @Type(() => Problem)
+  @NestedEach(() => Problem)
   problems!: Problem[];
 }

@@ -1,5 +1,4 @@
 /** Requests and facts about images. One class per event; its subject beside it in `catalogue.ts`. */
-import { Type } from 'class-transformer';
 import {
   ArrayMaxSize,
   ArrayMinSize,
@@ -16,8 +15,9 @@ import {
   MaxLength,
   Min,
   MinLength,
-  ValidateNested,
 } from 'class-validator';
+import { NestedEach } from '../../nested.js';
+import { Problem } from '../problem.js';
 import { DIGEST_PATTERN, EXACT_IMAGE_REF_PATTERN, ID_PATTERN, NAME_PATTERN, VERSION_PATTERN } from '../../values.js';
 
 /** Asks for an image to be built from a recipe. */
@@ -101,26 +101,12 @@ export class ImageTested extends ImageFact {
   @Matches(DIGEST_PATTERN)
   contentDigest!: string;
 
-  @IsArray()
-  @ValidateNested({ each: true })
-  @Type(() => ImageTestResult)
+  @NestedEach(() => ImageTestResult)
   tests!: ImageTestResult[];
 
   @IsNumber()
   @Min(0)
   durationMs!: number;
-}
-
-/** One thing wrong with what was asked. */
-export class Problem {
-  /** Where: a path such as `packages.add[2]`; empty for the whole. */
-  @IsString()
-  @MaxLength(300)
-  path!: string;
-
-  @IsString()
-  @MaxLength(2000)
-  message!: string;
 }
 
 export const IMAGE_OPERATIONS = ['build', 'promotion', 'activation', 'revocation', 'retirement'] as const;
@@ -180,10 +166,8 @@ export class ImageRejected {
   @Matches(VERSION_PATTERN)
   version?: string;
 
-  @IsArray()
   @ArrayMaxSize(200)
-  @ValidateNested({ each: true })
-  @Type(() => Problem)
+  @NestedEach(() => Problem)
   problems!: Problem[];
 
   /** The test that failed. */
@@ -210,7 +194,7 @@ export class ImagePromotionRequested {
   @ArrayMinSize(1)
   @ArrayMaxSize(1000)
   @Matches(/^[a-z0-9][a-z0-9-]{0,62}(=[a-z0-9][a-z0-9.-]{0,62})?$/, { each: true })
-  to?: string[];
+  to?: readonly string[];
 }
 
 /** The archive lies in the production repository; storage nodes fetch it from any of `sources`. */
@@ -243,7 +227,7 @@ export class ImagePromoted extends ImageFact {
   @IsOptional()
   @IsArray()
   @IsString({ each: true })
-  to?: string[];
+  to?: readonly string[];
 }
 
 /** Asks for a version to become the default of its name, and its name the default OS. */

@@ -7,19 +7,17 @@ import {
   IsIn,
   IsInt,
   IsNumber,
-  IsObject,
   IsOptional,
   IsString,
   Matches,
   Max,
   MaxLength,
   Min,
-  ValidateNested,
 } from 'class-validator';
-import { Type } from 'class-transformer';
+import { Nested, NestedEach } from '../../nested.js';
 import { IsTimezone, IsWindowPattern } from '../../rules.js';
 import { ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN } from '../../values.js';
-import { Problem } from './image-events.js';
+import { Problem } from '../problem.js';
 import { UPDATE_TARGET_PATTERN, UpdateOptions } from './update-events.js';
 
 /** Which containers a rollout moves: all that match every field that is given; at least one has to be. Decided once, when the rollout begins. */
@@ -83,9 +81,7 @@ export type RolloutApproval = (typeof ROLLOUT_APPROVALS)[number];
 /** Asks for a rollout. The event's id is its idempotency key. */
 export class RolloutRequested extends UpdateOptions {
   @IsDefined()
-  @IsObject()
-  @ValidateNested()
-  @Type(() => RolloutSelection)
+  @Nested(() => RolloutSelection)
   select!: RolloutSelection;
 
   /** `debian-12` (its default version), `debian-12@v3`, or `known-good`. */
@@ -142,9 +138,7 @@ export class RolloutRequested extends UpdateOptions {
   onFailure?: 'revert' | 'pause';
 
   @IsOptional()
-  @IsObject()
-  @ValidateNested()
-  @Type(() => RolloutWindow)
+  @Nested(() => RolloutWindow)
   window?: RolloutWindow;
 
   /** `canary`: a person approves what follows the canary; `batches`: every batch. Absent: `none`. */
@@ -208,10 +202,8 @@ export class RolloutRejected {
   @Matches(ID_PATTERN)
   rolloutId?: string;
 
-  @IsArray()
   @ArrayMaxSize(200)
-  @ValidateNested({ each: true })
-  @Type(() => Problem)
+  @NestedEach(() => Problem)
   problems!: Problem[];
 }
 
@@ -279,9 +271,7 @@ export class RolloutFact {
   state!: RolloutState;
 
   @IsDefined()
-  @IsObject()
-  @ValidateNested()
-  @Type(() => RolloutCounts)
+  @Nested(() => RolloutCounts)
   counts!: RolloutCounts;
 
   /** Why it changed, for people. */

@@ -1,0 +1,91 @@
+import { describe, expect, it } from '@jest/globals';
+import {
+  CONTAINER_REPORT_KINDS,
+  containerStatus,
+  type ContainerReport,
+  contractFor,
+  decodePayload,
+  MAX_MESSAGE,
+} from '@plinth/contracts';
+import { type ContainerRecord, statusOf } from '../../containers/domain/container-record.js';
+import { judgeReport } from './reports.js';
+
+const id = 'a'.repeat(32);
+const digest = `sha256:${'b'.repeat(64)}`;
+const at = '2026-01-02T03:04:05.000Z';
+
+/** With the longest texts that its contract allows. */
+const reportOf = (kind: ContainerReport['kind']): ContainerReport => ({
+  kind,
+  host: 'h-1',
+  containerId: id,
+  generation: 2,
+  sequence: 2,
+  at,
+  message: 'm'.repeat(MAX_MESSAGE),
+  logTail: 'l'.repeat(16_384),
+  checkOutput: 'o'.repeat(4000),
+  updateId: id,
+  pid: 7,
+  phases: { premount: 1, mount: 1, runtime: 1 },
+});
+
+const recordFor = (kind: ContainerReport['kind']): ContainerRecord => ({
+  id,
+  state: 'running',
+  config: {
+    containerId: id,
+    name: 'shop',
+    tenant: 'default',
+    host: 'h-1',
+    generation: 2,
+    runGeneration: 1,
+    desired: kind === 'removed' ? 'removed' : kind === 'released' ? 'released' : 'running',
+    image: 'debian-12@v2',
+    contentDigest: digest,
+    storageNode: 'sn-1',
+    dataVolume: id,
+    env: {},
+    limits: { memoryBytes: 2 ** 28, cpus: 1, pids: 100 },
+    restart: { policy: 'always' },
+    network: 'isolated',
+    stopGraceSeconds: 10,
+    requestedAt: at,
+    decidedAt: at,
+  },
+  pid: 6,
+  restarts: 0,
+  exitCode: null,
+  message: null,
+  reportSequence: 1,
+  requestedAt: at,
+  startedAt: at,
+  knownGood: [],
+  update: {
+    updateId: id,
+    rolloutId: null,
+    state: 'switching',
+    from: 'debian-12@v1',
+    to: 'debian-12@v2',
+    reason: null,
+    message: null,
+    at,
+  },
+  runningImage: 'debian-12@v1',
+  moving: null,
+});
+
+const problemsOf = (subject: string, data: object): unknown => {
+  const contract = contractFor(subject);
+  const decoded = contract && decodePayload(contract.payload, Buffer.from(JSON.stringify(data)));
+  return decoded?.ok === false ? decoded.problems : [];
+};
+
+describe('of a report with the longest texts that its contract allows', () => {
+  it.each(CONTAINER_REPORT_KINDS)('%s: fact and status keep their contracts', (kind) => {
+    const effect = judgeReport(recordFor(kind), reportOf(kind), 'h-1', 'r'.repeat(200));
+    if (!effect.take) throw new Error(`not taken: ${effect.reason}`);
+    if (effect.fact) expect(problemsOf(effect.fact.subject, effect.fact.data)).toEqual([]);
+    expect(problemsOf(containerStatus(id), statusOf(effect.record))).toEqual([]);
+  });
+});

@@ -1,0 +1,64 @@
+/** What a contract says: subject, kind, the classes of what is sent and answered, who publishes and who consumes. */
+export type Payload<T extends object = object> = new () => T;
+/** `status`: the last value of each subject is kept. `consumers`: asks the provisioner for consumers. */
+export type ContractKind =
+  | 'request'
+  | 'fact'
+  | 'report'
+  | 'desired'
+  | 'status'
+  | 'dead-letter'
+  | 'heartbeat'
+  | 'query'
+  | 'consumers';
+export type Party = 'upstream' | 'operator' | 'image-builder' | 'distributor' | 'provisioner' | 'host-agent';
+
+export interface Contract<
+  S extends string = string,
+  K extends ContractKind = ContractKind,
+  T extends object = object,
+  R = unknown,
+> {
+  /** NATS subject, `*` for the tokens that name an instance. */
+  readonly subject: S;
+  readonly kind: K;
+  readonly payload: Payload<T>;
+  readonly summary: string;
+  readonly publishers: readonly Party[];
+  readonly consumers: readonly Party[];
+  /** What a query is answered with: one object, or a bare list of them. */
+  readonly reply?: Reply<R>;
+}
+
+export interface Reply<R> {
+  readonly item: Payload;
+  readonly isList: boolean;
+  /** Never there: it carries the type. */
+  readonly type?: R;
+}
+
+/** An answer of one object. */
+export const one = <R extends object>(item: Payload<R>): Reply<R> => ({ item, isList: false });
+/** An answer that is a bare list. */
+export const listOf = <R extends object>(item: Payload<R>): Reply<R[]> => ({ item, isList: true });
+
+/** A contract without an answer. */
+export const define = <S extends string, K extends Exclude<ContractKind, 'query' | 'consumers'>, T extends object>(
+  subject: S,
+  kind: K,
+  payload: Payload<T>,
+  summary: string,
+  publishers: readonly Party[],
+  consumers: readonly Party[],
+): Contract<S, K, T, never> => ({ subject, kind, payload, summary, publishers, consumers });
+
+/** A question and its answer. */
+export const ask = <S extends string, K extends 'query' | 'consumers', T extends object, R>(
+  subject: S,
+  kind: K,
+  payload: Payload<T>,
+  reply: Reply<R>,
+  summary: string,
+  publishers: readonly Party[],
+  consumers: readonly Party[],
+): Contract<S, K, T, R> => ({ subject, kind, payload, reply, summary, publishers, consumers });

@@ -1,0 +1,177 @@
+/** What hosts and storage nodes say of themselves every few seconds, on core NATS: a lost one is replaced by the next. */
+import {
+  ArrayMaxSize,
+  IsArray,
+  IsDefined,
+  IsIn,
+  IsInt,
+  IsISO8601,
+  IsNumber,
+  IsObject,
+  IsOptional,
+  IsString,
+  Matches,
+  Max,
+  MaxLength,
+  Min,
+} from 'class-validator';
+import { Nested, NestedEach } from '../../nested.js';
+import { DIGEST_PATTERN, ID_PATTERN, NAME_PATTERN, VERSION_PATTERN } from '../../values.js';
+
+export class HostCapacity {
+  /** Memory for containers, bytes. */
+  @IsInt()
+  @Min(0)
+  memoryBytes!: number;
+
+  /** Cores. */
+  @IsNumber()
+  @Min(0)
+  cpus!: number;
+
+  @IsInt()
+  @Min(0)
+  containers!: number;
+}
+
+export class HostLoad {
+  /** Load average of the last minute. */
+  @IsNumber()
+  @Min(0)
+  load1!: number;
+
+  @IsInt()
+  @Min(0)
+  memoryUsedBytes!: number;
+
+  /** Containers that run. */
+  @IsInt()
+  @Min(0)
+  containers!: number;
+}
+
+/** `heartbeat.host.<host>`, every few seconds on core NATS. */
+export class HostHeartbeat {
+  @Matches(NAME_PATTERN)
+  host!: string;
+
+  /** Random per start of the agent. */
+  @Matches(ID_PATTERN)
+  incarnation!: string;
+
+  @IsISO8601()
+  at!: string;
+
+  @Matches(NAME_PATTERN)
+  datacenter!: string;
+
+  /** Storage nodes whose master repository and volumes this host has mounted. */
+  @IsArray()
+  @ArrayMaxSize(256)
+  @Matches(NAME_PATTERN, { each: true })
+  storageNodes!: string[];
+
+  @IsDefined()
+  @Nested(() => HostCapacity)
+  capacity!: HostCapacity;
+
+  @IsDefined()
+  @Nested(() => HostLoad)
+  load!: HostLoad;
+
+  /** e.g. `crun 1.8.1`. */
+  @IsString()
+  @MaxLength(200)
+  runtime!: string;
+}
+
+/** One master that stands complete. */
+export class MasterSummary {
+  @Matches(NAME_PATTERN)
+  name!: string;
+
+  @Matches(VERSION_PATTERN)
+  version!: string;
+
+  @Matches(DIGEST_PATTERN)
+  contentDigest!: string;
+
+  @Matches(DIGEST_PATTERN)
+  mountScriptDigest!: string;
+
+  /** The node knows that nothing new may start on it. */
+  @IsOptional()
+  @IsIn([true, false])
+  revoked?: boolean;
+}
+
+/** A host's lease on the data volumes of one storage node, as that node sees it. */
+export class LeaseSummary {
+  @Matches(NAME_PATTERN)
+  host!: string;
+
+  /** Random per renewal. */
+  @Matches(ID_PATTERN)
+  renewal!: string;
+
+  /** For how long one renewal holds, seconds. */
+  @IsInt()
+  @Min(1)
+  @Max(86_400)
+  ttlSeconds!: number;
+
+  /** How long the node has seen this renewal and no newer one, by its own monotonic clock, milliseconds. */
+  @IsInt()
+  @Min(0)
+  unrenewedMs!: number;
+}
+
+/** What the data volumes of a tenant take of one storage node. */
+export class TenantDiskUse {
+  @Matches(NAME_PATTERN)
+  tenant!: string;
+
+  /** Allocated on the disk. */
+  @IsInt()
+  @Min(0)
+  bytes!: number;
+}
+
+/** `heartbeat.storage.<node>`, every few seconds on core NATS; also what makes the provisioner's view whole again. */
+export class StorageHeartbeat {
+  @Matches(NAME_PATTERN)
+  node!: string;
+
+  @IsISO8601()
+  at!: string;
+
+  @Matches(NAME_PATTERN)
+  datacenter!: string;
+
+  @IsObject()
+  labels!: Record<string, string>;
+
+  @IsInt()
+  @Min(0)
+  totalBytes!: number;
+
+  @IsInt()
+  @Min(0)
+  freeBytes!: number;
+
+  @ArrayMaxSize(10_000)
+  @NestedEach(() => MasterSummary)
+  images!: MasterSummary[];
+
+  /** Of every host that has mounted the node. */
+  @IsOptional()
+  @ArrayMaxSize(10_000)
+  @NestedEach(() => LeaseSummary)
+  leases?: LeaseSummary[];
+
+  /** Of every tenant with a volume here; absent: not measured since it was told last. */
+  @IsOptional()
+  @ArrayMaxSize(100_000)
+  @NestedEach(() => TenantDiskUse)
+  tenants?: TenantDiskUse[];
+}

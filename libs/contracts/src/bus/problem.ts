@@ -1,0 +1,14 @@
+/** What a refusal says is wrong with what was asked. */
+import { IsString, MaxLength } from 'class-validator';
+
+/** One thing wrong with what was asked. */
+export class Problem {
+  /** Where: a path such as `packages.add[2]`; empty for the whole. */
+  @IsString()
+  @MaxLength(300)
+  path!: string;
+
+  @IsString()
+  @MaxLength(2000)
+  message!: string;
+}

@@ -1,0 +1,391 @@
+/** What queries are answered with: the `data` of a QueryReply. Long lists come in pages. */
+import {
+  ArrayMaxSize,
+  IsArray,
+  IsBoolean,
+  IsDefined,
+  IsIn,
+  IsInt,
+  IsISO8601,
+  IsNumber,
+  IsOptional,
+  IsString,
+  Matches,
+  MaxLength,
+  Min,
+} from 'class-validator';
+import { ContainerConfig } from '../container-config.js';
+import { IsNullable, Nested, NestedEach } from '../nested.js';
+import { IsCommand, IsEnvironment } from '../rules.js';
+import { DIGEST_PATTERN, EXACT_IMAGE_REF_PATTERN, ID_PATTERN, NAME_PATTERN, VERSION_PATTERN } from '../values.js';
+import { ImageTestResult } from './events/image-events.js';
+import { CONTAINER_REPORT_KINDS, type ContainerReportKind } from './events/reports.js';
+import { RolloutRequested } from './events/rollout-events.js';
+import { ContainerStatus, HostStatus, IMAGE_STATES, type ImageState, RolloutStatus, StorageStatus } from './status.js';
+
+/** What every query is answered with. */
+export type QueryReply<T> = { readonly ok: true; readonly data: T } | ({ readonly ok: false } & QueryRefusal);
+
+/** Why a query has no answer. */
+export class QueryRefusal {
+  @IsString()
+  @MaxLength(200)
+  readonly reason!: string;
+
+  @IsString()
+  readonly message!: string;
+}
+
+export interface Page<T> {
+  readonly items: readonly T[];
+  /** Pass it back to get the next page; absent on the last. */
+  readonly next?: string;
+}
+
+class PageOf {
+  /** Pass it back to get the next page; absent on the last. */
+  @IsOptional()
+  @IsString()
+  @MaxLength(200)
+  readonly next?: string;
+}
+
+export class ContainerPage extends PageOf implements Page<ContainerStatus> {
+  @ArrayMaxSize(500)
+  @NestedEach(() => ContainerStatus)
+  readonly items!: readonly ContainerStatus[];
+}
+
+export class HostPage extends PageOf implements Page<HostStatus> {
+  @ArrayMaxSize(500)
+  @NestedEach(() => HostStatus)
+  readonly items!: readonly HostStatus[];
+}
+
+export class StoragePage extends PageOf implements Page<StorageStatus> {
+  @ArrayMaxSize(500)
+  @NestedEach(() => StorageStatus)
+  readonly items!: readonly StorageStatus[];
+}
+
+export class RolloutPage extends PageOf implements Page<RolloutStatus> {
+  @ArrayMaxSize(500)
+  @NestedEach(() => RolloutStatus)
+  readonly items!: readonly RolloutStatus[];
+}
+
+export const CONTAINER_HISTORY_KINDS = [...CONTAINER_REPORT_KINDS, 'configured', 'lost', 'moved'] as const;
+export type ContainerHistoryKind = ContainerReportKind | 'configured' | 'lost' | 'moved';
+
+export class ContainerHistoryEntry {
+  @IsISO8601()
+  readonly at!: string;
+
+  @IsIn(CONTAINER_HISTORY_KINDS)
+  readonly kind!: ContainerHistoryKind;
+
+  @IsInt()
+  @Min(1)
+  readonly generation!: number;
+
+  @IsNullable()
+  @IsString()
+  @MaxLength(4000)
+  readonly message!: string | null;
+}
+
+export class ContainerDetails extends ContainerStatus {
+  @IsNullable()
+  @Nested(() => ContainerConfig)
+  readonly config!: ContainerConfig | null;
+
+  @ArrayMaxSize(50)
+  @NestedEach(() => ContainerHistoryEntry)
+  readonly history!: readonly ContainerHistoryEntry[];
+}
+
+/** The provisioner's view of one version, put together from facts. */
+export class ImageSummary {
+  @Matches(NAME_PATTERN)
+  readonly name!: string;
+
+  @Matches(VERSION_PATTERN)
+  readonly version!: string;
+
+  @IsIn(IMAGE_STATES)
+  readonly state!: ImageState;
+
+  @IsNullable()
+  @Matches(DIGEST_PATTERN)
+  readonly contentDigest!: string | null;
+
+  @IsNullable()
+  @IsInt()
+  @Min(0)
+  readonly archiveBytes!: number | null;
+
+  @IsNullable()
+  @IsInt()
+  @Min(0)
+  readonly unpackedBytes!: number | null;
+
+  @IsNullable()
+  @Matches(EXACT_IMAGE_REF_PATTERN)
+  readonly parent!: string | null;
+
+  /** Storage nodes that hold a master. */
+  @IsArray()
+  @Matches(NAME_PATTERN, { each: true })
+  readonly storageNodes!: readonly string[];
+
+  @IsBoolean()
+  readonly defaultVersion!: boolean;
+
+  @IsBoolean()
+  readonly defaultOs!: boolean;
+
+  @IsInt()
+  @Min(0)
+  readonly containers!: number;
+
+  @IsNullable()
+  @IsString()
+  @MaxLength(4000)
+  readonly message!: string | null;
+
+  @IsISO8601()
+  readonly at!: string;
+}
+
+export class ImagePage extends PageOf implements Page<ImageSummary> {
+  @ArrayMaxSize(500)
+  @NestedEach(() => ImageSummary)
+  readonly items!: readonly ImageSummary[];
+}
+
+export const MEMBER_PHASES = ['pending', 'switching', 'updated', 'failed', 'skipped', 'restoring', 'restored'] as const;
+export type MemberPhase = (typeof MEMBER_PHASES)[number];
+
+export class RolloutMember {
+  @Matches(ID_PATTERN)
+  readonly containerId!: string;
+
+  @Matches(NAME_PATTERN)
+  readonly name!: string;
+
+  @Matches(NAME_PATTERN)
+  readonly tenant!: string;
+
+  @Matches(NAME_PATTERN)
+  readonly host!: string;
+
+  @Matches(EXACT_IMAGE_REF_PATTERN)
+  readonly from!: string;
+
+  /** `name@version`, or `known-good` while it is not chosen. */
+  @IsString()
+  @MaxLength(80)
+  readonly to!: string;
+
+  @IsIn(MEMBER_PHASES)
+  readonly phase!: MemberPhase;
+
+  @IsNullable()
+  @IsInt()
+  @Min(0)
+  readonly batch!: number | null;
+
+  @IsNullable()
+  @IsString()
+  @MaxLength(200)
+  readonly reason!: string | null;
+
+  @IsNullable()
+  @IsString()
+  @MaxLength(4000)
+  readonly message!: string | null;
+}
+
+export class RolloutDetails extends RolloutStatus {
+  @IsDefined()
+  @Nested(() => RolloutRequested)
+  readonly request!: RolloutRequested;
+
+  @ArrayMaxSize(2000)
+  @NestedEach(() => RolloutMember)
+  readonly members!: readonly RolloutMember[];
+}
+
+export class PlaceSummary {
+  @IsString()
+  @MaxLength(4096)
+  readonly path!: string;
+
+  @IsInt()
+  @Min(0)
+  readonly bytes!: number;
+
+  @IsString()
+  @MaxLength(100)
+  readonly content!: string;
+}
+
+/** What a build's manifest says in short. */
+export class ManifestSummary {
+  @Matches(DIGEST_PATTERN)
+  readonly contentDigest!: string;
+
+  @IsInt()
+  @Min(0)
+  readonly entries!: number;
+
+  @IsInt()
+  @Min(0)
+  readonly bytes!: number;
+
+  @IsString()
+  @MaxLength(100)
+  readonly timezone!: string;
+
+  @IsEnvironment()
+  readonly environment!: Readonly<Record<string, string>>;
+
+  @IsCommand()
+  readonly command!: readonly string[];
+
+  @NestedEach(() => PlaceSummary)
+  readonly places!: readonly PlaceSummary[];
+
+  @IsBoolean()
+  readonly customMountScript!: boolean;
+}
+
+export class BuildDetails {
+  @Matches(NAME_PATTERN)
+  readonly name!: string;
+
+  @Matches(VERSION_PATTERN)
+  readonly version!: string;
+
+  @IsString()
+  @MaxLength(100)
+  readonly state!: string;
+
+  @Matches(ID_PATTERN)
+  readonly buildId!: string;
+
+  @IsString()
+  @MaxLength(256 * 1024)
+  readonly recipe!: string;
+
+  @IsNullable()
+  @IsISO8601()
+  readonly builtAt!: string | null;
+
+  @IsNullable()
+  @IsNumber()
+  @Min(0)
+  readonly durationMs!: number | null;
+
+  @NestedEach(() => ImageTestResult)
+  readonly tests!: readonly ImageTestResult[];
+
+  @IsNullable()
+  @Nested(() => ManifestSummary)
+  readonly manifest!: ManifestSummary | null;
+
+  @IsNullable()
+  @IsString()
+  readonly logTail!: string | null;
+}
+
+/** The last message of a streamed reply. */
+export class StreamEnd {
+  /** Of the command; 0 for a log. */
+  @IsInt()
+  readonly exitCode!: number;
+}
+
+export class MountSummary {
+  @IsString()
+  readonly target!: string;
+
+  @IsString()
+  readonly type!: string;
+
+  @IsBoolean()
+  readonly readOnly!: boolean;
+}
+
+export class ContainerStats {
+  @Matches(ID_PATTERN)
+  readonly containerId!: string;
+
+  @IsInt()
+  @Min(1)
+  readonly pid!: number;
+
+  /** Sum over its processes, bytes (from /proc/<pid>/smaps_rollup): pages nobody else maps, pages shared with others, and the fair share. */
+  @IsInt()
+  @Min(0)
+  readonly privateBytes!: number;
+
+  @IsInt()
+  @Min(0)
+  readonly sharedBytes!: number;
+
+  @IsInt()
+  @Min(0)
+  readonly proportionalBytes!: number;
+
+  /** The cgroup's own count, page cache it was the first to touch included. */
+  @IsInt()
+  @Min(0)
+  readonly cgroupBytes!: number;
+
+  @IsInt()
+  @Min(0)
+  readonly processes!: number;
+
+  /** Mounts in its namespace, in order: target, type, read-only. */
+  @NestedEach(() => MountSummary)
+  readonly mounts!: readonly MountSummary[];
+}
+
+export class StreamPosition {
+  @IsString()
+  @MaxLength(200)
+  readonly name!: string;
+
+  /** Time of creation: another one means another stream. */
+  @IsString()
+  @MaxLength(200)
+  readonly created!: string;
+
+  @IsInt()
+  @Min(0)
+  readonly lastSequence!: number;
+}
+
+/** The answer to a request below `consumers.`: the asker may bind now. */
+export class OpenedConsumers {
+  /** Values that wait in a host's desired state; 0 for others. */
+  @IsInt()
+  @Min(0)
+  readonly pending!: number;
+
+  /** Where the streams stand, for whoever must notice that the bus forgot. */
+  @NestedEach(() => StreamPosition)
+  readonly streams!: readonly StreamPosition[];
+}
+
+export class DroppedDeadLetters {
+  @IsArray()
+  @IsInt({ each: true })
+  readonly dropped!: readonly number[];
+
+  /** Gone before, or another letter by now. */
+  @IsArray()
+  @IsInt({ each: true })
+  readonly missing!: readonly number[];
+}

@@ -1,0 +1,25 @@
+/** What makes a method of a controller the handler of a subject; the compiler holds its parameter and its reply against the contract. */
+import { EventPattern, MessagePattern } from '@nestjs/microservices';
+import type { EventSubject, HeartbeatSubject, PayloadOf, QueryReply, QuerySubject, ReplyOf } from '@plinth/contracts';
+import type { ReceivedEvent } from './envelope.js';
+import type { ConsumerExtras } from './jetstream.strategy.js';
+
+/** The method gets every event of the subject, at least once each. */
+export function OnEvent<S extends EventSubject | HeartbeatSubject>(subject: S, extras?: ConsumerExtras) {
+  const mark = extras ? EventPattern<string>(subject, { ...extras }) : EventPattern<string>(subject);
+  return <M extends (event: ReceivedEvent<PayloadOf<S>>) => Promise<unknown>>(
+    target: object,
+    name: string,
+    method: TypedPropertyDescriptor<M>,
+  ): void => void mark(target, name, method);
+}
+
+/** The method answers the query. */
+export function OnQuery<S extends QuerySubject>(subject: S) {
+  const mark = MessagePattern<string>(subject);
+  return <M extends (query: PayloadOf<S>) => Promise<QueryReply<ReplyOf<S>>>>(
+    target: object,
+    name: string,
+    method: TypedPropertyDescriptor<M>,
+  ): void => void mark(target, name, method);
+}
