@@ -172,7 +172,7 @@ export async function assemble({
     stop: async () => {
       await downloads.close();
       await runner.stop();
-      leftOvers.stop();
+      await leftOvers.stop();
       await outbox.close();
       await database.destroy();
     },

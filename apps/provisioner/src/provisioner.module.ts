@@ -145,7 +145,7 @@ export async function assemble({
       intake.start();
     },
     stop: async () => {
-      lostHosts.stop();
+      await lostHosts.stop();
       await rollouts.stop();
       await relocation.stop();
       await intake.stop();

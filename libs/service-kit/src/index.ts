@@ -1,5 +1,6 @@
 export { type ServiceAssembly, type ServiceContext, type ServiceDefinition, runService } from './bootstrap.js';
 export { ConfigError, loadConfig, ServiceConfig } from './config.js';
+export { type NextPass, type Timers, WorkLoop, type WorkLoopOptions } from './lifecycle/work-loop.js';
 export { createLogger, type Logger, NestLogger, withLogContext } from './logging.js';
 export { boundedServer, HTTP_LIMITS, type HttpLimits } from './http/bounded-server.js';
 export { HealthController, READINESS_CHECKS, type ReadinessCheck } from './http/health.controller.js';

@@ -3,31 +3,44 @@ import { spawn } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import { constants, setPriority } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { ID_PATTERN, NAME_PATTERN, type TenantDiskUse } from '@plinth/contracts';
-import type { Logger } from '@plinth/service-kit';
+import { type Logger, WorkLoop } from '@plinth/service-kit';
 
 const MARKER = 'volume.json';
 const MAX_MARKER_BYTES = 64 * 1024;
 
 export class VolumeUsage {
   private readonly stopping = new AbortController();
-  private running: Promise<void> | undefined;
+  private readonly loop: WorkLoop;
   private latest: TenantDiskUse[] | undefined;
 
   constructor(
     private readonly directory: string,
-    private readonly periodMs: number,
-    private readonly logger: Logger,
-  ) {}
-
-  start(): void {
-    this.running = this.run();
+    periodMs: number,
+    logger: Logger,
+  ) {
+    this.loop = new WorkLoop({
+      pass: async () => {
+        this.latest = await this.measure(this.stopping.signal);
+      },
+      periodMs,
+      retryMs: () => periodMs,
+      failed: (error) => {
+        if (!this.loop.isStopping)
+          logger.warn({ err: error }, 'the use of disk could not be measured; it is tried again');
+      },
+    });
   }
 
+  start(): void {
+    this.loop.start();
+  }
+
+  /** Breaks a measurement off. */
   async stop(): Promise<void> {
+    const stopped = this.loop.stop();
     this.stopping.abort();
-    await this.running;
+    await stopped;
   }
 
   /** What was measured since it was asked for last; undefined: nothing. */
@@ -35,19 +48,6 @@ export class VolumeUsage {
     const { latest } = this;
     this.latest = undefined;
     return latest;
-  }
-
-  private async run(): Promise<void> {
-    const { signal } = this.stopping;
-    while (!signal.aborted) {
-      try {
-        this.latest = await this.measure(signal);
-      } catch (error) {
-        if (!signal.aborted)
-          this.logger.warn({ err: error }, 'the use of disk could not be measured; it is tried again');
-      }
-      await delay(this.periodMs, undefined, { signal }).catch(() => undefined);
-    }
   }
 
   private async measure(signal: AbortSignal): Promise<TenantDiskUse[]> {

@@ -4,7 +4,7 @@
  * the next life, or another distributor of this node, goes on from the journal.
  */
 import { masterReport } from '@plinth/contracts';
-import { derivedId, type EventPublisher, type Logger } from '@plinth/service-kit';
+import { derivedId, type EventPublisher, type Logger, WorkLoop } from '@plinth/service-kit';
 import { tryImageLock } from '../adapters/image-lock.js';
 import type { Retirements } from '../adapters/retirements.js';
 import type { Revocations } from '../adapters/revocations.js';
@@ -33,49 +33,40 @@ export class DistributionLoop {
   private readonly inHand = new Map<string, Promise<void>>();
   private readonly resting = new Map<string, number>();
   private readonly ending = new AbortController();
-  private timer: NodeJS.Timeout | undefined;
-  private scanning: Promise<void> | undefined;
-  private again = false;
+  private readonly loop: WorkLoop;
 
-  constructor(private readonly parts: DistributionParts) {}
+  constructor(private readonly parts: DistributionParts) {
+    this.loop = new WorkLoop({
+      pass: () => this.scan(),
+      periodMs: SCAN_MS,
+      failed: (error) =>
+        parts.logger.error({ err: error }, 'the journal of wanted images can not be read; it is tried again'),
+    });
+  }
 
   start(): void {
-    this.timer = setInterval(() => this.kick(), SCAN_MS);
-    this.kick();
+    this.loop.start();
   }
 
   /** Looks at the journal now. */
   kick(): void {
-    if (this.ending.signal.aborted) return;
-    this.again = true;
-    this.scanning ??= this.scan().finally(() => {
-      this.scanning = undefined;
-    });
+    this.loop.kick();
   }
 
   /** Breaks off what is in hand; downloads stay to be continued. */
   async stop(): Promise<void> {
-    clearInterval(this.timer);
     this.ending.abort(new Error('stopping'));
-    await this.scanning;
+    await this.loop.stop();
     await Promise.all(this.inHand.values());
   }
 
   private async scan(): Promise<void> {
-    while (this.again && !this.ending.signal.aborted) {
-      this.again = false;
-      try {
-        for (const file of await this.parts.wanted.list()) {
-          if (this.inHand.size >= PARALLEL) break;
-          if (this.inHand.has(file) || (this.resting.get(file) ?? 0) > performance.now()) continue;
-          const wanted = await this.parts.wanted.read(file);
-          if (!wanted) this.parts.logger.error({ file }, 'a wanted image can not be read; put aside');
-          else if (this.isDue(wanted)) this.take(file, wanted);
-        }
-      } catch (error) {
-        this.parts.logger.error({ err: error }, 'the journal of wanted images can not be read; it is tried again');
-        return;
-      }
+    for (const file of await this.parts.wanted.list()) {
+      if (this.inHand.size >= PARALLEL || this.loop.isStopping) break;
+      if (this.inHand.has(file) || (this.resting.get(file) ?? 0) > performance.now()) continue;
+      const wanted = await this.parts.wanted.read(file);
+      if (!wanted) this.parts.logger.error({ file }, 'a wanted image can not be read; put aside');
+      else if (this.isDue(wanted)) this.take(file, wanted);
     }
   }
 

@@ -1,6 +1,6 @@
 /** Says every few seconds what stands here: also what makes everyone else's view whole again after lost messages. */
 import { type StorageHeartbeat, storageHeartbeat } from '@plinth/contracts';
-import { encodeHeartbeat, type Logger } from '@plinth/service-kit';
+import { encodeHeartbeat, type Logger, WorkLoop } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
 import type { MasterRepository } from '../adapters/master-repository.js';
 import type { HostLeases } from '../adapters/host-leases.js';
@@ -9,8 +9,7 @@ import type { Revocations } from '../adapters/revocations.js';
 import type { StorageNode } from '../domain/targeting.js';
 
 export class Heartbeat {
-  private timer: NodeJS.Timeout | undefined;
-  private beating: Promise<void> | undefined;
+  private readonly loop: WorkLoop;
   private readonly complained = new Set<string>();
 
   constructor(
@@ -21,24 +20,23 @@ export class Heartbeat {
     private readonly leases: HostLeases,
     private readonly usage: VolumeUsage,
     private readonly logger: Logger,
-    private readonly periodMs: number,
-  ) {}
-
-  start(): void {
-    const beat = (): void => {
-      // The one before still waits for the bus or the disk: a late heartbeat says nothing.
-      this.beating ??= this.beat()
-        .catch((error: unknown) => this.logger.warn({ err: error }, 'heartbeat not sent; the next one may be'))
-        .finally(() => {
-          this.beating = undefined;
-        });
-    };
-    this.timer = setInterval(beat, this.periodMs);
-    beat();
+    periodMs: number,
+  ) {
+    this.loop = new WorkLoop({
+      pass: () => this.beat(),
+      periodMs,
+      retryMs: () => periodMs,
+      failed: (error) => this.logger.warn({ err: error }, 'heartbeat not sent; the next one may be'),
+    });
   }
 
+  start(): void {
+    this.loop.start();
+  }
+
+  /** Does not wait for a heartbeat in progress: it may wait for a disk or a bus that does not answer. */
   stop(): void {
-    clearInterval(this.timer);
+    void this.loop.stop();
   }
 
   private async beat(): Promise<void> {

@@ -3,7 +3,7 @@
  * distributor of this node, goes on; what was renamed and not deleted lies in the staging directory, which is cleaned at start.
  */
 import { type MasterReport, masterReport } from '@plinth/contracts';
-import { derivedId, type EventPublisher, type Logger } from '@plinth/service-kit';
+import { derivedId, type EventPublisher, type Logger, WorkLoop } from '@plinth/service-kit';
 import { tryImageLock } from '../adapters/image-lock.js';
 import type { MasterRepository } from '../adapters/master-repository.js';
 import type { Retirements } from '../adapters/retirements.js';
@@ -23,54 +23,39 @@ export interface RemovalParts {
 const SCAN_MS = 1_000;
 
 export class RemovalLoop {
-  private timer: NodeJS.Timeout | undefined;
-  private running: Promise<void> | undefined;
-  private again = false;
-  private stopping = false;
+  private readonly loop: WorkLoop;
 
-  constructor(private readonly parts: RemovalParts) {}
-
-  start(): void {
-    this.timer = setInterval(() => this.kick(), SCAN_MS);
-    this.kick();
-  }
-
-  kick(): void {
-    this.again = true;
-    if (this.stopping) return;
-    this.running ??= this.run().finally(() => {
-      this.running = undefined;
+  constructor(private readonly parts: RemovalParts) {
+    this.loop = new WorkLoop({
+      pass: () => this.removeAll(),
+      periodMs: SCAN_MS,
+      failed: (error) =>
+        parts.logger.error({ err: error }, 'the list of retired versions can not be read; it is tried again'),
     });
   }
 
-  /** Returns when the version in hand is removed. */
-  async stop(): Promise<void> {
-    this.stopping = true;
-    clearInterval(this.timer);
-    await this.running;
+  start(): void {
+    this.loop.start();
   }
 
-  private async run(): Promise<void> {
-    while (this.again && !this.stopping) {
-      this.again = false;
-      for (const image of await this.pending()) {
-        if (this.stopping) return;
-        await this.remove(image).catch((error: unknown) =>
-          this.parts.logger.error(
-            { err: error, image: image.name, version: image.version },
-            'a retired version could not be removed; it is tried again',
-          ),
-        );
-      }
-    }
+  kick(): void {
+    this.loop.kick();
   }
 
-  private async pending(): Promise<readonly ImageVersion[]> {
-    try {
-      return await this.parts.retirements.pending();
-    } catch (error) {
-      this.parts.logger.error({ err: error }, 'the list of retired versions can not be read; it is tried again');
-      return [];
+  /** Returns when the removal in progress is done. */
+  stop(): Promise<void> {
+    return this.loop.stop();
+  }
+
+  private async removeAll(): Promise<void> {
+    for (const image of await this.parts.retirements.pending()) {
+      if (this.loop.isStopping) return;
+      await this.remove(image).catch((error: unknown) =>
+        this.parts.logger.error(
+          { err: error, image: image.name, version: image.version },
+          'a retired version could not be removed; it is tried again',
+        ),
+      );
     }
   }
 

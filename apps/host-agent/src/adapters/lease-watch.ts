@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Logger } from '@plinth/service-kit';
+import { type Logger, WorkLoop } from '@plinth/service-kit';
 import { holdsLease } from '../domain/lease.js';
 import type { StartFailure } from '../domain/planner.js';
 import type { StorageMounts } from '../domain/storage-mounts.js';
@@ -27,7 +27,7 @@ export type LeaseLook =
   | { readonly ok: false; readonly failure: StartFailure };
 
 export class LeaseWatch {
-  private timer: NodeJS.Timeout | undefined;
+  private loop: WorkLoop | undefined;
   private readonly lapsed = new Set<string>();
 
   constructor(private readonly options: LeaseOptions) {}
@@ -54,21 +54,19 @@ export class LeaseWatch {
   /** @param end ends every container whose volume is on the storage node */
   start(end: (storageNode: string) => Promise<void>): void {
     if (this.options.ttlSeconds === 0) return;
-    let busy = false;
-    this.timer = setInterval(() => {
-      if (busy) return;
-      busy = true;
-      this.turn(end)
-        .catch((error: unknown) =>
-          this.options.logger.error({ err: error }, 'leases could not be looked after; it is tried again'),
-        )
-        .finally(() => (busy = false));
-    }, PERIOD_MS);
+    this.loop = new WorkLoop({
+      pass: () => this.turn(end),
+      periodMs: PERIOD_MS,
+      retryMs: () => PERIOD_MS,
+      failed: (error) =>
+        this.options.logger.error({ err: error }, 'leases could not be looked after; it is tried again'),
+    });
+    this.loop.start();
   }
 
   /** The guard goes on while containers run. */
   close(): void {
-    clearInterval(this.timer);
+    void this.loop?.stop();
   }
 
   /** For the readiness check. */

@@ -1,6 +1,7 @@
 /** Makes one container match its config: one thing at a time, planning anew after each. */
 import { performance } from 'node:perf_hooks';
 
+import { type NextPass, WorkLoop } from '@plinth/service-kit';
 import type { FairQueue } from '../domain/fair-queue.js';
 import { plan, planAfterFailure, presentState, type StartFailure } from '../domain/planner.js';
 import { runIsOpen } from '../domain/local-record.js';
@@ -15,36 +16,42 @@ import type { Hands } from './hands.js';
 const MOST_PLANS = 25;
 /** How long a container that is stopped in order to be started anew keeps the place of its start while it ends. */
 const HANDOVER_MS = 1_000;
-/** Longest delay that a timer takes. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 export class ContainerActor {
-  private busy = false;
-  private again = false;
-  private closing = false;
+  private readonly loop: WorkLoop;
   private stale = false;
   private sayAgain = false;
-  private timer: NodeJS.Timeout | undefined;
-  private errorsInRow = 0;
-  private whenIdle: (() => void)[] = [];
   /** Set while a place among the starts is held: gives it back, once. */
   private giveBack: (() => void) | undefined;
 
   constructor(
     readonly state: ContainerState,
     private readonly hands: Hands,
-  ) {}
+  ) {
+    this.loop = new WorkLoop({
+      pass: () => this.converge(),
+      retryMs: backoffMs,
+      failed: (error) =>
+        hands.logger.error(
+          { err: error, containerId: state.id },
+          'container could not be brought to its desired state; it is tried again',
+        ),
+    });
+  }
 
   get isBusy(): boolean {
-    return this.busy;
+    return this.loop.isBusy;
+  }
+
+  start(): void {
+    this.loop.start();
   }
 
   /** Something may have changed. */
   wake(): void {
-    if (this.closing) return;
-    this.again = true;
+    if (this.loop.isStopping) return;
     this.state.interrupt?.abort();
-    if (!this.busy) void this.run();
+    this.loop.kick();
   }
 
   /** What is there may be something else than what was seen last. */
@@ -60,37 +67,16 @@ export class ContainerActor {
   }
 
   /** Ends after the step in hand; the container goes on running. */
-  close(): Promise<void> {
-    this.closing = true;
+  async close(): Promise<void> {
+    const stopped = this.loop.stop();
     this.state.interrupt?.abort();
-    clearTimeout(this.timer);
-    if (!this.busy) this.giveBack?.();
-    return this.busy ? new Promise((resolve) => this.whenIdle.push(resolve)) : Promise.resolve();
+    await stopped;
+    this.giveBack?.();
   }
 
-  private async run(): Promise<void> {
-    this.busy = true;
-    clearTimeout(this.timer);
-    while (this.again && !this.closing) {
-      this.again = false;
-      try {
-        await this.converge();
-        this.errorsInRow = 0;
-      } catch (error) {
-        this.hands.logger.error(
-          { err: error, containerId: this.state.id },
-          'container could not be brought to its desired state; it is tried again',
-        );
-        this.sleepUntil(this.hands.clock.now() + backoffMs(++this.errorsInRow));
-      }
-    }
-    this.busy = false;
-    if (this.closing) this.giveBack?.();
-    for (const resolve of this.whenIdle.splice(0)) resolve();
-  }
-
-  private async converge(): Promise<void> {
-    for (let plans = 0; !this.closing; plans++) {
+  private async converge(): Promise<NextPass | undefined> {
+    let next: NextPass | undefined;
+    for (let plans = 0; !this.loop.isStopping; plans++) {
       if (plans >= MOST_PLANS)
         throw new Error(`no end after ${plans} plans; the last one: ${this.plan().map(describeStep).join(', ')}`);
       if (this.stale) {
@@ -104,11 +90,11 @@ export class ContainerActor {
       }
       const outcome = await this.take(steps);
       if (outcome.kind === 'wait') {
-        this.sleepUntil(outcome.untilMs);
+        next = { afterMs: outcome.untilMs - this.hands.clock.now() };
         break;
       }
     }
-    if (this.sayAgain && !this.closing) {
+    if (this.sayAgain && !this.loop.isStopping) {
       this.sayAgain = false;
       const body = presentState(this.state.record, this.hands.clock.now());
       // What is on its way says the same.
@@ -117,6 +103,7 @@ export class ContainerActor {
       if (!this.hands.reporter.isPending(this.state.id))
         for (const said of [body, verdict]) if (said) await this.state.report(said);
     }
+    return next;
   }
 
   /** A start waits for its turn, and so does the stop before it: a container goes on serving until it can be started anew. By then another config may have arrived, so it is planned again. */
@@ -138,9 +125,9 @@ export class ContainerActor {
       const giveBack = this.hold(queues);
       // Another may start meanwhile when this one takes its time to end.
       if (isHandover) setTimeout(giveBack, HANDOVER_MS).unref();
-      if (isHandover || this.closing) return { kind: 'done' };
+      if (isHandover || this.loop.isStopping) return { kind: 'done' };
     }
-    return starts ? this.start(begunAtMs) : this.runSteps(steps);
+    return starts ? this.startContainer(begunAtMs) : this.runSteps(steps);
   }
 
   private hold(queues: readonly FairQueue[]): () => void {
@@ -153,11 +140,11 @@ export class ContainerActor {
     return giveBack;
   }
 
-  private async start(begunAtMs: number): Promise<StepOutcome> {
+  private async startContainer(begunAtMs: number): Promise<StepOutcome> {
     const { state, hands } = this;
     try {
       const steps = this.plan();
-      if (this.closing || !steps.some((step) => step.kind === 'start')) return { kind: 'done' };
+      if (this.loop.isStopping || !steps.some((step) => step.kind === 'start')) return { kind: 'done' };
       state.preparation = { begunAtMs, begun: performance.now() };
       hands.containers.expectStart();
       const outcome = await this.runSteps(steps).catch((error: unknown): StepOutcome => this.unexpected(error));
@@ -215,11 +202,5 @@ export class ContainerActor {
   private holds(term: string): boolean {
     const lease = this.hands.leases.look(this.state.config.storageNode);
     return lease.ok && lease.value === term;
-  }
-
-  private sleepUntil(atMs: number): void {
-    clearTimeout(this.timer);
-    if (this.closing) return;
-    this.timer = setTimeout(() => this.wake(), Math.min(Math.max(0, atMs - this.hands.clock.now()), LONGEST_TIMER_MS));
   }
 }

@@ -1,5 +1,6 @@
 /** All containers of this host: takes over what runs, accepts new configs, and looks again at everything from time to time. */
 import type { ContainerConfig } from '@plinth/contracts';
+import { WorkLoop } from '@plinth/service-kit';
 import {
   adopt,
   afterAgentStart,
@@ -26,7 +27,7 @@ const GONE: readonly string[] = ['removed', 'released'];
 
 export class Fleet {
   private readonly actors = new Map<string, ContainerActor>();
-  private readonly timers: NodeJS.Timeout[] = [];
+  private readonly loops: WorkLoop[] = [];
   private closing = false;
   private isStillDesired: ((id: string) => Promise<boolean>) | undefined;
 
@@ -75,7 +76,7 @@ export class Fleet {
     state.arrivedAtMs = now;
     state.saved = this.save(config, state.saved);
     if (actor) actor.wake();
-    else this.add(state).wake();
+    else this.add(state).start();
   }
 
   has(id: string): boolean {
@@ -110,7 +111,7 @@ export class Fleet {
   /** Containers go on running. */
   async close(): Promise<void> {
     this.closing = true;
-    for (const timer of this.timers) clearInterval(timer);
+    for (const loop of this.loops) void loop.stop();
     await Promise.all([...this.actors.values()].map((actor) => actor.close()));
   }
 
@@ -123,7 +124,9 @@ export class Fleet {
     const observed: Observed = rebooted && seen.kind === 'exited' ? { kind: 'partial' } : seen;
     const record = adopt(afterAgentStart(afterReboot(before, bootId, now)), observed);
     const state = new ContainerState(this.hands, config, { ...record, sequence: firstSequence(record, now) }, observed);
-    this.add(state).announce();
+    const actor = this.add(state);
+    actor.announce();
+    actor.start();
   }
 
   private add(state: ContainerState): ContainerActor {
@@ -186,18 +189,14 @@ export class Fleet {
   }
 
   private every(periodMs: number, work: () => Promise<void>): void {
-    let busy = false;
-    this.timers.push(
-      setInterval(() => {
-        if (busy) return;
-        busy = true;
-        work()
-          .catch((error: unknown) =>
-            this.hands.logger.error({ err: error }, 'periodic look failed; the next one comes'),
-          )
-          .finally(() => (busy = false));
-      }, periodMs),
-    );
+    const loop = new WorkLoop({
+      pass: work,
+      periodMs,
+      retryMs: () => periodMs,
+      failed: (error) => this.hands.logger.error({ err: error }, 'periodic look failed; the next one comes'),
+    });
+    this.loops.push(loop);
+    loop.start(periodMs);
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import { type ImageRejected, SUBJECTS } from '@plinth/contracts';
-import { type Logger, type Outbox, withLogContext } from '@plinth/service-kit';
+import { type Logger, type Outbox, withLogContext, WorkLoop } from '@plinth/service-kit';
 import { BuildLog } from '../adapters/tools/build-log.js';
 import { type ImageCatalogue, LEASE_SECONDS, LeaseLostError } from '../adapters/postgres/image-catalogue.js';
 import type { StatusReporter } from '../adapters/tools/status-reporter.js';
@@ -21,6 +21,7 @@ export interface RunnerOptions {
 }
 
 const POLL_MS = 1_000;
+const RENEW_MS = (LEASE_SECONDS * 1_000) / 4;
 /** A build that failed its builder, or took it down, this often is not tried again. */
 const MAX_ATTEMPTS = 3;
 
@@ -29,10 +30,8 @@ class StoppingError extends Error {}
 
 export class BuildRunner {
   private readonly running = new Map<string, { readonly abort: AbortController; readonly done: Promise<void> }>();
-  private timer: NodeJS.Timeout | undefined;
-  private taking: Promise<void> | undefined;
-  private wanted = false;
-  private stopping = false;
+  /** Takes builds; they run beside it. */
+  private readonly loop: WorkLoop;
 
   constructor(
     private readonly options: RunnerOptions,
@@ -43,67 +42,60 @@ export class BuildRunner {
     private readonly statuses: StatusReporter,
     private readonly job: BuildJob,
     private readonly logger: Logger,
-  ) {}
+  ) {
+    this.loop = new WorkLoop({
+      pass: () => this.take(),
+      periodMs: POLL_MS,
+      failed: (error) => this.logger.warn({ err: error }, 'no build could be taken; it is tried again'),
+    });
+  }
 
   start(): void {
-    this.timer = setInterval(() => this.kick(), POLL_MS);
-    this.kick();
+    this.loop.start();
   }
 
   /** Gives back what is in hand, at once. */
   async stop(): Promise<void> {
-    this.stopping = true;
-    clearInterval(this.timer);
-    await this.taking;
+    await this.loop.stop();
     for (const { abort } of this.running.values()) abort.abort(new StoppingError('the builder stops'));
     await Promise.all([...this.running.values()].map(({ done }) => done));
   }
 
   /** There may be a new build. */
   kick(): void {
-    this.wanted = true;
-    if (this.stopping) return;
-    this.taking ??= this.take()
-      .catch((error: unknown) => this.logger.warn({ err: error }, 'no build could be taken; it is tried again'))
-      .finally(() => {
-        this.taking = undefined;
-      });
+    this.loop.kick();
   }
 
   private async take(): Promise<void> {
-    while (this.wanted && !this.stopping) {
-      this.wanted = false;
-      while (this.running.size < this.options.concurrency && !this.stopping) {
-        const build = await this.catalogue.claim(this.options.serviceId);
-        if (!build) break;
-        const abort = new AbortController();
-        // Whoever woke this up may have come with another build's request.
-        const context = {
-          correlationId: build.correlationId,
-          eventId: build.requestId,
-          subject: SUBJECTS.imageRequested,
-        };
-        const done = withLogContext(context, () => this.run(build, abort)).finally(() => {
-          this.running.delete(build.buildId);
-          this.kick();
-        });
-        this.running.set(build.buildId, { abort, done });
-      }
+    while (this.running.size < this.options.concurrency && !this.loop.isStopping) {
+      const build = await this.catalogue.claim(this.options.serviceId);
+      if (!build) break;
+      const abort = new AbortController();
+      // The kick may have come with another build's request.
+      const context = {
+        correlationId: build.correlationId,
+        eventId: build.requestId,
+        subject: SUBJECTS.imageRequested,
+      };
+      const done = withLogContext(context, () => this.run(build, abort)).finally(() => {
+        this.running.delete(build.buildId);
+        this.kick();
+      });
+      this.running.set(build.buildId, { abort, done });
     }
   }
 
   /** Never rejects. */
   private async run(build: ImageBuild, abort: AbortController): Promise<void> {
     const logger = this.logger.child({ image: refOf(build), buildId: build.buildId });
-    const renewing = setInterval(
-      () => {
-        this.catalogue.renew(build).then(
-          (held) => held || abort.abort(new LeaseLostError(build.buildId)),
-          (error: unknown) => logger.warn({ err: error }, 'the lease could not be renewed'),
-        );
+    const renewing = new WorkLoop({
+      pass: async () => {
+        if (!(await this.catalogue.renew(build))) abort.abort(new LeaseLostError(build.buildId));
       },
-      (LEASE_SECONDS * 1000) / 4,
-    );
+      periodMs: RENEW_MS,
+      failed: (error) => logger.warn({ err: error }, 'the lease could not be renewed; it is tried again'),
+    });
+    renewing.start(RENEW_MS);
     const deadline = AbortSignal.timeout(this.options.timeoutSeconds * 1000);
     const signal = AbortSignal.any([abort.signal, deadline]);
     const status = this.statuses.of(build);
@@ -132,7 +124,7 @@ export class BuildRunner {
       // The lease runs out and the build is taken again, by this builder or another.
       logger.error({ err: error }, 'build interrupted');
     } finally {
-      clearInterval(renewing);
+      void renewing.stop();
       status.close();
       await this.directories
         .remove(build.buildId)

@@ -1,6 +1,6 @@
 /** Finishes and removes what a process left that died: at the start everything of this service id, now and then what others left. */
 import { versionNumber } from '@plinth/contracts';
-import type { Logger } from '@plinth/service-kit';
+import { type Logger, WorkLoop } from '@plinth/service-kit';
 import type { ImageBooter } from '../adapters/tree/image-booter.js';
 import type { ImageCatalogue } from '../adapters/postgres/image-catalogue.js';
 import type { ImageRepository } from '../adapters/repository/image-repository.js';
@@ -12,7 +12,7 @@ const SWEEP_MS = 30_000;
 const WITHDRAWN = 'withdrawn';
 
 export class LeftOvers {
-  private timer: NodeJS.Timeout | undefined;
+  private readonly loop: WorkLoop;
 
   constructor(
     private readonly serviceId: string,
@@ -22,8 +22,14 @@ export class LeftOvers {
     private readonly sandbox: Sandbox,
     private readonly booter: ImageBooter,
     private readonly promotions: Promotions,
-    private readonly logger: Logger,
-  ) {}
+    logger: Logger,
+  ) {
+    this.loop = new WorkLoop({
+      pass: () => this.promotions.finishAll(),
+      periodMs: SWEEP_MS,
+      failed: (error) => logger.warn({ err: error }, 'promotions not finished; they are tried again'),
+    });
+  }
 
   /** Containers first: their mounts lie in the work directories. */
   async clean(): Promise<void> {
@@ -42,15 +48,10 @@ export class LeftOvers {
   }
 
   start(): void {
-    const sweep = (): void =>
-      void this.promotions
-        .finishAll()
-        .catch((error: unknown) => this.logger.warn({ err: error }, 'promotions not finished; they are tried again'));
-    this.timer = setInterval(sweep, SWEEP_MS);
-    sweep();
+    this.loop.start();
   }
 
-  stop(): void {
-    clearInterval(this.timer);
+  stop(): Promise<void> {
+    return this.loop.stop();
   }
 }

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { canonicalJson } from '@plinth/contracts';
-import type { Logger, Outbox } from '@plinth/service-kit';
+import { type Logger, type NextPass, type Outbox, WorkLoop } from '@plinth/service-kit';
 import type { DataSource } from 'typeorm';
 import {
   isAnyWaiting,
@@ -42,9 +42,11 @@ export class RequestIntake {
     readonly done: () => void;
     readonly failed: (error: unknown) => void;
   }[] = [];
-  private putting: Promise<void> | undefined;
+  /** Requests are written to the table, or wait for it. */
+  private putting = false;
+  private readonly writing: WorkLoop;
+  private readonly sweeping: WorkLoop;
   private readonly workers = new Set<Promise<void>>();
-  private timer: NodeJS.Timeout | undefined;
   /** By request id. */
   private readonly inHand = new Map<string, Promise<void>>();
   private stopping = false;
@@ -54,18 +56,28 @@ export class RequestIntake {
     private readonly outbox: Outbox,
     private readonly creation: ContainerCreation,
     private readonly logger: Logger,
-  ) {}
+  ) {
+    this.writing = new WorkLoop({
+      pass: () => this.putSome(),
+      failed: (error) => logger.error({ err: error }, 'requests could not be put into the table; it is tried again'),
+    });
+    this.sweeping = new WorkLoop({
+      pass: () => this.sweep(),
+      periodMs: SWEEP_MS,
+      retryMs: () => SWEEP_MS,
+      failed: (error) => logger.warn({ err: error }, 'waiting requests could not be looked for; it is tried again'),
+    });
+    this.writing.start();
+  }
 
   start(): void {
-    this.timer = setInterval(() => this.sweep(), SWEEP_MS);
-    this.kick();
+    this.sweeping.start();
   }
 
   /** After what is in hand. */
   async stop(): Promise<void> {
     this.stopping = true;
-    clearInterval(this.timer);
-    await this.putting;
+    await Promise.all([this.sweeping.stop(), this.writing.finish()]);
     await Promise.all(this.workers);
   }
 
@@ -96,57 +108,44 @@ export class RequestIntake {
   private put(event: Request): Promise<void> {
     return new Promise((done, failed) => {
       this.arriving.push({ event, done, failed });
-      this.write();
-    });
-  }
-
-  private write(): void {
-    this.putting ??= this.putAll().finally(() => {
-      this.putting = undefined;
-      // One may have arrived after the last look.
-      if (this.arriving.length > 0) this.write();
-      this.kick();
+      this.putting = true;
+      this.writing.kick();
     });
   }
 
   /** Those that arrive together are written together. */
-  private async putAll(): Promise<void> {
-    while (this.arriving.length > 0) {
-      const some = this.arriving.splice(0, PUT_AT_ONCE);
-      try {
-        await putRequests(
-          this.source.manager,
-          some.map(({ event }) => ({ tenant: event.data.tenant ?? DEFAULT_TENANT, event })),
-        );
-        this.puts++;
-        this.backlog = true;
-        this.kick();
-        for (const { done } of some) done();
-      } catch (error) {
-        // The bus brings them again.
-        for (const { failed } of some) failed(error);
-      }
-      // Acknowledged ones make room for the next, which are then written together too.
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-  }
-
-  private sweep(): void {
-    if (this.backlog) this.kick();
-    else
-      isAnyWaiting(this.source.manager).then(
-        (waiting) => {
-          if (!waiting) return;
-          this.backlog = true;
-          this.kick();
-        },
-        (error: unknown) =>
-          this.logger.warn({ err: error }, 'waiting requests could not be looked for; it is tried again'),
+  private async putSome(): Promise<NextPass | undefined> {
+    const some = this.arriving.splice(0, PUT_AT_ONCE);
+    if (some.length === 0) return undefined;
+    try {
+      await putRequests(
+        this.source.manager,
+        some.map(({ event }) => ({ tenant: event.data.tenant ?? DEFAULT_TENANT, event })),
       );
+      this.puts++;
+      this.backlog = true;
+      this.startWorkers();
+      for (const { done } of some) done();
+    } catch (error) {
+      // The bus brings them again.
+      for (const { failed } of some) failed(error);
+    }
+    // Acknowledged ones make room for the next, which are then written together too.
+    await new Promise((resolve) => setImmediate(resolve));
+    if (this.arriving.length > 0) return 'again';
+    this.putting = false;
+    this.startWorkers();
+    return undefined;
   }
 
-  private kick(): void {
-    const most = this.putting === undefined ? DECISIONS : DECISIONS_MEANWHILE;
+  /** What another provisioner has put aside, or an outage left, is decided too. */
+  private async sweep(): Promise<void> {
+    this.backlog ||= await isAnyWaiting(this.source.manager);
+    this.startWorkers();
+  }
+
+  private startWorkers(): void {
+    const most = this.putting ? DECISIONS_MEANWHILE : DECISIONS;
     while (!this.stopping && this.backlog && this.workers.size < most) {
       const worker: Promise<void> = this.work().finally(() => this.workers.delete(worker));
       this.workers.add(worker);
@@ -155,7 +154,7 @@ export class RequestIntake {
 
   /** Decides until nothing waits. */
   private async work(): Promise<void> {
-    while (!this.stopping && (this.putting === undefined || this.workers.size <= DECISIONS_MEANWHILE)) {
+    while (!this.stopping && (!this.putting || this.workers.size <= DECISIONS_MEANWHILE)) {
       let taken: WaitingRequest | undefined;
       const { puts } = this;
       this.deciding++;

@@ -1,6 +1,6 @@
 /** Looks every second or two for hosts that fell silent; several provisioners may do so at once. */
 import { containerStatus, type ContainerState, SUBJECTS } from '@plinth/contracts';
-import { type Logger, newId, type Outbox } from '@plinth/service-kit';
+import { type Logger, newId, type Outbox, WorkLoop } from '@plinth/service-kit';
 import { type HeardHost, hostsInUse, loseContainers, markSilent } from './host.store.js';
 import { type ContainerRecord, factOf, statusOf } from '../containers/domain/container-record.js';
 import { transition } from '../containers/domain/container-state.js';
@@ -17,7 +17,7 @@ const ALL_STATES: readonly ContainerState[] = [
 const PERIOD_MS = 1_000;
 
 export class LostHosts {
-  private timer: NodeJS.Timeout | undefined;
+  private readonly loop: WorkLoop;
   /** By host: its last count of heartbeats, and when it was first seen, by this process's clock: what jumps is the time of day. */
   private readonly heard = new Map<string, { readonly beats: string; readonly atMs: number }>();
 
@@ -25,18 +25,21 @@ export class LostHosts {
     private readonly outbox: Outbox,
     private readonly lostSeconds: number,
     private readonly logger: Logger,
-  ) {}
-
-  start(): void {
-    this.timer = setInterval(() => {
-      this.sweep().catch((error: unknown) =>
-        this.logger.warn({ err: error }, 'sweep for lost hosts interrupted; it comes again'),
-      );
-    }, PERIOD_MS);
+  ) {
+    this.loop = new WorkLoop({
+      pass: () => this.sweep(),
+      periodMs: PERIOD_MS,
+      retryMs: () => PERIOD_MS,
+      failed: (error) => this.logger.warn({ err: error }, 'sweep for lost hosts interrupted; it comes again'),
+    });
   }
 
-  stop(): void {
-    clearInterval(this.timer);
+  start(): void {
+    this.loop.start();
+  }
+
+  stop(): Promise<void> {
+    return this.loop.stop();
   }
 
   private async sweep(): Promise<void> {

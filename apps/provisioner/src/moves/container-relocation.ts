@@ -6,7 +6,7 @@ import {
   SUBJECTS,
   type VolumeTakeover,
 } from '@plinth/contracts';
-import { type Logger, newId, type Outbox, type OutboxEvent } from '@plinth/service-kit';
+import { type Logger, newId, type Outbox, type OutboxEvent, WorkLoop } from '@plinth/service-kit';
 import type { DataSource, EntityManager } from 'typeorm';
 import { lockContainer, saveContainer, saveMessage } from '../containers/container.store.js';
 import { forgetGivenUp, rememberGivenUp } from '../containers/given-up.store.js';
@@ -48,10 +48,7 @@ const HOMELESS_PER_TURN = 200;
 const TRIES_PER_TURN = 20;
 
 export class ContainerRelocation {
-  private timer: NodeJS.Timeout | undefined;
-  private turning: Promise<void> | undefined;
-  private again = false;
-  private stopping = false;
+  private readonly loop: WorkLoop;
   private turnOfPlacement = 0;
   private draining = false;
 
@@ -60,27 +57,25 @@ export class ContainerRelocation {
     private readonly outbox: Outbox,
     private readonly config: ProvisionerConfig,
     private readonly logger: Logger,
-  ) {}
-
-  start(): void {
-    this.timer = setInterval(() => this.kick(), PERIOD_MS);
+  ) {
+    this.loop = new WorkLoop({
+      pass: () => this.moveAll(),
+      periodMs: PERIOD_MS,
+      failed: (error) => this.logger.warn({ err: error }, 'containers could not be moved; it is tried again'),
+    });
   }
 
-  async stop(): Promise<void> {
-    this.stopping = true;
-    clearInterval(this.timer);
-    await this.turning;
+  start(): void {
+    this.loop.start();
+  }
+
+  stop(): Promise<void> {
+    return this.loop.stop();
   }
 
   /** Something may have changed that a drain waits for. */
   kick(): void {
-    this.again = true;
-    if (this.stopping) return;
-    this.turning ??= this.turn()
-      .catch((error: unknown) => this.logger.warn({ err: error }, 'containers could not be moved; it is tried again'))
-      .finally(() => {
-        this.turning = undefined;
-      });
+    this.loop.kick();
   }
 
   /** A container runs: a drain may have waited for it. */
@@ -107,17 +102,14 @@ export class ContainerRelocation {
     return { ...record, moving: { ...moving, to: null, released: true }, message: place.message };
   }
 
-  private async turn(): Promise<void> {
-    while (this.again && !this.stopping) {
-      this.again = false;
-      for (const id of await homeless(this.source.manager, this.config.PLINTH_HOST_LOST_SECONDS, HOMELESS_PER_TURN)) {
-        if (this.stopping) return;
-        await this.outbox.transact((manager, add) => this.rehouse(manager, add, id));
-      }
-      const active = await drains(this.source.manager);
-      this.draining = active.length > 0;
-      for (const { host } of active) await this.outbox.transact((manager, add) => this.drain(manager, add, host));
+  private async moveAll(): Promise<void> {
+    for (const id of await homeless(this.source.manager, this.config.PLINTH_HOST_LOST_SECONDS, HOMELESS_PER_TURN)) {
+      if (this.loop.isStopping) return;
+      await this.outbox.transact((manager, add) => this.rehouse(manager, add, id));
     }
+    const active = await drains(this.source.manager);
+    this.draining = active.length > 0;
+    for (const { host } of active) await this.outbox.transact((manager, add) => this.drain(manager, add, host));
   }
 
   /** A container whose host is lost, or which was given up and found no other. */

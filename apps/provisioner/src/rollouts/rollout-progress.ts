@@ -1,6 +1,6 @@
 /** Moves rollouts on: locks one, plans its next steps, writes them; several provisioners may do so at once. */
 import { SUBJECTS } from '@plinth/contracts';
-import { type Logger, newId, type Outbox, type OutboxEvent } from '@plinth/service-kit';
+import { type Logger, newId, type Outbox, type OutboxEvent, WorkLoop } from '@plinth/service-kit';
 import type { DataSource, EntityManager } from 'typeorm';
 import { lockContainer } from '../containers/container.store.js';
 import {
@@ -29,47 +29,38 @@ const PERIOD_MS = 1_000;
 const MOST_DECISIONS = 50;
 
 export class RolloutProgress {
-  private timer: NodeJS.Timeout | undefined;
-  private moving: Promise<void> | undefined;
-  private again = false;
-  private stopping = false;
+  private readonly loop: WorkLoop;
 
   constructor(
     private readonly source: DataSource,
     private readonly outbox: Outbox,
     private readonly lostSeconds: number,
     private readonly logger: Logger,
-  ) {}
-
-  start(): void {
-    this.timer = setInterval(() => this.kick(), PERIOD_MS);
-    this.kick();
+  ) {
+    this.loop = new WorkLoop({
+      pass: () => this.advanceAll(),
+      periodMs: PERIOD_MS,
+      failed: (error) => this.logger.warn({ err: error }, 'rollouts could not be moved on; it is tried again'),
+    });
   }
 
-  async stop(): Promise<void> {
-    this.stopping = true;
-    clearInterval(this.timer);
-    await this.moving;
+  start(): void {
+    this.loop.start();
+  }
+
+  stop(): Promise<void> {
+    return this.loop.stop();
   }
 
   /** Something may have changed that a rollout waits for. */
   kick(): void {
-    this.again = true;
-    if (this.stopping) return;
-    this.moving ??= this.moveAll()
-      .catch((error: unknown) => this.logger.warn({ err: error }, 'rollouts could not be moved on; it is tried again'))
-      .finally(() => {
-        this.moving = undefined;
-      });
+    this.loop.kick();
   }
 
-  private async moveAll(): Promise<void> {
-    while (this.again && !this.stopping) {
-      this.again = false;
-      for (const id of await activeRollouts(this.source.manager)) {
-        for (let decisions = 0; decisions < MOST_DECISIONS && !this.stopping; decisions++)
-          if (!(await this.advance(id))) break;
-      }
+  private async advanceAll(): Promise<void> {
+    for (const id of await activeRollouts(this.source.manager)) {
+      for (let decisions = 0; decisions < MOST_DECISIONS && !this.loop.isStopping; decisions++)
+        if (!(await this.advance(id))) break;
     }
   }
 

@@ -4,6 +4,7 @@
  */
 import type { EventOf, EventSubject } from '@plinth/contracts';
 import type { DataSource, EntityManager } from 'typeorm';
+import { WorkLoop } from '../lifecycle/work-loop.js';
 import type { Logger } from '../logging.js';
 import type { ConsumerSource } from '../messaging/consumer-source.js';
 import { newId } from '../messaging/envelope.js';
@@ -47,13 +48,10 @@ const KEEP_SENT_HOURS = 24;
 const KEEP_INBOX_DAYS = 8;
 
 export class Outbox {
-  private wanted = false;
-  private running: Promise<void> | undefined;
-  private timer: NodeJS.Timeout | undefined;
+  private readonly loop: WorkLoop;
   /** By a clock that does not jump. */
   private lastBusCheck = -CHECK_BUS_MS;
   private lastTidy = -TIDY_MS;
-  private closed = false;
 
   constructor(
     private readonly source: DataSource,
@@ -62,7 +60,15 @@ export class Outbox {
     private readonly logger: Logger,
     /** The bus forgot what it had stored: queue again what must be on it beyond the rows kept here. */
     private readonly onAmnesia?: (stream: string) => Promise<void>,
-  ) {}
+  ) {
+    this.loop = new WorkLoop({
+      pass: () => this.relay(),
+      periodMs: SWEEP_MS,
+      retryMs: () => SWEEP_MS,
+      // The rows stay.
+      failed: (error) => this.logger.warn({ err: error }, 'outbox relay interrupted; it goes on soon'),
+    });
+  }
 
   /** Runs the work in one transaction; what it adds is published right after the commit. */
   async transact<T>(work: (manager: EntityManager, add: (event: OutboxEvent) => void) => Promise<T>): Promise<T> {
@@ -72,45 +78,24 @@ export class Outbox {
       await insertEvents(manager, events);
       return value;
     });
-    if (events.length > 0) this.kick();
+    if (events.length > 0) this.loop.kick();
     return result;
   }
 
   /** Begins to sweep what a crash left. */
   start(): void {
-    this.timer = setInterval(() => this.kick(), SWEEP_MS);
-    this.kick();
+    this.loop.start();
   }
 
   /** Publishes what is left, if the bus and the database let it, and stops. */
-  async close(): Promise<void> {
-    clearInterval(this.timer);
-    this.kick();
-    await this.running;
-    this.closed = true;
+  close(): Promise<void> {
+    return this.loop.finish();
   }
 
-  kick(): void {
-    if (this.closed) return;
-    this.wanted = true;
-    this.running ??= this.run().finally(() => {
-      this.running = undefined;
-    });
-  }
-
-  private async run(): Promise<void> {
-    while (this.wanted) {
-      this.wanted = false;
-      try {
-        await this.checkBus();
-        while ((await this.relayBatch()) > 0);
-        await this.tidy();
-      } catch (error) {
-        // The rows stay; the sweep comes again.
-        this.logger.warn({ err: error }, 'outbox relay interrupted');
-        return;
-      }
-    }
+  private async relay(): Promise<void> {
+    await this.checkBus();
+    while ((await this.relayBatch()) > 0);
+    await this.tidy();
   }
 
   private async relayBatch(): Promise<number> {
