@@ -1,5 +1,6 @@
 /** Environment of the distributor. */
 import { NAME_PATTERN } from '@plinth/contracts';
+import { TRUSTED_KEYS_WANTED } from '@plinth/image-trust';
 import { ServiceConfig } from '@plinth/service-kit';
 import { IsNumber, IsOptional, IsString, Matches, Max, Min } from 'class-validator';
 import { LABELS_PATTERN } from './domain/targeting.js';
@@ -20,9 +21,8 @@ export class DistributorConfig extends ServiceConfig {
   @Matches(LABELS_PATTERN, { message: 'PLINTH_LABELS must look like tier=ssd,rack=r-7' })
   PLINTH_LABELS: string = '';
 
-  /** Directory of Ed25519 public keys, `<keyId>.pem`; read at every installation. */
-  @IsString()
-  @Matches(/^\//, { message: 'PLINTH_TRUSTED_KEYS must be an absolute path' })
+  /** Directory of Ed25519 public keys, `<keyId>.pem`: images signed with one of them are installed. Looked at before every installation. */
+  @Matches(/^\//, { message: TRUSTED_KEYS_WANTED })
   PLINTH_TRUSTED_KEYS!: string;
 
   /** File with the token that image repositories want, mode 0600; its first line is sent. Read at every installation. */

@@ -1,6 +1,8 @@
 /** All wiring of the distributor. */
 import { type DynamicModule, Module } from '@nestjs/common';
+import { TrustedKeys, TrustedKeysError } from '@plinth/image-trust';
 import {
+  ConfigError,
   CredentialsError,
   natsReadiness,
   readSecret,
@@ -15,7 +17,6 @@ import { Retirements } from './adapters/retirements.js';
 import { Revocations } from './adapters/revocations.js';
 import { Staging } from './adapters/staging.js';
 import { VolumeUsage } from './adapters/volume-usage.js';
-import { TrustedKeys } from './adapters/trusted-keys.js';
 import { WantedStore } from './adapters/wanted-store.js';
 import type { DistributorConfig } from './config.js';
 import { DistributionLoop } from './distribution/distribution-loop.js';
@@ -31,17 +32,27 @@ import { ImageRevokedHandler } from './handlers/image-revoked.handler.js';
 @Module({})
 class DistributorModule {}
 
-export async function assemble({
+/** @throws ConfigError when no key can be trusted */
+export async function openTrustedKeys({
   config,
   logger,
-  connection,
-  publisher,
-}: ServiceContext<DistributorConfig>): Promise<ServiceAssembly> {
+}: Pick<ServiceContext<DistributorConfig>, 'config' | 'logger'>): Promise<TrustedKeys> {
+  try {
+    return await TrustedKeys.open(config.PLINTH_TRUSTED_KEYS, (problem) => logger.warn(problem));
+  } catch (error) {
+    if (!(error instanceof TrustedKeysError)) throw error;
+    throw new ConfigError([`PLINTH_TRUSTED_KEYS: ${error.message}`]);
+  }
+}
+
+export async function assemble(
+  { config, logger, connection, publisher }: ServiceContext<DistributorConfig>,
+  keys: TrustedKeys,
+): Promise<ServiceAssembly> {
   const node = describeNode(config.PLINTH_STORAGE_NODE, config.PLINTH_DATACENTER, config.PLINTH_LABELS);
   const layout = new StorageLayout(config.PLINTH_STORAGE_DIR);
   const masters = new MasterRepository(layout);
   const staging = new Staging(layout);
-  const keys = new TrustedKeys(config.PLINTH_TRUSTED_KEYS);
   const wanted = new WantedStore(layout.wanted);
   const revocations = new Revocations(layout);
   const retirements = new Retirements(layout);

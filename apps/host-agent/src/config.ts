@@ -1,9 +1,9 @@
 /** The host agent's environment. */
 import { availableParallelism, totalmem } from 'node:os';
-import { isAbsolute } from 'node:path';
 import { NAME_PATTERN } from '@plinth/contracts';
+import { TRUSTED_KEYS_WANTED } from '@plinth/image-trust';
 import { ServiceConfig } from '@plinth/service-kit';
-import { IsBoolean, IsInt, IsNumber, IsOptional, Matches, Max, Min, ValidateBy } from 'class-validator';
+import { IsBoolean, IsInt, IsNumber, Matches, Max, Min, ValidateBy } from 'class-validator';
 import { Transform } from 'class-transformer';
 import { parseStorageMounts } from './domain/storage-mounts.js';
 
@@ -13,16 +13,6 @@ function IsStorageMounts(): PropertyDecorator {
     validator: {
       validate: (value: unknown) => typeof value === 'string' && typeof parseStorageMounts(value) !== 'string',
       defaultMessage: (args) => `PLINTH_STORAGE_MOUNTS: ${String(parseStorageMounts(String(args?.value ?? '')))}`,
-    },
-  });
-}
-
-function IsAbsolutePath(): PropertyDecorator {
-  return ValidateBy({
-    name: 'isAbsolutePath',
-    validator: {
-      validate: (value: unknown) => typeof value === 'string' && isAbsolute(value),
-      defaultMessage: (args) => `${args?.property ?? ''} must be an absolute path`,
     },
   });
 }
@@ -51,10 +41,9 @@ export class HostAgentConfig extends ServiceConfig {
   @Matches(NAME_PATTERN)
   PLINTH_DATACENTER: string = 'default';
 
-  /** Directory of `<keyId>.pem`; absent: images are used unverified and custom mount scripts are refused. */
-  @IsOptional()
-  @IsAbsolutePath()
-  PLINTH_TRUSTED_KEYS?: string;
+  /** Directory of Ed25519 public keys, `<keyId>.pem`: images signed with one of them are used. Looked at before every start. */
+  @Matches(/^\//, { message: TRUSTED_KEYS_WANTED })
+  PLINTH_TRUSTED_KEYS!: string;
 
   /** Memory for containers, bytes; several agents on one machine share what it has. */
   @IsInt()

@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type DynamicModule, Module } from '@nestjs/common';
 import { OciRuntime } from '@plinth/container-runtime';
+import { isFileLocked, isMissing, readBootId } from '@plinth/host-os';
+import { TrustedKeys, TrustedKeysError } from '@plinth/image-trust';
 import {
   agentExec,
   agentLogs,
@@ -34,12 +36,11 @@ import { isDesired, watchDesiredState } from './adapters/desired-state-watch.js'
 import { HostClock } from './adapters/host-clock.js';
 import { startHeartbeat } from './adapters/heartbeat.js';
 import { ImageMasters } from './adapters/image-master.js';
-import { readTrustedKeys } from './adapters/image-statement.js';
 import { OciContainers } from './adapters/oci-containers.js';
 import { runtimeVersion } from './adapters/runtime-version.js';
 import { QueryServer } from './adapters/query-server.js';
 import { ReportJournal } from './adapters/report-journal.js';
-import { GUARD_LOCK, isLocked, readBootId } from './adapters/kernel-locks.js';
+import { GUARD_LOCK } from './adapters/lease-files.js';
 import { LeaseWatch } from './adapters/lease-watch.js';
 import { lockStateDirectory, openStateDirectory, StateDirectoryError } from './adapters/state-directory.js';
 import { HostAgentConfig } from './config.js';
@@ -69,6 +70,7 @@ class HostAgentModule {}
 interface Host {
   readonly fleet: Fleet;
   readonly hands: Hands;
+  readonly keys: TrustedKeys;
   readonly runtimeName: string;
   readonly stateRoot: string;
   release(): void;
@@ -95,7 +97,7 @@ export async function run(): Promise<void> {
 }
 
 export async function removeAll(): Promise<void> {
-  const config = loadOrExit({ PLINTH_SERVICE_ID: 'remove-all', PLINTH_STORAGE_MOUNTS: 'none=/none', ...process.env });
+  const config = loadOrExit({ PLINTH_SERVICE_ID: 'remove-all', PLINTH_STORAGE_MOUNTS: 'none=/none', PLINTH_TRUSTED_KEYS: '/none', ...process.env });
   const logger = createLogger('host-agent', 'remove-all', config.LOG_LEVEL);
   const lock = lockOrExit(config.PLINTH_HOST_DIR);
   const state = await openStateDirectory(config.PLINTH_HOST_DIR, config.PLINTH_HOST);
@@ -112,12 +114,23 @@ export async function removeAll(): Promise<void> {
 async function guardGone(directory: string): Promise<void> {
   for (
     const end = performance.now() + GUARD_PATIENCE_MS;
-    performance.now() < end && isLocked(join(directory, GUARD_LOCK));
+    performance.now() < end && isFileLocked(join(directory, GUARD_LOCK));
   )
     await delay(50);
 }
 
+/** @throws ConfigError when no key can be trusted */
+async function openTrustedKeys(directory: string, logger: Logger): Promise<TrustedKeys> {
+  try {
+    return await TrustedKeys.open(directory, (problem) => logger.warn(problem));
+  } catch (error) {
+    if (!(error instanceof TrustedKeysError)) throw error;
+    throw new ConfigError([`PLINTH_TRUSTED_KEYS: ${error.message}`]);
+  }
+}
+
 async function openHost(config: HostAgentConfig, logger: Logger): Promise<Host> {
+  const keys = await openTrustedKeys(config.PLINTH_TRUSTED_KEYS, logger);
   const lock = lockOrExit(config.PLINTH_HOST_DIR);
   const state = await openStateDirectory(config.PLINTH_HOST_DIR, config.PLINTH_HOST);
   // conmon limits a log by itself too, for the flood between two looks; what it drops then is lost.
@@ -126,8 +139,6 @@ async function openHost(config: HostAgentConfig, logger: Logger): Promise<Host> 
     { runtime: runtime.binary.name, path: runtime.binary.path, reason: runtime.binary.reason },
     'container runtime chosen',
   );
-  if (config.PLINTH_TRUSTED_KEYS === undefined)
-    logger.warn('PLINTH_TRUSTED_KEYS is not set: images are used unverified, custom mount scripts are refused');
   const storage = realStorage(config.PLINTH_STORAGE_MOUNTS);
   const reporter = new Reporter(config.PLINTH_HOST, new ReportJournal(state.reports), logger);
   const bootId = readBootId();
@@ -140,10 +151,7 @@ async function openHost(config: HostAgentConfig, logger: Logger): Promise<Host> 
     storage,
     store: new ContainerStore(state.containers),
     containers: new OciContainers(runtime, clock),
-    images: new ImageMasters(
-      storage,
-      config.PLINTH_TRUSTED_KEYS === undefined ? undefined : readTrustedKeys(config.PLINTH_TRUSTED_KEYS),
-    ),
+    images: new ImageMasters(storage, keys),
     volumes: new DataVolumes(storage),
     leases: new LeaseWatch({
       host: config.PLINTH_HOST,
@@ -163,6 +171,7 @@ async function openHost(config: HostAgentConfig, logger: Logger): Promise<Host> 
   return {
     fleet: new Fleet(hands),
     hands,
+    keys,
     runtimeName: await runtimeVersion(runtime.binary.path),
     stateRoot: state.root,
     release: () => lock.release(),
@@ -269,7 +278,7 @@ function reportRefused(hands: Hands, containerId: string, generation: number, pr
     .catch((error: unknown) => hands.logger.error({ err: error, containerId }, 'refusal could not be reported'));
 }
 
-function hostReadiness({ hands, stateRoot }: Host): ReadinessCheck[] {
+function hostReadiness({ hands, keys, stateRoot }: Host): ReadinessCheck[] {
   const check = (name: string, path: string, mode: number): ReadinessCheck => ({
     name,
     check: () =>
@@ -279,6 +288,7 @@ function hostReadiness({ hands, stateRoot }: Host): ReadinessCheck[] {
       ),
   });
   return [
+    { name: 'trusted-keys', check: () => keys.problem() },
     check('state-directory', stateRoot, constants.W_OK),
     check('runtime', hands.containers.runtime.binary.path, constants.X_OK),
     ...[...hands.storage].map(([node, path]) => check(`storage-${node}`, join(path, 'images'), constants.R_OK)),
@@ -294,7 +304,7 @@ function realStorage(text: string): StorageMounts {
       try {
         return [node, realpathSync(path)];
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [node, path];
+        if (isMissing(error)) return [node, path];
         throw error;
       }
     }),

@@ -20,9 +20,9 @@ import {
 import { ImageBooter } from './adapters/tree/image-booter.js';
 import { ImageCatalogue } from './adapters/postgres/image-catalogue.js';
 import { ImageDownloads } from './adapters/repository/image-downloads.js';
+import { SigningKey } from '@plinth/image-trust';
 import { ImageRepository } from './adapters/repository/image-repository.js';
 import { Sandbox } from './adapters/tools/sandbox.js';
-import { Signer } from './adapters/repository/signer.js';
 import { SourceFiles } from './adapters/sources/source-files.js';
 import { StatusReporter } from './adapters/tools/status-reporter.js';
 import { WorkDirectories } from './adapters/tools/work-directories.js';
@@ -63,7 +63,7 @@ export async function assemble({
   publisher,
   consumers,
 }: ServiceContext<ImageBuilderConfig>): Promise<ServiceAssembly> {
-  const signer = await Signer.open(config.PLINTH_SIGNING_KEY);
+  const signer = await SigningKey.open(config.PLINTH_SIGNING_KEY);
   logger.info({ keyId: signer.keyId }, 'images are signed with this key');
   const repository = new ImageRepository(config.PLINTH_REPOSITORY_DIR);
   await repository.open();

@@ -46,7 +46,10 @@ export interface ServiceDefinition<C extends ServiceConfig> {
    * creates streams and consumers, and opens them for the others.
    */
   readonly consumers?: (config: C) => { readonly request: string; readonly watcher?: string };
-  /** Work that does not wait for NATS, e.g. keeping containers running while it is away. */
+  /**
+   * Work that does not wait for NATS, e.g. keeping containers running while it is away.
+   * @throws ConfigError for what only shows now, e.g. a missing directory
+   */
   readonly prepare?: (base: Pick<ServiceContext<C>, 'config' | 'logger'>) => Promise<void>;
   readonly assemble: (context: ServiceContext<C>) => Promise<ServiceAssembly>;
 }
@@ -57,22 +60,31 @@ class ServiceModule {}
 /** sysexits.h */
 const EX_CONFIG = 78;
 
+/** @throws the error itself when it is about anything else */
+function exitIfWrongConfig(service: string, error: unknown): never {
+  if (!(error instanceof ConfigError || error instanceof CredentialsError)) throw error;
+  process.stderr.write(`${service}: ${error.message}\n`);
+  process.exit(EX_CONFIG);
+}
+
 /** Runs until SIGTERM or SIGINT. Exits 78 (EX_CONFIG, sysexits.h) on a wrong configuration. */
 export async function runService<C extends ServiceConfig>(definition: ServiceDefinition<C>): Promise<void> {
   let config: C;
   try {
     config = loadConfig(definition.config, process.env);
   } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    process.stderr.write(`${definition.name}: ${error.message}\n`);
-    process.exit(EX_CONFIG);
+    exitIfWrongConfig(definition.name, error);
   }
   const logger = createLogger(definition.name, config.PLINTH_SERVICE_ID, config.LOG_LEVEL);
   process.on('unhandledRejection', (error) => {
     logger.fatal({ err: error }, 'unhandled rejection');
     process.exit(70);
   });
-  await definition.prepare?.({ config, logger });
+  try {
+    await definition.prepare?.({ config, logger });
+  } catch (error) {
+    exitIfWrongConfig(definition.name, error);
+  }
   const credentials = credentialsFrom(config);
   const kept = hasLogin(credentials) ? definition.consumers?.(config) : undefined;
   const connection = await connectNats({
@@ -82,9 +94,7 @@ export async function runService<C extends ServiceConfig>(definition: ServiceDef
     credentials,
     declareStreams: kept === undefined,
   }).catch((error: unknown) => {
-    if (!(error instanceof CredentialsError)) throw error;
-    process.stderr.write(`${definition.name}: ${error.message}\n`);
-    process.exit(EX_CONFIG);
+    exitIfWrongConfig(definition.name, error);
   });
   const consumers = kept ? new KeptConsumers(connection, kept.request, kept.watcher) : new OwnConsumers(connection);
   const keeper = definition.consumers ? undefined : new ConsumerKeeper(connection, logger);

@@ -36,9 +36,11 @@ const CONTAINERS_PER_HOST = 2_000;
 
 export const hostDirectory = (home: string, host: string): string => join(home, 'hosts', host);
 export const storageDirectory = (home: string, node: string): string => join(home, 'storage', node);
+/** Public keys only: all that hosts and storage nodes need. */
 export const trustedKeysDirectory = (home: string): string => join(home, 'keys', 'trusted');
 export const stackAccessDirectory = (home: string): string => join(home, 'access');
-export const signingKeyFile = (home: string): string => join(home, 'keys', 'signing-key.pem');
+/** The private key, in a directory that is only the image builder's. */
+export const signingKeyFile = (home: string): string => join(home, 'signing', 'signing-key.pem');
 
 const numbered = (prefix: string, count: number): string[] =>
   Array.from({ length: count }, (_, index) => `${prefix}-${index + 1}`);

@@ -110,7 +110,7 @@ export async function startStack(
   );
   for (const service of moved)
     await endProcess({ pid: service.pid, startTime: service.pidStartTime }, 'SIGTERM', GRACE_MS);
-  ensureSigningKeys(home);
+  await ensureSigningKeys(home);
   ensureDownloadToken(stackAccessDirectory(home));
   const plan = planStack({
     home,

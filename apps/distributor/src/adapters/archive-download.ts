@@ -7,7 +7,7 @@ import { parseDocument } from '../domain/json-document.js';
 import { digestOfFile } from './content-digest.js';
 import { fileFailure } from './file-failure.js';
 import { downloadRest, fileUrl, type Transfer, type Validator } from './repository-client.js';
-import { hasCode } from './system-error.js';
+import { hasCode } from '@plinth/host-os';
 
 /** A source that brought less than this before it broke off is left for the next one. */
 const WORTH_CONTINUING_BYTES = 256 * 1024;

@@ -1,11 +1,7 @@
-/** SHA-256 in the notation of the contracts. */
+/** SHA-256 of files, in the notation of the contracts. */
 import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import type { Digest } from '@plinth/contracts';
-
-export function digestOf(bytes: Uint8Array | string): Digest {
-  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
-}
 
 /** Of the whole file; leaves its offset at 0. A megabyte at a time, so that the event loop never waits long. */
 export async function digestOfFile(file: FileHandle, signal: AbortSignal): Promise<Digest> {

@@ -1,6 +1,6 @@
 /** What an error of the file system means for an installation. */
 import { failed, type Outcome } from '../domain/failure.js';
-import { codeOf } from './system-error.js';
+import { codeOf } from '@plinth/host-os';
 
 /** @throws the error itself when it is not one of the operating system */
 export function fileFailure(error: unknown, doing: string): Outcome<never> {

@@ -1,14 +1,12 @@
 /** The masters on this node's disk: which stand complete, how one more becomes visible, and how one goes. */
 import { randomBytes } from 'node:crypto';
-import { lstat, mkdir, open, readdir, readFile, rename, stat, statfs } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readFile, rename, stat, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type ImageManifest, NAME_PATTERN, type SignedStatement, VERSION_PATTERN } from '@plinth/contracts';
 import { parseDocument } from '../domain/json-document.js';
 import { type ImageVersion, StorageLayout } from '../domain/storage-layout.js';
-import { digestOf } from './content-digest.js';
-import { syncDirectory } from './durable-file.js';
-import { syncFileSystem } from './libc.js';
-import { hasCode } from './system-error.js';
+import { digestOf } from '@plinth/image-trust';
+import { type FileLock, hasCode, syncFileSystem, syncPath, tryTransientLock } from '@plinth/host-os';
 
 export interface Master extends ImageVersion {
   readonly contentDigest: string;
@@ -54,6 +52,11 @@ export class MasterRepository {
     return found.filter(({ standing }) => standing.state !== 'absent');
   }
 
+  /** @returns undefined when another distributor of this node, or another task of this one, works on the version */
+  tryLock(image: ImageVersion): FileLock | undefined {
+    return tryTransientLock(this.layout.lock(image));
+  }
+
   /**
    * Makes a complete version directory visible. The caller holds the image's lock, and nothing stands in its place.
    * The order is what a power cut can't break: contents on disk, then the name, then the name on disk.
@@ -61,15 +64,10 @@ export class MasterRepository {
   async publish(staged: string, image: ImageVersion): Promise<void> {
     const target = this.layout.version(image);
     await mkdir(dirname(target), { recursive: true, mode: 0o755 });
-    await syncDirectory(this.layout.images);
-    const directory = await open(staged, 'r');
-    try {
-      await syncFileSystem(directory.fd);
-    } finally {
-      await directory.close();
-    }
+    await syncPath(this.layout.images);
+    await syncFileSystem(staged);
     await rename(staged, target);
-    await syncDirectory(dirname(target));
+    await syncPath(dirname(target));
   }
 
   /**
@@ -85,7 +83,7 @@ export class MasterRepository {
     await rename(standing, join(staging, `withdrawn-${randomBytes(4).toString('hex')}`));
     this.known.delete(standing);
     // Gone after a power cut, too, before anyone is told.
-    await syncDirectory(dirname(standing));
+    await syncPath(dirname(standing));
   }
 
   /** Bytes of the file system. */

@@ -2,8 +2,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { access, constants } from 'node:fs/promises';
+import type { TrustedKeys } from '@plinth/image-trust';
 import type { ReadinessCheck } from '@plinth/service-kit';
-import type { TrustedKeys } from './trusted-keys.js';
 
 export function storageReadiness(directory: string): ReadinessCheck {
   return {
@@ -13,10 +13,7 @@ export function storageReadiness(directory: string): ReadinessCheck {
 }
 
 export function keysReadiness(keys: TrustedKeys): ReadinessCheck {
-  return {
-    name: 'trusted-keys',
-    check: () => keys.list().then((ids) => (ids.length > 0 ? undefined : 'there is no trusted key'), problem),
-  };
+  return { name: 'trusted-keys', check: () => keys.problem() };
 }
 
 export function zstdReadiness(): ReadinessCheck {

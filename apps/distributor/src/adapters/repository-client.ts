@@ -4,7 +4,7 @@ import { type ClientRequest, get as httpGet, type IncomingMessage } from 'node:h
 import { get as httpsGet } from 'node:https';
 import { done, failed, type Outcome } from '../domain/failure.js';
 import { fileFailure } from './file-failure.js';
-import { codeOf } from './system-error.js';
+import { codeOf } from '@plinth/host-os';
 
 export interface Transfer {
   /** With less than {@link LEAST_BYTES} in this time it is broken off. */

@@ -3,8 +3,8 @@ import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { parseExactImageRef } from '@plinth/contracts';
 import { parseDocument } from '../domain/json-document.js';
 import { type ImageVersion, StorageLayout } from '../domain/storage-layout.js';
-import { removeAbandoned, writeDurably } from './durable-file.js';
-import { hasCode } from './system-error.js';
+import { ABANDONED_MS } from './wanted-store.js';
+import { removeTemporaries, unlessMissing, writeDurably } from '@plinth/host-os';
 
 /** A retirement whose master is not yet gone, or whose removal is not yet known to be told. */
 export interface Removal {
@@ -32,7 +32,7 @@ export class Retirements {
   }
 
   has(image: ImageVersion): Promise<boolean> {
-    return stat(this.layout.retirement(image)).then(() => true, onlyAbsent(false));
+    return stat(this.layout.retirement(image)).then(() => true, unlessMissing(false));
   }
 
   async pending(): Promise<ImageVersion[]> {
@@ -42,7 +42,7 @@ export class Retirements {
 
   /** @returns undefined when it is done with */
   async read(image: ImageVersion): Promise<Removal | undefined> {
-    const body = await readFile(this.layout.removal(image)).catch(onlyAbsent(undefined));
+    const body = await readFile(this.layout.removal(image)).catch(unlessMissing(undefined));
     if (body === undefined) return undefined;
     const { eventId, correlationId } = (parseDocument(body) ?? {}) as Partial<Removal>;
     // A file that somebody spoilt still says by its name what is to be removed.
@@ -50,17 +50,10 @@ export class Retirements {
   }
 
   async tidy(now: number): Promise<void> {
-    for (const directory of [this.layout.retired, this.layout.retiring]) await removeAbandoned(directory, now);
+    for (const directory of [this.layout.retired, this.layout.retiring]) await removeTemporaries(directory, ABANDONED_MS, now);
   }
 
   async finish(image: ImageVersion): Promise<void> {
     await rm(this.layout.removal(image), { force: true });
   }
-}
-
-function onlyAbsent<T>(value: T): (error: unknown) => T {
-  return (error) => {
-    if (hasCode(error, 'ENOENT')) return value;
-    throw error;
-  };
 }

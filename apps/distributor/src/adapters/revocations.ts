@@ -2,7 +2,7 @@
 import { readdir } from 'node:fs/promises';
 import { type ImageRevoked, parseExactImageRef } from '@plinth/contracts';
 import { type ImageVersion, StorageLayout } from '../domain/storage-layout.js';
-import { writeDurably } from './durable-file.js';
+import { writeDurably } from '@plinth/host-os';
 
 export class Revocations {
   constructor(private readonly layout: StorageLayout) {}

@@ -4,8 +4,7 @@ import { join } from 'node:path';
 import { VERSION_FILES } from '@plinth/contracts';
 import { imageOfStaging, type ImageVersion, StorageLayout } from '../domain/storage-layout.js';
 import { validatorOf } from './archive-download.js';
-import { tryImageLock } from './image-lock.js';
-import { hasCode } from './system-error.js';
+import { hasCode, tryTransientLock } from '@plinth/host-os';
 
 export class Staging {
   constructor(private readonly layout: StorageLayout) {}
@@ -27,6 +26,16 @@ export class Staging {
     const parent = this.layout.stagingOf(image);
     await mkdir(parent, { recursive: true, mode: 0o700 });
     return mkdtemp(join(parent, 'tree-'));
+  }
+
+  /** @param use gets the descriptor of the downloaded archive, which is closed afterwards */
+  async withDownload<T>(image: ImageVersion, use: (descriptor: number) => Promise<T>): Promise<T> {
+    const archive = await open(this.layout.download(image), 'r');
+    try {
+      return await use(archive.fd);
+    } finally {
+      await archive.close();
+    }
   }
 
   /** Adds what lies beside the tree, and opens the directory to everyone who may read masters. */
@@ -61,7 +70,7 @@ export class Staging {
         await rm(join(this.layout.staging, directory), { recursive: true, force: true });
         continue;
       }
-      const lock = tryImageLock(this.layout.lock(image));
+      const lock = tryTransientLock(this.layout.lock(image));
       if (!lock) continue;
       try {
         await this.clean(image, wanted(image));

@@ -8,9 +8,10 @@ import { join } from 'node:path';
 import { decodePayload, ImagePromoted, MasterReport } from '@plinth/contracts';
 import { parseDocument } from '../domain/json-document.js';
 import type { WantedImage } from '../domain/wanted-image.js';
-import { removeAbandoned, writeDurably } from './durable-file.js';
-import { hasCode } from './system-error.js';
+import { hasCode, removeTemporaries, unlessMissing, writeDurably } from '@plinth/host-os';
 
+/** A file that a distributor of this node may still be writing is younger than this. */
+export const ABANDONED_MS = 60_000;
 /** A few hundred journal files. */
 const RESERVE_BYTES = 1024 ** 2;
 
@@ -20,7 +21,7 @@ export class WantedStore {
   /** Does nothing when this promotion is there already: what was tried so far is kept. */
   async add(wanted: WantedImage): Promise<void> {
     const file = fileOf(wanted);
-    const exists = await stat(join(this.directory, file)).then(() => true, onlyAbsent(false));
+    const exists = await stat(join(this.directory, file)).then(() => true, unlessMissing(false));
     if (!exists) await this.save(wanted);
   }
 
@@ -37,7 +38,7 @@ export class WantedStore {
 
   /** Keeps room for the journal on a disk that others fill up. */
   async holdReserve(freeBytes: number): Promise<void> {
-    const exists = await stat(this.reserve).then(() => true, onlyAbsent(false));
+    const exists = await stat(this.reserve).then(() => true, unlessMissing(false));
     if (!exists && freeBytes >= 2 * RESERVE_BYTES) await writeFile(this.reserve, Buffer.alloc(RESERVE_BYTES, '.'));
   }
 
@@ -57,7 +58,7 @@ export class WantedStore {
   /** @returns undefined when it is gone, or was put aside because it can't be read */
   async read(file: string): Promise<WantedImage | undefined> {
     const path = join(this.directory, file);
-    const body = await readFile(path).catch(onlyAbsent(undefined));
+    const body = await readFile(path).catch(unlessMissing(undefined));
     if (body === undefined) return undefined;
     const wanted = parseWanted(body);
     if (!wanted || fileOf(wanted) !== file) {
@@ -69,7 +70,7 @@ export class WantedStore {
 
   /** Removes writes that no process will finish. */
   async tidy(now: number): Promise<void> {
-    await removeAbandoned(this.directory, now);
+    await removeTemporaries(this.directory, ABANDONED_MS, now);
   }
 }
 
@@ -93,11 +94,4 @@ function parseWanted(body: Uint8Array): WantedImage | undefined {
     (field) => typeof field === 'string' && field !== '',
   );
   return counts && texts ? { ...value, promotion: promotion.value, report: report?.value } : undefined;
-}
-
-function onlyAbsent<T>(value: T): (error: unknown) => T {
-  return (error) => {
-    if (hasCode(error, 'ENOENT')) return value;
-    throw error;
-  };
 }

@@ -5,7 +5,6 @@
  */
 import { masterReport } from '@plinth/contracts';
 import { derivedId, type EventPublisher, type Logger, WorkLoop } from '@plinth/service-kit';
-import { tryImageLock } from '../adapters/image-lock.js';
 import type { Retirements } from '../adapters/retirements.js';
 import type { Revocations } from '../adapters/revocations.js';
 import type { WantedStore } from '../adapters/wanted-store.js';
@@ -75,7 +74,7 @@ export class DistributionLoop {
   }
 
   private take(file: string, { promotion }: WantedImage): void {
-    const lock = tryImageLock(this.parts.masters.layout.lock(promotion));
+    const lock = this.parts.masters.tryLock(promotion);
     if (!lock) return;
     const work = this.settle(file)
       .then(

@@ -17,7 +17,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { extractArchive } from '../adapters/archive-extraction.js';
 import { MasterRepository } from '../adapters/master-repository.js';
 import { Staging } from '../adapters/staging.js';
-import { TrustedKeys } from '../adapters/trusted-keys.js';
+import { TrustedKeys } from '@plinth/image-trust';
 import { StorageLayout } from '../domain/storage-layout.js';
 import { type Answer, honest, HostileRepository } from '../testing/hostile-repository.js';
 import {

@@ -2,26 +2,24 @@
  * One try to make one image version stand on this node: statement, manifest, archive, tree, visible.
  * Each step believes only what the step before has proven. The caller holds the image's lock.
  */
-import { open } from 'node:fs/promises';
 import {
+  type DistributionFailureReason,
   type ImageManifest,
   type ImagePromoted,
   type SignedStatement,
   validateManifest,
   VERSION_FILES,
 } from '@plinth/contracts';
+import { digestOf, MAX_STATEMENT_BYTES, type TrustedKeys, type Verdict } from '@plinth/image-trust';
 import { downloadArchive } from '../adapters/archive-download.js';
-import { digestOf } from '../adapters/content-digest.js';
 import type { Extract } from '../adapters/extraction-thread.js';
 import { fileFailure } from '../adapters/file-failure.js';
 import type { MasterRepository } from '../adapters/master-repository.js';
 import { fileUrl, readDocument, type Transfer } from '../adapters/repository-client.js';
 import type { Staging } from '../adapters/staging.js';
-import type { TrustedKeys } from '../adapters/trusted-keys.js';
 import { combineFailures, done, failed, type Failure, type Outcome } from '../domain/failure.js';
 import { parseDocument } from '../domain/json-document.js';
 import { mayHeal } from '../domain/retry-plan.js';
-import { matchStatement, MAX_STATEMENT_BYTES, parseStatement } from '../domain/statement.js';
 import type { Installed } from '../domain/wanted-image.js';
 
 export interface InstallationParts {
@@ -47,6 +45,15 @@ interface Documents {
   readonly manifestBytes: Buffer;
   readonly statementBytes: Buffer;
 }
+
+/** A key that is missing or broken here is the node's fault; everything else may be a repository's. */
+const DISTRUST: Readonly<Record<(Verdict & { readonly ok: false })['reason'], DistributionFailureReason>> = {
+  'bad-statement': 'bad-signature',
+  'bad-signature': 'bad-signature',
+  'other-image': 'bad-signature',
+  'unknown-key': 'unknown-key',
+  'broken-key': 'unknown-key',
+};
 
 /** Room beyond the contents: inodes, directories, the rest of the last block of each file. */
 const SPACE_MARGIN = 1.1;
@@ -135,13 +142,11 @@ export class Installation {
       transfer,
     );
     if (!statementBytes.ok) return statementBytes;
-    const parsed = parseStatement(statementBytes.value);
-    if (!parsed.ok) return parsed;
-    const signed = await this.parts.keys.verify(parsed.value);
-    if (!signed.ok) return signed;
-    const matched = matchStatement(signed.value, promotion);
-    if (!matched.ok) return matched;
-    const statement = matched.value;
+    const { name, version, contentDigest, manifestDigest, archiveDigest, archiveBytes } = promotion;
+    const promoted = { name, version, contentDigest, manifestDigest, archiveDigest, archiveBytes };
+    const signed = await this.parts.keys.verify(statementBytes.value, promoted);
+    if (!signed.ok) return failed(DISTRUST[signed.reason], signed.message);
+    const { statement } = signed;
 
     const manifestBytes = await readDocument(
       fileUrl(source, VERSION_FILES.manifest),
@@ -170,9 +175,8 @@ export class Installation {
     const { masters, staging, extract } = this.parts;
     try {
       const directory = await staging.freshTree(this.promotion);
-      const archive = await open(masters.layout.download(this.promotion), 'r');
-      const extracted = await extract({ archive: archive.fd, directory, manifest }, this.signal).finally(() =>
-        archive.close(),
+      const extracted = await staging.withDownload(this.promotion, (archive) =>
+        extract({ archive, directory, manifest }, this.signal),
       );
       if (!extracted.ok) return extracted;
       await staging.complete(directory, manifestBytes, statementBytes);

@@ -4,7 +4,6 @@
  */
 import { type MasterReport, masterReport } from '@plinth/contracts';
 import { derivedId, type EventPublisher, type Logger, WorkLoop } from '@plinth/service-kit';
-import { tryImageLock } from '../adapters/image-lock.js';
 import type { MasterRepository } from '../adapters/master-repository.js';
 import type { Retirements } from '../adapters/retirements.js';
 import type { Staging } from '../adapters/staging.js';
@@ -61,7 +60,7 @@ export class RemovalLoop {
 
   private async remove(image: ImageVersion): Promise<void> {
     const { masters, staging, retirements, logger } = this.parts;
-    const lock = tryImageLock(masters.layout.lock(image));
+    const lock = masters.tryLock(image);
     if (!lock) return;
     try {
       const removal = await retirements.read(image);

@@ -1,5 +1,5 @@
 /** Small signed images for tests, right in every way until a test changes something. */
-import { createHash, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -14,10 +14,10 @@ import {
   type SignedStatement,
   signedText,
 } from '@plinth/contracts';
+import { digestOf, keyIdOf } from '@plinth/image-trust';
 import tar, { type Pack } from 'tar-stream';
 
-export const sha256 = (bytes: Uint8Array | string): Digest =>
-  `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+export const sha256: (bytes: Uint8Array | string) => Digest = digestOf;
 
 export interface SigningKey {
   readonly id: string;
@@ -27,8 +27,7 @@ export interface SigningKey {
 
 export function makeKey(): SigningKey {
   const { privateKey, publicKey } = generateKeyPairSync('ed25519');
-  const id = sha256(publicKey.export({ type: 'spki', format: 'der' })).slice(7, 23);
-  return { id, privateKey, pem: publicKey.export({ type: 'spki', format: 'pem' }).toString() };
+  return { id: keyIdOf(publicKey), privateKey, pem: publicKey.export({ type: 'spki', format: 'pem' }).toString() };
 }
 
 export function trust(directory: string, key: SigningKey): void {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { OciRuntime } from '@plinth/container-runtime';
 import { ConmonLogParser, type LogLine } from '../domain/conmon-log.js';
-import { isMissing } from './durable-file.js';
+import { hasCode, isMissing } from '@plinth/host-os';
 
 export interface LogLimits {
   /** Size at which a log is rotated, bytes. */
@@ -117,7 +117,7 @@ export class ContainerLogs {
       }
       return true;
     } catch (error) {
-      if (isMissing(error) || (error as NodeJS.ErrnoException).code === 'ENXIO') return false;
+      if (hasCode(error, 'ENOENT', 'ENXIO')) return false;
       throw error;
     }
   }

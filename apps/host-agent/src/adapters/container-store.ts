@@ -3,8 +3,7 @@ import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ContainerConfig, decodePayload, ID_PATTERN, type Problem } from '@plinth/contracts';
 import type { LocalRecord } from '../domain/local-record.js';
-import { isMissing, syncPath, writeDurably, writeWhole } from './durable-file.js';
-import { removeTemporaries } from './state-directory.js';
+import { isMissing, removeTemporaries, syncPath, writeDurably, writeWhole } from '@plinth/host-os';
 
 export interface StoredContainer {
   readonly config: ContainerConfig;
@@ -29,7 +28,7 @@ export class ContainerStore {
     const containers: StoredContainer[] = [];
     const unreadable: UnreadableContainer[] = [];
     for (const id of (await readdir(this.directory)).filter((name) => ID_PATTERN.test(name))) {
-      await removeTemporaries(join(this.directory, id));
+      await removeTemporaries(join(this.directory, id), 0);
       const body = await readOptional(this.path(id, 'config.json'));
       // A directory without a config: the process ended before the first one was written.
       if (body === undefined) continue;

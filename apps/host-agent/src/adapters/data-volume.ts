@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import type { ContainerConfig } from '@plinth/contracts';
 import { decideClaim, type VolumeHolder } from '../domain/lease.js';
 import type { StorageMounts } from '../domain/storage-mounts.js';
-import { isMissing, syncPath, writeDurably, writeWhole } from './durable-file.js';
+import { isMissing, syncPath, writeDurably, writeWhole } from '@plinth/host-os';
 import type { Opened } from './image-master.js';
 import { readRenewal } from './lease-files.js';
 

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { uptime } from 'node:os';
 import { join } from 'node:path';
-import { isMissing, writeDurably } from './durable-file.js';
+import { isMissing, writeDurably } from '@plinth/host-os';
 
 const FILE = 'clock.json';
 /** Between the coarse and the fine clock; more means that the machine was suspended. */

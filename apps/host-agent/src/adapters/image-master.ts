@@ -10,10 +10,11 @@ import {
   parseExactImageRef,
   VERSION_FILES,
 } from '@plinth/contracts';
+import { isMissing } from '@plinth/host-os';
+import { digestOf, isDigest, MAX_STATEMENT_BYTES, type TrustedKeys } from '@plinth/image-trust';
 import type { StartFailure } from '../domain/planner.js';
 import type { StorageMounts } from '../domain/storage-mounts.js';
-import { isMissing } from './durable-file.js';
-import { digestOf, isDigest, statementProblem, type TrustedKeys } from './image-statement.js';
+
 
 /** What a start needs of an image; the entries of the manifest are not kept. */
 export interface ImageMaster {
@@ -25,6 +26,8 @@ export interface ImageMaster {
   readonly timezone: string;
   readonly command: readonly string[];
   readonly stopSignal: string;
+  /** Id of the key that signed it. */
+  readonly signedBy: string;
 }
 
 export type Opened<T> =
@@ -36,13 +39,15 @@ const MAX_MANIFEST_BYTES = 512 * 1024 ** 2;
 export class ImageMasters {
   private readonly known = new Map<string, { readonly key: string; readonly opened: Promise<Opened<ImageMaster>> }>();
 
-  /** @param keys absent: images are used unverified, and custom mount scripts are refused */
   constructor(
     private readonly storage: StorageMounts,
-    private readonly keys: TrustedKeys | undefined,
+    private readonly keys: TrustedKeys,
   ) {}
 
-  /** @param image `name@version` */
+  /**
+   * What was verified is remembered; whether its key is still trusted is looked up at every call.
+   * @param image `name@version`
+   */
   async open(storageNode: string, image: string): Promise<Opened<ImageMaster>> {
     const base = this.storage.get(storageNode);
     const ref = parseExactImageRef(image);
@@ -55,7 +60,7 @@ export class ImageMasters {
       return this.missing(directory, image, storageNode);
     }
     const known = this.known.get(directory);
-    if (known?.key === key) return known.opened;
+    if (known?.key === key) return this.ifStillTrusted(await known.opened, image);
     const opened = this.read(directory, ref.name, ref.version);
     this.known.set(directory, { key, opened });
     const forget = (): void => {
@@ -66,13 +71,19 @@ export class ImageMasters {
     return opened;
   }
 
+  private async ifStillTrusted(opened: Opened<ImageMaster>, image: string): Promise<Opened<ImageMaster>> {
+    if (!opened.ok) return opened;
+    const found = await this.keys.find(opened.value.signedBy);
+    return found.ok ? opened : refuse('image-untrusted', `${image}: ${found.message}`);
+  }
+
   /** Inode, size and change times of the files that were verified; undefined when one is missing. */
   private async fingerprint(directory: string): Promise<string | undefined> {
     const names = [
       VERSION_FILES.manifest,
       VERSION_FILES.mountScript,
       VERSION_FILES.root,
-      ...(this.keys ? [VERSION_FILES.statement] : []),
+      VERSION_FILES.statement,
     ];
     try {
       const stats = await Promise.all(names.map((name) => lstat(join(directory, name))));
@@ -112,24 +123,19 @@ export class ImageMasters {
         'image-mismatch',
         `the manifest of ${name}@${version} is about ${manifest.name}@${manifest.version}`,
       );
-    if (this.keys) {
-      const statement = await readFile(join(directory, VERSION_FILES.statement), 'utf8');
-      const problem = statementProblem(
-        statement,
-        { name, version, manifestDigest: digestOf(bytes), contentDigest: manifest.contentDigest },
-        this.keys,
+    const statement = await readAtMost(join(directory, VERSION_FILES.statement), MAX_STATEMENT_BYTES);
+    if (!statement) return refuse('image-untrusted', `${name}@${version}: its signed statement is too large`);
+    const { contentDigest } = manifest;
+    const signed = await this.keys.verify(statement, { name, version, manifestDigest: digestOf(bytes), contentDigest });
+    if (!signed.ok)
+      return refuse(
+        signed.reason === 'other-image' ? 'image-mismatch' : 'image-untrusted',
+        `${name}@${version}: ${signed.message}`,
       );
-      if (problem !== undefined) return refuse('image-mismatch', `${name}@${version}: ${problem}`);
-    }
     const { mountScript } = manifest;
     const script = await readFile(join(directory, VERSION_FILES.mountScript));
     if (digestOf(script) !== mountScript.digest)
       return refuse('mount-script-mismatch', `${name}@${version}: the mount script is not the one in the manifest`);
-    if (mountScript.custom && !this.keys)
-      return refuse(
-        'mount-script-mismatch',
-        `${name}@${version} brings its own mount script, which only runs when PLINTH_TRUSTED_KEYS vouch for it`,
-      );
     return {
       ok: true,
       value: {
@@ -145,9 +151,15 @@ export class ImageMasters {
         timezone: manifest.timezone,
         command: manifest.command,
         stopSignal: manifest.stopSignal,
+        signedBy: signed.statement.keyId,
       },
     };
   }
+}
+
+/** @returns undefined when the file is larger */
+async function readAtMost(path: string, maxBytes: number): Promise<Buffer | undefined> {
+  return (await lstat(path)).size > maxBytes ? undefined : readFile(path);
 }
 
 /** @returns what is wrong instead, when something is. The mount plan is checked by the premount checks. */

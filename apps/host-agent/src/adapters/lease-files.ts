@@ -5,9 +5,11 @@ import { readFileSync } from 'node:fs';
 import { uptime } from 'node:os';
 import { join } from 'node:path';
 import type { HeldLeases } from '../domain/lease.js';
-import { isMissing, syncPath, writeOver } from './durable-file.js';
+import { isMissing, syncPath, writeInPlace } from '@plinth/host-os';
 
 export const LOCAL_LEASES = 'lease.json';
+/** Held by the guard. */
+export const GUARD_LOCK = 'guard.lock';
 const LEASES = 'leases';
 /** Of a file that is being written meanwhile. */
 const READS = 50;
@@ -21,11 +23,11 @@ export async function renewLease(storageDirectory: string, host: string, ttlSeco
   await syncPath(join(storageDirectory, 'images'));
   const directory = join(storageDirectory, LEASES);
   await mkdir(directory, { recursive: true, mode: 0o755 });
-  await writeOver(
+  await writeInPlace(
     join(directory, `${host}.json`),
     JSON.stringify({ host, renewal: randomBytes(16).toString('hex'), ttlSeconds }),
-    0o644,
-    true,
+    // Distributors read it, whoever they run as.
+    { mode: 0o644, flushed: true },
   );
 }
 
@@ -43,7 +45,7 @@ export async function readRenewal(storageDirectory: string, host: string): Promi
 }
 
 export async function writeHeldLeases(hostDirectory: string, leases: HeldLeases): Promise<void> {
-  await writeOver(join(hostDirectory, LOCAL_LEASES), JSON.stringify(leases), 0o600, false);
+  await writeInPlace(join(hostDirectory, LOCAL_LEASES), JSON.stringify(leases), { flushed: false });
 }
 
 export function readHeldLeases(hostDirectory: string): HeldLeases | undefined {

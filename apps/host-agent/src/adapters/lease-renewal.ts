@@ -6,8 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { OciRuntime } from '@plinth/container-runtime';
 import { holdsLease } from '../domain/lease.js';
 import type { StorageMounts } from '../domain/storage-mounts.js';
-import { isMissing } from './durable-file.js';
-import { isLocked, readBootId } from './kernel-locks.js';
+import { isFileLocked, isMissing, readBootId } from '@plinth/host-os';
 import { readHeldLeases, renewLease, sinceBootMs, writeHeldLeases } from './lease-files.js';
 
 /** Renewals within the time that one holds. */
@@ -72,7 +71,7 @@ export class LeaseRenewal {
   private async isNeeded(): Promise<boolean> {
     if (!existsSync(this.directory)) return false;
     return (
-      isLocked(join(this.directory, 'lock')) || (await this.runtime()).list().some(({ state }) => state === 'running')
+      isFileLocked(join(this.directory, 'lock')) || (await this.runtime()).list().some(({ state }) => state === 'running')
     );
   }
 

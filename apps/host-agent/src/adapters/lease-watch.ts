@@ -6,8 +6,8 @@ import { type Logger, WorkLoop } from '@plinth/service-kit';
 import { holdsLease } from '../domain/lease.js';
 import type { StartFailure } from '../domain/planner.js';
 import type { StorageMounts } from '../domain/storage-mounts.js';
-import { GUARD_LOCK, isLocked } from './kernel-locks.js';
-import { readHeldLeases, sinceBootMs } from './lease-files.js';
+import { isFileLocked } from '@plinth/host-os';
+import { GUARD_LOCK, readHeldLeases, sinceBootMs } from './lease-files.js';
 
 const PERIOD_MS = 500;
 const FIRST_LEASE_MS = 5_000;
@@ -96,7 +96,7 @@ export class LeaseWatch {
 
   private keepGuard(): void {
     const { hostDirectory, host, storage, ttlSeconds } = this.options;
-    if (isLocked(join(hostDirectory, GUARD_LOCK))) return;
+    if (isFileLocked(join(hostDirectory, GUARD_LOCK))) return;
     const log = openSync(join(hostDirectory, 'guard.log'), 'a', 0o600);
     const environment = {
       PATH: process.env['PATH'],

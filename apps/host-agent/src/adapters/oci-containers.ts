@@ -12,7 +12,7 @@ import type { Observed } from '../domain/observed.js';
 import type { CheckResult } from '../domain/trial.js';
 import type { StartFailure } from '../domain/planner.js';
 import { firstProcessNotices, signalNumber } from '../domain/stop-signal.js';
-import { isMissing } from './durable-file.js';
+import { hasCode } from '@plinth/host-os';
 import type { HostClock } from './host-clock.js';
 
 export interface Started {
@@ -92,7 +92,7 @@ export class OciContainers {
       process.kill(pid, number);
       return notices ? 'sent' : 'in-vain';
     } catch (error) {
-      if (isMissing(error) || (error as NodeJS.ErrnoException).code === 'ESRCH') return 'gone';
+      if (hasCode(error, 'ENOENT', 'ESRCH')) return 'gone';
       throw error;
     }
   }

@@ -2,7 +2,7 @@
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ContainerReport, decodePayload } from '@plinth/contracts';
-import { writeWhole } from './durable-file.js';
+import { writeWhole } from '@plinth/host-os';
 
 export interface JournaledReport {
   /** Message id: the same at every try, so that the bus drops a second copy. */

@@ -1,11 +1,10 @@
 /** The layout of PLINTH_HOST_DIR, its marker and its lock. */
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync } from 'node:fs';
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ID_PATTERN } from '@plinth/contracts';
-import { takeLock } from './kernel-locks.js';
-import { isMissing, TEMPORARY_SUFFIX, writeDurably } from './durable-file.js';
+import { isMissing, removeTemporaries, tryFileLock, writeDurably } from '@plinth/host-os';
 
 export interface StateDirectory {
   readonly root: string;
@@ -30,7 +29,7 @@ export class StateDirectoryError extends Error {
  */
 export function lockStateDirectory(root: string): { release(): void } {
   mkdirSync(root, { recursive: true, mode: 0o700 });
-  const lock = takeLock(join(root, 'lock'));
+  const lock = tryFileLock(join(root, 'lock'));
   if (!lock) throw new StateDirectoryError(`another host agent works on ${root}; one directory belongs to one agent`);
   return lock;
 }
@@ -40,7 +39,7 @@ export async function openStateDirectory(root: string, host: string): Promise<St
   const directory = (name: string): string => join(root, name);
   const paths = { containers: directory('containers'), reports: directory('reports'), runtime: directory('runtime') };
   for (const path of Object.values(paths)) await mkdir(path, { recursive: true, mode: 0o700 });
-  for (const path of [root, paths.reports]) await removeTemporaries(path);
+  for (const path of [root, paths.reports]) await removeTemporaries(path, 0);
   return { root, ...paths, marker: await readOrMakeMarker(directory('host.json'), host) };
 }
 
@@ -60,10 +59,4 @@ async function readOrMakeMarker(path: string, host: string): Promise<string> {
   const marker = randomBytes(16).toString('hex');
   await writeDurably(path, `${JSON.stringify({ host, marker, createdAt: new Date().toISOString() })}\n`);
   return marker;
-}
-
-export async function removeTemporaries(directory: string): Promise<void> {
-  for (const name of await readdir(directory)) {
-    if (name.endsWith(TEMPORARY_SUFFIX)) await rm(join(directory, name), { force: true });
-  }
 }

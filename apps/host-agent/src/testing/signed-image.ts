@@ -1,17 +1,17 @@
 /** For the integration tests: a master as a distributor leaves it on a storage node, on a real Debian tree. */
 import { execFileSync } from 'node:child_process';
-import { createHash, generateKeyPairSync, sign } from 'node:crypto';
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { generateMountScript, requiredDirectories } from '@plinth/container-runtime';
 import {
-  canonicalJson,
   type Digest,
   type ImageManifest,
   type MountPlan,
   REQUIRED_MOUNT_POINTS,
+  type SignedStatement,
   VERSION_FILES,
 } from '@plinth/contracts';
+import { createSigningKey, digestOf, SigningKey } from '@plinth/image-trust';
 import { debianRootfs } from '@plinth/testkit';
 
 const MiB = 1024 ** 2;
@@ -31,7 +31,7 @@ export interface ImageOptions {
 }
 
 export function contentOf(version: string): Digest {
-  return sha256(`content of ${version}`);
+  return digestOf(`content of ${version}`);
 }
 
 /** `debian-12@<version>`: hard links of the tree, signed with a key of its own, which is put among the trusted ones. @returns its content digest */
@@ -59,9 +59,9 @@ export async function installImage(
     version,
     architecture: 'amd64',
     contentDigest: contentOf(version),
-    recipeDigest: sha256('recipe'),
+    recipeDigest: digestOf('recipe'),
     mountPlan: PLAN,
-    mountScript: { digest: sha256(script), bytes: script.length, custom: false },
+    mountScript: { digest: digestOf(script), bytes: script.length, custom: false },
     environment: { LANG: 'C.UTF-8' },
     timezone: 'Europe/Vienna',
     command: ['/bin/sleep', 'infinity'],
@@ -71,31 +71,22 @@ export async function installImage(
   };
   const bytes = JSON.stringify(manifest);
   writeFileSync(join(image, VERSION_FILES.manifest), bytes);
-  writeFileSync(join(image, VERSION_FILES.statement), JSON.stringify(signedStatement(manifest, bytes, keys)));
+  writeFileSync(join(image, VERSION_FILES.statement), JSON.stringify(await signedStatement(manifest, bytes, keys)));
   return manifest.contentDigest;
 }
 
-function signedStatement(manifest: ImageManifest, bytes: string, keys: string): object {
-  const { publicKey, privateKey } = generateKeyPairSync('ed25519');
-  const keyId = createHash('sha256')
-    .update(publicKey.export({ type: 'spki', format: 'der' }))
-    .digest('hex')
-    .slice(0, 16);
-  writeFileSync(join(keys, `${keyId}.pem`), publicKey.export({ type: 'spki', format: 'pem' }));
-  const statement = {
+async function signedStatement(manifest: ImageManifest, bytes: string, keys: string): Promise<SignedStatement> {
+  const file = join(dirname(keys), `signing-${manifest.version}`, 'key.pem');
+  await createSigningKey(file, keys);
+  const key = await SigningKey.open(file);
+  return key.sign({
     schema: 1,
     name: manifest.name,
     version: manifest.version,
     contentDigest: manifest.contentDigest,
-    manifestDigest: sha256(bytes),
+    manifestDigest: digestOf(bytes),
     manifestBytes: bytes.length,
-    archiveDigest: sha256(''),
-    archiveBytes: 0,
-    keyId,
-  };
-  return { ...statement, signature: sign(null, Buffer.from(canonicalJson(statement)), privateKey).toString('base64') };
-}
-
-function sha256(data: string): Digest {
-  return `sha256:${createHash('sha256').update(data).digest('hex')}`;
+    archiveDigest: digestOf('archive'),
+    archiveBytes: 7,
+  });
 }

@@ -12,7 +12,8 @@ import {
   validateManifest,
   VERSION_FILES,
 } from '@plinth/contracts';
-import { digestOfFile, digestOfText, packArchive } from '../adapters/repository/archive.js';
+import { digestOf, type SigningKey } from '@plinth/image-trust';
+import { digestOfFile, packArchive } from '../adapters/repository/archive.js';
 import type { Bootstrap, ParentImage } from '../adapters/sources/bootstrap.js';
 import { cleanTree, directoryMode } from '../adapters/tree/clean-tree.js';
 import { customise } from '../adapters/tree/customise.js';
@@ -20,7 +21,6 @@ import { ImageTree } from '../adapters/tree/image-tree.js';
 import { installedPackages } from '../adapters/tree/installed-packages.js';
 import { checkMountPlan, makeMountPoints } from '../adapters/tree/mount-points.js';
 import type { Sandbox } from '../adapters/tools/sandbox.js';
-import type { Signer } from '../adapters/repository/signer.js';
 import { scanTree } from '../adapters/tree/tree-scan.js';
 import { BuildRefusal } from '../domain/build-refusal.js';
 import type { Phase } from '../domain/build-progress.js';
@@ -33,7 +33,7 @@ import { sealManifest } from '../domain/seal-manifest.js';
 export interface ImageMaker {
   readonly bootstrap: Bootstrap;
   readonly sandbox: Sandbox;
-  readonly signer: Signer;
+  readonly signer: SigningKey;
   /** Debian's architecture name. */
   readonly architecture: string;
 }
@@ -113,15 +113,15 @@ export async function makeImage(maker: ImageMaker, options: MakeOptions): Promis
       settings,
       mountPlan,
       mountScript: {
-        digest: digestOfText(script),
+        digest: digestOf(script),
         bytes: Buffer.byteLength(script),
         custom: recipe.mountScript !== undefined,
       },
       entries,
     },
-    digestOfText,
+    digestOf,
   );
-  const checked = validateManifest(manifest, digestOfText);
+  const checked = validateManifest(manifest, digestOf);
   if (!checked.ok) throw new BuildRefusal('unsafe-tree', `the image is not sound: ${checked.problems.join('; ')}`);
 
   onProgress('archive', 0);
@@ -138,7 +138,7 @@ export async function makeImage(maker: ImageMaker, options: MakeOptions): Promis
     name: build.name,
     version: versionOf(build),
     contentDigest: manifest.contentDigest,
-    manifestDigest: digestOfText(text),
+    manifestDigest: digestOf(text),
     manifestBytes: Buffer.byteLength(text),
     archiveDigest: await digestOfFile(archive),
     archiveBytes: (await stat(archive)).size,

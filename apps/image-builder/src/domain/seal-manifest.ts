@@ -5,7 +5,6 @@ import {
   type ImageManifest,
   type ManifestEntry,
   type MountPlan,
-  type SignedStatement,
 } from '@plinth/contracts';
 import type { ManifestSummary } from './image-build.js';
 import type { ImageSettings } from './image-settings.js';
@@ -59,5 +58,3 @@ export function summaryOf(manifest: ImageManifest): ManifestSummary {
     customMountScript: manifest.mountScript.custom,
   };
 }
-
-export type UnsignedStatement = Omit<SignedStatement, 'signature' | 'keyId'>;

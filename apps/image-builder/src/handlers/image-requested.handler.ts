@@ -1,7 +1,7 @@
 import { Controller, Inject } from '@nestjs/common';
 import { type ImageRejected, type ImageRequested, SUBJECTS } from '@plinth/contracts';
+import { digestOf } from '@plinth/image-trust';
 import { claimEvent, type Logger, newId, OnEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
-import { digestOfText } from '../adapters/repository/archive.js';
 import { ImageCatalogue } from '../adapters/postgres/image-catalogue.js';
 import { readRecipe } from '../adapters/sources/recipe-yaml.js';
 import { BuildRunner } from '../building/build-runner.js';
@@ -44,7 +44,7 @@ export class ImageRequestedHandler {
         requestId: event.id,
         correlationId: event.correlationId,
         recipe,
-        recipeDigest: digestOfText(recipe),
+        recipeDigest: digestOf(recipe),
       };
       const number = await this.catalogue.add(manager, build);
       this.logger.info({ image: `${name}@v${number}`, buildId: build.buildId }, 'version given out');

@@ -1,4 +1,4 @@
-import koffi from 'koffi';
+import { bindCall, type BoundCall, lastErrno, SystemCallError } from '@plinth/host-os';
 
 /** fcntl.h, spawn.h */
 const O_RDONLY = 0;
@@ -25,17 +25,9 @@ export interface LightProcess {
 }
 
 /** The kernel refused a step of starting a program. */
-export class SpawnError extends Error {
+export class SpawnError extends SystemCallError {
   override readonly name = 'SpawnError';
-  constructor(
-    readonly step: string,
-    readonly errno: number,
-  ) {
-    super(`${step} failed with errno ${errno}`);
-  }
 }
-
-type Call = (...args: unknown[]) => number;
 
 let bound:
   | Readonly<
@@ -53,30 +45,28 @@ let bound:
         | 'attrDefault'
         | 'attrMask'
         | 'spawn',
-        Call
+        BoundCall
       >
     >
   | undefined;
 
 function libc(): NonNullable<typeof bound> {
   if (bound !== undefined) return bound;
-  const library = koffi.load('libc.so.6');
-  const call = (prototype: string): Call => library.func(prototype) as Call;
   const actions = 'posix_spawn_file_actions';
   bound = {
-    pipe2: call('int pipe2(void *ends, int flags)'),
-    close: call('int close(int fd)'),
-    waitpid: call('int waitpid(int pid, void *status, int options)'),
-    init: call(`int ${actions}_init(void *actions)`),
-    open: call(`int ${actions}_addopen(void *actions, int fd, const char *path, int flags, unsigned int mode)`),
-    dup2: call(`int ${actions}_adddup2(void *actions, int fd, int as)`),
-    chdir: call(`int ${actions}_addchdir_np(void *actions, const char *path)`),
-    destroy: call(`int ${actions}_destroy(void *actions)`),
-    attrInit: call('int posix_spawnattr_init(void *attributes)'),
-    attrFlags: call('int posix_spawnattr_setflags(void *attributes, short flags)'),
-    attrDefault: call('int posix_spawnattr_setsigdefault(void *attributes, const void *signals)'),
-    attrMask: call('int posix_spawnattr_setsigmask(void *attributes, const void *signals)'),
-    spawn: call(
+    pipe2: bindCall('int pipe2(void *ends, int flags)'),
+    close: bindCall('int close(int fd)'),
+    waitpid: bindCall('int waitpid(int pid, void *status, int options)'),
+    init: bindCall(`int ${actions}_init(void *actions)`),
+    open: bindCall(`int ${actions}_addopen(void *actions, int fd, const char *path, int flags, unsigned int mode)`),
+    dup2: bindCall(`int ${actions}_adddup2(void *actions, int fd, int as)`),
+    chdir: bindCall(`int ${actions}_addchdir_np(void *actions, const char *path)`),
+    destroy: bindCall(`int ${actions}_destroy(void *actions)`),
+    attrInit: bindCall('int posix_spawnattr_init(void *attributes)'),
+    attrFlags: bindCall('int posix_spawnattr_setflags(void *attributes, short flags)'),
+    attrDefault: bindCall('int posix_spawnattr_setsigdefault(void *attributes, const void *signals)'),
+    attrMask: bindCall('int posix_spawnattr_setsigmask(void *attributes, const void *signals)'),
+    spawn: bindCall(
       'int posix_spawn(void *pid, const char *path, void *actions, void *attributes, const char **argv, const char **envp)',
     ),
   };
@@ -150,16 +140,15 @@ interface Pipe {
 
 function pipe(): Pipe {
   const ends = new Int32Array(2);
-  if (libc().pipe2(ends, O_CLOEXEC) !== 0) throw new SpawnError('pipe2', koffi.errno());
+  if (libc().pipe2(ends, O_CLOEXEC) !== 0) throw new SpawnError('pipe2', lastErrno());
   const [read = 0, write = 0] = ends;
   return { read, write };
 }
 
 /** In the thread pool: for programs that end, or put themselves into the background, soon. */
 function reap(pid: number): void {
-  const waitpid = libc().waitpid as unknown as { async(...args: unknown[]): void };
   // Nobody asks how it ended: what it has to say comes through its pipes.
-  waitpid.async(pid, null, 0, () => undefined);
+  libc().waitpid.async(pid, null, 0, () => undefined);
 }
 
 function check(step: string, errno: number): void {

@@ -1,4 +1,4 @@
-import koffi from 'koffi';
+import { bindCall, lastErrno, SystemCallError } from '@plinth/host-os';
 import { cgroupLayout } from './cgroups.js';
 
 /** sched.h, sys/mount.h */
@@ -14,13 +14,13 @@ const UNIFIED = '/sys/fs/cgroup/unified';
 const MARKER = 'PLINTH_PRIVATE_MOUNT_NAMESPACE';
 
 /** A step that the kernel refused; needs CAP_SYS_ADMIN. */
-export class MountNamespaceError extends Error {
+export class MountNamespaceError extends SystemCallError {
   override readonly name = 'MountNamespaceError';
   constructor(
     readonly step: 'unshare' | 'mount' | 'execve',
-    readonly errno: number,
+    errno: number,
   ) {
-    super(`private mount namespace: ${step} failed with errno ${errno}`);
+    super(step, errno, 'for a private mount namespace');
   }
 }
 
@@ -46,12 +46,11 @@ export async function enterPrivateMountNamespace(
   // Children must not believe that they did this themselves.
   delete process.env[MARKER];
   if (cgroupLayout() !== 'hybrid') return reexecuted ? 'entered' : 'not-needed';
-  const libc = koffi.load('libc.so.6');
   const check = (step: MountNamespaceError['step'], result: number): void => {
-    if (result !== 0) throw new MountNamespaceError(step, koffi.errno());
+    if (result !== 0) throw new MountNamespaceError(step, lastErrno());
   };
-  const unshare = libc.func('int unshare(int flags)');
-  const mount = libc.func(
+  const unshare = bindCall('int unshare(int flags)');
+  const mount = bindCall(
     'int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)',
   );
   check('unshare', unshare(CLONE_NEWNS));
@@ -59,13 +58,13 @@ export async function enterPrivateMountNamespace(
   check('mount', mount('plinth', UNIFIED, 'tmpfs', MS_NOSUID | MS_NODEV | MS_NOEXEC, 'size=1m,mode=755'));
   if (!options.reexecute) return 'children-only';
   // Node marks every descriptor it starts with as close-on-exec, the standard streams too.
-  const fcntl = libc.func('int fcntl(int fd, int command, ...)');
+  const fcntl = bindCall('int fcntl(int fd, int command, ...)');
   for (const stream of [0, 1, 2]) fcntl(stream, F_SETFD, 'int', 0);
   const argv = [process.argv0, ...process.execArgv, ...process.argv.slice(1)];
   const environment = Object.entries({ ...process.env, [MARKER]: String(process.pid) }).map(
     ([name, value]) => `${name}=${value}`,
   );
-  const execve = libc.func('int execve(const char *path, const char **argv, const char **envp)');
+  const execve = bindCall('int execve(const char *path, const char **argv, const char **envp)');
   execve(process.execPath, [...argv, null], [...environment, null]);
-  throw new MountNamespaceError('execve', koffi.errno());
+  throw new MountNamespaceError('execve', lastErrno());
 }

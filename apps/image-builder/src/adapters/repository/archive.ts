@@ -86,7 +86,3 @@ export async function digestOfFile(path: string): Promise<Digest> {
   await pipeline(content, hash);
   return `sha256:${hash.digest('hex')}`;
 }
-
-export function digestOfText(text: string | Uint8Array): Digest {
-  return `sha256:${createHash('sha256').update(text).digest('hex')}`;
-}

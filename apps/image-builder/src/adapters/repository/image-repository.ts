@@ -2,11 +2,10 @@
  * The testing and the production repository: one directory per version, made visible by one rename of a directory that was completely on
  * disk before. Every operation may be cut off anywhere and done again.
  */
-import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { archiveFileName, type ImageManifest, NAME_PATTERN, VERSION_FILES, VERSION_PATTERN } from '@plinth/contracts';
-import { isMissing } from '../tree/image-tree.js';
-import { run } from '../tools/process.js';
+import { hasCode, syncFileSystem, syncPath } from '@plinth/host-os';
 
 export type Stage = 'testing' | 'production';
 
@@ -31,12 +30,13 @@ export class ImageRepository {
 
   /** Moves a finished directory into the testing repository, in place of what an earlier try left there. */
   async publish(finished: string, name: string, version: string): Promise<void> {
+    // With the directory alone synced, its files may be empty after a power cut.
     await syncFileSystem(finished);
     const target = this.directory('testing', name, version);
     await mkdir(dirname(target), { recursive: true, mode: 0o755 });
     await rm(target, { recursive: true, force: true });
     await rename(finished, target);
-    await syncDirectory(dirname(target));
+    await syncPath(dirname(target));
   }
 
   /** Testing → production; nothing to do when it lies there. */
@@ -45,8 +45,8 @@ export class ImageRepository {
     if (await exists(to)) return;
     await mkdir(dirname(to), { recursive: true, mode: 0o755 });
     await rename(from, to);
-    await syncDirectory(dirname(to));
-    await syncDirectory(dirname(from));
+    await syncPath(dirname(to));
+    await syncPath(dirname(from));
   }
 
   /** Takes a version out of a repository by one rename; nothing to do when it is not there. */
@@ -55,10 +55,10 @@ export class ImageRepository {
     try {
       await rename(directory, into);
     } catch (error) {
-      if (isMissing(error)) return;
+      if (hasCode(error, 'ENOENT', 'ENOTDIR')) return;
       throw error;
     }
-    await syncDirectory(dirname(directory));
+    await syncPath(dirname(directory));
   }
 
   /** Where the version's files lie; undefined when in neither repository. */
@@ -98,27 +98,12 @@ export class ImageRepository {
   }
 }
 
-/** Everything of the file system reaches the disk: with the directory alone synced, its files may be empty after a power cut. */
-async function syncFileSystem(path: string): Promise<void> {
-  const { exitCode, tail } = await run(['sync', '--file-system', path], { signal: AbortSignal.timeout(300_000) });
-  if (exitCode !== 0) throw new Error(`sync ended with ${exitCode}: ${tail}`);
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, 'r');
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
-}
-
 async function exists(path: string): Promise<boolean> {
   try {
     await stat(path);
     return true;
   } catch (error) {
-    if (isMissing(error)) return false;
+    if (hasCode(error, 'ENOENT', 'ENOTDIR')) return false;
     throw error;
   }
 }

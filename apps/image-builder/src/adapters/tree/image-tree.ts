@@ -5,14 +5,15 @@
 import { constants, type Stats } from 'node:fs';
 import { chmod, lchown, lstat, mkdir, open, readFile, readlink, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { hasCode } from '@plinth/host-os';
 import { BuildRefusal } from '../../domain/build-refusal.js';
 
 /** As many as the kernel follows (path_resolution(7)). */
 const MAX_SYMLINKS = 40;
 
+/** Of a path inside a tree: it does not exist, or leads through a file. */
 export function isMissing(error: unknown): boolean {
-  const { code } = error as NodeJS.ErrnoException;
-  return code === 'ENOENT' || code === 'ENOTDIR';
+  return hasCode(error, 'ENOENT', 'ENOTDIR');
 }
 
 export class ImageTree {

@@ -187,6 +187,7 @@ export class ContainerStarted extends ContainerImageFact {
 export const CONTAINER_FAILURE_REASONS = [
   'image-missing',
   'image-mismatch',
+  'image-untrusted',
   'mount-point-not-directory',
   'mount-plan-invalid',
   'mount-script-missing',

@@ -1,0 +1,49 @@
+/** Which keys a host agent trusts while it runs. */
+import { readdirSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { AgentBench, leftovers } from './testing/agent-bench.js';
+
+let bench: AgentBench;
+const ids: string[] = [];
+const keys = (): string => join(bench.directory, 'keys');
+
+function newConfig(overrides: Record<string, unknown> = {}): Record<string, unknown> & { containerId: string } {
+  const config = bench.config(overrides);
+  ids.push(config.containerId);
+  return config;
+}
+
+beforeAll(async () => {
+  bench = await AgentBench.open();
+  await bench.installImage('v1');
+}, 180_000);
+
+afterAll(async () => {
+  await bench.close();
+  expect(leftovers(bench, ids)).toEqual([]);
+}, 60_000);
+
+describe('the keys of a running agent', () => {
+  it('a key that is taken away stops being trusted, and one that is put back is trusted again', async () => {
+    bench.startAgent();
+    const config = newConfig();
+    await bench.desire(config);
+    await bench.report(config.containerId, 'started');
+
+    const [file = ''] = readdirSync(keys());
+    renameSync(join(keys(), file), join(bench.directory, file));
+    await bench.desire({ ...config, generation: 2, runGeneration: 2 });
+    const failed = await bench.report(config.containerId, 'failed', { generation: 2 });
+    expect(failed).toMatchObject({
+      reason: 'image-untrusted',
+      message: expect.stringContaining(file.replace('.pem', '')),
+      retryInMs: 1_000,
+    });
+
+    renameSync(join(bench.directory, file), join(keys(), file));
+    await bench.report(config.containerId, 'started', { generation: 2 });
+    await bench.desire({ ...config, generation: 3, runGeneration: 2, desired: 'removed', deleteData: true });
+    await bench.report(config.containerId, 'removed');
+  });
+});
