@@ -97,6 +97,23 @@ module.exports = {
       to: { path: '^(?:node:)?(?:child_process|fs|fs/promises|net|http|https|worker_threads)$' },
     },
     {
+      name: 'foreign-calls-in-host-os-only',
+      comment: 'one library calls the C library; libs/container-runtime/src/kernel binds its calls through it',
+      severity: 'error',
+      from: { pathNot: '^libs/host-os/' },
+      to: { path: '(?:^|/)node_modules/koffi/' },
+    },
+    {
+      name: 'host-os-in-adapters-only',
+      comment: 'it is the world too: files, locks, calls of the kernel',
+      severity: 'error',
+      from: {
+        path: '^apps/(?:provisioner|distributor|image-builder|host-agent)/src/',
+        pathNot: [TEST, '/adapters/', WIRING],
+      },
+      to: { path: '^libs/host-os/', dependencyTypesNot: ['type-only'] },
+    },
+    {
       name: 'runtime-spec-is-pure',
       comment:
         'libs/container-runtime/src/spec computes; run/ runs; kernel/ hangs on the inner workings of the kernel, glibc and crun',

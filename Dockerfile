@@ -6,7 +6,7 @@ COPY libs libs
 COPY apps apps
 COPY test test
 COPY bench bench
-RUN npm install --no-save --no-audit --no-fund && node node_modules/typescript-7/bin/tsc -b libs/contracts libs/service-kit libs/container-runtime apps/image-builder apps/provisioner apps/distributor apps/host-agent apps/cli \
+RUN npm install --no-save --no-audit --no-fund && node node_modules/typescript-7/bin/tsc -b libs/contracts libs/service-kit libs/container-runtime libs/host-os libs/image-trust apps/image-builder apps/provisioner apps/distributor apps/host-agent apps/cli \
  && npm prune --omit=dev --no-save
 
 FROM node:24-bookworm-slim

@@ -28,6 +28,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = 
   storage: () => import('./storage.js'),
   stats: () => import('./stats.js'),
   access: () => import('./access.js'),
+  keys: () => import('./keys.js'),
   deadletters: () => import('./deadletters.js'),
   events: () => import('./events.js'),
 };
