@@ -10,6 +10,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  renameSync,
   rmSync,
   writeFileSync,
   writeSync,
@@ -29,7 +30,7 @@ import {
 } from '@plinth/contracts';
 import { connectNats, EventPublisher } from '@plinth/service-kit';
 import type { NatsConnection, Subscription } from 'nats';
-import { compileDistributor, DistributorProcess } from './testing/distributor-process.js';
+import { compileDistributor, DistributorProcess, refusedStart } from './testing/distributor-process.js';
 import { type Answer, honest, HostileRepository } from './testing/hostile-repository.js';
 import { makeImage, makeKey, promotionOf, type TestImage, trust } from './testing/image-fixture.js';
 import { type NatsProcess, startNats } from './testing/nats-process.js';
@@ -411,10 +412,39 @@ describe('distributor', () => {
     }
   });
 
-  it('is not ready without a trusted key', async () => {
-    mkdirSync(join(scratch, `empty-${node}`));
-    const first = await distributor({ PLINTH_TRUSTED_KEYS: join(scratch, `empty-${node}`) });
-    expect(await first.readiness()).toEqual({ status: 503, missing: { 'trusted-keys': 'there is no trusted key' } });
+  it.each<[string, (directory: string) => Record<string, string>]>([
+    ['not set', () => ({})],
+    ['no path', () => ({ PLINTH_TRUSTED_KEYS: 'keys' })],
+    ['a directory that is missing', (directory) => ({ PLINTH_TRUSTED_KEYS: `${directory}/nowhere` })],
+    ['a directory without a key', (directory) => ({ PLINTH_TRUSTED_KEYS: directory })],
+  ])('does not start when PLINTH_TRUSTED_KEYS is %s', (_what, variables) => {
+    const empty = join(scratch, `empty-${node}`);
+    mkdirSync(empty);
+    const refused = refusedStart({
+      NATS_URL: nats.url,
+      PLINTH_STORAGE_NODE: node,
+      PLINTH_STORAGE_DIR: storage,
+      ...variables(empty),
+    });
+    expect(refused).toEqual({ status: 78, stderr: expect.stringContaining('PLINTH_TRUSTED_KEYS') });
+  });
+
+  it('is not ready while there is no trusted key, and installs as soon as there is one again', async () => {
+    const image = await small('rotated');
+    const keys = join(scratch, `keys-${node}`);
+    trust(keys, key);
+    const first = await distributor({ PLINTH_TRUSTED_KEYS: keys });
+    const file = join(keys, `${key.id}.pem`);
+    renameSync(file, `${file}.away`);
+    expect(await first.readiness()).toEqual({
+      status: 503,
+      missing: { 'trusted-keys': expect.stringContaining(keys) },
+    });
+    await promote(promotionOf(image, [repository.put(image)]));
+    await until(() => reports.find((report) => report.kind === 'failed' && report.reason === 'unknown-key'));
+    renameSync(`${file}.away`, file);
+    await until(distributed);
+    expect((await first.readiness()).status).toBe(200);
   });
 });
 

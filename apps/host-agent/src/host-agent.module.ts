@@ -97,7 +97,12 @@ export async function run(): Promise<void> {
 }
 
 export async function removeAll(): Promise<void> {
-  const config = loadOrExit({ PLINTH_SERVICE_ID: 'remove-all', PLINTH_STORAGE_MOUNTS: 'none=/none', PLINTH_TRUSTED_KEYS: '/none', ...process.env });
+  const config = loadOrExit({
+    PLINTH_SERVICE_ID: 'remove-all',
+    PLINTH_STORAGE_MOUNTS: 'none=/none',
+    PLINTH_TRUSTED_KEYS: '/none',
+    ...process.env,
+  });
   const logger = createLogger('host-agent', 'remove-all', config.LOG_LEVEL);
   const lock = lockOrExit(config.PLINTH_HOST_DIR);
   const state = await openStateDirectory(config.PLINTH_HOST_DIR, config.PLINTH_HOST);

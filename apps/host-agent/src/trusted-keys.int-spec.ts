@@ -1,9 +1,11 @@
 /** Which keys a host agent trusts while it runs. */
+import { spawnSync } from 'node:child_process';
 import { readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { AgentBench, leftovers } from './testing/agent-bench.js';
 
+const AGENT = join(import.meta.dirname, '../dist/main.js');
 let bench: AgentBench;
 const ids: string[] = [];
 const keys = (): string => join(bench.directory, 'keys');
@@ -45,5 +47,21 @@ describe('the keys of a running agent', () => {
     await bench.report(config.containerId, 'started', { generation: 2 });
     await bench.desire({ ...config, generation: 3, runGeneration: 2, desired: 'removed', deleteData: true });
     await bench.report(config.containerId, 'removed');
+  });
+});
+
+describe('an agent without a trusted key', () => {
+  it.each<[string, () => string | undefined]>([
+    ['not set', () => undefined],
+    ['no path', () => 'keys'],
+    ['a directory that is missing', () => join(bench.directory, 'nowhere')],
+    ['a directory without a key', () => bench.storage],
+  ])('does not start when PLINTH_TRUSTED_KEYS is %s', (_what, value) => {
+    const { status, stderr } = spawnSync(process.execPath, [AGENT], {
+      env: { ...bench.agentEnvironment('host-refused'), PLINTH_TRUSTED_KEYS: value() },
+      encoding: 'utf8',
+      timeout: 30_000,
+    });
+    expect({ status, stderr }).toEqual({ status: 78, stderr: expect.stringContaining('PLINTH_TRUSTED_KEYS') });
   });
 });

@@ -50,7 +50,8 @@ export class Retirements {
   }
 
   async tidy(now: number): Promise<void> {
-    for (const directory of [this.layout.retired, this.layout.retiring]) await removeTemporaries(directory, ABANDONED_MS, now);
+    for (const directory of [this.layout.retired, this.layout.retiring])
+      await removeTemporaries(directory, ABANDONED_MS, now);
   }
 
   async finish(image: ImageVersion): Promise<void> {

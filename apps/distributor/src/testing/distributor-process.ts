@@ -1,5 +1,5 @@
 /** The compiled service in a process of its own: to be killed, doubled and listened to. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { join } from 'node:path';
@@ -19,6 +19,18 @@ export interface LogLine {
   readonly [key: string]: unknown;
 }
 
+const MAIN = join(REPOSITORY, 'apps/distributor/dist/main.js');
+
+/** Starts one that must not come up. @returns how it ended, and what it said */
+export function refusedStart(env: Readonly<Record<string, string>>): { status: number | null; stderr: string } {
+  const { status, stderr } = spawnSync(process.execPath, [MAIN], {
+    env: { PATH: process.env['PATH'], PLINTH_SERVICE_ID: 'distributor-1', ...env },
+    encoding: 'utf8',
+    timeout: 30_000,
+  });
+  return { status, stderr };
+}
+
 export class DistributorProcess {
   readonly log: LogLine[] = [];
   private url = '';
@@ -26,7 +38,7 @@ export class DistributorProcess {
   private constructor(private readonly child: ChildProcess) {}
 
   static async start(env: Readonly<Record<string, string>>): Promise<DistributorProcess> {
-    const child = spawn(process.execPath, [join(REPOSITORY, 'apps/distributor/dist/main.js')], {
+    const child = spawn(process.execPath, [MAIN], {
       env: {
         PATH: process.env['PATH'],
         PLINTH_CHECK_CONTRACTS: '1',

@@ -15,7 +15,6 @@ import { digestOf, isDigest, MAX_STATEMENT_BYTES, type TrustedKeys } from '@plin
 import type { StartFailure } from '../domain/planner.js';
 import type { StorageMounts } from '../domain/storage-mounts.js';
 
-
 /** What a start needs of an image; the entries of the manifest are not kept. */
 export interface ImageMaster {
   readonly root: string;
@@ -79,12 +78,7 @@ export class ImageMasters {
 
   /** Inode, size and change times of the files that were verified; undefined when one is missing. */
   private async fingerprint(directory: string): Promise<string | undefined> {
-    const names = [
-      VERSION_FILES.manifest,
-      VERSION_FILES.mountScript,
-      VERSION_FILES.root,
-      VERSION_FILES.statement,
-    ];
+    const names = [VERSION_FILES.manifest, VERSION_FILES.mountScript, VERSION_FILES.root, VERSION_FILES.statement];
     try {
       const stats = await Promise.all(names.map((name) => lstat(join(directory, name))));
       return stats

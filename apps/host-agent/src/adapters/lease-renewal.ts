@@ -71,7 +71,8 @@ export class LeaseRenewal {
   private async isNeeded(): Promise<boolean> {
     if (!existsSync(this.directory)) return false;
     return (
-      isFileLocked(join(this.directory, 'lock')) || (await this.runtime()).list().some(({ state }) => state === 'running')
+      isFileLocked(join(this.directory, 'lock')) ||
+      (await this.runtime()).list().some(({ state }) => state === 'running')
     );
   }
 
