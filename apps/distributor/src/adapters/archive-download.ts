@@ -78,10 +78,8 @@ async function fillPart(
         transfer,
       );
       // Nothing, here or from another source, could go on with bytes of a file that is not the signed one.
-      if (!outcome.ok && outcome.failure.reason === 'wrong-size' && came > 0) await file.truncate(0);
-      const cut =
-        !outcome.ok &&
-        (outcome.failure.reason === 'repository-unreachable' || outcome.failure.reason === 'download-stalled');
+      if (!outcome.ok && outcome.reason === 'wrong-size' && came > 0) await file.truncate(0);
+      const cut = !outcome.ok && (outcome.reason === 'repository-unreachable' || outcome.reason === 'download-stalled');
       if (!cut || came < WORTH_CONTINUING_BYTES) return outcome;
     }
   } finally {

@@ -380,7 +380,7 @@ describe('extractArchive', () => {
     const made = make();
     const packed = Array.isArray(made) ? await packTar(made) : await made;
     const { outcome, directory } = await extract(compress(packed));
-    expect(outcome).toEqual({ ok: false, failure: { reason, message: expect.stringMatching(message) } });
+    expect(outcome).toEqual({ ok: false, reason, message: expect.stringMatching(message) });
     expect(readdirSync(join(directory, '..')).sort()).toEqual(['archive', 'tree']);
     expect(existsSync('/tmp/plinth-outside')).toBe(false);
     expect(
@@ -433,7 +433,7 @@ describe('extractArchive', () => {
     ['a window of 2 GiB', () => Buffer.from('28b52ffd00a8010000', 'hex'), /zstd:/],
   ])('refuses %s', async (_, spoil, message) => {
     const { outcome } = await extract(spoil(compress(await packTar(members()), '--check')));
-    expect(outcome).toMatchObject({ ok: false, failure: { message: expect.stringMatching(message) } });
+    expect(outcome).toMatchObject({ ok: false, message: expect.stringMatching(message) });
   });
 
   it('refuses a bomb without unpacking it', async () => {
@@ -441,7 +441,7 @@ describe('extractArchive', () => {
       Buffer.concat([(await packTar(members())).subarray(0, -1_024), Buffer.alloc(512 * 1024 ** 2)]),
     );
     const begun = Date.now();
-    expect((await extract(bomb)).outcome).toMatchObject({ ok: false, failure: { reason: 'bad-archive' } });
+    expect((await extract(bomb)).outcome).toMatchObject({ ok: false, reason: 'bad-archive' });
     expect(Date.now() - begun).toBeLessThan(5_000);
   });
 
@@ -452,7 +452,7 @@ describe('extractArchive', () => {
     const fd = openSync(join(place, 'archive'), 'r');
     expect(await extractArchive({ archive: fd, directory: join(place, 'tree'), manifest })).toMatchObject({
       ok: false,
-      failure: { reason: 'io-error' },
+      reason: 'io-error',
     });
     closeSync(fd);
     expect(sha256('')).toMatch(/^sha256:/);

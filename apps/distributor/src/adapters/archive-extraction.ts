@@ -98,7 +98,7 @@ function readMembers(source: Readable, manifest: ImageManifest, writer: TreeWrit
       writer.abandon();
       settle();
     };
-    const refuse = (failure: Failure): void => end(() => resolve({ ok: false, failure }));
+    const refuse = (failure: Failure): void => end(() => resolve({ ok: false, ...failure }));
     /** @returns whether to go on */
     const step = (write: () => Failure | undefined): boolean => {
       if (settled) return false;

@@ -131,7 +131,7 @@ export class DistributionLoop {
     const { outcome, downloadedBytes } = result;
     const decided = outcome.ok
       ? afterSuccess(wanted, outcome.value, situation)
-      : afterFailure(wanted, outcome.failure, downloadedBytes, situation, longestPauseMs, Math.random());
+      : afterFailure(wanted, outcome, downloadedBytes, situation, longestPauseMs, Math.random());
     logger[outcome.ok ? 'info' : 'warn'](
       { report: decided.report, correlationId: wanted.correlationId },
       outcome.ok ? 'master stands' : 'installation failed',

@@ -107,7 +107,8 @@ function expectInstalled(result: InstallationResult): void {
 function expectFailed(result: InstallationResult, reason: string, message?: RegExp): void {
   expect(result.outcome).toMatchObject({
     ok: false,
-    failure: { reason, message: expect.stringMatching(message ?? /./) },
+    reason,
+    message: expect.stringMatching(message ?? /./),
   });
   expect(stands()).toBe(false);
   expect(staged().filter((file) => !file.startsWith('download.part'))).toEqual([]);
@@ -156,7 +157,8 @@ describe('an installation', () => {
     const { outcome } = await install([repository.put(other)], { of: other });
     expect(outcome).toMatchObject({
       ok: false,
-      failure: { reason: 'manifest-mismatch', message: expect.stringMatching(/the master here/) },
+      reason: 'manifest-mismatch',
+      message: expect.stringMatching(/the master here/),
     });
     expect(readFileSync(join(storage, 'images/tiny/v1/root/etc/hostname'), 'utf8')).toBe('box');
   });
@@ -166,7 +168,8 @@ describe('an installation', () => {
     const { outcome } = await install([repository.put(image)]);
     expect(outcome).toMatchObject({
       ok: false,
-      failure: { reason: 'manifest-mismatch', message: expect.stringMatching(/damaged/) },
+      reason: 'manifest-mismatch',
+      message: expect.stringMatching(/damaged/),
     });
   });
 
@@ -493,7 +496,8 @@ describe('an installation', () => {
         const { outcome, downloadedBytes } = await install([repository.put(image)], { directory });
         expect(outcome).toMatchObject({
           ok: false,
-          failure: { reason: 'no-space', message: expect.stringMatching(/need about/) },
+          reason: 'no-space',
+          message: expect.stringMatching(/need about/),
         });
         expect(downloadedBytes).toBe(0);
       });
@@ -509,7 +513,7 @@ describe('an installation', () => {
         };
         expect((await install([repository.put(image, { archive: filling })], { directory })).outcome).toMatchObject({
           ok: false,
-          failure: { reason: 'no-space' },
+          reason: 'no-space',
         });
         expect(stands(directory)).toBe(false);
         expect(leftovers(directory)).toEqual([]);
@@ -529,7 +533,8 @@ describe('an installation', () => {
         });
         expect(outcome).toMatchObject({
           ok: false,
-          failure: { reason: 'no-space', message: expect.stringMatching(/the tree could not be written/) },
+          reason: 'no-space',
+          message: expect.stringMatching(/the tree could not be written/),
         });
         expect(downloadedBytes).toBe(image.archive.length);
         expect(stands(directory)).toBe(false);
@@ -541,7 +546,7 @@ describe('an installation', () => {
       await onSmallDisk('size=64m,nr_inodes=24', async (directory) => {
         expect((await install([repository.put(image)], { directory })).outcome).toMatchObject({
           ok: false,
-          failure: { reason: 'no-space' },
+          reason: 'no-space',
         });
         expect(stands(directory)).toBe(false);
         expect(leftovers(directory)).toEqual([]);

@@ -126,11 +126,11 @@ export class Installation {
       const source = sources[(index + this.turn) % sources.length] ?? '';
       const outcome = await this.fetchFrom(source);
       if (outcome.ok) return outcome;
-      failures.push(outcome.failure);
+      failures.push(outcome);
       // The disk is the same whatever the source.
-      if (outcome.failure.reason === 'no-space' || outcome.failure.reason === 'io-error') break;
+      if (outcome.reason === 'no-space' || outcome.reason === 'io-error') break;
     }
-    return { ok: false, failure: combineFailures(failures, mayHeal) };
+    return { ok: false, ...combineFailures(failures, mayHeal) };
   }
 
   private async fetchFrom(source: string): Promise<Outcome<Documents>> {

@@ -7,17 +7,15 @@ export interface Failure {
   readonly message: string;
 }
 
-export type Outcome<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly failure: Failure };
+export type Refused = { readonly ok: false } & Failure;
+export type Outcome<T> = { readonly ok: true; readonly value: T } | Refused;
 
 export function done<T>(value: T): Outcome<T> {
   return { ok: true, value };
 }
 
-export function failed(
-  reason: DistributionFailureReason,
-  message: string,
-): { readonly ok: false; readonly failure: Failure } {
-  return { ok: false, failure: { reason, message: message.slice(0, 1_500) } };
+export function failed(reason: DistributionFailureReason, message: string): Refused {
+  return { ok: false, reason, message: message.slice(0, 1_500) };
 }
 
 /**
