@@ -163,10 +163,10 @@ describe('a directory', () => {
     ['that everyone may write to', 'chmod o-w', () => chmodSync(directory, 0o777)],
   ])('%s can not be opened, and is named', async (_what, why, change) => {
     change();
-    await expect(TrustedKeys.open(directory)).rejects.toThrow(
-      new RegExp(`^.*${directory}.*${why}|^${why}.*${directory}`),
-    );
-    await expect(TrustedKeys.open(directory)).rejects.toMatchObject({ name: 'TrustedKeysError' });
+    const opened = TrustedKeys.open(directory);
+    await expect(opened).rejects.toThrow(directory);
+    await expect(opened).rejects.toThrow(new RegExp(why));
+    await expect(opened).rejects.toMatchObject({ name: 'TrustedKeysError' });
   });
 });
 
