@@ -73,7 +73,8 @@ export class TrustedKeys {
   static async open(directory: string, report?: (problem: string) => void): Promise<TrustedKeys> {
     const keys = new TrustedKeys(directory, report);
     const problem = await keys.problem();
-    if (problem !== undefined) throw new TrustedKeysError(problem);
+    if (problem !== undefined)
+      throw new TrustedKeysError(`${problem}; bring the public keys that plinth keys init has made there`);
     return keys;
   }
 
