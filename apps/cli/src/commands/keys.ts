@@ -21,8 +21,9 @@ export function register(program: Command): void {
     .action(init);
   keys
     .command('ls')
-    .description('the trusted keys of a directory; exit code 1 when one can not be used')
+    .description('the trusted keys of a directory; exit code 1 when one cannot be used')
     .argument('<directory>', 'what PLINTH_TRUSTED_KEYS names')
+    .addHelpText('after', '\nExample:\n  plinth keys ls /etc/plinth/trusted-keys')
     .action(list);
 }
 
