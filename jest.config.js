@@ -32,8 +32,8 @@ const project = (displayName, testMatch) => ({
 
 export default {
   projects: [
-    project('unit', ['<rootDir>/{apps,libs}/*/src/**/*.spec.ts']),
-    project('integration', ['<rootDir>/{apps,libs}/*/src/**/*.int-spec.ts']),
+    project('unit', ['<rootDir>/{apps,libs}/*/src/**/*.spec.ts', '<rootDir>/test/**/*.spec.ts']),
+    project('integration', ['<rootDir>/{apps,libs}/*/src/**/*.int-spec.ts', '<rootDir>/test/**/*.int-spec.ts']),
     project('e2e', ['<rootDir>/test/**/*.e2e-spec.ts']),
   ],
   testTimeout: 120_000,

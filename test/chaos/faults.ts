@@ -5,26 +5,14 @@ import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { instanceName, sendSignal } from '@plinth/container-runtime';
 import pg from 'pg';
-import { connect, nkeyAuthenticator } from 'nats';
-import { containerCgroups, containerOf, type Stack } from '../stack.js';
+import { containerCgroups, containerOf } from '../stack.js';
 import { DISKS } from './disks.js';
 import { APPS } from './installation.js';
+import type { Fault, FaultContext } from './fault.js';
+import { duplicate, late, malformed, oldConfig, oldReport } from './message-faults.js';
 import type { Random } from './random.js';
 import { LIES } from './repository-proxy.js';
-import type { Rig } from './rig.js';
 import type { Workload } from './workload.js';
-
-export interface FaultContext {
-  readonly rig: Rig;
-  readonly stack: Stack;
-  readonly workload: Workload;
-  readonly random: Random;
-  /** Of what is seen to go wrong at once. */
-  readonly report: (violation: string) => void;
-}
-
-/** @returns what was done, for the log; undefined: there was nothing that it could be done to */
-export type Fault = (context: FaultContext) => Promise<string | undefined>;
 
 /** Kills a service of this kind; what starts it again is the machine's process supervisor, here `plinth up`. */
 const killService =
@@ -332,107 +320,10 @@ const moveClock: Fault = async ({ rig, workload, random }) => {
   return `clock of ${app} an hour ${byMs > 0 ? 'ahead' : 'behind'}, then back`;
 };
 
-/** As one of the stack's own members says it. */
-async function publishAs(stack: Stack, service: string, subject: string, body: string): Promise<boolean> {
-  const { environment } = stack.file().services.find(({ id }) => id === service) ?? {};
-  const seed = environment?.['NATS_NKEY_FILE'];
-  if (seed === undefined) return false;
-  const name = /_INBOX_([^.]+)/.exec(seed)?.[1];
-  const connection = await connect({
-    servers: stack.file().natsUrl,
-    authenticator: nkeyAuthenticator(readFileSync(seed)),
-    ...(name !== undefined && { inboxPrefix: `_INBOX_${name}` }),
-  });
-  connection.publish(subject, body);
-  await connection.flush();
-  await connection.close();
-  return true;
-}
-
-async function query<T extends pg.QueryResultRow>(stack: Stack, text: string): Promise<T[]> {
-  const client = new pg.Client({ connectionString: stack.file().databaseUrl });
-  await client.connect();
-  try {
-    return (await client.query<T>(text)).rows;
-  } finally {
-    await client.end();
-  }
-}
-
-/** A config that a host got before reaches it once more, after newer ones: of any container, also one that is gone. */
-const oldConfig: Fault = async ({ stack, random }) => {
-  const rows = await query<{ subject: string; data: object }>(
-    stack,
-    "SELECT subject, data FROM provisioner.outbox WHERE subject LIKE 'desired.%' AND sent_at IS NOT NULL ORDER BY sequence",
-  );
-  const row = random.pick(rows);
-  if (!row || !(await publishAs(stack, 'provisioner-1', row.subject, JSON.stringify(row.data)))) return undefined;
-  return `an old config again: ${row.subject}`;
-};
-
-/** What a host said of a container before reaches the provisioner once more, under another id. */
-const oldReport: Fault = async ({ stack, random }) => {
-  const rows = await query<{ id: string; host: string; image: string }>(
-    stack,
-    "SELECT id, host, config->>'image' AS image FROM provisioner.containers WHERE state <> 'removed' ORDER BY ordinal",
-  );
-  const row = random.pick(rows);
-  if (!row) return undefined;
-  const report = {
-    host: row.host,
-    containerId: row.id,
-    kind: 'stopped',
-    cause: 'exited',
-    generation: 1,
-    sequence: 1,
-    image: row.image,
-    at: new Date().toISOString(),
-  };
-  if (
-    !(await publishAs(
-      stack,
-      `host-agent-${row.host}`,
-      `report.host.${row.host}.container.${row.id}`,
-      JSON.stringify(report),
-    ))
-  )
-    return undefined;
-  return `an old report of ${row.id.slice(0, 12)} again`;
-};
-
 /** A container whose mount script never ends: it is reported as failed, and can be removed. Others go on meanwhile. */
 const hangingScript: Fault = ({ workload, report }) => {
   workload.hang(report);
   return Promise.resolve('a mount script hangs');
-};
-
-const late: Fault = ({ workload, random }) => {
-  const ms = random.between(1_000, 8_000);
-  return Promise.resolve(`request for ${workload.late(ms)} reaches the bus ${ms} ms late`);
-};
-
-const duplicate: Fault = async ({ workload }) => {
-  const id = await workload.repeat();
-  return id && `request ${id.slice(0, 12)} sent again`;
-};
-
-const MALFORMED = [
-  '',
-  '{',
-  'null',
-  '[]',
-  '"text"',
-  '{"name":7}',
-  '{"name":"Bad Name"}',
-  '{"name":"x","limits":{"memoryBytes":-1}}',
-  `{"name":"${'x'.repeat(5_000)}"}`,
-  '{"__proto__":{"name":"x"}}',
-  '\u0000\u0001',
-];
-const malformed: Fault = async ({ workload, random }) => {
-  const body = random.pick(MALFORMED) ?? '';
-  await workload.publishRaw('container.requested', body);
-  return `malformed request ${JSON.stringify(body.slice(0, 40))}`;
 };
 
 /** By kind, with how often each is chosen. */

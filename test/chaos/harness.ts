@@ -7,7 +7,9 @@ import type { Stack } from '../stack.js';
 import type { Rig } from './rig.js';
 import { chooseFault } from './faults.js';
 import { violations } from './invariants.js';
+import { Journal } from './journal.js';
 import { Random } from './random.js';
+import { keepRecord } from './record.js';
 import { Workload } from './workload.js';
 
 export interface ChaosOptions {
@@ -20,6 +22,8 @@ export interface ChaosOptions {
   readonly signal?: AbortSignal;
   /** See chooseFault. */
   readonly only?: string;
+  /** Where a record of the run is kept when an invariant did not hold. */
+  readonly recordIn?: string;
   readonly onLine: (line: string) => void;
 }
 
@@ -38,23 +42,28 @@ export async function runChaos({
   checkEvery,
   only,
   signal,
+  recordIn,
   onLine,
 }: ChaosOptions): Promise<ChaosResult> {
   const { stack } = rig;
   const { images, hanging } = await makeImages(stack);
   const random = new Random(seed);
-  const workload = new Workload(stack, random, TENANT, images, hanging);
+  const journal = new Journal(join(stack.home, 'chaos.jsonl'));
+  const workload = new Workload(stack, random, TENANT, images, hanging, journal);
   const injected: Record<string, number> = {};
   const found: string[] = [];
   const report = (line: string): void => {
     onLine(`       VIOLATION ${line}`);
+    journal.write('violation', { line });
     found.push(line);
   };
   for (let count = 0; count < 6; count++) await workload.act();
   for (let done = 0, checked = 0; done < faults && found.length === 0;) {
     for (let acts = random.between(0, 3); acts > 0; acts--) await workload.act();
     const { kind, inject } = chooseFault(random, only);
+    journal.write('fault begins', { fault: kind });
     const said = await inject({ rig, stack, workload, random, report });
+    journal.write('fault is over', { fault: kind, said });
     if (said !== undefined) {
       done++;
       injected[kind] = (injected[kind] ?? 0) + 1;
@@ -70,6 +79,10 @@ export async function runChaos({
       for (const line of now) report(line);
       if (signal?.aborted) break;
     }
+  }
+  if (found.length > 0 && recordIn !== undefined) {
+    await keepRecord(stack, recordIn, found);
+    onLine(`       the record of this run: ${recordIn}`);
   }
   return { injected, requests: workload.sent.length, violations: found };
 }

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 import { containerCgroups, containerOf, mountLines, type Stack } from '../stack.js';
+import { endsWithoutCause } from './ends.js';
 import { containerProcesses } from './faults.js';
 import type { Rig } from './rig.js';
 import type { SentRequest, Workload } from './workload.js';
@@ -211,17 +212,6 @@ function answers(facts: readonly StoredFact[], sent: readonly SentRequest[]): st
     });
 }
 
-/** Whatever happens to services, containers go on. */
-function endsWithoutCause(facts: readonly StoredFact[], ended: ReadonlySet<string>): string[] {
-  const ends = facts.filter(
-    ({ subject, data }) =>
-      subject === 'container.stopped' && data['cause'] === 'exited' && !ended.has(String(data['containerId'])),
-  );
-  return ends
-    .slice(0, 5)
-    .map(({ time, data }) => `a container ended that nobody has ended: ${String(data['name'])} ${time}`);
-}
-
 interface Committed {
   readonly unsent: number;
   readonly facts: readonly { readonly id: string; readonly subject: string }[];
@@ -244,12 +234,23 @@ async function committedFacts(stack: Stack): Promise<Committed> {
   }
 }
 
+/**
+ * The transport itself answers what never reaches a handler; nothing of it is in a database. When the bus forgets what was acknowledged, as one that is killed
+ * while it writes that down does, it brings the message again, and after ten minutes stores the answer, which has the same id, once more.
+ */
+function isAnsweredWithoutCommit({ subject, data }: StoredFact): boolean {
+  return subject.endsWith('.rejected') && ['invalid-request', 'internal-error'].includes(String(data['reason']));
+}
+
 /** What was committed was published, under its own id, once, and nothing waits. */
 function published(committed: Committed, facts: readonly StoredFact[]): string[] {
   const ids = new Set(facts.map(({ id }) => id));
   const missing = committed.facts.filter(({ id }) => !ids.has(id));
+  const known = new Set(committed.facts.map(({ id }) => id));
   const counts = new Map<string, number>();
-  for (const { id, subject } of facts) if (!subject.endsWith('.requested')) counts.set(id, (counts.get(id) ?? 0) + 1);
+  for (const fact of facts)
+    if (!fact.subject.endsWith('.requested') && (known.has(fact.id) || !isAnsweredWithoutCommit(fact)))
+      counts.set(fact.id, (counts.get(fact.id) ?? 0) + 1);
   const twice = [...counts].filter(([, count]) => count > 1);
   return [
     ...(committed.unsent === 0 ? [] : [`${committed.unsent} committed events were not published`]),

@@ -1,4 +1,6 @@
 /** `npm run chaos -- --seed S --faults N`: prints every fault, the violations, and a table; exit code 0 only without a violation. */
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { FAULTS } from './faults.js';
 import { runChaos } from './harness.js';
@@ -12,13 +14,14 @@ const { values } = parseArgs({
     'check-every': { type: 'string', default: '25' },
     only: { type: 'string', default: '' },
     plant: { type: 'string' },
+    record: { type: 'string', default: '' },
     help: { type: 'boolean', short: 'h', default: false },
   },
 });
 const [seed, faults, checkEvery] = [values.seed, values.faults, values['check-every']].map(Number);
 if (values.help || [seed, faults, checkEvery].some((value) => !Number.isInteger(value))) {
   process.stdout.write(
-    'usage: npm run chaos -- [--seed N] [--faults 100] [--check-every 25] [--only <part of a kind,…>] [--plant <bug>]\nthe same seed gives the same faults and requests in the same order\n--plant: with a bug that has to be found: ' +
+    "usage: npm run chaos -- [--seed N] [--faults 100] [--check-every 25] [--only <part of a kind,…>] [--plant <bug>] [--record <directory>]\nthe same seed gives the same faults and requests in the same order\n--record: where journal, facts, tables and logs of a run with a violation are kept; absent: a new directory in the system's folder for temporary files\n--plant: with a bug that has to be found: " +
       Object.keys(PLANTED).join(', ') +
       '\n',
   );
@@ -43,6 +46,7 @@ try {
     faults: faults ?? 0,
     checkEvery: checkEvery ?? 25,
     only: values.only,
+    recordIn: values.record === '' ? join(tmpdir(), `plinth-chaos-${seed}-${Date.now()}`) : resolve(values.record),
     signal: stop.signal,
     onLine: (line) => process.stdout.write(`${line}\n`),
   });

@@ -25,8 +25,9 @@ export const PLANTED: Readonly<Record<string, PlantedBug>> = {
   'sent-unsent': {
     what: 'an event counts as sent when the bus did not take it',
     file: OUTBOX,
-    find: "results[index]?.status === 'fulfilled'",
-    replace: 'true',
+    find: "(result) => (result.status === 'fulfilled' ? [result.value] : [])",
+    replace:
+      "(result, index) => [result.status === 'fulfilled' ? result.value : { row: rows[index].sequence, stream: '', sequence: 0, duplicate: true }]",
   },
   'no-dedupe-id': {
     what: 'an event is sent again under another id',

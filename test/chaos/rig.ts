@@ -4,7 +4,8 @@ import { LimitedDisks } from './disks.js';
 import { copyInstallation, type Edit, type Installation } from './installation.js';
 import { RepositoryProxy } from './repository-proxy.js';
 
-const PUBLIC_URL = {
+/** The line of the built stack that says where images are downloaded from. */
+export const PUBLIC_URL = {
   file: 'libs/stack/dist/stack-plan.js',
   find: 'PLINTH_PUBLIC_URL: `http://127.0.0.1:${downloads}`',
 };

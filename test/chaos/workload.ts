@@ -2,6 +2,8 @@
 import { randomBytes } from 'node:crypto';
 import { headers } from 'nats';
 import type { Stack } from '../stack.js';
+import { CausedEnds } from './ends.js';
+import type { Journal } from './journal.js';
 import type { Random } from './random.js';
 
 export interface SentRequest {
@@ -23,8 +25,8 @@ const COMMAND = [
 
 export class Workload {
   readonly sent: SentRequest[] = [];
-  /** Ids of containers that a fault has ended: others end only when they are asked to. */
-  readonly ended = new Set<string>();
+  /** Containers that a fault has ended: others end only when they are asked to. */
+  readonly ended = new CausedEnds();
   private counter = 0;
   private readonly pending: Promise<void>[] = [];
   /** Names that were asked for and not asked to be removed. */
@@ -38,6 +40,7 @@ export class Workload {
     private readonly images: readonly string[],
     /** On which every container hangs in its mount script. */
     private readonly hanging: string,
+    private readonly journal: Journal,
   ) {}
 
   /** One request of some kind. */
@@ -63,6 +66,7 @@ export class Workload {
   async repeat(): Promise<string | undefined> {
     const request = this.random.pick(this.sent);
     if (!request) return undefined;
+    this.journal.write('request again', { id: request.id, subject: request.subject, name: request.name });
     await this.publish(request);
     return request.id;
   }
@@ -136,22 +140,29 @@ export class Workload {
   private async send(subject: string, data: object, name: string): Promise<void> {
     const request = { id: randomBytes(16).toString('hex'), subject, body: JSON.stringify(data), name };
     this.sent.push(request);
+    this.journal.write('request', request);
     await this.publish(request);
   }
 
   private async publish({ id, subject, body }: SentRequest): Promise<void> {
     const envelope = headers();
     envelope.set('ce-id', id);
-    await this.retry(() => this.stack.jetstream().publish(subject, body, { headers: envelope }));
+    await this.retry(async () => {
+      this.journal.write('publishing', { id, subject });
+      const { seq } = await this.stack.jetstream().publish(subject, body, { headers: envelope });
+      this.journal.write('stored', { id, subject, seq });
+    }, id);
   }
 
   /** Until the bus has it: a sender that is refused sends again, under the same id. */
-  private async retry(publish: () => Promise<unknown>): Promise<void> {
+  private async retry(publish: () => Promise<unknown>, id?: string): Promise<void> {
     for (let attempt = 1; ; attempt++) {
       try {
         await publish();
         return;
       } catch (error) {
+        // It may be stored all the same.
+        this.journal.write('not acknowledged', { id, error: String(error) });
         if (attempt === 60) throw error;
         await new Promise((resolve) => setTimeout(resolve, 500));
       }

@@ -1,0 +1,13 @@
+/** Every line that the harness changes in its copy of the installation is there, once: in the built files, so build first. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from '@jest/globals';
+import { INSTALLATION } from '../stack.js';
+import { PLANTED } from './planted.js';
+import { PUBLIC_URL } from './rig.js';
+
+describe('the harness changes one line', () => {
+  it.each(Object.entries({ ...PLANTED, 'address of downloads': PUBLIC_URL }))('%s', (_name, { file, find }) => {
+    expect(readFileSync(join(INSTALLATION, file), 'utf8').split(find)).toHaveLength(2);
+  });
+});
