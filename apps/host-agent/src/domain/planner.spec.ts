@@ -271,6 +271,18 @@ describe('plan', () => {
 });
 
 describe('planAfterFailure', () => {
+  it('closes a run that was counted before its start failed: what was killed then did not end by itself', () => {
+    // The first process ran, and no report of it could be written: the disk is full.
+    const counted = { ...ENDED, starts: 2 };
+    const [deleted, remembered] = planAfterFailure(input({ observed: RUNNING, record: counted }), {
+      reason: 'no-space',
+      message: 'no space left on device',
+    });
+    expect(deleted).toEqual({ kind: 'delete-runtime' });
+    const record = { ...counted, ...(remembered?.kind === 'remember' ? remembered.change : {}) };
+    expect(plan(input({ record })).map(({ kind }) => kind)).toEqual(['wait-until']);
+  });
+
   it('tries again what may heal', () => {
     const steps = planAfterFailure(input({ record: { ...NEVER, failedStartsInRow: 3 } }), {
       reason: 'image-missing',

@@ -202,13 +202,20 @@ function exitMessage(exitCode: number | undefined, reason: string): string {
 /** What follows a step of a start that failed. */
 export function planAfterFailure({ config: given, record, nowMs }: PlanInput, failed: StartFailure): readonly Step[] {
   const config = effectiveConfig(given, record);
+  // Counted already, but its start could not be written down or reported: it is killed now, and has not ended by itself.
+  const closed: Partial<LocalRecord> = runIsOpen(record)
+    ? { lastExit: { run: record.starts, exitCode: KILLED, atMs: nowMs } }
+    : {};
   if (isTrying(config, record) && !OF_THE_HOST.has(failed.reason)) {
     const why = `start failed on trial: ${failed.reason}`;
     return [
       { kind: 'delete-runtime' },
       {
         kind: 'remember',
-        change: trialFailed(record, { ...failed, message: `it did not start: ${failed.message}` }, nowMs),
+        change: {
+          ...closed,
+          ...trialFailed(record, { ...failed, message: `it did not start: ${failed.message}` }, nowMs),
+        },
         why,
       },
     ];
@@ -228,11 +235,12 @@ export function planAfterFailure({ config: given, record, nowMs }: PlanInput, fa
   const change: Partial<LocalRecord> =
     retryInMs === undefined
       ? {
+          ...closed,
           ...attempt,
           failedStartsInRow,
           settled: { by: 'start-failure', generation: config.generation, runGeneration: config.runGeneration },
         }
-      : { ...attempt, failedStartsInRow, retryAtMs: nowMs + retryInMs };
+      : { ...closed, ...attempt, failedStartsInRow, retryAtMs: nowMs + retryInMs };
   return [
     { kind: 'delete-runtime' },
     { kind: 'remember', change, why: `start failed: ${failure.reason}` },

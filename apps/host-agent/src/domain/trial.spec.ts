@@ -331,7 +331,8 @@ describe('a start that fails', () => {
   it.each(['lease-lost', 'volume-held'] as const)(
     'for want of the volume (%s) says nothing about the image, and is tried again',
     (reason) => {
-      const [, remember, report] = planAfterFailure(input({ observed: ABSENT }), { reason, message: 'no' });
+      const record = { ...RAN_NEW, trial: judged(), lastExit: { run: RAN_NEW.starts, atMs: NOW } };
+      const [, remember, report] = planAfterFailure(input({ observed: ABSENT, record }), { reason, message: 'no' });
       expect(remember?.kind === 'remember' && remember.change).toEqual({
         attemptedGeneration: 4,
         attemptedRunGeneration: 4,
