@@ -14,7 +14,8 @@ export class Random {
     return uniformInt(this.generator, low, high);
   }
 
+  /** Draws of nothing too: what is drawn next must not depend on what there happened to be. */
   pick<T>(items: readonly T[]): T | undefined {
-    return items.length === 0 ? undefined : items[this.between(0, items.length - 1)];
+    return items[this.between(0, Math.max(0, items.length - 1))];
   }
 }

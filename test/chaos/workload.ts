@@ -1,6 +1,6 @@
 /** Requests as upstream systems send them, and what was asked for, by container name. */
 import { randomBytes } from 'node:crypto';
-import { headers } from 'nats';
+import { headers, type JetStreamClient } from 'nats';
 import type { Stack } from '../stack.js';
 import { CausedEnds } from './ends.js';
 import type { Journal } from './journal.js';
@@ -33,7 +33,7 @@ export class Workload {
   private readonly names: string[] = [];
 
   constructor(
-    private readonly stack: Stack,
+    private readonly stack: Pick<Stack, 'plinth'> & { jetstream(): Pick<JetStreamClient, 'publish'> },
     private readonly random: Random,
     private readonly tenant: string,
     /** `name@version` of images to run on and to switch between. */
@@ -79,7 +79,11 @@ export class Workload {
   late(ms: number): string {
     const name = `c-${this.counter++}`;
     this.names.push(name);
-    this.pending.push(new Promise((resolve) => setTimeout(resolve, ms)).then(() => this.requestContainer(name)));
+    // Chosen now: whatever is drawn when the time is over would depend on what else was drawn until then, and the seed would decide nothing after it.
+    const data = this.newContainer(name);
+    this.pending.push(
+      new Promise((resolve) => setTimeout(resolve, ms)).then(() => this.send('container.requested', data, name)),
+    );
     return name;
   }
 
@@ -118,23 +122,19 @@ export class Workload {
   private async create(): Promise<void> {
     const name = `c-${this.counter++}`;
     this.names.push(name);
-    await this.requestContainer(name);
+    await this.send('container.requested', this.newContainer(name), name);
   }
 
-  private async requestContainer(name: string): Promise<void> {
+  private newContainer(name: string): object {
     const restart = this.random.between(0, 1) === 0 ? { policy: 'always' } : { policy: 'on-failure', maxRetries: 20 };
-    await this.send(
-      'container.requested',
-      {
-        name,
-        tenant: this.tenant,
-        image: this.random.pick(this.images),
-        command: COMMAND,
-        stopGraceSeconds: 1,
-        restart,
-      },
+    return {
       name,
-    );
+      tenant: this.tenant,
+      image: this.random.pick(this.images),
+      command: COMMAND,
+      stopGraceSeconds: 1,
+      restart,
+    };
   }
 
   private async send(subject: string, data: object, name: string): Promise<void> {
