@@ -138,6 +138,23 @@ describe('a lease', () => {
       await remove(config);
     },
   );
+
+  it('that can not be read for a moment ends its containers too, and that is no end of their own', async () => {
+    const { config, first } = await running({ restart: { policy: 'never' } });
+    await renewedTwice();
+    const held = join(bench.hostDirectoryOf(bench.host), 'lease.json');
+    const guard = guardOf() ?? 0;
+    process.kill(guard, 'SIGSTOP');
+    const before = readFileSync(held);
+    writeFileSync(held, '{');
+    await waitFor(() => (alive(first.pid) ? undefined : true), 'the end of the container');
+    // The same term as before: nothing in it says that it was not held.
+    writeFileSync(held, before);
+    process.kill(guard, 'SIGCONT');
+    const again = await bench.report(config.containerId, 'started', { after: first.sequence }, 30_000);
+    expect(again.pid).not.toBe(first.pid);
+    await remove(config);
+  });
 });
 
 describe('a volume', () => {

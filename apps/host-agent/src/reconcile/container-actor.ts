@@ -190,12 +190,11 @@ export class ContainerActor {
   }
 
   private input(): Parameters<typeof plan>[0] {
-    const { config, observed, record } = this.state;
+    const { config, observed, record, endedWithLease } = this.state;
     const leaseLost =
       observed.kind !== 'running' &&
       runIsOpen(record) &&
-      record.leaseTerm !== undefined &&
-      !this.holds(record.leaseTerm);
+      (endedWithLease === record.starts || (record.leaseTerm !== undefined && !this.holds(record.leaseTerm)));
     return { config, observed, record, nowMs: this.hands.clock.now(), leaseLost };
   }
 

@@ -24,6 +24,8 @@ export class ContainerState {
   /** When the present config arrived; the begin of the start that it causes. */
   arrivedAtMs: number | undefined;
   preparation: Preparation | undefined;
+  /** Number of the run that this agent has ended because no lease covered it; see LocalRecord.starts. The lease may be held again, in the same term, by the time that the end is seen. */
+  endedWithLease: number | undefined;
   /** Ends the health check that is being run. */
   interrupt: AbortController | undefined;
 

@@ -95,7 +95,12 @@ export class Fleet {
     const doomed = [...this.actors.values()].filter(
       ({ state }) => state.config.storageNode === storageNode && state.observed.kind === 'running',
     );
-    await Promise.all(doomed.map(({ state }) => this.hands.containers.kill(state.id)));
+    await Promise.all(
+      doomed.map(({ state }) => {
+        state.endedWithLease = state.record.starts;
+        return this.hands.containers.kill(state.id);
+      }),
+    );
   }
 
   /** Every container's present state, for whoever may have missed it. */
