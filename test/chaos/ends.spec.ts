@@ -16,7 +16,7 @@ describe('an end that the harness has caused', () => {
     ['is explained', stopped('killed', 0), true],
     ['is explained when a host that was lost for a minute reports it', stopped('killed', 110_000), true],
     ['does not explain an end before it', stopped('killed', -1), false],
-    ['does not explain an end long after it', stopped('killed', 200_000), false],
+    ['does not explain an end long after it', stopped('killed', 300_001), false],
     ["does not explain another container's end", stopped('other', 0), false],
     ['is not needed for an end that was asked for', stopped('other', 0, 'requested'), true],
   ])('%s', (_what, fact, isExplained) => {

@@ -9,9 +9,9 @@ export interface StoppedFact {
 
 /**
  * An end is reported by the next agent at the latest, and again by each that begins while the container waits for its next start. A host that is lost is back
- * after a minute, and its agent may be cut off from the bus for another.
+ * after a minute, its agent may be cut off from the bus for another, and on a busy machine each service takes a minute to be there again.
  */
-const REPORTED_WITHIN_MS = 180_000;
+const REPORTED_WITHIN_MS = 300_000;
 const MOST_LINES = 5;
 
 export class CausedEnds {
