@@ -1,4 +1,5 @@
 /** All wiring of the distributor. */
+import { distributorGroup } from '@plinth/contracts';
 import { type DynamicModule, Module } from '@nestjs/common';
 import { TrustedKeys, TrustedKeysError } from '@plinth/image-trust';
 import {
@@ -116,7 +117,7 @@ export async function assemble(
       tokenReadiness(() => readToken(config.PLINTH_DOWNLOAD_TOKEN_FILE)),
     ],
     // Distributors of one node share its promotions; those of another get them all.
-    consumerGroup: `distributor-${node.name}`,
+    consumerGroup: distributorGroup(node.name),
     start: () => {
       loop.start();
       removals.start();

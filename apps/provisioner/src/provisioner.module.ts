@@ -14,6 +14,7 @@ import {
   AddMoves1700000004000,
   AddRetirement1700000003000,
   AddRollouts1700000002000,
+  AddStorageState1700000007500,
   AddTenantDisk1700000006000,
   CreateProvisionerTables1700000001000,
 } from './postgres/migrations.js';
@@ -76,6 +77,7 @@ export async function assemble({
       AddMoves1700000004000,
       AddIntake1700000005000,
       AddTenantDisk1700000006000,
+      AddStorageState1700000007500,
     ],
     logger,
     poolSize: 20,
@@ -131,7 +133,7 @@ export async function assemble({
       { provide: RolloutProgress, useValue: rollouts },
       { provide: RolloutQueryStore, useValue: new RolloutQueryStore(source) },
       { provide: ImageRetirement, useValue: new ImageRetirement(outbox) },
-      { provide: QueryStore, useValue: new QueryStore(source, config.PLINTH_HOST_LOST_SECONDS) },
+      { provide: QueryStore, useValue: new QueryStore(source) },
     ],
   };
   return {

@@ -1,4 +1,5 @@
 /** Facts on their way in: decoded, filtered, waited for. */
+import { STREAMS } from '@plinth/contracts';
 import { decodeEnvelope } from '@plinth/service-kit/messaging';
 import type { MsgHdrs, Subscription } from 'nats';
 import { ClientError } from './errors.js';
@@ -22,7 +23,7 @@ export interface FactFilter {
 }
 
 /** Every subject that facts have. */
-export const ALL_FACTS: readonly string[] = ['image.>', 'container.>', 'host.>', 'rollout.>'];
+export const ALL_FACTS: readonly string[] = STREAMS.events.subjects;
 
 /** Whether a fact fits a filter; subjects are the subscription's affair. */
 export function fitsFilter(fact: Fact, filter: FactFilter): boolean {

@@ -1,11 +1,12 @@
 /** The desired-state and status streams as the provisioner keeps them, besides what the outbox publishes. */
-import { containerStatus, desiredContainer, STREAMS } from '@plinth/contracts';
-import { insertEvents } from '@plinth/service-kit';
+import { containerStatus, desiredContainer, hostStatus, storageStatus, STREAMS } from '@plinth/contracts';
+import { insertEvents, newId, type OutboxEvent } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
 import type { DataSource } from 'typeorm';
 import { statusOf } from './domain/container-record.js';
 import { allGivenUp } from './given-up.store.js';
-import { CONTAINER_COLUMNS, type ContainerRow, isGoneFrom, recordOf } from './container.store.js';
+import { isGoneFrom, lockPresent } from './container.store.js';
+import { hostStatuses, storageStatuses } from '../hosts/node-status.store.js';
 
 export class DesiredState {
   constructor(
@@ -29,20 +30,30 @@ export class DesiredState {
 /** Queues every present config and status again: after the bus lost what it had. */
 export async function republishAll(source: DataSource): Promise<void> {
   await source.transaction(async (manager) => {
-    const rows: ContainerRow[] = await manager.query(
-      `SELECT ${CONTAINER_COLUMNS} FROM containers WHERE state <> 'removed' ORDER BY ordinal FOR UPDATE`,
-    );
     for (const config of await allGivenUp(manager)) {
       await insertEvents(manager, [
         { subject: desiredContainer(config.host, config.containerId), data: config, correlationId: config.containerId },
       ]);
     }
-    for (const record of rows.map(recordOf)) {
+    for (const record of await lockPresent(manager)) {
       const { config } = record;
       await insertEvents(manager, [
         { subject: desiredContainer(config.host, record.id), data: config, correlationId: record.id },
         { subject: containerStatus(record.id), data: statusOf(record), correlationId: record.id },
       ]);
     }
+    const correlationId = newId();
+    await insertEvents(manager, [
+      ...(await hostStatuses(manager, {})).map((data): OutboxEvent => ({
+        subject: hostStatus(data.host),
+        data,
+        correlationId,
+      })),
+      ...(await storageStatuses(manager, {})).map((data): OutboxEvent => ({
+        subject: storageStatus(data.node),
+        data,
+        correlationId,
+      })),
+    ]);
   });
 }

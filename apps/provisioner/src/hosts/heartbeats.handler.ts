@@ -9,6 +9,7 @@ import {
 } from '@plinth/contracts';
 import { newId, OnEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import { recordHostHeartbeat, recordStorageHeartbeat, recoverContainers } from './host.store.js';
+import { announceHost, announceStorage } from './node-status.store.js';
 import { tellRetirementsAgain } from '../images/retirement.store.js';
 import { statusOf } from '../containers/domain/container-record.js';
 
@@ -25,8 +26,16 @@ export class HeartbeatsHandler {
       const meaning = await recordHostHeartbeat(manager, event.data);
       if (meaning === 'known') return;
       const correlationId = newId();
-      const subject = meaning === 'joined' ? SUBJECTS.hostJoined : SUBJECTS.hostRecovered;
-      add({ subject, aggregate: `host:${host}`, data: { host, lastSeenAt: new Date().toISOString() }, correlationId });
+      if (meaning !== 'changed') {
+        const subject = meaning === 'joined' ? SUBJECTS.hostJoined : SUBJECTS.hostRecovered;
+        add({
+          subject,
+          aggregate: `host:${host}`,
+          data: { host, lastSeenAt: new Date().toISOString() },
+          correlationId,
+        });
+      }
+      await announceHost(manager, add, host, { correlationId });
       if (meaning === 'recovered') {
         for (const record of await recoverContainers(manager, host)) {
           add({ subject: containerStatus(record.id), data: statusOf(record), correlationId });
@@ -37,9 +46,17 @@ export class HeartbeatsHandler {
 
   @OnEvent(STORAGE_HEARTBEATS)
   async storage(event: ReceivedEvent<StorageHeartbeat>): Promise<void> {
-    if (event.tokens[2] !== event.data.node) return;
+    const { node } = event.data;
+    if (event.tokens[2] !== node) return;
     await this.outbox.transact(async (manager, add) => {
-      await recordStorageHeartbeat(manager, event.data);
+      const meaning = await recordStorageHeartbeat(manager, event.data);
+      const correlationId = newId();
+      if (meaning === 'joined' || meaning === 'recovered') {
+        const subject = meaning === 'joined' ? SUBJECTS.storageJoined : SUBJECTS.storageRecovered;
+        const data = { node, lastSeenAt: new Date().toISOString() };
+        add({ subject, aggregate: `storage:${node}`, data, correlationId });
+      }
+      if (meaning !== 'known') await announceStorage(manager, add, node, { correlationId });
       // A node that was away for longer than the bus remembers still holds what was retired meanwhile.
       for (const image of await tellRetirementsAgain(manager, event.data.images)) {
         add({ subject: SUBJECTS.imageRetired, aggregate: `image:${image.name}`, data: image, correlationId: newId() });

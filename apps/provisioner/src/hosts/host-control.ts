@@ -8,6 +8,7 @@ import {
 } from '@plinth/contracts';
 import { claimEvent, type Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import { setScheduling } from '../moves/move.store.js';
+import { announceHost } from './node-status.store.js';
 
 const DEFAULT_PARALLEL = 1;
 
@@ -40,6 +41,7 @@ export class HostControl {
         data: { host },
         ...cause,
       });
+      await announceHost(manager, add, host, cause);
     });
   }
 }

@@ -1,7 +1,9 @@
-/** Looks every second or two for hosts that fell silent; several provisioners may do so at once. */
+/** Looks every second or two for hosts and storage nodes that fell silent; several provisioners may do so at once. */
 import { containerStatus, type ContainerState, SUBJECTS } from '@plinth/contracts';
 import { type Logger, newId, type Outbox, WorkLoop } from '@plinth/service-kit';
-import { type HeardHost, hostsInUse, loseContainers, markSilent } from './host.store.js';
+import { hostsInUse, loseContainers, markSilent, markStorageLost, storageInUse } from './host.store.js';
+import { announceHost, announceStorage } from './node-status.store.js';
+import { Silence } from './silence.js';
 import { type ContainerRecord, factOf, statusOf } from '../containers/domain/container-record.js';
 import { transition } from '../containers/domain/container-state.js';
 
@@ -18,8 +20,8 @@ const PERIOD_MS = 1_000;
 
 export class LostHosts {
   private readonly loop: WorkLoop;
-  /** By host: its last count of heartbeats, and when it was first seen, by this process's clock: what jumps is the time of day. */
-  private readonly heard = new Map<string, { readonly beats: string; readonly atMs: number }>();
+  private readonly hosts = new Silence();
+  private readonly storageNodes = new Silence();
 
   constructor(
     private readonly outbox: Outbox,
@@ -45,13 +47,16 @@ export class LostHosts {
   private async sweep(): Promise<void> {
     const live = ALL_STATES.filter((state) => transition(state, 'host-lost') !== undefined);
     await this.outbox.transact(async (manager, add) => {
-      const silent = this.silence(await hostsInUse(manager));
-      for (const { host } of await markSilent(manager, silent(this.lostSeconds / 2), 'suspect'))
+      const silent = this.hosts.among(await hostsInUse(manager), performance.now());
+      for (const { name: host } of await markSilent(manager, silent(this.lostSeconds / 2), 'suspect')) {
         this.logger.warn({ host }, 'host is silent; nothing new is placed there');
-      for (const { host, lastSeenAt } of await markSilent(manager, silent(this.lostSeconds), 'lost')) {
+        await announceHost(manager, add, host, { correlationId: newId() });
+      }
+      for (const { name: host, lastSeenAt } of await markSilent(manager, silent(this.lostSeconds), 'lost')) {
         const correlationId = newId();
         this.logger.warn({ host, lastSeenAt }, 'host is lost');
         add({ subject: SUBJECTS.hostLost, aggregate: `host:${host}`, data: { host, lastSeenAt }, correlationId });
+        await announceHost(manager, add, host, { correlationId });
         const lost: readonly ContainerRecord[] = await loseContainers(manager, host, live);
         for (const record of lost) {
           add({
@@ -64,13 +69,18 @@ export class LostHosts {
         }
       }
     });
+    await this.loseStorage();
   }
 
-  /** While no provisioner ran nobody could hear the heartbeats: every host has its full time from when it is first looked at. */
-  private silence(hosts: readonly HeardHost[]): (seconds: number) => HeardHost[] {
-    const nowMs = performance.now();
-    for (const { host, beats } of hosts)
-      if (this.heard.get(host)?.beats !== beats) this.heard.set(host, { beats, atMs: nowMs });
-    return (seconds) => hosts.filter(({ host }) => nowMs - (this.heard.get(host)?.atMs ?? nowMs) >= seconds * 1000);
+  private async loseStorage(): Promise<void> {
+    await this.outbox.transact(async (manager, add) => {
+      const silent = this.storageNodes.among(await storageInUse(manager), performance.now());
+      for (const { name: node, lastSeenAt } of await markStorageLost(manager, silent(this.lostSeconds))) {
+        const correlationId = newId();
+        this.logger.warn({ node, lastSeenAt }, 'storage node is lost');
+        add({ subject: SUBJECTS.storageLost, aggregate: `storage:${node}`, data: { node, lastSeenAt }, correlationId });
+        await announceStorage(manager, add, node, { correlationId });
+      }
+    });
   }
 }

@@ -22,6 +22,7 @@ import {
   lockDrain,
   saveDrain,
 } from './move.store.js';
+import { announceHost } from '../hosts/node-status.store.js';
 import { loadPlacementView, occupy, release, reserve } from '../placement/placement.store.js';
 import type { ProvisionerConfig } from '../config.js';
 import { type ContainerRecord, factOf, statusOf } from '../containers/domain/container-record.js';
@@ -189,6 +190,7 @@ export class ContainerRelocation {
     if (left === 0 && inHand.length === 0) {
       await saveDrain(manager, host, null);
       add({ subject: SUBJECTS.hostDrained, aggregate: `host:${host}`, data: { host, moved: drain.moved }, ...cause });
+      await announceHost(manager, add, host, cause);
       this.logger.info({ host, moved: drain.moved }, 'host is drained');
       return;
     }
@@ -202,6 +204,7 @@ export class ContainerRelocation {
     }
     if (waiting !== drain.waiting || asked.join() !== drain.inHand.join())
       await saveDrain(manager, host, { ...drain, waiting, inHand: asked });
+    if (waiting !== drain.waiting) await announceHost(manager, add, host, cause);
   }
 
   /** Holds room on another host, then asks this one to give the container up. @returns why not */

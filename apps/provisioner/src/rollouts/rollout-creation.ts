@@ -1,18 +1,15 @@
 /** One request → one rollout, its containers chosen once, in one transaction. */
 import {
-  formatImageRef,
   type ImageRef,
   KNOWN_GOOD,
-  parseExactImageRef,
   parseImageRef,
   type RolloutRejected,
   type RolloutRequested,
-  type RolloutSelection,
   SUBJECTS,
 } from '@plinth/contracts';
 import { claimEvent, newId, type Outbox, type OutboxEvent, type ReceivedEvent } from '@plinth/service-kit';
 import type { EntityManager } from 'typeorm';
-import { CONTAINER_COLUMNS, type ContainerRow, recordOf } from '../containers/container.store.js';
+import { selectContainers } from './selection.store.js';
 import { insertRollout, lockRollout, type NewMember } from './rollout.store.js';
 import { loadUpdateCatalogue } from '../containers/update.store.js';
 import { imageNames } from './container-update.js';
@@ -108,30 +105,4 @@ function memberOf(record: ContainerRecord, target: string, catalogue: UpdateCata
 function namesOf(records: readonly ContainerRecord[], to: string): readonly string[] {
   const asked: ImageRef | undefined = parseImageRef(to);
   return [...new Set([...(asked ? [asked.name] : []), ...records.flatMap((record) => imageNames(record, to))])];
-}
-
-/** In turns over the hosts, so that a batch is spread over them. */
-async function selectContainers(manager: EntityManager, select: RolloutSelection): Promise<readonly ContainerRecord[]> {
-  const exact = select.image === undefined ? undefined : parseExactImageRef(select.image);
-  const rows: ContainerRow[] = await manager.query(
-    `SELECT ${CONTAINER_COLUMNS} FROM (
-       SELECT c.*, row_number() OVER (PARTITION BY c.host ORDER BY c.ordinal) AS turn FROM containers c LEFT JOIN hosts h ON h.host = c.host
-        WHERE c.state <> 'removed' AND c.config->>'desired' <> 'removed'
-          AND ($1::text IS NULL OR c.config->>'image' = $1) AND ($2::text IS NULL OR split_part(c.config->>'image', '@', 1) = $2)
-          AND ($3::text IS NULL OR c.tenant = $3) AND ($4::text IS NULL OR c.host = $4) AND ($5::text IS NULL OR c.config->>'storageNode' = $5)
-          AND ($6::text IS NULL OR h.datacenter = $6) AND ($7::text IS NULL OR c.config->>'follow' = $7)
-          AND ($8::text[] IS NULL OR c.name = ANY($8) OR c.id = ANY($8))) s
-      ORDER BY turn, host`,
-    [
-      exact ? formatImageRef(exact) : null,
-      exact ? null : (select.image ?? null),
-      select.tenant ?? null,
-      select.host ?? null,
-      select.storageNode ?? null,
-      select.datacenter ?? null,
-      select.follow ?? null,
-      select.containers ?? null,
-    ],
-  );
-  return rows.map(recordOf);
 }

@@ -64,3 +64,8 @@ export async function openDatabase(options: DatabaseOptions): Promise<DataSource
   }
   return source;
 }
+
+/** Whether the database answers. @throws when it does not */
+export async function ask(source: DataSource): Promise<void> {
+  await source.query('SELECT 1');
+}
