@@ -22,9 +22,7 @@ import { QueryStore } from './queries/query.store.js';
 import type { ProvisionerConfig } from './config.js';
 import { ContainerRelocation } from './moves/container-relocation.js';
 import { HostControl } from './hosts/host-control.js';
-import { HostCordonRequestedHandler } from './hosts/host-cordon-requested.handler.js';
-import { HostDrainRequestedHandler } from './hosts/host-drain-requested.handler.js';
-import { HostUncordonRequestedHandler } from './hosts/host-uncordon-requested.handler.js';
+import { HostSchedulingHandler } from './hosts/host-scheduling.handler.js';
 import { ContainerUpdate } from './rollouts/container-update.js';
 import { RolloutControl } from './rollouts/rollout-control.js';
 import { RolloutCreation } from './rollouts/rollout-creation.js';
@@ -32,19 +30,12 @@ import { RolloutProgress } from './rollouts/rollout-progress.js';
 import { RolloutQueryStore } from './queries/rollout-query.store.js';
 import { ContainerUpdateRequestedHandler } from './rollouts/container-update-requested.handler.js';
 import { RolloutRequestedHandler } from './rollouts/rollout-requested.handler.js';
-import { RolloutPauseRequestedHandler } from './rollouts/rollout-pause-requested.handler.js';
-import { RolloutResumeRequestedHandler } from './rollouts/rollout-resume-requested.handler.js';
-import { RolloutAbortRequestedHandler } from './rollouts/rollout-abort-requested.handler.js';
-import { RolloutRevertRequestedHandler } from './rollouts/rollout-revert-requested.handler.js';
-import { RolloutApprovalRequestedHandler } from './rollouts/rollout-approval-requested.handler.js';
+import { RolloutActionsHandler } from './rollouts/rollout-actions.handler.js';
 import { ContainerAction } from './containers/container-action.js';
 import { ContainerCreation } from './containers/container-creation.js';
-import { ContainerRemoveRequestedHandler } from './containers/container-remove-requested.handler.js';
 import { ContainerReportHandler } from './reports/container-report.handler.js';
 import { ContainerRequestedHandler } from './containers/container-requested.handler.js';
-import { ContainerRestartRequestedHandler } from './containers/container-restart-requested.handler.js';
-import { ContainerStartRequestedHandler } from './containers/container-start-requested.handler.js';
-import { ContainerStopRequestedHandler } from './containers/container-stop-requested.handler.js';
+import { ContainerActionsHandler } from './containers/container-actions.handler.js';
 import { DropDeadLettersHandler } from './queries/drop-dead-letters.handler.js';
 import { HeartbeatsHandler } from './hosts/heartbeats.handler.js';
 import { ImageActivationRequestedHandler } from './rollouts/image-activation-requested.handler.js';
@@ -95,26 +86,17 @@ export async function assemble({
     module: ProvisionerModule,
     controllers: [
       ContainerRequestedHandler,
-      ContainerStopRequestedHandler,
-      ContainerStartRequestedHandler,
-      ContainerRestartRequestedHandler,
-      ContainerRemoveRequestedHandler,
+      ContainerActionsHandler,
       ContainerUpdateRequestedHandler,
       RolloutRequestedHandler,
-      RolloutPauseRequestedHandler,
-      RolloutResumeRequestedHandler,
-      RolloutAbortRequestedHandler,
-      RolloutRevertRequestedHandler,
-      RolloutApprovalRequestedHandler,
+      RolloutActionsHandler,
       ContainerReportHandler,
       MasterReportHandler,
       HeartbeatsHandler,
       ImageFactsHandler,
       ImageActivationRequestedHandler,
       ImageRetirementRequestedHandler,
-      HostCordonRequestedHandler,
-      HostUncordonRequestedHandler,
-      HostDrainRequestedHandler,
+      HostSchedulingHandler,
       QueriesHandler,
       DropDeadLettersHandler,
     ],

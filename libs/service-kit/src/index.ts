@@ -36,3 +36,4 @@ export { type DatabaseOptions, openDatabase } from './persistence/database.js';
 export { claimEvent, insertEvents, Outbox, type OutboxEvent } from './persistence/outbox.js';
 export { CreateOutboxAndInbox1700000000000, InboxSchema, OutboxSchema } from './persistence/outbox.schema.js';
 export { readStored, type StoredMessage, type StoredMessageQuery } from './messaging/stored-message.js';
+export { type Cause, causeOf, type PublishOptions, type Refusal, UnitOfWork } from './persistence/unit-of-work.js';

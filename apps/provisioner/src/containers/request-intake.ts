@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { canonicalJson } from '@plinth/contracts';
-import { type Logger, type NextPass, type Outbox, WorkLoop } from '@plinth/service-kit';
+import { causeOf, type Logger, type NextPass, type Outbox, UnitOfWork, WorkLoop } from '@plinth/service-kit';
 import type { DataSource } from 'typeorm';
 import {
   isAnyWaiting,
@@ -99,7 +99,7 @@ export class RequestIntake {
     if (this.backlog || this.deciding >= DECISIONS) return this.put(event);
     this.deciding++;
     try {
-      await this.outbox.transact((manager, add) => this.creation.decide(manager, add, event, digestOf(event)));
+      await this.outbox.work(causeOf(event), (unit) => this.creation.decide(unit, event, digestOf(event)));
     } finally {
       this.deciding--;
     }
@@ -163,8 +163,9 @@ export class RequestIntake {
           taken = await takeRequest(manager, this.lastTenant);
           if (!taken) return;
           this.lastTenant = taken.tenant;
-          if (taken.failures >= MOST_FAILURES) this.creation.giveUp(add, taken.event);
-          else await this.creation.decide(manager, add, taken.event, digestOf(taken.event));
+          const unit = new UnitOfWork(manager, causeOf(taken.event), add);
+          if (taken.failures >= MOST_FAILURES) this.creation.giveUp(unit, taken.event);
+          else await this.creation.decide(unit, taken.event, digestOf(taken.event));
         });
       } catch (error) {
         const isKnown = !taken && this.away;

@@ -46,26 +46,21 @@ export class LostHosts {
 
   private async sweep(): Promise<void> {
     const live = ALL_STATES.filter((state) => transition(state, 'host-lost') !== undefined);
-    await this.outbox.transact(async (manager, add) => {
-      const silent = this.hosts.among(await hostsInUse(manager), performance.now());
-      for (const { name: host } of await markSilent(manager, silent(this.lostSeconds / 2), 'suspect')) {
+    await this.outbox.work({ correlationId: newId() }, async (sweep) => {
+      const silent = this.hosts.among(await hostsInUse(sweep.db), performance.now());
+      for (const { name: host } of await markSilent(sweep.db, silent(this.lostSeconds / 2), 'suspect')) {
         this.logger.warn({ host }, 'host is silent; nothing new is placed there');
-        await announceHost(manager, add, host, { correlationId: newId() });
+        await announceHost(sweep.causedBy({ correlationId: newId() }), host);
       }
-      for (const { name: host, lastSeenAt } of await markSilent(manager, silent(this.lostSeconds), 'lost')) {
-        const correlationId = newId();
+      for (const { name: host, lastSeenAt } of await markSilent(sweep.db, silent(this.lostSeconds), 'lost')) {
+        const unit = sweep.causedBy({ correlationId: newId() });
         this.logger.warn({ host, lastSeenAt }, 'host is lost');
-        add({ subject: SUBJECTS.hostLost, aggregate: `host:${host}`, data: { host, lastSeenAt }, correlationId });
-        await announceHost(manager, add, host, { correlationId });
-        const lost: readonly ContainerRecord[] = await loseContainers(manager, host, live);
+        unit.publish(SUBJECTS.hostLost, { host, lastSeenAt }, { aggregate: `host:${host}` });
+        await announceHost(unit, host);
+        const lost: readonly ContainerRecord[] = await loseContainers(sweep.db, host, live);
         for (const record of lost) {
-          add({
-            subject: SUBJECTS.containerLost,
-            aggregate: `container:${record.id}`,
-            data: factOf(record.config),
-            correlationId,
-          });
-          add({ subject: containerStatus(record.id), data: statusOf(record), correlationId });
+          unit.publish(SUBJECTS.containerLost, factOf(record.config), { aggregate: `container:${record.id}` });
+          unit.publish(containerStatus(record.id), statusOf(record));
         }
       }
     });
@@ -73,13 +68,13 @@ export class LostHosts {
   }
 
   private async loseStorage(): Promise<void> {
-    await this.outbox.transact(async (manager, add) => {
-      const silent = this.storageNodes.among(await storageInUse(manager), performance.now());
-      for (const { name: node, lastSeenAt } of await markStorageLost(manager, silent(this.lostSeconds))) {
-        const correlationId = newId();
+    await this.outbox.work({ correlationId: newId() }, async (sweep) => {
+      const silent = this.storageNodes.among(await storageInUse(sweep.db), performance.now());
+      for (const { name: node, lastSeenAt } of await markStorageLost(sweep.db, silent(this.lostSeconds))) {
+        const unit = sweep.causedBy({ correlationId: newId() });
         this.logger.warn({ node, lastSeenAt }, 'storage node is lost');
-        add({ subject: SUBJECTS.storageLost, aggregate: `storage:${node}`, data: { node, lastSeenAt }, correlationId });
-        await announceStorage(manager, add, node, { correlationId });
+        unit.publish(SUBJECTS.storageLost, { node, lastSeenAt }, { aggregate: `storage:${node}` });
+        await announceStorage(unit, node);
       }
     });
   }

@@ -1,6 +1,6 @@
 /** The present state of hosts and storage nodes: the body of their `status.*`, and the rows that queries list. */
 import { type HostStatus, hostStatus, type StorageStatus, storageStatus } from '@plinth/contracts';
-import type { OutboxEvent } from '@plinth/service-kit';
+import { type UnitOfWork } from '@plinth/service-kit';
 import type { EntityManager } from 'typeorm';
 import type { Drain } from '../moves/move.store.js';
 
@@ -93,25 +93,12 @@ export async function storageStatuses(manager: EntityManager, which: Which): Pro
   }));
 }
 
-type Cause = Pick<OutboxEvent, 'correlationId' | 'causationId'>;
-
 /** Read in the transaction that has changed the host: what is published is what will be committed. */
-export async function announceHost(
-  manager: EntityManager,
-  add: (event: OutboxEvent) => void,
-  host: string,
-  cause: Cause,
-): Promise<void> {
-  for (const data of await hostStatuses(manager, { names: [host] })) add({ subject: hostStatus(host), data, ...cause });
+export async function announceHost(unit: UnitOfWork, host: string): Promise<void> {
+  for (const data of await hostStatuses(unit.db, { names: [host] })) unit.publish(hostStatus(host), data);
 }
 
 /** As {@link announceHost}. */
-export async function announceStorage(
-  manager: EntityManager,
-  add: (event: OutboxEvent) => void,
-  node: string,
-  cause: Cause,
-): Promise<void> {
-  for (const data of await storageStatuses(manager, { names: [node] }))
-    add({ subject: storageStatus(node), data, ...cause });
+export async function announceStorage(unit: UnitOfWork, node: string): Promise<void> {
+  for (const data of await storageStatuses(unit.db, { names: [node] })) unit.publish(storageStatus(node), data);
 }

@@ -7,8 +7,7 @@ import {
   type RolloutRequested,
   SUBJECTS,
 } from '@plinth/contracts';
-import { claimEvent, newId, type Outbox, type OutboxEvent, type ReceivedEvent } from '@plinth/service-kit';
-import type { EntityManager } from 'typeorm';
+import { causeOf, claimEvent, newId, type Outbox, type ReceivedEvent, type UnitOfWork } from '@plinth/service-kit';
 import { selectContainers } from './selection.store.js';
 import { insertRollout, lockRollout, type NewMember } from './rollout.store.js';
 import { loadUpdateCatalogue } from '../containers/update.store.js';
@@ -17,7 +16,6 @@ import { chooseTarget, exactTarget, fallbackImage, type UpdateCatalogue } from '
 import type { ContainerRecord } from '../containers/domain/container-record.js';
 import { announceRollout } from './rollout-announcement.js';
 
-type Add = (event: OutboxEvent) => void;
 type Refusal = Pick<RolloutRejected, 'reason' | 'message'>;
 
 export class RolloutCreation {
@@ -27,37 +25,24 @@ export class RolloutCreation {
   ) {}
 
   async create(event: ReceivedEvent<RolloutRequested>): Promise<void> {
-    await this.outbox.transact(async (manager, add) => {
-      if (!(await claimEvent(manager, event.subject, event.id))) return;
-      const refusal = await this.start(manager, add, event.data, event.id, event.correlationId);
+    await this.outbox.work(causeOf(event), async (unit) => {
+      if (!(await claimEvent(unit.db, event.subject, event.id))) return;
+      const refusal = await this.start(unit, event.data, event.id);
       if (!refusal) return;
-      const data: RolloutRejected = { operation: 'start', requestId: event.id, ...refusal, problems: [] };
-      add({
-        subject: SUBJECTS.rolloutRejected,
-        aggregate: `request:${event.id}`,
-        data,
-        correlationId: event.correlationId,
-        causationId: event.id,
-      });
+      unit.refuse(SUBJECTS.rolloutRejected, { operation: 'start', ...refusal });
     });
   }
 
   /** @returns why not; then nothing was written */
-  async start(
-    manager: EntityManager,
-    add: Add,
-    request: RolloutRequested,
-    requestId: string,
-    correlationId: string,
-  ): Promise<Refusal | undefined> {
+  async start(unit: UnitOfWork, request: RolloutRequested, requestId: string): Promise<Refusal | undefined> {
     if (Object.values(request.select).every((value) => value === undefined)) {
       return {
         reason: 'invalid-request',
         message: 'select must name at least one of image, tenant, host, storageNode, datacenter, follow, containers',
       };
     }
-    const records = await selectContainers(manager, request.select);
-    const catalogue = await loadUpdateCatalogue(manager, namesOf(records, request.to), this.lostSeconds);
+    const records = await selectContainers(unit.db, request.select);
+    const catalogue = await loadUpdateCatalogue(unit.db, namesOf(records, request.to), this.lostSeconds);
     const target = exactTarget(request.to, catalogue.defaults);
     if (target === undefined)
       return {
@@ -78,10 +63,11 @@ export class RolloutCreation {
     if (members.length === 0)
       return { reason: 'nothing-selected', message: 'no container matches; plinth ps shows what there is' };
     const id = newId();
-    await insertRollout(manager, { id, requestId, request, correlationId, target }, members);
-    const row = await lockRollout(manager, id);
+    const { correlationId } = unit.cause;
+    await insertRollout(unit.db, { id, requestId, request, correlationId, target }, members);
+    const row = await lockRollout(unit.db, id);
     if (!row) throw new Error('the rollout that was just made is not there');
-    await announceRollout(manager, add, row, [
+    await announceRollout(unit.causedBy({ correlationId, causationId: requestId }), row, [
       (fact) => ({
         subject: SUBJECTS.rolloutStarted,
         data: { ...fact, message: `${members.length} containers to ${target}`, requestId },

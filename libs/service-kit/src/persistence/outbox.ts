@@ -9,6 +9,7 @@ import type { Logger } from '../logging.js';
 import type { ConsumerSource } from '../messaging/consumer-source.js';
 import { newId } from '../messaging/envelope.js';
 import { assertContract } from '../messaging/outgoing-contracts.js';
+import { type Cause, UnitOfWork } from './unit-of-work.js';
 import type { EventPublisher } from '../messaging/publisher.js';
 
 /** An event on its way to the bus; the subject says of what class the data has to be. */
@@ -80,6 +81,11 @@ export class Outbox {
     });
     if (events.length > 0) this.loop.kick();
     return result;
+  }
+
+  /** As {@link transact}: all that is published goes back to the cause. */
+  work<T>(cause: Cause, work: (unit: UnitOfWork) => Promise<T>): Promise<T> {
+    return this.transact((manager, add) => work(new UnitOfWork(manager, cause, add)));
   }
 
   /** Begins to sweep what a crash left. */
