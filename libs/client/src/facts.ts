@@ -15,7 +15,7 @@ export interface Fact {
 
 /** Which facts; those that fit everything named here. */
 export interface FactFilter {
-  /** NATS subjects, wildcards allowed; absent: facts about images, containers and hosts. */
+  /** NATS subjects, wildcards allowed; absent: everything in the stream of events. */
   readonly subjects?: readonly string[];
   readonly causationId?: string;
   readonly correlationId?: string;

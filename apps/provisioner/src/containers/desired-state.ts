@@ -6,7 +6,7 @@ import type { DataSource } from 'typeorm';
 import { statusOf } from './domain/container-record.js';
 import { allGivenUp } from './given-up.store.js';
 import { isGoneFrom, lockPresent } from './container.store.js';
-import { hostStatuses, storageStatuses } from '../hosts/node-status.store.js';
+import { hostStatuses, storageStatuses } from '../placement/node-status.store.js';
 
 export class DesiredState {
   constructor(

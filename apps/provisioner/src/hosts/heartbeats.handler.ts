@@ -9,7 +9,7 @@ import {
 } from '@plinth/contracts';
 import { newId, OnEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import { recordHostHeartbeat, recordStorageHeartbeat, recoverContainers } from './host.store.js';
-import { announceHost, announceStorage } from './node-status.store.js';
+import { announceHost, announceStorage } from '../placement/node-status.store.js';
 import { tellRetirementsAgain } from '../images/retirement.store.js';
 import { statusOf } from '../containers/domain/container-record.js';
 

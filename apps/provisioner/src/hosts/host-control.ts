@@ -2,7 +2,7 @@
 import { type HostActionRequested, type HostDrainRequested, type HostOperation, SUBJECTS } from '@plinth/contracts';
 import { causeOf, claimEvent, type Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import { setScheduling } from '../moves/move.store.js';
-import { announceHost } from './node-status.store.js';
+import { announceHost } from '../placement/node-status.store.js';
 
 const DEFAULT_PARALLEL = 1;
 

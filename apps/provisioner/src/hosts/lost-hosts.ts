@@ -2,7 +2,7 @@
 import { containerStatus, type ContainerState, SUBJECTS } from '@plinth/contracts';
 import { type Logger, newId, type Outbox, WorkLoop } from '@plinth/service-kit';
 import { hostsInUse, loseContainers, markSilent, markStorageLost, storageInUse } from './host.store.js';
-import { announceHost, announceStorage } from './node-status.store.js';
+import { announceHost, announceStorage } from '../placement/node-status.store.js';
 import { Silence } from './silence.js';
 import { type ContainerRecord, factOf, statusOf } from '../containers/domain/container-record.js';
 import { transition } from '../containers/domain/container-state.js';

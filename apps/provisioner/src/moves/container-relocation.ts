@@ -22,7 +22,7 @@ import {
   lockDrain,
   saveDrain,
 } from './move.store.js';
-import { announceHost } from '../hosts/node-status.store.js';
+import { announceHost } from '../placement/node-status.store.js';
 import { loadPlacementView, occupy, release, reserve } from '../placement/placement.store.js';
 import type { ProvisionerConfig } from '../config.js';
 import { type ContainerRecord, factOf, statusOf } from '../containers/domain/container-record.js';

@@ -12,7 +12,7 @@ import type {
 } from '@plinth/contracts';
 import type { DataSource } from 'typeorm';
 import { statusOf } from '../containers/domain/container-record.js';
-import { hostStatuses, storageStatuses } from '../hosts/node-status.store.js';
+import { hostStatuses, storageStatuses } from '../placement/node-status.store.js';
 import { CONTAINER_COLUMNS, type ContainerRow, recordOf } from '../containers/container.store.js';
 
 const PAGE = 500;

@@ -1,8 +1,7 @@
 /** The present state of hosts and storage nodes: the body of their `status.*`, and the rows that queries list. */
-import { type HostStatus, hostStatus, type StorageStatus, storageStatus } from '@plinth/contracts';
+import { type DrainStatus, type HostStatus, hostStatus, type StorageStatus, storageStatus } from '@plinth/contracts';
 import { type UnitOfWork } from '@plinth/service-kit';
 import type { EntityManager } from 'typeorm';
-import type { Drain } from '../moves/move.store.js';
 
 /** By name, those after `after`; all of them, or the named ones. */
 export interface Which {
@@ -28,7 +27,7 @@ interface HostRow {
   runtime: string;
   last_seen_at: Date;
   cordoned: boolean;
-  drain: Drain | null;
+  drain: Pick<DrainStatus, 'waiting'> | null;
   left_over: number;
 }
 
