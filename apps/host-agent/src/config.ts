@@ -73,6 +73,12 @@ export class HostAgentConfig extends ServiceConfig {
   @Max(1024)
   PLINTH_START_CONCURRENCY: number = 2 * availableParallelism();
 
+  /** Health checks that are begun at the same time. Half of that for half of the time is the most that they take; then their intervals get longer. */
+  @IsInt()
+  @Min(1)
+  @Max(1024)
+  PLINTH_HEALTH_CONCURRENCY: number = Math.max(2, Math.ceil(availableParallelism() / 2));
+
   /** How long one renewal of the host's lease on its volumes holds, seconds; 0: no leases, and its containers are never started elsewhere. */
   @IsInt()
   @Min(0)

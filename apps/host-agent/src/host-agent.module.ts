@@ -52,10 +52,10 @@ import { LogsHandler } from './handlers/logs.handler.js';
 import { StatsHandler } from './handlers/stats.handler.js';
 import { Fleet } from './reconcile/fleet.js';
 import type { Hands } from './reconcile/hands.js';
+import { HealthChecks } from './reconcile/health-checks.js';
 import { removeAllContainers } from './reconcile/remove-all.js';
 import { Reporter } from './reconcile/reporter.js';
 
-const HEALTH_CHECKS_AT_ONCE = 4;
 /** A container that is down while it waits for a core is down for longer: one at a time where four starts would run. */
 const STARTS_PER_HANDOVER = 4;
 const REPORT_PATIENCE_MS = 2_000;
@@ -148,6 +148,7 @@ async function openHost(config: HostAgentConfig, logger: Logger): Promise<Host> 
   const reporter = new Reporter(config.PLINTH_HOST, new ReportJournal(state.reports), logger);
   const bootId = readBootId();
   const clock = await HostClock.open(state.root, bootId);
+  const containers = new OciContainers(runtime, clock);
   const hands: Hands = {
     host: config.PLINTH_HOST,
     bootId,
@@ -155,7 +156,7 @@ async function openHost(config: HostAgentConfig, logger: Logger): Promise<Host> 
     allowHostNetwork: config.PLINTH_ALLOW_HOST_NETWORK,
     storage,
     store: new ContainerStore(state.containers),
-    containers: new OciContainers(runtime, clock),
+    containers,
     images: new ImageMasters(storage, keys),
     volumes: new DataVolumes(storage),
     leases: new LeaseWatch({
@@ -170,7 +171,7 @@ async function openHost(config: HostAgentConfig, logger: Logger): Promise<Host> 
     reporter,
     starts: new FairQueue(config.PLINTH_START_CONCURRENCY),
     handovers: new FairQueue(Math.max(1, Math.floor(config.PLINTH_START_CONCURRENCY / STARTS_PER_HANDOVER))),
-    checks: new FairQueue(HEALTH_CHECKS_AT_ONCE),
+    health: new HealthChecks(containers, clock, config.PLINTH_HEALTH_CONCURRENCY, logger),
     logger,
   };
   return {
@@ -244,6 +245,7 @@ async function assemble(
         await opened.close();
         hands.leases.close();
         await fleet.close();
+        await hands.health.close();
         hands.containers.close();
         await hands.reporter.close(REPORT_PATIENCE_MS);
         host.release();

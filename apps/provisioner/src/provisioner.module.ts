@@ -16,6 +16,7 @@ import {
   AddRollouts1700000002000,
   AddStorageState1700000007500,
   AddTenantDisk1700000006000,
+  AddHealth1700000008000,
   CreateProvisionerTables1700000001000,
 } from './postgres/migrations.js';
 import { QueryStore } from './queries/query.store.js';
@@ -69,6 +70,7 @@ export async function assemble({
       AddIntake1700000005000,
       AddTenantDisk1700000006000,
       AddStorageState1700000007500,
+      AddHealth1700000008000,
     ],
     logger,
     poolSize: 20,

@@ -19,6 +19,7 @@ export {
   type StartPhases,
 } from './oci-runtime.js';
 export type { StartFailure, StartFailureReason } from './spec/start-failure.js';
+export type { CheckResult, ContainerCheck } from './run/container-check.js';
 export type { ExecOptions, ExecResult } from './run/container-exec.js';
 export type { ObservedContainer, ExitStatus } from './run/observed-container.js';
 export type { RuntimePaths } from './run/runtime-paths.js';

@@ -5,6 +5,7 @@ import { writeBundle } from './run/bundle.js';
 import { CgroupLock } from './kernel/cgroup-lock.js';
 import { cgroupContainerIds, cgroupProcesses, killCgroup, removeCgroups } from './kernel/cgroups.js';
 import { createWithConmon, logFile } from './run/conmon.js';
+import { ContainerCheck, endInterruptedCommands } from './run/container-check.js';
 import { execInContainer, type ExecOptions, type ExecResult } from './run/container-exec.js';
 import { DEFAULT_PATH, type ContainerSpec } from './spec/container-spec.js';
 import { letGo } from './kernel/exec-fifo.js';
@@ -234,6 +235,16 @@ export class OciRuntime {
     if (state !== 'running')
       return { ok: false, reason: 'not-running', message: `container ${id} is ${state ?? 'not there'}` };
     return execInContainer(this.binary, this.paths, id, argv, options);
+  }
+
+  /** A command that is run in a container again and again, as cheaply as can be. For one run of the container. */
+  repeatedCommand(id: string, argv: readonly string[]): ContainerCheck {
+    return new ContainerCheck(this.binary, this.paths, id, this.cgroupOf(id), argv);
+  }
+
+  /** Ends what another process that is gone was running in the container by `exec` and {@link repeatedCommand}. */
+  endInterruptedCommands(id: string): Promise<void> {
+    return endInterruptedCommands(this.paths, id, this.cgroupOf(id));
   }
 
   /** How the first process ended; undefined while it runs, and for ever when conmon was killed. */

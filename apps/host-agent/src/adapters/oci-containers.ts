@@ -9,7 +9,7 @@ import {
   ID_PATTERN,
 } from '@plinth/contracts';
 import type { Observed } from '../domain/observed.js';
-import type { CheckResult } from '../domain/trial.js';
+import type { CheckResult } from '../domain/health.js';
 import type { StartFailure } from '../domain/planner.js';
 import { firstProcessNotices, signalNumber } from '../domain/stop-signal.js';
 import { hasCode } from '@plinth/host-os';
@@ -21,6 +21,9 @@ export interface Started {
   readonly phases: Pick<AgentPhases, 'mount' | 'runtime'>;
 }
 
+/** Runs a health check once. Resolves with undefined when it was interrupted, or nothing runs any more. */
+export type HealthCheckRun = (signal: AbortSignal) => Promise<CheckResult | undefined>;
+
 /** Label of the bundle: run generation of the config that the container was started from. */
 export const RUN_GENERATION_LABEL = 'runGeneration';
 
@@ -29,7 +32,6 @@ export const IMAGE_LABEL = 'image';
 
 /** Label of the bundle: the signal that asks its first process to end. */
 export const STOP_SIGNAL_LABEL = 'stopSignal';
-const MAX_CHECK_OUTPUT = 4_000;
 const EXIT_STATUS_PATIENCE_MS = 2_000;
 
 /** proc(5): USER_HZ, 100 on every architecture that Node runs on. */
@@ -123,22 +125,21 @@ export class OciContainers {
     return this.runtime.delete(id, { keepLog });
   }
 
-  /** Runs a health check. @returns undefined when it was interrupted, or nothing runs any more */
-  async check(id: string, health: EffectiveHealthCheck, signal: AbortSignal): Promise<CheckResult | undefined> {
-    let output = '';
-    const keep = (chunk: Buffer): void => {
-      output = (output + chunk.toString('utf8')).slice(-MAX_CHECK_OUTPUT);
+  /** Of an agent that died. */
+  endInterruptedCommands(id: string): Promise<void> {
+    return this.runtime.endInterruptedCommands(id);
+  }
+
+  /** The health check of one run of a container. */
+  healthCheck(id: string, { exec, timeoutSeconds }: EffectiveHealthCheck): HealthCheckRun {
+    const command = this.runtime.repeatedCommand(id, exec);
+    return async (signal) => {
+      const result = await command.run(timeoutSeconds * 1000, signal);
+      const { output } = result;
+      if (result.ok) return { healthy: result.exitCode === 0, message: `exit code ${result.exitCode}`, output };
+      if (result.reason === 'timeout') return { healthy: false, message: `no end within ${timeoutSeconds} s`, output };
+      return undefined;
     };
-    const result = await this.runtime.exec(id, health.exec, {
-      timeoutMs: health.timeoutSeconds * 1000,
-      signal,
-      onStdout: keep,
-      onStderr: keep,
-    });
-    if (result.ok) return { healthy: result.exitCode === 0, message: `exit code ${result.exitCode}`, output };
-    if (result.reason === 'timeout')
-      return { healthy: false, message: `no end within ${health.timeoutSeconds} s`, output };
-    return undefined;
   }
 
   /** Calls back when a container's exit status appears. One notification channel for all of them; a lost one is caught by the periodic look. */

@@ -1,6 +1,7 @@
 /** What an agent must remember about one container between two of its own lives; kept as `record.json` beside the config. */
 import type { Trial } from './trial.js';
-import type { ContainerReport } from '@plinth/contracts';
+import type { ContainerReport, HealthState } from '@plinth/contracts';
+import type { Health } from './health.js';
 import type { Observed } from './observed.js';
 
 /** A report as the planner makes it: the reporter adds host, container, sequence and time. */
@@ -24,6 +25,9 @@ export type ReportBody = Pick<ContainerReport, 'kind' | 'generation'> &
       | 'failedImage'
       | 'checkOutput'
       | 'durationMs'
+      | 'health'
+      | 'failedChecks'
+      | 'willRestart'
     >
   >;
 
@@ -54,7 +58,16 @@ export interface LocalRecord {
     readonly runGeneration: number;
   };
   /** The stop signal was sent; killed at the deadline. Milliseconds since the epoch. */
-  readonly stop?: { readonly signalledAtMs: number; readonly deadlineMs: number };
+  readonly stop?: {
+    readonly signalledAtMs: number;
+    readonly deadlineMs: number;
+    /** By the restart policy, because it is unhealthy; absent: it was asked for. */
+    readonly unhealthy?: true;
+  };
+  /** Of the run `health.run`. */
+  readonly health?: Health;
+  /** What was reported last of the health of a run; absent for a run: that it is starting. */
+  readonly healthTold?: { readonly run: number; readonly state: HealthState };
   /** End of the run number `run` (= {@link starts} then); a run's end is counted once. */
   readonly lastExit?: { readonly run: number; readonly exitCode?: number; readonly atMs: number };
   /** The data volume was there once: it is never silently made again. */

@@ -336,10 +336,11 @@ describe('the record', () => {
   it('says again how long it still waits', () => {
     expect(
       presentState(
+        config(),
         { ...ENDED, retryAtMs: NOW + 300, announced: { kind: 'stopped', generation: 3, retryInMs: 1_000 } },
         NOW,
       ),
     ).toMatchObject({ retryInMs: 300 });
-    expect(presentState(NEVER, NOW)).toBeUndefined();
+    expect(presentState(config(), NEVER, NOW)).toBeUndefined();
   });
 });

@@ -1,5 +1,14 @@
 /** From desired and observed state to the steps between them. Pure: the same input always gives the same steps. */
 import type { ContainerConfig, ContainerFailureReason } from '@plinth/contracts';
+import {
+  endsUnhealthy,
+  type Health,
+  healthOf,
+  healthyForMs,
+  planHealth,
+  runningHealth,
+  unhealthyMessage,
+} from './health.js';
 import { type LocalRecord, type ReportBody, runIsOpen } from './local-record.js';
 import type { Observed, Running } from './observed.js';
 import { backoffMs, judgeExit, mayHeal, type Verdict } from './restart-policy.js';
@@ -22,6 +31,8 @@ export interface PlanInput {
   readonly nowMs: number;
   /** The lease under which the open run was started is not held any more, or anew. */
   readonly leaseLost?: boolean;
+  /** As the checks have found it; the record follows. */
+  readonly health?: Health;
 }
 
 /** Why a start did not succeed. */
@@ -59,9 +70,16 @@ function planRunning(input: PlanInput): readonly Step[] {
   if (observed.kind === 'running') {
     if (record.stop || observed.runGeneration < config.runGeneration || isOther(observed.image, config))
       return planStop(input);
-    return announcedFor(record, config, ['started'])
-      ? planTrial(config, record, observed, nowMs)
-      : [report(startedReport(input, observed))];
+    if (!announcedFor(record, config, ['started'])) return [report(startedReport(input, observed))];
+    const ofHealth = planHealth(config, record, observed.startedAtMs, input.health, nowMs);
+    // A verdict on an image says more than that its container is unhealthy, and comes in its place.
+    const trying = isTrying(config, record);
+    const isVerdict = trying && healthOf(record)?.state === 'unhealthy';
+    if (ofHealth.length > 0 && !isVerdict) return ofHealth;
+    const health = healthOf(record);
+    if (health && config.health && !trying && endsUnhealthy(config, record, health, nowMs))
+      return planStop(input, true);
+    return planTrial(config, record, observed, nowMs);
   }
   if (observed.kind === 'exited' || runIsOpen(record)) return planAfterExit(input);
   const { settled, retryAtMs } = record;
@@ -120,14 +138,16 @@ function planReleased(input: PlanInput): readonly Step[] {
 }
 
 /** The stop signal, its grace, then everything of it is killed. A grace that was shortened meanwhile holds at once. */
-function planStop({ config, record, nowMs }: PlanInput): readonly Step[] {
+function planStop({ config, record, nowMs }: PlanInput, unhealthy = false): readonly Step[] {
   const graceMs = config.stopGraceSeconds * 1000;
   if (!record.stop) {
     return [
       {
         kind: 'remember',
-        change: { stop: { signalledAtMs: nowMs, deadlineMs: nowMs + graceMs } },
-        why: 'asked to stop',
+        change: {
+          stop: { signalledAtMs: nowMs, deadlineMs: nowMs + graceMs, ...(unhealthy && { unhealthy: true as const }) },
+        },
+        why: unhealthy ? 'unhealthy' : 'asked to stop',
       },
       report({ kind: 'stopping', generation: config.generation, image: config.image }),
       { kind: 'stop', signal: config.stopSignal, graceMs },
@@ -148,13 +168,20 @@ function planAfterExit(input: PlanInput): readonly Step[] {
   if (input.leaseLost && (ended.lastExit.exitCode ?? KILLED) === KILLED) {
     return [{ kind: 'remember', change: { ...REST, ...ended }, why: 'ended with its lease' }, ...clean];
   }
-  if (record.stop || config.runGeneration > record.attemptedRunGeneration || isOther(record.attemptedImage, config)) {
+  const unhealthy = record.stop?.unhealthy === true ? healthOf(record) : undefined;
+  if (
+    (record.stop && !unhealthy) ||
+    config.runGeneration > record.attemptedRunGeneration ||
+    isOther(record.attemptedImage, config)
+  ) {
     return [{ kind: 'remember', change: { ...REST, ...ended }, why: 'ended for a fresh start' }, ...clean];
   }
   const exitCode = ended.lastExit.exitCode;
   // The end is told by the time of day, which may have jumped.
-  const upMs = Math.min(nowMs, ended.lastExit.atMs) - (record.startedAtMs ?? ended.lastExit.atMs);
-  const verdict = judgeExit(config.restart, exitCode, upMs, record.restartsInRow);
+  const endMs = Math.min(nowMs, ended.lastExit.atMs);
+  const upMs = unhealthy ? healthyForMs(unhealthy, endMs) : endMs - (record.startedAtMs ?? ended.lastExit.atMs);
+  // What was ended for being unhealthy has failed, however politely it went.
+  const verdict = judgeExit(config.restart, unhealthy ? undefined : exitCode, upMs, record.restartsInRow);
   if (isTrying(config, record) && verdict.kind !== 'finished') {
     // No restart policy hides the end of a run on trial.
     const cause = {
@@ -169,27 +196,48 @@ function planAfterExit(input: PlanInput): readonly Step[] {
   }
   const change: Partial<LocalRecord> =
     verdict.kind === 'restart'
-      ? { ...ended, restartsInRow: verdict.restartsInRow, retryAtMs: nowMs + verdict.delayMs }
+      ? { ...ended, stop: undefined, restartsInRow: verdict.restartsInRow, retryAtMs: nowMs + verdict.delayMs }
       : {
           ...ended,
+          stop: undefined,
           ...(isTrying(config, record) && trialFinished(record)),
           settled: { by: 'exit', generation: config.generation, runGeneration: record.attemptedRunGeneration },
         };
-  return [{ kind: 'remember', change, why: `ended, ${verdict.kind}` }, ...clean, reportExit(config, exitCode, verdict)];
+  return [
+    { kind: 'remember', change, why: `ended, ${verdict.kind}` },
+    ...clean,
+    reportExit(config, exitCode, verdict, unhealthy),
+  ];
 }
 
-function reportExit(config: ContainerConfig, exitCode: number | undefined, verdict: Verdict): Step {
+function reportExit(
+  config: ContainerConfig,
+  exitCode: number | undefined,
+  verdict: Verdict,
+  unhealthy: Health | undefined,
+): Step {
   const common = { generation: config.generation, image: config.image, exitCode };
   switch (verdict.kind) {
     case 'restart':
-      return report({ kind: 'stopped', cause: 'exited', retryInMs: verdict.delayMs, ...common });
+      return report({
+        kind: 'stopped',
+        cause: unhealthy ? 'unhealthy' : 'exited',
+        message: unhealthy && unhealthyMessage(unhealthy),
+        retryInMs: verdict.delayMs,
+        ...common,
+      });
     case 'finished':
       return report({ kind: 'stopped', cause: 'exited', ...common });
     case 'failed':
       return {
         kind: 'report',
         withLogTail: true,
-        report: { kind: 'failed', reason: verdict.reason, message: exitMessage(exitCode, verdict.reason), ...common },
+        report: {
+          kind: 'failed',
+          reason: unhealthy ? 'unhealthy' : verdict.reason,
+          message: unhealthy ? unhealthyMessage(unhealthy) : exitMessage(exitCode, verdict.reason),
+          ...common,
+        },
       };
   }
 }
@@ -261,9 +309,10 @@ export function planAfterFailure({ config: given, record, nowMs }: PlanInput, fa
 }
 
 /** The present state once more, for whoever may have missed it; undefined: nothing was said so far. */
-export function presentState(record: LocalRecord, nowMs: number): ReportBody | undefined {
+export function presentState(config: ContainerConfig, record: LocalRecord, nowMs: number): ReportBody | undefined {
   const last = record.announced;
   if (!last) return undefined;
+  if (last.kind === 'started') return { ...last, ...runningHealth(config, record) };
   return last.retryInMs === undefined ? last : { ...last, retryInMs: Math.max(0, (record.retryAtMs ?? nowMs) - nowMs) };
 }
 
@@ -299,7 +348,9 @@ function repeat(record: LocalRecord, config: ContainerConfig): readonly Step[] {
 /** What runs, said again: under a newer generation, or because the agent that started it could not say so. */
 function startedReport({ config, record }: PlanInput, running: Running): ReportBody {
   const last = record.announced;
-  if (last?.kind === 'started' && last.pid === running.pid) return { ...last, generation: config.generation };
+  const health = runningHealth(config, record);
+  if (last?.kind === 'started' && last.pid === running.pid)
+    return { ...last, message: undefined, failedChecks: undefined, ...health, generation: config.generation };
   return {
     kind: 'started',
     generation: config.generation,
@@ -307,6 +358,7 @@ function startedReport({ config, record }: PlanInput, running: Running): ReportB
     pid: running.pid,
     startedAt: new Date(running.startedAtMs).toISOString(),
     restarts: Math.max(0, record.starts - 1),
+    ...health,
   };
 }
 

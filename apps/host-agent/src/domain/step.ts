@@ -6,7 +6,6 @@ export type Step =
   | { readonly kind: 'premount' }
   /** Whether the image of an update can be started here; nothing is touched. */
   | { readonly kind: 'check-image' }
-  | { readonly kind: 'check-health' }
   | { readonly kind: 'make-snapshot' }
   | { readonly kind: 'restore-snapshot' }
   | { readonly kind: 'discard-snapshot' }
@@ -41,8 +40,6 @@ export function describeStep(step: Step): string {
       return 'check image, mount plan, volume and software';
     case 'check-image':
       return 'check whether the new image can be started here';
-    case 'check-health':
-      return 'check its health';
     case 'make-snapshot':
       return 'copy the data volume';
     case 'restore-snapshot':

@@ -1,11 +1,12 @@
 /** Images on trial: every phase against what runs and what is asked for. */
 import { describe, expect, it } from '@jest/globals';
 import { ContainerConfig, decodePayload, type ImageUpdate } from '@plinth/contracts';
+import { type Health, startingHealth } from './health.js';
 import { emptyRecord, type LocalRecord } from './local-record.js';
 import type { Observed } from './observed.js';
 import { plan, planAfterFailure, type PlanInput } from './planner.js';
 import { describeStep, type Step } from './step.js';
-import { afterCheck, effectiveConfig, type Trial, trialReport } from './trial.js';
+import { effectiveConfig, type Trial, trialReport } from './trial.js';
 
 const NOW = Date.UTC(2026, 5, 1);
 const U = 'd'.repeat(32);
@@ -77,7 +78,18 @@ const OLD_RUNS: Observed = { kind: 'running', pid: 7, startedAtMs: NOW - 90_000,
 const NEW_RUNS: Observed = { kind: 'running', pid: 8, startedAtMs: NOW - 1_000, runGeneration: 4, image: NEW };
 const ENDED: Observed = { kind: 'exited', exitCode: 3, atMs: NOW };
 const ABSENT: Observed = { kind: 'absent' };
-const judged = (more: Partial<Trial> = {}): Trial => ({ ...TRYING, run: 2, failedChecks: 0, ...more });
+/** A health check is part of the config. */
+const ofHealth = (
+  health: Partial<Health>,
+  trial: Partial<Trial> = {},
+  told = health.state ?? 'starting',
+): LocalRecord => ({
+  ...RAN_NEW,
+  trial: judged(trial),
+  health: { ...startingHealth(2, NOW - 1_000), ...health },
+  healthTold: { run: 2, state: told },
+});
+const judged = (more: Partial<Trial> = {}): Trial => ({ ...TRYING, run: 2, ...more });
 
 const input = (overrides: Partial<PlanInput>): PlanInput => ({
   config: config(),
@@ -167,19 +179,35 @@ describe('plan', () => {
       ['discard-snapshot'],
     ],
     ['then there is nothing to do', { record: { ...RAN_NEW, trial: judged({ phase: 'passed', told: true }) } }, []],
-    ['with a health check it is checked at once', { config: config({ health: HEALTH }) }, ['check-health']],
+    ['with a health check it waits for that', { config: config({ health: HEALTH }), record: ofHealth({}) }, []],
     [
-      'and again after the interval',
-      { config: config({ health: HEALTH }), record: { ...RAN_NEW, trial: judged({ nextCheckAtMs: NOW + 2_000 }) } },
-      ['wait 2'],
+      'and has passed the gate with the first success',
+      { config: config({ health: HEALTH }), record: ofHealth({ state: 'healthy', healthyAtMs: NOW - 100 }) },
+      ['remember: gate passed: healthy'],
     ],
     [
-      'also in the soak time, but not beyond it',
+      'the soak time counts from there',
       {
         config: config({ health: HEALTH }),
-        record: { ...RAN_NEW, trial: judged({ gateAtMs: NOW - 59_500, nextCheckAtMs: NOW + 2_000 }) },
+        record: ofHealth({ state: 'healthy', healthyAtMs: NOW - 100 }, { gateAtMs: NOW - 59_500 }),
       },
       ['wait 0.5'],
+    ],
+    [
+      'unhealthy is a verdict, and no fact of its own',
+      {
+        config: config({ health: HEALTH }),
+        record: ofHealth({ state: 'unhealthy', failedChecks: 3 }, {}, 'starting'),
+      },
+      ['remember: unhealthy on trial'],
+    ],
+    [
+      'also at the end of the soak time',
+      {
+        config: config({ health: HEALTH, restart: { policy: 'never' } }),
+        record: ofHealth({ state: 'unhealthy', failedChecks: 3 }, { gateAtMs: NOW - 60_000 }, 'healthy'),
+      },
+      ['remember: unhealthy on trial'],
     ],
     [
       'an end on trial is a verdict, whatever the restart policy',
@@ -362,37 +390,6 @@ describe('a start that fails', () => {
       });
     },
   );
-});
-
-describe('a health check', () => {
-  const good = { healthy: true, message: 'exit code 0', output: '' };
-  const bad = { healthy: false, message: 'exit code 1', output: 'no answer' };
-  it('passes the gate when it succeeds first', () =>
-    expect(afterCheck(judged(), HEALTH, good, NOW - 1_000, NOW)).toEqual({
-      trial: judged({ gateAtMs: NOW, nextCheckAtMs: NOW + 2_000 }),
-    }));
-  it('keeps the gate that was passed', () =>
-    expect(afterCheck(judged({ gateAtMs: 1 }), HEALTH, good, 0, NOW)).toMatchObject({ trial: { gateAtMs: 1 } }));
-  it('does not count in the start period', () =>
-    expect(afterCheck(judged({ failedChecks: 2 }), HEALTH, bad, NOW - 3_999, NOW)).toMatchObject({
-      trial: { failedChecks: 0 },
-    }));
-  it('counts after it', () =>
-    expect(afterCheck(judged({ failedChecks: 1 }), HEALTH, bad, NOW - 4_000, NOW)).toMatchObject({
-      trial: { failedChecks: 2 },
-    }));
-  it('counts from the gate on', () =>
-    expect(afterCheck(judged({ gateAtMs: NOW - 1 }), HEALTH, bad, NOW - 1, NOW)).toMatchObject({
-      trial: { failedChecks: 1 },
-    }));
-  it('begins anew after a success', () =>
-    expect(afterCheck(judged({ failedChecks: 2 }), HEALTH, good, 0, NOW)).toMatchObject({
-      trial: { failedChecks: 0 },
-    }));
-  it('is the verdict when it failed too often', () =>
-    expect(afterCheck(judged({ failedChecks: 2 }), HEALTH, bad, 0, NOW)).toMatchObject({
-      cause: { reason: 'unhealthy', checkOutput: 'no answer' },
-    }));
 });
 
 describe('the config to act on', () => {

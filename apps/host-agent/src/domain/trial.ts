@@ -3,7 +3,8 @@
  * (US 9,075,638: "should an OS update fail, the container is halted, the configuration property is reverted back to a known good value and the
  * container is restarted"). Pure; what was decided is in the record before it is acted on.
  */
-import type { ContainerConfig, ContainerFailureReason, EffectiveHealthCheck } from '@plinth/contracts';
+import type { ContainerConfig, ContainerFailureReason } from '@plinth/contracts';
+import { healthOf, unhealthyMessage } from './health.js';
 import type { LocalRecord, ReportBody } from './local-record.js';
 import type { Running } from './observed.js';
 import type { Step } from './step.js';
@@ -30,12 +31,10 @@ export interface Trial {
   readonly phase: TrialPhase;
   /** What the phase means was reported. */
   readonly told: boolean;
-  /** Number of the run that the three below are about; see LocalRecord.starts. */
+  /** Number of the run that the gate is about; see LocalRecord.starts. */
   readonly run?: number;
   /** The gate was passed, milliseconds since the epoch. */
   readonly gateAtMs?: number;
-  readonly failedChecks?: number;
-  readonly nextCheckAtMs?: number;
   readonly cause?: TrialCause;
   readonly verdictAtMs?: number;
   /** A copy of the data volume as it was before; it is put back, or removed. */
@@ -121,21 +120,31 @@ export function planTrial(
   if (trial.phase === 'reverted' && !trial.told)
     return tell(config, trial, Math.max(0, running.startedAtMs - (trial.verdictAtMs ?? running.startedAtMs)));
   if (trial.phase !== 'trying') return [];
-  const ofThisRun =
-    trial.run === record.starts
-      ? trial
-      : { ...trial, run: record.starts, gateAtMs: undefined, failedChecks: 0, nextCheckAtMs: undefined };
+  const ofThisRun = trial.run === record.starts ? trial : { ...trial, run: record.starts, gateAtMs: undefined };
   if (ofThisRun !== trial)
     return [{ kind: 'remember', change: { trial: ofThisRun }, why: 'a run is judged from its start' }];
   const { gateAtMs } = trial;
   const soakEndMs = gateAtMs === undefined ? undefined : gateAtMs + config.update.soakSeconds * 1000;
+  const health = config.health && healthOf(record);
+  if (health?.state === 'unhealthy')
+    return [
+      {
+        kind: 'remember',
+        change: trialFailed(
+          record,
+          { reason: 'unhealthy', message: unhealthyMessage(health), checkOutput: health.failures.at(-1)?.output },
+          nowMs,
+        ),
+        why: 'unhealthy on trial',
+      },
+    ];
   if (soakEndMs !== undefined && nowMs >= soakEndMs) return [passed(trial)];
-  if (config.health) {
-    const dueMs = trial.nextCheckAtMs ?? nowMs;
-    if (nowMs >= dueMs) return [{ kind: 'check-health' }];
-    return [{ kind: 'wait-until', atMs: Math.min(dueMs, soakEndMs ?? dueMs), why: 'next health check' }];
-  }
   if (soakEndMs !== undefined) return [{ kind: 'wait-until', atMs: soakEndMs, why: 'soak time' }];
+  if (config.health) {
+    const healthyAtMs = health?.healthyAtMs;
+    if (healthyAtMs === undefined) return [];
+    return [{ kind: 'remember', change: { trial: { ...trial, gateAtMs: healthyAtMs } }, why: 'gate passed: healthy' }];
+  }
   const stableAtMs = running.startedAtMs + config.update.stableSeconds * 1000;
   if (nowMs < stableAtMs) return [{ kind: 'wait-until', atMs: stableAtMs, why: 'it has to stay up' }];
   return [
@@ -161,32 +170,6 @@ export function trialFailed(record: LocalRecord, cause: TrialCause, nowMs: numbe
   if (!record.trial) return {};
   const trial: Trial = { ...record.trial, phase: 'reverting', told: false, cause, verdictAtMs: nowMs };
   return { trial, settled: undefined, retryAtMs: undefined, restartsInRow: 0, failedStartsInRow: 0 };
-}
-
-export interface CheckResult {
-  readonly healthy: boolean;
-  /** Why not, for people. */
-  readonly message: string;
-  readonly output: string;
-}
-
-/** What one health check means. @param startedAtMs of the run */
-export function afterCheck(
-  trial: Trial,
-  health: EffectiveHealthCheck,
-  result: CheckResult,
-  startedAtMs: number,
-  nowMs: number,
-): { readonly trial: Trial } | { readonly cause: TrialCause } {
-  const nextCheckAtMs = nowMs + health.intervalSeconds * 1000;
-  if (result.healthy) return { trial: { ...trial, failedChecks: 0, nextCheckAtMs, gateAtMs: trial.gateAtMs ?? nowMs } };
-  const starting = trial.gateAtMs === undefined && nowMs < startedAtMs + health.startPeriodSeconds * 1000;
-  const failedChecks = starting ? 0 : (trial.failedChecks ?? 0) + 1;
-  if (failedChecks < health.retries) return { trial: { ...trial, failedChecks, nextCheckAtMs } };
-  const times = failedChecks === 1 ? 'failed' : `failed ${failedChecks} times in a row`;
-  return {
-    cause: { reason: 'unhealthy', message: `its health check ${times}: ${result.message}`, checkOutput: result.output },
-  };
 }
 
 const TRIAL_REPORTS = {

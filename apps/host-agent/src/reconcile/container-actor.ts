@@ -50,7 +50,6 @@ export class ContainerActor {
   /** Something may have changed. */
   wake(): void {
     if (this.loop.isStopping) return;
-    this.state.interrupt?.abort();
     this.loop.kick();
   }
 
@@ -69,7 +68,7 @@ export class ContainerActor {
   /** Ends after the step in hand; the container goes on running. */
   async close(): Promise<void> {
     const stopped = this.loop.stop();
-    this.state.interrupt?.abort();
+    this.hands.health.leave(this.state.id);
     await stopped;
     this.giveBack?.();
   }
@@ -96,13 +95,14 @@ export class ContainerActor {
     }
     if (this.sayAgain && !this.loop.isStopping) {
       this.sayAgain = false;
-      const body = presentState(this.state.record, this.hands.clock.now());
+      const body = presentState(this.state.effective, this.state.record, this.hands.clock.now());
       // What is on its way says the same.
       const { config, record } = this.state;
       const verdict = record.trial?.told === true && config.update ? trialReport(config, record.trial) : undefined;
       if (!this.hands.reporter.isPending(this.state.id))
         for (const said of [body, verdict]) if (said) await this.state.report(said);
     }
+    if (!this.loop.isStopping) this.hands.health.follow(this.state, () => this.wake());
     return next;
   }
 
@@ -190,12 +190,12 @@ export class ContainerActor {
   }
 
   private input(): Parameters<typeof plan>[0] {
-    const { config, observed, record, endedWithLease } = this.state;
+    const { config, observed, record, health, endedWithLease } = this.state;
     const leaseLost =
       observed.kind !== 'running' &&
       runIsOpen(record) &&
       (endedWithLease === record.starts || (record.leaseTerm !== undefined && !this.holds(record.leaseTerm)));
-    return { config, observed, record, nowMs: this.hands.clock.now(), leaseLost };
+    return { config, observed, record, nowMs: this.hands.clock.now(), leaseLost, health };
   }
 
   private holds(term: string): boolean {

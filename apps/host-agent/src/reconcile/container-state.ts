@@ -1,6 +1,7 @@
 /** One container as this agent knows it while it runs; what must outlive the agent is in the record. */
 import type { ContainerSpec } from '@plinth/container-runtime';
 import type { ContainerConfig, ContainerReport } from '@plinth/contracts';
+import type { Health } from '../domain/health.js';
 import type { LocalRecord, ReportBody } from '../domain/local-record.js';
 import { effectiveConfig } from '../domain/trial.js';
 import type { Observed } from '../domain/observed.js';
@@ -26,8 +27,8 @@ export class ContainerState {
   preparation: Preparation | undefined;
   /** Number of the run that this agent has ended because no lease covered it; see LocalRecord.starts. The lease may be held again, in the same term, by the time that the end is seen. */
   endedWithLease: number | undefined;
-  /** Ends the health check that is being run. */
-  interrupt: AbortController | undefined;
+  /** As the checks have found it; the record follows. */
+  health: Health | undefined;
 
   constructor(
     private readonly hands: Hands,
@@ -65,11 +66,12 @@ export class ContainerState {
       after: this.record.reported,
       at: new Date().toISOString(),
     };
-    // A verdict is said beside the present state, not in its place.
-    const announced = body.updateId === undefined ? body : this.record.announced;
-    await Promise.all([
-      this.hands.reporter.send(report, this.record.cause),
-      this.remember({ ...change, announced, sequence, reported: sequence }),
-    ]);
+    // A verdict, or a change of health, is said beside the present state, not in its place.
+    const isBeside = body.updateId !== undefined || body.kind === 'healthy' || body.kind === 'unhealthy';
+    const announced = isBeside ? this.record.announced : body;
+    const sent = this.hands.reporter.send(report, this.record.cause);
+    // What is not reported with every later state is not remembered as reported before it is in the journal.
+    if (isBeside) await sent;
+    await Promise.all([sent, this.remember({ ...change, announced, sequence, reported: sequence })]);
   }
 }

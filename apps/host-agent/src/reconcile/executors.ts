@@ -6,7 +6,7 @@ import type { ContainerConfig } from '@plinth/contracts';
 import type { Opened } from '../adapters/image-master.js';
 import type { LocalRecord } from '../domain/local-record.js';
 import type { StartFailure } from '../domain/planner.js';
-import { afterCheck, trialFailed } from '../domain/trial.js';
+import { startingHealth } from '../domain/health.js';
 import type { StepKind, StepOf } from '../domain/step.js';
 import type { ContainerState } from './container-state.js';
 import type { Hands } from './hands.js';
@@ -58,27 +58,6 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
     await state.remember({
       trial: { updateId, image: config.image, phase: cause ? 'refused' : 'trying', told: false, cause, snapshot },
     });
-    return DONE;
-  },
-
-  'check-health': async (_step, state, hands) => {
-    const { trial } = state.record;
-    const { health, tenant } = state.config;
-    if (!trial || !health || state.observed.kind !== 'running') return DONE;
-    const { startedAtMs } = state.observed;
-    const interrupt = new AbortController();
-    state.interrupt = interrupt;
-    await hands.checks.acquire(tenant);
-    const result = await hands.containers.check(state.id, health, interrupt.signal).finally(() => {
-      state.interrupt = undefined;
-      hands.checks.release();
-    });
-    // Something has changed meanwhile; it is planned anew.
-    if (!result || interrupt.signal.aborted) return DONE;
-    const meaning = afterCheck(trial, health, result, startedAtMs, hands.clock.now());
-    await state.remember(
-      'trial' in meaning ? { trial: meaning.trial } : trialFailed(state.record, meaning.cause, hands.clock.now()),
-    );
     return DONE;
   },
 
@@ -140,6 +119,7 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
         startedAt: new Date(startedAtMs).toISOString(),
         phases: { premount, ...phases },
         restarts: state.record.starts,
+        health: config.health && 'starting',
       },
       {
         attemptedGeneration: config.generation,
@@ -148,6 +128,7 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
         leaseTerm: lease.value,
         starts: state.record.starts + 1,
         startedAtMs,
+        health: config.health && startingHealth(state.record.starts + 1, startedAtMs),
         failedStartsInRow: 0,
         restartsInRow: fresh ? 0 : state.record.restartsInRow,
         retryAtMs: undefined,

@@ -45,6 +45,7 @@ export class Fleet {
     const spared = new Set(unreadable.map(({ id }) => id));
     for (const entry of stored) {
       spared.add(entry.config.containerId);
+      await containers.endInterruptedCommands(entry.config.containerId);
       this.adopt(entry, observed.get(entry.config.containerId) ?? ABSENT);
     }
     const strangers = [...observed.keys()].filter((id) => !spared.has(id));

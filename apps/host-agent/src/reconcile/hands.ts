@@ -9,6 +9,7 @@ import type { LeaseWatch } from '../adapters/lease-watch.js';
 import type { OciContainers } from '../adapters/oci-containers.js';
 import type { FairQueue } from '../domain/fair-queue.js';
 import type { StorageMounts } from '../domain/storage-mounts.js';
+import type { HealthChecks } from './health-checks.js';
 import type { Reporter } from './reporter.js';
 
 export interface Hands {
@@ -28,7 +29,6 @@ export interface Hands {
   readonly starts: FairQueue;
   /** Places for stops with a start right after them; fewer, so that each is down for as short as it can be. */
   readonly handovers: FairQueue;
-  /** Places for health checks. */
-  readonly checks: FairQueue;
+  readonly health: HealthChecks;
   readonly logger: Logger;
 }

@@ -142,6 +142,8 @@ export class ContainerCreation {
         update: null,
         runningImage: null,
         moving: null,
+        health: null,
+        failedChecks: [],
       };
       if (!(await insertContainer(unit.db, record, event.id, digest))) {
         await release(unit.db, host.host, resources);

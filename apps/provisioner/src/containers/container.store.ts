@@ -1,5 +1,12 @@
 /** Rows of containers: insert, lock, change. */
-import type { ContainerConfig, ContainerHistoryEntry, ContainerState, UpdateStatus } from '@plinth/contracts';
+import type {
+  ContainerConfig,
+  ContainerHistoryEntry,
+  ContainerState,
+  FailedCheck,
+  HealthState,
+  UpdateStatus,
+} from '@plinth/contracts';
 import type { EntityManager } from 'typeorm';
 import type { ContainerRecord, Move } from './domain/container-record.js';
 
@@ -19,10 +26,12 @@ export interface ContainerRow {
   update: UpdateStatus | null;
   running_image: string | null;
   moving: Move | null;
+  health: HealthState | null;
+  failed_checks: FailedCheck[];
 }
 
 export const CONTAINER_COLUMNS =
-  'id, ordinal, state, config, pid, restarts, exit_code, message, report_sequence, requested_at, started_at, known_good, update, running_image, moving';
+  'id, ordinal, state, config, pid, restarts, exit_code, message, report_sequence, requested_at, started_at, known_good, update, running_image, moving, health, failed_checks';
 
 export function recordOf(row: ContainerRow): ContainerRecord {
   return {
@@ -40,6 +49,8 @@ export function recordOf(row: ContainerRow): ContainerRecord {
     update: row.update,
     runningImage: row.running_image,
     moving: row.moving,
+    health: row.health,
+    failedChecks: row.failed_checks,
   };
 }
 
@@ -136,7 +147,7 @@ export async function saveContainer(
   await manager.query(
     `WITH saved AS (
        UPDATE containers SET state = $2, config = $3, pid = $4, restarts = $5, exit_code = $6, message = $7, report_sequence = $8,
-              started_at = $9, known_good = $14, update = $15, running_image = $16, moving = $17, host = $18, state_before_lost = NULL, changed_at = now() WHERE id = $1 RETURNING id)
+              started_at = $9, known_good = $14, update = $15, running_image = $16, moving = $17, host = $18, health = $19, failed_checks = $20, state_before_lost = NULL, changed_at = now() WHERE id = $1 RETURNING id)
      INSERT INTO container_history (container_id, at, kind, generation, message) SELECT id, $10, $11, $12, $13 FROM saved`,
     [
       record.id,
@@ -157,6 +168,8 @@ export async function saveContainer(
       record.runningImage,
       record.moving === null ? null : JSON.stringify(record.moving),
       record.config.host,
+      record.health,
+      JSON.stringify(record.failedChecks),
     ],
   );
 }

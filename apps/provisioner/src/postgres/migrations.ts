@@ -266,3 +266,18 @@ export class AddStorageState1700000007500 implements MigrationInterface {
     await runner.query('ALTER TABLE storage_nodes DROP COLUMN state, DROP COLUMN beats');
   }
 }
+
+/** What hosts report of the health of containers. */
+export class AddHealth1700000008000 implements MigrationInterface {
+  readonly name = 'AddHealth1700000008000';
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query(
+      "ALTER TABLE containers ADD COLUMN health text, ADD COLUMN failed_checks jsonb NOT NULL DEFAULT '[]'",
+    );
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query('ALTER TABLE containers DROP COLUMN health, DROP COLUMN failed_checks');
+  }
+}

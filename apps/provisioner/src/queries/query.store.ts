@@ -68,6 +68,7 @@ export class QueryStore {
     return {
       ...statusOf(recordOf(row)),
       config: row.config,
+      failedChecks: row.failed_checks,
       history: history.map((entry) => ({ ...entry, at: entry.at.toISOString() })),
     };
   }

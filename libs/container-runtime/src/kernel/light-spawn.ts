@@ -6,6 +6,8 @@ const O_WRONLY = 1;
 const O_CLOEXEC = 0o2000000;
 const POSIX_SPAWN_SETSIGDEF = 4;
 const POSIX_SPAWN_SETSIGMASK = 8;
+/** sys/wait.h */
+const WNOHANG = 1;
 /** More than posix_spawn_file_actions_t, posix_spawnattr_t and sigset_t take on any architecture. */
 const STRUCT_BYTES = 512;
 
@@ -22,6 +24,15 @@ export interface LightProcess {
   readonly stderr: number;
   /** The other end is the program's descriptor 3. */
   readonly third: number;
+}
+
+/** As {@link LightProcess}, of a program that may take its time. */
+export interface LightCommand {
+  readonly pid: number;
+  /** Our end of the pipe that the program has as standard output and standard error. */
+  readonly output: number;
+  /** Our end of a pipe whose other end is the program's descriptor 3, which nothing is written to: it ends with the program. */
+  readonly life: number;
 }
 
 /** The kernel refused a step of starting a program. */
@@ -96,12 +107,40 @@ export function lightSpawn({ file, argv, env }: LightSpawn): LightProcess {
   }
 }
 
+/** As {@link lightSpawn}, but it is not reaped here: ask {@link endOf} when `life` has ended. Throws SpawnError. */
+export function lightCommand({ file, argv, env }: LightSpawn): LightCommand {
+  const { close } = libc();
+  const output = pipe();
+  let life: Pipe | undefined;
+  try {
+    life = pipe();
+    const pid = spawn(file, [file, ...argv], env, output.write, life.write, true);
+    return { pid, output: output.read, life: life.read };
+  } catch (error) {
+    for (const end of [output.read, life?.read]) if (end !== undefined) close(end);
+    throw error;
+  } finally {
+    for (const end of [output.write, life?.write]) if (end !== undefined) close(end);
+  }
+}
+
+/** waitpid(2) without waiting; reaps a child that has ended. @returns its exit code, 128 + n when signal n ended it; undefined: it has not ended */
+export function endOf(pid: number): number | undefined {
+  const status = new Int32Array(1);
+  const found = libc().waitpid(pid, status, WNOHANG);
+  if (found === 0) return undefined;
+  if (found < 0) throw new SpawnError(`waitpid ${pid}`, lastErrno());
+  const [word = 0] = status;
+  return (word & 0x7f) === 0 ? (word >> 8) & 0xff : 128 + (word & 0x7f);
+}
+
 function spawn(
   file: string,
   argv: readonly string[],
   env: Readonly<Record<string, string>>,
   stderr: number,
   third: number,
+  withOutput = false,
 ): number {
   const c = libc();
   const actions = Buffer.alloc(STRUCT_BYTES);
@@ -109,7 +148,8 @@ function spawn(
   try {
     check(
       'posix_spawn_file_actions_addopen',
-      c.open(actions, 0, '/dev/null', O_RDONLY, 0) || c.open(actions, 1, '/dev/null', O_WRONLY, 0),
+      c.open(actions, 0, '/dev/null', O_RDONLY, 0) ||
+        (withOutput ? c.dup2(actions, stderr, 1) : c.open(actions, 1, '/dev/null', O_WRONLY, 0)),
     );
     check('posix_spawn_file_actions_adddup2', c.dup2(actions, stderr, 2) || c.dup2(actions, third, 3));
     check('posix_spawn_file_actions_addchdir_np', c.chdir(actions, '/'));

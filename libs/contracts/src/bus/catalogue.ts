@@ -162,6 +162,8 @@ export const CATALOGUE = [
   official(S.containerStarted, container.ContainerStarted, 'A container runs'),
   official(S.containerFailed, container.ContainerFailed, 'A container did not start, or ended for good'),
   official(S.containerStopped, container.ContainerStopped, 'A container ended'),
+  official(S.containerHealthy, container.ContainerHealthy, 'A health check succeeds'),
+  official(S.containerUnhealthy, container.ContainerUnhealthy, 'A health check failed several times in a row'),
   official(S.containerRemoved, container.ContainerRemoved, 'A container is gone from its host'),
   official(S.containerLost, container.ContainerLost, 'The host of a container is lost'),
   official(S.containerMoved, container.ContainerMoved, 'A container is placed on another host'),

@@ -18,6 +18,7 @@ import { ContainerConfig } from '../container-config.js';
 import { IsNullable, Nested, NestedEach } from '../nested.js';
 import { IsCommand, IsEnvironment } from '../rules.js';
 import { DIGEST_PATTERN, EXACT_IMAGE_REF_PATTERN, ID_PATTERN, NAME_PATTERN, VERSION_PATTERN } from '../values.js';
+import { FailedCheck } from './events/container-facts.js';
 import { ImageTestResult } from './events/image-events.js';
 import { CONTAINER_REPORT_KINDS, type ContainerReportKind } from './events/reports.js';
 import { RolloutRequested } from './events/rollout-events.js';
@@ -102,6 +103,11 @@ export class ContainerDetails extends ContainerStatus {
   @ArrayMaxSize(50)
   @NestedEach(() => ContainerHistoryEntry)
   readonly history!: readonly ContainerHistoryEntry[];
+
+  /** Of when it became unhealthy last, oldest first; of an earlier run, too. */
+  @ArrayMaxSize(5)
+  @NestedEach(() => FailedCheck)
+  readonly failedChecks!: readonly FailedCheck[];
 }
 
 /** The provisioner's view of one version, put together from facts. */

@@ -23,6 +23,8 @@ import {
   type ContainerFailureReason,
   FALLBACK_REASONS,
   type FallbackReason,
+  HEALTH_STATES,
+  type HealthState,
 } from './events/container-facts.js';
 import { HostCapacity, HostLoad } from './events/heartbeats.js';
 import { ROLLOUT_STATES, RolloutCounts, RolloutSelection, type RolloutState } from './events/rollout-events.js';
@@ -151,6 +153,11 @@ export class ContainerStatus {
   @IsNullable()
   @Nested(() => UpdateStatus)
   readonly update!: UpdateStatus | null;
+
+  /** null: it does not run, or has no health check. */
+  @IsNullable()
+  @IsIn(HEALTH_STATES)
+  readonly health!: HealthState | null;
 }
 
 /** `suspect`: heartbeats are missing; nothing new is placed there, nothing is moved yet. */

@@ -30,6 +30,8 @@ export const SUBJECTS = {
   containerStarted: 'container.started',
   containerFailed: 'container.failed',
   containerStopped: 'container.stopped',
+  containerHealthy: 'container.healthy',
+  containerUnhealthy: 'container.unhealthy',
   containerRemoved: 'container.removed',
   containerLost: 'container.lost',
   containerMoved: 'container.moved',

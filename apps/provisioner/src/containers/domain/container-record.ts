@@ -6,6 +6,8 @@ import type {
   ContainerStarted,
   ContainerState,
   ContainerStatus,
+  FailedCheck,
+  HealthState,
   MoveReason,
   UpdateStatus,
 } from '@plinth/contracts';
@@ -28,6 +30,10 @@ export interface ContainerRecord {
   readonly runningImage: string | null;
   /** On its way to another host. */
   readonly moving: Move | null;
+  /** As its host said last; null: it does not run there, or has no health check. */
+  readonly health: HealthState | null;
+  /** Of when it became unhealthy last, oldest first. */
+  readonly failedChecks: readonly FailedCheck[];
 }
 
 export interface Move {
@@ -62,6 +68,8 @@ export function statusOf(record: ContainerRecord): ContainerStatus {
     generation: config.generation,
     knownGood: record.knownGood[0] ?? null,
     update: record.update,
+    // Of one whose host is lost nothing is known.
+    health: record.state === 'running' || record.state === 'stopping' ? record.health : null,
   };
 }
 
@@ -77,7 +85,20 @@ export function factOf(config: ContainerConfig): ContainerFact {
 }
 
 /** The first process is still, or again, the one that was reported. */
-const ALIVE: readonly ContainerReport['kind'][] = ['started', 'stopping', 'updated', 'reverted', 'update-refused'];
+const ALIVE: readonly ContainerReport['kind'][] = [
+  'started',
+  'stopping',
+  'healthy',
+  'unhealthy',
+  'updated',
+  'reverted',
+  'update-refused',
+];
+/** Reports that say how its health is, or, by saying nothing of it, that it has no check. */
+const OF_HEALTH: readonly ContainerReport['kind'][] = ['started', 'healthy', 'unhealthy'];
+
+/** What was wrong before is over. */
+const CLEARS: readonly ContainerReport['kind'][] = ['started', 'healthy'];
 
 /** The record after a report was taken; `state` comes from the state machine. */
 export function afterReport(record: ContainerRecord, report: ContainerReport, state: ContainerState): ContainerRecord {
@@ -90,8 +111,10 @@ export function afterReport(record: ContainerRecord, report: ContainerReport, st
     startedAt: report.kind === 'started' ? (report.startedAt ?? report.at) : record.startedAt,
     restarts: report.restarts ?? record.restarts,
     exitCode: report.kind === 'started' ? null : (report.exitCode ?? record.exitCode),
-    message: report.message ?? (report.kind === 'started' ? null : record.message),
+    message: report.message ?? (CLEARS.includes(report.kind) ? null : record.message),
     runningImage: runningImage(record, report),
+    health: OF_HEALTH.includes(report.kind) ? (report.health ?? null) : alive ? record.health : null,
+    failedChecks: report.failedChecks ?? record.failedChecks,
   };
 }
 

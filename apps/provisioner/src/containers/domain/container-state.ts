@@ -22,7 +22,9 @@ export type ContainerEvent =
   | 'updated'
   | 'reverting'
   | 'reverted'
-  | 'update-refused';
+  | 'update-refused'
+  | 'healthy'
+  | 'unhealthy';
 
 type Row = Partial<Record<ContainerEvent, ContainerState>>;
 
@@ -40,8 +42,8 @@ const REPORTED: Row = {
   reverted: 'running',
 };
 
-/** A verdict that leaves the container as it is. */
-const VERDICTS: readonly ContainerEvent[] = ['updated', 'update-refused'];
+/** A verdict, or a change of health, that leaves the container as it is. */
+const VERDICTS: readonly ContainerEvent[] = ['updated', 'update-refused', 'healthy', 'unhealthy'];
 
 const TABLE: Readonly<Record<ContainerState, Row>> = {
   requested: { ...REPORTED, 'remove-requested': 'stopping' },

@@ -57,6 +57,7 @@ export function arrived(
     // Another host counts for itself.
     reportSequence: 0,
     runningImage: null,
+    health: null,
   };
 }
 

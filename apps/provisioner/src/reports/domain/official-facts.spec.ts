@@ -26,6 +26,8 @@ const reportOf = (kind: ContainerReport['kind']): ContainerReport => ({
   logTail: 'l'.repeat(16_384),
   checkOutput: 'o'.repeat(4000),
   updateId: id,
+  health: kind === 'healthy' || kind === 'unhealthy' ? kind : undefined,
+  failedChecks: Array.from({ length: 5 }, () => ({ at, message: 'm'.repeat(500), output: 'o'.repeat(1000) })),
   pid: 7,
   phases: { premount: 1, mount: 1, runtime: 1 },
 });
@@ -73,6 +75,8 @@ const recordFor = (kind: ContainerReport['kind']): ContainerRecord => ({
   },
   runningImage: 'debian-12@v1',
   moving: null,
+  health: null,
+  failedChecks: [],
 });
 
 const problemsOf = (subject: string, data: object): unknown => {

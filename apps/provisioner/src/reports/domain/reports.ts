@@ -41,11 +41,15 @@ function officialFact(record: ContainerRecord, report: ContainerReport): EventOf
   const base = { ...factOf(record.config), generation: report.generation, image: report.image ?? record.config.image };
   switch (report.kind) {
     case 'started': {
-      // The present run under a newer generation, or said again.
-      if (record.pid === report.pid && record.restarts === (report.restarts ?? record.restarts)) return undefined;
+      // The present run under a newer generation, or said again: then what the bus may have lost is its health.
+      if (record.pid === report.pid && record.restarts === (report.restarts ?? record.restarts))
+        return healthFact(record, report);
       const data = startedFact(record.config, report);
       return data && { subject: SUBJECTS.containerStarted, data };
     }
+    case 'healthy':
+    case 'unhealthy':
+      return healthFact(record, report);
     case 'stopped':
       return {
         subject: SUBJECTS.containerStopped,
@@ -68,4 +72,24 @@ function officialFact(record: ContainerRecord, report: ContainerReport): EventOf
     default:
       return undefined;
   }
+}
+
+/** A change only: reports are said again. @param record as it was before */
+function healthFact(record: ContainerRecord, report: ContainerReport): EventOf<FactSubject> | undefined {
+  const { health } = report;
+  if (health === undefined || health === 'starting' || health === record.health) return undefined;
+  const base = { ...factOf(record.config), generation: report.generation, image: report.image ?? record.config.image };
+  if (health === 'healthy') {
+    const from = record.health === 'unhealthy' ? 'unhealthy' : 'starting';
+    return { subject: SUBJECTS.containerHealthy, data: { ...base, from } };
+  }
+  return {
+    subject: SUBJECTS.containerUnhealthy,
+    data: {
+      ...base,
+      message: report.message ?? 'the host gave no reason',
+      failedChecks: report.failedChecks ?? [],
+      willRestart: report.willRestart ?? false,
+    },
+  };
 }

@@ -1,6 +1,8 @@
 /** What has become of containers, and of requests about them. */
 import {
   ArrayMaxSize,
+  IsArray,
+  IsBoolean,
   IsDefined,
   IsIn,
   IsInt,
@@ -13,7 +15,13 @@ import {
   Min,
 } from 'class-validator';
 import { Nested, NestedEach } from '../../nested.js';
-import { EXACT_IMAGE_REF_PATTERN, ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN } from '../../values.js';
+import {
+  EXACT_IMAGE_REF_PATTERN,
+  ID_PATTERN,
+  IMAGE_REF_PATTERN,
+  NAME_PATTERN,
+  READABLE_TEXT_PATTERN,
+} from '../../values.js';
 import { Problem } from '../problem.js';
 
 export const FALLBACK_REASONS = [
@@ -212,6 +220,28 @@ export const CONTAINER_FAILURE_REASONS = [
 ] as const;
 export type ContainerFailureReason = (typeof CONTAINER_FAILURE_REASONS)[number];
 
+/** `starting`: no check has succeeded yet. `unhealthy`: as many failed in a row as the check's `retries`. */
+export const HEALTH_STATES = ['starting', 'healthy', 'unhealthy'] as const;
+export type HealthState = (typeof HEALTH_STATES)[number];
+
+/** One health check that failed. */
+export class FailedCheck {
+  @IsISO8601()
+  at!: string;
+
+  /** Why, such as its exit code. */
+  @IsString()
+  @MaxLength(500)
+  @Matches(READABLE_TEXT_PATTERN)
+  message!: string;
+
+  /** The end of what it printed, without control characters. */
+  @IsString()
+  @MaxLength(1000)
+  @Matches(READABLE_TEXT_PATTERN)
+  output!: string;
+}
+
 export const MOVE_REASONS = ['drain', 'host-lost'] as const;
 export type MoveReason = (typeof MOVE_REASONS)[number];
 
@@ -240,9 +270,13 @@ export class ContainerFailed extends ContainerFact {
   retryInMs?: number;
 }
 
+export const STOP_CAUSES = ['requested', 'exited', 'unhealthy'] as const;
+/** `unhealthy`: its restart policy has ended it, and starts it again. */
+export type StopCause = (typeof STOP_CAUSES)[number];
+
 export class ContainerStopped extends ContainerFact {
-  @IsIn(['requested', 'exited'])
-  cause!: 'requested' | 'exited';
+  @IsIn(STOP_CAUSES)
+  cause!: StopCause;
 
   @IsOptional()
   @IsInt()
@@ -253,6 +287,29 @@ export class ContainerStopped extends ContainerFact {
   @IsInt()
   @Min(0)
   restartInMs?: number;
+}
+
+/** Its health check succeeds: for the first time since its start, or again. */
+export class ContainerHealthy extends ContainerFact {
+  /** What it was before. */
+  @IsIn(['starting', 'unhealthy'])
+  from!: 'starting' | 'unhealthy';
+}
+
+/** Its health check failed as often in a row as its `retries`. */
+export class ContainerUnhealthy extends ContainerFact {
+  @IsString()
+  @MaxLength(4000)
+  message!: string;
+
+  /** The last ones, oldest first. */
+  @ArrayMaxSize(5)
+  @NestedEach(() => FailedCheck)
+  failedChecks!: FailedCheck[];
+
+  /** Its restart policy stops it and starts it again; false: it goes on as it is. */
+  @IsBoolean()
+  willRestart!: boolean;
 }
 
 export class ContainerRemoved extends ContainerFact {}

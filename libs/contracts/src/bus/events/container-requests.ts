@@ -19,12 +19,12 @@ export class RestartPolicy {
   maxRetries?: number;
 }
 
-/** Whether a container does its work: a command inside it that ends with exit code 0. Run while an update is judged. */
+/** Whether a container does its work: a command inside it that ends with exit code 0. Run as long as the container does. */
 export class HealthCheck {
   @IsCommand()
   exec!: string[];
 
-  /** Seconds between the end of a check and the next; absent: 5. */
+  /** Seconds between the end of a check and the next; absent: 10. A host that can't keep up makes it longer. */
   @IsSeconds(0.1, 3600)
   intervalSeconds?: number;
 
@@ -39,7 +39,7 @@ export class HealthCheck {
   @Max(1000)
   retries?: number;
 
-  /** Seconds after the start in which failed checks do not count; absent: 0. */
+  /** Seconds after the start in which failed checks do not count, until the first success; absent: 0. */
   @IsSeconds(0, 86_400)
   startPeriodSeconds?: number;
 }

@@ -1,12 +1,31 @@
 /** What hosts and storage nodes say under their own name; the provisioner checks it and publishes the official fact. */
-import { IsIn, IsInt, IsISO8601, IsNumber, IsOptional, IsString, Matches, MaxLength, Min } from 'class-validator';
-import { Nested } from '../../nested.js';
+import {
+  ArrayMaxSize,
+  IsIn,
+  IsInt,
+  IsISO8601,
+  IsNumber,
+  IsOptional,
+  IsString,
+  Matches,
+  MaxLength,
+  Min,
+} from 'class-validator';
+import { Nested, NestedEach } from '../../nested.js';
 import { DIGEST_PATTERN, EXACT_IMAGE_REF_PATTERN, ID_PATTERN, NAME_PATTERN, VERSION_PATTERN } from '../../values.js';
-import { CONTAINER_FAILURE_REASONS, type ContainerFailureReason } from './container-facts.js';
+import {
+  CONTAINER_FAILURE_REASONS,
+  type ContainerFailureReason,
+  FailedCheck,
+  HEALTH_STATES,
+  type HealthState,
+  STOP_CAUSES,
+  type StopCause,
+} from './container-facts.js';
 import { DISTRIBUTION_FAILURE_REASONS, type DistributionFailureReason } from './image-events.js';
 
 /**
- * `released`: the host has given the container up, which is moved to another. The last four are about an update: `updated` (passed gate and soak time), `reverting` (failed, with the cause), `reverted` (runs on the image before again,
+ * `released`: the host has given the container up, which is moved to another. `healthy`, `unhealthy`: its health changed while it runs. The last four are about an update: `updated` (passed gate and soak time), `reverting` (failed, with the cause), `reverted` (runs on the image before again,
  * with the same cause), `update-refused` (nothing was touched: the image can't be started on this host).
  */
 export const CONTAINER_REPORT_KINDS = [
@@ -17,6 +36,8 @@ export const CONTAINER_REPORT_KINDS = [
   'failed',
   'removed',
   'released',
+  'healthy',
+  'unhealthy',
   'updated',
   'reverting',
   'reverted',
@@ -102,20 +123,36 @@ export class ContainerReport {
 
   /** stopped */
   @IsOptional()
-  @IsIn(['requested', 'exited'])
-  cause?: 'requested' | 'exited';
+  @IsIn(STOP_CAUSES)
+  cause?: StopCause;
 
   /** stopped, failed: 128 + n when signal n ended it. */
   @IsOptional()
   @IsInt()
   exitCode?: number;
 
+  /** started, healthy, unhealthy: of the run that the report is about; absent: it has no health check. */
+  @IsOptional()
+  @IsIn(HEALTH_STATES)
+  health?: HealthState;
+
+  /** unhealthy: the last ones, oldest first. */
+  @IsOptional()
+  @ArrayMaxSize(5)
+  @NestedEach(() => FailedCheck)
+  failedChecks?: FailedCheck[];
+
+  /** unhealthy: its restart policy stops it and starts it again. */
+  @IsOptional()
+  @IsIn([true, false])
+  willRestart?: boolean;
+
   /** failed, reverting, reverted, update-refused */
   @IsOptional()
   @IsIn(CONTAINER_FAILURE_REASONS)
   reason?: ContainerFailureReason;
 
-  /** failed */
+  /** failed, unhealthy, stopped because of that */
   @IsOptional()
   @IsString()
   @MaxLength(4000)
