@@ -5,6 +5,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -12,17 +13,18 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { VERSION_FILES, type Digest, type MountPlan } from '@plinth/contracts';
 import { debianRootfs } from '@plinth/testkit';
-import { cgroupContainerIds } from './kernel/cgroups.js';
+import { cgroupContainerIds, cgroupProcesses } from './kernel/cgroups.js';
 import type { ContainerSpec } from './spec/container-spec.js';
 import { requiredDirectories } from './spec/mount-plan.js';
 import { generateMountScript } from './spec/mount-script.js';
 import { OciRuntime } from './oci-runtime.js';
 import { checkBeforeMount } from './run/premount-checks.js';
 import { enterPrivateMountNamespace } from './kernel/private-mount-namespace.js';
-import { findProcesses } from './kernel/process-table.js';
+import { findProcesses, processArguments } from './kernel/process-table.js';
 import { findExecutable } from './run/runtime-binary.js';
 
 const MiB = 1024 ** 2;
@@ -300,6 +302,85 @@ describe.each(['crun', 'runc'] as const)('%s:', (name) => {
       await runtime.kill(id);
       await runtime.waitExit(id, AbortSignal.timeout(10_000));
       expect(await runtime.exec(id, ['true'])).toMatchObject({ ok: false, reason: 'not-running' });
+    });
+
+    describe('a repeated command', () => {
+      const never = new AbortController().signal;
+      /** Of the container, by what they run. */
+      const sleepers = (id: string, seconds: string): readonly number[] =>
+        cgroupProcesses(runtime.cgroupOf(id)).filter((pid) => processArguments(pid)?.includes(seconds) === true);
+
+      it('says how it ended and what it printed, again and again', async () => {
+        const id = await started();
+        const script = 'echo out; ls /proc/self/fd; echo err >&2; exit 9';
+        const command = runtime.repeatedCommand(id, ['sh', '-c', script]);
+        for (let round = 0; round < 3; round++) {
+          const { output, ...end } = await command.run(60_000, never);
+          expect(end).toEqual({ ok: true, exitCode: 9 });
+          // runc copies the two streams, so their order is not kept.
+          expect(output.replace('err\n', '')).toBe('out\n0\n1\n2\n3\n');
+          expect(output).toContain('err\n');
+        }
+        expect(readdirSync(`${runtime.paths.bundles}/${id}/exec-check`)).toEqual([]);
+        expect(await runtime.repeatedCommand(id, ['/nosuch']).run(60_000, never)).toMatchObject({ ok: true });
+      });
+
+      it('keeps the end of a flood', async () => {
+        const id = await started();
+        const { output } = await runtime
+          .repeatedCommand(id, ['sh', '-c', 'head -c 3000000 /dev/zero | tr "\\0" x; echo the end'])
+          .run(60_000, never);
+        expect(output).toHaveLength(4_000);
+        expect(output.endsWith('xthe end\n')).toBe(true);
+      });
+
+      it('is killed at its deadline with everything that it has started, wherever that has put itself', async () => {
+        const id = await started();
+        const script = '(setsid sleep 4711 >/dev/null 2>&1 &); sleep 4711 & echo begun; sleep 4711';
+        const command = runtime.repeatedCommand(id, ['sh', '-c', script]);
+        const result = await command.run(2_000, never);
+        expect(result).toEqual({ ok: false, reason: 'timeout', output: 'begun\n' });
+        expect(sleepers(id, '4711')).toEqual([]);
+        expect(runtime.observe(id)?.state).toBe('running');
+      });
+
+      it('is killed when it is no longer wanted, at whatever moment', async () => {
+        const id = await started();
+        const command = runtime.repeatedCommand(id, ['sh', '-c', 'sleep 4712; true']);
+        for (const delayMs of [0, 5, 20, 50, 100, 300]) {
+          const wanted = new AbortController();
+          setTimeout(() => wanted.abort(), delayMs);
+          expect(await command.run(60_000, wanted.signal)).toMatchObject({ ok: false, reason: 'aborted' });
+          expect(sleepers(id, '4712')).toEqual([]);
+        }
+      });
+
+      it('does not wait for what it has left in the background', async () => {
+        const id = await started();
+        // runc itself waits until nothing holds the output any more.
+        const silent = name === 'runc' ? '>/dev/null 2>&1' : '';
+        const command = runtime.repeatedCommand(id, ['sh', '-c', `sleep 4713 ${silent} & echo left`]);
+        expect(await command.run(60_000, never)).toEqual({ ok: true, exitCode: 0, output: 'left\n' });
+      });
+
+      it('is nothing in a container that does not run', async () => {
+        const id = await started();
+        const command = runtime.repeatedCommand(id, ['true']);
+        await runtime.delete(id);
+        expect(await command.run(60_000, never)).toMatchObject({ ok: false, reason: 'not-running' });
+      });
+
+      it('whose host agent was killed is ended by the next one, and nothing else is', async () => {
+        const id = await started({ command: ['sh', '-c', 'sleep 4714 & sleep infinity'] });
+        const script = '(setsid sleep 4715 >/dev/null 2>&1 &); sleep 4715';
+        const interrupted = runtime.repeatedCommand(id, ['sh', '-c', script]).run(60_000, never);
+        while (sleepers(id, '4715').length < 2) await delay(10);
+        await runtime.endInterruptedCommands(id);
+        expect(sleepers(id, '4715')).toEqual([]);
+        expect(sleepers(id, '4714')).not.toEqual([]);
+        expect(readdirSync(`${runtime.paths.bundles}/${id}`).filter((file) => file.startsWith('exec-'))).toEqual([]);
+        await interrupted;
+      });
     });
 
     it('is removed whole, whenever its starter was killed', async () => {

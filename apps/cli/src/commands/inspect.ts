@@ -1,4 +1,4 @@
-import type { ContainerDetails, ContainerStats } from '@plinth/contracts';
+import type { ContainerDetails, ContainerStats, EffectiveHealthCheck } from '@plinth/contracts';
 import type { Command } from 'commander';
 import { withClient } from '../connection.js';
 import { ClientError } from '@plinth/client';
@@ -38,6 +38,7 @@ function describe(found: ContainerDetails & { readonly stats: ContainerStats | n
       'state',
       `${found.state}, desired ${found.desired}${found.exitCode === null ? '' : `, exit code ${found.exitCode}`}`,
     ],
+    ['health', found.health],
     ['message', found.message],
     ['host', found.host],
     [
@@ -79,10 +80,7 @@ function describe(found: ContainerDetails & { readonly stats: ContainerStats | n
           : `${config.restart.policy}, ${config.restart.maxRetries} times`,
       ],
       ['network', config.network],
-      [
-        'health',
-        config.health ? `${JSON.stringify(config.health.exec)} every ${config.health.intervalSeconds} s` : null,
-      ],
+      ['health check', config.health ? describeCheck(config.health) : null],
       ['follows', config.follow ? 'the default image' : null],
       ['data', `volume ${config.dataVolume} on ${config.storageNode}`],
     );
@@ -96,11 +94,23 @@ function describe(found: ContainerDetails & { readonly stats: ContainerStats | n
     ['AT', 'GENERATION', 'KIND', 'MESSAGE'],
     found.history.map((entry) => [entry.at, entry.generation, entry.kind, entry.message]),
   );
+  const checks =
+    found.failedChecks.length > 0
+      ? `\n\n${table(
+          ['FAILED CHECK', 'WHY', 'OUTPUT'],
+          found.failedChecks.map((check) => [check.at, check.message, check.output.trim()]),
+        )}`
+      : '';
   const mounts = stats
     ? `\n\n${table(
         ['MOUNT', 'TYPE', 'ACCESS'],
         stats.mounts.map((mount) => [mount.target, mount.type, mount.readOnly ? 'ro' : 'rw']),
       )}`
     : '';
-  return `${table(['WHAT', 'VALUE'], rows)}\n\n${history}${mounts}`;
+  return `${table(['WHAT', 'VALUE'], rows)}\n\n${history}${checks}${mounts}`;
+}
+
+function describeCheck(check: EffectiveHealthCheck): string {
+  const start = check.startPeriodSeconds > 0 ? `, start period ${check.startPeriodSeconds} s` : '';
+  return `${JSON.stringify(check.exec)} every ${check.intervalSeconds} s, timeout ${check.timeoutSeconds} s, ${check.retries} in a row${start}`;
 }

@@ -14,7 +14,10 @@ export function register(program: Command): void {
     .option('--host <name>', 'on this host only', parseName)
     .option('--image <image>', 'on this image only, name or name@version')
     .addOption(new Option('--state <state>', 'in this state only').choices([...CONTAINER_STATES]))
-    .addHelpText('after', '\nExample:\n  plinth ps --tenant acme --json')
+    .addHelpText(
+      'after',
+      '\nHEALTH is starting, healthy or unhealthy, and - for a container that does not run or has no health check.\n\nExample:\n  plinth ps --tenant acme --json',
+    )
     .action(
       async (
         options: SharedOptions & {
@@ -35,6 +38,7 @@ export function register(program: Command): void {
                 'NAME',
                 'TENANT',
                 'STATE',
+                'HEALTH',
                 'HOST',
                 'IMAGE',
                 'ASKED',
@@ -49,6 +53,7 @@ export function register(program: Command): void {
                 item.name,
                 item.tenant,
                 item.state,
+                item.health,
                 item.host,
                 item.image,
                 item.imageAsked,

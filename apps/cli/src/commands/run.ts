@@ -56,9 +56,9 @@ export function register(program: Command): void {
     )
     .option('--stop-signal <signal>', 'such as SIGINT')
     .addOption(duration('--stop-grace <duration>', 'between the stop signal and SIGKILL (default: 10s)'))
-    .option('--health-cmd <command>', 'for /bin/sh in the container; ends with 0 when it does its work; judges updates')
-    .addOption(duration('--health-interval <duration>', 'between two checks (default: 5s)'))
-    .addOption(duration('--health-timeout <duration>', 'for one check (default: 5s)'))
+    .option('--health-cmd <command>', 'for /bin/sh in the container; ends with 0 when it does its work')
+    .addOption(duration('--health-interval <duration>', 'between two checks (default: 10s)'))
+    .addOption(duration('--health-timeout <duration>', 'after which a check is killed and has failed (default: 5s)'))
     .option('--health-retries <n>', 'failed checks in a row that make it unhealthy (default: 3)', parseCount)
     .addOption(
       duration(
@@ -74,7 +74,10 @@ export function register(program: Command): void {
     .addOption(new Option('--wait', 'wait until it runs (the default)').conflicts('detach'))
     .option('--detach', 'do not wait')
     .addOption(duration('--timeout <duration>', 'how long to wait', '60s'))
-    .addHelpText('after', '\nExample:\n  plinth run debian-12@v1 --name shop-1 --memory 256M -- /bin/sleep infinity')
+    .addHelpText(
+      'after',
+      '\nA container whose health check fails is unhealthy, and is restarted unless its policy is never.\n\nExamples:\n  plinth run debian-12@v1 --name shop-1 --memory 256M -- /bin/sleep infinity\n  plinth run --name web-1 --health-cmd "curl -sf http://127.0.0.1/" --health-start-period 30s',
+    )
     .action(async (_image: string | undefined, _words: string[], options: RunOptions, command: Command) => {
       const { image, words } = splitOperands(command.args, process.argv);
       if (words.length > 0 && options.command)
