@@ -1,7 +1,6 @@
 /** What has become of containers, and of requests about them. */
 import {
   ArrayMaxSize,
-  IsArray,
   IsBoolean,
   IsDefined,
   IsIn,
