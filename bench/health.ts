@@ -22,7 +22,7 @@ function agentOf(home: string): Agent {
   const { services } = JSON.parse(readFileSync(join(home, 'stack.json'), 'utf8')) as {
     services: readonly { readonly name: string; readonly pid: number; readonly health: string | null }[];
   };
-  const found = services.find(({ name }) => name.startsWith('host-agent'));
+  const found = services.find(({ name }) => name === 'host-agent');
   if (!found?.health) throw new Error('no host agent in stack.json');
   return { pid: found.pid, health: found.health };
 }
@@ -60,6 +60,7 @@ async function startLatency(system: BenchSystem): Promise<number> {
 
 async function measure(system: BenchSystem): Promise<void> {
   const agent = agentOf(system.home);
+  system.plinth('host', 'cordon', 'host-2');
   const alone = await startLatency(system);
   row('start alone, p50 ms', alone);
   let running = 0;

@@ -41,7 +41,7 @@ async function remove(config: Config): Promise<void> {
 }
 
 const sh = (config: Config, script: string): Promise<unknown> =>
-  bench.exec({ containerId: config.containerId, command: ['/bin/sh', '-c', script] } as never);
+  bench.exec({ containerId: config.containerId, command: ['/bin/sh', '-c', script] });
 const reportsOf = (config: Config, kind: ContainerReport['kind']): readonly ContainerReport[] =>
   bench.reports.filter((report) => report.containerId === config.containerId && report.kind === kind);
 /** Of the container, by what they run. */
