@@ -73,7 +73,7 @@ export class HostAgentConfig extends ServiceConfig {
   @Max(1024)
   PLINTH_START_CONCURRENCY: number = 2 * availableParallelism();
 
-  /** Health checks that are begun at the same time. Half of that for half of the time is the most that they take; then their intervals get longer. */
+  /** Health checks that are begun at the same time. When they take more than half of these places, their intervals get longer. */
   @IsInt()
   @Min(1)
   @Max(1024)
