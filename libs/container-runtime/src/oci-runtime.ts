@@ -184,6 +184,11 @@ export class OciRuntime {
     return knownIds(this.paths).flatMap((id) => observeContainer(this.paths, this.cgroupOf(id), id) ?? []);
   }
 
+  /** Whether any container of this instance runs; looks at no more of them than it must. */
+  isAnyRunning(): boolean {
+    return knownIds(this.paths).some((id) => this.observe(id)?.state === 'running');
+  }
+
   /** Ids that have a cgroup of this instance but belong to no bundle or state here: the rest of a lost state directory. */
   strayIds(): readonly string[] {
     const known = new Set(knownIds(this.paths));
@@ -213,8 +218,7 @@ export class OciRuntime {
    */
   async delete(id: string, options: { readonly keepLog?: boolean } = {}): Promise<void> {
     if (!/^[0-9a-f]{32}$/.test(id)) throw new RangeError(`${JSON.stringify(id)} is no container id`);
-    if (firstProcess(this.paths, id) === undefined || conmonPid(this.paths, id) === undefined)
-      await this.#killStarters(id);
+    if (this.#mayHaveStarters(id)) await this.#killStarters(id);
     await this.kill(id);
     await this.#awaitConmon(id);
     // Not the runtime's own delete: with every process gone its mounts are gone too, and a program less is started between a stop and a start.
@@ -300,6 +304,15 @@ export class OciRuntime {
         else reject(error);
       });
     });
+  }
+
+  /**
+   * Whether the rest of a start that was cut off may still run. Finding it takes a look at every process of the machine, so that must not be asked for each
+   * container that has ended: conmon writes the exit file after the runtime is done, and no start begins while there is one.
+   */
+  #mayHaveStarters(id: string): boolean {
+    if (this.exitStatus(id) !== undefined) return false;
+    return firstProcess(this.paths, id) === undefined || conmonPid(this.paths, id) === undefined;
   }
 
   /** A start that was cut off may still be at work: conmon, the runtime, and the runtime's child that is not yet the container. */
