@@ -1,14 +1,15 @@
-import { readdirSync, watch } from 'node:fs';
-
 /**
- * Depends on: inotify(7), of which the kernel gives a user only so many instances (`fs.inotify.max_user_instances`, 128 as a rule). conmon takes one for each container where cgroups are
- * version 2 (seen in 2.1.6), so on such a host the agent may find none left when it is started again.
- * Noticed by: the error EMFILE or ENOSPC.
+ * Depends on: inotify(7), of which the kernel gives a user only so many instances (`fs.inotify.max_user_instances`,
+ * 128 as a rule). conmon 2.1 takes one for each container where cgroups are version 2, to follow `memory.events`, so on
+ * such a host the agent may find none left when it is started again.
+ * Noticed by: EMFILE or ENOSPC at the start of the agent, which logs it; directory-watch.int-spec.ts.
  * Instead: the directory is read once a second.
  */
+import { readdirSync, watch } from 'node:fs';
+
 const POLL_MS = 1_000;
 
-/** What is called when inotify has no instance or no watch left. */
+/** No instance or no watch is left, of this user or this process. */
 const EXHAUSTED = ['EMFILE', 'ENOSPC', 'ENFILE'];
 
 export interface DirectoryWatch {
