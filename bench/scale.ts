@@ -31,6 +31,9 @@ type Figures = Record<string, number>;
 
 const bench = await AgentBench.open();
 bench.leaseSeconds = 30;
+// A measurement that is ended from outside takes everything along.
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => void bench.close().finally(() => process.exit(1)));
 await bench.installImage('v1');
 const live: Config[] = [];
 let beats: { at: number; incarnation: string }[] = [];

@@ -278,6 +278,7 @@ describe.each(['crun', 'runc'] as const)('%s:', (name) => {
       await runtime.start(spec);
       const exit = await runtime.waitExit(spec.id, AbortSignal.timeout(10_000));
       expect(exit).toMatchObject({ code: 7 });
+      expect(runtime.isAnyRunning()).toBe(false);
       expect(runtime.observe(spec.id)).toMatchObject({ state: 'stopped', exit: { code: 7 } });
       expect(readFileSync(runtime.logPath(spec.id), 'utf8')).toMatch(/stdout F out[^]*|stderr F err/);
     });
@@ -298,6 +299,7 @@ describe.each(['crun', 'runc'] as const)('%s:', (name) => {
       await runtime.start(spec);
       expect(await runtime.start(spec)).toMatchObject({ ok: false, reason: 'already-exists' });
       expect(runtime.observe(spec.id)).toMatchObject({ state: 'running', monitored: true });
+      expect(runtime.isAnyRunning()).toBe(true);
     });
 
     it('runs commands with input, user and deadline', async () => {
