@@ -1,18 +1,19 @@
 import { execFile } from 'node:child_process';
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { writeBundle } from './run/bundle.js';
 import { CgroupLock } from './kernel/cgroup-lock.js';
+import { CompiledFilter } from './kernel/compiled-filter.js';
 import { cgroupContainerIds, cgroupProcesses, killCgroup, removeCgroups } from './kernel/cgroups.js';
 import { createWithConmon, logFile } from './run/conmon.js';
 import { ContainerCheck, endInterruptedCommands } from './run/container-check.js';
 import { execInContainer, type ExecOptions, type ExecResult } from './run/container-exec.js';
 import { DEFAULT_PATH, type ContainerSpec } from './spec/container-spec.js';
 import { letGo } from './kernel/exec-fifo.js';
+import { firstProcess } from './kernel/runtime-state.js';
 import { ExitWatch } from './run/exit-watch.js';
 import {
   conmonPid,
-  firstProcess,
   knownIds,
   observeContainer,
   readExit,
@@ -78,8 +79,6 @@ const CGROUP_ROUND_MS = 1500;
 const CGROUP_ROUNDS = 6;
 const CONMON_GRACE_MS = 2000;
 const LOG_LIMIT_BYTES = 10 * 1024 ** 2;
-/** crun takes a ready-made filter from this annotation, in place of the 7 ms that compiling the profile takes. */
-const SECCOMP_BPF_ANNOTATION = 'run.oci.seccomp_bpf_data';
 
 /**
  * Runs containers through crun or runc. Keeps no table of its own: every answer is read from the runtime's state, cgroups, /proc and
@@ -94,8 +93,8 @@ export class OciRuntime {
   readonly #conmon: string;
   readonly #exits: ExitWatch;
   readonly #cgroupLock = new CgroupLock();
-  /** The compiled system call filter, base64; taken from the first container that this object starts. */
-  #filter: string | undefined;
+  /** Every container has the same profile. */
+  readonly #filter = new CompiledFilter();
 
   /** Throws RuntimeMissingError when there is no usable runtime or no conmon. */
   constructor(options: OciRuntimeOptions) {
@@ -149,7 +148,7 @@ export class OciRuntime {
       });
       created = performance.now();
       const failure = answer.ok ? await this.#letGo(spec.id, deadline) : answer.stderr;
-      const pidStartTime = answer.ok ? firstProcess(this.paths, spec.id)?.startTime : undefined;
+      const pidStartTime = answer.ok ? firstProcess(this.paths.runtimeRoot, spec.id)?.startTime : undefined;
       if (!answer.ok || failure !== undefined || pidStartTime === undefined) {
         await this.delete(spec.id);
         // The runtimes' words for it differ, and crun's depend on how the script was caught.
@@ -157,7 +156,7 @@ export class OciRuntime {
           return this.#scriptTimeout(failure);
         return startFailure(failure ?? 'the runtime left no state');
       }
-      this.#keepFilter(spec.id);
+      if (this.binary.name === 'crun') this.#filter.keep(this.paths.runtimeRoot, spec.id);
       const phases = { prepare: prepared - began, mount: created - prepared, runtime: performance.now() - created };
       return { ok: true, pid: answer.pid, pidStartTime, phases };
     } catch (error) {
@@ -185,6 +184,11 @@ export class OciRuntime {
     return knownIds(this.paths).flatMap((id) => observeContainer(this.paths, this.cgroupOf(id), id) ?? []);
   }
 
+  /** Whether any container of this instance runs; looks at no more of them than it must. */
+  isAnyRunning(): boolean {
+    return knownIds(this.paths).some((id) => this.observe(id)?.state === 'running');
+  }
+
   /** Ids that have a cgroup of this instance but belong to no bundle or state here: the rest of a lost state directory. */
   strayIds(): readonly string[] {
     const known = new Set(knownIds(this.paths));
@@ -198,7 +202,7 @@ export class OciRuntime {
 
   /** Signals the first process; false when it is not there. */
   signal(id: string, signal: NodeJS.Signals): boolean {
-    const first = firstProcess(this.paths, id);
+    const first = firstProcess(this.paths.runtimeRoot, id);
     return first !== undefined && isRunning(first) && sendSignal(first.pid, signal);
   }
 
@@ -214,8 +218,7 @@ export class OciRuntime {
    */
   async delete(id: string, options: { readonly keepLog?: boolean } = {}): Promise<void> {
     if (!/^[0-9a-f]{32}$/.test(id)) throw new RangeError(`${JSON.stringify(id)} is no container id`);
-    if (firstProcess(this.paths, id) === undefined || conmonPid(this.paths, id) === undefined)
-      await this.#killStarters(id);
+    if (this.#mayHaveStarters(id)) await this.#killStarters(id);
     await this.kill(id);
     await this.#awaitConmon(id);
     // Not the runtime's own delete: with every process gone its mounts are gone too, and a program less is started between a stop and a start.
@@ -280,17 +283,8 @@ export class OciRuntime {
       shell: MOUNT_SCRIPT_SHELL,
       hookDeadlineSeconds: this.#hookDeadlineSeconds,
     });
-    const annotations = this.#filter === undefined ? undefined : { [SECCOMP_BPF_ANNOTATION]: this.#filter };
+    const annotations = this.#filter.annotations();
     writeBundle(bundle, spec, { ...config, ...(annotations !== undefined && { annotations }) });
-  }
-
-  /** crun keeps the filter it compiled beside its state. Every container has the same profile, so the next starts need not compile it. */
-  #keepFilter(id: string): void {
-    const path = `${this.paths.runtimeRoot}/${id}/seccomp.bpf`;
-    if (this.#filter !== undefined || this.binary.name !== 'crun' || !existsSync(path)) return;
-    const filter = readFileSync(path);
-    // A sock_filter is 8 bytes.
-    if (filter.length > 0 && filter.length % 8 === 0) this.#filter = filter.toString('base64');
   }
 
   /** What the runtime printed when the first process could not be let go; undefined when it was. */
@@ -311,6 +305,15 @@ export class OciRuntime {
         else reject(error);
       });
     });
+  }
+
+  /**
+   * Whether the rest of a start that was cut off may still run. Finding it takes a look at every process of the machine, so that must not be asked for each
+   * container that has ended: conmon writes the exit file after the runtime is done, and no start begins while there is one.
+   */
+  #mayHaveStarters(id: string): boolean {
+    if (this.exitStatus(id) !== undefined) return false;
+    return firstProcess(this.paths.runtimeRoot, id) === undefined || conmonPid(this.paths, id) === undefined;
   }
 
   /** A start that was cut off may still be at work: conmon, the runtime, and the runtime's child that is not yet the container. */

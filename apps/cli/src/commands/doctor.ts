@@ -4,25 +4,34 @@ import { homeDirectory } from '@plinth/stack';
 export function register(program: Command): void {
   program
     .command('doctor')
-    .description('check whether this machine has what plinth needs')
+    .description('check whether this machine has what plinth needs, and how many containers fit on it')
     .option('--json', 'JSON for programs')
     .addHelpText(
       'after',
-      '\nExits with 0 when no check fails; warnings are allowed.\n\nExample:\n  plinth doctor --json',
+      '\nExits with 0 when no check fails; warnings are allowed. The number of containers is for idle ones; what yours use comes on top.\n\nExample:\n  plinth doctor --json',
     )
     .action(async (options: { json?: boolean }) => {
-      const [{ checkMachine }, { checkPrograms }] = await Promise.all([
+      const [{ checkMachine }, { checkPrograms }, { containerRoom, roomLines }, { readMachine }] = await Promise.all([
         import('../doctor/machine.js'),
         import('../doctor/programs.js'),
+        import('../doctor/container-limits.js'),
+        import('../doctor/machine-readings.js'),
       ]);
       const checks = [...checkMachine(homeDirectory()), ...checkPrograms()];
       const failed = checks.filter((check) => check.state === 'fail').length;
-      if (options.json) process.stdout.write(`${JSON.stringify({ ok: failed === 0, checks }, null, 2)}\n`);
+      const containers =
+        process.platform === 'linux' ? containerRoom(readMachine(homeDirectory(), process.env)) : undefined;
+      if (options.json) process.stdout.write(`${JSON.stringify({ ok: failed === 0, checks, containers }, null, 2)}\n`);
       else {
         for (const { name, state, found, todo } of checks)
           process.stdout.write(
             `${state.padEnd(4)}  ${name.padEnd(14)} ${found}${todo ? `\n      ${' '.repeat(14)} -> ${todo}` : ''}\n`,
           );
+        if (containers) {
+          process.stdout.write(`\n${roomLines(containers).join('\n')}\n`);
+          if (containers.fits !== null)
+            process.stdout.write(`${containers.fits} idle containers fit; ${containers.firstLimit} ends first\n\n`);
+        }
         process.stdout.write(
           failed === 0
             ? 'this machine is fit\n'

@@ -1,8 +1,8 @@
 /** The log files that conmon writes: reading, following over rotations, and rotating. */
-import { constants as fs } from 'node:fs';
+import { constants as fs, statSync } from 'node:fs';
 import { type FileHandle, open, readdir, rename, rm, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
+import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises';
 import type { OciRuntime } from '@plinth/container-runtime';
 import { ConmonLogParser, type LogLine } from '../domain/conmon-log.js';
 import { hasCode, isMissing } from '@plinth/host-os';
@@ -15,6 +15,8 @@ export interface LogLimits {
 }
 
 const LOG_NAME = /^([0-9a-f]{32})\.log$/;
+/** Between two turns of the event loop. */
+const SIZES_AT_ONCE = 100;
 const READ_BYTES = 256 * 1024;
 /** How often a followed log is looked at when nothing came. */
 const FOLLOW_MS = 150;
@@ -74,13 +76,19 @@ export class ContainerLogs {
     for (const path of this.files(id)) await rm(path, { force: true });
   }
 
-  /** Rotates what has grown too big. */
+  /**
+   * Rotates what has grown too big. Each log is asked for its size synchronously: a few microseconds, where the thread pool takes a hundred of processor time, every few seconds for each
+   * container.
+   */
   async rotate(onError: (id: string, error: unknown) => void): Promise<void> {
+    let looked = 0;
     for (const name of await readdir(this.runtime.paths.logs)) {
       const id = LOG_NAME.exec(name)?.[1];
       if (id === undefined) continue;
+      if (++looked % SIZES_AT_ONCE === 0) await turn();
       try {
-        if ((await stat(join(this.runtime.paths.logs, name))).size > this.limits.maxBytes) await this.rotateOne(id);
+        const size = statSync(join(this.runtime.paths.logs, name), { throwIfNoEntry: false })?.size ?? 0;
+        if (size > this.limits.maxBytes) await this.rotateOne(id);
       } catch (error) {
         if (!isMissing(error)) onError(id, error);
       }

@@ -70,10 +70,7 @@ export class LeaseRenewal {
 
   private async isNeeded(): Promise<boolean> {
     if (!existsSync(this.directory)) return false;
-    return (
-      isFileLocked(join(this.directory, 'lock')) ||
-      (await this.runtime()).list().some(({ state }) => state === 'running')
-    );
+    return isFileLocked(join(this.directory, 'lock')) || (await this.runtime()).isAnyRunning();
   }
 
   private async renewForEver(node: string): Promise<never> {

@@ -1,7 +1,14 @@
 /** The container runtime in this agent's words. */
-import { type FSWatcher, readFileSync, watch } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ContainerSpec, ObservedContainer, OciRuntime, StartFailureReason } from '@plinth/container-runtime';
+import {
+  type ContainerSpec,
+  type DirectoryWatch,
+  type ObservedContainer,
+  type OciRuntime,
+  type StartFailureReason,
+  watchDirectory,
+} from '@plinth/container-runtime';
 import {
   type AgentPhases,
   type ContainerFailureReason,
@@ -51,7 +58,7 @@ const REASONS: Readonly<Record<StartFailureReason, ContainerFailureReason>> = {
 };
 
 export class OciContainers {
-  private watcher: FSWatcher | undefined;
+  private watcher: DirectoryWatch | undefined;
 
   constructor(
     readonly runtime: OciRuntime,
@@ -142,11 +149,15 @@ export class OciContainers {
     };
   }
 
-  /** Calls back when a container's exit status appears. One notification channel for all of them; a lost one is caught by the periodic look. */
-  watchExits(onExit: (id: string) => void): void {
-    this.watcher = watch(this.runtime.paths.exits, (_event, name) => {
-      if (name !== null && ID_PATTERN.test(name)) onExit(name);
+  /**
+   * Calls back when a container's exit status appears. One notification channel for all of them; a lost one is caught by the periodic look.
+   * @returns `poll` when the machine has no inotify instance left: an exit is noticed up to a second later
+   */
+  watchExits(onExit: (id: string) => void): DirectoryWatch['by'] {
+    this.watcher = watchDirectory(this.runtime.paths.exits, (name) => {
+      if (ID_PATTERN.test(name)) onExit(name);
     });
+    return this.watcher.by;
   }
 
   close(): void {

@@ -41,7 +41,8 @@ export class Fleet {
       logger.error({ containerId: id, problems }, 'stored config is not readable; the bus will bring it again');
     await reporter.recover();
     const observed = containers.observeAll();
-    containers.watchExits((id) => this.actors.get(id)?.lookAgain());
+    if (containers.watchExits((id) => this.actors.get(id)?.lookAgain()) === 'poll')
+      logger.warn('no inotify instance is left: exits are noticed a second late; raise fs.inotify.max_user_instances');
     const spared = new Set(unreadable.map(({ id }) => id));
     for (const entry of stored) {
       spared.add(entry.config.containerId);

@@ -1,3 +1,10 @@
+/**
+ * Depends on: cgroups of version 1 and 2 as cgroups(7) and the kernel's documentation describe them, and on this of
+ * their inner workings: version 1 serves the list of a cgroup's processes from a copy up to a second old, and reports
+ * an empty cgroup by no file that can be waited on. Seen with Linux 6.18.
+ * Noticed by: oci-runtime.int-spec.ts, "is removed whole, whenever its starter was killed".
+ * Instead: every pid is checked against /proc, and removal goes on until the kernel agrees.
+ */
 import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync, statfsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { processStartTime, sendSignal } from './process-table.js';

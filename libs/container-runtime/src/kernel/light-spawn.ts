@@ -1,3 +1,10 @@
+/**
+ * Depends on: posix_spawn(3) of glibc, which lends the child the parent's memory until its exec (CLONE_VFORK), its
+ * `_addchdir_np` (2.29 and later), that its structs fit into 512 bytes and that a sigset_t is a plain set of bits.
+ * Seen with glibc 2.36 on x86-64.
+ * Noticed by: light-spawn.int-spec.ts: environment, descriptors, signals and reaping of what is started.
+ * Instead: nothing at run time; SpawnError names the step. Node's own spawn() does the same, some 5 ms later.
+ */
 import { bindCall, type BoundCall, lastErrno, SystemCallError } from '@plinth/host-os';
 
 /** fcntl.h, spawn.h */

@@ -1,4 +1,5 @@
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { readJson } from '../kernel/torn-file.js';
 import type { ContainerSpec } from '../spec/container-spec.js';
 import { etcLayer } from '../spec/etc-layer.js';
 import type { OciConfig } from '../spec/oci-config.js';
@@ -27,25 +28,4 @@ export function readLabels(bundle: string): Readonly<Record<string, string>> | u
 /** The config a bundle was written with; undefined when it is missing or not whole. */
 export function readConfig(bundle: string): OciConfig | undefined {
   return readJson(`${bundle}/config.json`) as OciConfig | undefined;
-}
-
-/** A JSON file that somebody may have been killed while writing: undefined when it is missing or cut off. */
-export function readJson(path: string): unknown {
-  const text = readText(path);
-  if (text === undefined) return undefined;
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
-}
-
-export function readText(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
-    throw error;
-  }
 }

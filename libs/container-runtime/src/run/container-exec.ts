@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
-import { readConfig, readText } from './bundle.js';
+import { readConfig } from './bundle.js';
+import { readText } from '../kernel/torn-file.js';
 import { DEFAULT_PATH } from '../spec/container-spec.js';
 import type { OciProcess } from '../spec/oci-config.js';
 import { processTree, sendSignal } from '../kernel/process-table.js';

@@ -1,4 +1,4 @@
-import { watch, type FSWatcher } from 'node:fs';
+import { type DirectoryWatch, watchDirectory } from '../kernel/directory-watch.js';
 
 /** How often a waiter looks by itself, ms: notifications are lost when the kernel's queue is full, or conmon was killed and writes none. */
 const FALLBACK_MS = 2000;
@@ -6,7 +6,7 @@ const FALLBACK_MS = 2000;
 /** Wakes whoever waits for a container's end. One inotify watch for all containers, open only while somebody waits. */
 export class ExitWatch {
   readonly #waiters = new Map<string, Set<() => void>>();
-  #watcher: FSWatcher | undefined;
+  #watcher: DirectoryWatch | undefined;
 
   constructor(readonly directory: string) {}
 
@@ -49,8 +49,8 @@ export class ExitWatch {
   #remember(id: string, waiter: () => void): void {
     const waiters = this.#waiters.get(id) ?? new Set();
     this.#waiters.set(id, waiters.add(waiter));
-    this.#watcher ??= watch(this.directory, (_event, name) => {
-      for (const wake of this.#waiters.get(name ?? '') ?? []) wake();
+    this.#watcher ??= watchDirectory(this.directory, (name) => {
+      for (const wake of this.#waiters.get(name) ?? []) wake();
     });
   }
 

@@ -1,5 +1,7 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
-import { readJson, readLabels, readText } from './bundle.js';
+import { readLabels } from './bundle.js';
+import { firstProcess, isWaiting } from '../kernel/runtime-state.js';
+import { readText } from '../kernel/torn-file.js';
 import { cgroupProcesses } from '../kernel/cgroups.js';
 import { conmonPidFile } from './conmon.js';
 import { isRunning, processArguments, processStartTime } from '../kernel/process-table.js';
@@ -40,13 +42,13 @@ export function knownIds(paths: RuntimePaths): readonly string[] {
 
 /** Looks at one container; undefined when nothing of it is there. Reads a few small files, starts no process. */
 export function observeContainer(paths: RuntimePaths, cgroup: string, id: string): ObservedContainer | undefined {
-  const first = firstProcess(paths, id);
+  const first = firstProcess(paths.runtimeRoot, id);
   const monitored = conmonPid(paths, id) !== undefined;
   const labels = readLabels(`${paths.bundles}/${id}`);
   const exit = readExit(paths, id);
   const rest = { id, monitored, ...(labels !== undefined && { labels }) };
   if (first !== undefined && isRunning(first)) {
-    const waiting = existsSync(`${paths.runtimeRoot}/${id}/exec.fifo`);
+    const waiting = isWaiting(paths.runtimeRoot, id);
     return { ...rest, state: waiting ? 'created' : 'running', pid: first.pid, pidStartTime: first.startTime };
   }
   if (first !== undefined || exit !== undefined)
@@ -54,22 +56,6 @@ export function observeContainer(paths: RuntimePaths, cgroup: string, id: string
   const traces =
     [`${paths.bundles}/${id}`, `${paths.runtimeRoot}/${id}`].some(existsSync) || cgroupProcesses(cgroup).length > 0;
   return traces ? { ...rest, state: 'partial' } : undefined;
-}
-
-/** The first process as the runtime recorded it: crun's `status` or runc's `state.json`. */
-export function firstProcess(paths: RuntimePaths, id: string): { pid: number; startTime: number } | undefined {
-  const crun = readJson(`${paths.runtimeRoot}/${id}/status`) as
-    | { pid?: number; 'process-start-time'?: number }
-    | undefined;
-  if (crun?.pid !== undefined && crun['process-start-time'] !== undefined)
-    return { pid: crun.pid, startTime: crun['process-start-time'] };
-  const runc = readJson(`${paths.runtimeRoot}/${id}/state.json`) as
-    | { init_process_pid?: number; init_process_start?: number }
-    | undefined;
-  if (runc?.init_process_pid !== undefined && runc.init_process_start !== undefined) {
-    return { pid: runc.init_process_pid, startTime: runc.init_process_start };
-  }
-  return undefined;
 }
 
 /** The living conmon of a container, told from a later process with its pid by its arguments. */

@@ -20,7 +20,14 @@ const record = (health: HealthState | null, more: Partial<ContainerRecord> = {})
     ...more,
   }) as unknown as ContainerRecord;
 const report = (more: Partial<ContainerReport>): ContainerReport =>
-  ({ host: 'host-1', containerId: 'a'.repeat(32), generation: 3, sequence: 11, at: '2026-06-01T00:00:00Z', ...more }) as ContainerReport;
+  ({
+    host: 'host-1',
+    containerId: 'a'.repeat(32),
+    generation: 3,
+    sequence: 11,
+    at: '2026-06-01T00:00:00Z',
+    ...more,
+  }) as ContainerReport;
 const unhealthy = {
   kind: 'unhealthy',
   health: 'unhealthy',
