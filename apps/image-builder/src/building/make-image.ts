@@ -1,19 +1,15 @@
 /** From a recipe to a signed version directory in the testing repository. */
-import { mkdir, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { generateMountScript } from '@plinth/container-runtime';
 import {
-  archiveFileName,
-  canonicalJson,
   type Digest,
   type ImageManifest,
   type ImagePackage,
   type SignedStatement,
   validateManifest,
-  VERSION_FILES,
 } from '@plinth/contracts';
 import { digestOf, type SigningKey } from '@plinth/image-trust';
-import { digestOfFile, packArchive } from '../adapters/repository/archive.js';
+import { ImageFiles } from '../adapters/repository/image-files.js';
 import type { Bootstrap, ParentImage } from '../adapters/sources/bootstrap.js';
 import { cleanTree, directoryMode } from '../adapters/tree/clean-tree.js';
 import { customise } from '../adapters/tree/customise.js';
@@ -62,9 +58,8 @@ const CLOCK_STEP_SECONDS = 2;
 
 export async function makeImage(maker: ImageMaker, options: MakeOptions): Promise<MadeImage> {
   const { build, recipe, parent, work, signal, onLine, onProgress } = options;
-  const version = join(work, 'version');
-  const root = join(version, VERSION_FILES.root);
-  await mkdir(version, { mode: 0o755 });
+  const files = await ImageFiles.create(work);
+  const { root } = files;
   const times = timeRuleOf(recipe, Math.floor(Date.now() / 1000) - CLOCK_STEP_SECONDS);
   const settings = settingsOf(recipe, parent?.manifest);
   const common = { root, sourceDateEpoch: times.sourceDateEpoch, signal, onLine };
@@ -100,9 +95,7 @@ export async function makeImage(maker: ImageMaker, options: MakeOptions): Promis
   onProgress('manifest', 0);
   const entries = await scanTree(root, { times, signal, onProgress: (within) => onProgress('manifest', within) });
   const script = recipe.mountScript ?? generateMountScript(mountPlan);
-  const scriptPath = join(version, VERSION_FILES.mountScript);
-  await writeFile(scriptPath, script, { mode: 0o755 });
-  await utimes(scriptPath, times.sourceDateEpoch, times.sourceDateEpoch);
+  await files.writeMountScript(script, times.sourceDateEpoch);
   const manifest = sealManifest(
     {
       name: build.name,
@@ -125,14 +118,8 @@ export async function makeImage(maker: ImageMaker, options: MakeOptions): Promis
   if (!checked.ok) throw new BuildRefusal('unsafe-tree', `the image is not sound: ${checked.problems.join('; ')}`);
 
   onProgress('archive', 0);
-  const directory = join(work, 'finished');
-  await mkdir(directory, { mode: 0o755 });
-  const archive = join(directory, archiveFileName(build.name, versionOf(build)));
-  // A tar has a header of at least 512 bytes for each entry.
-  const expected = manifest.totals.bytes + 1_024 * entries.length;
-  await packArchive(version, entries, archive, signal, (bytes) => onProgress('archive', bytes / expected));
-  const text = canonicalJson(manifest);
-  await writeFile(join(directory, VERSION_FILES.manifest), text, { mode: 0o644 });
+  const archive = await files.pack(manifest, signal, (within) => onProgress('archive', within));
+  const text = await files.writeManifest(manifest);
   const statement = maker.signer.sign({
     schema: 1,
     name: build.name,
@@ -140,11 +127,11 @@ export async function makeImage(maker: ImageMaker, options: MakeOptions): Promis
     contentDigest: manifest.contentDigest,
     manifestDigest: digestOf(text),
     manifestBytes: Buffer.byteLength(text),
-    archiveDigest: await digestOfFile(archive),
-    archiveBytes: (await stat(archive)).size,
+    archiveDigest: archive.digest,
+    archiveBytes: archive.bytes,
   });
-  await writeFile(join(directory, VERSION_FILES.statement), canonicalJson(statement), { mode: 0o644 });
-  return { directory, manifest, statement, packages: installed };
+  await files.writeStatement(statement);
+  return { directory: files.finished, manifest, statement, packages: installed };
 }
 
 async function checkCommand(root: string, command: readonly string[]): Promise<void> {

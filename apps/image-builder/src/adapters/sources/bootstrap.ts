@@ -4,23 +4,11 @@ import { join } from 'node:path';
 import { type Digest, type ImageManifest, VERSION_FILES } from '@plinth/contracts';
 import type { RecipeSource } from '../../domain/recipe.js';
 import { extractArchive } from '../repository/archive.js';
+import type { BootstrapTarget } from './bootstrap-target.js';
 import { DebianBootstrap } from './debian-bootstrap.js';
 import { layersOf } from './oci-layout.js';
 import { SourceFiles } from './source-files.js';
 import { TreeUnpacker } from './tree-unpacker.js';
-
-export interface BootstrapTarget {
-  /** Directory that does not exist yet. */
-  readonly root: string;
-  /** For downloads and the tools' own temporary files. */
-  readonly scratch: string;
-  readonly packages: readonly string[];
-  readonly sourceDateEpoch: number;
-  readonly signal: AbortSignal;
-  readonly onLine: (line: string) => void;
-  /** 0 to 1. */
-  readonly onProgress: (fraction: number) => void;
-}
 
 /** The image a recipe builds on. */
 export interface ParentImage {
