@@ -1,7 +1,17 @@
 import 'reflect-metadata';
 export * from './values.js';
 export * from './image/manifest.js';
-export { type CheckedManifest, comparePaths, MANIFEST_LIMITS, validateManifest } from './image/manifest-validation.js';
+export { comparePaths } from './image/entry-validation.js';
+export * from './image/file-capability.js';
+export { MANIFEST_LIMITS } from './image/manifest-limits.js';
+export { type CheckedManifest, validateManifest } from './image/manifest-validation.js';
+export {
+  checkRunSettings,
+  comparePorts,
+  EXPOSED_PORT_PATTERN,
+  IMAGE_USER_PATTERN,
+  MAX_EXPOSED_PORTS,
+} from './image/run-settings.js';
 export * from './bus/subjects.js';
 export { environmentProblem, IsCommand, IsEnvironment, IsTimezone } from './rules.js';
 export * from './bus/events/image-events.js';
