@@ -31,6 +31,7 @@ export * from './bus/queries.js';
 export * from './bus/replies.js';
 export * from './bus/image-queries.js';
 export * from './bus/image-replies.js';
+export * from './bus/process-replies.js';
 export type { Contract, ContractKind, Party, Payload } from './bus/contract.js';
 export { CATALOGUE, CONTRACTS, consumedBy, contractFor, contractOf } from './bus/catalogue.js';
 export type * from './bus/typed-subjects.js';

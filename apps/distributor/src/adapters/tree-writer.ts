@@ -21,9 +21,9 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { CAPABILITY_ATTRIBUTE, type ImageManifest, type ManifestEntry, VERSION_FILES } from '@plinth/contracts';
+import { attribute, codeOf, setAttribute } from '@plinth/host-os';
 import type { Failure } from '../domain/failure.js';
 import { describeMember, type ExpectedMember } from '../domain/members.js';
-import { getAttribute, setAttribute } from './libc.js';
 
 export class TreeWriter {
   private readonly root: string;
@@ -45,8 +45,10 @@ export class TreeWriter {
     if (member.kind === 'mount-script') return this.open(join(this.directory, VERSION_FILES.mountScript));
     const { entry } = member;
     // The manifest's validation made sure that the file stands there: an earlier one, and no link itself.
-    if (entry.type === 'file' && entry.link !== undefined)
-      return void linkSync(join(this.root, entry.link), this.pathOf(entry));
+    if (entry.type === 'file' && entry.link !== undefined) {
+      linkSync(join(this.root, entry.link), this.pathOf(entry));
+      return undefined;
+    }
     if (entry.type === 'file') return this.open(this.pathOf(entry));
     if (entry.type === 'directory' && entry.path !== '.') mkdirSync(this.pathOf(entry), { mode: 0o700 });
   }
@@ -76,8 +78,7 @@ export class TreeWriter {
     // In this order: a change of the owner takes away setuid and capabilities.
     fchownSync(this.fd, uid, gid);
     fchmodSync(this.fd, mode);
-    const refused =
-      member.kind === 'entry' && member.entry.type === 'file' ? this.setCapability(this.fd, member) : undefined;
+    const refused = member.kind === 'entry' && member.entry.type === 'file' ? this.setCapability(member) : undefined;
     futimesSync(this.fd, mtime, mtime);
     this.abandon();
     return refused;
@@ -109,20 +110,20 @@ export class TreeWriter {
   }
 
   /** The bytes are the manifest's, never the archive's. Read back, because what the file system keeps is what the kernel goes by. */
-  private setCapability(fd: number, member: ExpectedMember & { readonly kind: 'entry' }): Failure | undefined {
+  private setCapability(member: ExpectedMember & { readonly kind: 'entry' }): Failure | undefined {
     const expected = member.entry.type === 'file' ? member.entry.capability : undefined;
     if (expected === undefined) return undefined;
+    const path = this.pathOf(member.entry);
     try {
-      setAttribute(fd, CAPABILITY_ATTRIBUTE, Buffer.from(expected, 'hex'));
+      setAttribute(path, CAPABILITY_ATTRIBUTE, Buffer.from(expected, 'hex'));
     } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
       const why =
-        code === 'ENOTSUP'
+        codeOf(error) === 'ENOTSUP'
           ? 'the file system of the master repository keeps no extended attributes'
           : `file capabilities can't be set: ${(error as Error).message}`;
       return { reason: 'io-error', message: `${describeMember(member)}: ${why}` };
     }
-    const kept = getAttribute(fd, CAPABILITY_ATTRIBUTE).toString('hex');
+    const kept = attribute(path, CAPABILITY_ATTRIBUTE).toString('hex');
     if (kept === expected) return undefined;
     return {
       reason: 'io-error',

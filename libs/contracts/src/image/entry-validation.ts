@@ -1,6 +1,6 @@
 /** Are these the entries of a tree that an image may have? Part of the manifest's validation. */
 import { capabilityProblem } from './file-capability.js';
-import { type Add, isCount, isObject, type Json } from './json-checks.js';
+import { type Add, isCount, isObject } from './json-checks.js';
 import { MANIFEST_LIMITS } from './manifest-limits.js';
 import type { ManifestEntry } from './manifest.js';
 import { DIGEST_PATTERN } from '../values.js';
