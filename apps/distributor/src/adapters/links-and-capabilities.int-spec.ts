@@ -194,7 +194,8 @@ describe('extractArchive', () => {
     const { outcome, directory } = await extract(compress(await packTar(make())), makeManifest(linkedTree().entries));
     expect(outcome).toEqual({
       ok: false,
-      failure: { reason: 'manifest-mismatch', message: expect.stringMatching(message) },
+      reason: 'manifest-mismatch',
+      message: expect.stringMatching(message),
     });
     expect(existsSync(join(directory, 'root/bin'))).toBe(false);
   });

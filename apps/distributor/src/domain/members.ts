@@ -79,7 +79,7 @@ function mountScriptDifferences(header: MemberHeader, manifest: ImageManifest): 
     ['path', header.name, VERSION_FILES.mountScript],
     ['type', header.type, 'file'],
     ['size', header.size, manifest.mountScript.bytes],
-    ['capability', header.extensions[CAPABILITY_EXTENSION] ?? null, null],
+    ['capability', statedCapability(header), null],
   ];
 }
 
@@ -96,7 +96,7 @@ function entryDifferences(entry: ManifestEntry, header: MemberHeader): Compariso
     ['mtime', header.mtime, entry.mtime],
     ['size', header.size, entry.type === 'file' && link === undefined ? entry.size : 0],
     ['target', target === null ? null : header.linkname, target],
-    ['capability', header.extensions[CAPABILITY_EXTENSION] ?? null, link === undefined ? capabilityText(entry) : null],
+    ['capability', statedCapability(header), link === undefined ? capabilityText(entry) : null],
   ];
 }
 
@@ -106,8 +106,18 @@ function entryDifferences(entry: ManifestEntry, header: MemberHeader): Compariso
  */
 function capabilityText(entry: ManifestEntry): string | null {
   return entry.type === 'file' && entry.capability !== undefined
-    ? Buffer.from(entry.capability, 'hex').toString('utf8')
+    ? shown(Buffer.from(entry.capability, 'hex').toString('utf8'))
     : null;
+}
+
+function statedCapability({ extensions }: MemberHeader): string | null {
+  const text = extensions[CAPABILITY_EXTENSION];
+  return text === undefined ? null : shown(text);
+}
+
+/** 20 bytes decode to at most 60, whose digits these are and two more: whatever is longer differs. */
+function shown(text: string): string {
+  return Buffer.from(text.slice(0, 64)).toString('hex').slice(0, 122);
 }
 
 /** How a member is called in messages. */
