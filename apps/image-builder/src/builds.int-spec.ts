@@ -16,6 +16,7 @@ import {
   validateManifest,
 } from '@plinth/contracts';
 import { BuilderSuite } from './testing/builder-suite.js';
+import { ociLayout } from './testing/oci-layout.js';
 import { rawTar } from './testing/raw-tar.js';
 
 const suite = BuilderSuite.install();
@@ -191,6 +192,70 @@ describe('a build', () => {
     expect(await suite.rejected(await suite.build(text('other')))).toMatchObject({ reason: 'source-unavailable' });
     writeFileSync(join(layout, 'blobs/sha256', layers[1]?.digest.slice(7) ?? ''), 'x'.repeat(upper.length));
     expect(await suite.rejected(await suite.build(text('latest')))).toMatchObject({ reason: 'source-mismatch' });
+  });
+
+  it('takes from an OCI image how its process is run, unless the recipe says otherwise', async () => {
+    await suite.start();
+    const layout = join(suite.scratch, 'sources', 'configured');
+    const refs = ociLayout(layout, [readFileSync(suite.rootfs.path)], {
+      served: {
+        Entrypoint: [
+          '/bin/sh',
+          '-c',
+          'cd .; trap "exit 0" QUIT; id > /tmp/who; while :; do sleep 1 & wait $!; done',
+          'x',
+        ],
+        Cmd: ['y'],
+        Env: ['FROM=layout', 'PATH=/usr/bin:/bin'],
+        WorkingDir: '/srv/app/',
+        User: '33:root',
+        StopSignal: '3',
+        ExposedPorts: { '8080': {} },
+      },
+      hostile: { Entrypoint: '/bin/sh' },
+      huge: { Env: [`A=${'x'.repeat(100_000)}`] },
+      unknown: { User: 'nobody-here' },
+    });
+    const text = (name: string, ref: string, more = ''): string =>
+      `name: ${name}\nfrom: { oci: { path: ${refs}, ref: ${ref} } }\n${more}`;
+    const name = suite.newName();
+    const tests =
+      'tests: [{ name: who, run: cat /tmp/who, expectOutput: uid=33 gid=0 }, { name: root, run: id, expectOutput: uid=0 }]';
+    await suite.tested(await suite.build(text(name, 'served', `env: { OWN: recipe }\n${tests}\n`)));
+    const manifest = JSON.parse(
+      readFileSync(suite.repository('testing', name, 'v1', 'manifest.json'), 'utf8'),
+    ) as ImageManifest;
+    expect(manifest).toMatchObject({
+      schema: 2,
+      command: ['y'],
+      environment: { FROM: 'layout', OWN: 'recipe' },
+      workingDirectory: '/srv/app',
+      user: { name: '33:root', uid: 33, gid: 0, additionalGids: [] },
+      stopSignal: 'SIGQUIT',
+      exposedPorts: ['8080/tcp'],
+    });
+    expect(manifest.entries.find(({ path }) => path === 'srv/app')).toMatchObject({ type: 'directory', uid: 0 });
+    const child = suite.newName();
+    await suite.tested(
+      await suite.build(
+        `name: ${child}\nfrom: ${name}@v1\nentrypoint: []\nuser: root\nworkingDirectory: /\nexposedPorts: []\n`,
+      ),
+    );
+    const plain = JSON.parse(
+      readFileSync(suite.repository('testing', child, 'v1', 'manifest.json'), 'utf8'),
+    ) as ImageManifest;
+    expect(plain).toMatchObject({ schema: 1, stopSignal: 'SIGQUIT', environment: { FROM: 'layout' } });
+    for (const field of ['entrypoint', 'user', 'workingDirectory', 'exposedPorts'])
+      expect(plain).not.toHaveProperty(field);
+    for (const [ref, reason, message] of [
+      ['hostile', 'source-mismatch', /config, Entrypoint must be a list/],
+      ['huge', 'source-mismatch', /config, Env must be at most/],
+      ['unknown', 'invalid-recipe', /passwd does not know the user nobody-here/],
+    ] as const)
+      expect(await suite.rejected(await suite.build(text(suite.newName(), ref)))).toMatchObject({
+        reason,
+        message: expect.stringMatching(message),
+      });
   });
 
   it('says when the disk is full', async () => {

@@ -2,6 +2,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import {
   chmodSync,
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -60,6 +61,15 @@ beforeAll(async () => {
   }
   writeFileSync(join(dirname(image), VERSION_FILES.mountScript), generateMountScript(PLAN));
   mkdirSync(join(scratch, 'data/shop'), { recursive: true });
+  // Copies of their own: the tree shares its files with others.
+  for (const [of, capability] of [
+    ['cat-raw', 'cap_net_raw=ep'],
+    ['cat-admin', 'cap_net_admin=ep'],
+  ] as const) {
+    const program = join(image, 'usr/bin', of);
+    copyFileSync(join(image, 'bin/cat'), program);
+    expect(spawnSync('setcap', [capability, program]).stderr?.toString()).toBe('');
+  }
   mkdirSync(join(scratch, 'sw'));
   writeFileSync(join(scratch, 'sw/tool'), 'tool');
 });
@@ -148,6 +158,28 @@ describe.each(['crun', 'runc'] as const)('%s:', (name) => {
       expect(spawnSync('ls', ['-A', directory]).stdout.toString()).toBe('');
     }
     rmSync(dirname(runtime.paths.runtimeRoot), { recursive: true });
+  });
+
+  describe('a program with file capabilities', () => {
+    it('can be started by root and by others, and gains nothing', async () => {
+      const id = await started();
+      const set = (of: string, user: string): Promise<string> =>
+        sh(id, `setpriv --reuid ${user} --clear-groups /usr/bin/${of} /proc/self/status | grep Cap[EP]`);
+      for (const user of ['0', '1000']) expect(await set('cat-raw', user)).toBe(await set('cat', user));
+      expect(await sh(id, 'cat-raw /proc/self/status | grep NoNewPrivs')).toMatch(/^NoNewPrivs:\t1\n0$/);
+      // Why images leave such a capability out: the program could not be started at all.
+      expect(await sh(id, 'cat-admin /etc/hostname')).toMatch(/not permitted\n126$/);
+    });
+  });
+
+  describe('an image with a user and a working directory', () => {
+    it('runs the first process and commands in it with those ids, and without capabilities', async () => {
+      const user = { uid: 33, gid: 34, additionalGids: [4, 24] };
+      const id = await started({ user, workingDirectory: '/var/lib' });
+      const seen = 'id -u; id -g; id -G; pwd; grep CapEff /proc/self/status';
+      expect(await sh(id, seen)).toBe('33\n34\n34 4 24\n/var/lib\nCapEff:\t0000000000000000\n0');
+      expect(await sh(id, 'grep -E "^(Uid|Gid|Groups)" /proc/1/status')).toMatch(/33\t33\t33\t33\nGid:\t34[^]*4 24/);
+    });
   });
 
   describe('a container on a read-only image', () => {

@@ -1,7 +1,17 @@
 import 'reflect-metadata';
 export * from './values.js';
 export * from './image/manifest.js';
-export { type CheckedManifest, comparePaths, MANIFEST_LIMITS, validateManifest } from './image/manifest-validation.js';
+export { comparePaths } from './image/entry-validation.js';
+export * from './image/file-capability.js';
+export { MANIFEST_LIMITS } from './image/manifest-limits.js';
+export { type CheckedManifest, validateManifest } from './image/manifest-validation.js';
+export {
+  checkRunSettings,
+  comparePorts,
+  EXPOSED_PORT_PATTERN,
+  IMAGE_USER_PATTERN,
+  MAX_EXPOSED_PORTS,
+} from './image/run-settings.js';
 export * from './bus/subjects.js';
 export { environmentProblem, IsCommand, IsEnvironment, IsTimezone } from './rules.js';
 export * from './bus/events/image-events.js';
@@ -21,6 +31,7 @@ export * from './bus/queries.js';
 export * from './bus/replies.js';
 export * from './bus/image-queries.js';
 export * from './bus/image-replies.js';
+export * from './bus/process-replies.js';
 export type { Contract, ContractKind, Party, Payload } from './bus/contract.js';
 export { CATALOGUE, CONTRACTS, consumedBy, contractFor, contractOf } from './bus/catalogue.js';
 export type * from './bus/typed-subjects.js';

@@ -4,4 +4,5 @@ export { type FileLock, isFileLocked, tryFileLock, tryTransientLock } from './fi
 export { removeTemporaries, syncPath, writeDurably, writeInPlace, writeWhole } from './durable-file.js';
 export { syncFileSystem } from './sync-file-system.js';
 export { codeOf, hasCode, isMissing, unlessMissing } from './system-error.js';
+export { attribute, attributesOf, removeAttribute, setAttribute } from './extended-attributes.js';
 export { readBootId } from './boot-id.js';

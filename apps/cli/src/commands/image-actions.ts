@@ -1,6 +1,6 @@
 /** What the image commands do. */
 import { readFile } from 'node:fs/promises';
-import type { BuildDetails, ImageSummary } from '@plinth/contracts';
+import type { BuildDetails, ImageSummary, ImageUser } from '@plinth/contracts';
 import { withClient } from '../connection.js';
 import { activateImage, buildImage, ClientError, datacentersWithout, promoteImage, revokeImage } from '@plinth/client';
 import { print, printLine } from '../output/print.js';
@@ -102,8 +102,13 @@ export async function show(ref: string, options: SharedOptions): Promise<void> {
   });
 }
 
+function userText(user: ImageUser | null): string {
+  return user ? `${user.name} (${[user.uid, user.gid, ...user.additionalGids].join(':')})` : 'root';
+}
+
 function describe(ref: string, summary: ImageSummary | undefined, details: BuildDetails | null): string {
   const manifest = details?.manifest;
+  const process = manifest?.process;
   const rows: [string, string | number | null | undefined][] = [
     ['image', ref],
     ['state', summary?.state ?? details?.state],
@@ -120,7 +125,12 @@ function describe(ref: string, summary: ImageSummary | undefined, details: Build
       'build time',
       details?.durationMs === null || details === null ? null : `${(details.durationMs / 1000).toFixed(1)} s`,
     ],
+    ['entry point', process?.entrypoint.length ? JSON.stringify(process.entrypoint) : null],
     ['command', manifest ? JSON.stringify(manifest.command) : null],
+    ['working directory', process?.workingDirectory],
+    ['user', process ? userText(process.user) : null],
+    ['stop signal', process?.stopSignal],
+    ['exposed ports', process?.exposedPorts.join(' ') || null],
     ['time zone', manifest?.timezone],
     ['mount script', manifest ? (manifest.customMountScript ? "the recipe's own" : 'generated') : null],
   ];

@@ -39,7 +39,10 @@ export function register(program: Command): void {
   withShared(program.command('run'))
     .description('request a container and wait until it runs')
     .argument('[image]', 'name or name@version; absent: the default image')
-    .argument('[command...]', 'what to run, after --; absent: the image decides')
+    .argument(
+      '[command...]',
+      'what to run, after --, behind the entry point of the image if it has one; absent: the image decides',
+    )
     .option('--name <name>', 'unique per tenant; absent: generated', parseName)
     .option('--tenant <name>', 'absent: default', parseName)
     .option('--env <NAME=VALUE>', 'environment variable, repeatable', parseEnv)

@@ -85,6 +85,8 @@ export function describePlan(plan: ImagePlan): string {
     ['root', `${plan.root.path}, ${plan.root.readOnly ? 'read-only' : 'writable'}`],
     ['command', JSON.stringify(plan.command)],
     ['in', plan.workingDirectory],
+    ['as', `${plan.user.name} (${[plan.user.uid, plan.user.gid, ...plan.user.additionalGids].join(':')})`],
+    ['exposed ports', plan.exposedPorts.join(' ') || null],
     ['host name', plan.hostname],
     ['time zone', plan.timezone],
     ['stop signal', plan.stopSignal],

@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { ImageManifest, ManifestEntry } from '@plinth/contracts';
-import type { Outcome } from '../domain/failure.js';
+import { extractTo, type Extraction } from '../testing/extraction.js';
 import {
   compress,
   entriesOf,
@@ -46,24 +46,7 @@ const TREE: Tree = {
 const { entries, contents } = entriesOf(TREE);
 const manifest = makeManifest(entries);
 
-interface Extraction {
-  readonly outcome: Outcome<void>;
-  readonly directory: string;
-}
-
-async function extract(archive: Buffer, of: ImageManifest = manifest): Promise<Extraction> {
-  const place = mkdtempSync(join(scratch, 'case-'));
-  const directory = join(place, 'tree');
-  mkdirSync(directory);
-  const path = join(place, 'archive');
-  writeFileSync(path, archive);
-  const fd = openSync(path, 'r');
-  try {
-    return { outcome: await extractArchive({ archive: fd, directory, manifest: of }), directory };
-  } finally {
-    closeSync(fd);
-  }
-}
+const extract = (archive: Buffer, of: ImageManifest = manifest): Promise<Extraction> => extractTo(scratch, archive, of);
 
 const members = (): Member[] => membersOf(entries, contents);
 const changed = (name: string, change: (member: Member) => void): Member[] => {
@@ -332,7 +315,7 @@ describe('extractArchive', () => {
           Object.assign(header, { pax: { 'SCHILY.xattr.security.capability': 'x' } }),
         ),
       'manifest-mismatch',
-      /extended header "SCHILY/,
+      /capability is "78", the manifest says null/,
     ],
     [
       'a sparse file',

@@ -150,6 +150,6 @@ function asMemberHeader(header: Header): MemberHeader {
     size: header.size,
     mtime: header.mtime.getTime() / 1000,
     linkname: header.linkname as string | null,
-    extensions: Object.keys(header.pax ?? {}),
+    extensions: (header.pax ?? {}) as Readonly<Record<string, string>>,
   };
 }

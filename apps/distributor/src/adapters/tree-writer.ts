@@ -1,6 +1,6 @@
 /**
  * Makes a tree from a manifest, one member after the other: in a fresh directory, every file exclusively, symlinks last,
- * so that nothing can be written through one. Every method may throw an error of the file system.
+ * so that nothing can be written through one, and no link made through one. Every method may throw an error of the file system.
  */
 import { createHash, type Hash } from 'node:crypto';
 import {
@@ -11,6 +11,7 @@ import {
   fchownSync,
   futimesSync,
   lchownSync,
+  linkSync,
   lutimesSync,
   mkdirSync,
   openSync,
@@ -19,7 +20,8 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { type ImageManifest, type ManifestEntry, VERSION_FILES } from '@plinth/contracts';
+import { CAPABILITY_ATTRIBUTE, type ImageManifest, type ManifestEntry, VERSION_FILES } from '@plinth/contracts';
+import { attribute, codeOf, setAttribute } from '@plinth/host-os';
 import type { Failure } from '../domain/failure.js';
 import { describeMember, type ExpectedMember } from '../domain/members.js';
 
@@ -42,6 +44,11 @@ export class TreeWriter {
   begin(member: ExpectedMember): undefined {
     if (member.kind === 'mount-script') return this.open(join(this.directory, VERSION_FILES.mountScript));
     const { entry } = member;
+    // The manifest's validation made sure that the file stands there: an earlier one, and no link itself.
+    if (entry.type === 'file' && entry.link !== undefined) {
+      linkSync(join(this.root, entry.link), this.pathOf(entry));
+      return undefined;
+    }
     if (entry.type === 'file') return this.open(this.pathOf(entry));
     if (entry.type === 'directory' && entry.path !== '.') mkdirSync(this.pathOf(entry), { mode: 0o700 });
   }
@@ -68,12 +75,13 @@ export class TreeWriter {
       };
     const { uid, gid, mode, mtime } =
       member.kind === 'entry' ? member.entry : { uid: 0, gid: 0, mode: 0o755, mtime: 0 };
-    // In this order: a change of the owner takes away setuid.
+    // In this order: a change of the owner takes away setuid and capabilities.
     fchownSync(this.fd, uid, gid);
     fchmodSync(this.fd, mode);
+    const refused = member.kind === 'entry' && member.entry.type === 'file' ? this.setCapability(member) : undefined;
     futimesSync(this.fd, mtime, mtime);
     this.abandon();
-    return undefined;
+    return refused;
   }
 
   /** Symlinks, then what directories look like: from the leaves up, because every change inside sets their time anew. */
@@ -99,6 +107,28 @@ export class TreeWriter {
     if (this.fd !== undefined) closeSync(this.fd);
     this.fd = undefined;
     this.hash = undefined;
+  }
+
+  /** The bytes are the manifest's, never the archive's. Read back, because what the file system keeps is what the kernel goes by. */
+  private setCapability(member: ExpectedMember & { readonly kind: 'entry' }): Failure | undefined {
+    const expected = member.entry.type === 'file' ? member.entry.capability : undefined;
+    if (expected === undefined) return undefined;
+    const path = this.pathOf(member.entry);
+    try {
+      setAttribute(path, CAPABILITY_ATTRIBUTE, Buffer.from(expected, 'hex'));
+    } catch (error) {
+      const why =
+        codeOf(error) === 'ENOTSUP'
+          ? 'the file system of the master repository keeps no extended attributes'
+          : `file capabilities can't be set: ${(error as Error).message}`;
+      return { reason: 'io-error', message: `${describeMember(member)}: ${why}` };
+    }
+    const kept = attribute(path, CAPABILITY_ATTRIBUTE).toString('hex');
+    if (kept === expected) return undefined;
+    return {
+      reason: 'io-error',
+      message: `${describeMember(member)} has the capability ${kept} on disk, the manifest says ${expected}`,
+    };
   }
 
   private open(path: string): undefined {

@@ -2,7 +2,7 @@
  * What the archive must hold, member by member: `mount.sh`, then the tree in the manifest's order. The archive's own names
  * are only ever compared with this list; paths on disk are made from the list.
  */
-import { type ImageManifest, type ManifestEntry, VERSION_FILES } from '@plinth/contracts';
+import { CAPABILITY_ATTRIBUTE, type ImageManifest, type ManifestEntry, VERSION_FILES } from '@plinth/contracts';
 
 /** The fields of a tar header that are compared. */
 export interface MemberHeader {
@@ -15,15 +15,18 @@ export interface MemberHeader {
   /** Seconds since the epoch. */
   readonly mtime: number;
   readonly linkname: string | null;
-  /** Keywords of the extended header (pax), when there is one. */
-  readonly extensions: readonly string[];
+  /** The extended header (pax), when there is one: values decoded as UTF-8, whatever they hold. */
+  readonly extensions: Readonly<Record<string, string>>;
 }
 
 export type ExpectedMember =
   | { readonly kind: 'mount-script' }
   | { readonly kind: 'entry'; readonly entry: ManifestEntry };
 
-/** Extended headers that change nothing that is used here; all others (xattrs, sparse files, charsets) are refused. */
+/** How GNU tar and others write the attribute. */
+const CAPABILITY_EXTENSION = `SCHILY.xattr.${CAPABILITY_ATTRIBUTE}`;
+
+/** Extended headers that change nothing that is used here; all others (other xattrs, sparse files, charsets) are refused. */
 const HARMLESS_EXTENSIONS: ReadonlySet<string> = new Set([
   'path',
   'linkpath',
@@ -55,7 +58,9 @@ export function memberProblem(
 ): string | undefined {
   const name = JSON.stringify(header.name.slice(0, 300));
   if (!expected) return `the archive holds ${name} beyond the manifest`;
-  const foreign = header.extensions.find((keyword) => !HARMLESS_EXTENSIONS.has(keyword));
+  const foreign = Object.keys(header.extensions).find(
+    (keyword) => keyword !== CAPABILITY_EXTENSION && !HARMLESS_EXTENSIONS.has(keyword),
+  );
   if (foreign !== undefined) return `${name} has the extended header ${JSON.stringify(foreign.slice(0, 80))}`;
   const differences =
     expected.kind === 'mount-script'
@@ -74,21 +79,45 @@ function mountScriptDifferences(header: MemberHeader, manifest: ImageManifest): 
     ['path', header.name, VERSION_FILES.mountScript],
     ['type', header.type, 'file'],
     ['size', header.size, manifest.mountScript.bytes],
+    ['capability', statedCapability(header), null],
   ];
 }
 
 function entryDifferences(entry: ManifestEntry, header: MemberHeader): Comparison[] {
   const name = entry.type === 'directory' && header.name.endsWith('/') ? header.name.slice(0, -1) : header.name;
+  const link = entry.type === 'file' ? entry.link : undefined;
+  const target = entry.type === 'symlink' ? entry.target : link === undefined ? null : `${VERSION_FILES.root}/${link}`;
   return [
     ['path', name, entry.path === '.' ? VERSION_FILES.root : `${VERSION_FILES.root}/${entry.path}`],
-    ['type', header.type, entry.type],
+    ['type', header.type, link === undefined ? entry.type : 'link'],
     ['mode', header.mode, entry.mode],
     ['uid', header.uid, entry.uid],
     ['gid', header.gid, entry.gid],
     ['mtime', header.mtime, entry.mtime],
-    ['size', header.size, entry.type === 'file' ? entry.size : 0],
-    ['target', entry.type === 'symlink' ? header.linkname : null, entry.type === 'symlink' ? entry.target : null],
+    ['size', header.size, entry.type === 'file' && link === undefined ? entry.size : 0],
+    ['target', target === null ? null : header.linkname, target],
+    ['capability', statedCapability(header), link === undefined ? capabilityText(entry) : null],
   ];
+}
+
+/**
+ * What the header says of a capability, as its reader decodes it. That loses bytes which are not UTF-8, so two values may look alike here;
+ * what reaches the disk are the bytes of the manifest, and they are compared there.
+ */
+function capabilityText(entry: ManifestEntry): string | null {
+  return entry.type === 'file' && entry.capability !== undefined
+    ? shown(Buffer.from(entry.capability, 'hex').toString('utf8'))
+    : null;
+}
+
+function statedCapability({ extensions }: MemberHeader): string | null {
+  const text = extensions[CAPABILITY_EXTENSION];
+  return text === undefined ? null : shown(text);
+}
+
+/** 20 bytes decode to at most 60, whose digits these are and two more: whatever is longer differs. */
+function shown(text: string): string {
+  return Buffer.from(text.slice(0, 64)).toString('hex').slice(0, 122);
 }
 
 /** How a member is called in messages. */

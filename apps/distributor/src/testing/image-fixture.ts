@@ -4,12 +4,15 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import {
+  CAPABILITY_ATTRIBUTE,
   comparePaths,
+  contentBytes,
   contentDigestInput,
   type Digest,
   type ImageManifest,
   type ImagePromoted,
   type ManifestEntry,
+  manifestSchema,
   REQUIRED_MOUNT_POINTS,
   type SignedStatement,
   signedText,
@@ -44,6 +47,8 @@ export interface Member {
 const MTIME = 1_700_000_000;
 export const SCRIPT = Buffer.from('#!/bin/sh\nexit 0\n');
 
+const CAPABILITY_EXTENSION = `SCHILY.xattr.${CAPABILITY_ATTRIBUTE}`;
+
 export type Tree = Readonly<Record<string, string | Buffer | { readonly to: string } | null>>;
 
 /** Files with text or bytes, symlinks as `{to}`, directories as null; parents are added. */
@@ -70,7 +75,7 @@ export function entriesOf(tree: Tree): { entries: ManifestEntry[]; contents: Map
 
 export function makeManifest(entries: readonly ManifestEntry[], changes: Partial<ImageManifest> = {}): ImageManifest {
   const open = {
-    schema: 1 as const,
+    schema: manifestSchema({ entries }),
     name: 'tiny',
     version: 'v1',
     architecture: 'amd64',
@@ -86,7 +91,7 @@ export function makeManifest(entries: readonly ManifestEntry[], changes: Partial
     stopSignal: 'SIGTERM',
     totals: {
       entries: entries.length,
-      bytes: entries.reduce((sum, entry) => sum + (entry.type === 'file' ? entry.size : 0), 0),
+      bytes: contentBytes(entries),
     },
     entries,
     ...changes,
@@ -112,6 +117,12 @@ export function membersOf(entries: readonly ManifestEntry[], contents: ReadonlyM
         mtime: new Date(entry.mtime * 1_000),
       };
       if (entry.type === 'symlink') return { header: { ...header, linkname: entry.target } };
+      if (entry.type === 'file' && entry.link !== undefined)
+        return { header: { ...header, type: 'link', linkname: `root/${entry.link}` } };
+      if (entry.type === 'file' && entry.capability !== undefined)
+        Object.assign(header, {
+          pax: { [CAPABILITY_EXTENSION]: Buffer.from(entry.capability, 'hex').toString('utf8') },
+        });
       return entry.type === 'file' ? { header, content: contents.get(entry.path) ?? Buffer.alloc(0) } : { header };
     }),
   ];

@@ -2,9 +2,11 @@
 import { lstat, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
+  checkRunSettings,
   type Digest,
   environmentProblem,
   type ImageManifest,
+  type ImageUser,
   isTimezone,
   type MountPlan,
   parseExactImageRef,
@@ -23,7 +25,10 @@ export interface ImageMaster {
   readonly mountScript: { readonly path: string; readonly custom: boolean; readonly digest: Digest };
   readonly environment: Readonly<Record<string, string>>;
   readonly timezone: string;
+  readonly entrypoint?: readonly string[];
   readonly command: readonly string[];
+  readonly workingDirectory?: string;
+  readonly user?: ImageUser;
   readonly stopSignal: string;
   /** Id of the key that signed it. */
   readonly signedBy: string;
@@ -143,7 +148,10 @@ export class ImageMasters {
         },
         environment: manifest.environment,
         timezone: manifest.timezone,
+        entrypoint: manifest.entrypoint,
         command: manifest.command,
+        workingDirectory: manifest.workingDirectory,
+        user: manifest.user,
         stopSignal: manifest.stopSignal,
         signedBy: signed.statement.keyId,
       },
@@ -166,7 +174,7 @@ function parseManifest(bytes: Uint8Array): ImageManifest | string {
     throw error;
   }
   const found = (parsed ?? {}) as Partial<ImageManifest>;
-  if (found.schema !== 1) return 'the manifest has an unknown schema';
+  if (found.schema !== 1 && found.schema !== 2) return 'the manifest has an unknown schema';
   if (!isDigest(found.contentDigest)) return 'the manifest has no content digest';
   if (!isDigest(found.mountScript?.digest) || typeof found.mountScript.custom !== 'boolean')
     return 'the manifest does not name its mount script';
@@ -175,14 +183,9 @@ function parseManifest(bytes: Uint8Array): ImageManifest | string {
   if (environment !== undefined) return `the environment in the manifest ${environment}`;
   if (typeof found.timezone !== 'string' || !isTimezone(found.timezone))
     return 'the manifest names an unknown time zone';
-  if (
-    !Array.isArray(found.command) ||
-    found.command.length === 0 ||
-    !found.command.every((word) => typeof word === 'string')
-  )
-    return 'the manifest has no command';
-  if (typeof found.stopSignal !== 'string' || !/^SIG[A-Z0-9+-]{2,10}$/.test(found.stopSignal))
-    return 'the manifest has no stop signal';
+  const problems: string[] = [];
+  checkRunSettings(found as Record<string, unknown>, (problem) => problems.push(problem));
+  if (problems.length > 0) return `the manifest says what can't be run: ${problems.slice(0, 5).join('; ')}`;
   return found as ImageManifest;
 }
 

@@ -1,19 +1,17 @@
 /** From a recipe to a signed version directory in the testing repository. */
-import { mkdir, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { generateMountScript } from '@plinth/container-runtime';
 import {
-  archiveFileName,
-  canonicalJson,
   type Digest,
   type ImageManifest,
   type ImagePackage,
+  type ImageUser,
+  MOUNTED_BY_THE_HOST,
   type SignedStatement,
   validateManifest,
-  VERSION_FILES,
 } from '@plinth/contracts';
 import { digestOf, type SigningKey } from '@plinth/image-trust';
-import { digestOfFile, packArchive } from '../adapters/repository/archive.js';
+import { ImageFiles } from '../adapters/repository/image-files.js';
 import type { Bootstrap, ParentImage } from '../adapters/sources/bootstrap.js';
 import { cleanTree, directoryMode } from '../adapters/tree/clean-tree.js';
 import { customise } from '../adapters/tree/customise.js';
@@ -25,6 +23,8 @@ import { scanTree } from '../adapters/tree/tree-scan.js';
 import { BuildRefusal } from '../domain/build-refusal.js';
 import type { Phase } from '../domain/build-progress.js';
 import { timeRuleOf } from '../domain/clamped-time.js';
+import { findUser } from '../domain/image-user.js';
+import { LeftOut } from '../domain/kept-attributes.js';
 import { type ImageBuild, versionOf } from '../domain/image-build.js';
 import { mountPlanOf, settingsOf } from '../domain/image-settings.js';
 import type { Recipe } from '../domain/recipe.js';
@@ -62,26 +62,25 @@ const CLOCK_STEP_SECONDS = 2;
 
 export async function makeImage(maker: ImageMaker, options: MakeOptions): Promise<MadeImage> {
   const { build, recipe, parent, work, signal, onLine, onProgress } = options;
-  const version = join(work, 'version');
-  const root = join(version, VERSION_FILES.root);
-  await mkdir(version, { mode: 0o755 });
+  const files = await ImageFiles.create(work);
+  const { root } = files;
   const times = timeRuleOf(recipe, Math.floor(Date.now() / 1000) - CLOCK_STEP_SECONDS);
-  const settings = settingsOf(recipe, parent?.manifest);
   const common = { root, sourceDateEpoch: times.sourceDateEpoch, signal, onLine };
 
   onProgress('bootstrap', 0);
-  const packages = await maker.bootstrap.make(recipe.source, parent, {
+  const source = await maker.bootstrap.make(recipe.source, parent, {
     ...common,
     scratch: join(work, 'scratch'),
     packages: recipe.packages.add,
     onProgress: (within) => onProgress('bootstrap', within),
   });
+  const settings = settingsOf(recipe, source.settings);
   onProgress('customise', 0);
   await customise(maker.sandbox, {
     ...common,
     buildId: build.buildId,
     recipe,
-    packages,
+    packages: source.packages,
     timezone: settings.timezone,
     environment: settings.environment,
     onProgress: (within) => onProgress('customise', within),
@@ -93,16 +92,23 @@ export async function makeImage(maker: ImageMaker, options: MakeOptions): Promis
   const mountPlan = mountPlanOf(settings.places, (path) => modes.get(path) ?? 0o755);
   checkMountPlan(mountPlan);
   await makeMountPoints(root, mountPlan);
-  await checkCommand(root, settings.command);
+  const tree = new ImageTree(root);
+  const [program = ''] = [...(settings.entrypoint ?? []), ...settings.command];
+  await checkProgram(tree, program);
+  await makeWorkingDirectory(tree, settings.workingDirectory);
+  const user = await findImageUser(tree, settings.user);
 
-  const installed = await installedPackages(new ImageTree(root));
+  const installed = await installedPackages(tree);
 
   onProgress('manifest', 0);
-  const entries = await scanTree(root, { times, signal, onProgress: (within) => onProgress('manifest', within) });
+  const leftOut = new LeftOut();
+  const entries = await scanTree(root, {
+    ...{ times, leftOut, signal },
+    onProgress: (within) => onProgress('manifest', within),
+  });
+  for (const line of leftOut.lines()) onLine(line);
   const script = recipe.mountScript ?? generateMountScript(mountPlan);
-  const scriptPath = join(version, VERSION_FILES.mountScript);
-  await writeFile(scriptPath, script, { mode: 0o755 });
-  await utimes(scriptPath, times.sourceDateEpoch, times.sourceDateEpoch);
+  await files.writeMountScript(script, times.sourceDateEpoch);
   const manifest = sealManifest(
     {
       name: build.name,
@@ -111,6 +117,7 @@ export async function makeImage(maker: ImageMaker, options: MakeOptions): Promis
       recipeDigest: build.recipeDigest as Digest,
       parent: parent?.ref,
       settings,
+      user,
       mountPlan,
       mountScript: {
         digest: digestOf(script),
@@ -125,14 +132,8 @@ export async function makeImage(maker: ImageMaker, options: MakeOptions): Promis
   if (!checked.ok) throw new BuildRefusal('unsafe-tree', `the image is not sound: ${checked.problems.join('; ')}`);
 
   onProgress('archive', 0);
-  const directory = join(work, 'finished');
-  await mkdir(directory, { mode: 0o755 });
-  const archive = join(directory, archiveFileName(build.name, versionOf(build)));
-  // A tar has a header of at least 512 bytes for each entry.
-  const expected = manifest.totals.bytes + 1_024 * entries.length;
-  await packArchive(version, entries, archive, signal, (bytes) => onProgress('archive', bytes / expected));
-  const text = canonicalJson(manifest);
-  await writeFile(join(directory, VERSION_FILES.manifest), text, { mode: 0o644 });
+  const archive = await files.pack(manifest, signal, (within) => onProgress('archive', within));
+  const text = await files.writeManifest(manifest);
   const statement = maker.signer.sign({
     schema: 1,
     name: build.name,
@@ -140,18 +141,31 @@ export async function makeImage(maker: ImageMaker, options: MakeOptions): Promis
     contentDigest: manifest.contentDigest,
     manifestDigest: digestOf(text),
     manifestBytes: Buffer.byteLength(text),
-    archiveDigest: await digestOfFile(archive),
-    archiveBytes: (await stat(archive)).size,
+    archiveDigest: archive.digest,
+    archiveBytes: archive.bytes,
   });
-  await writeFile(join(directory, VERSION_FILES.statement), canonicalJson(statement), { mode: 0o644 });
-  return { directory, manifest, statement, packages: installed };
+  await files.writeStatement(statement);
+  return { directory: files.finished, manifest, statement, packages: installed };
 }
 
-async function checkCommand(root: string, command: readonly string[]): Promise<void> {
-  const program = command[0] ?? '';
-  if (!program.startsWith('/') || (await new ImageTree(root).isExecutable(program))) return;
+async function checkProgram(tree: ImageTree, program: string): Promise<void> {
+  if (!program.startsWith('/') || (await tree.isExecutable(program))) return;
   throw new BuildRefusal(
     'invalid-recipe',
-    `the default command ${program} is not an executable file of the image; name another with command`,
+    `the default program ${program} is not an executable file of the image; name another with command, init or entrypoint`,
   );
+}
+
+/** What a container mounts over the tree has its directories from elsewhere. */
+async function makeWorkingDirectory(tree: ImageTree, path: string | undefined): Promise<void> {
+  if (path === undefined || MOUNTED_BY_THE_HOST.some((name) => `${path}/`.startsWith(`/${name}/`))) return;
+  await tree.directory(path);
+}
+
+async function findImageUser(tree: ImageTree, name: string | undefined): Promise<ImageUser | undefined> {
+  if (name === undefined) return undefined;
+  const found = findUser(name, (await tree.read('/etc/passwd')) ?? '', (await tree.read('/etc/group')) ?? '');
+  if (!found.ok) throw new BuildRefusal('invalid-recipe', `user: ${found.problem}; name another, or a number`);
+  const { uid, gid, additionalGids } = found.user;
+  return uid === 0 && gid === 0 && additionalGids.length === 0 ? undefined : found.user;
 }

@@ -32,6 +32,10 @@ function differences(old: ManifestEntry, now: ManifestEntry): FileAspect[] {
   if (old.type !== now.type) return ['type'];
   const aspects: FileAspect[] = [];
   if (old.type === 'file' && now.type === 'file' && old.digest !== now.digest) aspects.push('content');
+  if (old.type === 'file' && now.type === 'file') {
+    if (old.link !== now.link) aspects.push('link');
+    if (old.capability !== now.capability) aspects.push('capability');
+  }
   if (old.type === 'symlink' && now.type === 'symlink' && old.target !== now.target) aspects.push('target');
   if (old.mode !== now.mode) aspects.push('mode');
   if (old.uid !== now.uid || old.gid !== now.gid) aspects.push('owner');

@@ -1,5 +1,5 @@
 /** One version of an image from its request on, as the catalogue holds it. */
-import type { ImageTestResult, SignedStatement } from '@plinth/contracts';
+import type { ImageTestResult, ProcessSummary, SignedStatement } from '@plinth/contracts';
 import type { BuildState } from './lifecycle.js';
 
 /** What `query.build` tells of a manifest without reading it. */
@@ -12,6 +12,8 @@ export interface ManifestSummary {
   readonly command: readonly string[];
   readonly places: readonly { readonly path: string; readonly bytes: number; readonly content: string }[];
   readonly customMountScript: boolean;
+  /** Not there for images that were built before it was kept. */
+  readonly process?: ProcessSummary;
 }
 
 export interface PromotionRecord {

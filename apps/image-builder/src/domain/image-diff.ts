@@ -105,7 +105,11 @@ const SETTINGS: readonly [string, (manifest: ImageManifest) => string][] = [
   ['architecture', (manifest) => manifest.architecture],
   ['parent', (manifest) => manifest.parent ?? 'none'],
   ['time zone', (manifest) => manifest.timezone],
+  ['entry point', (manifest) => (manifest.entrypoint ? JSON.stringify(manifest.entrypoint) : 'none')],
   ['command', (manifest) => JSON.stringify(manifest.command)],
+  ['working directory', (manifest) => manifest.workingDirectory ?? '/'],
+  ['user', ({ user }) => (user ? `${user.name} (${[user.uid, user.gid, ...user.additionalGids].join(':')})` : 'root')],
+  ['exposed ports', (manifest) => manifest.exposedPorts?.join(' ') ?? 'none'],
   ['stop signal', (manifest) => manifest.stopSignal],
   // A generated one says what the places say.
   ['mount script', ({ mountScript }) => (mountScript.custom ? `the recipe's own, ${mountScript.digest}` : 'generated')],

@@ -1,13 +1,36 @@
-/** What an image says of itself beside its tree: the recipe's word, else the parent's, else the default. */
+/** What an image says of itself beside its tree: the recipe's word, else its source's, else the default. */
 import type { ImageManifest, MountPlan } from '@plinth/contracts';
 import type { Recipe, RecipePlace } from './recipe.js';
 import { DEFAULT_PLACES } from './recipe-places.js';
 
+/** What the source of a tree says of the image: an image that it is built on, or the config of an OCI image. */
+export interface SourceSettings {
+  readonly environment: Readonly<Record<string, string>>;
+  readonly timezone?: string;
+  readonly entrypoint?: readonly string[];
+  readonly command?: readonly string[];
+  readonly workingDirectory?: string;
+  /** As in {@link ImageSettings.user}. */
+  readonly user?: string;
+  readonly stopSignal?: string;
+  readonly exposedPorts?: readonly string[];
+  readonly places?: readonly RecipePlace[];
+}
+
 export interface ImageSettings {
   readonly environment: Readonly<Record<string, string>>;
   readonly timezone: string;
+  /** Absent: none. */
+  readonly entrypoint?: readonly string[];
+  /** Empty only beside an entry point. */
   readonly command: readonly string[];
+  /** Absent: `/`. */
+  readonly workingDirectory?: string;
+  /** `user` or `user:group`, to be looked up in the finished tree; absent: root. */
+  readonly user?: string;
   readonly stopSignal: string;
+  /** Absent: none. */
+  readonly exposedPorts?: readonly string[];
   readonly places: readonly RecipePlace[];
 }
 
@@ -21,13 +44,36 @@ export const IDLE_INIT: readonly string[] = [
   "trap 'exit 0' TERM INT; while :; do sleep 86400 & wait $!; done",
 ];
 
-export function settingsOf(recipe: Recipe, parent: ImageManifest | undefined): ImageSettings {
+export function settingsOf(recipe: Recipe, source: SourceSettings = { environment: {} }): ImageSettings {
+  const workingDirectory = recipe.workingDirectory ?? source.workingDirectory;
+  const exposedPorts = recipe.exposedPorts ?? source.exposedPorts;
   return {
-    environment: { ...parent?.environment, ...recipe.env },
-    timezone: recipe.timezone ?? parent?.timezone ?? 'UTC',
-    command: recipe.command ?? parent?.command ?? IDLE_INIT,
-    stopSignal: recipe.stopSignal ?? parent?.stopSignal ?? 'SIGTERM',
-    places: recipe.writable ?? parent?.mountPlan.places ?? DEFAULT_PLACES,
+    environment: { ...source.environment, ...recipe.env },
+    timezone: recipe.timezone ?? source.timezone ?? 'UTC',
+    ...argvOf(recipe, source),
+    workingDirectory: workingDirectory === '/' ? undefined : workingDirectory,
+    user: recipe.user ?? source.user,
+    stopSignal: recipe.stopSignal ?? source.stopSignal ?? 'SIGTERM',
+    exposedPorts: exposedPorts?.length === 0 ? undefined : exposedPorts,
+    places: recipe.writable ?? source.places ?? DEFAULT_PLACES,
+  };
+}
+
+/** As in a Dockerfile: another entry point makes the source's command meaningless, another command keeps the entry point. */
+function argvOf(recipe: Recipe, source: SourceSettings): Pick<ImageSettings, 'entrypoint' | 'command'> {
+  const words = recipe.entrypoint ?? source.entrypoint ?? [];
+  const command = recipe.command ?? (recipe.entrypoint === undefined ? source.command : undefined) ?? [];
+  if (words.length > 0) return { entrypoint: words, command };
+  return { command: command.length > 0 ? command : IDLE_INIT };
+}
+
+/** What images built on this one begin with. */
+export function settingsOfParent(manifest: ImageManifest): SourceSettings {
+  const { environment, timezone, entrypoint, command, workingDirectory, user, stopSignal, exposedPorts } = manifest;
+  return {
+    ...{ environment, timezone, entrypoint, command, workingDirectory, stopSignal, exposedPorts },
+    user: user?.name,
+    places: manifest.mountPlan.places,
   };
 }
 

@@ -8,8 +8,9 @@ import {
   type Problem,
 } from '@plinth/contracts';
 import { readPlaces } from './recipe-places.js';
-import { Fields, join, listOf, matching, Problems, textOf } from './recipe-fields.js';
-import { filePathProblem, parseMode, pathProblem } from './recipe-paths.js';
+import { Fields, join, listOf, matching, Problems, readArgv, textOf } from './recipe-fields.js';
+import { filePathProblem, parseMode } from './recipe-paths.js';
+import { readProcess } from './recipe-process.js';
 import { readSource } from './recipe-source.js';
 import type { Recipe, RecipeFile, RecipeTest } from './recipe.js';
 
@@ -29,16 +30,19 @@ const KEYS = [
   'env',
   'writable',
   'mountScript',
+  'entrypoint',
   'command',
   'init',
+  'workingDirectory',
+  'user',
   'stopSignal',
+  'exposedPorts',
   'tests',
   'sourceDateEpoch',
 ] as const;
 /** `name`, `name:architecture`, `name=version`; a trailing `-` would tell apt to remove. */
 const PACKAGE = /^[a-z0-9][a-z0-9+.-]*[a-z0-9+.](?::[a-z0-9]+(?:-[a-z0-9]+)?)?(?:=[A-Za-z0-9.+:~-]{1,128})?$/;
 const OWNER = /^([a-z_][a-z0-9_-]{0,31}|\d{1,5}):([a-z_][a-z0-9_-]{0,31}|\d{1,5})$/;
-const SIGNAL = /^SIG(?:HUP|INT|QUIT|KILL|USR1|USR2|TERM|CONT|WINCH|PWR|RTMIN(?:\+(?:[0-9]|1[0-5]))?)$/;
 const DEFAULT_TEST_SECONDS = 60;
 
 export function parseRecipe(document: unknown): ParsedRecipe {
@@ -67,8 +71,7 @@ export function parseRecipe(document: unknown): ParsedRecipe {
     env: readEnvironment(fields),
     writable: fields.has('writable') ? readPlaces(fields) : undefined,
     mountScript: fields.text('mountScript', scriptProblem),
-    command: readDefaultCommand(fields),
-    stopSignal: fields.text('stopSignal', matching(SIGNAL, 'must be a signal such as SIGTERM')),
+    ...readProcess(fields),
     tests: readTests(fields),
     sourceDateEpoch: fields.integer('sourceDateEpoch', 0, MANIFEST_LIMITS.mtime),
   };
@@ -129,15 +132,6 @@ function readCommand(value: unknown, path: string, problems: Problems): readonly
   return readArgv(value, path, problems);
 }
 
-function readArgv(value: unknown, path: string, problems: Problems): readonly string[] | undefined {
-  if (!Array.isArray(value)) return problems.add(path, 'must be text or a list of words');
-  if (value.length === 0 || value[0] === '') return problems.add(path, 'must have a first word');
-  const words = listOf(value, path, 256, problems, (word, at) =>
-    textOf(word, at, problems, (text) => (text.length > 16_384 ? 'must be at most 16,384 characters' : undefined)),
-  );
-  return words.length === value.length ? words : undefined;
-}
-
 function readAuth(parent: Fields): Recipe['auth'] {
   const { problems } = parent;
   const fields = parent.has('auth')
@@ -190,13 +184,6 @@ function scriptProblem(text: string): string | undefined {
   return Buffer.byteLength(text) > MANIFEST_LIMITS.mountScriptBytes
     ? `must be at most ${MANIFEST_LIMITS.mountScriptBytes} bytes`
     : undefined;
-}
-
-function readDefaultCommand(fields: Fields): readonly string[] | undefined {
-  if (fields.has('init') && fields.has('command')) fields.problems.add('init', 'must not stand beside command');
-  const init = fields.text('init', pathProblem);
-  if (init !== undefined) return [init];
-  return fields.has('command') ? readArgv(fields.raw('command'), 'command', fields.problems) : undefined;
 }
 
 function readTests(parent: Fields): RecipeTest[] {

@@ -146,3 +146,13 @@ export function listOf<T>(
 export function matching(pattern: RegExp, message: string): (text: string) => string | undefined {
   return (text) => (pattern.test(text) ? undefined : message);
 }
+
+/** Words without NUL, the first not empty. */
+export function readArgv(value: unknown, path: string, problems: Problems): readonly string[] | undefined {
+  if (!Array.isArray(value)) return problems.add(path, 'must be text or a list of words');
+  if (value.length === 0 || value[0] === '') return problems.add(path, 'must have a first word');
+  const words = listOf(value, path, 256, problems, (word, at) =>
+    textOf(word, at, problems, (text) => (text.length > 16_384 ? 'must be at most 16,384 characters' : undefined)),
+  );
+  return words.length === value.length ? words : undefined;
+}

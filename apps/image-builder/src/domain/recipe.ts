@@ -68,9 +68,17 @@ export interface Recipe {
   /** Absent: the parent's, else the defaults. */
   readonly writable?: readonly RecipePlace[];
   readonly mountScript?: string;
-  /** Absent: the parent's, else an idle init. */
+  /** Absent: the source's; empty: none. */
+  readonly entrypoint?: readonly string[];
+  /** Absent: the source's, else an idle init. */
   readonly command?: readonly string[];
+  /** Absent: the source's, else `/`. */
+  readonly workingDirectory?: string;
+  /** `user` or `user:group`, names or numbers. Absent: the source's, else root. */
+  readonly user?: string;
   readonly stopSignal?: string;
+  /** Such as `80/tcp`, sorted. Absent: the source's; empty: none. */
+  readonly exposedPorts?: readonly string[];
   readonly tests: readonly RecipeTest[];
   /** Seconds since the epoch for everything that the build makes, and the latest time anything has. */
   readonly sourceDateEpoch?: number;

@@ -1,9 +1,12 @@
 /** Puts a manifest together and gives it the identity of its content. */
 import {
+  contentBytes,
   contentDigestInput,
   type Digest,
   type ImageManifest,
+  type ImageUser,
   type ManifestEntry,
+  manifestSchema,
   type MountPlan,
 } from '@plinth/contracts';
 import type { ManifestSummary } from './image-build.js';
@@ -16,6 +19,8 @@ export interface ManifestParts {
   readonly recipeDigest: Digest;
   readonly parent?: string;
   readonly settings: ImageSettings;
+  /** As the finished tree knows it; absent: root. */
+  readonly user?: ImageUser;
   readonly mountPlan: MountPlan;
   readonly mountScript: { readonly digest: Digest; readonly bytes: number; readonly custom: boolean };
   readonly entries: readonly ManifestEntry[];
@@ -23,9 +28,11 @@ export interface ManifestParts {
 
 /** @param digestOf SHA-256 of a text's UTF-8 form */
 export function sealManifest(parts: ManifestParts, digestOf: (text: string) => Digest): ImageManifest {
-  const { settings, entries } = parts;
+  const { settings, entries, user } = parts;
+  const { entrypoint, workingDirectory, exposedPorts } = settings;
+  const process = { entrypoint, workingDirectory, user, exposedPorts };
   const open = {
-    schema: 1 as const,
+    schema: manifestSchema({ ...process, entries }),
     name: parts.name,
     version: parts.version,
     architecture: parts.architecture,
@@ -37,9 +44,10 @@ export function sealManifest(parts: ManifestParts, digestOf: (text: string) => D
     timezone: settings.timezone,
     command: settings.command,
     stopSignal: settings.stopSignal,
+    ...process,
     totals: {
       entries: entries.length,
-      bytes: entries.reduce((sum, entry) => sum + (entry.type === 'file' ? entry.size : 0), 0),
+      bytes: contentBytes(entries),
     },
     entries,
   };
@@ -56,5 +64,12 @@ export function summaryOf(manifest: ImageManifest): ManifestSummary {
     command: manifest.command,
     places: manifest.mountPlan.places.map(({ path, bytes, content }) => ({ path, bytes, content })),
     customMountScript: manifest.mountScript.custom,
+    process: {
+      entrypoint: manifest.entrypoint ?? [],
+      workingDirectory: manifest.workingDirectory ?? '/',
+      user: manifest.user ?? null,
+      stopSignal: manifest.stopSignal,
+      exposedPorts: manifest.exposedPorts ?? [],
+    },
   };
 }

@@ -51,6 +51,25 @@ const config = Object.assign(new ContainerConfig(), {
 });
 
 describe('the plan of a start', () => {
+  it('shows how the process is run: the entry point stays before a command of the container', () => {
+    const own = {
+      ...manifest,
+      schema: 2,
+      entrypoint: ['/entry.sh'],
+      workingDirectory: '/srv',
+      user: { name: 'web', uid: 33, gid: 34, additionalGids: [4] },
+      exposedPorts: ['80/tcp'],
+    } as const;
+    expect(planImage(own, undefined)).toMatchObject({
+      command: ['/entry.sh', '/sbin/init'],
+      workingDirectory: '/srv',
+      user: { name: 'web', uid: 33, gid: 34, additionalGids: [4] },
+      exposedPorts: ['80/tcp'],
+    });
+    expect(planImage(own, config).command).toEqual(['/entry.sh', '/bin/sleep', '1']);
+    expect(planImage(manifest, undefined)).toMatchObject({ user: { name: 'root', uid: 0, gid: 0 }, exposedPorts: [] });
+  });
+
   it('has every mount in order, with sizes', () => {
     const plan = planImage(manifest, undefined);
     expect(plan).toMatchObject({

@@ -28,7 +28,10 @@ export function planImage(manifest: ImageManifest, asked: ContainerConfig | unde
     mountScript: { path: `${master}/${VERSION_FILES.mountScript}`, custom: manifest.mountScript.custom },
     environment: manifest.environment,
     timezone: manifest.timezone,
+    entrypoint: manifest.entrypoint,
     command: manifest.command,
+    workingDirectory: manifest.workingDirectory,
+    user: manifest.user,
     stopSignal: manifest.stopSignal,
   };
   const softwarePath = config.software === undefined ? undefined : `${storage}/software/${config.software}`;
@@ -61,6 +64,8 @@ export function planImage(manifest: ImageManifest, asked: ContainerConfig | unde
     hostname: oci.hostname,
     command: oci.process.args,
     workingDirectory: oci.process.cwd,
+    user: { name: manifest.user?.name ?? 'root', additionalGids: [], ...oci.process.user },
+    exposedPorts: manifest.exposedPorts ?? [],
     stopSignal: spec.stopSignal,
     network: spec.network,
     limits: { memoryBytes, cpus, pids },

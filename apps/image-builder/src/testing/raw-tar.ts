@@ -4,14 +4,28 @@ export interface RawMember {
   readonly name: string | Buffer;
   /** ustar type flag: `0` file, `1` hard link, `2` symlink, `3` character device, `5` directory, `6` fifo. */
   readonly type?: string;
-  readonly content?: string;
+  readonly content?: string | Buffer;
   readonly link?: string;
   readonly uid?: number;
   readonly mode?: number;
+  /** Values of the extended header, as bytes. */
+  readonly pax?: Readonly<Record<string, Buffer>>;
 }
 
 export function rawTar(members: readonly RawMember[]): Buffer {
-  return Buffer.concat([...members.map(memberOf), Buffer.alloc(1024)]);
+  return Buffer.concat([...members.flatMap((member) => [...paxOf(member), memberOf(member)]), Buffer.alloc(1024)]);
+}
+
+function paxOf({ pax }: RawMember): Buffer[] {
+  if (!pax) return [];
+  const records = Object.entries(pax).map(([keyword, value]) => {
+    const rest = Buffer.concat([Buffer.from(` ${keyword}=`), value, Buffer.from('\n')]);
+    // The length counts its own digits.
+    let length = rest.length + 1;
+    while (String(length).length + rest.length !== length) length = String(length).length + rest.length;
+    return Buffer.concat([Buffer.from(String(length)), rest]);
+  });
+  return [memberOf({ name: 'PaxHeader', type: 'x', content: Buffer.concat(records) })];
 }
 
 function memberOf({ name, type = '0', content = '', link = '', uid = 0, mode = 0o644 }: RawMember): Buffer {
@@ -33,6 +47,6 @@ function memberOf({ name, type = '0', content = '', link = '', uid = 0, mode = 0
   const sum = header.reduce((total, byte) => total + byte, 0);
   header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
   const body = Buffer.alloc(Math.ceil(Buffer.byteLength(content) / 512) * 512);
-  body.write(content);
+  body.set(typeof content === 'string' ? Buffer.from(content) : content);
   return Buffer.concat([header, body]);
 }

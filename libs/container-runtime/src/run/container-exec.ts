@@ -12,7 +12,7 @@ import type { RuntimePaths } from './runtime-paths.js';
 export interface ExecOptions {
   /** On top of the container's own variables. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Numeric; root when absent. */
+  /** Numeric; the container's own when absent. */
   readonly user?: { readonly uid: number; readonly gid: number };
   /** Absolute path in the container; the container's own when absent. */
   readonly cwd?: string;

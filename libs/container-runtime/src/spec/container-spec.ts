@@ -25,6 +25,8 @@ export interface ContainerSpec {
   readonly command: readonly string[];
   /** Absolute path in the container; `/` when absent. */
   readonly workingDirectory?: string;
+  /** Whose the first process is, and commands in the container unless they name another; root when absent. */
+  readonly user?: ProcessUser;
   /** Host path, shown read-only at /sw. */
   readonly softwarePath?: string;
   /** Host path of the data volume, shown read-write at /data (nosuid, nodev). */
@@ -38,6 +40,13 @@ export interface ContainerSpec {
   readonly writableRoot?: boolean;
   /** Kept in the bundle for whoever lists containers; never shown to the runtime. */
   readonly labels?: Readonly<Record<string, string>>;
+}
+
+/** Ids in the container. One that is not root has no capabilities. */
+export interface ProcessUser {
+  readonly uid: number;
+  readonly gid: number;
+  readonly additionalGids?: readonly number[];
 }
 
 /** Upper bounds; an absent one is not limited. */

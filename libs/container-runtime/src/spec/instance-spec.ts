@@ -1,5 +1,5 @@
 import type { ContainerConfig, MountPlan } from '@plinth/contracts';
-import type { ContainerSpec } from './container-spec.js';
+import type { ContainerSpec, ProcessUser } from './container-spec.js';
 
 /** What a start needs of an image. */
 export interface InstanceImage {
@@ -9,7 +9,11 @@ export interface InstanceImage {
   readonly mountScript: { readonly path: string; readonly custom: boolean };
   readonly environment: Readonly<Record<string, string>>;
   readonly timezone: string;
+  /** Words before every command; absent: none. */
+  readonly entrypoint?: readonly string[];
   readonly command: readonly string[];
+  readonly workingDirectory?: string;
+  readonly user?: ProcessUser;
   readonly stopSignal: string;
 }
 
@@ -42,7 +46,10 @@ export function instanceSpec(
     },
     timezone: config.timezone ?? image.timezone,
     hostname: config.name,
-    command: config.command ?? image.command,
+    // As with `docker run`: a container's own command replaces the image's, and keeps its entry point.
+    command: [...(image.entrypoint ?? []), ...(config.command ?? image.command)],
+    workingDirectory: image.workingDirectory,
+    user: image.user,
     softwarePath,
     dataPath,
     limits: { memoryBytes: config.limits.memoryBytes, cpus: config.limits.cpus, pids: config.limits.pids },

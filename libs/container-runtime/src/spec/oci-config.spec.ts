@@ -104,6 +104,22 @@ describe('buildOciConfig', () => {
     expect(JSON.stringify(config)).not.toContain('rlimits');
   });
 
+  it('gives no process more than it had, whatever file capabilities a program has', () => {
+    const { capabilities, noNewPrivileges } = buildOciConfig(base, inputs).process;
+    expect(noNewPrivileges).toBe(true);
+    expect(capabilities.bounding).toEqual([...CAPABILITIES, 'CAP_NET_RAW']);
+    expect(capabilities.effective).toEqual(CAPABILITIES);
+    expect(capabilities.permitted).toEqual(CAPABILITIES);
+  });
+
+  it('runs the process as the user of the image', () => {
+    expect(buildOciConfig(base, inputs).process).toMatchObject({ user: { uid: 0, gid: 0 }, cwd: '/' });
+    const user = { name: 'web', uid: 33, gid: 34, additionalGids: [4] };
+    const { process } = buildOciConfig({ ...base, user, workingDirectory: '/srv' }, inputs);
+    expect(process).toMatchObject({ user: { uid: 33, gid: 34, additionalGids: [4] }, cwd: '/srv' });
+    expect(Object.keys(process.user)).not.toContain('name');
+  });
+
   it('translates limits', () => {
     const { resources } = buildOciConfig({ ...base, limits: { memoryBytes: 1024, cpus: 0.5, pids: 7 } }, inputs).linux;
     expect(resources).toMatchObject({

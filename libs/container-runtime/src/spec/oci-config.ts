@@ -74,6 +74,15 @@ export const CAPABILITIES: readonly string[] = [
   'CAP_SYS_CHROOT',
 ];
 
+/**
+ * In the bounding set alone, for programs such as ping, which have it as a file capability: the kernel refuses to start them when their
+ * capabilities are not in that set. No process gets it, because no process gets new privileges.
+ */
+const OF_PROGRAMS: readonly string[] = ['CAP_NET_RAW'];
+
+/** The bounding set of containers: a program whose file capabilities take effect and are not all in it can't be started. */
+export const CAPABILITIES_IN_REACH: readonly string[] = [...CAPABILITIES, ...OF_PROGRAMS];
+
 /** What package maintainer scripts need on top while an image is built; never in a running container. */
 export const BUILD_CAPABILITIES: readonly string[] = [...CAPABILITIES, 'CAP_SETFCAP'];
 
@@ -112,11 +121,15 @@ export function buildOciConfig(spec: ContainerSpec, inputs: OciConfigInputs): Oc
     ociVersion: '1.0.2',
     process: {
       terminal: false,
-      user: { uid: 0, gid: 0 },
+      user: userOf(spec),
       args: spec.command,
       env: Object.entries(processEnvironment(spec)).map(([name, value]) => `${name}=${value}`),
       cwd: spec.workingDirectory ?? '/',
-      capabilities: { bounding: capabilities, effective: capabilities, permitted: capabilities },
+      capabilities: {
+        bounding: [...capabilities, ...OF_PROGRAMS],
+        effective: capabilities,
+        permitted: capabilities,
+      },
       noNewPrivileges: true,
     },
     root: { path: spec.imageRoot, readonly: !build },
@@ -140,6 +153,13 @@ export function buildOciConfig(spec: ContainerSpec, inputs: OciConfigInputs): Oc
       seccomp: defaultSeccompProfile(),
     },
   };
+}
+
+/** Nothing but ids: the spec may come from an image's manifest, which says more of its user. */
+function userOf({ user }: ContainerSpec): OciProcess['user'] {
+  if (user === undefined) return { uid: 0, gid: 0 };
+  const { uid, gid, additionalGids = [] } = user;
+  return { uid, gid, ...(additionalGids.length > 0 && { additionalGids }) };
 }
 
 /** The cgroup of a container, in every hierarchy. A container that moves between two instances on one machine has one of each. */

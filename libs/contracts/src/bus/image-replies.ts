@@ -15,6 +15,7 @@ import {
 import type { PlaceContent, WritablePlace } from '../image/manifest.js';
 import { IsNullable, Nested, NestedEach } from '../nested.js';
 import { DIGEST_PATTERN, EXACT_IMAGE_REF_PATTERN } from '../values.js';
+import { PlannedProcess } from './process-replies.js';
 
 /** A list that may be cut; `total` counts what was left out as well. */
 export interface CutList<T> {
@@ -76,7 +77,7 @@ export class PackageDiff {
   readonly changed!: CutList<PackageChange>;
 }
 
-export const FILE_ASPECTS = ['type', 'content', 'target', 'mode', 'owner'] as const;
+export const FILE_ASPECTS = ['type', 'content', 'link', 'capability', 'target', 'mode', 'owner'] as const;
 export type FileAspect = (typeof FILE_ASPECTS)[number];
 
 export class FileChange {
@@ -334,7 +335,7 @@ export class ImagePlanLimits {
 }
 
 /** Host paths begin with `/storage/<storage node>`, for where a host has that node mounted, and `/state`, for the agent's own directory. */
-export class ImagePlan {
+export class ImagePlan extends PlannedProcess {
   @Matches(EXACT_IMAGE_REF_PATTERN)
   readonly image!: string;
 

@@ -16,10 +16,11 @@ import {
 } from 'class-validator';
 import { ContainerConfig } from '../container-config.js';
 import { IsNullable, Nested, NestedEach } from '../nested.js';
-import { IsCommand, IsEnvironment } from '../rules.js';
+import { IsEnvironment } from '../rules.js';
 import { DIGEST_PATTERN, EXACT_IMAGE_REF_PATTERN, ID_PATTERN, NAME_PATTERN, VERSION_PATTERN } from '../values.js';
 import { FailedCheck } from './events/container-facts.js';
 import { ImageTestResult } from './events/image-events.js';
+import { ProcessSummary } from './process-replies.js';
 import { CONTAINER_REPORT_KINDS, type ContainerReportKind } from './events/reports.js';
 import { RolloutRequested } from './events/rollout-events.js';
 import { ContainerStatus, HostStatus, IMAGE_STATES, type ImageState, RolloutStatus, StorageStatus } from './status.js';
@@ -256,7 +257,9 @@ export class ManifestSummary {
   @IsEnvironment()
   readonly environment!: Readonly<Record<string, string>>;
 
-  @IsCommand()
+  /** Empty only beside an entry point. */
+  @IsArray()
+  @IsString({ each: true })
   readonly command!: readonly string[];
 
   @NestedEach(() => PlaceSummary)
@@ -264,6 +267,11 @@ export class ManifestSummary {
 
   @IsBoolean()
   readonly customMountScript!: boolean;
+
+  /** Absent for images that were built before it was kept. */
+  @IsOptional()
+  @Nested(() => ProcessSummary)
+  readonly process?: ProcessSummary;
 }
 
 export class BuildDetails {

@@ -1,7 +1,14 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
-import { contentDigestInput, type ImageManifest, type ManifestEntry, REQUIRED_MOUNT_POINTS } from './manifest.js';
-import { comparePaths, validateManifest } from './manifest-validation.js';
+import {
+  contentBytes,
+  contentDigestInput,
+  type ImageManifest,
+  type ManifestEntry,
+  REQUIRED_MOUNT_POINTS,
+} from './manifest.js';
+import { comparePaths } from './entry-validation.js';
+import { validateManifest } from './manifest-validation.js';
 import type { Digest } from '../values.js';
 
 const digestOf = (text: string): Digest => `sha256:${createHash('sha256').update(text).digest('hex')}`;
@@ -42,7 +49,7 @@ function sealed(entries: readonly ManifestEntry[], changes: Record<string, unkno
     stopSignal: 'SIGTERM',
     totals: {
       entries: sorted.length,
-      bytes: sorted.reduce((sum, entry) => sum + (entry.type === 'file' ? entry.size : 0), 0),
+      bytes: contentBytes(sorted),
     },
     entries: sorted,
     ...changes,
@@ -69,7 +76,7 @@ describe('validateManifest', () => {
 
   it.each<[string, unknown, RegExp]>([
     ['not an object', [], /JSON object/],
-    ['another schema', changed({ schema: 2 }), /^schema/],
+    ['another schema', changed({ schema: 3 }), /^schema/],
     ['an unknown field', changed({ extra: 1 }), /^extra: is not/],
     [
       'a prototype key',
@@ -154,6 +161,132 @@ describe('validateManifest', () => {
     expect(checked).toEqual({ ok: false, problems: expect.arrayContaining([expect.stringMatching(problem)]) });
   });
 
+  const CAPABILITY = '0100000200200000000000000000000000000000';
+  const OLD = file('etc/hostname') as Extract<ManifestEntry, { type: 'file' }>;
+  const named = (path: string, changes: Record<string, unknown> = {}): ManifestEntry =>
+    ({ ...OLD, path, link: 'etc/hostname', ...changes }) as ManifestEntry;
+  const second = (...more: unknown[]): ImageManifest => sealed([...BASE, ...(more as ManifestEntry[])], { schema: 2 });
+
+  it('takes further names of a file, capabilities, and what a process is run with', () => {
+    const manifest = sealed(
+      [
+        ...BASE,
+        named('etc/hostname2'),
+        named('run/x'),
+        { ...file('etc/ping'), capability: CAPABILITY } as ManifestEntry,
+      ],
+      {
+        schema: 2,
+        entrypoint: ['/entry.sh', '-x'],
+        command: [],
+        workingDirectory: '/srv/app',
+        user: { name: 'web:33', uid: 33, gid: 33, additionalGids: [4] },
+        exposedPorts: ['53/tcp', '53/udp', '8080/tcp'],
+      },
+    );
+    expect(manifest.totals.bytes).toBe(OLD.size + 'etc/ping'.length);
+    expect(validateManifest(JSON.parse(JSON.stringify(manifest)), digestOf)).toEqual({ ok: true, manifest });
+  });
+
+  it.each<[string, unknown, RegExp]>([
+    ['a link in schema 1', sealed([...BASE, named('etc/x')]), /unknown field "link"/],
+    [
+      'a capability in schema 1',
+      sealed([...BASE, named('etc/x', { capability: CAPABILITY, link: undefined })]),
+      /unknown field/,
+    ],
+    ['an entry point in schema 1', sealed(BASE, { entrypoint: ['/x'] }), /^entrypoint: is not known/],
+    ['a link to nothing', second(named('etc/x', { link: 'etc/none' })), /must name an earlier file/],
+    ['a link to the outside', second(named('etc/x', { link: '../../etc/shadow' })), /must name an earlier file/],
+    ['a link to an absolute path', second(named('etc/x', { link: '/etc/hostname' })), /must name an earlier file/],
+    ['a link to a path that is not normal', second(named('etc/x', { link: 'etc/./hostname' })), /must name an earlier/],
+    ['a link to a directory', second(named('etc/x', { link: 'etc' })), /must name an earlier file/],
+    ['a link to a symlink', second(named('etc/x', { link: 'bin' })), /must name an earlier file/],
+    ['a link to itself', second(named('etc/x', { link: 'etc/x' })), /must name an earlier file/],
+    ['a link before its file', second(named('etc/a')), /must name an earlier file/],
+    ['a chain of links', second(named('etc/x'), named('etc/y', { link: 'etc/x' })), /must name an earlier file/],
+    ['a link that is no text', second(named('etc/x', { link: 7 })), /link must be a path/],
+    ['a link with a prototype name', second(named('etc/x', { link: '__proto__' })), /must name an earlier file/],
+    ['a link of another mode', second(named('etc/x', { mode: 0o4755 })), /mode must be that of the file/],
+    ['a link of another owner', second(named('etc/x', { uid: 1 })), /uid must be that of the file/],
+    ['a link of another size', second(named('etc/x', { size: 1 })), /size must be that of the file/],
+    ['a link of another content', second(named('etc/x', { digest: digestOf('z') })), /digest must be that/],
+    ['a link of another time', second(named('etc/x', { mtime: 5 })), /mtime must be that/],
+    [
+      'a link with a capability of its own',
+      second(named('etc/x', { capability: CAPABILITY })),
+      /capability must be that/,
+    ],
+    ['a symlink with a capability', second({ ...symlink('etc/x', 'y'), capability: CAPABILITY }), /unknown field/],
+    ['a directory with a capability', second({ ...directory('etc/x'), capability: CAPABILITY }), /unknown field/],
+    ['a short capability', second({ ...file('etc/x'), capability: '01000002' }), /40 lower-case hex/],
+    [
+      'a capability of 24 bytes',
+      second({ ...file('etc/x'), capability: `01000003${'0'.repeat(40)}` }),
+      /40 lower-case/,
+    ],
+    [
+      'a capability in capitals',
+      second({ ...file('etc/x'), capability: CAPABILITY.replace('2', 'A') }),
+      /40 lower-case/,
+    ],
+    [
+      'a capability of version 1',
+      second({ ...file('etc/x'), capability: `01000001${'0'.repeat(32)}` }),
+      /unknown head/,
+    ],
+    [
+      'unknown flags of a capability',
+      second({ ...file('etc/x'), capability: `03000002${'0'.repeat(32)}` }),
+      /unknown head/,
+    ],
+    [
+      'unknown capabilities',
+      second({ ...file('etc/x'), capability: `01000002${'0'.repeat(16)}00020000${'0'.repeat(8)}` }),
+      /not known/,
+    ],
+    [
+      'bytes counted for every name',
+      sealed([...BASE, named('etc/x')], { schema: 2, totals: { entries: BASE.length + 1, bytes: 2 * OLD.size } }),
+      /^totals\.bytes/,
+    ],
+    ['an entry point that is text', sealed(BASE, { schema: 2, entrypoint: '/x' }), /^entrypoint: must be a list/],
+    ['an empty entry point', sealed(BASE, { schema: 2, entrypoint: [] }), /^entrypoint: must be a list/],
+    ['no word at all', sealed(BASE, { schema: 2, command: [] }), /^command: must be a list/],
+    ['a relative working directory', sealed(BASE, { schema: 2, workingDirectory: 'srv' }), /^workingDirectory/],
+    ['a working directory upwards', sealed(BASE, { schema: 2, workingDirectory: '/srv/..' }), /^workingDirectory/],
+    ['the root as working directory', sealed(BASE, { schema: 2, workingDirectory: '/' }), /^workingDirectory/],
+    ['a user that is a number', sealed(BASE, { schema: 2, user: 0 }), /^user: must be/],
+    [
+      'a user beyond every name space',
+      sealed(BASE, { schema: 2, user: { name: 'x', uid: 2 ** 32, gid: 0, additionalGids: [] } }),
+      /^user: uid/,
+    ],
+    [
+      'a user of a strange name',
+      sealed(BASE, { schema: 2, user: { name: 'a\nb', uid: 1, gid: 0, additionalGids: [] } }),
+      /^user\.name/,
+    ],
+    [
+      'a group that is text',
+      sealed(BASE, { schema: 2, user: { name: 'x', uid: 1, gid: 0, additionalGids: ['4'] } }),
+      /^user\.additionalGids/,
+    ],
+    [
+      'more of a user',
+      sealed(BASE, { schema: 2, user: { name: 'x', uid: 1, gid: 0, additionalGids: [], shell: '/x' } }),
+      /^user\.shell/,
+    ],
+    ['a port out of range', sealed(BASE, { schema: 2, exposedPorts: ['65536/tcp'] }), /^exposedPorts/],
+    ['the same port twice', sealed(BASE, { schema: 2, exposedPorts: ['80/tcp', '80/tcp'] }), /^exposedPorts/],
+    ['ports that are no list', sealed(BASE, { schema: 2, exposedPorts: { '80/tcp': {} } }), /^exposedPorts/],
+  ])('refuses %s', (_, value, problem) => {
+    expect(validateManifest(value, digestOf)).toEqual({
+      ok: false,
+      problems: expect.arrayContaining([expect.stringMatching(problem)]),
+    });
+  });
+
   it('names at most 20 problems', () => {
     const checked = validateManifest(
       sealed([...BASE, ...Array.from({ length: 50 }, (_, index) => file(`missing/${index}`))]),
@@ -176,6 +309,27 @@ describe('validateManifest', () => {
 });
 
 describe('contentDigestInput', () => {
+  it('holds links, capabilities and what a process is run with', () => {
+    const one = sealed(BASE);
+    const hostname = one.entries.find(({ path }) => path === 'etc/hostname');
+    const texts = [
+      one,
+      { ...one, entries: one.entries.map((entry) => (entry === hostname ? { ...entry, capability: '01' } : entry)) },
+      { ...one, entries: one.entries.map((entry) => (entry === hostname ? { ...entry, link: 'etc/x' } : entry)) },
+      { ...one, entrypoint: ['/x'] },
+      { ...one, workingDirectory: '/x' },
+      { ...one, user: { name: 'x', uid: 1, gid: 1, additionalGids: [] } },
+      { ...one, exposedPorts: ['80/tcp'] },
+    ].map((manifest) => contentDigestInput(manifest as ImageManifest));
+    expect(new Set(texts).size).toBe(texts.length);
+  });
+
+  it('of an image of schema 1 is what it always was', () => {
+    expect(digestOf(contentDigestInput(sealed(BASE)))).toBe(
+      'sha256:6dda97680d6d76ebb7b5b89e136590784216e81965d776c2818940cb1d8c4696',
+    );
+  });
+
   it('does not depend on name, version, architecture or recipe', () => {
     const one = sealed(BASE);
     expect(

@@ -45,6 +45,13 @@ export type ManifestEntry =
       readonly mtime: number;
       readonly size: number;
       readonly digest: Digest;
+      /**
+       * Since schema 2. This path is one more name (hard link) of the file at that path of the manifest: an earlier file that is no
+       * link itself. Everything else here is as it stands there, because it is one inode.
+       */
+      readonly link?: string;
+      /** Since schema 2. The attribute `security.capability`, hex; see file-capability.ts. */
+      readonly capability?: string;
     }
   | {
       readonly path: string;
@@ -64,8 +71,18 @@ export type ManifestEntry =
       readonly target: string;
     };
 
+/** Whose process the first one of a container is; names were looked up in the image when it was built. */
+export interface ImageUser {
+  /** As the recipe or the image's source wrote it, such as `www-data` or `33:33`; images built on this one look it up again. */
+  readonly name: string;
+  readonly uid: number;
+  readonly gid: number;
+  readonly additionalGids: readonly number[];
+}
+
 export interface ImageManifest {
-  readonly schema: 1;
+  /** 2 when it has something that schema 1 did not know; see {@link manifestSchema}. */
+  readonly schema: 1 | 2;
   readonly name: string;
   readonly version: string;
   /** Debian's architecture name, e.g. `amd64`. */
@@ -83,10 +100,21 @@ export interface ImageManifest {
   };
   readonly environment: Readonly<Record<string, string>>;
   readonly timezone: string;
-  /** Default command: what runs when a container names none. */
+  /** Since schema 2. Words before every command, the image's own as well as a container's. */
+  readonly entrypoint?: readonly string[];
+  /** Default command: what runs when a container names none. Empty only after an entry point. */
   readonly command: readonly string[];
+  /** Since schema 2. Absent: `/`. */
+  readonly workingDirectory?: string;
+  /** Since schema 2. Absent: root. */
+  readonly user?: ImageUser;
   readonly stopSignal: string;
-  readonly totals: { readonly entries: number; /** Sum of the sizes of all files. */ readonly bytes: number };
+  /** Since schema 2. Such as `80/tcp`: what the image says it listens on; nothing is opened by it. */
+  readonly exposedPorts?: readonly string[];
+  readonly totals: {
+    readonly entries: number;
+    /** Sum of the sizes of all files; one with several names counts once. */ readonly bytes: number;
+  };
   /** Sorted by path (bytes); paths are relative to `root/`, without a leading slash; the root itself is `.`. */
   readonly entries: readonly ManifestEntry[];
 }
@@ -138,7 +166,28 @@ export function contentDigestInput(
   manifest: Omit<ImageManifest, 'contentDigest' | 'recipeDigest' | 'name' | 'version'>,
 ): string {
   const { parent, mountPlan, mountScript, environment, timezone, command, stopSignal, totals, entries } = manifest;
-  return canonicalJson({ parent, mountPlan, mountScript, environment, timezone, command, stopSignal, totals, entries });
+  const { entrypoint, workingDirectory, user, exposedPorts } = manifest;
+  return canonicalJson({
+    ...{ parent, mountPlan, mountScript, environment, timezone, command, stopSignal, totals, entries },
+    // Absent ones leave no trace in the text, so images of schema 1 keep their digests.
+    ...{ entrypoint, workingDirectory, user, exposedPorts },
+  });
+}
+
+/** The oldest schema that can say this: storage nodes and hosts that know no newer one go on taking such images. */
+export function manifestSchema(
+  manifest: Pick<ImageManifest, 'entrypoint' | 'workingDirectory' | 'user' | 'exposedPorts' | 'entries'>,
+): 1 | 2 {
+  const { entrypoint, workingDirectory, user, exposedPorts, entries } = manifest;
+  const settings = [entrypoint, workingDirectory, user, exposedPorts];
+  const newer = (entry: ManifestEntry): boolean =>
+    entry.type === 'file' && (entry.link !== undefined || entry.capability !== undefined);
+  return settings.some((setting) => setting !== undefined) || entries.some(newer) ? 2 : 1;
+}
+
+/** Bytes of all files, the names of one file counted once. */
+export function contentBytes(entries: readonly ManifestEntry[]): number {
+  return entries.reduce((sum, entry) => sum + (entry.type === 'file' && entry.link === undefined ? entry.size : 0), 0);
 }
 
 /** The text that {@link SignedStatement.signature} signs. */

@@ -4,10 +4,11 @@ import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { type Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { type Digest, type ManifestEntry, VERSION_FILES } from '@plinth/contracts';
+import { CAPABILITY_ATTRIBUTE, type Digest, type ManifestEntry, VERSION_FILES } from '@plinth/contracts';
 import { run, runCaptive } from '../tools/process.js';
 
-const TAR = ['tar', '--numeric-owner'] as const;
+/** Hard links are kept as they are: the first name that tar meets, which is the first of the manifest, has the content. */
+const TAR = ['tar', '--numeric-owner', '--xattrs', `--xattrs-include=${CAPABILITY_ATTRIBUTE}`] as const;
 
 /** @param onProgress bytes of the unpacked archive so far */
 export async function packArchive(
@@ -33,7 +34,6 @@ export async function packArchive(
     '--create',
     '--format=pax',
     '--pax-option=delete=atime,delete=ctime,exthdr.name=%d/PaxHeaders/%f',
-    '--hard-dereference',
     '--no-recursion',
     '--directory',
     directory,

@@ -2,25 +2,14 @@
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Digest, type ImageManifest, VERSION_FILES } from '@plinth/contracts';
+import { settingsOfParent, type SourceSettings } from '../../domain/image-settings.js';
 import type { RecipeSource } from '../../domain/recipe.js';
 import { extractArchive } from '../repository/archive.js';
+import type { BootstrapTarget } from './bootstrap-target.js';
 import { DebianBootstrap } from './debian-bootstrap.js';
-import { layersOf } from './oci-layout.js';
+import { openOciImage } from './oci-layout.js';
 import { SourceFiles } from './source-files.js';
 import { TreeUnpacker } from './tree-unpacker.js';
-
-export interface BootstrapTarget {
-  /** Directory that does not exist yet. */
-  readonly root: string;
-  /** For downloads and the tools' own temporary files. */
-  readonly scratch: string;
-  readonly packages: readonly string[];
-  readonly sourceDateEpoch: number;
-  readonly signal: AbortSignal;
-  readonly onLine: (line: string) => void;
-  /** 0 to 1. */
-  readonly onProgress: (fraction: number) => void;
-}
 
 /** The image a recipe builds on. */
 export interface ParentImage {
@@ -30,37 +19,42 @@ export interface ParentImage {
   readonly manifest: ImageManifest;
 }
 
+export interface Bootstrapped {
+  /** Still to be installed in the tree. */
+  readonly packages: readonly string[];
+  /** What the source says of the image; absent: nothing. */
+  readonly settings?: SourceSettings;
+}
+
 export class Bootstrap {
   constructor(
     private readonly debian: DebianBootstrap,
     private readonly sources: SourceFiles,
   ) {}
 
-  /** @returns the packages that are still to be installed in the tree */
-  async make(
-    source: RecipeSource,
-    parent: ParentImage | undefined,
-    target: BootstrapTarget,
-  ): Promise<readonly string[]> {
+  async make(source: RecipeSource, parent: ParentImage | undefined, target: BootstrapTarget): Promise<Bootstrapped> {
     switch (source.kind) {
       case 'mmdebstrap':
         await this.debian.make(source, target);
-        return [];
+        return { packages: [] };
       case 'rootfs': {
         const tarball = await this.sources.tarball(source, target.scratch, target.signal);
         const unpacker = await TreeUnpacker.open(target.root);
         await unpacker.add(tarball, 'plain', target.signal);
-        return target.packages;
+        for (const line of unpacker.leftOut.lines()) target.onLine(line);
+        return { packages: target.packages };
       }
       case 'oci': {
         const layout = await this.sources.directory(source.path);
-        const layers = await layersOf(layout, source.ref);
+        const { layers, settings, notes } = await openOciImage(layout, source.ref);
+        for (const note of notes) target.onLine(note);
         const unpacker = await TreeUnpacker.open(target.root);
         for (const [index, layer] of layers.entries()) {
           await unpacker.add(layer, 'layer', target.signal);
           target.onProgress((index + 1) / layers.length);
         }
-        return target.packages;
+        for (const line of unpacker.leftOut.lines()) target.onLine(line);
+        return { packages: target.packages, settings };
       }
       case 'image': {
         if (!parent) throw new Error('the parent of the image was not looked up');
@@ -68,7 +62,7 @@ export class Bootstrap {
         await extractArchive(parent.archive, parent.archiveDigest, unpacked, target.signal);
         await rename(join(unpacked, VERSION_FILES.root), target.root);
         target.onProgress(1);
-        return target.packages;
+        return { packages: target.packages, settings: settingsOfParent(parent.manifest) };
       }
     }
   }

@@ -4,7 +4,7 @@ import { BuildRefusal, classifyPackageFailure } from '../../domain/build-refusal
 import { PackageProgress } from '../../domain/build-progress.js';
 import type { RecipeSource } from '../../domain/recipe.js';
 import { machineMirror } from './apt-sources.js';
-import type { BootstrapTarget } from './bootstrap.js';
+import type { BootstrapTarget } from './bootstrap-target.js';
 import { ImageTree } from '../tree/image-tree.js';
 import { runCaptive } from '../tools/process.js';
 

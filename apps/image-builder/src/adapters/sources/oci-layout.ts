@@ -1,9 +1,11 @@
-/** The layers of an image in an OCI image layout (image-spec 1.1), each checked against its digest. */
+/** The layers and the config of an image in an OCI image layout (image-spec 1.1), each checked against its digest. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { lstat, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BuildRefusal } from '../../domain/build-refusal.js';
+import type { SourceSettings } from '../../domain/image-settings.js';
+import { readOciConfig } from '../../domain/oci-image-config.js';
 
 interface Descriptor {
   readonly mediaType?: string;
@@ -18,8 +20,15 @@ const MAX_LAYERS = 500;
 const MAX_INDEX_DEPTH = 4;
 const ARCHITECTURE = process.arch === 'x64' ? 'amd64' : process.arch;
 
-/** @returns paths of the layers, lowest first */
-export async function layersOf(layout: string, ref: string): Promise<string[]> {
+export interface OciImage {
+  /** Paths, lowest first. */
+  readonly layers: readonly string[];
+  readonly settings: SourceSettings;
+  /** For the build's log. */
+  readonly notes: readonly string[];
+}
+
+export async function openOciImage(layout: string, ref: string): Promise<OciImage> {
   const index = await readJson(join(layout, 'index.json'));
   const candidates = descriptors(index['manifests']);
   const found = candidates.find(
@@ -27,11 +36,21 @@ export async function layersOf(layout: string, ref: string): Promise<string[]> {
   );
   if (!found) throw new BuildRefusal('source-unavailable', `the OCI layout has no image ${ref}`);
   const manifest = await manifestOf(layout, found, MAX_INDEX_DEPTH);
+  // Small, and what is wrong with it is known before gigabytes are looked at.
+  const config = readOciConfig(await configOf(layout, manifest['config']));
+  if (!config.ok) throw broken(`in its config, ${config.problem}`);
   const layers = descriptors(manifest['layers']);
   if (layers.length === 0 || layers.length > MAX_LAYERS) throw broken(`it must have 1 to ${MAX_LAYERS} layers`);
   const paths: string[] = [];
   for (const layer of layers) paths.push(await checkedBlob(layout, layer));
-  return paths;
+  return { layers: paths, settings: config.settings, notes: config.notes };
+}
+
+async function configOf(layout: string, value: unknown): Promise<Record<string, unknown>> {
+  const [descriptor] = descriptors([value]);
+  if (!descriptor) throw broken('its manifest names no config');
+  if (descriptor.size > MAX_JSON_BYTES) throw broken('its config is too large');
+  return readJson(await checkedBlob(layout, descriptor));
 }
 
 async function manifestOf(layout: string, descriptor: Descriptor, depth: number): Promise<Record<string, unknown>> {

@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type RawMember, rawTar } from '../../testing/raw-tar.js';
+import { attribute, attributesOf } from '@plinth/host-os';
 import { type TarballKind, TreeUnpacker } from './tree-unpacker.js';
 
 let scratch: string;
@@ -58,6 +59,59 @@ describe('TreeUnpacker', () => {
     expect(lstatSync(join(root, 'bin/su')).mode & 0o7777).toBe(0o4755);
     expect(readlinkSync(join(root, 'etc/mtab'))).toBe('/proc/mounts');
     expect(existsSync(join(root, 'dev/null'))).toBe(false);
+  });
+
+  const CAPABILITY = 'SCHILY.xattr.security.capability';
+  /** cap_setuid,cap_net_raw=ep: its bytes are no UTF-8. */
+  const SETUID = '0100000280200000000000000000000000000000';
+
+  it('keeps hard links and file capabilities, and counts what it does not keep', async () => {
+    const unpacker = await unpack([
+      { name: 'd', type: '5', mode: 0o755, pax: { 'SCHILY.acl.default': Buffer.from('user::rwx') } },
+      {
+        name: 'd/ping',
+        content: 'ping',
+        uid: 7,
+        mode: 0o4755,
+        pax: {
+          [CAPABILITY]: Buffer.from(SETUID, 'hex'),
+          'SCHILY.xattr.user.a': Buffer.from('x'),
+          comment: Buffer.from('y'),
+        },
+      },
+      { name: 'd/ping6', type: '1', link: 'd/ping' },
+      {
+        name: 'd/third',
+        content: 'x',
+        pax: { [CAPABILITY]: Buffer.from(`01000003${SETUID.slice(8)}00000000`, 'hex') },
+      },
+    ]);
+    expect(lstatSync(join(root, 'd/ping6'))).toMatchObject({ ino: lstatSync(join(root, 'd/ping')).ino, nlink: 2 });
+    expect(attribute(join(root, 'd/ping6'), 'security.capability').toString('hex')).toBe(SETUID);
+    expect(lstatSync(join(root, 'd/ping'))).toMatchObject({ uid: 7, mode: 0o104755 });
+    // Version 3 of the machine's own root is what the kernel calls version 2.
+    expect(attribute(join(root, 'd/third'), 'security.capability').toString('hex')).toBe(SETUID);
+    expect(attributesOf(join(root, 'd/ping'))).toEqual(['security.capability']);
+    expect(unpacker.leftOut.lines()).toEqual([
+      'extended attributes that images do not keep: 2 ("system.posix_acl_default" 1, "user.a" 1)',
+    ]);
+  });
+
+  it.each<[string, Buffer, RegExp]>([
+    ['cut short', Buffer.from(SETUID.slice(0, 30), 'hex'), /must be 20 or 24 bytes, not 15/],
+    ['oversize', Buffer.alloc(60_000, 1), /must be 20 or 24 bytes, not 60000/],
+    ['of version 1', Buffer.from(`01000001${SETUID.slice(8)}`, 'hex'), /unknown head/],
+    [
+      'of another user namespace',
+      Buffer.from(`01000003${SETUID.slice(8)}e8030000`, 'hex'),
+      /user namespace of user 1000/,
+    ],
+    ['of the future', Buffer.from(`01000002${'0'.repeat(16)}00800000${'0'.repeat(8)}`, 'hex'), /not known/],
+  ])('refuses a file capability that is %s', async (_, value, message) => {
+    await expect(unpack([{ name: 'a', content: 'x', pax: { [CAPABILITY]: value } }])).rejects.toMatchObject({
+      reason: 'unsafe-tree',
+      message: expect.stringMatching(message),
+    });
   });
 
   it('sees by its first bytes what a tarball is packed with', async () => {

@@ -10,12 +10,15 @@ import { basename, dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
-import { MANIFEST_LIMITS } from '@plinth/contracts';
+import { CAPABILITY_ATTRIBUTE, MANIFEST_LIMITS, readCapability } from '@plinth/contracts';
 import { extract, type Header as TarHeader } from 'tar-stream';
 import { BuildRefusal } from '../../domain/build-refusal.js';
+import { LeftOut } from '../../domain/kept-attributes.js';
 import { pathProblem } from '../../domain/recipe-paths.js';
+import { setAttribute } from '@plinth/host-os';
 import { ImageTree, isMissing } from '../tree/image-tree.js';
 import { BASE_ENVIRONMENT } from '../tools/process.js';
+import { attributeName, keepRawValues, type RawValues } from './pax-values.js';
 
 /** `layer`: `.wh.` names remove what lower layers hold (OCI image-spec, layer.md). */
 export type TarballKind = 'plain' | 'layer';
@@ -35,6 +38,8 @@ export class TreeUnpacker {
   /** Directory in the image → on the host; forgotten when anything is removed or replaced. */
   private readonly parents = new Map<string, string>();
   private directoryTimes: { path: string; mtime: number }[] = [];
+  /** Attributes of members that were not taken. */
+  readonly leftOut = new LeftOut();
 
   private constructor(private readonly tree: ImageTree) {}
 
@@ -45,13 +50,14 @@ export class TreeUnpacker {
 
   async add(tarball: string, kind: TarballKind, signal: AbortSignal): Promise<void> {
     const reader = extract();
+    const rawValues = keepRawValues(reader);
     const content = await decompressed(tarball, signal);
     const feeding = pipeline(content, reader, { signal });
     // Its failure ends the iteration below as well; it is looked at there.
     feeding.catch(() => undefined);
     try {
       for await (const entry of reader) {
-        await this.entry(entry.header as Header, entry as AsyncIterable<Uint8Array>, kind);
+        await this.entry(entry.header as Header, rawValues(entry.header.pax), entry as AsyncIterable<Uint8Array>, kind);
         entry.resume();
       }
       await feeding;
@@ -67,7 +73,12 @@ export class TreeUnpacker {
     this.directoryTimes = [];
   }
 
-  private async entry(header: Header, content: AsyncIterable<Uint8Array>, kind: TarballKind): Promise<void> {
+  private async entry(
+    header: Header,
+    raw: RawValues,
+    content: AsyncIterable<Uint8Array>,
+    kind: TarballKind,
+  ): Promise<void> {
     const path = header.name.replace(/^(?:\.?\/)+/, '').replace(/\/+$/, '');
     if (path === '' || path === '.') return;
     const refuse = (why: string): BuildRefusal =>
@@ -92,11 +103,13 @@ export class TreeUnpacker {
     const target = join(await this.parent(dirname(path)), name);
     switch (type) {
       case 'directory':
+        for (const keyword of raw.keys()) this.leaveOut(attributeName(keyword));
         return this.directory(target, header, refuse);
       case 'file':
       case 'contiguous-file':
         await this.clear(target);
-        return this.file(target, header, content, refuse);
+        await this.file(target, header, content, refuse);
+        return this.keepAttributes(target, raw, refuse);
       case 'symlink':
         await this.clear(target);
         await symlink(header.linkname, target);
@@ -106,6 +119,24 @@ export class TreeUnpacker {
       default:
         throw refuse(`is of the unknown type ${String(type)}`);
     }
+  }
+
+  /** Last, because a change of the owner takes capabilities away. */
+  private keepAttributes(target: string, raw: RawValues, refuse: (why: string) => BuildRefusal): void {
+    for (const [keyword, value] of raw) {
+      const name = attributeName(keyword);
+      if (name !== CAPABILITY_ATTRIBUTE) {
+        this.leaveOut(name);
+        continue;
+      }
+      const read = readCapability(value);
+      if (!read.ok) throw refuse(`has a file capability that ${read.problem}`);
+      setAttribute(target, name, Buffer.from(read.hex, 'hex'));
+    }
+  }
+
+  private leaveOut(attribute: string | undefined): void {
+    if (attribute !== undefined) this.leftOut.attribute(attribute);
   }
 
   private async parent(path: string): Promise<string> {

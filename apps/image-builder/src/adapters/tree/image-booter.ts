@@ -59,7 +59,9 @@ export class ImageBooter {
       environment: manifest.environment,
       timezone: manifest.timezone,
       hostname: manifest.name,
-      command: manifest.command,
+      command: [...(manifest.entrypoint ?? []), ...manifest.command],
+      workingDirectory: manifest.workingDirectory,
+      user: manifest.user,
       dataPath,
       limits: LIMITS,
       network: 'isolated',
@@ -93,6 +95,7 @@ export class BootedImage {
     };
     const result = await this.runtime.exec(this.id, argv, {
       cwd: '/',
+      user: { uid: 0, gid: 0 },
       timeoutMs: timeoutSeconds * 1000,
       signal,
       onStdout,

@@ -1,14 +1,26 @@
 /** Reads a finished tree into manifest entries, refusing what no image may hold, and gives everything times that two builds have alike. */
-import { constants } from 'node:fs';
+import { constants, type Stats } from 'node:fs';
 import { lstat, lutimes, open, readdir, readlink } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
-import { comparePaths, type Digest, type ManifestEntry, MANIFEST_LIMITS } from '@plinth/contracts';
+import { CAPABILITIES_IN_REACH } from '@plinth/container-runtime';
+import {
+  CAPABILITY_ATTRIBUTE,
+  comparePaths,
+  type Digest,
+  type ManifestEntry,
+  MANIFEST_LIMITS,
+  readCapability,
+} from '@plinth/contracts';
 import { BuildRefusal } from '../../domain/build-refusal.js';
 import { clampedTime, type TimeRule } from '../../domain/clamped-time.js';
+import { canRunWith, type LeftOut } from '../../domain/kept-attributes.js';
 import { pathProblem } from '../../domain/recipe-paths.js';
+import { attribute, attributesOf, removeAttribute } from '@plinth/host-os';
 
 export interface ScanOptions {
   readonly times: TimeRule;
+  /** Takes what is not kept. */
+  readonly leftOut: LeftOut;
   readonly signal: AbortSignal;
   /** 0 to 1. */
   readonly onProgress: (fraction: number) => void;
@@ -22,21 +34,58 @@ interface Found {
   readonly directory: boolean;
 }
 
-/** @returns entries in manifest order */
+const BOUNDING: ReadonlySet<string> = new Set(
+  CAPABILITIES_IN_REACH.map((name) => name.slice('CAP_'.length).toLowerCase()),
+);
+
+/** @returns entries in manifest order; the first path of a file with several names is the file, the others are links to it */
 export async function scanTree(root: string, options: ScanOptions): Promise<ManifestEntry[]> {
   const found = await walk(root, options.signal);
   found.sort((a, b) => comparePaths(a.path, b.path));
-  const entries: ManifestEntry[] = [];
+  const stats = await eachOf(found, options.signal, ({ path }) => lstat(hostPath(root, path)));
+  const originals = firstNames(stats);
+  const entries = await eachOf(found, options.signal, async ({ path }, index) => {
+    if (index % 500 === 0) options.onProgress(index / found.length);
+    const facts = stats[index];
+    if (!facts || originals[index] !== index) return undefined;
+    return entryOf(root, path, facts, options);
+  });
+  return found.map(({ path }, index) => {
+    const original = entries[originals[index] ?? index];
+    if (!original) throw new Error(`${path} was not read`);
+    if (original.path === path || original.type !== 'file') return original;
+    return { ...original, path, link: original.path };
+  });
+}
+
+/** Where the first name of each entry's file stands; of most that is the entry itself. */
+function firstNames(stats: readonly Stats[]): readonly number[] {
+  const seen = new Map<string, number>();
+  return stats.map((facts, index) => {
+    if (!facts.isFile() || facts.nlink < 2) return index;
+    const inode = `${facts.dev}:${facts.ino}`;
+    const first = seen.get(inode);
+    if (first === undefined) seen.set(inode, index);
+    return first ?? index;
+  });
+}
+
+/** Some at once, the results in the order of the items. */
+async function eachOf<T, R>(
+  items: readonly T[],
+  signal: AbortSignal,
+  work: (item: T, index: number) => Promise<R>,
+): Promise<R[]> {
+  const results: R[] = [];
   let next = 0;
   const lane = async (): Promise<void> => {
-    for (let index = next++; index < found.length; index = next++) {
-      options.signal.throwIfAborted();
-      entries[index] = await entryOf(root, found[index]?.path ?? '', options.times);
-      if (index % 500 === 0) options.onProgress(index / found.length);
+    for (let index = next++; index < items.length; index = next++) {
+      signal.throwIfAborted();
+      results[index] = await work(items[index] as T, index);
     }
   };
   await Promise.all(Array.from({ length: LANES }, lane));
-  return entries;
+  return results;
 }
 
 async function walk(root: string, signal: AbortSignal): Promise<Found[]> {
@@ -61,21 +110,40 @@ async function walk(root: string, signal: AbortSignal): Promise<Found[]> {
   return found;
 }
 
-async function entryOf(root: string, path: string, times: TimeRule): Promise<ManifestEntry> {
+async function entryOf(root: string, path: string, facts: Stats, options: ScanOptions): Promise<ManifestEntry> {
   const at = hostPath(root, path);
-  const found = await lstat(at);
-  const { uid, gid } = found;
+  const { uid, gid } = facts;
   if (uid > MANIFEST_LIMITS.ownerId || gid > MANIFEST_LIMITS.ownerId)
     throw unsafe(path, `belongs to ${uid}:${gid}; ids go up to ${MANIFEST_LIMITS.ownerId}`);
-  const mtime = clampedTime(Math.floor(found.mtimeMs / 1000), times);
-  const common = { path, mode: found.mode & 0o7777, uid, gid, mtime };
+  const mtime = clampedTime(Math.floor(facts.mtimeMs / 1000), options.times);
+  const common = { path, mode: facts.mode & 0o7777, uid, gid, mtime };
+  const capability = capabilityOf(at, path, facts.isFile(), options.leftOut);
   let entry: ManifestEntry;
-  if (found.isDirectory()) entry = { ...common, type: 'directory' };
-  else if (found.isSymbolicLink())
+  if (facts.isDirectory()) entry = { ...common, type: 'directory' };
+  else if (facts.isSymbolicLink())
     entry = { ...common, mode: 0o777, type: 'symlink', target: await targetOf(at, path) };
-  else entry = { ...common, type: 'file', ...(await contentOf(at)) };
+  else entry = { ...common, type: 'file', ...(await contentOf(at)), ...(capability !== undefined && { capability }) };
   await lutimes(at, mtime, mtime);
   return entry;
+}
+
+/** The capability that is kept, hex. One that would keep the program from running is taken from the tree. */
+function capabilityOf(at: string, path: string, isFile: boolean, leftOut: LeftOut): string | undefined {
+  let kept: string | undefined;
+  for (const name of attributesOf(at)) {
+    if (name !== CAPABILITY_ATTRIBUTE || !isFile) {
+      leftOut.attribute(name);
+      continue;
+    }
+    const read = readCapability(attribute(at, name));
+    if (!read.ok) throw unsafe(path, `has a file capability that ${read.problem}`);
+    if (canRunWith(read.capability, BOUNDING)) kept = read.hex;
+    else {
+      leftOut.capability(path, read.capability);
+      removeAttribute(at, name);
+    }
+  }
+  return kept;
 }
 
 async function targetOf(at: string, path: string): Promise<string> {

@@ -94,7 +94,7 @@ export class ContainerRequested {
   @IsBoolean()
   strict?: boolean;
 
-  /** Absent: the image's default command. */
+  /** Replaces the image's command and keeps its entry point. Absent: the image's. */
   @IsOptional()
   @IsCommand()
   command?: string[];

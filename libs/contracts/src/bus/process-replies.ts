@@ -1,0 +1,65 @@
+/** How a container's first process is run, as replies about images say it. */
+import { ArrayMaxSize, IsArray, IsDefined, IsInt, IsString, Matches, Max, MaxLength, Min } from 'class-validator';
+import { MANIFEST_LIMITS } from '../image/manifest-limits.js';
+import { EXPOSED_PORT_PATTERN, IMAGE_USER_PATTERN, MAX_EXPOSED_PORTS } from '../image/run-settings.js';
+import { IsNullable, Nested } from '../nested.js';
+
+export class ProcessUserReply {
+  /** As the recipe or the image's source wrote it, such as `www-data`. */
+  @Matches(IMAGE_USER_PATTERN)
+  readonly name!: string;
+
+  @IsInt()
+  @Min(0)
+  @Max(MANIFEST_LIMITS.ownerId)
+  readonly uid!: number;
+
+  @IsInt()
+  @Min(0)
+  @Max(MANIFEST_LIMITS.ownerId)
+  readonly gid!: number;
+
+  @IsArray()
+  @IsInt({ each: true })
+  readonly additionalGids!: readonly number[];
+}
+
+/** What an image's manifest says beside its command. */
+export class ProcessSummary {
+  /** Words before every command; empty: none. */
+  @IsArray()
+  @IsString({ each: true })
+  readonly entrypoint!: readonly string[];
+
+  @IsString()
+  @MaxLength(4096)
+  readonly workingDirectory!: string;
+
+  /** null: root. */
+  @IsNullable()
+  @Nested(() => ProcessUserReply)
+  readonly user!: ProcessUserReply | null;
+
+  @IsString()
+  @MaxLength(100)
+  readonly stopSignal!: string;
+
+  /** Such as `80/tcp`: what the image says it listens on; nothing is opened by it. */
+  @IsArray()
+  @ArrayMaxSize(MAX_EXPOSED_PORTS)
+  @Matches(EXPOSED_PORT_PATTERN, { each: true })
+  readonly exposedPorts!: readonly string[];
+}
+
+/** The process of a start that is only planned. */
+export class PlannedProcess {
+  @IsDefined()
+  @Nested(() => ProcessUserReply)
+  readonly user!: ProcessUserReply;
+
+  /** As in {@link ProcessSummary}. */
+  @IsArray()
+  @ArrayMaxSize(MAX_EXPOSED_PORTS)
+  @Matches(EXPOSED_PORT_PATTERN, { each: true })
+  readonly exposedPorts!: readonly string[];
+}
