@@ -1,4 +1,13 @@
-export { type ServiceAssembly, type ServiceContext, type ServiceDefinition, runService } from './bootstrap.js';
+export { type ServiceDefinition, runService } from './bootstrap.js';
+export {
+  CONNECTION,
+  CONSUMERS,
+  LOGGER,
+  SERVICE_READINESS,
+  type ServiceContext,
+  serviceContextModule,
+} from './service-context.js';
+export { type Component, LifeCycle, StartError } from './lifecycle/life-cycle.js';
 export { ConfigError, loadConfig, ServiceConfig } from './config.js';
 export { type NextPass, type Timers, WorkLoop, type WorkLoopOptions } from './lifecycle/work-loop.js';
 export { createLogger, type Logger, NestLogger, withLogContext } from './logging.js';
@@ -34,5 +43,5 @@ export { rejectionOf } from './messaging/rejection.js';
 export { ensureStreams } from './messaging/streams.js';
 export { type DatabaseOptions, openDatabase } from './persistence/database.js';
 export { claimEvent, insertEvents, Outbox, type OutboxEvent } from './persistence/outbox.js';
-export { CreateOutboxAndInbox1700000000000, InboxSchema, OutboxSchema } from './persistence/outbox.schema.js';
+export { persistenceModule } from './persistence/persistence.module.js';
 export { readStored, type StoredMessage, type StoredMessageQuery } from './messaging/stored-message.js';

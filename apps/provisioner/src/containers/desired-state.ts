@@ -1,17 +1,29 @@
 /** The desired-state and status streams as the provisioner keeps them, besides what the outbox publishes. */
+import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
+import { InjectDataSource } from '@nestjs/typeorm';
 import { containerStatus, desiredContainer, STREAMS } from '@plinth/contracts';
-import { insertEvents } from '@plinth/service-kit';
+import { CONNECTION, insertEvents, LOGGER, type Logger, Outbox } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
 import type { DataSource } from 'typeorm';
 import { statusOf } from './domain/container-record.js';
 import { allGivenUp } from './given-up.store.js';
 import { CONTAINER_COLUMNS, type ContainerRow, isGoneFrom, recordOf } from './container.store.js';
 
-export class DesiredState {
+@Injectable()
+export class DesiredState implements OnModuleInit {
   constructor(
-    private readonly connection: NatsConnection,
-    private readonly source: DataSource,
+    @Inject(CONNECTION) private readonly connection: NatsConnection,
+    @InjectDataSource() private readonly source: DataSource,
+    @Inject(Outbox) private readonly outbox: Outbox,
+    @Inject(LOGGER) private readonly logger: Logger,
   ) {}
+
+  onModuleInit(): void {
+    this.outbox.onAmnesia((stream) => {
+      this.logger.warn({ stream }, 'desired state and status are published again');
+      return this.republishAll();
+    });
+  }
 
   /** Takes the desired value of a container that is gone from a host off the stream; safe to repeat, also after it came back. */
   async forget(host: string, containerId: string): Promise<void> {
@@ -24,25 +36,29 @@ export class DesiredState {
       seq: state.last_seq + 1,
     });
   }
-}
 
-/** Queues every present config and status again: after the bus lost what it had. */
-export async function republishAll(source: DataSource): Promise<void> {
-  await source.transaction(async (manager) => {
-    const rows: ContainerRow[] = await manager.query(
-      `SELECT ${CONTAINER_COLUMNS} FROM containers WHERE state <> 'removed' ORDER BY ordinal FOR UPDATE`,
-    );
-    for (const config of await allGivenUp(manager)) {
-      await insertEvents(manager, [
-        { subject: desiredContainer(config.host, config.containerId), data: config, correlationId: config.containerId },
-      ]);
-    }
-    for (const record of rows.map(recordOf)) {
-      const { config } = record;
-      await insertEvents(manager, [
-        { subject: desiredContainer(config.host, record.id), data: config, correlationId: record.id },
-        { subject: containerStatus(record.id), data: statusOf(record), correlationId: record.id },
-      ]);
-    }
-  });
+  /** Queues every present config and status again: after the bus lost what it had. */
+  private async republishAll(): Promise<void> {
+    await this.source.transaction(async (manager) => {
+      const rows: ContainerRow[] = await manager.query(
+        `SELECT ${CONTAINER_COLUMNS} FROM containers WHERE state <> 'removed' ORDER BY ordinal FOR UPDATE`,
+      );
+      for (const config of await allGivenUp(manager)) {
+        await insertEvents(manager, [
+          {
+            subject: desiredContainer(config.host, config.containerId),
+            data: config,
+            correlationId: config.containerId,
+          },
+        ]);
+      }
+      for (const record of rows.map(recordOf)) {
+        const { config } = record;
+        await insertEvents(manager, [
+          { subject: desiredContainer(config.host, record.id), data: config, correlationId: record.id },
+          { subject: containerStatus(record.id), data: statusOf(record), correlationId: record.id },
+        ]);
+      }
+    });
+  }
 }

@@ -2,9 +2,11 @@
  * Requests for containers in fair order. While few come, each is decided as it is taken off the bus; when more come than can be decided at once,
  * they go into a table as fast as they come, and are decided from there tenant by tenant: a burst delays its own tenant, not the others.
  */
+import { Inject, Injectable } from '@nestjs/common';
+import { InjectDataSource } from '@nestjs/typeorm';
 import { createHash } from 'node:crypto';
 import { canonicalJson } from '@plinth/contracts';
-import { type Logger, type NextPass, type Outbox, WorkLoop } from '@plinth/service-kit';
+import { type Logger, LOGGER, type NextPass, Outbox, WorkLoop } from '@plinth/service-kit';
 import type { DataSource } from 'typeorm';
 import {
   isAnyWaiting,
@@ -14,7 +16,7 @@ import {
   takeRequest,
   type WaitingRequest,
 } from './intake.store.js';
-import type { ContainerCreation } from './container-creation.js';
+import { ContainerCreation } from './container-creation.js';
 import { DEFAULT_TENANT } from './domain/container-config.js';
 
 /** At once; the database's connections are more. */
@@ -27,6 +29,7 @@ const SWEEP_MS = 1_000;
 const MOST_FAILURES = 5;
 const RETRY_MS = 1_000;
 
+@Injectable()
 export class RequestIntake {
   /** Decisions in hand. */
   private deciding = 0;
@@ -52,10 +55,10 @@ export class RequestIntake {
   private stopping = false;
 
   constructor(
-    private readonly source: DataSource,
-    private readonly outbox: Outbox,
-    private readonly creation: ContainerCreation,
-    private readonly logger: Logger,
+    @InjectDataSource() private readonly source: DataSource,
+    @Inject(Outbox) private readonly outbox: Outbox,
+    @Inject(ContainerCreation) private readonly creation: ContainerCreation,
+    @Inject(LOGGER) private readonly logger: Logger,
   ) {
     this.writing = new WorkLoop({
       pass: () => this.putSome(),
@@ -67,10 +70,10 @@ export class RequestIntake {
       retryMs: () => SWEEP_MS,
       failed: (error) => logger.warn({ err: error }, 'waiting requests could not be looked for; it is tried again'),
     });
-    this.writing.start();
   }
 
   start(): void {
+    this.writing.start();
     this.sweeping.start();
   }
 

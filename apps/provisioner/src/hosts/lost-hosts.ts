@@ -1,9 +1,11 @@
 /** Looks every second or two for hosts that fell silent; several provisioners may do so at once. */
+import { Inject, Injectable } from '@nestjs/common';
 import { containerStatus, type ContainerState, SUBJECTS } from '@plinth/contracts';
-import { type Logger, newId, type Outbox, WorkLoop } from '@plinth/service-kit';
+import { type Logger, LOGGER, newId, Outbox, WorkLoop } from '@plinth/service-kit';
 import { type HeardHost, hostsInUse, loseContainers, markSilent } from './host.store.js';
 import { type ContainerRecord, factOf, statusOf } from '../containers/domain/container-record.js';
 import { transition } from '../containers/domain/container-state.js';
+import { ProvisionerConfig } from '../config.js';
 
 const ALL_STATES: readonly ContainerState[] = [
   'requested',
@@ -16,15 +18,16 @@ const ALL_STATES: readonly ContainerState[] = [
 ];
 const PERIOD_MS = 1_000;
 
+@Injectable()
 export class LostHosts {
   private readonly loop: WorkLoop;
   /** By host: its last count of heartbeats, and when it was first seen, by this process's clock: what jumps is the time of day. */
   private readonly heard = new Map<string, { readonly beats: string; readonly atMs: number }>();
 
   constructor(
-    private readonly outbox: Outbox,
-    private readonly lostSeconds: number,
-    private readonly logger: Logger,
+    @Inject(Outbox) private readonly outbox: Outbox,
+    @Inject(ProvisionerConfig) private readonly config: ProvisionerConfig,
+    @Inject(LOGGER) private readonly logger: Logger,
   ) {
     this.loop = new WorkLoop({
       pass: () => this.sweep(),
@@ -46,9 +49,13 @@ export class LostHosts {
     const live = ALL_STATES.filter((state) => transition(state, 'host-lost') !== undefined);
     await this.outbox.transact(async (manager, add) => {
       const silent = this.silence(await hostsInUse(manager));
-      for (const { host } of await markSilent(manager, silent(this.lostSeconds / 2), 'suspect'))
+      for (const { host } of await markSilent(manager, silent(this.config.PLINTH_HOST_LOST_SECONDS / 2), 'suspect'))
         this.logger.warn({ host }, 'host is silent; nothing new is placed there');
-      for (const { host, lastSeenAt } of await markSilent(manager, silent(this.lostSeconds), 'lost')) {
+      for (const { host, lastSeenAt } of await markSilent(
+        manager,
+        silent(this.config.PLINTH_HOST_LOST_SECONDS),
+        'lost',
+      )) {
         const correlationId = newId();
         this.logger.warn({ host, lastSeenAt }, 'host is lost');
         add({ subject: SUBJECTS.hostLost, aggregate: `host:${host}`, data: { host, lastSeenAt }, correlationId });

@@ -1,4 +1,5 @@
 /** One version out of use for ever, in one transaction: lock it, look whether anything needs it, retire it, announce. */
+import { Inject, Injectable } from '@nestjs/common';
 import {
   type ImageRejected,
   type ImageRetirementRequested,
@@ -6,12 +7,13 @@ import {
   parseExactImageRef,
   SUBJECTS,
 } from '@plinth/contracts';
-import { claimEvent, type Outbox, PermanentError, type ReceivedEvent } from '@plinth/service-kit';
+import { claimEvent, Outbox, PermanentError, type ReceivedEvent } from '@plinth/service-kit';
 import { loadUses, lockVersion, retireVersion } from './retirement.store.js';
 import { stateRefusal, useRefusal } from './domain/image-retirement.js';
 
+@Injectable()
 export class ImageRetirement {
-  constructor(private readonly outbox: Outbox) {}
+  constructor(@Inject(Outbox) private readonly outbox: Outbox) {}
 
   async retire(event: ReceivedEvent<ImageRetirementRequested>): Promise<void> {
     const { image } = event.data;

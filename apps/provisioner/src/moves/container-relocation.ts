@@ -1,4 +1,6 @@
 /** Moves containers between hosts: off a drained one, one after the other, and away from a lost one when its lease on their volumes has run out. */
+import { Inject, Injectable } from '@nestjs/common';
+import { InjectDataSource } from '@nestjs/typeorm';
 import {
   containerStatus,
   desiredContainer,
@@ -6,7 +8,7 @@ import {
   SUBJECTS,
   type VolumeTakeover,
 } from '@plinth/contracts';
-import { type Logger, newId, type Outbox, type OutboxEvent, WorkLoop } from '@plinth/service-kit';
+import { type Logger, LOGGER, newId, Outbox, type OutboxEvent, WorkLoop } from '@plinth/service-kit';
 import type { DataSource, EntityManager } from 'typeorm';
 import { lockContainer, saveContainer, saveMessage } from '../containers/container.store.js';
 import { forgetGivenUp, rememberGivenUp } from '../containers/given-up.store.js';
@@ -23,7 +25,7 @@ import {
   saveDrain,
 } from './move.store.js';
 import { loadPlacementView, occupy, release, reserve } from '../placement/placement.store.js';
-import type { ProvisionerConfig } from '../config.js';
+import { ProvisionerConfig } from '../config.js';
 import { type ContainerRecord, factOf, statusOf } from '../containers/domain/container-record.js';
 import {
   choosePlacement,
@@ -47,16 +49,17 @@ const HOMELESS_PER_TURN = 200;
 /** Containers of a drained host that are tried in one turn. */
 const TRIES_PER_TURN = 20;
 
+@Injectable()
 export class ContainerRelocation {
   private readonly loop: WorkLoop;
   private turnOfPlacement = 0;
   private draining = false;
 
   constructor(
-    private readonly source: DataSource,
-    private readonly outbox: Outbox,
-    private readonly config: ProvisionerConfig,
-    private readonly logger: Logger,
+    @InjectDataSource() private readonly source: DataSource,
+    @Inject(Outbox) private readonly outbox: Outbox,
+    @Inject(ProvisionerConfig) private readonly config: ProvisionerConfig,
+    @Inject(LOGGER) private readonly logger: Logger,
   ) {
     this.loop = new WorkLoop({
       pass: () => this.moveAll(),

@@ -1,4 +1,6 @@
 /** Answers for people: lists in pages, one container with its history. */
+import { Inject, Injectable } from '@nestjs/common';
+import { InjectDataSource } from '@nestjs/typeorm';
 import type {
   ContainerDetails,
   ContainerHistoryEntry,
@@ -14,13 +16,15 @@ import type { DataSource } from 'typeorm';
 import { statusOf } from '../containers/domain/container-record.js';
 import type { Drain } from '../moves/move.store.js';
 import { CONTAINER_COLUMNS, type ContainerRow, recordOf } from '../containers/container.store.js';
+import { ProvisionerConfig } from '../config.js';
 
 const PAGE = 500;
 
+@Injectable()
 export class QueryStore {
   constructor(
-    private readonly source: DataSource,
-    private readonly lostSeconds: number,
+    @InjectDataSource() private readonly source: DataSource,
+    @Inject(ProvisionerConfig) private readonly config: ProvisionerConfig,
   ) {}
 
   async containers(query: ContainersQuery): Promise<Page<ContainerStatus>> {
@@ -104,7 +108,7 @@ export class QueryStore {
               (SELECT coalesce(array_agg(m.name || '@' || m.version ORDER BY 1), '{}') FROM masters m WHERE m.node = s.node) AS images,
               (SELECT count(*)::int FROM containers c WHERE c.state <> 'removed' AND c.config->>'storageNode' = s.node) AS volumes
          FROM storage_nodes s WHERE s.node > $1 ORDER BY s.node LIMIT $2`,
-      [cursor ?? '', limit + 1, this.lostSeconds],
+      [cursor ?? '', limit + 1, this.config.PLINTH_HOST_LOST_SECONDS],
     );
     return page(
       rows,

@@ -1,4 +1,5 @@
 /** One container to another image: choose, write the config with the image on trial, announce; in one transaction. */
+import { Inject, Injectable } from '@nestjs/common';
 import {
   type ContainerConfig,
   containerStatus,
@@ -8,7 +9,7 @@ import {
   parseImageRef,
   SUBJECTS,
 } from '@plinth/contracts';
-import { claimEvent, newId, type Outbox, type OutboxEvent, type ReceivedEvent } from '@plinth/service-kit';
+import { claimEvent, newId, Outbox, type OutboxEvent, type ReceivedEvent } from '@plinth/service-kit';
 import type { EntityManager } from 'typeorm';
 import { saveContainer } from '../containers/container.store.js';
 import { supersedeMember } from './rollout.store.js';
@@ -17,16 +18,18 @@ import { findContainer } from '../containers/container-action.js';
 import { type ContainerRecord, statusOf } from '../containers/domain/container-record.js';
 import { transition } from '../containers/domain/container-state.js';
 import { beginUpdate, chooseTarget, fallbackImage, type UpdateRefusal } from '../containers/domain/image-update.js';
+import { ProvisionerConfig } from '../config.js';
 
 interface Cause {
   readonly correlationId: string;
   readonly causationId: string;
 }
 
+@Injectable()
 export class ContainerUpdate {
   constructor(
-    private readonly outbox: Outbox,
-    private readonly lostSeconds: number,
+    @Inject(Outbox) private readonly outbox: Outbox,
+    @Inject(ProvisionerConfig) private readonly config: ProvisionerConfig,
   ) {}
 
   async apply(event: ReceivedEvent<ContainerUpdateRequested>): Promise<void> {
@@ -69,7 +72,11 @@ export class ContainerUpdate {
         reason: 'wrong-state',
         message: `${record.config.name} is on its way to another host; ask again in a moment`,
       };
-    const catalogue = await loadUpdateCatalogue(manager, imageNames(record, event.data.to), this.lostSeconds);
+    const catalogue = await loadUpdateCatalogue(
+      manager,
+      imageNames(record, event.data.to),
+      this.config.PLINTH_HOST_LOST_SECONDS,
+    );
     const chosen = chooseTarget(record, event.data.to, catalogue);
     if (!chosen.ok) return chosen;
     const times = { requestedAt: new Date(event.storedAtMs).toISOString(), decidedAt: new Date().toISOString() };

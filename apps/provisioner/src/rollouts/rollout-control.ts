@@ -1,4 +1,5 @@
 /** Pause, resume, abort, revert, approve: one change of one rollout, in one transaction. */
+import { Inject, Injectable } from '@nestjs/common';
 import {
   type RolloutActionRequested,
   type RolloutOperation,
@@ -6,7 +7,7 @@ import {
   type RolloutState,
   SUBJECTS,
 } from '@plinth/contracts';
-import { claimEvent, type Outbox, type ReceivedEvent } from '@plinth/service-kit';
+import { claimEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import {
   changeOf,
   countMembers,
@@ -27,8 +28,9 @@ const POSSIBLE: Readonly<Record<RolloutAction, readonly RolloutState[]>> = {
   revert: ['staging', 'rolling', 'paused', 'completed', 'aborted'],
 };
 
+@Injectable()
 export class RolloutControl {
-  constructor(private readonly outbox: Outbox) {}
+  constructor(@Inject(Outbox) private readonly outbox: Outbox) {}
 
   async apply(event: ReceivedEvent<RolloutActionRequested>, action: RolloutAction): Promise<void> {
     const { rolloutId } = event.data;

@@ -1,4 +1,5 @@
 /** One request → one rollout, its containers chosen once, in one transaction. */
+import { Inject, Injectable } from '@nestjs/common';
 import {
   formatImageRef,
   type ImageRef,
@@ -10,7 +11,7 @@ import {
   type RolloutSelection,
   SUBJECTS,
 } from '@plinth/contracts';
-import { claimEvent, newId, type Outbox, type OutboxEvent, type ReceivedEvent } from '@plinth/service-kit';
+import { claimEvent, newId, Outbox, type OutboxEvent, type ReceivedEvent } from '@plinth/service-kit';
 import type { EntityManager } from 'typeorm';
 import { CONTAINER_COLUMNS, type ContainerRow, recordOf } from '../containers/container.store.js';
 import { insertRollout, lockRollout, type NewMember } from './rollout.store.js';
@@ -19,14 +20,16 @@ import { imageNames } from './container-update.js';
 import { chooseTarget, exactTarget, fallbackImage, type UpdateCatalogue } from '../containers/domain/image-update.js';
 import type { ContainerRecord } from '../containers/domain/container-record.js';
 import { announceRollout } from './rollout-announcement.js';
+import { ProvisionerConfig } from '../config.js';
 
 type Add = (event: OutboxEvent) => void;
 type Refusal = Pick<RolloutRejected, 'reason' | 'message'>;
 
+@Injectable()
 export class RolloutCreation {
   constructor(
-    private readonly outbox: Outbox,
-    private readonly lostSeconds: number,
+    @Inject(Outbox) private readonly outbox: Outbox,
+    @Inject(ProvisionerConfig) private readonly config: ProvisionerConfig,
   ) {}
 
   async create(event: ReceivedEvent<RolloutRequested>): Promise<void> {
@@ -60,7 +63,11 @@ export class RolloutCreation {
       };
     }
     const records = await selectContainers(manager, request.select);
-    const catalogue = await loadUpdateCatalogue(manager, namesOf(records, request.to), this.lostSeconds);
+    const catalogue = await loadUpdateCatalogue(
+      manager,
+      namesOf(records, request.to),
+      this.config.PLINTH_HOST_LOST_SECONDS,
+    );
     const target = exactTarget(request.to, catalogue.defaults);
     if (target === undefined)
       return {

@@ -1,6 +1,8 @@
 /** Moves rollouts on: locks one, plans its next steps, writes them; several provisioners may do so at once. */
+import { Inject, Injectable } from '@nestjs/common';
+import { InjectDataSource } from '@nestjs/typeorm';
 import { SUBJECTS } from '@plinth/contracts';
-import { type Logger, newId, type Outbox, type OutboxEvent, WorkLoop } from '@plinth/service-kit';
+import { type Logger, LOGGER, newId, Outbox, type OutboxEvent, WorkLoop } from '@plinth/service-kit';
 import type { DataSource, EntityManager } from 'typeorm';
 import { lockContainer } from '../containers/container.store.js';
 import {
@@ -20,6 +22,7 @@ import { transition } from '../containers/domain/container-state.js';
 import { beginRestore, beginUpdate, chooseTarget, fallbackImage } from '../containers/domain/image-update.js';
 import { planRollout, type RolloutStep, type RolloutView } from './domain/rollout-plan.js';
 import { announceRollout, type RolloutNews } from './rollout-announcement.js';
+import { ProvisionerConfig } from '../config.js';
 
 type StepOf<K extends RolloutStep['kind']> = Extract<RolloutStep, { kind: K }>;
 type Add = (event: OutboxEvent) => void;
@@ -28,14 +31,15 @@ const PERIOD_MS = 1_000;
 /** Decisions in a row for one rollout; the next look comes soon. */
 const MOST_DECISIONS = 50;
 
+@Injectable()
 export class RolloutProgress {
   private readonly loop: WorkLoop;
 
   constructor(
-    private readonly source: DataSource,
-    private readonly outbox: Outbox,
-    private readonly lostSeconds: number,
-    private readonly logger: Logger,
+    @InjectDataSource() private readonly source: DataSource,
+    @Inject(Outbox) private readonly outbox: Outbox,
+    @Inject(ProvisionerConfig) private readonly config: ProvisionerConfig,
+    @Inject(LOGGER) private readonly logger: Logger,
   ) {
     this.loop = new WorkLoop({
       pass: () => this.advanceAll(),
@@ -151,7 +155,7 @@ export class RolloutProgress {
     const chosen = chooseTarget(
       record,
       target,
-      await loadUpdateCatalogue(manager, imageNames(record, target), this.lostSeconds),
+      await loadUpdateCatalogue(manager, imageNames(record, target), this.config.PLINTH_HOST_LOST_SECONDS),
     );
     if (!chosen.ok) {
       await changeMember(manager, row.id, ordinal, {
@@ -186,7 +190,11 @@ export class RolloutProgress {
   ): Promise<void> {
     const record = await lockContainer(manager, containerId);
     if (!record || record.moving || record.config.desired === 'removed') return;
-    const { candidates } = await loadUpdateCatalogue(manager, imageNames(record, image), this.lostSeconds);
+    const { candidates } = await loadUpdateCatalogue(
+      manager,
+      imageNames(record, image),
+      this.config.PLINTH_HOST_LOST_SECONDS,
+    );
     const found = candidates.find((candidate) => candidate.image === image);
     if (found?.state !== 'promoted' || found.contentDigest === null) {
       await changeMember(manager, row.id, ordinal, {
