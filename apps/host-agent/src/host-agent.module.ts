@@ -75,13 +75,14 @@ export async function run(): Promise<void> {
     config: HostAgentConfig,
     consumers: ({ PLINTH_HOST }) => ({ request: hostConsumers(PLINTH_HOST), watcher: desiredConsumer(PLINTH_HOST) }),
     prepare: async ({ config, logger }) => {
-      host = await openHost(config, logger);
-      const { fleet, hands, release } = host;
+      const opened = await openHost(config, logger);
+      const { fleet, hands } = opened;
       await hands.leases.open();
       await fleet.takeOver();
       hands.leases.start((storageNode) => fleet.endAllOn(storageNode));
+      host = opened;
       return {
-        'host lock': { stop: release },
+        'host lock': { stop: () => opened.release() },
         reporter: { stop: () => hands.reporter.close(REPORT_PATIENCE_MS) },
         containers: { stop: () => hands.containers.close() },
         fleet: { stop: () => fleet.close() },
