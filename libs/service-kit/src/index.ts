@@ -9,7 +9,7 @@ export {
 } from './service-context.js';
 export { type Component, LifeCycle, StartError } from './lifecycle/life-cycle.js';
 export { ConfigError, loadConfig, ServiceConfig } from './config.js';
-export { type NextPass, type Timers, WorkLoop, type WorkLoopOptions } from './lifecycle/work-loop.js';
+export { type NextPass, type Timers, TIMERS, WorkLoop, type WorkLoopOptions } from './lifecycle/work-loop.js';
 export { createLogger, type Logger, NestLogger, withLogContext } from './logging.js';
 export { boundedServer, HTTP_LIMITS, type HttpLimits } from './http/bounded-server.js';
 export { HealthController, READINESS_CHECKS, type ReadinessCheck } from './http/health.controller.js';

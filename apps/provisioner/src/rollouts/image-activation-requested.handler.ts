@@ -4,6 +4,7 @@ import { claimEvent, OnEvent, Outbox, PermanentError, type ReceivedEvent } from 
 import { holdImage, isDefaultOs, setDefault } from '../images/image.store.js';
 import { activationRefusal } from '../images/domain/image-read-model.js';
 import { RolloutCreation } from './rollout-creation.js';
+import { RolloutProgress } from './rollout-progress.js';
 
 /** `image.activation.requested`: makes a version the default of its name, and its name the default OS. */
 @Controller()
@@ -11,6 +12,7 @@ export class ImageActivationRequestedHandler {
   constructor(
     @Inject(Outbox) private readonly outbox: Outbox,
     @Inject(RolloutCreation) private readonly rollouts: RolloutCreation,
+    @Inject(RolloutProgress) private readonly progress: RolloutProgress,
   ) {}
 
   @OnEvent(SUBJECTS.imageActivationRequested, { concurrency: 4 })
@@ -52,5 +54,6 @@ export class ImageActivationRequestedHandler {
         event.correlationId,
       );
     });
+    this.progress.kick();
   }
 }

@@ -17,6 +17,7 @@ import {
   saveRollout,
 } from './rollout.store.js';
 import { announceRollout, type RolloutNews } from './rollout-announcement.js';
+import { RolloutProgress } from './rollout-progress.js';
 
 export type RolloutAction = Exclude<RolloutOperation, 'start'>;
 
@@ -30,7 +31,10 @@ const POSSIBLE: Readonly<Record<RolloutAction, readonly RolloutState[]>> = {
 
 @Injectable()
 export class RolloutControl {
-  constructor(@Inject(Outbox) private readonly outbox: Outbox) {}
+  constructor(
+    @Inject(Outbox) private readonly outbox: Outbox,
+    @Inject(RolloutProgress) private readonly progress: RolloutProgress,
+  ) {}
 
   async apply(event: ReceivedEvent<RolloutActionRequested>, action: RolloutAction): Promise<void> {
     const { rolloutId } = event.data;
@@ -70,6 +74,7 @@ export class RolloutControl {
         event.id,
       );
     });
+    this.progress.kick();
   }
 }
 

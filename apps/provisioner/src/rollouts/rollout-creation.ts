@@ -20,6 +20,7 @@ import { imageNames } from './container-update.js';
 import { chooseTarget, exactTarget, fallbackImage, type UpdateCatalogue } from '../containers/domain/image-update.js';
 import type { ContainerRecord } from '../containers/domain/container-record.js';
 import { announceRollout } from './rollout-announcement.js';
+import { RolloutProgress } from './rollout-progress.js';
 import { ProvisionerConfig } from '../config.js';
 
 type Add = (event: OutboxEvent) => void;
@@ -30,6 +31,7 @@ export class RolloutCreation {
   constructor(
     @Inject(Outbox) private readonly outbox: Outbox,
     @Inject(ProvisionerConfig) private readonly config: ProvisionerConfig,
+    @Inject(RolloutProgress) private readonly progress: RolloutProgress,
   ) {}
 
   async create(event: ReceivedEvent<RolloutRequested>): Promise<void> {
@@ -46,6 +48,7 @@ export class RolloutCreation {
         causationId: event.id,
       });
     });
+    this.progress.kick();
   }
 
   /** @returns why not; then nothing was written */

@@ -1,8 +1,17 @@
 /** Moves rollouts on: locks one, plans its next steps, writes them; several provisioners may do so at once. */
-import { Inject, Injectable } from '@nestjs/common';
+import { Inject, Injectable, Optional } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import { SUBJECTS } from '@plinth/contracts';
-import { type Logger, LOGGER, newId, Outbox, type OutboxEvent, WorkLoop } from '@plinth/service-kit';
+import {
+  type Logger,
+  LOGGER,
+  newId,
+  Outbox,
+  type OutboxEvent,
+  TIMERS,
+  type Timers,
+  WorkLoop,
+} from '@plinth/service-kit';
 import type { DataSource, EntityManager } from 'typeorm';
 import { lockContainer } from '../containers/container.store.js';
 import {
@@ -40,10 +49,12 @@ export class RolloutProgress {
     @Inject(Outbox) private readonly outbox: Outbox,
     @Inject(ProvisionerConfig) private readonly config: ProvisionerConfig,
     @Inject(LOGGER) private readonly logger: Logger,
+    @Optional() @Inject(TIMERS) timers?: Timers,
   ) {
     this.loop = new WorkLoop({
       pass: () => this.advanceAll(),
       periodMs: PERIOD_MS,
+      timers,
       failed: (error) => this.logger.warn({ err: error }, 'rollouts could not be moved on; it is tried again'),
     });
   }
