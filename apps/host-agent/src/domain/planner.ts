@@ -152,8 +152,8 @@ function planAfterExit(input: PlanInput): readonly Step[] {
     return [{ kind: 'remember', change: { ...REST, ...ended }, why: 'ended for a fresh start' }, ...clean];
   }
   const exitCode = ended.lastExit.exitCode;
-  // The end is told by the time of day, which may have jumped.
-  const upMs = Math.min(nowMs, ended.lastExit.atMs) - (record.startedAtMs ?? ended.lastExit.atMs);
+  const endedAtMs = (observed.kind === 'exited' ? observed.endedAtMs : undefined) ?? ended.lastExit.atMs;
+  const upMs = Math.min(nowMs, endedAtMs) - (record.startedAtMs ?? endedAtMs);
   const verdict = judgeExit(config.restart, exitCode, upMs, record.restartsInRow);
   if (isTrying(config, record) && verdict.kind !== 'finished') {
     // No restart policy hides the end of a run on trial.
