@@ -8,6 +8,7 @@ import { ContainerStartRequestedHandler } from './container-start-requested.hand
 import { ContainerStopRequestedHandler } from './container-stop-requested.handler.js';
 import { DesiredState } from './desired-state.js';
 import { RequestIntake } from './request-intake.js';
+import { WaitingRequests } from './waiting-requests.js';
 
 @Module({
   controllers: [
@@ -17,7 +18,7 @@ import { RequestIntake } from './request-intake.js';
     ContainerRestartRequestedHandler,
     ContainerRemoveRequestedHandler,
   ],
-  providers: [RequestIntake, ContainerCreation, ContainerAction, DesiredState],
+  providers: [RequestIntake, WaitingRequests, ContainerCreation, ContainerAction, DesiredState],
   exports: [DesiredState],
 })
 export class ContainersModule {}
