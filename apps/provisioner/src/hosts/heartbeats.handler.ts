@@ -9,7 +9,7 @@ import {
 } from '@plinth/contracts';
 import { newId, OnEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import { recordHostHeartbeat, recordStorageHeartbeat, recoverContainers } from './host.store.js';
-import { tellRetirementsAgain } from '../images/retirement.store.js';
+import { retirementsToRepeat } from '../images/retirement.store.js';
 import { statusOf } from '../containers/domain/container-record.js';
 
 /** Heartbeats of hosts and storage nodes; a name in the body that is not the subject's is ignored. */
@@ -41,7 +41,7 @@ export class HeartbeatsHandler {
     await this.outbox.transact(async (manager, add) => {
       await recordStorageHeartbeat(manager, event.data);
       // A node that was away for longer than the bus remembers still holds what was retired meanwhile.
-      for (const image of await tellRetirementsAgain(manager, event.data.images)) {
+      for (const image of await retirementsToRepeat(manager, event.data.images)) {
         add({ subject: SUBJECTS.imageRetired, aggregate: `image:${image.name}`, data: image, correlationId: newId() });
       }
     });

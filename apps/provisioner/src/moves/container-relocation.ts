@@ -13,14 +13,14 @@ import type { DataSource, EntityManager } from 'typeorm';
 import { lockContainer, saveContainer, saveMessage } from '../containers/container.store.js';
 import { forgetGivenUp, rememberGivenUp } from '../containers/given-up.store.js';
 import {
+  containersToRelocate,
   countMoved,
   type Drain,
   drains,
-  homeless,
   hostStanding,
   hostThatReaches,
   leaseOf,
-  leaving,
+  containersLeaving,
   lockDrain,
   saveDrain,
 } from './move.store.js';
@@ -34,7 +34,15 @@ import {
   placementPolicy,
   type Resources,
 } from '../placement/domain/placement.js';
-import { arrived, givenUp, hasRunOut, removedElsewhere, wantedState } from './domain/relocation.js';
+import {
+  arrived,
+  givenUp,
+  leaving,
+  relocationOf,
+  removedElsewhere,
+  removedWithHost,
+  wantedState,
+} from './domain/relocation.js';
 
 type Add = (event: OutboxEvent) => void;
 interface Cause {
@@ -45,9 +53,9 @@ type Place = { readonly ok: true; readonly host: string } | { readonly ok: false
 
 const PERIOD_MS = 1_000;
 /** Containers of lost hosts that are looked at in one turn. */
-const HOMELESS_PER_TURN = 200;
+const CONTAINERS_PER_PASS = 200;
 /** Containers of a drained host that are tried in one turn. */
-const TRIES_PER_TURN = 20;
+const TRIES_PER_PASS = 20;
 
 @Injectable()
 export class ContainerRelocation {
@@ -106,9 +114,13 @@ export class ContainerRelocation {
   }
 
   private async moveAll(): Promise<void> {
-    for (const id of await homeless(this.source.manager, this.config.PLINTH_HOST_LOST_SECONDS, HOMELESS_PER_TURN)) {
+    for (const id of await containersToRelocate(
+      this.source.manager,
+      this.config.PLINTH_HOST_LOST_SECONDS,
+      CONTAINERS_PER_PASS,
+    )) {
       if (this.loop.isStopping) return;
-      await this.outbox.transact((manager, add) => this.rehouse(manager, add, id));
+      await this.outbox.transact((manager, add) => this.relocate(manager, add, id));
     }
     const active = await drains(this.source.manager);
     this.draining = active.length > 0;
@@ -116,24 +128,24 @@ export class ContainerRelocation {
   }
 
   /** A container whose host is lost, or which was given up and found no other. */
-  private async rehouse(manager: EntityManager, add: Add, id: string): Promise<void> {
+  private async relocate(manager: EntityManager, add: Add, id: string): Promise<void> {
     const record = await lockContainer(manager, id);
-    if (!record || record.state === 'removed') return;
+    if (!record) return;
     const { config } = record;
+    // Looked at again under the lock: it may be back.
+    const isHostLost = (await hostStanding(manager, config.host))?.state === 'lost';
+    const next = relocationOf(record, isHostLost, await leaseOf(manager, config.storageNode, config.host));
+    if (next.kind === 'none') return;
     const cause = { correlationId: newId() };
-    if (record.moving?.released) {
+    if (next.kind === 'place') {
       const place = await this.place(manager, record);
       if (place.ok) await this.save(manager, add, await this.settle(manager, add, record, place.host, cause), cause);
       else await this.wait(manager, add, record, place.message, cause);
       return;
     }
-    // Looked at again under the lock: it may be back.
-    if ((await hostStanding(manager, config.host))?.state !== 'lost') return;
-    const lease = await leaseOf(manager, config.storageNode, config.host);
-    if (!lease || !hasRunOut(lease)) return;
-    const desired = wantedState(record);
-    if (desired === undefined)
-      return this.removeLost(manager, add, record, cause, { from: config.host, renewal: lease.renewal });
+    const takeover = { from: config.host, renewal: next.lease.renewal };
+    if (next.kind === 'remove') return this.removeLost(manager, add, record, cause, takeover);
+    const { desired } = next;
     const place = await this.place(manager, record);
     if (!place.ok) return this.wait(manager, add, record, `its host ${config.host} is lost; ${place.message}`, cause);
     if (record.moving?.to) await release(manager, record.moving.to, config.limits);
@@ -145,10 +157,7 @@ export class ContainerRelocation {
     await this.save(
       manager,
       add,
-      await this.settle(manager, add, { ...moving, config: left }, place.host, cause, {
-        from: config.host,
-        renewal: lease.renewal,
-      }),
+      await this.settle(manager, add, { ...moving, config: left }, place.host, cause, takeover),
       cause,
     );
   }
@@ -173,22 +182,22 @@ export class ContainerRelocation {
       await this.save(manager, add, next, cause);
       return;
     }
-    const next: ContainerRecord = { ...record, state: 'removed', pid: null, runningImage: null, moving: null };
-    const message = `its host ${from} is lost${config.deleteData === true ? `, and no other reaches ${config.storageNode}: its data are deleted when ${from} is back` : ''}`;
-    await saveContainer(
-      manager,
-      { ...next, message },
-      { at: new Date().toISOString(), kind: 'removed', generation: config.generation, message },
-    );
+    const next = removedWithHost(record);
+    await saveContainer(manager, next, {
+      at: new Date().toISOString(),
+      kind: 'removed',
+      generation: config.generation,
+      message: next.message,
+    });
     add({ subject: SUBJECTS.containerRemoved, aggregate: `container:${record.id}`, data: factOf(config), ...cause });
-    add({ subject: containerStatus(record.id), data: statusOf({ ...next, message }), ...cause });
+    add({ subject: containerStatus(record.id), data: statusOf(next), ...cause });
   }
 
   private async drain(manager: EntityManager, add: Add, host: string): Promise<void> {
     const drain = await lockDrain(manager, host);
     if (!drain) return;
     const cause = { correlationId: drain.correlationId, causationId: drain.causationId };
-    const { left, inHand, next } = await leaving(manager, host, drain.inHand);
+    const { left, inHand, next } = await containersLeaving(manager, host, drain.inHand);
     if (left === 0 && inHand.length === 0) {
       await saveDrain(manager, host, null);
       add({ subject: SUBJECTS.hostDrained, aggregate: `host:${host}`, data: { host, moved: drain.moved }, ...cause });
@@ -197,7 +206,7 @@ export class ContainerRelocation {
     }
     const asked = [...inHand];
     let waiting: Drain['waiting'] = null;
-    for (const id of next.slice(0, TRIES_PER_TURN)) {
+    for (const id of next.slice(0, TRIES_PER_PASS)) {
       if (asked.length >= drain.parallel) break;
       const refusal = await this.leave(manager, add, id, cause);
       if (refusal === undefined) asked.push(id);
@@ -214,14 +223,8 @@ export class ContainerRelocation {
     if (!record || record.moving || desired === undefined || record.state === 'lost') return undefined;
     const place = await this.place(manager, record);
     if (!place.ok) return `${record.config.name}: ${place.message}`;
-    const config = givenUp(record.config, new Date().toISOString());
-    const state = record.state === 'running' || record.state === 'starting' ? 'stopping' : record.state;
-    const next: ContainerRecord = {
-      ...record,
-      config,
-      state,
-      moving: { reason: 'drain', to: place.host, desired, released: false },
-    };
+    const next = leaving(record, place.host, desired, new Date().toISOString());
+    const { config } = next;
     add({ subject: desiredContainer(config.host, id), data: config, ...cause });
     await saveContainer(manager, next, {
       at: config.decidedAt,

@@ -13,7 +13,7 @@ import { countMembers, type RolloutRow, statusOfRollout } from './rollout.store.
 import { budgetsOf } from './domain/rollout-budgets.js';
 
 /** Makes a fact of what every fact about a rollout says. */
-export type RolloutNews = (fact: Omit<RolloutFact, 'message'>) => EventOf<FactSubject>;
+export type RolloutAnnouncement = (fact: Omit<RolloutFact, 'message'>) => EventOf<FactSubject>;
 
 export async function presentStatus(manager: EntityManager, row: RolloutRow): Promise<RolloutStatus> {
   const { counts, batch, unassigned } = await countMembers(manager, row.id);
@@ -25,7 +25,7 @@ export async function announceRollout(
   manager: EntityManager,
   add: (event: OutboxEvent) => void,
   row: RolloutRow,
-  news: readonly RolloutNews[],
+  news: readonly RolloutAnnouncement[],
   causationId = row.request_id,
 ): Promise<void> {
   const status = await presentStatus(manager, row);

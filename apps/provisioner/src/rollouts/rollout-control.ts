@@ -16,7 +16,7 @@ import {
   type RolloutRow,
   saveRollout,
 } from './rollout.store.js';
-import { announceRollout, type RolloutNews } from './rollout-announcement.js';
+import { announceRollout, type RolloutAnnouncement } from './rollout-announcement.js';
 import { RolloutProgress } from './rollout-progress.js';
 
 export type RolloutAction = Exclude<RolloutOperation, 'start'>;
@@ -70,7 +70,7 @@ export class RolloutControl {
         manager,
         (fact) => add({ ...fact, correlationId: event.correlationId }),
         saved,
-        newsOf(action),
+        announcementsOf(action),
         event.id,
       );
     });
@@ -100,7 +100,7 @@ function next(row: RolloutRow, action: RolloutAction, failed: number, batch: num
   }
 }
 
-function newsOf(action: RolloutAction): readonly RolloutNews[] {
+function announcementsOf(action: RolloutAction): readonly RolloutAnnouncement[] {
   switch (action) {
     case 'pause':
       return [

@@ -30,7 +30,7 @@ import { announceUpdate, imageNames } from './container-update.js';
 import { transition } from '../containers/domain/container-state.js';
 import { beginRestore, beginUpdate, chooseTarget, fallbackImage } from '../containers/domain/image-update.js';
 import { planRollout, type RolloutStep, type RolloutView } from './domain/rollout-plan.js';
-import { announceRollout, type RolloutNews } from './rollout-announcement.js';
+import { announceRollout, type RolloutAnnouncement } from './rollout-announcement.js';
 import { ProvisionerConfig } from '../config.js';
 
 type StepOf<K extends RolloutStep['kind']> = Extract<RolloutStep, { kind: K }>;
@@ -89,15 +89,15 @@ export class RolloutProgress {
       const waits = JSON.stringify(wait) !== JSON.stringify(row.wait);
       if (steps.length === 0 && !waits) return false;
       let change: RolloutChange = { ...changeOf(row), wait };
-      const news: RolloutNews[] = [];
+      const announcements: RolloutAnnouncement[] = [];
       for (const step of steps) {
         this.logger.debug({ rolloutId: id, step }, 'rollout step');
-        const told = await this.take(manager, add, row, view, step);
-        if (told) news.push(told);
+        const announcement = await this.take(manager, add, row, view, step);
+        if (announcement) announcements.push(announcement);
         change = afterStep(change, step, view);
       }
       const saved = await saveRollout(manager, id, change);
-      await announceRollout(manager, add, saved, news);
+      await announceRollout(manager, add, saved, announcements);
       return steps.length > 0;
     });
   }
@@ -108,7 +108,7 @@ export class RolloutProgress {
     row: RolloutRow,
     view: RolloutView,
     step: RolloutStep,
-  ): Promise<RolloutNews | undefined> {
+  ): Promise<RolloutAnnouncement | undefined> {
     switch (step.kind) {
       case 'assign':
         await assignBatch(manager, row.id, step.ordinal, step.batch);
@@ -142,7 +142,7 @@ export class RolloutProgress {
           { rolloutId: row.id, from: view.state, to: step.state, because: step.because, message: step.message },
           'rollout changes state',
         );
-        return becomeNews(step);
+        return announcementOfState(step);
       case 'end':
         return (fact) => ({ subject: SUBJECTS.rolloutAborted, data: { ...fact, message: step.message } });
     }
@@ -249,7 +249,7 @@ function afterStep(change: RolloutChange, step: RolloutStep, view: RolloutView):
   }
 }
 
-function becomeNews({ state, because, message }: StepOf<'become'>): RolloutNews | undefined {
+function announcementOfState({ state, because, message }: StepOf<'become'>): RolloutAnnouncement | undefined {
   switch (state) {
     case 'paused':
       return (fact) => ({
