@@ -30,6 +30,9 @@ import { RolloutProgress } from './rollout-progress.js';
 
 const logger = createLogger('provisioner', 'test', 'fatal');
 const config = new ProvisionerConfig();
+const CONTAINER = 'c'.repeat(32);
+const FIRST = '1'.repeat(32);
+const PAUSED = '2'.repeat(32);
 let nats: TestServer;
 let postgres: TestServer;
 let connection: NatsConnection;
@@ -59,7 +62,7 @@ beforeAll(async () => {
   outbox.start();
   // A container on sn-1, and a version that stands on sn-2 only: its rollout can do no more than wait for that.
   const container = {
-    containerId: 'c-1',
+    containerId: CONTAINER,
     image: 'debian@v1',
     storageNode: 'sn-1',
     desired: 'running',
@@ -67,7 +70,7 @@ beforeAll(async () => {
   };
   await source.query(
     `INSERT INTO containers (id, tenant, name, request_id, request_digest, state, host, memory_bytes, cpus, config, requested_at)
-     VALUES ('c-1', 't', 'shop-1', 'r-1', 'd', 'running', 'h-1', 1, 1, $1, now())`,
+     VALUES ('${CONTAINER}', 't', 'shop-1', 'r-1', 'd', 'running', 'h-1', 1, 1, $1, now())`,
     [container],
   );
   await source.query(
@@ -90,9 +93,9 @@ beforeEach(async () => {
   await source.query('TRUNCATE rollouts CASCADE');
   progress = new RolloutProgress(source, outbox, config, logger, { after: () => () => undefined });
   creation = new RolloutCreation(outbox, config, progress);
-  await insertRollout('first', 'rolling', null);
+  await insertRollout(FIRST, 'rolling', null);
   progress.start();
-  await reasonOf('first');
+  await reasonOf(FIRST);
 });
 
 function event<T extends object>(subject: string, data: T): ReceivedEvent<T> {
@@ -108,7 +111,7 @@ async function insertRollout(id: string, state: string, because: string | null):
     [id, state, because, { select: { image: 'debian' }, to: 'debian@v2' }],
   );
   await source.query(
-    `INSERT INTO rollout_members (rollout_id, ordinal, container_id, from_image, to_image, phase) VALUES ($1, 0, 'c-1', 'debian@v1', 'debian@v2', 'pending')`,
+    `INSERT INTO rollout_members (rollout_id, ordinal, container_id, from_image, to_image, phase) VALUES ($1, 0, '${CONTAINER}', 'debian@v1', 'debian@v2', 'pending')`,
     [id],
   );
 }
@@ -137,10 +140,10 @@ it.each([
   { action: 'resume', because: 'person', reason: 'image-not-staged' },
   { action: 'approve', because: 'approval', reason: 'image-not-staged' },
 ] as const)('looks at a rollout as soon as it may go on: $action', async ({ action, because, reason }) => {
-  await insertRollout('paused', 'paused', because);
+  await insertRollout(PAUSED, 'paused', because);
   const subject = action === 'resume' ? SUBJECTS.rolloutResumeRequested : SUBJECTS.rolloutApprovalRequested;
-  await new RolloutControl(outbox, progress).apply(event(subject, { rolloutId: 'paused' }), action);
-  expect(await reasonOf('paused')).toBe(reason);
+  await new RolloutControl(outbox, progress).apply(event(subject, { rolloutId: PAUSED }), action);
+  expect(await reasonOf(PAUSED)).toBe(reason);
 });
 
 it('looks at the rollout of the containers that follow the default as soon as that is activated', async () => {
