@@ -1,4 +1,5 @@
 /** All wiring of the distributor. */
+import { distributorGroup } from '@plinth/contracts';
 import { type DynamicModule, Module } from '@nestjs/common';
 import { TrustedKeys, TrustedKeysError } from '@plinth/image-trust';
 import {

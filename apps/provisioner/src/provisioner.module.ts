@@ -20,6 +20,7 @@ import {
   AddMoves1700000004000,
   AddRetirement1700000003000,
   AddRollouts1700000002000,
+  AddStorageState1700000007500,
   AddTenantDisk1700000006000,
   CreateProvisionerTables1700000001000,
 } from './postgres/migrations.js';
@@ -38,6 +39,7 @@ import { RolloutsModule } from './rollouts/rollouts.module.js';
         AddMoves1700000004000,
         AddIntake1700000005000,
         AddTenantDisk1700000006000,
+        AddStorageState1700000007500,
       ],
       poolSize: 20,
     }),

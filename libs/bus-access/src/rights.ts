@@ -187,6 +187,7 @@ export const PROVISIONER_API: readonly string[] = [
   '$JS.API.INFO',
   ...Object.values(STREAMS).flatMap(({ name }) => [
     `$JS.API.STREAM.CREATE.${name}`,
+    `$JS.API.STREAM.UPDATE.${name}`,
     `$JS.API.STREAM.INFO.${name}`,
     `$JS.API.CONSUMER.CREATE.${name}`,
     `$JS.API.CONSUMER.CREATE.${name}.>`,

@@ -1,4 +1,5 @@
 /** The access rules as nats-server reads them: pure. Runs with 2.9 and later; JSON is part of its configuration language. */
+import { CONSUMER_REQUESTS, HOST_HEARTBEATS, STORAGE_HEARTBEATS } from '@plinth/contracts';
 import { accountOf, CORE, type KeyedMember, memberId } from './members.js';
 import { answersInMany, type Call, coreServices, PROVISIONER_API, type Rights, rightsOf } from './rights.js';
 
@@ -52,7 +53,7 @@ function account(member: KeyedMember, members: readonly KeyedMember[]): Account 
     })),
     exports: [
       ...services
-        .filter((subject) => !subject.startsWith('consumers.>'))
+        .filter((subject) => subject !== CONSUMER_REQUESTS)
         .map((service): Export => (answersInMany(service) ? { service, response_type: 'stream' } : { service })),
       ...heardFrom(member, members).map((stream): Export => ({ stream })),
     ],
@@ -81,7 +82,7 @@ export function permissionsOf(
       '_INBOX.>',
       ...rights.serves,
       ...rights.hears.map((call) => call.subject),
-      ...(core ? ['heartbeat.host.*', 'heartbeat.storage.*'] : []),
+      ...(core ? [HOST_HEARTBEATS, STORAGE_HEARTBEATS] : []),
     ]),
   };
 }

@@ -1,8 +1,9 @@
 /** Requests about containers together with the wait for what becomes of them. */
 import {
   type ContainerDetails,
-  type ContainerState,
   type ContainerStarted,
+  type ContainerState,
+  EVENTS_ABOUT,
   type FactSubject,
   QUERIES,
   type RequestSubject,
@@ -77,7 +78,7 @@ export async function actOnContainer(
   const answers = await client.request(
     action.subject,
     { id, ...(name === 'rm' ? { keepData: options.keepData } : {}) },
-    { facts: ['container.>'] },
+    { facts: [EVENTS_ABOUT.containers] },
   );
   try {
     if (options.timeoutMs === undefined) return;

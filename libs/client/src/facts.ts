@@ -1,4 +1,5 @@
 /** Facts on their way in: decoded, filtered, waited for. */
+import { STREAMS } from '@plinth/contracts';
 import { decodeEnvelope } from '@plinth/service-kit/messaging';
 import type { MsgHdrs, Subscription } from 'nats';
 import { ClientError } from './errors.js';
@@ -14,7 +15,7 @@ export interface Fact {
 
 /** Which facts; those that fit everything named here. */
 export interface FactFilter {
-  /** NATS subjects, wildcards allowed; absent: facts about images, containers and hosts. */
+  /** NATS subjects, wildcards allowed; absent: everything in the stream of events. */
   readonly subjects?: readonly string[];
   readonly causationId?: string;
   readonly correlationId?: string;
@@ -22,7 +23,7 @@ export interface FactFilter {
 }
 
 /** Every subject that facts have. */
-export const ALL_FACTS: readonly string[] = ['image.>', 'container.>', 'host.>', 'rollout.>'];
+export const ALL_FACTS: readonly string[] = STREAMS.events.subjects;
 
 /** Whether a fact fits a filter; subjects are the subscription's affair. */
 export function fitsFilter(fact: Fact, filter: FactFilter): boolean {

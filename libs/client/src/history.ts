@@ -24,7 +24,9 @@ export function streamOf(subject: string): StreamName {
   const found = Object.values(STREAMS).find((stream) => stream.subjects.some((pattern) => pattern === `${first}.>`));
   if (!found)
     throw new ClientError(
-      `nothing is stored under ${subject}; try image.>, container.>, host.>, report.>, desired.>, status.> or deadletter.>`,
+      `nothing is stored under ${subject}; try one of ${Object.values(STREAMS)
+        .flatMap(({ subjects }) => subjects)
+        .join(', ')}`,
       'unknown-subject',
     );
   return found.name;

@@ -1,5 +1,5 @@
 /** Requests about hosts. */
-import { type HostOperation, type HostStatus, SUBJECTS } from '@plinth/contracts';
+import { EVENTS_ABOUT, type HostOperation, type HostStatus, SUBJECTS } from '@plinth/contracts';
 import { ClientError, type Fact, type PlinthClient } from './plinth-client.js';
 
 const ANSWER_MS = 30_000;
@@ -18,7 +18,7 @@ export async function actOnHost(
   host: string,
   options: { readonly parallel?: number } = {},
 ): Promise<void> {
-  const stream = await client.request(REQUESTS[operation], { host, ...options }, { facts: ['host.>'] });
+  const stream = await client.request(REQUESTS[operation], { host, ...options }, { facts: [EVENTS_ABOUT.hosts] });
   try {
     const fact = await stream.first((seen) => !seen.subject.endsWith('.requested'), ANSWER_MS);
     if (fact.subject === SUBJECTS.hostRejected) throw rejection(fact);

@@ -1,6 +1,7 @@
 /** Requests about images together with the wait for what becomes of them. */
 import { setTimeout as delay } from 'node:timers/promises';
 import {
+  EVENTS_ABOUT,
   type ImageBuildStatus,
   type ImageDistributed,
   type ImageDistributionFailed,
@@ -32,10 +33,12 @@ export async function buildImage(
   onProgress: (fraction: number, phase: string) => void,
 ): Promise<BuiltImage> {
   const status = client.connection.subscribe(imageStatus('*'));
-  const stream = await client.request(SUBJECTS.imageRequested, { recipe }, ['image.>']).catch((error: unknown) => {
-    status.unsubscribe();
-    throw error;
-  });
+  const stream = await client
+    .request(SUBJECTS.imageRequested, { recipe }, [EVENTS_ABOUT.images])
+    .catch((error: unknown) => {
+      status.unsubscribe();
+      throw error;
+    });
   const showing = (async () => {
     for await (const message of status) {
       const build = readStatus(message.data);

@@ -1,5 +1,6 @@
 /** Requests about rollouts, and their present state. */
 import {
+  EVENTS_ABOUT,
   QUERIES,
   type RolloutDetails,
   type RolloutOperation,
@@ -23,7 +24,7 @@ const SUBJECTS_OF = {
 
 /** @returns the id of the rollout. @throws ClientError with the reason of the rejection, or `timeout` */
 export async function startRollout(client: PlinthClient, request: RolloutRequested): Promise<string> {
-  const stream = await client.request(SUBJECTS.rolloutRequested, request, { facts: ['rollout.>'] });
+  const stream = await client.request(SUBJECTS.rolloutRequested, request, { facts: [EVENTS_ABOUT.rollouts] });
   try {
     const ends: readonly string[] = [SUBJECTS.rolloutStarted, SUBJECTS.rolloutRejected];
     const fact = await stream.first((seen) => ends.includes(seen.subject), ANSWER_MS);
@@ -39,7 +40,7 @@ export async function actOnRollout(client: PlinthClient, action: RolloutActionNa
   const stream = await client.request(
     SUBJECTS_OF[action],
     { rolloutId },
-    { facts: ['rollout.>', rolloutStatus(rolloutId)] },
+    { facts: [EVENTS_ABOUT.rollouts, rolloutStatus(rolloutId)] },
   );
   try {
     const fact = await stream.first((seen) => !seen.subject.endsWith('.requested'), ANSWER_MS);

@@ -1,5 +1,5 @@
 /** A request that moves one container to another image, and the wait for its verdict. */
-import { type ContainerReverted, type ContainerUpdated, QUERIES, SUBJECTS } from '@plinth/contracts';
+import { type ContainerReverted, type ContainerUpdated, EVENTS_ABOUT, QUERIES, SUBJECTS } from '@plinth/contracts';
 import { refusal } from './container-requests.js';
 import { ClientError, type Fact, type PlinthClient } from './plinth-client.js';
 
@@ -34,7 +34,7 @@ export async function updateContainer(
   const stream = await client.request(
     SUBJECTS.containerUpdateRequested,
     { id, ...request },
-    { facts: ['container.>'] },
+    { facts: [EVENTS_ABOUT.containers] },
   );
   try {
     if (timeoutMs === undefined) return undefined;

@@ -10,6 +10,7 @@ export * from './bus/events/container-requests.js';
 export * from './bus/events/update-events.js';
 export * from './bus/events/rollout-events.js';
 export * from './bus/events/host-events.js';
+export * from './bus/events/storage-events.js';
 export * from './bus/events/reports.js';
 export * from './bus/events/heartbeats.js';
 export * from './bus/problem.js';

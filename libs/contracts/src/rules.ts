@@ -1,6 +1,6 @@
 /** class-validator rules for this system's own value types; used by the contracts only. */
 import { Cron } from 'croner';
-import { buildMessage, ValidateBy, type ValidationOptions } from 'class-validator';
+import { buildMessage, IsNumber, IsOptional, Max, Min, ValidateBy, type ValidationOptions } from 'class-validator';
 import { ENV_NAME_PATTERN, isTimezone } from './values.js';
 
 const MAX_ENV_BYTES = 32 * 1024;
@@ -117,4 +117,10 @@ export function IsToTheThousandth(options?: ValidationOptions): PropertyDecorato
     },
     options,
   );
+}
+
+/** A time in seconds, to the thousandth, that may be absent. */
+export function IsSeconds(least: number, most: number): PropertyDecorator {
+  const rules = [IsOptional(), IsNumber(), IsToTheThousandth(), Min(least), Max(most)];
+  return (target, property) => rules.forEach((rule) => rule(target, property));
 }

@@ -45,3 +45,4 @@ export { type DatabaseOptions, openDatabase } from './persistence/database.js';
 export { claimEvent, insertEvents, Outbox, type OutboxEvent } from './persistence/outbox.js';
 export { persistenceModule } from './persistence/persistence.module.js';
 export { readStored, type StoredMessage, type StoredMessageQuery } from './messaging/stored-message.js';
+export { type Cause, causeOf, type PublishOptions, type Refusal, UnitOfWork } from './persistence/unit-of-work.js';

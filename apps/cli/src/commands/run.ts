@@ -1,4 +1,4 @@
-import { SUBJECTS } from '@plinth/contracts';
+import { EVENTS_ABOUT, SUBJECTS } from '@plinth/contracts';
 import { type Command, Option } from 'commander';
 import { withClient } from '../connection.js';
 import { type StartedContainer, waitUntilStarted } from '@plinth/client';
@@ -84,7 +84,7 @@ export function register(program: Command): void {
         const body = requestOf(image, words.length > 0 ? words : options.command, options);
         const stream = await client.request(SUBJECTS.containerRequested, body, {
           id: options.requestId,
-          facts: ['container.>'],
+          facts: [EVENTS_ABOUT.containers],
         });
         try {
           if (options.detach) {

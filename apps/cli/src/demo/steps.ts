@@ -1,7 +1,7 @@
 /** The steps of the tour: each does one thing for real and says what it saw. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type ContainerStarted, type FactSubject, SUBJECTS } from '@plinth/contracts';
+import { type ContainerStarted, EVENTS_ABOUT, type FactSubject, SUBJECTS } from '@plinth/contracts';
 import { ClientError, type PlinthClient } from '@plinth/client';
 import { activateImage, buildImage, promoteImage } from '../commands/image-actions.js';
 import { bytes, table } from '../output/table.js';
@@ -48,7 +48,7 @@ export async function clear(client: PlinthClient): Promise<void> {
 }
 
 export async function request(client: PlinthClient, body: object, narrator: Narrator): Promise<ContainerStarted> {
-  const stream = await client.request(SUBJECTS.containerRequested, body, ['container.*']);
+  const stream = await client.request(SUBJECTS.containerRequested, body, [EVENTS_ABOUT.containers]);
   const fact = await stream.first(
     ({ subject }) =>
       ([SUBJECTS.containerStarted, SUBJECTS.containerFailed, SUBJECTS.containerRejected] as string[]).includes(subject),
@@ -84,10 +84,10 @@ export async function act(
   done: FactSubject,
 ): Promise<void> {
   const facts = await client.facts(
-    ['container.*'],
+    [EVENTS_ABOUT.containers],
     (fact) => fact.data.containerId === id && (fact.subject === done || fact.subject === SUBJECTS.containerFailed),
   );
-  const stream = await client.request(subject, { id }, ['container.rejected']);
+  const stream = await client.request(subject, { id }, [SUBJECTS.containerRejected]);
   try {
     const fact = await Promise.race([
       facts.first(() => true, START_MS),

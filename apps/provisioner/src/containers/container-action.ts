@@ -2,13 +2,12 @@
 import { Inject, Injectable } from '@nestjs/common';
 import {
   type ContainerActionRequested,
-  type ContainerOperation,
   type ContainerRejected,
   containerStatus,
   desiredContainer,
   SUBJECTS,
 } from '@plinth/contracts';
-import { claimEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
+import { causeOf, claimEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import type { EntityManager } from 'typeorm';
 import { lockContainer, lockContainerByName, saveContainer } from './container.store.js';
 import { changeConfig, type ConfigChange, DEFAULT_TENANT } from './domain/container-config.js';
@@ -27,26 +26,18 @@ export class ContainerAction {
   constructor(@Inject(Outbox) private readonly outbox: Outbox) {}
 
   async apply(event: ReceivedEvent<ContainerActionRequested>, change: ConfigChange): Promise<void> {
-    const cause = { correlationId: event.correlationId, causationId: event.id };
-    await this.outbox.transact(async (manager, add) => {
-      if (!(await claimEvent(manager, event.subject, event.id))) return;
+    await this.outbox.work(causeOf(event), async (unit) => {
+      if (!(await claimEvent(unit.db, event.subject, event.id))) return;
       const refuse = (reason: ContainerRejected['reason'], message: string, record?: ContainerRecord): void =>
-        add({
-          subject: SUBJECTS.containerRejected,
-          aggregate: `request:${event.id}`,
-          data: {
-            operation: change.kind satisfies ContainerOperation,
-            requestId: event.id,
-            reason,
-            message,
-            name: record?.config.name ?? event.data.name,
-            tenant: record?.config.tenant ?? event.data.tenant,
-            containerId: record?.id ?? event.data.id,
-            problems: [],
-          },
-          ...cause,
+        unit.refuse(SUBJECTS.containerRejected, {
+          operation: change.kind,
+          reason,
+          message,
+          name: record?.config.name ?? event.data.name,
+          tenant: record?.config.tenant ?? event.data.tenant,
+          containerId: record?.id ?? event.data.id,
         });
-      const found = await findContainer(manager, event.data);
+      const found = await findContainer(unit.db, event.data);
       if (!found.ok) return refuse(found.reason, found.message);
       const { record } = found;
       if (record.moving)
@@ -69,14 +60,14 @@ export class ContainerAction {
         new Date().toISOString(),
       );
       const next: ContainerRecord = { ...record, state, config };
-      await saveContainer(manager, next, {
+      await saveContainer(unit.db, next, {
         at: config.decidedAt,
         kind: 'configured',
         generation: config.generation,
         message: `${change.kind} requested`,
       });
-      add({ subject: desiredContainer(config.host, record.id), data: config, ...cause });
-      add({ subject: containerStatus(record.id), data: statusOf(next), ...cause });
+      unit.publish(desiredContainer(config.host, record.id), config);
+      unit.publish(containerStatus(record.id), statusOf(next));
     });
   }
 }

@@ -9,7 +9,7 @@ import {
   parseImageRef,
   SUBJECTS,
 } from '@plinth/contracts';
-import { claimEvent, derivedId, type OutboxEvent, type ReceivedEvent } from '@plinth/service-kit';
+import { claimEvent, derivedId, type ReceivedEvent, type UnitOfWork } from '@plinth/service-kit';
 import type { EntityManager } from 'typeorm';
 import { findRequest, insertContainer } from './container.store.js';
 import { loadPlacementView, release, reserve } from '../placement/placement.store.js';
@@ -22,7 +22,6 @@ import { resolveImage } from '../images/domain/image-resolution.js';
 import { choosePlacement, inDatacenter, noRoom, placementPolicy } from '../placement/domain/placement.js';
 
 type Refusal = Pick<ContainerRejected, 'reason' | 'message'>;
-type Add = (event: OutboxEvent) => void;
 
 @Injectable()
 export class ContainerCreation {
@@ -44,31 +43,26 @@ export class ContainerCreation {
   }
 
   /** @param requestDigest of what is asked for: tells a request that came again from another one under its id */
-  async decide(
-    manager: EntityManager,
-    add: Add,
-    event: ReceivedEvent<ContainerRequested>,
-    requestDigest: string,
-  ): Promise<void> {
-    if (!(await claimEvent(manager, SUBJECTS.containerRequested, event.id))) {
-      const known = await findRequest(manager, event.id);
+  async decide(unit: UnitOfWork, event: ReceivedEvent<ContainerRequested>, requestDigest: string): Promise<void> {
+    if (!(await claimEvent(unit.db, SUBJECTS.containerRequested, event.id))) {
+      const known = await findRequest(unit.db, event.id);
       if (known && known.digest !== requestDigest) {
         this.refuse(
+          unit,
           event,
-          add,
           { reason: 'request-id-reused', message: 'a request with this id asked for something else; use a new id' },
           requestDigest,
         );
       }
       return;
     }
-    const refusal = await this.place(manager, event, requestDigest, add);
-    if (refusal) this.refuse(event, add, refusal);
+    const refusal = await this.place(unit, event, requestDigest);
+    if (refusal) this.refuse(unit, event, refusal);
   }
 
   /** It could not be decided, however often it was tried. */
-  giveUp(add: Add, event: ReceivedEvent<ContainerRequested>): void {
-    this.refuse(event, add, {
+  giveUp(unit: UnitOfWork, event: ReceivedEvent<ContainerRequested>): void {
+    this.refuse(unit, event, {
       reason: 'internal-error',
       message: 'the request could not be decided; the log of the provisioner says why',
     });
@@ -76,15 +70,14 @@ export class ContainerCreation {
 
   /** @returns why not; then nothing was written */
   private async place(
-    manager: EntityManager,
+    unit: UnitOfWork,
     event: ReceivedEvent<ContainerRequested>,
     digest: string,
-    add: Add,
   ): Promise<Refusal | undefined> {
     const request = event.data;
     const { PLINTH_CPU_OVERCOMMIT: overcommit, PLINTH_HOST_LOST_SECONDS: lostSeconds } = this.config;
     const asked = request.image === undefined ? undefined : parseImageRef(request.image);
-    const view = await loadPlacementView(manager, asked?.name, overcommit, lostSeconds);
+    const view = await loadPlacementView(unit.db, asked?.name, overcommit, lostSeconds);
     const hosts = inDatacenter(view.hosts, request.datacenter);
     if (hosts.length === 0) {
       const where = request.datacenter === undefined ? '' : ` in data centre ${request.datacenter}`;
@@ -98,7 +91,7 @@ export class ContainerCreation {
     const policy = placementPolicy(this.config.PLINTH_PLACEMENT);
     const overQuota = quotaRefusal(
       request.tenant ?? DEFAULT_TENANT,
-      await this.usage(manager, request.tenant ?? DEFAULT_TENANT),
+      await this.usage(unit.db, request.tenant ?? DEFAULT_TENANT),
       resources,
       this.quota,
     );
@@ -113,10 +106,10 @@ export class ContainerCreation {
     );
     if (!placement.ok) return placement;
     for (const host of placement.hosts) {
-      const room = await reserve(manager, host.host, resolution.image, resources, overcommit);
+      const room = await reserve(unit.db, host.host, resolution.image, resources, overcommit);
       if (room === 'no-room') continue;
       // Revoked or retired since it was looked up, and never promoted again: the next look finds another, or none.
-      if (room === 'image-withdrawn') return this.place(manager, event, digest, add);
+      if (room === 'image-withdrawn') return this.place(unit, event, digest);
       const nodes = resolution.image.storageNodes.filter((node) => host.storageNodes.includes(node));
       const containerId = randomBytes(16).toString('hex');
       const requestedAt = new Date(event.storedAtMs).toISOString();
@@ -152,14 +145,14 @@ export class ContainerCreation {
         runningImage: null,
         moving: null,
       };
-      if (!(await insertContainer(manager, record, event.id, digest))) {
-        await release(manager, host.host, resources);
+      if (!(await insertContainer(unit.db, record, event.id, digest))) {
+        await release(unit.db, host.host, resources);
         return {
           reason: 'name-taken',
           message: `tenant ${config.tenant} has a container named ${config.name} already`,
         };
       }
-      this.announce(event, record, add);
+      this.announce(unit, event, record);
       return undefined;
     }
     return { reason: 'no-capacity', message: noRoom(placement.hosts, resources) };
@@ -172,14 +165,12 @@ export class ContainerCreation {
     return lockTenantUsage(manager, tenant);
   }
 
-  private announce(event: ReceivedEvent<ContainerRequested>, record: ContainerRecord, add: Add): void {
-    const cause = { correlationId: event.correlationId, causationId: event.id };
+  private announce(unit: UnitOfWork, event: ReceivedEvent<ContainerRequested>, record: ContainerRecord): void {
     const { config } = record;
-    add({ subject: desiredContainer(config.host, record.id), data: config, ...cause });
-    add({
-      subject: SUBJECTS.containerConfigured,
-      aggregate: `container:${record.id}`,
-      data: {
+    unit.publish(desiredContainer(config.host, record.id), config);
+    unit.publish(
+      SUBJECTS.containerConfigured,
+      {
         ...factOf(config),
         imageAsked: config.imageAsked,
         fallbackReason: config.fallbackReason,
@@ -187,28 +178,21 @@ export class ContainerCreation {
         dataVolume: config.dataVolume,
         requestId: event.id,
       },
-      ...cause,
-    });
-    add({ subject: containerStatus(record.id), data: statusOf(record), ...cause });
+      { aggregate: `container:${record.id}` },
+    );
+    unit.publish(containerStatus(record.id), statusOf(record));
   }
 
-  private refuse(event: ReceivedEvent<ContainerRequested>, add: Add, refusal: Refusal, variant = ''): void {
-    const { name, tenant } = event.data;
-    add({
-      subject: SUBJECTS.containerRejected,
-      aggregate: `request:${event.id}`,
-      id: variant === '' ? undefined : derivedId('refused', event.id, variant, String(event.attempt)),
-      data: {
-        operation: 'create',
-        requestId: event.id,
-        reason: refusal.reason,
-        message: refusal.message,
-        name,
-        tenant,
-        problems: [],
-      },
-      correlationId: event.correlationId,
-      causationId: event.id,
-    });
+  private refuse(
+    unit: UnitOfWork,
+    { id, attempt, data: { name, tenant } }: ReceivedEvent<ContainerRequested>,
+    refusal: Refusal,
+    variant = '',
+  ): void {
+    unit.refuse(
+      SUBJECTS.containerRejected,
+      { operation: 'create', reason: refusal.reason, message: refusal.message, name, tenant },
+      variant === '' ? undefined : derivedId('refused', id, variant, String(attempt)),
+    );
   }
 }

@@ -106,6 +106,14 @@ export async function lockContainerByName(
   return rows[0] && recordOf(rows[0]);
 }
 
+/** Every container that is not removed, oldest first, its row locked. */
+export async function lockPresent(manager: EntityManager): Promise<ContainerRecord[]> {
+  const rows: ContainerRow[] = await manager.query(
+    `SELECT ${CONTAINER_COLUMNS} FROM containers WHERE state <> 'removed' ORDER BY ordinal FOR UPDATE`,
+  );
+  return rows.map(recordOf);
+}
+
 export async function saveMessage(manager: EntityManager, id: string, message: string): Promise<void> {
   await manager.query('UPDATE containers SET message = $2 WHERE id = $1', [id, message]);
 }

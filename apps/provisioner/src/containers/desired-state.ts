@@ -1,13 +1,14 @@
 /** The desired-state and status streams as the provisioner keeps them, besides what the outbox publishes. */
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
-import { containerStatus, desiredContainer, STREAMS } from '@plinth/contracts';
-import { CONNECTION, insertEvents, LOGGER, type Logger, Outbox } from '@plinth/service-kit';
+import { containerStatus, desiredContainer, hostStatus, storageStatus, STREAMS } from '@plinth/contracts';
+import { CONNECTION, insertEvents, LOGGER, type Logger, newId, Outbox, type OutboxEvent } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
 import type { DataSource } from 'typeorm';
 import { statusOf } from './domain/container-record.js';
 import { allGivenUp } from './given-up.store.js';
-import { CONTAINER_COLUMNS, type ContainerRow, isGoneFrom, recordOf } from './container.store.js';
+import { isGoneFrom, lockPresent } from './container.store.js';
+import { hostStatuses, storageStatuses } from '../placement/node-status.store.js';
 
 @Injectable()
 export class DesiredState implements OnModuleInit {
@@ -21,7 +22,7 @@ export class DesiredState implements OnModuleInit {
   onModuleInit(): void {
     this.outbox.onAmnesia((stream) => {
       this.logger.warn({ stream }, 'desired state and status are published again');
-      return this.republishAll();
+      return republishAll(this.source);
     });
   }
 
@@ -36,29 +37,39 @@ export class DesiredState implements OnModuleInit {
       seq: state.last_seq + 1,
     });
   }
+}
 
-  /** Queues every present config and status again: after the bus lost what it had. */
-  private async republishAll(): Promise<void> {
-    await this.source.transaction(async (manager) => {
-      const rows: ContainerRow[] = await manager.query(
-        `SELECT ${CONTAINER_COLUMNS} FROM containers WHERE state <> 'removed' ORDER BY ordinal FOR UPDATE`,
-      );
-      for (const config of await allGivenUp(manager)) {
-        await insertEvents(manager, [
-          {
-            subject: desiredContainer(config.host, config.containerId),
-            data: config,
-            correlationId: config.containerId,
-          },
-        ]);
-      }
-      for (const record of rows.map(recordOf)) {
-        const { config } = record;
-        await insertEvents(manager, [
-          { subject: desiredContainer(config.host, record.id), data: config, correlationId: record.id },
-          { subject: containerStatus(record.id), data: statusOf(record), correlationId: record.id },
-        ]);
-      }
-    });
-  }
+/** Queues every present config and status again: after the bus lost what it had. */
+export async function republishAll(source: DataSource): Promise<void> {
+  await source.transaction(async (manager) => {
+    for (const config of await allGivenUp(manager)) {
+      await insertEvents(manager, [
+        {
+          subject: desiredContainer(config.host, config.containerId),
+          data: config,
+          correlationId: config.containerId,
+        },
+      ]);
+    }
+    for (const record of await lockPresent(manager)) {
+      const { config } = record;
+      await insertEvents(manager, [
+        { subject: desiredContainer(config.host, record.id), data: config, correlationId: record.id },
+        { subject: containerStatus(record.id), data: statusOf(record), correlationId: record.id },
+      ]);
+    }
+    const correlationId = newId();
+    await insertEvents(manager, [
+      ...(await hostStatuses(manager, {})).map((data): OutboxEvent => ({
+        subject: hostStatus(data.host),
+        data,
+        correlationId,
+      })),
+      ...(await storageStatuses(manager, {})).map((data): OutboxEvent => ({
+        subject: storageStatus(data.node),
+        data,
+        correlationId,
+      })),
+    ]);
+  });
 }

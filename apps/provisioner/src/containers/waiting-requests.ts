@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import { canonicalJson } from '@plinth/contracts';
-import { type Logger, LOGGER, MAX_DELIVERIES, Outbox, retryDelay } from '@plinth/service-kit';
+import { causeOf, type Logger, LOGGER, MAX_DELIVERIES, Outbox, retryDelay, UnitOfWork } from '@plinth/service-kit';
 import type { DataSource } from 'typeorm';
 import { ContainerCreation } from './container-creation.js';
 import { DEFAULT_TENANT } from './domain/container-config.js';
@@ -28,7 +28,7 @@ export class WaitingRequests {
   ) {}
 
   async decide(event: Request): Promise<void> {
-    await this.outbox.transact((manager, add) => this.creation.decide(manager, add, event, digestOf(event)));
+    await this.outbox.work(causeOf(event), (unit) => this.creation.decide(unit, event, digestOf(event)));
   }
 
   /** The table has them all when it resolves, or none when it rejects. */
@@ -54,8 +54,9 @@ export class WaitingRequests {
         taken = await takeRequest(manager, this.lastTenant);
         if (!taken) return;
         this.lastTenant = taken.tenant;
-        if (taken.failures >= MAX_DELIVERIES) this.creation.giveUp(add, taken.event);
-        else await this.creation.decide(manager, add, taken.event, digestOf(taken.event));
+        const unit = new UnitOfWork(manager, causeOf(taken.event), add);
+        if (taken.failures >= MAX_DELIVERIES) this.creation.giveUp(unit, taken.event);
+        else await this.creation.decide(unit, taken.event, digestOf(taken.event));
       });
       return taken !== undefined;
     } catch (error) {

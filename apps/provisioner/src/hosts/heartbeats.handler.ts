@@ -9,6 +9,7 @@ import {
 } from '@plinth/contracts';
 import { newId, OnEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import { recordHostHeartbeat, recordStorageHeartbeat, recoverContainers } from './host.store.js';
+import { announceHost, announceStorage } from '../placement/node-status.store.js';
 import { retirementsToRepeat } from '../images/retirement.store.js';
 import { statusOf } from '../containers/domain/container-record.js';
 
@@ -21,15 +22,17 @@ export class HeartbeatsHandler {
   async host(event: ReceivedEvent<HostHeartbeat>): Promise<void> {
     const { host } = event.data;
     if (event.tokens[2] !== host) return;
-    await this.outbox.transact(async (manager, add) => {
-      const meaning = await recordHostHeartbeat(manager, event.data);
+    await this.outbox.work({ correlationId: newId() }, async (unit) => {
+      const meaning = await recordHostHeartbeat(unit.db, event.data);
       if (meaning === 'known') return;
-      const correlationId = newId();
-      const subject = meaning === 'joined' ? SUBJECTS.hostJoined : SUBJECTS.hostRecovered;
-      add({ subject, aggregate: `host:${host}`, data: { host, lastSeenAt: new Date().toISOString() }, correlationId });
+      if (meaning !== 'changed') {
+        const subject = meaning === 'joined' ? SUBJECTS.hostJoined : SUBJECTS.hostRecovered;
+        unit.publish(subject, { host, lastSeenAt: new Date().toISOString() }, { aggregate: `host:${host}` });
+      }
+      await announceHost(unit, host);
       if (meaning === 'recovered') {
-        for (const record of await recoverContainers(manager, host)) {
-          add({ subject: containerStatus(record.id), data: statusOf(record), correlationId });
+        for (const record of await recoverContainers(unit.db, host)) {
+          unit.publish(containerStatus(record.id), statusOf(record));
         }
       }
     });
@@ -37,12 +40,21 @@ export class HeartbeatsHandler {
 
   @OnEvent(STORAGE_HEARTBEATS)
   async storage(event: ReceivedEvent<StorageHeartbeat>): Promise<void> {
-    if (event.tokens[2] !== event.data.node) return;
-    await this.outbox.transact(async (manager, add) => {
-      await recordStorageHeartbeat(manager, event.data);
+    const { node } = event.data;
+    if (event.tokens[2] !== node) return;
+    await this.outbox.work({ correlationId: newId() }, async (unit) => {
+      const meaning = await recordStorageHeartbeat(unit.db, event.data);
+      if (meaning === 'joined' || meaning === 'recovered') {
+        const subject = meaning === 'joined' ? SUBJECTS.storageJoined : SUBJECTS.storageRecovered;
+        const data = { node, lastSeenAt: new Date().toISOString() };
+        unit.publish(subject, data, { aggregate: `storage:${node}` });
+      }
+      if (meaning !== 'known') await announceStorage(unit, node);
       // A node that was away for longer than the bus remembers still holds what was retired meanwhile.
-      for (const image of await retirementsToRepeat(manager, event.data.images)) {
-        add({ subject: SUBJECTS.imageRetired, aggregate: `image:${image.name}`, data: image, correlationId: newId() });
+      for (const image of await retirementsToRepeat(unit.db, event.data.images)) {
+        unit
+          .causedBy({ correlationId: newId() })
+          .publish(SUBJECTS.imageRetired, image, { aggregate: `image:${image.name}` });
       }
     });
   }

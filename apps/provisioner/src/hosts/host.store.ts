@@ -4,18 +4,32 @@ import type { EntityManager } from 'typeorm';
 import type { ContainerRecord } from '../containers/domain/container-record.js';
 import { CONTAINER_COLUMNS, type ContainerRow, recordOf } from '../containers/container.store.js';
 
+/** `changed`: it says something new of itself, or is heard again after a silence. */
+export type Meaning = 'joined' | 'recovered' | 'changed' | 'known';
+
+interface Before {
+  readonly before: string | null;
+  readonly same: boolean | null;
+}
+
+function meaningOf(row: Before | undefined): Meaning {
+  if (row === undefined || row.before === null) return 'joined';
+  if (row.before === 'lost') return 'recovered';
+  return row.before === 'ready' && row.same === true ? 'known' : 'changed';
+}
+
 /** @returns what the heartbeat meant */
-export async function recordHostHeartbeat(
-  manager: EntityManager,
-  beat: HostHeartbeat,
-): Promise<'joined' | 'recovered' | 'known'> {
-  const rows: { before: string | null }[] = await manager.query(
-    `WITH before AS (SELECT state FROM hosts WHERE host = $1)
+export async function recordHostHeartbeat(manager: EntityManager, beat: HostHeartbeat): Promise<Meaning> {
+  const rows: Before[] = await manager.query(
+    `WITH before AS (
+       SELECT state, (datacenter, storage_nodes, capacity_memory, capacity_cpus, capacity_containers, runtime)
+                       IS NOT DISTINCT FROM ($2::text, $3::text[], $5::bigint, $6::float8, $7::integer, $11::text) AS same
+         FROM hosts WHERE host = $1)
      INSERT INTO hosts (host, state, datacenter, storage_nodes, incarnation, capacity_memory, capacity_cpus, capacity_containers, cores, load1, memory_used, running, runtime, last_seen_at)
      VALUES ($1, 'ready', $2, $3, $4, $5, $6, $7, $6, $8, $9, $10, $11, now())
      ON CONFLICT (host) DO UPDATE SET state = 'ready', datacenter = $2, storage_nodes = $3, incarnation = $4, capacity_memory = $5,
        capacity_cpus = $6, capacity_containers = $7, cores = $6, load1 = $8, memory_used = $9, running = $10, runtime = $11, last_seen_at = now(), beats = hosts.beats + 1
-     RETURNING (SELECT state FROM before) AS before`,
+     RETURNING (SELECT state FROM before) AS before, (SELECT same FROM before) AS same`,
     [
       beat.host,
       beat.datacenter,
@@ -30,35 +44,68 @@ export async function recordHostHeartbeat(
       beat.runtime,
     ],
   );
-  const before = rows[0]?.before ?? null;
-  return before === null ? 'joined' : before === 'lost' ? 'recovered' : 'known';
+  return meaningOf(rows[0]);
 }
 
-export interface HeardHost {
-  readonly host: string;
+/** A host or storage node that is not lost. */
+export interface HeardNode {
+  readonly name: string;
   readonly state: 'ready' | 'suspect';
   /** Counts its heartbeats. */
   readonly beats: string;
 }
 
-export async function hostsInUse(manager: EntityManager): Promise<HeardHost[]> {
-  const rows: HeardHost[] = await manager.query(`SELECT host, state, beats FROM hosts WHERE state <> 'lost'`);
+export interface SilentNode {
+  readonly name: string;
+  readonly lastSeenAt: string;
+}
+
+export async function hostsInUse(manager: EntityManager): Promise<HeardNode[]> {
+  const rows: HeardNode[] = await manager.query(`SELECT host AS name, state, beats FROM hosts WHERE state <> 'lost'`);
+  return rows;
+}
+
+export async function storageInUse(manager: EntityManager): Promise<HeardNode[]> {
+  const rows: HeardNode[] = await manager.query(
+    `SELECT node AS name, state, beats FROM storage_nodes WHERE state <> 'lost'`,
+  );
   return rows;
 }
 
 /** Each is marked by one provisioner only, and not when it was heard meanwhile. @returns those that were marked */
 export async function markSilent(
   manager: EntityManager,
-  hosts: readonly HeardHost[],
+  hosts: readonly HeardNode[],
   state: 'suspect' | 'lost',
-): Promise<{ host: string; lastSeenAt: string }[]> {
+): Promise<SilentNode[]> {
   if (hosts.length === 0) return [];
-  const [rows]: [{ host: string; last_seen_at: Date }[], number] = await manager.query(
+  const [rows]: [SilentRow[], number] = await manager.query(
     `UPDATE hosts SET state = $3 FROM unnest($1::text[], $2::bigint[]) AS silent(host, beats)
-      WHERE hosts.host = silent.host AND hosts.beats = silent.beats AND hosts.state <> $3 AND hosts.state <> 'lost' RETURNING hosts.host, last_seen_at`,
-    [hosts.map(({ host }) => host), hosts.map(({ beats }) => beats), state],
+      WHERE hosts.host = silent.host AND hosts.beats = silent.beats AND hosts.state <> $3 AND hosts.state <> 'lost'
+      RETURNING hosts.host AS name, last_seen_at`,
+    [hosts.map(({ name }) => name), hosts.map(({ beats }) => beats), state],
   );
-  return rows.map((row) => ({ host: row.host, lastSeenAt: row.last_seen_at.toISOString() }));
+  return rows.map(silentNode);
+}
+
+/** As {@link markSilent}. */
+export async function markStorageLost(manager: EntityManager, nodes: readonly HeardNode[]): Promise<SilentNode[]> {
+  if (nodes.length === 0) return [];
+  const [rows]: [SilentRow[], number] = await manager.query(
+    `UPDATE storage_nodes s SET state = 'lost' FROM unnest($1::text[], $2::bigint[]) AS silent(node, beats)
+      WHERE s.node = silent.node AND s.beats = silent.beats AND s.state <> 'lost' RETURNING s.node AS name, s.last_seen_at`,
+    [nodes.map(({ name }) => name), nodes.map(({ beats }) => beats)],
+  );
+  return rows.map(silentNode);
+}
+
+interface SilentRow {
+  name: string;
+  last_seen_at: Date;
+}
+
+function silentNode(row: SilentRow): SilentNode {
+  return { name: row.name, lastSeenAt: row.last_seen_at.toISOString() };
 }
 
 /** @param live states that become `lost` */
@@ -87,10 +134,16 @@ export async function recoverContainers(manager: EntityManager, host: string): P
 /** Seconds during which a master that the heartbeat does not list yet may still be newer than the list. */
 const HEARTBEAT_LAG_SECONDS = 10;
 
-export async function recordStorageHeartbeat(manager: EntityManager, beat: StorageHeartbeat): Promise<void> {
-  await manager.query(
-    `INSERT INTO storage_nodes (node, datacenter, labels, total_bytes, free_bytes, last_seen_at) VALUES ($1, $2, $3, $4, $5, now())
-     ON CONFLICT (node) DO UPDATE SET datacenter = $2, labels = $3, total_bytes = $4, free_bytes = $5, last_seen_at = now()`,
+/** @returns what the heartbeat meant */
+export async function recordStorageHeartbeat(manager: EntityManager, beat: StorageHeartbeat): Promise<Meaning> {
+  const rows: Before[] = await manager.query(
+    `WITH before AS (
+       SELECT state, (datacenter, labels, total_bytes) IS NOT DISTINCT FROM ($2::text, $3::jsonb, $4::bigint) AS same
+         FROM storage_nodes WHERE node = $1)
+     INSERT INTO storage_nodes (node, datacenter, labels, total_bytes, free_bytes, last_seen_at) VALUES ($1, $2, $3, $4, $5, now())
+     ON CONFLICT (node) DO UPDATE SET state = 'ready', datacenter = $2, labels = $3, total_bytes = $4, free_bytes = $5, last_seen_at = now(),
+       beats = storage_nodes.beats + 1
+     RETURNING (SELECT state FROM before) AS before, (SELECT same FROM before) AS same`,
     [beat.node, beat.datacenter, JSON.stringify(beat.labels), beat.totalBytes, beat.freeBytes],
   );
   await manager.query(
@@ -122,4 +175,5 @@ export async function recordStorageHeartbeat(manager: EntityManager, beat: Stora
        AND NOT EXISTS (SELECT 1 FROM json_to_recordset($2::json) AS i(name text, version text) WHERE i.name = m.name AND i.version = m.version)`,
     [beat.node, listed],
   );
+  return meaningOf(rows[0]);
 }

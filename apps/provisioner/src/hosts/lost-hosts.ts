@@ -1,8 +1,10 @@
-/** Looks every second or two for hosts that fell silent; several provisioners may do so at once. */
+/** Looks every second or two for hosts and storage nodes that fell silent; several provisioners may do so at once. */
 import { Inject, Injectable } from '@nestjs/common';
 import { containerStatus, type ContainerState, SUBJECTS } from '@plinth/contracts';
 import { type Logger, LOGGER, newId, Outbox, WorkLoop } from '@plinth/service-kit';
-import { type HeardHost, hostsInUse, loseContainers, markSilent } from './host.store.js';
+import { hostsInUse, loseContainers, markSilent, markStorageLost, storageInUse } from './host.store.js';
+import { announceHost, announceStorage } from '../placement/node-status.store.js';
+import { Silence } from './silence.js';
 import { type ContainerRecord, factOf, statusOf } from '../containers/domain/container-record.js';
 import { transition } from '../containers/domain/container-state.js';
 import { ProvisionerConfig } from '../config.js';
@@ -21,8 +23,8 @@ const PERIOD_MS = 1_000;
 @Injectable()
 export class LostHosts {
   private readonly loop: WorkLoop;
-  /** By host: its last count of heartbeats, and when it was first seen, by this process's clock: what jumps is the time of day. */
-  private readonly heard = new Map<string, { readonly beats: string; readonly atMs: number }>();
+  private readonly hosts = new Silence();
+  private readonly storageNodes = new Silence();
 
   constructor(
     @Inject(Outbox) private readonly outbox: Outbox,
@@ -47,37 +49,47 @@ export class LostHosts {
 
   private async sweep(): Promise<void> {
     const live = ALL_STATES.filter((state) => transition(state, 'host-lost') !== undefined);
-    await this.outbox.transact(async (manager, add) => {
-      const silent = this.silence(await hostsInUse(manager));
-      for (const { host } of await markSilent(manager, silent(this.config.PLINTH_HOST_LOST_SECONDS / 2), 'suspect'))
+    await this.outbox.work({ correlationId: newId() }, async (sweep) => {
+      const silent = this.hosts.among(await hostsInUse(sweep.db), performance.now());
+      for (const { name: host } of await markSilent(
+        sweep.db,
+        silent(this.config.PLINTH_HOST_LOST_SECONDS / 2),
+        'suspect',
+      )) {
         this.logger.warn({ host }, 'host is silent; nothing new is placed there');
-      for (const { host, lastSeenAt } of await markSilent(
-        manager,
+        await announceHost(sweep.causedBy({ correlationId: newId() }), host);
+      }
+      for (const { name: host, lastSeenAt } of await markSilent(
+        sweep.db,
         silent(this.config.PLINTH_HOST_LOST_SECONDS),
         'lost',
       )) {
-        const correlationId = newId();
+        const unit = sweep.causedBy({ correlationId: newId() });
         this.logger.warn({ host, lastSeenAt }, 'host is lost');
-        add({ subject: SUBJECTS.hostLost, aggregate: `host:${host}`, data: { host, lastSeenAt }, correlationId });
-        const lost: readonly ContainerRecord[] = await loseContainers(manager, host, live);
+        unit.publish(SUBJECTS.hostLost, { host, lastSeenAt }, { aggregate: `host:${host}` });
+        await announceHost(unit, host);
+        const lost: readonly ContainerRecord[] = await loseContainers(sweep.db, host, live);
         for (const record of lost) {
-          add({
-            subject: SUBJECTS.containerLost,
-            aggregate: `container:${record.id}`,
-            data: factOf(record.config),
-            correlationId,
-          });
-          add({ subject: containerStatus(record.id), data: statusOf(record), correlationId });
+          unit.publish(SUBJECTS.containerLost, factOf(record.config), { aggregate: `container:${record.id}` });
+          unit.publish(containerStatus(record.id), statusOf(record));
         }
       }
     });
+    await this.loseStorage();
   }
 
-  /** While no provisioner ran nobody could hear the heartbeats: every host has its full time from when it is first looked at. */
-  private silence(hosts: readonly HeardHost[]): (seconds: number) => HeardHost[] {
-    const nowMs = performance.now();
-    for (const { host, beats } of hosts)
-      if (this.heard.get(host)?.beats !== beats) this.heard.set(host, { beats, atMs: nowMs });
-    return (seconds) => hosts.filter(({ host }) => nowMs - (this.heard.get(host)?.atMs ?? nowMs) >= seconds * 1000);
+  private async loseStorage(): Promise<void> {
+    await this.outbox.work({ correlationId: newId() }, async (sweep) => {
+      const silent = this.storageNodes.among(await storageInUse(sweep.db), performance.now());
+      for (const { name: node, lastSeenAt } of await markStorageLost(
+        sweep.db,
+        silent(this.config.PLINTH_HOST_LOST_SECONDS),
+      )) {
+        const unit = sweep.causedBy({ correlationId: newId() });
+        this.logger.warn({ node, lastSeenAt }, 'storage node is lost');
+        unit.publish(SUBJECTS.storageLost, { node, lastSeenAt }, { aggregate: `storage:${node}` });
+        await announceStorage(unit, node);
+      }
+    });
   }
 }

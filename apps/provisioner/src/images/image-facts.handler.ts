@@ -8,7 +8,7 @@ import {
   type ImageTested,
   SUBJECTS,
 } from '@plinth/contracts';
-import { OnEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
+import { causeOf, OnEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import { type ImageChange, recordImage } from './image.store.js';
 import { retirementsToRepeat } from './retirement.store.js';
 
@@ -34,19 +34,13 @@ export class ImageFactsHandler {
   }
 
   @OnEvent(SUBJECTS.imagePromoted)
-  async promoted({ data, id, correlationId }: ReceivedEvent<ImagePromoted>): Promise<void> {
-    const { name, version, contentDigest, archiveBytes, unpackedBytes } = data;
-    await this.outbox.transact(async (manager, add) => {
-      await recordImage(manager, { name, version, state: 'promoted', contentDigest, archiveBytes, unpackedBytes });
+  async promoted(event: ReceivedEvent<ImagePromoted>): Promise<void> {
+    const { name, version, contentDigest, archiveBytes, unpackedBytes } = event.data;
+    await this.outbox.work(causeOf(event), async (unit) => {
+      await recordImage(unit.db, { name, version, state: 'promoted', contentDigest, archiveBytes, unpackedBytes });
       // Whoever promotes it, or hears of it, has missed that it was retired.
-      for (const image of await retirementsToRepeat(manager, [{ name, version }])) {
-        add({
-          subject: SUBJECTS.imageRetired,
-          aggregate: `image:${image.name}`,
-          data: image,
-          correlationId,
-          causationId: id,
-        });
+      for (const image of await retirementsToRepeat(unit.db, [{ name, version }])) {
+        unit.publish(SUBJECTS.imageRetired, image, { aggregate: `image:${image.name}` });
       }
     });
   }

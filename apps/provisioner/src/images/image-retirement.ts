@@ -1,13 +1,7 @@
 /** One version out of use for ever, in one transaction: lock it, look whether anything needs it, retire it, announce. */
 import { Inject, Injectable } from '@nestjs/common';
-import {
-  type ImageRejected,
-  type ImageRetirementRequested,
-  type ImageRetired,
-  parseExactImageRef,
-  SUBJECTS,
-} from '@plinth/contracts';
-import { claimEvent, Outbox, PermanentError, type ReceivedEvent } from '@plinth/service-kit';
+import { type ImageRetirementRequested, type ImageRetired, parseExactImageRef, SUBJECTS } from '@plinth/contracts';
+import { causeOf, claimEvent, Outbox, PermanentError, type ReceivedEvent } from '@plinth/service-kit';
 import { loadUses, lockVersion, retireVersion } from './retirement.store.js';
 import { stateRefusal, useRefusal } from './domain/image-retirement.js';
 
@@ -20,26 +14,17 @@ export class ImageRetirement {
     const ref = parseExactImageRef(image);
     if (!ref) throw new PermanentError('the contract let an image reference through that is none');
     const { name, version } = ref;
-    const cause = { correlationId: event.correlationId, causationId: event.id };
-    await this.outbox.transact(async (manager, add) => {
-      if (!(await claimEvent(manager, event.subject, event.id))) return;
-      const state = await lockVersion(manager, name, version);
-      const refusal = stateRefusal(image, state) ?? useRefusal(image, await loadUses(manager, name, version));
+    await this.outbox.work(causeOf(event), async (unit) => {
+      if (!(await claimEvent(unit.db, event.subject, event.id))) return;
+      const state = await lockVersion(unit.db, name, version);
+      const refusal = stateRefusal(image, state) ?? useRefusal(image, await loadUses(unit.db, name, version));
       if (refusal) {
-        const data: ImageRejected = {
-          operation: 'retirement',
-          requestId: event.id,
-          ...refusal,
-          name,
-          version,
-          problems: [],
-        };
-        add({ subject: SUBJECTS.imageRejected, aggregate: `request:${event.id}`, data, ...cause });
+        unit.refuse(SUBJECTS.imageRejected, { operation: 'retirement', ...refusal, name, version });
         return;
       }
-      await retireVersion(manager, name, version);
+      await retireVersion(unit.db, name, version);
       const data: ImageRetired = { name, version };
-      add({ subject: SUBJECTS.imageRetired, aggregate: `image:${name}`, data, ...cause });
+      unit.publish(SUBJECTS.imageRetired, data, { aggregate: `image:${name}` });
     });
   }
 }

@@ -8,7 +8,7 @@ import {
   SUBJECTS,
   type VolumeTakeover,
 } from '@plinth/contracts';
-import { type Logger, LOGGER, newId, Outbox, type OutboxEvent, WorkLoop } from '@plinth/service-kit';
+import { type Logger, LOGGER, newId, Outbox, type UnitOfWork, WorkLoop } from '@plinth/service-kit';
 import type { DataSource, EntityManager } from 'typeorm';
 import { lockContainer, saveContainer, saveMessage } from '../containers/container.store.js';
 import { forgetGivenUp, rememberGivenUp } from '../containers/given-up.store.js';
@@ -24,6 +24,7 @@ import {
   lockDrain,
   saveDrain,
 } from './move.store.js';
+import { announceHost } from '../placement/node-status.store.js';
 import { loadPlacementView, occupy, release, reserve } from '../placement/placement.store.js';
 import { ProvisionerConfig } from '../config.js';
 import { type ContainerRecord, factOf, statusOf } from '../containers/domain/container-record.js';
@@ -44,11 +45,6 @@ import {
   wantedState,
 } from './domain/relocation.js';
 
-type Add = (event: OutboxEvent) => void;
-interface Cause {
-  readonly correlationId: string;
-  readonly causationId?: string;
-}
 type Place = { readonly ok: true; readonly host: string } | { readonly ok: false; readonly message: string };
 
 const PERIOD_MS = 1_000;
@@ -95,21 +91,21 @@ export class ContainerRelocation {
   }
 
   /** The host has given the container up. @returns the record to save */
-  async arrive(manager: EntityManager, add: Add, record: ContainerRecord, cause: Cause): Promise<ContainerRecord> {
+  async arrive(unit: UnitOfWork, record: ContainerRecord): Promise<ContainerRecord> {
     const from = record.config.host;
     // Said again while it waits for another host: its room is free already.
-    if (!record.moving?.released) await release(manager, from, record.config.limits);
+    if (!record.moving?.released) await release(unit.db, from, record.config.limits);
     const moving = record.moving ?? {
       reason: 'drain' as const,
       to: null,
       desired: 'running' as const,
       released: false,
     };
-    const standing = moving.to === null ? undefined : await hostStanding(manager, moving.to);
-    if (moving.to !== null && standing?.state !== 'lost') return this.settle(manager, add, record, moving.to, cause);
-    if (moving.to !== null) await release(manager, moving.to, record.config.limits);
-    const place = await this.place(manager, record);
-    if (place.ok) return this.settle(manager, add, record, place.host, cause);
+    const standing = moving.to === null ? undefined : await hostStanding(unit.db, moving.to);
+    if (moving.to !== null && standing?.state !== 'lost') return this.settle(unit, record, moving.to);
+    if (moving.to !== null) await release(unit.db, moving.to, record.config.limits);
+    const place = await this.place(unit.db, record);
+    if (place.ok) return this.settle(unit, record, place.host);
     return { ...record, moving: { ...moving, to: null, released: true }, message: place.message };
   }
 
@@ -120,87 +116,76 @@ export class ContainerRelocation {
       CONTAINERS_PER_PASS,
     )) {
       if (this.loop.isStopping) return;
-      await this.outbox.transact((manager, add) => this.relocate(manager, add, id));
+      await this.outbox.work({ correlationId: newId() }, (unit) => this.relocate(unit, id));
     }
     const active = await drains(this.source.manager);
     this.draining = active.length > 0;
-    for (const { host } of active) await this.outbox.transact((manager, add) => this.drain(manager, add, host));
+    for (const { host } of active) await this.outbox.work({ correlationId: newId() }, (unit) => this.drain(unit, host));
   }
 
   /** A container whose host is lost, or which was given up and found no other. */
-  private async relocate(manager: EntityManager, add: Add, id: string): Promise<void> {
-    const record = await lockContainer(manager, id);
+  private async relocate(unit: UnitOfWork, id: string): Promise<void> {
+    const record = await lockContainer(unit.db, id);
     if (!record) return;
     const { config } = record;
     // Looked at again under the lock: it may be back.
-    const isHostLost = (await hostStanding(manager, config.host))?.state === 'lost';
-    const next = relocationOf(record, isHostLost, await leaseOf(manager, config.storageNode, config.host));
+    const isHostLost = (await hostStanding(unit.db, config.host))?.state === 'lost';
+    const next = relocationOf(record, isHostLost, await leaseOf(unit.db, config.storageNode, config.host));
     if (next.kind === 'none') return;
-    const cause = { correlationId: newId() };
     if (next.kind === 'place') {
-      const place = await this.place(manager, record);
-      if (place.ok) await this.save(manager, add, await this.settle(manager, add, record, place.host, cause), cause);
-      else await this.wait(manager, add, record, place.message, cause);
+      const place = await this.place(unit.db, record);
+      if (place.ok) await this.save(unit, await this.settle(unit, record, place.host));
+      else await this.wait(unit, record, place.message);
       return;
     }
     const takeover = { from: config.host, renewal: next.lease.renewal };
-    if (next.kind === 'remove') return this.removeLost(manager, add, record, cause, takeover);
+    if (next.kind === 'remove') return this.removeLost(unit, record, takeover);
     const { desired } = next;
-    const place = await this.place(manager, record);
-    if (!place.ok) return this.wait(manager, add, record, `its host ${config.host} is lost; ${place.message}`, cause);
-    if (record.moving?.to) await release(manager, record.moving.to, config.limits);
-    await release(manager, config.host, config.limits);
+    const place = await this.place(unit.db, record);
+    if (!place.ok) return this.wait(unit, record, `its host ${config.host} is lost; ${place.message}`);
+    if (record.moving?.to) await release(unit.db, record.moving.to, config.limits);
+    await release(unit.db, config.host, config.limits);
     const left = givenUp(config, new Date().toISOString());
-    await rememberGivenUp(manager, config.host, left);
-    add({ subject: desiredContainer(config.host, id), data: left, ...cause });
+    await rememberGivenUp(unit.db, config.host, left);
+    unit.publish(desiredContainer(config.host, id), left);
     const moving = { ...record, moving: { reason: 'host-lost' as const, to: place.host, desired, released: true } };
-    await this.save(
-      manager,
-      add,
-      await this.settle(manager, add, { ...moving, config: left }, place.host, cause, takeover),
-      cause,
-    );
+    await this.save(unit, await this.settle(unit, { ...moving, config: left }, place.host, takeover));
   }
 
   /** Nothing of it runs any more. Its data are deleted by another host that reaches them; what the lost one has of it, it takes away when it is back. */
-  private async removeLost(
-    manager: EntityManager,
-    add: Add,
-    record: ContainerRecord,
-    cause: Cause,
-    takeover: VolumeTakeover,
-  ): Promise<void> {
+  private async removeLost(unit: UnitOfWork, record: ContainerRecord, takeover: VolumeTakeover): Promise<void> {
     const { config } = record;
     const from = config.host;
-    await release(manager, from, config.limits);
-    await rememberGivenUp(manager, from, config);
-    const other = config.deleteData === true ? await hostThatReaches(manager, config.storageNode, from) : undefined;
+    await release(unit.db, from, config.limits);
+    await rememberGivenUp(unit.db, from, config);
+    const other = config.deleteData === true ? await hostThatReaches(unit.db, config.storageNode, from) : undefined;
     if (other !== undefined) {
-      await occupy(manager, other, config.limits);
+      await occupy(unit.db, other, config.limits);
       const next = removedElsewhere(record, other, new Date().toISOString(), takeover);
-      add({ subject: desiredContainer(other, record.id), data: next.config, ...cause });
-      await this.save(manager, add, next, cause);
+      unit.publish(desiredContainer(other, record.id), next.config);
+      await this.save(unit, next);
       return;
     }
     const next = removedWithHost(record);
-    await saveContainer(manager, next, {
+    await saveContainer(unit.db, next, {
       at: new Date().toISOString(),
       kind: 'removed',
       generation: config.generation,
       message: next.message,
     });
-    add({ subject: SUBJECTS.containerRemoved, aggregate: `container:${record.id}`, data: factOf(config), ...cause });
-    add({ subject: containerStatus(record.id), data: statusOf(next), ...cause });
+    unit.publish(SUBJECTS.containerRemoved, factOf(config), { aggregate: `container:${record.id}` });
+    unit.publish(containerStatus(record.id), statusOf(next));
   }
 
-  private async drain(manager: EntityManager, add: Add, host: string): Promise<void> {
-    const drain = await lockDrain(manager, host);
+  private async drain(turn: UnitOfWork, host: string): Promise<void> {
+    const drain = await lockDrain(turn.db, host);
     if (!drain) return;
-    const cause = { correlationId: drain.correlationId, causationId: drain.causationId };
-    const { left, inHand, next } = await containersLeaving(manager, host, drain.inHand);
+    const unit = turn.causedBy({ correlationId: drain.correlationId, causationId: drain.causationId });
+    const { left, inHand, next } = await containersLeaving(unit.db, host, drain.inHand);
     if (left === 0 && inHand.length === 0) {
-      await saveDrain(manager, host, null);
-      add({ subject: SUBJECTS.hostDrained, aggregate: `host:${host}`, data: { host, moved: drain.moved }, ...cause });
+      await saveDrain(unit.db, host, null);
+      unit.publish(SUBJECTS.hostDrained, { host, moved: drain.moved }, { aggregate: `host:${host}` });
+      await announceHost(unit, host);
       this.logger.info({ host, moved: drain.moved }, 'host is drained');
       return;
     }
@@ -208,81 +193,73 @@ export class ContainerRelocation {
     let waiting: Drain['waiting'] = null;
     for (const id of next.slice(0, TRIES_PER_PASS)) {
       if (asked.length >= drain.parallel) break;
-      const refusal = await this.leave(manager, add, id, cause);
+      const refusal = await this.leave(unit, id);
       if (refusal === undefined) asked.push(id);
       else waiting = refusal;
     }
     if (waiting !== drain.waiting || asked.join() !== drain.inHand.join())
-      await saveDrain(manager, host, { ...drain, waiting, inHand: asked });
+      await saveDrain(unit.db, host, { ...drain, waiting, inHand: asked });
+    if (waiting !== drain.waiting) await announceHost(unit, host);
   }
 
   /** Holds room on another host, then asks this one to give the container up. @returns why not */
-  private async leave(manager: EntityManager, add: Add, id: string, cause: Cause): Promise<string | undefined> {
-    const record = await lockContainer(manager, id);
+  private async leave(unit: UnitOfWork, id: string): Promise<string | undefined> {
+    const record = await lockContainer(unit.db, id);
     const desired = record && wantedState(record);
     if (!record || record.moving || desired === undefined || record.state === 'lost') return undefined;
-    const place = await this.place(manager, record);
+    const place = await this.place(unit.db, record);
     if (!place.ok) return `${record.config.name}: ${place.message}`;
     const next = leaving(record, place.host, desired, new Date().toISOString());
     const { config } = next;
-    add({ subject: desiredContainer(config.host, id), data: config, ...cause });
-    await saveContainer(manager, next, {
+    unit.publish(desiredContainer(config.host, id), config);
+    await saveContainer(unit.db, next, {
       at: config.decidedAt,
       kind: 'configured',
       generation: config.generation,
       message: `moves to ${place.host}`,
     });
-    add({ subject: containerStatus(id), data: statusOf(next), ...cause });
+    unit.publish(containerStatus(id), statusOf(next));
     return undefined;
   }
 
   /** Room was held for it. */
   private async settle(
-    manager: EntityManager,
-    add: Add,
+    unit: UnitOfWork,
     record: ContainerRecord,
     to: string,
-    cause: Cause,
     takeover?: VolumeTakeover,
   ): Promise<ContainerRecord> {
     const from = record.config.host;
     const reason = record.moving?.reason ?? 'drain';
     const next = arrived(record, to, wantedState(record) ?? 'running', new Date().toISOString(), takeover);
-    add({ subject: desiredContainer(to, next.id), data: next.config, ...cause });
-    add({
-      subject: SUBJECTS.containerMoved,
-      aggregate: `container:${next.id}`,
-      data: { ...factOf(next.config), from, reason },
-      ...cause,
-    });
-    await countMoved(manager, from);
+    unit.publish(desiredContainer(to, next.id), next.config);
+    unit.publish(
+      SUBJECTS.containerMoved,
+      { ...factOf(next.config), from, reason },
+      { aggregate: `container:${next.id}` },
+    );
+    await countMoved(unit.db, from);
     // It may be the host that was to give it up.
-    await forgetGivenUp(manager, to, next.id);
+    await forgetGivenUp(unit.db, to, next.id);
     this.logger.info({ containerId: next.id, from, to, reason }, 'container moves');
     return next;
   }
 
-  private async save(manager: EntityManager, add: Add, record: ContainerRecord, cause: Cause): Promise<void> {
+  private async save(unit: UnitOfWork, record: ContainerRecord): Promise<void> {
     const { config } = record;
-    await saveContainer(manager, record, {
+    await saveContainer(unit.db, record, {
       at: config.decidedAt,
       kind: 'moved',
       generation: config.generation,
       message: `to ${config.host}`,
     });
-    add({ subject: containerStatus(record.id), data: statusOf(record), ...cause });
+    unit.publish(containerStatus(record.id), statusOf(record));
   }
 
-  private async wait(
-    manager: EntityManager,
-    add: Add,
-    record: ContainerRecord,
-    message: string,
-    cause: Cause,
-  ): Promise<void> {
+  private async wait(unit: UnitOfWork, record: ContainerRecord, message: string): Promise<void> {
     if (record.message === message) return;
-    await saveMessage(manager, record.id, message);
-    add({ subject: containerStatus(record.id), data: statusOf({ ...record, message }), ...cause });
+    await saveMessage(unit.db, record.id, message);
+    unit.publish(containerStatus(record.id), statusOf({ ...record, message }));
   }
 
   /** Room on a host of the same data centre that reaches the container's volume. */

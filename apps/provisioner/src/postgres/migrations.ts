@@ -251,3 +251,18 @@ export class AddTenantDisk1700000006000 implements MigrationInterface {
     await runner.query('DROP TABLE tenant_disk');
   }
 }
+
+/** Storage nodes are lost and come back, as hosts do. */
+export class AddStorageState1700000007500 implements MigrationInterface {
+  readonly name = 'AddStorageState1700000007500';
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query(
+      `ALTER TABLE storage_nodes ADD COLUMN state text NOT NULL DEFAULT 'ready', ADD COLUMN beats bigint NOT NULL DEFAULT 0`,
+    );
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query('ALTER TABLE storage_nodes DROP COLUMN state, DROP COLUMN beats');
+  }
+}

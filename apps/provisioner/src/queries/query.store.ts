@@ -1,5 +1,5 @@
 /** Answers for people: lists in pages, one container with its history. */
-import { Inject, Injectable } from '@nestjs/common';
+import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import type {
   ContainerDetails,
@@ -14,18 +14,14 @@ import type {
 } from '@plinth/contracts';
 import type { DataSource } from 'typeorm';
 import { statusOf } from '../containers/domain/container-record.js';
-import type { Drain } from '../moves/move.store.js';
+import { hostStatuses, storageStatuses } from '../placement/node-status.store.js';
 import { CONTAINER_COLUMNS, type ContainerRow, recordOf } from '../containers/container.store.js';
-import { ProvisionerConfig } from '../config.js';
 
 const PAGE = 500;
 
 @Injectable()
 export class QueryStore {
-  constructor(
-    @InjectDataSource() private readonly source: DataSource,
-    @Inject(ProvisionerConfig) private readonly config: ProvisionerConfig,
-  ) {}
+  constructor(@InjectDataSource() private readonly source: DataSource) {}
 
   async containers(query: ContainersQuery): Promise<Page<ContainerStatus>> {
     const limit = query.limit ?? PAGE;
@@ -95,39 +91,17 @@ export class QueryStore {
   }
 
   async hosts(cursor: string | undefined, limit = PAGE): Promise<Page<HostStatus>> {
-    const rows: HostRow[] = await this.source.query(
-      `SELECT h.*, (SELECT count(*)::int FROM containers c WHERE c.host = h.host AND c.state <> 'removed') AS left_over FROM hosts h WHERE h.host > $1 ORDER BY h.host LIMIT $2`,
-      [cursor ?? '', limit + 1],
-    );
-    return page(rows, limit, (row) => row.host, hostStatusOf);
+    const rows = await hostStatuses(this.source.manager, { after: cursor, limit: limit + 1 });
+    return page(rows, limit, ({ host }) => host, same);
   }
 
   async storage(cursor: string | undefined, limit = PAGE): Promise<Page<StorageStatus>> {
-    const rows: StorageRow[] = await this.source.query(
-      `SELECT s.*, s.last_seen_at < now() - make_interval(secs => $3) AS lost,
-              (SELECT coalesce(array_agg(m.name || '@' || m.version ORDER BY 1), '{}') FROM masters m WHERE m.node = s.node) AS images,
-              (SELECT count(*)::int FROM containers c WHERE c.state <> 'removed' AND c.config->>'storageNode' = s.node) AS volumes
-         FROM storage_nodes s WHERE s.node > $1 ORDER BY s.node LIMIT $2`,
-      [cursor ?? '', limit + 1, this.config.PLINTH_HOST_LOST_SECONDS],
-    );
-    return page(
-      rows,
-      limit,
-      (row) => row.node,
-      (row) => ({
-        node: row.node,
-        state: row.lost ? 'lost' : 'ready',
-        datacenter: row.datacenter,
-        labels: row.labels,
-        totalBytes: Number(row.total_bytes),
-        freeBytes: Number(row.free_bytes),
-        images: row.images,
-        volumes: row.volumes,
-        lastSeenAt: row.last_seen_at.toISOString(),
-      }),
-    );
+    const rows = await storageStatuses(this.source.manager, { after: cursor, limit: limit + 1 });
+    return page(rows, limit, ({ node }) => node, same);
   }
 }
+
+const same = <T>(row: T): T => row;
 
 interface ImageJson {
   name: string;
@@ -162,63 +136,6 @@ function imageSummary(row: ImageJson): ImageSummary {
     message: row.message,
     at: row.at.toISOString(),
   };
-}
-
-interface HostRow {
-  host: string;
-  state: HostStatus['state'];
-  datacenter: string;
-  storage_nodes: string[];
-  capacity_memory: string;
-  capacity_cpus: number;
-  capacity_containers: number;
-  allocated_memory: string;
-  allocated_cpus: number;
-  allocated_containers: number;
-  load1: number;
-  memory_used: string;
-  running: number;
-  runtime: string;
-  last_seen_at: Date;
-  cordoned: boolean;
-  drain: Drain | null;
-  left_over: number;
-}
-
-function hostStatusOf(row: HostRow): HostStatus {
-  return {
-    host: row.host,
-    state: row.state,
-    cordoned: row.cordoned,
-    drain: row.drain && { left: row.left_over, waiting: row.drain.waiting },
-    datacenter: row.datacenter,
-    storageNodes: row.storage_nodes,
-    capacity: {
-      memoryBytes: Number(row.capacity_memory),
-      cpus: row.capacity_cpus,
-      containers: row.capacity_containers,
-    },
-    allocated: {
-      memoryBytes: Number(row.allocated_memory),
-      cpus: row.allocated_cpus,
-      containers: row.allocated_containers,
-    },
-    load: { load1: row.load1, memoryUsedBytes: Number(row.memory_used), containers: row.running },
-    runtime: row.runtime,
-    lastSeenAt: row.last_seen_at.toISOString(),
-  };
-}
-
-interface StorageRow {
-  node: string;
-  datacenter: string;
-  labels: Record<string, string>;
-  total_bytes: string;
-  free_bytes: string;
-  images: string[];
-  volumes: number;
-  lost: boolean;
-  last_seen_at: Date;
 }
 
 /** Keyset pagination: one row more than asked for tells whether there is a next page. */

@@ -3,7 +3,7 @@ import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import type { Page, RolloutDetails, RolloutMember, RolloutStatus } from '@plinth/contracts';
 import type { DataSource } from 'typeorm';
-import { presentStatus } from '../rollouts/rollout-announcement.js';
+import { presentStatus, presentStatuses } from '../rollouts/rollout-announcement.js';
 import type { RolloutRow } from '../rollouts/rollout.store.js';
 
 const PAGE = 100;
@@ -20,9 +20,10 @@ export class RolloutQueryStore {
       [all, before, limit + 1],
     );
     const shown = rows.slice(0, limit);
-    const items: RolloutStatus[] = [];
-    for (const row of shown) items.push(await presentStatus(this.source.manager, row));
-    return { items, next: rows.length > limit ? shown[shown.length - 1]?.ordinal : undefined };
+    return {
+      items: await presentStatuses(this.source.manager, shown),
+      next: rows.length > limit ? shown[shown.length - 1]?.ordinal : undefined,
+    };
   }
 
   /** By id, or by the request that made it. */

@@ -1,6 +1,6 @@
 import { Controller, Inject } from '@nestjs/common';
 import { type ContainerReport, containerStatus, desiredContainer, HOST_REPORTS } from '@plinth/contracts';
-import { claimEvent, type Logger, LOGGER, OnEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
+import { causeOf, claimEvent, type Logger, LOGGER, OnEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import { DesiredState } from '../containers/desired-state.js';
 import { lockContainer, saveContainer } from '../containers/container.store.js';
 import { forgetGivenUp, rememberGivenUp } from '../containers/given-up.store.js';
@@ -37,12 +37,11 @@ export class ContainerReportHandler {
   async handle(event: ReceivedEvent<ContainerReport>): Promise<void> {
     const report = event.data;
     const [, , writer = '', , containerId = ''] = event.tokens;
-    const cause = { correlationId: event.correlationId, causationId: event.id };
     let ofRollout = false;
-    await this.outbox.transact(async (manager, add) => {
-      if (!(await claimEvent(manager, HOST_REPORTS, event.id))) return;
-      if (report.kind === 'released' || report.kind === 'removed') await forgetGivenUp(manager, writer, containerId);
-      const record = containerId === report.containerId ? await lockContainer(manager, containerId) : undefined;
+    await this.outbox.work(causeOf(event), async (unit) => {
+      if (!(await claimEvent(unit.db, HOST_REPORTS, event.id))) return;
+      if (report.kind === 'released' || report.kind === 'removed') await forgetGivenUp(unit.db, writer, containerId);
+      const record = containerId === report.containerId ? await lockContainer(unit.db, containerId) : undefined;
       // What never comes is not waited for: the bus may have lost it.
       const patient = event.attempt <= ATTEMPTS_IN_ORDER;
       const judged = patient ? report : { ...report, after: undefined };
@@ -56,26 +55,25 @@ export class ContainerReportHandler {
           { writer, containerId, kind: report.kind, reason: effect.reason, told: told?.desired },
           'report ignored',
         );
-        if (told) add({ subject: desiredContainer(writer, containerId), data: told, ...cause });
-        if (told?.desired === 'released') await rememberGivenUp(manager, writer, told);
+        if (told) unit.publish(desiredContainer(writer, containerId), told);
+        if (told?.desired === 'released') await rememberGivenUp(unit.db, writer, told);
         return;
       }
       const { fact, verdict } = effect;
-      const next =
-        report.kind === 'released' ? await this.relocation.arrive(manager, add, effect.record, cause) : effect.record;
-      await saveContainer(manager, next, {
+      const next = report.kind === 'released' ? await this.relocation.arrive(unit, effect.record) : effect.record;
+      await saveContainer(unit.db, next, {
         at: report.at,
         kind: report.kind,
         generation: report.generation,
         message: report.message ?? null,
       });
-      if (next.state === 'removed') await release(manager, next.config.host, next.config.limits);
+      if (next.state === 'removed') await release(unit.db, next.config.host, next.config.limits);
       if (record && next.config !== record.config && report.kind !== 'released')
-        add({ subject: desiredContainer(next.config.host, next.id), data: next.config, ...cause });
-      if (verdict) ofRollout = await judgeMember(manager, verdict);
-      if (report.kind === 'started') ofRollout = await memberStarted(manager, next.id, report.generation);
-      if (fact) add({ ...fact, aggregate: `container:${next.id}`, ...cause });
-      add({ subject: containerStatus(next.id), data: statusOf(next), ...cause });
+        unit.publish(desiredContainer(next.config.host, next.id), next.config);
+      if (verdict) ofRollout = await judgeMember(unit.db, verdict);
+      if (report.kind === 'started') ofRollout = await memberStarted(unit.db, next.id, report.generation);
+      if (fact) unit.publishEvent(fact, { aggregate: `container:${next.id}` });
+      unit.publish(containerStatus(next.id), statusOf(next));
     });
     if (report.kind === 'released') this.relocation.kick();
     if (report.kind === 'started') this.relocation.started();

@@ -1,6 +1,6 @@
 import { Controller, Inject } from '@nestjs/common';
 import { type EventOf, type FactSubject, MASTER_REPORTS, type MasterReport, SUBJECTS } from '@plinth/contracts';
-import { claimEvent, type Logger, LOGGER, OnEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
+import { causeOf, claimEvent, type Logger, LOGGER, OnEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import { forgetMaster, recordMaster } from '../images/image.store.js';
 
 /** `report.node.<node>.image`: keeps which storage node holds which image, publishes the official fact. */
@@ -19,18 +19,13 @@ export class MasterReportHandler {
       return;
     }
     const { node, name, version } = report;
-    await this.outbox.transact(async (manager, add) => {
-      if (!(await claimEvent(manager, MASTER_REPORTS, event.id))) return;
+    await this.outbox.work(causeOf(event), async (unit) => {
+      if (!(await claimEvent(unit.db, MASTER_REPORTS, event.id))) return;
       const image = { name, version, storageNode: node };
       const publish = (fact: EventOf<FactSubject>): void =>
-        add({
-          ...fact,
-          aggregate: `master:${node}:${name}@${version}`,
-          correlationId: event.correlationId,
-          causationId: event.id,
-        });
+        unit.publishEvent(fact, { aggregate: `master:${node}:${name}@${version}` });
       if (report.kind === 'distributed' && report.contentDigest && report.mountScriptDigest) {
-        await recordMaster(manager, node, name, version, report.contentDigest);
+        await recordMaster(unit.db, node, name, version, report.contentDigest);
         publish({
           subject: SUBJECTS.imageDistributed,
           data: {
@@ -54,7 +49,7 @@ export class MasterReportHandler {
           },
         });
       } else if (report.kind === 'removed') {
-        await forgetMaster(manager, node, name, version);
+        await forgetMaster(unit.db, node, name, version);
       }
     });
   }

@@ -4,12 +4,11 @@ import {
   type ContainerConfig,
   containerStatus,
   desiredContainer,
-  type ContainerRejected,
   type ContainerUpdateRequested,
   parseImageRef,
   SUBJECTS,
 } from '@plinth/contracts';
-import { claimEvent, newId, Outbox, type OutboxEvent, type ReceivedEvent } from '@plinth/service-kit';
+import { causeOf, claimEvent, newId, Outbox, type ReceivedEvent, type UnitOfWork } from '@plinth/service-kit';
 import type { EntityManager } from 'typeorm';
 import { saveContainer } from '../containers/container.store.js';
 import { supersedeMember } from './rollout.store.js';
@@ -20,11 +19,6 @@ import { transition } from '../containers/domain/container-state.js';
 import { beginUpdate, chooseTarget, fallbackImage, type UpdateRefusal } from '../containers/domain/image-update.js';
 import { ProvisionerConfig } from '../config.js';
 
-interface Cause {
-  readonly correlationId: string;
-  readonly causationId: string;
-}
-
 @Injectable()
 export class ContainerUpdate {
   constructor(
@@ -33,28 +27,24 @@ export class ContainerUpdate {
   ) {}
 
   async apply(event: ReceivedEvent<ContainerUpdateRequested>): Promise<void> {
-    const cause = { correlationId: event.correlationId, causationId: event.id };
-    await this.outbox.transact(async (manager, add) => {
-      if (!(await claimEvent(manager, event.subject, event.id))) return;
-      const found = await findContainer(manager, event.data);
-      const outcome = found.ok ? await this.begin(manager, found.record, event) : found;
+    await this.outbox.work(causeOf(event), async (unit) => {
+      if (!(await claimEvent(unit.db, event.subject, event.id))) return;
+      const found = await findContainer(unit.db, event.data);
+      const outcome = found.ok ? await this.begin(unit.db, found.record, event) : found;
       if (outcome.ok) {
-        await supersedeMember(manager, outcome.record.id, outcome.before);
-        await announceUpdate(manager, add, outcome.record, `update to ${outcome.record.config.image} requested`, cause);
+        await supersedeMember(unit.db, outcome.record.id, outcome.before);
+        await announceUpdate(unit, outcome.record, `update to ${outcome.record.config.image} requested`);
         return;
       }
       const record = found.ok ? found.record : undefined;
-      const data: ContainerRejected = {
+      unit.refuse(SUBJECTS.containerRejected, {
         operation: 'update',
-        requestId: event.id,
         reason: outcome.reason,
         message: outcome.message,
         name: record?.config.name ?? event.data.name,
         tenant: record?.config.tenant ?? event.data.tenant,
         containerId: record?.id ?? event.data.id,
-        problems: [],
-      };
-      add({ subject: SUBJECTS.containerRejected, aggregate: `request:${event.id}`, data, ...cause });
+      });
     });
   }
 
@@ -94,20 +84,14 @@ export function imageNames(
 }
 
 /** Writes a container whose config was changed, and tells its host and whoever watches. */
-export async function announceUpdate(
-  manager: EntityManager,
-  add: (event: OutboxEvent) => void,
-  record: ContainerRecord,
-  message: string,
-  cause: Partial<Cause> & { correlationId: string },
-): Promise<void> {
+export async function announceUpdate(unit: UnitOfWork, record: ContainerRecord, message: string): Promise<void> {
   const { config } = record;
-  await saveContainer(manager, record, {
+  await saveContainer(unit.db, record, {
     at: config.decidedAt,
     kind: 'configured',
     generation: config.generation,
     message,
   });
-  add({ subject: desiredContainer(config.host, record.id), data: config, ...cause });
-  add({ subject: containerStatus(record.id), data: statusOf(record), ...cause });
+  unit.publish(desiredContainer(config.host, record.id), config);
+  unit.publish(containerStatus(record.id), statusOf(record));
 }

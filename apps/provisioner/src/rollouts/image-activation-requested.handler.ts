@@ -1,6 +1,6 @@
 import { Controller, Inject } from '@nestjs/common';
-import { type ImageActivationRequested, type ImageRejected, parseExactImageRef, SUBJECTS } from '@plinth/contracts';
-import { claimEvent, OnEvent, Outbox, PermanentError, type ReceivedEvent } from '@plinth/service-kit';
+import { type ImageActivationRequested, parseExactImageRef, SUBJECTS } from '@plinth/contracts';
+import { causeOf, claimEvent, OnEvent, Outbox, PermanentError, type ReceivedEvent } from '@plinth/service-kit';
 import { holdImage, isDefaultOs, setDefault } from '../images/image.store.js';
 import { activationRefusal } from '../images/domain/image-read-model.js';
 import { RolloutCreation } from './rollout-creation.js';
@@ -21,38 +21,18 @@ export class ImageActivationRequestedHandler {
     if (!ref) throw new PermanentError('the contract let an image reference through that is none');
     const { name, version } = ref;
     const defaultOs = event.data.defaultOs ?? true;
-    const cause = { correlationId: event.correlationId, causationId: event.id };
-    await this.outbox.transact(async (manager, add) => {
-      if (!(await claimEvent(manager, event.subject, event.id))) return;
-      const refusal = activationRefusal(await holdImage(manager, name, version), event.data.image);
+    await this.outbox.work(causeOf(event), async (unit) => {
+      if (!(await claimEvent(unit.db, event.subject, event.id))) return;
+      const refusal = activationRefusal(await holdImage(unit.db, name, version), event.data.image);
       if (refusal) {
-        const data: ImageRejected = {
-          operation: 'activation',
-          requestId: event.id,
-          ...refusal,
-          name,
-          version,
-          problems: [],
-        };
-        add({ subject: SUBJECTS.imageRejected, aggregate: `request:${event.id}`, data, ...cause });
+        unit.refuse(SUBJECTS.imageRejected, { operation: 'activation', ...refusal, name, version });
         return;
       }
-      const previous = await setDefault(manager, name, version, defaultOs);
-      add({
-        subject: SUBJECTS.imageActivated,
-        aggregate: `image:${name}`,
-        data: { name, version, previous, defaultOs },
-        ...cause,
-      });
-      if (!(await isDefaultOs(manager, name))) return;
+      const previous = await setDefault(unit.db, name, version, defaultOs);
+      unit.publish(SUBJECTS.imageActivated, { name, version, previous, defaultOs }, { aggregate: `image:${name}` });
+      if (!(await isDefaultOs(unit.db, name))) return;
       // Containers that follow the default move by a rollout with the defaults of one; none of them: there is none.
-      await this.rollouts.start(
-        manager,
-        add,
-        { select: { follow: 'default' }, to: event.data.image },
-        `${event.id}:follow`,
-        event.correlationId,
-      );
+      await this.rollouts.start(unit, { select: { follow: 'default' }, to: event.data.image }, `${event.id}:follow`);
     });
     this.progress.kick();
   }

@@ -7,32 +7,41 @@ import {
   rolloutStatus,
   type RolloutStatus,
 } from '@plinth/contracts';
-import type { OutboxEvent } from '@plinth/service-kit';
+import { type UnitOfWork } from '@plinth/service-kit';
 import type { EntityManager } from 'typeorm';
-import { countMembers, type RolloutRow, statusOfRollout } from './rollout.store.js';
+import { countMembers, countMembersOf, type MemberCounts, type RolloutRow, statusOfRollout } from './rollout.store.js';
 import { budgetsOf } from './domain/rollout-budgets.js';
 
 /** Makes a fact of what every fact about a rollout says. */
 export type RolloutAnnouncement = (fact: Omit<RolloutFact, 'message'>) => EventOf<FactSubject>;
 
 export async function presentStatus(manager: EntityManager, row: RolloutRow): Promise<RolloutStatus> {
-  const { counts, batch, unassigned } = await countMembers(manager, row.id);
+  return statusFrom(row, await countMembers(manager, row.id));
+}
+
+/** In the order of the rows. */
+export async function presentStatuses(manager: EntityManager, rows: readonly RolloutRow[]): Promise<RolloutStatus[]> {
+  const counted = await countMembersOf(
+    manager,
+    rows.map(({ id }) => id),
+  );
+  return rows.map((row) => statusFrom(row, counted(row.id)));
+}
+
+function statusFrom(row: RolloutRow, { counts, batch, unassigned }: MemberCounts): RolloutStatus {
   return statusOfRollout(row, counts, batch, batchesOf(row, counts, batch, unassigned));
 }
 
-/** The facts in their order, then the status. @param causationId of the request that caused it; absent: the rollout went on by itself */
+/** The facts in their order, then the status. */
 export async function announceRollout(
-  manager: EntityManager,
-  add: (event: OutboxEvent) => void,
+  unit: UnitOfWork,
   row: RolloutRow,
   news: readonly RolloutAnnouncement[],
-  causationId = row.request_id,
 ): Promise<void> {
-  const status = await presentStatus(manager, row);
-  const cause = { correlationId: row.correlation_id, causationId };
+  const status = await presentStatus(unit.db, row);
   const fact = { rolloutId: row.id, to: row.target, state: row.state, counts: status.counts };
-  for (const make of news) add({ ...make(fact), aggregate: `rollout:${row.id}`, ...cause });
-  add({ subject: rolloutStatus(row.id), data: status, ...cause });
+  for (const make of news) unit.publishEvent(make(fact), { aggregate: `rollout:${row.id}` });
+  unit.publish(rolloutStatus(row.id), status);
 }
 
 function batchesOf(row: RolloutRow, counts: RolloutCounts, batch: number, unassigned: number): number {

@@ -7,7 +7,7 @@ import {
   type RolloutState,
   SUBJECTS,
 } from '@plinth/contracts';
-import { claimEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
+import { causeOf, claimEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import {
   changeOf,
   countMembers,
@@ -38,21 +38,11 @@ export class RolloutControl {
 
   async apply(event: ReceivedEvent<RolloutActionRequested>, action: RolloutAction): Promise<void> {
     const { rolloutId } = event.data;
-    const cause = { correlationId: event.correlationId, causationId: event.id };
-    await this.outbox.transact(async (manager, add) => {
-      if (!(await claimEvent(manager, event.subject, event.id))) return;
-      const refuse = (reason: RolloutRejected['reason'], message: string): void => {
-        const data: RolloutRejected = {
-          operation: action,
-          requestId: event.id,
-          reason,
-          message,
-          rolloutId,
-          problems: [],
-        };
-        add({ subject: SUBJECTS.rolloutRejected, aggregate: `request:${event.id}`, data, ...cause });
-      };
-      const row = await lockRollout(manager, rolloutId);
+    await this.outbox.work(causeOf(event), async (unit) => {
+      if (!(await claimEvent(unit.db, event.subject, event.id))) return;
+      const refuse = (reason: RolloutRejected['reason'], message: string): void =>
+        unit.refuse(SUBJECTS.rolloutRejected, { operation: action, reason, message, rolloutId });
+      const row = await lockRollout(unit.db, rolloutId);
       if (!row)
         return refuse(
           'rollout-not-found',
@@ -64,15 +54,9 @@ export class RolloutControl {
           `the rollout is ${row.state}${row.paused_because ? ` (${row.paused_because})` : ''}: it can't be asked to ${action}`,
         );
       }
-      const { counts, batch } = await countMembers(manager, rolloutId);
-      const saved = await saveRollout(manager, rolloutId, next(row, action, counts.failed, batch));
-      await announceRollout(
-        manager,
-        (fact) => add({ ...fact, correlationId: event.correlationId }),
-        saved,
-        announcementsOf(action),
-        event.id,
-      );
+      const { counts, batch } = await countMembers(unit.db, rolloutId);
+      const saved = await saveRollout(unit.db, rolloutId, next(row, action, counts.failed, batch));
+      await announceRollout(unit, saved, announcementsOf(action));
     });
     this.progress.kick();
   }

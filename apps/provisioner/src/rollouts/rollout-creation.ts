@@ -1,19 +1,15 @@
 /** One request → one rollout, its containers chosen once, in one transaction. */
 import { Inject, Injectable } from '@nestjs/common';
 import {
-  formatImageRef,
   type ImageRef,
   KNOWN_GOOD,
-  parseExactImageRef,
   parseImageRef,
   type RolloutRejected,
   type RolloutRequested,
-  type RolloutSelection,
   SUBJECTS,
 } from '@plinth/contracts';
-import { claimEvent, newId, Outbox, type OutboxEvent, type ReceivedEvent } from '@plinth/service-kit';
-import type { EntityManager } from 'typeorm';
-import { CONTAINER_COLUMNS, type ContainerRow, recordOf } from '../containers/container.store.js';
+import { causeOf, claimEvent, newId, Outbox, type ReceivedEvent, type UnitOfWork } from '@plinth/service-kit';
+import { selectContainers } from './selection.store.js';
 import { insertRollout, lockRollout, type NewMember } from './rollout.store.js';
 import { loadUpdateCatalogue } from '../containers/update.store.js';
 import { imageNames } from './container-update.js';
@@ -23,7 +19,6 @@ import { announceRollout } from './rollout-announcement.js';
 import { RolloutProgress } from './rollout-progress.js';
 import { ProvisionerConfig } from '../config.js';
 
-type Add = (event: OutboxEvent) => void;
 type Refusal = Pick<RolloutRejected, 'reason' | 'message'>;
 
 @Injectable()
@@ -35,39 +30,26 @@ export class RolloutCreation {
   ) {}
 
   async create(event: ReceivedEvent<RolloutRequested>): Promise<void> {
-    await this.outbox.transact(async (manager, add) => {
-      if (!(await claimEvent(manager, event.subject, event.id))) return;
-      const refusal = await this.start(manager, add, event.data, event.id, event.correlationId);
+    await this.outbox.work(causeOf(event), async (unit) => {
+      if (!(await claimEvent(unit.db, event.subject, event.id))) return;
+      const refusal = await this.start(unit, event.data, event.id);
       if (!refusal) return;
-      const data: RolloutRejected = { operation: 'start', requestId: event.id, ...refusal, problems: [] };
-      add({
-        subject: SUBJECTS.rolloutRejected,
-        aggregate: `request:${event.id}`,
-        data,
-        correlationId: event.correlationId,
-        causationId: event.id,
-      });
+      unit.refuse(SUBJECTS.rolloutRejected, { operation: 'start', ...refusal });
     });
     this.progress.kick();
   }
 
   /** @returns why not; then nothing was written */
-  async start(
-    manager: EntityManager,
-    add: Add,
-    request: RolloutRequested,
-    requestId: string,
-    correlationId: string,
-  ): Promise<Refusal | undefined> {
+  async start(unit: UnitOfWork, request: RolloutRequested, requestId: string): Promise<Refusal | undefined> {
     if (Object.values(request.select).every((value) => value === undefined)) {
       return {
         reason: 'invalid-request',
         message: 'select must name at least one of image, tenant, host, storageNode, datacenter, follow, containers',
       };
     }
-    const records = await selectContainers(manager, request.select);
+    const records = await selectContainers(unit.db, request.select);
     const catalogue = await loadUpdateCatalogue(
-      manager,
+      unit.db,
       namesOf(records, request.to),
       this.config.PLINTH_HOST_LOST_SECONDS,
     );
@@ -91,10 +73,11 @@ export class RolloutCreation {
     if (members.length === 0)
       return { reason: 'nothing-selected', message: 'no container matches; plinth ps shows what there is' };
     const id = newId();
-    await insertRollout(manager, { id, requestId, request, correlationId, target }, members);
-    const row = await lockRollout(manager, id);
+    const { correlationId } = unit.cause;
+    await insertRollout(unit.db, { id, requestId, request, correlationId, target }, members);
+    const row = await lockRollout(unit.db, id);
     if (!row) throw new Error('the rollout that was just made is not there');
-    await announceRollout(manager, add, row, [
+    await announceRollout(unit.causedBy({ correlationId, causationId: requestId }), row, [
       (fact) => ({
         subject: SUBJECTS.rolloutStarted,
         data: { ...fact, message: `${members.length} containers to ${target}`, requestId },
@@ -118,30 +101,4 @@ function memberOf(record: ContainerRecord, target: string, catalogue: UpdateCata
 function namesOf(records: readonly ContainerRecord[], to: string): readonly string[] {
   const asked: ImageRef | undefined = parseImageRef(to);
   return [...new Set([...(asked ? [asked.name] : []), ...records.flatMap((record) => imageNames(record, to))])];
-}
-
-/** In turns over the hosts, so that a batch is spread over them. */
-async function selectContainers(manager: EntityManager, select: RolloutSelection): Promise<readonly ContainerRecord[]> {
-  const exact = select.image === undefined ? undefined : parseExactImageRef(select.image);
-  const rows: ContainerRow[] = await manager.query(
-    `SELECT ${CONTAINER_COLUMNS} FROM (
-       SELECT c.*, row_number() OVER (PARTITION BY c.host ORDER BY c.ordinal) AS turn FROM containers c LEFT JOIN hosts h ON h.host = c.host
-        WHERE c.state <> 'removed' AND c.config->>'desired' <> 'removed'
-          AND ($1::text IS NULL OR c.config->>'image' = $1) AND ($2::text IS NULL OR split_part(c.config->>'image', '@', 1) = $2)
-          AND ($3::text IS NULL OR c.tenant = $3) AND ($4::text IS NULL OR c.host = $4) AND ($5::text IS NULL OR c.config->>'storageNode' = $5)
-          AND ($6::text IS NULL OR h.datacenter = $6) AND ($7::text IS NULL OR c.config->>'follow' = $7)
-          AND ($8::text[] IS NULL OR c.name = ANY($8) OR c.id = ANY($8))) s
-      ORDER BY turn, host`,
-    [
-      exact ? formatImageRef(exact) : null,
-      exact ? null : (select.image ?? null),
-      select.tenant ?? null,
-      select.host ?? null,
-      select.storageNode ?? null,
-      select.datacenter ?? null,
-      select.follow ?? null,
-      select.containers ?? null,
-    ],
-  );
-  return rows.map(recordOf);
 }

@@ -20,6 +20,7 @@ import {
   AddMoves1700000004000,
   AddRetirement1700000003000,
   AddRollouts1700000002000,
+  AddStorageState1700000007500,
   AddTenantDisk1700000006000,
   CreateProvisionerTables1700000001000,
 } from '../postgres/migrations.js';
@@ -55,6 +56,7 @@ beforeAll(async () => {
       AddMoves1700000004000,
       AddIntake1700000005000,
       AddTenantDisk1700000006000,
+      AddStorageState1700000007500,
     ],
     logger,
   });

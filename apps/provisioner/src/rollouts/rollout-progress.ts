@@ -7,12 +7,12 @@ import {
   LOGGER,
   newId,
   Outbox,
-  type OutboxEvent,
   TIMERS,
   type Timers,
+  type UnitOfWork,
   WorkLoop,
 } from '@plinth/service-kit';
-import type { DataSource, EntityManager } from 'typeorm';
+import type { DataSource } from 'typeorm';
 import { lockContainer } from '../containers/container.store.js';
 import {
   activeRollouts,
@@ -34,7 +34,6 @@ import { announceRollout, type RolloutAnnouncement } from './rollout-announcemen
 import { ProvisionerConfig } from '../config.js';
 
 type StepOf<K extends RolloutStep['kind']> = Extract<RolloutStep, { kind: K }>;
-type Add = (event: OutboxEvent) => void;
 
 const PERIOD_MS = 1_000;
 /** Decisions in a row for one rollout; the next look comes soon. */
@@ -81,46 +80,46 @@ export class RolloutProgress {
 
   /** One decision, written whole or not at all. @returns whether the next one may follow at once */
   private advance(id: string): Promise<boolean> {
-    return this.outbox.transact(async (manager, add) => {
-      const row = await lockRollout(manager, id);
+    return this.outbox.work({ correlationId: id }, async (turn) => {
+      const row = await lockRollout(turn.db, id);
       if (!row || row.ended_at !== null) return false;
-      const view = await loadRolloutView(manager, row);
+      const unit = turn.causedBy({ correlationId: row.correlation_id, causationId: row.request_id });
+      const view = await loadRolloutView(unit.db, row);
       const { steps, wait } = planRollout(view, row.now.getTime());
       const waits = JSON.stringify(wait) !== JSON.stringify(row.wait);
       if (steps.length === 0 && !waits) return false;
       let change: RolloutChange = { ...changeOf(row), wait };
-      const announcements: RolloutAnnouncement[] = [];
+      const news: RolloutAnnouncement[] = [];
       for (const step of steps) {
         this.logger.debug({ rolloutId: id, step }, 'rollout step');
-        const announcement = await this.take(manager, add, row, view, step);
-        if (announcement) announcements.push(announcement);
+        const told = await this.take(unit, row, view, step);
+        if (told) news.push(told);
         change = afterStep(change, step, view);
       }
-      const saved = await saveRollout(manager, id, change);
-      await announceRollout(manager, add, saved, announcements);
+      const saved = await saveRollout(unit.db, id, change);
+      await announceRollout(unit, saved, news);
       return steps.length > 0;
     });
   }
 
   private async take(
-    manager: EntityManager,
-    add: Add,
+    unit: UnitOfWork,
     row: RolloutRow,
     view: RolloutView,
     step: RolloutStep,
   ): Promise<RolloutAnnouncement | undefined> {
     switch (step.kind) {
       case 'assign':
-        await assignBatch(manager, row.id, step.ordinal, step.batch);
+        await assignBatch(unit.db, row.id, step.ordinal, step.batch);
         return undefined;
       case 'settle':
-        await changeMember(manager, row.id, step.ordinal, step);
+        await changeMember(unit.db, row.id, step.ordinal, step);
         return undefined;
       case 'switch':
-        await this.switch(manager, add, row, step);
+        await this.switch(unit, row, step);
         return undefined;
       case 'restore':
-        await this.restore(manager, add, row, step);
+        await this.restore(unit, row, step);
         return undefined;
       case 'batch-started':
         return (fact) => ({
@@ -149,12 +148,11 @@ export class RolloutProgress {
   }
 
   private async switch(
-    manager: EntityManager,
-    add: Add,
+    unit: UnitOfWork,
     row: RolloutRow,
     { ordinal, containerId, image: target }: StepOf<'switch'>,
   ): Promise<void> {
-    const record = await lockContainer(manager, containerId);
+    const record = await lockContainer(unit.db, containerId);
     // It may have changed between the view and the lock; then it is looked at again.
     if (
       !record ||
@@ -166,10 +164,10 @@ export class RolloutProgress {
     const chosen = chooseTarget(
       record,
       target,
-      await loadUpdateCatalogue(manager, imageNames(record, target), this.config.PLINTH_HOST_LOST_SECONDS),
+      await loadUpdateCatalogue(unit.db, imageNames(record, target), this.config.PLINTH_HOST_LOST_SECONDS),
     );
     if (!chosen.ok) {
-      await changeMember(manager, row.id, ordinal, {
+      await changeMember(unit.db, row.id, ordinal, {
         phase: 'skipped',
         reason: chosen.reason,
         message: chosen.message,
@@ -186,29 +184,25 @@ export class RolloutProgress {
       }),
       state,
     };
-    await announceUpdate(manager, add, next, `rollout ${row.id} moves it to ${target}`, {
-      correlationId: row.correlation_id,
-      causationId: row.request_id,
-    });
-    await changeMember(manager, row.id, ordinal, { phase: 'switching', updateId });
+    await announceUpdate(unit, next, `rollout ${row.id} moves it to ${target}`);
+    await changeMember(unit.db, row.id, ordinal, { phase: 'switching', updateId });
   }
 
   private async restore(
-    manager: EntityManager,
-    add: Add,
+    unit: UnitOfWork,
     row: RolloutRow,
     { ordinal, containerId, image }: StepOf<'restore'>,
   ): Promise<void> {
-    const record = await lockContainer(manager, containerId);
+    const record = await lockContainer(unit.db, containerId);
     if (!record || record.moving || record.config.desired === 'removed') return;
     const { candidates } = await loadUpdateCatalogue(
-      manager,
+      unit.db,
       imageNames(record, image),
       this.config.PLINTH_HOST_LOST_SECONDS,
     );
     const found = candidates.find((candidate) => candidate.image === image);
     if (found?.state !== 'promoted' || found.contentDigest === null) {
-      await changeMember(manager, row.id, ordinal, {
+      await changeMember(unit.db, row.id, ordinal, {
         phase: 'failed',
         reason: 'image-unavailable',
         message: `${image} is ${found?.state ?? 'not there'}: it stays on ${record.config.image}`,
@@ -221,11 +215,8 @@ export class RolloutProgress {
       { image, contentDigest: found.contentDigest },
       { requestedAt: now, decidedAt: now },
     );
-    await announceUpdate(manager, add, next, `rollout ${row.id} takes it back to ${image}`, {
-      correlationId: row.correlation_id,
-      causationId: row.request_id,
-    });
-    await changeMember(manager, row.id, ordinal, { phase: 'restoring', restoreGeneration: next.config.generation });
+    await announceUpdate(unit, next, `rollout ${row.id} takes it back to ${image}`);
+    await changeMember(unit.db, row.id, ordinal, { phase: 'restoring', restoreGeneration: next.config.generation });
   }
 }
 

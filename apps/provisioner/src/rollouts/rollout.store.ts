@@ -207,27 +207,53 @@ export function changeOf(row: RolloutRow): RolloutChange {
   };
 }
 
-export async function countMembers(
+/** Where the members of a rollout are. */
+export interface MemberCounts {
+  readonly counts: RolloutCounts;
+  /** The last batch that has begun; -1: none. */
+  readonly batch: number;
+  /** Pending ones without a batch. */
+  readonly unassigned: number;
+}
+
+interface PhaseCount {
+  readonly rollout_id: string;
+  readonly phase: MemberPhase;
+  readonly count: number;
+  readonly batch: number | null;
+  readonly unassigned: number;
+}
+
+export async function countMembers(manager: EntityManager, rolloutId: string): Promise<MemberCounts> {
+  return (await countMembersOf(manager, [rolloutId]))(rolloutId);
+}
+
+/** One query for any number of rollouts. */
+export async function countMembersOf(
   manager: EntityManager,
-  rolloutId: string,
-): Promise<{ readonly counts: RolloutCounts; readonly batch: number; readonly unassigned: number }> {
-  const rows: { phase: MemberPhase; count: number; batch: number | null; unassigned: number }[] = await manager.query(
-    `SELECT phase, count(*)::int AS count, max(batch) AS batch, count(*) FILTER (WHERE phase = 'pending' AND batch IS NULL)::int AS unassigned FROM rollout_members WHERE rollout_id = $1 GROUP BY phase`,
-    [rolloutId],
+  rolloutIds: readonly string[],
+): Promise<(rolloutId: string) => MemberCounts> {
+  const rows: PhaseCount[] = await manager.query(
+    `SELECT rollout_id, phase, count(*)::int AS count, max(batch) AS batch, count(*) FILTER (WHERE phase = 'pending' AND batch IS NULL)::int AS unassigned
+       FROM rollout_members WHERE rollout_id = ANY($1) GROUP BY rollout_id, phase`,
+    [rolloutIds],
   );
+  return (rolloutId) => sumUp(rows.filter((row) => row.rollout_id === rolloutId));
+}
+
+function sumUp(rows: readonly PhaseCount[]): MemberCounts {
   const of = (phase: MemberPhase): number => rows.find((row) => row.phase === phase)?.count ?? 0;
-  const counts: RolloutCounts = {
-    total: rows.reduce((sum, row) => sum + row.count, 0),
-    pending: of('pending'),
-    switching: of('switching'),
-    updated: of('updated'),
-    failed: of('failed'),
-    skipped: of('skipped'),
-    restoring: of('restoring'),
-    restored: of('restored'),
-  };
   return {
-    counts,
+    counts: {
+      total: rows.reduce((sum, row) => sum + row.count, 0),
+      pending: of('pending'),
+      switching: of('switching'),
+      updated: of('updated'),
+      failed: of('failed'),
+      skipped: of('skipped'),
+      restoring: of('restoring'),
+      restored: of('restored'),
+    },
     batch: Math.max(-1, ...rows.map((row) => row.batch ?? -1)),
     unassigned: rows.reduce((sum, row) => sum + row.unassigned, 0),
   };

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { type QueryReply, QUERIES, SUBJECTS } from '@plinth/contracts';
+import { type QueryReply, QUERIES, STREAMS, SUBJECTS } from '@plinth/contracts';
 import { startNats, startPostgres, type TestServer } from '@plinth/testkit';
 import { connect, headers, type JetStreamClient, type NatsConnection } from 'nats';
 import { ScriptedHosts } from './scripted-hosts.js';
@@ -208,7 +208,7 @@ export class ProvisionerSuite {
       if (error === null && !subject.endsWith('.requested'))
         this.facts.push({ subject, data: JSON.parse(Buffer.from(data).toString('utf8')) as Record<string, unknown> });
     };
-    for (const subject of ['container.>', 'image.>', 'host.>', 'rollout.>'])
+    for (const subject of STREAMS.events.subjects)
       this.connection.subscribe(subject, { callback: (error, message) => keep(error, message.subject, message.data) });
   }
 }

@@ -48,6 +48,9 @@ export class ScriptedHosts {
   /** Are heard, but do nothing. */
   readonly deaf = new Set<string>();
   images: ScriptedImage[] = [];
+  /** Of the storage node. */
+  labels: Readonly<Record<string, string>> = {};
+  storageSilent = false;
   /** Most containers of one host that were on trial at once. */
   mostOnTrial = 0;
   private readonly onTrial = new Map<string, Set<string>>();
@@ -109,6 +112,7 @@ export class ScriptedHosts {
       };
       this.connection.publish(hostHeartbeat(host), JSON.stringify(body));
     }
+    if (this.storageSilent) return;
     const leases = [...this.leases].map(([host, lease]) => ({ host, ttlSeconds: 1, ...lease }));
     const images = this.images.map((image) => ({ ...image, mountScriptDigest: image.contentDigest }));
     this.connection.publish(
@@ -117,7 +121,7 @@ export class ScriptedHosts {
         node: 'sn-1',
         at,
         datacenter: 'dc-1',
-        labels: {},
+        labels: this.labels,
         totalBytes: 1e12,
         freeBytes: 1e12,
         images,

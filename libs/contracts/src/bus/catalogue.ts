@@ -19,6 +19,7 @@ import * as host from './events/host-events.js';
 import * as image from './events/image-events.js';
 import * as reports from './events/reports.js';
 import * as rollout from './events/rollout-events.js';
+import * as storage from './events/storage-events.js';
 import * as update from './events/update-events.js';
 import * as imageQueries from './image-queries.js';
 import * as imageReplies from './image-replies.js';
@@ -204,6 +205,10 @@ export const CATALOGUE = [
   official(S.hostUncordoned, host.HostUncordoned, 'A host takes containers again'),
   official(S.hostDrained, host.HostDrained, 'Nothing is left on a drained host'),
   official(S.hostRejected, host.HostRejected, 'A request about a host was refused'),
+
+  official(S.storageJoined, storage.StorageJoined, 'The first heartbeat of a storage node was received'),
+  official(S.storageLost, storage.StorageLost, 'A storage node missed its heartbeats'),
+  official(S.storageRecovered, storage.StorageRecovered, 'A lost storage node was heard again'),
 
   define(
     desiredContainer('*', '*'),

@@ -63,6 +63,10 @@ export const SUBJECTS = {
   hostUncordoned: 'host.uncordoned',
   hostDrained: 'host.drained',
   hostRejected: 'host.rejected',
+
+  storageJoined: 'storage.joined',
+  storageLost: 'storage.lost',
+  storageRecovered: 'storage.recovered',
 } as const;
 
 /**
@@ -130,11 +134,20 @@ export const durableName = (group: string, subject: string): string =>
 export const desiredConsumer = (host: string): string => `host-agent-${host}`;
 export const distributorGroup = (node: string): string => `distributor-${node}`;
 
+/** Everything that is stored about one kind of thing, and may be heard live. */
+export const EVENTS_ABOUT = {
+  images: 'image.>',
+  containers: 'container.>',
+  hosts: 'host.>',
+  storageNodes: 'storage.>',
+  rollouts: 'rollout.>',
+} as const;
+
 /** JetStream streams. Ages in seconds, sizes in bytes; the service kit's configuration may override them. */
 export const STREAMS = {
   events: {
     name: 'PLINTH_EVENTS',
-    subjects: ['image.>', 'container.>', 'host.>', 'rollout.>'],
+    subjects: Object.values(EVENTS_ABOUT),
     maxAgeSeconds: 7 * 86_400,
     maxBytes: 4 * 1024 ** 3,
     lastValuePerSubject: false,

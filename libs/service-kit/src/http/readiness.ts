@@ -1,6 +1,7 @@
 /** Ready-made readiness checks. */
 import type { NatsConnection } from 'nats';
 import type { DataSource } from 'typeorm';
+import { ask } from '../persistence/database.js';
 import type { ReadinessCheck } from './health.controller.js';
 
 const PATIENCE_MS = 2_000;
@@ -18,7 +19,7 @@ export function natsReadiness(connection: NatsConnection): ReadinessCheck {
 }
 
 export function databaseReadiness(source: DataSource): ReadinessCheck {
-  return { name: 'database', check: () => withinPatience(source.query('SELECT 1')).then(() => undefined, problem) };
+  return { name: 'database', check: () => withinPatience(ask(source)).then(() => undefined, problem) };
 }
 
 function problem(error: unknown): string {

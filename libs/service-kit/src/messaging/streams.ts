@@ -38,14 +38,17 @@ function streamConfig(stream: (typeof STREAMS)[keyof typeof STREAMS]): Partial<S
 export async function ensureStreams(connection: NatsConnection): Promise<void> {
   const jsm = await connection.jetstreamManager();
   for (const stream of Object.values(STREAMS)) {
-    const exists = await jsm.streams.info(stream.name).then(
-      () => true,
-      (error: unknown) => {
-        if (error instanceof NatsError && error.api_error?.err_code === NOT_FOUND) return false;
-        throw error;
-      },
-    );
-    if (exists) continue;
+    const found = await jsm.streams.info(stream.name).catch((error: unknown) => {
+      if (error instanceof NatsError && error.api_error?.err_code === NOT_FOUND) return undefined;
+      throw error;
+    });
+    if (found) {
+      // Made by an earlier version, which had fewer kinds of events. What an operator has set otherwise stays.
+      const missing = stream.subjects.filter((subject) => !found.config.subjects.includes(subject));
+      if (missing.length > 0)
+        await jsm.streams.update(stream.name, { subjects: [...found.config.subjects, ...missing] });
+      continue;
+    }
     await jsm.streams.add(streamConfig(stream)).catch((error: unknown) => {
       // Another copy was faster.
       if (error instanceof NatsError && error.api_error?.err_code === NAME_IN_USE) return;

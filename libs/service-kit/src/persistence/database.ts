@@ -67,3 +67,8 @@ export async function openDataSource(options: DataSourceOptions, schema: string,
   }
   return source;
 }
+
+/** Whether the database answers. @throws when it does not */
+export async function ask(source: DataSource): Promise<void> {
+  await source.query('SELECT 1');
+}

@@ -12,6 +12,7 @@ import { newId } from '../messaging/envelope.js';
 import { assertContract } from '../messaging/outgoing-contracts.js';
 import { EventPublisher } from '../messaging/publisher.js';
 import { CONSUMERS, LOGGER } from '../service-context.js';
+import { type Cause, UnitOfWork } from './unit-of-work.js';
 
 /** An event on its way to the bus; the subject says of what class the data has to be. */
 export type OutboxEvent<S extends EventSubject = EventSubject> = EventOf<S> & {
@@ -87,6 +88,11 @@ export class Outbox {
     });
     if (events.length > 0) this.loop.kick();
     return result;
+  }
+
+  /** As {@link transact}: all that is published goes back to the cause. */
+  work<T>(cause: Cause, work: (unit: UnitOfWork) => Promise<T>): Promise<T> {
+    return this.transact((manager, add) => work(new UnitOfWork(manager, cause, add)));
   }
 
   /** Begins to sweep what a crash left. */

@@ -1,7 +1,7 @@
 /** What upstream systems and operators ask for of containers. */
 import { IsBoolean, IsIn, IsInt, IsNumber, IsOptional, Matches, Max, Min } from 'class-validator';
 import { Nested } from '../../nested.js';
-import { IsCommand, IsEnvironment, IsTimezone, IsToTheThousandth } from '../../rules.js';
+import { IsCommand, IsEnvironment, IsTimezone, IsSeconds, IsToTheThousandth } from '../../rules.js';
 import { ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN, SOFTWARE_PATH_PATTERN } from '../../values.js';
 
 export const RESTART_POLICIES = ['always', 'on-failure', 'never'] as const;
@@ -25,19 +25,11 @@ export class HealthCheck {
   exec!: string[];
 
   /** Seconds between the end of a check and the next; absent: 5. */
-  @IsOptional()
-  @IsNumber()
-  @IsToTheThousandth()
-  @Min(0.1)
-  @Max(3600)
+  @IsSeconds(0.1, 3600)
   intervalSeconds?: number;
 
   /** Seconds until a check that does not end counts as failed; absent: 5. */
-  @IsOptional()
-  @IsNumber()
-  @IsToTheThousandth()
-  @Min(0.1)
-  @Max(3600)
+  @IsSeconds(0.1, 3600)
   timeoutSeconds?: number;
 
   /** Failed checks in a row that make it unhealthy; absent: 3. */
@@ -48,11 +40,7 @@ export class HealthCheck {
   retries?: number;
 
   /** Seconds after the start in which failed checks do not count; absent: 0. */
-  @IsOptional()
-  @IsNumber()
-  @IsToTheThousandth()
-  @Min(0)
-  @Max(86_400)
+  @IsSeconds(0, 86_400)
   startPeriodSeconds?: number;
 }
 

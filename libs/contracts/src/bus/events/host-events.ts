@@ -72,7 +72,7 @@ export class HostRejected {
   reason!: (typeof HOST_REJECTION_REASONS)[number];
 
   @IsString()
-  @MaxLength(2000)
+  @MaxLength(4000)
   message!: string;
 
   @IsOptional()

@@ -2,9 +2,9 @@
  * Changing the OS under a container: one config property and a restart, judged by a gate and a soak time, and reverted to the last known
  * good version when it fails (US 9,075,638; US 11,714,631 for the soak time).
  */
-import { IsBoolean, IsIn, IsInt, IsNumber, IsOptional, IsString, Matches, Max, MaxLength, Min } from 'class-validator';
+import { IsBoolean, IsIn, IsInt, IsNumber, IsOptional, IsString, Matches, MaxLength, Min } from 'class-validator';
 import { EXACT_IMAGE_REF_PATTERN, ID_PATTERN } from '../../values.js';
-import { IsToTheThousandth } from '../../rules.js';
+import { IsSeconds } from '../../rules.js';
 import { CONTAINER_FAILURE_REASONS, ContainerFact, type ContainerFailureReason } from './container-facts.js';
 import { ContainerActionRequested } from './container-requests.js';
 
@@ -16,19 +16,11 @@ export const UPDATE_TARGET_PATTERN = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:@v
 /** How an update is judged. */
 export class UpdateOptions {
   /** Seconds that the container has to stay up to pass the gate when it has no health check; absent: 5. */
-  @IsOptional()
-  @IsNumber()
-  @IsToTheThousandth()
-  @Min(0)
-  @Max(3600)
+  @IsSeconds(0, 3600)
   stableSeconds?: number;
 
   /** Seconds after the gate until the version counts as known good; absent: 60. */
-  @IsOptional()
-  @IsNumber()
-  @IsToTheThousandth()
-  @Min(0)
-  @Max(30 * 86_400)
+  @IsSeconds(0, 30 * 86_400)
   soakSeconds?: number;
 
   /** Copy the data volume before the switch, and put the copy back before the old version starts again. */
@@ -45,18 +37,10 @@ export class ContainerUpdateRequested extends ContainerActionRequested {
   })
   to!: string;
 
-  @IsOptional()
-  @IsNumber()
-  @IsToTheThousandth()
-  @Min(0)
-  @Max(3600)
+  @IsSeconds(0, 3600)
   stableSeconds?: number;
 
-  @IsOptional()
-  @IsNumber()
-  @IsToTheThousandth()
-  @Min(0)
-  @Max(30 * 86_400)
+  @IsSeconds(0, 30 * 86_400)
   soakSeconds?: number;
 
   @IsOptional()

@@ -1,0 +1,106 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import {
+  type HostStatus,
+  hostStatus,
+  QUERIES,
+  type StorageStatus,
+  storageStatus,
+  STREAMS,
+  SUBJECTS,
+} from '@plinth/contracts';
+import { DataSource } from 'typeorm';
+import { republishAll } from '../containers/desired-state.js';
+import { ProvisionerSuite } from '../testing/provisioner-suite.js';
+
+const [HOST, OTHER] = ['h-1', 'h-2'] as const;
+const NODE = 'sn-1';
+
+let suite: ProvisionerSuite;
+beforeAll(async () => {
+  suite = await ProvisionerSuite.open(2, [HOST, OTHER], 100);
+}, 120_000);
+afterAll(async () => suite?.close());
+
+interface Stored<T> {
+  readonly sequence: number;
+  readonly data: T;
+}
+
+async function last<T>(subject: string): Promise<Stored<T> | undefined> {
+  const jsm = await suite.connection.jetstreamManager();
+  const found = await jsm.streams.getMessage(STREAMS.status.name, { last_by_subj: subject }).catch(() => undefined);
+  return found && { sequence: found.seq, data: JSON.parse(Buffer.from(found.data).toString('utf8')) as T };
+}
+
+const host = (): Promise<Stored<HostStatus> | undefined> => last<HostStatus>(hostStatus(HOST));
+const storage = (): Promise<Stored<StorageStatus> | undefined> => last<StorageStatus>(storageStatus(NODE));
+
+const becomes = <T>(look: () => Promise<Stored<T> | undefined>, fits: (data: T) => boolean, what: string) =>
+  suite.until(async () => {
+    const found = await look();
+    return found && fits(found.data) ? found : undefined;
+  }, what);
+
+describe('the status of a host and of a storage node', () => {
+  it('is published when they join', async () => {
+    const { data } = await becomes(host, ({ state }) => state === 'ready', 'the host is ready');
+    expect(data).toMatchObject({ host: HOST, cordoned: false, drain: null, datacenter: 'dc-1', storageNodes: [NODE] });
+    expect((await suite.until(storage, 'the storage node is known')).data).toMatchObject({
+      node: NODE,
+      state: 'ready',
+    });
+    expect(suite.of(SUBJECTS.storageJoined, { node: NODE })).toHaveLength(1);
+  });
+
+  it('says what was changed: scheduling and labels', async () => {
+    await suite.ask(SUBJECTS.hostCordonRequested, { host: HOST });
+    await becomes(host, ({ cordoned }) => cordoned, 'it is cordoned');
+    await suite.ask(SUBJECTS.hostDrainRequested, { host: HOST });
+    await suite.fact(SUBJECTS.hostDrained, { host: HOST });
+    await becomes(host, ({ cordoned, drain }) => cordoned && drain === null, 'it is drained');
+    await suite.ask(SUBJECTS.hostUncordonRequested, { host: HOST });
+    await becomes(host, ({ cordoned }) => !cordoned, 'it is uncordoned');
+    suite.hosts.labels = { rack: 'r-7' };
+    await becomes(storage, ({ labels }) => labels['rack'] === 'r-7', 'the labels are known');
+  });
+
+  it('is not published with each heartbeat', async () => {
+    const [ofHost, ofStorage] = [await host(), await storage()];
+    const seen = (await suite.answer<{ items: HostStatus[] }>(QUERIES.hosts, {})).items[0]?.lastSeenAt ?? '';
+    await suite.until(async () => {
+      const now = (await suite.answer<{ items: HostStatus[] }>(QUERIES.hosts, {})).items[0]?.lastSeenAt ?? '';
+      return Date.parse(now) - Date.parse(seen) > 1_000;
+    }, 'some heartbeats were received');
+    expect([(await host())?.sequence, (await storage())?.sequence]).toEqual([ofHost?.sequence, ofStorage?.sequence]);
+  });
+
+  it('follows a host and a storage node that are lost and come back', async () => {
+    suite.hosts.silent.add(HOST);
+    suite.hosts.storageSilent = true;
+    await suite.fact(SUBJECTS.storageLost, { node: NODE });
+    await becomes(storage, ({ state }) => state === 'lost', 'the storage node is lost');
+    await becomes(host, ({ state }) => state === 'lost', 'the host is lost');
+    expect((await suite.answer<{ items: StorageStatus[] }>(QUERIES.storage, {})).items).toMatchObject([
+      { state: 'lost' },
+    ]);
+    suite.hosts.storageSilent = false;
+    suite.hosts.wake(HOST);
+    await suite.fact(SUBJECTS.storageRecovered, { node: NODE });
+    await becomes(storage, ({ state }) => state === 'ready', 'the storage node is back');
+    await becomes(host, ({ state }) => state === 'ready', 'the host is back');
+    expect(suite.of(SUBJECTS.storageLost, { node: NODE })).toHaveLength(1);
+  });
+
+  it('is published again when the bus lost it', async () => {
+    await (await suite.connection.jetstreamManager()).streams.purge(STREAMS.status.name);
+    const source = await new DataSource({
+      type: 'postgres',
+      url: suite.databaseUrl,
+      extra: { options: '-c search_path=provisioner' },
+    }).initialize();
+    await republishAll(source);
+    await source.destroy();
+    await suite.until(host, 'the host is known again');
+    await suite.until(storage, 'the storage node is known again');
+  });
+});

@@ -1,0 +1,103 @@
+/** The present state of hosts and storage nodes: the body of their `status.*`, and the rows that queries list. */
+import { type DrainStatus, type HostStatus, hostStatus, type StorageStatus, storageStatus } from '@plinth/contracts';
+import { type UnitOfWork } from '@plinth/service-kit';
+import type { EntityManager } from 'typeorm';
+
+/** By name, those after `after`; all of them, or the named ones. */
+export interface Which {
+  readonly names?: readonly string[];
+  readonly after?: string;
+  readonly limit?: number;
+}
+
+interface HostRow {
+  host: string;
+  state: HostStatus['state'];
+  datacenter: string;
+  storage_nodes: string[];
+  capacity_memory: string;
+  capacity_cpus: number;
+  capacity_containers: number;
+  allocated_memory: string;
+  allocated_cpus: number;
+  allocated_containers: number;
+  load1: number;
+  memory_used: string;
+  running: number;
+  runtime: string;
+  last_seen_at: Date;
+  cordoned: boolean;
+  drain: Pick<DrainStatus, 'waiting'> | null;
+  left_over: number;
+}
+
+export async function hostStatuses(manager: EntityManager, which: Which): Promise<HostStatus[]> {
+  const rows: HostRow[] = await manager.query(
+    `SELECT h.*, (SELECT count(*)::int FROM containers c WHERE c.host = h.host AND c.state <> 'removed') AS left_over FROM hosts h
+      WHERE h.host > $1 AND ($2::text[] IS NULL OR h.host = ANY($2)) ORDER BY h.host LIMIT $3`,
+    [which.after ?? '', which.names ?? null, which.limit ?? null],
+  );
+  return rows.map((row) => ({
+    host: row.host,
+    state: row.state,
+    cordoned: row.cordoned,
+    drain: row.drain && { left: row.left_over, waiting: row.drain.waiting },
+    datacenter: row.datacenter,
+    storageNodes: row.storage_nodes,
+    capacity: {
+      memoryBytes: Number(row.capacity_memory),
+      cpus: row.capacity_cpus,
+      containers: row.capacity_containers,
+    },
+    allocated: {
+      memoryBytes: Number(row.allocated_memory),
+      cpus: row.allocated_cpus,
+      containers: row.allocated_containers,
+    },
+    load: { load1: row.load1, memoryUsedBytes: Number(row.memory_used), containers: row.running },
+    runtime: row.runtime,
+    lastSeenAt: row.last_seen_at.toISOString(),
+  }));
+}
+
+interface StorageRow {
+  node: string;
+  state: StorageStatus['state'];
+  datacenter: string;
+  labels: Record<string, string>;
+  total_bytes: string;
+  free_bytes: string;
+  images: string[];
+  volumes: number;
+  last_seen_at: Date;
+}
+
+export async function storageStatuses(manager: EntityManager, which: Which): Promise<StorageStatus[]> {
+  const rows: StorageRow[] = await manager.query(
+    `SELECT s.*, (SELECT coalesce(array_agg(m.name || '@' || m.version ORDER BY 1), '{}') FROM masters m WHERE m.node = s.node) AS images,
+            (SELECT count(*)::int FROM containers c WHERE c.state <> 'removed' AND c.config->>'storageNode' = s.node) AS volumes
+       FROM storage_nodes s WHERE s.node > $1 AND ($2::text[] IS NULL OR s.node = ANY($2)) ORDER BY s.node LIMIT $3`,
+    [which.after ?? '', which.names ?? null, which.limit ?? null],
+  );
+  return rows.map((row) => ({
+    node: row.node,
+    state: row.state,
+    datacenter: row.datacenter,
+    labels: row.labels,
+    totalBytes: Number(row.total_bytes),
+    freeBytes: Number(row.free_bytes),
+    images: row.images,
+    volumes: row.volumes,
+    lastSeenAt: row.last_seen_at.toISOString(),
+  }));
+}
+
+/** Read in the transaction that has changed the host: what is published is what will be committed. */
+export async function announceHost(unit: UnitOfWork, host: string): Promise<void> {
+  for (const data of await hostStatuses(unit.db, { names: [host] })) unit.publish(hostStatus(host), data);
+}
+
+/** As {@link announceHost}. */
+export async function announceStorage(unit: UnitOfWork, node: string): Promise<void> {
+  for (const data of await storageStatuses(unit.db, { names: [node] })) unit.publish(storageStatus(node), data);
+}
