@@ -1,15 +1,18 @@
 /** All wiring of the distributor. */
-import { distributorGroup } from '@plinth/contracts';
 import { type DynamicModule, Module } from '@nestjs/common';
 import { TrustedKeys, TrustedKeysError } from '@plinth/image-trust';
 import {
   ConfigError,
+  CONNECTION,
   CredentialsError,
+  LOGGER,
+  type Logger,
   natsReadiness,
   readSecret,
-  type ServiceAssembly,
+  SERVICE_READINESS,
   type ServiceContext,
 } from '@plinth/service-kit';
+import type { NatsConnection } from 'nats';
 import { extractInThread } from './adapters/extraction-thread.js';
 import { HostLeases } from './adapters/host-leases.js';
 import { MasterRepository } from './adapters/master-repository.js';
@@ -19,19 +22,87 @@ import { Revocations } from './adapters/revocations.js';
 import { Staging } from './adapters/staging.js';
 import { VolumeUsage } from './adapters/volume-usage.js';
 import { WantedStore } from './adapters/wanted-store.js';
-import type { DistributorConfig } from './config.js';
+import { DistributorConfig } from './config.js';
 import { DistributionLoop } from './distribution/distribution-loop.js';
 import { Heartbeat } from './distribution/heartbeat.js';
+import type { InstallationParts } from './distribution/installation.js';
 import { RemovalLoop } from './distribution/removal-loop.js';
-import { resume } from './distribution/resume.js';
+import { Resumption } from './distribution/resumption.js';
 import { StorageLayout } from './domain/storage-layout.js';
-import { describeNode } from './domain/targeting.js';
-import { ImagePromotedHandler, STORAGE_NODE } from './handlers/image-promoted.handler.js';
+import { describeNode, type StorageNode } from './domain/targeting.js';
+import { ImagePromotedHandler } from './handlers/image-promoted.handler.js';
 import { ImageRetiredHandler } from './handlers/image-retired.handler.js';
 import { ImageRevokedHandler } from './handlers/image-revoked.handler.js';
+import { INSTALLATION_PARTS, STORAGE_NODE } from './tokens.js';
 
-@Module({})
-class DistributorModule {}
+/** What stands for this node and its directories. */
+const NODE = [
+  {
+    provide: STORAGE_NODE,
+    inject: [DistributorConfig],
+    useFactory: (config: DistributorConfig): StorageNode =>
+      describeNode(config.PLINTH_STORAGE_NODE, config.PLINTH_DATACENTER, config.PLINTH_LABELS),
+  },
+  {
+    provide: StorageLayout,
+    inject: [DistributorConfig],
+    useFactory: (config: DistributorConfig) => new StorageLayout(config.PLINTH_STORAGE_DIR),
+  },
+  {
+    provide: WantedStore,
+    inject: [StorageLayout],
+    useFactory: (layout: StorageLayout) => new WantedStore(layout.wanted),
+  },
+  {
+    provide: HostLeases,
+    inject: [StorageLayout],
+    useFactory: (layout: StorageLayout) => new HostLeases(layout.leases),
+  },
+  {
+    provide: VolumeUsage,
+    inject: [StorageLayout, DistributorConfig, LOGGER],
+    useFactory: (layout: StorageLayout, config: DistributorConfig, logger: Logger) =>
+      new VolumeUsage(layout.volumes, config.PLINTH_DISK_USE_SECONDS * 1_000, logger),
+  },
+];
+
+@Module({
+  controllers: [ImagePromotedHandler, ImageRevokedHandler, ImageRetiredHandler],
+  providers: [
+    ...NODE,
+    MasterRepository,
+    Staging,
+    Revocations,
+    Retirements,
+    Resumption,
+    DistributionLoop,
+    RemovalLoop,
+    Heartbeat,
+    {
+      provide: INSTALLATION_PARTS,
+      inject: [DistributorConfig, MasterRepository, Staging, TrustedKeys, LOGGER],
+      useFactory: installationParts,
+    },
+    {
+      provide: SERVICE_READINESS,
+      inject: [DistributorConfig, CONNECTION, StorageLayout, TrustedKeys],
+      useFactory: (config: DistributorConfig, connection: NatsConnection, layout: StorageLayout, keys: TrustedKeys) => [
+        natsReadiness(connection),
+        storageReadiness(layout.images),
+        keysReadiness(keys),
+        zstdReadiness(),
+        tokenReadiness(() => readToken(config.PLINTH_DOWNLOAD_TOKEN_FILE)),
+      ],
+    },
+  ],
+  exports: [SERVICE_READINESS],
+})
+export class DistributorModule {
+  /** @param keys read before NATS is asked for, so that a wrong configuration shows at once */
+  static with(keys: TrustedKeys): DynamicModule {
+    return { module: DistributorModule, providers: [{ provide: TrustedKeys, useValue: keys }] };
+  }
+}
 
 /** @throws ConfigError when no key can be trusted */
 export async function openTrustedKeys({
@@ -46,28 +117,19 @@ export async function openTrustedKeys({
   }
 }
 
-export async function assemble(
-  { config, logger, connection, publisher }: ServiceContext<DistributorConfig>,
+function installationParts(
+  config: DistributorConfig,
+  masters: MasterRepository,
+  staging: Staging,
   keys: TrustedKeys,
-): Promise<ServiceAssembly> {
-  const node = describeNode(config.PLINTH_STORAGE_NODE, config.PLINTH_DATACENTER, config.PLINTH_LABELS);
-  const layout = new StorageLayout(config.PLINTH_STORAGE_DIR);
-  const masters = new MasterRepository(layout);
-  const staging = new Staging(layout);
-  const wanted = new WantedStore(layout.wanted);
-  const revocations = new Revocations(layout);
-  const retirements = new Retirements(layout);
-  const loop = new DistributionLoop({
-    node: node.name,
+  logger: Logger,
+): InstallationParts {
+  return {
     masters,
     staging,
     keys,
-    wanted,
-    revocations,
-    retirements,
-    publisher,
-    logger,
     extract: extractInThread,
+    stallMs: config.PLINTH_DOWNLOAD_STALL_SECONDS * 1_000,
     token: () => {
       try {
         return readToken(config.PLINTH_DOWNLOAD_TOKEN_FILE);
@@ -77,56 +139,6 @@ export async function assemble(
         logger.error({ err: error }, 'downloads without a token');
         return undefined;
       }
-    },
-    stallMs: config.PLINTH_DOWNLOAD_STALL_SECONDS * 1_000,
-    longestPauseMs: config.PLINTH_RETRY_MAX_SECONDS * 1_000,
-  });
-  const removals = new RemovalLoop({ node: node.name, masters, staging, retirements, publisher, logger });
-  const usage = new VolumeUsage(layout.volumes, config.PLINTH_DISK_USE_SECONDS * 1_000, logger);
-  const heartbeat = new Heartbeat(
-    connection,
-    node,
-    masters,
-    revocations,
-    new HostLeases(layout.leases),
-    usage,
-    logger,
-    config.PLINTH_HEARTBEAT_SECONDS * 1_000,
-  );
-
-  await resume(masters, staging, wanted, retirements);
-  const module: DynamicModule = {
-    module: DistributorModule,
-    controllers: [ImagePromotedHandler, ImageRevokedHandler, ImageRetiredHandler],
-    providers: [
-      { provide: STORAGE_NODE, useValue: node },
-      { provide: WantedStore, useValue: wanted },
-      { provide: DistributionLoop, useValue: loop },
-      { provide: Revocations, useValue: revocations },
-      { provide: Retirements, useValue: retirements },
-      { provide: RemovalLoop, useValue: removals },
-    ],
-  };
-  return {
-    module,
-    readiness: [
-      natsReadiness(connection),
-      storageReadiness(layout.images),
-      keysReadiness(keys),
-      zstdReadiness(),
-      tokenReadiness(() => readToken(config.PLINTH_DOWNLOAD_TOKEN_FILE)),
-    ],
-    // Distributors of one node share its promotions; those of another get them all.
-    consumerGroup: distributorGroup(node.name),
-    start: () => {
-      loop.start();
-      removals.start();
-      usage.start();
-      heartbeat.start();
-    },
-    stop: async () => {
-      heartbeat.stop();
-      await Promise.all([usage.stop(), loop.stop(), removals.stop()]);
     },
   };
 }

@@ -1,8 +1,13 @@
-import { storageConsumers } from '@plinth/contracts';
+import { distributorGroup, storageConsumers } from '@plinth/contracts';
 import type { TrustedKeys } from '@plinth/image-trust';
 import { runService } from '@plinth/service-kit';
+import { VolumeUsage } from './adapters/volume-usage.js';
 import { DistributorConfig } from './config.js';
-import { assemble, openTrustedKeys } from './distributor.module.js';
+import { DistributionLoop } from './distribution/distribution-loop.js';
+import { Heartbeat } from './distribution/heartbeat.js';
+import { RemovalLoop } from './distribution/removal-loop.js';
+import { Resumption } from './distribution/resumption.js';
+import { DistributorModule, openTrustedKeys } from './distributor.module.js';
 
 let keys: TrustedKeys | undefined;
 
@@ -10,11 +15,15 @@ await runService({
   name: 'distributor',
   config: DistributorConfig,
   consumers: ({ PLINTH_STORAGE_NODE }) => ({ request: storageConsumers(PLINTH_STORAGE_NODE) }),
+  // Distributors of one node share its promotions; those of another get them all.
+  consumerGroup: ({ PLINTH_STORAGE_NODE }) => distributorGroup(PLINTH_STORAGE_NODE),
   prepare: async (base) => {
     keys = await openTrustedKeys(base);
+    return {};
   },
-  assemble: (context) => {
-    if (!keys) throw new Error('assembled before it was prepared');
-    return assemble(context, keys);
+  module: () => {
+    if (!keys) throw new Error('the module is asked for before the keys were read');
+    return DistributorModule.with(keys);
   },
+  components: [Resumption, DistributionLoop, RemovalLoop, VolumeUsage, Heartbeat],
 });

@@ -7,54 +7,46 @@ import { type DynamicModule, Module } from '@nestjs/common';
 import { OciRuntime } from '@plinth/container-runtime';
 import { isFileLocked, isMissing, readBootId } from '@plinth/host-os';
 import { TrustedKeys, TrustedKeysError } from '@plinth/image-trust';
+import { desiredConsumer, hostConsumers } from '@plinth/contracts';
 import {
-  agentExec,
-  agentLogs,
-  agentStats,
-  type ContainerConfig,
-  desiredConsumer,
-  hostConsumers,
-  type Problem,
-} from '@plinth/contracts';
-import {
+  CONNECTION,
   ConfigError,
   createLogger,
   loadConfig,
-  type LastValueWatch,
   type Logger,
   natsReadiness,
   type ReadinessCheck,
   runService,
-  type ServiceAssembly,
-  type ServiceContext,
+  SERVICE_READINESS,
 } from '@plinth/service-kit';
+import type { NatsConnection } from 'nats';
 import { containerStats } from './adapters/container-stats.js';
 import { ContainerLogs } from './adapters/container-logs.js';
 import { ContainerStore } from './adapters/container-store.js';
 import { DataVolumes } from './adapters/data-volume.js';
-import { isDesired, watchDesiredState } from './adapters/desired-state-watch.js';
 import { HostClock } from './adapters/host-clock.js';
-import { startHeartbeat } from './adapters/heartbeat.js';
 import { ImageMasters } from './adapters/image-master.js';
 import { OciContainers } from './adapters/oci-containers.js';
 import { runtimeVersion } from './adapters/runtime-version.js';
-import { QueryServer } from './adapters/query-server.js';
 import { ReportJournal } from './adapters/report-journal.js';
 import { GUARD_LOCK } from './adapters/lease-files.js';
 import { LeaseWatch } from './adapters/lease-watch.js';
 import { lockStateDirectory, openStateDirectory, StateDirectoryError } from './adapters/state-directory.js';
 import { HostAgentConfig } from './config.js';
 import { FairQueue } from './domain/fair-queue.js';
-import { emptyRecord, firstSequence } from './domain/local-record.js';
 import { parseStorageMounts, type StorageMounts } from './domain/storage-mounts.js';
+import { AgentQueries } from './handlers/agent-queries.js';
 import { ExecHandler } from './handlers/exec.handler.js';
 import { LogsHandler } from './handlers/logs.handler.js';
 import { StatsHandler } from './handlers/stats.handler.js';
+import { BusLink } from './reconcile/bus-link.js';
 import { Fleet } from './reconcile/fleet.js';
+import { HostHeartbeat } from './reconcile/host-heartbeat.js';
 import type { Hands } from './reconcile/hands.js';
 import { HealthChecks } from './reconcile/health-checks.js';
 import { removeAllContainers } from './reconcile/remove-all.js';
 import { Reporter } from './reconcile/reporter.js';
+import { AGENT_SERVICES, RUNTIME_NAME } from './tokens.js';
 
 /** A container that is down while it waits for a core is down for longer: one at a time where four starts would run. */
 const STARTS_PER_HANDOVER = 4;
@@ -83,17 +75,64 @@ export async function run(): Promise<void> {
     config: HostAgentConfig,
     consumers: ({ PLINTH_HOST }) => ({ request: hostConsumers(PLINTH_HOST), watcher: desiredConsumer(PLINTH_HOST) }),
     prepare: async ({ config, logger }) => {
-      host = await openHost(config, logger);
-      await host.hands.leases.open();
-      await host.fleet.takeOver();
-      const { fleet, hands } = host;
+      const opened = await openHost(config, logger);
+      const { fleet, hands } = opened;
+      await hands.leases.open();
+      await fleet.takeOver();
       hands.leases.start((storageNode) => fleet.endAllOn(storageNode));
+      host = opened;
+      return {
+        'host lock': { stop: () => opened.release() },
+        reporter: { stop: () => hands.reporter.close(REPORT_PATIENCE_MS) },
+        containers: { stop: () => hands.containers.close() },
+        'health checks': { stop: () => hands.health.close() },
+        fleet: { stop: () => fleet.close() },
+        leases: { stop: () => hands.leases.close() },
+      };
     },
-    assemble: (context) => {
-      if (!host) throw new Error('assembled before it was prepared');
-      return assemble(context, host);
+    module: () => {
+      if (!host) throw new Error('the module is asked for before the host was prepared');
+      return hostAgentModule(host);
     },
+    components: [BusLink, AgentQueries, HostHeartbeat],
   });
+}
+
+/** What works on the bus; what keeps containers running without it was opened before. */
+function hostAgentModule({ fleet, hands, keys, runtimeName, stateRoot }: Host): DynamicModule {
+  return {
+    module: HostAgentModule,
+    providers: [
+      { provide: AGENT_SERVICES, useValue: hands },
+      { provide: RUNTIME_NAME, useValue: runtimeName },
+      { provide: Fleet, useValue: fleet },
+      { provide: ExecHandler, useFactory: () => new ExecHandler(hands.containers.runtime) },
+      { provide: LogsHandler, useFactory: () => new LogsHandler(hands.logs, (id) => fleet.has(id)) },
+      {
+        provide: StatsHandler,
+        useFactory: () =>
+          new StatsHandler(
+            () => fleet.running(),
+            (id, pid) => containerStats(hands.containers.runtime, id, pid),
+          ),
+      },
+      BusLink,
+      AgentQueries,
+      HostHeartbeat,
+      {
+        provide: SERVICE_READINESS,
+        inject: [CONNECTION, BusLink],
+        useFactory: (connection: NatsConnection, link: BusLink): ReadinessCheck[] => [
+          natsReadiness(connection),
+          link.readiness,
+          { name: 'leases', check: () => Promise.resolve(hands.leases.problem()) },
+          { name: 'trusted-keys', check: () => keys.problem() },
+          ...hostReadiness(hands, stateRoot),
+        ],
+      },
+    ],
+    exports: [SERVICE_READINESS],
+  };
 }
 
 export async function removeAll(): Promise<void> {
@@ -184,108 +223,7 @@ async function openHost(config: HostAgentConfig, logger: Logger): Promise<Host> 
   };
 }
 
-async function assemble(
-  { config, logger, connection, publisher, consumers }: ServiceContext<HostAgentConfig>,
-  host: Host,
-): Promise<ServiceAssembly> {
-  const { fleet, hands } = host;
-  const queries = new QueryServer(connection, logger);
-  const exec = new ExecHandler(hands.containers.runtime);
-  const logs = new LogsHandler(hands.logs, (id) => fleet.has(id));
-  const stats = new StatsHandler(
-    () => fleet.running(),
-    (id, pid) => containerStats(hands.containers.runtime, id, pid),
-  );
-  const sink = {
-    accept: (value: ContainerConfig, cause: { correlationId: string; causationId: string }) =>
-      fleet.accept(value, cause),
-    refuse: (id: string | undefined, generation: number, problems: readonly Problem[]) => {
-      if (id !== undefined && !fleet.has(id)) reportRefused(hands, id, generation, problems);
-    },
-  };
-  let stop = async (): Promise<void> => undefined;
-  let watch: LastValueWatch | undefined;
-  const desiredState: ReadinessCheck = {
-    name: 'desired-state',
-    check: async () => (watch ? watch.problem() : 'not asked for yet'),
-  };
-  return {
-    module: { module: HostAgentModule } satisfies DynamicModule,
-    readiness: [
-      natsReadiness(connection),
-      desiredState,
-      { name: 'leases', check: () => Promise.resolve(hands.leases.problem()) },
-      ...hostReadiness(host),
-    ],
-    start: async () => {
-      hands.reporter.attach(publisher);
-      fleet.clearTombstones((id) => isDesired(connection, config.PLINTH_HOST, id));
-      const opened = watchDesiredState(connection, consumers, config.PLINTH_HOST, sink, logger);
-      watch = opened;
-      queries.stream(agentExec(config.PLINTH_HOST), (query, reply) => exec.handle(query, reply));
-      queries.stream(agentLogs(config.PLINTH_HOST), (query, reply) => logs.handle(query, reply));
-      queries.serve(agentStats(config.PLINTH_HOST), (query) => stats.handle(query));
-      const heartbeat = startHeartbeat(connection, {
-        host: config.PLINTH_HOST,
-        datacenter: config.PLINTH_DATACENTER,
-        storageNodes: [...hands.storage.keys()],
-        capacity: {
-          memoryBytes: config.PLINTH_CAPACITY_MEMORY_BYTES,
-          cpus: config.PLINTH_CAPACITY_CPUS,
-          containers: config.PLINTH_CAPACITY_CONTAINERS,
-        },
-        runtime: host.runtimeName,
-        periodMs: config.PLINTH_HEARTBEAT_SECONDS * 1000,
-        runningContainers: () => fleet.running().length,
-      });
-      void announceAfterReconnects(connection, fleet);
-      stop = async () => {
-        heartbeat.close();
-        queries.close();
-        await opened.close();
-        hands.leases.close();
-        await fleet.close();
-        await hands.health.close();
-        hands.containers.close();
-        await hands.reporter.close(REPORT_PATIENCE_MS);
-        host.release();
-      };
-    },
-    stop: () => stop(),
-  };
-}
-
-/** The bus may have lost what it had acknowledged: present states are said again. */
-async function announceAfterReconnects(
-  connection: ServiceContext<HostAgentConfig>['connection'],
-  fleet: Fleet,
-): Promise<void> {
-  for await (const status of connection.status()) if (status.type === 'reconnect') fleet.announceAll();
-}
-
-/** A config that can't be read and whose container this host does not know. */
-function reportRefused(hands: Hands, containerId: string, generation: number, problems: readonly Problem[]): void {
-  const message =
-    `the config is not valid: ${problems.map((problem) => `${problem.path}: ${problem.message}`).join('; ')}`.slice(
-      0,
-      4000,
-    );
-  const sequence = firstSequence(emptyRecord(hands.bootId), hands.clock.now());
-  hands.reporter
-    .send({
-      kind: 'failed',
-      host: hands.host,
-      containerId,
-      generation,
-      sequence,
-      at: new Date().toISOString(),
-      reason: 'internal-error',
-      message,
-    })
-    .catch((error: unknown) => hands.logger.error({ err: error, containerId }, 'refusal could not be reported'));
-}
-
-function hostReadiness({ hands, keys, stateRoot }: Host): ReadinessCheck[] {
+function hostReadiness(hands: Hands, stateRoot: string): ReadinessCheck[] {
   const check = (name: string, path: string, mode: number): ReadinessCheck => ({
     name,
     check: () =>
@@ -295,7 +233,6 @@ function hostReadiness({ hands, keys, stateRoot }: Host): ReadinessCheck[] {
       ),
   });
   return [
-    { name: 'trusted-keys', check: () => keys.problem() },
     check('state-directory', stateRoot, constants.W_OK),
     check('runtime', hands.containers.runtime.binary.path, constants.X_OK),
     ...[...hands.storage].map(([node, path]) => check(`storage-${node}`, join(path, 'images'), constants.R_OK)),

@@ -1,5 +1,15 @@
-import { runService } from '@plinth/service-kit';
-import { assemble } from './provisioner.module.js';
+import { Outbox, runService } from '@plinth/service-kit';
 import { ProvisionerConfig } from './config.js';
+import { RequestIntake } from './containers/request-intake.js';
+import { LostHosts } from './hosts/lost-hosts.js';
+import { ContainerRelocation } from './moves/container-relocation.js';
+import { ProvisionerModule } from './provisioner.module.js';
+import { RolloutProgress } from './rollouts/rollout-progress.js';
 
-await runService({ name: 'provisioner', config: ProvisionerConfig, assemble });
+await runService({
+  name: 'provisioner',
+  config: ProvisionerConfig,
+  module: () => ProvisionerModule,
+  // What the loops decide while they end is still published.
+  components: [Outbox, LostHosts, RolloutProgress, ContainerRelocation, RequestIntake],
+});

@@ -1,6 +1,6 @@
-/** The life of a service process: validated config, NATS, module, handlers, health; and a graceful end. */
+/** The life of a service process: validated config, NATS, the service's module, its components, handlers, health; and a graceful end. */
 import 'reflect-metadata';
-import { type DynamicModule, Module, type Type } from '@nestjs/common';
+import { type DynamicModule, type INestApplication, Module, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { Server } from 'node:http';
 import type { MicroserviceOptions } from '@nestjs/microservices';
@@ -8,50 +8,39 @@ import type { NatsConnection } from 'nats';
 import { ConfigError, loadConfig, type ServiceConfig } from './config.js';
 import { bound } from './http/bounded-server.js';
 import { HealthController, READINESS_CHECKS, type ReadinessCheck } from './http/health.controller.js';
+import { type Component, LifeCycle, StartError } from './lifecycle/life-cycle.js';
 import { createLogger, type Logger, NestLogger } from './logging.js';
 import { connectNats } from './messaging/connection.js';
 import { ConsumerKeeper } from './messaging/consumer-keeper.js';
-import { type ConsumerSource, KeptConsumers, OwnConsumers } from './messaging/consumer-source.js';
+import { KeptConsumers, OwnConsumers } from './messaging/consumer-source.js';
 import { CredentialsError, credentialsFrom, hasLogin } from './messaging/credentials.js';
 import { JetStreamStrategy } from './messaging/jetstream.strategy.js';
 import { KeepExceptionFilter } from './messaging/keep-exception.filter.js';
 import { EventPublisher } from './messaging/publisher.js';
-
-/** What {@link runService} makes before the module. */
-export interface ServiceContext<C extends ServiceConfig> {
-  readonly config: C;
-  readonly logger: Logger;
-  readonly connection: NatsConnection;
-  readonly publisher: EventPublisher;
-  readonly consumers: ConsumerSource;
-}
-
-/** What a service's own wiring gives back. */
-export interface ServiceAssembly {
-  readonly module: DynamicModule;
-  readonly readiness: readonly ReadinessCheck[];
-  /** Copies with the same group share work; absent: all copies of the service. */
-  readonly consumerGroup?: string;
-  /** After the handlers listen. */
-  readonly start?: () => Promise<void> | void;
-  /** After no new work arrives and what was in hand is done, before NATS is drained. */
-  readonly stop?: () => Promise<void> | void;
-}
+import { SERVICE_READINESS, type ServiceContext, serviceContextModule } from './service-context.js';
 
 export interface ServiceDefinition<C extends ServiceConfig> {
   readonly name: string;
-  readonly config: new () => C;
+  readonly config: Type<C>;
   /**
    * On which subject it asks for its consumers, where it logs in as somebody who may not create them. Absent: it is the one who
    * creates streams and consumers, and opens them for the others.
    */
   readonly consumers?: (config: C) => { readonly request: string; readonly watcher?: string };
+  /** Copies with the same group share work; absent: all copies of the service. */
+  readonly consumerGroup?: (config: C) => string;
   /**
    * Work that does not wait for NATS, e.g. keeping containers running while it is away.
+   * @returns its parts by name, in the order of their start; they are stopped after the components, while NATS is still there
    * @throws ConfigError for what only shows now, e.g. a missing directory
    */
-  readonly prepare?: (base: Pick<ServiceContext<C>, 'config' | 'logger'>) => Promise<void>;
-  readonly assemble: (context: ServiceContext<C>) => Promise<ServiceAssembly>;
+  readonly prepare?: (
+    base: Pick<ServiceContext<C>, 'config' | 'logger'>,
+  ) => Promise<Readonly<Record<string, Component>>>;
+  /** Called after NATS is there. Providers may inject what {@link serviceContextModule} provides; {@link SERVICE_READINESS} is one of them. */
+  readonly module: (config: C) => Type<unknown> | DynamicModule;
+  /** Providers of the module that have a start and an end, in the order of their start; the handlers begin after them and end before them. */
+  readonly components: readonly Type<Component>[];
 }
 
 @Module({})
@@ -59,92 +48,141 @@ class ServiceModule {}
 
 /** sysexits.h */
 const EX_CONFIG = 78;
+const EX_SOFTWARE = 70;
 
-/** @throws the error itself when it is about anything else */
-function exitIfWrongConfig(service: string, error: unknown): never {
-  if (!(error instanceof ConfigError || error instanceof CredentialsError)) throw error;
-  process.stderr.write(`${service}: ${error.message}\n`);
-  process.exit(EX_CONFIG);
-}
-
-/** Runs until SIGTERM or SIGINT. Exits 78 (EX_CONFIG, sysexits.h) on a wrong configuration. */
+/**
+ * Runs until SIGTERM or SIGINT. Exit codes, of sysexits.h: 0 after a clean end, 70 when something could not be started or stopped,
+ * 78 on a wrong configuration.
+ */
 export async function runService<C extends ServiceConfig>(definition: ServiceDefinition<C>): Promise<void> {
   let config: C;
   try {
     config = loadConfig(definition.config, process.env);
   } catch (error) {
-    exitIfWrongConfig(definition.name, error);
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`${definition.name}: ${error.message}\n`);
+    process.exit(EX_CONFIG);
   }
   const logger = createLogger(definition.name, config.PLINTH_SERVICE_ID, config.LOG_LEVEL);
   process.on('unhandledRejection', (error) => {
     logger.fatal({ err: error }, 'unhandled rejection');
-    process.exit(70);
+    process.exit(EX_SOFTWARE);
   });
+  const life = new LifeCycle(logger);
   try {
-    await definition.prepare?.({ config, logger });
+    await startService(definition, config, logger, life);
   } catch (error) {
-    exitIfWrongConfig(definition.name, error);
+    await life.stop();
+    const reason = error instanceof StartError ? error.cause : error;
+    if (reason instanceof ConfigError || reason instanceof CredentialsError) {
+      process.stderr.write(`${definition.name}: ${reason.message}\n`);
+      process.exit(EX_CONFIG);
+    }
+    logger.fatal({ err: error }, 'could not start');
+    process.exit(EX_SOFTWARE);
   }
-  const credentials = credentialsFrom(config);
-  const kept = hasLogin(credentials) ? definition.consumers?.(config) : undefined;
-  const connection = await connectNats({
-    url: config.NATS_URL,
-    name: config.PLINTH_SERVICE_ID,
-    logger,
-    credentials,
-    declareStreams: kept === undefined,
-  }).catch((error: unknown) => {
-    exitIfWrongConfig(definition.name, error);
-  });
-  const consumers = kept ? new KeptConsumers(connection, kept.request, kept.watcher) : new OwnConsumers(connection);
-  const keeper = definition.consumers ? undefined : new ConsumerKeeper(connection, logger);
-  keeper?.start();
-  const publisher = new EventPublisher(connection, `${definition.name}/${config.PLINTH_SERVICE_ID}`);
-  const assembly = await definition.assemble({ config, logger, connection, publisher, consumers });
+  stopOnSignal(life, logger);
+}
+
+async function startService<C extends ServiceConfig>(
+  definition: ServiceDefinition<C>,
+  config: C,
+  logger: Logger,
+  life: LifeCycle,
+): Promise<void> {
+  const prepared = (await definition.prepare?.({ config, logger })) ?? {};
+  let context: ServiceContext<C>;
+  try {
+    context = await connect(definition, config, logger, life);
+  } finally {
+    for (const [name, component] of Object.entries(prepared)) await life.start(name, component);
+  }
+  const { connection, publisher, consumers } = context;
   const strategy = new JetStreamStrategy({
     connection,
     publisher,
     logger,
     consumers,
-    waitForConsumers: kept === undefined,
+    waitForConsumers: consumers instanceof OwnConsumers,
     service: definition.name,
-    consumerGroup: assembly.consumerGroup,
+    consumerGroup: definition.consumerGroup?.(config),
   });
-
-  const root: DynamicModule = {
-    module: ServiceModule as Type<unknown>,
-    imports: [assembly.module],
-    controllers: [HealthController],
-    providers: [{ provide: READINESS_CHECKS, useValue: [...assembly.readiness, strategy.readiness] }],
-  };
-  const app = await NestFactory.create(root, { logger: new NestLogger(logger), forceCloseConnections: true });
-  app.useGlobalFilters(new KeepExceptionFilter(app.getHttpAdapter()));
-  app.connectMicroservice<MicroserviceOptions>({ strategy }, { inheritAppConfig: true });
-  await app.startAllMicroservices();
-  await assembly.start?.();
+  const app = await createApplication(definition, context, strategy);
+  // Nest's own hooks: what has no order among the components, such as the pool of the database, ends with them.
+  await life.start('module', { start: async () => void (await app.init()), stop: () => app.close() });
+  for (const type of definition.components) await life.start(type.name, app.get<Component>(type, { strict: false }));
+  await life.start('handlers', {
+    start: async () => void (await app.startAllMicroservices()),
+    stop: () => strategy.close(),
+  });
   bound(app.getHttpServer() as Server);
   await app.listen(config.PLINTH_HTTP_PORT, config.PLINTH_HTTP_HOST);
   logger.info({ url: await app.getUrl() }, 'ready');
+}
 
+/** To the bus, as the one who opens consumers for the others or as one of those. */
+async function connect<C extends ServiceConfig>(
+  definition: ServiceDefinition<C>,
+  config: C,
+  logger: Logger,
+  life: LifeCycle,
+): Promise<ServiceContext<C>> {
+  const credentials = credentialsFrom(config);
+  const kept = hasLogin(credentials) ? definition.consumers?.(config) : undefined;
+  const connection: NatsConnection = await connectNats({
+    url: config.NATS_URL,
+    name: config.PLINTH_SERVICE_ID,
+    logger,
+    credentials,
+    declareStreams: kept === undefined,
+  });
+  await life.start('NATS connection', { stop: () => connection.drain() });
+  if (!definition.consumers) {
+    const keeper = new ConsumerKeeper(connection, logger);
+    await life.start('consumer keeper', { start: () => keeper.start(), stop: () => keeper.close() });
+  }
+  const consumers = kept ? new KeptConsumers(connection, kept.request, kept.watcher) : new OwnConsumers(connection);
+  const publisher = new EventPublisher(connection, `${definition.name}/${config.PLINTH_SERVICE_ID}`);
+  return { config, logger, connection, publisher, consumers };
+}
+
+async function createApplication<C extends ServiceConfig>(
+  definition: ServiceDefinition<C>,
+  context: ServiceContext<C>,
+  strategy: JetStreamStrategy,
+): Promise<INestApplication> {
+  const root: DynamicModule = {
+    module: ServiceModule as Type<unknown>,
+    imports: [serviceContextModule(definition.config, context), definition.module(context.config)],
+    controllers: [HealthController],
+    providers: [
+      {
+        provide: READINESS_CHECKS,
+        inject: [SERVICE_READINESS],
+        useFactory: (checks: readonly ReadinessCheck[]) => [...checks, strategy.readiness],
+      },
+    ],
+  };
+  const app = await NestFactory.create(root, {
+    logger: new NestLogger(context.logger),
+    forceCloseConnections: true,
+    abortOnError: false,
+  });
+  app.useGlobalFilters(new KeepExceptionFilter(app.getHttpAdapter()));
+  app.connectMicroservice<MicroserviceOptions>({ strategy }, { inheritAppConfig: true });
+  return app;
+}
+
+function stopOnSignal(life: LifeCycle, logger: Logger): void {
   let ending = false;
   const end = async (signal: string): Promise<void> => {
     if (ending) return;
     ending = true;
     logger.info({ signal }, 'stopping');
-    await strategy.close();
-    await keeper?.close();
-    await assembly.stop?.();
-    await app.close();
-    await connection.drain();
-    logger.info('stopped');
-    process.exit(0);
+    const failed = await life.stop();
+    if (failed.length > 0) logger.fatal({ components: failed }, 'could not stop cleanly');
+    else logger.info('stopped');
+    process.exit(failed.length > 0 ? EX_SOFTWARE : 0);
   };
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.on(signal, () => {
-      end(signal).catch((error: unknown) => {
-        logger.fatal({ err: error }, 'could not stop cleanly');
-        process.exit(70);
-      });
-    });
-  }
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void end(signal));
 }

@@ -1,6 +1,15 @@
-export { type ServiceAssembly, type ServiceContext, type ServiceDefinition, runService } from './bootstrap.js';
+export { type ServiceDefinition, runService } from './bootstrap.js';
+export {
+  CONNECTION,
+  CONSUMERS,
+  LOGGER,
+  SERVICE_READINESS,
+  type ServiceContext,
+  serviceContextModule,
+} from './service-context.js';
+export { type Component, LifeCycle, StartError } from './lifecycle/life-cycle.js';
 export { ConfigError, loadConfig, ServiceConfig } from './config.js';
-export { type NextPass, type Timers, WorkLoop, type WorkLoopOptions } from './lifecycle/work-loop.js';
+export { type NextPass, type Timers, TIMERS, WorkLoop, type WorkLoopOptions } from './lifecycle/work-loop.js';
 export { createLogger, type Logger, NestLogger, withLogContext } from './logging.js';
 export { boundedServer, HTTP_LIMITS, type HttpLimits } from './http/bounded-server.js';
 export { HealthController, READINESS_CHECKS, type ReadinessCheck } from './http/health.controller.js';
@@ -34,6 +43,6 @@ export { rejectionOf } from './messaging/rejection.js';
 export { ensureStreams } from './messaging/streams.js';
 export { type DatabaseOptions, openDatabase } from './persistence/database.js';
 export { claimEvent, insertEvents, Outbox, type OutboxEvent } from './persistence/outbox.js';
-export { CreateOutboxAndInbox1700000000000, InboxSchema, OutboxSchema } from './persistence/outbox.schema.js';
+export { persistenceModule } from './persistence/persistence.module.js';
 export { readStored, type StoredMessage, type StoredMessageQuery } from './messaging/stored-message.js';
 export { type Cause, causeOf, type PublishOptions, type Refusal, UnitOfWork } from './persistence/unit-of-work.js';

@@ -1,4 +1,5 @@
 /** The masters on this node's disk: which stand complete, how one more becomes visible, and how one goes. */
+import { Inject, Injectable } from '@nestjs/common';
 import { randomBytes } from 'node:crypto';
 import { lstat, mkdir, readdir, readFile, rename, stat, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -20,11 +21,12 @@ export type Standing =
   /** There is something in its place that is not a whole master. */
   | { readonly state: 'damaged'; readonly problem: string };
 
+@Injectable()
 export class MasterRepository {
   /** Masters never change, so each is read once. */
   private readonly known = new Map<string, Standing & { readonly state: 'complete' }>();
 
-  constructor(readonly layout: StorageLayout) {}
+  constructor(@Inject(StorageLayout) readonly layout: StorageLayout) {}
 
   async find(image: ImageVersion): Promise<Standing> {
     const directory = this.layout.version(image);

@@ -1,4 +1,5 @@
 /** Which versions were retired: none of them is installed again, and what still has to be removed and reported is remembered over a crash. */
+import { Inject, Injectable } from '@nestjs/common';
 import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { parseExactImageRef } from '@plinth/contracts';
 import { parseDocument } from '../domain/json-document.js';
@@ -14,8 +15,9 @@ export interface Removal {
   readonly correlationId: string;
 }
 
+@Injectable()
 export class Retirements {
-  constructor(private readonly layout: StorageLayout) {}
+  constructor(@Inject(StorageLayout) private readonly layout: StorageLayout) {}
 
   /** Durable when it returns. Said again, the removal is looked after again. */
   async add(

@@ -1,11 +1,13 @@
 /** Which versions were revoked, whether or not a master of them stands here: a revocation may arrive before its image. */
+import { Inject, Injectable } from '@nestjs/common';
 import { readdir } from 'node:fs/promises';
 import { type ImageRevoked, parseExactImageRef } from '@plinth/contracts';
 import { type ImageVersion, StorageLayout } from '../domain/storage-layout.js';
 import { writeDurably } from '@plinth/host-os';
 
+@Injectable()
 export class Revocations {
-  constructor(private readonly layout: StorageLayout) {}
+  constructor(@Inject(StorageLayout) private readonly layout: StorageLayout) {}
 
   async add(revoked: ImageRevoked, at: string): Promise<void> {
     await writeDurably(this.layout.revocation(revoked), `${JSON.stringify({ ...revoked, at })}\n`);

@@ -1,4 +1,5 @@
 /** Room for installations in progress: below `staging/`, never visible as a master. */
+import { Inject, Injectable } from '@nestjs/common';
 import { mkdir, mkdtemp, open, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { VERSION_FILES } from '@plinth/contracts';
@@ -6,8 +7,9 @@ import { imageOfStaging, type ImageVersion, StorageLayout } from '../domain/stor
 import { validatorOf } from './archive-download.js';
 import { hasCode, tryTransientLock } from '@plinth/host-os';
 
+@Injectable()
 export class Staging {
-  constructor(private readonly layout: StorageLayout) {}
+  constructor(@Inject(StorageLayout) private readonly layout: StorageLayout) {}
 
   async prepare(): Promise<void> {
     for (const directory of this.layout.directories) await mkdir(directory, { recursive: true, mode: 0o755 });

@@ -3,23 +3,17 @@
  * writes what came of it into the journal, reports it, and is done when the bus has stored the report. May die anywhere:
  * the next life, or another distributor of this node, goes on from the journal.
  */
+import { Inject, Injectable } from '@nestjs/common';
 import { masterReport } from '@plinth/contracts';
-import { derivedId, type EventPublisher, type Logger, WorkLoop } from '@plinth/service-kit';
-import type { Retirements } from '../adapters/retirements.js';
-import type { Revocations } from '../adapters/revocations.js';
-import type { WantedStore } from '../adapters/wanted-store.js';
+import { derivedId, EventPublisher, type Logger, LOGGER, WorkLoop } from '@plinth/service-kit';
+import { Retirements } from '../adapters/retirements.js';
+import { Revocations } from '../adapters/revocations.js';
+import { WantedStore } from '../adapters/wanted-store.js';
+import type { StorageNode } from '../domain/targeting.js';
 import { afterFailure, afterReport, afterSuccess, waitMs, type WantedImage } from '../domain/wanted-image.js';
+import { DistributorConfig } from '../config.js';
+import { INSTALLATION_PARTS, STORAGE_NODE } from '../tokens.js';
 import { Installation, type InstallationParts } from './installation.js';
-
-export interface DistributionParts extends InstallationParts {
-  readonly node: string;
-  readonly wanted: WantedStore;
-  readonly revocations: Revocations;
-  readonly retirements: Retirements;
-  readonly publisher: EventPublisher;
-  readonly logger: Logger;
-  readonly longestPauseMs: number;
-}
 
 /** Image versions in hand at once: one whose repository stalls must not hold up the others. */
 const PARALLEL = 4;
@@ -28,18 +22,28 @@ const SCAN_MS = 500;
 /** Pause after something unexpected, such as a bus that stores no reports. */
 const RECOVER_MS = 2_000;
 
+@Injectable()
 export class DistributionLoop {
   private readonly inHand = new Map<string, Promise<void>>();
   private readonly resting = new Map<string, number>();
   private readonly ending = new AbortController();
   private readonly loop: WorkLoop;
 
-  constructor(private readonly parts: DistributionParts) {
+  constructor(
+    @Inject(STORAGE_NODE) private readonly node: StorageNode,
+    @Inject(INSTALLATION_PARTS) private readonly parts: InstallationParts,
+    @Inject(WantedStore) private readonly wanted: WantedStore,
+    @Inject(Revocations) private readonly revocations: Revocations,
+    @Inject(Retirements) private readonly retirements: Retirements,
+    @Inject(EventPublisher) private readonly publisher: EventPublisher,
+    @Inject(DistributorConfig) private readonly config: DistributorConfig,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {
     this.loop = new WorkLoop({
       pass: () => this.scan(),
       periodMs: SCAN_MS,
       failed: (error) =>
-        parts.logger.error({ err: error }, 'the journal of wanted images can not be read; it is tried again'),
+        logger.error({ err: error }, 'the journal of wanted images can not be read; it is tried again'),
     });
   }
 
@@ -60,17 +64,21 @@ export class DistributionLoop {
   }
 
   private async scan(): Promise<void> {
-    for (const file of await this.parts.wanted.list()) {
+    for (const file of await this.wanted.list()) {
       if (this.inHand.size >= PARALLEL || this.loop.isStopping) break;
       if (this.inHand.has(file) || (this.resting.get(file) ?? 0) > performance.now()) continue;
-      const wanted = await this.parts.wanted.read(file);
-      if (!wanted) this.parts.logger.error({ file }, 'a wanted image can not be read; put aside');
+      const wanted = await this.wanted.read(file);
+      if (!wanted) this.logger.error({ file }, 'a wanted image can not be read; put aside');
       else if (this.isDue(wanted)) this.take(file, wanted);
     }
   }
 
+  private get longestPauseMs(): number {
+    return this.config.PLINTH_RETRY_MAX_SECONDS * 1_000;
+  }
+
   private isDue(wanted: WantedImage): boolean {
-    return wanted.report !== undefined || waitMs(wanted, Date.now(), this.parts.longestPauseMs) === 0;
+    return wanted.report !== undefined || waitMs(wanted, Date.now(), this.longestPauseMs) === 0;
   }
 
   private take(file: string, { promotion }: WantedImage): void {
@@ -82,7 +90,7 @@ export class DistributionLoop {
         (error: unknown) => {
           if (this.ending.signal.aborted) return;
           this.resting.set(file, performance.now() + RECOVER_MS);
-          this.parts.logger.error(
+          this.logger.error(
             { err: error, image: `${promotion.name}@${promotion.version}` },
             'distribution interrupted; it goes on soon',
           );
@@ -98,28 +106,27 @@ export class DistributionLoop {
 
   /** With the lock held: what the journal says now, not what it said before. */
   private async settle(file: string): Promise<void> {
-    const found = await this.parts.wanted.read(file);
+    const found = await this.wanted.read(file);
     if (!found || !this.isDue(found)) return;
     // What was to be said of a retired one is no longer true: its removal is told instead.
-    const retired = await this.parts.retirements.has(found.promotion);
-    if (retired || (found.report === undefined && (await this.parts.revocations.has(found.promotion)))) {
-      this.parts.logger.info(
+    const retired = await this.retirements.has(found.promotion);
+    if (retired || (found.report === undefined && (await this.revocations.has(found.promotion)))) {
+      this.logger.info(
         { image: found.promotion.name, version: found.promotion.version },
         `not installed: it was ${retired ? 'retired' : 'revoked'}`,
       );
       await this.parts.staging.clean(found.promotion, false);
-      return this.parts.wanted.remove(found);
+      return this.wanted.remove(found);
     }
     const decided = found.report ? found : await this.install(found);
     const rest = afterReport(decided);
     if (!rest) await this.parts.staging.clean(decided.promotion, false);
     await this.report(decided);
-    await (rest ? this.parts.wanted.save(rest) : this.parts.wanted.remove(decided));
-    await this.parts.wanted.holdReserve((await this.parts.masters.space()).freeBytes);
+    await (rest ? this.wanted.save(rest) : this.wanted.remove(decided));
+    await this.wanted.holdReserve((await this.parts.masters.space()).freeBytes);
   }
 
   private async install(wanted: WantedImage): Promise<WantedImage> {
-    const { node, logger, longestPauseMs } = this.parts;
     const begun = performance.now();
     const result = await new Installation(
       this.parts,
@@ -127,24 +134,24 @@ export class DistributionLoop {
       wanted.retry.attempts,
       this.ending.signal,
     ).run();
-    const situation = { node, now: new Date(), durationMs: Math.round(performance.now() - begun) };
+    const situation = { node: this.node.name, now: new Date(), durationMs: Math.round(performance.now() - begun) };
     const { outcome, downloadedBytes } = result;
     const decided = outcome.ok
       ? afterSuccess(wanted, outcome.value, situation)
-      : afterFailure(wanted, outcome, downloadedBytes, situation, longestPauseMs, Math.random());
-    logger[outcome.ok ? 'info' : 'warn'](
+      : afterFailure(wanted, outcome, downloadedBytes, situation, this.longestPauseMs, Math.random());
+    this.logger[outcome.ok ? 'info' : 'warn'](
       { report: decided.report, correlationId: wanted.correlationId },
       outcome.ok ? 'master stands' : 'installation failed',
     );
     // Decided before it is announced.
-    await this.parts.wanted.save(decided);
+    await this.wanted.save(decided);
     return decided;
   }
 
   private async report({ report, eventId, correlationId }: WantedImage): Promise<void> {
     if (!report) throw new Error('there is nothing to report');
-    const { node, publisher } = this.parts;
-    await publisher.publish({
+    const { name: node } = this.node;
+    await this.publisher.publish({
       subject: masterReport(node),
       data: report,
       id: derivedId('master', node, eventId, report.kind, String(report.attempt)),

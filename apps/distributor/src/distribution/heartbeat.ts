@@ -1,30 +1,38 @@
 /** Says every few seconds what stands here: also what makes everyone else's view whole again after lost messages. */
+import { Inject, Injectable } from '@nestjs/common';
 import { type StorageHeartbeat, storageHeartbeat } from '@plinth/contracts';
-import { encodeHeartbeat, type Logger, WorkLoop } from '@plinth/service-kit';
+import { CONNECTION, encodeHeartbeat, type Logger, LOGGER, WorkLoop } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
-import type { MasterRepository } from '../adapters/master-repository.js';
-import type { HostLeases } from '../adapters/host-leases.js';
-import type { VolumeUsage } from '../adapters/volume-usage.js';
-import type { Revocations } from '../adapters/revocations.js';
+import { MasterRepository } from '../adapters/master-repository.js';
+import { HostLeases } from '../adapters/host-leases.js';
+import { VolumeUsage } from '../adapters/volume-usage.js';
+import { Revocations } from '../adapters/revocations.js';
+import { DistributorConfig } from '../config.js';
 import type { StorageNode } from '../domain/targeting.js';
+import { STORAGE_NODE } from '../tokens.js';
 
+@Injectable()
 export class Heartbeat {
   private readonly loop: WorkLoop;
   private readonly complained = new Set<string>();
 
   constructor(
-    private readonly connection: NatsConnection,
-    private readonly node: StorageNode,
-    private readonly masters: MasterRepository,
-    private readonly revocations: Revocations,
-    private readonly leases: HostLeases,
-    private readonly usage: VolumeUsage,
-    private readonly logger: Logger,
-    periodMs: number,
+    @Inject(CONNECTION) private readonly connection: NatsConnection,
+    @Inject(STORAGE_NODE) private readonly node: StorageNode,
+    @Inject(MasterRepository) private readonly masters: MasterRepository,
+    @Inject(Revocations) private readonly revocations: Revocations,
+    @Inject(HostLeases) private readonly leases: HostLeases,
+    @Inject(VolumeUsage) private readonly usage: VolumeUsage,
+    @Inject(LOGGER) private readonly logger: Logger,
+    @Inject(DistributorConfig) config: DistributorConfig,
   ) {
+    const periodMs = config.PLINTH_HEARTBEAT_SECONDS * 1_000;
     this.loop = new WorkLoop({
-      pass: () => this.beat(),
-      periodMs,
+      pass: async () => {
+        const begun = performance.now();
+        await this.beat();
+        return { afterMs: periodMs - (performance.now() - begun) };
+      },
       retryMs: () => periodMs,
       failed: (error) => this.logger.warn({ err: error }, 'heartbeat not sent; the next one may be'),
     });

@@ -2,34 +2,36 @@
  * Removes the masters of retired versions: out of sight by one rename, deleted, told, done with. May die anywhere: the next life, or another
  * distributor of this node, goes on; what was renamed and not deleted lies in the staging directory, which is cleaned at start.
  */
+import { Inject, Injectable } from '@nestjs/common';
 import { type MasterReport, masterReport } from '@plinth/contracts';
-import { derivedId, type EventPublisher, type Logger, WorkLoop } from '@plinth/service-kit';
-import type { MasterRepository } from '../adapters/master-repository.js';
-import type { Retirements } from '../adapters/retirements.js';
-import type { Staging } from '../adapters/staging.js';
+import { derivedId, EventPublisher, type Logger, LOGGER, WorkLoop } from '@plinth/service-kit';
+import { MasterRepository } from '../adapters/master-repository.js';
+import { Retirements } from '../adapters/retirements.js';
+import { Staging } from '../adapters/staging.js';
 import type { ImageVersion } from '../domain/storage-layout.js';
-
-export interface RemovalParts {
-  readonly node: string;
-  readonly masters: MasterRepository;
-  readonly staging: Staging;
-  readonly retirements: Retirements;
-  readonly publisher: EventPublisher;
-  readonly logger: Logger;
-}
+import type { StorageNode } from '../domain/targeting.js';
+import { STORAGE_NODE } from '../tokens.js';
 
 /** How soon a version that an installation has in hand is looked at again, and what another distributor gave up. */
 const SCAN_MS = 1_000;
 
+@Injectable()
 export class RemovalLoop {
   private readonly loop: WorkLoop;
 
-  constructor(private readonly parts: RemovalParts) {
+  constructor(
+    @Inject(STORAGE_NODE) private readonly node: StorageNode,
+    @Inject(MasterRepository) private readonly masters: MasterRepository,
+    @Inject(Staging) private readonly staging: Staging,
+    @Inject(Retirements) private readonly retirements: Retirements,
+    @Inject(EventPublisher) private readonly publisher: EventPublisher,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {
     this.loop = new WorkLoop({
       pass: () => this.removeAll(),
       periodMs: SCAN_MS,
       failed: (error) =>
-        parts.logger.error({ err: error }, 'the list of retired versions can not be read; it is tried again'),
+        logger.error({ err: error }, 'the list of retired versions can not be read; it is tried again'),
     });
   }
 
@@ -47,10 +49,10 @@ export class RemovalLoop {
   }
 
   private async removeAll(): Promise<void> {
-    for (const image of await this.parts.retirements.pending()) {
+    for (const image of await this.retirements.pending()) {
       if (this.loop.isStopping) return;
       await this.remove(image).catch((error: unknown) =>
-        this.parts.logger.error(
+        this.logger.error(
           { err: error, image: image.name, version: image.version },
           'a retired version could not be removed; it is tried again',
         ),
@@ -59,7 +61,7 @@ export class RemovalLoop {
   }
 
   private async remove(image: ImageVersion): Promise<void> {
-    const { masters, staging, retirements, logger } = this.parts;
+    const { masters, staging, retirements, logger } = this;
     const lock = masters.tryLock(image);
     if (!lock) return;
     try {
@@ -80,10 +82,10 @@ export class RemovalLoop {
   }
 
   private async report({ name, version }: ImageVersion, eventId: string, correlationId: string): Promise<void> {
-    const { node, publisher } = this.parts;
+    const { name: node } = this.node;
     const data: MasterReport = { kind: 'removed', node, name, version, at: new Date().toISOString() };
     const id = derivedId('master-removed', node, `${name}@${version}`, eventId);
-    await publisher.publish({
+    await this.publisher.publish({
       subject: masterReport(node),
       data,
       id,

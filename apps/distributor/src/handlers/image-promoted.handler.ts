@@ -4,9 +4,8 @@ import { OnEvent, type ReceivedEvent } from '@plinth/service-kit';
 import { WantedStore } from '../adapters/wanted-store.js';
 import { DistributionLoop } from '../distribution/distribution-loop.js';
 import { concerns, type StorageNode } from '../domain/targeting.js';
+import { STORAGE_NODE } from '../tokens.js';
 import { want } from '../domain/wanted-image.js';
-
-export const STORAGE_NODE = Symbol('this storage node');
 
 /** Writes down what is wanted, before it is acknowledged; the loop does the long work. */
 @Controller()

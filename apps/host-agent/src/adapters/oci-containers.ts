@@ -164,6 +164,14 @@ export class OciContainers {
     this.watcher?.close();
   }
 
+  /** The exit file bears the time of day; its age, which is short when the end is noticed, leads back to the agent's clock. */
+  private endOf({ exit }: ObservedContainer): { readonly atMs: number; readonly endedAtMs: number } {
+    const nowMs = this.clock.now();
+    if (!exit) return { atMs: nowMs, endedAtMs: nowMs };
+    const atMs = Date.parse(exit.exitedAt);
+    return { atMs, endedAtMs: nowMs - Math.max(0, Date.now() - atMs) };
+  }
+
   private toObserved(found: ObservedContainer | undefined): Observed {
     if (!found) return { kind: 'absent' };
     switch (found.state) {
@@ -171,11 +179,7 @@ export class OciContainers {
       case 'partial':
         return { kind: 'partial' };
       case 'stopped':
-        return {
-          kind: 'exited',
-          exitCode: found.exit?.code,
-          atMs: found.exit ? Date.parse(found.exit.exitedAt) : this.clock.now(),
-        };
+        return { kind: 'exited', exitCode: found.exit?.code, ...this.endOf(found) };
       case 'running': {
         if (found.pid === undefined || found.pidStartTime === undefined) return { kind: 'partial' };
         const runGeneration = Number(found.labels?.[RUN_GENERATION_LABEL] ?? 0);

@@ -23,7 +23,10 @@ export interface Exited {
   readonly kind: 'exited';
   /** 128 + n when signal n ended it; absent: nobody saw its end. */
   readonly exitCode?: number;
+  /** By the time of day when it ended: the same at every look, so that one end is counted once. Milliseconds since the epoch. */
   readonly atMs: number;
+  /** By the agent's clock, which does not jump: for how long the run lasted. Absent: as {@link atMs}. */
+  readonly endedAtMs?: number;
 }
 
 export const ABSENT: Observed = { kind: 'absent' };

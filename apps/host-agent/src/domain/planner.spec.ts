@@ -257,6 +257,15 @@ describe('plan', () => {
     expect(steps[2]).toMatchObject({ report: { cause: 'exited', exitCode: 1, retryInMs: 4_000 } });
   });
 
+  it.each([
+    { of: 'went back an hour', jumpMs: -3_600_000, upMs: 120_000, restartsInRow: 1 },
+    { of: 'went on an hour', jumpMs: 3_600_000, upMs: 2_000, restartsInRow: 3 },
+  ])('measures a run of $upMs ms by the clock that does not jump when the time of day $of', (row) => {
+    const record = { ...RAN, startedAtMs: NOW - row.upMs - 1_000, restartsInRow: 2 };
+    const observed: Observed = { kind: 'exited', exitCode: 1, atMs: NOW - 1_000 + row.jumpMs, endedAtMs: NOW - 1_000 };
+    expect(plan(input({ observed, record }))[0]).toMatchObject({ change: { restartsInRow: row.restartsInRow } });
+  });
+
   it('gives up after the allowed retries', () => {
     const steps = plan(
       input({

@@ -177,9 +177,9 @@ function planAfterExit(input: PlanInput): readonly Step[] {
     return [{ kind: 'remember', change: { ...REST, ...ended }, why: 'ended for a fresh start' }, ...clean];
   }
   const exitCode = ended.lastExit.exitCode;
-  // The end is told by the time of day, which may have jumped.
-  const endMs = Math.min(nowMs, ended.lastExit.atMs);
-  const upMs = unhealthy ? healthyForMs(unhealthy, endMs) : endMs - (record.startedAtMs ?? ended.lastExit.atMs);
+  const endedAtMs = (observed.kind === 'exited' ? observed.endedAtMs : undefined) ?? ended.lastExit.atMs;
+  const endMs = Math.min(nowMs, endedAtMs);
+  const upMs = unhealthy ? healthyForMs(unhealthy, endMs) : endMs - (record.startedAtMs ?? endedAtMs);
   // What was ended for being unhealthy has failed, however politely it went.
   const verdict = judgeExit(config.restart, unhealthy ? undefined : exitCode, upMs, record.restartsInRow);
   if (isTrying(config, record) && verdict.kind !== 'finished') {

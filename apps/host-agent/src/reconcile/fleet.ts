@@ -49,8 +49,8 @@ export class Fleet {
       await containers.endInterruptedCommands(entry.config.containerId);
       this.adopt(entry, observed.get(entry.config.containerId) ?? ABSENT);
     }
-    const strangers = [...observed.keys()].filter((id) => !spared.has(id));
-    for (const id of strangers) {
+    const unknown = [...observed.keys()].filter((id) => !spared.has(id));
+    for (const id of unknown) {
       logger.warn({ containerId: id }, 'a container without a config is removed');
       await containers.delete(id, false);
     }
@@ -59,7 +59,7 @@ export class Fleet {
       this.hands.logs.rotate((id, error) => logger.warn({ err: error, containerId: id }, 'log could not be rotated')),
     );
     logger.info(
-      { configs: stored.length, running: this.running().length, removed: strangers.length },
+      { configs: stored.length, running: this.running().length, removed: unknown.length },
       'containers taken over',
     );
   }
@@ -94,11 +94,11 @@ export class Fleet {
 
   /** Ends what runs on a storage node's volumes without asking it: no lease covers it any more. */
   async endAllOn(storageNode: string): Promise<void> {
-    const doomed = [...this.actors.values()].filter(
+    const affected = [...this.actors.values()].filter(
       ({ state }) => state.config.storageNode === storageNode && state.observed.kind === 'running',
     );
     await Promise.all(
-      doomed.map(({ state }) => {
+      affected.map(({ state }) => {
         state.endedWithLease = state.record.starts;
         return this.hands.containers.kill(state.id);
       }),

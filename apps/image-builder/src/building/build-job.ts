@@ -1,4 +1,5 @@
 /** One build from its claim to `image.tested`; each half can be begun again from what the catalogue says. */
+import { Inject, Injectable } from '@nestjs/common';
 import { join } from 'node:path';
 import {
   archiveFileName,
@@ -8,22 +9,22 @@ import {
   type ImageTested,
   SUBJECTS,
 } from '@plinth/contracts';
-import type { Logger, Outbox } from '@plinth/service-kit';
+import { type Logger, Outbox } from '@plinth/service-kit';
 import { extractArchive } from '../adapters/repository/archive.js';
 import type { ParentImage } from '../adapters/sources/bootstrap.js';
 import type { BuildLog } from '../adapters/tools/build-log.js';
-import type { ImageCatalogue } from '../adapters/postgres/image-catalogue.js';
-import type { ImageRepository } from '../adapters/repository/image-repository.js';
+import { ImageCatalogue } from '../adapters/postgres/image-catalogue.js';
+import { ImageRepository } from '../adapters/repository/image-repository.js';
 import type { BuildStatus } from '../adapters/tools/status-reporter.js';
-import type { WorkDirectories } from '../adapters/tools/work-directories.js';
+import { WorkDirectories } from '../adapters/tools/work-directories.js';
 import { readRecipe } from '../adapters/sources/recipe-yaml.js';
 import { BuildRefusal } from '../domain/build-refusal.js';
 import { type ImageBuild, refOf, versionOf } from '../domain/image-build.js';
 import { decideParent } from '../domain/lifecycle.js';
 import type { Recipe } from '../domain/recipe.js';
 import { summaryOf } from '../domain/seal-manifest.js';
-import { type ImageMaker, makeImage } from './make-image.js';
-import type { ImageTester } from './test-image.js';
+import { IMAGE_MAKER, type ImageMaker, makeImage } from './make-image.js';
+import { ImageTester } from './test-image.js';
 
 export interface JobContext {
   readonly build: ImageBuild;
@@ -33,14 +34,15 @@ export interface JobContext {
   readonly logger: Logger;
 }
 
+@Injectable()
 export class BuildJob {
   constructor(
-    private readonly catalogue: ImageCatalogue,
-    private readonly outbox: Outbox,
-    private readonly repository: ImageRepository,
-    private readonly directories: WorkDirectories,
-    private readonly maker: ImageMaker,
-    private readonly tester: ImageTester,
+    @Inject(ImageCatalogue) private readonly catalogue: ImageCatalogue,
+    @Inject(Outbox) private readonly outbox: Outbox,
+    @Inject(ImageRepository) private readonly repository: ImageRepository,
+    @Inject(WorkDirectories) private readonly directories: WorkDirectories,
+    @Inject(IMAGE_MAKER) private readonly maker: ImageMaker,
+    @Inject(ImageTester) private readonly tester: ImageTester,
   ) {}
 
   /** @throws BuildRefusal when there will be no image */

@@ -2,23 +2,19 @@
  * Works on the builds that the catalogue holds: takes one when a place is free, makes the image, boots and tests it. What it decides is in
  * the catalogue before it is told; a build whose holder died is taken by whichever copy comes first.
  */
+import { Inject, Injectable } from '@nestjs/common';
 import { join } from 'node:path';
 import { type ImageRejected, SUBJECTS } from '@plinth/contracts';
-import { type Logger, type Outbox, withLogContext, WorkLoop } from '@plinth/service-kit';
+import { type Logger, LOGGER, Outbox, withLogContext, WorkLoop } from '@plinth/service-kit';
 import { BuildLog } from '../adapters/tools/build-log.js';
-import { type ImageCatalogue, LEASE_SECONDS, LeaseLostError } from '../adapters/postgres/image-catalogue.js';
-import type { StatusReporter } from '../adapters/tools/status-reporter.js';
-import type { WorkDirectories } from '../adapters/tools/work-directories.js';
+import { ImageCatalogue, LEASE_SECONDS, LeaseLostError } from '../adapters/postgres/image-catalogue.js';
+import { StatusReporter } from '../adapters/tools/status-reporter.js';
+import { WorkDirectories } from '../adapters/tools/work-directories.js';
 import { BuildRefusal } from '../domain/build-refusal.js';
 import { type ImageBuild, refOf, versionOf } from '../domain/image-build.js';
-import type { ImageRepository } from '../adapters/repository/image-repository.js';
-import type { BuildJob, JobContext } from './build-job.js';
-
-export interface RunnerOptions {
-  readonly serviceId: string;
-  readonly concurrency: number;
-  readonly timeoutSeconds: number;
-}
+import { ImageRepository } from '../adapters/repository/image-repository.js';
+import { BuildJob, type JobContext } from './build-job.js';
+import { ImageBuilderConfig } from '../config.js';
 
 const POLL_MS = 1_000;
 const RENEW_MS = (LEASE_SECONDS * 1_000) / 4;
@@ -28,20 +24,21 @@ const MAX_ATTEMPTS = 3;
 /** Why a build is given back: it is not the build's fault. */
 class StoppingError extends Error {}
 
+@Injectable()
 export class BuildRunner {
   private readonly running = new Map<string, { readonly abort: AbortController; readonly done: Promise<void> }>();
   /** Takes builds; they run beside it. */
   private readonly loop: WorkLoop;
 
   constructor(
-    private readonly options: RunnerOptions,
-    private readonly catalogue: ImageCatalogue,
-    private readonly outbox: Outbox,
-    private readonly repository: ImageRepository,
-    private readonly directories: WorkDirectories,
-    private readonly statuses: StatusReporter,
-    private readonly job: BuildJob,
-    private readonly logger: Logger,
+    @Inject(ImageBuilderConfig) private readonly config: ImageBuilderConfig,
+    @Inject(ImageCatalogue) private readonly catalogue: ImageCatalogue,
+    @Inject(Outbox) private readonly outbox: Outbox,
+    @Inject(ImageRepository) private readonly repository: ImageRepository,
+    @Inject(WorkDirectories) private readonly directories: WorkDirectories,
+    @Inject(StatusReporter) private readonly statuses: StatusReporter,
+    @Inject(BuildJob) private readonly job: BuildJob,
+    @Inject(LOGGER) private readonly logger: Logger,
   ) {
     this.loop = new WorkLoop({
       pass: () => this.take(),
@@ -67,8 +64,8 @@ export class BuildRunner {
   }
 
   private async take(): Promise<void> {
-    while (this.running.size < this.options.concurrency && !this.loop.isStopping) {
-      const build = await this.catalogue.claim(this.options.serviceId);
+    while (this.running.size < this.config.PLINTH_BUILD_CONCURRENCY && !this.loop.isStopping) {
+      const build = await this.catalogue.claim(this.config.PLINTH_SERVICE_ID);
       if (!build) break;
       const abort = new AbortController();
       // The kick may have come with another build's request.
@@ -96,7 +93,7 @@ export class BuildRunner {
       failed: (error) => logger.warn({ err: error }, 'the lease could not be renewed; it is tried again'),
     });
     renewing.start(RENEW_MS);
-    const deadline = AbortSignal.timeout(this.options.timeoutSeconds * 1000);
+    const deadline = AbortSignal.timeout(this.config.PLINTH_BUILD_TIMEOUT_SECONDS * 1000);
     const signal = AbortSignal.any([abort.signal, deadline]);
     const status = this.statuses.of(build);
     try {
@@ -109,7 +106,7 @@ export class BuildRunner {
         await this.job.run(context);
       } catch (error) {
         status.close();
-        const refusal = refusalOf(error, build, deadline, abort.signal, this.options.timeoutSeconds);
+        const refusal = refusalOf(error, build, deadline, abort.signal, this.config.PLINTH_BUILD_TIMEOUT_SECONDS);
         if (!refusal) throw error;
         logger.info({ reason: refusal.reason, detail: refusal.message }, 'build rejected');
         await this.reject(context, refusal);

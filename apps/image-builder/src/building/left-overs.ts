@@ -1,28 +1,31 @@
 /** Finishes and removes what a process left that died: at the start everything of this service id, now and then what others left. */
+import { Inject, Injectable } from '@nestjs/common';
 import { versionNumber } from '@plinth/contracts';
-import { type Logger, WorkLoop } from '@plinth/service-kit';
-import type { ImageBooter } from '../adapters/tree/image-booter.js';
-import type { ImageCatalogue } from '../adapters/postgres/image-catalogue.js';
-import type { ImageRepository } from '../adapters/repository/image-repository.js';
-import type { Sandbox } from '../adapters/tools/sandbox.js';
-import type { WorkDirectories } from '../adapters/tools/work-directories.js';
-import type { Promotions } from './promotions.js';
+import { type Logger, LOGGER, WorkLoop } from '@plinth/service-kit';
+import { ImageBooter } from '../adapters/tree/image-booter.js';
+import { ImageCatalogue } from '../adapters/postgres/image-catalogue.js';
+import { ImageRepository } from '../adapters/repository/image-repository.js';
+import { Sandbox } from '../adapters/tools/sandbox.js';
+import { WorkDirectories } from '../adapters/tools/work-directories.js';
+import { Promotions } from './promotions.js';
+import { ImageBuilderConfig } from '../config.js';
 
 const SWEEP_MS = 30_000;
 const WITHDRAWN = 'withdrawn';
 
+@Injectable()
 export class LeftOvers {
   private readonly loop: WorkLoop;
 
   constructor(
-    private readonly serviceId: string,
-    private readonly catalogue: ImageCatalogue,
-    private readonly repository: ImageRepository,
-    private readonly directories: WorkDirectories,
-    private readonly sandbox: Sandbox,
-    private readonly booter: ImageBooter,
-    private readonly promotions: Promotions,
-    logger: Logger,
+    @Inject(ImageBuilderConfig) private readonly config: ImageBuilderConfig,
+    @Inject(ImageCatalogue) private readonly catalogue: ImageCatalogue,
+    @Inject(ImageRepository) private readonly repository: ImageRepository,
+    @Inject(WorkDirectories) private readonly directories: WorkDirectories,
+    @Inject(Sandbox) private readonly sandbox: Sandbox,
+    @Inject(ImageBooter) private readonly booter: ImageBooter,
+    @Inject(Promotions) private readonly promotions: Promotions,
+    @Inject(LOGGER) logger: Logger,
   ) {
     this.loop = new WorkLoop({
       pass: () => this.promotions.finishAll(),
@@ -31,12 +34,22 @@ export class LeftOvers {
     });
   }
 
+  /** Before any build is taken: nothing of a killed process is in the way of the next try. */
+  async start(): Promise<void> {
+    await this.clean();
+    this.loop.start();
+  }
+
+  stop(): Promise<void> {
+    return this.loop.stop();
+  }
+
   /** Containers first: their mounts lie in the work directories. */
-  async clean(): Promise<void> {
+  private async clean(): Promise<void> {
     await this.sandbox.cleanUp();
     await this.booter.cleanUp();
     await this.directories.clear();
-    await this.catalogue.releaseAllOf(this.serviceId);
+    await this.catalogue.releaseAllOf(this.config.PLINTH_SERVICE_ID);
     for (const stage of ['testing', 'production'] as const) {
       for (const { name, version } of await this.repository.versions(stage)) {
         const build = await this.catalogue.find(name, versionNumber(version));
@@ -45,13 +58,5 @@ export class LeftOvers {
         await this.directories.remove(WITHDRAWN);
       }
     }
-  }
-
-  start(): void {
-    this.loop.start();
-  }
-
-  stop(): Promise<void> {
-    return this.loop.stop();
   }
 }

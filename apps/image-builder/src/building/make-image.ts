@@ -30,6 +30,9 @@ import { mountPlanOf, settingsOf } from '../domain/image-settings.js';
 import type { Recipe } from '../domain/recipe.js';
 import { sealManifest } from '../domain/seal-manifest.js';
 
+/** Token of the {@link ImageMaker}. */
+export const IMAGE_MAKER = Symbol('image maker');
+
 export interface ImageMaker {
   readonly bootstrap: Bootstrap;
   readonly sandbox: Sandbox;

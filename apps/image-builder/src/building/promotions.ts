@@ -2,38 +2,48 @@
  * Tested images into production. First the intention is in the catalogue, then the files move, then it is told: what a crash cut off
  * is finished by {@link Promotions.finishAll}.
  */
+import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import {
   type ImagePromoted,
   type ImagePromotionRequested,
   parseExactImageRef,
+  STREAMS,
   SUBJECTS,
   versionNumber,
 } from '@plinth/contracts';
 import {
   claimEvent,
   type Logger,
-  type Outbox,
+  LOGGER,
+  Outbox,
   type OutboxEvent,
   PermanentError,
   type ReceivedEvent,
 } from '@plinth/service-kit';
-import type { ImageCatalogue } from '../adapters/postgres/image-catalogue.js';
-import type { ImageRepository } from '../adapters/repository/image-repository.js';
-import type { StatusReporter } from '../adapters/tools/status-reporter.js';
+import { ImageCatalogue } from '../adapters/postgres/image-catalogue.js';
+import { ImageRepository } from '../adapters/repository/image-repository.js';
+import { StatusReporter } from '../adapters/tools/status-reporter.js';
 import { type ImageBuild, refOf, versionOf } from '../domain/image-build.js';
 import { decidePromotion } from '../domain/lifecycle.js';
 import { rejectionFact } from './rejection-fact.js';
+import { ImageBuilderConfig } from '../config.js';
 
-export class Promotions {
+@Injectable()
+export class Promotions implements OnModuleInit {
   constructor(
-    private readonly outbox: Outbox,
-    private readonly catalogue: ImageCatalogue,
-    private readonly repository: ImageRepository,
-    private readonly statuses: StatusReporter,
-    /** As storage nodes reach it, without a slash at the end. */
-    private readonly publicUrl: string,
-    private readonly logger: Logger,
+    @Inject(Outbox) private readonly outbox: Outbox,
+    @Inject(ImageCatalogue) private readonly catalogue: ImageCatalogue,
+    @Inject(ImageRepository) private readonly repository: ImageRepository,
+    @Inject(StatusReporter) private readonly statuses: StatusReporter,
+    @Inject(ImageBuilderConfig) private readonly config: ImageBuilderConfig,
+    @Inject(LOGGER) private readonly logger: Logger,
   ) {}
+
+  onModuleInit(): void {
+    this.outbox.onAmnesia(async (stream) => {
+      if (stream === STREAMS.events.name) await this.announceAll();
+    });
+  }
 
   async request(event: ReceivedEvent<ImagePromotionRequested>): Promise<void> {
     const { image, to } = event.data;
@@ -72,7 +82,7 @@ export class Promotions {
   }
 
   /** Tells every image in production, and every revocation, again: the bus has forgotten them. */
-  async announceAll(): Promise<void> {
+  private async announceAll(): Promise<void> {
     const events: OutboxEvent[] = [];
     for (const build of [...(await this.catalogue.inState('promoted')), ...(await this.catalogue.inState('revoked'))]) {
       const facts = { aggregate: refOf(build), correlationId: build.promotion?.correlationId ?? build.correlationId };
@@ -116,7 +126,7 @@ export class Promotions {
       archiveDigest: statement.archiveDigest,
       archiveBytes: statement.archiveBytes,
       unpackedBytes: manifest.bytes,
-      sources: [`${this.publicUrl}/images/${build.name}/${versionOf(build)}`],
+      sources: [`${this.config.PLINTH_PUBLIC_URL.replace(/\/+$/, '')}/images/${build.name}/${versionOf(build)}`],
       to: to && [...to],
     };
   }

@@ -1,21 +1,23 @@
 /** The end of a version here: first the catalogue says so, then its files go from both repositories. What a crash cut off is finished at the next start. */
+import { Inject, Injectable } from '@nestjs/common';
 import { type ImageRetired, versionNumber } from '@plinth/contracts';
-import type { Logger, Outbox, ReceivedEvent } from '@plinth/service-kit';
-import type { ImageCatalogue } from '../adapters/postgres/image-catalogue.js';
-import type { ImageRepository } from '../adapters/repository/image-repository.js';
-import type { StatusReporter } from '../adapters/tools/status-reporter.js';
-import type { WorkDirectories } from '../adapters/tools/work-directories.js';
+import { type Logger, LOGGER, Outbox, type ReceivedEvent } from '@plinth/service-kit';
+import { ImageCatalogue } from '../adapters/postgres/image-catalogue.js';
+import { ImageRepository } from '../adapters/repository/image-repository.js';
+import { StatusReporter } from '../adapters/tools/status-reporter.js';
+import { WorkDirectories } from '../adapters/tools/work-directories.js';
 import { ACTIVE_STATES } from '../domain/lifecycle.js';
 import { refOf } from '../domain/image-build.js';
 
+@Injectable()
 export class Retirements {
   constructor(
-    private readonly outbox: Outbox,
-    private readonly catalogue: ImageCatalogue,
-    private readonly repository: ImageRepository,
-    private readonly directories: WorkDirectories,
-    private readonly statuses: StatusReporter,
-    private readonly logger: Logger,
+    @Inject(Outbox) private readonly outbox: Outbox,
+    @Inject(ImageCatalogue) private readonly catalogue: ImageCatalogue,
+    @Inject(ImageRepository) private readonly repository: ImageRepository,
+    @Inject(WorkDirectories) private readonly directories: WorkDirectories,
+    @Inject(StatusReporter) private readonly statuses: StatusReporter,
+    @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
   /** Safe to repeat. */

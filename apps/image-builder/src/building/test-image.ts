@@ -1,6 +1,7 @@
 /** Boots an image the way hosts do, probes what containers rely on, then runs the recipe's own tests in it. */
+import { Inject, Injectable } from '@nestjs/common';
 import { type ImageManifest, type ImageTestResult } from '@plinth/contracts';
-import type { BootedImage, ImageBooter } from '../adapters/tree/image-booter.js';
+import { type BootedImage, ImageBooter } from '../adapters/tree/image-booter.js';
 import { probeReadOnly, probeWritable } from '../adapters/tree/mount-probe.js';
 import { BuildRefusal } from '../domain/build-refusal.js';
 import type { Phase } from '../domain/build-progress.js';
@@ -24,8 +25,9 @@ const BOOT = 'boots';
 const READ_ONLY = 'the tree refuses writes';
 const WRITABLE = 'every writable place takes writes';
 
+@Injectable()
 export class ImageTester {
-  constructor(private readonly booter: ImageBooter) {}
+  constructor(@Inject(ImageBooter) private readonly booter: ImageBooter) {}
 
   /** @throws BuildRefusal naming the first test that failed */
   async test(options: TestOptions): Promise<ImageTestResult[]> {

@@ -1,11 +1,10 @@
 import { Controller, Inject } from '@nestjs/common';
 import { type ImageRejected, type ImageRequested, SUBJECTS } from '@plinth/contracts';
 import { digestOf } from '@plinth/image-trust';
-import { claimEvent, type Logger, newId, OnEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
+import { claimEvent, type Logger, LOGGER, newId, OnEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import { ImageCatalogue } from '../adapters/postgres/image-catalogue.js';
 import { readRecipe } from '../adapters/sources/recipe-yaml.js';
 import { BuildRunner } from '../building/build-runner.js';
-import { LOGGER } from './tokens.js';
 
 /** `image.requested` → a version number and a place in the queue; the runner does the rest. */
 @Controller()

@@ -1,4 +1,5 @@
 /** Looks into finished images: what differs between two, and what a start would mount. Reads only. */
+import { Inject, Injectable } from '@nestjs/common';
 import {
   type ImageDiff,
   type ImageDiffQuery,
@@ -9,13 +10,18 @@ import {
   type QueryReply,
   versionNumber,
 } from '@plinth/contracts';
-import type { ImageCatalogue } from '../adapters/postgres/image-catalogue.js';
-import type { ImageRepository } from '../adapters/repository/image-repository.js';
+import { ImageCatalogue } from '../adapters/postgres/image-catalogue.js';
+import { ImageRepository } from '../adapters/repository/image-repository.js';
 import { cutText } from '../domain/cut-list.js';
 import { type ImageBuild, refOf, versionOf } from '../domain/image-build.js';
 import { type DiffSide, diffImages } from '../domain/image-diff.js';
 import { inspectionRefusal } from '../domain/lifecycle.js';
 import { planImage } from './image-plan.js';
+import { CONNECTION } from '@plinth/service-kit';
+import type { NatsConnection } from 'nats';
+
+/** NATS' own, bytes. */
+const DEFAULT_MAX_PAYLOAD = 1024 ** 2;
 
 type Refused = { readonly ok: false; readonly reason: string; readonly message: string };
 type Found = { readonly ok: true; readonly build: ImageBuild; readonly manifest: ImageManifest } | Refused;
@@ -25,14 +31,14 @@ const SHARE = 0.7;
 const MOST_BYTES = 512 * 1024;
 const MOST_FILES = 10_000;
 
+@Injectable()
 export class ImageInspection {
   private before: Promise<void> = Promise.resolve();
 
   constructor(
-    private readonly catalogue: ImageCatalogue,
-    private readonly repository: ImageRepository,
-    /** Of the bus, bytes. */
-    private readonly maxPayload: () => number,
+    @Inject(ImageCatalogue) private readonly catalogue: ImageCatalogue,
+    @Inject(ImageRepository) private readonly repository: ImageRepository,
+    @Inject(CONNECTION) private readonly connection: NatsConnection,
   ) {}
 
   diff(query: ImageDiffQuery): Promise<QueryReply<ImageDiff>> {
@@ -59,7 +65,7 @@ export class ImageInspection {
     const to = await this.find(query.to);
     if (!to.ok) return to;
     const limits = {
-      bytes: Math.min(MOST_BYTES, this.maxPayload() * SHARE),
+      bytes: Math.min(MOST_BYTES, (this.connection.info?.max_payload ?? DEFAULT_MAX_PAYLOAD) * SHARE),
       files: query.limit ?? MOST_FILES,
       skip: Number(query.cursor ?? 0),
     };
@@ -74,7 +80,7 @@ export class ImageInspection {
     if (!found.ok) return found;
     const plan = planImage(found.manifest, query.config);
     const bytes = Buffer.byteLength(JSON.stringify(plan));
-    if (bytes <= this.maxPayload() * SHARE) return { ok: true, data: plan };
+    if (bytes <= (this.connection.info?.max_payload ?? DEFAULT_MAX_PAYLOAD) * SHARE) return { ok: true, data: plan };
     // Only a command or environment of that size makes it so long.
     const cut = (texts: readonly string[]): string[] => texts.slice(0, 300).map((text) => cutText(text));
     return {

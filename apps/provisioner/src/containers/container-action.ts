@@ -1,4 +1,5 @@
 /** Stop, start, restart, remove: one change of one container's config, in one transaction. */
+import { Inject, Injectable } from '@nestjs/common';
 import {
   type ContainerActionRequested,
   type ContainerRejected,
@@ -6,7 +7,7 @@ import {
   desiredContainer,
   SUBJECTS,
 } from '@plinth/contracts';
-import { causeOf, claimEvent, type Outbox, type ReceivedEvent } from '@plinth/service-kit';
+import { causeOf, claimEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import type { EntityManager } from 'typeorm';
 import { lockContainer, lockContainerByName, saveContainer } from './container.store.js';
 import { changeConfig, type ConfigChange, DEFAULT_TENANT } from './domain/container-config.js';
@@ -20,8 +21,9 @@ const EVENTS: Readonly<Record<ConfigChange['kind'], ContainerEvent>> = {
   remove: 'remove-requested',
 };
 
+@Injectable()
 export class ContainerAction {
-  constructor(private readonly outbox: Outbox) {}
+  constructor(@Inject(Outbox) private readonly outbox: Outbox) {}
 
   async apply(event: ReceivedEvent<ContainerActionRequested>, change: ConfigChange): Promise<void> {
     await this.outbox.work(causeOf(event), async (unit) => {

@@ -1,4 +1,5 @@
 /** One request → one container, in the caller's transaction: load, decide, reserve, write, announce. */
+import { Inject, Injectable } from '@nestjs/common';
 import { randomBytes } from 'node:crypto';
 import {
   containerStatus,
@@ -12,7 +13,7 @@ import { claimEvent, derivedId, type ReceivedEvent, type UnitOfWork } from '@pli
 import type { EntityManager } from 'typeorm';
 import { findRequest, insertContainer } from './container.store.js';
 import { loadPlacementView, release, reserve } from '../placement/placement.store.js';
-import type { ProvisionerConfig } from '../config.js';
+import { ProvisionerConfig } from '../config.js';
 import { DEFAULT_TENANT, type Defaults, newContainerConfig, resourcesOf } from './domain/container-config.js';
 import { type ContainerRecord, factOf, statusOf } from './domain/container-record.js';
 import { lockTenantUsage } from '../placement/tenant.store.js';
@@ -22,12 +23,13 @@ import { choosePlacement, inDatacenter, noRoom, placementPolicy } from '../place
 
 type Refusal = Pick<ContainerRejected, 'reason' | 'message'>;
 
+@Injectable()
 export class ContainerCreation {
   private turn = 0;
   private readonly defaults: Defaults;
   private readonly quota: TenantQuota;
 
-  constructor(private readonly config: ProvisionerConfig) {
+  constructor(@Inject(ProvisionerConfig) private readonly config: ProvisionerConfig) {
     this.quota = {
       containers: config.PLINTH_TENANT_MAX_CONTAINERS,
       memoryBytes: config.PLINTH_TENANT_MAX_MEMORY_BYTES,

@@ -1,6 +1,8 @@
 /** The desired-state and status streams as the provisioner keeps them, besides what the outbox publishes. */
+import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
+import { InjectDataSource } from '@nestjs/typeorm';
 import { containerStatus, desiredContainer, hostStatus, storageStatus, STREAMS } from '@plinth/contracts';
-import { insertEvents, newId, type OutboxEvent } from '@plinth/service-kit';
+import { CONNECTION, insertEvents, LOGGER, type Logger, newId, Outbox, type OutboxEvent } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
 import type { DataSource } from 'typeorm';
 import { statusOf } from './domain/container-record.js';
@@ -8,11 +10,21 @@ import { allGivenUp } from './given-up.store.js';
 import { isGoneFrom, lockPresent } from './container.store.js';
 import { hostStatuses, storageStatuses } from '../placement/node-status.store.js';
 
-export class DesiredState {
+@Injectable()
+export class DesiredState implements OnModuleInit {
   constructor(
-    private readonly connection: NatsConnection,
-    private readonly source: DataSource,
+    @Inject(CONNECTION) private readonly connection: NatsConnection,
+    @InjectDataSource() private readonly source: DataSource,
+    @Inject(Outbox) private readonly outbox: Outbox,
+    @Inject(LOGGER) private readonly logger: Logger,
   ) {}
+
+  onModuleInit(): void {
+    this.outbox.onAmnesia((stream) => {
+      this.logger.warn({ stream }, 'desired state and status are published again');
+      return republishAll(this.source);
+    });
+  }
 
   /** Takes the desired value of a container that is gone from a host off the stream; safe to repeat, also after it came back. */
   async forget(host: string, containerId: string): Promise<void> {
@@ -32,7 +44,11 @@ export async function republishAll(source: DataSource): Promise<void> {
   await source.transaction(async (manager) => {
     for (const config of await allGivenUp(manager)) {
       await insertEvents(manager, [
-        { subject: desiredContainer(config.host, config.containerId), data: config, correlationId: config.containerId },
+        {
+          subject: desiredContainer(config.host, config.containerId),
+          data: config,
+          correlationId: config.containerId,
+        },
       ]);
     }
     for (const record of await lockPresent(manager)) {

@@ -2,20 +2,10 @@
  * Requests for containers in fair order. While few come, each is decided as it is taken off the bus; when more come than can be decided at once,
  * they go into a table as fast as they come, and are decided from there tenant by tenant: a burst delays its own tenant, not the others.
  */
-import { createHash } from 'node:crypto';
-import { canonicalJson } from '@plinth/contracts';
-import { causeOf, type Logger, type NextPass, type Outbox, UnitOfWork, WorkLoop } from '@plinth/service-kit';
-import type { DataSource } from 'typeorm';
-import {
-  isAnyWaiting,
-  postponeRequest,
-  putRequests,
-  type Request,
-  takeRequest,
-  type WaitingRequest,
-} from './intake.store.js';
-import type { ContainerCreation } from './container-creation.js';
-import { DEFAULT_TENANT } from './domain/container-config.js';
+import { Inject, Injectable } from '@nestjs/common';
+import { type Logger, LOGGER, type NextPass, WorkLoop } from '@plinth/service-kit';
+import type { Request } from './intake.store.js';
+import { WaitingRequests } from './waiting-requests.js';
 
 /** At once; the database's connections are more. */
 const DECISIONS = 16;
@@ -23,12 +13,10 @@ const DECISIONS = 16;
 const DECISIONS_MEANWHILE = 2;
 const PUT_AT_ONCE = 500;
 const SWEEP_MS = 1_000;
-/** Then it is refused: as many as the bus tries a message. */
-const MOST_FAILURES = 5;
-const RETRY_MS = 1_000;
 
+@Injectable()
 export class RequestIntake {
-  /** Decisions in hand. */
+  /** Decisions in progress. */
   private deciding = 0;
   /** Something may wait in the table. */
   private backlog = true;
@@ -36,7 +24,6 @@ export class RequestIntake {
   private puts = 0;
   /** The database, when it was asked last. */
   private away = false;
-  private lastTenant = '';
   private arriving: {
     readonly event: Request;
     readonly done: () => void;
@@ -47,15 +34,14 @@ export class RequestIntake {
   private readonly writing: WorkLoop;
   private readonly sweeping: WorkLoop;
   private readonly workers = new Set<Promise<void>>();
-  /** By request id. */
-  private readonly inHand = new Map<string, Promise<void>>();
+  /** By request id: what was taken and is neither decided nor in the table. */
+  private readonly inProgress = new Map<string, Promise<void>>();
   private stopping = false;
 
   constructor(
-    private readonly source: DataSource,
-    private readonly outbox: Outbox,
-    private readonly creation: ContainerCreation,
-    private readonly logger: Logger,
+    @Inject(WaitingRequests)
+    private readonly requests: Pick<WaitingRequests, 'decide' | 'put' | 'isAnyWaiting' | 'decideNext'>,
+    @Inject(LOGGER) private readonly logger: Logger,
   ) {
     this.writing = new WorkLoop({
       pass: () => this.putSome(),
@@ -67,14 +53,14 @@ export class RequestIntake {
       retryMs: () => SWEEP_MS,
       failed: (error) => logger.warn({ err: error }, 'waiting requests could not be looked for; it is tried again'),
     });
-    this.writing.start();
   }
 
   start(): void {
+    this.writing.start();
     this.sweeping.start();
   }
 
-  /** After what is in hand. */
+  /** Resolves when what was taken is decided or in the table. */
   async stop(): Promise<void> {
     this.stopping = true;
     await Promise.all([this.sweeping.stop(), this.writing.finish()]);
@@ -83,15 +69,15 @@ export class RequestIntake {
 
   /** Resolves when it is decided, or safe in the table. */
   async take(event: Request): Promise<void> {
-    const before = this.inHand.get(event.id);
+    const before = this.inProgress.get(event.id);
     const taken = before ? before.then(() => this.admit(event)) : this.admit(event);
     // Of two requests under one id the first is carried out.
     const settled = taken.catch(() => undefined);
-    this.inHand.set(event.id, settled);
+    this.inProgress.set(event.id, settled);
     try {
       await taken;
     } finally {
-      if (this.inHand.get(event.id) === settled) this.inHand.delete(event.id);
+      if (this.inProgress.get(event.id) === settled) this.inProgress.delete(event.id);
     }
   }
 
@@ -99,7 +85,7 @@ export class RequestIntake {
     if (this.backlog || this.deciding >= DECISIONS) return this.put(event);
     this.deciding++;
     try {
-      await this.outbox.work(causeOf(event), (unit) => this.creation.decide(unit, event, digestOf(event)));
+      await this.requests.decide(event);
     } finally {
       this.deciding--;
     }
@@ -118,10 +104,7 @@ export class RequestIntake {
     const some = this.arriving.splice(0, PUT_AT_ONCE);
     if (some.length === 0) return undefined;
     try {
-      await putRequests(
-        this.source.manager,
-        some.map(({ event }) => ({ tenant: event.data.tenant ?? DEFAULT_TENANT, event })),
-      );
+      await this.requests.put(some.map(({ event }) => event));
       this.puts++;
       this.backlog = true;
       this.startWorkers();
@@ -140,7 +123,7 @@ export class RequestIntake {
 
   /** What another provisioner has put aside, or an outage left, is decided too. */
   private async sweep(): Promise<void> {
-    this.backlog ||= await isAnyWaiting(this.source.manager);
+    this.backlog ||= await this.requests.isAnyWaiting();
     this.startWorkers();
   }
 
@@ -155,52 +138,24 @@ export class RequestIntake {
   /** Decides until nothing waits. */
   private async work(): Promise<void> {
     while (!this.stopping && (!this.putting || this.workers.size <= DECISIONS_MEANWHILE)) {
-      let taken: WaitingRequest | undefined;
       const { puts } = this;
+      let found: boolean;
       this.deciding++;
       try {
-        await this.outbox.transact(async (manager, add) => {
-          taken = await takeRequest(manager, this.lastTenant);
-          if (!taken) return;
-          this.lastTenant = taken.tenant;
-          const unit = new UnitOfWork(manager, causeOf(taken.event), add);
-          if (taken.failures >= MOST_FAILURES) this.creation.giveUp(unit, taken.event);
-          else await this.creation.decide(unit, taken.event, digestOf(taken.event));
-        });
+        found = await this.requests.decideNext();
+        this.away = false;
       } catch (error) {
-        const isKnown = !taken && this.away;
-        this.away = !taken;
-        // An outage is said once, not by every worker every second.
-        if (!isKnown)
-          this.logger.warn(
-            { err: error, eventId: taken?.event.id },
-            'a request could not be decided; it is tried again',
-          );
-        if (!(await this.postpone(taken))) return;
+        // An outage is logged once, not by every worker every second; the sweep comes again.
+        if (!this.away) this.logger.warn({ err: error }, 'waiting requests could not be decided; it is tried again');
+        this.away = true;
+        return;
       } finally {
         this.deciding--;
       }
-      if (taken) continue;
-      this.away = false;
-      if (this.puts !== puts) continue;
+      // What was put into the table while it was looked at is looked for again.
+      if (found || this.puts !== puts) continue;
       this.backlog = false;
       return;
     }
   }
-
-  /** @returns false when the database is away: the sweep comes again */
-  private async postpone(taken: WaitingRequest | undefined): Promise<boolean> {
-    if (!taken) return false;
-    try {
-      await postponeRequest(this.source.manager, taken, RETRY_MS * 2 ** taken.failures);
-      return true;
-    } catch {
-      // It waits as it did before.
-      return false;
-    }
-  }
-}
-
-function digestOf({ data }: Request): string {
-  return createHash('sha256').update(canonicalJson(data)).digest('hex');
 }

@@ -10,7 +10,7 @@ import {
 import { newId, OnEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import { recordHostHeartbeat, recordStorageHeartbeat, recoverContainers } from './host.store.js';
 import { announceHost, announceStorage } from '../placement/node-status.store.js';
-import { tellRetirementsAgain } from '../images/retirement.store.js';
+import { retirementsToRepeat } from '../images/retirement.store.js';
 import { statusOf } from '../containers/domain/container-record.js';
 
 /** Heartbeats of hosts and storage nodes; a name in the body that is not the subject's is ignored. */
@@ -51,7 +51,7 @@ export class HeartbeatsHandler {
       }
       if (meaning !== 'known') await announceStorage(unit, node);
       // A node that was away for longer than the bus remembers still holds what was retired meanwhile.
-      for (const image of await tellRetirementsAgain(unit.db, event.data.images)) {
+      for (const image of await retirementsToRepeat(unit.db, event.data.images)) {
         unit
           .causedBy({ correlationId: newId() })
           .publish(SUBJECTS.imageRetired, image, { aggregate: `image:${image.name}` });

@@ -1,13 +1,15 @@
 /** Cordon, uncordon, drain: one change of one host, in one transaction. */
+import { Inject, Injectable } from '@nestjs/common';
 import { type HostActionRequested, type HostDrainRequested, type HostOperation, SUBJECTS } from '@plinth/contracts';
-import { causeOf, claimEvent, type Outbox, type ReceivedEvent } from '@plinth/service-kit';
+import { causeOf, claimEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import { setScheduling } from '../moves/move.store.js';
 import { announceHost } from '../placement/node-status.store.js';
 
 const DEFAULT_PARALLEL = 1;
 
+@Injectable()
 export class HostControl {
-  constructor(private readonly outbox: Outbox) {}
+  constructor(@Inject(Outbox) private readonly outbox: Outbox) {}
 
   async apply(event: ReceivedEvent<HostActionRequested | HostDrainRequested>, operation: HostOperation): Promise<void> {
     const { host } = event.data;

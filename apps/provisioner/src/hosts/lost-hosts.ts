@@ -1,11 +1,13 @@
 /** Looks every second or two for hosts and storage nodes that fell silent; several provisioners may do so at once. */
+import { Inject, Injectable } from '@nestjs/common';
 import { containerStatus, type ContainerState, SUBJECTS } from '@plinth/contracts';
-import { type Logger, newId, type Outbox, WorkLoop } from '@plinth/service-kit';
+import { type Logger, LOGGER, newId, Outbox, WorkLoop } from '@plinth/service-kit';
 import { hostsInUse, loseContainers, markSilent, markStorageLost, storageInUse } from './host.store.js';
 import { announceHost, announceStorage } from '../placement/node-status.store.js';
 import { Silence } from './silence.js';
 import { type ContainerRecord, factOf, statusOf } from '../containers/domain/container-record.js';
 import { transition } from '../containers/domain/container-state.js';
+import { ProvisionerConfig } from '../config.js';
 
 const ALL_STATES: readonly ContainerState[] = [
   'requested',
@@ -18,15 +20,16 @@ const ALL_STATES: readonly ContainerState[] = [
 ];
 const PERIOD_MS = 1_000;
 
+@Injectable()
 export class LostHosts {
   private readonly loop: WorkLoop;
   private readonly hosts = new Silence();
   private readonly storageNodes = new Silence();
 
   constructor(
-    private readonly outbox: Outbox,
-    private readonly lostSeconds: number,
-    private readonly logger: Logger,
+    @Inject(Outbox) private readonly outbox: Outbox,
+    @Inject(ProvisionerConfig) private readonly config: ProvisionerConfig,
+    @Inject(LOGGER) private readonly logger: Logger,
   ) {
     this.loop = new WorkLoop({
       pass: () => this.sweep(),
@@ -48,11 +51,19 @@ export class LostHosts {
     const live = ALL_STATES.filter((state) => transition(state, 'host-lost') !== undefined);
     await this.outbox.work({ correlationId: newId() }, async (sweep) => {
       const silent = this.hosts.among(await hostsInUse(sweep.db), performance.now());
-      for (const { name: host } of await markSilent(sweep.db, silent(this.lostSeconds / 2), 'suspect')) {
+      for (const { name: host } of await markSilent(
+        sweep.db,
+        silent(this.config.PLINTH_HOST_LOST_SECONDS / 2),
+        'suspect',
+      )) {
         this.logger.warn({ host }, 'host is silent; nothing new is placed there');
         await announceHost(sweep.causedBy({ correlationId: newId() }), host);
       }
-      for (const { name: host, lastSeenAt } of await markSilent(sweep.db, silent(this.lostSeconds), 'lost')) {
+      for (const { name: host, lastSeenAt } of await markSilent(
+        sweep.db,
+        silent(this.config.PLINTH_HOST_LOST_SECONDS),
+        'lost',
+      )) {
         const unit = sweep.causedBy({ correlationId: newId() });
         this.logger.warn({ host, lastSeenAt }, 'host is lost');
         unit.publish(SUBJECTS.hostLost, { host, lastSeenAt }, { aggregate: `host:${host}` });
@@ -70,7 +81,10 @@ export class LostHosts {
   private async loseStorage(): Promise<void> {
     await this.outbox.work({ correlationId: newId() }, async (sweep) => {
       const silent = this.storageNodes.among(await storageInUse(sweep.db), performance.now());
-      for (const { name: node, lastSeenAt } of await markStorageLost(sweep.db, silent(this.lostSeconds))) {
+      for (const { name: node, lastSeenAt } of await markStorageLost(
+        sweep.db,
+        silent(this.config.PLINTH_HOST_LOST_SECONDS),
+      )) {
         const unit = sweep.causedBy({ correlationId: newId() });
         this.logger.warn({ node, lastSeenAt }, 'storage node is lost');
         unit.publish(SUBJECTS.storageLost, { node, lastSeenAt }, { aggregate: `storage:${node}` });

@@ -10,7 +10,7 @@ import {
 } from '@plinth/contracts';
 import { causeOf, OnEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import { type ImageChange, recordImage } from './image.store.js';
-import { tellRetirementsAgain } from './retirement.store.js';
+import { retirementsToRepeat } from './retirement.store.js';
 
 /** Keeps the read model of images; recording the same fact twice changes nothing, so no inbox is needed. */
 @Controller()
@@ -39,7 +39,7 @@ export class ImageFactsHandler {
     await this.outbox.work(causeOf(event), async (unit) => {
       await recordImage(unit.db, { name, version, state: 'promoted', contentDigest, archiveBytes, unpackedBytes });
       // Whoever promotes it, or hears of it, has missed that it was retired.
-      for (const image of await tellRetirementsAgain(unit.db, [{ name, version }])) {
+      for (const image of await retirementsToRepeat(unit.db, [{ name, version }])) {
         unit.publish(SUBJECTS.imageRetired, image, { aggregate: `image:${image.name}` });
       }
     });

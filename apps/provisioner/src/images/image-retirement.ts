@@ -1,11 +1,13 @@
 /** One version out of use for ever, in one transaction: lock it, look whether anything needs it, retire it, announce. */
+import { Inject, Injectable } from '@nestjs/common';
 import { type ImageRetirementRequested, type ImageRetired, parseExactImageRef, SUBJECTS } from '@plinth/contracts';
-import { causeOf, claimEvent, type Outbox, PermanentError, type ReceivedEvent } from '@plinth/service-kit';
+import { causeOf, claimEvent, Outbox, PermanentError, type ReceivedEvent } from '@plinth/service-kit';
 import { loadUses, lockVersion, retireVersion } from './retirement.store.js';
 import { stateRefusal, useRefusal } from './domain/image-retirement.js';
 
+@Injectable()
 export class ImageRetirement {
-  constructor(private readonly outbox: Outbox) {}
+  constructor(@Inject(Outbox) private readonly outbox: Outbox) {}
 
   async retire(event: ReceivedEvent<ImageRetirementRequested>): Promise<void> {
     const { image } = event.data;

@@ -50,7 +50,7 @@ export async function retireVersion(manager: EntityManager, name: string, versio
 const TELL_AGAIN_SECONDS = 60;
 
 /** @returns those of the versions that are retired and were not told so for a while; they count as told from now on */
-export async function tellRetirementsAgain(
+export async function retirementsToRepeat(
   manager: EntityManager,
   images: readonly { readonly name: string; readonly version: string }[],
 ): Promise<readonly { readonly name: string; readonly version: string }[]> {

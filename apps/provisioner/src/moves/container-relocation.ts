@@ -1,4 +1,6 @@
 /** Moves containers between hosts: off a drained one, one after the other, and away from a lost one when its lease on their volumes has run out. */
+import { Inject, Injectable } from '@nestjs/common';
+import { InjectDataSource } from '@nestjs/typeorm';
 import {
   containerStatus,
   desiredContainer,
@@ -6,25 +8,25 @@ import {
   SUBJECTS,
   type VolumeTakeover,
 } from '@plinth/contracts';
-import { type Logger, newId, type Outbox, type UnitOfWork, WorkLoop } from '@plinth/service-kit';
+import { type Logger, LOGGER, newId, Outbox, type UnitOfWork, WorkLoop } from '@plinth/service-kit';
 import type { DataSource, EntityManager } from 'typeorm';
 import { lockContainer, saveContainer, saveMessage } from '../containers/container.store.js';
 import { forgetGivenUp, rememberGivenUp } from '../containers/given-up.store.js';
 import {
+  containersToRelocate,
   countMoved,
   type Drain,
   drains,
-  homeless,
   hostStanding,
   hostThatReaches,
   leaseOf,
-  leaving,
+  containersLeaving,
   lockDrain,
   saveDrain,
 } from './move.store.js';
 import { announceHost } from '../placement/node-status.store.js';
 import { loadPlacementView, occupy, release, reserve } from '../placement/placement.store.js';
-import type { ProvisionerConfig } from '../config.js';
+import { ProvisionerConfig } from '../config.js';
 import { type ContainerRecord, factOf, statusOf } from '../containers/domain/container-record.js';
 import {
   choosePlacement,
@@ -33,26 +35,35 @@ import {
   placementPolicy,
   type Resources,
 } from '../placement/domain/placement.js';
-import { arrived, givenUp, hasRunOut, removedElsewhere, wantedState } from './domain/relocation.js';
+import {
+  arrived,
+  givenUp,
+  leaving,
+  relocationOf,
+  removedElsewhere,
+  removedWithHost,
+  wantedState,
+} from './domain/relocation.js';
 
 type Place = { readonly ok: true; readonly host: string } | { readonly ok: false; readonly message: string };
 
 const PERIOD_MS = 1_000;
 /** Containers of lost hosts that are looked at in one turn. */
-const HOMELESS_PER_TURN = 200;
+const CONTAINERS_PER_PASS = 200;
 /** Containers of a drained host that are tried in one turn. */
-const TRIES_PER_TURN = 20;
+const TRIES_PER_PASS = 20;
 
+@Injectable()
 export class ContainerRelocation {
   private readonly loop: WorkLoop;
   private turnOfPlacement = 0;
   private draining = false;
 
   constructor(
-    private readonly source: DataSource,
-    private readonly outbox: Outbox,
-    private readonly config: ProvisionerConfig,
-    private readonly logger: Logger,
+    @InjectDataSource() private readonly source: DataSource,
+    @Inject(Outbox) private readonly outbox: Outbox,
+    @Inject(ProvisionerConfig) private readonly config: ProvisionerConfig,
+    @Inject(LOGGER) private readonly logger: Logger,
   ) {
     this.loop = new WorkLoop({
       pass: () => this.moveAll(),
@@ -99,9 +110,13 @@ export class ContainerRelocation {
   }
 
   private async moveAll(): Promise<void> {
-    for (const id of await homeless(this.source.manager, this.config.PLINTH_HOST_LOST_SECONDS, HOMELESS_PER_TURN)) {
+    for (const id of await containersToRelocate(
+      this.source.manager,
+      this.config.PLINTH_HOST_LOST_SECONDS,
+      CONTAINERS_PER_PASS,
+    )) {
       if (this.loop.isStopping) return;
-      await this.outbox.work({ correlationId: newId() }, (unit) => this.rehouse(unit, id));
+      await this.outbox.work({ correlationId: newId() }, (unit) => this.relocate(unit, id));
     }
     const active = await drains(this.source.manager);
     this.draining = active.length > 0;
@@ -109,22 +124,23 @@ export class ContainerRelocation {
   }
 
   /** A container whose host is lost, or which was given up and found no other. */
-  private async rehouse(unit: UnitOfWork, id: string): Promise<void> {
+  private async relocate(unit: UnitOfWork, id: string): Promise<void> {
     const record = await lockContainer(unit.db, id);
-    if (!record || record.state === 'removed') return;
+    if (!record) return;
     const { config } = record;
-    if (record.moving?.released) {
+    // Looked at again under the lock: it may be back.
+    const isHostLost = (await hostStanding(unit.db, config.host))?.state === 'lost';
+    const next = relocationOf(record, isHostLost, await leaseOf(unit.db, config.storageNode, config.host));
+    if (next.kind === 'none') return;
+    if (next.kind === 'place') {
       const place = await this.place(unit.db, record);
       if (place.ok) await this.save(unit, await this.settle(unit, record, place.host));
       else await this.wait(unit, record, place.message);
       return;
     }
-    // Looked at again under the lock: it may be back.
-    if ((await hostStanding(unit.db, config.host))?.state !== 'lost') return;
-    const lease = await leaseOf(unit.db, config.storageNode, config.host);
-    if (!lease || !hasRunOut(lease)) return;
-    const desired = wantedState(record);
-    if (desired === undefined) return this.removeLost(unit, record, { from: config.host, renewal: lease.renewal });
+    const takeover = { from: config.host, renewal: next.lease.renewal };
+    if (next.kind === 'remove') return this.removeLost(unit, record, takeover);
+    const { desired } = next;
     const place = await this.place(unit.db, record);
     if (!place.ok) return this.wait(unit, record, `its host ${config.host} is lost; ${place.message}`);
     if (record.moving?.to) await release(unit.db, record.moving.to, config.limits);
@@ -133,13 +149,7 @@ export class ContainerRelocation {
     await rememberGivenUp(unit.db, config.host, left);
     unit.publish(desiredContainer(config.host, id), left);
     const moving = { ...record, moving: { reason: 'host-lost' as const, to: place.host, desired, released: true } };
-    await this.save(
-      unit,
-      await this.settle(unit, { ...moving, config: left }, place.host, {
-        from: config.host,
-        renewal: lease.renewal,
-      }),
-    );
+    await this.save(unit, await this.settle(unit, { ...moving, config: left }, place.host, takeover));
   }
 
   /** Nothing of it runs any more. Its data are deleted by another host that reaches them; what the lost one has of it, it takes away when it is back. */
@@ -156,22 +166,22 @@ export class ContainerRelocation {
       await this.save(unit, next);
       return;
     }
-    const next: ContainerRecord = { ...record, state: 'removed', pid: null, runningImage: null, moving: null };
-    const message = `its host ${from} is lost${config.deleteData === true ? `, and no other reaches ${config.storageNode}: its data are deleted when ${from} is back` : ''}`;
-    await saveContainer(
-      unit.db,
-      { ...next, message },
-      { at: new Date().toISOString(), kind: 'removed', generation: config.generation, message },
-    );
+    const next = removedWithHost(record);
+    await saveContainer(unit.db, next, {
+      at: new Date().toISOString(),
+      kind: 'removed',
+      generation: config.generation,
+      message: next.message,
+    });
     unit.publish(SUBJECTS.containerRemoved, factOf(config), { aggregate: `container:${record.id}` });
-    unit.publish(containerStatus(record.id), statusOf({ ...next, message }));
+    unit.publish(containerStatus(record.id), statusOf(next));
   }
 
   private async drain(turn: UnitOfWork, host: string): Promise<void> {
     const drain = await lockDrain(turn.db, host);
     if (!drain) return;
     const unit = turn.causedBy({ correlationId: drain.correlationId, causationId: drain.causationId });
-    const { left, inHand, next } = await leaving(unit.db, host, drain.inHand);
+    const { left, inHand, next } = await containersLeaving(unit.db, host, drain.inHand);
     if (left === 0 && inHand.length === 0) {
       await saveDrain(unit.db, host, null);
       unit.publish(SUBJECTS.hostDrained, { host, moved: drain.moved }, { aggregate: `host:${host}` });
@@ -181,7 +191,7 @@ export class ContainerRelocation {
     }
     const asked = [...inHand];
     let waiting: Drain['waiting'] = null;
-    for (const id of next.slice(0, TRIES_PER_TURN)) {
+    for (const id of next.slice(0, TRIES_PER_PASS)) {
       if (asked.length >= drain.parallel) break;
       const refusal = await this.leave(unit, id);
       if (refusal === undefined) asked.push(id);
@@ -199,14 +209,8 @@ export class ContainerRelocation {
     if (!record || record.moving || desired === undefined || record.state === 'lost') return undefined;
     const place = await this.place(unit.db, record);
     if (!place.ok) return `${record.config.name}: ${place.message}`;
-    const config = givenUp(record.config, new Date().toISOString());
-    const state = record.state === 'running' || record.state === 'starting' ? 'stopping' : record.state;
-    const next: ContainerRecord = {
-      ...record,
-      config,
-      state,
-      moving: { reason: 'drain', to: place.host, desired, released: false },
-    };
+    const next = leaving(record, place.host, desired, new Date().toISOString());
+    const { config } = next;
     unit.publish(desiredContainer(config.host, id), config);
     await saveContainer(unit.db, next, {
       at: config.decidedAt,

@@ -54,7 +54,7 @@ export async function countMoved(manager: EntityManager, host: string): Promise<
 }
 
 /** Containers of a host: those that can be asked to leave, oldest first, how many there are, and who of those asked is still on the way. */
-export async function leaving(
+export async function containersLeaving(
   manager: EntityManager,
   host: string,
   asked: readonly string[],
@@ -71,7 +71,11 @@ export async function leaving(
 }
 
 /** Containers of lost hosts whose lease on the volume may have run out, also those that are to go, and those that were given up and found no host. */
-export async function homeless(manager: EntityManager, lostSeconds: number, limit: number): Promise<string[]> {
+export async function containersToRelocate(
+  manager: EntityManager,
+  lostSeconds: number,
+  limit: number,
+): Promise<string[]> {
   const rows: { id: string }[] = await manager.query(
     `SELECT c.id FROM containers c
        LEFT JOIN hosts h ON h.host = c.host

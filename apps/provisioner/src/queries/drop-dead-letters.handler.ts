@@ -1,9 +1,8 @@
 import { Controller, Inject } from '@nestjs/common';
 import { type DropDeadLetters, type DroppedDeadLetters, QUERIES, type QueryReply } from '@plinth/contracts';
-import { type Logger, OnQuery } from '@plinth/service-kit';
+import { CONNECTION, type Logger, LOGGER, OnQuery } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
 import { dropDeadLetter } from './dead-letter-stream.js';
-import { CONNECTION, LOGGER } from '../tokens.js';
 
 /** Operators read dead letters by themselves; only the provisioner may take one off the bus. */
 @Controller()

@@ -1,4 +1,6 @@
 /** Answers for people: lists in pages, one container with its history. */
+import { Injectable } from '@nestjs/common';
+import { InjectDataSource } from '@nestjs/typeorm';
 import type {
   ContainerDetails,
   ContainerHistoryEntry,
@@ -17,8 +19,9 @@ import { CONTAINER_COLUMNS, type ContainerRow, recordOf } from '../containers/co
 
 const PAGE = 500;
 
+@Injectable()
 export class QueryStore {
-  constructor(private readonly source: DataSource) {}
+  constructor(@InjectDataSource() private readonly source: DataSource) {}
 
   async containers(query: ContainersQuery): Promise<Page<ContainerStatus>> {
     const limit = query.limit ?? PAGE;

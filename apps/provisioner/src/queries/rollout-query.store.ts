@@ -1,4 +1,6 @@
 /** Answers for people: rollouts in pages, one rollout with its containers. */
+import { Injectable } from '@nestjs/common';
+import { InjectDataSource } from '@nestjs/typeorm';
 import type { Page, RolloutDetails, RolloutMember, RolloutStatus } from '@plinth/contracts';
 import type { DataSource } from 'typeorm';
 import { presentStatus, presentStatuses } from '../rollouts/rollout-announcement.js';
@@ -6,8 +8,9 @@ import type { RolloutRow } from '../rollouts/rollout.store.js';
 
 const PAGE = 100;
 
+@Injectable()
 export class RolloutQueryStore {
-  constructor(private readonly source: DataSource) {}
+  constructor(@InjectDataSource() private readonly source: DataSource) {}
 
   /** Newest first. @param all also those that have ended */
   async rollouts(all: boolean, cursor: string | undefined, limit = PAGE): Promise<Page<RolloutStatus>> {

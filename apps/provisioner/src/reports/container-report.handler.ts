@@ -1,6 +1,6 @@
 import { Controller, Inject } from '@nestjs/common';
 import { type ContainerReport, containerStatus, desiredContainer, HOST_REPORTS } from '@plinth/contracts';
-import { causeOf, claimEvent, type Logger, OnEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
+import { causeOf, claimEvent, type Logger, LOGGER, OnEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import { DesiredState } from '../containers/desired-state.js';
 import { lockContainer, saveContainer } from '../containers/container.store.js';
 import { forgetGivenUp, rememberGivenUp } from '../containers/given-up.store.js';
@@ -11,7 +11,6 @@ import { correction } from '../moves/domain/relocation.js';
 import { judgeReport } from './domain/reports.js';
 import { ContainerRelocation } from '../moves/container-relocation.js';
 import { RolloutProgress } from '../rollouts/rollout-progress.js';
-import { LOGGER } from '../tokens.js';
 
 const ATTEMPTS_IN_ORDER = 4;
 

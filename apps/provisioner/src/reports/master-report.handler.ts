@@ -1,8 +1,7 @@
 import { Controller, Inject } from '@nestjs/common';
 import { type EventOf, type FactSubject, MASTER_REPORTS, type MasterReport, SUBJECTS } from '@plinth/contracts';
-import { causeOf, claimEvent, type Logger, OnEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
+import { causeOf, claimEvent, type Logger, LOGGER, OnEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import { forgetMaster, recordMaster } from '../images/image.store.js';
-import { LOGGER } from '../tokens.js';
 
 /** `report.node.<node>.image`: keeps which storage node holds which image, publishes the official fact. */
 @Controller()

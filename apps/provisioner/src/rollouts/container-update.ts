@@ -1,4 +1,5 @@
 /** One container to another image: choose, write the config with the image on trial, announce; in one transaction. */
+import { Inject, Injectable } from '@nestjs/common';
 import {
   type ContainerConfig,
   containerStatus,
@@ -7,7 +8,7 @@ import {
   parseImageRef,
   SUBJECTS,
 } from '@plinth/contracts';
-import { causeOf, claimEvent, newId, type Outbox, type ReceivedEvent, type UnitOfWork } from '@plinth/service-kit';
+import { causeOf, claimEvent, newId, Outbox, type ReceivedEvent, type UnitOfWork } from '@plinth/service-kit';
 import type { EntityManager } from 'typeorm';
 import { saveContainer } from '../containers/container.store.js';
 import { supersedeMember } from './rollout.store.js';
@@ -16,11 +17,13 @@ import { findContainer } from '../containers/container-action.js';
 import { type ContainerRecord, statusOf } from '../containers/domain/container-record.js';
 import { transition } from '../containers/domain/container-state.js';
 import { beginUpdate, chooseTarget, fallbackImage, type UpdateRefusal } from '../containers/domain/image-update.js';
+import { ProvisionerConfig } from '../config.js';
 
+@Injectable()
 export class ContainerUpdate {
   constructor(
-    private readonly outbox: Outbox,
-    private readonly lostSeconds: number,
+    @Inject(Outbox) private readonly outbox: Outbox,
+    @Inject(ProvisionerConfig) private readonly config: ProvisionerConfig,
   ) {}
 
   async apply(event: ReceivedEvent<ContainerUpdateRequested>): Promise<void> {
@@ -59,7 +62,11 @@ export class ContainerUpdate {
         reason: 'wrong-state',
         message: `${record.config.name} is on its way to another host; ask again in a moment`,
       };
-    const catalogue = await loadUpdateCatalogue(manager, imageNames(record, event.data.to), this.lostSeconds);
+    const catalogue = await loadUpdateCatalogue(
+      manager,
+      imageNames(record, event.data.to),
+      this.config.PLINTH_HOST_LOST_SECONDS,
+    );
     const chosen = chooseTarget(record, event.data.to, catalogue);
     if (!chosen.ok) return chosen;
     const times = { requestedAt: new Date(event.storedAtMs).toISOString(), decidedAt: new Date().toISOString() };

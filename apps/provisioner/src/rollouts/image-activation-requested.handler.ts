@@ -4,6 +4,7 @@ import { causeOf, claimEvent, OnEvent, Outbox, PermanentError, type ReceivedEven
 import { holdImage, isDefaultOs, setDefault } from '../images/image.store.js';
 import { activationRefusal } from '../images/domain/image-read-model.js';
 import { RolloutCreation } from './rollout-creation.js';
+import { RolloutProgress } from './rollout-progress.js';
 
 /** `image.activation.requested`: makes a version the default of its name, and its name the default OS. */
 @Controller()
@@ -11,6 +12,7 @@ export class ImageActivationRequestedHandler {
   constructor(
     @Inject(Outbox) private readonly outbox: Outbox,
     @Inject(RolloutCreation) private readonly rollouts: RolloutCreation,
+    @Inject(RolloutProgress) private readonly progress: RolloutProgress,
   ) {}
 
   @OnEvent(SUBJECTS.imageActivationRequested, { concurrency: 4 })
@@ -32,5 +34,6 @@ export class ImageActivationRequestedHandler {
       // Containers that follow the default move by a rollout with the defaults of one; none of them: there is none.
       await this.rollouts.start(unit, { select: { follow: 'default' }, to: event.data.image }, `${event.id}:follow`);
     });
+    this.progress.kick();
   }
 }

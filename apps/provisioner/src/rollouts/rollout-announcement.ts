@@ -13,7 +13,7 @@ import { countMembers, countMembersOf, type MemberCounts, type RolloutRow, statu
 import { budgetsOf } from './domain/rollout-budgets.js';
 
 /** Makes a fact of what every fact about a rollout says. */
-export type RolloutNews = (fact: Omit<RolloutFact, 'message'>) => EventOf<FactSubject>;
+export type RolloutAnnouncement = (fact: Omit<RolloutFact, 'message'>) => EventOf<FactSubject>;
 
 export async function presentStatus(manager: EntityManager, row: RolloutRow): Promise<RolloutStatus> {
   return statusFrom(row, await countMembers(manager, row.id));
@@ -33,7 +33,11 @@ function statusFrom(row: RolloutRow, { counts, batch, unassigned }: MemberCounts
 }
 
 /** The facts in their order, then the status. */
-export async function announceRollout(unit: UnitOfWork, row: RolloutRow, news: readonly RolloutNews[]): Promise<void> {
+export async function announceRollout(
+  unit: UnitOfWork,
+  row: RolloutRow,
+  news: readonly RolloutAnnouncement[],
+): Promise<void> {
   const status = await presentStatus(unit.db, row);
   const fact = { rolloutId: row.id, to: row.target, state: row.state, counts: status.counts };
   for (const make of news) unit.publishEvent(make(fact), { aggregate: `rollout:${row.id}` });

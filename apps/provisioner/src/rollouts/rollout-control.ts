@@ -1,4 +1,5 @@
 /** Pause, resume, abort, revert, approve: one change of one rollout, in one transaction. */
+import { Inject, Injectable } from '@nestjs/common';
 import {
   type RolloutActionRequested,
   type RolloutOperation,
@@ -6,7 +7,7 @@ import {
   type RolloutState,
   SUBJECTS,
 } from '@plinth/contracts';
-import { causeOf, claimEvent, type Outbox, type ReceivedEvent } from '@plinth/service-kit';
+import { causeOf, claimEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import {
   changeOf,
   countMembers,
@@ -15,7 +16,8 @@ import {
   type RolloutRow,
   saveRollout,
 } from './rollout.store.js';
-import { announceRollout, type RolloutNews } from './rollout-announcement.js';
+import { announceRollout, type RolloutAnnouncement } from './rollout-announcement.js';
+import { RolloutProgress } from './rollout-progress.js';
 
 export type RolloutAction = Exclude<RolloutOperation, 'start'>;
 
@@ -27,8 +29,12 @@ const POSSIBLE: Readonly<Record<RolloutAction, readonly RolloutState[]>> = {
   revert: ['staging', 'rolling', 'paused', 'completed', 'aborted'],
 };
 
+@Injectable()
 export class RolloutControl {
-  constructor(private readonly outbox: Outbox) {}
+  constructor(
+    @Inject(Outbox) private readonly outbox: Outbox,
+    @Inject(RolloutProgress) private readonly progress: RolloutProgress,
+  ) {}
 
   async apply(event: ReceivedEvent<RolloutActionRequested>, action: RolloutAction): Promise<void> {
     const { rolloutId } = event.data;
@@ -50,8 +56,9 @@ export class RolloutControl {
       }
       const { counts, batch } = await countMembers(unit.db, rolloutId);
       const saved = await saveRollout(unit.db, rolloutId, next(row, action, counts.failed, batch));
-      await announceRollout(unit, saved, newsOf(action));
+      await announceRollout(unit, saved, announcementsOf(action));
     });
+    this.progress.kick();
   }
 }
 
@@ -77,7 +84,7 @@ function next(row: RolloutRow, action: RolloutAction, failed: number, batch: num
   }
 }
 
-function newsOf(action: RolloutAction): readonly RolloutNews[] {
+function announcementsOf(action: RolloutAction): readonly RolloutAnnouncement[] {
   switch (action) {
     case 'pause':
       return [

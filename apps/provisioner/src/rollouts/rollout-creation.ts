@@ -1,4 +1,5 @@
 /** One request → one rollout, its containers chosen once, in one transaction. */
+import { Inject, Injectable } from '@nestjs/common';
 import {
   type ImageRef,
   KNOWN_GOOD,
@@ -7,7 +8,7 @@ import {
   type RolloutRequested,
   SUBJECTS,
 } from '@plinth/contracts';
-import { causeOf, claimEvent, newId, type Outbox, type ReceivedEvent, type UnitOfWork } from '@plinth/service-kit';
+import { causeOf, claimEvent, newId, Outbox, type ReceivedEvent, type UnitOfWork } from '@plinth/service-kit';
 import { selectContainers } from './selection.store.js';
 import { insertRollout, lockRollout, type NewMember } from './rollout.store.js';
 import { loadUpdateCatalogue } from '../containers/update.store.js';
@@ -15,13 +16,17 @@ import { imageNames } from './container-update.js';
 import { chooseTarget, exactTarget, fallbackImage, type UpdateCatalogue } from '../containers/domain/image-update.js';
 import type { ContainerRecord } from '../containers/domain/container-record.js';
 import { announceRollout } from './rollout-announcement.js';
+import { RolloutProgress } from './rollout-progress.js';
+import { ProvisionerConfig } from '../config.js';
 
 type Refusal = Pick<RolloutRejected, 'reason' | 'message'>;
 
+@Injectable()
 export class RolloutCreation {
   constructor(
-    private readonly outbox: Outbox,
-    private readonly lostSeconds: number,
+    @Inject(Outbox) private readonly outbox: Outbox,
+    @Inject(ProvisionerConfig) private readonly config: ProvisionerConfig,
+    @Inject(RolloutProgress) private readonly progress: RolloutProgress,
   ) {}
 
   async create(event: ReceivedEvent<RolloutRequested>): Promise<void> {
@@ -31,6 +36,7 @@ export class RolloutCreation {
       if (!refusal) return;
       unit.refuse(SUBJECTS.rolloutRejected, { operation: 'start', ...refusal });
     });
+    this.progress.kick();
   }
 
   /** @returns why not; then nothing was written */
@@ -42,7 +48,11 @@ export class RolloutCreation {
       };
     }
     const records = await selectContainers(unit.db, request.select);
-    const catalogue = await loadUpdateCatalogue(unit.db, namesOf(records, request.to), this.lostSeconds);
+    const catalogue = await loadUpdateCatalogue(
+      unit.db,
+      namesOf(records, request.to),
+      this.config.PLINTH_HOST_LOST_SECONDS,
+    );
     const target = exactTarget(request.to, catalogue.defaults);
     if (target === undefined)
       return {

@@ -1,6 +1,17 @@
 /** Moves rollouts on: locks one, plans its next steps, writes them; several provisioners may do so at once. */
+import { Inject, Injectable, Optional } from '@nestjs/common';
+import { InjectDataSource } from '@nestjs/typeorm';
 import { SUBJECTS } from '@plinth/contracts';
-import { type Logger, newId, type Outbox, type UnitOfWork, WorkLoop } from '@plinth/service-kit';
+import {
+  type Logger,
+  LOGGER,
+  newId,
+  Outbox,
+  TIMERS,
+  type Timers,
+  type UnitOfWork,
+  WorkLoop,
+} from '@plinth/service-kit';
 import type { DataSource } from 'typeorm';
 import { lockContainer } from '../containers/container.store.js';
 import {
@@ -19,7 +30,8 @@ import { announceUpdate, imageNames } from './container-update.js';
 import { transition } from '../containers/domain/container-state.js';
 import { beginRestore, beginUpdate, chooseTarget, fallbackImage } from '../containers/domain/image-update.js';
 import { planRollout, type RolloutStep, type RolloutView } from './domain/rollout-plan.js';
-import { announceRollout, type RolloutNews } from './rollout-announcement.js';
+import { announceRollout, type RolloutAnnouncement } from './rollout-announcement.js';
+import { ProvisionerConfig } from '../config.js';
 
 type StepOf<K extends RolloutStep['kind']> = Extract<RolloutStep, { kind: K }>;
 
@@ -27,18 +39,21 @@ const PERIOD_MS = 1_000;
 /** Decisions in a row for one rollout; the next look comes soon. */
 const MOST_DECISIONS = 50;
 
+@Injectable()
 export class RolloutProgress {
   private readonly loop: WorkLoop;
 
   constructor(
-    private readonly source: DataSource,
-    private readonly outbox: Outbox,
-    private readonly lostSeconds: number,
-    private readonly logger: Logger,
+    @InjectDataSource() private readonly source: DataSource,
+    @Inject(Outbox) private readonly outbox: Outbox,
+    @Inject(ProvisionerConfig) private readonly config: ProvisionerConfig,
+    @Inject(LOGGER) private readonly logger: Logger,
+    @Optional() @Inject(TIMERS) timers?: Timers,
   ) {
     this.loop = new WorkLoop({
       pass: () => this.advanceAll(),
       periodMs: PERIOD_MS,
+      timers,
       failed: (error) => this.logger.warn({ err: error }, 'rollouts could not be moved on; it is tried again'),
     });
   }
@@ -74,7 +89,7 @@ export class RolloutProgress {
       const waits = JSON.stringify(wait) !== JSON.stringify(row.wait);
       if (steps.length === 0 && !waits) return false;
       let change: RolloutChange = { ...changeOf(row), wait };
-      const news: RolloutNews[] = [];
+      const news: RolloutAnnouncement[] = [];
       for (const step of steps) {
         this.logger.debug({ rolloutId: id, step }, 'rollout step');
         const told = await this.take(unit, row, view, step);
@@ -92,7 +107,7 @@ export class RolloutProgress {
     row: RolloutRow,
     view: RolloutView,
     step: RolloutStep,
-  ): Promise<RolloutNews | undefined> {
+  ): Promise<RolloutAnnouncement | undefined> {
     switch (step.kind) {
       case 'assign':
         await assignBatch(unit.db, row.id, step.ordinal, step.batch);
@@ -126,7 +141,7 @@ export class RolloutProgress {
           { rolloutId: row.id, from: view.state, to: step.state, because: step.because, message: step.message },
           'rollout changes state',
         );
-        return becomeNews(step);
+        return announcementOfState(step);
       case 'end':
         return (fact) => ({ subject: SUBJECTS.rolloutAborted, data: { ...fact, message: step.message } });
     }
@@ -149,7 +164,7 @@ export class RolloutProgress {
     const chosen = chooseTarget(
       record,
       target,
-      await loadUpdateCatalogue(unit.db, imageNames(record, target), this.lostSeconds),
+      await loadUpdateCatalogue(unit.db, imageNames(record, target), this.config.PLINTH_HOST_LOST_SECONDS),
     );
     if (!chosen.ok) {
       await changeMember(unit.db, row.id, ordinal, {
@@ -180,7 +195,11 @@ export class RolloutProgress {
   ): Promise<void> {
     const record = await lockContainer(unit.db, containerId);
     if (!record || record.moving || record.config.desired === 'removed') return;
-    const { candidates } = await loadUpdateCatalogue(unit.db, imageNames(record, image), this.lostSeconds);
+    const { candidates } = await loadUpdateCatalogue(
+      unit.db,
+      imageNames(record, image),
+      this.config.PLINTH_HOST_LOST_SECONDS,
+    );
     const found = candidates.find((candidate) => candidate.image === image);
     if (found?.state !== 'promoted' || found.contentDigest === null) {
       await changeMember(unit.db, row.id, ordinal, {
@@ -221,7 +240,7 @@ function afterStep(change: RolloutChange, step: RolloutStep, view: RolloutView):
   }
 }
 
-function becomeNews({ state, because, message }: StepOf<'become'>): RolloutNews | undefined {
+function announcementOfState({ state, because, message }: StepOf<'become'>): RolloutAnnouncement | undefined {
   switch (state) {
     case 'paused':
       return (fact) => ({

@@ -19,6 +19,9 @@ export interface Timers {
   after(milliseconds: number, call: () => void): () => void;
 }
 
+/** Injection token of the {@link Timers}; services provide none, and get those of the system. */
+export const TIMERS = Symbol('timers');
+
 /** `again`: there is more to do. `afterMs`: a pass is due at that time, even if no kick comes. */
 export type NextPass = 'again' | { readonly afterMs: number };
 
@@ -31,7 +34,7 @@ export interface WorkLoopOptions {
   readonly periodMs?: number;
   /** Pause after a failed pass, in ms. Default: 250 ms, doubled with every failure in a row up to 5 s. */
   readonly retryMs?: (failuresInRow: number) => number;
-  readonly timers?: Timers;
+  readonly timers?: Timers | undefined;
 }
 
 const FIRST_RETRY_MS = 250;

@@ -1,18 +1,13 @@
 /** Opens a service's own PostgreSQL schema: waits for the server, migrates under a lock. */
-import { DataSource, type EntitySchema, type MigrationInterface } from 'typeorm';
+import { DataSource, type DataSourceOptions, type EntitySchema, type MigrationInterface } from 'typeorm';
 import type { Logger } from '../logging.js';
-import {
-  AddBusPositions1700000000500,
-  CreateOutboxAndInbox1700000000000,
-  InboxSchema,
-  OutboxSchema,
-} from './outbox.schema.js';
+import { AddBusPositions1700000000500, CreateOutboxAndInbox1700000000000 } from './outbox.migrations.js';
 
 export interface DatabaseOptions {
   readonly url: string;
   /** PostgreSQL schema, e.g. `provisioner`: no service reads another's tables. */
   readonly schema: string;
-  readonly entities: readonly EntitySchema[];
+  readonly entities?: readonly EntitySchema[];
   readonly migrations: readonly (new () => MigrationInterface)[];
   readonly logger: Logger;
   /** Connections at the most; 10 when absent. */
@@ -22,12 +17,16 @@ export interface DatabaseOptions {
 /** Any fixed number that is nobody else's: the lock under which one process at a time migrates. */
 const MIGRATION_LOCK = 7_238_114;
 
-export async function openDatabase(options: DatabaseOptions): Promise<DataSource> {
-  const source = new DataSource({
+export function openDatabase(options: DatabaseOptions): Promise<DataSource> {
+  return openDataSource(dataSourceOptions(options), options.schema, options.logger);
+}
+
+export function dataSourceOptions(options: DatabaseOptions): DataSourceOptions {
+  return {
     type: 'postgres',
     url: options.url,
     schema: options.schema,
-    entities: [OutboxSchema, InboxSchema, ...options.entities] as EntitySchema[],
+    entities: [...(options.entities ?? [])],
     migrations: [CreateOutboxAndInbox1700000000000, AddBusPositions1700000000500, ...options.migrations],
     migrationsTransactionMode: 'each',
     synchronize: false,
@@ -43,20 +42,24 @@ export async function openDatabase(options: DatabaseOptions): Promise<DataSource
     },
     poolErrorHandler: (error: unknown) =>
       options.logger.warn({ err: error }, 'database connection lost; the pool opens another'),
-  });
+  };
+}
+
+export async function openDataSource(options: DataSourceOptions, schema: string, logger: Logger): Promise<DataSource> {
+  const source = new DataSource(options);
   for (let attempt = 0; ; attempt++) {
     try {
       await source.initialize();
       break;
     } catch (error) {
-      options.logger.warn({ err: error, attempt }, 'PostgreSQL is not ready yet');
+      logger.warn({ err: error, attempt }, 'PostgreSQL is not ready yet');
       await new Promise((resolve) => setTimeout(resolve, Math.min(250 * 2 ** attempt, 5_000)));
     }
   }
   const runner = source.createQueryRunner();
   try {
     await runner.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
-    await runner.query(`CREATE SCHEMA IF NOT EXISTS "${options.schema}"`);
+    await runner.query(`CREATE SCHEMA IF NOT EXISTS "${schema}"`);
     await source.runMigrations();
   } finally {
     await runner.query('SELECT pg_advisory_unlock($1)', [MIGRATION_LOCK]);

@@ -30,20 +30,19 @@ beforeAll(async () => {
   await ensureStreams(connection);
   const jsm = await connection.jetstreamManager();
   await jsm.streams.update(STREAMS.events.name, { duplicate_window: nanos(MEMORY_MS) });
-  source = await openDatabase({ url: postgres.url, schema: 'outbox_test', entities: [], migrations: [], logger });
+  source = await openDatabase({ url: postgres.url, schema: 'outbox_test', migrations: [], logger });
 }, 120_000);
 afterAll(async () => {
-  await outbox?.close();
+  await outbox?.stop();
   await source?.destroy();
   await connection?.close();
   await Promise.all([nats?.stop(), postgres?.stop()]);
 });
 beforeEach(async () => {
-  await outbox?.close();
+  await outbox?.stop();
   forgotten = [];
-  outbox = new Outbox(source, new EventPublisher(connection, 'test'), new OwnConsumers(connection), logger, (stream) =>
-    Promise.resolve(void forgotten.push(stream)),
-  );
+  outbox = new Outbox(source, new EventPublisher(connection, 'test'), new OwnConsumers(connection), logger);
+  outbox.onAmnesia((stream) => Promise.resolve(void forgotten.push(stream)));
   outbox.start();
 });
 

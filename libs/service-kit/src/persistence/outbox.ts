@@ -2,15 +2,17 @@
  * Transactional outbox: what a transaction decided is written beside it and published after the commit, at least once,
  * in order per aggregate. Several copies of a service may run it on the same tables.
  */
-import type { EventOf, EventSubject } from '@plinth/contracts';
-import type { DataSource, EntityManager } from 'typeorm';
+import { type EventOf, type EventSubject } from '@plinth/contracts';
+import { DataSource, type EntityManager } from 'typeorm';
+import { Inject, Injectable } from '@nestjs/common';
 import { WorkLoop } from '../lifecycle/work-loop.js';
 import type { Logger } from '../logging.js';
 import type { ConsumerSource } from '../messaging/consumer-source.js';
 import { newId } from '../messaging/envelope.js';
 import { assertContract } from '../messaging/outgoing-contracts.js';
+import { EventPublisher } from '../messaging/publisher.js';
+import { CONSUMERS, LOGGER } from '../service-context.js';
 import { type Cause, UnitOfWork } from './unit-of-work.js';
-import type { EventPublisher } from '../messaging/publisher.js';
 
 /** An event on its way to the bus; the subject says of what class the data has to be. */
 export type OutboxEvent<S extends EventSubject = EventSubject> = EventOf<S> & {
@@ -48,19 +50,19 @@ const TIDY_MS = 60_000;
 const KEEP_SENT_HOURS = 24;
 const KEEP_INBOX_DAYS = 8;
 
+@Injectable()
 export class Outbox {
   private readonly loop: WorkLoop;
+  private healer: ((stream: string) => Promise<void>) | undefined;
   /** By a clock that does not jump. */
   private lastBusCheck = -CHECK_BUS_MS;
   private lastTidy = -TIDY_MS;
 
   constructor(
-    private readonly source: DataSource,
-    private readonly publisher: EventPublisher,
-    private readonly bus: Pick<ConsumerSource, 'positions'>,
-    private readonly logger: Logger,
-    /** The bus forgot what it had stored: queue again what must be on it beyond the rows kept here. */
-    private readonly onAmnesia?: (stream: string) => Promise<void>,
+    @Inject(DataSource) private readonly source: DataSource,
+    @Inject(EventPublisher) private readonly publisher: EventPublisher,
+    @Inject(CONSUMERS) private readonly bus: Pick<ConsumerSource, 'positions'>,
+    @Inject(LOGGER) private readonly logger: Logger,
   ) {
     this.loop = new WorkLoop({
       pass: () => this.relay(),
@@ -69,6 +71,11 @@ export class Outbox {
       // The rows stay.
       failed: (error) => this.logger.warn({ err: error }, 'outbox relay interrupted; it goes on soon'),
     });
+  }
+
+  /** @param heal called when the bus has forgotten what it had stored: queues again what must be on it beyond the rows kept here */
+  onAmnesia(heal: (stream: string) => Promise<void>): void {
+    this.healer = heal;
   }
 
   /** Runs the work in one transaction; what it adds is published right after the commit. */
@@ -94,7 +101,7 @@ export class Outbox {
   }
 
   /** Publishes what is left, if the bus and the database let it, and stops. */
-  close(): Promise<void> {
+  stop(): Promise<void> {
     return this.loop.finish();
   }
 
@@ -168,7 +175,7 @@ export class Outbox {
 
   private async healAmnesia(stream: string, found: object): Promise<void> {
     this.logger.error({ stream, ...found }, 'the bus lost messages; publishing again what it does not have any more');
-    await this.onAmnesia?.(stream);
+    await this.healer?.(stream);
   }
 
   /** JetStream may forget acknowledged messages in a power cut, even a whole stream: then what it had is sent again. */

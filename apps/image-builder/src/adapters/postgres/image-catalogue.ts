@@ -1,4 +1,6 @@
 /** The catalogue in PostgreSQL: version numbers, builds, who works on them, what became of them. */
+import { Injectable } from '@nestjs/common';
+import { InjectDataSource } from '@nestjs/typeorm';
 import type { ImagePackage, ImageTestResult, SignedStatement } from '@plinth/contracts';
 import type { DataSource, EntityManager, Repository } from 'typeorm';
 import type { ImageBuild, ManifestSummary, PromotionRecord } from '../../domain/image-build.js';
@@ -25,8 +27,9 @@ export class LeaseLostError extends Error {
   }
 }
 
+@Injectable()
 export class ImageCatalogue {
-  constructor(private readonly source: DataSource) {}
+  constructor(@InjectDataSource() private readonly source: DataSource) {}
 
   private builds(manager: EntityManager = this.source.manager): Repository<ImageBuildRow> {
     return manager.getRepository(ImageBuildSchema);

@@ -2,57 +2,60 @@
  * HTTP download of images in production: GET and HEAD, conditions and single ranges (RFC 9110), for those who bear the token (RFC 6750).
  * A listener of its own: health and metrics stay where only this machine reaches them.
  */
+import { Inject, Injectable } from '@nestjs/common';
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { boundedServer, type Logger, readSecret } from '@plinth/service-kit';
+import { boundedServer, type Logger, LOGGER, readSecret } from '@plinth/service-kit';
 import { answerRange } from '../../domain/byte-range.js';
-import type { ImageDownloads } from './image-downloads.js';
-
-export interface DownloadServerOptions {
-  readonly host: string;
-  readonly port: number;
-  /** Each line is a token that is let in: two while one is being rotated. Read at every request. */
-  readonly tokenFile: string;
-  /** PEM files; absent: plain HTTP. */
-  readonly tls?: { readonly certFile: string; readonly keyFile: string };
-}
+import { ImageBuilderConfig } from '../../config.js';
+import { ImageDownloads } from './image-downloads.js';
 
 const PATH = /^\/images\/([^/?]+)\/([^/?]+)\/([^/?]+)$/;
 
+@Injectable()
 export class DownloadServer {
-  private constructor(
-    private readonly server: Server,
-    readonly url: string,
+  private server: Server | undefined;
+
+  constructor(
+    @Inject(ImageBuilderConfig) private readonly config: ImageBuilderConfig,
+    @Inject(ImageDownloads) private readonly downloads: ImageDownloads,
+    @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
   /** @throws CredentialsError when the token's file is missing or open to others */
-  static async open(
-    options: DownloadServerOptions,
-    downloads: ImageDownloads,
-    logger: Logger,
-  ): Promise<DownloadServer> {
-    readTokens(options.tokenFile);
-    const tls = options.tls && { cert: readFileSync(options.tls.certFile), key: readFileSync(options.tls.keyFile) };
+  async start(): Promise<void> {
+    const {
+      PLINTH_DOWNLOAD_HOST: host,
+      PLINTH_DOWNLOAD_TLS_CERT: certFile,
+      PLINTH_DOWNLOAD_TLS_KEY: keyFile,
+      PLINTH_DOWNLOAD_TOKEN_FILE: tokenFile,
+    } = this.config;
+    readTokens(tokenFile);
+    const tls =
+      certFile === undefined || keyFile === undefined
+        ? undefined
+        : { cert: readFileSync(certFile), key: readFileSync(keyFile) };
     const server = boundedServer((request, response) => {
-      answer(request, response, options.tokenFile, downloads).catch((error: unknown) => {
-        logger.error({ err: error }, 'a download failed');
+      answer(request, response, tokenFile, this.downloads).catch((error: unknown) => {
+        this.logger.error({ err: error }, 'a download failed');
         if (response.headersSent) response.destroy();
         else refuse(response, 500, 'it could not be read');
       });
     }, tls);
-    server.listen(options.port, options.host);
+    server.listen(this.config.PLINTH_DOWNLOAD_PORT, host);
     await once(server, 'listening');
+    this.server = server;
     const { port } = server.address() as AddressInfo;
-    const url = `${tls ? 'https' : 'http'}://${options.host.includes(':') ? `[${options.host}]` : options.host}:${port}`;
-    logger.info({ url }, 'downloads are served');
-    return new DownloadServer(server, url);
+    const url = `${tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`;
+    this.logger.info({ url }, 'downloads are served');
   }
 
-  /** Ends what is being sent too: whoever receives it goes on later. */
-  async close(): Promise<void> {
+  /** Ends what is being sent too: its receiver continues later. */
+  async stop(): Promise<void> {
+    if (!this.server) return;
     const closed = once(this.server, 'close');
     this.server.close();
     this.server.closeAllConnections();

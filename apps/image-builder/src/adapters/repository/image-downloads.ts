@@ -1,4 +1,5 @@
 /** The files of images in production, as HTTP sends them: they never change, so their digests are read once. */
+import { Inject, Injectable } from '@nestjs/common';
 import { createReadStream } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -6,7 +7,7 @@ import type { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type SignedStatement, VERSION_FILES } from '@plinth/contracts';
 import { digestOfFile } from './archive.js';
-import type { ImageRepository } from './image-repository.js';
+import { ImageRepository } from './image-repository.js';
 import { isMissing } from '../tree/image-tree.js';
 
 export interface Download {
@@ -19,10 +20,11 @@ export interface Download {
 
 const REMEMBERED = 10_000;
 
+@Injectable()
 export class ImageDownloads {
   private readonly etags = new Map<string, string>();
 
-  constructor(private readonly repository: ImageRepository) {}
+  constructor(@Inject(ImageRepository) private readonly repository: ImageRepository) {}
 
   /** @returns undefined for whatever is not one of the three files of a version in production */
   async find(name: string, version: string, file: string): Promise<Download | undefined> {

@@ -1,15 +1,17 @@
 /** Tells where a build is, at most a few times a second: last value per image name, straight to the bus. */
+import { Inject, Injectable } from '@nestjs/common';
 import { type ImageBuildStatus, type ImageState, imageStatus } from '@plinth/contracts';
-import type { EventPublisher, Logger } from '@plinth/service-kit';
+import { EventPublisher, type Logger, LOGGER } from '@plinth/service-kit';
 import { fractionOf, type Phase } from '../../domain/build-progress.js';
 import { type ImageBuild, versionOf } from '../../domain/image-build.js';
 
 const INTERVAL_MS = 200;
 
+@Injectable()
 export class StatusReporter {
   constructor(
-    private readonly publisher: EventPublisher,
-    private readonly logger: Logger,
+    @Inject(EventPublisher) private readonly publisher: EventPublisher,
+    @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
   of(build: ImageBuild): BuildStatus {

@@ -91,6 +91,46 @@ export function removedElsewhere(
   };
 }
 
+/** A container that is to go, whose host is lost and whose data no other host can delete, or are to stay: it counts as gone at once. */
+export function removedWithHost(record: ContainerRecord): ContainerRecord {
+  const { host, storageNode, deleteData } = record.config;
+  const later = `, and no other reaches ${storageNode}: its data are deleted when ${host} is back`;
+  const message = `its host ${host} is lost${deleteData === true ? later : ''}`;
+  return { ...record, state: 'removed', message, pid: null, runningImage: null, moving: null };
+}
+
+/** A container that its host is asked to give up, because that is drained. */
+export function leaving(
+  record: ContainerRecord,
+  to: string,
+  desired: Move['desired'],
+  decidedAt: string,
+): ContainerRecord {
+  return {
+    ...record,
+    config: givenUp(record.config, decidedAt),
+    state: record.state === 'running' || record.state === 'starting' ? 'stopping' : record.state,
+    moving: { reason: 'drain', to, desired, released: false },
+  };
+}
+
+export type Relocation =
+  /** It is where it should be, is gone, or its host may still write to its volume. */
+  | { readonly kind: 'none' }
+  /** No host has it; it takes the first that has room. */
+  | { readonly kind: 'place' }
+  | { readonly kind: 'remove'; readonly lease: KnownLease }
+  | { readonly kind: 'move'; readonly desired: Move['desired']; readonly lease: KnownLease };
+
+/** @param lease the host's on the container's volume; undefined: none is known, so nobody knows whether it has run out */
+export function relocationOf(record: ContainerRecord, isHostLost: boolean, lease: KnownLease | undefined): Relocation {
+  if (record.state === 'removed') return { kind: 'none' };
+  if (record.moving?.released) return { kind: 'place' };
+  if (!isHostLost || !lease || !hasRunOut(lease)) return { kind: 'none' };
+  const desired = wantedState(record);
+  return desired === undefined ? { kind: 'remove', lease } : { kind: 'move', desired, lease };
+}
+
 /** What a host says of a container that it has nothing more to do with. */
 const ENDS: readonly ContainerReport['kind'][] = ['removed', 'released'];
 

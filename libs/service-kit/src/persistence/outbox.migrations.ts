@@ -1,49 +1,5 @@
 /** Tables that every service with a database has: what must be published, what was already handled, what the bus looked like. */
-import { EntitySchema, type MigrationInterface, type QueryRunner } from 'typeorm';
-
-export interface OutboxRow {
-  readonly sequence: string;
-  /** Message id on the bus, random 128 bit. */
-  readonly id: string;
-  /** Rows of one aggregate are published in their order, one after the other. */
-  readonly aggregate: string;
-  readonly subject: string;
-  readonly data: object;
-  readonly correlationId: string;
-  readonly causationId: string | null;
-  readonly createdAt: Date;
-  readonly sentAt: Date | null;
-}
-
-export const OutboxSchema = new EntitySchema<OutboxRow>({
-  name: 'outbox',
-  columns: {
-    sequence: { type: 'bigint', primary: true, generated: 'increment' },
-    id: { type: 'text' },
-    aggregate: { type: 'text' },
-    subject: { type: 'text' },
-    data: { type: 'jsonb' },
-    correlationId: { type: 'text', name: 'correlation_id' },
-    causationId: { type: 'text', name: 'causation_id', nullable: true },
-    createdAt: { type: 'timestamptz', name: 'created_at', createDate: true },
-    sentAt: { type: 'timestamptz', name: 'sent_at', nullable: true },
-  },
-});
-
-export interface InboxRow {
-  readonly consumer: string;
-  readonly eventId: string;
-  readonly handledAt: Date;
-}
-
-export const InboxSchema = new EntitySchema<InboxRow>({
-  name: 'inbox',
-  columns: {
-    consumer: { type: 'text', primary: true },
-    eventId: { type: 'text', name: 'event_id', primary: true },
-    handledAt: { type: 'timestamptz', name: 'handled_at', createDate: true },
-  },
-});
+import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 /** Where the bus has each event: what it has forgotten is told from what it has. */
 export class AddBusPositions1700000000500 implements MigrationInterface {

@@ -1,0 +1,32 @@
+/** What a former life left on the disk: made whole, or cleaned. */
+import { Inject, Injectable } from '@nestjs/common';
+import { MasterRepository } from '../adapters/master-repository.js';
+import { Retirements } from '../adapters/retirements.js';
+import { Staging } from '../adapters/staging.js';
+import { WantedStore } from '../adapters/wanted-store.js';
+
+@Injectable()
+export class Resumption {
+  constructor(
+    @Inject(MasterRepository) private readonly masters: MasterRepository,
+    @Inject(Staging) private readonly staging: Staging,
+    @Inject(WantedStore) private readonly wanted: WantedStore,
+    @Inject(Retirements) private readonly retirements: Retirements,
+  ) {}
+
+  /** Before anything new is taken. Only downloads of images that are still wanted stay. */
+  async start(): Promise<void> {
+    const { masters, staging, wanted, retirements } = this;
+    await staging.prepare();
+    await wanted.tidy(Date.now());
+    await retirements.tidy(Date.now());
+    await wanted.holdReserve((await masters.space()).freeBytes);
+    const references = new Set<string>();
+    for (const file of await wanted.list()) {
+      const image = await wanted.read(file);
+      if (image && (image.report === undefined || image.report.retryInMs !== undefined))
+        references.add(`${image.promotion.name}@${image.promotion.version}`);
+    }
+    await staging.cleanLeftovers(({ name, version }) => references.has(`${name}@${version}`));
+  }
+}

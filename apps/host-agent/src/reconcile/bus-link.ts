@@ -1,0 +1,76 @@
+/** What the agent does beyond keeping its containers running as soon as the bus is there: takes its desired state from it and reports to it. */
+import { Inject, Injectable } from '@nestjs/common';
+import type { Problem } from '@plinth/contracts';
+import {
+  CONNECTION,
+  CONSUMERS,
+  type ConsumerSource,
+  EventPublisher,
+  type LastValueWatch,
+  type ReadinessCheck,
+} from '@plinth/service-kit';
+import type { NatsConnection } from 'nats';
+import { isDesired, watchDesiredState } from '../adapters/desired-state-watch.js';
+import { emptyRecord, firstSequence } from '../domain/local-record.js';
+import { AGENT_SERVICES } from '../tokens.js';
+import { Fleet } from './fleet.js';
+import type { Hands } from './hands.js';
+
+@Injectable()
+export class BusLink {
+  private watch: LastValueWatch | undefined;
+
+  readonly readiness: ReadinessCheck = {
+    name: 'desired-state',
+    check: async () => (this.watch ? this.watch.problem() : 'not asked for yet'),
+  };
+
+  constructor(
+    @Inject(AGENT_SERVICES) private readonly services: Hands,
+    @Inject(Fleet) private readonly fleet: Fleet,
+    @Inject(CONNECTION) private readonly connection: NatsConnection,
+    @Inject(CONSUMERS) private readonly consumers: ConsumerSource,
+    @Inject(EventPublisher) private readonly publisher: EventPublisher,
+  ) {}
+
+  start(): void {
+    const { connection, fleet } = this;
+    const { host, logger, reporter } = this.services;
+    reporter.attach(this.publisher);
+    fleet.clearTombstones((id) => isDesired(connection, host, id));
+    this.watch = watchDesiredState(
+      connection,
+      this.consumers,
+      host,
+      {
+        accept: (value, cause) => fleet.accept(value, cause),
+        refuse: (id, generation, problems) => {
+          if (id !== undefined && !fleet.has(id)) this.reportRefused(id, generation, problems);
+        },
+      },
+      logger,
+    );
+    void this.announceAfterReconnects();
+  }
+
+  async stop(): Promise<void> {
+    await this.watch?.close();
+  }
+
+  /** The bus may have lost what it had acknowledged: present states are reported again. */
+  private async announceAfterReconnects(): Promise<void> {
+    for await (const status of this.connection.status()) if (status.type === 'reconnect') this.fleet.announceAll();
+  }
+
+  /** A config that can't be read and whose container this host does not know. */
+  private reportRefused(containerId: string, generation: number, problems: readonly Problem[]): void {
+    const { host, bootId, clock, reporter, logger } = this.services;
+    const list = problems.map((problem) => `${problem.path}: ${problem.message}`).join('; ');
+    const message = `the config is not valid: ${list}`.slice(0, 4000);
+    const sequence = firstSequence(emptyRecord(bootId), clock.now());
+    const at = new Date().toISOString();
+    reporter
+      .send({ kind: 'failed', host, containerId, generation, sequence, at, reason: 'internal-error', message })
+      .catch((error: unknown) => logger.error({ err: error, containerId }, 'refusal could not be reported'));
+  }
+}

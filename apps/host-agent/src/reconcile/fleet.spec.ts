@@ -1,0 +1,207 @@
+/** Fleet and actors with a machine made by hand: which container is looked at, stopped, retried and left alone. */
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { ContainerConfig, type ContainerReport, decodePayload } from '@plinth/contracts';
+import { FairQueue } from '../domain/fair-queue.js';
+import { emptyRecord, type LocalRecord } from '../domain/local-record.js';
+import type { Observed } from '../domain/observed.js';
+import { Fleet } from './fleet.js';
+import type { Hands } from './hands.js';
+
+const ID = 'a'.repeat(32);
+const NOW = Date.UTC(2026, 5, 1);
+const RUNNING: Observed = {
+  kind: 'running',
+  pid: 7,
+  startedAtMs: NOW - 5_000,
+  runGeneration: 2,
+  image: 'debian-12@v1',
+};
+const STARTED: LocalRecord = {
+  ...emptyRecord('boot-1'),
+  attemptedGeneration: 3,
+  attemptedRunGeneration: 2,
+  attemptedImage: 'debian-12@v1',
+  starts: 1,
+  startedAtMs: NOW - 5_000,
+  volumeMade: true,
+  announced: { kind: 'started', generation: 3, pid: 7, image: 'debian-12@v1' },
+};
+
+function config(overrides: Partial<ContainerConfig> = {}): ContainerConfig {
+  const plain = {
+    containerId: ID,
+    name: 'shop-1',
+    tenant: 'default',
+    host: 'host-1',
+    generation: 3,
+    runGeneration: 2,
+    desired: 'running',
+    image: 'debian-12@v1',
+    contentDigest: `sha256:${'0'.repeat(64)}`,
+    storageNode: 'sn-1',
+    dataVolume: 'b'.repeat(32),
+    env: {},
+    limits: { memoryBytes: 1 << 28, cpus: 1, pids: 100 },
+    restart: { policy: 'never' },
+    network: 'isolated',
+    stopGraceSeconds: 10,
+    requestedAt: '2026-06-01T00:00:00Z',
+    decidedAt: '2026-06-01T00:00:00Z',
+    ...overrides,
+  };
+  const decoded = decodePayload(ContainerConfig, Buffer.from(JSON.stringify(plain)));
+  if (!decoded.ok) throw new Error(JSON.stringify(decoded.problems));
+  return decoded.value;
+}
+
+/** Everything an agent has to do with, as one container's worth of it. */
+class Machine {
+  readonly done: string[] = [];
+  readonly reports: ContainerReport[] = [];
+  readonly errors: string[] = [];
+  seen: Observed = RUNNING;
+  failingLooks = 0;
+  savesFail = false;
+  stored: { config: ContainerConfig; record?: LocalRecord }[] = [{ config: config(), record: STARTED }];
+  onExit: (id: string) => void = () => undefined;
+  readonly fleet: Fleet;
+
+  constructor() {
+    const note = (what: string): Promise<void> => Promise.resolve(void this.done.push(what));
+    const observe = (): Observed => {
+      if (this.failingLooks-- > 0) throw new Error('the runtime does not answer');
+      return this.seen;
+    };
+    const services = {
+      host: 'host-1',
+      bootId: 'boot-1',
+      clock: { now: () => NOW, timeOfDay: (text: string) => text },
+      store: {
+        readAll: () => Promise.resolve({ containers: this.stored, unreadable: [] }),
+        saveConfig: (saved: ContainerConfig) =>
+          this.savesFail ? Promise.reject(new Error('disk full')) : note(`config ${saved.generation} stored`),
+        saveRecord: () => Promise.resolve(),
+      },
+      containers: {
+        observe,
+        observeAll: () => new Map(this.seen.kind === 'absent' ? [] : [[ID, this.seen]]),
+        watchExits: (listener: (id: string) => void) => (this.onExit = listener),
+        stopSignalOf: () => 'SIGTERM',
+        requestStop: (pid: number, signal: string) => void this.done.push(`${signal} to ${pid}`),
+        endInterruptedCommands: () => Promise.resolve(),
+        kill: () => note('killed'),
+        delete: (id: string) => note(`runtime of ${id === ID ? 'the container' : id} deleted`),
+      },
+      leases: { look: () => ({ ok: true, value: 'term' }) },
+      logs: { rotate: () => Promise.resolve(), tail: () => Promise.resolve('') },
+      reporter: {
+        recover: () => Promise.resolve(),
+        isPending: () => false,
+        hasUnsent: () => false,
+        send: (report: ContainerReport) => Promise.resolve(void this.reports.push(report)),
+      },
+      starts: new FairQueue(1),
+      handovers: new FairQueue(1),
+      health: { follow: () => undefined, leave: () => undefined },
+      logger: {
+        debug: () => undefined,
+        info: () => undefined,
+        warn: () => undefined,
+        error: (_: object, message: string) => void this.errors.push(message),
+      },
+    };
+    this.fleet = new Fleet(services as unknown as Hands);
+  }
+
+  get kinds(): string[] {
+    return this.reports.map(({ kind }) => kind);
+  }
+}
+
+/** Everything that can happen without time passing has happened. */
+async function settled(): Promise<void> {
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+let machine: Machine;
+beforeEach(() => {
+  machine = new Machine();
+});
+afterEach(() => machine.fleet.close());
+
+describe('fleet', () => {
+  it('takes over what runs: reports it once more and touches nothing', async () => {
+    await machine.fleet.takeOver();
+    await settled();
+    expect([machine.kinds, machine.done]).toEqual([['started'], []]);
+    expect(machine.fleet.running()).toEqual([{ id: ID, pid: 7 }]);
+  });
+
+  it('removes a container without a config', async () => {
+    machine.stored = [];
+    await machine.fleet.takeOver();
+    await settled();
+    expect(machine.done).toEqual(['runtime of the container deleted']);
+  });
+
+  it('stores a config before it acts on it, and does nothing while it cannot be stored', async () => {
+    await machine.fleet.takeOver();
+    machine.savesFail = true;
+    machine.fleet.accept(config({ generation: 4, desired: 'stopped' }), undefined);
+    await settled();
+    expect(machine.done).toEqual([]);
+    expect(machine.errors).toEqual(['config could not be stored; nothing is done with it before it is']);
+  });
+
+  it('stops what is to be stopped, and reports the end when the runtime shows it', async () => {
+    await machine.fleet.takeOver();
+    machine.fleet.accept(config({ generation: 4, desired: 'stopped' }), undefined);
+    await settled();
+    expect(machine.done).toEqual(['config 4 stored', 'SIGTERM to 7']);
+    machine.seen = { kind: 'exited', exitCode: 0, atMs: NOW };
+    machine.onExit(ID);
+    await settled();
+    expect(machine.done).toEqual(['config 4 stored', 'SIGTERM to 7', 'runtime of the container deleted']);
+    expect(machine.kinds.at(-1)).toBe('stopped');
+  });
+
+  it('ignores a config that is not newer than the one it has', async () => {
+    await machine.fleet.takeOver();
+    for (const generation of [2, 3]) machine.fleet.accept(config({ generation, desired: 'stopped' }), undefined);
+    await settled();
+    expect(machine.done).toEqual([]);
+  });
+
+  it('tries again after a look that failed, as soon as something changes', async () => {
+    await machine.fleet.takeOver();
+    await settled();
+    machine.failingLooks = 1;
+    machine.onExit(ID);
+    await settled();
+    expect(machine.errors).toEqual(['container could not be brought to its desired state; it is tried again']);
+    machine.fleet.accept(config({ generation: 4, desired: 'stopped' }), undefined);
+    await settled();
+    expect(machine.done).toContain('SIGTERM to 7');
+  });
+
+  it('says the present state of everything when it is asked to, and does nothing after its end', async () => {
+    await machine.fleet.takeOver();
+    await settled();
+    machine.fleet.announceAll();
+    await settled();
+    expect(machine.kinds).toEqual(['started', 'started']);
+    await machine.fleet.close();
+    machine.fleet.announceAll();
+    machine.fleet.accept(config({ generation: 5, desired: 'stopped' }), undefined);
+    await settled();
+    expect([machine.kinds.length, machine.done]).toEqual([2, []]);
+  });
+
+  it('ends what runs on a storage node whose lease is lost, and nothing else', async () => {
+    await machine.fleet.takeOver();
+    await machine.fleet.endAllOn('sn-2');
+    expect(machine.done).toEqual([]);
+    await machine.fleet.endAllOn('sn-1');
+    expect(machine.done).toEqual(['killed']);
+  });
+});

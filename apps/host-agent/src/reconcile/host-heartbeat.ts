@@ -1,0 +1,43 @@
+/** The heartbeat of this host while its agent runs and the bus is there. */
+import { Inject, Injectable } from '@nestjs/common';
+import { CONNECTION } from '@plinth/service-kit';
+import type { NatsConnection } from 'nats';
+import { startHeartbeat } from '../adapters/heartbeat.js';
+import { HostAgentConfig } from '../config.js';
+import { AGENT_SERVICES, RUNTIME_NAME } from '../tokens.js';
+import { Fleet } from './fleet.js';
+import type { Hands } from './hands.js';
+
+@Injectable()
+export class HostHeartbeat {
+  private heartbeat: { close(): void } | undefined;
+
+  constructor(
+    @Inject(HostAgentConfig) private readonly config: HostAgentConfig,
+    @Inject(CONNECTION) private readonly connection: NatsConnection,
+    @Inject(AGENT_SERVICES) private readonly services: Hands,
+    @Inject(RUNTIME_NAME) private readonly runtime: string,
+    @Inject(Fleet) private readonly fleet: Fleet,
+  ) {}
+
+  start(): void {
+    const { config } = this;
+    this.heartbeat = startHeartbeat(this.connection, {
+      host: config.PLINTH_HOST,
+      datacenter: config.PLINTH_DATACENTER,
+      storageNodes: [...this.services.storage.keys()],
+      capacity: {
+        memoryBytes: config.PLINTH_CAPACITY_MEMORY_BYTES,
+        cpus: config.PLINTH_CAPACITY_CPUS,
+        containers: config.PLINTH_CAPACITY_CONTAINERS,
+      },
+      runtime: this.runtime,
+      periodMs: config.PLINTH_HEARTBEAT_SECONDS * 1000,
+      runningContainers: () => this.fleet.running().length,
+    });
+  }
+
+  stop(): void {
+    this.heartbeat?.close();
+  }
+}

@@ -1,0 +1,15 @@
+import { Module } from '@nestjs/common';
+import { ContainerAction } from './container-action.js';
+import { ContainerActionsHandler } from './container-actions.handler.js';
+import { ContainerCreation } from './container-creation.js';
+import { ContainerRequestedHandler } from './container-requested.handler.js';
+import { DesiredState } from './desired-state.js';
+import { RequestIntake } from './request-intake.js';
+import { WaitingRequests } from './waiting-requests.js';
+
+@Module({
+  controllers: [ContainerRequestedHandler, ContainerActionsHandler],
+  providers: [RequestIntake, WaitingRequests, ContainerCreation, ContainerAction, DesiredState],
+  exports: [DesiredState],
+})
+export class ContainersModule {}

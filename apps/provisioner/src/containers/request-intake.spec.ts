@@ -1,0 +1,163 @@
+import { describe, expect, it } from '@jest/globals';
+import type { Logger } from '@plinth/service-kit';
+import type { Request } from './intake.store.js';
+import { RequestIntake } from './request-intake.js';
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+const turns = async (count: number): Promise<void> => {
+  for (let done = 0; done < count; done++) await turn();
+};
+
+/** A table and decisions that take as long as the test says. */
+class Table {
+  readonly decided: string[] = [];
+  readonly table: string[] = [];
+  readonly warnings: string[] = [];
+  atOnce = 0;
+  mostAtOnce = 0;
+  isAway = false;
+  private held: (() => void)[] = [];
+  /** Decisions end by themselves. */
+  isQuick = true;
+
+  readonly intake = new RequestIntake(
+    {
+      decide: (event) => this.during(() => void this.decided.push(event.id)),
+      put: async (events) => {
+        await turn();
+        if (this.isAway) throw new Error('the database is away');
+        this.table.push(...events.map(({ id }) => id));
+      },
+      isAnyWaiting: () => (this.isAway ? Promise.reject(new Error('away')) : Promise.resolve(this.table.length > 0)),
+      decideNext: async () => {
+        if (this.isAway) throw new Error('the database is away');
+        const id = this.table.shift();
+        if (id === undefined) return false;
+        await this.during(() => void this.decided.push(id));
+        return true;
+      },
+    },
+    {
+      warn: (_: object, message: string) => void this.warnings.push(message),
+      error: () => undefined,
+    } as unknown as Logger,
+  );
+
+  /** Nothing waited when it was started. */
+  async started(): Promise<this> {
+    this.intake.start();
+    await turns(3);
+    return this;
+  }
+
+  take(...ids: readonly string[]): Promise<void>[] {
+    return ids.map((id) => this.intake.take({ id, data: { name: id } } as Request));
+  }
+
+  /** Lets decisions in progress end. */
+  release(): void {
+    this.isQuick = true;
+    for (const end of this.held.splice(0)) end();
+  }
+
+  private async during(work: () => void): Promise<void> {
+    this.mostAtOnce = Math.max(this.mostAtOnce, ++this.atOnce);
+    if (!this.isQuick) await new Promise<void>((resolve) => this.held.push(resolve));
+    await turn();
+    work();
+    this.atOnce--;
+  }
+}
+
+const names = (prefix: string, count: number): string[] =>
+  Array.from({ length: count }, (_, index) => `${prefix}-${index}`);
+
+describe('request intake', () => {
+  it('decides a few requests as they come, past the table', async () => {
+    const table = await new Table().started();
+    await Promise.all(table.take(...names('a', 16)));
+    expect(table.decided).toEqual(names('a', 16));
+    expect([table.mostAtOnce, table.table]).toEqual([16, []]);
+    await table.intake.stop();
+  });
+
+  it('puts what comes beyond 16 decisions into the table, and is done with it then', async () => {
+    const table = await new Table().started();
+    table.isQuick = false;
+    const first = table.take(...names('a', 16));
+    await Promise.all(table.take(...names('b', 40)));
+    expect(table.decided).toEqual([]);
+    table.release();
+    await Promise.all(first);
+    await turns(200);
+    expect(table.decided.toSorted()).toEqual([...names('a', 16), ...names('b', 40)].toSorted());
+    expect(table.mostAtOnce).toBeLessThanOrEqual(32);
+    await table.intake.stop();
+  });
+
+  it('keeps the order behind what waits already: nothing overtakes the table', async () => {
+    const table = new Table();
+    table.table.push(...names('old', 20));
+    table.isQuick = false;
+    table.intake.start();
+    await turns(3);
+    await Promise.all(table.take('new'));
+    expect(table.decided).toEqual([]);
+    table.release();
+    await turns(50);
+    expect(table.decided).toEqual([...names('old', 20), 'new']);
+    await table.intake.stop();
+  });
+
+  it('decides directly again as soon as nothing waits', async () => {
+    const table = new Table();
+    table.table.push('old');
+    table.intake.start();
+    await turns(10);
+    await Promise.all(table.take('new'));
+    expect([table.decided, table.table]).toEqual([['old', 'new'], []]);
+    await table.intake.stop();
+  });
+
+  it('carries out the first of two requests under one id before it looks at the second', async () => {
+    const table = await new Table().started();
+    table.isQuick = false;
+    const both = table.take('same', 'same');
+    await turns(3);
+    expect(table.atOnce).toBe(1);
+    table.release();
+    await Promise.all(both);
+    expect([table.decided, table.mostAtOnce]).toEqual([['same', 'same'], 1]);
+    await table.intake.stop();
+  });
+
+  it('rejects what it could not put into the table, so that the bus brings it again, and goes on when the database is back', async () => {
+    const table = new Table();
+    table.isAway = true;
+    table.intake.start();
+    await turns(5);
+    const results = await Promise.allSettled(table.take(...names('a', 3)));
+    expect(results.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected']);
+    expect(table.warnings.filter((line) => line.includes('could not be decided'))).toHaveLength(1);
+    table.isAway = false;
+    await Promise.all(table.take(...names('a', 3)));
+    await turns(20);
+    expect(table.decided).toEqual(names('a', 3));
+    await table.intake.stop();
+  });
+
+  it('stops when the decisions in progress have ended, and leaves what waits in the table', async () => {
+    const table = await new Table().started();
+    table.isQuick = false;
+    const first = table.take(...names('a', 16));
+    await Promise.all(table.take('waits'));
+    let hasStopped = false;
+    const stopped = table.intake.stop().then(() => (hasStopped = true));
+    await turns(5);
+    // The worker that took it is in the middle of its decision.
+    expect(hasStopped).toBe(false);
+    table.release();
+    await Promise.all([stopped, ...first]);
+    expect([...table.decided, ...table.table].toSorted()).toEqual([...names('a', 16), 'waits'].toSorted());
+  });
+});

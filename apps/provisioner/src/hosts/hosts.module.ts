@@ -1,0 +1,13 @@
+import { Module } from '@nestjs/common';
+import { MovesModule } from '../moves/moves.module.js';
+import { HeartbeatsHandler } from './heartbeats.handler.js';
+import { HostControl } from './host-control.js';
+import { HostSchedulingHandler } from './host-scheduling.handler.js';
+import { LostHosts } from './lost-hosts.js';
+
+@Module({
+  imports: [MovesModule],
+  controllers: [HeartbeatsHandler, HostSchedulingHandler],
+  providers: [HostControl, LostHosts],
+})
+export class HostsModule {}

@@ -1,0 +1,156 @@
+import { describe, expect, it } from '@jest/globals';
+import { ContainerConfig } from '@plinth/contracts';
+import type { ContainerRecord, Move } from '../../containers/domain/container-record.js';
+import {
+  arrived,
+  hasRunOut,
+  type KnownLease,
+  leaving,
+  relocationOf,
+  removedElsewhere,
+  removedWithHost,
+} from './relocation.js';
+
+const AT = '2026-06-01T00:00:00.000Z';
+const RUN_OUT: KnownLease = { renewal: 'r-7', ttlSeconds: 30, unrenewedMs: 40_000 };
+const HELD: KnownLease = { ...RUN_OUT, unrenewedMs: 39_999 };
+const MOVE: Move = { reason: 'drain', to: 'host-2', desired: 'stopped', released: false };
+
+function record(config: Partial<ContainerConfig> = {}, change: Partial<ContainerRecord> = {}): ContainerRecord {
+  const plain = {
+    containerId: 'c-1',
+    host: 'host-1',
+    storageNode: 'sn-1',
+    desired: 'running',
+    generation: 4,
+    runGeneration: 2,
+  };
+  return {
+    id: 'c-1',
+    state: 'running',
+    config: Object.assign(new ContainerConfig(), plain, config),
+    pid: 7,
+    restarts: 0,
+    exitCode: null,
+    health: null,
+    failedChecks: [],
+    message: 'old',
+    reportSequence: 12,
+    requestedAt: AT,
+    startedAt: AT,
+    knownGood: [],
+    update: null,
+    runningImage: 'debian@v1',
+    moving: null,
+    ...change,
+  };
+}
+
+describe('relocationOf', () => {
+  const LOST = record({}, { state: 'lost' });
+  it.each([
+    { of: 'a removed container', given: record({}, { state: 'removed' }), lost: true, lease: RUN_OUT, kind: 'none' },
+    { of: 'one whose host is back', given: LOST, lost: false, lease: RUN_OUT, kind: 'none' },
+    { of: 'one whose lease still holds', given: LOST, lost: true, lease: HELD, kind: 'none' },
+    { of: 'one whose lease nobody knows', given: LOST, lost: true, lease: undefined, kind: 'none' },
+    { of: 'one that should run', given: LOST, lost: true, lease: RUN_OUT, kind: 'move', desired: 'running' },
+    {
+      of: 'one that should be stopped',
+      given: record({ desired: 'stopped' }),
+      lost: true,
+      lease: RUN_OUT,
+      kind: 'move',
+      desired: 'stopped',
+    },
+    { of: 'one that is to go', given: record({ desired: 'removed' }), lost: true, lease: RUN_OUT, kind: 'remove' },
+    {
+      of: 'one that its host was asked to give up',
+      given: record({ desired: 'released' }, { moving: MOVE }),
+      lost: true,
+      lease: RUN_OUT,
+      kind: 'move',
+      desired: 'stopped',
+    },
+    {
+      of: 'one that was given up and found no host',
+      given: record({}, { moving: { ...MOVE, to: null, released: true } }),
+      lost: false,
+      lease: undefined,
+      kind: 'place',
+    },
+  ])('$of: $kind', ({ given, lost, lease, kind, desired }) => {
+    expect(relocationOf(given, lost, lease)).toEqual({
+      kind,
+      ...(desired !== undefined && { desired }),
+      ...((kind === 'move' || kind === 'remove') && { lease }),
+    });
+  });
+});
+
+it('takes a lease for run out ten seconds after its time, not before', () => {
+  expect([39_999, 40_000].map((unrenewedMs) => hasRunOut({ ...RUN_OUT, unrenewedMs }))).toEqual([false, true]);
+});
+
+describe('the records of a move', () => {
+  it('asks the drained host to give the container up, and holds the place elsewhere', () => {
+    const next = leaving(record(), 'host-2', 'running', AT);
+    expect(next).toMatchObject({
+      state: 'stopping',
+      moving: { reason: 'drain', to: 'host-2', desired: 'running', released: false },
+    });
+    expect(next.config).toMatchObject({
+      host: 'host-1',
+      desired: 'released',
+      generation: 5,
+      runGeneration: 2,
+      decidedAt: AT,
+    });
+    expect(leaving(record({}, { state: 'stopped' }), 'host-2', 'stopped', AT).state).toBe('stopped');
+  });
+
+  it('begins it on the new host as a run of its own, with the volume that it has', () => {
+    const next = arrived(record({}, { moving: MOVE }), 'host-2', 'running', AT, { from: 'host-1', renewal: 'r-7' });
+    expect(next).toMatchObject({
+      state: 'scheduled',
+      moving: null,
+      pid: null,
+      reportSequence: 0,
+      runningImage: null,
+      message: null,
+    });
+    expect(next.config).toMatchObject({
+      host: 'host-2',
+      desired: 'running',
+      generation: 5,
+      runGeneration: 5,
+      volumeMade: true,
+      takeovers: [{ from: 'host-1', renewal: 'r-7' }],
+    });
+    expect(arrived(record({}, { startedAt: null }), 'host-2', 'stopped', AT)).toMatchObject({ state: 'stopped' });
+    expect(arrived(record({}, { startedAt: null }), 'host-2', 'stopped', AT).config.volumeMade).toBeUndefined();
+  });
+
+  it('has another host delete the data of one whose host is lost', () => {
+    const next = removedElsewhere(record({ desired: 'removed', deleteData: true }), 'host-2', AT, {
+      from: 'host-1',
+      renewal: 'r-7',
+    });
+    expect(next).toMatchObject({ state: 'stopping', pid: null, runningImage: null });
+    expect(next.config).toMatchObject({
+      host: 'host-2',
+      desired: 'removed',
+      takeovers: [{ from: 'host-1', renewal: 'r-7' }],
+    });
+  });
+
+  it.each([
+    { deleteData: undefined, message: 'its host host-1 is lost' },
+    {
+      deleteData: true,
+      message: 'its host host-1 is lost, and no other reaches sn-1: its data are deleted when host-1 is back',
+    },
+  ])('counts one as removed with its host, and says what becomes of its data (deleteData: $deleteData)', (row) => {
+    const next = removedWithHost(record({ desired: 'removed', deleteData: row.deleteData }, { moving: MOVE }));
+    expect(next).toMatchObject({ state: 'removed', message: row.message, pid: null, runningImage: null, moving: null });
+  });
+});
