@@ -37,6 +37,11 @@ export default {
     project('e2e', ['<rootDir>/test/**/*.e2e-spec.ts']),
   ],
   testTimeout: 120_000,
+  // Once per run, before the first file.
+  globalSetup: '<rootDir>/scripts/test-build.mjs',
+  testSequencer: '<rootDir>/scripts/test-order.mjs',
+  // Not among the temporary files, which `npm test` makes and deletes for each run.
+  cacheDirectory: '<rootDir>/node_modules/.cache/jest',
   // Always exceeded, so that each file has a process of its own: some enter a private mount namespace, from which no process comes back.
   workerIdleMemoryLimit: '1MB',
 };

@@ -30,14 +30,14 @@ import {
 } from '@plinth/contracts';
 import { connectNats, EventPublisher } from '@plinth/service-kit';
 import type { NatsConnection, Subscription } from 'nats';
-import { compileDistributor, DistributorProcess, refusedStart } from './testing/distributor-process.js';
+import { type ServiceProcess, startNats, type TestServer } from '@plinth/testkit';
+import { refusedDistributor, startDistributor } from './testing/start-distributor.js';
 import { type Answer, honest, HostileRepository } from './testing/hostile-repository.js';
 import { makeImage, makeKey, promotionOf, type TestImage, trust } from './testing/image-fixture.js';
-import { type NatsProcess, startNats } from './testing/nats-process.js';
 
 const key = makeKey();
 let scratch: string;
-let nats: NatsProcess;
+let nats: TestServer;
 let connection: NatsConnection;
 let publisher: EventPublisher;
 let repository: HostileRepository;
@@ -46,12 +46,11 @@ let node: string;
 let subscriptions: Subscription[];
 let reports: MasterReport[];
 let heartbeats: StorageHeartbeat[];
-let running: DistributorProcess[];
+let running: ServiceProcess[];
 
 beforeAll(async () => {
-  compileDistributor();
   scratch = mkdtempSync(join(tmpdir(), 'plinth-distributor-'));
-  nats = await startNats(join(scratch, 'nats'));
+  nats = await startNats();
   connection = await connectNats({ url: nats.url, name: 'test' });
   publisher = new EventPublisher(connection, 'test');
   trust(join(scratch, 'keys'), key);
@@ -95,8 +94,8 @@ function follow<T extends object>(subject: string, payload: new () => T, take: (
   });
 }
 
-async function distributor(env: Record<string, string> = {}): Promise<DistributorProcess> {
-  const started = await DistributorProcess.start({
+async function distributor(env: Record<string, string> = {}): Promise<ServiceProcess> {
+  const started = await startDistributor({
     NATS_URL: nats.url,
     PLINTH_STORAGE_NODE: node,
     PLINTH_STORAGE_DIR: storage,
@@ -344,7 +343,7 @@ describe('distributor', () => {
     await distributor({ PLINTH_DOWNLOAD_STALL_SECONDS: '60' });
     await promote(promotionOf(image, [repository.put(image, { archive: waiting }, '/offline')], [node]));
     const answer = await until(() => release);
-    await nats.stop();
+    await nats.pause();
     answer();
     await until(() => existsSync(join(storage, 'images/offline/v1')));
     const [file = ''] = journal();
@@ -420,7 +419,7 @@ describe('distributor', () => {
   ])('does not start when PLINTH_TRUSTED_KEYS is %s', (_what, variables) => {
     const empty = join(scratch, `empty-${node}`);
     mkdirSync(empty);
-    const refused = refusedStart({
+    const refused = refusedDistributor({
       NATS_URL: nats.url,
       PLINTH_STORAGE_NODE: node,
       PLINTH_STORAGE_DIR: storage,

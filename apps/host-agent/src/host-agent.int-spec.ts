@@ -288,6 +288,19 @@ describe('the agent itself', () => {
     await bench.report(config.containerId, 'started', { after: again.sequence });
   });
 
+  it('reports again what runs when it was killed between the storing of a report and the note of it', async () => {
+    const config = newConfig();
+    await bench.desire(config);
+    const first = await bench.report(config.containerId, 'started');
+    await bench.stopAgent(agent, 'SIGKILL');
+    await bench.putBackIntoJournal(first);
+    agent = bench.startAgent();
+    const again = await bench.report(config.containerId, 'started', { after: first.sequence });
+    expect(again).toMatchObject({ pid: first.pid, after: first.sequence });
+    await bench.desire({ ...config, generation: 2, desired: 'removed', deleteData: true });
+    await bench.report(config.containerId, 'removed');
+  });
+
   it('repairs a start that it was killed in', async () => {
     for (const delayMs of [4, 12, 20, 28, 36, 60]) {
       const config = newConfig();
@@ -314,7 +327,7 @@ describe('the agent itself', () => {
     await bench.stopAgent(agent, 'SIGKILL');
     agent = bench.startAgent();
     await new Promise((resolve) => setTimeout(resolve, 500));
-    bench.startNatsAgain();
+    await bench.startNatsAgain();
     expect(await bench.report(config.containerId, 'failed', {}, 30_000)).toMatchObject({
       reason: 'exited',
       exitCode: 137,
@@ -337,7 +350,7 @@ describe('the agent itself', () => {
     agent = bench.startAgent();
     const bundle = join(bench.hostDirectory, 'runtime/bundles', config.containerId, 'pid');
     await waitFor(() => (existsSync(bundle) ? true : undefined), 'the start without a bus');
-    bench.startNatsAgain();
+    await bench.startNatsAgain();
     const again = await bench.report(config.containerId, 'started', { after: started.sequence }, 30_000);
     expect(alive(again.pid)).toBe(true);
   });

@@ -1,5 +1,4 @@
 /** What every test of the service stands on: real NATS, PostgreSQL and containers, and the facts that were published. Needs root. */
-import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,9 +8,14 @@ import { afterAll, afterEach, beforeAll, expect } from '@jest/globals';
 import { CATALOGUE, decodePayload, type ImageBuildStatus, type ImageRejected, SUBJECTS } from '@plinth/contracts';
 import { connectNats, decodeEnvelope, EventPublisher } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
-import { BuilderProcess, compileBuilder } from './builder-process.js';
-import { type Server, startNats, startPostgres } from './servers.js';
-import { makeSmallRootfs, type SmallRootfs } from '@plinth/testkit';
+import {
+  makeSmallRootfs,
+  ServiceProcess,
+  type SmallRootfs,
+  startNats,
+  startPostgres,
+  type TestServer,
+} from '@plinth/testkit';
 
 export interface Fact {
   readonly subject: string;
@@ -29,9 +33,9 @@ export class BuilderSuite {
   connection!: NatsConnection;
   publisher!: EventPublisher;
   rootfs!: SmallRootfs;
-  nats!: Server;
-  postgres!: Server;
-  private readonly running: BuilderProcess[] = [];
+  nats!: TestServer;
+  postgres!: TestServer;
+  private readonly running: ServiceProcess[] = [];
 
   /** Registers what has to be done before and after the tests of a file. */
   static install(): BuilderSuite {
@@ -51,20 +55,14 @@ export class BuilderSuite {
   }
 
   private async open(): Promise<void> {
-    compileBuilder();
     this.scratch = mkdtempSync(join(tmpdir(), 'plinth-builder-'));
-    // The database's own user has to reach its directory.
-    execFileSync('chmod', ['711', this.scratch]);
     mkdirSync(join(this.scratch, 'sources'));
     this.rootfs = makeSmallRootfs(this.scratch, join(this.scratch, 'sources', 'small.tar.gz'));
     writeFileSync(join(this.scratch, 'key.pem'), this.key.privateKey.export({ type: 'pkcs8', format: 'pem' }), {
       mode: 0o600,
     });
     writeFileSync(join(this.scratch, 'download.token'), `${this.token}\nolder-token\n`, { mode: 0o600 });
-    [this.nats, this.postgres] = await Promise.all([
-      startNats(join(this.scratch, 'nats')),
-      startPostgres(join(this.scratch, 'postgres')),
-    ]);
+    [this.nats, this.postgres] = await Promise.all([startNats(), startPostgres()]);
     this.connection = await connectNats({ url: this.nats.url, name: 'test' });
     this.publisher = new EventPublisher(this.connection, 'test');
     this.connection.subscribe('image.>', {
@@ -96,8 +94,8 @@ export class BuilderSuite {
     this.facts.push({ subject, correlationId, causationId, data: decoded.value as Record<string, unknown> });
   }
 
-  async start(id = 'builder-1', more: Readonly<Record<string, string>> = {}): Promise<BuilderProcess> {
-    const builder = await BuilderProcess.start({
+  async start(id = 'builder-1', more: Readonly<Record<string, string>> = {}): Promise<ServiceProcess> {
+    const builder = await ServiceProcess.start('image-builder', {
       NATS_URL: this.nats.url,
       DATABASE_URL: this.postgres.url,
       PLINTH_SERVICE_ID: id,
@@ -111,6 +109,11 @@ export class BuilderSuite {
     });
     this.running.push(builder);
     return builder;
+  }
+
+  /** Where it serves downloads. */
+  downloadsOf(builder: ServiceProcess): string {
+    return String(builder.log.find(({ msg }) => msg === 'downloads are served')?.['url']);
   }
 
   newName(): string {

@@ -1,15 +1,9 @@
 /** Provisioners in processes of their own, on a real NATS and PostgreSQL, with scripted hosts; and the facts that were published. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { type QueryReply, QUERIES, STREAMS, SUBJECTS } from '@plinth/contracts';
-import { startNats, startPostgres, type TestServer } from '@plinth/testkit';
+import { ServiceProcess, startNats, startPostgres, type TestServer } from '@plinth/testkit';
 import { connect, headers, type JetStreamClient, type NatsConnection } from 'nats';
 import { ScriptedHosts } from './scripted-hosts.js';
-
-const REPOSITORY = join(import.meta.dirname, '../../../..');
 
 export interface Fact {
   readonly subject: string;
@@ -18,7 +12,7 @@ export interface Fact {
 
 export class ProvisionerSuite {
   readonly facts: Fact[] = [];
-  readonly provisioners: ChildProcess[] = [];
+  readonly provisioners: ServiceProcess[] = [];
 
   private constructor(
     private readonly nats: TestServer,
@@ -35,10 +29,6 @@ export class ProvisionerSuite {
     capacity: number,
     environment: Readonly<Record<string, string>> = {},
   ): Promise<ProvisionerSuite> {
-    execFileSync(process.execPath, ['node_modules/typescript-7/bin/tsc', '-b', 'apps/provisioner'], {
-      cwd: REPOSITORY,
-      stdio: 'inherit',
-    });
     const [nats, postgres] = await Promise.all([startNats(), startPostgres()]);
     const connection = await connect({ servers: nats.url });
     const jetstream = connection.jetstream();
@@ -69,38 +59,20 @@ export class ProvisionerSuite {
   async close(): Promise<void> {
     this.hosts.stop();
     await this.connection.close();
-    await Promise.all(this.provisioners.map((child) => this.end(child, 'SIGTERM')));
+    await Promise.all(this.provisioners.map((provisioner) => provisioner.end()));
     await Promise.all([this.nats.stop(), this.postgres.stop()]);
   }
 
-  async startProvisioner(id: string): Promise<ChildProcess> {
-    const child = spawn(process.execPath, [join(REPOSITORY, 'apps/provisioner/dist/main.js')], {
-      env: {
-        PATH: process.env['PATH'],
-        PLINTH_CHECK_CONTRACTS: '1',
-        NATS_URL: this.nats.url,
-        DATABASE_URL: this.postgres.url,
-        PLINTH_SERVICE_ID: id,
-        PLINTH_HOST_LOST_SECONDS: '3',
-        ...this.environment,
-      },
-      stdio: ['ignore', 'pipe', 'inherit'],
+  async startProvisioner(id: string): Promise<ServiceProcess> {
+    const provisioner = await ServiceProcess.start('provisioner', {
+      NATS_URL: this.nats.url,
+      DATABASE_URL: this.postgres.url,
+      PLINTH_SERVICE_ID: id,
+      PLINTH_HOST_LOST_SECONDS: '3',
+      ...this.environment,
     });
-    this.provisioners.push(child);
-    await new Promise<void>((resolve, reject) => {
-      child.once('exit', (code) => reject(new Error(`the provisioner ended with ${code}`)));
-      createInterface({ input: child.stdout }).on('line', (line) => {
-        if (line.includes('"msg":"ready"')) resolve();
-      });
-    });
-    return child;
-  }
-
-  async end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
-    if (child.exitCode !== null || child.signalCode !== null) return;
-    const ended = once(child, 'exit');
-    child.kill(signal);
-    await ended;
+    this.provisioners.push(provisioner);
+    return provisioner;
   }
 
   /** @returns the request's id, which all that follows from it correlates with */
