@@ -168,7 +168,9 @@ export class AgentBench {
 
   startAgent(host = this.host): ChildProcess {
     this.hosts.add(host);
-    const agent = spawn(process.execPath, [join(REPOSITORY, 'apps/host-agent/dist/main.js')], {
+    // A test process that is killed takes its agents along.
+    const argv = ['--pdeathsig', 'KILL', '--', process.execPath, join(REPOSITORY, 'apps/host-agent/dist/main.js')];
+    const agent = spawn('setpriv', argv, {
       env: this.agentEnvironment(host),
       stdio: ['ignore', this.log, this.log],
     });

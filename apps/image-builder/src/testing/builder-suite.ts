@@ -3,8 +3,8 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect } from '@jest/globals';
+import { FactLog } from '@plinth/client';
 import { CATALOGUE, decodePayload, type ImageBuildStatus, type ImageRejected, SUBJECTS } from '@plinth/contracts';
 import { connectNats, decodeEnvelope, EventPublisher } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
@@ -27,7 +27,7 @@ export interface Fact {
 export class BuilderSuite {
   readonly key = generateKeyPairSync('ed25519');
   readonly token = randomBytes(32).toString('base64url');
-  readonly facts: Fact[] = [];
+  private readonly log = new FactLog<Fact>();
   readonly statuses: ImageBuildStatus[] = [];
   scratch = '';
   connection!: NatsConnection;
@@ -44,6 +44,10 @@ export class BuilderSuite {
     afterEach(() => suite.endBuilders());
     afterAll(() => suite.close());
     return suite;
+  }
+
+  get facts(): readonly Fact[] {
+    return this.log.all;
   }
 
   get builderDirectory(): string {
@@ -91,7 +95,7 @@ export class BuilderSuite {
     const decoded = decodePayload(contract.payload, data);
     if (!decoded.ok) throw new Error(`${subject}: ${JSON.stringify(decoded.problems)}`);
     const { correlationId, causationId } = decodeEnvelope(headers, { subject, position: '', storedAtMs: 0 });
-    this.facts.push({ subject, correlationId, causationId, data: decoded.value as Record<string, unknown> });
+    this.log.add({ subject, correlationId, causationId, data: decoded.value as Record<string, unknown> });
   }
 
   async start(id = 'builder-1', more: Readonly<Record<string, string>> = {}): Promise<ServiceProcess> {
@@ -142,10 +146,9 @@ export class BuilderSuite {
 
   /** The first fact of one of these subjects that answers the request. */
   async answer(requestId: string, subjects: readonly string[], seconds = 60): Promise<Fact> {
-    for (const end = Date.now() + seconds * 1000; Date.now() < end; await delay(20)) {
-      const found = this.facts.find((fact) => fact.correlationId === requestId && subjects.includes(fact.subject));
-      if (found) return found;
-    }
+    const fits = (fact: Fact): boolean => fact.correlationId === requestId && subjects.includes(fact.subject);
+    const found = await this.log.within(fits, seconds * 1000);
+    if (found) return found;
     throw new Error(`no ${subjects.join(' or ')} for ${requestId}; there were ${this.of(requestId).join(', ')}`);
   }
 

@@ -20,7 +20,7 @@ beforeAll(async () => {
 });
 afterAll(() => suite?.close());
 beforeEach(() => {
-  suite.facts.length = 0;
+  suite.forgetFacts();
 });
 
 const answers = (tenant: string): readonly Record<string, unknown>[] => [

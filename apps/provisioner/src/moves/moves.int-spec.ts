@@ -24,7 +24,7 @@ beforeAll(async () => {
 });
 afterAll(() => suite?.close());
 beforeEach(() => {
-  suite.facts.length = 0;
+  suite.forgetFacts();
 });
 
 const containers = async (prefix: string): Promise<readonly ContainerStatus[]> =>

@@ -1,5 +1,6 @@
 /** Provisioners in processes of their own, on a real NATS and PostgreSQL, with scripted hosts; and the facts that were published. */
 import { randomBytes } from 'node:crypto';
+import { FactLog } from '@plinth/client';
 import { type QueryReply, QUERIES, STREAMS, SUBJECTS } from '@plinth/contracts';
 import { ServiceProcess, startNats, startPostgres, type TestServer } from '@plinth/testkit';
 import { connect, headers, type JetStreamClient, type NatsConnection } from 'nats';
@@ -11,7 +12,7 @@ export interface Fact {
 }
 
 export class ProvisionerSuite {
-  readonly facts: Fact[] = [];
+  private log = new FactLog<Fact>();
   readonly provisioners: ServiceProcess[] = [];
 
   private constructor(
@@ -46,6 +47,15 @@ export class ProvisionerSuite {
     suite.listen();
     suite.hosts.start();
     return suite;
+  }
+
+  /** Since the last {@link forgetFacts}. */
+  get facts(): readonly Fact[] {
+    return this.log.all;
+  }
+
+  forgetFacts(): void {
+    this.log = new FactLog();
   }
 
   get natsPort(): number {
@@ -102,13 +112,19 @@ export class ProvisionerSuite {
   }
 
   of(subject: string, match: Readonly<Record<string, unknown>> = {}): readonly Record<string, unknown>[] {
-    const fits = (data: Record<string, unknown>): boolean =>
-      Object.entries(match).every(([key, value]) => data[key] === value);
-    return this.facts.filter((fact) => fact.subject === subject && fits(fact.data)).map((fact) => fact.data);
+    return this.facts.filter((fact) => isAbout(fact, subject, match)).map((fact) => fact.data);
   }
 
-  fact(subject: string, match: Readonly<Record<string, unknown>>, seconds = 30): Promise<Record<string, unknown>> {
-    return this.until(() => this.of(subject, match)[0], `${subject} ${JSON.stringify(match)}`, seconds);
+  async fact(
+    subject: string,
+    match: Readonly<Record<string, unknown>>,
+    seconds = 30,
+  ): Promise<Record<string, unknown>> {
+    const found = await this.log.within((fact) => isAbout(fact, subject, match), seconds * 1000);
+    if (found) return found.data;
+    throw new Error(
+      `not within ${seconds} s: ${subject} ${JSON.stringify(match)}; last facts ${JSON.stringify(this.facts.slice(-5))}`,
+    );
   }
 
   async until<T>(
@@ -178,9 +194,13 @@ export class ProvisionerSuite {
   private listen(): void {
     const keep = (error: unknown, subject: string, data: Uint8Array): void => {
       if (error === null && !subject.endsWith('.requested'))
-        this.facts.push({ subject, data: JSON.parse(Buffer.from(data).toString('utf8')) as Record<string, unknown> });
+        this.log.add({ subject, data: JSON.parse(Buffer.from(data).toString('utf8')) as Record<string, unknown> });
     };
     for (const subject of STREAMS.events.subjects)
       this.connection.subscribe(subject, { callback: (error, message) => keep(error, message.subject, message.data) });
   }
+}
+
+function isAbout(fact: Fact, subject: string, match: Readonly<Record<string, unknown>>): boolean {
+  return fact.subject === subject && Object.entries(match).every(([key, value]) => fact.data[key] === value);
 }
