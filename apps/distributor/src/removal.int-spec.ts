@@ -76,7 +76,7 @@ async function distributor(id = 'distributor-1'): Promise<ServiceProcess> {
 }
 
 async function until<T>(what: () => T | undefined | false): Promise<T> {
-  for (const end = Date.now() + 20_000; ; await new Promise((resolve) => setTimeout(resolve, 20))) {
+  for (const end = Date.now() + 60_000; ; await new Promise((resolve) => setTimeout(resolve, 20))) {
     const value = what();
     if (value) return value;
     if (Date.now() > end) throw new Error(`did not come: ${what.toString()}; reports: ${JSON.stringify(reports)}`);

@@ -133,7 +133,7 @@ describe('a lease', () => {
       await waitFor(() => (alive(first.pid) ? undefined : true), 'the end of the container');
       renameSync(`${images()}-away`, images());
       await heal();
-      const again = await bench.report(config.containerId, 'started', { after: first.sequence }, 30_000);
+      const again = await bench.report(config.containerId, 'started', { after: first.sequence });
       expect(again.pid).not.toBe(first.pid);
       await remove(config);
     },

@@ -29,7 +29,7 @@ const promote = async (image: string): Promise<void> =>
 const retire = (image: string): Promise<string> =>
   suite.ask(SUBJECTS.imageRetired, { name: image.split('@')[0], version: image.split('@')[1] });
 async function until(what: () => boolean | Promise<boolean>): Promise<void> {
-  for (const end = Date.now() + 20_000; !(await what()); await new Promise((resolve) => setTimeout(resolve, 20)))
+  for (const end = Date.now() + 60_000; !(await what()); await new Promise((resolve) => setTimeout(resolve, 20)))
     if (Date.now() > end) throw new Error(`did not come: ${what.toString()}`);
 }
 

@@ -42,6 +42,8 @@ import {
 import { startNats, tailOf, type TestServer } from '@plinth/testkit';
 import { contentOf, type ImageOptions, installImage } from './signed-image.js';
 
+/** Of an event that comes within a second on an idle machine. */
+const PATIENCE_MS = 60_000;
 /** A server on a busy machine answers late. */
 const SERVER_PATIENCE_MS = 60_000;
 
@@ -199,7 +201,7 @@ export class AgentBench {
     containerId: string,
     kind: ContainerReport['kind'],
     options: { readonly after?: number; readonly generation?: number; readonly host?: string } = {},
-    patienceMs = 20_000,
+    patienceMs = PATIENCE_MS,
   ): Promise<ContainerReport> {
     const fits = (report: ContainerReport): boolean =>
       report.containerId === containerId &&
@@ -233,8 +235,9 @@ export class AgentBench {
     return this.streamed(agentExec(this.host), query);
   }
 
-  logs(query: LogsQuery): Promise<StreamedResult> {
-    return this.streamed(agentLogs(this.host), query);
+  /** @param onOutput gets what comes on standard output, as it comes */
+  logs(query: LogsQuery, onOutput?: (text: string) => void): Promise<StreamedResult> {
+    return this.streamed(agentLogs(this.host), query, onOutput);
   }
 
   stopNats(): Promise<void> {
@@ -271,7 +274,11 @@ export class AgentBench {
     ].join('\n');
   }
 
-  private async streamed(subject: string, query: object): Promise<StreamedResult> {
+  private async streamed(
+    subject: string,
+    query: object,
+    onOutput: (text: string) => void = () => undefined,
+  ): Promise<StreamedResult> {
     const inbox = createInbox();
     const replies = this.connection.subscribe(inbox);
     this.connection.publish(subject, JSON.stringify(query), { reply: inbox });
@@ -283,7 +290,10 @@ export class AgentBench {
         return { ...output, exit: message.json<QueryReply<{ exitCode: number }>>() };
       }
       if (message.reply) message.respond();
-      if (stream === 'stdout' || stream === 'stderr') output[stream] += Buffer.from(message.data).toString('utf8');
+      if (stream !== 'stdout' && stream !== 'stderr') continue;
+      const text = Buffer.from(message.data).toString('utf8');
+      output[stream] += text;
+      if (stream === 'stdout') onOutput(text);
     }
     throw new Error('the reply ended without its end');
   }
@@ -305,7 +315,7 @@ export class AgentBench {
   }
 }
 
-export async function waitFor<T>(look: () => T | undefined, what: string, patienceMs = 20_000): Promise<T> {
+export async function waitFor<T>(look: () => T | undefined, what: string, patienceMs = PATIENCE_MS): Promise<T> {
   for (const end = Date.now() + patienceMs; Date.now() < end; await delay(10)) {
     const found = look();
     if (found !== undefined) return found;

@@ -3,6 +3,7 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect } from '@jest/globals';
 import { FactLog } from '@plinth/client';
 import { CATALOGUE, decodePayload, type ImageBuildStatus, type ImageRejected, SUBJECTS } from '@plinth/contracts';
@@ -150,6 +151,20 @@ export class BuilderSuite {
     const found = await this.log.within(fits, seconds * 1000);
     if (found) return found;
     throw new Error(`no ${subjects.join(' or ')} for ${requestId}; there were ${this.of(requestId).join(', ')}`);
+  }
+
+  /** When everything that was published has been handled, and nothing is in progress. */
+  async allHandled(): Promise<void> {
+    const { consumers } = await this.connection.jetstreamManager();
+    await this.until(async () => {
+      const found = await consumers.list('PLINTH_EVENTS').next();
+      return found.length > 0 && found.every(({ num_pending, num_ack_pending }) => num_pending + num_ack_pending === 0);
+    }, 'all events are handled');
+  }
+
+  async until(holds: () => boolean | Promise<boolean>, what: string, seconds = 60): Promise<void> {
+    for (const end = Date.now() + seconds * 1000; Date.now() < end; await delay(20)) if (await holds()) return;
+    throw new Error(`not within ${seconds} s: ${what}`);
   }
 
   async tested(requestId: string, seconds = 60): Promise<Fact> {

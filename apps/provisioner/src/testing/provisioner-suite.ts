@@ -98,7 +98,7 @@ export class ProvisionerSuite {
     // A provisioner that is killed takes the queries it had in hand with it.
     for (let attempts = 1; ; attempts++) {
       try {
-        return (await this.connection.request(subject, JSON.stringify(body), { timeout: 2_000 })).json<QueryReply<T>>();
+        return (await this.connection.request(subject, JSON.stringify(body), { timeout: 5_000 })).json<QueryReply<T>>();
       } catch (error) {
         if (attempts === 5) throw error;
       }
@@ -118,7 +118,7 @@ export class ProvisionerSuite {
   async fact(
     subject: string,
     match: Readonly<Record<string, unknown>>,
-    seconds = 30,
+    seconds = 60,
   ): Promise<Record<string, unknown>> {
     const found = await this.log.within((fact) => isAbout(fact, subject, match), seconds * 1000);
     if (found) return found.data;
@@ -130,7 +130,7 @@ export class ProvisionerSuite {
   async until<T>(
     look: () => T | undefined | false | Promise<T | undefined | false>,
     what: string,
-    seconds = 30,
+    seconds = 60,
   ): Promise<T> {
     for (
       const deadline = Date.now() + seconds * 1000;
