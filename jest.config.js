@@ -36,7 +36,8 @@ export default {
     project('integration', ['<rootDir>/{apps,libs}/*/src/**/*.int-spec.ts', '<rootDir>/test/**/*.int-spec.ts']),
     project('e2e', ['<rootDir>/test/**/*.e2e-spec.ts']),
   ],
-  testTimeout: 120_000,
+  // Far more than a test takes on an idle machine: it ends one that hangs, and judges none.
+  testTimeout: 300_000,
   // Once per run, before the first file.
   globalSetup: '<rootDir>/scripts/test-build.mjs',
   testSequencer: '<rootDir>/scripts/test-order.mjs',
