@@ -101,10 +101,11 @@ async function nothingIsLeft({ findRunLeftovers, lookAtMachine }, before) {
   else console.log(`all of it has ${runId} in its command line, environment or path, or is new`);
 }
 
-const ready = (await step('set-up', ['./plinth', 'setup', '--tests'])) && existsSync(`${top}/node_modules`);
+const lookout = `${top}/libs/testkit/dist/leftovers.js`;
+const ready = (await step('set-up', ['./plinth', 'setup', '--tests'])) && existsSync(lookout);
 if (ready) {
   await step('check', ['npm', 'run', '--silent', 'check']);
-  const leftovers = await import(`${top}/libs/testkit/dist/leftovers.js`);
+  const leftovers = await import(lookout);
   const before = leftovers.lookAtMachine([]);
   await jest('unit', ['unit'], availableParallelism());
   await jest('integration and end to end', ['integration', 'e2e'], WORKERS);
