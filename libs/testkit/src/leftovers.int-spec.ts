@@ -77,8 +77,7 @@ it('finds what stands on a root of the run, as a container does, with its cgroup
   expect(left()).toContain(`cgroup ${group} (${container.pid})`);
 });
 
-it('finds an empty cgroup, a mount and a file, and not those of another run', async () => {
-  const group = cgroup(`${randomBytes(16).toString('hex')}.gone`);
+it('finds a mount and a file, and not what another run has', async () => {
   const place = join(scratch.path, 'place');
   mkdirSync(place);
   execFileSync('mount', ['-t', 'tmpfs', 'plinth-test', place]);
@@ -88,10 +87,18 @@ it('finds an empty cgroup, a mount and a file, and not those of another run', as
   const stranger = await started(['sleep', 'infinity'], { [RUN_VARIABLE]: 'another' });
   writeFileSync(join(another, 'cgroup.procs'), String(stranger.pid));
   const lines = left();
-  expect(lines).toEqual(
-    expect.arrayContaining([`cgroup ${group}`, `mount ${place}`, `file ${join(scratch.path, 'kept')}`]),
-  );
+  expect(lines).toEqual(expect.arrayContaining([`mount ${place}`, `file ${join(scratch.path, 'kept')}`]));
   expect(lines.filter((line) => line.includes(another) || line.includes(` ${stranger.pid}`))).toEqual([]);
+});
+
+it('finds an empty cgroup that is new, unless another run is on the machine', () => {
+  const group = cgroup(`${randomBytes(16).toString('hex')}.gone`);
+  const now = lookAtMachine([]);
+  const seen = (processes: MachineState['processes']): string[] =>
+    findRunLeftovers(run, before, { ...now, processes }, process.pid);
+  expect(seen([])).toContain(`cgroup ${group}`);
+  const jest = { pid: 1, parent: 0, command: 'jest', traces: [`${RUN_VARIABLE}=another`] };
+  expect(seen([jest])).not.toContain(`cgroup ${group}`);
 });
 
 /** A process becomes what it executes a moment after it was started. */

@@ -44,8 +44,8 @@ describe('findRunLeftovers', () => {
       ],
     ],
     [
-      'an empty cgroup that is new',
-      { cgroups: [group(`plinth/${CONTAINER}.test`), group('plinth-build-1')] },
+      'an empty cgroup that is new, although its name is in many mouths',
+      { processes: [seen(11, 'npm test')], cgroups: [group(`plinth/${CONTAINER}.test`), group('plinth-build-1')] },
       [`cgroup /sys/fs/cgroup/pids/plinth/${CONTAINER}.test`, 'cgroup /sys/fs/cgroup/pids/plinth-build-1'],
     ],
     [
@@ -85,6 +85,15 @@ describe('findRunLeftovers', () => {
     [
       'the looking process, and those that began it',
       { processes: [seen(SELF, `look ${RUN}`, [], 99), seen(99, `bash ${RUN}`)] },
+      {},
+    ],
+    [
+      'an empty cgroup or runtime state while another run is on the machine',
+      {
+        processes: [seen(11, 'jest', ['PATH=/bin PLINTH_TEST_RUN=0123'])],
+        cgroups: [group(`plinth/${CONTAINER}.test`)],
+        runtimeState: ['/run/plinth/5678/r/x'],
+      },
       {},
     ],
     ['an interface that is nobody of ours', { interfaces: ['docker0'] }, {}],

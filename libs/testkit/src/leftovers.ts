@@ -64,7 +64,8 @@ export function lookAtMachine(directories: readonly string[]): MachineState {
 }
 
 /**
- * Pure: one line for people each; empty when nothing is left.
+ * Pure: one line for people each; empty when nothing is left. An empty cgroup and runtime state bear no mark: they are the run's when they are new, nobody speaks
+ * of their container or host, and no other run of tests is on the machine.
  * @param before groups, interfaces and runtime state that were there are not the run's
  * @param self pid of the looking process: it and the ones that began it are not looked at
  */
@@ -77,38 +78,39 @@ export function findRunLeftovers(runId: string, before: MachineState, after: Mac
   const foreign = living.filter(({ pid }) => !marked.has(pid));
   // A container's processes are its monitor's, whatever their environment.
   const ours = withChildren(living, marked);
-  /** Somebody else's process speaks of it, or is in it. */
-  const isForeign = (name: string, pids: readonly number[] = []): boolean =>
+  /** Somebody else's process speaks of one of these. */
+  const isSpokenOf = (...names: readonly string[]): boolean =>
     foreign.some(
       ({ pid, command, traces }) =>
-        !ours.has(pid) && (pids.includes(pid) || [command, ...traces].some((text) => text.includes(name))),
+        !ours.has(pid) && [command, ...traces].some((text) => names.some((name) => text.includes(name))),
     );
+  const mayBeAnothers = foreign.some(({ traces }) => traces.some((text) => text.includes(`${RUN_VARIABLE}=`)));
+  const isLeftGroup = ({ path, pids }: SeenCgroup): boolean => {
+    if (path.includes(runId) || pids.some((pid) => ours.has(pid))) return true;
+    if (!isNew(groupsBefore, path) || pids.length > 0 || mayBeAnothers) return false;
+    const [container = '', instance = ''] = lastOf(path).split('.');
+    return !isSpokenOf(container, `${RUNTIME_STATE}/${instance}/`);
+  };
   const isNew = (list: readonly string[], item: string): boolean => !list.includes(item);
   const groupsBefore = before.cgroups.map(({ path }) => path);
   return [
     ...living.filter(({ pid }) => ours.has(pid)).map(({ pid, command }) => `process ${pid}: ${command.slice(0, 200)}`),
     ...after.mounts.filter((line) => line.includes(runId)).map((line) => `mount ${mountTargets(line)[0]}`),
     ...after.cgroups
-      .filter(
-        ({ path, pids }) =>
-          path.includes(runId) ||
-          pids.some((pid) => ours.has(pid)) ||
-          (isNew(groupsBefore, path) && !isForeign(containerOf(path), pids) && !isForeign(instanceOf(path), pids)),
-      )
+      .filter(isLeftGroup)
       .map(({ path, pids }) => `cgroup ${path}${pids.length === 0 ? '' : ` (${pids.join(' ')})`}`),
     ...after.interfaces
       .filter((name) => name.startsWith('plinth') && isNew(before.interfaces, name))
       .map((name) => `network interface ${name}`),
     ...after.runtimeState
-      .filter((path) => isNew(before.runtimeState, path) && !isForeign(path.split('/')[3] ?? ''))
+      .filter((path) => isNew(before.runtimeState, path) && !mayBeAnothers && !isSpokenOf(instanceIn(path)))
       .map((path) => `runtime state ${path}`),
     ...after.files.filter((path) => path.includes(runId)).map((path) => `file ${path}`),
   ];
 }
 
-/** `…/plinth/<id>.<instance>` → id. */
-const containerOf = (group: string): string => lastOf(group).split('.')[0] ?? '';
-const instanceOf = (group: string): string => lastOf(group).split('.')[1] ?? lastOf(group);
+/** `/run/plinth/<instance>/r/x` → `/run/plinth/<instance>/` */
+const instanceIn = (path: string): string => `${RUNTIME_STATE}/${path.split('/')[3] ?? ''}/`;
 const lastOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
 
 function ancestors(processes: readonly SeenProcess[], self: number): ReadonlySet<number> {
