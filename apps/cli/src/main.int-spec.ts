@@ -19,7 +19,7 @@ beforeAll(async () => {
   bus = await connect({ servers: server.url });
   await ensureStreams(bus);
   publisher = new EventPublisher(bus, 'test');
-}, 60_000);
+});
 
 afterAll(async () => {
   await bus.close();

@@ -25,13 +25,13 @@ beforeAll(async () => {
   await bench.installImage('v1');
   hostile = await bench.installImage('v2', { hostileDev: true });
   agent = bench.startAgent();
-}, 180_000);
+});
 
 afterAll(async () => {
   await bench.close();
   const left = leftovers(bench, ids);
   expect(left).toEqual([]);
-}, 60_000);
+});
 
 describe('the life of one container', () => {
   it('is started, used, stopped, started again and removed', async () => {

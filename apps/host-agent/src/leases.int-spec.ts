@@ -61,7 +61,7 @@ beforeAll(async () => {
   mkdirSync(leases());
   execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${LEASES_BYTES}`, 'tmpfs', leases()]);
   await bench.installImage('v1');
-}, 180_000);
+});
 beforeEach(() => {
   agent = bench.startAgent();
 });
@@ -73,7 +73,7 @@ afterAll(async () => {
   await bench?.close();
   expect([guardOf(), guardOf(OTHER)]).toEqual([undefined, undefined]);
   expect(leftovers(bench, ids)).toEqual([]);
-}, 60_000);
+});
 
 describe('a lease', () => {
   it('is renewed while the agent is away, so that its containers go on', async () => {
