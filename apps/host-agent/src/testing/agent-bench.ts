@@ -39,7 +39,7 @@ import {
   nanos,
   type NatsConnection,
 } from 'nats';
-import { startNats, tailOf, type TestServer } from '@plinth/testkit';
+import { lookAtMachine, startNats, tailOf, type TestServer } from '@plinth/testkit';
 import { contentOf, type ImageOptions, installImage } from './signed-image.js';
 
 /** Of an event that comes within a second on an idle machine. */
@@ -328,10 +328,10 @@ export function leftovers(bench: AgentBench, ids: readonly string[]): string[] {
   const mounts = readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
     .filter((line) => line.includes(bench.directory));
-  const cgroups = execFileSync('find', ['/sys/fs/cgroup', '-maxdepth', '3', '-type', 'd'])
-    .toString()
-    .split('\n')
-    .filter((line) => ids.some((id) => line.includes(id)));
+  // Other suites' groups come and go while this looks.
+  const cgroups = lookAtMachine([])
+    .cgroups.map(({ path }) => path)
+    .filter((path) => ids.some((id) => path.includes(id)));
   const processes = execFileSync('ps', ['-eo', 'pid,args'])
     .toString()
     .split('\n')
