@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { ContainerReport } from '@plinth/contracts';
 import { AgentBench, leftovers, waitFor } from './testing/agent-bench.js';
 
-const TTL_SECONDS = 2;
+const TTL_SECONDS = 4;
 /** So small that it can be filled. */
 const LEASES_BYTES = 64 * 1024;
 const OTHER = 'host-other';

@@ -182,7 +182,7 @@ export class AgentBench {
   }
 
   async stopAgent(agent: ChildProcess, signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
-    if (agent.exitCode !== null) return agent.exitCode;
+    if (agent.exitCode !== null || agent.signalCode !== null) return agent.exitCode;
     const ended = new Promise<number | null>((resolve_) => agent.once('exit', (code) => resolve_(code)));
     agent.kill(signal);
     return ended;
