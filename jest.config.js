@@ -4,6 +4,8 @@ process.env.PLINTH_CHECK_CONTRACTS = '1';
 const project = (displayName, testMatch) => ({
   displayName,
   testMatch,
+  // Not among the temporary files, which `npm test` makes and deletes for each run.
+  cacheDirectory: `${import.meta.dirname}/node_modules/.cache/jest`,
   rootDir: import.meta.dirname,
   testEnvironment: 'node',
   extensionsToTreatAsEsm: ['.ts'],
@@ -36,7 +38,12 @@ export default {
     project('integration', ['<rootDir>/{apps,libs}/*/src/**/*.int-spec.ts', '<rootDir>/test/**/*.int-spec.ts']),
     project('e2e', ['<rootDir>/test/**/*.e2e-spec.ts']),
   ],
-  testTimeout: 120_000,
+  // Far more than a test takes on an idle machine: it ends one that hangs, and judges none.
+  testTimeout: 300_000,
+  cacheDirectory: `${import.meta.dirname}/node_modules/.cache/jest`,
+  // Once per run, before the first file.
+  globalSetup: '<rootDir>/scripts/test-build.mjs',
+  testSequencer: '<rootDir>/scripts/test-order.mjs',
   // Always exceeded, so that each file has a process of its own: some enter a private mount namespace, from which no process comes back.
   workerIdleMemoryLimit: '1MB',
 };

@@ -3,9 +3,11 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { connect, type NatsConnection, nkeyAuthenticator } from 'nats';
+import { connectPlinth } from '@plinth/client';
+import type { NatsConnection } from 'nats';
 
 const top = resolve(import.meta.dirname, '../..');
+const ANSWER_MS = 120_000;
 
 export interface BenchSystem {
   readonly connection: NatsConnection;
@@ -53,18 +55,11 @@ export async function startSystem(): Promise<BenchSystem> {
     natsUrl: string;
     nkeyFile: string;
   };
-  const connection = await connect({ servers: natsUrl, authenticator: nkeyAuthenticator(readFileSync(nkeyFile)) });
+  const client = await connectPlinth({ natsUrl, credentials: { nkeyFile } });
+  const { connection } = client;
   const jetstream = connection.jetstream();
-  const waiting = new Map<string, (body: Record<string, unknown>) => void>();
-  const subscription = connection.subscribe('container.*');
-  void (async () => {
-    for await (const message of subscription) {
-      if (!['container.started', 'container.failed', 'container.rejected'].includes(message.subject)) continue;
-      const body = JSON.parse(message.string()) as Record<string, unknown>;
-      waiting.get(String(body.name))?.(body);
-    }
-  })();
-  await connection.flush();
+  // Opened once: a measured start contains no subscription.
+  const facts = await client.facts(['container.started', 'container.failed', 'container.rejected']);
   let counter = 0;
   return {
     connection,
@@ -77,18 +72,17 @@ export async function startSystem(): Promise<BenchSystem> {
     },
     async start(body) {
       const name = `bench-${counter++}`;
-      const answer = new Promise<Record<string, unknown>>((done) => waiting.set(name, done));
       const begin = performance.now();
       await jetstream.publish('container.requested', JSON.stringify({ ...body, name }));
-      const fact = await answer;
+      const { data } = await facts.first((fact) => fact.data.name === name, ANSWER_MS);
       const ms = performance.now() - begin;
-      waiting.delete(name);
-      if (typeof fact.pid !== 'number') throw new Error(`not started: ${JSON.stringify(fact)}`);
-      return { ms, id: String(fact.containerId), pid: fact.pid, name };
+      if (typeof data.pid !== 'number') throw new Error(`not started: ${JSON.stringify(data)}`);
+      return { ms, id: String(data.containerId), pid: data.pid, name };
     },
     remove: (name) => void plinth('rm', name),
     async close() {
-      await connection.close();
+      facts.close();
+      await client.close();
       plinth('down', '--data');
     },
   };

@@ -1,77 +1,121 @@
 // `npm test`: sets up what is missing, checks, tests, and looks whether anything is left. Node's own modules only: it runs before `npm ci`.
-import { spawnSync } from 'node:child_process';
-import { readFileSync, readdirSync, existsSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const top = resolve(dirname(fileURLToPath(import.meta.url)), '..');
-const results = [];
-
-function run(name, argv, env = {}) {
-  const begin = Date.now();
-  console.log(`\n=== ${name}`);
-  const [file, ...args] = argv;
-  const result = spawnSync(file, args, {
-    cwd: top,
-    stdio: ['ignore', 'inherit', 'inherit'],
-    env: { ...process.env, ...env },
-  });
-  const ok = result.status === 0;
-  results.push({ name, ok });
-  console.log(`=== ${name}: ${ok ? 'passed' : 'FAILED'} (${((Date.now() - begin) / 1000).toFixed(0)} s)`);
-  return ok;
-}
-
-const mounts = () => readFileSync('/proc/self/mounts', 'utf8').split('\n').filter(Boolean);
-const ours = () =>
-  readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .flatMap((pid) => {
-      try {
-        const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').filter(Boolean);
-        const name = (words[0] ?? '').split('/').pop();
-        const known =
-          ['nats-server', 'conmon', 'postgres'].includes(name) || words.some((word) => word.startsWith(`${top}/apps/`));
-        return known && Number(pid) !== process.pid ? [`${pid} ${words.join(' ').slice(0, 120)}`] : [];
-      } catch {
-        return []; // it ended while we looked
-      }
-    });
+/** Suites wait for servers and containers most of the time. */
+const WORKERS = Math.max(2, 2 * availableParallelism());
+/** A guard or a server ends a moment after the test that began it. */
+const END_PATIENCE_MS = 15_000;
 
 if (process.getuid() !== 0) {
   console.error('the tests need root: they mount and start real containers');
   process.exit(1);
 }
-const before = { mounts: new Set(mounts()), processes: new Set(ours().map((line) => line.split(' ')[0])) };
-const jest = (project, workers) => [
-  'node',
-  '--experimental-vm-modules',
-  '--no-warnings',
-  'node_modules/jest/bin/jest.js',
-  '--selectProjects',
-  project,
-  `--maxWorkers=${workers}`,
-];
-const ready = run('set-up', ['./plinth', 'setup', '--tests']) && existsSync(`${top}/node_modules`);
-if (ready) {
-  run('check', ['npm', 'run', '--silent', 'check']);
-  run('unit', jest('unit', 2));
-  run('integration', jest('integration', 1));
-  run('end to end', jest('e2e', 1));
+// In a path or the environment of all that the run begins: what it leaves is told from what others do meanwhile.
+const runId = randomBytes(8).toString('hex');
+const scratch = join(tmpdir(), `plinth-run-${runId}`);
+const results = join(tmpdir(), `plinth-results-${process.pid}`);
+// Whoever goes through to a server's data below is not root.
+mkdirSync(scratch, { mode: 0o711 });
+mkdirSync(results);
+const cache = process.env['PLINTH_TEST_CACHE'] ?? join(tmpdir(), 'plinth-test-cache');
+const environment = { ...process.env, PLINTH_TEST_RUN: runId, TMPDIR: scratch, PLINTH_TEST_CACHE: cache };
+
+const steps = [];
+let stopped = false;
+let child;
+for (const signal of ['SIGINT', 'SIGTERM'])
+  process.on(signal, () => {
+    stopped = true;
+    child?.kill(signal);
+  });
+
+/** @param count what of it counts as cases; absent: it is one */
+async function step(name, argv, count) {
+  if (stopped) return false;
+  const begin = Date.now();
+  console.log(`\n=== ${name}`);
+  const [file, ...args] = argv;
+  child = spawn(file, args, { cwd: top, stdio: ['ignore', 'inherit', 'inherit'], env: environment });
+  const ok = await new Promise((done) => {
+    child.once('error', (error) => {
+      console.error(error.message);
+      done(false);
+    });
+    child.once('exit', (code) => done(code === 0));
+  });
+  finish(name, ok, begin, count?.());
+  return ok;
 }
-const left = [
-  ...mounts()
-    .filter((line) => !before.mounts.has(line))
-    .map((line) => `mount: ${line}`),
-  ...ours()
-    .filter((line) => !before.processes.has(line.split(' ')[0]))
-    .map((line) => `process: ${line}`),
-];
-results.push({ name: 'nothing is left running or mounted', ok: left.length === 0 });
-for (const line of left) console.log(`left: ${line}`);
+
+function finish(name, ok, begin, cases) {
+  const seconds = Math.round((Date.now() - begin) / 1000);
+  const { passed, failed } = cases ?? { passed: ok ? 1 : 0, failed: ok ? 0 : 1 };
+  // A failure that no case shows (a file that does not load) is one too.
+  steps.push({ name, seconds, passed, failed: ok ? failed : Math.max(1, failed) });
+  console.log(`=== ${name}: ${ok ? 'passed' : 'FAILED'} (${seconds} s)`);
+}
+
+/** One run of jest; afterwards says how long each file took. */
+function jest(name, projects, workers) {
+  const output = join(results, `${name.replaceAll(' ', '-')}.json`);
+  const argv = [
+    process.execPath,
+    '--experimental-vm-modules',
+    '--no-warnings',
+    'node_modules/jest/bin/jest.js',
+    '--selectProjects',
+    ...projects,
+    `--maxWorkers=${workers}`,
+    '--json',
+    `--outputFile=${output}`,
+  ];
+  return step(name, argv, () => {
+    if (!existsSync(output)) return { passed: 0, failed: 1 };
+    const found = JSON.parse(readFileSync(output, 'utf8'));
+    const files = found.testResults.map((file) => ({
+      path: relative(top, file.name),
+      seconds: (file.endTime - file.startTime) / 1000,
+    }));
+    for (const { path, seconds } of files.filter(({ seconds }) => seconds >= 5).sort((a, b) => b.seconds - a.seconds))
+      console.log(`${seconds.toFixed(0).padStart(5)} s  ${path}`);
+    return { passed: found.numPassedTests, failed: found.numFailedTests + found.numRuntimeErrorTestSuites };
+  });
+}
+
+async function nothingIsLeft({ findRunLeftovers, lookAtMachine }, before) {
+  const begin = Date.now();
+  const look = () => findRunLeftovers(runId, before, lookAtMachine([scratch, cache]), process.pid);
+  let left = look();
+  for (const end = Date.now() + END_PATIENCE_MS; left.length > 0 && Date.now() < end; left = look())
+    await new Promise((done) => setTimeout(done, 500));
+  console.log('\n=== nothing is left');
+  for (const line of left) console.log(`left: ${line}`);
+  finish('nothing is left', left.length === 0, begin);
+  if (left.length === 0) rmSync(scratch, { recursive: true, force: true });
+  else console.log(`all of it has ${runId} in its command line, environment or path, or is new`);
+}
+
+const lookout = `${top}/libs/testkit/dist/leftovers.js`;
+const ready = (await step('set-up', ['./plinth', 'setup', '--tests'])) && existsSync(lookout);
+if (ready) {
+  await step('check', ['npm', 'run', '--silent', 'check']);
+  const leftovers = await import(lookout);
+  const before = leftovers.lookAtMachine([]);
+  await jest('unit', ['unit'], availableParallelism());
+  await jest('integration and end to end', ['integration', 'e2e'], WORKERS);
+  await nothingIsLeft(leftovers, before);
+} else rmSync(scratch, { recursive: true, force: true });
+rmSync(results, { recursive: true, force: true });
 
 console.log('');
-for (const { name, ok } of results) console.log(`${ok ? 'passed' : 'FAILED'}  ${name}`);
-const failed = results.filter(({ ok }) => !ok).length;
-console.log(`${results.length - failed} passed, ${failed} failed`);
-process.exit(failed === 0 ? 0 : 1);
+for (const { name, seconds, failed } of steps)
+  console.log(`${failed === 0 ? 'passed' : 'FAILED'}  ${name} (${seconds} s)`);
+const sum = (what) => steps.reduce((total, item) => total + item[what], 0);
+console.log(`${sum('passed')} passed, ${sum('failed')} failed`);
+process.exit(sum('failed') === 0 && !stopped && ready ? 0 : 1);

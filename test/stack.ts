@@ -3,6 +3,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
+import { FactLog } from '@plinth/client';
 import { connect, type JetStreamClient, type NatsConnection, nkeyAuthenticator } from 'nats';
 
 /** Beside the compiled form there is one folder more. */
@@ -28,15 +29,18 @@ interface StackService {
 
 export class Stack {
   readonly home = mkdtempSync(join(tmpdir(), 'plinth-e2e-'));
-  /** Each once, by its event id. */
-  readonly facts: Fact[] = [];
+  private readonly log = new FactLog<Fact>();
   private readonly seen = new Set<string>();
   private connection: NatsConnection | undefined;
-  private readonly waiting = new Set<() => void>();
 
   /** @param installation whose tool and services are run */
   constructor(private readonly installation = INSTALLATION) {
     chmodSync(this.home, 0o711);
+  }
+
+  /** Each once, by its event id. */
+  get facts(): readonly Fact[] {
+    return this.log.all;
   }
 
   /** Runs the tool; never rejects on its exit code. */
@@ -95,12 +99,11 @@ export class Stack {
       const data = JSON.parse(body) as unknown;
       // Our own malformed requests are on the same subjects.
       if (data === null || typeof data !== 'object') return;
-      this.facts.push({ subject, data: data as Record<string, unknown> });
+      this.log.add({ subject, data: data as Record<string, unknown> });
     } catch (error) {
       if (error instanceof SyntaxError) return;
       throw error;
     }
-    for (const wake of this.waiting) wake();
   }
 
   file(): { natsUrl: string; databaseUrl: string; nkeyFile: string; services: StackService[] } {
@@ -125,22 +128,9 @@ export class Stack {
 
   /** The first fact, past or future, that fits. */
   async fact(fits: (fact: Fact) => boolean, seconds = 60): Promise<Fact> {
-    const deadline = Date.now() + seconds * 1000;
-    for (;;) {
-      const found = this.facts.find(fits);
-      if (found) return found;
-      const left = deadline - Date.now();
-      if (left <= 0) throw new Error(`no such fact within ${seconds} s; last: ${JSON.stringify(this.facts.slice(-5))}`);
-      await new Promise<void>((wake) => {
-        const done = (): void => {
-          clearTimeout(timer);
-          this.waiting.delete(done);
-          wake();
-        };
-        const timer = setTimeout(done, left);
-        this.waiting.add(done);
-      });
-    }
+    const found = await this.log.within(fits, seconds * 1000);
+    if (!found) throw new Error(`no such fact within ${seconds} s; last: ${JSON.stringify(this.facts.slice(-5))}`);
+    return found;
   }
 
   /** Stops it and throws its data away; returns what the tool said. */

@@ -20,7 +20,8 @@ import { decodePayload, MasterReport, MASTER_REPORTS, SUBJECTS } from '@plinth/c
 import { EventPublisher, ensureStreams } from '@plinth/service-kit';
 import { startNats, type TestServer } from '@plinth/testkit';
 import { connect, type NatsConnection } from 'nats';
-import { compileDistributor, DistributorProcess } from './testing/distributor-process.js';
+import type { ServiceProcess } from '@plinth/testkit';
+import { startDistributor } from './testing/start-distributor.js';
 import { HostileRepository } from './testing/hostile-repository.js';
 import { makeImage, makeKey, promotionOf, trust } from './testing/image-fixture.js';
 
@@ -32,7 +33,7 @@ const mounted: string[] = [];
 let nats: TestServer;
 let connection: NatsConnection;
 let repository: HostileRepository;
-let distributor: DistributorProcess | undefined;
+let distributor: ServiceProcess | undefined;
 
 function mount(disk: string, name: string, options: string): string {
   const path = join(scratch, name);
@@ -43,7 +44,6 @@ function mount(disk: string, name: string, options: string): string {
 }
 
 beforeAll(async () => {
-  compileDistributor();
   trust(join(scratch, 'keys'), key);
   nats = await startNats();
   connection = await connect({ servers: nats.url });
@@ -70,7 +70,7 @@ it('an image that was reported is whole after a power cut', async () => {
     Array.from({ length: FILES }, (_, index) => [`data/file-${index}`, `content ${index} `.repeat(500)]),
   );
   const image = await makeImage(tree, key, { name: 'cut' });
-  distributor = await DistributorProcess.start({
+  distributor = await startDistributor({
     NATS_URL: nats.url,
     PLINTH_STORAGE_NODE: 'sn-1',
     PLINTH_STORAGE_DIR: storage,

@@ -14,27 +14,26 @@ import {
 } from '@plinth/contracts';
 import { connectNats, EventPublisher } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
-import { compileDistributor, DistributorProcess } from './testing/distributor-process.js';
+import { type ServiceProcess, startNats, type TestServer } from '@plinth/testkit';
+import { startDistributor } from './testing/start-distributor.js';
 import { HostileRepository } from './testing/hostile-repository.js';
 import { makeImage, makeKey, promotionOf, type TestImage, trust } from './testing/image-fixture.js';
-import { type NatsProcess, startNats } from './testing/nats-process.js';
 
 const key = makeKey();
 let scratch: string;
-let nats: NatsProcess;
+let nats: TestServer;
 let connection: NatsConnection;
 let publisher: EventPublisher;
 let repository: HostileRepository;
 let storage: string;
 let reports: MasterReport[] = [];
 let heartbeat: StorageHeartbeat | undefined;
-let running: DistributorProcess[] = [];
+let running: ServiceProcess[] = [];
 let tests = 0;
 
 beforeAll(async () => {
-  compileDistributor();
   scratch = mkdtempSync(join(tmpdir(), 'plinth-removal-'));
-  nats = await startNats(join(scratch, 'nats'));
+  nats = await startNats();
   connection = await connectNats({ url: nats.url, name: 'test' });
   publisher = new EventPublisher(connection, 'test');
   trust(join(scratch, 'keys'), key);
@@ -63,8 +62,8 @@ afterEach(async () => {
   await (await connection.jetstreamManager()).streams.purge(STREAMS.events.name);
 });
 
-async function distributor(id = 'distributor-1'): Promise<DistributorProcess> {
-  const started = await DistributorProcess.start({
+async function distributor(id = 'distributor-1'): Promise<ServiceProcess> {
+  const started = await startDistributor({
     NATS_URL: nats.url,
     PLINTH_SERVICE_ID: id,
     PLINTH_STORAGE_NODE: `sn-${tests}`,
@@ -77,7 +76,7 @@ async function distributor(id = 'distributor-1'): Promise<DistributorProcess> {
 }
 
 async function until<T>(what: () => T | undefined | false): Promise<T> {
-  for (const end = Date.now() + 20_000; ; await new Promise((resolve) => setTimeout(resolve, 20))) {
+  for (const end = Date.now() + 60_000; ; await new Promise((resolve) => setTimeout(resolve, 20))) {
     const value = what();
     if (value) return value;
     if (Date.now() > end) throw new Error(`did not come: ${what.toString()}; reports: ${JSON.stringify(reports)}`);

@@ -192,7 +192,7 @@ describe('a bus that is away', () => {
         ) || undefined,
       'the agent has found it',
     );
-    bench.startNatsAgain();
+    await bench.startNatsAgain();
     expect(await bench.report(config.containerId, 'unhealthy', { after: sequence })).toMatchObject({
       willRestart: false,
     });

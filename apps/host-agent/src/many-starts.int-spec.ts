@@ -9,17 +9,17 @@ beforeAll(async () => {
   bench = await AgentBench.open();
   await bench.installImage('v1');
   bench.startAgent();
-}, 180_000);
+});
 
-afterAll(() => bench.close(), 60_000);
+afterAll(() => bench.close());
 
 it('starts and removes them all', async () => {
   const configs = Array.from({ length: 30 }, (_, index) =>
     bench.config({ name: `many-${index}`, tenant: index % 3 === 0 ? 'one' : 'two' }),
   );
   await Promise.all(configs.map((config) => bench.desire(config)));
-  await Promise.all(configs.map((config) => bench.report(config.containerId, 'started', {}, 40_000)));
-  const stats = await bench.connection.request(agentStats(bench.host), '{}', { timeout: 20_000 });
+  await Promise.all(configs.map((config) => bench.report(config.containerId, 'started')));
+  const stats = await bench.connection.request(agentStats(bench.host), '{}', { timeout: 60_000 });
   const reply = stats.json<QueryReply<ContainerStats[]>>();
   const one = reply.ok ? reply.data.find(({ containerId }) => containerId === configs[0]?.containerId) : undefined;
   expect(one).toMatchObject({ processes: 1 });
@@ -29,7 +29,7 @@ it('starts and removes them all', async () => {
   await Promise.all(
     configs.map((config) => bench.desire({ ...config, generation: 2, desired: 'removed', deleteData: true })),
   );
-  await Promise.all(configs.map((config) => bench.report(config.containerId, 'removed', {}, 40_000)));
+  await Promise.all(configs.map((config) => bench.report(config.containerId, 'removed')));
   expect(
     leftovers(
       bench,

@@ -20,12 +20,12 @@ beforeAll(async () => {
   await bench.installImage('v1');
   next = await bench.installImage('v4');
   agent = bench.startAgent();
-}, 180_000);
+});
 
 afterAll(async () => {
   await bench.close();
   expect(leftovers(bench, ids)).toEqual([]);
-}, 60_000);
+});
 
 type Config = ReturnType<AgentBench['config']>;
 

@@ -19,12 +19,12 @@ function newConfig(overrides: Record<string, unknown> = {}): Record<string, unkn
 beforeAll(async () => {
   bench = await AgentBench.open();
   await bench.installImage('v1');
-}, 180_000);
+});
 
 afterAll(async () => {
   await bench.close();
   expect(leftovers(bench, ids)).toEqual([]);
-}, 60_000);
+});
 
 describe('the keys of a running agent', () => {
   it('a key that is taken away stops being trusted, and one that is put back is trusted again', async () => {

@@ -109,6 +109,7 @@ describe('a build', () => {
     const [name, other] = [suite.newName(), suite.newName()];
     const more = 'run: ["echo x > /usr/x; touch /var/log/noise; rm -f /etc/machine-id; id > /etc/machine-id"]\n';
     const one = await suite.tested(await suite.build(suite.recipe(name, more)));
+    // Another second: no time of the build is in the content.
     await delay(1_100);
     const two = await suite.tested(await suite.build(suite.recipe(other, more)));
     const three = await suite.tested(await suite.build(suite.recipe(name, more.replace('echo x', 'echo y'))));

@@ -29,7 +29,7 @@ const promote = async (image: string): Promise<void> =>
 const retire = (image: string): Promise<string> =>
   suite.ask(SUBJECTS.imageRetired, { name: image.split('@')[0], version: image.split('@')[1] });
 async function until(what: () => boolean | Promise<boolean>): Promise<void> {
-  for (const end = Date.now() + 20_000; !(await what()); await new Promise((resolve) => setTimeout(resolve, 20)))
+  for (const end = Date.now() + 60_000; !(await what()); await new Promise((resolve) => setTimeout(resolve, 20)))
     if (Date.now() > end) throw new Error(`did not come: ${what.toString()}`);
 }
 
@@ -127,13 +127,13 @@ describe('a retired version', () => {
     const name = suite.newName();
     await suite.tested(await suite.build(suite.recipe(name)));
     await promote(`${name}@v1`);
-    expect(await download(`${builder.downloads}/images/${name}/v1/manifest.json`)).toBe(200);
+    expect(await download(`${suite.downloadsOf(builder)}/images/${name}/v1/manifest.json`)).toBe(200);
     await retire(`${name}@v1`);
     await until(() => !existsSync(suite.repository('production', name, 'v1')));
     await until(
       async () => (await answer<{ state: string }>(QUERIES.build, { image: `${name}@v1` })).state === 'retired',
     );
-    expect(await download(`${builder.downloads}/images/${name}/v1/manifest.json`)).toBe(404);
+    expect(await download(`${suite.downloadsOf(builder)}/images/${name}/v1/manifest.json`)).toBe(404);
     for (const [subject, more] of [
       [SUBJECTS.imagePromotionRequested, {}],
       [SUBJECTS.imageRevocationRequested, { reason: 'x' }],

@@ -76,7 +76,7 @@ describe('promotion and revocation', () => {
     const builder = await suite.start();
     const name = suite.newName();
     await suite.tested(await suite.build(suite.recipe(name)));
-    const base = `${builder.downloads}/images/${name}/v1`;
+    const base = `${suite.downloadsOf(builder)}/images/${name}/v1`;
     const get = (from: string, init: RequestInit = {}): Promise<Response> =>
       fetch(from, { ...init, headers: { ...init.headers, authorization: `Bearer ${suite.token}` } });
     expect((await get(`${base}/manifest.json`)).status).toBe(404);
@@ -108,7 +108,7 @@ describe('promotion and revocation', () => {
       `/images/${name}/v1/manifest.json%00`,
       `/images/${name}/v1/.`,
     ]) {
-      expect(await statusOf(builder.downloads, path, suite.token)).toBeGreaterThanOrEqual(400);
+      expect(await statusOf(suite.downloadsOf(builder), path, suite.token)).toBeGreaterThanOrEqual(400);
     }
     for (const authorization of [
       undefined,
@@ -128,8 +128,8 @@ describe('promotion and revocation', () => {
     expect((await fetch(url, { headers: { authorization: 'Bearer older-token' } })).status).toBe(200);
     expect((await get(url, { method: 'DELETE' })).status).toBe(405);
     // Health and metrics are elsewhere, and images are not there.
-    expect((await get(`${builder.downloads}/health/live`)).status).toBe(404);
-    expect((await get(url.replace(builder.downloads, builder.url))).status).toBe(404);
+    expect((await get(`${suite.downloadsOf(builder)}/health/live`)).status).toBe(404);
+    expect((await get(url.replace(suite.downloadsOf(builder), builder.url))).status).toBe(404);
     expect(JSON.stringify(builder.log)).not.toContain(suite.token);
   });
 });

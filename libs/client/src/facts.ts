@@ -3,6 +3,7 @@ import { STREAMS } from '@plinth/contracts';
 import { decodeEnvelope } from '@plinth/service-kit/messaging';
 import type { MsgHdrs, Subscription } from 'nats';
 import { ClientError } from './errors.js';
+import { FactLog } from './fact-log.js';
 
 export interface Fact {
   readonly subject: string;
@@ -57,9 +58,7 @@ function readObject(body: Uint8Array): Readonly<Record<string, unknown>> {
 
 /** Facts as they arrive, until closed. */
 export class FactStream {
-  private readonly seen: Fact[] = [];
-  private readonly waiting = new Set<() => void>();
-  private closed = false;
+  private readonly log = new FactLog<Fact>();
 
   constructor(
     private readonly subscriptions: readonly Subscription[],
@@ -78,9 +77,7 @@ export class FactStream {
   private async pump(subscription: Subscription, accept: (fact: Fact) => boolean): Promise<void> {
     for await (const message of subscription) {
       const fact = readFact(message.subject, message.headers, message.data, '', Date.now());
-      if (!accept(fact)) continue;
-      this.seen.push(fact);
-      for (const wake of [...this.waiting]) wake();
+      if (accept(fact)) this.log.add(fact);
     }
     this.close();
   }
@@ -94,37 +91,16 @@ export class FactStream {
 
   /** As {@link first}, but undefined when the time is over. @throws ClientError `closed` */
   async within(fits: (fact: Fact) => boolean, timeoutMs: number): Promise<Fact | undefined> {
-    const deadline = performance.now() + timeoutMs;
-    for (let at = 0; ;) {
-      for (; at < this.seen.length; at++) {
-        const fact = this.seen[at];
-        if (fact && fits(fact)) return fact;
-      }
-      const left = deadline - performance.now();
-      if (left <= 0) return undefined;
-      if (this.closed)
-        throw new ClientError('the connection ended before an answer came; try: plinth status', 'closed');
-      await this.nextOrTimeout(left);
-    }
-  }
-
-  private nextOrTimeout(milliseconds: number): Promise<void> {
-    return new Promise<void>((resolve) => {
-      const wake = (): void => {
-        clearTimeout(timer);
-        this.waiting.delete(wake);
-        resolve();
-      };
-      const timer = setTimeout(wake, milliseconds);
-      this.waiting.add(wake);
-    });
+    const fact = await this.log.within(fits, timeoutMs);
+    if (!fact && this.log.isClosed)
+      throw new ClientError('the connection ended before an answer came; try: plinth status', 'closed');
+    return fact;
   }
 
   /** Whoever still waits gets a ClientError `closed`. */
   close(): void {
-    if (this.closed) return;
-    this.closed = true;
-    for (const wake of [...this.waiting]) wake();
+    if (this.log.isClosed) return;
+    this.log.close();
     for (const subscription of this.subscriptions) subscription.unsubscribe();
   }
 }

@@ -2,6 +2,7 @@ export * from './plinth-client.js';
 export * from './container-requests.js';
 export * from './dead-letters.js';
 export * from './escape.js';
+export * from './fact-log.js';
 export * from './history.js';
 export * from './host-requests.js';
 export * from './image-requests.js';

@@ -4,3 +4,12 @@ export { removePostgresData } from './postgres-account.js';
 export { startPostgresServer } from './postgres-server.js';
 export { endProcess, identify, isAlive, type ProcessIdentity, signalProcess } from './process-identity.js';
 export { ServerStartError, spawnServer, tailOf, waitUntilReady } from './spawn-server.js';
+export {
+  cgroupHierarchies,
+  directoriesIn,
+  isBelow,
+  linkOfProcess,
+  mountTargets,
+  processIds,
+  readProcess,
+} from './kernel-tables.js';

@@ -1,10 +1,16 @@
 /** What of a stack is still on the machine: processes, mounts in any namespace, cgroups. */
-import { type Dirent, existsSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { existsSync, readdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { isAlive } from '@plinth/local-servers';
+import {
+  cgroupHierarchies,
+  directoriesIn,
+  isAlive,
+  isBelow,
+  mountTargets,
+  processIds,
+  readProcess,
+} from '@plinth/local-servers';
 import type { RunningService } from './stack-file.js';
-
-const CGROUPS = '/sys/fs/cgroup';
 
 /** One line for people each; empty when nothing is left. */
 export function findLeftovers(home: string, services: readonly RunningService[]): string[] {
@@ -14,13 +20,12 @@ export function findLeftovers(home: string, services: readonly RunningService[])
       left.add(`process ${service.pid} (${service.id})`);
   }
   const known = new Set(services.map((service) => service.pid));
-  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+  for (const pid of processIds()) {
     // conmon and the guard are started with paths below the home; a container's or a build's mounts lie below it.
     const words = readProcess(pid, 'cmdline').split('\0');
     const [program = ''] = words;
     const isOurs = program.endsWith('conmon') || words.some((word) => word.endsWith('lease-guard.js'));
-    if (!known.has(Number(pid)) && isOurs && words.some((word) => isBelow(word, home)))
-      left.add(`process ${pid} (${program})`);
+    if (!known.has(pid) && isOurs && words.some((word) => isBelow(word, home))) left.add(`process ${pid} (${program})`);
     for (const target of mountsBelow(readProcess(pid, 'mountinfo'), home)) left.add(`mount ${target}`);
   }
   for (const directory of containerCgroups(home)) left.add(`cgroup ${directory}`);
@@ -29,29 +34,7 @@ export function findLeftovers(home: string, services: readonly RunningService[])
 
 /** Pure: mount points at or below the home in the text of a mountinfo file, proc(5). */
 export function mountsBelow(mountinfo: string, home: string): string[] {
-  return mountinfo
-    .split('\n')
-    .map((line) =>
-      (line.split(' ')[4] ?? '').replace(/\\([0-7]{3})/g, (_, octal: string) =>
-        String.fromCharCode(Number.parseInt(octal, 8)),
-      ),
-    )
-    .filter((target) => isBelow(target, home));
-}
-
-function isBelow(path: string, home: string): boolean {
-  return path === home || path.startsWith(`${home}/`);
-}
-
-function readProcess(pid: string, file: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/${file}`, 'utf8');
-  } catch (error) {
-    // It ended meanwhile, or has no namespace of its own any more.
-    if (['ENOENT', 'ESRCH', 'EACCES', 'EINVAL', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? ''))
-      return '';
-    throw error;
-  }
+  return mountTargets(mountinfo).filter((target) => isBelow(target, home));
 }
 
 /**
@@ -65,11 +48,8 @@ function containerCgroups(home: string): string[] {
       .flatMap((host) => [...namesIn(join(host, 'containers')), ...namesIn(join(host, 'runtime', 'bundles'))])
       .map((name) => name.split('.')[0]),
   );
-  const hierarchies = existsSync(join(CGROUPS, 'cgroup.controllers'))
-    ? [CGROUPS]
-    : directoriesIn(CGROUPS).map((name) => join(CGROUPS, name));
   const left: string[] = [];
-  for (const hierarchy of hierarchies) {
+  for (const hierarchy of cgroupHierarchies()) {
     for (const parent of directoriesIn(hierarchy).filter((name) => name.startsWith('plinth'))) {
       const group = join(hierarchy, parent);
       left.push(
@@ -94,15 +74,4 @@ function removeIfEmpty(group: string): void {
 
 function namesIn(path: string): string[] {
   return existsSync(path) ? readdirSync(path) : [];
-}
-
-function directoriesIn(path: string): string[] {
-  let entries: Dirent[];
-  try {
-    entries = readdirSync(path, { withFileTypes: true });
-  } catch (error) {
-    if (['ENOENT', 'ENODEV', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return [];
-    throw error;
-  }
-  return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
 }

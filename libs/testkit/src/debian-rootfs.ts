@@ -1,4 +1,5 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,7 +17,29 @@ export async function debianRootfs(): Promise<string> {
   const finished = join(cache, 'debian-12-minbase');
   if (existsSync(finished)) return finished;
   mkdirSync(cache, { recursive: true });
-  const staging = mkdtempSync(join(cache, 'building-'));
+  const unlock = await lock(join(cache, 'lock'));
+  try {
+    if (!existsSync(finished)) await build(cache, finished);
+    return finished;
+  } finally {
+    unlock();
+  }
+}
+
+/** One test process builds, the others wait for it. The kernel gives the lock back when this process ends. */
+async function lock(path: string): Promise<() => void> {
+  const holder = spawn('flock', [path, 'sh', '-c', 'echo locked; exec cat'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  await Promise.race([
+    once(holder.stdout, 'data'),
+    once(holder, 'exit').then(([code]) => {
+      throw new Error(`flock ended with ${String(code)}`);
+    }),
+  ]);
+  return () => holder.stdin.end();
+}
+
+async function build(cache: string, finished: string): Promise<void> {
+  const staging = mkdtempSync(join(cache, `building-${process.env['PLINTH_TEST_RUN'] ?? ''}-`));
   try {
     const root = join(staging, 'root');
     await promisify(execFile)('mmdebstrap', ['--quiet', '--variant=minbase', 'bookworm', root, await machineMirror()], {
@@ -25,13 +48,7 @@ export async function debianRootfs(): Promise<string> {
     rmSync(join(root, 'dev'), { recursive: true });
     for (const point of REQUIRED_MOUNT_POINTS) mkdirSync(join(root, point), { recursive: true });
     chmodSync(root, 0o755);
-    try {
-      renameSync(root, finished);
-    } catch (error) {
-      // Another test process was faster: its tree is as good.
-      if (!['ENOTEMPTY', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
-    }
-    return finished;
+    renameSync(root, finished);
   } finally {
     rmSync(staging, { recursive: true, force: true });
   }

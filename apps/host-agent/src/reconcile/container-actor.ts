@@ -96,10 +96,10 @@ export class ContainerActor {
     if (this.sayAgain && !this.loop.isStopping) {
       this.sayAgain = false;
       const body = presentState(this.state.effective, this.state.record, this.hands.clock.now());
-      // What is on its way says the same.
+      // A report that was never sent says the same.
       const { config, record } = this.state;
       const verdict = record.trial?.told === true && config.update ? trialReport(config, record.trial) : undefined;
-      if (!this.hands.reporter.isPending(this.state.id))
+      if (!this.hands.reporter.hasUnsent(this.state.id))
         for (const said of [body, verdict]) if (said) await this.state.report(said);
     }
     if (!this.loop.isStopping) this.hands.health.follow(this.state, () => this.wake());

@@ -47,6 +47,14 @@ export class Reporter {
     return this.queues.has(containerId);
   }
 
+  /**
+   * Whether a report of the container waits that no try was made with. The first one of a queue does not count: an earlier agent, or a try whose answer was
+   * lost, may have brought it to the bus, which drops a second copy.
+   */
+  hasUnsent(containerId: string): boolean {
+    return (this.queues.get(containerId)?.length ?? 0) > 1;
+  }
+
   /** Waits until nothing is pending or the time is over; what is left lies in the journal. */
   async close(patienceMs: number): Promise<void> {
     if (this.queues.size > 0) {

@@ -1,8 +1,16 @@
 /** For the integration tests: a NATS server, a storage node with a signed image, and agents as real processes. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -15,6 +23,7 @@ import {
   desiredContainer,
   type Digest,
   type ExecQuery,
+  hostReport,
   type LogsQuery,
   type QueryReply,
   STREAM_HEADER,
@@ -30,7 +39,13 @@ import {
   nanos,
   type NatsConnection,
 } from 'nats';
+import { lookAtMachine, startNats, tailOf, type TestServer } from '@plinth/testkit';
 import { contentOf, type ImageOptions, installImage } from './signed-image.js';
+
+/** Of an event that comes within a second on an idle machine. */
+const PATIENCE_MS = 60_000;
+/** A server on a busy machine answers late. */
+const SERVER_PATIENCE_MS = 60_000;
 
 const REPOSITORY = resolve(import.meta.dirname, '../../../..');
 
@@ -43,7 +58,8 @@ export interface StreamedResult {
 export class AgentBench {
   readonly reports: ContainerReport[] = [];
   /** What the agents print: `PLINTH_TEST_LOG`, else a file beside everything else. */
-  readonly log: number;
+  private readonly log: number;
+  private readonly logFile: string;
   private collector: ConsumerMessages | undefined;
   private readonly agents = new Set<ChildProcess>();
   /** Hosts that had an agent. */
@@ -53,29 +69,23 @@ export class AgentBench {
   private constructor(
     readonly directory: string,
     readonly host: string,
-    private nats: ChildProcess,
-    readonly natsPort: number,
+    private readonly nats: TestServer,
     readonly connection: NatsConnection,
   ) {
-    this.log = openSync(process.env['PLINTH_TEST_LOG'] ?? join(directory, 'agent.log'), 'a');
+    this.logFile = process.env['PLINTH_TEST_LOG'] ?? join(directory, 'agent.log');
+    this.log = openSync(this.logFile, 'a');
   }
 
   static async open(): Promise<AgentBench> {
-    execFileSync(
-      process.execPath,
-      [join(REPOSITORY, 'node_modules/typescript-7/bin/tsc'), '-b', join(REPOSITORY, 'apps/host-agent')],
-      { stdio: 'inherit' },
-    );
     const directory = mkdtempSync(join(tmpdir(), 'plinth-agent-'));
-    const port = await freePort();
-    const nats = startNats(directory, port);
-    const connection = await connectNats({ url: `nats://127.0.0.1:${port}`, name: 'agent-bench' });
-    const bench = new AgentBench(directory, `host-${randomBytes(3).toString('hex')}`, nats, port, connection);
+    const nats = await startNats();
+    const connection = await connectNats({ url: nats.url, name: 'agent-bench' });
+    const bench = new AgentBench(directory, `host-${randomBytes(3).toString('hex')}`, nats, connection);
     mkdirSync(join(directory, 'keys'));
     mkdirSync(join(bench.storage, 'volumes'), { recursive: true });
     mkdirSync(join(bench.storage, 'software/hello'), { recursive: true });
     writeFileSync(join(bench.storage, 'software/hello/greeting'), 'hello from software\n');
-    void bench.collectReports();
+    await bench.collectReports();
     return bench;
   }
 
@@ -132,7 +142,9 @@ export class AgentBench {
       time: new Date().toISOString(),
       correlationId: `correlation-of-${config.containerId}`,
     });
-    await this.connection.jetstream().publish(subject, JSON.stringify(config), { headers });
+    await this.connection
+      .jetstream({ timeout: SERVER_PATIENCE_MS })
+      .publish(subject, JSON.stringify(config), { headers });
   }
 
   async forgetDesired(containerId: string): Promise<void> {
@@ -144,7 +156,7 @@ export class AgentBench {
     return {
       PATH: process.env['PATH'],
       PLINTH_CHECK_CONTRACTS: '1',
-      NATS_URL: `nats://127.0.0.1:${this.natsPort}`,
+      NATS_URL: this.nats.url,
       PLINTH_SERVICE_ID: 'host-agent-test',
       PLINTH_HOST: host,
       PLINTH_HOST_DIR: this.hostDirectoryOf(host),
@@ -152,13 +164,15 @@ export class AgentBench {
       PLINTH_TRUSTED_KEYS: join(this.directory, 'keys'),
       PLINTH_LOG_MAX_BYTES: '65536',
       PLINTH_LEASE_SECONDS: String(this.leaseSeconds),
-      LOG_LEVEL: process.env['PLINTH_TEST_LOG_LEVEL'] ?? 'warn',
+      LOG_LEVEL: process.env['PLINTH_TEST_LOG_LEVEL'] ?? 'info',
     };
   }
 
   startAgent(host = this.host): ChildProcess {
     this.hosts.add(host);
-    const agent = spawn(process.execPath, [join(REPOSITORY, 'apps/host-agent/dist/main.js')], {
+    // A test process that is killed takes its agents along.
+    const argv = ['--pdeathsig', 'KILL', '--', process.execPath, join(REPOSITORY, 'apps/host-agent/dist/main.js')];
+    const agent = spawn('setpriv', argv, {
       env: this.agentEnvironment(host),
       stdio: ['ignore', this.log, this.log],
     });
@@ -168,7 +182,7 @@ export class AgentBench {
   }
 
   async stopAgent(agent: ChildProcess, signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
-    if (agent.exitCode !== null) return agent.exitCode;
+    if (agent.exitCode !== null || agent.signalCode !== null) return agent.exitCode;
     const ended = new Promise<number | null>((resolve_) => agent.once('exit', (code) => resolve_(code)));
     agent.kill(signal);
     return ended;
@@ -187,7 +201,7 @@ export class AgentBench {
     containerId: string,
     kind: ContainerReport['kind'],
     options: { readonly after?: number; readonly generation?: number; readonly host?: string } = {},
-    patienceMs = 20_000,
+    patienceMs = PATIENCE_MS,
   ): Promise<ContainerReport> {
     const fits = (report: ContainerReport): boolean =>
       report.containerId === containerId &&
@@ -195,7 +209,21 @@ export class AgentBench {
       report.sequence > (options.after ?? 0) &&
       (options.host === undefined || report.host === options.host) &&
       (options.generation === undefined || report.generation === options.generation);
-    return waitFor(() => this.reports.find(fits), `report ${kind} of ${containerId}`, patienceMs);
+    try {
+      return await waitFor(() => this.reports.find(fits), `report ${kind} of ${containerId}`, patienceMs);
+    } catch (error) {
+      throw new Error(`${error instanceof Error ? error.message : String(error)}\n${this.diagnosis(containerId)}`);
+    }
+  }
+
+  /** As an agent leaves it that dies after the bus has stored the report and before it has deleted the report's file. */
+  async putBackIntoJournal(report: ContainerReport): Promise<void> {
+    const jsm = await this.connection.jetstreamManager();
+    const subject = hostReport(report.host, report.containerId);
+    const stored = await jsm.streams.getMessage(STREAMS.reports.name, { last_by_subj: subject });
+    const entry = { messageId: stored.header.get('Nats-Msg-Id'), report };
+    const file = `${report.containerId}.${report.sequence}.json`;
+    writeFileSync(join(this.hostDirectoryOf(report.host), 'reports', file), JSON.stringify(entry));
   }
 
   /** Pids in the container's cgroup. */
@@ -207,18 +235,18 @@ export class AgentBench {
     return this.streamed(agentExec(this.host), query);
   }
 
-  logs(query: LogsQuery): Promise<StreamedResult> {
-    return this.streamed(agentLogs(this.host), query);
+  /** @param onOutput gets what comes on standard output, as it comes */
+  logs(query: LogsQuery, onOutput?: (text: string) => void): Promise<StreamedResult> {
+    return this.streamed(agentLogs(this.host), query, onOutput);
   }
 
-  async stopNats(): Promise<void> {
-    const ended = new Promise((resolve_) => this.nats.once('exit', resolve_));
-    this.nats.kill('SIGTERM');
-    await ended;
+  stopNats(): Promise<void> {
+    return this.nats.pause();
   }
 
-  startNatsAgain(): void {
-    this.nats = startNats(this.directory, this.natsPort);
+  /** On what it had stored. */
+  startNatsAgain(): Promise<void> {
+    return this.nats.start();
   }
 
   async close(): Promise<void> {
@@ -226,11 +254,31 @@ export class AgentBench {
     this.removeAll();
     this.collector?.stop();
     await this.connection.close();
-    await this.stopNats();
+    await this.nats.stop();
     rmSync(this.directory, { recursive: true, force: true });
   }
 
-  private async streamed(subject: string, query: object): Promise<StreamedResult> {
+  /** What says why a report does not come. */
+  private diagnosis(containerId: string): string {
+    const reports = this.reports.filter((report) => report.containerId === containerId);
+    const journals = [...this.hosts].map((host) => {
+      const directory = join(this.hostDirectoryOf(host), 'reports');
+      return `journal of ${host}: ${existsSync(directory) ? readdirSync(directory).join(' ') : 'none'}`;
+    });
+    const logs = [this.logFile, ...[...this.hosts].map((host) => join(this.hostDirectoryOf(host), 'guard.log'))];
+    return [
+      'reports of the container:',
+      ...reports.map((report) => JSON.stringify(report)),
+      ...journals,
+      ...logs.map((file) => `--- ${file}\n${tailOf(file, 40)}`),
+    ].join('\n');
+  }
+
+  private async streamed(
+    subject: string,
+    query: object,
+    onOutput: (text: string) => void = () => undefined,
+  ): Promise<StreamedResult> {
     const inbox = createInbox();
     const replies = this.connection.subscribe(inbox);
     this.connection.publish(subject, JSON.stringify(query), { reply: inbox });
@@ -242,25 +290,32 @@ export class AgentBench {
         return { ...output, exit: message.json<QueryReply<{ exitCode: number }>>() };
       }
       if (message.reply) message.respond();
-      if (stream === 'stdout' || stream === 'stderr') output[stream] += Buffer.from(message.data).toString('utf8');
+      if (stream !== 'stdout' && stream !== 'stderr') continue;
+      const text = Buffer.from(message.data).toString('utf8');
+      output[stream] += text;
+      if (stream === 'stdout') onOutput(text);
     }
     throw new Error('the reply ended without its end');
   }
 
   private async collectReports(): Promise<void> {
-    const jsm = await this.connection.jetstreamManager();
+    const jsm = await this.connection.jetstreamManager({ timeout: SERVER_PATIENCE_MS });
     const { name } = await jsm.consumers.add(STREAMS.reports.name, {
       ack_policy: AckPolicy.None,
       deliver_policy: DeliverPolicy.All,
       inactive_threshold: nanos(600_000),
     });
-    const consumer = await this.connection.jetstream().consumers.get(STREAMS.reports.name, name);
-    this.collector = await consumer.consume();
-    for await (const message of this.collector) this.reports.push(decodeReport(message));
+    const jetstream = this.connection.jetstream({ timeout: SERVER_PATIENCE_MS });
+    const consumer = await jetstream.consumers.get(STREAMS.reports.name, name);
+    const messages = await consumer.consume();
+    this.collector = messages;
+    void (async () => {
+      for await (const message of messages) this.reports.push(decodeReport(message));
+    })();
   }
 }
 
-export async function waitFor<T>(look: () => T | undefined, what: string, patienceMs = 20_000): Promise<T> {
+export async function waitFor<T>(look: () => T | undefined, what: string, patienceMs = PATIENCE_MS): Promise<T> {
   for (const end = Date.now() + patienceMs; Date.now() < end; await delay(10)) {
     const found = look();
     if (found !== undefined) return found;
@@ -273,10 +328,10 @@ export function leftovers(bench: AgentBench, ids: readonly string[]): string[] {
   const mounts = readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
     .filter((line) => line.includes(bench.directory));
-  const cgroups = execFileSync('find', ['/sys/fs/cgroup', '-maxdepth', '3', '-type', 'd'])
-    .toString()
-    .split('\n')
-    .filter((line) => ids.some((id) => line.includes(id)));
+  // Other suites' groups come and go while this looks.
+  const cgroups = lookAtMachine([])
+    .cgroups.map(({ path }) => path)
+    .filter((path) => ids.some((id) => path.includes(id)));
   const processes = execFileSync('ps', ['-eo', 'pid,args'])
     .toString()
     .split('\n')
@@ -288,23 +343,4 @@ function decodeReport(message: JsMsg): ContainerReport {
   const decoded = decodePayload(ContainerReport, message.data);
   if (!decoded.ok) throw new Error(`a report breaks its contract: ${JSON.stringify(decoded.problems)}`);
   return decoded.value;
-}
-
-function startNats(directory: string, port: number): ChildProcess {
-  return spawn('nats-server', ['-js', '-sd', join(directory, 'nats'), '-a', '127.0.0.1', '-p', String(port)], {
-    stdio: 'ignore',
-  });
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve_, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() =>
-        address !== null && typeof address === 'object' ? resolve_(address.port) : reject(new Error('no port')),
-      );
-    });
-  });
 }

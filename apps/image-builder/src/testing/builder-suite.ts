@@ -1,17 +1,22 @@
 /** What every test of the service stands on: real NATS, PostgreSQL and containers, and the facts that were published. Needs root. */
-import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect } from '@jest/globals';
+import { FactLog } from '@plinth/client';
 import { CATALOGUE, decodePayload, type ImageBuildStatus, type ImageRejected, SUBJECTS } from '@plinth/contracts';
 import { connectNats, decodeEnvelope, EventPublisher } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
-import { BuilderProcess, compileBuilder } from './builder-process.js';
-import { type Server, startNats, startPostgres } from './servers.js';
-import { makeSmallRootfs, type SmallRootfs } from '@plinth/testkit';
+import {
+  makeSmallRootfs,
+  ServiceProcess,
+  type SmallRootfs,
+  startNats,
+  startPostgres,
+  type TestServer,
+} from '@plinth/testkit';
 
 export interface Fact {
   readonly subject: string;
@@ -23,15 +28,15 @@ export interface Fact {
 export class BuilderSuite {
   readonly key = generateKeyPairSync('ed25519');
   readonly token = randomBytes(32).toString('base64url');
-  readonly facts: Fact[] = [];
+  private readonly log = new FactLog<Fact>();
   readonly statuses: ImageBuildStatus[] = [];
   scratch = '';
   connection!: NatsConnection;
   publisher!: EventPublisher;
   rootfs!: SmallRootfs;
-  nats!: Server;
-  postgres!: Server;
-  private readonly running: BuilderProcess[] = [];
+  nats!: TestServer;
+  postgres!: TestServer;
+  private readonly running: ServiceProcess[] = [];
 
   /** Registers what has to be done before and after the tests of a file. */
   static install(): BuilderSuite {
@@ -40,6 +45,10 @@ export class BuilderSuite {
     afterEach(() => suite.endBuilders());
     afterAll(() => suite.close());
     return suite;
+  }
+
+  get facts(): readonly Fact[] {
+    return this.log.all;
   }
 
   get builderDirectory(): string {
@@ -51,20 +60,14 @@ export class BuilderSuite {
   }
 
   private async open(): Promise<void> {
-    compileBuilder();
     this.scratch = mkdtempSync(join(tmpdir(), 'plinth-builder-'));
-    // The database's own user has to reach its directory.
-    execFileSync('chmod', ['711', this.scratch]);
     mkdirSync(join(this.scratch, 'sources'));
     this.rootfs = makeSmallRootfs(this.scratch, join(this.scratch, 'sources', 'small.tar.gz'));
     writeFileSync(join(this.scratch, 'key.pem'), this.key.privateKey.export({ type: 'pkcs8', format: 'pem' }), {
       mode: 0o600,
     });
     writeFileSync(join(this.scratch, 'download.token'), `${this.token}\nolder-token\n`, { mode: 0o600 });
-    [this.nats, this.postgres] = await Promise.all([
-      startNats(join(this.scratch, 'nats')),
-      startPostgres(join(this.scratch, 'postgres')),
-    ]);
+    [this.nats, this.postgres] = await Promise.all([startNats(), startPostgres()]);
     this.connection = await connectNats({ url: this.nats.url, name: 'test' });
     this.publisher = new EventPublisher(this.connection, 'test');
     this.connection.subscribe('image.>', {
@@ -93,11 +96,11 @@ export class BuilderSuite {
     const decoded = decodePayload(contract.payload, data);
     if (!decoded.ok) throw new Error(`${subject}: ${JSON.stringify(decoded.problems)}`);
     const { correlationId, causationId } = decodeEnvelope(headers, { subject, position: '', storedAtMs: 0 });
-    this.facts.push({ subject, correlationId, causationId, data: decoded.value as Record<string, unknown> });
+    this.log.add({ subject, correlationId, causationId, data: decoded.value as Record<string, unknown> });
   }
 
-  async start(id = 'builder-1', more: Readonly<Record<string, string>> = {}): Promise<BuilderProcess> {
-    const builder = await BuilderProcess.start({
+  async start(id = 'builder-1', more: Readonly<Record<string, string>> = {}): Promise<ServiceProcess> {
+    const builder = await ServiceProcess.start('image-builder', {
       NATS_URL: this.nats.url,
       DATABASE_URL: this.postgres.url,
       PLINTH_SERVICE_ID: id,
@@ -111,6 +114,11 @@ export class BuilderSuite {
     });
     this.running.push(builder);
     return builder;
+  }
+
+  /** Where it serves downloads. */
+  downloadsOf(builder: ServiceProcess): string {
+    return String(builder.log.find(({ msg }) => msg === 'downloads are served')?.['url']);
   }
 
   newName(): string {
@@ -139,11 +147,24 @@ export class BuilderSuite {
 
   /** The first fact of one of these subjects that answers the request. */
   async answer(requestId: string, subjects: readonly string[], seconds = 60): Promise<Fact> {
-    for (const end = Date.now() + seconds * 1000; Date.now() < end; await delay(20)) {
-      const found = this.facts.find((fact) => fact.correlationId === requestId && subjects.includes(fact.subject));
-      if (found) return found;
-    }
+    const fits = (fact: Fact): boolean => fact.correlationId === requestId && subjects.includes(fact.subject);
+    const found = await this.log.within(fits, seconds * 1000);
+    if (found) return found;
     throw new Error(`no ${subjects.join(' or ')} for ${requestId}; there were ${this.of(requestId).join(', ')}`);
+  }
+
+  /** When everything that was published has been handled, and nothing is in progress. */
+  async allHandled(): Promise<void> {
+    const { consumers } = await this.connection.jetstreamManager();
+    await this.until(async () => {
+      const found = await consumers.list('PLINTH_EVENTS').next();
+      return found.length > 0 && found.every(({ num_pending, num_ack_pending }) => num_pending + num_ack_pending === 0);
+    }, 'all events are handled');
+  }
+
+  async until(holds: () => boolean | Promise<boolean>, what: string, seconds = 60): Promise<void> {
+    for (const end = Date.now() + seconds * 1000; Date.now() < end; await delay(20)) if (await holds()) return;
+    throw new Error(`not within ${seconds} s: ${what}`);
   }
 
   async tested(requestId: string, seconds = 60): Promise<Fact> {

@@ -20,7 +20,7 @@ beforeAll(async () => {
 });
 afterAll(() => suite?.close());
 beforeEach(() => {
-  suite.facts.length = 0;
+  suite.forgetFacts();
 });
 
 const answers = (tenant: string): readonly Record<string, unknown>[] => [
@@ -62,7 +62,7 @@ it("a tenant's burst is answered whole, and does not keep another's single reque
 it('a burst is answered whole, each request once, when the provisioners are killed in it', async () => {
   await burst('killed');
   for (const provisioner of [...suite.provisioners]) {
-    await suite.end(provisioner, 'SIGKILL');
+    await provisioner.end('SIGKILL');
     await suite.startProvisioner('provisioner-again');
   }
   await suite.until(() => answered('killed') === BURST, 'all are answered', 100);

@@ -24,7 +24,7 @@ beforeAll(async () => {
 });
 afterAll(() => suite?.close());
 beforeEach(() => {
-  suite.facts.length = 0;
+  suite.forgetFacts();
 });
 
 const containers = async (prefix: string): Promise<readonly ContainerStatus[]> =>
@@ -262,7 +262,7 @@ it('a provisioner that is killed in the middle of a drain loses none and starts 
   await suite.ask(SUBJECTS.hostDrainRequested, { host: 'host-1', parallel: 2 });
   await suite.until(() => suite.of(SUBJECTS.containerMoved).length > 0, 'the first has moved');
   const [first] = suite.provisioners;
-  if (first) await suite.end(first, 'SIGKILL');
+  await first?.end('SIGKILL');
   await suite.startProvisioner('provisioner-1');
   await suite.fact(SUBJECTS.hostDrained, { host: 'host-1' }, 60);
   await allRun('killed', 'host-1');

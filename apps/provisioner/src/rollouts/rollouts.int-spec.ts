@@ -160,7 +160,7 @@ describe('many containers', () => {
     });
     await suite.until(() => suite.of(SUBJECTS.rolloutBatchStarted, { rolloutId: id }).length >= 2, 'the second batch');
     const victim = suite.provisioners[0];
-    if (victim) await suite.end(victim, 'SIGKILL');
+    await victim?.end('SIGKILL');
     const found = await ended(requestId, 'completed', 60);
     await suite.startProvisioner('provisioner-1');
     expect(found.counts).toMatchObject({ total: 30, updated: 30 });

@@ -1,15 +1,10 @@
 /** Provisioners in processes of their own, on a real NATS and PostgreSQL, with scripted hosts; and the facts that were published. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
+import { FactLog } from '@plinth/client';
 import { type QueryReply, QUERIES, STREAMS, SUBJECTS } from '@plinth/contracts';
-import { startNats, startPostgres, type TestServer } from '@plinth/testkit';
+import { ServiceProcess, startNats, startPostgres, type TestServer } from '@plinth/testkit';
 import { connect, headers, type JetStreamClient, type NatsConnection } from 'nats';
 import { ScriptedHosts } from './scripted-hosts.js';
-
-const REPOSITORY = join(import.meta.dirname, '../../../..');
 
 export interface Fact {
   readonly subject: string;
@@ -17,8 +12,8 @@ export interface Fact {
 }
 
 export class ProvisionerSuite {
-  readonly facts: Fact[] = [];
-  readonly provisioners: ChildProcess[] = [];
+  private log = new FactLog<Fact>();
+  readonly provisioners: ServiceProcess[] = [];
 
   private constructor(
     private readonly nats: TestServer,
@@ -35,10 +30,6 @@ export class ProvisionerSuite {
     capacity: number,
     environment: Readonly<Record<string, string>> = {},
   ): Promise<ProvisionerSuite> {
-    execFileSync(process.execPath, ['node_modules/typescript-7/bin/tsc', '-b', 'apps/provisioner'], {
-      cwd: REPOSITORY,
-      stdio: 'inherit',
-    });
     const [nats, postgres] = await Promise.all([startNats(), startPostgres()]);
     const connection = await connect({ servers: nats.url });
     const jetstream = connection.jetstream();
@@ -58,6 +49,15 @@ export class ProvisionerSuite {
     return suite;
   }
 
+  /** Since the last {@link forgetFacts}. */
+  get facts(): readonly Fact[] {
+    return this.log.all;
+  }
+
+  forgetFacts(): void {
+    this.log = new FactLog();
+  }
+
   get natsPort(): number {
     return this.nats.port;
   }
@@ -69,38 +69,20 @@ export class ProvisionerSuite {
   async close(): Promise<void> {
     this.hosts.stop();
     await this.connection.close();
-    await Promise.all(this.provisioners.map((child) => this.end(child, 'SIGTERM')));
+    await Promise.all(this.provisioners.map((provisioner) => provisioner.end()));
     await Promise.all([this.nats.stop(), this.postgres.stop()]);
   }
 
-  async startProvisioner(id: string): Promise<ChildProcess> {
-    const child = spawn(process.execPath, [join(REPOSITORY, 'apps/provisioner/dist/main.js')], {
-      env: {
-        PATH: process.env['PATH'],
-        PLINTH_CHECK_CONTRACTS: '1',
-        NATS_URL: this.nats.url,
-        DATABASE_URL: this.postgres.url,
-        PLINTH_SERVICE_ID: id,
-        PLINTH_HOST_LOST_SECONDS: '3',
-        ...this.environment,
-      },
-      stdio: ['ignore', 'pipe', 'inherit'],
+  async startProvisioner(id: string): Promise<ServiceProcess> {
+    const provisioner = await ServiceProcess.start('provisioner', {
+      NATS_URL: this.nats.url,
+      DATABASE_URL: this.postgres.url,
+      PLINTH_SERVICE_ID: id,
+      PLINTH_HOST_LOST_SECONDS: '3',
+      ...this.environment,
     });
-    this.provisioners.push(child);
-    await new Promise<void>((resolve, reject) => {
-      child.once('exit', (code) => reject(new Error(`the provisioner ended with ${code}`)));
-      createInterface({ input: child.stdout }).on('line', (line) => {
-        if (line.includes('"msg":"ready"')) resolve();
-      });
-    });
-    return child;
-  }
-
-  async end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
-    if (child.exitCode !== null || child.signalCode !== null) return;
-    const ended = once(child, 'exit');
-    child.kill(signal);
-    await ended;
+    this.provisioners.push(provisioner);
+    return provisioner;
   }
 
   /** @returns the request's id, which all that follows from it correlates with */
@@ -116,7 +98,7 @@ export class ProvisionerSuite {
     // A provisioner that is killed takes the queries it had in hand with it.
     for (let attempts = 1; ; attempts++) {
       try {
-        return (await this.connection.request(subject, JSON.stringify(body), { timeout: 2_000 })).json<QueryReply<T>>();
+        return (await this.connection.request(subject, JSON.stringify(body), { timeout: 5_000 })).json<QueryReply<T>>();
       } catch (error) {
         if (attempts === 5) throw error;
       }
@@ -130,19 +112,25 @@ export class ProvisionerSuite {
   }
 
   of(subject: string, match: Readonly<Record<string, unknown>> = {}): readonly Record<string, unknown>[] {
-    const fits = (data: Record<string, unknown>): boolean =>
-      Object.entries(match).every(([key, value]) => data[key] === value);
-    return this.facts.filter((fact) => fact.subject === subject && fits(fact.data)).map((fact) => fact.data);
+    return this.facts.filter((fact) => isAbout(fact, subject, match)).map((fact) => fact.data);
   }
 
-  fact(subject: string, match: Readonly<Record<string, unknown>>, seconds = 30): Promise<Record<string, unknown>> {
-    return this.until(() => this.of(subject, match)[0], `${subject} ${JSON.stringify(match)}`, seconds);
+  async fact(
+    subject: string,
+    match: Readonly<Record<string, unknown>>,
+    seconds = 60,
+  ): Promise<Record<string, unknown>> {
+    const found = await this.log.within((fact) => isAbout(fact, subject, match), seconds * 1000);
+    if (found) return found.data;
+    throw new Error(
+      `not within ${seconds} s: ${subject} ${JSON.stringify(match)}; last facts ${JSON.stringify(this.facts.slice(-5))}`,
+    );
   }
 
   async until<T>(
     look: () => T | undefined | false | Promise<T | undefined | false>,
     what: string,
-    seconds = 30,
+    seconds = 60,
   ): Promise<T> {
     for (
       const deadline = Date.now() + seconds * 1000;
@@ -206,9 +194,13 @@ export class ProvisionerSuite {
   private listen(): void {
     const keep = (error: unknown, subject: string, data: Uint8Array): void => {
       if (error === null && !subject.endsWith('.requested'))
-        this.facts.push({ subject, data: JSON.parse(Buffer.from(data).toString('utf8')) as Record<string, unknown> });
+        this.log.add({ subject, data: JSON.parse(Buffer.from(data).toString('utf8')) as Record<string, unknown> });
     };
     for (const subject of STREAMS.events.subjects)
       this.connection.subscribe(subject, { callback: (error, message) => keep(error, message.subject, message.data) });
   }
+}
+
+function isAbout(fact: Fact, subject: string, match: Readonly<Record<string, unknown>>): boolean {
+  return fact.subject === subject && Object.entries(match).every(([key, value]) => fact.data[key] === value);
 }

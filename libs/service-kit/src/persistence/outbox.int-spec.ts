@@ -69,7 +69,7 @@ const unsent = async (): Promise<number> =>
 
 async function until(look: () => Promise<boolean>, what: string): Promise<void> {
   for (
-    const deadline = Date.now() + 30_000;
+    const deadline = Date.now() + 60_000;
     Date.now() < deadline;
     await new Promise((resolve) => setTimeout(resolve, 50))
   )

@@ -2,10 +2,8 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect, it } from '@jest/globals';
-import { compileBuilder } from '../../testing/builder-process.js';
 
 it('removes a build from every hierarchy, the hidden one included', () => {
-  compileBuilder();
   const left = execFileSync(
     process.execPath,
     [join(import.meta.dirname, '../../../dist/testing/hidden-hierarchy.js')],
