@@ -1,200 +1,152 @@
-/** One request → one container, in the caller's transaction: load, decide, reserve, write, announce. */
-import { Inject, Injectable } from '@nestjs/common';
+/** One request → one container, in the caller's transaction: load, decide (domain/creation.ts), reserve, write, publish. */
 import { randomBytes } from 'node:crypto';
-import {
-  containerStatus,
-  type ContainerRejected,
-  type ContainerRequested,
-  desiredContainer,
-  parseImageRef,
-  SUBJECTS,
-} from '@plinth/contracts';
+import { Inject, Injectable } from '@nestjs/common';
+import { containerStatus, type ContainerRequested, desiredContainer, parseImageRef, SUBJECTS } from '@plinth/contracts';
 import { claimEvent, derivedId, type ReceivedEvent, type UnitOfWork } from '@plinth/service-kit';
-import type { EntityManager } from 'typeorm';
-import { findRequest, insertContainer } from './container.store.js';
-import { loadPlacementView, release, reserve } from '../placement/placement.store.js';
 import { ProvisionerConfig } from '../config.js';
-import { DEFAULT_TENANT, type Defaults, newContainerConfig, resourcesOf } from './domain/container-config.js';
-import { type ContainerRecord, factOf, statusOf } from './domain/container-record.js';
+import { placementPolicy } from '../placement/domain/placement.js';
+import type { TenantUsage } from '../placement/domain/tenant-quota.js';
+import { loadPlacementView, release, reserve } from '../placement/placement.store.js';
 import { lockTenantUsage } from '../placement/tenant.store.js';
-import { quotaRefusal, type TenantQuota, type TenantUsage } from '../placement/domain/tenant-quota.js';
-import { resolveImage } from '../images/domain/image-resolution.js';
-import { choosePlacement, inDatacenter, noRoom, placementPolicy } from '../placement/domain/placement.js';
+import { findRequest, insertContainer } from './container.store.js';
+import { type ContainerRecord, factOf, statusOf } from './domain/container-record.js';
+import {
+  type Creation,
+  type CreationDraws,
+  type CreationRefusal,
+  type CreationRules,
+  type CreationView,
+  planCreation,
+  tenantOf,
+} from './domain/creation.js';
 
-type Refusal = Pick<ContainerRejected, 'reason' | 'message'>;
+type Request = ReceivedEvent<ContainerRequested>;
+
+const NO_USAGE: TenantUsage = { containers: 0, memoryBytes: 0, diskBytes: 0 };
 
 @Injectable()
 export class ContainerCreation {
   private turn = 0;
-  private readonly defaults: Defaults;
-  private readonly quota: TenantQuota;
+  private readonly rules: CreationRules;
+  private readonly hasQuota: boolean;
 
   constructor(@Inject(ProvisionerConfig) private readonly config: ProvisionerConfig) {
-    this.quota = {
+    const quota = {
       containers: config.PLINTH_TENANT_MAX_CONTAINERS,
       memoryBytes: config.PLINTH_TENANT_MAX_MEMORY_BYTES,
       diskBytes: config.PLINTH_TENANT_MAX_DISK_BYTES,
     };
-    this.defaults = {
-      memoryBytes: config.PLINTH_DEFAULT_MEMORY_BYTES,
-      cpus: config.PLINTH_DEFAULT_CPUS,
-      pids: config.PLINTH_DEFAULT_PIDS,
+    this.hasQuota = Object.values(quota).some((limit) => limit !== undefined);
+    this.rules = {
+      quota,
+      policy: placementPolicy(config.PLINTH_PLACEMENT),
+      defaults: {
+        memoryBytes: config.PLINTH_DEFAULT_MEMORY_BYTES,
+        cpus: config.PLINTH_DEFAULT_CPUS,
+        pids: config.PLINTH_DEFAULT_PIDS,
+      },
     };
   }
 
   /** @param requestDigest of what is asked for: tells a request that came again from another one under its id */
-  async decide(unit: UnitOfWork, event: ReceivedEvent<ContainerRequested>, requestDigest: string): Promise<void> {
-    if (!(await claimEvent(unit.db, SUBJECTS.containerRequested, event.id))) {
-      const known = await findRequest(unit.db, event.id);
-      if (known && known.digest !== requestDigest) {
-        this.refuse(
-          unit,
-          event,
-          { reason: 'request-id-reused', message: 'a request with this id asked for something else; use a new id' },
-          requestDigest,
-        );
-      }
+  async decide(unit: UnitOfWork, event: Request, requestDigest: string): Promise<void> {
+    if (await claimEvent(unit.db, SUBJECTS.containerRequested, event.id)) {
+      const refusal = await this.create(unit, event, requestDigest);
+      if (refusal) refuse(unit, event, refusal);
       return;
     }
-    const refusal = await this.place(unit, event, requestDigest);
-    if (refusal) this.refuse(unit, event, refusal);
+    const known = await findRequest(unit.db, event.id);
+    if (known && known.digest !== requestDigest) refuse(unit, event, ID_REUSED, requestDigest);
   }
 
-  /** It could not be decided, however often it was tried. */
-  giveUp(unit: UnitOfWork, event: ReceivedEvent<ContainerRequested>): void {
-    this.refuse(unit, event, {
-      reason: 'internal-error',
-      message: 'the request could not be decided; the log of the provisioner says why',
-    });
+  /** The request could not be decided in as many tries as the bus makes. */
+  giveUp(unit: UnitOfWork, event: Request): void {
+    refuse(unit, event, UNDECIDED);
   }
 
   /** @returns why not; then nothing was written */
-  private async place(
+  private async create(unit: UnitOfWork, event: Request, digest: string): Promise<CreationRefusal | undefined> {
+    for (;;) {
+      const plan = planCreation(event.data, await this.view(unit, event.data), this.rules, this.draws(event));
+      if (!plan.ok) return plan;
+      const outcome = await this.reserveFirst(unit, plan);
+      if (outcome === 'no-room') return plan.allTaken;
+      // The image was revoked or retired after the view was loaded, and is never promoted again: the next view has another, or none.
+      if (outcome === 'image-withdrawn') continue;
+      if (await insertContainer(unit.db, outcome, event.id, digest)) {
+        publishCreated(unit, event.id, outcome);
+        return undefined;
+      }
+      await release(unit.db, outcome.config.host, plan.resources);
+      const { tenant, name } = outcome.config;
+      return { reason: 'name-taken', message: `tenant ${tenant} has a container named ${name} already` };
+    }
+  }
+
+  /** @returns the candidate whose host has room, which is reserved */
+  private async reserveFirst(
     unit: UnitOfWork,
-    event: ReceivedEvent<ContainerRequested>,
-    digest: string,
-  ): Promise<Refusal | undefined> {
-    const request = event.data;
+    { candidates, image, resources }: Plan,
+  ): Promise<ContainerRecord | 'no-room' | 'image-withdrawn'> {
+    for (const record of candidates) {
+      const { host } = record.config;
+      const room = await reserve(unit.db, host, image, resources, this.config.PLINTH_CPU_OVERCOMMIT);
+      if (room === 'image-withdrawn') return room;
+      if (room === 'reserved') return record;
+    }
+    return 'no-room';
+  }
+
+  /** Holds the tenant's usage until the transaction ends, where there is a quota: no other request adds to it. */
+  private async view(unit: UnitOfWork, request: ContainerRequested): Promise<CreationView> {
     const { PLINTH_CPU_OVERCOMMIT: overcommit, PLINTH_HOST_LOST_SECONDS: lostSeconds } = this.config;
     const asked = request.image === undefined ? undefined : parseImageRef(request.image);
-    const view = await loadPlacementView(unit.db, asked?.name, overcommit, lostSeconds);
-    const hosts = inDatacenter(view.hosts, request.datacenter);
-    if (hosts.length === 0) {
-      const where = request.datacenter === undefined ? '' : ` in data centre ${request.datacenter}`;
-      return { reason: 'no-host', message: `no host is ready${where}; plinth hosts shows what there is` };
-    }
-    const reachable = new Set(hosts.flatMap((host) => host.storageNodes));
-    const resolution = resolveImage(request.image, request.strict ?? false, view.catalogue, reachable);
-    if (!resolution.ok) return resolution;
-
-    const resources = resourcesOf(request, this.defaults);
-    const policy = placementPolicy(this.config.PLINTH_PLACEMENT);
-    const overQuota = quotaRefusal(
-      request.tenant ?? DEFAULT_TENANT,
-      await this.usage(unit.db, request.tenant ?? DEFAULT_TENANT),
-      resources,
-      this.quota,
-    );
-    if (overQuota) return { reason: 'quota-exceeded', message: overQuota };
-    const placement = choosePlacement(
-      hosts,
-      resolution.image.storageNodes,
-      resources,
-      policy,
-      Math.random(),
-      this.turn++,
-    );
-    if (!placement.ok) return placement;
-    for (const host of placement.hosts) {
-      const room = await reserve(unit.db, host.host, resolution.image, resources, overcommit);
-      if (room === 'no-room') continue;
-      // Revoked or retired since it was looked up, and never promoted again: the next look finds another, or none.
-      if (room === 'image-withdrawn') return this.place(unit, event, digest);
-      const nodes = resolution.image.storageNodes.filter((node) => host.storageNodes.includes(node));
-      const containerId = randomBytes(16).toString('hex');
-      const requestedAt = new Date(event.storedAtMs).toISOString();
-      const config = newContainerConfig(
-        request,
-        {
-          containerId,
-          volumeId: randomBytes(16).toString('hex'),
-          name: request.name ?? `c-${containerId.slice(0, 8)}`,
-          tenant: request.tenant ?? DEFAULT_TENANT,
-          host: host.host,
-          storageNode: nodes[Math.floor(Math.random() * nodes.length)] ?? nodes[0] ?? '',
-          image: resolution.image,
-          fallbackReason: resolution.fallbackReason,
-          requestedAt,
-          decidedAt: new Date().toISOString(),
-        },
-        this.defaults,
-      );
-      const record: ContainerRecord = {
-        id: containerId,
-        state: 'scheduled',
-        config,
-        pid: null,
-        restarts: 0,
-        exitCode: null,
-        message: null,
-        reportSequence: 0,
-        requestedAt,
-        startedAt: null,
-        knownGood: [],
-        update: null,
-        runningImage: null,
-        moving: null,
-        health: null,
-        failedChecks: [],
-      };
-      if (!(await insertContainer(unit.db, record, event.id, digest))) {
-        await release(unit.db, host.host, resources);
-        return {
-          reason: 'name-taken',
-          message: `tenant ${config.tenant} has a container named ${config.name} already`,
-        };
-      }
-      this.announce(unit, event, record);
-      return undefined;
-    }
-    return { reason: 'no-capacity', message: noRoom(placement.hosts, resources) };
+    const { hosts, catalogue } = await loadPlacementView(unit.db, asked?.name, overcommit, lostSeconds);
+    return { hosts, catalogue, usage: this.hasQuota ? await lockTenantUsage(unit.db, tenantOf(request)) : NO_USAGE };
   }
 
-  /** What the tenant has; without a quota nobody asks. Until the transaction ends nobody else adds to it. */
-  private usage(manager: EntityManager, tenant: string): Promise<TenantUsage> {
-    if (Object.values(this.quota).every((limit) => limit === undefined))
-      return Promise.resolve({ containers: 0, memoryBytes: 0, diskBytes: 0 });
-    return lockTenantUsage(manager, tenant);
+  private draws(event: Request): CreationDraws {
+    return {
+      requestedAt: new Date(event.storedAtMs).toISOString(),
+      decidedAt: new Date().toISOString(),
+      containerId: randomBytes(16).toString('hex'),
+      volumeId: randomBytes(16).toString('hex'),
+      hostDraw: Math.random(),
+      nodeDraw: Math.random(),
+      turn: this.turn++,
+    };
   }
+}
 
-  private announce(unit: UnitOfWork, event: ReceivedEvent<ContainerRequested>, record: ContainerRecord): void {
-    const { config } = record;
-    unit.publish(desiredContainer(config.host, record.id), config);
-    unit.publish(
-      SUBJECTS.containerConfigured,
-      {
-        ...factOf(config),
-        imageAsked: config.imageAsked,
-        fallbackReason: config.fallbackReason,
-        storageNode: config.storageNode,
-        dataVolume: config.dataVolume,
-        requestId: event.id,
-      },
-      { aggregate: `container:${record.id}` },
-    );
-    unit.publish(containerStatus(record.id), statusOf(record));
-  }
+type Plan = Extract<Creation, { ok: true }>;
 
-  private refuse(
-    unit: UnitOfWork,
-    { id, attempt, data: { name, tenant } }: ReceivedEvent<ContainerRequested>,
-    refusal: Refusal,
-    variant = '',
-  ): void {
-    unit.refuse(
-      SUBJECTS.containerRejected,
-      { operation: 'create', reason: refusal.reason, message: refusal.message, name, tenant },
-      variant === '' ? undefined : derivedId('refused', id, variant, String(attempt)),
-    );
-  }
+const ID_REUSED: CreationRefusal = {
+  reason: 'request-id-reused',
+  message: 'a request with this id asked for something else; use a new id',
+};
+const UNDECIDED: CreationRefusal = {
+  reason: 'internal-error',
+  message: 'the request could not be decided; the log of the provisioner says why',
+};
+
+function publishCreated(unit: UnitOfWork, requestId: string, record: ContainerRecord): void {
+  const { config } = record;
+  const { imageAsked, fallbackReason, storageNode, dataVolume } = config;
+  unit.publish(desiredContainer(config.host, record.id), config);
+  unit.publish(
+    SUBJECTS.containerConfigured,
+    { ...factOf(config), imageAsked, fallbackReason, storageNode, dataVolume, requestId },
+    { aggregate: `container:${record.id}` },
+  );
+  unit.publish(containerStatus(record.id), statusOf(record));
+}
+
+/** @param variant tells refusals of different requests under one id apart */
+function refuse(unit: UnitOfWork, { id, attempt, data }: Request, refusal: CreationRefusal, variant = ''): void {
+  const { reason, message } = refusal;
+  unit.refuse(
+    SUBJECTS.containerRejected,
+    { operation: 'create', reason, message, name: data.name, tenant: data.tenant },
+    variant === '' ? undefined : derivedId('refused', id, variant, String(attempt)),
+  );
 }
