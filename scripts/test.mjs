@@ -7,8 +7,8 @@ import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const top = resolve(dirname(fileURLToPath(import.meta.url)), '..');
-/** Suites wait for servers and containers most of the time. */
-const WORKERS = Math.max(2, 2 * availableParallelism());
+/** More at once starve each other: end-to-end suites start a whole system each. */
+const WORKERS = Math.max(2, availableParallelism());
 /** A guard or a server ends a moment after the test that began it. */
 const END_PATIENCE_MS = 15_000;
 
