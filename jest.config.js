@@ -1,10 +1,10 @@
-// Specs, and services that inherit their environment: what they publish and answer is held against its contract.
+// Specs, and services that inherit their environment, check what they publish and answer against its contract.
 process.env.PLINTH_CHECK_CONTRACTS = '1';
 
 const project = (displayName, testMatch) => ({
   displayName,
   testMatch,
-  // Not among the temporary files, which `npm test` makes and deletes for each run.
+  // Outside the temporary files, which `npm test` makes and deletes for each run.
   cacheDirectory: `${import.meta.dirname}/node_modules/.cache/jest`,
   rootDir: import.meta.dirname,
   testEnvironment: 'node',
@@ -38,7 +38,7 @@ export default {
     project('integration', ['<rootDir>/{apps,libs}/*/src/**/*.int-spec.ts', '<rootDir>/test/**/*.int-spec.ts']),
     project('e2e', ['<rootDir>/test/**/*.e2e-spec.ts']),
   ],
-  // Far more than a test takes on an idle machine: it ends one that hangs, and judges none.
+  // Far longer than any test takes on an idle machine: it only ends a test that hangs.
   testTimeout: 300_000,
   cacheDirectory: `${import.meta.dirname}/node_modules/.cache/jest`,
   // Once per run, before the first file.

@@ -16,7 +16,7 @@ function meminfo(): Record<string, number> {
 const hostMounts = (): number => readFileSync('/proc/1/mounts', 'utf8').trimEnd().split('\n').length;
 const settle = (): Promise<void> => new Promise((done) => setTimeout(done, 3_000));
 
-/** What the kernel charges to a container's cgroup, bytes. A page of a file is charged once, to whoever reads it first, so what others do on the machine does not count. */
+/** What the kernel charges to a container's cgroup, bytes. A page of a file is charged once, to the process that reads it first, so the work of other programs does not count. */
 function charged(id: string): { total: number; fileCache: number; kernel: number } {
   const version1 = existsSync('/sys/fs/cgroup/memory/plinth');
   const parent = version1 ? '/sys/fs/cgroup/memory/plinth' : '/sys/fs/cgroup/plinth';
@@ -53,7 +53,7 @@ function privateMemory(home: string, containers: ReadonlySet<number>): { platfor
       const agent = command.some((word) => word.endsWith('apps/host-agent/dist/main.js'));
       if (agent && readFileSync(`/proc/${pid}/environ`, 'utf8').includes(`PLINTH_HOST_DIR=${home}/`)) agents += own;
     } catch (error) {
-      // It ended while we looked, or the kernel lets nobody look (process 1 of some virtual machines).
+      // It ended in between, or the kernel does not permit it (process 1 of some virtual machines).
       if (!['ENOENT', 'ESRCH', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
     }
   }
@@ -70,7 +70,7 @@ try {
   const privateBefore = privateMemory(system.home, new Set([first.pid]));
   const mountsBefore = hostMounts();
   const started: { id: string; name: string; pid: number }[] = [];
-  // The first will read all of the image: the limit of the others would hold less than that.
+  // The first one reads the whole image, which is more than the memory limit of the others.
   for (let index = 0; index < CONTAINERS; index++)
     started.push(await system.start(index === 0 ? { ...idle, limits: { memoryBytes: 1024 ** 3 } } : idle));
   await settle();

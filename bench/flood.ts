@@ -1,6 +1,6 @@
 /**
  * `npm run bench:flood`: 50,000 requests of one tenant in one burst, and one of another tenant behind them. Every one has to be answered once; memory and
- * health of the services are looked at meanwhile. Figures are printed, nothing is asserted but the answers.
+ * health of the services are sampled meanwhile. It prints figures and asserts nothing but the answers.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ import { row, startSystem } from './system.js';
 const REQUESTS = Number(process.env['PLINTH_BENCH_REQUESTS'] ?? 50_000);
 const IN_FLIGHT = 500;
 const SAMPLE_MS = 500;
-/** So that some dozens of the burst fit, and the single one after them. */
+/** Memory per request, so that some dozens of the burst fit, and the single one after them. */
 const GREEDY_BYTES = 256 * 1024 ** 2;
 const MODEST_BYTES = 8 * 1024 ** 2;
 

@@ -1,4 +1,4 @@
-/** `npm run bench:health`: what health checks take of a host, and of the time of a start beside them. */
+/** `npm run bench:health`: what health checks cost a host, and how they slow down starts. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';

@@ -35,7 +35,7 @@ export function processesWith(program: string, word: string): readonly number[] 
     });
 }
 
-/** What the whole machine has in use of what can run out. */
+/** The machine's use of resources that can run out. */
 export function machineCounts(): Readonly<Record<string, number>> {
   const names = readdirSync('/proc');
   const keys =
@@ -71,7 +71,7 @@ function linkOf(path: string): string {
   try {
     return readlinkSync(path);
   } catch (error) {
-    // It was closed while we looked.
+    // It was closed in between.
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
     throw error;
   }

@@ -25,7 +25,7 @@ interface Report {
   readonly durationMs?: number;
 }
 
-/** Starts, kills and starts anew with nothing but the runtime: the floor. Milliseconds for all. */
+/** Starts, kills and starts again with nothing but the runtime: the floor. @returns milliseconds for all */
 function bareCycles(imageRoot: string, cycles: number): number {
   const directory = mkdtempSync(join(tmpdir(), 'plinth-bare-'));
   const config = {
@@ -92,7 +92,7 @@ function buildVersion(system: BenchSystem, more: string): string {
   return ref;
 }
 
-/** Reads what the hosts have reported since the last reading: the operator may not listen to reports, but may look into their stream. */
+/** Reads the reports since the last call from their stream, which an operator may read but not subscribe to. */
 function reportReader(connection: NatsConnection): () => Promise<Report[]> {
   let next = 1;
   return async () => {
@@ -130,7 +130,7 @@ async function measure(system: BenchSystem): Promise<void> {
     .filter(({ kind }) => kind === 'started')
     .map(({ phases }) => (phases?.['premount'] ?? 0) + (phases?.['mount'] ?? 0) + (phases?.['runtime'] ?? 0));
 
-  // One at a time, and back again: what a start is compared with.
+  // One at a time, and back again: these downtimes are compared with a start.
   const one = (
     JSON.parse(system.plinth('ps', '--tenant', 'bench', '--json')) as { name: string; image: string }[]
   ).slice(0, ALONE);

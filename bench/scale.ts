@@ -1,6 +1,6 @@
 /**
- * `npm run bench:scale -- --containers 2000`: one agent with ever more idle containers, and what of its cost grows with them: the latency of a start, memory, descriptors,
- * processor time while nothing happens, its own restart, removal. The agent and a NATS server only: what a start costs with all services is bench:start.
+ * `npm run bench:scale -- --containers 2000`: one agent with ever more idle containers, and which of its costs grow: the latency of a start, memory, descriptors,
+ * processor time when idle, its own restart, removal. It starts only the agent and a NATS server; bench:start measures a start with all services.
  */
 import { once } from 'node:events';
 import { parseArgs } from 'node:util';
@@ -31,7 +31,7 @@ type Figures = Record<string, number>;
 
 const bench = await AgentBench.open();
 bench.leaseSeconds = 30;
-// A measurement that is ended from outside takes everything along.
+// A measurement that is interrupted removes everything that it started.
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => void bench.close().finally(() => process.exit(1)));
 await bench.installImage('v1');

@@ -57,7 +57,7 @@ async function measure(system: BenchSystem): Promise<void> {
   const ours: number[] = [];
   const bare: number[] = [];
   const dockers: number[] = [];
-  // Interleaved: what else the machine does hits all alike.
+  // Interleaved, so that other work of the machine affects all alike.
   for (let round = 0; round < ROUNDS + WARM_UP; round++) {
     const started = await system.start(idle);
     const floor = bareCrun(system.imageRoot);

@@ -1,4 +1,4 @@
-/** A stack of its own for a measurement: started, given an image, used, and taken away. */
+/** A stack of its own for a measurement: it is started, given an image, used, and removed. */
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,7 +12,7 @@ const ANSWER_MS = 120_000;
 export interface BenchSystem {
   readonly connection: NatsConnection;
   readonly home: string;
-  /** The OS tree of the image that the containers stand on. */
+  /** The OS tree of the image that the containers run on. */
   readonly imageRoot: string;
   /** Publishes a request; resolves when its `container.started` has arrived. Milliseconds from publish to fact. */
   start(
@@ -21,7 +21,7 @@ export interface BenchSystem {
   remove(name: string): void;
   /** Standard output. @throws Error when it ends with another code than 0 */
   plinth(...args: string[]): string;
-  /** Standard output and error, whatever the exit code. */
+  /** Standard output and error, for any exit code. */
   tryPlinth(...args: string[]): string;
   close(): Promise<void>;
 }
@@ -40,7 +40,7 @@ export async function startSystem(): Promise<BenchSystem> {
     if (status !== 0) throw new Error(`plinth ${args.join(' ')}: ${stdout}${stderr}`);
     return stdout;
   };
-  // A measurement that is ended from outside takes its stack along.
+  // A measurement that is interrupted removes its stack.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.once(signal, () => {
       ran(['down', '--data']);

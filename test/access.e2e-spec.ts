@@ -1,4 +1,4 @@
-/** The stack as it is started has access control on: nobody enters without a key, no secret lies open, and a host can join later. */
+/** A new stack has access control on: no client connects without a key, no secret is readable, and a host can join later. */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
@@ -12,12 +12,12 @@ afterAll(() => stack.down());
 const seeds = (): string => join(stack.home, 'access/seeds');
 const secrets = (): string[] => readdirSync(seeds()).map((file) => readFileSync(join(seeds(), file), 'utf8').trim());
 
-it('lets nobody in without a key, and the operator’s key is found by the tool', async () => {
+it('refuses a client without a key, and the tool finds the operator’s key', async () => {
   await expect(connect({ servers: stack.file().natsUrl, reconnect: false })).rejects.toThrow('Authorization');
   expect((await stack.plinth('hosts')).code).toBe(0);
 });
 
-it('has a key for everybody, readable by its owner only', () => {
+it('has a key for each user, readable by its owner only', () => {
   const files = readdirSync(seeds());
   expect(files.sort()).toEqual([
     'download.token',
@@ -33,7 +33,7 @@ it('has a key for everybody, readable by its owner only', () => {
   for (const file of files) expect(statSync(join(seeds(), file)).mode & 0o777).toBe(0o600);
 });
 
-it('takes a host in later while the others go on', async () => {
+it('lets a host join later while the others go on', async () => {
   await stack.up(2);
   const ran = await stack.plinth('hosts', '--json');
   expect(

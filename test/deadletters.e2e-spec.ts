@@ -17,7 +17,7 @@ interface Letter {
 }
 const ls = async (): Promise<Letter[]> => json(await stack.plinth('deadletters', 'ls', '--json'));
 
-/** As the provisioner puts a request aside that it could not handle. */
+/** Puts a request aside as the provisioner does when it can't handle one. */
 async function putAside(id: string, body: object, messageId = id): Promise<void> {
   const { natsUrl } = stack.file();
   const connection = await connect({
@@ -86,7 +86,7 @@ it('that are requests are sent again once, and answered; broken ones are not', a
   expect(answer).toMatchObject({ subject: 'container.rejected', data: { reason: expect.any(String) } });
   expect((await ls()).filter(({ reason }) => reason === 'internal-error')).toEqual([]);
   const answers = stack.facts.filter(({ data }) => data['requestId'] === sent[0]?.requestId).length;
-  // Put aside once more, as what a tool left that was killed after the request and before the drop; under another message id, or the bus would drop it.
+  // Put aside again, as if the tool had been killed between the request and the drop; the message id differs, or the bus would drop it.
   await putAside('2'.repeat(32), { name: 'again' }, '3'.repeat(32));
   const left = (await ls()).find(({ reason }) => reason === 'internal-error');
   expect(json(await stack.plinth('deadletters', 'replay', String(left?.sequence), '--json'))).toEqual([

@@ -6,7 +6,7 @@ import { Stack } from './stack.js';
 const stack = new Stack();
 afterAll(() => stack.down());
 
-it('answers every malformed request, serves every good one, and lives through it', async () => {
+it('answers every malformed request, serves every good one, and stays alive', async () => {
   await stack.up();
   const result = await runFuzz({ stack, seed: 7, messages: 1_500, onLine: () => undefined });
   expect(result.violations).toEqual([]);

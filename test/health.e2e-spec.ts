@@ -9,7 +9,7 @@ const stack = new Stack();
 const mountsBefore = mountLines();
 const ids = new Set<string>();
 
-/** Answers whoever asks, until it is stopped by a signal that it can't see. */
+/** Answers every request until SIGSTOP, which it can't catch, stops it. */
 const SERVER = 'mkfifo /tmp/ask /tmp/answer; exec 3<>/tmp/answer; while read x; do echo ok >&3; done <>/tmp/ask';
 const ASK = 'echo hello > /tmp/ask; read x < /tmp/answer';
 

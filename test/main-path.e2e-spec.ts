@@ -61,7 +61,7 @@ describe('an image', () => {
 });
 
 describe('a container', () => {
-  it('is started by a bare message without headers, and the fact says everything', async () => {
+  it('is started by a bare message without headers, and the fact is complete', async () => {
     await stack.jetstream().publish('container.requested', '{"name":"shop-1"}');
     const { data } = await stack.fact(about('container.started', 'shop-1'));
     expect(data).toMatchObject({ tenant: 'default', image: 'debian-12@v1', generation: 1, restarts: 0 });
@@ -186,7 +186,7 @@ describe('bad input', () => {
   it('in a command line ends with a sentence and a code', async () => {
     expect((await stack.plinth('run', '--memory', 'lots')).code).toBe(2);
     expect((await stack.plinth('no-such-command')).code).toBe(2);
-    expect((await stack.plinth('stop', 'nobody')).stderr).toContain('no container nobody');
+    expect((await stack.plinth('stop', 'nosuch')).stderr).toContain('no container nosuch');
   });
 });
 

@@ -8,7 +8,7 @@ import { containerCgroups, containerOf, type Fact, mountLines, type Ran, Stack }
 const stack = new Stack();
 
 const IDLE = '[/bin/sleep, infinity]';
-/** Images are tested without a tenant: this happens on real hosts only. */
+/** True on hosts only: images are tested without a tenant. */
 const onHost = (script: string): string =>
   `[/bin/sh, -c, '[ -z "$PLINTH_TENANT" ] || { ${script}; }; exec /bin/sleep infinity']`;
 const QUICK = ['--stable', '300ms', '--soak', '300ms'];
@@ -164,7 +164,7 @@ describe('one container', () => {
     ],
     ['whose mount script fails', 'bad-mounts', ['--sw', 'hello-web'], QUICK, 'mount-script-failed', /./],
   ];
-  it.each(failures)('goes back from an image %s', async (_, image, options, judged, reason, said) => {
+  it.each(failures)('goes back from an image %s', async (_, image, options, judged, reason, message) => {
     const name = `from-${image}`;
     await run(name, ...options);
     const ran = await stack.plinth('switch', name, '--to', ref(image), ...judged, '--json');
@@ -172,7 +172,7 @@ describe('one container', () => {
     const { data } = await stack.fact(about('container.reverted', name));
     expect(data).toMatchObject({ image: ref('base'), failedImage: ref(image), reason });
     expect(`${String(data['checkOutput'] ?? '')}${String(data['logTail'] ?? '')}${String(data['message'])}`).toMatch(
-      said,
+      message,
     );
     const after = await inspect(name);
     expect(after).toMatchObject({ image: ref('base'), state: 'running' });
@@ -280,7 +280,7 @@ describe('thirty containers on three hosts', () => {
     const paused = await until(async () => {
       const found = await show(id);
       return found.counts['switching'] === 0 && found.wait !== null && found;
-    }, 'nothing is in hand');
+    }, 'nothing is in progress');
     expect(paused).toMatchObject({ state: 'paused', wait: { reason: 'paused-by-person' } });
     good(await stack.plinth('rollout', 'resume', id));
     await until(async () => (await show(id)).counts['updated']! > paused.counts['updated']!, 'it goes on');

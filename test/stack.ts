@@ -6,7 +6,7 @@ import { basename, join, resolve } from 'node:path';
 import { FactLog } from '@plinth/client';
 import { connect, type JetStreamClient, type NatsConnection, nkeyAuthenticator } from 'nats';
 
-/** Beside the compiled form there is one folder more. */
+/** The compiled form is one folder deeper. */
 export const INSTALLATION = resolve(import.meta.dirname, basename(import.meta.dirname) === 'dist' ? '../..' : '..');
 
 export interface Ran {
@@ -38,7 +38,7 @@ export class Stack {
     chmodSync(this.home, 0o711);
   }
 
-  /** Each once, by its event id. */
+  /** Facts, each once by its event id. */
   get facts(): readonly Fact[] {
     return this.log.all;
   }
@@ -58,7 +58,7 @@ export class Stack {
     });
   }
 
-  /** Starts what does not run. */
+  /** Starts the services that do not run. */
   async up(hosts = 2): Promise<void> {
     const { code, stdout, stderr } = await this.plinth('up', '--detach', '--hosts', String(hosts));
     if (code !== 0) throw new Error(`up ended with ${code}: ${stdout}${stderr}`);
@@ -70,11 +70,11 @@ export class Stack {
       maxReconnectAttempts: -1,
       reconnectTimeWait: 200,
     });
-    // Not everything: whoever subscribes to all also holds the inboxes of the dead open.
+    // Not `>`: a subscription to everything also keeps the inboxes of dead clients open.
     for (const subject of ['container.>', 'image.>', 'host.>', 'rollout.>']) {
       this.connection.subscribe(subject, {
         callback: (error, message) => {
-          // Whoever died between a publication and its note of it publishes again, under the same id: the stream drops it, subscribers get both.
+          // A service that dies between publishing and recording it publishes again, under the same id: the stream drops it, subscribers receive both.
           const id = message.headers?.get('ce-id') ?? '';
           if (error !== null || this.seen.has(id)) return;
           if (id !== '') this.seen.add(id);
@@ -85,7 +85,7 @@ export class Stack {
     await this.connection.flush();
   }
 
-  /** As a process supervisor does: starts what has died, and tries again when that dies or is cut off too. */
+  /** Starts the services that have died, as a process supervisor does, and tries again when that fails too. */
   async restart(hosts = 2): Promise<void> {
     for (let attempt = 1; ; attempt++) {
       const { code, stdout, stderr } = await this.plinth('up', '--detach', '--hosts', String(hosts));
@@ -133,7 +133,7 @@ export class Stack {
     return found;
   }
 
-  /** Stops it and throws its data away; returns what the tool said. */
+  /** Stops it and deletes its data; returns the tool's output. */
   async down(): Promise<Ran> {
     await this.connection?.close();
     const ran = existsSync(this.home) ? await this.plinth('down', '--data') : { code: 0, stdout: '', stderr: '' };

@@ -10,7 +10,7 @@ export const DISKS = Object.keys(SIZES) as Disk[];
 const FILLER = '.filler';
 
 export class LimitedDisks {
-  /** Before the stack is started. */
+  /** Call it before the stack is started. */
   constructor(private readonly home: string) {
     for (const disk of DISKS) {
       mkdirSync(join(home, disk), { mode: 0o711 });
@@ -18,7 +18,7 @@ export class LimitedDisks {
     }
   }
 
-  /** Until nothing more fits. */
+  /** Fills it until nothing more fits. */
   fill(disk: Disk): void {
     const path = join(this.home, disk, FILLER);
     closeSync(openSync(path, 'w'));
@@ -30,7 +30,7 @@ export class LimitedDisks {
           stdio: 'ignore',
         });
       } catch {
-        // Somebody took some of it meanwhile.
+        // Another process took some of the space meanwhile.
         if (statfsSync(join(this.home, disk)).bavail > 16) continue;
         return;
       }
@@ -45,7 +45,7 @@ export class LimitedDisks {
     return DISKS.map((disk) => join(this.home, disk));
   }
 
-  /** After the stack was stopped; what is on them is gone. */
+  /** Call it after the stack was stopped; their content is lost. */
   release(): void {
     for (const path of this.mountPoints()) execFileSync('umount', [path]);
   }

@@ -23,9 +23,9 @@ describe('an end that the harness has caused', () => {
     expect(endsWithoutCause([fact], ends)).toHaveLength(isExplained ? 0 : 1);
   });
 
-  it('is said with all that tells which run it was', () => {
+  it('is reported with everything that identifies the run', () => {
     expect(endsWithoutCause([stopped('other', 0)], ends)).toEqual([
-      'a container ended that nobody has ended: c-1 other on host-1, generation 2, exit code 137, 2026-01-01T12:00:00.000Z',
+      'a container ended without a cause: c-1 other on host-1, generation 2, exit code 137, 2026-01-01T12:00:00.000Z',
     ]);
   });
 });

@@ -1,4 +1,4 @@
-/** Which containers the harness has ended, and when; every other end is one without a cause. */
+/** Which containers the harness has ended, and when; every other end has no cause. */
 
 export interface StoppedFact {
   readonly subject: string;
@@ -8,8 +8,8 @@ export interface StoppedFact {
 }
 
 /**
- * An end is reported by the next agent at the latest, and again by each that begins while the container waits for its next start. A host that is lost is back
- * after a minute, its agent may be cut off from the bus for another, and on a busy machine each service takes a minute to be there again.
+ * The next agent reports an end at the latest, and so does each agent that starts while the container waits for its next start. A lost host is back after a
+ * minute, its agent may be cut off from the bus for another, and on a busy machine each service takes a minute to start again.
  */
 const REPORTED_WITHIN_MS = 300_000;
 const MOST_LINES = 5;
@@ -22,7 +22,7 @@ export class CausedEnds {
     this.times.set(containerId, [...(this.times.get(containerId) ?? []), atMs]);
   }
 
-  /** One end excuses what is reported of it, not whatever happens to the container for ever after. */
+  /** One end explains the reports of that end, not every later end of the container. */
   explains(containerId: string, reportedAtMs: number): boolean {
     return (this.times.get(containerId) ?? []).some(
       (atMs) => atMs <= reportedAtMs && reportedAtMs - atMs <= REPORTED_WITHIN_MS,
@@ -30,7 +30,7 @@ export class CausedEnds {
   }
 }
 
-/** Whatever happens to services, containers go on. @returns one line per violation */
+/** Containers go on when services fail. @returns one line per violation */
 export function endsWithoutCause(facts: readonly StoppedFact[], ends: CausedEnds): string[] {
   return facts
     .filter(
@@ -41,7 +41,7 @@ export function endsWithoutCause(facts: readonly StoppedFact[], ends: CausedEnds
     )
     .slice(0, MOST_LINES)
     .map(({ time, data }) => {
-      const code = data['exitCode'] === undefined ? 'nobody saw how' : `exit code ${String(data['exitCode'])}`;
-      return `a container ended that nobody has ended: ${String(data['name'])} ${String(data['containerId'])} on ${String(data['host'])}, generation ${String(data['generation'])}, ${code}, ${time}`;
+      const code = data['exitCode'] === undefined ? 'exit code unknown' : `exit code ${String(data['exitCode'])}`;
+      return `a container ended without a cause: ${String(data['name'])} ${String(data['containerId'])} on ${String(data['host'])}, generation ${String(data['generation'])}, ${code}, ${time}`;
     });
 }

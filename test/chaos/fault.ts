@@ -1,4 +1,4 @@
-/** What one fault gets, and what it says of itself. */
+/** What one fault receives, and what it returns. */
 import type { Stack } from '../stack.js';
 import type { Random } from './random.js';
 import type { Rig } from './rig.js';
@@ -9,9 +9,9 @@ export interface FaultContext {
   readonly stack: Stack;
   readonly workload: Workload;
   readonly random: Random;
-  /** Of what is seen to go wrong at once. */
+  /** Reports a violation that the fault itself notices. */
   readonly report: (violation: string) => void;
 }
 
-/** @returns what was done, for the log; undefined: there was nothing that it could be done to */
+/** @returns what was done, for the log; undefined: there was no target for it */
 export type Fault = (context: FaultContext) => Promise<string | undefined>;

@@ -1,4 +1,4 @@
-/** What goes wrong, as it does in the world: processes die, hang and are killed in the middle of whatever they do; messages come twice and broken. */
+/** The faults: processes die, hang and are killed in the middle of their work; messages arrive twice and malformed. */
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -14,7 +14,7 @@ import type { Random } from './random.js';
 import { LIES } from './repository-proxy.js';
 import type { Workload } from './workload.js';
 
-/** Kills a service of this kind; what starts it again is the machine's process supervisor, here `plinth up`. */
+/** Kills a service of this kind; the machine's process supervisor starts it again, here `plinth up`. */
 const killService =
   (name: string): Fault =>
   async ({ stack, random }) => {
@@ -50,7 +50,7 @@ export function containerProcesses(
         const children = readFileSync(`/proc/${name}/task/${name}/children`, 'utf8').trim().split(' ').filter(Boolean);
         return children.map((child) => ({ pid: Number(child), id }));
       } catch (error) {
-        // It ended while we looked.
+        // It ended in between.
         if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return [];
         throw error;
       }
@@ -67,7 +67,7 @@ const killProcess =
     );
   };
 
-/** Monitors, and all that is in the cgroups of the host's containers: one whose monitor was killed before is nobody's child. */
+/** Kills the monitors and every process in the cgroups of the host's containers: a container whose monitor was killed before has no parent to find it by. */
 function killContainers(home: string, host: string, workload: Workload): void {
   const ending = `.${instanceName(join(home, 'hosts', host, 'runtime'))}`;
   const inside = containerCgroups()
@@ -83,7 +83,7 @@ function processesOf(cgroup: string): number[] {
   try {
     return readFileSync(join(cgroup, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean).map(Number);
   } catch (error) {
-    // Removed while we looked.
+    // It was removed in between.
     if (['ENOENT', 'ENODEV'].includes((error as NodeJS.ErrnoException).code ?? '')) return [];
     throw error;
   }
@@ -130,7 +130,7 @@ const loseHost: Fault = async (context) => {
   return `${host} lost for a minute`;
 };
 
-/** An agent stands still until its host counts as lost; its containers run on under a lease that its guard renews, so nobody may start them elsewhere. */
+/** An agent stands still until its host counts as lost. Its containers run on under a lease that its guard renews, so no other host may start them. */
 const silentHost: Fault = async (context) => {
   const found = pickHost(context);
   if (!found || !sendSignal(found.agent, 'SIGSTOP')) return undefined;
@@ -159,7 +159,7 @@ const drainHost: Fault = async (context) => {
   return `${found.host} drained${killed ? ` while ${victim.id} was killed` : ''}`;
 };
 
-/** Another agent is started for a host that has one: it has to refuse, and to touch nothing. */
+/** Another agent is started for a host that has one: it has to refuse, and to change nothing. */
 const secondAgent: Fault = async ({ stack, random, report }) => {
   const agent = random.pick(stack.file().services.filter(({ name }) => name === 'host-agent'));
   if (!agent) return undefined;
@@ -198,7 +198,7 @@ const exhaustDatabase: Fault = async ({ stack, random }) => {
   }
 };
 
-/** The packets of one service's present connection to NATS are dropped without a word: it is half open until one side gives up. */
+/** The packets of one service's present connection to NATS are dropped silently: it is half open until one side gives up. */
 const cutConnection: Fault = async ({ stack, random }) => {
   const service = random.pick(stack.file().services.filter(({ name }) => name !== 'postgres' && name !== 'nats'));
   const natsPort = new URL(stack.file().natsUrl).port;
@@ -221,7 +221,7 @@ const cutConnection: Fault = async ({ stack, random }) => {
   return `${service.id} cut off from NATS for ${ms} ms`;
 };
 
-/** An image is built and promoted, and what works on it is killed in the middle. */
+/** An image is built and promoted, and the services that work on it are killed in the middle. */
 const interruptImage: Fault = async ({ stack, random }) => {
   const recipe = join(stack.home, 'recipe.yaml');
   writeFileSync(
@@ -249,7 +249,7 @@ const interruptImage: Fault = async ({ stack, random }) => {
   return 'distributors killed in an extraction';
 };
 
-/** An image is promoted while what is downloaded of it is not what it is; then the repository is well again, and nobody lends a hand. */
+/** An image is promoted while its downloads are corrupted; then the repository works again, and the nodes have to recover without help. */
 const lyingRepository: Fault = async ({ rig, stack, random, report }) => {
   const recipe = join(stack.home, 'recipe.yaml');
   writeFileSync(
@@ -278,7 +278,7 @@ const lyingRepository: Fault = async ({ rig, stack, random, report }) => {
       ).find(({ name, version }) => `${name}@${version}` === ref)?.storageNodes ?? [];
     if (nodes.length === 2) break;
     if (attempt === 90) {
-      report(`${ref} is only on ${nodes.join(', ') || 'no node'}, long after the repository was well again`);
+      report(`${ref} is only on ${nodes.join(', ') || 'no node'}, long after the repository worked again`);
       break;
     }
     await delay(1_000);

@@ -16,9 +16,9 @@ export interface ChaosOptions {
   readonly rig: Rig;
   readonly seed: number;
   readonly faults: number;
-  /** The invariants are looked at after every so many faults, and at the end. */
+  /** The invariants are checked after each so many faults, and at the end. */
   readonly checkEvery: number;
-  /** Ends it after the fault in hand. */
+  /** Ends the run after the fault in progress. */
   readonly signal?: AbortSignal;
   /** See chooseFault. */
   readonly only?: string;
@@ -62,12 +62,12 @@ export async function runChaos({
     for (let acts = random.between(0, 3); acts > 0; acts--) await workload.act();
     const { kind, inject } = chooseFault(random, only);
     journal.write('fault begins', { fault: kind });
-    const said = await inject({ rig, stack, workload, random, report });
-    journal.write('fault is over', { fault: kind, said });
-    if (said !== undefined) {
+    const outcome = await inject({ rig, stack, workload, random, report });
+    journal.write('fault is over', { fault: kind, outcome });
+    if (outcome !== undefined) {
       done++;
       injected[kind] = (injected[kind] ?? 0) + 1;
-      onLine(`${String(done).padStart(5)}  ${said}`);
+      onLine(`${String(done).padStart(5)}  ${outcome}`);
     }
     await delay(random.between(0, 800));
     if ((done > checked && (done % checkEvery === 0 || done === faults)) || signal?.aborted) {
@@ -81,7 +81,7 @@ export async function runChaos({
     }
   }
   if (found.length > 0 && recordIn !== undefined) {
-    // What was found is said all the same.
+    // The violations are reported even when the record fails.
     await keepRecord(stack, recordIn, found).then(
       () => onLine(`       the record of this run: ${recordIn}`),
       (error: unknown) => onLine(`       the record of this run in ${recordIn} is not whole: ${String(error)}`),

@@ -1,10 +1,10 @@
-/** A copy of the installation in which single lines of compiled files are other ones, so that the product has no switch for what only a harness needs. */
+/** A copy of the installation with single lines of compiled files changed, so that the product needs no switch for a harness. */
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 export interface Edit {
-  /** Below the installation. */
+  /** Path below the installation. */
   readonly file: string;
   readonly find: string;
   readonly replace: string;
@@ -12,7 +12,7 @@ export interface Edit {
 
 export const APPS = ['provisioner', 'host-agent', 'distributor', 'image-builder'] as const;
 
-/** First line of every service: its time of day is the machine's and as many milliseconds as a file beside it says. What a process can't see past is no other than a clock that jumped. */
+/** Runs first in every service: its time of day is the machine's, moved by the milliseconds in a file beside it. To the process this is a clock that has jumped. */
 const CLOCK = `import { readFileSync } from 'node:fs';
 const file = new URL('./clock-offset', import.meta.url);
 let offset = 0;
@@ -40,14 +40,14 @@ export interface Installation {
   remove(): void;
 }
 
-/** @throws Error when a file is not as an edit expects it */
+/** @throws Error when a file does not have the text that an edit replaces */
 export function copyInstallation(from: string, edits: readonly Edit[]): Installation {
   const directory = mkdtempSync(join(tmpdir(), 'plinth-planted-'));
   for (const part of ['apps', 'libs', 'recipes', 'demo', 'package.json'])
     cpSync(join(from, part), join(directory, part), { recursive: true });
   mkdirSync(join(directory, 'node_modules'));
   for (const entry of readdirSync(join(from, 'node_modules'))) {
-    // Ours are links to apps and libs beside them.
+    // The workspace packages are links to apps and libs.
     if (entry === '@plinth')
       cpSync(join(from, 'node_modules', entry), join(directory, 'node_modules', entry), {
         recursive: true,

@@ -1,4 +1,4 @@
-/** What has to be true after the last fault, looked at from outside: events, processes, cgroups, mounts, files, database. */
+/** The invariants after the last fault, checked from outside: events, processes, cgroups, mounts, files, database. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -52,7 +52,7 @@ export async function violations(
   found.push(...leaks(stack, rows, disks.mountPoints()));
   found.push(...dataKept(stack, rows));
   found.push(...overlaps(stack));
-  // In this order: what is committed after the first look may be on the bus after the second only.
+  // In this order: a fact that is committed after the first query may reach the bus only after the second.
   const committed = await committedFacts(stack);
   const facts = await storedFacts(stack);
   found.push(...answers(facts, sent), ...endsWithoutCause(facts, ended));
@@ -62,7 +62,7 @@ export async function violations(
   return found;
 }
 
-/** @param always names of those that no failure keeps down */
+/** @param always names of containers with the restart policy `always` */
 async function settledRows(stack: Stack, tenant: string, always: ReadonlySet<string>): Promise<Row[]> {
   for (const deadline = Date.now() + SETTLE_MS; ; await new Promise((resolve) => setTimeout(resolve, 500))) {
     const ran = await stack.plinth('ps', '--all', '--tenant', tenant, '--json');
@@ -82,7 +82,7 @@ async function settledRows(stack: Stack, tenant: string, always: ReadonlySet<str
 
 function isAsDesired({ desired, state }: Row): boolean {
   if (desired === 'removed') return state === 'removed';
-  // What has failed for good is no more than that.
+  // A container that has failed for good stays so.
   return state === 'failed' || (desired === 'stopped' ? state === 'stopped' : state === 'running');
 }
 
@@ -99,7 +99,7 @@ function desiredIsActual(stack: Stack, rows: readonly Row[]): string[] {
     if (row.desired === 'stopped' && row.state === 'running')
       found.push(`desired is not actual: ${row.name} is to be stopped and runs`);
     if (row.state === 'running' && !alive(row.pid))
-      found.push(`a process is missing: ${row.name} is said to run as ${row.pid}`);
+      found.push(`a process is missing: ${row.name} is reported to run as ${row.pid}`);
     if (row.state !== 'running' && own.length > 0)
       found.push(`a process is left: ${row.name} is ${row.state} and has ${own.map(({ pid }) => pid).join(', ')}`);
     if (own.length > 1 || monitors.filter(({ id }) => id === row.id).length > 1) found.push(`runs twice: ${row.name}`);
@@ -150,11 +150,11 @@ function dataKept(stack: Stack, rows: readonly Row[]): string[] {
       const lines = existsSync(path) ? readFileSync(path, 'utf8').trim().split('\n') : [];
       return lines.length > 0 && lines.every((line) => line === row.name)
         ? []
-        : [`data is wrong: ${row.name} says ${JSON.stringify(lines.slice(0, 3))}`];
+        : [`data is wrong: ${row.name} wrote ${JSON.stringify(lines.slice(0, 3))}`];
     });
 }
 
-/** Each run says every second that it runs: one that still does so after the next has begun is two on one volume. */
+/** Each run writes a line every second: lines after the next run has begun prove two runs on one volume. */
 function overlaps(stack: Stack): string[] {
   return ['sn-1', 'sn-2'].flatMap((node) => {
     const volumes = join(stack.home, 'storage', node, 'volumes');
@@ -177,7 +177,7 @@ function overlaps(stack: Stack): string[] {
   });
 }
 
-/** A message that was in the hands of who was killed comes again half a minute later: no container is to be seen of it before. */
+/** Waits for the answers: a message that a killed process was handling is delivered again half a minute later, and has no container before. */
 async function answered(stack: Stack, sent: readonly SentRequest[]): Promise<void> {
   for (const deadline = Date.now() + ANSWER_MS; ; await new Promise((resolve) => setTimeout(resolve, 2_000))) {
     const missing = answers(await storedFacts(stack), sent).filter((line) => line.startsWith('no answer'));
@@ -224,7 +224,7 @@ async function committedFacts(stack: Stack): Promise<Committed> {
     const facts = await client.query<{ id: string; subject: string }>(
       "SELECT id, subject FROM provisioner.outbox WHERE sent_at IS NOT NULL AND subject ~ '^(container|host|rollout)[.]'",
     );
-    // Old ones only: what was committed this moment is on its way.
+    // Old ones only: newer ones may be being published.
     const unsent = await client.query<{ count: number }>(
       "SELECT count(*)::int AS count FROM provisioner.outbox WHERE sent_at IS NULL AND created_at < now() - interval '5 seconds'",
     );
@@ -235,8 +235,8 @@ async function committedFacts(stack: Stack): Promise<Committed> {
 }
 
 /**
- * The transport itself answers what never reaches a handler; nothing of it is in a database. When the bus forgets what was acknowledged, as one that is killed
- * while it writes that down does, it brings the message again, and after ten minutes stores the answer, which has the same id, once more.
+ * The transport itself answers messages that never reach a handler; no database has these answers. A bus that is killed while it writes down an acknowledgement
+ * forgets it and delivers the message again; after ten minutes it stores the answer, which has the same id, a second time.
  */
 function isAnsweredWithoutCommit({ subject, data }: StoredFact): boolean {
   return subject.endsWith('.rejected') && ['invalid-request', 'internal-error'].includes(String(data['reason']));

@@ -1,4 +1,4 @@
-/** What the harness itself did, line by line with the time: requests with every try to publish them, faults, ends that it caused. */
+/** Records what the harness itself did, one line each with the time: requests with every try to publish them, faults, ends that it caused. */
 import { appendFileSync } from 'node:fs';
 
 export class Journal {

@@ -21,7 +21,7 @@ const { values } = parseArgs({
 const [seed, faults, checkEvery] = [values.seed, values.faults, values['check-every']].map(Number);
 if (values.help || [seed, faults, checkEvery].some((value) => !Number.isInteger(value))) {
   process.stdout.write(
-    "usage: npm run chaos -- [--seed N] [--faults 100] [--check-every 25] [--only <part of a kind,…>] [--plant <bug>] [--record <directory>]\nthe same seed gives the same faults and requests in the same order\n--record: where journal, facts, tables and logs of a run with a violation are kept; absent: a new directory in the system's folder for temporary files\n--plant: with a bug that has to be found: " +
+    "usage: npm run chaos -- [--seed N] [--faults 100] [--check-every 25] [--only <part of a kind,…>] [--plant <bug>] [--record <directory>]\nthe same seed gives the same faults and requests in the same order\n--record: where journal, facts, tables and logs of a run with a violation are kept; absent: a new directory in the system's folder for temporary files\n--plant: with a bug that the harness has to find: " +
       Object.keys(PLANTED).join(', ') +
       '\n',
   );

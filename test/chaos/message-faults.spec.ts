@@ -3,7 +3,7 @@ import { reportBefore } from './message-faults.js';
 
 const container = { id: 'a', host: 'host-1', image: 'tiny@v1' };
 
-it('says an old thing of a container only when its host has said a newer one', () => {
+it('repeats an old report of a container only when its host has published a newer one', () => {
   const at = '2026-01-01T12:00:00Z';
   expect(reportBefore({ ...container, reportSequence: 28_000_000 }, at)).toMatchObject({ sequence: 1, generation: 1 });
   expect(reportBefore({ ...container, reportSequence: 2 }, at)).toMatchObject({ sequence: 1 });

@@ -5,7 +5,7 @@ import { connect, nkeyAuthenticator } from 'nats';
 import type { Stack } from '../stack.js';
 import type { Fault } from './fault.js';
 
-/** As one of the stack's own members says it. */
+/** Publishes with the key of one of the stack's own services. */
 async function publishAs(stack: Stack, service: string, subject: string, body: string): Promise<boolean> {
   const { environment } = stack.file().services.find(({ id }) => id === service) ?? {};
   const seed = environment?.['NATS_NKEY_FILE'];
@@ -32,7 +32,7 @@ async function query<T extends pg.QueryResultRow>(stack: Stack, text: string): P
   }
 }
 
-/** A config that a host got before reaches it once more, after newer ones: of any container, also one that is gone. */
+/** An earlier config reaches a host once more, after newer ones: of any container, also of a removed one. */
 export const oldConfig: Fault = async ({ stack, random }) => {
   const rows = await query<{ subject: string; data: object }>(
     stack,
@@ -43,7 +43,7 @@ export const oldConfig: Fault = async ({ stack, random }) => {
   return `an old config again: ${row.subject}`;
 };
 
-/** What a host says of a container, with the number that its last report has. */
+/** A container as its host reports it, with the number of its last report. */
 export interface ReportedContainer {
   readonly id: string;
   readonly host: string;
@@ -52,8 +52,8 @@ export interface ReportedContainer {
 }
 
 /**
- * Its first generation's end, under a number below the last one that the provisioner has taken.
- * @returns undefined of a container that its host has not reported yet: no report of it is old, and this one would be believed
+ * Reports the end of its first generation, under a number below the last one that the provisioner has accepted.
+ * @returns undefined for a container that its host has not reported yet: no report of it is old, and the provisioner would accept this one
  */
 export function reportBefore({ id, host, image, reportSequence }: ReportedContainer, at: string): object | undefined {
   if (reportSequence < 1) return undefined;
@@ -69,7 +69,7 @@ export function reportBefore({ id, host, image, reportSequence }: ReportedContai
   };
 }
 
-/** What a host said of a container before reaches the provisioner once more, under another id. */
+/** An earlier report of a host reaches the provisioner once more, under another id. */
 export const oldReport: Fault = async ({ stack, random }) => {
   const rows = await query<ReportedContainer>(
     stack,

@@ -1,4 +1,4 @@
-/** Every line that the harness changes in its copy of the installation is there, once: in the built files, so build first. */
+/** Every text that the harness changes occurs exactly once in the built files; build first. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';

@@ -36,7 +36,7 @@ export const PLANTED: Readonly<Record<string, PlantedBug>> = {
     replace: 'id: row.id.slice(8) + Date.now().toString(16).slice(-8),',
   },
   'no-adopt': {
-    what: 'an agent that starts takes nothing over',
+    what: 'an agent that starts adopts no running container',
     file: FLEET,
     find: 'const observed = containers.observeAll();',
     replace: 'const observed = new Map();',
@@ -48,7 +48,7 @@ export const PLANTED: Readonly<Record<string, PlantedBug>> = {
     replace: '',
   },
   'generation-ignored': {
-    what: 'an agent takes an older config for news',
+    what: 'an agent applies an older config',
     file: FLEET,
     find: 'if (actor && config.generation <= actor.state.config.generation)',
     replace: 'if (false)',
@@ -66,19 +66,19 @@ export const PLANTED: Readonly<Record<string, PlantedBug>> = {
     replace: 'return Promise.resolve();',
   },
   'staging-left': {
-    what: 'a distributor does not clear half an extraction away',
+    what: 'a distributor does not remove half an extraction',
     file: 'apps/distributor/dist/distribution/resume.js',
     find: 'await staging.cleanLeftovers(',
     replace: 'await (async () => undefined)(',
   },
   'stale-reports': {
-    what: 'the provisioner believes an older report',
+    what: 'the provisioner accepts an older report',
     file: 'apps/provisioner/dist/reports/domain/reports.js',
     find: 'if (report.sequence <= record.reportSequence)',
     replace: 'if (false)',
   },
   unfenced: {
-    what: 'a lost host is not waited for, and its volume taken over whatever its lease says',
+    what: 'the volume of a lost host is taken over before its lease has run out',
     file: 'apps/provisioner/dist/moves/container-relocation.js',
     find: '!hasRunOut(lease)',
     replace: 'false',

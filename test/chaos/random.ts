@@ -14,7 +14,7 @@ export class Random {
     return uniformInt(this.generator, low, high);
   }
 
-  /** Draws of nothing too: what is drawn next must not depend on what there happened to be. */
+  /** Draws even from an empty list: the next draw must not depend on the length of a list. */
   pick<T>(items: readonly T[]): T | undefined {
     return items[this.between(0, Math.max(0, items.length - 1))];
   }

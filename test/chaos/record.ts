@@ -1,15 +1,15 @@
-/** What is kept of a run in which an invariant did not hold, so that it can be explained after the stack is gone. */
+/** Keeps a record of a run in which an invariant did not hold, so that it can be explained after the stack is gone. */
 import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 import type { Stack } from '../stack.js';
 
-/** Tables of the provisioner that say what it decided, and in which order. */
+/** Tables that show what the provisioner decided, and in which order. */
 const TABLES = ['containers', 'container_history', 'outbox', 'inbox', 'given_up', 'hosts'];
 
 /**
- * Harness's journal, every fact, the provisioner's tables, the services' logs, and what each agent remembers of its containers.
- * @param directory is made
+ * Keeps the harness's journal, every fact, the provisioner's tables, the services' logs, and the state that each agent keeps of its containers.
+ * @param directory is created
  */
 export async function keepRecord(stack: Stack, directory: string, violations: readonly string[]): Promise<void> {
   mkdirSync(directory, { recursive: true, mode: 0o700 });

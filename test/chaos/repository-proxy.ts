@@ -1,16 +1,16 @@
-/** What stands between the image repository and who downloads from it, and does to its answers what networks and broken servers do. */
+/** A proxy between the image repository and the distributors that damages its responses as networks and broken servers do. */
 import { createServer, request, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-export const LIES = ['stalls', 'truncates', 'tells a wrong length', 'serves a wrong byte', 'refuses'] as const;
+export const LIES = ['stalls', 'truncates', 'sends a wrong length', 'serves a wrong byte', 'refuses'] as const;
 export type Lie = (typeof LIES)[number];
 
-/** A body of which this much was let through. */
+/** How much of a body passes before it stalls or ends. */
 const LET_THROUGH_BYTES = 4_096;
 
 export class RepositoryProxy {
   lie: Lie | undefined;
-  /** Answers that were tampered with. */
+  /** Number of damaged responses. */
   lies = 0;
   private readonly server: Server;
 
@@ -18,7 +18,7 @@ export class RepositoryProxy {
     this.server = createServer((asked, answer) => this.pass(asked, answer));
   }
 
-  /** @param target base address of the real one, looked up for every request */
+  /** @param target base address of the repository, called for every request */
   static async open(target: () => string): Promise<RepositoryProxy> {
     const proxy = new RepositoryProxy(target);
     await new Promise<void>((resolve) => proxy.server.listen(0, '127.0.0.1', resolve));
@@ -40,7 +40,7 @@ export class RepositoryProxy {
       { method: asked.method, headers: { ...asked.headers, host: new URL(this.target()).host } },
       (got) => this.answer(got, answer),
     );
-    // The repository is away: so is this.
+    // The repository is not reachable, and so neither is this proxy.
     upstream.on('error', () => answer.destroy());
     asked.pipe(upstream);
   }
@@ -57,7 +57,7 @@ export class RepositoryProxy {
     }
     answer.writeHead(
       got.statusCode ?? 502,
-      lie === 'tells a wrong length' ? { ...got.headers, 'content-length': String(length + 1_000) } : got.headers,
+      lie === 'sends a wrong length' ? { ...got.headers, 'content-length': String(length + 1_000) } : got.headers,
     );
     if (lie === undefined) {
       got.pipe(answer);

@@ -1,10 +1,10 @@
-/** A stack on which faults can be injected that need something in the way: of its downloads, its disks, its clocks. */
+/** A stack whose downloads, disks and clocks the harness controls. */
 import { INSTALLATION, Stack } from '../stack.js';
 import { LimitedDisks } from './disks.js';
 import { copyInstallation, type Edit, type Installation } from './installation.js';
 import { RepositoryProxy } from './repository-proxy.js';
 
-/** The line of the built stack that says where images are downloaded from. */
+/** The text in the built stack that sets the address of image downloads. */
 export const PUBLIC_URL = {
   file: 'libs/stack/dist/stack-plan.js',
   find: 'PLINTH_PUBLIC_URL: `http://127.0.0.1:${downloads}`',
@@ -18,7 +18,7 @@ export class Rig {
     readonly installation: Installation,
   ) {}
 
-  /** @param edits more of them, e.g. a planted bug */
+  /** @param edits further edits, such as a planted bug */
   static async open(edits: readonly Edit[] = []): Promise<Rig> {
     let stack: Stack | undefined;
     const repository = await RepositoryProxy.open(() => {
@@ -36,7 +36,7 @@ export class Rig {
   }
 
   async close(): Promise<void> {
-    // It finds our disks left behind, and stops everything else.
+    // It reports our disks as left behind, and stops everything else.
     await this.stack.plinth('down');
     this.repository.close();
     this.disks.release();

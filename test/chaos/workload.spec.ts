@@ -6,7 +6,7 @@ import { Workload } from './workload.js';
 
 const ACK: PubAck = { stream: 'EVENTS', seq: 1, duplicate: false, domain: '' };
 
-/** A bus that takes everything, or that refuses so many times first. */
+/** A workload on a bus that accepts everything after so many refusals. */
 function workload(random: Random, refusals = 0): { readonly made: Workload; readonly published: string[] } {
   const published: string[] = [];
   const bus = {
@@ -33,7 +33,7 @@ describe('a workload', () => {
     expect(after.published).toEqual(before.published);
   });
 
-  it('counts one request, however often it takes until the bus says that it has it', async () => {
+  it('counts one request, however many tries it takes until the bus acknowledges it', async () => {
     const { made, published } = workload(new Random(1), 2);
     await made.act();
     expect(published).toHaveLength(3);

@@ -1,4 +1,4 @@
-/** Requests as upstream systems send them, and what was asked for, by container name. */
+/** Sends requests as upstream systems do, and keeps what was requested, by container name. */
 import { randomBytes } from 'node:crypto';
 import { headers, type JetStreamClient } from 'nats';
 import type { Stack } from '../stack.js';
@@ -14,9 +14,9 @@ export interface SentRequest {
 }
 
 const MOST_CONTAINERS = 20;
-/** Every three seconds; a start has half a minute, and the host may be lost for one. */
+/** Looks, one every three seconds: a start has half a minute, and the host may be lost for a minute. */
 const HANG_LOOKS = 60;
-/** Writes down each of its starts, and every second that it runs, where that outlives it; what it says of itself is checked in the end. */
+/** Writes a line to its data volume at each start, and one every second; the invariants check these files. */
 const COMMAND = [
   '/bin/sh',
   '-c',
@@ -25,11 +25,11 @@ const COMMAND = [
 
 export class Workload {
   readonly sent: SentRequest[] = [];
-  /** Containers that a fault has ended: others end only when they are asked to. */
+  /** Containers that a fault has ended: others end only on request. */
   readonly ended = new CausedEnds();
   private counter = 0;
   private readonly pending: Promise<void>[] = [];
-  /** Names that were asked for and not asked to be removed. */
+  /** Names of requested containers whose removal was not requested. */
   private readonly names: string[] = [];
 
   constructor(
@@ -38,7 +38,7 @@ export class Workload {
     private readonly tenant: string,
     /** `name@version` of images to run on and to switch between. */
     private readonly images: readonly string[],
-    /** On which every container hangs in its mount script. */
+    /** Image on which every container hangs in its mount script. */
     private readonly hanging: string,
     private readonly journal: Journal,
   ) {}
@@ -48,18 +48,18 @@ export class Workload {
     const dice = this.random.between(1, 10);
     const name = this.random.pick(this.names);
     if (name === undefined || (dice <= 4 && this.names.length < MOST_CONTAINERS)) return this.create();
-    const who = { name, tenant: this.tenant };
-    if (dice <= 5) return this.send('container.stop.requested', who, name);
-    if (dice <= 6) return this.send('container.start.requested', who, name);
-    if (dice <= 7) return this.send('container.restart.requested', who, name);
+    const container = { name, tenant: this.tenant };
+    if (dice <= 5) return this.send('container.stop.requested', container, name);
+    if (dice <= 6) return this.send('container.start.requested', container, name);
+    if (dice <= 7) return this.send('container.restart.requested', container, name);
     if (dice <= 9)
       return this.send(
         'container.update.requested',
-        { ...who, to: this.random.pick(this.images), stableSeconds: 0.2, soakSeconds: 0.5 },
+        { ...container, to: this.random.pick(this.images), stableSeconds: 0.2, soakSeconds: 0.5 },
         name,
       );
     this.names.splice(this.names.indexOf(name), 1);
-    return this.send('container.remove.requested', who, name);
+    return this.send('container.remove.requested', container, name);
   }
 
   /** Sends a request once more, as at-least-once delivery does. */
@@ -79,7 +79,7 @@ export class Workload {
   late(ms: number): string {
     const name = `c-${this.counter++}`;
     this.names.push(name);
-    // Chosen now: whatever is drawn when the time is over would depend on what else was drawn until then, and the seed would decide nothing after it.
+    // Drawn now: a draw after the delay would depend on the draws until then, and the seed would no longer decide the rest.
     const data = this.newContainer(name);
     this.pending.push(
       new Promise((resolve) => setTimeout(resolve, ms)).then(() => this.send('container.requested', data, name)),
@@ -87,16 +87,16 @@ export class Workload {
     return name;
   }
 
-  /** @param report of what is seen to go wrong */
+  /** @param report receives a violation */
   hang(report: (violation: string) => void): void {
     const name = `hang-${this.counter++}`;
     this.pending.push(this.hangAndRemove(name).then((problem) => void (problem !== undefined && report(problem))));
   }
 
   private async hangAndRemove(name: string): Promise<string | undefined> {
-    const who = { name, tenant: this.tenant };
-    await this.send('container.requested', { ...who, image: this.hanging, restart: { policy: 'never' } }, name);
-    let problem: string | undefined = `${name} hangs in its mount script, and nobody says so`;
+    const container = { name, tenant: this.tenant };
+    await this.send('container.requested', { ...container, image: this.hanging, restart: { policy: 'never' } }, name);
+    let problem: string | undefined = `${name} hangs in its mount script, and no fact reports it`;
     for (let looks = 0; looks < HANG_LOOKS && problem !== undefined; looks++) {
       await new Promise((resolve) => setTimeout(resolve, 3_000));
       const { stdout } = await this.stack.plinth('events', '--since', '10m', '--json');
@@ -110,11 +110,11 @@ export class Workload {
       )
         problem = undefined;
     }
-    await this.send('container.remove.requested', who, name);
+    await this.send('container.remove.requested', container, name);
     return problem;
   }
 
-  /** Until everything was sent. */
+  /** Resolves when every late request was sent. */
   async settled(): Promise<void> {
     await Promise.all(this.pending.splice(0));
   }
@@ -154,7 +154,7 @@ export class Workload {
     }, id);
   }
 
-  /** Until the bus has it: a sender that is refused sends again, under the same id. */
+  /** Tries until the bus has stored the message: a sender that is refused sends again, under the same id. */
   private async retry(publish: () => Promise<unknown>, id?: string): Promise<void> {
     for (let attempt = 1; ; attempt++) {
       try {

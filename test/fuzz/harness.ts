@@ -1,4 +1,4 @@
-/** Malformed requests among good ones, against a stack: every one is answered, and nobody falls over. */
+/** Malformed requests among good ones, against a stack: every one is answered, and no service ends. */
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -28,9 +28,9 @@ export interface FuzzResult {
 
 const IN_FLIGHT = 200;
 const ONE_GOOD_IN = 100;
-/** Of the good ones: containers that run; the others ask for an image that there is not. */
+/** One good request in so many starts a container; the others name an image that does not exist. */
 const ONE_REAL_IN = 50;
-/** Without any answer. */
+/** How long it waits without any answer. */
 const PATIENCE_MS = 90_000;
 
 interface Awaited {
@@ -50,7 +50,7 @@ export async function runFuzz({ stack, seed, messages, onLine }: FuzzOptions): P
     const awaited = waiting.get(id);
     if (!awaited) return;
     const answer = reason === '' ? subject : `${subject} ${reason}`;
-    // What runs was configured before.
+    // `container.configured` precedes `container.started`.
     if (!awaited.fits(subject, reason)) {
       if (subject.endsWith('.rejected') || subject.endsWith('.failed'))
         violations.push(`${awaited.what} was answered by ${answer}`);
@@ -96,11 +96,11 @@ export async function runFuzz({ stack, seed, messages, onLine }: FuzzOptions): P
   const after = stack.file().services;
   for (const service of services)
     if (processStartTime(service.pid) === undefined || after.find(({ id }) => id === service.id)?.pid !== service.pid)
-      violations.push(`${service.id} did not live through it`);
+      violations.push(`${service.id} was not alive at the end`);
   const status = await stack.plinth('status');
   if (status.code !== 0) violations.push(`not healthy: ${status.stdout}${status.stderr}`);
   const letters = await stack.plinth('deadletters', 'ls', '--limit', String(messages + 1), '--json');
-  // Recipes that can't be read are refused by who reads them, and not put aside.
+  // The image-builder refuses recipes that it can't read, and does not put them aside.
   onLine(`${(JSON.parse(letters.stdout || '[]') as unknown[]).length} dead letters`);
   await connection.close();
   const now = memoryOf(stack);
@@ -112,7 +112,7 @@ export async function runFuzz({ stack, seed, messages, onLine }: FuzzOptions): P
   };
 }
 
-/** Every fact that answers a request: by the request's id. */
+/** Calls `onAnswer` for every fact that answers a request, by the request's id. */
 function listen(connection: NatsConnection, onAnswer: (id: string, subject: string, reason: string) => void): void {
   for (const subject of ['image.>', 'container.>', 'rollout.>', 'host.>']) {
     connection.subscribe(subject, {
@@ -136,7 +136,7 @@ interface Send {
   done(): Promise<void>;
 }
 
-/** Stored, not only sent; some at the same time. */
+/** Waits until the bus has stored each message; sends some at the same time. */
 function sender(connection: NatsConnection): Send {
   const jetstream = connection.jetstream({ timeout: 30_000 });
   const flying = new Set<Promise<unknown>>();

@@ -1,4 +1,4 @@
-/** Requests that break their contracts: valid ones with something changed, and bytes that are nothing. */
+/** Requests that break their contracts: valid ones with something changed, and random bytes. */
 import fc from 'fast-check';
 
 export interface Mutant {
@@ -9,7 +9,7 @@ export interface Mutant {
 const ID = 'f'.repeat(32);
 /** One valid body of each; none of them has an effect where there is no such image, container, rollout or host. */
 const VALID: Readonly<Record<string, object>> = {
-  // Its sources are not there: a build of it ends where it begins.
+  // Its source does not exist, so that a build ends at once.
   'image.requested': { recipe: `name: fuzz\nfrom: { rootfs: { path: /nosuch.tar.gz, sha256: ${'a'.repeat(64)} } }\n` },
   'image.promotion.requested': { image: 'nosuch@v1' },
   'image.activation.requested': { image: 'nosuch@v1' },

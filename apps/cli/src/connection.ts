@@ -1,4 +1,4 @@
-/** Where the system is and as whom we log in: `--nats`, NATS_URL and NATS_NKEY_FILE, or the stack of this machine. */
+/** Where the system is and which key logs in: `--nats`, NATS_URL and NATS_NKEY_FILE, or the stack of this machine. */
 import { type BusCredentials, credentialsFrom } from '@plinth/service-kit/messaging';
 import { homeDirectory, readStack } from '@plinth/stack';
 import { ClientError, connectPlinth, type PlinthClient } from '@plinth/client';

@@ -1,4 +1,4 @@
-/** The tool as a process: how it ends when its reader or the person has had enough. */
+/** The tool as a process: how it ends when its reader closes the pipe or a person interrupts it. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -44,26 +44,26 @@ function plinth(...args: string[]): {
   return { child, ended };
 }
 
-const tell = (): Promise<unknown> => publisher.publishUnchecked(SUBJECTS.containerStarted, { name: 'shop-1' });
+const publishFact = (): Promise<unknown> => publisher.publishUnchecked(SUBJECTS.containerStarted, { name: 'shop-1' });
 
 describe('plinth', () => {
-  it('ends without a word when nobody reads its output', async () => {
+  it('ends silently when its output is closed', async () => {
     const { child, ended } = plinth('--help');
     child.stdout?.destroy();
     expect(await ended).toEqual({ code: 141, signal: null, stderr: '' });
   });
 
-  it('stops following events when the reader has had enough', async () => {
-    await tell();
+  it('stops following events when the reader closes the pipe', async () => {
+    await publishFact();
     const { child, ended } = plinth('events', '-f');
     await once(child.stdout as NodeJS.ReadableStream, 'data');
     child.stdout?.destroy();
-    await tell();
+    await publishFact();
     expect(await ended).toEqual({ code: 141, signal: null, stderr: '' });
   });
 
-  it('ends without a word on Ctrl-C', async () => {
-    await tell();
+  it('ends silently on Ctrl-C', async () => {
+    await publishFact();
     const { child, ended } = plinth('events', '-f');
     await once(child.stdout as NodeJS.ReadableStream, 'data');
     child.kill('SIGINT');
@@ -74,7 +74,7 @@ describe('plinth', () => {
     ['ps', '--tenant', 'Bad!'],
     ['inspect', '--tenant', 'Bad!', 'shop-1'],
     ['run', '--name', 'Bad!'],
-  ])('says what a name may be: %s %s', async (...args) => {
+  ])('reports what a name may be: %s %s', async (...args) => {
     const { code, stderr } = await plinth(...args).ended;
     expect(code).toBe(2);
     expect(stderr).toMatch(

@@ -5,7 +5,7 @@ import { constants } from 'node:os';
 import { Command, CommanderError } from 'commander';
 import { COMMANDS } from './commands/index.js';
 
-/** Of the package that this file belongs to. */
+/** The version of the package that this file belongs to. */
 function version(): string {
   const file = new URL('../package.json', import.meta.url);
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
@@ -18,7 +18,7 @@ const program = new Command('plinth')
   .showSuggestionAfterError()
   .exitOverride();
 
-/** `plinth ps | head -1`: whoever read has had enough. Ends as other programs do, which SIGPIPE kills; Node has that signal ignored. */
+/** The reader of `plinth ps | head -1` closes the pipe. The exit code is that of a program that SIGPIPE kills; Node ignores that signal. */
 function endWithReader(stream: NodeJS.WriteStream): void {
   stream.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error;
@@ -26,7 +26,7 @@ function endWithReader(stream: NodeJS.WriteStream): void {
   });
 }
 
-/** Only the command that is asked for is loaded; help loads all. */
+/** Loads only the command that is asked for; help loads all. */
 async function load(asked: string | undefined): Promise<void> {
   const names = Object.keys(COMMANDS);
   const wanted = asked !== undefined && names.includes(asked) ? [asked] : names;

@@ -22,17 +22,17 @@ interface InitOptions extends MemberOptions {
 }
 
 const RELOAD =
-  'let the server read it, twice (2.9 needs the second): nats-server --signal reload; again: nats-server --signal reload';
+  'reload the server twice (nats-server 2.9 needs the second): nats-server --signal reload; nats-server --signal reload';
 
 export function register(program: Command): void {
   const access = program.command('access').description("the bus's users: their keys and what each may do");
   withMembers(access.command('init'))
-    .description("write the server's configuration and a key for everybody; safe to repeat, keys that are there stay")
-    .requiredOption('--out <directory>', 'where to')
-    .option('--listen <host:port>', 'of the server', '127.0.0.1:4222')
-    .option('--store <directory>', "of the server's streams", '/var/lib/nats')
+    .description("write the server's configuration and a key for each user; repeating it keeps the keys that exist")
+    .requiredOption('--out <directory>', 'directory to write to')
+    .option('--listen <host:port>', 'address that the server listens on', '127.0.0.1:4222')
+    .option('--store <directory>', "directory of the server's streams", '/var/lib/nats')
     .option('--tls-cert <file>', "PEM, the server's certificate: connections must be TLS")
-    .option('--tls-key <file>', 'PEM, its key')
+    .option('--tls-key <file>', 'PEM, the private key of that certificate')
     .option('--tls-ca <file>', 'PEM: clients must show a certificate of this authority too')
     .addHelpText(
       'after',
@@ -40,15 +40,15 @@ export function register(program: Command): void {
     )
     .action(init);
   withMembers(access.command('add'))
-    .description('add hosts and others that come later; nobody else is changed')
-    .requiredOption('--dir <directory>', 'made by init')
+    .description('add hosts and other users later; existing users do not change')
+    .requiredOption('--dir <directory>', 'directory that init made')
     .addHelpText('after', '\nExample:\n  plinth access add --dir /etc/plinth/access --host h3')
     .action(add);
   access
     .command('ls')
     .description('list the users of the bus')
     .addHelpText('after', '\nExample:\n  plinth access ls --dir /etc/plinth/access')
-    .requiredOption('--dir <directory>', 'made by init')
+    .requiredOption('--dir <directory>', 'directory that init made')
     .action(async ({ dir }: { dir: string }) => {
       const { readMembers, seedFile } = await import('@plinth/bus-access');
       const { memberId } = await import('@plinth/bus-access');
@@ -59,8 +59,8 @@ export function register(program: Command): void {
     .command('rotate')
     .description('make a new key for one user; the old one is valid until --finish')
     .argument('<user>', 'such as host-h1, storage-s1, upstream')
-    .requiredOption('--dir <directory>', 'made by init')
-    .option('--finish', 'from now on only the new key')
+    .requiredOption('--dir <directory>', 'directory that init made')
+    .option('--finish', 'accept only the new key from now on')
     .addHelpText(
       'after',
       '\nExample:\n  plinth access rotate host-h1 --dir /etc/plinth/access\n  plinth access rotate host-h1 --dir /etc/plinth/access --finish',
@@ -71,16 +71,16 @@ export function register(program: Command): void {
       if (finish) finishRotation(dir, member);
       else {
         rotateKey(dir, member);
-        printLine(`bring ${seedFile(dir, member)} to its machine; it is read at the next connection`);
+        printLine(`copy ${seedFile(dir, member)} to its machine; it is read at the next connection`);
       }
       printLine(RELOAD);
     });
   access
     .command('remove')
-    .description('take a user away, who then cannot log in')
-    .addHelpText('after', '\nExample:\n  plinth access remove host:h3 --dir /etc/plinth/access')
+    .description('remove a user, who can then no longer log in')
+    .addHelpText('after', '\nExample:\n  plinth access remove host-h3 --dir /etc/plinth/access')
     .argument('<user>', 'such as host-h1')
-    .requiredOption('--dir <directory>', 'made by init')
+    .requiredOption('--dir <directory>', 'directory that init made')
     .action(async (user: string, { dir }: { dir: string }) => {
       const { removeMember } = await import('@plinth/bus-access');
       removeMember(dir, await asMember(user));
@@ -124,13 +124,13 @@ async function init(options: InitOptions): Promise<void> {
   const { ClientError } = await import('@plinth/client');
   if ((options.tlsCert === undefined) !== (options.tlsKey === undefined))
     throw new ClientError('--tls-cert and --tls-key belong together', 'usage');
-  const everyone: readonly Member[] = [
+  const always: readonly Member[] = [
     { kind: 'provisioner' },
     { kind: 'image-builder' },
     { kind: 'upstream' },
     { kind: 'operator' },
   ];
-  const added = addMembers(options.out, [...everyone, ...membersOf(options)]);
+  const added = addMembers(options.out, [...always, ...membersOf(options)]);
   ensureDownloadToken(options.out);
   const { tlsCert, tlsKey, tlsCa } = options;
   const tls =
@@ -148,19 +148,19 @@ async function init(options: InitOptions): Promise<void> {
     storeDirectory: resolve(options.store),
     ...tls,
   });
-  await tell(options.out, added);
+  await printSeedFiles(options.out, added);
   printLine(`start the server with: nats-server -c ${file}`);
 }
 
 async function add(options: MemberOptions & { readonly dir: string }): Promise<void> {
   const { addMembers, readMembers } = await import('@plinth/bus-access');
-  // One that init made, not a new one.
+  // Fails when init has not made this directory.
   readMembers(options.dir);
-  await tell(options.dir, addMembers(options.dir, membersOf(options)));
+  await printSeedFiles(options.dir, addMembers(options.dir, membersOf(options)));
   printLine(RELOAD);
 }
 
-async function tell(directory: string, added: readonly Member[]): Promise<void> {
+async function printSeedFiles(directory: string, added: readonly Member[]): Promise<void> {
   const { seedFile } = await import('@plinth/bus-access');
   const { memberId } = await import('@plinth/bus-access');
   for (const member of added) printLine(`${memberId(member).padEnd(32)} ${seedFile(directory, member)}`);
@@ -172,7 +172,7 @@ async function asMember(text: string): Promise<Member> {
   const member = parseMember(text);
   if (!member)
     throw new ClientError(
-      `${text} is nobody; it must look like host-h1, storage-s1, image-builder, provisioner, upstream or operator`,
+      `${text} is no user of the bus; it must look like host-h1, storage-s1, image-builder, provisioner, upstream or operator`,
       'usage',
     );
   return member;

@@ -108,7 +108,7 @@ describe('parseList', () => {
     ['sn-1, sn-2', ['sn-1', 'sn-2']],
     ['a,,b,', ['a', 'b']],
   ])('reads %j', (text, items) => expect(parseList(text)).toEqual(items));
-  it.each(['', ',', ' , '])('refuses %j, which would else mean everything or nothing', (text) =>
+  it.each(['', ',', ' , '])('refuses %j, which could otherwise mean everything or nothing', (text) =>
     expect(() => parseList(text)).toThrow(/at least one/),
   );
 });

@@ -1,4 +1,4 @@
-/** From words on the command line to values; every error says what would be right. */
+/** Parses words of the command line into values; every error names what is valid. */
 import { ENV_NAME_PATTERN, NAME_PATTERN, NAME_WORDS } from '@plinth/contracts';
 import { InvalidArgumentError } from 'commander';
 

@@ -23,7 +23,7 @@ const DESCRIPTIONS: Readonly<Record<ContainerActionName, string>> = {
   restart: 'stop and start containers',
   rm: 'remove containers and their data',
 };
-const SAID: Readonly<Record<ContainerActionName, string>> = {
+const DONE: Readonly<Record<ContainerActionName, string>> = {
   stop: 'stopped',
   start: 'started',
   restart: 'restarted',
@@ -45,7 +45,7 @@ export function registerAction(program: Command, name: ContainerActionName): voi
       const good = results.filter((result) => result.ok);
       if (options.json || good.length > 0)
         print(options, results, () =>
-          good.map((result) => `${result.container} ${options.wait ? SAID[name] : 'asked for'}`).join('\n'),
+          good.map((result) => `${result.container} ${options.wait ? DONE[name] : 'requested'}`).join('\n'),
         );
       const bad = results.flatMap((result) => (result.ok ? [] : [result]));
       if (bad.length > 0)

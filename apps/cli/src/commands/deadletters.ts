@@ -1,4 +1,4 @@
-/** `plinth deadletters`: what services could not take. */
+/** `plinth deadletters`: messages that services could not handle. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { withClient } from '../connection.js';
 import {
@@ -41,17 +41,17 @@ function withFilter(command: Command): Command {
 export function register(program: Command): void {
   const letters = program
     .command('deadletters')
-    .description('messages that a service could not take: look, send again, remove')
+    .description('messages that a service could not handle: list, show, send again, remove')
     .action(() => letters.help({ error: true }));
   withFilter(withShared(letters.command('ls')))
-    .description('list them, newest first')
+    .description('list dead letters, newest first')
     .addHelpText('after', '\nExample:\n  plinth deadletters ls --service provisioner')
-    .option('--limit <count>', 'at the most', parseNumber, DEFAULT_LIMIT)
+    .option('--limit <count>', 'how many at most', parseNumber, DEFAULT_LIMIT)
     .action(async (options: FilterOptions & { limit: number }) => {
       await withClient(options.nats, async (client) => {
         const found = await deadLetters(client, options, options.limit);
         if (found.length === options.limit)
-          process.stderr.write(`the newest ${found.length}; there may be more: --limit\n`);
+          process.stderr.write(`these are the newest ${found.length}; for more, use --limit\n`);
         print(options, found.map(withoutBody), () =>
           table(
             ['NUMBER', 'AGE', 'SERVICE', 'SUBJECT', 'REASON', 'TRIES', 'BYTES', 'SEND AGAIN'],
@@ -70,7 +70,7 @@ export function register(program: Command): void {
       });
     });
   withShared(letters.command('show'))
-    .description('one of them, with what was wrong and its body; values of its environment are not shown')
+    .description('show one dead letter: what was wrong, and its body; values of its environment are hidden')
     .addHelpText('after', '\nExample:\n  plinth deadletters show 17')
     .argument('<number>', 'as ls shows it', parseNumber)
     .action(async (number: number, options: SharedOptions) => {
@@ -88,7 +88,7 @@ export function register(program: Command): void {
   withFilter(withShared(letters.command('replay')))
     .description('send requests again, each as a new request, and remove the letter; asking twice sends once')
     .argument('[number...]', 'as ls shows it', collect)
-    .option('--all', 'every one that can be sent again, and fits')
+    .option('--all', 'every one that the filters select and that can be sent again')
     .addHelpText('after', '\nExample:\n  plinth deadletters replay 17 18')
     .action(async (numbers: readonly number[] | undefined, options: ChoiceOptions) => {
       await withClient(options.nats, async (client) => {
@@ -112,10 +112,10 @@ export function register(program: Command): void {
       });
     });
   withFilter(withShared(letters.command('drop')))
-    .description('remove them; they are gone')
+    .description('remove dead letters for good')
     .addHelpText('after', '\nExample:\n  plinth deadletters drop 17 18')
     .argument('[number...]', 'as ls shows it', collect)
-    .option('--all', 'every one that fits')
+    .option('--all', 'every one that the filters select')
     .action(async (numbers: readonly number[] | undefined, options: ChoiceOptions) => {
       await withClient(options.nats, async (client) => {
         const answer = await dropDeadLetters(client, await choose(client, numbers ?? [], options));
@@ -130,13 +130,10 @@ export function register(program: Command): void {
 }
 
 async function choose(client: PlinthClient, numbers: readonly number[], options: ChoiceOptions): Promise<DeadLetter[]> {
-  // Oldest first: as they came.
+  // Oldest first, in the order of their arrival.
   if (options.all === true) return (await deadLetters(client, options, Infinity)).reverse();
   if (numbers.length === 0)
-    throw new ClientError(
-      'name the letters by number, or say --all; plinth deadletters ls shows what there is',
-      'usage',
-    );
+    throw new ClientError('name the letters by number, or use --all; plinth deadletters ls lists them', 'usage');
   return Promise.all(numbers.map((number) => deadLetter(client, number)));
 }
 

@@ -5,7 +5,7 @@ import { homeDirectory } from '@plinth/stack';
 export function register(program: Command): void {
   program
     .command('demo')
-    .description('start a stack where none runs and take the tour: build, promote, run, look')
+    .description('start a stack if none runs and take the tour: build, promote, run, inspect')
     .addHelpText('after', '\nExample:\n  plinth demo')
     .action(async () => {
       const { startStack } = await import('@plinth/stack');

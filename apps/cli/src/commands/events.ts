@@ -5,9 +5,9 @@ import { duration, type SharedOptions, withShared } from './options.js';
 
 export function register(program: Command): void {
   withShared(program.command('events'))
-    .description('what happened, and with -f what happens')
+    .description('print stored events, and with -f new ones')
     .argument('[subject]', 'NATS subject, wildcards allowed; absent: every event', '>')
-    .option('-f, --follow', 'go on as events come')
+    .option('-f, --follow', 'print new events as they arrive')
     .addOption(duration('--since <duration>', 'how far back', '10m'))
     .addHelpText('after', "\nExample:\n  plinth events -f 'container.*'")
     .action(async (subject: string, options: SharedOptions & { follow?: boolean; since: number }) => {

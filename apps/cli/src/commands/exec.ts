@@ -5,7 +5,7 @@ import { ClientError } from '@plinth/client';
 import { print } from '../output/print.js';
 import { duration, type SharedOptions, withShared, withTenant } from './options.js';
 
-/** Standard input that goes along in one message. */
+/** Bytes of standard input that fit into one message. */
 const MAX_STDIN = 360 * 1024;
 
 interface ExecCommandOptions extends SharedOptions {
@@ -56,10 +56,10 @@ function commandOf(words: readonly string[], self: Command): string[] {
   if (dashes < 0 || !(words[0] ?? '').startsWith('-')) return [...words];
   const { operands, unknown } = self.parseOptions(words.slice(0, dashes));
   const command = words.slice(dashes + 1);
-  const [stranger] = [...operands, ...unknown];
-  if (stranger !== undefined)
-    self.error(`error: '${stranger}' stands before --; what to run goes after it`, { exitCode: 2 });
-  if (command.length === 0) self.error('error: what to run is missing after --', { exitCode: 2 });
+  const [misplaced] = [...operands, ...unknown];
+  if (misplaced !== undefined)
+    self.error(`error: '${misplaced}' is before --; the command goes after it`, { exitCode: 2 });
+  if (command.length === 0) self.error('error: the command after -- is missing', { exitCode: 2 });
   return command;
 }
 

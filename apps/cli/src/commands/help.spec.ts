@@ -22,7 +22,7 @@ function helpOf(command: Command): string {
 describe.each(program.commands.flatMap((command) => leaves(command, '')))('plinth %s --help', (_path, command) => {
   const help = helpOf(command);
 
-  it('says in a sentence what it does, and shows how it is called', () => {
+  it('describes itself in a sentence, and has an example', () => {
     expect(command.description()).toMatch(/^[a-z].{8,}[^.]$/);
     expect(help).toMatch(/\nExamples?:\n {2}plinth [a-z]/);
   });
@@ -33,7 +33,7 @@ describe.each(program.commands.flatMap((command) => leaves(command, '')))('plint
 
   function explain(flags: string, option: Option): void {
     expect(option.description).not.toBe('');
-    // A default stands there as a person would write it: durations with their unit.
+    // A default is printed as a person would write it: durations with their unit.
     if (flags.includes('<duration>') && option.defaultValue !== undefined)
       expect(help).toContain(`(default: ${option.defaultValueDescription})`);
     if (typeof option.defaultValue === 'number' && option.defaultValueDescription === undefined)

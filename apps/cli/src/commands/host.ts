@@ -27,7 +27,7 @@ export function register(program: Command): void {
         print(
           options,
           { host: name, cordoned: true },
-          () => `${name} is cordoned; plinth host uncordon ${name} takes that back`,
+          () => `${name} is cordoned; plinth host uncordon ${name} undoes that`,
         );
       });
     });
@@ -47,7 +47,7 @@ export function register(program: Command): void {
     )
     .addHelpText('after', '\nExample:\n  plinth host drain host-1 --parallel 4')
     .argument('<host>', 'as plinth hosts lists it')
-    .option('--parallel <n>', 'containers on their way at the same time (default: 1)', parseCount)
+    .option('--parallel <n>', 'containers that move at the same time (default: 1)', parseCount)
     .option('--no-wait', 'return when the drain has begun')
     .addOption(duration('--timeout <duration>', 'how long to wait; the drain goes on after it', '10m'))
     .action(async (name: string, options: DrainOptions) => {
@@ -57,11 +57,11 @@ export function register(program: Command): void {
           return print(
             options,
             { host: name, cordoned: true, drained: false },
-            () => `${name} is being drained; plinth hosts shows how far it is`,
+            () => `${name} is being drained; plinth hosts shows its progress`,
           );
         await waitUntilDrained(client, name, options.timeout, ({ drain }) => {
           if (!options.json)
-            process.stderr.write(`${drain?.left ?? 0} left${drain?.waiting ? `; waits: ${drain.waiting}` : ''}\n`);
+            process.stderr.write(`${drain?.left ?? 0} left${drain?.waiting ? `; waiting: ${drain.waiting}` : ''}\n`);
         });
         print(
           options,

@@ -13,7 +13,18 @@ export function register(program: Command): void {
         const hosts = await client.hosts();
         print(options, hosts, () =>
           table(
-            ['HOST', 'STATE', 'DATACENTER', 'STORAGE', 'CONTAINERS', 'MEMORY GIVEN', 'OF', 'LOAD', 'RUNTIME', 'HEARD'],
+            [
+              'HOST',
+              'STATE',
+              'DATACENTER',
+              'STORAGE',
+              'CONTAINERS',
+              'MEMORY GIVEN',
+              'OF',
+              'LOAD',
+              'RUNTIME',
+              'LAST SEEN',
+            ],
             hosts.map((host) => [
               host.host,
               `${host.state}${host.drain ? `, ${host.drain.left} to leave` : host.cordoned ? ', cordoned' : ''}`,

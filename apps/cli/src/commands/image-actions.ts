@@ -1,4 +1,4 @@
-/** What the image commands do. */
+/** The image commands that build, list, show, promote, activate and revoke. */
 import { readFile } from 'node:fs/promises';
 import type { BuildDetails, ImageSummary, ImageUser } from '@plinth/contracts';
 import { withClient } from '../connection.js';
@@ -94,7 +94,7 @@ export async function show(ref: string, options: SharedOptions): Promise<void> {
   await withClient(options.nats, async (client) => {
     const summary = (await client.images(ref.split('@')[0])).find((image) => `${image.name}@${image.version}` === ref);
     const details = await client.build(ref).catch((error: unknown) => {
-      // The image-builder may be away; what the provisioner knows is still worth showing.
+      // The image-builder may be away; the provisioner's summary is still worth showing.
       if (error instanceof ClientError && summary) return null;
       throw error;
     });

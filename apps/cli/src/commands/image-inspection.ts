@@ -1,4 +1,4 @@
-/** What the image commands that look into images do. */
+/** The image commands that compare two images and print the plan of a start. */
 import { type FileChange, type ImageDiff, QUERIES } from '@plinth/contracts';
 import { withClient } from '../connection.js';
 import { ClientError, type PlinthClient } from '@plinth/client';
@@ -6,7 +6,7 @@ import { describeDiff, describePlan } from '../output/image-view.js';
 import { print } from '../output/print.js';
 import type { SharedOptions } from './options.js';
 
-/** Files that people are shown who don't ask for all. */
+/** Files that are printed without `--files`. */
 const SHOWN_FILES = 20;
 
 export async function diff(from: string, to: string, options: SharedOptions & { files?: boolean }): Promise<void> {
@@ -21,7 +21,7 @@ export async function diff(from: string, to: string, options: SharedOptions & { 
   });
 }
 
-/** The exact versions of the first reply: a name may come to mean another meanwhile. */
+/** Asks for the exact versions of the first reply, because a name may stand for a newer version by now. */
 async function allFiles(client: PlinthClient, first: ImageDiff): Promise<readonly FileChange[]> {
   const items = [...first.files.items];
   for (let cursor = first.files.next; cursor !== undefined;) {

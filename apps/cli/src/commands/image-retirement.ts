@@ -1,4 +1,4 @@
-/** What the image commands about the end of versions do. */
+/** The image commands that retire versions and show what needs them. */
 import { QUERIES } from '@plinth/contracts';
 import { withClient } from '../connection.js';
 import { retireImage } from '@plinth/client';
@@ -67,7 +67,7 @@ interface Collected {
   readonly why: string;
 }
 
-/** Not retired, and no failure: something needs it, or somebody else was quicker. */
+/** Reasons that are no failure: something needs the version, or another request has retired it. */
 const KEPT: readonly string[] = ['in-use', 'default-image', 'in-rollout', 'retired', 'not-promoted'];
 
 export async function collect(
@@ -102,7 +102,7 @@ async function attempt(client: PlinthClient, image: string): Promise<Pick<Collec
   }
 }
 
-/** What would be answered now. Only the provisioner can say it for certain, when it is asked. */
+/** The likely answer; the certain one is the provisioner's decision on a request. */
 async function guess(client: PlinthClient): Promise<(image: string) => Promise<Pick<Collected, 'outcome' | 'why'>>> {
   const rollouts = await activeRollouts(client);
   return async (image) => {

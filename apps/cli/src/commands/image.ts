@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { parseCount, parseList } from './arguments.js';
 import { duration, type SharedOptions, withShared, withTenant } from './options.js';
 
-/** The subcommands' work lies in image-actions.ts, loaded when one of them runs. */
+/** The subcommands' work is in image-*.ts, which are loaded when one of them runs. */
 export function register(program: Command): void {
   const image = program.command('image').description('build, compare, promote, revoke and retire OS images');
   withShared(image.command('build'))
@@ -15,7 +15,7 @@ export function register(program: Command): void {
     );
   withShared(image.command('ls'))
     .description('list image versions')
-    .argument('[name]', 'of this name only')
+    .argument('[name]', 'only versions of this name')
     .addHelpText('after', '\nExample:\n  plinth image ls debian-12')
     .action(async (name: string | undefined, options: SharedOptions) =>
       (await import('./image-actions.js')).list(name, options),
@@ -87,8 +87,8 @@ export function register(program: Command): void {
   withShared(image.command('gc'))
     .description('retire the versions that nothing needs, beyond the newest of each name')
     .option('--keep <n>', 'how many of the newest stay', parseCount, 3)
-    .option('--name <name>', 'of this name only')
-    .option('--dry-run', 'only say what would be retired')
+    .option('--name <name>', 'only versions of this name')
+    .option('--dry-run', 'only print what would be retired')
     .addHelpText('after', '\nExample:\n  plinth image gc --keep 2 --dry-run')
     .action(async (options: SharedOptions & { keep: number; name?: string; dryRun?: boolean }) =>
       (await import('./image-retirement.js')).collect(options),

@@ -17,7 +17,7 @@ export function register(program: Command): void {
         const stats =
           details.state === 'running' && details.host
             ? await client.stats(details.host, details.id).catch((error: unknown) => {
-                // The host may be away; the rest is still worth showing.
+                // The host may be unreachable; the rest is still worth showing.
                 if (error instanceof ClientError) return [];
                 throw error;
               })

@@ -8,8 +8,8 @@ export function register(program: Command): void {
   const keys = program.command('keys').description('the key that signs images, and the public keys that are trusted');
   keys
     .command('init')
-    .description('make a signing key and its public key; a key that is there stays')
-    .requiredOption('--out <directory>', 'gets signing/ for the image builder and trusted/ for everyone else')
+    .description('make a signing key and its public key; an existing key stays')
+    .requiredOption('--out <directory>', 'gets signing/ for the image builder and trusted/ for hosts and storage nodes')
     .option(
       '--new',
       'a further key: the image builder signs with it from its next start, and the old one stays trusted',
@@ -34,8 +34,8 @@ async function init({ out, new: further }: { readonly out: string; readonly new?
   const keyId =
     further || !existsSync(file) ? await createSigningKey(file, trusted) : (await SigningKey.open(file)).keyId;
   printLine(`images are signed with the key ${keyId}`);
-  printLine(`bring ${file} to the image builder only, mode 0600: PLINTH_SIGNING_KEY`);
-  printLine(`bring ${trusted}/ to every host and storage node: PLINTH_TRUSTED_KEYS`);
+  printLine(`copy ${file} to the image builder only, mode 0600: PLINTH_SIGNING_KEY`);
+  printLine(`copy ${trusted}/ to every host and storage node: PLINTH_TRUSTED_KEYS`);
 }
 
 async function list(directory: string): Promise<void> {

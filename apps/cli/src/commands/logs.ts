@@ -12,7 +12,7 @@ export function register(program: Command): void {
   withTenant(withShared(program.command('logs')))
     .description("a container's output")
     .argument('<container>', 'name or id')
-    .option('-f, --follow', 'go on as it writes')
+    .option('-f, --follow', 'print new output as it is written')
     .option('--tail <n>', 'last lines only', parseCount)
     .option('--timestamps', 'with the time of each line')
     .addHelpText('after', '\nExample:\n  plinth logs -f --tail 20 shop-1')

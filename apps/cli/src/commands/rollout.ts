@@ -80,7 +80,7 @@ export function register(program: Command): void {
         'for one switch beside gate and soak time, and for the way back (default: 10m)',
       ),
     )
-    .option('--snapshot-data', 'copy the data before, put the copy back where it fails')
+    .option('--snapshot-data', 'copy the data first, and restore the copy where the update fails')
     .option('--wait', 'watch it to its end; exit code 0 only when it is completed')
     .addHelpText(
       'after',

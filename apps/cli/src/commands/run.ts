@@ -41,7 +41,7 @@ export function register(program: Command): void {
     .argument('[image]', 'name or name@version; absent: the default image')
     .argument(
       '[command...]',
-      'what to run, after --, behind the entry point of the image if it has one; absent: the image decides',
+      "what to run, after --; it follows the image's entry point if there is one; absent: the image's command",
     )
     .option('--name <name>', 'unique per tenant; absent: generated', parseName)
     .option('--tenant <name>', 'absent: default', parseName)
@@ -84,7 +84,7 @@ export function register(program: Command): void {
     .action(async (_image: string | undefined, _words: string[], options: RunOptions, command: Command) => {
       const { image, words } = splitOperands(command.args, process.argv);
       if (words.length > 0 && options.command)
-        command.error('error: what to run is given either with --command or after --, not both', { exitCode: 2 });
+        command.error('error: give the command either with --command or after --, not both', { exitCode: 2 });
       await withClient(options.nats, async (client) => {
         const begin = performance.now();
         const body = requestOf(image, words.length > 0 ? words : options.command, options);
@@ -110,7 +110,7 @@ export function register(program: Command): void {
     });
 }
 
-/** What stands after `--` is the command, also where no image is named before it. */
+/** The words after `--` are the command, also when no image is named before it. */
 export function splitOperands(
   operands: readonly string[],
   argv: readonly string[],

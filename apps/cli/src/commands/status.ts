@@ -28,7 +28,7 @@ interface Summary {
   readonly defaultImage: string | null;
   /** Count per state. */
   readonly containers: Readonly<Record<string, number>>;
-  /** Messages that no service could handle; null when the bus has no place for them yet. */
+  /** Messages that no service could handle; null when their stream does not exist yet. */
   readonly deadLetters: number | null;
 }
 
@@ -44,7 +44,7 @@ export function register(program: Command): void {
         const summary = await summarise(client);
         print(options, summary, () => describe(summary));
         if (summary.provisioner === 'silent')
-          throw new ClientError('the provisioner does not answer; is it running? its log may tell', 'no-answer');
+          throw new ClientError('the provisioner does not answer; is it running? its log may show why', 'no-answer');
       });
     });
 }

@@ -13,7 +13,7 @@ export function register(program: Command): void {
         const nodes = await client.storage();
         print(options, nodes, () =>
           table(
-            ['NODE', 'STATE', 'DATACENTER', 'FREE', 'OF', 'VOLUMES', 'IMAGES', 'HEARD'],
+            ['NODE', 'STATE', 'DATACENTER', 'FREE', 'OF', 'VOLUMES', 'IMAGES', 'LAST SEEN'],
             nodes.map((node) => [
               node.node,
               node.state,

@@ -17,7 +17,7 @@ interface SwitchOptions extends SharedOptions {
   timeout?: number;
 }
 
-/** Beside gate and soak time. */
+/** In addition to gate and soak time. */
 const PATIENCE_MS = 120_000;
 const DEFAULT_SOAK_MS = 60_000;
 
@@ -30,7 +30,7 @@ export function register(program: Command): void {
       duration('--soak <duration>', 'how long it has to stay healthy to be known good, such as 30s (default: 60s)'),
     )
     .addOption(duration('--stable <duration>', 'how long it has to stay up without a health check (default: 5s)'))
-    .option('--snapshot-data', 'copy its data before, put the copy back when it fails')
+    .option('--snapshot-data', 'copy its data first, and restore the copy when the update fails')
     .option('--no-wait', 'do not wait for the verdict')
     .addOption(duration('--timeout <duration>', 'how long to wait (default: the soak time and two minutes)'))
     .addHelpText(
@@ -51,18 +51,24 @@ export function register(program: Command): void {
           stableSeconds: seconds(options.stable),
           snapshotData: options.snapshotData,
         };
-        const tell = (fact: Fact): void => {
+        const showProgress = (fact: Fact): void => {
           const line = options.json ? undefined : progressOf(fact);
           if (line)
             process.stderr.write(`${escapeControls(line)} (${((performance.now() - begin) / 1000).toFixed(1)} s)\n`);
         };
         try {
-          const outcome = await updateContainer(client, id, request, options.wait ? timeoutMs : undefined, tell);
+          const outcome = await updateContainer(
+            client,
+            id,
+            request,
+            options.wait ? timeoutMs : undefined,
+            showProgress,
+          );
           if (!outcome)
             return print(
               options,
               { ok: true, container: id },
-              () => `asked for; plinth inspect ${name} shows how it goes`,
+              () => `requested; plinth inspect ${name} shows its progress`,
             );
           if (outcome.kind === 'updated')
             return print(
@@ -72,7 +78,7 @@ export function register(program: Command): void {
             );
           const { image, failedImage, reason, message, checkOutput, logTail } = outcome.fact;
           if (options.json) print(options, { ok: false, ...outcome.fact }, () => '');
-          const check = checkOutput ? `\nthe check said: ${checkOutput.trimEnd()}` : '';
+          const check = checkOutput ? `\noutput of the check: ${checkOutput.trimEnd()}` : '';
           const log = logTail ? `\nits last lines:\n${logTail.trimEnd()}` : '';
           throw new ClientError(
             `${name} failed on ${failedImage} (${reason}): ${message}; it runs on ${image} again${check}${log}`,

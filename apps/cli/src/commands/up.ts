@@ -21,13 +21,13 @@ export function register(program: Command): void {
     .option('--storage-nodes <n>', 'storage nodes, each with a distributor', count, 2)
     .addHelpText(
       'after',
-      '\nNATS_URL and DATABASE_URL name servers to use instead of own ones; PLINTH_HOME is where the data goes.\n\nExample:\n  plinth up --detach --hosts 3',
+      '\nNATS_URL and DATABASE_URL name servers to use instead of starting its own; PLINTH_HOME is where the data goes.\n\nExample:\n  plinth up --detach --hosts 3',
     )
     .action(async (options: { detach?: boolean; hosts: number; storageNodes: number }) => {
       const { startStack } = await import('@plinth/stack');
       const home = homeDirectory();
-      const say = (line: string): void => void process.stdout.write(`${line}\n`);
-      // From the first process on: who interrupts a start does not want half a stack.
+      const print = (line: string): void => void process.stdout.write(`${line}\n`);
+      // Before the first process starts, because an interrupted start must not leave half a stack.
       const interruption = new AbortController();
       for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => interruption.abort());
       let exitCode = 0;
@@ -36,34 +36,34 @@ export function register(program: Command): void {
           home,
           hosts: options.hosts,
           storageNodes: options.storageNodes,
-          onProgress: say,
+          onProgress: print,
           signal: interruption.signal,
         });
-        say(
+        print(
           started === 0
             ? `already running: ${counted(stack.services.length, 'process', 'processes')}, data in ${home}`
             : `${counted(started, 'process', 'processes')} started; data in ${home}`,
         );
         if (options.detach) {
-          say('look at it with: plinth status   stop it with: plinth down');
+          print('look at it with: plinth status   stop it with: plinth down');
           process.exit();
         }
-        say('Ctrl-C stops it');
+        print('Ctrl-C stops it');
         await untilAborted(interruption.signal);
       } catch (error) {
         if (!interruption.signal.aborted) throw error;
         exitCode = 130;
       }
-      say('stopping');
+      print('stopping');
       const { stopStack } = await import('@plinth/stack');
-      const report = await stopStack(home, { data: false, onProgress: say });
+      const report = await stopStack(home, { data: false, onProgress: print });
       if (report.left.length > 0)
         process.stderr.write(`plinth: still there: ${report.left.join(', ')}; run plinth down again\n`);
       process.exit(report.left.length > 0 ? 1 : exitCode);
     });
 }
 
-/** Keeps the process, which a pending promise alone does not. */
+/** Keeps the process alive, which a pending promise alone does not. */
 async function untilAborted(signal: AbortSignal): Promise<void> {
   const timer = setInterval(() => undefined, 60_000);
   try {

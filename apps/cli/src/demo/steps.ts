@@ -1,4 +1,4 @@
-/** The steps of the tour: each does one thing for real and says what it saw. */
+/** The steps of the tour: each does one thing on the real system and prints what it saw. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ContainerStarted, EVENTS_ABOUT, type FactSubject, SUBJECTS } from '@plinth/contracts';
@@ -13,10 +13,10 @@ export const NAMES = { explicit: 'demo-explicit', fallback: 'demo-fallback', web
 const START_MS = 60_000;
 
 export interface Narrator {
-  /** Progress of the step at hand. */
+  /** Shows the progress of the current step. */
   update(fraction: number, phase: string): void;
-  /** A line of what was seen. */
-  tell(line: string): void;
+  /** Prints a line. */
+  print(line: string): void;
 }
 
 export async function build(client: PlinthClient, narrator: Narrator): Promise<string> {
@@ -24,20 +24,20 @@ export async function build(client: PlinthClient, narrator: Narrator): Promise<s
   const { ref, contentDigest } = await buildImage(client, recipe, 1_800_000, (fraction, phase) =>
     narrator.update(fraction, phase),
   );
-  narrator.tell(`${ref} is built and tested: ${contentDigest}`);
+  narrator.print(`${ref} is built and tested: ${contentDigest}`);
   return ref;
 }
 
 export async function promote(client: PlinthClient, ref: string, narrator: Narrator): Promise<void> {
-  await promoteImage(client, ref, { wait: true, timeoutMs: 300_000, onNode: (line) => narrator.tell(line) });
+  await promoteImage(client, ref, { wait: true, timeoutMs: 300_000, onNode: (line) => narrator.print(line) });
 }
 
 export async function activate(client: PlinthClient, ref: string, narrator: Narrator): Promise<void> {
   await activateImage(client, ref, true);
-  narrator.tell(`${ref} is what containers get that name no image, or one that can't be served`);
+  narrator.print(`containers that name no image, or one that can't be served, get ${ref}`);
 }
 
-/** Takes away what an earlier tour left. */
+/** Removes the containers of an earlier tour. */
 export async function clear(client: PlinthClient): Promise<void> {
   const old = (await client.containers()).filter(
     (container) => Object.values<string>(NAMES).includes(container.name) && container.tenant === 'default',
@@ -71,7 +71,7 @@ export async function request(client: PlinthClient, body: object, narrator: Narr
   ]
     .map(([name, ms]) => `${name} ${Number(ms).toFixed(0)}`)
     .join(', ');
-  narrator.tell(
+  narrator.print(
     `${started.name} runs on ${started.host}: ${started.image}${fallback}; ${started.durationMs.toFixed(0)} ms (${phases})`,
   );
   return started;
@@ -109,7 +109,7 @@ export async function showPlaces(client: PlinthClient, started: ContainerStarted
   };
   const expect = (ok: boolean, what: string, seen: string): void => {
     if (!ok) throw new ClientError(`${what}: ${seen}`, 'demo-failed');
-    narrator.tell(`${what}: ${seen}`);
+    narrator.print(`${what}: ${seen}`);
   };
   const usr = await sh('touch /usr/x');
   expect(usr.exitCode !== 0, '/usr refuses a write', usr.text);
@@ -136,7 +136,7 @@ export async function callWebService(
   for (let attempt = 1; ; attempt++) {
     const result = await client.exec(started.host, started.containerId, ['/bin/bash', '-c', script]);
     if (result.exitCode === 0 && result.stdout.includes('200 OK')) {
-      narrator.tell(`it answers: ${result.stdout.trim().split('\n').at(-1)}`);
+      narrator.print(`it answers: ${result.stdout.trim().split('\n').at(-1)}`);
       return;
     }
     if (attempt === 40)

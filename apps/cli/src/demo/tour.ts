@@ -30,7 +30,7 @@ export async function tour(client: PlinthClient): Promise<void> {
     const begin = performance.now();
     const result = await work({
       update: (fraction, phase) => bar.update(fraction, phase),
-      tell: (line) => {
+      print: (line) => {
         bar.end();
         printLine(`   ${line}`);
       },
@@ -81,7 +81,7 @@ export async function tour(client: PlinthClient): Promise<void> {
       age(item.startedAt, Date.now()),
     ]);
     for (const line of table(['NAME', 'STATE', 'HOST', 'IMAGE', 'ASKED', 'FALLBACK', 'PID', 'UP'], rows).split('\n'))
-      narrator.tell(line);
+      narrator.print(line);
   });
   await step(`run a command inside ${web.name}`, async (narrator) => {
     const result = await client.exec(web.host, web.containerId, [
@@ -89,7 +89,7 @@ export async function tour(client: PlinthClient): Promise<void> {
       '-c',
       '. /etc/os-release; echo "$PRETTY_NAME, $(date +%Z), pid 1 is $(cat /proc/1/comm)"',
     ]);
-    narrator.tell(result.stdout.trim());
+    narrator.print(result.stdout.trim());
   });
   await step('what is read-only, what forgets, what keeps', (narrator) => showPlaces(client, explicit, narrator));
 
@@ -114,7 +114,7 @@ function indent(text: string): string {
     .join('\n');
 }
 
-/** A stack that has just been started is heard of with its first heartbeats. */
+/** A stack that has just been started lists its nodes after their first heartbeats. */
 async function waitForNodes(client: PlinthClient): Promise<void> {
   for (let attempt = 0; attempt < 100; attempt++) {
     const [hosts, storage] = await Promise.all([client.hosts(), client.storage()]);

@@ -1,4 +1,4 @@
-/** The result of looking at one thing that plinth needs of a machine. */
+/** The result of one check of what plinth needs from a machine. */
 export interface Check {
   readonly name: string;
   readonly state: 'ok' | 'warn' | 'fail';

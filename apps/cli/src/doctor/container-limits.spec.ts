@@ -40,7 +40,7 @@ describe('how many containers fit', () => {
     expect(room.limits[0]).toMatchObject({ resource: firstLimit, fits });
   });
 
-  it('is not ended by what only makes things slower, and says so', () => {
+  it('is not limited by a resource that only makes things slower, and marks it as soft', () => {
     const room = containerRoom({ ...LARGE, inotifyInstances: 128 });
     expect(room.firstLimit).toBe('memory cgroups');
     expect(room.limits[0]).toMatchObject({ resource: 'inotify instances', fits: 100, soft: true });

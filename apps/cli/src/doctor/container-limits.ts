@@ -1,6 +1,6 @@
 /** How many idle containers a machine holds, and which resource ends first. Pure. */
 
-/** What there still is of each resource; undefined: the machine has no such limit, or does not say. */
+/** What is left of each resource; undefined: the machine has no such limit, or does not report it. */
 export interface MachineReadings {
   readonly availableMemoryBytes?: number;
   /** Process ids that are free, kernel.pid_max. */
@@ -51,7 +51,7 @@ export interface ContainerLimit {
 }
 
 export interface ContainerRoom {
-  /** null: nothing that is known ends. */
+  /** null: no known limit. */
   readonly fits: number | null;
   readonly firstLimit: string | null;
   /** Fewest containers first. */
@@ -60,7 +60,7 @@ export interface ContainerRoom {
 
 interface Demand extends Pick<ContainerLimit, 'resource' | 'each' | 'raise'> {
   readonly left: (readings: MachineReadings) => number | undefined;
-  /** What is needed whatever the number of containers. */
+  /** What is needed for any number of containers. */
   readonly needed?: number;
   readonly bytes?: true;
   readonly beyond?: string;

@@ -1,4 +1,4 @@
-/** What this machine has left of what containers take. */
+/** Reads what this machine has left of the resources that containers take. */
 import { existsSync, readFileSync, statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { MachineReadings } from './container-limits.js';
@@ -7,7 +7,7 @@ const CGROUPS = '/sys/fs/cgroup';
 const NAMESPACES = ['cgroup', 'ipc', 'mnt', 'net', 'pid', 'uts'];
 /** mm/memcontrol.c: MEM_CGROUP_ID_MAX */
 const MOST_MEMORY_CGROUPS = 65_535;
-/** As the agent has it when nothing is set. */
+/** The agent's default. */
 const AGENT_CAPACITY = 4_000;
 
 /** @param home where the state of containers is kept; need not exist yet */

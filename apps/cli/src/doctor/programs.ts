@@ -42,7 +42,7 @@ function checkRuntimes(): Check {
     : fail('OCI runtime', 'neither crun nor runc', 'apt-get install --no-install-recommends crun');
 }
 
-/** First line of what the program says of its version; undefined when there is no such program. */
+/** The version in the first line that the program prints; undefined when there is no such program. */
 function versionOf(binary: string, argument: string): string | undefined {
   const { error, stdout, stderr } = spawnSync(binary, [argument], { encoding: 'utf8', timeout: 10_000 });
   if (error) return undefined;

@@ -29,7 +29,7 @@ export function describeDiff(diff: ImageDiff, leftOut: number): string {
     `files: ${files.added} added, ${files.removed} removed, ${files.changed} changed${files.touched > 0 ? `; ${files.touched} differ in nothing but their time` : ''}`,
     ...(files.items.length > 0 ? [fileTable(files.items)] : []),
     ...(leftOut > 0 ? [`… and ${counted(leftOut, 'more file', 'more files')}; --files lists all`] : []),
-    // Among the files above, when all are there.
+    // When no file is left out, these are among the files above.
     ...(leftOut > 0 && diff.etc.items.length > 0
       ? [
           `of these in /etc: ${diff.etc.total}\n${fileTable(diff.etc.items.slice(0, MOST_ETC))}${missing({ items: diff.etc.items.slice(0, MOST_ETC), total: diff.etc.total }, 'files')}`,
@@ -81,7 +81,7 @@ export function describePlan(plan: ImagePlan): string {
   const { limits, mountScript } = plan;
   const rows: [string, Cell][] = [
     ['image', plan.image],
-    ['for', plan.container ?? 'a container that asks for nothing'],
+    ['for', plan.container ?? 'a container without a config of its own'],
     ['root', `${plan.root.path}, ${plan.root.readOnly ? 'read-only' : 'writable'}`],
     ['command', JSON.stringify(plan.command)],
     ['in', plan.workingDirectory],
@@ -109,7 +109,7 @@ export function describePlan(plan: ImagePlan): string {
   ]);
   const script = mountScript
     ? [
-        `then the image's own mount script makes the others, within ${mountScript.deadlineSeconds} s: ${mountScript.argv.join(' ')}\n${table(['IT IS TOLD', 'VALUE'], Object.entries(mountScript.told))}`,
+        `then the image's own mount script makes the others, within ${mountScript.deadlineSeconds} s: ${mountScript.argv.join(' ')}\n${table(['IT RECEIVES', 'VALUE'], Object.entries(mountScript.told))}`,
       ]
     : [];
   return [
@@ -135,7 +135,7 @@ export function describePlan(plan: ImagePlan): string {
   ].join('\n\n');
 }
 
-/** What is in files of many lines is the environment, and stands below. */
+/** Files of many lines hold the environment, which is printed below. */
 function oneLine(content: string): string {
   const lines = content.trimEnd().split('\n');
   return lines.length > 1 ? `${lines.length} variables` : (lines[0] ?? '');

@@ -1,4 +1,4 @@
-/** Standard output: text for people or JSON for programs; control characters of the system are never obeyed. */
+/** Standard output: text for people or JSON for programs; control characters from the system are escaped. */
 import { escapeControls, escapeJson } from '@plinth/client';
 
 export interface OutputOptions {

@@ -72,7 +72,7 @@ export async function watchRollout(client: PlinthClient, id: string, json: boole
       screen.show(details);
       if (details.endedAt !== null) return details;
       let passed = 0;
-      // A change that is told, or a look after a while: a status may be missed while a connection is renewed.
+      // Waits for a published change, and asks again after a while: a status may be missed while the client reconnects.
       await changes.within(() => passed++ >= seen, LOOK_EVERY_MS);
       seen = Math.max(seen, passed);
     }
@@ -126,7 +126,7 @@ class Screen {
   }
 }
 
-/** Updated `#`, failed `!`, in hand `>`, gone back `<`, to come `.`. */
+/** `#` updated, `!` failed, `>` in progress, `<` reverted, `-` skipped, `.` pending. */
 export function bar(counts: RolloutCounts): string {
   const { total, updated, failed, skipped, switching, restoring, restored } = counts;
   let text = '';
@@ -139,7 +139,7 @@ export function bar(counts: RolloutCounts): string {
     [switching + restoring, '>'],
   ] as const) {
     sum += count;
-    // By the sum, so that rounding never makes it longer than it is.
+    // Rounds the sum, not each part, so that the bar never exceeds its length.
     text = text.padEnd(Math.round((BAR * sum) / Math.max(1, total)), mark);
   }
   return text.padEnd(BAR, '.');

@@ -14,7 +14,7 @@ describe('table', () => {
         ],
       ),
     ).toBe('A      LONGER\nvalue  1\n-      -\n-      x'));
-  it('keeps one row on one line and obeys no control character', () =>
+  it('keeps one row on one line and escapes control characters', () =>
     expect(table(['A'], [['a\nb\tc\u001b[2J\r']])).toBe('A\na b c\\x1b[2J\\x0d'));
   it('shows headings when there is no row', () => expect(table(['A', 'B'], [])).toBe('A  B'));
 });
