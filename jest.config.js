@@ -44,6 +44,7 @@ export default {
   // Once per run, before the first file.
   globalSetup: '<rootDir>/scripts/test-build.mjs',
   testSequencer: '<rootDir>/scripts/test-order.mjs',
-  // Always exceeded, so that each file has a process of its own: some enter a private mount namespace, from which no process comes back.
+  // Always exceeded, so that each file has a process of its own: some enter a private mount namespace, from which no
+  // process comes back.
   workerIdleMemoryLimit: '1MB',
 };

@@ -8,8 +8,9 @@ export interface StoppedFact {
 }
 
 /**
- * The next agent reports an end at the latest, and so does each agent that starts while the container waits for its next start. A lost host is back after a
- * minute, its agent may be cut off from the bus for another, and on a busy machine each service takes a minute to start again.
+ * The next agent reports an end at the latest, and so does each agent that starts while the container waits for its
+ * next start. A lost host is back after a minute, its agent may be cut off from the bus for another, and on a busy
+ * machine each service takes a minute to start again.
  */
 const REPORTED_WITHIN_MS = 300_000;
 const MOST_LINES = 5;

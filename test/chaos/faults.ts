@@ -67,7 +67,10 @@ const killProcess =
     );
   };
 
-/** Kills the monitors and every process in the cgroups of the host's containers: a container whose monitor was killed before has no parent to find it by. */
+/**
+ * Kills the monitors and every process in the cgroups of the host's containers: a container whose monitor was killed
+ * before has no parent to find it by.
+ */
 function killContainers(home: string, host: string, workload: Workload): void {
   const ending = `.${instanceName(join(home, 'hosts', host, 'runtime'))}`;
   const inside = containerCgroups()
@@ -130,7 +133,10 @@ const loseHost: Fault = async (context) => {
   return `${host} lost for a minute`;
 };
 
-/** An agent stands still until its host counts as lost. Its containers run on under a lease that its guard renews, so no other host may start them. */
+/**
+ * An agent stands still until its host counts as lost. Its containers run on under a lease that its guard renews, so no
+ * other host may start them.
+ */
 const silentHost: Fault = async (context) => {
   const found = pickHost(context);
   if (!found || !sendSignal(found.agent, 'SIGSTOP')) return undefined;
@@ -198,7 +204,10 @@ const exhaustDatabase: Fault = async ({ stack, random }) => {
   }
 };
 
-/** The packets of one service's present connection to NATS are dropped silently: it is half open until one side gives up. */
+/**
+ * The packets of one service's present connection to NATS are dropped silently: it is half open until one side gives
+ * up.
+ */
 const cutConnection: Fault = async ({ stack, random }) => {
   const service = random.pick(stack.file().services.filter(({ name }) => name !== 'postgres' && name !== 'nats'));
   const natsPort = new URL(stack.file().natsUrl).port;
@@ -249,7 +258,10 @@ const interruptImage: Fault = async ({ stack, random }) => {
   return 'distributors killed in an extraction';
 };
 
-/** An image is promoted while its downloads are corrupted; then the repository works again, and the nodes have to recover without help. */
+/**
+ * An image is promoted while its downloads are corrupted; then the repository works again, and the nodes have to
+ * recover without help.
+ */
 const lyingRepository: Fault = async ({ rig, stack, random, report }) => {
   const recipe = join(stack.home, 'recipe.yaml');
   writeFileSync(

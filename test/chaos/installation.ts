@@ -1,4 +1,7 @@
-/** A copy of the installation with single lines of compiled files changed, so that the product needs no switch for a harness. */
+/**
+ * A copy of the installation with single lines of compiled files changed, so that the product needs no switch for a
+ * harness.
+ */
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,7 +15,10 @@ export interface Edit {
 
 export const APPS = ['provisioner', 'host-agent', 'distributor', 'image-builder'] as const;
 
-/** Runs first in every service: its time of day is the machine's, moved by the milliseconds in a file beside it. To the process this is a clock that has jumped. */
+/**
+ * Runs first in every service: its time of day is the machine's, moved by the milliseconds in a file beside it. To the
+ * process this is a clock that has jumped.
+ */
 const CLOCK = `import { readFileSync } from 'node:fs';
 const file = new URL('./clock-offset', import.meta.url);
 let offset = 0;

@@ -177,7 +177,10 @@ function overlaps(stack: Stack): string[] {
   });
 }
 
-/** Waits for the answers: a message that a killed process was handling is delivered again half a minute later, and has no container before. */
+/**
+ * Waits for the answers: a message that a killed process was handling is delivered again half a minute later, and has
+ * no container before.
+ */
 async function answered(stack: Stack, sent: readonly SentRequest[]): Promise<void> {
   for (const deadline = Date.now() + ANSWER_MS; ; await new Promise((resolve) => setTimeout(resolve, 2_000))) {
     const missing = answers(await storedFacts(stack), sent).filter((line) => line.startsWith('no answer'));
@@ -235,8 +238,9 @@ async function committedFacts(stack: Stack): Promise<Committed> {
 }
 
 /**
- * The transport itself answers messages that never reach a handler; no database has these answers. A bus that is killed while it writes down an acknowledgement
- * forgets it and delivers the message again; after ten minutes it stores the answer, which has the same id, a second time.
+ * The transport itself answers messages that never reach a handler; no database has these answers. A bus that is killed
+ * while it writes down an acknowledgement forgets it and delivers the message again; after ten minutes it stores the
+ * answer, which has the same id, a second time.
  */
 function isAnsweredWithoutCommit({ subject, data }: StoredFact): boolean {
   return subject.endsWith('.rejected') && ['invalid-request', 'internal-error'].includes(String(data['reason']));

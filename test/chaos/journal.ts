@@ -1,4 +1,7 @@
-/** Records what the harness itself did, one line each with the time: requests with every try to publish them, faults, ends that it caused. */
+/**
+ * Records what the harness itself did, one line each with the time: requests with every try to publish them, faults,
+ * ends that it caused.
+ */
 import { appendFileSync } from 'node:fs';
 
 export class Journal {

@@ -1,4 +1,7 @@
-/** `npm run chaos -- --seed S --faults N`: prints every fault, the violations, and a table; exit code 0 only without a violation. */
+/**
+ * `npm run chaos -- --seed S --faults N`: prints every fault, the violations, and a table; exit code 0 only without a
+ * violation.
+ */
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';

@@ -53,7 +53,8 @@ export interface ReportedContainer {
 
 /**
  * Reports the end of its first generation, under a number below the last one that the provisioner has accepted.
- * @returns undefined for a container that its host has not reported yet: no report of it is old, and the provisioner would accept this one
+ * @returns undefined for a container that its host has not reported yet: no report of it is old, and the provisioner
+ * would accept this one
  */
 export function reportBefore({ id, host, image, reportSequence }: ReportedContainer, at: string): object | undefined {
   if (reportSequence < 1) return undefined;

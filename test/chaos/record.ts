@@ -8,7 +8,8 @@ import type { Stack } from '../stack.js';
 const TABLES = ['containers', 'container_history', 'outbox', 'inbox', 'given_up', 'hosts'];
 
 /**
- * Keeps the harness's journal, every fact, the provisioner's tables, the services' logs, and the state that each agent keeps of its containers.
+ * Keeps the harness's journal, every fact, the provisioner's tables, the services' logs, and the state that each agent
+ * keeps of its containers.
  * @param directory is created
  */
 export async function keepRecord(stack: Stack, directory: string, violations: readonly string[]): Promise<void> {

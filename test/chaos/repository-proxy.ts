@@ -1,4 +1,7 @@
-/** A proxy between the image repository and the distributors that damages its responses as networks and broken servers do. */
+/**
+ * A proxy between the image repository and the distributors that damages its responses as networks and broken servers
+ * do.
+ */
 import { createServer, request, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 

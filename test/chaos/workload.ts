@@ -79,7 +79,8 @@ export class Workload {
   late(ms: number): string {
     const name = `c-${this.counter++}`;
     this.names.push(name);
-    // Drawn now: a draw after the delay would depend on the draws until then, and the seed would no longer decide the rest.
+    // Drawn now: a draw after the delay would depend on the draws until then, and the seed would no longer decide the
+    // rest.
     const data = this.newContainer(name);
     this.pending.push(
       new Promise((resolve) => setTimeout(resolve, ms)).then(() => this.send('container.requested', data, name)),

@@ -1,4 +1,7 @@
-/** `npm run fuzz -- --seed S --messages N`: prints the count of each answer and the memory of the services; exit code 0 only without a violation. */
+/**
+ * `npm run fuzz -- --seed S --messages N`: prints the count of each answer and the memory of the services; exit code 0
+ * only without a violation.
+ */
 import { parseArgs } from 'node:util';
 import { Stack } from '../stack.js';
 import { runFuzz } from './harness.js';

@@ -18,7 +18,10 @@ const program = new Command('plinth')
   .showSuggestionAfterError()
   .exitOverride();
 
-/** The reader of `plinth ps | head -1` closes the pipe. The exit code is that of a program that SIGPIPE kills; Node ignores that signal. */
+/**
+ * The reader of `plinth ps | head -1` closes the pipe. The exit code is that of a program that SIGPIPE kills; Node
+ * ignores that signal.
+ */
 function endWithReader(stream: NodeJS.WriteStream): void {
   stream.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error;

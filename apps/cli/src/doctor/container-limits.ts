@@ -70,7 +70,10 @@ interface Demand extends Pick<ContainerLimit, 'resource' | 'each' | 'raise'> {
 const KIB = 1024;
 const STARTS_FAIL = 'starts fail';
 
-/** What one idle container takes, as `npm run bench:scale` and `bench:density` measured it, rounded up. Two processes: its first one and its monitor. */
+/**
+ * What one idle container takes, as `npm run bench:scale` and `bench:density` measured it, rounded up. Two processes:
+ * its first one and its monitor.
+ */
 const DEMANDS: readonly Demand[] = [
   {
     resource: 'memory',

@@ -50,7 +50,9 @@ function versionOf(binary: string, argument: string): string | undefined {
   return argument === '--help' ? 'found' : firstVersion(line);
 }
 
-/** Pure: `zstd command line interface 64-bits v1.5.4, by ..` is 1.5.4; the whole line when it has no number like that. */
+/**
+ * Pure: `zstd command line interface 64-bits v1.5.4, by ..` is 1.5.4; the whole line when it has no number like that.
+ */
 export function firstVersion(line: string): string {
   const version = /\d+\.\d+[\w.+-]*/.exec(line)?.[0].replace(/[.,]+$/, '');
   const program = line.split(/[\s:]/)[0] ?? '';

@@ -62,7 +62,10 @@ export function describeRollout(one: RolloutDetails): string {
   return `${table(['WHAT', 'VALUE'], rows)}\n\n${members}${more}`;
 }
 
-/** Follows a rollout until it has ended: one block that moves on a terminal, a line per change elsewhere, a JSON line per change for programs. */
+/**
+ * Follows a rollout until it has ended: one block that moves on a terminal, a line per change elsewhere, a JSON line
+ * per change for programs.
+ */
 export async function watchRollout(client: PlinthClient, id: string, json: boolean): Promise<RolloutDetails> {
   const changes = await client.facts([rolloutStatus(id)]);
   const screen = new Screen(json);
