@@ -43,6 +43,9 @@ export function endsWithoutCause(facts: readonly StoppedFact[], ends: CausedEnds
     .slice(0, MOST_LINES)
     .map(({ time, data }) => {
       const code = data['exitCode'] === undefined ? 'exit code unknown' : `exit code ${String(data['exitCode'])}`;
-      return `a container ended without a cause: ${String(data['name'])} ${String(data['containerId'])} on ${String(data['host'])}, generation ${String(data['generation'])}, ${code}, ${time}`;
+      return (
+        `a container ended without a cause: ${String(data['name'])} ${String(data['containerId'])} on ` +
+        `${String(data['host'])}, generation ${String(data['generation'])}, ${code}, ${time}`
+      );
     });
 }

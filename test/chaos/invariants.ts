@@ -225,11 +225,13 @@ async function committedFacts(stack: Stack): Promise<Committed> {
   await client.connect();
   try {
     const facts = await client.query<{ id: string; subject: string }>(
-      "SELECT id, subject FROM provisioner.outbox WHERE sent_at IS NOT NULL AND subject ~ '^(container|host|rollout)[.]'",
+      `SELECT id, subject FROM provisioner.outbox
+        WHERE sent_at IS NOT NULL AND subject ~ '^(container|host|rollout)[.]'`,
     );
     // Old ones only: newer ones may be being published.
     const unsent = await client.query<{ count: number }>(
-      "SELECT count(*)::int AS count FROM provisioner.outbox WHERE sent_at IS NULL AND created_at < now() - interval '5 seconds'",
+      `SELECT count(*)::int AS count FROM provisioner.outbox
+        WHERE sent_at IS NULL AND created_at < now() - interval '5 seconds'`,
     );
     return { unsent: unsent.rows[0]?.count ?? -1, facts: facts.rows };
   } finally {

@@ -24,9 +24,12 @@ const { values } = parseArgs({
 const [seed, faults, checkEvery] = [values.seed, values.faults, values['check-every']].map(Number);
 if (values.help || [seed, faults, checkEvery].some((value) => !Number.isInteger(value))) {
   process.stdout.write(
-    "usage: npm run chaos -- [--seed N] [--faults 100] [--check-every 25] [--only <part of a kind,…>] [--plant <bug>] [--record <directory>]\nthe same seed gives the same faults and requests in the same order\n--record: where journal, facts, tables and logs of a run with a violation are kept; absent: a new directory in the system's folder for temporary files\n--plant: with a bug that the harness has to find: " +
-      Object.keys(PLANTED).join(', ') +
-      '\n',
+    'usage: npm run chaos -- [--seed N] [--faults 100] [--check-every 25] [--only <part of a kind,…>] ' +
+      '[--plant <bug>] [--record <directory>]\n' +
+      'the same seed gives the same faults and requests in the same order\n' +
+      '--record: directory for journal, facts, tables and logs of a run with a violation; ' +
+      "absent: a new one in the system's folder for temporary files\n" +
+      `--plant: runs with a bug that the harness has to find: ${Object.keys(PLANTED).join(', ')}\n`,
   );
   process.exit(values.help ? 0 : 2);
 }
@@ -57,7 +60,9 @@ try {
   for (const kind of Object.keys(FAULTS)) process.stdout.write(`${kind.padEnd(34)} ${result.injected[kind] ?? 0}\n`);
   const total = Object.values(result.injected).reduce((sum, count) => sum + count, 0);
   process.stdout.write(
-    `\n${total} faults, ${result.requests} requests, ${result.violations.length} violations, ${((performance.now() - begin) / 1000).toFixed(0)} s; again with: npm run chaos -- --seed ${seed} --faults ${faults}\n`,
+    `\n${total} faults, ${result.requests} requests, ${result.violations.length} violations, ` +
+      `${((performance.now() - begin) / 1000).toFixed(0)} s; ` +
+      `again with: npm run chaos -- --seed ${seed} --faults ${faults}\n`,
   );
   code = result.violations.length === 0 ? 0 : 1;
 } finally {

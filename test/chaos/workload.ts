@@ -20,7 +20,8 @@ const HANG_LOOKS = 60;
 const COMMAND = [
   '/bin/sh',
   '-c',
-  'echo "$PLINTH_CONTAINER_NAME" >> /data/starts; read run < /proc/sys/kernel/random/uuid; while read up rest < /proc/uptime; do echo "$run $up" >> /data/ticks; /bin/sleep 1; done',
+  'echo "$PLINTH_CONTAINER_NAME" >> /data/starts; read run < /proc/sys/kernel/random/uuid; ' +
+    'while read up rest < /proc/uptime; do echo "$run $up" >> /data/ticks; /bin/sleep 1; done',
 ];
 
 export class Workload {

@@ -37,7 +37,9 @@ try {
     process.stdout.write(`${id.padEnd(32)} ${before.toFixed(0).padStart(10)} ${after.toFixed(0).padStart(7)}\n`);
   for (const line of result.violations) process.stdout.write(`VIOLATION ${JSON.stringify(line)}\n`);
   process.stdout.write(
-    `\n${messages} malformed, ${result.good} good, ${result.violations.length} violations, ${((performance.now() - begin) / 1000).toFixed(0)} s; again with: npm run fuzz -- --seed ${seed} --messages ${messages}\n`,
+    `\n${messages} malformed, ${result.good} good, ${result.violations.length} violations, ` +
+      `${((performance.now() - begin) / 1000).toFixed(0)} s; ` +
+      `again with: npm run fuzz -- --seed ${seed} --messages ${messages}\n`,
   );
   code = result.violations.length === 0 ? 0 : 1;
 } finally {

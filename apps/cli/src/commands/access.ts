@@ -22,7 +22,8 @@ interface InitOptions extends MemberOptions {
 }
 
 const RELOAD =
-  'reload the server twice (nats-server 2.9 needs the second): nats-server --signal reload; nats-server --signal reload';
+  'reload the server twice (nats-server 2.9 needs the second): ' +
+  'nats-server --signal reload; nats-server --signal reload';
 
 export function register(program: Command): void {
   const access = program.command('access').description("the bus's users: their keys and what each may do");
@@ -63,7 +64,8 @@ export function register(program: Command): void {
     .option('--finish', 'accept only the new key from now on')
     .addHelpText(
       'after',
-      '\nExample:\n  plinth access rotate host-h1 --dir /etc/plinth/access\n  plinth access rotate host-h1 --dir /etc/plinth/access --finish',
+      '\nExample:\n  plinth access rotate host-h1 --dir /etc/plinth/access\n' +
+        '  plinth access rotate host-h1 --dir /etc/plinth/access --finish',
     )
     .action(async (user: string, { dir, finish }: { dir: string; finish?: boolean }) => {
       const { finishRotation, rotateKey, seedFile } = await import('@plinth/bus-access');
@@ -172,7 +174,8 @@ async function asMember(text: string): Promise<Member> {
   const member = parseMember(text);
   if (!member)
     throw new ClientError(
-      `${text} is no user of the bus; it must look like host-h1, storage-s1, image-builder, provisioner, upstream or operator`,
+      `${text} is no user of the bus; it must look like host-h1, storage-s1, image-builder, provisioner, ` +
+        'upstream or operator',
       'usage',
     );
   return member;

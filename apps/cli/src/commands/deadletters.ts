@@ -123,7 +123,8 @@ export function register(program: Command): void {
           options,
           answer,
           () =>
-            `${answer.dropped.length} dropped${answer.missing.length > 0 ? `, ${answer.missing.length} were gone` : ''}`,
+            `${answer.dropped.length} dropped` +
+            (answer.missing.length > 0 ? `, ${answer.missing.length} were gone` : ''),
         );
       });
     });
@@ -156,7 +157,11 @@ function describe(letter: DeadLetter, body: unknown): string {
     ]),
     ['send again', replayRefusal(letter) ?? `plinth deadletters replay ${letter.sequence}`],
   ];
-  return `${table(['WHAT', 'VALUE'], rows)}\n\n${body === null ? `its body of ${letter.bytes} bytes is no JSON object, and is not shown: it may hold secrets` : JSON.stringify(body, null, 2)}`;
+  const shown =
+    body === null
+      ? `its body of ${letter.bytes} bytes is no JSON object, and is not shown: it may hold secrets`
+      : JSON.stringify(body, null, 2);
+  return `${table(['WHAT', 'VALUE'], rows)}\n\n${shown}`;
 }
 
 function parseNumber(text: string): number {

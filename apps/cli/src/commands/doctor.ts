@@ -8,7 +8,9 @@ export function register(program: Command): void {
     .option('--json', 'JSON for programs')
     .addHelpText(
       'after',
-      '\nExits with 0 when no check fails; warnings are allowed. The number of containers is for idle ones; what yours use comes on top.\n\nExample:\n  plinth doctor --json',
+      '\nExits with 0 when no check fails; warnings are allowed. The number of containers is for idle ones; what ' +
+        'yours use comes on top.\n' +
+        '\nExample:\n  plinth doctor --json',
     )
     .action(async (options: { json?: boolean }) => {
       const [{ checkMachine }, { checkPrograms }, { containerRoom, roomLines }, { readMachine }] = await Promise.all([

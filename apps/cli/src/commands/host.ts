@@ -43,7 +43,8 @@ export function register(program: Command): void {
     });
   withShared(host.command('drain'))
     .description(
-      'cordon a host and move its containers to others; each is stopped and started again on another host with the same data',
+      'cordon a host and move its containers to others; each is stopped and started again on another host with ' +
+        'the same data',
     )
     .addHelpText('after', '\nExample:\n  plinth host drain host-1 --parallel 4')
     .argument('<host>', 'as plinth hosts lists it')

@@ -170,7 +170,8 @@ export async function activate(ref: string, options: SharedOptions & { versionOn
     const warning =
       without.length === 0
         ? ''
-        : `\nno storage node of ${without.join(', ')} holds it: containers there get the nearest version that is there, or are refused`;
+        : `\nno storage node of ${without.join(', ')} holds it: containers there get the nearest version that is ` +
+          'there, or are refused';
     print(
       options,
       fact.data,

@@ -46,7 +46,8 @@ function describe(found: BlastRadius): string {
     use.state,
     RELATIONS[use.relation],
   ]);
-  return `${table(['WHAT', 'VALUE'], rows)}${containers.length > 0 ? `\n\n${table(['CONTAINER', 'TENANT', 'HOST', 'STATE', 'USE'], containers)}` : ''}`;
+  const uses = containers.length > 0 ? `\n\n${table(['CONTAINER', 'TENANT', 'HOST', 'STATE', 'USE'], containers)}` : '';
+  return `${table(['WHAT', 'VALUE'], rows)}${uses}`;
 }
 
 export async function retire(ref: string, options: SharedOptions & { wait: boolean; timeout: number }): Promise<void> {

@@ -51,7 +51,8 @@ function describe(found: ContainerDetails & { readonly stats: ContainerStats | n
     [
       'update',
       found.update
-        ? `${found.update.state}: ${found.update.from} to ${found.update.to}${found.update.reason ? ` (${found.update.reason}: ${found.update.message ?? ''})` : ''}`
+        ? `${found.update.state}: ${found.update.from} to ${found.update.to}` +
+          (found.update.reason ? ` (${found.update.reason}: ${found.update.message ?? ''})` : '')
         : null,
     ],
     ['pid', found.pid],
@@ -71,7 +72,8 @@ function describe(found: ContainerDetails & { readonly stats: ContainerStats | n
       ['software', config.software],
       [
         'limits',
-        `${bytes(config.limits.memoryBytes)}, ${counted(config.limits.cpus, 'core')}, ${counted(config.limits.pids, 'process', 'processes')}`,
+        `${bytes(config.limits.memoryBytes)}, ${counted(config.limits.cpus, 'core')}, ` +
+          `${counted(config.limits.pids, 'process', 'processes')}`,
       ],
       [
         'restart',
@@ -88,7 +90,8 @@ function describe(found: ContainerDetails & { readonly stats: ContainerStats | n
   if (stats)
     rows.push([
       'memory',
-      `${bytes(stats.privateBytes)} private, ${bytes(stats.sharedBytes)} shared, ${counted(stats.processes, 'process', 'processes')}`,
+      `${bytes(stats.privateBytes)} private, ${bytes(stats.sharedBytes)} shared, ` +
+        `${counted(stats.processes, 'process', 'processes')}`,
     ]);
   const history = table(
     ['AT', 'GENERATION', 'KIND', 'MESSAGE'],
@@ -112,5 +115,8 @@ function describe(found: ContainerDetails & { readonly stats: ContainerStats | n
 
 function describeCheck(check: EffectiveHealthCheck): string {
   const start = check.startPeriodSeconds > 0 ? `, start period ${check.startPeriodSeconds} s` : '';
-  return `${JSON.stringify(check.exec)} every ${check.intervalSeconds} s, timeout ${check.timeoutSeconds} s, ${check.retries} in a row${start}`;
+  return (
+    `${JSON.stringify(check.exec)} every ${check.intervalSeconds} s, timeout ${check.timeoutSeconds} s, ` +
+    `${check.retries} in a row${start}`
+  );
 }

@@ -16,7 +16,9 @@ export function register(program: Command): void {
     .addOption(new Option('--state <state>', 'in this state only').choices([...CONTAINER_STATES]))
     .addHelpText(
       'after',
-      '\nHEALTH is starting, healthy or unhealthy, and - for a container that does not run or has no health check.\n\nExample:\n  plinth ps --tenant acme --json',
+      '\nHEALTH is starting, healthy or unhealthy, and - for a container that does not run or has no health ' +
+        'check.\n\n' +
+        'Example:\n  plinth ps --tenant acme --json',
     )
     .action(
       async (

@@ -84,7 +84,8 @@ export function register(program: Command): void {
     .option('--wait', 'watch it to its end; exit code 0 only when it is completed')
     .addHelpText(
       'after',
-      '\nExample:\n  plinth rollout start --select image=debian-12,tenant=acme --to debian-12@v2 --batch 20% --soak 5m --wait',
+      '\nExample:\n  plinth rollout start --select image=debian-12,tenant=acme --to debian-12@v2 --batch 20% ' +
+        '--soak 5m --wait',
     )
     .action(async (options: StartOptions) => {
       await withClient(options.nats, async (client) => {

@@ -79,7 +79,9 @@ export function register(program: Command): void {
     .addOption(duration('--timeout <duration>', 'how long to wait', '60s'))
     .addHelpText(
       'after',
-      '\nA container whose health check fails is unhealthy, and is restarted unless its policy is never.\n\nExamples:\n  plinth run debian-12@v1 --name shop-1 --memory 256M -- /bin/sleep infinity\n  plinth run --name web-1 --health-cmd "curl -sf http://127.0.0.1/" --health-start-period 30s',
+      '\nA container whose health check fails is unhealthy, and is restarted unless its policy is never.\n' +
+        '\nExamples:\n  plinth run debian-12@v1 --name shop-1 --memory 256M -- /bin/sleep infinity\n' +
+        '  plinth run --name web-1 --health-cmd "curl -sf http://127.0.0.1/" --health-start-period 30s',
     )
     .action(async (_image: string | undefined, _words: string[], options: RunOptions, command: Command) => {
       const { image, words } = splitOperands(command.args, process.argv);
@@ -162,5 +164,8 @@ function sentence(started: StartedContainer, elapsedMs: number): string {
   const fallback = started.fallbackReason
     ? `; asked for ${started.imageAsked ?? 'nothing'}: ${started.fallbackReason}, so the default is used`
     : '';
-  return `${started.name} runs on ${started.host} with ${started.image}, pid ${started.pid}, in ${elapsedMs.toFixed(0)} ms${fallback}\n${started.containerId}`;
+  return (
+    `${started.name} runs on ${started.host} with ${started.image}, pid ${started.pid}, ` +
+    `in ${elapsedMs.toFixed(0)} ms${fallback}\n${started.containerId}`
+  );
 }

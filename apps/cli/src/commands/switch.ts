@@ -35,7 +35,8 @@ export function register(program: Command): void {
     .addOption(duration('--timeout <duration>', 'how long to wait (default: the soak time and two minutes)'))
     .addHelpText(
       'after',
-      '\nExit code 0 only when the new image is known good.\n\nExample:\n  plinth switch shop-1 --to debian-12@v2 --soak 30s',
+      '\nExit code 0 only when the new image is known good.\n' +
+        '\nExample:\n  plinth switch shop-1 --to debian-12@v2 --soak 30s',
     )
     .action(async (name: string, options: SwitchOptions) => {
       await withClient(options.nats, async (client) => {

@@ -21,7 +21,9 @@ export function register(program: Command): void {
     .option('--storage-nodes <n>', 'storage nodes, each with a distributor', count, 2)
     .addHelpText(
       'after',
-      '\nNATS_URL and DATABASE_URL name servers to use instead of starting its own; PLINTH_HOME is where the data goes.\n\nExample:\n  plinth up --detach --hosts 3',
+      '\nNATS_URL and DATABASE_URL name servers to use instead of starting its own; PLINTH_HOME is where the ' +
+        'data goes.\n\n' +
+        'Example:\n  plinth up --detach --hosts 3',
     )
     .action(async (options: { detach?: boolean; hosts: number; storageNodes: number }) => {
       const { startStack } = await import('@plinth/stack');

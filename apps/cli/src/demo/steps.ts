@@ -72,7 +72,8 @@ export async function request(client: PlinthClient, body: object, narrator: Narr
     .map(([name, ms]) => `${name} ${Number(ms).toFixed(0)}`)
     .join(', ');
   narrator.print(
-    `${started.name} runs on ${started.host}: ${started.image}${fallback}; ${started.durationMs.toFixed(0)} ms (${phases})`,
+    `${started.name} runs on ${started.host}: ${started.image}${fallback}; ${started.durationMs.toFixed(0)} ms ` +
+      `(${phases})`,
   );
   return started;
 }

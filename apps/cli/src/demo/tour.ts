@@ -98,7 +98,8 @@ export async function tour(client: PlinthClient): Promise<void> {
   printLine(indent(table(['STEP', 'TIME'], rows)));
   const image = (await client.images()).find((item) => `${item.name}@${item.version}` === ref);
   printLine(
-    `\n   ${ref}: ${bytes(image?.unpackedBytes)} on disk once per storage node, ${bytes(image?.archiveBytes)} as an archive, for however many containers`,
+    `\n   ${ref}: ${bytes(image?.unpackedBytes)} on disk once per storage node, ${bytes(image?.archiveBytes)} as ` +
+      'an archive, for however many containers',
   );
   printLine(indent(await memoryTable(client)));
   printLine(

@@ -5,6 +5,7 @@ import { type Cell, bytes, counted, table } from './table.js';
 /** @param leftOut files that are not in the list */
 export function describeDiff(diff: ImageDiff, leftOut: number): string {
   const { from, to, files } = diff;
+  const etc = diff.etc.items.slice(0, MOST_ETC);
   const sides: [string, Cell, Cell][] = [
     ['content', from.contentDigest.slice(0, 19), to.contentDigest.slice(0, 19)],
     ['state', from.state, to.state],
@@ -26,13 +27,15 @@ export function describeDiff(diff: ImageDiff, leftOut: number): string {
   return [
     table(['WHAT', from.image, to.image], sides) + missing(diff.environment, 'variables'),
     describePackages(diff.packages),
-    `files: ${files.added} added, ${files.removed} removed, ${files.changed} changed${files.touched > 0 ? `; ${files.touched} differ in nothing but their time` : ''}`,
+    `files: ${files.added} added, ${files.removed} removed, ${files.changed} changed` +
+      (files.touched > 0 ? `; ${files.touched} differ only in their time` : ''),
     ...(files.items.length > 0 ? [fileTable(files.items)] : []),
     ...(leftOut > 0 ? [`… and ${counted(leftOut, 'more file', 'more files')}; --files lists all`] : []),
     // When no file is left out, these are among the files above.
     ...(leftOut > 0 && diff.etc.items.length > 0
       ? [
-          `of these in /etc: ${diff.etc.total}\n${fileTable(diff.etc.items.slice(0, MOST_ETC))}${missing({ items: diff.etc.items.slice(0, MOST_ETC), total: diff.etc.total }, 'files')}`,
+          `of these in /etc: ${diff.etc.total}\n${fileTable(etc)}` +
+            missing({ items: etc, total: diff.etc.total }, 'files'),
         ]
       : []),
   ].join('\n\n');
@@ -95,7 +98,8 @@ export function describePlan(plan: ImagePlan): string {
       'limits',
       limits.memoryBytes === null
         ? null
-        : `${bytes(limits.memoryBytes)}, ${limits.cpus ?? '-'} ${limits.cpus === 1 ? 'core' : 'cores'}, ${limits.pids ?? '-'} processes`,
+        : `${bytes(limits.memoryBytes)}, ${limits.cpus ?? '-'} ${limits.cpus === 1 ? 'core' : 'cores'}, ` +
+          `${limits.pids ?? '-'} processes`,
     ],
   ];
   const mounts = plan.mounts.map((mount, index) => [
@@ -109,7 +113,9 @@ export function describePlan(plan: ImagePlan): string {
   ]);
   const script = mountScript
     ? [
-        `then the image's own mount script makes the others, within ${mountScript.deadlineSeconds} s: ${mountScript.argv.join(' ')}\n${table(['IT RECEIVES', 'VALUE'], Object.entries(mountScript.told))}`,
+        `then the image's own mount script makes the others, within ${mountScript.deadlineSeconds} s: ` +
+          `${mountScript.argv.join(' ')}\n` +
+          table(['IT RECEIVES', 'VALUE'], Object.entries(mountScript.told)),
       ]
     : [];
   return [
