@@ -67,7 +67,7 @@ export const PLANTED: Readonly<Record<string, PlantedBug>> = {
   },
   'staging-left': {
     what: 'a distributor does not remove half an extraction',
-    file: 'apps/distributor/dist/distribution/resume.js',
+    file: 'apps/distributor/dist/distribution/resumption.js',
     find: 'await staging.cleanLeftovers(',
     replace: 'await (async () => undefined)(',
   },
@@ -79,7 +79,7 @@ export const PLANTED: Readonly<Record<string, PlantedBug>> = {
   },
   unfenced: {
     what: 'the volume of a lost host is taken over before its lease has run out',
-    file: 'apps/provisioner/dist/moves/container-relocation.js',
+    file: 'apps/provisioner/dist/moves/domain/relocation.js',
     find: '!hasRunOut(lease)',
     replace: 'false',
   },
