@@ -1,5 +1,5 @@
 // The architecture, as rules: apps talk over NATS only, domains know nothing but contracts, nothing imports upward.
-// docs/architecture.md, "Where things lie", says the same in words.
+// docs/architecture.md, "Where things are", describes the same in words.
 
 /** Rooms of a service from the top floor down: a room imports only rooms below it (and its own). */
 const FLOORS = {
