@@ -67,13 +67,13 @@ try {
   const idle = await single('idle');
   const most: Record<string, number> = {};
   const before = Object.fromEntries(services.map(({ id, pid }) => [id, rssMiB(pid)]));
-  let looks = 0;
+  let checks = 0;
   let unhealthy = 0;
   const sampling = setInterval(() => {
     for (const { id, pid } of services) most[id] = Math.max(most[id] ?? 0, rssMiB(pid));
     for (const { health } of services) {
       if (health === null) continue;
-      looks++;
+      checks++;
       fetch(health, { signal: AbortSignal.timeout(5_000) }).then(
         (reply) => void (reply.ok || unhealthy++),
         () => void unhealthy++,
@@ -108,8 +108,8 @@ try {
   for (const [kind, count] of Object.entries(kinds)) row(`  ${kind}`, count);
   row("another tenant's single request: idle, ms", idle);
   row("another tenant's single request: behind the burst, ms", behind);
-  row('looks at the health of a service', looks);
-  row('  of them not well', unhealthy);
+  row('checks of the health of a service', checks);
+  row('  of them failed', unhealthy);
   console.log('');
   row('service', 'MiB before', 'most');
   for (const { id } of services) row(id, before[id] ?? 0, most[id] ?? 0);

@@ -1,4 +1,4 @@
-/** Dead letters through the tool: a request that a service gave up on, looked at, sent again, dropped. */
+/** Dead letters through the tool: a request that a service could not handle is listed, shown, sent again, dropped. */
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

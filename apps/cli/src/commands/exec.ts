@@ -50,7 +50,7 @@ export function register(program: Command): void {
     });
 }
 
-/** Everything after the name is the command, but options may stand between the name and `--`. */
+/** Everything after the name is the command, but options may be between the name and `--`. */
 function commandOf(words: readonly string[], self: Command): string[] {
   const dashes = words.indexOf('--');
   if (dashes < 0 || !(words[0] ?? '').startsWith('-')) return [...words];

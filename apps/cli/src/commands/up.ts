@@ -47,7 +47,7 @@ export function register(program: Command): void {
             : `${counted(started, 'process', 'processes')} started; data in ${home}`,
         );
         if (options.detach) {
-          print('look at it with: plinth status   stop it with: plinth down');
+          print('inspect it with: plinth status   stop it with: plinth down');
           process.exit();
         }
         print('Ctrl-C stops it');

@@ -103,9 +103,9 @@ export async function tour(client: PlinthClient): Promise<void> {
   );
   printLine(indent(await memoryTable(client)));
   printLine(
-    '\nThe stack goes on running. Look at it: ./plinth ps, ./plinth status, ./plinth events -f, ./plinth logs demo-web',
+    '\nThe stack goes on running. To inspect it: ./plinth ps, ./plinth status, ./plinth events -f, ./plinth logs demo-web',
   );
-  printLine('Stop it: ./plinth down');
+  printLine('To stop it: ./plinth down');
 }
 
 function indent(text: string): string {
