@@ -1,4 +1,7 @@
-/** `npm run bench:density`: memory per idle container, the host's mount table, and image pages held once, at 100 containers. */
+/**
+ * `npm run bench:density`: memory per idle container, the host's mount table, and image pages held once, at 100
+ * containers.
+ */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { row, startSystem } from './system.js';
@@ -16,11 +19,14 @@ function meminfo(): Record<string, number> {
 const hostMounts = (): number => readFileSync('/proc/1/mounts', 'utf8').trimEnd().split('\n').length;
 const settle = (): Promise<void> => new Promise((done) => setTimeout(done, 3_000));
 
-/** What the kernel charges to a container's cgroup, bytes. A page of a file is charged once, to the process that reads it first, so the work of other programs does not count. */
+/**
+ * What the kernel charges to a container's cgroup, bytes. A page of a file is charged once, to the process that reads
+ * it first, so the work of other programs does not count.
+ */
 function charged(id: string): { total: number; fileCache: number; kernel: number } {
   const version1 = existsSync('/sys/fs/cgroup/memory/plinth');
   const parent = version1 ? '/sys/fs/cgroup/memory/plinth' : '/sys/fs/cgroup/plinth';
-  // One host each: one cgroup each.
+  // Each container runs on one host, and so has one cgroup.
   const directory = join(parent, readdirSync(parent).find((name) => name.startsWith(`${id}.`)) ?? id);
   const stat = Object.fromEntries(
     [...readFileSync(`${directory}/memory.stat`, 'utf8').matchAll(/^(\w+) (\d+)$/gm)].map(([, name, value]) => [
@@ -38,7 +44,10 @@ function charged(id: string): { total: number; fileCache: number; kernel: number
   };
 }
 
-/** Private memory of the containers and their monitors, and of the agents, bytes (proc(5), smaps_rollup). Of this stack only. */
+/**
+ * Private memory of the containers and their monitors, and of the agents, bytes (proc(5), smaps_rollup); of this stack
+ * only.
+ */
 function privateMemory(home: string, containers: ReadonlySet<number>): { platform: number; agents: number } {
   let platform = 0;
   let agents = 0;

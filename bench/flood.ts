@@ -1,6 +1,7 @@
 /**
- * `npm run bench:flood`: 50,000 requests of one tenant in one burst, and one of another tenant behind them. Every one has to be answered once; memory and
- * health of the services are sampled meanwhile. It prints figures and asserts nothing but the answers.
+ * `npm run bench:flood`: 50,000 requests of one tenant in one burst, and one of another tenant behind them. Every one
+ * has to be answered once; memory and health of the services are sampled meanwhile. It prints figures and asserts
+ * nothing but the answers.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -66,7 +66,7 @@ async function measure(system: BenchSystem): Promise<void> {
   let running = 0;
   for (const count of CONTAINERS) {
     for (; running < count; running++) await system.start({ ...IDLE, health: CHECK });
-    // Until the intervals have settled.
+    // Waits until the intervals have settled.
     await delay(SETTLE_MS);
     const [before, metricsBefore] = [processorSeconds(agent.pid), await metrics(agent)];
     await delay(SAMPLE_MS);

@@ -1,6 +1,6 @@
 /**
- * `npm run bench:rollout`: 200 idle containers from one version to the next, and back from one that fails, against bare crun's stop and start
- * of as many and, where a daemon answers, Docker's stop, rm and run; in one run.
+ * `npm run bench:rollout`: 200 idle containers from one version to the next, and back from one that fails, against bare
+ * crun's stop and start of as many and, where a daemon answers, Docker's stop, rm and run; in one run.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { type BenchSystem, percentile, row, startSystem } from './system.js';
 
 const CONTAINERS = Number(process.env['PLINTH_BENCH_CONTAINERS'] ?? 200);
 const FAILING = Math.min(20, CONTAINERS);
-/** Switched one after the other. */
+/** Number of containers that are switched one after the other. */
 const ALONE = Math.min(20, CONTAINERS);
 
 interface Report {
@@ -46,7 +46,7 @@ function bareCycles(imageRoot: string, cycles: number): number {
   };
   writeFileSync(join(directory, 'config.json'), JSON.stringify(config));
   const crun = (...args: string[]): void => {
-    // A detached container holds what it inherits: a pipe would be waited for until it ends.
+    // A detached container keeps the files that it inherits: spawnSync would wait for a pipe until the container ends.
     const ran = spawnSync('crun', ['--root', join(directory, 'state'), ...args], { stdio: 'ignore' });
     if (ran.status !== 0) throw new Error(`crun ${args.join(' ')} ended with ${ran.status}`);
   };

@@ -1,6 +1,7 @@
 /**
- * `npm run bench:scale -- --containers 2000`: one agent with ever more idle containers, and which of its costs grow: the latency of a start, memory, descriptors,
- * processor time when idle, its own restart, removal. It starts only the agent and a NATS server; bench:start measures a start with all services.
+ * `npm run bench:scale -- --containers 2000`: one agent with ever more idle containers, and which of its costs grow:
+ * the latency of a start, memory, descriptors, processor time when idle, its own restart, removal. It starts only the
+ * agent and a NATS server; bench:start measures a start with all services.
  */
 import { once } from 'node:events';
 import { parseArgs } from 'node:util';
@@ -68,7 +69,7 @@ async function start(): Promise<number> {
   return performance.now() - begun;
 }
 
-/** Several at a time, until so many are up. */
+/** Starts several at a time, until that many run. */
 async function fill(size: number): Promise<void> {
   const worker = async (): Promise<void> => {
     while (live.length < size) await start();

@@ -1,4 +1,7 @@
-/** `npm run bench:start`: request → container.started, against bare `crun run` (the floor) and Docker where a daemon answers, in one run. */
+/**
+ * `npm run bench:start`: request → container.started, against bare `crun run` (the floor) and Docker where a daemon
+ * answers, in one run.
+ */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,7 @@
-/** A new stack has access control on: no client connects without a key, no secret is readable, and a host can join later. */
+/**
+ * A new stack has access control on: no client connects without a key, no secret is readable, and a host can join
+ * later.
+ */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';

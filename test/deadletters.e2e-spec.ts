@@ -86,7 +86,8 @@ it('that are requests are sent again once, and answered; broken ones are not', a
   expect(answer).toMatchObject({ subject: 'container.rejected', data: { reason: expect.any(String) } });
   expect((await ls()).filter(({ reason }) => reason === 'internal-error')).toEqual([]);
   const answers = stack.facts.filter(({ data }) => data['requestId'] === sent[0]?.requestId).length;
-  // Put aside again, as if the tool had been killed between the request and the drop; the message id differs, or the bus would drop it.
+  // Put aside again, as if the tool had been killed between the request and the drop; the message id differs, or the
+  // bus would drop it.
   await putAside('2'.repeat(32), { name: 'again' }, '3'.repeat(32));
   const left = (await ls()).find(({ reason }) => reason === 'internal-error');
   expect(json(await stack.plinth('deadletters', 'replay', String(left?.sequence), '--json'))).toEqual([

@@ -1,4 +1,7 @@
-/** Health checks on real parts and from outside: a process that hangs, what its restart policy makes of that, and what people see. */
+/**
+ * Health checks on real parts and from outside: a process that hangs, what its restart policy makes of that, and what
+ * people see.
+ */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

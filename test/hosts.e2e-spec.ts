@@ -8,7 +8,8 @@ import { type Ran, Stack } from './stack.js';
 
 /** `<seconds since the boot> <run>`: a run has a name of its own. */
 const WRITER =
-  '[/bin/sh, -c, "read boot rest < /proc/uptime; while read up rest < /proc/uptime; do echo $up $boot >> /data/ticks; /bin/sleep 0.05; done"]';
+  '[/bin/sh, -c, "read boot rest < /proc/uptime; while read up rest < /proc/uptime; do echo $up $boot >> ' +
+  '/data/ticks; /bin/sleep 0.05; done"]';
 const COUNT = 6;
 
 const stack = new Stack();

@@ -1,4 +1,7 @@
-/** The main path on real parts, from outside: a recipe becomes a running container, bad input is answered, nothing is left. */
+/**
+ * The main path on real parts, from outside: a recipe becomes a running container, bad input is answered, nothing is
+ * left.
+ */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';

@@ -1,4 +1,6 @@
-/** The later life of images, on real parts and from outside: compared, planned, needed, retired, gone from everywhere. */
+/**
+ * The later life of images, on real parts and from outside: compared, planned, needed, retired, gone from everywhere.
+ */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -39,7 +41,8 @@ beforeAll(async () => {
   expect(await build(`${IDLE}files: [{ path: /etc/motd, content: one }]\n`)).toBe('tiny@v1');
   expect(
     await build(
-      `${IDLE}env: { A: b }\nfiles: [{ path: /etc/motd, content: three }, { path: /var/lib/dpkg/status, content: ${DPKG} }]\n`,
+      `${IDLE}env: { A: b }\n` +
+        `files: [{ path: /etc/motd, content: three }, { path: /var/lib/dpkg/status, content: ${DPKG} }]\n`,
     ),
   ).toBe('tiny@v2');
   for (const ref of ['tiny@v1', 'tiny@v2']) good(await stack.plinth('image', 'promote', ref));

@@ -1,4 +1,7 @@
-/** Changing the OS under running containers, on real parts and from outside: one container, many containers, and everything that can go wrong with either. */
+/**
+ * Changing the OS under running containers, on real parts and from outside: one container, many containers, and
+ * everything that can go wrong with either.
+ */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,7 +22,8 @@ const VERSIONS: Readonly<Record<string, string>> = {
   exits: `command: ${onHost('echo giving up; exit 3')}\n`,
   'dies-later': `command: ${onHost('/bin/sleep 2; echo dying; exit 4')}\n`,
   'spoils-data': `command: ${onHost('echo spoilt > /data/file; exit 5')}\n`,
-  'fails-on-7': `command: [/bin/sh, -c, 'case "$PLINTH_CONTAINER_NAME" in *-7) exit 7;; esac; exec /bin/sleep infinity']\n`,
+  'fails-on-7':
+    `command: [/bin/sh, -c, 'case "$PLINTH_CONTAINER_NAME" in *-7) exit 7;; esac; ` + "exec /bin/sleep infinity']\n",
 };
 const refs = new Map<string, string>();
 const ref = (name: string): string => refs.get(name) ?? `no version ${name}`;

@@ -74,7 +74,8 @@ export class Stack {
     for (const subject of ['container.>', 'image.>', 'host.>', 'rollout.>']) {
       this.connection.subscribe(subject, {
         callback: (error, message) => {
-          // A service that dies between publishing and recording it publishes again, under the same id: the stream drops it, subscribers receive both.
+          // A service that dies between publishing and recording it publishes again, under the same id: the stream
+          // drops it, subscribers receive both.
           const id = message.headers?.get('ce-id') ?? '';
           if (error !== null || this.seen.has(id)) return;
           if (id !== '') this.seen.add(id);

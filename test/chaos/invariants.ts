@@ -134,7 +134,7 @@ function leaks(stack: Stack, rows: readonly Row[], mountPoints: readonly string[
   ];
 }
 
-/** Every start was written down by the container itself, in a volume that is its own. */
+/** The container itself writes each start into its own volume. */
 function dataKept(stack: Stack, rows: readonly Row[]): string[] {
   return rows
     .filter(({ state }) => state === 'running')
@@ -228,7 +228,7 @@ async function committedFacts(stack: Stack): Promise<Committed> {
       `SELECT id, subject FROM provisioner.outbox
         WHERE sent_at IS NOT NULL AND subject ~ '^(container|host|rollout)[.]'`,
     );
-    // Old ones only: newer ones may be being published.
+    // Only old ones: newer ones may be on their way.
     const unsent = await client.query<{ count: number }>(
       `SELECT count(*)::int AS count FROM provisioner.outbox
         WHERE sent_at IS NULL AND created_at < now() - interval '5 seconds'`,
@@ -248,7 +248,7 @@ function isAnsweredWithoutCommit({ subject, data }: StoredFact): boolean {
   return subject.endsWith('.rejected') && ['invalid-request', 'internal-error'].includes(String(data['reason']));
 }
 
-/** What was committed was published, under its own id, once, and nothing waits. */
+/** Every committed fact was published once, under its own id, and none waits. */
 function published(committed: Committed, facts: readonly StoredFact[]): string[] {
   const ids = new Set(facts.map(({ id }) => id));
   const missing = committed.facts.filter(({ id }) => !ids.has(id));

@@ -7,6 +7,6 @@ it('repeats an old report of a container only when its host has published a newe
   const at = '2026-01-01T12:00:00Z';
   expect(reportBefore({ ...container, reportSequence: 28_000_000 }, at)).toMatchObject({ sequence: 1, generation: 1 });
   expect(reportBefore({ ...container, reportSequence: 2 }, at)).toMatchObject({ sequence: 1 });
-  // Its number would not be below the last one: the provisioner would take it for the end of a run.
+  // Its number would not be below the last one: the provisioner would accept it as the end of a run.
   expect(reportBefore({ ...container, reportSequence: 0 }, at)).toBeUndefined();
 });

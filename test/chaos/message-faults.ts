@@ -1,4 +1,4 @@
-/** Messages that come late, twice, broken, or long after newer ones. */
+/** Messages that arrive late, twice, malformed, or long after newer ones. */
 import { readFileSync } from 'node:fs';
 import pg from 'pg';
 import { connect, nkeyAuthenticator } from 'nats';

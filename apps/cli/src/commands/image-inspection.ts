@@ -21,7 +21,7 @@ export async function diff(from: string, to: string, options: SharedOptions & { 
   });
 }
 
-/** Asks for the exact versions of the first reply, because a name may stand for a newer version by now. */
+/** Asks for the exact versions of the first reply, because a name may mean a newer version by now. */
 async function allFiles(client: PlinthClient, first: ImageDiff): Promise<readonly FileChange[]> {
   const items = [...first.files.items];
   for (let cursor = first.files.next; cursor !== undefined;) {

@@ -103,7 +103,8 @@ export async function tour(client: PlinthClient): Promise<void> {
   );
   printLine(indent(await memoryTable(client)));
   printLine(
-    '\nThe stack goes on running. To inspect it: ./plinth ps, ./plinth status, ./plinth events -f, ./plinth logs demo-web',
+    '\nThe stack goes on running. To inspect it: ./plinth ps, ./plinth status, ./plinth events -f, ./plinth logs ' +
+      'demo-web',
   );
   printLine('To stop it: ./plinth down');
 }

@@ -35,11 +35,11 @@ export interface MachineReadings {
 
 export interface ContainerLimit {
   readonly resource: string;
-  /** Idle containers that it is enough for; null: any number. */
+  /** Idle containers for which it suffices; null: any number. */
   readonly fits: number | null;
   /** What is left of it. */
   readonly left: number;
-  /** What one container takes; 0: they take none, `needed` is for the agent. */
+  /** What one container takes; 0: a container takes none, and `needed` is for the agent. */
   readonly each: number;
   readonly unit: 'bytes' | '';
   /** What to set to raise it. */

@@ -28,7 +28,7 @@ function checkProgram(program: Program): Check {
   const binary = program.name === 'nats-server' ? (process.env.PLINTH_NATS_BIN ?? program.name) : program.name;
   const version = versionOf(binary, program.argument);
   if (version !== undefined) return ok(program.name, version);
-  // An own NATS is only needed where none is given.
+  // The stack starts its own NATS only when NATS_URL names none.
   const todo = `apt-get install --no-install-recommends ${program.package}`;
   return program.name === 'nats-server' && process.env.NATS_URL
     ? warn(program.name, 'not found', `not needed with NATS_URL; else: ${todo}`)

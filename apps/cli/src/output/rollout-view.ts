@@ -1,4 +1,4 @@
-/** Rollouts for people: a table, one in full, and one that moves. */
+/** Rollouts for people: a table, the details of one, and its progress. */
 import {
   QUERIES,
   type RolloutCounts,

@@ -3,7 +3,7 @@ import { escapeControls } from '@plinth/client';
 
 export type Cell = string | number | null | undefined;
 
-/** @returns one line per row under a heading, columns two spaces apart; `-` stands for what is absent */
+/** @returns one line per row under a heading, columns two spaces apart; `-` for an absent value */
 export function table(headings: readonly string[], rows: readonly (readonly Cell[])[]): string {
   const cells = [
     headings,
