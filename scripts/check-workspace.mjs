@@ -1,6 +1,6 @@
 /**
- * `npm run workspace`: what package.json, nest-cli.json and tsconfig.json say of the tree is true. Every dependency is used, every application and library is
- * known to Nest's command-line tool (`npx @nestjs/cli build <name>`) and to `tsc -b`, every file that a page of docs names is there.
+ * `npm run workspace`: what package.json, nest-cli.json and tsconfig.json state about the tree is true. Every dependency is used, every application and library is
+ * listed for Nest's command-line tool (`npx @nestjs/cli build <name>`) and to `tsc -b`, every file that a page of docs names is there.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -43,7 +43,7 @@ for (const name of Object.keys({ ...dependencies, ...devDependencies, ...optiona
     texts.some((text) => quoted.test(text) || text.includes(`node_modules/${name}/`)) ||
     new RegExp(`(?:^|[\\s/])${program}(?:[\\s/]|$)`, 'm').test(commands);
   if (!isUsed)
-    problems.push(`package.json: nothing uses ${name}; take it out, or say in ${import.meta.filename} what does`);
+    problems.push(`package.json: nothing uses ${name}; take it out, or record in ${import.meta.filename} what does`);
 }
 
 const nest = read('nest-cli.json').projects;

@@ -1,4 +1,4 @@
-// Before the first test file: integration and end-to-end tests run the compiled services. Once, and not by each file: two compilers at once get in each other's way.
+// Builds before the first test file: integration and end-to-end tests run the compiled services. Built once, not by each file: two compilers at once disturb each other.
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
@@ -6,7 +6,7 @@ import { resolve } from 'node:path';
 const top = resolve(import.meta.dirname, '..');
 
 export default function build() {
-  // For the look of a run that is on the machine at the same time: what bears no mark may be of these tests.
+  // For the check of another run that is on the machine at the same time: what bears no mark may be of these tests.
   process.env.PLINTH_TEST_RUN ??= randomBytes(8).toString('hex');
   execFileSync(process.execPath, [resolve(top, 'node_modules/typescript-7/bin/tsc'), '-b', top], { stdio: 'inherit' });
 }

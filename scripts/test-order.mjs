@@ -19,7 +19,7 @@ const LONG = {
 
 const secondsOf = ({ path }) => Object.entries(LONG).find(([end]) => path.endsWith(end))?.[1] ?? 0;
 
-/** As jest wants it of a `testSequencer`. */
+/** The shape that jest requires of a `testSequencer`. */
 export default class LongestFirst {
   sort(tests) {
     return [...tests].sort((a, b) => secondsOf(b) - secondsOf(a) || a.path.localeCompare(b.path));

@@ -1,4 +1,4 @@
-// `npm test`: sets up what is missing, checks, tests, and looks whether anything is left. Node's own modules only: it runs before `npm ci`.
+// `npm test`: sets up what is missing, checks, tests, and checks that nothing is left. Node's own modules only: it runs before `npm ci`.
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
@@ -16,11 +16,11 @@ if (process.getuid() !== 0) {
   console.error('the tests need root: they mount and start real containers');
   process.exit(1);
 }
-// In a path or the environment of all that the run begins: what it leaves is told from what others do meanwhile.
+// In a path or the environment of all that the run begins: this distinguishes what it leaves from what other runs do meanwhile.
 const runId = randomBytes(8).toString('hex');
 const scratch = join(tmpdir(), `plinth-run-${runId}`);
 const results = join(tmpdir(), `plinth-results-${process.pid}`);
-// Whoever goes through to a server's data below is not root.
+// The user that reaches a server's data below is not root.
 mkdirSync(scratch, { mode: 0o711 });
 mkdirSync(results);
 const cache = process.env['PLINTH_TEST_CACHE'] ?? join(tmpdir(), 'plinth-test-cache');
@@ -61,7 +61,7 @@ function finish(name, ok, begin, cases) {
   console.log(`=== ${name}: ${ok ? 'passed' : 'FAILED'} (${seconds} s)`);
 }
 
-/** One run of jest; afterwards says how long each file took. */
+/** One run of jest; afterwards prints how long each file took. */
 function jest(name, projects, workers) {
   const output = join(results, `${name.replaceAll(' ', '-')}.json`);
   const argv = [
@@ -88,9 +88,9 @@ function jest(name, projects, workers) {
   });
 }
 
-async function nothingIsLeft({ findRunLeftovers, lookAtMachine }, before) {
+async function nothingIsLeft({ findRunLeftovers, readMachineState }, before) {
   const begin = Date.now();
-  const look = () => findRunLeftovers(runId, before, lookAtMachine([scratch, cache]), process.pid);
+  const look = () => findRunLeftovers(runId, before, readMachineState([scratch, cache]), process.pid);
   let left = look();
   for (const end = Date.now() + END_PATIENCE_MS; left.length > 0 && Date.now() < end; left = look())
     await new Promise((done) => setTimeout(done, 500));
@@ -106,7 +106,7 @@ const ready = (await step('set-up', ['./plinth', 'setup', '--tests'])) && exists
 if (ready) {
   await step('check', ['npm', 'run', '--silent', 'check']);
   const leftovers = await import(lookout);
-  const before = leftovers.lookAtMachine([]);
+  const before = leftovers.readMachineState([]);
   await jest('unit', ['unit'], availableParallelism());
   await jest('integration and end to end', ['integration', 'e2e'], WORKERS);
   await nothingIsLeft(leftovers, before);

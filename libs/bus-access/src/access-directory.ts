@@ -1,9 +1,9 @@
 /**
- * The directory that `plinth access` looks after:
+ * The directory that `plinth access` manages:
  *
  *     server/nats-access.conf  accounts, users (public keys only) and rules; no secret in it
  *     server/nats-server.conf  a whole configuration that includes it; written once
- *     members.json             who there is, with public keys
+ *     members.json             the members, with public keys
  *     seeds/<member>.nk        one secret each, mode 0600: goes to that machine and nowhere else
  *     seeds/download.token     for the image-builder and the storage nodes
  */
@@ -50,8 +50,8 @@ export function readMembers(directory: string): readonly KeyedMember[] {
 }
 
 /**
- * Adds those that are not there yet, each with a new key, and writes the server's rules anew; safe to repeat.
- * @returns who was added
+ * Adds those that are not there yet, each with a new key, and writes the server's rules again; safe to repeat.
+ * @returns the members that were added
  */
 export function addMembers(directory: string, wanted: readonly Member[]): readonly Member[] {
   for (const member of wanted) {
@@ -109,7 +109,7 @@ function change(directory: string, member: Member, edit: (found: KeyedMember) =>
 }
 
 function store(directory: string, members: readonly KeyedMember[]): void {
-  // The server's rules last: they are what takes effect.
+  // The server's rules are written last: they are what takes effect.
   writeWhole(join(directory, MEMBERS), `${JSON.stringify({ members }, null, 1)}\n`, 0o644);
   writeWhole(accessFile(directory), accessConfig(members), 0o644);
 }
@@ -123,7 +123,7 @@ function newKey(directory: string, member: Member): string {
 }
 
 function makeSeedsDirectory(directory: string): void {
-  // The server's own user reads the rules, which hold no secret; nobody but the owner looks into seeds/.
+  // The server's own user reads the rules, which hold no secret; only the owner reads seeds/.
   mkdirSync(join(directory, 'server'), { recursive: true, mode: 0o755 });
   mkdirSync(join(directory, 'seeds'), { recursive: true, mode: 0o700 });
   chmodSync(join(directory, 'seeds'), 0o700);

@@ -1,4 +1,4 @@
-/** The shipped rules on a real nats-server: what each member may do, and what it must not be able to do in whatever way. */
+/** The shipped rules on a real nats-server: what each member may do, and what it must not be able to do in any way. */
 import { chmodSync, copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
@@ -25,7 +25,7 @@ const OTHER_ID = 'b'.repeat(32);
 const next = (stream: string, consumer: string): string => `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
 const EVERY_STREAM = Object.values(STREAMS).map(({ name }) => name);
 
-/** Nobody but the provisioner makes or changes anything; nobody at all deletes a stream, restores one, or asks about the server. */
+/** Only the provisioner makes or changes anything; no member deletes a stream, restores one, or asks about the server. */
 const JETSTREAM_OF_OTHERS = [
   '$JS.API.INFO',
   '$JS.API.STREAM.LIST',
@@ -87,8 +87,8 @@ const REQUESTS_OF_UPSTREAM = [
 interface Rules {
   readonly publishes: readonly string[];
   readonly mustNotPublish: readonly string[];
-  readonly hears: readonly string[];
-  readonly mustNotHear: readonly string[];
+  readonly subscribes: readonly string[];
+  readonly mustNotSubscribe: readonly string[];
 }
 
 const EVERYTHING = ['>', '*', '*.>', '$JS.>', '$SYS.>', '_R_.>'];
@@ -127,8 +127,8 @@ const MATRIX: Readonly<Record<string, Rules>> = {
       ...REQUESTS_OF_UPSTREAM,
       ...JETSTREAM_OF_OTHERS,
     ],
-    hears: ['_INBOX.>', 'agent.h-1.exec', 'agent.h-1.logs', 'agent.h-1.stats'],
-    mustNotHear: [
+    subscribes: ['_INBOX.>', 'agent.h-1.exec', 'agent.h-1.logs', 'agent.h-1.stats'],
+    mustNotSubscribe: [
       ...EVERYTHING,
       'agent.h-2.exec',
       'agent.*.exec',
@@ -174,8 +174,8 @@ const MATRIX: Readonly<Record<string, Rules>> = {
       ...REQUESTS_OF_UPSTREAM,
       ...JETSTREAM_OF_OTHERS,
     ],
-    hears: ['_INBOX.>'],
-    mustNotHear: [
+    subscribes: ['_INBOX.>'],
+    mustNotSubscribe: [
       ...EVERYTHING,
       'image.>',
       'container.>',
@@ -221,8 +221,8 @@ const MATRIX: Readonly<Record<string, Rules>> = {
       ...REQUESTS_OF_UPSTREAM,
       ...JETSTREAM_OF_OTHERS,
     ],
-    hears: ['_INBOX.>', 'query.build'],
-    mustNotHear: [
+    subscribes: ['_INBOX.>', 'query.build'],
+    mustNotSubscribe: [
       ...EVERYTHING,
       'query.>',
       'query.containers',
@@ -250,8 +250,8 @@ const MATRIX: Readonly<Record<string, Rules>> = {
       ...EVERY_STREAM.map((stream) => next(stream, 'provisioner_container-requested')),
       ...JETSTREAM_OF_OTHERS,
     ],
-    hears: ['_INBOX.>', 'container.>', 'container.started', 'rollout.>'],
-    mustNotHear: [
+    subscribes: ['_INBOX.>', 'container.>', 'container.started', 'rollout.>'],
+    mustNotSubscribe: [
       ...EVERYTHING,
       'image.>',
       'host.>',
@@ -288,8 +288,8 @@ const MATRIX: Readonly<Record<string, Rules>> = {
       ...EVERY_STREAM.map((stream) => next(stream, 'provisioner_container-requested')),
       ...JETSTREAM_OF_OTHERS,
     ],
-    hears: ['_INBOX.>', 'container.>', 'image.>', 'host.>', 'rollout.>', 'status.image.*', 'status.container.*'],
-    mustNotHear: [
+    subscribes: ['_INBOX.>', 'container.>', 'image.>', 'host.>', 'rollout.>', 'status.image.*', 'status.container.*'],
+    mustNotSubscribe: [
       ...EVERYTHING,
       'desired.>',
       'report.>',
@@ -331,8 +331,8 @@ const MATRIX: Readonly<Record<string, Rules>> = {
       '$JS.API.CONSUMER.DELETE.PLINTH_EVENTS.image-builder_image-requested',
       '$JS.API.ACCOUNT.PURGE.CORE',
     ],
-    hears: ['_INBOX.>', 'heartbeat.host.*', 'heartbeat.storage.*', 'query.containers', 'consumers.>'],
-    mustNotHear: [...EVERYTHING, 'container.>', 'agent.>', 'query.>', 'desired.>'],
+    subscribes: ['_INBOX.>', 'heartbeat.host.*', 'heartbeat.storage.*', 'query.containers', 'consumers.>'],
+    mustNotSubscribe: [...EVERYTHING, 'container.>', 'agent.>', 'query.>', 'desired.>'],
   },
 };
 
@@ -368,7 +368,8 @@ describe.each(Object.entries(MATRIX))('%s', (id, rules) => {
     const login = await bus.fresh(id);
     const refused: string[] = [];
     for (const subject of rules.publishes) if (!(await login.publishes(subject))) refused.push(`publish ${subject}`);
-    for (const subject of rules.hears) if (!(await login.subscribes(subject))) refused.push(`subscribe ${subject}`);
+    for (const subject of rules.subscribes)
+      if (!(await login.subscribes(subject))) refused.push(`subscribe ${subject}`);
     expect(refused).toEqual([]);
     await login.connection.close();
   });
@@ -378,7 +379,8 @@ describe.each(Object.entries(MATRIX))('%s', (id, rules) => {
     const login = await bus.fresh(id);
     const allowed: string[] = [];
     for (const subject of rules.mustNotPublish) if (await login.publishes(subject)) allowed.push(`publish ${subject}`);
-    for (const subject of rules.mustNotHear) if (await login.subscribes(subject)) allowed.push(`subscribe ${subject}`);
+    for (const subject of rules.mustNotSubscribe)
+      if (await login.subscribes(subject)) allowed.push(`subscribe ${subject}`);
     expect(allowed).toEqual([]);
     expect(await positions()).toEqual(before);
     await login.connection.close();
@@ -397,7 +399,7 @@ describe('a host', () => {
     expect(
       await readStored(login.connection, 'PLINTH_DESIRED', { subject: desiredContainer('h-1', 'c'.repeat(32)) }),
     ).toBeUndefined();
-    // Whatever it is asked: who asks is in the subject.
+    // The body does not matter: the asker's name is in the subject.
     const opened = await login.connection.request(
       hostConsumers('h-1'),
       JSON.stringify({ host: 'h-2', name: 'host-agent-h-2', filter_subject: 'desired.>' }),
@@ -487,7 +489,7 @@ describe('a reply', () => {
     next('PLINTH_EVENTS', 'provisioner_container-requested'),
   ];
 
-  it.each(deputies)('of %s to %s reaches nobody', async (id, subject, body) => {
+  it.each(deputies)('of %s to %s reaches no other member', async (id, subject, body) => {
     await desire('h-1', ID, { containerId: ID, command: ['/bin/sh'] });
     const promoted = (await bus.as('image-builder')).connection.jetstream();
     await promoted.publish('image.promoted', '{}');
@@ -497,14 +499,14 @@ describe('a reply', () => {
       await (await bus.as(asker)).connection.request(consumers, '{}');
     }
     const before = await positions();
-    // A host's own heartbeat subject leads to the provisioner whatever comes under it; there a subject that does not fit is ignored.
-    const heartbeats = await (await bus.as('provisioner')).hear('heartbeat.host.*');
+    // A host's own heartbeat subject leads to the provisioner with everything below it; there a subject that does not fit is ignored.
+    const heartbeats = await (await bus.as('provisioner')).listen('heartbeat.host.*');
     const listeners = await Promise.all([
-      (await bus.as('host-h-2')).hear('agent.h-2.exec'),
-      (await bus.as('host-h-2')).hear('_INBOX.>'),
+      (await bus.as('host-h-2')).listen('agent.h-2.exec'),
+      (await bus.as('host-h-2')).listen('_INBOX.>'),
       ...(id === 'operator'
         ? []
-        : [(await bus.as('operator')).hear('container.>'), (await bus.as('operator')).hear('image.>')]),
+        : [(await bus.as('operator')).listen('container.>'), (await bus.as('operator')).listen('image.>')]),
     ]);
     const login = await bus.fresh(id);
     for (const victim of victims) await login.publishes(subject, body, victim);
@@ -524,12 +526,12 @@ describe('a reply', () => {
         if (streamOf(message.subject) === stream && !copy) foreign.push(`${stream} ${message.subject}`);
       }
     }
-    for (const what of listeners.flatMap((listener) => listener.heard))
+    for (const what of listeners.flatMap((listener) => listener.received))
       if (!(await login.publishes(what))) foreign.push(`live ${what}`);
     expect(foreign).toEqual([]);
-    expect(heartbeats.heard.filter((what) => what.startsWith('heartbeat.') && what !== 'heartbeat.host.h-1')).toEqual(
-      [],
-    );
+    expect(
+      heartbeats.received.filter((what) => what.startsWith('heartbeat.') && what !== 'heartbeat.host.h-1'),
+    ).toEqual([]);
     for (const { subscription } of [...listeners, heartbeats]) subscription.unsubscribe();
     await login.connection.close();
   });
@@ -539,7 +541,7 @@ describe('an inbox', () => {
   it("holds nothing of another's answers", async () => {
     const snoops = await Promise.all(
       ['host-h-2', 'storage-sn-2', 'upstream', 'image-builder'].map(async (id) =>
-        (await bus.fresh(id)).hear('_INBOX.>'),
+        (await bus.fresh(id)).listen('_INBOX.>'),
       ),
     );
     const host = await bus.fresh('host-h-1');
@@ -547,12 +549,12 @@ describe('an inbox', () => {
     await readDesired(host.connection, 'h-1');
     await readStored((await bus.fresh('operator')).connection, 'PLINTH_DESIRED', { last_by_subj: '>' });
     for (const { subscription } of snoops) await subscription.drain();
-    expect(snoops.flatMap(({ heard }) => heard)).toEqual([]);
+    expect(snoops.flatMap(({ received }) => received)).toEqual([]);
   });
 });
 
 describe('an operator', () => {
-  it('hears facts, asks services and hosts, and is answered in one or many messages', async () => {
+  it('receives facts, asks services and hosts, and is answered in one or many messages', async () => {
     const { connection } = await bus.fresh('operator');
     const facts: string[] = [];
     for (const subject of ['container.>', 'image.>', 'status.image.*'])
@@ -600,18 +602,18 @@ describe('an operator', () => {
 });
 
 describe('logging in', () => {
-  it('is refused without a key, with a stranger’s, and with a name in the message', async () => {
+  it('is refused without a key, with an unknown one, and with a name in the message', async () => {
     await expect(connect({ servers: bus.running.url, reconnect: false })).rejects.toThrow('Authorization');
     await expect(connect({ servers: bus.running.url, reconnect: false, user: 'operator', pass: 'x' })).rejects.toThrow(
       'Authorization',
     );
-    const stranger = join(bus.directory, 'stranger');
-    addMembers(stranger, [member('operator')]);
+    const unknown = join(bus.directory, 'unknown');
+    addMembers(unknown, [member('operator')]);
     await expect(
       connectNatsOnce({
         url: bus.running.url,
         name: 'x',
-        credentials: { nkeyFile: join(stranger, 'seeds/operator.nk') },
+        credentials: { nkeyFile: join(unknown, 'seeds/operator.nk') },
       }),
     ).rejects.toThrow('Authorization');
   });

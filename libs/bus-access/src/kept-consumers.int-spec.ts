@@ -1,4 +1,4 @@
-/** A service that may not create consumers: it starts before the provisioner, says what it waits for, and goes on when the bus lost what it had. */
+/** A service that may not create consumers: it starts before the provisioner, reports what it waits for, and goes on when the bus lost its store. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import { desiredConsumer, desiredOfHost, hostConsumers, storageConsumers } from '@plinth/contracts';
@@ -70,7 +70,7 @@ it('binds when the provisioner comes, and again when its consumer is gone', asyn
   }
 });
 
-it('a host says why it has no desired state yet', async () => {
+it('a host reports why it has no desired state yet', async () => {
   const { connection } = await bus.as('host-h-1');
   const watch = watchLastValues(connection, {
     consumers: new KeptConsumers(connection, hostConsumers('h-1'), desiredConsumer('h-1')),

@@ -1,4 +1,4 @@
-/** Who logs in to the bus. Each has an account of its own: what it names as a reply reaches nobody else. */
+/** The members that log in to the bus. Each has an account of its own: a reply subject that it names reaches no other member. */
 import { NAME_PATTERN } from '@plinth/contracts';
 
 export const MEMBER_KINDS = ['provisioner', 'image-builder', 'host', 'storage', 'upstream', 'operator'] as const;
@@ -28,7 +28,7 @@ export function accountOf(member: Member): string {
   return member.name === undefined ? member.kind.toUpperCase() : `${member.kind.toUpperCase()}-${member.name}`;
 }
 
-/** Reads `host-h1` and the like. @returns undefined when it names nobody */
+/** Reads `host-h1` and the like. @returns undefined when it names no member */
 export function parseMember(text: string): Member | undefined {
   const kind = MEMBER_KINDS.find((candidate) => text === candidate || text.startsWith(`${candidate}-`));
   if (kind === undefined) return undefined;

@@ -1,4 +1,4 @@
-/** Makes a running nats-server read its access rules again; who is connected and still allowed stays so. */
+/** Makes a running nats-server read its access rules again; clients that are connected and still allowed stay connected. */
 import { readFileSync } from 'node:fs';
 import { isAlive, type ProcessIdentity, signalProcess } from '@plinth/local-servers';
 
@@ -7,8 +7,8 @@ const PAUSE_MS = 20;
 const DONE = 'Reloaded server configuration';
 
 /**
- * Twice: after one reload nats-server 2.9 knows a new account, but what that imports leads nowhere until the next.
- * @throws Error when the server does not say within seconds that it did: its log tells why
+ * It reloads twice: after one reload nats-server 2.9 has a new account, but what that imports leads nowhere until the next.
+ * @throws Error when the server does not report the reload within seconds: its log has the reason
  */
 export async function reloadAccess(server: ProcessIdentity, logFile: string): Promise<void> {
   for (let times = 0; times < 2; times++) {

@@ -15,7 +15,7 @@ const MEMBERS: readonly Member[] = [
 const keyed = MEMBERS.map((member) => ({ ...member, publicKeys: ['U'] }));
 
 describe('the rules', () => {
-  it('give nobody all of JetStream, everything, or a rule that forbids', () => {
+  it('give no member all of JetStream, everything, or a rule that forbids', () => {
     const text = JSON.stringify(accountsConfig(keyed));
     expect(text).not.toContain('deny');
     for (const member of keyed) {
@@ -34,7 +34,7 @@ describe('the rules', () => {
     }
   });
 
-  it('do not change for the others when a host is added, but for who asks it', () => {
+  it('do not change for the others when a host is added, except for those that ask it', () => {
     const before = accountsConfig(keyed);
     const after = accountsConfig([...keyed, { kind: 'host', name: 'h-3', publicKeys: ['U'] }]);
     const changed = Object.keys(after).filter(
@@ -43,7 +43,7 @@ describe('the rules', () => {
     expect(changed).toEqual(['OPERATOR', 'HOST-h-3']);
   });
 
-  it('export whatever somebody imports', () => {
+  it('export all that a member imports', () => {
     const accounts = accountsConfig(keyed);
     const missing: string[] = [];
     const covers = (exported: string, subject: string): boolean =>
@@ -67,7 +67,7 @@ describe('the rules', () => {
     expect(missing).toEqual([]);
   });
 
-  it('have a taker for every request, report and heartbeat of the catalogue', () => {
+  it('have a receiver for every request, report and heartbeat of the catalogue', () => {
     const calls = MEMBERS.flatMap((member) => rightsOf(member, MEMBERS).calls.map((call) => call.subject));
     const asked = CATALOGUE.filter(({ kind }) => kind === 'request' || kind === 'query').map(({ subject }) =>
       subject.replace('*', 'h-1'),
@@ -90,7 +90,7 @@ describe('a member', () => {
   });
 
   it.each(['host', 'host-', 'host-A', 'host-a.b', 'host-*', 'provisioner-2', 'nobody', '', '../x', 'host-a/b'])(
-    '%s is nobody',
+    '%s is no member',
     (id) => {
       expect(parseMember(id)).toBeUndefined();
     },

@@ -31,12 +31,12 @@ export interface Call {
 export interface Rights {
   /** Publishes or requests, at the account that takes it. */
   readonly calls: readonly Call[];
-  /** Hears what another account publishes, live. */
-  readonly hears: readonly Call[];
+  /** Subscribes to what another account publishes, live. */
+  readonly subscribes: readonly Call[];
   /** Answers requests of operators and upstream systems. */
   readonly serves: readonly string[];
-  /** Publishes in its own account, for others to hear. */
-  readonly tells: readonly string[];
+  /** Publishes in its own account, for subscribers in others. */
+  readonly publishes: readonly string[];
 }
 
 const PARTY: Readonly<Record<MemberKind, Party>> = {
@@ -47,7 +47,7 @@ const PARTY: Readonly<Record<MemberKind, Party>> = {
   upstream: 'upstream',
   operator: 'operator',
 };
-/** Last values that anyone who may hear facts may hear too. */
+/** Last values that every member that may subscribe to facts may subscribe to as well. */
 const statusesOf = (party: Party): readonly string[] =>
   CONTRACTS.filter((contract) => contract.kind === 'status' && contract.publishers.includes(party)).map(
     ({ subject }) => subject,
@@ -71,9 +71,9 @@ export function pullRights(stream: string, consumer: string): string[] {
   return [`$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`, `$JS.ACK.${stream}.${consumer}.>`];
 }
 
-const NOTHING: Rights = { calls: [], hears: [], serves: [], tells: [] };
+const NOTHING: Rights = { calls: [], subscribes: [], serves: [], publishes: [] };
 
-/** @param all everybody there is: an operator asks each host by its name */
+/** @param all every member: an operator asks each host by its name */
 export function rightsOf(member: Member, all: readonly Member[]): Rights {
   const { kind, name = '' } = member;
   const party = PARTY[kind];
@@ -82,21 +82,21 @@ export function rightsOf(member: Member, all: readonly Member[]): Rights {
     case 'provisioner':
       return {
         ...NOTHING,
-        tells: [...own, ...statusesOf('provisioner'), deadLetter('provisioner')],
+        publishes: [...own, ...statusesOf('provisioner'), deadLetter('provisioner')],
         serves: [...served('provisioner'), CONSUMER_REQUESTS],
       };
     case 'image-builder': {
-      const told = [...own, ...statusesOf('image-builder')];
+      const publishes = [...own, ...statusesOf('image-builder')];
       return {
         calls: toCore([
-          ...told,
+          ...publishes,
           deadLetter('image-builder'),
           BUILDER_CONSUMERS,
           ...durables('image-builder', 'image-builder'),
         ]),
-        hears: [],
+        subscribes: [],
         serves: served('image-builder'),
-        tells: told,
+        publishes,
       };
     }
     case 'storage':
@@ -127,27 +127,27 @@ export function rightsOf(member: Member, all: readonly Member[]): Rights {
       return {
         ...NOTHING,
         calls: [...toCore(own), ...queries(party, all)],
-        hears: facts((subject) => entities.has(entityOf(subject))),
+        subscribes: facts((subject) => entities.has(entityOf(subject))),
       };
     }
     case 'operator': {
       const reads = READABLE_STREAMS.map((stream) => `$JS.API.DIRECT.GET.${stream}`);
-      const status = (['provisioner', 'image-builder'] as const).flatMap((teller) =>
-        statusesOf(teller).map((subject) => ({ account: accountOf({ kind: teller }), subject })),
+      const status = (['provisioner', 'image-builder'] as const).flatMap((publisher) =>
+        statusesOf(publisher).map((subject) => ({ account: accountOf({ kind: publisher }), subject })),
       );
       return {
         ...NOTHING,
         calls: [...toCore([...own, ...reads]), ...queries(party, all)],
-        hears: [...facts(() => true), ...status],
+        subscribes: [...facts(() => true), ...status],
       };
     }
   }
 }
 
-/** What the core account takes from others, for everybody there may ever be: adding a member does not change it. */
+/** What the core account takes from others, for every member that can exist: adding a member does not change it. */
 export function coreServices(): readonly string[] {
-  const anybody: readonly Member[] = [{ kind: 'image-builder' }, { kind: 'upstream' }, { kind: 'operator' }];
-  const named = anybody.flatMap((member) =>
+  const askers: readonly Member[] = [{ kind: 'image-builder' }, { kind: 'upstream' }, { kind: 'operator' }];
+  const named = askers.flatMap((member) =>
     rightsOf(member, [])
       .calls.filter((call) => call.account === CORE && !call.subject.startsWith('$JS.'))
       .map((call) => call.subject),
@@ -219,15 +219,15 @@ function queries(party: Party, all: readonly Member[]): Call[] {
   );
 }
 
-/** Everything an entity's tellers publish, at their accounts: what comes into the core by a service import is not forwarded from there. */
+/** Everything an entity's publishers publish, at their accounts: what comes into the core by a service import is not forwarded from there. */
 function facts(wanted: (subject: string) => boolean): Call[] {
-  return (['provisioner', 'image-builder'] as const).flatMap((teller) => {
+  return (['provisioner', 'image-builder'] as const).flatMap((publisher) => {
     const entities = new Set(
-      published(PARTY[teller])
+      published(PARTY[publisher])
         .filter((contract) => contract.kind === 'fact' && wanted(contract.subject))
         .map(({ subject }) => entityOf(subject)),
     );
-    return [...entities].map((entity) => ({ account: accountOf({ kind: teller }), subject: `${entity}.>` }));
+    return [...entities].map((entity) => ({ account: accountOf({ kind: publisher }), subject: `${entity}.>` }));
   });
 }
 

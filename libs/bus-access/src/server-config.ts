@@ -55,11 +55,11 @@ function account(member: KeyedMember, members: readonly KeyedMember[]): Account 
       ...services
         .filter((subject) => subject !== CONSUMER_REQUESTS)
         .map((service): Export => (answersInMany(service) ? { service, response_type: 'stream' } : { service })),
-      ...heardFrom(member, members).map((stream): Export => ({ stream })),
+      ...subscribedOf(member, members).map((stream): Export => ({ stream })),
     ],
     imports: [
       ...rights.calls.map((service): Import => ({ service })),
-      ...rights.hears.map((stream): Import => ({ stream })),
+      ...rights.subscribes.map((stream): Import => ({ stream })),
     ],
   };
 }
@@ -74,25 +74,25 @@ export function permissionsOf(
   return {
     publish: unique([
       ...rights.calls.map((call) => call.subject),
-      ...rights.tells,
+      ...rights.publishes,
       ...(rights.serves.length > 0 || member.kind === 'operator' ? [FOREIGN_REPLIES] : []),
       ...(core ? PROVISIONER_API : []),
     ]),
     subscribe: unique([
       '_INBOX.>',
       ...rights.serves,
-      ...rights.hears.map((call) => call.subject),
+      ...rights.subscribes.map((call) => call.subject),
       ...(core ? [HOST_HEARTBEATS, STORAGE_HEARTBEATS] : []),
     ]),
   };
 }
 
-function heardFrom(member: KeyedMember, members: readonly KeyedMember[]): string[] {
+function subscribedOf(member: KeyedMember, members: readonly KeyedMember[]): string[] {
   const account = accountOf(member);
   return unique(
     members.flatMap((other) =>
       rightsOf(other, members)
-        .hears.filter((call) => call.account === account)
+        .subscribes.filter((call) => call.account === account)
         .map((call) => call.subject),
     ),
   );

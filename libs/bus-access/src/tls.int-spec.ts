@@ -118,7 +118,7 @@ async function enters(change: Partial<BusCredentials> = {}, to = url): Promise<s
   }
 }
 
-it('lets in who has a key and a certificate and trusts the authority', async () => {
+it('lets in a client that has a key and a certificate and trusts the authority', async () => {
   expect(await enters()).toBe('in');
 });
 
@@ -139,7 +139,7 @@ it.each<[string, Partial<BusCredentials>]>([
   expect(await enters({ ...change })).not.toBe('in');
 });
 
-it('does not talk to a server that offers no TLS', async () => {
+it('does not connect to a server that offers no TLS', async () => {
   expect(await enters({}, plain.url)).not.toBe('in');
   expect(await enters({ tlsCa: undefined, tlsCert: undefined, tlsKey: undefined }, plain.url)).toBe('in');
 });

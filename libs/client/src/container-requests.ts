@@ -20,7 +20,7 @@ export type ContainerActionName = 'stop' | 'start' | 'restart' | 'rm';
 
 interface Action {
   readonly subject: RequestSubject;
-  /** The fact that says it is done, and the state that shows it. */
+  /** The fact that reports it done, and the state that shows it. */
   readonly done: FactSubject;
   readonly state: ContainerState;
 }
@@ -109,16 +109,16 @@ export async function actOnContainer(
   }
 }
 
-/** The fact or, when none comes, what a look at the present state shows. */
+/** The fact or, when none comes, what the present state shows. */
 async function watch<T>(
   stream: FactStream,
   fits: (fact: Fact) => boolean,
   timeoutMs: number,
-  lookAtOnce: boolean,
+  askAtOnce: boolean,
   lookNow: () => Promise<T | undefined>,
 ): Promise<Fact | T> {
   const deadline = performance.now() + timeoutMs;
-  for (let first = lookAtOnce; ; first = false) {
+  for (let first = askAtOnce; ; first = false) {
     const left = deadline - performance.now();
     const fact = await stream.within(fits, first ? 0 : Math.min(left, LOOK_EVERY_MS));
     if (fact) return fact;
@@ -133,7 +133,7 @@ async function watch<T>(
   }
 }
 
-/** undefined when there is no such container, or nobody to ask just now. */
+/** undefined when there is no such container, or no service answers now. */
 async function look(
   client: PlinthClient,
   query: { readonly id: string } | { readonly requestId: string },

@@ -101,7 +101,7 @@ function letterOf({ subject, headers, data, sequence, storedAtMs }: StoredMessag
 export function replayRefusal(letter: DeadLetter): string | undefined {
   const contract = CONTRACTS.find(({ subject }) => subject === letter.subject);
   if (contract?.kind !== 'request' || !contract.publishers.includes('operator')) {
-    return `${letter.subject || 'a letter without a subject'} is no request; services say again by themselves what others have missed`;
+    return `${letter.subject || 'a letter without a subject'} is no request; services publish again by themselves what others have missed`;
   }
   if (letter.body.length < letter.bytes) return `only ${letter.body.length} of its ${letter.bytes} bytes were kept`;
   if (bodyOf(letter) === undefined) return 'its body is no JSON object, and would be refused again';
@@ -121,7 +121,7 @@ export function bodyOf({ body }: DeadLetter): Readonly<Record<string, unknown>> 
   }
 }
 
-/** What is shown of a body: environments may hold secrets, wherever they stand and of whatever type they are. */
+/** What is shown of a body: environments may hold secrets, in every place and of every type. */
 export function withoutSecrets(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withoutSecrets);
   if (value === null || typeof value !== 'object') return value;
@@ -154,7 +154,7 @@ export async function replayDeadLetter(client: PlinthClient, letter: DeadLetter)
       'not-replayable',
     );
   const id = replayId(letter);
-  await client.tell(letter.subject, body, { id, causationId: letter.eventId });
+  await client.publishUnchecked(letter.subject, body, { id, causationId: letter.eventId });
   await dropDeadLetters(client, [letter]);
   return id;
 }

@@ -1,4 +1,4 @@
-/** Facts in the order of their arrival, and whoever waits for one of them. */
+/** Facts in the order of their arrival, and the callers that wait for one of them. */
 export class FactLog<F> {
   private readonly seen: F[] = [];
   private readonly waiting = new Set<() => void>();
@@ -36,7 +36,7 @@ export class FactLog<F> {
     }
   }
 
-  /** Whoever waits gets its answer now. */
+  /** Callers that wait get their answer now. */
   close(): void {
     this.ended = true;
     this.wakeAll();

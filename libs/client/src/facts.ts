@@ -26,7 +26,7 @@ export interface FactFilter {
 /** Every subject that facts have. */
 export const ALL_FACTS: readonly string[] = STREAMS.events.subjects;
 
-/** Whether a fact fits a filter; subjects are the subscription's affair. */
+/** Whether a fact fits a filter; the subscription selects the subjects. */
 export function fitsFilter(fact: Fact, filter: FactFilter): boolean {
   return (
     (filter.causationId === undefined || fact.causationId === filter.causationId) &&
@@ -35,7 +35,7 @@ export function fitsFilter(fact: Fact, filter: FactFilter): boolean {
   );
 }
 
-/** Reads a message of a stranger; a body that is no JSON object stays visible. */
+/** Reads an untrusted message; a body that is no JSON object stays visible. */
 export function readFact(
   subject: string,
   headers: MsgHdrs | undefined,
@@ -97,7 +97,7 @@ export class FactStream {
     return fact;
   }
 
-  /** Whoever still waits gets a ClientError `closed`. */
+  /** Callers that still wait get a ClientError `closed`. */
   close(): void {
     if (this.log.isClosed) return;
     this.log.close();

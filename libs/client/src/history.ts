@@ -6,7 +6,7 @@ import { ClientError } from './errors.js';
 import { type Fact, readFact } from './facts.js';
 
 export interface HistoryOptions {
-  /** NATS subject, wildcards allowed; its first word says which stream. */
+  /** NATS subject, wildcards allowed; its first word determines the stream. */
   readonly subject: string;
   readonly since: Date;
   /** Go on as messages come. */

@@ -29,8 +29,8 @@ export async function actOnHost(
 
 /**
  * Waits until nothing is left on the host.
- * @param onProgress is told whenever something has changed
- * @throws ClientError `timeout`; `uncordoned` when somebody ended the drain
+ * @param onProgress called each time something has changed
+ * @throws ClientError `timeout`; `uncordoned` when the drain was ended
  */
 export async function waitUntilDrained(
   client: PlinthClient,
@@ -38,7 +38,7 @@ export async function waitUntilDrained(
   timeoutMs: number,
   onProgress: (status: HostStatus) => void,
 ): Promise<void> {
-  let said = '';
+  let reported = '';
   for (const end = Date.now() + timeoutMs; ; await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))) {
     const status = (await client.hosts()).find((found) => found.host === host);
     if (!status) throw new ClientError(`there is no host ${host}; plinth hosts shows what there is`, 'host-not-found');
@@ -47,8 +47,8 @@ export async function waitUntilDrained(
       throw new ClientError(`${host} was uncordoned before it was empty`, 'uncordoned');
     }
     const now = JSON.stringify(status.drain);
-    if (now !== said) onProgress(status);
-    said = now;
+    if (now !== reported) onProgress(status);
+    reported = now;
     if (Date.now() > end)
       throw new ClientError(
         `${host} still has ${status.drain.left} ${status.drain.left === 1 ? 'container' : 'containers'}${status.drain.waiting ? ` (${status.drain.waiting})` : ''}; plinth ps --host ${host} shows them, the drain goes on`,

@@ -15,7 +15,7 @@ import type { Fact, FactStream } from './facts.js';
 import type { PlinthClient } from './plinth-client.js';
 
 const ANSWER_MS = 30_000;
-/** How often the storage nodes are looked at while facts are awaited. */
+/** How often the storage nodes are read while facts are awaited. */
 const LOOK_EVERY_MS = 1_000;
 const LOOK_FOR_REMOVAL_MS = 250;
 
@@ -69,7 +69,7 @@ export interface PromoteOptions {
   readonly onNode: (line: string) => void;
 }
 
-/** Promotes and, unless told not to, waits for the storage nodes. @throws ClientError with the reason of the rejection or of a node's failure */
+/** Promotes and, with `wait`, waits for the storage nodes. @throws ClientError with the reason of the rejection or of a node's failure */
 export async function promoteImage(client: PlinthClient, ref: string, options: PromoteOptions): Promise<void> {
   const image = parseExactImageRef(ref);
   const arrivals = await client.facts(
@@ -100,7 +100,7 @@ export function isTarget(
   );
 }
 
-/** Facts tell of arrivals and failures; the nodes' own lists tell of what was there before, and which node is gone. */
+/** Facts report arrivals and failures; the nodes' own lists show what was there before, and which node is gone. */
 async function waitForNodes(
   client: PlinthClient,
   ref: string,
@@ -109,9 +109,9 @@ async function waitForNodes(
 ): Promise<void> {
   const deadline = performance.now() + options.timeoutMs;
   const done = new Set<string>();
-  /** What went wrong is said once. */
+  /** Each failure is reported once. */
   const troubles = new Set<string>();
-  const say = (node: string, line: string): void => {
+  const report = (node: string, line: string): void => {
     if (done.has(node)) return;
     done.add(node);
     options.onNode(line);
@@ -120,7 +120,7 @@ async function waitForNodes(
     const live = (await client.storage()).filter((node) => node.state === 'ready' && isTarget(node, options.to));
     if (live.length > 0) none = false;
     for (const { node, images } of live) {
-      if (images.includes(ref)) say(node, `${node} has ${ref}`);
+      if (images.includes(ref)) report(node, `${node} has ${ref}`);
     }
     const missing = live.filter(({ node }) => !done.has(node));
     if (!none && missing.length === 0) return;
@@ -153,7 +153,7 @@ async function waitForNodes(
     }
     const arrived = fact.data as unknown as ImageDistributed;
     const mebibytes = (arrived.downloadedBytes / 1024 ** 2).toFixed(1);
-    say(
+    report(
       arrived.storageNode,
       `${arrived.storageNode} has ${ref} (${mebibytes} MiB in ${(arrived.durationMs / 1000).toFixed(1)} s)`,
     );

@@ -89,7 +89,7 @@ export function refOf({ name, version }: { readonly name: string; readonly versi
 export interface Candidate {
   readonly image: string;
   readonly state: string;
-  /** Why it stays without asking anyone; undefined: it may go unless something needs it. */
+  /** Why it stays, from the version alone; undefined: it may go unless something needs it. */
   readonly keep: string | undefined;
 }
 

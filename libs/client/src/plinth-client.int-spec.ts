@@ -68,7 +68,7 @@ afterAll(async () => {
 });
 
 describe('PlinthClient', () => {
-  it('says what to do when nothing listens', async () => {
+  it('reports what to do when nothing listens', async () => {
     await expect(connectPlinth({ natsUrl: 'nats://user:secret@127.0.0.1:1' })).rejects.toMatchObject({
       reason: 'unreachable',
       message: expect.stringMatching(/^NATS does not answer at nats:\/\/127\.0\.0\.1:1; .*plinth up/),
@@ -90,7 +90,7 @@ describe('PlinthClient', () => {
     });
   });
 
-  it("hands on a service's refusal with control characters shown", async () => {
+  it("passes on a service's refusal with control characters shown", async () => {
     const stop = answer(QUERIES.build, () => ({ ok: false, reason: 'image-not-found', message: 'no\u001b[31m such' }));
     await services.flush();
     await expect(client.build('a@v1')).rejects.toMatchObject({
@@ -147,7 +147,7 @@ describe('PlinthClient', () => {
     stop();
   });
 
-  it('tells a refused action from a done one', async () => {
+  it('distinguishes a refused action from a done one', async () => {
     const stops = [
       react(SUBJECTS.containerStopRequested, SUBJECTS.containerStopped, { ...STARTED, cause: 'requested' }),
       react(SUBJECTS.containerStartRequested, SUBJECTS.containerRejected, {
@@ -228,15 +228,15 @@ describe('PlinthClient', () => {
     const subscription = services.subscribe(agentExec('h-1'), {
       callback: (_error, message) => {
         const { stdin = '' } = JSON.parse(Buffer.from(message.data).toString('utf8')) as { stdin?: string };
-        const say = (name: string, body: string | Buffer): void => {
+        const send = (name: string, body: string | Buffer): void => {
           const head = headers();
           head.set(STREAM_HEADER, name);
           message.respond(body, { headers: head });
         };
-        say('stdout', '');
-        say('stdout', Buffer.from(stdin, 'base64'));
-        say('stderr', 'oops');
-        say('exit', JSON.stringify({ ok: true, data: { exitCode: 3 } }));
+        send('stdout', '');
+        send('stdout', Buffer.from(stdin, 'base64'));
+        send('stderr', 'oops');
+        send('exit', JSON.stringify({ ok: true, data: { exitCode: 3 } }));
       },
     });
     await services.flush();

@@ -136,8 +136,8 @@ export class PlinthClient {
     }
   }
 
-  /** Publishes a request of an unknown kind, as it came, whose answer nobody here waits for. @throws ClientError `not-stored` */
-  async tell(
+  /** Publishes a request of an unknown kind, as it came, without waiting for its answer. @throws ClientError `not-stored` */
+  async publishUnchecked(
     subject: string,
     data: object,
     { id, causationId }: { readonly id: string; readonly causationId?: string },
@@ -179,7 +179,7 @@ export class PlinthClient {
       message = await this.connection.request(subject, JSON.stringify(body), { timeout: QUERY_TIMEOUT_MS });
     } catch (error) {
       if (error instanceof NatsError)
-        throw new ClientError(`nobody answers ${subject}; is the ${serviceOf(subject)} up?`, 'no-answer', {
+        throw new ClientError(`no service answers ${subject}; is the ${serviceOf(subject)} up?`, 'no-answer', {
           cause: error,
         });
       throw error;
@@ -214,7 +214,7 @@ export class PlinthClient {
     return this.list(QUERIES.storage, {});
   }
 
-  /** What the image-builder knows of a version, `name@version`. */
+  /** What the image-builder has recorded of a version, `name@version`. */
   build(image: string): Promise<BuildDetails> {
     return this.query(QUERIES.build, { image });
   }
@@ -288,7 +288,7 @@ export class PlinthClient {
   private open(subjects: readonly string[], accept: (fact: Fact) => boolean, requestId?: string): FactStream {
     const subscriptions = subjects.map((subject) => this.connection.subscribe(subject));
     const ready = this.connection.flush();
-    // Who does not wait for it learns of a lost connection from the stream's end.
+    // A caller that does not wait for it learns of a lost connection from the stream's end.
     ready.catch(() => undefined);
     return new FactStream(subscriptions, accept, requestId, ready);
   }
@@ -298,7 +298,7 @@ export class PlinthClient {
     for (let attempt = 1; ; attempt++) {
       try {
         const { duplicate } = await this.publisher.publishUnchecked(subject, data, { id, causationId });
-        // A second try may find what the first one stored: that is not somebody else's.
+        // A second try may find what the first one stored: that is this request, no other.
         return duplicate && attempt === 1;
       } catch (error) {
         if (attempt < PUBLISH_ATTEMPTS && error instanceof NatsError && error.code === 'TIMEOUT') continue;

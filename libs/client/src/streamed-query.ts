@@ -6,7 +6,7 @@ import { ClientError } from './errors.js';
 type StreamedSubject = ReturnType<typeof agentExec | typeof agentLogs>;
 export type OnChunk = (name: 'stdout' | 'stderr', chunk: Uint8Array) => void;
 
-/** A living agent says something every few seconds, if only an empty chunk. */
+/** A living agent sends something every few seconds, if only an empty chunk. */
 const SILENCE_MS = 30_000;
 
 /** @returns the last message, a QueryReply. @throws ClientError `no-answer`, `aborted` */
@@ -34,7 +34,7 @@ export async function streamQuery<S extends StreamedSubject>(
         throw new ClientError('the host agent does not answer; is its host up? try: plinth hosts', 'no-answer');
       const name = message.headers?.get(STREAM_HEADER);
       if (name !== 'stdout' && name !== 'stderr') return message;
-      // A probe: the agent ends what nobody listens to any more.
+      // A probe: the agent ends a stream that has no listener any more.
       if (message.reply) message.respond();
       if (message.data.length > 0) onChunk(name, message.data);
     }

@@ -38,10 +38,10 @@ export async function updateContainer(
   );
   try {
     if (timeoutMs === undefined) return undefined;
-    const told = new Set<Fact>();
+    const reported = new Set<Fact>();
     const isVerdict = (fact: Fact): boolean => {
-      if (!told.has(fact)) onFact(fact);
-      told.add(fact);
+      if (!reported.has(fact)) onFact(fact);
+      reported.add(fact);
       return VERDICTS.includes(fact.subject);
     };
     for (const deadline = performance.now() + timeoutMs; ;) {

@@ -76,13 +76,13 @@ afterAll(() => {
   const left = processesOn(basename(scratch));
   // Also after a failure: what a test has left must not run on.
   for (const pid of left) sendSignal(pid, 'SIGKILL');
-  // Others mount there meanwhile.
+  // Other tests mount there meanwhile.
   expect(readFileSync('/proc/1/mountinfo', 'utf8')).not.toContain(scratch);
   rmSync(scratch, { recursive: true });
   expect(left).toEqual([]);
 });
 
-/** Processes with a mount from below a directory of that name: those of every container on its images, whatever became of its cgroup. */
+/** Processes with a mount from below a directory of that name: those of every container on its images, also when its cgroup is gone. */
 function processesOn(directory: string): readonly number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
@@ -123,7 +123,7 @@ async function started(change: Partial<ContainerSpec> = {}): Promise<string> {
   return spec.id;
 }
 
-/** Output of a command in the container, standard error included, and its exit code on the last line. The order of the two streams is not certain: only one may say anything. */
+/** Output of a command in the container, standard error included, and its exit code on the last line. The order of the two streams is not certain: only one may have output. */
 async function sh(id: string, script: string): Promise<string> {
   let output = '';
   const onOutput = (chunk: Buffer): void => void (output += chunk.toString());
@@ -269,7 +269,7 @@ describe.each(['crun', 'runc'] as const)('%s:', (name) => {
   });
 
   describe('a custom mount script', () => {
-    it('gets a fixed environment and a deadline, and its failure is told', async () => {
+    it('gets a fixed environment and a deadline, and its failure is reported', async () => {
       const path = join(scratch, 'custom.sh');
       const report = join(scratch, 'seen');
       process.env['PLINTH_CANARY'] = 'secret';
@@ -284,7 +284,7 @@ describe.each(['crun', 'runc'] as const)('%s:', (name) => {
     });
 
     it.each(['sleep 600.25', 'trap "" TERM; while :; do sleep 600.25; done', 'sleep 600.25 & wait'])(
-      'that hangs (%s) is ended with all that it began, and that is told',
+      'that hangs (%s) is ended with all that it started, and that is reported',
       async (body) => {
         const path = join(scratch, 'hangs.sh');
         writeFileSync(path, body);
@@ -363,7 +363,7 @@ describe.each(['crun', 'runc'] as const)('%s:', (name) => {
       const sleepers = (id: string, seconds: string): readonly number[] =>
         cgroupProcesses(runtime.cgroupOf(id)).filter((pid) => processArguments(pid)?.includes(seconds) === true);
 
-      it('says how it ended and what it printed, again and again', async () => {
+      it('returns how it ended and what it printed, again and again', async () => {
         const id = await started();
         const script = 'echo out; ls /proc/self/fd; echo err >&2; exit 9';
         const command = runtime.repeatedCommand(id, ['sh', '-c', script]);
@@ -397,7 +397,7 @@ describe.each(['crun', 'runc'] as const)('%s:', (name) => {
         expect(runtime.observe(id)?.state).toBe('running');
       });
 
-      it('is killed when it is no longer wanted, at whatever moment', async () => {
+      it('is killed at any moment when it is no longer wanted', async () => {
         const id = await started();
         const command = runtime.repeatedCommand(id, ['sh', '-c', 'sleep 4712; true']);
         for (const delayMs of [0, 5, 20, 50, 100, 300]) {
@@ -475,13 +475,13 @@ describe.each(['crun', 'runc'] as const)('%s:', (name) => {
   });
 });
 
-/** Cgroups of a container in every hierarchy, whatever runtime instance made them. */
+/** Cgroups of a container in every hierarchy, of every runtime instance. */
 function cgroupDirectoriesOf(id: string): readonly string[] {
   const found = spawnSync('find', ['/sys/fs/cgroup', '-maxdepth', '3', '-type', 'd', '-name', `${id}*`]);
   return found.stdout.toString().split('\n').filter(Boolean);
 }
 
-/** A bare `run` in a process of its own, killed after some ms: what a killed agent leaves at that moment. */
+/** A bare `run` in a process of its own, killed after some ms: what an agent that is killed at that moment leaves. */
 async function killedStarter(spec: ContainerSpec, delayMs: number): Promise<string | null> {
   const { buildOciConfig } = await import('./spec/oci-config.js');
   const { writeBundle } = await import('./run/bundle.js');

@@ -35,7 +35,7 @@ export interface OciRuntimeOptions {
   readonly startDeadlineMs?: number;
   /** For a custom mount script, seconds. */
   readonly hookDeadlineSeconds?: number;
-  /** Bytes of log per container, after which conmon starts it anew. */
+  /** Bytes of log per container, after which conmon begins a new log. */
   readonly logLimitBytes?: number;
 }
 
@@ -113,7 +113,7 @@ export class OciRuntime {
     this.#exits = new ExitWatch(this.paths.exits);
   }
 
-  /** A start will follow within milliseconds: begins what can be waited for meanwhile. Returns at once; a start without it only takes longer. */
+  /** Prepares a start that follows within milliseconds: begins the waits that can be done meanwhile. Returns at once; a start without it only takes longer. */
   expectStart(): void {
     this.#cgroupLock.warmUp();
   }
@@ -151,7 +151,7 @@ export class OciRuntime {
       const pidStartTime = answer.ok ? firstProcess(this.paths.runtimeRoot, spec.id)?.startTime : undefined;
       if (!answer.ok || failure !== undefined || pidStartTime === undefined) {
         await this.delete(spec.id);
-        // The runtimes' words for it differ, and crun's depend on how the script was caught.
+        // The runtimes' messages for it differ, and crun's depends on how the script was ended.
         if (!answer.ok && spec.mountScript.custom && performance.now() - prepared >= this.#hookDeadlineSeconds * 1000)
           return this.#scriptTimeout(failure);
         return startFailure(failure ?? 'the runtime left no state');
@@ -184,7 +184,7 @@ export class OciRuntime {
     return knownIds(this.paths).flatMap((id) => observeContainer(this.paths, this.cgroupOf(id), id) ?? []);
   }
 
-  /** Whether any container of this instance runs; looks at no more of them than it must. */
+  /** Whether any container of this instance runs; reads no more of them than it must. */
   isAnyRunning(): boolean {
     return knownIds(this.paths).some((id) => this.observe(id)?.state === 'running');
   }
@@ -213,7 +213,7 @@ export class OciRuntime {
   }
 
   /**
-   * Removes a container in whatever state: kills it, and takes away runtime state, cgroups, bundle, exit file, sockets, and the log unless it is to be kept.
+   * Removes a container in any state: kills it, and takes away runtime state, cgroups, bundle, exit file, sockets, and the log unless it is to be kept.
    * Idempotent; also for ids that never existed and for half-done starts. Throws ContainerStuckError.
    */
   async delete(id: string, options: { readonly keepLog?: boolean } = {}): Promise<void> {
@@ -221,7 +221,7 @@ export class OciRuntime {
     if (this.#mayHaveStarters(id)) await this.#killStarters(id);
     await this.kill(id);
     await this.#awaitConmon(id);
-    // Not the runtime's own delete: with every process gone its mounts are gone too, and a program less is started between a stop and a start.
+    // Not the runtime's own delete: with every process gone its mounts are gone too, and one program less is started between a stop and a start.
     for (let rounds = 0; !(await removeCgroups(this.cgroupOf(id), CGROUP_ROUND_MS)); rounds += 1) {
       if (rounds === CGROUP_ROUNDS) throw new ContainerStuckError(id, cgroupProcesses(this.cgroupOf(id)));
       await this.kill(id);
@@ -240,7 +240,7 @@ export class OciRuntime {
     return execInContainer(this.binary, this.paths, id, argv, options);
   }
 
-  /** A command that is run in a container again and again, as cheaply as can be. For one run of the container. */
+  /** A command that is run in a container again and again, as cheaply as possible. It is valid for one run of the container. */
   repeatedCommand(id: string, argv: readonly string[]): ContainerCheck {
     return new ContainerCheck(this.binary, this.paths, id, this.cgroupOf(id), argv);
   }
@@ -308,7 +308,7 @@ export class OciRuntime {
   }
 
   /**
-   * Whether the rest of a start that was cut off may still run. Finding it takes a look at every process of the machine, so that must not be asked for each
+   * Whether the rest of a start that was cut off may still run. Finding it reads every process of the machine, so this must not be called for each
    * container that has ended: conmon writes the exit file after the runtime is done, and no start begins while there is one.
    */
   #mayHaveStarters(id: string): boolean {
@@ -327,7 +327,7 @@ export class OciRuntime {
     throw new ContainerStuckError(id, this.#starters(id));
   }
 
-  /** Of this instance: their arguments have its directory below /run. */
+  /** Those of this instance: their arguments have its directory below /run. */
   #starters(id: string): readonly number[] {
     return findProcesses(['conmon', 'crun', 'runc'], id).filter(
       (pid) => processArguments(pid)?.some((argument) => argument.includes(`/${this.instance}/`)) === true,

@@ -151,7 +151,7 @@ export class ContainerConfig {
   @Matches(EXACT_IMAGE_REF_PATTERN)
   image!: string;
 
-  /** The agent refuses a master whose manifest says another. */
+  /** The agent refuses a master whose manifest has another. */
   @Matches(DIGEST_PATTERN)
   contentDigest!: string;
 

@@ -1,4 +1,4 @@
-/** Decorators for fields that hold other contract classes, or null; what they say is recorded here for the JSON Schemas. */
+/** Decorators for fields that hold other contract classes, or null; the classes are recorded here for the JSON Schemas. */
 import { Type } from 'class-transformer';
 import { IsArray, IsObject, IsOptional, ValidateNested } from 'class-validator';
 
@@ -32,7 +32,7 @@ export function NestedEach(type: () => Class): PropertyDecorator {
   };
 }
 
-/** The field is published as null when there is nothing to say; on the way in, absent means the same. */
+/** The field is published as null when it has no value; on the way in, absent means the same. */
 export function IsNullable(): PropertyDecorator {
   return (target, property) => {
     const ofClass = nullable.get(target.constructor) ?? new Set<string>();

@@ -31,7 +31,7 @@ describe('writeDurably and writeWhole', () => {
     expect(readFileSync(file, 'utf8')).toBe('new');
   });
 
-  it('gives the file the mode that it is given, 0600 without one, whatever the umask', async () => {
+  it('gives the file the mode that it is given, 0600 without one, under any umask', async () => {
     const umask = process.umask(0o077);
     try {
       await writeDurably(file, '', { mode: 0o644 });

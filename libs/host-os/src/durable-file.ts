@@ -5,7 +5,7 @@ import { basename, dirname, join } from 'node:path';
 import { unlessMissing } from './system-error.js';
 
 export interface NewFile {
-  /** Permissions of the new file, whatever the umask; 0600 when absent. */
+  /** Permissions of the new file, under any umask; 0600 when absent. */
   readonly mode?: number;
 }
 
@@ -38,7 +38,7 @@ async function replace(
   try {
     const file = await open(temporary, 'wx', mode);
     try {
-      // What open(2) is given is cut by the umask.
+      // The umask cuts the mode that open(2) is given.
       await file.chmod(mode);
       await file.writeFile(content);
       if (synced) await file.sync();
@@ -52,7 +52,7 @@ async function replace(
   }
 }
 
-/** What a file takes that is written over; the text stands in the first sector, which a disk writes whole. */
+/** Size of a file that is written over; the text is in the first sector, which a disk writes whole. */
 const PLACE_BYTES = 4096;
 
 /**
@@ -85,7 +85,7 @@ export async function writeInPlace(
   if (!isThere) await rename(temporary, path);
 }
 
-/** A file or a directory: on the disk when it resolves. */
+/** Syncs a file or a directory: it is on the disk when this resolves. */
 export async function syncPath(path: string): Promise<void> {
   const handle = await open(path, 'r');
   try {

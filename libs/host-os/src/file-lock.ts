@@ -1,6 +1,6 @@
 /**
- * Locks by flock(2): exclusive, never waited for. The lock belongs to the open file, so the kernel ends it with the process, in whatever
- * way that ends.
+ * Locks by flock(2): exclusive, never waited for. The lock belongs to the open file, so the kernel ends it with the process, in any
+ * way that it ends.
  */
 import { closeSync, constants as fs, fstatSync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';
@@ -31,7 +31,7 @@ export function lockDescriptor(fd: number, path: string): boolean {
   }
 }
 
-/** Opens and locks; whatever happens, nothing stays open but a lock. */
+/** Opens and locks; in every case nothing stays open but a lock. */
 function openLocked(path: string, mode: number): number | undefined {
   const fd = openSync(path, fs.O_RDWR | fs.O_CREAT, mode);
   let taken = false;
@@ -70,7 +70,7 @@ export function tryTransientLock(path: string): FileLock | undefined {
   for (;;) {
     const fd = openLocked(path, 0o644);
     if (fd === undefined) return undefined;
-    // The holder before removed the file after we had opened it: our lock is on a file that nobody else will find.
+    // The holder before removed the file after we had opened it: our lock is on a file that no other process will find.
     if (isStill(path, fd)) {
       return {
         release: () => {

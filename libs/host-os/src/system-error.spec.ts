@@ -16,7 +16,7 @@ describe('errors of the system', () => {
     expect(codeOf(error)).toBe(code);
   });
 
-  it('are told apart by any of several codes', () => {
+  it('are distinguished by any of several codes', () => {
     expect(hasCode(withCode('EDQUOT'), 'ENOSPC', 'EDQUOT')).toBe(true);
     expect(hasCode(withCode('EIO'), 'ENOSPC', 'EDQUOT')).toBe(false);
     expect(isMissing(withCode('ENOTDIR'))).toBe(false);

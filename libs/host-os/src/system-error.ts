@@ -1,4 +1,4 @@
-/** Errors of the operating system, told apart by their code. */
+/** Errors of the operating system, distinguished by their code. */
 import { isNativeError } from 'node:util/types';
 
 /** e.g. `ENOENT`, `ECONNRESET`; undefined for errors that are neither the system's nor those of Node.js. */

@@ -56,7 +56,7 @@ describe('signatureHolds', () => {
   const open = { ...statement, keyId: keyIdOf(publicKey) };
   const signed = { ...open, signature: sign(null, Buffer.from(signedText(open)), privateKey).toString('base64') };
 
-  it('believes what was signed', () => {
+  it('accepts what was signed', () => {
     expect(signatureHolds(signed, publicKey)).toBe(true);
   });
 
@@ -65,7 +65,7 @@ describe('signatureHolds', () => {
     expect(signatureHolds(changed, publicKey)).toBe(false);
   });
 
-  it('does not believe another key', () => {
+  it('does not accept another key', () => {
     expect(signatureHolds(signed, generateKeyPairSync('ed25519').publicKey)).toBe(false);
   });
 });

@@ -108,7 +108,7 @@ describe('a file that is no key', () => {
     ['a directory', 'is not a file', () => mkdirSync(other())],
     ['a dangling link', "can't be read: ENOENT", () => symlinkSync('/nowhere', other())],
     ['a link to itself', "can't be read: ELOOP", () => symlinkSync(other(), other())],
-    ['a pipe that nobody writes to', 'is not a file', () => execFileSync('mkfifo', [other()])],
+    ['a pipe without a writer', 'is not a file', () => execFileSync('mkfifo', [other()])],
     [
       'named after nothing',
       'is not named after a key',
@@ -144,7 +144,7 @@ describe('a file that is no key', () => {
 });
 
 describe('a directory', () => {
-  it('of a thousand keys is read once, then only looked at', async () => {
+  it('of a thousand keys is read once, then only checked', async () => {
     for (let made = 1; made < 1_000; made++) {
       const { publicKey } = generateKeyPairSync('ed25519');
       const path = join(directory, `${keyIdOf(publicKey)}.pem`);

@@ -1,7 +1,7 @@
 /**
- * The Ed25519 public keys whose signatures are believed: a directory of `<keyId>.pem`.
+ * The Ed25519 public keys whose signatures are accepted: a directory of `<keyId>.pem`.
  *
- * Trust in a key rests on its own file, looked at each time: one stat(2) when nothing has changed. So a key that is taken away is not
+ * Trust in a key rests on its own file, checked each time: one stat(2) when nothing has changed. So a key that is taken away is not
  * trusted from then on, a new one is trusted at once, and a broken file takes no trust from the one beside it.
  */
 import { createPublicKey, type KeyObject } from 'node:crypto';
@@ -67,8 +67,8 @@ export class TrustedKeys {
   ) {}
 
   /**
-   * Opens the directory for a service that can't do without.
-   * @throws TrustedKeysError saying what to do
+   * Opens the directory for a service that can't run without it.
+   * @throws TrustedKeysError with what to do
    */
   static async open(directory: string, report?: (problem: string) => void): Promise<TrustedKeys> {
     const keys = new TrustedKeys(directory, report);
@@ -145,7 +145,7 @@ export class TrustedKeys {
 
   /**
    * Whether the bytes of `signature.json` are a statement, signed by a trusted key, about what is expected; in this order, so that nothing
-   * of a statement is believed before its signature.
+   * of a statement is used before its signature is checked.
    */
   async verify(body: Uint8Array, expected: ExpectedStatement): Promise<Verdict> {
     const parsed = parseStatement(body);

@@ -1,4 +1,4 @@
-/** A TCP port of the loopback interface that nobody uses now: the preferred one if it is free. */
+/** A TCP port of the loopback interface that no process uses now: the preferred one if it is free. */
 import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 

@@ -9,11 +9,11 @@ export interface NatsServerOptions {
   readonly directory: string;
   readonly port: number;
   readonly life: 'background' | 'bound';
-  /** Configuration to include: accounts, users and rules, or TLS. Absent: whoever reaches the port may do everything. */
+  /** Configuration to include: accounts, users and rules, or TLS. Absent: every client that reaches the port may do everything. */
   readonly includes?: readonly string[];
   /** Path of the program; PLINTH_NATS_BIN or the one on the PATH when absent. */
   readonly binary?: string;
-  /** Told of the process before it is ready: who is killed while waiting has left nothing unknown. */
+  /** Called with the process before it is ready: a caller that is killed while it waits has left no unknown process. */
   readonly onSpawned?: (identity: ProcessIdentity, logFile: string) => void;
 }
 

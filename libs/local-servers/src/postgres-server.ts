@@ -34,7 +34,7 @@ export interface PostgresServerOptions {
   readonly directory: string;
   readonly port: number;
   readonly life: 'background' | 'bound';
-  /** Told of the process before it is ready: who is killed while waiting has left nothing unknown. */
+  /** Called with the process before it is ready: a caller that is killed while it waits has left no unknown process. */
   readonly onSpawned?: (identity: ProcessIdentity, logFile: string) => void;
 }
 
@@ -94,7 +94,7 @@ async function ensureDatabase(url: string): Promise<boolean> {
     return true;
   } catch (error) {
     const code = (error as { code?: string }).code;
-    // 57P03: it still starts. 42P04: another was faster.
+    // 57P03: it still starts. 42P04: another process was faster.
     if (code === 'ECONNREFUSED' || code === '57P03' || code === '42P04' || code === 'ECONNRESET') return false;
     throw error;
   } finally {

@@ -3,14 +3,14 @@ import { once } from 'node:events';
 import { endProcess, identify, isAlive, signalProcess } from './process-identity.js';
 
 describe('process identity', () => {
-  it('knows this process, and does not take a later holder of the pid for it', () => {
+  it('identifies this process, and does not take a later holder of the pid for it', () => {
     const self = identify(process.pid);
     expect(self && isAlive(self)).toBe(true);
     expect(isAlive({ pid: process.pid, startTime: '1' })).toBe(false);
     expect(signalProcess({ pid: process.pid, startTime: '1' }, 'SIGKILL')).toBe(false);
   });
 
-  it('insists when a process does not listen', async () => {
+  it('kills a process that ignores the signal', async () => {
     const child = spawn(
       process.execPath,
       ['-e', 'process.on("SIGTERM", () => {}); console.log("up"); setInterval(() => {}, 1000)'],

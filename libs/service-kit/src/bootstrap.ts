@@ -23,7 +23,7 @@ export interface ServiceDefinition<C extends ServiceConfig> {
   readonly name: string;
   readonly config: Type<C>;
   /**
-   * On which subject it asks for its consumers, where it logs in as somebody who may not create them. Absent: it is the one who
+   * On which subject it asks for its consumers, where its login may not create them. Absent: it is the service that
    * creates streams and consumers, and opens them for the others.
    */
   readonly consumers?: (config: C) => { readonly request: string; readonly watcher?: string };
@@ -120,7 +120,7 @@ async function startService<C extends ServiceConfig>(
   logger.info({ url: await app.getUrl() }, 'ready');
 }
 
-/** To the bus, as the one who opens consumers for the others or as one of those. */
+/** Connects to the bus, as the service that opens consumers for the others or as one of the others. */
 async function connect<C extends ServiceConfig>(
   definition: ServiceDefinition<C>,
   config: C,

@@ -1,4 +1,4 @@
-/** Who gets the private key that signs images: nobody but the image builder, in docker-compose.yml and in the stack of one machine. */
+/** The holders of the private key that signs images: only the image builder, in docker-compose.yml and in the stack of one machine. */
 import { readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { parse } from 'yaml';
@@ -80,10 +80,10 @@ describe('the stack of one machine', () => {
   });
 
   it('names the private key to the image builder only', () => {
-    const told = plan.filter(({ environment }) =>
+    const holders = plan.filter(({ environment }) =>
       Object.values(environment(1, 2)).some((value) => value.includes(dirname(signingKeyFile('/h')))),
     );
-    expect(told.map(({ app }) => app)).toEqual([BUILDER]);
+    expect(holders.map(({ app }) => app)).toEqual([BUILDER]);
   });
 
   it('gives hosts and storage nodes a directory that has no private key in or below it', () => {

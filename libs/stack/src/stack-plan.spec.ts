@@ -41,7 +41,7 @@ describe('planStack', () => {
     expect(holders).toEqual(['provisioner', 'image-builder']);
   });
 
-  it('lets everybody log in with a key of its own', () => {
+  it('lets every member log in with a key of its own', () => {
     const keys = plan.map((service) => service.environment(1, 2).NATS_NKEY_FILE);
     expect(keys).toEqual(
       [

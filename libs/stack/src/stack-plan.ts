@@ -45,7 +45,7 @@ export const signingKeyFile = (home: string): string => join(home, 'signing', 's
 const numbered = (prefix: string, count: number): string[] =>
   Array.from({ length: count }, (_, index) => `${prefix}-${index + 1}`);
 
-/** Everybody who logs in to a stack's bus. */
+/** Every member that logs in to a stack's bus. */
 export function stackMembers(hosts: number, storageNodes: number): readonly Member[] {
   return [
     { kind: 'provisioner' },

@@ -50,7 +50,7 @@ export async function startStack(
     services: before?.services ?? [],
   };
   let started = 0;
-  // Before it is waited for: whatever happens now, `down` knows it.
+  // Recorded before it is waited for: `down` finds it in every case.
   const add = (service: RunningService): void => {
     stack = { ...stack, services: [...stack.services.filter((other) => other.id !== service.id), service] };
     writeStack(home, stack);
@@ -134,7 +134,7 @@ export async function startStack(
   return { stack, started };
 }
 
-/** A server of somebody else's has rules only where a directory for it is named. */
+/** An external server has rules only where a directory for it is named. */
 function busAccess(home: string): string | undefined {
   return process.env.NATS_URL ? process.env.PLINTH_ACCESS_DIR || undefined : stackAccessDirectory(home);
 }
@@ -151,7 +151,7 @@ function serverEntry(name: string, identity: { pid: number; startTime: string },
   };
 }
 
-/** What is the person's to say, not the plan's: where images' packages come from, and whether what leaves a service is checked. */
+/** What the user decides, not the plan: where images' packages come from, and whether what leaves a service is checked. */
 function fromPerson(): Record<string, string> {
   const names = ['PLINTH_DEBIAN_MIRROR', 'PLINTH_DEBIAN_SNAPSHOTS', 'PLINTH_CHECK_CONTRACTS'];
   return Object.fromEntries(
@@ -217,7 +217,7 @@ function shipSoftware(home: string, storageNodes: number): void {
   }
 }
 
-/** The same port as before where a stack is started again, so that clients need not be told; another one if a stranger has taken it. */
+/** The same port as before where a stack is started again, so that clients need no change; another one if another process has taken it. */
 function serverPort(url: string | undefined): Promise<number> {
   return freePort(url ? Number(new URL(url).port) : 0);
 }

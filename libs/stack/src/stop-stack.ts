@@ -1,4 +1,4 @@
-/** Stops a stack and looks afterwards whether anything of it is left. */
+/** Stops a stack and checks afterwards whether anything of it is left. */
 import { execFile } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,7 +19,7 @@ export interface StopReport {
   readonly left: readonly string[];
 }
 
-/** Stops all that the stack file knows. With `data` the home is deleted too, but only when nothing is left. */
+/** Stops all that the stack file lists. With `data` the home is deleted too, but only when nothing is left. */
 export async function stopStack(
   home: string,
   options: { readonly data: boolean; readonly onProgress: (line: string) => void },

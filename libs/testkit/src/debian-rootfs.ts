@@ -8,7 +8,7 @@ import { REQUIRED_MOUNT_POINTS } from '@plinth/contracts';
 
 /**
  * A small Debian 12 tree as an image holds it: mount points there, /dev empty. Built once by mmdebstrap (root and a mirror are needed: `PLINTH_DEBIAN_MIRROR`, else the machine's own) and kept in
- * `PLINTH_TEST_CACHE`, else in the system's folder for temporary files; nobody may write to it.
+ * `PLINTH_TEST_CACHE`, else in the system's folder for temporary files; no test may write to it.
  */
 export async function debianRootfs(): Promise<string> {
   if (process.getuid?.() !== 0)
@@ -55,8 +55,8 @@ async function build(cache: string, finished: string): Promise<void> {
 }
 
 async function machineMirror(): Promise<string> {
-  const told = process.env['PLINTH_DEBIAN_MIRROR'];
-  if (told !== undefined) return told;
+  const configured = process.env['PLINTH_DEBIAN_MIRROR'];
+  if (configured !== undefined) return configured;
   const { stdout } = await promisify(execFile)('apt-get', ['indextargets', '--format', '$(REPO_URI)']);
   const mirror = stdout.split('\n').find((uri) => /\/debian\/?$/.test(uri));
   if (mirror === undefined)

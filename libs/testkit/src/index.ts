@@ -4,4 +4,4 @@ export { startNats, startPostgres, type TestServer } from './test-servers.js';
 export { makeSmallRootfs, type SmallRootfs } from './small-rootfs.js';
 export { tailOf } from '@plinth/local-servers';
 export { type LogLine, refusedStart, type RefusedStart, ServiceProcess } from './service-process.js';
-export { findRunLeftovers, lookAtMachine, type MachineState, RUN_VARIABLE } from './leftovers.js';
+export { findRunLeftovers, readMachineState, type MachineState, RUN_VARIABLE } from './leftovers.js';

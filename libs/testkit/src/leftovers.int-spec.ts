@@ -1,4 +1,4 @@
-/** The look for leftovers, on leftovers that are left on purpose. Needs root. */
+/** The search for leftovers, on leftovers that are left on purpose. Needs root. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -6,7 +6,7 @@ import { mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { cgroupHierarchies } from '@plinth/local-servers';
-import { findRunLeftovers, lookAtMachine, type MachineState, RUN_VARIABLE } from './leftovers.js';
+import { findRunLeftovers, readMachineState, type MachineState, RUN_VARIABLE } from './leftovers.js';
 import { type ScratchDirectory, scratchDirectory } from './scratch-directory.js';
 
 const run = randomBytes(8).toString('hex');
@@ -16,14 +16,14 @@ let before: MachineState;
 
 beforeAll(() => {
   scratch = scratchDirectory(`plinth-run-${run}-`);
-  before = lookAtMachine([]);
+  before = readMachineState([]);
 });
 afterAll(async () => {
   for (const step of undo.reverse()) await step();
   scratch.stop();
 });
 
-const left = (): string[] => findRunLeftovers(run, before, lookAtMachine([scratch.path]), process.pid);
+const left = (): string[] => findRunLeftovers(run, before, readMachineState([scratch.path]), process.pid);
 
 /** A process that does nothing until it is ended at the end. */
 async function started(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<ChildProcess> {
@@ -55,7 +55,7 @@ function cgroup(name: string): string {
 }
 
 it('finds nothing when nothing is left', async () => {
-  // Tests beside this one make and remove cgroups, which are nobody's for a moment.
+  // Tests beside this one make and remove cgroups, which belong to no process for a moment.
   await soon(() => left().length === 0);
   expect(left().filter((line) => !line.startsWith('cgroup'))).toEqual([]);
 });
@@ -84,16 +84,16 @@ it('finds a mount and a file, and not what another run has', async () => {
   undo.push(() => execFileSync('umount', [place]));
   writeFileSync(join(scratch.path, 'kept'), '');
   const another = cgroup(`${randomBytes(16).toString('hex')}.another`);
-  const stranger = await started(['sleep', 'infinity'], { [RUN_VARIABLE]: 'another' });
-  writeFileSync(join(another, 'cgroup.procs'), String(stranger.pid));
+  const foreign = await started(['sleep', 'infinity'], { [RUN_VARIABLE]: 'another' });
+  writeFileSync(join(another, 'cgroup.procs'), String(foreign.pid));
   const lines = left();
   expect(lines).toEqual(expect.arrayContaining([`mount ${place}`, `file ${join(scratch.path, 'kept')}`]));
-  expect(lines.filter((line) => line.includes(another) || line.includes(` ${stranger.pid}`))).toEqual([]);
+  expect(lines.filter((line) => line.includes(another) || line.includes(` ${foreign.pid}`))).toEqual([]);
 });
 
 it('finds an empty cgroup that is new, unless another run is on the machine', () => {
   const group = cgroup(`${randomBytes(16).toString('hex')}.gone`);
-  const now = lookAtMachine([]);
+  const now = readMachineState([]);
   const seen = (processes: MachineState['processes']): string[] =>
     findRunLeftovers(run, before, { ...now, processes }, process.pid);
   expect(seen([])).toContain(`cgroup ${group}`);

@@ -65,12 +65,12 @@ describe('findRunLeftovers', () => {
     ['a process of another run', { processes: [seen(7, 'conmon', ['PLINTH_TEST_RUN=other'])] }, {}],
     ['a mount of another program', { mounts: ['36 35 98:0 / /mnt rw - tmpfs tmpfs rw'] }, {}],
     [
-      'a cgroup with a process of somebody else',
+      'a cgroup with a process of another run',
       { processes: [seen(11, 'sleep infinity')], cgroups: [group(`plinth/${CONTAINER}.1234`, 11)] },
       {},
     ],
     [
-      'an empty cgroup whose container or instance somebody else speaks of',
+      'an empty cgroup whose container or instance another process names',
       {
         processes: [seen(11, `conmon --cid ${CONTAINER}`), seen(12, 'conmon --root /run/plinth/5678/r')],
         cgroups: [group(`plinth/${CONTAINER}.1234`), group(`plinth/${'b'.repeat(32)}.5678`)],
@@ -96,7 +96,7 @@ describe('findRunLeftovers', () => {
       },
       {},
     ],
-    ['an interface that is nobody of ours', { interfaces: ['docker0'] }, {}],
+    ['an interface that is not of the run', { interfaces: ['docker0'] }, {}],
   ];
   it.each(others)('does not take %s for its own', (_, after, before) => {
     expect(found(after, before)).toEqual([]);

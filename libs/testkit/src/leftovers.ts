@@ -35,7 +35,7 @@ export interface SeenCgroup {
 
 export interface MachineState {
   readonly processes: readonly SeenProcess[];
-  /** Lines of mountinfo of the namespace that the looking process is in. */
+  /** Lines of mountinfo of the namespace that the calling process is in. */
   readonly mounts: readonly string[];
   /** Groups of containers and builds. */
   readonly cgroups: readonly SeenCgroup[];
@@ -47,7 +47,7 @@ export interface MachineState {
 }
 
 /** @param directories of temporary files: what lies in them is listed */
-export function lookAtMachine(directories: readonly string[]): MachineState {
+export function readMachineState(directories: readonly string[]): MachineState {
   return {
     processes: processIds().flatMap((pid) => seenProcess(pid)),
     mounts: readProcess(process.pid, 'mountinfo').split('\n').filter(Boolean),
@@ -64,10 +64,10 @@ export function lookAtMachine(directories: readonly string[]): MachineState {
 }
 
 /**
- * Pure: one line for people each; empty when nothing is left. An empty cgroup and runtime state bear no mark: they are the run's when they are new, nobody speaks
- * of their container or host, and no other run of tests is on the machine.
+ * Pure: one line for people each; empty when nothing is left. An empty cgroup and runtime state bear no mark: they are the run's when they are new, no process names
+ * their container or host, and no other run of tests is on the machine.
  * @param before groups, interfaces and runtime state that were there are not the run's
- * @param self pid of the looking process: it and the ones that began it are not looked at
+ * @param self pid of the calling process: it and the ones that began it are left out
  */
 export function findRunLeftovers(runId: string, before: MachineState, after: MachineState, self: number): string[] {
   const spared = ancestors(after.processes, self);
@@ -76,9 +76,9 @@ export function findRunLeftovers(runId: string, before: MachineState, after: Mac
   const living = after.processes.filter(({ pid, command }) => !spared.has(pid) && command !== '');
   const marked = new Set(living.filter(isOfRun).map(({ pid }) => pid));
   const foreign = living.filter(({ pid }) => !marked.has(pid));
-  // A container's processes are its monitor's, whatever their environment.
+  // A container's processes are its monitor's, with any environment.
   const ours = withChildren(living, marked);
-  /** Somebody else's process speaks of one of these. */
+  /** A process of another run names one of these. */
   const isSpokenOf = (...names: readonly string[]): boolean =>
     foreign.some(
       ({ pid, command, traces }) =>

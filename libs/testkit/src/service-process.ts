@@ -1,4 +1,4 @@
-/** A compiled service in a process of its own: to be killed, doubled and listened to. */
+/** A compiled service in a process of its own: to be killed, doubled and observed. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';

@@ -39,7 +39,7 @@ import {
   nanos,
   type NatsConnection,
 } from 'nats';
-import { lookAtMachine, startNats, tailOf, type TestServer } from '@plinth/testkit';
+import { readMachineState, startNats, tailOf, type TestServer } from '@plinth/testkit';
 import { contentOf, type ImageOptions, installImage } from './signed-image.js';
 
 /** Of an event that comes within a second on an idle machine. */
@@ -329,7 +329,7 @@ export function leftovers(bench: AgentBench, ids: readonly string[]): string[] {
     .split('\n')
     .filter((line) => line.includes(bench.directory));
   // Other suites' groups come and go while this looks.
-  const cgroups = lookAtMachine([])
+  const cgroups = readMachineState([])
     .cgroups.map(({ path }) => path)
     .filter((path) => ids.some((id) => path.includes(id)));
   const processes = execFileSync('ps', ['-eo', 'pid,args'])

@@ -55,13 +55,13 @@ export class Login {
   }
 
   /** What comes on a subject from now on. */
-  async hear(subject: string): Promise<{ readonly heard: string[]; readonly subscription: Subscription }> {
-    const heard: string[] = [];
+  async listen(subject: string): Promise<{ readonly received: string[]; readonly subscription: Subscription }> {
+    const received: string[] = [];
     const subscription = this.connection.subscribe(subject, {
-      callback: (error, message) => void (error ? undefined : heard.push(message.subject)),
+      callback: (error, message) => void (error ? undefined : received.push(message.subject)),
     });
     await this.connection.flush();
-    return { heard, subscription };
+    return { received, subscription };
   }
 
   async reconnected(): Promise<void> {
@@ -91,7 +91,7 @@ export class GuardedBus {
   private server: TestServer | undefined;
   private keeper: ConsumerKeeper | undefined;
 
-  /** @param options without a keeper nobody opens consumers until {@link keep} */
+  /** @param options without a keeper no consumers are opened until {@link keep} */
   async start(options: { readonly keeper: boolean } = { keeper: true }): Promise<void> {
     addMembers(this.directory, MEMBERS);
     this.server = await startNats([accessFile(this.directory)]);
@@ -131,7 +131,7 @@ export class GuardedBus {
     return login;
   }
 
-  /** The server comes back without anything it had stored; resolves when everybody is connected again. */
+  /** The server comes back without anything it had stored; resolves when every member is connected again. */
   async loseStore(): Promise<void> {
     const back = this.opened.filter(({ connection }) => !connection.isClosed()).map((login) => login.reconnected());
     await this.running.pause();

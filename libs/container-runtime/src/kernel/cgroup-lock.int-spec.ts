@@ -18,7 +18,7 @@ function openLists(): readonly string[] {
 }
 
 describe('CgroupLock', () => {
-  it('takes one turn at a time, moves nobody and leaves nothing open', async () => {
+  it('takes one turn at a time, moves no process and leaves nothing open', async () => {
     const place = readFileSync('/proc/self/cgroup', 'utf8');
     const lock = new CgroupLock();
     for (let round = 0; round < 3; round += 1) {

@@ -25,7 +25,7 @@ export function cgroupLayout(): 'unified' | 'hybrid' | 'legacy' {
 
 /**
  * Living processes in a container's cgroup (see cgroupPath), below it included; empty when there is no such cgroup. Version 1 serves a list that is up to a
- * second old, and older when it is read again meanwhile, so each is checked against /proc: the dead would stay listed, and a pid be somebody else's by now.
+ * second old, and older when it is read again meanwhile, so each is checked against /proc: dead processes would stay listed, and a pid may belong to another process by now.
  */
 export function cgroupProcesses(group: string): readonly number[] {
   const listed = new Set(cgroupDirectories(group).flatMap(processesBelow));

@@ -31,7 +31,7 @@ describe('letGo', () => {
     expect(existsSync(pipe)).toBe(false);
   });
 
-  it('leaves the pipe for the runtime when nobody waits', () => {
+  it('leaves the pipe for the runtime when no process waits', () => {
     expect(letGo(paths.runtimeRoot, ID)).toBe(false);
     execFileSync('mkfifo', [pipe]);
     expect(letGo(paths.runtimeRoot, ID)).toBe(false);

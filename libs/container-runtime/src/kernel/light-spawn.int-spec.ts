@@ -5,13 +5,13 @@ import { text } from 'node:stream/consumers';
 import { describe, expect, it } from '@jest/globals';
 import { lightSpawn, SpawnError } from './light-spawn.js';
 
-/** What a shell script says on descriptor 3, and on standard error. */
+/** What a shell script writes to descriptor 3, and to standard error. */
 async function sh(script: string): Promise<readonly [third: string, stderr: string]> {
   const { third, stderr } = lightSpawn({ file: '/bin/sh', argv: ['-c', script], env: { GREETING: 'hello' } });
-  const [said, complained] = await Promise.all(
+  const [written, errors] = await Promise.all(
     [third, stderr].map((fd) => text(new Socket({ fd, readable: true, writable: false }))),
   );
-  return [said ?? '', complained ?? ''];
+  return [written ?? '', errors ?? ''];
 }
 
 /** Children of ours that have ended and were not waited for. */
@@ -53,7 +53,7 @@ describe('lightSpawn', () => {
     while (zombies().length > 0) await delay(1);
   });
 
-  it('says what is wrong with a program that is not there, and keeps no descriptor', () => {
+  it('reports what is wrong with a program that does not exist, and keeps no descriptor', () => {
     for (let round = 0; round < 2000; round += 1) {
       expect(() => lightSpawn({ file: '/nosuch', argv: [], env: {} })).toThrow(SpawnError);
     }

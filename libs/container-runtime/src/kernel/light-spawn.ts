@@ -96,7 +96,7 @@ function libc(): NonNullable<typeof bound> {
  * stands still. posix_spawn(3) lends them to the child until its exec.
  *
  * The program gets /dev/null as standard input and output, `/` as working directory, every signal at its default, and no other descriptor of ours. It is reaped here.
- * Throws SpawnError.
+ * @throws SpawnError
  */
 export function lightSpawn({ file, argv, env }: LightSpawn): LightProcess {
   const { close } = libc();
@@ -114,7 +114,7 @@ export function lightSpawn({ file, argv, env }: LightSpawn): LightProcess {
   }
 }
 
-/** As {@link lightSpawn}, but it is not reaped here: ask {@link endOf} when `life` has ended. Throws SpawnError. */
+/** As {@link lightSpawn}, but it is not reaped here: ask {@link endOf} when `life` has ended. @throws SpawnError */
 export function lightCommand({ file, argv, env }: LightSpawn): LightCommand {
   const { close } = libc();
   const output = pipe();
@@ -194,7 +194,7 @@ function pipe(): Pipe {
 
 /** In the thread pool: for programs that end, or put themselves into the background, soon. */
 function reap(pid: number): void {
-  // Nobody asks how it ended: what it has to say comes through its pipes.
+  // Its exit code is not needed: its output comes through its pipes.
   libc().waitpid.async(pid, null, 0, () => undefined);
 }
 

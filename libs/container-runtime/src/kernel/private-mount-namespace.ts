@@ -22,7 +22,7 @@ const F_SETFD = 2;
 const UNIFIED = '/sys/fs/cgroup/unified';
 /**
  * What the memory file system may hold. crun takes it for one more hierarchy and leaves for each container, until that is removed, a directory and in it a file of one page
- * (crun 1.8: `plinth/<id>/cgroup.procs`). Three times what 10,000 containers need, an end all the same; in pages, whatever their size is on this machine. None of it is taken before it is written.
+ * (crun 1.8: `plinth/<id>/cgroup.procs`). The limit is three times what 10,000 containers need, in pages of this machine's size. No memory is taken before it is written.
  */
 const HIDING_LIMITS = 'nr_blocks=32768,nr_inodes=65536';
 const MARKER = 'PLINTH_PRIVATE_MOUNT_NAMESPACE';
@@ -51,13 +51,13 @@ export type MountNamespaceOutcome = 'not-needed' | 'entered' | 'children-only';
  * First line of a service's main.ts, on the main thread, before anything is opened or listened on: a namespace belongs to a thread and Node has several, so the process
  * replaces itself by execve(2) – same pid, same argv and environment, same standard streams, everything else closed – and the promise of the first call never settles.
  * With `reexecute: false` nothing is replaced: for tests, and for tools that only spawn.
- * Throws MountNamespaceError.
+ * @throws MountNamespaceError
  */
 export async function enterPrivateMountNamespace(
   options: { reexecute: boolean } = { reexecute: true },
 ): Promise<MountNamespaceOutcome> {
   const reexecuted = process.env[MARKER] === String(process.pid);
-  // Children must not believe that they did this themselves.
+  // Children must not inherit the mark: they did not do this themselves.
   delete process.env[MARKER];
   if (cgroupLayout() !== 'hybrid') return reexecuted ? 'entered' : 'not-needed';
   const check = (step: MountNamespaceError['step'], result: number): void => {

@@ -1,7 +1,7 @@
 /**
  * Depends on: the files that the runtime keeps below its `--root`: crun's `<id>/status` (`pid`, `process-start-time`),
  * runc's `<id>/state.json` (`init_process_pid`, `init_process_start`), and the pipe `exec.fifo` of both. Seen with
- * crun 1.8.1 and runc 1.1.5. They have a command for it, `state`, which is a process for each look.
+ * crun 1.8.1 and runc 1.1.5. Their command for it, `state`, costs a process for each call.
  * Noticed by: oci-runtime.int-spec.ts, with both runtimes: a start whose state cannot be read is a failed start.
  * Instead: nothing; a runtime that keeps its state otherwise needs its line here.
  */

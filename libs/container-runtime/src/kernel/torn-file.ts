@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-/** A JSON file that somebody may have been killed while writing: undefined when it is missing or cut off. */
+/** A JSON file whose writer may have been killed while writing it: undefined when it is missing or cut off. */
 export function readJson(path: string): unknown {
   const text = readText(path);
   if (text === undefined) return undefined;

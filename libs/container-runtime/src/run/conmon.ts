@@ -53,46 +53,47 @@ export async function createWithConmon(inputs: ConmonInputs): Promise<ConmonAnsw
     argv,
     env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', _OCI_SYNCPIPE: '3' },
   });
-  const [complaints, pipe] = [child.stderr, child.third].map(
+  const [errors, pipe] = [child.stderr, child.third].map(
     (fd) => new Socket({ fd, readable: true, writable: false }),
   ) as [Socket, Socket];
   return new Promise<ConmonAnswer>((resolve, reject) => {
     let answer = '';
-    let said = '';
+    let output = '';
     const finish = (settle: () => void): void => {
       inputs.signal.removeEventListener('abort', onAbort);
-      for (const stream of [pipe, complaints]) stream.destroy();
+      for (const stream of [pipe, errors]) stream.destroy();
       settle();
     };
     const onAbort = (): void => finish(() => reject(inputs.signal.reason as Error));
     inputs.signal.addEventListener('abort', onAbort, { once: true });
     if (inputs.signal.aborted) return onAbort();
-    for (const stream of [pipe, complaints]) stream.once('error', (error) => finish(() => reject(error)));
-    complaints.on('data', (chunk: Buffer) => {
-      if (said.length < ANSWER_LIMIT) said += chunk.toString();
+    for (const stream of [pipe, errors]) stream.once('error', (error) => finish(() => reject(error)));
+    errors.on('data', (chunk: Buffer) => {
+      if (output.length < ANSWER_LIMIT) output += chunk.toString();
     });
     pipe.on('data', (chunk: Buffer) => {
       answer += chunk.toString();
-      if (answer.includes('\n') || answer.length > ANSWER_LIMIT) finish(() => resolve(parseConmonAnswer(answer, said)));
+      if (answer.includes('\n') || answer.length > ANSWER_LIMIT)
+        finish(() => resolve(parseConmonAnswer(answer, output)));
     });
-    pipe.once('end', () => finish(() => resolve(parseConmonAnswer(answer, said))));
+    pipe.once('end', () => finish(() => resolve(parseConmonAnswer(answer, output))));
   });
 }
 
-/** Reads `{"pid":42}` or `{"pid":-1,"message":"…"}` (conmon's ctr_logging protocol); `complaints` is used when there is no message. Pure. */
-export function parseConmonAnswer(answer: string, complaints: string): ConmonAnswer {
+/** Reads `{"pid":42}` or `{"pid":-1,"message":"…"}` (conmon's ctr_logging protocol); `output` is used when there is no message. Pure. */
+export function parseConmonAnswer(answer: string, output: string): ConmonAnswer {
   const line = answer.split('\n')[0] ?? '';
   let parsed: { pid?: unknown; data?: unknown; message?: unknown };
   try {
     parsed = JSON.parse(line) as typeof parsed;
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
-    return { ok: false, stderr: complaints.trim() || `conmon ended without an answer ${JSON.stringify(line)}` };
+    return { ok: false, stderr: output.trim() || `conmon ended without an answer ${JSON.stringify(line)}` };
   }
   const pid = parsed.pid ?? parsed.data;
   if (typeof pid === 'number' && pid > 0) return { ok: true, pid };
   const message = typeof parsed.message === 'string' ? parsed.message.trim() : '';
-  return { ok: false, stderr: message || complaints.trim() || 'the runtime failed without a message' };
+  return { ok: false, stderr: message || output.trim() || 'the runtime failed without a message' };
 }
 
 export function conmonPidFile(paths: RuntimePaths, id: string): string {

@@ -1,4 +1,4 @@
-/** Commands that a host runs in a container by itself, and often; and the end of what a host agent that died has left of them. */
+/** Commands that a host runs in a container by itself, and often; and the removal of what a host agent that died has left of them. */
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { Socket } from 'node:net';
@@ -41,7 +41,7 @@ const ROUNDS = 500;
 
 /**
  * One command of one container. Costs a third of `execInContainer`: this process is not copied to start it, the files are written in place, and there is no
- * standard input. It runs with the container's filter, capabilities and limits, as that does. Runs of one object must not overlap.
+ * standard input. It runs with the container's filter, capabilities and limits, as `execInContainer` does. Runs of one object must not overlap.
  */
 export class ContainerCheck {
   private readonly directory: string;
@@ -102,7 +102,7 @@ export class ContainerCheck {
       clearInterval(killing);
       signal.removeEventListener('abort', onAbort);
       for (const stream of [output, life]) stream.destroy();
-      // That they are gone says that nothing was interrupted.
+      // Their absence shows that nothing was interrupted.
       for (const file of [processFile, pidFile]) rmSync(file, { force: true });
     }
   }
@@ -147,7 +147,7 @@ export async function endInterruptedCommands(paths: RuntimePaths, id: string, cg
   }
 }
 
-/** Until none is left that can be found. */
+/** Repeats until none is left that can be found. */
 async function killRest(paths: RuntimePaths, id: string, cgroup: string, mark: string): Promise<void> {
   for (let round = 0; round < ROUNDS && killMarked(paths, id, cgroup, mark, undefined) > 0; round += 1)
     await delay(KILL_AGAIN_MS);
@@ -157,7 +157,7 @@ async function killRest(paths: RuntimePaths, id: string, cgroup: string, mark: s
 function killMarked(paths: RuntimePaths, id: string, cgroup: string, mark: string, first: number | undefined): number {
   const monitor = Number(readText(conmonPidFile(paths, id)) || Number.NaN);
   const tree = first === undefined ? [] : processTree(first);
-  // Version 1 may serve an old list: what has put itself under the container's first process is looked for there.
+  // Version 1 may serve an old list: a process that has put itself under the container's first process is looked for there.
   const others = new Set([...cgroupProcesses(cgroup), ...(Number.isInteger(monitor) ? processTree(monitor) : [])]);
   const marked = [...others].filter(
     (pid) => !tree.includes(pid) && readEnvironment(`/proc/${pid}/environ`).includes(`${MARK}=${mark}`),
@@ -181,7 +181,7 @@ function readEnvironment(path: string): string {
   }
 }
 
-/** What a stream has said so far, the end of it. */
+/** The end of what a stream has returned so far. */
 function keepEnd(stream: Socket): () => string {
   let kept = Buffer.alloc(0);
   stream.on('data', (chunk: Buffer) => {

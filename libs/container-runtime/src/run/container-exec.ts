@@ -100,7 +100,7 @@ async function run(
     const stop = (why: 'timeout' | 'aborted'): void => {
       if (stopped !== undefined) return;
       stopped = why;
-      // Again and again until it is over: the pid file may not be written yet.
+      // Repeated until the command has ended: the pid file may not be written yet.
       killing = setInterval(() => killCommand(pidFile), 5);
       killCommand(pidFile);
     };

@@ -58,7 +58,7 @@ export function observeContainer(paths: RuntimePaths, cgroup: string, id: string
   return traces ? { ...rest, state: 'partial' } : undefined;
 }
 
-/** The living conmon of a container, told from a later process with its pid by its arguments. */
+/** The living conmon of a container, distinguished from a later process with its pid by its arguments. */
 export function conmonPid(paths: RuntimePaths, id: string): number | undefined {
   const pid = Number(readText(conmonPidFile(paths, id)) ?? Number.NaN);
   if (!Number.isInteger(pid) || processStartTime(pid) === undefined) return undefined;

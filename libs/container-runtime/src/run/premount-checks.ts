@@ -32,7 +32,7 @@ export interface PremountInputs {
 
 /**
  * What must be true before anything is mounted: the image is there and complete, no mount point leads elsewhere, the mount script is the one that was built,
- * and the volumes are where they should be. Some twenty lstat calls; no process.
+ * and the volumes are where they should be. It costs some twenty lstat calls and starts no process.
  */
 export function checkBeforeMount(spec: ContainerSpec, inputs: PremountInputs): PremountResult {
   const image = pathProblem('/', spec.imageRoot);
@@ -65,7 +65,7 @@ function checkMountScript(spec: ContainerSpec, expected: Digest): PremountResult
   const found = `sha256:${createHash('sha256').update(text).digest('hex')}`;
   return found === expected
     ? { ok: true }
-    : refuse('mount-script-mismatch', `${spec.mountScript.path} is ${found}, the manifest says ${expected}`);
+    : refuse('mount-script-mismatch', `${spec.mountScript.path} is ${found}, the manifest has ${expected}`);
 }
 
 function checkVolumes(spec: ContainerSpec, inputs: PremountInputs): PremountResult {

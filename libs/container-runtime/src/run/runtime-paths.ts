@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 
-/** Where one runtime instance keeps its things. Two instances never share: the directory below /run is named by a digest of the state directory. */
+/** Where one runtime instance keeps its things. Two instances never share a directory: the one below /run is named by a digest of the state directory. */
 export interface RuntimePaths {
   /** OCI bundles, one directory per container. */
   readonly bundles: string;
@@ -14,7 +14,7 @@ export interface RuntimePaths {
   readonly sockets: string;
 }
 
-/** Tells the instances of one machine apart, in names below /run and of cgroups. */
+/** Distinguishes the instances of one machine in names below /run and of cgroups. */
 export function instanceName(stateDirectory: string): string {
   return createHash('sha256').update(stateDirectory).digest('hex').slice(0, 12);
 }
@@ -30,7 +30,7 @@ export function runtimePaths(stateDirectory: string): RuntimePaths {
   };
 }
 
-/** Makes the directories, for root's eyes only: configs hold environments, logs hold what tenants print. */
+/** Makes the directories, readable by root only: configs hold environments, logs hold what tenants print. */
 export function makeRuntimeDirectories(paths: RuntimePaths): void {
   for (const path of Object.values(paths) as string[]) mkdirSync(path, { recursive: true, mode: 0o700 });
 }

@@ -1,7 +1,7 @@
 import type { MountPlan } from '@plinth/contracts';
 
 /**
- * Everything this library needs to know to run one container. Plain data: whoever fills it in has already
+ * Everything this library needs to know to run one container. Plain data: the caller has already
  * checked its names and ids against the contracts; paths on the host are checked by the premount checks.
  */
 export interface ContainerSpec {
@@ -16,7 +16,7 @@ export interface ContainerSpec {
     /** True: the recipe brought its own and it runs as a hook. False: the plan goes straight to the runtime. */
     readonly custom: boolean;
   };
-  /** For the process and for whoever logs in. `PATH` falls back to Debian's. */
+  /** For the process and for users that log in. `PATH` falls back to Debian's. */
   readonly environment: Readonly<Record<string, string>>;
   /** IANA zone name; a file below the image's /usr/share/zoneinfo. */
   readonly timezone: string;
@@ -25,7 +25,7 @@ export interface ContainerSpec {
   readonly command: readonly string[];
   /** Absolute path in the container; `/` when absent. */
   readonly workingDirectory?: string;
-  /** Whose the first process is, and commands in the container unless they name another; root when absent. */
+  /** The user of the first process, and of commands in the container unless they name another; root when absent. */
   readonly user?: ProcessUser;
   /** Host path, shown read-only at /sw. */
   readonly softwarePath?: string;
@@ -38,7 +38,7 @@ export interface ContainerSpec {
   readonly stopSignal: string;
   /** Build steps only: the tree itself is writable and no mount plan is applied. */
   readonly writableRoot?: boolean;
-  /** Kept in the bundle for whoever lists containers; never shown to the runtime. */
+  /** Kept in the bundle for callers that list containers; never shown to the runtime. */
   readonly labels?: Readonly<Record<string, string>>;
 }
 

@@ -57,7 +57,7 @@ describe('validateMountPlan', () => {
 });
 
 describe('requiredDirectories', () => {
-  it('gives each overlay its own upper and work directory, for whatever two paths', () => {
+  it('gives each overlay its own upper and work directory, for any two paths', () => {
     const paths = requiredDirectories(
       plan(place('/var/a-b'), place('/var/a/b'), place('/tmp', { content: 'empty' })),
     ).map(({ path }) => path);
@@ -75,7 +75,7 @@ describe('generateMountScript', () => {
     expect(script).toContain('# 2. and 3.');
   });
 
-  it('refuses a plan that nobody has checked', () => {
+  it('refuses a plan that was not checked', () => {
     expect(() => generateMountScript(plan(place('/a$(reboot)')))).toThrow(RangeError);
   });
 });

@@ -110,7 +110,7 @@ export function upperMountPoint(path: string): string {
 export interface RequiredDirectory {
   /** Relative to the image's root, without a leading slash. */
   readonly path: string;
-  /** Mode bits; the owner is root unless {@link like} says otherwise. */
+  /** Mode bits; the owner is root unless {@link like} names another. */
   readonly mode: number;
   /** The place whose owner the directory takes over: an overlay shows its upper directory's owner and mode. */
   readonly like?: string;

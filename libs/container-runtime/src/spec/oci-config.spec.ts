@@ -104,7 +104,7 @@ describe('buildOciConfig', () => {
     expect(JSON.stringify(config)).not.toContain('rlimits');
   });
 
-  it('gives no process more than it had, whatever file capabilities a program has', () => {
+  it('gives no process more than it had, with any file capabilities of a program', () => {
     const { capabilities, noNewPrivileges } = buildOciConfig(base, inputs).process;
     expect(noNewPrivileges).toBe(true);
     expect(capabilities.bounding).toEqual([...CAPABILITIES, 'CAP_NET_RAW']);

@@ -14,7 +14,7 @@ export interface OciConfig {
     readonly source: string;
     readonly options: readonly string[];
   }[];
-  /** Only ever the runtime's own: see oci-runtime.ts. */
+  /** Only the runtime's own annotations: see oci-runtime.ts. */
   readonly annotations?: Readonly<Record<string, string>>;
   readonly hooks?: { readonly createContainer: readonly OciHook[] };
   readonly linux: {
@@ -49,14 +49,14 @@ export interface OciHook {
 
 /** What a config needs besides the spec: host paths of this start, and how long a custom mount script may take. */
 export interface OciConfigInputs extends MountSources {
-  /** Of the runtime that starts it; see instanceName. */
+  /** Name of the runtime instance that starts it; see instanceName. */
   readonly instance: string;
   /** Host path of the shell that interprets a custom mount script. */
   readonly shell: string;
   readonly hookDeadlineSeconds: number;
 }
 
-/** What a custom mount script is run with when nobody says otherwise. */
+/** What a custom mount script is run with when the caller names nothing else. */
 export const MOUNT_SCRIPT_SHELL = '/bin/sh';
 export const MOUNT_SCRIPT_DEADLINE_SECONDS = 10;
 
@@ -155,7 +155,7 @@ export function buildOciConfig(spec: ContainerSpec, inputs: OciConfigInputs): Oc
   };
 }
 
-/** Nothing but ids: the spec may come from an image's manifest, which says more of its user. */
+/** Nothing but ids: the spec may come from an image's manifest, which has more about its user. */
 function userOf({ user }: ContainerSpec): OciProcess['user'] {
   if (user === undefined) return { uid: 0, gid: 0 };
   const { uid, gid, additionalGids = [] } = user;
@@ -167,9 +167,9 @@ export function cgroupPath(id: string, instance: string): string {
   return `/plinth/${id}.${instance}`;
 }
 
-/** The custom script, in the container's mount namespace before its root is entered. Fixed environment, deadline; see mount-script.ts for what it is told. */
+/** The custom script, in the container's mount namespace before its root is entered. Fixed environment, deadline; see mount-script.ts for its variables. */
 function mountScriptHook(spec: ContainerSpec, inputs: OciConfigInputs): OciHook {
-  const told: Record<string, string> = {
+  const variables: Record<string, string> = {
     PATH: DEFAULT_PATH,
     LC_ALL: 'C',
     PLINTH_ROOT: spec.imageRoot,
@@ -181,7 +181,7 @@ function mountScriptHook(spec: ContainerSpec, inputs: OciConfigInputs): OciHook 
   return {
     path: inputs.shell,
     args: [inputs.shell, spec.mountScript.path],
-    env: Object.entries(told).map(([name, value]) => `${name}=${value}`),
+    env: Object.entries(variables).map(([name, value]) => `${name}=${value}`),
     timeout: inputs.hookDeadlineSeconds,
   };
 }

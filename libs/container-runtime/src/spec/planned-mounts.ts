@@ -22,7 +22,7 @@ const OPTION_SAFE_PATH = /^(?:\/[A-Za-z0-9_.@+=-]+)+$/;
 const DEV_BYTES = 5 * 1024 ** 2;
 const SHM_BYTES = 64 * 1024 ** 2;
 
-/** All mounts of a container in order. With a custom mount script only those the script does not make. Throws RangeError for a spec that no check has seen. */
+/** All mounts of a container in order. With a custom mount script only those the script does not make. @throws RangeError for a spec that was not checked */
 export function planMounts(spec: ContainerSpec, sources: MountSources): readonly PlannedMount[] {
   if (spec.writableRoot === true) return [...kernelMounts(), ...buildMounts(spec), ...volumeMounts(spec)];
   if (spec.mountScript.custom) return kernelMounts();

@@ -1,6 +1,6 @@
 /**
  * The default system call filter: an allow-list in the manner of Docker's default profile, tightened where one shared
- * page cache makes a kernel hole everybody's hole (AF_ALG, AF_VSOCK, io_uring, key rings, user namespaces, cachestat).
+ * page cache makes a kernel hole one in every container (AF_ALG, AF_VSOCK, io_uring, key rings, user namespaces, cachestat).
  */
 
 /** OCI runtime-spec `linux.seccomp`, as far as it is used here. */

@@ -1,4 +1,4 @@
-/** Why a container did not start. A value, not an exception: a bad command or a full host is daily business. */
+/** Why a container did not start. A value, not an exception: a bad command or a full host is an ordinary event. */
 export interface StartFailure {
   readonly ok: false;
   readonly reason: StartFailureReason;
@@ -47,7 +47,7 @@ export function startFailure(stderr: string): StartFailure {
   };
 }
 
-/** runc's complaint is the last field of a log line: `time="…" level=error msg="…"`. */
+/** runc's message is the last field of a log line: `time="…" level=error msg="…"`. */
 function withoutLogFormat(line: string): string {
   const quoted = /^time="[^"]*" level=\w+ msg=("(?:[^"\\]|\\.)*")/.exec(line)?.[1];
   if (quoted === undefined) return line;

@@ -6,7 +6,7 @@ import type { Contract } from './contract.js';
 
 type Json = Record<string, unknown>;
 
-/** The one who makes the schemas asks this for the classes of fields; by its own shape, which says nothing of other fields. */
+/** The schema generator asks this for the classes of fields; it answers for nested fields only. */
 const NESTED_TYPES = {
   findTypeMetadata: (target: unknown, property: string) => {
     const type = nestedType(target, property);
@@ -123,7 +123,7 @@ export function asyncApiDocument(version: string): Json {
       contentType: 'application/json',
       payload: replySchema(item.name, isList),
     };
-    // The asker says where it wants the answer.
+    // The asker names the reply subject.
     channels[`${channel}-reply`] = {
       address: null,
       title: `Answer: ${contract.summary}`,

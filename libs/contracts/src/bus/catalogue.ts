@@ -54,7 +54,7 @@ const PEOPLE: readonly Party[] = ['upstream', 'operator'];
 const asked = <S extends string, T extends object>(subject: S, payload: Payload<T>, summary: string) =>
   define(subject, 'request', payload, summary, PEOPLE, ['provisioner']);
 
-/** A fact that the provisioner publishes for whoever wants to know. */
+/** A fact that the provisioner publishes for any subscriber. */
 const official = <S extends string, T extends object>(subject: S, payload: Payload<T>, summary: string) =>
   define(subject, 'fact', payload, summary, ['provisioner'], []);
 
@@ -84,7 +84,7 @@ export const CATALOGUE = [
   fact(
     S.imageBuilding,
     image.ImageBuilding,
-    'A version was given out, its build has begun',
+    'A version was assigned, its build has begun',
     'image-builder',
     'provisioner',
   ),
@@ -187,9 +187,9 @@ export const CATALOGUE = [
   official(S.rolloutAborted, rollout.RolloutAborted, 'A rollout was ended where it was'),
   official(S.rolloutReverted, rollout.RolloutReverted, 'Everything that was switched is back'),
 
-  official(S.hostJoined, host.HostJoined, 'A host was heard for the first time'),
+  official(S.hostJoined, host.HostJoined, 'The first heartbeat of a host was received'),
   official(S.hostLost, host.HostLost, 'A host missed its heartbeats'),
-  official(S.hostRecovered, host.HostRecovered, 'A lost host was heard again'),
+  official(S.hostRecovered, host.HostRecovered, 'A heartbeat of a lost host was received again'),
   ordered(S.hostCordonRequested, host.HostActionRequested, 'Place nothing new on a host', 'provisioner'),
   ordered(
     S.hostUncordonRequested,
@@ -210,7 +210,7 @@ export const CATALOGUE = [
 
   official(S.storageJoined, storage.StorageJoined, 'The first heartbeat of a storage node was received'),
   official(S.storageLost, storage.StorageLost, 'A storage node missed its heartbeats'),
-  official(S.storageRecovered, storage.StorageRecovered, 'A lost storage node was heard again'),
+  official(S.storageRecovered, storage.StorageRecovered, 'A heartbeat of a lost storage node was received again'),
 
   define(
     desiredContainer('*', '*'),
@@ -224,7 +224,7 @@ export const CATALOGUE = [
     HOST_REPORTS,
     'report',
     reports.ContainerReport,
-    'What a host says of one container',
+    'What a host reports of one container',
     ['host-agent'],
     ['provisioner'],
   ),
@@ -232,7 +232,7 @@ export const CATALOGUE = [
     MASTER_REPORTS,
     'report',
     reports.MasterReport,
-    'What a storage node says of one image',
+    'What a storage node reports of one image',
     ['distributor'],
     ['provisioner'],
   ),
@@ -371,7 +371,7 @@ export const CATALOGUE = [
   ),
 ] as const;
 
-/** The same for whoever looks at all of them. */
+/** The same, for code that reads all of them. */
 export const CONTRACTS: readonly Contract[] = CATALOGUE;
 
 /** The contract whose subject (with wildcards) is exactly this. */

@@ -1,4 +1,4 @@
-/** What a contract says: subject, kind, the classes of what is sent and answered, who publishes and who consumes. */
+/** What a contract holds: subject, kind, the classes of what is sent and answered, who publishes and who consumes. */
 export type Payload<T extends object = object> = new () => T;
 /** `status`: the last value of each subject is kept. `consumers`: asks the provisioner for consumers. */
 export type ContractKind =

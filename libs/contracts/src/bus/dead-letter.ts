@@ -26,7 +26,7 @@ export class DeadLetterBody {
   @IsString()
   readonly reason!: string;
 
-  /** What its contract says is wrong with it. */
+  /** What breaks its contract. */
   @ArrayMaxSize(200)
   @NestedEach(() => Problem)
   readonly problems!: readonly Problem[];

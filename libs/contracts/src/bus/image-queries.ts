@@ -31,7 +31,7 @@ export class ImagePlanQuery {
   @Matches(IMAGE_REF_PATTERN)
   image!: string;
 
-  /** Of the container that would be started; absent: one that asks for nothing. Its own image is not looked at. */
+  /** Of the container that would be started; absent: one that asks for nothing. Its own image is ignored. */
   @IsOptional()
   @Nested(() => ContainerConfig)
   config?: ContainerConfig;

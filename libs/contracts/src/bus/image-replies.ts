@@ -1,4 +1,4 @@
-/** What the image-builder answers to questions about what an image is made of. Replies stay below the bus's limit: long lists are cut, and say so. */
+/** What the image-builder answers to questions about what an image is made of. Replies stay below the bus's limit: long lists are cut, and marked as cut. */
 import {
   IsArray,
   IsBoolean,
@@ -355,7 +355,7 @@ export class ImagePlan extends PlannedProcess {
   @NestedEach(() => ImagePlanMount)
   readonly mounts!: readonly ImagePlanMount[];
 
-  /** Present when the image brings its own: it makes the other mounts, and is told this. */
+  /** Present when the image brings its own: it makes the other mounts, with these variables. */
   @IsNullable()
   @Nested(() => ImagePlanScript)
   readonly mountScript!: ImagePlanScript | null;

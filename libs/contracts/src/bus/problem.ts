@@ -1,7 +1,7 @@
-/** What a refusal says is wrong with what was asked. */
+/** What a refusal reports as wrong with the request. */
 import { IsString, MaxLength } from 'class-validator';
 
-/** One thing wrong with what was asked. */
+/** One thing wrong with the request. */
 export class Problem {
   /** Where: a path such as `packages.add[2]`; empty for the whole. */
   @IsString()

@@ -1,4 +1,4 @@
-/** How a container's first process is run, as replies about images say it. */
+/** How a container's first process is run, as replies about images describe it. */
 import { ArrayMaxSize, IsArray, IsDefined, IsInt, IsString, Matches, Max, MaxLength, Min } from 'class-validator';
 import { MANIFEST_LIMITS } from '../image/manifest-limits.js';
 import { EXPOSED_PORT_PATTERN, IMAGE_USER_PATTERN, MAX_EXPOSED_PORTS } from '../image/run-settings.js';
@@ -24,7 +24,7 @@ export class ProcessUserReply {
   readonly additionalGids!: readonly number[];
 }
 
-/** What an image's manifest says beside its command. */
+/** What an image's manifest holds beside its command. */
 export class ProcessSummary {
   /** Words before every command; empty: none. */
   @IsArray()
@@ -44,7 +44,7 @@ export class ProcessSummary {
   @MaxLength(100)
   readonly stopSignal!: string;
 
-  /** Such as `80/tcp`: what the image says it listens on; nothing is opened by it. */
+  /** Such as `80/tcp`: what the image declares to listen on; nothing is opened by it. */
   @IsArray()
   @ArrayMaxSize(MAX_EXPOSED_PORTS)
   @Matches(EXPOSED_PORT_PATTERN, { each: true })

@@ -59,7 +59,7 @@ export class ContainersQuery extends PagedQuery {
   @Matches(IMAGE_REF_PATTERN)
   image?: string;
 
-  /** `debian-12@v3`: those that are on it (by their config, or as their host last said), are going back to it, or have it as known good. */
+  /** `debian-12@v3`: those that are on it (by their config, or as their host last reported), are going back to it, or have it as known good. */
   @IsOptional()
   @Matches(EXACT_IMAGE_REF_PATTERN)
   needs?: string;
@@ -156,7 +156,7 @@ export class ExecQuery {
 
 /**
  * `agent.<host>.logs`. Same stream form as exec, with `stdout`/`stderr` chunks of whole lines and an `exit` at the end; with `follow` it
- * ends when the container is removed or when nobody listens on the reply subject any more.
+ * ends when the container is removed or when the reply subject has no listener any more.
  */
 export class LogsQuery {
   @Matches(ID_PATTERN)
@@ -188,7 +188,7 @@ export class StatsQuery {
 /** Header names of streamed replies. */
 export const STREAM_HEADER = 'Plinth-Stream';
 
-/** A dead letter by its place; with its id, for places are given out anew when the bus has lost its store. */
+/** A dead letter by its place; with its id, for places are used again when the bus has lost its store. */
 export class DeadLetterRef {
   @IsInt()
   @Min(1)
@@ -207,5 +207,5 @@ export class DropDeadLetters {
   letters!: readonly DeadLetterRef[];
 }
 
-/** A request below `consumers.` → OpenedConsumers. It says nothing: who asks stands in the subject. */
+/** A request below `consumers.` → OpenedConsumers. Its body is empty: the asker's name is in the subject. */
 export class ConsumersQuery {}

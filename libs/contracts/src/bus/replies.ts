@@ -237,7 +237,7 @@ export class PlaceSummary {
   readonly content!: string;
 }
 
-/** What a build's manifest says in short. */
+/** What a build's manifest holds, in short. */
 export class ManifestSummary {
   @Matches(DIGEST_PATTERN)
   readonly contentDigest!: string;
@@ -339,7 +339,7 @@ export class ContainerStats {
   @Min(1)
   readonly pid!: number;
 
-  /** Sum over its processes, bytes (from /proc/<pid>/smaps_rollup): pages nobody else maps, pages shared with others, and the fair share. */
+  /** Sum over its processes, bytes (from /proc/<pid>/smaps_rollup): pages that no other process maps, pages shared with others, and the fair share. */
   @IsInt()
   @Min(0)
   readonly privateBytes!: number;
@@ -388,7 +388,7 @@ export class OpenedConsumers {
   @Min(0)
   readonly pending!: number;
 
-  /** Where the streams stand, for whoever must notice that the bus forgot. */
+  /** Where the streams stand, for services that must notice when the bus has lost messages. */
   @NestedEach(() => StreamPosition)
   readonly streams!: readonly StreamPosition[];
 }

@@ -82,7 +82,7 @@ export const desiredContainer = (host: string, containerId: string) =>
 
 export const desiredOfHost = (host: string) => desiredContainer(host, '*');
 
-/** What a host or storage node says; the writer's name is in the subject, the provisioner checks it and publishes the official fact. */
+/** What a host or storage node reports; the writer's name is in the subject, the provisioner checks it and publishes the official fact. */
 export const hostReport = (host: string, containerId: string) =>
   `report.host.${host}.container.${containerId}` as const;
 export const HOST_REPORTS = hostReport('*', '*');
@@ -127,7 +127,7 @@ export const agentStats = (host: string) => `agent.${host}.stats` as const;
 export const hostConsumers = (host: string) => `consumers.host.${host}` as const;
 export const storageConsumers = (node: string) => `consumers.storage.${node}` as const;
 export const BUILDER_CONSUMERS = 'consumers.image-builder';
-/** All of them, for whoever opens them. */
+/** All of them, for the service that opens them. */
 export const CONSUMER_REQUESTS = 'consumers.>';
 
 /** Names of consumers on the bus: access rights are given by them. */
@@ -136,7 +136,7 @@ export const durableName = (group: string, subject: string): string =>
 export const desiredConsumer = (host: string): string => `host-agent-${host}`;
 export const distributorGroup = (node: string): string => `distributor-${node}`;
 
-/** Everything that is stored about one kind of thing, and may be heard live. */
+/** Everything that is stored about one kind of thing, and may be subscribed to live. */
 export const EVENTS_ABOUT = {
   images: 'image.>',
   containers: 'container.>',

@@ -23,7 +23,7 @@ export type PayloadOf<S extends Entry['subject']> = Payloads[S];
 /** What a query is answered with. */
 export type ReplyOf<S extends QuerySubject> = Replies[S];
 
-/** One event as its contract wants it: the subject says of what class the data is. */
+/** One event as its contract requires it: the subject determines the class of the data. */
 export type EventOf<S extends EventSubject = EventSubject> = S extends EventSubject
   ? { readonly subject: S; readonly data: PayloadOf<S> }
   : never;

@@ -1,7 +1,7 @@
 /**
  * File capabilities (capabilities(7)) as the kernel keeps them in the attribute `security.capability`: `struct vfs_cap_data` of
  * linux/capability.h. Images hold them in one form only, version 2 of 20 bytes, because that is what the kernel answers for every
- * capability that is valid on the whole machine, whatever form was written.
+ * capability that is valid on the whole machine, whichever form was written.
  */
 
 /** The attribute's name. The only one that images keep. */

@@ -1,6 +1,6 @@
 /** What checks of untrusted JSON share. */
 
-/** Takes one sentence that begins with where. */
+/** Takes one sentence that begins with the place of the problem. */
 export type Add = (problem: string) => void;
 export type Json = Record<string, unknown>;
 

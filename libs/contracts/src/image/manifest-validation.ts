@@ -1,6 +1,6 @@
 /**
  * Is this JSON a manifest that an image may be made from? Everything that a path, a size or a mount could be abused for is
- * refused here, once; whoever holds a validated manifest may build paths from it below a directory of its own.
+ * refused here, once; code that holds a validated manifest may build paths from it below a directory of its own.
  */
 import { environmentProblem } from '../rules.js';
 import { checkEntries, pathProblem } from './entry-validation.js';
@@ -45,7 +45,7 @@ export function validateManifest(value: unknown, digestOf: (text: string) => Dig
   const entries = checkEntries(value['entries'], value['schema'] === 1, add);
   checkTotals(value['totals'], entries, add);
   checkMountPlan(value['mountPlan'], add);
-  // What follows reads the whole as what it says it is.
+  // What follows reads the value by its declared type.
   if (problems.length > 0) return { ok: false, problems };
   const manifest = value as unknown as ImageManifest;
   checkMountPoints(manifest, add);

@@ -1,6 +1,6 @@
 /**
  * The formats that travel with an image: the manifest (what the tree holds), the mount plan (how a container
- * stands on it) and the signed statement (whose word it is). All are plain JSON; `image-builder` writes them,
+ * stands on it) and the signed statement (who vouches for it). All are plain JSON; `image-builder` writes them,
  * `distributor` checks them, `host-agent` mounts by them.
  */
 import type { Digest } from '../values.js';
@@ -109,7 +109,7 @@ export interface ImageManifest {
   /** Since schema 2. Absent: root. */
   readonly user?: ImageUser;
   readonly stopSignal: string;
-  /** Since schema 2. Such as `80/tcp`: what the image says it listens on; nothing is opened by it. */
+  /** Since schema 2. Such as `80/tcp`: what the image declares to listen on; nothing is opened by it. */
   readonly exposedPorts?: readonly string[];
   readonly totals: {
     readonly entries: number;
@@ -174,7 +174,7 @@ export function contentDigestInput(
   });
 }
 
-/** The oldest schema that can say this: storage nodes and hosts that know no newer one go on taking such images. */
+/** The oldest schema that can hold this: storage nodes and hosts with older software go on taking such images. */
 export function manifestSchema(
   manifest: Pick<ImageManifest, 'entrypoint' | 'workingDirectory' | 'user' | 'exposedPorts' | 'entries'>,
 ): 1 | 2 {

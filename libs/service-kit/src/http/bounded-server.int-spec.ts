@@ -14,7 +14,7 @@ const sockets: Socket[] = [];
 beforeEach(async () => {
   server = boundedServer(
     (request, response) => {
-      // Answers whole requests; `/endless` is an answer that nobody reads.
+      // Answers whole requests; `/endless` is an answer that the client does not read.
       if (request.url === '/endless') response.write(Buffer.alloc(64 * 1024 * 1024));
       else request.on('end', () => response.end('ok')).resume();
     },
@@ -78,11 +78,11 @@ it('refuses huge headers', async () => {
   expect(await closed).toMatch(/^HTTP\/1.1 431 /);
 });
 
-it('closes a connection on which nothing is said', async () => {
+it('closes a connection on which nothing is sent', async () => {
   expect(await answer(await client())).toMatch(/^(?:HTTP\/1.1 408 [^]*)?$/);
 });
 
-it('closes a connection whose answer nobody reads', async () => {
+it('closes a connection whose answer is not read', async () => {
   const socket = await client();
   const gone = new Promise<void>((resolve) =>
     server.once('request', (request) => request.socket.once('close', () => resolve())),
@@ -92,7 +92,7 @@ it('closes a connection whose answer nobody reads', async () => {
   await gone;
 });
 
-it('closes connections beyond the limit unheard, and takes new ones when there is room again', async () => {
+it('closes connections beyond the limit without an answer, and takes new ones when there is room again', async () => {
   const first = await Promise.all(Array.from({ length: LIMITS.connections }, () => client()));
   expect(await answer(await client())).toBe('');
   for (const socket of first) socket.destroy();

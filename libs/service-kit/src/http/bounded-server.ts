@@ -10,7 +10,7 @@ export interface HttpLimits {
   /** Without a byte in either direction, also while an answer is sent. */
   readonly idleMs: number;
   readonly headerBytes: number;
-  /** At once; more are closed unheard. */
+  /** Open at once; more are closed without an answer. */
   readonly connections: number;
 }
 
@@ -45,7 +45,7 @@ export function boundedServer(
   return bound(server, limits);
 }
 
-/** For a server that somebody else made: all bounds but the size of headers, which is Node's (16 KiB). */
+/** For a server that other code made: all bounds but the size of headers, which is Node's (16 KiB). */
 export function bound<S extends Server>(server: S, limits: HttpLimits = HTTP_LIMITS): S {
   server.headersTimeout = limits.headersMs;
   server.requestTimeout = limits.requestMs;

@@ -5,7 +5,7 @@ import { metricsRegistry } from './metrics.js';
 /** One thing a service needs to do its work. */
 export interface ReadinessCheck {
   readonly name: string;
-  /** undefined: fine; else what is missing. */
+  /** undefined when it is there; else what is missing. */
   check(): Promise<string | undefined>;
 }
 export const READINESS_CHECKS = Symbol('readiness checks');

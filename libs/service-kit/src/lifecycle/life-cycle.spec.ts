@@ -32,7 +32,7 @@ describe('life cycle', () => {
     expect(journal.lines.slice(4)).toEqual(['stop d', 'logged d', 'stop c', 'stop b', 'logged b', 'stop a']);
   });
 
-  it('stops what was started when a start fails, not the part that failed, and says which one it was', async () => {
+  it('stops what was started when a start fails, not the part that failed, and reports which one it was', async () => {
     const journal = new Journal();
     await journal.start('a');
     await journal.start('b', { stop: true });

@@ -29,7 +29,7 @@ class ManualTimers implements Timers {
 /** Every promise that can settle without time passing has settled. */
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-/** A loop whose passes end when the test says so. */
+/** A loop whose passes end when the test ends them. */
 class Bench {
   readonly timers = new ManualTimers();
   readonly failures: { readonly message: string; readonly retryMs: number }[] = [];
@@ -135,7 +135,7 @@ describe('work loop', () => {
     }
   });
 
-  it('goes on at once while a pass says that there is more', async () => {
+  it('goes on at once while a pass reports that there is more', async () => {
     const bench = started();
     await bench.end('again');
     await bench.end('again');
@@ -241,7 +241,7 @@ describe('work loop', () => {
     expect(seen).toEqual(['maker', 'maker', 'maker']);
   });
 
-  it('waits with its first pass when it was told to, unless it was kicked', async () => {
+  it('delays its first pass when it is asked to, unless it was kicked', async () => {
     const bench = new Bench();
     bench.loop.start(5_000);
     await settled();
@@ -337,7 +337,7 @@ describe('work loop', () => {
           else if (what === 'fail') await bench.fail();
           else if (what === 'end') await bench.end();
           else await bench.end(what === 'again' ? 'again' : { afterMs: 400 });
-          // Whatever is owed is either about to begin or comes after the pause of a failure.
+          // A pass that is due is either about to begin or comes after the pause of a failure.
           expect(!owes || bench.loop.isBusy || bench.timers.delays.length === 1).toBe(true);
           expect(bench.timers.delays.length).toBeLessThanOrEqual(1);
         }

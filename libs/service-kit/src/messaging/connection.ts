@@ -13,7 +13,7 @@ export interface NatsOptions {
 }
 
 export interface ServiceNatsOptions extends NatsOptions {
-  /** Who may not make streams leaves that to the provisioner. */
+  /** A service that may not make streams leaves that to the provisioner. */
   readonly declareStreams?: boolean;
 }
 
@@ -37,7 +37,7 @@ export function connectNatsOnce(options: NatsOptions): Promise<NatsConnection> {
   return connect({ ...connectionOptions(options), reconnect: true, waitOnFirstConnect: false });
 }
 
-/** For services: waits until NATS answers, and unless told otherwise until the streams exist. */
+/** For services: waits until NATS answers and, unless the options exclude it, until the streams exist. */
 export async function connectNats(options: ServiceNatsOptions): Promise<NatsConnection> {
   // A server that does not know the key yet (a reload is due) is tried again too.
   const connection = await connect({

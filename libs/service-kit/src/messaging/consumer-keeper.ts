@@ -1,6 +1,6 @@
 /**
- * Opens consumers for those who may not create them: a user who may could take over another's consumer, or have the server deliver to
- * any subject. Who asks is in the subject, which the server's access rules fix; the body says nothing.
+ * Opens consumers for services that may not create them: a user that may could take over another's consumer, or have the server deliver to
+ * any subject. The subject, which the server's access rules fix, names the asker; the body is empty.
  */
 import {
   BUILDER_CONSUMERS,
@@ -54,7 +54,7 @@ export class ConsumerKeeper {
       const jsm = await this.connection.jetstreamManager();
       const pending = await this.open(jsm, subject);
       if (pending === undefined)
-        return { ok: false, reason: 'unknown-subject', message: `nobody has consumers under ${subject}` };
+        return { ok: false, reason: 'unknown-subject', message: `no service has consumers under ${subject}` };
       return { ok: true, data: { pending, streams: await streamPositions(jsm) } };
     } catch (error) {
       this.logger.warn({ err: error, subject }, 'consumers were not opened');
@@ -66,7 +66,7 @@ export class ConsumerKeeper {
     }
   }
 
-  /** @returns values that wait for a host; undefined for a subject that nobody has */
+  /** @returns values that wait for a host; undefined for a subject that belongs to no service */
   private async open(jsm: JetStreamManager, subject: string): Promise<number | undefined> {
     const [, kind, name = '', ...rest] = subject.split('.');
     if (subject === BUILDER_CONSUMERS) return this.durables(jsm, 'image-builder', 'image-builder');

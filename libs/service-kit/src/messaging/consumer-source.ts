@@ -24,7 +24,7 @@ export interface BoundConsumer {
   readonly consumer: Consumer;
   /** Messages that waited when it was opened; unknown (0) for durables. */
   readonly pending: number;
-  /** Without the right to ask for the consumer's state: heartbeats alone tell whether it is still there. */
+  /** True without the right to ask for the consumer's state: heartbeats alone show whether it is still there. */
   readonly blind: boolean;
 }
 
@@ -37,11 +37,11 @@ export interface ConsumerSource {
   positions(): Promise<readonly StreamPosition[]>;
 }
 
-/** How soon a message comes again when the process that took it died; a handler that lives says so every third of it. */
+/** How soon a message comes again when the process that took it died; a handler that runs reports so every third of it. */
 export const ACK_WAIT_MS = 10_000;
 const CONSUMER_NOT_FOUND = 10_014;
 const ASK_TIMEOUT_MS = 5_000;
-/** A watcher that is gone for longer begins anew. */
+/** A watcher that is gone for longer begins again. */
 const WATCH_THRESHOLD_MS = 60_000;
 
 /** For the provisioner, and for servers without access control. */
@@ -72,7 +72,7 @@ export class OwnConsumers implements ConsumerSource {
   }
 }
 
-/** For whoever has no right to create consumers. */
+/** For services that have no right to create consumers. */
 export class KeptConsumers implements ConsumerSource {
   /**
    * @param request subject on which its consumers are asked for, e.g. `consumers.host.h-1`
@@ -140,7 +140,7 @@ export async function ensureDurable(jsm: JetStreamManager, group: string, subjec
   return durable;
 }
 
-/** @param name absent: the server gives one; one that exists is made anew, so that all present values come again */
+/** @param name absent: the server gives one; one that exists is made again, so that all present values come again */
 export async function addLastValueConsumer(
   jsm: JetStreamManager,
   stream: StreamName,

@@ -1,4 +1,4 @@
-/** How a process logs in to NATS and whom it trusts there: everything is a file, so that no secret is in an environment or on a command line. */
+/** How a process logs in to NATS and which servers it trusts there: everything is a file, so that no secret is in an environment or on a command line. */
 import { readFileSync, statSync } from 'node:fs';
 import { type Authenticator, type ConnectionOptions, credsAuthenticator, nkeyAuthenticator } from 'nats';
 
@@ -41,7 +41,7 @@ export function credentialsFrom(source: {
   };
 }
 
-/** Whether the process logs in as somebody: then it may do only what that one may. */
+/** Whether the process logs in as a user: then it may do only what that user may. */
 export function hasLogin(credentials: BusCredentials): boolean {
   return credentials.nkeyFile !== undefined || credentials.credsFile !== undefined;
 }

@@ -13,7 +13,7 @@ export interface Envelope {
   readonly causationId?: string;
 }
 
-/** A checked event in the hands of a handler. */
+/** A checked event as a handler gets it. */
 export interface ReceivedEvent<T extends object = object> extends Envelope {
   readonly subject: string;
   /** The subject's tokens; those at wildcards name the instance. */
@@ -32,7 +32,7 @@ export function newId(): string {
   return randomBytes(16).toString('hex');
 }
 
-/** An id that the same cause always gives again: for facts that a retried handler must not publish twice. */
+/** An id that is the same for the same cause: for facts that a retried handler must not publish twice. */
 export function derivedId(...parts: readonly string[]): string {
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 32);
 }

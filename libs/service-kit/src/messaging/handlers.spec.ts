@@ -28,7 +28,7 @@ class Handlers {
   @OnEvent(SUBJECTS.containerStopRequested)
   async wrongPayload(_event: ReceivedEvent<ImageRequested>): Promise<void> {}
 
-  // @ts-expect-error -- nobody handles a subject without a contract
+  // @ts-expect-error -- no method handles a subject without a contract
   @OnEvent('container.stop')
   async unknownSubject(_event: ReceivedEvent<ContainerStopRequested>): Promise<void> {}
 

@@ -1,4 +1,4 @@
-/** Bounds the work in hand, and keeps work of one key in its order. */
+/** Bounds the work in progress, and keeps work of one key in its order. */
 export class InFlight {
   private running = 0;
   private readonly waiting: (() => void)[] = [];
@@ -25,7 +25,7 @@ export class InFlight {
     }
   }
 
-  /** Resolves when nothing is in hand. */
+  /** Resolves when nothing is in progress. */
   settled(): Promise<void> {
     return this.running === 0 ? Promise.resolve() : new Promise((resolve) => this.idle.push(resolve));
   }

@@ -18,7 +18,7 @@ interface Sent {
   readonly sequence?: number;
 }
 
-/** One consumer's worth of a bus: hands out what a test gives it, and writes down what becomes of it. */
+/** One consumer's worth of a bus: delivers what a test gives it, and records what becomes of it. */
 class HandBus {
   readonly settled: string[] = [];
   readonly published: OutgoingEvent[] = [];
@@ -195,7 +195,7 @@ describe('JetStream transport', () => {
     }
   });
 
-  it('ends with what is in progress done, and gives back what it has not begun', async () => {
+  it('ends with what is in progress done, and releases what it has not begun', async () => {
     const bus = new HandBus();
     let finish: () => void = () => undefined;
     await bus.listen(() => new Promise<void>((resolve) => (finish = resolve)));

@@ -30,7 +30,7 @@ import { fitsFilter } from './subject-filter.js';
 
 /** Second argument of `@OnEvent`. */
 export interface ConsumerExtras {
-  /** Messages of this subject in hand at once; 32 when absent. */
+  /** Messages of this subject in progress at once; 32 when absent. */
   readonly concurrency?: number;
   /** Messages with the same full subject are handled one after the other. */
   readonly ordered?: boolean;
@@ -41,7 +41,7 @@ export interface JetStreamStrategyOptions {
   readonly publisher: EventPublisher;
   readonly logger: Logger;
   readonly consumers: ConsumerSource;
-  /** Every consumer must be there before it listens; else it listens at once and says in its readiness what it waits for. */
+  /** Every consumer must be there before it listens; else it listens at once and reports in its readiness what it waits for. */
   readonly waitForConsumers: boolean;
   /** e.g. `provisioner`; with {@link consumerGroup} absent also the name that durables begin with. */
   readonly service: string;
@@ -49,7 +49,7 @@ export interface JetStreamStrategyOptions {
   readonly consumerGroup?: string;
 }
 
-/** A consumer whose state can't be asked for is heard of this often. */
+/** A consumer whose state can't be asked for sends a heartbeat this often. */
 const BLIND_HEARTBEAT_MS = 5_000;
 
 export class JetStreamStrategy extends Server implements CustomTransportStrategy {
@@ -57,7 +57,7 @@ export class JetStreamStrategy extends Server implements CustomTransportStrategy
   private readonly consumers: ConsumerMessages[] = [];
   private readonly subscriptions: Subscription[] = [];
   private readonly pumps: Promise<void>[] = [];
-  private readonly hands: InFlight[] = [];
+  private readonly inFlight: InFlight[] = [];
   /** Subjects whose consumer was never open yet, with the reason. */
   private readonly notOpen = new Map<string, string>();
   private stopping = false;
@@ -89,13 +89,13 @@ export class JetStreamStrategy extends Server implements CustomTransportStrategy
     }
   }
 
-  /** Stops taking work, waits for what is in hand, gives the rest back. */
+  /** Stops taking work, waits for what is in progress, releases the rest. */
   async close(): Promise<void> {
     this.stopping = true;
     for (const subscription of this.subscriptions) subscription.unsubscribe();
     for (const messages of this.consumers) messages.stop();
     await Promise.all(this.pumps);
-    await Promise.all(this.hands.map((inFlight) => inFlight.settled()));
+    await Promise.all(this.inFlight.map((work) => work.settled()));
   }
 
   on(): never {
@@ -110,7 +110,7 @@ export class JetStreamStrategy extends Server implements CustomTransportStrategy
     const extras = (handler.extras ?? {}) as ConsumerExtras;
     const concurrency = extras.concurrency ?? 32;
     const inFlight = new InFlight(concurrency);
-    this.hands.push(inFlight);
+    this.inFlight.push(inFlight);
     if (this.options.waitForConsumers) await this.options.consumers.durable(this.group, contract.subject);
     else this.notOpen.set(contract.subject, 'not asked for yet');
     this.pumps.push(this.pump(contract, handler, extras, concurrency, inFlight));
@@ -129,7 +129,7 @@ export class JetStreamStrategy extends Server implements CustomTransportStrategy
     return messages;
   }
 
-  /** Consumes until closed; a consumer or stream that vanished with the server's store is made anew. */
+  /** Consumes until closed; a consumer or stream that vanished with the server's store is made again. */
   private async pump(
     contract: Contract,
     handler: MessageHandler,
@@ -271,12 +271,12 @@ export class JetStreamStrategy extends Server implements CustomTransportStrategy
   private serveHeartbeats(contract: Contract, handler: MessageHandler): void {
     const { connection, logger } = this.options;
     const inFlight = new InFlight(64);
-    this.hands.push(inFlight);
+    this.inFlight.push(inFlight);
     const subscription = connection.subscribe(contract.subject, { queue: this.group });
     this.subscriptions.push(subscription);
     this.pumps.push(
       this.drainSubscription(subscription, async (message) => {
-        // What the server stored keeps its own subject when somebody has it delivered here: it is not what it came as.
+        // What the server stored keeps its own subject when a client has it delivered here: it is not the subject it came on.
         if (!fitsFilter(message.subject, contract.subject)) {
           logger.warn(
             { subject: message.subject, expected: contract.subject },
@@ -320,7 +320,7 @@ export class JetStreamStrategy extends Server implements CustomTransportStrategy
   private serveQueries(contract: Contract, handler: MessageHandler): void {
     const { connection, logger } = this.options;
     const inFlight = new InFlight(64);
-    this.hands.push(inFlight);
+    this.inFlight.push(inFlight);
     const subscription = connection.subscribe(contract.subject, { queue: this.group });
     this.subscriptions.push(subscription);
     this.pumps.push(

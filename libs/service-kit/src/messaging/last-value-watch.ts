@@ -7,7 +7,7 @@ import { describe } from './delivery-policy.js';
 import { endWhenLost } from './end-when-lost.js';
 
 export interface LastValueWatch {
-  /** Why nothing is watched at present; undefined: all is well. */
+  /** Why nothing is watched at present; undefined while it is watched. */
   problem(): string | undefined;
   close(): Promise<void>;
 }
@@ -19,7 +19,7 @@ export interface LastValueOptions {
   readonly consumers?: ConsumerSource;
   /** Called one after the other; must not reject. */
   readonly onValue: (subject: string, body: Uint8Array, message: JsMsg) => Promise<void> | void;
-  /** Every present value was given to onValue; again after each time the watch had to begin anew. */
+  /** Every present value was given to onValue; called again each time the watch had to begin again. */
   readonly onCaughtUp?: () => void;
   readonly logger?: Logger;
 }
@@ -46,7 +46,7 @@ export function watchLastValues(connection: NatsConnection, options: LastValueOp
     let seen = 0;
     let expected = 0;
     for await (const message of messages) {
-      // Without acknowledgements a gap means lost messages: begin anew.
+      // Without acknowledgements a gap means lost messages: begin again.
       if (message.info.deliverySequence !== ++expected) break;
       await options.onValue(message.subject, message.data, message);
       if (++seen === pending) options.onCaughtUp?.();
@@ -62,7 +62,7 @@ export function watchLastValues(connection: NatsConnection, options: LastValueOp
       } catch (error) {
         if (stopped || connection.isClosed()) return;
         problem = describe(error);
-        options.logger?.warn({ err: error, subject: options.subject }, 'watch interrupted; it begins anew');
+        options.logger?.warn({ err: error, subject: options.subject }, 'watch interrupted; it begins again');
       }
       if (!stopped) await new Promise((resolve) => setTimeout(resolve, Math.min(100 * 2 ** failures, 5_000)));
     }

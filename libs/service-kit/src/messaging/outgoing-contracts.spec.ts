@@ -23,7 +23,7 @@ describe('what leaves a service', () => {
     expect(() => encodeReplyUnchecked(subject, { ok: true, data })).toThrow('would break its own contract');
   });
 
-  it('goes out when it keeps its contract, a refusal always, and a request is checked by whoever takes it', () => {
+  it('goes out when it keeps its contract, a refusal always, and a request is checked by its receiver', () => {
     expect(() => assertContract(SUBJECTS.hostCordoned, { host: 'h-1' })).not.toThrow();
     expect(() => assertContract(SUBJECTS.imageRequested, { anything: true })).not.toThrow();
     expect(encodeReplyUnchecked(QUERIES.hosts, { ok: true, data: { items: [] } })).toBe(

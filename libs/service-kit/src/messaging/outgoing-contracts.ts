@@ -1,6 +1,6 @@
 /**
  * Whether what leaves a service keeps its own contract. The compiler sees names and types, not lengths and patterns: with PLINTH_CHECK_CONTRACTS=1, as
- * every test sets it, each fact, status, report, heartbeat and reply is decoded as its receiver would, and a broken one is thrown back at its sender.
+ * every test sets it, each fact, status, report, heartbeat and reply is decoded as its receiver would, and a broken one fails in its sender.
  */
 import {
   contractFor,
@@ -24,7 +24,7 @@ export class ContractViolationError extends Error {
 }
 
 const isOn = process.env.PLINTH_CHECK_CONTRACTS === '1';
-/** Requests are checked by whoever takes them: anybody may send them. */
+/** Requests are checked by their receiver: any client may send them. */
 const FREE: readonly ContractKind[] = ['request', 'query', 'consumers'];
 
 /** @throws ContractViolationError only when the check is on */
@@ -61,7 +61,7 @@ export function encodeReplyUnchecked(subject: string, answer: QueryReply<unknown
   return body;
 }
 
-/** Said as well as thrown: whoever catches it may try again and again. */
+/** Logged as well as thrown: a caller that catches it may try again and again. */
 function report(subject: string, problems: readonly Problem[]): never {
   const error = new ContractViolationError(subject, problems);
   process.stderr.write(`${error.stack ?? error.message}\n`);

@@ -12,14 +12,14 @@ export interface EventAttributes {
   readonly time?: string;
 }
 
-/** The subject says of what class the data has to be. */
+/** The subject determines the class of the data. */
 export type OutgoingEvent<S extends EventSubject = EventSubject> = EventOf<S> & EventAttributes;
 
 /** The stream's answer. */
 export interface StoredAs {
   readonly stream: string;
   readonly sequence: number;
-  /** It had it before. */
+  /** The stream had the event before. */
   readonly duplicate: boolean;
 }
 

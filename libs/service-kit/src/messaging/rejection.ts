@@ -46,7 +46,7 @@ export type Rejection = EventOf<
   | typeof SUBJECTS.hostRejected
 >;
 
-/** @returns undefined for subjects that nobody waits for an answer to */
+/** @returns undefined for subjects on which no sender waits for an answer */
 export function rejectionOf(
   subject: string,
   requestId: string,

@@ -22,7 +22,7 @@ export type StoredMessageQuery =
 
 const TIMEOUT_MS = 5_000;
 
-/** @returns undefined when there is none. @throws NatsError when nobody answers */
+/** @returns undefined when there is none. @throws NatsError when no server answers */
 export async function readStored(
   connection: NatsConnection,
   stream: StreamName,

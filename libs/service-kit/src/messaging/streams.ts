@@ -14,8 +14,8 @@ const NOT_FOUND = 10_059;
 const NAME_IN_USE = 10_058;
 
 /**
- * How long a message id is remembered for de-duplication. A bus that is killed may forget for minutes what was acknowledged, and whoever answers a message
- * anew does so under the same id.
+ * How long a message id is remembered for de-duplication. A bus that is killed may forget for minutes what was acknowledged, and a service that answers a message
+ * again does so under the same id.
  */
 export const DUPLICATE_WINDOW_SECONDS = 600;
 
@@ -50,7 +50,7 @@ export async function ensureStreams(connection: NatsConnection): Promise<void> {
       continue;
     }
     await jsm.streams.add(streamConfig(stream)).catch((error: unknown) => {
-      // Another copy was faster.
+      // Another copy of the service was faster.
       if (error instanceof NatsError && error.api_error?.err_code === NAME_IN_USE) return;
       throw error;
     });

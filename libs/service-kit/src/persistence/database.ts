@@ -14,7 +14,7 @@ export interface DatabaseOptions {
   readonly poolSize?: number;
 }
 
-/** Any fixed number that is nobody else's: the lock under which one process at a time migrates. */
+/** A fixed number that no other program uses: the lock under which one process at a time migrates. */
 const MIGRATION_LOCK = 7_238_114;
 
 export function openDatabase(options: DatabaseOptions): Promise<DataSource> {

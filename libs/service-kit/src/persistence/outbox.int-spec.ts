@@ -22,7 +22,7 @@ let connection: NatsConnection;
 let source: DataSource;
 let outbox: Outbox;
 let forgotten: string[];
-let said = 0;
+let published = 0;
 
 beforeAll(async () => {
   [nats, postgres] = await Promise.all([startNats(), startPostgres()]);
@@ -46,8 +46,8 @@ beforeEach(async () => {
   outbox.start();
 });
 
-async function say(count: number): Promise<string[]> {
-  const hosts = Array.from({ length: count }, () => `h-${said++}`);
+async function publish(count: number): Promise<string[]> {
+  const hosts = Array.from({ length: count }, () => `h-${published++}`);
   await outbox.transact((_, add) =>
     Promise.resolve(
       hosts.forEach((host) =>
@@ -91,12 +91,12 @@ async function onBus(): Promise<string[]> {
 /** @param before what the bus remembers @param after what it forgets */
 async function forget(before: number, after: number): Promise<string[]> {
   const store = join(dirname(nats.logFile), 'jetstream');
-  const kept = await say(before);
+  const kept = await publish(before);
   await allSent();
   await nats.pause();
   cpSync(store, `${store}-kept`, { recursive: true });
   await nats.start();
-  const lost = await say(after);
+  const lost = await publish(after);
   await allSent();
   await nats.pause();
   rmSync(store, { recursive: true });
@@ -108,24 +108,24 @@ async function forget(before: number, after: number): Promise<string[]> {
 
 it('sends what the bus has forgotten, and only that, when later events have taken its places', async () => {
   const before = await onBus();
-  const told = [...(await forget(5, 3)), ...(await say(4))];
+  const sent = [...(await forget(5, 3)), ...(await publish(4))];
   await until(async () => forgotten.length > 0, 'the loss is seen');
   await allSent();
-  expect(await onBus()).toEqual([...before, ...told].sort());
+  expect(await onBus()).toEqual([...before, ...sent].sort());
   expect(forgotten).toContain(STREAMS.events.name);
 }, 60_000);
 
 it('sends what the bus has forgotten, and only that, when nothing follows', async () => {
   const before = await onBus();
-  const told = await forget(5, 3);
+  const sent = await forget(5, 3);
   await until(async () => forgotten.length > 0, 'the loss is seen');
   await allSent();
-  expect(await onBus()).toEqual([...before, ...told].sort());
+  expect(await onBus()).toEqual([...before, ...sent].sort());
 }, 60_000);
 
 it('sends everything when the stream is gone', async () => {
   const before = await onBus();
-  const told = await say(5);
+  const sent = await publish(5);
   await allSent();
   await until(
     async () =>
@@ -137,5 +137,5 @@ it('sends everything when the stream is gone', async () => {
   await ensureStreams(connection);
   await until(async () => forgotten.length > 0, 'the loss is seen');
   await allSent();
-  expect(await onBus()).toEqual([...before, ...told].sort());
+  expect(await onBus()).toEqual([...before, ...sent].sort());
 }, 60_000);

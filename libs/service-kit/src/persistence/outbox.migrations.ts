@@ -1,7 +1,7 @@
 /** Tables that every service with a database has: what must be published, what was already handled, what the bus looked like. */
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** Where the bus has each event: what it has forgotten is told from what it has. */
+/** Where the bus has each event: this distinguishes what it has forgotten from what it has. */
 export class AddBusPositions1700000000500 implements MigrationInterface {
   readonly name = 'AddBusPositions1700000000500';
 

@@ -14,7 +14,7 @@ import { EventPublisher } from '../messaging/publisher.js';
 import { CONSUMERS, LOGGER } from '../service-context.js';
 import { type Cause, UnitOfWork } from './unit-of-work.js';
 
-/** An event on its way to the bus; the subject says of what class the data has to be. */
+/** An event on its way to the bus; the subject determines the class of the data. */
 export type OutboxEvent<S extends EventSubject = EventSubject> = EventOf<S> & {
   /** Absent: the subject. */
   readonly aggregate?: string;
@@ -39,7 +39,7 @@ interface Stored {
   readonly row: string;
   readonly stream: string;
   readonly sequence: number;
-  /** It had it before. */
+  /** The bus had the event before. */
   readonly duplicate: boolean;
 }
 
@@ -113,7 +113,7 @@ export class Outbox {
 
   private async relayBatch(): Promise<number> {
     return this.source.transaction(async (manager) => {
-      // A row waits while an earlier one of its aggregate is unsent; rows that another copy has in hand are locked, not gone.
+      // A row waits while an earlier one of its aggregate is unsent; rows that another copy is publishing are locked, not gone.
       const rows: PendingRow[] = await manager.query(
         `SELECT o.sequence, o.id, o.subject, o.data, o.correlation_id, o.causation_id, o.created_at, clock_timestamp() AS begun FROM outbox o
           WHERE o.sent_at IS NULL

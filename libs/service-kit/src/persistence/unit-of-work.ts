@@ -7,7 +7,7 @@ import type { OutboxEvent } from './outbox.js';
 /** What all events that follow from a request or fact are marked with. */
 export interface Cause {
   readonly correlationId: string;
-  /** Id of the event; absent: nobody asked, it was decided by the time or by what was seen. */
+  /** Id of the event; absent: no request asked for it; the time or an observation decided it. */
   readonly causationId?: string;
 }
 

@@ -35,7 +35,7 @@ export const FALLBACK_REASONS = [
 /** Why the default image was used instead of the one asked for. */
 export type FallbackReason = (typeof FALLBACK_REASONS)[number];
 
-/** What every fact about a container says. */
+/** What every fact about a container holds. */
 export class ContainerFact {
   @Matches(ID_PATTERN)
   containerId!: string;
@@ -77,7 +77,7 @@ class ContainerImageFact extends ContainerFact {
   dataVolume!: string;
 }
 
-/** A host was chosen and the container config written; the host will be told. */
+/** A host was chosen and the container config written; the host gets it next. */
 export class ContainerConfigured extends ContainerImageFact {
   /** Event id of the request. */
   @IsString()
@@ -316,7 +316,7 @@ export class ContainerRemoved extends ContainerFact {}
 /** Its host is lost; what it does there is not known. */
 export class ContainerLost extends ContainerFact {}
 
-/** A container is placed on another host; there it is started anew. */
+/** A container is placed on another host; there it is started again. */
 export class ContainerMoved extends ContainerFact {
   /** Where it was; `host` is where it is now. */
   @Matches(NAME_PATTERN)

@@ -11,7 +11,7 @@ export class RestartPolicy {
   @IsIn(RESTART_POLICIES)
   policy!: RestartPolicyName;
 
-  /** Restarts in a row before the container counts as failed; absent: no limit. Staying up for a minute starts the count anew. */
+  /** Restarts in a row before the container counts as failed; absent: no limit. Staying up for a minute resets the count. */
   @IsOptional()
   @IsInt()
   @Min(0)

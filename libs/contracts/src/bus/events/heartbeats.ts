@@ -1,4 +1,4 @@
-/** What hosts and storage nodes say of themselves every few seconds, on core NATS: a lost one is replaced by the next. */
+/** What hosts and storage nodes report of themselves every few seconds, on core NATS: a lost one is replaced by the next. */
 import {
   ArrayMaxSize,
   IsArray,
@@ -99,7 +99,7 @@ export class MasterSummary {
   @Matches(DIGEST_PATTERN)
   mountScriptDigest!: string;
 
-  /** The node knows that nothing new may start on it. */
+  /** The node has received that nothing new may start on it. */
   @IsOptional()
   @IsIn([true, false])
   revoked?: boolean;
@@ -169,7 +169,7 @@ export class StorageHeartbeat {
   @NestedEach(() => LeaseSummary)
   leases?: LeaseSummary[];
 
-  /** Of every tenant with a volume here; absent: not measured since it was told last. */
+  /** Of every tenant with a volume here; absent: not measured since it was last reported. */
   @IsOptional()
   @ArrayMaxSize(100_000)
   @NestedEach(() => TenantDiskUse)

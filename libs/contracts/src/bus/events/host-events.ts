@@ -12,13 +12,13 @@ class HostFact {
   lastSeenAt!: string;
 }
 
-/** A host was heard for the first time. */
+/** The first heartbeat of a host was received. */
 export class HostJoined extends HostFact {}
 
-/** A host missed its heartbeats; it gets nothing new until it is heard again. */
+/** A host missed its heartbeats; it gets nothing new until a heartbeat is received again. */
 export class HostLost extends HostFact {}
 
-/** A lost host was heard again. */
+/** A heartbeat of a lost host was received again. */
 export class HostRecovered extends HostFact {}
 
 /** `host.cordon.requested`, `host.uncordon.requested`. */

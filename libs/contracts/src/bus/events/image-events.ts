@@ -37,7 +37,7 @@ class ImageFact {
   version!: string;
 }
 
-/** A version number was given out and the build has begun. */
+/** A version number was assigned and the build has begun. */
 export class ImageBuilding extends ImageFact {
   @Matches(ID_PATTERN)
   buildId!: string;

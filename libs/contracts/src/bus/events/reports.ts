@@ -1,4 +1,4 @@
-/** What hosts and storage nodes say under their own name; the provisioner checks it and publishes the official fact. */
+/** What hosts and storage nodes report under their own name; the provisioner checks it and publishes the official fact. */
 import {
   ArrayMaxSize,
   IsIn,

@@ -104,14 +104,14 @@ export class RolloutRequested extends UpdateOptions {
   })
   batch?: string;
 
-  /** Containers of one host in hand at once; absent: one batch. */
+  /** Containers of one host in progress at once; absent: one batch. */
   @IsOptional()
   @IsInt()
   @Min(1)
   @Max(100_000)
   maxDownPerHost?: number;
 
-  /** Containers of one tenant in hand at once; absent: one batch. */
+  /** Containers of one tenant in progress at once; absent: one batch. */
   @IsOptional()
   @IsInt()
   @Min(1)
@@ -125,7 +125,7 @@ export class RolloutRequested extends UpdateOptions {
   @Max(100_000)
   maxFailures?: number;
 
-  /** Share of a batch that has to succeed, percent; absent: 100 - whatever `maxFailures` allows. */
+  /** Share of a batch that has to succeed, percent; absent: 100, for any `maxFailures`. */
   @IsOptional()
   @IsInt()
   @Min(0)
@@ -159,10 +159,10 @@ export class RolloutActionRequested {
   @Matches(ID_PATTERN, { message: 'rolloutId must be 32 hex digits' })
   rolloutId!: string;
 }
-/** Begins no new switch until it is resumed; what is in hand ends by itself. */
+/** Begins no new switch until it is resumed; what is in progress ends by itself. */
 export class RolloutPauseRequested extends RolloutActionRequested {}
 export class RolloutResumeRequested extends RolloutActionRequested {}
-/** Ends the rollout where it is: what is in hand ends by itself, what was switched stays. */
+/** Ends the rollout where it is: what is in progress ends by itself, what was switched stays. */
 export class RolloutAbortRequested extends RolloutActionRequested {}
 /** Goes back with everything that was switched; also for a rollout that has ended. */
 export class RolloutRevertRequested extends RolloutActionRequested {}
@@ -257,7 +257,7 @@ export const ROLLOUT_STATES = [
 ] as const;
 export type RolloutState = (typeof ROLLOUT_STATES)[number];
 
-/** What every fact about a rollout says. */
+/** What every fact about a rollout holds. */
 export class RolloutFact {
   @Matches(ID_PATTERN)
   rolloutId!: string;
