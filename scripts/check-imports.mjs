@@ -1,4 +1,7 @@
-/** `npm run imports`: the rules of .dependency-cruiser.cjs, and whether they saw any module: rules without modules forbid nothing. */
+/**
+ * `npm run imports`: the rules of .dependency-cruiser.cjs, and whether they saw any module: rules without modules
+ * forbid nothing.
+ */
 import { spawnSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';

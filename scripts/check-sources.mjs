@@ -1,5 +1,6 @@
 /**
- * `npm run sources`: rules about what may stand in which source file, checked on the syntax tree. Needs what `npm run build` makes.
+ * `npm run sources`: rules about what may stand in which source file, checked on the syntax tree. Needs what
+ * `npm run build` makes.
  * Tests, and what only tests use, may write subjects and SQL: they play other systems.
  */
 import { readFileSync, readdirSync } from 'node:fs';

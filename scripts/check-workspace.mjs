@@ -1,6 +1,7 @@
 /**
- * `npm run workspace`: what package.json, nest-cli.json and tsconfig.json state about the tree is true. Every dependency is used, every application and library is
- * listed for Nest's command-line tool (`npx @nestjs/cli build <name>`) and to `tsc -b`, every file that a page of docs names is there.
+ * `npm run workspace`: what package.json, nest-cli.json and tsconfig.json state about the tree is true. Every
+ * dependency is used, every application and library is listed for Nest's command-line tool
+ * (`npx @nestjs/cli build <name>`) and to `tsc -b`, every file that a page of docs names is there.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';

@@ -1,4 +1,5 @@
-// Builds before the first test file: integration and end-to-end tests run the compiled services. Built once, not by each file: two compilers at once disturb each other.
+// Builds before the first test file: integration and end-to-end tests run the compiled services. Built once, not by
+// each file: two compilers at once disturb each other.
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';

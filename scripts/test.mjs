@@ -1,4 +1,5 @@
-// `npm test`: sets up what is missing, checks, tests, and checks that nothing is left. Node's own modules only: it runs before `npm ci`.
+// `npm test`: sets up what is missing, checks, tests, and checks that nothing is left. Node's own modules only: it runs
+// before `npm ci`.
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
@@ -16,7 +17,8 @@ if (process.getuid() !== 0) {
   console.error('the tests need root: they mount and start real containers');
   process.exit(1);
 }
-// In a path or the environment of all that the run begins: this distinguishes what it leaves from what other runs do meanwhile.
+// In a path or the environment of all that the run begins: this distinguishes what it leaves from what other runs do
+// meanwhile.
 const runId = randomBytes(8).toString('hex');
 const scratch = join(tmpdir(), `plinth-run-${runId}`);
 const results = join(tmpdir(), `plinth-results-${process.pid}`);

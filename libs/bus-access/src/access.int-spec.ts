@@ -25,7 +25,9 @@ const OTHER_ID = 'b'.repeat(32);
 const next = (stream: string, consumer: string): string => `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
 const EVERY_STREAM = Object.values(STREAMS).map(({ name }) => name);
 
-/** Only the provisioner makes or changes anything; no member deletes a stream, restores one, or asks about the server. */
+/**
+ * Only the provisioner makes or changes anything; no member deletes a stream, restores one, or asks about the server.
+ */
 const JETSTREAM_OF_OTHERS = [
   '$JS.API.INFO',
   '$JS.API.STREAM.LIST',
@@ -440,8 +442,8 @@ describe('a storage node', () => {
 });
 
 /**
- * Naming a reply that they may publish to anyway, these can have a message which they may read stored once more, unchanged: nothing that
- * its id does not make harmless.
+ * Naming a reply that they may publish to anyway, these can have a message which they may read stored once more,
+ * unchanged: nothing that its id does not make harmless.
  */
 const MAY_COPY = ['image-builder', 'operator'];
 
@@ -499,7 +501,8 @@ describe('a reply', () => {
       await (await bus.as(asker)).connection.request(consumers, '{}');
     }
     const before = await positions();
-    // A host's own heartbeat subject leads to the provisioner with everything below it; there a subject that does not fit is ignored.
+    // A host's own heartbeat subject leads to the provisioner with everything below it; there a subject that does not
+    // fit is ignored.
     const heartbeats = await (await bus.as('provisioner')).listen('heartbeat.host.*');
     const listeners = await Promise.all([
       (await bus.as('host-h-2')).listen('agent.h-2.exec'),
@@ -518,7 +521,8 @@ describe('a reply', () => {
       for (let seq = (before[stream] ?? 0) + 1; seq <= (after[stream] ?? 0); seq++) {
         const message = await readStored(connection, stream, { seq, next_by_subj: '>' });
         if (!message || (await login.publishes(message.subject))) continue;
-        // Where its subject does not belong no consumer asks for it; where it does it may only be what lies there already, for those who may read it.
+        // Where its subject does not belong no consumer asks for it; where it does it may only be what lies there
+        // already, for those who may read it.
         const copy =
           MAY_COPY.includes(id) &&
           (await readStored(connection, stream, { seq: 1, next_by_subj: message.subject }))?.data.join() ===

@@ -1,4 +1,7 @@
-/** A service that may not create consumers: it starts before the provisioner, reports what it waits for, and goes on when the bus lost its store. */
+/**
+ * A service that may not create consumers: it starts before the provisioner, reports what it waits for, and goes on
+ * when the bus lost its store.
+ */
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import { desiredConsumer, desiredOfHost, hostConsumers, storageConsumers } from '@plinth/contracts';

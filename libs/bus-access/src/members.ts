@@ -1,4 +1,7 @@
-/** The members that log in to the bus. Each has an account of its own: a reply subject that it names reaches no other member. */
+/**
+ * The members that log in to the bus. Each has an account of its own: a reply subject that it names reaches no other
+ * member.
+ */
 import { NAME_PATTERN } from '@plinth/contracts';
 
 export const MEMBER_KINDS = ['provisioner', 'image-builder', 'host', 'storage', 'upstream', 'operator'] as const;

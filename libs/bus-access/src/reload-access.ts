@@ -1,4 +1,6 @@
-/** Makes a running nats-server read its access rules again; clients that are connected and still allowed stay connected. */
+/**
+ * Makes a running nats-server read its access rules again; clients that are connected and still allowed stay connected.
+ */
 import { readFileSync } from 'node:fs';
 import { isAlive, type ProcessIdentity, signalProcess } from '@plinth/local-servers';
 
@@ -7,7 +9,8 @@ const PAUSE_MS = 20;
 const DONE = 'Reloaded server configuration';
 
 /**
- * It reloads twice: after one reload nats-server 2.9 has a new account, but what that imports leads nowhere until the next.
+ * It reloads twice: after one reload nats-server 2.9 has a new account, but what that imports leads nowhere until the
+ * next.
  * @throws Error when the server does not report the reload within seconds: its log has the reason
  */
 export async function reloadAccess(server: ProcessIdentity, logFile: string): Promise<void> {

@@ -1,6 +1,6 @@
 /**
- * What each member may do, made from the catalogue of contracts: the one source of the server's configuration, of the table in the
- * documentation and of the tests.
+ * What each member may do, made from the catalogue of contracts: the one source of the server's configuration, of the
+ * table in the documentation and of the tests.
  */
 import {
   BUILDER_CONSUMERS,
@@ -182,7 +182,10 @@ export function answersInMany(subject: string): boolean {
   return subject.startsWith('$JS.API.CONSUMER.MSG.NEXT.') || /^agent\.[^.]+\.(?:exec|logs)$/.test(subject);
 }
 
-/** What the provisioner may ask of JetStream: it keeps streams and consumers, and deletes and purges nothing but desired state, watchers and dead letters that an operator has done with. */
+/**
+ * What the provisioner may ask of JetStream: it keeps streams and consumers, and deletes and purges nothing but desired
+ * state, watchers and dead letters that an operator has done with.
+ */
 export const PROVISIONER_API: readonly string[] = [
   '$JS.API.INFO',
   ...Object.values(STREAMS).flatMap(({ name }) => [
@@ -219,7 +222,10 @@ function queries(party: Party, all: readonly Member[]): Call[] {
   );
 }
 
-/** Everything an entity's publishers publish, at their accounts: what comes into the core by a service import is not forwarded from there. */
+/**
+ * Everything an entity's publishers publish, at their accounts: what comes into the core by a service import is not
+ * forwarded from there.
+ */
 function facts(wanted: (subject: string) => boolean): Call[] {
   return (['provisioner', 'image-builder'] as const).flatMap((publisher) => {
     const entities = new Set(

@@ -1,4 +1,7 @@
-/** The access rules as nats-server reads them: pure. Runs with 2.9 and later; JSON is part of its configuration language. */
+/**
+ * The access rules as nats-server reads them: pure. Runs with 2.9 and later; JSON is part of its configuration
+ * language.
+ */
 import { CONSUMER_REQUESTS, HOST_HEARTBEATS, STORAGE_HEARTBEATS } from '@plinth/contracts';
 import { accountOf, CORE, type KeyedMember, memberId } from './members.js';
 import { answersInMany, type Call, coreServices, PROVISIONER_API, type Rights, rightsOf } from './rights.js';

@@ -37,7 +37,8 @@ export type StartedContainer = Omit<ContainerStarted, 'phases' | 'durationMs'> &
   Partial<Pick<ContainerStarted, 'phases' | 'durationMs'>>;
 
 /**
- * Waits until the container of a `container.requested` runs. A request that was sent before is answered by its container's present state.
+ * Waits until the container of a `container.requested` runs. A request that was sent before is answered by its
+ * container's present state.
  * @throws ClientError with the reason of the rejection or failure, or `timeout`
  */
 export async function waitUntilStarted(

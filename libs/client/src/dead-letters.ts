@@ -139,12 +139,19 @@ function hidden(env: unknown): unknown {
     : '…';
 }
 
-/** The id of the request that a letter is sent as: the same however often it is asked for, so that it is carried out once. */
+/**
+ * The id of the request that a letter is sent as: the same however often it is asked for, so that it is carried out
+ * once.
+ */
 export function replayId({ id }: DeadLetter): string {
   return derivedId('replayed', id);
 }
 
-/** Sends a letter's request again, as a new one, and drops the letter when the bus has it. @returns the new request's id. @throws ClientError `not-replayable` */
+/**
+ * Sends a letter's request again, as a new one, and drops the letter when the bus has it.
+ * @returns the new request's id.
+ * @throws ClientError `not-replayable`
+ */
 export async function replayDeadLetter(client: PlinthClient, letter: DeadLetter): Promise<string> {
   const refusal = replayRefusal(letter);
   const body = bodyOf(letter);

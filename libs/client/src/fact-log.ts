@@ -20,7 +20,8 @@ export class FactLog<F> {
   }
 
   /**
-   * The first fact, already arrived or still to come, that fits; undefined when the time is over or the log is closed before.
+   * The first fact, already arrived or still to come, that fits; undefined when the time is over or the log is closed
+   * before.
    * @param fits asked once about each fact
    */
   async within(fits: (fact: F) => boolean, timeoutMs: number): Promise<F | undefined> {

@@ -32,7 +32,10 @@ export function streamOf(subject: string): StreamName {
   return found.name;
 }
 
-/** Gives every stored message to `onFact`, in order; ends when all are given, or with `follow` when aborted. Needs no consumer, only the right to read. */
+/**
+ * Gives every stored message to `onFact`, in order; ends when all are given, or with `follow` when aborted. Needs no
+ * consumer, only the right to read.
+ */
 export async function readHistory(
   connection: NatsConnection,
   options: HistoryOptions,

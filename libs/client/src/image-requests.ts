@@ -69,7 +69,10 @@ export interface PromoteOptions {
   readonly onNode: (line: string) => void;
 }
 
-/** Promotes and, with `wait`, waits for the storage nodes. @throws ClientError with the reason of the rejection or of a node's failure */
+/**
+ * Promotes and, with `wait`, waits for the storage nodes.
+ * @throws ClientError with the reason of the rejection or of a node's failure
+ */
 export async function promoteImage(client: PlinthClient, ref: string, options: PromoteOptions): Promise<void> {
   const image = parseExactImageRef(ref);
   const arrivals = await client.facts(

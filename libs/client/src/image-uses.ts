@@ -8,7 +8,10 @@ import {
 } from '@plinth/contracts';
 import { ClientError, type PlinthClient } from './plinth-client.js';
 
-/** `on`: by its config; `returns`: it is on trial on another and goes back to it; `remembers`: it is known good there, or its host has not left it yet. */
+/**
+ * `on`: by its config; `returns`: it is on trial on another and goes back to it; `remembers`: it is known good there,
+ * or its host has not left it yet.
+ */
 export type Relation = 'on' | 'returns' | 'remembers';
 
 export interface Use {
@@ -93,7 +96,10 @@ export interface Candidate {
   readonly keep: string | undefined;
 }
 
-/** Versions in production, or that were, oldest last within their name. @param keep so many of the newest of each name stay */
+/**
+ * Versions in production, or that were, oldest last within their name.
+ * @param keep so many of the newest of each name stay
+ */
 export function collectable(images: readonly ImageSummary[], keep: number): readonly Candidate[] {
   const inProduction = images.filter(({ state }) => state === 'promoted' || state === 'revoked');
   const names = [...new Set(inProduction.map(({ name }) => name))].sort();

@@ -136,7 +136,10 @@ export class PlinthClient {
     }
   }
 
-  /** Publishes a request of an unknown kind, as it came, without waiting for its answer. @throws ClientError `not-stored` */
+  /**
+   * Publishes a request of an unknown kind, as it came, without waiting for its answer.
+   * @throws ClientError `not-stored`
+   */
   async publishUnchecked(
     subject: string,
     data: object,
@@ -172,7 +175,10 @@ export class PlinthClient {
     }
   }
 
-  /** One question, one answer, whose type follows from the subject. @throws ClientError with the service's reason, or `no-answer` */
+  /**
+   * One question, one answer, whose type follows from the subject.
+   * @throws ClientError with the service's reason, or `no-answer`
+   */
   async query<S extends QuerySubject>(subject: S, body: PayloadOf<S>): Promise<ReplyOf<S>> {
     let message: Msg;
     try {

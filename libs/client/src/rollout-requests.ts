@@ -50,7 +50,10 @@ export async function actOnRollout(client: PlinthClient, action: RolloutActionNa
   }
 }
 
-/** By id, or by an unambiguous beginning of it (4 digits or more). @throws ClientError `rollout-not-found`, `ambiguous` */
+/**
+ * By id, or by an unambiguous beginning of it (4 digits or more).
+ * @throws ClientError `rollout-not-found`, `ambiguous`
+ */
 export async function findRollout(client: PlinthClient, text: string): Promise<RolloutDetails> {
   if (/^[0-9a-f]{32}$/.test(text)) return client.query(QUERIES.rollout, { id: text });
   const matches = /^[0-9a-f]{4,31}$/.test(text)

@@ -82,7 +82,10 @@ afterAll(() => {
   expect(left).toEqual([]);
 });
 
-/** Processes with a mount from below a directory of that name: those of every container on its images, also when its cgroup is gone. */
+/**
+ * Processes with a mount from below a directory of that name: those of every container on its images, also when its
+ * cgroup is gone.
+ */
 function processesOn(directory: string): readonly number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
@@ -123,7 +126,10 @@ async function started(change: Partial<ContainerSpec> = {}): Promise<string> {
   return spec.id;
 }
 
-/** Output of a command in the container, standard error included, and its exit code on the last line. The order of the two streams is not certain: only one may have output. */
+/**
+ * Output of a command in the container, standard error included, and its exit code on the last line. The order of the
+ * two streams is not certain: only one may have output.
+ */
 async function sh(id: string, script: string): Promise<string> {
   let output = '';
   const onOutput = (chunk: Buffer): void => void (output += chunk.toString());

@@ -81,8 +81,9 @@ const CONMON_GRACE_MS = 2000;
 const LOG_LIMIT_BYTES = 10 * 1024 ** 2;
 
 /**
- * Runs containers through crun or runc. Keeps no table of its own: every answer is read from the runtime's state, cgroups, /proc and
- * conmon's files, so a restarted service sees what is really there. Calls for one id must not overlap; different ids may.
+ * Runs containers through crun or runc. Keeps no table of its own: every answer is read from the runtime's state,
+ * cgroups, /proc and conmon's files, so a restarted service sees what is really there. Calls for one id must not
+ * overlap; different ids may.
  */
 export class OciRuntime {
   readonly binary: RuntimeBinary;
@@ -113,7 +114,10 @@ export class OciRuntime {
     this.#exits = new ExitWatch(this.paths.exits);
   }
 
-  /** Prepares a start that follows within milliseconds: begins the waits that can be done meanwhile. Returns at once; a start without it only takes longer. */
+  /**
+   * Prepares a start that follows within milliseconds: begins the waits that can be done meanwhile. Returns at once; a
+   * start without it only takes longer.
+   */
   expectStart(): void {
     this.#cgroupLock.warmUp();
   }
@@ -189,7 +193,9 @@ export class OciRuntime {
     return knownIds(this.paths).some((id) => this.observe(id)?.state === 'running');
   }
 
-  /** Ids that have a cgroup of this instance but belong to no bundle or state here: the rest of a lost state directory. */
+  /**
+   * Ids that have a cgroup of this instance but belong to no bundle or state here: the rest of a lost state directory.
+   */
   strayIds(): readonly string[] {
     const known = new Set(knownIds(this.paths));
     return cgroupContainerIds(this.instance).filter((id) => !known.has(id));
@@ -213,7 +219,8 @@ export class OciRuntime {
   }
 
   /**
-   * Removes a container in any state: kills it, and takes away runtime state, cgroups, bundle, exit file, sockets, and the log unless it is to be kept.
+   * Removes a container in any state: kills it, and takes away runtime state, cgroups, bundle, exit file, sockets, and
+   * the log unless it is to be kept.
    * Idempotent; also for ids that never existed and for half-done starts. Throws ContainerStuckError.
    */
   async delete(id: string, options: { readonly keepLog?: boolean } = {}): Promise<void> {
@@ -221,7 +228,8 @@ export class OciRuntime {
     if (this.#mayHaveStarters(id)) await this.#killStarters(id);
     await this.kill(id);
     await this.#awaitConmon(id);
-    // Not the runtime's own delete: with every process gone its mounts are gone too, and one program less is started between a stop and a start.
+    // Not the runtime's own delete: with every process gone its mounts are gone too, and one program less is started
+    // between a stop and a start.
     for (let rounds = 0; !(await removeCgroups(this.cgroupOf(id), CGROUP_ROUND_MS)); rounds += 1) {
       if (rounds === CGROUP_ROUNDS) throw new ContainerStuckError(id, cgroupProcesses(this.cgroupOf(id)));
       await this.kill(id);
@@ -240,7 +248,10 @@ export class OciRuntime {
     return execInContainer(this.binary, this.paths, id, argv, options);
   }
 
-  /** A command that is run in a container again and again, as cheaply as possible. It is valid for one run of the container. */
+  /**
+   * A command that is run in a container again and again, as cheaply as possible. It is valid for one run of the
+   * container.
+   */
   repeatedCommand(id: string, argv: readonly string[]): ContainerCheck {
     return new ContainerCheck(this.binary, this.paths, id, this.cgroupOf(id), argv);
   }
@@ -256,8 +267,8 @@ export class OciRuntime {
   }
 
   /**
-   * Waits until the first process has ended. Resolves with undefined when it ended without a witness (conmon killed) or was
-   * deleted; rejects with the signal's reason.
+   * Waits until the first process has ended. Resolves with undefined when it ended without a witness (conmon killed) or
+   * was deleted; rejects with the signal's reason.
    */
   async waitExit(id: string, signal: AbortSignal): Promise<ExitStatus | undefined> {
     const look = (): { exit: ExitStatus | undefined } | undefined => {
@@ -308,15 +319,19 @@ export class OciRuntime {
   }
 
   /**
-   * Whether the rest of a start that was cut off may still run. Finding it reads every process of the machine, so this must not be called for each
-   * container that has ended: conmon writes the exit file after the runtime is done, and no start begins while there is one.
+   * Whether the rest of a start that was cut off may still run. Finding it reads every process of the machine, so this
+   * must not be called for each container that has ended: conmon writes the exit file after the runtime is done, and no
+   * start begins while there is one.
    */
   #mayHaveStarters(id: string): boolean {
     if (this.exitStatus(id) !== undefined) return false;
     return firstProcess(this.paths.runtimeRoot, id) === undefined || conmonPid(this.paths, id) === undefined;
   }
 
-  /** A start that was cut off may still be at work: conmon, the runtime, and the runtime's child that is not yet the container. */
+  /**
+   * A start that was cut off may still be at work: conmon, the runtime, and the runtime's child that is not yet the
+   * container.
+   */
   async #killStarters(id: string): Promise<void> {
     for (let rounds = 0; rounds < 100; rounds += 1) {
       const starters = this.#starters(id);

@@ -73,15 +73,18 @@ export class KnownGood {
   @Matches(DIGEST_PATTERN)
   contentDigest!: string;
 
-  /** The run generation before the update: a container that was started at it needs no restart when the update is refused. */
+  /**
+   * The run generation before the update: a container that was started at it needs no restart when the update is
+   * refused.
+   */
   @IsInt()
   @Min(1)
   runGeneration!: number;
 }
 
 /**
- * The image of this config is on trial: the agent starts it, judges it (start result, health check or staying up, soak time), and goes back
- * to `knownGood` by itself when it fails. Absent: the image is taken as it is.
+ * The image of this config is on trial: the agent starts it, judges it (start result, health check or staying up, soak
+ * time), and goes back to `knownGood` by itself when it fails. Absent: the image is taken as it is.
  */
 export class ImageUpdate {
   @Matches(ID_PATTERN)
@@ -110,7 +113,10 @@ export class ImageUpdate {
   snapshotData?: boolean;
 }
 
-/** The host that held the data volume is lost: the new one takes the volume only while the lost one's lease is still the one that has run out. */
+/**
+ * The host that held the data volume is lost: the new one takes the volume only while the lost one's lease is still the
+ * one that has run out.
+ */
 export class VolumeTakeover {
   /** The host that held it. */
   @Matches(NAME_PATTERN)

@@ -1,4 +1,6 @@
-/** Decorators for fields that hold other contract classes, or null; the classes are recorded here for the JSON Schemas. */
+/**
+ * Decorators for fields that hold other contract classes, or null; the classes are recorded here for the JSON Schemas.
+ */
 import { Type } from 'class-transformer';
 import { IsArray, IsObject, IsOptional, ValidateNested } from 'class-validator';
 

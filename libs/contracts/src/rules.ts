@@ -102,8 +102,8 @@ function isWindowPattern(value: unknown): boolean {
 }
 
 /**
- * A number of seconds (or other units) to the thousandth. Not IsNumber's `maxDecimalPlaces`: that throws on numbers which are written with an
- * exponent, such as 1e-7.
+ * A number of seconds (or other units) to the thousandth. Not IsNumber's `maxDecimalPlaces`: that throws on numbers
+ * which are written with an exponent, such as 1e-7.
  */
 export function IsToTheThousandth(options?: ValidationOptions): PropertyDecorator {
   return ValidateBy(

@@ -78,6 +78,9 @@ export function fitMessage(message: string, most: number = MAX_MESSAGE): string 
   return message.length <= most ? message : `${message.slice(0, most - 1)}…`;
 }
 
-/** Text that is shown to people and kept in databases: no control characters but line feeds and tabs, no halves of characters. */
+/**
+ * Text that is shown to people and kept in databases: no control characters but line feeds and tabs, no halves of
+ * characters.
+ */
 // oxlint-disable-next-line no-control-regex -- control characters are exactly what is refused
 export const READABLE_TEXT_PATTERN = /^[^\u0000-\u0008\u000b-\u001f\u007f-\u009f\p{Surrogate}]*$/u;

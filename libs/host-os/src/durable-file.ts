@@ -56,8 +56,8 @@ async function replace(
 const PLACE_BYTES = 4096;
 
 /**
- * Writes over a small file in its place, so that it can be renewed on a full disk too; made by a rename when it is not there. A reader of
- * this moment may see half of it, which is no JSON.
+ * Writes over a small file in its place, so that it can be renewed on a full disk too; made by a rename when it is not
+ * there. A reader of this moment may see half of it, which is no JSON.
  * @param flushed wait until a power cut can't take it away
  * @throws RangeError when the text is longer than 4096 bytes
  */
@@ -97,7 +97,8 @@ export async function syncPath(path: string): Promise<void> {
 
 /**
  * Removes what writers that died have left in a directory.
- * @param olderThanMs leave younger ones, which a living writer of another process may be at; 0 where there is no other process
+ * @param olderThanMs leave younger ones, which a living writer of another process may be at; 0 where there is no other
+ * process
  */
 export async function removeTemporaries(directory: string, olderThanMs: number, nowMs = Date.now()): Promise<void> {
   for (const name of await readdir(directory)) {

@@ -1,6 +1,6 @@
 /**
- * Locks by flock(2): exclusive, never waited for. The lock belongs to the open file, so the kernel ends it with the process, in any
- * way that it ends.
+ * Locks by flock(2): exclusive, never waited for. The lock belongs to the open file, so the kernel ends it with the
+ * process, in any way that it ends.
  */
 import { closeSync, constants as fs, fstatSync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';
@@ -19,7 +19,10 @@ const PID_DIGITS = 10;
 
 let flock: BoundCall | undefined;
 
-/** @returns false when another open file holds it, and for no other reason @throws SystemCallError e.g. ENOLCK, ENOSYS */
+/**
+ * @returns false when another open file holds it, and for no other reason
+ * @throws SystemCallError e.g. ENOLCK, ENOSYS
+ */
 export function lockDescriptor(fd: number, path: string): boolean {
   const call = (flock ??= bindCall('int flock(int fd, int operation)'));
   for (;;) {
@@ -96,9 +99,9 @@ function isStill(path: string, fd: number): boolean {
 }
 
 /**
- * Whether a process holds the lock of {@link tryFileLock}, without trying to take it, which could take it from a process that starts at
- * this moment. From proc(5) /proc/locks: `1: FLOCK  ADVISORY  WRITE 708 08:01:13 0 EOF`. The device there is not always that of stat(2),
- * and inodes of two file systems may be equal: the pid in the file decides.
+ * Whether a process holds the lock of {@link tryFileLock}, without trying to take it, which could take it from a
+ * process that starts at this moment. From proc(5) /proc/locks: `1: FLOCK  ADVISORY  WRITE 708 08:01:13 0 EOF`. The
+ * device there is not always that of stat(2), and inodes of two file systems may be equal: the pid in the file decides.
  */
 export function isFileLocked(path: string): boolean {
   let inode: number;

@@ -1,4 +1,7 @@
-/** Calls of the C library that Node.js does not offer. The only file of the project that uses the foreign function interface. */
+/**
+ * Calls of the C library that Node.js does not offer. The only file of the project that uses the foreign function
+ * interface.
+ */
 import { constants } from 'node:os';
 import koffi from 'koffi';
 

@@ -4,7 +4,8 @@ import { bindCall, type BoundCall, lastErrno, SystemCallError } from './libc.js'
 let syncfs: BoundCall | undefined;
 
 /**
- * Writes everything of the file system that a file or directory lies on to the disk, syncfs(2); other work goes on meanwhile.
+ * Writes everything of the file system that a file or directory lies on to the disk, syncfs(2); other work goes on
+ * meanwhile.
  * @throws SystemCallError EIO, ENOSPC or EDQUOT when something could not be written
  */
 export async function syncFileSystem(path: string): Promise<void> {

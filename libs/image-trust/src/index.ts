@@ -1,4 +1,7 @@
-/** Whose images are trusted: signing keys, signed statements, and the directory of keys that a host or storage node trusts. */
+/**
+ * Whose images are trusted: signing keys, signed statements, and the directory of keys that a host or storage node
+ * trusts.
+ */
 export { digestOf, isDigest } from './digest.js';
 export { KEY_ID_PATTERN, keyFileName, keyIdOf } from './key-id.js';
 export { createSigningKey, SigningKey, SigningKeyError } from './signing-key.js';

@@ -51,7 +51,8 @@ export class SigningKey {
 }
 
 /**
- * Makes a key pair: the private key in `file`, mode 0600, its directory of mode 0700; the public key in `trusted`, under its id.
+ * Makes a key pair: the private key in `file`, mode 0600, its directory of mode 0700; the public key in `trusted`,
+ * under its id.
  * A private key that is in `file` is replaced.
  * @returns the key's id
  */

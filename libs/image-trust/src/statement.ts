@@ -46,7 +46,10 @@ const FIELDS: Readonly<Record<keyof SignedStatement, (value: unknown) => boolean
   signature: text(SIGNATURE_PATTERN),
 };
 
-/** From the bytes of `signature.json` to its shape: every field, and no other. Whose signature it is, and whether it holds, is not checked. */
+/**
+ * From the bytes of `signature.json` to its shape: every field, and no other. Whose signature it is, and whether it
+ * holds, is not checked.
+ */
 export function parseStatement(body: Uint8Array): ParsedStatement {
   if (body.length > MAX_STATEMENT_BYTES)
     return broken(`signature.json has ${body.length} bytes, ${MAX_STATEMENT_BYTES} are allowed`);

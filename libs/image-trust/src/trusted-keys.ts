@@ -1,8 +1,9 @@
 /**
  * The Ed25519 public keys whose signatures are accepted: a directory of `<keyId>.pem`.
  *
- * Trust in a key rests on its own file, checked each time: one stat(2) when nothing has changed. So a key that is taken away is not
- * trusted from then on, a new one is trusted at once, and a broken file takes no trust from the one beside it.
+ * Trust in a key rests on its own file, checked each time: one stat(2) when nothing has changed. So a key that is taken
+ * away is not trusted from then on, a new one is trusted at once, and a broken file takes no trust from the one beside
+ * it.
  */
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { constants as fs } from 'node:fs';
@@ -50,9 +51,14 @@ export const TRUSTED_KEYS_WANTED =
 
 const SUFFIX = '.pem';
 const MAX_KEY_BYTES = 16 * 1024;
-/** One public key and nothing else (RFC 7468, 13): `createPublicKey` would take a private key or a certificate as well. */
+/**
+ * One public key and nothing else (RFC 7468, 13): `createPublicKey` would take a private key or a certificate as well.
+ */
 const PUBLIC_KEY_PEM = /^\s*-----BEGIN PUBLIC KEY-----[A-Za-z0-9+/=\s]+-----END PUBLIC KEY-----\s*$/;
-/** A file that changed less than this before it was read may change again under the same times: it is read again the next time. */
+/**
+ * A file that changed less than this before it was read may change again under the same times: it is read again the
+ * next time.
+ */
 const SETTLED_MS = 2_000;
 const FILES_AT_ONCE = 16;
 
@@ -144,8 +150,8 @@ export class TrustedKeys {
   }
 
   /**
-   * Whether the bytes of `signature.json` are a statement, signed by a trusted key, about what is expected; in this order, so that nothing
-   * of a statement is used before its signature is checked.
+   * Whether the bytes of `signature.json` are a statement, signed by a trusted key, about what is expected; in this
+   * order, so that nothing of a statement is used before its signature is checked.
    */
   async verify(body: Uint8Array, expected: ExpectedStatement): Promise<Verdict> {
     const parsed = parseStatement(body);
@@ -178,7 +184,9 @@ export class TrustedKeys {
   }
 }
 
-/** Symbolic links are followed, as in a mounted Kubernetes secret: what they lead to counts, and its changes are seen. */
+/**
+ * Symbolic links are followed, as in a mounted Kubernetes secret: what they lead to counts, and its changes are seen.
+ */
 async function fingerprintOf(path: string): Promise<{ readonly text: string; readonly settled: boolean }> {
   const { dev, ino, size, mode, uid, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
   return {

@@ -9,7 +9,10 @@ export interface NatsServerOptions {
   readonly directory: string;
   readonly port: number;
   readonly life: 'background' | 'bound';
-  /** Configuration to include: accounts, users and rules, or TLS. Absent: every client that reaches the port may do everything. */
+  /**
+   * Configuration to include: accounts, users and rules, or TLS. Absent: every client that reaches the port may do
+   * everything.
+   */
   readonly includes?: readonly string[];
   /** Path of the program; PLINTH_NATS_BIN or the one on the PATH when absent. */
   readonly binary?: string;

@@ -43,7 +43,10 @@ export async function reaches(account: Account, path: string): Promise<boolean> 
   }
 }
 
-/** Data beside the password and the log; below /var/lib/plinth when the account can't get there (a checkout below /root). */
+/**
+ * Data beside the password and the log; below /var/lib/plinth when the account can't get there (a checkout below
+ * /root).
+ */
 export async function dataDirectory(directory: string, account: Account | undefined): Promise<string> {
   const beside = join(directory, 'data');
   if (!account || existsSync(beside) || (await reaches(account, directory))) return beside;

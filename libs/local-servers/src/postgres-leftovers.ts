@@ -6,8 +6,9 @@ import { endProcess, identify, isAlive, type ProcessIdentity } from './process-i
 const GRACE_MS = 10_000;
 
 /**
- * Ends a server that still runs on the data (its starter was killed before it was known) and waits for the children of a killed one: they hold the
- * shared memory, and a new server refuses to start beside them. A lock file whose pid was given to another process is harmless then.
+ * Ends a server that still runs on the data (its starter was killed before it was known) and waits for the children of
+ * a killed one: they hold the shared memory, and a new server refuses to start beside them. A lock file whose pid was
+ * given to another process is harmless then.
  */
 export async function clearPostgresLeftovers(data: string): Promise<void> {
   const lock = join(data, 'postmaster.pid');

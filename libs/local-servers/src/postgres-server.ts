@@ -46,7 +46,8 @@ export async function startPostgresServer(
   options: PostgresServerOptions,
 ): Promise<{ identity: ProcessIdentity; url: string; logFile: string }> {
   const account = process.getuid?.() === 0 ? unprivilegedAccount() : undefined;
-  // PostgreSQL's user must reach its programs and data, but nothing else below: the folders let through, they don't list.
+  // PostgreSQL's user must reach its programs and data, but nothing else below: the folders let through, they don't
+  // list.
   mkdirSync(options.directory, { recursive: true, mode: 0o711 });
   chmodSync(options.directory, 0o711);
   const programs = await reachablePrograms(account);

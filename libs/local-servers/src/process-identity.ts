@@ -37,7 +37,9 @@ export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals)
   }
 }
 
-/** Sends the signal, and SIGKILL after the grace period. Resolves when it is gone, or is still there 5 s after SIGKILL. */
+/**
+ * Sends the signal, and SIGKILL after the grace period. Resolves when it is gone, or is still there 5 s after SIGKILL.
+ */
 export async function endProcess(
   identity: ProcessIdentity,
   signal: NodeJS.Signals,

@@ -1,4 +1,7 @@
-/** The life of a service process: validated config, NATS, the service's module, its components, handlers, health; and a graceful end. */
+/**
+ * The life of a service process: validated config, NATS, the service's module, its components, handlers, health; and a
+ * graceful end.
+ */
 import 'reflect-metadata';
 import { type DynamicModule, type INestApplication, Module, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -31,15 +34,22 @@ export interface ServiceDefinition<C extends ServiceConfig> {
   readonly consumerGroup?: (config: C) => string;
   /**
    * Work that does not wait for NATS, e.g. keeping containers running while it is away.
-   * @returns its parts by name, in the order of their start; they are stopped after the components, while NATS is still there
+   * @returns its parts by name, in the order of their start; they are stopped after the components, while NATS is still
+   * there
    * @throws ConfigError for what only shows now, e.g. a missing directory
    */
   readonly prepare?: (
     base: Pick<ServiceContext<C>, 'config' | 'logger'>,
   ) => Promise<Readonly<Record<string, Component>>>;
-  /** Called after NATS is there. Providers may inject what {@link serviceContextModule} provides; {@link SERVICE_READINESS} is one of them. */
+  /**
+   * Called after NATS is there. Providers may inject what {@link serviceContextModule} provides;
+   * {@link SERVICE_READINESS} is one of them.
+   */
   readonly module: (config: C) => Type<unknown> | DynamicModule;
-  /** Providers of the module that have a start and an end, in the order of their start; the handlers begin after them and end before them. */
+  /**
+   * Providers of the module that have a start and an end, in the order of their start; the handlers begin after them
+   * and end before them.
+   */
   readonly components: readonly Type<Component>[];
 }
 
@@ -51,8 +61,8 @@ const EX_CONFIG = 78;
 const EX_SOFTWARE = 70;
 
 /**
- * Runs until SIGTERM or SIGINT. Exit codes, of sysexits.h: 0 after a clean end, 70 when something could not be started or stopped,
- * 78 on a wrong configuration.
+ * Runs until SIGTERM or SIGINT. Exit codes, of sysexits.h: 0 after a clean end, 70 when something could not be started
+ * or stopped, 78 on a wrong configuration.
  */
 export async function runService<C extends ServiceConfig>(definition: ServiceDefinition<C>): Promise<void> {
   let config: C;

@@ -21,7 +21,10 @@ export class ServiceConfig {
   @MinLength(1)
   NATS_URL: string = 'nats://127.0.0.1:4222';
 
-  /** File with the nkey seed this service logs in with, mode 0600; absent: NATS_CREDS, or a server without access control. */
+  /**
+   * File with the nkey seed this service logs in with, mode 0600; absent: NATS_CREDS, or a server without access
+   * control.
+   */
   @IsOptional()
   @IsString()
   NATS_NKEY_FILE?: string;

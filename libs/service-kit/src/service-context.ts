@@ -26,7 +26,10 @@ export interface ServiceContext<C extends ServiceConfig> {
 @Module({})
 class ServiceContextModule {}
 
-/** Provides the config under its class, {@link EventPublisher}, {@link LOGGER}, {@link CONNECTION} and {@link CONSUMERS}. */
+/**
+ * Provides the config under its class, {@link EventPublisher}, {@link LOGGER}, {@link CONNECTION} and
+ * {@link CONSUMERS}.
+ */
 export function serviceContextModule<C extends ServiceConfig>(
   config: Type<C>,
   context: ServiceContext<C>,

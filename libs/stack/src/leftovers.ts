@@ -38,8 +38,8 @@ export function mountsBelow(mountinfo: string, home: string): string[] {
 }
 
 /**
- * Cgroups of this home's containers. The parent `plinth` is shared by all stacks of a machine: it goes when it is empty, and other stacks'
- * groups below it are left alone even when empty, for a container may just be entering one.
+ * Cgroups of this home's containers. The parent `plinth` is shared by all stacks of a machine: it goes when it is
+ * empty, and other stacks' groups below it are left alone even when empty, for a container may just be entering one.
  */
 function containerCgroups(home: string): string[] {
   const hosts = directoriesIn(join(home, 'hosts')).map((host) => join(home, 'hosts', host));

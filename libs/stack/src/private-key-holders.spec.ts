@@ -1,4 +1,7 @@
-/** The holders of the private key that signs images: only the image builder, in docker-compose.yml and in the stack of one machine. */
+/**
+ * The holders of the private key that signs images: only the image builder, in docker-compose.yml and in the stack of
+ * one machine.
+ */
 import { readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { parse } from 'yaml';
@@ -21,7 +24,10 @@ function sourceOf({ volumes = [] }: Service, path: string): string | undefined {
   return undefined;
 }
 
-/** Services, besides the image builder, in which a mount reaches the signing key's directory: the same, one above or one below it. */
+/**
+ * Services, besides the image builder, in which a mount reaches the signing key's directory: the same, one above or one
+ * below it.
+ */
 function holders(services: Readonly<Record<string, Service>>): string[] {
   const builder = services[BUILDER];
   const key = builder && sourceOf(builder, builder.environment?.['PLINTH_SIGNING_KEY'] ?? '');

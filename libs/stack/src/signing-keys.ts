@@ -1,4 +1,6 @@
-/** The key that signs images, and the folder of public keys that storage nodes and hosts trust; made at the first start. */
+/**
+ * The key that signs images, and the folder of public keys that storage nodes and hosts trust; made at the first start.
+ */
 import { existsSync, mkdirSync, renameSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createSigningKey } from '@plinth/image-trust';

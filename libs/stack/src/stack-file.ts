@@ -1,4 +1,7 @@
-/** `stack.json`: what runs, for scripts, for clients and for `down`. Readable by its owner only: the database URL has a password. */
+/**
+ * `stack.json`: what runs, for scripts, for clients and for `down`. Readable by its owner only: the database URL has a
+ * password.
+ */
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';

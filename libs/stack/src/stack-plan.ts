@@ -1,4 +1,7 @@
-/** Which processes make a stack, with argv and environment: pure, so that it can be shown and tested without starting anything. */
+/**
+ * Which processes make a stack, with argv and environment: pure, so that it can be shown and tested without starting
+ * anything.
+ */
 import { join } from 'node:path';
 import { downloadTokenFile, seedFile } from '@plinth/bus-access';
 import type { Member } from '@plinth/bus-access';
@@ -57,7 +60,10 @@ export function stackMembers(hosts: number, storageNodes: number): readonly Memb
   ];
 }
 
-/** In the order in which they are started; stopped in the reverse. The provisioner first: it makes the streams and opens the others' consumers. */
+/**
+ * In the order in which they are started; stopped in the reverse. The provisioner first: it makes the streams and opens
+ * the others' consumers.
+ */
 export function planStack(options: StackOptions): readonly PlannedService[] {
   const { home } = options;
   const nodes = numbered('sn', options.storageNodes);

@@ -31,7 +31,10 @@ export interface StartOptions {
 const READY_MS = 60_000;
 const GRACE_MS = 15_000;
 
-/** Starts what is missing and waits until it is ready. @returns the whole stack, and how many processes were started now */
+/**
+ * Starts what is missing and waits until it is ready.
+ * @returns the whole stack, and how many processes were started now
+ */
 export async function startStack(
   options: StartOptions,
 ): Promise<{ readonly stack: StackFile; readonly started: number }> {
@@ -41,7 +44,8 @@ export async function startStack(
   const alive = (before?.services ?? []).filter((service) =>
     isAlive({ pid: service.pid, startTime: service.pidStartTime }),
   );
-  // Dead ones stay listed until they are replaced: a dead agent's containers may live, and `down` needs its environment.
+  // Dead ones stay listed until they are replaced: a dead agent's containers may live, and `down` needs its
+  // environment.
   let stack: StackFile = {
     natsUrl: before?.natsUrl ?? '',
     nkeyFile: before?.nkeyFile ?? null,
@@ -151,7 +155,9 @@ function serverEntry(name: string, identity: { pid: number; startTime: string },
   };
 }
 
-/** What the user decides, not the plan: where images' packages come from, and whether what leaves a service is checked. */
+/**
+ * What the user decides, not the plan: where images' packages come from, and whether what leaves a service is checked.
+ */
 function fromPerson(): Record<string, string> {
   const names = ['PLINTH_DEBIAN_MIRROR', 'PLINTH_DEBIAN_SNAPSHOTS', 'PLINTH_CHECK_CONTRACTS'];
   return Object.fromEntries(
@@ -217,7 +223,10 @@ function shipSoftware(home: string, storageNodes: number): void {
   }
 }
 
-/** The same port as before where a stack is started again, so that clients need no change; another one if another process has taken it. */
+/**
+ * The same port as before where a stack is started again, so that clients need no change; another one if another
+ * process has taken it.
+ */
 function serverPort(url: string | undefined): Promise<number> {
   return freePort(url ? Number(new URL(url).port) : 0);
 }

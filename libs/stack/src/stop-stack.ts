@@ -10,7 +10,9 @@ import { installationDirectory, readStack, type RunningService, writeStack } fro
 const run = promisify(execFile);
 const GRACE_MS = 15_000;
 const REMOVAL_MS = 600_000;
-/** Agents first, so that nothing starts a container again while the others go; servers last, as everything needs them. */
+/**
+ * Agents first, so that nothing starts a container again while the others go; servers last, as everything needs them.
+ */
 const ORDER = ['host-agent', 'distributor', 'provisioner', 'image-builder', 'postgres', 'nats'];
 
 export interface StopReport {

@@ -7,8 +7,9 @@ import { promisify } from 'node:util';
 import { REQUIRED_MOUNT_POINTS } from '@plinth/contracts';
 
 /**
- * A small Debian 12 tree as an image holds it: mount points there, /dev empty. Built once by mmdebstrap (root and a mirror are needed: `PLINTH_DEBIAN_MIRROR`, else the machine's own) and kept in
- * `PLINTH_TEST_CACHE`, else in the system's folder for temporary files; no test may write to it.
+ * A small Debian 12 tree as an image holds it: mount points there, /dev empty. Built once by mmdebstrap (root and a
+ * mirror are needed: `PLINTH_DEBIAN_MIRROR`, else the machine's own) and kept in `PLINTH_TEST_CACHE`, else in the
+ * system's folder for temporary files; no test may write to it.
  */
 export async function debianRootfs(): Promise<string> {
   if (process.getuid?.() !== 0)

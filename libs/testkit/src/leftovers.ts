@@ -1,7 +1,8 @@
 /**
- * What a test run has left on the machine: processes, mounts, cgroups, network interfaces, files. The run has a random id; the directory of its temporary
- * files is named after it, so that the id stands in the command line, the environment, a path or a mount of all that the run began. What others made
- * meanwhile, another run of the same tests included, has no such mark.
+ * What a test run has left on the machine: processes, mounts, cgroups, network interfaces, files. The run has a random
+ * id; the directory of its temporary files is named after it, so that the id stands in the command line, the
+ * environment, a path or a mount of all that the run began. What others made meanwhile, another run of the same tests
+ * included, has no such mark.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -23,7 +24,10 @@ export interface SeenProcess {
   readonly parent: number;
   /** Command line, words separated by spaces. */
   readonly command: string;
-  /** Environment, working directory, program and root; and the root mount's line of mountinfo: a container's leads to its image. */
+  /**
+   * Environment, working directory, program and root; and the root mount's line of mountinfo: a container's leads to
+   * its image.
+   */
   readonly traces: readonly string[];
 }
 
@@ -64,8 +68,8 @@ export function readMachineState(directories: readonly string[]): MachineState {
 }
 
 /**
- * Pure: one line for people each; empty when nothing is left. An empty cgroup and runtime state bear no mark: they are the run's when they are new, no process names
- * their container or host, and no other run of tests is on the machine.
+ * Pure: one line for people each; empty when nothing is left. An empty cgroup and runtime state bear no mark: they are
+ * the run's when they are new, no process names their container or host, and no other run of tests is on the machine.
  * @param before groups, interfaces and runtime state that were there are not the run's
  * @param self pid of the calling process: it and the ones that began it are left out
  */

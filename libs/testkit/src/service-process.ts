@@ -66,7 +66,10 @@ export class ServiceProcess {
     return String(this.log.find(({ msg }) => msg === 'ready')?.['url']);
   }
 
-  /** The first line with the message, logged already or still to come. @throws Error when the service ends without it */
+  /**
+   * The first line with the message, logged already or still to come.
+   * @throws Error when the service ends without it
+   */
   async logged(message: string): Promise<LogLine> {
     for (;;) {
       const found = this.log.find(({ msg }) => msg === message);

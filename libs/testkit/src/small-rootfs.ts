@@ -1,4 +1,7 @@
-/** A root file system of a few megabytes from this machine's own programs and their libraries: quick to build images from. */
+/**
+ * A root file system of a few megabytes from this machine's own programs and their libraries: quick to build images
+ * from.
+ */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { copyFileSync, mkdirSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';

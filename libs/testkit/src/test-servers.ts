@@ -68,7 +68,11 @@ async function testServer(launch: Launch, endSignal: NodeJS.Signals): Promise<Te
   }
 }
 
-/** A nats-server with JetStream. @param includes configuration files, such as access rules; absent: every client that reaches the port may do everything */
+/**
+ * A nats-server with JetStream.
+ * @param includes configuration files, such as access rules; absent: every client that reaches the port may do
+ * everything
+ */
 export function startNats(includes: readonly string[] = []): Promise<TestServer> {
   return testServer((directory, port) => startNatsServer({ directory, port, life: 'bound', includes }), 'SIGTERM');
 }

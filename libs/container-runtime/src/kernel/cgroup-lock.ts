@@ -2,7 +2,8 @@
  * Depends on: the kernel's cgroup_threadgroup_rwsem, a per-CPU semaphore: its first writer waits for an RCU grace
  * period, the next ones soon after do not. Seen with Linux 6.18 and cgroups of version 1; kernels with `favordynmods`
  * have no such wait.
- * Noticed by: npm run bench:start, in the mount phase. cgroup-lock.int-spec.ts: no process is moved, nothing stays open.
+ * Noticed by: npm run bench:start, in the mount phase. cgroup-lock.int-spec.ts: no process is moved, nothing stays
+ * open.
  * Instead: nothing is needed; where the lock cannot be taken ahead, or is always ready, starts are right all the same.
  */
 import { closeSync, existsSync, openSync, readFileSync, write } from 'node:fs';
@@ -10,9 +11,10 @@ import { closeSync, existsSync, openSync, readFileSync, write } from 'node:fs';
 const ROOT = '/sys/fs/cgroup';
 
 /**
- * The kernel's lock for moving processes between cgroups. The first process that takes it after a while of quiet waits for an RCU grace period, some 10 ms in which
- * a container's start stands still; one that takes it soon after another process does not wait. So the lock is taken once, in the thread pool, when a start is about to begin: the wait
- * passes while other things are done, and the runtime finds the lock ready.
+ * The kernel's lock for moving processes between cgroups. The first process that takes it after a while of quiet waits
+ * for an RCU grace period, some 10 ms in which a container's start stands still; one that takes it soon after another
+ * process does not wait. So the lock is taken once, in the thread pool, when a start is about to begin: the wait passes
+ * while other things are done, and the runtime finds the lock ready.
  */
 export class CgroupLock {
   #waiting = false;
@@ -36,7 +38,10 @@ export class CgroupLock {
   }
 }
 
-/** The list of processes of the cgroup that this process is in; read again each time, because another process may have moved it. */
+/**
+ * The list of processes of the cgroup that this process is in; read again each time, because another process may have
+ * moved it.
+ */
 function openOwnCgroup(): number | undefined {
   for (const line of readFileSync('/proc/self/cgroup', 'utf8').trimEnd().split('\n')) {
     const [, controllers = '', directory = ''] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];

@@ -15,8 +15,9 @@ const CGROUP2_MAGIC = 0x6367_7270;
 const TMPFS_MAGIC = 0x0102_1994;
 
 /**
- * How this machine's cgroups are laid out, as this process sees them. `hybrid`: version 1 with version 2 beside it, which crun refuses
- * when controllers are on both; `legacy`: version 1, or hybrid with the second hierarchy hidden by a private memory file system.
+ * How this machine's cgroups are laid out, as this process sees them. `hybrid`: version 1 with version 2 beside it,
+ * which crun refuses when controllers are on both; `legacy`: version 1, or hybrid with the second hierarchy hidden by a
+ * private memory file system.
  */
 export function cgroupLayout(): 'unified' | 'hybrid' | 'legacy' {
   if (statfsSync(ROOT).type === CGROUP2_MAGIC) return 'unified';
@@ -24,8 +25,9 @@ export function cgroupLayout(): 'unified' | 'hybrid' | 'legacy' {
 }
 
 /**
- * Living processes in a container's cgroup (see cgroupPath), below it included; empty when there is no such cgroup. Version 1 serves a list that is up to a
- * second old, and older when it is read again meanwhile, so each is checked against /proc: dead processes would stay listed, and a pid may belong to another process by now.
+ * Living processes in a container's cgroup (see cgroupPath), below it included; empty when there is no such cgroup.
+ * Version 1 serves a list that is up to a second old, and older when it is read again meanwhile, so each is checked
+ * against /proc: dead processes would stay listed, and a pid may belong to another process by now.
  */
 export function cgroupProcesses(group: string): readonly number[] {
   const listed = new Set(cgroupDirectories(group).flatMap(processesBelow));
@@ -42,7 +44,10 @@ export function cgroupContainerIds(instance: string): readonly string[] {
   );
 }
 
-/** Kills every process of a container and waits until none is left. False: some are still there after `deadlineMs` (uninterruptible sleep). */
+/**
+ * Kills every process of a container and waits until none is left. False: some are still there after `deadlineMs`
+ * (uninterruptible sleep).
+ */
 export async function killCgroup(group: string, deadlineMs: number): Promise<boolean> {
   const end = performance.now() + deadlineMs;
   for (let wait = 1; ; wait = Math.min(wait * 2, 50)) {
@@ -55,7 +60,10 @@ export async function killCgroup(group: string, deadlineMs: number): Promise<boo
   }
 }
 
-/** Removes a container's empty cgroups from every hierarchy; false when one stays busy. Also removes what the runtime left on the memory file system that hides the second one. */
+/**
+ * Removes a container's empty cgroups from every hierarchy; false when one stays busy. Also removes what the runtime
+ * left on the memory file system that hides the second one.
+ */
 export async function removeCgroups(group: string, deadlineMs: number): Promise<boolean> {
   const end = performance.now() + deadlineMs;
   for (const directory of cgroupDirectories(group)) {
@@ -77,7 +85,10 @@ function cgroupDirectories(group: string): string[] {
     .filter((directory) => existsSync(directory));
 }
 
-/** The mounted hierarchies: the root itself with version 2, its directories with version 1 (links such as `cpu → cpu,cpuacct` left out). */
+/**
+ * The mounted hierarchies: the root itself with version 2, its directories with version 1 (links such as
+ * `cpu → cpu,cpuacct` left out).
+ */
 function hierarchies(): string[] {
   if (statfsSync(ROOT).type === CGROUP2_MAGIC) return [ROOT];
   return listDirectories(ROOT).map((name) => `${ROOT}/${name}`);

@@ -18,7 +18,10 @@ export interface DirectoryWatch {
   close(): void;
 }
 
-/** Calls back with the name of each file that appears in a directory. A name may come more than once, and one may be missed: a caller that depends on it must also read the directory from time to time. */
+/**
+ * Calls back with the name of each file that appears in a directory. A name may come more than once, and one may be
+ * missed: a caller that depends on it must also read the directory from time to time.
+ */
 export function watchDirectory(
   directory: string,
   onName: (name: string) => void,

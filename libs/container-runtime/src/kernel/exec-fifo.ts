@@ -7,10 +7,11 @@
 import { closeSync, constants, openSync, unlinkSync, writeSync } from 'node:fs';
 
 /**
- * Lets a created container's first process go, as `crun start` does: a byte on the pipe that it waits on. The runtime as a process of its own takes several
- * milliseconds for that. False: no process waits there; the runtime reports why.
+ * Lets a created container's first process go, as `crun start` does: a byte on the pipe that it waits on. The runtime
+ * as a process of its own takes several milliseconds for that. False: no process waits there; the runtime reports why.
  *
- * The pipe is removed after the byte: a process that dies in between leaves a container that counts as not started, and is started again.
+ * The pipe is removed after the byte: a process that dies in between leaves a container that counts as not started, and
+ * is started again.
  */
 export function letGo(runtimeRoot: string, id: string): boolean {
   const path = `${runtimeRoot}/${id}/exec.fifo`;

@@ -38,7 +38,10 @@ export interface LightCommand {
   readonly pid: number;
   /** Our end of the pipe that the program has as standard output and standard error. */
   readonly output: number;
-  /** Our end of a pipe whose other end is the program's descriptor 3, which nothing is written to: it ends with the program. */
+  /**
+   * Our end of a pipe whose other end is the program's descriptor 3, which nothing is written to: it ends with the
+   * program.
+   */
   readonly life: number;
 }
 
@@ -92,10 +95,11 @@ function libc(): NonNullable<typeof bound> {
 }
 
 /**
- * Starts a program without copying this process. Node starts programs by fork(2), which copies the page tables: in a service of 100 MB some 5 ms in which it
- * stands still. posix_spawn(3) lends them to the child until its exec.
+ * Starts a program without copying this process. Node starts programs by fork(2), which copies the page tables: in a
+ * service of 100 MB some 5 ms in which it stands still. posix_spawn(3) lends them to the child until its exec.
  *
- * The program gets /dev/null as standard input and output, `/` as working directory, every signal at its default, and no other descriptor of ours. It is reaped here.
+ * The program gets /dev/null as standard input and output, `/` as working directory, every signal at its default, and
+ * no other descriptor of ours. It is reaped here.
  * @throws SpawnError
  */
 export function lightSpawn({ file, argv, env }: LightSpawn): LightProcess {
@@ -131,7 +135,10 @@ export function lightCommand({ file, argv, env }: LightSpawn): LightCommand {
   }
 }
 
-/** waitpid(2) without waiting; reaps a child that has ended. @returns its exit code, 128 + n when signal n ended it; undefined: it has not ended */
+/**
+ * waitpid(2) without waiting; reaps a child that has ended.
+ * @returns its exit code, 128 + n when signal n ended it; undefined: it has not ended
+ */
 export function endOf(pid: number): number | undefined {
   const status = new Int32Array(1);
   const found = libc().waitpid(pid, status, WNOHANG);
@@ -174,7 +181,8 @@ function attributes(): Buffer {
   const c = libc();
   const made = Buffer.alloc(STRUCT_BYTES);
   check('posix_spawnattr_init', c.attrInit(made) || c.attrFlags(made, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK));
-  // A sigset_t is a bit for each signal. sigfillset(3) would leave out the two that the C library keeps for itself, and those would be ignored.
+  // A sigset_t is a bit for each signal. sigfillset(3) would leave out the two that the C library keeps for itself, and
+  // those would be ignored.
   check('posix_spawnattr_setsigdefault', c.attrDefault(made, Buffer.alloc(STRUCT_BYTES, 0xff)));
   check('posix_spawnattr_setsigmask', c.attrMask(made, Buffer.alloc(STRUCT_BYTES)));
   return made;

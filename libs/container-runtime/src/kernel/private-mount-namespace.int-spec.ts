@@ -26,7 +26,8 @@ describe('the memory file system over the second hierarchy', () => {
       writeFileSync(`${group(index)}/cgroup.procs`, '12345');
     }
     const { bfree, blocks, ffree, files } = statfsSync(HIDDEN);
-    // Room for three times as many, in case another runtime leaves more; yet a runaway writer stops long before the machine's memory.
+    // Room for three times as many, in case another runtime leaves more; yet a runaway writer stops long before the
+    // machine's memory.
     expect(bfree / blocks).toBeGreaterThan(2 / 3);
     expect(ffree / files).toBeGreaterThan(2 / 3);
     expect(files).toBeLessThan(200_000);

@@ -21,8 +21,9 @@ const MS_SLAVE = 1 << 19;
 const F_SETFD = 2;
 const UNIFIED = '/sys/fs/cgroup/unified';
 /**
- * What the memory file system may hold. crun takes it for one more hierarchy and leaves for each container, until that is removed, a directory and in it a file of one page
- * (crun 1.8: `plinth/<id>/cgroup.procs`). The limit is three times what 10,000 containers need, in pages of this machine's size. No memory is taken before it is written.
+ * What the memory file system may hold. crun takes it for one more hierarchy and leaves for each container, until that
+ * is removed, a directory and in it a file of one page (crun 1.8: `plinth/<id>/cgroup.procs`). The limit is three times
+ * what 10,000 containers need, in pages of this machine's size. No memory is taken before it is written.
  */
 const HIDING_LIMITS = 'nr_blocks=32768,nr_inodes=65536';
 const MARKER = 'PLINTH_PRIVATE_MOUNT_NAMESPACE';
@@ -45,11 +46,13 @@ export class MountNamespaceError extends SystemCallError {
 export type MountNamespaceOutcome = 'not-needed' | 'entered' | 'children-only';
 
 /**
- * Hides the version 2 hierarchy of hybrid cgroups from crun, which refuses it: a private memory file system over it, in a mount
- * namespace of this process's own (slave of the host's, so later host mounts still arrive and ours never leak out).
+ * Hides the version 2 hierarchy of hybrid cgroups from crun, which refuses it: a private memory file system over it, in
+ * a mount namespace of this process's own (slave of the host's, so later host mounts still arrive and ours never leak
+ * out).
  *
- * First line of a service's main.ts, on the main thread, before anything is opened or listened on: a namespace belongs to a thread and Node has several, so the process
- * replaces itself by execve(2) – same pid, same argv and environment, same standard streams, everything else closed – and the promise of the first call never settles.
+ * First line of a service's main.ts, on the main thread, before anything is opened or listened on: a namespace belongs
+ * to a thread and Node has several, so the process replaces itself by execve(2) – same pid, same argv and environment,
+ * same standard streams, everything else closed – and the promise of the first call never settles.
  * With `reexecute: false` nothing is replaced: for tests, and for tools that only spawn.
  * @throws MountNamespaceError
  */

@@ -17,7 +17,8 @@ export interface ProcessIdentity {
 export function processStartTime(pid: number): number | undefined {
   const stat = readProc(`/proc/${pid}/stat`);
   if (stat === undefined) return undefined;
-  // The name in parentheses may hold anything, so count from its end: state is the first field after it, the start time the twentieth.
+  // The name in parentheses may hold anything, so count from its end: state is the first field after it, the start time
+  // the twentieth.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   if (fields[0] === 'Z' || fields[0] === 'X') return undefined;
   return Number(fields[19]);
@@ -46,7 +47,10 @@ export function processTree(pid: number): readonly number[] {
   ];
 }
 
-/** Processes with `word` among their arguments whose program is called one of `names`. Reads all of /proc: for recovery only. */
+/**
+ * Processes with `word` among their arguments whose program is called one of `names`. Reads all of /proc: for recovery
+ * only.
+ */
 export function findProcesses(names: readonly string[], word: string): readonly number[] {
   return readdirSync('/proc')
     .filter((name) => /^[0-9]+$/.test(name))

@@ -5,8 +5,9 @@ import { etcLayer } from '../spec/etc-layer.js';
 import type { OciConfig } from '../spec/oci-config.js';
 
 /**
- * Writes a bundle: `config.json`, the layer over /etc, and the labels. Some ten small files, written synchronously because that takes a quarter
- * of a millisecond where the thread pool takes three. Throws EEXIST when the container has a bundle: delete it first.
+ * Writes a bundle: `config.json`, the layer over /etc, and the labels. Some ten small files, written synchronously
+ * because that takes a quarter of a millisecond where the thread pool takes three. Throws EEXIST when the container has
+ * a bundle: delete it first.
  */
 export function writeBundle(bundle: string, spec: ContainerSpec, config: OciConfig): void {
   mkdirSync(bundle, { mode: 0o700 });

@@ -3,7 +3,10 @@ import { lightSpawn } from '../kernel/light-spawn.js';
 import type { RuntimeBinary } from './runtime-binary.js';
 import type { RuntimePaths } from './runtime-paths.js';
 
-/** One conmon per container: it is the container's parent, keeps its log, and writes its exit code where a restarted agent finds it. */
+/**
+ * One conmon per container: it is the container's parent, keeps its log, and writes its exit code where a restarted
+ * agent finds it.
+ */
 export interface ConmonInputs {
   readonly conmon: string;
   readonly binary: RuntimeBinary;
@@ -22,8 +25,9 @@ export type ConmonAnswer =
 const ANSWER_LIMIT = 64 * 1024;
 
 /**
- * Has conmon create the container, and waits for its answer on the sync pipe. conmon forks itself away: it and the container
- * outlive this process. Its environment is empty but for PATH, so nothing of the service's reaches hooks or logs.
+ * Has conmon create the container, and waits for its answer on the sync pipe. conmon forks itself away: it and the
+ * container outlive this process. Its environment is empty but for PATH, so nothing of the service's reaches hooks or
+ * logs.
  */
 export async function createWithConmon(inputs: ConmonInputs): Promise<ConmonAnswer> {
   const { binary, paths, id } = inputs;
@@ -80,7 +84,10 @@ export async function createWithConmon(inputs: ConmonInputs): Promise<ConmonAnsw
   });
 }
 
-/** Reads `{"pid":42}` or `{"pid":-1,"message":"…"}` (conmon's ctr_logging protocol); `output` is used when there is no message. Pure. */
+/**
+ * Reads `{"pid":42}` or `{"pid":-1,"message":"…"}` (conmon's ctr_logging protocol); `output` is used when there is no
+ * message. Pure.
+ */
 export function parseConmonAnswer(answer: string, output: string): ConmonAnswer {
   const line = answer.split('\n')[0] ?? '';
   let parsed: { pid?: unknown; data?: unknown; message?: unknown };

@@ -1,4 +1,7 @@
-/** Commands that a host runs in a container by itself, and often; and the removal of what a host agent that died has left of them. */
+/**
+ * Commands that a host runs in a container by itself, and often; and the removal of what a host agent that died has
+ * left of them.
+ */
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { Socket } from 'node:net';
@@ -40,8 +43,9 @@ const RUNTIME_GRACE_MS = 5_000;
 const ROUNDS = 500;
 
 /**
- * One command of one container. Costs a third of `execInContainer`: this process is not copied to start it, the files are written in place, and there is no
- * standard input. It runs with the container's filter, capabilities and limits, as `execInContainer` does. Runs of one object must not overlap.
+ * One command of one container. Costs a third of `execInContainer`: this process is not copied to start it, the files
+ * are written in place, and there is no standard input. It runs with the container's filter, capabilities and limits,
+ * as `execInContainer` does. Runs of one object must not overlap.
  */
 export class ContainerCheck {
   private readonly directory: string;
@@ -57,7 +61,10 @@ export class ContainerCheck {
     this.directory = `${paths.bundles}/${id}/${DIRECTORY}`;
   }
 
-  /** When it does not end in time, or is aborted, it is killed with everything that it has started. @throws SpawnError */
+  /**
+   * When it does not end in time, or is aborted, it is killed with everything that it has started.
+   * @throws SpawnError
+   */
   async run(timeoutMs: number, signal: AbortSignal): Promise<CheckResult> {
     if (signal.aborted) return { ok: false, reason: 'aborted', output: '' };
     const mark = randomBytes(8).toString('hex');
@@ -124,8 +131,9 @@ export class ContainerCheck {
 }
 
 /**
- * What a process that died was running in a container is killed, with everything that it has started, and its files are removed. A command that has
- * cleared its environment and put itself under the container's first process is the container's own from then on.
+ * What a process that died was running in a container is killed, with everything that it has started, and its files are
+ * removed. A command that has cleared its environment and put itself under the container's first process is the
+ * container's own from then on.
  */
 export async function endInterruptedCommands(paths: RuntimePaths, id: string, cgroup: string): Promise<void> {
   const bundle = `${paths.bundles}/${id}`;
@@ -157,7 +165,8 @@ async function killRest(paths: RuntimePaths, id: string, cgroup: string, mark: s
 function killMarked(paths: RuntimePaths, id: string, cgroup: string, mark: string, first: number | undefined): number {
   const monitor = Number(readText(conmonPidFile(paths, id)) || Number.NaN);
   const tree = first === undefined ? [] : processTree(first);
-  // Version 1 may serve an old list: a process that has put itself under the container's first process is looked for there.
+  // Version 1 may serve an old list: a process that has put itself under the container's first process is looked for
+  // there.
   const others = new Set([...cgroupProcesses(cgroup), ...(Number.isInteger(monitor) ? processTree(monitor) : [])]);
   const marked = [...others].filter(
     (pid) => !tree.includes(pid) && readEnvironment(`/proc/${pid}/environ`).includes(`${MARK}=${mark}`),

@@ -36,8 +36,8 @@ export type ExecResult =
 const PIPE_GRACE_MS = 200;
 
 /**
- * Runs a command in a running container with its filter, capabilities and limits. argv, variables and user go to the runtime in a file
- * (mode 0600), so secrets never show in a process list.
+ * Runs a command in a running container with its filter, capabilities and limits. argv, variables and user go to the
+ * runtime in a file (mode 0600), so secrets never show in a process list.
  */
 export async function execInContainer(
   binary: RuntimeBinary,

@@ -1,9 +1,15 @@
 import { type DirectoryWatch, watchDirectory } from '../kernel/directory-watch.js';
 
-/** How often a waiter checks by itself, ms: notifications are lost when the kernel's queue is full, or conmon was killed and writes none. */
+/**
+ * How often a waiter checks by itself, ms: notifications are lost when the kernel's queue is full, or conmon was killed
+ * and writes none.
+ */
 const FALLBACK_MS = 2000;
 
-/** Wakes the callers that wait for a container's end. One inotify watch serves all containers; it is open only while a caller waits. */
+/**
+ * Wakes the callers that wait for a container's end. One inotify watch serves all containers; it is open only while a
+ * caller waits.
+ */
 export class ExitWatch {
   readonly #waiters = new Map<string, Set<() => void>>();
   #watcher: DirectoryWatch | undefined;

@@ -11,8 +11,8 @@ import type { RuntimePaths } from './runtime-paths.js';
 export interface ObservedContainer {
   readonly id: string;
   /**
-   * `created`: its first process waits to be started (the starter died between). `stopped`: it ran and ended. `partial`: remains of a start or a removal that was
-   * cut off; only delete() helps.
+   * `created`: its first process waits to be started (the starter died between). `stopped`: it ran and ended.
+   * `partial`: remains of a start or a removal that was cut off; only delete() helps.
    */
   readonly state: 'created' | 'running' | 'stopped' | 'partial';
   /** Host pid of the first process, while it lives. */

@@ -31,8 +31,9 @@ export interface PremountInputs {
 }
 
 /**
- * What must be true before anything is mounted: the image is there and complete, no mount point leads elsewhere, the mount script is the one that was built,
- * and the volumes are where they should be. It costs some twenty lstat calls and starts no process.
+ * What must be true before anything is mounted: the image is there and complete, no mount point leads elsewhere, the
+ * mount script is the one that was built, and the volumes are where they should be. It costs some twenty lstat calls
+ * and starts no process.
  */
 export function checkBeforeMount(spec: ContainerSpec, inputs: PremountInputs): PremountResult {
   const image = pathProblem('/', spec.imageRoot);
@@ -96,8 +97,8 @@ function checkVolumes(spec: ContainerSpec, inputs: PremountInputs): PremountResu
 }
 
 /**
- * Why `path` below `root` is not a directory reached through directories only; undefined when it is. Each component is looked at without following links: a symlink on the
- * way would let a mount land elsewhere.
+ * Why `path` below `root` is not a directory reached through directories only; undefined when it is. Each component is
+ * looked at without following links: a symlink on the way would let a mount land elsewhere.
  */
 export function pathProblem(root: string, path: string): string | undefined {
   let at = root === '/' ? '' : root;

@@ -16,7 +16,8 @@ export class RuntimeMissingError extends Error {
 }
 
 /**
- * crun where it works, because a start takes about half the time; else runc. Call it after enterPrivateMountNamespace().
+ * crun where it works, because a start takes about half the time; else runc. Call it after
+ * enterPrivateMountNamespace().
  * Throws RuntimeMissingError when neither can be used.
  */
 export function detectRuntimeBinary(searchPath = process.env['PATH'] ?? ''): RuntimeBinary {

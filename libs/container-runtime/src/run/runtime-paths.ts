@@ -1,7 +1,10 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 
-/** Where one runtime instance keeps its things. Two instances never share a directory: the one below /run is named by a digest of the state directory. */
+/**
+ * Where one runtime instance keeps its things. Two instances never share a directory: the one below /run is named by a
+ * digest of the state directory.
+ */
 export interface RuntimePaths {
   /** OCI bundles, one directory per container. */
   readonly bundles: string;

@@ -7,8 +7,9 @@ export type LayerEntry =
   | { readonly path: string; readonly type: 'symlink'; readonly target: string };
 
 /**
- * Steps 4 and 5 of the mount script as files: time zone, host name, and the environment for logins (PAM reads /etc/environment, shells
- * read /etc/profile.d). The directory becomes the topmost lower layer of the overlay on /etc, so no process is needed to put them there and each stays replaceable.
+ * Steps 4 and 5 of the mount script as files: time zone, host name, and the environment for logins (PAM reads
+ * /etc/environment, shells read /etc/profile.d). The directory becomes the topmost lower layer of the overlay on /etc,
+ * so no process is needed to put them there and each stays replaceable.
  * Paths are relative to the layer's root. Pure.
  */
 export function etcLayer(spec: ContainerSpec): readonly LayerEntry[] {

@@ -117,8 +117,9 @@ export interface RequiredDirectory {
 }
 
 /**
- * The empty directories an image must hold for its plan, beside REQUIRED_MOUNT_POINTS: each place itself, and for each overlay
- * its upper and work directory. The runtime copies them into the memory file system, so no process has to make them.
+ * The empty directories an image must hold for its plan, beside REQUIRED_MOUNT_POINTS: each place itself, and for each
+ * overlay its upper and work directory. The runtime copies them into the memory file system, so no process has to make
+ * them.
  */
 export function requiredDirectories(plan: MountPlan): readonly RequiredDirectory[] {
   const directories: RequiredDirectory[] = [];

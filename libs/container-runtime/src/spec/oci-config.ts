@@ -75,12 +75,14 @@ export const CAPABILITIES: readonly string[] = [
 ];
 
 /**
- * In the bounding set alone, for programs such as ping, which have it as a file capability: the kernel refuses to start them when their
- * capabilities are not in that set. No process gets it, because no process gets new privileges.
+ * In the bounding set alone, for programs such as ping, which have it as a file capability: the kernel refuses to start
+ * them when their capabilities are not in that set. No process gets it, because no process gets new privileges.
  */
 const OF_PROGRAMS: readonly string[] = ['CAP_NET_RAW'];
 
-/** The bounding set of containers: a program whose file capabilities take effect and are not all in it can't be started. */
+/**
+ * The bounding set of containers: a program whose file capabilities take effect and are not all in it can't be started.
+ */
 export const CAPABILITIES_IN_REACH: readonly string[] = [...CAPABILITIES, ...OF_PROGRAMS];
 
 /** What package maintainer scripts need on top while an image is built; never in a running container. */
@@ -113,7 +115,9 @@ export const READONLY_PATHS: readonly string[] = [
 /** Period of the CPU quota, microseconds (the kernel's default). */
 const CPU_PERIOD_US = 100_000;
 
-/** Translates a spec to the runtime's words. Pure; it writes no annotation, so none can come from an image or a tenant. */
+/**
+ * Translates a spec to the runtime's words. Pure; it writes no annotation, so none can come from an image or a tenant.
+ */
 export function buildOciConfig(spec: ContainerSpec, inputs: OciConfigInputs): OciConfig {
   const build = spec.writableRoot === true;
   const capabilities = build ? BUILD_CAPABILITIES : CAPABILITIES;
@@ -162,12 +166,18 @@ function userOf({ user }: ContainerSpec): OciProcess['user'] {
   return { uid, gid, ...(additionalGids.length > 0 && { additionalGids }) };
 }
 
-/** The cgroup of a container, in every hierarchy. A container that moves between two instances on one machine has one of each. */
+/**
+ * The cgroup of a container, in every hierarchy. A container that moves between two instances on one machine has one of
+ * each.
+ */
 export function cgroupPath(id: string, instance: string): string {
   return `/plinth/${id}.${instance}`;
 }
 
-/** The custom script, in the container's mount namespace before its root is entered. Fixed environment, deadline; see mount-script.ts for its variables. */
+/**
+ * The custom script, in the container's mount namespace before its root is entered. Fixed environment, deadline; see
+ * mount-script.ts for its variables.
+ */
 function mountScriptHook(spec: ContainerSpec, inputs: OciConfigInputs): OciHook {
   const variables: Record<string, string> = {
     PATH: DEFAULT_PATH,

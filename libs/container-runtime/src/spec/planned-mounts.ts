@@ -22,7 +22,10 @@ const OPTION_SAFE_PATH = /^(?:\/[A-Za-z0-9_.@+=-]+)+$/;
 const DEV_BYTES = 5 * 1024 ** 2;
 const SHM_BYTES = 64 * 1024 ** 2;
 
-/** All mounts of a container in order. With a custom mount script only those the script does not make. @throws RangeError for a spec that was not checked */
+/**
+ * All mounts of a container in order. With a custom mount script only those the script does not make.
+ * @throws RangeError for a spec that was not checked
+ */
 export function planMounts(spec: ContainerSpec, sources: MountSources): readonly PlannedMount[] {
   if (spec.writableRoot === true) return [...kernelMounts(), ...buildMounts(spec), ...volumeMounts(spec)];
   if (spec.mountScript.custom) return kernelMounts();
@@ -66,7 +69,9 @@ function buildMounts(spec: ContainerSpec): PlannedMount[] {
   ];
 }
 
-/** Steps 2 to 5 of the mount script as runtime mounts: the writable places, with the time zone and environment in /etc. */
+/**
+ * Steps 2 to 5 of the mount script as runtime mounts: the writable places, with the time zone and environment in /etc.
+ */
 function planPlaces(spec: ContainerSpec, sources: MountSources): PlannedMount[] {
   assertValidMountPlan(spec.mountPlan);
   const mounts = spec.mountPlan.places.flatMap((place) => placeMounts(place, spec.imageRoot, sources.layerRoot));

@@ -1,6 +1,7 @@
 /**
  * The default system call filter: an allow-list in the manner of Docker's default profile, tightened where one shared
- * page cache makes a kernel hole one in every container (AF_ALG, AF_VSOCK, io_uring, key rings, user namespaces, cachestat).
+ * page cache makes a kernel hole one in every container (AF_ALG, AF_VSOCK, io_uring, key rings, user namespaces,
+ * cachestat).
  */
 
 /** OCI runtime-spec `linux.seccomp`, as far as it is used here. */
@@ -58,8 +59,8 @@ export const ALLOWED_SYSCALLS = words(`
 `);
 
 /**
- * Refused with EPERM, as programs expect from a container. What is on neither list is unknown to this profile and answers
- * ENOSYS, so that a newer C library falls back instead of failing.
+ * Refused with EPERM, as programs expect from a container. What is on neither list is unknown to this profile and
+ * answers ENOSYS, so that a newer C library falls back instead of failing.
  */
 export const DENIED_SYSCALLS = words(`
   acct add_key bpf cachestat clock_settime create_module delete_module fanotify_init finit_module fsconfig fsmount fsopen fspick get_kernel_syms
@@ -72,7 +73,10 @@ export const DENIED_SYSCALLS = words(`
 /** personality(2) values that change nothing dangerous: Linux, Linux32, UNAME26, both, and "tell me". */
 const PERSONALITIES = [0x0, 0x0008, 0x2_0000, 0x2_0008, 0xffff_ffff];
 
-/** Socket families of ordinary programs: UNIX, INET, INET6. NETLINK (16) is allowed but for its transformation protocol, XFRM (6). */
+/**
+ * Socket families of ordinary programs: UNIX, INET, INET6. NETLINK (16) is allowed but for its transformation protocol,
+ * XFRM (6).
+ */
 const SOCKET_FAMILIES = [1, 2, 10];
 const AF_NETLINK = 16;
 const NETLINK_XFRM = 6;

@@ -1,4 +1,7 @@
-/** Every contract: subject, classes, who publishes and who consumes. The compiler checks by it; JSON Schemas and the AsyncAPI document are made from it. */
+/**
+ * Every contract: subject, classes, who publishes and who consumes. The compiler checks by it; JSON Schemas and the
+ * AsyncAPI document are made from it.
+ */
 import { ContainerConfig } from '../container-config.js';
 import {
   ask,

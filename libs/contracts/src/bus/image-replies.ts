@@ -1,4 +1,7 @@
-/** What the image-builder answers to questions about what an image is made of. Replies stay below the bus's limit: long lists are cut, and marked as cut. */
+/**
+ * What the image-builder answers to questions about what an image is made of. Replies stay below the bus's limit: long
+ * lists are cut, and marked as cut.
+ */
 import {
   IsArray,
   IsBoolean,
@@ -334,7 +337,10 @@ export class ImagePlanLimits {
   readonly pids!: number | null;
 }
 
-/** Host paths begin with `/storage/<storage node>`, for where a host has that node mounted, and `/state`, for the agent's own directory. */
+/**
+ * Host paths begin with `/storage/<storage node>`, for where a host has that node mounted, and `/state`, for the
+ * agent's own directory.
+ */
 export class ImagePlan extends PlannedProcess {
   @Matches(EXACT_IMAGE_REF_PATTERN)
   readonly image!: string;

@@ -59,7 +59,10 @@ export class ContainersQuery extends PagedQuery {
   @Matches(IMAGE_REF_PATTERN)
   image?: string;
 
-  /** `debian-12@v3`: those that are on it (by their config, or as their host last reported), are going back to it, or have it as known good. */
+  /**
+   * `debian-12@v3`: those that are on it (by their config, or as their host last reported), are going back to it, or
+   * have it as known good.
+   */
   @IsOptional()
   @Matches(EXACT_IMAGE_REF_PATTERN)
   needs?: string;
@@ -125,9 +128,9 @@ export class BuildQuery {
 }
 
 /**
- * `agent.<host>.exec`. The reply is a stream of messages on the reply subject: header `Plinth-Stream` is `stdout` or `stderr`
- * (body: bytes) or `exit` (body: QueryReply<{exitCode}>, the last message). A message with a reply subject is a probe: answer it with an
- * empty message, else the command is ended after 15 seconds.
+ * `agent.<host>.exec`. The reply is a stream of messages on the reply subject: header `Plinth-Stream` is `stdout` or
+ * `stderr` (body: bytes) or `exit` (body: QueryReply<{exitCode}>, the last message). A message with a reply subject is
+ * a probe: answer it with an empty message, else the command is ended after 15 seconds.
  */
 export class ExecQuery {
   @Matches(ID_PATTERN)
@@ -155,8 +158,8 @@ export class ExecQuery {
 }
 
 /**
- * `agent.<host>.logs`. Same stream form as exec, with `stdout`/`stderr` chunks of whole lines and an `exit` at the end; with `follow` it
- * ends when the container is removed or when the reply subject has no listener any more.
+ * `agent.<host>.logs`. Same stream form as exec, with `stdout`/`stderr` chunks of whole lines and an `exit` at the end;
+ * with `follow` it ends when the container is removed or when the reply subject has no listener any more.
  */
 export class LogsQuery {
   @Matches(ID_PATTERN)

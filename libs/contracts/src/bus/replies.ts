@@ -339,7 +339,10 @@ export class ContainerStats {
   @Min(1)
   readonly pid!: number;
 
-  /** Sum over its processes, bytes (from /proc/<pid>/smaps_rollup): pages that no other process maps, pages shared with others, and the fair share. */
+  /**
+   * Sum over its processes, bytes (from /proc/<pid>/smaps_rollup): pages that no other process maps, pages shared with
+   * others, and the fair share.
+   */
   @IsInt()
   @Min(0)
   readonly privateBytes!: number;

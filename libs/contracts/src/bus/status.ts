@@ -1,4 +1,7 @@
-/** The bodies of `status.*`: the present state of each container, host, storage node, rollout and build, the last value of each kept. */
+/**
+ * The bodies of `status.*`: the present state of each container, host, storage node, rollout and build, the last value
+ * of each kept.
+ */
 import {
   ArrayMaxSize,
   IsArray,

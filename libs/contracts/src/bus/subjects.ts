@@ -1,6 +1,7 @@
 /**
  * Every subject and stream of the system, on one screen. No literal subject stands anywhere else.
- * Facts are `<entity>.<past participle>`, requests `<entity>[.<action>].requested`. Versions and free text never go in a subject.
+ * Facts are `<entity>.<past participle>`, requests `<entity>[.<action>].requested`. Versions and free text never go in
+ * a subject.
  */
 export const SUBJECTS = {
   imageRequested: 'image.requested',
@@ -72,8 +73,8 @@ export const SUBJECTS = {
 } as const;
 
 /**
- * Subjects that name an instance are made by the functions below; `*` for a token makes the subject that all instances fit. Their return types are what
- * the catalogue finds the contract by.
+ * Subjects that name an instance are made by the functions below; `*` for a token makes the subject that all instances
+ * fit. Their return types are what the catalogue finds the contract by.
  */
 
 /** The desired state of one container on one host; the last value is the truth. */
@@ -82,7 +83,10 @@ export const desiredContainer = (host: string, containerId: string) =>
 
 export const desiredOfHost = (host: string) => desiredContainer(host, '*');
 
-/** What a host or storage node reports; the writer's name is in the subject, the provisioner checks it and publishes the official fact. */
+/**
+ * What a host or storage node reports; the writer's name is in the subject, the provisioner checks it and publishes the
+ * official fact.
+ */
 export const hostReport = (host: string, containerId: string) =>
   `report.host.${host}.container.${containerId}` as const;
 export const HOST_REPORTS = hostReport('*', '*');
@@ -121,7 +125,8 @@ export const agentLogs = (host: string) => `agent.${host}.logs` as const;
 export const agentStats = (host: string) => `agent.${host}.stats` as const;
 
 /**
- * Asks the provisioner, which alone may create consumers, to open those of the asker; core NATS, the asker's name is in the subject.
+ * Asks the provisioner, which alone may create consumers, to open those of the asker; core NATS, the asker's name is in
+ * the subject.
  * Body `{}` → QueryReply<OpenedConsumers>.
  */
 export const hostConsumers = (host: string) => `consumers.host.${host}` as const;

@@ -1,7 +1,7 @@
 /**
- * File capabilities (capabilities(7)) as the kernel keeps them in the attribute `security.capability`: `struct vfs_cap_data` of
- * linux/capability.h. Images hold them in one form only, version 2 of 20 bytes, because that is what the kernel answers for every
- * capability that is valid on the whole machine, whichever form was written.
+ * File capabilities (capabilities(7)) as the kernel keeps them in the attribute `security.capability`:
+ * `struct vfs_cap_data` of linux/capability.h. Images hold them in one form only, version 2 of 20 bytes, because that
+ * is what the kernel answers for every capability that is valid on the whole machine, whichever form was written.
  */
 
 /** The attribute's name. The only one that images keep. */
@@ -42,8 +42,9 @@ const VERSION_3_BYTES = 24;
 const KNOWN = (1n << BigInt(CAPABILITY_NAMES.length)) - 1n;
 
 /**
- * Reads the attribute of a file or archive. Version 3, which names the root of a user namespace, means the same as version 2 when that
- * is the machine's own root; another one's would mean a user of the machine that the image was made on.
+ * Reads the attribute of a file or archive. Version 3, which names the root of a user namespace, means the same as
+ * version 2 when that is the machine's own root; another one's would mean a user of the machine that the image was made
+ * on.
  */
 export function readCapability(bytes: Uint8Array): ReadCapability {
   const refuse = (problem: string): ReadCapability => ({ ok: false, problem });

@@ -1,6 +1,6 @@
 /**
- * Is this JSON a manifest that an image may be made from? Everything that a path, a size or a mount could be abused for is
- * refused here, once; code that holds a validated manifest may build paths from it below a directory of its own.
+ * Is this JSON a manifest that an image may be made from? Everything that a path, a size or a mount could be abused for
+ * is refused here, once; code that holds a validated manifest may build paths from it below a directory of its own.
  */
 import { environmentProblem } from '../rules.js';
 import { checkEntries, pathProblem } from './entry-validation.js';
@@ -149,7 +149,10 @@ function placeProblem(place: unknown, before: readonly WritablePlace[]): string 
   return undefined;
 }
 
-/** What a container mounts on exists as a real directory; no part of its path can be a symlink, because parents are directories. */
+/**
+ * What a container mounts on exists as a real directory; no part of its path can be a symlink, because parents are
+ * directories.
+ */
 function checkMountPoints(manifest: ImageManifest, add: Add): void {
   const directories = new Set(
     manifest.entries.filter((entry) => entry.type === 'directory').map((entry) => entry.path),

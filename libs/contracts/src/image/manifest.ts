@@ -14,7 +14,10 @@ export type PlaceContent =
   /** A memory file system that starts empty. */
   | 'empty';
 
-/** A directory the OS expects to be writable; back to the image's defaults at every start (US 9,075,638, mount script step 2). */
+/**
+ * A directory the OS expects to be writable; back to the image's defaults at every start (US 9,075,638, mount script
+ * step 2).
+ */
 export interface WritablePlace {
   /** Absolute, normal path; a real directory in the image, no component of it a symlink. */
   readonly path: string;
@@ -46,8 +49,8 @@ export type ManifestEntry =
       readonly size: number;
       readonly digest: Digest;
       /**
-       * Since schema 2. This path is one more name (hard link) of the file at that path of the manifest: an earlier file that is no
-       * link itself. Everything else here is as it stands there, because it is one inode.
+       * Since schema 2. This path is one more name (hard link) of the file at that path of the manifest: an earlier
+       * file that is no link itself. Everything else here is as it stands there, because it is one inode.
        */
       readonly link?: string;
       /** Since schema 2. The attribute `security.capability`, hex; see file-capability.ts. */
@@ -73,7 +76,10 @@ export type ManifestEntry =
 
 /** Whose process the first one of a container is; names were looked up in the image when it was built. */
 export interface ImageUser {
-  /** As the recipe or the image's source wrote it, such as `www-data` or `33:33`; images built on this one look it up again. */
+  /**
+   * As the recipe or the image's source wrote it, such as `www-data` or `33:33`; images built on this one look it up
+   * again.
+   */
   readonly name: string;
   readonly uid: number;
   readonly gid: number;
@@ -87,7 +93,10 @@ export interface ImageManifest {
   readonly version: string;
   /** Debian's architecture name, e.g. `amd64`. */
   readonly architecture: string;
-  /** Identity of the content: digest over the canonical JSON of everything below but `recipeDigest`, without name and version. */
+  /**
+   * Identity of the content: digest over the canonical JSON of everything below but `recipeDigest`, without name and
+   * version.
+   */
   readonly contentDigest: Digest;
   readonly recipeDigest: Digest;
   /** `name@version` of the image this one was built from. */
@@ -148,7 +157,9 @@ export function archiveFileName(name: string, version: string): string {
   return `${name}-${version}.tar.zst`;
 }
 
-/** JSON with object keys sorted, no white space: one value, one text (the idea of RFC 8785, for the types used here). */
+/**
+ * JSON with object keys sorted, no white space: one value, one text (the idea of RFC 8785, for the types used here).
+ */
 export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
   if (value !== null && typeof value === 'object') {
@@ -161,7 +172,9 @@ export function canonicalJson(value: unknown): string {
   return JSON.stringify(value);
 }
 
-/** The text whose SHA-256 is {@link ImageManifest.contentDigest}; hashing is the caller's (contracts touch no crypto). */
+/**
+ * The text whose SHA-256 is {@link ImageManifest.contentDigest}; hashing is the caller's (contracts touch no crypto).
+ */
 export function contentDigestInput(
   manifest: Omit<ImageManifest, 'contentDigest' | 'recipeDigest' | 'name' | 'version'>,
 ): string {

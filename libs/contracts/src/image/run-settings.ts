@@ -1,4 +1,7 @@
-/** What a manifest holds of its process: words, directory, user, signal, ports. Checked by every service that runs an image. */
+/**
+ * What a manifest holds of its process: words, directory, user, signal, ports. Checked by every service that runs an
+ * image.
+ */
 import { pathProblem } from './entry-validation.js';
 import { type Add, checkFields, isCount, isObject, type Json } from './json-checks.js';
 import { MANIFEST_LIMITS } from './manifest-limits.js';

@@ -1,8 +1,9 @@
 /**
  * Starts the parts of a process in order and stops them in the reverse order.
  *
- * A start that fails stops what was started before it. A stop that fails is logged with the name of its part, and the others are stopped
- * nevertheless: what one part could not give up must not keep the others from giving up their locks, mounts and connections.
+ * A start that fails stops what was started before it. A stop that fails is logged with the name of its part, and the
+ * others are stopped nevertheless: what one part could not give up must not keep the others from giving up their locks,
+ * mounts and connections.
  */
 import type { Logger } from '../logging.js';
 

@@ -1,16 +1,22 @@
 /**
- * One piece of work that is done again and again: when something may have changed (`kick`), from time to time, and soon after it failed.
+ * One piece of work that is done again and again: when something may have changed (`kick`), from time to time, and soon
+ * after it failed.
  *
  * INVARIANTS
  * 1. Two passes never run at once.
- * 2. No kick is lost: unless the loop is stopped, a pass begins after every kick. All kicks before and during one pass cause one more pass.
+ * 2. No kick is lost: unless the loop is stopped, a pass begins after every kick. All kicks before and during one pass
+ *    cause one more pass.
  * 3. A pass never begins within `kick` or `start`: the caller's own synchronous work comes first.
- * 4. Nothing runs before `start`; the first pass comes with it, or after the pause it was given, and covers the earlier kicks.
- * 5. An idle loop with a period begins a pass no later than one period after the last one ended; with none it waits for kicks.
- * 6. A pass that fails is reported through `failed` and repeated after a pause that grows with the failures in a row. A kick during the pause
- *    ends it; a kick during the failed pass makes it the shortest one, not none, so that failures cannot spin.
+ * 4. Nothing runs before `start`; the first pass comes with it, or after the pause it was given, and covers the earlier
+ *    kicks.
+ * 5. An idle loop with a period begins a pass no later than one period after the last one ended; with none it waits for
+ *    kicks.
+ * 6. A pass that fails is reported through `failed` and repeated after a pause that grows with the failures in a row. A
+ *    kick during the pause ends it; a kick during the failed pass makes it the shortest one, not none, so that failures
+ *    cannot spin.
  * 7. After `stop` no pass begins. `stop` resolves when the pass in progress has ended, and never rejects.
- * 8. A pass runs in the asynchronous context that made the loop, not in the one of a kick: its log lines carry no other message's ids.
+ * 8. A pass runs in the asynchronous context that made the loop, not in the one of a kick: its log lines carry no other
+ *    message's ids.
  */
 import { AsyncResource } from 'node:async_hooks';
 

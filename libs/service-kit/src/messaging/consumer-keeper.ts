@@ -1,6 +1,7 @@
 /**
- * Opens consumers for services that may not create them: a user that may could take over another's consumer, or have the server deliver to
- * any subject. The subject, which the server's access rules fix, names the asker; the body is empty.
+ * Opens consumers for services that may not create them: a user that may could take over another's consumer, or have
+ * the server deliver to any subject. The subject, which the server's access rules fix, names the asker; the body is
+ * empty.
  */
 import {
   BUILDER_CONSUMERS,

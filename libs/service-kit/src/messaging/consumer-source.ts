@@ -1,4 +1,6 @@
-/** Where a service's consumers come from: it makes them itself, or may only bind to those the provisioner opens for it. */
+/**
+ * Where a service's consumers come from: it makes them itself, or may only bind to those the provisioner opens for it.
+ */
 import {
   contractOf,
   durableName,
@@ -31,13 +33,18 @@ export interface BoundConsumer {
 export interface ConsumerSource {
   /** The durable that all copies of a group share for a subject of the catalogue. */
   durable(group: string, subject: string): Promise<BoundConsumer>;
-  /** A consumer that gives the last value of every subject below the filter first, then changes; without acknowledgement. */
+  /**
+   * A consumer that gives the last value of every subject below the filter first, then changes; without
+   * acknowledgement.
+   */
   lastValues(stream: StreamName, filter: string): Promise<BoundConsumer>;
   /** Where the streams stand; those that are not there are left out. */
   positions(): Promise<readonly StreamPosition[]>;
 }
 
-/** How soon a message comes again when the process that took it died; a handler that runs reports so every third of it. */
+/**
+ * How soon a message comes again when the process that took it died; a handler that runs reports so every third of it.
+ */
 export const ACK_WAIT_MS = 10_000;
 const CONSUMER_NOT_FOUND = 10_014;
 const ASK_TIMEOUT_MS = 5_000;

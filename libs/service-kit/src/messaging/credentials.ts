@@ -1,4 +1,7 @@
-/** How a process logs in to NATS and which servers it trusts there: everything is a file, so that no secret is in an environment or on a command line. */
+/**
+ * How a process logs in to NATS and which servers it trusts there: everything is a file, so that no secret is in an
+ * environment or on a command line.
+ */
 import { readFileSync, statSync } from 'node:fs';
 import { type Authenticator, type ConnectionOptions, credsAuthenticator, nkeyAuthenticator } from 'nats';
 

@@ -1,4 +1,7 @@
-/** CloudEvents 1.0 in binary mode on NATS: the data is the body, the attributes are `ce-*` headers (CloudEvents NATS binding 1.0.3). */
+/**
+ * CloudEvents 1.0 in binary mode on NATS: the data is the body, the attributes are `ce-*` headers (CloudEvents NATS
+ * binding 1.0.3).
+ */
 import { createHash, randomBytes } from 'node:crypto';
 import { headers, type MsgHdrs } from 'nats';
 

@@ -16,7 +16,10 @@ import type { ReceivedEvent } from './envelope.js';
 import { OnEvent, OnQuery } from './handlers.js';
 import type { EventPublisher, OutgoingEvent } from './publisher.js';
 
-/** What the compiler refuses: each line below a `@ts-expect-error` would be an error without it, and one too many is an error as well. */
+/**
+ * What the compiler refuses: each line below a `@ts-expect-error` would be an error without it, and one too many is an
+ * error as well.
+ */
 class Handlers {
   @OnEvent(SUBJECTS.containerStopRequested, { concurrency: 8 })
   async stop(_event: ReceivedEvent<ContainerStopRequested>): Promise<void> {}

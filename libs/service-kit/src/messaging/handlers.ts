@@ -1,4 +1,7 @@
-/** What makes a method of a controller the handler of a subject; the compiler holds its parameter and its reply against the contract. */
+/**
+ * What makes a method of a controller the handler of a subject; the compiler holds its parameter and its reply against
+ * the contract.
+ */
 import { EventPattern, MessagePattern } from '@nestjs/microservices';
 import type { EventSubject, HeartbeatSubject, PayloadOf, QueryReply, QuerySubject, ReplyOf } from '@plinth/contracts';
 import type { ReceivedEvent } from './envelope.js';

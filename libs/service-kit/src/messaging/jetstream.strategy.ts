@@ -1,6 +1,6 @@
 /**
- * Nest's transport on JetStream: every `@OnEvent(subject)` gets a durable pull consumer that all copies of the service share,
- * every heartbeat subject and `@OnQuery(subject)` a queue subscription on core NATS.
+ * Nest's transport on JetStream: every `@OnEvent(subject)` gets a durable pull consumer that all copies of the service
+ * share, every heartbeat subject and `@OnQuery(subject)` a queue subscription on core NATS.
  */
 import type { CustomTransportStrategy, MessageHandler } from '@nestjs/microservices';
 import { Server } from '@nestjs/microservices';
@@ -41,7 +41,10 @@ export interface JetStreamStrategyOptions {
   readonly publisher: EventPublisher;
   readonly logger: Logger;
   readonly consumers: ConsumerSource;
-  /** Every consumer must be there before it listens; else it listens at once and reports in its readiness what it waits for. */
+  /**
+   * Every consumer must be there before it listens; else it listens at once and reports in its readiness what it waits
+   * for.
+   */
   readonly waitForConsumers: boolean;
   /** e.g. `provisioner`; with {@link consumerGroup} absent also the name that durables begin with. */
   readonly service: string;
@@ -276,7 +279,8 @@ export class JetStreamStrategy extends Server implements CustomTransportStrategy
     this.subscriptions.push(subscription);
     this.pumps.push(
       this.drainSubscription(subscription, async (message) => {
-        // What the server stored keeps its own subject when a client has it delivered here: it is not the subject it came on.
+        // What the server stored keeps its own subject when a client has it delivered here: it is not the subject it
+        // came on.
         if (!fitsFilter(message.subject, contract.subject)) {
           logger.warn(
             { subject: message.subject, expected: contract.subject },

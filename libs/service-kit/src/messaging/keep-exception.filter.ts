@@ -1,4 +1,7 @@
-/** Nest replaces what an event handler threw by "Internal server error"; the delivery policy needs the error itself. HTTP keeps Nest's way. */
+/**
+ * Nest replaces what an event handler threw by "Internal server error"; the delivery policy needs the error itself.
+ * HTTP keeps Nest's way.
+ */
 import { type ArgumentsHost, Catch } from '@nestjs/common';
 import { BaseExceptionFilter } from '@nestjs/core';
 import { throwError } from 'rxjs';

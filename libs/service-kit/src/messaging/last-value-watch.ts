@@ -24,7 +24,10 @@ export interface LastValueOptions {
   readonly logger?: Logger;
 }
 
-/** Begins at once and goes on over reconnects and lost consumers until closed; after an interruption all present values come again. */
+/**
+ * Begins at once and goes on over reconnects and lost consumers until closed; after an interruption all present values
+ * come again.
+ */
 export function watchLastValues(connection: NatsConnection, options: LastValueOptions): LastValueWatch {
   let stopped = false;
   let problem: string | undefined = 'not open yet';

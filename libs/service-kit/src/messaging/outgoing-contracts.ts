@@ -1,6 +1,7 @@
 /**
- * Whether what leaves a service keeps its own contract. The compiler sees names and types, not lengths and patterns: with PLINTH_CHECK_CONTRACTS=1, as
- * every test sets it, each fact, status, report, heartbeat and reply is decoded as its receiver would, and a broken one fails in its sender.
+ * Whether what leaves a service keeps its own contract. The compiler sees names and types, not lengths and patterns:
+ * with PLINTH_CHECK_CONTRACTS=1, as every test sets it, each fact, status, report, heartbeat and reply is decoded as
+ * its receiver would, and a broken one fails in its sender.
  */
 import {
   contractFor,

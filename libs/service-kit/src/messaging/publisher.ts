@@ -1,4 +1,7 @@
-/** Publishes to JetStream and waits for the stored acknowledgement. Services with a database publish through the outbox instead. */
+/**
+ * Publishes to JetStream and waits for the stored acknowledgement. Services with a database publish through the outbox
+ * instead.
+ */
 import type { EventOf, EventSubject } from '@plinth/contracts';
 import type { JetStreamClient, NatsConnection } from 'nats';
 import { encodeHeaders, newId } from './envelope.js';

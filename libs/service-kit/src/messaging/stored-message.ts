@@ -1,4 +1,7 @@
-/** Reads single messages of a stream with the "direct get" API (NATS ADR-31): no consumer is needed and no other right of JetStream's API. */
+/**
+ * Reads single messages of a stream with the "direct get" API (NATS ADR-31): no consumer is needed and no other right
+ * of JetStream's API.
+ */
 import type { StreamName } from '@plinth/contracts';
 import { type MsgHdrs, type NatsConnection, NatsError } from 'nats';
 
@@ -11,7 +14,10 @@ export interface StoredMessage {
 }
 
 export type StoredMessageQuery =
-  /** The newest one with exactly this subject; the subject becomes part of the API's subject, so that a right to it can be given. */
+  /**
+   * The newest one with exactly this subject; the subject becomes part of the API's subject, so that a right to it can
+   * be given.
+   */
   | { readonly subject: string }
   /** The one at a position. */
   | { readonly seq: number }

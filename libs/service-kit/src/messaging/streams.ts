@@ -14,8 +14,8 @@ const NOT_FOUND = 10_059;
 const NAME_IN_USE = 10_058;
 
 /**
- * How long a message id is remembered for de-duplication. A bus that is killed may forget for minutes what was acknowledged, and a service that answers a message
- * again does so under the same id.
+ * How long a message id is remembered for de-duplication. A bus that is killed may forget for minutes what was
+ * acknowledged, and a service that answers a message again does so under the same id.
  */
 export const DUPLICATE_WINDOW_SECONDS = 600;
 

@@ -1,4 +1,7 @@
-/** The outbox against a bus that forgets what it had acknowledged: a real NATS whose store is put back to an earlier state, as a power cut does. */
+/**
+ * The outbox against a bus that forgets what it had acknowledged: a real NATS whose store is put back to an earlier
+ * state, as a power cut does.
+ */
 import { cpSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, it } from '@jest/globals';

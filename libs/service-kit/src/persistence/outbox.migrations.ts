@@ -1,4 +1,7 @@
-/** Tables that every service with a database has: what must be published, what was already handled, what the bus looked like. */
+/**
+ * Tables that every service with a database has: what must be published, what was already handled, what the bus looked
+ * like.
+ */
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 /** Where the bus has each event: this distinguishes what it has forgotten from what it has. */

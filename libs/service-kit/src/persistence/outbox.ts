@@ -73,7 +73,10 @@ export class Outbox {
     });
   }
 
-  /** @param heal called when the bus has forgotten what it had stored: queues again what must be on it beyond the rows kept here */
+  /**
+   * @param heal called when the bus has forgotten what it had stored: queues again what must be on it beyond the rows
+   * kept here
+   */
   onAmnesia(heal: (stream: string) => Promise<void>): void {
     this.healer = heal;
   }
@@ -113,7 +116,8 @@ export class Outbox {
 
   private async relayBatch(): Promise<number> {
     return this.source.transaction(async (manager) => {
-      // A row waits while an earlier one of its aggregate is unsent; rows that another copy is publishing are locked, not gone.
+      // A row waits while an earlier one of its aggregate is unsent; rows that another copy is publishing are locked,
+      // not gone.
       const rows: PendingRow[] = await manager.query(
         `SELECT o.sequence, o.id, o.subject, o.data, o.correlation_id, o.causation_id, o.created_at, clock_timestamp() AS begun FROM outbox o
           WHERE o.sent_at IS NULL
@@ -157,7 +161,8 @@ export class Outbox {
   }
 
   /**
-   * A stream only counts up: what was stored before this batch was begun, and at no lower a position than a message of it, the bus has forgotten.
+   * A stream only counts up: what was stored before this batch was begun, and at no lower a position than a message of
+   * it, the bus has forgotten.
    * Marks are made after the answer, so another copy's messages that came between are younger than the begin.
    */
   private async findForgotten(manager: EntityManager, sent: readonly Stored[], begun: Date | undefined): Promise<void> {

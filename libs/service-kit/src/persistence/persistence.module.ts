@@ -1,4 +1,7 @@
-/** A service's database as Nest sees it: `DataSource`, repositories of the entities that its modules name, and the {@link Outbox}. */
+/**
+ * A service's database as Nest sees it: `DataSource`, repositories of the entities that its modules name, and the
+ * {@link Outbox}.
+ */
 import { type DynamicModule, Module, type Type } from '@nestjs/common';
 import { TypeOrmModule, type TypeOrmModuleOptions } from '@nestjs/typeorm';
 import type { DataSourceOptions } from 'typeorm';
@@ -12,8 +15,8 @@ import { Outbox } from './outbox.js';
 class PersistenceModule {}
 
 /**
- * Entities are those of `TypeOrmModule.forFeature` in the modules that use them. The pool is closed when Nest shuts down, which is after all
- * components have stopped.
+ * Entities are those of `TypeOrmModule.forFeature` in the modules that use them. The pool is closed when Nest shuts
+ * down, which is after all components have stopped.
  */
 export function persistenceModule<C extends ServiceConfig & { readonly DATABASE_URL: string }>(
   config: Type<C>,

@@ -1,4 +1,7 @@
-/** One decision: what it changes in the database and what it announces, in one transaction, with the event that caused it. */
+/**
+ * One decision: what it changes in the database and what it announces, in one transaction, with the event that caused
+ * it.
+ */
 import { type EventOf, type EventSubject, fitMessage, type PayloadOf, type SUBJECTS } from '@plinth/contracts';
 import type { EntityManager } from 'typeorm';
 import type { Envelope } from '../messaging/envelope.js';

@@ -11,7 +11,10 @@ export class RestartPolicy {
   @IsIn(RESTART_POLICIES)
   policy!: RestartPolicyName;
 
-  /** Restarts in a row before the container counts as failed; absent: no limit. Staying up for a minute resets the count. */
+  /**
+   * Restarts in a row before the container counts as failed; absent: no limit. Staying up for a minute resets the
+   * count.
+   */
   @IsOptional()
   @IsInt()
   @Min(0)
@@ -19,7 +22,9 @@ export class RestartPolicy {
   maxRetries?: number;
 }
 
-/** Whether a container does its work: a command inside it that ends with exit code 0. Run as long as the container does. */
+/**
+ * Whether a container does its work: a command inside it that ends with exit code 0. Run as long as the container does.
+ */
 export class HealthCheck {
   @IsCommand()
   exec!: string[];

@@ -1,4 +1,7 @@
-/** What hosts and storage nodes report of themselves every few seconds, on core NATS: a lost one is replaced by the next. */
+/**
+ * What hosts and storage nodes report of themselves every few seconds, on core NATS: a lost one is replaced by the
+ * next.
+ */
 import {
   ArrayMaxSize,
   IsArray,

@@ -27,7 +27,10 @@ export class HostActionRequested {
   host!: string;
 }
 
-/** Cordons the host and moves its containers to others, a few at a time; those that no other host can take stay, with the reason. */
+/**
+ * Cordons the host and moves its containers to others, a few at a time; those that no other host can take stay, with
+ * the reason.
+ */
 export class HostDrainRequested extends HostActionRequested {
   /** Containers on their way at the same time; absent: 1. */
   @IsOptional()

@@ -269,13 +269,18 @@ export class ImageRevoked extends ImageFact {
   reason!: string;
 }
 
-/** Asks for a version to be removed from every storage node and from the repositories. Refused while anything needs it. */
+/**
+ * Asks for a version to be removed from every storage node and from the repositories. Refused while anything needs it.
+ */
 export class ImageRetirementRequested {
   @Matches(EXACT_IMAGE_REF_PATTERN, { message: 'image must be a name and a version, such as debian-12@v3' })
   image!: string;
 }
 
-/** Nothing needs this version any more and nothing can start on it: storage nodes remove their masters, the repository its archive. */
+/**
+ * Nothing needs this version any more and nothing can start on it: storage nodes remove their masters, the repository
+ * its archive.
+ */
 export class ImageRetired extends ImageFact {}
 
 class StorageNodeImageFact extends ImageFact {

@@ -1,4 +1,6 @@
-/** What hosts and storage nodes report under their own name; the provisioner checks it and publishes the official fact. */
+/**
+ * What hosts and storage nodes report under their own name; the provisioner checks it and publishes the official fact.
+ */
 import {
   ArrayMaxSize,
   IsIn,
@@ -25,8 +27,10 @@ import {
 import { DISTRIBUTION_FAILURE_REASONS, type DistributionFailureReason } from './image-events.js';
 
 /**
- * `released`: the host has given the container up, which is moved to another. `healthy`, `unhealthy`: its health changed while it runs. The last four are about an update: `updated` (passed gate and soak time), `reverting` (failed, with the cause), `reverted` (runs on the image before again,
- * with the same cause), `update-refused` (nothing was touched: the image can't be started on this host).
+ * `released`: the host has given the container up, which is moved to another. `healthy`, `unhealthy`: its health
+ * changed while it runs. The last four are about an update: `updated` (passed gate and soak time), `reverting` (failed,
+ * with the cause), `reverted` (runs on the image before again, with the same cause), `update-refused` (nothing was
+ * touched: the image can't be started on this host).
  */
 export const CONTAINER_REPORT_KINDS = [
   'starting',
@@ -76,7 +80,10 @@ export class ContainerReport {
   @Min(1)
   generation!: number;
 
-  /** Grows by one with every report of this container from this host, over restarts of the agent too; a lower one is stale. */
+  /**
+   * Grows by one with every report of this container from this host, over restarts of the agent too; a lower one is
+   * stale.
+   */
   @IsInt()
   @Min(1)
   sequence!: number;

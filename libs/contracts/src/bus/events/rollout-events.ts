@@ -20,7 +20,10 @@ import { ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN } from '../../values.js';
 import { Problem } from '../problem.js';
 import { UPDATE_TARGET_PATTERN, UpdateOptions } from './update-events.js';
 
-/** Which containers a rollout moves: all that match every field that is given; at least one has to be. Decided once, when the rollout begins. */
+/**
+ * Which containers a rollout moves: all that match every field that is given; at least one has to be. Decided once,
+ * when the rollout begins.
+ */
 export class RolloutSelection {
   /** `debian-12` (any version) or `debian-12@v3`: the image they are on. */
   @IsOptional()
@@ -146,7 +149,10 @@ export class RolloutRequested extends UpdateOptions {
   @IsIn(ROLLOUT_APPROVALS)
   approval?: RolloutApproval;
 
-  /** Seconds that a switch may take beside its gate and soak time, and a revert altogether, before the container counts as failed; absent: 600. */
+  /**
+   * Seconds that a switch may take beside its gate and soak time, and a revert altogether, before the container counts
+   * as failed; absent: 600.
+   */
   @IsOptional()
   @IsInt()
   @Min(5)

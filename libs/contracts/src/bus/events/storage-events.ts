@@ -13,7 +13,10 @@ class StorageFact {
 /** The first heartbeat of a storage node was received. */
 export class StorageJoined extends StorageFact {}
 
-/** A storage node missed its heartbeats: nothing new is placed where its volumes are needed, and its leases count for nothing. */
+/**
+ * A storage node missed its heartbeats: nothing new is placed where its volumes are needed, and its leases count for
+ * nothing.
+ */
 export class StorageLost extends StorageFact {}
 
 /** A heartbeat of a lost storage node was received again. */

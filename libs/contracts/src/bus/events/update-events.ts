@@ -1,6 +1,6 @@
 /**
- * Changing the OS under a container: one config property and a restart, judged by a gate and a soak time, and reverted to the last known
- * good version when it fails (US 9,075,638; US 11,714,631 for the soak time).
+ * Changing the OS under a container: one config property and a restart, judged by a gate and a soak time, and reverted
+ * to the last known good version when it fails (US 9,075,638; US 11,714,631 for the soak time).
  */
 import { IsBoolean, IsIn, IsInt, IsNumber, IsOptional, IsString, Matches, MaxLength, Min } from 'class-validator';
 import { EXACT_IMAGE_REF_PATTERN, ID_PATTERN } from '../../values.js';
@@ -10,7 +10,10 @@ import { ContainerActionRequested } from './container-requests.js';
 
 /** `to` that stands for the newest version on which the container stayed healthy, other than the one it is on. */
 export const KNOWN_GOOD = 'known-good';
-/** `debian-12`, `debian-12@v3` or `known-good`: the name of an image that is called so can't be updated to without its version. */
+/**
+ * `debian-12`, `debian-12@v3` or `known-good`: the name of an image that is called so can't be updated to without its
+ * version.
+ */
 export const UPDATE_TARGET_PATTERN = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:@v[1-9][0-9]{0,8})?$/;
 
 /** How an update is judged. */
