@@ -2,13 +2,23 @@
  * `npm run sources`: rules about what may stand in which source file, checked on the syntax tree. Needs what
  * `npm run build` makes.
  * Tests, and what only tests use, may write subjects and SQL: they play other systems.
+ *
+ * `npm run sources -- --words`: also the words of plain-words.mjs, in all *.ts and *.md, tests included.
  */
 import { readFileSync, readdirSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import ts from 'typescript';
 import { CONTRACTS, CONSUMER_REQUESTS, STREAMS } from '@plinth/contracts';
+import { findWords } from './plain-words.mjs';
 
 const top = resolve(import.meta.dirname, '..');
+const options = process.argv.slice(2);
+const withWords = options.includes('--words');
+const unknown = options.find((option) => option !== '--words');
+if (unknown !== undefined) {
+  process.stderr.write(`sources: unknown option ${unknown}; usage: npm run sources [-- --words]\n`);
+  process.exit(2);
+}
 
 /** Text of a string or template, `*` for what a template puts in; undefined for everything else. */
 function textOf(node) {
@@ -75,6 +85,16 @@ function* sources(directory) {
   }
 }
 
+/** Every source and document of the project; what is built, installed or hidden is none. */
+function* texts(directory) {
+  for (const entry of readdirSync(directory, { withFileTypes: true })) {
+    const path = join(directory, entry.name);
+    if (entry.name.startsWith('.') || ['node_modules', 'dist', 'coverage'].includes(entry.name)) continue;
+    if (entry.isDirectory()) yield* texts(path);
+    else if (entry.isFile() && /\.(?:ts|md)$/.test(entry.name)) yield path;
+  }
+}
+
 const files = ['apps', 'libs'].flatMap((kind) =>
   readdirSync(join(top, kind)).flatMap((name) => [...sources(join(top, kind, name, 'src'))]),
 );
@@ -97,6 +117,18 @@ for (const file of files) {
   };
   visit(source);
 }
-process.stdout.write(`sources: ${files.length} files, ${RULES.length} rules, ${found} errors\n`);
+const documents = withWords ? [...texts(top)] : [];
+for (const file of documents) {
+  const path = relative(top, file);
+  const text = readFileSync(file, 'utf8');
+  for (const { offset, word, plain } of findWords(path, text)) {
+    found++;
+    const before = text.slice(0, offset).split('\n');
+    const place = `${path}:${before.length}:${before.at(-1).length + 1}`;
+    process.stderr.write(`error plain-words: ${place}: “${word}” stands here; use: ${plain}\n`);
+  }
+}
+const seen = withWords ? `${files.length} files, ${documents.length} texts` : `${files.length} files`;
+process.stdout.write(`sources: ${seen}, ${RULES.length + (withWords ? 1 : 0)} rules, ${found} errors\n`);
 if (files.length === 0) process.stderr.write('sources: the rules saw no files\n');
 process.exit(found > 0 || files.length === 0 ? 1 : 0);
