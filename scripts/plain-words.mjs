@@ -1,9 +1,11 @@
 /**
- * The word list of `npm run sources -- --words`: words that do not stand in sources and documents, each with the plain one to
- * use. Plain text in, positions out: it needs nothing that the build makes.
+ * The word list of `npm run sources -- --words`: words that do not stand in sources and documents, each with the plain
+ * one to use. Plain text in, positions out: it needs nothing that the build makes.
  */
 
-/** Words of one pattern follow each other with nothing but white space, `_`, `-` or a comment's line break between them. */
+/**
+ * Words of one pattern follow each other with nothing but white space, `_`, `-` or a comment's line break between them.
+ */
 const PLAIN = [
   [/^told$/, 'reported, sent or given'],
   [/^said$/, 'reported, published or recorded'],

@@ -77,7 +77,7 @@ export function rotateKey(directory: string, member: Member): void {
   });
 }
 
-/** From now on only the newest key logs in. */
+/** Ends a rotation: from now on only the newest key logs in. */
 export function finishRotation(directory: string, member: Member): void {
   change(directory, member, (found) => ({ ...found, publicKeys: found.publicKeys.slice(0, 1) }));
 }

@@ -622,7 +622,7 @@ describe('logging in', () => {
     ).rejects.toThrow('Authorization');
   });
 
-  it('wants the key file closed to others, and never shows what is in it', async () => {
+  it('requires a key file that is closed to others, and never shows what is in it', async () => {
     const open = join(bus.directory, 'open.nk');
     copyFileSync(bus.keyFile('operator'), open);
     chmodSync(open, 0o644);

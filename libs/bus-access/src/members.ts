@@ -9,7 +9,7 @@ export type MemberKind = (typeof MEMBER_KINDS)[number];
 
 export interface Member {
   readonly kind: MemberKind;
-  /** Of the host or storage node; of an upstream system or operator where there are several. */
+  /** Name of the host or storage node, or of an upstream system or operator where there are several. */
   readonly name?: string;
 }
 

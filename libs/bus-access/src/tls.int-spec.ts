@@ -144,6 +144,6 @@ it('does not connect to a server that offers no TLS', async () => {
   expect(await enters({ tlsCa: undefined, tlsCert: undefined, tlsKey: undefined }, plain.url)).toBe('in');
 });
 
-it('wants a certificate and its key together', async () => {
+it('requires a certificate and its key together', async () => {
   expect(await enters({ tlsKey: undefined })).toContain('belong together');
 });

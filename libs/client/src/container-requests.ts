@@ -53,7 +53,7 @@ export async function waitUntilStarted(
     timeoutMs,
     stream.duplicate,
     async () => {
-      const details = await look(client, { requestId: stream.requestId });
+      const details = await containerNow(client, { requestId: stream.requestId });
       return details && ['running', 'failed', 'stopped', 'lost', 'removed'].includes(details.state)
         ? details
         : undefined;
@@ -90,7 +90,7 @@ export async function actOnContainer(
       options.timeoutMs,
       false,
       async () => {
-        const details = await look(client, { id });
+        const details = await containerNow(client, { id });
         if (!details) return name === 'rm' ? 'gone' : undefined;
         return details.generation > generation && [action.state, 'failed'].includes(details.state)
           ? details
@@ -127,7 +127,8 @@ async function watch<T>(
     if (seen !== undefined) return seen;
     if (deadline <= performance.now()) {
       throw new ClientError(
-        `no answer within ${Math.round(timeoutMs / 1000)} s; the request stands and may still be answered; try: plinth status`,
+        `no answer within ${Math.round(timeoutMs / 1000)} s; ` +
+          'the request stands and may still be answered; try: plinth status',
         'timeout',
       );
     }
@@ -135,7 +136,7 @@ async function watch<T>(
 }
 
 /** undefined when there is no such container, or no service answers now. */
-async function look(
+async function containerNow(
   client: PlinthClient,
   query: { readonly id: string } | { readonly requestId: string },
 ): Promise<ContainerDetails | undefined> {

@@ -11,7 +11,7 @@ export interface DeadLetter {
   /** The service that gave up. */
   readonly service: string;
   readonly storedAt: string;
-  /** Of the message. */
+  /** Subject of the message. */
   readonly subject: string;
   readonly eventId: string;
   readonly reason: string;
@@ -27,12 +27,12 @@ const READS_AT_ONCE = 64;
 
 export interface LetterFilter {
   readonly service?: string;
-  /** Of the message, whole. */
+  /** Subject of the message, whole. */
   readonly subject?: string;
   readonly reason?: string;
 }
 
-/** Newest first, `limit` at the most. */
+/** Lists dead letters, newest first, `limit` at the most. */
 export async function deadLetters(
   { connection }: PlinthClient,
   filter: LetterFilter,
@@ -66,7 +66,7 @@ function fits(letter: DeadLetter, { service, subject, reason }: LetterFilter): b
   );
 }
 
-/** By its number, as `deadletters ls` shows it. @throws ClientError `letter-not-found` */
+/** One dead letter by its number, as `deadletters ls` shows it. @throws ClientError `letter-not-found` */
 export async function deadLetter({ connection }: PlinthClient, sequence: number): Promise<DeadLetter> {
   const message = await readStored(connection, STREAMS.deadLetters.name, { seq: sequence, next_by_subj: '>' });
   if (message?.sequence !== sequence)
@@ -101,7 +101,8 @@ function letterOf({ subject, headers, data, sequence, storedAtMs }: StoredMessag
 export function replayRefusal(letter: DeadLetter): string | undefined {
   const contract = CONTRACTS.find(({ subject }) => subject === letter.subject);
   if (contract?.kind !== 'request' || !contract.publishers.includes('operator')) {
-    return `${letter.subject || 'a letter without a subject'} is no request; services publish again by themselves what others have missed`;
+    const subject = letter.subject || 'a letter without a subject';
+    return `${subject} is no request; services publish again by themselves what others have missed`;
   }
   if (letter.body.length < letter.bytes) return `only ${letter.body.length} of its ${letter.bytes} bytes were kept`;
   if (bodyOf(letter) === undefined) return 'its body is no JSON object, and would be refused again';
@@ -157,7 +158,8 @@ export async function replayDeadLetter(client: PlinthClient, letter: DeadLetter)
   const body = bodyOf(letter);
   if (refusal !== undefined || !body)
     throw new ClientError(
-      `dead letter ${letter.sequence} can't be sent again: ${refusal ?? ''}; plinth deadletters drop ${letter.sequence} removes it`,
+      `dead letter ${letter.sequence} can't be sent again: ${refusal ?? ''}; ` +
+        `plinth deadletters drop ${letter.sequence} removes it`,
       'not-replayable',
     );
   const id = replayId(letter);

@@ -16,7 +16,7 @@ describe('FactLog', () => {
     expect(await new FactLog<number>().within(isBig, 1)).toBeUndefined();
   });
 
-  it('returns nothing to callers that wait when it is closed, and what has arrived to callers that ask then', async () => {
+  it('returns nothing to callers that wait at its close, and what has arrived to those that ask later', async () => {
     const log = new FactLog<number>();
     log.add(9);
     const waiting = log.within((fact) => fact > 10, 60_000);

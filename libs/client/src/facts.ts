@@ -65,7 +65,7 @@ export class FactStream {
     accept: (fact: Fact) => boolean,
     /** Id of the request that is answered; empty when there is none. */
     readonly requestId = '',
-    /** Waits until the server knows of the subscriptions. */
+    /** Waits until the server has received the subscriptions. */
     readonly ready: Promise<void> = Promise.resolve(),
   ) {
     for (const subscription of subscriptions) void this.pump(subscription, accept);

@@ -49,11 +49,14 @@ export async function waitUntilDrained(
     const now = JSON.stringify(status.drain);
     if (now !== reported) onProgress(status);
     reported = now;
-    if (Date.now() > end)
+    if (Date.now() > end) {
+      const { left, waiting } = status.drain;
       throw new ClientError(
-        `${host} still has ${status.drain.left} ${status.drain.left === 1 ? 'container' : 'containers'}${status.drain.waiting ? ` (${status.drain.waiting})` : ''}; plinth ps --host ${host} shows them, the drain goes on`,
+        `${host} still has ${left} ${left === 1 ? 'container' : 'containers'}${waiting ? ` (${waiting})` : ''}; ` +
+          `plinth ps --host ${host} shows them, the drain goes on`,
         'timeout',
       );
+    }
   }
 }
 

@@ -113,7 +113,7 @@ async function waitForNodes(
   const deadline = performance.now() + options.timeoutMs;
   const done = new Set<string>();
   /** Each failure is reported once. */
-  const troubles = new Set<string>();
+  const failures = new Set<string>();
   const report = (node: string, line: string): void => {
     if (done.has(node)) return;
     done.add(node);
@@ -141,16 +141,17 @@ async function waitForNodes(
     if (fact.subject === SUBJECTS.imageDistributionFailed) {
       const failed = fact.data as unknown as ImageDistributionFailed;
       if (failed.retryInMs !== undefined) {
-        const trouble = `${failed.storageNode} ${failed.reason}`;
-        if (!troubles.has(trouble))
+        const failure = `${failed.storageNode} ${failed.reason}`;
+        if (!failures.has(failure))
           options.onNode(
             `${failed.storageNode} could not get ${ref} yet (${failed.reason}): ${failed.message}; it tries again`,
           );
-        troubles.add(trouble);
+        failures.add(failure);
         continue;
       }
       throw new ClientError(
-        `${failed.storageNode} could not get ${ref} (${failed.reason}): ${failed.message}; promote it again once that is mended`,
+        `${failed.storageNode} could not get ${ref} (${failed.reason}): ${failed.message}; ` +
+          'promote it again once that is repaired',
         failed.reason,
       );
     }
@@ -208,7 +209,8 @@ export async function retireImage(client: PlinthClient, ref: string, timeoutMs: 
     if (holding.length === 0) return;
     if (performance.now() >= deadline)
       throw new ClientError(
-        `${ref} is retired, but ${holding.join(', ')} did not remove it within ${Math.round(timeoutMs / 1000)} s; it goes on: plinth storage`,
+        `${ref} is retired, but ${holding.join(', ')} did not remove it within ${Math.round(timeoutMs / 1000)} s; ` +
+          'it goes on: plinth storage',
         'timeout',
       );
   }

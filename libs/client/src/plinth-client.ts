@@ -225,7 +225,7 @@ export class PlinthClient {
     return this.query(QUERIES.build, { image });
   }
 
-  /** By id, by name within a tenant, or by an unambiguous beginning of the id (6 digits or more). */
+  /** One container by id, by name within a tenant, or by an unambiguous beginning of the id (6 digits or more). */
   async container(text: string, tenant = 'default'): Promise<ContainerDetails> {
     if (/^[0-9a-f]{32}$/.test(text)) return this.query(QUERIES.container, { id: text });
     try {

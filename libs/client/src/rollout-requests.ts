@@ -51,7 +51,7 @@ export async function actOnRollout(client: PlinthClient, action: RolloutActionNa
 }
 
 /**
- * By id, or by an unambiguous beginning of it (4 digits or more).
+ * One rollout by id, or by an unambiguous beginning of it (4 digits or more).
  * @throws ClientError `rollout-not-found`, `ambiguous`
  */
 export async function findRollout(client: PlinthClient, text: string): Promise<RolloutDetails> {

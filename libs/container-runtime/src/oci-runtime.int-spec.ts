@@ -365,7 +365,7 @@ describe.each(['crun', 'runc'] as const)('%s:', (name) => {
 
     describe('a repeated command', () => {
       const never = new AbortController().signal;
-      /** Of the container, by what they run. */
+      /** Processes of the container, by what they run. */
       const sleepers = (id: string, seconds: string): readonly number[] =>
         cgroupProcesses(runtime.cgroupOf(id)).filter((pid) => processArguments(pid)?.includes(seconds) === true);
 

@@ -31,7 +31,7 @@ export interface OciRuntimeOptions {
   readonly stateDirectory: string;
   /** Absent: detected. */
   readonly binary?: RuntimeBinary;
-  /** From request to a started first process, ms. */
+  /** Time from request to a started first process, ms. */
   readonly startDeadlineMs?: number;
   /** For a custom mount script, seconds. */
   readonly hookDeadlineSeconds?: number;
@@ -53,7 +53,7 @@ export interface StartPhases {
   readonly prepare: number;
   /** conmon and the runtime's `create`: namespaces, cgroups and all mounts, a custom mount script included. */
   readonly mount: number;
-  /** Until the first process is let go: the runtime's `start`, or what stands for it. */
+  /** Time until the first process is let go: the runtime's `start`, or what stands for it. */
   readonly runtime: number;
 }
 
@@ -271,14 +271,14 @@ export class OciRuntime {
    * was deleted; rejects with the signal's reason.
    */
   async waitExit(id: string, signal: AbortSignal): Promise<ExitStatus | undefined> {
-    const look = (): { exit: ExitStatus | undefined } | undefined => {
+    const read = (): { exit: ExitStatus | undefined } | undefined => {
       const exit = this.exitStatus(id);
       if (exit !== undefined) return { exit };
       const seen = this.observe(id);
       const mayStillCome = seen !== undefined && (seen.pid !== undefined || seen.monitored);
       return mayStillCome ? undefined : { exit: this.exitStatus(id) };
     };
-    return (await this.#exits.until(id, look, signal)).exit;
+    return (await this.#exits.until(id, read, signal)).exit;
   }
 
   /** Host path of the container's log: lines `time stream F|P text` (the CRI log format). */

@@ -44,7 +44,7 @@ describe('writeDurably and writeWhole', () => {
     }
   });
 
-  it('leaves the old file alone when the writer is killed, and nothing that a reader takes for the new one', async () => {
+  it('leaves the old file alone when the writer is killed, and nothing that looks like the new one', async () => {
     writeFileSync(file, '"old"');
     const script = `
       import { writeDurably } from ${JSON.stringify(join(import.meta.dirname, '../dist/index.js'))};

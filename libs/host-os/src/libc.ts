@@ -34,9 +34,9 @@ export class SystemCallError extends Error {
 }
 
 export interface BoundCall {
-  /** In this thread: the event loop waits. */
+  /** Calls in this thread: the event loop waits. */
   (...args: unknown[]): number;
-  /** In a thread of the interface's pool. {@link lastErrno} within `done` is that of this call. */
+  /** Calls in a thread of the interface's pool. {@link lastErrno} within `done` is that of this call. */
   async(...args: [...unknown[], (error: Error | null, result: number) => void]): void;
 }
 

@@ -11,7 +11,7 @@ export function keyIdOf(publicKey: KeyObject): string {
     .slice(0, 16);
 }
 
-/** In a directory of trusted keys. */
+/** Name of a key's file in a directory of trusted keys. */
 export function keyFileName(keyId: string): string {
   return `${keyId}.pem`;
 }

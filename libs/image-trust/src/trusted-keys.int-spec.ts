@@ -47,7 +47,7 @@ async function statementBytes(): Promise<Buffer> {
   return Buffer.from(JSON.stringify(key.sign({ schema: 1, name: 'tiny', version: 'v1', ...sizes, ...digests })));
 }
 
-/** So that it is remembered by its times. */
+/** Makes a file old, so that it is remembered by its times. */
 function settle(path: string): void {
   utimesSync(path, 1, 1);
 }

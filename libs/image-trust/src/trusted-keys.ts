@@ -39,7 +39,7 @@ export class TrustedKeysError extends Error {
 }
 
 interface Known {
-  /** Of the file, as stat(2) shows it. */
+  /** State of the file, as stat(2) shows it. */
   readonly fingerprint: string;
   readonly found: FoundKey;
 }
@@ -106,14 +106,14 @@ export class TrustedKeys {
     const names = (await readdir(this.directory)).filter((name) => name.endsWith(SUFFIX) && !name.startsWith('.'));
     const trusted: string[] = [];
     const problems: string[] = [];
-    const look = async (name: string): Promise<void> => {
+    const check = async (name: string): Promise<void> => {
       const found = await this.find(name.slice(0, -SUFFIX.length));
       if (found.ok) trusted.push(name.slice(0, -SUFFIX.length));
       // One that is unknown was taken away meanwhile.
       else if (found.reason === 'broken-key') problems.push(found.message);
     };
     for (let first = 0; first < names.length; first += FILES_AT_ONCE)
-      await Promise.all(names.slice(first, first + FILES_AT_ONCE).map(look));
+      await Promise.all(names.slice(first, first + FILES_AT_ONCE).map(check));
     this.forgetAllBut(new Set(names));
     return { trusted: trusted.sort(), problems: problems.sort() };
   }

@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 
 /**
  * Below the ports that Linux gives to outgoing connections (ip(7) ip_local_port_range, 32768 and up): one of those
- * could take the port between the look here and the start of the server, or while a server is started again.
+ * could take the port between the check here and the start of the server, or while a server is started again.
  */
 const FIRST = 10_000;
 const END = 32_768;

@@ -17,7 +17,7 @@ export interface StackOptions {
   readonly accessDirectory?: string;
   readonly databaseUrl: string;
   readonly logLevel: string;
-  /** Of the machine: shared out among the hosts. */
+  /** Memory of the machine: shared out among the hosts. */
   readonly memoryBytes: number;
   readonly cpus: number;
 }

@@ -30,7 +30,7 @@ describe('findRunLeftovers', () => {
       ['process 8: sleep infinity'],
     ],
     [
-      'a container: nothing in it speaks of the run, its root mount leads there',
+      'a container: nothing in it names the run, its root mount leads there',
       { processes: [seen(9, 'sleep infinity', ['', `36 35 0:50 / / ro - overlay overlay lowerdir=/tmp/${RUN}`])] },
       ['process 9: sleep infinity'],
     ],

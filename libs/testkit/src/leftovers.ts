@@ -15,7 +15,7 @@ import {
   readProcess,
 } from '@plinth/local-servers';
 
-/** Of the tests, all services and the containers' monitors. */
+/** Variable of the tests, all services and the containers' monitors. */
 export const RUN_VARIABLE = 'PLINTH_TEST_RUN';
 const RUNTIME_STATE = '/run/plinth';
 
@@ -44,7 +44,7 @@ export interface MachineState {
   /** Groups of containers and builds. */
   readonly cgroups: readonly SeenCgroup[];
   readonly interfaces: readonly string[];
-  /** Of containers, below /run/plinth/<instance>. */
+  /** Runtime state of containers, below /run/plinth/<instance>. */
   readonly runtimeState: readonly string[];
   /** What lies in the directories that were asked about. */
   readonly files: readonly string[];

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
-/** Beside `src` and `dist` alike. */
+/** The same from `src` and `dist`. */
 const REPOSITORY = join(import.meta.dirname, '../../..');
 
 const mainOf = (app: string): string => join(REPOSITORY, 'apps', app, 'dist/main.js');
@@ -61,7 +61,7 @@ export class ServiceProcess {
     return this.child.pid ?? -1;
   }
 
-  /** Of health and metrics. */
+  /** URL of health and metrics. */
   get url(): string {
     return String(this.log.find(({ msg }) => msg === 'ready')?.['url']);
   }

@@ -200,7 +200,7 @@ function pipe(): Pipe {
   return { read, write };
 }
 
-/** In the thread pool: for programs that end, or put themselves into the background, soon. */
+/** Reaps in the thread pool: for programs that end, or put themselves into the background, soon. */
 function reap(pid: number): void {
   // Its exit code is not needed: its output comes through its pipes.
   libc().waitpid.async(pid, null, 0, () => undefined);

@@ -1,5 +1,5 @@
 /**
- * Depends on: crun, which refuses cgroups of version 1 and 2 side by side, goes by the type of file system at
+ * Depends on: crun, which refuses cgroups of version 1 and 2 side by side, decides by the type of file system at
  * /sys/fs/cgroup/unified, and takes a memory file system there for one more hierarchy, with a directory and a file of
  * one page for each container. Seen with crun 1.8.1. A mount namespace belongs to a thread, and Node has several, so
  * the process replaces itself.

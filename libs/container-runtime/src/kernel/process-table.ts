@@ -1,7 +1,7 @@
 /**
  * Depends on: /proc as proc(5) describes it, which the kernel keeps stable; `task/<tid>/children` needs
  * CONFIG_PROC_CHILDREN, which distributions set. Seen with Linux 6.18.
- * Noticed by: oci-runtime.int-spec.ts, with every look at a container.
+ * Noticed by: oci-runtime.int-spec.ts, each time a container is read.
  * Instead: nothing.
  */
 import { readdirSync, readFileSync } from 'node:fs';

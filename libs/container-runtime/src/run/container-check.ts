@@ -208,7 +208,7 @@ function ended(stream: Socket): Promise<void> {
   });
 }
 
-/** Its descriptors are closed a moment before it can be reaped. */
+/** Waits for a process: its descriptors are closed a moment before it can be reaped. */
 async function reap(pid: number): Promise<number> {
   for (let wait = 1; ; wait = Math.min(2 * wait, 50)) {
     const code = endOf(pid);

@@ -10,7 +10,7 @@ import type { RuntimeBinary } from './runtime-binary.js';
 import type { RuntimePaths } from './runtime-paths.js';
 
 export interface ExecOptions {
-  /** On top of the container's own variables. */
+  /** Variables on top of the container's own. */
   readonly env?: Readonly<Record<string, string>>;
   /** Numeric; the container's own when absent. */
   readonly user?: { readonly uid: number; readonly gid: number };

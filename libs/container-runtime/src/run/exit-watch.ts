@@ -16,8 +16,8 @@ export class ExitWatch {
 
   constructor(readonly directory: string) {}
 
-  /** Resolves with `look`'s answer as soon as it has one; rejects with the signal's reason. */
-  async until<T>(id: string, look: () => T | undefined, signal: AbortSignal): Promise<T> {
+  /** Resolves with `read`'s answer as soon as it has one; rejects with the signal's reason. */
+  async until<T>(id: string, read: () => T | undefined, signal: AbortSignal): Promise<T> {
     signal.throwIfAborted();
     return new Promise<T>((resolve, reject) => {
       const stop = (): void => {
@@ -31,7 +31,7 @@ export class ExitWatch {
       };
       const onChange = (): void => {
         try {
-          const found = look();
+          const found = read();
           if (found === undefined) return;
           stop();
           resolve(found);

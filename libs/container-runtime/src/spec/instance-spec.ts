@@ -24,7 +24,7 @@ export interface InstancePaths {
   readonly softwarePath?: string;
 }
 
-/** What a container config means on an image: the config's word, else the image's. Pure. */
+/** What a container config means on an image: the config's value, else the image's. Pure. */
 export function instanceSpec(
   config: ContainerConfig,
   image: InstanceImage,

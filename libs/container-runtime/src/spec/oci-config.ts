@@ -116,7 +116,7 @@ export const READONLY_PATHS: readonly string[] = [
 const CPU_PERIOD_US = 100_000;
 
 /**
- * Translates a spec to the runtime's words. Pure; it writes no annotation, so none can come from an image or a tenant.
+ * Translates a spec to the runtime's config. Pure; it writes no annotation, so none can come from an image or a tenant.
  */
 export function buildOciConfig(spec: ContainerSpec, inputs: OciConfigInputs): OciConfig {
   const build = spec.writableRoot === true;

@@ -19,7 +19,7 @@ export type StartFailureReason =
   | 'deadline'
   | 'runtime-failed';
 
-/** Tried in order; the runtimes have no error codes, only words (crun 1.8, runc 1.1). */
+/** Tried in order; the runtimes have no error codes, only texts (crun 1.8, runc 1.1). */
 const WORDS: readonly (readonly [StartFailureReason, RegExp])[] = [
   ['no-space', /no space left on device|disk quota exceeded/i],
   ['mount-script-failed', /createContainer|error executing hook|running hook|exec hook/i],

@@ -136,7 +136,8 @@ export function asyncApiDocument(version: string): Json {
       title: 'Plinth',
       version,
       description:
-        'Events and queries on NATS. Envelope: CloudEvents 1.0, binary mode; every header is optional on the way in. A field that is null means the same as one that is absent.',
+        'Events and queries on NATS. Envelope: CloudEvents 1.0, binary mode; every header is optional on the way in. ' +
+        'A field that is null means the same as one that is absent.',
     },
     defaultContentType: 'application/json',
     channels,

@@ -33,7 +33,7 @@ export interface Contract<
 export interface Reply<R> {
   readonly item: Payload;
   readonly isList: boolean;
-  /** Never there: it carries the type. */
+  /** Never set: it carries the type. */
   readonly type?: R;
 }
 

@@ -7,7 +7,7 @@ import { Problem } from './problem.js';
 export const DEAD_LETTER_BODY_BYTES = 64 * 1024;
 
 export class DeadLetterBody {
-  /** Of the message, as the next fields. */
+  /** Subject of the message; the next fields are of the message as well. */
   @IsString()
   readonly subject!: string;
 

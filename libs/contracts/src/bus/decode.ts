@@ -1,4 +1,4 @@
-/** From untrusted bytes to a checked contract class: the one place where payloads are validated. */
+/** Decodes untrusted bytes into a checked contract class: the one place where payloads are validated. */
 import { plainToInstance } from 'class-transformer';
 import { validateSync, type ValidationError } from 'class-validator';
 import type { Reply } from './contract.js';

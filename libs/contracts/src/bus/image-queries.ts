@@ -19,7 +19,7 @@ export class ImageDiffQuery {
   @Max(10_000)
   limit?: number;
 
-  /** From the reply before: its files go on from there. */
+  /** Cursor of the reply before: the files go on from there. */
   @IsOptional()
   @Matches(/^\d{1,7}$/)
   cursor?: string;
@@ -31,7 +31,7 @@ export class ImagePlanQuery {
   @Matches(IMAGE_REF_PATTERN)
   image!: string;
 
-  /** Of the container that would be started; absent: one that asks for nothing. Its own image is ignored. */
+  /** Request for the container that would be started; absent: one that asks for nothing. Its own image is ignored. */
   @IsOptional()
   @Nested(() => ContainerConfig)
   config?: ContainerConfig;

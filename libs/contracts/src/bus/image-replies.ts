@@ -245,7 +245,7 @@ export class ImageDiff {
   @Nested(() => FileDiff)
   readonly files!: FileDiff;
 
-  /** Of the files, those below /etc: the defaults that every container starts with. */
+  /** The files below /etc: the defaults that every container starts with. */
   @IsDefined()
   @Nested(() => FileChanges)
   readonly etc!: CutList<FileChange>;
@@ -357,7 +357,7 @@ export class ImagePlan extends PlannedProcess {
   @Nested(() => ImagePlanRoot)
   readonly root!: ImagePlanRoot;
 
-  /** In order; with a custom mount script only what comes before it. */
+  /** Mounts in order; with a custom mount script only those before it. */
   @NestedEach(() => ImagePlanMount)
   readonly mounts!: readonly ImagePlanMount[];
 

@@ -19,7 +19,7 @@ import { CONTAINER_STATES, type ContainerState } from './status.js';
 import { EXACT_IMAGE_REF_PATTERN, ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN, NAME_WORDS } from '../values.js';
 
 class PagedQuery {
-  /** From the page before. */
+  /** Cursor of the page before. */
   @IsOptional()
   @IsString()
   @MaxLength(200)
@@ -102,7 +102,7 @@ export class StorageQuery extends PagedQuery {}
 
 /** `query.rollouts` → Page<RolloutStatus>, newest first. */
 export class RolloutsQuery extends PagedQuery {
-  /** Also those that have ended. */
+  /** Include rollouts that have ended. */
   @IsOptional()
   @IsBoolean()
   all?: boolean;

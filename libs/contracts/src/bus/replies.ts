@@ -105,7 +105,7 @@ export class ContainerDetails extends ContainerStatus {
   @NestedEach(() => ContainerHistoryEntry)
   readonly history!: readonly ContainerHistoryEntry[];
 
-  /** Of when it became unhealthy last, oldest first; of an earlier run, too. */
+  /** Failures of when it became unhealthy last, oldest first; of an earlier run, too. */
   @ArrayMaxSize(5)
   @NestedEach(() => FailedCheck)
   readonly failedChecks!: readonly FailedCheck[];
@@ -315,7 +315,7 @@ export class BuildDetails {
 
 /** The last message of a streamed reply. */
 export class StreamEnd {
-  /** Of the command; 0 for a log. */
+  /** Exit code of the command; 0 for a log. */
   @IsInt()
   readonly exitCode!: number;
 }
@@ -401,7 +401,7 @@ export class DroppedDeadLetters {
   @IsInt({ each: true })
   readonly dropped!: readonly number[];
 
-  /** Gone before, or another letter by now. */
+  /** Letters that were gone before, or are another letter by now. */
   @IsArray()
   @IsInt({ each: true })
   readonly missing!: readonly number[];

@@ -33,7 +33,7 @@ export interface WritablePlace {
 /** The declarative form of the mount script; `mount.sh` is generated from it unless the recipe brings its own. */
 export interface MountPlan {
   readonly schema: 1;
-  /** In mount order: a parent stands before its children. */
+  /** Places in mount order: a parent stands before its children. */
   readonly places: readonly WritablePlace[];
 }
 

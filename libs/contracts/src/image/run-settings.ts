@@ -35,7 +35,7 @@ export function checkRunSettings(value: Json, add: Add): void {
     add(`exposedPorts: must be at most ${MAX_EXPOSED_PORTS} ports such as 80/tcp, each once, sorted`);
 }
 
-/** Of an absolute path to a directory of the image that is not its root; undefined: nothing. */
+/** What is wrong with an absolute path to a directory of the image other than its root; undefined: nothing. */
 function directoryProblem(value: unknown): string | undefined {
   if (typeof value !== 'string' || !value.startsWith('/') || value === '/.') return 'must be an absolute path below /';
   return pathProblem(value.slice(1));
@@ -71,7 +71,7 @@ function arePorts(value: unknown): boolean {
   );
 }
 
-/** By number, then by protocol. */
+/** Orders ports by number, then by protocol. */
 export function comparePorts(a: string, b: string): number {
   return Number.parseInt(a, 10) - Number.parseInt(b, 10) || (a < b ? -1 : a > b ? 1 : 0);
 }

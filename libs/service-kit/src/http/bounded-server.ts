@@ -3,9 +3,9 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 
 export interface HttpLimits {
-  /** From the first byte of a request to the end of its headers, milliseconds. */
+  /** Time from the first byte of a request to the end of its headers, milliseconds. */
   readonly headersMs: number;
-  /** To the end of its body. */
+  /** Time to the end of its body. */
   readonly requestMs: number;
   /** Without a byte in either direction, also while an answer is sent. */
   readonly idleMs: number;
@@ -34,7 +34,7 @@ export function boundedServer(
   const options = {
     headersTimeout: limits.headersMs,
     requestTimeout: limits.requestMs,
-    // The two above are looked at no more often than this.
+    // The two above are checked no more often than this.
     connectionsCheckingInterval: Math.min(limits.headersMs / 4, 1_000),
     keepAliveTimeout: Math.min(limits.idleMs, 5_000),
     maxHeaderSize: limits.headerBytes,

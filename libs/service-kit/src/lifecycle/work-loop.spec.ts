@@ -180,7 +180,7 @@ describe('work loop', () => {
     expect([bench.begun, bench.timers.delays]).toEqual([2, []]);
   });
 
-  it('reports a failed pass and repeats it after pauses that double up to 5 s; a success begins them again', async () => {
+  it('reports a failed pass and repeats it after pauses that double up to 5 s, until a success', async () => {
     const bench = started({ periodMs: 60_000 });
     for (let failures = 0; failures < 7; failures++) {
       await bench.fail(`no ${failures}`);
@@ -203,7 +203,7 @@ describe('work loop', () => {
     expect(bench.failures).toEqual([{ message: 'at once', retryMs: 250 }]);
   });
 
-  it('makes the shortest pause after a failing pass with a kick, so that it cannot spin; a kick during the pause ends it', async () => {
+  it('makes the shortest pause after a failing pass with a kick; a kick during the pause ends it', async () => {
     const bench = started();
     for (let failures = 0; failures < 3; failures++) {
       await bench.fail();

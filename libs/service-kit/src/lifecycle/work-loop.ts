@@ -36,7 +36,7 @@ export interface WorkLoopOptions {
   readonly pass: () => Promise<NextPass | void>;
   /** @param retryMs until the next pass */
   readonly failed: (error: unknown, retryMs: number) => void;
-  /** From the end of one pass to the next one without a kick. Absent: kicks alone cause passes. */
+  /** Time from the end of one pass to the next one without a kick. Absent: kicks alone cause passes. */
   readonly periodMs?: number;
   /** Pause after a failed pass, in ms. Default: 250 ms, doubled with every failure in a row up to 5 s. */
   readonly retryMs?: (failuresInRow: number) => number;
@@ -117,7 +117,7 @@ export class WorkLoop {
       const ended = await this.pass();
       pauseMs = this.wanted && !ended.hasFailed ? 0 : ended.pauseMs;
     }
-    // In the same turn as the last look at `wanted`: a kick that comes later finds no run in progress and begins one.
+    // In the same turn as the last read of `wanted`: a kick that comes later finds no run in progress and begins one.
     this.running = undefined;
     if (this.stopping || pauseMs === undefined) return;
     this.pause(pauseMs);

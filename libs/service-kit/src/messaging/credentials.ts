@@ -56,7 +56,7 @@ export function loginOptions(credentials: BusCredentials): Pick<ConnectionOption
 
 function authenticator({ nkeyFile, credsFile }: BusCredentials): Authenticator | undefined {
   if (nkeyFile !== undefined && credsFile !== undefined)
-    throw new CredentialsError('NATS_NKEY_FILE and NATS_CREDS are both set; one of them is wanted');
+    throw new CredentialsError('NATS_NKEY_FILE and NATS_CREDS are both set; set one of them');
   if (nkeyFile !== undefined) {
     readSeed(nkeyFile);
     // Read again at each connection: a rotated key needs no restart.

@@ -8,7 +8,7 @@ export class PermanentError extends Error {
   }
 }
 
-/** Deliveries before a message that keeps failing is put aside. */
+/** Deliveries before a message that keeps failing becomes a dead letter. */
 export const MAX_DELIVERIES = 8;
 
 export type Outcome =

@@ -10,7 +10,7 @@ export interface Envelope {
   readonly type: string;
   readonly source: string;
   readonly time: string;
-  /** Of the request that began it all. */
+  /** Id of the request that began it all. */
   readonly correlationId: string;
   /** Id of the event that caused this one. */
   readonly causationId?: string;

@@ -136,7 +136,7 @@ describe('JetStream transport', () => {
     await bus.strategy.close();
   });
 
-  it('puts aside what never works without a rejection: its handler has refused it in its own words', async () => {
+  it('makes a dead letter of what never works, without a rejection: its handler has refused it itself', async () => {
     const bus = new HandBus();
     await bus.listen(() => Promise.reject(new PermanentError('never')));
     bus.send();
@@ -175,7 +175,7 @@ describe('JetStream transport', () => {
     await bus.strategy.close();
   });
 
-  it('handles messages of one subject one after the other when they are ordered, else as many at once as it may', async () => {
+  it('handles ordered messages of one subject one after the other, others as many at once as it may', async () => {
     for (const { extras, most } of [
       { extras: { ordered: true }, most: 1 },
       { extras: { concurrency: 3 }, most: 3 },

@@ -70,13 +70,13 @@ const unsent = async (): Promise<number> =>
   ((await source.query('SELECT count(*)::int AS count FROM outbox WHERE sent_at IS NULL')) as { count: number }[])[0]
     ?.count ?? -1;
 
-async function until(look: () => Promise<boolean>, what: string): Promise<void> {
+async function until(check: () => Promise<boolean>, what: string): Promise<void> {
   for (
     const deadline = Date.now() + 60_000;
     Date.now() < deadline;
     await new Promise((resolve) => setTimeout(resolve, 50))
   )
-    if (await look()) return;
+    if (await check()) return;
   throw new Error(`not in time: ${what}`);
 }
 const allSent = (): Promise<void> => until(async () => (await unsent()) === 0, 'everything is sent');

@@ -4,7 +4,7 @@
  */
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** Where the bus has each event: this distinguishes what it has forgotten from what it has. */
+/** The position of each event on the bus: it distinguishes what the bus has forgotten from what it has. */
 export class AddBusPositions1700000000500 implements MigrationInterface {
   readonly name = 'AddBusPositions1700000000500';
 

@@ -54,7 +54,7 @@ const KEEP_INBOX_DAYS = 8;
 export class Outbox {
   private readonly loop: WorkLoop;
   private healer: ((stream: string) => Promise<void>) | undefined;
-  /** By a clock that does not jump. */
+  /** Time of the last check, by a clock that does not jump. */
   private lastBusCheck = -CHECK_BUS_MS;
   private lastTidy = -TIDY_MS;
 
@@ -119,9 +119,12 @@ export class Outbox {
       // A row waits while an earlier one of its aggregate is unsent; rows that another copy is publishing are locked,
       // not gone.
       const rows: PendingRow[] = await manager.query(
-        `SELECT o.sequence, o.id, o.subject, o.data, o.correlation_id, o.causation_id, o.created_at, clock_timestamp() AS begun FROM outbox o
+        `SELECT o.sequence, o.id, o.subject, o.data, o.correlation_id, o.causation_id, o.created_at,
+                clock_timestamp() AS begun
+           FROM outbox o
           WHERE o.sent_at IS NULL
-            AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.sent_at IS NULL AND e.aggregate = o.aggregate AND e.sequence < o.sequence)
+            AND NOT EXISTS (SELECT 1 FROM outbox e
+                             WHERE e.sent_at IS NULL AND e.aggregate = o.aggregate AND e.sequence < o.sequence)
           ORDER BY o.sequence LIMIT ${BATCH} FOR UPDATE SKIP LOCKED`,
       );
       if (rows.length === 0) return 0;
@@ -189,7 +192,9 @@ export class Outbox {
     this.lastBusCheck = performance.now();
     // First what was known, then what is: another copy may note or send more between the two.
     const known: { begun: Date; streams: { stream: string; created: string }[] }[] = await this.source.query(
-      `SELECT clock_timestamp() AS begun, (SELECT coalesce(json_agg(json_build_object('stream', stream, 'created', created)), '[]') FROM bus_position) AS streams`,
+      `SELECT clock_timestamp() AS begun,
+              (SELECT coalesce(json_agg(json_build_object('stream', stream, 'created', created)), '[]')
+                 FROM bus_position) AS streams`,
     );
     const { begun, streams } = known[0] ?? { begun: new Date(0), streams: [] };
     for (const { name, created, lastSequence: last } of await this.bus.positions()) {

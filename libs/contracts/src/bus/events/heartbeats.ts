@@ -166,13 +166,13 @@ export class StorageHeartbeat {
   @NestedEach(() => MasterSummary)
   images!: MasterSummary[];
 
-  /** Of every host that has mounted the node. */
+  /** Leases of every host that has mounted the node. */
   @IsOptional()
   @ArrayMaxSize(10_000)
   @NestedEach(() => LeaseSummary)
   leases?: LeaseSummary[];
 
-  /** Of every tenant with a volume here; absent: not measured since it was last reported. */
+  /** Use of every tenant with a volume here; absent: not measured since it was last reported. */
   @IsOptional()
   @ArrayMaxSize(100_000)
   @NestedEach(() => TenantDiskUse)

@@ -75,7 +75,7 @@ export class ContainerReport {
   @Matches(ID_PATTERN)
   containerId!: string;
 
-  /** Of the config that the agent acted on. */
+  /** Generation of the config that the agent acted on. */
   @IsInt()
   @Min(1)
   generation!: number;
