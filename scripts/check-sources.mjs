@@ -61,7 +61,7 @@ const RULES = [
       path.endsWith('.store.ts') ||
       path.includes('/postgres/') ||
       path.startsWith('libs/service-kit/src/persistence/') ||
-      // Makes the database server itself.
+      // It makes the database server itself.
       path.startsWith('libs/local-servers/src/'),
     finds(node) {
       if (!ts.isCallExpression(node) || !ts.isPropertyAccessExpression(node.expression)) return undefined;
@@ -104,7 +104,7 @@ for (const file of files) {
   const rules = RULES.filter((rule) => !rule.allows(path));
   const source = ts.createSourceFile(path, readFileSync(file, 'utf8'), ts.ScriptTarget.ES2022, false);
   const visit = (node) => {
-    // What a module is called is no subject.
+    // A module's name is no subject.
     if (ts.isImportDeclaration(node)) return;
     for (const rule of rules) {
       const problem = rule.finds(node);

@@ -1,4 +1,4 @@
-// In which order jest begins the files: those that take longest first, so that none of them runs alone at the end.
+// The order in which jest begins the files: those that take longest first, so that none of them runs alone at the end.
 
 /** Seconds, roughly; others take less than the least of these. */
 const LONG = {
@@ -34,6 +34,6 @@ export default class LongestFirst {
   }
 
   cacheResults() {
-    // The table above stands in a checkout that has not run any test yet, too.
+    // The table above is also there in a checkout that has not run any test yet.
   }
 }

@@ -17,8 +17,8 @@ if (process.getuid() !== 0) {
   console.error('the tests need root: they mount and start real containers');
   process.exit(1);
 }
-// In a path or the environment of all that the run begins: this distinguishes what it leaves from what other runs do
-// meanwhile.
+// The id is in a path or the environment of all that the run begins: this distinguishes what it leaves from what other
+// runs do meanwhile.
 const runId = randomBytes(8).toString('hex');
 const scratch = join(tmpdir(), `plinth-run-${runId}`);
 const results = join(tmpdir(), `plinth-results-${process.pid}`);

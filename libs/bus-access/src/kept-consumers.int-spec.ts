@@ -62,7 +62,7 @@ it('binds when the provisioner comes, and again when its consumer is gone', asyn
     await first;
     expect(await strategy.readiness.check()).toBeUndefined();
 
-    // As after a power cut of the server: streams and consumers are not there any more.
+    // This is as after a power cut of the server: streams and consumers are gone.
     const provisioner = (await bus.as('provisioner')).connection;
     await bus.loseStore();
     await ensureStreams(provisioner);

@@ -40,7 +40,7 @@ export async function deadLetters(
 ): Promise<DeadLetter[]> {
   const { name } = STREAMS.deadLetters;
   const letters: DeadLetter[] = [];
-  // Upwards: the server does not find the newest one when the very last position was dropped.
+  // The search goes upwards: the server does not find the newest one when the very last position was dropped.
   for (let position = 1; ; position += READS_AT_ONCE) {
     const next = await readStored(connection, name, { seq: position, next_by_subj: '>' });
     if (!next) return letters.reverse();

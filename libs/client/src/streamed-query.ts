@@ -34,7 +34,7 @@ export async function streamQuery<S extends StreamedSubject>(
         throw new ClientError('the host agent does not answer; is its host up? try: plinth hosts', 'no-answer');
       const name = message.headers?.get(STREAM_HEADER);
       if (name !== 'stdout' && name !== 'stderr') return message;
-      // A probe: the agent ends a stream that has no listener any more.
+      // This is a probe: the agent ends a stream that has no listener any more.
       if (message.reply) message.respond();
       if (message.data.length > 0) onChunk(name, message.data);
     }

@@ -51,7 +51,7 @@ beforeAll(async () => {
   scratch = mkdtempSync(join(dirname(rootfs), `runtime-${process.env[RUN_VARIABLE] ?? ''}-`));
   image = join(scratch, 'image', VERSION_FILES.root);
   mkdirSync(dirname(image));
-  // Hard links: the tree is shared and only ever added to.
+  // Hard links suffice: the tree is shared, and files are only added to it.
   expect(spawnSync('cp', ['-al', rootfs, image]).status).toBe(0);
   for (const { path, mode } of requiredDirectories(PLAN)) {
     mkdirSync(join(image, path), { recursive: true });
@@ -59,7 +59,7 @@ beforeAll(async () => {
   }
   writeFileSync(join(dirname(image), VERSION_FILES.mountScript), generateMountScript(PLAN));
   mkdirSync(join(scratch, 'data/shop'), { recursive: true });
-  // Copies of their own: the tree shares its files with others.
+  // These are copies: the tree shares its files with others.
   for (const [of, capability] of [
     ['cat-raw', 'cap_net_raw=ep'],
     ['cat-admin', 'cap_net_admin=ep'],
@@ -74,7 +74,7 @@ beforeAll(async () => {
 
 afterAll(() => {
   const left = processesOn(basename(scratch));
-  // Also after a failure: what a test has left must not run on.
+  // This runs after a failure as well: what a test has left must not run on.
   for (const pid of left) sendSignal(pid, 'SIGKILL');
   // Other tests mount there meanwhile.
   expect(readFileSync('/proc/1/mountinfo', 'utf8')).not.toContain(scratch);
@@ -94,7 +94,7 @@ function processesOn(directory: string): readonly number[] {
       try {
         return readFileSync(`/proc/${pid}/mountinfo`, 'utf8').includes(`/${directory}/`);
       } catch (error) {
-        // It ended while we looked (EINVAL: it has no mounts any more).
+        // It ended during the check (EINVAL: it has no mounts any more).
         if (['ENOENT', 'ESRCH', 'EINVAL', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) return false;
         throw error;
       }
@@ -457,7 +457,7 @@ describe.each(['crun', 'runc'] as const)('%s:', (name) => {
 
     it('leaves nothing on what hides the second hierarchy', async () => {
       const used = (): number => {
-        // Hidden on hybrid cgroups only; elsewhere there is nothing to leave anything on.
+        // The second hierarchy is hidden on hybrid cgroups only.
         if (!existsSync('/sys/fs/cgroup/unified')) return 0;
         const { files, ffree, blocks, bfree } = statfsSync('/sys/fs/cgroup/unified');
         return files - ffree + (blocks - bfree);

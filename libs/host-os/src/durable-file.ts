@@ -70,7 +70,7 @@ export async function writeInPlace(
   if (bytes > PLACE_BYTES) throw new RangeError(`${path} has room for ${PLACE_BYTES} bytes, not for ${bytes}`);
   const place = Buffer.alloc(PLACE_BYTES, ' ');
   place.write(text);
-  // One name: a crash leaves no more than one behind, and the next writer removes it.
+  // There is one name: a crash leaves no more than one behind, and the next writer removes it.
   const temporary = temporaryPath(path, '');
   const isThere = await stat(path).then(({ size }) => size === PLACE_BYTES, unlessMissing(false));
   if (!isThere) await rm(temporary, { force: true });

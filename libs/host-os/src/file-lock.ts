@@ -28,7 +28,7 @@ export function lockDescriptor(fd: number, path: string): boolean {
   for (;;) {
     if (call(fd, LOCK_EX | LOCK_NB) === 0) return true;
     const errno = lastErrno();
-    // One and the same on Linux.
+    // EWOULDBLOCK and EAGAIN are the same on Linux.
     if (errno === constants.errno.EWOULDBLOCK || errno === constants.errno.EAGAIN) return false;
     if (errno !== constants.errno.EINTR) throw new SystemCallError('flock', errno, path);
   }
@@ -55,7 +55,7 @@ export function tryFileLock(path: string): FileLock | undefined {
   const fd = openLocked(path, 0o600);
   if (fd === undefined) return undefined;
   try {
-    // Always of the same length, and written over: that needs no space on a full disk.
+    // The text always has the same length and is written over: that needs no space on a full disk.
     writeSync(fd, `${String(process.pid).padStart(PID_DIGITS)}\n`, 0);
   } catch (error) {
     closeSync(fd);
@@ -73,11 +73,12 @@ export function tryTransientLock(path: string): FileLock | undefined {
   for (;;) {
     const fd = openLocked(path, 0o644);
     if (fd === undefined) return undefined;
-    // The holder before removed the file after we had opened it: our lock is on a file that no other process will find.
+    // The holder before removed the file after it was opened here: this lock is on a file that no other process will
+    // find.
     if (isStill(path, fd)) {
       return {
         release: () => {
-          // Removed before it is unlocked, so that the next one sees that it is gone.
+          // The file is removed before it is unlocked, so that the next holder sees that it is gone.
           rmSync(path, { force: true });
           closeSync(fd);
         },

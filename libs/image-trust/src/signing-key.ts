@@ -61,7 +61,7 @@ export async function createSigningKey(file: string, trusted: string): Promise<s
   const keyId = keyIdOf(publicKey);
   await mkdir(trusted, { recursive: true, mode: 0o755 });
   await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-  // The public key first: a signing key that no host trusts would be worse than none.
+  // The public key is written first: a signing key that no host trusts would be worse than none.
   await writeDurably(join(trusted, keyFileName(keyId)), publicKey.export({ type: 'spki', format: 'pem' }), {
     mode: 0o644,
   });

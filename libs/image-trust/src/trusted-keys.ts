@@ -109,7 +109,7 @@ export class TrustedKeys {
     const check = async (name: string): Promise<void> => {
       const found = await this.find(name.slice(0, -SUFFIX.length));
       if (found.ok) trusted.push(name.slice(0, -SUFFIX.length));
-      // One that is unknown was taken away meanwhile.
+      // A key that is unknown was taken away meanwhile.
       else if (found.reason === 'broken-key') problems.push(found.message);
     };
     for (let first = 0; first < names.length; first += FILES_AT_ONCE)

@@ -50,7 +50,7 @@ export async function endProcess(
   let killed = false;
   while (isAlive(identity)) {
     if (!killed && performance.now() > deadline) killed = signalProcess(identity, 'SIGKILL');
-    // Uninterruptible, in the kernel.
+    // The process is in an uninterruptible sleep in the kernel.
     if (performance.now() > deadline + 5_000) return 'stuck';
     await new Promise((resolve) => setTimeout(resolve, 20));
   }

@@ -21,7 +21,7 @@ export function createLogger(service: string, id: string, level: string): Logger
     level,
     base: { service, id, pid: process.pid },
     timestamp: pino.stdTimeFunctions.isoTime,
-    // A copy: pino writes the line's own fields into what it is given.
+    // pino gets a copy: it writes the line's own fields into what it is given.
     mixin: () => ({ ...context.getStore() }),
     redact: ['*.password', '*.DATABASE_URL', 'DATABASE_URL', '*.env', 'env'],
   });

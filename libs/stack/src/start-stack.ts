@@ -54,7 +54,7 @@ export async function startStack(
     services: before?.services ?? [],
   };
   let started = 0;
-  // Recorded before it is waited for: `down` finds it in every case.
+  // It is recorded before it is waited for: `down` finds it in every case.
   const add = (service: RunningService): void => {
     stack = { ...stack, services: [...stack.services.filter((other) => other.id !== service.id), service] };
     writeStack(home, stack);
@@ -174,7 +174,7 @@ async function startService(
 ): Promise<void> {
   const port = await freePort();
   const former = readStack(home)?.services.find((other) => other.id === service.id)?.environment.PLINTH_DOWNLOAD_PORT;
-  // The same as before where it can be: addresses of promoted images go on to be right.
+  // The port stays the same where it can: addresses of promoted images stay right.
   let downloads = await freePort(Number(former ?? 0));
   while (downloads === port) downloads = await freePort();
   const environment = service.environment(port, downloads);
@@ -205,7 +205,7 @@ async function isReady(url: string): Promise<boolean> {
   try {
     return (await fetch(url, { signal: AbortSignal.timeout(2_000) })).ok;
   } catch (error) {
-    // Not listening yet.
+    // It does not listen yet.
     if (error instanceof TypeError || (error as Error).name === 'TimeoutError') return false;
     throw error;
   }

@@ -47,7 +47,7 @@ function cgroup(name: string): string {
       undo.push(() => rmdirSync(path));
       return path;
     } catch (error) {
-      // A hierarchy that is mounted read-only.
+      // This hierarchy is mounted read-only.
       if (!['EROFS', 'EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
     }
   }

@@ -122,7 +122,7 @@ function readLine(text: string): LogLine {
   try {
     return JSON.parse(text) as LogLine;
   } catch (error) {
-    // Of Node.js itself, such as a warning.
+    // The line is of Node.js itself, such as a warning.
     if (error instanceof SyntaxError) return { msg: text };
     throw error;
   }

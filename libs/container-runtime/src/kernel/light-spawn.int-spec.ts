@@ -21,7 +21,7 @@ function zombies(): readonly string[] {
     try {
       return / Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
     } catch (error) {
-      // It was waited for while we looked.
+      // It was reaped during the check.
       if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return false;
       throw error;
     }
@@ -43,7 +43,7 @@ describe('lightSpawn', () => {
 
   it('starts it with every signal at its default', async () => {
     // Node ignores SIGPIPE; a container would inherit that.
-    // The shell blocks signals while it starts a program, so it does not look at itself.
+    // The shell blocks signals while it starts a program, so it can't check its own.
     const [status] = await sh('exec grep -E "^Sig(Blk|Ign):" /proc/self/status >&3');
     expect(status).toBe('SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n');
   });

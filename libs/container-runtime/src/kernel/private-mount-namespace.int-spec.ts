@@ -17,9 +17,9 @@ describe('the memory file system over the second hierarchy', () => {
   });
 
   it(`takes what ${CONTAINERS} containers leave there, and has an end`, () => {
-    // Nothing hides anything elsewhere.
+    // Without hybrid cgroups there is no such file system.
     if (layout !== 'hybrid') return;
-    // What crun leaves for each: a directory, and in it the list of processes, which is a plain file here.
+    // crun leaves for each a directory, and in it the list of processes, which is a plain file here.
     const group = (index: number): string => `${HIDDEN}/plinth/${index.toString(16).padStart(32, '0')}.aaaaaaaaaaaa`;
     for (let index = 0; index < CONTAINERS; index += 1) {
       mkdirSync(group(index), { recursive: true });

@@ -85,7 +85,7 @@ export function defaultSeccompProfile(architecture: NodeJS.Architecture = proces
   return {
     defaultAction: 'SCMP_ACT_ERRNO',
     defaultErrnoRet: ENOSYS,
-    // Native calls only: on i386 socketcall(2) hides the family from the filter.
+    // Only native calls are allowed: on i386 socketcall(2) hides the family from the filter.
     architectures: [architecture === 'arm64' ? 'SCMP_ARCH_AARCH64' : 'SCMP_ARCH_X86_64'],
     syscalls: [
       { names: ALLOWED_SYSCALLS, action: 'SCMP_ACT_ALLOW' },

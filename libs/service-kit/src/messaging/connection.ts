@@ -39,7 +39,7 @@ export function connectNatsOnce(options: NatsOptions): Promise<NatsConnection> {
 
 /** For services: waits until NATS answers and, unless the options exclude it, until the streams exist. */
 export async function connectNats(options: ServiceNatsOptions): Promise<NatsConnection> {
-  // A server that does not know the key yet (a reload is due) is tried again too.
+  // A server that does not have the key yet (a reload is due) is tried again too.
   const connection = await connect({
     ...connectionOptions(options),
     waitOnFirstConnect: true,

@@ -59,7 +59,7 @@ function authenticator({ nkeyFile, credsFile }: BusCredentials): Authenticator |
     throw new CredentialsError('NATS_NKEY_FILE and NATS_CREDS are both set; set one of them');
   if (nkeyFile !== undefined) {
     readSeed(nkeyFile);
-    // Read again at each connection: a rotated key needs no restart.
+    // The file is read again at each connection: a rotated key needs no restart.
     return nkeyAuthenticator(() => readSeed(nkeyFile));
   }
   return credsFile === undefined ? undefined : credsAuthenticator(readSecret(credsFile));

@@ -43,7 +43,8 @@ export async function ensureStreams(connection: NatsConnection): Promise<void> {
       throw error;
     });
     if (found) {
-      // Made by an earlier version, which had fewer kinds of events. What an operator has set otherwise stays.
+      // The stream was made by an earlier version, which had fewer kinds of events. What an operator has set otherwise
+      // stays.
       const missing = stream.subjects.filter((subject) => !found.config.subjects.includes(subject));
       if (missing.length > 0)
         await jsm.streams.update(stream.name, { subjects: [...found.config.subjects, ...missing] });

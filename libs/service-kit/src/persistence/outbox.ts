@@ -68,7 +68,7 @@ export class Outbox {
       pass: () => this.relay(),
       periodMs: SWEEP_MS,
       retryMs: () => SWEEP_MS,
-      // The rows stay.
+      // The rows stay in the table and are sent later.
       failed: (error) => this.logger.warn({ err: error }, 'outbox relay interrupted; it goes on soon'),
     });
   }
@@ -154,7 +154,8 @@ export class Outbox {
 
   private async markSent(manager: EntityManager, sent: readonly Stored[]): Promise<void> {
     if (sent.length === 0) return;
-    // Not flushed to disk at once: a mark that a crash forgets means that the event is sent again under the same id.
+    // The mark is not flushed to disk at once: a mark that a crash forgets means that the event is sent again under the
+    // same id.
     await manager.query(
       `UPDATE outbox o SET sent_at = clock_timestamp(), sent_stream = s.stream, sent_sequence = s.position
          FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS s(sequence, stream, position)
@@ -190,7 +191,7 @@ export class Outbox {
   private async checkBus(): Promise<void> {
     if (performance.now() - this.lastBusCheck < CHECK_BUS_MS) return;
     this.lastBusCheck = performance.now();
-    // First what was known, then what is: another copy may note or send more between the two.
+    // What was known is read before what is there now: another copy may record or send more between the two.
     const known: { begun: Date; streams: { stream: string; created: string }[] }[] = await this.source.query(
       `SELECT clock_timestamp() AS begun,
               (SELECT coalesce(json_agg(json_build_object('stream', stream, 'created', created)), '[]')
