@@ -29,6 +29,7 @@ export * from './container-config.js';
 export * from './bus/status.js';
 export * from './bus/queries.js';
 export * from './bus/replies.js';
+export * from './bus/build-replies.js';
 export * from './bus/image-queries.js';
 export * from './bus/image-replies.js';
 export * from './bus/process-replies.js';

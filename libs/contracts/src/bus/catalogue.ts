@@ -3,6 +3,7 @@
  * AsyncAPI document are made from it.
  */
 import { ContainerConfig } from '../container-config.js';
+import { BuildDetails } from './build-replies.js';
 import {
   ask,
   type Contract,
@@ -283,7 +284,7 @@ export const CATALOGUE = [
   query(
     QUERIES.build,
     queries.BuildQuery,
-    one(replies.BuildDetails),
+    one(BuildDetails),
     'One build: recipe, tests, manifest summary, log tail',
     'image-builder',
   ),

@@ -7,7 +7,6 @@ import {
   IsIn,
   IsInt,
   IsISO8601,
-  IsNumber,
   IsOptional,
   IsString,
   Matches,
@@ -16,11 +15,8 @@ import {
 } from 'class-validator';
 import { ContainerConfig } from '../container-config.js';
 import { IsNullable, Nested, NestedEach } from '../nested.js';
-import { IsEnvironment } from '../rules.js';
 import { DIGEST_PATTERN, EXACT_IMAGE_REF_PATTERN, ID_PATTERN, NAME_PATTERN, VERSION_PATTERN } from '../values.js';
 import { FailedCheck } from './events/container-facts.js';
-import { ImageTestResult } from './events/image-events.js';
-import { ProcessSummary } from './process-replies.js';
 import { CONTAINER_REPORT_KINDS, type ContainerReportKind } from './events/reports.js';
 import { RolloutRequested } from './events/rollout-events.js';
 import { ContainerStatus, HostStatus, IMAGE_STATES, type ImageState, RolloutStatus, StorageStatus } from './status.js';
@@ -221,96 +217,6 @@ export class RolloutDetails extends RolloutStatus {
   @ArrayMaxSize(2000)
   @NestedEach(() => RolloutMember)
   readonly members!: readonly RolloutMember[];
-}
-
-export class PlaceSummary {
-  @IsString()
-  @MaxLength(4096)
-  readonly path!: string;
-
-  @IsInt()
-  @Min(0)
-  readonly bytes!: number;
-
-  @IsString()
-  @MaxLength(100)
-  readonly content!: string;
-}
-
-/** What a build's manifest holds, in short. */
-export class ManifestSummary {
-  @Matches(DIGEST_PATTERN)
-  readonly contentDigest!: string;
-
-  @IsInt()
-  @Min(0)
-  readonly entries!: number;
-
-  @IsInt()
-  @Min(0)
-  readonly bytes!: number;
-
-  @IsString()
-  @MaxLength(100)
-  readonly timezone!: string;
-
-  @IsEnvironment()
-  readonly environment!: Readonly<Record<string, string>>;
-
-  /** Empty only beside an entry point. */
-  @IsArray()
-  @IsString({ each: true })
-  readonly command!: readonly string[];
-
-  @NestedEach(() => PlaceSummary)
-  readonly places!: readonly PlaceSummary[];
-
-  @IsBoolean()
-  readonly customMountScript!: boolean;
-
-  /** Absent for images that were built before it was kept. */
-  @IsOptional()
-  @Nested(() => ProcessSummary)
-  readonly process?: ProcessSummary;
-}
-
-export class BuildDetails {
-  @Matches(NAME_PATTERN)
-  readonly name!: string;
-
-  @Matches(VERSION_PATTERN)
-  readonly version!: string;
-
-  @IsString()
-  @MaxLength(100)
-  readonly state!: string;
-
-  @Matches(ID_PATTERN)
-  readonly buildId!: string;
-
-  @IsString()
-  @MaxLength(256 * 1024)
-  readonly recipe!: string;
-
-  @IsNullable()
-  @IsISO8601()
-  readonly builtAt!: string | null;
-
-  @IsNullable()
-  @IsNumber()
-  @Min(0)
-  readonly durationMs!: number | null;
-
-  @NestedEach(() => ImageTestResult)
-  readonly tests!: readonly ImageTestResult[];
-
-  @IsNullable()
-  @Nested(() => ManifestSummary)
-  readonly manifest!: ManifestSummary | null;
-
-  @IsNullable()
-  @IsString()
-  readonly logTail!: string | null;
 }
 
 /** The last message of a streamed reply. */
