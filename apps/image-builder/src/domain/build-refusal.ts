@@ -12,7 +12,7 @@ export class BuildRefusal extends Error {
   }
 }
 
-/** What the last lines of apt's, mmdebstrap's or the kernel's complaint mean. */
+/** Classifies the last lines of an error of apt, mmdebstrap or the kernel. */
 export function classifyPackageFailure(output: string): {
   readonly reason: ImageRejectionReason;
   readonly message: string;

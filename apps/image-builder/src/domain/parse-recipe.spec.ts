@@ -279,7 +279,7 @@ describe('parseRecipe', () => {
     expect(parseRecipe(document).ok).toBe(false);
   });
 
-  it('keeps the name of a broken recipe, so that whoever asked can find it', () => {
+  it('keeps the name of an invalid recipe, so that the requester can find it', () => {
     expect(parse({ timezone: 'Nowhere' })).toMatchObject({ ok: false, name: 'debian-12' });
   });
 });

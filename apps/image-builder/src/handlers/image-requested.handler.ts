@@ -6,7 +6,7 @@ import { ImageCatalogue } from '../adapters/postgres/image-catalogue.js';
 import { readRecipe } from '../adapters/sources/recipe-yaml.js';
 import { BuildRunner } from '../building/build-runner.js';
 
-/** `image.requested` → a version number and a place in the queue; the runner does the rest. */
+/** `image.requested` → a version number and a row in the queue; the runner does the rest. */
 @Controller()
 export class ImageRequestedHandler {
   constructor(

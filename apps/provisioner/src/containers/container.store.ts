@@ -129,7 +129,10 @@ export async function saveMessage(manager: EntityManager, id: string, message: s
   await manager.query('UPDATE containers SET message = $2 WHERE id = $1', [id, message]);
 }
 
-/** Whether a host has no more to do with a container: it is another's or nobody's, and there is nothing left that it must be told. */
+/**
+ * Whether a host has no more to do with a container: it is on another host or on none, and the host needs no further
+ * config for it.
+ */
 export async function isGoneFrom(manager: EntityManager, id: string, host: string): Promise<boolean> {
   const rows: unknown[] = await manager.query(
     `SELECT 1 FROM containers WHERE id = $1 AND host = $2 AND state <> 'removed' AND (moving->>'released')::boolean IS NOT TRUE

@@ -1,10 +1,10 @@
-/** Heartbeats in, lost hosts out. */
+/** Stores heartbeats, and marks hosts and storage nodes that are lost. */
 import type { ContainerState, HostHeartbeat, StorageHeartbeat } from '@plinth/contracts';
 import type { EntityManager } from 'typeorm';
 import type { ContainerRecord } from '../containers/domain/container-record.js';
 import { CONTAINER_COLUMNS, type ContainerRow, recordOf } from '../containers/container.store.js';
 
-/** `changed`: it says something new of itself, or is heard again after a silence. */
+/** `changed`: the heartbeat reports something new, or is the first after a silence. */
 export type Meaning = 'joined' | 'recovered' | 'changed' | 'known';
 
 interface Before {
@@ -18,7 +18,7 @@ function meaningOf(row: Before | undefined): Meaning {
   return row.before === 'ready' && row.same === true ? 'known' : 'changed';
 }
 
-/** @returns what the heartbeat meant */
+/** @returns what the heartbeat changed */
 export async function recordHostHeartbeat(manager: EntityManager, beat: HostHeartbeat): Promise<Meaning> {
   const rows: Before[] = await manager.query(
     `WITH before AS (
@@ -72,7 +72,10 @@ export async function storageInUse(manager: EntityManager): Promise<HeardNode[]>
   return rows;
 }
 
-/** Each is marked by one provisioner only, and not when it was heard meanwhile. @returns those that were marked */
+/**
+ * Each host is marked by one provisioner only, and not if it sent a heartbeat meanwhile.
+ * @returns the hosts that were marked
+ */
 export async function markSilent(
   manager: EntityManager,
   hosts: readonly HeardNode[],
@@ -121,7 +124,7 @@ export async function loseContainers(
   return rows.map(recordOf);
 }
 
-/** Back to what they were; the agent's own reports correct it. */
+/** Restores the states from before the loss; the agent's own reports correct them. */
 export async function recoverContainers(manager: EntityManager, host: string): Promise<ContainerRecord[]> {
   const [rows]: [ContainerRow[], number] = await manager.query(
     `UPDATE containers SET state = coalesce(state_before_lost, 'scheduled'), state_before_lost = NULL, message = NULL, changed_at = now()
@@ -134,7 +137,7 @@ export async function recoverContainers(manager: EntityManager, host: string): P
 /** Seconds during which a master that the heartbeat does not list yet may still be newer than the list. */
 const HEARTBEAT_LAG_SECONDS = 10;
 
-/** @returns what the heartbeat meant */
+/** @returns what the heartbeat changed */
 export async function recordStorageHeartbeat(manager: EntityManager, beat: StorageHeartbeat): Promise<Meaning> {
   const rows: Before[] = await manager.query(
     `WITH before AS (
@@ -147,17 +150,17 @@ export async function recordStorageHeartbeat(manager: EntityManager, beat: Stora
     [beat.node, beat.datacenter, JSON.stringify(beat.labels), beat.totalBytes, beat.freeBytes],
   );
   await manager.query(
-    `WITH told AS (SELECT * FROM json_to_recordset($2::json) AS l(host text, renewal text, "ttlSeconds" integer, "unrenewedMs" bigint)),
-     gone AS (DELETE FROM leases WHERE node = $1 AND host NOT IN (SELECT host FROM told))
-     INSERT INTO leases (node, host, renewal, ttl_seconds, unrenewed_ms) SELECT $1, host, renewal, "ttlSeconds", "unrenewedMs" FROM told
+    `WITH reported AS (SELECT * FROM json_to_recordset($2::json) AS l(host text, renewal text, "ttlSeconds" integer, "unrenewedMs" bigint)),
+     gone AS (DELETE FROM leases WHERE node = $1 AND host NOT IN (SELECT host FROM reported))
+     INSERT INTO leases (node, host, renewal, ttl_seconds, unrenewed_ms) SELECT $1, host, renewal, "ttlSeconds", "unrenewedMs" FROM reported
      ON CONFLICT (node, host) DO UPDATE SET renewal = excluded.renewal, ttl_seconds = excluded.ttl_seconds, unrenewed_ms = excluded.unrenewed_ms`,
     [beat.node, JSON.stringify(beat.leases ?? [])],
   );
   if (beat.tenants) {
     await manager.query(
-      `WITH told AS (SELECT tenant, max(bytes) AS bytes FROM json_to_recordset($2::json) AS t(tenant text, bytes bigint) GROUP BY tenant),
-       gone AS (DELETE FROM tenant_disk WHERE node = $1 AND tenant NOT IN (SELECT tenant FROM told))
-       INSERT INTO tenant_disk (node, tenant, bytes) SELECT $1, tenant, bytes FROM told ON CONFLICT (node, tenant) DO UPDATE SET bytes = excluded.bytes`,
+      `WITH reported AS (SELECT tenant, max(bytes) AS bytes FROM json_to_recordset($2::json) AS t(tenant text, bytes bigint) GROUP BY tenant),
+       gone AS (DELETE FROM tenant_disk WHERE node = $1 AND tenant NOT IN (SELECT tenant FROM reported))
+       INSERT INTO tenant_disk (node, tenant, bytes) SELECT $1, tenant, bytes FROM reported ON CONFLICT (node, tenant) DO UPDATE SET bytes = excluded.bytes`,
       [beat.node, JSON.stringify(beat.tenants)],
     );
   }

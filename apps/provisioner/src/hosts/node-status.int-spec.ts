@@ -52,7 +52,7 @@ describe('the status of a host and of a storage node', () => {
     expect(suite.of(SUBJECTS.storageJoined, { node: NODE })).toHaveLength(1);
   });
 
-  it('says what was changed: scheduling and labels', async () => {
+  it('reports what was changed: scheduling and labels', async () => {
     await suite.ask(SUBJECTS.hostCordonRequested, { host: HOST });
     await becomes(host, ({ cordoned }) => cordoned, 'it is cordoned');
     await suite.ask(SUBJECTS.hostDrainRequested, { host: HOST });

@@ -14,7 +14,7 @@ export interface ImageChange {
   readonly message?: string;
 }
 
-/** Fields are filled in whenever they are known; the state only moves forward, whatever the order of the facts. */
+/** Fields are filled in as they become known; the state only moves forward, in any order of the facts. */
 export async function recordImage(manager: EntityManager, change: ImageChange): Promise<void> {
   await manager.query(
     `INSERT INTO image_versions (name, version, number, state, rank, content_digest, archive_bytes, unpacked_bytes, parent, message)
@@ -61,7 +61,7 @@ export async function forgetMaster(manager: EntityManager, node: string, name: s
   await manager.query('DELETE FROM masters WHERE name = $1 AND version = $2 AND node = $3', [name, version, node]);
 }
 
-/** Holds the row until the transaction ends: meanwhile the version is not retired. */
+/** Locks the row until the transaction ends, so that the version is not retired meanwhile. */
 export async function holdImage(
   manager: EntityManager,
   name: string,

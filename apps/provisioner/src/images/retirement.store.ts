@@ -1,11 +1,11 @@
-/** Whether anything needs a version of an image, and the end of one. */
+/** Reads whether anything needs a version of an image, and records its retirement. */
 import type { EntityManager } from 'typeorm';
 import type { ImageUses } from './domain/image-retirement.js';
 import { STATE_RANK } from './domain/image-read-model.js';
 
 /**
- * Locks the version against everything that would begin to use it: a creation, an update, a rollout or an activation holds its row in share mode until
- * it is committed. What is read after this, in a statement of its own, is all there is.
+ * Locks the version against every new use: a creation, an update, a rollout or an activation holds its row in share
+ * mode until it is committed. A separate statement after this one therefore reads every use.
  * @returns its state
  */
 export async function lockVersion(manager: EntityManager, name: string, version: string): Promise<string | undefined> {
@@ -16,7 +16,7 @@ export async function lockVersion(manager: EntityManager, name: string, version:
   return rows[0]?.state;
 }
 
-/** The version has to be locked. */
+/** Reads the uses of a version, which has to be locked. */
 export async function loadUses(manager: EntityManager, name: string, version: string): Promise<ImageUses> {
   const rows: ImageUses[] = await manager.query(
     `WITH needing AS (
@@ -35,7 +35,7 @@ export async function loadUses(manager: EntityManager, name: string, version: st
     [name, version, `${name}@${version}`],
   );
   const row = rows[0];
-  if (!row) throw new Error('the query for the uses of an image gave no row');
+  if (!row) throw new Error('the query for the uses of an image returned no row');
   return row;
 }
 
@@ -46,16 +46,17 @@ export async function retireVersion(manager: EntityManager, name: string, versio
   );
 }
 
-/** How long a storage node has to remove a master before it is told again. */
+/** How long a storage node has to remove a master before the retirement is published again. */
 const TELL_AGAIN_SECONDS = 60;
 
-/** @returns those of the versions that are retired and were not told so for a while; they count as told from now on */
+/** @returns the retired versions whose retirement was not published for a while; they count as published from now on */
 export async function retirementsToRepeat(
   manager: EntityManager,
   images: readonly { readonly name: string; readonly version: string }[],
 ): Promise<readonly { readonly name: string; readonly version: string }[]> {
   if (images.length === 0) return [];
-  // Rows that somebody else holds are told of next time: whoever waits here, holding others, could wait for ever.
+  // Rows that another transaction holds are skipped until the next time: waiting for them with other rows locked could
+  // be a deadlock.
   const [rows]: [{ name: string; version: string }[], number] = await manager.query(
     `UPDATE image_versions SET retirement_told_at = now()
       WHERE (name, version) IN (

@@ -92,7 +92,7 @@ export async function storageStatuses(manager: EntityManager, which: Which): Pro
   }));
 }
 
-/** Read in the transaction that has changed the host: what is published is what will be committed. */
+/** Reads in the transaction that has changed the host, so that exactly the committed state is published. */
 export async function announceHost(unit: UnitOfWork, host: string): Promise<void> {
   for (const data of await hostStatuses(unit.db, { names: [host] })) unit.publish(hostStatus(host), data);
 }

@@ -1,4 +1,4 @@
-/** Reads in one query what a placement needs, and reserves room on a host. */
+/** Reads the input of a placement in one query, and reserves room on a host. */
 import type { EntityManager } from 'typeorm';
 import type { CatalogueImage, ImageCatalogue } from '../images/domain/image-resolution.js';
 import type { CandidateHost, Resources } from './domain/placement.js';
@@ -22,7 +22,10 @@ interface HostJson {
   load1: number;
 }
 
-/** @param askedName name of the image asked for, if any @param lostSeconds age from which a storage node counts as lost */
+/**
+ * @param askedName name of the requested image, if any
+ * @param lostSeconds age from which a storage node counts as lost
+ */
 export async function loadPlacementView(
   manager: EntityManager,
   askedName: string | undefined,
@@ -48,7 +51,7 @@ export async function loadPlacementView(
     [askedName ?? '', lostSeconds],
   );
   const row = rows[0];
-  if (!row) throw new Error('the placement query gave no row');
+  if (!row) throw new Error('the placement query returned no row');
   return {
     hosts: row.hosts.map((host) => ({
       host: host.host,
@@ -71,8 +74,9 @@ export async function loadPlacementView(
 }
 
 /**
- * Takes the room if it is still there; the condition is checked under the row's lock, so several provisioners never exceed it.
- * The image is held until the transaction ends: it is not retired before the container that needs it can be seen.
+ * Reserves the room if it is still free; the condition is checked under the row's lock, so several provisioners never
+ * exceed it. The image is locked until the transaction ends, so that it is not retired before the container that needs
+ * it is visible.
  */
 export async function reserve(
   manager: EntityManager,
@@ -99,7 +103,7 @@ export async function reserve(
   return row?.held ? 'no-room' : 'image-withdrawn';
 }
 
-/** Takes the room whether it is there or not: of what only has to be cleared away. */
+/** Reserves the room even if the host is full, for a container that only has to be cleared away. */
 export async function occupy(
   manager: EntityManager,
   host: string,

@@ -1,4 +1,4 @@
-/** What a tenant has, locked against others who would add to it. */
+/** The usage of a tenant, locked against other transactions that would add to it. */
 import type { EntityManager } from 'typeorm';
 import type { TenantUsage } from './domain/tenant-quota.js';
 

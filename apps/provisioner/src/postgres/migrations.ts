@@ -166,7 +166,10 @@ export class AddRollouts1700000002000 implements MigrationInterface {
   }
 }
 
-/** What retirement has to know: on which image a host last said that a container runs, and when a retirement was last told. */
+/**
+ * Input of retirement: the image on which a container runs by its host's last report, and when a retirement was last
+ * published.
+ */
 export class AddRetirement1700000003000 implements MigrationInterface {
   readonly name = 'AddRetirement1700000003000';
 
@@ -201,7 +204,7 @@ export class AddMoves1700000004000 implements MigrationInterface {
         unrenewed_ms bigint NOT NULL,
         PRIMARY KEY (node, host)
       )`);
-    // What a lost host has to give up when it comes back; until it says that it did.
+    // Containers that a lost host has to release when it comes back, until it reports that it did.
     await runner.query(
       'CREATE TABLE given_up (host text NOT NULL, container_id text NOT NULL, config jsonb NOT NULL, PRIMARY KEY (host, container_id))',
     );
@@ -236,7 +239,7 @@ export class AddIntake1700000005000 implements MigrationInterface {
   }
 }
 
-/** What the tenants' data volumes take, as the storage nodes measured it last. */
+/** Sizes of the tenants' data volumes, as the storage nodes measured them last. */
 export class AddTenantDisk1700000006000 implements MigrationInterface {
   readonly name = 'AddTenantDisk1700000006000';
 
@@ -267,7 +270,7 @@ export class AddStorageState1700000007500 implements MigrationInterface {
   }
 }
 
-/** What hosts report of the health of containers. */
+/** The health of containers that hosts report. */
 export class AddHealth1700000008000 implements MigrationInterface {
   readonly name = 'AddHealth1700000008000';
 

@@ -139,7 +139,7 @@ function imageSummary(row: ImageJson): ImageSummary {
   };
 }
 
-/** Keyset pagination: one row more than asked for tells whether there is a next page. */
+/** Keyset pagination: one row more than requested shows whether there is a next page. */
 function page<R, T>(rows: readonly R[], limit: number, key: (row: R) => string, map: (row: R) => T): Page<T> {
   const shown = rows.slice(0, limit);
   const last = shown[shown.length - 1];

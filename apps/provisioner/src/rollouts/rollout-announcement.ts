@@ -1,4 +1,4 @@
-/** What is told of a rollout: facts, and its present state. */
+/** What is published about a rollout: facts, and its present state. */
 import {
   type EventOf,
   type FactSubject,
@@ -12,7 +12,7 @@ import type { EntityManager } from 'typeorm';
 import { countMembers, countMembersOf, type MemberCounts, type RolloutRow, statusOfRollout } from './rollout.store.js';
 import { budgetsOf } from './domain/rollout-budgets.js';
 
-/** Makes a fact of what every fact about a rollout says. */
+/** Makes a fact from the fields that all facts about a rollout share. */
 export type RolloutAnnouncement = (fact: Omit<RolloutFact, 'message'>) => EventOf<FactSubject>;
 
 export async function presentStatus(manager: EntityManager, row: RolloutRow): Promise<RolloutStatus> {

@@ -60,8 +60,8 @@ export async function activeRollouts(manager: EntityManager): Promise<string[]> 
   return rows.map(({ id }) => id);
 }
 
-/** Locks the row until the transaction ends: whoever holds it decides for the rollout. */
-/** With the database's time: all provisioners decide by one clock, the one that their rows are stamped with. */
+/** Locks the row until the transaction ends: the provisioner that holds the lock decides for the rollout. */
+/** The row has the database's time: all provisioners decide by one clock, the one that stamps their rows. */
 export async function lockRollout(
   manager: EntityManager,
   id: string,
@@ -77,7 +77,7 @@ interface MemberRow extends Omit<PlannedMember, 'changedAtMs'> {
   changedAtMs: string;
 }
 
-/** What the planner decides on. Read after the lock, so that it holds what the holder before has written. */
+/** The input of the planner. It is read after the lock, so that it contains the writes of the previous holder. */
 export async function loadRolloutView(manager: EntityManager, row: RolloutRow): Promise<RolloutView> {
   const members: MemberRow[] = await manager.query(
     `SELECT m.ordinal, m.container_id AS "containerId", c.tenant, c.host, coalesce(h.state = 'lost', true) AS "hostLost", c.config->>'storageNode' AS "storageNode",
@@ -88,7 +88,7 @@ export async function loadRolloutView(manager: EntityManager, row: RolloutRow): 
       WHERE m.rollout_id = $1 ORDER BY m.ordinal`,
     [row.id],
   );
-  const inHand: RolloutView['inHand'] = await manager.query(
+  const inProgress: RolloutView['inProgress'] = await manager.query(
     `SELECT c.id AS "containerId", c.host, c.tenant FROM containers c JOIN hosts h ON h.host = c.host AND h.state <> 'lost'
       WHERE c.state <> 'removed' AND c.config->>'desired' = 'running'
         AND (c.update->>'state' IN ('switching', 'reverting') OR c.id IN (SELECT container_id FROM rollout_members WHERE phase = 'restoring'))`,
@@ -114,7 +114,7 @@ export async function loadRolloutView(manager: EntityManager, row: RolloutRow): 
     finishedBatch: row.finished_batch,
     changedAtMs: row.changed_at.getTime(),
     members: members.map((member) => ({ ...member, changedAtMs: Number(member.changedAtMs) })),
-    inHand,
+    inProgress,
     unstaged,
     withdrawn: withdrawn.map(({ image }) => image),
   };
@@ -212,7 +212,7 @@ export interface MemberCounts {
   readonly counts: RolloutCounts;
   /** The last batch that has begun; -1: none. */
   readonly batch: number;
-  /** Pending ones without a batch. */
+  /** Pending members without a batch. */
   readonly unassigned: number;
 }
 
@@ -267,14 +267,17 @@ export async function judgeMember(manager: EntityManager, verdict: UpdateVerdict
     [verdict.updateId, verdict.phase, verdict.reason, verdict.message],
   );
   if (rows.length > 0) return true;
-  // The end of a revert changes no phase, but the rollout may wait for it.
+  // The end of a revert changes no phase, but the rollout may be waiting for it.
   const known: unknown[] = await manager.query('SELECT 1 FROM rollout_members WHERE update_id = $1', [
     verdict.updateId,
   ]);
   return known.length > 0;
 }
 
-/** A container runs by a config of this generation: what was to be restored by it is. @returns whether anything was */
+/**
+ * A container runs by a config of this generation: the members that this config restores are restored.
+ * @returns whether there were any
+ */
 export async function memberStarted(manager: EntityManager, containerId: string, generation: number): Promise<boolean> {
   const [rows]: [unknown[], number] = await manager.query(
     `UPDATE rollout_members SET phase = 'restored', reason = NULL, message = NULL, changed_at = now()
@@ -298,7 +301,7 @@ export async function supersedeMember(
   );
 }
 
-/** @param batches how many there will be, as far as can be said now */
+/** @param batches how many there will be, as far as is known now */
 export function statusOfRollout(row: RolloutRow, counts: RolloutCounts, batch: number, batches: number): RolloutStatus {
   return {
     id: row.id,

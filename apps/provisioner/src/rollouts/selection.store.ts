@@ -4,7 +4,7 @@ import type { EntityManager } from 'typeorm';
 import { CONTAINER_COLUMNS, type ContainerRow, recordOf } from '../containers/container.store.js';
 import type { ContainerRecord } from '../containers/domain/container-record.js';
 
-/** In turns over the hosts, so that a batch is spread over them. */
+/** Takes the hosts in turn, so that a batch is spread over them. */
 export async function selectContainers(
   manager: EntityManager,
   select: RolloutSelection,

@@ -1,4 +1,4 @@
-/** The catalogue's tables: every version ever given out, and the last number of each name. */
+/** The catalogue's tables: every version ever assigned, and the last number of each name. */
 import { EntitySchema, type MigrationInterface, type QueryRunner } from 'typeorm';
 import type { ImagePackage } from '@plinth/contracts';
 import type { ImageBuild } from '../../domain/image-build.js';
@@ -34,7 +34,7 @@ export const ImageBuildSchema = new EntitySchema<ImageBuildRow>({
     parent: { type: 'text', nullable: true },
     statement: { type: 'jsonb', nullable: true },
     manifest: { type: 'jsonb', nullable: true },
-    // Long, and asked for by itself.
+    // Long, and selected only where it is needed.
     packages: { type: 'jsonb', nullable: true, select: false },
     tests: { type: 'jsonb', default: [] },
     promotion: { type: 'jsonb', nullable: true },

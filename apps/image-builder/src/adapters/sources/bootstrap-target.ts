@@ -1,4 +1,4 @@
-/** Where a source puts its tree, and to whom it reports. */
+/** Where a source puts its tree, and how it reports progress. */
 export interface BootstrapTarget {
   /** Directory that does not exist yet. */
   readonly root: string;

@@ -66,7 +66,7 @@ export class DebianBootstrap {
     if (snapshots === undefined) {
       throw new BuildRefusal(
         'source-unavailable',
-        'the recipe asks for a snapshot, but this builder knows no archive of snapshots: set PLINTH_DEBIAN_SNAPSHOTS for it',
+        'the recipe asks for a snapshot, but this builder has no archive of snapshots: set PLINTH_DEBIAN_SNAPSHOTS',
       );
     }
     const base = withoutSlash(snapshots);

@@ -1,4 +1,4 @@
-/** Boots images with the runtime code of the hosts, in containers that nobody else looks after. */
+/** Boots images with the runtime code of the hosts, in containers that only this process manages. */
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -18,7 +18,7 @@ export interface BootOptions {
 
 export type BootResult =
   | { readonly ok: true; readonly image: BootedImage }
-  /** Nothing of it runs. */
+  /** No process of the image runs. */
   | { readonly ok: false; readonly message: string; readonly log: string };
 
 export interface ExecOptions {
@@ -108,7 +108,7 @@ export class BootedImage {
     return { kind: 'gone' };
   }
 
-  /** The last of what the first process has said. */
+  /** The last output of the first process. */
   async log(): Promise<string> {
     try {
       const text = await readFile(this.runtime.logPath(this.id), 'utf8');

@@ -1,4 +1,4 @@
-/** What the container runtime asks of a mount plan, and of the tree that it is mounted on. */
+/** The container runtime's requirements on a mount plan, and on the tree that it is mounted on. */
 import { chmod, lchown, lstat, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { requiredDirectories, validateMountPlan } from '@plinth/container-runtime';
