@@ -39,7 +39,8 @@ export async function drains(manager: EntityManager): Promise<{ host: string; dr
  */
 export async function lockDrain(manager: EntityManager, host: string): Promise<Drain | undefined> {
   const rows: { drain: Drain | null }[] = await manager.query(
-    `SELECT CASE WHEN pg_try_advisory_xact_lock(hashtext('drain ' || host)) THEN drain END AS drain FROM hosts WHERE host = $1`,
+    `SELECT CASE WHEN pg_try_advisory_xact_lock(hashtext('drain ' || host)) THEN drain END AS drain FROM hosts
+       WHERE host = $1`,
     [host],
   );
   return rows[0]?.drain ?? undefined;
@@ -51,7 +52,8 @@ export async function saveDrain(manager: EntityManager, host: string, drain: Dra
 
 export async function countMoved(manager: EntityManager, host: string): Promise<void> {
   await manager.query(
-    `UPDATE hosts SET drain = jsonb_set(drain, '{moved}', to_jsonb((drain->>'moved')::int + 1)) WHERE host = $1 AND drain IS NOT NULL`,
+    `UPDATE hosts SET drain = jsonb_set(drain, '{moved}', to_jsonb((drain->>'moved')::int + 1)) WHERE host = $1
+       AND drain IS NOT NULL`,
     [host],
   );
 }
@@ -67,8 +69,10 @@ export async function containersLeaving(
 ): Promise<{ left: number; inProgress: readonly string[]; next: readonly string[] }> {
   const rows: { left: number; inProgress: string[]; next: string[] }[] = await manager.query(
     `SELECT count(*)::int AS left,
-            (SELECT coalesce(array_agg(a.id), '{}') FROM containers a WHERE a.id = ANY($2) AND (a.moving IS NOT NULL OR a.state IN ('scheduled', 'starting'))) AS "inProgress",
-            coalesce(array_agg(id ORDER BY ordinal) FILTER (WHERE moving IS NULL AND state <> 'lost' AND config->>'desired' IN ('running', 'stopped')
+            (SELECT coalesce(array_agg(a.id), '{}') FROM containers a WHERE a.id = ANY($2)
+              AND (a.moving IS NOT NULL OR a.state IN ('scheduled', 'starting'))) AS "inProgress",
+            coalesce(array_agg(id ORDER BY ordinal) FILTER (WHERE moving IS NULL AND state <> 'lost'
+              AND config->>'desired' IN ('running', 'stopped')
               AND coalesce(update->>'state', '') NOT IN ('switching', 'reverting')), '{}') AS next
        FROM containers WHERE host = $1 AND state <> 'removed'`,
     [host, asked],
@@ -92,7 +96,8 @@ export async function containersToRelocate(
        LEFT JOIN storage_nodes s ON s.node = l.node
       WHERE c.state <> 'removed'
         AND ((c.moving->>'released')::boolean IS TRUE
-          OR (h.state = 'lost' AND l.unrenewed_ms >= l.ttl_seconds * 1000 AND s.last_seen_at > now() - make_interval(secs => $1)))
+          OR (h.state = 'lost' AND l.unrenewed_ms >= l.ttl_seconds * 1000
+            AND s.last_seen_at > now() - make_interval(secs => $1)))
       ORDER BY c.changed_at LIMIT $2`,
     [lostSeconds, limit],
   );
@@ -119,7 +124,8 @@ export async function hostThatReaches(
   except: string,
 ): Promise<string | undefined> {
   const rows: { host: string }[] = await manager.query(
-    `SELECT host FROM hosts WHERE state = 'ready' AND $1 = ANY(storage_nodes) AND host <> $2 ORDER BY allocated_containers LIMIT 1`,
+    `SELECT host FROM hosts WHERE state = 'ready' AND $1 = ANY(storage_nodes) AND host <> $2
+       ORDER BY allocated_containers LIMIT 1`,
     [storageNode, except],
   );
   return rows[0]?.host;

@@ -33,7 +33,8 @@ interface HostRow {
 
 export async function hostStatuses(manager: EntityManager, which: Which): Promise<HostStatus[]> {
   const rows: HostRow[] = await manager.query(
-    `SELECT h.*, (SELECT count(*)::int FROM containers c WHERE c.host = h.host AND c.state <> 'removed') AS left_over FROM hosts h
+    `SELECT h.*, (SELECT count(*)::int FROM containers c WHERE c.host = h.host AND c.state <> 'removed') AS left_over
+       FROM hosts h
       WHERE h.host > $1 AND ($2::text[] IS NULL OR h.host = ANY($2)) ORDER BY h.host LIMIT $3`,
     [which.after ?? '', which.names ?? null, which.limit ?? null],
   );
@@ -74,8 +75,10 @@ interface StorageRow {
 
 export async function storageStatuses(manager: EntityManager, which: Which): Promise<StorageStatus[]> {
   const rows: StorageRow[] = await manager.query(
-    `SELECT s.*, (SELECT coalesce(array_agg(m.name || '@' || m.version ORDER BY 1), '{}') FROM masters m WHERE m.node = s.node) AS images,
-            (SELECT count(*)::int FROM containers c WHERE c.state <> 'removed' AND c.config->>'storageNode' = s.node) AS volumes
+    `SELECT s.*, (SELECT coalesce(array_agg(m.name || '@' || m.version ORDER BY 1), '{}') FROM masters m
+       WHERE m.node = s.node) AS images,
+            (SELECT count(*)::int FROM containers c WHERE c.state <> 'removed'
+              AND c.config->>'storageNode' = s.node) AS volumes
        FROM storage_nodes s WHERE s.node > $1 AND ($2::text[] IS NULL OR s.node = ANY($2)) ORDER BY s.node LIMIT $3`,
     [which.after ?? '', which.names ?? null, which.limit ?? null],
   );

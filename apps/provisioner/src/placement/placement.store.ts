@@ -42,7 +42,8 @@ export async function loadPlacementView(
        (SELECT coalesce(json_agg(to_json(h)), '[]') FROM hosts h WHERE h.state = 'ready' AND NOT h.cordoned) AS hosts,
        (SELECT coalesce(json_agg(json_build_object(
             'name', v.name, 'version', v.version, 'state', v.state, 'contentDigest', v.content_digest,
-            'storageNodes', (SELECT coalesce(json_agg(m.node), '[]') FROM masters m JOIN storage_nodes s ON s.node = m.node
+            'storageNodes', (SELECT coalesce(json_agg(m.node), '[]') FROM masters m
+              JOIN storage_nodes s ON s.node = m.node
                               WHERE m.name = v.name AND m.version = v.version AND m.content_digest = v.content_digest
                                 AND s.last_seen_at > now() - make_interval(secs => $2)))), '[]')
           FROM image_versions v WHERE v.name = $1 OR v.name = (SELECT name FROM default_os)) AS images,
@@ -86,9 +87,11 @@ export async function reserve(
   cpuOvercommit: number,
 ): Promise<'reserved' | 'no-room' | 'image-withdrawn'> {
   const rows: { held: boolean; taken: boolean }[] = await manager.query(
-    `WITH image AS MATERIALIZED (SELECT 1 FROM image_versions WHERE name = $5 AND version = $6 AND state = 'promoted' FOR SHARE),
+    `WITH image AS MATERIALIZED (SELECT 1 FROM image_versions WHERE name = $5 AND version = $6
+       AND state = 'promoted' FOR SHARE),
      taken AS (
-       UPDATE hosts SET allocated_memory = allocated_memory + $2, allocated_cpus = allocated_cpus + $3, allocated_containers = allocated_containers + 1
+       UPDATE hosts SET allocated_memory = allocated_memory + $2, allocated_cpus = allocated_cpus + $3,
+         allocated_containers = allocated_containers + 1
          FROM image
         WHERE host = $1 AND state = 'ready' AND NOT cordoned
           AND allocated_memory + $2 <= capacity_memory
@@ -121,7 +124,8 @@ export async function release(
   asked: { memoryBytes: number; cpus: number },
 ): Promise<void> {
   await manager.query(
-    `UPDATE hosts SET allocated_memory = greatest(0, allocated_memory - $2), allocated_cpus = greatest(0, allocated_cpus - $3),
+    `UPDATE hosts SET allocated_memory = greatest(0, allocated_memory - $2),
+       allocated_cpus = greatest(0, allocated_cpus - $3),
             allocated_containers = greatest(0, allocated_containers - 1) WHERE host = $1`,
     [host, asked.memoryBytes, asked.cpus],
   );

@@ -156,7 +156,8 @@ export class AddRollouts1700000002000 implements MigrationInterface {
         UNIQUE (rollout_id, container_id)
       )`);
     await runner.query(
-      `CREATE INDEX rollout_members_restoring ON rollout_members (container_id) WHERE phase IN ('switching', 'restoring')`,
+      `CREATE INDEX rollout_members_restoring ON rollout_members (container_id)
+         WHERE phase IN ('switching', 'restoring')`,
     );
   }
 
@@ -191,7 +192,8 @@ export class AddMoves1700000004000 implements MigrationInterface {
 
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(
-      'ALTER TABLE hosts ADD COLUMN beats bigint NOT NULL DEFAULT 0, ADD COLUMN cordoned boolean NOT NULL DEFAULT false, ADD COLUMN drain jsonb',
+      `ALTER TABLE hosts ADD COLUMN beats bigint NOT NULL DEFAULT 0,
+         ADD COLUMN cordoned boolean NOT NULL DEFAULT false, ADD COLUMN drain jsonb`,
     );
     await runner.query('ALTER TABLE containers ADD COLUMN moving jsonb');
     await runner.query('CREATE INDEX containers_moving ON containers (host) WHERE moving IS NOT NULL');
@@ -206,7 +208,8 @@ export class AddMoves1700000004000 implements MigrationInterface {
       )`);
     // Containers that a lost host has to release when it comes back, until it reports that it did.
     await runner.query(
-      'CREATE TABLE given_up (host text NOT NULL, container_id text NOT NULL, config jsonb NOT NULL, PRIMARY KEY (host, container_id))',
+      `CREATE TABLE given_up (host text NOT NULL, container_id text NOT NULL, config jsonb NOT NULL,
+         PRIMARY KEY (host, container_id))`,
     );
   }
 
@@ -245,7 +248,8 @@ export class AddTenantDisk1700000006000 implements MigrationInterface {
 
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(
-      'CREATE TABLE tenant_disk (tenant text NOT NULL, node text NOT NULL, bytes bigint NOT NULL, PRIMARY KEY (tenant, node))',
+      `CREATE TABLE tenant_disk (tenant text NOT NULL, node text NOT NULL, bytes bigint NOT NULL,
+         PRIMARY KEY (tenant, node))`,
     );
     await runner.query('CREATE INDEX tenant_disk_node ON tenant_disk (node)');
   }
@@ -261,7 +265,8 @@ export class AddStorageState1700000007500 implements MigrationInterface {
 
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(
-      `ALTER TABLE storage_nodes ADD COLUMN state text NOT NULL DEFAULT 'ready', ADD COLUMN beats bigint NOT NULL DEFAULT 0`,
+      `ALTER TABLE storage_nodes ADD COLUMN state text NOT NULL DEFAULT 'ready',
+         ADD COLUMN beats bigint NOT NULL DEFAULT 0`,
     );
   }
 

@@ -28,10 +28,12 @@ export class QueryStore {
     const after = /^\d{1,18}$/.test(query.cursor ?? '') ? query.cursor : '0';
     const rows: ContainerRow[] = await this.source.query(
       `SELECT ${CONTAINER_COLUMNS} FROM containers
-        WHERE ordinal > $1 AND ($2::text IS NULL OR tenant = $2) AND ($3::text IS NULL OR name = $3) AND ($4::text IS NULL OR host = $4)
+        WHERE ordinal > $1 AND ($2::text IS NULL OR tenant = $2) AND ($3::text IS NULL OR name = $3)
+          AND ($4::text IS NULL OR host = $4)
           AND ($5::text IS NULL OR state = $5) AND ($6 OR state <> 'removed' OR $5 = 'removed')
           AND ($8::text IS NULL OR config->>'image' = $8 OR split_part(config->>'image', '@', 1) = $8)
-          AND ($9::text IS NULL OR config->>'image' = $9 OR config->'update'->'knownGood'->>'image' = $9 OR $9 = ANY(known_good) OR running_image = $9)
+          AND ($9::text IS NULL OR config->>'image' = $9 OR config->'update'->'knownGood'->>'image' = $9
+            OR $9 = ANY(known_good) OR running_image = $9)
         ORDER BY ordinal LIMIT $7`,
       [
         after,
@@ -57,7 +59,8 @@ export class QueryStore {
   async container(query: ContainerQuery): Promise<ContainerDetails | undefined> {
     const rows: ContainerRow[] = await this.source.query(
       `SELECT ${CONTAINER_COLUMNS} FROM containers
-        WHERE ($1::text IS NOT NULL AND id = $1) OR ($2::text IS NOT NULL AND request_id = $2) OR ($3::text IS NOT NULL AND name = $3 AND tenant = $4)
+        WHERE ($1::text IS NOT NULL AND id = $1) OR ($2::text IS NOT NULL AND request_id = $2)
+          OR ($3::text IS NOT NULL AND name = $3 AND tenant = $4)
         ORDER BY (state = 'removed'), ordinal DESC LIMIT 1`,
       [query.id ?? null, query.requestId ?? null, query.name ?? null, query.tenant ?? 'default'],
     );
@@ -78,10 +81,13 @@ export class QueryStore {
 
   async images(name: string | undefined, cursor: string | undefined, limit = PAGE): Promise<Page<ImageSummary>> {
     const rows: ImageJson[] = await this.source.query(
-      `SELECT v.*, v.archive_bytes::float8 AS archive, v.unpacked_bytes::float8 AS unpacked, d.version IS NOT NULL AS default_version,
+      `SELECT v.*, v.archive_bytes::float8 AS archive, v.unpacked_bytes::float8 AS unpacked,
+         d.version IS NOT NULL AS default_version,
               coalesce(d.version IS NOT NULL AND (SELECT o.name FROM default_os o) = v.name, false) AS default_os,
-              (SELECT coalesce(array_agg(m.node ORDER BY m.node), '{}') FROM masters m WHERE m.name = v.name AND m.version = v.version) AS nodes,
-              (SELECT count(*)::int FROM containers c WHERE c.state <> 'removed' AND c.config->>'image' = v.name || '@' || v.version) AS containers,
+              (SELECT coalesce(array_agg(m.node ORDER BY m.node), '{}') FROM masters m WHERE m.name = v.name
+                AND m.version = v.version) AS nodes,
+              (SELECT count(*)::int FROM containers c WHERE c.state <> 'removed'
+                AND c.config->>'image' = v.name || '@' || v.version) AS containers,
               v.name || '@' || lpad(v.number::text, 10, '0') AS key
          FROM image_versions v LEFT JOIN image_defaults d ON d.name = v.name AND d.version = v.version
         WHERE ($1::text IS NULL OR v.name = $1) AND v.name || '@' || lpad(v.number::text, 10, '0') > $2

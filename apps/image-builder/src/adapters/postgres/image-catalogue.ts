@@ -79,7 +79,8 @@ export class ImageCatalogue {
       const buildId = rows[0]?.build_id;
       if (buildId === undefined) return null;
       await manager.query(
-        `UPDATE image_build SET owner = $2, epoch = epoch + 1, attempts = attempts + 1, lease_until = now() + make_interval(secs => $3),
+        `UPDATE image_build SET owner = $2, epoch = epoch + 1, attempts = attempts + 1,
+           lease_until = now() + make_interval(secs => $3),
            started_at = COALESCE(started_at, now()) WHERE build_id = $1`,
         [buildId, owner, LEASE_SECONDS],
       );
