@@ -155,7 +155,8 @@ async function checkProgram(tree: ImageTree, program: string): Promise<void> {
   if (!program.startsWith('/') || (await tree.isExecutable(program))) return;
   throw new BuildRefusal(
     'invalid-recipe',
-    `the default program ${program} is not an executable file of the image; name another with command, init or entrypoint`,
+    `the default program ${program} is not an executable file of the image; ` +
+      'name another with command, init or entrypoint',
   );
 }
 

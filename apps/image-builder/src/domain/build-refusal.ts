@@ -38,7 +38,8 @@ export function classifyPackageFailure(output: string): {
     return {
       reason: 'source-mismatch',
       message:
-        'the package archive is not signed by a key of the installed debian-archive-keyring; update that package on the builder',
+        'the package archive is not signed by a key of the installed debian-archive-keyring; ' +
+        'update that package on the builder',
     };
   }
   if (/does not have a Release file|404 +Not Found/.test(output))

@@ -52,7 +52,8 @@ export function decidePromotion(
       if (sameReach(image.promotedTo, to))
         return refuse(
           'already-promoted',
-          `${ref} is in production already; activate it to make it the default, or name other storage nodes to send it there too`,
+          `${ref} is in production already; activate it to make it the default, ` +
+            'or name other storage nodes to send it there too',
         );
       return { ok: true, value: 'announce' };
     case 'revoked':

@@ -89,6 +89,8 @@ export async function findContainer(
   return {
     ok: false,
     reason: 'container-not-found',
-    message: `there is no container ${id ?? name}${id ? '' : ` of tenant ${tenant}`}; plinth ps --all lists all containers`,
+    message:
+      `there is no container ${id ?? name}${id ? '' : ` of tenant ${tenant}`}; ` +
+      'plinth ps --all lists all containers',
   };
 }

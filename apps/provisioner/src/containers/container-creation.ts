@@ -1,5 +1,6 @@
 /**
- * One request → one container, in the caller's transaction: load, decide (domain/creation.ts), reserve, write, publish.
+ * One request → one container, in the caller's transaction: load, decide (domain/creation.ts), reserve, write,
+ * publish.
  */
 import { randomBytes } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';

@@ -31,7 +31,8 @@ export interface ContainerRow {
 }
 
 export const CONTAINER_COLUMNS =
-  'id, ordinal, state, config, pid, restarts, exit_code, message, report_sequence, requested_at, started_at, known_good, update, running_image, moving, health, failed_checks';
+  'id, ordinal, state, config, pid, restarts, exit_code, message, report_sequence, requested_at, started_at, ' +
+  'known_good, update, running_image, moving, health, failed_checks';
 
 export function recordOf(row: ContainerRow): ContainerRecord {
   return {
@@ -153,10 +154,9 @@ export async function saveContainer(
   await manager.query(
     `WITH saved AS (
        UPDATE containers SET state = $2, config = $3, pid = $4, restarts = $5, exit_code = $6, message = $7,
-         report_sequence = $8,
-              started_at = $9, known_good = $14, update = $15, running_image = $16, moving = $17, host = $18,
-                health = $19, failed_checks = $20, state_before_lost = NULL, changed_at = now() WHERE id = $1
-                RETURNING id)
+         report_sequence = $8, started_at = $9, known_good = $14, update = $15, running_image = $16, moving = $17,
+         host = $18, health = $19, failed_checks = $20, state_before_lost = NULL, changed_at = now()
+        WHERE id = $1 RETURNING id)
      INSERT INTO container_history (container_id, at, kind, generation, message) SELECT id, $10, $11, $12, $13
        FROM saved`,
     [

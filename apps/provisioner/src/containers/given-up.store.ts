@@ -5,7 +5,8 @@ import type { EntityManager } from 'typeorm';
 /** The config is kept in the database, because the bus may lose it. */
 export async function rememberGivenUp(manager: EntityManager, host: string, config: ContainerConfig): Promise<void> {
   await manager.query(
-    'INSERT INTO given_up (host, container_id, config) VALUES ($1, $2, $3) ON CONFLICT (host, container_id) DO UPDATE SET config = excluded.config',
+    `INSERT INTO given_up (host, container_id, config) VALUES ($1, $2, $3)
+       ON CONFLICT (host, container_id) DO UPDATE SET config = excluded.config`,
     [host, config.containerId, JSON.stringify(config)],
   );
 }

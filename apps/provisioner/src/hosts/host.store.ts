@@ -23,16 +23,14 @@ export async function recordHostHeartbeat(manager: EntityManager, beat: HostHear
   const rows: Before[] = await manager.query(
     `WITH before AS (
        SELECT state, (datacenter, storage_nodes, capacity_memory, capacity_cpus, capacity_containers, runtime)
-                       IS NOT DISTINCT FROM ($2::text, $3::text[], $5::bigint, $6::float8, $7::integer,
-                         $11::text) AS same
+              IS NOT DISTINCT FROM ($2::text, $3::text[], $5::bigint, $6::float8, $7::integer, $11::text) AS same
          FROM hosts WHERE host = $1)
      INSERT INTO hosts (host, state, datacenter, storage_nodes, incarnation, capacity_memory, capacity_cpus,
        capacity_containers, cores, load1, memory_used, running, runtime, last_seen_at)
      VALUES ($1, 'ready', $2, $3, $4, $5, $6, $7, $6, $8, $9, $10, $11, now())
      ON CONFLICT (host) DO UPDATE SET state = 'ready', datacenter = $2, storage_nodes = $3, incarnation = $4,
-       capacity_memory = $5,
-       capacity_cpus = $6, capacity_containers = $7, cores = $6, load1 = $8, memory_used = $9, running = $10,
-         runtime = $11, last_seen_at = now(), beats = hosts.beats + 1
+       capacity_memory = $5, capacity_cpus = $6, capacity_containers = $7, cores = $6, load1 = $8, memory_used = $9,
+       running = $10, runtime = $11, last_seen_at = now(), beats = hosts.beats + 1
      RETURNING (SELECT state FROM before) AS before, (SELECT same FROM before) AS same`,
     [
       beat.host,
@@ -154,14 +152,13 @@ export async function recordStorageHeartbeat(manager: EntityManager, beat: Stora
      INSERT INTO storage_nodes (node, datacenter, labels, total_bytes, free_bytes, last_seen_at)
        VALUES ($1, $2, $3, $4, $5, now())
      ON CONFLICT (node) DO UPDATE SET state = 'ready', datacenter = $2, labels = $3, total_bytes = $4,
-       free_bytes = $5, last_seen_at = now(),
-       beats = storage_nodes.beats + 1
+       free_bytes = $5, last_seen_at = now(), beats = storage_nodes.beats + 1
      RETURNING (SELECT state FROM before) AS before, (SELECT same FROM before) AS same`,
     [beat.node, beat.datacenter, JSON.stringify(beat.labels), beat.totalBytes, beat.freeBytes],
   );
   await manager.query(
-    `WITH reported AS (SELECT * FROM json_to_recordset($2::json) AS l(host text, renewal text, "ttlSeconds" integer,
-       "unrenewedMs" bigint)),
+    `WITH reported AS (SELECT * FROM json_to_recordset($2::json)
+       AS l(host text, renewal text, "ttlSeconds" integer, "unrenewedMs" bigint)),
      gone AS (DELETE FROM leases WHERE node = $1 AND host NOT IN (SELECT host FROM reported))
      INSERT INTO leases (node, host, renewal, ttl_seconds, unrenewed_ms)
        SELECT $1, host, renewal, "ttlSeconds", "unrenewedMs" FROM reported
@@ -171,11 +168,11 @@ export async function recordStorageHeartbeat(manager: EntityManager, beat: Stora
   );
   if (beat.tenants) {
     await manager.query(
-      `WITH reported AS (SELECT tenant, max(bytes) AS bytes FROM json_to_recordset($2::json) AS t(tenant text,
-         bytes bigint) GROUP BY tenant),
+      `WITH reported AS (SELECT tenant, max(bytes) AS bytes
+         FROM json_to_recordset($2::json) AS t(tenant text, bytes bigint) GROUP BY tenant),
        gone AS (DELETE FROM tenant_disk WHERE node = $1 AND tenant NOT IN (SELECT tenant FROM reported))
-       INSERT INTO tenant_disk (node, tenant, bytes) SELECT $1, tenant, bytes FROM reported ON CONFLICT (node, tenant)
-         DO UPDATE SET bytes = excluded.bytes`,
+       INSERT INTO tenant_disk (node, tenant, bytes) SELECT $1, tenant, bytes FROM reported
+         ON CONFLICT (node, tenant) DO UPDATE SET bytes = excluded.bytes`,
       [beat.node, JSON.stringify(beat.tenants)],
     );
   }
@@ -184,16 +181,16 @@ export async function recordStorageHeartbeat(manager: EntityManager, beat: Stora
   );
   await manager.query(
     `INSERT INTO masters (name, version, node, content_digest)
-     SELECT i.name, i.version, $1, i.content_digest FROM json_to_recordset($2::json) AS i(name text, version text,
-       content_digest text)
+     SELECT i.name, i.version, $1, i.content_digest
+       FROM json_to_recordset($2::json) AS i(name text, version text, content_digest text)
      ON CONFLICT (name, version, node) DO UPDATE SET content_digest = excluded.content_digest
        WHERE masters.content_digest <> excluded.content_digest`,
     [beat.node, listed],
   );
   await manager.query(
     `DELETE FROM masters m WHERE m.node = $1 AND m.seen_at < now() - interval '${HEARTBEAT_LAG_SECONDS} seconds'
-       AND NOT EXISTS (SELECT 1 FROM json_to_recordset($2::json) AS i(name text, version text) WHERE i.name = m.name
-         AND i.version = m.version)`,
+       AND NOT EXISTS (SELECT 1 FROM json_to_recordset($2::json) AS i(name text, version text)
+         WHERE i.name = m.name AND i.version = m.version)`,
     [beat.node, listed],
   );
   return meaningOf(rows[0]);

@@ -65,8 +65,8 @@ export async function retirementsToRepeat(
   const [rows]: [{ name: string; version: string }[], number] = await manager.query(
     `UPDATE image_versions SET retirement_told_at = now()
       WHERE (name, version) IN (
-        SELECT v.name, v.version FROM image_versions v JOIN json_to_recordset($1::json) AS i(name text,
-          version text) ON v.name = i.name AND v.version = i.version
+        SELECT v.name, v.version FROM image_versions v
+          JOIN json_to_recordset($1::json) AS i(name text, version text) ON v.name = i.name AND v.version = i.version
          WHERE v.state = 'retired' AND coalesce(v.retirement_told_at < now() - make_interval(secs => $2), true)
            FOR UPDATE OF v SKIP LOCKED)
       RETURNING name, version`,

@@ -113,7 +113,8 @@ export async function occupy(
   asked: { memoryBytes: number; cpus: number },
 ): Promise<void> {
   await manager.query(
-    'UPDATE hosts SET allocated_memory = allocated_memory + $2, allocated_cpus = allocated_cpus + $3, allocated_containers = allocated_containers + 1 WHERE host = $1',
+    `UPDATE hosts SET allocated_memory = allocated_memory + $2, allocated_cpus = allocated_cpus + $3,
+       allocated_containers = allocated_containers + 1 WHERE host = $1`,
     [host, asked.memoryBytes, asked.cpus],
   );
 }

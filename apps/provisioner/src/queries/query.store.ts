@@ -68,7 +68,9 @@ export class QueryStore {
     if (!row) return undefined;
     const history: { at: Date; kind: ContainerHistoryEntry['kind']; generation: number; message: string | null }[] =
       await this.source.query(
-        'SELECT at, kind, generation, message FROM (SELECT * FROM container_history WHERE container_id = $1 ORDER BY ordinal DESC LIMIT 50) h ORDER BY ordinal',
+        `SELECT at, kind, generation, message
+         FROM (SELECT * FROM container_history WHERE container_id = $1 ORDER BY ordinal DESC LIMIT 50) h
+        ORDER BY ordinal`,
         [row.id],
       );
     return {

@@ -16,7 +16,8 @@ export class RolloutQueryStore {
   async rollouts(all: boolean, cursor: string | undefined, limit = PAGE): Promise<Page<RolloutStatus>> {
     const before = /^\d{1,18}$/.test(cursor ?? '') ? cursor : null;
     const rows: RolloutRow[] = await this.source.query(
-      'SELECT * FROM rollouts WHERE ($1 OR ended_at IS NULL) AND ($2::bigint IS NULL OR ordinal < $2) ORDER BY ordinal DESC LIMIT $3',
+      `SELECT * FROM rollouts WHERE ($1 OR ended_at IS NULL) AND ($2::bigint IS NULL OR ordinal < $2)
+       ORDER BY ordinal DESC LIMIT $3`,
       [all, before, limit + 1],
     );
     const shown = rows.slice(0, limit);

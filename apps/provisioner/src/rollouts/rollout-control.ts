@@ -51,7 +51,8 @@ export class RolloutControl {
       if (!POSSIBLE[action].includes(row.state) || (action === 'approve' && row.paused_because !== 'approval')) {
         return refuse(
           'wrong-state',
-          `the rollout is ${row.state}${row.paused_because ? ` (${row.paused_because})` : ''}: it can't be asked to ${action}`,
+          `the rollout is ${row.state}${row.paused_because ? ` (${row.paused_because})` : ''}: ` +
+            `it can't be asked to ${action}`,
         );
       }
       const { counts, batch } = await countMembers(unit.db, rolloutId);

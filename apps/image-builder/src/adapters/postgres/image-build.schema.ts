@@ -78,7 +78,8 @@ export class CreateImageBuild1700000001000 implements MigrationInterface {
         UNIQUE (name, number)
       )`);
     await runner.query(
-      "CREATE INDEX image_build_active ON image_build (requested_at) WHERE state IN ('queued', 'building', 'built', 'promoting')",
+      `CREATE INDEX image_build_active ON image_build (requested_at)
+         WHERE state IN ('queued', 'building', 'built', 'promoting')`,
     );
   }
 

@@ -100,7 +100,8 @@ export class ImageCatalogue {
   /** Releases a build: another builder may take it at once, and it does not count as an attempt. */
   async release(build: ImageBuild): Promise<void> {
     await this.source.query(
-      'UPDATE image_build SET owner = NULL, lease_until = NULL, attempts = attempts - 1 WHERE build_id = $1 AND epoch = $2',
+      `UPDATE image_build SET owner = NULL, lease_until = NULL, attempts = attempts - 1
+        WHERE build_id = $1 AND epoch = $2`,
       [build.buildId, build.epoch],
     );
   }

@@ -40,7 +40,8 @@ async function makeDirectory(root: string, path: string, mode: number): Promise<
     if (found)
       throw new BuildRefusal(
         'unsafe-tree',
-        `/${components.slice(0, length).join('/')} must be a real directory, because containers are mounted on /${path}; it is something else`,
+        `/${components.slice(0, length).join('/')} must be a real directory, ` +
+          `because containers are mounted on /${path}; it is something else`,
       );
     await mkdir(at);
     await chmod(at, length === components.length ? mode : 0o755);

@@ -87,7 +87,8 @@ function newestKnownGood(record: ContainerRecord, catalogue: UpdateCatalogue): T
   }
   return refuse(
     'no-known-good',
-    `${config.name} has no other known-good version that can be served on ${config.storageNode}; name the version to move to`,
+    `${config.name} has no other known-good version that can be served on ${config.storageNode}; ` +
+      'name the version to move to',
   );
 }
 

@@ -116,6 +116,7 @@ function refuseDefault(reason: FallbackReason, catalogue: ImageCatalogue, prefix
   const message =
     os === null
       ? `${prefix}no default image is set; activate one with: plinth image activate <name>@<version>`
-      : `${prefix}the default ${formatImageRef({ name: os, version: catalogue.defaults[os] })} can't be served (${reason}); plinth image show lists where it is`;
+      : `${prefix}the default ${formatImageRef({ name: os, version: catalogue.defaults[os] })} can't be served (${reason}); ` +
+        'plinth image show lists where it is';
   return { ok: false, reason: 'no-default-image', message };
 }

@@ -54,7 +54,9 @@ export function useRefusal(ref: string, uses: ImageUses): RetirementRefusal | un
   const more = rollouts.length > 1 ? ` and ${rollouts.length - 1} more` : '';
   return {
     reason: 'in-rollout',
-    message: `${ref} is the target or the origin of rollout ${rollout}${more}, which has not ended; plinth rollout show ${rollout} shows its progress`,
+    message:
+      `${ref} is the target or the origin of rollout ${rollout}${more}, which has not ended; ` +
+      `plinth rollout show ${rollout} shows its progress`,
   };
 }
 

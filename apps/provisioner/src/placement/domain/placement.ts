@@ -108,7 +108,8 @@ export function noRoom(hosts: readonly CandidateHost[], asked: Resources): strin
   const mib = (bytes: number): string => `${Math.floor(bytes / 1024 ** 2)} MiB`;
   const most = Math.max(...hosts.map(({ capacity, allocated }) => capacity.memoryBytes - allocated.memoryBytes));
   return (
-    `no host has room for ${mib(asked.memoryBytes)} of memory and ${asked.cpus} cores: of ${hosts.length} ready hosts none fits, ` +
+    `no host has room for ${mib(asked.memoryBytes)} of memory and ${asked.cpus} cores: ` +
+    `of ${hosts.length} ready hosts none fits, ` +
     `the most memory free on one is ${mib(Math.max(most, 0))}; ask for less, remove containers or add a host`
   );
 }

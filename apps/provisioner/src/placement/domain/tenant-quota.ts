@@ -28,10 +28,16 @@ export function quotaRefusal(
     return `tenant ${tenant} has ${usage.containers} of ${quota.containers} containers; remove one first`;
   }
   if (quota.memoryBytes !== undefined && usage.memoryBytes + asked.memoryBytes > quota.memoryBytes) {
-    return `tenant ${tenant} uses ${mebibytes(usage.memoryBytes)} of its ${mebibytes(quota.memoryBytes)} of memory, ${mebibytes(asked.memoryBytes)} more are too many`;
+    return (
+      `tenant ${tenant} uses ${mebibytes(usage.memoryBytes)} of its ${mebibytes(quota.memoryBytes)} of memory, ` +
+      `${mebibytes(asked.memoryBytes)} more are too many`
+    );
   }
   if (quota.diskBytes !== undefined && usage.diskBytes >= quota.diskBytes) {
-    return `the data of tenant ${tenant} take ${mebibytes(usage.diskBytes)} of its ${mebibytes(quota.diskBytes)} of disk; delete some first, the size is measured periodically`;
+    return (
+      `the data of tenant ${tenant} take ${mebibytes(usage.diskBytes)} of its ${mebibytes(quota.diskBytes)} of disk; ` +
+      'delete some first, the size is measured periodically'
+    );
   }
   return undefined;
 }
