@@ -76,7 +76,7 @@ interface StorageRow {
 export async function storageStatuses(manager: EntityManager, which: Which): Promise<StorageStatus[]> {
   const rows: StorageRow[] = await manager.query(
     `SELECT s.*, (SELECT coalesce(array_agg(m.name || '@' || m.version ORDER BY 1), '{}') FROM masters m
-       WHERE m.node = s.node) AS images,
+              WHERE m.node = s.node) AS images,
             (SELECT count(*)::int FROM containers c WHERE c.state <> 'removed'
               AND c.config->>'storageNode' = s.node) AS volumes
        FROM storage_nodes s WHERE s.node > $1 AND ($2::text[] IS NULL OR s.node = ANY($2)) ORDER BY s.node LIMIT $3`,

@@ -10,8 +10,8 @@ export async function lockTenantUsage(manager: EntityManager, tenant: string): P
   await manager.query('SELECT pg_advisory_xact_lock($1, hashtext($2))', [LOCK_CLASS, tenant]);
   const rows: { containers: number; memory: string; disk: string }[] = await manager.query(
     `SELECT count(*)::int AS containers, coalesce(sum(memory_bytes), 0) AS memory,
-       (SELECT coalesce(sum(bytes), 0) FROM tenant_disk WHERE tenant = $1) AS disk FROM containers WHERE tenant = $1
-       AND state <> 'removed'`,
+       (SELECT coalesce(sum(bytes), 0) FROM tenant_disk WHERE tenant = $1) AS disk
+       FROM containers WHERE tenant = $1 AND state <> 'removed'`,
     [tenant],
   );
   return {

@@ -84,7 +84,7 @@ export class QueryStore {
   async images(name: string | undefined, cursor: string | undefined, limit = PAGE): Promise<Page<ImageSummary>> {
     const rows: ImageJson[] = await this.source.query(
       `SELECT v.*, v.archive_bytes::float8 AS archive, v.unpacked_bytes::float8 AS unpacked,
-         d.version IS NOT NULL AS default_version,
+              d.version IS NOT NULL AS default_version,
               coalesce(d.version IS NOT NULL AND (SELECT o.name FROM default_os o) = v.name, false) AS default_os,
               (SELECT coalesce(array_agg(m.node ORDER BY m.node), '{}') FROM masters m WHERE m.name = v.name
                 AND m.version = v.version) AS nodes,

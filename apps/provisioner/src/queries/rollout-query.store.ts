@@ -37,9 +37,9 @@ export class RolloutQueryStore {
     if (!row) return undefined;
     const members: RolloutMember[] = await this.source.query(
       `SELECT m.container_id AS "containerId", c.name, c.tenant, c.host, m.from_image AS "from", m.to_image AS "to",
-         m.phase, m.batch, m.reason, m.message
-         FROM rollout_members m JOIN containers c ON c.id = m.container_id WHERE m.rollout_id = $1 ORDER BY m.ordinal
-           LIMIT 2000`,
+              m.phase, m.batch, m.reason, m.message
+         FROM rollout_members m JOIN containers c ON c.id = m.container_id
+        WHERE m.rollout_id = $1 ORDER BY m.ordinal LIMIT 2000`,
       [row.id],
     );
     return { ...(await presentStatus(this.source.manager, row)), request: row.request, members };

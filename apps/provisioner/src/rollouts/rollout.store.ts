@@ -83,20 +83,19 @@ interface MemberRow extends Omit<PlannedMember, 'changedAtMs'> {
 export async function loadRolloutView(manager: EntityManager, row: RolloutRow): Promise<RolloutView> {
   const members: MemberRow[] = await manager.query(
     `SELECT m.ordinal, m.container_id AS "containerId", c.tenant, c.host,
-       coalesce(h.state = 'lost', true) AS "hostLost", c.config->>'storageNode' AS "storageNode",
+            coalesce(h.state = 'lost', true) AS "hostLost", c.config->>'storageNode' AS "storageNode",
             m.from_image AS "fromImage", m.to_image AS "toImage", m.phase, m.reason, m.batch,
-              m.update_id IS NOT NULL AS switched,
-            (extract(epoch FROM m.changed_at) * 1000)::bigint AS "changedAtMs",
-              coalesce(c.moving->>'desired', c.config->>'desired') AS desired, c.state = 'removed' AS removed,
-            c.config->>'image' AS image, coalesce(c.update->>'state' IN ('switching', 'reverting'), false)
-              OR c.moving IS NOT NULL AS updating
+            m.update_id IS NOT NULL AS switched, (extract(epoch FROM m.changed_at) * 1000)::bigint AS "changedAtMs",
+            coalesce(c.moving->>'desired', c.config->>'desired') AS desired, c.state = 'removed' AS removed,
+            c.config->>'image' AS image,
+            coalesce(c.update->>'state' IN ('switching', 'reverting'), false) OR c.moving IS NOT NULL AS updating
        FROM rollout_members m JOIN containers c ON c.id = m.container_id LEFT JOIN hosts h ON h.host = c.host
       WHERE m.rollout_id = $1 ORDER BY m.ordinal`,
     [row.id],
   );
   const inProgress: RolloutView['inProgress'] = await manager.query(
-    `SELECT c.id AS "containerId", c.host, c.tenant FROM containers c JOIN hosts h ON h.host = c.host
-       AND h.state <> 'lost'
+    `SELECT c.id AS "containerId", c.host, c.tenant FROM containers c
+       JOIN hosts h ON h.host = c.host AND h.state <> 'lost'
       WHERE c.state <> 'removed' AND c.config->>'desired' = 'running'
         AND (c.update->>'state' IN ('switching', 'reverting')
           OR c.id IN (SELECT container_id FROM rollout_members WHERE phase = 'restoring'))`,
@@ -247,8 +246,8 @@ export async function countMembersOf(
   rolloutIds: readonly string[],
 ): Promise<(rolloutId: string) => MemberCounts> {
   const rows: PhaseCount[] = await manager.query(
-    `SELECT rollout_id, phase, count(*)::int AS count, max(batch) AS batch, count(*)
-       FILTER (WHERE phase = 'pending' AND batch IS NULL)::int AS unassigned
+    `SELECT rollout_id, phase, count(*)::int AS count, max(batch) AS batch, 
+       count(*) FILTER (WHERE phase = 'pending' AND batch IS NULL)::int AS unassigned
        FROM rollout_members WHERE rollout_id = ANY($1) GROUP BY rollout_id, phase`,
     [rolloutIds],
   );
@@ -277,8 +276,8 @@ function sumUp(rows: readonly PhaseCount[]): MemberCounts {
 export async function judgeMember(manager: EntityManager, verdict: UpdateVerdict): Promise<boolean> {
   const [rows]: [unknown[], number] = await manager.query(
     `UPDATE rollout_members SET phase = $2, reason = $3, message = $4, changed_at = now()
-      WHERE update_id = $1 AND (phase = 'switching' OR (phase IN ('failed', 'skipped')
-        AND reason IN ('deadline', 'host-lost'))) RETURNING 1`,
+      WHERE update_id = $1 AND (phase = 'switching'
+        OR (phase IN ('failed', 'skipped') AND reason IN ('deadline', 'host-lost'))) RETURNING 1`,
     [verdict.updateId, verdict.phase, verdict.reason, verdict.message],
   );
   if (rows.length > 0) return true;
