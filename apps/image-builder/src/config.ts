@@ -21,7 +21,7 @@ export class ImageBuilderConfig extends ServiceConfig {
   @Matches(ABSOLUTE, { message: 'PLINTH_SIGNING_KEY must be an absolute path' })
   PLINTH_SIGNING_KEY!: string;
 
-  /** Where storage nodes download images. 0: any free port. */
+  /** Port at which storage nodes download images. 0: any free port. */
   @IsInt()
   @Min(0)
   @Max(65_535)
@@ -59,7 +59,7 @@ export class ImageBuilderConfig extends ServiceConfig {
   @Matches(ABSOLUTE, { message: 'PLINTH_SOURCES_DIR must be an absolute path' })
   PLINTH_SOURCES_DIR?: string;
 
-  /** For recipes that name none; absent: the Debian archive in this machine's own package sources. */
+  /** Mirror for recipes that name none; absent: the Debian archive in this machine's own package sources. */
   @IsOptional()
   @IsUrl({ require_tld: false, protocols: ['http', 'https'], require_protocol: true })
   PLINTH_DEBIAN_MIRROR?: string;

@@ -56,13 +56,13 @@ function beat(hosts: readonly string[]): void {
   );
 }
 
-async function until<T>(look: () => T | undefined | false | Promise<T | undefined | false>, what: string): Promise<T> {
+async function until<T>(read: () => T | undefined | false | Promise<T | undefined | false>, what: string): Promise<T> {
   for (
     const deadline = Date.now() + 60_000;
     Date.now() < deadline;
     await new Promise((resolve) => setTimeout(resolve, 20))
   ) {
-    const found = await look();
+    const found = await read();
     if (found) return found;
   }
   throw new Error(`not within 60 s: ${what}; last facts ${JSON.stringify(facts.slice(-3))}`);

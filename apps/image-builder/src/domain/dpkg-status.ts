@@ -64,7 +64,7 @@ function packageOf(fields: ReadonlyMap<string, string>): ImagePackage | undefine
     : undefined;
 }
 
-/** In order of name and architecture, each once. */
+/** Sorts packages by name and architecture, each once. */
 export function sortPackages(packages: readonly ImagePackage[]): ImagePackage[] {
   const byKey = new Map(packages.map((found) => [packageKey(found), found]));
   return [...byKey].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, found]) => found);

@@ -1,4 +1,4 @@
-/** What differs between two versions of images, in a reply that fits into one message. */
+/** The differences between two versions of images, in a reply that fits into one message. */
 import {
   canonicalJson,
   type ImageDiff,

@@ -27,7 +27,7 @@ export type Decision<T> = { readonly ok: true; readonly value: T } | { readonly 
 export interface Promotable {
   readonly ref: string;
   readonly state: BuildState;
-  /** Where it was promoted to so far; absent: everywhere. */
+  /** Storage nodes to which it was promoted so far; absent: all. */
   readonly promotedTo?: readonly string[];
 }
 

@@ -14,7 +14,7 @@ export type ReadOciConfig =
   | {
       readonly ok: true;
       readonly settings: SourceSettings;
-      /** For the build's log. */
+      /** Lines for the build's log. */
       readonly notes: readonly string[];
     }
   /** One sentence that begins with the field. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { parseRecipe } from './parse-recipe.js';
 
-/** As the YAML reader gives it: mappings are Maps. */
+/** Converts objects to Maps, as the YAML reader returns mappings. */
 function mapped(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(mapped);
   if (value === null || typeof value !== 'object') return value;

@@ -66,7 +66,7 @@ export class ContainerCreation {
   }
 
   /** Refuses a request that could not be decided in as many attempts as the bus makes. */
-  giveUp(unit: UnitOfWork, event: Request): void {
+  refuseUndecided(unit: UnitOfWork, event: Request): void {
     refuse(unit, event, UNDECIDED);
   }
 

@@ -55,7 +55,7 @@ export class WaitingRequests {
         if (!taken) return;
         this.lastTenant = taken.tenant;
         const unit = new UnitOfWork(manager, causeOf(taken.event), add);
-        if (taken.failures >= MAX_DELIVERIES) this.creation.giveUp(unit, taken.event);
+        if (taken.failures >= MAX_DELIVERIES) this.creation.refuseUndecided(unit, taken.event);
         else await this.creation.decide(unit, taken.event, digestOf(taken.event));
       });
       return taken !== undefined;

@@ -5,21 +5,21 @@ import type { ContainerRecord } from '../containers/domain/container-record.js';
 import { CONTAINER_COLUMNS, type ContainerRow, recordOf } from '../containers/container.store.js';
 
 /** `changed`: the heartbeat reports something new, or is the first after a silence. */
-export type Meaning = 'joined' | 'recovered' | 'changed' | 'known';
+export type HeartbeatEffect = 'joined' | 'recovered' | 'changed' | 'known';
 
 interface Before {
   readonly before: string | null;
   readonly same: boolean | null;
 }
 
-function meaningOf(row: Before | undefined): Meaning {
+function effectOf(row: Before | undefined): HeartbeatEffect {
   if (row === undefined || row.before === null) return 'joined';
   if (row.before === 'lost') return 'recovered';
   return row.before === 'ready' && row.same === true ? 'known' : 'changed';
 }
 
 /** @returns what the heartbeat changed */
-export async function recordHostHeartbeat(manager: EntityManager, beat: HostHeartbeat): Promise<Meaning> {
+export async function recordHostHeartbeat(manager: EntityManager, beat: HostHeartbeat): Promise<HeartbeatEffect> {
   const rows: Before[] = await manager.query(
     `WITH before AS (
        SELECT state, (datacenter, storage_nodes, capacity_memory, capacity_cpus, capacity_containers, runtime)
@@ -46,7 +46,7 @@ export async function recordHostHeartbeat(manager: EntityManager, beat: HostHear
       beat.runtime,
     ],
   );
-  return meaningOf(rows[0]);
+  return effectOf(rows[0]);
 }
 
 /** A host or storage node that is not lost. */
@@ -93,7 +93,7 @@ export async function markSilent(
   return rows.map(silentNode);
 }
 
-/** As {@link markSilent}. */
+/** Marks storage nodes as {@link markSilent} marks hosts. */
 export async function markStorageLost(manager: EntityManager, nodes: readonly HeardNode[]): Promise<SilentNode[]> {
   if (nodes.length === 0) return [];
   const [rows]: [SilentRow[], number] = await manager.query(
@@ -144,7 +144,7 @@ export async function recoverContainers(manager: EntityManager, host: string): P
 const HEARTBEAT_LAG_SECONDS = 10;
 
 /** @returns what the heartbeat changed */
-export async function recordStorageHeartbeat(manager: EntityManager, beat: StorageHeartbeat): Promise<Meaning> {
+export async function recordStorageHeartbeat(manager: EntityManager, beat: StorageHeartbeat): Promise<HeartbeatEffect> {
   const rows: Before[] = await manager.query(
     `WITH before AS (
        SELECT state, (datacenter, labels, total_bytes) IS NOT DISTINCT FROM ($2::text, $3::jsonb, $4::bigint) AS same
@@ -193,5 +193,5 @@ export async function recordStorageHeartbeat(manager: EntityManager, beat: Stora
          WHERE i.name = m.name AND i.version = m.version)`,
     [beat.node, listed],
   );
-  return meaningOf(rows[0]);
+  return effectOf(rows[0]);
 }

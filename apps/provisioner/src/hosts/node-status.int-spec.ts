@@ -35,9 +35,9 @@ async function last<T>(subject: string): Promise<Stored<T> | undefined> {
 const host = (): Promise<Stored<HostStatus> | undefined> => last<HostStatus>(hostStatus(HOST));
 const storage = (): Promise<Stored<StorageStatus> | undefined> => last<StorageStatus>(storageStatus(NODE));
 
-const becomes = <T>(look: () => Promise<Stored<T> | undefined>, fits: (data: T) => boolean, what: string) =>
+const becomes = <T>(read: () => Promise<Stored<T> | undefined>, fits: (data: T) => boolean, what: string) =>
   suite.until(async () => {
-    const found = await look();
+    const found = await read();
     return found && fits(found.data) ? found : undefined;
   }, what);
 

@@ -45,7 +45,7 @@ import {
   relocationOf,
   removedElsewhere,
   removedWithHost,
-  wantedState,
+  desiredState,
 } from './domain/relocation.js';
 
 type Place = { readonly ok: true; readonly host: string } | { readonly ok: false; readonly message: string };
@@ -211,7 +211,7 @@ export class ContainerRelocation {
   /** Reserves room on another host, then asks this one to release the container. @returns the reason if it can't */
   private async leave(unit: UnitOfWork, id: string): Promise<string | undefined> {
     const record = await lockContainer(unit.db, id);
-    const desired = record && wantedState(record);
+    const desired = record && desiredState(record);
     if (!record || record.moving || desired === undefined || record.state === 'lost') return undefined;
     const place = await this.place(unit.db, record);
     if (!place.ok) return `${record.config.name}: ${place.message}`;
@@ -237,7 +237,7 @@ export class ContainerRelocation {
   ): Promise<ContainerRecord> {
     const from = record.config.host;
     const reason = record.moving?.reason ?? 'drain';
-    const next = arrived(record, to, wantedState(record) ?? 'running', new Date().toISOString(), takeover);
+    const next = arrived(record, to, desiredState(record) ?? 'running', new Date().toISOString(), takeover);
     unit.publish(desiredContainer(to, next.id), next.config);
     unit.publish(
       SUBJECTS.containerMoved,

@@ -3,7 +3,7 @@ import { type DrainStatus, type HostStatus, hostStatus, type StorageStatus, stor
 import { type UnitOfWork } from '@plinth/service-kit';
 import type { EntityManager } from 'typeorm';
 
-/** By name, those after `after`; all of them, or the named ones. */
+/** Rows by name, those after `after`; all of them, or the named ones. */
 export interface Which {
   readonly names?: readonly string[];
   readonly after?: string;
@@ -100,7 +100,7 @@ export async function announceHost(unit: UnitOfWork, host: string): Promise<void
   for (const data of await hostStatuses(unit.db, { names: [host] })) unit.publish(hostStatus(host), data);
 }
 
-/** As {@link announceHost}. */
+/** Publishes a storage node as {@link announceHost} does a host. */
 export async function announceStorage(unit: UnitOfWork, node: string): Promise<void> {
   for (const data of await storageStatuses(unit.db, { names: [node] })) unit.publish(storageStatus(node), data);
 }

@@ -55,7 +55,10 @@ export class QueryStore {
     );
   }
 
-  /** By id, by the request that made it, or by name (the newest of that name, a living one first). */
+  /**
+   * Finds a container by id, by the request that made it, or by name (the newest of that name, one that is not removed
+   * first).
+   */
   async container(query: ContainerQuery): Promise<ContainerDetails | undefined> {
     const rows: ContainerRow[] = await this.source.query(
       `SELECT ${CONTAINER_COLUMNS} FROM containers

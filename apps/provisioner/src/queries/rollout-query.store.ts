@@ -27,7 +27,7 @@ export class RolloutQueryStore {
     };
   }
 
-  /** By id, or by the request that made it. */
+  /** Finds a rollout by id, or by the request that made it. */
   async rollout(id: string | undefined, requestId: string | undefined): Promise<RolloutDetails | undefined> {
     const rows: RolloutRow[] = await this.source.query('SELECT * FROM rollouts WHERE id = $1 OR request_id = $2', [
       id ?? null,

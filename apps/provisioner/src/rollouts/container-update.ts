@@ -1,4 +1,6 @@
-/** One container to another image: choose, write the config with the image on trial, announce; in one transaction. */
+/**
+ * Moves one container to another image: choose, write the config with the image on trial, announce; in one transaction.
+ */
 import { Inject, Injectable } from '@nestjs/common';
 import {
   type ContainerConfig,

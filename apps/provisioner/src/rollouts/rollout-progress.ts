@@ -78,7 +78,7 @@ export class RolloutProgress {
     }
   }
 
-  /** One decision, written whole or not at all. @returns whether the next one may follow at once */
+  /** Makes one decision, written whole or not at all. @returns whether the next one may follow at once */
   private advance(id: string): Promise<boolean> {
     return this.outbox.work({ correlationId: id }, async (turn) => {
       const row = await lockRollout(turn.db, id);

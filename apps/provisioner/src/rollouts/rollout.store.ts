@@ -219,7 +219,7 @@ export function changeOf(row: RolloutRow): RolloutChange {
   };
 }
 
-/** Where the members of a rollout are. */
+/** Counts of the members of a rollout by phase and batch. */
 export interface MemberCounts {
   readonly counts: RolloutCounts;
   /** The last batch that has begun; -1: none. */
@@ -240,13 +240,13 @@ export async function countMembers(manager: EntityManager, rolloutId: string): P
   return (await countMembersOf(manager, [rolloutId]))(rolloutId);
 }
 
-/** One query for any number of rollouts. */
+/** Reads the counts of any number of rollouts in one query. */
 export async function countMembersOf(
   manager: EntityManager,
   rolloutIds: readonly string[],
 ): Promise<(rolloutId: string) => MemberCounts> {
   const rows: PhaseCount[] = await manager.query(
-    `SELECT rollout_id, phase, count(*)::int AS count, max(batch) AS batch, 
+    `SELECT rollout_id, phase, count(*)::int AS count, max(batch) AS batch,
        count(*) FILTER (WHERE phase = 'pending' AND batch IS NULL)::int AS unassigned
        FROM rollout_members WHERE rollout_id = ANY($1) GROUP BY rollout_id, phase`,
     [rolloutIds],
@@ -302,7 +302,7 @@ export async function memberStarted(manager: EntityManager, containerId: string,
   return rows.length > 0;
 }
 
-/** Another update has taken the place of this one. @param updateId undefined: there was none */
+/** Skips the member whose update another one has replaced. @param updateId undefined: there was none */
 export async function supersedeMember(
   manager: EntityManager,
   containerId: string,
@@ -311,7 +311,7 @@ export async function supersedeMember(
   if (updateId === undefined) return;
   await manager.query(
     `UPDATE rollout_members SET phase = 'skipped', reason = 'superseded',
-       message = 'another update was asked for meanwhile', changed_at = now()
+       message = 'another update was requested meanwhile', changed_at = now()
       WHERE container_id = $1 AND update_id = $2 AND phase = 'switching'`,
     [containerId, updateId],
   );

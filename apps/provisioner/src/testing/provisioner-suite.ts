@@ -131,7 +131,7 @@ export class ProvisionerSuite {
   }
 
   async until<T>(
-    look: () => T | undefined | false | Promise<T | undefined | false>,
+    read: () => T | undefined | false | Promise<T | undefined | false>,
     what: string,
     seconds = 60,
   ): Promise<T> {
@@ -140,7 +140,7 @@ export class ProvisionerSuite {
       Date.now() < deadline;
       await new Promise((resolve) => setTimeout(resolve, 20))
     ) {
-      const found = await look();
+      const found = await read();
       if (found) return found;
     }
     throw new Error(`not within ${seconds} s: ${what}; last facts ${JSON.stringify(this.facts.slice(-5))}`);

@@ -38,7 +38,7 @@ export class ScriptedHosts {
   readonly containers = new Map<string, Container>();
   /** Starts in their order, `name image`. */
   readonly starts: string[] = [];
-  /** By container name; absent: passes. */
+  /** Outcomes of trials, by container name; absent: passes. */
   readonly fates = new Map<string, Fate>();
   /** The hosts' leases as the storage node reports them; absent for hosts without one. */
   readonly leases = new Map<string, { readonly renewal: string; readonly unrenewedMs: number }>();

@@ -63,7 +63,7 @@ export class ImageRepository {
     await syncPath(dirname(directory));
   }
 
-  /** Where the version's files lie; undefined when in neither repository. */
+  /** Directory of the version's files; undefined when in neither repository. */
   async locate(name: string, version: string): Promise<string | undefined> {
     for (const stage of ['production', 'testing'] as const) {
       const directory = this.directory(stage, name, version);

@@ -2,7 +2,7 @@
 export interface BootstrapTarget {
   /** Directory that does not exist yet. */
   readonly root: string;
-  /** For downloads and the tools' own temporary files. */
+  /** Directory for downloads and the tools' own temporary files. */
   readonly scratch: string;
   readonly packages: readonly string[];
   readonly sourceDateEpoch: number;

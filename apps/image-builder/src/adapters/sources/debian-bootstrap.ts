@@ -14,7 +14,7 @@ const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
 
 /** Where packages come from. */
 export interface DebianArchives {
-  /** For recipes that name none; absent: where this machine's own packages come from. */
+  /** Mirror for recipes that name none; absent: the source of this machine's own packages. */
   readonly mirror?: string;
   /** Below it lie `debian/<time>` and `debian-security/<time>`; absent: recipes may not ask for a snapshot. */
   readonly snapshots?: string;

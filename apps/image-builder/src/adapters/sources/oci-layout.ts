@@ -24,7 +24,7 @@ export interface OciImage {
   /** Paths, lowest first. */
   readonly layers: readonly string[];
   readonly settings: SourceSettings;
-  /** For the build's log. */
+  /** Lines for the build's log. */
   readonly notes: readonly string[];
 }
 

@@ -1,4 +1,4 @@
-/** What a recipe changes in a tree, in this order: packages, authentication, time zone, files, commands. */
+/** Applies a recipe's changes to a tree, in this order: packages, authentication, time zone, files, commands. */
 import { BuildRefusal, classifyPackageFailure } from '../../domain/build-refusal.js';
 import { PackageProgress } from '../../domain/build-progress.js';
 import { mergeNsswitch } from '../../domain/nsswitch.js';

@@ -12,7 +12,7 @@ export interface BootOptions {
   readonly manifest: ImageManifest;
   /** Holds `root/` and `mount.sh`. */
   readonly directory: string;
-  /** For the data volume. */
+  /** Directory for the data volume. */
   readonly work: string;
 }
 
@@ -82,7 +82,7 @@ export class BootedImage {
   constructor(
     private readonly runtime: OciRuntime,
     private readonly id: string,
-    /** Of the first process, on this machine. */
+    /** Process id of the first process, on this machine. */
     readonly pid: number,
   ) {}
 

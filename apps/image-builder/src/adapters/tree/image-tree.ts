@@ -12,7 +12,7 @@ import { BuildRefusal } from '../../domain/build-refusal.js';
 /** As many as the kernel follows (path_resolution(7)). */
 const MAX_SYMLINKS = 40;
 
-/** Of a path inside a tree: it does not exist, or leads through a file. */
+/** Whether an error means that a path does not exist, or leads through a file. */
 export function isMissing(error: unknown): boolean {
   return hasCode(error, 'ENOENT', 'ENOTDIR');
 }

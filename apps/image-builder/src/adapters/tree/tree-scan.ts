@@ -64,7 +64,7 @@ export async function scanTree(root: string, options: ScanOptions): Promise<Mani
   });
 }
 
-/** Where the first name of each entry's file stands; of most that is the entry itself. */
+/** Index of the first name of each entry's file; for most it is the entry itself. */
 function firstNames(stats: readonly Stats[]): readonly number[] {
   const seen = new Map<string, number>();
   return stats.map((facts, index) => {

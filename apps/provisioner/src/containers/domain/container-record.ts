@@ -95,7 +95,7 @@ const ALIVE: readonly ContainerReport['kind'][] = [
   'update-refused',
 ];
 /** Reports that carry the health, or, by leaving it out, mean that the container has no check. */
-const OF_HEALTH: readonly ContainerReport['kind'][] = ['started', 'healthy', 'unhealthy'];
+const HEALTH_REPORTS: readonly ContainerReport['kind'][] = ['started', 'healthy', 'unhealthy'];
 
 /** Reports after which the previous failure is over. */
 const CLEARS: readonly ContainerReport['kind'][] = ['started', 'healthy'];
@@ -113,7 +113,7 @@ export function afterReport(record: ContainerRecord, report: ContainerReport, st
     exitCode: report.kind === 'started' ? null : (report.exitCode ?? record.exitCode),
     message: report.message ?? (CLEARS.includes(report.kind) ? null : record.message),
     runningImage: runningImage(record, report),
-    health: OF_HEALTH.includes(report.kind) ? (report.health ?? null) : alive ? record.health : null,
+    health: HEALTH_REPORTS.includes(report.kind) ? (report.health ?? null) : alive ? record.health : null,
     failedChecks: report.failedChecks ?? record.failedChecks,
   };
 }

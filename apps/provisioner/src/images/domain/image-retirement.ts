@@ -1,7 +1,7 @@
 /** Whether a version of an image may be retired: removed from every storage node, never to be used again. */
 import type { ImageRejectionReason } from '@plinth/contracts';
 
-/** What needs a version; each container is counted once. */
+/** The uses of a version; each container is counted once. */
 export interface ImageUses {
   /** Whether it is the default version of its name. */
   readonly isDefault: boolean;

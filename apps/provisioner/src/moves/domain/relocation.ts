@@ -1,4 +1,4 @@
-/** From one host to another: the configs that release a container and that start it elsewhere. */
+/** The configs of a move between hosts: one releases a container, the other starts it elsewhere. */
 import { ContainerConfig, type ContainerReport, type VolumeTakeover } from '@plinth/contracts';
 import type { ContainerRecord, Move } from '../../containers/domain/container-record.js';
 
@@ -133,7 +133,7 @@ export function relocationOf(record: ContainerRecord, isHostLost: boolean, lease
   if (record.state === 'removed') return { kind: 'none' };
   if (record.moving?.released) return { kind: 'place' };
   if (!isHostLost || !lease || !hasRunOut(lease)) return { kind: 'none' };
-  const desired = wantedState(record);
+  const desired = desiredState(record);
   return desired === undefined ? { kind: 'remove', lease } : { kind: 'move', desired, lease };
 }
 
@@ -167,7 +167,7 @@ export function correction(
 }
 
 /** The desired state, also during a move; undefined: the container is to be removed. */
-export function wantedState({ config, moving }: ContainerRecord): Move['desired'] | undefined {
+export function desiredState({ config, moving }: ContainerRecord): Move['desired'] | undefined {
   if (moving) return moving.desired;
   return config.desired === 'running' || config.desired === 'stopped' ? config.desired : undefined;
 }
