@@ -1,4 +1,4 @@
-/** Builds and what they refuse. */
+/** Builds, and recipes that are refused. */
 import { execFileSync } from 'node:child_process';
 import { createHash, createPublicKey, verify } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -22,7 +22,7 @@ import { rawTar } from './testing/raw-tar.js';
 const suite = BuilderSuite.install();
 
 describe('a build', () => {
-  it('becomes a signed, tested image, told step by step', async () => {
+  it('becomes a signed, tested image, with each step reported', async () => {
     await suite.start();
     const name = suite.newName();
     const requestId = await suite.build(
@@ -109,7 +109,7 @@ describe('a build', () => {
     const [name, other] = [suite.newName(), suite.newName()];
     const more = 'run: ["echo x > /usr/x; touch /var/log/noise; rm -f /etc/machine-id; id > /etc/machine-id"]\n';
     const one = await suite.tested(await suite.build(suite.recipe(name, more)));
-    // Another second: no time of the build is in the content.
+    // The second build runs in another second: the content has no time of the build.
     await delay(1_100);
     const two = await suite.tested(await suite.build(suite.recipe(other, more)));
     const three = await suite.tested(await suite.build(suite.recipe(name, more.replace('echo x', 'echo y'))));
@@ -195,7 +195,7 @@ describe('a build', () => {
     expect(await suite.rejected(await suite.build(text('latest')))).toMatchObject({ reason: 'source-mismatch' });
   });
 
-  it('takes from an OCI image how its process is run, unless the recipe says otherwise', async () => {
+  it('takes from an OCI image how its process is run, unless the recipe sets it', async () => {
     await suite.start();
     const layout = join(suite.scratch, 'sources', 'configured');
     const refs = ociLayout(layout, [readFileSync(suite.rootfs.path)], {
@@ -251,7 +251,7 @@ describe('a build', () => {
     for (const [ref, reason, message] of [
       ['hostile', 'source-mismatch', /config, Entrypoint must be a list/],
       ['huge', 'source-mismatch', /config, Env must be at most/],
-      ['unknown', 'invalid-recipe', /passwd does not know the user nobody-here/],
+      ['unknown', 'invalid-recipe', /passwd has no user nobody-here/],
     ] as const)
       expect(await suite.rejected(await suite.build(text(suite.newName(), ref)))).toMatchObject({
         reason,
@@ -259,7 +259,7 @@ describe('a build', () => {
       });
   });
 
-  it('says when the disk is full', async () => {
+  it('reports a full disk', async () => {
     const small = join(suite.scratch, 'small-disk');
     mkdirSync(small);
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=6m', 'tmpfs', small]);
@@ -291,8 +291,8 @@ describe('a build', () => {
     ],
     [
       'output that is missing',
-      'tests: [{ name: says, run: echo no, expectOutput: "yes" }]',
-      { reason: 'test-failed', failedTest: 'says' },
+      'tests: [{ name: prints, run: echo no, expectOutput: "yes" }]',
+      { reason: 'test-failed', failedTest: 'prints' },
     ],
     [
       'a command that ends at once',
@@ -345,7 +345,7 @@ describe('a build', () => {
       'source-unavailable',
     ],
     [
-      'a URL that nobody answers',
+      'a URL without a server',
       `from: { rootfs: { url: "http://127.0.0.1:9/x", sha256: "${'0'.repeat(64)}" } }`,
       'source-unavailable',
     ],

@@ -21,7 +21,7 @@ export class ImageBuilderConfig extends ServiceConfig {
   @Matches(ABSOLUTE, { message: 'PLINTH_SIGNING_KEY must be an absolute path' })
   PLINTH_SIGNING_KEY!: string;
 
-  /** Where storage nodes download images. 0: any free port. */
+  /** Port at which storage nodes download images. 0: any free port. */
   @IsInt()
   @Min(0)
   @Max(65_535)
@@ -31,7 +31,7 @@ export class ImageBuilderConfig extends ServiceConfig {
   @MaxLength(255)
   PLINTH_DOWNLOAD_HOST: string = '127.0.0.1';
 
-  /** File with the token that a download needs, mode 0600; each line is one that is let in. */
+  /** File with the token that a download needs, mode 0600; each line is a token that is accepted. */
   @Matches(ABSOLUTE, { message: 'PLINTH_DOWNLOAD_TOKEN_FILE must be an absolute path' })
   PLINTH_DOWNLOAD_TOKEN_FILE!: string;
 
@@ -44,7 +44,7 @@ export class ImageBuilderConfig extends ServiceConfig {
   @Matches(ABSOLUTE, { message: 'PLINTH_DOWNLOAD_TLS_KEY must be an absolute path' })
   PLINTH_DOWNLOAD_TLS_KEY?: string;
 
-  /** How storage nodes reach that, e.g. `http://builder.internal:8080`. */
+  /** How storage nodes reach the download server, e.g. `http://builder.internal:8080`. */
   @IsUrl({
     require_tld: false,
     protocols: ['http', 'https'],
@@ -59,17 +59,20 @@ export class ImageBuilderConfig extends ServiceConfig {
   @Matches(ABSOLUTE, { message: 'PLINTH_SOURCES_DIR must be an absolute path' })
   PLINTH_SOURCES_DIR?: string;
 
-  /** For recipes that name none; absent: the Debian archive in this machine's own package sources. */
+  /** Mirror for recipes that name none; absent: the Debian archive in this machine's own package sources. */
   @IsOptional()
   @IsUrl({ require_tld: false, protocols: ['http', 'https'], require_protocol: true })
   PLINTH_DEBIAN_MIRROR?: string;
 
-  /** Archive of earlier states: `debian/<time>` and `debian-security/<time>` lie below it. Absent: recipes may not ask for one. */
+  /**
+   * Archive of earlier states: `debian/<time>` and `debian-security/<time>` lie below it. Absent: recipes may not ask
+   * for one.
+   */
   @IsOptional()
   @IsUrl({ require_tld: false, protocols: ['http', 'https'], require_protocol: true })
   PLINTH_DEBIAN_SNAPSHOTS?: string;
 
-  /** Builds in hand at once. */
+  /** Builds in progress at once. */
   @IsInt()
   @Min(1)
   @Max(64)

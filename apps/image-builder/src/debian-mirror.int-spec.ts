@@ -26,7 +26,7 @@ describe('a build from a Debian mirror', () => {
     });
   });
 
-  it('says when the suite does not exist', async () => {
+  it('reports a suite that does not exist', async () => {
     await suite.start();
     expect(
       await suite.rejected(
@@ -35,7 +35,7 @@ describe('a build from a Debian mirror', () => {
     ).toMatchObject({ reason: 'source-unavailable' });
   });
 
-  it('says what to set when it knows no archive of snapshots', async () => {
+  it('names the variable to set when it has no archive of snapshots', async () => {
     await suite.start();
     const requestId = await suite.build(
       `name: ${suite.newName()}\nfrom: { mmdebstrap: { suite: bookworm, snapshot: 20250901T000000Z } }\n`,

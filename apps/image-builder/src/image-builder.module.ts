@@ -45,7 +45,7 @@ import { PromotionRequestedHandler } from './handlers/promotion-requested.handle
 import { RevocationRequestedHandler } from './handlers/revocation-requested.handler.js';
 import { ImageInspection } from './inspection/image-inspection.js';
 
-/** Debian's name of what this machine is. */
+/** Debian's name of this machine's architecture. */
 const ARCHITECTURES: Readonly<Record<string, string>> = {
   x64: 'amd64',
   arm64: 'arm64',
@@ -54,7 +54,7 @@ const ARCHITECTURES: Readonly<Record<string, string>> = {
   s390x: 's390x',
 };
 
-/** What is opened on this machine. */
+/** Adapters that are opened on this machine. */
 const MACHINE = [
   {
     provide: SigningKey,

@@ -1,4 +1,4 @@
-/** Looking into images, and the end of them, on the compiled service. */
+/** Inspection and retirement of images, on the compiled service. */
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
 import { type ImageDiff, type ImagePlan, QUERIES, type QueryReply, SUBJECTS } from '@plinth/contracts';
@@ -33,7 +33,7 @@ async function until(what: () => boolean | Promise<boolean>): Promise<void> {
     if (Date.now() > end) throw new Error(`did not come: ${what.toString()}`);
 }
 
-describe('looking into images', () => {
+describe('inspection of images', () => {
   it('shows what differs between two: packages, files, settings; a name is its newest', async () => {
     await suite.start();
     const name = suite.newName();
@@ -122,7 +122,7 @@ describe('looking into images', () => {
 });
 
 describe('a retired version', () => {
-  it('has no files any more, can not be used for anything, and its number is not given again', async () => {
+  it('has no files any more, can not be used for anything, and its number is not assigned again', async () => {
     const builder = await suite.start();
     const name = suite.newName();
     await suite.tested(await suite.build(suite.recipe(name)));
@@ -150,7 +150,7 @@ describe('a retired version', () => {
       reason: 'retired',
     });
     await retire(`${name}@v1`);
-    await retire('never-heard-of@v1');
+    await retire('unknown@v1');
     expect((await suite.tested(await suite.build(suite.recipe(name)))).data['version']).toBe('v2');
     suite.expectNothingLeft();
   });
@@ -166,7 +166,7 @@ describe('a retired version', () => {
       async () => (await answer<{ state: string }>(QUERIES.build, { image: `${name}@v1` })).state === 'retired',
     );
     await builder.end('SIGKILL');
-    // As one leaves it that died after the catalogue said so, and one that died while it deleted.
+    // The states after a process died once the catalogue was written, and after one died while it deleted.
     mkdirSync(suite.repository('production', name, 'v1'), { recursive: true });
     writeFileSync(suite.repository('production', name, 'v1', 'manifest.json'), '{}');
     mkdirSync(`${suite.builderDirectory}/work/builder-1/retired-x`, { recursive: true });

@@ -8,7 +8,7 @@ import { BuilderSuite } from './testing/builder-suite.js';
 const suite = BuilderSuite.install();
 
 describe('several builders', () => {
-  it('share the work and give out every version once', async () => {
+  it('share the work and assign every version once', async () => {
     const builders = await Promise.all([suite.start('builder-1'), suite.start('builder-2')]);
     const name = suite.newName();
     const requests = await Promise.all(Array.from({ length: 8 }, () => suite.build(suite.recipe(name))));
@@ -37,7 +37,7 @@ describe('several builders', () => {
     const name = suite.newName();
     const event = { subject: SUBJECTS.imageRequested, data: { recipe: suite.recipe(name) } };
     const first = await suite.publisher.publish({ ...event, id: 'the same event' });
-    // Beyond the bus's own memory of ids the same event is another message.
+    // After the bus's window for duplicates the same event is another message.
     const jetstream = suite.connection.jetstream();
     const stored = await (
       await suite.connection.jetstreamManager()
@@ -78,7 +78,7 @@ describe('a builder that dies', () => {
     suite.expectNothingLeft();
   });
 
-  it('or is asked to stop gives its build to another', async () => {
+  it('or is asked to stop leaves its build to another', async () => {
     const builder = await suite.start('builder-1');
     const requestId = await suite.build(suite.recipe(suite.newName(), 'run: [[/bin/sleep, "10"]]\n'));
     await suite.answer(requestId, [SUBJECTS.imageBuilding]);

@@ -53,13 +53,13 @@ describe('promotion and revocation', () => {
     expect(unknown.json()).toMatchObject({ ok: false, reason: 'image-not-found' });
   });
 
-  it('is finished by whoever comes after a crash between the files and the fact', async () => {
+  it('is finished by another process after a crash between the files and the fact', async () => {
     const builder = await suite.start();
     const name = suite.newName();
     await suite.tested(await suite.build(suite.recipe(name)));
     await builder.end('SIGKILL');
     const requestId = 'a'.repeat(32);
-    // As a builder leaves it that died right after the rename.
+    // The state after a builder died right after the rename.
     const row = JSON.stringify({ requestId, correlationId: requestId });
     const sql = `UPDATE image_builder.image_build SET state = 'promoting', promotion = '${row}' WHERE name = '${name}'`;
     const { DataSource } = await import('typeorm');
@@ -72,7 +72,7 @@ describe('promotion and revocation', () => {
     expect((await suite.answer(requestId, [SUBJECTS.imagePromoted])).data).toMatchObject({ name, version: 'v1' });
   });
 
-  it('lets nobody download what is not in production, and the rest in parts', async () => {
+  it('serves only images in production, also in parts', async () => {
     const builder = await suite.start();
     const name = suite.newName();
     await suite.tested(await suite.build(suite.recipe(name)));
@@ -134,7 +134,7 @@ describe('promotion and revocation', () => {
   });
 });
 
-/** fetch() would tidy the path up before it is sent. */
+/** fetch() would normalise the path before it is sent. */
 function statusOf(url: string, path: string, token: string): Promise<number> {
   const { hostname, port } = new URL(url);
   return new Promise((resolve, reject) => {

@@ -12,7 +12,8 @@ export function run(): Promise<void> {
     config: ImageBuilderConfig,
     consumers: () => ({ request: BUILDER_CONSUMERS }),
     module: () => ImageBuilderModule,
-    // What killed processes left is cleared before a build is taken, and what the builds decide while they end is still published.
+    // Leftovers of killed processes are removed before a build is taken, and decisions of builds that end are still
+    // published.
     components: [Outbox, LeftOvers, BuildRunner, DownloadServer],
   });
 }

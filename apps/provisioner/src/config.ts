@@ -23,25 +23,31 @@ export class ProvisionerConfig extends ServiceConfig {
   @Min(1)
   PLINTH_DEFAULT_PIDS: number = 256;
 
-  /** A host gives out its cores this many times over: idle containers use none. Memory is never given out twice. */
+  /**
+   * The cores of a host are assigned this many times over, because idle containers use none. Memory is never assigned
+   * twice.
+   */
   @IsNumber()
   @Min(1)
   @Max(1000)
   PLINTH_CPU_OVERCOMMIT: number = 100;
 
-  /** Containers that a tenant may have at once; absent: as many as there is room for. */
+  /** Containers that a tenant may have at once; absent: as many as fit. */
   @IsOptional()
   @IsInt()
   @Min(1)
   PLINTH_TENANT_MAX_CONTAINERS?: number;
 
-  /** Memory that the limits of a tenant's containers may add up to, bytes; absent: as much as there is room for. */
+  /** Memory that the limits of a tenant's containers may add up to, bytes; absent: as much as fits. */
   @IsOptional()
   @IsInt()
   @Min(4 * 1024 ** 2)
   PLINTH_TENANT_MAX_MEMORY_BYTES?: number;
 
-  /** Disk that a tenant's data volumes may take on all storage nodes, bytes, before it gets no more containers; absent: as much as there is. */
+  /**
+   * Disk that a tenant's data volumes may take on all storage nodes, bytes, before it gets no more containers; absent:
+   * no limit.
+   */
   @IsOptional()
   @IsInt()
   @Min(1)

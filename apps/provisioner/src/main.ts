@@ -10,6 +10,6 @@ await runService({
   name: 'provisioner',
   config: ProvisionerConfig,
   module: () => ProvisionerModule,
-  // What the loops decide while they end is still published.
+  // Decisions that the loops make while they end are still published.
   components: [Outbox, LostHosts, RolloutProgress, ContainerRelocation, RequestIntake],
 });

@@ -56,13 +56,13 @@ function beat(hosts: readonly string[]): void {
   );
 }
 
-async function until<T>(look: () => T | undefined | false | Promise<T | undefined | false>, what: string): Promise<T> {
+async function until<T>(read: () => T | undefined | false | Promise<T | undefined | false>, what: string): Promise<T> {
   for (
     const deadline = Date.now() + 60_000;
     Date.now() < deadline;
     await new Promise((resolve) => setTimeout(resolve, 20))
   ) {
-    const found = await look();
+    const found = await read();
     if (found) return found;
   }
   throw new Error(`not within 60 s: ${what}; last facts ${JSON.stringify(facts.slice(-3))}`);
@@ -80,11 +80,11 @@ async function hosts(): Promise<readonly HostStatus[]> {
 
 beforeAll(async () => {
   [nats, postgres] = await Promise.all([startNats(), startPostgres()]);
-  // Together, on an empty database: they also race to make streams and tables.
+  // They start together on an empty database, so they also race to make streams and tables.
   provisioners.push(...(await Promise.all(['provisioner-1', 'provisioner-2', 'provisioner-3'].map(startProvisioner))));
   connection = await connect({ servers: nats.url });
   jetstream = connection.jetstream();
-  // Not everything: whoever subscribes to all also holds the inboxes of the dead open.
+  // Only the needed subjects: a subscription to all would also keep the inboxes of dead processes open.
   for (const subject of ['container.>', 'image.>', 'host.>', 'desired.>']) {
     connection.subscribe(subject, {
       callback: (error, message) => {
@@ -157,13 +157,13 @@ describe('three provisioners', () => {
       );
   });
 
-  it('give the room back when a container is removed, once', async () => {
+  it('free the room when a container is removed, once', async () => {
     const config = configs.find((item) => item.name === 'same');
     if (!config) throw new Error('no config');
     await jetstream.publish(SUBJECTS.containerRemoveRequested, JSON.stringify({ id: config.containerId }));
     await until(
       () => configs.some((item) => item.containerId === config.containerId && item.desired === 'removed'),
-      'the host is told',
+      'the host gets the config',
     );
     const report = {
       kind: 'removed',
@@ -183,7 +183,7 @@ describe('three provisioners', () => {
     expect(named(SUBJECTS.containerRemoved, 'same')).toHaveLength(1);
   });
 
-  it('believe a report only from the host that the container is on', async () => {
+  it('accept a report only from the host that the container is on', async () => {
     const config = configs.find((item) => item.host === 'host-1' && item.name.startsWith('many-'));
     if (!config) throw new Error('no config');
     const started = (host: string, sequence: number) => ({

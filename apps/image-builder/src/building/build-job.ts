@@ -1,4 +1,4 @@
-/** One build from its claim to `image.tested`; each half can be begun again from what the catalogue says. */
+/** One build from its claim to `image.tested`; each half can be repeated from the state in the catalogue. */
 import { Inject, Injectable } from '@nestjs/common';
 import { join } from 'node:path';
 import {
@@ -45,7 +45,7 @@ export class BuildJob {
     @Inject(ImageTester) private readonly tester: ImageTester,
   ) {}
 
-  /** @throws BuildRefusal when there will be no image */
+  /** @throws BuildRefusal when the build can't produce an image */
   async run(context: JobContext): Promise<void> {
     const { build } = context;
     const read = readRecipe(build.recipe);
@@ -65,7 +65,7 @@ export class BuildJob {
     const facts = { aggregate: refOf(build), correlationId: build.correlationId, causationId: build.requestId };
     await this.outbox.transact(async (manager, add) => {
       await this.catalogue.advance(manager, build, 'building');
-      // Told once, however often it is begun.
+      // The start is published once, even if the build is repeated.
       if (build.state !== 'queued') return;
       const startedAt = (build.startedAt ?? new Date()).toISOString();
       const data: ImageBuilding = {
@@ -92,7 +92,7 @@ export class BuildJob {
     const durationMs = Math.round(performance.now() - began);
     const { manifest, statement, packages } = made;
     await this.outbox.transact(async (manager, add) => {
-      // The row is locked from here: nobody else publishes this version in between.
+      // The row is locked from here: no other builder publishes this version in between.
       await this.catalogue.advance(manager, build, 'built', {
         statement,
         manifest: summaryOf(manifest),
@@ -150,7 +150,7 @@ export class BuildJob {
       onProgress: (phase, within) => status.progress('built', phase, within),
     });
     const durationMs = Math.round(performance.now() - began);
-    // Whoever hears of the image finds nothing of the build any more.
+    // The files of the build are removed before the image is announced.
     await this.directories.remove(build.buildId);
     await this.outbox.transact(async (manager, add) => {
       await this.catalogue.advance(manager, build, 'tested', { tests, logTail: log.tail });

@@ -1,6 +1,6 @@
 /**
- * Works on the builds that the catalogue holds: takes one when a place is free, makes the image, boots and tests it. What it decides is in
- * the catalogue before it is told; a build whose holder died is taken by whichever copy comes first.
+ * Works on the builds that the catalogue holds: takes one when a slot is free, makes the image, boots and tests it. Its
+ * decisions are in the catalogue before they are published; a build whose builder died is taken by any other copy.
  */
 import { Inject, Injectable } from '@nestjs/common';
 import { join } from 'node:path';
@@ -18,16 +18,16 @@ import { ImageBuilderConfig } from '../config.js';
 
 const POLL_MS = 1_000;
 const RENEW_MS = (LEASE_SECONDS * 1_000) / 4;
-/** A build that failed its builder, or took it down, this often is not tried again. */
+/** A build whose builder failed or crashed this often is not tried again. */
 const MAX_ATTEMPTS = 3;
 
-/** Why a build is given back: it is not the build's fault. */
+/** The reason of a release: the builder stops, and the build is not at fault. */
 class StoppingError extends Error {}
 
 @Injectable()
 export class BuildRunner {
   private readonly running = new Map<string, { readonly abort: AbortController; readonly done: Promise<void> }>();
-  /** Takes builds; they run beside it. */
+  /** Takes builds, which run concurrently. */
   private readonly loop: WorkLoop;
 
   constructor(
@@ -51,14 +51,14 @@ export class BuildRunner {
     this.loop.start();
   }
 
-  /** Gives back what is in hand, at once. */
+  /** Releases the builds in progress at once. */
   async stop(): Promise<void> {
     await this.loop.stop();
     for (const { abort } of this.running.values()) abort.abort(new StoppingError('the builder stops'));
     await Promise.all([...this.running.values()].map(({ done }) => done));
   }
 
-  /** There may be a new build. */
+  /** Wakes the loop: there may be a new build. */
   kick(): void {
     this.loop.kick();
   }
@@ -102,7 +102,10 @@ export class BuildRunner {
       try {
         logger.info({ attempt: build.attempts }, 'build taken');
         if (build.attempts > MAX_ATTEMPTS)
-          throw new BuildRefusal('interrupted', `the builder died ${MAX_ATTEMPTS} times over this build; see its log`);
+          throw new BuildRefusal(
+            'interrupted',
+            `the builder died ${MAX_ATTEMPTS} times during this build; see its log`,
+          );
         await this.job.run(context);
       } catch (error) {
         status.close();
@@ -115,7 +118,7 @@ export class BuildRunner {
       }
     } catch (error) {
       if (error instanceof StoppingError) {
-        await this.giveBack(build, logger);
+        await this.release(build, logger);
         return;
       }
       // The lease runs out and the build is taken again, by this builder or another.
@@ -129,15 +132,15 @@ export class BuildRunner {
     }
   }
 
-  private async giveBack(build: ImageBuild, logger: Logger): Promise<void> {
+  private async release(build: ImageBuild, logger: Logger): Promise<void> {
     await this.directories.remove(build.buildId);
     await this.catalogue
       .release(build)
-      .catch((error: unknown) => logger.warn({ err: error }, 'build not given back; its lease runs out'));
-    logger.info('build given back');
+      .catch((error: unknown) => logger.warn({ err: error }, 'build not released; its lease runs out'));
+    logger.info('build released');
   }
 
-  /** Everything of the build is gone before it is told. */
+  /** All files of the build are removed before the rejection is published. */
   private async reject({ build, log, status }: JobContext, refusal: BuildRefusal): Promise<void> {
     const [name, version] = [build.name, versionOf(build)];
     const data: ImageRejected = {
@@ -172,7 +175,7 @@ export class BuildRunner {
   }
 }
 
-/** @returns undefined when the build is to be tried again, or is in other hands */
+/** @returns undefined when the build is to be tried again, or belongs to another builder */
 function refusalOf(
   error: unknown,
   build: ImageBuild,
@@ -190,9 +193,11 @@ function refusalOf(
     code === 'EDQUOT' ||
     (error instanceof Error && error.message.includes('No space left on device'))
   ) {
-    return new BuildRefusal('no-space', 'the disk of the builder is full; free some and ask again', { cause: error });
+    return new BuildRefusal('no-space', 'the disk of the builder is full; free some space and try again', {
+      cause: error,
+    });
   }
-  // Tried again, unless it has failed like this before.
+  // The build is tried again, unless it has failed like this before.
   if (build.attempts < MAX_ATTEMPTS) return undefined;
   return new BuildRefusal(
     'internal-error',

@@ -1,4 +1,6 @@
-/** Finishes and removes what a process left that died: at the start everything of this service id, now and then what others left. */
+/**
+ * Finishes and removes leftovers of dead processes: at the start all of this service id, periodically those of others.
+ */
 import { Inject, Injectable } from '@nestjs/common';
 import { versionNumber } from '@plinth/contracts';
 import { type Logger, LOGGER, WorkLoop } from '@plinth/service-kit';
@@ -34,7 +36,7 @@ export class LeftOvers {
     });
   }
 
-  /** Before any build is taken: nothing of a killed process is in the way of the next try. */
+  /** Runs before any build is taken: no leftover of a killed process may block the next attempt. */
   async start(): Promise<void> {
     await this.clean();
     this.loop.start();
@@ -44,7 +46,7 @@ export class LeftOvers {
     return this.loop.stop();
   }
 
-  /** Containers first: their mounts lie in the work directories. */
+  /** Containers are removed first: their mounts lie in the work directories. */
   private async clean(): Promise<void> {
     await this.sandbox.cleanUp();
     await this.booter.cleanUp();

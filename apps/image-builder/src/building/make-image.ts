@@ -60,7 +60,7 @@ export interface MadeImage {
   readonly packages: readonly ImagePackage[];
 }
 
-/** File systems tell times by a clock of coarser steps than ours. */
+/** Timestamps of file systems are coarser than this process's clock. */
 const CLOCK_STEP_SECONDS = 2;
 
 export async function makeImage(maker: ImageMaker, options: MakeOptions): Promise<MadeImage> {
@@ -132,7 +132,7 @@ export async function makeImage(maker: ImageMaker, options: MakeOptions): Promis
     digestOf,
   );
   const checked = validateManifest(manifest, digestOf);
-  if (!checked.ok) throw new BuildRefusal('unsafe-tree', `the image is not sound: ${checked.problems.join('; ')}`);
+  if (!checked.ok) throw new BuildRefusal('unsafe-tree', `the image is not valid: ${checked.problems.join('; ')}`);
 
   onProgress('archive', 0);
   const archive = await files.pack(manifest, signal, (within) => onProgress('archive', within));
@@ -155,11 +155,12 @@ async function checkProgram(tree: ImageTree, program: string): Promise<void> {
   if (!program.startsWith('/') || (await tree.isExecutable(program))) return;
   throw new BuildRefusal(
     'invalid-recipe',
-    `the default program ${program} is not an executable file of the image; name another with command, init or entrypoint`,
+    `the default program ${program} is not an executable file of the image; ` +
+      'name another with command, init or entrypoint',
   );
 }
 
-/** What a container mounts over the tree has its directories from elsewhere. */
+/** Makes the directory, unless it lies below a mount of the host, which brings its own directories. */
 async function makeWorkingDirectory(tree: ImageTree, path: string | undefined): Promise<void> {
   if (path === undefined || MOUNTED_BY_THE_HOST.some((name) => `${path}/`.startsWith(`/${name}/`))) return;
   await tree.directory(path);

@@ -1,6 +1,6 @@
 /**
- * Tested images into production. First the intention is in the catalogue, then the files move, then it is told: what a crash cut off
- * is finished by {@link Promotions.finishAll}.
+ * Moves tested images into production. The intention is stored in the catalogue, then the files move, then it is
+ * published: an interrupted promotion is finished by {@link Promotions.finishAll}.
  */
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import {
@@ -48,7 +48,7 @@ export class Promotions implements OnModuleInit {
   async request(event: ReceivedEvent<ImagePromotionRequested>): Promise<void> {
     const { image, to } = event.data;
     const ref = parseExactImageRef(image);
-    if (!ref) throw new PermanentError(`${image} passed its contract but is no exact image`);
+    if (!ref) throw new PermanentError(`${image} passed its contract but is not an exact image`);
     const facts = { aggregate: image, correlationId: event.correlationId, causationId: event.id };
     await this.outbox.transact(async (manager, add) => {
       if (!(await claimEvent(manager, SUBJECTS.imagePromotionRequested, event.id))) return;
@@ -72,16 +72,16 @@ export class Promotions implements OnModuleInit {
       if (decision.value === 'announce')
         add({ ...facts, subject: SUBJECTS.imagePromoted, data: this.factOf(build, to) });
     });
-    // Also on a second delivery: the first may have died in between.
+    // This also runs on a second delivery: the process of the first may have died in between.
     await this.finish(ref.name, versionNumber(ref.version));
   }
 
-  /** Finishes what was begun, here or by a copy that died. */
+  /** Finishes promotions that this process or a dead copy has begun. */
   async finishAll(): Promise<void> {
     for (const build of await this.catalogue.inState('promoting')) await this.finish(build.name, build.number);
   }
 
-  /** Tells every image in production, and every revocation, again: the bus has forgotten them. */
+  /** Publishes every image in production, and every revocation, again, after the bus has lost them. */
   private async announceAll(): Promise<void> {
     const events: OutboxEvent[] = [];
     for (const build of [...(await this.catalogue.inState('promoted')), ...(await this.catalogue.inState('revoked'))]) {

@@ -1,4 +1,4 @@
-/** `image.rejected` for a request about an image that may not do what was asked. */
+/** `image.rejected` for a request that is not allowed for the image. */
 import { type EventOf, type ExactImageRef, type ImageOperation, SUBJECTS } from '@plinth/contracts';
 import type { Decision } from '../domain/lifecycle.js';
 
@@ -8,7 +8,7 @@ export function rejectionFact(
   ref: ExactImageRef,
   decision: Decision<unknown>,
 ): EventOf<typeof SUBJECTS.imageRejected> {
-  if (decision.ok) throw new Error('what was decided for is not rejected');
+  if (decision.ok) throw new Error('a request that was accepted is not rejected');
   const { reason, message } = decision.refusal;
   return {
     subject: SUBJECTS.imageRejected,

@@ -1,4 +1,7 @@
-/** The end of a version here: first the catalogue says so, then its files go from both repositories. What a crash cut off is finished at the next start. */
+/**
+ * The retirement of a version: it is stored in the catalogue, then the files are removed from both repositories. The
+ * next start finishes an interrupted one.
+ */
 import { Inject, Injectable } from '@nestjs/common';
 import { type ImageRetired, versionNumber } from '@plinth/contracts';
 import { type Logger, LOGGER, Outbox, type ReceivedEvent } from '@plinth/service-kit';
@@ -25,7 +28,8 @@ export class Retirements {
     const { name, version } = data;
     const build = await this.outbox.transact(async (manager) => {
       const found = await this.catalogue.lock(manager, name, versionNumber(version));
-      // Nothing that is being built or was rejected is ever in production: the fact is not about ours.
+      // A version that is being built or was rejected is never in production: the fact is about a version of another
+      // catalogue.
       if (!found || ACTIVE_STATES.includes(found.state) || found.state === 'rejected') return undefined;
       if (found.state !== 'retired') await this.catalogue.setRetired(manager, found);
       return found;

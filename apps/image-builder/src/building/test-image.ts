@@ -1,4 +1,4 @@
-/** Boots an image the way hosts do, probes what containers rely on, then runs the recipe's own tests in it. */
+/** Boots an image as hosts do, probes the mounts that containers rely on, then runs the recipe's own tests in it. */
 import { Inject, Injectable } from '@nestjs/common';
 import { type ImageManifest, type ImageTestResult } from '@plinth/contracts';
 import { type BootedImage, ImageBooter } from '../adapters/tree/image-booter.js';
@@ -83,7 +83,7 @@ function unlessProblem(name: string): (problem: string | undefined) => void {
 }
 
 function failed(name: string, problem: string, logTail?: string): BuildRefusal {
-  // An empty log says less than the build's own.
+  // An empty log is less useful than the build's own.
   return new BuildRefusal('test-failed', `the test "${name}" failed: ${problem}`, {
     failedTest: name,
     logTail: logTail || undefined,

@@ -11,7 +11,7 @@ describe('fractionOf', () => {
 });
 
 describe('PackageProgress', () => {
-  it('moves with every package and never back, also when more turn up', () => {
+  it('moves with every package and never back, also when more are found', () => {
     const progress = new PackageProgress();
     const seen = [
       'Get:1 http://x bookworm InRelease',

@@ -1,4 +1,4 @@
-/** How far a build is: phases with their share of the whole, and the progress that package tools tell in their output. */
+/** The progress of a build: phases with their share of the whole, and the progress in the output of package tools. */
 
 const SHARES = [
   ['queued', 0],
@@ -24,7 +24,7 @@ export function fractionOf(phase: Phase, within: number): number {
   return 1;
 }
 
-/** Turns lines of apt, dpkg and mmdebstrap into a fraction that never goes back. */
+/** Turns lines of apt, dpkg and mmdebstrap into a fraction that never decreases. */
 export class PackageProgress {
   private expected = 0;
   private steps = 0;
@@ -35,7 +35,7 @@ export class PackageProgress {
     const newly = /(\d+) (?:newly installed|to install)/.exec(text);
     if (newly) this.expected += Number(newly[1]);
     else if (/^(?:Get:\d+|Unpacking|Setting up) /.test(text)) this.steps++;
-    // Until the number of packages is known, lists are being fetched. Each is got, unpacked and set up.
+    // Until the number of packages is known, lists are being fetched. Each package is fetched, unpacked and set up.
     const done = this.expected === 0 ? 0 : this.steps / (this.expected * 3 + 6);
     this.reached = Math.max(this.reached, Math.min(0.02 * Math.min(this.steps, 3) + 0.94 * done, 0.99));
     return this.reached;

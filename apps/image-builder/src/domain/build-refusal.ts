@@ -12,7 +12,7 @@ export class BuildRefusal extends Error {
   }
 }
 
-/** What the last lines of apt's, mmdebstrap's or the kernel's complaint mean. */
+/** Classifies the last lines of an error of apt, mmdebstrap or the kernel. */
 export function classifyPackageFailure(output: string): {
   readonly reason: ImageRejectionReason;
   readonly message: string;
@@ -38,7 +38,8 @@ export function classifyPackageFailure(output: string): {
     return {
       reason: 'source-mismatch',
       message:
-        'the package archive is not signed by a key of the installed debian-archive-keyring; update that package on the builder',
+        'the package archive is not signed by a key of the installed debian-archive-keyring; ' +
+        'update that package on the builder',
     };
   }
   if (/does not have a Release file|404 +Not Found/.test(output))

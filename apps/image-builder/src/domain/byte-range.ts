@@ -15,7 +15,8 @@ export type RangeAnswer =
 /**
  * @param etag strong, with its quotes
  * @param size bytes of the whole
- * @returns the bytes to send, `end` inclusive; more than one range, and what is not a range of bytes, is answered with the whole
+ * @returns the bytes to send, `end` inclusive; more than one range, or a unit other than bytes, is answered with the
+ * whole
  */
 export function answerRange(request: RangeRequest, etag: string, size: number): RangeAnswer {
   if (request.ifMatch !== undefined && !matches(request.ifMatch, etag, false)) return { status: 412 };

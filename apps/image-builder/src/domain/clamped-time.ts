@@ -5,13 +5,13 @@ import type { Recipe } from './recipe.js';
 export interface TimeRule {
   /** Seconds since the epoch: the time of everything that the build itself made. */
   readonly sourceDateEpoch: number;
-  /** Whatever changed since then was made by the build; what packages and tarballs brought is older. */
+  /** Entries that changed since then were made by the build; those of packages and tarballs are older. */
   readonly buildStarted: number;
   /** The recipe names a time or a snapshot: nothing is newer than that (reproducible-builds.org, SOURCE_DATE_EPOCH). */
   readonly strict: boolean;
 }
 
-/** Days of Debian's releases, and a day of no meaning for everything else. */
+/** Days of Debian's releases, and an arbitrary day for everything else. */
 const RELEASED: Readonly<Record<string, string>> = {
   bullseye: '2021-08-14',
   bookworm: '2023-06-10',

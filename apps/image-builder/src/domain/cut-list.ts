@@ -1,7 +1,7 @@
 /** Lists that have to fit into one message. */
 import type { CutList } from '@plinth/contracts';
 
-/** As many from the beginning as fit into so many bytes of JSON. */
+/** The first items, as many as fit into so many bytes of JSON. */
 export function cutList<T>(items: readonly T[], bytes: number): CutList<T> {
   return { items: items.slice(0, countThatFit(items, bytes)), total: items.length };
 }

@@ -1,6 +1,6 @@
 /** Which of this machine's package sources is Debian's main archive. */
 
-/** What `apt-get indextargets` is to print of each source, see {@link mainArchive}. */
+/** The format in which `apt-get indextargets` prints each source, see {@link mainArchive}. */
 export const SOURCE_FORMAT = '$(REPO_URI)|$(LABEL)';
 
 /**

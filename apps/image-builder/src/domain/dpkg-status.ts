@@ -1,4 +1,7 @@
-/** Reads dpkg's list of installed packages (deb822(5), dpkg-query(1)). The text is an image's own, so nothing in it is taken on trust. */
+/**
+ * Reads dpkg's list of installed packages (deb822(5), dpkg-query(1)). The text is an image's own, so nothing in it is
+ * trusted.
+ */
 import type { ImagePackage } from '@plinth/contracts';
 
 /** More than the whole of Debian main. */
@@ -9,8 +12,8 @@ const ARCHITECTURE = /^[a-z0-9][a-z0-9-]{0,31}$/;
 const FIELDS: readonly string[] = ['Package', 'Version', 'Architecture', 'Status'];
 
 /**
- * Packages of one or more stanzas that are installed, or that have no status at all, as in `status.d`, where each file is one package.
- * A stanza without a proper name, version or architecture is passed over.
+ * Packages of one or more stanzas that are installed, or that have no status at all, as in `status.d`, where each file
+ * is one package. A stanza without a proper name, version or architecture is passed over.
  */
 export function parseDpkgStatus(text: string): ImagePackage[] {
   const packages: ImagePackage[] = [];
@@ -26,7 +29,7 @@ export function parseDpkgStatus(text: string): ImagePackage[] {
       continue;
     }
     const colon = line.indexOf(':');
-    // What goes on in further lines begins with a blank; the first of two fields of one name counts.
+    // Continuation lines begin with a blank; the first of two fields of one name counts.
     const name = line.slice(0, Math.max(colon, 0));
     if (FIELDS.includes(name) && !fields.has(name)) fields.set(name, line.slice(colon + 1).trim());
   }
@@ -34,10 +37,12 @@ export function parseDpkgStatus(text: string): ImagePackage[] {
   return packages;
 }
 
-/** More than any field that counts has; what goes beyond is no such field. */
+/** More than any used field has; a longer line is no such field. */
 const LINE = 300;
 
-/** The beginnings of the lines. One after another: a text of nothing but line breaks would be a list of millions. */
+/**
+ * The beginnings of the lines. They are yielded one by one: a text of line breaks alone would be a list of millions.
+ */
 function* linesOf(text: string): Generator<string> {
   for (let start = 0; start <= text.length;) {
     const end = text.indexOf('\n', start);
@@ -49,7 +54,7 @@ function* linesOf(text: string): Generator<string> {
 
 function packageOf(fields: ReadonlyMap<string, string>): ImagePackage | undefined {
   const status = fields.get('Status');
-  // want, flag, state: the third says what is there.
+  // want, flag, state: the third is the installed state.
   if (status !== undefined && status.split(/\s+/)[2] !== 'installed') return undefined;
   const [name = '', version = '', architecture = ''] = ['Package', 'Version', 'Architecture'].map((field) =>
     fields.get(field),
@@ -59,7 +64,7 @@ function packageOf(fields: ReadonlyMap<string, string>): ImagePackage | undefine
     : undefined;
 }
 
-/** In order of name and architecture, each once. */
+/** Sorts packages by name and architecture, each once. */
 export function sortPackages(packages: readonly ImagePackage[]): ImagePackage[] {
   const byKey = new Map(packages.map((found) => [packageKey(found), found]));
   return [...byKey].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, found]) => found);

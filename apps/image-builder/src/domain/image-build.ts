@@ -2,7 +2,7 @@
 import type { ImageTestResult, ProcessSummary, SignedStatement } from '@plinth/contracts';
 import type { BuildState } from './lifecycle.js';
 
-/** What `query.build` tells of a manifest without reading it. */
+/** The part of a manifest that `query.build` returns without reading it. */
 export interface ManifestSummary {
   readonly contentDigest: string;
   readonly entries: number;
@@ -12,7 +12,7 @@ export interface ManifestSummary {
   readonly command: readonly string[];
   readonly places: readonly { readonly path: string; readonly bytes: number; readonly content: string }[];
   readonly customMountScript: boolean;
-  /** Not there for images that were built before it was kept. */
+  /** Absent for images that were built before it was recorded. */
   readonly process?: ProcessSummary;
 }
 
@@ -32,9 +32,9 @@ export interface ImageBuild {
   readonly correlationId: string;
   readonly recipe: string;
   readonly recipeDigest: string;
-  /** Grows each time a builder takes the build; what an earlier holder finds out later is refused. */
+  /** Grows each time a builder takes the build; later writes of an earlier holder are refused. */
   readonly epoch: number;
-  /** Times a builder took it and did not give it back on purpose. */
+  /** Times a builder took it and did not release it on purpose. */
   readonly attempts: number;
   readonly startedAt: Date | null;
   readonly builtAt: Date | null;

@@ -122,7 +122,7 @@ describe('cutting', () => {
   ])('of %j at %d bytes leaves %d', (items, bytes, left) =>
     expect(cutList(items, bytes)).toEqual({ items: items.slice(0, left), total: items.length }),
   );
-  it('of a text says how long it was', () => expect(cutText('abcdef', 3)).toBe('abc… (6 characters)'));
+  it('of a text adds its length', () => expect(cutText('abcdef', 3)).toBe('abc… (6 characters)'));
 });
 
 const place = (path: string, bytes = 1): WritablePlace => ({ path, bytes, inodes: 1, content: 'overlay', mode: 0o755 });
@@ -200,7 +200,7 @@ describe('diffImages', () => {
     ]);
   });
 
-  it('says whose packages nobody has recorded, and compares none then', () => {
+  it('names the image without recorded packages, and compares none then', () => {
     const packages = [{ name: 'bash', version: '1', architecture: 'amd64' }];
     expect(diffImages(side({}, null), side({ version: 'v2' }, packages), LIMITS).packages).toMatchObject({
       unknownOf: ['debian@v1'],
@@ -236,7 +236,7 @@ describe('diffImages', () => {
     });
   });
 
-  it('goes on even when one file alone is beyond the limit', () => {
+  it('continues even when a single file exceeds the limit', () => {
     const diff = diffImages(side(), side({ entries: [directory('.'), file('a'.repeat(200)), file('b')] }), {
       bytes: 10,
       files: 10,

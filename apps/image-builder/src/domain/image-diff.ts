@@ -1,4 +1,4 @@
-/** What differs between two versions of images, in a reply that fits into one message. */
+/** The differences between two versions of images, in a reply that fits into one message. */
 import {
   canonicalJson,
   type ImageDiff,
@@ -20,9 +20,9 @@ export interface DiffSide {
 }
 
 export interface DiffLimits {
-  /** Of the whole reply; the lists share it. */
+  /** Bytes of the whole reply; the lists share them. */
   readonly bytes: number;
-  /** Files of this reply. */
+  /** Most files of this reply. */
   readonly files: number;
   /** Files before the first of this reply. */
   readonly skip: number;
@@ -32,7 +32,7 @@ export function diffImages(from: DiffSide, to: DiffSide, limits: DiffLimits): Im
   const { changes, touched } = diffFiles(from.manifest.entries, to.manifest.entries);
   const count = (kind: string): number => changes.filter(({ change }) => change === kind).length;
   const wanted = changes.slice(limits.skip, limits.skip + limits.files);
-  // One at least, so that whoever asks for the next ones gets to the end.
+  // At least one, so that a client that asks for the next ones reaches the end.
   const items = wanted.slice(0, Math.max(1, countThatFit(wanted, limits.bytes * 0.4)));
   const end = limits.skip + items.length;
   const known = from.packages !== null && to.packages !== null;
@@ -111,7 +111,7 @@ const SETTINGS: readonly [string, (manifest: ImageManifest) => string][] = [
   ['user', ({ user }) => (user ? `${user.name} (${[user.uid, user.gid, ...user.additionalGids].join(':')})` : 'root')],
   ['exposed ports', (manifest) => manifest.exposedPorts?.join(' ') ?? 'none'],
   ['stop signal', (manifest) => manifest.stopSignal],
-  // A generated one says what the places say.
+  // A generated script follows from the places.
   ['mount script', ({ mountScript }) => (mountScript.custom ? `the recipe's own, ${mountScript.digest}` : 'generated')],
 ];
 

@@ -24,11 +24,11 @@ const source: SourceSettings = {
 };
 
 describe('settingsOf', () => {
-  it('takes what the source says', () => {
+  it("takes the source's settings", () => {
     expect(settingsOf(recipe({}), source)).toMatchObject({ ...source, timezone: 'UTC' });
   });
 
-  it("prefers the recipe's word", () => {
+  it("prefers the recipe's settings", () => {
     const own = {
       env: { A: 'recipe' },
       workingDirectory: '/',
@@ -53,9 +53,9 @@ describe('settingsOf', () => {
     ['only a command of the source', {}, { ...source, entrypoint: undefined }, undefined, ['serve']],
     ['an empty command of the source', {}, { environment: {}, command: [] }, undefined, IDLE_INIT],
     ['another command: the entry point stays', { command: ['sh'] }, source, ['/entry'], ['sh']],
-    ['another entry point: the command goes', { entrypoint: ['/mine'] }, source, ['/mine'], []],
+    ['another entry point: the command is dropped', { entrypoint: ['/mine'] }, source, ['/mine'], []],
     ['both', { entrypoint: ['/mine'], command: ['x'] }, source, ['/mine'], ['x']],
-    ['no entry point: the command goes too', { entrypoint: [] }, source, undefined, IDLE_INIT],
+    ['no entry point: the command is dropped too', { entrypoint: [] }, source, undefined, IDLE_INIT],
     ['no entry point, and a command', { entrypoint: [], command: ['x'] }, source, undefined, ['x']],
   ])('with %s', (_, changes, from, entrypoint, command) => {
     const settings = settingsOf(recipe(changes), from);

@@ -1,9 +1,9 @@
-/** What an image says of itself beside its tree: the recipe's word, else its source's, else the default. */
+/** Settings of an image beside its tree: the recipe's, else its source's, else the default. */
 import type { ImageManifest, MountPlan } from '@plinth/contracts';
 import type { Recipe, RecipePlace } from './recipe.js';
 import { DEFAULT_PLACES } from './recipe-places.js';
 
-/** What the source of a tree says of the image: an image that it is built on, or the config of an OCI image. */
+/** Settings from the source of a tree: an image that it is built on, or the config of an OCI image. */
 export interface SourceSettings {
   readonly environment: Readonly<Record<string, string>>;
   readonly timezone?: string;
@@ -35,8 +35,8 @@ export interface ImageSettings {
 }
 
 /**
- * An init for images that name no command: it waits, reaps what is left to it (dash and bash collect every child while they wait)
- * and ends at once on SIGTERM, which the first process of a container would otherwise ignore.
+ * An init for images that name no command: it waits, reaps orphaned processes (dash and bash collect every child while
+ * they wait) and ends at once on SIGTERM, which the first process of a container would otherwise ignore.
  */
 export const IDLE_INIT: readonly string[] = [
   '/bin/sh',
@@ -59,7 +59,10 @@ export function settingsOf(recipe: Recipe, source: SourceSettings = { environmen
   };
 }
 
-/** As in a Dockerfile: another entry point makes the source's command meaningless, another command keeps the entry point. */
+/**
+ * As in a Dockerfile: another entry point makes the source's command meaningless, another command keeps the entry
+ * point.
+ */
 function argvOf(recipe: Recipe, source: SourceSettings): Pick<ImageSettings, 'entrypoint' | 'command'> {
   const words = recipe.entrypoint ?? source.entrypoint ?? [];
   const command = recipe.command ?? (recipe.entrypoint === undefined ? source.command : undefined) ?? [];
@@ -67,7 +70,7 @@ function argvOf(recipe: Recipe, source: SourceSettings): Pick<ImageSettings, 'en
   return { command: command.length > 0 ? command : IDLE_INIT };
 }
 
-/** What images built on this one begin with. */
+/** Settings that images built on this one begin with. */
 export function settingsOfParent(manifest: ImageManifest): SourceSettings {
   const { environment, timezone, entrypoint, command, workingDirectory, user, stopSignal, exposedPorts } = manifest;
   return {
@@ -77,7 +80,7 @@ export function settingsOfParent(manifest: ImageManifest): SourceSettings {
   };
 }
 
-/** @param modeOf mode of a directory of the finished tree, for places that say none */
+/** @param modeOf mode of a directory of the finished tree, for places that set none */
 export function mountPlanOf(places: readonly RecipePlace[], modeOf: (path: string) => number): MountPlan {
   return {
     schema: 1,

@@ -20,13 +20,13 @@ describe('findUser', () => {
   });
 
   it.each([
-    ['nobody', /passwd does not know the user nobody/],
-    ['web:none', /group does not know the group none/],
-    ['broken', /does not know the user broken/],
-    ['big', /does not know the user big/],
-    ['70000', /does not know the user 70000/],
-    ['web:big', /does not know the group big/],
-  ])('%s is nobody', (name, problem) => {
+    ['nobody', /passwd has no user nobody/],
+    ['web:none', /group has no group none/],
+    ['broken', /has no user broken/],
+    ['big', /has no user big/],
+    ['70000', /has no user 70000/],
+    ['web:big', /has no group big/],
+  ])('%s is refused', (name, problem) => {
     expect(findUser(name, PASSWD, GROUP)).toEqual({ ok: false, problem: expect.stringMatching(problem) });
   });
 

@@ -8,7 +8,8 @@ export type FoundUser =
 const MAX_GROUPS = 256;
 
 /**
- * A number needs no line in passwd; its group is then 0. Other groups of the user count only when the text names no group.
+ * A number needs no line in passwd; its group is then 0. Other groups of the user count only when the text names no
+ * group.
  * @param name `user` or `user:group`, names or numbers
  */
 export function findUser(name: string, passwd: string, group: string): FoundUser {
@@ -17,7 +18,7 @@ export function findUser(name: string, passwd: string, group: string): FoundUser
   const groups = lines(group);
   const line = users.find((fields) => fields[0] === userText) ?? users.find((fields) => fields[2] === userText);
   const uid = line ? idOf(line[2]) : idOf(userText);
-  if (uid === undefined) return { ok: false, problem: `the image's /etc/passwd does not know the user ${userText}` };
+  if (uid === undefined) return { ok: false, problem: `the image's /etc/passwd has no user ${userText}` };
   if (groupText === undefined) {
     const gid = line ? idOf(line[3]) : 0;
     if (gid === undefined) return { ok: false, problem: `the user ${userText} has no valid group in /etc/passwd` };
@@ -31,7 +32,7 @@ export function findUser(name: string, passwd: string, group: string): FoundUser
   }
   const groupLine = groups.find((fields) => fields[0] === groupText);
   const gid = idOf(groupLine ? groupLine[2] : groupText);
-  if (gid === undefined) return { ok: false, problem: `the image's /etc/group does not know the group ${groupText}` };
+  if (gid === undefined) return { ok: false, problem: `the image's /etc/group has no group ${groupText}` };
   return { ok: true, user: { name, uid, gid, additionalGids: [] } };
 }
 

@@ -22,7 +22,7 @@ describe('canRunWith', () => {
 });
 
 describe('LeftOut', () => {
-  it('says nothing of nothing', () => {
+  it('logs no line when nothing was left out', () => {
     expect(new LeftOut().lines()).toEqual([]);
   });
 
@@ -36,7 +36,7 @@ describe('LeftOut', () => {
     ]);
   });
 
-  it('stays short, whatever the names', () => {
+  it('stays short with names of any length', () => {
     const left = new LeftOut();
     for (let index = 0; index < 10_000; index++) left.attribute(`user.${index}\n${'x'.repeat(200)}`);
     expect(left.lines().join('').length).toBeLessThan(3_000);

@@ -1,9 +1,9 @@
-/** Which extended attributes an image keeps, and what the build's log says of the others. */
+/** Which extended attributes an image keeps, and the lines in the build's log about the others. */
 import { CAPABILITY_ATTRIBUTE, capabilityText, type FileCapability } from '@plinth/contracts';
 
 const MAX_NAMED = 20;
 
-/** Counts what was left out, by name; a program whose capability was left out is named. */
+/** Counts attributes that were left out, by name; a program whose capability was left out is named. */
 export class LeftOut {
   private readonly attributes = new Map<string, number>();
   private readonly programs: string[] = [];
@@ -37,8 +37,8 @@ export class LeftOut {
 }
 
 /**
- * Whether a container can run a program with this capability: the kernel refuses with EPERM to start one whose effective capabilities are
- * not all in the bounding set.
+ * Whether a container can run a program with this capability: the kernel refuses with EPERM to start one whose
+ * effective capabilities are not all in the bounding set.
  * @param bounding names without `cap_`
  */
 export function canRunWith({ effective, permitted }: FileCapability, bounding: ReadonlySet<string>): boolean {

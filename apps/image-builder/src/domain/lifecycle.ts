@@ -1,4 +1,4 @@
-/** The states of one image version, and what may be asked of it in each. */
+/** The states of one image version, and the requests that each allows. */
 import type { ImageRejectionReason } from '@plinth/contracts';
 
 export const BUILD_STATES = [
@@ -27,11 +27,14 @@ export type Decision<T> = { readonly ok: true; readonly value: T } | { readonly 
 export interface Promotable {
   readonly ref: string;
   readonly state: BuildState;
-  /** Where it was promoted to so far; absent: everywhere. */
+  /** Storage nodes to which it was promoted so far; absent: all. */
   readonly promotedTo?: readonly string[];
 }
 
-/** `move`: from the testing to the production repository; `announce`: it lies there, and shall go to other storage nodes. */
+/**
+ * `move`: from the testing to the production repository; `announce`: it lies there, and is to reach other storage
+ * nodes.
+ */
 export type PromotionStep = 'move' | 'announce';
 
 export function decidePromotion(
@@ -39,7 +42,7 @@ export function decidePromotion(
   ref: string,
   to: readonly string[] | undefined,
 ): Decision<PromotionStep> {
-  if (!image) return refuse('image-not-found', `there is no image ${ref}; see the list of images for what was built`);
+  if (!image) return refuse('image-not-found', `there is no image ${ref}; see the list of images`);
   switch (image.state) {
     case 'tested':
       return { ok: true, value: 'move' };
@@ -49,7 +52,8 @@ export function decidePromotion(
       if (sameReach(image.promotedTo, to))
         return refuse(
           'already-promoted',
-          `${ref} is in production already; activate it to make it the default, or name other storage nodes to send it there too`,
+          `${ref} is in production already; activate it to make it the default, ` +
+            'or name other storage nodes to send it there too',
         );
       return { ok: true, value: 'announce' };
     case 'revoked':
@@ -67,7 +71,7 @@ export function decidePromotion(
 }
 
 export function decideRevocation(image: Promotable | undefined, ref: string): Decision<null> {
-  if (!image) return refuse('image-not-found', `there is no image ${ref}; see the list of images for what was built`);
+  if (!image) return refuse('image-not-found', `there is no image ${ref}; see the list of images`);
   switch (image.state) {
     case 'tested':
     case 'promoting':
@@ -76,7 +80,7 @@ export function decideRevocation(image: Promotable | undefined, ref: string): De
     case 'revoked':
       return refuse('revoked', `${ref} is revoked already`);
     case 'retired':
-      return refuse('retired', `${ref} is retired: nothing can start on it anyway`);
+      return refuse('retired', `${ref} is retired: no container can be started on it anyway`);
     case 'rejected':
       return refuse('image-not-found', `${ref} was rejected; nothing of it is left to revoke`);
     default:
@@ -84,7 +88,7 @@ export function decideRevocation(image: Promotable | undefined, ref: string): De
   }
 }
 
-/** May a new image be built on this one? */
+/** Whether a new image may be built on this one. */
 export function decideParent(image: Promotable | undefined, ref: string): Decision<null> {
   if (!image) return refuse('parent-not-found', `the recipe builds on ${ref}, which does not exist; build it first`);
   if (image.state === 'revoked')
@@ -99,12 +103,15 @@ export function decideParent(image: Promotable | undefined, ref: string): Decisi
   );
 }
 
-/** May a finished image be looked into? @param state undefined: there is no such version, or none of the name that could be used */
+/**
+ * Whether a finished image may be inspected.
+ * @param state undefined: there is no such version, or none of the name that could be used
+ */
 export function inspectionRefusal(state: BuildState | undefined, ref: string): Refusal | undefined {
   if (state === undefined)
     return {
       reason: 'image-not-found',
-      message: `there is no finished image ${ref}; see the list of images for what was built`,
+      message: `there is no finished image ${ref}; see the list of images`,
     };
   if (state === 'retired') return { reason: 'retired', message: `${ref} is retired, and its files are gone` };
   if (state === 'rejected')

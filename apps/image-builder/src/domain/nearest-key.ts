@@ -2,7 +2,7 @@
 
 const MOST_EDITS = 3;
 
-/** @returns undefined when nothing known is near */
+/** @returns undefined when no known word is near */
 export function nearestKey(word: string, known: readonly string[]): string | undefined {
   let best: string | undefined;
   let least = Math.min(MOST_EDITS, Math.ceil(word.length / 2)) + 1;

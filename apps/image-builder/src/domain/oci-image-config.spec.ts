@@ -4,7 +4,7 @@ import { readOciConfig } from './oci-image-config.js';
 const NOTHING = { environment: {} };
 
 describe('readOciConfig', () => {
-  it('takes what the config says', () => {
+  it('takes the settings of the config', () => {
     const config = {
       Entrypoint: ['/entry.sh'],
       Cmd: ['nginx', '-g', 'daemon off;'],

@@ -1,4 +1,4 @@
-/** What the config of an OCI image (image-spec 1.1, config.md) says of its process. The document is a stranger's. */
+/** Process settings in the config of an OCI image (image-spec 1.1, config.md). The document is untrusted. */
 import {
   comparePorts,
   environmentProblem,
@@ -14,13 +14,13 @@ export type ReadOciConfig =
   | {
       readonly ok: true;
       readonly settings: SourceSettings;
-      /** For the build's log. */
+      /** Lines for the build's log. */
       readonly notes: readonly string[];
     }
   /** One sentence that begins with the field. */
   | { readonly ok: false; readonly problem: string };
 
-/** A shell alone is a command for someone at a terminal, which containers do not have: it ends at once. */
+/** A shell alone is a command for a user at a terminal, which containers do not have: it ends at once. */
 const SHELLS: ReadonlySet<string> = new Set(['sh', 'bash', 'dash', 'ash', 'zsh']);
 const MAX_WORDS = 256;
 const MAX_WORD = 16_384;
@@ -80,7 +80,7 @@ function wordsOf(config: Config, field: string): readonly string[] | undefined {
 function environmentOf(value: unknown): Readonly<Record<string, string>> {
   const variables = value ?? [];
   if (!Array.isArray(variables)) throw new Refusal('Env must be a list');
-  // Before anything is made of it.
+  // A longer list is refused before it is copied.
   if (variables.length > 10_000) throw new Refusal('Env must have at most 256 variables');
   const pairs = (variables as unknown[]).map((variable): [string, string] => {
     const equals = typeof variable === 'string' ? variable.indexOf('=') : -1;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { parseRecipe } from './parse-recipe.js';
 
-/** As the YAML reader gives it: mappings are Maps. */
+/** Converts objects to Maps, as the YAML reader returns mappings. */
 function mapped(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(mapped);
   if (value === null || typeof value !== 'object') return value;
@@ -194,7 +194,7 @@ describe('parseRecipe', () => {
     ],
     ['a package that is an option', { packages: { add: ['--allow-unauthenticated'] } }, /^packages\.add\[0\]: /],
     ['a package that removes', { packages: { add: ['apt-'] } }, /^packages\.add\[0\]: /],
-    ['a package added and removed', { packages: { add: ['vi'], remove: ['vi'] } }, /^packages\.remove\[0\]: also/],
+    ['a package added and removed', { packages: { add: ['vi'], remove: ['vi'] } }, /^packages\.remove\[0\]: is also in packages/],
     ['packages as text', { packages: { add: 'curl' } }, /^packages\.add: must be a list/],
     ['a file with ..', { files: [{ path: '/etc/../../x', content: '' }] }, /^files\[0\]\.path: must be normal/],
     ['a relative file', { files: [{ path: 'etc/x', content: '' }] }, /^files\[0\]\.path: must be an absolute path/],
@@ -279,7 +279,7 @@ describe('parseRecipe', () => {
     expect(parseRecipe(document).ok).toBe(false);
   });
 
-  it('keeps the name of a broken recipe, so that whoever asked can find it', () => {
+  it('keeps the name of an invalid recipe, so that the requester can find it', () => {
     expect(parse({ timezone: 'Nowhere' })).toMatchObject({ ok: false, name: 'debian-12' });
   });
 });

@@ -40,7 +40,7 @@ const KEYS = [
   'tests',
   'sourceDateEpoch',
 ] as const;
-/** `name`, `name:architecture`, `name=version`; a trailing `-` would tell apt to remove. */
+/** `name`, `name:architecture`, `name=version`; a trailing `-` would make apt remove the package. */
 const PACKAGE = /^[a-z0-9][a-z0-9+.-]*[a-z0-9+.](?::[a-z0-9]+(?:-[a-z0-9]+)?)?(?:=[A-Za-z0-9.+:~-]{1,128})?$/;
 const OWNER = /^([a-z_][a-z0-9_-]{0,31}|\d{1,5}):([a-z_][a-z0-9_-]{0,31}|\d{1,5})$/;
 const DEFAULT_TEST_SECONDS = 60;
@@ -91,7 +91,7 @@ function readPackages(parent: Fields): Recipe['packages'] {
   const add = fields.list('add', 2_000, item);
   const remove = fields.list('remove', 2_000, item);
   for (const [index, name] of remove.entries())
-    if (add.includes(name)) problems.add(`packages.remove[${index}]`, 'also stands in packages.add');
+    if (add.includes(name)) problems.add(`packages.remove[${index}]`, 'is also in packages.add');
   return { add, remove };
 }
 

@@ -1,7 +1,7 @@
 /** Paths and sizes as recipes write them. */
 import { MANIFEST_LIMITS, MOUNTED_BY_THE_HOST } from '@plinth/contracts';
 
-/** What is wrong with an absolute path, or undefined. */
+/** @returns what is wrong with an absolute path, or undefined */
 export function pathProblem(text: string): string | undefined {
   if (!text.startsWith('/') || text === '/') return 'must be an absolute path below /';
   if (Buffer.byteLength(text) > MANIFEST_LIMITS.pathBytes) return `must be at most ${MANIFEST_LIMITS.pathBytes} bytes`;

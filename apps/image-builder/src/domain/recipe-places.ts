@@ -10,7 +10,7 @@ const DEFAULT_BYTES = 16 * MEBIBYTE;
 const MIN_BYTES = 64 * 1024;
 const MAX_BYTES = 2 * 1024 ** 3;
 const MAX_INODES = 4_000_000;
-/** One inode for each 4 KiB, what tmpfs itself would give a memory of that size. */
+/** One inode for each 4 KiB, as tmpfs itself does by default for a memory of that size. */
 const inodesFor = (bytes: number): number => Math.max(256, Math.min(Math.floor(bytes / 4096), MAX_INODES));
 
 const place = (path: string, mebibytes: number, content: PlaceContent, mode?: number): RecipePlace => {
@@ -21,7 +21,7 @@ const place = (path: string, mebibytes: number, content: PlaceContent, mode?: nu
 /** Always writable: the time zone and the environment of each container are set in it. */
 const ETC = place('/etc', 16, 'overlay');
 
-/** What Debian expects to be writable. */
+/** Directories that Debian expects to be writable. */
 export const DEFAULT_PLACES: readonly RecipePlace[] = [
   ETC,
   place('/root', 8, 'overlay'),

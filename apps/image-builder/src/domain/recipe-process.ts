@@ -1,4 +1,4 @@
-/** What a recipe says of the first process: its words, where it runs, as whom, and how it is asked to end. */
+/** Settings of the first process in a recipe: its argv, working directory, user and stop signal. */
 import { comparePorts, IMAGE_USER_PATTERN, MAX_EXPOSED_PORTS } from '@plinth/contracts';
 import { exposedPort } from './oci-image-config.js';
 import { type Fields, matching, readArgv } from './recipe-fields.js';
@@ -21,7 +21,7 @@ export function readProcess(fields: Fields): RecipeProcess {
   };
 }
 
-/** `init` is the whole argv: it leaves nothing of the source's entry point. */
+/** `init` is the whole argv: it replaces the source's entry point. */
 function readWords(fields: Fields): Pick<Recipe, 'entrypoint' | 'command'> {
   for (const key of ['command', 'entrypoint'])
     if (fields.has('init') && fields.has(key)) fields.problems.add('init', `must not stand beside ${key}`);

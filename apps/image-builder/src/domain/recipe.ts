@@ -1,4 +1,4 @@
-/** What a recipe says, every field checked and every short form written out. */
+/** A recipe with every field checked and every short form expanded. */
 import type { ImageRef, PlaceContent } from '@plinth/contracts';
 
 export type RecipeSource =
@@ -80,6 +80,6 @@ export interface Recipe {
   /** Such as `80/tcp`, sorted. Absent: the source's; empty: none. */
   readonly exposedPorts?: readonly string[];
   readonly tests: readonly RecipeTest[];
-  /** Seconds since the epoch for everything that the build makes, and the latest time anything has. */
+  /** Seconds since the epoch for everything that the build makes, and the latest time of any entry. */
   readonly sourceDateEpoch?: number;
 }

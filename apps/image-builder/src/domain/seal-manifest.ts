@@ -1,4 +1,4 @@
-/** Puts a manifest together and gives it the identity of its content. */
+/** Assembles a manifest and sets its identity, which follows from its content. */
 import {
   contentBytes,
   contentDigestInput,
@@ -19,7 +19,7 @@ export interface ManifestParts {
   readonly recipeDigest: Digest;
   readonly parent?: string;
   readonly settings: ImageSettings;
-  /** As the finished tree knows it; absent: root. */
+  /** As looked up in the finished tree; absent: root. */
   readonly user?: ImageUser;
   readonly mountPlan: MountPlan;
   readonly mountScript: { readonly digest: Digest; readonly bytes: number; readonly custom: boolean };

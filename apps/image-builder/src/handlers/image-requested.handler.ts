@@ -6,7 +6,7 @@ import { ImageCatalogue } from '../adapters/postgres/image-catalogue.js';
 import { readRecipe } from '../adapters/sources/recipe-yaml.js';
 import { BuildRunner } from '../building/build-runner.js';
 
-/** `image.requested` → a version number and a place in the queue; the runner does the rest. */
+/** `image.requested` → a version number and a row in the queue; the runner does the rest. */
 @Controller()
 export class ImageRequestedHandler {
   constructor(
@@ -24,7 +24,8 @@ export class ImageRequestedHandler {
     await this.outbox.transact(async (manager, add) => {
       if (!(await claimEvent(manager, SUBJECTS.imageRequested, event.id))) return;
       if (!parsed.ok) {
-        const message = `the recipe has ${parsed.problems.length === 1 ? 'a mistake' : `${parsed.problems.length} mistakes`}; see problems and docs/recipes.md`;
+        const mistakes = parsed.problems.length === 1 ? 'a mistake' : `${parsed.problems.length} mistakes`;
+        const message = `the recipe has ${mistakes}; see problems and docs/recipes.md`;
         const data: ImageRejected = {
           operation: 'build',
           requestId: event.id,

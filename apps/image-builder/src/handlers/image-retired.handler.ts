@@ -3,7 +3,7 @@ import { type ImageRetired, SUBJECTS } from '@plinth/contracts';
 import { OnEvent, type ReceivedEvent } from '@plinth/service-kit';
 import { Retirements } from '../building/retirements.js';
 
-/** `image.retired`: nothing needs the version any more, so its archive goes. */
+/** `image.retired`: nothing needs the version any more, so its archive is removed. */
 @Controller()
 export class ImageRetiredHandler {
   constructor(@Inject(Retirements) private readonly retirements: Retirements) {}

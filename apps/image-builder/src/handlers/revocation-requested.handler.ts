@@ -13,7 +13,10 @@ import { rejectionFact } from '../building/rejection-fact.js';
 import { type ImageBuild, refOf } from '../domain/image-build.js';
 import { decideRevocation } from '../domain/lifecycle.js';
 
-/** `image.revocation.requested` → `image.revoked` or `image.rejected`. The files stay: containers may still run on them. */
+/**
+ * `image.revocation.requested` → `image.revoked` or `image.rejected`. The files stay: containers may still run
+ * on them.
+ */
 @Controller()
 export class RevocationRequestedHandler {
   constructor(

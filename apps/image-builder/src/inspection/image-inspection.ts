@@ -1,4 +1,4 @@
-/** Looks into finished images: what differs between two, and what a start would mount. Reads only. */
+/** Inspects finished images: the differences between two, and the mounts of a start. It only reads. */
 import { Inject, Injectable } from '@nestjs/common';
 import {
   type ImageDiff,
@@ -20,13 +20,13 @@ import { planImage } from './image-plan.js';
 import { CONNECTION } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
 
-/** NATS' own, bytes. */
+/** NATS' own default, bytes. */
 const DEFAULT_MAX_PAYLOAD = 1024 ** 2;
 
 type Refused = { readonly ok: false; readonly reason: string; readonly message: string };
 type Found = { readonly ok: true; readonly build: ImageBuild; readonly manifest: ImageManifest } | Refused;
 
-/** Of a message, for what a list's own estimate does not count. */
+/** Share of a message that is reserved for parts which the estimate of a list does not count. */
 const SHARE = 0.7;
 const MOST_BYTES = 512 * 1024;
 const MOST_FILES = 10_000;
@@ -49,7 +49,7 @@ export class ImageInspection {
     return this.inTurn(() => this.planStart(query));
   }
 
-  /** One at a time: manifests may be large, and whoever asks for many waits for them. */
+  /** One at a time: manifests may be large, and a client that asks for many waits for them. */
   private inTurn<T>(work: () => Promise<T>): Promise<T> {
     const result = this.before.then(work);
     this.before = result.then(
@@ -81,7 +81,7 @@ export class ImageInspection {
     const plan = planImage(found.manifest, query.config);
     const bytes = Buffer.byteLength(JSON.stringify(plan));
     if (bytes <= (this.connection.info?.max_payload ?? DEFAULT_MAX_PAYLOAD) * SHARE) return { ok: true, data: plan };
-    // Only a command or environment of that size makes it so long.
+    // Only a command or environment of that size makes the reply so long.
     const cut = (texts: readonly string[]): string[] => texts.slice(0, 300).map((text) => cutText(text));
     return {
       ok: true,

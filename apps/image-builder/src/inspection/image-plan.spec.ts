@@ -98,7 +98,7 @@ describe('the plan of a start', () => {
     expect(plan.mounts.find(({ destination }) => destination === '/etc')?.bytes).toBeNull();
   });
 
-  it("takes a container's own word, and its place on this image", () => {
+  it("takes a container's own settings, and its place on this image", () => {
     const plan = planImage(manifest, config);
     expect(plan).toMatchObject({
       container: 'shop-1',
@@ -121,7 +121,7 @@ describe('the plan of a start', () => {
     expect(plan.etc.find(({ path }) => path === '/etc/localtime')?.content).toBe('/usr/share/zoneinfo/Asia/Tokyo');
   });
 
-  it('says what a custom mount script is told, and mounts nothing in its place', () => {
+  it('shows the environment of a custom mount script, and mounts nothing in its place', () => {
     const plan = planImage({ ...manifest, mountScript: { ...manifest.mountScript, custom: true } }, config);
     expect(plan.mounts.map(({ destination }) => destination)).not.toContain('/etc');
     expect(plan.mountScript).toMatchObject({

@@ -1,4 +1,6 @@
-/** What starting a container on an image would do, by the same functions that start it. Pure: nothing is run or mounted. */
+/**
+ * The effects of a container's start on an image, by the same functions that start it. Pure: nothing is run or mounted.
+ */
 import {
   buildOciConfig,
   etcLayer,
@@ -72,7 +74,7 @@ export function planImage(manifest: ImageManifest, asked: ContainerConfig | unde
   };
 }
 
-/** Of a container that asks for nothing. The provisioner's own defaults for limits are not known here. */
+/** The config of a container without settings of its own. The provisioner's defaults for limits are not known here. */
 function exampleConfig(): Omit<ContainerConfig, 'image' | 'contentDigest'> {
   const id = '0'.repeat(32);
   return {

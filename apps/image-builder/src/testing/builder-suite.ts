@@ -1,4 +1,7 @@
-/** What every test of the service stands on: real NATS, PostgreSQL and containers, and the facts that were published. Needs root. */
+/**
+ * The basis of every test of the service: real NATS, PostgreSQL and containers, and the facts that were published.
+ * Needs root.
+ */
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -38,7 +41,7 @@ export class BuilderSuite {
   postgres!: TestServer;
   private readonly running: ServiceProcess[] = [];
 
-  /** Registers what has to be done before and after the tests of a file. */
+  /** Registers the hooks before and after the tests of a file. */
   static install(): BuilderSuite {
     const suite = new BuilderSuite();
     beforeAll(() => suite.open());
@@ -88,7 +91,7 @@ export class BuilderSuite {
     rmSync(this.scratch, { recursive: true, force: true });
   }
 
-  /** Every fact has to hold its contract. */
+  /** Every fact has to conform to its contract. */
   private keep(subject: string, data: Uint8Array, headers: Parameters<typeof decodeEnvelope>[0]): void {
     if (subject.endsWith('.requested')) return;
     const contract = CATALOGUE.find((candidate) => candidate.subject === subject);
@@ -116,7 +119,7 @@ export class BuilderSuite {
     return builder;
   }
 
-  /** Where it serves downloads. */
+  /** Address at which it serves downloads. */
   downloadsOf(builder: ServiceProcess): string {
     return String(builder.log.find(({ msg }) => msg === 'downloads are served')?.['url']);
   }
@@ -130,7 +133,7 @@ export class BuilderSuite {
     return `name: ${name}\nfrom: { rootfs: { path: /small.tar.gz, sha256: ${this.rootfs.sha256} } }\n${more}`;
   }
 
-  /** @returns the id of the request, which all facts about it correlate with */
+  /** @returns the id of the request, the correlation id of all facts about it */
   async ask(subject: string, data: object): Promise<string> {
     const id = randomBytes(16).toString('hex');
     await this.publisher.publishUnchecked(subject, data, { id });
@@ -153,7 +156,7 @@ export class BuilderSuite {
     throw new Error(`no ${subjects.join(' or ')} for ${requestId}; there were ${this.of(requestId).join(', ')}`);
   }
 
-  /** When everything that was published has been handled, and nothing is in progress. */
+  /** Resolves when every message that was published has been handled, and none is in progress. */
   async allHandled(): Promise<void> {
     const { consumers } = await this.connection.jetstreamManager();
     await this.until(async () => {
@@ -179,7 +182,7 @@ export class BuilderSuite {
     return fact.data as unknown as ImageRejected;
   }
 
-  /** Nothing of any build in hand is left, in files, mounts and cgroups. */
+  /** Expects that no file, mount or cgroup of a build is left. */
   expectNothingLeft(): void {
     for (const id of readdirSync(join(this.builderDirectory, 'work'))) {
       const own = join(this.builderDirectory, 'work', id);

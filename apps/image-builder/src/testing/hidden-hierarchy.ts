@@ -1,4 +1,7 @@
-/** A process of its own in which the second cgroup hierarchy is hidden, as in the service: makes a build's cgroups, removes them, and prints what is left as JSON. */
+/**
+ * A process of its own in which the second cgroup hierarchy is hidden, as in the service: makes a build's cgroups,
+ * removes them, and prints what is left as JSON.
+ */
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

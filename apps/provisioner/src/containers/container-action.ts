@@ -41,11 +41,7 @@ export class ContainerAction {
       if (!found.ok) return refuse(found.reason, found.message);
       const { record } = found;
       if (record.moving)
-        return refuse(
-          'wrong-state',
-          `${record.config.name} is on its way to another host; ask again in a moment`,
-          record,
-        );
+        return refuse('wrong-state', `${record.config.name} is moving to another host; try again in a moment`, record);
       const state = transition(record.state, EVENTS[change.kind]);
       if (state === undefined)
         return refuse(
@@ -76,7 +72,7 @@ type Found =
   | { readonly ok: true; readonly record: ContainerRecord }
   | { readonly ok: false; readonly reason: 'invalid-request' | 'container-not-found'; readonly message: string };
 
-/** The container that a request names, its row locked. */
+/** Loads the container that a request names, its row locked. */
 export async function findContainer(
   manager: EntityManager,
   { id, name, tenant = DEFAULT_TENANT }: ContainerActionRequested,
@@ -93,6 +89,8 @@ export async function findContainer(
   return {
     ok: false,
     reason: 'container-not-found',
-    message: `there is no container ${id ?? name}${id ? '' : ` of tenant ${tenant}`}; plinth ps --all shows what there is`,
+    message:
+      `there is no container ${id ?? name}${id ? '' : ` of tenant ${tenant}`}; ` +
+      'plinth ps --all lists all containers',
   };
 }

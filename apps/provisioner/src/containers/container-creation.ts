@@ -1,4 +1,7 @@
-/** One request → one container, in the caller's transaction: load, decide (domain/creation.ts), reserve, write, publish. */
+/**
+ * One request → one container, in the caller's transaction: load, decide (domain/creation.ts), reserve, write,
+ * publish.
+ */
 import { randomBytes } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import { containerStatus, type ContainerRequested, desiredContainer, parseImageRef, SUBJECTS } from '@plinth/contracts';
@@ -48,7 +51,10 @@ export class ContainerCreation {
     };
   }
 
-  /** @param requestDigest of what is asked for: tells a request that came again from another one under its id */
+  /**
+   * @param requestDigest digest of the requested values: it distinguishes a repeated request from another one with the
+   * same id
+   */
   async decide(unit: UnitOfWork, event: Request, requestDigest: string): Promise<void> {
     if (await claimEvent(unit.db, SUBJECTS.containerRequested, event.id)) {
       const refusal = await this.create(unit, event, requestDigest);
@@ -59,19 +65,20 @@ export class ContainerCreation {
     if (known && known.digest !== requestDigest) refuse(unit, event, ID_REUSED, requestDigest);
   }
 
-  /** The request could not be decided in as many tries as the bus makes. */
-  giveUp(unit: UnitOfWork, event: Request): void {
+  /** Refuses a request that could not be decided in as many attempts as the bus makes. */
+  refuseUndecided(unit: UnitOfWork, event: Request): void {
     refuse(unit, event, UNDECIDED);
   }
 
-  /** @returns why not; then nothing was written */
+  /** @returns the reason of a refusal; nothing was written then */
   private async create(unit: UnitOfWork, event: Request, digest: string): Promise<CreationRefusal | undefined> {
     for (;;) {
       const plan = planCreation(event.data, await this.view(unit, event.data), this.rules, this.draws(event));
       if (!plan.ok) return plan;
       const outcome = await this.reserveFirst(unit, plan);
       if (outcome === 'no-room') return plan.allTaken;
-      // The image was revoked or retired after the view was loaded, and is never promoted again: the next view has another, or none.
+      // The image was revoked or retired after the view was loaded, and is never promoted again: the next view has
+      // another, or none.
       if (outcome === 'image-withdrawn') continue;
       if (await insertContainer(unit.db, outcome, event.id, digest)) {
         publishCreated(unit, event.id, outcome);
@@ -97,7 +104,7 @@ export class ContainerCreation {
     return 'no-room';
   }
 
-  /** Holds the tenant's usage until the transaction ends, where there is a quota: no other request adds to it. */
+  /** Locks the tenant's usage, if there is a quota, until the transaction ends: no other request adds to it. */
   private async view(unit: UnitOfWork, request: ContainerRequested): Promise<CreationView> {
     const { PLINTH_CPU_OVERCOMMIT: overcommit, PLINTH_HOST_LOST_SECONDS: lostSeconds } = this.config;
     const asked = request.image === undefined ? undefined : parseImageRef(request.image);
@@ -122,11 +129,11 @@ type Plan = Extract<Creation, { ok: true }>;
 
 const ID_REUSED: CreationRefusal = {
   reason: 'request-id-reused',
-  message: 'a request with this id asked for something else; use a new id',
+  message: 'another request has this id already; use a new id',
 };
 const UNDECIDED: CreationRefusal = {
   reason: 'internal-error',
-  message: 'the request could not be decided; the log of the provisioner says why',
+  message: 'the request could not be decided; see the log of the provisioner for the reason',
 };
 
 function publishCreated(unit: UnitOfWork, requestId: string, record: ContainerRecord): void {
@@ -141,7 +148,7 @@ function publishCreated(unit: UnitOfWork, requestId: string, record: ContainerRe
   unit.publish(containerStatus(record.id), statusOf(record));
 }
 
-/** @param variant tells refusals of different requests under one id apart */
+/** @param variant distinguishes refusals of different requests with one id */
 function refuse(unit: UnitOfWork, { id, attempt, data }: Request, refusal: CreationRefusal, variant = ''): void {
   const { reason, message } = refusal;
   unit.refuse(

@@ -3,7 +3,7 @@ import { type ContainerRequested, SUBJECTS } from '@plinth/contracts';
 import { OnEvent, type ReceivedEvent } from '@plinth/service-kit';
 import { RequestIntake } from './request-intake.js';
 
-/** `container.requested`: resolve the image, choose a host, write the config, tell the host. */
+/** `container.requested`: resolve the image, choose a host, write the config, publish it to the host. */
 @Controller()
 export class ContainerRequestedHandler {
   constructor(@Inject(RequestIntake) private readonly intake: RequestIntake) {}

@@ -31,7 +31,8 @@ export interface ContainerRow {
 }
 
 export const CONTAINER_COLUMNS =
-  'id, ordinal, state, config, pid, restarts, exit_code, message, report_sequence, requested_at, started_at, known_good, update, running_image, moving, health, failed_checks';
+  'id, ordinal, state, config, pid, restarts, exit_code, message, report_sequence, requested_at, started_at, ' +
+  'known_good, update, running_image, moving, health, failed_checks';
 
 export function recordOf(row: ContainerRow): ContainerRecord {
   return {
@@ -64,10 +65,12 @@ export async function insertContainer(
   const { config } = record;
   const rows: unknown[] = await manager.query(
     `WITH made AS (
-       INSERT INTO containers (id, tenant, name, request_id, request_digest, state, host, memory_bytes, cpus, config, requested_at)
+       INSERT INTO containers (id, tenant, name, request_id, request_digest, state, host, memory_bytes, cpus, config,
+         requested_at)
        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
        ON CONFLICT (tenant, name) WHERE state <> 'removed' DO NOTHING RETURNING id)
-     INSERT INTO container_history (container_id, at, kind, generation) SELECT id, now(), 'configured', 1 FROM made RETURNING container_id`,
+     INSERT INTO container_history (container_id, at, kind, generation) SELECT id, now(), 'configured', 1 FROM made
+       RETURNING container_id`,
     [
       record.id,
       config.tenant,
@@ -129,10 +132,14 @@ export async function saveMessage(manager: EntityManager, id: string, message: s
   await manager.query('UPDATE containers SET message = $2 WHERE id = $1', [id, message]);
 }
 
-/** Whether a host has no more to do with a container: it is another's or nobody's, and there is nothing left that it must be told. */
+/**
+ * Whether a host has no more to do with a container: it is on another host or on none, and the host needs no further
+ * config for it.
+ */
 export async function isGoneFrom(manager: EntityManager, id: string, host: string): Promise<boolean> {
   const rows: unknown[] = await manager.query(
-    `SELECT 1 FROM containers WHERE id = $1 AND host = $2 AND state <> 'removed' AND (moving->>'released')::boolean IS NOT TRUE
+    `SELECT 1 FROM containers WHERE id = $1 AND host = $2 AND state <> 'removed'
+       AND (moving->>'released')::boolean IS NOT TRUE
      UNION ALL SELECT 1 FROM given_up WHERE container_id = $1 AND host = $2`,
     [id, host],
   );
@@ -146,9 +153,12 @@ export async function saveContainer(
 ): Promise<void> {
   await manager.query(
     `WITH saved AS (
-       UPDATE containers SET state = $2, config = $3, pid = $4, restarts = $5, exit_code = $6, message = $7, report_sequence = $8,
-              started_at = $9, known_good = $14, update = $15, running_image = $16, moving = $17, host = $18, health = $19, failed_checks = $20, state_before_lost = NULL, changed_at = now() WHERE id = $1 RETURNING id)
-     INSERT INTO container_history (container_id, at, kind, generation, message) SELECT id, $10, $11, $12, $13 FROM saved`,
+       UPDATE containers SET state = $2, config = $3, pid = $4, restarts = $5, exit_code = $6, message = $7,
+         report_sequence = $8, started_at = $9, known_good = $14, update = $15, running_image = $16, moving = $17,
+         host = $18, health = $19, failed_checks = $20, state_before_lost = NULL, changed_at = now()
+        WHERE id = $1 RETURNING id)
+     INSERT INTO container_history (container_id, at, kind, generation, message) SELECT id, $10, $11, $12, $13
+       FROM saved`,
     [
       record.id,
       record.state,

@@ -26,10 +26,13 @@ export class DesiredState implements OnModuleInit {
     });
   }
 
-  /** Takes the desired value of a container that is gone from a host off the stream; safe to repeat, also after it came back. */
+  /**
+   * Purges the desired value of a container that has left a host; safe to repeat, also after the container came back.
+   */
   async forget(host: string, containerId: string): Promise<void> {
     const jsm = await this.connection.jetstreamManager();
-    // In this order: what brings it back is published after it is in the database, so behind what is purged.
+    // The order matters: a config that brings it back is published after it is in the database, so behind what is
+    // purged.
     const { state } = await jsm.streams.info(STREAMS.desired.name);
     if (!(await isGoneFrom(this.source.manager, containerId, host))) return;
     await jsm.streams.purge(STREAMS.desired.name, {
@@ -39,7 +42,7 @@ export class DesiredState implements OnModuleInit {
   }
 }
 
-/** Queues every present config and status again: after the bus lost what it had. */
+/** Queues every present config and status again after the bus has lost them. */
 export async function republishAll(source: DataSource): Promise<void> {
   await source.transaction(async (manager) => {
     for (const config of await allGivenUp(manager)) {

@@ -1,11 +1,12 @@
-/** Configs that tell a host to release a container which runs elsewhere now, kept until the host reports that it did. */
+/** Configs by which a host releases a container that runs elsewhere now, kept until the host reports the release. */
 import type { ContainerConfig } from '@plinth/contracts';
 import type { EntityManager } from 'typeorm';
 
-/** Kept in the database, because the bus may forget it. */
+/** The config is kept in the database, because the bus may lose it. */
 export async function rememberGivenUp(manager: EntityManager, host: string, config: ContainerConfig): Promise<void> {
   await manager.query(
-    'INSERT INTO given_up (host, container_id, config) VALUES ($1, $2, $3) ON CONFLICT (host, container_id) DO UPDATE SET config = excluded.config',
+    `INSERT INTO given_up (host, container_id, config) VALUES ($1, $2, $3)
+       ON CONFLICT (host, container_id) DO UPDATE SET config = excluded.config`,
     [host, config.containerId, JSON.stringify(config)],
   );
 }

@@ -27,7 +27,7 @@ const answers = (tenant: string): readonly Record<string, unknown>[] => [
   ...suite.of(SUBJECTS.containerConfigured, { tenant }),
   ...suite.of(SUBJECTS.containerRejected, { tenant }),
 ];
-/** The bus says some facts twice to who listens, when their sender was killed. */
+/** Subscribers may receive some facts twice when their sender was killed. */
 const answered = (tenant: string): number => new Set(answers(tenant).map(({ requestId }) => requestId)).size;
 
 async function burst(tenant: string): Promise<void> {
@@ -66,28 +66,28 @@ it('a burst is answered whole, each request once, when the provisioners are kill
     await suite.startProvisioner('provisioner-again');
   }
   await suite.until(() => answered('killed') === BURST, 'all are answered', 100);
-  const told = `FROM provisioner.outbox WHERE subject IN ('container.configured', 'container.rejected') AND data->>'tenant' = 'killed'`;
-  expect(await count(`SELECT count(*) ${told}`)).toBe(BURST);
-  expect(await count(`SELECT count(DISTINCT data->>'requestId') ${told}`)).toBe(BURST);
+  const answeredRequests = `FROM provisioner.outbox WHERE subject IN ('container.configured', 'container.rejected') AND data->>'tenant' = 'killed'`;
+  expect(await count(`SELECT count(*) ${answeredRequests}`)).toBe(BURST);
+  expect(await count(`SELECT count(DISTINCT data->>'requestId') ${answeredRequests}`)).toBe(BURST);
   expect(await count('SELECT count(*) FROM provisioner.intake')).toBe(0);
 }, 180_000);
 
-it('whoever listens and does not read hurts nobody', async () => {
+it('a subscriber that does not read affects no other', async () => {
   const [stalled, deaf] = [connect(suite.natsPort, '127.0.0.1'), connect(suite.natsPort, '127.0.0.1')];
   for (const socket of [stalled, deaf]) {
     await once(socket, 'connect');
-    // Enough of them for the server to have more to send than a socket holds.
+    // There are enough facts for the server to have more to send than a socket holds.
     const listening = Array.from({ length: 50 }, (_, index) => `SUB container.> ${index + 1}\r\n`).join('');
     socket.write(`CONNECT {"verbose":false}\r\n${listening}PING\r\n`);
     socket.on('error', () => undefined).pause();
   }
-  await burst('heard');
-  await suite.until(() => answered('heard') === BURST, 'all are answered', 60);
-  expect(answers('heard')).toHaveLength(BURST);
+  await burst('slow-reader');
+  await suite.until(() => answered('slow-reader') === BURST, 'all are answered', 60);
+  expect(answers('slow-reader')).toHaveLength(BURST);
   for (const socket of [stalled, deaf]) socket.destroy();
 }, 120_000);
 
-it('two requests under one id, in a burst, are told apart', async () => {
+it('two requests under one id, in a burst, are distinguished', async () => {
   const filler = burst('filler');
   const id = randomBytes(16).toString('hex');
   const envelope = headers();

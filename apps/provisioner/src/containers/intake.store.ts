@@ -9,7 +9,7 @@ export interface WaitingRequest {
   readonly ordinal: string;
   readonly tenant: string;
   readonly event: Request;
-  /** Decisions that went wrong. */
+  /** Failed attempts to decide it. */
   readonly failures: number;
 }
 
@@ -29,8 +29,8 @@ export async function isAnyWaiting(manager: EntityManager): Promise<boolean> {
 }
 
 /**
- * Takes the oldest request of the tenant that comes after another one in the order of names, round and round; it is back when the transaction fails.
- * One that has the id of an older one waits until that is decided.
+ * Takes the oldest request of the tenant that follows `after` in the order of names, cyclically; a failed transaction
+ * puts it back. A request with the id of an older one waits until that is decided.
  */
 export async function takeRequest(manager: EntityManager, afterTenant: string): Promise<WaitingRequest | undefined> {
   const take = async (condition: string, parameters: readonly string[]): Promise<WaitingRequest | undefined> => {
@@ -47,7 +47,7 @@ export async function takeRequest(manager: EntityManager, afterTenant: string): 
   return (await take('tenant > $1', [afterTenant])) ?? (await take('true', []));
 }
 
-/** It is taken again after the delay. */
+/** The request is taken again after the delay. */
 export async function postponeRequest(
   manager: EntityManager,
   { ordinal, failures }: WaitingRequest,

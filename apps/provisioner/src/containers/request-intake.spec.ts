@@ -8,7 +8,7 @@ const turns = async (count: number): Promise<void> => {
   for (let done = 0; done < count; done++) await turn();
 };
 
-/** A table and decisions that take as long as the test says. */
+/** A table and decisions that take as long as the test sets. */
 class Table {
   readonly decided: string[] = [];
   readonly table: string[] = [];
@@ -43,7 +43,7 @@ class Table {
     } as unknown as Logger,
   );
 
-  /** Nothing waited when it was started. */
+  /** An intake that was started with an empty table. */
   async started(): Promise<this> {
     this.intake.start();
     await turns(3);
@@ -81,7 +81,7 @@ describe('request intake', () => {
     await table.intake.stop();
   });
 
-  it('puts what comes beyond 16 decisions into the table, and is done with it then', async () => {
+  it('puts what comes beyond 16 decisions into the table, and then decides it', async () => {
     const table = await new Table().started();
     table.isQuick = false;
     const first = table.take(...names('a', 16));
@@ -119,7 +119,7 @@ describe('request intake', () => {
     await table.intake.stop();
   });
 
-  it('carries out the first of two requests under one id before it looks at the second', async () => {
+  it('carries out the first of two requests under one id before it takes the second', async () => {
     const table = await new Table().started();
     table.isQuick = false;
     const both = table.take('same', 'same');
@@ -131,7 +131,7 @@ describe('request intake', () => {
     await table.intake.stop();
   });
 
-  it('rejects what it could not put into the table, so that the bus brings it again, and goes on when the database is back', async () => {
+  it('rejects what it could not put into the table, so that the bus delivers it again, and continues when the database is back', async () => {
     const table = new Table();
     table.isAway = true;
     table.intake.start();

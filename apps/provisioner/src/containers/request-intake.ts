@@ -1,15 +1,16 @@
 /**
- * Requests for containers in fair order. While few come, each is decided as it is taken off the bus; when more come than can be decided at once,
- * they go into a table as fast as they come, and are decided from there tenant by tenant: a burst delays its own tenant, not the others.
+ * Requests for containers in fair order. While few come, each is decided as it is taken off the bus; when more come
+ * than can be decided at once, they go into a table as fast as they come, and are decided from there tenant by tenant:
+ * a burst delays its own tenant, not the others.
  */
 import { Inject, Injectable } from '@nestjs/common';
 import { type Logger, LOGGER, type NextPass, WorkLoop } from '@plinth/service-kit';
 import type { Request } from './intake.store.js';
 import { WaitingRequests } from './waiting-requests.js';
 
-/** At once; the database's connections are more. */
+/** Decisions at once; the database has more connections. */
 const DECISIONS = 16;
-/** As long as requests come in: another tenant's may be among them, and is only seen when it is in the table. */
+/** Workers while requests arrive: another tenant's may be among them, and is only seen once it is in the table. */
 const DECISIONS_MEANWHILE = 2;
 const PUT_AT_ONCE = 500;
 const SWEEP_MS = 1_000;
@@ -18,23 +19,23 @@ const SWEEP_MS = 1_000;
 export class RequestIntake {
   /** Decisions in progress. */
   private deciding = 0;
-  /** Something may wait in the table. */
+  /** Whether a request may wait in the table. */
   private backlog = true;
   /** Writes to the table so far. */
   private puts = 0;
-  /** The database, when it was asked last. */
+  /** Whether the last query of the database failed. */
   private away = false;
   private arriving: {
     readonly event: Request;
     readonly done: () => void;
     readonly failed: (error: unknown) => void;
   }[] = [];
-  /** Requests are written to the table, or wait for it. */
+  /** Whether requests are being written to the table, or wait for it. */
   private putting = false;
   private readonly writing: WorkLoop;
   private readonly sweeping: WorkLoop;
   private readonly workers = new Set<Promise<void>>();
-  /** By request id: what was taken and is neither decided nor in the table. */
+  /** By request id: requests that were taken and are neither decided nor in the table. */
   private readonly inProgress = new Map<string, Promise<void>>();
   private stopping = false;
 
@@ -51,7 +52,8 @@ export class RequestIntake {
       pass: () => this.sweep(),
       periodMs: SWEEP_MS,
       retryMs: () => SWEEP_MS,
-      failed: (error) => logger.warn({ err: error }, 'waiting requests could not be looked for; it is tried again'),
+      failed: (error) =>
+        logger.warn({ err: error }, 'the table of waiting requests could not be read; it is tried again'),
     });
   }
 
@@ -60,18 +62,18 @@ export class RequestIntake {
     this.sweeping.start();
   }
 
-  /** Resolves when what was taken is decided or in the table. */
+  /** Resolves when every request that was taken is decided or in the table. */
   async stop(): Promise<void> {
     this.stopping = true;
     await Promise.all([this.sweeping.stop(), this.writing.finish()]);
     await Promise.all(this.workers);
   }
 
-  /** Resolves when it is decided, or safe in the table. */
+  /** Resolves when the request is decided, or safe in the table. */
   async take(event: Request): Promise<void> {
     const before = this.inProgress.get(event.id);
     const taken = before ? before.then(() => this.admit(event)) : this.admit(event);
-    // Of two requests under one id the first is carried out.
+    // The first of two requests with one id is carried out.
     const settled = taken.catch(() => undefined);
     this.inProgress.set(event.id, settled);
     try {
@@ -99,7 +101,7 @@ export class RequestIntake {
     });
   }
 
-  /** Those that arrive together are written together. */
+  /** Writes the requests that arrive together in one statement. */
   private async putSome(): Promise<NextPass | undefined> {
     const some = this.arriving.splice(0, PUT_AT_ONCE);
     if (some.length === 0) return undefined;
@@ -110,10 +112,10 @@ export class RequestIntake {
       this.startWorkers();
       for (const { done } of some) done();
     } catch (error) {
-      // The bus brings them again.
+      // The bus delivers them again.
       for (const { failed } of some) failed(error);
     }
-    // Acknowledged ones make room for the next, which are then written together too.
+    // Acknowledged requests make room for the next, which are then written together too.
     await new Promise((resolve) => setImmediate(resolve));
     if (this.arriving.length > 0) return 'again';
     this.putting = false;
@@ -121,7 +123,7 @@ export class RequestIntake {
     return undefined;
   }
 
-  /** What another provisioner has put aside, or an outage left, is decided too. */
+  /** Also decides requests that another provisioner has stored, or that an outage left. */
   private async sweep(): Promise<void> {
     this.backlog ||= await this.requests.isAnyWaiting();
     this.startWorkers();
@@ -145,14 +147,14 @@ export class RequestIntake {
         found = await this.requests.decideNext();
         this.away = false;
       } catch (error) {
-        // An outage is logged once, not by every worker every second; the sweep comes again.
+        // An outage is logged once, not by every worker every second; the sweep tries again.
         if (!this.away) this.logger.warn({ err: error }, 'waiting requests could not be decided; it is tried again');
         this.away = true;
         return;
       } finally {
         this.deciding--;
       }
-      // What was put into the table while it was looked at is looked for again.
+      // A request may have been stored during the query, so the table is queried again.
       if (found || this.puts !== puts) continue;
       this.backlog = false;
       return;

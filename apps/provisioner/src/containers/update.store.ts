@@ -1,4 +1,4 @@
-/** Reads what an update needs to know of images. */
+/** Reads the images that an update needs. */
 import type { EntityManager } from 'typeorm';
 import type { UpdateCandidate, UpdateCatalogue } from './domain/image-update.js';
 

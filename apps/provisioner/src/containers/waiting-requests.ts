@@ -31,7 +31,7 @@ export class WaitingRequests {
     await this.outbox.work(causeOf(event), (unit) => this.creation.decide(unit, event, digestOf(event)));
   }
 
-  /** The table has them all when it resolves, or none when it rejects. */
+  /** Stores all of them, or none when it rejects. */
   async put(events: readonly Request[]): Promise<void> {
     const requests = events.map((event) => ({ tenant: event.data.tenant ?? DEFAULT_TENANT, event }));
     await putRequests(this.source.manager, requests);
@@ -42,10 +42,10 @@ export class WaitingRequests {
   }
 
   /**
-   * Decides the oldest request of the next tenant. One that cannot be decided is tried as often, and after the same pauses, as the bus
-   * delivers a message; then it is refused.
-   * @returns whether one waited
-   * @throws Error when the database is away; what was taken waits as before
+   * Decides the oldest request of the next tenant. A request that cannot be decided is tried as often, and after the
+   * same pauses, as the bus delivers a message; then it is refused.
+   * @returns whether a request waited
+   * @throws Error when the database does not answer; the request waits as before
    */
   async decideNext(): Promise<boolean> {
     let taken: WaitingRequest | undefined;
@@ -55,7 +55,7 @@ export class WaitingRequests {
         if (!taken) return;
         this.lastTenant = taken.tenant;
         const unit = new UnitOfWork(manager, causeOf(taken.event), add);
-        if (taken.failures >= MAX_DELIVERIES) this.creation.giveUp(unit, taken.event);
+        if (taken.failures >= MAX_DELIVERIES) this.creation.refuseUndecided(unit, taken.event);
         else await this.creation.decide(unit, taken.event, digestOf(taken.event));
       });
       return taken !== undefined;

@@ -50,7 +50,7 @@ export class HeartbeatsHandler {
         unit.publish(subject, data, { aggregate: `storage:${node}` });
       }
       if (meaning !== 'known') await announceStorage(unit, node);
-      // A node that was away for longer than the bus remembers still holds what was retired meanwhile.
+      // A node that was lost for longer than the bus keeps messages still holds versions that were retired meanwhile.
       for (const image of await retirementsToRepeat(unit.db, event.data.images)) {
         unit
           .causedBy({ correlationId: newId() })

@@ -18,7 +18,7 @@ export class HostControl {
       const parallel = 'parallel' in event.data ? (event.data.parallel ?? DEFAULT_PARALLEL) : DEFAULT_PARALLEL;
       const drain = operation === 'drain' ? { parallel, moved: 0, waiting: null, inHand: [], ...causeOf(event) } : null;
       if (!(await setScheduling(unit.db, host, operation !== 'uncordon', drain))) {
-        const message = `there is no host ${host}; plinth hosts shows what there is`;
+        const message = `there is no host ${host}; plinth hosts lists all hosts`;
         unit.refuse(SUBJECTS.hostRejected, { operation, reason: 'host-not-found', message, host });
         return;
       }

@@ -1,34 +1,36 @@
-/** Heartbeats in, lost hosts out. */
+/** Stores heartbeats, and marks hosts and storage nodes that are lost. */
 import type { ContainerState, HostHeartbeat, StorageHeartbeat } from '@plinth/contracts';
 import type { EntityManager } from 'typeorm';
 import type { ContainerRecord } from '../containers/domain/container-record.js';
 import { CONTAINER_COLUMNS, type ContainerRow, recordOf } from '../containers/container.store.js';
 
-/** `changed`: it says something new of itself, or is heard again after a silence. */
-export type Meaning = 'joined' | 'recovered' | 'changed' | 'known';
+/** `changed`: the heartbeat reports something new, or is the first after a silence. */
+export type HeartbeatEffect = 'joined' | 'recovered' | 'changed' | 'known';
 
 interface Before {
   readonly before: string | null;
   readonly same: boolean | null;
 }
 
-function meaningOf(row: Before | undefined): Meaning {
+function effectOf(row: Before | undefined): HeartbeatEffect {
   if (row === undefined || row.before === null) return 'joined';
   if (row.before === 'lost') return 'recovered';
   return row.before === 'ready' && row.same === true ? 'known' : 'changed';
 }
 
-/** @returns what the heartbeat meant */
-export async function recordHostHeartbeat(manager: EntityManager, beat: HostHeartbeat): Promise<Meaning> {
+/** @returns what the heartbeat changed */
+export async function recordHostHeartbeat(manager: EntityManager, beat: HostHeartbeat): Promise<HeartbeatEffect> {
   const rows: Before[] = await manager.query(
     `WITH before AS (
        SELECT state, (datacenter, storage_nodes, capacity_memory, capacity_cpus, capacity_containers, runtime)
-                       IS NOT DISTINCT FROM ($2::text, $3::text[], $5::bigint, $6::float8, $7::integer, $11::text) AS same
+              IS NOT DISTINCT FROM ($2::text, $3::text[], $5::bigint, $6::float8, $7::integer, $11::text) AS same
          FROM hosts WHERE host = $1)
-     INSERT INTO hosts (host, state, datacenter, storage_nodes, incarnation, capacity_memory, capacity_cpus, capacity_containers, cores, load1, memory_used, running, runtime, last_seen_at)
+     INSERT INTO hosts (host, state, datacenter, storage_nodes, incarnation, capacity_memory, capacity_cpus,
+       capacity_containers, cores, load1, memory_used, running, runtime, last_seen_at)
      VALUES ($1, 'ready', $2, $3, $4, $5, $6, $7, $6, $8, $9, $10, $11, now())
-     ON CONFLICT (host) DO UPDATE SET state = 'ready', datacenter = $2, storage_nodes = $3, incarnation = $4, capacity_memory = $5,
-       capacity_cpus = $6, capacity_containers = $7, cores = $6, load1 = $8, memory_used = $9, running = $10, runtime = $11, last_seen_at = now(), beats = hosts.beats + 1
+     ON CONFLICT (host) DO UPDATE SET state = 'ready', datacenter = $2, storage_nodes = $3, incarnation = $4,
+       capacity_memory = $5, capacity_cpus = $6, capacity_containers = $7, cores = $6, load1 = $8, memory_used = $9,
+       running = $10, runtime = $11, last_seen_at = now(), beats = hosts.beats + 1
      RETURNING (SELECT state FROM before) AS before, (SELECT same FROM before) AS same`,
     [
       beat.host,
@@ -44,7 +46,7 @@ export async function recordHostHeartbeat(manager: EntityManager, beat: HostHear
       beat.runtime,
     ],
   );
-  return meaningOf(rows[0]);
+  return effectOf(rows[0]);
 }
 
 /** A host or storage node that is not lost. */
@@ -72,7 +74,10 @@ export async function storageInUse(manager: EntityManager): Promise<HeardNode[]>
   return rows;
 }
 
-/** Each is marked by one provisioner only, and not when it was heard meanwhile. @returns those that were marked */
+/**
+ * Each host is marked by one provisioner only, and not if it sent a heartbeat meanwhile.
+ * @returns the hosts that were marked
+ */
 export async function markSilent(
   manager: EntityManager,
   hosts: readonly HeardNode[],
@@ -88,12 +93,13 @@ export async function markSilent(
   return rows.map(silentNode);
 }
 
-/** As {@link markSilent}. */
+/** Marks storage nodes as {@link markSilent} marks hosts. */
 export async function markStorageLost(manager: EntityManager, nodes: readonly HeardNode[]): Promise<SilentNode[]> {
   if (nodes.length === 0) return [];
   const [rows]: [SilentRow[], number] = await manager.query(
     `UPDATE storage_nodes s SET state = 'lost' FROM unnest($1::text[], $2::bigint[]) AS silent(node, beats)
-      WHERE s.node = silent.node AND s.beats = silent.beats AND s.state <> 'lost' RETURNING s.node AS name, s.last_seen_at`,
+      WHERE s.node = silent.node AND s.beats = silent.beats AND s.state <> 'lost'
+        RETURNING s.node AS name, s.last_seen_at`,
     [nodes.map(({ name }) => name), nodes.map(({ beats }) => beats)],
   );
   return rows.map(silentNode);
@@ -115,16 +121,19 @@ export async function loseContainers(
   live: readonly ContainerState[],
 ): Promise<ContainerRecord[]> {
   const [rows]: [ContainerRow[], number] = await manager.query(
-    `UPDATE containers SET state_before_lost = state, state = 'lost', message = 'its host ' || $1 || ' is lost; it is started elsewhere when the lease on its volume has run out', changed_at = now() WHERE host = $1 AND state = ANY($2) RETURNING ${CONTAINER_COLUMNS}`,
+    `UPDATE containers SET state_before_lost = state, state = 'lost',
+       message = 'its host ' || $1 || ' is lost; it is started elsewhere when the lease on its volume has run out',
+       changed_at = now() WHERE host = $1 AND state = ANY($2) RETURNING ${CONTAINER_COLUMNS}`,
     [host, live],
   );
   return rows.map(recordOf);
 }
 
-/** Back to what they were; the agent's own reports correct it. */
+/** Restores the states from before the loss; the agent's own reports correct them. */
 export async function recoverContainers(manager: EntityManager, host: string): Promise<ContainerRecord[]> {
   const [rows]: [ContainerRow[], number] = await manager.query(
-    `UPDATE containers SET state = coalesce(state_before_lost, 'scheduled'), state_before_lost = NULL, message = NULL, changed_at = now()
+    `UPDATE containers SET state = coalesce(state_before_lost, 'scheduled'), state_before_lost = NULL, message = NULL,
+       changed_at = now()
       WHERE host = $1 AND state = 'lost' RETURNING ${CONTAINER_COLUMNS}`,
     [host],
   );
@@ -134,30 +143,36 @@ export async function recoverContainers(manager: EntityManager, host: string): P
 /** Seconds during which a master that the heartbeat does not list yet may still be newer than the list. */
 const HEARTBEAT_LAG_SECONDS = 10;
 
-/** @returns what the heartbeat meant */
-export async function recordStorageHeartbeat(manager: EntityManager, beat: StorageHeartbeat): Promise<Meaning> {
+/** @returns what the heartbeat changed */
+export async function recordStorageHeartbeat(manager: EntityManager, beat: StorageHeartbeat): Promise<HeartbeatEffect> {
   const rows: Before[] = await manager.query(
     `WITH before AS (
        SELECT state, (datacenter, labels, total_bytes) IS NOT DISTINCT FROM ($2::text, $3::jsonb, $4::bigint) AS same
          FROM storage_nodes WHERE node = $1)
-     INSERT INTO storage_nodes (node, datacenter, labels, total_bytes, free_bytes, last_seen_at) VALUES ($1, $2, $3, $4, $5, now())
-     ON CONFLICT (node) DO UPDATE SET state = 'ready', datacenter = $2, labels = $3, total_bytes = $4, free_bytes = $5, last_seen_at = now(),
-       beats = storage_nodes.beats + 1
+     INSERT INTO storage_nodes (node, datacenter, labels, total_bytes, free_bytes, last_seen_at)
+       VALUES ($1, $2, $3, $4, $5, now())
+     ON CONFLICT (node) DO UPDATE SET state = 'ready', datacenter = $2, labels = $3, total_bytes = $4,
+       free_bytes = $5, last_seen_at = now(), beats = storage_nodes.beats + 1
      RETURNING (SELECT state FROM before) AS before, (SELECT same FROM before) AS same`,
     [beat.node, beat.datacenter, JSON.stringify(beat.labels), beat.totalBytes, beat.freeBytes],
   );
   await manager.query(
-    `WITH told AS (SELECT * FROM json_to_recordset($2::json) AS l(host text, renewal text, "ttlSeconds" integer, "unrenewedMs" bigint)),
-     gone AS (DELETE FROM leases WHERE node = $1 AND host NOT IN (SELECT host FROM told))
-     INSERT INTO leases (node, host, renewal, ttl_seconds, unrenewed_ms) SELECT $1, host, renewal, "ttlSeconds", "unrenewedMs" FROM told
-     ON CONFLICT (node, host) DO UPDATE SET renewal = excluded.renewal, ttl_seconds = excluded.ttl_seconds, unrenewed_ms = excluded.unrenewed_ms`,
+    `WITH reported AS (SELECT * FROM json_to_recordset($2::json)
+       AS l(host text, renewal text, "ttlSeconds" integer, "unrenewedMs" bigint)),
+     gone AS (DELETE FROM leases WHERE node = $1 AND host NOT IN (SELECT host FROM reported))
+     INSERT INTO leases (node, host, renewal, ttl_seconds, unrenewed_ms)
+       SELECT $1, host, renewal, "ttlSeconds", "unrenewedMs" FROM reported
+     ON CONFLICT (node, host) DO UPDATE SET renewal = excluded.renewal, ttl_seconds = excluded.ttl_seconds,
+       unrenewed_ms = excluded.unrenewed_ms`,
     [beat.node, JSON.stringify(beat.leases ?? [])],
   );
   if (beat.tenants) {
     await manager.query(
-      `WITH told AS (SELECT tenant, max(bytes) AS bytes FROM json_to_recordset($2::json) AS t(tenant text, bytes bigint) GROUP BY tenant),
-       gone AS (DELETE FROM tenant_disk WHERE node = $1 AND tenant NOT IN (SELECT tenant FROM told))
-       INSERT INTO tenant_disk (node, tenant, bytes) SELECT $1, tenant, bytes FROM told ON CONFLICT (node, tenant) DO UPDATE SET bytes = excluded.bytes`,
+      `WITH reported AS (SELECT tenant, max(bytes) AS bytes
+         FROM json_to_recordset($2::json) AS t(tenant text, bytes bigint) GROUP BY tenant),
+       gone AS (DELETE FROM tenant_disk WHERE node = $1 AND tenant NOT IN (SELECT tenant FROM reported))
+       INSERT INTO tenant_disk (node, tenant, bytes) SELECT $1, tenant, bytes FROM reported
+         ON CONFLICT (node, tenant) DO UPDATE SET bytes = excluded.bytes`,
       [beat.node, JSON.stringify(beat.tenants)],
     );
   }
@@ -166,14 +181,17 @@ export async function recordStorageHeartbeat(manager: EntityManager, beat: Stora
   );
   await manager.query(
     `INSERT INTO masters (name, version, node, content_digest)
-     SELECT i.name, i.version, $1, i.content_digest FROM json_to_recordset($2::json) AS i(name text, version text, content_digest text)
-     ON CONFLICT (name, version, node) DO UPDATE SET content_digest = excluded.content_digest WHERE masters.content_digest <> excluded.content_digest`,
+     SELECT i.name, i.version, $1, i.content_digest
+       FROM json_to_recordset($2::json) AS i(name text, version text, content_digest text)
+     ON CONFLICT (name, version, node) DO UPDATE SET content_digest = excluded.content_digest
+       WHERE masters.content_digest <> excluded.content_digest`,
     [beat.node, listed],
   );
   await manager.query(
     `DELETE FROM masters m WHERE m.node = $1 AND m.seen_at < now() - interval '${HEARTBEAT_LAG_SECONDS} seconds'
-       AND NOT EXISTS (SELECT 1 FROM json_to_recordset($2::json) AS i(name text, version text) WHERE i.name = m.name AND i.version = m.version)`,
+       AND NOT EXISTS (SELECT 1 FROM json_to_recordset($2::json) AS i(name text, version text)
+         WHERE i.name = m.name AND i.version = m.version)`,
     [beat.node, listed],
   );
-  return meaningOf(rows[0]);
+  return effectOf(rows[0]);
 }

@@ -1,4 +1,6 @@
-/** Looks every second or two for hosts and storage nodes that fell silent; several provisioners may do so at once. */
+/**
+ * Looks every second or two for hosts and storage nodes that have gone silent; several provisioners may do so at once.
+ */
 import { Inject, Injectable } from '@nestjs/common';
 import { containerStatus, type ContainerState, SUBJECTS } from '@plinth/contracts';
 import { type Logger, LOGGER, newId, Outbox, WorkLoop } from '@plinth/service-kit';
@@ -35,7 +37,7 @@ export class LostHosts {
       pass: () => this.sweep(),
       periodMs: PERIOD_MS,
       retryMs: () => PERIOD_MS,
-      failed: (error) => this.logger.warn({ err: error }, 'sweep for lost hosts interrupted; it comes again'),
+      failed: (error) => this.logger.warn({ err: error }, 'the sweep for lost hosts failed; it is tried again'),
     });
   }
 
@@ -56,7 +58,7 @@ export class LostHosts {
         silent(this.config.PLINTH_HOST_LOST_SECONDS / 2),
         'suspect',
       )) {
-        this.logger.warn({ host }, 'host is silent; nothing new is placed there');
+        this.logger.warn({ host }, 'host is silent; no container is placed there');
         await announceHost(sweep.causedBy({ correlationId: newId() }), host);
       }
       for (const { name: host, lastSeenAt } of await markSilent(

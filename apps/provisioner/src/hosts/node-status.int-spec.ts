@@ -35,9 +35,9 @@ async function last<T>(subject: string): Promise<Stored<T> | undefined> {
 const host = (): Promise<Stored<HostStatus> | undefined> => last<HostStatus>(hostStatus(HOST));
 const storage = (): Promise<Stored<StorageStatus> | undefined> => last<StorageStatus>(storageStatus(NODE));
 
-const becomes = <T>(look: () => Promise<Stored<T> | undefined>, fits: (data: T) => boolean, what: string) =>
+const becomes = <T>(read: () => Promise<Stored<T> | undefined>, fits: (data: T) => boolean, what: string) =>
   suite.until(async () => {
-    const found = await look();
+    const found = await read();
     return found && fits(found.data) ? found : undefined;
   }, what);
 
@@ -52,7 +52,7 @@ describe('the status of a host and of a storage node', () => {
     expect(suite.of(SUBJECTS.storageJoined, { node: NODE })).toHaveLength(1);
   });
 
-  it('says what was changed: scheduling and labels', async () => {
+  it('reports what was changed: scheduling and labels', async () => {
     await suite.ask(SUBJECTS.hostCordonRequested, { host: HOST });
     await becomes(host, ({ cordoned }) => cordoned, 'it is cordoned');
     await suite.ask(SUBJECTS.hostDrainRequested, { host: HOST });

@@ -1,17 +1,17 @@
-/** Who has not been heard for how long, by this process's clock: what jumps is the time of day. */
-export interface Heard {
+/** For how long no heartbeat has been received, by this process's monotonic clock: the time of day may jump. */
+export interface HeartbeatCount {
   readonly name: string;
   /** Counts its heartbeats. */
   readonly beats: string;
 }
 
 export class Silence {
-  private readonly heard = new Map<string, { readonly beats: string; readonly atMs: number }>();
+  private readonly lastCounts = new Map<string, { readonly beats: string; readonly atMs: number }>();
 
-  /** While no provisioner ran nobody could hear the heartbeats: everyone has the full time from when it is first looked at. */
-  among<T extends Heard>(all: readonly T[], nowMs: number): (seconds: number) => T[] {
+  /** Heartbeats were lost while no provisioner ran: each node has the full time from when it is first checked. */
+  among<T extends HeartbeatCount>(all: readonly T[], nowMs: number): (seconds: number) => T[] {
     for (const { name, beats } of all)
-      if (this.heard.get(name)?.beats !== beats) this.heard.set(name, { beats, atMs: nowMs });
-    return (seconds) => all.filter(({ name }) => nowMs - (this.heard.get(name)?.atMs ?? nowMs) >= seconds * 1000);
+      if (this.lastCounts.get(name)?.beats !== beats) this.lastCounts.set(name, { beats, atMs: nowMs });
+    return (seconds) => all.filter(({ name }) => nowMs - (this.lastCounts.get(name)?.atMs ?? nowMs) >= seconds * 1000);
   }
 }

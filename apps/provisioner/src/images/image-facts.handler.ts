@@ -38,7 +38,7 @@ export class ImageFactsHandler {
     const { name, version, contentDigest, archiveBytes, unpackedBytes } = event.data;
     await this.outbox.work(causeOf(event), async (unit) => {
       await recordImage(unit.db, { name, version, state: 'promoted', contentDigest, archiveBytes, unpackedBytes });
-      // Whoever promotes it, or hears of it, has missed that it was retired.
+      // The service that promoted the version, or reports it, has not received its retirement.
       for (const image of await retirementsToRepeat(unit.db, [{ name, version }])) {
         unit.publish(SUBJECTS.imageRetired, image, { aggregate: `image:${image.name}` });
       }

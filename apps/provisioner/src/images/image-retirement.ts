@@ -1,4 +1,6 @@
-/** One version out of use for ever, in one transaction: lock it, look whether anything needs it, retire it, announce. */
+/**
+ * One version out of use for ever, in one transaction: lock it, check whether anything needs it, retire it, announce.
+ */
 import { Inject, Injectable } from '@nestjs/common';
 import { type ImageRetirementRequested, type ImageRetired, parseExactImageRef, SUBJECTS } from '@plinth/contracts';
 import { causeOf, claimEvent, Outbox, PermanentError, type ReceivedEvent } from '@plinth/service-kit';
@@ -12,7 +14,7 @@ export class ImageRetirement {
   async retire(event: ReceivedEvent<ImageRetirementRequested>): Promise<void> {
     const { image } = event.data;
     const ref = parseExactImageRef(image);
-    if (!ref) throw new PermanentError('the contract let an image reference through that is none');
+    if (!ref) throw new PermanentError('the image reference passed its contract but is not valid');
     const { name, version } = ref;
     await this.outbox.work(causeOf(event), async (unit) => {
       if (!(await claimEvent(unit.db, event.subject, event.id))) return;

@@ -14,10 +14,11 @@ export interface ImageChange {
   readonly message?: string;
 }
 
-/** Fields are filled in whenever they are known; the state only moves forward, whatever the order of the facts. */
+/** Fields are filled in as they become known; the state only moves forward, in any order of the facts. */
 export async function recordImage(manager: EntityManager, change: ImageChange): Promise<void> {
   await manager.query(
-    `INSERT INTO image_versions (name, version, number, state, rank, content_digest, archive_bytes, unpacked_bytes, parent, message)
+    `INSERT INTO image_versions (name, version, number, state, rank, content_digest, archive_bytes, unpacked_bytes,
+       parent, message)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
      ON CONFLICT (name, version) DO UPDATE SET
        state = CASE WHEN excluded.rank > image_versions.rank THEN excluded.state ELSE image_versions.state END,
@@ -61,14 +62,15 @@ export async function forgetMaster(manager: EntityManager, node: string, name: s
   await manager.query('DELETE FROM masters WHERE name = $1 AND version = $2 AND node = $3', [name, version, node]);
 }
 
-/** Holds the row until the transaction ends: meanwhile the version is not retired. */
+/** Locks the row until the transaction ends, so that the version is not retired meanwhile. */
 export async function holdImage(
   manager: EntityManager,
   name: string,
   version: string,
 ): Promise<{ state: string; masters: number } | undefined> {
   const rows: { state: string; masters: number }[] = await manager.query(
-    `SELECT v.state, (SELECT count(*)::int FROM masters m WHERE m.name = v.name AND m.version = v.version AND m.content_digest = v.content_digest) AS masters
+    `SELECT v.state, (SELECT count(*)::int FROM masters m WHERE m.name = v.name AND m.version = v.version
+       AND m.content_digest = v.content_digest) AS masters
        FROM image_versions v WHERE v.name = $1 AND v.version = $2 FOR SHARE OF v`,
     [name, version],
   );

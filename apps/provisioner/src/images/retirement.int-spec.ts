@@ -53,7 +53,7 @@ const update = (name: string, to: string, soakSeconds = 0): Promise<string> =>
   suite.ask(SUBJECTS.containerUpdateRequested, { name, to, stableSeconds: 0, soakSeconds });
 
 describe('a version', () => {
-  it('that nothing needs is retired, once and for good, and whoever asks for it gets the default with the reason', async () => {
+  it('that nothing needs is retired, once and for good, and a request for it gets the default with the reason', async () => {
     const name = await newImage(1);
     expect(await answerOf(await retire(`${name}@v1`), `${name}@v1`)).toMatchObject({ name, version: 'v1' });
     expect(await answerOf(await retire(`${name}@v1`), 'none@v1')).toMatchObject({
@@ -96,7 +96,7 @@ describe('a version', () => {
     expect(suite.of(SUBJECTS.imageRetired, { name })).toHaveLength(1);
   });
 
-  it('is told to be retired again when a storage node still holds it after a while', async () => {
+  it('is reported as retired again when a storage node still holds it after a while', async () => {
     const name = await newImage(1);
     await answerOf(await retire(`${name}@v1`), `${name}@v1`);
     const source = await new DataSource({ type: 'postgres', url: suite.databaseUrl }).initialize();
@@ -105,7 +105,10 @@ describe('a version', () => {
       [name],
     );
     await source.destroy();
-    await suite.until(() => suite.of(SUBJECTS.imageRetired, { name }).length === 2, 'it is told again');
+    await suite.until(
+      () => suite.of(SUBJECTS.imageRetired, { name }).length === 2,
+      'the retirement is published again',
+    );
   });
 
   it('that is the default, unknown, or not in production is not', async () => {
@@ -141,12 +144,12 @@ describe('a version', () => {
     expect(await answerOf(await retire(image), image)).toMatchObject({ name });
   });
 
-  it('is kept for a container that goes back to it, and for one that has it as known good', async () => {
+  it('is kept for a container that is reverted to it, and for one that has it as known good', async () => {
     const name = await newImage(2);
     await suite.run(name, 1, { image: `${name}@v1` });
     suite.hosts.fates.set(`${name}-0`, 'hangs');
     await update(`${name}-0`, `${name}@v2`, 60);
-    // Until the host's word has reached the provisioner, the container is on the first for it, too.
+    // Until the host's report has reached the provisioner, the container counts as on the first version.
     await suite.until(
       async () =>
         (await suite.answer<ContainerDetails>(QUERIES.container, { name: `${name}-0` })).history.filter(
@@ -165,7 +168,7 @@ describe('a version', () => {
     expect(await needing(`${name}@v1`)).toHaveLength(1);
   });
 
-  it('is kept for a host that is away and still runs on it, whatever the config says', async () => {
+  it('is kept for a host that is away and still runs on it, even if the config names another', async () => {
     const name = await newImage(2);
     await suite.run(name, 1, { image: `${name}@v1` });
     const host = (await needing(`${name}@v1`))[0]?.host ?? '';
@@ -262,7 +265,7 @@ describe('retirements, creations, updates and activations at once', () => {
     }
     const summaries = (await suite.answer<Page<ImageSummary>>(QUERIES.images, { name })).items;
     expect(summaries.filter((image) => image.defaultVersion && image.state === 'retired')).toEqual([]);
-    // The two met at all.
+    // Some retirements and uses did collide.
     expect(new Set(ended.values()).size).toBeGreaterThan(1);
   });
 });

@@ -1,4 +1,7 @@
-/** Moves containers between hosts: off a drained one, one after the other, and away from a lost one when its lease on their volumes has run out. */
+/**
+ * Moves containers between hosts: off a drained one, one after the other, and away from a lost one when its lease on
+ * their volumes has run out.
+ */
 import { Inject, Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import {
@@ -42,13 +45,13 @@ import {
   relocationOf,
   removedElsewhere,
   removedWithHost,
-  wantedState,
+  desiredState,
 } from './domain/relocation.js';
 
 type Place = { readonly ok: true; readonly host: string } | { readonly ok: false; readonly message: string };
 
 const PERIOD_MS = 1_000;
-/** Containers of lost hosts that are looked at in one turn. */
+/** Containers of lost hosts that are checked in one turn. */
 const CONTAINERS_PER_PASS = 200;
 /** Containers of a drained host that are tried in one turn. */
 const TRIES_PER_PASS = 20;
@@ -80,20 +83,20 @@ export class ContainerRelocation {
     return this.loop.stop();
   }
 
-  /** Something may have changed that a drain waits for. */
+  /** Wakes the loop: a change that a drain waits for may have happened. */
   kick(): void {
     this.loop.kick();
   }
 
-  /** A container runs: a drain may have waited for it. */
+  /** Records that a container runs: a drain may have waited for it. */
   started(): void {
     if (this.draining) this.kick();
   }
 
-  /** The host has given the container up. @returns the record to save */
+  /** Handles the release of the container by its host. @returns the record to save */
   async arrive(unit: UnitOfWork, record: ContainerRecord): Promise<ContainerRecord> {
     const from = record.config.host;
-    // Said again while it waits for another host: its room is free already.
+    // The release was reported again while the container waits for another host: its room is free already.
     if (!record.moving?.released) await release(unit.db, from, record.config.limits);
     const moving = record.moving ?? {
       reason: 'drain' as const,
@@ -123,12 +126,12 @@ export class ContainerRelocation {
     for (const { host } of active) await this.outbox.work({ correlationId: newId() }, (unit) => this.drain(unit, host));
   }
 
-  /** A container whose host is lost, or which was given up and found no other. */
+  /** Relocates a container whose host is lost, or which was released and found no other host. */
   private async relocate(unit: UnitOfWork, id: string): Promise<void> {
     const record = await lockContainer(unit.db, id);
     if (!record) return;
     const { config } = record;
-    // Looked at again under the lock: it may be back.
+    // The record is read again under the lock: the host may be back.
     const isHostLost = (await hostStanding(unit.db, config.host))?.state === 'lost';
     const next = relocationOf(record, isHostLost, await leaseOf(unit.db, config.storageNode, config.host));
     if (next.kind === 'none') return;
@@ -152,7 +155,10 @@ export class ContainerRelocation {
     await this.save(unit, await this.settle(unit, { ...moving, config: left }, place.host, takeover));
   }
 
-  /** Nothing of it runs any more. Its data are deleted by another host that reaches them; what the lost one has of it, it takes away when it is back. */
+  /**
+   * Removes a container that no longer runs. Another host that reaches its data deletes them; the lost host clears its
+   * own part when it is back.
+   */
   private async removeLost(unit: UnitOfWork, record: ContainerRecord, takeover: VolumeTakeover): Promise<void> {
     const { config } = record;
     const from = config.host;
@@ -181,15 +187,15 @@ export class ContainerRelocation {
     const drain = await lockDrain(turn.db, host);
     if (!drain) return;
     const unit = turn.causedBy({ correlationId: drain.correlationId, causationId: drain.causationId });
-    const { left, inHand, next } = await containersLeaving(unit.db, host, drain.inHand);
-    if (left === 0 && inHand.length === 0) {
+    const { left, inProgress, next } = await containersLeaving(unit.db, host, drain.inHand);
+    if (left === 0 && inProgress.length === 0) {
       await saveDrain(unit.db, host, null);
       unit.publish(SUBJECTS.hostDrained, { host, moved: drain.moved }, { aggregate: `host:${host}` });
       await announceHost(unit, host);
       this.logger.info({ host, moved: drain.moved }, 'host is drained');
       return;
     }
-    const asked = [...inHand];
+    const asked = [...inProgress];
     let waiting: Drain['waiting'] = null;
     for (const id of next.slice(0, TRIES_PER_PASS)) {
       if (asked.length >= drain.parallel) break;
@@ -202,10 +208,10 @@ export class ContainerRelocation {
     if (waiting !== drain.waiting) await announceHost(unit, host);
   }
 
-  /** Holds room on another host, then asks this one to give the container up. @returns why not */
+  /** Reserves room on another host, then asks this one to release the container. @returns the reason if it can't */
   private async leave(unit: UnitOfWork, id: string): Promise<string | undefined> {
     const record = await lockContainer(unit.db, id);
-    const desired = record && wantedState(record);
+    const desired = record && desiredState(record);
     if (!record || record.moving || desired === undefined || record.state === 'lost') return undefined;
     const place = await this.place(unit.db, record);
     if (!place.ok) return `${record.config.name}: ${place.message}`;
@@ -222,7 +228,7 @@ export class ContainerRelocation {
     return undefined;
   }
 
-  /** Room was held for it. */
+  /** Starts the container where room was reserved for it. */
   private async settle(
     unit: UnitOfWork,
     record: ContainerRecord,
@@ -231,7 +237,7 @@ export class ContainerRelocation {
   ): Promise<ContainerRecord> {
     const from = record.config.host;
     const reason = record.moving?.reason ?? 'drain';
-    const next = arrived(record, to, wantedState(record) ?? 'running', new Date().toISOString(), takeover);
+    const next = arrived(record, to, desiredState(record) ?? 'running', new Date().toISOString(), takeover);
     unit.publish(desiredContainer(to, next.id), next.config);
     unit.publish(
       SUBJECTS.containerMoved,
@@ -239,7 +245,7 @@ export class ContainerRelocation {
       { aggregate: `container:${next.id}` },
     );
     await countMoved(unit.db, from);
-    // It may be the host that was to give it up.
+    // This may be the host that was to release the container.
     await forgetGivenUp(unit.db, to, next.id);
     this.logger.info({ containerId: next.id, from, to, reason }, 'container moves');
     return next;
@@ -262,7 +268,7 @@ export class ContainerRelocation {
     unit.publish(containerStatus(record.id), statusOf({ ...record, message }));
   }
 
-  /** Room on a host of the same data centre that reaches the container's volume. */
+  /** Reserves room on a host of the same data centre that reaches the container's volume. */
   private async place(manager: EntityManager, { config }: ContainerRecord): Promise<Place> {
     const { PLINTH_CPU_OVERCOMMIT: overcommit, PLINTH_HOST_LOST_SECONDS: lostSeconds } = this.config;
     const image = parseExactImageRef(config.image);
@@ -287,7 +293,7 @@ export class ContainerRelocation {
       const room = await reserve(manager, host, image, resources, overcommit);
       if (room === 'reserved') return { ok: true, host };
       if (room === 'image-withdrawn')
-        return { ok: false, message: `${config.image} was revoked, and nothing new starts on it` };
+        return { ok: false, message: `${config.image} was revoked, and no container can be started on it` };
     }
     return { ok: false, message: noRoom(placement.hosts, resources) };
   }

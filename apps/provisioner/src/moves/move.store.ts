@@ -1,4 +1,4 @@
-/** Drains, lost hosts, and what is on its way between hosts. */
+/** Drains, lost hosts, and containers that are moving between hosts. */
 import type { EntityManager } from 'typeorm';
 import type { KnownLease } from './domain/relocation.js';
 
@@ -6,7 +6,7 @@ export interface Drain {
   readonly parallel: number;
   readonly moved: number;
   readonly waiting: string | null;
-  /** Asked to leave; each until it runs on its new host. */
+  /** Ids of containers that were asked to leave; each is listed until it runs on its new host. */
   readonly inHand: readonly string[];
   readonly correlationId: string;
   readonly causationId: string;
@@ -33,10 +33,14 @@ export async function drains(manager: EntityManager): Promise<{ host: string; dr
   return rows;
 }
 
-/** Until the transaction ends nobody else drains the host; its row stays free for placements. @returns undefined when somebody does, or it is not drained (any more) */
+/**
+ * Until the transaction ends no other provisioner drains the host; its row stays free for placements.
+ * @returns undefined when another one does, or the host is not (or no longer) drained
+ */
 export async function lockDrain(manager: EntityManager, host: string): Promise<Drain | undefined> {
   const rows: { drain: Drain | null }[] = await manager.query(
-    `SELECT CASE WHEN pg_try_advisory_xact_lock(hashtext('drain ' || host)) THEN drain END AS drain FROM hosts WHERE host = $1`,
+    `SELECT CASE WHEN pg_try_advisory_xact_lock(hashtext('drain ' || host)) THEN drain END AS drain FROM hosts
+       WHERE host = $1`,
     [host],
   );
   return rows[0]?.drain ?? undefined;
@@ -48,29 +52,38 @@ export async function saveDrain(manager: EntityManager, host: string, drain: Dra
 
 export async function countMoved(manager: EntityManager, host: string): Promise<void> {
   await manager.query(
-    `UPDATE hosts SET drain = jsonb_set(drain, '{moved}', to_jsonb((drain->>'moved')::int + 1)) WHERE host = $1 AND drain IS NOT NULL`,
+    `UPDATE hosts SET drain = jsonb_set(drain, '{moved}', to_jsonb((drain->>'moved')::int + 1)) WHERE host = $1
+       AND drain IS NOT NULL`,
     [host],
   );
 }
 
-/** Containers of a host: those that can be asked to leave, oldest first, how many there are, and who of those asked is still on the way. */
+/**
+ * Containers of a host: those that can be asked to leave, oldest first, how many there are, and which of those asked
+ * are still moving.
+ */
 export async function containersLeaving(
   manager: EntityManager,
   host: string,
   asked: readonly string[],
-): Promise<{ left: number; inHand: readonly string[]; next: readonly string[] }> {
-  const rows: { left: number; inHand: string[]; next: string[] }[] = await manager.query(
+): Promise<{ left: number; inProgress: readonly string[]; next: readonly string[] }> {
+  const rows: { left: number; inProgress: string[]; next: string[] }[] = await manager.query(
     `SELECT count(*)::int AS left,
-            (SELECT coalesce(array_agg(a.id), '{}') FROM containers a WHERE a.id = ANY($2) AND (a.moving IS NOT NULL OR a.state IN ('scheduled', 'starting'))) AS "inHand",
-            coalesce(array_agg(id ORDER BY ordinal) FILTER (WHERE moving IS NULL AND state <> 'lost' AND config->>'desired' IN ('running', 'stopped')
+            (SELECT coalesce(array_agg(a.id), '{}') FROM containers a WHERE a.id = ANY($2)
+              AND (a.moving IS NOT NULL OR a.state IN ('scheduled', 'starting'))) AS "inProgress",
+            coalesce(array_agg(id ORDER BY ordinal) FILTER (WHERE moving IS NULL AND state <> 'lost'
+              AND config->>'desired' IN ('running', 'stopped')
               AND coalesce(update->>'state', '') NOT IN ('switching', 'reverting')), '{}') AS next
        FROM containers WHERE host = $1 AND state <> 'removed'`,
     [host, asked],
   );
-  return rows[0] ?? { left: 0, inHand: [], next: [] };
+  return rows[0] ?? { left: 0, inProgress: [], next: [] };
 }
 
-/** Containers of lost hosts whose lease on the volume may have run out, also those that are to go, and those that were given up and found no host. */
+/**
+ * Containers of lost hosts whose lease on the volume may have run out, also those to be removed, and those that were
+ * released and found no host.
+ */
 export async function containersToRelocate(
   manager: EntityManager,
   lostSeconds: number,
@@ -83,7 +96,8 @@ export async function containersToRelocate(
        LEFT JOIN storage_nodes s ON s.node = l.node
       WHERE c.state <> 'removed'
         AND ((c.moving->>'released')::boolean IS TRUE
-          OR (h.state = 'lost' AND l.unrenewed_ms >= l.ttl_seconds * 1000 AND s.last_seen_at > now() - make_interval(secs => $1)))
+          OR (h.state = 'lost' AND l.unrenewed_ms >= l.ttl_seconds * 1000
+            AND s.last_seen_at > now() - make_interval(secs => $1)))
       ORDER BY c.changed_at LIMIT $2`,
     [lostSeconds, limit],
   );
@@ -103,14 +117,15 @@ export async function hostStanding(manager: EntityManager, host: string): Promis
   return rows[0];
 }
 
-/** A host that lives, other than one. */
+/** A ready host other than the given one. */
 export async function hostThatReaches(
   manager: EntityManager,
   storageNode: string,
   except: string,
 ): Promise<string | undefined> {
   const rows: { host: string }[] = await manager.query(
-    `SELECT host FROM hosts WHERE state = 'ready' AND $1 = ANY(storage_nodes) AND host <> $2 ORDER BY allocated_containers LIMIT 1`,
+    `SELECT host FROM hosts WHERE state = 'ready' AND $1 = ANY(storage_nodes) AND host <> $2
+       ORDER BY allocated_containers LIMIT 1`,
     [storageNode, except],
   );
   return rows[0]?.host;

@@ -1,4 +1,4 @@
-/** Containers on their way between hosts, with two provisioners and scripted hosts, on a real NATS and PostgreSQL. */
+/** Containers that move between hosts, with two provisioners and scripted hosts, on a real NATS and PostgreSQL. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import {
   type ContainerConfig,
@@ -83,12 +83,12 @@ describe('a host', () => {
       expect((await host(name)).allocated).toMatchObject({ containers: 0, memoryBytes: 0 });
   });
 
-  it('that is drained while no other has room says so, and goes on when there is room', async () => {
+  it('that is drained while no other has room reports so, and continues when there is room', async () => {
     await suite.run('full', 36);
     await suite.ask(SUBJECTS.hostDrainRequested, { host: 'host-2' });
     await suite.until(
       async () => /no host has room/.test((await host('host-2')).drain?.waiting ?? ''),
-      'the drain says why it waits',
+      'the drain reports why it waits',
     );
     for (const { id } of (await containers('full')).filter((item) => item.host !== 'host-2').slice(0, 12))
       await suite.ask(SUBJECTS.containerRemoveRequested, { id });
@@ -99,7 +99,7 @@ describe('a host', () => {
     await remove('full');
   });
 
-  it('that is not known can be asked for nothing', async () => {
+  it('that is unknown gets every request refused', async () => {
     const id = await suite.ask(SUBJECTS.hostDrainRequested, { host: 'nowhere' });
     expect(await suite.fact(SUBJECTS.hostRejected, { requestId: id })).toMatchObject({
       operation: 'drain',
@@ -112,7 +112,7 @@ describe('a host', () => {
     });
   });
 
-  it('that is lost keeps its containers while its lease holds; then they are started elsewhere, and it gives them up when it is back', async () => {
+  it('that is lost keeps its containers while its lease holds; then they are started elsewhere, and it releases them when it is back', async () => {
     await suite.run('lost', 9);
     const there = (await containers('lost')).filter((item) => item.host === 'host-3');
     expect(there.length).toBeGreaterThan(0);
@@ -125,9 +125,9 @@ describe('a host', () => {
       async () =>
         (await containers('lost')).filter((item) => item.state === 'lost' && item.message?.includes('lease')).length >=
         there.length,
-      'they wait, and say for what',
+      'they wait, and report the reason',
     );
-    // Both are looked at in the same turns.
+    // Both are checked in the same turns.
     await suite.until(
       () => suite.of(SUBJECTS.containerMoved, { from: 'host-2', reason: 'host-lost' }).length === elsewhere,
       'those of the other lost host move',
@@ -137,7 +137,7 @@ describe('a host', () => {
     await suite.ask(SUBJECTS.containerRemoveRequested, { id: unwanted?.id });
     suite.hosts.leases.set('host-3', { renewal: RENEWAL, unrenewedMs: FENCED_MS });
     await suite.fact(SUBJECTS.containerRemoved, { containerId: unwanted?.id });
-    // Its data were deleted by a host that lives.
+    // Its data were deleted by a ready host.
     expect(suite.hosts.containers.get(unwanted?.id ?? '')?.config).toMatchObject({
       host: 'host-1',
       desired: 'removed',
@@ -157,7 +157,7 @@ describe('a host', () => {
     await suite.run('after', 3);
     await suite.until(
       () => suite.hosts.running.get(unwanted?.id ?? '')?.has('host-3') === false,
-      'it gave up what was removed meanwhile',
+      'it reported the container that was removed meanwhile',
     );
     expect((await containers('lost')).filter((item) => item.state === 'running')).toHaveLength(pending);
     expect((await host('host-3')).allocated.containers).toBe(
@@ -167,7 +167,7 @@ describe('a host', () => {
     await remove('after');
   });
 
-  it('that gave a container up, which then finds no host, frees its room once and is told nothing more', async () => {
+  it('that released a container, which then finds no host, frees its room once and gets no further config', async () => {
     await suite.ask(SUBJECTS.hostCordonRequested, { host: 'host-3' });
     await suite.fact(SUBJECTS.hostCordoned, { host: 'host-3' });
     await suite.run('unplaced', 4);
@@ -180,13 +180,16 @@ describe('a host', () => {
     suite.hosts.silent.add('host-2');
     await suite.fact(SUBJECTS.hostLost, { host: 'host-2' });
     suite.hosts.wake('host-1');
-    await suite.until(async () => /no other ready host/.test((await leaving())?.message ?? ''), 'it says why it waits');
-    suite.hosts.sayAgain(first.id);
+    await suite.until(
+      async () => /no other ready host/.test((await leaving())?.message ?? ''),
+      'it reports why it waits',
+    );
+    suite.hosts.reportAgain(first.id);
     const releases = async (): Promise<number> =>
       (await suite.answer<ContainerDetails>(QUERIES.container, { id: first.id })).history.filter(
         ({ kind }) => kind === 'released',
       ).length;
-    await suite.until(async () => (await releases()) === 2, 'it was taken twice');
+    await suite.until(async () => (await releases()) === 2, 'the release was processed twice');
     const stay = (await containers('unplaced')).filter((item) => item.host === 'host-1' && item.id !== first.id);
     expect((await host('host-1')).allocated.containers).toBe(stay.length);
     const jsm = await suite.connection.jetstreamManager();
@@ -195,7 +198,7 @@ describe('a host', () => {
         () => true,
         () => false,
       );
-    await suite.until(async () => !(await desired(first.id)), 'its host is told nothing more');
+    await suite.until(async () => !(await desired(first.id)), 'its host has no config left');
     for (const { id } of stay) expect(await desired(id)).toBe(true);
     suite.hosts.wake('host-2');
     await suite.ask(SUBJECTS.hostUncordonRequested, { host: 'host-3' });
@@ -208,11 +211,11 @@ describe('a host', () => {
       expect((await host(name)).allocated).toMatchObject({ containers: 0 });
   });
 
-  it('that falls silent is suspected before it is lost', async () => {
+  it('that goes silent is suspected before it is lost', async () => {
     suite.hosts.silent.add('host-1');
     await suite.until(async () => (await host('host-1')).state === 'suspect', 'it is suspected');
     suite.hosts.wake('host-1');
-    await suite.until(async () => (await host('host-1')).state === 'ready', 'it is heard again');
+    await suite.until(async () => (await host('host-1')).state === 'ready', 'its heartbeats arrive again');
     expect(suite.of(SUBJECTS.hostLost)).toEqual([]);
   });
 });

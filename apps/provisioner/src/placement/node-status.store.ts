@@ -3,7 +3,7 @@ import { type DrainStatus, type HostStatus, hostStatus, type StorageStatus, stor
 import { type UnitOfWork } from '@plinth/service-kit';
 import type { EntityManager } from 'typeorm';
 
-/** By name, those after `after`; all of them, or the named ones. */
+/** Rows by name, those after `after`; all of them, or the named ones. */
 export interface Which {
   readonly names?: readonly string[];
   readonly after?: string;
@@ -33,7 +33,8 @@ interface HostRow {
 
 export async function hostStatuses(manager: EntityManager, which: Which): Promise<HostStatus[]> {
   const rows: HostRow[] = await manager.query(
-    `SELECT h.*, (SELECT count(*)::int FROM containers c WHERE c.host = h.host AND c.state <> 'removed') AS left_over FROM hosts h
+    `SELECT h.*, (SELECT count(*)::int FROM containers c WHERE c.host = h.host AND c.state <> 'removed') AS left_over
+       FROM hosts h
       WHERE h.host > $1 AND ($2::text[] IS NULL OR h.host = ANY($2)) ORDER BY h.host LIMIT $3`,
     [which.after ?? '', which.names ?? null, which.limit ?? null],
   );
@@ -74,8 +75,10 @@ interface StorageRow {
 
 export async function storageStatuses(manager: EntityManager, which: Which): Promise<StorageStatus[]> {
   const rows: StorageRow[] = await manager.query(
-    `SELECT s.*, (SELECT coalesce(array_agg(m.name || '@' || m.version ORDER BY 1), '{}') FROM masters m WHERE m.node = s.node) AS images,
-            (SELECT count(*)::int FROM containers c WHERE c.state <> 'removed' AND c.config->>'storageNode' = s.node) AS volumes
+    `SELECT s.*, (SELECT coalesce(array_agg(m.name || '@' || m.version ORDER BY 1), '{}') FROM masters m
+              WHERE m.node = s.node) AS images,
+            (SELECT count(*)::int FROM containers c WHERE c.state <> 'removed'
+              AND c.config->>'storageNode' = s.node) AS volumes
        FROM storage_nodes s WHERE s.node > $1 AND ($2::text[] IS NULL OR s.node = ANY($2)) ORDER BY s.node LIMIT $3`,
     [which.after ?? '', which.names ?? null, which.limit ?? null],
   );
@@ -92,12 +95,12 @@ export async function storageStatuses(manager: EntityManager, which: Which): Pro
   }));
 }
 
-/** Read in the transaction that has changed the host: what is published is what will be committed. */
+/** Reads in the transaction that has changed the host, so that exactly the committed state is published. */
 export async function announceHost(unit: UnitOfWork, host: string): Promise<void> {
   for (const data of await hostStatuses(unit.db, { names: [host] })) unit.publish(hostStatus(host), data);
 }
 
-/** As {@link announceHost}. */
+/** Publishes a storage node as {@link announceHost} does a host. */
 export async function announceStorage(unit: UnitOfWork, node: string): Promise<void> {
   for (const data of await storageStatuses(unit.db, { names: [node] })) unit.publish(storageStatus(node), data);
 }

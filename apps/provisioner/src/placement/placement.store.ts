@@ -1,4 +1,4 @@
-/** Reads in one query what a placement needs, and reserves room on a host. */
+/** Reads the input of a placement in one query, and reserves room on a host. */
 import type { EntityManager } from 'typeorm';
 import type { CatalogueImage, ImageCatalogue } from '../images/domain/image-resolution.js';
 import type { CandidateHost, Resources } from './domain/placement.js';
@@ -22,7 +22,10 @@ interface HostJson {
   load1: number;
 }
 
-/** @param askedName name of the image asked for, if any @param lostSeconds age from which a storage node counts as lost */
+/**
+ * @param askedName name of the requested image, if any
+ * @param lostSeconds age from which a storage node counts as lost
+ */
 export async function loadPlacementView(
   manager: EntityManager,
   askedName: string | undefined,
@@ -39,7 +42,8 @@ export async function loadPlacementView(
        (SELECT coalesce(json_agg(to_json(h)), '[]') FROM hosts h WHERE h.state = 'ready' AND NOT h.cordoned) AS hosts,
        (SELECT coalesce(json_agg(json_build_object(
             'name', v.name, 'version', v.version, 'state', v.state, 'contentDigest', v.content_digest,
-            'storageNodes', (SELECT coalesce(json_agg(m.node), '[]') FROM masters m JOIN storage_nodes s ON s.node = m.node
+            'storageNodes', (SELECT coalesce(json_agg(m.node), '[]') FROM masters m
+              JOIN storage_nodes s ON s.node = m.node
                               WHERE m.name = v.name AND m.version = v.version AND m.content_digest = v.content_digest
                                 AND s.last_seen_at > now() - make_interval(secs => $2)))), '[]')
           FROM image_versions v WHERE v.name = $1 OR v.name = (SELECT name FROM default_os)) AS images,
@@ -48,7 +52,7 @@ export async function loadPlacementView(
     [askedName ?? '', lostSeconds],
   );
   const row = rows[0];
-  if (!row) throw new Error('the placement query gave no row');
+  if (!row) throw new Error('the placement query returned no row');
   return {
     hosts: row.hosts.map((host) => ({
       host: host.host,
@@ -71,8 +75,9 @@ export async function loadPlacementView(
 }
 
 /**
- * Takes the room if it is still there; the condition is checked under the row's lock, so several provisioners never exceed it.
- * The image is held until the transaction ends: it is not retired before the container that needs it can be seen.
+ * Reserves the room if it is still free; the condition is checked under the row's lock, so several provisioners never
+ * exceed it. The image is locked until the transaction ends, so that it is not retired before the container that needs
+ * it is visible.
  */
 export async function reserve(
   manager: EntityManager,
@@ -82,9 +87,11 @@ export async function reserve(
   cpuOvercommit: number,
 ): Promise<'reserved' | 'no-room' | 'image-withdrawn'> {
   const rows: { held: boolean; taken: boolean }[] = await manager.query(
-    `WITH image AS MATERIALIZED (SELECT 1 FROM image_versions WHERE name = $5 AND version = $6 AND state = 'promoted' FOR SHARE),
+    `WITH image AS MATERIALIZED (SELECT 1 FROM image_versions WHERE name = $5 AND version = $6
+       AND state = 'promoted' FOR SHARE),
      taken AS (
-       UPDATE hosts SET allocated_memory = allocated_memory + $2, allocated_cpus = allocated_cpus + $3, allocated_containers = allocated_containers + 1
+       UPDATE hosts SET allocated_memory = allocated_memory + $2, allocated_cpus = allocated_cpus + $3,
+         allocated_containers = allocated_containers + 1
          FROM image
         WHERE host = $1 AND state = 'ready' AND NOT cordoned
           AND allocated_memory + $2 <= capacity_memory
@@ -99,14 +106,15 @@ export async function reserve(
   return row?.held ? 'no-room' : 'image-withdrawn';
 }
 
-/** Takes the room whether it is there or not: of what only has to be cleared away. */
+/** Reserves the room even if the host is full, for a container that only has to be cleared away. */
 export async function occupy(
   manager: EntityManager,
   host: string,
   asked: { memoryBytes: number; cpus: number },
 ): Promise<void> {
   await manager.query(
-    'UPDATE hosts SET allocated_memory = allocated_memory + $2, allocated_cpus = allocated_cpus + $3, allocated_containers = allocated_containers + 1 WHERE host = $1',
+    `UPDATE hosts SET allocated_memory = allocated_memory + $2, allocated_cpus = allocated_cpus + $3,
+       allocated_containers = allocated_containers + 1 WHERE host = $1`,
     [host, asked.memoryBytes, asked.cpus],
   );
 }
@@ -117,7 +125,8 @@ export async function release(
   asked: { memoryBytes: number; cpus: number },
 ): Promise<void> {
   await manager.query(
-    `UPDATE hosts SET allocated_memory = greatest(0, allocated_memory - $2), allocated_cpus = greatest(0, allocated_cpus - $3),
+    `UPDATE hosts SET allocated_memory = greatest(0, allocated_memory - $2),
+       allocated_cpus = greatest(0, allocated_cpus - $3),
             allocated_containers = greatest(0, allocated_containers - 1) WHERE host = $1`,
     [host, asked.memoryBytes, asked.cpus],
   );

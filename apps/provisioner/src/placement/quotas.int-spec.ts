@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => suite?.close());
 
-it('are never exceeded, whoever decides, and never touch another tenant', async () => {
+it('are never exceeded with several provisioners, and never touch another tenant', async () => {
   const asked = Array.from({ length: 20 }, (_, index) =>
     suite.ask(SUBJECTS.containerRequested, { name: `c-${index}`, tenant: 'greedy' }),
   );
@@ -33,7 +33,7 @@ it('are never exceeded, whoever decides, and never touch another tenant', async 
   await suite.fact(SUBJECTS.containerStarted, { tenant: 'modest' });
 });
 
-it('count memory, and give it back with a removed container', async () => {
+it('count memory, and return it with a removed container', async () => {
   const limits = { memoryBytes: 600 * 1024 ** 2 };
   await suite.ask(SUBJECTS.containerRequested, { name: 'big', tenant: 'heavy', limits });
   await suite.fact(SUBJECTS.containerStarted, { tenant: 'heavy', name: 'big' });
@@ -47,8 +47,8 @@ it('count memory, and give it back with a removed container', async () => {
   await suite.fact(SUBJECTS.containerStarted, { tenant: 'heavy', name: 'again' });
 });
 
-it('count what the data take, until some of them are gone', async () => {
-  // Another tenant for every try: no other quota is to be met.
+it('count the size of the data, until some of them are deleted', async () => {
+  // Every attempt uses another tenant, so that no other quota applies.
   const hoarders = Array.from({ length: 500 }, (_, index) => `hoarder-${index}`);
   for (const tenant of hoarders) suite.hosts.diskUse.set(tenant, 1024 ** 2);
   suite.hosts.diskUse.set('tidy', 1024 ** 2 - 1);

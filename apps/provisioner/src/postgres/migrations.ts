@@ -156,7 +156,8 @@ export class AddRollouts1700000002000 implements MigrationInterface {
         UNIQUE (rollout_id, container_id)
       )`);
     await runner.query(
-      `CREATE INDEX rollout_members_restoring ON rollout_members (container_id) WHERE phase IN ('switching', 'restoring')`,
+      `CREATE INDEX rollout_members_restoring ON rollout_members (container_id)
+         WHERE phase IN ('switching', 'restoring')`,
     );
   }
 
@@ -166,7 +167,10 @@ export class AddRollouts1700000002000 implements MigrationInterface {
   }
 }
 
-/** What retirement has to know: on which image a host last said that a container runs, and when a retirement was last told. */
+/**
+ * Input of retirement: the image on which a container runs by its host's last report, and when a retirement was last
+ * published.
+ */
 export class AddRetirement1700000003000 implements MigrationInterface {
   readonly name = 'AddRetirement1700000003000';
 
@@ -188,7 +192,8 @@ export class AddMoves1700000004000 implements MigrationInterface {
 
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(
-      'ALTER TABLE hosts ADD COLUMN beats bigint NOT NULL DEFAULT 0, ADD COLUMN cordoned boolean NOT NULL DEFAULT false, ADD COLUMN drain jsonb',
+      `ALTER TABLE hosts ADD COLUMN beats bigint NOT NULL DEFAULT 0,
+         ADD COLUMN cordoned boolean NOT NULL DEFAULT false, ADD COLUMN drain jsonb`,
     );
     await runner.query('ALTER TABLE containers ADD COLUMN moving jsonb');
     await runner.query('CREATE INDEX containers_moving ON containers (host) WHERE moving IS NOT NULL');
@@ -201,9 +206,10 @@ export class AddMoves1700000004000 implements MigrationInterface {
         unrenewed_ms bigint NOT NULL,
         PRIMARY KEY (node, host)
       )`);
-    // What a lost host has to give up when it comes back; until it says that it did.
+    // Containers that a lost host has to release when it comes back, until it reports that it did.
     await runner.query(
-      'CREATE TABLE given_up (host text NOT NULL, container_id text NOT NULL, config jsonb NOT NULL, PRIMARY KEY (host, container_id))',
+      `CREATE TABLE given_up (host text NOT NULL, container_id text NOT NULL, config jsonb NOT NULL,
+         PRIMARY KEY (host, container_id))`,
     );
   }
 
@@ -236,13 +242,14 @@ export class AddIntake1700000005000 implements MigrationInterface {
   }
 }
 
-/** What the tenants' data volumes take, as the storage nodes measured it last. */
+/** Sizes of the tenants' data volumes, as the storage nodes measured them last. */
 export class AddTenantDisk1700000006000 implements MigrationInterface {
   readonly name = 'AddTenantDisk1700000006000';
 
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(
-      'CREATE TABLE tenant_disk (tenant text NOT NULL, node text NOT NULL, bytes bigint NOT NULL, PRIMARY KEY (tenant, node))',
+      `CREATE TABLE tenant_disk (tenant text NOT NULL, node text NOT NULL, bytes bigint NOT NULL,
+         PRIMARY KEY (tenant, node))`,
     );
     await runner.query('CREATE INDEX tenant_disk_node ON tenant_disk (node)');
   }
@@ -258,7 +265,8 @@ export class AddStorageState1700000007500 implements MigrationInterface {
 
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(
-      `ALTER TABLE storage_nodes ADD COLUMN state text NOT NULL DEFAULT 'ready', ADD COLUMN beats bigint NOT NULL DEFAULT 0`,
+      `ALTER TABLE storage_nodes ADD COLUMN state text NOT NULL DEFAULT 'ready',
+         ADD COLUMN beats bigint NOT NULL DEFAULT 0`,
     );
   }
 
@@ -267,7 +275,7 @@ export class AddStorageState1700000007500 implements MigrationInterface {
   }
 }
 
-/** What hosts report of the health of containers. */
+/** The health of containers that hosts report. */
 export class AddHealth1700000008000 implements MigrationInterface {
   readonly name = 'AddHealth1700000008000';
 

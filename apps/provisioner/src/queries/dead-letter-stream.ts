@@ -1,10 +1,13 @@
-/** The stream of dead letters, as far as the provisioner has to do with it. */
+/** The provisioner's access to the stream of dead letters. */
 import { type DeadLetterRef, STREAMS } from '@plinth/contracts';
 import { type NatsConnection, NatsError } from 'nats';
 
 const NO_MESSAGE = 10_037;
 
-/** Takes one letter off the stream; safe to repeat. @returns false when it is gone, or another one stands in its place */
+/**
+ * Takes one letter off the stream; safe to repeat.
+ * @returns false when it is gone, or another letter has its sequence number
+ */
 export async function dropDeadLetter(connection: NatsConnection, { sequence, id }: DeadLetterRef): Promise<boolean> {
   const { streams } = await connection.jetstreamManager();
   try {

@@ -70,7 +70,8 @@ export class QueriesHandler {
       : {
           ok: false,
           reason: 'rollout-not-found',
-          message: `there is no rollout ${query.id ?? query.requestId ?? ''}; plinth rollout ls --all shows what there is`,
+          message:
+            `there is no rollout ${query.id ?? query.requestId ?? ''}; ` + 'plinth rollout ls --all lists all rollouts',
         };
   }
 

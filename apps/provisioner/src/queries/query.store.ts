@@ -28,10 +28,12 @@ export class QueryStore {
     const after = /^\d{1,18}$/.test(query.cursor ?? '') ? query.cursor : '0';
     const rows: ContainerRow[] = await this.source.query(
       `SELECT ${CONTAINER_COLUMNS} FROM containers
-        WHERE ordinal > $1 AND ($2::text IS NULL OR tenant = $2) AND ($3::text IS NULL OR name = $3) AND ($4::text IS NULL OR host = $4)
+        WHERE ordinal > $1 AND ($2::text IS NULL OR tenant = $2) AND ($3::text IS NULL OR name = $3)
+          AND ($4::text IS NULL OR host = $4)
           AND ($5::text IS NULL OR state = $5) AND ($6 OR state <> 'removed' OR $5 = 'removed')
           AND ($8::text IS NULL OR config->>'image' = $8 OR split_part(config->>'image', '@', 1) = $8)
-          AND ($9::text IS NULL OR config->>'image' = $9 OR config->'update'->'knownGood'->>'image' = $9 OR $9 = ANY(known_good) OR running_image = $9)
+          AND ($9::text IS NULL OR config->>'image' = $9 OR config->'update'->'knownGood'->>'image' = $9
+            OR $9 = ANY(known_good) OR running_image = $9)
         ORDER BY ordinal LIMIT $7`,
       [
         after,
@@ -53,11 +55,15 @@ export class QueryStore {
     );
   }
 
-  /** By id, by the request that made it, or by name (the newest of that name, a living one first). */
+  /**
+   * Finds a container by id, by the request that made it, or by name (the newest of that name, one that is not removed
+   * first).
+   */
   async container(query: ContainerQuery): Promise<ContainerDetails | undefined> {
     const rows: ContainerRow[] = await this.source.query(
       `SELECT ${CONTAINER_COLUMNS} FROM containers
-        WHERE ($1::text IS NOT NULL AND id = $1) OR ($2::text IS NOT NULL AND request_id = $2) OR ($3::text IS NOT NULL AND name = $3 AND tenant = $4)
+        WHERE ($1::text IS NOT NULL AND id = $1) OR ($2::text IS NOT NULL AND request_id = $2)
+          OR ($3::text IS NOT NULL AND name = $3 AND tenant = $4)
         ORDER BY (state = 'removed'), ordinal DESC LIMIT 1`,
       [query.id ?? null, query.requestId ?? null, query.name ?? null, query.tenant ?? 'default'],
     );
@@ -65,7 +71,9 @@ export class QueryStore {
     if (!row) return undefined;
     const history: { at: Date; kind: ContainerHistoryEntry['kind']; generation: number; message: string | null }[] =
       await this.source.query(
-        'SELECT at, kind, generation, message FROM (SELECT * FROM container_history WHERE container_id = $1 ORDER BY ordinal DESC LIMIT 50) h ORDER BY ordinal',
+        `SELECT at, kind, generation, message
+         FROM (SELECT * FROM container_history WHERE container_id = $1 ORDER BY ordinal DESC LIMIT 50) h
+        ORDER BY ordinal`,
         [row.id],
       );
     return {
@@ -78,10 +86,13 @@ export class QueryStore {
 
   async images(name: string | undefined, cursor: string | undefined, limit = PAGE): Promise<Page<ImageSummary>> {
     const rows: ImageJson[] = await this.source.query(
-      `SELECT v.*, v.archive_bytes::float8 AS archive, v.unpacked_bytes::float8 AS unpacked, d.version IS NOT NULL AS default_version,
+      `SELECT v.*, v.archive_bytes::float8 AS archive, v.unpacked_bytes::float8 AS unpacked,
+              d.version IS NOT NULL AS default_version,
               coalesce(d.version IS NOT NULL AND (SELECT o.name FROM default_os o) = v.name, false) AS default_os,
-              (SELECT coalesce(array_agg(m.node ORDER BY m.node), '{}') FROM masters m WHERE m.name = v.name AND m.version = v.version) AS nodes,
-              (SELECT count(*)::int FROM containers c WHERE c.state <> 'removed' AND c.config->>'image' = v.name || '@' || v.version) AS containers,
+              (SELECT coalesce(array_agg(m.node ORDER BY m.node), '{}') FROM masters m WHERE m.name = v.name
+                AND m.version = v.version) AS nodes,
+              (SELECT count(*)::int FROM containers c WHERE c.state <> 'removed'
+                AND c.config->>'image' = v.name || '@' || v.version) AS containers,
               v.name || '@' || lpad(v.number::text, 10, '0') AS key
          FROM image_versions v LEFT JOIN image_defaults d ON d.name = v.name AND d.version = v.version
         WHERE ($1::text IS NULL OR v.name = $1) AND v.name || '@' || lpad(v.number::text, 10, '0') > $2
@@ -139,7 +150,7 @@ function imageSummary(row: ImageJson): ImageSummary {
   };
 }
 
-/** Keyset pagination: one row more than asked for tells whether there is a next page. */
+/** Keyset pagination: one row more than requested shows whether there is a next page. */
 function page<R, T>(rows: readonly R[], limit: number, key: (row: R) => string, map: (row: R) => T): Page<T> {
   const shown = rows.slice(0, limit);
   const last = shown[shown.length - 1];

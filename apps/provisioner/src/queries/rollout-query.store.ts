@@ -16,7 +16,8 @@ export class RolloutQueryStore {
   async rollouts(all: boolean, cursor: string | undefined, limit = PAGE): Promise<Page<RolloutStatus>> {
     const before = /^\d{1,18}$/.test(cursor ?? '') ? cursor : null;
     const rows: RolloutRow[] = await this.source.query(
-      'SELECT * FROM rollouts WHERE ($1 OR ended_at IS NULL) AND ($2::bigint IS NULL OR ordinal < $2) ORDER BY ordinal DESC LIMIT $3',
+      `SELECT * FROM rollouts WHERE ($1 OR ended_at IS NULL) AND ($2::bigint IS NULL OR ordinal < $2)
+       ORDER BY ordinal DESC LIMIT $3`,
       [all, before, limit + 1],
     );
     const shown = rows.slice(0, limit);
@@ -26,7 +27,7 @@ export class RolloutQueryStore {
     };
   }
 
-  /** By id, or by the request that made it. */
+  /** Finds a rollout by id, or by the request that made it. */
   async rollout(id: string | undefined, requestId: string | undefined): Promise<RolloutDetails | undefined> {
     const rows: RolloutRow[] = await this.source.query('SELECT * FROM rollouts WHERE id = $1 OR request_id = $2', [
       id ?? null,
@@ -35,8 +36,10 @@ export class RolloutQueryStore {
     const row = rows[0];
     if (!row) return undefined;
     const members: RolloutMember[] = await this.source.query(
-      `SELECT m.container_id AS "containerId", c.name, c.tenant, c.host, m.from_image AS "from", m.to_image AS "to", m.phase, m.batch, m.reason, m.message
-         FROM rollout_members m JOIN containers c ON c.id = m.container_id WHERE m.rollout_id = $1 ORDER BY m.ordinal LIMIT 2000`,
+      `SELECT m.container_id AS "containerId", c.name, c.tenant, c.host, m.from_image AS "from", m.to_image AS "to",
+              m.phase, m.batch, m.reason, m.message
+         FROM rollout_members m JOIN containers c ON c.id = m.container_id
+        WHERE m.rollout_id = $1 ORDER BY m.ordinal LIMIT 2000`,
       [row.id],
     );
     return { ...(await presentStatus(this.source.manager, row)), request: row.request, members };

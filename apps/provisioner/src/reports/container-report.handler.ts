@@ -14,7 +14,7 @@ import { RolloutProgress } from '../rollouts/rollout-progress.js';
 
 const ATTEMPTS_IN_ORDER = 4;
 
-/** The report before this one was not taken yet; this one comes again. */
+/** The report before this one was not processed yet; this one is delivered again. */
 class EarlyReportError extends Error {
   override readonly name = 'EarlyReportError';
   constructor(sequence: number, after: number | undefined) {
@@ -22,7 +22,7 @@ class EarlyReportError extends Error {
   }
 }
 
-/** `report.host.<host>.container.<id>`: checks who speaks, keeps what is said, publishes the official fact. */
+/** `report.host.<host>.container.<id>`: checks the sender, stores the report, publishes the official fact. */
 @Controller()
 export class ContainerReportHandler {
   constructor(
@@ -42,7 +42,7 @@ export class ContainerReportHandler {
       if (!(await claimEvent(unit.db, HOST_REPORTS, event.id))) return;
       if (report.kind === 'released' || report.kind === 'removed') await forgetGivenUp(unit.db, writer, containerId);
       const record = containerId === report.containerId ? await lockContainer(unit.db, containerId) : undefined;
-      // What never comes is not waited for: the bus may have lost it.
+      // The wait for an earlier report is limited: the bus may have lost it.
       const patient = event.attempt <= ATTEMPTS_IN_ORDER;
       const judged = patient ? report : { ...report, after: undefined };
       const effect = record
@@ -50,13 +50,14 @@ export class ContainerReportHandler {
         : ({ take: false, reason: 'foreign-host' } as const);
       if (!effect.take && effect.reason === 'early') throw new EarlyReportError(report.sequence, report.after);
       if (!effect.take) {
-        const told = record && correction(record, report, writer, effect.reason === 'stale', new Date().toISOString());
+        const config =
+          record && correction(record, report, writer, effect.reason === 'stale', new Date().toISOString());
         this.logger.warn(
-          { writer, containerId, kind: report.kind, reason: effect.reason, told: told?.desired },
+          { writer, containerId, kind: report.kind, reason: effect.reason, corrected: config?.desired },
           'report ignored',
         );
-        if (told) unit.publish(desiredContainer(writer, containerId), told);
-        if (told?.desired === 'released') await rememberGivenUp(unit.db, writer, told);
+        if (config) unit.publish(desiredContainer(writer, containerId), config);
+        if (config?.desired === 'released') await rememberGivenUp(unit.db, writer, config);
         return;
       }
       const { fact, verdict } = effect;
@@ -78,7 +79,7 @@ export class ContainerReportHandler {
     if (report.kind === 'released') this.relocation.kick();
     if (report.kind === 'started') this.relocation.started();
     if (ofRollout) this.rollouts.kick();
-    // Also on a redelivery: a crash may have come between the commit and this.
+    // This also runs on a redelivery: the process may have died between the commit and this line.
     const over = report.kind === 'removed' || report.kind === 'released';
     if (over && writer === report.host) await this.desired.forget(writer, containerId);
   }

@@ -3,7 +3,7 @@ import { type EventOf, type FactSubject, MASTER_REPORTS, type MasterReport, SUBJ
 import { causeOf, claimEvent, type Logger, LOGGER, OnEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import { forgetMaster, recordMaster } from '../images/image.store.js';
 
-/** `report.node.<node>.image`: keeps which storage node holds which image, publishes the official fact. */
+/** `report.node.<node>.image`: stores which storage node holds which image, publishes the official fact. */
 @Controller()
 export class MasterReportHandler {
   constructor(

@@ -1,4 +1,6 @@
-/** One container to another image: choose, write the config with the image on trial, announce; in one transaction. */
+/**
+ * Moves one container to another image: choose, write the config with the image on trial, announce; in one transaction.
+ */
 import { Inject, Injectable } from '@nestjs/common';
 import {
   type ContainerConfig,
@@ -60,7 +62,7 @@ export class ContainerUpdate {
       return {
         ok: false,
         reason: 'wrong-state',
-        message: `${record.config.name} is on its way to another host; ask again in a moment`,
+        message: `${record.config.name} is moving to another host; try again in a moment`,
       };
     const catalogue = await loadUpdateCatalogue(
       manager,
@@ -83,7 +85,7 @@ export function imageNames(
   return [...new Set([to, config.image, ...knownGood].flatMap((text) => parseImageRef(text)?.name ?? []))];
 }
 
-/** Writes a container whose config was changed, and tells its host and whoever watches. */
+/** Writes a container whose config was changed, and publishes the config for its host, the fact and the status. */
 export async function announceUpdate(unit: UnitOfWork, record: ContainerRecord, message: string): Promise<void> {
   const { config } = record;
   await saveContainer(unit.db, record, {

@@ -18,7 +18,7 @@ export class ImageActivationRequestedHandler {
   @OnEvent(SUBJECTS.imageActivationRequested, { concurrency: 4 })
   async handle(event: ReceivedEvent<ImageActivationRequested>): Promise<void> {
     const ref = parseExactImageRef(event.data.image);
-    if (!ref) throw new PermanentError('the contract let an image reference through that is none');
+    if (!ref) throw new PermanentError('the image reference passed its contract but is not valid');
     const { name, version } = ref;
     const defaultOs = event.data.defaultOs ?? true;
     await this.outbox.work(causeOf(event), async (unit) => {

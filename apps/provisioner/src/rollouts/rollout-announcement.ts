@@ -1,4 +1,4 @@
-/** What is told of a rollout: facts, and its present state. */
+/** What is published about a rollout: facts, and its present state. */
 import {
   type EventOf,
   type FactSubject,
@@ -12,14 +12,14 @@ import type { EntityManager } from 'typeorm';
 import { countMembers, countMembersOf, type MemberCounts, type RolloutRow, statusOfRollout } from './rollout.store.js';
 import { budgetsOf } from './domain/rollout-budgets.js';
 
-/** Makes a fact of what every fact about a rollout says. */
+/** Makes a fact from the fields that all facts about a rollout share. */
 export type RolloutAnnouncement = (fact: Omit<RolloutFact, 'message'>) => EventOf<FactSubject>;
 
 export async function presentStatus(manager: EntityManager, row: RolloutRow): Promise<RolloutStatus> {
   return statusFrom(row, await countMembers(manager, row.id));
 }
 
-/** In the order of the rows. */
+/** Statuses of rollouts, in the order of the rows. */
 export async function presentStatuses(manager: EntityManager, rows: readonly RolloutRow[]): Promise<RolloutStatus[]> {
   const counted = await countMembersOf(
     manager,
@@ -36,11 +36,11 @@ function statusFrom(row: RolloutRow, { counts, batch, unassigned }: MemberCounts
 export async function announceRollout(
   unit: UnitOfWork,
   row: RolloutRow,
-  news: readonly RolloutAnnouncement[],
+  announcements: readonly RolloutAnnouncement[],
 ): Promise<void> {
   const status = await presentStatus(unit.db, row);
   const fact = { rolloutId: row.id, to: row.target, state: row.state, counts: status.counts };
-  for (const make of news) unit.publishEvent(make(fact), { aggregate: `rollout:${row.id}` });
+  for (const make of announcements) unit.publishEvent(make(fact), { aggregate: `rollout:${row.id}` });
   unit.publish(rolloutStatus(row.id), status);
 }
 

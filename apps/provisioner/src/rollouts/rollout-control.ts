@@ -46,12 +46,13 @@ export class RolloutControl {
       if (!row)
         return refuse(
           'rollout-not-found',
-          `there is no rollout ${rolloutId}; plinth rollout ls --all shows what there is`,
+          `there is no rollout ${rolloutId}; plinth rollout ls --all lists all rollouts`,
         );
       if (!POSSIBLE[action].includes(row.state) || (action === 'approve' && row.paused_because !== 'approval')) {
         return refuse(
           'wrong-state',
-          `the rollout is ${row.state}${row.paused_because ? ` (${row.paused_because})` : ''}: it can't be asked to ${action}`,
+          `the rollout is ${row.state}${row.paused_because ? ` (${row.paused_because})` : ''}: ` +
+            `it can't be asked to ${action}`,
         );
       }
       const { counts, batch } = await countMembers(unit.db, rolloutId);
@@ -68,7 +69,7 @@ function next(row: RolloutRow, action: RolloutAction, failed: number, batch: num
   switch (action) {
     case 'pause':
       return { ...same, state: 'paused', pausedBecause: 'person' };
-    // Through staging: an image may have gone from a storage node meanwhile.
+    // The rollout passes staging again: an image may have been removed from a storage node meanwhile.
     case 'resume':
     case 'approve':
       return {
@@ -97,16 +98,19 @@ function announcementsOf(action: RolloutAction): readonly RolloutAnnouncement[] 
       return [(fact) => ({ subject: SUBJECTS.rolloutResumed, data: { ...fact, message: 'a person resumed it' } })];
     case 'approve':
       return [
-        (fact) => ({ subject: SUBJECTS.rolloutResumed, data: { ...fact, message: 'a person approved what follows' } }),
+        (fact) => ({
+          subject: SUBJECTS.rolloutResumed,
+          data: { ...fact, message: 'a person approved the next batch' },
+        }),
       ];
     case 'revert':
       return [
         (fact) => ({
           subject: SUBJECTS.rolloutHalted,
-          data: { ...fact, message: 'a person asked to go back', because: 'person' },
+          data: { ...fact, message: 'a person requested the revert', because: 'person' },
         }),
       ];
-    // Published when nothing of it is in progress any more.
+    // The fact is published when no update of the rollout is in progress any more.
     case 'abort':
       return [];
   }

@@ -39,7 +39,7 @@ export class RolloutCreation {
     this.progress.kick();
   }
 
-  /** @returns why not; then nothing was written */
+  /** @returns the reason of a refusal; nothing was written then */
   async start(unit: UnitOfWork, request: RolloutRequested, requestId: string): Promise<Refusal | undefined> {
     if (Object.values(request.select).every((value) => value === undefined)) {
       return {
@@ -64,19 +64,22 @@ export class RolloutCreation {
       if (!found)
         return {
           reason: 'image-unavailable',
-          message: `there is no image ${target}; plinth image ls shows what there is`,
+          message: `there is no image ${target}; plinth image ls lists all images`,
         };
       if (found.state !== 'promoted')
-        return { reason: 'image-unavailable', message: `${target} is ${found.state}: nothing new starts on it` };
+        return {
+          reason: 'image-unavailable',
+          message: `${target} is ${found.state}: no container can be started on it`,
+        };
     }
     const members = records.map((record) => memberOf(record, target, catalogue));
     if (members.length === 0)
-      return { reason: 'nothing-selected', message: 'no container matches; plinth ps shows what there is' };
+      return { reason: 'nothing-selected', message: 'no container matches; plinth ps lists all containers' };
     const id = newId();
     const { correlationId } = unit.cause;
     await insertRollout(unit.db, { id, requestId, request, correlationId, target }, members);
     const row = await lockRollout(unit.db, id);
-    if (!row) throw new Error('the rollout that was just made is not there');
+    if (!row) throw new Error('the new rollout was not found');
     await announceRollout(unit.causedBy({ correlationId, causationId: requestId }), row, [
       (fact) => ({
         subject: SUBJECTS.rolloutStarted,
@@ -87,7 +90,7 @@ export class RolloutCreation {
   }
 }
 
-/** A container that is on the way back or on trial comes from the image that it would go back to. */
+/** The origin of a container that is on trial or being reverted is the image to which it would be reverted. */
 function memberOf(record: ContainerRecord, target: string, catalogue: UpdateCatalogue): NewMember {
   const from = fallbackImage(record).image;
   const member = { containerId: record.id, from, to: target, phase: 'pending' as const, reason: null, message: null };

@@ -1,4 +1,7 @@
-/** What asks for a rollout, or lets one go on, moves it at once: here time never passes, so that no period can do it instead. */
+/**
+ * A request for a rollout, or to continue one, is planned at once: in this spec time never passes, so that no timer can
+ * do it instead.
+ */
 import { afterAll, beforeAll, beforeEach, expect, it } from '@jest/globals';
 import { SUBJECTS } from '@plinth/contracts';
 import {
@@ -118,7 +121,7 @@ async function insertRollout(id: string, state: string, because: string | null):
   );
 }
 
-/** What the planner found that the rollout waits for, as soon as it has looked. */
+/** The reason to wait that the planner stored, as soon as it has run. */
 async function reasonOf(id: string): Promise<string> {
   for (const end = performance.now() + 20_000; performance.now() < end;) {
     const rows: { wait: { reason: string } | null }[] = await source.query('SELECT wait FROM rollouts WHERE id = $1', [
@@ -127,13 +130,13 @@ async function reasonOf(id: string): Promise<string> {
     if (rows[0]?.wait) return rows[0].wait.reason;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
-  throw new Error(`nobody looked at rollout ${id}`);
+  throw new Error(`rollout ${id} was not planned`);
 }
 
 const newest = async (): Promise<string> =>
   ((await source.query('SELECT id FROM rollouts ORDER BY ordinal DESC LIMIT 1')) as { id: string }[])[0]?.id ?? '';
 
-it('looks at a rollout as soon as it was asked for', async () => {
+it('plans a rollout as soon as it was requested', async () => {
   await creation.create(event(SUBJECTS.rolloutRequested, { select: { image: 'debian' }, to: 'debian@v2' }));
   expect(await reasonOf(await newest())).toBe('image-not-staged');
 });
@@ -141,14 +144,14 @@ it('looks at a rollout as soon as it was asked for', async () => {
 it.each([
   { action: 'resume', because: 'person', reason: 'image-not-staged' },
   { action: 'approve', because: 'approval', reason: 'image-not-staged' },
-] as const)('looks at a rollout as soon as it may go on: $action', async ({ action, because, reason }) => {
+] as const)('plans a rollout as soon as it may continue: $action', async ({ action, because, reason }) => {
   await insertRollout(PAUSED, 'paused', because);
   const subject = action === 'resume' ? SUBJECTS.rolloutResumeRequested : SUBJECTS.rolloutApprovalRequested;
   await new RolloutControl(outbox, progress).apply(event(subject, { rolloutId: PAUSED }), action);
   expect(await reasonOf(PAUSED)).toBe(reason);
 });
 
-it('looks at the rollout of the containers that follow the default as soon as that is activated', async () => {
+it('plans the rollout of the containers that follow the default as soon as that is activated', async () => {
   const handler = new ImageActivationRequestedHandler(outbox, creation, progress);
   await handler.handle(event(SUBJECTS.imageActivationRequested, { image: 'debian@v2' }));
   expect(await reasonOf(await newest())).toBe('image-not-staged');

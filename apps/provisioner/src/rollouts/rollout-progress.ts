@@ -36,7 +36,7 @@ import { ProvisionerConfig } from '../config.js';
 type StepOf<K extends RolloutStep['kind']> = Extract<RolloutStep, { kind: K }>;
 
 const PERIOD_MS = 1_000;
-/** Decisions in a row for one rollout; the next look comes soon. */
+/** Decisions in a row for one rollout; the next pass comes soon. */
 const MOST_DECISIONS = 50;
 
 @Injectable()
@@ -66,7 +66,7 @@ export class RolloutProgress {
     return this.loop.stop();
   }
 
-  /** Something may have changed that a rollout waits for. */
+  /** Wakes the loop: a change that a rollout waits for may have happened. */
   kick(): void {
     this.loop.kick();
   }
@@ -78,7 +78,7 @@ export class RolloutProgress {
     }
   }
 
-  /** One decision, written whole or not at all. @returns whether the next one may follow at once */
+  /** Makes one decision, written whole or not at all. @returns whether the next one may follow at once */
   private advance(id: string): Promise<boolean> {
     return this.outbox.work({ correlationId: id }, async (turn) => {
       const row = await lockRollout(turn.db, id);
@@ -89,15 +89,15 @@ export class RolloutProgress {
       const waits = JSON.stringify(wait) !== JSON.stringify(row.wait);
       if (steps.length === 0 && !waits) return false;
       let change: RolloutChange = { ...changeOf(row), wait };
-      const news: RolloutAnnouncement[] = [];
+      const announcements: RolloutAnnouncement[] = [];
       for (const step of steps) {
         this.logger.debug({ rolloutId: id, step }, 'rollout step');
-        const told = await this.take(unit, row, view, step);
-        if (told) news.push(told);
+        const announcement = await this.take(unit, row, view, step);
+        if (announcement) announcements.push(announcement);
         change = afterStep(change, step, view);
       }
       const saved = await saveRollout(unit.db, id, change);
-      await announceRollout(unit, saved, news);
+      await announceRollout(unit, saved, announcements);
       return steps.length > 0;
     });
   }
@@ -153,7 +153,7 @@ export class RolloutProgress {
     { ordinal, containerId, image: target }: StepOf<'switch'>,
   ): Promise<void> {
     const record = await lockContainer(unit.db, containerId);
-    // It may have changed between the view and the lock; then it is looked at again.
+    // The container may have changed between the view and the lock; it is planned again then.
     if (
       !record ||
       record.moving ||
@@ -205,7 +205,7 @@ export class RolloutProgress {
       await changeMember(unit.db, row.id, ordinal, {
         phase: 'failed',
         reason: 'image-unavailable',
-        message: `${image} is ${found?.state ?? 'not there'}: it stays on ${record.config.image}`,
+        message: `${image} is ${found?.state ?? 'unknown'}: it stays on ${record.config.image}`,
       });
       return;
     }
@@ -215,7 +215,7 @@ export class RolloutProgress {
       { image, contentDigest: found.contentDigest },
       { requestedAt: now, decidedAt: now },
     );
-    await announceUpdate(unit, next, `rollout ${row.id} takes it back to ${image}`);
+    await announceUpdate(unit, next, `rollout ${row.id} reverts it to ${image}`);
     await changeMember(unit.db, row.id, ordinal, { phase: 'restoring', restoreGeneration: next.config.generation });
   }
 }
@@ -256,7 +256,7 @@ function announcementOfState({ state, because, message }: StepOf<'become'>): Rol
       return (fact) => ({ subject: SUBJECTS.rolloutCompleted, data: { ...fact, message } });
     case 'reverted':
       return (fact) => ({ subject: SUBJECTS.rolloutReverted, data: { ...fact, message } });
-    // Told when nothing of it is in hand any more.
+    // An abort is announced when no update of the rollout is in progress any more.
     default:
       return undefined;
   }

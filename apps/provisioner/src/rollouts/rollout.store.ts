@@ -44,13 +44,15 @@ export async function insertRollout(
   members: readonly NewMember[],
 ): Promise<void> {
   await manager.query(
-    `INSERT INTO rollouts (id, request_id, request, correlation_id, target, state) VALUES ($1, $2, $3, $4, $5, 'staging')`,
+    `INSERT INTO rollouts (id, request_id, request, correlation_id, target, state)
+       VALUES ($1, $2, $3, $4, $5, 'staging')`,
     [rollout.id, rollout.requestId, JSON.stringify(rollout.request), rollout.correlationId, rollout.target],
   );
   await manager.query(
     `INSERT INTO rollout_members (rollout_id, ordinal, container_id, from_image, to_image, phase, reason, message)
      SELECT $1, m.ordinal, m."containerId", m."from", m."to", m.phase, m.reason, m.message
-       FROM json_to_recordset($2::json) AS m(ordinal integer, "containerId" text, "from" text, "to" text, phase text, reason text, message text)`,
+       FROM json_to_recordset($2::json) AS m(ordinal integer, "containerId" text, "from" text, "to" text, phase text,
+         reason text, message text)`,
     [rollout.id, JSON.stringify(members.map((member, ordinal) => ({ ordinal, ...member })))],
   );
 }
@@ -60,8 +62,8 @@ export async function activeRollouts(manager: EntityManager): Promise<string[]> 
   return rows.map(({ id }) => id);
 }
 
-/** Locks the row until the transaction ends: whoever holds it decides for the rollout. */
-/** With the database's time: all provisioners decide by one clock, the one that their rows are stamped with. */
+/** Locks the row until the transaction ends: the provisioner that holds the lock decides for the rollout. */
+/** The row has the database's time: all provisioners decide by one clock, the one that stamps their rows. */
 export async function lockRollout(
   manager: EntityManager,
   id: string,
@@ -77,32 +79,40 @@ interface MemberRow extends Omit<PlannedMember, 'changedAtMs'> {
   changedAtMs: string;
 }
 
-/** What the planner decides on. Read after the lock, so that it holds what the holder before has written. */
+/** The input of the planner. It is read after the lock, so that it contains the writes of the previous holder. */
 export async function loadRolloutView(manager: EntityManager, row: RolloutRow): Promise<RolloutView> {
   const members: MemberRow[] = await manager.query(
-    `SELECT m.ordinal, m.container_id AS "containerId", c.tenant, c.host, coalesce(h.state = 'lost', true) AS "hostLost", c.config->>'storageNode' AS "storageNode",
-            m.from_image AS "fromImage", m.to_image AS "toImage", m.phase, m.reason, m.batch, m.update_id IS NOT NULL AS switched,
-            (extract(epoch FROM m.changed_at) * 1000)::bigint AS "changedAtMs", coalesce(c.moving->>'desired', c.config->>'desired') AS desired, c.state = 'removed' AS removed,
-            c.config->>'image' AS image, coalesce(c.update->>'state' IN ('switching', 'reverting'), false) OR c.moving IS NOT NULL AS updating
+    `SELECT m.ordinal, m.container_id AS "containerId", c.tenant, c.host,
+            coalesce(h.state = 'lost', true) AS "hostLost", c.config->>'storageNode' AS "storageNode",
+            m.from_image AS "fromImage", m.to_image AS "toImage", m.phase, m.reason, m.batch,
+            m.update_id IS NOT NULL AS switched, (extract(epoch FROM m.changed_at) * 1000)::bigint AS "changedAtMs",
+            coalesce(c.moving->>'desired', c.config->>'desired') AS desired, c.state = 'removed' AS removed,
+            c.config->>'image' AS image,
+            coalesce(c.update->>'state' IN ('switching', 'reverting'), false) OR c.moving IS NOT NULL AS updating
        FROM rollout_members m JOIN containers c ON c.id = m.container_id LEFT JOIN hosts h ON h.host = c.host
       WHERE m.rollout_id = $1 ORDER BY m.ordinal`,
     [row.id],
   );
-  const inHand: RolloutView['inHand'] = await manager.query(
-    `SELECT c.id AS "containerId", c.host, c.tenant FROM containers c JOIN hosts h ON h.host = c.host AND h.state <> 'lost'
+  const inProgress: RolloutView['inProgress'] = await manager.query(
+    `SELECT c.id AS "containerId", c.host, c.tenant FROM containers c
+       JOIN hosts h ON h.host = c.host AND h.state <> 'lost'
       WHERE c.state <> 'removed' AND c.config->>'desired' = 'running'
-        AND (c.update->>'state' IN ('switching', 'reverting') OR c.id IN (SELECT container_id FROM rollout_members WHERE phase = 'restoring'))`,
+        AND (c.update->>'state' IN ('switching', 'reverting')
+          OR c.id IN (SELECT container_id FROM rollout_members WHERE phase = 'restoring'))`,
   );
   const unstaged: RolloutView['unstaged'] = await manager.query(
-    `SELECT DISTINCT c.config->>'storageNode' AS "storageNode", m.to_image AS image FROM rollout_members m JOIN containers c ON c.id = m.container_id
+    `SELECT DISTINCT c.config->>'storageNode' AS "storageNode", m.to_image AS image FROM rollout_members m
+       JOIN containers c ON c.id = m.container_id
       WHERE m.rollout_id = $1 AND m.phase = 'pending' AND NOT EXISTS (
-        SELECT 1 FROM masters a JOIN image_versions v ON v.name = a.name AND v.version = a.version AND v.content_digest = a.content_digest
+        SELECT 1 FROM masters a JOIN image_versions v ON v.name = a.name AND v.version = a.version
+          AND v.content_digest = a.content_digest
          WHERE a.node = c.config->>'storageNode' AND a.name || '@' || a.version = m.to_image) ORDER BY 1, 2`,
     [row.id],
   );
   const withdrawn: { image: string }[] = await manager.query(
     `SELECT DISTINCT m.to_image AS image FROM rollout_members m
-      WHERE m.rollout_id = $1 AND m.phase = 'pending' AND NOT EXISTS (SELECT 1 FROM image_versions v WHERE v.name || '@' || v.version = m.to_image AND v.state = 'promoted')`,
+      WHERE m.rollout_id = $1 AND m.phase = 'pending' AND NOT EXISTS (SELECT 1 FROM image_versions v
+        WHERE v.name || '@' || v.version = m.to_image AND v.state = 'promoted')`,
     [row.id],
   );
   return {
@@ -114,7 +124,7 @@ export async function loadRolloutView(manager: EntityManager, row: RolloutRow): 
     finishedBatch: row.finished_batch,
     changedAtMs: row.changed_at.getTime(),
     members: members.map((member) => ({ ...member, changedAtMs: Number(member.changedAtMs) })),
-    inHand,
+    inProgress,
     unstaged,
     withdrawn: withdrawn.map(({ image }) => image),
   };
@@ -135,7 +145,8 @@ export async function changeMember(
   change: MemberChange,
 ): Promise<void> {
   await manager.query(
-    `UPDATE rollout_members SET phase = $3, reason = $4, message = $5, update_id = coalesce($6, update_id), restore_generation = coalesce($7, restore_generation), changed_at = now()
+    `UPDATE rollout_members SET phase = $3, reason = $4, message = $5, update_id = coalesce($6, update_id),
+       restore_generation = coalesce($7, restore_generation), changed_at = now()
       WHERE rollout_id = $1 AND ordinal = $2`,
     [
       rolloutId,
@@ -175,7 +186,8 @@ export interface RolloutChange {
 /** @returns the row after the change */
 export async function saveRollout(manager: EntityManager, id: string, change: RolloutChange): Promise<RolloutRow> {
   const [rows]: [RolloutRow[], number] = await manager.query(
-    `UPDATE rollouts SET state = $2, paused_because = $3, approved_batches = $4, forgiven_failures = $5, finished_batch = $6, wait = $7,
+    `UPDATE rollouts SET state = $2, paused_because = $3, approved_batches = $4, forgiven_failures = $5,
+       finished_batch = $6, wait = $7,
             changed_at = CASE WHEN state = $2 THEN changed_at ELSE now() END,
             ended_at = CASE WHEN NOT $8 THEN NULL ELSE coalesce(ended_at, now()) END
       WHERE id = $1 RETURNING *`,
@@ -207,12 +219,12 @@ export function changeOf(row: RolloutRow): RolloutChange {
   };
 }
 
-/** Where the members of a rollout are. */
+/** Counts of the members of a rollout by phase and batch. */
 export interface MemberCounts {
   readonly counts: RolloutCounts;
   /** The last batch that has begun; -1: none. */
   readonly batch: number;
-  /** Pending ones without a batch. */
+  /** Pending members without a batch. */
   readonly unassigned: number;
 }
 
@@ -228,13 +240,14 @@ export async function countMembers(manager: EntityManager, rolloutId: string): P
   return (await countMembersOf(manager, [rolloutId]))(rolloutId);
 }
 
-/** One query for any number of rollouts. */
+/** Reads the counts of any number of rollouts in one query. */
 export async function countMembersOf(
   manager: EntityManager,
   rolloutIds: readonly string[],
 ): Promise<(rolloutId: string) => MemberCounts> {
   const rows: PhaseCount[] = await manager.query(
-    `SELECT rollout_id, phase, count(*)::int AS count, max(batch) AS batch, count(*) FILTER (WHERE phase = 'pending' AND batch IS NULL)::int AS unassigned
+    `SELECT rollout_id, phase, count(*)::int AS count, max(batch) AS batch,
+       count(*) FILTER (WHERE phase = 'pending' AND batch IS NULL)::int AS unassigned
        FROM rollout_members WHERE rollout_id = ANY($1) GROUP BY rollout_id, phase`,
     [rolloutIds],
   );
@@ -263,28 +276,33 @@ function sumUp(rows: readonly PhaseCount[]): MemberCounts {
 export async function judgeMember(manager: EntityManager, verdict: UpdateVerdict): Promise<boolean> {
   const [rows]: [unknown[], number] = await manager.query(
     `UPDATE rollout_members SET phase = $2, reason = $3, message = $4, changed_at = now()
-      WHERE update_id = $1 AND (phase = 'switching' OR (phase IN ('failed', 'skipped') AND reason IN ('deadline', 'host-lost'))) RETURNING 1`,
+      WHERE update_id = $1 AND (phase = 'switching'
+        OR (phase IN ('failed', 'skipped') AND reason IN ('deadline', 'host-lost'))) RETURNING 1`,
     [verdict.updateId, verdict.phase, verdict.reason, verdict.message],
   );
   if (rows.length > 0) return true;
-  // The end of a revert changes no phase, but the rollout may wait for it.
+  // The end of a revert changes no phase, but the rollout may be waiting for it.
   const known: unknown[] = await manager.query('SELECT 1 FROM rollout_members WHERE update_id = $1', [
     verdict.updateId,
   ]);
   return known.length > 0;
 }
 
-/** A container runs by a config of this generation: what was to be restored by it is. @returns whether anything was */
+/**
+ * A container runs by a config of this generation: the members that this config restores are restored.
+ * @returns whether there were any
+ */
 export async function memberStarted(manager: EntityManager, containerId: string, generation: number): Promise<boolean> {
   const [rows]: [unknown[], number] = await manager.query(
     `UPDATE rollout_members SET phase = 'restored', reason = NULL, message = NULL, changed_at = now()
-      WHERE container_id = $1 AND restore_generation <= $2 AND (phase = 'restoring' OR (phase IN ('failed', 'skipped') AND reason IN ('deadline', 'host-lost'))) RETURNING 1`,
+      WHERE container_id = $1 AND restore_generation <= $2 AND (phase = 'restoring'
+        OR (phase IN ('failed', 'skipped') AND reason IN ('deadline', 'host-lost'))) RETURNING 1`,
     [containerId, generation],
   );
   return rows.length > 0;
 }
 
-/** Another update has taken the place of this one. @param updateId undefined: there was none */
+/** Skips the member whose update another one has replaced. @param updateId undefined: there was none */
 export async function supersedeMember(
   manager: EntityManager,
   containerId: string,
@@ -292,13 +310,14 @@ export async function supersedeMember(
 ): Promise<void> {
   if (updateId === undefined) return;
   await manager.query(
-    `UPDATE rollout_members SET phase = 'skipped', reason = 'superseded', message = 'another update was asked for meanwhile', changed_at = now()
+    `UPDATE rollout_members SET phase = 'skipped', reason = 'superseded',
+       message = 'another update was requested meanwhile', changed_at = now()
       WHERE container_id = $1 AND update_id = $2 AND phase = 'switching'`,
     [containerId, updateId],
   );
 }
 
-/** @param batches how many there will be, as far as can be said now */
+/** @param batches how many there will be, as far as is known now */
 export function statusOfRollout(row: RolloutRow, counts: RolloutCounts, batch: number, batches: number): RolloutStatus {
   return {
     id: row.id,

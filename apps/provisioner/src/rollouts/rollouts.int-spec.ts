@@ -73,7 +73,7 @@ describe('one container', () => {
     ]);
   });
 
-  it('goes back when its host says that it failed, with the cause', async () => {
+  it('is reverted when its host reports a failure, with the cause', async () => {
     const name = newPrefix();
     await suite.run(name, 1);
     suite.hosts.fates.set(`${name}-0`, 'fails');
@@ -93,7 +93,7 @@ describe('one container', () => {
     expect(suite.hosts.imagesOf(name)).toEqual(['debian-12@v1']);
   });
 
-  it('goes on as it was when its host refuses', async () => {
+  it('runs on as it was when its host refuses', async () => {
     const name = newPrefix();
     await suite.run(name, 1);
     suite.hosts.fates.set(`${name}-0`, 'refuses');
@@ -131,7 +131,7 @@ describe('one container', () => {
     expect(await suite.fact(SUBJECTS.containerRejected, { requestId })).toMatchObject({ reason: 'image-unavailable' });
   });
 
-  it('can be moved on while it is on trial, and then goes back to what it was on before', async () => {
+  it('can be moved on while it is on trial, and is then reverted to the image before', async () => {
     const name = newPrefix();
     await suite.run(name, 1);
     suite.hosts.fates.set(`${name}-0`, 'hangs');
@@ -183,7 +183,7 @@ describe('many containers', () => {
     expect(suite.of(SUBJECTS.rolloutCompleted, { rolloutId: id })).toHaveLength(1);
   });
 
-  it('all go back when one fails', async () => {
+  it('are all reverted when one fails', async () => {
     const name = newPrefix();
     await suite.run(name, 12, { tenant: name });
     suite.hosts.fates.set(`${name}-7`, 'fails');
@@ -203,7 +203,7 @@ describe('many containers', () => {
     expect((await inspect(`${name}-0`, name)).config?.image).toBe('debian-12@v1');
   });
 
-  it('wait for a person when they are told to, and go on without the one that failed', async () => {
+  it('wait for a person when the request demands it, and continue without the one that failed', async () => {
     const name = newPrefix();
     await suite.run(name, 4, { tenant: name });
     suite.hosts.fates.set(`${name}-0`, 'fails');
@@ -227,7 +227,7 @@ describe('many containers', () => {
     });
   });
 
-  it('are approved after the canary, paused, resumed, aborted, and taken back afterwards', async () => {
+  it('are approved after the canary, paused, resumed, aborted, and reverted afterwards', async () => {
     const name = newPrefix();
     await suite.run(name, 6, { tenant: name });
     const { requestId, id } = await start({ select: { tenant: name }, batch: '1', approval: 'canary' });
@@ -237,7 +237,7 @@ describe('many containers', () => {
     );
     expect((await rollout(requestId)).counts).toMatchObject({ updated: 1, pending: 5 });
     await suite.ask(SUBJECTS.rolloutApprovalRequested, { rolloutId: id });
-    await suite.until(async () => (await rollout(requestId)).counts.updated >= 2, 'it goes on');
+    await suite.until(async () => (await rollout(requestId)).counts.updated >= 2, 'it continues');
     await suite.ask(SUBJECTS.rolloutPauseRequested, { rolloutId: id });
     await suite.fact(SUBJECTS.rolloutPaused, { rolloutId: id, because: 'person' });
     await suite.ask(SUBJECTS.rolloutResumeRequested, { rolloutId: id });
@@ -290,7 +290,7 @@ describe('many containers', () => {
     expect((await ended(requestId, 'completed')).counts.updated).toBe(2);
   });
 
-  it('leave an image that was revoked, each to what it was good on', async () => {
+  it('leave an image that was revoked, each for its known-good one', async () => {
     const name = newPrefix();
     await suite.run(name, 3, { tenant: name });
     await suite.promote('broken', 'v1');
@@ -337,7 +337,7 @@ describe('many containers', () => {
     expect(suite.hosts.imagesOf(`${name}s-`)).toEqual(['debian-12@v1', 'debian-12@v1']);
   });
 
-  it('are refused when none is selected, or the target is not there', async () => {
+  it('are refused when none is selected, or the target does not exist', async () => {
     const cases: readonly [object, string][] = [
       [{ select: { tenant: 'nobody' }, to: 'debian-12@v2' }, 'nothing-selected'],
       [{ select: { tenant: 'nobody' }, to: 'nothing@v1' }, 'image-unavailable'],

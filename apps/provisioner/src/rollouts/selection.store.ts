@@ -4,7 +4,7 @@ import type { EntityManager } from 'typeorm';
 import { CONTAINER_COLUMNS, type ContainerRow, recordOf } from '../containers/container.store.js';
 import type { ContainerRecord } from '../containers/domain/container-record.js';
 
-/** In turns over the hosts, so that a batch is spread over them. */
+/** Takes the hosts in turn, so that a batch is spread over them. */
 export async function selectContainers(
   manager: EntityManager,
   select: RolloutSelection,
@@ -12,10 +12,13 @@ export async function selectContainers(
   const exact = select.image === undefined ? undefined : parseExactImageRef(select.image);
   const rows: ContainerRow[] = await manager.query(
     `SELECT ${CONTAINER_COLUMNS} FROM (
-       SELECT c.*, row_number() OVER (PARTITION BY c.host ORDER BY c.ordinal) AS turn FROM containers c LEFT JOIN hosts h ON h.host = c.host
+       SELECT c.*, row_number() OVER (PARTITION BY c.host ORDER BY c.ordinal) AS turn
+         FROM containers c LEFT JOIN hosts h ON h.host = c.host
         WHERE c.state <> 'removed' AND c.config->>'desired' <> 'removed'
-          AND ($1::text IS NULL OR c.config->>'image' = $1) AND ($2::text IS NULL OR split_part(c.config->>'image', '@', 1) = $2)
-          AND ($3::text IS NULL OR c.tenant = $3) AND ($4::text IS NULL OR c.host = $4) AND ($5::text IS NULL OR c.config->>'storageNode' = $5)
+          AND ($1::text IS NULL OR c.config->>'image' = $1)
+          AND ($2::text IS NULL OR split_part(c.config->>'image', '@', 1) = $2)
+          AND ($3::text IS NULL OR c.tenant = $3) AND ($4::text IS NULL OR c.host = $4)
+          AND ($5::text IS NULL OR c.config->>'storageNode' = $5)
           AND ($6::text IS NULL OR h.datacenter = $6) AND ($7::text IS NULL OR c.config->>'follow' = $7)
           AND ($8::text[] IS NULL OR c.name = ANY($8) OR c.id = ANY($8))) s
       ORDER BY turn, host`,

@@ -1,4 +1,7 @@
-/** Provisioners in processes of their own, on a real NATS and PostgreSQL, with scripted hosts; and the facts that were published. */
+/**
+ * Provisioners in processes of their own, on a real NATS and PostgreSQL, with scripted hosts; and the facts that were
+ * published.
+ */
 import { randomBytes } from 'node:crypto';
 import { FactLog } from '@plinth/client';
 import { type QueryReply, QUERIES, STREAMS, SUBJECTS } from '@plinth/contracts';
@@ -85,7 +88,7 @@ export class ProvisionerSuite {
     return provisioner;
   }
 
-  /** @returns the request's id, which all that follows from it correlates with */
+  /** @returns the request's id, the correlation id of all its consequences */
   async ask(subject: string, data: object): Promise<string> {
     const id = randomBytes(16).toString('hex');
     const envelope = headers();
@@ -95,7 +98,7 @@ export class ProvisionerSuite {
   }
 
   async query<T>(subject: string, body: object): Promise<QueryReply<T>> {
-    // A provisioner that is killed takes the queries it had in hand with it.
+    // A provisioner that is killed takes its queries in progress with it.
     for (let attempts = 1; ; attempts++) {
       try {
         return (await this.connection.request(subject, JSON.stringify(body), { timeout: 5_000 })).json<QueryReply<T>>();
@@ -128,7 +131,7 @@ export class ProvisionerSuite {
   }
 
   async until<T>(
-    look: () => T | undefined | false | Promise<T | undefined | false>,
+    read: () => T | undefined | false | Promise<T | undefined | false>,
     what: string,
     seconds = 60,
   ): Promise<T> {
@@ -137,7 +140,7 @@ export class ProvisionerSuite {
       Date.now() < deadline;
       await new Promise((resolve) => setTimeout(resolve, 20))
     ) {
-      const found = await look();
+      const found = await read();
       if (found) return found;
     }
     throw new Error(`not within ${seconds} s: ${what}; last facts ${JSON.stringify(this.facts.slice(-5))}`);
@@ -190,7 +193,7 @@ export class ProvisionerSuite {
     );
   }
 
-  /** Only what is looked at: whoever subscribes to everything also holds the inboxes of the dead open. */
+  /** Only the needed subjects: a subscription to all would also keep the inboxes of dead processes open. */
   private listen(): void {
     const keep = (error: unknown, subject: string, data: Uint8Array): void => {
       if (error === null && !subject.endsWith('.requested'))

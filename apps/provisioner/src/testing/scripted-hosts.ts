@@ -1,4 +1,7 @@
-/** A simulation of host agents on a real bus: they answer their desired state with the reports that a test asks for, at once. */
+/**
+ * A simulation of host agents on a real bus: they answer their desired state with the reports that a test asks for, at
+ * once.
+ */
 import {
   type ContainerConfig,
   type ContainerReport,
@@ -22,33 +25,33 @@ interface Container {
   reported: boolean;
   runGeneration: number;
   judged: string | undefined;
-  /** Of the message that brought the config. */
+  /** Correlation id of the message with the config. */
   correlationId: string;
-  /** Image that it was last started on. */
+  /** The image on which it was last started. */
   image: string;
 }
 
-/** Never below what was counted before, also in the same second. */
+/** The sequence begins at or above every number counted before, also within the same second. */
 const fresh = (): Pick<Container, 'sequence' | 'reported'> => ({ sequence: Date.now(), reported: false });
 
 export class ScriptedHosts {
   readonly containers = new Map<string, Container>();
   /** Starts in their order, `name image`. */
   readonly starts: string[] = [];
-  /** By container name; absent: passes. */
+  /** Outcomes of trials, by container name; absent: passes. */
   readonly fates = new Map<string, Fate>();
-  /** What the storage node says of the hosts' leases; absent for hosts without one. */
+  /** The hosts' leases as the storage node reports them; absent for hosts without one. */
   readonly leases = new Map<string, { readonly renewal: string; readonly unrenewedMs: number }>();
-  /** What the storage node says that tenants' data take. */
+  /** Sizes of the tenants' data as the storage node reports them. */
   readonly diskUse = new Map<string, number>();
-  /** Started by these and not given up: more than one for a container is a fault of the provisioner. */
+  /** Hosts that have started the container and not released it: more than one is a fault of the provisioner. */
   readonly running = new Map<string, Set<string>>();
-  /** Not heard, and do nothing. */
+  /** Hosts without heartbeats that do nothing. */
   readonly silent = new Set<string>();
-  /** Are heard, but do nothing. */
+  /** Hosts with heartbeats that do nothing. */
   readonly deaf = new Set<string>();
   images: ScriptedImage[] = [];
-  /** Of the storage node. */
+  /** Labels of the storage node. */
   labels: Readonly<Record<string, string>> = {};
   storageSilent = false;
   /** Most containers of one host that were on trial at once. */
@@ -77,13 +80,13 @@ export class ScriptedHosts {
     this.beating = undefined;
   }
 
-  /** The container's present state once more, as an agent says it that came back. */
-  sayAgain(id: string): void {
+  /** Reports the container's present state again, as an agent does that came back. */
+  reportAgain(id: string): void {
     const container = this.containers.get(id);
     if (container && container.config.desired !== 'running') this.report(container, { kind: container.config.desired });
   }
 
-  /** What was told to a silent or deaf host reaches it when it is back. */
+  /** Delivers the configs that a silent or deaf host has missed. */
   wake(host: string): void {
     this.silent.delete(host);
     this.deaf.delete(host);
@@ -144,7 +147,7 @@ export class ScriptedHosts {
     }
     const known = this.containers.get(config.containerId);
     if (known && config.generation <= known.config.generation) {
-      // What a host that was lost has to give up, or to remove.
+      // A host that was lost has to release or remove these containers.
       if (config.desired !== 'released' && (config.desired !== 'removed' || config.host === known.config.host)) return;
       this.running.get(config.containerId)?.delete(config.host);
       this.report(
@@ -153,7 +156,7 @@ export class ScriptedHosts {
       );
       return;
     }
-    // Another host counts for itself.
+    // Report sequences are per host.
     if (known && known.config.host !== config.host) Object.assign(known, { ...fresh(), runGeneration: 0, image: '' });
     const container = known ?? { config, ...fresh(), runGeneration: 0, judged: undefined, image: '', correlationId };
     Object.assign(container, { config, correlationId });
@@ -187,7 +190,7 @@ export class ScriptedHosts {
     this.mostOnTrial = Math.max(this.mostOnTrial, trials.size);
     await new Promise((resolve) => setTimeout(resolve, this.trialMs));
     trials.delete(config.name);
-    // Another config has come meanwhile: the trial is over without a verdict.
+    // Another config has arrived meanwhile: the trial ends without a verdict.
     if (container.config.update?.updateId !== updateId || this.silent.has(config.host)) return;
     if (fate === 'passes') return this.report(container, { kind: 'updated', updateId, image: config.image });
     const cause = {

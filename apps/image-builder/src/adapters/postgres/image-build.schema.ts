@@ -1,4 +1,4 @@
-/** The catalogue's tables: every version ever given out, and the last number of each name. */
+/** The catalogue's tables: every version ever assigned, and the last number of each name. */
 import { EntitySchema, type MigrationInterface, type QueryRunner } from 'typeorm';
 import type { ImagePackage } from '@plinth/contracts';
 import type { ImageBuild } from '../../domain/image-build.js';
@@ -34,7 +34,7 @@ export const ImageBuildSchema = new EntitySchema<ImageBuildRow>({
     parent: { type: 'text', nullable: true },
     statement: { type: 'jsonb', nullable: true },
     manifest: { type: 'jsonb', nullable: true },
-    // Long, and asked for by itself.
+    // Long, and selected only where it is needed.
     packages: { type: 'jsonb', nullable: true, select: false },
     tests: { type: 'jsonb', default: [] },
     promotion: { type: 'jsonb', nullable: true },
@@ -78,7 +78,8 @@ export class CreateImageBuild1700000001000 implements MigrationInterface {
         UNIQUE (name, number)
       )`);
     await runner.query(
-      "CREATE INDEX image_build_active ON image_build (requested_at) WHERE state IN ('queued', 'building', 'built', 'promoting')",
+      `CREATE INDEX image_build_active ON image_build (requested_at)
+         WHERE state IN ('queued', 'building', 'built', 'promoting')`,
     );
   }
 

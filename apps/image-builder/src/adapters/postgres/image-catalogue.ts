@@ -1,4 +1,4 @@
-/** The catalogue in PostgreSQL: version numbers, builds, who works on them, what became of them. */
+/** The catalogue in PostgreSQL: version numbers, builds, which builder works on them, their results. */
 import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import type { ImagePackage, ImageTestResult, SignedStatement } from '@plinth/contracts';
@@ -16,13 +16,13 @@ export interface NewBuild {
   readonly recipeDigest: string;
 }
 
-/** A builder that says nothing for this long has lost its builds to the others. */
+/** A builder that does not renew its lease for this long loses its builds to the other builders. */
 export const LEASE_SECONDS = 20;
 
-/** Another builder has taken the build: whatever the caller found out no longer counts. */
+/** Another builder has taken the build: the caller's results no longer count. */
 export class LeaseLostError extends Error {
   constructor(buildId: string) {
-    super(`build ${buildId} is in other hands`);
+    super(`build ${buildId} belongs to another builder`);
     this.name = 'LeaseLostError';
   }
 }
@@ -35,7 +35,7 @@ export class ImageCatalogue {
     return manager.getRepository(ImageBuildSchema);
   }
 
-  /** Gives out the next number of the name; two transactions never get the same, and one given out is never given again. */
+  /** Assigns the next number of the name; two transactions never get the same, and a number is never assigned again. */
   async add(manager: EntityManager, build: NewBuild): Promise<number> {
     const rows: { last_number: number }[] = await manager.query(
       `INSERT INTO image_name (name, last_number) VALUES ($1, 1)
@@ -79,7 +79,8 @@ export class ImageCatalogue {
       const buildId = rows[0]?.build_id;
       if (buildId === undefined) return null;
       await manager.query(
-        `UPDATE image_build SET owner = $2, epoch = epoch + 1, attempts = attempts + 1, lease_until = now() + make_interval(secs => $3),
+        `UPDATE image_build SET owner = $2, epoch = epoch + 1, attempts = attempts + 1,
+           lease_until = now() + make_interval(secs => $3),
            started_at = COALESCE(started_at, now()) WHERE build_id = $1`,
         [buildId, owner, LEASE_SECONDS],
       );
@@ -87,7 +88,7 @@ export class ImageCatalogue {
     });
   }
 
-  /** @returns false when the build is in other hands */
+  /** @returns false when the build belongs to another builder */
   async renew(build: ImageBuild): Promise<boolean> {
     const [, renewed]: [unknown, number] = await this.source.query(
       'UPDATE image_build SET lease_until = now() + make_interval(secs => $3) WHERE build_id = $1 AND epoch = $2',
@@ -96,15 +97,16 @@ export class ImageCatalogue {
     return renewed === 1;
   }
 
-  /** Gives a build back: another builder may take it at once, and it does not count as an attempt. */
+  /** Releases a build: another builder may take it at once, and it does not count as an attempt. */
   async release(build: ImageBuild): Promise<void> {
     await this.source.query(
-      'UPDATE image_build SET owner = NULL, lease_until = NULL, attempts = attempts - 1 WHERE build_id = $1 AND epoch = $2',
+      `UPDATE image_build SET owner = NULL, lease_until = NULL, attempts = attempts - 1
+        WHERE build_id = $1 AND epoch = $2`,
       [build.buildId, build.epoch],
     );
   }
 
-  /** What a dead process of this service id held is free for all again. */
+  /** Releases the builds that a dead process of this service id held. */
   async releaseAllOf(owner: string): Promise<void> {
     await this.source.query('UPDATE image_build SET lease_until = NULL WHERE owner = $1 AND state = ANY($2)', [
       owner,
@@ -136,7 +138,7 @@ export class ImageCatalogue {
     await this.builds(manager).update({ buildId: build.buildId }, { state, promotion });
   }
 
-  /** For ever: the number is never given out again. */
+  /** Marks a version as retired for ever: its number is never assigned again. */
   async setRetired(manager: EntityManager, build: ImageBuild): Promise<void> {
     await this.builds(manager).update({ buildId: build.buildId }, { state: 'retired' });
   }
@@ -155,7 +157,7 @@ export class ImageCatalogue {
   }
 }
 
-/** What a builder writes beside the state. */
+/** Values that a builder writes beside the state. */
 export interface Outcome {
   /** null: nothing of the image is left. */
   readonly statement: SignedStatement | null;

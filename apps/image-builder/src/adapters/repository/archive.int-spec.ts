@@ -1,4 +1,7 @@
-/** Trees to manifests, archives and back: nothing that an image keeps is lost. Needs root: only root may set capabilities. */
+/**
+ * Trees to manifests, archives and back: no kept attribute of an image is lost. Needs root: only root may set
+ * capabilities.
+ */
 import { execFileSync } from 'node:child_process';
 import {
   copyFileSync,

@@ -7,7 +7,9 @@ import { pipeline } from 'node:stream/promises';
 import { CAPABILITY_ATTRIBUTE, type Digest, type ManifestEntry, VERSION_FILES } from '@plinth/contracts';
 import { run, runCaptive } from '../tools/process.js';
 
-/** Hard links are kept as they are: the first name that tar meets, which is the first of the manifest, has the content. */
+/**
+ * Hard links are kept as they are: the first name that tar meets, which is the first of the manifest, has the content.
+ */
 const TAR = ['tar', '--numeric-owner', '--xattrs', `--xattrs-include=${CAPABILITY_ATTRIBUTE}`] as const;
 
 /** @param onProgress bytes of the unpacked archive so far */
@@ -53,7 +55,9 @@ export async function packArchive(
   if (compressed.exitCode !== 0) throw new Error(`zstd ended with ${compressed.exitCode}: ${compressed.tail}`);
 }
 
-/** Makes `directory` with `mount.sh` and `root/` in it, from an archive of our own whose digest is checked first. */
+/**
+ * Makes `directory` with `mount.sh` and `root/` in it, from an archive of this builder whose digest is checked first.
+ */
 export async function extractArchive(
   archive: string,
   digest: Digest,

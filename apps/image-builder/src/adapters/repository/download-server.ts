@@ -1,6 +1,6 @@
 /**
- * HTTP download of images in production: GET and HEAD, conditions and single ranges (RFC 9110), for those who bear the token (RFC 6750).
- * A listener of its own: health and metrics stay where only this machine reaches them.
+ * HTTP download of images in production: GET and HEAD, conditions and single ranges (RFC 9110), for clients with the
+ * token (RFC 6750). It has a listener of its own: health and metrics stay reachable from this machine only.
  */
 import { Inject, Injectable } from '@nestjs/common';
 import { createHash, timingSafeEqual } from 'node:crypto';
@@ -42,7 +42,7 @@ export class DownloadServer {
       answer(request, response, tokenFile, this.downloads).catch((error: unknown) => {
         this.logger.error({ err: error }, 'a download failed');
         if (response.headersSent) response.destroy();
-        else refuse(response, 500, 'it could not be read');
+        else refuse(response, 500, 'the file could not be read');
       });
     }, tls);
     server.listen(this.config.PLINTH_DOWNLOAD_PORT, host);
@@ -53,7 +53,7 @@ export class DownloadServer {
     this.logger.info({ url }, 'downloads are served');
   }
 
-  /** Ends what is being sent too: its receiver continues later. */
+  /** Also ends transfers in progress: the receiver continues later. */
   async stop(): Promise<void> {
     if (!this.server) return;
     const closed = once(this.server, 'close');
@@ -77,7 +77,7 @@ async function answer(
   }
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     response.setHeader('Allow', 'GET, HEAD');
-    refuse(response, 405, 'there are only downloads here');
+    refuse(response, 405, 'only GET and HEAD are allowed');
     return;
   }
   const [, name = '', version = '', file = ''] = PATH.exec(request.url ?? '') ?? [];
@@ -120,7 +120,7 @@ function readTokens(file: string): readonly string[] {
   return readSecret(file).toString('latin1').split(/\s+/).filter(Boolean);
 }
 
-/** Compares digests: how long it takes says nothing about the token. */
+/** Compares digests: the time it takes does not depend on the token. */
 function bearsToken(authorization: string | undefined, tokens: readonly string[]): boolean {
   const given = /^Bearer +(\S{1,512})$/i.exec(authorization ?? '')?.[1];
   if (given === undefined) return false;

@@ -26,7 +26,7 @@ export class ImageDownloads {
 
   constructor(@Inject(ImageRepository) private readonly repository: ImageRepository) {}
 
-  /** @returns undefined for whatever is not one of the three files of a version in production */
+  /** @returns undefined for any path that is not one of the three files of a version in production */
   async find(name: string, version: string, file: string): Promise<Download | undefined> {
     const known = this.repository.productionFile(name, version, file);
     if (!known) return undefined;
@@ -40,7 +40,7 @@ export class ImageDownloads {
     }
   }
 
-  /** Sends bytes `start` to `end` inclusive; a receiver that goes away ends it. */
+  /** Sends bytes `start` to `end` inclusive; a receiver that disconnects ends it. */
   async stream(download: Download, start: number, end: number, target: Writable): Promise<void> {
     if (end < start) {
       target.end();

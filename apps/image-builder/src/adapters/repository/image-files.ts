@@ -1,4 +1,7 @@
-/** The files of one image under construction: its tree with the mount script, then archive, manifest and statement beside each other. */
+/**
+ * The files of one image under construction: its tree with the mount script, then archive, manifest and statement
+ * beside each other.
+ */
 import { mkdir, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
@@ -26,7 +29,7 @@ export class ImageFiles {
     return files;
   }
 
-  /** Of the tree; whoever fills it makes it. */
+  /** Path of the tree; the source that fills it creates it. */
   get root(): string {
     return join(this.version, VERSION_FILES.root);
   }

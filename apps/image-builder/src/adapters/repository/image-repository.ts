@@ -1,6 +1,6 @@
 /**
- * The testing and the production repository: one directory per version, made visible by one rename of a directory that was completely on
- * disk before. Every operation may be cut off anywhere and done again.
+ * The testing and the production repository: one directory per version, made visible by one rename of a directory that
+ * was completely on disk before. Every operation may be interrupted anywhere and repeated.
  */
 import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -28,7 +28,9 @@ export class ImageRepository {
     return join(this.root, stage, name, version);
   }
 
-  /** Moves a finished directory into the testing repository, in place of what an earlier try left there. */
+  /**
+   * Moves a finished directory into the testing repository, in place of the files that an earlier attempt left there.
+   */
   async publish(finished: string, name: string, version: string): Promise<void> {
     // With the directory alone synced, its files may be empty after a power cut.
     await syncFileSystem(finished);
@@ -39,7 +41,7 @@ export class ImageRepository {
     await syncPath(dirname(target));
   }
 
-  /** Testing → production; nothing to do when it lies there. */
+  /** Testing → production; it does nothing when the version is in production already. */
   async promote(name: string, version: string): Promise<void> {
     const [from, to] = [this.directory('testing', name, version), this.directory('production', name, version)];
     if (await exists(to)) return;
@@ -49,7 +51,7 @@ export class ImageRepository {
     await syncPath(dirname(from));
   }
 
-  /** Takes a version out of a repository by one rename; nothing to do when it is not there. */
+  /** Takes a version out of a repository by one rename; it does nothing when the version is not there. */
   async withdraw(stage: Stage, name: string, version: string, into: string): Promise<void> {
     const directory = this.directory(stage, name, version);
     try {
@@ -61,7 +63,7 @@ export class ImageRepository {
     await syncPath(dirname(directory));
   }
 
-  /** Where the version's files lie; undefined when in neither repository. */
+  /** Directory of the version's files; undefined when in neither repository. */
   async locate(name: string, version: string): Promise<string | undefined> {
     for (const stage of ['production', 'testing'] as const) {
       const directory = this.directory(stage, name, version);

@@ -14,7 +14,7 @@ export async function machineMirror(signal: AbortSignal): Promise<string> {
     signal.throwIfAborted();
     throw new BuildRefusal(
       'source-unavailable',
-      `the builder's machine does not say where its packages come from; ${advice}`,
+      `the package sources of the builder's machine could not be read; ${advice}`,
       { cause: error },
     );
   }

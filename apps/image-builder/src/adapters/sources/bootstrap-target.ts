@@ -1,8 +1,8 @@
-/** Where a source puts its tree, and to whom it reports. */
+/** Where a source puts its tree, and how it reports progress. */
 export interface BootstrapTarget {
   /** Directory that does not exist yet. */
   readonly root: string;
-  /** For downloads and the tools' own temporary files. */
+  /** Directory for downloads and the tools' own temporary files. */
   readonly scratch: string;
   readonly packages: readonly string[];
   readonly sourceDateEpoch: number;

@@ -1,4 +1,4 @@
-/** Makes the tree that a recipe begins with, from whatever its `from` names. */
+/** Makes the tree that a recipe begins with, from the source that its `from` names. */
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Digest, type ImageManifest, VERSION_FILES } from '@plinth/contracts';
@@ -20,9 +20,9 @@ export interface ParentImage {
 }
 
 export interface Bootstrapped {
-  /** Still to be installed in the tree. */
+  /** Packages still to be installed in the tree. */
   readonly packages: readonly string[];
-  /** What the source says of the image; absent: nothing. */
+  /** Settings of the image from its source; absent: none. */
   readonly settings?: SourceSettings;
 }
 

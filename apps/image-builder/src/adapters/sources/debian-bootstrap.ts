@@ -14,7 +14,7 @@ const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
 
 /** Where packages come from. */
 export interface DebianArchives {
-  /** For recipes that name none; absent: where this machine's own packages come from. */
+  /** Mirror for recipes that name none; absent: the source of this machine's own packages. */
   readonly mirror?: string;
   /** Below it lie `debian/<time>` and `debian-security/<time>`; absent: recipes may not ask for a snapshot. */
   readonly snapshots?: string;
@@ -66,7 +66,7 @@ export class DebianBootstrap {
     if (snapshots === undefined) {
       throw new BuildRefusal(
         'source-unavailable',
-        'the recipe asks for a snapshot, but this builder knows no archive of snapshots: set PLINTH_DEBIAN_SNAPSHOTS for it',
+        'the recipe asks for a snapshot, but this builder has no archive of snapshots: set PLINTH_DEBIAN_SNAPSHOTS',
       );
     }
     const base = withoutSlash(snapshots);

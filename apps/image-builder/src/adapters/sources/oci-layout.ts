@@ -24,7 +24,7 @@ export interface OciImage {
   /** Paths, lowest first. */
   readonly layers: readonly string[];
   readonly settings: SourceSettings;
-  /** For the build's log. */
+  /** Lines for the build's log. */
   readonly notes: readonly string[];
 }
 
@@ -36,7 +36,7 @@ export async function openOciImage(layout: string, ref: string): Promise<OciImag
   );
   if (!found) throw new BuildRefusal('source-unavailable', `the OCI layout has no image ${ref}`);
   const manifest = await manifestOf(layout, found, MAX_INDEX_DEPTH);
-  // Small, and what is wrong with it is known before gigabytes are looked at.
+  // The config is small, and a mistake in it is found before gigabytes are read.
   const config = readOciConfig(await configOf(layout, manifest['config']));
   if (!config.ok) throw broken(`in its config, ${config.problem}`);
   const layers = descriptors(manifest['layers']);
@@ -61,7 +61,7 @@ async function manifestOf(layout: string, descriptor: Descriptor, depth: number)
     (item) =>
       item.platform === undefined || (item.platform.architecture === ARCHITECTURE && item.platform.os === 'linux'),
   );
-  if (!matching) throw new BuildRefusal('source-unavailable', `the OCI image is not there for linux/${ARCHITECTURE}`);
+  if (!matching) throw new BuildRefusal('source-unavailable', `the OCI image has no variant for linux/${ARCHITECTURE}`);
   return manifestOf(layout, matching, depth - 1);
 }
 

@@ -1,6 +1,7 @@
 /**
- * Values of pax headers as bytes. tar-stream decodes them as UTF-8, which loses what a binary attribute holds; it has no option for it,
- * so its decoding step is looked into. Its version is fixed in package.json, and a test reads a value that is no UTF-8.
+ * Values of pax headers as bytes. tar-stream decodes them as UTF-8, which loses what a binary attribute holds; it has
+ * no option for it, so its decoding step is intercepted. Its version is fixed in package.json, and a test reads a value
+ * that is no UTF-8.
  */
 import type { Extract } from 'tar-stream';
 
@@ -14,9 +15,9 @@ interface Decoder {
 }
 
 const NONE: RawValues = new Map();
-/** Of star, GNU tar and Go; libarchive writes it too, beside a form of its own. */
+/** The prefix of star, GNU tar and Go; libarchive writes it too, beside a form of its own. */
 const PREFIX = 'SCHILY.xattr.';
-/** Of access lists and SELinux, which have keywords of their own. */
+/** Keywords of access lists and SELinux. */
 const ATTRIBUTES: Readonly<Record<string, string>> = {
   'SCHILY.acl.access': 'system.posix_acl_access',
   'SCHILY.acl.default': 'system.posix_acl_default',
@@ -51,7 +52,7 @@ function rawValues(bytes: Buffer): RawValues {
   return values;
 }
 
-/** Of the extended attribute that a keyword stands for; undefined: of none. */
+/** Name of the extended attribute that a keyword stands for; undefined: none. */
 export function attributeName(keyword: string): string | undefined {
   return keyword.startsWith(PREFIX) ? keyword.slice(PREFIX.length) : ATTRIBUTES[keyword];
 }

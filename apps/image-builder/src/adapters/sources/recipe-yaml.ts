@@ -1,4 +1,4 @@
-/** YAML 1.2 text to plain values, with every trick of YAML that a recipe does not need refused. */
+/** YAML 1.2 text to plain values, which refuses every feature of YAML that a recipe does not need. */
 import type { Problem } from '@plinth/contracts';
 import { parseDocument } from 'yaml';
 import { type ParsedRecipe, parseRecipe } from '../../domain/parse-recipe.js';
@@ -17,7 +17,10 @@ export type ReadYaml =
   | { readonly ok: true; readonly value: unknown }
   | { readonly ok: false; readonly problems: readonly Problem[] };
 
-/** Mappings come as Map. Refuses aliases (with them merge keys and alias bombs), tags, duplicate keys and more than one document. */
+/**
+ * Mappings come as Map. Refuses aliases (with them merge keys and alias bombs), tags, duplicate keys and more than one
+ * document.
+ */
 export function readYaml(text: string): ReadYaml {
   if (Buffer.byteLength(text) > MAX_RECIPE_BYTES) return failed(`the recipe must be at most ${MAX_RECIPE_BYTES} bytes`);
   try {

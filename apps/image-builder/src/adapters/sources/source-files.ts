@@ -1,4 +1,7 @@
-/** Tarballs and layouts that recipes name: below one directory of this machine, or fetched and checked against their digest. */
+/**
+ * Tarballs and layouts that recipes name: below one directory of this machine, or fetched and checked against their
+ * digest.
+ */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, mkdir, open, realpath, stat } from 'node:fs/promises';
@@ -28,7 +31,7 @@ export class SourceFiles {
     // The copy is checked and then used: the original may change in between.
     const digest = await copyHashing(content, copy, signal);
     if (digest !== source.sha256)
-      throw new BuildRefusal('source-mismatch', `from.rootfs is not what the recipe says: its SHA-256 is ${digest}`);
+      throw new BuildRefusal('source-mismatch', `from.rootfs does not match the recipe: its SHA-256 is ${digest}`);
     return copy;
   }
 

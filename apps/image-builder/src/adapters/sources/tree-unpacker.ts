@@ -1,6 +1,7 @@
 /**
- * Unpacks foreign tarballs and OCI layers into an image's tree. Names, links, owners, types and sizes in them are a stranger's: every path is
- * resolved inside the tree, nothing is ever written through a link out of it, and no device, fifo or socket is made.
+ * Unpacks foreign tarballs and OCI layers into an image's tree. Names, links, owners, types and sizes in them are
+ * untrusted: every path is resolved inside the tree, nothing is ever written through a link out of it, and no device,
+ * fifo or socket is made.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -53,7 +54,7 @@ export class TreeUnpacker {
     const rawValues = keepRawValues(reader);
     const content = await decompressed(tarball, signal);
     const feeding = pipeline(content, reader, { signal });
-    // Its failure ends the iteration below as well; it is looked at there.
+    // Its failure ends the iteration below as well, where it is handled.
     feeding.catch(() => undefined);
     try {
       for await (const entry of reader) {
@@ -121,7 +122,7 @@ export class TreeUnpacker {
     }
   }
 
-  /** Last, because a change of the owner takes capabilities away. */
+  /** Capabilities come last, because a change of the owner clears them. */
   private keepAttributes(target: string, raw: RawValues, refuse: (why: string) => BuildRefusal): void {
     for (const [keyword, value] of raw) {
       const name = attributeName(keyword);
@@ -245,7 +246,7 @@ const MAGIC: readonly { readonly bytes: readonly number[]; readonly argv: readon
   { bytes: [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00], argv: ['xz', '-dcq', '--memlimit=512MiB'] },
 ];
 
-/** The tar inside, whatever it was packed with: known by its first bytes, not by its name. */
+/** The tar inside; the first bytes, not the name, determine its compression. */
 async function decompressed(path: string, signal: AbortSignal): Promise<Readable> {
   const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
   const head = Buffer.alloc(6);
@@ -271,7 +272,7 @@ function filtered(packed: Readable, argv: readonly string[], signal: AbortSignal
     killSignal: 'SIGKILL',
   });
   const closed = once(child, 'close') as Promise<[number | null]>;
-  // Its exit status tells of what it did not take.
+  // Its exit status reports members that it did not read.
   pipeline(packed, child.stdin).catch(() => undefined);
   const output = async function* (): AsyncGenerator<Buffer> {
     try {

@@ -1,4 +1,4 @@
-/** On this machine's cgroups, with the second hierarchy hidden as the services hide it. Needs root. */
+/** Uses this machine's cgroups, with the second hierarchy hidden as the services hide it. Needs root. */
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect, it } from '@jest/globals';

@@ -1,4 +1,4 @@
-/** The cgroups of a build's commands. The runtime gives up on one that is busy for a moment longer: here it is waited for. */
+/** The cgroups of a build's commands. The runtime fails on one that stays busy for a moment; this code waits for it. */
 import { readdir, rm, rmdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -10,7 +10,8 @@ const BUSY = 'EBUSY';
 const TMPFS_MAGIC = 0x0102_1994;
 
 export function buildCgroup(id: string): string {
-  // Beside the containers of hosts, which whoever looks after them takes for strays. One level: no parent is left behind.
+  // Not below the cgroup of the hosts' containers, whose agent would take it for a leftover. One level: no parent is
+  // left behind.
   return `/plinth-build-${id}`;
 }
 
@@ -37,7 +38,8 @@ async function removed(directory: string): Promise<boolean> {
     if (code === 'ENOENT') return true;
     if (code === BUSY) return false;
     if (code !== 'ENOTEMPTY' || (await statfs(directory)).type !== TMPFS_MAGIC) throw error;
-    // The private memory file system over the hidden hierarchy, where the runtime's cgroup is a directory with plain files.
+    // The private memory file system over the hidden hierarchy, where the runtime's cgroup is a directory with plain
+    // files.
     await rm(directory, { recursive: true, force: true });
     return true;
   }

@@ -1,13 +1,13 @@
-/** The log of one build: a file that stays, and its last lines for whoever asks why. */
+/** The log of one build: a file that stays, and its last lines for events and replies. */
 import { createWriteStream, type WriteStream } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { finished } from 'node:stream/promises';
 import { Tail } from './process.js';
 
-/** Bytes of one log file; what a build says beyond is only in the tail. */
+/** Bytes of one log file; further output of a build is only in the tail. */
 const MAX_BYTES = 32 * 1024 ** 2;
-/** Of the tail in events and replies. */
+/** Bytes of the tail in events and replies. */
 const TAIL_BYTES = 12_000;
 
 export class BuildLog {
@@ -19,7 +19,7 @@ export class BuildLog {
   static async open(path: string): Promise<BuildLog> {
     await mkdir(dirname(path), { recursive: true, mode: 0o750 });
     const stream = createWriteStream(path, { flags: 'a', mode: 0o640 });
-    // A full disk must not end the process; the build itself meets it as well and says so.
+    // A full disk must not end the process; the build itself fails on it as well and reports it.
     stream.on('error', () => stream.destroy());
     return new BuildLog(stream);
   }

@@ -1,4 +1,4 @@
-/** Runs programs that must not outlive this process, with a bounded memory of what they said. */
+/** Runs programs that must not outlive this process, with a bounded tail of their output. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { constants } from 'node:os';
@@ -11,7 +11,7 @@ export interface RunOptions {
   readonly cwd?: string;
   /** Ends the program and all it started; the run then rejects with the signal's reason. */
   readonly signal: AbortSignal;
-  /** Each line of standard error, and of standard output when it goes nowhere else. */
+  /** Each line of standard error, and of standard output when it is not redirected. */
   readonly onLine?: (line: string) => void;
   readonly stdout?: Writable;
   readonly stdin?: Readable | Iterable<string | Uint8Array>;
@@ -20,7 +20,7 @@ export interface RunOptions {
 export interface RunResult {
   /** 128 + signal number when a signal ended it. */
   readonly exitCode: number;
-  /** The last lines of what `onLine` saw. */
+  /** The last lines that `onLine` received. */
   readonly tail: string;
 }
 
@@ -30,8 +30,9 @@ export const BASE_ENVIRONMENT: Readonly<Record<string, string>> = {
 };
 
 /**
- * Stands before an argv so that nothing of it is left when this process dies, however it dies: the kernel kills `unshare` with its
- * parent, `unshare` its child, and with that child, the first of its process namespace, everything in there. Mounts go with theirs.
+ * Precedes an argv so that nothing of it is left when this process dies, in any way: the kernel kills `unshare` with
+ * its parent, `unshare` its child, and with that child, the first of its process namespace, everything in there. Mounts
+ * end with their namespace.
  */
 const CAPTIVE: readonly string[] = [
   'setpriv',

@@ -1,6 +1,7 @@
 /**
- * Runs a recipe's commands in the image under construction: a container with the tree as its writable root, as the container runtime
- * confines it (capabilities, system calls, masked paths), without the builder's environment, with limits, usually without a network.
+ * Runs a recipe's commands in the image under construction: a container with the tree as its writable root, as the
+ * container runtime confines it (capabilities, system calls, masked paths), without the builder's environment, with
+ * limits, usually without a network.
  */
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -59,7 +60,7 @@ export class Sandbox {
   }
 
   private async remove(id: string): Promise<void> {
-    // Fails when the runtime has tidied up itself, which is the usual end.
+    // This fails when the runtime has cleaned up by itself, which is the usual case.
     await run([...this.argv('delete'), '--force', id], { signal: AbortSignal.timeout(30_000) });
     await removeBuildCgroups(id);
     await rm(join(this.directory, id), { recursive: true, force: true });

@@ -1,4 +1,4 @@
-/** Tells where a build is, at most a few times a second: last value per image name, straight to the bus. */
+/** Publishes the progress of a build, at most a few times a second: last value per image name, directly to the bus. */
 import { Inject, Injectable } from '@nestjs/common';
 import { type ImageBuildStatus, type ImageState, imageStatus } from '@plinth/contracts';
 import { EventPublisher, type Logger, LOGGER } from '@plinth/service-kit';
@@ -18,7 +18,7 @@ export class StatusReporter {
     return new BuildStatus(build, (status, id) => this.publish(status, build.correlationId, id));
   }
 
-  /** A state that nothing follows soon. */
+  /** Publishes a state that stays for a while. */
   settled(build: ImageBuild, state: ImageState): void {
     this.of(build).settle(state, state, 1);
   }
@@ -33,9 +33,9 @@ export class StatusReporter {
   }
 }
 
-/** The status of one build while it is in hand. */
+/** The status of one build while it is in progress. */
 export class BuildStatus {
-  /** By a clock that does not jump. */
+  /** Time by the monotonic clock. */
   private sentAt = -INTERVAL_MS;
   private timer: NodeJS.Timeout | undefined;
   private next: ImageBuildStatus | undefined;
@@ -59,7 +59,7 @@ export class BuildStatus {
     this.flush(5);
   }
 
-  /** Nothing more is said. */
+  /** Ends the reports of this build. */
   close(): void {
     clearTimeout(this.timer);
     this.timer = undefined;

@@ -1,4 +1,7 @@
-/** Where builds in hand have their files: below this service id's own directory, so that a new process of it may clear all of it. */
+/**
+ * The files of builds in progress: below this service id's own directory, so that a new process with this id may clear
+ * them all.
+ */
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -23,7 +26,7 @@ export class WorkDirectories {
     return join(this.own, '.containers');
   }
 
-  /** Removes the files of all builds; sandbox and containers keep their own house. */
+  /** Removes the files of all builds; sandbox and containers clean up their own. */
   async clear(): Promise<void> {
     for (const name of await readdir(this.own))
       if (!name.startsWith('.')) await rm(join(this.own, name), { recursive: true, force: true });

@@ -1,9 +1,9 @@
-/** Takes from a tree what a build leaves behind and no two builds have alike, and what must not be shared: identities, caches, logs. */
+/** Removes from a tree what differs between two builds, and what must not be shared: identities, caches, logs. */
 import { lstat, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ImageTree, isMissing } from './image-tree.js';
 
-/** Emptied; the directory stays. Containers have mounts of their own there, or it is a cache. */
+/** These directories are emptied and stay. Containers have mounts of their own there, or it is a cache. */
 const EMPTIED = [
   '/proc',
   '/sys',
@@ -17,7 +17,7 @@ const EMPTIED = [
   '/var/lib/apt/lists',
   '/var/cache/apt',
 ];
-/** Only files go: services expect their directories below. */
+/** Only files are removed: services expect their directories below. */
 const WITHOUT_FILES = ['/var/log'];
 const REMOVED = [
   '/var/cache/ldconfig/aux-cache',
@@ -42,7 +42,7 @@ const REMOVED = [
 ];
 const HOST_KEYS = /^ssh_host_[a-z0-9]+_key(?:\.pub)?$/;
 
-/** @param kept paths that the recipe wrote: they stay whatever they are */
+/** @param kept paths that the recipe wrote: they stay in any case */
 export async function cleanTree(root: string, kept: ReadonlySet<string>): Promise<void> {
   const tree = new ImageTree(root);
   for (const path of EMPTIED) await empty(tree, path, kept);
@@ -57,7 +57,7 @@ export async function cleanTree(root: string, kept: ReadonlySet<string>): Promis
 }
 
 async function empty(tree: ImageTree, path: string, kept: ReadonlySet<string>): Promise<void> {
-  // A link such as /var/tmp → /tmp would have something else emptied; its target is in the list itself.
+  // To follow a link such as /var/tmp → /tmp would empty another directory; its target is in the list itself.
   const hostPath = join(tree.root, path);
   if ((await tree.resolve(path)) !== hostPath) return;
   for (const name of await namesIn(hostPath))

@@ -1,4 +1,4 @@
-/** What a recipe changes in a tree, in this order: packages, authentication, time zone, files, commands. */
+/** Applies a recipe's changes to a tree, in this order: packages, authentication, time zone, files, commands. */
 import { BuildRefusal, classifyPackageFailure } from '../../domain/build-refusal.js';
 import { PackageProgress } from '../../domain/build-progress.js';
 import { mergeNsswitch } from '../../domain/nsswitch.js';
@@ -21,7 +21,10 @@ export interface Customisation {
   readonly onProgress: (fraction: number) => void;
 }
 
-/** Keeps services of installed packages from being started in the build (deb-systemd-invoke, invoke-rc.d: 101 is "not allowed"). */
+/**
+ * Keeps services of installed packages from being started in the build (deb-systemd-invoke, invoke-rc.d: 101 is "not
+ * allowed").
+ */
 const POLICY = '/usr/sbin/policy-rc.d';
 const APT = [
   'apt-get',
@@ -74,7 +77,7 @@ function sandboxOf(work: Customisation): {
 function commandFailed(path: string, exitCode: number, tail: string): BuildRefusal {
   if (tail.includes('No space left on device'))
     return new BuildRefusal('no-space', `${path}: the disk of the builder is full`);
-  return new BuildRefusal('build-command-failed', `${path} ended with exit code ${exitCode}; the log tells more`);
+  return new BuildRefusal('build-command-failed', `${path} ended with exit code ${exitCode}; see the log`);
 }
 
 async function changePackages(sandbox: Sandbox, tree: ImageTree, work: Customisation): Promise<void> {

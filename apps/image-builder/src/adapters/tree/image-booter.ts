@@ -1,4 +1,4 @@
-/** Boots images with the runtime code of the hosts, in containers that nobody else looks after. */
+/** Boots images with the runtime code of the hosts, in containers that only this process manages. */
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -12,13 +12,13 @@ export interface BootOptions {
   readonly manifest: ImageManifest;
   /** Holds `root/` and `mount.sh`. */
   readonly directory: string;
-  /** For the data volume. */
+  /** Directory for the data volume. */
   readonly work: string;
 }
 
 export type BootResult =
   | { readonly ok: true; readonly image: BootedImage }
-  /** Nothing of it runs. */
+  /** No process of the image runs. */
   | { readonly ok: false; readonly message: string; readonly log: string };
 
 export interface ExecOptions {
@@ -82,7 +82,7 @@ export class BootedImage {
   constructor(
     private readonly runtime: OciRuntime,
     private readonly id: string,
-    /** Of the first process, on this machine. */
+    /** Process id of the first process, on this machine. */
     readonly pid: number,
   ) {}
 
@@ -108,7 +108,7 @@ export class BootedImage {
     return { kind: 'gone' };
   }
 
-  /** The last of what the first process has said. */
+  /** The last output of the first process. */
   async log(): Promise<string> {
     try {
       const text = await readFile(this.runtime.logPath(this.id), 'utf8');

@@ -49,7 +49,7 @@ describe('ImageTree', () => {
   });
 
   it.each(['/absolute/canary', '/relative/canary', '/etc/file'])(
-    'writes %s into the tree, whatever links it leads through',
+    'writes %s into the tree, through any links',
     async (path) => {
       await tree.write(path, 'changed', 0o4755, { uid: 3, gid: 4 });
       expect(await tree.read(path)).toBe('changed');
@@ -66,7 +66,7 @@ describe('ImageTree', () => {
     expect(readFileSync(join(scratch, 'outside/canary'), 'utf8')).toBe('untouched');
   });
 
-  it('says when a file shall stand where a directory is, or below a file', async () => {
+  it('refuses to write a file in place of a directory, or below a file', async () => {
     await expect(tree.write('/usr/bin', 'x', 0o644)).rejects.toMatchObject({ reason: 'invalid-recipe' });
     await tree.write('/etc/plain', 'x', 0o644);
     await expect(tree.write('/etc/plain/x', 'x', 0o644)).rejects.toMatchObject({ reason: 'invalid-recipe' });

@@ -1,6 +1,7 @@
 /**
- * Reads and writes inside an image's tree the way a process with that root would see it: symlinks are followed inside the tree and
- * never out of it. Safe only while nothing else changes the tree, which is so between the steps of a build.
+ * Reads and writes inside an image's tree the way a process with that root would see it: symlinks are followed inside
+ * the tree and never out of it. Safe only while nothing else changes the tree, which is so between the steps of a
+ * build.
  */
 import { constants, type Stats } from 'node:fs';
 import { chmod, lchown, lstat, mkdir, open, readFile, readlink, rm, symlink } from 'node:fs/promises';
@@ -11,7 +12,7 @@ import { BuildRefusal } from '../../domain/build-refusal.js';
 /** As many as the kernel follows (path_resolution(7)). */
 const MAX_SYMLINKS = 40;
 
-/** Of a path inside a tree: it does not exist, or leads through a file. */
+/** Whether an error means that a path does not exist, or leads through a file. */
 export function isMissing(error: unknown): boolean {
   return hasCode(error, 'ENOENT', 'ENOTDIR');
 }
@@ -56,7 +57,7 @@ export class ImageTree {
     }
   }
 
-  /** @returns undefined when there is no such file, or something else than a file */
+  /** @returns undefined when there is no file at this path */
   async read(path: string): Promise<string | undefined> {
     const hostPath = await this.resolve(path);
     try {
@@ -108,7 +109,7 @@ export class ImageTree {
     }
   }
 
-  /** Makes a symlink at the path itself, in place of whatever file is there. */
+  /** Makes a symlink at the path itself, in place of any file there. */
   async link(target: string, path: string): Promise<void> {
     const slash = path.lastIndexOf('/');
     const parent = await this.resolve(path.slice(0, slash));
@@ -162,7 +163,7 @@ export class ImageTree {
       if (name === 'root') return 0;
       throw new BuildRefusal(
         'invalid-recipe',
-        `the image's ${database} does not know ${name}; a file of the recipe is to belong to it`,
+        `the image's ${database} has no entry ${name}, the owner of a file of the recipe`,
       );
     }
     return id;

@@ -1,11 +1,14 @@
-/** Which Debian packages a finished tree says it holds: dpkg's status file, and the files of `status.d` that images without dpkg have. */
+/**
+ * Which Debian packages a finished tree lists as installed: dpkg's status file, and the files of `status.d` that images
+ * without dpkg have.
+ */
 import { lstat, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ImagePackage } from '@plinth/contracts';
 import { MAX_PACKAGES, parseDpkgStatus, sortPackages } from '../../domain/dpkg-status.js';
 import { type ImageTree, isMissing } from './image-tree.js';
 
-/** Ten times that of a full desktop. What is larger is no list of packages. */
+/** Ten times the size for a full desktop. A larger file is no list of packages. */
 const MAX_BYTES = 32 * 1024 ** 2;
 const STATUS = '/var/lib/dpkg/status';
 const STATUS_DIRECTORY = '/var/lib/dpkg/status.d';

@@ -1,4 +1,4 @@
-/** What the container runtime asks of a mount plan, and of the tree that it is mounted on. */
+/** The container runtime's requirements on a mount plan, and on the tree that it is mounted on. */
 import { chmod, lchown, lstat, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { requiredDirectories, validateMountPlan } from '@plinth/container-runtime';
@@ -40,7 +40,8 @@ async function makeDirectory(root: string, path: string, mode: number): Promise<
     if (found)
       throw new BuildRefusal(
         'unsafe-tree',
-        `/${components.slice(0, length).join('/')} must be a real directory, because containers are mounted on /${path}; it is something else`,
+        `/${components.slice(0, length).join('/')} must be a real directory, ` +
+          `because containers are mounted on /${path}; it is something else`,
       );
     await mkdir(at);
     await chmod(at, length === components.length ? mode : 0o755);

@@ -1,6 +1,6 @@
 /**
- * Tries a running container's mounts from outside, through its root in /proc: it works for every image, also for one without a shell.
- * Probe files have random names, are made exclusively and never through a link.
+ * Tests a running container's mounts from outside, through its root in /proc, which works for every image, also for one
+ * without a shell. Probe files have random names, are made exclusively and never through a link.
  */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';

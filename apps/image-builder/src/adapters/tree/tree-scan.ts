@@ -1,4 +1,7 @@
-/** Reads a finished tree into manifest entries, refusing what no image may hold, and gives everything times that two builds have alike. */
+/**
+ * Reads a finished tree into manifest entries, refuses entries that no image may hold, and sets times that two builds
+ * have in common.
+ */
 import { constants, type Stats } from 'node:fs';
 import { lstat, lutimes, open, readdir, readlink } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
@@ -19,7 +22,7 @@ import { attribute, attributesOf, removeAttribute } from '@plinth/host-os';
 
 export interface ScanOptions {
   readonly times: TimeRule;
-  /** Takes what is not kept. */
+  /** Records attributes that are not kept. */
   readonly leftOut: LeftOut;
   readonly signal: AbortSignal;
   /** 0 to 1. */
@@ -38,7 +41,10 @@ const BOUNDING: ReadonlySet<string> = new Set(
   CAPABILITIES_IN_REACH.map((name) => name.slice('CAP_'.length).toLowerCase()),
 );
 
-/** @returns entries in manifest order; the first path of a file with several names is the file, the others are links to it */
+/**
+ * @returns entries in manifest order; the first path of a file with several names is the file, the others are links to
+ * it
+ */
 export async function scanTree(root: string, options: ScanOptions): Promise<ManifestEntry[]> {
   const found = await walk(root, options.signal);
   found.sort((a, b) => comparePaths(a.path, b.path));
@@ -58,7 +64,7 @@ export async function scanTree(root: string, options: ScanOptions): Promise<Mani
   });
 }
 
-/** Where the first name of each entry's file stands; of most that is the entry itself. */
+/** Index of the first name of each entry's file; for most it is the entry itself. */
 function firstNames(stats: readonly Stats[]): readonly number[] {
   const seen = new Map<string, number>();
   return stats.map((facts, index) => {
@@ -70,7 +76,7 @@ function firstNames(stats: readonly Stats[]): readonly number[] {
   });
 }
 
-/** Some at once, the results in the order of the items. */
+/** Runs several at once; the results are in the order of the items. */
 async function eachOf<T, R>(
   items: readonly T[],
   signal: AbortSignal,
@@ -127,7 +133,9 @@ async function entryOf(root: string, path: string, facts: Stats, options: ScanOp
   return entry;
 }
 
-/** The capability that is kept, hex. One that would keep the program from running is taken from the tree. */
+/**
+ * The capability that is kept, hex. A capability that would prevent the program from running is removed from the tree.
+ */
 function capabilityOf(at: string, path: string, isFile: boolean, leftOut: LeftOut): string | undefined {
   let kept: string | undefined;
   for (const name of attributesOf(at)) {

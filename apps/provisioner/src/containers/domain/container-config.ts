@@ -73,7 +73,7 @@ export function newContainerConfig(
   });
 }
 
-/** A check costs a host some 15 ms of processor time: the interval is what a thousand containers on one host can afford. */
+/** A check costs a host some 15 ms of processor time: a thousand containers on one host can afford this interval. */
 function healthCheckOf(health: HealthCheck): EffectiveHealthCheck {
   return {
     exec: health.exec,

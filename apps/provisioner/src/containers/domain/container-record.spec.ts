@@ -9,8 +9,8 @@ const after = (before: string | null, report: Partial<ContainerReport>): string 
 
 describe('the image that a host runs a container on', () => {
   it.each<[string, string | null, Partial<ContainerReport>, string | null]>([
-    ['is the one it says', null, { kind: 'started', image: 'debian-12@v1' }, 'debian-12@v1'],
-    ["is the config's, when it says none", null, { kind: 'started' }, 'debian-12@v2'],
+    ['is the one that the report names', null, { kind: 'started', image: 'debian-12@v1' }, 'debian-12@v1'],
+    ["is the config's, when the report names none", null, { kind: 'started' }, 'debian-12@v2'],
     ['stays while it is being stopped', 'debian-12@v1', { kind: 'stopping' }, 'debian-12@v1'],
     [
       'stays when it ended and starts again by itself',

@@ -1,4 +1,4 @@
-/** A container as the provisioner keeps it, and the facts and status that are read off it. */
+/** A container as the provisioner stores it, and the facts and status that are derived from it. */
 import type {
   ContainerConfig,
   ContainerFact,
@@ -23,26 +23,26 @@ export interface ContainerRecord {
   readonly reportSequence: number;
   readonly requestedAt: string;
   readonly startedAt: string | null;
-  /** Images on which it stayed healthy for a soak time, newest first. */
+  /** Images on which the container stayed healthy for a soak time, newest first. */
   readonly knownGood: readonly string[];
   readonly update: UpdateStatus | null;
-  /** On which its host last said that it runs, or will run again by itself; null: on none. */
+  /** The image on which the container runs, or will be restarted, by its host's last report; null: none. */
   readonly runningImage: string | null;
-  /** On its way to another host. */
+  /** Set while the container moves to another host. */
   readonly moving: Move | null;
-  /** As its host said last; null: it does not run there, or has no health check. */
+  /** As last reported by its host; null: the container does not run, or has no health check. */
   readonly health: HealthState | null;
-  /** Of when it became unhealthy last, oldest first. */
+  /** Results of the checks when the container last became unhealthy, oldest first. */
   readonly failedChecks: readonly FailedCheck[];
 }
 
 export interface Move {
   readonly reason: MoveReason;
-  /** Where room is held for it; null: nowhere yet. */
+  /** The host on which room is reserved; null: none yet. */
   readonly to: string | null;
-  /** What it is to be there. */
+  /** The desired state on that host. */
   readonly desired: 'running' | 'stopped';
-  /** The host has given it up. */
+  /** The old host has released the container. */
   readonly released: boolean;
 }
 
@@ -68,7 +68,7 @@ export function statusOf(record: ContainerRecord): ContainerStatus {
     generation: config.generation,
     knownGood: record.knownGood[0] ?? null,
     update: record.update,
-    // Of one whose host is lost nothing is known.
+    // Nothing is known of a container whose host is lost.
     health: record.state === 'running' || record.state === 'stopping' ? record.health : null,
   };
 }
@@ -84,7 +84,7 @@ export function factOf(config: ContainerConfig): ContainerFact {
   };
 }
 
-/** The first process is still, or again, the one that was reported. */
+/** Reports after which the first process is still, or again, the one that was reported. */
 const ALIVE: readonly ContainerReport['kind'][] = [
   'started',
   'stopping',
@@ -94,10 +94,10 @@ const ALIVE: readonly ContainerReport['kind'][] = [
   'reverted',
   'update-refused',
 ];
-/** Reports that say how its health is, or, by saying nothing of it, that it has no check. */
-const OF_HEALTH: readonly ContainerReport['kind'][] = ['started', 'healthy', 'unhealthy'];
+/** Reports that carry the health, or, by leaving it out, mean that the container has no check. */
+const HEALTH_REPORTS: readonly ContainerReport['kind'][] = ['started', 'healthy', 'unhealthy'];
 
-/** What was wrong before is over. */
+/** Reports after which the previous failure is over. */
 const CLEARS: readonly ContainerReport['kind'][] = ['started', 'healthy'];
 
 /** The record after a report was taken; `state` comes from the state machine. */
@@ -113,12 +113,12 @@ export function afterReport(record: ContainerRecord, report: ContainerReport, st
     exitCode: report.kind === 'started' ? null : (report.exitCode ?? record.exitCode),
     message: report.message ?? (CLEARS.includes(report.kind) ? null : record.message),
     runningImage: runningImage(record, report),
-    health: OF_HEALTH.includes(report.kind) ? (report.health ?? null) : alive ? record.health : null,
+    health: HEALTH_REPORTS.includes(report.kind) ? (report.health ?? null) : alive ? record.health : null,
     failedChecks: report.failedChecks ?? record.failedChecks,
   };
 }
 
-/** A host that goes on by itself may do so by an older config, on the image of that. */
+/** A host that restarts a container by itself may use an older config and its image. */
 function runningImage(
   { runningImage: before, config }: ContainerRecord,
   { kind, image, retryInMs }: ContainerReport,
@@ -137,12 +137,12 @@ export function startedFact(config: ContainerConfig, report: ContainerReport): C
   const restarts = report.restarts ?? 0;
   const requested = Date.parse(config.requestedAt);
   const decided = Date.parse(config.decidedAt);
-  // A restart by policy has no request of its own: its time begins with the agent's work.
+  // A restart by policy has no request of its own: its duration begins with the agent's work.
   const answersRequest = begun - decided < 60_000 && report.generation === config.generation;
   return {
     ...factOf(config),
     generation: report.generation,
-    // Of a container that goes back: not the image of its config.
+    // A container that is being reverted runs another image than that of its config.
     image: report.image ?? config.image,
     imageAsked: config.imageAsked,
     fallbackReason: config.fallbackReason,

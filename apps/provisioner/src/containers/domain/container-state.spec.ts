@@ -32,7 +32,7 @@ describe('the states of a container', () => {
     for (const state of CONTAINER_STATES) if (state !== 'removed') expect(transition(state, 'removed')).toBe('removed');
   });
 
-  it('tells a stop that is followed by a restart from one for good', () => {
+  it('distinguishes a stop that is followed by a restart from a final one', () => {
     expect(eventOfReport('stopped', 1_000)).toBe('restarting');
     expect(eventOfReport('stopped', undefined)).toBe('stopped');
   });

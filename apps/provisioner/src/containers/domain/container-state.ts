@@ -6,18 +6,18 @@ export type ContainerEvent =
   | 'started'
   | 'stopping'
   | 'stopped'
-  /** Ended, and its restart policy starts it again. */
+  /** The container has ended, and its restart policy starts it again. */
   | 'restarting'
   | 'failed'
   | 'removed'
-  /** Its host has given it up; it is started on another. */
+  /** Its host has released the container; it is started on another. */
   | 'released'
   | 'host-lost'
   | 'stop-requested'
   | 'start-requested'
   | 'restart-requested'
   | 'remove-requested'
-  /** Its image is changed, or changed back. */
+  /** The image of the container is being changed, or changed back. */
   | 'update-requested'
   | 'updated'
   | 'reverting'
@@ -28,7 +28,7 @@ export type ContainerEvent =
 
 type Row = Partial<Record<ContainerEvent, ContainerState>>;
 
-/** What a host reports is how it is: reports are taken in every state but `removed`. */
+/** The host's report is authoritative: reports are accepted in every state but `removed`. */
 const REPORTED: Row = {
   starting: 'starting',
   started: 'running',
@@ -112,7 +112,7 @@ export function transition(state: ContainerState, event: ContainerEvent): Contai
   return TABLE[state][event];
 }
 
-/** The event that a host's report amounts to. */
+/** The event that a host's report stands for. */
 export function eventOfReport(kind: string, retryInMs: number | undefined): ContainerEvent {
   if (kind === 'stopped' && retryInMs !== undefined) return 'restarting';
   return kind as ContainerEvent;

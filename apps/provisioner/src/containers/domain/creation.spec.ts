@@ -79,7 +79,7 @@ describe('planCreation', () => {
 
   it.each([
     ['an unknown data centre', { datacenter: 'south' }, {}, 'no-host'],
-    ['an image that is not there, asked for strictly', { image: 'os@v7', strict: true }, {}, 'image-unavailable'],
+    ['a strict request for an image that does not exist', { image: 'os@v7', strict: true }, {}, 'image-unavailable'],
     ['a tenant at its quota', {}, { quota: { containers: 3 } }, 'quota-exceeded'],
     ['more memory than any host has', { limits: { memoryBytes: 2 * GIB } }, {}, 'no-capacity'],
   ])('refuses %s', (_what, body, rules, reason) => {

@@ -1,6 +1,6 @@
 /**
- * Decides one request for a container: which image, which hosts in which order, and the container as it is on each. Reserving a host and
- * writing the container are the caller's; the first host that still has room gets it.
+ * Decides one request for a container: the image, the hosts in order of preference, and the container on each.
+ * Reserving a host and writing the container are left to the caller; the first host that still has room gets it.
  */
 import { type ContainerRejected, type ContainerRequested } from '@plinth/contracts';
 import { resolveImage, type ImageCatalogue, type ServableImage } from '../../images/domain/image-resolution.js';
@@ -18,12 +18,12 @@ import type { ContainerRecord } from './container-record.js';
 
 export type CreationRefusal = Pick<ContainerRejected, 'reason' | 'message'>;
 
-/** What is there when the request is decided. */
+/** The state on which a request is decided. */
 export interface CreationView {
   /** Ready hosts. */
   readonly hosts: readonly CandidateHost[];
   readonly catalogue: ImageCatalogue;
-  /** What the tenant has, this container not counted. */
+  /** The tenant's usage without this container. */
   readonly usage: TenantUsage;
 }
 
@@ -33,7 +33,7 @@ export interface CreationRules {
   readonly policy: PlacementPolicy;
 }
 
-/** Time, ids and chance of one decision. */
+/** Time, ids and random numbers of one decision. */
 export interface CreationDraws {
   /** ISO 8601. */
   readonly requestedAt: string;
@@ -41,7 +41,7 @@ export interface CreationDraws {
   /** 128 bits, hex. */
   readonly containerId: string;
   readonly volumeId: string;
-  /** At least 0, below 1: for the host, and for its storage node. */
+  /** Random, at least 0, below 1: one for the host, one for its storage node. */
   readonly hostDraw: number;
   readonly nodeDraw: number;
   /** Counts the placements of this process. */
@@ -73,7 +73,7 @@ export function planCreation(
   const hosts = inDatacenter(view.hosts, request.datacenter);
   if (hosts.length === 0) {
     const where = request.datacenter === undefined ? '' : ` in data centre ${request.datacenter}`;
-    return { ok: false, reason: 'no-host', message: `no host is ready${where}; plinth hosts shows what there is` };
+    return { ok: false, reason: 'no-host', message: `no host is ready${where}; plinth hosts lists all hosts` };
   }
   const reachable = new Set(hosts.flatMap((host) => host.storageNodes));
   const resolution = resolveImage(request.image, request.strict ?? false, view.catalogue, reachable);

@@ -1,4 +1,7 @@
-/** Moving one container to another image: what it may move to, the config that says so, and the config that follows the verdict. */
+/**
+ * Moving one container to another image: which images it may move to, the config of the trial, and the config that
+ * follows the verdict.
+ */
 import {
   ContainerConfig,
   type ContainerRejectionReason,
@@ -10,7 +13,7 @@ import {
 } from '@plinth/contracts';
 import type { ContainerRecord } from './container-record.js';
 
-/** A version of the image asked for, as the provisioner knows it. */
+/** A version of the requested image, as the provisioner has it. */
 export interface UpdateCandidate {
   /** `name@version` */
   readonly image: string;
@@ -41,7 +44,7 @@ export type TargetDecision = { readonly ok: true; readonly target: UpdateTarget 
 
 const DEFAULT_STABLE_SECONDS = 5;
 const DEFAULT_SOAK_SECONDS = 60;
-/** Versions that a container remembers as good. */
+/** How many known-good versions a container remembers. */
 const REMEMBERED = 5;
 
 /** @returns `name@version`, or `known-good`; undefined when a name has no default version */
@@ -52,7 +55,10 @@ export function exactTarget(to: string, defaults: Readonly<Record<string, string
   return version === undefined ? undefined : `${ref.name}@${version}`;
 }
 
-/** What the container moves to, when it can. Nothing is touched for an image that its storage node does not hold. */
+/**
+ * The image that the container moves to, if it can. Nothing is changed for an image that its storage node does not
+ * hold.
+ */
 export function chooseTarget(record: ContainerRecord, to: string, catalogue: UpdateCatalogue): TargetDecision {
   const { config } = record;
   if (to === KNOWN_GOOD) return newestKnownGood(record, catalogue);
@@ -60,7 +66,7 @@ export function chooseTarget(record: ContainerRecord, to: string, catalogue: Upd
   if (image === undefined)
     return refuse('image-unavailable', `${to} has no default version; name one, such as ${to}@v1`);
   if (image === config.image && !onTrial(record))
-    return refuse('already-on-image', `${config.name} is on ${image} already; plinth restart starts it anew`);
+    return refuse('already-on-image', `${config.name} is on ${image} already; plinth restart starts it again`);
   return judge(
     catalogue.candidates.find((candidate) => candidate.image === image),
     image,
@@ -81,18 +87,19 @@ function newestKnownGood(record: ContainerRecord, catalogue: UpdateCatalogue): T
   }
   return refuse(
     'no-known-good',
-    `${config.name} has run well on no other version that can be served on ${config.storageNode}; name the version to move to`,
+    `${config.name} has no other known-good version that can be served on ${config.storageNode}; ` +
+      'name the version to move to',
   );
 }
 
 function judge(found: UpdateCandidate | undefined, image: string, storageNode: string): TargetDecision {
-  if (!found) return refuse('image-unavailable', `there is no image ${image}; plinth image ls shows what there is`);
+  if (!found) return refuse('image-unavailable', `there is no image ${image}; plinth image ls lists all images`);
   if (found.state !== 'promoted')
-    return refuse('image-unavailable', `${image} is ${found.state}: nothing new starts on it`);
+    return refuse('image-unavailable', `${image} is ${found.state}: no container can be started on it`);
   if (found.contentDigest === null || !found.storageNodes.includes(storageNode)) {
     return refuse(
       'image-unavailable',
-      `storage node ${storageNode} does not hold ${image} (yet); plinth image show ${image} shows who does`,
+      `storage node ${storageNode} does not hold ${image} (yet); plinth image show ${image} lists the nodes that do`,
     );
   }
   return { ok: true, target: { image, contentDigest: found.contentDigest } };
@@ -107,7 +114,7 @@ export interface UpdateIds {
   readonly rolloutId?: string;
 }
 
-/** The record with the new image on trial. @param fallback what it goes back to, see {@link fallbackImage} */
+/** The record with the new image on trial. @param fallback the image it is reverted to, see {@link fallbackImage} */
 export function beginUpdate(
   record: ContainerRecord,
   target: UpdateTarget,
@@ -151,13 +158,15 @@ export function beginUpdate(
   return { ...record, config, update };
 }
 
-/** What a failed update of this container goes back to: while an image is on trial, the one before it. */
+/** The image to which a failed update of this container is reverted: while an image is on trial, the one before it. */
 export function fallbackImage(record: ContainerRecord): UpdateTarget {
   const { config } = record;
   return config.update ? config.update.knownGood : { image: config.image, contentDigest: config.contentDigest };
 }
 
-/** The record after the image before is to run again because a person or a rollout wants so: no gate, nothing further to go back to. */
+/**
+ * The record after a person or a rollout has requested the previous image: no gate, and no further image to revert to.
+ */
 export function beginRestore(
   record: ContainerRecord,
   target: UpdateTarget,
@@ -178,7 +187,7 @@ export function beginRestore(
   const update = record.update && {
     ...record.update,
     state: 'reverted' as const,
-    message: 'taken back with its rollout',
+    message: 'reverted with its rollout',
     at: times.decidedAt,
   };
   return { ...record, config, knownGood, update };
@@ -186,7 +195,10 @@ export function beginRestore(
 
 export type Verdict = 'updated' | 'reverted' | 'refused';
 
-/** The record after the host's verdict: its config says the same and restarts nothing. A verdict about another update than the present one changes only what is remembered. */
+/**
+ * The record after the host's verdict: the new config restarts nothing. A verdict about another update than the present
+ * one changes only the known-good images.
+ */
 export function settleUpdate(
   record: ContainerRecord,
   updateId: string,
@@ -204,7 +216,8 @@ export function settleUpdate(
   }
   const { image, contentDigest, runGeneration } = trial.knownGood;
   const back = { image, contentDigest, imageAsked: image };
-  // Reverted: it was started at the update's own run generation. Refused: it goes on running as it was started before.
+  // A reverted container was started at the update's own run generation. After a refusal it runs on as it was started
+  // before.
   const run = verdict === 'refused' ? { runGeneration } : {};
   const knownGood = verdict === 'reverted' ? remember([image, ...record.knownGood]) : record.knownGood;
   return { ...record, knownGood, config: Object.assign(new ContainerConfig(), config, kept, back, run) };
@@ -218,7 +231,7 @@ function refuse(reason: ContainerRejectionReason, message: string): UpdateRefusa
   return { ok: false, reason, message };
 }
 
-/** For the member of a rollout that has this update. */
+/** The result for the member of a rollout that has this update. */
 export interface UpdateVerdict {
   readonly updateId: string;
   readonly phase: MemberPhase;

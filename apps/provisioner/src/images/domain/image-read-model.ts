@@ -1,4 +1,4 @@
-/** The provisioner's view of an image version, put together from facts that may arrive in any order. */
+/** The provisioner's view of an image version, assembled from facts that may arrive in any order. */
 import type { ImageState } from '@plinth/contracts';
 
 /** A fact moves a version forward only. */
@@ -23,7 +23,7 @@ export function activationRefusal(
   ref: string,
 ): ActivationRefusal | undefined {
   if (!image)
-    return { reason: 'image-not-found', message: `there is no image ${ref}; plinth image ls shows what there is` };
+    return { reason: 'image-not-found', message: `there is no image ${ref}; plinth image ls lists all images` };
   if (image.state === 'revoked' || image.state === 'retired')
     return { reason: image.state, message: `${ref} is ${image.state}` };
   if (image.state !== 'promoted')
@@ -34,7 +34,7 @@ export function activationRefusal(
   if (image.masters === 0)
     return {
       reason: 'not-distributed',
-      message: `no storage node holds ${ref} yet; plinth image show ${ref} shows who has it`,
+      message: `no storage node holds ${ref} yet; plinth image show ${ref} lists the nodes that do`,
     };
   return undefined;
 }

@@ -60,7 +60,7 @@ describe('resolving an image', () => {
   });
 
   it.each([
-    // Where which version is; the default is v4.
+    // The storage nodes of each version; the default is v4.
     ['the newest earlier version', { v1: ['east'], v3: ['east'], v4: ['west'], v5: ['east'] }, 'v3'],
     ['the first later one where there is no earlier', { v4: ['west'], v9: ['east'], v10: ['east'] }, 'v9'],
     ['nothing where no version is', { v3: ['west'], v4: ['west'] }, undefined],

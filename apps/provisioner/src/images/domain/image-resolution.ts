@@ -1,9 +1,10 @@
 /**
- * Which image a container gets: the asked name and version when it can be served, else the default version of the default OS with the
- * reason recorded (US 9,075,638: "if the requested OS or version is not valid the default is used").
+ * Which image a container gets: the requested name and version when it can be served, else the default version of the
+ * default OS with the reason recorded (US 9,075,638: "if the requested OS or version is not valid the default is
+ * used").
  *
- * A default may be promoted to some data centres only. Where it is not, the newest earlier version that is there stands in for it,
- * else the next later one; the reason `not-distributed` is recorded.
+ * A default may be promoted to some data centres only. Where it is not, the newest earlier version that is there stands
+ * in for it, else the next later one; the reason `not-distributed` is recorded.
  */
 import { type FallbackReason, formatImageRef, parseImageRef } from '@plinth/contracts';
 
@@ -28,7 +29,7 @@ export interface ServableImage {
   readonly name: string;
   readonly version: string;
   readonly contentDigest: string;
-  /** Those of its storage nodes that a candidate host reaches. */
+  /** The storage nodes with the image that a candidate host reaches. */
   readonly storageNodes: readonly string[];
 }
 
@@ -115,6 +116,7 @@ function refuseDefault(reason: FallbackReason, catalogue: ImageCatalogue, prefix
   const message =
     os === null
       ? `${prefix}no default image is set; activate one with: plinth image activate <name>@<version>`
-      : `${prefix}the default ${formatImageRef({ name: os, version: catalogue.defaults[os] })} can't be served (${reason}); plinth image show says where it is`;
+      : `${prefix}the default ${formatImageRef({ name: os, version: catalogue.defaults[os] })} can't be served (${reason}); ` +
+        'plinth image show lists where it is';
   return { ok: false, reason: 'no-default-image', message };
 }

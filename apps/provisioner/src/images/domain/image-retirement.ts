@@ -1,13 +1,13 @@
 /** Whether a version of an image may be retired: removed from every storage node, never to be used again. */
 import type { ImageRejectionReason } from '@plinth/contracts';
 
-/** What needs a version; each container is counted once. */
+/** The uses of a version; each container is counted once. */
 export interface ImageUses {
-  /** It is the default version of its name. */
+  /** Whether it is the default version of its name. */
   readonly isDefault: boolean;
-  /** Containers on it: by their config, or as their host last said. */
+  /** Containers on it: by their config, or by their host's last report. */
   readonly running: number;
-  /** Containers that are on trial on another, and go back to it when that fails. */
+  /** Containers on trial on another version, which are reverted to this one if the trial fails. */
   readonly returning: number;
   /** Containers that have it as known good. */
   readonly knownGood: number;
@@ -22,10 +22,10 @@ export interface RetirementRefusal {
   readonly message: string;
 }
 
-/** By the state alone. Images that were built from it need nothing of it: each holds its whole tree. */
+/** Decides by the state alone. Images that were built from the version do not need it: each holds its whole tree. */
 export function stateRefusal(ref: string, state: string | undefined): RetirementRefusal | undefined {
   if (state === undefined)
-    return { reason: 'image-not-found', message: `there is no image ${ref}; plinth image ls shows what there is` };
+    return { reason: 'image-not-found', message: `there is no image ${ref}; plinth image ls lists all images` };
   if (state === 'retired') return { reason: 'retired', message: `${ref} is retired already` };
   if (state === 'promoted' || state === 'revoked') return undefined;
   return {
@@ -54,7 +54,9 @@ export function useRefusal(ref: string, uses: ImageUses): RetirementRefusal | un
   const more = rollouts.length > 1 ? ` and ${rollouts.length - 1} more` : '';
   return {
     reason: 'in-rollout',
-    message: `${ref} is the target or the origin of rollout ${rollout}${more}, which has not ended; plinth rollout show ${rollout} shows how it goes`,
+    message:
+      `${ref} is the target or the origin of rollout ${rollout}${more}, which has not ended; ` +
+      `plinth rollout show ${rollout} shows its progress`,
   };
 }
 

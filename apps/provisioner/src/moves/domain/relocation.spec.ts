@@ -52,7 +52,7 @@ describe('relocationOf', () => {
     { of: 'a removed container', given: record({}, { state: 'removed' }), lost: true, lease: RUN_OUT, kind: 'none' },
     { of: 'one whose host is back', given: LOST, lost: false, lease: RUN_OUT, kind: 'none' },
     { of: 'one whose lease still holds', given: LOST, lost: true, lease: HELD, kind: 'none' },
-    { of: 'one whose lease nobody knows', given: LOST, lost: true, lease: undefined, kind: 'none' },
+    { of: 'one whose lease is unknown', given: LOST, lost: true, lease: undefined, kind: 'none' },
     { of: 'one that should run', given: LOST, lost: true, lease: RUN_OUT, kind: 'move', desired: 'running' },
     {
       of: 'one that should be stopped',
@@ -62,9 +62,9 @@ describe('relocationOf', () => {
       kind: 'move',
       desired: 'stopped',
     },
-    { of: 'one that is to go', given: record({ desired: 'removed' }), lost: true, lease: RUN_OUT, kind: 'remove' },
+    { of: 'one to be removed', given: record({ desired: 'removed' }), lost: true, lease: RUN_OUT, kind: 'remove' },
     {
-      of: 'one that its host was asked to give up',
+      of: 'one that its host was asked to release',
       given: record({ desired: 'released' }, { moving: MOVE }),
       lost: true,
       lease: RUN_OUT,
@@ -72,7 +72,7 @@ describe('relocationOf', () => {
       desired: 'stopped',
     },
     {
-      of: 'one that was given up and found no host',
+      of: 'one that was released and found no host',
       given: record({}, { moving: { ...MOVE, to: null, released: true } }),
       lost: false,
       lease: undefined,
@@ -87,12 +87,12 @@ describe('relocationOf', () => {
   });
 });
 
-it('takes a lease for run out ten seconds after its time, not before', () => {
+it('treats a lease as expired ten seconds after its time, not before', () => {
   expect([39_999, 40_000].map((unrenewedMs) => hasRunOut({ ...RUN_OUT, unrenewedMs }))).toEqual([false, true]);
 });
 
 describe('the records of a move', () => {
-  it('asks the drained host to give the container up, and holds the place elsewhere', () => {
+  it('asks the drained host to release the container, and reserves room elsewhere', () => {
     const next = leaving(record(), 'host-2', 'running', AT);
     expect(next).toMatchObject({
       state: 'stopping',
@@ -108,7 +108,7 @@ describe('the records of a move', () => {
     expect(leaving(record({}, { state: 'stopped' }), 'host-2', 'stopped', AT).state).toBe('stopped');
   });
 
-  it('begins it on the new host as a run of its own, with the volume that it has', () => {
+  it('starts it on the new host as a separate run, with its present volume', () => {
     const next = arrived(record({}, { moving: MOVE }), 'host-2', 'running', AT, { from: 'host-1', renewal: 'r-7' });
     expect(next).toMatchObject({
       state: 'scheduled',
@@ -149,7 +149,7 @@ describe('the records of a move', () => {
       deleteData: true,
       message: 'its host host-1 is lost, and no other reaches sn-1: its data are deleted when host-1 is back',
     },
-  ])('counts one as removed with its host, and says what becomes of its data (deleteData: $deleteData)', (row) => {
+  ])('counts one as removed with its host, and states whether its data stay (deleteData: $deleteData)', (row) => {
     const next = removedWithHost(record({ desired: 'removed', deleteData: row.deleteData }, { moving: MOVE }));
     expect(next).toMatchObject({ state: 'removed', message: row.message, pid: null, runningImage: null, moving: null });
   });

@@ -1,8 +1,8 @@
-/** From one host to another: the configs that give a container up and take it on. */
+/** The configs of a move between hosts: one releases a container, the other starts it elsewhere. */
 import { ContainerConfig, type ContainerReport, type VolumeTakeover } from '@plinth/contracts';
 import type { ContainerRecord, Move } from '../../containers/domain/container-record.js';
 
-/** A host's lease as its storage node last told it. */
+/** A host's lease as its storage node last reported it. */
 export interface KnownLease {
   readonly renewal: string;
   readonly ttlSeconds: number;
@@ -14,12 +14,15 @@ const MARGIN_MS = 10_000;
 /** Takeovers that a config remembers. */
 const MOST_TAKEOVERS = 16;
 
-/** Whether what ran under the lease has ended by now. Whoever takes the volume over looks at the renewal once more. */
+/**
+ * Whether the containers under the lease have ended by now. The host that takes the volume over checks the renewal once
+ * more.
+ */
 export function hasRunOut({ ttlSeconds, unrenewedMs }: KnownLease): boolean {
   return unrenewedMs >= ttlSeconds * 1000 + MARGIN_MS;
 }
 
-/** For the host that gives it up. */
+/** The config for the host that releases the container. */
 export function givenUp(config: ContainerConfig, decidedAt: string): ContainerConfig {
   return Object.assign(new ContainerConfig(), config, {
     desired: 'released',
@@ -28,7 +31,7 @@ export function givenUp(config: ContainerConfig, decidedAt: string): ContainerCo
   });
 }
 
-/** The container as it is begun anew on another host. @param takeover of the volume from a lost host */
+/** The container as it is started on another host. @param takeover takeover of the volume from a lost host */
 export function arrived(
   record: ContainerRecord,
   to: string,
@@ -54,7 +57,7 @@ export function arrived(
     moving: null,
     message: null,
     pid: null,
-    // Another host counts for itself.
+    // Report sequences are per host.
     reportSequence: 0,
     runningImage: null,
     health: null,
@@ -66,7 +69,7 @@ function takeoversWith(config: ContainerConfig, takeover: VolumeTakeover | undef
   return [...before, ...(takeover ? [takeover] : [])].slice(-MOST_TAKEOVERS);
 }
 
-/** A container that is to go, with its data, and whose host is lost: another host deletes them. */
+/** A container to be removed with its data whose host is lost: another host deletes them. */
 export function removedElsewhere(
   record: ContainerRecord,
   to: string,
@@ -91,7 +94,10 @@ export function removedElsewhere(
   };
 }
 
-/** A container that is to go, whose host is lost and whose data no other host can delete, or are to stay: it counts as gone at once. */
+/**
+ * A container to be removed whose host is lost and whose data stay, or can't be deleted by another host: it counts as
+ * removed at once.
+ */
 export function removedWithHost(record: ContainerRecord): ContainerRecord {
   const { host, storageNode, deleteData } = record.config;
   const later = `, and no other reaches ${storageNode}: its data are deleted when ${host} is back`;
@@ -99,7 +105,7 @@ export function removedWithHost(record: ContainerRecord): ContainerRecord {
   return { ...record, state: 'removed', message, pid: null, runningImage: null, moving: null };
 }
 
-/** A container that its host is asked to give up, because that is drained. */
+/** A container whose host is drained and is asked to release it. */
 export function leaving(
   record: ContainerRecord,
   to: string,
@@ -115,29 +121,30 @@ export function leaving(
 }
 
 export type Relocation =
-  /** It is where it should be, is gone, or its host may still write to its volume. */
+  /** The container is where it should be, is removed, or its host may still write to its volume. */
   | { readonly kind: 'none' }
-  /** No host has it; it takes the first that has room. */
+  /** No host has the container; it takes the first that has room. */
   | { readonly kind: 'place' }
   | { readonly kind: 'remove'; readonly lease: KnownLease }
   | { readonly kind: 'move'; readonly desired: Move['desired']; readonly lease: KnownLease };
 
-/** @param lease the host's on the container's volume; undefined: none is known, so nobody knows whether it has run out */
+/** @param lease the host's on the container's volume; undefined: none is known, so it may still hold */
 export function relocationOf(record: ContainerRecord, isHostLost: boolean, lease: KnownLease | undefined): Relocation {
   if (record.state === 'removed') return { kind: 'none' };
   if (record.moving?.released) return { kind: 'place' };
   if (!isHostLost || !lease || !hasRunOut(lease)) return { kind: 'none' };
-  const desired = wantedState(record);
+  const desired = desiredState(record);
   return desired === undefined ? { kind: 'remove', lease } : { kind: 'move', desired, lease };
 }
 
-/** What a host says of a container that it has nothing more to do with. */
+/** Reports of a host that it has nothing more to do with a container. */
 const ENDS: readonly ContainerReport['kind'][] = ['removed', 'released'];
 
 /**
- * For a host that says it has a container which is another's, or nobody's any more: it got an older config, late or from a bus that was put back.
- * @param isStale it has said newer things before, so of a container that there is it may be an old report
- * @returns undefined when nothing has to be said
+ * The config for a host that reports a container of another host, or a removed one: it received an older config, late
+ * or from a restored bus.
+ * @param isStale the host has sent newer reports before, so for an existing container this may be an old report
+ * @returns undefined when no config has to be published
  */
 export function correction(
   record: ContainerRecord,
@@ -154,13 +161,13 @@ export function correction(
   )
     return undefined;
   const desired = state === 'removed' ? 'removed' : 'released';
-  // Newer than what it has.
+  // The generation is above the one that the host has.
   const generation = Math.max(config.generation, report.generation + 1);
   return Object.assign(new ContainerConfig(), config, { host: writer, desired, generation, decidedAt });
 }
 
-/** What it is to be, also while it is on its way; undefined: it is to go. */
-export function wantedState({ config, moving }: ContainerRecord): Move['desired'] | undefined {
+/** The desired state, also during a move; undefined: the container is to be removed. */
+export function desiredState({ config, moving }: ContainerRecord): Move['desired'] | undefined {
   if (moving) return moving.desired;
   return config.desired === 'running' || config.desired === 'stopped' ? config.desired : undefined;
 }

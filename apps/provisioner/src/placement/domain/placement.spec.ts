@@ -40,12 +40,12 @@ describe('placement', () => {
 
   it.each([
     ['no host reaches the image', [host('a', {}, { storageNodes: ['sn-2'] })], 'no-host'],
-    ['memory is given out', [host('a', { memoryBytes: 901 })], 'no-capacity'],
-    ['cores are given out', [host('a', { cpus: 3.5 })], 'no-capacity'],
+    ['memory is used up', [host('a', { memoryBytes: 901 })], 'no-capacity'],
+    ['cores are used up', [host('a', { cpus: 3.5 })], 'no-capacity'],
     ['the number is reached', [host('a', { containers: 10 })], 'no-capacity'],
   ])('refuses when %s', (_what, hosts, reason) => expect(order(hosts, 'least-loaded')).toBe(reason));
 
-  it('never offers a host that has no room, whatever the policy', () => {
+  it('never offers a host that has no room, under any policy', () => {
     const hosts = fc.array(fc.tuple(fc.nat(1_200), fc.nat(5), fc.nat(12)), { minLength: 1, maxLength: 8 });
     fc.assert(
       fc.property(

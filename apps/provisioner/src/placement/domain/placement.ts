@@ -1,4 +1,7 @@
-/** Which host gets a container: filters first, each with a reason when it leaves none; then one of three policies orders the rest. */
+/**
+ * Which host gets a container: filters first, each with a reason when it leaves none; then one of three policies orders
+ * the rest.
+ */
 
 export const PLACEMENT_POLICIES = ['least-loaded', 'round-robin', 'random'] as const;
 export type PlacementPolicyName = (typeof PLACEMENT_POLICIES)[number];
@@ -13,7 +16,7 @@ export interface CandidateHost {
   readonly host: string;
   readonly datacenter: string;
   readonly storageNodes: readonly string[];
-  /** What may be given out; cores already multiplied by the overcommit. */
+  /** Resources that may be assigned; cores already multiplied by the overcommit. */
   readonly capacity: Resources;
   readonly allocated: Resources;
   /** Load average per core, as last reported. */
@@ -37,7 +40,7 @@ const rotated = (hosts: readonly CandidateHost[], by: number): readonly Candidat
   return [...sorted.slice(start), ...sorted.slice(0, start)];
 };
 
-/** Share of the scarcest resource that is given out; reported load breaks near ties. */
+/** Share of the scarcest resource that is assigned; reported load breaks near ties. */
 export function pressure(host: CandidateHost): number {
   const share = Math.max(
     host.allocated.memoryBytes / Math.max(host.capacity.memoryBytes, 1),
@@ -80,7 +83,7 @@ export function withRoom(hosts: readonly CandidateHost[], asked: Resources): rea
   );
 }
 
-/** @param hosts ready hosts of the wanted data centre */
+/** @param hosts ready hosts of the requested data centre */
 export function choosePlacement(
   hosts: readonly CandidateHost[],
   storageNodes: readonly string[],
@@ -105,7 +108,8 @@ export function noRoom(hosts: readonly CandidateHost[], asked: Resources): strin
   const mib = (bytes: number): string => `${Math.floor(bytes / 1024 ** 2)} MiB`;
   const most = Math.max(...hosts.map(({ capacity, allocated }) => capacity.memoryBytes - allocated.memoryBytes));
   return (
-    `no host has room for ${mib(asked.memoryBytes)} of memory and ${asked.cpus} cores: of ${hosts.length} ready hosts none fits, ` +
+    `no host has room for ${mib(asked.memoryBytes)} of memory and ${asked.cpus} cores: ` +
+    `of ${hosts.length} ready hosts none fits, ` +
     `the most memory free on one is ${mib(Math.max(most, 0))}; ask for less, remove containers or add a host`
   );
 }

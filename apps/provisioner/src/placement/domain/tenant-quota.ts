@@ -1,4 +1,4 @@
-/** What a tenant may have at once. */
+/** The resources that a tenant may have at once. */
 import type { Resources } from './placement.js';
 
 export interface TenantQuota {
@@ -6,18 +6,18 @@ export interface TenantQuota {
   readonly containers?: number;
   /** Sum of the containers' memory limits, bytes. Absent: no limit. */
   readonly memoryBytes?: number;
-  /** What its data volumes may take when it asks for one more, bytes. Absent: no limit. */
+  /** Bytes that its data volumes may take when it requests one more container. Absent: no limit. */
   readonly diskBytes?: number;
 }
 
 export interface TenantUsage {
   readonly containers: number;
   readonly memoryBytes: number;
-  /** As it was measured last. */
+  /** Last measured value. */
   readonly diskBytes: number;
 }
 
-/** @returns why the tenant may not have this container too; undefined: it may */
+/** @returns why the tenant may not have this further container; undefined: it may */
 export function quotaRefusal(
   tenant: string,
   usage: TenantUsage,
@@ -28,10 +28,16 @@ export function quotaRefusal(
     return `tenant ${tenant} has ${usage.containers} of ${quota.containers} containers; remove one first`;
   }
   if (quota.memoryBytes !== undefined && usage.memoryBytes + asked.memoryBytes > quota.memoryBytes) {
-    return `tenant ${tenant} has given out ${mebibytes(usage.memoryBytes)} of its ${mebibytes(quota.memoryBytes)} of memory, ${mebibytes(asked.memoryBytes)} more are too many`;
+    return (
+      `tenant ${tenant} uses ${mebibytes(usage.memoryBytes)} of its ${mebibytes(quota.memoryBytes)} of memory, ` +
+      `${mebibytes(asked.memoryBytes)} more are too many`
+    );
   }
   if (quota.diskBytes !== undefined && usage.diskBytes >= quota.diskBytes) {
-    return `the data of tenant ${tenant} take ${mebibytes(usage.diskBytes)} of its ${mebibytes(quota.diskBytes)} of disk; free some first, it is measured from time to time`;
+    return (
+      `the data of tenant ${tenant} take ${mebibytes(usage.diskBytes)} of its ${mebibytes(quota.diskBytes)} of disk; ` +
+      'delete some first, the size is measured periodically'
+    );
   }
   return undefined;
 }

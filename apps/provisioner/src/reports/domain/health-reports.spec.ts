@@ -1,4 +1,4 @@
-/** What reports of health make of a container. */
+/** How reports of health change a container. */
 import { describe, expect, it } from '@jest/globals';
 import { type ContainerReport, type HealthState, SUBJECTS } from '@plinth/contracts';
 import { type ContainerRecord, statusOf } from '../../containers/domain/container-record.js';
@@ -54,7 +54,7 @@ describe('a report of health', () => {
       SUBJECTS.containerHealthy,
     ],
     ['unhealthy', 'healthy', unhealthy, 'unhealthy', SUBJECTS.containerUnhealthy],
-    ['unhealthy, said again', 'unhealthy', unhealthy, 'unhealthy', undefined],
+    ['unhealthy, reported again', 'unhealthy', unhealthy, 'unhealthy', undefined],
     [
       'what the bus has lost',
       'healthy',
@@ -62,7 +62,13 @@ describe('a report of health', () => {
       'unhealthy',
       SUBJECTS.containerUnhealthy,
     ],
-    ['the present run, said again', 'healthy', { kind: 'started', pid: 7, health: 'healthy' }, 'healthy', undefined],
+    [
+      'the present run, reported again',
+      'healthy',
+      { kind: 'started', pid: 7, health: 'healthy' },
+      'healthy',
+      undefined,
+    ],
     ['kept while it is being stopped', 'unhealthy', { kind: 'stopping' }, 'unhealthy', undefined],
     [
       'none after its end',
@@ -72,8 +78,8 @@ describe('a report of health', () => {
       SUBJECTS.containerStopped,
     ],
     ['none after a failure', 'unhealthy', { kind: 'failed' }, null, SUBJECTS.containerFailed],
-  ])('%s', (_what, before, said, after, subject) => {
-    const effect = judgeReport(record(before), report(said), 'host-1', 'r');
+  ])('%s', (_what, before, reported, after, subject) => {
+    const effect = judgeReport(record(before), report(reported), 'host-1', 'r');
     expect(effect).toMatchObject({ take: true, record: { health: after } });
     expect(effect.take && effect.fact?.subject).toBe(subject);
   });
@@ -84,13 +90,13 @@ describe('a report of health', () => {
       reason: 'stale',
     }));
 
-  it('of another host is not believed', () =>
+  it('of another host is not accepted', () =>
     expect(judgeReport(record('healthy'), report(unhealthy), 'host-2', 'r')).toEqual({
       take: false,
       reason: 'foreign-host',
     }));
 
-  it('says in the fact why, and in the status what', () => {
+  it('gives the cause in the fact, and the health in the status', () => {
     const effect = judgeReport(record('healthy'), report(unhealthy), 'host-1', 'r');
     if (!effect.take) throw new Error('not taken');
     expect(effect.fact?.data).toMatchObject({ name: 'shop-1', message: 'no', failedChecks: FAILED, willRestart: true });

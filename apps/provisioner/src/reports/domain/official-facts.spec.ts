@@ -14,7 +14,7 @@ const id = 'a'.repeat(32);
 const digest = `sha256:${'b'.repeat(64)}`;
 const at = '2026-01-02T03:04:05.000Z';
 
-/** With the longest texts that its contract allows. */
+/** A report with the longest texts that its contract allows. */
 const reportOf = (kind: ContainerReport['kind']): ContainerReport => ({
   kind,
   host: 'h-1',

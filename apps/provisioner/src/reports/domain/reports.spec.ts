@@ -30,14 +30,14 @@ describe('a report', () => {
   it.each<[string, ContainerRecord, ContainerReport, string, string]>([
     ['of a newer number is taken', record(), ended(), HOST, 'container.stopped'],
     ['of the last number is stale', record(), ended({ sequence: 40 }), HOST, 'stale'],
-    ['of an older number is stale, whatever it says', record(), ended({ sequence: 1 }), HOST, 'stale'],
+    ['of an older number is stale, of any kind', record(), ended({ sequence: 1 }), HOST, 'stale'],
     ['waits for the one before it', record(), ended({ sequence: 43, after: 42 }), HOST, 'early'],
     ["under another host's name is foreign", record(), ended(), 'host-2', 'foreign-host'],
     ['of a removal that was not asked for is impossible', record(), ended({ kind: 'removed' }), HOST, 'impossible'],
     ['of a removed container is impossible', record({ state: 'removed' }), ended(), HOST, 'impossible'],
-    // No number is older than one that was never given: a host's first report is always the first.
+    // There is no earlier number to compare with: a host's first report is never stale.
     [
-      'that is the first of its host is taken, whatever its number',
+      'that is the first of its host is taken, with any number',
       record({ state: 'scheduled', pid: null, reportSequence: 0 }),
       ended({ sequence: 1 }),
       HOST,

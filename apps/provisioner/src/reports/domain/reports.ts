@@ -1,4 +1,4 @@
-/** What a host's report makes of a container: the new record and the official fact, or the reason why it is ignored. */
+/** How a host's report changes a container: the new record and the official fact, or the reason why it is ignored. */
 import { type ContainerReport, type EventOf, type FactSubject, SUBJECTS } from '@plinth/contracts';
 import { afterReport, type ContainerRecord, factOf, startedFact } from '../../containers/domain/container-record.js';
 import type { UpdateVerdict } from '../../containers/domain/image-update.js';
@@ -10,13 +10,13 @@ export type ReportEffect =
       readonly take: true;
       readonly record: ContainerRecord;
       readonly fact?: EventOf<FactSubject>;
-      /** Of the update that the report is about, when it is the present one and this is news. */
+      /** The verdict on the present update, when the report is about that and changes it. */
       readonly verdict?: UpdateVerdict;
     }
-  /** `early`: another report comes first, and may be in another provisioner's hands. */
+  /** `early`: another report comes first, and another provisioner may be processing it. */
   | { readonly take: false; readonly reason: 'foreign-host' | 'stale' | 'impossible' | 'early' };
 
-/** @param writer the host that the report's subject names @param requestId of the request that the report goes back to */
+/** @param writer the host that the report's subject names @param requestId id of the request that caused the report */
 export function judgeReport(
   record: ContainerRecord,
   report: ContainerReport,
@@ -26,7 +26,7 @@ export function judgeReport(
   if (writer !== report.host || record.config.host !== writer) return { take: false, reason: 'foreign-host' };
   if (report.sequence <= record.reportSequence) return { take: false, reason: 'stale' };
   if (record.reportSequence < (report.after ?? 0)) return { take: false, reason: 'early' };
-  // "removed" is final: believed only when it was asked for.
+  // "removed" is final: it is accepted only when the removal was requested.
   if (report.kind === 'removed' && record.config.desired !== 'removed') return { take: false, reason: 'impossible' };
   if (report.kind === 'released' && record.config.desired !== 'released') return { take: false, reason: 'impossible' };
   const state = transition(record.state, eventOfReport(report.kind, report.retryInMs));
@@ -41,7 +41,7 @@ function officialFact(record: ContainerRecord, report: ContainerReport): EventOf
   const base = { ...factOf(record.config), generation: report.generation, image: report.image ?? record.config.image };
   switch (report.kind) {
     case 'started': {
-      // The present run under a newer generation, or said again: then what the bus may have lost is its health.
+      // The present run under a newer generation, or a repeated report: the bus may have lost its health.
       if (record.pid === report.pid && record.restarts === (report.restarts ?? record.restarts))
         return healthFact(record, report);
       const data = startedFact(record.config, report);
@@ -74,7 +74,7 @@ function officialFact(record: ContainerRecord, report: ContainerReport): EventOf
   }
 }
 
-/** A change only: reports are said again. @param record as it was before */
+/** Returns a fact for changes only, because reports are repeated. @param record the record before the report */
 function healthFact(record: ContainerRecord, report: ContainerReport): EventOf<FactSubject> | undefined {
   const { health } = report;
   if (health === undefined || health === 'starting' || health === record.health) return undefined;

@@ -1,4 +1,4 @@
-/** What a host's report about an update makes of a container, and of the rollout that asked for it. */
+/** How a host's report about an update changes a container, and the rollout that requested it. */
 import {
   type ContainerReport,
   type EventOf,
@@ -33,7 +33,7 @@ export function isUpdateReport(report: ContainerReport): boolean {
   return STATES[report.kind] !== undefined;
 }
 
-/** What keeps an update from being begun without being the image's fault. */
+/** Reasons that prevent the start of an update and are not the image's fault. */
 const NOT_THE_IMAGE: readonly ContainerReport['reason'][] = [
   'image-missing',
   'data-volume-missing',
@@ -44,8 +44,8 @@ const NOT_THE_IMAGE: readonly ContainerReport['reason'][] = [
 ];
 
 /**
- * @param requestId of the request that the report goes back to
- * @returns undefined when it is about another update than the present one, or said before
+ * @param requestId id of the request that caused the report
+ * @returns undefined when it is about another update than the present one, or was reported before
  */
 export function judgeUpdateReport(
   record: ContainerRecord,
@@ -55,7 +55,7 @@ export function judgeUpdateReport(
   const state = STATES[report.kind];
   const { update } = record;
   if (!state || !update || update.updateId !== report.updateId || update.state === state) return undefined;
-  // "reverting" said again after it has ended is old news.
+  // A repeated "reverting" after the revert has ended changes nothing.
   if (update.state !== 'switching' && update.state !== 'reverting') return undefined;
   const reason = report.reason ?? null;
   const message = report.message ?? null;

@@ -1,4 +1,4 @@
-/** How many containers may be in hand at once: switched and not judged yet, or on the way back. */
+/** How many updates may be in progress at once: containers that are switched and not judged yet, or being reverted. */
 import type { RolloutRequested, RolloutWait } from '@plinth/contracts';
 
 export interface Budgets {
@@ -23,8 +23,8 @@ export interface Placed {
   readonly tenant: string;
 }
 
-/** Counts what is in hand, per host and per tenant. */
-export class InHand {
+/** Counts the updates in progress, per host and per tenant. */
+export class InProgress {
   private readonly ids = new Set<string>();
   private readonly hosts = new Map<string, number>();
   private readonly tenants = new Map<string, number>();
@@ -44,14 +44,17 @@ export class InHand {
     this.tenants.set(one.tenant, (this.tenants.get(one.tenant) ?? 0) + 1);
   }
 
-  /** Why one more is too many; undefined: there is room. */
+  /** @returns why one more update would exceed a budget; undefined: it would not */
   refusal({ host, tenant }: Placed, budgets: Budgets): RolloutWait | undefined {
     if ((this.hosts.get(host) ?? 0) >= budgets.perHost)
-      return { reason: 'host-budget', message: `${budgets.perHost} containers of host ${host} are in hand already` };
+      return {
+        reason: 'host-budget',
+        message: `host ${host} has reached its limit of updates in progress: ${budgets.perHost}`,
+      };
     if ((this.tenants.get(tenant) ?? 0) >= budgets.perTenant)
       return {
         reason: 'tenant-budget',
-        message: `${budgets.perTenant} containers of tenant ${tenant} are in hand already`,
+        message: `tenant ${tenant} has reached its limit of updates in progress: ${budgets.perTenant}`,
       };
     return undefined;
   }

@@ -1,4 +1,7 @@
-/** The rollout planner: in a world where updates fail, hosts are lost, people pause and time passes at random, and case by case. */
+/**
+ * The rollout planner: in a world where updates fail, hosts are lost, people pause and time passes at random, and case
+ * by case.
+ */
 import { describe, expect, it } from '@jest/globals';
 import type { RolloutRequested, RolloutState } from '@plinth/contracts';
 import fc from 'fast-check';
@@ -11,9 +14,9 @@ const START = Date.UTC(2026, 0, 5, 12, 0, 0);
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 type Member = Mutable<PlannedMember> & {
-  /** What becomes of it once it was switched. */
+  /** Outcome once it was switched. */
   fate: 'passes' | 'fails' | 'hangs';
-  /** Of the switch or the way back; null: nothing is going on. */
+  /** When the switch or the revert ends; null: none is in progress. */
   dueMs: number | null;
 };
 
@@ -52,14 +55,14 @@ function view(members: readonly PlannedMember[], more: Partial<RolloutView> = {}
     finishedBatch: -1,
     changedAtMs: START,
     members,
-    inHand: members.filter(({ updating, phase }) => updating || phase === 'restoring'),
+    inProgress: members.filter(({ updating, phase }) => updating || phase === 'restoring'),
     unstaged: [],
     withdrawn: [],
     ...more,
   };
 }
 
-/** What the database and the hosts are to the planner: it writes its steps here, and the world answers. */
+/** The database and the hosts as the planner sees them: its steps are written here, and the hosts react. */
 class World {
   now = START;
   state: RolloutState = 'staging';
@@ -78,7 +81,7 @@ class World {
   ) {}
 
   view(): RolloutView {
-    const inHand = this.members.filter(
+    const inProgress = this.members.filter(
       (one) =>
         (one.updating || one.phase === 'restoring') && !one.hostLost && !one.removed && one.desired === 'running',
     );
@@ -93,16 +96,16 @@ class World {
       finishedBatch,
       changedAtMs,
       members: members.map((one) => ({ ...one })),
-      inHand,
+      inProgress,
       unstaged: [],
       withdrawn: [],
     };
   }
 
-  /** Plans and writes until nothing is to be done now. */
+  /** Plans and writes until no step is left now. */
   settle(): void {
     for (let turns = 0; !this.ended; turns++) {
-      if (turns > 500) throw new Error('the planner does not come to rest');
+      if (turns > 500) throw new Error('the planner never runs out of steps');
       const { steps } = planRollout(this.view(), this.now);
       if (steps.length === 0) return;
       for (const step of steps) this.write(step);
@@ -150,7 +153,7 @@ class World {
     }
   }
 
-  /** Time passes; hosts that are heard do what they were told. */
+  /** Time passes; hosts that are not lost carry out their configs. */
   pass(ms: number): void {
     this.now += ms;
     for (const one of this.members) {
@@ -172,10 +175,10 @@ class World {
     }
   }
 
-  /** Whoever is in hand and on a host that is heard is down, or may be. */
+  /** A container with an update in progress on a host that is not lost is down, or may be. */
   private checkBudgets(): void {
     const budgets = budgetsOf(this.request, this.members.length);
-    const down = this.view().inHand;
+    const down = this.view().inProgress;
     for (const [key, most] of [
       ['host', budgets.perHost],
       ['tenant', budgets.perTenant],
@@ -187,7 +190,7 @@ class World {
     }
   }
 
-  /** A host that comes back brings what it had in hand; nobody can refuse that. */
+  /** A host that comes back adds its updates in progress; the planner cannot refuse them. */
   excused = false;
 
   person(action: 'pause' | 'resume' | 'abort' | 'revert' | 'approve'): void {
@@ -297,7 +300,7 @@ function happen(world: World, event: Happening): void {
   }
 }
 
-describe('in a world where anything may happen', () => {
+describe('a rollout with random failures', () => {
   it('ends although a container whose host came back after it was skipped is never judged', () => {
     const fates = ['passes', 'hangs', 'passes', 'passes', 'fails'] as const;
     const world = new World(
@@ -313,7 +316,7 @@ describe('in a world where anything may happen', () => {
       world.pass(10_000);
     }
     expect(world.state).toBe('completed');
-    // The fifth is of the same tenant as the second, which holds the tenant's only room.
+    // The fifth is of the same tenant as the second, which uses up the tenant's budget.
     expect(world.members.map(({ phase }) => phase)).toEqual(['updated', 'skipped', 'updated', 'updated', 'skipped']);
   });
 
@@ -330,7 +333,7 @@ describe('in a world where anything may happen', () => {
           happen(world, event);
           world.settle();
         }
-        // Afterwards a person says yes to everything, and all hosts are heard or stay lost: it ends by itself.
+        // Afterwards a person approves everything, and all hosts are back or stay lost: the rollout ends by itself.
         for (let turns = 0; turns < 2_000 && !world.ended; turns++) {
           if (world.state === 'paused') world.person('resume');
           world.pass(10_000);
@@ -407,7 +410,7 @@ describe('in a world where anything may happen', () => {
   });
 });
 
-describe('what it waits for', () => {
+describe('a rollout waits for', () => {
   const closed = { opens: '0 2 * * *', minutes: 60 };
   const batch0 = (more: Partial<Member> = {}): Member => member(0, { batch: 0, ...more });
   const cases: readonly [string, RolloutView, string | null][] = [
@@ -427,13 +430,13 @@ describe('what it waits for', () => {
       'batch-running',
     ],
     [
-      'a host with too many in hand',
-      view([batch0()], { inHand: [{ containerId: 'x', host: 'h0', tenant: 'other' }] }),
+      'a host with too many updates in progress',
+      view([batch0()], { inProgress: [{ containerId: 'x', host: 'h0', tenant: 'other' }] }),
       'host-budget',
     ],
     [
-      'a tenant with too many in hand',
-      view([batch0()], { inHand: [{ containerId: 'x', host: 'other', tenant: 't0' }] }),
+      'a tenant with too many updates in progress',
+      view([batch0()], { inProgress: [{ containerId: 'x', host: 'other', tenant: 't0' }] }),
       'tenant-budget',
     ],
     ['hosts that are lost', view([member(0, { hostLost: true })]), 'host-lost'],
@@ -444,9 +447,13 @@ describe('what it waits for', () => {
       'paused-by-failures',
     ],
     ['an approval', view([member(0)], { state: 'paused', pausedBecause: 'approval' }), 'approval-needed'],
-    ['those on the way back', view([member(0, { phase: 'restoring' })], { state: 'reverting' }), 'revert-running'],
     [
-      'those in hand of an aborted one',
+      'members that are being reverted',
+      view([member(0, { phase: 'restoring' })], { state: 'reverting' }),
+      'revert-running',
+    ],
+    [
+      'updates in progress of an aborted one',
       view([member(0, { phase: 'switching', updating: true, image: TO })], { state: 'aborted' }),
       'ending',
     ],
@@ -459,7 +466,7 @@ describe('what it waits for', () => {
   });
 });
 
-describe('what it does', () => {
+describe('a rollout', () => {
   const cases: readonly [string, RolloutView, readonly RolloutStep['kind'][], number?][] = [
     ['begins when all is staged', view([member(0)], { state: 'staging' }), ['become']],
     ['gives up staging a withdrawn image', view([member(0)], { state: 'staging', withdrawn: [TO] }), ['become']],
@@ -469,12 +476,12 @@ describe('what it does', () => {
       view([member(0, { batch: 0 }), member(1, { batch: 0 })], { request: { select: {}, to: TO, batch: '2' } }),
       ['switch', 'switch'],
     ],
-    ['leaves out who was removed', view([member(0, { removed: true })]), ['settle']],
-    ['leaves out who is stopped', view([member(0, { desired: 'stopped' })]), ['settle']],
-    ['leaves out who is there already', view([member(0, { image: TO })]), ['settle']],
+    ['leaves out a removed container', view([member(0, { removed: true })]), ['settle']],
+    ['leaves out a stopped container', view([member(0, { desired: 'stopped' })]), ['settle']],
+    ['leaves out a container on the target already', view([member(0, { image: TO })]), ['settle']],
     ['does not wait for a lost host in a batch', view([member(0, { batch: 0, hostLost: true })]), ['assign']],
     [
-      'says that a batch is over',
+      'announces the end of a batch',
       view([member(0, { batch: 0, phase: 'updated', image: TO }), member(1)]),
       ['batch-finished'],
     ],
@@ -484,12 +491,12 @@ describe('what it does', () => {
       ['become'],
     ],
     [
-      'goes back with what was switched',
+      'reverts switched containers',
       view([member(0, { phase: 'updated', switched: true, image: TO })], { state: 'reverting' }),
       ['restore'],
     ],
     [
-      'goes back with what was never judged',
+      'reverts containers that were never judged',
       view([member(0, { phase: 'failed', reason: 'deadline', switched: true, image: TO })], { state: 'reverting' }),
       ['restore'],
     ],

@@ -1,9 +1,10 @@
 /**
- * The next steps of a rollout: a pure function of the rollout, its containers, what else is in hand, and the time. What it returns is written in one
- * transaction with the rollout's row locked, so it is asked again only after its answer has become true.
+ * The next steps of a rollout: a pure function of the rollout, its containers, other updates in progress, and the time.
+ * The result is written in one transaction with the rollout's row locked, so it is called again only after its result
+ * is stored.
  */
 import type { MemberPhase, RolloutRequested, RolloutState, RolloutWait } from '@plinth/contracts';
-import { type Budgets, budgetsOf, InHand } from './rollout-budgets.js';
+import { type Budgets, budgetsOf, InProgress } from './rollout-budgets.js';
 import { nextOpening, windowIsOpen } from './rollout-window.js';
 
 export interface PlannedMember {
@@ -18,17 +19,17 @@ export interface PlannedMember {
   readonly phase: MemberPhase;
   /** Why it failed or was skipped. */
   readonly reason: string | null;
-  /** Absent: not chosen for a batch yet. */
+  /** null: not chosen for a batch yet. */
   readonly batch: number | null;
-  /** It was switched at some time by this rollout. */
+  /** Whether this rollout has switched it at some time. */
   readonly switched: boolean;
-  /** Of the present phase, milliseconds since the epoch. */
+  /** Start of the present phase, milliseconds since the epoch. */
   readonly changedAtMs: number;
   readonly desired: 'running' | 'stopped' | 'removed';
   readonly removed: boolean;
   /** Image of the container's config. */
   readonly image: string;
-  /** An update of it is being judged or taken back, whoever asked for it. */
+  /** Whether an update of it, by any request, is being judged or reverted. */
   readonly updating: boolean;
 }
 
@@ -38,21 +39,21 @@ export interface RolloutView {
   readonly pausedBecause: 'person' | 'failures' | 'approval' | null;
   /** Batches below this number may begin. */
   readonly approvedBatches: number;
-  /** Failures that a person has seen and let pass. */
+  /** Failures that a person has accepted. */
   readonly forgivenFailures: number;
   readonly finishedBatch: number;
   readonly changedAtMs: number;
   readonly members: readonly PlannedMember[];
-  /** Every container in hand, of this rollout and of all else. */
-  readonly inHand: readonly { readonly containerId: string; readonly host: string; readonly tenant: string }[];
+  /** Every container with an update in progress, of this rollout or any other request. */
+  readonly inProgress: readonly { readonly containerId: string; readonly host: string; readonly tenant: string }[];
   /** Storage nodes that lack an image which a pending member needs. */
   readonly unstaged: readonly { readonly storageNode: string; readonly image: string }[];
-  /** Targets that nothing may start on any more. */
+  /** Targets on which no container may be started any more. */
   readonly withdrawn: readonly string[];
 }
 
 export type RolloutStep =
-  /** null: back to those that no batch has. */
+  /** null: the member leaves its batch. */
   | { readonly kind: 'assign'; readonly ordinal: number; readonly batch: number | null }
   | { readonly kind: 'switch'; readonly ordinal: number; readonly containerId: string; readonly image: string }
   | { readonly kind: 'restore'; readonly ordinal: number; readonly containerId: string; readonly image: string }
@@ -71,22 +72,22 @@ export type RolloutStep =
       readonly because?: 'person' | 'failures' | 'approval';
       readonly message: string;
     }
-  /** Nothing of it is in hand any more, and nothing more will be done. */
+  /** No update of the rollout is in progress any more, and nothing more will be done. */
   | { readonly kind: 'end'; readonly message: string };
 
 export interface RolloutDecision {
   readonly steps: readonly RolloutStep[];
-  /** Why nothing (more) is done now; null: it goes on as soon as the steps are written, or it has ended. */
+  /** Why the rollout waits now; null: it continues as soon as the steps are written, or it has ended. */
   readonly wait: RolloutWait | null;
 }
 
 const DEFAULT_DEADLINE_SECONDS = 600;
-/** Reason of a member that was not judged, or not back, in time. */
+/** Reason of a member that was not judged, or not reverted, in time. */
 const LATE = 'deadline';
 
 export function planRollout(view: RolloutView, nowMs: number): RolloutDecision {
   const settled = settleMembers(view, nowMs);
-  // One kind of change at a time: what follows from a settlement is decided on a view that has it.
+  // One kind of change at a time: the consequences of a settlement are decided on a view that contains it.
   if (settled.length > 0) return { steps: settled, wait: null };
   switch (view.state) {
     case 'staging':
@@ -105,7 +106,7 @@ export function planRollout(view: RolloutView, nowMs: number): RolloutDecision {
   }
 }
 
-/** Members that are decided without doing anything: gone, stopped, there already, on a lost host, too late. */
+/** Members that are settled without an action: removed, stopped, on the target already, on a lost host, too late. */
 function settleMembers(view: RolloutView, nowMs: number): readonly RolloutStep[] {
   return view.members.flatMap((member) => {
     const verdict = verdictOn(member, view, nowMs);
@@ -123,14 +124,14 @@ function verdictOn(member: PlannedMember, view: RolloutView, nowMs: number): Set
   if (member.desired === 'stopped') {
     return member.phase === 'pending'
       ? skip('stopped', 'it is stopped; it stays on its image')
-      : skip('stopped', 'it was stopped meanwhile; what was decided for it holds when it is started');
+      : skip('stopped', 'it was stopped meanwhile; its present config applies when it is started');
   }
   if (member.phase === 'pending') {
     if (member.image === member.toImage && !member.updating)
       return skip('already-on-image', `it is on ${member.toImage} already`);
     return undefined;
   }
-  // Its config is written: a lost host does what it says when it comes back.
+  // Its config is written: a lost host carries it out when it comes back.
   if (member.hostLost)
     return skip('host-lost', `host ${member.host} is lost; it will follow its config when it comes back`);
   const { request } = view;
@@ -142,7 +143,7 @@ function verdictOn(member: PlannedMember, view: RolloutView, nowMs: number): Set
   return {
     phase: 'failed',
     reason: LATE,
-    message: `${what} after ${Math.round((nowMs - member.changedAtMs) / 1000)} s; plinth inspect shows what it does`,
+    message: `${what} after ${Math.round((nowMs - member.changedAtMs) / 1000)} s; plinth inspect shows its state`,
   };
 }
 
@@ -182,7 +183,7 @@ function planRolling(view: RolloutView, nowMs: number): RolloutDecision {
 
 const isOpen = (member: PlannedMember): boolean => member.phase === 'pending' || member.phase === 'switching';
 
-/** @returns why the rollout must not go on; undefined: it may */
+/** @returns why the rollout must not continue; undefined: it may */
 function haltReason(view: RolloutView): string | undefined {
   const { members, request } = view;
   if (view.withdrawn.length > 0) return `${view.withdrawn.join(', ')} can't be started on any more`;
@@ -207,27 +208,27 @@ function planWithinBatch(
   batch: number,
   nowMs: number,
 ): RolloutDecision {
-  const stranded = open.filter((member) => member.phase === 'pending' && member.hostLost);
+  const onLostHosts = open.filter((member) => member.phase === 'pending' && member.hostLost);
   // A lost host must not hold up its batch.
-  if (stranded.length > 0)
-    return { steps: stranded.map(({ ordinal }) => ({ kind: 'assign', ordinal, batch: null })), wait: null };
+  if (onLostHosts.length > 0)
+    return { steps: onLostHosts.map(({ ordinal }) => ({ kind: 'assign', ordinal, batch: null })), wait: null };
   const pending = open.filter((member) => member.phase === 'pending');
   const closed = windowClosed(view, nowMs);
   if (pending.length > 0 && closed) return { steps: [], wait: closed };
-  const hand = new InHand(view.inHand);
+  const inProgress = new InProgress(view.inProgress);
   const budgets = budgetsOf(view.request, view.members.length);
   const steps: RolloutStep[] = [];
   for (const member of pending) {
-    if (member.updating || hand.refusal(member, budgets)) continue;
-    hand.take(member);
+    if (member.updating || inProgress.refusal(member, budgets)) continue;
+    inProgress.take(member);
     steps.push({ kind: 'switch', ordinal: member.ordinal, containerId: member.containerId, image: member.toImage });
   }
   if (steps.length > 0) return { steps, wait: null };
   const switching = open.filter((member) => member.phase === 'switching').length;
   const [first] = pending;
-  const budget = first && switching === 0 ? hand.refusal(first, budgets) : undefined;
-  const hopeless = budget ? blockedForGood(view, pending, budgets, nowMs) : [];
-  if (hopeless.length > 0) return { steps: hopeless, wait: null };
+  const budget = first && switching === 0 ? inProgress.refusal(first, budgets) : undefined;
+  const blocked = budget ? blockedForGood(view, pending, budgets, nowMs) : [];
+  if (blocked.length > 0) return { steps: blocked, wait: null };
   return {
     steps: [],
     wait: budget ?? {
@@ -237,7 +238,10 @@ function planWithinBatch(
   };
 }
 
-/** Those that only containers which were never judged keep waiting: waiting longer gives them no room. They stay as they are. */
+/**
+ * Skips members that wait only for containers which were never judged: a longer wait frees no room. They stay on their
+ * image.
+ */
 function blockedForGood(
   view: RolloutView,
   pending: readonly PlannedMember[],
@@ -245,8 +249,9 @@ function blockedForGood(
   nowMs: number,
 ): readonly RolloutStep[] {
   if (nowMs - lastChange(view) <= patienceOf(view)) return [];
-  // Also one whose host came back after it was skipped: it holds its room again, and nobody waits for its verdict.
-  const stuck = new InHand(
+  // This includes a container whose host came back after it was skipped: it counts again, and the rollout does not wait
+  // for its verdict.
+  const stuck = new InProgress(
     view.members.filter(
       (member) =>
         member.updating &&
@@ -263,7 +268,7 @@ function blockedForGood(
             ordinal: member.ordinal,
             phase: 'skipped',
             reason: refusal.reason,
-            message: `${refusal.message}, and were never judged; it is on ${member.image}`,
+            message: `${refusal.message}; those were never judged; the container is on ${member.image}`,
           },
         ]
       : [];
@@ -310,7 +315,7 @@ function planNextBatch(view: RolloutView, batch: number, nowMs: number): Rollout
   };
 }
 
-/** Only members on lost hosts are left: they are waited for, but not for ever. */
+/** Only members on lost hosts are left: the rollout waits for them for a limited time. */
 function waitForHosts(view: RolloutView, left: readonly PlannedMember[], nowMs: number): RolloutDecision {
   const hosts = [...new Set(left.map((member) => member.host))].sort().join(', ');
   if (nowMs - lastChange(view) <= patienceOf(view))
@@ -339,40 +344,44 @@ function needsApproval(view: RolloutView, batch: number): boolean {
 
 function planPaused(view: RolloutView): RolloutDecision {
   const open = view.members.filter((member) => member.phase === 'switching').length;
-  const inHand = open > 0 ? `; ${open} in hand end by themselves` : '';
+  const remaining = open > 0 ? `; updates in progress end by themselves: ${open}` : '';
   switch (view.pausedBecause) {
     case 'approval':
       return {
         steps: [],
-        wait: { reason: 'approval-needed', message: `plinth rollout approve lets it go on${inHand}` },
+        wait: { reason: 'approval-needed', message: `plinth rollout approve continues it${remaining}` },
       };
     case 'failures':
       return {
         steps: [],
         wait: {
           reason: 'paused-by-failures',
-          message: `plinth rollout resume goes on, plinth rollout revert goes back${inHand}`,
+          message: `plinth rollout resume continues it, plinth rollout revert takes it back${remaining}`,
         },
       };
     default:
-      return { steps: [], wait: { reason: 'paused-by-person', message: `plinth rollout resume goes on${inHand}` } };
+      return {
+        steps: [],
+        wait: { reason: 'paused-by-person', message: `plinth rollout resume continues it${remaining}` },
+      };
   }
 }
 
-/** Everything this rollout has switched goes back; what failed goes back by itself. */
+/** Every container that this rollout has switched is reverted; failed updates revert by themselves. */
 function planReverting(view: RolloutView, nowMs: number): RolloutDecision {
-  const hand = new InHand(view.inHand);
+  const inProgress = new InProgress(view.inProgress);
   const budgets: Budgets = budgetsOf(view.request, view.members.length);
   const steps: RolloutStep[] = [];
   let held: RolloutWait | undefined;
   for (const member of view.members.filter(needsRestore)) {
-    // What is in hand already is down, or about to be judged: taking it back makes nothing worse. A lost host's container is not served by waiting.
-    const refusal = hand.has(member) || member.hostLost ? undefined : hand.refusal(member, budgets);
+    // A container with an update in progress is down, or about to be judged: a revert makes nothing worse. For a
+    // container on a lost host a wait has no use.
+    const refusal = inProgress.has(member) || member.hostLost ? undefined : inProgress.refusal(member, budgets);
     if (refusal) {
       held ??= refusal;
       continue;
     }
-    hand.take(member);
+    inProgress.take(member);
     steps.push({ kind: 'restore', ordinal: member.ordinal, containerId: member.containerId, image: member.fromImage });
   }
   if (steps.length > 0) return { steps, wait: null };
@@ -383,7 +392,7 @@ function planReverting(view: RolloutView, nowMs: number): RolloutDecision {
   if (held === undefined && restoring === 0 && failing === 0)
     return { steps: [{ kind: 'become', state: 'reverted', message: summary(view) }], wait: null };
   if (restoring === 0 && held) return { steps: [], wait: held };
-  return { steps: [], wait: { reason: 'revert-running', message: `${restoring + failing} on their way back` } };
+  return { steps: [], wait: { reason: 'revert-running', message: `${restoring + failing} being reverted` } };
 }
 
 function needsRestore(member: PlannedMember): boolean {
@@ -399,7 +408,8 @@ function isLate(member: PlannedMember, view: RolloutView, nowMs: number): boolea
 
 function planEnding(view: RolloutView, verb: string): RolloutDecision {
   const open = view.members.filter((member) => member.phase === 'switching').length;
-  if (open > 0) return { steps: [], wait: { reason: 'ending', message: `${open} in hand end by themselves` } };
+  if (open > 0)
+    return { steps: [], wait: { reason: 'ending', message: `updates in progress end by themselves: ${open}` } };
   return { steps: [{ kind: 'end', message: `${verb}: ${summary(view)}` }], wait: null };
 }
 
