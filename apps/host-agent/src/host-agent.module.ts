@@ -42,7 +42,7 @@ import { StatsHandler } from './handlers/stats.handler.js';
 import { BusLink } from './reconcile/bus-link.js';
 import { Fleet } from './reconcile/fleet.js';
 import { HostHeartbeat } from './reconcile/host-heartbeat.js';
-import type { Hands } from './reconcile/hands.js';
+import type { AgentServices } from './reconcile/agent-services.js';
 import { HealthChecks } from './reconcile/health-checks.js';
 import { removeAllContainers } from './reconcile/remove-all.js';
 import { Reporter } from './reconcile/reporter.js';
@@ -61,7 +61,7 @@ class HostAgentModule {}
 /** What runs with or without NATS. */
 interface Host {
   readonly fleet: Fleet;
-  readonly hands: Hands;
+  readonly services: AgentServices;
   readonly keys: TrustedKeys;
   readonly runtimeName: string;
   readonly stateRoot: string;
@@ -76,18 +76,18 @@ export async function run(): Promise<void> {
     consumers: ({ PLINTH_HOST }) => ({ request: hostConsumers(PLINTH_HOST), watcher: desiredConsumer(PLINTH_HOST) }),
     prepare: async ({ config, logger }) => {
       const opened = await openHost(config, logger);
-      const { fleet, hands } = opened;
-      await hands.leases.open();
+      const { fleet, services } = opened;
+      await services.leases.open();
       await fleet.takeOver();
-      hands.leases.start((storageNode) => fleet.endAllOn(storageNode));
+      services.leases.start((storageNode) => fleet.endAllOn(storageNode));
       host = opened;
       return {
         'host lock': { stop: () => opened.release() },
-        reporter: { stop: () => hands.reporter.close(REPORT_PATIENCE_MS) },
-        containers: { stop: () => hands.containers.close() },
-        'health checks': { stop: () => hands.health.close() },
+        reporter: { stop: () => services.reporter.close(REPORT_PATIENCE_MS) },
+        containers: { stop: () => services.containers.close() },
+        'health checks': { stop: () => services.health.close() },
         fleet: { stop: () => fleet.close() },
-        leases: { stop: () => hands.leases.close() },
+        leases: { stop: () => services.leases.close() },
       };
     },
     module: () => {
@@ -99,21 +99,21 @@ export async function run(): Promise<void> {
 }
 
 /** What works on the bus; what keeps containers running without it was opened before. */
-function hostAgentModule({ fleet, hands, keys, runtimeName, stateRoot }: Host): DynamicModule {
+function hostAgentModule({ fleet, services, keys, runtimeName, stateRoot }: Host): DynamicModule {
   return {
     module: HostAgentModule,
     providers: [
-      { provide: AGENT_SERVICES, useValue: hands },
+      { provide: AGENT_SERVICES, useValue: services },
       { provide: RUNTIME_NAME, useValue: runtimeName },
       { provide: Fleet, useValue: fleet },
-      { provide: ExecHandler, useFactory: () => new ExecHandler(hands.containers.runtime) },
-      { provide: LogsHandler, useFactory: () => new LogsHandler(hands.logs, (id) => fleet.has(id)) },
+      { provide: ExecHandler, useFactory: () => new ExecHandler(services.containers.runtime) },
+      { provide: LogsHandler, useFactory: () => new LogsHandler(services.logs, (id) => fleet.has(id)) },
       {
         provide: StatsHandler,
         useFactory: () =>
           new StatsHandler(
             () => fleet.running(),
-            (id, pid) => containerStats(hands.containers.runtime, id, pid),
+            (id, pid) => containerStats(services.containers.runtime, id, pid),
           ),
       },
       BusLink,
@@ -125,9 +125,9 @@ function hostAgentModule({ fleet, hands, keys, runtimeName, stateRoot }: Host): 
         useFactory: (connection: NatsConnection, link: BusLink): ReadinessCheck[] => [
           natsReadiness(connection),
           link.readiness,
-          { name: 'leases', check: () => Promise.resolve(hands.leases.problem()) },
+          { name: 'leases', check: () => Promise.resolve(services.leases.problem()) },
           { name: 'trusted-keys', check: () => keys.problem() },
-          ...hostReadiness(hands, stateRoot),
+          ...hostReadiness(services, stateRoot),
         ],
       },
     ],
@@ -188,7 +188,7 @@ async function openHost(config: HostAgentConfig, logger: Logger): Promise<Host> 
   const bootId = readBootId();
   const clock = await HostClock.open(state.root, bootId);
   const containers = new OciContainers(runtime, clock);
-  const hands: Hands = {
+  const services: AgentServices = {
     host: config.PLINTH_HOST,
     bootId,
     clock,
@@ -214,8 +214,8 @@ async function openHost(config: HostAgentConfig, logger: Logger): Promise<Host> 
     logger,
   };
   return {
-    fleet: new Fleet(hands),
-    hands,
+    fleet: new Fleet(services),
+    services,
     keys,
     runtimeName: await runtimeVersion(runtime.binary.path),
     stateRoot: state.root,
@@ -223,7 +223,7 @@ async function openHost(config: HostAgentConfig, logger: Logger): Promise<Host> 
   };
 }
 
-function hostReadiness(hands: Hands, stateRoot: string): ReadinessCheck[] {
+function hostReadiness(services: AgentServices, stateRoot: string): ReadinessCheck[] {
   const check = (name: string, path: string, mode: number): ReadinessCheck => ({
     name,
     check: () =>
@@ -234,8 +234,8 @@ function hostReadiness(hands: Hands, stateRoot: string): ReadinessCheck[] {
   });
   return [
     check('state-directory', stateRoot, constants.W_OK),
-    check('runtime', hands.containers.runtime.binary.path, constants.X_OK),
-    ...[...hands.storage].map(([node, path]) => check(`storage-${node}`, join(path, 'images'), constants.R_OK)),
+    check('runtime', services.containers.runtime.binary.path, constants.X_OK),
+    ...[...services.storage].map(([node, path]) => check(`storage-${node}`, join(path, 'images'), constants.R_OK)),
   ];
 }
 

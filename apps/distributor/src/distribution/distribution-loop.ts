@@ -24,7 +24,7 @@ const RECOVER_MS = 2_000;
 
 @Injectable()
 export class DistributionLoop {
-  private readonly inHand = new Map<string, Promise<void>>();
+  private readonly inProgress = new Map<string, Promise<void>>();
   private readonly resting = new Map<string, number>();
   private readonly ending = new AbortController();
   private readonly loop: WorkLoop;
@@ -60,13 +60,13 @@ export class DistributionLoop {
   async stop(): Promise<void> {
     this.ending.abort(new Error('stopping'));
     await this.loop.stop();
-    await Promise.all(this.inHand.values());
+    await Promise.all(this.inProgress.values());
   }
 
   private async scan(): Promise<void> {
     for (const file of await this.wanted.list()) {
-      if (this.inHand.size >= PARALLEL || this.loop.isStopping) break;
-      if (this.inHand.has(file) || (this.resting.get(file) ?? 0) > performance.now()) continue;
+      if (this.inProgress.size >= PARALLEL || this.loop.isStopping) break;
+      if (this.inProgress.has(file) || (this.resting.get(file) ?? 0) > performance.now()) continue;
       const wanted = await this.wanted.read(file);
       if (!wanted) this.logger.error({ file }, 'a wanted image can not be read; put aside');
       else if (this.isDue(wanted)) this.take(file, wanted);
@@ -98,10 +98,10 @@ export class DistributionLoop {
       )
       .finally(() => {
         lock.release();
-        this.inHand.delete(file);
+        this.inProgress.delete(file);
         this.kick();
       });
-    this.inHand.set(file, work);
+    this.inProgress.set(file, work);
   }
 
   /** With the lock held: what the journal says now, not what it said before. */

@@ -102,7 +102,7 @@ export class ContainerLogs {
     }
     await rm(`${log}.${this.limits.keep + 1}`, { force: true });
     await rename(log, `${log}.1`);
-    if (await this.tellConmon(id)) {
+    if (await this.reopenLog(id)) {
       const end = performance.now() + REOPEN_PATIENCE_MS;
       while (!(await exists(log)) && performance.now() < end) await delay(5);
       if (!(await exists(log))) {
@@ -115,7 +115,7 @@ export class ContainerLogs {
   }
 
   /** @returns false when no conmon listens: then nobody writes to the log either */
-  private async tellConmon(id: string): Promise<boolean> {
+  private async reopenLog(id: string): Promise<boolean> {
     try {
       const control = await open(join(this.runtime.paths.bundles, id, 'ctl'), fs.O_WRONLY | fs.O_NONBLOCK);
       try {

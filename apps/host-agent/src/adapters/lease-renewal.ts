@@ -25,7 +25,7 @@ interface Lease {
 export class LeaseRenewal {
   private readonly leases = new Map<string, Lease>();
   private readonly bootId = readBootId();
-  private readonly said = new Map<string, string>();
+  private readonly logged = new Map<string, string>();
   private loading: Promise<OciRuntime> | undefined;
   private saving: Promise<void> = Promise.resolve();
 
@@ -77,10 +77,10 @@ export class LeaseRenewal {
     for (;;) {
       try {
         const renewed = await this.renew(node);
-        if (renewed) this.say(node, `lease on ${node} is held`);
+        if (renewed) this.log(node, `lease on ${node} is held`);
         await delay(renewed ? (this.ttlSeconds * 1000) / RENEWALS_PER_TTL : WATCH_MS);
       } catch (error) {
-        this.say(
+        this.log(
           node,
           `lease on ${node} could not be renewed: ${error instanceof Error ? error.message : String(error)}`,
         );
@@ -129,7 +129,7 @@ export class LeaseRenewal {
     for (const [node, lease] of this.leases) {
       if (sinceBootMs() >= lease.deadlineMs && !lease.lapsed) {
         lease.lapsed = true;
-        this.say(node, `lease on ${node} has run out: its containers are ended`);
+        this.log(node, `lease on ${node} has run out: its containers are ended`);
       }
       if (!lease.lapsed) continue;
       const runtime = await this.runtime();
@@ -137,7 +137,7 @@ export class LeaseRenewal {
         try {
           await runtime.kill(id);
         } catch (error) {
-          this.say(id, `container ${id} could not be ended: ${error instanceof Error ? error.message : String(error)}`);
+          this.log(id, `container ${id} could not be ended: ${error instanceof Error ? error.message : String(error)}`);
         }
       }
     }
@@ -183,9 +183,9 @@ export class LeaseRenewal {
   }
 
   /** Once, until something else is said about the same: a storage node may be away for days. */
-  private say(about: string, line: string): void {
-    if (this.said.get(about) === line) return;
-    this.said.set(about, line);
+  private log(about: string, line: string): void {
+    if (this.logged.get(about) === line) return;
+    this.logged.set(about, line);
     process.stderr.write(`${new Date().toISOString()} ${line}\n`);
   }
 }

@@ -22,7 +22,7 @@ export interface LeaseOptions {
   readonly logger: Logger;
 }
 
-export type LeaseLook =
+export type CurrentTerm =
   | { readonly ok: true; readonly value: string }
   | { readonly ok: false; readonly failure: StartFailure };
 
@@ -33,7 +33,7 @@ export class LeaseWatch {
   constructor(private readonly options: LeaseOptions) {}
 
   /** The term of the lease on a storage node's volumes. */
-  look(storageNode: string): LeaseLook {
+  termOn(storageNode: string): CurrentTerm {
     const { hostDirectory, ttlSeconds, bootId } = this.options;
     if (ttlSeconds === 0) return { ok: true, value: '' };
     const leases = readHeldLeases(hostDirectory);
@@ -72,7 +72,7 @@ export class LeaseWatch {
   /** For the readiness check. */
   problem(): string | undefined {
     for (const node of this.options.storage.keys()) {
-      const found = this.look(node);
+      const found = this.termOn(node);
       if (!found.ok) return found.failure.message;
     }
     return undefined;
@@ -81,7 +81,7 @@ export class LeaseWatch {
   private async turn(end: (storageNode: string) => Promise<void>): Promise<void> {
     this.keepGuard();
     for (const node of this.options.storage.keys()) {
-      const { ok } = this.look(node);
+      const { ok } = this.termOn(node);
       if (ok) {
         if (this.lapsed.delete(node)) this.options.logger.warn({ storageNode: node }, 'lease held again');
         continue;

@@ -21,16 +21,16 @@ export class StreamedReply {
     private readonly reply: string,
   ) {
     this.inbox = createInbox();
-    let heardAt = performance.now();
+    let answeredAt = performance.now();
     // Within one account the server answers "no responders" (503) in the name of a subject that nobody subscribes to; between accounts it is silent.
     this.answers = connection.subscribe(this.inbox, {
       callback: (_error, message: Msg) => {
         if (message.headers?.code === 503) this.controller.abort();
-        else heardAt = performance.now();
+        else answeredAt = performance.now();
       },
     });
     this.probe = setInterval(() => {
-      if (performance.now() - heardAt > PATIENCE_MS) this.controller.abort();
+      if (performance.now() - answeredAt > PATIENCE_MS) this.controller.abort();
       this.publish('stdout', new Uint8Array(), this.inbox);
     }, PROBE_MS);
   }

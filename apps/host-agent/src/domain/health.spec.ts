@@ -5,7 +5,7 @@ import {
   afterCheck,
   checkTarget,
   type Health,
-  healthTold,
+  reportedHealth,
   inStartPeriod,
   startingHealth,
   unhealthyMessage,
@@ -294,7 +294,7 @@ describe('what is said again', () => {
     expect(newer[0]).toMatchObject({ report: { kind: 'started', generation: 4, ...expected } });
   });
   it('is known for a run without a check', () =>
-    expect(healthTold(config({ health: undefined }), RAN)).toBeUndefined());
+    expect(reportedHealth(config({ health: undefined }), RAN)).toBeUndefined());
 });
 
 describe('what is checked', () => {

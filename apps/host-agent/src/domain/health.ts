@@ -99,7 +99,7 @@ export function unhealthyMessage(health: Health): string {
 }
 
 /** What was last reported of the health of the open run. */
-export function healthTold(config: ContainerConfig, record: LocalRecord): HealthState | undefined {
+export function reportedHealth(config: ContainerConfig, record: LocalRecord): HealthState | undefined {
   if (!config.health) return undefined;
   return record.healthTold?.run === record.starts ? record.healthTold.state : 'starting';
 }
@@ -109,9 +109,9 @@ export function runningHealth(
   config: ContainerConfig,
   record: LocalRecord,
 ): Pick<ReportBody, 'health' | 'message' | 'failedChecks'> {
-  const told = healthTold(config, record);
+  const reported = reportedHealth(config, record);
   const health = healthOf(record);
-  return told === 'unhealthy' && health ? { health: told, ...unhealthyCause(health) } : { health: told };
+  return reported === 'unhealthy' && health ? { health: reported, ...unhealthyCause(health) } : { health: reported };
 }
 
 function unhealthyCause(health: Health): Pick<ReportBody, 'message' | 'failedChecks'> {
@@ -150,7 +150,7 @@ export function planHealth(
     found?.run === record.starts ? found : (healthOf(record) ?? startingHealth(record.starts, startedAtMs));
   // In the record first: a new agent knows what was found, whether it was reported or not.
   if (health !== record.health) return [{ kind: 'remember', change: { health }, why: `health: ${health.state}` }];
-  if (health.state === healthTold(config, record)) return [];
+  if (health.state === reportedHealth(config, record)) return [];
   return [
     {
       kind: 'report',

@@ -63,12 +63,12 @@ export function plan(given: PlanInput): readonly Step[] {
 /** Exit code of a process that SIGKILL ended. */
 const KILLED = 137;
 /** Failed starts that no image is to blame for. */
-const OF_THE_HOST: ReadonlySet<ContainerFailureReason> = new Set(['lease-lost', 'volume-held']);
+const HOST_FAILURES: ReadonlySet<ContainerFailureReason> = new Set(['lease-lost', 'volume-held']);
 
 function planRunning(input: PlanInput): readonly Step[] {
   const { config, observed, record, nowMs } = input;
   if (observed.kind === 'running') {
-    if (record.stop || observed.runGeneration < config.runGeneration || isOther(observed.image, config))
+    if (record.stop || observed.runGeneration < config.runGeneration || isOtherImage(observed.image, config))
       return planStop(input);
     if (!announcedFor(record, config, ['started'])) return [report(startedReport(input, observed))];
     const ofHealth = planHealth(config, record, observed.startedAtMs, input.health, nowMs);
@@ -96,7 +96,7 @@ function planRunning(input: PlanInput): readonly Step[] {
 }
 
 /** What ran was another image than the one that is to run. */
-function isOther(image: string | undefined, config: ContainerConfig): boolean {
+function isOtherImage(image: string | undefined, config: ContainerConfig): boolean {
   return image !== undefined && image !== config.image;
 }
 
@@ -172,7 +172,7 @@ function planAfterExit(input: PlanInput): readonly Step[] {
   if (
     (record.stop && !unhealthy) ||
     config.runGeneration > record.attemptedRunGeneration ||
-    isOther(record.attemptedImage, config)
+    isOtherImage(record.attemptedImage, config)
   ) {
     return [{ kind: 'remember', change: { ...REST, ...ended }, why: 'ended for a fresh start' }, ...clean];
   }
@@ -254,7 +254,7 @@ export function planAfterFailure({ config: given, record, nowMs }: PlanInput, fa
   const closed: Partial<LocalRecord> = runIsOpen(record)
     ? { lastExit: { run: record.starts, exitCode: KILLED, atMs: nowMs } }
     : {};
-  if (isTrying(config, record) && !OF_THE_HOST.has(failed.reason)) {
+  if (isTrying(config, record) && !HOST_FAILURES.has(failed.reason)) {
     const why = `start failed on trial: ${failed.reason}`;
     return [
       { kind: 'delete-runtime' },

@@ -83,7 +83,7 @@ export function planBefore(config: ContainerConfig, record: LocalRecord): readon
     !present.told &&
     (present.phase === 'passed' || present.phase === 'refused' || present.phase === 'reverting')
   )
-    return tell(config, present);
+    return reportVerdict(config, present);
   if (present?.phase === 'passed' && present.snapshot === 'made') return [{ kind: 'discard-snapshot' }];
   return [];
 }
@@ -118,7 +118,7 @@ export function planTrial(
       },
     ];
   if (trial.phase === 'reverted' && !trial.told)
-    return tell(config, trial, Math.max(0, running.startedAtMs - (trial.verdictAtMs ?? running.startedAtMs)));
+    return reportVerdict(config, trial, Math.max(0, running.startedAtMs - (trial.verdictAtMs ?? running.startedAtMs)));
   if (trial.phase !== 'trying') return [];
   const ofThisRun = trial.run === record.starts ? trial : { ...trial, run: record.starts, gateAtMs: undefined };
   if (ofThisRun !== trial)
@@ -199,7 +199,7 @@ export function trialReport(config: ContainerConfig, trial: Trial, durationMs?: 
   };
 }
 
-function tell(config: ContainerConfig, trial: Trial, durationMs?: number): readonly Step[] {
+function reportVerdict(config: ContainerConfig, trial: Trial, durationMs?: number): readonly Step[] {
   const report = trialReport(config, trial, durationMs);
   return report
     ? [

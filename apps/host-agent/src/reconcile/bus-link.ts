@@ -14,7 +14,7 @@ import { isDesired, watchDesiredState } from '../adapters/desired-state-watch.js
 import { emptyRecord, firstSequence } from '../domain/local-record.js';
 import { AGENT_SERVICES } from '../tokens.js';
 import { Fleet } from './fleet.js';
-import type { Hands } from './hands.js';
+import type { AgentServices } from './agent-services.js';
 
 @Injectable()
 export class BusLink {
@@ -26,7 +26,7 @@ export class BusLink {
   };
 
   constructor(
-    @Inject(AGENT_SERVICES) private readonly services: Hands,
+    @Inject(AGENT_SERVICES) private readonly services: AgentServices,
     @Inject(Fleet) private readonly fleet: Fleet,
     @Inject(CONNECTION) private readonly connection: NatsConnection,
     @Inject(CONSUMERS) private readonly consumers: ConsumerSource,

@@ -6,7 +6,7 @@ import type { LocalRecord, ReportBody } from '../domain/local-record.js';
 import { effectiveConfig } from '../domain/trial.js';
 import type { Observed } from '../domain/observed.js';
 import type { OpenVolume } from '../adapters/data-volume.js';
-import type { Hands } from './hands.js';
+import type { AgentServices } from './agent-services.js';
 
 /** A start that is being prepared: filled in by the steps before it. */
 export interface Preparation {
@@ -31,7 +31,7 @@ export class ContainerState {
   health: Health | undefined;
 
   constructor(
-    private readonly hands: Hands,
+    private readonly services: AgentServices,
     public config: ContainerConfig,
     public record: LocalRecord,
     public observed: Observed,
@@ -48,19 +48,19 @@ export class ContainerState {
 
   /** Resolves when the change would outlive this process. */
   async remember(change: Partial<LocalRecord>): Promise<void> {
-    this.record = { ...this.record, ...change, bootId: this.hands.bootId };
-    await this.hands.store.saveRecord(this.id, this.record);
+    this.record = { ...this.record, ...change, bootId: this.services.bootId };
+    await this.services.store.saveRecord(this.id, this.record);
   }
 
   /** Resolves when the report would outlive this process. */
   async report(body: ReportBody, change: Partial<LocalRecord> = {}): Promise<void> {
     const sequence = this.record.sequence + 1;
-    const { clock } = this.hands;
+    const { clock } = this.services;
     const report: ContainerReport = {
       ...body,
       ...(body.begunAt !== undefined && { begunAt: clock.timeOfDay(body.begunAt) }),
       ...(body.startedAt !== undefined && { startedAt: clock.timeOfDay(body.startedAt) }),
-      host: this.hands.host,
+      host: this.services.host,
       containerId: this.id,
       sequence,
       after: this.record.reported,
@@ -69,7 +69,7 @@ export class ContainerState {
     // A verdict, or a change of health, is said beside the present state, not in its place.
     const isBeside = body.updateId !== undefined || body.kind === 'healthy' || body.kind === 'unhealthy';
     const announced = isBeside ? this.record.announced : body;
-    const sent = this.hands.reporter.send(report, this.record.cause);
+    const sent = this.services.reporter.send(report, this.record.cause);
     // What is not reported with every later state is not remembered as reported before it is in the journal.
     if (isBeside) await sent;
     await Promise.all([sent, this.remember({ ...change, announced, sequence, reported: sequence })]);

@@ -9,7 +9,7 @@ import type { StartFailure } from '../domain/planner.js';
 import { startingHealth } from '../domain/health.js';
 import type { StepKind, StepOf } from '../domain/step.js';
 import type { ContainerState } from './container-state.js';
-import type { Hands } from './hands.js';
+import type { AgentServices } from './agent-services.js';
 
 export type StepOutcome =
   | { readonly kind: 'done' }
@@ -18,7 +18,11 @@ export type StepOutcome =
   /** A start can't go on. */
   | { readonly kind: 'failed'; readonly failure: StartFailure };
 
-type Executor<K extends StepKind> = (step: StepOf<K>, state: ContainerState, hands: Hands) => Promise<StepOutcome>;
+type Executor<K extends StepKind> = (
+  step: StepOf<K>,
+  state: ContainerState,
+  services: AgentServices,
+) => Promise<StepOutcome>;
 
 const DONE: StepOutcome = { kind: 'done' };
 /** A start that is through sooner is reported as started only. */
@@ -28,7 +32,7 @@ const LOG_TAIL_BYTES = 8 * 1024;
 export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
   'create-volume': async (_step, state, { volumes, leases }) => {
     // Before the volume's holder is read: whoever takes it over looks at the lease after writing itself down.
-    const lease = leases.look(state.config.storageNode);
+    const lease = leases.termOn(state.config.storageNode);
     if (!lease.ok) return { kind: 'failed', failure: lease.failure };
     if (state.preparation) state.preparation.lease = lease.value;
     const opened = await volumes.open(state.effective, wasMade(state));
@@ -37,21 +41,21 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
     return DONE;
   },
 
-  premount: async (_step, state, hands) => {
+  premount: async (_step, state, services) => {
     const { preparation } = state;
     if (!preparation?.volume) throw new Error('the volume is opened before the premount checks');
-    const checked = await checkBeforeStart(state.effective, preparation.volume.data, hands);
+    const checked = await checkBeforeStart(state.effective, preparation.volume.data, services);
     if (!checked.ok) return { kind: 'failed', failure: checked.failure };
     preparation.spec = checked.value;
     return DONE;
   },
 
-  'check-image': async (_step, state, hands) => {
+  'check-image': async (_step, state, services) => {
     const { config, record } = state;
     if (!config.update) return DONE;
     const { updateId } = config.update;
-    const opened = await hands.volumes.open(config, wasMade(state));
-    const checked = opened.ok ? await checkBeforeStart(config, opened.value.data, hands) : opened;
+    const opened = await services.volumes.open(config, wasMade(state));
+    const checked = opened.ok ? await checkBeforeStart(config, opened.value.data, services) : opened;
     const cause = checked.ok ? undefined : checked.failure;
     // A copy that an update before has left is of the same data.
     const snapshot = record.trial?.snapshot === 'made' ? 'made' : undefined;
@@ -80,7 +84,7 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
     return DONE;
   },
 
-  start: async (_step, state, hands) => {
+  start: async (_step, state, services) => {
     const { preparation, effective: config } = state;
     if (!preparation?.spec || !preparation.volume) throw new Error('the premount checks come before the start');
     await state.saved;
@@ -91,14 +95,14 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
       announced.catch(() => undefined);
     }, STARTING_AFTER_MS);
     let announced: Promise<void> | undefined;
-    const result = await hands.containers.start(preparation.spec).finally(() => clearTimeout(slow));
+    const result = await services.containers.start(preparation.spec).finally(() => clearTimeout(slow));
     await announced;
     if (!result.ok) return { kind: 'failed', failure: result.failure };
     const { pid, startedAtMs, phases } = result.value;
-    const lease = hands.leases.look(config.storageNode);
+    const lease = services.leases.termOn(config.storageNode);
     if (!lease.ok || lease.value !== preparation.lease) {
       // This process stood still for so long that another host may have the volume.
-      await hands.containers.kill(state.id);
+      await services.containers.kill(state.id);
       return {
         kind: 'failed',
         failure: lease.ok
@@ -140,10 +144,10 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
     return DONE;
   },
 
-  stop: async (step, state, hands) => {
+  stop: async (step, state, services) => {
     if (state.observed.kind !== 'running') return DONE;
-    const signal = step.signal ?? hands.containers.stopSignalOf(state.id);
-    const outcome = hands.containers.requestStop(state.observed.pid, signal);
+    const signal = step.signal ?? services.containers.stopSignalOf(state.id);
+    const outcome = services.containers.requestStop(state.observed.pid, signal);
     if (outcome === 'in-vain' && state.record.stop) {
       await state.remember({ stop: { ...state.record.stop, deadlineMs: state.record.stop.signalledAtMs } });
     }
@@ -224,7 +228,7 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
 async function checkBeforeStart(
   config: ContainerConfig,
   data: string,
-  { allowHostNetwork, images, storage }: Hands,
+  { allowHostNetwork, images, storage }: AgentServices,
 ): Promise<Opened<ContainerSpec>> {
   if (config.network === 'host' && !allowHostNetwork)
     return refuse('network-not-allowed', 'this host does not give its network to containers');

@@ -5,7 +5,7 @@ import { FairQueue } from '../domain/fair-queue.js';
 import { emptyRecord, type LocalRecord } from '../domain/local-record.js';
 import type { Observed } from '../domain/observed.js';
 import { Fleet } from './fleet.js';
-import type { Hands } from './hands.js';
+import type { AgentServices } from './agent-services.js';
 
 const ID = 'a'.repeat(32);
 const NOW = Date.UTC(2026, 5, 1);
@@ -92,7 +92,7 @@ class Machine {
         kill: () => note('killed'),
         delete: (id: string) => note(`runtime of ${id === ID ? 'the container' : id} deleted`),
       },
-      leases: { look: () => ({ ok: true, value: 'term' }) },
+      leases: { termOn: () => ({ ok: true, value: 'term' }) },
       logs: { rotate: () => Promise.resolve(), tail: () => Promise.resolve('') },
       reporter: {
         recover: () => Promise.resolve(),
@@ -110,7 +110,7 @@ class Machine {
         error: (_: object, message: string) => void this.errors.push(message),
       },
     };
-    this.fleet = new Fleet(services as unknown as Hands);
+    this.fleet = new Fleet(services as unknown as AgentServices);
   }
 
   get kinds(): string[] {

@@ -21,7 +21,7 @@ import { checkedContainers, checkLagSeconds, checkSeconds, checksRun, intervalSt
 const BEGIN_MS = 100;
 /** Checks under way at once: what hangs takes memory until its timeout. */
 const MOST_UNDER_WAY = 64;
-const LOOK_AT_LOAD_MS = 5_000;
+const LOAD_PERIOD_MS = 5_000;
 
 /** The checks of one run of a container. */
 interface Watch {
@@ -42,7 +42,7 @@ export class HealthChecks {
   private stretch = 1;
   /** Milliseconds in which places were taken since the last look. */
   private busyMs = 0;
-  private lookedAtMs = performance.now();
+  private measuredAtMs = performance.now();
 
   /** @param places checks that are begun at the same time */
   constructor(
@@ -52,7 +52,7 @@ export class HealthChecks {
     private readonly logger: Logger,
   ) {
     this.beginnings = new FairQueue(places);
-    this.loadTimer = setInterval(() => this.lookAtLoad(), LOOK_AT_LOAD_MS).unref();
+    this.loadTimer = setInterval(() => this.measureLoad(), LOAD_PERIOD_MS).unref();
   }
 
   /** Begins, goes on with or ends the checks of a container, as its state demands. @param wake called when a check has changed `state.health` */
@@ -126,11 +126,11 @@ export class HealthChecks {
     await this.underWay.acquire(tenant);
     await this.beginnings.acquire(tenant);
     const begunMs = performance.now();
-    const giveBack = once(() => {
+    const release = once(() => {
       this.busyMs += performance.now() - begunMs;
       this.beginnings.release();
     });
-    const early = setTimeout(giveBack, BEGIN_MS);
+    const early = setTimeout(release, BEGIN_MS);
     try {
       if (watch.ended.signal.aborted) return undefined;
       checkLagSeconds.observe((begunMs - dueMs) / 1000);
@@ -148,15 +148,15 @@ export class HealthChecks {
       return undefined;
     } finally {
       clearTimeout(early);
-      giveBack();
+      release();
       this.underWay.release();
     }
   }
 
-  private lookAtLoad(): void {
+  private measureLoad(): void {
     const now = performance.now();
-    const busy = this.busyMs / ((now - this.lookedAtMs) * this.places);
-    [this.busyMs, this.lookedAtMs] = [0, now];
+    const busy = this.busyMs / ((now - this.measuredAtMs) * this.places);
+    [this.busyMs, this.measuredAtMs] = [0, now];
     const before = this.stretch;
     this.stretch = nextStretch(before, busy);
     intervalStretch.set(this.stretch);

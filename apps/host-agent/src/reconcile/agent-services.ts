@@ -12,7 +12,7 @@ import type { StorageMounts } from '../domain/storage-mounts.js';
 import type { HealthChecks } from './health-checks.js';
 import type { Reporter } from './reporter.js';
 
-export interface Hands {
+export interface AgentServices {
   readonly host: string;
   readonly bootId: string;
   readonly clock: HostClock;
