@@ -17,7 +17,7 @@ function IsStorageMounts(): PropertyDecorator {
   });
 }
 
-/** `true` or `false`, spelt out: with implicit conversion the text `false` would be true. */
+/** Converts `true` and `false`: with implicit conversion the text `false` would be true. */
 function FromTrueOrFalse(): PropertyDecorator {
   return Transform(({ obj, key, value }: { obj: Record<string, unknown>; key: string; value: unknown }) => {
     const given = obj[key];
@@ -41,7 +41,7 @@ export class HostAgentConfig extends ServiceConfig {
   @Matches(NAME_PATTERN)
   PLINTH_DATACENTER: string = 'default';
 
-  /** Directory of Ed25519 public keys, `<keyId>.pem`: images signed with one of them are used. Looked at before every start. */
+  /** Directory of Ed25519 public keys, `<keyId>.pem`: images signed with one of them are used. It is read before every start. */
   @Matches(/^\//, { message: TRUSTED_KEYS_WANTED })
   PLINTH_TRUSTED_KEYS!: string;
 
@@ -67,7 +67,7 @@ export class HostAgentConfig extends ServiceConfig {
   @Max(300)
   PLINTH_HEARTBEAT_SECONDS: number = 3;
 
-  /** Starts at the same time. */
+  /** Starts in progress at the same time. */
   @IsInt()
   @Min(1)
   @Max(1024)

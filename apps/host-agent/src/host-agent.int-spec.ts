@@ -261,13 +261,13 @@ describe('streams', () => {
     expect(result.stdout).toBe(Array.from({ length: 200_000 }, (_, index) => `${index + 1}\n`).join(''));
   });
 
-  it('says why it can not', async () => {
-    const nobody = 'f'.repeat(32);
-    expect((await bench.exec({ containerId: nobody, command: ['true'] })).exit).toMatchObject({
+  it('reports why it can not', async () => {
+    const unknown = 'f'.repeat(32);
+    expect((await bench.exec({ containerId: unknown, command: ['true'] })).exit).toMatchObject({
       ok: false,
       reason: 'not-running',
     });
-    expect((await bench.logs({ containerId: nobody })).exit).toMatchObject({
+    expect((await bench.logs({ containerId: unknown })).exit).toMatchObject({
       ok: false,
       reason: 'container-not-found',
     });
@@ -370,7 +370,7 @@ describe('the agent itself', () => {
     expect(await new Promise((resolve) => second.once('exit', resolve))).toBe(78);
   });
 
-  it('removes what nobody knows', async () => {
+  it('removes unknown containers', async () => {
     const config = newConfig();
     await bench.desire(config);
     const started = await bench.report(config.containerId, 'started');
@@ -378,6 +378,6 @@ describe('the agent itself', () => {
     execFileSync('rm', ['-r', join(bench.hostDirectory, 'containers', config.containerId)]);
     await bench.forgetDesired(config.containerId);
     agent = bench.startAgent();
-    await waitFor(() => (alive(started.pid) ? undefined : true), 'the end of the stranger');
+    await waitFor(() => (alive(started.pid) ? undefined : true), 'the end of the unknown container');
   });
 });

@@ -48,7 +48,7 @@ import { removeAllContainers } from './reconcile/remove-all.js';
 import { Reporter } from './reconcile/reporter.js';
 import { AGENT_SERVICES, RUNTIME_NAME } from './tokens.js';
 
-/** A container that is down while it waits for a core is down for longer: one at a time where four starts would run. */
+/** A restart that waits for a core makes a container's downtime longer: one restart at a time in place of four starts. */
 const STARTS_PER_HANDOVER = 4;
 const REPORT_PATIENCE_MS = 2_000;
 const GUARD_PATIENCE_MS = 10_000;
@@ -58,7 +58,7 @@ const EX_CONFIG = 78;
 @Module({})
 class HostAgentModule {}
 
-/** What runs with or without NATS. */
+/** The part of the agent that runs with or without NATS. */
 interface Host {
   readonly fleet: Fleet;
   readonly services: AgentServices;
@@ -91,14 +91,14 @@ export async function run(): Promise<void> {
       };
     },
     module: () => {
-      if (!host) throw new Error('the module is asked for before the host was prepared');
+      if (!host) throw new Error('the module was requested before the host was prepared');
       return hostAgentModule(host);
     },
     components: [BusLink, AgentQueries, HostHeartbeat],
   });
 }
 
-/** What works on the bus; what keeps containers running without it was opened before. */
+/** The components that need the bus; those that keep containers running without it were opened before. */
 function hostAgentModule({ fleet, services, keys, runtimeName, stateRoot }: Host): DynamicModule {
   return {
     module: HostAgentModule,
@@ -154,7 +154,7 @@ export async function removeAll(): Promise<void> {
   await guardGone(config.PLINTH_HOST_DIR);
 }
 
-/** It ends by itself when neither agent nor container is left. */
+/** Waits for the lease guard, which ends by itself when neither agent nor container is left. */
 async function guardGone(directory: string): Promise<void> {
   for (
     const end = performance.now() + GUARD_PATIENCE_MS;
@@ -177,7 +177,7 @@ async function openHost(config: HostAgentConfig, logger: Logger): Promise<Host> 
   const keys = await openTrustedKeys(config.PLINTH_TRUSTED_KEYS, logger);
   const lock = lockOrExit(config.PLINTH_HOST_DIR);
   const state = await openStateDirectory(config.PLINTH_HOST_DIR, config.PLINTH_HOST);
-  // conmon limits a log by itself too, for the flood between two looks; what it drops then is lost.
+  // conmon also limits a log, for a flood between two rotations; what it drops is lost.
   const runtime = new OciRuntime({ stateDirectory: state.runtime, logLimitBytes: 4 * config.PLINTH_LOG_MAX_BYTES });
   logger.info(
     { runtime: runtime.binary.name, path: runtime.binary.path, reason: runtime.binary.reason },
@@ -239,7 +239,7 @@ function hostReadiness(services: AgentServices, stateRoot: string): ReadinessChe
   ];
 }
 
-/** Without symlinks on the way: the premount checks allow none. A mount that is not there yet keeps its name, and makes the host unready. */
+/** Resolves symlinks, because the premount checks allow none. A mount that is not there yet keeps its path, and makes the host unready. */
 function realStorage(text: string): StorageMounts {
   const parsed = parseStorageMounts(text);
   if (typeof parsed === 'string') throw new Error(parsed);

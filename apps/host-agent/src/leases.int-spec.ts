@@ -148,7 +148,7 @@ describe('a lease', () => {
     const before = readFileSync(held);
     writeFileSync(held, '{');
     await waitFor(() => (alive(first.pid) ? undefined : true), 'the end of the container');
-    // The same term as before: nothing in it says that it was not held.
+    // The term is the same as before, so it does not show that the lease was not held.
     writeFileSync(held, before);
     process.kill(guard, 'SIGCONT');
     const again = await bench.report(config.containerId, 'started', { after: first.sequence }, 30_000);
@@ -158,7 +158,7 @@ describe('a lease', () => {
 });
 
 describe('a volume', () => {
-  it('is given up, taken by another host with its data, and taken back', async () => {
+  it('is released, taken by another host with its data, and taken back', async () => {
     const other = bench.startAgent(OTHER);
     const { config, first } = await running();
     writeFileSync(join(volumeOf(config), 'data', 'kept'), 'kept');
@@ -226,7 +226,7 @@ describe('a volume', () => {
     await bench.stopAgent(other);
   });
 
-  it('of a host that lives is not taken over, until the host gives it up', async () => {
+  it('of a host that lives is not taken over, until the host releases it', async () => {
     const other = bench.startAgent(OTHER);
     const { config, first } = await running();
     const stale = renewalOf();
@@ -250,7 +250,7 @@ describe('a volume', () => {
     await bench.stopAgent(other);
   });
 
-  it('that was there once is not made anew by another host', async () => {
+  it('that has existed is not created again by another host', async () => {
     const config = bench.config({ generation: 3, runGeneration: 3, volumeMade: true });
     ids.push(config.containerId);
     await bench.desire(config);

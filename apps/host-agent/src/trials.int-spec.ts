@@ -72,7 +72,7 @@ async function remove(config: Config): Promise<void> {
 }
 
 describe('a trial', () => {
-  it('is passed, and the config that says so restarts nothing', async () => {
+  it('is passed, and the config that confirms it restarts nothing', async () => {
     const { config, first } = await running();
     const update = updateOf(config, { health: WELL });
     await bench.desire(update);
@@ -88,7 +88,7 @@ describe('a trial', () => {
     await remove(update);
   });
 
-  it('goes on when the agent is killed in it, and is told once', async () => {
+  it('goes on when the agent is killed in it, and is reported once', async () => {
     const { config } = await running();
     const update = updateOf(config, {}, { stableSeconds: 1, soakSeconds: 1 });
     await bench.desire(update);
@@ -136,7 +136,7 @@ describe('a trial', () => {
     await remove(update);
   });
 
-  it('is ended by a stop at once, also in a check that hangs, and begun anew by a start', async () => {
+  it('is ended by a stop at once, also in a check that hangs, and begun again by a start', async () => {
     const { config } = await running();
     const update = updateOf(config, { health: { ...WELL, exec: ['/bin/sleep', '600'], timeoutSeconds: 600 } });
     await bench.desire(update);

@@ -1,4 +1,4 @@
-/** The agent's side of the leases: looks at what the guard has renewed, keeps a guard running, and ends by itself what no lease covers. */
+/** The agent's side of the leases: reads the guard's renewals, keeps a guard running, and ends containers that no lease covers. */
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
@@ -43,7 +43,7 @@ export class LeaseWatch {
     return { ok: false, failure: { reason: 'lease-lost', message } };
   }
 
-  /** Starts the guard unless one lives, and waits a little for the first leases. */
+  /** Starts the guard unless one runs, and waits up to {@link FIRST_LEASE_MS} for the first leases. */
   async open(): Promise<void> {
     if (this.options.ttlSeconds === 0) return;
     this.keepGuard();
@@ -59,7 +59,7 @@ export class LeaseWatch {
       periodMs: PERIOD_MS,
       retryMs: () => PERIOD_MS,
       failed: (error) =>
-        this.options.logger.error({ err: error }, 'leases could not be looked after; it is tried again'),
+        this.options.logger.error({ err: error }, 'leases could not be checked; it is tried again'),
     });
     this.loop.start();
   }
@@ -89,7 +89,7 @@ export class LeaseWatch {
       if (!this.lapsed.has(node))
         this.options.logger.error({ storageNode: node }, 'lease has run out: its containers are ended');
       this.lapsed.add(node);
-      // The guard does the same; whichever of the two lives.
+      // The guard does the same, because either of the two may have died.
       await end(node);
     }
   }
@@ -105,7 +105,7 @@ export class LeaseWatch {
       PLINTH_LEASE_STORAGE: JSON.stringify(Object.fromEntries(storage)),
       PLINTH_LEASE_SECONDS: String(ttlSeconds),
     };
-    // Two at once do no harm: the second finds the lock taken and ends.
+    // Two guards at once do no harm: the second finds the lock taken and ends.
     const guard = spawn(
       process.execPath,
       ['--max-semi-space-size=1', join(import.meta.dirname, '..', 'lease-guard.js'), hostDirectory],

@@ -140,10 +140,10 @@ const health = (state: HealthState, more: Partial<Health> = {}): Health => ({
   ...more,
 });
 /** What was found, and what was reported of it. */
-const record = (found: HealthState, told: HealthState | undefined, more: Partial<LocalRecord> = {}): LocalRecord => ({
+const record = (found: HealthState, reported: HealthState | undefined, more: Partial<LocalRecord> = {}): LocalRecord => ({
   ...RAN,
   health: health(found),
-  ...(told && { healthTold: { run: 2, state: told } }),
+  ...(reported && { healthTold: { run: 2, state: reported } }),
   ...more,
 });
 const described = (step: Step): string =>
@@ -154,7 +154,7 @@ const UNHEALTHY_STOP = { signalledAtMs: NOW - 1_000, deadlineMs: NOW, unhealthy:
 describe('the plan', () => {
   it.each<[string, Partial<PlanInput>, string[]]>([
     ['a run begins as starting', { record: RAN }, ['remember health: starting']],
-    ['which the report of the start has said', { record: record('starting', undefined) }, []],
+    ['which the report of the start contained', { record: record('starting', undefined) }, []],
     [
       'what was found is remembered first',
       { record: record('starting', undefined), health: health('healthy') },
@@ -229,7 +229,7 @@ describe('the plan', () => {
       ['remember stopped as asked', 'delete-runtime', 'report stopped'],
     ],
     [
-      'started anew by a person meanwhile',
+      'restarted by a person meanwhile',
       {
         record: record('unhealthy', 'unhealthy', { stop: UNHEALTHY_STOP }),
         observed: ENDED,
@@ -257,7 +257,7 @@ describe('the plan', () => {
     });
   });
 
-  it('says why, and whether it starts again', () => {
+  it('reports why, and whether it starts again', () => {
     const [step] = plan({ config: config(), observed: RUNNING, record: record('unhealthy', 'healthy'), nowMs: NOW });
     expect(step).toMatchObject({
       report: {
@@ -271,7 +271,7 @@ describe('the plan', () => {
   });
 });
 
-describe('what is said again', () => {
+describe('the repeated report', () => {
   it.each<[string, LocalRecord, Partial<ContainerConfig>, object]>([
     [
       'the health that was reported',
@@ -297,14 +297,14 @@ describe('what is said again', () => {
     expect(reportedHealth(config({ health: undefined }), RAN)).toBeUndefined());
 });
 
-describe('what is checked', () => {
+describe('the containers that are checked', () => {
   it.each<[string, Partial<ContainerConfig>, LocalRecord, Observed, boolean]>([
     ['a container that runs', {}, RAN, RUNNING, true],
     ['none without a check', { health: undefined }, RAN, RUNNING, false],
     ['none that has ended', {}, RAN, ENDED, false],
     ['none that is being stopped', {}, { ...RAN, stop: UNHEALTHY_STOP }, RUNNING, false],
     ['none that is to be stopped', { desired: 'stopped' }, RAN, RUNNING, false],
-    ['none that is to be started anew', { runGeneration: 3 }, RAN, RUNNING, false],
+    ['none that is to be restarted', { runGeneration: 3 }, RAN, RUNNING, false],
   ])('%s', (_what, overrides, given, observed, expected) =>
     expect(checkTarget(config(overrides), given, observed, false) !== undefined).toBe(expected),
   );

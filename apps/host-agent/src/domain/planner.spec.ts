@@ -64,7 +64,7 @@ describe('plan', () => {
   it.each<[string, Partial<PlanInput>, string[]]>([
     ['a new container is started', {}, START],
     ['a half-started one is deleted first', { observed: { kind: 'partial' } }, ['delete-runtime']],
-    ['one that runs is left alone', { observed: RUNNING, record: RAN }, []],
+    ['one that runs is left unchanged', { observed: RUNNING, record: RAN }, []],
     [
       'one that runs and was never announced is',
       { observed: RUNNING, record: { ...RAN, announced: undefined } },
@@ -125,7 +125,7 @@ describe('plan', () => {
       ['remember', 'delete-runtime', 'report failed'],
     ],
     [
-      'never restarted, but killed with its lease: nobody is to blame',
+      'never restarted, but killed with its lease, which is no failure',
       {
         observed: { ...EXITED, exitCode: 137 },
         record: RAN,
@@ -210,7 +210,7 @@ describe('plan', () => {
       ['remember', 'report stopped'],
     ],
     [
-      'stopped and said so',
+      'stopped and reported',
       { record: { ...ENDED, announced: { kind: 'stopped', generation: 3 } }, config: config({ desired: 'stopped' }) },
       [],
     ],
@@ -231,7 +231,7 @@ describe('plan', () => {
       ['delete-volume', 'forget', 'report removed'],
     ],
     [
-      'removed and said so',
+      'removed and reported',
       { record: { ...ENDED, announced: { kind: 'removed', generation: 3 } }, config: config({ desired: 'removed' }) },
       [],
     ],
@@ -342,7 +342,7 @@ describe('the record', () => {
     expect(firstSequence(NEVER, NOW)).toBeGreaterThan(0);
   });
 
-  it('says again how long it still waits', () => {
+  it('reports again how long it still waits', () => {
     expect(
       presentState(
         config(),

@@ -82,12 +82,12 @@ const ABSENT: Observed = { kind: 'absent' };
 const ofHealth = (
   health: Partial<Health>,
   trial: Partial<Trial> = {},
-  told = health.state ?? 'starting',
+  reported = health.state ?? 'starting',
 ): LocalRecord => ({
   ...RAN_NEW,
   trial: judged(trial),
   health: { ...startingHealth(2, NOW - 1_000), ...health },
-  healthTold: { run: 2, state: told },
+  healthTold: { run: 2, state: reported },
 });
 const judged = (more: Partial<Trial> = {}): Trial => ({ ...TRYING, run: 2, ...more });
 
@@ -150,7 +150,7 @@ describe('plan', () => {
       START,
     ],
     [
-      'a refused one is told',
+      'a refused one is reported',
       { observed: OLD_RUNS, record: { ...RAN_OLD, trial: { ...TRYING, phase: 'refused', cause: CAUSE } } },
       ['report update-refused'],
     ],
@@ -172,7 +172,7 @@ describe('plan', () => {
       { record: { ...RAN_NEW, trial: judged({ gateAtMs: NOW }) }, nowMs: NOW + 60_000 },
       ['remember: soak time passed: the image is known good'],
     ],
-    ['which is told', { record: { ...RAN_NEW, trial: judged({ phase: 'passed' }) } }, ['report updated']],
+    ['which is reported', { record: { ...RAN_NEW, trial: judged({ phase: 'passed' }) } }, ['report updated']],
     [
       'and the copy of the data removed',
       { record: { ...RAN_NEW, trial: judged({ phase: 'passed', told: true, snapshot: 'made' }) } },
@@ -235,7 +235,7 @@ describe('plan', () => {
       ['remember: ended on trial', 'delete-runtime'],
     ],
     [
-      'a verdict is told before it is acted on',
+      'a verdict is reported before it is acted on',
       {
         observed: ABSENT,
         record: { ...RAN_NEW, lastExit: { run: 2, atMs: NOW }, trial: { ...REVERTING, told: false } },
@@ -271,7 +271,7 @@ describe('plan', () => {
       ['remember: the known good image runs'],
     ],
     [
-      'and told',
+      'and reported',
       {
         observed: { ...NEW_RUNS, image: OLD },
         record: { ...RAN_NEW, attemptedImage: OLD, trial: { ...REVERTING, phase: 'reverted', told: false } },
@@ -357,7 +357,7 @@ describe('a start that fails', () => {
     });
   });
   it.each(['lease-lost', 'volume-held'] as const)(
-    'for want of the volume (%s) says nothing about the image, and is tried again',
+    'for want of the volume (%s) is no verdict on the image, and is tried again',
     (reason) => {
       const record = { ...RAN_NEW, trial: judged(), lastExit: { run: RAN_NEW.starts, atMs: NOW } };
       const [, remember, report] = planAfterFailure(input({ observed: ABSENT, record }), { reason, message: 'no' });

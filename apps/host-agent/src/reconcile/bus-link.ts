@@ -1,4 +1,4 @@
-/** What the agent does beyond keeping its containers running as soon as the bus is there: takes its desired state from it and reports to it. */
+/** The agent's link to the bus: it receives desired state from it and publishes reports to it. */
 import { Inject, Injectable } from '@nestjs/common';
 import type { Problem } from '@plinth/contracts';
 import {
@@ -22,7 +22,7 @@ export class BusLink {
 
   readonly readiness: ReadinessCheck = {
     name: 'desired-state',
-    check: async () => (this.watch ? this.watch.problem() : 'not asked for yet'),
+    check: async () => (this.watch ? this.watch.problem() : 'not requested yet'),
   };
 
   constructor(
@@ -57,12 +57,12 @@ export class BusLink {
     await this.watch?.close();
   }
 
-  /** The bus may have lost what it had acknowledged: present states are reported again. */
+  /** The bus may have lost messages that it had acknowledged: present states are reported again. */
   private async announceAfterReconnects(): Promise<void> {
     for await (const status of this.connection.status()) if (status.type === 'reconnect') this.fleet.announceAll();
   }
 
-  /** A config that can't be read and whose container this host does not know. */
+  /** Reports an invalid config of a container that is not on this host. */
   private reportRefused(containerId: string, generation: number, problems: readonly Problem[]): void {
     const { host, bootId, clock, reporter, logger } = this.services;
     const list = problems.map((problem) => `${problem.path}: ${problem.message}`).join('; ');

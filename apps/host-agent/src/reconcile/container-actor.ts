@@ -1,4 +1,4 @@
-/** Makes one container match its config: one thing at a time, planning anew after each. */
+/** Makes one container match its config: one group of steps at a time, with a new plan after each. */
 import { performance } from 'node:perf_hooks';
 
 import { type NextPass, WorkLoop } from '@plinth/service-kit';
@@ -12,16 +12,16 @@ import type { ContainerState } from './container-state.js';
 import { EXECUTORS, type StepOutcome } from './executors.js';
 import type { AgentServices } from './agent-services.js';
 
-/** Plans in a row without a rest: more means that a step does not do what the planner believes. */
+/** Plans in a row: more means that a step does not have the effect that the planner assumes. */
 const MOST_PLANS = 25;
-/** How long a container that is stopped in order to be started anew keeps the place of its start while it ends. */
+/** How long a container that is stopped for a restart keeps its start's place while it ends. */
 const HANDOVER_MS = 1_000;
 
 export class ContainerActor {
   private readonly loop: WorkLoop;
   private stale = false;
   private announcementDue = false;
-  /** Set while a place among the starts is held: gives it back, once. */
+  /** Set while the container holds a place among the starts: releases it, once. */
   private releasePlaces: (() => void) | undefined;
 
   constructor(
@@ -47,13 +47,13 @@ export class ContainerActor {
     this.loop.start();
   }
 
-  /** Something may have changed. */
+  /** Called when something may have changed. */
   wake(): void {
     if (this.loop.isStopping) return;
     this.loop.kick();
   }
 
-  /** What is there may be something else than what was seen last. */
+  /** Called when the observed state may be out of date. */
   observeAgain(): void {
     this.stale = true;
     this.wake();
@@ -65,7 +65,7 @@ export class ContainerActor {
     this.wake();
   }
 
-  /** Ends after the step in hand; the container goes on running. */
+  /** Ends after the step in progress; the container goes on running. */
   async close(): Promise<void> {
     const stopped = this.loop.stop();
     this.services.health.leave(this.state.id);
@@ -96,21 +96,21 @@ export class ContainerActor {
     if (this.announcementDue && !this.loop.isStopping) {
       this.announcementDue = false;
       const body = presentState(this.state.effective, this.state.record, this.services.clock.now());
-      // A report that was never sent says the same.
+      // A report that was never sent has the same content.
       const { config, record } = this.state;
       const verdict = record.trial?.told === true && config.update ? trialReport(config, record.trial) : undefined;
       if (!this.services.reporter.hasUnsent(this.state.id))
-        for (const said of [body, verdict]) if (said) await this.state.report(said);
+        for (const report of [body, verdict]) if (report) await this.state.report(report);
     }
     if (!this.loop.isStopping) this.services.health.follow(this.state, () => this.wake());
     return next;
   }
 
-  /** A start waits for its turn, and so does the stop before it: a container goes on serving until it can be started anew. By then another config may have arrived, so it is planned again. */
+  /** A start waits for its turn, and so does the stop before it: a container runs until it can be started again. Another config may have arrived by then, so the caller plans again. */
   private async take(steps: readonly Step[]): Promise<StepOutcome> {
     const { state } = this;
     const starts = steps.some(({ kind }) => kind === 'start');
-    // One whose image has failed is halted at once.
+    // A container whose image has failed is halted at once.
     const isHandover =
       steps.some(({ kind }) => kind === 'stop') &&
       state.effective.desired === 'running' &&
@@ -123,7 +123,7 @@ export class ContainerActor {
       const queues = isHandover ? [handovers, places] : [places];
       for (const queue of queues) await queue.acquire(state.config.tenant);
       const release = this.hold(queues);
-      // Another may start meanwhile when this one takes its time to end.
+      // Another container may start meanwhile when this one takes longer to end.
       if (isHandover) setTimeout(release, HANDOVER_MS).unref();
       if (isHandover || this.loop.isStopping) return { kind: 'done' };
     }
@@ -158,7 +158,7 @@ export class ContainerActor {
 
   private unexpected(error: unknown): StepOutcome {
     this.services.logger.error({ err: error, containerId: this.state.id }, 'start failed unexpectedly');
-    // It may run or be half there: the truth is asked for, and deleted by the plan that follows.
+    // The container may run or be incomplete: the plan that follows deletes what is observed here.
     this.state.observed = this.services.containers.observe(this.state.id);
     const code = (error as NodeJS.ErrnoException).code;
     const reason: StartFailure['reason'] = code === 'ENOSPC' || code === 'EDQUOT' ? 'no-space' : 'internal-error';
@@ -175,7 +175,7 @@ export class ContainerActor {
 
   private async runStep(step: Step): Promise<StepOutcome> {
     const { state, services } = this;
-    // What can't be undone waits for the config to be safe on disk; preparing a start can.
+    // A step that can't be undone waits until the config is safe on disk; preparations of a start do not.
     if (step.kind !== 'create-volume' && step.kind !== 'premount' && step.kind !== 'check-image') await state.saved;
     services.logger.debug(
       { containerId: state.id, generation: state.config.generation, step: describeStep(step) },

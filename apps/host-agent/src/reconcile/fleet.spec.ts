@@ -1,4 +1,4 @@
-/** Fleet and actors with a machine made by hand: which container is looked at, stopped, retried and left alone. */
+/** Fleet and actors on a simulated machine: which containers are observed, stopped, retried and left unchanged. */
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { ContainerConfig, type ContainerReport, decodePayload } from '@plinth/contracts';
 import { FairQueue } from '../domain/fair-queue.js';
@@ -150,7 +150,7 @@ describe('fleet', () => {
     machine.fleet.accept(config({ generation: 4, desired: 'stopped' }), undefined);
     await settled();
     expect(machine.done).toEqual([]);
-    expect(machine.errors).toEqual(['config could not be stored; nothing is done with it before it is']);
+    expect(machine.errors).toEqual(['config could not be stored; it has no effect until it is']);
   });
 
   it('stops what is to be stopped, and reports the end when the runtime shows it', async () => {
@@ -172,7 +172,7 @@ describe('fleet', () => {
     expect(machine.done).toEqual([]);
   });
 
-  it('tries again after a look that failed, as soon as something changes', async () => {
+  it('tries again after an observation that failed, as soon as something changes', async () => {
     await machine.fleet.takeOver();
     await settled();
     machine.failingLooks = 1;
@@ -184,7 +184,7 @@ describe('fleet', () => {
     expect(machine.done).toContain('SIGTERM to 7');
   });
 
-  it('says the present state of everything when it is asked to, and does nothing after its end', async () => {
+  it('reports the present state of every container on request, and does nothing after its end', async () => {
     await machine.fleet.takeOver();
     await settled();
     machine.fleet.announceAll();

@@ -1,4 +1,4 @@
-/** All containers of this host: takes over what runs, accepts new configs, and looks again at everything from time to time. */
+/** All containers of this host: takes over running ones, accepts new configs, and checks all of them periodically. */
 import type { ContainerConfig } from '@plinth/contracts';
 import { WorkLoop } from '@plinth/service-kit';
 import {
@@ -16,13 +16,13 @@ import { ContainerState } from './container-state.js';
 import type { AgentServices } from './agent-services.js';
 
 const CHECK_PERIOD_MS = 30_000;
-/** Between two turns of the event loop. */
+/** Containers checked between two turns of the event loop. */
 const CHECKED_AT_ONCE = 10;
 const ROTATE_MS = 5_000;
 const SAVE_RETRY_MS = 1_000;
-/** Tombstones that are asked for in one look. */
+/** Tombstones that are looked up on the bus in one check. */
 const TOMBSTONES_PER_CHECK = 64;
-/** What a container is to be that this host has no more to do with. */
+/** Desired states, and reports, of a container that has left this host. */
 const GONE: readonly string[] = ['removed', 'released'];
 
 export class Fleet {
@@ -33,12 +33,12 @@ export class Fleet {
 
   constructor(private readonly services: AgentServices) {}
 
-  /** Takes over what is on disk and what runs; with NATS away too. */
+  /** Takes over stored configs and running containers; needs no NATS. */
   async takeOver(): Promise<void> {
     const { store, containers, logger, reporter } = this.services;
     const { containers: stored, unreadable } = await store.readAll();
     for (const { id, problems } of unreadable)
-      logger.error({ containerId: id, problems }, 'stored config is not readable; the bus will bring it again');
+      logger.error({ containerId: id, problems }, 'stored config is not readable; it comes again from the bus');
     await reporter.recover();
     const observed = containers.observeAll();
     if (containers.watchExits((id) => this.actors.get(id)?.observeAgain()) === 'poll')
@@ -66,13 +66,13 @@ export class Fleet {
     );
   }
 
-  /** @param cause envelope of the message that brought it */
+  /** @param cause ids from the envelope of the message that carried the config */
   accept(config: ContainerConfig, cause: LocalRecord['cause']): void {
     if (this.closing) return;
     const actor = this.actors.get(config.containerId);
     if (actor && config.generation <= actor.state.config.generation) return;
     const now = this.services.clock.now();
-    // A container that comes back after it was given up begins anew.
+    // A container that returns after it was removed or released begins with a new record.
     if (actor && isTombstone(actor.state) && !GONE.includes(config.desired)) actor.state.record = this.freshRecord(now);
     const state = actor?.state ?? new ContainerState(this.services, config, this.freshRecord(now), ABSENT);
     state.config = config;
@@ -94,7 +94,7 @@ export class Fleet {
     );
   }
 
-  /** Ends what runs on a storage node's volumes without asking it: no lease covers it any more. */
+  /** Kills every container on a storage node's volumes: no lease covers them any more. */
   async endAllOn(storageNode: string): Promise<void> {
     const affected = [...this.actors.values()].filter(
       ({ state }) => state.config.storageNode === storageNode && state.observed.kind === 'running',
@@ -107,12 +107,12 @@ export class Fleet {
     );
   }
 
-  /** Every container's present state, for whoever may have missed it. */
+  /** Reports every container's present state again, for processes that may have missed it. */
   announceAll(): void {
     for (const actor of this.actors.values()) actor.announce();
   }
 
-  /** From now on tombstones that nobody names any more are cleared away. */
+  /** From now on tombstones that the bus no longer holds are deleted. */
   clearTombstones(isStillDesired: (id: string) => Promise<boolean>): void {
     this.isStillDesired = isStillDesired;
   }
@@ -129,7 +129,7 @@ export class Fleet {
     const now = this.services.clock.now();
     const before = found ?? emptyRecord(bootId);
     const rebooted = before.bootId !== bootId;
-    // After a reboot nothing of it can be more than remains, and the new boot's agent is the first to see them.
+    // After a reboot only remains of a container can be left, and this agent is the first to observe them.
     const observed: Observed = rebooted && seen.kind === 'exited' ? { kind: 'partial' } : seen;
     const record = adopt(afterAgentStart(afterReboot(before, bootId, now)), observed);
     const state = new ContainerState(
@@ -154,7 +154,7 @@ export class Fleet {
     return { ...record, sequence: firstSequence(record, nowMs) };
   }
 
-  /** Until it succeeds: whoever waits for it does not act before. A full disk heals. */
+  /** Tries until it succeeds, because a full disk may be freed; steps that wait for it are not executed before. */
   private async save(config: ContainerConfig, before: Promise<void>): Promise<void> {
     await before;
     while (!this.closing) {
@@ -163,18 +163,18 @@ export class Fleet {
       } catch (error) {
         this.services.logger.error(
           { err: error, containerId: config.containerId },
-          'config could not be stored; nothing is done with it before it is',
+          'config could not be stored; it has no effect until it is',
         );
         await new Promise((resolve) => setTimeout(resolve, SAVE_RETRY_MS));
       }
     }
   }
 
-  /** Catches what no notification told. */
+  /** Finds changes for which no notification came. */
   private async checkAll(): Promise<void> {
     let looked = 0;
     for (const [id, actor] of this.actors) {
-      // A look takes a fraction of a millisecond of this thread: starts must not wait for thousands of them.
+      // An observation takes a fraction of a millisecond of this thread: starts must not wait for thousands of them.
       if (++looked % CHECKED_AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve));
       if (actor.isBusy || this.closing) continue;
       const seen = this.services.containers.observe(id);
@@ -207,7 +207,7 @@ export class Fleet {
       pass: work,
       periodMs,
       retryMs: () => periodMs,
-      failed: (error) => this.services.logger.error({ err: error }, 'periodic look failed; the next one comes'),
+      failed: (error) => this.services.logger.error({ err: error }, 'periodic work failed; it is tried again in the next period'),
     });
     this.loops.push(loop);
     loop.start(periodMs);

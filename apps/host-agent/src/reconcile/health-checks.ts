@@ -17,9 +17,9 @@ import { isTrying } from '../domain/trial.js';
 import type { ContainerState } from './container-state.js';
 import { checkedContainers, checkLagSeconds, checkSeconds, checksRun, intervalStretch } from './health-metrics.js';
 
-/** A check that takes longer waits for something, and is not what keeps the host busy: another may begin. */
+/** A check that takes longer waits for something and does not load the host: another may begin. */
 const BEGIN_MS = 100;
-/** Checks under way at once: what hangs takes memory until its timeout. */
+/** Checks in progress at once: one that hangs takes memory until its timeout. */
 const MOST_UNDER_WAY = 64;
 const LOAD_PERIOD_MS = 5_000;
 
@@ -40,7 +40,7 @@ export class HealthChecks {
   private readonly running = new Set<Promise<void>>();
   private readonly loadTimer: NodeJS.Timeout;
   private stretch = 1;
-  /** Milliseconds in which places were taken since the last look. */
+  /** Milliseconds in which places were taken since the last measurement. */
   private busyMs = 0;
   private measuredAtMs = performance.now();
 
@@ -55,7 +55,7 @@ export class HealthChecks {
     this.loadTimer = setInterval(() => this.measureLoad(), LOAD_PERIOD_MS).unref();
   }
 
-  /** Begins, goes on with or ends the checks of a container, as its state demands. @param wake called when a check has changed `state.health` */
+  /** Begins, continues or ends the checks of a container according to its state. @param wake called when a check has changed `state.health` */
   follow(state: ContainerState, wake: () => void): void {
     const target = checkTarget(state.effective, state.record, state.observed, isTrying(state.config, state.record));
     const watch = this.watches.get(state.id);
@@ -77,7 +77,7 @@ export class HealthChecks {
     this.plan(next, firstDelayMs(placeInInterval(state.id), check.intervalSeconds * 1000, ageMs, urgent));
   }
 
-  /** No more checks of this container; one that is being run is ended. */
+  /** Ends the checks of a container, including one in progress. */
   leave(id: string): void {
     const watch = this.watches.get(id);
     if (!watch) return;
@@ -139,11 +139,11 @@ export class HealthChecks {
       checksRun.inc({ result: result === undefined ? 'interrupted' : result.healthy ? 'succeeded' : 'failed' });
       return result;
     } catch (error) {
-      // Says nothing of the container.
+      // This error is not a result of the check.
       checksRun.inc({ result: 'error' });
       this.logger.error(
         { err: error, containerId: watch.state.id },
-        'health check could not be run; the next one comes',
+        'health check could not be run; it is tried again at the next interval',
       );
       return undefined;
     } finally {
@@ -169,7 +169,7 @@ export class HealthChecks {
   }
 }
 
-/** As the checks have it, else as the record does. */
+/** The health according to the checks, else that of the record. */
 function present(state: ContainerState, run: number): Health | undefined {
   if (state.health?.run === run) return state.health;
   const recorded = healthOf(state.record);

@@ -1,4 +1,4 @@
-/** The heartbeat of this host while its agent runs and the bus is there. */
+/** The heartbeat of this host, published while its agent runs and the bus is available. */
 import { Inject, Injectable } from '@nestjs/common';
 import { CONNECTION } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';

@@ -1,4 +1,4 @@
-/** For the integration tests: a master as a distributor leaves it on a storage node, on a real Debian tree. */
+/** For the integration tests: a master as a distributor installs it on a storage node, with a real Debian tree. */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
