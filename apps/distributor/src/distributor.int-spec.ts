@@ -148,7 +148,7 @@ describe('distributor', () => {
     expect(lstatSync(join(directory, 'root/etc')).mtimeMs).toBe(1_700_000_000_000);
     await until(() => journal().length === 0);
     expect(readdirSync(join(storage, 'staging'))).toEqual([]);
-    // Given back after the last entry of the journal is gone.
+    // The reserve is restored after the last entry of the journal is gone.
     await until(() => readdirSync(join(storage, 'locks')).length === 0);
     const heartbeat = await until(() => heartbeats.find(({ images }) => images.length === 1));
     expect(heartbeat).toMatchObject({
@@ -206,7 +206,7 @@ describe('distributor', () => {
     ]);
   });
 
-  it('tries again by itself until the repository is back, and says so', async () => {
+  it('tries again by itself until the repository is back, and reports it', async () => {
     const image = await small('patience');
     let trouble = 3;
     const source = repository.put(
@@ -328,7 +328,7 @@ describe('distributor', () => {
     await promote(promotionOf(image, [repository.put(image, { archive: hanging }, '/takeover')], [node]));
     await until(() => !first);
     await distributor({ PLINTH_SERVICE_ID: 'distributor-2' });
-    // Locked: nobody else takes it, and nobody cleans it away.
+    // The version is locked: no other distributor takes it or cleans it up.
     await new Promise((resolve) => setTimeout(resolve, 1_200));
     expect(reports).toEqual([]);
     expect(existsSync(join(storage, 'staging/takeover-v1/download.part'))).toBe(true);
@@ -372,7 +372,7 @@ describe('distributor', () => {
     expect(repository.requests).toHaveLength(requests);
   });
 
-  it('cleans what former lives left, and puts aside what it can not read', async () => {
+  it('cleans up after former processes, and sets aside what it can not read', async () => {
     mkdirSync(join(storage, 'staging/old-v1/tree-abc/root'), { recursive: true });
     mkdirSync(join(storage, 'staging/no image'), { recursive: true });
     writeFileSync(join(storage, 'staging/old-v1/download.part'), 'x');

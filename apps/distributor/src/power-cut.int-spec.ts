@@ -1,6 +1,6 @@
 /**
- * What a power cut leaves of an image that was reported: the storage lies on a loop device, whose backing file at one instant is what a disk would
- * hold that lost power then. Needs root, mkfs.ext4 and loop devices.
+ * What a power cut leaves of an image that was reported: the storage lies on a loop device, whose backing file at one
+ * instant is what a disk would hold that lost power then. Needs root, mkfs.ext4 and loop devices.
  */
 import { execFileSync } from 'node:child_process';
 import {

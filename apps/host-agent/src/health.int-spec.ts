@@ -1,4 +1,6 @@
-/** Health checks with the agent as a process: hung containers, restarts, an agent that is killed, a bus that is away. */
+/**
+ * Health checks with the agent as a process: hung containers, restarts, an agent that is killed, a bus that is away.
+ */
 import { type ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';

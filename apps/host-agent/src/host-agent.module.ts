@@ -48,7 +48,9 @@ import { removeAllContainers } from './reconcile/remove-all.js';
 import { Reporter } from './reconcile/reporter.js';
 import { AGENT_SERVICES, RUNTIME_NAME } from './tokens.js';
 
-/** A restart that waits for a core makes a container's downtime longer: one restart at a time in place of four starts. */
+/**
+ * A restart that waits for a core makes a container's downtime longer: one restart at a time in place of four starts.
+ */
 const STARTS_PER_HANDOVER = 4;
 const REPORT_PATIENCE_MS = 2_000;
 const GUARD_PATIENCE_MS = 10_000;
@@ -239,7 +241,10 @@ function hostReadiness(services: AgentServices, stateRoot: string): ReadinessChe
   ];
 }
 
-/** Resolves symlinks, because the premount checks allow none. A mount that is not there yet keeps its path, and makes the host unready. */
+/**
+ * Resolves symlinks, because the premount checks allow none. A mount that is not there yet keeps its path, and makes
+ * the host unready.
+ */
 function realStorage(text: string): StorageMounts {
   const parsed = parseStorageMounts(text);
   if (typeof parsed === 'string') throw new Error(parsed);

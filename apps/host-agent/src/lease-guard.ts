@@ -1,6 +1,6 @@
 /**
- * A process beside the agent that renews the host's leases and ends containers whose lease has run out. It runs as long as the agent or a
- * container does, so that containers survive a restart of the agent.
+ * A process beside the agent that renews the host's leases and ends containers whose lease has run out. It runs as long
+ * as the agent or a container does, so that containers survive a restart of the agent.
  */
 import { LeaseRenewal } from './adapters/lease-renewal.js';
 import { join } from 'node:path';

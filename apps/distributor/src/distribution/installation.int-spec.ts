@@ -38,7 +38,7 @@ import { Installation, type InstallationResult } from './installation.js';
 
 const STALL_MS = 300;
 const key = makeKey();
-const stranger = makeKey();
+const otherKey = makeKey();
 let scratch: string;
 let image: TestImage;
 let other: TestImage;
@@ -129,7 +129,7 @@ function cutting(after: number, times = 1): Answer {
   };
 }
 
-it('shows the repository its token, and says so when that is not let in', async () => {
+it('sends its token to the repository, and reports a token that is refused', async () => {
   const guarded: Answer = (request, response, body) => {
     if (request.headers.authorization === 'Bearer right') honest(request, response, body);
     else response.writeHead(401, { 'www-authenticate': 'Bearer' }).end();
@@ -200,7 +200,7 @@ describe('an installation', () => {
     expect(archiveRequests().map(({ status }) => status)).toEqual([200, 206]);
   });
 
-  it('begins anew when the file behind the address is another one', async () => {
+  it('begins again when the file behind the URL is another one', async () => {
     mkdirSync(join(storage, 'staging/tiny-v1'), { recursive: true });
     writeFileSync(part(), randomBytes(100_000));
     writeFileSync(`${part()}.json`, JSON.stringify({ etag: '"old"' }));
@@ -208,7 +208,7 @@ describe('an installation', () => {
     expect(archiveRequests()).toMatchObject([{ range: 'bytes=100000-', status: 200 }]);
   });
 
-  it('begins anew after bytes that were wrong', async () => {
+  it('begins again after wrong bytes', async () => {
     mkdirSync(join(storage, 'staging/tiny-v1'), { recursive: true });
     writeFileSync(part(), randomBytes(100_000));
     const source = repository.put(image);
@@ -225,7 +225,7 @@ describe('an installation', () => {
     expect(result.downloadedBytes).toBe(0);
   });
 
-  it('begins anew with a part that is too long', async () => {
+  it('begins again with a part that is too long', async () => {
     mkdirSync(join(storage, 'staging/tiny-v1'), { recursive: true });
     writeFileSync(part(), Buffer.alloc(image.archive.length + 1));
     expectInstalled(await install([repository.put(image)]));
@@ -290,7 +290,7 @@ describe('an installation', () => {
       'repository-unreachable',
       /status 503/,
     ],
-    ['breaks off a server that says nothing', () => undefined, 'download-stalled', /sent less than/],
+    ['breaks off a server that sends nothing', () => undefined, 'download-stalled', /sent less than/],
     [
       'breaks off one that stops in the middle',
       (_, response, body) => {
@@ -351,7 +351,7 @@ describe('an installation', () => {
     );
   });
 
-  it('waits when nobody listens, and for what is no HTTP', async () => {
+  it('waits when no server listens, and after a response that is no HTTP', async () => {
     expectFailed(await install(['http://127.0.0.1:1/x']), 'repository-unreachable', /ECONNREFUSED/);
     const server = createServer((socket: Socket) => socket.end('SSH-2.0-OpenSSH\r\n'));
     servers.push(server);
@@ -389,14 +389,14 @@ describe('an installation', () => {
     expect(repository.requests.every(({ path }) => path.startsWith('/b/'))).toBe(true);
   });
 
-  describe('believes nobody:', () => {
+  describe('trusts no source:', () => {
     const resigned = (changes: Parameters<typeof signImage>[3], by = key): TestImage => ({
       ...image,
       statement: signImage(image.manifest, image.archive, by, changes).statement,
     });
     it.each<[string, () => TestImage, string]>([
-      ['a key that is not trusted', () => resigned({}, stranger), 'unknown-key'],
-      ['a stranger under a trusted id', () => resigned({ keyId: key.id }, stranger), 'bad-signature'],
+      ['a key that is not trusted', () => resigned({}, otherKey), 'unknown-key'],
+      ['another key under a trusted id', () => resigned({ keyId: key.id }, otherKey), 'bad-signature'],
       [
         'a signature over something else',
         () => ({ ...image, statement: { ...image.statement, manifestBytes: image.statement.manifestBytes + 1 } }),
@@ -425,7 +425,7 @@ describe('an installation', () => {
       ],
     ])('%s', async (_, make, reason) => {
       const { archive, manifestBytes, statement } = make();
-      // Offered under the address of the promoted image, whatever it says of itself.
+      // It is offered under the URL of the promoted image, although its files name another.
       const served: TestImage = { ...image, archive, manifestBytes };
       const source = repository.put(served, {
         statement: (_request, response) => response.end(JSON.stringify(statement)),
@@ -478,7 +478,7 @@ describe('an installation', () => {
   });
 
   describe('on a disk that is full', () => {
-    /** A memory file system of its own, unmounted whatever happens. */
+    /** A memory file system of its own, unmounted in any case. */
     async function onSmallDisk(options: string, test: (directory: string) => Promise<void>): Promise<void> {
       const directory = mkdtempSync(join(scratch, 'disk-'));
       execFileSync('mount', ['-t', 'tmpfs', '-o', options, 'plinth-test', directory]);
@@ -507,7 +507,7 @@ describe('an installation', () => {
       await onSmallDisk('size=12m', async (directory) => {
         const filler = join(directory, 'filler');
         const filling: Answer = (request, response, body) => {
-          // Between the look at the free space and the download somebody else takes it.
+          // Another process takes the free space between its measurement and the download.
           writeFileSync(filler, Buffer.alloc(10 * 1024 ** 2));
           honest(request, response, body);
         };

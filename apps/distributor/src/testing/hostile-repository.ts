@@ -1,4 +1,4 @@
-/** An image repository that does to its clients whatever a test wants. */
+/** An image repository whose responses a test defines. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { archiveFileName } from '@plinth/contracts';
@@ -6,7 +6,7 @@ import type { TestImage } from './image-fixture.js';
 
 export type Answer = (request: IncomingMessage, response: ServerResponse, body: Buffer) => void;
 
-/** A well-behaved answer with entity tag, ranges and If-Range. */
+/** A correct response with entity tag, ranges and If-Range. */
 export const honest: Answer = (request, response, body) => {
   const etag = `"${body.length}-${body.subarray(-16).toString('hex')}"`;
   const range = /^bytes=(\d+)-$/.exec(request.headers.range ?? '');

@@ -77,8 +77,8 @@ export class ContainerLogs {
   }
 
   /**
-   * Rotates logs that have grown too large. Sizes are read synchronously: a few microseconds each, where the thread pool takes a hundred of
-   * processor time, every few seconds for each container.
+   * Rotates logs that have grown too large. Sizes are read synchronously: a few microseconds each, where the thread
+   * pool takes a hundred of processor time, every few seconds for each container.
    */
   async rotate(onError: (id: string, error: unknown) => void): Promise<void> {
     let looked = 0;
@@ -148,7 +148,10 @@ export class ContainerLogs {
     return undefined;
   }
 
-  /** The file after this one, found by inode, because rotating renames them meanwhile; undefined when this is the present one. */
+  /**
+   * The file after this one, found by inode, because rotating renames them meanwhile; undefined when this is the
+   * present one.
+   */
   private async openNext(id: string, current: OpenLog): Promise<OpenLog | undefined> {
     const younger: OpenLog[] = [];
     let reached = false;

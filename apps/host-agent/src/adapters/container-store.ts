@@ -59,7 +59,10 @@ export class ContainerStore {
     this.made.add(config.containerId);
   }
 
-  /** Survives the end of this process. After a power cut it may be old: then the machine's boot id differs, and most of it is ignored. */
+  /**
+   * Survives the end of this process. After a power cut it may be old: then the machine's boot id differs, and most of
+   * it is ignored.
+   */
   saveRecord(id: string, record: LocalRecord): Promise<void> {
     return writeWhole(this.path(id, 'record.json'), JSON.stringify(record));
   }

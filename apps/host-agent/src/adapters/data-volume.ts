@@ -1,4 +1,7 @@
-/** Data volumes on the storage nodes: `volumes/<id>/volume.json` names the owner, `volumes/<id>/data` is mounted at /data. */
+/**
+ * Data volumes on the storage nodes: `volumes/<id>/volume.json` names the owner, `volumes/<id>/data` is mounted at
+ * /data.
+ */
 import { execFile } from 'node:child_process';
 import { lstat, mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -81,7 +84,8 @@ export class DataVolumes {
       case 'hold':
         return undefined;
       case 'take-over':
-        // The lost host renews its lease, then reads the claim; this host writes the claim, then reads the renewal: one of the two detects the other.
+        // The lost host renews its lease, then reads the claim; this host writes the claim, then reads the renewal: one
+        // of the two detects the other.
         await writeDurably(join(volume, CLAIM), JSON.stringify({ holder }));
         if ((await readRenewal(base, decision.from)) !== decision.renewal)
           return `${decision.from} has renewed its lease; it has to release the volume first`;
@@ -106,7 +110,10 @@ export class DataVolumes {
     return 'released';
   }
 
-  /** Makes a copy of the data that is complete and survives a power cut, or none; uses reflinks where the file system has them. The container does not run. */
+  /**
+   * Makes a copy of the data that is complete and survives a power cut, or none; uses reflinks where the file system
+   * has them. The container does not run.
+   */
   async snapshot(config: ContainerConfig): Promise<Opened<undefined>> {
     const volume = this.path(config);
     if (volume === undefined) return missing(`storage node ${config.storageNode} is not mounted on this host`);
@@ -164,7 +171,10 @@ export class DataVolumes {
     return base === undefined ? undefined : join(base, 'volumes', config.dataVolume);
   }
 
-  /** Deletes the volume when it is this container's, by one rename that includes the marker, so that a crash leaves nothing unowned. */
+  /**
+   * Deletes the volume when it is this container's, by one rename that includes the marker, so that a crash leaves
+   * nothing unowned.
+   */
   async delete(config: ContainerConfig): Promise<'deleted' | 'not-there' | 'not-ours' | 'not-mounted' | 'held'> {
     const base = this.storage.get(config.storageNode);
     if (base === undefined) return 'not-mounted';

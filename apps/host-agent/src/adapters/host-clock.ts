@@ -1,6 +1,7 @@
 /**
- * The agent's clock: milliseconds since the epoch that never jump, whatever happens to the time of day. Stored deadlines are in this time and
- * hold for every agent of one boot, because the first of them has stored when the clock began.
+ * The agent's clock: milliseconds since the epoch that never jump, whatever happens to the time of day. Stored
+ * deadlines are in this time and hold for every agent of one boot, because the first of them has stored when the clock
+ * began.
  */
 import { readFileSync } from 'node:fs';
 import { uptime } from 'node:os';

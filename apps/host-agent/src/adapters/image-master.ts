@@ -1,4 +1,7 @@
-/** The masters on the storage nodes that this host has mounted: read and verified when first used, then remembered until a file changes. */
+/**
+ * The masters on the storage nodes that this host has mounted: read and verified when first used, then remembered until
+ * a file changes.
+ */
 import { lstat, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {

@@ -1,4 +1,7 @@
-/** The agent's side of the leases: reads the guard's renewals, keeps a guard running, and ends containers that no lease covers. */
+/**
+ * The agent's side of the leases: reads the guard's renewals, keeps a guard running, and ends containers that no lease
+ * covers.
+ */
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
@@ -39,7 +42,9 @@ export class LeaseWatch {
     const leases = readHeldLeases(hostDirectory);
     if (holdsLease(leases, bootId, storageNode, sinceBootMs()))
       return { ok: true, value: leases?.terms[storageNode] ?? '' };
-    const message = `this host's lease on the volumes of ${storageNode} has run out, because it could not be renewed there; it is tried again`;
+    const message =
+      `this host's lease on the volumes of ${storageNode} has run out, ` +
+      'because it could not be renewed there; it is tried again';
     return { ok: false, failure: { reason: 'lease-lost', message } };
   }
 
@@ -58,8 +63,7 @@ export class LeaseWatch {
       pass: () => this.turn(end),
       periodMs: PERIOD_MS,
       retryMs: () => PERIOD_MS,
-      failed: (error) =>
-        this.options.logger.error({ err: error }, 'leases could not be checked; it is tried again'),
+      failed: (error) => this.options.logger.error({ err: error }, 'leases could not be checked; it is tried again'),
     });
     this.loop.start();
   }

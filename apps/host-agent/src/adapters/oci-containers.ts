@@ -150,7 +150,8 @@ export class OciContainers {
   }
 
   /**
-   * Calls back when a container's exit status appears. One notification channel for all of them; a lost one is found by the periodic check.
+   * Calls back when a container's exit status appears. One notification channel for all of them; a lost one is found by
+   * the periodic check.
    * @returns `poll` when the machine has no inotify instance left: an exit is noticed up to a second later
    */
   watchExits(onExit: (id: string) => void): DirectoryWatch['by'] {
@@ -164,7 +165,10 @@ export class OciContainers {
     this.watcher?.close();
   }
 
-  /** The exit file has the time of day; its age, which is short when the end is noticed, gives the time on the agent's clock. */
+  /**
+   * The exit file has the time of day; its age, which is short when the end is noticed, gives the time on the agent's
+   * clock.
+   */
   private endOf({ exit }: ObservedContainer): { readonly atMs: number; readonly endedAtMs: number } {
     const nowMs = this.clock.now();
     if (!exit) return { atMs: nowMs, endedAtMs: nowMs };

@@ -1,4 +1,7 @@
-/** This host's queries on core NATS: their subjects contain its name, so they are not in the shared catalogue of handlers. */
+/**
+ * This host's queries on core NATS: their subjects contain its name, so they are not in the shared catalogue of
+ * handlers.
+ */
 import {
   type agentExec,
   type agentLogs,

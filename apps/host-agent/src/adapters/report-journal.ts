@@ -14,8 +14,8 @@ export interface JournaledReport {
 }
 
 /**
- * Not synced: it survives the end of the process, not a power cut. After a power cut no container runs, and the agent reports each
- * container's present state when it starts; so no write waits for the disk between a start and its report.
+ * Not synced: it survives the end of the process, not a power cut. After a power cut no container runs, and the agent
+ * reports each container's present state when it starts; so no write waits for the disk between a start and its report.
  */
 export class ReportJournal {
   constructor(private readonly directory: string) {}

@@ -34,7 +34,10 @@ export function lockStateDirectory(root: string): { release(): void } {
   return lock;
 }
 
-/** Makes missing directories and removes half-written files. The caller holds the lock. @throws StateDirectoryError when it belongs to another host */
+/**
+ * Makes missing directories and removes half-written files. The caller holds the lock.
+ * @throws StateDirectoryError when it belongs to another host
+ */
 export async function openStateDirectory(root: string, host: string): Promise<StateDirectory> {
   const directory = (name: string): string => join(root, name);
   const paths = { containers: directory('containers'), reports: directory('reports'), runtime: directory('runtime') };

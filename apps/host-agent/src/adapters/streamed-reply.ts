@@ -22,7 +22,8 @@ export class StreamedReply {
   ) {
     this.inbox = createInbox();
     let answeredAt = performance.now();
-    // Within one account the server answers "no responders" (503) for a subject without a subscriber; between accounts it does not.
+    // Within one account the server answers "no responders" (503) for a subject without a subscriber; between accounts
+    // it does not.
     this.answers = connection.subscribe(this.inbox, {
       callback: (_error, message: Msg) => {
         if (message.headers?.code === 503) this.controller.abort();

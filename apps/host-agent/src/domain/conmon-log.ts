@@ -1,4 +1,7 @@
-/** conmon's `k8s-file` log: `<time> stdout|stderr F|P <text>`; P marks a piece of a line that goes on in the next entry of its stream. */
+/**
+ * conmon's `k8s-file` log: `<time> stdout|stderr F|P <text>`; P marks a piece of a line that goes on in the next entry
+ * of its stream.
+ */
 
 export type LogStream = 'stdout' | 'stderr';
 

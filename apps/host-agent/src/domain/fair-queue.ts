@@ -1,4 +1,7 @@
-/** A bounded number of places, assigned to the waiting tenants in turn: one tenant's thousand starts do not delay another's first. */
+/**
+ * A bounded number of places, assigned to the waiting tenants in turn: one tenant's thousand starts do not delay
+ * another's first.
+ */
 export class FairQueue {
   private taken = 0;
   /** In the order in which tenants get their next place. */

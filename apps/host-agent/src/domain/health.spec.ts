@@ -140,7 +140,11 @@ const health = (state: HealthState, more: Partial<Health> = {}): Health => ({
   ...more,
 });
 /** What was found, and what was reported of it. */
-const record = (found: HealthState, reported: HealthState | undefined, more: Partial<LocalRecord> = {}): LocalRecord => ({
+const record = (
+  found: HealthState,
+  reported: HealthState | undefined,
+  more: Partial<LocalRecord> = {},
+): LocalRecord => ({
   ...RAN,
   health: health(found),
   ...(reported && { healthTold: { run: 2, state: reported } }),

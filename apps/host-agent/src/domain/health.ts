@@ -1,4 +1,7 @@
-/** The health of a container according to its checks. Pure; kept in the record, so that it survives a restart of the agent. */
+/**
+ * The health of a container according to its checks. Pure; kept in the record, so that it survives a restart of the
+ * agent.
+ */
 import type { ContainerConfig, EffectiveHealthCheck, HealthState } from '@plinth/contracts';
 import type { LocalRecord, ReportBody } from './local-record.js';
 import type { Observed } from './observed.js';
@@ -19,7 +22,10 @@ export interface FailedCheck {
   readonly output: string;
 }
 
-/** The health of one run. It begins as `starting`; the first success makes it `healthy`, `retries` failures in a row `unhealthy`, the next success `healthy` again. */
+/**
+ * The health of one run. It begins as `starting`; the first success makes it `healthy`, `retries` failures in a row
+ * `unhealthy`, the next success `healthy` again.
+ */
 export interface Health {
   /** Number of the run; see LocalRecord.starts. */
   readonly run: number;
@@ -182,7 +188,10 @@ export interface CheckTarget {
   readonly urgent: boolean;
 }
 
-/** @param config the one to act on @returns undefined when there is nothing to check: no check, not running, or about to end */
+/**
+ * @param config the one to act on
+ * @returns undefined when there is nothing to check: no check, not running, or about to end
+ */
 export function checkTarget(
   config: ContainerConfig,
   record: LocalRecord,
@@ -194,7 +203,10 @@ export function checkTarget(
   return { run: record.starts, startedAtMs: observed.startedAtMs, check: config.health, urgent };
 }
 
-/** Replaces control characters other than line feeds and tabs, and halves of characters: the output of a container is shown to people and kept in a database. */
+/**
+ * Replaces control characters other than line feeds and tabs, and halves of characters: the output of a container is
+ * shown to people and kept in a database.
+ */
 function readable(text: string): string {
   // oxlint-disable-next-line no-control-regex -- these characters are replaced
   return text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]|\p{Surrogate}/gu, '\ufffd');

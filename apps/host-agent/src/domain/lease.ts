@@ -1,6 +1,6 @@
 /**
- * A host's lease on the data volumes of a storage node: while it holds, no other host takes one of them over. Renewed by writing a file on
- * the node itself, so that a host which has lost only the bus keeps its containers.
+ * A host's lease on the data volumes of a storage node: while it holds, no other host takes one of them over. Renewed
+ * by writing a file on the node itself, so that a host which has lost only the bus keeps its containers.
  */
 
 /** The leases that the guard has renewed, as stored in the host's state directory. */

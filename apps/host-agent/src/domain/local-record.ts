@@ -123,7 +123,10 @@ export function adopt(record: LocalRecord, observed: Observed): LocalRecord {
   return { ...record, starts: record.starts + 1, startedAtMs: undefined, leaseTerm: undefined };
 }
 
-/** After a restart of the machine: the run ended with the machine, which is no failure; backoff and deadlines no longer apply. */
+/**
+ * After a restart of the machine: the run ended with the machine, which is no failure; backoff and deadlines no longer
+ * apply.
+ */
 export function afterReboot(record: LocalRecord, bootId: string, nowMs: number): LocalRecord {
   if (record.bootId === bootId) return record;
   const lastExit = runIsOpen(record) ? { run: record.starts, atMs: nowMs } : record.lastExit;
@@ -138,8 +141,9 @@ export function afterAgentStart(record: LocalRecord): LocalRecord {
 const SEQUENCE_EPOCH_SECONDS = Date.UTC(2026, 0, 1) / 1000;
 
 /**
- * First sequence number of an agent process: never below one that was used before, even when the record was lost with the disk
- * or is older than the last report. This holds as long as a container has on average fewer than one report per second.
+ * First sequence number of an agent process: never below one that was used before, even when the record was lost with
+ * the disk or is older than the last report. This holds as long as a container has on average fewer than one report per
+ * second.
  */
 export function firstSequence(record: LocalRecord, nowMs: number): number {
   return Math.max(record.sequence, Math.floor(nowMs / 1000) - SEQUENCE_EPOCH_SECONDS);

@@ -23,7 +23,10 @@ export interface Exited {
   readonly kind: 'exited';
   /** 128 + n when signal n ended it; absent: not known. */
   readonly exitCode?: number;
-  /** The end by the time of day: the same at every observation, so that one end is counted once. Milliseconds since the epoch. */
+  /**
+   * The end by the time of day: the same at every observation, so that one end is counted once. Milliseconds since the
+   * epoch.
+   */
   readonly atMs: number;
   /** The end by the agent's clock, which does not jump; used for the length of the run. Absent: as {@link atMs}. */
   readonly endedAtMs?: number;

@@ -137,7 +137,10 @@ function planReleased(input: PlanInput): readonly Step[] {
   ];
 }
 
-/** The stop signal is sent; after its grace every process is killed. A grace that is shortened meanwhile applies at once. */
+/**
+ * The stop signal is sent; after its grace every process is killed. A grace that is shortened meanwhile applies at
+ * once.
+ */
 function planStop({ config, record, nowMs }: PlanInput, unhealthy = false): readonly Step[] {
   const graceMs = config.stopGraceSeconds * 1000;
   if (!record.stop) {
@@ -308,7 +311,9 @@ export function planAfterFailure({ config: given, record, nowMs }: PlanInput, fa
   ];
 }
 
-/** The present state, to be reported again to processes that may have missed it; undefined: nothing was reported so far. */
+/**
+ * The present state, to be reported again to processes that may have missed it; undefined: nothing was reported so far.
+ */
 export function presentState(config: ContainerConfig, record: LocalRecord, nowMs: number): ReportBody | undefined {
   const last = record.announced;
   if (!last) return undefined;
@@ -345,7 +350,10 @@ function repeat(record: LocalRecord, config: ContainerConfig): readonly Step[] {
   return record.announced ? [report({ ...record.announced, generation: config.generation })] : [];
 }
 
-/** The running container, reported again: under a newer generation, or because the agent that started it could not report it. */
+/**
+ * The running container, reported again: under a newer generation, or because the agent that started it could not
+ * report it.
+ */
 function startedReport({ config, record }: PlanInput, running: Running): ReportBody {
   const last = record.announced;
   const health = runningHealth(config, record);

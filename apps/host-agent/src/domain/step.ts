@@ -16,7 +16,9 @@ export type Step =
   | { readonly kind: 'delete-volume' }
   /** Another host may take the volume. */
   | { readonly kind: 'release-volume' }
-  /** Deletes the logs; the config stays as a tombstone until the bus no longer holds a desired state of the container. */
+  /**
+   * Deletes the logs; the config stays as a tombstone until the bus no longer holds a desired state of the container.
+   */
   | { readonly kind: 'forget' }
   | { readonly kind: 'wait-until'; readonly atMs: number; readonly why: string }
   | { readonly kind: 'remember'; readonly change: Partial<LocalRecord>; readonly why: string }

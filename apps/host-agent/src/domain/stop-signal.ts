@@ -16,8 +16,8 @@ export function signalNumber(name: string): number | undefined {
 }
 
 /**
- * Whether a namespace's first process receives a signal: the kernel discards one that the process neither catches nor blocks
- * (pid_namespaces(7)). For a discarded signal there is no grace to wait for.
+ * Whether a namespace's first process receives a signal: the kernel discards one that the process neither catches nor
+ * blocks (pid_namespaces(7)). For a discarded signal there is no grace to wait for.
  * @param status text of /proc/<pid>/status
  */
 export function firstProcessNotices(status: string, signal: number): boolean {

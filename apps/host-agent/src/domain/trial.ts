@@ -1,7 +1,7 @@
 /**
  * An image on trial: from the checks before any change to the verdict, and back to the known good image when it failed
- * (US 9,075,638: "should an OS update fail, the container is halted, the configuration property is reverted back to a known good value and the
- * container is restarted"). Pure; a decision is in the record before it is acted on.
+ * (US 9,075,638: "should an OS update fail, the container is halted, the configuration property is reverted back to a
+ * known good value and the container is restarted"). Pure; a decision is in the record before it is acted on.
  */
 import type { ContainerConfig, ContainerFailureReason } from '@plinth/contracts';
 import { healthOf, unhealthyMessage } from './health.js';
@@ -10,8 +10,9 @@ import type { Running } from './observed.js';
 import type { Step } from './step.js';
 
 /**
- * `trying`: the new image was checked and is to run. `passed`: it is known good. `reverting`: it failed, the known good image is to run.
- * `reverted`: the known good image runs. `refused`: the new image can't be started here, nothing was changed.
+ * `trying`: the new image was checked and is to run. `passed`: it is known good. `reverting`: it failed, the known good
+ * image is to run. `reverted`: the known good image runs. `refused`: the new image can't be started here, nothing was
+ * changed.
  */
 export type TrialPhase = 'trying' | 'passed' | 'reverting' | 'reverted' | 'refused';
 
@@ -100,7 +101,10 @@ export function planBeforeStart(config: ContainerConfig, record: LocalRecord): r
   return trial.snapshot === 'made' && config.image !== trial.image ? [{ kind: 'restore-snapshot' }] : [];
 }
 
-/** The steps for a container that runs on trial, or again after a failed trial. Empty: nothing to do until something changes. */
+/**
+ * The steps for a container that runs on trial, or again after a failed trial. Empty: nothing to do until something
+ * changes.
+ */
 export function planTrial(
   config: ContainerConfig,
   record: LocalRecord,

@@ -27,7 +27,10 @@ export interface AgentServices {
   readonly reporter: Reporter;
   /** Places for starts. */
   readonly starts: FairQueue;
-  /** Places for stops that a start follows; fewer than for starts, so that each container is down as briefly as possible. */
+  /**
+   * Places for stops that a start follows; fewer than for starts, so that each container is down as briefly as
+   * possible.
+   */
   readonly handovers: FairQueue;
   readonly health: HealthChecks;
   readonly logger: Logger;

@@ -106,7 +106,10 @@ export class ContainerActor {
     return next;
   }
 
-  /** A start waits for its turn, and so does the stop before it: a container runs until it can be started again. Another config may have arrived by then, so the caller plans again. */
+  /**
+   * A start waits for its turn, and so does the stop before it: a container runs until it can be started again. Another
+   * config may have arrived by then, so the caller plans again.
+   */
   private async take(steps: readonly Step[]): Promise<StepOutcome> {
     const { state } = this;
     const starts = steps.some(({ kind }) => kind === 'start');

@@ -25,7 +25,10 @@ export class ContainerState {
   /** When the present config arrived: the beginning of the start that it causes. */
   arrivedAtMs: number | undefined;
   preparation: Preparation | undefined;
-  /** Number of the run that this agent has ended because no lease covered it; see LocalRecord.starts. The lease may be held again, in the same term, when the end is observed. */
+  /**
+   * Number of the run that this agent has ended because no lease covered it; see LocalRecord.starts. The lease may be
+   * held again, in the same term, when the end is observed.
+   */
   endedWithLease: number | undefined;
   /** Health according to the checks; the record is updated from it. */
   health: Health | undefined;

@@ -31,7 +31,8 @@ const LOG_TAIL_BYTES = 8 * 1024;
 
 export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
   'create-volume': async (_step, state, { volumes, leases }) => {
-    // The lease is read before the volume's holder: a host that takes the volume over writes its claim before it reads the lease.
+    // The lease is read before the volume's holder: a host that takes the volume over writes its claim before it reads
+    // the lease.
     const lease = leases.termOn(state.config.storageNode);
     if (!lease.ok) return { kind: 'failed', failure: lease.failure };
     if (state.preparation) state.preparation.lease = lease.value;
@@ -237,7 +238,8 @@ async function checkBeforeStart(
   if (image.value.contentDigest !== config.contentDigest) {
     return refuse(
       'image-mismatch',
-      `${config.image} on ${config.storageNode} is ${image.value.contentDigest}, the config asks for ${config.contentDigest}`,
+      `${config.image} on ${config.storageNode} is ${image.value.contentDigest}, ` +
+        `the config requires ${config.contentDigest}`,
     );
   }
   const spec = containerSpec(config, image.value, data, softwarePath(config, storage));

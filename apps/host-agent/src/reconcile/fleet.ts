@@ -207,7 +207,8 @@ export class Fleet {
       pass: work,
       periodMs,
       retryMs: () => periodMs,
-      failed: (error) => this.services.logger.error({ err: error }, 'periodic work failed; it is tried again in the next period'),
+      failed: (error) =>
+        this.services.logger.error({ err: error }, 'periodic work failed; it is tried again in the next period'),
     });
     this.loops.push(loop);
     loop.start(periodMs);

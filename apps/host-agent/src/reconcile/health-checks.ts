@@ -1,4 +1,6 @@
-/** Runs the health checks of all containers of this host, a bounded number at once, for as long as the containers run. */
+/**
+ * Runs the health checks of all containers of this host, a bounded number at once, for as long as the containers run.
+ */
 import type { Logger } from '@plinth/service-kit';
 import type { HostClock } from '../adapters/host-clock.js';
 import type { HealthCheckRun, OciContainers } from '../adapters/oci-containers.js';
@@ -55,7 +57,10 @@ export class HealthChecks {
     this.loadTimer = setInterval(() => this.measureLoad(), LOAD_PERIOD_MS).unref();
   }
 
-  /** Begins, continues or ends the checks of a container according to its state. @param wake called when a check has changed `state.health` */
+  /**
+   * Begins, continues or ends the checks of a container according to its state.
+   * @param wake called when a check has changed `state.health`
+   */
   follow(state: ContainerState, wake: () => void): void {
     const target = checkTarget(state.effective, state.record, state.observed, isTrying(state.config, state.record));
     const watch = this.watches.get(state.id);
@@ -163,7 +168,8 @@ export class HealthChecks {
     if (before === 1 && this.stretch > 1)
       this.logger.warn(
         { containers: this.watches.size, busy: Number(busy.toFixed(2)) },
-        'this host can not keep up with the health checks of its containers: their intervals get longer; see the metric plinth_health_interval_stretch',
+        'this host can not keep up with the health checks of its containers: their intervals get longer; ' +
+          'see the metric plinth_health_interval_stretch',
       );
     if (before > 1 && this.stretch === 1) this.logger.info('health checks are run at their own intervals again');
   }

@@ -20,7 +20,8 @@ export async function removeAllContainers(runtime: OciRuntime, store: ContainerS
   };
   const count = ids.length;
   await Promise.all(Array.from({ length: CONCURRENCY }, remove));
-  // As after a reboot, the containers did not end by themselves: the next agent starts them again, regardless of restart policies.
+  // As after a reboot, the containers did not end by themselves: the next agent starts them again, regardless of
+  // restart policies.
   for (const { config, record } of (await store.readAll()).containers) {
     if (record) await store.saveRecord(config.containerId, { ...record, bootId: '' });
   }

@@ -1,4 +1,7 @@
-/** Publishes reports: each container's in order, each stored on the bus once, also after lost connections and the agent's own end. */
+/**
+ * Publishes reports: each container's in order, each stored on the bus once, also after lost connections and the
+ * agent's own end.
+ */
 import { randomBytes } from 'node:crypto';
 import { type ContainerReport, hostReport } from '@plinth/contracts';
 import type { EventPublisher, Logger } from '@plinth/service-kit';
@@ -48,8 +51,8 @@ export class Reporter {
   }
 
   /**
-   * Whether a report of the container was surely never sent. The first one of a queue does not count: an earlier agent, or a try whose answer
-   * was lost, may have published it, and the bus drops a second copy.
+   * Whether a report of the container was surely never sent. The first one of a queue does not count: an earlier agent,
+   * or a try whose answer was lost, may have published it, and the bus drops a second copy.
    */
   hasUnsent(containerId: string): boolean {
     return (this.queues.get(containerId)?.length ?? 0) > 1;

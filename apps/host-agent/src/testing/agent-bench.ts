@@ -216,7 +216,9 @@ export class AgentBench {
     }
   }
 
-  /** Leaves the state of an agent that died after the bus had stored the report and before it deleted the report's file. */
+  /**
+   * Leaves the state of an agent that died after the bus had stored the report and before it deleted the report's file.
+   */
   async putBackIntoJournal(report: ContainerReport): Promise<void> {
     const jsm = await this.connection.jetstreamManager();
     const subject = hostReport(report.host, report.containerId);

@@ -34,7 +34,10 @@ export function contentOf(version: string): Digest {
   return digestOf(`content of ${version}`);
 }
 
-/** `debian-12@<version>`: hard links of the tree, signed with a key of its own, which is put among the trusted ones. @returns its content digest */
+/**
+ * `debian-12@<version>`: hard links of the tree, signed with a key of its own, which is put among the trusted ones.
+ * @returns its content digest
+ */
 export async function installImage(
   images: string,
   keys: string,
