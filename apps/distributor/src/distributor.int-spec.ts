@@ -79,7 +79,7 @@ beforeEach(() => {
 afterEach(async () => {
   await Promise.all(running.map((distributor) => distributor.end('SIGKILL')));
   for (const subscription of subscriptions) subscription.unsubscribe();
-  // A node that is new gets everything that was promoted before; the next test's shall not.
+  // A new node gets all earlier promotions; the node of the next test must not.
   await (await connection.jetstreamManager()).streams.purge(STREAMS.events.name);
 });
 
@@ -126,7 +126,7 @@ const small = (name: string): Promise<TestImage> =>
 const distributed = (): MasterReport | undefined => reports.find((report) => report.kind === 'distributed');
 
 describe('distributor', () => {
-  it('brings a promoted image to the disk, reports it and shows it in its heartbeat', async () => {
+  it('installs a promoted image, reports it and has it in its heartbeat', async () => {
     const image = await small('first');
     const first = await distributor();
     await promote(promotionOf(image, [repository.put(image)]));
@@ -161,7 +161,7 @@ describe('distributor', () => {
     expect(await first.end()).toBe(0);
   });
 
-  it('takes what means it, and leaves the rest', async () => {
+  it('takes promotions to its node, and ignores the others', async () => {
     const images = await Promise.all(['to-all', 'to-node', 'to-label', 'to-west', 'to-other', 'to-east'].map(small));
     const to = [
       undefined,
@@ -179,7 +179,7 @@ describe('distributor', () => {
     expect(readdirSync(join(storage, 'images')).sort()).toEqual(['to-all', 'to-label', 'to-node', 'to-west']);
   });
 
-  it('catches up with what was promoted while it was away', async () => {
+  it('catches up on promotions from while it was away', async () => {
     const [before, meanwhile] = await Promise.all([small('before'), small('meanwhile')]);
     const first = await distributor();
     await promote(promotionOf(before, [repository.put(before, {}, '/before')], [node]));
@@ -276,7 +276,7 @@ describe('distributor', () => {
     const staging = join(storage, 'staging/stopped-v1');
     await until(() => treesOf(staging).some((tree) => filesIn(join(staging, tree, 'root/srv')) > 300));
     expect(await first.end('SIGTERM')).toBe(0);
-    // It did not finish first.
+    // The extraction did not finish before the stop.
     expect(existsSync(join(storage, 'images/stopped/v1'))).toBe(false);
     expect(readdirSync(staging).sort()).toEqual(['download.part', 'download.part.json']);
     expect(decompressors()).toEqual([]);
@@ -355,7 +355,7 @@ describe('distributor', () => {
     await until(() => journal().length === 0);
   });
 
-  it('knows what was revoked: no more installed, still kept', async () => {
+  it('does not install a revoked version, and keeps one that is installed', async () => {
     const [kept, late] = await Promise.all([small('kept'), small('late')]);
     await distributor();
     await promote(promotionOf(kept, [repository.put(kept, {}, '/kept')], [node]));
@@ -477,13 +477,13 @@ function decompressors(): string[] {
         readlinkSync(`/proc/${pid}/fd/0`).startsWith(storage)
       );
     } catch {
-      // It has ended meanwhile.
+      // The process has ended meanwhile.
       return false;
     }
   });
 }
 
-it('measures what the volumes of each tenant take, and nothing that is none', async () => {
+it('measures the volumes of each tenant, and no other directories', async () => {
   await distributor({ PLINTH_DISK_USE_SECONDS: '0.2' });
   const volume = (
     tenant: string,

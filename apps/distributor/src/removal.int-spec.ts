@@ -1,4 +1,4 @@
-/** The end of masters: the compiled service on a real bus and a real disk, also killed in between. Needs root. */
+/** Removal of masters: the compiled service on a real bus and a real disk, also killed in between. Needs root. */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -104,7 +104,7 @@ async function install(name: string): Promise<TestImage> {
 }
 
 describe('a retired version', () => {
-  it('goes from the disk and the heartbeat, is reported, and never comes back; others stay', async () => {
+  it('is removed from disk and heartbeat, is reported, and never comes back; others stay', async () => {
     const service = await distributor();
     const image = await install('gone');
     await install('kept');
@@ -124,7 +124,7 @@ describe('a retired version', () => {
     await until(() => reportsOf('removed', 'gone').length === 2);
   });
 
-  it('goes also when the node was away, whichever of the two events arrives first', async () => {
+  it('is also removed when the node was away, whichever of the two events arrives first', async () => {
     const first = await distributor();
     await install('while-away');
     await first.end();
@@ -143,7 +143,7 @@ describe('a retired version', () => {
     const first = await distributor();
     for (const name of ['not-reported', 'half-deleted']) await install(name);
     await first.end('SIGKILL');
-    // As a process leaves it that died after the event was written down, and one that died while it deleted.
+    // The state after a process died when the event was stored, and after one died while it deleted.
     const { Retirements } = await import('./adapters/retirements.js');
     const { StorageLayout } = await import('./domain/storage-layout.js');
     const retirements = new Retirements(new StorageLayout(storage));

@@ -11,7 +11,7 @@ let bench: AgentBench;
 let agent: ChildProcess;
 const ids: string[] = [];
 
-/** The container is well while /data/ill is not there. */
+/** The container is healthy while /data/ill does not exist. */
 const WELL_UNLESS_ILL = ['/bin/sh', '-c', 'test ! -e /data/ill || { echo not well; exit 1; }'];
 const CHECK = { exec: WELL_UNLESS_ILL, intervalSeconds: 0.2, timeoutSeconds: 10, retries: 2, startPeriodSeconds: 0 };
 
@@ -46,7 +46,7 @@ const sh = (config: Config, script: string): Promise<unknown> =>
   bench.exec({ containerId: config.containerId, command: ['/bin/sh', '-c', script] });
 const reportsOf = (config: Config, kind: ContainerReport['kind']): readonly ContainerReport[] =>
   bench.reports.filter((report) => report.containerId === config.containerId && report.kind === kind);
-/** Of the container, by what they run. */
+/** Pids of the container's processes with this command. */
 const sleepers = (config: Config, seconds: string): readonly number[] =>
   bench.alive(config.containerId).filter((pid) => {
     try {
@@ -107,7 +107,7 @@ describe('a container with a health check', () => {
     await remove(config);
   });
 
-  it('whose check hangs is unhealthy, and nothing is left of the check', async () => {
+  it('whose check hangs is unhealthy, and no process of the check is left', async () => {
     const { config } = await start({
       restart: { policy: 'never' },
       health: {
@@ -136,7 +136,7 @@ describe('a container with a health check', () => {
 });
 
 describe('an agent that is killed', () => {
-  it('in a check leaves nothing of it, and the next one goes on where it was', async () => {
+  it('in a check leaves nothing of the check, and the next agent continues from the same state', async () => {
     const hangs = '/data/hangs';
     const { config, first } = await start({
       health: {
@@ -150,7 +150,7 @@ describe('an agent that is killed', () => {
     await waitFor(() => (sleepers(config, '4723').length === 2 ? true : undefined), 'the check');
     await bench.stopAgent(agent, 'SIGKILL');
     expect(sleepers(config, '4723')).toHaveLength(2);
-    // The next one is not to begin another that hangs.
+    // The next agent must not begin another check that hangs.
     const kept = sleepers(config, '4723');
     agent = bench.startAgent();
     const again = await bench.report(config.containerId, 'started', {

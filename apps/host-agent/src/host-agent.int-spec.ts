@@ -41,7 +41,7 @@ describe('the life of one container', () => {
     expect(started).toMatchObject({ generation: 1, image: 'debian-12@v1', restarts: 0 });
     expect(alive(started.pid)).toBe(true);
 
-    // Older than what the agent has: ignored.
+    // A config that is older than the agent's is ignored.
     await bench.desire({ ...config, generation: 2 });
     await bench.desire({ ...config, generation: 1, desired: 'removed' });
 
@@ -84,8 +84,8 @@ describe('the life of one container', () => {
   });
 });
 
-describe('what goes wrong', () => {
-  it('takes no image whose statement was signed for another', async () => {
+describe('failures', () => {
+  it('refuses an image whose statement was signed for another', async () => {
     const image = join(bench.storage, 'images/debian-12/v3');
     const contentDigest = await bench.installImage('v3');
     copyFileSync(join(bench.storage, 'images/debian-12/v1/signature.json'), join(image, 'signature.json'));
@@ -128,13 +128,13 @@ describe('what goes wrong', () => {
     await bench.report(config.containerId, 'removed');
   });
 
-  it('answers a broken config, and goes on', async () => {
+  it('reports an invalid config, and goes on', async () => {
     const config = newConfig({ limits: { memoryBytes: 'a lot' } });
     await bench.desire(config);
     expect(await bench.report(config.containerId, 'failed')).toMatchObject({ reason: 'internal-error', generation: 1 });
   });
 
-  it('restarts by policy what was killed, and gives up after the allowed retries', async () => {
+  it('restarts a killed container by its policy, and gives up after the allowed retries', async () => {
     const config = newConfig({ restart: { policy: 'on-failure', maxRetries: 1 } });
     await bench.desire(config);
     const first = await bench.report(config.containerId, 'started');
@@ -152,7 +152,7 @@ describe('what goes wrong', () => {
     await bench.report(config.containerId, 'stopped', { generation: 2 });
   });
 
-  it('stops what waits for its restart', async () => {
+  it('stops a container that waits for its restart', async () => {
     const config = newConfig({ command: ['/bin/false'] });
     await bench.desire(config);
     await bench.report(config.containerId, 'stopped');
@@ -321,7 +321,7 @@ describe('the agent itself', () => {
     }
   });
 
-  it('brings to the bus what happened while the bus was away', async () => {
+  it('publishes reports from the time when the bus was away', async () => {
     const config = newConfig({ restart: { policy: 'never' } });
     await bench.desire(config);
     const started = await bench.report(config.containerId, 'started');
@@ -349,7 +349,7 @@ describe('the agent itself', () => {
     await bench.desire(config);
     const started = await bench.report(config.containerId, 'started');
     await bench.stopAgent(agent, 'SIGKILL');
-    // What a reboot leaves: no process, no runtime state, another boot id.
+    // After a reboot there is no process, no runtime state, and another boot id.
     bench.removeAll();
     const record = join(bench.hostDirectory, 'containers', config.containerId, 'record.json');
     writeFileSync(
@@ -365,7 +365,7 @@ describe('the agent itself', () => {
     expect(alive(again.pid)).toBe(true);
   });
 
-  it('is alone on its state directory', async () => {
+  it('is the only agent on its state directory', async () => {
     const second = bench.startAgent();
     expect(await new Promise((resolve) => second.once('exit', resolve))).toBe(78);
   });

@@ -7,7 +7,7 @@ import type { ContainerReport } from '@plinth/contracts';
 import { AgentBench, leftovers, waitFor } from './testing/agent-bench.js';
 
 const TTL_SECONDS = 4;
-/** So small that it can be filled. */
+/** Small enough to be filled. */
 const LEASES_BYTES = 64 * 1024;
 const OTHER = 'host-other';
 
@@ -126,7 +126,7 @@ describe('a lease', () => {
   it.each(ends)(
     'ends its containers when it no longer %s, and starts them when it does again',
     async (_, harm, heal) => {
-      // A lease that ended is no end of its own: no policy keeps it down.
+      // A container that ended with its lease did not end by itself: every policy starts it again.
       const { config, first } = await running({ restart: { policy: 'never' } });
       await harm();
       renameSync(images(), `${images()}-away`);
@@ -139,7 +139,7 @@ describe('a lease', () => {
     },
   );
 
-  it('that can not be read for a moment ends its containers too, and that is no end of their own', async () => {
+  it('that can not be read for a moment ends its containers too, and they are started again', async () => {
     const { config, first } = await running({ restart: { policy: 'never' } });
     await renewedTwice();
     const held = join(bench.hostDirectoryOf(bench.host), 'lease.json');

@@ -1,4 +1,4 @@
-/** Images on trial with the agent as a process: what interrupts a trial, and a way back that fails at first. */
+/** Images on trial with the agent as a process: interruptions of a trial, and a revert that fails at first. */
 import { type ChildProcess } from 'node:child_process';
 import { existsSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
@@ -106,12 +106,12 @@ describe('a trial', () => {
     await remove(update);
   });
 
-  it('that fails goes back at last, whatever stands in the way, with the agent killed meanwhile', async () => {
+  it('that fails is reverted in the end, through failures of the revert and a kill of the agent', async () => {
     const { config } = await running();
     const update = updateOf(config, { health: ILL });
     const image = join(bench.storage, 'images/debian-12/v1');
     await bench.desire(update);
-    // What it is to go back to is not there for a while.
+    // The image to revert to is missing for a while.
     renameSync(image, `${image}.away`);
     try {
       expect(await bench.report(config.containerId, 'reverting')).toMatchObject({
@@ -149,7 +149,7 @@ describe('a trial', () => {
     await remove(update);
   });
 
-  it('is refused for an image that can not be started here, and nothing is touched', async () => {
+  it('is refused for an image that can not be started here, and nothing is changed', async () => {
     const { config, first } = await running();
     const update = updateOf(config, { image: 'debian-12@v9' });
     await bench.desire(update);

@@ -1,4 +1,4 @@
-/** Which keys a host agent trusts while it runs. */
+/** The keys that a running host agent trusts. */
 import { spawnSync } from 'node:child_process';
 import { readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';

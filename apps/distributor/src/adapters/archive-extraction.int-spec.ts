@@ -428,7 +428,7 @@ describe('extractArchive', () => {
     expect(Date.now() - begun).toBeLessThan(5_000);
   });
 
-  it('does not follow what stands in the way', async () => {
+  it('does not extract into a tree that already exists', async () => {
     const place = mkdtempSync(join(scratch, 'case-'));
     mkdirSync(join(place, 'tree/root'), { recursive: true });
     writeFileSync(join(place, 'archive'), compress(await packTar(members())));

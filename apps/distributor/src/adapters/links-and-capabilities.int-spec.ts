@@ -70,7 +70,7 @@ describe('extractArchive', () => {
     expect(attributeOf(join(root, 'usr/su'))).toBe(SETUID);
     expect(lstatSync(join(root, 'usr/su'))).toMatchObject({ mode: 0o104755, uid: 3 });
     expect(() => attributeOf(join(root, 'usr/bin/tool'))).toThrow(/ENODATA/);
-    // The next archive, of what stands on the disk now, by the tool of the builder.
+    // The next archive is made of the tree on the disk, with the tool of the builder.
     const members = linked.entries.map(({ path }) => (path === '.' ? 'root' : `root/${path}`));
     const again = execFileSync(
       'tar',

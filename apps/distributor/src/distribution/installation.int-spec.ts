@@ -49,7 +49,7 @@ const servers: Server[] = [];
 beforeAll(async () => {
   scratch = mkdtempSync(join(tmpdir(), 'plinth-installation-'));
   trust(join(scratch, 'keys'), key);
-  // Does not compress: the archive is about as long as its content.
+  // The content does not compress: the archive is about as long.
   image = await makeImage({ 'usr/lib/big': randomBytes(3 * 1024 ** 2), 'etc/hostname': 'box' }, key);
   other = await makeImage({ 'usr/lib/big': randomBytes(3 * 1024 ** 2), 'etc/hostname': 'fox' }, key);
 });
@@ -114,7 +114,7 @@ function expectFailed(result: InstallationResult, reason: string, message?: RegE
   expect(staged().filter((file) => !file.startsWith('download.part'))).toEqual([]);
 }
 
-/** Sends the first bytes and cuts the connection; `times` often, then is honest. */
+/** Sends the first bytes and cuts the connection, `times` times; later responses are complete. */
 function cutting(after: number, times = 1): Answer {
   let left = times;
   return (request, response, body) => {
@@ -141,7 +141,7 @@ it('sends its token to the repository, and reports a token that is refused', asy
 });
 
 describe('an installation', () => {
-  it('brings the image, and the second time finds it', async () => {
+  it('installs the image, and finds it the second time', async () => {
     const source = repository.put(image);
     const first = await install([source]);
     expectInstalled(first);
@@ -163,7 +163,7 @@ describe('an installation', () => {
     expect(readFileSync(join(storage, 'images/tiny/v1/root/etc/hostname'), 'utf8')).toBe('box');
   });
 
-  it('does not take something half in its place for a master', async () => {
+  it('does not accept an incomplete directory as a master', async () => {
     mkdirSync(join(storage, 'images/tiny/v1/root'), { recursive: true });
     const { outcome } = await install([repository.put(image)]);
     expect(outcome).toMatchObject({
@@ -185,7 +185,7 @@ describe('an installation', () => {
     expect(repository.requests.find(({ range }) => range)?.ifRange).toMatch(/^"/);
   });
 
-  it('goes on in the next try with what an earlier one left', async () => {
+  it('continues the download of an earlier try in the next one', async () => {
     const source = repository.put(image, { archive: cutting(100_000, 1) });
     expectFailed(await install([source]), 'repository-unreachable');
     expect(statSync(part()).size).toBe(100_000);
@@ -217,7 +217,7 @@ describe('an installation', () => {
     expectInstalled(await install([source]));
   });
 
-  it('checks a whole part that an earlier life left', async () => {
+  it('verifies a complete part that an earlier process left', async () => {
     mkdirSync(join(storage, 'staging/tiny-v1'), { recursive: true });
     writeFileSync(part(), image.archive);
     const result = await install([repository.put(image)]);
@@ -231,7 +231,7 @@ describe('an installation', () => {
     expectInstalled(await install([repository.put(image)]));
   });
 
-  it('takes a server that knows no ranges', async () => {
+  it('accepts a server without range requests', async () => {
     const plain: Answer = (_, response, body) => response.writeHead(200, { 'content-length': body.length }).end(body);
     mkdirSync(join(storage, 'staging/tiny-v1'), { recursive: true });
     writeFileSync(part(), image.archive.subarray(0, 1_000));
@@ -339,7 +339,7 @@ describe('an installation', () => {
     expectFailed(await install([repository.put(image, { [document]: endless })]), 'wrong-size', /is longer than/);
   });
 
-  it('refuses an answer to a range that is not its continuation', async () => {
+  it('refuses a response with another range than the requested one', async () => {
     mkdirSync(join(storage, 'staging/tiny-v1'), { recursive: true });
     writeFileSync(part(), image.archive.subarray(0, 1_000));
     const shifted: Answer = (_, response, body) =>
@@ -374,7 +374,7 @@ describe('an installation', () => {
     expect(existsSync(part())).toBe(false);
   });
 
-  it('takes the next source when the first one is a liar', async () => {
+  it('takes the next source when the first one sends wrong content', async () => {
     const liar = repository.put(
       image,
       { archive: (request, response, body) => honest(request, response, Buffer.alloc(body.length)) },
@@ -491,7 +491,7 @@ describe('an installation', () => {
     const leftovers = (directory: string): string[] =>
       readdirSync(join(directory, 'staging/tiny-v1')).filter((file) => !file.startsWith('download.part'));
 
-    it('does not begin what can not end', async () => {
+    it('does not begin an installation that does not fit', async () => {
       await onSmallDisk('size=4m', async (directory) => {
         const { outcome, downloadedBytes } = await install([repository.put(image)], { directory });
         expect(outcome).toMatchObject({

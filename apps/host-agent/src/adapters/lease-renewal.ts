@@ -14,7 +14,7 @@ const RENEWALS_PER_TTL = 6;
 const RETRY_MS = 1_000;
 const WATCH_MS = 250;
 /** Checks in a row that found neither agent nor container before the guard ends. */
-const LOOKS_ALONE = 4;
+const CHECKS_ALONE = 4;
 
 interface Lease {
   deadlineMs: number;
@@ -60,7 +60,7 @@ export class LeaseRenewal {
   /** Ends when neither the agent nor a container is left. */
   async run(): Promise<void> {
     for (const node of this.leases.keys()) void this.renewForEver(node);
-    for (let alone = 0; alone < LOOKS_ALONE;) {
+    for (let alone = 0; alone < CHECKS_ALONE;) {
       await delay(WATCH_MS);
       await this.endLapsed();
       alone = (await this.isNeeded()) ? 0 : alone + 1;

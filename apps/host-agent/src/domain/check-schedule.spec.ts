@@ -51,5 +51,5 @@ describe('on a host that can not keep up', () => {
     for (let look = 0; look < 60; look++) stretch = nextStretch(stretch, 0);
     expect(stretch).toBe(1);
   });
-  it('the intervals do not go back and forth', () => expect(nextStretch(3, 0.4)).toBe(3));
+  it('the intervals do not oscillate', () => expect(nextStretch(3, 0.4)).toBe(3));
 });

@@ -1,4 +1,4 @@
-/** Health checks: what results make of a run, and what the agent does about it. */
+/** Health checks: the state of a run after results, and the steps of the agent. */
 import { describe, expect, it } from '@jest/globals';
 import { ContainerConfig, decodePayload, FailedCheck, type HealthState } from '@plinth/contracts';
 import {
@@ -76,7 +76,7 @@ describe('results of checks', () => {
     expect(health).toMatchObject({ state, failedChecks });
   });
 
-  it('leave what is healthy untouched when they succeed', () => {
+  it('leave a healthy run unchanged when they succeed', () => {
     const healthy = afterCheck(
       startingHealth(1, STARTED),
       CHECK,
@@ -139,7 +139,7 @@ const health = (state: HealthState, more: Partial<Health> = {}): Health => ({
   failures: state === 'unhealthy' ? [FAILURE] : [],
   ...more,
 });
-/** What was found, and what was reported of it. */
+/** A record with the health that was found and the health that was reported. */
 const record = (
   found: HealthState,
   reported: HealthState | undefined,

@@ -1,4 +1,4 @@
-/** Images on trial: every phase against what runs and what is asked for. */
+/** Images on trial: every phase, with the observed and the desired state. */
 import { describe, expect, it } from '@jest/globals';
 import { ContainerConfig, decodePayload, type ImageUpdate } from '@plinth/contracts';
 import { type Health, startingHealth } from './health.js';
@@ -110,7 +110,7 @@ const START = ['create-volume', 'premount', 'start'];
 
 describe('plan', () => {
   it.each<[string, Partial<PlanInput>, string[]]>([
-    ['a new update is checked before anything is touched', { observed: OLD_RUNS, record: RAN_OLD }, ['check-image']],
+    ['a new update is checked before any change', { observed: OLD_RUNS, record: RAN_OLD }, ['check-image']],
     [
       'also when nothing runs',
       { observed: ABSENT, record: { ...RAN_OLD, lastExit: { run: 1, atMs: NOW } } },
@@ -423,5 +423,5 @@ describe('the report of a verdict', () => {
       durationMs: 40,
       updateId: U,
     }));
-  it('is none while it is tried', () => expect(trialReport(config(), TRYING)).toBeUndefined());
+  it('is none while the image is on trial', () => expect(trialReport(config(), TRYING)).toBeUndefined());
 });

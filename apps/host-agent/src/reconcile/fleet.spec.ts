@@ -54,13 +54,13 @@ function config(overrides: Partial<ContainerConfig> = {}): ContainerConfig {
   return decoded.value;
 }
 
-/** Everything an agent has to do with, as one container's worth of it. */
+/** A simulated host with one container. */
 class Machine {
   readonly done: string[] = [];
   readonly reports: ContainerReport[] = [];
   readonly errors: string[] = [];
   seen: Observed = RUNNING;
-  failingLooks = 0;
+  failingObservations = 0;
   savesFail = false;
   stored: { config: ContainerConfig; record?: LocalRecord }[] = [{ config: config(), record: STARTED }];
   onExit: (id: string) => void = () => undefined;
@@ -69,7 +69,7 @@ class Machine {
   constructor() {
     const note = (what: string): Promise<void> => Promise.resolve(void this.done.push(what));
     const observe = (): Observed => {
-      if (this.failingLooks-- > 0) throw new Error('the runtime does not answer');
+      if (this.failingObservations-- > 0) throw new Error('the runtime does not answer');
       return this.seen;
     };
     const services = {
@@ -118,7 +118,7 @@ class Machine {
   }
 }
 
-/** Everything that can happen without time passing has happened. */
+/** Resolves when all work that waits for no timer is done. */
 async function settled(): Promise<void> {
   for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
 }
@@ -130,7 +130,7 @@ beforeEach(() => {
 afterEach(() => machine.fleet.close());
 
 describe('fleet', () => {
-  it('takes over what runs: reports it once more and touches nothing', async () => {
+  it('takes over running containers: reports them once more and changes nothing', async () => {
     await machine.fleet.takeOver();
     await settled();
     expect([machine.kinds, machine.done]).toEqual([['started'], []]);
@@ -153,7 +153,7 @@ describe('fleet', () => {
     expect(machine.errors).toEqual(['config could not be stored; it has no effect until it is']);
   });
 
-  it('stops what is to be stopped, and reports the end when the runtime shows it', async () => {
+  it('stops a container on request, and reports the end when the runtime shows it', async () => {
     await machine.fleet.takeOver();
     machine.fleet.accept(config({ generation: 4, desired: 'stopped' }), undefined);
     await settled();
@@ -175,7 +175,7 @@ describe('fleet', () => {
   it('tries again after an observation that failed, as soon as something changes', async () => {
     await machine.fleet.takeOver();
     await settled();
-    machine.failingLooks = 1;
+    machine.failingObservations = 1;
     machine.onExit(ID);
     await settled();
     expect(machine.errors).toEqual(['container could not be brought to its desired state; it is tried again']);
@@ -197,7 +197,7 @@ describe('fleet', () => {
     expect([machine.kinds.length, machine.done]).toEqual([2, []]);
   });
 
-  it('ends what runs on a storage node whose lease is lost, and nothing else', async () => {
+  it('ends the containers on a storage node whose lease is lost, and no others', async () => {
     await machine.fleet.takeOver();
     await machine.fleet.endAllOn('sn-2');
     expect(machine.done).toEqual([]);
