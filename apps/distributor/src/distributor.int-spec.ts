@@ -32,7 +32,7 @@ import { connectNats, EventPublisher } from '@plinth/service-kit';
 import type { NatsConnection, Subscription } from 'nats';
 import { type ServiceProcess, startNats, type TestServer } from '@plinth/testkit';
 import { refusedDistributor, startDistributor } from './testing/start-distributor.js';
-import { type Answer, honest, HostileRepository } from './testing/hostile-repository.js';
+import { type Answer, correctAnswer, HostileRepository } from './testing/hostile-repository.js';
 import { makeImage, makeKey, promotionOf, type TestImage, trust } from './testing/image-fixture.js';
 
 const key = makeKey();
@@ -208,10 +208,12 @@ describe('distributor', () => {
 
   it('tries again by itself until the repository is back, and reports it', async () => {
     const image = await small('patience');
-    let trouble = 3;
+    let failuresLeft = 3;
     const source = repository.put(
       image,
-      { archive: (...exchange) => (trouble-- > 0 ? exchange[1].writeHead(503).end() : honest(...exchange)) },
+      {
+        archive: (...exchange) => (failuresLeft-- > 0 ? exchange[1].writeHead(503).end() : correctAnswer(...exchange)),
+      },
       '/patience',
     );
     await distributor();
@@ -231,13 +233,13 @@ describe('distributor', () => {
   ])('gets it in the end, without a hand, when its source was wrong (%s) for a while', async (name, reason) => {
     const image = await small(name);
     let wrong = 4;
-    const lying: Answer = (request, response, body) => {
-      if (wrong-- <= 0) return honest(request, response, body);
-      if (name === 'strike') return honest(request, response, Buffer.alloc(body.length));
+    const wrongAnswer: Answer = (request, response, body) => {
+      if (wrong-- <= 0) return correctAnswer(request, response, body);
+      if (name === 'strike') return correctAnswer(request, response, Buffer.alloc(body.length));
       response.writeHead(403).end();
     };
     await distributor();
-    await promote(promotionOf(image, [repository.put(image, { archive: lying }, `/${name}`)], [node]));
+    await promote(promotionOf(image, [repository.put(image, { archive: wrongAnswer }, `/${name}`)], [node]));
     await until(() => reports.find(({ kind }) => kind === 'distributed'));
     const failures = reports.filter(({ kind }) => kind === 'failed');
     expect(failures).toHaveLength(4);
@@ -319,7 +321,7 @@ describe('distributor', () => {
     const image = await small('takeover');
     let first = true;
     const hanging: Answer = (request, response, body) => {
-      if (!first) return honest(request, response, body);
+      if (!first) return correctAnswer(request, response, body);
       first = false;
       response.writeHead(200, { 'content-length': body.length });
       response.write(body.subarray(0, 10));
@@ -340,7 +342,7 @@ describe('distributor', () => {
     const image = await many('offline', 50);
     let release: (() => void) | undefined;
     const waiting: Answer = (request, response, body) => {
-      release = () => honest(request, response, body);
+      release = () => correctAnswer(request, response, body);
     };
     await distributor({ PLINTH_DOWNLOAD_STALL_SECONDS: '60' });
     await promote(promotionOf(image, [repository.put(image, { archive: waiting }, '/offline')], [node]));

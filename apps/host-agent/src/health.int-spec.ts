@@ -33,12 +33,12 @@ async function start(
 ): Promise<{ readonly config: Config; readonly first: ContainerReport }> {
   const config = bench.config({ stopGraceSeconds: 0, health: CHECK, ...more });
   ids.push(config.containerId);
-  await bench.desire(config);
+  await bench.publishConfig(config);
   return { config, first: await bench.report(config.containerId, 'started') };
 }
 
 async function remove(config: Config): Promise<void> {
-  await bench.desire({ ...config, generation: 9, desired: 'removed', deleteData: true });
+  await bench.publishConfig({ ...config, generation: 9, desired: 'removed', deleteData: true });
   await bench.report(config.containerId, 'removed');
 }
 
@@ -128,7 +128,7 @@ describe('a container with a health check', () => {
   it('is stopped at once, also in a check that hangs', async () => {
     const { config } = await start({ health: { ...CHECK, exec: ['/bin/sleep', '4722'], timeoutSeconds: 600 } });
     await waitFor(() => sleepers(config, '4722')[0], 'the check');
-    await bench.desire({ ...config, generation: 2, desired: 'stopped' });
+    await bench.publishConfig({ ...config, generation: 2, desired: 'stopped' });
     await bench.report(config.containerId, 'stopped', { generation: 2 });
     expect(reportsOf(config, 'unhealthy')).toEqual([]);
     await remove(config);
@@ -173,7 +173,7 @@ describe('an agent that is killed', () => {
     await killAgent();
     const stopped = await bench.report(config.containerId, 'stopped', { after: sequence });
     expect(stopped.cause).toBe('unhealthy');
-    await bench.desire({ ...config, generation: 9, desired: 'removed', deleteData: true });
+    await bench.publishConfig({ ...config, generation: 9, desired: 'removed', deleteData: true });
     await bench.report(config.containerId, 'removed');
     expect(reportsOf(config, 'unhealthy').length).toBeGreaterThan(0);
   });

@@ -19,7 +19,7 @@ import { MasterRepository } from '../adapters/master-repository.js';
 import { Staging } from '../adapters/staging.js';
 import { TrustedKeys } from '@plinth/image-trust';
 import { StorageLayout } from '../domain/storage-layout.js';
-import { type Answer, honest, HostileRepository } from '../testing/hostile-repository.js';
+import { type Answer, correctAnswer, HostileRepository } from '../testing/hostile-repository.js';
 import {
   compress,
   entriesOf,
@@ -118,7 +118,7 @@ function expectFailed(result: InstallationResult, reason: string, message?: RegE
 function cutting(after: number, times = 1): Answer {
   let left = times;
   return (request, response, body) => {
-    if (left-- <= 0) return honest(request, response, body);
+    if (left-- <= 0) return correctAnswer(request, response, body);
     const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
     response.writeHead(from > 0 ? 206 : 200, {
       etag: `"${body.length}-${body.subarray(-16).toString('hex')}"`,
@@ -131,7 +131,7 @@ function cutting(after: number, times = 1): Answer {
 
 it('sends its token to the repository, and reports a token that is refused', async () => {
   const guarded: Answer = (request, response, body) => {
-    if (request.headers.authorization === 'Bearer right') honest(request, response, body);
+    if (request.headers.authorization === 'Bearer right') correctAnswer(request, response, body);
     else response.writeHead(401, { 'www-authenticate': 'Bearer' }).end();
   };
   const source = repository.put(image, { archive: guarded, manifest: guarded, statement: guarded });
@@ -285,7 +285,7 @@ describe('an installation', () => {
       /status 206/,
     ],
     [
-      'waits for a server in trouble',
+      'waits for a server that fails',
       (_, response) => response.writeHead(503).end(),
       'repository-unreachable',
       /status 503/,
@@ -368,19 +368,19 @@ describe('an installation', () => {
       const bad = Buffer.from(body);
       const at = offset < 0 ? bad.length + offset : offset;
       bad.writeUInt8(bad.readUInt8(at) ^ 4, at);
-      honest(request, response, bad);
+      correctAnswer(request, response, bad);
     };
     expectFailed(await install([repository.put(image, { archive: flipped })]), 'digest-mismatch', /signed is/);
     expect(existsSync(part())).toBe(false);
   });
 
   it('takes the next source when the first one sends wrong content', async () => {
-    const liar = repository.put(
+    const wrongSource = repository.put(
       image,
-      { archive: (request, response, body) => honest(request, response, Buffer.alloc(body.length)) },
-      '/liar',
+      { archive: (request, response, body) => correctAnswer(request, response, Buffer.alloc(body.length)) },
+      '/wrong',
     );
-    expectInstalled(await install([liar, repository.put(image, {}, '/good')]));
+    expectInstalled(await install([wrongSource, repository.put(image, {}, '/good')]));
   });
 
   it('begins with another source each time', async () => {
@@ -509,7 +509,7 @@ describe('an installation', () => {
         const filling: Answer = (request, response, body) => {
           // Another process takes the free space between its measurement and the download.
           writeFileSync(filler, Buffer.alloc(10 * 1024 ** 2));
-          honest(request, response, body);
+          correctAnswer(request, response, body);
         };
         expect((await install([repository.put(image, { archive: filling })], { directory })).outcome).toMatchObject({
           ok: false,
@@ -526,7 +526,7 @@ describe('an installation', () => {
       await onSmallDisk('size=12m', async (directory) => {
         const filling: Answer = (request, response, body) => {
           writeFileSync(join(directory, 'filler'), Buffer.alloc(7 * 1024 ** 2));
-          honest(request, response, body);
+          correctAnswer(request, response, body);
         };
         const { outcome, downloadedBytes } = await install([repository.put(image, { archive: filling })], {
           directory,

@@ -47,7 +47,7 @@ interface Documents {
 }
 
 /** A key that is missing or broken here is the node's fault; everything else may be a repository's. */
-const DISTRUST: Readonly<Record<(Verdict & { readonly ok: false })['reason'], DistributionFailureReason>> = {
+const TRUST_FAILURES: Readonly<Record<(Verdict & { readonly ok: false })['reason'], DistributionFailureReason>> = {
   'bad-statement': 'bad-signature',
   'bad-signature': 'bad-signature',
   'other-image': 'bad-signature',
@@ -145,7 +145,7 @@ export class Installation {
     const { name, version, contentDigest, manifestDigest, archiveDigest, archiveBytes } = promotion;
     const promoted = { name, version, contentDigest, manifestDigest, archiveDigest, archiveBytes };
     const signed = await this.parts.keys.verify(statementBytes.value, promoted);
-    if (!signed.ok) return failed(DISTRUST[signed.reason], signed.message);
+    if (!signed.ok) return failed(TRUST_FAILURES[signed.reason], signed.message);
     const { statement } = signed;
 
     const manifestBytes = await readDocument(

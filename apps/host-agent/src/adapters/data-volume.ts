@@ -146,16 +146,16 @@ export class DataVolumes {
   async restore(config: ContainerConfig): Promise<void> {
     const volume = this.path(config);
     if (volume === undefined) throw new Error(`storage node ${config.storageNode} is not mounted on this host`);
-    const aside = join(volume, REPLACED);
+    const replaced = join(volume, REPLACED);
     if (await isDirectory(join(volume, SNAPSHOT))) {
       if (await isDirectory(join(volume, DATA))) {
-        await rm(aside, { recursive: true, force: true });
-        await rename(join(volume, DATA), aside);
+        await rm(replaced, { recursive: true, force: true });
+        await rename(join(volume, DATA), replaced);
       }
       await rename(join(volume, SNAPSHOT), join(volume, DATA));
       await syncPath(volume);
     }
-    await rm(aside, { recursive: true, force: true });
+    await rm(replaced, { recursive: true, force: true });
   }
 
   /** Removes the copy, also an incomplete one. */

@@ -117,8 +117,8 @@ export class OciContainers {
     for (;;) {
       const found = this.runtime.observe(id);
       const observed = this.toObserved(found);
-      const unwitnessed = observed.kind === 'exited' && observed.exitCode === undefined && found?.monitored === true;
-      if ((observed.kind !== 'running' && !unwitnessed) || performance.now() > end) return observed;
+      const exitIsUnknown = observed.kind === 'exited' && observed.exitCode === undefined && found?.monitored === true;
+      if ((observed.kind !== 'running' && !exitIsUnknown) || performance.now() > end) return observed;
       await delay(2);
     }
   }

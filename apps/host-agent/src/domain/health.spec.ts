@@ -167,7 +167,7 @@ describe('the plan', () => {
     ['and reported then', { record: record('healthy', undefined) }, ['report healthy']],
     ['once', { record: record('healthy', 'healthy') }, []],
     [
-      'what was found of another run is not looked at',
+      'the health of another run is ignored',
       { record: record('healthy', 'healthy'), health: health('unhealthy', { run: 1 }) },
       [],
     ],

@@ -132,7 +132,7 @@ export class AgentBench {
     };
   }
 
-  async desire(config: Record<string, unknown> & { containerId: string }): Promise<void> {
+  async publishConfig(config: Record<string, unknown> & { containerId: string }): Promise<void> {
     const id = newId();
     const subject = desiredContainer(String(config['host']), config.containerId);
     const headers = encodeHeaders({
@@ -147,7 +147,7 @@ export class AgentBench {
       .publish(subject, JSON.stringify(config), { headers });
   }
 
-  async forgetDesired(containerId: string): Promise<void> {
+  async deleteConfig(containerId: string): Promise<void> {
     const jsm = await this.connection.jetstreamManager();
     await jsm.streams.purge(STREAMS.desired.name, { filter: desiredContainer(this.host, containerId) });
   }
@@ -219,7 +219,7 @@ export class AgentBench {
   /**
    * Leaves the state of an agent that died after the bus had stored the report and before it deleted the report's file.
    */
-  async putBackIntoJournal(report: ContainerReport): Promise<void> {
+  async restoreJournalFile(report: ContainerReport): Promise<void> {
     const jsm = await this.connection.jetstreamManager();
     const subject = hostReport(report.host, report.containerId);
     const stored = await jsm.streams.getMessage(STREAMS.reports.name, { last_by_subj: subject });
