@@ -61,7 +61,7 @@ export function describeStep(step: Step): string {
     case 'release-volume':
       return 'release the data volume';
     case 'forget':
-      return 'delete its logs';
+      return 'delete its runtime state and logs';
     case 'wait-until':
       return `wait until ${new Date(step.atMs).toISOString()}: ${step.why}`;
     case 'remember':

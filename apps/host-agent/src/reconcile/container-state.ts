@@ -70,11 +70,11 @@ export class ContainerState {
       at: new Date().toISOString(),
     };
     // A verdict, or a change of health, is reported in addition to the present state and does not replace it.
-    const isBeside = body.updateId !== undefined || body.kind === 'healthy' || body.kind === 'unhealthy';
-    const announced = isBeside ? this.record.announced : body;
+    const isAdditional = body.updateId !== undefined || body.kind === 'healthy' || body.kind === 'unhealthy';
+    const announced = isAdditional ? this.record.announced : body;
     const sent = this.services.reporter.send(report, this.record.cause);
     // A report that later states do not repeat is recorded as reported only after it is in the journal.
-    if (isBeside) await sent;
+    if (isAdditional) await sent;
     await Promise.all([sent, this.remember({ ...change, announced, sequence, reported: sequence })]);
   }
 }
