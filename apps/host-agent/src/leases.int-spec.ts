@@ -257,7 +257,7 @@ describe('a volume', () => {
     const refused = await bench.report(config.containerId, 'failed');
     expect(refused).toMatchObject({
       reason: 'data-volume-missing',
-      message: expect.stringContaining('is not any more'),
+      message: expect.stringContaining('is no longer there'),
     });
     expect(existsSync(volumeOf(config))).toBe(false);
     await remove(config);
