@@ -56,7 +56,7 @@ async function start(): Promise<number> {
   const wanted = config();
   live.push(wanted);
   const begun = performance.now();
-  await bench.desire(wanted);
+  await bench.publishConfig(wanted);
   const report = await waitFor(
     () =>
       bench.reports.find(
@@ -81,7 +81,7 @@ async function remove(configs: readonly Config[]): Promise<void> {
   const queue = [...configs];
   const worker = async (): Promise<void> => {
     for (let next = queue.pop(); next; next = queue.pop()) {
-      await bench.desire({ ...next, generation: 2, desired: 'removed', deleteData: true });
+      await bench.publishConfig({ ...next, generation: 2, desired: 'removed', deleteData: true });
       await bench.report(next.containerId, 'removed', {}, PATIENCE_MS);
     }
   };

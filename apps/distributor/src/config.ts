@@ -10,7 +10,7 @@ export class DistributorConfig extends ServiceConfig {
   @Matches(NAME_PATTERN)
   PLINTH_STORAGE_NODE!: string;
 
-  /** Absolute path; masters, volumes and software lie below it, on one file system. */
+  /** Absolute path; masters, volumes and software are below it, on one file system. */
   @Matches(/^\//, { message: 'PLINTH_STORAGE_DIR must be an absolute path' })
   PLINTH_STORAGE_DIR!: string;
 
@@ -21,11 +21,17 @@ export class DistributorConfig extends ServiceConfig {
   @Matches(LABELS_PATTERN, { message: 'PLINTH_LABELS must look like tier=ssd,rack=r-7' })
   PLINTH_LABELS: string = '';
 
-  /** Directory of Ed25519 public keys, `<keyId>.pem`: images signed with one of them are installed. Looked at before every installation. */
+  /**
+   * Directory of Ed25519 public keys, `<keyId>.pem`: images signed with one of them are installed. It is read before
+   * every installation.
+   */
   @Matches(/^\//, { message: TRUSTED_KEYS_WANTED })
   PLINTH_TRUSTED_KEYS!: string;
 
-  /** File with the token that image repositories want, mode 0600; its first line is sent. Read at every installation. */
+  /**
+   * File with the token that image repositories require, mode 0600; its first line is sent. It is read at every
+   * installation.
+   */
   @IsOptional()
   @IsString()
   @Matches(/^\//, { message: 'PLINTH_DOWNLOAD_TOKEN_FILE must be an absolute path' })
@@ -36,19 +42,19 @@ export class DistributorConfig extends ServiceConfig {
   @Max(60)
   PLINTH_HEARTBEAT_SECONDS: number = 3;
 
-  /** Between two looks at how much disk the tenants' volumes take. */
+  /** Seconds between two measurements of the disk usage of the tenants' volumes. */
   @IsNumber()
   @Min(0.1)
   @Max(86_400)
   PLINTH_DISK_USE_SECONDS: number = 30;
 
-  /** A download that brings less than 64 KiB in this time is broken off; what came is kept. */
+  /** A download that receives less than 64 KiB in this time is cancelled; the received bytes are kept. */
   @IsNumber()
   @Min(0.1)
   @Max(600)
   PLINTH_DOWNLOAD_STALL_SECONDS: number = 20;
 
-  /** Longest pause between two tries of an installation. */
+  /** Longest pause between two tries of an installation, seconds. */
   @IsNumber()
   @Min(0.25)
   @Max(3600)

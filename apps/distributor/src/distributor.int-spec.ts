@@ -32,7 +32,7 @@ import { connectNats, EventPublisher } from '@plinth/service-kit';
 import type { NatsConnection, Subscription } from 'nats';
 import { type ServiceProcess, startNats, type TestServer } from '@plinth/testkit';
 import { refusedDistributor, startDistributor } from './testing/start-distributor.js';
-import { type Answer, honest, HostileRepository } from './testing/hostile-repository.js';
+import { type Answer, correctAnswer, HostileRepository } from './testing/hostile-repository.js';
 import { makeImage, makeKey, promotionOf, type TestImage, trust } from './testing/image-fixture.js';
 
 const key = makeKey();
@@ -79,7 +79,7 @@ beforeEach(() => {
 afterEach(async () => {
   await Promise.all(running.map((distributor) => distributor.end('SIGKILL')));
   for (const subscription of subscriptions) subscription.unsubscribe();
-  // A node that is new gets everything that was promoted before; the next test's shall not.
+  // A new node gets all earlier promotions; the node of the next test must not.
   await (await connection.jetstreamManager()).streams.purge(STREAMS.events.name);
 });
 
@@ -126,7 +126,7 @@ const small = (name: string): Promise<TestImage> =>
 const distributed = (): MasterReport | undefined => reports.find((report) => report.kind === 'distributed');
 
 describe('distributor', () => {
-  it('brings a promoted image to the disk, reports it and shows it in its heartbeat', async () => {
+  it('installs a promoted image, reports it and has it in its heartbeat', async () => {
     const image = await small('first');
     const first = await distributor();
     await promote(promotionOf(image, [repository.put(image)]));
@@ -148,7 +148,7 @@ describe('distributor', () => {
     expect(lstatSync(join(directory, 'root/etc')).mtimeMs).toBe(1_700_000_000_000);
     await until(() => journal().length === 0);
     expect(readdirSync(join(storage, 'staging'))).toEqual([]);
-    // Given back after the last entry of the journal is gone.
+    // The reserve is restored after the last entry of the journal is gone.
     await until(() => readdirSync(join(storage, 'locks')).length === 0);
     const heartbeat = await until(() => heartbeats.find(({ images }) => images.length === 1));
     expect(heartbeat).toMatchObject({
@@ -161,7 +161,7 @@ describe('distributor', () => {
     expect(await first.end()).toBe(0);
   });
 
-  it('takes what means it, and leaves the rest', async () => {
+  it('takes promotions to its node, and ignores the others', async () => {
     const images = await Promise.all(['to-all', 'to-node', 'to-label', 'to-west', 'to-other', 'to-east'].map(small));
     const to = [
       undefined,
@@ -179,7 +179,7 @@ describe('distributor', () => {
     expect(readdirSync(join(storage, 'images')).sort()).toEqual(['to-all', 'to-label', 'to-node', 'to-west']);
   });
 
-  it('catches up with what was promoted while it was away', async () => {
+  it('catches up on promotions from while it was away', async () => {
     const [before, meanwhile] = await Promise.all([small('before'), small('meanwhile')]);
     const first = await distributor();
     await promote(promotionOf(before, [repository.put(before, {}, '/before')], [node]));
@@ -206,12 +206,14 @@ describe('distributor', () => {
     ]);
   });
 
-  it('tries again by itself until the repository is back, and says so', async () => {
+  it('tries again by itself until the repository is back, and reports it', async () => {
     const image = await small('patience');
-    let trouble = 3;
+    let failuresLeft = 3;
     const source = repository.put(
       image,
-      { archive: (...exchange) => (trouble-- > 0 ? exchange[1].writeHead(503).end() : honest(...exchange)) },
+      {
+        archive: (...exchange) => (failuresLeft-- > 0 ? exchange[1].writeHead(503).end() : correctAnswer(...exchange)),
+      },
       '/patience',
     );
     await distributor();
@@ -231,13 +233,13 @@ describe('distributor', () => {
   ])('gets it in the end, without a hand, when its source was wrong (%s) for a while', async (name, reason) => {
     const image = await small(name);
     let wrong = 4;
-    const lying: Answer = (request, response, body) => {
-      if (wrong-- <= 0) return honest(request, response, body);
-      if (name === 'strike') return honest(request, response, Buffer.alloc(body.length));
+    const wrongAnswer: Answer = (request, response, body) => {
+      if (wrong-- <= 0) return correctAnswer(request, response, body);
+      if (name === 'strike') return correctAnswer(request, response, Buffer.alloc(body.length));
       response.writeHead(403).end();
     };
     await distributor();
-    await promote(promotionOf(image, [repository.put(image, { archive: lying }, `/${name}`)], [node]));
+    await promote(promotionOf(image, [repository.put(image, { archive: wrongAnswer }, `/${name}`)], [node]));
     await until(() => reports.find(({ kind }) => kind === 'distributed'));
     const failures = reports.filter(({ kind }) => kind === 'failed');
     expect(failures).toHaveLength(4);
@@ -276,7 +278,7 @@ describe('distributor', () => {
     const staging = join(storage, 'staging/stopped-v1');
     await until(() => treesOf(staging).some((tree) => filesIn(join(staging, tree, 'root/srv')) > 300));
     expect(await first.end('SIGTERM')).toBe(0);
-    // It did not finish first.
+    // The extraction did not finish before the stop.
     expect(existsSync(join(storage, 'images/stopped/v1'))).toBe(false);
     expect(readdirSync(staging).sort()).toEqual(['download.part', 'download.part.json']);
     expect(decompressors()).toEqual([]);
@@ -319,7 +321,7 @@ describe('distributor', () => {
     const image = await small('takeover');
     let first = true;
     const hanging: Answer = (request, response, body) => {
-      if (!first) return honest(request, response, body);
+      if (!first) return correctAnswer(request, response, body);
       first = false;
       response.writeHead(200, { 'content-length': body.length });
       response.write(body.subarray(0, 10));
@@ -328,7 +330,7 @@ describe('distributor', () => {
     await promote(promotionOf(image, [repository.put(image, { archive: hanging }, '/takeover')], [node]));
     await until(() => !first);
     await distributor({ PLINTH_SERVICE_ID: 'distributor-2' });
-    // Locked: nobody else takes it, and nobody cleans it away.
+    // The version is locked: no other distributor takes it or cleans it up.
     await new Promise((resolve) => setTimeout(resolve, 1_200));
     expect(reports).toEqual([]);
     expect(existsSync(join(storage, 'staging/takeover-v1/download.part'))).toBe(true);
@@ -340,7 +342,7 @@ describe('distributor', () => {
     const image = await many('offline', 50);
     let release: (() => void) | undefined;
     const waiting: Answer = (request, response, body) => {
-      release = () => honest(request, response, body);
+      release = () => correctAnswer(request, response, body);
     };
     await distributor({ PLINTH_DOWNLOAD_STALL_SECONDS: '60' });
     await promote(promotionOf(image, [repository.put(image, { archive: waiting }, '/offline')], [node]));
@@ -355,7 +357,7 @@ describe('distributor', () => {
     await until(() => journal().length === 0);
   });
 
-  it('knows what was revoked: no more installed, still kept', async () => {
+  it('does not install a revoked version, and keeps one that is installed', async () => {
     const [kept, late] = await Promise.all([small('kept'), small('late')]);
     await distributor();
     await promote(promotionOf(kept, [repository.put(kept, {}, '/kept')], [node]));
@@ -372,7 +374,7 @@ describe('distributor', () => {
     expect(repository.requests).toHaveLength(requests);
   });
 
-  it('cleans what former lives left, and puts aside what it can not read', async () => {
+  it('cleans up after former processes, and sets aside what it can not read', async () => {
     mkdirSync(join(storage, 'staging/old-v1/tree-abc/root'), { recursive: true });
     mkdirSync(join(storage, 'staging/no image'), { recursive: true });
     writeFileSync(join(storage, 'staging/old-v1/download.part'), 'x');
@@ -477,13 +479,13 @@ function decompressors(): string[] {
         readlinkSync(`/proc/${pid}/fd/0`).startsWith(storage)
       );
     } catch {
-      // It has ended meanwhile.
+      // The process has ended meanwhile.
       return false;
     }
   });
 }
 
-it('measures what the volumes of each tenant take, and nothing that is none', async () => {
+it('measures the volumes of each tenant, and no other directories', async () => {
   await distributor({ PLINTH_DISK_USE_SECONDS: '0.2' });
   const volume = (
     tenant: string,

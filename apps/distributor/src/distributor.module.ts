@@ -35,7 +35,7 @@ import { ImageRetiredHandler } from './handlers/image-retired.handler.js';
 import { ImageRevokedHandler } from './handlers/image-revoked.handler.js';
 import { INSTALLATION_PARTS, STORAGE_NODE } from './tokens.js';
 
-/** What stands for this node and its directories. */
+/** Providers of this node and its directories. */
 const NODE = [
   {
     provide: STORAGE_NODE,
@@ -98,7 +98,7 @@ const NODE = [
   exports: [SERVICE_READINESS],
 })
 export class DistributorModule {
-  /** @param keys read before NATS is asked for, so that a wrong configuration shows at once */
+  /** @param keys read before the connection to NATS, so that a wrong configuration is reported at once */
   static with(keys: TrustedKeys): DynamicModule {
     return { module: DistributorModule, providers: [{ provide: TrustedKeys, useValue: keys }] };
   }
@@ -135,8 +135,8 @@ function installationParts(
         return readToken(config.PLINTH_DOWNLOAD_TOKEN_FILE);
       } catch (error) {
         if (!(error instanceof CredentialsError)) throw error;
-        // The repository refuses without it, and that is tried again.
-        logger.error({ err: error }, 'downloads without a token');
+        // A repository refuses downloads without the token, and they are tried again.
+        logger.error({ err: error }, 'the token can not be read; downloads are sent without it');
         return undefined;
       }
     },

@@ -15,14 +15,14 @@ await runService({
   name: 'distributor',
   config: DistributorConfig,
   consumers: ({ PLINTH_STORAGE_NODE }) => ({ request: storageConsumers(PLINTH_STORAGE_NODE) }),
-  // Distributors of one node share its promotions; those of another get them all.
+  // Distributors of one node share its promotions; every node gets all of them.
   consumerGroup: ({ PLINTH_STORAGE_NODE }) => distributorGroup(PLINTH_STORAGE_NODE),
   prepare: async (base) => {
     keys = await openTrustedKeys(base);
     return {};
   },
   module: () => {
-    if (!keys) throw new Error('the module is asked for before the keys were read');
+    if (!keys) throw new Error('the module was requested before the keys were read');
     return DistributorModule.with(keys);
   },
   components: [Resumption, DistributionLoop, RemovalLoop, VolumeUsage, Heartbeat],

@@ -1,6 +1,6 @@
 /**
- * What a power cut leaves of an image that was reported: the storage lies on a loop device, whose backing file at one instant is what a disk would
- * hold that lost power then. Needs root, mkfs.ext4 and loop devices.
+ * A reported image after a power cut: the storage is on a loop device, and its backing file at one instant has the content
+ * of a disk that lost power then. Needs root, mkfs.ext4 and loop devices.
  */
 import { execFileSync } from 'node:child_process';
 import {
@@ -64,7 +64,7 @@ it('an image that was reported is whole after a power cut', async () => {
   writeFileSync(disk, '');
   truncateSync(disk, DISK_BYTES);
   execFileSync('mkfs.ext4', ['-q', '-F', disk]);
-  // The journal shall not flush by itself what the distributor has to.
+  // The journal of the file system must not flush writes that the distributor has to flush.
   const storage = mount(disk, 'storage', 'commit=600');
   const tree = Object.fromEntries(
     Array.from({ length: FILES }, (_, index) => [`data/file-${index}`, `content ${index} `.repeat(500)]),

@@ -1,4 +1,4 @@
-/** The end of masters: the compiled service on a real bus and a real disk, also killed in between. Needs root. */
+/** Removal of masters: the compiled service on a real bus and a real disk, also killed in between. Needs root. */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -93,23 +93,23 @@ const promote = (image: TestImage): Promise<unknown> =>
 const retire = (name: string): Promise<unknown> =>
   publisher.publish({ subject: SUBJECTS.imageRetired, data: { name, version: 'v1' } });
 const master = (name: string): string => join(storage, 'images', name, 'v1');
-const told = (kind: MasterReport['kind'], name: string): MasterReport[] =>
+const reportsOf = (kind: MasterReport['kind'], name: string): MasterReport[] =>
   reports.filter((report) => report.kind === kind && report.name === name);
 
 async function install(name: string): Promise<TestImage> {
   const image = await small(name);
   await promote(image);
-  await until(() => told('distributed', name).length > 0);
+  await until(() => reportsOf('distributed', name).length > 0);
   return image;
 }
 
 describe('a retired version', () => {
-  it('goes from the disk and the heartbeat, is reported, and never comes back; others stay', async () => {
+  it('is removed from disk and heartbeat, is reported, and never comes back; others stay', async () => {
     const service = await distributor();
     const image = await install('gone');
     await install('kept');
     await retire('gone');
-    expect(await until(() => told('removed', 'gone')[0])).toMatchObject({ node: `sn-${tests}`, version: 'v1' });
+    expect(await until(() => reportsOf('removed', 'gone')[0])).toMatchObject({ node: `sn-${tests}`, version: 'v1' });
     expect(existsSync(master('gone'))).toBe(false);
     expect(existsSync(master('kept'))).toBe(true);
     await until(() => heartbeat?.images.length === 1 && heartbeat.images[0]?.name === 'kept');
@@ -119,19 +119,19 @@ describe('a retired version', () => {
     await until(() => service.log.some(({ msg }) => msg.includes('was retired')));
     await until(() => readdirSync(join(storage, 'wanted')).filter((file) => file.endsWith('.json')).length === 0);
     expect(existsSync(master('gone'))).toBe(false);
-    // Told again, it is answered again: whoever asks has missed the answer.
+    // A repeated retirement is reported again: its sender has missed the report.
     await retire('gone');
-    await until(() => told('removed', 'gone').length === 2);
+    await until(() => reportsOf('removed', 'gone').length === 2);
   });
 
-  it('goes also when the node was away, whatever of the two it hears first', async () => {
+  it('is also removed when the node was away, whichever of the two events arrives first', async () => {
     const first = await distributor();
     await install('while-away');
     await first.end();
     await retire('while-away');
     await retire('never-seen');
     await distributor();
-    await until(() => told('removed', 'while-away').length > 0 && told('removed', 'never-seen').length > 0);
+    await until(() => reportsOf('removed', 'while-away').length > 0 && reportsOf('removed', 'never-seen').length > 0);
     expect(existsSync(master('while-away'))).toBe(false);
     const late = await small('never-seen');
     await promote(late);
@@ -139,15 +139,15 @@ describe('a retired version', () => {
     expect(existsSync(master('never-seen'))).toBe(false);
   });
 
-  it('is removed and told by the next life when the one before died between any two steps', async () => {
+  it('is removed and reported by the next process when the one before died between any two steps', async () => {
     const first = await distributor();
-    for (const name of ['told-nobody', 'half-deleted']) await install(name);
+    for (const name of ['not-reported', 'half-deleted']) await install(name);
     await first.end('SIGKILL');
-    // As a process leaves it that died after the event was written down, and one that died while it deleted.
+    // The state after a process died when the event was stored, and after one died while it deleted.
     const { Retirements } = await import('./adapters/retirements.js');
     const { StorageLayout } = await import('./domain/storage-layout.js');
     const retirements = new Retirements(new StorageLayout(storage));
-    for (const name of ['told-nobody', 'half-deleted'])
+    for (const name of ['not-reported', 'half-deleted'])
       await retirements.add(
         { name, version: 'v1' },
         { id: `event-${name}`, correlationId: 'request', time: new Date().toISOString() },
@@ -157,21 +157,23 @@ describe('a retired version', () => {
     renameSync(master('half-deleted'), join(staging, 'withdrawn-00000000'));
     rmSync(join(staging, 'withdrawn-00000000', 'root', 'usr'), { recursive: true });
     await distributor();
-    await until(() => told('removed', 'told-nobody').length > 0 && told('removed', 'half-deleted').length > 0);
-    for (const name of ['told-nobody', 'half-deleted']) expect(existsSync(master(name))).toBe(false);
+    await until(
+      () => reportsOf('removed', 'not-reported').length > 0 && reportsOf('removed', 'half-deleted').length > 0,
+    );
+    for (const name of ['not-reported', 'half-deleted']) expect(existsSync(master(name))).toBe(false);
     await until(() => readdirSync(join(storage, 'retiring')).length === 0);
     expect(readdirSync(join(storage, 'staging'))).toEqual([]);
   });
 
-  it('is told once by two distributors of the node', async () => {
+  it('is reported once by two distributors of the node', async () => {
     await Promise.all([distributor('distributor-1'), distributor('distributor-2')]);
     const names = ['a', 'b', 'c', 'd', 'e', 'f'];
     await Promise.all(names.map(install));
     await Promise.all(names.map(retire));
-    await until(() => names.every((name) => told('removed', name).length > 0));
+    await until(() => names.every((name) => reportsOf('removed', name).length > 0));
     await until(() => readdirSync(join(storage, 'retiring')).length === 0);
     for (const name of names) expect(existsSync(master(name))).toBe(false);
-    expect(names.flatMap((name) => told('removed', name))).toHaveLength(names.length);
+    expect(names.flatMap((name) => reportsOf('removed', name))).toHaveLength(names.length);
     await until(() => readdirSync(join(storage, 'locks')).length === 0);
   });
 });

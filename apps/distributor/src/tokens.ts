@@ -1,4 +1,4 @@
-/** Injection tokens of what is no class. */
+/** Injection tokens of values that are not classes. */
 export const STORAGE_NODE = Symbol('this storage node');
-/** Of the `InstallationParts`. */
-export const INSTALLATION_PARTS = Symbol('what an installation works with');
+/** Token of the `InstallationParts`. */
+export const INSTALLATION_PARTS = Symbol('installation parts');

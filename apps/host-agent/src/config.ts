@@ -17,7 +17,7 @@ function IsStorageMounts(): PropertyDecorator {
   });
 }
 
-/** `true` or `false`, spelt out: with implicit conversion the text `false` would be true. */
+/** Converts `true` and `false`: with implicit conversion the text `false` would be true. */
 function FromTrueOrFalse(): PropertyDecorator {
   return Transform(({ obj, key, value }: { obj: Record<string, unknown>; key: string; value: unknown }) => {
     const given = obj[key];
@@ -41,7 +41,10 @@ export class HostAgentConfig extends ServiceConfig {
   @Matches(NAME_PATTERN)
   PLINTH_DATACENTER: string = 'default';
 
-  /** Directory of Ed25519 public keys, `<keyId>.pem`: images signed with one of them are used. Looked at before every start. */
+  /**
+   * Directory of Ed25519 public keys, `<keyId>.pem`: images signed with one of them are used. It is read before every
+   * start.
+   */
   @Matches(/^\//, { message: TRUSTED_KEYS_WANTED })
   PLINTH_TRUSTED_KEYS!: string;
 
@@ -67,19 +70,25 @@ export class HostAgentConfig extends ServiceConfig {
   @Max(300)
   PLINTH_HEARTBEAT_SECONDS: number = 3;
 
-  /** Starts at the same time. */
+  /** Starts in progress at the same time. */
   @IsInt()
   @Min(1)
   @Max(1024)
   PLINTH_START_CONCURRENCY: number = 2 * availableParallelism();
 
-  /** Health checks that are begun at the same time. When they take more than half of these places, their intervals get longer. */
+  /**
+   * Health checks that are begun at the same time. When they take more than half of these places, their intervals get
+   * longer.
+   */
   @IsInt()
   @Min(1)
   @Max(1024)
   PLINTH_HEALTH_CONCURRENCY: number = Math.max(2, Math.ceil(availableParallelism() / 2));
 
-  /** How long one renewal of the host's lease on its volumes holds, seconds; 0: no leases, and its containers are never started elsewhere. */
+  /**
+   * How long one renewal of the host's lease on its volumes holds, seconds; 0: no leases, and its containers are never
+   * started elsewhere.
+   */
   @IsInt()
   @Min(0)
   @Max(3600)

@@ -1,4 +1,6 @@
-/** Health checks with the agent as a process: hung containers, restarts, an agent that is killed, a bus that is away. */
+/**
+ * Health checks with the agent as a process: hung containers, restarts, an agent that is killed, a bus that is away.
+ */
 import { type ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
@@ -9,7 +11,7 @@ let bench: AgentBench;
 let agent: ChildProcess;
 const ids: string[] = [];
 
-/** The container is well while /data/ill is not there. */
+/** The container is healthy while /data/ill does not exist. */
 const WELL_UNLESS_ILL = ['/bin/sh', '-c', 'test ! -e /data/ill || { echo not well; exit 1; }'];
 const CHECK = { exec: WELL_UNLESS_ILL, intervalSeconds: 0.2, timeoutSeconds: 10, retries: 2, startPeriodSeconds: 0 };
 
@@ -31,12 +33,12 @@ async function start(
 ): Promise<{ readonly config: Config; readonly first: ContainerReport }> {
   const config = bench.config({ stopGraceSeconds: 0, health: CHECK, ...more });
   ids.push(config.containerId);
-  await bench.desire(config);
+  await bench.publishConfig(config);
   return { config, first: await bench.report(config.containerId, 'started') };
 }
 
 async function remove(config: Config): Promise<void> {
-  await bench.desire({ ...config, generation: 9, desired: 'removed', deleteData: true });
+  await bench.publishConfig({ ...config, generation: 9, desired: 'removed', deleteData: true });
   await bench.report(config.containerId, 'removed');
 }
 
@@ -44,7 +46,7 @@ const sh = (config: Config, script: string): Promise<unknown> =>
   bench.exec({ containerId: config.containerId, command: ['/bin/sh', '-c', script] });
 const reportsOf = (config: Config, kind: ContainerReport['kind']): readonly ContainerReport[] =>
   bench.reports.filter((report) => report.containerId === config.containerId && report.kind === kind);
-/** Of the container, by what they run. */
+/** Pids of the container's processes with this command. */
 const sleepers = (config: Config, seconds: string): readonly number[] =>
   bench.alive(config.containerId).filter((pid) => {
     try {
@@ -105,7 +107,7 @@ describe('a container with a health check', () => {
     await remove(config);
   });
 
-  it('whose check hangs is unhealthy, and nothing is left of the check', async () => {
+  it('whose check hangs is unhealthy, and no process of the check is left', async () => {
     const { config } = await start({
       restart: { policy: 'never' },
       health: {
@@ -126,7 +128,7 @@ describe('a container with a health check', () => {
   it('is stopped at once, also in a check that hangs', async () => {
     const { config } = await start({ health: { ...CHECK, exec: ['/bin/sleep', '4722'], timeoutSeconds: 600 } });
     await waitFor(() => sleepers(config, '4722')[0], 'the check');
-    await bench.desire({ ...config, generation: 2, desired: 'stopped' });
+    await bench.publishConfig({ ...config, generation: 2, desired: 'stopped' });
     await bench.report(config.containerId, 'stopped', { generation: 2 });
     expect(reportsOf(config, 'unhealthy')).toEqual([]);
     await remove(config);
@@ -134,7 +136,7 @@ describe('a container with a health check', () => {
 });
 
 describe('an agent that is killed', () => {
-  it('in a check leaves nothing of it, and the next one goes on where it was', async () => {
+  it('in a check leaves nothing of the check, and the next agent continues from the same state', async () => {
     const hangs = '/data/hangs';
     const { config, first } = await start({
       health: {
@@ -148,7 +150,7 @@ describe('an agent that is killed', () => {
     await waitFor(() => (sleepers(config, '4723').length === 2 ? true : undefined), 'the check');
     await bench.stopAgent(agent, 'SIGKILL');
     expect(sleepers(config, '4723')).toHaveLength(2);
-    // The next one is not to begin another that hangs.
+    // The next agent must not begin another check that hangs.
     const kept = sleepers(config, '4723');
     agent = bench.startAgent();
     const again = await bench.report(config.containerId, 'started', {
@@ -171,7 +173,7 @@ describe('an agent that is killed', () => {
     await killAgent();
     const stopped = await bench.report(config.containerId, 'stopped', { after: sequence });
     expect(stopped.cause).toBe('unhealthy');
-    await bench.desire({ ...config, generation: 9, desired: 'removed', deleteData: true });
+    await bench.publishConfig({ ...config, generation: 9, desired: 'removed', deleteData: true });
     await bench.report(config.containerId, 'removed');
     expect(reportsOf(config, 'unhealthy').length).toBeGreaterThan(0);
   });

@@ -36,14 +36,14 @@ afterAll(async () => {
 describe('the life of one container', () => {
   it('is started, used, stopped, started again and removed', async () => {
     const config = newConfig({ software: 'hello', timezone: 'Asia/Tokyo' });
-    await bench.desire(config);
+    await bench.publishConfig(config);
     const started = await bench.report(config.containerId, 'started');
     expect(started).toMatchObject({ generation: 1, image: 'debian-12@v1', restarts: 0 });
     expect(alive(started.pid)).toBe(true);
 
-    // Older than what the agent has: ignored.
-    await bench.desire({ ...config, generation: 2 });
-    await bench.desire({ ...config, generation: 1, desired: 'removed' });
+    // A config that is older than the agent's is ignored.
+    await bench.publishConfig({ ...config, generation: 2 });
+    await bench.publishConfig({ ...config, generation: 1, desired: 'removed' });
 
     const script =
       'cat /sw/greeting; hostname; echo "$SHOP $PLINTH_CONTAINER_NAME $LANG"; date +%Z; ls -d /data/service; echo kept > /data/file; touch /x 2>/dev/null || echo read-only; cat >&2; exit 3';
@@ -58,23 +58,23 @@ describe('the life of one container', () => {
       exit: { ok: true, data: { exitCode: 3 } },
     });
 
-    await bench.desire({ ...config, generation: 3, desired: 'stopped' });
+    await bench.publishConfig({ ...config, generation: 3, desired: 'stopped' });
     const stopped = await bench.report(config.containerId, 'stopped', { generation: 3 });
     expect(stopped).toMatchObject({ cause: 'requested', exitCode: 137 });
     expect(alive(started.pid)).toBe(false);
 
-    await bench.desire({ ...config, generation: 4, runGeneration: 4 });
+    await bench.publishConfig({ ...config, generation: 4, runGeneration: 4 });
     const again = await bench.report(config.containerId, 'started', { generation: 4 });
     expect(again).toMatchObject({ restarts: 1 });
     expect((await bench.exec({ containerId: config.containerId, command: ['cat', '/data/file'] })).stdout).toBe(
       'kept\n',
     );
 
-    await bench.desire({ ...config, generation: 5, runGeneration: 5 });
+    await bench.publishConfig({ ...config, generation: 5, runGeneration: 5 });
     const restarted = await bench.report(config.containerId, 'started', { generation: 5 });
     expect(restarted.pid).not.toBe(again.pid);
 
-    await bench.desire({ ...config, generation: 6, runGeneration: 5, desired: 'removed', deleteData: true });
+    await bench.publishConfig({ ...config, generation: 6, runGeneration: 5, desired: 'removed', deleteData: true });
     await bench.report(config.containerId, 'removed');
     expect(existsSync(join(bench.storage, 'volumes', String(config['dataVolume'])))).toBe(false);
     const sequences = bench.reports
@@ -84,30 +84,30 @@ describe('the life of one container', () => {
   });
 });
 
-describe('what goes wrong', () => {
-  it('takes no image whose statement was signed for another', async () => {
+describe('failures', () => {
+  it('refuses an image whose statement was signed for another', async () => {
     const image = join(bench.storage, 'images/debian-12/v3');
     const contentDigest = await bench.installImage('v3');
     copyFileSync(join(bench.storage, 'images/debian-12/v1/signature.json'), join(image, 'signature.json'));
     const config = newConfig({ image: 'debian-12@v3', contentDigest, restart: { policy: 'never' } });
     await bench.stopAgent(agent);
     agent = bench.startAgent();
-    await bench.desire(config);
+    await bench.publishConfig(config);
     expect(await bench.report(config.containerId, 'failed')).toMatchObject({
       reason: 'image-mismatch',
       message: expect.stringContaining('another'),
     });
-    await bench.desire({ ...config, generation: 2, desired: 'removed' });
+    await bench.publishConfig({ ...config, generation: 2, desired: 'removed' });
     await bench.report(config.containerId, 'removed');
   });
 
   it('refuses an image whose /dev leads elsewhere', async () => {
     const config = newConfig({ image: 'debian-12@v2', contentDigest: hostile });
-    await bench.desire(config);
+    await bench.publishConfig(config);
     const failed = await bench.report(config.containerId, 'failed');
     expect(failed).toMatchObject({ reason: 'mount-point-not-directory' });
     expect(failed.retryInMs).toBeUndefined();
-    await bench.desire({ ...config, generation: 2, desired: 'removed', deleteData: true });
+    await bench.publishConfig({ ...config, generation: 2, desired: 'removed', deleteData: true });
     await bench.report(config.containerId, 'removed');
   });
 
@@ -120,23 +120,23 @@ describe('what goes wrong', () => {
     ['a storage node that is not mounted', { storageNode: 'sn-9' }, 'data-volume-missing', true],
   ])('answers %s with its reason', async (_what, overrides, reason, retried) => {
     const config = newConfig(overrides);
-    await bench.desire(config);
+    await bench.publishConfig(config);
     const failed = await bench.report(config.containerId, 'failed');
     expect(failed).toMatchObject({ reason });
     expect(failed.retryInMs).toBe(retried ? 1_000 : undefined);
-    await bench.desire({ ...config, generation: 2, desired: 'removed' });
+    await bench.publishConfig({ ...config, generation: 2, desired: 'removed' });
     await bench.report(config.containerId, 'removed');
   });
 
-  it('answers a broken config, and goes on', async () => {
+  it('reports an invalid config, and goes on', async () => {
     const config = newConfig({ limits: { memoryBytes: 'a lot' } });
-    await bench.desire(config);
+    await bench.publishConfig(config);
     expect(await bench.report(config.containerId, 'failed')).toMatchObject({ reason: 'internal-error', generation: 1 });
   });
 
-  it('restarts by policy what was killed, and gives up after the allowed retries', async () => {
+  it('restarts a killed container by its policy, and gives up after the allowed retries', async () => {
     const config = newConfig({ restart: { policy: 'on-failure', maxRetries: 1 } });
-    await bench.desire(config);
+    await bench.publishConfig(config);
     const first = await bench.report(config.containerId, 'started');
     process.kill(first.pid ?? 0, 'SIGKILL');
     expect(await bench.report(config.containerId, 'stopped')).toMatchObject({
@@ -148,15 +148,15 @@ describe('what goes wrong', () => {
     expect(second.restarts).toBe(1);
     process.kill(second.pid ?? 0, 'SIGKILL');
     expect(await bench.report(config.containerId, 'failed')).toMatchObject({ reason: 'crash-loop', exitCode: 137 });
-    await bench.desire({ ...config, generation: 2, desired: 'stopped' });
+    await bench.publishConfig({ ...config, generation: 2, desired: 'stopped' });
     await bench.report(config.containerId, 'stopped', { generation: 2 });
   });
 
-  it('stops what waits for its restart', async () => {
+  it('stops a container that waits for its restart', async () => {
     const config = newConfig({ command: ['/bin/false'] });
-    await bench.desire(config);
+    await bench.publishConfig(config);
     await bench.report(config.containerId, 'stopped');
-    await bench.desire({ ...config, generation: 2, desired: 'stopped' });
+    await bench.publishConfig({ ...config, generation: 2, desired: 'stopped' });
     expect(await bench.report(config.containerId, 'stopped', { generation: 2 })).toMatchObject({
       cause: 'requested',
       exitCode: 1,
@@ -164,24 +164,25 @@ describe('what goes wrong', () => {
   });
 
   it('waits for the grace of a process that takes its time, and kills one that ignores it', async () => {
-    const polite = newConfig({
+    const exiting = newConfig({
       command: ['/bin/sh', '-c', 'trap "exit 7" TERM; : > /data/ready; sleep infinity & wait'],
       stopGraceSeconds: 10,
     });
-    const deaf = newConfig({
+    const ignoring = newConfig({
       command: ['/bin/sh', '-c', 'trap "" TERM; trap "echo no" INT; : > /data/ready; sleep infinity'],
       stopSignal: 'SIGINT',
       stopGraceSeconds: 1,
     });
-    for (const config of [polite, deaf]) {
-      await bench.desire(config);
+    for (const config of [exiting, ignoring]) {
+      await bench.publishConfig(config);
       await bench.report(config.containerId, 'started');
       const ready = join(bench.storage, 'volumes', String(config['dataVolume']), 'data/ready');
       await waitFor(() => (existsSync(ready) ? true : undefined), 'its traps');
     }
-    for (const config of [polite, deaf]) await bench.desire({ ...config, generation: 2, desired: 'stopped' });
-    expect(await bench.report(polite.containerId, 'stopped')).toMatchObject({ exitCode: 7 });
-    expect(await bench.report(deaf.containerId, 'stopped')).toMatchObject({ exitCode: 137 });
+    for (const config of [exiting, ignoring])
+      await bench.publishConfig({ ...config, generation: 2, desired: 'stopped' });
+    expect(await bench.report(exiting.containerId, 'stopped')).toMatchObject({ exitCode: 7 });
+    expect(await bench.report(ignoring.containerId, 'stopped')).toMatchObject({ exitCode: 137 });
   });
 });
 
@@ -190,7 +191,7 @@ describe('logs', () => {
     const config = newConfig({
       command: ['/bin/sh', '-c', 'echo first; echo to-stderr >&2; printf "%20000s end\\n" x; sleep infinity'],
     });
-    await bench.desire(config);
+    await bench.publishConfig(config);
     await bench.report(config.containerId, 'started');
     const all = await waitForLogs(config.containerId, 'end');
     expect(all.stdout).toBe(`first\n${'x'.padStart(20_000)} end\n`);
@@ -221,7 +222,7 @@ describe('logs', () => {
 describe('streams', () => {
   it('ends a command whose requester is gone', async () => {
     const config = newConfig();
-    await bench.desire(config);
+    await bench.publishConfig(config);
     await bench.report(config.containerId, 'started');
     const inbox = createInbox();
     const replies = bench.connection.subscribe(inbox, { max: 1 });
@@ -239,7 +240,7 @@ describe('streams', () => {
     const config = newConfig({
       command: ['/bin/sh', '-c', 'while sleep 0.1; do echo line; done'],
     });
-    await bench.desire(config);
+    await bench.publishConfig(config);
     await bench.report(config.containerId, 'started');
     let arrived = '';
     const followed = bench.logs(
@@ -247,7 +248,7 @@ describe('streams', () => {
       (text) => (arrived += text),
     );
     await waitFor(() => (arrived.split('\n').length > 3 ? true : undefined), 'lines that were written meanwhile');
-    await bench.desire({ ...config, generation: 2, desired: 'removed', deleteData: true });
+    await bench.publishConfig({ ...config, generation: 2, desired: 'removed', deleteData: true });
     const result = await followed;
     expect(result.exit).toEqual({ ok: true, data: { exitCode: 0 } });
     expect(result.stdout).toMatch(/^(?:line\n){3,}$/);
@@ -255,19 +256,19 @@ describe('streams', () => {
 
   it('carries big output in order', async () => {
     const config = newConfig();
-    await bench.desire(config);
+    await bench.publishConfig(config);
     await bench.report(config.containerId, 'started');
     const result = await bench.exec({ containerId: config.containerId, command: ['/usr/bin/seq', '1', '200000'] });
     expect(result.stdout).toBe(Array.from({ length: 200_000 }, (_, index) => `${index + 1}\n`).join(''));
   });
 
-  it('says why it can not', async () => {
-    const nobody = 'f'.repeat(32);
-    expect((await bench.exec({ containerId: nobody, command: ['true'] })).exit).toMatchObject({
+  it('reports why it can not', async () => {
+    const unknown = 'f'.repeat(32);
+    expect((await bench.exec({ containerId: unknown, command: ['true'] })).exit).toMatchObject({
       ok: false,
       reason: 'not-running',
     });
-    expect((await bench.logs({ containerId: nobody })).exit).toMatchObject({
+    expect((await bench.logs({ containerId: unknown })).exit).toMatchObject({
       ok: false,
       reason: 'container-not-found',
     });
@@ -281,7 +282,7 @@ describe('streams', () => {
 describe('the agent itself', () => {
   it('leaves containers running when it is killed, and the next one takes them over', async () => {
     const config = newConfig();
-    await bench.desire(config);
+    await bench.publishConfig(config);
     const started = await bench.report(config.containerId, 'started');
     await bench.stopAgent(agent, 'SIGKILL');
     expect(alive(started.pid)).toBe(true);
@@ -295,21 +296,21 @@ describe('the agent itself', () => {
 
   it('reports again what runs when it was killed between the storing of a report and the note of it', async () => {
     const config = newConfig();
-    await bench.desire(config);
+    await bench.publishConfig(config);
     const first = await bench.report(config.containerId, 'started');
     await bench.stopAgent(agent, 'SIGKILL');
-    await bench.putBackIntoJournal(first);
+    await bench.restoreJournalFile(first);
     agent = bench.startAgent();
     const again = await bench.report(config.containerId, 'started', { after: first.sequence });
     expect(again).toMatchObject({ pid: first.pid, after: first.sequence });
-    await bench.desire({ ...config, generation: 2, desired: 'removed', deleteData: true });
+    await bench.publishConfig({ ...config, generation: 2, desired: 'removed', deleteData: true });
     await bench.report(config.containerId, 'removed');
   });
 
   it('repairs a start that it was killed in', async () => {
     for (const delayMs of [4, 12, 20, 28, 36, 60]) {
       const config = newConfig();
-      await bench.desire(config);
+      await bench.publishConfig(config);
       await new Promise((resolve) => setTimeout(resolve, delayMs));
       await bench.stopAgent(agent, 'SIGKILL');
       agent = bench.startAgent();
@@ -321,9 +322,9 @@ describe('the agent itself', () => {
     }
   });
 
-  it('brings to the bus what happened while the bus was away', async () => {
+  it('publishes reports from the time when the bus was away', async () => {
     const config = newConfig({ restart: { policy: 'never' } });
-    await bench.desire(config);
+    await bench.publishConfig(config);
     const started = await bench.report(config.containerId, 'started');
     await bench.stopNats();
     process.kill(started.pid ?? 0, 'SIGKILL');
@@ -346,10 +347,10 @@ describe('the agent itself', () => {
 
   it('starts containers again from disk after a reboot, with the bus away', async () => {
     const config = newConfig({ restart: { policy: 'never' } });
-    await bench.desire(config);
+    await bench.publishConfig(config);
     const started = await bench.report(config.containerId, 'started');
     await bench.stopAgent(agent, 'SIGKILL');
-    // What a reboot leaves: no process, no runtime state, another boot id.
+    // After a reboot there is no process, no runtime state, and another boot id.
     bench.removeAll();
     const record = join(bench.hostDirectory, 'containers', config.containerId, 'record.json');
     writeFileSync(
@@ -365,19 +366,19 @@ describe('the agent itself', () => {
     expect(alive(again.pid)).toBe(true);
   });
 
-  it('is alone on its state directory', async () => {
+  it('is the only agent on its state directory', async () => {
     const second = bench.startAgent();
     expect(await new Promise((resolve) => second.once('exit', resolve))).toBe(78);
   });
 
-  it('removes what nobody knows', async () => {
+  it('removes unknown containers', async () => {
     const config = newConfig();
-    await bench.desire(config);
+    await bench.publishConfig(config);
     const started = await bench.report(config.containerId, 'started');
     await bench.stopAgent(agent);
     execFileSync('rm', ['-r', join(bench.hostDirectory, 'containers', config.containerId)]);
-    await bench.forgetDesired(config.containerId);
+    await bench.deleteConfig(config.containerId);
     agent = bench.startAgent();
-    await waitFor(() => (alive(started.pid) ? undefined : true), 'the end of the stranger');
+    await waitFor(() => (alive(started.pid) ? undefined : true), 'the end of the unknown container');
   });
 });

@@ -42,13 +42,15 @@ import { StatsHandler } from './handlers/stats.handler.js';
 import { BusLink } from './reconcile/bus-link.js';
 import { Fleet } from './reconcile/fleet.js';
 import { HostHeartbeat } from './reconcile/host-heartbeat.js';
-import type { Hands } from './reconcile/hands.js';
+import type { AgentServices } from './reconcile/agent-services.js';
 import { HealthChecks } from './reconcile/health-checks.js';
 import { removeAllContainers } from './reconcile/remove-all.js';
 import { Reporter } from './reconcile/reporter.js';
 import { AGENT_SERVICES, RUNTIME_NAME } from './tokens.js';
 
-/** A container that is down while it waits for a core is down for longer: one at a time where four starts would run. */
+/**
+ * A restart that waits for a core makes a container's downtime longer: one restart at a time in place of four starts.
+ */
 const STARTS_PER_HANDOVER = 4;
 const REPORT_PATIENCE_MS = 2_000;
 const GUARD_PATIENCE_MS = 10_000;
@@ -58,10 +60,10 @@ const EX_CONFIG = 78;
 @Module({})
 class HostAgentModule {}
 
-/** What runs with or without NATS. */
+/** The part of the agent that runs with or without NATS. */
 interface Host {
   readonly fleet: Fleet;
-  readonly hands: Hands;
+  readonly services: AgentServices;
   readonly keys: TrustedKeys;
   readonly runtimeName: string;
   readonly stateRoot: string;
@@ -76,44 +78,44 @@ export async function run(): Promise<void> {
     consumers: ({ PLINTH_HOST }) => ({ request: hostConsumers(PLINTH_HOST), watcher: desiredConsumer(PLINTH_HOST) }),
     prepare: async ({ config, logger }) => {
       const opened = await openHost(config, logger);
-      const { fleet, hands } = opened;
-      await hands.leases.open();
+      const { fleet, services } = opened;
+      await services.leases.open();
       await fleet.takeOver();
-      hands.leases.start((storageNode) => fleet.endAllOn(storageNode));
+      services.leases.start((storageNode) => fleet.endAllOn(storageNode));
       host = opened;
       return {
         'host lock': { stop: () => opened.release() },
-        reporter: { stop: () => hands.reporter.close(REPORT_PATIENCE_MS) },
-        containers: { stop: () => hands.containers.close() },
-        'health checks': { stop: () => hands.health.close() },
+        reporter: { stop: () => services.reporter.close(REPORT_PATIENCE_MS) },
+        containers: { stop: () => services.containers.close() },
+        'health checks': { stop: () => services.health.close() },
         fleet: { stop: () => fleet.close() },
-        leases: { stop: () => hands.leases.close() },
+        leases: { stop: () => services.leases.close() },
       };
     },
     module: () => {
-      if (!host) throw new Error('the module is asked for before the host was prepared');
+      if (!host) throw new Error('the module was requested before the host was prepared');
       return hostAgentModule(host);
     },
     components: [BusLink, AgentQueries, HostHeartbeat],
   });
 }
 
-/** What works on the bus; what keeps containers running without it was opened before. */
-function hostAgentModule({ fleet, hands, keys, runtimeName, stateRoot }: Host): DynamicModule {
+/** The components that need the bus; those that keep containers running without it were opened before. */
+function hostAgentModule({ fleet, services, keys, runtimeName, stateRoot }: Host): DynamicModule {
   return {
     module: HostAgentModule,
     providers: [
-      { provide: AGENT_SERVICES, useValue: hands },
+      { provide: AGENT_SERVICES, useValue: services },
       { provide: RUNTIME_NAME, useValue: runtimeName },
       { provide: Fleet, useValue: fleet },
-      { provide: ExecHandler, useFactory: () => new ExecHandler(hands.containers.runtime) },
-      { provide: LogsHandler, useFactory: () => new LogsHandler(hands.logs, (id) => fleet.has(id)) },
+      { provide: ExecHandler, useFactory: () => new ExecHandler(services.containers.runtime) },
+      { provide: LogsHandler, useFactory: () => new LogsHandler(services.logs, (id) => fleet.has(id)) },
       {
         provide: StatsHandler,
         useFactory: () =>
           new StatsHandler(
             () => fleet.running(),
-            (id, pid) => containerStats(hands.containers.runtime, id, pid),
+            (id, pid) => containerStats(services.containers.runtime, id, pid),
           ),
       },
       BusLink,
@@ -125,9 +127,9 @@ function hostAgentModule({ fleet, hands, keys, runtimeName, stateRoot }: Host): 
         useFactory: (connection: NatsConnection, link: BusLink): ReadinessCheck[] => [
           natsReadiness(connection),
           link.readiness,
-          { name: 'leases', check: () => Promise.resolve(hands.leases.problem()) },
+          { name: 'leases', check: () => Promise.resolve(services.leases.problem()) },
           { name: 'trusted-keys', check: () => keys.problem() },
-          ...hostReadiness(hands, stateRoot),
+          ...hostReadiness(services, stateRoot),
         ],
       },
     ],
@@ -154,7 +156,7 @@ export async function removeAll(): Promise<void> {
   await guardGone(config.PLINTH_HOST_DIR);
 }
 
-/** It ends by itself when neither agent nor container is left. */
+/** Waits for the lease guard, which ends by itself when neither agent nor container is left. */
 async function guardGone(directory: string): Promise<void> {
   for (
     const end = performance.now() + GUARD_PATIENCE_MS;
@@ -177,7 +179,7 @@ async function openHost(config: HostAgentConfig, logger: Logger): Promise<Host> 
   const keys = await openTrustedKeys(config.PLINTH_TRUSTED_KEYS, logger);
   const lock = lockOrExit(config.PLINTH_HOST_DIR);
   const state = await openStateDirectory(config.PLINTH_HOST_DIR, config.PLINTH_HOST);
-  // conmon limits a log by itself too, for the flood between two looks; what it drops then is lost.
+  // conmon also limits a log, for a flood between two rotations; what it drops is lost.
   const runtime = new OciRuntime({ stateDirectory: state.runtime, logLimitBytes: 4 * config.PLINTH_LOG_MAX_BYTES });
   logger.info(
     { runtime: runtime.binary.name, path: runtime.binary.path, reason: runtime.binary.reason },
@@ -188,7 +190,7 @@ async function openHost(config: HostAgentConfig, logger: Logger): Promise<Host> 
   const bootId = readBootId();
   const clock = await HostClock.open(state.root, bootId);
   const containers = new OciContainers(runtime, clock);
-  const hands: Hands = {
+  const services: AgentServices = {
     host: config.PLINTH_HOST,
     bootId,
     clock,
@@ -214,8 +216,8 @@ async function openHost(config: HostAgentConfig, logger: Logger): Promise<Host> 
     logger,
   };
   return {
-    fleet: new Fleet(hands),
-    hands,
+    fleet: new Fleet(services),
+    services,
     keys,
     runtimeName: await runtimeVersion(runtime.binary.path),
     stateRoot: state.root,
@@ -223,7 +225,7 @@ async function openHost(config: HostAgentConfig, logger: Logger): Promise<Host> 
   };
 }
 
-function hostReadiness(hands: Hands, stateRoot: string): ReadinessCheck[] {
+function hostReadiness(services: AgentServices, stateRoot: string): ReadinessCheck[] {
   const check = (name: string, path: string, mode: number): ReadinessCheck => ({
     name,
     check: () =>
@@ -234,12 +236,15 @@ function hostReadiness(hands: Hands, stateRoot: string): ReadinessCheck[] {
   });
   return [
     check('state-directory', stateRoot, constants.W_OK),
-    check('runtime', hands.containers.runtime.binary.path, constants.X_OK),
-    ...[...hands.storage].map(([node, path]) => check(`storage-${node}`, join(path, 'images'), constants.R_OK)),
+    check('runtime', services.containers.runtime.binary.path, constants.X_OK),
+    ...[...services.storage].map(([node, path]) => check(`storage-${node}`, join(path, 'images'), constants.R_OK)),
   ];
 }
 
-/** Without symlinks on the way: the premount checks allow none. A mount that is not there yet keeps its name, and makes the host unready. */
+/**
+ * Resolves symlinks, because the premount checks allow none. A mount that is not there yet keeps its path, and makes
+ * the host unready.
+ */
 function realStorage(text: string): StorageMounts {
   const parsed = parseStorageMounts(text);
   if (typeof parsed === 'string') throw new Error(parsed);

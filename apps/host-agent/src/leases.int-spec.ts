@@ -7,7 +7,7 @@ import type { ContainerReport } from '@plinth/contracts';
 import { AgentBench, leftovers, waitFor } from './testing/agent-bench.js';
 
 const TTL_SECONDS = 4;
-/** So small that it can be filled. */
+/** Small enough to be filled. */
 const LEASES_BYTES = 64 * 1024;
 const OTHER = 'host-other';
 
@@ -46,12 +46,12 @@ async function running(
 ): Promise<{ readonly config: Config; readonly first: ContainerReport }> {
   const config = bench.config({ stopGraceSeconds: 0, ...overrides });
   ids.push(config.containerId);
-  await bench.desire(config);
+  await bench.publishConfig(config);
   return { config, first: await bench.report(config.containerId, 'started') };
 }
 
 async function remove(config: Config): Promise<void> {
-  await bench.desire({ ...config, generation: 99, desired: 'removed', deleteData: true });
+  await bench.publishConfig({ ...config, generation: 99, desired: 'removed', deleteData: true });
   await bench.report(config.containerId, 'removed');
 }
 
@@ -126,7 +126,7 @@ describe('a lease', () => {
   it.each(ends)(
     'ends its containers when it no longer %s, and starts them when it does again',
     async (_, harm, heal) => {
-      // A lease that ended is no end of its own: no policy keeps it down.
+      // A container that ended with its lease did not end by itself: every policy starts it again.
       const { config, first } = await running({ restart: { policy: 'never' } });
       await harm();
       renameSync(images(), `${images()}-away`);
@@ -139,7 +139,7 @@ describe('a lease', () => {
     },
   );
 
-  it('that can not be read for a moment ends its containers too, and that is no end of their own', async () => {
+  it('that can not be read for a moment ends its containers too, and they are started again', async () => {
     const { config, first } = await running({ restart: { policy: 'never' } });
     await renewedTwice();
     const held = join(bench.hostDirectoryOf(bench.host), 'lease.json');
@@ -148,7 +148,7 @@ describe('a lease', () => {
     const before = readFileSync(held);
     writeFileSync(held, '{');
     await waitFor(() => (alive(first.pid) ? undefined : true), 'the end of the container');
-    // The same term as before: nothing in it says that it was not held.
+    // The term is the same as before, so it does not show that the lease was not held.
     writeFileSync(held, before);
     process.kill(guard, 'SIGCONT');
     const again = await bench.report(config.containerId, 'started', { after: first.sequence }, 30_000);
@@ -158,21 +158,21 @@ describe('a lease', () => {
 });
 
 describe('a volume', () => {
-  it('is given up, taken by another host with its data, and taken back', async () => {
+  it('is released, taken by another host with its data, and taken back', async () => {
     const other = bench.startAgent(OTHER);
     const { config, first } = await running();
     writeFileSync(join(volumeOf(config), 'data', 'kept'), 'kept');
-    await bench.desire({ ...config, generation: 2, desired: 'released' });
+    await bench.publishConfig({ ...config, generation: 2, desired: 'released' });
     await bench.report(config.containerId, 'released', { host: bench.host });
     expect(alive(first.pid)).toBe(false);
     expect(markerOf(config).holder).toEqual({ host: null, generation: 2 });
-    await bench.desire({ ...config, host: OTHER, generation: 3, runGeneration: 3 });
+    await bench.publishConfig({ ...config, host: OTHER, generation: 3, runGeneration: 3 });
     const there = await bench.report(config.containerId, 'started', { host: OTHER });
     expect(readFileSync(`/proc/${there.pid}/root/data/kept`, 'utf8')).toBe('kept');
     expect(markerOf(config).holder).toEqual({ host: OTHER, generation: 3 });
-    await bench.desire({ ...config, host: OTHER, generation: 4, desired: 'released' });
+    await bench.publishConfig({ ...config, host: OTHER, generation: 4, desired: 'released' });
     await bench.report(config.containerId, 'released', { host: OTHER });
-    await bench.desire({ ...config, generation: 5, runGeneration: 5 });
+    await bench.publishConfig({ ...config, generation: 5, runGeneration: 5 });
     const back = await bench.report(config.containerId, 'started', { host: bench.host, generation: 5 });
     expect(readFileSync(`/proc/${back.pid}/root/data/kept`, 'utf8')).toBe('kept');
     await remove(config);
@@ -185,7 +185,7 @@ describe('a volume', () => {
     await bench.stopAgent(agent, 'SIGKILL');
     process.kill(guardOf() ?? 0, 'SIGKILL');
     for (const pid of bench.alive(config.containerId)) process.kill(pid, 'SIGKILL');
-    await bench.desire({
+    await bench.publishConfig({
       ...config,
       host: OTHER,
       generation: 3,
@@ -197,7 +197,7 @@ describe('a volume', () => {
     const refused = await bench.report(config.containerId, 'failed', { host: bench.host });
     expect(refused.reason).toBe('volume-held');
     expect(bench.alive(config.containerId)).toEqual([]);
-    await bench.desire({ ...config, generation: 2, desired: 'released' });
+    await bench.publishConfig({ ...config, generation: 2, desired: 'released' });
     await bench.report(config.containerId, 'released', { host: bench.host });
     expect(alive(there.pid)).toBe(true);
     expect(markerOf(config).holder).toEqual({ host: OTHER, generation: 3 });
@@ -211,27 +211,27 @@ describe('a volume', () => {
     const removal = { ...config, host: OTHER, desired: 'removed', deleteData: true };
     const stale = renewalOf();
     await renewedTwice();
-    await bench.desire({ ...removal, generation: 3, takeovers: [{ from: bench.host, renewal: stale }] });
+    await bench.publishConfig({ ...removal, generation: 3, takeovers: [{ from: bench.host, renewal: stale }] });
     await waitFor(() => (existsSync(join(volumeOf(config), 'claim.json')) ? true : undefined), 'a claim');
     await bench.stopAgent(agent, 'SIGKILL');
     process.kill(guardOf() ?? 0, 'SIGKILL');
     for (const pid of bench.alive(config.containerId)) process.kill(pid, 'SIGKILL');
     expect(existsSync(join(volumeOf(config), 'data'))).toBe(true);
-    await bench.desire({ ...removal, generation: 4, takeovers: [{ from: bench.host, renewal: renewalOf() }] });
+    await bench.publishConfig({ ...removal, generation: 4, takeovers: [{ from: bench.host, renewal: renewalOf() }] });
     await bench.report(config.containerId, 'removed', { host: OTHER });
     expect(existsSync(volumeOf(config))).toBe(false);
     agent = bench.startAgent();
-    await bench.desire({ ...config, generation: 99, desired: 'removed', deleteData: true });
+    await bench.publishConfig({ ...config, generation: 99, desired: 'removed', deleteData: true });
     await bench.report(config.containerId, 'removed', { host: bench.host });
     await bench.stopAgent(other);
   });
 
-  it('of a host that lives is not taken over, until the host gives it up', async () => {
+  it('of a host that lives is not taken over, until the host releases it', async () => {
     const other = bench.startAgent(OTHER);
     const { config, first } = await running();
     const stale = renewalOf();
     await renewedTwice();
-    await bench.desire({
+    await bench.publishConfig({
       ...config,
       host: OTHER,
       generation: 3,
@@ -241,7 +241,7 @@ describe('a volume', () => {
     const refused = await bench.report(config.containerId, 'failed', { host: OTHER });
     expect(refused).toMatchObject({ reason: 'volume-held', retryInMs: expect.any(Number) });
     expect(alive(first.pid)).toBe(true);
-    await bench.desire({ ...config, generation: 2, desired: 'released' });
+    await bench.publishConfig({ ...config, generation: 2, desired: 'released' });
     await bench.report(config.containerId, 'released', { host: bench.host });
     const there = await bench.report(config.containerId, 'started', { host: OTHER });
     expect(alive(first.pid)).toBe(false);
@@ -250,14 +250,14 @@ describe('a volume', () => {
     await bench.stopAgent(other);
   });
 
-  it('that was there once is not made anew by another host', async () => {
+  it('that has existed is not created again by another host', async () => {
     const config = bench.config({ generation: 3, runGeneration: 3, volumeMade: true });
     ids.push(config.containerId);
-    await bench.desire(config);
+    await bench.publishConfig(config);
     const refused = await bench.report(config.containerId, 'failed');
     expect(refused).toMatchObject({
       reason: 'data-volume-missing',
-      message: expect.stringContaining('is not any more'),
+      message: expect.stringContaining('is no longer there'),
     });
     expect(existsSync(volumeOf(config))).toBe(false);
     await remove(config);

@@ -17,7 +17,7 @@ it('starts and removes them all', async () => {
   const configs = Array.from({ length: 30 }, (_, index) =>
     bench.config({ name: `many-${index}`, tenant: index % 3 === 0 ? 'one' : 'two' }),
   );
-  await Promise.all(configs.map((config) => bench.desire(config)));
+  await Promise.all(configs.map((config) => bench.publishConfig(config)));
   await Promise.all(configs.map((config) => bench.report(config.containerId, 'started')));
   const stats = await bench.connection.request(agentStats(bench.host), '{}', { timeout: 60_000 });
   const reply = stats.json<QueryReply<ContainerStats[]>>();
@@ -27,7 +27,7 @@ it('starts and removes them all', async () => {
   expect(one?.cgroupBytes).toBeGreaterThan(0);
   expect(one?.mounts.find(({ target }) => target === '/')).toMatchObject({ readOnly: true });
   await Promise.all(
-    configs.map((config) => bench.desire({ ...config, generation: 2, desired: 'removed', deleteData: true })),
+    configs.map((config) => bench.publishConfig({ ...config, generation: 2, desired: 'removed', deleteData: true })),
   );
   await Promise.all(configs.map((config) => bench.report(config.containerId, 'removed')));
   expect(

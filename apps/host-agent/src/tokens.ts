@@ -1,5 +1,5 @@
-/** Injection tokens of what is no class. */
-/** Of the `Hands`. */
-export const AGENT_SERVICES = Symbol('what the agent works with');
-/** Of `${name} ${version}` of the container runtime. */
+/** Injection tokens of values that are not classes. */
+/** Token of the `AgentServices`. */
+export const AGENT_SERVICES = Symbol('agent services');
+/** Token of `${name} ${version}` of the container runtime. */
 export const RUNTIME_NAME = Symbol('name of the container runtime');

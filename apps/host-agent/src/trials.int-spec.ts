@@ -1,4 +1,4 @@
-/** Images on trial with the agent as a process: what interrupts a trial, and a way back that fails at first. */
+/** Images on trial with the agent as a process: interruptions of a trial, and a revert that fails at first. */
 import { type ChildProcess } from 'node:child_process';
 import { existsSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
@@ -33,7 +33,7 @@ type Config = ReturnType<AgentBench['config']>;
 async function running(): Promise<{ readonly config: Config; readonly first: ContainerReport }> {
   const config = bench.config({ stopGraceSeconds: 0 });
   ids.push(config.containerId);
-  await bench.desire(config);
+  await bench.publishConfig(config);
   return { config, first: await bench.report(config.containerId, 'started') };
 }
 
@@ -67,19 +67,19 @@ async function killAgent(): Promise<void> {
 }
 
 async function remove(config: Config): Promise<void> {
-  await bench.desire({ ...config, generation: 9, desired: 'removed', deleteData: true });
+  await bench.publishConfig({ ...config, generation: 9, desired: 'removed', deleteData: true });
   await bench.report(config.containerId, 'removed');
 }
 
 describe('a trial', () => {
-  it('is passed, and the config that says so restarts nothing', async () => {
+  it('is passed, and the config that confirms it restarts nothing', async () => {
     const { config, first } = await running();
     const update = updateOf(config, { health: WELL });
-    await bench.desire(update);
+    await bench.publishConfig(update);
     expect(await bench.report(config.containerId, 'updated')).toMatchObject({ image: 'debian-12@v4' });
     const second = await bench.report(config.containerId, 'started', { after: first.sequence });
     expect(alive(first.pid)).toBe(false);
-    await bench.desire({ ...update, generation: 3, update: undefined });
+    await bench.publishConfig({ ...update, generation: 3, update: undefined });
     expect(await bench.report(config.containerId, 'started', { generation: 3 })).toMatchObject({
       pid: second.pid,
       image: 'debian-12@v4',
@@ -88,10 +88,10 @@ describe('a trial', () => {
     await remove(update);
   });
 
-  it('goes on when the agent is killed in it, and is told once', async () => {
+  it('goes on when the agent is killed in it, and is reported once', async () => {
     const { config } = await running();
     const update = updateOf(config, {}, { stableSeconds: 1, soakSeconds: 1 });
-    await bench.desire(update);
+    await bench.publishConfig(update);
     const started = await bench.report(config.containerId, 'started', { generation: 2 });
     await killAgent();
     await bench.report(config.containerId, 'updated');
@@ -106,12 +106,12 @@ describe('a trial', () => {
     await remove(update);
   });
 
-  it('that fails goes back at last, whatever stands in the way, with the agent killed meanwhile', async () => {
+  it('that fails is reverted in the end, through failures of the revert and a kill of the agent', async () => {
     const { config } = await running();
     const update = updateOf(config, { health: ILL });
     const image = join(bench.storage, 'images/debian-12/v1');
-    await bench.desire(update);
-    // What it is to go back to is not there for a while.
+    await bench.publishConfig(update);
+    // The image to revert to is missing for a while.
     renameSync(image, `${image}.away`);
     try {
       expect(await bench.report(config.containerId, 'reverting')).toMatchObject({
@@ -136,26 +136,26 @@ describe('a trial', () => {
     await remove(update);
   });
 
-  it('is ended by a stop at once, also in a check that hangs, and begun anew by a start', async () => {
+  it('is ended by a stop at once, also in a check that hangs, and begun again by a start', async () => {
     const { config } = await running();
     const update = updateOf(config, { health: { ...WELL, exec: ['/bin/sleep', '600'], timeoutSeconds: 600 } });
-    await bench.desire(update);
+    await bench.publishConfig(update);
     await bench.report(config.containerId, 'started', { generation: 2 });
-    await bench.desire({ ...update, generation: 3, desired: 'stopped' });
+    await bench.publishConfig({ ...update, generation: 3, desired: 'stopped' });
     await bench.report(config.containerId, 'stopped', { generation: 3 });
     expect(reportsOf(config, 'reverting')).toEqual([]);
-    await bench.desire({ ...update, generation: 4, runGeneration: 4, health: WELL });
+    await bench.publishConfig({ ...update, generation: 4, runGeneration: 4, health: WELL });
     await bench.report(config.containerId, 'updated', { generation: 4 });
     await remove(update);
   });
 
-  it('is refused for an image that can not be started here, and nothing is touched', async () => {
+  it('is refused for an image that can not be started here, and nothing is changed', async () => {
     const { config, first } = await running();
     const update = updateOf(config, { image: 'debian-12@v9' });
-    await bench.desire(update);
+    await bench.publishConfig(update);
     expect(await bench.report(config.containerId, 'update-refused')).toMatchObject({ reason: 'image-missing' });
     expect(alive(first.pid)).toBe(true);
-    await bench.desire({ ...config, generation: 3, runGeneration: 1 });
+    await bench.publishConfig({ ...config, generation: 3, runGeneration: 1 });
     await bench.report(config.containerId, 'started', { generation: 3 });
     expect(alive(first.pid)).toBe(true);
     await remove(config);
@@ -164,7 +164,7 @@ describe('a trial', () => {
   it('leaves nothing when its container is removed in it', async () => {
     const { config } = await running();
     const update = updateOf(config, {}, { soakSeconds: 600, snapshotData: true });
-    await bench.desire(update);
+    await bench.publishConfig(update);
     await bench.report(config.containerId, 'started', { generation: 2 });
     await remove(update);
     expect(existsSync(join(bench.storage, 'volumes', String(config['dataVolume'])))).toBe(false);

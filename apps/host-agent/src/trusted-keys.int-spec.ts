@@ -1,4 +1,4 @@
-/** Which keys a host agent trusts while it runs. */
+/** The keys that a running host agent trusts. */
 import { spawnSync } from 'node:child_process';
 import { readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
@@ -30,12 +30,12 @@ describe('the keys of a running agent', () => {
   it('a key that is taken away stops being trusted, and one that is put back is trusted again', async () => {
     bench.startAgent();
     const config = newConfig();
-    await bench.desire(config);
+    await bench.publishConfig(config);
     await bench.report(config.containerId, 'started');
 
     const [file = ''] = readdirSync(keys());
     renameSync(join(keys(), file), join(bench.directory, file));
-    await bench.desire({ ...config, generation: 2, runGeneration: 2 });
+    await bench.publishConfig({ ...config, generation: 2, runGeneration: 2 });
     const failed = await bench.report(config.containerId, 'failed', { generation: 2 });
     expect(failed).toMatchObject({
       reason: 'image-untrusted',
@@ -45,7 +45,7 @@ describe('the keys of a running agent', () => {
 
     renameSync(join(bench.directory, file), join(keys(), file));
     await bench.report(config.containerId, 'started', { generation: 2 });
-    await bench.desire({ ...config, generation: 3, runGeneration: 2, desired: 'removed', deleteData: true });
+    await bench.publishConfig({ ...config, generation: 3, runGeneration: 2, desired: 'removed', deleteData: true });
     await bench.report(config.containerId, 'removed');
   });
 });

@@ -1,4 +1,7 @@
-/** The archive of an image version, whole and checked: begun anew, continued after a cut or a restart, from several sources. */
+/**
+ * Downloads the archive of an image version and verifies it: from several sources, continued after a broken connection
+ * or a restart.
+ */
 import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { archiveFileName, type SignedStatement } from '@plinth/contracts';
@@ -9,13 +12,13 @@ import { fileFailure } from './file-failure.js';
 import { downloadRest, fileUrl, type Transfer, type Validator } from './repository-client.js';
 import { hasCode } from '@plinth/host-os';
 
-/** A source that brought less than this before it broke off is left for the next one. */
+/** A source that sent less than this before the connection broke is skipped for the next one. */
 const WORTH_CONTINUING_BYTES = 256 * 1024;
 
 /**
- * Brings `part` to the signed size and digest. After a broken connection the bytes stay for the next call; bytes that
- * turn out to be wrong are removed.
- * @param onBytes called with what comes over the network
+ * Completes `part` to the signed size and digest. After a broken connection the bytes stay for the next call; wrong
+ * bytes are removed.
+ * @param onBytes called with the number of bytes from the network
  */
 export async function downloadArchive(
   source: string,
@@ -38,7 +41,7 @@ export async function downloadArchive(
     );
   } catch (error) {
     transfer.signal.throwIfAborted();
-    return fileFailure(error, 'the download could not be kept');
+    return fileFailure(error, 'the download could not be stored');
   }
 }
 
@@ -51,7 +54,7 @@ async function fillPart(
 ): Promise<Outcome<void>> {
   const url = fileUrl(source, archiveFileName(statement.name, statement.version));
   const size = statement.archiveBytes;
-  // Not append: positions are given with each write.
+  // The file is not opened for appending, because each write has its position.
   const file = await open(part, 'r+').catch((error: unknown) => {
     if (hasCode(error, 'ENOENT')) return open(part, 'w+', 0o600);
     throw error;
@@ -77,7 +80,7 @@ async function fillPart(
         },
         transfer,
       );
-      // Nothing, here or from another source, could go on with bytes of a file that is not the signed one.
+      // Bytes of a file that is not the signed one can't be continued, from this source or another.
       if (!outcome.ok && outcome.reason === 'wrong-size' && came > 0) await file.truncate(0);
       const cut = !outcome.ok && (outcome.reason === 'repository-unreachable' || outcome.reason === 'download-stalled');
       if (!cut || came < WORTH_CONTINUING_BYTES) return outcome;
@@ -87,7 +90,10 @@ async function fillPart(
   }
 }
 
-/** Beside the part: what its bytes belong to, so that they are only ever continued with bytes of the same file. */
+/**
+ * Stored beside the part: identifies the file of its bytes, so that they are only continued with bytes of the same
+ * file.
+ */
 export function validatorOf(part: string): string {
   return `${part}.json`;
 }
@@ -102,7 +108,7 @@ async function readValidator(part: string): Promise<Validator> {
     if (hasCode(error, 'ENOENT')) return Buffer.alloc(0);
     throw error;
   });
-  // Died between the two files, or while this one was written: the digest decides in the end.
+  // The process died between the two files, or while it wrote this one: the digest decides in the end.
   const value = parseDocument(text) as { etag?: unknown } | null | undefined;
   return { etag: typeof value?.etag === 'string' ? value.etag : undefined };
 }

@@ -1,6 +1,6 @@
 /**
- * From an archive to a tree. No name of the archive reaches the file system: each member must be the next one that the
- * manifest names. Synchronous file calls: runs in a thread of its own.
+ * Extracts an archive to a tree. No name of the archive reaches the file system: each member must be the next one that
+ * the manifest names. It uses synchronous file calls, and runs in a thread of its own.
  */
 import { spawn } from 'node:child_process';
 import { readSync } from 'node:fs';
@@ -13,19 +13,19 @@ import { fileFailure } from './file-failure.js';
 import { TreeWriter } from './tree-writer.js';
 
 export interface ExtractionJob {
-  /** Open at offset 0; closed by the caller. */
+  /** Descriptor, open at offset 0; the caller closes it. */
   readonly archive: number;
-  /** Exists and is empty. */
+  /** An empty directory. */
   readonly directory: string;
   readonly manifest: ImageManifest;
 }
 
-/** Decompression window at the most; what `zstd --long=27` needs. */
+/** Largest decompression window, as for `zstd --long=27`. */
 const ZSTD_MEMORY = '128MB';
-/** RFC 8878, 3.1.1; zstd would take gzip and others too. */
+/** RFC 8878, 3.1.1; zstd would accept gzip and others too. */
 const ZSTD_MAGIC = Buffer.from([0x28, 0xb5, 0x2f, 0xfd]);
 
-/** Leaves the directory half-filled when it fails: the caller removes it. */
+/** After a failure the directory is incomplete; the caller removes it. */
 export async function extractArchive(job: ExtractionJob): Promise<Outcome<void>> {
   if (!beginsWithMagic(job.archive)) return failed('bad-archive', 'the archive is not a zstd file');
   const writer = new TreeWriter(job.directory, job.manifest);
@@ -47,11 +47,11 @@ async function decompress(job: ExtractionJob, writer: TreeWriter): Promise<Outco
   const { stdout, stderr } = zstd;
   if (!stdout || !stderr) throw new Error('zstd was started without pipes');
   const ended = new Promise<Outcome<void>>((resolve) => {
-    let complaint = '';
+    let errorOutput = '';
     stderr.setEncoding('utf8').on('data', (text: string) => {
-      complaint = (complaint + text).slice(-500);
+      errorOutput = (errorOutput + text).slice(-500);
     });
-    // Could not be started: whoever reads from it learns it too.
+    // zstd could not be started: the reader of its output gets the error too.
     zstd.on('error', (error) => {
       stdout.destroy(error);
       resolve(failed('io-error', `zstd can't be started: ${error.message}`));
@@ -59,7 +59,7 @@ async function decompress(job: ExtractionJob, writer: TreeWriter): Promise<Outco
     zstd.on('close', (code, signal) => {
       if (code === 0) resolve(done(undefined));
       else if (signal) resolve(failed('io-error', `zstd was ended by ${signal}`));
-      else resolve(failed('bad-archive', `zstd: ${complaint.trim() || `exit code ${code}`}`));
+      else resolve(failed('bad-archive', `zstd: ${errorOutput.trim() || `exit code ${code}`}`));
     });
   });
   const unpacked = await readMembers(stdout, job.manifest, writer).catch((error: unknown) => {
@@ -67,12 +67,12 @@ async function decompress(job: ExtractionJob, writer: TreeWriter): Promise<Outco
     throw error;
   });
   if (!unpacked.ok && !stdout.readableEnded) {
-    // Nobody reads what it still has to say; that we ended it explains nothing.
+    // The rest of its output is not needed, and its end by SIGKILL is no reason for the failure.
     zstd.kill('SIGKILL');
     await ended;
     return unpacked;
   }
-  // A decompressor that gave up explains the archive's early end.
+  // A failed decompressor is the cause of the archive's early end.
   const decompressed = await ended;
   return decompressed.ok ? unpacked : decompressed;
 }
@@ -99,7 +99,7 @@ function readMembers(source: Readable, manifest: ImageManifest, writer: TreeWrit
       settle();
     };
     const refuse = (failure: Failure): void => end(() => resolve({ ok: false, ...failure }));
-    /** @returns whether to go on */
+    /** @returns whether to continue */
     const step = (write: () => Failure | undefined): boolean => {
       if (settled) return false;
       try {
@@ -139,7 +139,7 @@ function readMembers(source: Readable, manifest: ImageManifest, writer: TreeWrit
   });
 }
 
-/** The types of tar-stream promise more than a hostile header holds. */
+/** A hostile header may lack fields that the types of tar-stream promise. */
 function asMemberHeader(header: Header): MemberHeader {
   return {
     name: header.name,

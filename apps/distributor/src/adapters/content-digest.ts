@@ -3,7 +3,10 @@ import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import type { Digest } from '@plinth/contracts';
 
-/** Of the whole file; leaves its offset at 0. A megabyte at a time, so that the event loop never waits long. */
+/**
+ * Digest of the whole file; leaves its offset at 0. It reads a megabyte at a time, so that the event loop never waits
+ * long.
+ */
 export async function digestOfFile(file: FileHandle, signal: AbortSignal): Promise<Digest> {
   const hash = createHash('sha256');
   const buffer = Buffer.alloc(1024 ** 2);

@@ -23,7 +23,7 @@ export const extractInThread: Extract = async (job, signal) => {
     });
     await ended;
     signal.throwIfAborted();
-    if (!outcome) throw new Error('the extraction thread ended without an answer');
+    if (!outcome) throw new Error('the extraction thread ended without a result');
     return outcome;
   } finally {
     signal.removeEventListener('abort', abort);

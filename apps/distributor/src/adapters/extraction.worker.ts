@@ -1,4 +1,4 @@
-/** Thread entry: one extraction, one answer. */
+/** Thread entry: one extraction, one result. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { extractArchive, type ExtractionJob } from './archive-extraction.js';
 

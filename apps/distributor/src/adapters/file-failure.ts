@@ -1,4 +1,4 @@
-/** What an error of the file system means for an installation. */
+/** Converts an error of the file system to the failure of an installation. */
 import { failed, type Outcome } from '../domain/failure.js';
 import { codeOf } from '@plinth/host-os';
 

@@ -1,4 +1,4 @@
-/** The leases that hosts keep on this node's volumes, and for how long each was not renewed. */
+/** The leases of hosts on this node's volumes, and how long ago each was renewed. */
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ID_PATTERN, type LeaseSummary, NAME_PATTERN } from '@plinth/contracts';
@@ -7,20 +7,23 @@ const MAX_BYTES = 4096;
 const ENDING = '.json';
 
 export class HostLeases {
-  /** By host: the renewal that was seen last, and since when. A clock of this process alone: another's says nothing about time that has passed here. */
+  /**
+   * By host: the renewal that was read last, and since when by the clock of this process; the hosts' clocks are not
+   * comparable with it.
+   */
   private readonly seen = new Map<string, { readonly renewal: string; readonly sinceMs: number }>();
 
   constructor(private readonly directory: string) {}
 
-  async look(): Promise<LeaseSummary[]> {
-    const found = await Promise.all((await this.hosts()).map((host) => this.read(host)));
+  async read(): Promise<LeaseSummary[]> {
+    const found = await Promise.all((await this.hosts()).map((host) => this.readLease(host)));
     const leases = found.flatMap((lease) => lease ?? []);
     const there = new Set(leases.map(({ host }) => host));
     for (const host of this.seen.keys()) if (!there.has(host)) this.seen.delete(host);
     return leases;
   }
 
-  private async read(host: string): Promise<LeaseSummary | undefined> {
+  private async readLease(host: string): Promise<LeaseSummary | undefined> {
     let body: Buffer;
     try {
       body = await readFile(join(this.directory, `${host}${ENDING}`));
@@ -51,7 +54,7 @@ export class HostLeases {
   }
 }
 
-/** Hosts write it: anything may stand in it. */
+/** Hosts write the file, so it may contain anything. */
 function parse(body: Buffer): { renewal: string; ttlSeconds: number } | undefined {
   try {
     const { renewal, ttlSeconds } = JSON.parse(body.toString('utf8')) as { renewal?: unknown; ttlSeconds?: unknown };

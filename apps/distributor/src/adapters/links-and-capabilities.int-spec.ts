@@ -70,7 +70,7 @@ describe('extractArchive', () => {
     expect(attributeOf(join(root, 'usr/su'))).toBe(SETUID);
     expect(lstatSync(join(root, 'usr/su'))).toMatchObject({ mode: 0o104755, uid: 3 });
     expect(() => attributeOf(join(root, 'usr/bin/tool'))).toThrow(/ENODATA/);
-    // The next archive, of what stands on the disk now, by the tool of the builder.
+    // The next archive is made of the tree on the disk, with the tool of the builder.
     const members = linked.entries.map(({ path }) => (path === '.' ? 'root' : `root/${path}`));
     const again = execFileSync(
       'tar',
@@ -131,7 +131,7 @@ describe('extractArchive', () => {
           member.header.type = 'file';
           member.content = Buffer.from('perl');
         }),
-      /type is "file", the manifest says "link"/,
+      /type is "file", the manifest has "link"/,
     ],
     [
       'a symlink in place of a link',
@@ -151,17 +151,17 @@ describe('extractArchive', () => {
     [
       'a capability that the manifest does not name',
       () => linkedWith('root/usr/bin/tool', (member) => capable(member, NET_RAW)),
-      /capability is .* says null/,
+      /capability is .* has null/,
     ],
     [
       'a capability of a link',
       () => linkedWith('root/var/perl', (member) => capable(member, NET_RAW)),
-      /capability is .* says null/,
+      /capability is .* has null/,
     ],
     [
       'a capability of the mount script',
       () => linkedWith('mount.sh', (member) => capable(member, NET_RAW)),
-      /capability is .* says null/,
+      /capability is .* has null/,
     ],
     [
       'a missing capability',
@@ -200,7 +200,7 @@ describe('extractArchive', () => {
     expect(existsSync(join(directory, 'root/bin'))).toBe(false);
   });
 
-  it('says that a file system keeps no capabilities', () => {
+  it('reports that a file system keeps no capabilities', () => {
     const set = (): void => setAttribute('/proc/self/status', CAPABILITY_ATTRIBUTE, Buffer.from(NET_RAW, 'hex'));
     expect(set).toThrow(/lsetxattr/);
   });

@@ -1,4 +1,4 @@
-/** The masters on this node's disk: which stand complete, how one more becomes visible, and how one goes. */
+/** The masters on this node's disk: which are complete, how one becomes visible, and how one is removed. */
 import { Inject, Injectable } from '@nestjs/common';
 import { randomBytes } from 'node:crypto';
 import { lstat, mkdir, readdir, readFile, rename, stat, statfs } from 'node:fs/promises';
@@ -18,12 +18,12 @@ export interface Master extends ImageVersion {
 export type Standing =
   | { readonly state: 'absent' }
   | { readonly state: 'complete'; readonly master: Master }
-  /** There is something in its place that is not a whole master. */
+  /** Its directory exists and is not a complete master. */
   | { readonly state: 'damaged'; readonly problem: string };
 
 @Injectable()
 export class MasterRepository {
-  /** Masters never change, so each is read once. */
+  /** Cache: masters never change, so each is read once. */
   private readonly known = new Map<string, Standing & { readonly state: 'complete' }>();
 
   constructor(@Inject(StorageLayout) readonly layout: StorageLayout) {}
@@ -61,7 +61,7 @@ export class MasterRepository {
 
   /**
    * Makes a complete version directory visible. The caller holds the image's lock, and nothing stands in its place.
-   * The order is what a power cut can't break: contents on disk, then the name, then the name on disk.
+   * The order survives a power cut: contents on disk, then the name, then the name on disk.
    */
   async publish(staged: string, image: ImageVersion): Promise<void> {
     const target = this.layout.version(image);
@@ -73,8 +73,8 @@ export class MasterRepository {
   }
 
   /**
-   * Takes whatever stands in a version's place out of sight by one rename, below its staging directory, from where it can be deleted at leisure.
-   * The caller holds the image's lock. Does nothing when nothing stands there.
+   * Moves a version's directory below its staging directory by one rename; it is deleted there later.
+   * The caller holds the image's lock. Does nothing when there is no directory.
    */
   async withdraw(image: ImageVersion): Promise<void> {
     const standing = this.layout.version(image);
@@ -84,17 +84,17 @@ export class MasterRepository {
     await mkdir(staging, { recursive: true, mode: 0o700 });
     await rename(standing, join(staging, `withdrawn-${randomBytes(4).toString('hex')}`));
     this.known.delete(standing);
-    // Gone after a power cut, too, before anyone is told.
+    // The removal survives a power cut before it is reported.
     await syncPath(dirname(standing));
   }
 
-  /** Bytes of the file system. */
+  /** Size and free space of the file system, bytes. */
   async space(): Promise<{ readonly totalBytes: number; readonly freeBytes: number }> {
     const { blocks, bavail, bsize } = await statfs(this.layout.root);
     return { totalBytes: blocks * bsize, freeBytes: bavail * bsize };
   }
 
-  /** The tree itself is not read: it became visible only after every file had been checked. */
+  /** Checks the documents but not the tree, which became visible only after every file had been verified. */
   private async read(image: ImageVersion): Promise<Standing> {
     try {
       const [manifestText, statementText, script] = await Promise.all([

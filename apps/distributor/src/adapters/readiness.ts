@@ -1,4 +1,4 @@
-/** What a distributor needs to do its work. */
+/** Checks of what a distributor needs for its work. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { access, constants } from 'node:fs/promises';

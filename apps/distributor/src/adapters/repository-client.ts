@@ -1,4 +1,6 @@
-/** HTTP(S) to an image repository: what comes is exactly as long as was promised, and soon enough, or it is refused. */
+/**
+ * HTTP(S) client of an image repository: a response of another length than expected, or one that stalls, is refused.
+ */
 import type { FileHandle } from 'node:fs/promises';
 import { type ClientRequest, get as httpGet, type IncomingMessage } from 'node:http';
 import { get as httpsGet } from 'node:https';
@@ -7,7 +9,7 @@ import { fileFailure } from './file-failure.js';
 import { codeOf } from '@plinth/host-os';
 
 export interface Transfer {
-  /** With less than {@link LEAST_BYTES} in this time it is broken off. */
+  /** A transfer with less than {@link LEAST_BYTES} in this time is cancelled. */
   readonly stallMs: number;
   readonly signal: AbortSignal;
   /** Sent to the repository; redirects are never followed, so it goes nowhere else. */
@@ -16,12 +18,16 @@ export interface Transfer {
 
 const LEAST_BYTES = 64 * 1024;
 
-/** The file at or below the base URL of an image version in a repository. */
+/** URL of a file below the base URL of an image version in a repository. */
 export function fileUrl(base: string, file: string): URL {
   return new URL(encodeURIComponent(file), base.endsWith('/') ? base : `${base}/`);
 }
 
-/** Reads a small file whole. @param maxBytes longer ones are refused @param exactBytes when known, any other length too */
+/**
+ * Reads a small file whole.
+ * @param maxBytes longer files are refused
+ * @param exactBytes when known, any other length is refused
+ */
 export async function readDocument(
   url: URL,
   maxBytes: number,
@@ -52,9 +58,9 @@ export async function readDocument(
   });
 }
 
-/** What a download stands at: kept beside the bytes over restarts. */
+/** State of a download, stored beside the bytes so that it survives restarts. */
 export interface Validator {
-  /** Strong entity tag (RFC 9110, 8.8.3) of what the bytes belong to. */
+  /** Strong entity tag (RFC 9110, 8.8.3) of the file that the bytes belong to. */
   readonly etag: string | undefined;
 }
 
@@ -63,14 +69,14 @@ export interface PartialDownload {
   /** Bytes that are there already. */
   readonly from: number;
   readonly validator: Validator;
-  /** Called before the first byte of a download that begins anew. */
+  /** Called before the first byte of a download that begins again. */
   readonly onValidator: (validator: Validator) => Promise<void>;
   readonly onBytes: (count: number) => void;
 }
 
 /**
- * Fetches the rest of a file of known size into `file`, from the beginning when the server will not continue (RFC 9110, 14).
- * Whatever happens, the bytes that came are in the file.
+ * Fetches the rest of a file of known size into `file`, from the beginning when the server will not continue (RFC 9110,
+ * 14). The received bytes are in the file in every case.
  */
 export async function downloadRest(
   url: URL,
@@ -139,7 +145,7 @@ async function exchange<T>(
   try {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       const send = url.protocol === 'https:' ? httpsGet : httpGet;
-      // No agent: a connection that was broken off must not be used again. identity: lengths are those of the file.
+      // No agent: a cancelled connection must not be used again. identity: lengths are those of the file.
       request = send(
         url,
         {
@@ -175,7 +181,7 @@ async function exchange<T>(
 
 function refusal(url: URL, response: IncomingMessage): Outcome<never> {
   const status = response.statusCode ?? 0;
-  // A redirect could lead anywhere: a source names where its files lie.
+  // Redirects are not followed, because they could lead anywhere.
   const later = status >= 500 || status === 429 || status === 408;
   return failed(later ? 'repository-unreachable' : 'repository-refused', `${url.href} answered with status ${status}`);
 }
@@ -197,7 +203,7 @@ async function writeAll(file: FileHandle, chunk: Buffer, position: number): Prom
   }
 }
 
-/** Keeps the disk's errors apart from the connection's: both carry codes. */
+/** Separates errors of the disk from those of the connection: both have codes. */
 async function ofTheFile(work: () => Promise<void>): Promise<Outcome<never> | undefined> {
   try {
     await work();
@@ -207,7 +213,7 @@ async function ofTheFile(work: () => Promise<void>): Promise<Outcome<never> | un
   }
 }
 
-/** ECONNRESET, ENOTFOUND, HPE_…, ERR_TLS_…: whatever the reason, the connection did not bring it. */
+/** ECONNRESET, ENOTFOUND, HPE_…, ERR_TLS_…: all of these mean that the connection failed. */
 function isOfTheConnection(error: unknown): error is Error {
   return codeOf(error) !== undefined;
 }

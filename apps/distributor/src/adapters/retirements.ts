@@ -1,4 +1,4 @@
-/** Which versions were retired: none of them is installed again, and what still has to be removed and reported is remembered over a crash. */
+/** Stores the retired versions: none of them is installed again, and pending removals and reports survive a crash. */
 import { Inject, Injectable } from '@nestjs/common';
 import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { parseExactImageRef } from '@plinth/contracts';
@@ -7,10 +7,10 @@ import { type ImageVersion, StorageLayout } from '../domain/storage-layout.js';
 import { ABANDONED_MS } from './wanted-store.js';
 import { removeTemporaries, unlessMissing, writeDurably } from '@plinth/host-os';
 
-/** A retirement whose master is not yet gone, or whose removal is not yet known to be told. */
+/** A retirement whose master is not yet removed, or whose removal is not yet known to be reported. */
 export interface Removal {
   readonly image: ImageVersion;
-  /** Of the retirement. */
+  /** Event id of the retirement. */
   readonly eventId: string;
   readonly correlationId: string;
 }
@@ -19,13 +19,14 @@ export interface Removal {
 export class Retirements {
   constructor(@Inject(StorageLayout) private readonly layout: StorageLayout) {}
 
-  /** Durable when it returns. Said again, the removal is looked after again. */
+  /** Durable when it returns. A repeated call makes the removal pending again. */
   async add(
     image: ImageVersion,
     event: { readonly id: string; readonly correlationId: string; readonly time: string },
   ): Promise<void> {
     const { name, version } = image;
-    // First what keeps it away: between the two nothing may be installed that nobody removes.
+    // The ban on installations is written first, so that no version is installed between the two writes and then never
+    // removed.
     await writeDurably(this.layout.retirement(image), `${JSON.stringify({ name, version, at: event.time })}\n`);
     await writeDurably(
       this.layout.removal(image),
@@ -42,12 +43,12 @@ export class Retirements {
     return files.flatMap((file) => parseExactImageRef(file.replace(/\.json$/, '')) ?? []);
   }
 
-  /** @returns undefined when it is done with */
+  /** @returns undefined when the removal is finished */
   async read(image: ImageVersion): Promise<Removal | undefined> {
     const body = await readFile(this.layout.removal(image)).catch(unlessMissing(undefined));
     if (body === undefined) return undefined;
     const { eventId, correlationId } = (parseDocument(body) ?? {}) as Partial<Removal>;
-    // A file that somebody spoilt still says by its name what is to be removed.
+    // A damaged file still has the version in its name.
     return { image, eventId: String(eventId ?? ''), correlationId: String(correlationId ?? '') };
   }
 

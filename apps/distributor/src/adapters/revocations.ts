@@ -1,4 +1,4 @@
-/** Which versions were revoked, whether or not a master of them stands here: a revocation may arrive before its image. */
+/** Stores the revoked versions, with or without a master here: a revocation may arrive before its image. */
 import { Inject, Injectable } from '@nestjs/common';
 import { readdir } from 'node:fs/promises';
 import { type ImageRevoked, parseExactImageRef } from '@plinth/contracts';

@@ -1,4 +1,4 @@
-/** Room for installations in progress: below `staging/`, never visible as a master. */
+/** Directories of installations in progress: below `staging/`, never visible as a master. */
 import { Inject, Injectable } from '@nestjs/common';
 import { mkdir, mkdtemp, open, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -23,7 +23,10 @@ export class Staging {
     return part?.size ?? 0;
   }
 
-  /** An empty directory that only we may enter: a setuid file of a half-checked image must not be reachable. */
+  /**
+   * Makes an empty directory that only this user may enter: a setuid file of a partly verified image must not be
+   * reachable.
+   */
   async freshTree(image: ImageVersion): Promise<string> {
     const parent = this.layout.stagingOf(image);
     await mkdir(parent, { recursive: true, mode: 0o700 });
@@ -40,7 +43,7 @@ export class Staging {
     }
   }
 
-  /** Adds what lies beside the tree, and opens the directory to everyone who may read masters. */
+  /** Adds the files beside the tree, and opens the directory to all readers of masters. */
   async complete(tree: string, manifest: Uint8Array, statement: Uint8Array): Promise<void> {
     await writeFile(join(tree, VERSION_FILES.manifest), manifest, { flag: 'wx', mode: 0o644 });
     await writeFile(join(tree, VERSION_FILES.statement), statement, { flag: 'wx', mode: 0o644 });
@@ -48,7 +51,7 @@ export class Staging {
     await directory.chmod(0o755).finally(() => directory.close());
   }
 
-  /** @param keepDownload leave the bytes that came, to go on with them later */
+  /** @param keepDownload keep the received bytes, to continue later */
   async clean(image: ImageVersion, keepDownload: boolean): Promise<void> {
     const directory = this.layout.stagingOf(image);
     if (!keepDownload) return rm(directory, { recursive: true, force: true });
@@ -64,7 +67,10 @@ export class Staging {
     }
   }
 
-  /** Removes what earlier lives left; what another distributor of this node has in hand is locked, and stays. */
+  /**
+   * Removes leftovers of earlier processes; an installation in progress in another distributor of this node is locked,
+   * and stays.
+   */
   async cleanLeftovers(wanted: (image: ImageVersion) => boolean): Promise<void> {
     for (const directory of await readdir(this.layout.staging)) {
       const image = imageOfStaging(directory);

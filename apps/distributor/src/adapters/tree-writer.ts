@@ -1,6 +1,7 @@
 /**
- * Makes a tree from a manifest, one member after the other: in a fresh directory, every file exclusively, symlinks last,
- * so that nothing can be written through one, and no link made through one. Every method may throw an error of the file system.
+ * Makes a tree from a manifest, one member after the other: in a fresh directory, every file exclusively, symlinks
+ * last, so that nothing can be written through one, and no link made through one. Every method may throw an error of
+ * the file system.
  */
 import { createHash, type Hash } from 'node:crypto';
 import {
@@ -44,7 +45,7 @@ export class TreeWriter {
   begin(member: ExpectedMember): undefined {
     if (member.kind === 'mount-script') return this.open(join(this.directory, VERSION_FILES.mountScript));
     const { entry } = member;
-    // The manifest's validation made sure that the file stands there: an earlier one, and no link itself.
+    // The manifest's validation guarantees that the target is an earlier entry, and no link itself.
     if (entry.type === 'file' && entry.link !== undefined) {
       linkSync(join(this.root, entry.link), this.pathOf(entry));
       return undefined;
@@ -71,11 +72,11 @@ export class TreeWriter {
     if (digest !== expected)
       return {
         reason: 'manifest-mismatch',
-        message: `${describeMember(member)} has the digest ${digest}, the manifest says ${expected}`,
+        message: `${describeMember(member)} has the digest ${digest}, the manifest has ${expected}`,
       };
     const { uid, gid, mode, mtime } =
       member.kind === 'entry' ? member.entry : { uid: 0, gid: 0, mode: 0o755, mtime: 0 };
-    // In this order: a change of the owner takes away setuid and capabilities.
+    // The order matters: a change of the owner removes setuid and capabilities.
     fchownSync(this.fd, uid, gid);
     fchmodSync(this.fd, mode);
     const refused = member.kind === 'entry' && member.entry.type === 'file' ? this.setCapability(member) : undefined;
@@ -84,7 +85,10 @@ export class TreeWriter {
     return refused;
   }
 
-  /** Symlinks, then what directories look like: from the leaves up, because every change inside sets their time anew. */
+  /**
+   * Writes symlinks, then the attributes of directories: from the leaves up, because every change inside updates their
+   * time.
+   */
   finish(): void {
     for (const entry of this.manifest.entries) {
       if (entry.type !== 'symlink') continue;
@@ -102,14 +106,17 @@ export class TreeWriter {
     }
   }
 
-  /** Closes what is open. */
+  /** Closes the open file. */
   abandon(): undefined {
     if (this.fd !== undefined) closeSync(this.fd);
     this.fd = undefined;
     this.hash = undefined;
   }
 
-  /** The bytes are the manifest's, never the archive's. Read back, because what the file system keeps is what the kernel goes by. */
+  /**
+   * Writes the manifest's bytes, never the archive's, and reads them back, because the kernel uses what the file system
+   * has stored.
+   */
   private setCapability(member: ExpectedMember & { readonly kind: 'entry' }): Failure | undefined {
     const expected = member.entry.type === 'file' ? member.entry.capability : undefined;
     if (expected === undefined) return undefined;
@@ -127,7 +134,7 @@ export class TreeWriter {
     if (kept === expected) return undefined;
     return {
       reason: 'io-error',
-      message: `${describeMember(member)} has the capability ${kept} on disk, the manifest says ${expected}`,
+      message: `${describeMember(member)} has the capability ${kept} on disk, the manifest has ${expected}`,
     };
   }
 

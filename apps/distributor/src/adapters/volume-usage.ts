@@ -1,4 +1,7 @@
-/** How much of the node's disk the data volumes of each tenant take, copies for updates included; measured one after the other, at the lowest priority. */
+/**
+ * Disk usage of each tenant's data volumes, copies for updates included; measured one after the other, at the lowest
+ * priority.
+ */
 import { spawn } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import { constants, setPriority } from 'node:os';
@@ -26,8 +29,7 @@ export class VolumeUsage {
       periodMs,
       retryMs: () => periodMs,
       failed: (error) => {
-        if (!this.loop.isStopping)
-          logger.warn({ err: error }, 'the use of disk could not be measured; it is tried again');
+        if (!this.loop.isStopping) logger.warn({ err: error }, 'disk usage could not be measured; it is tried again');
       },
     });
   }
@@ -36,14 +38,14 @@ export class VolumeUsage {
     this.loop.start();
   }
 
-  /** Breaks a measurement off. */
+  /** Cancels a measurement. */
   async stop(): Promise<void> {
     const stopped = this.loop.stop();
     this.stopping.abort();
     await stopped;
   }
 
-  /** What was measured since it was asked for last; undefined: nothing. */
+  /** Measurements since the last call; undefined: none. */
   take(): TenantDiskUse[] | undefined {
     const { latest } = this;
     this.latest = undefined;
@@ -68,7 +70,7 @@ export class VolumeUsage {
   }
 }
 
-/** @returns undefined when it can't be told */
+/** @returns undefined when the tenant is not known */
 async function tenantOf(marker: string): Promise<string | undefined> {
   try {
     const body = await readFile(marker);
@@ -77,12 +79,12 @@ async function tenantOf(marker: string): Promise<string | undefined> {
     };
     return typeof tenant === 'string' && NAME_PATTERN.test(tenant) ? tenant : undefined;
   } catch {
-    // Removed meanwhile, or not written whole: nobody's.
+    // The volume was removed meanwhile, or its marker is incomplete: it has no owner.
     return undefined;
   }
 }
 
-/** du(1), lines of `<bytes>\t<path>`; what vanishes meanwhile is left out. */
+/** Output of du(1), lines of `<bytes>\t<path>`; files that vanish meanwhile are left out. */
 function diskUse(paths: readonly string[], signal: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn('du', ['--summarize', '--block-size=1', '--one-file-system', '--files0-from=-'], {
@@ -93,7 +95,7 @@ function diskUse(paths: readonly string[], signal: AbortSignal): Promise<string>
     child.stdout.on('data', (data: Buffer) => (output += data.toString('utf8')));
     child.on('error', reject);
     child.on('close', () => resolve(output));
-    // It may have ended before it has read them all.
+    // du may have ended before it has read all paths.
     child.stdin.on('error', () => undefined);
     child.stdin.end(paths.join('\0'));
     if (child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_LOW);

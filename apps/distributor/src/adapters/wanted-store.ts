@@ -1,5 +1,5 @@
 /**
- * The node's own journal: one file per promotion that is not done with. It is written before the promotion is acknowledged
+ * The node's own journal: one file per promotion in progress. It is written before the promotion is acknowledged
  * on the bus, and removed after its last report was stored there.
  */
 import { createHash } from 'node:crypto';
@@ -18,7 +18,7 @@ const RESERVE_BYTES = 1024 ** 2;
 export class WantedStore {
   constructor(private readonly directory: string) {}
 
-  /** Does nothing when this promotion is there already: what was tried so far is kept. */
+  /** Does nothing when this promotion is already there: its state of tries is kept. */
   async add(wanted: WantedImage): Promise<void> {
     const file = fileOf(wanted);
     const exists = await stat(join(this.directory, file)).then(() => true, unlessMissing(false));
@@ -36,7 +36,7 @@ export class WantedStore {
     });
   }
 
-  /** Keeps room for the journal on a disk that others fill up. */
+  /** Reserves space for the journal on a disk that other processes may fill. */
   async holdReserve(freeBytes: number): Promise<void> {
     const exists = await stat(this.reserve).then(() => true, unlessMissing(false));
     if (!exists && freeBytes >= 2 * RESERVE_BYTES) await writeFile(this.reserve, Buffer.alloc(RESERVE_BYTES, '.'));
@@ -50,12 +50,12 @@ export class WantedStore {
     await rm(join(this.directory, fileOf(wanted)), { force: true });
   }
 
-  /** Names to {@link read} with. */
+  /** File names for {@link read}. */
   async list(): Promise<string[]> {
     return (await readdir(this.directory)).filter((file) => file.endsWith('.json') && !file.startsWith('.')).sort();
   }
 
-  /** @returns undefined when it is gone, or was put aside because it can't be read */
+  /** @returns undefined when it is gone, or was set aside because it can't be read */
   async read(file: string): Promise<WantedImage | undefined> {
     const path = join(this.directory, file);
     const body = await readFile(path).catch(unlessMissing(undefined));
@@ -74,7 +74,10 @@ export class WantedStore {
   }
 }
 
-/** One file per event: a promotion that comes while an earlier one of the same image is in hand does not touch its file. */
+/**
+ * One file per event: a promotion that comes while an earlier one of the same image is in progress does not touch its
+ * file.
+ */
 function fileOf({ promotion, eventId }: WantedImage): string {
   return `${promotion.name}@${promotion.version}.${createHash('sha256').update(eventId).digest('hex').slice(0, 16)}.json`;
 }

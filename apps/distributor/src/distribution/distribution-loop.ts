@@ -1,7 +1,7 @@
 /**
- * Makes the disk hold what was promoted. The journal says what is wanted; this takes what is due, one task an image version,
- * writes what came of it into the journal, reports it, and is done when the bus has stored the report. May die anywhere:
- * the next life, or another distributor of this node, goes on from the journal.
+ * Installs promoted images. The loop takes due entries of the journal, one task for each image version, writes the
+ * outcome into the journal, reports it, and removes the entry when the bus has stored the last report. The process may
+ * die anywhere: the next one, or another distributor of this node, goes on from the journal.
  */
 import { Inject, Injectable } from '@nestjs/common';
 import { masterReport } from '@plinth/contracts';
@@ -15,16 +15,16 @@ import { DistributorConfig } from '../config.js';
 import { INSTALLATION_PARTS, STORAGE_NODE } from '../tokens.js';
 import { Installation, type InstallationParts } from './installation.js';
 
-/** Image versions in hand at once: one whose repository stalls must not hold up the others. */
+/** Image versions in progress at once: one whose repository stalls must not hold up the others. */
 const PARALLEL = 4;
-/** How soon a task that another distributor gave up, or a pause that is over, is noticed. */
+/** Period in which the end of a pause, or an entry that another distributor has left, is noticed. */
 const SCAN_MS = 500;
 /** Pause after something unexpected, such as a bus that stores no reports. */
 const RECOVER_MS = 2_000;
 
 @Injectable()
 export class DistributionLoop {
-  private readonly inHand = new Map<string, Promise<void>>();
+  private readonly inProgress = new Map<string, Promise<void>>();
   private readonly resting = new Map<string, number>();
   private readonly ending = new AbortController();
   private readonly loop: WorkLoop;
@@ -51,24 +51,24 @@ export class DistributionLoop {
     this.loop.start();
   }
 
-  /** Looks at the journal now. */
+  /** Reads the journal now. */
   kick(): void {
     this.loop.kick();
   }
 
-  /** Breaks off what is in hand; downloads stay to be continued. */
+  /** Cancels the installations in progress; their downloads stay and are continued later. */
   async stop(): Promise<void> {
     this.ending.abort(new Error('stopping'));
     await this.loop.stop();
-    await Promise.all(this.inHand.values());
+    await Promise.all(this.inProgress.values());
   }
 
   private async scan(): Promise<void> {
     for (const file of await this.wanted.list()) {
-      if (this.inHand.size >= PARALLEL || this.loop.isStopping) break;
-      if (this.inHand.has(file) || (this.resting.get(file) ?? 0) > performance.now()) continue;
+      if (this.inProgress.size >= PARALLEL || this.loop.isStopping) break;
+      if (this.inProgress.has(file) || (this.resting.get(file) ?? 0) > performance.now()) continue;
       const wanted = await this.wanted.read(file);
-      if (!wanted) this.logger.error({ file }, 'a wanted image can not be read; put aside');
+      if (!wanted) this.logger.error({ file }, 'a wanted image can not be read; its file was set aside');
       else if (this.isDue(wanted)) this.take(file, wanted);
     }
   }
@@ -98,17 +98,17 @@ export class DistributionLoop {
       )
       .finally(() => {
         lock.release();
-        this.inHand.delete(file);
+        this.inProgress.delete(file);
         this.kick();
       });
-    this.inHand.set(file, work);
+    this.inProgress.set(file, work);
   }
 
-  /** With the lock held: what the journal says now, not what it said before. */
+  /** Handles one entry with the lock held: it is read again, because it may have changed before. */
   private async settle(file: string): Promise<void> {
     const found = await this.wanted.read(file);
     if (!found || !this.isDue(found)) return;
-    // What was to be said of a retired one is no longer true: its removal is told instead.
+    // A pending report of a retired version is no longer true: its removal is reported in its place.
     const retired = await this.retirements.has(found.promotion);
     if (retired || (found.report === undefined && (await this.revocations.has(found.promotion)))) {
       this.logger.info(
@@ -141,9 +141,9 @@ export class DistributionLoop {
       : afterFailure(wanted, outcome, downloadedBytes, situation, this.longestPauseMs, Math.random());
     this.logger[outcome.ok ? 'info' : 'warn'](
       { report: decided.report, correlationId: wanted.correlationId },
-      outcome.ok ? 'master stands' : 'installation failed',
+      outcome.ok ? 'master installed' : 'installation failed',
     );
-    // Decided before it is announced.
+    // The outcome is on disk before it is reported.
     await this.wanted.save(decided);
     return decided;
   }

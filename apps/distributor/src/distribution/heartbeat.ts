@@ -1,4 +1,4 @@
-/** Says every few seconds what stands here: also what makes everyone else's view whole again after lost messages. */
+/** Publishes the node's masters every few seconds, which also corrects the other services' view after lost messages. */
 import { Inject, Injectable } from '@nestjs/common';
 import { type StorageHeartbeat, storageHeartbeat } from '@plinth/contracts';
 import { CONNECTION, encodeHeartbeat, type Logger, LOGGER, WorkLoop } from '@plinth/service-kit';
@@ -14,7 +14,7 @@ import { STORAGE_NODE } from '../tokens.js';
 @Injectable()
 export class Heartbeat {
   private readonly loop: WorkLoop;
-  private readonly complained = new Set<string>();
+  private readonly reportedDamage = new Set<string>();
 
   constructor(
     @Inject(CONNECTION) private readonly connection: NatsConnection,
@@ -34,7 +34,7 @@ export class Heartbeat {
         return { afterMs: periodMs - (performance.now() - begun) };
       },
       retryMs: () => periodMs,
-      failed: (error) => this.logger.warn({ err: error }, 'heartbeat not sent; the next one may be'),
+      failed: (error) => this.logger.warn({ err: error }, 'heartbeat not sent; it is tried again in the next period'),
     });
   }
 
@@ -60,10 +60,10 @@ export class Heartbeat {
       this.masters.list(),
       this.revocations.list(),
       this.masters.space(),
-      this.leases.look(),
+      this.leases.read(),
     ]);
     const images = found.flatMap(({ image, standing }) => {
-      if (standing.state === 'damaged') this.complain(`${image.name}@${image.version}`, standing.problem);
+      if (standing.state === 'damaged') this.reportDamage(`${image.name}@${image.version}`, standing.problem);
       if (standing.state !== 'complete') return [];
       const { name, version, contentDigest, mountScriptDigest } = standing.master;
       return [
@@ -89,9 +89,9 @@ export class Heartbeat {
     };
   }
 
-  private complain(image: string, problem: string): void {
-    if (this.complained.has(image)) return;
-    this.complained.add(image);
+  private reportDamage(image: string, problem: string): void {
+    if (this.reportedDamage.has(image)) return;
+    this.reportedDamage.add(image);
     this.logger.error({ image, problem }, 'a master is damaged; it is not offered');
   }
 }

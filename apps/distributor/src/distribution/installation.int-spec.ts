@@ -19,7 +19,7 @@ import { MasterRepository } from '../adapters/master-repository.js';
 import { Staging } from '../adapters/staging.js';
 import { TrustedKeys } from '@plinth/image-trust';
 import { StorageLayout } from '../domain/storage-layout.js';
-import { type Answer, honest, HostileRepository } from '../testing/hostile-repository.js';
+import { type Answer, correctAnswer, HostileRepository } from '../testing/hostile-repository.js';
 import {
   compress,
   entriesOf,
@@ -38,7 +38,7 @@ import { Installation, type InstallationResult } from './installation.js';
 
 const STALL_MS = 300;
 const key = makeKey();
-const stranger = makeKey();
+const otherKey = makeKey();
 let scratch: string;
 let image: TestImage;
 let other: TestImage;
@@ -49,7 +49,7 @@ const servers: Server[] = [];
 beforeAll(async () => {
   scratch = mkdtempSync(join(tmpdir(), 'plinth-installation-'));
   trust(join(scratch, 'keys'), key);
-  // Does not compress: the archive is about as long as its content.
+  // The content does not compress: the archive is about as long.
   image = await makeImage({ 'usr/lib/big': randomBytes(3 * 1024 ** 2), 'etc/hostname': 'box' }, key);
   other = await makeImage({ 'usr/lib/big': randomBytes(3 * 1024 ** 2), 'etc/hostname': 'fox' }, key);
 });
@@ -114,11 +114,11 @@ function expectFailed(result: InstallationResult, reason: string, message?: RegE
   expect(staged().filter((file) => !file.startsWith('download.part'))).toEqual([]);
 }
 
-/** Sends the first bytes and cuts the connection; `times` often, then is honest. */
+/** Sends the first bytes and cuts the connection, `times` times; later responses are complete. */
 function cutting(after: number, times = 1): Answer {
   let left = times;
   return (request, response, body) => {
-    if (left-- <= 0) return honest(request, response, body);
+    if (left-- <= 0) return correctAnswer(request, response, body);
     const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
     response.writeHead(from > 0 ? 206 : 200, {
       etag: `"${body.length}-${body.subarray(-16).toString('hex')}"`,
@@ -129,9 +129,9 @@ function cutting(after: number, times = 1): Answer {
   };
 }
 
-it('shows the repository its token, and says so when that is not let in', async () => {
+it('sends its token to the repository, and reports a token that is refused', async () => {
   const guarded: Answer = (request, response, body) => {
-    if (request.headers.authorization === 'Bearer right') honest(request, response, body);
+    if (request.headers.authorization === 'Bearer right') correctAnswer(request, response, body);
     else response.writeHead(401, { 'www-authenticate': 'Bearer' }).end();
   };
   const source = repository.put(image, { archive: guarded, manifest: guarded, statement: guarded });
@@ -141,7 +141,7 @@ it('shows the repository its token, and says so when that is not let in', async 
 });
 
 describe('an installation', () => {
-  it('brings the image, and the second time finds it', async () => {
+  it('installs the image, and finds it the second time', async () => {
     const source = repository.put(image);
     const first = await install([source]);
     expectInstalled(first);
@@ -163,7 +163,7 @@ describe('an installation', () => {
     expect(readFileSync(join(storage, 'images/tiny/v1/root/etc/hostname'), 'utf8')).toBe('box');
   });
 
-  it('does not take something half in its place for a master', async () => {
+  it('does not accept an incomplete directory as a master', async () => {
     mkdirSync(join(storage, 'images/tiny/v1/root'), { recursive: true });
     const { outcome } = await install([repository.put(image)]);
     expect(outcome).toMatchObject({
@@ -185,7 +185,7 @@ describe('an installation', () => {
     expect(repository.requests.find(({ range }) => range)?.ifRange).toMatch(/^"/);
   });
 
-  it('goes on in the next try with what an earlier one left', async () => {
+  it('continues the download of an earlier try in the next one', async () => {
     const source = repository.put(image, { archive: cutting(100_000, 1) });
     expectFailed(await install([source]), 'repository-unreachable');
     expect(statSync(part()).size).toBe(100_000);
@@ -200,7 +200,7 @@ describe('an installation', () => {
     expect(archiveRequests().map(({ status }) => status)).toEqual([200, 206]);
   });
 
-  it('begins anew when the file behind the address is another one', async () => {
+  it('begins again when the file behind the URL is another one', async () => {
     mkdirSync(join(storage, 'staging/tiny-v1'), { recursive: true });
     writeFileSync(part(), randomBytes(100_000));
     writeFileSync(`${part()}.json`, JSON.stringify({ etag: '"old"' }));
@@ -208,7 +208,7 @@ describe('an installation', () => {
     expect(archiveRequests()).toMatchObject([{ range: 'bytes=100000-', status: 200 }]);
   });
 
-  it('begins anew after bytes that were wrong', async () => {
+  it('begins again after wrong bytes', async () => {
     mkdirSync(join(storage, 'staging/tiny-v1'), { recursive: true });
     writeFileSync(part(), randomBytes(100_000));
     const source = repository.put(image);
@@ -217,7 +217,7 @@ describe('an installation', () => {
     expectInstalled(await install([source]));
   });
 
-  it('checks a whole part that an earlier life left', async () => {
+  it('verifies a complete part that an earlier process left', async () => {
     mkdirSync(join(storage, 'staging/tiny-v1'), { recursive: true });
     writeFileSync(part(), image.archive);
     const result = await install([repository.put(image)]);
@@ -225,13 +225,13 @@ describe('an installation', () => {
     expect(result.downloadedBytes).toBe(0);
   });
 
-  it('begins anew with a part that is too long', async () => {
+  it('begins again with a part that is too long', async () => {
     mkdirSync(join(storage, 'staging/tiny-v1'), { recursive: true });
     writeFileSync(part(), Buffer.alloc(image.archive.length + 1));
     expectInstalled(await install([repository.put(image)]));
   });
 
-  it('takes a server that knows no ranges', async () => {
+  it('accepts a server without range requests', async () => {
     const plain: Answer = (_, response, body) => response.writeHead(200, { 'content-length': body.length }).end(body);
     mkdirSync(join(storage, 'staging/tiny-v1'), { recursive: true });
     writeFileSync(part(), image.archive.subarray(0, 1_000));
@@ -285,12 +285,12 @@ describe('an installation', () => {
       /status 206/,
     ],
     [
-      'waits for a server in trouble',
+      'waits for a server that fails',
       (_, response) => response.writeHead(503).end(),
       'repository-unreachable',
       /status 503/,
     ],
-    ['breaks off a server that says nothing', () => undefined, 'download-stalled', /sent less than/],
+    ['breaks off a server that sends nothing', () => undefined, 'download-stalled', /sent less than/],
     [
       'breaks off one that stops in the middle',
       (_, response, body) => {
@@ -339,7 +339,7 @@ describe('an installation', () => {
     expectFailed(await install([repository.put(image, { [document]: endless })]), 'wrong-size', /is longer than/);
   });
 
-  it('refuses an answer to a range that is not its continuation', async () => {
+  it('refuses a response with another range than the requested one', async () => {
     mkdirSync(join(storage, 'staging/tiny-v1'), { recursive: true });
     writeFileSync(part(), image.archive.subarray(0, 1_000));
     const shifted: Answer = (_, response, body) =>
@@ -351,7 +351,7 @@ describe('an installation', () => {
     );
   });
 
-  it('waits when nobody listens, and for what is no HTTP', async () => {
+  it('waits when no server listens, and after a response that is no HTTP', async () => {
     expectFailed(await install(['http://127.0.0.1:1/x']), 'repository-unreachable', /ECONNREFUSED/);
     const server = createServer((socket: Socket) => socket.end('SSH-2.0-OpenSSH\r\n'));
     servers.push(server);
@@ -368,19 +368,19 @@ describe('an installation', () => {
       const bad = Buffer.from(body);
       const at = offset < 0 ? bad.length + offset : offset;
       bad.writeUInt8(bad.readUInt8(at) ^ 4, at);
-      honest(request, response, bad);
+      correctAnswer(request, response, bad);
     };
     expectFailed(await install([repository.put(image, { archive: flipped })]), 'digest-mismatch', /signed is/);
     expect(existsSync(part())).toBe(false);
   });
 
-  it('takes the next source when the first one is a liar', async () => {
-    const liar = repository.put(
+  it('takes the next source when the first one sends wrong content', async () => {
+    const wrongSource = repository.put(
       image,
-      { archive: (request, response, body) => honest(request, response, Buffer.alloc(body.length)) },
-      '/liar',
+      { archive: (request, response, body) => correctAnswer(request, response, Buffer.alloc(body.length)) },
+      '/wrong',
     );
-    expectInstalled(await install([liar, repository.put(image, {}, '/good')]));
+    expectInstalled(await install([wrongSource, repository.put(image, {}, '/good')]));
   });
 
   it('begins with another source each time', async () => {
@@ -389,14 +389,14 @@ describe('an installation', () => {
     expect(repository.requests.every(({ path }) => path.startsWith('/b/'))).toBe(true);
   });
 
-  describe('believes nobody:', () => {
+  describe('trusts no source:', () => {
     const resigned = (changes: Parameters<typeof signImage>[3], by = key): TestImage => ({
       ...image,
       statement: signImage(image.manifest, image.archive, by, changes).statement,
     });
     it.each<[string, () => TestImage, string]>([
-      ['a key that is not trusted', () => resigned({}, stranger), 'unknown-key'],
-      ['a stranger under a trusted id', () => resigned({ keyId: key.id }, stranger), 'bad-signature'],
+      ['a key that is not trusted', () => resigned({}, otherKey), 'unknown-key'],
+      ['another key under a trusted id', () => resigned({ keyId: key.id }, otherKey), 'bad-signature'],
       [
         'a signature over something else',
         () => ({ ...image, statement: { ...image.statement, manifestBytes: image.statement.manifestBytes + 1 } }),
@@ -425,7 +425,7 @@ describe('an installation', () => {
       ],
     ])('%s', async (_, make, reason) => {
       const { archive, manifestBytes, statement } = make();
-      // Offered under the address of the promoted image, whatever it says of itself.
+      // It is offered under the URL of the promoted image, although its files name another.
       const served: TestImage = { ...image, archive, manifestBytes };
       const source = repository.put(served, {
         statement: (_request, response) => response.end(JSON.stringify(statement)),
@@ -478,7 +478,7 @@ describe('an installation', () => {
   });
 
   describe('on a disk that is full', () => {
-    /** A memory file system of its own, unmounted whatever happens. */
+    /** A memory file system of its own, unmounted in any case. */
     async function onSmallDisk(options: string, test: (directory: string) => Promise<void>): Promise<void> {
       const directory = mkdtempSync(join(scratch, 'disk-'));
       execFileSync('mount', ['-t', 'tmpfs', '-o', options, 'plinth-test', directory]);
@@ -491,7 +491,7 @@ describe('an installation', () => {
     const leftovers = (directory: string): string[] =>
       readdirSync(join(directory, 'staging/tiny-v1')).filter((file) => !file.startsWith('download.part'));
 
-    it('does not begin what can not end', async () => {
+    it('does not begin an installation that does not fit', async () => {
       await onSmallDisk('size=4m', async (directory) => {
         const { outcome, downloadedBytes } = await install([repository.put(image)], { directory });
         expect(outcome).toMatchObject({
@@ -507,9 +507,9 @@ describe('an installation', () => {
       await onSmallDisk('size=12m', async (directory) => {
         const filler = join(directory, 'filler');
         const filling: Answer = (request, response, body) => {
-          // Between the look at the free space and the download somebody else takes it.
+          // Another process takes the free space between its measurement and the download.
           writeFileSync(filler, Buffer.alloc(10 * 1024 ** 2));
-          honest(request, response, body);
+          correctAnswer(request, response, body);
         };
         expect((await install([repository.put(image, { archive: filling })], { directory })).outcome).toMatchObject({
           ok: false,
@@ -526,7 +526,7 @@ describe('an installation', () => {
       await onSmallDisk('size=12m', async (directory) => {
         const filling: Answer = (request, response, body) => {
           writeFileSync(join(directory, 'filler'), Buffer.alloc(7 * 1024 ** 2));
-          honest(request, response, body);
+          correctAnswer(request, response, body);
         };
         const { outcome, downloadedBytes } = await install([repository.put(image, { archive: filling })], {
           directory,

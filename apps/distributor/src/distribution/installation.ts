@@ -1,6 +1,6 @@
 /**
- * One try to make one image version stand on this node: statement, manifest, archive, tree, visible.
- * Each step believes only what the step before has proven. The caller holds the image's lock.
+ * One try to install one image version on this node: statement, manifest, archive, tree, then it becomes visible.
+ * Each step relies only on what the step before has proven. The caller holds the image's lock.
  */
 import {
   type DistributionFailureReason,
@@ -28,13 +28,13 @@ export interface InstallationParts {
   readonly keys: TrustedKeys;
   readonly extract: Extract;
   readonly stallMs: number;
-  /** What the repositories want to see; undefined: nothing. */
+  /** Token for the repositories; undefined: none. */
   readonly token?: () => string | undefined;
 }
 
 export interface InstallationResult {
   readonly outcome: Outcome<Installed>;
-  /** Over the network in this try. */
+  /** Bytes from the network in this try. */
   readonly downloadedBytes: number;
 }
 
@@ -47,7 +47,7 @@ interface Documents {
 }
 
 /** A key that is missing or broken here is the node's fault; everything else may be a repository's. */
-const DISTRUST: Readonly<Record<(Verdict & { readonly ok: false })['reason'], DistributionFailureReason>> = {
+const TRUST_FAILURES: Readonly<Record<(Verdict & { readonly ok: false })['reason'], DistributionFailureReason>> = {
   'bad-statement': 'bad-signature',
   'bad-signature': 'bad-signature',
   'other-image': 'bad-signature',
@@ -55,7 +55,7 @@ const DISTRUST: Readonly<Record<(Verdict & { readonly ok: false })['reason'], Di
   'broken-key': 'unknown-key',
 };
 
-/** Room beyond the contents: inodes, directories, the rest of the last block of each file. */
+/** Space beyond the contents: inodes, directories, the rest of the last block of each file. */
 const SPACE_MARGIN = 1.1;
 
 export class Installation {
@@ -65,7 +65,7 @@ export class Installation {
   constructor(
     private readonly parts: InstallationParts,
     private readonly promotion: ImagePromoted,
-    /** Tries so far: each begins with another source. */
+    /** Number of tries so far: each begins with another source. */
     private readonly turn: number,
     private readonly signal: AbortSignal,
   ) {
@@ -88,15 +88,15 @@ export class Installation {
     if (standing.state === 'damaged')
       return failed(
         'manifest-mismatch',
-        `a damaged master stands in its place, remove it by hand: ${standing.problem}`,
+        `there is a damaged master of this version, remove it by hand: ${standing.problem}`,
       );
     if (standing.state === 'complete') {
       const { contentDigest, mountScriptDigest, unpackedBytes } = standing.master;
-      // Containers may stand on it: a version is never replaced.
+      // A version is never replaced, because containers may run on it.
       if (contentDigest !== promotion.contentDigest) {
         return failed(
           'manifest-mismatch',
-          `the master here has the content ${contentDigest}, promoted was ${promotion.contentDigest}`,
+          `the master here has the content ${contentDigest}, the promoted one is ${promotion.contentDigest}`,
         );
       }
       return done({ contentDigest, mountScriptDigest, unpackedBytes, downloadedBytes: 0 });
@@ -118,7 +118,7 @@ export class Installation {
       : failed('no-space', `${freeBytes} bytes are free, archive and tree need about ${needed}`);
   }
 
-  /** From the first source that has all of it; the download goes on from one to the next. */
+  /** Downloads from the first source that has everything; a download continues from one source to the next. */
   private async fetch(): Promise<Outcome<Documents>> {
     const { sources } = this.promotion;
     const failures: Failure[] = [];
@@ -127,7 +127,7 @@ export class Installation {
       const outcome = await this.fetchFrom(source);
       if (outcome.ok) return outcome;
       failures.push(outcome);
-      // The disk is the same whatever the source.
+      // A failure of the disk is the same for every source.
       if (outcome.reason === 'no-space' || outcome.reason === 'io-error') break;
     }
     return { ok: false, ...combineFailures(failures, mayHeal) };
@@ -145,7 +145,7 @@ export class Installation {
     const { name, version, contentDigest, manifestDigest, archiveDigest, archiveBytes } = promotion;
     const promoted = { name, version, contentDigest, manifestDigest, archiveDigest, archiveBytes };
     const signed = await this.parts.keys.verify(statementBytes.value, promoted);
-    if (!signed.ok) return failed(DISTRUST[signed.reason], signed.message);
+    if (!signed.ok) return failed(TRUST_FAILURES[signed.reason], signed.message);
     const { statement } = signed;
 
     const manifestBytes = await readDocument(
@@ -183,7 +183,7 @@ export class Installation {
       await masters.publish(directory, this.promotion);
     } catch (error) {
       this.signal.throwIfAborted();
-      return fileFailure(error, 'the image could not be put in its place');
+      return fileFailure(error, 'the image could not be moved to its place');
     }
     const { contentDigest, mountScript, totals } = manifest;
     return done({

@@ -1,6 +1,7 @@
 /**
- * Removes the masters of retired versions: out of sight by one rename, deleted, told, done with. May die anywhere: the next life, or another
- * distributor of this node, goes on; what was renamed and not deleted lies in the staging directory, which is cleaned at start.
+ * Removes the masters of retired versions: each is moved to staging by one rename, deleted there, and reported. The
+ * process may die anywhere: the next one, or another distributor of this node, goes on; a master that was moved and not
+ * deleted is in staging, which is cleaned at start.
  */
 import { Inject, Injectable } from '@nestjs/common';
 import { type MasterReport, masterReport } from '@plinth/contracts';
@@ -12,7 +13,7 @@ import type { ImageVersion } from '../domain/storage-layout.js';
 import type { StorageNode } from '../domain/targeting.js';
 import { STORAGE_NODE } from '../tokens.js';
 
-/** How soon a version that an installation has in hand is looked at again, and what another distributor gave up. */
+/** Period in which a version that was locked, or that another distributor has left, is tried again. */
 const SCAN_MS = 1_000;
 
 @Injectable()
@@ -66,7 +67,7 @@ export class RemovalLoop {
     if (!lock) return;
     try {
       const removal = await retirements.read(image);
-      // Another distributor of this node was quicker.
+      // Another distributor of this node was faster.
       if (!removal) return;
       await masters.withdraw(image);
       await staging.clean(image, false);
@@ -74,7 +75,7 @@ export class RemovalLoop {
       await retirements.finish(image);
       logger.info(
         { image: image.name, version: image.version, correlationId: removal.correlationId },
-        'retired: no master stands here any more',
+        'retired: its master is removed',
       );
     } finally {
       lock.release();

@@ -1,4 +1,4 @@
-/** What a former life left on the disk: made whole, or cleaned. */
+/** Completes or removes what earlier processes have left on the disk. */
 import { Inject, Injectable } from '@nestjs/common';
 import { MasterRepository } from '../adapters/master-repository.js';
 import { Retirements } from '../adapters/retirements.js';
@@ -14,7 +14,7 @@ export class Resumption {
     @Inject(Retirements) private readonly retirements: Retirements,
   ) {}
 
-  /** Before anything new is taken. Only downloads of images that are still wanted stay. */
+  /** Runs before new work. Only downloads of images that are still wanted stay. */
   async start(): Promise<void> {
     const { masters, staging, wanted, retirements } = this;
     await staging.prepare();

@@ -19,8 +19,8 @@ export function failed(reason: DistributionFailureReason, message: string): Refu
 }
 
 /**
- * Several sources, several failures: one report. What may heal decides, because one healthy source is enough;
- * the message names all.
+ * Combines the failures of several sources into one. A failure that may heal has priority, because one healthy source
+ * is enough; the message names all.
  */
 export function combineFailures(
   failures: readonly Failure[],

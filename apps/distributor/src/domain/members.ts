@@ -1,6 +1,6 @@
 /**
- * What the archive must hold, member by member: `mount.sh`, then the tree in the manifest's order. The archive's own names
- * are only ever compared with this list; paths on disk are made from the list.
+ * The members that the archive must hold, in order: `mount.sh`, then the tree in the manifest's order. The archive's
+ * own names are only ever compared with this list; paths on disk are made from the list.
  */
 import { CAPABILITY_ATTRIBUTE, type ImageManifest, type ManifestEntry, VERSION_FILES } from '@plinth/contracts';
 
@@ -15,7 +15,7 @@ export interface MemberHeader {
   /** Seconds since the epoch. */
   readonly mtime: number;
   readonly linkname: string | null;
-  /** The extended header (pax), when there is one: values decoded as UTF-8, whatever they hold. */
+  /** The extended header (pax), when there is one; its values are decoded as UTF-8 even when they are binary. */
   readonly extensions: Readonly<Record<string, string>>;
 }
 
@@ -23,10 +23,10 @@ export type ExpectedMember =
   | { readonly kind: 'mount-script' }
   | { readonly kind: 'entry'; readonly entry: ManifestEntry };
 
-/** How GNU tar and others write the attribute. */
+/** Names under which GNU tar and others write the attribute. */
 const CAPABILITY_EXTENSION = `SCHILY.xattr.${CAPABILITY_ATTRIBUTE}`;
 
-/** Extended headers that change nothing that is used here; all others (other xattrs, sparse files, charsets) are refused. */
+/** Extended headers without an effect here; all others (other xattrs, sparse files, charsets) are refused. */
 const HARMLESS_EXTENSIONS: ReadonlySet<string> = new Set([
   'path',
   'linkpath',
@@ -50,7 +50,7 @@ export function archiveBound(manifest: ImageManifest): number {
   return manifest.totals.bytes + manifest.mountScript.bytes + (manifest.entries.length + 1) * 16_384 + 1024 ** 2;
 }
 
-/** @returns what is wrong with a member, or undefined */
+/** @returns the problem of a member, or undefined */
 export function memberProblem(
   expected: ExpectedMember | undefined,
   header: MemberHeader,
@@ -69,7 +69,7 @@ export function memberProblem(
   const [first] = differences.filter(([, is, should]) => is !== should);
   if (!first) return undefined;
   const [field, is, should] = first;
-  return `${name}: ${field} is ${JSON.stringify(is)}, the manifest says ${JSON.stringify(should)}`;
+  return `${name}: ${field} is ${JSON.stringify(is)}, the manifest has ${JSON.stringify(should)}`;
 }
 
 type Comparison = readonly [field: string, is: string | number | null, should: string | number | null];
@@ -101,8 +101,8 @@ function entryDifferences(entry: ManifestEntry, header: MemberHeader): Compariso
 }
 
 /**
- * What the header says of a capability, as its reader decodes it. That loses bytes which are not UTF-8, so two values may look alike here;
- * what reaches the disk are the bytes of the manifest, and they are compared there.
+ * The capability in the header, as the tar reader decodes it. Decoding loses bytes that are not UTF-8, so two values
+ * may look alike here; the bytes of the manifest are written to the disk, and compared there.
  */
 function capabilityText(entry: ManifestEntry): string | null {
   return entry.type === 'file' && entry.capability !== undefined
@@ -115,12 +115,12 @@ function statedCapability({ extensions }: MemberHeader): string | null {
   return text === undefined ? null : shown(text);
 }
 
-/** 20 bytes decode to at most 60, whose digits these are and two more: whatever is longer differs. */
+/** 20 bytes decode to at most 60: this is the number of their digits and two more, and a longer value differs. */
 function shown(text: string): string {
   return Buffer.from(text.slice(0, 64)).toString('hex').slice(0, 122);
 }
 
-/** How a member is called in messages. */
+/** Name of a member in messages. */
 export function describeMember(member: ExpectedMember): string {
   return member.kind === 'entry'
     ? JSON.stringify(`${VERSION_FILES.root}/${member.entry.path}`)

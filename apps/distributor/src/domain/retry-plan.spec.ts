@@ -5,7 +5,7 @@ import { FRESH, mayHeal, planRetry } from './retry-plan.js';
 const MAX = 60_000;
 const MEGABYTES = 8 * 1024 ** 2;
 
-/** The pauses of the same failure again and again, until it is given up; at most ten. */
+/** The pauses when the same failure repeats, until there is no retry; at most ten. */
 function pauses(reason: DistributionFailureReason, downloaded = 0): (number | 'given up')[] {
   const result: (number | 'given up')[] = [];
   for (let state = FRESH; result.length < 10;) {
@@ -39,7 +39,7 @@ describe('planRetry', () => {
     expect(DISTRIBUTION_FAILURE_REASONS.filter(mayHeal)).toHaveLength(9);
   });
 
-  it('does not slow down a download that gets on', () => {
+  it('does not slow down a download with progress', () => {
     expect(pauses('repository-unreachable', MEGABYTES).slice(0, 3)).toEqual([250, 250, 250]);
   });
 
@@ -56,7 +56,7 @@ describe('planRetry', () => {
     });
   });
 
-  it('only shortens by jitter, and holds the limit for ever', () => {
+  it('is only shortened by jitter, and never exceeds the limit', () => {
     const state = { attempts: 5_000, stuck: 5_000, strikes: 0 };
     expect(planRetry('no-space', state, 0, MAX, 0.999)).toMatchObject({ delayMs: 45_015 });
     expect(planRetry('no-space', state, 0, 250, 0)).toMatchObject({ delayMs: 250 });

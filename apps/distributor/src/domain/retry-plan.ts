@@ -1,13 +1,13 @@
-/** Is a failed installation tried again, and when? */
+/** Decides whether and when a failed installation is tried again. */
 import type { DistributionFailureReason } from '@plinth/contracts';
 
-/** What earlier tries left, kept with the wanted image. */
+/** Counts of earlier tries, stored with the wanted image. */
 export interface RetryState {
-  /** Tries that failed. */
+  /** Failed tries. */
   readonly attempts: number;
-  /** Of these, in a row and without progress: what the pause grows with. */
+  /** Failed tries in a row without progress; the pause grows with them. */
   readonly stuck: number;
-  /** Answers that were not what was promoted. */
+  /** Failures after which the content was not the promoted one. */
   readonly strikes: number;
 }
 
@@ -18,9 +18,9 @@ export type RetryPlan =
 export const FRESH: RetryState = { attempts: 0, stuck: 0, strikes: 0 };
 
 const FIRST_DELAY_MS = 250;
-/** Then an hour may lie between two tries: each may be a whole download. */
+/** From this many strikes on the pause grows beyond the usual limit, because each try may be a whole download. */
 const QUICK_STRIKES = 3;
-/** Of the longest pause otherwise. */
+/** The longest pause then, as a multiple of the usual limit. */
 const SLOWEST = 60;
 /** Fewer bytes than this in one try count as no progress. */
 const PROGRESS_BYTES = 1024 ** 2;
@@ -31,7 +31,10 @@ const PASSING: ReadonlySet<DistributionFailureReason> = new Set([
   'no-space',
   'io-error',
 ]);
-/** What a network that breaks bytes, a proxy, or a key that is missing here can be to blame for: the image itself may be well. */
+/**
+ * Failures that a network with corrupted bytes, a proxy, or a key that is missing here may cause: the image itself may
+ * be valid.
+ */
 const WRONG: ReadonlySet<DistributionFailureReason> = new Set([
   'digest-mismatch',
   'wrong-size',
@@ -40,18 +43,18 @@ const WRONG: ReadonlySet<DistributionFailureReason> = new Set([
   'repository-refused',
 ]);
 
-/** Whether the same try may end better later. The others are in what was signed, and stay. */
+/** Whether a later try may succeed. The causes of other failures are in the signed files, and stay. */
 export function mayHeal(reason: DistributionFailureReason): boolean {
   return PASSING.has(reason) || WRONG.has(reason);
 }
 
-/** No pause is longer. @param longestMs while nothing came that was wrong */
+/** Limit of every pause. @param longestMs limit of the pauses without strikes */
 export function longestPauseMs(longestMs: number): number {
   return SLOWEST * longestMs;
 }
 
 /**
- * @param downloadedBytes that the failed try brought and that are kept
+ * @param downloadedBytes bytes that the failed try received and that are kept
  * @param jitter 0 to 1
  */
 export function planRetry(
@@ -71,6 +74,6 @@ export function planRetry(
     WRONG.has(reason) && state.strikes >= QUICK_STRIKES
       ? Math.min(longestMs * 2 ** Math.min(state.strikes - QUICK_STRIKES, 30), longestPauseMs(longestMs))
       : Math.min(FIRST_DELAY_MS * 2 ** Math.min(Math.max(state.stuck - 1, 0), 30), longestMs);
-  // Never longer than the limit: the jitter only shortens.
+  // The jitter only shortens, so the pause is never longer than the limit.
   return { retry: true, state, delayMs: Math.round(pause * (1 - jitter / 4)) };
 }

@@ -1,4 +1,4 @@
-/** Where things lie in a storage directory. Names and versions are checked values: each is one safe path component. */
+/** The paths in a storage directory. Names and versions were validated: each is one safe path component. */
 import { join } from 'node:path';
 import { parseExactImageRef, VERSION_FILES } from '@plinth/contracts';
 
@@ -25,15 +25,15 @@ export class StorageLayout {
   get revoked(): string {
     return join(this.root, 'revoked');
   }
-  /** Versions that never stand here again. */
+  /** Versions that are never installed here again. */
   get retired(): string {
     return join(this.root, 'retired');
   }
-  /** Those of them that are not removed and reported yet. */
+  /** Retired versions that are not removed and reported yet. */
   get retiring(): string {
     return join(this.root, 'retiring');
   }
-  /** Where hosts say that they live. */
+  /** Leases that hosts renew. */
   get volumes(): string {
     return join(this.root, 'volumes');
   }
@@ -41,7 +41,7 @@ export class StorageLayout {
   get leases(): string {
     return join(this.root, 'leases');
   }
-  /** Everything that is made at start; `objects` is reserved for file-level sharing between versions. */
+  /** Directories that are made at start; `objects` is reserved for file-level sharing between versions. */
   get directories(): readonly string[] {
     return [
       this.images,
@@ -89,7 +89,7 @@ export class StorageLayout {
   }
 }
 
-/** `debian-12-v3` back into name and version; a version holds no dash, so the last one parts them. */
+/** Splits `debian-12-v3` into name and version at the last dash; a version contains no dash. */
 export function imageOfStaging(directory: string): ImageVersion | undefined {
   const dash = directory.lastIndexOf('-');
   return dash < 0 ? undefined : parseExactImageRef(`${directory.slice(0, dash)}@${directory.slice(dash + 1)}`);

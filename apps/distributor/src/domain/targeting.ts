@@ -1,4 +1,4 @@
-/** Does a promotion mean this storage node? */
+/** Decides whether a promotion is for this storage node. */
 
 /** `k=v,k=v`, or nothing. */
 export const LABELS_PATTERN = /^(?:[a-z0-9][a-z0-9-]{0,62}=[a-z0-9][a-z0-9.-]{0,62}(?:,(?!$)|$))*$/;

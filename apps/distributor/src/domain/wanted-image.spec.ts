@@ -13,7 +13,7 @@ describe('a wanted image', () => {
     expect(waitMs(wanted, now.getTime(), 60_000)).toBe(0);
   });
 
-  it('is done with after its success was reported', () => {
+  it('is finished after its success was reported', () => {
     const decided = afterSuccess(
       wanted,
       { contentDigest: 'sha256:00', mountScriptDigest: 'sha256:11', unpackedBytes: 5, downloadedBytes: 3 },
@@ -31,7 +31,7 @@ describe('a wanted image', () => {
     expect(afterReport(decided)).toBeUndefined();
   });
 
-  it('waits after a failure that may heal, and is wanted on', () => {
+  it('waits after a failure that may heal, and stays wanted', () => {
     const decided = afterFailure(wanted, unreachable, 0, situation, 60_000, 0);
     expect(decided.report).toMatchObject({
       kind: 'failed',
@@ -46,13 +46,13 @@ describe('a wanted image', () => {
     expect(rest && waitMs(rest, now.getTime() + 100, 60_000)).toBe(150);
   });
 
-  it('is given up after one that does not', () => {
+  it('is given up after a permanent failure', () => {
     const decided = afterFailure(wanted, { reason: 'bad-archive', message: 'a device' }, 0, situation, 60_000, 0);
     expect(decided.report).toMatchObject({ kind: 'failed', attempt: 1, retryInMs: undefined });
     expect(afterReport(decided)).toBeUndefined();
   });
 
-  it('does not wait for a time that a clock has named which has gone back since', () => {
+  it('does not wait for a time from a clock that was set back since', () => {
     const rest = { ...wanted, notBefore: now.getTime() + 3_600_000 + 60_000 };
     expect(waitMs(rest, now.getTime(), 60_000)).toBe(0);
   });

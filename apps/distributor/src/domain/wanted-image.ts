@@ -1,4 +1,4 @@
-/** An image that this node was told to hold: what the promotion said, what became of it so far. */
+/** An image that was promoted to this node: the promotion, and the state of its installation. */
 import type { ImagePromoted, MasterReport } from '@plinth/contracts';
 import { FRESH, longestPauseMs, planRetry, type RetryState } from './retry-plan.js';
 import type { Failure } from './failure.js';
@@ -6,14 +6,14 @@ import type { Failure } from './failure.js';
 export interface WantedImage {
   readonly schema: 1;
   readonly promotion: ImagePromoted;
-  /** Of the promotion. */
+  /** Event id of the promotion. */
   readonly eventId: string;
   readonly correlationId: string;
   readonly wantedAt: string;
   readonly retry: RetryState;
-  /** Milliseconds since the epoch; not tried before. */
+  /** Time of the next try, milliseconds since the epoch. */
   readonly notBefore: number;
-  /** Decided, and not yet known to be stored on the bus. A report without `retryInMs` ends the matter. */
+  /** Report that is decided and not yet known to be stored on the bus. One without `retryInMs` is the last. */
   readonly report?: MasterReport;
 }
 
@@ -106,9 +106,9 @@ export function afterReport(wanted: WantedImage): WantedImage | undefined {
   return report?.retryInMs === undefined ? undefined : rest;
 }
 
-/** Milliseconds until it may be tried; a clock that was set back never makes the pause longer than the limit. */
+/** Milliseconds until the next try; a clock that was set back never makes the pause longer than the limit. */
 export function waitMs(wanted: WantedImage, now: number, longestMs: number): number {
   const leftMs = wanted.notBefore - now;
-  // No pause is as long: the clock has gone back.
+  // No pause is as long, so the clock was set back.
   return leftMs > longestPauseMs(longestMs) ? 0 : Math.max(0, leftMs);
 }

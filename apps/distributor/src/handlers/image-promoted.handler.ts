@@ -7,7 +7,7 @@ import { concerns, type StorageNode } from '../domain/targeting.js';
 import { STORAGE_NODE } from '../tokens.js';
 import { want } from '../domain/wanted-image.js';
 
-/** Writes down what is wanted, before it is acknowledged; the loop does the long work. */
+/** Stores the promotion before it is acknowledged; the loop does the long work. */
 @Controller()
 export class ImagePromotedHandler {
   constructor(

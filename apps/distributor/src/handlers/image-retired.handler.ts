@@ -4,7 +4,10 @@ import { OnEvent, type ReceivedEvent } from '@plinth/service-kit';
 import { Retirements } from '../adapters/retirements.js';
 import { RemovalLoop } from '../distribution/removal-loop.js';
 
-/** Writes down that the version goes, before it is acknowledged; the loop does the long work. Nothing needs it any more: the provisioner has seen to that. */
+/**
+ * Stores the retirement before it is acknowledged; the loop does the long work. The provisioner has made sure that no
+ * container needs the version.
+ */
 @Controller()
 export class ImageRetiredHandler {
   constructor(

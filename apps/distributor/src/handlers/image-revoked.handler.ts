@@ -3,7 +3,7 @@ import { type ImageRevoked, SUBJECTS } from '@plinth/contracts';
 import { OnEvent, type ReceivedEvent } from '@plinth/service-kit';
 import { Revocations } from '../adapters/revocations.js';
 
-/** Remembers it. The master stays: containers that run on it go on. */
+/** Stores the revocation. The master stays, because containers may run on it. */
 @Controller()
 export class ImageRevokedHandler {
   constructor(@Inject(Revocations) private readonly revocations: Revocations) {}

@@ -1,4 +1,4 @@
-/** An image repository that does to its clients whatever a test wants. */
+/** An image repository whose responses a test defines. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { archiveFileName } from '@plinth/contracts';
@@ -6,8 +6,8 @@ import type { TestImage } from './image-fixture.js';
 
 export type Answer = (request: IncomingMessage, response: ServerResponse, body: Buffer) => void;
 
-/** A well-behaved answer with entity tag, ranges and If-Range. */
-export const honest: Answer = (request, response, body) => {
+/** A correct response with entity tag, ranges and If-Range. */
+export const correctAnswer: Answer = (request, response, body) => {
   const etag = `"${body.length}-${body.subarray(-16).toString('hex')}"`;
   const range = /^bytes=(\d+)-$/.exec(request.headers.range ?? '');
   const condition = request.headers['if-range'];
@@ -60,12 +60,12 @@ export class HostileRepository {
     const { name, version } = image.statement;
     this.files.set(`${folder}/signature.json`, {
       body: Buffer.from(JSON.stringify(image.statement)),
-      answer: answers.statement ?? honest,
+      answer: answers.statement ?? correctAnswer,
     });
-    this.files.set(`${folder}/manifest.json`, { body: image.manifestBytes, answer: answers.manifest ?? honest });
+    this.files.set(`${folder}/manifest.json`, { body: image.manifestBytes, answer: answers.manifest ?? correctAnswer });
     this.files.set(`${folder}/${archiveFileName(name, version)}`, {
       body: image.archive,
-      answer: answers.archive ?? honest,
+      answer: answers.archive ?? correctAnswer,
     });
     return `${this.url}${folder}`;
   }

@@ -1,4 +1,4 @@
-/** Small signed images for tests, right in every way until a test changes something. */
+/** Small signed images for tests, valid until a test changes something. */
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { execFileSync } from 'node:child_process';

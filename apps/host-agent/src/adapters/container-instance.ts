@@ -1,4 +1,4 @@
-/** From a config, its image and its volumes to what the container runtime starts. */
+/** Makes the spec for the container runtime from a config, its image and its volumes. */
 import { join } from 'node:path';
 import { checkBeforeMount, type ContainerSpec, instanceSpec, type PremountReason } from '@plinth/container-runtime';
 import type { ContainerConfig, ContainerFailureReason } from '@plinth/contracts';
@@ -25,7 +25,7 @@ export function containerSpec(
   };
 }
 
-/** Host path of the software that a config asks for; the premount checks look whether it is there. */
+/** Host path of the software that a config asks for; the premount checks test whether it exists. */
 export function softwarePath(config: ContainerConfig, storage: StorageMounts): string | undefined {
   return config.software === undefined
     ? undefined
@@ -45,7 +45,7 @@ const REASONS: Readonly<Record<PremountReason, ContainerFailureReason>> = {
   'software-outside': 'software-missing',
 };
 
-/** What forbids to mount anything for this container; undefined: nothing. */
+/** Why nothing may be mounted for this container; undefined: it may. */
 export function premountFailure(
   config: ContainerConfig,
   spec: ContainerSpec,

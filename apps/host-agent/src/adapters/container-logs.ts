@@ -15,13 +15,13 @@ export interface LogLimits {
 }
 
 const LOG_NAME = /^([0-9a-f]{32})\.log$/;
-/** Between two turns of the event loop. */
+/** Logs measured between two turns of the event loop. */
 const SIZES_AT_ONCE = 100;
 const READ_BYTES = 256 * 1024;
-/** How often a followed log is looked at when nothing came. */
+/** Between two reads of a followed log that has not grown. */
 const FOLLOW_MS = 150;
 const REOPEN_PATIENCE_MS = 500;
-/** What the agent tells conmon through its control pipe: "<type> <a> <b>", 2 reopens the log (conmon, ctrl.c). */
+/** A command for conmon's control pipe: "<type> <a> <b>"; type 2 reopens the log (conmon, ctrl.c). */
 const REOPEN_LOGS = '2 0 0\n';
 
 export class ContainerLogs {
@@ -30,7 +30,7 @@ export class ContainerLogs {
     private readonly limits: LogLimits,
   ) {}
 
-  /** Whole lines, oldest first. @param following asked whenever the end is reached: whether more may come */
+  /** Whole lines, oldest first. @param following called at the end of the log: whether more lines may come */
   async *lines(id: string, following: () => boolean): AsyncGenerator<readonly LogLine[]> {
     const parser = new ConmonLogParser();
     let current = await this.openOldest(id);
@@ -40,7 +40,7 @@ export class ContainerLogs {
           for await (const chunk of rest(current)) yield [...parser.push(chunk)];
           const next = await this.openNext(id, current);
           if (next) {
-            // Written between the last read and the rotation.
+            // These lines were written between the last read and the rotation.
             for await (const chunk of rest(current)) yield [...parser.push(chunk)];
             await current.file.close();
             current = next;
@@ -51,7 +51,7 @@ export class ContainerLogs {
         }
         more = following();
         if (more) {
-          // Gives whoever reads a chance to see that nobody listens any more.
+          // The caller gets control, to notice that the requester is gone.
           yield [];
           await delay(FOLLOW_MS);
         }
@@ -62,7 +62,7 @@ export class ContainerLogs {
     }
   }
 
-  /** The end of what it wrote, both streams, at most so many bytes. */
+  /** The end of a container's output, both streams, at most so many bytes. */
   async tail(id: string, bytes: number): Promise<string> {
     let text = Buffer.alloc(0);
     for await (const lines of this.lines(id, () => false)) {
@@ -77,8 +77,8 @@ export class ContainerLogs {
   }
 
   /**
-   * Rotates what has grown too big. Each log is asked for its size synchronously: a few microseconds, where the thread pool takes a hundred of processor time, every few seconds for each
-   * container.
+   * Rotates logs that have grown too large. Sizes are read synchronously: a few microseconds each, where the thread
+   * pool takes a hundred of processor time, every few seconds for each container.
    */
   async rotate(onError: (id: string, error: unknown) => void): Promise<void> {
     let looked = 0;
@@ -102,11 +102,11 @@ export class ContainerLogs {
     }
     await rm(`${log}.${this.limits.keep + 1}`, { force: true });
     await rename(log, `${log}.1`);
-    if (await this.tellConmon(id)) {
+    if (await this.reopenLog(id)) {
       const end = performance.now() + REOPEN_PATIENCE_MS;
       while (!(await exists(log)) && performance.now() < end) await delay(5);
       if (!(await exists(log))) {
-        // It still writes to the old file: what is in there is given up, so that the disk does not fill.
+        // conmon still writes to the old file: its content is dropped, so that the disk does not fill.
         await rename(`${log}.1`, log);
         await truncate(log, 0);
       }
@@ -114,8 +114,8 @@ export class ContainerLogs {
     if (this.limits.keep === 0) await rm(`${log}.1`, { force: true });
   }
 
-  /** @returns false when no conmon listens: then nobody writes to the log either */
-  private async tellConmon(id: string): Promise<boolean> {
+  /** @returns false when no conmon reads the pipe: then no process writes to the log either */
+  private async reopenLog(id: string): Promise<boolean> {
     try {
       const control = await open(join(this.runtime.paths.bundles, id, 'ctl'), fs.O_WRONLY | fs.O_NONBLOCK);
       try {
@@ -130,7 +130,7 @@ export class ContainerLogs {
     }
   }
 
-  /** Oldest first. */
+  /** The log's files, oldest first. */
   private files(id: string): string[] {
     const log = this.runtime.logPath(id);
     const rotated = Array.from(
@@ -148,7 +148,10 @@ export class ContainerLogs {
     return undefined;
   }
 
-  /** The file after this one, found by inode, because rotating renames them meanwhile; undefined when this is the present one. */
+  /**
+   * The file after this one, found by inode, because rotating renames them meanwhile; undefined when this is the
+   * present one.
+   */
   private async openNext(id: string, current: OpenLog): Promise<OpenLog | undefined> {
     const younger: OpenLog[] = [];
     let reached = false;

@@ -1,10 +1,10 @@
-/** What a container uses, from /proc and its cgroup. */
+/** Memory, processes and mounts of a container, from /proc and its cgroup. */
 import { readFile } from 'node:fs/promises';
 import { cgroupProcesses, type OciRuntime } from '@plinth/container-runtime';
 import type { ContainerStats } from '@plinth/contracts';
 import { type MemorySum, parseMountInfo, parseSmapsRollup } from '../domain/process-figures.js';
 
-/** A process may end between any two reads; what is gone counts nothing. */
+/** A process may end between any two reads; one that is gone counts as zero. */
 const GONE = new Set(['ENOENT', 'ESRCH']);
 
 export async function containerStats(runtime: OciRuntime, id: string, pid: number): Promise<ContainerStats> {

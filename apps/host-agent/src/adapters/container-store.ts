@@ -51,7 +51,7 @@ export class ContainerStore {
     const directory = join(this.directory, config.containerId);
     const made = this.made.has(config.containerId);
     if (!made) await mkdir(directory, { recursive: true, mode: 0o700 });
-    // Side by side: a start waits for this.
+    // The two run in parallel, because a start waits for them.
     await Promise.all([
       made ? undefined : syncPath(this.directory),
       writeDurably(this.path(config.containerId, 'config.json'), JSON.stringify(config)),
@@ -59,7 +59,10 @@ export class ContainerStore {
     this.made.add(config.containerId);
   }
 
-  /** Survives the end of this process. After a power cut it may be old: then the machine's boot id differs, which makes little of it count. */
+  /**
+   * Survives the end of this process. After a power cut it may be old: then the machine's boot id differs, and most of
+   * it is ignored.
+   */
   saveRecord(id: string, record: LocalRecord): Promise<void> {
     return writeWhole(this.path(id, 'record.json'), JSON.stringify(record));
   }
@@ -78,7 +81,7 @@ export class ContainerStore {
         ? found
         : undefined;
     } catch (error) {
-      // Torn by a power cut; what matters of it is found again in the runtime state.
+      // A power cut tore the file; its important parts are found again in the runtime state.
       if (error instanceof SyntaxError) return undefined;
       throw error;
     }

@@ -1,4 +1,7 @@
-/** Data volumes on the storage nodes: `volumes/<id>/volume.json` says whose it is, `volumes/<id>/data` is what is mounted at /data. */
+/**
+ * Data volumes on the storage nodes: `volumes/<id>/volume.json` names the owner, `volumes/<id>/data` is mounted at
+ * /data.
+ */
 import { execFile } from 'node:child_process';
 import { lstat, mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -18,13 +21,13 @@ const SNAPSHOT = 'snapshot';
 const TORN_SNAPSHOT = '.snapshot-torn';
 const REPLACED = '.data-replaced';
 const run = promisify(execFile);
-/** Developers' services live here. */
+/** Directory of the developers' services. */
 const SERVICE = 'service';
 
 export interface OpenVolume {
-  /** Host path of what is mounted at /data. */
+  /** Host path of the directory that is mounted at /data. */
   readonly data: string;
-  /** Resolves when a power cut can no longer take the volume away; nobody is told of a start before that. */
+  /** Resolves when the volume survives a power cut; no start is reported before that. */
   readonly durable: Promise<void>;
 }
 
@@ -32,8 +35,8 @@ export class DataVolumes {
   constructor(private readonly storage: StorageMounts) {}
 
   /**
-   * Makes the volume unless it is there; safe to repeat after a crash at any point.
-   * @param madeBefore it was there once: then it is not made again, because its data must be somewhere
+   * Makes the volume unless it exists; may be repeated after a crash at any point.
+   * @param madeBefore the volume has existed: then it is not made again, because its data must be somewhere
    */
   async open(config: ContainerConfig, madeBefore: boolean): Promise<Opened<OpenVolume>> {
     const base = this.storage.get(config.storageNode);
@@ -46,12 +49,12 @@ export class DataVolumes {
     const data = join(volume, DATA);
     if (owner === undefined) {
       if (madeBefore)
-        return missing(`the volume ${config.dataVolume} was on ${config.storageNode} and is not any more`);
+        return missing(`the volume ${config.dataVolume} was on ${config.storageNode} and is no longer there`);
       // An empty mount point is the host's own disk: nothing may be made there.
       if (!(await isDirectory(join(base, 'images')))) return missing(`${config.storageNode} is not mounted`);
       await make(volume, config);
       const durable = sync(volume);
-      // Whoever waits for it sees the error; nobody may.
+      // The caller that awaits it gets the error; without one it must not be unhandled.
       durable.catch(() => undefined);
       return { ok: true, value: { data, durable } };
     }
@@ -61,7 +64,7 @@ export class DataVolumes {
     return { ok: true, value: { data, durable: Promise.resolve() } };
   }
 
-  /** Makes this host the volume's holder. @returns why not */
+  /** Makes this host the volume's holder. @returns the reason when it can't */
   private async claim(
     base: string,
     volume: string,
@@ -81,17 +84,18 @@ export class DataVolumes {
       case 'hold':
         return undefined;
       case 'take-over':
-        // The lost host renews first and reads this afterwards; this host writes first and looks at the renewal afterwards: one of the two sees the other.
+        // The lost host renews its lease, then reads the claim; this host writes the claim, then reads the renewal: one
+        // of the two detects the other.
         await writeDurably(join(volume, CLAIM), JSON.stringify({ holder }));
         if ((await readRenewal(base, decision.from)) !== decision.renewal)
-          return `${decision.from} has renewed its lease; it gives the volume up first`;
+          return `${decision.from} has renewed its lease; it has to release the volume first`;
     }
     await writeDurably(join(volume, MARKER), `${JSON.stringify({ ...marker, holder })}\n`);
     await rm(join(volume, CLAIM), { force: true });
     return undefined;
   }
 
-  /** Another host may take it from now on; safe to repeat. */
+  /** Allows another host to take the volume; may be repeated. */
   async release(config: ContainerConfig): Promise<'released' | 'not-mounted'> {
     const base = this.storage.get(config.storageNode);
     if (base === undefined || !(await isDirectory(join(base, 'images')))) return 'not-mounted';
@@ -106,7 +110,10 @@ export class DataVolumes {
     return 'released';
   }
 
-  /** Copies the data aside, complete and safe from a power cut, or not at all; reflinks where the file system has them. The container does not run. */
+  /**
+   * Makes a copy of the data that is complete and survives a power cut, or none; uses reflinks where the file system
+   * has them. The container does not run.
+   */
   async snapshot(config: ContainerConfig): Promise<Opened<undefined>> {
     const volume = this.path(config);
     if (volume === undefined) return missing(`storage node ${config.storageNode} is not mounted on this host`);
@@ -135,23 +142,23 @@ export class DataVolumes {
     return { ok: true, value: undefined };
   }
 
-  /** Puts the copy in the place of the data; may be repeated after a crash at any point. Without a copy it was done before. */
+  /** Replaces the data by the copy; may be repeated after a crash at any point. Without a copy it was done before. */
   async restore(config: ContainerConfig): Promise<void> {
     const volume = this.path(config);
     if (volume === undefined) throw new Error(`storage node ${config.storageNode} is not mounted on this host`);
-    const aside = join(volume, REPLACED);
+    const replaced = join(volume, REPLACED);
     if (await isDirectory(join(volume, SNAPSHOT))) {
       if (await isDirectory(join(volume, DATA))) {
-        await rm(aside, { recursive: true, force: true });
-        await rename(join(volume, DATA), aside);
+        await rm(replaced, { recursive: true, force: true });
+        await rename(join(volume, DATA), replaced);
       }
       await rename(join(volume, SNAPSHOT), join(volume, DATA));
       await syncPath(volume);
     }
-    await rm(aside, { recursive: true, force: true });
+    await rm(replaced, { recursive: true, force: true });
   }
 
-  /** Removes the copy, a torn one too. */
+  /** Removes the copy, also an incomplete one. */
   async discard(config: ContainerConfig): Promise<void> {
     const volume = this.path(config);
     if (volume === undefined) return;
@@ -164,7 +171,10 @@ export class DataVolumes {
     return base === undefined ? undefined : join(base, 'volumes', config.dataVolume);
   }
 
-  /** Deletes it when it is this container's; the marker goes last, by one rename, so that a crash leaves nothing unowned. */
+  /**
+   * Deletes the volume when it is this container's, by one rename that includes the marker, so that a crash leaves
+   * nothing unowned.
+   */
   async delete(config: ContainerConfig): Promise<'deleted' | 'not-there' | 'not-ours' | 'not-mounted' | 'held'> {
     const base = this.storage.get(config.storageNode);
     if (base === undefined) return 'not-mounted';
@@ -174,7 +184,7 @@ export class DataVolumes {
     const owner = marker?.containerId;
     if (owner !== undefined && owner !== config.containerId) return 'not-ours';
     if (owner !== undefined) {
-      // Another host may run on it.
+      // Another host may run a container on it.
       if ((await this.claim(base, volume, marker, config)) !== undefined) return 'held';
       await rm(trash, { recursive: true, force: true });
       await rename(volume, trash);
@@ -185,7 +195,7 @@ export class DataVolumes {
   }
 }
 
-/** The marker is written last: a volume without one was never handed out. */
+/** The marker is written last: a volume without one was never used. */
 async function make(volume: string, config: ContainerConfig): Promise<void> {
   await mkdir(join(volume, DATA, SERVICE), { recursive: true, mode: 0o755 });
   const holder: VolumeHolder = { host: config.host, generation: config.generation };
@@ -212,9 +222,9 @@ async function isDirectory(path: string): Promise<boolean> {
 }
 
 interface Marker {
-  /** Empty: it can't be read, and belongs to nobody we know. */
+  /** Empty: the marker can't be read, and the owner is unknown. */
   readonly containerId: string;
-  /** Absent: written before volumes had one. */
+  /** Absent: the marker was written before volumes had holders. */
   readonly holder?: VolumeHolder;
   readonly [other: string]: unknown;
 }

@@ -1,4 +1,4 @@
-/** The desired state of this host's containers, as it comes from the bus. */
+/** Receives the desired state of this host's containers from the bus. */
 import {
   ContainerConfig,
   decodePayload,
@@ -20,7 +20,7 @@ import type { NatsConnection } from 'nats';
 
 export interface DesiredStateSink {
   accept(config: ContainerConfig, cause: { readonly correlationId: string; readonly causationId: string }): void;
-  /** @param containerId from the subject; undefined: not even that can be read */
+  /** @param containerId from the subject; undefined: the subject can't be read either */
   refuse(containerId: string | undefined, generation: number, problems: readonly Problem[]): void;
 }
 
@@ -65,7 +65,7 @@ export async function isDesired(connection: NatsConnection, host: string, contai
   );
 }
 
-/** Of a broken config, when that much can be read: the answer names it. */
+/** Generation of an invalid config when it can be read, for the report; else 1. */
 function generationIn(body: Uint8Array): number {
   const found = /"generation"\s*:\s*(\d{1,9})\b/.exec(Buffer.from(body.subarray(0, 64 * 1024)).toString('latin1'))?.[1];
   return Math.max(1, Number(found ?? 1));

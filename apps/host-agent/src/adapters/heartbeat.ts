@@ -1,4 +1,4 @@
-/** Says every few seconds that this host is there, what it can hold and what it carries. */
+/** Publishes this host's heartbeat every few seconds, with its capacity and the number of its containers. */
 import { freemem, loadavg, totalmem } from 'node:os';
 import { type HostCapacity, type HostHeartbeat, hostHeartbeat } from '@plinth/contracts';
 import { encodeHeaders, encodeHeartbeat, newId } from '@plinth/service-kit';
@@ -25,7 +25,7 @@ export function startHeartbeat(connection: NatsConnection, facts: HeartbeatFacts
   };
   void follow();
   const beat = (): void => {
-    // While NATS is away the client would keep them all and say them late.
+    // While NATS is away the client would buffer all heartbeats and publish them late.
     if (!connected || connection.isClosed() || connection.isDraining()) return;
     const id = newId();
     const data: HostHeartbeat = {

@@ -1,4 +1,4 @@
-/** The agent's time against a time of day that jumps. */
+/** The agent's clock while the time of day jumps. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,11 +21,11 @@ it.each([HOUR_MS, -HOUR_MS])('goes on when the time of day jumps by %i ms, also 
   expect(clock.now()).toBeLessThan(before + 60_000);
   const next = await HostClock.open(directory, 'boot-1');
   expect(Math.abs(next.now() - clock.now())).toBeLessThan(100);
-  // Others are told by the time that they have.
+  // Reports carry the time of day.
   expect(Math.abs(Date.parse(clock.timeOfDay(new Date(before).toISOString())) - Date.now())).toBeLessThan(60_000);
 });
 
-it('begins anew with the machine', async () => {
+it('begins again after a restart of the machine', async () => {
   jump(HOUR_MS);
   const clock = await HostClock.open(directory, 'boot-2');
   expect(Math.abs(clock.now() - Date.now())).toBeLessThan(1_000);

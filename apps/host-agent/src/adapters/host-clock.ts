@@ -1,6 +1,7 @@
 /**
- * The agent's time: milliseconds since the epoch that only ever go on, whatever happens to the time of day. Deadlines are written down in it,
- * and mean the same to every agent of one boot: where it began was taken once, by the first of them.
+ * The agent's clock: milliseconds since the epoch that never jump, whatever happens to the time of day. Stored
+ * deadlines are in this time and hold for every agent of one boot, because the first of them has stored when the clock
+ * began.
  */
 import { readFileSync } from 'node:fs';
 import { uptime } from 'node:os';
@@ -8,9 +9,9 @@ import { join } from 'node:path';
 import { isMissing, writeDurably } from '@plinth/host-os';
 
 const FILE = 'clock.json';
-/** Between the coarse and the fine clock; more means that the machine was suspended. */
+/** Drift between the coarse and the fine clock; more means that the machine was suspended. */
 const MOST_DRIFT_MS = 50;
-/** Less is no jump, and a time that is told twice stays the same. */
+/** A smaller difference is no jump, so that a time that is reported twice stays the same. */
 const LEAST_JUMP_MS = 1_000;
 
 export class HostClock {
@@ -29,7 +30,7 @@ export class HostClock {
     return new HostClock(bootedAtMs);
   }
 
-  /** Whole milliseconds. */
+  /** The present time in whole milliseconds. */
   now(): number {
     const coarse = uptime() * 1000;
     if (Math.abs(coarse - this.fineOffsetMs - performance.now()) > MOST_DRIFT_MS)
@@ -37,7 +38,7 @@ export class HostClock {
     return this.bootedAtMs + Math.floor(this.fineOffsetMs + performance.now());
   }
 
-  /** For others to read, who have only the time of day. @param text of this clock, ISO 8601 */
+  /** Converts a time of this clock to the time of day, for reports. @param text ISO 8601 */
   timeOfDay(text: string): string {
     const jumpedMs = Date.now() - this.now();
     return Math.abs(jumpedMs) < LEAST_JUMP_MS ? text : new Date(Date.parse(text) + jumpedMs).toISOString();

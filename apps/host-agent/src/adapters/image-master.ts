@@ -1,4 +1,7 @@
-/** The masters on the storage nodes that this host has mounted: read and verified when first used, then remembered until a file changes. */
+/**
+ * The masters on the storage nodes that this host has mounted: read and verified when first used, then remembered until
+ * a file changes.
+ */
 import { lstat, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
@@ -17,7 +20,7 @@ import { digestOf, isDigest, MAX_STATEMENT_BYTES, type TrustedKeys } from '@plin
 import type { StartFailure } from '../domain/planner.js';
 import type { StorageMounts } from '../domain/storage-mounts.js';
 
-/** What a start needs of an image; the entries of the manifest are not kept. */
+/** The parts of an image that a start needs; the entries of the manifest are not kept. */
 export interface ImageMaster {
   readonly root: string;
   readonly contentDigest: string;
@@ -49,7 +52,7 @@ export class ImageMasters {
   ) {}
 
   /**
-   * What was verified is remembered; whether its key is still trusted is looked up at every call.
+   * A verified image is cached; whether its key is still trusted is checked at every call.
    * @param image `name@version`
    */
   async open(storageNode: string, image: string): Promise<Opened<ImageMaster>> {
@@ -70,7 +73,7 @@ export class ImageMasters {
     const forget = (): void => {
       if (this.known.get(directory)?.opened === opened) this.known.delete(directory);
     };
-    // Only a good answer is remembered: what is wrong may be put right without a trace in these files.
+    // Only a success is cached: the cause of a failure may be corrected without a change of these files.
     opened.then((result) => (result.ok ? undefined : forget()), forget);
     return opened;
   }
@@ -164,7 +167,7 @@ async function readAtMost(path: string, maxBytes: number): Promise<Buffer | unde
   return (await lstat(path)).size > maxBytes ? undefined : readFile(path);
 }
 
-/** @returns what is wrong instead, when something is. The mount plan is checked by the premount checks. */
+/** @returns the manifest, or the problem. The premount checks validate the mount plan. */
 function parseManifest(bytes: Uint8Array): ImageManifest | string {
   let parsed: unknown;
   try {
@@ -185,7 +188,7 @@ function parseManifest(bytes: Uint8Array): ImageManifest | string {
     return 'the manifest names an unknown time zone';
   const problems: string[] = [];
   checkRunSettings(found as Record<string, unknown>, (problem) => problems.push(problem));
-  if (problems.length > 0) return `the manifest says what can't be run: ${problems.slice(0, 5).join('; ')}`;
+  if (problems.length > 0) return `the manifest can't be run: ${problems.slice(0, 5).join('; ')}`;
   return found as ImageManifest;
 }
 

@@ -8,16 +8,16 @@ import type { HeldLeases } from '../domain/lease.js';
 import { isMissing, syncPath, writeInPlace } from '@plinth/host-os';
 
 export const LOCAL_LEASES = 'lease.json';
-/** Held by the guard. */
+/** Lock file that the guard holds. */
 export const GUARD_LOCK = 'guard.lock';
 const LEASES = 'leases';
-/** Of a file that is being written meanwhile. */
+/** Reads of a file that is being written at the same time. */
 const READS = 50;
 
-/** Suspended time counted; hundredths of a second. */
+/** Time since the boot, suspended time included, in milliseconds; resolution 10 ms. */
 export const sinceBootMs = (): number => uptime() * 1000;
 
-/** Says on the storage node that the host lives. @throws when the node is not there */
+/** Writes a renewal of the host's lease to the storage node. @throws when the node is not mounted */
 export async function renewLease(storageDirectory: string, host: string, ttlSeconds: number): Promise<void> {
   // An empty mount point is the host's own disk.
   await syncPath(join(storageDirectory, 'images'));
@@ -26,12 +26,12 @@ export async function renewLease(storageDirectory: string, host: string, ttlSeco
   await writeInPlace(
     join(directory, `${host}.json`),
     JSON.stringify({ host, renewal: randomBytes(16).toString('hex'), ttlSeconds }),
-    // Distributors read it, whoever they run as.
+    // Distributors read it, under any user.
     { mode: 0o644, flushed: true },
   );
 }
 
-/** @returns undefined when there is none that can be read */
+/** @returns undefined when there is no readable lease */
 export async function readRenewal(storageDirectory: string, host: string): Promise<string | undefined> {
   try {
     const { renewal } = JSON.parse(await readFile(join(storageDirectory, LEASES, `${host}.json`), 'utf8')) as {
@@ -57,7 +57,7 @@ export function readHeldLeases(hostDirectory: string): HeldLeases | undefined {
     } catch (error) {
       if (isMissing(error)) return undefined;
       if (!(error instanceof SyntaxError)) throw error;
-      // It is being written at this moment.
+      // The file is being written at this moment.
       if (attempt === READS) return undefined;
     }
   }

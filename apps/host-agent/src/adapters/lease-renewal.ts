@@ -9,12 +9,12 @@ import type { StorageMounts } from '../domain/storage-mounts.js';
 import { isFileLocked, isMissing, readBootId } from '@plinth/host-os';
 import { readHeldLeases, renewLease, sinceBootMs, writeHeldLeases } from './lease-files.js';
 
-/** Renewals within the time that one holds. */
+/** Renewals within the time for which one is valid. */
 const RENEWALS_PER_TTL = 6;
 const RETRY_MS = 1_000;
 const WATCH_MS = 250;
-/** Looks in a row without agent and container before the guard ends. */
-const LOOKS_ALONE = 4;
+/** Checks in a row that found neither agent nor container before the guard ends. */
+const CHECKS_ALONE = 4;
 
 interface Lease {
   deadlineMs: number;
@@ -25,7 +25,7 @@ interface Lease {
 export class LeaseRenewal {
   private readonly leases = new Map<string, Lease>();
   private readonly bootId = readBootId();
-  private readonly said = new Map<string, string>();
+  private readonly logged = new Map<string, string>();
   private loading: Promise<OciRuntime> | undefined;
   private saving: Promise<void> = Promise.resolve();
 
@@ -46,7 +46,7 @@ export class LeaseRenewal {
     }
   }
 
-  /** @throws Error when the agent that started it gave it something that can't be right */
+  /** @throws Error when the environment from the agent is not valid */
   static fromEnvironment(environment: NodeJS.ProcessEnv): LeaseRenewal {
     const storage = JSON.parse(environment['PLINTH_LEASE_STORAGE'] ?? '') as Record<string, string>;
     return new LeaseRenewal(
@@ -57,10 +57,10 @@ export class LeaseRenewal {
     );
   }
 
-  /** Ends when neither the agent nor a container is there any more. */
+  /** Ends when neither the agent nor a container is left. */
   async run(): Promise<void> {
     for (const node of this.leases.keys()) void this.renewForEver(node);
-    for (let alone = 0; alone < LOOKS_ALONE;) {
+    for (let alone = 0; alone < CHECKS_ALONE;) {
       await delay(WATCH_MS);
       await this.endLapsed();
       alone = (await this.isNeeded()) ? 0 : alone + 1;
@@ -77,10 +77,10 @@ export class LeaseRenewal {
     for (;;) {
       try {
         const renewed = await this.renew(node);
-        if (renewed) this.say(node, `lease on ${node} is held`);
+        if (renewed) this.log(node, `lease on ${node} is held`);
         await delay(renewed ? (this.ttlSeconds * 1000) / RENEWALS_PER_TTL : WATCH_MS);
       } catch (error) {
-        this.say(
+        this.log(
           node,
           `lease on ${node} could not be renewed: ${error instanceof Error ? error.message : String(error)}`,
         );
@@ -96,10 +96,10 @@ export class LeaseRenewal {
     if (!lease || storage === undefined) return true;
     if (lease.lapsed && (await this.containersOn(node)).length > 0) return false;
     const wasLapsed = lease.lapsed;
-    // The time before the writing: what the storage node sees is never older.
+    // The deadline counts from before the write, so that it is never later than the one on the storage node.
     const before = sinceBootMs();
     await renewLease(storage, this.host, this.ttlSeconds);
-    // It ran out meanwhile: first everything ends, then it is gained anew.
+    // The lease ran out meanwhile: all containers end first, then it is acquired again.
     if (!wasLapsed && (lease.lapsed || sinceBootMs() >= lease.deadlineMs)) {
       lease.lapsed = true;
       return false;
@@ -111,7 +111,7 @@ export class LeaseRenewal {
     return true;
   }
 
-  /** One after the other: an older one must not be the last. */
+  /** Writes are sequential, so that an older one is never the last. */
   private save(): Promise<void> {
     const write = async (): Promise<void> => {
       const entries = [...this.leases].filter(([, { lapsed }]) => !lapsed);
@@ -129,7 +129,7 @@ export class LeaseRenewal {
     for (const [node, lease] of this.leases) {
       if (sinceBootMs() >= lease.deadlineMs && !lease.lapsed) {
         lease.lapsed = true;
-        this.say(node, `lease on ${node} has run out: its containers are ended`);
+        this.log(node, `lease on ${node} has run out: its containers are ended`);
       }
       if (!lease.lapsed) continue;
       const runtime = await this.runtime();
@@ -137,13 +137,13 @@ export class LeaseRenewal {
         try {
           await runtime.kill(id);
         } catch (error) {
-          this.say(id, `container ${id} could not be ended: ${error instanceof Error ? error.message : String(error)}`);
+          this.log(id, `container ${id} could not be ended: ${error instanceof Error ? error.message : String(error)}`);
         }
       }
     }
   }
 
-  /** Running ones whose volume is there; one whose config can't be read counts for every storage node. */
+  /** Running containers with a volume on the node; one whose config can't be read counts for every storage node. */
   private async containersOn(node: string): Promise<string[]> {
     if (!this.hasBundles()) return [];
     return (await this.runtime()).list().flatMap(({ id, state }) => {
@@ -153,7 +153,7 @@ export class LeaseRenewal {
     });
   }
 
-  /** Only when it is needed: a guard that only renews stays small. */
+  /** Loaded on first use: a guard that only renews leases stays small. */
   private runtime(): Promise<OciRuntime> {
     this.loading ??= import('@plinth/container-runtime').then(
       ({ OciRuntime: Runtime }) => new Runtime({ stateDirectory: join(this.directory, 'runtime') }),
@@ -182,10 +182,10 @@ export class LeaseRenewal {
     }
   }
 
-  /** Once, until something else is said about the same: a storage node may be away for days. */
-  private say(about: string, line: string): void {
-    if (this.said.get(about) === line) return;
-    this.said.set(about, line);
+  /** Logs a line once until another one about the same subject: a storage node may be away for days. */
+  private log(about: string, line: string): void {
+    if (this.logged.get(about) === line) return;
+    this.logged.set(about, line);
     process.stderr.write(`${new Date().toISOString()} ${line}\n`);
   }
 }

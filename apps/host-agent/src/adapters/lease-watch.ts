@@ -1,4 +1,7 @@
-/** The agent's side of the leases: looks at what the guard has renewed, keeps a guard running, and ends by itself what no lease covers. */
+/**
+ * The agent's side of the leases: reads the guard's renewals, keeps a guard running, and ends containers that no lease
+ * covers.
+ */
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
@@ -22,7 +25,7 @@ export interface LeaseOptions {
   readonly logger: Logger;
 }
 
-export type LeaseLook =
+export type CurrentTerm =
   | { readonly ok: true; readonly value: string }
   | { readonly ok: false; readonly failure: StartFailure };
 
@@ -33,17 +36,19 @@ export class LeaseWatch {
   constructor(private readonly options: LeaseOptions) {}
 
   /** The term of the lease on a storage node's volumes. */
-  look(storageNode: string): LeaseLook {
+  termOn(storageNode: string): CurrentTerm {
     const { hostDirectory, ttlSeconds, bootId } = this.options;
     if (ttlSeconds === 0) return { ok: true, value: '' };
     const leases = readHeldLeases(hostDirectory);
     if (holdsLease(leases, bootId, storageNode, sinceBootMs()))
       return { ok: true, value: leases?.terms[storageNode] ?? '' };
-    const message = `this host's lease on the volumes of ${storageNode} has run out, because it could not be renewed there; it is tried again`;
+    const message =
+      `this host's lease on the volumes of ${storageNode} has run out, ` +
+      'because it could not be renewed there; it is tried again';
     return { ok: false, failure: { reason: 'lease-lost', message } };
   }
 
-  /** Starts the guard unless one lives, and waits a little for the first leases. */
+  /** Starts the guard unless one runs, and waits up to {@link FIRST_LEASE_MS} for the first leases. */
   async open(): Promise<void> {
     if (this.options.ttlSeconds === 0) return;
     this.keepGuard();
@@ -58,8 +63,7 @@ export class LeaseWatch {
       pass: () => this.turn(end),
       periodMs: PERIOD_MS,
       retryMs: () => PERIOD_MS,
-      failed: (error) =>
-        this.options.logger.error({ err: error }, 'leases could not be looked after; it is tried again'),
+      failed: (error) => this.options.logger.error({ err: error }, 'leases could not be checked; it is tried again'),
     });
     this.loop.start();
   }
@@ -72,7 +76,7 @@ export class LeaseWatch {
   /** For the readiness check. */
   problem(): string | undefined {
     for (const node of this.options.storage.keys()) {
-      const found = this.look(node);
+      const found = this.termOn(node);
       if (!found.ok) return found.failure.message;
     }
     return undefined;
@@ -81,7 +85,7 @@ export class LeaseWatch {
   private async turn(end: (storageNode: string) => Promise<void>): Promise<void> {
     this.keepGuard();
     for (const node of this.options.storage.keys()) {
-      const { ok } = this.look(node);
+      const { ok } = this.termOn(node);
       if (ok) {
         if (this.lapsed.delete(node)) this.options.logger.warn({ storageNode: node }, 'lease held again');
         continue;
@@ -89,7 +93,7 @@ export class LeaseWatch {
       if (!this.lapsed.has(node))
         this.options.logger.error({ storageNode: node }, 'lease has run out: its containers are ended');
       this.lapsed.add(node);
-      // The guard does the same; whichever of the two lives.
+      // The guard does the same, because either of the two may have died.
       await end(node);
     }
   }
@@ -105,7 +109,7 @@ export class LeaseWatch {
       PLINTH_LEASE_STORAGE: JSON.stringify(Object.fromEntries(storage)),
       PLINTH_LEASE_SECONDS: String(ttlSeconds),
     };
-    // Two at once do no harm: the second finds the lock taken and ends.
+    // Two guards at once do no harm: the second finds the lock taken and ends.
     const guard = spawn(
       process.execPath,
       ['--max-semi-space-size=1', join(import.meta.dirname, '..', 'lease-guard.js'), hostDirectory],

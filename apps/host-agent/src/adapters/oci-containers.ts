@@ -1,4 +1,4 @@
-/** The container runtime in this agent's words. */
+/** The container runtime in terms of the agent's domain. */
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
@@ -28,7 +28,7 @@ export interface Started {
   readonly phases: Pick<AgentPhases, 'mount' | 'runtime'>;
 }
 
-/** Runs a health check once. Resolves with undefined when it was interrupted, or nothing runs any more. */
+/** Runs a health check once. Resolves with undefined when it was interrupted or the container no longer runs. */
 export type HealthCheckRun = (signal: AbortSignal) => Promise<CheckResult | undefined>;
 
 /** Label of the bundle: run generation of the config that the container was started from. */
@@ -92,7 +92,7 @@ export class OciContainers {
     };
   }
 
-  /** `in-vain`: its first process takes no notice of the signal. */
+  /** `in-vain`: the kernel discards the signal, because the first process neither catches nor blocks it. */
   requestStop(pid: number, signal: string): 'sent' | 'in-vain' | 'gone' {
     const number = signalNumber(signal);
     if (number === undefined) return 'in-vain';
@@ -117,13 +117,13 @@ export class OciContainers {
     for (;;) {
       const found = this.runtime.observe(id);
       const observed = this.toObserved(found);
-      const unwitnessed = observed.kind === 'exited' && observed.exitCode === undefined && found?.monitored === true;
-      if ((observed.kind !== 'running' && !unwitnessed) || performance.now() > end) return observed;
+      const exitIsUnknown = observed.kind === 'exited' && observed.exitCode === undefined && found?.monitored === true;
+      if ((observed.kind !== 'running' && !exitIsUnknown) || performance.now() > end) return observed;
       await delay(2);
     }
   }
 
-  /** As the bundle was written with it. */
+  /** The stop signal that was stored in the bundle. */
   stopSignalOf(id: string): string {
     return this.runtime.observe(id)?.labels?.[STOP_SIGNAL_LABEL] ?? 'SIGTERM';
   }
@@ -132,7 +132,7 @@ export class OciContainers {
     return this.runtime.delete(id, { keepLog });
   }
 
-  /** Of an agent that died. */
+  /** Ends commands that an agent has left when it died. */
   endInterruptedCommands(id: string): Promise<void> {
     return this.runtime.endInterruptedCommands(id);
   }
@@ -150,7 +150,8 @@ export class OciContainers {
   }
 
   /**
-   * Calls back when a container's exit status appears. One notification channel for all of them; a lost one is caught by the periodic look.
+   * Calls back when a container's exit status appears. One notification channel for all of them; a lost one is found by
+   * the periodic check.
    * @returns `poll` when the machine has no inotify instance left: an exit is noticed up to a second later
    */
   watchExits(onExit: (id: string) => void): DirectoryWatch['by'] {
@@ -164,7 +165,10 @@ export class OciContainers {
     this.watcher?.close();
   }
 
-  /** The exit file bears the time of day; its age, which is short when the end is noticed, leads back to the agent's clock. */
+  /**
+   * The exit file has the time of day; its age, which is short when the end is noticed, gives the time on the agent's
+   * clock.
+   */
   private endOf({ exit }: ObservedContainer): { readonly atMs: number; readonly endedAtMs: number } {
     const nowMs = this.clock.now();
     if (!exit) return { atMs: nowMs, endedAtMs: nowMs };

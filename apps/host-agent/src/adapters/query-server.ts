@@ -1,4 +1,7 @@
-/** This host's queries on core NATS: their subjects hold its name, so they are no part of the shared catalogue of handlers. */
+/**
+ * This host's queries on core NATS: their subjects contain its name, so they are not in the shared catalogue of
+ * handlers.
+ */
 import {
   type agentExec,
   type agentLogs,
@@ -18,7 +21,7 @@ import { StreamedReply } from './streamed-reply.js';
 type StatsSubject = ReturnType<typeof agentStats>;
 type StreamedSubject = ReturnType<typeof agentExec | typeof agentLogs>;
 
-/** Of each kind in hand at once. */
+/** Queries of each kind in progress at once. */
 const CONCURRENCY = 256;
 
 export class QueryServer {
@@ -30,7 +33,7 @@ export class QueryServer {
     private readonly logger: Logger,
   ) {}
 
-  /** One reply. */
+  /** Answers a query with one reply. */
   serve<S extends StatsSubject>(subject: S, answer: (query: PayloadOf<S>) => Promise<QueryReply<ReplyOf<S>>>): void {
     this.listen(subject, async (message) => {
       const decoded = decodeQuery(subject, message);
@@ -41,7 +44,7 @@ export class QueryServer {
     });
   }
 
-  /** Many messages, the last one with the header `exit`. */
+  /** Answers a query with many messages, the last one with the header `exit`. */
   stream<S extends StreamedSubject>(
     subject: S,
     answer: (query: PayloadOf<S>, reply: StreamedReply) => Promise<QueryReply<ReplyOf<S>>>,

@@ -1,4 +1,4 @@
-/** Reports that the bus has not taken yet, on disk: one small file each, gone once the bus has stored it. */
+/** Reports that the bus has not stored yet, on disk: one small file each, deleted once the bus has stored it. */
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ContainerReport, decodePayload } from '@plinth/contracts';
@@ -14,8 +14,8 @@ export interface JournaledReport {
 }
 
 /**
- * Not synced: it outlives the process, not the power. After a power cut nothing ran on, and the agent reports each
- * container's present state at its start anyway; so no write waits for the disk between a start and its report.
+ * Not synced: it survives the end of the process, not a power cut. After a power cut no container runs, and the agent
+ * reports each container's present state when it starts; so no write waits for the disk between a start and its report.
  */
 export class ReportJournal {
   constructor(private readonly directory: string) {}

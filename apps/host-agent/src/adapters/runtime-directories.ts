@@ -1,14 +1,14 @@
-/** What the runtime keeps outside of the state directory. */
+/** The runtime's directories outside of the state directory. */
 import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { OciRuntime } from '@plinth/container-runtime';
 
-/** Only when no container is left. */
+/** Called only when no container is left. */
 export function removeRuntimeDirectories({ paths }: OciRuntime): void {
   const base = dirname(paths.sockets);
   rmSync(base, { recursive: true, force: true });
   removeEmpty(dirname(base));
-  // The cgroups' parent is shared by all agents of a machine; the last one takes it away.
+  // The cgroups' parent is shared by all agents of a machine; the last one removes it.
   const root = '/sys/fs/cgroup';
   const hierarchies = existsSync(`${root}/cgroup.controllers`)
     ? [root]

@@ -1,4 +1,4 @@
-/** Which container runtime this is, in its own words. */
+/** Name and version that the container runtime reports. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 

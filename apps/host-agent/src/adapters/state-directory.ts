@@ -10,11 +10,11 @@ export interface StateDirectory {
   readonly root: string;
   /** `<id>/{config,record}.json` */
   readonly containers: string;
-  /** `<id>.<sequence>.json`: reports that the bus has not taken yet. */
+  /** `<id>.<sequence>.json`: reports that the bus has not stored yet. */
   readonly reports: string;
-  /** The container runtime's own: bundles, exit files, logs. */
+  /** Files of the container runtime: bundles, exit files, logs. */
   readonly runtime: string;
-  /** Random, made once: whose containers these are. */
+  /** A random text, made once, that marks the containers as those of this directory. */
   readonly marker: string;
 }
 
@@ -24,7 +24,7 @@ export class StateDirectoryError extends Error {
 }
 
 /**
- * Takes the directory for this process, until it ends in whatever way; the kernel gives the lock back.
+ * Locks the directory for this process; the kernel releases the lock when the process ends in any way.
  * @throws StateDirectoryError
  */
 export function lockStateDirectory(root: string): { release(): void } {
@@ -34,7 +34,10 @@ export function lockStateDirectory(root: string): { release(): void } {
   return lock;
 }
 
-/** Makes what is missing and removes half-written files. Only under the lock. @throws StateDirectoryError when it belongs to another host */
+/**
+ * Makes missing directories and removes half-written files. The caller holds the lock.
+ * @throws StateDirectoryError when it belongs to another host
+ */
 export async function openStateDirectory(root: string, host: string): Promise<StateDirectory> {
   const directory = (name: string): string => join(root, name);
   const paths = { containers: directory('containers'), reports: directory('reports'), runtime: directory('runtime') };
@@ -48,7 +51,7 @@ async function readOrMakeMarker(path: string, host: string): Promise<string> {
     const found = JSON.parse(readFileSync(path, 'utf8')) as { host?: unknown; marker?: unknown };
     if (found.host !== host)
       throw new StateDirectoryError(
-        `${path} says that this directory belongs to host ${JSON.stringify(found.host)}, not ${host}`,
+        `according to ${path} this directory belongs to host ${JSON.stringify(found.host)}, not ${host}`,
       );
     if (typeof found.marker !== 'string' || !ID_PATTERN.test(found.marker))
       throw new StateDirectoryError(`${path} holds no marker`);

@@ -1,10 +1,10 @@
-/** A reply in many messages on core NATS, for exec and logs; notices when nobody listens any more. */
+/** A reply in many messages on core NATS, for exec and logs; notices when the requester is gone. */
 import { type QueryReply, STREAM_HEADER } from '@plinth/contracts';
 import { createInbox, headers, type Msg, type NatsConnection, type Subscription } from 'nats';
 
-/** Below the server's usual limit of 1 MiB, so that others' messages get their turn. */
+/** Below the server's usual limit of 1 MiB, so that other messages are sent in between. */
 const CHUNK_BYTES = 128 * 1024;
-/** An empty message in between, to learn whether somebody still listens; who does answers it. */
+/** Between two probes: empty messages that the requester answers while it is there. */
 const PROBE_MS = 2_000;
 /** A requester that answers no probe for so long is gone. */
 const PATIENCE_MS = 15_000;
@@ -21,16 +21,17 @@ export class StreamedReply {
     private readonly reply: string,
   ) {
     this.inbox = createInbox();
-    let heardAt = performance.now();
-    // Within one account the server answers "no responders" (503) in the name of a subject that nobody subscribes to; between accounts it is silent.
+    let answeredAt = performance.now();
+    // Within one account the server answers "no responders" (503) for a subject without a subscriber; between accounts
+    // it does not.
     this.answers = connection.subscribe(this.inbox, {
       callback: (_error, message: Msg) => {
         if (message.headers?.code === 503) this.controller.abort();
-        else heardAt = performance.now();
+        else answeredAt = performance.now();
       },
     });
     this.probe = setInterval(() => {
-      if (performance.now() - heardAt > PATIENCE_MS) this.controller.abort();
+      if (performance.now() - answeredAt > PATIENCE_MS) this.controller.abort();
       this.publish('stdout', new Uint8Array(), this.inbox);
     }, PROBE_MS);
   }
@@ -45,12 +46,12 @@ export class StreamedReply {
       this.publish(stream, bytes.subarray(from, from + CHUNK_BYTES));
   }
 
-  /** Waits until the server has what was written: the sender does not run ahead of the connection. */
+  /** Waits until the server has received all writes, so that the sender is no faster than the connection. */
   flush(): Promise<void> {
     return this.connection.flush();
   }
 
-  /** The first end counts. */
+  /** Ends the reply; further calls have no effect. */
   end(result: QueryReply<{ exitCode: number }>): void {
     if (this.ended) return;
     this.ended = true;

@@ -16,7 +16,7 @@ describe('the first check', () => {
   });
   it.each([
     ['of a fresh run comes soon', 30_000, 0, false, 500],
-    ['but not later than its interval says', 200, 0, false, 100],
+    ['but not later than its interval', 200, 0, false, 100],
     ['of an older run has its place in the interval', 30_000, 60_000, false, 15_000],
     ['on trial comes at once', 30_000, 0, true, 0],
   ])('%s', (_what, intervalMs, ageMs, urgent, expected) =>
@@ -29,7 +29,7 @@ it.each([
   ['later on a busy host', 10_000, 3, false, false, 30_000],
   ['not on trial', 10_000, 3, false, true, 10_000],
   ['more often in the start period', 30_000, 1, true, false, 5_000],
-  ['not more often than the interval says', 200, 1, true, false, 200],
+  ['not more often than the interval', 200, 1, true, false, 200],
 ])('the next check comes %s', (_what, intervalMs, stretch, starting, urgent, expected) =>
   expect(nextDelayMs(intervalMs, stretch, starting, urgent)).toBe(expected),
 );
@@ -51,5 +51,5 @@ describe('on a host that can not keep up', () => {
     for (let look = 0; look < 60; look++) stretch = nextStretch(stretch, 0);
     expect(stretch).toBe(1);
   });
-  it('the intervals do not go back and forth', () => expect(nextStretch(3, 0.4)).toBe(3));
+  it('the intervals do not oscillate', () => expect(nextStretch(3, 0.4)).toBe(3));
 });

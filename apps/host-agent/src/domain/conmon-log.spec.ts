@@ -21,7 +21,7 @@ function parse(chunks: readonly Buffer[]): string[] {
 }
 
 describe('ConmonLogParser', () => {
-  it('joins pieces of lines per stream and drops what is no entry', () => {
+  it('joins pieces of lines per stream and drops text that is not an entry', () => {
     expect(parse([Buffer.from(LOG)])).toEqual([
       '1 stdout hello',
       '3 stderr oh  no ',
@@ -31,7 +31,7 @@ describe('ConmonLogParser', () => {
     ]);
   });
 
-  it('does not mind how the file is cut', () => {
+  it('returns the same lines however the file is cut', () => {
     const whole = parse([Buffer.from(LOG)]);
     for (const size of [1, 2, 3, 7, 50]) {
       const chunks = Array.from({ length: Math.ceil(LOG.length / size) }, (_, index) =>

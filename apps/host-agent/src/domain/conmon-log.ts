@@ -1,4 +1,7 @@
-/** conmon's `k8s-file` log: `<time> stdout|stderr F|P <text>`; P marks a piece of a line that goes on in the next entry of its stream. */
+/**
+ * conmon's `k8s-file` log: `<time> stdout|stderr F|P <text>`; P marks a piece of a line that goes on in the next entry
+ * of its stream.
+ */
 
 export type LogStream = 'stdout' | 'stderr';
 
@@ -14,7 +17,7 @@ const SPACE = 0x20;
 /** A line that never ends is cut into lines of this size. */
 const LONGEST_LINE_BYTES = 64 * 1024;
 
-/** Fed with pieces of a log file in order, however they are cut; gives back whole lines. */
+/** Takes pieces of a log file in order, however they are cut; returns whole lines. */
 export class ConmonLogParser {
   private rest = Buffer.alloc(0);
   private readonly open = new Map<LogStream, { readonly time: string; readonly pieces: Buffer[]; bytes: number }>();
@@ -29,7 +32,7 @@ export class ConmonLogParser {
     this.rest = Buffer.from(data);
   }
 
-  /** What was begun and never ended: at the end of the log, not while it is followed. */
+  /** Returns the lines without an end; called at the end of the log, not while it is followed. */
   *flush(): Generator<LogLine> {
     for (const [stream, { time, pieces }] of this.open) yield { stream, time, text: Buffer.concat(pieces) };
     this.open.clear();
@@ -39,7 +42,7 @@ export class ConmonLogParser {
     const afterTime = entry.indexOf(SPACE);
     const afterStream = entry.indexOf(SPACE, afterTime + 1);
     const tag = entry[afterStream + 1];
-    // Anything else is no entry: a line torn by a crash of the machine.
+    // Anything else is not an entry but a line torn by a crash of the machine.
     if (afterTime < 1 || afterStream < 0 || entry[afterStream + 2] !== SPACE || (tag !== 0x46 && tag !== 0x50))
       return undefined;
     const name = entry.toString('latin1', afterTime + 1, afterStream);

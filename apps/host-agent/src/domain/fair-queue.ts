@@ -1,4 +1,7 @@
-/** A bounded number of places, given to the waiting tenants in turn: one tenant's thousand starts do not delay another's first. */
+/**
+ * A bounded number of places, assigned to the waiting tenants in turn: one tenant's thousand starts do not delay
+ * another's first.
+ */
 export class FairQueue {
   private taken = 0;
   /** In the order in which tenants get their next place. */
@@ -6,7 +9,7 @@ export class FairQueue {
 
   constructor(private readonly places: number) {}
 
-  /** Resolves when a place is free; give it back with {@link release}. */
+  /** Resolves when a place is free; the caller returns it with {@link release}. */
   acquire(tenant: string): Promise<void> {
     if (this.taken < this.places) {
       this.taken++;
@@ -27,7 +30,7 @@ export class FairQueue {
     }
     const [tenant, queue] = next.value;
     const resolve = queue.shift();
-    // To the end of the round, when it still waits for more.
+    // A tenant that waits for more places goes to the end of the round.
     this.waiting.delete(tenant);
     if (queue.length > 0) this.waiting.set(tenant, queue);
     resolve?.();

@@ -1,11 +1,11 @@
-/** Health checks: what results make of a run, and what the agent does about it. */
+/** Health checks: the state of a run after results, and the steps of the agent. */
 import { describe, expect, it } from '@jest/globals';
 import { ContainerConfig, decodePayload, FailedCheck, type HealthState } from '@plinth/contracts';
 import {
   afterCheck,
   checkTarget,
   type Health,
-  healthTold,
+  reportedHealth,
   inStartPeriod,
   startingHealth,
   unhealthyMessage,
@@ -76,7 +76,7 @@ describe('results of checks', () => {
     expect(health).toMatchObject({ state, failedChecks });
   });
 
-  it('leave what is healthy untouched when they succeed', () => {
+  it('leave a healthy run unchanged when they succeed', () => {
     const healthy = afterCheck(
       startingHealth(1, STARTED),
       CHECK,
@@ -139,11 +139,15 @@ const health = (state: HealthState, more: Partial<Health> = {}): Health => ({
   failures: state === 'unhealthy' ? [FAILURE] : [],
   ...more,
 });
-/** What was found, and what was reported of it. */
-const record = (found: HealthState, told: HealthState | undefined, more: Partial<LocalRecord> = {}): LocalRecord => ({
+/** A record with the health that was found and the health that was reported. */
+const record = (
+  found: HealthState,
+  reported: HealthState | undefined,
+  more: Partial<LocalRecord> = {},
+): LocalRecord => ({
   ...RAN,
   health: health(found),
-  ...(told && { healthTold: { run: 2, state: told } }),
+  ...(reported && { healthTold: { run: 2, state: reported } }),
   ...more,
 });
 const described = (step: Step): string =>
@@ -154,7 +158,7 @@ const UNHEALTHY_STOP = { signalledAtMs: NOW - 1_000, deadlineMs: NOW, unhealthy:
 describe('the plan', () => {
   it.each<[string, Partial<PlanInput>, string[]]>([
     ['a run begins as starting', { record: RAN }, ['remember health: starting']],
-    ['which the report of the start has said', { record: record('starting', undefined) }, []],
+    ['which the report of the start contained', { record: record('starting', undefined) }, []],
     [
       'what was found is remembered first',
       { record: record('starting', undefined), health: health('healthy') },
@@ -163,7 +167,7 @@ describe('the plan', () => {
     ['and reported then', { record: record('healthy', undefined) }, ['report healthy']],
     ['once', { record: record('healthy', 'healthy') }, []],
     [
-      'what was found of another run is not looked at',
+      'the health of another run is ignored',
       { record: record('healthy', 'healthy'), health: health('unhealthy', { run: 1 }) },
       [],
     ],
@@ -229,7 +233,7 @@ describe('the plan', () => {
       ['remember stopped as asked', 'delete-runtime', 'report stopped'],
     ],
     [
-      'started anew by a person meanwhile',
+      'restarted by a person meanwhile',
       {
         record: record('unhealthy', 'unhealthy', { stop: UNHEALTHY_STOP }),
         observed: ENDED,
@@ -257,7 +261,7 @@ describe('the plan', () => {
     });
   });
 
-  it('says why, and whether it starts again', () => {
+  it('reports why, and whether it starts again', () => {
     const [step] = plan({ config: config(), observed: RUNNING, record: record('unhealthy', 'healthy'), nowMs: NOW });
     expect(step).toMatchObject({
       report: {
@@ -271,7 +275,7 @@ describe('the plan', () => {
   });
 });
 
-describe('what is said again', () => {
+describe('the repeated report', () => {
   it.each<[string, LocalRecord, Partial<ContainerConfig>, object]>([
     [
       'the health that was reported',
@@ -294,17 +298,17 @@ describe('what is said again', () => {
     expect(newer[0]).toMatchObject({ report: { kind: 'started', generation: 4, ...expected } });
   });
   it('is known for a run without a check', () =>
-    expect(healthTold(config({ health: undefined }), RAN)).toBeUndefined());
+    expect(reportedHealth(config({ health: undefined }), RAN)).toBeUndefined());
 });
 
-describe('what is checked', () => {
+describe('the containers that are checked', () => {
   it.each<[string, Partial<ContainerConfig>, LocalRecord, Observed, boolean]>([
     ['a container that runs', {}, RAN, RUNNING, true],
     ['none without a check', { health: undefined }, RAN, RUNNING, false],
     ['none that has ended', {}, RAN, ENDED, false],
     ['none that is being stopped', {}, { ...RAN, stop: UNHEALTHY_STOP }, RUNNING, false],
     ['none that is to be stopped', { desired: 'stopped' }, RAN, RUNNING, false],
-    ['none that is to be started anew', { runGeneration: 3 }, RAN, RUNNING, false],
+    ['none that is to be restarted', { runGeneration: 3 }, RAN, RUNNING, false],
   ])('%s', (_what, overrides, given, observed, expected) =>
     expect(checkTarget(config(overrides), given, observed, false) !== undefined).toBe(expected),
   );

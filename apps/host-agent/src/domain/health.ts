@@ -1,4 +1,7 @@
-/** Whether a container does its work, as its health checks have it. Pure; kept in the record, so that it holds over lives of the agent. */
+/**
+ * The health of a container according to its checks. Pure; kept in the record, so that it survives a restart of the
+ * agent.
+ */
 import type { ContainerConfig, EffectiveHealthCheck, HealthState } from '@plinth/contracts';
 import type { LocalRecord, ReportBody } from './local-record.js';
 import type { Observed } from './observed.js';
@@ -19,7 +22,10 @@ export interface FailedCheck {
   readonly output: string;
 }
 
-/** Of one run. It begins as `starting`; the first success makes it `healthy`, `retries` failures in a row `unhealthy`, the next success `healthy` again. */
+/**
+ * The health of one run. It begins as `starting`; the first success makes it `healthy`, `retries` failures in a row
+ * `unhealthy`, the next success `healthy` again.
+ */
 export interface Health {
   /** Number of the run; see LocalRecord.starts. */
   readonly run: number;
@@ -28,14 +34,14 @@ export interface Health {
   readonly sinceMs: number;
   /** The first success of the run, milliseconds since the epoch. */
   readonly healthyAtMs?: number;
-  /** In a row, those that count. */
+  /** Failures in a row, only those that count. */
   readonly failedChecks: number;
-  /** The last ones of the run, oldest first; those that do not count are among them. */
+  /** The last failures of the run, oldest first, including those that do not count. */
   readonly failures: readonly FailedCheck[];
 }
 
 const FAILURES_KEPT = 5;
-/** Characters of a check's output that are kept; the end, where the error usually stands. */
+/** Characters of a check's output that are kept: its end, which usually holds the error. */
 const OUTPUT_KEPT = 1_000;
 const MESSAGE_KEPT = 500;
 
@@ -43,13 +49,13 @@ export function startingHealth(run: number, startedAtMs: number): Health {
   return { run, state: 'starting', sinceMs: startedAtMs, failedChecks: 0, failures: [] };
 }
 
-/** The health of the run that is open; undefined: nothing is known of it yet. */
+/** The health of the open run; undefined: not known yet. */
 export function healthOf(record: LocalRecord): Health | undefined {
   return record.health?.run === record.starts ? record.health : undefined;
 }
 
 /**
- * What one check means.
+ * The health after one check.
  * @param startedAtMs of the run
  * @returns the same object when nothing has changed
  */
@@ -77,7 +83,7 @@ export function afterCheck(
   return { ...health, failedChecks, failures, state: 'unhealthy', sinceMs: nowMs };
 }
 
-/** After the start, until its end or the first success; failures do not count. */
+/** The start period lasts from the start until its end or the first success; failures in it do not count. */
 export function inStartPeriod(
   { state }: Pick<Health, 'state'>,
   check: EffectiveHealthCheck,
@@ -87,31 +93,31 @@ export function inStartPeriod(
   return state === 'starting' && nowMs < startedAtMs + check.startPeriodSeconds * 1000;
 }
 
-/** How long the run did its work, milliseconds: what counts for the restart policy in place of the length of the run. */
+/** How long the run was healthy, milliseconds; the restart policy uses it in place of the length of the run. */
 export function healthyForMs(health: Health, endMs: number): number {
   return health.healthyAtMs === undefined ? 0 : Math.max(0, endMs - health.healthyAtMs);
 }
 
-/** For people: why it is unhealthy. */
+/** Why it is unhealthy, for people. */
 export function unhealthyMessage(health: Health): string {
   const times = health.failedChecks === 1 ? 'failed' : `failed ${health.failedChecks} times in a row`;
   return `its health check ${times}: ${health.failures.at(-1)?.message ?? 'no reason given'}`;
 }
 
-/** What was last reported of the health of the open run. */
-export function healthTold(config: ContainerConfig, record: LocalRecord): HealthState | undefined {
+/** The health of the open run that was reported last. */
+export function reportedHealth(config: ContainerConfig, record: LocalRecord): HealthState | undefined {
   if (!config.health) return undefined;
   return record.healthTold?.run === record.starts ? record.healthTold.state : 'starting';
 }
 
-/** The part of a report of a container that runs that is about its health, as it was reported last. */
+/** The health part of a running container's report, as it was reported last. */
 export function runningHealth(
   config: ContainerConfig,
   record: LocalRecord,
 ): Pick<ReportBody, 'health' | 'message' | 'failedChecks'> {
-  const told = healthTold(config, record);
+  const reported = reportedHealth(config, record);
   const health = healthOf(record);
-  return told === 'unhealthy' && health ? { health: told, ...unhealthyCause(health) } : { health: told };
+  return reported === 'unhealthy' && health ? { health: reported, ...unhealthyCause(health) } : { health: reported };
 }
 
 function unhealthyCause(health: Health): Pick<ReportBody, 'message' | 'failedChecks'> {
@@ -123,7 +129,7 @@ function unhealthyCause(health: Health): Pick<ReportBody, 'message' | 'failedChe
   return { message: unhealthyMessage(health), failedChecks };
 }
 
-/** An unhealthy run is a failed one: the restart policy decides whether it is ended and started again. */
+/** An unhealthy run has failed: the restart policy decides whether it is ended and started again. */
 export function endsUnhealthy(config: ContainerConfig, record: LocalRecord, health: Health, nowMs: number): boolean {
   const upMs = healthyForMs(health, nowMs);
   return (
@@ -132,8 +138,8 @@ export function endsUnhealthy(config: ContainerConfig, record: LocalRecord, heal
 }
 
 /**
- * Takes over what the checks have found, and reports a change. Empty: nothing to do.
- * @param found health as the checks have it; of another run: not looked at
+ * Records the result of the checks, and reports a change. Empty: nothing to do.
+ * @param found health according to the checks; ignored when it is of another run
  */
 export function planHealth(
   config: ContainerConfig,
@@ -148,9 +154,9 @@ export function planHealth(
       : [];
   const health =
     found?.run === record.starts ? found : (healthOf(record) ?? startingHealth(record.starts, startedAtMs));
-  // In the record first: a new agent knows what was found, whether it was reported or not.
+  // The record is written first, so that a new agent has the result whether it was reported or not.
   if (health !== record.health) return [{ kind: 'remember', change: { health }, why: `health: ${health.state}` }];
-  if (health.state === healthTold(config, record)) return [];
+  if (health.state === reportedHealth(config, record)) return [];
   return [
     {
       kind: 'report',
@@ -178,11 +184,14 @@ export interface CheckTarget {
   /** Milliseconds since the epoch. */
   readonly startedAtMs: number;
   readonly check: EffectiveHealthCheck;
-  /** An update waits for the result: it is checked at once, and as often as the config says. */
+  /** An update waits for the result: the container is checked at once, and as often as the config requires. */
   readonly urgent: boolean;
 }
 
-/** @param config the one to act on @returns undefined when there is nothing to check: no check, not running, or about to end */
+/**
+ * @param config the one to act on
+ * @returns undefined when there is nothing to check: no check, not running, or about to end
+ */
 export function checkTarget(
   config: ContainerConfig,
   record: LocalRecord,
@@ -194,8 +203,11 @@ export function checkTarget(
   return { run: record.starts, startedAtMs: observed.startedAtMs, check: config.health, urgent };
 }
 
-/** Control characters but line feeds and tabs are replaced, and halves of characters: what a container prints is shown to people and kept in a database. */
+/**
+ * Replaces control characters other than line feeds and tabs, and halves of characters: the output of a container is
+ * shown to people and kept in a database.
+ */
 function readable(text: string): string {
-  // oxlint-disable-next-line no-control-regex -- these are what is replaced
+  // oxlint-disable-next-line no-control-regex -- these characters are replaced
   return text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]|\p{Surrogate}/gu, '\ufffd');
 }

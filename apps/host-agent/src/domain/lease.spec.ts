@@ -23,10 +23,10 @@ describe('a claim on a volume', () => {
     ],
   };
   const cases: [string, VolumeHolder | undefined, VolumeHolder | undefined, VolumeClaim, ClaimDecision['kind']][] = [
-    ['that nobody ever held', undefined, undefined, mine, 'take'],
+    ['that no host ever held', undefined, undefined, mine, 'take'],
     ['that is held already', { host: 'new', generation: 2 }, undefined, mine, 'hold'],
-    ['that was given up', { host: null, generation: 4 }, undefined, mine, 'take'],
-    ['that was given up by a later config', { host: null, generation: 6 }, undefined, mine, 'refuse'],
+    ['that was released', { host: null, generation: 4 }, undefined, mine, 'take'],
+    ['that was released by a later config', { host: null, generation: 6 }, undefined, mine, 'refuse'],
     ['of a lost host', { host: 'old', generation: 4 }, undefined, mine, 'take-over'],
     ['of a host that is not known to be lost', { host: 'third', generation: 4 }, undefined, mine, 'refuse'],
     ['of a host that came later', { host: 'old', generation: 6 }, undefined, mine, 'refuse'],

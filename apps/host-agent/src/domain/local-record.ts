@@ -1,10 +1,10 @@
-/** What an agent must remember about one container between two of its own lives; kept as `record.json` beside the config. */
+/** What an agent must know about one container after a restart of its own; kept as `record.json` beside the config. */
 import type { Trial } from './trial.js';
 import type { ContainerReport, HealthState } from '@plinth/contracts';
 import type { Health } from './health.js';
 import type { Observed } from './observed.js';
 
-/** A report as the planner makes it: the reporter adds host, container, sequence and time. */
+/** A report as the planner makes it; host, container, sequence and time are added when it is sent. */
 export type ReportBody = Pick<ContainerReport, 'kind' | 'generation'> &
   Partial<
     Pick<
@@ -32,55 +32,55 @@ export type ReportBody = Pick<ContainerReport, 'kind' | 'generation'> &
   >;
 
 export interface LocalRecord {
-  /** Of the last attempt to start, successful or not; 0: none yet. */
+  /** Generation of the last attempt to start, successful or not; 0: none yet. */
   readonly attemptedGeneration: number;
   /** Run generation of that attempt. */
   readonly attemptedRunGeneration: number;
-  /** Image of the last run that began; absent: none so far, or by an agent that did not write it down. */
+  /** Image of the last run that began; absent: none so far, or started by an agent that did not record it. */
   readonly attemptedImage?: string;
   readonly trial?: Trial;
   /** Term of the lease under which the last run was started; absent: not known. */
   readonly leaseTerm?: string;
   /** Successful starts so far. */
   readonly starts: number;
-  /** Of the last successful start, milliseconds since the epoch. */
+  /** Time of the last successful start, milliseconds since the epoch. */
   readonly startedAtMs?: number;
-  /** Ends in a row that the restart policy answered with a start; a minute of running makes it 0. */
+  /** Restarts in a row by the restart policy; a minute of running resets it to 0. */
   readonly restartsInRow: number;
   /** Starts in a row that failed. */
   readonly failedStartsInRow: number;
   /** No start before this time, milliseconds since the epoch. */
   readonly retryAtMs?: number;
-  /** It stays down until a config newer than this one: a start asked for (`exit`), or any change (`start-failure`). */
+  /** It stays down until a newer config: one that requests a start (`exit`), or any (`start-failure`). */
   readonly settled?: {
     readonly by: 'exit' | 'start-failure';
     readonly generation: number;
     readonly runGeneration: number;
   };
-  /** The stop signal was sent; killed at the deadline. Milliseconds since the epoch. */
+  /** The stop signal was sent; the container is killed at the deadline. Milliseconds since the epoch. */
   readonly stop?: {
     readonly signalledAtMs: number;
     readonly deadlineMs: number;
-    /** By the restart policy, because it is unhealthy; absent: it was asked for. */
+    /** The restart policy stopped it because it is unhealthy; absent: the stop was requested. */
     readonly unhealthy?: true;
   };
-  /** Of the run `health.run`. */
+  /** Health of the run `health.run`. */
   readonly health?: Health;
-  /** What was reported last of the health of a run; absent for a run: that it is starting. */
+  /** The health that was reported last, and its run; absent for a run: `starting`. */
   readonly healthTold?: { readonly run: number; readonly state: HealthState };
-  /** End of the run number `run` (= {@link starts} then); a run's end is counted once. */
+  /** End of run number `run` (the value of {@link starts} at that time); the end of a run is counted once. */
   readonly lastExit?: { readonly run: number; readonly exitCode?: number; readonly atMs: number };
-  /** The data volume was there once: it is never silently made again. */
+  /** The data volume has existed: it is never silently created again. */
   readonly volumeMade: boolean;
-  /** Last report, to be said again when somebody may have missed it. */
+  /** Last report of the present state, published again when it may have been missed. */
   readonly announced?: ReportBody;
-  /** Of the last report, or where this agent's numbers begin. */
+  /** Sequence of the last report, or the start of this agent's numbers. */
   readonly sequence: number;
-  /** Of the last report. */
+  /** Sequence of the last report. */
   readonly reported?: number;
-  /** Envelope of the message that brought the config: reports carry it on. */
+  /** Ids from the envelope of the message that carried the config; reports carry them too. */
   readonly cause?: { readonly correlationId: string; readonly causationId: string };
-  /** /proc/sys/kernel/random/boot_id of the last change. */
+  /** /proc/sys/kernel/random/boot_id at the last change. */
   readonly bootId: string;
 }
 
@@ -97,12 +97,12 @@ export function emptyRecord(bootId: string): LocalRecord {
   };
 }
 
-/** Whether a run began whose end was not counted yet. */
+/** Whether a run has begun whose end was not counted yet. */
 export function runIsOpen(record: LocalRecord): boolean {
   return record.starts > (record.lastExit?.run ?? 0);
 }
 
-/** A run that the record does not know, because the agent died between starting it and writing that down, is counted. */
+/** Counts a run that is missing from the record because the agent died between its start and the write. */
 export function adopt(record: LocalRecord, observed: Observed): LocalRecord {
   if (runIsOpen(record)) return record;
   if (observed.kind === 'running') {
@@ -123,14 +123,17 @@ export function adopt(record: LocalRecord, observed: Observed): LocalRecord {
   return { ...record, starts: record.starts + 1, startedAtMs: undefined, leaseTerm: undefined };
 }
 
-/** The machine was started anew: what ran ended with it, which is nobody's fault; no backoff, no deadline holds any longer. */
+/**
+ * After a restart of the machine: the run ended with the machine, which is no failure; backoff and deadlines no longer
+ * apply.
+ */
 export function afterReboot(record: LocalRecord, bootId: string, nowMs: number): LocalRecord {
   if (record.bootId === bootId) return record;
   const lastExit = runIsOpen(record) ? { run: record.starts, atMs: nowMs } : record.lastExit;
   return { ...record, bootId, lastExit, stop: undefined, retryAtMs: undefined, restartsInRow: 0, failedStartsInRow: 0 };
 }
 
-/** A new agent: another configuration may allow what was refused, so refused starts are tried once more. */
+/** A new agent tries refused starts once more, because its configuration may allow them. */
 export function afterAgentStart(record: LocalRecord): LocalRecord {
   return record.settled?.by === 'start-failure' ? { ...record, settled: undefined } : record;
 }
@@ -138,8 +141,9 @@ export function afterAgentStart(record: LocalRecord): LocalRecord {
 const SEQUENCE_EPOCH_SECONDS = Date.UTC(2026, 0, 1) / 1000;
 
 /**
- * First sequence number of an agent's life: never below one that was used before, even when the record was lost with the disk
- * or is older than the last report. Holds as long as a container has fewer than one report per second on the long run.
+ * First sequence number of an agent process: never below one that was used before, even when the record was lost with
+ * the disk or is older than the last report. This holds as long as a container has on average fewer than one report per
+ * second.
  */
 export function firstSequence(record: LocalRecord, nowMs: number): number {
   return Math.max(record.sequence, Math.floor(nowMs / 1000) - SEQUENCE_EPOCH_SECONDS);

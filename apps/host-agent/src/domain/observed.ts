@@ -2,30 +2,33 @@
 export type Observed =
   /** No runtime state, no bundle. */
   | { readonly kind: 'absent' }
-  /** A start that was cut off: a bundle or runtime state, but neither a first process nor an exit status. */
+  /** An interrupted start: a bundle or runtime state, but neither a first process nor an exit status. */
   | { readonly kind: 'partial' }
   | Running
   | Exited;
 
 export interface Running {
   readonly kind: 'running';
-  /** Of the first process, in the host's numbering. */
+  /** Pid of the first process on the host. */
   readonly pid: number;
   /** Milliseconds since the epoch. */
   readonly startedAtMs: number;
-  /** Of the config that it was started from, as kept in its bundle. */
+  /** Run generation of the config that it was started from, as kept in its bundle. */
   readonly runGeneration: number;
-  /** That it was started from, as kept in its bundle. */
+  /** The image that it was started from, as kept in its bundle. */
   readonly image?: string;
 }
 
 export interface Exited {
   readonly kind: 'exited';
-  /** 128 + n when signal n ended it; absent: nobody saw its end. */
+  /** 128 + n when signal n ended it; absent: not known. */
   readonly exitCode?: number;
-  /** By the time of day when it ended: the same at every look, so that one end is counted once. Milliseconds since the epoch. */
+  /**
+   * The end by the time of day: the same at every observation, so that one end is counted once. Milliseconds since the
+   * epoch.
+   */
   readonly atMs: number;
-  /** By the agent's clock, which does not jump: for how long the run lasted. Absent: as {@link atMs}. */
+  /** The end by the agent's clock, which does not jump; used for the length of the run. Absent: as {@link atMs}. */
   readonly endedAtMs?: number;
 }
 

@@ -64,7 +64,7 @@ describe('plan', () => {
   it.each<[string, Partial<PlanInput>, string[]]>([
     ['a new container is started', {}, START],
     ['a half-started one is deleted first', { observed: { kind: 'partial' } }, ['delete-runtime']],
-    ['one that runs is left alone', { observed: RUNNING, record: RAN }, []],
+    ['one that runs is left unchanged', { observed: RUNNING, record: RAN }, []],
     [
       'one that runs and was never announced is',
       { observed: RUNNING, record: { ...RAN, announced: undefined } },
@@ -125,7 +125,7 @@ describe('plan', () => {
       ['remember', 'delete-runtime', 'report failed'],
     ],
     [
-      'never restarted, but killed with its lease: nobody is to blame',
+      'never restarted, but killed with its lease, which is no failure',
       {
         observed: { ...EXITED, exitCode: 137 },
         record: RAN,
@@ -210,7 +210,7 @@ describe('plan', () => {
       ['remember', 'report stopped'],
     ],
     [
-      'stopped and said so',
+      'stopped and reported',
       { record: { ...ENDED, announced: { kind: 'stopped', generation: 3 } }, config: config({ desired: 'stopped' }) },
       [],
     ],
@@ -231,7 +231,7 @@ describe('plan', () => {
       ['delete-volume', 'forget', 'report removed'],
     ],
     [
-      'removed and said so',
+      'removed and reported',
       { record: { ...ENDED, announced: { kind: 'removed', generation: 3 } }, config: config({ desired: 'removed' }) },
       [],
     ],
@@ -280,7 +280,7 @@ describe('plan', () => {
 });
 
 describe('planAfterFailure', () => {
-  it('closes a run that was counted before its start failed: what was killed then did not end by itself', () => {
+  it('closes a run that was counted before its start failed: it was killed and did not end by itself', () => {
     // The first process ran, and no report of it could be written: the disk is full.
     const counted = { ...ENDED, starts: 2 };
     const [deleted, remembered] = planAfterFailure(input({ observed: RUNNING, record: counted }), {
@@ -292,7 +292,7 @@ describe('planAfterFailure', () => {
     expect(plan(input({ record })).map(({ kind }) => kind)).toEqual(['wait-until']);
   });
 
-  it('tries again what may heal', () => {
+  it('tries again after a failure that may heal', () => {
     const steps = planAfterFailure(input({ record: { ...NEVER, failedStartsInRow: 3 } }), {
       reason: 'image-missing',
       message: 'gone',
@@ -303,7 +303,7 @@ describe('planAfterFailure', () => {
     expect(steps[2]).toMatchObject({ report: { kind: 'failed', reason: 'image-missing', retryInMs: 8_000 } });
   });
 
-  it('leaves what can not', () => {
+  it('does not try again after a permanent failure', () => {
     const steps = planAfterFailure(input({}), { reason: 'command-not-found', message: 'no' });
     expect(steps[1]).toMatchObject({ change: { settled: { by: 'start-failure', generation: 3 } } });
     expect(steps[2]).toHaveProperty('report.retryInMs', undefined);
@@ -320,7 +320,7 @@ describe('the record', () => {
     expect(afterReboot(RAN, 'boot-1', NOW)).toBe(RAN);
   });
 
-  it('learns of a run that it does not know', () => {
+  it('counts a run that is missing from it', () => {
     expect(adopt(NEVER, RUNNING)).toMatchObject({ starts: 1, attemptedRunGeneration: 2 });
     expect(adopt(NEVER, EXITED).starts).toBe(1);
     expect(adopt(ENDED, EXITED)).toBe(ENDED);
@@ -342,7 +342,7 @@ describe('the record', () => {
     expect(firstSequence(NEVER, NOW)).toBeGreaterThan(0);
   });
 
-  it('says again how long it still waits', () => {
+  it('reports again how long it still waits', () => {
     expect(
       presentState(
         config(),

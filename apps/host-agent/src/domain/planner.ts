@@ -29,9 +29,9 @@ export interface PlanInput {
   readonly observed: Observed;
   readonly record: LocalRecord;
   readonly nowMs: number;
-  /** The lease under which the open run was started is not held any more, or anew. */
+  /** The lease under which the open run was started is no longer held, or is held in a new term. */
   readonly leaseLost?: boolean;
-  /** As the checks have found it; the record follows. */
+  /** Health according to the checks; the record is updated from it. */
   readonly health?: Health;
 }
 
@@ -42,7 +42,7 @@ export interface StartFailure {
   readonly exitCode?: number;
 }
 
-/** The steps to take now; after they ran the planner is asked again. Empty: nothing to do until something changes. */
+/** The steps to take now; the caller plans again after them. Empty: nothing to do until something changes. */
 export function plan(given: PlanInput): readonly Step[] {
   if (given.observed.kind === 'partial') return [{ kind: 'delete-runtime' }];
   const first = planBefore(given.config, given.record);
@@ -62,17 +62,17 @@ export function plan(given: PlanInput): readonly Step[] {
 
 /** Exit code of a process that SIGKILL ended. */
 const KILLED = 137;
-/** Failed starts that no image is to blame for. */
-const OF_THE_HOST: ReadonlySet<ContainerFailureReason> = new Set(['lease-lost', 'volume-held']);
+/** Reasons of failed starts that the image did not cause. */
+const HOST_FAILURES: ReadonlySet<ContainerFailureReason> = new Set(['lease-lost', 'volume-held']);
 
 function planRunning(input: PlanInput): readonly Step[] {
   const { config, observed, record, nowMs } = input;
   if (observed.kind === 'running') {
-    if (record.stop || observed.runGeneration < config.runGeneration || isOther(observed.image, config))
+    if (record.stop || observed.runGeneration < config.runGeneration || isOtherImage(observed.image, config))
       return planStop(input);
     if (!announcedFor(record, config, ['started'])) return [report(startedReport(input, observed))];
     const ofHealth = planHealth(config, record, observed.startedAtMs, input.health, nowMs);
-    // A verdict on an image says more than that its container is unhealthy, and comes in its place.
+    // A verdict on an image replaces the report that its container is unhealthy.
     const trying = isTrying(config, record);
     const isVerdict = trying && healthOf(record)?.state === 'unhealthy';
     if (ofHealth.length > 0 && !isVerdict) return ofHealth;
@@ -95,8 +95,8 @@ function planRunning(input: PlanInput): readonly Step[] {
   return [...planBeforeStart(config, record), { kind: 'create-volume' }, { kind: 'premount' }, { kind: 'start' }];
 }
 
-/** What ran was another image than the one that is to run. */
-function isOther(image: string | undefined, config: ContainerConfig): boolean {
+/** Whether another image ran than the one that is to run. */
+function isOtherImage(image: string | undefined, config: ContainerConfig): boolean {
   return image !== undefined && image !== config.image;
 }
 
@@ -124,7 +124,7 @@ function planRemoved(input: PlanInput): readonly Step[] {
   ];
 }
 
-/** Stopped here, so that another host can start it; the volume is given up last, and only then is that reported. */
+/** The container is stopped so that another host can start it; the volume is released last, and the report follows. */
 function planReleased(input: PlanInput): readonly Step[] {
   const { config, observed, record } = input;
   if (observed.kind === 'running') return planStop(input);
@@ -137,7 +137,10 @@ function planReleased(input: PlanInput): readonly Step[] {
   ];
 }
 
-/** The stop signal, its grace, then everything of it is killed. A grace that was shortened meanwhile holds at once. */
+/**
+ * The stop signal is sent; after its grace every process is killed. A grace that is shortened meanwhile applies at
+ * once.
+ */
 function planStop({ config, record, nowMs }: PlanInput, unhealthy = false): readonly Step[] {
   const graceMs = config.stopGraceSeconds * 1000;
   if (!record.stop) {
@@ -158,13 +161,13 @@ function planStop({ config, record, nowMs }: PlanInput, unhealthy = false): read
   return [{ kind: 'kill' }];
 }
 
-/** It ended although it should run: by itself, or because a fresh start was asked for. */
+/** The container ended although it should run: by itself, or because a fresh start was requested. */
 function planAfterExit(input: PlanInput): readonly Step[] {
   const { config, observed, record, nowMs } = input;
   const clean: readonly Step[] = observed.kind === 'exited' ? [{ kind: 'delete-runtime' }] : [];
   if (!runIsOpen(record)) return clean;
   const ended = exitOf(observed, record, nowMs);
-  // Like a reboot: nobody's fault, so no verdict on an image and nothing for the restart policy.
+  // As after a reboot, this is no failure of the container: no verdict on an image, and nothing for the restart policy.
   if (input.leaseLost && (ended.lastExit.exitCode ?? KILLED) === KILLED) {
     return [{ kind: 'remember', change: { ...REST, ...ended }, why: 'ended with its lease' }, ...clean];
   }
@@ -172,7 +175,7 @@ function planAfterExit(input: PlanInput): readonly Step[] {
   if (
     (record.stop && !unhealthy) ||
     config.runGeneration > record.attemptedRunGeneration ||
-    isOther(record.attemptedImage, config)
+    isOtherImage(record.attemptedImage, config)
   ) {
     return [{ kind: 'remember', change: { ...REST, ...ended }, why: 'ended for a fresh start' }, ...clean];
   }
@@ -180,13 +183,13 @@ function planAfterExit(input: PlanInput): readonly Step[] {
   const endedAtMs = (observed.kind === 'exited' ? observed.endedAtMs : undefined) ?? ended.lastExit.atMs;
   const endMs = Math.min(nowMs, endedAtMs);
   const upMs = unhealthy ? healthyForMs(unhealthy, endMs) : endMs - (record.startedAtMs ?? endedAtMs);
-  // What was ended for being unhealthy has failed, however politely it went.
+  // A run that was ended because it was unhealthy has failed, whatever its exit code.
   const verdict = judgeExit(config.restart, unhealthy ? undefined : exitCode, upMs, record.restartsInRow);
   if (isTrying(config, record) && verdict.kind !== 'finished') {
     // No restart policy hides the end of a run on trial.
     const cause = {
       reason: 'exited' as const,
-      message: `it ${exitMessage(exitCode, 'exited')} while it was being judged`,
+      message: `it ${exitMessage(exitCode, 'exited')} while it was on trial`,
       exitCode,
     };
     return [
@@ -243,18 +246,18 @@ function reportExit(
 }
 
 function exitMessage(exitCode: number | undefined, reason: string): string {
-  const how = exitCode === undefined ? 'ended, nobody saw how' : `ended with exit code ${exitCode}`;
+  const how = exitCode === undefined ? 'ended, its exit code is not known' : `ended with exit code ${exitCode}`;
   return reason === 'crash-loop' ? `${how}; it was restarted as often as its policy allows` : how;
 }
 
-/** What follows a step of a start that failed. */
+/** The steps after a failed start. */
 export function planAfterFailure({ config: given, record, nowMs }: PlanInput, failed: StartFailure): readonly Step[] {
   const config = effectiveConfig(given, record);
-  // Counted already, but its start could not be written down or reported: it is killed now, and has not ended by itself.
+  // The run was counted, but its start could not be recorded or reported: it is killed now, and did not end by itself.
   const closed: Partial<LocalRecord> = runIsOpen(record)
     ? { lastExit: { run: record.starts, exitCode: KILLED, atMs: nowMs } }
     : {};
-  if (isTrying(config, record) && !OF_THE_HOST.has(failed.reason)) {
+  if (isTrying(config, record) && !HOST_FAILURES.has(failed.reason)) {
     const why = `start failed on trial: ${failed.reason}`;
     return [
       { kind: 'delete-runtime' },
@@ -273,11 +276,11 @@ export function planAfterFailure({ config: given, record, nowMs }: PlanInput, fa
     ? {
         ...failed,
         reason: 'revert-failed',
-        message: `${config.image}, which it goes back to, did not start (${failed.reason}): ${failed.message}`,
+        message: `${config.image}, the image to revert to, did not start (${failed.reason}): ${failed.message}`,
       }
     : failed;
   const failedStartsInRow = record.failedStartsInRow + 1;
-  // The way back is never given up.
+  // A revert is tried without end.
   const retryInMs = reverting || mayHeal(failure.reason) ? backoffMs(failedStartsInRow) : undefined;
   const attempt = { attemptedGeneration: config.generation, attemptedRunGeneration: config.runGeneration };
   const change: Partial<LocalRecord> =
@@ -308,7 +311,9 @@ export function planAfterFailure({ config: given, record, nowMs }: PlanInput, fa
   ];
 }
 
-/** The present state once more, for whoever may have missed it; undefined: nothing was said so far. */
+/**
+ * The present state, to be reported again to processes that may have missed it; undefined: nothing was reported so far.
+ */
 export function presentState(config: ContainerConfig, record: LocalRecord, nowMs: number): ReportBody | undefined {
   const last = record.announced;
   if (!last) return undefined;
@@ -340,12 +345,15 @@ function announcedFor(record: LocalRecord, config: ContainerConfig, kinds: reado
   return last !== undefined && last.generation >= config.generation && kinds.includes(last.kind);
 }
 
-/** A newer config that changes nothing is acknowledged with the present state under its generation. */
+/** Acknowledges a newer config that changes nothing: the present state under its generation. */
 function repeat(record: LocalRecord, config: ContainerConfig): readonly Step[] {
   return record.announced ? [report({ ...record.announced, generation: config.generation })] : [];
 }
 
-/** What runs, said again: under a newer generation, or because the agent that started it could not say so. */
+/**
+ * The running container, reported again: under a newer generation, or because the agent that started it could not
+ * report it.
+ */
 function startedReport({ config, record }: PlanInput, running: Running): ReportBody {
   const last = record.announced;
   const health = runningHealth(config, record);

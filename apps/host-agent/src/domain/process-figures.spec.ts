@@ -34,7 +34,7 @@ it.each([
   expect(signalNumber(name)).toBe(number);
 });
 
-it('sees whether a first process takes notice of a signal', () => {
+it('finds whether a first process receives a signal', () => {
   const status = (blocked: string, caught: string): string =>
     `Name:\tx\nSigBlk:\t${blocked}\nSigIgn:\t0000000000004000\nSigCgt:\t${caught}\n`;
   expect(firstProcessNotices(status('0000000000000000', '0000000000004000'), 15)).toBe(true);

@@ -1,4 +1,4 @@
-/** Reads what the kernel says about a process: /proc/<pid>/smaps_rollup and /proc/<pid>/mountinfo (proc(5)). */
+/** Parses what the kernel shows of a process: /proc/<pid>/smaps_rollup and /proc/<pid>/mountinfo (proc(5)). */
 import type { ContainerStats } from '@plinth/contracts';
 
 export interface MemorySum {
@@ -19,7 +19,7 @@ export function parseSmapsRollup(text: string): MemorySum {
   return { privateBytes: privateKb * 1024, sharedBytes: sharedKb * 1024, proportionalBytes: proportionalKb * 1024 };
 }
 
-/** In mount order. Octal escapes (space, tab, newline, backslash) are undone. */
+/** The mounts in mount order. Octal escapes (space, tab, newline, backslash) are decoded. */
 export function parseMountInfo(text: string): ContainerStats['mounts'] {
   return text.split('\n').flatMap((line) => {
     const [left, right] = line.split(' - ', 2);

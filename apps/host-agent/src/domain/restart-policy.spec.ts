@@ -28,7 +28,7 @@ describe('judgeExit', () => {
   });
 });
 
-it('knows what heals', () => {
+it('knows which failures may heal', () => {
   expect(mayHeal('image-missing')).toBe(true);
   expect(mayHeal('command-not-found')).toBe(false);
 });

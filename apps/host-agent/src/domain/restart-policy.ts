@@ -3,7 +3,7 @@ import type { ContainerFailureReason, RestartPolicy } from '@plinth/contracts';
 
 const FIRST_DELAY_MS = 1_000;
 const LONGEST_DELAY_MS = 60_000;
-/** A run of this length counts as healthy: the next end starts the count anew. */
+/** A run of this length counts as healthy: the next end starts the count again. */
 export const HEALTHY_AFTER_MS = 60_000;
 
 /** 1 s, doubled each time, at most a minute. @param attempt from 1 */
@@ -13,12 +13,12 @@ export function backoffMs(attempt: number): number {
 
 export type Verdict =
   | { readonly kind: 'restart'; readonly delayMs: number; readonly restartsInRow: number }
-  /** It did its work, or may not be started again; that is no failure. */
+  /** It finished its work, or may not be started again; this is no failure. */
   | { readonly kind: 'finished' }
   | { readonly kind: 'failed'; readonly reason: Extract<ContainerFailureReason, 'exited' | 'crash-loop'> };
 
 /**
- * @param exitCode absent: nobody saw the end; counts as a failure
+ * @param exitCode absent: not known; counts as a failure
  * @param upMs how long the run lasted
  * @param restartsInRow before this end
  */
@@ -35,7 +35,7 @@ export function judgeExit(
   return { kind: 'restart', delayMs: backoffMs(before + 1), restartsInRow: before + 1 };
 }
 
-/** What stays wrong until the config or the agent's own settings change: images are immutable. */
+/** Failures that last until the config or the agent's own settings change: images are immutable. */
 const PERMANENT: ReadonlySet<ContainerFailureReason> = new Set([
   'network-not-allowed',
   'command-not-found',
@@ -43,7 +43,7 @@ const PERMANENT: ReadonlySet<ContainerFailureReason> = new Set([
   'mount-point-not-directory',
 ]);
 
-/** Whether a failed start may succeed later without anybody changing the config. */
+/** Whether a failed start may succeed later under the same config. */
 export function mayHeal(reason: ContainerFailureReason): boolean {
   return !PERMANENT.has(reason);
 }

@@ -4,7 +4,7 @@ import type { LocalRecord, ReportBody } from './local-record.js';
 export type Step =
   | { readonly kind: 'create-volume' }
   | { readonly kind: 'premount' }
-  /** Whether the image of an update can be started here; nothing is touched. */
+  /** Checks whether the image of an update can be started here; changes nothing. */
   | { readonly kind: 'check-image' }
   | { readonly kind: 'make-snapshot' }
   | { readonly kind: 'restore-snapshot' }
@@ -14,13 +14,15 @@ export type Step =
   | { readonly kind: 'kill' }
   | { readonly kind: 'delete-runtime' }
   | { readonly kind: 'delete-volume' }
-  /** Another host may take it. */
+  /** Another host may take the volume. */
   | { readonly kind: 'release-volume' }
-  /** Drop the logs; the config stays as a tombstone until the bus no longer names the container. */
+  /**
+   * Deletes the logs; the config stays as a tombstone until the bus no longer holds a desired state of the container.
+   */
   | { readonly kind: 'forget' }
   | { readonly kind: 'wait-until'; readonly atMs: number; readonly why: string }
   | { readonly kind: 'remember'; readonly change: Partial<LocalRecord>; readonly why: string }
-  /** `change` is remembered with it. */
+  /** `change` is written to the record with it. */
   | {
       readonly kind: 'report';
       readonly report: ReportBody;
@@ -35,7 +37,7 @@ export type StepOf<K extends StepKind> = Extract<Step, { kind: K }>;
 export function describeStep(step: Step): string {
   switch (step.kind) {
     case 'create-volume':
-      return 'create the data volume unless it is there';
+      return 'create the data volume unless it exists';
     case 'premount':
       return 'check image, mount plan, volume and software';
     case 'check-image':
@@ -57,9 +59,9 @@ export function describeStep(step: Step): string {
     case 'delete-volume':
       return 'delete the data volume';
     case 'release-volume':
-      return 'give the data volume up';
+      return 'release the data volume';
     case 'forget':
-      return 'forget it';
+      return 'delete its runtime state and logs';
     case 'wait-until':
       return `wait until ${new Date(step.atMs).toISOString()}: ${step.why}`;
     case 'remember':

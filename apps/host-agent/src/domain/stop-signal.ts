@@ -1,4 +1,4 @@
-/** Signal names as people write them, to the kernel's numbers (signal(7), x86 and arm). */
+/** Signal names and the kernel's numbers for them (signal(7), x86 and arm). */
 import { constants } from 'node:os';
 
 const SIGRTMIN = 34;
@@ -16,8 +16,8 @@ export function signalNumber(name: string): number | undefined {
 }
 
 /**
- * Whether a namespace's first process takes notice of a signal: the kernel discards one that it neither catches nor holds back
- * (pid_namespaces(7)). Then waiting for its grace is in vain.
+ * Whether a namespace's first process receives a signal: the kernel discards one that the process neither catches nor
+ * blocks (pid_namespaces(7)). For a discarded signal there is no grace to wait for.
  * @param status text of /proc/<pid>/status
  */
 export function firstProcessNotices(status: string, signal: number): boolean {

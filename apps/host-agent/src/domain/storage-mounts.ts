@@ -1,9 +1,9 @@
-/** `sn-1=/mnt/sn-1,sn-2=/mnt/sn-2`: the storage nodes that this host has mounted, and where. */
+/** `sn-1=/mnt/sn-1,sn-2=/mnt/sn-2`: the storage nodes that this host has mounted, and their mount points. */
 import { NAME_PATTERN } from '@plinth/contracts';
 
 export type StorageMounts = ReadonlyMap<string, string>;
 
-/** @returns a sentence about what is wrong instead, when something is */
+/** @returns the problem, one sentence, when there is one */
 export function parseStorageMounts(text: string): StorageMounts | string {
   const mounts = new Map<string, string>();
   for (const part of text

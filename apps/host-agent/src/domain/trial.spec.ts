@@ -1,4 +1,4 @@
-/** Images on trial: every phase against what runs and what is asked for. */
+/** Images on trial: every phase, with the observed and the desired state. */
 import { describe, expect, it } from '@jest/globals';
 import { ContainerConfig, decodePayload, type ImageUpdate } from '@plinth/contracts';
 import { type Health, startingHealth } from './health.js';
@@ -82,12 +82,12 @@ const ABSENT: Observed = { kind: 'absent' };
 const ofHealth = (
   health: Partial<Health>,
   trial: Partial<Trial> = {},
-  told = health.state ?? 'starting',
+  reported = health.state ?? 'starting',
 ): LocalRecord => ({
   ...RAN_NEW,
   trial: judged(trial),
   health: { ...startingHealth(2, NOW - 1_000), ...health },
-  healthTold: { run: 2, state: told },
+  healthTold: { run: 2, state: reported },
 });
 const judged = (more: Partial<Trial> = {}): Trial => ({ ...TRYING, run: 2, ...more });
 
@@ -110,7 +110,7 @@ const START = ['create-volume', 'premount', 'start'];
 
 describe('plan', () => {
   it.each<[string, Partial<PlanInput>, string[]]>([
-    ['a new update is checked before anything is touched', { observed: OLD_RUNS, record: RAN_OLD }, ['check-image']],
+    ['a new update is checked before any change', { observed: OLD_RUNS, record: RAN_OLD }, ['check-image']],
     [
       'also when nothing runs',
       { observed: ABSENT, record: { ...RAN_OLD, lastExit: { run: 1, atMs: NOW } } },
@@ -150,7 +150,7 @@ describe('plan', () => {
       START,
     ],
     [
-      'a refused one is told',
+      'a refused one is reported',
       { observed: OLD_RUNS, record: { ...RAN_OLD, trial: { ...TRYING, phase: 'refused', cause: CAUSE } } },
       ['report update-refused'],
     ],
@@ -172,7 +172,7 @@ describe('plan', () => {
       { record: { ...RAN_NEW, trial: judged({ gateAtMs: NOW }) }, nowMs: NOW + 60_000 },
       ['remember: soak time passed: the image is known good'],
     ],
-    ['which is told', { record: { ...RAN_NEW, trial: judged({ phase: 'passed' }) } }, ['report updated']],
+    ['which is reported', { record: { ...RAN_NEW, trial: judged({ phase: 'passed' }) } }, ['report updated']],
     [
       'and the copy of the data removed',
       { record: { ...RAN_NEW, trial: judged({ phase: 'passed', told: true, snapshot: 'made' }) } },
@@ -235,7 +235,7 @@ describe('plan', () => {
       ['remember: ended on trial', 'delete-runtime'],
     ],
     [
-      'a verdict is told before it is acted on',
+      'a verdict is reported before it is acted on',
       {
         observed: ABSENT,
         record: { ...RAN_NEW, lastExit: { run: 2, atMs: NOW }, trial: { ...REVERTING, told: false } },
@@ -271,7 +271,7 @@ describe('plan', () => {
       ['remember: the known good image runs'],
     ],
     [
-      'and told',
+      'and reported',
       {
         observed: { ...NEW_RUNS, image: OLD },
         record: { ...RAN_NEW, attemptedImage: OLD, trial: { ...REVERTING, phase: 'reverted', told: false } },
@@ -357,7 +357,7 @@ describe('a start that fails', () => {
     });
   });
   it.each(['lease-lost', 'volume-held'] as const)(
-    'for want of the volume (%s) says nothing about the image, and is tried again',
+    'for want of the volume (%s) is no verdict on the image, and is tried again',
     (reason) => {
       const record = { ...RAN_NEW, trial: judged(), lastExit: { run: RAN_NEW.starts, atMs: NOW } };
       const [, remember, report] = planAfterFailure(input({ observed: ABSENT, record }), { reason, message: 'no' });
@@ -423,5 +423,5 @@ describe('the report of a verdict', () => {
       durationMs: 40,
       updateId: U,
     }));
-  it('is none while it is tried', () => expect(trialReport(config(), TRYING)).toBeUndefined());
+  it('is none while the image is on trial', () => expect(trialReport(config(), TRYING)).toBeUndefined());
 });

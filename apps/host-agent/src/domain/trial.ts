@@ -1,7 +1,7 @@
 /**
- * An image on trial: from the checks before anything is touched to the verdict, and back to the known good image when it failed
- * (US 9,075,638: "should an OS update fail, the container is halted, the configuration property is reverted back to a known good value and the
- * container is restarted"). Pure; what was decided is in the record before it is acted on.
+ * An image on trial: from the checks before any change to the verdict, and back to the known good image when it failed
+ * (US 9,075,638: "should an OS update fail, the container is halted, the configuration property is reverted back to a
+ * known good value and the container is restarted"). Pure; a decision is in the record before it is acted on.
  */
 import type { ContainerConfig, ContainerFailureReason } from '@plinth/contracts';
 import { healthOf, unhealthyMessage } from './health.js';
@@ -10,8 +10,9 @@ import type { Running } from './observed.js';
 import type { Step } from './step.js';
 
 /**
- * `trying`: checked, the new image is to run and to be judged. `passed`: it is known good. `reverting`: it failed, the known good image is to run.
- * `reverted`: that runs. `refused`: it can't be started here, nothing was touched.
+ * `trying`: the new image was checked and is to run. `passed`: it is known good. `reverting`: it failed, the known good
+ * image is to run. `reverted`: the known good image runs. `refused`: the new image can't be started here, nothing was
+ * changed.
  */
 export type TrialPhase = 'trying' | 'passed' | 'reverting' | 'reverted' | 'refused';
 
@@ -23,30 +24,30 @@ export interface TrialCause {
   readonly logTail?: string;
 }
 
-/** Part of the record: the update that the agent has last taken on. */
+/** The update that the agent has accepted last; part of the record. */
 export interface Trial {
   readonly updateId: string;
   /** The image on trial. */
   readonly image: string;
   readonly phase: TrialPhase;
-  /** What the phase means was reported. */
+  /** The phase was reported. The name is that of the stored field. */
   readonly told: boolean;
-  /** Number of the run that the gate is about; see LocalRecord.starts. */
+  /** Number of the run that the gate judges; see LocalRecord.starts. */
   readonly run?: number;
-  /** The gate was passed, milliseconds since the epoch. */
+  /** When the gate was passed, milliseconds since the epoch. */
   readonly gateAtMs?: number;
   readonly cause?: TrialCause;
   readonly verdictAtMs?: number;
-  /** A copy of the data volume as it was before; it is put back, or removed. */
+  /** State of the copy of the data volume from before the update. */
   readonly snapshot?: 'made' | 'restored';
 }
 
-/** The trial of this config's update; undefined: it was not taken on yet, or there is none. */
+/** The trial of this config's update; undefined: the update was not accepted yet, or there is none. */
 export function trialOf(config: ContainerConfig, record: LocalRecord): Trial | undefined {
   return config.update && record.trial?.updateId === config.update.updateId ? record.trial : undefined;
 }
 
-/** The config to act on: after a verdict it names the image that is to run. */
+/** The config to act on: after a verdict it holds the image that is to run. */
 export function effectiveConfig(config: ContainerConfig, record: LocalRecord): ContainerConfig {
   const trial = trialOf(config, record);
   if (!config.update || !trial) return config;
@@ -56,18 +57,18 @@ export function effectiveConfig(config: ContainerConfig, record: LocalRecord): C
   return config;
 }
 
-/** Whether the image is being tried: then every end of a run and every failed start is its verdict. */
+/** Whether the image is on trial: then every failed end of a run and every failed start is its verdict. */
 export function isTrying(config: ContainerConfig, record: LocalRecord): boolean {
   return trialOf(config, record)?.phase === 'trying';
 }
 
-/** What comes before anything else: taking an update on, telling a verdict, clearing away an update that is over. Empty: go on. */
+/** The steps before all others: accept an update, report a verdict, clean up after an update. Empty: go on. */
 export function planBefore(config: ContainerConfig, record: LocalRecord): readonly Step[] {
   const { trial } = record;
   const present = trialOf(config, record);
   if (config.update && !present) {
     if (config.desired !== 'running') return [];
-    // A copy for the same fallback is kept: it is of the data before both.
+    // A copy for the same known good image is kept: it holds the data from before both updates.
     return trial?.snapshot === 'made' && config.update.snapshotData !== true
       ? [{ kind: 'discard-snapshot' }, { kind: 'check-image' }]
       : [{ kind: 'check-image' }];
@@ -75,7 +76,7 @@ export function planBefore(config: ContainerConfig, record: LocalRecord): readon
   if (trial && !present) {
     if (trial.snapshot !== 'made')
       return [{ kind: 'remember', change: { trial: undefined }, why: 'the update is over' }];
-    // Taken back while it was on trial: its copy is put back before the start.
+    // The update was withdrawn while it was on trial: its copy is restored before the start.
     return config.desired !== 'removed' && config.image !== trial.image ? [] : [{ kind: 'discard-snapshot' }];
   }
   if (
@@ -83,12 +84,12 @@ export function planBefore(config: ContainerConfig, record: LocalRecord): readon
     !present.told &&
     (present.phase === 'passed' || present.phase === 'refused' || present.phase === 'reverting')
   )
-    return tell(config, present);
+    return reportVerdict(config, present);
   if (present?.phase === 'passed' && present.snapshot === 'made') return [{ kind: 'discard-snapshot' }];
   return [];
 }
 
-/** What comes right before a start. */
+/** The steps right before a start. */
 export function planBeforeStart(config: ContainerConfig, record: LocalRecord): readonly Step[] {
   const { trial } = record;
   if (!trial) return [];
@@ -100,7 +101,10 @@ export function planBeforeStart(config: ContainerConfig, record: LocalRecord): r
   return trial.snapshot === 'made' && config.image !== trial.image ? [{ kind: 'restore-snapshot' }] : [];
 }
 
-/** What runs is on trial, or runs again after a failed one. Empty: nothing to do until something changes. */
+/**
+ * The steps for a container that runs on trial, or again after a failed trial. Empty: nothing to do until something
+ * changes.
+ */
 export function planTrial(
   config: ContainerConfig,
   record: LocalRecord,
@@ -118,7 +122,7 @@ export function planTrial(
       },
     ];
   if (trial.phase === 'reverted' && !trial.told)
-    return tell(config, trial, Math.max(0, running.startedAtMs - (trial.verdictAtMs ?? running.startedAtMs)));
+    return reportVerdict(config, trial, Math.max(0, running.startedAtMs - (trial.verdictAtMs ?? running.startedAtMs)));
   if (trial.phase !== 'trying') return [];
   const ofThisRun = trial.run === record.starts ? trial : { ...trial, run: record.starts, gateAtMs: undefined };
   if (ofThisRun !== trial)
@@ -160,12 +164,12 @@ function passed(trial: Trial): Step {
   };
 }
 
-/** It ended cleanly and its policy lets it: it did its work. */
+/** The change after a clean end that the restart policy allows: the image has passed. */
 export function trialFinished(record: LocalRecord): Partial<LocalRecord> {
   return record.trial ? { trial: { ...record.trial, phase: 'passed', told: false } } : {};
 }
 
-/** What is remembered when the image has failed; the known good one is started without any delay. */
+/** The change when the image has failed; the known good one is started without delay. */
 export function trialFailed(record: LocalRecord, cause: TrialCause, nowMs: number): Partial<LocalRecord> {
   if (!record.trial) return {};
   const trial: Trial = { ...record.trial, phase: 'reverting', told: false, cause, verdictAtMs: nowMs };
@@ -199,7 +203,7 @@ export function trialReport(config: ContainerConfig, trial: Trial, durationMs?: 
   };
 }
 
-function tell(config: ContainerConfig, trial: Trial, durationMs?: number): readonly Step[] {
+function reportVerdict(config: ContainerConfig, trial: Trial, durationMs?: number): readonly Step[] {
   const report = trialReport(config, trial, durationMs);
   return report
     ? [

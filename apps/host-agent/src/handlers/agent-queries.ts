@@ -1,4 +1,4 @@
-/** What operators ask this host directly: exec, logs, stats. */
+/** Queries that operators send to this host directly: exec, logs, stats. */
 import { Inject, Injectable } from '@nestjs/common';
 import { agentExec, agentLogs, agentStats } from '@plinth/contracts';
 import { CONNECTION, LOGGER, type Logger } from '@plinth/service-kit';

@@ -1,4 +1,4 @@
-/** `agent.<host>.exec`: a command in a running container, its output as it comes. */
+/** `agent.<host>.exec`: runs a command in a running container and streams its output. */
 import type { OciRuntime } from '@plinth/container-runtime';
 import type { ExecQuery, QueryReply } from '@plinth/contracts';
 import type { StreamedReply } from '../adapters/streamed-reply.js';

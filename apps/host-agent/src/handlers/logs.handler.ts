@@ -1,4 +1,4 @@
-/** `agent.<host>.logs`: what a container wrote, and what it goes on to write. */
+/** `agent.<host>.logs`: the output of a container so far, and its further output on request. */
 import type { LogsQuery, QueryReply } from '@plinth/contracts';
 import type { ContainerLogs } from '../adapters/container-logs.js';
 import type { StreamedReply } from '../adapters/streamed-reply.js';
@@ -30,7 +30,7 @@ export class LogsHandler {
       return query.follow === true && !reply.gone.aborted && this.exists(query.containerId);
     };
     for await (const lines of this.logs.lines(query.containerId, following)) {
-      if (reply.gone.aborted) return { ok: false, reason: 'aborted', message: 'nobody listens any more' };
+      if (reply.gone.aborted) return { ok: false, reason: 'aborted', message: 'the requester is gone' };
       if (held) held = query.tail === 0 ? [] : [...held, ...lines].slice(-(query.tail ?? 0));
       else if (lines.length > 0) {
         send(lines, query, reply);
@@ -42,7 +42,7 @@ export class LogsHandler {
   }
 }
 
-/** Neighbouring lines of one stream in one message. */
+/** Joins neighbouring lines of one stream into one message. */
 function send(lines: readonly LogLine[], query: LogsQuery, reply: StreamedReply): void {
   let pieces: Buffer[] = [];
   lines.forEach((line, index) => {

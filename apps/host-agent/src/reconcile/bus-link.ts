@@ -1,4 +1,4 @@
-/** What the agent does beyond keeping its containers running as soon as the bus is there: takes its desired state from it and reports to it. */
+/** The agent's link to the bus: it receives desired state from it and publishes reports to it. */
 import { Inject, Injectable } from '@nestjs/common';
 import type { Problem } from '@plinth/contracts';
 import {
@@ -14,7 +14,7 @@ import { isDesired, watchDesiredState } from '../adapters/desired-state-watch.js
 import { emptyRecord, firstSequence } from '../domain/local-record.js';
 import { AGENT_SERVICES } from '../tokens.js';
 import { Fleet } from './fleet.js';
-import type { Hands } from './hands.js';
+import type { AgentServices } from './agent-services.js';
 
 @Injectable()
 export class BusLink {
@@ -22,11 +22,11 @@ export class BusLink {
 
   readonly readiness: ReadinessCheck = {
     name: 'desired-state',
-    check: async () => (this.watch ? this.watch.problem() : 'not asked for yet'),
+    check: async () => (this.watch ? this.watch.problem() : 'not requested yet'),
   };
 
   constructor(
-    @Inject(AGENT_SERVICES) private readonly services: Hands,
+    @Inject(AGENT_SERVICES) private readonly services: AgentServices,
     @Inject(Fleet) private readonly fleet: Fleet,
     @Inject(CONNECTION) private readonly connection: NatsConnection,
     @Inject(CONSUMERS) private readonly consumers: ConsumerSource,
@@ -57,12 +57,12 @@ export class BusLink {
     await this.watch?.close();
   }
 
-  /** The bus may have lost what it had acknowledged: present states are reported again. */
+  /** The bus may have lost messages that it had acknowledged: present states are reported again. */
   private async announceAfterReconnects(): Promise<void> {
     for await (const status of this.connection.status()) if (status.type === 'reconnect') this.fleet.announceAll();
   }
 
-  /** A config that can't be read and whose container this host does not know. */
+  /** Reports an invalid config of a container that is not on this host. */
   private reportRefused(containerId: string, generation: number, problems: readonly Problem[]): void {
     const { host, bootId, clock, reporter, logger } = this.services;
     const list = problems.map((problem) => `${problem.path}: ${problem.message}`).join('; ');

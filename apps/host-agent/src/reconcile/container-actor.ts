@@ -1,4 +1,4 @@
-/** Makes one container match its config: one thing at a time, planning anew after each. */
+/** Makes one container match its config: one group of steps at a time, with a new plan after each. */
 import { performance } from 'node:perf_hooks';
 
 import { type NextPass, WorkLoop } from '@plinth/service-kit';
@@ -10,29 +10,29 @@ import { backoffMs } from '../domain/restart-policy.js';
 import { describeStep, type Step } from '../domain/step.js';
 import type { ContainerState } from './container-state.js';
 import { EXECUTORS, type StepOutcome } from './executors.js';
-import type { Hands } from './hands.js';
+import type { AgentServices } from './agent-services.js';
 
-/** Plans in a row without a rest: more means that a step does not do what the planner believes. */
+/** Plans in a row: more means that a step does not have the effect that the planner assumes. */
 const MOST_PLANS = 25;
-/** How long a container that is stopped in order to be started anew keeps the place of its start while it ends. */
+/** How long a container that is stopped for a restart keeps its start's place while it ends. */
 const HANDOVER_MS = 1_000;
 
 export class ContainerActor {
   private readonly loop: WorkLoop;
   private stale = false;
-  private sayAgain = false;
-  /** Set while a place among the starts is held: gives it back, once. */
-  private giveBack: (() => void) | undefined;
+  private announcementDue = false;
+  /** Set while the container holds a place among the starts: releases it, once. */
+  private releasePlaces: (() => void) | undefined;
 
   constructor(
     readonly state: ContainerState,
-    private readonly hands: Hands,
+    private readonly services: AgentServices,
   ) {
     this.loop = new WorkLoop({
       pass: () => this.converge(),
       retryMs: backoffMs,
       failed: (error) =>
-        hands.logger.error(
+        services.logger.error(
           { err: error, containerId: state.id },
           'container could not be brought to its desired state; it is tried again',
         ),
@@ -47,30 +47,30 @@ export class ContainerActor {
     this.loop.start();
   }
 
-  /** Something may have changed. */
+  /** Called when something may have changed. */
   wake(): void {
     if (this.loop.isStopping) return;
     this.loop.kick();
   }
 
-  /** What is there may be something else than what was seen last. */
-  lookAgain(): void {
+  /** Called when the observed state may be out of date. */
+  observeAgain(): void {
     this.stale = true;
     this.wake();
   }
 
   /** Reports the present state once more. */
   announce(): void {
-    this.sayAgain = true;
+    this.announcementDue = true;
     this.wake();
   }
 
-  /** Ends after the step in hand; the container goes on running. */
+  /** Ends after the step in progress; the container goes on running. */
   async close(): Promise<void> {
     const stopped = this.loop.stop();
-    this.hands.health.leave(this.state.id);
+    this.services.health.leave(this.state.id);
     await stopped;
-    this.giveBack?.();
+    this.releasePlaces?.();
   }
 
   private async converge(): Promise<NextPass | undefined> {
@@ -80,86 +80,89 @@ export class ContainerActor {
         throw new Error(`no end after ${plans} plans; the last one: ${this.plan().map(describeStep).join(', ')}`);
       if (this.stale) {
         this.stale = false;
-        this.state.observed = this.hands.containers.observe(this.state.id);
+        this.state.observed = this.services.containers.observe(this.state.id);
       }
       const steps = this.plan();
       if (steps.length === 0) {
-        this.giveBack?.();
+        this.releasePlaces?.();
         break;
       }
       const outcome = await this.take(steps);
       if (outcome.kind === 'wait') {
-        next = { afterMs: outcome.untilMs - this.hands.clock.now() };
+        next = { afterMs: outcome.untilMs - this.services.clock.now() };
         break;
       }
     }
-    if (this.sayAgain && !this.loop.isStopping) {
-      this.sayAgain = false;
-      const body = presentState(this.state.effective, this.state.record, this.hands.clock.now());
-      // A report that was never sent says the same.
+    if (this.announcementDue && !this.loop.isStopping) {
+      this.announcementDue = false;
+      const body = presentState(this.state.effective, this.state.record, this.services.clock.now());
+      // A report that was never sent has the same content.
       const { config, record } = this.state;
       const verdict = record.trial?.told === true && config.update ? trialReport(config, record.trial) : undefined;
-      if (!this.hands.reporter.hasUnsent(this.state.id))
-        for (const said of [body, verdict]) if (said) await this.state.report(said);
+      if (!this.services.reporter.hasUnsent(this.state.id))
+        for (const report of [body, verdict]) if (report) await this.state.report(report);
     }
-    if (!this.loop.isStopping) this.hands.health.follow(this.state, () => this.wake());
+    if (!this.loop.isStopping) this.services.health.follow(this.state, () => this.wake());
     return next;
   }
 
-  /** A start waits for its turn, and so does the stop before it: a container goes on serving until it can be started anew. By then another config may have arrived, so it is planned again. */
+  /**
+   * A start waits for its turn, and so does the stop before it: a container runs until it can be started again. Another
+   * config may have arrived by then, so the caller plans again.
+   */
   private async take(steps: readonly Step[]): Promise<StepOutcome> {
     const { state } = this;
     const starts = steps.some(({ kind }) => kind === 'start');
-    // One whose image has failed is halted at once.
+    // A container whose image has failed is halted at once.
     const isHandover =
       steps.some(({ kind }) => kind === 'stop') &&
       state.effective.desired === 'running' &&
       state.record.trial?.phase !== 'reverting';
     if (!starts && !isHandover) return this.runSteps(steps);
-    const begunAtMs = state.arrivedAtMs ?? this.hands.clock.now();
+    const begunAtMs = state.arrivedAtMs ?? this.services.clock.now();
     if (starts) state.arrivedAtMs = undefined;
-    if (!this.giveBack) {
-      const { starts: places, handovers } = this.hands;
+    if (!this.releasePlaces) {
+      const { starts: places, handovers } = this.services;
       const queues = isHandover ? [handovers, places] : [places];
       for (const queue of queues) await queue.acquire(state.config.tenant);
-      const giveBack = this.hold(queues);
-      // Another may start meanwhile when this one takes its time to end.
-      if (isHandover) setTimeout(giveBack, HANDOVER_MS).unref();
+      const release = this.hold(queues);
+      // Another container may start meanwhile when this one takes longer to end.
+      if (isHandover) setTimeout(release, HANDOVER_MS).unref();
       if (isHandover || this.loop.isStopping) return { kind: 'done' };
     }
     return starts ? this.startContainer(begunAtMs) : this.runSteps(steps);
   }
 
   private hold(queues: readonly FairQueue[]): () => void {
-    const giveBack = (): void => {
-      if (this.giveBack !== giveBack) return;
-      this.giveBack = undefined;
+    const release = (): void => {
+      if (this.releasePlaces !== release) return;
+      this.releasePlaces = undefined;
       for (const queue of queues) queue.release();
     };
-    this.giveBack = giveBack;
-    return giveBack;
+    this.releasePlaces = release;
+    return release;
   }
 
   private async startContainer(begunAtMs: number): Promise<StepOutcome> {
-    const { state, hands } = this;
+    const { state, services } = this;
     try {
       const steps = this.plan();
       if (this.loop.isStopping || !steps.some((step) => step.kind === 'start')) return { kind: 'done' };
       state.preparation = { begunAtMs, begun: performance.now() };
-      hands.containers.expectStart();
+      services.containers.expectStart();
       const outcome = await this.runSteps(steps).catch((error: unknown): StepOutcome => this.unexpected(error));
       if (outcome.kind !== 'failed') return outcome;
       return await this.runSteps(planAfterFailure(this.input(), outcome.failure));
     } finally {
       state.preparation = undefined;
-      this.giveBack?.();
+      this.releasePlaces?.();
     }
   }
 
   private unexpected(error: unknown): StepOutcome {
-    this.hands.logger.error({ err: error, containerId: this.state.id }, 'start failed unexpectedly');
-    // It may run or be half there: the truth is asked for, and deleted by the plan that follows.
-    this.state.observed = this.hands.containers.observe(this.state.id);
+    this.services.logger.error({ err: error, containerId: this.state.id }, 'start failed unexpectedly');
+    // The container may run or be incomplete: the plan that follows deletes what is observed here.
+    this.state.observed = this.services.containers.observe(this.state.id);
     const code = (error as NodeJS.ErrnoException).code;
     const reason: StartFailure['reason'] = code === 'ENOSPC' || code === 'EDQUOT' ? 'no-space' : 'internal-error';
     return { kind: 'failed', failure: { reason, message: error instanceof Error ? error.message : String(error) } };
@@ -174,15 +177,19 @@ export class ContainerActor {
   }
 
   private async runStep(step: Step): Promise<StepOutcome> {
-    const { state, hands } = this;
-    // What can't be undone waits for the config to be safe on disk; preparing a start can.
+    const { state, services } = this;
+    // A step that can't be undone waits until the config is safe on disk; preparations of a start do not.
     if (step.kind !== 'create-volume' && step.kind !== 'premount' && step.kind !== 'check-image') await state.saved;
-    hands.logger.debug(
+    services.logger.debug(
       { containerId: state.id, generation: state.config.generation, step: describeStep(step) },
       'step',
     );
-    const execute = EXECUTORS[step.kind] as (step: Step, state: ContainerState, hands: Hands) => Promise<StepOutcome>;
-    return execute(step, state, hands);
+    const execute = EXECUTORS[step.kind] as (
+      step: Step,
+      state: ContainerState,
+      services: AgentServices,
+    ) => Promise<StepOutcome>;
+    return execute(step, state, services);
   }
 
   private plan(): readonly Step[] {
@@ -195,11 +202,11 @@ export class ContainerActor {
       observed.kind !== 'running' &&
       runIsOpen(record) &&
       (endedWithLease === record.starts || (record.leaseTerm !== undefined && !this.holds(record.leaseTerm)));
-    return { config, observed, record, nowMs: this.hands.clock.now(), leaseLost, health };
+    return { config, observed, record, nowMs: this.services.clock.now(), leaseLost, health };
   }
 
   private holds(term: string): boolean {
-    const lease = this.hands.leases.look(this.state.config.storageNode);
+    const lease = this.services.leases.termOn(this.state.config.storageNode);
     return lease.ok && lease.value === term;
   }
 }

@@ -1,4 +1,4 @@
-/** Does what a step says. One function for each kind: a kind without one does not compile. */
+/** Executes steps. One function for each kind: a kind without one does not compile. */
 import { performance } from 'node:perf_hooks';
 import { containerSpec, premountFailure, softwarePath } from '../adapters/container-instance.js';
 import type { ContainerSpec } from '@plinth/container-runtime';
@@ -9,26 +9,31 @@ import type { StartFailure } from '../domain/planner.js';
 import { startingHealth } from '../domain/health.js';
 import type { StepKind, StepOf } from '../domain/step.js';
 import type { ContainerState } from './container-state.js';
-import type { Hands } from './hands.js';
+import type { AgentServices } from './agent-services.js';
 
 export type StepOutcome =
   | { readonly kind: 'done' }
-  /** Nothing more to do before then, unless something changes. Milliseconds since the epoch. */
+  /** Nothing to do before that time, unless something changes. Milliseconds since the epoch. */
   | { readonly kind: 'wait'; readonly untilMs: number }
   /** A start can't go on. */
   | { readonly kind: 'failed'; readonly failure: StartFailure };
 
-type Executor<K extends StepKind> = (step: StepOf<K>, state: ContainerState, hands: Hands) => Promise<StepOutcome>;
+type Executor<K extends StepKind> = (
+  step: StepOf<K>,
+  state: ContainerState,
+  services: AgentServices,
+) => Promise<StepOutcome>;
 
 const DONE: StepOutcome = { kind: 'done' };
-/** A start that is through sooner is reported as started only. */
+/** A start that takes less time is reported as `started` only. */
 const STARTING_AFTER_MS = 100;
 const LOG_TAIL_BYTES = 8 * 1024;
 
 export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
   'create-volume': async (_step, state, { volumes, leases }) => {
-    // Before the volume's holder is read: whoever takes it over looks at the lease after writing itself down.
-    const lease = leases.look(state.config.storageNode);
+    // The lease is read before the volume's holder: a host that takes the volume over writes its claim before it reads
+    // the lease.
+    const lease = leases.termOn(state.config.storageNode);
     if (!lease.ok) return { kind: 'failed', failure: lease.failure };
     if (state.preparation) state.preparation.lease = lease.value;
     const opened = await volumes.open(state.effective, wasMade(state));
@@ -37,23 +42,23 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
     return DONE;
   },
 
-  premount: async (_step, state, hands) => {
+  premount: async (_step, state, services) => {
     const { preparation } = state;
     if (!preparation?.volume) throw new Error('the volume is opened before the premount checks');
-    const checked = await checkBeforeStart(state.effective, preparation.volume.data, hands);
+    const checked = await checkBeforeStart(state.effective, preparation.volume.data, services);
     if (!checked.ok) return { kind: 'failed', failure: checked.failure };
     preparation.spec = checked.value;
     return DONE;
   },
 
-  'check-image': async (_step, state, hands) => {
+  'check-image': async (_step, state, services) => {
     const { config, record } = state;
     if (!config.update) return DONE;
     const { updateId } = config.update;
-    const opened = await hands.volumes.open(config, wasMade(state));
-    const checked = opened.ok ? await checkBeforeStart(config, opened.value.data, hands) : opened;
+    const opened = await services.volumes.open(config, wasMade(state));
+    const checked = opened.ok ? await checkBeforeStart(config, opened.value.data, services) : opened;
     const cause = checked.ok ? undefined : checked.failure;
-    // A copy that an update before has left is of the same data.
+    // A copy that an earlier update has left holds the same data.
     const snapshot = record.trial?.snapshot === 'made' ? 'made' : undefined;
     await state.remember({
       trial: { updateId, image: config.image, phase: cause ? 'refused' : 'trying', told: false, cause, snapshot },
@@ -80,25 +85,25 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
     return DONE;
   },
 
-  start: async (_step, state, hands) => {
+  start: async (_step, state, services) => {
     const { preparation, effective: config } = state;
     if (!preparation?.spec || !preparation.volume) throw new Error('the premount checks come before the start');
     await state.saved;
     const premount = performance.now() - preparation.begun;
     const slow = setTimeout(() => {
       announced = state.report({ kind: 'starting', generation: config.generation, image: config.image });
-      // Awaited below; a failure of it is not lost.
+      // It is awaited below, where its failure is thrown.
       announced.catch(() => undefined);
     }, STARTING_AFTER_MS);
     let announced: Promise<void> | undefined;
-    const result = await hands.containers.start(preparation.spec).finally(() => clearTimeout(slow));
+    const result = await services.containers.start(preparation.spec).finally(() => clearTimeout(slow));
     await announced;
     if (!result.ok) return { kind: 'failed', failure: result.failure };
     const { pid, startedAtMs, phases } = result.value;
-    const lease = hands.leases.look(config.storageNode);
+    const lease = services.leases.termOn(config.storageNode);
     if (!lease.ok || lease.value !== preparation.lease) {
-      // This process stood still for so long that another host may have the volume.
-      await hands.containers.kill(state.id);
+      // This process was paused for so long that another host may have the volume.
+      await services.containers.kill(state.id);
       return {
         kind: 'failed',
         failure: lease.ok
@@ -140,10 +145,10 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
     return DONE;
   },
 
-  stop: async (step, state, hands) => {
+  stop: async (step, state, services) => {
     if (state.observed.kind !== 'running') return DONE;
-    const signal = step.signal ?? hands.containers.stopSignalOf(state.id);
-    const outcome = hands.containers.requestStop(state.observed.pid, signal);
+    const signal = step.signal ?? services.containers.stopSignalOf(state.id);
+    const outcome = services.containers.requestStop(state.observed.pid, signal);
     if (outcome === 'in-vain' && state.record.stop) {
       await state.remember({ stop: { ...state.record.stop, deadlineMs: state.record.stop.signalledAtMs } });
     }
@@ -159,7 +164,7 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
   },
 
   'delete-runtime': async (_step, state, { containers }) => {
-    // A failed start leaves nothing, and looking is cheaper than deleting what is not there.
+    // A failed start leaves nothing, and an observation costs less than a deletion without effect.
     if (state.observed.kind !== 'absent' || containers.observe(state.id).kind !== 'absent')
       await containers.delete(state.id, true);
     state.observed = { kind: 'absent' };
@@ -178,14 +183,14 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
     if (outcome === 'held') {
       logger.warn(
         { containerId: state.id, dataVolume: state.config.dataVolume },
-        'data volume is held by another host; it is deleted when that has given it up',
+        'data volume is held by another host; it is deleted when that host has released it',
       );
       return { kind: 'wait', untilMs: clock.now() + 5_000 };
     }
     if (outcome === 'not-ours')
       logger.error(
         { containerId: state.id, dataVolume: state.config.dataVolume },
-        'data volume of another container is left alone',
+        'data volume belongs to another container and is not deleted',
       );
     return DONE;
   },
@@ -195,7 +200,7 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
     if (outcome === 'released') return DONE;
     logger.warn(
       { containerId: state.id, storageNode: state.config.storageNode },
-      'data volume can only be given up when its storage node is mounted',
+      'data volume can only be released when its storage node is mounted',
     );
     return { kind: 'wait', untilMs: clock.now() + 5_000 };
   },
@@ -220,20 +225,21 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
   },
 };
 
-/** The spec of a start, when nothing forbids it. Reads only. */
+/** The spec of a start, or the reason why the container can't be started. Reads only. */
 async function checkBeforeStart(
   config: ContainerConfig,
   data: string,
-  { allowHostNetwork, images, storage }: Hands,
+  { allowHostNetwork, images, storage }: AgentServices,
 ): Promise<Opened<ContainerSpec>> {
   if (config.network === 'host' && !allowHostNetwork)
-    return refuse('network-not-allowed', 'this host does not give its network to containers');
+    return refuse('network-not-allowed', 'this host does not allow containers on its network');
   const image = await images.open(config.storageNode, config.image);
   if (!image.ok) return image;
   if (image.value.contentDigest !== config.contentDigest) {
     return refuse(
       'image-mismatch',
-      `${config.image} on ${config.storageNode} is ${image.value.contentDigest}, the config asks for ${config.contentDigest}`,
+      `${config.image} on ${config.storageNode} is ${image.value.contentDigest}, ` +
+        `the config requires ${config.contentDigest}`,
     );
   }
   const spec = containerSpec(config, image.value, data, softwarePath(config, storage));
@@ -241,7 +247,7 @@ async function checkBeforeStart(
   return failure ? { ok: false, failure } : { ok: true, value: spec };
 }
 
-/** What is remembered with a report; the log's tail belongs to the cause of a verdict, which is told again. */
+/** The change of the record with a report; a verdict is reported again, so the log's tail is kept with its cause. */
 function reported(
   change: Partial<LocalRecord> | undefined,
   logTail: string | undefined,

@@ -1,11 +1,11 @@
-/** Fleet and actors with a machine made by hand: which container is looked at, stopped, retried and left alone. */
+/** Fleet and actors on a simulated machine: which containers are observed, stopped, retried and left unchanged. */
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { ContainerConfig, type ContainerReport, decodePayload } from '@plinth/contracts';
 import { FairQueue } from '../domain/fair-queue.js';
 import { emptyRecord, type LocalRecord } from '../domain/local-record.js';
 import type { Observed } from '../domain/observed.js';
 import { Fleet } from './fleet.js';
-import type { Hands } from './hands.js';
+import type { AgentServices } from './agent-services.js';
 
 const ID = 'a'.repeat(32);
 const NOW = Date.UTC(2026, 5, 1);
@@ -54,13 +54,13 @@ function config(overrides: Partial<ContainerConfig> = {}): ContainerConfig {
   return decoded.value;
 }
 
-/** Everything an agent has to do with, as one container's worth of it. */
+/** A simulated host with one container. */
 class Machine {
   readonly done: string[] = [];
   readonly reports: ContainerReport[] = [];
   readonly errors: string[] = [];
   seen: Observed = RUNNING;
-  failingLooks = 0;
+  failingObservations = 0;
   savesFail = false;
   stored: { config: ContainerConfig; record?: LocalRecord }[] = [{ config: config(), record: STARTED }];
   onExit: (id: string) => void = () => undefined;
@@ -69,7 +69,7 @@ class Machine {
   constructor() {
     const note = (what: string): Promise<void> => Promise.resolve(void this.done.push(what));
     const observe = (): Observed => {
-      if (this.failingLooks-- > 0) throw new Error('the runtime does not answer');
+      if (this.failingObservations-- > 0) throw new Error('the runtime does not answer');
       return this.seen;
     };
     const services = {
@@ -92,7 +92,7 @@ class Machine {
         kill: () => note('killed'),
         delete: (id: string) => note(`runtime of ${id === ID ? 'the container' : id} deleted`),
       },
-      leases: { look: () => ({ ok: true, value: 'term' }) },
+      leases: { termOn: () => ({ ok: true, value: 'term' }) },
       logs: { rotate: () => Promise.resolve(), tail: () => Promise.resolve('') },
       reporter: {
         recover: () => Promise.resolve(),
@@ -110,7 +110,7 @@ class Machine {
         error: (_: object, message: string) => void this.errors.push(message),
       },
     };
-    this.fleet = new Fleet(services as unknown as Hands);
+    this.fleet = new Fleet(services as unknown as AgentServices);
   }
 
   get kinds(): string[] {
@@ -118,7 +118,7 @@ class Machine {
   }
 }
 
-/** Everything that can happen without time passing has happened. */
+/** Resolves when all work that waits for no timer is done. */
 async function settled(): Promise<void> {
   for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
 }
@@ -130,7 +130,7 @@ beforeEach(() => {
 afterEach(() => machine.fleet.close());
 
 describe('fleet', () => {
-  it('takes over what runs: reports it once more and touches nothing', async () => {
+  it('takes over running containers: reports them once more and changes nothing', async () => {
     await machine.fleet.takeOver();
     await settled();
     expect([machine.kinds, machine.done]).toEqual([['started'], []]);
@@ -150,10 +150,10 @@ describe('fleet', () => {
     machine.fleet.accept(config({ generation: 4, desired: 'stopped' }), undefined);
     await settled();
     expect(machine.done).toEqual([]);
-    expect(machine.errors).toEqual(['config could not be stored; nothing is done with it before it is']);
+    expect(machine.errors).toEqual(['config could not be stored; it has no effect until it is']);
   });
 
-  it('stops what is to be stopped, and reports the end when the runtime shows it', async () => {
+  it('stops a container on request, and reports the end when the runtime shows it', async () => {
     await machine.fleet.takeOver();
     machine.fleet.accept(config({ generation: 4, desired: 'stopped' }), undefined);
     await settled();
@@ -172,10 +172,10 @@ describe('fleet', () => {
     expect(machine.done).toEqual([]);
   });
 
-  it('tries again after a look that failed, as soon as something changes', async () => {
+  it('tries again after an observation that failed, as soon as something changes', async () => {
     await machine.fleet.takeOver();
     await settled();
-    machine.failingLooks = 1;
+    machine.failingObservations = 1;
     machine.onExit(ID);
     await settled();
     expect(machine.errors).toEqual(['container could not be brought to its desired state; it is tried again']);
@@ -184,7 +184,7 @@ describe('fleet', () => {
     expect(machine.done).toContain('SIGTERM to 7');
   });
 
-  it('says the present state of everything when it is asked to, and does nothing after its end', async () => {
+  it('reports the present state of every container on request, and does nothing after its end', async () => {
     await machine.fleet.takeOver();
     await settled();
     machine.fleet.announceAll();
@@ -197,7 +197,7 @@ describe('fleet', () => {
     expect([machine.kinds.length, machine.done]).toEqual([2, []]);
   });
 
-  it('ends what runs on a storage node whose lease is lost, and nothing else', async () => {
+  it('ends the containers on a storage node whose lease is lost, and no others', async () => {
     await machine.fleet.takeOver();
     await machine.fleet.endAllOn('sn-2');
     expect(machine.done).toEqual([]);

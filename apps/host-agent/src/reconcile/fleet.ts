@@ -1,4 +1,4 @@
-/** All containers of this host: takes over what runs, accepts new configs, and looks again at everything from time to time. */
+/** All containers of this host: takes over running ones, accepts new configs, and checks all of them periodically. */
 import type { ContainerConfig } from '@plinth/contracts';
 import { WorkLoop } from '@plinth/service-kit';
 import {
@@ -13,16 +13,16 @@ import { ABSENT, type Observed } from '../domain/observed.js';
 import type { StoredContainer } from '../adapters/container-store.js';
 import { ContainerActor } from './container-actor.js';
 import { ContainerState } from './container-state.js';
-import type { Hands } from './hands.js';
+import type { AgentServices } from './agent-services.js';
 
-const LOOK_AGAIN_MS = 30_000;
-/** Between two turns of the event loop. */
-const LOOKS_AT_ONCE = 10;
+const CHECK_PERIOD_MS = 30_000;
+/** Containers checked between two turns of the event loop. */
+const CHECKED_AT_ONCE = 10;
 const ROTATE_MS = 5_000;
 const SAVE_RETRY_MS = 1_000;
-/** Tombstones that are asked for in one look. */
-const TOMBSTONES_PER_LOOK = 64;
-/** What a container is to be that this host has no more to do with. */
+/** Tombstones that are looked up on the bus in one check. */
+const TOMBSTONES_PER_CHECK = 64;
+/** Desired states, and reports, of a container that has left this host. */
 const GONE: readonly string[] = ['removed', 'released'];
 
 export class Fleet {
@@ -31,17 +31,17 @@ export class Fleet {
   private closing = false;
   private isStillDesired: ((id: string) => Promise<boolean>) | undefined;
 
-  constructor(private readonly hands: Hands) {}
+  constructor(private readonly services: AgentServices) {}
 
-  /** Takes over what is on disk and what runs; with NATS away too. */
+  /** Takes over stored configs and running containers; needs no NATS. */
   async takeOver(): Promise<void> {
-    const { store, containers, logger, reporter } = this.hands;
+    const { store, containers, logger, reporter } = this.services;
     const { containers: stored, unreadable } = await store.readAll();
     for (const { id, problems } of unreadable)
-      logger.error({ containerId: id, problems }, 'stored config is not readable; the bus will bring it again');
+      logger.error({ containerId: id, problems }, 'stored config is not readable; it comes again from the bus');
     await reporter.recover();
     const observed = containers.observeAll();
-    if (containers.watchExits((id) => this.actors.get(id)?.lookAgain()) === 'poll')
+    if (containers.watchExits((id) => this.actors.get(id)?.observeAgain()) === 'poll')
       logger.warn('no inotify instance is left: exits are noticed a second late; raise fs.inotify.max_user_instances');
     const spared = new Set(unreadable.map(({ id }) => id));
     for (const entry of stored) {
@@ -54,9 +54,11 @@ export class Fleet {
       logger.warn({ containerId: id }, 'a container without a config is removed');
       await containers.delete(id, false);
     }
-    this.every(LOOK_AGAIN_MS, () => this.lookAtAll());
+    this.every(CHECK_PERIOD_MS, () => this.checkAll());
     this.every(ROTATE_MS, () =>
-      this.hands.logs.rotate((id, error) => logger.warn({ err: error, containerId: id }, 'log could not be rotated')),
+      this.services.logs.rotate((id, error) =>
+        logger.warn({ err: error, containerId: id }, 'log could not be rotated'),
+      ),
     );
     logger.info(
       { configs: stored.length, running: this.running().length, removed: unknown.length },
@@ -64,15 +66,15 @@ export class Fleet {
     );
   }
 
-  /** @param cause envelope of the message that brought it */
+  /** @param cause ids from the envelope of the message that carried the config */
   accept(config: ContainerConfig, cause: LocalRecord['cause']): void {
     if (this.closing) return;
     const actor = this.actors.get(config.containerId);
     if (actor && config.generation <= actor.state.config.generation) return;
-    const now = this.hands.clock.now();
-    // A container that comes back after it was given up begins anew.
+    const now = this.services.clock.now();
+    // A container that returns after it was removed or released begins with a new record.
     if (actor && isTombstone(actor.state) && !GONE.includes(config.desired)) actor.state.record = this.freshRecord(now);
-    const state = actor?.state ?? new ContainerState(this.hands, config, this.freshRecord(now), ABSENT);
+    const state = actor?.state ?? new ContainerState(this.services, config, this.freshRecord(now), ABSENT);
     state.config = config;
     state.record = { ...state.record, cause };
     state.arrivedAtMs = now;
@@ -92,7 +94,7 @@ export class Fleet {
     );
   }
 
-  /** Ends what runs on a storage node's volumes without asking it: no lease covers it any more. */
+  /** Kills every container on a storage node's volumes: no lease covers them any more. */
   async endAllOn(storageNode: string): Promise<void> {
     const affected = [...this.actors.values()].filter(
       ({ state }) => state.config.storageNode === storageNode && state.observed.kind === 'running',
@@ -100,17 +102,17 @@ export class Fleet {
     await Promise.all(
       affected.map(({ state }) => {
         state.endedWithLease = state.record.starts;
-        return this.hands.containers.kill(state.id);
+        return this.services.containers.kill(state.id);
       }),
     );
   }
 
-  /** Every container's present state, for whoever may have missed it. */
+  /** Reports every container's present state again, for processes that may have missed it. */
   announceAll(): void {
     for (const actor of this.actors.values()) actor.announce();
   }
 
-  /** From now on tombstones that nobody names any more are cleared away. */
+  /** From now on tombstones that the bus no longer holds are deleted. */
   clearTombstones(isStillDesired: (id: string) => Promise<boolean>): void {
     this.isStillDesired = isStillDesired;
   }
@@ -123,57 +125,62 @@ export class Fleet {
   }
 
   private adopt({ config, record: found }: StoredContainer, seen: Observed): void {
-    const { bootId } = this.hands;
-    const now = this.hands.clock.now();
+    const { bootId } = this.services;
+    const now = this.services.clock.now();
     const before = found ?? emptyRecord(bootId);
     const rebooted = before.bootId !== bootId;
-    // After a reboot nothing of it can be more than remains, and the new boot's agent is the first to see them.
+    // After a reboot only remains of a container can be left, and this agent is the first to observe them.
     const observed: Observed = rebooted && seen.kind === 'exited' ? { kind: 'partial' } : seen;
     const record = adopt(afterAgentStart(afterReboot(before, bootId, now)), observed);
-    const state = new ContainerState(this.hands, config, { ...record, sequence: firstSequence(record, now) }, observed);
+    const state = new ContainerState(
+      this.services,
+      config,
+      { ...record, sequence: firstSequence(record, now) },
+      observed,
+    );
     const actor = this.add(state);
     actor.announce();
     actor.start();
   }
 
   private add(state: ContainerState): ContainerActor {
-    const actor = new ContainerActor(state, this.hands);
+    const actor = new ContainerActor(state, this.services);
     this.actors.set(state.id, actor);
     return actor;
   }
 
   private freshRecord(nowMs: number): LocalRecord {
-    const record = emptyRecord(this.hands.bootId);
+    const record = emptyRecord(this.services.bootId);
     return { ...record, sequence: firstSequence(record, nowMs) };
   }
 
-  /** Until it succeeds: whoever waits for it does not act before. A full disk heals. */
+  /** Tries until it succeeds, because a full disk may be freed; steps that wait for it are not executed before. */
   private async save(config: ContainerConfig, before: Promise<void>): Promise<void> {
     await before;
     while (!this.closing) {
       try {
-        return await this.hands.store.saveConfig(config);
+        return await this.services.store.saveConfig(config);
       } catch (error) {
-        this.hands.logger.error(
+        this.services.logger.error(
           { err: error, containerId: config.containerId },
-          'config could not be stored; nothing is done with it before it is',
+          'config could not be stored; it has no effect until it is',
         );
         await new Promise((resolve) => setTimeout(resolve, SAVE_RETRY_MS));
       }
     }
   }
 
-  /** Catches what no notification told. */
-  private async lookAtAll(): Promise<void> {
+  /** Finds changes for which no notification came. */
+  private async checkAll(): Promise<void> {
     let looked = 0;
     for (const [id, actor] of this.actors) {
-      // A look takes a fraction of a millisecond of this thread: starts must not wait for thousands of them.
-      if (++looked % LOOKS_AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve));
+      // An observation takes a fraction of a millisecond of this thread: starts must not wait for thousands of them.
+      if (++looked % CHECKED_AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve));
       if (actor.isBusy || this.closing) continue;
-      const seen = this.hands.containers.observe(id);
+      const seen = this.services.containers.observe(id);
       const known = actor.state.observed;
       if (seen.kind !== known.kind || (seen.kind === 'running' && known.kind === 'running' && seen.pid !== known.pid))
-        actor.lookAgain();
+        actor.observeAgain();
     }
     await this.sweepTombstones();
   }
@@ -181,17 +188,17 @@ export class Fleet {
   private async sweepTombstones(): Promise<void> {
     if (!this.isStillDesired) return;
     const dead = [...this.actors.values()].filter((actor) => !actor.isBusy && isTombstone(actor.state));
-    for (const actor of dead.slice(0, TOMBSTONES_PER_LOOK)) {
+    for (const actor of dead.slice(0, TOMBSTONES_PER_CHECK)) {
       const { id } = actor.state;
       if (
-        this.hands.reporter.isPending(id) ||
+        this.services.reporter.isPending(id) ||
         (await this.isStillDesired(id)) ||
         !GONE.includes(actor.state.config.desired)
       )
         continue;
       await actor.close();
       this.actors.delete(id);
-      await this.hands.store.delete(id);
+      await this.services.store.delete(id);
     }
   }
 
@@ -200,7 +207,8 @@ export class Fleet {
       pass: work,
       periodMs,
       retryMs: () => periodMs,
-      failed: (error) => this.hands.logger.error({ err: error }, 'periodic look failed; the next one comes'),
+      failed: (error) =>
+        this.services.logger.error({ err: error }, 'periodic work failed; it is tried again in the next period'),
     });
     this.loops.push(loop);
     loop.start(periodMs);

@@ -1,4 +1,6 @@
-/** Runs the health checks of all containers of this host, a bounded number at once, for as long as the containers run. */
+/**
+ * Runs the health checks of all containers of this host, a bounded number at once, for as long as the containers run.
+ */
 import type { Logger } from '@plinth/service-kit';
 import type { HostClock } from '../adapters/host-clock.js';
 import type { HealthCheckRun, OciContainers } from '../adapters/oci-containers.js';
@@ -17,11 +19,11 @@ import { isTrying } from '../domain/trial.js';
 import type { ContainerState } from './container-state.js';
 import { checkedContainers, checkLagSeconds, checkSeconds, checksRun, intervalStretch } from './health-metrics.js';
 
-/** A check that takes longer waits for something, and is not what keeps the host busy: another may begin. */
+/** A check that takes longer waits for something and does not load the host: another may begin. */
 const BEGIN_MS = 100;
-/** Checks under way at once: what hangs takes memory until its timeout. */
+/** Checks in progress at once: one that hangs takes memory until its timeout. */
 const MOST_UNDER_WAY = 64;
-const LOOK_AT_LOAD_MS = 5_000;
+const LOAD_PERIOD_MS = 5_000;
 
 /** The checks of one run of a container. */
 interface Watch {
@@ -40,9 +42,9 @@ export class HealthChecks {
   private readonly running = new Set<Promise<void>>();
   private readonly loadTimer: NodeJS.Timeout;
   private stretch = 1;
-  /** Milliseconds in which places were taken since the last look. */
+  /** Milliseconds in which places were taken since the last measurement. */
   private busyMs = 0;
-  private lookedAtMs = performance.now();
+  private measuredAtMs = performance.now();
 
   /** @param places checks that are begun at the same time */
   constructor(
@@ -52,10 +54,13 @@ export class HealthChecks {
     private readonly logger: Logger,
   ) {
     this.beginnings = new FairQueue(places);
-    this.loadTimer = setInterval(() => this.lookAtLoad(), LOOK_AT_LOAD_MS).unref();
+    this.loadTimer = setInterval(() => this.measureLoad(), LOAD_PERIOD_MS).unref();
   }
 
-  /** Begins, goes on with or ends the checks of a container, as its state demands. @param wake called when a check has changed `state.health` */
+  /**
+   * Begins, continues or ends the checks of a container according to its state.
+   * @param wake called when a check has changed `state.health`
+   */
   follow(state: ContainerState, wake: () => void): void {
     const target = checkTarget(state.effective, state.record, state.observed, isTrying(state.config, state.record));
     const watch = this.watches.get(state.id);
@@ -77,7 +82,7 @@ export class HealthChecks {
     this.plan(next, firstDelayMs(placeInInterval(state.id), check.intervalSeconds * 1000, ageMs, urgent));
   }
 
-  /** No more checks of this container; one that is being run is ended. */
+  /** Ends the checks of a container, including one in progress. */
   leave(id: string): void {
     const watch = this.watches.get(id);
     if (!watch) return;
@@ -126,11 +131,11 @@ export class HealthChecks {
     await this.underWay.acquire(tenant);
     await this.beginnings.acquire(tenant);
     const begunMs = performance.now();
-    const giveBack = once(() => {
+    const release = once(() => {
       this.busyMs += performance.now() - begunMs;
       this.beginnings.release();
     });
-    const early = setTimeout(giveBack, BEGIN_MS);
+    const early = setTimeout(release, BEGIN_MS);
     try {
       if (watch.ended.signal.aborted) return undefined;
       checkLagSeconds.observe((begunMs - dueMs) / 1000);
@@ -139,37 +144,38 @@ export class HealthChecks {
       checksRun.inc({ result: result === undefined ? 'interrupted' : result.healthy ? 'succeeded' : 'failed' });
       return result;
     } catch (error) {
-      // Says nothing of the container.
+      // This error is not a result of the check.
       checksRun.inc({ result: 'error' });
       this.logger.error(
         { err: error, containerId: watch.state.id },
-        'health check could not be run; the next one comes',
+        'health check could not be run; it is tried again at the next interval',
       );
       return undefined;
     } finally {
       clearTimeout(early);
-      giveBack();
+      release();
       this.underWay.release();
     }
   }
 
-  private lookAtLoad(): void {
+  private measureLoad(): void {
     const now = performance.now();
-    const busy = this.busyMs / ((now - this.lookedAtMs) * this.places);
-    [this.busyMs, this.lookedAtMs] = [0, now];
+    const busy = this.busyMs / ((now - this.measuredAtMs) * this.places);
+    [this.busyMs, this.measuredAtMs] = [0, now];
     const before = this.stretch;
     this.stretch = nextStretch(before, busy);
     intervalStretch.set(this.stretch);
     if (before === 1 && this.stretch > 1)
       this.logger.warn(
         { containers: this.watches.size, busy: Number(busy.toFixed(2)) },
-        'this host can not keep up with the health checks of its containers: their intervals get longer; see the metric plinth_health_interval_stretch',
+        'this host can not keep up with the health checks of its containers: their intervals get longer; ' +
+          'see the metric plinth_health_interval_stretch',
       );
     if (before > 1 && this.stretch === 1) this.logger.info('health checks are run at their own intervals again');
   }
 }
 
-/** As the checks have it, else as the record does. */
+/** The health according to the checks, else that of the record. */
 function present(state: ContainerState, run: number): Health | undefined {
   if (state.health?.run === run) return state.health;
   const recorded = healthOf(state.record);

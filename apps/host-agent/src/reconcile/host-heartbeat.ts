@@ -1,4 +1,4 @@
-/** The heartbeat of this host while its agent runs and the bus is there. */
+/** The heartbeat of this host, published while its agent runs and the bus is available. */
 import { Inject, Injectable } from '@nestjs/common';
 import { CONNECTION } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
@@ -6,7 +6,7 @@ import { startHeartbeat } from '../adapters/heartbeat.js';
 import { HostAgentConfig } from '../config.js';
 import { AGENT_SERVICES, RUNTIME_NAME } from '../tokens.js';
 import { Fleet } from './fleet.js';
-import type { Hands } from './hands.js';
+import type { AgentServices } from './agent-services.js';
 
 @Injectable()
 export class HostHeartbeat {
@@ -15,7 +15,7 @@ export class HostHeartbeat {
   constructor(
     @Inject(HostAgentConfig) private readonly config: HostAgentConfig,
     @Inject(CONNECTION) private readonly connection: NatsConnection,
-    @Inject(AGENT_SERVICES) private readonly services: Hands,
+    @Inject(AGENT_SERVICES) private readonly services: AgentServices,
     @Inject(RUNTIME_NAME) private readonly runtime: string,
     @Inject(Fleet) private readonly fleet: Fleet,
   ) {}

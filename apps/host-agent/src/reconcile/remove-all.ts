@@ -1,4 +1,4 @@
-/** Everything of this host's containers goes but configs and volumes: for taking an installation down. */
+/** Removes this host's containers, except their configs and volumes; used when an installation is shut down. */
 import type { OciRuntime } from '@plinth/container-runtime';
 import type { Logger } from '@plinth/service-kit';
 import { removeRuntimeDirectories } from '../adapters/runtime-directories.js';
@@ -6,7 +6,7 @@ import type { ContainerStore } from '../adapters/container-store.js';
 
 const CONCURRENCY = 8;
 
-/** Throws when a container can't be removed, after all others were. */
+/** @throws AggregateError when a container can't be removed, after all others were */
 export async function removeAllContainers(runtime: OciRuntime, store: ContainerStore, logger: Logger): Promise<void> {
   const ids = runtime.list().map(({ id }) => id);
   const problems: unknown[] = [];
@@ -20,7 +20,8 @@ export async function removeAllContainers(runtime: OciRuntime, store: ContainerS
   };
   const count = ids.length;
   await Promise.all(Array.from({ length: CONCURRENCY }, remove));
-  // As after a reboot: what ended did not end by itself, so the next agent starts it again whatever its restart policy.
+  // As after a reboot, the containers did not end by themselves: the next agent starts them again, regardless of
+  // restart policies.
   for (const { config, record } of (await store.readAll()).containers) {
     if (record) await store.saveRecord(config.containerId, { ...record, bootId: '' });
   }

@@ -1,4 +1,7 @@
-/** Brings reports to the bus: each container's in order, each stored there once, over lost connections and the agent's own end. */
+/**
+ * Publishes reports: each container's in order, each stored on the bus once, also after lost connections and the
+ * agent's own end.
+ */
 import { randomBytes } from 'node:crypto';
 import { type ContainerReport, hostReport } from '@plinth/contracts';
 import type { EventPublisher, Logger } from '@plinth/service-kit';
@@ -22,18 +25,18 @@ export class Reporter {
     private readonly logger: Logger,
   ) {}
 
-  /** What an earlier agent could not bring to the bus goes first. */
+  /** Reports that an earlier agent could not publish go first. */
   async recover(): Promise<void> {
     for (const entry of await this.journal.readAll()) this.enqueue(entry);
   }
 
-  /** Until this was called reports are kept. */
+  /** Reports wait until this is called. */
   attach(publisher: EventPublisher): void {
     this.publisher = publisher;
     this.opened();
   }
 
-  /** Resolves when the report would outlive this process; it is published behind the caller's back. */
+  /** Resolves when the report would outlive this process; it is published asynchronously. */
   async send(
     report: ContainerReport,
     cause: { readonly correlationId?: string; readonly causationId?: string } = {},
@@ -48,14 +51,14 @@ export class Reporter {
   }
 
   /**
-   * Whether a report of the container waits that no try was made with. The first one of a queue does not count: an earlier agent, or a try whose answer was
-   * lost, may have brought it to the bus, which drops a second copy.
+   * Whether a report of the container was surely never sent. The first one of a queue does not count: an earlier agent,
+   * or a try whose answer was lost, may have published it, and the bus drops a second copy.
    */
   hasUnsent(containerId: string): boolean {
     return (this.queues.get(containerId)?.length ?? 0) > 1;
   }
 
-  /** Waits until nothing is pending or the time is over; what is left lies in the journal. */
+  /** Waits until nothing is pending or the time is over; the rest stays in the journal. */
   async close(patienceMs: number): Promise<void> {
     if (this.queues.size > 0) {
       let timer: NodeJS.Timeout | undefined;
@@ -74,11 +77,11 @@ export class Reporter {
     }
     this.queues.set(entry.report.containerId, [entry]);
     this.pump(entry.report.containerId).catch((error: unknown) => {
-      // Only the journal's own file operations end here: the report was stored, its file stays and is sent once more.
+      // Only the journal's file operations fail here: the report was stored, its file stays and is sent once more.
       this.queues.delete(entry.report.containerId);
       this.logger.error(
         { err: error, containerId: entry.report.containerId },
-        'a published report could not be taken out of the journal',
+        'a published report could not be removed from the journal',
       );
     });
   }

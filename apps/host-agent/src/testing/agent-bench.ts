@@ -42,9 +42,9 @@ import {
 import { readMachineState, startNats, tailOf, type TestServer } from '@plinth/testkit';
 import { contentOf, type ImageOptions, installImage } from './signed-image.js';
 
-/** Of an event that comes within a second on an idle machine. */
+/** For an event that comes within a second on an idle machine. */
 const PATIENCE_MS = 60_000;
-/** A server on a busy machine answers late. */
+/** For a server, which answers late on a busy machine. */
 const SERVER_PATIENCE_MS = 60_000;
 
 const REPOSITORY = resolve(import.meta.dirname, '../../../..');
@@ -57,7 +57,7 @@ export interface StreamedResult {
 
 export class AgentBench {
   readonly reports: ContainerReport[] = [];
-  /** What the agents print: `PLINTH_TEST_LOG`, else a file beside everything else. */
+  /** Log file of the agents: `PLINTH_TEST_LOG`, else a file in the test's directory. */
   private readonly log: number;
   private readonly logFile: string;
   private collector: ConsumerMessages | undefined;
@@ -132,7 +132,7 @@ export class AgentBench {
     };
   }
 
-  async desire(config: Record<string, unknown> & { containerId: string }): Promise<void> {
+  async publishConfig(config: Record<string, unknown> & { containerId: string }): Promise<void> {
     const id = newId();
     const subject = desiredContainer(String(config['host']), config.containerId);
     const headers = encodeHeaders({
@@ -147,7 +147,7 @@ export class AgentBench {
       .publish(subject, JSON.stringify(config), { headers });
   }
 
-  async forgetDesired(containerId: string): Promise<void> {
+  async deleteConfig(containerId: string): Promise<void> {
     const jsm = await this.connection.jetstreamManager();
     await jsm.streams.purge(STREAMS.desired.name, { filter: desiredContainer(this.host, containerId) });
   }
@@ -216,8 +216,10 @@ export class AgentBench {
     }
   }
 
-  /** As an agent leaves it that dies after the bus has stored the report and before it has deleted the report's file. */
-  async putBackIntoJournal(report: ContainerReport): Promise<void> {
+  /**
+   * Leaves the state of an agent that died after the bus had stored the report and before it deleted the report's file.
+   */
+  async restoreJournalFile(report: ContainerReport): Promise<void> {
     const jsm = await this.connection.jetstreamManager();
     const subject = hostReport(report.host, report.containerId);
     const stored = await jsm.streams.getMessage(STREAMS.reports.name, { last_by_subj: subject });
@@ -235,7 +237,7 @@ export class AgentBench {
     return this.streamed(agentExec(this.host), query);
   }
 
-  /** @param onOutput gets what comes on standard output, as it comes */
+  /** @param onOutput called with standard output as it arrives */
   logs(query: LogsQuery, onOutput?: (text: string) => void): Promise<StreamedResult> {
     return this.streamed(agentLogs(this.host), query, onOutput);
   }
@@ -244,7 +246,7 @@ export class AgentBench {
     return this.nats.pause();
   }
 
-  /** On what it had stored. */
+  /** Starts the server again on its stored streams. */
   startNatsAgain(): Promise<void> {
     return this.nats.start();
   }
@@ -258,7 +260,7 @@ export class AgentBench {
     rmSync(this.directory, { recursive: true, force: true });
   }
 
-  /** What says why a report does not come. */
+  /** Texts that help to find why a report does not come. */
   private diagnosis(containerId: string): string {
     const reports = this.reports.filter((report) => report.containerId === containerId);
     const journals = [...this.hosts].map((host) => {
@@ -323,12 +325,12 @@ export async function waitFor<T>(look: () => T | undefined, what: string, patien
   throw new Error(`waited ${patienceMs} ms in vain for ${what}`);
 }
 
-/** What an agent's containers leave in the host's mount table, cgroups and process table. */
+/** Traces of an agent's containers in the host's mount table, cgroups and process table. */
 export function leftovers(bench: AgentBench, ids: readonly string[]): string[] {
   const mounts = readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
     .filter((line) => line.includes(bench.directory));
-  // Other suites' groups come and go while this looks.
+  // Groups of other suites may appear and disappear meanwhile.
   const cgroups = readMachineState([])
     .cgroups.map(({ path }) => path)
     .filter((path) => ids.some((id) => path.includes(id)));

@@ -1,4 +1,4 @@
-/** For the integration tests: a master as a distributor leaves it on a storage node, on a real Debian tree. */
+/** For the integration tests: a master as a distributor installs it on a storage node, with a real Debian tree. */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -34,7 +34,10 @@ export function contentOf(version: string): Digest {
   return digestOf(`content of ${version}`);
 }
 
-/** `debian-12@<version>`: hard links of the tree, signed with a key of its own, which is put among the trusted ones. @returns its content digest */
+/**
+ * `debian-12@<version>`: hard links of the tree, signed with a key of its own, which is put among the trusted ones.
+ * @returns its content digest
+ */
 export async function installImage(
   images: string,
   keys: string,

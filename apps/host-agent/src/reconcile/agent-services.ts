@@ -1,4 +1,4 @@
-/** What the executors work with: one of each per agent. */
+/** The services that actors and executors use: one instance of each per agent. */
 import type { Logger } from '@plinth/service-kit';
 import type { ContainerLogs } from '../adapters/container-logs.js';
 import type { ContainerStore } from '../adapters/container-store.js';
@@ -12,7 +12,7 @@ import type { StorageMounts } from '../domain/storage-mounts.js';
 import type { HealthChecks } from './health-checks.js';
 import type { Reporter } from './reporter.js';
 
-export interface Hands {
+export interface AgentServices {
   readonly host: string;
   readonly bootId: string;
   readonly clock: HostClock;
@@ -27,7 +27,10 @@ export interface Hands {
   readonly reporter: Reporter;
   /** Places for starts. */
   readonly starts: FairQueue;
-  /** Places for stops with a start right after them; fewer, so that each is down for as short as it can be. */
+  /**
+   * Places for stops that a start follows; fewer than for starts, so that each container is down as briefly as
+   * possible.
+   */
   readonly handovers: FairQueue;
   readonly health: HealthChecks;
   readonly logger: Logger;
