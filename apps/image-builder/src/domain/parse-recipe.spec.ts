@@ -194,7 +194,11 @@ describe('parseRecipe', () => {
     ],
     ['a package that is an option', { packages: { add: ['--allow-unauthenticated'] } }, /^packages\.add\[0\]: /],
     ['a package that removes', { packages: { add: ['apt-'] } }, /^packages\.add\[0\]: /],
-    ['a package added and removed', { packages: { add: ['vi'], remove: ['vi'] } }, /^packages\.remove\[0\]: is also in packages/],
+    [
+      'a package added and removed',
+      { packages: { add: ['vi'], remove: ['vi'] } },
+      /^packages\.remove\[0\]: is also in packages/,
+    ],
     ['packages as text', { packages: { add: 'curl' } }, /^packages\.add: must be a list/],
     ['a file with ..', { files: [{ path: '/etc/../../x', content: '' }] }, /^files\[0\]\.path: must be normal/],
     ['a relative file', { files: [{ path: 'etc/x', content: '' }] }, /^files\[0\]\.path: must be an absolute path/],

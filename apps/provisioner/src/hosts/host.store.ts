@@ -50,7 +50,7 @@ export async function recordHostHeartbeat(manager: EntityManager, beat: HostHear
 }
 
 /** A host or storage node that is not lost. */
-export interface HeardNode {
+export interface NodeInUse {
   readonly name: string;
   readonly state: 'ready' | 'suspect';
   /** Counts its heartbeats. */
@@ -62,13 +62,13 @@ export interface SilentNode {
   readonly lastSeenAt: string;
 }
 
-export async function hostsInUse(manager: EntityManager): Promise<HeardNode[]> {
-  const rows: HeardNode[] = await manager.query(`SELECT host AS name, state, beats FROM hosts WHERE state <> 'lost'`);
+export async function hostsInUse(manager: EntityManager): Promise<NodeInUse[]> {
+  const rows: NodeInUse[] = await manager.query(`SELECT host AS name, state, beats FROM hosts WHERE state <> 'lost'`);
   return rows;
 }
 
-export async function storageInUse(manager: EntityManager): Promise<HeardNode[]> {
-  const rows: HeardNode[] = await manager.query(
+export async function storageInUse(manager: EntityManager): Promise<NodeInUse[]> {
+  const rows: NodeInUse[] = await manager.query(
     `SELECT node AS name, state, beats FROM storage_nodes WHERE state <> 'lost'`,
   );
   return rows;
@@ -80,7 +80,7 @@ export async function storageInUse(manager: EntityManager): Promise<HeardNode[]>
  */
 export async function markSilent(
   manager: EntityManager,
-  hosts: readonly HeardNode[],
+  hosts: readonly NodeInUse[],
   state: 'suspect' | 'lost',
 ): Promise<SilentNode[]> {
   if (hosts.length === 0) return [];
@@ -94,7 +94,7 @@ export async function markSilent(
 }
 
 /** Marks storage nodes as {@link markSilent} marks hosts. */
-export async function markStorageLost(manager: EntityManager, nodes: readonly HeardNode[]): Promise<SilentNode[]> {
+export async function markStorageLost(manager: EntityManager, nodes: readonly NodeInUse[]): Promise<SilentNode[]> {
   if (nodes.length === 0) return [];
   const [rows]: [SilentRow[], number] = await manager.query(
     `UPDATE storage_nodes s SET state = 'lost' FROM unnest($1::text[], $2::bigint[]) AS silent(node, beats)

@@ -29,7 +29,8 @@ import { loadUpdateCatalogue } from '../containers/update.store.js';
 import { announceUpdate, imageNames } from './container-update.js';
 import { transition } from '../containers/domain/container-state.js';
 import { beginRestore, beginUpdate, chooseTarget, fallbackImage } from '../containers/domain/image-update.js';
-import { planRollout, type RolloutStep, type RolloutView } from './domain/rollout-plan.js';
+import { planRollout } from './domain/rollout-plan.js';
+import type { RolloutStep, RolloutView } from './domain/rollout-view.js';
 import { announceRollout, type RolloutAnnouncement } from './rollout-announcement.js';
 import { ProvisionerConfig } from '../config.js';
 

@@ -8,7 +8,7 @@ import type {
   RolloutWait,
 } from '@plinth/contracts';
 import type { EntityManager } from 'typeorm';
-import type { PlannedMember, RolloutView } from './domain/rollout-plan.js';
+import type { PlannedMember, RolloutView } from './domain/rollout-view.js';
 import type { UpdateVerdict } from '../containers/domain/image-update.js';
 
 export interface RolloutRow {

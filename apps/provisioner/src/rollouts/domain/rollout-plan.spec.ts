@@ -6,7 +6,8 @@ import { describe, expect, it } from '@jest/globals';
 import type { RolloutRequested, RolloutState } from '@plinth/contracts';
 import fc from 'fast-check';
 import { budgetsOf } from './rollout-budgets.js';
-import { planRollout, type PlannedMember, type RolloutStep, type RolloutView } from './rollout-plan.js';
+import { planRollout } from './rollout-plan.js';
+import type { PlannedMember, RolloutStep, RolloutView } from './rollout-view.js';
 
 const FROM = 'debian-12@v1';
 const TO = 'debian-12@v2';

@@ -3,87 +3,11 @@
  * The result is written in one transaction with the rollout's row locked, so it is called again only after its result
  * is stored.
  */
-import type { MemberPhase, RolloutRequested, RolloutState, RolloutWait } from '@plinth/contracts';
+import type { RolloutWait } from '@plinth/contracts';
 import { type Budgets, budgetsOf, InProgress } from './rollout-budgets.js';
+import { patienceOf, LATE, settleMembers } from './rollout-settlement.js';
+import type { PlannedMember, RolloutDecision, RolloutStep, RolloutView } from './rollout-view.js';
 import { nextOpening, windowIsOpen } from './rollout-window.js';
-
-export interface PlannedMember {
-  readonly ordinal: number;
-  readonly containerId: string;
-  readonly tenant: string;
-  readonly host: string;
-  readonly hostLost: boolean;
-  readonly storageNode: string;
-  readonly fromImage: string;
-  readonly toImage: string;
-  readonly phase: MemberPhase;
-  /** Why it failed or was skipped. */
-  readonly reason: string | null;
-  /** null: not chosen for a batch yet. */
-  readonly batch: number | null;
-  /** Whether this rollout has switched it at some time. */
-  readonly switched: boolean;
-  /** Start of the present phase, milliseconds since the epoch. */
-  readonly changedAtMs: number;
-  readonly desired: 'running' | 'stopped' | 'removed';
-  readonly removed: boolean;
-  /** Image of the container's config. */
-  readonly image: string;
-  /** Whether an update of it, by any request, is being judged or reverted. */
-  readonly updating: boolean;
-}
-
-export interface RolloutView {
-  readonly request: RolloutRequested;
-  readonly state: RolloutState;
-  readonly pausedBecause: 'person' | 'failures' | 'approval' | null;
-  /** Batches below this number may begin. */
-  readonly approvedBatches: number;
-  /** Failures that a person has accepted. */
-  readonly forgivenFailures: number;
-  readonly finishedBatch: number;
-  readonly changedAtMs: number;
-  readonly members: readonly PlannedMember[];
-  /** Every container with an update in progress, of this rollout or any other request. */
-  readonly inProgress: readonly { readonly containerId: string; readonly host: string; readonly tenant: string }[];
-  /** Storage nodes that lack an image which a pending member needs. */
-  readonly unstaged: readonly { readonly storageNode: string; readonly image: string }[];
-  /** Targets on which no container may be started any more. */
-  readonly withdrawn: readonly string[];
-}
-
-export type RolloutStep =
-  /** null: the member leaves its batch. */
-  | { readonly kind: 'assign'; readonly ordinal: number; readonly batch: number | null }
-  | { readonly kind: 'switch'; readonly ordinal: number; readonly containerId: string; readonly image: string }
-  | { readonly kind: 'restore'; readonly ordinal: number; readonly containerId: string; readonly image: string }
-  | {
-      readonly kind: 'settle';
-      readonly ordinal: number;
-      readonly phase: 'failed' | 'skipped';
-      readonly reason: string;
-      readonly message: string;
-    }
-  | { readonly kind: 'batch-started'; readonly batch: number; readonly size: number }
-  | { readonly kind: 'batch-finished'; readonly batch: number; readonly size: number }
-  | {
-      readonly kind: 'become';
-      readonly state: RolloutState;
-      readonly because?: 'person' | 'failures' | 'approval';
-      readonly message: string;
-    }
-  /** No update of the rollout is in progress any more, and nothing more will be done. */
-  | { readonly kind: 'end'; readonly message: string };
-
-export interface RolloutDecision {
-  readonly steps: readonly RolloutStep[];
-  /** Why the rollout waits now; null: it continues as soon as the steps are written, or it has ended. */
-  readonly wait: RolloutWait | null;
-}
-
-const DEFAULT_DEADLINE_SECONDS = 600;
-/** Reason of a member that was not judged, or not reverted, in time. */
-const LATE = 'deadline';
 
 export function planRollout(view: RolloutView, nowMs: number): RolloutDecision {
   const settled = settleMembers(view, nowMs);
@@ -104,47 +28,6 @@ export function planRollout(view: RolloutView, nowMs: number): RolloutDecision {
     case 'reverted':
       return { steps: [], wait: null };
   }
-}
-
-/** Members that are settled without an action: removed, stopped, on the target already, on a lost host, too late. */
-function settleMembers(view: RolloutView, nowMs: number): readonly RolloutStep[] {
-  return view.members.flatMap((member) => {
-    const verdict = verdictOn(member, view, nowMs);
-    return verdict ? [{ kind: 'settle' as const, ordinal: member.ordinal, ...verdict }] : [];
-  });
-}
-
-type Settlement = Omit<Extract<RolloutStep, { kind: 'settle' }>, 'kind' | 'ordinal'>;
-
-function verdictOn(member: PlannedMember, view: RolloutView, nowMs: number): Settlement | undefined {
-  const active = member.phase === 'pending' || member.phase === 'switching' || member.phase === 'restoring';
-  if (!active) return undefined;
-  const skip = (reason: string, message: string): Settlement => ({ phase: 'skipped', reason, message });
-  if (member.removed || member.desired === 'removed') return skip('removed', 'it was removed meanwhile');
-  if (member.desired === 'stopped') {
-    return member.phase === 'pending'
-      ? skip('stopped', 'it is stopped; it stays on its image')
-      : skip('stopped', 'it was stopped meanwhile; its present config applies when it is started');
-  }
-  if (member.phase === 'pending') {
-    if (member.image === member.toImage && !member.updating)
-      return skip('already-on-image', `it is on ${member.toImage} already`);
-    return undefined;
-  }
-  // Its config is written: a lost host carries it out when it comes back.
-  if (member.hostLost)
-    return skip('host-lost', `host ${member.host} is lost; it will follow its config when it comes back`);
-  const { request } = view;
-  const deadline = patienceOf(view);
-  const judging =
-    member.phase === 'switching' ? ((request.stableSeconds ?? 5) + (request.soakSeconds ?? 60)) * 1000 : 0;
-  if (nowMs - member.changedAtMs <= deadline + judging) return undefined;
-  const what = member.phase === 'switching' ? 'not judged' : 'not back';
-  return {
-    phase: 'failed',
-    reason: LATE,
-    message: `${what} after ${Math.round((nowMs - member.changedAtMs) / 1000)} s; plinth inspect shows its state`,
-  };
 }
 
 function planStaging(view: RolloutView): RolloutDecision {
@@ -273,10 +156,6 @@ function blockedForGood(
         ]
       : [];
   });
-}
-
-function patienceOf(view: RolloutView): number {
-  return (view.request.deadlineSeconds ?? DEFAULT_DEADLINE_SECONDS) * 1000;
 }
 
 function lastChange(view: RolloutView): number {
