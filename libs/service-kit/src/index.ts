@@ -42,7 +42,14 @@ export { OnEvent, OnQuery } from './messaging/handlers.js';
 export { rejectionOf } from './messaging/rejection.js';
 export { ensureStreams } from './messaging/streams.js';
 export { type DatabaseOptions, openDatabase } from './persistence/database.js';
-export { claimEvent, insertEvents, Outbox, type OutboxEvent } from './persistence/outbox.js';
+export { claimEvent, insertEvents, Outbox } from './persistence/outbox.js';
 export { persistenceModule } from './persistence/persistence.module.js';
 export { readStored, type StoredMessage, type StoredMessageQuery } from './messaging/stored-message.js';
-export { type Cause, causeOf, type PublishOptions, type Refusal, UnitOfWork } from './persistence/unit-of-work.js';
+export {
+  type Cause,
+  causeOf,
+  type PublishOptions,
+  type Refusal,
+  UnitOfWork,
+  type OutboxEvent,
+} from './persistence/unit-of-work.js';

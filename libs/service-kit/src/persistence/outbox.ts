@@ -2,7 +2,6 @@
  * Transactional outbox: what a transaction decided is written beside it and published after the commit, at least once,
  * in order per aggregate. Several copies of a service may run it on the same tables.
  */
-import { type EventOf, type EventSubject } from '@plinth/contracts';
 import { DataSource, type EntityManager } from 'typeorm';
 import { Inject, Injectable } from '@nestjs/common';
 import { WorkLoop } from '../lifecycle/work-loop.js';
@@ -12,16 +11,7 @@ import { newId } from '../messaging/envelope.js';
 import { assertContract } from '../messaging/outgoing-contracts.js';
 import { EventPublisher } from '../messaging/publisher.js';
 import { CONSUMERS, LOGGER } from '../service-context.js';
-import { type Cause, UnitOfWork } from './unit-of-work.js';
-
-/** An event on its way to the bus; the subject determines the class of the data. */
-export type OutboxEvent<S extends EventSubject = EventSubject> = EventOf<S> & {
-  /** Absent: the subject. */
-  readonly aggregate?: string;
-  readonly id?: string;
-  readonly correlationId: string;
-  readonly causationId?: string;
-};
+import { type Cause, type OutboxEvent, UnitOfWork } from './unit-of-work.js';
 
 interface PendingRow {
   sequence: string;

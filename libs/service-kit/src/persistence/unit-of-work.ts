@@ -5,7 +5,6 @@
 import { type EventOf, type EventSubject, fitMessage, type PayloadOf, type SUBJECTS } from '@plinth/contracts';
 import type { EntityManager } from 'typeorm';
 import type { Envelope } from '../messaging/envelope.js';
-import type { OutboxEvent } from './outbox.js';
 
 /** What all events that follow from a request or fact are marked with. */
 export interface Cause {
@@ -28,6 +27,15 @@ export interface PublishOptions {
   /** Absent: random. */
   readonly id?: string;
 }
+
+/** An event on its way to the bus; the subject determines the class of the data. */
+export type OutboxEvent<S extends EventSubject = EventSubject> = EventOf<S> & {
+  /** Absent: the subject. */
+  readonly aggregate?: string;
+  readonly id?: string;
+  readonly correlationId: string;
+  readonly causationId?: string;
+};
 
 export class UnitOfWork {
   constructor(
