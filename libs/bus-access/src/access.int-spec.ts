@@ -312,6 +312,7 @@ const MATRIX: Readonly<Record<string, Rules>> = {
       'deadletter.provisioner',
       ...EVERY_STREAM.map((stream) => `$JS.API.STREAM.INFO.${stream}`),
       '$JS.API.STREAM.PURGE.PLINTH_DESIRED',
+      '$JS.API.STREAM.UPDATE.PLINTH_EVENTS',
     ],
     mustNotPublish: [
       'image.promoted',
@@ -323,8 +324,9 @@ const MATRIX: Readonly<Record<string, Rules>> = {
       'container.requested',
       ...REQUESTS_OF_OPERATORS,
       ...EVERY_STREAM.flatMap((stream) =>
-        ['DELETE', 'RESTORE', 'SNAPSHOT', 'UPDATE'].map((verb) => `$JS.API.STREAM.${verb}.${stream}`),
+        ['DELETE', 'RESTORE', 'SNAPSHOT'].map((verb) => `$JS.API.STREAM.${verb}.${stream}`),
       ),
+      ...EVERY_STREAM.filter((stream) => stream !== 'PLINTH_EVENTS').map((stream) => `$JS.API.STREAM.UPDATE.${stream}`),
       ...EVERY_STREAM.filter((stream) => stream !== 'PLINTH_DEADLETTERS').map(
         (stream) => `$JS.API.STREAM.MSG.DELETE.${stream}`,
       ),

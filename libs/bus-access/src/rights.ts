@@ -190,7 +190,6 @@ export const PROVISIONER_API: readonly string[] = [
   '$JS.API.INFO',
   ...Object.values(STREAMS).flatMap(({ name }) => [
     `$JS.API.STREAM.CREATE.${name}`,
-    `$JS.API.STREAM.UPDATE.${name}`,
     `$JS.API.STREAM.INFO.${name}`,
     `$JS.API.CONSUMER.CREATE.${name}`,
     `$JS.API.CONSUMER.CREATE.${name}.>`,
@@ -198,6 +197,8 @@ export const PROVISIONER_API: readonly string[] = [
     `$JS.API.CONSUMER.INFO.${name}.*`,
     ...pullRights(name, '*'),
   ]),
+  // A later version has more kinds of events.
+  `$JS.API.STREAM.UPDATE.${STREAMS.events.name}`,
   `$JS.API.CONSUMER.DELETE.${STREAMS.desired.name}.*`,
   `$JS.API.STREAM.PURGE.${STREAMS.desired.name}`,
   `$JS.API.STREAM.MSG.GET.${STREAMS.deadLetters.name}`,

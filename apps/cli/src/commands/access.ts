@@ -1,7 +1,7 @@
 /** Who may log in to the bus, and with which key. */
 import { resolve } from 'node:path';
 import { NAME_PATTERN } from '@plinth/contracts';
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Member } from '@plinth/bus-access';
 import { printLine } from '../output/print.js';
 
@@ -100,10 +100,15 @@ export function register(program: Command): void {
 
 function withMembers(command: Command): Command {
   return command
-    .option('--host <name>', 'repeatable', collectNames, [])
-    .option('--storage-node <name>', 'repeatable', collectNames, [])
-    .option('--upstream <name>', 'a further system that requests containers; repeatable', collectNames, [])
-    .option('--operator <name>', 'a further operator; repeatable', collectNames, []);
+    .addOption(names('--host <name>', 'a host; repeatable'))
+    .addOption(names('--storage-node <name>', 'a storage node; repeatable'))
+    .addOption(names('--upstream <name>', 'a further system that requests containers; repeatable'))
+    .addOption(names('--operator <name>', 'a further operator; repeatable'));
+}
+
+/** The value is a list, empty where the option is not given. */
+function names(flags: string, description: string): Option {
+  return new Option(flags, description).argParser(collectNames).default([], 'none');
 }
 
 function collectNames(name: string, before: readonly string[]): string[] {

@@ -39,6 +39,7 @@ describe.each(program.commands.flatMap((command) => leaves(command, '')))('plint
     if (typeof option.defaultValue === 'number' && option.defaultValueDescription === undefined)
       expect(option.defaultValue).toBeLessThan(1_000);
     expect(flags).not.toMatch(/<(?:seconds|ms|milliseconds)>/);
+    expect(help).not.toContain('(default: [])');
     expect(option.description).not.toMatch(/the default:/);
   }
 
