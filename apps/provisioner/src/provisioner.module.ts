@@ -15,16 +15,7 @@ import { ContainersModule } from './containers/containers.module.js';
 import { HostsModule } from './hosts/hosts.module.js';
 import { ImagesModule } from './images/images.module.js';
 import { MovesModule } from './moves/moves.module.js';
-import {
-  AddIntake1700000005000,
-  AddMoves1700000004000,
-  AddRetirement1700000003000,
-  AddRollouts1700000002000,
-  AddStorageState1700000007500,
-  AddTenantDisk1700000006000,
-  AddHealth1700000008000,
-  CreateProvisionerTables1700000001000,
-} from './postgres/migrations.js';
+import { PROVISIONER_MIGRATIONS } from './postgres/migrations.js';
 import { QueriesModule } from './queries/queries.module.js';
 import { ReportsModule } from './reports/reports.module.js';
 import { RolloutsModule } from './rollouts/rollouts.module.js';
@@ -33,16 +24,7 @@ import { RolloutsModule } from './rollouts/rollouts.module.js';
   imports: [
     persistenceModule(ProvisionerConfig, {
       schema: 'provisioner',
-      migrations: [
-        CreateProvisionerTables1700000001000,
-        AddRollouts1700000002000,
-        AddRetirement1700000003000,
-        AddMoves1700000004000,
-        AddIntake1700000005000,
-        AddTenantDisk1700000006000,
-        AddStorageState1700000007500,
-        AddHealth1700000008000,
-      ],
+      migrations: PROVISIONER_MIGRATIONS,
       poolSize: 20,
     }),
     ContainersModule,

@@ -289,3 +289,15 @@ export class AddHealth1700000008000 implements MigrationInterface {
     await runner.query('ALTER TABLE containers DROP COLUMN health, DROP COLUMN failed_checks');
   }
 }
+
+/** In the order in which they are made. */
+export const PROVISIONER_MIGRATIONS = [
+  CreateProvisionerTables1700000001000,
+  AddRollouts1700000002000,
+  AddRetirement1700000003000,
+  AddMoves1700000004000,
+  AddIntake1700000005000,
+  AddTenantDisk1700000006000,
+  AddStorageState1700000007500,
+  AddHealth1700000008000,
+];

@@ -18,15 +18,7 @@ import { startNats, startPostgres, type TestServer } from '@plinth/testkit';
 import { connect, type NatsConnection } from 'nats';
 import type { DataSource } from 'typeorm';
 import { ProvisionerConfig } from '../config.js';
-import {
-  AddIntake1700000005000,
-  AddMoves1700000004000,
-  AddRetirement1700000003000,
-  AddRollouts1700000002000,
-  AddStorageState1700000007500,
-  AddTenantDisk1700000006000,
-  CreateProvisionerTables1700000001000,
-} from '../postgres/migrations.js';
+import { PROVISIONER_MIGRATIONS } from '../postgres/migrations.js';
 import { ImageActivationRequestedHandler } from './image-activation-requested.handler.js';
 import { RolloutControl } from './rollout-control.js';
 import { RolloutCreation } from './rollout-creation.js';
@@ -52,15 +44,7 @@ beforeAll(async () => {
   source = await openDatabase({
     url: postgres.url,
     schema: 'provisioner',
-    migrations: [
-      CreateProvisionerTables1700000001000,
-      AddRollouts1700000002000,
-      AddRetirement1700000003000,
-      AddMoves1700000004000,
-      AddIntake1700000005000,
-      AddTenantDisk1700000006000,
-      AddStorageState1700000007500,
-    ],
+    migrations: PROVISIONER_MIGRATIONS,
     logger,
   });
   outbox = new Outbox(source, new EventPublisher(connection, 'test'), new OwnConsumers(connection), logger);

@@ -70,7 +70,7 @@ export class ProvisionerSuite {
   }
 
   async close(): Promise<void> {
-    this.hosts.stop();
+    await this.hosts.stop();
     await this.connection.close();
     await Promise.all(this.provisioners.map((provisioner) => provisioner.end()));
     await Promise.all([this.nats.stop(), this.postgres.stop()]);

@@ -59,6 +59,7 @@ export class ScriptedHosts {
   private readonly onTrial = new Map<string, Set<string>>();
   private readonly waiting: { config: ContainerConfig; correlationId: string }[] = [];
   private beating: NodeJS.Timeout | undefined;
+  private readonly publishing = new Set<Promise<unknown>>();
 
   constructor(
     private readonly connection: NatsConnection,
@@ -75,9 +76,11 @@ export class ScriptedHosts {
     this.beat();
   }
 
-  stop(): void {
+  /** Resolves when the bus has stored or refused the last report. */
+  async stop(): Promise<void> {
     clearInterval(this.beating);
     this.beating = undefined;
+    await Promise.allSettled(this.publishing);
   }
 
   /** Reports the container's present state again, as an agent does that came back. */
@@ -230,9 +233,10 @@ export class ScriptedHosts {
     // A bus that refuses it fails the test that waits for its effect.
     const envelope = headers();
     envelope.set('ce-correlationid', container.correlationId);
-    if (this.beating !== undefined)
-      void this.jetstream.publish(hostReport(config.host, config.containerId), JSON.stringify(report), {
-        headers: envelope,
-      });
+    if (this.beating === undefined) return;
+    const subject = hostReport(config.host, config.containerId);
+    const published = this.jetstream.publish(subject, JSON.stringify(report), { headers: envelope });
+    this.publishing.add(published);
+    void published.finally(() => this.publishing.delete(published));
   }
 }
