@@ -90,16 +90,15 @@ export class ContainerCreation {
     }
   }
 
-  /** @returns the candidate whose host has room, which is reserved */
+  /** @returns the container on the first host that has room, which is reserved */
   private async reserveFirst(
     unit: UnitOfWork,
-    { candidates, image, resources }: Plan,
+    { hosts, containerOn, image, resources }: Plan,
   ): Promise<ContainerRecord | 'no-room' | 'image-withdrawn'> {
-    for (const record of candidates) {
-      const { host } = record.config;
-      const room = await reserve(unit.db, host, image, resources, this.config.PLINTH_CPU_OVERCOMMIT);
+    for (const candidate of hosts) {
+      const room = await reserve(unit.db, candidate.host, image, resources, this.config.PLINTH_CPU_OVERCOMMIT);
       if (room === 'image-withdrawn') return room;
-      if (room === 'reserved') return record;
+      if (room === 'reserved') return containerOn(candidate);
     }
     return 'no-room';
   }

@@ -58,11 +58,11 @@ describe('planCreation', () => {
   it('puts the container on each host that has room, best host first, with the storage node that was drawn', () => {
     const plan = planCreation(request({ datacenter: 'west', image: 'os@v7' }), VIEW, RULES, DRAWS);
     if (!plan.ok) throw new Error(plan.message);
-    expect(plan.candidates.map(({ config }) => [config.host, config.storageNode])).toEqual([
+    expect(plan.hosts.map(plan.containerOn).map(({ config }) => [config.host, config.storageNode])).toEqual([
       ['west-2', 'sn-2'],
       ['west-1', 'sn-3'],
     ]);
-    expect(plan.candidates[0]).toMatchObject({
+    expect(plan.hosts.map(plan.containerOn)[0]).toMatchObject({
       id: DRAWS.containerId,
       state: 'scheduled',
       requestedAt: DRAWS.requestedAt,

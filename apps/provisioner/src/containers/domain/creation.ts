@@ -53,8 +53,10 @@ export type Creation =
       readonly ok: true;
       readonly image: ServableImage;
       readonly resources: Resources;
-      /** The container on each host that has room, best host first; never empty. */
-      readonly candidates: readonly ContainerRecord[];
+      /** Hosts that have room, best first; never empty. */
+      readonly hosts: readonly CandidateHost[];
+      /** The container as it is on one of them: made for the host that is reserved, not for all. */
+      readonly containerOn: (host: CandidateHost) => ContainerRecord;
       /** The answer when no candidate's host has room any more. */
       readonly allTaken: CreationRefusal;
     }
@@ -85,7 +87,7 @@ export function planCreation(
   if (overQuota) return { ok: false, reason: 'quota-exceeded', message: overQuota };
   const placement = choosePlacement(hosts, image.storageNodes, resources, policy, draws.hostDraw, draws.turn);
   if (!placement.ok) return placement;
-  const candidates = placement.hosts.map(({ host, storageNodes }): ContainerRecord => {
+  const containerOn = ({ host, storageNodes }: CandidateHost): ContainerRecord => {
     const nodes = image.storageNodes.filter((node) => storageNodes.includes(node));
     const decision = {
       containerId: draws.containerId,
@@ -117,7 +119,7 @@ export function planCreation(
       health: null,
       failedChecks: [],
     };
-  });
+  };
   const allTaken: CreationRefusal = { reason: 'no-capacity', message: noRoom(placement.hosts, resources) };
-  return { ok: true, image, resources, candidates, allTaken };
+  return { ok: true, image, resources, hosts: placement.hosts, containerOn, allTaken };
 }
