@@ -157,7 +157,7 @@ module.exports = {
   ],
   options: {
     doNotFollow: { path: ['node_modules', '/dist/'] },
-    exclude: { path: ['^(?:apps|libs)/[^/]+/dist/', '^(?:test|bench)/dist/', '^.plinth/'] },
+    exclude: { path: ['^(?:apps|libs)/[^/]+/(?:dist|build)/', '^(?:test|bench)/dist/', '^.plinth/'] },
     tsPreCompilationDeps: true,
     combinedDependencies: true,
     tsConfig: { fileName: 'tsconfig.cruise.json' },

@@ -3,10 +3,11 @@ FROM node:24-bookworm-slim AS build
 WORKDIR /plinth
 COPY package.json package-lock.json tsconfig*.json ./
 COPY libs libs
+COPY scripts scripts
 COPY apps apps
 COPY test test
 COPY bench bench
-RUN npm install --no-save --no-audit --no-fund && node node_modules/typescript-7/bin/tsc -b libs/contracts libs/service-kit libs/container-runtime libs/host-os libs/image-trust apps/image-builder apps/provisioner apps/distributor apps/host-agent apps/cli \
+RUN npm install --no-save --no-audit --no-fund && node scripts/build.mjs apps/image-builder apps/provisioner apps/distributor apps/host-agent apps/cli \
  && npm prune --omit=dev --no-save
 
 FROM node:24-bookworm-slim
@@ -17,4 +18,4 @@ COPY --from=build /plinth /plinth
 COPY plinth /plinth/plinth
 COPY recipes /plinth/recipes
 ENV NODE_ENV=production
-ENTRYPOINT ["node", "--enable-source-maps"]
+ENTRYPOINT ["node"]

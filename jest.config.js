@@ -14,7 +14,7 @@ const project = (displayName, testMatch) => ({
     '^@plinth/([a-z-]+)$': '<rootDir>/libs/$1/src/index.ts',
     '^(\\.{1,2}/.*)\\.js$': '$1',
   },
-  modulePathIgnorePatterns: ['<rootDir>/.plinth', '/dist/'],
+  modulePathIgnorePatterns: ['<rootDir>/.plinth', '/dist/', '<rootDir>/apps/[a-z-]+/build/'],
   testPathIgnorePatterns: ['/node_modules/', '/dist/'],
   transform: {
     '^.+\\.ts$': [

@@ -89,7 +89,7 @@ function* sources(directory) {
 function* texts(directory) {
   for (const entry of readdirSync(directory, { withFileTypes: true })) {
     const path = join(directory, entry.name);
-    if (entry.name.startsWith('.') || ['node_modules', 'dist', 'coverage'].includes(entry.name)) continue;
+    if (entry.name.startsWith('.') || ['node_modules', 'dist', 'build', 'coverage'].includes(entry.name)) continue;
     if (entry.isDirectory()) yield* texts(path);
     else if (entry.isFile() && /\.(?:ts|md)$/.test(entry.name)) yield path;
   }

@@ -9,5 +9,5 @@ const top = resolve(import.meta.dirname, '..');
 export default function build() {
   // For the check of another run that is on the machine at the same time: what bears no mark may be of these tests.
   process.env.PLINTH_TEST_RUN ??= randomBytes(8).toString('hex');
-  execFileSync(process.execPath, [resolve(top, 'node_modules/typescript-7/bin/tsc'), '-b', top], { stdio: 'inherit' });
+  execFileSync(process.execPath, [resolve(top, 'scripts/build.mjs')], { stdio: 'inherit' });
 }

@@ -1,6 +1,6 @@
 /**
  * A copy of the installation with single lines of compiled files changed, so that the product needs no switch for a
- * harness.
+ * harness. Its programs load these files one by one, not the one file that the build makes of them.
  */
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -46,6 +46,8 @@ export interface Installation {
   remove(): void;
 }
 
+const mainOf = (directory: string, app: string): string => join(directory, 'apps', app, 'dist', 'main.js');
+
 /** @throws Error when a file does not have the text that an edit replaces */
 export function copyInstallation(from: string, edits: readonly Edit[]): Installation {
   const directory = mkdtempSync(join(tmpdir(), 'plinth-planted-'));
@@ -68,10 +70,10 @@ export function copyInstallation(from: string, edits: readonly Edit[]): Installa
     writeFileSync(path, text.replace(find, replace));
   }
   for (const app of APPS) {
-    const main = join(directory, 'apps', app, 'dist', 'main.js');
     writeFileSync(join(directory, 'apps', app, 'dist', 'chaos-clock.js'), CLOCK);
-    writeFileSync(main, `import './chaos-clock.js';\n${readFileSync(main, 'utf8')}`);
+    writeFileSync(mainOf(directory, app), `import './chaos-clock.js';\nimport '../build/main.js';\n`);
   }
+  writeFileSync(mainOf(directory, 'cli'), `import '../build/main.js';\n`);
   return {
     directory,
     moveClock: (app, byMs) => writeFileSync(join(directory, 'apps', app, 'dist', 'clock-offset'), String(byMs)),

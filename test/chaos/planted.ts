@@ -7,7 +7,7 @@ export interface PlantedBug extends Edit {
 
 const OUTBOX = 'libs/service-kit/dist/persistence/outbox.js';
 const TRANSPORT = 'libs/service-kit/dist/messaging/jetstream.strategy.js';
-const FLEET = 'apps/host-agent/dist/reconcile/fleet.js';
+const FLEET = 'apps/host-agent/build/reconcile/fleet.js';
 
 export const PLANTED: Readonly<Record<string, PlantedBug>> = {
   'inbox-off': {
@@ -43,7 +43,7 @@ export const PLANTED: Readonly<Record<string, PlantedBug>> = {
   },
   'exits-unseen': {
     what: 'an agent does not notice that a container has ended',
-    file: 'apps/host-agent/dist/reconcile/container-actor.js',
+    file: 'apps/host-agent/build/reconcile/container-actor.js',
     find: 'this.stale = true;',
     replace: '',
   },
@@ -61,25 +61,25 @@ export const PLANTED: Readonly<Record<string, PlantedBug>> = {
   },
   'monitor-left': {
     what: 'a container is forgotten without being ended',
-    file: 'apps/host-agent/dist/adapters/oci-containers.js',
+    file: 'apps/host-agent/build/adapters/oci-containers.js',
     find: 'return this.runtime.delete(id, { keepLog });',
     replace: 'return Promise.resolve();',
   },
   'staging-left': {
     what: 'a distributor does not remove half an extraction',
-    file: 'apps/distributor/dist/distribution/resumption.js',
+    file: 'apps/distributor/build/distribution/resumption.js',
     find: 'await staging.cleanLeftovers(',
     replace: 'await (async () => undefined)(',
   },
   'stale-reports': {
     what: 'the provisioner accepts an older report',
-    file: 'apps/provisioner/dist/reports/domain/reports.js',
+    file: 'apps/provisioner/build/reports/domain/reports.js',
     find: 'if (report.sequence <= record.reportSequence)',
     replace: 'if (false)',
   },
   unfenced: {
     what: 'the volume of a lost host is taken over before its lease has run out',
-    file: 'apps/provisioner/dist/moves/domain/relocation.js',
+    file: 'apps/provisioner/build/moves/domain/relocation.js',
     find: '!hasRunOut(lease)',
     replace: 'false',
   },

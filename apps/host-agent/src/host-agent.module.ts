@@ -70,14 +70,15 @@ interface Host {
   release(): void;
 }
 
-export async function run(): Promise<void> {
+/** @param guardProgram file of the lease guard's program */
+export async function run(guardProgram: string): Promise<void> {
   let host: Host | undefined;
   await runService({
     name: 'host-agent',
     config: HostAgentConfig,
     consumers: ({ PLINTH_HOST }) => ({ request: hostConsumers(PLINTH_HOST), watcher: desiredConsumer(PLINTH_HOST) }),
     prepare: async ({ config, logger }) => {
-      const opened = await openHost(config, logger);
+      const opened = await openHost(config, logger, guardProgram);
       const { fleet, services } = opened;
       await services.leases.open();
       await fleet.takeOver();
@@ -175,7 +176,7 @@ async function openTrustedKeys(directory: string, logger: Logger): Promise<Trust
   }
 }
 
-async function openHost(config: HostAgentConfig, logger: Logger): Promise<Host> {
+async function openHost(config: HostAgentConfig, logger: Logger, guardProgram: string): Promise<Host> {
   const keys = await openTrustedKeys(config.PLINTH_TRUSTED_KEYS, logger);
   const lock = lockOrExit(config.PLINTH_HOST_DIR);
   const state = await openStateDirectory(config.PLINTH_HOST_DIR, config.PLINTH_HOST);
@@ -203,6 +204,7 @@ async function openHost(config: HostAgentConfig, logger: Logger): Promise<Host> 
     leases: new LeaseWatch({
       host: config.PLINTH_HOST,
       hostDirectory: state.root,
+      guardProgram,
       storage,
       ttlSeconds: config.PLINTH_LEASE_SECONDS,
       bootId,

@@ -181,7 +181,7 @@ async function startService(
   const logFile = join(home, 'logs', `${service.id}.log`);
   const health = `http://127.0.0.1:${port}/health/ready`;
   const identity = await spawnServer({
-    argv: [process.execPath, '--enable-source-maps', service.main],
+    argv: [process.execPath, service.main],
     env: { PATH: process.env.PATH, HOME: process.env.HOME, LANG: 'C.UTF-8', ...fromPerson(), ...environment },
     logFile,
     life: 'background',

@@ -18,6 +18,8 @@ const FIRST_LEASE_MS = 5_000;
 export interface LeaseOptions {
   readonly host: string;
   readonly hostDirectory: string;
+  /** File of the guard's program. */
+  readonly guardProgram: string;
   readonly storage: StorageMounts;
   /** How long one renewal holds; 0: this host has no leases, and its containers are never started elsewhere. */
   readonly ttlSeconds: number;
@@ -99,7 +101,7 @@ export class LeaseWatch {
   }
 
   private keepGuard(): void {
-    const { hostDirectory, host, storage, ttlSeconds } = this.options;
+    const { hostDirectory, guardProgram, host, storage, ttlSeconds } = this.options;
     if (isFileLocked(join(hostDirectory, GUARD_LOCK))) return;
     const log = openSync(join(hostDirectory, 'guard.log'), 'a', 0o600);
     const environment = {
@@ -110,11 +112,11 @@ export class LeaseWatch {
       PLINTH_LEASE_SECONDS: String(ttlSeconds),
     };
     // Two guards at once do no harm: the second finds the lock taken and ends.
-    const guard = spawn(
-      process.execPath,
-      ['--max-semi-space-size=1', join(import.meta.dirname, '..', 'lease-guard.js'), hostDirectory],
-      { detached: true, stdio: ['ignore', log, log], env: environment },
-    );
+    const guard = spawn(process.execPath, ['--max-semi-space-size=1', guardProgram, hostDirectory], {
+      detached: true,
+      stdio: ['ignore', log, log],
+      env: environment,
+    });
     guard.on('error', (error) =>
       this.options.logger.error({ err: error }, 'lease guard could not be started; it is tried again'),
     );

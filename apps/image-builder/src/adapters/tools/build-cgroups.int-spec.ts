@@ -6,7 +6,7 @@ import { expect, it } from '@jest/globals';
 it('removes a build from every hierarchy, the hidden one included', () => {
   const left = execFileSync(
     process.execPath,
-    [join(import.meta.dirname, '../../../dist/testing/hidden-hierarchy.js')],
+    [join(import.meta.dirname, '../../../build/testing/hidden-hierarchy.js')],
     { encoding: 'utf8' },
   );
   expect(JSON.parse(left)).toEqual([]);
