@@ -34,7 +34,8 @@ let child;
 for (const signal of ['SIGINT', 'SIGTERM'])
   process.on(signal, () => {
     stopped = true;
-    child?.kill(signal);
+    // With its children: jest alone would leave the files that are running.
+    if (child?.pid && child.exitCode === null) process.kill(-child.pid, 'SIGTERM');
   });
 
 /** @param count what of it counts as cases; absent: it is one */
@@ -43,7 +44,7 @@ async function step(name, argv, count) {
   const begin = Date.now();
   console.log(`\n=== ${name}`);
   const [file, ...args] = argv;
-  child = spawn(file, args, { cwd: top, stdio: ['ignore', 'inherit', 'inherit'], env: environment });
+  child = spawn(file, args, { cwd: top, stdio: ['ignore', 'inherit', 'inherit'], env: environment, detached: true });
   const ok = await new Promise((done) => {
     child.once('error', (error) => {
       console.error(error.message);
@@ -90,6 +91,20 @@ function jest(name, projects, workers) {
   });
 }
 
+/** A stopped run does not end what its tests have begun: services, servers, containers. */
+async function endProcessesOfRun({ processesOfRun, readMachineState }) {
+  for (const end = Date.now() + END_PATIENCE_MS; Date.now() < end; await new Promise((done) => setTimeout(done, 200))) {
+    const { ours } = processesOfRun(runId, readMachineState([]), process.pid);
+    if (ours.size === 0) return;
+    for (const pid of ours)
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch (error) {
+        if (error.code !== 'ESRCH') throw error;
+      }
+  }
+}
+
 async function nothingIsLeft({ findRunLeftovers, readMachineState }, before) {
   const begin = Date.now();
   const look = () => findRunLeftovers(runId, before, readMachineState([scratch, cache]), process.pid);
@@ -111,6 +126,7 @@ if (ready) {
   const before = leftovers.readMachineState([]);
   await jest('unit', ['unit'], availableParallelism());
   await jest('integration and end to end', ['integration', 'e2e'], WORKERS);
+  if (stopped) await endProcessesOfRun(leftovers);
   await nothingIsLeft(leftovers, before);
 } else rmSync(scratch, { recursive: true, force: true });
 rmSync(results, { recursive: true, force: true });

@@ -12,7 +12,7 @@ describe('several builders', () => {
     const builders = await Promise.all([suite.start('builder-1'), suite.start('builder-2')]);
     const name = suite.newName();
     const requests = await Promise.all(Array.from({ length: 8 }, () => suite.build(suite.recipe(name))));
-    const results = await Promise.all(requests.map((id) => suite.tested(id, 100)));
+    const results = await Promise.all(requests.map((id) => suite.tested(id)));
     expect(results.map((fact) => fact.data['version']).sort()).toEqual([
       'v1',
       'v2',

@@ -74,14 +74,8 @@ export function readMachineState(directories: readonly string[]): MachineState {
  * @param self pid of the calling process: it and the ones that began it are left out
  */
 export function findRunLeftovers(runId: string, before: MachineState, after: MachineState, self: number): string[] {
-  const spared = ancestors(after.processes, self);
-  const isOfRun = ({ command, traces }: SeenProcess): boolean =>
-    [command, ...traces].some((text) => text.includes(runId));
-  const living = after.processes.filter(({ pid, command }) => !spared.has(pid) && command !== '');
-  const marked = new Set(living.filter(isOfRun).map(({ pid }) => pid));
+  const { living, marked, ours } = processesOfRun(runId, after, self);
   const foreign = living.filter(({ pid }) => !marked.has(pid));
-  // A container's processes are its monitor's, with any environment.
-  const ours = withChildren(living, marked);
   /** A process of another run names one of these. */
   const isSpokenOf = (...names: readonly string[]): boolean =>
     foreign.some(
@@ -111,6 +105,28 @@ export function findRunLeftovers(runId: string, before: MachineState, after: Mac
       .map((path) => `runtime state ${path}`),
     ...after.files.filter((path) => path.includes(runId)).map((path) => `file ${path}`),
   ];
+}
+
+/**
+ * Pure: the processes that a run has begun, by pid, without the caller and those that began it.
+ * @returns `living`: all others of the machine; `marked`: those of the run that bear its id; `ours`: these and all that
+ * they began, such as a container's processes, which have any environment
+ */
+export function processesOfRun(
+  runId: string,
+  { processes }: MachineState,
+  self: number,
+): {
+  readonly living: readonly SeenProcess[];
+  readonly marked: ReadonlySet<number>;
+  readonly ours: ReadonlySet<number>;
+} {
+  const spared = ancestors(processes, self);
+  const isOfRun = ({ command, traces }: SeenProcess): boolean =>
+    [command, ...traces].some((text) => text.includes(runId));
+  const living = processes.filter(({ pid, command }) => !spared.has(pid) && command !== '');
+  const marked = new Set(living.filter(isOfRun).map(({ pid }) => pid));
+  return { living, marked, ours: withChildren(living, marked) };
 }
 
 /** `/run/plinth/<instance>/r/x` → `/run/plinth/<instance>/` */

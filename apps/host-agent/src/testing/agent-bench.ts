@@ -200,13 +200,19 @@ export class AgentBench {
   async report(
     containerId: string,
     kind: ContainerReport['kind'],
-    options: { readonly after?: number; readonly generation?: number; readonly host?: string } = {},
+    options: {
+      readonly after?: number;
+      readonly generation?: number;
+      readonly host?: string;
+      readonly reason?: string;
+    } = {},
     patienceMs = PATIENCE_MS,
   ): Promise<ContainerReport> {
     const fits = (report: ContainerReport): boolean =>
       report.containerId === containerId &&
       report.kind === kind &&
       report.sequence > (options.after ?? 0) &&
+      (options.reason === undefined || report.reason === options.reason) &&
       (options.host === undefined || report.host === options.host) &&
       (options.generation === undefined || report.generation === options.generation);
     try {

@@ -21,6 +21,9 @@ import {
   type TestServer,
 } from '@plinth/testkit';
 
+/** Less than what jest gives a test, so that a failure names what did not come. */
+const PATIENCE_SECONDS = 250;
+
 export interface Fact {
   readonly subject: string;
   readonly correlationId: string;
@@ -149,7 +152,7 @@ export class BuilderSuite {
   }
 
   /** The first fact of one of these subjects that answers the request. */
-  async answer(requestId: string, subjects: readonly string[], seconds = 60): Promise<Fact> {
+  async answer(requestId: string, subjects: readonly string[], seconds = PATIENCE_SECONDS): Promise<Fact> {
     const fits = (fact: Fact): boolean => fact.correlationId === requestId && subjects.includes(fact.subject);
     const found = await this.log.within(fits, seconds * 1000);
     if (found) return found;
@@ -170,8 +173,8 @@ export class BuilderSuite {
     throw new Error(`not within ${seconds} s: ${what}`);
   }
 
-  async tested(requestId: string, seconds = 60): Promise<Fact> {
-    const fact = await this.answer(requestId, [SUBJECTS.imageTested, SUBJECTS.imageRejected], seconds);
+  async tested(requestId: string): Promise<Fact> {
+    const fact = await this.answer(requestId, [SUBJECTS.imageTested, SUBJECTS.imageRejected]);
     if (fact.subject !== SUBJECTS.imageTested) throw new Error(JSON.stringify(fact.data));
     return fact;
   }

@@ -27,7 +27,7 @@ function connectionOptions(options: NatsOptions): ConnectionOptions {
     reconnectJitter: 250,
     pingInterval: 5_000,
     maxPingOut: 3,
-    timeout: 5_000,
+    timeout: 15_000,
     noEcho: false,
   };
 }
