@@ -1,6 +1,6 @@
 // `npm test`: sets up what is missing, checks, tests, and checks that nothing is left. Node's own modules only: it runs
 // before `npm ci`.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -91,11 +91,11 @@ function jest(name, projects, workers) {
   });
 }
 
-/** A stopped run does not end what its tests have begun: services, servers, containers. */
-async function endProcessesOfRun({ processesOfRun, readMachineState }) {
+/** Tests that are cut off do not end what they have begun: services, servers, containers, mounts. */
+async function endWhatItBegan({ processesOfRun, readMachineState }) {
   for (const end = Date.now() + END_PATIENCE_MS; Date.now() < end; await new Promise((done) => setTimeout(done, 200))) {
     const { ours } = processesOfRun(runId, readMachineState([]), process.pid);
-    if (ours.size === 0) return;
+    if (ours.size === 0) break;
     for (const pid of ours)
       try {
         process.kill(pid, 'SIGKILL');
@@ -103,6 +103,12 @@ async function endProcessesOfRun({ processesOfRun, readMachineState }) {
         if (error.code !== 'ESRCH') throw error;
       }
   }
+  const targets = readFileSync('/proc/self/mounts', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' ')[1] ?? '');
+  for (const target of targets.filter((path) => path.startsWith(`${scratch}/`)).reverse())
+    spawnSync('umount', ['--lazy', target], { stdio: 'inherit' });
+  rmSync(scratch, { recursive: true, force: true });
 }
 
 async function nothingIsLeft({ findRunLeftovers, readMachineState }, before) {
@@ -126,7 +132,7 @@ if (ready) {
   const before = leftovers.readMachineState([]);
   await jest('unit', ['unit'], availableParallelism());
   await jest('integration and end to end', ['integration', 'e2e'], WORKERS);
-  if (stopped) await endProcessesOfRun(leftovers);
+  if (stopped) await endWhatItBegan(leftovers);
   await nothingIsLeft(leftovers, before);
 } else rmSync(scratch, { recursive: true, force: true });
 rmSync(results, { recursive: true, force: true });

@@ -18,14 +18,14 @@ interface Row {
   readonly id: string;
   readonly name: string;
   readonly state: string;
-  readonly host: string;
+  readonly host: string | null;
   readonly pid: number | null;
 }
 const good = (ran: Ran): Ran => {
   if (ran.code !== 0) throw new Error(`ended with ${ran.code}: ${ran.stdout}${ran.stderr}`);
   return ran;
 };
-const ps = async (): Promise<readonly Row[]> => JSON.parse(good(await stack.plinth('ps', '--json')).stdout) as Row[];
+const ps = () => stack.client.containers();
 
 async function until<T>(look: () => Promise<T | undefined | false>, what: string, seconds = 60): Promise<T> {
   for (

@@ -5,6 +5,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { findRollout } from '@plinth/client';
+import type { RolloutDetails } from '@plinth/contracts';
 import { makeSmallRootfs } from '@plinth/testkit';
 import { containerCgroups, containerOf, type Fact, mountLines, type Ran, Stack } from './stack.js';
 
@@ -28,26 +30,13 @@ const VERSIONS: Readonly<Record<string, string>> = {
 const refs = new Map<string, string>();
 const ref = (name: string): string => refs.get(name) ?? `no version ${name}`;
 
-interface Row {
-  readonly id: string;
-  readonly name: string;
-  readonly state: string;
-  readonly host: string;
-  readonly image: string;
-  readonly pid: number;
-  readonly knownGood: string | null;
-  readonly storageNode: string;
-}
-
 const good = (ran: Ran): Ran => {
   expect(`${ran.stderr}${ran.code}`.endsWith('0')).toBe(true);
   return ran;
 };
 const json = <T>(ran: Ran): T => JSON.parse(ran.stdout) as T;
-const ps = async (tenant: string): Promise<Row[]> =>
-  json<Row[]>(await stack.plinth('ps', '--tenant', tenant, '--json'));
-const inspect = async (name: string, tenant = 'default'): Promise<Row> =>
-  json<Row>(await stack.plinth('inspect', name, '--tenant', tenant, '--json'));
+const ps = (tenant: string) => stack.client.containers({ tenant });
+const inspect = (name: string, tenant = 'default') => stack.client.container(name, tenant);
 const about = (subject: string, name: string) => (fact: Fact) => fact.subject === subject && fact.data['name'] === name;
 
 async function build(recipe: string, ...promotion: string[]): Promise<string> {
@@ -87,19 +76,11 @@ async function runMany(tenant: string, count: number): Promise<void> {
   );
 }
 
-interface Rollout {
-  readonly id: string;
-  readonly state: string;
-  readonly endedAt: string | null;
-  readonly counts: Readonly<Record<string, number>>;
-  readonly wait: { readonly reason: string } | null;
-  readonly members: readonly { readonly name: string; readonly phase: string; readonly reason: string | null }[];
-}
-const show = async (id: string): Promise<Rollout> => json<Rollout>(await stack.plinth('rollout', 'show', id, '--json'));
+const show = (id: string): Promise<RolloutDetails> => findRollout(stack.client, id);
 async function start(...options: string[]): Promise<string> {
   return json<{ rolloutId: string }>(good(await stack.plinth('rollout', 'start', '--json', ...options))).rolloutId;
 }
-const ended = (id: string, seconds = 90): Promise<Rollout> =>
+const ended = (id: string, seconds = 90): Promise<RolloutDetails> =>
   until(
     async () => {
       const found = await show(id);
@@ -206,9 +187,10 @@ describe('one container', () => {
     good(await stack.plinth('exec', name, '--', '/bin/sh', '-c', 'echo kept > /data/file'));
     expect((await stack.plinth('switch', name, '--to', ref('spoils-data'), ...QUICK, ...options)).code).toBe(1);
     expect((await stack.plinth('exec', name, '--', '/bin/cat', '/data/file')).stdout.trim()).toBe(content);
-    const { storageNode } = await inspect(name);
-    const { config } = json<{ config: { dataVolume: string } }>(await stack.plinth('inspect', name, '--json'));
-    expect(existsSync(join(stack.home, 'storage', storageNode, 'volumes', config.dataVolume, 'snapshot'))).toBe(false);
+    const { config } = await inspect(name);
+    expect(existsSync(join(stack.home, 'storage', config.storageNode, 'volumes', config.dataVolume, 'snapshot'))).toBe(
+      false,
+    );
   });
 
   it('ends right when its host agent is killed while it is judged', async () => {
@@ -264,7 +246,7 @@ describe('thirty containers on three hosts', () => {
       '--json',
     );
     expect(ran.code).toBe(1);
-    const found = json<Rollout>(ran);
+    const found = json<RolloutDetails>(ran);
     expect(found.state).toBe('reverted');
     expect(found.counts).toMatchObject({ total: 30, updated: 0 });
     expect(found.members.filter(({ phase }) => phase === 'failed').map(({ name }) => name)).toContain('acme-7');

@@ -3,7 +3,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
-import { FactLog } from '@plinth/client';
+import { FactLog, PlinthClient } from '@plinth/client';
 import { connect, type JetStreamClient, type NatsConnection, nkeyAuthenticator } from 'nats';
 
 /** The compiled form is one folder deeper. */
@@ -69,6 +69,7 @@ export class Stack {
       authenticator: nkeyAuthenticator(readFileSync(nkeyFile)),
       maxReconnectAttempts: -1,
       reconnectTimeWait: 200,
+      timeout: 60_000,
     });
     // Not `>`: a subscription to everything also keeps the inboxes of dead clients open.
     for (const subject of ['container.>', 'image.>', 'host.>', 'rollout.>']) {
@@ -125,6 +126,12 @@ export class Stack {
   jetstream(): JetStreamClient {
     if (!this.connection) throw new Error('not up');
     return this.connection.jetstream();
+  }
+
+  /** For questions that are asked again and again: the tool is a process each time. */
+  get client(): PlinthClient {
+    if (!this.connection) throw new Error('not up');
+    return new PlinthClient(this.connection);
   }
 
   /** The first fact, past or future, that fits. */
