@@ -188,9 +188,9 @@ describe('one container', () => {
     expect((await stack.plinth('switch', name, '--to', ref('spoils-data'), ...QUICK, ...options)).code).toBe(1);
     expect((await stack.plinth('exec', name, '--', '/bin/cat', '/data/file')).stdout.trim()).toBe(content);
     const { config } = await inspect(name);
-    expect(existsSync(join(stack.home, 'storage', config.storageNode, 'volumes', config.dataVolume, 'snapshot'))).toBe(
-      false,
-    );
+    expect(
+      existsSync(join(stack.home, 'storage', config!.storageNode, 'volumes', config!.dataVolume, 'snapshot')),
+    ).toBe(false);
   });
 
   it('ends right when its host agent is killed while it is judged', async () => {
