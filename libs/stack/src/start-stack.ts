@@ -28,6 +28,15 @@ export interface StartOptions {
   readonly signal?: AbortSignal;
 }
 
+/**
+ * Those of a stage are started at the same time. The provisioner makes the streams that all others need; a host finds
+ * its storage in order.
+ */
+const STAGES: readonly (readonly PlannedService['app'][])[] = [
+  ['provisioner'],
+  ['image-builder', 'distributor'],
+  ['host-agent'],
+];
 const READY_MS = 60_000;
 const GRACE_MS = 15_000;
 
@@ -75,9 +84,10 @@ export async function startStack(
     const nats = alive.find((service) => service.name === 'nats');
     if (added.length > 0 && nats) await reloadAccess({ pid: nats.pid, startTime: nats.pidStartTime }, nats.logFile);
   } else stack = { ...stack, nkeyFile: null };
+  const servers: (() => Promise<void>)[] = [];
   if (process.env.NATS_URL) stack = { ...stack, natsUrl: process.env.NATS_URL };
   else if (!alive.some((service) => service.name === 'nats')) {
-    await timed('nats-server', async () => {
+    const startNats = async (): Promise<void> => {
       const port = await serverPort(before?.natsUrl);
       const onSpawned = (identity: ProcessIdentity, logFile: string): void =>
         add(serverEntry('nats', identity, logFile));
@@ -89,11 +99,12 @@ export async function startStack(
         onSpawned,
       });
       stack = { ...stack, natsUrl: nats.url };
-    });
+    };
+    servers.push(() => timed('nats-server', startNats));
   }
   if (process.env.DATABASE_URL) stack = { ...stack, databaseUrl: process.env.DATABASE_URL };
   else if (!alive.some((service) => service.name === 'postgres')) {
-    await timed('postgres', async () => {
+    const startPostgres = async (): Promise<void> => {
       const port = await serverPort(before?.databaseUrl);
       const onSpawned = (identity: ProcessIdentity, logFile: string): void =>
         add(serverEntry('postgres', identity, logFile));
@@ -104,8 +115,10 @@ export async function startStack(
         onSpawned,
       });
       stack = { ...stack, databaseUrl: postgres.url };
-    });
+    };
+    servers.push(() => timed('postgres', startPostgres));
   }
+  await together(servers);
   // A service that runs keeps the addresses it was started with.
   const moved = alive.filter(
     ({ environment }) =>
@@ -133,7 +146,13 @@ export async function startStack(
   );
   for (const service of missing) for (const directory of service.directories) mkdirSync(directory, { recursive: true });
   shipSoftware(home, options.storageNodes);
-  for (const service of missing) await timed(service.id, () => startService(service, options, add));
+  const ports = await portsFor(missing, home);
+  for (const stage of STAGES)
+    await together(
+      missing
+        .filter(({ app }) => stage.includes(app))
+        .map((service) => () => timed(service.id, () => startService(service, ports, options, add))),
+    );
   writeStack(home, stack);
   return { stack, started };
 }
@@ -167,19 +186,47 @@ function fromPerson(): Record<string, string> {
   );
 }
 
+interface ServicePorts {
+  readonly health: number;
+  readonly downloads: number;
+}
+
+/** All ports before the first start: two services that look for one at the same time may find the same. */
+async function portsFor(services: readonly PlannedService[], home: string): Promise<ReadonlyMap<string, ServicePorts>> {
+  const former = readStack(home)?.services ?? [];
+  const taken = new Set<number>();
+  const free = async (wanted = 0): Promise<number> => {
+    let port = await freePort(wanted);
+    while (taken.has(port)) port = await freePort();
+    taken.add(port);
+    return port;
+  };
+  const found = new Map<string, ServicePorts>();
+  for (const { id } of services) {
+    // The port stays the same where it can: addresses of promoted images stay right.
+    const before = former.find((other) => other.id === id)?.environment.PLINTH_DOWNLOAD_PORT;
+    found.set(id, { downloads: await free(Number(before ?? 0)), health: await free() });
+  }
+  return found;
+}
+
+/** Does all of it at the same time. @throws the first error, when all have ended */
+async function together(work: readonly (() => Promise<void>)[]): Promise<void> {
+  const results = await Promise.allSettled(work.map((start) => start()));
+  for (const result of results) if (result.status === 'rejected') throw result.reason;
+}
+
 async function startService(
   service: PlannedService,
+  ports: ReadonlyMap<string, ServicePorts>,
   { home, signal }: StartOptions,
   add: (service: RunningService) => void,
 ): Promise<void> {
-  const port = await freePort();
-  const former = readStack(home)?.services.find((other) => other.id === service.id)?.environment.PLINTH_DOWNLOAD_PORT;
-  // The port stays the same where it can: addresses of promoted images stay right.
-  let downloads = await freePort(Number(former ?? 0));
-  while (downloads === port) downloads = await freePort();
-  const environment = service.environment(port, downloads);
+  const own = ports.get(service.id);
+  if (!own) throw new Error(`no ports for ${service.id}`);
+  const environment = service.environment(own.health, own.downloads);
   const logFile = join(home, 'logs', `${service.id}.log`);
-  const health = `http://127.0.0.1:${port}/health/ready`;
+  const health = `http://127.0.0.1:${own.health}/health/ready`;
   const identity = await spawnServer({
     argv: [process.execPath, service.main],
     env: { PATH: process.env.PATH, HOME: process.env.HOME, LANG: 'C.UTF-8', ...fromPerson(), ...environment },
