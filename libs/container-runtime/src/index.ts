@@ -15,6 +15,7 @@ export {
   OciRuntime,
   ContainerStuckError,
   type OciRuntimeOptions,
+  type StartOptions,
   type StartResult,
   type StartedContainer,
   type StartPhases,

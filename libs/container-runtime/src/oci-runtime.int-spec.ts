@@ -114,6 +114,7 @@ function specOf(change: Partial<ContainerSpec> = {}): ContainerSpec {
     softwarePath: join(scratch, 'sw'),
     dataPath: join(scratch, 'data/shop'),
     limits: { memoryBytes: 128 * MiB, pids: 64, cpus: 1 },
+    users: 'host',
     network: 'isolated',
     stopSignal: 'SIGTERM',
     ...change,
@@ -491,8 +492,9 @@ function cgroupDirectoriesOf(id: string): readonly string[] {
 /** A bare `run` in a process of its own, killed after some ms: what an agent that is killed at that moment leaves. */
 async function killedStarter(spec: ContainerSpec, delayMs: number): Promise<string | null> {
   const { buildOciConfig } = await import('./spec/oci-config.js');
-  const { writeBundle } = await import('./run/bundle.js');
+  const { makeBundle, writeBundle } = await import('./run/bundle.js');
   const bundle = join(runtime.paths.bundles, spec.id);
+  makeBundle(bundle);
   writeBundle(
     bundle,
     spec,

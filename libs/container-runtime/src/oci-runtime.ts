@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { writeBundle } from './run/bundle.js';
+import { makeBundle, writeBundle } from './run/bundle.js';
 import { CgroupLock } from './kernel/cgroup-lock.js';
 import { CompiledFilter } from './kernel/compiled-filter.js';
 import { cgroupContainerIds, cgroupProcesses, killCgroup, removeCgroups } from './kernel/cgroups.js';
@@ -22,6 +22,7 @@ import {
 } from './run/observed-container.js';
 import { buildOciConfig, cgroupPath, MOUNT_SCRIPT_DEADLINE_SECONDS, MOUNT_SCRIPT_SHELL } from './spec/oci-config.js';
 import { findProcesses, isRunning, processArguments, processStartTime, sendSignal } from './kernel/process-table.js';
+import { OwnUsers } from './run/own-users.js';
 import { detectRuntimeBinary, findExecutable, RuntimeMissingError, type RuntimeBinary } from './run/runtime-binary.js';
 import { instanceName, makeRuntimeDirectories, runtimePaths, type RuntimePaths } from './run/runtime-paths.js';
 import { startFailure, type StartFailure } from './spec/start-failure.js';
@@ -45,6 +46,14 @@ export interface StartedContainer {
   readonly pid: number;
   readonly pidStartTime: number;
   readonly phases: StartPhases;
+}
+
+export interface StartOptions {
+  /**
+   * Called when namespaces, cgroups and mounts are made, and the first process waits to be let go. Returns why the
+   * container must not run; then it is deleted.
+   */
+  readonly onCreated?: (pid: number) => StartFailure | undefined | Promise<StartFailure | undefined>;
 }
 
 /** Where the time of a start went, ms. */
@@ -93,6 +102,7 @@ export class OciRuntime {
   readonly #hookDeadlineSeconds: number;
   readonly #conmon: string;
   readonly #exits: ExitWatch;
+  readonly #users: OwnUsers;
   readonly #cgroupLock = new CgroupLock();
   /** Every container has the same profile. */
   readonly #filter = new CompiledFilter();
@@ -112,6 +122,7 @@ export class OciRuntime {
     this.instance = instanceName(options.stateDirectory);
     makeRuntimeDirectories(this.paths);
     this.#exits = new ExitWatch(this.paths.exits);
+    this.#users = new OwnUsers(this.paths, this.binary);
   }
 
   /**
@@ -126,7 +137,7 @@ export class OciRuntime {
    * Starts a container and returns when its first process has been let go. A failed start leaves nothing behind.
    * Throws only for what is not the container's fault, e.g. a state directory that cannot be written.
    */
-  async start(spec: ContainerSpec): Promise<StartResult> {
+  async start(spec: ContainerSpec, { onCreated }: StartOptions = {}): Promise<StartResult> {
     const began = performance.now();
     this.expectStart();
     if (observeContainer(this.paths, this.cgroupOf(spec.id), spec.id) !== undefined) {
@@ -140,7 +151,11 @@ export class OciRuntime {
       ? AbortSignal.timeout(this.#hookDeadlineSeconds * 1000 + SCRIPT_END_MS)
       : undefined;
     try {
-      this.#writeBundle(spec);
+      const refused = this.#prepare(spec);
+      if (refused !== undefined) {
+        await this.delete(spec.id);
+        return refused;
+      }
       const prepared = performance.now();
       const answer = await createWithConmon({
         conmon: this.#conmon,
@@ -149,8 +164,13 @@ export class OciRuntime {
         id: spec.id,
         logLimitBytes: this.#options.logLimitBytes ?? LOG_LIMIT_BYTES,
         signal: ofScript ? AbortSignal.any([deadline, ofScript]) : deadline,
-      });
+      }).finally(() => this.#users.removeViews(spec.id));
       created = performance.now();
+      const stopped = answer.ok ? await onCreated?.(answer.pid) : undefined;
+      if (stopped !== undefined) {
+        await this.delete(spec.id);
+        return stopped;
+      }
       const failure = answer.ok ? await this.#letGo(spec.id, deadline) : answer.stderr;
       const pidStartTime = answer.ok ? firstProcess(this.paths.runtimeRoot, spec.id)?.startTime : undefined;
       if (!answer.ok || failure !== undefined || pidStartTime === undefined) {
@@ -234,6 +254,7 @@ export class OciRuntime {
       if (rounds === CGROUP_ROUNDS) throw new ContainerStuckError(id, cgroupProcesses(this.cgroupOf(id)));
       await this.kill(id);
     }
+    this.#users.release(id);
     const { bundles, exits, runtimeRoot, sockets } = this.paths;
     const rests = [`${runtimeRoot}/${id}`, `${bundles}/${id}`, `${sockets}/${id}`, `${exits}/${id}`];
     if (options.keepLog !== true) rests.push(logFile(this.paths, id));
@@ -286,16 +307,22 @@ export class OciRuntime {
     return logFile(this.paths, id);
   }
 
-  #writeBundle(spec: ContainerSpec): void {
+  /** Writes the bundle and makes the views. @returns why the container can't be started */
+  #prepare(spec: ContainerSpec): StartFailure | undefined {
     const bundle = `${this.paths.bundles}/${spec.id}`;
-    const config = buildOciConfig(spec, {
+    makeBundle(bundle);
+    const users = this.#users.prepare(spec);
+    if (!users.ok) return users;
+    const config = buildOciConfig(users.spec, {
       instance: this.instance,
-      layerRoot: bundle,
+      layerRoot: users.layerRoot,
+      firstId: users.firstId,
       shell: MOUNT_SCRIPT_SHELL,
       hookDeadlineSeconds: this.#hookDeadlineSeconds,
     });
     const annotations = this.#filter.annotations();
     writeBundle(bundle, spec, { ...config, ...(annotations !== undefined && { annotations }) });
+    return this.#users.makeViews(spec, users);
   }
 
   /** What the runtime printed when the first process could not be let go; undefined when it was. */

@@ -220,6 +220,11 @@ export class ContainerConfig {
   @IsIn(['isolated', 'host'])
   network!: 'isolated' | 'host';
 
+  /** Its users are the host's: no user namespace. Only where the host's agent allows that. */
+  @IsOptional()
+  @IsIn([true])
+  hostUsers?: true;
+
   /** Absent: the image's. */
   @IsOptional()
   @Matches(/^SIG[A-Z0-9+-]{2,10}$/)

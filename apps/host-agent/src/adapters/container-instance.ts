@@ -12,9 +12,10 @@ export function containerSpec(
   image: ImageMaster,
   dataPath: string,
   softwarePath: string | undefined,
+  users: ContainerSpec['users'],
 ): ContainerSpec {
   return {
-    ...instanceSpec(config, image, { dataPath, softwarePath }),
+    ...instanceSpec(config, image, { dataPath, softwarePath, users }),
     labels: {
       [RUN_GENERATION_LABEL]: String(config.runGeneration),
       generation: String(config.generation),

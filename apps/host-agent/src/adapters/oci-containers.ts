@@ -55,6 +55,9 @@ const REASONS: Readonly<Record<StartFailureReason, ContainerFailureReason>> = {
   'no-space': 'no-space',
   deadline: 'start-timeout',
   'runtime-failed': 'runtime-error',
+  'no-id-range': 'no-id-range',
+  'user-namespace-failed': 'user-namespace-failed',
+  'network-failed': 'runtime-error',
 };
 
 export class OciContainers {

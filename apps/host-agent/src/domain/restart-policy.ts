@@ -38,6 +38,7 @@ export function judgeExit(
 /** Failures that last until the config or the agent's own settings change: images are immutable. */
 const PERMANENT: ReadonlySet<ContainerFailureReason> = new Set([
   'network-not-allowed',
+  'host-users-not-allowed',
   'command-not-found',
   'mount-plan-invalid',
   'mount-point-not-directory',

@@ -242,7 +242,7 @@ async function checkBeforeStart(
         `the config requires ${config.contentDigest}`,
     );
   }
-  const spec = containerSpec(config, image.value, data, softwarePath(config, storage));
+  const spec = containerSpec(config, image.value, data, softwarePath(config, storage), 'own');
   const failure = premountFailure(config, spec, image.value, storage);
   return failure ? { ok: false, failure } : { ok: true, value: spec };
 }

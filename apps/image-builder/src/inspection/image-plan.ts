@@ -37,9 +37,13 @@ export function planImage(manifest: ImageManifest, asked: ContainerConfig | unde
     stopSignal: manifest.stopSignal,
   };
   const softwarePath = config.software === undefined ? undefined : `${storage}/software/${config.software}`;
-  const spec = instanceSpec(config, image, { dataPath: `${storage}/volumes/${config.dataVolume}`, softwarePath });
+  const dataPath = `${storage}/volumes/${config.dataVolume}`;
+  const users = config.hostUsers === true ? 'host' : 'own';
+  const spec = instanceSpec(config, image, { dataPath, softwarePath, users });
   const inputs = {
     instance: 'plan',
+    // The host chooses the range.
+    firstId: 0,
     layerRoot: `/state/bundles/${config.containerId}`,
     shell: MOUNT_SCRIPT_SHELL,
     hookDeadlineSeconds: MOUNT_SCRIPT_DEADLINE_SECONDS,

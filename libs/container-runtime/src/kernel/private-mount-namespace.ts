@@ -40,15 +40,22 @@ export class MountNamespaceError extends SystemCallError {
 }
 
 /**
- * `not-needed`: cgroups are not hybrid, nothing was done. `entered`: this process is in the namespace.
- * `children-only`: this thread and what it spawns are; the thread pool's file operations are not.
+ * `entered`: this process is in the namespace. `children-only`: this thread and what it spawns are; the thread pool's
+ * file operations are not.
  */
-export type MountNamespaceOutcome = 'not-needed' | 'entered' | 'children-only';
+export type MountNamespaceOutcome = 'entered' | 'children-only';
+
+let isPrivate = false;
+
+/** Whether what this thread mounts is hidden from the host. */
+export function isInPrivateMountNamespace(): boolean {
+  return isPrivate;
+}
 
 /**
- * Hides the version 2 hierarchy of hybrid cgroups from crun, which refuses it: a private memory file system over it, in
- * a mount namespace of this process's own (slave of the host's, so later host mounts still arrive and ours never leak
- * out).
+ * Enters a mount namespace of this process's own (slave of the host's, so later host mounts still arrive and ours never
+ * leak out): containers' views are mounted there. Where cgroups are hybrid, it also hides the version 2 hierarchy from
+ * crun, which refuses it, by a private memory file system.
  *
  * First line of a service's main.ts, on the main thread, before anything is opened or listened on: a namespace belongs
  * to a thread and Node has several, so the process replaces itself by execve(2) – same pid, same argv and environment,
@@ -62,7 +69,10 @@ export async function enterPrivateMountNamespace(
   const reexecuted = process.env[MARKER] === String(process.pid);
   // Children must not inherit the mark: they did not do this themselves.
   delete process.env[MARKER];
-  if (cgroupLayout() !== 'hybrid') return reexecuted ? 'entered' : 'not-needed';
+  if (reexecuted) {
+    isPrivate = true;
+    return 'entered';
+  }
   const check = (step: MountNamespaceError['step'], result: number): void => {
     if (result !== 0) throw new MountNamespaceError(step, lastErrno());
   };
@@ -72,8 +82,12 @@ export async function enterPrivateMountNamespace(
   );
   check('unshare', unshare(CLONE_NEWNS));
   check('mount', mount('none', '/', null, MS_REC | MS_SLAVE, null));
-  check('mount', mount('plinth', UNIFIED, 'tmpfs', MS_NOSUID | MS_NODEV | MS_NOEXEC, `${HIDING_LIMITS},mode=755`));
-  if (!options.reexecute) return 'children-only';
+  if (cgroupLayout() === 'hybrid')
+    check('mount', mount('plinth', UNIFIED, 'tmpfs', MS_NOSUID | MS_NODEV | MS_NOEXEC, `${HIDING_LIMITS},mode=755`));
+  if (!options.reexecute) {
+    isPrivate = true;
+    return 'children-only';
+  }
   // Node marks every descriptor it starts with as close-on-exec, the standard streams too.
   const fcntl = bindCall('int fcntl(int fd, int command, ...)');
   for (const stream of [0, 1, 2]) fcntl(stream, F_SETFD, 'int', 0);

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
+import { chmodSync, mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
 
 /**
  * Where one runtime instance keeps its things. Two instances never share a directory: the one below /run is named by a
@@ -15,6 +16,8 @@ export interface RuntimePaths {
   readonly runtimeRoot: string;
   /** conmon's sockets. A unix socket's path has at most 107 bytes, so it is short and not below the state directory. */
   readonly sockets: string;
+  /** Mount point of the views; see idmapped-views.ts. */
+  readonly views: string;
 }
 
 /** Distinguishes the instances of one machine in names below /run and of cgroups. */
@@ -30,10 +33,15 @@ export function runtimePaths(stateDirectory: string): RuntimePaths {
     logs: `${stateDirectory}/logs`,
     runtimeRoot: `/run/plinth/${short}/r`,
     sockets: `/run/plinth/${short}/s`,
+    views: `/run/plinth/${short}/v`,
   };
 }
 
-/** Makes the directories, readable by root only: configs hold environments, logs hold what tenants print. */
+/**
+ * Makes the directories, readable by root only: configs hold environments, logs hold what tenants print. The root of a
+ * container with users of its own walks to its views as any other user would.
+ */
 export function makeRuntimeDirectories(paths: RuntimePaths): void {
   for (const path of Object.values(paths) as string[]) mkdirSync(path, { recursive: true, mode: 0o700 });
+  for (const path of [dirname(dirname(paths.views)), dirname(paths.views), paths.views]) chmodSync(path, 0o711);
 }

@@ -32,6 +32,11 @@ export interface ContainerSpec {
   /** Host path of the data volume, shown read-write at /data (nosuid, nodev). */
   readonly dataPath?: string;
   readonly limits: ResourceLimits;
+  /**
+   * `own`: a user namespace with a range of the host's ids, so that root in the container is nobody outside. `host`: the
+   * container's ids are the host's.
+   */
+  readonly users: 'own' | 'host';
   /** `isolated`: loopback only. `host`: the host's network and resolver, for build steps. */
   readonly network: 'isolated' | 'host';
   /** Name of the signal that asks the first process to end, e.g. `SIGTERM`. */

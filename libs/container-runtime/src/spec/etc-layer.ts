@@ -7,8 +7,8 @@ export type LayerEntry =
   | { readonly path: string; readonly type: 'symlink'; readonly target: string };
 
 /**
- * Steps 4 and 5 of the mount script as files: time zone, host name, and the environment for logins (PAM reads
- * /etc/environment, shells read /etc/profile.d). The directory becomes the topmost lower layer of the overlay on /etc,
+ * Steps 4 and 5 of the mount script as files: time zone, names, and the environment for logins (PAM reads
+ * /etc/environment, shells read /etc/profile.d). They replace what the image has under these names, symlinks too. The directory becomes the topmost lower layer of the overlay on /etc,
  * so no process is needed to put them there and each stays replaceable.
  * Paths are relative to the layer's root. Pure.
  */
@@ -19,9 +19,28 @@ export function etcLayer(spec: ContainerSpec): readonly LayerEntry[] {
     { path: 'etc/localtime', type: 'symlink', target: `/usr/share/zoneinfo/${spec.timezone}` },
     { path: 'etc/timezone', type: 'file', text: `${spec.timezone}\n`, mode: 0o644 },
     { path: 'etc/hostname', type: 'file', text: `${spec.hostname}\n`, mode: 0o644 },
+    { path: 'etc/hosts', type: 'file', text: hostsFile(spec), mode: 0o644 },
+    ...(spec.network === 'host' ? [] : [resolverFile()]),
     { path: 'etc/environment', type: 'file', text: pamEnvironment(spec.environment), mode: 0o644 },
     { path: 'etc/profile.d/plinth.sh', type: 'file', text: shellEnvironment(spec.environment), mode: 0o644 },
   ];
+}
+
+/** hosts(5): `localhost`, and the container's own name on Debian's second loopback address. */
+function hostsFile({ hostname }: ContainerSpec): string {
+  return [
+    '127.0.0.1 localhost',
+    `127.0.1.1 ${hostname}`,
+    '::1 localhost ip6-localhost ip6-loopback',
+    'ff02::1 ip6-allnodes',
+    'ff02::2 ip6-allrouters',
+    '',
+  ].join('\n');
+}
+
+/** resolv.conf(5): nothing of the host's. With the host's network the image's own file stays. */
+function resolverFile(): LayerEntry {
+  return { path: 'etc/resolv.conf', type: 'file', text: '# This container has no name server.\n', mode: 0o644 };
 }
 
 /** `NAME="value"` lines as pam_env(8) reads them: it has no escape, so a value with a double quote is written bare. */

@@ -17,8 +17,9 @@ export interface InstanceImage {
   readonly stopSignal: string;
 }
 
-/** Host paths of a container's own. */
-export interface InstancePaths {
+/** What the host gives a container: paths of its own, and whose ids its users have. */
+export interface InstancePlace {
+  readonly users: ContainerSpec['users'];
   readonly dataPath: string;
   /** Absent: it has no software. */
   readonly softwarePath?: string;
@@ -28,7 +29,7 @@ export interface InstancePaths {
 export function instanceSpec(
   config: ContainerConfig,
   image: InstanceImage,
-  { dataPath, softwarePath }: InstancePaths,
+  { dataPath, softwarePath, users }: InstancePlace,
 ): ContainerSpec {
   return {
     id: config.containerId,
@@ -53,6 +54,7 @@ export function instanceSpec(
     softwarePath,
     dataPath,
     limits: { memoryBytes: config.limits.memoryBytes, cpus: config.limits.cpus, pids: config.limits.pids },
+    users,
     network: config.network,
     stopSignal: config.stopSignal ?? image.stopSignal,
   };

@@ -6,8 +6,8 @@ import { assertValidMountPlan, upperMountPoint } from './mount-plan.js';
  * itself; the script runs, as a hook in the container's mount namespace, when a recipe has brought its own – best by
  * editing this one. Both leave the same mounts.
  * It gets, as environment variables: PLINTH_ROOT (the root to mount on), PLINTH_LAYER (a directory whose etc/ holds
- * this container's time zone and environment files), PLINTH_TIMEZONE, PLINTH_SW and PLINTH_DATA (host paths, empty when
- * there is none).
+ * this container's time zone, environment and network files), PLINTH_TIMEZONE, PLINTH_SW and PLINTH_DATA (host paths,
+ * empty when there is none), PLINTH_OVERLAY_OPTIONS (begins with a comma, or is empty).
  * Pure. Throws RangeError for a plan that is not valid.
  */
 export function generateMountScript(plan: MountPlan): string {
@@ -20,7 +20,7 @@ export function generateMountScript(plan: MountPlan): string {
     '# Generated from the mount plan in manifest.json; bring your own in the recipe to change it.',
     'set -eu',
     'root=${PLINTH_ROOT:?} layer=${PLINTH_LAYER:?} timezone=${PLINTH_TIMEZONE:?}',
-    'sw=${PLINTH_SW-} data=${PLINTH_DATA-}',
+    'sw=${PLINTH_SW-} data=${PLINTH_DATA-} overlay=${PLINTH_OVERLAY_OPTIONS-}',
     '',
     '# 1. Drop what the container technology mounted in the way (deepest first).',
     'drop() {',
@@ -38,8 +38,10 @@ export function generateMountScript(plan: MountPlan): string {
     ...replacing('etc/localtime', 'ln -s "/usr/share/zoneinfo/$timezone" "$root/etc/localtime"'),
     ...replacing('etc/timezone', 'cp "$layer/etc/timezone" "$root/etc/timezone"'),
     '',
-    '# 5. Environment and host name, for the process and for whoever logs in.',
-    ...['etc/environment', 'etc/hostname'].flatMap((path) => replacing(path, `cp "$layer/${path}" "$root/${path}"`)),
+    '# 5. Environment and names, for the process and for whoever logs in.',
+    'for file in environment hostname hosts resolv.conf; do',
+    '  [ ! -e "$layer/etc/$file" ] || { rm -f "$root/etc/$file"; cp "$layer/etc/$file" "$root/etc/$file"; }',
+    'done',
     'mkdir -p "$root/etc/profile.d"',
     ...replacing('etc/profile.d/plinth.sh', 'cp "$layer/etc/profile.d/plinth.sh" "$root/etc/profile.d/plinth.sh"'),
     ...(overlays.length > 0 ? hidingLines() : []),
@@ -76,7 +78,7 @@ function placeLines(place: WritablePlace): string[] {
     `mkdir -m ${mode} "$root${upper}/upper"`,
     `mkdir -m 700 "$root${upper}/work"`,
     `chown --reference="$root${path}" "$root${upper}/upper"`,
-    `mount -t overlay -o "nosuid,nodev,lowerdir=$root${path},upperdir=$root${upper}/upper,workdir=$root${upper}/work" overlay "$root${path}"`,
+    `mount -t overlay -o "nosuid,nodev,lowerdir=$root${path},upperdir=$root${upper}/upper,workdir=$root${upper}/work$overlay" overlay "$root${path}"`,
   ];
 }
 

@@ -20,6 +20,7 @@ const base: ContainerSpec = {
   softwarePath: '/software/php',
   dataPath: '/volumes/shop-1',
   limits: {},
+  users: 'host',
   network: 'isolated',
   stopSignal: 'SIGTERM',
 };

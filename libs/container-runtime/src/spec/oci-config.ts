@@ -20,6 +20,10 @@ export interface OciConfig {
   readonly linux: {
     readonly cgroupsPath: string;
     readonly namespaces: readonly { readonly type: string }[];
+    readonly uidMappings?: readonly IdMapping[];
+    readonly gidMappings?: readonly IdMapping[];
+    /** Of the container's own network. */
+    readonly sysctl?: Readonly<Record<string, string>>;
     readonly resources: Readonly<Record<string, unknown>>;
     readonly maskedPaths: readonly string[];
     readonly readonlyPaths: readonly string[];
@@ -38,6 +42,12 @@ export interface OciProcess {
   readonly noNewPrivileges: boolean;
 }
 
+export interface IdMapping {
+  readonly containerID: number;
+  readonly hostID: number;
+  readonly size: number;
+}
+
 export interface OciHook {
   readonly path: string;
   readonly args: readonly string[];
@@ -51,10 +61,15 @@ export interface OciHook {
 export interface OciConfigInputs extends MountSources {
   /** Name of the runtime instance that starts it; see instanceName. */
   readonly instance: string;
+  /** The host's id of its root, for a container with users of its own. */
+  readonly firstId?: number;
   /** Host path of the shell that interprets a custom mount script. */
   readonly shell: string;
   readonly hookDeadlineSeconds: number;
 }
+
+/** Ids of a container with users of its own: what Debian's tools expect, `nobody` (65534) included. */
+export const RANGE_SIZE = 65_536;
 
 /** What a custom mount script is run with when the caller names nothing else. */
 export const MOUNT_SCRIPT_SHELL = '/bin/sh';
@@ -79,6 +94,9 @@ export const CAPABILITIES: readonly string[] = [
  * them when their capabilities are not in that set. No process gets it, because no process gets new privileges.
  */
 const OF_PROGRAMS: readonly string[] = ['CAP_NET_RAW'];
+
+/** With users of its own the container's root may also hold what gives such capabilities: they mean nothing outside. */
+const OF_PROGRAMS_WITH_OWN_USERS: readonly string[] = [...OF_PROGRAMS, 'CAP_SETFCAP'];
 
 /**
  * The bounding set of containers: a program whose file capabilities take effect and are not all in it can't be started.
@@ -112,15 +130,24 @@ export const READONLY_PATHS: readonly string[] = [
   '/proc/sysrq-trigger',
 ];
 
+/** `ping` as any user, and a port below 1024 for a process that is not root, as Docker has it. */
+const NETWORK_SETTINGS: Readonly<Record<string, string>> = { 'net.ipv4.ip_unprivileged_port_start': '0' };
+const PING_GROUPS = 'net.ipv4.ping_group_range';
+/** What a user namespace of 65,536 ids can name; without one the kernel's largest. */
+const EVERY_GROUP: Readonly<Record<ContainerSpec['users'], string>> = { own: '0 65535', host: '0 2147483647' };
+
 /** Period of the CPU quota, microseconds (the kernel's default). */
 const CPU_PERIOD_US = 100_000;
 
 /**
  * Translates a spec to the runtime's config. Pure; it writes no annotation, so none can come from an image or a tenant.
+ * @throws RangeError for a spec that was not checked, or that lacks the ids of its users
  */
 export function buildOciConfig(spec: ContainerSpec, inputs: OciConfigInputs): OciConfig {
   const build = spec.writableRoot === true;
   const capabilities = build ? BUILD_CAPABILITIES : CAPABILITIES;
+  const own = spec.users === 'own';
+  const mappings = own ? [mappingFrom(inputs.firstId)] : undefined;
   return {
     ociVersion: '1.0.2',
     process: {
@@ -130,7 +157,7 @@ export function buildOciConfig(spec: ContainerSpec, inputs: OciConfigInputs): Oc
       env: Object.entries(processEnvironment(spec)).map(([name, value]) => `${name}=${value}`),
       cwd: spec.workingDirectory ?? '/',
       capabilities: {
-        bounding: [...capabilities, ...OF_PROGRAMS],
+        bounding: [...capabilities, ...(own ? OF_PROGRAMS_WITH_OWN_USERS : OF_PROGRAMS)],
         effective: capabilities,
         permitted: capabilities,
       },
@@ -147,16 +174,26 @@ export function buildOciConfig(spec: ContainerSpec, inputs: OciConfigInputs): Oc
     ...(spec.mountScript.custom && !build && { hooks: { createContainer: [mountScriptHook(spec, inputs)] } }),
     linux: {
       cgroupsPath: cgroupPath(spec.id, inputs.instance),
-      namespaces: ['pid', 'ipc', 'uts', 'mount', 'cgroup', ...(spec.network === 'isolated' ? ['network'] : [])].map(
-        (type) => ({ type }),
-      ),
-      resources: { devices: [{ allow: false, access: 'rwm' }], ...resources(spec.limits) },
+      namespaces: [
+        ...['pid', 'ipc', 'uts', 'mount', 'cgroup'],
+        ...(spec.network !== 'host' ? ['network'] : []),
+        ...(own ? ['user'] : []),
+      ].map((type) => ({ type })),
+      ...(mappings && { uidMappings: mappings, gidMappings: mappings }),
+      ...(spec.network !== 'host' && { sysctl: { ...NETWORK_SETTINGS, [PING_GROUPS]: EVERY_GROUP[spec.users] } }),
+      // In a user namespace no device can be made, and crun's rules for them would need a right that the agent may lack.
+      resources: { ...(!own && { devices: [{ allow: false, access: 'rwm' }] }), ...resources(spec.limits) },
       maskedPaths: MASKED_PATHS,
       readonlyPaths: READONLY_PATHS,
       rootfsPropagation: 'private',
       seccomp: defaultSeccompProfile(),
     },
   };
+}
+
+function mappingFrom(firstId: number | undefined): IdMapping {
+  if (firstId === undefined) throw new RangeError('a container with users of its own has a range of ids');
+  return { containerID: 0, hostID: firstId, size: RANGE_SIZE };
 }
 
 /** Nothing but ids: the spec may come from an image's manifest, which has more about its user. */
@@ -187,6 +224,7 @@ function mountScriptHook(spec: ContainerSpec, inputs: OciConfigInputs): OciHook 
     PLINTH_LAYER: inputs.layerRoot,
     PLINTH_SW: spec.softwarePath ?? '',
     PLINTH_DATA: spec.dataPath ?? '',
+    PLINTH_OVERLAY_OPTIONS: spec.users === 'own' ? ',userxattr' : '',
   };
   return {
     path: inputs.shell,

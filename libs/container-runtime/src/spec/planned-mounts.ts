@@ -27,13 +27,13 @@ const SHM_BYTES = 64 * 1024 ** 2;
  * @throws RangeError for a spec that was not checked
  */
 export function planMounts(spec: ContainerSpec, sources: MountSources): readonly PlannedMount[] {
-  if (spec.writableRoot === true) return [...kernelMounts(), ...buildMounts(spec), ...volumeMounts(spec)];
-  if (spec.mountScript.custom) return kernelMounts();
-  return [...kernelMounts(), ...planPlaces(spec, sources), ...volumeMounts(spec)];
+  if (spec.writableRoot === true) return [...kernelMounts(spec), ...buildMounts(spec), ...volumeMounts(spec)];
+  if (spec.mountScript.custom) return kernelMounts(spec);
+  return [...kernelMounts(spec), ...planPlaces(spec, sources), ...volumeMounts(spec)];
 }
 
 /** /proc, /dev and /sys: always the runtime's work, so that an image without them cannot point elsewhere. */
-function kernelMounts(): PlannedMount[] {
+function kernelMounts(spec: ContainerSpec): PlannedMount[] {
   return [
     mount('/proc', 'proc', 'proc', ['nosuid', 'noexec', 'nodev'], 'processes of this container'),
     mount('/dev', 'tmpfs', 'tmpfs', ['nosuid', 'strictatime', 'mode=755', `size=${DEV_BYTES}`], 'minimal devices'),
@@ -52,8 +52,18 @@ function kernelMounts(): PlannedMount[] {
       'POSIX shared memory',
     ),
     mount('/dev/mqueue', 'mqueue', 'mqueue', ['nosuid', 'noexec', 'nodev'], 'POSIX message queues'),
-    mount('/sys', 'sysfs', 'sysfs', ['nosuid', 'noexec', 'nodev', 'ro'], 'kernel objects, read-only'),
+    sysMount(spec),
   ];
+}
+
+/**
+ * A user namespace may mount the kernel's objects of its own network only; crun 1.8 would bind the host's, writable, in
+ * their place.
+ */
+function sysMount({ users, network }: ContainerSpec): PlannedMount {
+  if (users === 'own' && network === 'host')
+    return mount('/sys', 'tmpfs', 'tmpfs', ['nosuid', 'noexec', 'nodev', 'ro', 'size=4096', 'mode=555'], 'empty');
+  return mount('/sys', 'sysfs', 'sysfs', ['nosuid', 'noexec', 'nodev', 'ro'], 'kernel objects, read-only');
 }
 
 function buildMounts(spec: ContainerSpec): PlannedMount[] {
@@ -74,7 +84,7 @@ function buildMounts(spec: ContainerSpec): PlannedMount[] {
  */
 function planPlaces(spec: ContainerSpec, sources: MountSources): PlannedMount[] {
   assertValidMountPlan(spec.mountPlan);
-  const mounts = spec.mountPlan.places.flatMap((place) => placeMounts(place, spec.imageRoot, sources.layerRoot));
+  const mounts = spec.mountPlan.places.flatMap((place) => placeMounts(place, spec, sources.layerRoot));
   if (spec.mountPlan.places.some((place) => place.content === 'overlay')) {
     const options = ['ro', 'nosuid', 'nodev', 'noexec', 'size=4096', 'nr_inodes=1', 'mode=555'];
     mounts.push(mount('/.plinth', 'tmpfs', 'tmpfs', options, 'hides the upper directories from the container'));
@@ -82,8 +92,10 @@ function planPlaces(spec: ContainerSpec, sources: MountSources): PlannedMount[] 
   return mounts;
 }
 
-function placeMounts(place: WritablePlace, imageRoot: string, layerRoot: string): PlannedMount[] {
+function placeMounts(place: WritablePlace, { imageRoot, users }: ContainerSpec, layerRoot: string): PlannedMount[] {
   const { path, content } = place;
+  // Without it an overlay marks what is removed by attributes that a user namespace may not write.
+  const marks = users === 'own' ? ['userxattr'] : [];
   const limits = [`size=${place.bytes}`, `nr_inodes=${place.inodes}`];
   const modeOption = `mode=${place.mode.toString(8)}`;
   const lower = [optionSafe(`${imageRoot}${path}`)];
@@ -108,6 +120,7 @@ function placeMounts(place: WritablePlace, imageRoot: string, layerRoot: string)
           `lowerdir=${lower.join(':')}`,
           `upperdir=${imageRoot}${upper}/upper`,
           `workdir=${imageRoot}${upper}/work`,
+          ...marks,
         ],
         `${path}: the image's content, writable`,
       ),
@@ -127,7 +140,7 @@ function placeMounts(place: WritablePlace, imageRoot: string, layerRoot: string)
           path,
           'overlay',
           'overlay',
-          ['ro', 'nosuid', 'nodev', `lowerdir=${lower.join(':')}`],
+          ['ro', 'nosuid', 'nodev', `lowerdir=${lower.join(':')}`, ...marks],
           'time zone and environment over /etc',
         ),
       );

@@ -17,6 +17,9 @@ export type StartFailureReason =
   | 'cgroup-failed'
   | 'no-space'
   | 'deadline'
+  | 'no-id-range'
+  | 'user-namespace-failed'
+  | 'network-failed'
   | 'runtime-failed';
 
 /** Tried in order; the runtimes have no error codes, only texts (crun 1.8, runc 1.1). */

@@ -84,6 +84,7 @@ function configOf(id: string, { root, argv, env, network }: SandboxCommand): obj
       hostname: 'build',
       command: argv,
       limits: LIMITS,
+      users: 'host',
       network,
       stopSignal: 'SIGKILL',
     },

@@ -64,6 +64,7 @@ export class ImageBooter {
       user: manifest.user,
       dataPath,
       limits: LIMITS,
+      users: 'own',
       network: 'isolated',
       stopSignal: manifest.stopSignal,
     });

@@ -39,6 +39,9 @@ const NOT_THE_IMAGE: readonly ContainerReport['reason'][] = [
   'data-volume-missing',
   'software-missing',
   'network-not-allowed',
+  'host-users-not-allowed',
+  'user-namespace-failed',
+  'no-id-range',
   'no-space',
   'snapshot-failed',
 ];

@@ -136,6 +136,14 @@ export class ContainerRequested {
   @IsIn(['isolated', 'host'])
   network?: 'isolated' | 'host';
 
+  /**
+   * true: its root is the host's root, without a user namespace of its own. Only where the host's agent allows that, else
+   * the container fails with `host-users-not-allowed`.
+   */
+  @IsOptional()
+  @IsBoolean()
+  hostUsers?: boolean;
+
   @IsOptional()
   @Matches(/^SIG[A-Z0-9+-]{2,10}$/)
   stopSignal?: string;

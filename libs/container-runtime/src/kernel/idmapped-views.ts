@@ -1,0 +1,166 @@
+/**
+ * Depends on: idmapped mounts, mount_setattr(2), of file systems that the kernel allows them on (ext4, xfs, btrfs,
+ * erofs, squashfs, tmpfs and others; not NFS); that an overlay, and a bind mount made in another mount namespace, keep
+ * what they were made of after its mount is gone; glibc 2.36, which has open_tree and move_mount. Seen with Linux 6.18.
+ * Noticed by: idmapped-views.int-spec.ts; oci-runtime.int-spec.ts, "has users of its own".
+ * Instead: containers with the host's users, where the agent's policy allows it.
+ */
+import { chmodSync, mkdirSync, readdirSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { bindCall, type BoundCall, lastErrno, SystemCallError } from '@plinth/host-os';
+import { isInPrivateMountNamespace } from './private-mount-namespace.js';
+
+/** sys/mount.h, linux/mount.h, fcntl.h */
+const MS_NOSUID = 2;
+const MS_NODEV = 4;
+const MS_NOEXEC = 8;
+const MS_PRIVATE = 1 << 18;
+const MNT_DETACH = 2;
+const UMOUNT_NOFOLLOW = 8;
+const AT_FDCWD = -100;
+const AT_SYMLINK_NOFOLLOW = 0x100;
+const AT_EMPTY_PATH = 0x1000;
+const AT_RECURSIVE = 0x8000;
+const OPEN_TREE_CLONE = 1;
+const O_CLOEXEC = 0o2000000;
+const MOVE_MOUNT_F_EMPTY_PATH = 4;
+const MOUNT_ATTR_RDONLY = 1;
+const MOUNT_ATTR_NOSUID = 2;
+const MOUNT_ATTR_NODEV = 4;
+const MOUNT_ATTR_IDMAP = 0x10_0000;
+const MOUNT_ATTR_BYTES = 32;
+
+/** One directory of the host as the users of a container see it. */
+export interface View {
+  /** Name below the container's own directory, e.g. `root` or `layer/etc`. */
+  readonly name: string;
+  /** Host path of a directory. */
+  readonly source: string;
+  readonly readOnly: boolean;
+  /** Devices and set-user-id bits mean nothing in it. */
+  readonly inert: boolean;
+  /** With what is mounted below it. */
+  readonly recursive?: boolean;
+}
+
+/** A file that a container's mounts need beside views: at most a few kilobytes. */
+export interface ViewFile {
+  readonly name: string;
+  readonly content: Uint8Array;
+}
+
+let bound: Readonly<Record<'openTree' | 'setAttributes' | 'move' | 'mount' | 'umount' | 'close', BoundCall>> | undefined;
+
+function calls(): NonNullable<typeof bound> {
+  return (bound ??= {
+    openTree: bindCall('int open_tree(int directory, const char *path, unsigned int flags)'),
+    setAttributes: bindCall(
+      'int mount_setattr(int directory, const char *path, unsigned int flags, void *attributes, size_t size)',
+    ),
+    move: bindCall('int move_mount(int from, const char *path, int to, const char *target, unsigned int flags)'),
+    mount: bindCall(
+      'int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)',
+    ),
+    umount: bindCall('int umount2(const char *target, int flags)'),
+    close: bindCall('int close(int fd)'),
+  });
+}
+
+/**
+ * Idmapped mounts of host directories, in a memory file system that only this process's mount namespace has: the host's
+ * mount table does not change, and everything is gone with the last process of the namespace. A container's mounts are
+ * made of its views, which are removed when they are.
+ */
+export class IdmappedViews {
+  /** @param directory an existing directory, to which every user may walk */
+  constructor(private readonly directory: string) {}
+
+  /** Where a view of a container will be. */
+  pathOf(id: string, name: string): string {
+    return `${this.directory}/${id}/${name}`;
+  }
+
+  /**
+   * Makes all views of a container, or none. Synchronous: the mount namespace is that of this thread.
+   * @param userNamespace descriptor; its ids stand for those on disk
+   * @throws SystemCallError e.g. EINVAL: the file system can't be idmapped
+   */
+  make(id: string, userNamespace: number, views: readonly View[], files: readonly ViewFile[] = []): void {
+    this.open();
+    try {
+      for (const view of views) this.makeOne(this.pathOf(id, view.name), view, userNamespace);
+      for (const { name, content } of files) {
+        writeFileSync(this.pathOf(id, name), content);
+        chmodSync(this.pathOf(id, name), 0o755);
+      }
+    } catch (error) {
+      this.remove(id);
+      throw error;
+    }
+  }
+
+  /**
+   * Removes a container's views; nothing when there are none. Never follows into what a view shows: a directory that is
+   * still a mount point can't be removed.
+   */
+  remove(id: string): void {
+    const home = `${this.directory}/${id}`;
+    if (statSync(home, { throwIfNoEntry: false }) === undefined) return;
+    this.removeBelow(home, statSync(this.directory).dev);
+  }
+
+  private makeOne(target: string, view: View, userNamespace: number): void {
+    const c = calls();
+    mkdirSync(target, { recursive: true });
+    // Every user may walk to it, under any umask.
+    for (let path = dirname(target); path !== this.directory; path = dirname(path)) chmodSync(path, 0o711);
+    const recursive = view.recursive === true ? AT_RECURSIVE : 0;
+    const tree = c.openTree(
+      AT_FDCWD,
+      view.source,
+      OPEN_TREE_CLONE | O_CLOEXEC | AT_SYMLINK_NOFOLLOW | recursive,
+    );
+    if (tree < 0) throw new SystemCallError('open_tree', lastErrno(), view.source);
+    try {
+      const attributes = Buffer.alloc(MOUNT_ATTR_BYTES);
+      const set =
+        MOUNT_ATTR_IDMAP |
+        (view.readOnly ? MOUNT_ATTR_RDONLY : 0) |
+        (view.inert ? MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV : 0);
+      attributes.writeBigUInt64LE(BigInt(set), 0);
+      attributes.writeBigUInt64LE(BigInt(MS_PRIVATE), 16);
+      attributes.writeBigUInt64LE(BigInt(userNamespace), 24);
+      if (c.setAttributes(tree, '', AT_EMPTY_PATH | recursive, attributes, attributes.length) !== 0)
+        throw new SystemCallError('mount_setattr', lastErrno(), `to map the owners of the files in ${view.source}`);
+      if (c.move(tree, '', AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) !== 0)
+        throw new SystemCallError('move_mount', lastErrno(), target);
+    } finally {
+      c.close(tree);
+    }
+  }
+
+  /** @param device of the memory file system: what has another one is a view */
+  private removeBelow(path: string, device: number): void {
+    while (statSync(path).dev !== device) {
+      if (calls().umount(path, MNT_DETACH | UMOUNT_NOFOLLOW) === 0) continue;
+      throw new SystemCallError('umount2', lastErrno(), path);
+    }
+    for (const entry of readdirSync(path, { withFileTypes: true })) {
+      if (entry.isDirectory()) this.removeBelow(`${path}/${entry.name}`, device);
+      else rmSync(`${path}/${entry.name}`);
+    }
+    rmdirSync(path);
+  }
+
+  /** Mounts the memory file system, unless this process's namespace has it. */
+  private open(): void {
+    if (statSync(this.directory).dev !== statSync(dirname(this.directory)).dev) return;
+    if (!isInPrivateMountNamespace())
+      throw new Error('views are made in a private mount namespace only: call enterPrivateMountNamespace() first');
+    const flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+    if (calls().mount('plinth', this.directory, 'tmpfs', flags, 'mode=711,size=16m') !== 0)
+      throw new SystemCallError('mount', lastErrno(), this.directory);
+    if (calls().mount('none', this.directory, null, MS_PRIVATE, null) !== 0)
+      throw new SystemCallError('mount', lastErrno(), this.directory);
+  }
+}
