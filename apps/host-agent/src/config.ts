@@ -3,8 +3,9 @@ import { availableParallelism, totalmem } from 'node:os';
 import { NAME_PATTERN } from '@plinth/contracts';
 import { TRUSTED_KEYS_WANTED } from '@plinth/image-trust';
 import { ServiceConfig } from '@plinth/service-kit';
-import { IsBoolean, IsInt, IsNumber, Matches, Max, Min, ValidateBy } from 'class-validator';
+import { IsBoolean, IsIn, IsInt, IsNumber, Matches, Max, Min, ValidateBy } from 'class-validator';
 import { Transform } from 'class-transformer';
+import { USER_POLICIES, type UserPolicy } from './adapters/container-users.js';
 import { parseStorageMounts } from './domain/storage-mounts.js';
 
 function IsStorageMounts(): PropertyDecorator {
@@ -64,6 +65,18 @@ export class HostAgentConfig extends ServiceConfig {
   @IsBoolean()
   @FromTrueOrFalse()
   PLINTH_ALLOW_HOST_NETWORK: boolean = false;
+
+  /**
+   * Whether containers have users of their own. `required`: the agent does not start, and no container does, where that
+   * is not possible. `preferred`: there they have the host's users. `off`: all have them.
+   */
+  @IsIn(USER_POLICIES)
+  PLINTH_USER_NAMESPACES: UserPolicy = 'required';
+
+  /** Whether a request may ask for the host's users. */
+  @IsBoolean()
+  @FromTrueOrFalse()
+  PLINTH_ALLOW_HOST_USERS: boolean = false;
 
   @IsNumber()
   @Min(0.1)

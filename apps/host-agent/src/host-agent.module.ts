@@ -23,6 +23,7 @@ import type { NatsConnection } from 'nats';
 import { containerStats } from './adapters/container-stats.js';
 import { ContainerLogs } from './adapters/container-logs.js';
 import { ContainerStore } from './adapters/container-store.js';
+import { ContainerUsers } from './adapters/container-users.js';
 import { DataVolumes } from './adapters/data-volume.js';
 import { HostClock } from './adapters/host-clock.js';
 import { ImageMasters } from './adapters/image-master.js';
@@ -196,6 +197,7 @@ async function openHost(config: HostAgentConfig, logger: Logger, guardProgram: s
     bootId,
     clock,
     allowHostNetwork: config.PLINTH_ALLOW_HOST_NETWORK,
+    users: openUsers(config, runtime, storage, logger),
     storage,
     store: new ContainerStore(state.containers),
     containers,
@@ -225,6 +227,24 @@ async function openHost(config: HostAgentConfig, logger: Logger, guardProgram: s
     stateRoot: state.root,
     release: () => lock.release(),
   };
+}
+
+/** @throws ConfigError when containers must have users of their own, and can't */
+function openUsers(
+  { PLINTH_USER_NAMESPACES: policy, PLINTH_ALLOW_HOST_USERS: allowHostUsers }: HostAgentConfig,
+  runtime: OciRuntime,
+  storage: StorageMounts,
+  logger: Logger,
+): ContainerUsers {
+  const users = new ContainerUsers(runtime, storage, policy, allowHostUsers);
+  const problems = users.problems();
+  if (problems.length > 0 && policy === 'required')
+    throw new ConfigError([
+      ...problems.map((problem) => `PLINTH_USER_NAMESPACES is required, but ${problem}`),
+      "set PLINTH_USER_NAMESPACES=preferred to run containers with the host's users where it can't be done",
+    ]);
+  for (const problem of problems) logger.warn({ problem }, "containers have the host's users");
+  return users;
 }
 
 function hostReadiness(services: AgentServices, stateRoot: string): ReadinessCheck[] {

@@ -11,15 +11,8 @@ export * from './kernel/directory-watch.js';
 export * from './run/runtime-binary.js';
 export { instanceName } from './run/runtime-paths.js';
 export * from './kernel/private-mount-namespace.js';
-export {
-  OciRuntime,
-  ContainerStuckError,
-  type OciRuntimeOptions,
-  type StartOptions,
-  type StartResult,
-  type StartedContainer,
-  type StartPhases,
-} from './oci-runtime.js';
+export { OciRuntime, ContainerStuckError, type OciRuntimeOptions } from './oci-runtime.js';
+export type { StartOptions, StartResult, StartedContainer, StartPhases } from './spec/start-result.js';
 export type { StartFailure, StartFailureReason } from './spec/start-failure.js';
 export type { CheckResult, ContainerCheck } from './run/container-check.js';
 export type { ExecOptions, ExecResult } from './run/container-exec.js';

@@ -44,6 +44,7 @@ const PLAN: MountPlan = {
 let scratch: string;
 let image: string;
 let runtime: OciRuntime;
+let users: ContainerSpec['users'] = 'host';
 
 beforeAll(async () => {
   const rootfs = await debianRootfs();
@@ -114,7 +115,7 @@ function specOf(change: Partial<ContainerSpec> = {}): ContainerSpec {
     softwarePath: join(scratch, 'sw'),
     dataPath: join(scratch, 'data/shop'),
     limits: { memoryBytes: 128 * MiB, pids: 64, cpus: 1 },
-    users: 'host',
+    users,
     network: 'isolated',
     stopSignal: 'SIGTERM',
     ...change,
@@ -139,12 +140,18 @@ async function sh(id: string, script: string): Promise<string> {
   return `${output}${result.ok ? result.exitCode : ''}`;
 }
 
-describe.each(['crun', 'runc'] as const)('%s:', (name) => {
+describe.each([
+  ['crun', 'own'],
+  ['crun', 'host'],
+  // With users of their own, Debian's runc can run no command in them.
+  ['runc', 'host'],
+] as const)('%s, with the %s users:', (name, whose) => {
   beforeAll(() => {
+    users = whose;
     const path = findExecutable(name, process.env['PATH'] ?? '');
     if (path === undefined) throw new Error(`${name} is not installed; both runtimes are to be tested`);
     runtime = new OciRuntime({
-      stateDirectory: join(scratch, `state-${name}`),
+      stateDirectory: join(scratch, `state-${name}-${users}`),
       binary: { name, path, reason: 'under test' },
     });
   });
@@ -163,6 +170,7 @@ describe.each(['crun', 'runc'] as const)('%s:', (name) => {
     ]) {
       expect(spawnSync('ls', ['-A', directory]).stdout.toString()).toBe('');
     }
+    runtime.close();
     rmSync(dirname(runtime.paths.runtimeRoot), { recursive: true });
   });
 
@@ -231,8 +239,9 @@ describe.each(['crun', 'runc'] as const)('%s:', (name) => {
     it('is confined: capabilities, privileges, masked paths, network, devices', async () => {
       const id = await started();
       expect(await sh(id, 'grep -E "CapEff|CapBnd|NoNewPrivs|^Seccomp:" /proc/self/status')).toBe(
-        // CAP_NET_RAW is in the bounding set only: a program with that file capability starts, and does not get it.
-        'CapEff:\t00000000000405fb\nCapBnd:\t00000000000425fb\nNoNewPrivs:\t1\nSeccomp:\t2\n0',
+        // CAP_NET_RAW (and CAP_SETFCAP) is in the bounding set only: a program with that file capability starts, and does
+        // not get it.
+        `CapEff:\t00000000000405fb\nCapBnd:\t00000000${users === 'own' ? '8' : '0'}00425fb\nNoNewPrivs:\t1\nSeccomp:\t2\n0`,
       );
       expect(
         await sh(id, 'cat /proc/keys /proc/timer_list; ls /sys/firmware; echo 1 > /proc/sys/vm/overcommit_memory'),
@@ -268,7 +277,7 @@ describe.each(['crun', 'runc'] as const)('%s:', (name) => {
 
     it('is the same whether the plan or the generated script mounts', async () => {
       const look =
-        'awk \'{ d = ""; for (i = 7; i <= NF; i++) if ($i == "-") { d = $(i+1) " " $(i+3) }; print $5, $6, d }\' /proc/self/mountinfo | sed -e "s/lowerdir=[^,]*/lowerdir/" | sort; ' +
+        'awk \'{ d = ""; for (i = 7; i <= NF; i++) if ($i == "-") { d = $(i+1) " " $(i+3) }; print $5, $6, d }\' /proc/self/mountinfo | sed -E "s/lowerdir=[^,]*/lowerdir/; s/[0-9a-f]{32}/id/g; s/([ug]id)=[0-9]*/\\1/g" | sort; ' +
         'find /etc /var /tmp /run /root -printf "%p %y %m %U:%G %l\\n" | sort | sha256sum; cd /etc; cat environment timezone hostname profile.d/plinth.sh; readlink localtime';
       const byPlan = await sh(await started(), look);
       const script = { path: join(dirname(image), VERSION_FILES.mountScript), custom: true };
@@ -279,15 +288,16 @@ describe.each(['crun', 'runc'] as const)('%s:', (name) => {
   describe('a custom mount script', () => {
     it('gets a fixed environment and a deadline, and its failure is reported', async () => {
       const path = join(scratch, 'custom.sh');
-      const report = join(scratch, 'seen');
+      const report = join(scratch, 'data/shop/seen');
       process.env['PLINTH_CANARY'] = 'secret';
-      writeFileSync(path, `env > ${report}; exit 3`);
+      writeFileSync(path, 'env > $PLINTH_DATA/seen; exit 3');
       const failed = await runtime.start(
         specOf({ environment: { LD_PRELOAD: '/evil.so' }, mountScript: { path, custom: true } }),
       );
       delete process.env['PLINTH_CANARY'];
       expect(failed).toMatchObject({ ok: false, reason: 'mount-script-failed' });
       expect(readFileSync(report, 'utf8')).not.toMatch(/CANARY|LD_PRELOAD/);
+      rmSync(report);
       expect(runtime.list()).toEqual([]);
     });
 
@@ -297,7 +307,7 @@ describe.each(['crun', 'runc'] as const)('%s:', (name) => {
         const path = join(scratch, 'hangs.sh');
         writeFileSync(path, body);
         const hasty = new OciRuntime({
-          stateDirectory: join(scratch, `hasty-${name}`),
+          stateDirectory: join(scratch, `hasty-${name}-${users}`),
           binary: runtime.binary,
           hookDeadlineSeconds: 1,
         });
@@ -308,6 +318,7 @@ describe.each(['crun', 'runc'] as const)('%s:', (name) => {
           message: 'the mount script did not end within 1 s',
         });
         expect(hasty.list()).toEqual([]);
+        hasty.close();
         expect(findProcesses(['sh', 'sleep'], '600.25').concat(findProcesses(['sh'], path))).toEqual([]);
       },
     );
@@ -498,7 +509,11 @@ async function killedStarter(spec: ContainerSpec, delayMs: number): Promise<stri
   writeBundle(
     bundle,
     spec,
-    buildOciConfig(spec, { instance: runtime.instance, layerRoot: bundle, shell: '/bin/sh', hookDeadlineSeconds: 5 }),
+    // With users of its own: own-users.int-spec.ts.
+    buildOciConfig(
+      { ...spec, users: 'host' },
+      { instance: runtime.instance, layerRoot: bundle, shell: '/bin/sh', hookDeadlineSeconds: 5 },
+    ),
   );
   const child = spawn(runtime.binary.path, ['--root', runtime.paths.runtimeRoot, 'run', '-b', bundle, spec.id], {
     stdio: 'ignore',

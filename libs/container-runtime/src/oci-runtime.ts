@@ -22,10 +22,11 @@ import {
 } from './run/observed-container.js';
 import { buildOciConfig, cgroupPath, MOUNT_SCRIPT_DEADLINE_SECONDS, MOUNT_SCRIPT_SHELL } from './spec/oci-config.js';
 import { findProcesses, isRunning, processArguments, processStartTime, sendSignal } from './kernel/process-table.js';
-import { OwnUsers } from './run/own-users.js';
+import { OwnUsers, type PreparedUsers } from './run/own-users.js';
 import { detectRuntimeBinary, findExecutable, RuntimeMissingError, type RuntimeBinary } from './run/runtime-binary.js';
 import { instanceName, makeRuntimeDirectories, runtimePaths, type RuntimePaths } from './run/runtime-paths.js';
 import { startFailure, type StartFailure } from './spec/start-failure.js';
+import type { StartOptions, StartResult } from './spec/start-result.js';
 
 export interface OciRuntimeOptions {
   /** Absolute path of a directory of this instance's own; made when missing. */
@@ -39,34 +40,6 @@ export interface OciRuntimeOptions {
   /** Bytes of log per container, after which conmon begins a new log. */
   readonly logLimitBytes?: number;
 }
-
-export interface StartedContainer {
-  readonly ok: true;
-  /** Host pid of the first process, and its start time in clock ticks after boot. */
-  readonly pid: number;
-  readonly pidStartTime: number;
-  readonly phases: StartPhases;
-}
-
-export interface StartOptions {
-  /**
-   * Called when namespaces, cgroups and mounts are made, and the first process waits to be let go. Returns why the
-   * container must not run; then it is deleted.
-   */
-  readonly onCreated?: (pid: number) => StartFailure | undefined | Promise<StartFailure | undefined>;
-}
-
-/** Where the time of a start went, ms. */
-export interface StartPhases {
-  /** Writing the bundle. */
-  readonly prepare: number;
-  /** conmon and the runtime's `create`: namespaces, cgroups and all mounts, a custom mount script included. */
-  readonly mount: number;
-  /** Time until the first process is let go: the runtime's `start`, or what stands for it. */
-  readonly runtime: number;
-}
-
-export type StartResult = StartedContainer | StartFailure;
 
 /** A container could not be removed: a process of it does not die (uninterruptible sleep), or a cgroup stays busy. */
 export class ContainerStuckError extends Error {
@@ -151,10 +124,10 @@ export class OciRuntime {
       ? AbortSignal.timeout(this.#hookDeadlineSeconds * 1000 + SCRIPT_END_MS)
       : undefined;
     try {
-      const refused = this.#prepare(spec);
-      if (refused !== undefined) {
+      const ready = this.#prepare(spec);
+      if (!ready.ok) {
         await this.delete(spec.id);
-        return refused;
+        return ready;
       }
       const prepared = performance.now();
       const answer = await createWithConmon({
@@ -162,6 +135,7 @@ export class OciRuntime {
         binary: this.binary,
         paths: this.paths,
         id: spec.id,
+        bundle: ready.bundle,
         logLimitBytes: this.#options.logLimitBytes ?? LOG_LIMIT_BYTES,
         signal: ofScript ? AbortSignal.any([deadline, ofScript]) : deadline,
       }).finally(() => this.#users.removeViews(spec.id));
@@ -199,8 +173,26 @@ export class OciRuntime {
     };
   }
 
+  /**
+   * Why containers can't have users of their own here; undefined: they can.
+   * @param directory that their image, data or software is in; absent: what does not depend on any
+   */
+  ownUsersProblem(directory?: string): string | undefined {
+    return this.#users.problem(directory);
+  }
+
   cgroupOf(id: string): string {
     return cgroupPath(id, this.instance);
+  }
+
+  /** Removes what a process that was killed during starts has left mounted. Before the first start of this process. */
+  removeStrayViews(): Promise<void> {
+    return this.#users.removeStrayViews(knownIds(this.paths).flatMap((id) => conmonPid(this.paths, id) ?? []));
+  }
+
+  /** Removes what this process has mounted for starts; containers go on. */
+  close(): void {
+    this.#users.close();
   }
 
   /** Every container of this instance that has left a trace, by id. */
@@ -307,8 +299,8 @@ export class OciRuntime {
     return logFile(this.paths, id);
   }
 
-  /** Writes the bundle and makes the views. @returns why the container can't be started */
-  #prepare(spec: ContainerSpec): StartFailure | undefined {
+  /** Writes the bundle and makes the views. */
+  #prepare(spec: ContainerSpec): PreparedUsers | StartFailure {
     const bundle = `${this.paths.bundles}/${spec.id}`;
     makeBundle(bundle);
     const users = this.#users.prepare(spec);
@@ -322,7 +314,7 @@ export class OciRuntime {
     });
     const annotations = this.#filter.annotations();
     writeBundle(bundle, spec, { ...config, ...(annotations !== undefined && { annotations }) });
-    return this.#users.makeViews(spec, users);
+    return this.#users.makeViews(spec, users) ?? users;
   }
 
   /** What the runtime printed when the first process could not be let go; undefined when it was. */

@@ -1,18 +1,36 @@
 /** Containers with users of their own, on the real thing. */
-import { spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
+import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { VERSION_FILES, type MountPlan } from '@plinth/contracts';
 import { debianRootfs, RUN_VARIABLE } from '@plinth/testkit';
 import { cgroupProcesses } from './kernel/cgroups.js';
 import { enterPrivateMountNamespace } from './kernel/private-mount-namespace.js';
+import { findProcesses } from './kernel/process-table.js';
 import { OciRuntime } from './oci-runtime.js';
+import { ID_RANGES_DIRECTORY } from './run/id-ranges.js';
 import { findExecutable } from './run/runtime-binary.js';
 import type { ContainerSpec } from './spec/container-spec.js';
 import { requiredDirectories } from './spec/mount-plan.js';
 import { generateMountScript } from './spec/mount-script.js';
+import { RANGE_SIZE } from './spec/oci-config.js';
+import type { StartFailure } from './spec/start-failure.js';
 
 const MiB = 1024 ** 2;
 const PLAN: MountPlan = {
@@ -43,6 +61,11 @@ beforeAll(async () => {
   mkdirSync(join(scratch, 'data/shop'), { recursive: true });
   mkdirSync(join(scratch, 'sw'));
   writeFileSync(join(scratch, 'sw/tool'), 'tool');
+  const program = join(image, 'usr/bin/cat-raw');
+  copyFileSync(join(image, 'bin/cat'), program);
+  expect(spawnSync('setcap', ['cap_net_raw=ep', program]).status).toBe(0);
+  rmSync(join(image, 'etc/resolv.conf'), { force: true });
+  symlinkSync('/run/systemd/resolve/stub-resolv.conf', join(image, 'etc/resolv.conf'));
   const path = findExecutable('crun', process.env['PATH'] ?? '');
   if (path === undefined) throw new Error('crun is not installed');
   runtime = new OciRuntime({
@@ -56,6 +79,7 @@ afterEach(async () => {
 });
 
 afterAll(() => {
+  runtime.close();
   rmSync(scratch, { recursive: true });
 });
 
@@ -93,13 +117,265 @@ async function sh(id: string, script: string, user?: { uid: number; gid: number 
   return `${output}${result.ok ? result.exitCode : ''}`;
 }
 
-describe('x', () => {
-  it('works', async () => {
+/** Ids of the host that the processes of a container run with. */
+function hostIds(id: string): readonly number[] {
+  return cgroupProcesses(runtime.cgroupOf(id)).flatMap((pid) =>
+    [...readFileSync(`/proc/${pid}/status`, 'utf8').matchAll(/^[UG]id:\t(.*)$/gm)].flatMap(([, ids = '']) =>
+      ids.split('\t').map(Number),
+    ),
+  );
+}
+
+const firstIdOf = async (id: string): Promise<number> =>
+  Number((await sh(id, 'cat /proc/self/uid_map')).split(/\s+/)[2]);
+const claims = (): readonly string[] =>
+  (existsSync(ID_RANGES_DIRECTORY) ? readdirSync(ID_RANGES_DIRECTORY) : []).filter((range) =>
+    readlinkSync(join(ID_RANGES_DIRECTORY, range)).startsWith(scratch),
+  );
+
+/** Lines of mount tables of this machine that are about views of the instance. */
+function viewsAnywhere(): readonly string[] {
+  const found = readdirSync('/proc').flatMap((pid) => (/^\d+$/.test(pid) ? mountsOf(pid) : []));
+  return [...new Set(found)].filter((path) => path.startsWith(`${runtime.paths.views}/`));
+}
+
+function mountsOf(pid: string): readonly string[] {
+  try {
+    return readFileSync(`/proc/${pid}/mountinfo`, 'utf8')
+      .split('\n')
+      .flatMap((line) => line.split(' ')[4] ?? []);
+  } catch {
+    // It has ended.
+    return [];
+  }
+}
+
+describe('a container with users of its own', () => {
+  it('has one range of ids, and no process of it is a user of the host', async () => {
+    const id = await started({
+      command: ['sh', '-c', 'setpriv --reuid 33 --regid 33 --clear-groups sleep 600 & wait'],
+    });
+    const other = await started();
+    const map = /^ *0 +(\d+) +65536$/.exec((await sh(id, 'cat /proc/self/uid_map')).replace(/\n0$/, ''));
+    const first = Number(map?.[1]);
+    expect((await sh(id, 'cat /proc/self/gid_map')).trim().split(/\s+/)).toEqual(['0', String(first), '65536', '0']);
+    // The command of the container, and one that is run in it meanwhile.
+    const command = runtime.exec(id, ['sleep', '1']);
+    while (cgroupProcesses(runtime.cgroupOf(id)).length < 4) await nextTurn();
+    const ids = new Set([...hostIds(id), ...hostIds(other)]);
+    await command;
+    const ranges = [first, await firstIdOf(other)];
+    expect([...ids].filter((each) => !ranges.some((from) => each >= from && each < from + RANGE_SIZE))).toEqual([]);
+    expect(ids).toContain(first + 33);
+    expect(first).toBeGreaterThanOrEqual(524_288);
+  });
+
+  it('shares its range with no other running container of the machine, and keeps it over restarts', async () => {
+    const another = new OciRuntime({ stateDirectory: join(scratch, 'another'), binary: runtime.binary });
+    const spec = specOf();
+    await runtime.start(spec);
+    expect(await another.start(spec)).toMatchObject({ ok: true });
+    const first = await firstIdOf(spec.id);
+    expect(readlinkSync(join(ID_RANGES_DIRECTORY, String(first / RANGE_SIZE)))).toBe(
+      join(scratch, 'state/bundles', spec.id),
+    );
+    expect(claims()).toHaveLength(2);
+    await runtime.delete(spec.id);
+    await runtime.start(spec);
+    expect(await firstIdOf(spec.id)).toBe(first);
+    for (const each of [another, runtime]) await each.delete(spec.id);
+    another.close();
+    expect(claims()).toEqual([]);
+  });
+
+  it("sees the owners of the image's files, and its root may change what it may write", async () => {
     const id = await started();
-    console.log(await sh(id, 'cat /proc/self/uid_map; id; ls -ln / /sw /data; cat /etc/hosts /etc/resolv.conf; ls /sys | head -3; cat /proc/self/mountinfo; rm -r /etc/apt; touch /data/x; ls -ln /data; cat /proc/sys/net/ipv4/ping_group_range; getent hosts localhost; getent hosts shop-1; ls -ln /etc | head; grep -h Cap /proc/self/status'));
-    console.log(spawnSync('ls', ['-ln', join(scratch, 'data/shop')]).stdout.toString());
-    console.log(spawnSync('find', ['/run/plinth', '-ls']).stdout.toString());
-    console.log(spawnSync('ps', ['-eo', 'user,pid,args']).stdout.toString().split('\n').filter((l)=>l.includes('sleep')).join('\n'));
-    void [existsSync, readdirSync, readFileSync, statSync, cgroupProcesses];
+    expect(await sh(id, 'stat -c "%u:%g %n" / /etc/shadow /etc/passwd /etc/hosts /bin/sh /sw/tool /var/mail')).toBe(
+      '0:0 /\n0:42 /etc/shadow\n0:0 /etc/passwd\n0:0 /etc/hosts\n0:0 /bin/sh\n0:0 /sw/tool\n0:8 /var/mail\n0',
+    );
+    expect(await sh(id, 'chown 33:33 /etc/passwd && stat -c %u /etc/passwd')).toBe('33\n0');
+    // Without attributes of the container's own, removed directories of the image would show through.
+    expect(await sh(id, 'rm -r /etc/apt && mkdir /etc/apt && ls -A /etc/apt; ls -d /etc/apt')).toBe('/etc/apt\n0');
+    expect(await sh(id, 'touch /usr/x /sw/x')).toMatch(/usr\/x.*Read-only.*\n.*sw\/x.*Read-only.*\n1$/);
+    expect(statSync(join(image, 'etc/apt')).isDirectory()).toBe(true);
+  });
+
+  it('leaves its own ids on the data volume, and set-user-id files that no user of the host can reach', async () => {
+    const id = await started();
+    const script =
+      'cd /data; touch root; touch web; chown 33:33 web; cp /bin/sh shell; chmod 4755 shell; stat -c "%u %n" *';
+    expect(await sh(id, script)).toBe('0 root\n0 shell\n33 web\n0');
+    const owners = ['root', 'web', 'shell'].map((name) => statSync(join(scratch, 'data/shop', name)).uid);
+    expect(owners).toEqual([0, 33, 0]);
+    // Nor does it help the container's own users: its processes get no new privileges, and the mount is nosuid.
+    expect(await sh(id, '/data/shell -p -c "id -u"', { uid: 1000, gid: 1000 })).toBe('1000\n0');
+    const found = spawnSync(join(scratch, 'data/shop/shell'), ['-c', 'id -u'], { uid: 1000, gid: 1000 });
+    expect(found.error).toMatchObject({ code: 'EACCES' });
+  });
+
+  it('may ping as any user, by the kind of socket that needs no capability', async () => {
+    const id = await started();
+    // An echo request to 127.0.0.1, and the answer to it.
+    const ping =
+      'socket(my $s, 2, 2, 1) or die $!; my $to = pack("S n C4 x8", 2, 0, 127, 0, 0, 1); ' +
+      'send($s, pack("C2n3", 8, 0, 0, 1, 1), 0, $to) or die $!; recv($s, my $a, 100, 0); print unpack("C", $a)';
+    for (const user of [0, 1000]) expect(await sh(id, `perl -e '${ping}'`, { uid: user, gid: user })).toBe('00');
+    // With the file capability that ping has in Debian, a program still starts.
+    expect(await sh(id, 'cat-raw /etc/hostname', { uid: 1000, gid: 1000 })).toBe('shop-1\n0');
+    expect(await sh(id, 'cat /proc/sys/net/ipv4/ping_group_range /proc/sys/net/ipv4/ip_unprivileged_port_start')).toBe(
+      '0\t65535\n0\n0',
+    );
+  });
+
+  it('has names of its own as regular files, whatever the image has in their places', async () => {
+    const id = await started();
+    expect(
+      await sh(id, 'cd /etc; stat -c "%F %n" hosts resolv.conf hostname; cat hostname; grep -c nameserver resolv.conf'),
+    ).toBe('regular file hosts\nregular file resolv.conf\nregular file hostname\nshop-1\n0\n1');
+    expect(
+      await sh(
+        id,
+        'for name in localhost shop-1; do perl -e "print join \".\", unpack \"C4 x\", gethostbyname(\"$name\").\"x\""; echo; done',
+      ),
+    ).toBe('127.0.0.1\n127.0.1.1\n0');
+    // Each stays the container's to change.
+    expect(await sh(id, 'echo "127.0.0.1 mine" >> /etc/hosts; getent hosts mine')).toMatch(/^127\.0\.0\.1 +mine\n0$/);
+  });
+
+  it('runs a custom mount script with its own rights, and from the bytes that were there at the start', async () => {
+    const path = join(scratch, 'seen.sh');
+    writeFileSync(path, 'cat /proc/self/uid_map > $PLINTH_DATA/seen; ls /root >> $PLINTH_DATA/seen 2>&1; exit 3');
+    expect(await runtime.start(specOf({ mountScript: { path, custom: true } }))).toMatchObject({
+      reason: 'mount-script-failed',
+    });
+    expect(readFileSync(join(scratch, 'data/shop/seen'), 'utf8')).toMatch(/^ +0 +\d{6,} +65536\n.*Permission denied/);
+  });
+
+  it("with the host's network shows nothing of the host's kernel objects", async () => {
+    const id = await started({ network: 'host' });
+    expect(await sh(id, 'ls -A /sys; touch /sys/x')).toMatch(/^touch: .*Read-only file system\n1$/);
+    expect(await sh(id, 'ls /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv4/ip_forward')).toMatch(/2$/);
+  });
+
+  it('is refused where a part of it is not possible, with the reason', async () => {
+    const runc = findExecutable('runc', process.env['PATH'] ?? '');
+    const other = new OciRuntime({
+      stateDirectory: join(scratch, 'state-runc'),
+      binary: { name: 'runc', path: runc ?? '', reason: 'under test' },
+    });
+    expect(await other.start(specOf())).toMatchObject({
+      reason: 'user-namespace-failed',
+      message: expect.stringContaining('install crun') as unknown,
+    });
+    expect(other.ownUsersProblem()).toMatch(/runc/);
+    expect(other.list()).toEqual([]);
+    expect(runtime.ownUsersProblem()).toBeUndefined();
+    expect(runtime.ownUsersProblem(join(scratch, 'data'))).toBeUndefined();
+    // proc(5) is one of the file systems that can't be idmapped.
+    expect(runtime.ownUsersProblem('/proc/sys')).toMatch(/mount_setattr .*\/proc\/sys.*no idmapped mounts/);
+    const failed = await runtime.start(specOf({ dataPath: '/proc/sys' }));
+    expect(failed).toMatchObject({ ok: false, reason: 'user-namespace-failed' });
+    expect(runtime.list()).toEqual([]);
+    expect(viewsAnywhere()).toEqual([]);
   });
 });
+
+describe('between its creation and its first instruction', () => {
+  it('the caller has the pid of its first process, and may refuse it', async () => {
+    const spec = specOf({ command: ['touch', '/data/ran'] });
+    let seen = '';
+    const onCreated = (pid: number): StartFailure => {
+      // The namespaces are there: a network device may be moved into them.
+      seen = readFileSync(`/proc/${pid}/uid_map`, 'utf8');
+      return { ok: false, reason: 'network-failed', message: 'no device', stderrTail: '' };
+    };
+    expect(await runtime.start(spec, { onCreated })).toMatchObject({ reason: 'network-failed', message: 'no device' });
+    expect(seen).toMatch(/^ +0 +\d{6,} +65536\n$/);
+    expect(existsSync(join(scratch, 'data/shop/ran'))).toBe(false);
+    expect(runtime.observe(spec.id)).toBeUndefined();
+  });
+});
+
+describe('on the host', () => {
+  it('the pages of an image are in memory once, however many containers read them', async () => {
+    const file = join(image, 'usr/share/pages');
+    writeFileSync(file, randomBytes(4 * MiB));
+    const residentBytes = (): number =>
+      Number(spawnSync('fincore', ['--bytes', '--noheadings', '--output', 'RES', file]).stdout.toString());
+    spawnSync('dd', [`of=${file}`, 'oflag=nocache', 'conv=notrunc,fdatasync', 'count=0', 'status=none']);
+    expect(residentBytes()).toBe(0);
+    const [first, second] = [await started(), await started()];
+    expect(await sh(first, 'md5sum < /usr/share/pages > /dev/null')).toBe('0');
+    // What a container has read through its view is what the host, and so every other container, finds in memory.
+    expect(residentBytes()).toBe(4 * MiB);
+    expect(await sh(second, 'md5sum < /usr/share/pages > /dev/null')).toBe('0');
+    expect(residentBytes()).toBe(4 * MiB);
+  });
+
+  it('nothing is left after thirty starts and deletes', async () => {
+    await runtime.delete(await started());
+    const open = (): number => readdirSync('/proc/self/fd').length;
+    const mounts = readFileSync('/proc/self/mountinfo', 'utf8');
+    const before = open();
+    for (let round = 0; round < 10; round += 1) {
+      const ids = await Promise.all([started(), started(), started()]);
+      expect(new Set(await Promise.all(ids.map(firstIdOf))).size).toBe(3);
+      await Promise.all(ids.map((id) => runtime.delete(id)));
+    }
+    expect(readFileSync('/proc/self/mountinfo', 'utf8')).toBe(mounts);
+    expect(open()).toBeLessThanOrEqual(before);
+    expect(readdirSync(runtime.paths.views)).toEqual([]);
+    expect(claims()).toEqual([]);
+  });
+
+  it('nothing is left when an agent is killed while views are there, though other containers of it run on', async () => {
+    const running = specOf();
+    const script = join(scratch, 'waits.sh');
+    writeFileSync(script, 'sleep 600.75');
+    const cut = specOf({ mountScript: { path: script, custom: true } });
+    const agent = agentThatStarts([running, cut]);
+    // The second one's views are there, its mounts are not yet.
+    while (findProcesses(['sleep'], '600.75').length === 0) await delay(10);
+    agent.kill('SIGKILL');
+    await once(agent, 'exit');
+    expect(viewsAnywhere().length).toBeGreaterThan(0);
+    const next = new OciRuntime({ stateDirectory: join(scratch, 'state'), binary: runtime.binary });
+    await next.removeStrayViews();
+    // Those that the runtime was given for the cut-off start go with its processes.
+    await next.delete(cut.id);
+    expect(viewsAnywhere()).toEqual([]);
+    expect(next.observe(running.id)).toMatchObject({ state: 'running' });
+    expect(await sh(running.id, 'cat /sw/tool')).toBe('tool0');
+    await next.delete(running.id);
+    expect(claims()).toEqual([]);
+    expect(findProcesses(['sleep'], '600.75')).toEqual([]);
+  });
+
+  it('nothing is left whenever an agent is killed during a start', async () => {
+    for (let delayMs = 0; delayMs <= 40; delayMs += 8) {
+      const spec = specOf();
+      const agent = agentThatStarts([spec]);
+      await once(agent.stdout as NodeJS.ReadableStream, 'data');
+      await delay(delayMs);
+      agent.kill('SIGKILL');
+      await once(agent, 'exit');
+      await runtime.removeStrayViews();
+      await runtime.delete(spec.id);
+      expect([claims(), viewsAnywhere()]).toEqual([[], []]);
+      expect(findProcesses(['conmon', 'crun', 'sleep'], spec.id)).toEqual([]);
+    }
+  });
+});
+
+/** Another process with the same state directory: prints a line, then starts containers one after the other. */
+function agentThatStarts(specs: readonly ContainerSpec[]): ChildProcess {
+  const script = `
+    import { enterPrivateMountNamespace, OciRuntime } from ${JSON.stringify(join(import.meta.dirname, '../dist/index.js'))};
+    await enterPrivateMountNamespace({ reexecute: false });
+    const runtime = new OciRuntime(${JSON.stringify({ stateDirectory: join(scratch, 'state'), binary: runtime.binary })});
+    process.stdout.write('begins');
+    for (const spec of ${JSON.stringify(specs)}) await runtime.start(spec);
+    setInterval(() => undefined, 1000);
+  `;
+  return spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+}

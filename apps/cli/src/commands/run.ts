@@ -20,6 +20,7 @@ interface RunOptions extends SharedOptions {
   datacenter?: string;
   restart?: object;
   network?: string;
+  hostUsers?: boolean;
   stopSignal?: string;
   stopGrace?: number;
   command?: string[];
@@ -57,6 +58,7 @@ export function register(program: Command): void {
     .addOption(
       new Option('--network <kind>', "its own with a loopback only, or the host's").choices(['isolated', 'host']),
     )
+    .option('--host-users', "root in it is the host's root; only where the host allows that")
     .option('--stop-signal <signal>', 'such as SIGINT')
     .addOption(duration('--stop-grace <duration>', 'between the stop signal and SIGKILL (default: 10s)'))
     .option('--health-cmd <command>', 'for /bin/sh in the container; ends with 0 when it does its work')
@@ -138,6 +140,7 @@ function requestOf(image: string | undefined, command: readonly string[] | undef
     restart: options.restart,
     datacenter: options.datacenter,
     network: options.network,
+    hostUsers: options.hostUsers,
     stopSignal: options.stopSignal,
     stopGraceSeconds: options.stopGrace === undefined ? undefined : options.stopGrace / 1_000,
     health: healthOf(options),

@@ -5,7 +5,7 @@ import type { ContainerConfig, ContainerFailureReason } from '@plinth/contracts'
 import type { StorageMounts } from '../domain/storage-mounts.js';
 import type { StartFailure } from '../domain/planner.js';
 import type { ImageMaster } from './image-master.js';
-import { IMAGE_LABEL, RUN_GENERATION_LABEL, STOP_SIGNAL_LABEL } from './oci-containers.js';
+import { IMAGE_LABEL, RUN_GENERATION_LABEL, STOP_SIGNAL_LABEL, USERS_LABEL } from './oci-containers.js';
 
 export function containerSpec(
   config: ContainerConfig,
@@ -21,6 +21,7 @@ export function containerSpec(
       generation: String(config.generation),
       tenant: config.tenant,
       [IMAGE_LABEL]: config.image,
+      [USERS_LABEL]: users,
       [STOP_SIGNAL_LABEL]: config.stopSignal ?? image.stopSignal,
     },
   };

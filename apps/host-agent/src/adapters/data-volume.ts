@@ -3,7 +3,7 @@
  * /data.
  */
 import { execFile } from 'node:child_process';
-import { lstat, mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { chmod, lstat, mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { ContainerConfig } from '@plinth/contracts';
@@ -59,6 +59,7 @@ export class DataVolumes {
       return { ok: true, value: { data, durable } };
     }
     if (!(await isDirectory(data))) return missing(`the volume ${config.dataVolume} has no data directory`);
+    await closeToOthers(volume);
     const refusal = await this.claim(base, volume, marker, config);
     if (refusal !== undefined) return { ok: false, failure: { reason: 'volume-held', message: refusal } };
     return { ok: true, value: { data, durable: Promise.resolve() } };
@@ -198,6 +199,7 @@ export class DataVolumes {
 /** The marker is written last: a volume without one was never used. */
 async function make(volume: string, config: ContainerConfig): Promise<void> {
   await mkdir(join(volume, DATA, SERVICE), { recursive: true, mode: 0o755 });
+  await closeToOthers(volume);
   const holder: VolumeHolder = { host: config.host, generation: config.generation };
   const marker = {
     containerId: config.containerId,
@@ -206,6 +208,14 @@ async function make(volume: string, config: ContainerConfig): Promise<void> {
     holder,
   };
   await writeWhole(join(volume, MARKER), `${JSON.stringify(marker)}\n`);
+}
+
+/**
+ * A container's root may leave set-user-id programs on its volume, which belong to root on the disk: no user of a host
+ * may walk to them.
+ */
+async function closeToOthers(volume: string): Promise<void> {
+  if (((await lstat(volume)).mode & 0o077) !== 0) await chmod(volume, 0o700);
 }
 
 async function sync(volume: string): Promise<void> {

@@ -15,7 +15,7 @@ import {
   type EffectiveHealthCheck,
   ID_PATTERN,
 } from '@plinth/contracts';
-import type { Observed } from '../domain/observed.js';
+import type { Observed, Running } from '../domain/observed.js';
 import type { CheckResult } from '../domain/health.js';
 import type { StartFailure } from '../domain/planner.js';
 import { firstProcessNotices, signalNumber } from '../domain/stop-signal.js';
@@ -36,6 +36,9 @@ export const RUN_GENERATION_LABEL = 'runGeneration';
 
 /** Label of the bundle: the image that it was started from. */
 export const IMAGE_LABEL = 'image';
+
+/** Label of the bundle: whose ids its users have, `own` or `host`. */
+export const USERS_LABEL = 'users';
 
 /** Label of the bundle: the signal that asks its first process to end. */
 export const STOP_SIGNAL_LABEL = 'stopSignal';
@@ -196,8 +199,13 @@ export class OciContainers {
           startedAtMs: this.clock.bootedAtMs + (found.pidStartTime / TICKS_PER_SECOND) * 1000,
           runGeneration,
           image: found.labels?.[IMAGE_LABEL],
+          users: usersIn(found.labels?.[USERS_LABEL]),
         };
       }
     }
   }
+}
+
+function usersIn(label: string | undefined): Running['users'] {
+  return label === 'own' || label === 'host' ? label : undefined;
 }

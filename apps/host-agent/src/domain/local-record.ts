@@ -15,6 +15,7 @@ export type ReportBody = Pick<ContainerReport, 'kind' | 'generation'> &
       | 'startedAt'
       | 'phases'
       | 'restarts'
+      | 'users'
       | 'cause'
       | 'exitCode'
       | 'reason'

@@ -17,6 +17,8 @@ export interface Running {
   readonly runGeneration: number;
   /** The image that it was started from, as kept in its bundle. */
   readonly image?: string;
+  /** Whose ids its users have, as kept in its bundle. */
+  readonly users?: 'own' | 'host';
 }
 
 export interface Exited {

@@ -366,6 +366,7 @@ function startedReport({ config, record }: PlanInput, running: Running): ReportB
     pid: running.pid,
     startedAt: new Date(running.startedAtMs).toISOString(),
     restarts: Math.max(0, record.starts - 1),
+    users: running.users,
     ...health,
   };
 }

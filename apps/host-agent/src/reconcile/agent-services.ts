@@ -2,6 +2,7 @@
 import type { Logger } from '@plinth/service-kit';
 import type { ContainerLogs } from '../adapters/container-logs.js';
 import type { ContainerStore } from '../adapters/container-store.js';
+import type { ContainerUsers } from '../adapters/container-users.js';
 import type { DataVolumes } from '../adapters/data-volume.js';
 import type { HostClock } from '../adapters/host-clock.js';
 import type { ImageMasters } from '../adapters/image-master.js';
@@ -17,6 +18,7 @@ export interface AgentServices {
   readonly bootId: string;
   readonly clock: HostClock;
   readonly allowHostNetwork: boolean;
+  readonly users: ContainerUsers;
   readonly storage: StorageMounts;
   readonly store: ContainerStore;
   readonly containers: OciContainers;

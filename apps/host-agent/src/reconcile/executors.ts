@@ -124,6 +124,7 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
         startedAt: new Date(startedAtMs).toISOString(),
         phases: { premount, ...phases },
         restarts: state.record.starts,
+        users: preparation.spec.users,
         health: config.health && 'starting',
       },
       {
@@ -229,10 +230,12 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
 async function checkBeforeStart(
   config: ContainerConfig,
   data: string,
-  { allowHostNetwork, images, storage }: AgentServices,
+  { allowHostNetwork, images, storage, users }: AgentServices,
 ): Promise<Opened<ContainerSpec>> {
   if (config.network === 'host' && !allowHostNetwork)
     return refuse('network-not-allowed', 'this host does not allow containers on its network');
+  const whose = users.usersOf(config);
+  if (!whose.ok) return whose;
   const image = await images.open(config.storageNode, config.image);
   if (!image.ok) return image;
   if (image.value.contentDigest !== config.contentDigest) {
@@ -242,7 +245,7 @@ async function checkBeforeStart(
         `the config requires ${config.contentDigest}`,
     );
   }
-  const spec = containerSpec(config, image.value, data, softwarePath(config, storage), 'own');
+  const spec = containerSpec(config, image.value, data, softwarePath(config, storage), whose.value);
   const failure = premountFailure(config, spec, image.value, storage);
   return failure ? { ok: false, failure } : { ok: true, value: spec };
 }

@@ -5,7 +5,7 @@
  * Noticed by: idmapped-views.int-spec.ts; oci-runtime.int-spec.ts, "has users of its own".
  * Instead: containers with the host's users, where the agent's policy allows it.
  */
-import { chmodSync, mkdirSync, readdirSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, rmdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { bindCall, type BoundCall, lastErrno, SystemCallError } from '@plinth/host-os';
 import { isInPrivateMountNamespace } from './private-mount-namespace.js';
@@ -43,13 +43,14 @@ export interface View {
   readonly recursive?: boolean;
 }
 
-/** A file that a container's mounts need beside views: at most a few kilobytes. */
-export interface ViewFile {
-  readonly name: string;
-  readonly content: Uint8Array;
-}
+/** What a container's mounts need beside views: a copy of a small file, or a link that the host's root follows. */
+export type ViewFile =
+  | { readonly name: string; readonly content: Uint8Array }
+  | { readonly name: string; readonly target: string };
 
-let bound: Readonly<Record<'openTree' | 'setAttributes' | 'move' | 'mount' | 'umount' | 'close', BoundCall>> | undefined;
+let bound:
+  | Readonly<Record<'openTree' | 'setAttributes' | 'move' | 'mount' | 'umount' | 'close', BoundCall>>
+  | undefined;
 
 function calls(): NonNullable<typeof bound> {
   return (bound ??= {
@@ -89,9 +90,14 @@ export class IdmappedViews {
     this.open();
     try {
       for (const view of views) this.makeOne(this.pathOf(id, view.name), view, userNamespace);
-      for (const { name, content } of files) {
-        writeFileSync(this.pathOf(id, name), content);
-        chmodSync(this.pathOf(id, name), 0o755);
+      for (const file of files) {
+        const path = this.pathOf(id, file.name);
+        this.makeParents(path);
+        if ('target' in file) symlinkSync(file.target, path);
+        else {
+          writeFileSync(path, file.content);
+          chmodSync(path, 0o755);
+        }
       }
     } catch (error) {
       this.remove(id);
@@ -109,17 +115,18 @@ export class IdmappedViews {
     this.removeBelow(home, statSync(this.directory).dev);
   }
 
+  /** Removes the memory file system, unless there is none; no start is under way. */
+  close(): void {
+    if (this.isOpen() && calls().umount(this.directory, MNT_DETACH | UMOUNT_NOFOLLOW) !== 0)
+      throw new SystemCallError('umount2', lastErrno(), this.directory);
+  }
+
   private makeOne(target: string, view: View, userNamespace: number): void {
     const c = calls();
-    mkdirSync(target, { recursive: true });
-    // Every user may walk to it, under any umask.
-    for (let path = dirname(target); path !== this.directory; path = dirname(path)) chmodSync(path, 0o711);
+    this.makeParents(target);
+    mkdirSync(target);
     const recursive = view.recursive === true ? AT_RECURSIVE : 0;
-    const tree = c.openTree(
-      AT_FDCWD,
-      view.source,
-      OPEN_TREE_CLONE | O_CLOEXEC | AT_SYMLINK_NOFOLLOW | recursive,
-    );
+    const tree = c.openTree(AT_FDCWD, view.source, OPEN_TREE_CLONE | O_CLOEXEC | AT_SYMLINK_NOFOLLOW | recursive);
     if (tree < 0) throw new SystemCallError('open_tree', lastErrno(), view.source);
     try {
       const attributes = Buffer.alloc(MOUNT_ATTR_BYTES);
@@ -139,6 +146,16 @@ export class IdmappedViews {
     }
   }
 
+  /** Every user may walk to the path, under any umask. */
+  private makeParents(path: string): void {
+    const parent = dirname(path);
+    if (parent === this.directory) return;
+    this.makeParents(parent);
+    if (statSync(parent, { throwIfNoEntry: false }) !== undefined) return;
+    mkdirSync(parent);
+    chmodSync(parent, 0o711);
+  }
+
   /** @param device of the memory file system: what has another one is a view */
   private removeBelow(path: string, device: number): void {
     while (statSync(path).dev !== device) {
@@ -152,9 +169,13 @@ export class IdmappedViews {
     rmdirSync(path);
   }
 
+  private isOpen(): boolean {
+    return statSync(this.directory).dev !== statSync(dirname(this.directory)).dev;
+  }
+
   /** Mounts the memory file system, unless this process's namespace has it. */
   private open(): void {
-    if (statSync(this.directory).dev !== statSync(dirname(this.directory)).dev) return;
+    if (this.isOpen()) return;
     if (!isInPrivateMountNamespace())
       throw new Error('views are made in a private mount namespace only: call enterPrivateMountNamespace() first');
     const flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;

@@ -12,6 +12,8 @@ export interface ConmonInputs {
   readonly binary: RuntimeBinary;
   readonly paths: RuntimePaths;
   readonly id: string;
+  /** Directory that holds its config. */
+  readonly bundle: string;
   readonly logLimitBytes: number;
   /** Aborting stops the waiting, not conmon. */
   readonly signal: AbortSignal;
@@ -33,7 +35,7 @@ export async function createWithConmon(inputs: ConmonInputs): Promise<ConmonAnsw
   const { binary, paths, id } = inputs;
   const bundle = `${paths.bundles}/${id}`;
   const runtime = ['-r', binary.path, '--runtime-arg', '--root', '--runtime-arg', paths.runtimeRoot];
-  const files = ['-b', bundle, '-p', `${bundle}/pid`, '-P', conmonPidFile(paths, id), '--exit-dir', paths.exits];
+  const files = ['-b', inputs.bundle, '-p', `${bundle}/pid`, '-P', conmonPidFile(paths, id), '--exit-dir', paths.exits];
   const log = ['-l', `k8s-file:${logFile(paths, id)}`, '--log-size-max', String(inputs.logLimitBytes), '--no-sync-log'];
   const argv = [
     '--api-version',

@@ -1,11 +1,14 @@
 /** What a container with users of its own has on the host: a range of ids, and views of its directories. */
-import { readFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import { SystemCallError } from '@plinth/host-os';
+import { promisify } from 'node:util';
+import { hasCode, setAttribute, SystemCallError } from '@plinth/host-os';
 import { cgroupProcesses } from '../kernel/cgroups.js';
 import { IdmappedViews, type View } from '../kernel/idmapped-views.js';
+import { readText } from '../kernel/torn-file.js';
 import { closeUserNamespace, openUserNamespace } from '../kernel/user-namespace.js';
-import type { ContainerSpec } from '../spec/container-spec.js';
+import { type ContainerSpec, DEFAULT_PATH } from '../spec/container-spec.js';
 import { cgroupPath, RANGE_SIZE } from '../spec/oci-config.js';
 import { startFailure, type StartFailure, type StartFailureReason } from '../spec/start-failure.js';
 import { readIdRange } from './bundle.js';
@@ -18,13 +21,21 @@ export interface PreparedUsers {
   readonly ok: true;
   readonly spec: ContainerSpec;
   readonly layerRoot: string;
+  /** Where the runtime finds the config. crun starts a mount script there, with the rights of the container's root. */
+  readonly bundle: string;
   readonly firstId?: number;
 }
 
+/** Not the name of a container. */
+const CHECK = 'check';
+const PROBE = { name: 'attribute', content: Buffer.alloc(0) };
+/** Any would do: no process gets it. */
+const CHECK_FIRST_ID = 524_288;
 const RUNC = 'runc 1.1 can run no command in a container with users of its own; install crun';
 const LAYER = 'layer';
 const ETC = `${LAYER}/etc`;
 const SCRIPT = 'mount.sh';
+const BUNDLE = 'bundle';
 
 export class OwnUsers {
   private readonly ranges = new IdRanges({ isAlive: hasProcesses });
@@ -37,10 +48,35 @@ export class OwnUsers {
     this.views = new IdmappedViews(paths.views);
   }
 
+  /**
+   * Tries for real what a container with users of its own needs. Costs about a millisecond; leaves nothing.
+   * @param directory one that views are to be made of; absent: what does not depend on any
+   * @returns why it can't be done; undefined: it can
+   */
+  problem(directory?: string): string | undefined {
+    if (this.binary.name === 'runc') return RUNC;
+    try {
+      const namespace = openUserNamespace(CHECK_FIRST_ID, RANGE_SIZE);
+      try {
+        const source = directory ?? this.paths.bundles;
+        this.views.make(CHECK, namespace, [{ name: 'root', source, readOnly: true, inert: true }], [PROBE]);
+        if (directory === undefined)
+          setAttribute(this.views.pathOf(CHECK, PROBE.name), 'user.plinth', Buffer.from('1'));
+        return undefined;
+      } finally {
+        closeUserNamespace(namespace);
+        this.views.remove(CHECK);
+      }
+    } catch (error) {
+      if (error instanceof SystemCallError) return explain(error);
+      throw error;
+    }
+  }
+
   /** Claims the container's range; its bundle's directory is there, and empty. */
   prepare(spec: ContainerSpec): PreparedUsers | StartFailure {
     const bundle = `${this.paths.bundles}/${spec.id}`;
-    if (spec.users === 'host') return { ok: true, spec, layerRoot: bundle };
+    if (spec.users === 'host') return { ok: true, spec, bundle, layerRoot: bundle };
     if (spec.writableRoot === true) return failure('user-namespace-failed', 'a build has the users of the host');
     if (this.binary.name === 'runc') return failure('user-namespace-failed', RUNC);
     const firstId = this.ranges.claim(spec.id, bundle);
@@ -52,6 +88,7 @@ export class OwnUsers {
     return {
       ok: true,
       firstId,
+      bundle: spec.mountScript.custom ? at(BUNDLE) : bundle,
       layerRoot: at(LAYER),
       spec: {
         ...spec,
@@ -76,7 +113,12 @@ export class OwnUsers {
       views.push({ name: 'sw', source: spec.softwarePath, readOnly: true, inert: true, recursive: true });
     try {
       // What was verified is what runs: the script is read once.
-      const files = spec.mountScript.custom ? [{ name: SCRIPT, content: readFileSync(spec.mountScript.path) }] : [];
+      const files = spec.mountScript.custom
+        ? [
+            { name: SCRIPT, content: readFileSync(spec.mountScript.path) },
+            { name: `${BUNDLE}/config.json`, target: `${this.paths.bundles}/${spec.id}/config.json` },
+          ]
+        : [];
       const namespace = openUserNamespace(firstId, RANGE_SIZE);
       try {
         this.views.make(spec.id, namespace, views, files);
@@ -95,6 +137,29 @@ export class OwnUsers {
     this.views.remove(id);
   }
 
+  /**
+   * Removes the views that a process which was killed has left: they are in its mount namespace, which the monitors of
+   * its containers keep. No start of this instance is under way.
+   */
+  async removeStrayViews(monitors: readonly number[]): Promise<void> {
+    const own = namespaceOf('self');
+    const seen = new Set([own]);
+    for (const pid of monitors) {
+      const namespace = namespaceOf(pid);
+      if (namespace === undefined || seen.has(namespace)) continue;
+      seen.add(namespace);
+      const stray = mountPoints(pid).filter((path) => path.startsWith(`${this.paths.views}/`));
+      // The deepest come last. A mount namespace is that of a thread, so another program goes there.
+      const argv = [`--mount=/proc/${pid}/ns/mnt`, 'umount', '--lazy', '--no-canonicalize', ...stray.reverse()];
+      if (stray.length > 0) await promisify(execFile)('nsenter', argv, { env: { PATH: DEFAULT_PATH } });
+    }
+  }
+
+  /** Removes what this process has mounted; containers go on. */
+  close(): void {
+    this.views.close();
+  }
+
   /** Gives the range back; no process of the container is left, and its bundle is still there. */
   release(id: string): void {
     const bundle = `${this.paths.bundles}/${id}`;
@@ -103,10 +168,38 @@ export class OwnUsers {
   }
 }
 
+/** With what can be done about it. */
+function explain({ syscall, message }: SystemCallError): string {
+  switch (syscall) {
+    case 'clone':
+      return `${message}: the kernel allows no more user namespaces (see user.max_user_namespaces)`;
+    case 'mount_setattr':
+      return `${message}: its file system has no idmapped mounts (ext4, xfs, btrfs and squashfs have them, NFS has not)`;
+    case 'lsetxattr':
+      return `${message}: memory file systems have no user attributes, which overlays need (Linux 6.6 has them)`;
+    default:
+      return message;
+  }
+}
+
 /** @param bundle of any instance on this machine */
 function hasProcesses(bundle: string): boolean {
   const stateDirectory = dirname(dirname(bundle));
   return cgroupProcesses(cgroupPath(basename(bundle), instanceName(stateDirectory))).length > 0;
+}
+
+function namespaceOf(pid: number | 'self'): string | undefined {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/mnt`);
+  } catch (error) {
+    if (hasCode(error, 'ENOENT', 'ESRCH')) return undefined;
+    throw error;
+  }
+}
+
+/** In the mount namespace of a process, in the order of their making; views have no characters that need an escape. */
+function mountPoints(pid: number): readonly string[] {
+  return (readText(`/proc/${pid}/mountinfo`) ?? '').split('\n').flatMap((line) => line.split(' ')[4] ?? []);
 }
 
 function failure(reason: StartFailureReason, message: string): StartFailure {

@@ -64,6 +64,7 @@ export function newContainerConfig(
     },
     restart: request.restart ?? { policy: 'always' as const },
     network: request.network ?? ('isolated' as const),
+    hostUsers: request.hostUsers === true ? (true as const) : undefined,
     stopSignal: request.stopSignal,
     stopGraceSeconds: request.stopGraceSeconds ?? STOP_GRACE_SECONDS,
     health: request.health && healthCheckOf(request.health),

@@ -157,5 +157,6 @@ export function startedFact(config: ContainerConfig, report: ContainerReport): C
       ...report.phases,
     },
     restarts,
+    users: report.users,
   };
 }

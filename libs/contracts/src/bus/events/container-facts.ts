@@ -189,6 +189,11 @@ export class ContainerStarted extends ContainerImageFact {
   @IsInt()
   @Min(0)
   restarts!: number;
+
+  /** Whose ids its users have: its own, in a user namespace, or the host's; absent: the host's agent did not report it. */
+  @IsOptional()
+  @IsIn(['own', 'host'])
+  users?: 'own' | 'host';
 }
 
 export const CONTAINER_FAILURE_REASONS = [

@@ -128,6 +128,11 @@ export class ContainerReport {
   @Min(0)
   restarts?: number;
 
+  /** started: whose ids its users have, its own or the host's; absent: the agent is older than user namespaces. */
+  @IsOptional()
+  @IsIn(['own', 'host'])
+  users?: 'own' | 'host';
+
   /** stopped */
   @IsOptional()
   @IsIn(STOP_CAUSES)

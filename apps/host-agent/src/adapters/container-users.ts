@@ -1,0 +1,63 @@
+/** Whose ids a container's users have on this host: its own, in a user namespace, or the host's. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ContainerSpec, OciRuntime } from '@plinth/container-runtime';
+import type { ContainerConfig } from '@plinth/contracts';
+import type { StorageMounts } from '../domain/storage-mounts.js';
+import type { Opened } from './image-master.js';
+
+export const USER_POLICIES = ['required', 'preferred', 'off'] as const;
+export type UserPolicy = (typeof USER_POLICIES)[number];
+type Users = ContainerSpec['users'];
+
+/** Directories of a storage node that containers have views of. */
+const SHOWN = ['images', 'volumes', 'software'] as const;
+
+export class ContainerUsers {
+  /** Per storage node; absent: not tried yet. */
+  private readonly tried = new Map<string, string | undefined>();
+  private readonly general: string | undefined;
+
+  constructor(
+    private readonly runtime: OciRuntime,
+    private readonly storage: StorageMounts,
+    private readonly policy: UserPolicy,
+    private readonly allowHostUsers: boolean,
+  ) {
+    this.general = policy === 'off' ? undefined : runtime.ownUsersProblem();
+  }
+
+  /** Why containers can't have users of their own, for each storage node that is mounted; empty: they can. */
+  problems(): readonly string[] {
+    if (this.policy === 'off') return [];
+    if (this.general !== undefined) return [this.general];
+    return [...this.storage.keys()].flatMap((node) => this.problemOn(node) ?? []);
+  }
+
+  usersOf({ hostUsers, storageNode }: ContainerConfig): Opened<Users> {
+    if (this.policy === 'off') return { ok: true, value: 'host' };
+    if (hostUsers === true)
+      return this.allowHostUsers
+        ? { ok: true, value: 'host' }
+        : refuse('host-users-not-allowed', "this host does not allow containers with the host's users");
+    const problem = this.general ?? this.problemOn(storageNode);
+    if (problem === undefined) return { ok: true, value: 'own' };
+    if (this.policy === 'preferred') return { ok: true, value: 'host' };
+    return refuse('user-namespace-failed', `users of its own are required on this host: ${problem}`);
+  }
+
+  private problemOn(node: string): string | undefined {
+    if (this.tried.has(node)) return this.tried.get(node);
+    const base = this.storage.get(node);
+    // Not mounted yet: the start fails for that reason.
+    if (base === undefined || !existsSync(join(base, 'images'))) return undefined;
+    const shown = SHOWN.map((name) => join(base, name)).filter((path) => existsSync(path));
+    const problem = shown.map((path) => this.runtime.ownUsersProblem(path)).find((found) => found !== undefined);
+    this.tried.set(node, problem);
+    return problem;
+  }
+}
+
+function refuse(reason: 'host-users-not-allowed' | 'user-namespace-failed', message: string): Opened<never> {
+  return { ok: false, failure: { reason, message } };
+}

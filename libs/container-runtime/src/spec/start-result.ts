@@ -1,0 +1,30 @@
+/** What a start is asked for beside its spec, and what comes of it. */
+import type { StartFailure } from './start-failure.js';
+
+export interface StartedContainer {
+  readonly ok: true;
+  /** Host pid of the first process, and its start time in clock ticks after boot. */
+  readonly pid: number;
+  readonly pidStartTime: number;
+  readonly phases: StartPhases;
+}
+
+export interface StartOptions {
+  /**
+   * Called when namespaces, cgroups and mounts are made, and the first process waits to be let go. Returns why the
+   * container must not run; then it is deleted.
+   */
+  readonly onCreated?: (pid: number) => StartFailure | undefined | Promise<StartFailure | undefined>;
+}
+
+/** Where the time of a start went, ms. */
+export interface StartPhases {
+  /** Writing the bundle. */
+  readonly prepare: number;
+  /** conmon and the runtime's `create`: namespaces, cgroups and all mounts, a custom mount script included. */
+  readonly mount: number;
+  /** Time until the first process is let go: the runtime's `start`, or what stands for it. */
+  readonly runtime: number;
+}
+
+export type StartResult = StartedContainer | StartFailure;
