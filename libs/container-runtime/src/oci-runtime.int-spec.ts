@@ -393,8 +393,21 @@ describe.each([
           expect(output.replace('err\n', '')).toBe('out\n0\n1\n2\n3\n');
           expect(output).toContain('err\n');
         }
-        expect(readdirSync(`${runtime.paths.bundles}/${id}/exec-check`)).toEqual([]);
+        const bundle = `${runtime.paths.bundles}/${id}`;
+        const left = readdirSync(bundle).filter((file) => file.startsWith('exec-'));
+        expect(left.flatMap((file) => readdirSync(join(bundle, file)))).toEqual([]);
         expect(await runtime.repeatedCommand(id, ['/nosuch']).run(60_000, never)).toMatchObject({ ok: true });
+      });
+
+      it('is not disturbed by one of the last run that is still being ended', async () => {
+        const id = await started();
+        const hanging = new AbortController();
+        const last = runtime.repeatedCommand(id, ['sh', '-c', 'sleep 4716']).run(60_000, hanging.signal);
+        while (sleepers(id, '4716').length === 0) await delay(10);
+        const next = runtime.repeatedCommand(id, ['sh', '-c', 'sleep 0.2; echo well']).run(60_000, never);
+        hanging.abort();
+        expect(await last).toMatchObject({ ok: false, reason: 'aborted' });
+        expect(await next).toEqual({ ok: true, exitCode: 0, output: 'well\n' });
       });
 
       it('keeps the end of a flood', async () => {

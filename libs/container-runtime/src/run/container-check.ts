@@ -32,7 +32,8 @@ export type CheckResult = {
 
 /** Variable of the command by which everything that it has started is found, wherever it has put itself. */
 const MARK = 'PLINTH_COMMAND';
-const DIRECTORY = 'exec-check';
+/** Followed by a name of the object's own: the last run of a container may still be ended when the next one has begun. */
+const DIRECTORY = 'exec-check-';
 const MAX_OUTPUT_BYTES = 4_000;
 /** How long output is still read after the command ended while something of it holds the pipe, ms. */
 const PIPE_GRACE_MS = 100;
@@ -58,7 +59,7 @@ export class ContainerCheck {
     private readonly cgroup: string,
     private readonly argv: readonly string[],
   ) {
-    this.directory = `${paths.bundles}/${id}/${DIRECTORY}`;
+    this.directory = `${paths.bundles}/${id}/${DIRECTORY}${randomBytes(4).toString('hex')}`;
   }
 
   /**

@@ -151,7 +151,14 @@ export class OwnUsers {
       const stray = mountPoints(pid).filter((path) => path.startsWith(`${this.paths.views}/`));
       // The deepest come last. A mount namespace is that of a thread, so another program goes there.
       const argv = [`--mount=/proc/${pid}/ns/mnt`, 'umount', '--lazy', '--no-canonicalize', ...stray.reverse()];
-      if (stray.length > 0) await promisify(execFile)('nsenter', argv, { env: { PATH: DEFAULT_PATH } });
+      if (stray.length === 0) continue;
+      try {
+        await promisify(execFile)('nsenter', argv, { env: { PATH: DEFAULT_PATH } });
+      } catch (error) {
+        // That monitor has ended meanwhile; another one may be in the same namespace.
+        if (namespaceOf(pid) === namespace) throw error;
+        seen.delete(namespace);
+      }
     }
   }
 
