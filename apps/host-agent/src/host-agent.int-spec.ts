@@ -116,6 +116,7 @@ describe('failures', () => {
     ['another content', { contentDigest: `sha256:${'0'.repeat(64)}` }, 'image-mismatch', true],
     ['software that is not there', { software: 'nothing' }, 'software-missing', true],
     ["the host's network where that is not allowed", { network: 'host' }, 'network-not-allowed', false],
+    ["the host's users where that is not allowed", { hostUsers: true }, 'host-users-not-allowed', false],
     ['a command that is not there', { command: ['/no/such/command'] }, 'command-not-found', false],
     ['a storage node that is not mounted', { storageNode: 'sn-9' }, 'data-volume-missing', true],
   ])('answers %s with its reason', async (_what, overrides, reason, retried) => {

@@ -19,4 +19,6 @@ export type { ExecOptions, ExecResult } from './run/container-exec.js';
 export type { ObservedContainer, ExitStatus } from './run/observed-container.js';
 export type { RuntimePaths } from './run/runtime-paths.js';
 export * from './run/premount-checks.js';
+export { tryOwnUsers } from './run/own-users-check.js';
+export { freeIdRanges, ID_RANGES_DIRECTORY } from './run/id-ranges.js';
 export * from './spec/mount-script.js';

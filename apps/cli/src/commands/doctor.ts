@@ -13,13 +13,21 @@ export function register(program: Command): void {
         '\nExample:\n  plinth doctor --json',
     )
     .action(async (options: { json?: boolean }) => {
-      const [{ checkMachine }, { checkPrograms }, { containerRoom, roomLines }, { readMachine }] = await Promise.all([
+      const [
+        { checkMachine },
+        { checkPrograms },
+        { checkUserNamespaces },
+        { containerRoom, roomLines },
+        { readMachine },
+      ] = await Promise.all([
         import('../doctor/machine.js'),
         import('../doctor/programs.js'),
+        import('../doctor/user-namespaces.js'),
         import('../doctor/container-limits.js'),
         import('../doctor/machine-readings.js'),
       ]);
-      const checks = [...checkMachine(homeDirectory()), ...checkPrograms()];
+      const home = homeDirectory();
+      const checks = [...checkMachine(home), ...checkPrograms(), await checkUserNamespaces(home, process.env)];
       const failed = checks.filter((check) => check.state === 'fail').length;
       const containers =
         process.platform === 'linux' ? containerRoom(readMachine(homeDirectory(), process.env)) : undefined;

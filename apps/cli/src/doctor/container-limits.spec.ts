@@ -29,6 +29,7 @@ describe('how many containers fit', () => {
     ['keys', { keys: 200 }, 'keys', 200],
     ['bytes of keys', { keyBytes: 20_000 }, 'bytes of keys', 312],
     ['namespaces', { namespaces: { left: 1_900, setting: 'user.max_net_namespaces' } }, 'namespaces', 1_900],
+    ['ranges of user ids', { idRanges: 28_664 }, 'ranges of user ids', 28_664],
     ['/run', { runBytes: 48 * 1024 * 10 }, '/run, space', 10],
     ['what the agent accepts', { agentCapacity: 4_000 }, 'capacity of the agent', 4_000],
     ['what the agent itself needs', { descriptors: 256 }, 'descriptors of a process', 0],

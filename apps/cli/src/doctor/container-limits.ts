@@ -17,8 +17,10 @@ export interface MachineReadings {
   readonly keys?: number;
   /** kernel.keys.root_maxbytes. */
   readonly keyBytes?: number;
-  /** The smallest of user.max_{cgroup,ipc,mnt,net,pid,uts}_namespaces, and its name. */
+  /** The smallest of user.max_{cgroup,ipc,mnt,net,pid,user,uts}_namespaces, and its name. */
   readonly namespaces?: { readonly left: number; readonly setting: string };
+  /** Ranges of user ids that no container of this machine has. */
+  readonly idRanges?: number;
   /** The kernel numbers memory cgroups with 16 bits. */
   readonly memoryCgroups?: number;
   /** fs.mount-max, of each mount namespace. */
@@ -109,6 +111,12 @@ const DEMANDS: readonly Demand[] = [
     raise: 'sysctl kernel.keys.root_maxbytes',
   },
   { resource: 'namespaces', left: (it) => it.namespaces?.left, each: 1, raise: 'sysctl user.max_*_namespaces' },
+  {
+    resource: 'ranges of user ids',
+    left: (it) => it.idRanges,
+    each: 1,
+    raise: 'no setting: as many as the host has for containers',
+  },
   {
     resource: 'memory cgroups',
     left: (it) => it.memoryCgroups,

@@ -1,10 +1,11 @@
 /** Reads what this machine has left of the resources that containers take. */
 import { existsSync, readFileSync, statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { freeIdRanges } from '@plinth/container-runtime';
 import type { MachineReadings } from './container-limits.js';
 
 const CGROUPS = '/sys/fs/cgroup';
-const NAMESPACES = ['cgroup', 'ipc', 'mnt', 'net', 'pid', 'uts'];
+const NAMESPACES = ['cgroup', 'ipc', 'mnt', 'net', 'pid', 'user', 'uts'];
 /** mm/memcontrol.c: MEM_CGROUP_ID_MAX */
 const MOST_MEMORY_CGROUPS = 65_535;
 /** The agent's default. */
@@ -28,6 +29,7 @@ export function readMachine(home: string, environment: NodeJS.ProcessEnv): Machi
     keys: minus(keys?.[2], keys?.[1]),
     keyBytes: minus(keys?.[4], keys?.[3]),
     namespaces: namespaces(),
+    idRanges: freeIdRanges(),
     memoryCgroups: minus(MOST_MEMORY_CGROUPS, memoryCgroups),
     mounts: setting('fs/mount-max'),
     runBytes: run.bytes,

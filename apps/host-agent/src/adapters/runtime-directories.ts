@@ -1,12 +1,16 @@
 /** The runtime's directories outside of the state directory. */
 import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
-import type { OciRuntime } from '@plinth/container-runtime';
+import { ID_RANGES_DIRECTORY, type OciRuntime } from '@plinth/container-runtime';
 
 /** Called only when no container is left. */
 export function removeRuntimeDirectories({ paths }: OciRuntime): void {
   const base = dirname(paths.sockets);
-  rmSync(base, { recursive: true, force: true });
+  for (const path of [paths.sockets, paths.runtimeRoot]) rmSync(path, { recursive: true, force: true });
+  // Never what is in it: views show data volumes.
+  removeEmpty(paths.views);
+  removeEmpty(base);
+  removeEmpty(ID_RANGES_DIRECTORY);
   removeEmpty(dirname(base));
   // The cgroups' parent is shared by all agents of a machine; the last one removes it.
   const root = '/sys/fs/cgroup';

@@ -66,6 +66,8 @@ export class AgentBench {
   private readonly hosts = new Set<string>();
   /** 0: the agents hold no leases. */
   leaseSeconds = 0;
+  /** Variables of the agents beside the usual ones, or in their place. */
+  settings: NodeJS.ProcessEnv = {};
   private constructor(
     readonly directory: string,
     readonly host: string,
@@ -165,6 +167,7 @@ export class AgentBench {
       PLINTH_LOG_MAX_BYTES: '65536',
       PLINTH_LEASE_SECONDS: String(this.leaseSeconds),
       LOG_LEVEL: process.env['PLINTH_TEST_LOG_LEVEL'] ?? 'info',
+      ...this.settings,
     };
   }
 

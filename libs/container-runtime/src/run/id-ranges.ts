@@ -111,3 +111,9 @@ export class IdRanges {
     return `${this.options.directory}/${range}`;
   }
 }
+
+/** Ranges of this machine that no container has. */
+export function freeIdRanges(): number {
+  const { taken, of } = new IdRanges().usage();
+  return of - taken;
+}

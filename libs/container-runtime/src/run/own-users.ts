@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { promisify } from 'node:util';
-import { hasCode, setAttribute, SystemCallError } from '@plinth/host-os';
+import { hasCode, SystemCallError } from '@plinth/host-os';
 import { cgroupProcesses } from '../kernel/cgroups.js';
 import { IdmappedViews, type View } from '../kernel/idmapped-views.js';
 import { readText } from '../kernel/torn-file.js';
@@ -14,6 +14,7 @@ import { startFailure, type StartFailure, type StartFailureReason } from '../spe
 import { readIdRange } from './bundle.js';
 import { IdRanges } from './id-ranges.js';
 import type { RuntimeBinary } from './runtime-binary.js';
+import { ownUsersProblem, RUNC_PROBLEM } from './own-users-check.js';
 import { instanceName, type RuntimePaths } from './runtime-paths.js';
 
 /** A start as the runtime is asked for it: the host's directories, or the container's views of them. */
@@ -26,12 +27,6 @@ export interface PreparedUsers {
   readonly firstId?: number;
 }
 
-/** Not the name of a container. */
-const CHECK = 'check';
-const PROBE = { name: 'attribute', content: Buffer.alloc(0) };
-/** Any would do: no process gets it. */
-const CHECK_FIRST_ID = 524_288;
-const RUNC = 'runc 1.1 can run no command in a container with users of its own; install crun';
 const LAYER = 'layer';
 const ETC = `${LAYER}/etc`;
 const SCRIPT = 'mount.sh';
@@ -48,29 +43,9 @@ export class OwnUsers {
     this.views = new IdmappedViews(paths.views);
   }
 
-  /**
-   * Tries for real what a container with users of its own needs. Costs about a millisecond; leaves nothing.
-   * @param directory one that views are to be made of; absent: what does not depend on any
-   * @returns why it can't be done; undefined: it can
-   */
+  /** As {@link ownUsersProblem} of this runtime. */
   problem(directory?: string): string | undefined {
-    if (this.binary.name === 'runc') return RUNC;
-    try {
-      const namespace = openUserNamespace(CHECK_FIRST_ID, RANGE_SIZE);
-      try {
-        const source = directory ?? this.paths.bundles;
-        this.views.make(CHECK, namespace, [{ name: 'root', source, readOnly: true, inert: true }], [PROBE]);
-        if (directory === undefined)
-          setAttribute(this.views.pathOf(CHECK, PROBE.name), 'user.plinth', Buffer.from('1'));
-        return undefined;
-      } finally {
-        closeUserNamespace(namespace);
-        this.views.remove(CHECK);
-      }
-    } catch (error) {
-      if (error instanceof SystemCallError) return explain(error);
-      throw error;
-    }
+    return ownUsersProblem(this.binary, this.views, directory);
   }
 
   /** Claims the container's range; its bundle's directory is there, and empty. */
@@ -78,7 +53,7 @@ export class OwnUsers {
     const bundle = `${this.paths.bundles}/${spec.id}`;
     if (spec.users === 'host') return { ok: true, spec, bundle, layerRoot: bundle };
     if (spec.writableRoot === true) return failure('user-namespace-failed', 'a build has the users of the host');
-    if (this.binary.name === 'runc') return failure('user-namespace-failed', RUNC);
+    if (this.binary.name === 'runc') return failure('user-namespace-failed', RUNC_PROBLEM);
     const firstId = this.ranges.claim(spec.id, bundle);
     if (firstId === undefined) {
       const { taken, of } = this.ranges.usage();
@@ -172,20 +147,6 @@ export class OwnUsers {
     const bundle = `${this.paths.bundles}/${id}`;
     const range = readIdRange(bundle);
     if (range !== 'host') this.ranges.release(bundle, range === 'unknown' ? undefined : range);
-  }
-}
-
-/** With what can be done about it. */
-function explain({ syscall, message }: SystemCallError): string {
-  switch (syscall) {
-    case 'clone':
-      return `${message}: the kernel allows no more user namespaces (see user.max_user_namespaces)`;
-    case 'mount_setattr':
-      return `${message}: its file system has no idmapped mounts (ext4, xfs, btrfs and squashfs have them, NFS has not)`;
-    case 'lsetxattr':
-      return `${message}: memory file systems have no user attributes, which overlays need (Linux 6.6 has them)`;
-    default:
-      return message;
   }
 }
 
