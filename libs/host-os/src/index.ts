@@ -2,6 +2,7 @@
 export { bindCall, type BoundCall, errnoName, lastErrno, SystemCallError } from './libc.js';
 export { type FileLock, isFileLocked, tryFileLock, tryTransientLock } from './file-lock.js';
 export { removeTemporaries, syncPath, writeDurably, writeInPlace, writeWhole } from './durable-file.js';
+export { asFileOwner } from './file-owner.js';
 export { syncFileSystem } from './sync-file-system.js';
 export { codeOf, hasCode, isMissing, unlessMissing } from './system-error.js';
 export { attribute, attributesOf, removeAttribute, setAttribute } from './extended-attributes.js';

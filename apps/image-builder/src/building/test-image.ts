@@ -32,7 +32,7 @@ export class ImageTester {
   /** @throws BuildRefusal naming the first test that failed */
   async test(options: TestOptions): Promise<ImageTestResult[]> {
     const results: ImageTestResult[] = [];
-    const step = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
+    const step = async <T>(name: string, work: () => T | Promise<T>): Promise<T> => {
       options.signal.throwIfAborted();
       options.onLine(`# ${name}`);
       const began = performance.now();
@@ -47,8 +47,9 @@ export class ImageTester {
       return booted.image;
     });
     try {
-      await step(READ_ONLY, () => probeReadOnly(image.pid, options.manifest.mountPlan).then(unlessProblem(READ_ONLY)));
-      await step(WRITABLE, () => probeWritable(image.pid, options.manifest.mountPlan).then(unlessProblem(WRITABLE)));
+      const { mountPlan } = options.manifest;
+      await step(READ_ONLY, () => refuseProblem(READ_ONLY, probeReadOnly(image.pid, mountPlan)));
+      await step(WRITABLE, () => refuseProblem(WRITABLE, probeWritable(image.pid, mountPlan)));
       for (const [index, test] of options.tests.entries()) {
         options.onProgress('test', index / options.tests.length);
         await step(test.name, () => runTest(image, test, options));
@@ -76,10 +77,8 @@ async function runTest(image: BootedImage, test: RecipeTest, options: TestOption
   if (problem !== undefined) throw failed(test.name, problem, lines.slice(-100).join('\n').slice(-12_000));
 }
 
-function unlessProblem(name: string): (problem: string | undefined) => void {
-  return (problem) => {
-    if (problem !== undefined) throw failed(name, problem);
-  };
+function refuseProblem(name: string, problem: string | undefined): void {
+  if (problem !== undefined) throw failed(name, problem);
 }
 
 function failed(name: string, problem: string, logTail?: string): BuildRefusal {

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import type { ContainerSpec } from './container-spec.js';
 import { parseConmonAnswer } from '../run/conmon.js';
-import { pamEnvironment, shellEnvironment } from './etc-layer.js';
+import { etcLayer, pamEnvironment, shellEnvironment } from './etc-layer.js';
 import { buildOciConfig, CAPABILITIES } from './oci-config.js';
 import { ALLOWED_SYSCALLS, DENIED_SYSCALLS, defaultSeccompProfile } from './seccomp-profile.js';
 import { startFailure } from './start-failure.js';
@@ -67,6 +67,7 @@ describe('buildOciConfig', () => {
               'PLINTH_LAYER',
               'PLINTH_SW',
               'PLINTH_DATA',
+              'PLINTH_OVERLAY_OPTIONS',
             ]);
         },
       ),
@@ -103,6 +104,28 @@ describe('buildOciConfig', () => {
     for (const name of ['SYS_ADMIN', 'MKNOD', 'NET_RAW', 'AUDIT_WRITE', 'SETFCAP'])
       expect(CAPABILITIES).not.toContain(`CAP_${name}`);
     expect(JSON.stringify(config)).not.toContain('rlimits');
+  });
+
+  it('gives a container with users of its own a range of ids, and no rules for devices, which it can not make', () => {
+    const { linux, mounts, process } = buildOciConfig({ ...base, users: 'own' }, { ...inputs, firstId: 655_360 });
+    const range = [{ containerID: 0, hostID: 655_360, size: 65_536 }];
+    expect(linux).toMatchObject({ uidMappings: range, gidMappings: range });
+    expect(linux.namespaces).toContainEqual({ type: 'user' });
+    expect(linux.resources).not.toHaveProperty('devices');
+    expect(linux.sysctl).toMatchObject({ 'net.ipv4.ping_group_range': '0 65535' });
+    expect(process.capabilities.bounding).toEqual([...CAPABILITIES, 'CAP_NET_RAW', 'CAP_SETFCAP']);
+    expect(process).toMatchObject({ noNewPrivileges: true, capabilities: { effective: CAPABILITIES } });
+    const overlays = mounts.filter(({ type }) => type === 'overlay');
+    expect(overlays.map(({ options }) => options.includes('userxattr'))).toEqual(overlays.map(() => true));
+    expect(() => buildOciConfig({ ...base, users: 'own' }, inputs)).toThrow(RangeError);
+  });
+
+  it("never shows the host's kernel objects to a user namespace on the host's network", () => {
+    const spec = { ...base, users: 'own', network: 'host' } as const;
+    const { linux, mounts } = buildOciConfig(spec, { ...inputs, firstId: 655_360 });
+    expect(mounts.find(({ destination }) => destination === '/sys')).toMatchObject({ type: 'tmpfs' });
+    expect(linux).not.toHaveProperty('sysctl');
+    expect(etcLayer(spec).map(({ path }) => path)).not.toContain('etc/resolv.conf');
   });
 
   it('gives no process more than it had, with any file capabilities of a program', () => {

@@ -14,6 +14,7 @@ export interface BootOptions {
   readonly directory: string;
   /** Directory for the data volume. */
   readonly work: string;
+  readonly onLine: (line: string) => void;
 }
 
 export type BootResult =
@@ -47,7 +48,10 @@ export class ImageBooter {
     for (const { id } of this.runtime.list()) await this.runtime.delete(id);
   }
 
-  async boot({ manifest, directory, work }: BootOptions): Promise<BootResult> {
+  /** As on the hosts, with users of its own where this machine can. */
+  async boot({ manifest, directory, work, onLine }: BootOptions): Promise<BootResult> {
+    const problem = this.runtime.ownUsersProblem(directory) ?? this.runtime.ownUsersProblem(work);
+    if (problem !== undefined) onLine(`# with the users of this machine: ${problem}`);
     const id = newId();
     const dataPath = join(work, 'data');
     await mkdir(dataPath, { mode: 0o755 });
@@ -64,7 +68,7 @@ export class ImageBooter {
       user: manifest.user,
       dataPath,
       limits: LIMITS,
-      users: 'own',
+      users: problem === undefined ? 'own' : 'host',
       network: 'isolated',
       stopSignal: manifest.stopSignal,
     });

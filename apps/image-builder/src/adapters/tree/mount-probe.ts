@@ -4,10 +4,10 @@
  */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { open, readFile, rm } from 'node:fs/promises';
-import { isWithin } from '../../domain/recipe-paths.js';
+import { closeSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import type { MountPlan } from '@plinth/contracts';
-import { isMissing } from './image-tree.js';
+import { asFileOwner, codeOf, hasCode } from '@plinth/host-os';
+import { isWithin } from '../../domain/recipe-paths.js';
 
 /** Read-only in every container, where the image has them and they are not writable places. */
 const READ_ONLY_PLACES = [
@@ -25,10 +25,10 @@ const READ_ONLY_PLACES = [
 ];
 
 /** @returns what is wrong, or undefined */
-export async function probeReadOnly(pid: number, plan: MountPlan): Promise<string | undefined> {
+export function probeReadOnly(pid: number, plan: MountPlan): string | undefined {
   for (const path of READ_ONLY_PLACES) {
     if (plan.places.some((place) => isWithin(path, place.path))) continue;
-    const code = await tryWriting(pid, path);
+    const code = tryWriting(pid, path);
     if (code === undefined) return `${path} took a write, but the tree is to be read-only`;
     if (code !== 'EROFS' && code !== 'ENOENT' && code !== 'ENOTDIR' && code !== 'ELOOP')
       return `a write to ${path} ended with ${code}, not with EROFS`;
@@ -37,37 +37,49 @@ export async function probeReadOnly(pid: number, plan: MountPlan): Promise<strin
 }
 
 /** @returns what is wrong, or undefined */
-export async function probeWritable(pid: number, plan: MountPlan): Promise<string | undefined> {
+export function probeWritable(pid: number, plan: MountPlan): string | undefined {
   for (const { path } of plan.places) {
-    const code = await tryWriting(pid, path);
+    const code = tryWriting(pid, path);
     if (code !== undefined) return `${path} is to be writable, but a write ended with ${code}`;
   }
   return undefined;
 }
 
 /** @returns undefined when a file could be written and read back; it is gone again */
-async function tryWriting(pid: number, path: string): Promise<string | undefined> {
+function tryWriting(pid: number, path: string): string | undefined {
   const text = randomBytes(16).toString('hex');
   const probe = `/proc/${pid}/root${path === '/' ? '' : path}/.plinth-probe-${text}`;
   try {
-    const file = await open(
-      probe,
-      constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
-      0o600,
-    );
-    try {
-      await file.writeFile(text);
-    } finally {
-      await file.close();
-    }
-    return (await readFile(probe, 'utf8')) === text ? undefined : 'EIO';
+    const [uid, gid] = [rootIn(pid, 'uid_map'), rootIn(pid, 'gid_map')];
+    return asFileOwner(uid, gid, () => writeAndRead(probe, text)) ? undefined : 'EIO';
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
+    const code = codeOf(error);
     if (code === undefined) throw error;
     return code;
   } finally {
-    await rm(probe, { force: true }).catch((error: unknown) => {
-      if (!isMissing(error) && (error as NodeJS.ErrnoException).code !== 'EROFS') throw error;
-    });
+    remove(probe);
   }
+}
+
+function writeAndRead(probe: string, text: string): boolean {
+  const file = openSync(probe, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);
+  try {
+    writeSync(file, text);
+  } finally {
+    closeSync(file);
+  }
+  return readFileSync(probe, 'utf8') === text;
+}
+
+function remove(probe: string): void {
+  try {
+    rmSync(probe, { force: true });
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT', 'EROFS')) throw error;
+  }
+}
+
+/** This machine's id of a container's root; 0 when its users are the machine's. */
+function rootIn(pid: number, map: 'uid_map' | 'gid_map'): number {
+  return Number(/^ *0 +(\d+)/.exec(readFileSync(`/proc/${pid}/${map}`, 'utf8'))?.[1] ?? 0);
 }
