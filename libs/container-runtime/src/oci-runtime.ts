@@ -10,6 +10,7 @@ import { ContainerCheck, endInterruptedCommands } from './run/container-check.js
 import { execInContainer, type ExecOptions, type ExecResult } from './run/container-exec.js';
 import { DEFAULT_PATH, type ContainerSpec } from './spec/container-spec.js';
 import { letGo } from './kernel/exec-fifo.js';
+import { giveInitItsCgroup, initAnnotations } from './kernel/init-cgroup.js';
 import { firstProcess } from './kernel/runtime-state.js';
 import { ExitWatch } from './run/exit-watch.js';
 import {
@@ -25,6 +26,7 @@ import { findProcesses, isRunning, processArguments, processStartTime, sendSigna
 import { OwnUsers, type PreparedUsers } from './run/own-users.js';
 import { detectRuntimeBinary, findExecutable, RuntimeMissingError, type RuntimeBinary } from './run/runtime-binary.js';
 import { instanceName, makeRuntimeDirectories, runtimePaths, type RuntimePaths } from './run/runtime-paths.js';
+import { CGROUP_MOUNT, isSystemContainer } from './spec/system-container.js';
 import { startFailure, type StartFailure } from './spec/start-failure.js';
 import type { StartOptions, StartResult } from './spec/start-result.js';
 
@@ -140,6 +142,8 @@ export class OciRuntime {
         signal: ofScript ? AbortSignal.any([deadline, ofScript]) : deadline,
       }).finally(() => this.#users.removeViews(spec.id));
       created = performance.now();
+      if (answer.ok && isSystemContainer(spec) && ready.firstId !== undefined)
+        giveInitItsCgroup(this.cgroupOf(spec.id), ready.firstId);
       const stopped = answer.ok ? await onCreated?.(answer.pid) : undefined;
       if (stopped !== undefined) {
         await this.delete(spec.id);
@@ -312,8 +316,11 @@ export class OciRuntime {
       shell: MOUNT_SCRIPT_SHELL,
       hookDeadlineSeconds: this.#hookDeadlineSeconds,
     });
-    const annotations = this.#filter.annotations();
-    writeBundle(bundle, spec, { ...config, ...(annotations !== undefined && { annotations }) });
+    const annotations = {
+      ...this.#filter.annotations(),
+      ...(isSystemContainer(spec) && initAnnotations(CGROUP_MOUNT)),
+    };
+    writeBundle(bundle, spec, { ...config, ...(Object.keys(annotations).length > 0 && { annotations }) });
     return this.#users.makeViews(spec, users) ?? users;
   }
 

@@ -6,21 +6,33 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { REQUIRED_MOUNT_POINTS } from '@plinth/contracts';
 
+/** Debian packages for a tree that boots by systemd; each installs what it needs. */
+const SYSTEM_PACKAGES = ['systemd-sysv', 'dbus', 'cron', 'openssh-server', 'iputils-ping'];
+
+/** As {@link debianRootfs}, with systemd, cron, sshd and ping. */
+export function debianSystemRootfs(): Promise<string> {
+  return rootfs('debian-12-system', ['--include', SYSTEM_PACKAGES.join(',')]);
+}
+
 /**
  * A small Debian 12 tree as an image holds it: mount points there, /dev empty. Built once by mmdebstrap (root and a
  * mirror are needed: `PLINTH_DEBIAN_MIRROR`, else the machine's own) and kept in `PLINTH_TEST_CACHE`, else in the
  * system's folder for temporary files; no test may write to it.
  */
-export async function debianRootfs(): Promise<string> {
+export function debianRootfs(): Promise<string> {
+  return rootfs('debian-12-minbase', []);
+}
+
+async function rootfs(name: string, options: readonly string[]): Promise<string> {
   if (process.getuid?.() !== 0)
     throw new Error('a Debian tree can only be built as root: run the integration tests as root');
   const cache = process.env['PLINTH_TEST_CACHE'] ?? join(tmpdir(), 'plinth-test-cache');
-  const finished = join(cache, 'debian-12-minbase');
+  const finished = join(cache, name);
   if (existsSync(finished)) return finished;
   mkdirSync(cache, { recursive: true });
   const unlock = await lock(join(cache, 'lock'));
   try {
-    if (!existsSync(finished)) await build(cache, finished);
+    if (!existsSync(finished)) await build(cache, finished, options);
     return finished;
   } finally {
     unlock();
@@ -39,13 +51,12 @@ async function lock(path: string): Promise<() => void> {
   return () => holder.stdin.end();
 }
 
-async function build(cache: string, finished: string): Promise<void> {
+async function build(cache: string, finished: string, options: readonly string[]): Promise<void> {
   const staging = mkdtempSync(join(cache, `building-${process.env['PLINTH_TEST_RUN'] ?? ''}-`));
   try {
     const root = join(staging, 'root');
-    await promisify(execFile)('mmdebstrap', ['--quiet', '--variant=minbase', 'bookworm', root, await machineMirror()], {
-      maxBuffer: 16 * 1024 ** 2,
-    });
+    const argv = ['--quiet', '--variant=minbase', ...options, 'bookworm', root, await machineMirror()];
+    await promisify(execFile)('mmdebstrap', argv, { maxBuffer: 16 * 1024 ** 2 });
     rmSync(join(root, 'dev'), { recursive: true });
     for (const point of REQUIRED_MOUNT_POINTS) mkdirSync(join(root, point), { recursive: true });
     chmodSync(root, 0o755);

@@ -88,7 +88,9 @@ describe('parseRecipe', () => {
         ],
       },
     ],
-    ['an init', { init: '/sbin/init' }, { entrypoint: [], command: ['/sbin/init'] }],
+    ['an init', { init: '/opt/init' }, { entrypoint: [], command: ['/opt/init'], stopSignal: undefined }],
+    ["systemd's name", { init: '/sbin/init' }, { command: ['/sbin/init'], stopSignal: 'SIGRTMIN+3' }],
+    ['another signal', { init: '/sbin/init', stopSignal: 'SIGPWR' }, { stopSignal: 'SIGPWR' }],
     ['an entry point', { entrypoint: ['/entry.sh', '-x'] }, { entrypoint: ['/entry.sh', '-x'], command: undefined }],
     ['no entry point', { entrypoint: [] }, { entrypoint: [] }],
     [

@@ -1,4 +1,5 @@
 /** Settings of the first process in a recipe: its argv, working directory, user and stop signal. */
+import { INIT_STOP_SIGNAL, isSystemInit } from '@plinth/container-runtime';
 import { comparePorts, IMAGE_USER_PATTERN, MAX_EXPOSED_PORTS } from '@plinth/contracts';
 import { exposedPort } from './oci-image-config.js';
 import { type Fields, matching, readArgv } from './recipe-fields.js';
@@ -16,9 +17,14 @@ export function readProcess(fields: Fields): RecipeProcess {
     ...readWords(fields),
     workingDirectory: fields.text('workingDirectory', (text) => (text === '/' ? undefined : pathProblem(text))),
     user: readUser(fields),
-    stopSignal: fields.text('stopSignal', signalProblem),
+    stopSignal: fields.text('stopSignal', signalProblem) ?? initStopSignal(fields.raw('init')),
     exposedPorts: readPorts(fields),
   };
+}
+
+/** systemd takes SIGTERM for a request to start itself again. */
+function initStopSignal(init: unknown): string | undefined {
+  return typeof init === 'string' && isSystemInit([init]) ? INIT_STOP_SIGNAL : undefined;
 }
 
 /** `init` is the whole argv: it replaces the source's entry point. */

@@ -1,4 +1,5 @@
 import type { ContainerSpec } from './container-spec.js';
+import { isSystemContainer, machineId } from './system-container.js';
 
 /** One entry of the small directory that is laid over the image's /etc at a start. */
 export type LayerEntry =
@@ -21,6 +22,7 @@ export function etcLayer(spec: ContainerSpec): readonly LayerEntry[] {
     { path: 'etc/hostname', type: 'file', text: `${spec.hostname}\n`, mode: 0o644 },
     { path: 'etc/hosts', type: 'file', text: hostsFile(spec), mode: 0o644 },
     ...(spec.network === 'host' ? [] : [resolverFile()]),
+    ...(isSystemContainer(spec) ? [machineIdFile(spec)] : []),
     { path: 'etc/environment', type: 'file', text: pamEnvironment(spec.environment), mode: 0o644 },
     { path: 'etc/profile.d/plinth.sh', type: 'file', text: shellEnvironment(spec.environment), mode: 0o644 },
   ];
@@ -41,6 +43,10 @@ function hostsFile({ hostname }: ContainerSpec): string {
 /** resolv.conf(5): nothing of the host's. With the host's network the image's own file stays. */
 function resolverFile(): LayerEntry {
   return { path: 'etc/resolv.conf', type: 'file', text: '# This container has no name server.\n', mode: 0o644 };
+}
+
+function machineIdFile({ id }: ContainerSpec): LayerEntry {
+  return { path: 'etc/machine-id', type: 'file', text: `${machineId(id)}\n`, mode: 0o444 };
 }
 
 /** `NAME="value"` lines as pam_env(8) reads them: it has no escape, so a value with a double quote is written bare. */

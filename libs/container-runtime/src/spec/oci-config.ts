@@ -1,5 +1,6 @@
 import { DEFAULT_PATH, processEnvironment, type ContainerSpec, type ResourceLimits } from './container-spec.js';
 import { planMounts, type MountSources } from './planned-mounts.js';
+import { isSystemContainer } from './system-container.js';
 import { defaultSeccompProfile, type SeccompProfile } from './seccomp-profile.js';
 
 /** The subset of the OCI runtime-spec 1.0 config.json that this library writes. */
@@ -154,7 +155,11 @@ export function buildOciConfig(spec: ContainerSpec, inputs: OciConfigInputs): Oc
       terminal: false,
       user: userOf(spec),
       args: spec.command,
-      env: Object.entries(processEnvironment(spec)).map(([name, value]) => `${name}=${value}`),
+      env: Object.entries({
+        ...processEnvironment(spec),
+        // Container Interface, systemd.io: it tells an init that it is in a container.
+        ...(isSystemContainer(spec) && { container: 'oci' }),
+      }).map(([name, value]) => `${name}=${value}`),
       cwd: spec.workingDirectory ?? '/',
       capabilities: {
         bounding: [...capabilities, ...(own ? OF_PROGRAMS_WITH_OWN_USERS : OF_PROGRAMS)],

@@ -1,6 +1,7 @@
 import type { WritablePlace } from '@plinth/contracts';
 import type { ContainerSpec } from './container-spec.js';
 import { assertValidMountPlan, upperMountPoint } from './mount-plan.js';
+import { cgroupMount, isSystemContainer, lockMount } from './system-container.js';
 
 /** One mount as data: the shape of an OCI runtime-spec mount, with a sentence for people. */
 export interface PlannedMount {
@@ -29,7 +30,8 @@ const SHM_BYTES = 64 * 1024 ** 2;
 export function planMounts(spec: ContainerSpec, sources: MountSources): readonly PlannedMount[] {
   if (spec.writableRoot === true) return [...kernelMounts(spec), ...buildMounts(spec), ...volumeMounts(spec)];
   if (spec.mountScript.custom) return kernelMounts(spec);
-  return [...kernelMounts(spec), ...planPlaces(spec, sources), ...volumeMounts(spec)];
+  const locks = isSystemContainer(spec) ? [lockMount()] : [];
+  return [...kernelMounts(spec), ...planPlaces(spec, sources), ...locks, ...volumeMounts(spec)];
 }
 
 /** /proc, /dev and /sys: always the runtime's work, so that an image without them cannot point elsewhere. */
@@ -53,6 +55,7 @@ function kernelMounts(spec: ContainerSpec): PlannedMount[] {
     ),
     mount('/dev/mqueue', 'mqueue', 'mqueue', ['nosuid', 'noexec', 'nodev'], 'POSIX message queues'),
     sysMount(spec),
+    ...(isSystemContainer(spec) ? [cgroupMount()] : []),
   ];
 }
 

@@ -1,0 +1,150 @@
+/** systemd as the first process of a container, on the real thing. */
+import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { VERSION_FILES, type MountPlan } from '@plinth/contracts';
+import { debianSystemRootfs, RUN_VARIABLE } from '@plinth/testkit';
+import { cgroupProcesses } from './kernel/cgroups.js';
+import { enterPrivateMountNamespace } from './kernel/private-mount-namespace.js';
+import { OciRuntime } from './oci-runtime.js';
+import { findExecutable } from './run/runtime-binary.js';
+import type { ContainerSpec } from './spec/container-spec.js';
+import { requiredDirectories } from './spec/mount-plan.js';
+
+const MiB = 1024 ** 2;
+const PLAN: MountPlan = {
+  schema: 1,
+  places: [
+    { path: '/etc', bytes: 16 * MiB, inodes: 4096, content: 'overlay', mode: 0o755 },
+    { path: '/root', bytes: 5 * MiB, inodes: 1024, content: 'overlay', mode: 0o700 },
+    { path: '/run', bytes: 64 * MiB, inodes: 16_384, content: 'empty', mode: 0o755 },
+    { path: '/tmp', bytes: 16 * MiB, inodes: 1024, content: 'empty', mode: 0o1777 },
+    { path: '/var', bytes: 64 * MiB, inodes: 8192, content: 'overlay', mode: 0o755 },
+  ],
+};
+
+let scratch: string;
+let image: string;
+let runtime: OciRuntime;
+
+beforeAll(async () => {
+  const rootfs = await debianSystemRootfs();
+  await enterPrivateMountNamespace({ reexecute: false });
+  scratch = mkdtempSync(join(dirname(rootfs), `system-${process.env[RUN_VARIABLE] ?? ''}-`));
+  image = join(scratch, 'image', VERSION_FILES.root);
+  mkdirSync(dirname(image));
+  expect(spawnSync('cp', ['-al', rootfs, image]).status).toBe(0);
+  for (const { path, mode } of requiredDirectories(PLAN)) mkdirSync(join(image, path), { recursive: true, mode });
+  const path = findExecutable('crun', process.env['PATH'] ?? '');
+  if (path === undefined) throw new Error('crun is not installed');
+  runtime = new OciRuntime({
+    stateDirectory: join(scratch, 'state'),
+    binary: { name: 'crun', path, reason: 'under test' },
+  });
+});
+
+afterEach(async () => {
+  for (const { id } of runtime.list()) await runtime.delete(id);
+});
+
+afterAll(() => {
+  runtime.close();
+  rmSync(scratch, { recursive: true });
+});
+
+function specOf(change: Partial<ContainerSpec> = {}): ContainerSpec {
+  return {
+    id: randomBytes(16).toString('hex'),
+    imageRoot: image,
+    mountPlan: PLAN,
+    mountScript: { path: '/nothing', custom: false },
+    environment: {},
+    timezone: 'UTC',
+    hostname: 'system-1',
+    command: ['/sbin/init'],
+    limits: { memoryBytes: 256 * MiB, pids: 256, cpus: 1 },
+    users: 'own',
+    network: 'isolated',
+    stopSignal: 'SIGRTMIN+3',
+    ...change,
+  };
+}
+
+async function sh(id: string, script: string): Promise<string> {
+  let output = '';
+  const onOutput = (chunk: Buffer): void => void (output += chunk.toString());
+  const result = await runtime.exec(id, ['sh', '-c', script], { onStdout: onOutput, onStderr: onOutput });
+  return `${output}${result.ok ? result.exitCode : result.reason}`;
+}
+
+/** What `systemctl is-system-running` says once the boot has ended. */
+async function settled(id: string): Promise<string> {
+  let state = '';
+  for (const end = performance.now() + 60_000; performance.now() < end; await delay(50)) {
+    state = await sh(id, 'systemctl is-system-running');
+    if (!/^(initializing|starting|offline|unknown|Failed)/.test(state)) break;
+  }
+  return state;
+}
+
+describe('a container whose first process is systemd', () => {
+  it('comes up to running with its services, halts when it is asked to, and leaves nothing', async () => {
+    const spec = specOf();
+    const started = await runtime.start(spec);
+    if (!started.ok) throw new Error(started.message);
+    expect(await settled(spec.id)).toBe('running\n0');
+    expect(
+      await sh(spec.id, 'systemctl --failed --plain --no-legend; systemctl is-active cron ssh systemd-logind'),
+    ).toBe('active\nactive\nactive\n0');
+    expect(
+      await sh(spec.id, 'logger hello; journalctl --sync; journalctl -b --no-pager | grep -c " root.*: hello"'),
+    ).toBe('1\n0');
+    expect(await sh(spec.id, 'systemd-detect-virt --container; hostname')).toBe('container-other\nsystem-1\n0');
+    process.kill(started.pid, signalOf('SIGRTMIN+3'));
+    expect(await runtime.waitExit(spec.id, AbortSignal.timeout(20_000))).toMatchObject({ code: expect.any(Number) });
+    const group = runtime.cgroupOf(spec.id);
+    await runtime.delete(spec.id);
+    expect(spawnSync('find', ['/sys/fs/cgroup', '-maxdepth', '3', '-name', group.slice(8)]).stdout.toString()).toBe('');
+  });
+
+  it('has the same machine id in every run, and no limit of its own to change', async () => {
+    const spec = specOf();
+    await runtime.start(spec);
+    await settled(spec.id);
+    const before = await sh(spec.id, 'cat /etc/machine-id');
+    expect(before).toMatch(/^[0-9a-f]{32}\n0$/);
+    expect(before).not.toContain(spec.id);
+    expect(
+      await sh(spec.id, 'find /sys/fs/cgroup -name "memory.*" -writable; find /sys/fs/cgroup -name "*.max" -writable'),
+    ).toBe('0');
+    await runtime.delete(spec.id);
+    await runtime.start(spec);
+    expect(await sh(spec.id, 'cat /etc/machine-id')).toBe(before);
+  });
+
+  it('has ping for every user', async () => {
+    const spec = specOf();
+    await runtime.start(spec);
+    let output = '';
+    const ping = await runtime.exec(spec.id, ['ping', '-c', '1', '127.0.0.1'], {
+      user: { uid: 1000, gid: 1000 },
+      onStdout: (chunk) => void (output += chunk.toString()),
+    });
+    expect([ping, output]).toEqual([{ ok: true, exitCode: 0 }, expect.stringContaining('1 received, 0% packet loss')]);
+  });
+
+  it('is killed whole, with every group that it has made', async () => {
+    const spec = specOf();
+    await runtime.start(spec);
+    await settled(spec.id);
+    await runtime.delete(spec.id);
+    expect(cgroupProcesses(runtime.cgroupOf(spec.id))).toEqual([]);
+    expect(runtime.observe(spec.id)).toBeUndefined();
+  });
+});
+
+/** signal(7): real-time signals begin at 34 with glibc. */
+const signalOf = (name: 'SIGRTMIN+3'): number => 34 + Number(name.slice(-1));
