@@ -22,4 +22,3 @@ export * from './run/premount-checks.js';
 export { tryOwnUsers } from './run/own-users-check.js';
 export { freeIdRanges, ID_RANGES_DIRECTORY } from './run/id-ranges.js';
 export * from './spec/mount-script.js';
-export { INIT_STOP_SIGNAL, isSystemInit } from './spec/system-container.js';

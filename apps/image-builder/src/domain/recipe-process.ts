@@ -1,6 +1,5 @@
 /** Settings of the first process in a recipe: its argv, working directory, user and stop signal. */
-import { INIT_STOP_SIGNAL, isSystemInit } from '@plinth/container-runtime';
-import { comparePorts, IMAGE_USER_PATTERN, MAX_EXPOSED_PORTS } from '@plinth/contracts';
+import { comparePorts, IMAGE_USER_PATTERN, INIT_STOP_SIGNAL, isSystemInit, MAX_EXPOSED_PORTS } from '@plinth/contracts';
 import { exposedPort } from './oci-image-config.js';
 import { type Fields, matching, readArgv } from './recipe-fields.js';
 import { pathProblem } from './recipe-paths.js';

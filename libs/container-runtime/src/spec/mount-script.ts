@@ -38,7 +38,7 @@ export function generateMountScript(plan: MountPlan): string {
     ...replacing('etc/localtime', 'ln -s "/usr/share/zoneinfo/$timezone" "$root/etc/localtime"'),
     ...replacing('etc/timezone', 'cp "$layer/etc/timezone" "$root/etc/timezone"'),
     '',
-    '# 5. Environment and names, for the process and for whoever logs in.',
+    '# 5. Environment and names, for the process and for users that log in.',
     'for file in environment hostname hosts resolv.conf; do',
     '  [ ! -e "$layer/etc/$file" ] || { rm -f "$root/etc/$file"; cp "$layer/etc/$file" "$root/etc/$file"; }',
     'done',

@@ -2,23 +2,15 @@
  * Containers whose first process is an init such as systemd: what it needs beside the rest, seen with systemd 252. Pure.
  */
 import { createHash } from 'node:crypto';
+import { isSystemInit } from '@plinth/contracts';
 import type { ContainerSpec } from './container-spec.js';
 import type { PlannedMount } from './planned-mounts.js';
 
-/** As podman recognises them. */
-const INITS: readonly string[] = ['/sbin/init', '/usr/sbin/init', '/lib/systemd/systemd', '/usr/lib/systemd/systemd'];
 const LOCK_BYTES = 5 * 1024 ** 2;
 const LOCK_INODES = 1024;
 
 /** Where systemd looks for its cgroup. */
 export const CGROUP_MOUNT = '/sys/fs/cgroup';
-
-/** Halts systemd, systemd(1). */
-export const INIT_STOP_SIGNAL = 'SIGRTMIN+3';
-
-export function isSystemInit([program]: readonly string[]): boolean {
-  return program !== undefined && INITS.includes(program);
-}
 
 /**
  * It manages a part of the cgroup tree: only with users of its own, because the host's root could change its own limits
