@@ -1,12 +1,12 @@
 /**
- * `npm run bench:density`: memory per idle container, the host's mount table, and image pages held once, at 100
- * containers.
+ * `npm run bench:density [-- containers]`: memory per idle container, the host's mount table, and image pages held once,
+ * at 100 containers.
  */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { row, startSystem } from './system.js';
 
-const CONTAINERS = 100;
+const CONTAINERS = Number(process.argv[2] ?? 100);
 
 function meminfo(): Record<string, number> {
   return Object.fromEntries(

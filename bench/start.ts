@@ -79,6 +79,23 @@ async function measure(system: BenchSystem): Promise<void> {
   row('ratio to bare crun (goal ≤ 4)', percentile(ours, 0.5) / percentile(bare, 0.5));
   if (dockers.length > 0) row('times faster than docker (goal ≥ 4)', percentile(dockers, 0.5) / percentile(ours, 0.5));
 
+  const own: number[] = [];
+  const hosts: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    // In both orders, because a start also depends on what came before it.
+    for (const hostUsers of round % 2 === 0 ? [true, false] : [false, true]) {
+      const started = await system.start({ ...idle, hostUsers });
+      system.remove(started.name);
+      (hostUsers ? hosts : own).push(started.ms);
+    }
+  }
+  console.log('');
+  row('users of a container', 'p50 ms', 'p90 ms');
+  row('its own', percentile(own, 0.5), percentile(own, 0.9));
+  row("the host's", percentile(hosts, 0.5), percentile(hosts, 0.9));
+  const differences = own.map((ms, round) => ms - (hosts[round] ?? ms));
+  row('difference, p50 of the rounds', percentile(differences, 0.5));
+
   const few: number[] = [];
   const many: number[] = [];
   for (let live = 0; live < MANY + 20; live++) {
@@ -94,6 +111,7 @@ async function measure(system: BenchSystem): Promise<void> {
 }
 
 await enterPrivateMountNamespace();
+process.env['PLINTH_ALLOW_HOST_USERS'] = 'true';
 const system = await startSystem();
 try {
   await measure(system);
