@@ -19,10 +19,11 @@ import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { VERSION_FILES, type MountPlan } from '@plinth/contracts';
+import { hasCode } from '@plinth/host-os';
 import { debianRootfs, RUN_VARIABLE } from '@plinth/testkit';
 import { cgroupProcesses } from './kernel/cgroups.js';
 import { enterPrivateMountNamespace } from './kernel/private-mount-namespace.js';
-import { findProcesses } from './kernel/process-table.js';
+import { findProcesses, processArguments } from './kernel/process-table.js';
 import { OciRuntime } from './oci-runtime.js';
 import { ID_RANGES_DIRECTORY } from './run/id-ranges.js';
 import { findExecutable } from './run/runtime-binary.js';
@@ -117,13 +118,19 @@ async function sh(id: string, script: string, user?: { uid: number; gid: number 
   return `${output}${result.ok ? result.exitCode : ''}`;
 }
 
-/** Ids of the host that the processes of a container run with. */
+/** Ids of the host that the programs of a container run with; not the runtime, which is on its way into it. */
 function hostIds(id: string): readonly number[] {
-  return cgroupProcesses(runtime.cgroupOf(id)).flatMap((pid) =>
-    [...readFileSync(`/proc/${pid}/status`, 'utf8').matchAll(/^[UG]id:\t(.*)$/gm)].flatMap(([, ids = '']) =>
-      ids.split('\t').map(Number),
-    ),
-  );
+  return cgroupProcesses(runtime.cgroupOf(id)).flatMap((pid) => {
+    if (processArguments(pid)?.some((word) => word.includes('sleep')) !== true) return [];
+    try {
+      const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+      return [...status.matchAll(/^[UG]id:\t(.*)$/gm)].flatMap(([, ids = '']) => ids.split('\t').map(Number));
+    } catch (error) {
+      // It has ended meanwhile.
+      if (hasCode(error, 'ENOENT', 'ESRCH')) return [];
+      throw error;
+    }
+  });
 }
 
 const firstIdOf = async (id: string): Promise<number> =>
@@ -246,6 +253,25 @@ describe('a container with users of its own', () => {
       reason: 'mount-script-failed',
     });
     expect(readFileSync(join(scratch, 'data/shop/seen'), 'utf8')).toMatch(/^ +0 +\d{6,} +65536\n.*Permission denied/);
+  });
+
+  it('has views that the script of no other container can walk to', async () => {
+    const wait = join(scratch, 'waits-for-go.sh');
+    writeFileSync(wait, 'touch $PLINTH_DATA/here; while [ ! -e $PLINTH_DATA/go ]; do sleep 0.02; done; exit 3');
+    const slow = specOf({ mountScript: { path: wait, custom: true } });
+    const starting = runtime.start(slow);
+    while (!existsSync(join(scratch, 'data/shop/here'))) await delay(5);
+    const look = join(scratch, 'looks.sh');
+    const home = `${runtime.paths.views}/${slow.id}`;
+    writeFileSync(look, `ls ${home}/root ${home}/data > $PLINTH_DATA/seen 2>&1; exit 3`);
+    mkdirSync(join(scratch, 'data/other'));
+    await runtime.start(specOf({ dataPath: join(scratch, 'data/other'), mountScript: { path: look, custom: true } }));
+    writeFileSync(join(scratch, 'data/shop/go'), '');
+    expect(await starting).toMatchObject({ reason: 'mount-script-failed' });
+    expect(readFileSync(join(scratch, 'data/other/seen'), 'utf8')).toMatch(
+      /^ls: .*\/root': Permission denied\nls: .*\/data': Permission denied\n$/,
+    );
+    for (const name of ['here', 'go']) rmSync(join(scratch, 'data/shop', name));
   });
 
   it("with the host's network shows nothing of the host's kernel objects", async () => {

@@ -4,7 +4,7 @@
  * environment, a path or a mount of all that the run began. What others made meanwhile, another run of the same tests
  * included, has no such mark.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   cgroupHierarchies,
@@ -18,6 +18,8 @@ import {
 /** Variable of the tests, all services and the containers' monitors. */
 export const RUN_VARIABLE = 'PLINTH_TEST_RUN';
 const RUNTIME_STATE = '/run/plinth';
+/** Links to the bundles of containers that have a range of user ids. */
+const ID_RANGES = '/run/plinth/ids';
 
 export interface SeenProcess {
   readonly pid: number;
@@ -63,7 +65,12 @@ export function readMachineState(directories: readonly string[]): MachineState {
         return directoriesAndLinks(below).map((name) => join(below, name));
       }),
     ),
-    files: directories.flatMap((directory) => directoriesAndLinks(directory).map((name) => join(directory, name))),
+    files: [
+      ...directories.flatMap((directory) => directoriesAndLinks(directory).map((name) => join(directory, name))),
+      ...directoriesAndLinks(ID_RANGES).map(
+        (range) => `${join(ID_RANGES, range)} -> ${linkOf(join(ID_RANGES, range))}`,
+      ),
+    ],
   };
 }
 
@@ -182,6 +189,10 @@ function processesIn(group: string): number[] {
 
 function directoriesAndLinks(path: string): string[] {
   return quietly(() => readdirSync(path), []);
+}
+
+function linkOf(path: string): string {
+  return quietly(() => readlinkSync(path), '');
 }
 
 /** A group or directory may be removed while it is read. */

@@ -5,7 +5,17 @@
  * Noticed by: idmapped-views.int-spec.ts; oci-runtime.int-spec.ts, "has users of its own".
  * Instead: containers with the host's users, where the agent's policy allows it.
  */
-import { chmodSync, mkdirSync, readdirSync, rmdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readdirSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { bindCall, type BoundCall, lastErrno, SystemCallError } from '@plinth/host-os';
 import { isInPrivateMountNamespace } from './private-mount-namespace.js';
@@ -41,6 +51,12 @@ export interface View {
   readonly inert: boolean;
   /** With what is mounted below it. */
   readonly recursive?: boolean;
+}
+
+export interface ViewUsers {
+  /** Descriptor of a user namespace. */
+  readonly namespace: number;
+  readonly firstId: number;
 }
 
 /** What a container's mounts need beside views: a copy of a small file, or a link that the host's root follows. */
@@ -83,13 +99,18 @@ export class IdmappedViews {
 
   /**
    * Makes all views of a container, or none. Synchronous: the mount namespace is that of this thread.
-   * @param userNamespace descriptor; its ids stand for those on disk
+   * @param users the namespace whose ids stand for those on disk, and the host's id of its root: no other container may
+   * walk to these views
    * @throws SystemCallError e.g. EINVAL: the file system can't be idmapped
    */
-  make(id: string, userNamespace: number, views: readonly View[], files: readonly ViewFile[] = []): void {
+  make(id: string, users: ViewUsers, views: readonly View[], files: readonly ViewFile[] = []): void {
     this.open();
+    const home = `${this.directory}/${id}`;
     try {
-      for (const view of views) this.makeOne(this.pathOf(id, view.name), view, userNamespace);
+      mkdirSync(home);
+      chownSync(home, 0, users.firstId);
+      chmodSync(home, 0o710);
+      for (const view of views) this.makeOne(this.pathOf(id, view.name), view, users.namespace);
       for (const file of files) {
         const path = this.pathOf(id, file.name);
         this.makeParents(path);
@@ -146,7 +167,7 @@ export class IdmappedViews {
     }
   }
 
-  /** Every user may walk to the path, under any umask. */
+  /** Who may walk to the container's directory may walk to the path, under any umask. */
   private makeParents(path: string): void {
     const parent = dirname(path);
     if (parent === this.directory) return;

@@ -30,7 +30,7 @@ export function ownUsersProblem(
     const namespace = openUserNamespace(FIRST_ID, RANGE_SIZE);
     try {
       const shown = directory === undefined ? [] : [{ name: 'root', source: directory, readOnly: true, inert: true }];
-      views.make(CHECK, namespace, shown, [PROBE]);
+      views.make(CHECK, { namespace, firstId: FIRST_ID }, shown, [PROBE]);
       setAttribute(views.pathOf(CHECK, PROBE.name), 'user.plinth', Buffer.from('1'));
       return undefined;
     } finally {

@@ -96,7 +96,7 @@ export class OwnUsers {
         : [];
       const namespace = openUserNamespace(firstId, RANGE_SIZE);
       try {
-        this.views.make(spec.id, namespace, views, files);
+        this.views.make(spec.id, { namespace, firstId }, views, files);
       } finally {
         closeUserNamespace(namespace);
       }
