@@ -82,7 +82,7 @@ function describe(found: ContainerDetails & { readonly stats: ContainerStats | n
           : `${config.restart.policy}, ${config.restart.maxRetries} times`,
       ],
       ['network', config.network],
-      ['users', config.hostUsers === true ? "the host's" : 'its own'],
+      ['users', config.hostUsers === true ? "the host's" : 'its own, where its host can'],
       ['health check', config.health ? describeCheck(config.health) : null],
       ['follows', config.follow ? 'the default image' : null],
       ['data', `volume ${config.dataVolume} on ${config.storageNode}`],

@@ -120,6 +120,26 @@ describe('buildOciConfig', () => {
     expect(() => buildOciConfig({ ...base, users: 'own' }, inputs)).toThrow(RangeError);
   });
 
+  it('gives an init its cgroup, and only where its users are its own', () => {
+    const init = { ...base, users: 'own', command: ['/sbin/init'] } as const;
+    const seen = (spec: ContainerSpec): unknown => {
+      const { mounts, process } = buildOciConfig(spec, { ...inputs, firstId: 655_360 });
+      const places = mounts.map(({ destination }) => destination);
+      const has = (place: string): boolean => places.includes(place);
+      return [has('/sys/fs/cgroup'), has('/run/lock'), process.env.includes('container=oci')];
+    };
+    expect(seen(init)).toEqual([true, true, true]);
+    expect(seen({ ...init, users: 'host' })).toEqual([false, false, false]);
+    expect(seen({ ...init, command: ['/bin/sleep', '1'] })).toEqual([false, false, false]);
+    const [{ text } = { text: '' }] = etcLayer(init).flatMap((entry) =>
+      entry.path === 'etc/machine-id' ? [entry] : [],
+    ) as {
+      text: string;
+    }[];
+    expect(text).toMatch(/^[0-9a-f]{32}\n$/);
+    expect(etcLayer({ ...init, id: 'f'.repeat(32) })).not.toContainEqual(expect.objectContaining({ text }));
+  });
+
   it("never shows the host's kernel objects to a user namespace on the host's network", () => {
     const spec = { ...base, users: 'own', network: 'host' } as const;
     const { linux, mounts } = buildOciConfig(spec, { ...inputs, firstId: 655_360 });
