@@ -70,6 +70,9 @@ export function statusOf(record: ContainerRecord): ContainerStatus {
     update: record.update,
     // Nothing is known of a container whose host is lost.
     health: record.state === 'running' || record.state === 'stopping' ? record.health : null,
+    // What a removed container had may be another's.
+    address: (record.state === 'removed' ? undefined : config.address) ?? null,
+    ports: (record.state === 'removed' ? undefined : config.ports) ?? [],
   };
 }
 
@@ -157,5 +160,7 @@ export function startedFact(config: ContainerConfig, report: ContainerReport): C
       ...report.phases,
     },
     restarts,
+    address: config.address,
+    ports: config.ports,
   };
 }
