@@ -123,8 +123,9 @@ describe('the network of a new container', () => {
     if (!made.ok) throw new Error(made.message);
     const networks = made.hosts
       .filter(({ host: name }) => name !== 'west-2')
-      .map((candidate) => [candidate.host, made.containerOn(candidate, [], undefined).config.network]);
-    expect(Object.fromEntries(networks)).toEqual(expected);
+      .map((candidate) => made.containerOn(candidate, [], identity).config);
+    expect(Object.fromEntries(networks.map((config) => [config.host, config.network]))).toEqual(expected);
+    for (const config of networks) expect(config.address !== undefined).toBe(config.network === 'container');
   });
 
   it('comes with what was reserved', () => {

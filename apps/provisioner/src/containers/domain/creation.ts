@@ -85,6 +85,7 @@ export type Creation =
       readonly containerOn: (
         host: CandidateHost,
         ports: readonly PublishedPort[],
+        /** Not used on a host where it has no address. */
         identity: NetworkIdentity | undefined,
       ) => ContainerRecord;
       /** The answer when no candidate's host has room any more. */
@@ -146,7 +147,7 @@ export function planCreation(
       image,
       fallbackReason,
       network: networkOn(candidate, wanted),
-      identity,
+      ...(hasAddressOn(candidate) && { identity }),
       ports,
       requestedAt: draws.requestedAt,
       decidedAt: draws.decidedAt,
