@@ -103,8 +103,8 @@ describe('a host port', () => {
         message: expect.stringMatching(/8080\/tcp on host-\d by container/),
       });
     expect((await held()).map(({ name }) => name).sort()).toEqual(['web', 'web', 'web', ...winners, ...winners].sort());
-    await ask('stranger', [{ container: 80, host: 8080 }], { tenant: 'other' });
-    const { message } = await suite.fact(SUBJECTS.containerRejected, { name: 'stranger' });
+    await ask('foreign', [{ container: 80, host: 8080 }], { tenant: 'other' });
+    const { message } = await suite.fact(SUBJECTS.containerRejected, { name: 'foreign' });
     expect(message).toMatch(/by another tenant's container/);
     expect(message).not.toMatch(/web|same/);
     await remove(...winners);

@@ -15,15 +15,25 @@ describe('the range of ports that are given out', () => {
   );
 
   it.each([
-    [0, [30_000, 30_001, 30_002]],
-    [0.99, [30_003, 30_000, 30_001]],
-    [0.5, [30_002, 30_003, 30_000]],
+    [0, [30_000, 30_003, 30_002]],
+    [0.99, [30_003, 30_002, 30_001]],
+    [0.5, [30_002, 30_001, 30_000]],
   ])('is tried from a random port on: %d', (random, expected) =>
     expect(candidatePorts(RANGE, 3, random)).toEqual(expected),
   );
 
   it('is tried whole, each port once', () => {
-    expect([...candidatePorts(RANGE, Number.POSITIVE_INFINITY, 0.6)].sort()).toEqual([30_000, 30_001, 30_002, 30_003]);
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 3_000 }),
+        fc.double({ min: 0, max: 0.999, noNaN: true }),
+        (size, random) => {
+          const range = { first: 30_000, last: 29_999 + size };
+          const all = candidatePorts(range, Number.POSITIVE_INFINITY, random);
+          expect([...all].sort((a, b) => a - b)).toEqual(Array.from({ length: size }, (_, index) => 30_000 + index));
+        },
+      ),
+    );
   });
 });
 
@@ -42,8 +52,8 @@ describe('choosePorts', () => {
     ['none', [], [], []],
     ['what is asked for', [ask(80, 8080)], ['8080/udp'], [8080]],
     ['nothing else than what is asked for', [ask(80, 8080)], ['8080/tcp'], 'taken'],
-    ['the first that is free', [ask(80), ask(81)], ['30000/tcp', '30002/tcp'], [30_001, 30_003]],
-    ['what is asked for before what is given out', [ask(80), ask(81, 30_000)], [], [30_001, 30_000]],
+    ['the first that is free', [ask(80), ask(81)], ['30000/tcp', '30002/tcp'], [30_003, 30_001]],
+    ['what is asked for before what is given out', [ask(80), ask(81, 30_000)], [], [30_003, 30_000]],
     ['the one that it had, if it is free', [ask(80, 30_002, false)], [], [30_002]],
     ['another, if the one that it had is taken', [ask(80, 30_002, false)], ['30002/tcp'], [30_000]],
     ['nothing when all are taken', [ask(80), ask(81)], ['30000/tcp', '30001/tcp', '30002/tcp'], 'short'],

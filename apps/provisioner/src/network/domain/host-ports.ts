@@ -64,11 +64,20 @@ export function portText(protocol: PortProtocol, port: number): string {
   return `${port}/${protocol}`;
 }
 
-/** Ports of the range that follow each other, from a random one on. @param random at least 0, below 1 */
+/**
+ * Ports of the range, each once, from a random one on and spread over the range: ports in use lie beside each other.
+ * @param random at least 0, below 1
+ */
 export function candidatePorts({ first, last }: PortRange, count: number, random: number): readonly number[] {
   const size = last - first + 1;
   const start = Math.floor(random * size);
-  return Array.from({ length: Math.min(count, size) }, (_, index) => first + ((start + index) % size));
+  let stride = Math.floor(size * 0.618) || 1;
+  while (commonDivisor(stride, size) > 1) stride++;
+  return Array.from({ length: Math.min(count, size) }, (_, index) => first + ((start + index * stride) % size));
+}
+
+function commonDivisor(a: number, b: number): number {
+  return b === 0 ? a : commonDivisor(b, a % b);
 }
 
 /**
