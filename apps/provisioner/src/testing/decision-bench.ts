@@ -1,5 +1,5 @@
 /**
- * What a network costs a decision: `node apps/provisioner/dist/testing/decision-bench.js`. One request after the other,
+ * What a network costs a decision: `node apps/provisioner/build/testing/decision-bench.js`. One request after the other,
  * those with and without a network in turn, with few and with very many addresses and ports in use; then bursts, with
  * two provisioners. It prints figures and asserts nothing.
  */
