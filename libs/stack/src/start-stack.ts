@@ -175,10 +175,19 @@ function serverEntry(name: string, identity: { pid: number; startTime: string },
 }
 
 /**
- * What the user decides, not the plan: where images' packages come from, and whether what leaves a service is checked.
+ * What the user decides, not the plan: where images' packages come from, whether what leaves a service is checked, and
+ * the containers' addresses and ports.
  */
 function fromPerson(): Record<string, string> {
-  const names = ['PLINTH_DEBIAN_MIRROR', 'PLINTH_DEBIAN_SNAPSHOTS', 'PLINTH_CHECK_CONTRACTS'];
+  const names = [
+    'PLINTH_DEBIAN_MIRROR',
+    'PLINTH_DEBIAN_SNAPSHOTS',
+    'PLINTH_CHECK_CONTRACTS',
+    'PLINTH_ADDRESS_POOL',
+    'PLINTH_ADDRESS_POOL6',
+    'PLINTH_PORT_RANGE',
+    'PLINTH_DEFAULT_NETWORK',
+  ];
   return Object.fromEntries(
     Object.entries(process.env).flatMap(([name, value]) =>
       names.includes(name) && value !== undefined ? [[name, value]] : [],
