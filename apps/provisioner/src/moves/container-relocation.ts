@@ -170,9 +170,10 @@ export class ContainerRelocation {
   private async removeLost(unit: UnitOfWork, record: ContainerRecord, takeover: VolumeTakeover): Promise<void> {
     const { config } = record;
     const from = config.host;
+    const other = config.deleteData === true ? await hostThatReaches(unit.db, config.storageNode, from) : undefined;
+    if (other === undefined && config.address) await releaseNetwork(unit.db, record.id);
     await release(unit.db, from, config.limits);
     await rememberGivenUp(unit.db, from, config);
-    const other = config.deleteData === true ? await hostThatReaches(unit.db, config.storageNode, from) : undefined;
     if (other !== undefined) {
       await occupy(unit.db, other, config.limits);
       const next = removedElsewhere(record, other, new Date().toISOString(), takeover);
@@ -181,7 +182,6 @@ export class ContainerRelocation {
       return;
     }
     const next = removedWithHost(record);
-    if (config.address) await releaseNetwork(unit.db, record.id);
     await saveContainer(unit.db, next, {
       at: new Date().toISOString(),
       kind: 'removed',

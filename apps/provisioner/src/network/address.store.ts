@@ -114,7 +114,7 @@ export async function returnNetwork(manager: EntityManager, containerId: string)
   );
 }
 
-/** Releases the address and all ports of a container that is removed. */
+/** Releases the address and all ports of a container that is removed; before the room on its host, see above. */
 export async function releaseNetwork(manager: EntityManager, containerId: string): Promise<void> {
   await manager.query(
     `WITH freed AS (UPDATE addresses SET container_id = NULL, free_since = now() WHERE container_id = $1)

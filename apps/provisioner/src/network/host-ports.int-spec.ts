@@ -212,4 +212,23 @@ describe('a container that is moved', () => {
     await remove('survivor');
     expect(await held()).toEqual([]);
   });
+
+  it('and one that is removed while its host is lost, gives everything back', async () => {
+    await ask('last', [{ container: 80, host: 8080 }]);
+    await suite.fact(SUBJECTS.containerStarted, { name: 'last' });
+    const { host, containerId } = configOf('last');
+    suite.hosts.leases.set(host, { renewal: 'b'.repeat(32), unrenewedMs: 0 });
+    suite.hosts.silent.add(host);
+    await suite.fact(SUBJECTS.hostLost, { host });
+    await suite.ask(SUBJECTS.containerRemoveRequested, { id: containerId, keepData: true });
+    suite.hosts.leases.set(host, { renewal: 'b'.repeat(32), unrenewedMs: 20_000 });
+    await suite.fact(SUBJECTS.containerRemoved, { containerId });
+    expect(await held()).toEqual([]);
+    expect(await suite.rows('SELECT 1 FROM addresses WHERE container_id IS NOT NULL')).toEqual([]);
+    expect(
+      (await suite.answer<{ items: ContainerStatus[] }>(QUERIES.containers, { all: true })).items.find(
+        ({ id }) => id === containerId,
+      ),
+    ).toMatchObject({ state: 'removed', address: null, ports: [] });
+  });
 });

@@ -70,8 +70,8 @@ export class ContainerReportHandler {
         message: report.message ?? null,
       });
       if (next.state === 'removed') {
-        await release(unit.db, next.config.host, next.config.limits);
         if (next.config.address) await releaseNetwork(unit.db, next.id);
+        await release(unit.db, next.config.host, next.config.limits);
       }
       if (record && next.config !== record.config && report.kind !== 'released')
         unit.publish(desiredContainer(next.config.host, next.id), next.config);
