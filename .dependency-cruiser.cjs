@@ -7,6 +7,7 @@ const FLOORS = {
     ['reports', 'hosts', 'queries'],
     ['rollouts', 'moves'],
     ['containers'],
+    ['network'],
     ['placement'],
     ['images'],
     ['postgres'],

@@ -52,6 +52,7 @@ export async function violations(
   found.push(...leaks(stack, rows, disks.mountPoints()));
   found.push(...dataKept(stack, rows));
   found.push(...overlaps(stack));
+  found.push(...(await givenOutTwiceOrLost(stack)));
   // In this order: a fact that is committed after the first query may reach the bus only after the second.
   const committed = await committedFacts(stack);
   const facts = await storedFacts(stack);
@@ -234,6 +235,30 @@ async function committedFacts(stack: Stack): Promise<Committed> {
         WHERE sent_at IS NULL AND created_at < now() - interval '5 seconds'`,
     );
     return { unsent: unsent.rows[0]?.count ?? -1, facts: facts.rows };
+  } finally {
+    await client.end();
+  }
+}
+
+/** An address or a host port belongs to a container that is not removed and has it in its config, and to that only. */
+async function givenOutTwiceOrLost(stack: Stack): Promise<string[]> {
+  const client = new pg.Client({ connectionString: stack.file().databaseUrl });
+  await client.connect();
+  try {
+    const { rows } = await client.query<{ what: string; given: string | null; had: string | null }>(
+      `WITH present AS (SELECT id, host, config FROM provisioner.containers WHERE state <> 'removed'),
+       given AS (
+         SELECT host(ipv4) AS what, container_id AS id FROM provisioner.addresses WHERE container_id IS NOT NULL
+         UNION ALL SELECT concat_ws(' ', h.host, h.protocol, h.port), h.container_id FROM provisioner.host_ports h
+           LEFT JOIN present p ON p.id = h.container_id WHERE p.host IS NULL OR p.host = h.host),
+       had AS (
+         SELECT config->'address'->>'ipv4' AS what, id FROM present WHERE config ? 'address'
+         UNION ALL SELECT concat_ws(' ', host, port->>'protocol', port->>'hostPort'), id
+           FROM present, jsonb_array_elements(coalesce(config->'ports', '[]')) port)
+       SELECT coalesce(given.what, had.what) AS what, given.id AS given, had.id AS had
+         FROM given FULL JOIN had ON given.what = had.what WHERE given.id IS DISTINCT FROM had.id`,
+    );
+    return rows.map(({ what, given, had }) => `${what} is given to ${given ?? 'none'}, and ${had ?? 'none'} has it`);
   } finally {
     await client.end();
   }

@@ -81,4 +81,18 @@ describe('plinth', () => {
       /^error: .*'Bad!' is invalid\. a name has 1 to 63 lower-case letters, digits and inner hyphens\n$/,
     );
   });
+
+  it.each([
+    [['--publish', '80-90'], /'80-90' is invalid\. ranges of ports are not published: repeat --publish for each port/],
+    [['--publish', '70000:80'], /'70000:80' is invalid\. .*ports are numbers of 1 to 65535/],
+    [['--egress', '10.0.0.1/8'], /'10\.0\.0\.1\/8' is invalid\. egress is allow, none, or a network/],
+    [['--egress', 'none', '--egress', '10.0.0.0/8'], /allow and none stand alone/],
+    [['--network', 'isolated', '--publish', '80'], /--publish needs --network container, or none, not isolated/],
+    [['--network', 'host', '--egress', 'none'], /--egress needs --network container, or none, not host/],
+    [['--network', 'bridge'], /Allowed choices are container, isolated, host/],
+  ])('sends nothing for a network that it can not read: run %j', async (args, message) => {
+    const { code, stderr } = await plinth('run', ...args).ended;
+    expect(code).toBe(2);
+    expect(stderr).toMatch(message);
+  });
 });

@@ -1,6 +1,23 @@
 import { ServiceConfig } from '@plinth/service-kit';
-import { IsIn, IsInt, IsNumber, IsOptional, IsString, Max, Min, MinLength } from 'class-validator';
+import { IsIn, IsInt, IsNumber, IsOptional, IsString, Max, Min, MinLength, ValidateBy } from 'class-validator';
+import { poolProblem, prefixProblem } from './network/domain/address-pool.js';
+import { parsePortRange } from './network/domain/host-ports.js';
+import { DEFAULT_NETWORKS, type WantedNetwork } from './network/domain/network-choice.js';
 import { PLACEMENT_POLICIES, type PlacementPolicyName } from './placement/domain/placement.js';
+
+const checked = (name: string, problem: (value: unknown) => string | undefined): PropertyDecorator =>
+  ValidateBy({
+    name,
+    validator: {
+      validate: (value: unknown) => problem(value) === undefined,
+      defaultMessage: (args) => `${args?.property ?? ''} ${problem(args?.value) ?? ''}`,
+    },
+  });
+
+const rangeProblem = (value: unknown): string | undefined =>
+  typeof value === 'string' && parsePortRange(value)
+    ? undefined
+    : 'must be two ports of 1 to 65535, the lower first, such as 30000-32767';
 
 export class ProvisionerConfig extends ServiceConfig {
   @IsString()
@@ -52,6 +69,25 @@ export class ProvisionerConfig extends ServiceConfig {
   @IsInt()
   @Min(1)
   PLINTH_TENANT_MAX_DISK_BYTES?: number;
+
+  /**
+   * The addresses of the system's containers; the same on every provisioner and host agent. It can be made larger at any
+   * time, and smaller as long as the addresses in use stay in it.
+   */
+  @checked('isAddressPool', poolProblem)
+  PLINTH_ADDRESS_POOL: string = '10.64.0.0/10';
+
+  /** The first 64 bits of their IPv6 addresses; the IPv4 address is in the last 32. */
+  @checked('isAddressPrefix', prefixProblem)
+  PLINTH_ADDRESS_POOL6: string = 'fd00:706c:696e::/64';
+
+  /** Host ports that are given out where a request names none. */
+  @checked('isPortRange', rangeProblem)
+  PLINTH_PORT_RANGE: string = '30000-32767';
+
+  /** Of a container that names none; `auto`: `container` where the host offers it, else `isolated`. */
+  @IsIn(DEFAULT_NETWORKS)
+  PLINTH_DEFAULT_NETWORK: WantedNetwork = 'auto';
 
   /** Seconds without a heartbeat until a host or storage node counts as lost. */
   @IsInt()

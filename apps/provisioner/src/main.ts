@@ -2,6 +2,7 @@ import { Outbox, runService } from '@plinth/service-kit';
 import { ProvisionerConfig } from './config.js';
 import { RequestIntake } from './containers/request-intake.js';
 import { LostHosts } from './hosts/lost-hosts.js';
+import { AddressPoolSetting } from './network/address-pool-setting.js';
 import { ContainerRelocation } from './moves/container-relocation.js';
 import { ProvisionerModule } from './provisioner.module.js';
 import { RolloutProgress } from './rollouts/rollout-progress.js';
@@ -11,5 +12,5 @@ await runService({
   config: ProvisionerConfig,
   module: () => ProvisionerModule,
   // Decisions that the loops make while they end are still published.
-  components: [Outbox, LostHosts, RolloutProgress, ContainerRelocation, RequestIntake],
+  components: [AddressPoolSetting, Outbox, LostHosts, RolloutProgress, ContainerRelocation, RequestIntake],
 });

@@ -15,6 +15,7 @@ import { ContainersModule } from './containers/containers.module.js';
 import { HostsModule } from './hosts/hosts.module.js';
 import { ImagesModule } from './images/images.module.js';
 import { MovesModule } from './moves/moves.module.js';
+import { NetworkModule } from './network/network.module.js';
 import { PROVISIONER_MIGRATIONS } from './postgres/migrations.js';
 import { QueriesModule } from './queries/queries.module.js';
 import { ReportsModule } from './reports/reports.module.js';
@@ -27,6 +28,7 @@ import { RolloutsModule } from './rollouts/rollouts.module.js';
       migrations: PROVISIONER_MIGRATIONS,
       poolSize: 20,
     }),
+    NetworkModule,
     ContainersModule,
     RolloutsModule,
     MovesModule,

@@ -164,6 +164,8 @@ function startedFrom(details: ContainerDetails): StartedContainer {
     imageAsked,
     fallbackReason,
     config,
+    address,
+    ports,
   } = details;
   if (state !== 'running' || !host || !image || pid === null) {
     throw new ClientError(
@@ -185,6 +187,8 @@ function startedFrom(details: ContainerDetails): StartedContainer {
     pid,
     startedAt: startedAt ?? '',
     restarts,
+    ...(address && { address }),
+    ...(ports?.length > 0 && { ports: [...ports] }),
   };
 }
 

@@ -176,12 +176,13 @@ function serverEntry(name: string, identity: { pid: number; startTime: string },
 
 /**
  * What the user decides, not the plan: where images' packages come from, whether what leaves a service is checked, whose
- * ids the users of containers have.
+ * ids the users of containers have, and the containers' addresses and ports.
  */
 function fromPerson(): Record<string, string> {
   const names = [
     ...['PLINTH_DEBIAN_MIRROR', 'PLINTH_DEBIAN_SNAPSHOTS', 'PLINTH_CHECK_CONTRACTS'],
     ...['PLINTH_USER_NAMESPACES', 'PLINTH_ALLOW_HOST_USERS'],
+    ...['PLINTH_ADDRESS_POOL', 'PLINTH_ADDRESS_POOL6', 'PLINTH_PORT_RANGE', 'PLINTH_DEFAULT_NETWORK'],
   ];
   return Object.fromEntries(
     Object.entries(process.env).flatMap(([name, value]) =>

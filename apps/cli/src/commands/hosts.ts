@@ -7,7 +7,10 @@ import { type SharedOptions, withShared } from './options.js';
 export function register(program: Command): void {
   withShared(program.command('hosts'))
     .description('list hosts with capacity and load')
-    .addHelpText('after', '\nExample:\n  plinth hosts --json')
+    .addHelpText(
+      'after',
+      '\nNETWORK is container where containers can have an address of their own.\n\nExample:\n  plinth hosts --json',
+    )
     .action(async (options: SharedOptions) => {
       await withClient(options.nats, async (client) => {
         const hosts = await client.hosts();
@@ -23,6 +26,7 @@ export function register(program: Command): void {
               'OF',
               'LOAD',
               'RUNTIME',
+              'NETWORK',
               'LAST SEEN',
             ],
             hosts.map((host) => [
@@ -35,6 +39,7 @@ export function register(program: Command): void {
               bytes(host.capacity.memoryBytes),
               host.load.load1.toFixed(2),
               host.runtime,
+              host.network ? 'container' : 'isolated',
               age(host.lastSeenAt, Date.now()),
             ]),
           ),

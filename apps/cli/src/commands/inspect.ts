@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { withClient } from '../connection.js';
 import { ClientError } from '@plinth/client';
 import { print } from '../output/print.js';
+import { describeEgress, describePorts } from '../output/network-view.js';
 import { age, bytes, counted, table } from '../output/table.js';
 import { type SharedOptions, withShared, withTenant } from './options.js';
 
@@ -83,6 +84,9 @@ function describe(found: ContainerDetails & { readonly stats: ContainerStats | n
       ],
       ['network', config.network],
       ['users', config.hostUsers === true ? "the host's" : 'its own, where its host can'],
+      ['address', found.address && `${found.address.ipv4}, ${found.address.ipv6}`],
+      ['ports', describePorts(found.ports)],
+      ['egress', config.egress ? describeEgress(config.egress) : null],
       ['health check', config.health ? describeCheck(config.health) : null],
       ['follows', config.follow ? 'the default image' : null],
       ['data', `volume ${config.dataVolume} on ${config.storageNode}`],

@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import { withClient } from '../connection.js';
 import { parseName } from './arguments.js';
 import { print } from '../output/print.js';
+import { describePorts } from '../output/network-view.js';
 import { age, table } from '../output/table.js';
 import { type SharedOptions, withShared } from './options.js';
 
@@ -17,7 +18,8 @@ export function register(program: Command): void {
     .addHelpText(
       'after',
       '\nHEALTH is starting, healthy or unhealthy, and - for a container that does not run or has no health ' +
-        'check.\n\n' +
+        'check.\n' +
+        'PORTS are those of the host, each with the port of the container that it leads to.\n\n' +
         'Example:\n  plinth ps --tenant acme --json',
     )
     .action(
@@ -42,6 +44,8 @@ export function register(program: Command): void {
                 'STATE',
                 'HEALTH',
                 'HOST',
+                'ADDRESS',
+                'PORTS',
                 'IMAGE',
                 'ASKED',
                 'FALLBACK',
@@ -57,6 +61,8 @@ export function register(program: Command): void {
                 item.state,
                 item.health,
                 item.host,
+                item.address?.ipv4,
+                describePorts(item.ports),
                 item.image,
                 item.imageAsked,
                 item.fallbackReason,

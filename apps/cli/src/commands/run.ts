@@ -1,9 +1,11 @@
-import { EVENTS_ABOUT, SUBJECTS } from '@plinth/contracts';
+import { CONTAINER_NETWORKS, type EgressPolicy, EVENTS_ABOUT, type PortRequest, SUBJECTS } from '@plinth/contracts';
 import { type Command, Option } from 'commander';
 import { withClient } from '../connection.js';
 import { type StartedContainer, waitUntilStarted } from '@plinth/client';
 import { parseCount, parseEnv, parseName, parsePositive, parseRestart, parseSize } from './arguments.js';
+import { EGRESS_HELP, NETWORK_HELP, parseEgress, parsePublish, PUBLISH_HELP } from './network-arguments.js';
 import { ClientError } from '@plinth/client';
+import { describePorts } from '../output/network-view.js';
 import { print, printJson } from '../output/print.js';
 import { duration, type SharedOptions, withShared } from './options.js';
 
@@ -21,6 +23,8 @@ interface RunOptions extends SharedOptions {
   restart?: object;
   network?: string;
   hostUsers?: boolean;
+  publish?: PortRequest[];
+  egress?: EgressPolicy;
   stopSignal?: string;
   stopGrace?: number;
   command?: string[];
@@ -56,9 +60,14 @@ export function register(program: Command): void {
     .option('--datacenter <name>', 'on a host of this data centre')
     .option('--restart <policy>', 'always, never, on-failure or on-failure:<times>', parseRestart)
     .addOption(
-      new Option('--network <kind>', "its own with a loopback only, or the host's").choices(['isolated', 'host']),
+      new Option(
+        '--network <kind>',
+        "an address of its own, a loopback only, or the host's; absent: container where the host offers it",
+      ).choices([...CONTAINER_NETWORKS]),
     )
     .option('--host-users', "root in it is the host's root; only where the host allows that")
+    .option('--publish <[host:]port[:container]>', PUBLISH_HELP, parsePublish)
+    .option('--egress <policy>', EGRESS_HELP, parseEgress)
     .option('--stop-signal <signal>', 'such as SIGINT')
     .addOption(duration('--stop-grace <duration>', 'between the stop signal and SIGKILL (default: 10s)'))
     .option('--health-cmd <command>', 'for /bin/sh in the container; ends with 0 when it does its work')
@@ -82,13 +91,18 @@ export function register(program: Command): void {
     .addHelpText(
       'after',
       '\nA container whose health check fails is unhealthy, and is restarted unless its policy is never.\n' +
+        `${NETWORK_HELP}\n` +
         '\nExamples:\n  plinth run debian-12@v1 --name shop-1 --memory 256M -- /bin/sleep infinity\n' +
-        '  plinth run --name web-1 --health-cmd "curl -sf http://127.0.0.1/" --health-start-period 30s',
+        '  plinth run --name web-1 --health-cmd "curl -sf http://127.0.0.1/" --health-start-period 30s\n' +
+        '  plinth run --name web-2 --sw hello-web --publish 8080:80 --egress none',
     )
     .action(async (_image: string | undefined, _words: string[], options: RunOptions, command: Command) => {
       const { image, words } = splitOperands(command.args, process.argv);
       if (words.length > 0 && options.command)
         command.error('error: give the command either with --command or after --, not both', { exitCode: 2 });
+      const needing = options.publish ? '--publish' : options.egress ? '--egress' : undefined;
+      if (needing && options.network !== undefined && options.network !== 'container')
+        command.error(`error: ${needing} needs --network container, or none, not ${options.network}`, { exitCode: 2 });
       await withClient(options.nats, async (client) => {
         const begin = performance.now();
         const body = requestOf(image, words.length > 0 ? words : options.command, options);
@@ -141,6 +155,8 @@ function requestOf(image: string | undefined, command: readonly string[] | undef
     datacenter: options.datacenter,
     network: options.network,
     hostUsers: options.hostUsers,
+    ports: options.publish,
+    egress: options.egress,
     stopSignal: options.stopSignal,
     stopGraceSeconds: options.stopGrace === undefined ? undefined : options.stopGrace / 1_000,
     health: healthOf(options),
@@ -167,8 +183,10 @@ function sentence(started: StartedContainer, elapsedMs: number): string {
   const fallback = started.fallbackReason
     ? `; asked for ${started.imageAsked ?? 'nothing'}: ${started.fallbackReason}, so the default is used`
     : '';
+  const ports = describePorts(started.ports);
+  const network = started.address ? `\naddress ${started.address.ipv4}${ports ? `, ports ${ports}` : ''}` : '';
   return (
     `${started.name} runs on ${started.host} with ${started.image}, pid ${started.pid}, ` +
-    `in ${elapsedMs.toFixed(0)} ms${fallback}\n${started.containerId}`
+    `in ${elapsedMs.toFixed(0)} ms${fallback}${network}\n${started.containerId}`
   );
 }

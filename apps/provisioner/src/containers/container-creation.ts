@@ -4,12 +4,24 @@
  */
 import { randomBytes } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
-import { containerStatus, type ContainerRequested, desiredContainer, parseImageRef, SUBJECTS } from '@plinth/contracts';
+import {
+  containerStatus,
+  type ContainerRequested,
+  desiredContainer,
+  MAX_TENANT_NUMBER,
+  parseImageRef,
+  type PublishedPort,
+  SUBJECTS,
+} from '@plinth/contracts';
 import { claimEvent, derivedId, type ReceivedEvent, type UnitOfWork } from '@plinth/service-kit';
 import { ProvisionerConfig } from '../config.js';
-import { placementPolicy } from '../placement/domain/placement.js';
+import { returnNetwork, takeIdentity } from '../network/address.store.js';
+import { poolSize } from '../network/domain/address-pool.js';
+import { parsePortRange, type PortRange, portWishes } from '../network/domain/host-ports.js';
+import { type PlaceReservation, portsTakenByOthers, reservePlace } from '../network/host-port.store.js';
+import { type CandidateHost, placementPolicy } from '../placement/domain/placement.js';
 import type { TenantUsage } from '../placement/domain/tenant-quota.js';
-import { loadPlacementView, release, reserve } from '../placement/placement.store.js';
+import { loadPlacementView, release } from '../placement/placement.store.js';
 import { lockTenantUsage } from '../placement/tenant.store.js';
 import { findRequest, insertContainer } from './container.store.js';
 import { type ContainerRecord, factOf, statusOf } from './domain/container-record.js';
@@ -32,6 +44,7 @@ export class ContainerCreation {
   private turn = 0;
   private readonly rules: CreationRules;
   private readonly hasQuota: boolean;
+  private readonly portRange: PortRange;
 
   constructor(@Inject(ProvisionerConfig) private readonly config: ProvisionerConfig) {
     const quota = {
@@ -40,7 +53,11 @@ export class ContainerCreation {
       diskBytes: config.PLINTH_TENANT_MAX_DISK_BYTES,
     };
     this.hasQuota = Object.values(quota).some((limit) => limit !== undefined);
+    const range = parsePortRange(config.PLINTH_PORT_RANGE);
+    if (!range) throw new Error(`${config.PLINTH_PORT_RANGE} is no range of ports`);
+    this.portRange = range;
     this.rules = {
+      network: config.PLINTH_DEFAULT_NETWORK,
       quota,
       policy: placementPolicy(config.PLINTH_PLACEMENT),
       defaults: {
@@ -75,32 +92,52 @@ export class ContainerCreation {
     for (;;) {
       const plan = planCreation(event.data, await this.view(unit, event.data), this.rules, this.draws(event));
       if (!plan.ok) return plan;
-      const outcome = await this.reserveFirst(unit, plan);
-      if (outcome === 'no-room') return plan.allTaken;
-      // The image was revoked or retired after the view was loaded, and is never promoted again: the next view has
-      // another, or none.
-      if (outcome === 'image-withdrawn') continue;
-      if (await insertContainer(unit.db, outcome, event.id, digest)) {
-        publishCreated(unit, event.id, outcome);
+      const made = await this.make(unit, plan);
+      // An image that was withdrawn after the view was loaded is never promoted again, and a port that was taken
+      // meanwhile is in the next view: the next plan has another, or none.
+      if (made === 'changed') continue;
+      if ('reason' in made) return made;
+      if (await insertContainer(unit.db, made, event.id, digest)) {
+        publishCreated(unit, event.id, made);
         return undefined;
       }
-      await release(unit.db, outcome.config.host, plan.resources);
-      const { tenant, name } = outcome.config;
-      return { reason: 'name-taken', message: `tenant ${tenant} has a container named ${name} already` };
+      const { config } = made;
+      await release(unit.db, config.host, plan.resources);
+      if (config.address) await returnNetwork(unit.db, made.id);
+      return {
+        reason: 'name-taken',
+        message: `tenant ${config.tenant} has a container named ${config.name} already`,
+      };
     }
   }
 
-  /** @returns the container on the first host that has room, which is reserved */
-  private async reserveFirst(
-    unit: UnitOfWork,
-    { hosts, containerOn, image, resources }: Plan,
-  ): Promise<ContainerRecord | 'no-room' | 'image-withdrawn'> {
-    for (const candidate of hosts) {
-      const room = await reserve(unit.db, candidate.host, image, resources, this.config.PLINTH_CPU_OVERCOMMIT);
-      if (room === 'image-withdrawn') return room;
-      if (room === 'reserved') return containerOn(candidate);
+  /** Takes an address, if one of the hosts gives containers one, and the first host that has room. */
+  private async make(unit: UnitOfWork, plan: Plan): Promise<ContainerRecord | CreationRefusal | 'changed'> {
+    // The address before the host: the lock of the host's row is the one that placements wait for.
+    const identity = plan.hosts.some(plan.hasAddressOn)
+      ? await takeIdentity(unit.db, plan.holder.containerId, plan.holder.tenant)
+      : undefined;
+    if (typeof identity === 'string') return this.exhausted(identity);
+    const found = await this.reserveFirst(unit, plan);
+    const made = typeof found === 'string' ? undefined : plan.containerOn(found.host, found.ports, identity);
+    if (identity && !made?.config.address) await returnNetwork(unit.db, plan.holder.containerId);
+    if (made) return made;
+    if (found === 'no-room') return plan.allTaken;
+    if (found === 'ports-exhausted') return this.exhausted(found);
+    return 'changed';
+  }
+
+  /** @returns the first host that has room and the ports: they are reserved */
+  private async reserveFirst(unit: UnitOfWork, { hosts, image, resources, ports, holder }: Plan): Promise<Found> {
+    const { PLINTH_CPU_OVERCOMMIT: overcommit } = this.config;
+    let failure: Extract<PlaceReservation, { ok: false }>['reason'] = 'no-room';
+    for (const host of hosts) {
+      const place = await reservePlace(unit.db, host.host, image, resources, overcommit, ports, holder, this.portRange);
+      if (place.ok) return { host, ports: place.ports };
+      if (place.reason === 'image-withdrawn') return place.reason;
+      if (place.reason !== 'no-room') failure = place.reason;
     }
-    return 'no-room';
+    return failure;
   }
 
   /** Locks the tenant's usage, if there is a quota, until the transaction ends: no other request adds to it. */
@@ -108,7 +145,29 @@ export class ContainerCreation {
     const { PLINTH_CPU_OVERCOMMIT: overcommit, PLINTH_HOST_LOST_SECONDS: lostSeconds } = this.config;
     const asked = request.image === undefined ? undefined : parseImageRef(request.image);
     const { hosts, catalogue } = await loadPlacementView(unit.db, asked?.name, overcommit, lostSeconds);
-    return { hosts, catalogue, usage: this.hasQuota ? await lockTenantUsage(unit.db, tenantOf(request)) : NO_USAGE };
+    const portsTaken = await portsTakenByOthers(unit.db, portWishes(request.ports ?? []));
+    return {
+      hosts,
+      catalogue,
+      portsTaken,
+      usage: this.hasQuota ? await lockTenantUsage(unit.db, tenantOf(request)) : NO_USAGE,
+    };
+  }
+
+  private exhausted(
+    reason: 'address-pool-exhausted' | 'tenant-numbers-exhausted' | 'ports-exhausted',
+  ): CreationRefusal {
+    const { PLINTH_ADDRESS_POOL: pool, PLINTH_PORT_RANGE: range } = this.config;
+    const instead = {
+      'address-pool-exhausted':
+        `all ${poolSize(pool)} addresses of the pool ${pool} are given out: remove containers, give the provisioners ` +
+        'a larger PLINTH_ADDRESS_POOL that has this one in it, or ask for the network isolated',
+      'tenant-numbers-exhausted': `all ${MAX_TENANT_NUMBER} numbers of tenants with a network are given out; ask for the network isolated`,
+      'ports-exhausted':
+        `on no host that has room enough ports of ${range} are free: ask for a host port outside of it, publish ` +
+        'fewer ports, or give the provisioners a larger PLINTH_PORT_RANGE',
+    };
+    return { reason, message: instead[reason] };
   }
 
   private draws(event: Request): CreationDraws {
@@ -125,6 +184,9 @@ export class ContainerCreation {
 }
 
 type Plan = Extract<Creation, { ok: true }>;
+type Found =
+  | { readonly host: CandidateHost; readonly ports: readonly PublishedPort[] }
+  | Extract<PlaceReservation, { ok: false }>['reason'];
 
 const ID_REUSED: CreationRefusal = {
   reason: 'request-id-reused',

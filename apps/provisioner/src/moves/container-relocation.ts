@@ -27,8 +27,11 @@ import {
   lockDrain,
   saveDrain,
 } from './move.store.js';
+import { releaseNetwork } from '../network/address.store.js';
+import { keepPortsOn, portsOn, portsTakenByOthers, reservePlace } from '../network/host-port.store.js';
+import { parsePortRange, type PortRange, type PortWish } from '../network/domain/host-ports.js';
 import { announceHost } from '../placement/node-status.store.js';
-import { loadPlacementView, occupy, release, reserve } from '../placement/placement.store.js';
+import { loadPlacementView, occupy, release } from '../placement/placement.store.js';
 import { ProvisionerConfig } from '../config.js';
 import { type ContainerRecord, factOf, statusOf } from '../containers/domain/container-record.js';
 import {
@@ -41,6 +44,7 @@ import {
 import {
   arrived,
   givenUp,
+  hostsForNetwork,
   leaving,
   relocationOf,
   removedElsewhere,
@@ -61,6 +65,7 @@ export class ContainerRelocation {
   private readonly loop: WorkLoop;
   private turnOfPlacement = 0;
   private draining = false;
+  private readonly portRange: PortRange;
 
   constructor(
     @InjectDataSource() private readonly source: DataSource,
@@ -68,6 +73,9 @@ export class ContainerRelocation {
     @Inject(ProvisionerConfig) private readonly config: ProvisionerConfig,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
+    const range = parsePortRange(config.PLINTH_PORT_RANGE);
+    if (!range) throw new Error(`${config.PLINTH_PORT_RANGE} is no range of ports`);
+    this.portRange = range;
     this.loop = new WorkLoop({
       pass: () => this.moveAll(),
       periodMs: PERIOD_MS,
@@ -162,9 +170,10 @@ export class ContainerRelocation {
   private async removeLost(unit: UnitOfWork, record: ContainerRecord, takeover: VolumeTakeover): Promise<void> {
     const { config } = record;
     const from = config.host;
+    const other = config.deleteData === true ? await hostThatReaches(unit.db, config.storageNode, from) : undefined;
+    if (other === undefined && config.address) await releaseNetwork(unit.db, record.id);
     await release(unit.db, from, config.limits);
     await rememberGivenUp(unit.db, from, config);
-    const other = config.deleteData === true ? await hostThatReaches(unit.db, config.storageNode, from) : undefined;
     if (other !== undefined) {
       await occupy(unit.db, other, config.limits);
       const next = removedElsewhere(record, other, new Date().toISOString(), takeover);
@@ -237,7 +246,8 @@ export class ContainerRelocation {
   ): Promise<ContainerRecord> {
     const from = record.config.host;
     const reason = record.moving?.reason ?? 'drain';
-    const next = arrived(record, to, desiredState(record) ?? 'running', new Date().toISOString(), takeover);
+    const ports = record.config.ports ? await keepPortsOn(unit.db, record.id, to) : [];
+    const next = arrived(record, to, desiredState(record) ?? 'running', new Date().toISOString(), ports, takeover);
     unit.publish(desiredContainer(to, next.id), next.config);
     unit.publish(
       SUBJECTS.containerMoved,
@@ -268,7 +278,7 @@ export class ContainerRelocation {
     unit.publish(containerStatus(record.id), statusOf({ ...record, message }));
   }
 
-  /** Reserves room on a host of the same data centre that reaches the container's volume. */
+  /** Reserves room, and the container's ports, on a host of the same data centre that reaches its volume. */
   private async place(manager: EntityManager, { config }: ContainerRecord): Promise<Place> {
     const { PLINTH_CPU_OVERCOMMIT: overcommit, PLINTH_HOST_LOST_SECONDS: lostSeconds } = this.config;
     const image = parseExactImageRef(config.image);
@@ -276,25 +286,27 @@ export class ContainerRelocation {
     const { hosts } = await loadPlacementView(manager, image.name, overcommit, lostSeconds);
     const datacenter = (await hostStanding(manager, config.host))?.datacenter;
     const others = inDatacenter(hosts, datacenter).filter(({ host }) => host !== config.host);
+    const wishes: readonly PortWish[] = config.ports ? await portsOn(manager, config.containerId, config.host) : [];
+    const fit = hostsForNetwork(others, config, await portsTakenByOthers(manager, wishes, config.containerId));
+    if (!fit.ok) return fit;
     const resources: Resources = { memoryBytes: config.limits.memoryBytes, cpus: config.limits.cpus, containers: 1 };
     const placement = choosePlacement(
-      others,
+      fit.hosts,
       [config.storageNode],
       resources,
       placementPolicy(this.config.PLINTH_PLACEMENT),
       Math.random(),
       this.turnOfPlacement++,
     );
-    if (!placement.ok)
-      return placement.reason === 'no-host'
-        ? { ok: false, message: `no other ready host reaches ${config.storageNode}, where its volume is` }
-        : placement;
+    if (!placement.ok) return placement;
+    let message = noRoom(placement.hosts, resources);
     for (const { host } of placement.hosts) {
-      const room = await reserve(manager, host, image, resources, overcommit);
-      if (room === 'reserved') return { ok: true, host };
-      if (room === 'image-withdrawn')
+      const room = await reservePlace(manager, host, image, resources, overcommit, wishes, config, this.portRange);
+      if (room.ok) return { ok: true, host };
+      if (room.reason === 'image-withdrawn')
         return { ok: false, message: `${config.image} was revoked, and no container can be started on it` };
+      if (room.reason === 'ports-exhausted') message = `${host} has too few ports of its range free`;
     }
-    return { ok: false, message: noRoom(placement.hosts, resources) };
+    return { ok: false, message };
   }
 }

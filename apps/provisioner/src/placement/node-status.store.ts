@@ -25,6 +25,7 @@ interface HostRow {
   memory_used: string;
   running: number;
   runtime: string;
+  network: boolean;
   last_seen_at: Date;
   cordoned: boolean;
   drain: Pick<DrainStatus, 'waiting'> | null;
@@ -57,6 +58,7 @@ export async function hostStatuses(manager: EntityManager, which: Which): Promis
     },
     load: { load1: row.load1, memoryUsedBytes: Number(row.memory_used), containers: row.running },
     runtime: row.runtime,
+    network: row.network,
     lastSeenAt: row.last_seen_at.toISOString(),
   }));
 }

@@ -20,6 +20,7 @@ interface HostJson {
   allocated_cpus: number;
   allocated_containers: number;
   load1: number;
+  network: boolean;
 }
 
 /**
@@ -69,6 +70,7 @@ export async function loadPlacementView(
         containers: host.allocated_containers,
       },
       loadPerCore: host.load1 / Math.max(host.cores, 1),
+      network: host.network,
     })),
     catalogue: { images: row.images, defaults: row.defaults, defaultOs: row.os },
   };

@@ -290,6 +290,47 @@ export class AddHealth1700000008000 implements MigrationInterface {
   }
 }
 
+/** Addresses of containers, numbers of tenants, and ports of hosts. Containers that exist get none. */
+export class AddNetwork1700000009000 implements MigrationInterface {
+  readonly name = 'AddNetwork1700000009000';
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query('ALTER TABLE hosts ADD COLUMN network boolean NOT NULL DEFAULT false');
+    // Addresses from `next` to `last` have no row in `addresses` yet.
+    await runner.query(
+      `CREATE TABLE address_pool (singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton), pool cidr NOT NULL,
+         pool6 cidr NOT NULL, next inet NOT NULL, last inet NOT NULL)`,
+    );
+    // A row is updated in place for ever, and the free ones are found at the head of an index: dead rows go early.
+    await runner.query(
+      `CREATE TABLE addresses (ipv4 inet PRIMARY KEY, container_id text, free_since timestamptz NOT NULL)
+         WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000)`,
+    );
+    await runner.query('CREATE INDEX addresses_free ON addresses (free_since, ipv4) WHERE container_id IS NULL');
+    await runner.query(
+      'CREATE UNIQUE INDEX addresses_container ON addresses (container_id) WHERE container_id IS NOT NULL',
+    );
+    await runner.query(
+      `CREATE TABLE tenant_numbers (tenant text PRIMARY KEY,
+         number integer NOT NULL UNIQUE CHECK (number BETWEEN 1 AND 65535))`,
+    );
+    // Tenant and name are those of the container, for the answer to a request for the same port.
+    await runner.query(
+      `CREATE TABLE host_ports (host text NOT NULL, protocol text NOT NULL, port integer NOT NULL,
+         container_id text NOT NULL, tenant text NOT NULL, name text NOT NULL, ordinal integer NOT NULL,
+         container_port integer NOT NULL, host_address text, asked boolean NOT NULL,
+         PRIMARY KEY (host, protocol, port))`,
+    );
+    await runner.query('CREATE INDEX host_ports_port ON host_ports (port, protocol)');
+    await runner.query('CREATE INDEX host_ports_container ON host_ports (container_id)');
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query('DROP TABLE host_ports, tenant_numbers, addresses, address_pool');
+    await runner.query('ALTER TABLE hosts DROP COLUMN network');
+  }
+}
+
 /** In the order in which they are made. */
 export const PROVISIONER_MIGRATIONS = [
   CreateProvisionerTables1700000001000,
@@ -300,4 +341,5 @@ export const PROVISIONER_MIGRATIONS = [
   AddTenantDisk1700000006000,
   AddStorageState1700000007500,
   AddHealth1700000008000,
+  AddNetwork1700000009000,
 ];

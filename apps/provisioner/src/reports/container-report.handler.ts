@@ -5,6 +5,7 @@ import { DesiredState } from '../containers/desired-state.js';
 import { lockContainer, saveContainer } from '../containers/container.store.js';
 import { forgetGivenUp, rememberGivenUp } from '../containers/given-up.store.js';
 import { judgeMember, memberStarted } from '../rollouts/rollout.store.js';
+import { releaseNetwork } from '../network/address.store.js';
 import { release } from '../placement/placement.store.js';
 import { statusOf } from '../containers/domain/container-record.js';
 import { correction } from '../moves/domain/relocation.js';
@@ -68,7 +69,10 @@ export class ContainerReportHandler {
         generation: report.generation,
         message: report.message ?? null,
       });
-      if (next.state === 'removed') await release(unit.db, next.config.host, next.config.limits);
+      if (next.state === 'removed') {
+        if (next.config.address) await releaseNetwork(unit.db, next.id);
+        await release(unit.db, next.config.host, next.config.limits);
+      }
       if (record && next.config !== record.config && report.kind !== 'released')
         unit.publish(desiredContainer(next.config.host, next.id), next.config);
       if (verdict) ofRollout = await judgeMember(unit.db, verdict);

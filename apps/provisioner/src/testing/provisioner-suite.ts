@@ -5,8 +5,16 @@
 import { randomBytes } from 'node:crypto';
 import { FactLog } from '@plinth/client';
 import { type QueryReply, QUERIES, STREAMS, SUBJECTS } from '@plinth/contracts';
-import { ServiceProcess, startNats, startPostgres, type TestServer } from '@plinth/testkit';
+import {
+  type RefusedStart,
+  refusedStart,
+  ServiceProcess,
+  startNats,
+  startPostgres,
+  type TestServer,
+} from '@plinth/testkit';
 import { connect, headers, type JetStreamClient, type NatsConnection } from 'nats';
+import pg from 'pg';
 import { ScriptedHosts } from './scripted-hosts.js';
 
 export interface Fact {
@@ -76,16 +84,36 @@ export class ProvisionerSuite {
     await Promise.all([this.nats.stop(), this.postgres.stop()]);
   }
 
-  async startProvisioner(id: string): Promise<ServiceProcess> {
-    const provisioner = await ServiceProcess.start('provisioner', {
+  async startProvisioner(id: string, change: Readonly<Record<string, string>> = {}): Promise<ServiceProcess> {
+    const provisioner = await ServiceProcess.start('provisioner', { ...this.environmentOf(id), ...change });
+    this.provisioners.push(provisioner);
+    return provisioner;
+  }
+
+  /** Starts a provisioner that must not come up, and waits for its end. */
+  refusedStart(change: Readonly<Record<string, string>>): RefusedStart {
+    return refusedStart('provisioner', { ...this.environmentOf('provisioner-refused'), ...change });
+  }
+
+  /** Rows of the provisioners' database. */
+  async rows<T extends object>(text: string): Promise<readonly T[]> {
+    const client = new pg.Client({ connectionString: this.postgres.url, options: '-c search_path=provisioner' });
+    await client.connect();
+    try {
+      return (await client.query<T>(text)).rows;
+    } finally {
+      await client.end();
+    }
+  }
+
+  private environmentOf(id: string): Record<string, string> {
+    return {
       NATS_URL: this.nats.url,
       DATABASE_URL: this.postgres.url,
       PLINTH_SERVICE_ID: id,
       PLINTH_HOST_LOST_SECONDS: '3',
       ...this.environment,
-    });
-    this.provisioners.push(provisioner);
-    return provisioner;
+    };
   }
 
   /** @returns the request's id, the correlation id of all its consequences */

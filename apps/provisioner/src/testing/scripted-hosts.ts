@@ -50,6 +50,8 @@ export class ScriptedHosts {
   readonly silent = new Set<string>();
   /** Hosts with heartbeats that do nothing. */
   readonly deaf = new Set<string>();
+  /** Hosts that give containers an address of their own. */
+  readonly networked = new Set<string>();
   images: ScriptedImage[] = [];
   /** Labels of the storage node. */
   labels: Readonly<Record<string, string>> = {};
@@ -115,6 +117,7 @@ export class ScriptedHosts {
         capacity,
         load: { load1: 0, memoryUsedBytes: 0, containers: 0 },
         runtime: 'scripted',
+        ...(this.networked.has(host) && { network: true }),
       };
       this.connection.publish(hostHeartbeat(host), JSON.stringify(body));
     }

@@ -12,6 +12,7 @@ import {
   IsISO8601,
   IsNumber,
   IsObject,
+  IsOptional,
   IsString,
   Matches,
   Max,
@@ -19,7 +20,8 @@ import {
   Min,
 } from 'class-validator';
 import { DESIRED_STATES, type DesiredState } from '../container-config.js';
-import { IsNullable, Nested } from '../nested.js';
+import { ContainerAddress, MAX_PUBLISHED_PORTS, PublishedPort } from '../container-network.js';
+import { IsNullable, Nested, NestedEach } from '../nested.js';
 import { EXACT_IMAGE_REF_PATTERN, ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN, VERSION_PATTERN } from '../values.js';
 import {
   CONTAINER_FAILURE_REASONS,
@@ -161,6 +163,17 @@ export class ContainerStatus {
   @IsNullable()
   @IsIn(HEALTH_STATES)
   readonly health!: HealthState | null;
+
+  /** null: its network is not `container`. */
+  @IsNullable()
+  @Nested(() => ContainerAddress)
+  readonly address!: ContainerAddress | null;
+
+  /** Of its host; empty: none. */
+  @IsOptional()
+  @ArrayMaxSize(MAX_PUBLISHED_PORTS)
+  @NestedEach(() => PublishedPort)
+  readonly ports!: readonly PublishedPort[];
 }
 
 /** `suspect`: heartbeats are missing; nothing new is placed there, nothing is moved yet. */
@@ -222,6 +235,11 @@ export class HostStatus {
   @IsString()
   @MaxLength(200)
   readonly runtime!: string;
+
+  /** Whether containers here can have an address of their own. */
+  @IsOptional()
+  @IsBoolean()
+  readonly network!: boolean;
 
   @IsISO8601()
   readonly lastSeenAt!: string;

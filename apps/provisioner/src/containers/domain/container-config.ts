@@ -1,13 +1,16 @@
 /** Writes the container config from a request and what was decided for it, and changes it on later requests. */
 import {
   ContainerConfig,
+  type ContainerNetwork,
   type ContainerRequested,
   type EffectiveHealthCheck,
   type FallbackReason,
   formatImageRef,
   type HealthCheck,
+  type PublishedPort,
 } from '@plinth/contracts';
 import type { ServableImage } from '../../images/domain/image-resolution.js';
+import type { NetworkIdentity } from '../../network/domain/address-pool.js';
 import type { Resources } from '../../placement/domain/placement.js';
 
 export interface Defaults {
@@ -25,6 +28,11 @@ export interface Decision {
   readonly storageNode: string;
   readonly image: ServableImage;
   readonly fallbackReason?: FallbackReason;
+  readonly network: ContainerNetwork;
+  /** Present where the network is `container`. */
+  readonly identity?: NetworkIdentity;
+  /** On the host; empty: none. */
+  readonly ports: readonly PublishedPort[];
   /** ISO 8601. */
   readonly requestedAt: string;
   readonly decidedAt: string;
@@ -63,8 +71,12 @@ export function newContainerConfig(
       pids: request.limits?.pids ?? defaults.pids,
     },
     restart: request.restart ?? { policy: 'always' as const },
-    network: request.network ?? ('isolated' as const),
     hostUsers: request.hostUsers === true ? (true as const) : undefined,
+    network: decision.network,
+    address: decision.identity?.address,
+    tenantNumber: decision.identity?.tenantNumber,
+    ports: decision.ports.length > 0 ? [...decision.ports] : undefined,
+    egress: request.egress,
     stopSignal: request.stopSignal,
     stopGraceSeconds: request.stopGraceSeconds ?? STOP_GRACE_SECONDS,
     health: request.health && healthCheckOf(request.health),

@@ -70,6 +70,9 @@ export function statusOf(record: ContainerRecord): ContainerStatus {
     update: record.update,
     // Nothing is known of a container whose host is lost.
     health: record.state === 'running' || record.state === 'stopping' ? record.health : null,
+    // What a removed container had may be another's.
+    address: (record.state === 'removed' ? undefined : config.address) ?? null,
+    ports: (record.state === 'removed' ? undefined : config.ports) ?? [],
   };
 }
 
@@ -158,5 +161,7 @@ export function startedFact(config: ContainerConfig, report: ContainerReport): C
     },
     restarts,
     users: report.users,
+    address: config.address,
+    ports: config.ports,
   };
 }

@@ -11,6 +11,7 @@ const host = (name: string, datacenter: string, storageNodes: string[], allocate
   capacity: { memoryBytes: GIB, cpus: 10, containers: 100 },
   allocated: { memoryBytes: allocatedBytes, cpus: 0, containers: 0 },
   loadPerCore: 0,
+  network: name.startsWith('west'),
 });
 const VIEW: CreationView = {
   hosts: [
@@ -32,11 +33,13 @@ const VIEW: CreationView = {
     defaultOs: 'os',
   },
   usage: { containers: 3, memoryBytes: 0, diskBytes: 0 },
+  portsTaken: [],
 };
 const RULES: CreationRules = {
   defaults: { memoryBytes: 64 * 1024 ** 2, cpus: 0.5, pids: 100 },
   quota: {},
   policy: placementPolicy('least-loaded'),
+  network: 'isolated',
 };
 const DRAWS: CreationDraws = {
   requestedAt: '2026-06-01T00:00:00.000Z',
@@ -58,11 +61,12 @@ describe('planCreation', () => {
   it('puts the container on each host that has room, best host first, with the storage node that was drawn', () => {
     const plan = planCreation(request({ datacenter: 'west', image: 'os@v7' }), VIEW, RULES, DRAWS);
     if (!plan.ok) throw new Error(plan.message);
-    expect(plan.hosts.map(plan.containerOn).map(({ config }) => [config.host, config.storageNode])).toEqual([
+    const records = plan.hosts.map((candidate) => plan.containerOn(candidate, [], undefined));
+    expect(records.map(({ config }) => [config.host, config.storageNode])).toEqual([
       ['west-2', 'sn-2'],
       ['west-1', 'sn-3'],
     ]);
-    expect(plan.hosts.map(plan.containerOn)[0]).toMatchObject({
+    expect(records[0]).toMatchObject({
       id: DRAWS.containerId,
       state: 'scheduled',
       requestedAt: DRAWS.requestedAt,
@@ -91,4 +95,90 @@ describe('planCreation', () => {
     const bare = { ...VIEW, catalogue: { images: [], defaults: {}, defaultOs: null } };
     expect(planCreation(request({}), bare, RULES, DRAWS)).toMatchObject({ ok: false, reason: 'no-default-image' });
   });
+});
+
+describe('the network of a new container', () => {
+  const PORT = { container: 80, host: 8080 };
+  const taken = (host: string, tenant = 'default') => ({
+    host,
+    protocol: 'tcp' as const,
+    port: 8080,
+    tenant,
+    name: 'web-1',
+  });
+  const plan = (body: object, rules: Partial<CreationRules> = {}, view: Partial<CreationView> = {}) =>
+    planCreation(request(body), { ...VIEW, ...view }, { ...RULES, ...rules }, DRAWS);
+  const identity = { address: { ipv4: '10.64.0.1', ipv6: 'fd00:706c:696e::a40:1' }, tenantNumber: 7 };
+
+  it.each<[string, object, CreationRules['network'], Record<string, string>]>([
+    ['what is asked for', { network: 'isolated' }, 'container', { 'east-1': 'isolated', 'west-1': 'isolated' }],
+    ['one that offers it only', { network: 'container' }, 'isolated', { 'west-1': 'container' }],
+    ['needed for ports', { ports: [{ container: 80 }] }, 'isolated', { 'west-1': 'container' }],
+    ['needed for egress', { egress: { policy: 'none' } }, 'auto', { 'west-1': 'container' }],
+    ['what the host offers', {}, 'auto', { 'east-1': 'isolated', 'west-1': 'container' }],
+    ['the default', {}, 'host', { 'east-1': 'host', 'west-1': 'host' }],
+    ['the default that not every host has', {}, 'container', { 'west-1': 'container' }],
+  ])('is %s: %j', (_what, body, network, expected) => {
+    const made = plan(body, { network });
+    if (!made.ok) throw new Error(made.message);
+    const networks = made.hosts
+      .filter(({ host: name }) => name !== 'west-2')
+      .map((candidate) => made.containerOn(candidate, [], identity).config);
+    expect(Object.fromEntries(networks.map((config) => [config.host, config.network]))).toEqual(expected);
+    for (const config of networks) expect(config.address !== undefined).toBe(config.network === 'container');
+  });
+
+  it('comes with what was reserved', () => {
+    const made = plan({ network: 'container', egress: { policy: 'none' } });
+    if (!made.ok || !made.hosts[0]) throw new Error('no plan');
+    const ports = [{ protocol: 'tcp' as const, hostPort: 30_000, containerPort: 80 }];
+    expect(made.containerOn(made.hosts[0], ports, identity).config).toMatchObject({
+      network: 'container',
+      ...identity,
+      ports,
+      egress: { policy: 'none' },
+    });
+  });
+
+  it('is on a host where the host port is free', () => {
+    const made = plan({ ports: [PORT] }, {}, { portsTaken: [taken('west-2')] });
+    expect(made.ok && made.hosts.map((item) => item.host)).toEqual(['west-1']);
+  });
+
+  it.each([
+    [
+      'the network is not offered',
+      { network: 'container', datacenter: 'east' },
+      [],
+      'network-not-offered',
+      /plinth hosts/,
+    ],
+    [
+      'the port is taken by a container of the tenant',
+      { ports: [PORT] },
+      [taken('west-1'), taken('west-2')],
+      'port-taken',
+      /8080\/tcp on west-1 by container web-1/,
+    ],
+    [
+      'the port is taken by another tenant, whose names stay its own',
+      { ports: [PORT] },
+      [taken('west-1', 'other'), taken('west-2', 'other')],
+      'port-taken',
+      /^(?!.*web-1).*another tenant/,
+    ],
+    [
+      'the port is free only where there is no room',
+      { ports: [PORT], limits: { memoryBytes: GIB } },
+      [taken('west-2')],
+      'no-capacity',
+      /on 1 more a host port that was asked for is taken/,
+    ],
+  ])('is refused when %s', (_what, body, portsTaken, reason, message) =>
+    expect(plan(body, {}, { portsTaken })).toMatchObject({
+      ok: false,
+      reason,
+      message: expect.stringMatching(message),
+    }),
+  );
 });

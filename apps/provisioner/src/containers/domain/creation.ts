@@ -2,14 +2,31 @@
  * Decides one request for a container: the image, the hosts in order of preference, and the container on each.
  * Reserving a host and writing the container are left to the caller; the first host that still has room gets it.
  */
-import { type ContainerRejected, type ContainerRequested } from '@plinth/contracts';
+import type { ContainerRejected, ContainerRequested, PublishedPort } from '@plinth/contracts';
 import { resolveImage, type ImageCatalogue, type ServableImage } from '../../images/domain/image-resolution.js';
+import type { NetworkIdentity } from '../../network/domain/address-pool.js';
+import {
+  type PortHolder,
+  portsTaken,
+  type PortWish,
+  portWishes,
+  type TakenPort,
+  withFreePorts,
+} from '../../network/domain/host-ports.js';
+import {
+  networkOn,
+  notOffered,
+  offering,
+  type WantedNetwork,
+  wantedNetwork,
+} from '../../network/domain/network-choice.js';
 import {
   type CandidateHost,
   choosePlacement,
   inDatacenter,
   noRoom,
   type PlacementPolicy,
+  reaching,
   type Resources,
 } from '../../placement/domain/placement.js';
 import { quotaRefusal, type TenantQuota, type TenantUsage } from '../../placement/domain/tenant-quota.js';
@@ -25,12 +42,16 @@ export interface CreationView {
   readonly catalogue: ImageCatalogue;
   /** The tenant's usage without this container. */
   readonly usage: TenantUsage;
+  /** Host ports that are asked for, where other containers have them. */
+  readonly portsTaken: readonly TakenPort[];
 }
 
 export interface CreationRules {
   readonly defaults: Defaults;
   readonly quota: TenantQuota;
   readonly policy: PlacementPolicy;
+  /** Of a request that names none. */
+  readonly network: WantedNetwork;
 }
 
 /** Time, ids and random numbers of one decision. */
@@ -55,8 +76,18 @@ export type Creation =
       readonly resources: Resources;
       /** Hosts that have room, best first; never empty. */
       readonly hosts: readonly CandidateHost[];
+      /** The container as the holder of what is reserved for it. */
+      readonly holder: PortHolder;
+      readonly ports: readonly PortWish[];
+      /** Whether a container on this host has an address of its own. */
+      readonly hasAddressOn: (host: CandidateHost) => boolean;
       /** The container as it is on one of them: made for the host that is reserved, not for all. */
-      readonly containerOn: (host: CandidateHost) => ContainerRecord;
+      readonly containerOn: (
+        host: CandidateHost,
+        ports: readonly PublishedPort[],
+        /** Not used on a host where it has no address. */
+        identity: NetworkIdentity | undefined,
+      ) => ContainerRecord;
       /** The answer when no candidate's host has room any more. */
       readonly allTaken: CreationRefusal;
     }
@@ -69,14 +100,17 @@ export function tenantOf(request: ContainerRequested): string {
 export function planCreation(
   request: ContainerRequested,
   view: CreationView,
-  { defaults, quota, policy }: CreationRules,
+  { defaults, quota, policy, network }: CreationRules,
   draws: CreationDraws,
 ): Creation {
-  const hosts = inDatacenter(view.hosts, request.datacenter);
-  if (hosts.length === 0) {
+  const ready = inDatacenter(view.hosts, request.datacenter);
+  if (ready.length === 0) {
     const where = request.datacenter === undefined ? '' : ` in data centre ${request.datacenter}`;
     return { ok: false, reason: 'no-host', message: `no host is ready${where}; plinth hosts lists all hosts` };
   }
+  const wanted = wantedNetwork(request, network);
+  const hosts = offering(ready, wanted);
+  if (hosts.length === 0) return { ok: false, reason: 'network-not-offered', message: notOffered(ready.length) };
   const reachable = new Set(hosts.flatMap((host) => host.storageNodes));
   const resolution = resolveImage(request.image, request.strict ?? false, view.catalogue, reachable);
   if (!resolution.ok) return resolution;
@@ -85,19 +119,36 @@ export function planCreation(
   const tenant = tenantOf(request);
   const overQuota = quotaRefusal(tenant, view.usage, resources, quota);
   if (overQuota) return { ok: false, reason: 'quota-exceeded', message: overQuota };
-  const placement = choosePlacement(hosts, image.storageNodes, resources, policy, draws.hostDraw, draws.turn);
-  if (!placement.ok) return placement;
-  const containerOn = ({ host, storageNodes }: CandidateHost): ContainerRecord => {
+  const near = reaching(hosts, image.storageNodes);
+  const open = withFreePorts(near, view.portsTaken);
+  if (open.length === 0 && near.length > 0) {
+    return { ok: false, reason: 'port-taken', message: portsTaken(tenant, near, view.portsTaken) };
+  }
+  const placement = choosePlacement(open, image.storageNodes, resources, policy, draws.hostDraw, draws.turn);
+  if (!placement.ok) {
+    const others = near.length - open.length;
+    const more = others === 0 ? '' : `; on ${others} more a host port that was asked for is taken`;
+    return { ...placement, message: `${placement.message}${more}` };
+  }
+  const holder = { containerId: draws.containerId, tenant, name: request.name ?? `c-${draws.containerId.slice(0, 8)}` };
+  const hasAddressOn = (candidate: CandidateHost): boolean => networkOn(candidate, wanted) === 'container';
+  const containerOn = (
+    candidate: CandidateHost,
+    ports: readonly PublishedPort[],
+    identity: NetworkIdentity | undefined,
+  ): ContainerRecord => {
+    const { host, storageNodes } = candidate;
     const nodes = image.storageNodes.filter((node) => storageNodes.includes(node));
     const decision = {
-      containerId: draws.containerId,
+      ...holder,
       volumeId: draws.volumeId,
-      name: request.name ?? `c-${draws.containerId.slice(0, 8)}`,
-      tenant,
       host,
       storageNode: nodes[Math.floor(draws.nodeDraw * nodes.length)] ?? '',
       image,
       fallbackReason,
+      network: networkOn(candidate, wanted),
+      ...(hasAddressOn(candidate) && { identity }),
+      ports,
       requestedAt: draws.requestedAt,
       decidedAt: draws.decidedAt,
     };
@@ -121,5 +172,6 @@ export function planCreation(
     };
   };
   const allTaken: CreationRefusal = { reason: 'no-capacity', message: noRoom(placement.hosts, resources) };
-  return { ok: true, image, resources, hosts: placement.hosts, containerOn, allTaken };
+  const ports = portWishes(request.ports ?? []);
+  return { ok: true, image, resources, hosts: placement.hosts, holder, ports, hasAddressOn, containerOn, allTaken };
 }

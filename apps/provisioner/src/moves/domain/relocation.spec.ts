@@ -4,6 +4,7 @@ import type { ContainerRecord, Move } from '../../containers/domain/container-re
 import {
   arrived,
   hasRunOut,
+  hostsForNetwork,
   type KnownLease,
   leaving,
   relocationOf,
@@ -109,7 +110,7 @@ describe('the records of a move', () => {
   });
 
   it('starts it on the new host as a separate run, with its present volume', () => {
-    const next = arrived(record({}, { moving: MOVE }), 'host-2', 'running', AT, { from: 'host-1', renewal: 'r-7' });
+    const next = arrived(record({}, { moving: MOVE }), 'host-2', 'running', AT, [], { from: 'host-1', renewal: 'r-7' });
     expect(next).toMatchObject({
       state: 'scheduled',
       moving: null,
@@ -126,8 +127,20 @@ describe('the records of a move', () => {
       volumeMade: true,
       takeovers: [{ from: 'host-1', renewal: 'r-7' }],
     });
-    expect(arrived(record({}, { startedAt: null }), 'host-2', 'stopped', AT)).toMatchObject({ state: 'stopped' });
-    expect(arrived(record({}, { startedAt: null }), 'host-2', 'stopped', AT).config.volumeMade).toBeUndefined();
+    expect(arrived(record({}, { startedAt: null }), 'host-2', 'stopped', AT, [])).toMatchObject({ state: 'stopped' });
+    expect(arrived(record({}, { startedAt: null }), 'host-2', 'stopped', AT, []).config.volumeMade).toBeUndefined();
+  });
+
+  it('keeps its address on the new host, and has the ports that it got there', () => {
+    const before = {
+      network: 'container' as const,
+      address: { ipv4: '10.64.0.1', ipv6: 'fd00::a40:1' },
+      tenantNumber: 7,
+      ports: [{ protocol: 'tcp' as const, hostPort: 30_001, containerPort: 80 }],
+    };
+    const there = [{ protocol: 'tcp' as const, hostPort: 30_002, containerPort: 80 }];
+    expect(arrived(record(before), 'host-2', 'running', AT, there).config).toMatchObject({ ...before, ports: there });
+    expect(arrived(record(before), 'host-2', 'running', AT, []).config.ports).toBeUndefined();
   });
 
   it('has another host delete the data of one whose host is lost', () => {
@@ -153,4 +166,37 @@ describe('the records of a move', () => {
     const next = removedWithHost(record({ desired: 'removed', deleteData: row.deleteData }, { moving: MOVE }));
     expect(next).toMatchObject({ state: 'removed', message: row.message, pid: null, runningImage: null, moving: null });
   });
+});
+
+describe('hosts that a container with an address can move to', () => {
+  const host = (name: string, network: boolean, storageNodes = ['sn-1']) => ({
+    host: name,
+    datacenter: 'dc-1',
+    storageNodes,
+    capacity: { memoryBytes: 1, cpus: 1, containers: 1 },
+    allocated: { memoryBytes: 0, cpus: 0, containers: 0 },
+    loadPerCore: 0,
+    network,
+  });
+  const taken = [{ host: 'host-3', protocol: 'tcp' as const, port: 80, tenant: 'acme', name: 'web-1' }];
+  const HOSTS = [host('host-2', false), host('host-3', true), host('host-4', true), host('far', true, ['sn-2'])];
+  const plain = { storageNode: 'sn-1', tenant: 'acme' };
+  const addressed = { ...plain, address: { ipv4: '10.64.0.1', ipv6: 'fd00::a40:1' } };
+
+  it.each([
+    ['offer addresses', addressed, HOSTS, [], ['host-3', 'host-4']],
+    ['have its host port free', addressed, HOSTS, taken, ['host-4']],
+    ['reach its volume, for one without an address', plain, HOSTS, [], ['host-2', 'host-3', 'host-4']],
+  ])('%s', (_what, config, hosts, holders, expected) => {
+    const fit = hostsForNetwork(hosts, config, holders);
+    expect(fit.ok ? fit.hosts.map((item) => item.host) : fit.message).toEqual(expected);
+  });
+
+  it.each([
+    ['none reaches the volume', [], /reaches sn-1/],
+    ['none offers addresses', [host('host-2', false)], /address of their own/],
+    ['its host port is taken', [host('host-3', true)], /80\/tcp on host-3 by container web-1/],
+  ])('explains that %s', (_what, hosts, message) =>
+    expect(hostsForNetwork(hosts, addressed, taken)).toEqual({ ok: false, message: expect.stringMatching(message) }),
+  );
 });

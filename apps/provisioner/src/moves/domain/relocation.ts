@@ -1,5 +1,7 @@
 /** The configs of a move between hosts: one releases a container, the other starts it elsewhere. */
-import { ContainerConfig, type ContainerReport, type VolumeTakeover } from '@plinth/contracts';
+import { ContainerConfig, type ContainerReport, type PublishedPort, type VolumeTakeover } from '@plinth/contracts';
+import { portsTaken, type TakenPort, withFreePorts } from '../../network/domain/host-ports.js';
+import { type CandidateHost, reaching } from '../../placement/domain/placement.js';
 import type { ContainerRecord, Move } from '../../containers/domain/container-record.js';
 
 /** A host's lease as its storage node last reported it. */
@@ -22,6 +24,29 @@ export function hasRunOut({ ttlSeconds, unrenewedMs }: KnownLease): boolean {
   return unrenewedMs >= ttlSeconds * 1000 + MARGIN_MS;
 }
 
+export type HostsForNetwork =
+  | { readonly ok: true; readonly hosts: readonly CandidateHost[] }
+  | { readonly ok: false; readonly message: string };
+
+/**
+ * The hosts on which the container can keep its volume, its address and the host ports that it asked for.
+ * @param taken those of its ports that other containers have
+ */
+export function hostsForNetwork(
+  others: readonly CandidateHost[],
+  { storageNode, tenant, address }: Pick<ContainerConfig, 'storageNode' | 'tenant' | 'address'>,
+  taken: readonly TakenPort[],
+): HostsForNetwork {
+  const near = reaching(others, [storageNode]);
+  if (near.length === 0)
+    return { ok: false, message: `no other ready host reaches ${storageNode}, where its volume is` };
+  const offering = near.filter(({ network }) => network || !address);
+  if (offering.length === 0)
+    return { ok: false, message: 'no other ready host gives containers an address of their own' };
+  const hosts = withFreePorts(offering, taken);
+  return hosts.length > 0 ? { ok: true, hosts } : { ok: false, message: portsTaken(tenant, offering, taken) };
+}
+
 /** The config for the host that releases the container. */
 export function givenUp(config: ContainerConfig, decidedAt: string): ContainerConfig {
   return Object.assign(new ContainerConfig(), config, {
@@ -31,12 +56,17 @@ export function givenUp(config: ContainerConfig, decidedAt: string): ContainerCo
   });
 }
 
-/** The container as it is started on another host. @param takeover takeover of the volume from a lost host */
+/**
+ * The container as it is started on another host.
+ * @param ports its ports there
+ * @param takeover takeover of the volume from a lost host
+ */
 export function arrived(
   record: ContainerRecord,
   to: string,
   desired: Move['desired'],
   decidedAt: string,
+  ports: readonly PublishedPort[],
   takeover?: VolumeTakeover,
 ): ContainerRecord {
   const { config } = record;
@@ -50,6 +80,7 @@ export function arrived(
       generation,
       runGeneration: generation,
       decidedAt,
+      ports: ports.length > 0 ? [...ports] : undefined,
       ...(takeovers.length > 0 && { takeovers }),
       ...(record.startedAt !== null && { volumeMade: true }),
     }),

@@ -13,6 +13,7 @@ const host = (
   capacity: { memoryBytes: 1_000, cpus: 4, containers: 10 },
   allocated: { memoryBytes: 0, cpus: 0, containers: 0, ...given },
   loadPerCore: 0,
+  network: false,
   ...over,
 });
 const asked = { memoryBytes: 100, cpus: 1, containers: 1 };

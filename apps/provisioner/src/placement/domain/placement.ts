@@ -21,6 +21,8 @@ export interface CandidateHost {
   readonly allocated: Resources;
   /** Load average per core, as last reported. */
   readonly loadPerCore: number;
+  /** Whether containers there can have an address of their own. */
+  readonly network: boolean;
 }
 
 /** Orders hosts, best first; the caller takes the first that still has room when it reserves. */

@@ -13,6 +13,7 @@ import {
   MaxLength,
   Min,
 } from 'class-validator';
+import { ContainerAddress, MAX_PUBLISHED_PORTS, PublishedPort } from '../../container-network.js';
 import { Nested, NestedEach } from '../../nested.js';
 import {
   EXACT_IMAGE_REF_PATTERN,
@@ -96,6 +97,11 @@ export const CONTAINER_REJECTION_REASONS = [
   'no-default-image',
   'no-host',
   'no-capacity',
+  'network-not-offered',
+  'port-taken',
+  'ports-exhausted',
+  'address-pool-exhausted',
+  'tenant-numbers-exhausted',
   'quota-exceeded',
   'container-not-found',
   'wrong-state',
@@ -194,6 +200,16 @@ export class ContainerStarted extends ContainerImageFact {
   @IsOptional()
   @IsIn(['own', 'host'])
   users?: 'own' | 'host';
+  /** Absent: its network is not `container`. */
+  @IsOptional()
+  @Nested(() => ContainerAddress)
+  address?: ContainerAddress;
+
+  /** On its host; absent: none. */
+  @IsOptional()
+  @ArrayMaxSize(MAX_PUBLISHED_PORTS)
+  @NestedEach(() => PublishedPort)
+  ports?: PublishedPort[];
 }
 
 export const CONTAINER_FAILURE_REASONS = [

@@ -1,6 +1,15 @@
 /** What upstream systems and operators ask for of containers. */
-import { IsBoolean, IsIn, IsInt, IsNumber, IsOptional, Matches, Max, Min } from 'class-validator';
-import { Nested } from '../../nested.js';
+import { ArrayMaxSize, IsBoolean, IsIn, IsInt, IsNumber, IsOptional, Matches, Max, Min } from 'class-validator';
+import {
+  ArePortsDistinct,
+  CONTAINER_NETWORKS,
+  type ContainerNetwork,
+  EgressPolicy,
+  MAX_PUBLISHED_PORTS,
+  NeedsContainerNetwork,
+  PortRequest,
+} from '../../container-network.js';
+import { Nested, NestedEach } from '../../nested.js';
 import { IsCommand, IsEnvironment, IsTimezone, IsSeconds, IsToTheThousandth } from '../../rules.js';
 import { ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN, SOFTWARE_PATH_PATTERN } from '../../values.js';
 
@@ -131,10 +140,27 @@ export class ContainerRequested {
   @Matches(NAME_PATTERN, { message: 'datacenter must be 1 to 63 lower-case letters, digits and inner hyphens' })
   datacenter?: string;
 
-  /** `isolated`: its own network namespace with a loopback only. `host`: the host's, where its agent allows that. */
+  /**
+   * `container`: an address of its own, on a host that offers it. `isolated`: a loopback only. `host`: the host's, where
+   * its agent allows that. Absent: the provisioner's default, which is `container` where the host offers it.
+   */
   @IsOptional()
-  @IsIn(['isolated', 'host'])
-  network?: 'isolated' | 'host';
+  @IsIn(CONTAINER_NETWORKS)
+  network?: ContainerNetwork;
+
+  /** Ports to be reached from outside; they need the network `container`. */
+  @IsOptional()
+  @NeedsContainerNetwork()
+  @ArePortsDistinct()
+  @ArrayMaxSize(MAX_PUBLISHED_PORTS)
+  @NestedEach(() => PortRequest)
+  ports?: PortRequest[];
+
+  /** What it may reach outside of its tenant, with the network `container`; absent: everything. */
+  @IsOptional()
+  @NeedsContainerNetwork()
+  @Nested(() => EgressPolicy)
+  egress?: EgressPolicy;
 
   /**
    * true: its root is the host's root, without a user namespace of its own. Only where the host's agent allows that, else

@@ -1,0 +1,33 @@
+/** Which network a container gets on a host. */
+import { CONTAINER_NETWORKS, type ContainerNetwork, type ContainerRequested } from '@plinth/contracts';
+import type { CandidateHost } from '../../placement/domain/placement.js';
+
+/** `auto`: `container` on hosts that offer it, else `isolated`. */
+export const DEFAULT_NETWORKS = ['auto', ...CONTAINER_NETWORKS] as const;
+export type WantedNetwork = (typeof DEFAULT_NETWORKS)[number];
+
+/** Ports and an egress policy are worth nothing without an address. @param preset where the request names no network */
+export function wantedNetwork(
+  { network, ports, egress }: Pick<ContainerRequested, 'network' | 'ports' | 'egress'>,
+  preset: WantedNetwork,
+): WantedNetwork {
+  if (network !== undefined) return network;
+  return (ports !== undefined && ports.length > 0) || egress !== undefined ? 'container' : preset;
+}
+
+export function offering(hosts: readonly CandidateHost[], wanted: WantedNetwork): readonly CandidateHost[] {
+  return wanted === 'container' ? hosts.filter(({ network }) => network) : hosts;
+}
+
+export function networkOn(host: CandidateHost, wanted: WantedNetwork): ContainerNetwork {
+  if (wanted !== 'auto') return wanted;
+  return host.network ? 'container' : 'isolated';
+}
+
+export function notOffered(hosts: number): string {
+  const none = hosts === 1 ? 'the one ready host does not give' : `none of the ${hosts} ready hosts gives`;
+  return (
+    `${none} containers an address of their own: ask for the network isolated, without ports and egress, ` +
+    'or wait for a host that offers it; plinth hosts lists all hosts'
+  );
+}

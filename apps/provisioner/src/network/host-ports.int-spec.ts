@@ -1,0 +1,234 @@
+/** Ports of hosts, and moves of containers that have them, with two provisioners, on a real NATS and PostgreSQL. */
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { type ContainerConfig, type ContainerStatus, QUERIES, SUBJECTS } from '@plinth/contracts';
+import { ProvisionerSuite } from '../testing/provisioner-suite.js';
+
+const HOSTS = ['host-1', 'host-2', 'host-3'];
+
+let suite: ProvisionerSuite;
+beforeAll(async () => {
+  suite = await ProvisionerSuite.open(2, HOSTS, 200, { PLINTH_PORT_RANGE: '30000-30039' });
+  for (const host of HOSTS) suite.hosts.networked.add(host);
+  await suite.promote('debian-12', 'v1');
+  await suite.ask(SUBJECTS.imageActivationRequested, { image: 'debian-12@v1' });
+  await suite.fact(SUBJECTS.imageActivated, { version: 'v1' });
+  await suite.until(
+    async () =>
+      (await suite.answer<{ items: { network: boolean }[] }>(QUERIES.hosts, {})).items.filter(({ network }) => network)
+        .length === HOSTS.length,
+    'all hosts offer addresses',
+  );
+});
+afterAll(() => suite?.close());
+beforeEach(() => {
+  suite.forgetFacts();
+});
+
+const configOf = (name: string): ContainerConfig => {
+  const found = [...suite.hosts.containers.values()].find(
+    ({ config }) => config.name === name && config.desired !== 'removed',
+  );
+  if (!found) throw new Error(`no config of ${name}`);
+  return found.config;
+};
+const ask = (name: string, ports: readonly object[], more: object = {}): Promise<string> =>
+  suite.ask(SUBJECTS.containerRequested, { name, ports, ...more });
+const statusOf = async (name: string): Promise<ContainerStatus | undefined> =>
+  (await suite.answer<{ items: ContainerStatus[] }>(QUERIES.containers, {})).items.find((item) => item.name === name);
+
+interface Held {
+  readonly host: string;
+  readonly port: number;
+  readonly name: string;
+}
+const held = (): Promise<readonly Held[]> =>
+  suite.rows<Held>('SELECT host, port, name FROM host_ports ORDER BY host, port');
+
+async function remove(...names: string[]): Promise<void> {
+  for (const name of names) {
+    const { containerId: id } = configOf(name);
+    await suite.ask(SUBJECTS.containerRemoveRequested, { id });
+    await suite.fact(SUBJECTS.containerRemoved, { containerId: id });
+  }
+}
+
+async function emptied(host: string): Promise<void> {
+  await suite.ask(SUBJECTS.hostDrainRequested, { host });
+  await suite.fact(SUBJECTS.hostDrained, { host });
+}
+
+async function back(host: string): Promise<void> {
+  await suite.ask(SUBJECTS.hostUncordonRequested, { host });
+  await suite.fact(SUBJECTS.hostUncordoned, { host });
+}
+
+describe('a host port', () => {
+  it('that is asked for is reserved, another is given out of the range, and all are published', async () => {
+    await ask('web', [
+      { container: 80, host: 8080 },
+      { container: 443 },
+      { container: 53, host: 8080, protocol: 'udp', address: '192.0.2.1' },
+    ]);
+    const fact = await suite.fact(SUBJECTS.containerStarted, { name: 'web' });
+    const ports = [
+      { protocol: 'tcp', hostPort: 8080, containerPort: 80 },
+      { protocol: 'tcp', hostPort: expect.any(Number), containerPort: 443 },
+      { protocol: 'udp', hostPort: 8080, containerPort: 53, hostAddress: '192.0.2.1' },
+    ];
+    expect(fact['ports']).toEqual(ports);
+    expect(configOf('web')).toMatchObject({ network: 'container', ports: fact['ports'] });
+    const given = configOf('web').ports?.[1]?.hostPort ?? 0;
+    expect(given >= 30_000 && given <= 30_039).toBe(true);
+    expect(await statusOf('web')).toMatchObject({ ports });
+    expect(await held()).toHaveLength(3);
+  });
+
+  it('is given to one container of each host, however many ask at once; the others are refused with its name', async () => {
+    await Promise.all(
+      Array.from({ length: 20 }, (_, index) =>
+        ask(`same-${index}`, [{ container: 80, host: 8080 }, { container: 81 }]),
+      ),
+    );
+    const answers = (): readonly object[] => [
+      ...suite.of(SUBJECTS.containerStarted),
+      ...suite.of(SUBJECTS.containerRejected),
+    ];
+    await suite.until(() => answers().length === 20, 'all are answered');
+    // One host has it already.
+    const winners = suite.of(SUBJECTS.containerStarted).map(({ name }) => String(name));
+    expect(winners).toHaveLength(2);
+    for (const fact of suite.of(SUBJECTS.containerRejected))
+      expect(fact).toMatchObject({
+        reason: 'port-taken',
+        message: expect.stringMatching(/8080\/tcp on host-\d by container/),
+      });
+    expect((await held()).map(({ name }) => name).sort()).toEqual(['web', 'web', 'web', ...winners, ...winners].sort());
+    await ask('foreign', [{ container: 80, host: 8080 }], { tenant: 'other' });
+    const { message } = await suite.fact(SUBJECTS.containerRejected, { name: 'foreign' });
+    expect(message).toMatch(/by another tenant's container/);
+    expect(message).not.toMatch(/web|same/);
+    await remove(...winners);
+    expect((await held()).map(({ name }) => name)).toEqual(['web', 'web', 'web']);
+    await remove('web');
+    expect(await held()).toEqual([]);
+  });
+
+  it('is released with a request that is refused', async () => {
+    await ask('once', [{ container: 80, host: 9090 }]);
+    await suite.fact(SUBJECTS.containerStarted, { name: 'once' });
+    await ask('once', [{ container: 80, host: 9091 }]);
+    expect(await suite.fact(SUBJECTS.containerRejected, { name: 'once' })).toMatchObject({ reason: 'name-taken' });
+    expect((await held()).map(({ port }) => port)).toEqual([9090]);
+    await remove('once');
+  });
+
+  it('is refused when the range is used up, and is given out again when it is released', async () => {
+    for (const host of ['host-2', 'host-3']) {
+      await suite.ask(SUBJECTS.hostCordonRequested, { host });
+      await suite.fact(SUBJECTS.hostCordoned, { host });
+    }
+    await ask(
+      'all',
+      Array.from({ length: 39 }, (_, index) => ({ container: index + 1 })),
+    );
+    await suite.fact(SUBJECTS.containerStarted, { name: 'all' });
+    await ask('two', [{ container: 1 }, { container: 2 }]);
+    expect(await suite.fact(SUBJECTS.containerRejected, { name: 'two' })).toMatchObject({
+      reason: 'ports-exhausted',
+      message: expect.stringMatching(/30000-30039.*PLINTH_PORT_RANGE/),
+    });
+    await ask('one', [{ container: 1 }, { container: 53, protocol: 'udp' }]);
+    await suite.fact(SUBJECTS.containerStarted, { name: 'one' });
+    await remove('all', 'one');
+    expect(await held()).toEqual([]);
+    expect(await suite.rows('SELECT 1 FROM addresses WHERE container_id IS NOT NULL')).toEqual([]);
+    for (const host of ['host-2', 'host-3']) await back(host);
+  });
+});
+
+describe('a container that is moved', () => {
+  it('keeps its address and the port that it asked for, and the one that was given out, if it is free', async () => {
+    await ask('mover', [{ container: 80, host: 8080 }, { container: 443 }]);
+    await suite.fact(SUBJECTS.containerStarted, { name: 'mover' });
+    const before = configOf('mover');
+    await emptied(before.host);
+    const after = configOf('mover');
+    expect(after.host).not.toBe(before.host);
+    expect(after).toMatchObject({ address: before.address, tenantNumber: before.tenantNumber, ports: before.ports });
+    expect((await held()).map(({ host }) => host)).toEqual([after.host, after.host]);
+    await back(before.host);
+    await remove('mover');
+  });
+
+  it('gets another port where the one that was given out is taken, and none other than it asked for', async () => {
+    await ask('mover', [{ container: 80, host: 8080 }, { container: 443 }]);
+    await suite.fact(SUBJECTS.containerStarted, { name: 'mover' });
+    const before = configOf('mover');
+    const given = before.ports?.[1]?.hostPort;
+    // Its ports are taken wherever it could go.
+    for (const name of ['stays-1', 'stays-2', 'blocks-1', 'blocks-2']) {
+      await ask(name, [name.startsWith('stays') ? { container: 80, host: 8080 } : { container: 443, host: given }]);
+      await suite.fact(SUBJECTS.containerStarted, { name });
+    }
+    await suite.ask(SUBJECTS.hostDrainRequested, { host: before.host });
+    await suite.until(
+      async () =>
+        (
+          await suite.answer<{ items: { host: string; drain: { waiting: string | null } | null }[] }>(QUERIES.hosts, {})
+        ).items
+          .find(({ host }) => host === before.host)
+          ?.drain?.waiting?.includes('8080/tcp'),
+      'the drain reports what it waits for',
+    );
+    expect(configOf('mover')).toEqual(before);
+    const free = configOf('stays-1').host;
+    await remove('stays-1');
+    await suite.fact(SUBJECTS.hostDrained, { host: before.host });
+    const after = configOf('mover');
+    expect(after).toMatchObject({ host: free, address: before.address });
+    expect(after.ports?.[0]).toEqual(before.ports?.[0]);
+    expect(after.ports?.[1]).toMatchObject({ containerPort: 443, hostPort: expect.any(Number) });
+    expect(after.ports?.[1]?.hostPort).not.toBe(given);
+    expect((await held()).filter(({ name }) => name === 'mover').map(({ host }) => host)).toEqual([free, free]);
+    await back(before.host);
+    await remove('mover', 'stays-2', 'blocks-1', 'blocks-2');
+    expect(await held()).toEqual([]);
+  });
+
+  it('from a lost host keeps its address and its ports, which are free for others there', async () => {
+    await ask('survivor', [{ container: 80, host: 8080 }]);
+    await suite.fact(SUBJECTS.containerStarted, { name: 'survivor' });
+    const before = configOf('survivor');
+    suite.hosts.leases.set(before.host, { renewal: 'a'.repeat(32), unrenewedMs: 20_000 });
+    suite.hosts.silent.add(before.host);
+    await suite.fact(SUBJECTS.containerMoved, { containerId: before.containerId, reason: 'host-lost' });
+    await suite.until(() => configOf('survivor').host !== before.host, 'it is elsewhere');
+    const after = configOf('survivor');
+    expect(after).toMatchObject({ address: before.address, ports: before.ports });
+    expect((await held()).map(({ host }) => host)).toEqual([after.host]);
+    suite.hosts.leases.delete(before.host);
+    suite.hosts.wake(before.host);
+    await suite.fact(SUBJECTS.hostRecovered, { host: before.host });
+    await remove('survivor');
+    expect(await held()).toEqual([]);
+  });
+
+  it('and one that is removed while its host is lost, gives everything back', async () => {
+    await ask('last', [{ container: 80, host: 8080 }]);
+    await suite.fact(SUBJECTS.containerStarted, { name: 'last' });
+    const { host, containerId } = configOf('last');
+    suite.hosts.leases.set(host, { renewal: 'b'.repeat(32), unrenewedMs: 0 });
+    suite.hosts.silent.add(host);
+    await suite.fact(SUBJECTS.hostLost, { host });
+    await suite.ask(SUBJECTS.containerRemoveRequested, { id: containerId, keepData: true });
+    suite.hosts.leases.set(host, { renewal: 'b'.repeat(32), unrenewedMs: 20_000 });
+    await suite.fact(SUBJECTS.containerRemoved, { containerId });
+    expect(await held()).toEqual([]);
+    expect(await suite.rows('SELECT 1 FROM addresses WHERE container_id IS NOT NULL')).toEqual([]);
+    expect(
+      (await suite.answer<{ items: ContainerStatus[] }>(QUERIES.containers, { all: true })).items.find(
+        ({ id }) => id === containerId,
+      ),
+    ).toMatchObject({ state: 'removed', address: null, ports: [] });
+  });
+});
