@@ -1,0 +1,31 @@
+/** Whether this machine can have containers with a network: everything they need is tried, where nobody is. */
+import { networkNames } from './container-network.js';
+import { addAddress, listLinks } from './netlink/route-messages.js';
+import { NETLINK_ROUTE, NetlinkSocket } from './netlink/netlink-socket.js';
+import { inNewNetwork } from './network-namespace.js';
+import { Nftables } from './nft/nftables.js';
+import { tableText } from './nft/ruleset.js';
+
+const TRIED = { pool4: '10.64.0.0/10', pool6: 'fd00:706c:696e::/64' };
+
+/** @returns why not, in words; undefined: it can */
+export function networkProblem(): string | undefined {
+  try {
+    return inNewNetwork(() => {
+      const nft = Nftables.open();
+      if (typeof nft === 'string') return nft;
+      const socket = new NetlinkSocket(NETLINK_ROUTE);
+      try {
+        socket.ask(listLinks(), 'list the interfaces');
+        socket.change(addAddress(1, '169.254.1.1', 'link'), 'give an address to lo');
+        nft.run(tableText({ ...networkNames('0000'), ...TRIED }, ''));
+        return undefined;
+      } finally {
+        socket.close();
+        nft.close();
+      }
+    });
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
