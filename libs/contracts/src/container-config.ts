@@ -11,6 +11,15 @@ import {
   Max,
   Min,
 } from 'class-validator';
+import {
+  CONTAINER_NETWORKS,
+  ContainerAddress,
+  type ContainerNetwork,
+  EgressPolicy,
+  MAX_PUBLISHED_PORTS,
+  MAX_TENANT_NUMBER,
+  PublishedPort,
+} from './container-network.js';
 import { Nested, NestedEach } from './nested.js';
 import { FALLBACK_REASONS, type FallbackReason } from './bus/events/container-facts.js';
 import { RestartPolicy } from './bus/events/container-requests.js';
@@ -217,8 +226,30 @@ export class ContainerConfig {
   @Nested(() => RestartPolicy)
   restart!: RestartPolicy;
 
-  @IsIn(['isolated', 'host'])
-  network!: 'isolated' | 'host';
+  /** `container` without an address is `isolated`. */
+  @IsIn(CONTAINER_NETWORKS)
+  network!: ContainerNetwork;
+
+  @IsOptional()
+  @Nested(() => ContainerAddress)
+  address?: ContainerAddress;
+
+  /** One per tenant, given out once; present where there is an address. */
+  @IsOptional()
+  @IsInt()
+  @Min(1)
+  @Max(MAX_TENANT_NUMBER)
+  tenantNumber?: number;
+
+  @IsOptional()
+  @ArrayMaxSize(MAX_PUBLISHED_PORTS)
+  @NestedEach(() => PublishedPort)
+  ports?: PublishedPort[];
+
+  /** Absent: `allow`. */
+  @IsOptional()
+  @Nested(() => EgressPolicy)
+  egress?: EgressPolicy;
 
   /** Absent: the image's. */
   @IsOptional()

@@ -2,7 +2,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readlinkSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import type { ContainerNetwork } from './container-network.js';
 import { HostNetwork, type RunningNetwork } from './host-network.js';
 import { networkProblem } from './readiness.js';
@@ -38,12 +38,13 @@ const newNamespace = (): Promise<number> =>
   start(['unshare', '--net', 'sh', '-c', 'echo ready; exec sleep infinity'], 'ready');
 
 const SERVER = `const answer = (socket) => { socket.on('error', () => {}); socket.write(socket.remoteAddress + '\\n'); };
-require('node:net').createServer(answer).listen({ port: 80, host: '::' }, () => console.log('ready'));
+require('node:net').createServer(answer).listen({ port: Number(process.argv[1]), host: '::' }, () => console.log('ready'));
 const udp = require('node:dgram').createSocket('udp6');
 udp.on('message', (_, { address, port }) => udp.send(address, port, address));
-udp.bind(80);`;
+udp.bind(Number(process.argv[1]));`;
 
-const serve = (pid: number): Promise<number> => start(within(pid, process.execPath, '-e', SERVER), 'ready');
+const serve = (pid: number, port = 80): Promise<number> =>
+  start(within(pid, process.execPath, '-e', SERVER, String(port)), 'ready');
 
 let last = 0;
 async function container(tenant: number, change: Partial<ContainerNetwork> = {}): Promise<RunningNetwork> {
@@ -135,6 +136,13 @@ function open(instance: string): HostNetwork {
   return opened;
 }
 
+// The last link of a namespace whose processes are gone ends a moment later.
+afterEach(() => {
+  if (expect.getState().currentTestName?.startsWith('tenants') === true) return;
+  agent.removeAll();
+  other.removeAll();
+});
+
 afterAll(async () => {
   for (const child of children) {
     if (child.exitCode !== null || child.signalCode !== null) continue;
@@ -190,16 +198,17 @@ describe('tenants', () => {
     expect(call(outside, shop.ipv4)).toBeUndefined();
   });
 
-  it('reach no service of the host, but the gateway answers', async () => {
-    const pid = await start([process.execPath, '-e', SERVER], 'ready');
+  it('reach no service of the host, but the resolver', async () => {
+    const pids = [await serve(process.pid), await serve(process.pid, 53)];
     const dropped = agent.drops().toHost;
     expect(call(shop.pid, HOST)).toBeUndefined();
     expect(call(shop.pid, '169.254.1.1')).toBeUndefined();
     expect(call(shop.pid, 'fd00:1::1')).toBeUndefined();
     expect(call(shop.pid, 'fe80::1%eth0')).toBeUndefined();
     expect(agent.drops().toHost).toBeGreaterThan(dropped);
-    execFileSync('nsenter', within(shop.pid, 'ping', '-c', '1', '-W', '5', '169.254.1.1').slice(1));
-    process.kill(pid, 'SIGKILL');
+    expect(call(shop.pid, HOST, 53)).toBeUndefined();
+    expect(call(shop.pid, '169.254.1.1', 53)).toBe(shop.ipv4);
+    for (const pid of pids) process.kill(pid, 'SIGKILL');
   });
 
   it('reach no link-local address elsewhere, such as that of a cloud', () => {
@@ -278,9 +287,8 @@ describe('egress', () => {
     expect(call(undefined, none.ipv4)).toBeDefined();
     expect(call(list.pid, OUTSIDE)).toBe(HOST);
     expect(call(list.pid, 'fd00:1::2')).toBe('fd00:1::1');
-    expect(() => execFileSync('nsenter', within(list.pid, 'ping', '-c', '1', '-W', '1', OUTSIDE).slice(1))).toThrow();
+    expect(call(list.pid, OUTSIDE, 53)).toBeUndefined();
     expect(agent.drops().egress).toBeGreaterThan(2);
-    agent.removeAll();
   });
 });
 
@@ -312,8 +320,6 @@ describe('published ports', () => {
     agent.detach(web.containerId);
     expect(call(outside, HOST, 8080)).toBeUndefined();
     expect(agent.attach(second)).toEqual({ ok: true });
-    agent.removeAll();
-    other.removeAll();
   });
 });
 
@@ -328,10 +334,8 @@ describe('derived state', () => {
       elements.replace(new RegExp(`,?\\s*"\\w+" \\. ${gone.ipv4} : \\S+`), ''),
     );
     expect(call(outside, HOST, 8080)).toBe(OUTSIDE);
-    expect(next.takeOver([])).toEqual({ done: [], failed: [] });
+    expect(open('aaaa00000000').takeOver([])).toEqual({ done: [], failed: [] });
     expect(nft('list', 'tables')).toBe('');
-    next.removeAll();
-    agent.removeAll();
   });
 
   it('is written again when another program has removed or changed it', async () => {
@@ -360,18 +364,17 @@ describe('derived state', () => {
     nft('flush', 'ruleset');
     const second = await attached(agent, 1);
     expect(call(second.pid, one.ipv4)).toBe(second.ipv4);
-    ip(
-      'link',
-      'delete',
-      execFileSync('sh', ['-c', `ip -o link | grep -B1 ${one.containerId} | grep -o 'plcaaaa[0-9a-z]*' | head -n 1`], {
-        encoding: 'utf8',
-      }).trim(),
-    );
+    const [name] =
+      /plcaaaa\w+/.exec(
+        ip('-o', 'link')
+          .split('\n')
+          .find((line) => line.includes(one.containerId)) ?? '',
+      ) ?? [];
+    ip('link', 'delete', name ?? '');
     expect(agent.check([one, second], (now += 60_000)).done).toEqual([
       `container ${one.containerId} had no interface, and has one again`,
     ]);
     expect(call(second.pid, one.ipv4)).toBe(second.ipv4);
-    agent.removeAll();
   });
 
   it('refuses a process that is in the network of the host, or is gone', async () => {

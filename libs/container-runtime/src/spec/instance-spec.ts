@@ -53,7 +53,8 @@ export function instanceSpec(
     softwarePath,
     dataPath,
     limits: { memoryBytes: config.limits.memoryBytes, cpus: config.limits.cpus, pids: config.limits.pids },
-    network: config.network,
+    // An interface is added from outside: until then there is a loopback only.
+    network: config.network === 'host' ? 'host' : 'isolated',
     stopSignal: config.stopSignal ?? image.stopSignal,
   };
 }

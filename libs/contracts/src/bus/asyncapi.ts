@@ -25,6 +25,15 @@ export function contractSchemas(refPrefix: string): Record<string, Json> {
       isEnvironment: { type: 'object', additionalProperties: { type: 'string' } },
       isTimezone: { type: 'string', description: 'IANA time zone' },
       isWindowPattern: { type: 'string', description: 'Five fields as in crontab(5)' },
+      isNetwork: { type: 'string', description: 'A network in CIDR form' },
+      isPortRanges: { type: 'array', items: { type: 'string' }, minItems: 1, maxItems: 15 },
+      isHostAddress: { type: 'string', description: 'An IPv4 or IPv6 address' },
+      // Rules about more than one field.
+      needsContainerNetwork: {},
+      arePortsDistinct: {},
+      hasRulesForList: {},
+      isIpv4: { type: 'string', format: 'ipv4' },
+      isIpv6: { type: 'string', format: 'ipv6' },
       isCommand: { type: 'array', items: { type: 'string' }, minItems: 1, maxItems: 256 },
     },
   }) as Record<string, Json>;

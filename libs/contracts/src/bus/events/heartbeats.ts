@@ -5,6 +5,7 @@
 import {
   ArrayMaxSize,
   IsArray,
+  IsBoolean,
   IsDefined,
   IsIn,
   IsInt,
@@ -86,6 +87,11 @@ export class HostHeartbeat {
   @IsString()
   @MaxLength(200)
   runtime!: string;
+
+  /** Whether containers here can have an address of their own; absent: no. */
+  @IsOptional()
+  @IsBoolean()
+  network?: boolean;
 }
 
 /** One master that stands complete. */
