@@ -22,6 +22,7 @@ import {
 import type { NatsConnection } from 'nats';
 import { containerStats } from './adapters/container-stats.js';
 import { ContainerLogs } from './adapters/container-logs.js';
+import { ContainerNetworks, type NetworkOptions } from './adapters/container-networks.js';
 import { ContainerStore } from './adapters/container-store.js';
 import { DataVolumes } from './adapters/data-volume.js';
 import { HostClock } from './adapters/host-clock.js';
@@ -88,6 +89,7 @@ export async function run(guardProgram: string): Promise<void> {
         'host lock': { stop: () => opened.release() },
         reporter: { stop: () => services.reporter.close(REPORT_PATIENCE_MS) },
         containers: { stop: () => services.containers.close() },
+        networks: { stop: () => services.networks.close() },
         'health checks': { stop: () => services.health.close() },
         fleet: { stop: () => fleet.close() },
         leases: { stop: () => services.leases.close() },
@@ -148,8 +150,10 @@ export async function removeAll(): Promise<void> {
   const logger = createLogger('host-agent', 'remove-all', config.LOG_LEVEL);
   const lock = lockOrExit(config.PLINTH_HOST_DIR);
   const state = await openStateDirectory(config.PLINTH_HOST_DIR, config.PLINTH_HOST);
+  const runtime = new OciRuntime({ stateDirectory: state.runtime });
   await removeAllContainers(
-    new OciRuntime({ stateDirectory: state.runtime }),
+    runtime,
+    ContainerNetworks.open(networkOptions(config, runtime), logger),
     new ContainerStore(state.containers),
     logger,
   );
@@ -191,6 +195,9 @@ async function openHost(config: HostAgentConfig, logger: Logger, guardProgram: s
   const bootId = readBootId();
   const clock = await HostClock.open(state.root, bootId);
   const containers = new OciContainers(runtime, clock);
+  const networks = ContainerNetworks.open(networkOptions(config, runtime), logger);
+  const overlap = networks.overlap();
+  if (overlap !== undefined) throw new ConfigError([overlap]);
   const services: AgentServices = {
     host: config.PLINTH_HOST,
     bootId,
@@ -201,6 +208,8 @@ async function openHost(config: HostAgentConfig, logger: Logger, guardProgram: s
     containers,
     images: new ImageMasters(storage, keys),
     volumes: new DataVolumes(storage),
+    networks,
+    networkCheckMs: config.PLINTH_HEARTBEAT_SECONDS * 1000,
     leases: new LeaseWatch({
       host: config.PLINTH_HOST,
       hostDirectory: state.root,
@@ -225,6 +234,10 @@ async function openHost(config: HostAgentConfig, logger: Logger, guardProgram: s
     stateRoot: state.root,
     release: () => lock.release(),
   };
+}
+
+function networkOptions(config: HostAgentConfig, { instance }: OciRuntime): NetworkOptions {
+  return { instance, pool4: config.PLINTH_ADDRESS_POOL, pool6: config.PLINTH_ADDRESS_POOL6 };
 }
 
 function hostReadiness(services: AgentServices, stateRoot: string): ReadinessCheck[] {

@@ -57,6 +57,15 @@ export interface StartPhases {
   readonly runtime: number;
 }
 
+export interface StartOptions {
+  /**
+   * What is to be done before the first process is let go, when its namespaces are there.
+   * @param pid of the first process on the host
+   * @returns why it must not be let go; undefined: it may
+   */
+  readonly onCreated?: (pid: number) => Promise<string | undefined> | string | undefined;
+}
+
 export type StartResult = StartedContainer | StartFailure;
 
 /** A container could not be removed: a process of it does not die (uninterruptible sleep), or a cgroup stays busy. */
@@ -126,7 +135,7 @@ export class OciRuntime {
    * Starts a container and returns when its first process has been let go. A failed start leaves nothing behind.
    * Throws only for what is not the container's fault, e.g. a state directory that cannot be written.
    */
-  async start(spec: ContainerSpec): Promise<StartResult> {
+  async start(spec: ContainerSpec, { onCreated }: StartOptions = {}): Promise<StartResult> {
     const began = performance.now();
     this.expectStart();
     if (observeContainer(this.paths, this.cgroupOf(spec.id), spec.id) !== undefined) {
@@ -151,6 +160,11 @@ export class OciRuntime {
         signal: ofScript ? AbortSignal.any([deadline, ofScript]) : deadline,
       });
       created = performance.now();
+      const refusal = answer.ok ? await onCreated?.(answer.pid) : undefined;
+      if (refusal !== undefined) {
+        await this.delete(spec.id);
+        return { ...startFailure(''), reason: 'refused', message: refusal };
+      }
       const failure = answer.ok ? await this.#letGo(spec.id, deadline) : answer.stderr;
       const pidStartTime = answer.ok ? firstProcess(this.paths.runtimeRoot, spec.id)?.startTime : undefined;
       if (!answer.ok || failure !== undefined || pidStartTime === undefined) {

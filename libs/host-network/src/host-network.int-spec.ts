@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { readlinkSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import type { ContainerNetwork } from './container-network.js';
-import { HostNetwork, type RunningNetwork } from './host-network.js';
+import { HostNetwork, type Repairs, type RunningNetwork } from './host-network.js';
 import { networkProblem } from './readiness.js';
 import { enterNewNetwork } from './network-namespace.js';
 
@@ -93,6 +93,9 @@ const askUdp = (address: string, port: number): string =>
   execFileSync(process.execPath, ['-e', ASK, address, String(port)], { encoding: 'utf8' })
     .trim()
     .replace('::ffff:', '');
+
+const check = (network: HostNetwork, running: readonly RunningNetwork[], nowMs = Date.now()): Repairs =>
+  network.check(running, (id) => running.find(({ containerId }) => containerId === id)?.pid, nowMs);
 
 interface Kernel {
   readonly links: number;
@@ -264,8 +267,8 @@ describe('tenants', () => {
   it('leave nothing when the last one is gone', async () => {
     for (const child of children.filter(({ pid }) => pid !== outside)) child.kill('SIGKILL');
     await serve(outside);
-    expect(agent.check([], Date.now())).toEqual({ done: [], failed: [] });
-    expect(other.check([], Date.now())).toEqual({ done: [], failed: [] });
+    expect(check(agent, [])).toEqual({ done: [], failed: [] });
+    expect(check(other, [])).toEqual({ done: [], failed: [] });
     agent.removeAll();
     other.removeAll();
     expect(kernel()).toEqual(before);
@@ -347,18 +350,18 @@ describe('derived state', () => {
       ports: [{ protocol: 'tcp', hostPort: 8080, containerPort: 80, hostAddress: HOST }],
     });
     let now = Date.now();
-    expect(agent.check([one], (now += 60_000))).toEqual({ done: [], failed: [] });
+    expect(check(agent, [one], (now += 60_000))).toEqual({ done: [], failed: [] });
     nft('flush', 'ruleset');
-    expect(agent.check([one], (now += 3_000)).done).toEqual(['the table of rules was gone, and is written again']);
+    expect(check(agent, [one], (now += 3_000)).done).toEqual(['the table of rules was gone, and is written again']);
     expect(call(outside, HOST, 8080)).toBe(OUTSIDE);
     nft('flush', 'map', 'inet', 'plinth_aaaa00000000', 'bound4');
     expect(call(outside, HOST, 8080)).toBeUndefined();
-    expect(agent.check([one], (now += 60_000)).done).toEqual([
+    expect(check(agent, [one], (now += 60_000)).done).toEqual([
       'the table of rules was changed by another program, and is written again',
     ]);
     expect(call(outside, HOST, 8080)).toBe(OUTSIDE);
     nft('add', 'table', 'inet', 'of_another');
-    expect(agent.check([one], (now += 60_000))).toEqual({ done: [], failed: [] });
+    expect(check(agent, [one], (now += 60_000))).toEqual({ done: [], failed: [] });
     nft('delete', 'table', 'inet', 'of_another');
     // An element is changed although the table was emptied a moment ago.
     nft('flush', 'ruleset');
@@ -371,7 +374,7 @@ describe('derived state', () => {
           .find((line) => line.includes(one.containerId)) ?? '',
       ) ?? [];
     ip('link', 'delete', name ?? '');
-    expect(agent.check([one, second], (now += 60_000)).done).toEqual([
+    expect(check(agent, [one, second], (now += 60_000)).done).toEqual([
       `container ${one.containerId} had no interface, and has one again`,
     ]);
     expect(call(second.pid, one.ipv4)).toBe(second.ipv4);
@@ -382,7 +385,7 @@ describe('derived state', () => {
     expect(agent.attach(host)).toMatchObject({ ok: false, reason: 'network-failed' });
     expect(agent.attach({ ...host, pid: 2 ** 22 + 1 })).toMatchObject({ ok: false, reason: 'network-failed' });
     expect(agent.size).toBe(0);
-    expect(agent.check([], Date.now())).toEqual({ done: [], failed: [] });
+    expect(check(agent, [])).toEqual({ done: [], failed: [] });
     expect(nft('list', 'tables')).toBe('');
     expect(ip('-o', 'link')).not.toContain('plc');
   });

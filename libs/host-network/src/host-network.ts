@@ -150,35 +150,40 @@ export class HostNetwork {
   }
 
   /**
-   * Compares everything with the containers that run, and mends it. When there are none, nothing is left on the host.
-   * @param running `undefined` as a pid: it is being started, and is left as it is
+   * Compares everything with the containers that run or are being started, and mends it. When there are none, nothing
+   * is left on the host.
+   * @param pidOf a process in the network of a container that runs; undefined: it is being started, or has just ended
    */
-  check(running: readonly (Omit<RunningNetwork, 'pid'> & { readonly pid?: number })[], nowMs: number): Repairs {
+  check(
+    running: readonly ContainerNetwork[],
+    pidOf: (containerId: string) => number | undefined,
+    nowMs: number,
+  ): Repairs {
     const wanted = new Map(running.map((container) => [container.containerId, container]));
     for (const { containerId } of this.attached.all()) if (!wanted.has(containerId)) this.detach(containerId);
     const lost: RunningNetwork[] = [];
-    for (const { pid, ...container } of wanted.values()) {
+    const isLost = (container: ContainerNetwork): void => {
+      const pid = pidOf(container.containerId);
+      if (pid !== undefined) lost.push({ ...container, pid });
+    };
+    for (const container of wanted.values()) {
       const known = this.attached.get(container.containerId);
-      if (known === undefined && pid !== undefined) lost.push({ ...container, pid });
+      if (known === undefined) isLost(container);
       // Its config has changed.
-      else if (known && !isSame(known, container)) this.replace({ ...container, interface: known.interface });
+      else if (!isSame(known, container)) this.replace({ ...container, interface: known.interface });
     }
     if (this.attached.size === 0 && lost.length === 0) {
       if (this.table.isWritten) this.clear();
       return { done: [], failed: [] };
     }
     const done: string[] = [];
-    if (this.table.isWritten) {
-      done.push(...this.prepareHost());
-      done.push(...this.mendTable(nowMs));
-    }
+    if (this.attached.size > 0) done.push(...this.prepareHost(), ...this.mendTable(nowMs));
     if (nowMs - this.comparedAtMs >= COMPARE_EVERY_MS) {
       this.comparedAtMs = nowMs;
       const interfaces = this.interfacesByContainer();
       for (const { containerId, interface: name } of this.attached.all()) {
         const container = wanted.get(containerId);
-        if (container?.pid === undefined || interfaces.get(containerId) === name) continue;
-        lost.push({ ...container, pid: container.pid });
+        if (container && interfaces.get(containerId) !== name) isLost(container);
       }
     }
     return this.attachLost(lost, done);

@@ -17,6 +17,8 @@ export type StartFailureReason =
   | 'cgroup-failed'
   | 'no-space'
   | 'deadline'
+  /** The caller refused to let the first process go. */
+  | 'refused'
   | 'runtime-failed';
 
 /** Tried in order; the runtimes have no error codes, only texts (crun 1.8, runc 1.1). */
