@@ -45,6 +45,7 @@ import { Fleet } from './reconcile/fleet.js';
 import { HostHeartbeat } from './reconcile/host-heartbeat.js';
 import type { AgentServices } from './reconcile/agent-services.js';
 import { HealthChecks } from './reconcile/health-checks.js';
+import { measureNetworks } from './reconcile/network-metrics.js';
 import { removeAllContainers } from './reconcile/remove-all.js';
 import { Reporter } from './reconcile/reporter.js';
 import { AGENT_SERVICES, RUNTIME_NAME } from './tokens.js';
@@ -119,6 +120,7 @@ function hostAgentModule({ fleet, services, keys, runtimeName, stateRoot }: Host
           new StatsHandler(
             () => fleet.running(),
             (id, pid) => containerStats(services.containers.runtime, id, pid),
+            () => services.networks.counters(),
           ),
       },
       BusLink,
@@ -196,6 +198,7 @@ async function openHost(config: HostAgentConfig, logger: Logger, guardProgram: s
   const clock = await HostClock.open(state.root, bootId);
   const containers = new OciContainers(runtime, clock);
   const networks = ContainerNetworks.open(networkOptions(config, runtime), logger);
+  measureNetworks(networks);
   const overlap = networks.overlap();
   if (overlap !== undefined) throw new ConfigError([overlap]);
   const services: AgentServices = {

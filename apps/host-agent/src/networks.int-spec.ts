@@ -44,9 +44,13 @@ async function started(tenantNumber: number, overrides: Record<string, unknown> 
   const config = networked(tenantNumber, overrides);
   await bench.publishConfig(config);
   await bench.report(config.containerId, 'started');
-  // From the host every container can be reached.
-  await waitFor(() => (curl(config.address.ipv4) === undefined ? undefined : true), 'the server in the container');
+  await answers(config);
   return config;
+}
+
+/** From the host every container can be reached. */
+async function answers({ address }: Config): Promise<void> {
+  await waitFor(() => (curl(address.ipv4) === undefined ? undefined : true), 'the server in the container');
 }
 
 const REQUEST = 'exec 3<>/dev/tcp/$0/$1 && printf "GET / HTTP/1.0\\r\\n\\r\\n" >&3 && tail -n 1 <&3';
@@ -182,6 +186,7 @@ describe('rules', () => {
       await bench.stopAgent(agent, 'SIGKILL');
       agent = bench.startAgent();
       await bench.report(config.containerId, 'started');
+      await answers(config);
       expect(await curlIn(kept, config.address.ipv4)).toBe(`you are ${kept.address.ipv4}`);
     }
     const expected = configs.map(({ address }) => address.ipv4).sort();
@@ -204,7 +209,7 @@ describe('rules', () => {
     process.kill(first.pid ?? 0, 'SIGKILL');
     const again = await bench.report(config.containerId, 'started', { after: first.sequence });
     expect(again.pid).not.toBe(first.pid);
-    await waitFor(() => (curl(config.address.ipv4) === undefined ? undefined : true), 'the server of the new run');
+    await answers(config);
     expect(sources()).toEqual([config.address.ipv4]);
     await removed(config);
   });

@@ -11,5 +11,5 @@ export {
 export type { LinkCounters } from './netlink/route-messages.js';
 export type { DropCounts } from './nft/rule-table.js';
 export { enterNewNetwork, NamespaceError } from './network-namespace.js';
-export { networkProblem } from './readiness.js';
+export { droppingForwardChains, type ForwardPolicy, networkProblem } from './readiness.js';
 export { parseNetwork } from './address.js';

@@ -13,13 +13,15 @@ export function register(program: Command): void {
         '\nExample:\n  plinth doctor --json',
     )
     .action(async (options: { json?: boolean }) => {
-      const [{ checkMachine }, { checkPrograms }, { containerRoom, roomLines }, { readMachine }] = await Promise.all([
-        import('../doctor/machine.js'),
-        import('../doctor/programs.js'),
-        import('../doctor/container-limits.js'),
-        import('../doctor/machine-readings.js'),
-      ]);
-      const checks = [...checkMachine(homeDirectory()), ...checkPrograms()];
+      const [{ checkMachine }, { checkNetwork }, { checkPrograms }, { containerRoom, roomLines }, { readMachine }] =
+        await Promise.all([
+          import('../doctor/machine.js'),
+          import('../doctor/network.js'),
+          import('../doctor/programs.js'),
+          import('../doctor/container-limits.js'),
+          import('../doctor/machine-readings.js'),
+        ]);
+      const checks = [...checkMachine(homeDirectory()), ...checkNetwork(process.env), ...checkPrograms()];
       const failed = checks.filter((check) => check.state === 'fail').length;
       const containers =
         process.platform === 'linux' ? containerRoom(readMachine(homeDirectory(), process.env)) : undefined;
