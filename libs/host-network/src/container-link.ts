@@ -104,7 +104,7 @@ export function setUpHostEnd(host: NetlinkSocket, link: ContainerLink, container
       addRoute({ index, to: link.ipv6, family: 6 }),
     );
   }
-  for (const step of steps) host.change(step, `set up ${link.interface} for ${link.ipv4} and ${link.ipv6}`);
+  for (const step of steps) host.ensure(step, `set up ${link.interface} for ${link.ipv4} and ${link.ipv6}`);
 }
 
 export function linkNamed(socket: NetlinkSocket, name: string): Link | undefined {

@@ -217,6 +217,11 @@ export class HostNetwork {
     return this.table.drops();
   }
 
+  /** Whether interfaces of containers are there, also of those that have just ended. */
+  get hasInterfaces(): boolean {
+    return linksWith(this.route, this.names.prefix).length > 0;
+  }
+
   /** Takes everything of this agent away, also what one before it has left. Takes some 10 ms for each interface. */
   removeAll(): void {
     this.attached.clear();
@@ -279,7 +284,7 @@ export class HostNetwork {
   private prepareHost(): string[] {
     const changed = enableForwarding();
     // Of the link's scope, so that it is the source of nothing that the host sends elsewhere.
-    this.route.change(addAddress(LOOPBACK, GATEWAY4, 'link'), `give ${GATEWAY4} to lo`);
+    this.route.ensure(addAddress(LOOPBACK, GATEWAY4, 'link'), `give ${GATEWAY4} to lo`);
     return changed;
   }
 

@@ -1,4 +1,5 @@
 /** Interfaces, addresses and rules of this host's containers, in terms of their configs. */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { ContainerConfig } from '@plinth/contracts';
 import {
   type DropCounts,
@@ -11,6 +12,8 @@ import {
 import type { Logger } from '@plinth/service-kit';
 import { networkOf } from '../domain/networked.js';
 import type { StartFailure } from '../domain/planner.js';
+
+const INTERFACES_PATIENCE_MS = 2_000;
 
 export type NetworkOptions = Omit<HostNetworkOptions, 'nowMs'>;
 
@@ -108,7 +111,11 @@ export class ContainerNetworks {
     return this.network?.drops();
   }
 
-  removeAll(): void {
+  /** After all containers were removed. */
+  async removeAll(): Promise<void> {
+    // The kernel takes the interfaces of ended containers away together; one after the other would take longer.
+    const end = performance.now() + INTERFACES_PATIENCE_MS;
+    while (this.network?.hasInterfaces === true && performance.now() < end) await delay(20);
     this.network?.removeAll();
   }
 

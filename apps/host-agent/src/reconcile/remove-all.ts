@@ -26,7 +26,7 @@ export async function removeAllContainers(
   };
   const count = ids.length;
   await Promise.all(Array.from({ length: CONCURRENCY }, remove));
-  networks.removeAll();
+  await networks.removeAll();
   // As after a reboot, the containers did not end by themselves: the next agent starts them again, regardless of
   // restart policies.
   for (const { config, record } of (await store.readAll()).containers) {

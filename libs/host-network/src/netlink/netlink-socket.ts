@@ -65,6 +65,15 @@ export class NetlinkSocket {
     this.exchange({ ...message, flags: message.flags | NLM_F_REQUEST | NLM_F_ACK }, what);
   }
 
+  /** As {@link change}, of something that may be there already. */
+  ensure(message: Message, what: string): void {
+    try {
+      this.change(message, what);
+    } catch (error) {
+      if (!(error instanceof NetlinkError && error.code === 'EEXIST')) throw error;
+    }
+  }
+
   /** @returns the answer, or all of a list @throws NetlinkError */
   ask(message: Message, what: string): Received[] {
     // A list ends with a message of its own, a single answer with the confirmation.

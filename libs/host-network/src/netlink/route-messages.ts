@@ -168,9 +168,9 @@ function addressMessage(type: number, flags: number, index: number, address: str
   };
 }
 
-/** One address without a network; an IPv6 address without the search for its duplicate. */
+/** One address without a network, an IPv6 address without the search for its duplicate; EEXIST when it is there. */
 export function addAddress(index: number, address: string, scope: 'global' | 'link' = 'global'): Message {
-  const flags = NLM_F_CREATE | NLM_F_REPLACE;
+  const flags = NLM_F_CREATE | NLM_F_EXCL;
   return addressMessage(RTM_NEWADDR, flags, index, address, scope === 'link' ? SCOPE_LINK : SCOPE_UNIVERSE);
 }
 
