@@ -11,9 +11,9 @@ import { percentile, row } from './system.js';
 
 const ROUNDS = 40;
 const WARM_UP = 5;
-const TRIPS = 5_000;
+const TRIPS = 1_000;
 const TRIP_ROUNDS = 5;
-const TRIP_PARTS = 5;
+const TRIP_PARTS = 20;
 const FEW = 10;
 const MANY = 1_000;
 const MOST = 10_000;
@@ -186,19 +186,29 @@ async function measureRoundTrips(network: HostNetwork): Promise<void> {
   await echo(bareTo.pid ?? 0);
   const times = { bare: [] as number[], few: [] as number[], most: [] as number[] };
   for (let round = 0; round < TRIP_ROUNDS; round += 1) {
-    const bare = (): void => void times.bare.push(roundTrip(bareFrom.pid ?? 0, '192.168.1.2'));
-    const here = (where: number[]): void => void where.push(roundTrip(pair[0].pid, pair[1].ipv4));
-    for (let part = 0; part < TRIP_PARTS; part += 1) (bare(), here(times.few));
+    const both = (here: number[]): void => {
+      for (let part = 0; part < TRIP_PARTS; part += 1) {
+        times.bare.push(roundTrip(bareFrom.pid ?? 0, '192.168.1.2'));
+        here.push(roundTrip(pair[0].pid, pair[1].ipv4));
+      }
+    };
+    both(times.few);
     nft(elements('add', FEW, MOST));
-    for (let part = 0; part < TRIP_PARTS; part += 1) (bare(), here(times.most));
+    both(times.most);
     nft(elements('delete', FEW, MOST));
   }
-  row('round trip of one byte, UDP', 'p50 µs');
-  row('over two bare pairs of interfaces, no rules', percentile(times.bare, 0.5));
-  row(`between containers, ${FEW} known`, percentile(times.few, 0.5));
-  row(`between containers, ${MOST} known`, percentile(times.most, 0.5));
-  row('ratio to bare pairs (goal ≤ 1.2)', percentile(times.most, 0.5) / percentile(times.bare, 0.5));
-  row(`ratio of ${MOST} to ${FEW} known`, percentile(times.most, 0.5) / percentile(times.few, 0.5));
+  // The least of many means: what other work of the machine adds is not the network's.
+  const [bare, few, most] = [times.bare, times.few, times.most].map((each) => Math.min(...each)) as [
+    number,
+    number,
+    number,
+  ];
+  row('round trip of one byte, UDP', 'least µs', 'p50 µs');
+  row('over two bare pairs of interfaces, no rules', bare, percentile(times.bare, 0.5));
+  row(`between containers, ${FEW} known`, few, percentile(times.few, 0.5));
+  row(`between containers, ${MOST} known`, most, percentile(times.most, 0.5));
+  row('ratio to bare pairs (goal ≤ 1.2)', most / bare);
+  row(`ratio of ${MOST} to ${FEW} known`, most / few);
 }
 
 enterNewNetwork();
