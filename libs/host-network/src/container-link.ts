@@ -79,7 +79,7 @@ function setUpContainerEnd(link: ContainerLink, hostEnd: Buffer): void {
         addRoute({ index, via: GATEWAY6, family: 6 }),
       );
     }
-    for (const step of steps) socket.change(step, `set up ${CONTAINER_END} with ${link.ipv4} and ${link.ipv6}`);
+    socket.ensure(steps, `set up ${CONTAINER_END} with ${link.ipv4} and ${link.ipv6}`);
     settleContainer(CONTAINER_END);
   } finally {
     socket.close();
@@ -104,7 +104,7 @@ export function setUpHostEnd(host: NetlinkSocket, link: ContainerLink, container
       addRoute({ index, to: link.ipv6, family: 6 }),
     );
   }
-  for (const step of steps) host.ensure(step, `set up ${link.interface} for ${link.ipv4} and ${link.ipv6}`);
+  host.ensure(steps, `set up ${link.interface} for ${link.ipv4} and ${link.ipv6}`);
 }
 
 export function linkNamed(socket: NetlinkSocket, name: string): Link | undefined {

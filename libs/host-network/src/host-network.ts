@@ -284,7 +284,7 @@ export class HostNetwork {
   private prepareHost(): string[] {
     const changed = enableForwarding();
     // Of the link's scope, so that it is the source of nothing that the host sends elsewhere.
-    this.route.ensure(addAddress(LOOPBACK, GATEWAY4, 'link'), `give ${GATEWAY4} to lo`);
+    this.route.ensure([addAddress(LOOPBACK, GATEWAY4, 'link')], `give ${GATEWAY4} to lo`);
     return changed;
   }
 

@@ -41,7 +41,7 @@ export function networkProblem(): string | undefined {
       const socket = new NetlinkSocket(NETLINK_ROUTE);
       try {
         socket.ask(listLinks(), 'list the interfaces');
-        socket.ensure(addAddress(1, '169.254.1.1', 'link'), 'give an address to lo');
+        socket.ensure([addAddress(1, '169.254.1.1', 'link')], 'give an address to lo');
         nft.run(tableText({ ...networkNames('0000'), ...TRIED }, ''));
         return undefined;
       } finally {

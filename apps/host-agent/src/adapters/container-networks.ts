@@ -20,7 +20,8 @@ export type NetworkOptions = Omit<HostNetworkOptions, 'nowMs'>;
 export class ContainerNetworks {
   private constructor(
     private readonly options: NetworkOptions,
-    private readonly network: HostNetwork | undefined,
+    /** Absent: the machine can't give one, or it is closed. */
+    private network: HostNetwork | undefined,
     /** Why containers here have no network of their own; undefined: they can. */
     readonly problem: string | undefined,
     private readonly logger: Logger,
@@ -121,6 +122,8 @@ export class ContainerNetworks {
 
   close(): void {
     this.network?.close();
+    // Its descriptors may be those of something else from now on.
+    this.network = undefined;
   }
 
   private log(repairs: Repairs | undefined): void {

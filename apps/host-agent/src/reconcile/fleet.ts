@@ -173,7 +173,7 @@ export class Fleet {
     }
   }
 
-  /** Before the first container is acted on. Those of a config that can't be read keep what they have. */
+  /** Before the first container is acted on. One whose config can't be read is without rules until it comes again. */
   private takeOverNetworks(stored: readonly StoredContainer[], observed: ReadonlyMap<string, Observed>): void {
     const running = stored.flatMap(({ config, record }) => {
       const seen = observed.get(config.containerId);

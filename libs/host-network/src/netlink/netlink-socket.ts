@@ -1,4 +1,5 @@
 /** A netlink socket: requests and their answers, in the thread that calls. */
+import { constants } from 'node:os';
 import { bindCall, type BoundCall, errnoName, lastErrno, SystemCallError } from '@plinth/host-os';
 import {
   decodeMessages,
@@ -21,6 +22,8 @@ const MSG_TRUNC = 0x20;
 export const NETLINK_ROUTE = 0;
 export const NETLINK_NETFILTER = 12;
 const RECEIVE_BYTES = 128 * 1024;
+/** A number has 32 bits in a message. */
+const SEQUENCE_RESTART = 2 ** 31;
 
 /** The kernel refused a request. */
 export class NetlinkError extends Error {
@@ -35,6 +38,9 @@ export class NetlinkError extends Error {
     this.code = errnoName(errno);
   }
 }
+
+/** For all sockets: what was received is read before anything else is. */
+const buffer = Buffer.allocUnsafeSlow(RECEIVE_BYTES);
 
 let bound: Readonly<Record<'socket' | 'send' | 'recv' | 'close', BoundCall>> | undefined;
 
@@ -51,7 +57,6 @@ function libc(): NonNullable<typeof bound> {
 /** Belongs to the network namespace that this thread is in when it is opened, wherever it is used later. */
 export class NetlinkSocket {
   private sequence = 0;
-  private readonly buffer = Buffer.allocUnsafeSlow(RECEIVE_BYTES);
   private readonly fd: number;
 
   /** @throws SystemCallError */
@@ -65,13 +70,29 @@ export class NetlinkSocket {
     this.exchange({ ...message, flags: message.flags | NLM_F_REQUEST | NLM_F_ACK }, what);
   }
 
-  /** As {@link change}, of something that may be there already. */
-  ensure(message: Message, what: string): void {
-    try {
-      this.change(message, what);
-    } catch (error) {
-      if (!(error instanceof NetlinkError && error.code === 'EEXIST')) throw error;
+  /**
+   * Several changes in one call, in order; what is there already counts as made. A refused one does not keep the kernel
+   * from those after it.
+   * @throws NetlinkError for the first that was refused
+   */
+  ensure(messages: readonly Message[], what: string): void {
+    if (this.sequence > SEQUENCE_RESTART) this.sequence = 0;
+    const first = this.sequence + 1;
+    const each = messages.map((message, index) =>
+      encodeMessage({ ...message, flags: message.flags | NLM_F_REQUEST | NLM_F_ACK }, first + index),
+    );
+    this.sequence += messages.length;
+    this.send(Buffer.concat(each));
+    let refused: number | undefined;
+    for (let open = messages.length; open > 0;) {
+      for (const { type, sequence, payload } of this.receive()) {
+        if (sequence < first || sequence > this.sequence || type !== NLMSG_ERROR) continue;
+        open -= 1;
+        const errno = -payload.readInt32LE(0);
+        if (errno !== 0 && errno !== constants.errno.EEXIST) refused ??= errno;
+      }
     }
+    if (refused !== undefined) throw new NetlinkError(what, refused);
   }
 
   /** @returns the answer, or all of a list @throws NetlinkError */
@@ -86,10 +107,9 @@ export class NetlinkSocket {
   }
 
   private exchange(message: Message, what: string): Received[] {
-    this.sequence = (this.sequence + 1) >>> 0;
-    const bytes = encodeMessage(message, this.sequence);
-    if (libc().send(this.fd, bytes, bytes.length, 0) !== bytes.length)
-      throw new SystemCallError('send', lastErrno(), 'on netlink');
+    if (this.sequence > SEQUENCE_RESTART) this.sequence = 0;
+    this.sequence += 1;
+    this.send(encodeMessage(message, this.sequence));
     const answers: Received[] = [];
     for (;;) {
       for (const received of this.receive()) {
@@ -112,10 +132,15 @@ export class NetlinkSocket {
     }
   }
 
+  private send(bytes: Buffer): void {
+    if (libc().send(this.fd, bytes, bytes.length, 0) !== bytes.length)
+      throw new SystemCallError('send', lastErrno(), 'on netlink');
+  }
+
   private receive(): Received[] {
-    const length = libc().recv(this.fd, this.buffer, this.buffer.length, MSG_TRUNC);
+    const length = libc().recv(this.fd, buffer, buffer.length, MSG_TRUNC);
     if (length < 0) throw new SystemCallError('recv', lastErrno(), 'on netlink');
-    if (length > this.buffer.length) throw new RangeError(`a netlink datagram of ${length} bytes`);
-    return decodeMessages(this.buffer.subarray(0, length));
+    if (length > buffer.length) throw new RangeError(`a netlink datagram of ${length} bytes`);
+    return decodeMessages(buffer.subarray(0, length));
   }
 }
