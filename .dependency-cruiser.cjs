@@ -112,7 +112,7 @@ module.exports = {
         path: '^apps/(?:provisioner|distributor|image-builder|host-agent)/src/',
         pathNot: [TEST, '/adapters/', WIRING],
       },
-      to: { path: '^libs/host-os/', dependencyTypesNot: ['type-only'] },
+      to: { path: '^libs/host-(?:os|network)/', dependencyTypesNot: ['type-only'] },
     },
     {
       name: 'runtime-spec-is-pure',

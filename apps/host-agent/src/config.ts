@@ -1,6 +1,6 @@
 /** The host agent's environment. */
 import { availableParallelism, totalmem } from 'node:os';
-import { NAME_PATTERN } from '@plinth/contracts';
+import { NAME_PATTERN, parseNetwork } from '@plinth/contracts';
 import { TRUSTED_KEYS_WANTED } from '@plinth/image-trust';
 import { ServiceConfig } from '@plinth/service-kit';
 import { IsBoolean, IsIn, IsInt, IsNumber, Matches, Max, Min, ValidateBy } from 'class-validator';
@@ -14,6 +14,18 @@ function IsStorageMounts(): PropertyDecorator {
     validator: {
       validate: (value: unknown) => typeof value === 'string' && typeof parseStorageMounts(value) !== 'string',
       defaultMessage: (args) => `PLINTH_STORAGE_MOUNTS: ${String(parseStorageMounts(String(args?.value ?? '')))}`,
+    },
+  });
+}
+
+function IsNetworkOf(family: 4 | 6): PropertyDecorator {
+  return ValidateBy({
+    name: 'isNetworkOf',
+    validator: {
+      validate: (value: unknown) => typeof value === 'string' && parseNetwork(value)?.family === family,
+      defaultMessage: (args) =>
+        `${args?.property ?? ''} must be an IPv${family} network, no bit set after the prefix, such as ` +
+        (family === 4 ? '10.64.0.0/10' : 'fd00:706c:696e::/64'),
     },
   });
 }
@@ -82,6 +94,14 @@ export class HostAgentConfig extends ServiceConfig {
   @Min(0.1)
   @Max(300)
   PLINTH_HEARTBEAT_SECONDS: number = 3;
+
+  /** Of all containers' IPv4 addresses, of every host: packets between them keep their source. */
+  @IsNetworkOf(4)
+  PLINTH_ADDRESS_POOL: string = '10.64.0.0/10';
+
+  /** The same of IPv6. */
+  @IsNetworkOf(6)
+  PLINTH_ADDRESS_POOL6: string = 'fd00:706c:696e::/64';
 
   /** Starts in progress at the same time. */
   @IsInt()

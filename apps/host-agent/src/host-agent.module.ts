@@ -22,6 +22,7 @@ import {
 import type { NatsConnection } from 'nats';
 import { containerStats } from './adapters/container-stats.js';
 import { ContainerLogs } from './adapters/container-logs.js';
+import { ContainerNetworks, type NetworkOptions } from './adapters/container-networks.js';
 import { ContainerStore } from './adapters/container-store.js';
 import { ContainerUsers } from './adapters/container-users.js';
 import { DataVolumes } from './adapters/data-volume.js';
@@ -45,6 +46,7 @@ import { Fleet } from './reconcile/fleet.js';
 import { HostHeartbeat } from './reconcile/host-heartbeat.js';
 import type { AgentServices } from './reconcile/agent-services.js';
 import { HealthChecks } from './reconcile/health-checks.js';
+import { measureNetworks } from './reconcile/network-metrics.js';
 import { removeAllContainers } from './reconcile/remove-all.js';
 import { Reporter } from './reconcile/reporter.js';
 import { AGENT_SERVICES, RUNTIME_NAME } from './tokens.js';
@@ -89,6 +91,7 @@ export async function run(guardProgram: string): Promise<void> {
         'host lock': { stop: () => opened.release() },
         reporter: { stop: () => services.reporter.close(REPORT_PATIENCE_MS) },
         containers: { stop: () => services.containers.close() },
+        networks: { stop: () => services.networks.close() },
         'health checks': { stop: () => services.health.close() },
         fleet: { stop: () => fleet.close() },
         leases: { stop: () => services.leases.close() },
@@ -118,6 +121,7 @@ function hostAgentModule({ fleet, services, keys, runtimeName, stateRoot }: Host
           new StatsHandler(
             () => fleet.running(),
             (id, pid) => containerStats(services.containers.runtime, id, pid),
+            () => services.networks.counters(),
           ),
       },
       BusLink,
@@ -149,8 +153,10 @@ export async function removeAll(): Promise<void> {
   const logger = createLogger('host-agent', 'remove-all', config.LOG_LEVEL);
   const lock = lockOrExit(config.PLINTH_HOST_DIR);
   const state = await openStateDirectory(config.PLINTH_HOST_DIR, config.PLINTH_HOST);
+  const runtime = new OciRuntime({ stateDirectory: state.runtime });
   await removeAllContainers(
-    new OciRuntime({ stateDirectory: state.runtime }),
+    runtime,
+    ContainerNetworks.open(networkOptions(config, runtime), logger),
     new ContainerStore(state.containers),
     logger,
   );
@@ -192,6 +198,10 @@ async function openHost(config: HostAgentConfig, logger: Logger, guardProgram: s
   const bootId = readBootId();
   const clock = await HostClock.open(state.root, bootId);
   const containers = new OciContainers(runtime, clock);
+  const networks = ContainerNetworks.open(networkOptions(config, runtime), logger);
+  measureNetworks(networks);
+  const overlap = networks.overlap();
+  if (overlap !== undefined) throw new ConfigError([overlap]);
   const services: AgentServices = {
     host: config.PLINTH_HOST,
     bootId,
@@ -203,6 +213,8 @@ async function openHost(config: HostAgentConfig, logger: Logger, guardProgram: s
     containers,
     images: new ImageMasters(storage, keys),
     volumes: new DataVolumes(storage),
+    networks,
+    networkCheckMs: config.PLINTH_HEARTBEAT_SECONDS * 1000,
     leases: new LeaseWatch({
       host: config.PLINTH_HOST,
       hostDirectory: state.root,
@@ -245,6 +257,10 @@ function openUsers(
     ]);
   for (const problem of problems) logger.warn({ problem }, "containers have the host's users");
   return users;
+}
+
+function networkOptions(config: HostAgentConfig, { instance }: OciRuntime): NetworkOptions {
+  return { instance, pool4: config.PLINTH_ADDRESS_POOL, pool6: config.PLINTH_ADDRESS_POOL6 };
 }
 
 function hostReadiness(services: AgentServices, stateRoot: string): ReadinessCheck[] {

@@ -144,10 +144,10 @@ export class OciRuntime {
       created = performance.now();
       if (answer.ok && isSystemContainer(spec) && ready.firstId !== undefined)
         giveInitItsCgroup(this.cgroupOf(spec.id), ready.firstId);
-      const stopped = answer.ok ? await onCreated?.(answer.pid) : undefined;
-      if (stopped !== undefined) {
+      const refusal = answer.ok ? await onCreated?.(answer.pid) : undefined;
+      if (refusal !== undefined) {
         await this.delete(spec.id);
-        return stopped;
+        return { ...startFailure(''), reason: 'refused', message: refusal };
       }
       const failure = answer.ok ? await this.#letGo(spec.id, deadline) : answer.stderr;
       const pidStartTime = answer.ok ? firstProcess(this.paths.runtimeRoot, spec.id)?.startTime : undefined;

@@ -1,5 +1,13 @@
 /** The host's operating system: calls of the C library, locks, files that survive a crash, errors by their code. */
-export { bindCall, type BoundCall, errnoName, lastErrno, SystemCallError } from './libc.js';
+export {
+  bindCall,
+  type BoundCall,
+  errnoName,
+  type ForeignLibrary,
+  lastErrno,
+  openLibrary,
+  SystemCallError,
+} from './libc.js';
 export { type FileLock, isFileLocked, tryFileLock, tryTransientLock } from './file-lock.js';
 export { removeTemporaries, syncPath, writeDurably, writeInPlace, writeWhole } from './durable-file.js';
 export { asFileOwner } from './file-owner.js';

@@ -48,6 +48,24 @@ export function bindCall(prototype: string): BoundCall {
   return library.func(prototype) as unknown as BoundCall;
 }
 
+/** A library of the machine besides the C library. */
+export interface ForeignLibrary {
+  /** @param prototype in C; strings that the library returns are copied. Bind once: each binding takes memory. */
+  bind<Result>(prototype: string): (...args: unknown[]) => Result;
+}
+
+/** @returns the reason as text when the machine does not have it */
+export function openLibrary(name: string): ForeignLibrary | string {
+  try {
+    const opened = koffi.load(name);
+    return {
+      bind: <Result>(prototype: string) => opened.func(prototype) as unknown as (...args: unknown[]) => Result,
+    };
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
 /** errno(3) of the last call of this thread; to be read before anything else is called. */
 export function lastErrno(): number {
   return koffi.errno();

@@ -105,7 +105,7 @@ export function findRunLeftovers(runId: string, before: MachineState, after: Mac
       .filter(isLeftGroup)
       .map(({ path, pids }) => `cgroup ${path}${pids.length === 0 ? '' : ` (${pids.join(' ')})`}`),
     ...after.interfaces
-      .filter((name) => name.startsWith('plinth') && isNew(before.interfaces, name))
+      .filter((name) => /^(?:plinth|plc)/.test(name) && isNew(before.interfaces, name))
       .map((name) => `network interface ${name}`),
     ...after.runtimeState
       .filter((path) => isNew(before.runtimeState, path) && !mayBeAnothers && !isSpokenOf(instanceIn(path)))

@@ -15,19 +15,26 @@ export function register(program: Command): void {
     .action(async (options: { json?: boolean }) => {
       const [
         { checkMachine },
+        { checkNetwork },
         { checkPrograms },
         { checkUserNamespaces },
         { containerRoom, roomLines },
         { readMachine },
       ] = await Promise.all([
         import('../doctor/machine.js'),
+        import('../doctor/network.js'),
         import('../doctor/programs.js'),
         import('../doctor/user-namespaces.js'),
         import('../doctor/container-limits.js'),
         import('../doctor/machine-readings.js'),
       ]);
       const home = homeDirectory();
-      const checks = [...checkMachine(home), ...checkPrograms(), await checkUserNamespaces(home, process.env)];
+      const checks = [
+        ...checkMachine(home),
+        ...checkNetwork(process.env),
+        ...checkPrograms(),
+        await checkUserNamespaces(home, process.env),
+      ];
       const failed = checks.filter((check) => check.state === 'fail').length;
       const containers =
         process.platform === 'linux' ? containerRoom(readMachine(homeDirectory(), process.env)) : undefined;

@@ -6,7 +6,9 @@ import { type SharedOptions, withShared, withTenant } from './options.js';
 
 export function register(program: Command): void {
   withTenant(withShared(program.command('stats')))
-    .description('memory of running containers: what each has alone and what it shares with others')
+    .description(
+      'memory of running containers, what each has alone and what it shares with others, and its network traffic',
+    )
     .addHelpText('after', '\nExample:\n  plinth stats shop-1')
     .argument('[container]', 'name or id; absent: all')
     .action(async (name: string | undefined, options: SharedOptions & { tenant: string }) => {
@@ -24,7 +26,7 @@ export function register(program: Command): void {
         );
         print(options, rows, () =>
           table(
-            ['NAME', 'HOST', 'PID', 'PROCESSES', 'PRIVATE', 'SHARED', 'FAIR SHARE', 'CGROUP'],
+            ['NAME', 'HOST', 'PID', 'PROCESSES', 'PRIVATE', 'SHARED', 'FAIR SHARE', 'CGROUP', 'RECEIVED', 'SENT'],
             rows.map((row) => [
               row.name,
               row.host,
@@ -34,6 +36,8 @@ export function register(program: Command): void {
               bytes(row.sharedBytes),
               bytes(row.proportionalBytes),
               bytes(row.cgroupBytes),
+              row.network ? bytes(row.network.receivedBytes) : '-',
+              row.network ? bytes(row.network.sentBytes) : '-',
             ]),
           ),
         );

@@ -12,6 +12,8 @@ export interface HeartbeatFacts {
   readonly runtime: string;
   readonly periodMs: number;
   readonly runningContainers: () => number;
+  /** Whether containers here can have an address of their own. */
+  readonly network: boolean;
 }
 
 export function startHeartbeat(connection: NatsConnection, facts: HeartbeatFacts): { close(): void } {
@@ -41,6 +43,7 @@ export function startHeartbeat(connection: NatsConnection, facts: HeartbeatFacts
         containers: facts.runningContainers(),
       },
       runtime: facts.runtime,
+      ...(facts.network && { network: true }),
     };
     const subject = hostHeartbeat(facts.host);
     const envelope = { id, type: subject, source: `host-agent/${facts.host}`, time: data.at, correlationId: id };

@@ -60,7 +60,8 @@ const REASONS: Readonly<Record<StartFailureReason, ContainerFailureReason>> = {
   'runtime-failed': 'runtime-error',
   'no-id-range': 'no-id-range',
   'user-namespace-failed': 'user-namespace-failed',
-  'network-failed': 'runtime-error',
+  // The caller's own failure takes its place.
+  refused: 'internal-error',
 };
 
 export class OciContainers {
@@ -84,11 +85,15 @@ export class OciContainers {
     this.runtime.expectStart();
   }
 
+  /** @param beforeLetGo what must be there before the first process is let go; called with its pid */
   async start(
     spec: ContainerSpec,
+    beforeLetGo: (pid: number) => StartFailure | undefined = () => undefined,
   ): Promise<{ readonly ok: true; readonly value: Started } | { readonly ok: false; readonly failure: StartFailure }> {
-    const result = await this.runtime.start(spec);
+    let refused: StartFailure | undefined;
+    const result = await this.runtime.start(spec, { onCreated: (pid) => (refused = beforeLetGo(pid))?.message });
     if (!result.ok) {
+      if (result.reason === 'refused' && refused) return { ok: false, failure: refused };
       return { ok: false, failure: { reason: REASONS[result.reason], message: result.message } };
     }
     const { prepare, mount, runtime } = result.phases;

@@ -63,7 +63,13 @@ export function plan(given: PlanInput): readonly Step[] {
 /** Exit code of a process that SIGKILL ended. */
 const KILLED = 137;
 /** Reasons of failed starts that the image did not cause. */
-const HOST_FAILURES: ReadonlySet<ContainerFailureReason> = new Set(['lease-lost', 'volume-held']);
+const HOST_FAILURES: ReadonlySet<ContainerFailureReason> = new Set([
+  'lease-lost',
+  'volume-held',
+  'network-unavailable',
+  'network-failed',
+  'port-taken',
+]);
 
 function planRunning(input: PlanInput): readonly Step[] {
   const { config, observed, record, nowMs } = input;

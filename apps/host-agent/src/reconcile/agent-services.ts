@@ -2,6 +2,7 @@
 import type { Logger } from '@plinth/service-kit';
 import type { ContainerLogs } from '../adapters/container-logs.js';
 import type { ContainerStore } from '../adapters/container-store.js';
+import type { ContainerNetworks } from '../adapters/container-networks.js';
 import type { ContainerUsers } from '../adapters/container-users.js';
 import type { DataVolumes } from '../adapters/data-volume.js';
 import type { HostClock } from '../adapters/host-clock.js';
@@ -24,6 +25,9 @@ export interface AgentServices {
   readonly containers: OciContainers;
   readonly images: ImageMasters;
   readonly volumes: DataVolumes;
+  readonly networks: ContainerNetworks;
+  /** How often the rules of the network are compared. */
+  readonly networkCheckMs: number;
   readonly leases: LeaseWatch;
   readonly logs: ContainerLogs;
   readonly reporter: Reporter;

@@ -96,7 +96,9 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
       announced.catch(() => undefined);
     }, STARTING_AFTER_MS);
     let announced: Promise<void> | undefined;
-    const result = await services.containers.start(preparation.spec).finally(() => clearTimeout(slow));
+    const result = await services.containers
+      .start(preparation.spec, (pid) => services.networks.attach(config, pid))
+      .finally(() => clearTimeout(slow));
     await announced;
     if (!result.ok) return { kind: 'failed', failure: result.failure };
     const { pid, startedAtMs, phases } = result.value;
@@ -164,10 +166,11 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
     return DONE;
   },
 
-  'delete-runtime': async (_step, state, { containers }) => {
+  'delete-runtime': async (_step, state, { containers, networks }) => {
     // A failed start leaves nothing, and an observation costs less than a deletion without effect.
     if (state.observed.kind !== 'absent' || containers.observe(state.id).kind !== 'absent')
       await containers.delete(state.id, true);
+    networks.detach(state.id);
     state.observed = { kind: 'absent' };
     return DONE;
   },
@@ -206,8 +209,9 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
     return { kind: 'wait', untilMs: clock.now() + 5_000 };
   },
 
-  forget: async (_step, state, { containers, logs }) => {
+  forget: async (_step, state, { containers, logs, networks }) => {
     await containers.delete(state.id, false);
+    networks.detach(state.id);
     await logs.delete(state.id);
     return DONE;
   },
@@ -230,10 +234,12 @@ export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
 async function checkBeforeStart(
   config: ContainerConfig,
   data: string,
-  { allowHostNetwork, images, storage, users }: AgentServices,
+  { allowHostNetwork, images, networks, storage, users }: AgentServices,
 ): Promise<Opened<ContainerSpec>> {
   if (config.network === 'host' && !allowHostNetwork)
     return refuse('network-not-allowed', 'this host does not allow containers on its network');
+  const noNetwork = networks.refusal(config);
+  if (noNetwork) return { ok: false, failure: noNetwork };
   const whose = users.usersOf(config);
   if (!whose.ok) return whose;
   const image = await images.open(config.storageNode, config.image);

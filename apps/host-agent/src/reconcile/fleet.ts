@@ -10,6 +10,7 @@ import {
   type LocalRecord,
 } from '../domain/local-record.js';
 import { ABSENT, type Observed } from '../domain/observed.js';
+import { effectiveConfig } from '../domain/trial.js';
 import type { StoredContainer } from '../adapters/container-store.js';
 import { ContainerActor } from './container-actor.js';
 import { ContainerState } from './container-state.js';
@@ -44,6 +45,7 @@ export class Fleet {
     const observed = containers.observeAll();
     if (containers.watchExits((id) => this.actors.get(id)?.observeAgain()) === 'poll')
       logger.warn('no inotify instance is left: exits are noticed a second late; raise fs.inotify.max_user_instances');
+    this.takeOverNetworks(stored, observed);
     const spared = new Set(unreadable.map(({ id }) => id));
     for (const entry of stored) {
       spared.add(entry.config.containerId);
@@ -56,6 +58,7 @@ export class Fleet {
       await containers.delete(id, false);
     }
     this.every(CHECK_PERIOD_MS, () => this.checkAll());
+    this.every(this.services.networkCheckMs, async () => this.checkNetworks());
     this.every(ROTATE_MS, () =>
       this.services.logs.rotate((id, error) =>
         logger.warn({ err: error, containerId: id }, 'log could not be rotated'),
@@ -169,6 +172,31 @@ export class Fleet {
         await new Promise((resolve) => setTimeout(resolve, SAVE_RETRY_MS));
       }
     }
+  }
+
+  /** Before the first container is acted on. One whose config can't be read is without rules until it comes again. */
+  private takeOverNetworks(stored: readonly StoredContainer[], observed: ReadonlyMap<string, Observed>): void {
+    const running = stored.flatMap(({ config, record }) => {
+      const seen = observed.get(config.containerId);
+      return seen?.kind === 'running'
+        ? [{ config: effectiveConfig(config, record ?? emptyRecord(this.services.bootId)), pid: seen.pid }]
+        : [];
+    });
+    this.services.networks.takeOver(running);
+  }
+
+  private checkNetworks(): void {
+    const actors = [...this.actors.values()].filter(
+      ({ state }) => state.observed.kind === 'running' || state.preparation !== undefined,
+    );
+    const pidOf = (id: string): number | undefined => {
+      const seen = this.services.containers.observe(id);
+      return seen.kind === 'running' && this.actors.get(id)?.state.preparation === undefined ? seen.pid : undefined;
+    };
+    this.services.networks.check(
+      actors.map(({ state }) => state.effective),
+      pidOf,
+    );
   }
 
   /** Finds changes for which no notification came. */

@@ -33,6 +33,7 @@ export class HostHeartbeat {
       },
       runtime: this.runtime,
       periodMs: config.PLINTH_HEARTBEAT_SECONDS * 1000,
+      network: this.services.networks.problem === undefined,
       runningContainers: () => this.fleet.running().length,
     });
   }

@@ -2,12 +2,18 @@
 import type { OciRuntime } from '@plinth/container-runtime';
 import type { Logger } from '@plinth/service-kit';
 import { removeRuntimeDirectories } from '../adapters/runtime-directories.js';
+import type { ContainerNetworks } from '../adapters/container-networks.js';
 import type { ContainerStore } from '../adapters/container-store.js';
 
 const CONCURRENCY = 8;
 
 /** @throws AggregateError when a container can't be removed, after all others were */
-export async function removeAllContainers(runtime: OciRuntime, store: ContainerStore, logger: Logger): Promise<void> {
+export async function removeAllContainers(
+  runtime: OciRuntime,
+  networks: ContainerNetworks,
+  store: ContainerStore,
+  logger: Logger,
+): Promise<void> {
   const ids = runtime.list().map(({ id }) => id);
   const problems: unknown[] = [];
   const remove = async (): Promise<void> => {
@@ -20,6 +26,7 @@ export async function removeAllContainers(runtime: OciRuntime, store: ContainerS
   };
   const count = ids.length;
   await Promise.all(Array.from({ length: CONCURRENCY }, remove));
+  await networks.removeAll();
   // As after a reboot, the containers did not end by themselves: the next agent starts them again, regardless of
   // restart policies.
   for (const { config, record } of (await store.readAll()).containers) {

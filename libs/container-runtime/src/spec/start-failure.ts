@@ -19,7 +19,8 @@ export type StartFailureReason =
   | 'deadline'
   | 'no-id-range'
   | 'user-namespace-failed'
-  | 'network-failed'
+  /** The caller refused to let the first process go. */
+  | 'refused'
   | 'runtime-failed';
 
 /** Tried in order; the runtimes have no error codes, only texts (crun 1.8, runc 1.1). */

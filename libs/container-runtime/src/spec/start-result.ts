@@ -11,10 +11,11 @@ export interface StartedContainer {
 
 export interface StartOptions {
   /**
-   * Called when namespaces, cgroups and mounts are made, and the first process waits to be let go. Returns why the
-   * container must not run; then it is deleted.
+   * What is to be done before the first process is let go, when its namespaces, cgroups and mounts are there.
+   * @param pid of the first process on the host
+   * @returns why it must not be let go; undefined: it may
    */
-  readonly onCreated?: (pid: number) => StartFailure | undefined | Promise<StartFailure | undefined>;
+  readonly onCreated?: (pid: number) => Promise<string | undefined> | string | undefined;
 }
 
 /** Where the time of a start went, ms. */

@@ -237,6 +237,25 @@ export class MountSummary {
   readonly readOnly!: boolean;
 }
 
+/** What the container itself has received and sent since its last start. */
+export class NetworkTraffic {
+  @IsInt()
+  @Min(0)
+  readonly receivedBytes!: number;
+
+  @IsInt()
+  @Min(0)
+  readonly receivedPackets!: number;
+
+  @IsInt()
+  @Min(0)
+  readonly sentBytes!: number;
+
+  @IsInt()
+  @Min(0)
+  readonly sentPackets!: number;
+}
+
 export class ContainerStats {
   @Matches(ID_PATTERN)
   readonly containerId!: string;
@@ -273,6 +292,11 @@ export class ContainerStats {
   /** Mounts in its namespace, in order: target, type, read-only. */
   @NestedEach(() => MountSummary)
   readonly mounts!: readonly MountSummary[];
+
+  /** Absent: it has no interface of its own. */
+  @IsOptional()
+  @Nested(() => NetworkTraffic)
+  readonly network?: NetworkTraffic;
 }
 
 export class StreamPosition {

@@ -1,0 +1,133 @@
+/** Interfaces, addresses and rules of this host's containers, in terms of their configs. */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ContainerConfig } from '@plinth/contracts';
+import {
+  type DropCounts,
+  HostNetwork,
+  type HostNetworkOptions,
+  type LinkCounters,
+  networkProblem,
+  type Repairs,
+} from '@plinth/host-network';
+import type { Logger } from '@plinth/service-kit';
+import { networkOf } from '../domain/networked.js';
+import type { StartFailure } from '../domain/planner.js';
+
+const INTERFACES_PATIENCE_MS = 2_000;
+
+export type NetworkOptions = Omit<HostNetworkOptions, 'nowMs'>;
+
+export class ContainerNetworks {
+  private constructor(
+    private readonly options: NetworkOptions,
+    /** Absent: the machine can't give one, or it is closed. */
+    private network: HostNetwork | undefined,
+    /** Why containers here have no network of their own; undefined: they can. */
+    readonly problem: string | undefined,
+    private readonly logger: Logger,
+  ) {}
+
+  /** Tries what it needs; changes nothing. */
+  static open(options: NetworkOptions, logger: Logger): ContainerNetworks {
+    const network = HostNetwork.open({ ...options, nowMs: Date.now() });
+    if (typeof network === 'string') return ContainerNetworks.without(options, network, logger);
+    const problem = networkProblem();
+    if (problem === undefined) return new ContainerNetworks(options, network, undefined, logger);
+    network.close();
+    return ContainerNetworks.without(options, problem, logger);
+  }
+
+  private static without(options: NetworkOptions, problem: string, logger: Logger): ContainerNetworks {
+    logger.warn({ problem }, 'containers on this host have no network of their own: the machine can not give them one');
+    return new ContainerNetworks(options, undefined, problem, logger);
+  }
+
+  /** What is wrong with the pools of addresses on this host; undefined: nothing. */
+  overlap(): string | undefined {
+    for (const [variable, pool] of [
+      ['PLINTH_ADDRESS_POOL', this.options.pool4],
+      ['PLINTH_ADDRESS_POOL6', this.options.pool6],
+    ] as const) {
+      const route = this.network?.overlapWith(pool);
+      if (route !== undefined)
+        return (
+          `${variable}: ${pool}, the network of the containers, overlaps the route of this host to ${route}; ` +
+          'set it to a network that is free on every host, for the provisioner and all agents'
+        );
+    }
+    return undefined;
+  }
+
+  /** Why this host can't start it; undefined: it can. */
+  refusal(config: ContainerConfig): StartFailure | undefined {
+    if (this.problem === undefined || networkOf(config) === undefined) return undefined;
+    return {
+      reason: 'network-unavailable',
+      message: `this host can not give a container a network of its own: ${this.problem}`,
+    };
+  }
+
+  /** Before its first process is let go: interface, address and rules. @param pid of that process */
+  attach(config: ContainerConfig, pid: number): StartFailure | undefined {
+    const wanted = networkOf(config);
+    if (wanted === undefined || this.network === undefined) return undefined;
+    const result = this.network.attach({ ...wanted, pid });
+    return result.ok ? undefined : { reason: result.reason, message: result.message };
+  }
+
+  detach(containerId: string): void {
+    this.network?.detach(containerId);
+  }
+
+  /** The containers that run when the agent starts. */
+  takeOver(running: readonly { readonly config: ContainerConfig; readonly pid: number }[]): void {
+    const wanted = running.flatMap(({ config, pid }) => {
+      const network = networkOf(config);
+      return network === undefined ? [] : [{ ...network, pid }];
+    });
+    try {
+      this.log(this.network?.takeOver(wanted));
+    } catch (error) {
+      // The containers run as before; the periodic check tries it again.
+      this.logger.error({ err: error }, 'the network of running containers could not be taken over');
+    }
+  }
+
+  /**
+   * Compares what the kernel holds with the containers that run or are being started, and mends it.
+   * @param pidOf undefined: it does not run yet, or no more
+   */
+  check(configs: readonly ContainerConfig[], pidOf: (containerId: string) => number | undefined): void {
+    const wanted = configs.flatMap((config) => networkOf(config) ?? []);
+    this.log(this.network?.check(wanted, pidOf, Date.now()));
+  }
+
+  /** By container, as it counts itself. */
+  counters(): ReadonlyMap<string, LinkCounters> {
+    return this.network?.counters() ?? new Map<string, LinkCounters>();
+  }
+
+  /** Packets of this host's containers that were dropped since the rules were written; undefined: no rules. */
+  drops(): DropCounts | undefined {
+    return this.network?.drops();
+  }
+
+  /** After all containers were removed. */
+  async removeAll(): Promise<void> {
+    // The kernel takes the interfaces of ended containers away together; one after the other would take longer.
+    const end = performance.now() + INTERFACES_PATIENCE_MS;
+    while (this.network?.hasInterfaces === true && performance.now() < end) await delay(20);
+    this.network?.removeAll();
+  }
+
+  close(): void {
+    this.network?.close();
+    // Its descriptors may be those of something else from now on.
+    this.network = undefined;
+  }
+
+  private log(repairs: Repairs | undefined): void {
+    for (const what of repairs?.done ?? []) this.logger.warn({ what }, 'the network of containers was mended');
+    for (const what of repairs?.failed ?? []) this.logger.error({ what }, 'the network of containers is not whole');
+  }
+}

@@ -1,0 +1,26 @@
+import { describe, expect, it } from '@jest/globals';
+import type { ContainerConfig } from '@plinth/contracts';
+import { networkOf } from './networked.js';
+
+const address = { ipv4: '10.64.0.1', ipv6: 'fd00:706c:696e::a40:1' };
+const given = (config: Partial<ContainerConfig>): ContainerConfig =>
+  ({ containerId: 'a'.repeat(32), network: 'container', ...config }) as ContainerConfig;
+
+describe('the network of a config', () => {
+  it.each<[string, Partial<ContainerConfig>]>([
+    ['isolated', { network: 'isolated', address, tenantNumber: 1 }],
+    ["the host's", { network: 'host', address, tenantNumber: 1 }],
+    ['one without an address', {}],
+    ['one without the number of its tenant', { address }],
+  ])('is none for %s', (_, config) => expect(networkOf(given(config))).toBeUndefined());
+
+  it('permits everything and publishes nothing unless the config names it', () => {
+    expect(networkOf(given({ address, tenantNumber: 7 }))).toEqual({
+      containerId: 'a'.repeat(32),
+      ...address,
+      tenant: 7,
+      ports: [],
+      egress: { policy: 'allow' },
+    });
+  });
+});

@@ -1,0 +1,225 @@
+/** Containers with a network of their own: two agents in a network namespace of the test's, real NATS and crun. */
+import { type ChildProcess, execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { instanceName } from '@plinth/container-runtime';
+import { enterNewNetwork, networkNames } from '@plinth/host-network';
+import { AgentBench, leftovers, waitFor } from './testing/agent-bench.js';
+
+/** An address of the host that is not its loopback's. */
+const HOST = '192.0.2.1';
+/** Answers lines that begin with "echo", and HTTP requests with the address of the client. */
+const SERVER = `use IO::Socket::INET; $SIG{CHLD} = 'IGNORE';
+my $server = IO::Socket::INET->new(LocalPort => 80, Listen => 64, ReuseAddr => 1) or die $!;
+while (my $client = $server->accept) {
+  next if fork;
+  while (my $line = <$client>) {
+    if ($line =~ /^echo/) { $client->send($line); next }
+    if ($line =~ /^\\r?$/) { $client->send("HTTP/1.0 200 OK\\r\\n\\r\\nyou are " . $client->peerhost); last }
+  }
+  exit;
+}`;
+
+type Config = Record<string, unknown> & { containerId: string; address: { ipv4: string; ipv6: string } };
+
+let bench: AgentBench;
+let agent: ChildProcess;
+let second: ChildProcess;
+let there: string;
+let last = 0;
+const ids: string[] = [];
+
+function networked(tenantNumber: number, overrides: Record<string, unknown> = {}): Config {
+  last += 1;
+  const address = { ipv4: `10.64.1.${last}`, ipv6: `fd00:706c:696e::a40:1${last.toString(16).padStart(2, '0')}` };
+  const tenant = `tenant-${tenantNumber}`;
+  const command = ['/usr/bin/perl', '-e', SERVER];
+  const config = bench.config({ network: 'container', address, tenant, tenantNumber, command, ...overrides });
+  ids.push(config.containerId);
+  return config as Config;
+}
+
+async function started(tenantNumber: number, overrides: Record<string, unknown> = {}): Promise<Config> {
+  const config = networked(tenantNumber, overrides);
+  await bench.publishConfig(config);
+  await bench.report(config.containerId, 'started');
+  await answers(config);
+  return config;
+}
+
+/** From the host every container can be reached. */
+async function answers({ address }: Config): Promise<void> {
+  await waitFor(() => (curl(address.ipv4) === undefined ? undefined : true), 'the server in the container');
+}
+
+const REQUEST = 'exec 3<>/dev/tcp/$0/$1 && printf "GET / HTTP/1.0\\r\\n\\r\\n" >&3 && tail -n 1 <&3';
+
+function curl(address: string, port = 80): string | undefined {
+  try {
+    const argv = ['2', 'bash', '-c', REQUEST, address, String(port)];
+    return execFileSync('timeout', argv, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+  } catch {
+    return undefined;
+  }
+}
+
+async function curlIn({ containerId }: Config, address: string, port = 80): Promise<string> {
+  const command = ['/usr/bin/timeout', '2', '/bin/bash', '-c', REQUEST, address, String(port)];
+  return (await bench.exec({ containerId, command })).stdout;
+}
+
+const table = (host = bench.host): string => networkNames(instanceName(`${bench.hostDirectoryOf(host)}/runtime`)).table;
+const links = (): string[] => execFileSync('ip', ['-o', 'link'], { encoding: 'utf8' }).trim().split('\n');
+const tables = (): string => execFileSync('nft', ['list', 'tables'], { encoding: 'utf8' });
+
+/** Addresses that the rules know as sources of containers. */
+function sources(): string[] {
+  const text = execFileSync('nft', ['list', 'map', 'inet', table(), 'tenant4'], { encoding: 'utf8' });
+  return [...text.matchAll(/" \. ([\d.]+) :/g)].map(([, address = '']) => address).sort();
+}
+
+async function removed(...configs: Config[]): Promise<void> {
+  for (const config of configs) {
+    await bench.publishConfig({ ...config, generation: 9, desired: 'removed', deleteData: true });
+    await bench.report(config.containerId, 'removed', { host: String(config['host']) });
+  }
+}
+
+interface Kernel {
+  readonly links: string[];
+  readonly routes: string;
+  readonly addresses: string;
+  readonly tables: string;
+}
+const kernel = (): Kernel => ({
+  links: links(),
+  routes: execFileSync('sh', ['-c', 'ip route; ip -6 route'], { encoding: 'utf8' }),
+  addresses: execFileSync('ip', ['-o', 'address'], { encoding: 'utf8' }),
+  tables: tables(),
+});
+let before: Kernel;
+
+beforeAll(async () => {
+  enterNewNetwork();
+  execFileSync('ip', ['link', 'set', 'lo', 'up']);
+  execFileSync('ip', ['address', 'add', `${HOST}/32`, 'dev', 'lo']);
+  before = kernel();
+  bench = await AgentBench.open();
+  await bench.installImage('v1');
+  agent = bench.startAgent();
+  there = `${bench.host}-b`;
+  second = bench.startAgent(there);
+});
+
+afterAll(async () => {
+  await bench.close();
+  expect(leftovers(bench, ids)).toEqual([]);
+  await waitFor(() => (links().length === before.links.length ? true : undefined), 'the end of all interfaces');
+  expect(kernel()).toEqual(before);
+});
+
+describe('two tenants', () => {
+  it('reach their own containers, here and on another agent, and not those of the other', async () => {
+    const [one, two, other] = await Promise.all([started(1), started(1), started(2)]);
+    const far = await started(1, { host: there });
+    for (const [from, to] of [
+      [one, two],
+      [two, one],
+      [one, far],
+    ] as const)
+      expect(await curlIn(from, to.address.ipv4)).toBe(`you are ${from.address.ipv4}`);
+    expect(await curlIn(other, one.address.ipv4)).toBe('');
+    expect(await curlIn(one, other.address.ipv4)).toBe('');
+    expect(await curlIn(other, far.address.ipv4)).toBe('');
+    // The bus is on every address of this host.
+    const bus = Number(new URL(bench.connection.getServer().replace(/^(?!nats)/, 'nats://')).port);
+    expect(await curlIn(one, HOST, bus)).toBe('');
+    expect(await curlIn(one, '169.254.169.254')).toBe('');
+    await removed(one, two, other, far);
+    await waitFor(() => (tables() === '' ? true : undefined), 'the end of the rules');
+  });
+});
+
+describe('a published port', () => {
+  it('answers HTTP requests, and an open connection outlives the agent', async () => {
+    const web = await started(1, { ports: [{ protocol: 'tcp', hostPort: 8080, containerPort: 80 }] });
+    const response = await fetch(`http://${HOST}:8080/`);
+    expect(await response.text()).toBe(`you are ${HOST}`);
+    const open = connect(8080, HOST);
+    expect(await echo(open, 'echo before\n')).toBe('echo before\n');
+    const { sequence } = await bench.report(web.containerId, 'started');
+
+    await bench.stopAgent(agent, 'SIGKILL');
+    expect(await echo(open, 'echo without an agent\n')).toBe('echo without an agent\n');
+    agent = bench.startAgent();
+    await bench.report(web.containerId, 'started', { after: sequence });
+    expect(await echo(open, 'echo after\n')).toBe('echo after\n');
+    expect(curl(HOST, 8080)).toBe(`you are ${HOST}`);
+
+    const taken = networked(1, { ports: [{ protocol: 'tcp', hostPort: 8080, containerPort: 80 }] });
+    await bench.publishConfig(taken);
+    expect(await bench.report(taken.containerId, 'failed')).toMatchObject({
+      reason: 'port-taken',
+      message: `tcp . 8080 belongs to container ${web.containerId} on this host`,
+    });
+    open.destroy();
+    await removed(web, taken);
+  });
+
+  async function echo(socket: Socket, line: string): Promise<string> {
+    socket.write(line);
+    const [data] = (await once(socket, 'data')) as [Buffer];
+    return data.toString();
+  }
+});
+
+describe('rules', () => {
+  it('are those of the containers that run, wherever the agent was killed in a start', async () => {
+    const kept = await started(1);
+    const configs: Config[] = [kept];
+    for (const delayMs of [8, 14, 20, 26, 32]) {
+      const config = networked(1);
+      configs.push(config);
+      await bench.publishConfig(config);
+      await new Promise((resolve) => setTimeout(resolve, delayMs));
+      await bench.stopAgent(agent, 'SIGKILL');
+      agent = bench.startAgent();
+      await bench.report(config.containerId, 'started');
+      await answers(config);
+      expect(await curlIn(kept, config.address.ipv4)).toBe(`you are ${kept.address.ipv4}`);
+    }
+    const expected = configs.map(({ address }) => address.ipv4).sort();
+    expect(sources()).toEqual(expected);
+    await waitFor(
+      () => (links().filter((line) => line.includes('plc')).length === configs.length ? true : undefined),
+      'one interface for each container',
+    );
+    await removed(...configs.slice(1));
+    expect(sources()).toEqual([kept.address.ipv4]);
+    execFileSync('nft', ['flush', 'ruleset']);
+    await waitFor(() => (tables().includes(table()) ? true : undefined), 'the rules that were flushed');
+    expect(sources()).toEqual([kept.address.ipv4]);
+    await removed(kept);
+  });
+
+  it('are those of the run of a container that was started again', async () => {
+    const config = await started(1, { restart: { policy: 'always' } });
+    const first = await bench.report(config.containerId, 'started');
+    process.kill(first.pid ?? 0, 'SIGKILL');
+    const again = await bench.report(config.containerId, 'started', { after: first.sequence });
+    expect(again.pid).not.toBe(first.pid);
+    await answers(config);
+    expect(sources()).toEqual([config.address.ipv4]);
+    await removed(config);
+  });
+});
+
+it('is refused by an agent whose host has a route into the pool', async () => {
+  execFileSync('ip', ['route', 'add', '10.0.0.0/8', 'dev', 'lo']);
+  await bench.stopAgent(second);
+  second = bench.startAgent(there);
+  const [code] = (await once(second, 'exit')) as [number];
+  execFileSync('ip', ['route', 'delete', '10.0.0.0/8']);
+  expect(code).toBe(78);
+});

@@ -1,0 +1,399 @@
+/** On the real kernel, in a network of its own with an "outside". Needs root. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readlinkSync } from 'node:fs';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import type { ContainerNetwork } from './container-network.js';
+import { HostNetwork, type Repairs, type RunningNetwork } from './host-network.js';
+import { networkProblem } from './readiness.js';
+import { enterNewNetwork } from './network-namespace.js';
+
+const POOLS = { pool4: '10.64.0.0/10', pool6: 'fd00:706c:696e::/64' };
+const HOST = '192.0.2.1';
+const OUTSIDE = '192.0.2.2';
+const ALLOWED: ContainerNetwork['egress'] = { policy: 'allow' };
+const children: ChildProcess[] = [];
+let machine: string;
+let agent: HostNetwork;
+let other: HostNetwork;
+let outside: number;
+
+const ip = (...words: string[]): string => execFileSync('ip', words, { encoding: 'utf8' });
+const nft = (...words: string[]): string => execFileSync('nft', words, { encoding: 'utf8' });
+const within = (pid: number, ...argv: string[]): string[] => ['nsenter', '-t', String(pid), '--net', ...argv];
+
+async function start(argv: readonly string[], ready?: string): Promise<number> {
+  const [file = '', ...args] = argv;
+  const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', file, ...args], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  children.push(child);
+  await once(child, 'spawn');
+  if (ready !== undefined) for await (const text of child.stdout ?? []) if (String(text).includes(ready)) break;
+  return child.pid ?? 0;
+}
+
+/** A process in a network of its own, as a container's first one. */
+const newNamespace = (): Promise<number> =>
+  start(['unshare', '--net', 'sh', '-c', 'echo ready; exec sleep infinity'], 'ready');
+
+const SERVER = `const answer = (socket) => { socket.on('error', () => {}); socket.write(socket.remoteAddress + '\\n'); };
+require('node:net').createServer(answer).listen({ port: Number(process.argv[1]), host: '::' }, () => console.log('ready'));
+const udp = require('node:dgram').createSocket('udp6');
+udp.on('message', (_, { address, port }) => udp.send(address, port, address));
+udp.bind(Number(process.argv[1]));`;
+
+const serve = (pid: number, port = 80): Promise<number> =>
+  start(within(pid, process.execPath, '-e', SERVER, String(port)), 'ready');
+
+let last = 0;
+async function container(tenant: number, change: Partial<ContainerNetwork> = {}): Promise<RunningNetwork> {
+  last += 1;
+  return {
+    containerId: last.toString(16).padStart(32, '0'),
+    ipv4: `10.64.0.${last}`,
+    ipv6: `fd00:706c:696e::a40:${last.toString(16)}`,
+    tenant,
+    ports: [],
+    egress: ALLOWED,
+    pid: await newNamespace(),
+    ...change,
+  };
+}
+
+async function attached(
+  network: HostNetwork,
+  tenant: number,
+  change: Partial<ContainerNetwork> = {},
+): Promise<RunningNetwork> {
+  const made = await container(tenant, change);
+  expect(network.attach(made)).toEqual({ ok: true });
+  await serve(made.pid);
+  return made;
+}
+
+/** First line that a TCP server sends, which is the caller's address; undefined: not reached. */
+function call(pid: number | undefined, address: string, port = 80): string | undefined {
+  const argv = ['timeout', '1', 'bash', '-c', `exec 3<>/dev/tcp/${address}/${port} && head -n 1 <&3`];
+  const [file = '', ...args] = pid === undefined ? argv : within(pid, ...argv);
+  try {
+    return execFileSync(file, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
+      .trim()
+      .replace('::ffff:', '');
+  } catch {
+    return undefined;
+  }
+}
+
+const ASK = `const { isIPv6 } = require('node:net'); const [address, port] = process.argv.slice(1);
+const udp = require('node:dgram').createSocket(isIPv6(address) ? 'udp6' : 'udp4');
+udp.on('message', (text) => { console.log(String(text)); udp.close(); });
+udp.send('?', Number(port), address); setTimeout(() => process.exit(1), 2000).unref();`;
+const askUdp = (address: string, port: number): string =>
+  execFileSync(process.execPath, ['-e', ASK, address, String(port)], { encoding: 'utf8' })
+    .trim()
+    .replace('::ffff:', '');
+
+const check = (network: HostNetwork, running: readonly RunningNetwork[], nowMs = Date.now()): Repairs =>
+  network.check(running, (id) => running.find(({ containerId }) => containerId === id)?.pid, nowMs);
+
+interface Kernel {
+  readonly links: number;
+  readonly routes: number;
+  readonly tables: string;
+  readonly loopback: string;
+}
+const kernel = (): Kernel => ({
+  links: ip('-o', 'link').trim().split('\n').length,
+  routes: `${ip('route')}${ip('-6', 'route')}`.trim().split('\n').length,
+  tables: nft('list', 'tables'),
+  loopback: ip('-o', 'address', 'show', 'dev', 'lo'),
+});
+
+beforeAll(async () => {
+  machine = readlinkSync('/proc/thread-self/ns/net');
+  expect(networkProblem()).toBeUndefined();
+  expect(readlinkSync('/proc/thread-self/ns/net')).toBe(machine);
+  enterNewNetwork();
+  ip('link', 'set', 'lo', 'up');
+  outside = await newNamespace();
+  ip('link', 'add', 'up0', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', String(outside));
+  ip('address', 'add', `${HOST}/24`, 'dev', 'up0');
+  ip('-6', 'address', 'add', 'fd00:1::1/64', 'dev', 'up0', 'nodad');
+  ip('link', 'set', 'up0', 'up');
+  ip('route', 'add', 'default', 'via', OUTSIDE);
+  for (const words of [
+    ['link', 'set', 'eth0', 'up'],
+    ['address', 'add', `${OUTSIDE}/24`, 'dev', 'eth0'],
+    ['-6', 'address', 'add', 'fd00:1::2/64', 'dev', 'eth0', 'nodad'],
+  ])
+    execFileSync('nsenter', within(outside, 'ip', ...words).slice(1));
+  await serve(outside);
+  agent = open('aaaa00000000');
+  other = open('bbbb00000000');
+});
+
+function open(instance: string): HostNetwork {
+  const opened = HostNetwork.open({ instance, ...POOLS, nowMs: Date.now() });
+  if (typeof opened === 'string') throw new Error(opened);
+  return opened;
+}
+
+// The last link of a namespace whose processes are gone ends a moment later.
+afterEach(() => {
+  if (expect.getState().currentTestName?.startsWith('tenants') === true) return;
+  agent.removeAll();
+  other.removeAll();
+});
+
+afterAll(async () => {
+  for (const child of children) {
+    if (child.exitCode !== null || child.signalCode !== null) continue;
+    const ended = once(child, 'exit');
+    child.kill('SIGKILL');
+    await ended;
+  }
+});
+
+describe('tenants', () => {
+  let shop: RunningNetwork;
+  let shopToo: RunningNetwork;
+  let bank: RunningNetwork;
+  let shopThere: RunningNetwork;
+  let before: Kernel;
+
+  beforeAll(async () => {
+    before = kernel();
+    shop = await attached(agent, 1);
+    shopToo = await attached(agent, 1);
+    bank = await attached(agent, 2);
+    shopThere = await attached(other, 1);
+  });
+
+  it('reach their own containers, on both agents of a machine, by IPv4 and IPv6', () => {
+    for (const [from, to] of [
+      [shop, shopToo],
+      [shopToo, shop],
+      [shop, shopThere],
+      [shopThere, shop],
+    ] as const) {
+      expect(call(from.pid, to.ipv4)).toBe(from.ipv4);
+      expect(call(from.pid, to.ipv6)).toBe(from.ipv6);
+    }
+  });
+
+  it('do not reach those of others, which is counted', () => {
+    const refused = agent.drops().refused;
+    expect(call(bank.pid, shop.ipv4)).toBeUndefined();
+    expect(call(bank.pid, shop.ipv6)).toBeUndefined();
+    expect(agent.drops().refused).toBeGreaterThan(refused);
+    const there = other.drops().refused;
+    expect(call(bank.pid, shopThere.ipv4)).toBeUndefined();
+    expect(call(shopThere.pid, bank.ipv4)).toBeUndefined();
+    expect(other.drops().refused).toBeGreaterThan(there);
+  });
+
+  it('reach the outside with the address of the host, and the host them', () => {
+    expect(call(shop.pid, OUTSIDE)).toBe(HOST);
+    expect(call(shop.pid, 'fd00:1::2')).toBe('fd00:1::1');
+    expect(call(undefined, shop.ipv4)).toBeDefined();
+    expect(call(undefined, shop.ipv6)).toBeDefined();
+    expect(call(outside, shop.ipv4)).toBeUndefined();
+  });
+
+  it('reach no service of the host, but the resolver', async () => {
+    const pids = [await serve(process.pid), await serve(process.pid, 53)];
+    const dropped = agent.drops().toHost;
+    expect(call(shop.pid, HOST)).toBeUndefined();
+    expect(call(shop.pid, '169.254.1.1')).toBeUndefined();
+    expect(call(shop.pid, 'fd00:1::1')).toBeUndefined();
+    expect(call(shop.pid, 'fe80::1%eth0')).toBeUndefined();
+    expect(agent.drops().toHost).toBeGreaterThan(dropped);
+    expect(call(shop.pid, HOST, 53)).toBeUndefined();
+    expect(call(shop.pid, '169.254.1.1', 53)).toBe(shop.ipv4);
+    for (const pid of pids) process.kill(pid, 'SIGKILL');
+  });
+
+  it('reach no link-local address elsewhere, such as that of a cloud', () => {
+    execFileSync('nsenter', within(outside, 'ip', 'address', 'add', '169.254.169.254/32', 'dev', 'eth0').slice(1));
+    ip('route', 'add', '169.254.169.254', 'dev', 'up0');
+    expect(call(undefined, '169.254.169.254')).toBeDefined();
+    const { refused } = agent.drops();
+    expect(call(shop.pid, '169.254.169.254')).toBeUndefined();
+    expect(agent.drops().refused).toBeGreaterThan(refused);
+    ip('route', 'delete', '169.254.169.254', 'dev', 'up0');
+  });
+
+  it('can not use the address of another container', () => {
+    const { spoofed } = agent.drops();
+    for (const words of [
+      ['ip', 'address', 'add', shopToo.ipv4, 'dev', 'eth0'],
+      ['ip', 'route', 'replace', 'default', 'via', '169.254.1.1', 'dev', 'eth0', 'src', shopToo.ipv4],
+    ])
+      execFileSync('nsenter', within(bank.pid, ...words).slice(1));
+    expect(call(bank.pid, shop.ipv4)).toBeUndefined();
+    expect(call(bank.pid, OUTSIDE)).toBeUndefined();
+    expect(agent.drops().spoofed).toBeGreaterThan(spoofed);
+    execFileSync(
+      'nsenter',
+      within(
+        bank.pid,
+        'ip',
+        'route',
+        'replace',
+        'default',
+        'via',
+        '169.254.1.1',
+        'dev',
+        'eth0',
+        'src',
+        bank.ipv4,
+      ).slice(1),
+    );
+    expect(call(bank.pid, OUTSIDE)).toBe(HOST);
+  });
+
+  it('are counted', () => {
+    const counters = agent.counters().get(shop.containerId);
+    expect(counters).toEqual({
+      receivedBytes: expect.any(Number),
+      receivedPackets: expect.any(Number),
+      sentBytes: expect.any(Number),
+      sentPackets: expect.any(Number),
+    });
+    expect(counters?.sentPackets).toBeGreaterThan(10);
+  });
+
+  it('leave nothing when the last one is gone', async () => {
+    for (const child of children.filter(({ pid }) => pid !== outside)) child.kill('SIGKILL');
+    await serve(outside);
+    expect(check(agent, [])).toEqual({ done: [], failed: [] });
+    expect(check(other, [])).toEqual({ done: [], failed: [] });
+    agent.removeAll();
+    other.removeAll();
+    expect(kernel()).toEqual(before);
+  });
+});
+
+describe('egress', () => {
+  it('is what the policy permits, and replies are', async () => {
+    const none = await attached(agent, 3, { egress: { policy: 'none' } });
+    const list = await attached(agent, 3, {
+      egress: {
+        policy: 'list',
+        to: [{ network: '192.0.2.0/30', protocol: 'tcp', ports: ['80'] }, { network: 'fd00:1::/64' }],
+      },
+    });
+    expect(call(none.pid, OUTSIDE)).toBeUndefined();
+    expect(call(none.pid, 'fd00:1::2')).toBeUndefined();
+    expect(call(none.pid, list.ipv4)).toBe(none.ipv4);
+    expect(call(undefined, none.ipv4)).toBeDefined();
+    expect(call(list.pid, OUTSIDE)).toBe(HOST);
+    expect(call(list.pid, 'fd00:1::2')).toBe('fd00:1::1');
+    expect(call(list.pid, OUTSIDE, 53)).toBeUndefined();
+    expect(agent.drops().egress).toBeGreaterThan(2);
+  });
+});
+
+describe('published ports', () => {
+  it('are reached from outside, from the host and from containers, by TCP and UDP, IPv4 and IPv6', async () => {
+    const tcp = { protocol: 'tcp', hostPort: 8080, containerPort: 80 } as const;
+    const web = await attached(agent, 1, {
+      egress: { policy: 'none' },
+      ports: [tcp, { ...tcp, protocol: 'udp' }, { ...tcp, hostPort: 8081, hostAddress: HOST }],
+    });
+    const bank = await attached(other, 2);
+    expect(call(outside, HOST, 8080)).toBe(OUTSIDE);
+    expect(call(outside, 'fd00:1::1', 8080)).toBe('fd00:1::2');
+    expect(call(undefined, HOST, 8080)).toBe(HOST);
+    expect(call(undefined, 'fd00:1::1', 8080)).toBe('fd00:1::1');
+    expect(call(outside, HOST, 8081)).toBe(OUTSIDE);
+    expect(call(outside, 'fd00:1::1', 8081)).toBeUndefined();
+    expect(askUdp(HOST, 8080)).toBe(HOST);
+    expect(askUdp('fd00:1::1', 8080)).toBe('fd00:1::1');
+    expect(call(bank.pid, HOST, 8080)).toBeDefined();
+    expect(call(bank.pid, web.ipv4)).toBeUndefined();
+
+    const second = await container(1, { ports: [tcp] });
+    expect(agent.attach(second)).toEqual({
+      ok: false,
+      reason: 'port-taken',
+      message: `tcp . 8080 belongs to container ${web.containerId} on this host`,
+    });
+    agent.detach(web.containerId);
+    expect(call(outside, HOST, 8080)).toBeUndefined();
+    expect(agent.attach(second)).toEqual({ ok: true });
+  });
+});
+
+describe('derived state', () => {
+  it('is found again by the next agent, after connections that stay open', async () => {
+    const one = await attached(agent, 1, { ports: [{ protocol: 'tcp', hostPort: 8080, containerPort: 80 }] });
+    const gone = await attached(agent, 1);
+    const elements = nft('list', 'map', 'inet', 'plinth_aaaa00000000', 'tenant4');
+    const next = open('aaaa00000000');
+    expect(next.takeOver([one])).toEqual({ done: [], failed: [] });
+    expect(nft('list', 'map', 'inet', 'plinth_aaaa00000000', 'tenant4')).toBe(
+      elements.replace(new RegExp(`,?\\s*"\\w+" \\. ${gone.ipv4} : \\S+`), ''),
+    );
+    expect(call(outside, HOST, 8080)).toBe(OUTSIDE);
+    expect(open('aaaa00000000').takeOver([])).toEqual({ done: [], failed: [] });
+    expect(nft('list', 'tables')).toBe('');
+  });
+
+  it('is written again when another program has removed or changed it', async () => {
+    const one = await attached(agent, 1, {
+      egress: {
+        policy: 'list',
+        to: [{ network: '0.0.0.0/0' }, { network: '192.0.2.0/29', protocol: 'tcp', ports: ['1-9'] }],
+      },
+      ports: [{ protocol: 'tcp', hostPort: 8080, containerPort: 80, hostAddress: HOST }],
+    });
+    let now = Date.now();
+    expect(check(agent, [one], (now += 60_000))).toEqual({ done: [], failed: [] });
+    nft('flush', 'ruleset');
+    expect(check(agent, [one], (now += 3_000)).done).toEqual(['the table of rules was gone, and is written again']);
+    expect(call(outside, HOST, 8080)).toBe(OUTSIDE);
+    nft('flush', 'map', 'inet', 'plinth_aaaa00000000', 'bound4');
+    expect(call(outside, HOST, 8080)).toBeUndefined();
+    expect(check(agent, [one], (now += 60_000)).done).toEqual([
+      'the table of rules was changed by another program, and is written again',
+    ]);
+    expect(call(outside, HOST, 8080)).toBe(OUTSIDE);
+    nft('add', 'table', 'inet', 'of_another');
+    expect(check(agent, [one], (now += 60_000))).toEqual({ done: [], failed: [] });
+    nft('delete', 'table', 'inet', 'of_another');
+    // An element is changed although the table was emptied a moment ago.
+    nft('flush', 'ruleset');
+    const second = await attached(agent, 1);
+    expect(call(second.pid, one.ipv4)).toBe(second.ipv4);
+    const [name] =
+      /plcaaaa\w+/.exec(
+        ip('-o', 'link')
+          .split('\n')
+          .find((line) => line.includes(one.containerId)) ?? '',
+      ) ?? [];
+    ip('link', 'delete', name ?? '');
+    expect(check(agent, [one, second], (now += 60_000)).done).toEqual([
+      `container ${one.containerId} had no interface, and has one again`,
+    ]);
+    expect(call(second.pid, one.ipv4)).toBe(second.ipv4);
+  });
+
+  it('refuses a process that is in the network of the host, or is gone', async () => {
+    const host = { ...(await container(1)), pid: process.pid };
+    expect(agent.attach(host)).toMatchObject({ ok: false, reason: 'network-failed' });
+    expect(agent.attach({ ...host, pid: 2 ** 22 + 1 })).toMatchObject({ ok: false, reason: 'network-failed' });
+    expect(agent.size).toBe(0);
+    expect(check(agent, [])).toEqual({ done: [], failed: [] });
+    expect(nft('list', 'tables')).toBe('');
+    expect(ip('-o', 'link')).not.toContain('plc');
+  });
+
+  it('finds a route of the host that leads into the pool', () => {
+    expect(agent.overlapWith(POOLS.pool4)).toBeUndefined();
+    ip('route', 'add', '10.0.0.0/8', 'via', OUTSIDE);
+    expect(agent.overlapWith(POOLS.pool4)).toBe('10.0.0.0/8');
+    ip('route', 'delete', '10.0.0.0/8');
+  });
+});

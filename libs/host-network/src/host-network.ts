@@ -1,0 +1,320 @@
+/**
+ * The network of one agent's containers on this host. What the kernel holds is derived from the containers that run:
+ * nothing is stored, and an agent that was killed at any point finds its way by {@link HostNetwork.takeOver}. Every call
+ * is synchronous and takes a millisecond or less, but for those that say so.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { SystemCallError } from '@plinth/host-os';
+import { overlap, parseNetwork } from './address.js';
+import { linksWith, makeContainerLink, removeLink, setUpHostEnd } from './container-link.js';
+import {
+  ANY_PREFIX,
+  type ContainerNetwork,
+  firstNumber,
+  GATEWAY4,
+  interfaceName,
+  type NetworkNames,
+  networkNames,
+} from './container-network.js';
+import { enableForwarding } from './kernel-settings.js';
+import { NamespaceError } from './network-namespace.js';
+import { NETLINK_ROUTE, NetlinkError, NetlinkSocket } from './netlink/netlink-socket.js';
+import {
+  addAddress,
+  type LinkCounters,
+  listRoutes,
+  readRoute,
+  removeAddress,
+  routeText,
+} from './netlink/route-messages.js';
+import { AttachedContainers } from './attached-containers.js';
+import type { AttachedNetwork, Change } from './nft/elements.js';
+import { NftError, Nftables } from './nft/nftables.js';
+import { type DropCounts, RuleTable } from './nft/rule-table.js';
+
+export interface HostNetworkOptions {
+  /** Distinguishes the agents of one machine; hexadecimal digits. */
+  readonly instance: string;
+  /** Networks of all containers' addresses, of every host. */
+  readonly pool4: string;
+  readonly pool6: string;
+  readonly nowMs: number;
+}
+
+/** A container that runs, or is about to. */
+export interface RunningNetwork extends ContainerNetwork {
+  /** Of a process in its network. */
+  readonly pid: number;
+}
+
+export type Attached =
+  | { readonly ok: true }
+  | { readonly ok: false; readonly reason: 'network-failed' | 'port-taken'; readonly message: string };
+
+/** What was not as it should be, and is now. */
+export interface Repairs {
+  /** Sentences for the log; empty: all was as it should be. */
+  readonly done: readonly string[];
+  /** What could not be repaired. */
+  readonly failed: readonly string[];
+}
+
+const LOOPBACK = 1;
+/** Comparing all elements takes time of this thread when there are many. */
+const COMPARE_EVERY_MS = 30_000;
+
+export class HostNetwork {
+  private readonly attached = new AttachedContainers();
+  private number: number;
+  private comparedAtMs = 0;
+
+  private constructor(
+    private readonly names: NetworkNames,
+    private readonly route: NetlinkSocket,
+    private readonly table: RuleTable,
+    private readonly nft: Nftables,
+    nowMs: number,
+  ) {
+    this.number = firstNumber(nowMs);
+  }
+
+  /** Changes nothing. @returns why not, when this machine can't have it */
+  static open({ instance, pool4, pool6, nowMs }: HostNetworkOptions): HostNetwork | string {
+    const nft = Nftables.open();
+    if (typeof nft === 'string') return nft;
+    const names = networkNames(instance);
+    const table = new RuleTable(nft, { ...names, pool4, pool6 });
+    return new HostNetwork(names, new NetlinkSocket(NETLINK_ROUTE), table, nft, nowMs);
+  }
+
+  get size(): number {
+    return this.attached.size;
+  }
+
+  /** A route of the host that leads into a network of containers; undefined: none. */
+  overlapWith(pool: string): string | undefined {
+    const wanted = parseNetwork(pool);
+    const own = new Set(linksWith(this.route, ANY_PREFIX).map(({ index }) => index));
+    const found = this.route
+      .ask(listRoutes(wanted.family), 'list the routes')
+      .flatMap((received) => readRoute(received) ?? [])
+      .find((route) => route.prefix > 0 && !own.has(route.index) && overlap(route, wanted));
+    return found && routeText(found);
+  }
+
+  /** Takes the containers that an agent before this one has left running; their connections go on. */
+  takeOver(running: readonly RunningNetwork[]): Repairs {
+    const interfaces = this.interfacesByContainer();
+    const lost: RunningNetwork[] = [];
+    for (const container of running) {
+      const name = interfaces.get(container.containerId);
+      if (name === undefined) lost.push(container);
+      else this.attached.set({ ...container, interface: name });
+    }
+    const done: string[] = [];
+    if (this.attached.size > 0) {
+      done.push(...this.prepareHost());
+      this.table.write(this.attached.elements());
+      for (const container of this.attached.all()) setUpHostEnd(this.route, container);
+    } else if (lost.length === 0) this.clear();
+    return this.attachLost(lost, done);
+  }
+
+  /** Gives a container its interface, after its rules. Also when it has one: then a new one, for a new run. */
+  attach({ pid, ...container }: RunningNetwork): Attached {
+    this.detach(container.containerId);
+    this.number += 1;
+    const attached = { ...container, interface: interfaceName(this.names, this.number) };
+    const taken = this.attached.takenBy(attached);
+    if (taken !== undefined) {
+      const { key, set } = taken.element;
+      const reason = /^(?:ports|bound)/.test(set) ? 'port-taken' : 'network-failed';
+      return { ok: false, reason, message: `${key} belongs to container ${taken.containerId} on this host` };
+    }
+    try {
+      if (!this.table.isWritten) this.prepareHost();
+      this.changeTable({ add: this.attached.set(attached), remove: [] });
+      makeContainerLink(this.route, attached, pid);
+      return { ok: true };
+    } catch (error) {
+      this.detach(container.containerId);
+      if (!isRefusal(error)) throw error;
+      return { ok: false, reason: 'network-failed', message: error.message };
+    }
+  }
+
+  /** Its interface ends with its network namespace, and its routes with that. */
+  detach(containerId: string): void {
+    const remove = this.attached.delete(containerId);
+    if (this.table.isWritten) this.changeTable({ add: [], remove });
+  }
+
+  /**
+   * Compares everything with the containers that run or are being started, and mends it. When there are none, nothing
+   * is left on the host.
+   * @param pidOf a process in the network of a container that runs; undefined: it is being started, or has just ended
+   */
+  check(
+    running: readonly ContainerNetwork[],
+    pidOf: (containerId: string) => number | undefined,
+    nowMs: number,
+  ): Repairs {
+    const wanted = new Map(running.map((container) => [container.containerId, container]));
+    for (const { containerId } of this.attached.all()) if (!wanted.has(containerId)) this.detach(containerId);
+    const lost: RunningNetwork[] = [];
+    const isLost = (container: ContainerNetwork): void => {
+      const pid = pidOf(container.containerId);
+      if (pid !== undefined) lost.push({ ...container, pid });
+    };
+    for (const container of wanted.values()) {
+      const known = this.attached.get(container.containerId);
+      if (known === undefined) isLost(container);
+      // Its config has changed.
+      else if (!isSame(known, container)) this.replace({ ...container, interface: known.interface });
+    }
+    if (this.attached.size === 0 && lost.length === 0) {
+      if (this.table.isWritten) this.clear();
+      return { done: [], failed: [] };
+    }
+    const done: string[] = [];
+    if (this.attached.size > 0) done.push(...this.prepareHost(), ...this.mendTable(nowMs));
+    if (nowMs - this.comparedAtMs >= COMPARE_EVERY_MS) {
+      this.comparedAtMs = nowMs;
+      const interfaces = this.interfacesByContainer();
+      for (const { containerId, interface: name } of this.attached.all()) {
+        const container = wanted.get(containerId);
+        if (container && interfaces.get(containerId) !== name) isLost(container);
+      }
+    }
+    return this.attachLost(lost, done);
+  }
+
+  /** Of its interface, as the container counts; undefined: it has none. */
+  counters(): ReadonlyMap<string, LinkCounters> {
+    const links = new Map(linksWith(this.route, this.names.prefix).map(({ name, counters }) => [name, counters]));
+    return new Map(
+      this.attached.all().flatMap(({ containerId, interface: name }) => {
+        const host = links.get(name);
+        if (host === undefined) return [];
+        // What the host's end has received the container has sent.
+        const { receivedBytes, receivedPackets, sentBytes, sentPackets } = host;
+        return [
+          [
+            containerId,
+            {
+              receivedBytes: sentBytes,
+              receivedPackets: sentPackets,
+              sentBytes: receivedBytes,
+              sentPackets: receivedPackets,
+            },
+          ] as const,
+        ];
+      }),
+    );
+  }
+
+  drops(): DropCounts {
+    return this.table.drops();
+  }
+
+  /** Whether interfaces of containers are there, also of those that have just ended. */
+  get hasInterfaces(): boolean {
+    return linksWith(this.route, this.names.prefix).length > 0;
+  }
+
+  /** Takes everything of this agent away, also what one before it has left. Takes some 10 ms for each interface. */
+  removeAll(): void {
+    this.attached.clear();
+    for (const { name } of linksWith(this.route, this.names.prefix)) removeLink(this.route, name);
+    this.clear();
+  }
+
+  close(): void {
+    this.route.close();
+    this.table.close();
+    this.nft.close();
+  }
+
+  private interfacesByContainer(): ReadonlyMap<string, string> {
+    const links = linksWith(this.route, this.names.prefix).sort((a, b) => a.index - b.index);
+    // The last one of a container is that of its present run: one before it may not have ended yet.
+    return new Map(links.flatMap(({ name, alias }) => (alias === undefined ? [] : [[alias, name] as const])));
+  }
+
+  private replace(network: AttachedNetwork): void {
+    const remove = this.attached.delete(network.containerId);
+    this.changeTable({ add: this.attached.set(network), remove });
+  }
+
+  private changeTable(change: Change): void {
+    if (this.table.isWritten) {
+      try {
+        this.table.change(change);
+        return;
+      } catch (error) {
+        // Another program has changed it: the whole table is written below.
+        if (!(error instanceof NftError)) throw error;
+      }
+    }
+    this.table.write(this.attached.elements());
+  }
+
+  private mendTable(nowMs: number): string[] {
+    if (this.table.isGone) {
+      this.table.write(this.attached.elements());
+      return ['the table of rules was gone, and is written again'];
+    }
+    if (!this.table.isSuspect || nowMs - this.comparedAtMs < COMPARE_EVERY_MS) return [];
+    if (this.table.matches()) return [];
+    this.table.write(this.attached.elements());
+    return ['the table of rules was changed by another program, and is written again'];
+  }
+
+  private attachLost(lost: readonly RunningNetwork[], done: string[]): Repairs {
+    const failed: string[] = [];
+    for (const container of lost) {
+      const result = this.attach(container);
+      if (result.ok) done.push(`container ${container.containerId} had no interface, and has one again`);
+      else failed.push(`container ${container.containerId} has no interface: ${result.message}`);
+    }
+    return { done, failed };
+  }
+
+  /** @returns what was changed */
+  private prepareHost(): string[] {
+    const changed = enableForwarding();
+    // Of the link's scope, so that it is the source of nothing that the host sends elsewhere.
+    this.route.ensure([addAddress(LOOPBACK, GATEWAY4, 'link')], `give ${GATEWAY4} to lo`);
+    return changed;
+  }
+
+  /** Rules, and what several agents of a machine share once no container needs it. */
+  private clear(): void {
+    this.table.remove();
+    if (linksWith(this.route, ANY_PREFIX).length > 0) return;
+    try {
+      this.route.change(removeAddress(LOOPBACK, GATEWAY4), `take ${GATEWAY4} from lo`);
+    } catch (error) {
+      if (!(error instanceof NetlinkError && error.code === 'EADDRNOTAVAIL')) throw error;
+    }
+  }
+}
+
+function isSame(one: ContainerNetwork, other: ContainerNetwork): boolean {
+  return (
+    one.ipv4 === other.ipv4 &&
+    one.ipv6 === other.ipv6 &&
+    one.tenant === other.tenant &&
+    isDeepStrictEqual(one.ports, other.ports) &&
+    isDeepStrictEqual(one.egress, other.egress)
+  );
+}
+
+function isRefusal(error: unknown): error is Error {
+  return (
+    error instanceof NetlinkError ||
+    error instanceof NftError ||
+    error instanceof NamespaceError ||
+    error instanceof SystemCallError
+  );
+}

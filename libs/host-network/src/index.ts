@@ -1,0 +1,15 @@
+/** The network of containers on one host: interfaces, addresses and routes by rtnetlink, rules by libnftables. */
+export type { ContainerNetwork, Egress, EgressTarget, NetworkNames, PublishedPort } from './container-network.js';
+export { ANY_PREFIX, GATEWAY4, GATEWAY6, networkNames } from './container-network.js';
+export {
+  type Attached,
+  HostNetwork,
+  type HostNetworkOptions,
+  type Repairs,
+  type RunningNetwork,
+} from './host-network.js';
+export type { LinkCounters } from './netlink/route-messages.js';
+export type { DropCounts } from './nft/rule-table.js';
+export { enterNewNetwork, NamespaceError } from './network-namespace.js';
+export { droppingForwardChains, type ForwardPolicy, networkProblem } from './readiness.js';
+export { parseNetwork } from './address.js';

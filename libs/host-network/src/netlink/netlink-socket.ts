@@ -1,0 +1,146 @@
+/** A netlink socket: requests and their answers, in the thread that calls. */
+import { constants } from 'node:os';
+import { bindCall, type BoundCall, errnoName, lastErrno, SystemCallError } from '@plinth/host-os';
+import {
+  decodeMessages,
+  encodeMessage,
+  type Message,
+  NLM_F_ACK,
+  NLM_F_DUMP,
+  NLM_F_MULTI,
+  NLM_F_REQUEST,
+  NLMSG_DONE,
+  NLMSG_ERROR,
+  type Received,
+} from './message.js';
+
+/** sys/socket.h, linux/netlink.h */
+const AF_NETLINK = 16;
+const SOCK_RAW = 3;
+const SOCK_CLOEXEC = 0o2000000;
+const MSG_TRUNC = 0x20;
+export const NETLINK_ROUTE = 0;
+export const NETLINK_NETFILTER = 12;
+const RECEIVE_BYTES = 128 * 1024;
+/** A number has 32 bits in a message. */
+const SEQUENCE_RESTART = 2 ** 31;
+
+/** The kernel refused a request. */
+export class NetlinkError extends Error {
+  override readonly name = 'NetlinkError';
+  /** e.g. `EEXIST` */
+  readonly code: string;
+  constructor(
+    readonly request: string,
+    errno: number,
+  ) {
+    super(`${errnoName(errno)}: the kernel refused to ${request}`);
+    this.code = errnoName(errno);
+  }
+}
+
+/** For all sockets: what was received is read before anything else is. */
+const buffer = Buffer.allocUnsafeSlow(RECEIVE_BYTES);
+
+let bound: Readonly<Record<'socket' | 'send' | 'recv' | 'close', BoundCall>> | undefined;
+
+function libc(): NonNullable<typeof bound> {
+  bound ??= {
+    socket: bindCall('int socket(int domain, int type, int protocol)'),
+    send: bindCall('long send(int fd, const void *bytes, unsigned long length, int flags)'),
+    recv: bindCall('long recv(int fd, void *bytes, unsigned long length, int flags)'),
+    close: bindCall('int close(int fd)'),
+  };
+  return bound;
+}
+
+/** Belongs to the network namespace that this thread is in when it is opened, wherever it is used later. */
+export class NetlinkSocket {
+  private sequence = 0;
+  private readonly fd: number;
+
+  /** @throws SystemCallError */
+  constructor(protocol: number) {
+    this.fd = libc().socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
+    if (this.fd < 0) throw new SystemCallError('socket', lastErrno(), 'for netlink');
+  }
+
+  /** Waits for the kernel's confirmation. @param what as in "the kernel refused to …" @throws NetlinkError */
+  change(message: Message, what: string): void {
+    this.exchange({ ...message, flags: message.flags | NLM_F_REQUEST | NLM_F_ACK }, what);
+  }
+
+  /**
+   * Several changes in one call, in order; what is there already counts as made. A refused one does not keep the kernel
+   * from those after it.
+   * @throws NetlinkError for the first that was refused
+   */
+  ensure(messages: readonly Message[], what: string): void {
+    if (this.sequence > SEQUENCE_RESTART) this.sequence = 0;
+    const first = this.sequence + 1;
+    const each = messages.map((message, index) =>
+      encodeMessage({ ...message, flags: message.flags | NLM_F_REQUEST | NLM_F_ACK }, first + index),
+    );
+    this.sequence += messages.length;
+    this.send(Buffer.concat(each));
+    let refused: number | undefined;
+    for (let open = messages.length; open > 0;) {
+      for (const { type, sequence, payload } of this.receive()) {
+        if (sequence < first || sequence > this.sequence || type !== NLMSG_ERROR) continue;
+        open -= 1;
+        const errno = -payload.readInt32LE(0);
+        if (errno !== 0 && errno !== constants.errno.EEXIST) refused ??= errno;
+      }
+    }
+    if (refused !== undefined) throw new NetlinkError(what, refused);
+  }
+
+  /** @returns the answer, or all of a list @throws NetlinkError */
+  ask(message: Message, what: string): Received[] {
+    // A list ends with a message of its own, a single answer with the confirmation.
+    const flags = message.flags | NLM_F_REQUEST;
+    return this.exchange({ ...message, flags: (flags & NLM_F_DUMP) === NLM_F_DUMP ? flags : flags | NLM_F_ACK }, what);
+  }
+
+  close(): void {
+    libc().close(this.fd);
+  }
+
+  private exchange(message: Message, what: string): Received[] {
+    if (this.sequence > SEQUENCE_RESTART) this.sequence = 0;
+    this.sequence += 1;
+    this.send(encodeMessage(message, this.sequence));
+    const answers: Received[] = [];
+    for (;;) {
+      for (const received of this.receive()) {
+        // An answer to a request that was given up.
+        if (received.sequence !== this.sequence) continue;
+        if (received.type === NLMSG_ERROR) {
+          const errno = -received.payload.readInt32LE(0);
+          if (errno !== 0) throw new NetlinkError(what, errno);
+          return answers;
+        }
+        if (received.type === NLMSG_DONE) {
+          const errno = received.payload.length >= 4 ? -received.payload.readInt32LE(0) : 0;
+          if (errno > 0) throw new NetlinkError(what, errno);
+          return answers;
+        }
+        // What it holds is overwritten by the next datagram.
+        answers.push({ ...received, payload: Buffer.from(received.payload) });
+        if ((message.flags & NLM_F_ACK) === 0 && (received.flags & NLM_F_MULTI) === 0) return answers;
+      }
+    }
+  }
+
+  private send(bytes: Buffer): void {
+    if (libc().send(this.fd, bytes, bytes.length, 0) !== bytes.length)
+      throw new SystemCallError('send', lastErrno(), 'on netlink');
+  }
+
+  private receive(): Received[] {
+    const length = libc().recv(this.fd, buffer, buffer.length, MSG_TRUNC);
+    if (length < 0) throw new SystemCallError('recv', lastErrno(), 'on netlink');
+    if (length > buffer.length) throw new RangeError(`a netlink datagram of ${length} bytes`);
+    return decodeMessages(buffer.subarray(0, length));
+  }
+}

@@ -1,0 +1,293 @@
+/** What is asked of rtnetlink(7), as messages; and what it answers about links and routes. Pure. */
+import { addressBytes, addressText, type AddressRange, type Family } from '../address.js';
+import {
+  type Attribute,
+  decodeAttributes,
+  encodeAttributes,
+  type Message,
+  NLM_F_CREATE,
+  NLM_F_DUMP,
+  NLM_F_EXCL,
+  NLM_F_REPLACE,
+  type Received,
+  text,
+  textOf,
+  u32,
+  u8,
+} from './message.js';
+
+/** linux/rtnetlink.h */
+export const RTM_NEWLINK = 16;
+const RTM_DELLINK = 17;
+const RTM_GETLINK = 18;
+const RTM_NEWADDR = 20;
+const RTM_DELADDR = 21;
+export const RTM_NEWROUTE = 24;
+const RTM_GETROUTE = 26;
+const RTM_NEWNEIGH = 28;
+const RT_TABLE_MAIN = 254;
+const RTPROT_STATIC = 4;
+const RTN_UNICAST = 1;
+const SCOPE_UNIVERSE = 0;
+const SCOPE_LINK = 253;
+/** linux/if_link.h */
+const IFLA_ADDRESS = 1;
+const IFLA_IFNAME = 3;
+const IFLA_MTU = 4;
+const IFLA_LINKINFO = 18;
+const IFLA_NET_NS_PID = 19;
+const IFLA_IFALIAS = 20;
+const IFLA_STATS64 = 23;
+const IFLA_AF_SPEC = 26;
+const IFLA_INFO_KIND = 1;
+const IFLA_INFO_DATA = 2;
+const VETH_INFO_PEER = 1;
+const IFLA_INET6_ADDR_GEN_MODE = 8;
+const ADDR_GEN_NONE = 1;
+const IFF_UP = 1;
+/** linux/if_addr.h */
+const IFA_ADDRESS = 1;
+const IFA_LOCAL = 2;
+const IFA_F_NODAD = 0x02;
+/** linux/rtnetlink.h */
+const RTA_DST = 1;
+const RTA_OIF = 4;
+const RTA_GATEWAY = 5;
+const RTA_TABLE = 15;
+/** linux/neighbour.h */
+const NDA_DST = 1;
+const NDA_LLADDR = 2;
+const NUD_PERMANENT = 0x80;
+
+const AF_INET = 2;
+const AF_INET6 = 10;
+const familyNumber = (family: Family): number => (family === 4 ? AF_INET : AF_INET6);
+const familyIn = (address: string): Family => (address.includes(':') ? 6 : 4);
+const FULL: Readonly<Record<Family, number>> = { 4: 32, 6: 128 };
+
+const attribute = (type: number, payload: Attribute['payload']): Attribute => ({ type, payload });
+
+/** `struct ifinfomsg` */
+function linkBody({ index = 0, flags = 0, change = 0 }: { index?: number; flags?: number; change?: number }): Buffer {
+  const body = Buffer.alloc(16);
+  body.writeInt32LE(index, 4);
+  body.writeUInt32LE(flags, 8);
+  body.writeUInt32LE(change, 12);
+  return body;
+}
+
+/** No address that the kernel makes: nothing is sent that no program asked for. */
+const withoutOwnAddress = attribute(IFLA_AF_SPEC, [
+  attribute(AF_INET6, [attribute(IFLA_INET6_ADDR_GEN_MODE, u8(ADDR_GEN_NONE))]),
+]);
+
+export interface Pair {
+  readonly name: string;
+  readonly hardwareAddress: Buffer;
+  readonly mtu?: number;
+  readonly peer: {
+    readonly name: string;
+    readonly hardwareAddress: Buffer;
+    /** A process in the network namespace in which this end is made. */
+    readonly pid: number;
+  };
+}
+
+/** Both ends are down: the kernel refuses a peer that is made up (ENOTCONN). */
+export function makePair({ name, hardwareAddress, mtu, peer }: Pair): Message {
+  const size = mtu === undefined ? [] : [attribute(IFLA_MTU, u32(mtu))];
+  // The payload of VETH_INFO_PEER is a body and attributes.
+  const peerAttributes = [
+    attribute(IFLA_IFNAME, text(peer.name)),
+    attribute(IFLA_ADDRESS, peer.hardwareAddress),
+    ...size,
+    attribute(IFLA_NET_NS_PID, u32(peer.pid)),
+  ];
+  return {
+    type: RTM_NEWLINK,
+    flags: NLM_F_CREATE | NLM_F_EXCL,
+    body: linkBody({}),
+    attributes: [
+      attribute(IFLA_IFNAME, text(name)),
+      attribute(IFLA_ADDRESS, hardwareAddress),
+      ...size,
+      attribute(IFLA_LINKINFO, [
+        attribute(IFLA_INFO_KIND, text('veth')),
+        attribute(IFLA_INFO_DATA, [
+          attribute(VETH_INFO_PEER, Buffer.concat([linkBody({}), encodeAttributes(peerAttributes)])),
+        ]),
+      ]),
+    ],
+  };
+}
+
+/**
+ * Before the link is set up.
+ * @param alias a text that the kernel keeps with the link and `ip link` shows
+ */
+export function configureLink(index: number, alias?: string): Message {
+  return {
+    type: RTM_NEWLINK,
+    flags: 0,
+    body: linkBody({ index }),
+    attributes: [
+      ...(alias === undefined ? [] : [attribute(IFLA_IFALIAS, Buffer.from(alias, 'utf8'))]),
+      withoutOwnAddress,
+    ],
+  };
+}
+
+export function setLinkUp(index: number): Message {
+  return { type: RTM_NEWLINK, flags: 0, body: linkBody({ index, flags: IFF_UP, change: IFF_UP }), attributes: [] };
+}
+
+export function deleteLink(name: string): Message {
+  return { type: RTM_DELLINK, flags: 0, body: linkBody({}), attributes: [attribute(IFLA_IFNAME, text(name))] };
+}
+
+export function getLink(name: string): Message {
+  return { type: RTM_GETLINK, flags: 0, body: linkBody({}), attributes: [attribute(IFLA_IFNAME, text(name))] };
+}
+
+export function listLinks(): Message {
+  return { type: RTM_GETLINK, flags: NLM_F_DUMP, body: linkBody({}), attributes: [] };
+}
+
+function addressMessage(type: number, flags: number, index: number, address: string, scope: number): Message {
+  const family = familyIn(address);
+  const bytes = addressBytes(address);
+  return {
+    type,
+    flags,
+    // struct ifaddrmsg
+    body: Buffer.concat([
+      Buffer.from([familyNumber(family), FULL[family], family === 6 ? IFA_F_NODAD : 0, scope]),
+      u32(index),
+    ]),
+    attributes: [attribute(IFA_LOCAL, bytes), attribute(IFA_ADDRESS, bytes)],
+  };
+}
+
+/** One address without a network, an IPv6 address without the search for its duplicate; EEXIST when it is there. */
+export function addAddress(index: number, address: string, scope: 'global' | 'link' = 'global'): Message {
+  const flags = NLM_F_CREATE | NLM_F_EXCL;
+  return addressMessage(RTM_NEWADDR, flags, index, address, scope === 'link' ? SCOPE_LINK : SCOPE_UNIVERSE);
+}
+
+export function removeAddress(index: number, address: string): Message {
+  return addressMessage(RTM_DELADDR, 0, index, address, SCOPE_UNIVERSE);
+}
+
+export interface Route {
+  readonly index: number;
+  /** One address; absent: the default route. */
+  readonly to?: string;
+  /** Absent: what is on the link itself. */
+  readonly via?: string;
+  /** Needed when neither of them is there. */
+  readonly family: Family;
+}
+
+/** Replaces a route to the same destination. */
+export function addRoute({ index, to, via, family }: Route): Message {
+  const scope = family === 4 && via === undefined ? SCOPE_LINK : SCOPE_UNIVERSE;
+  const body = Buffer.alloc(12);
+  body[0] = familyNumber(family);
+  body[1] = to === undefined ? 0 : FULL[family];
+  body[4] = RT_TABLE_MAIN;
+  body[5] = RTPROT_STATIC;
+  body[6] = scope;
+  body[7] = RTN_UNICAST;
+  return {
+    type: RTM_NEWROUTE,
+    flags: NLM_F_CREATE | NLM_F_REPLACE,
+    body,
+    attributes: [
+      ...(to === undefined ? [] : [attribute(RTA_DST, addressBytes(to))]),
+      ...(via === undefined ? [] : [attribute(RTA_GATEWAY, addressBytes(via))]),
+      attribute(RTA_OIF, u32(index)),
+    ],
+  };
+}
+
+export function listRoutes(family: Family): Message {
+  const body = Buffer.alloc(12);
+  body[0] = familyNumber(family);
+  return { type: RTM_GETROUTE, flags: NLM_F_DUMP, body, attributes: [] };
+}
+
+/** An entry that never ages: nobody is asked, and no answer changes it. */
+export function addNeighbour(index: number, address: string, hardwareAddress: Buffer): Message {
+  const body = Buffer.alloc(12);
+  body[0] = familyNumber(familyIn(address));
+  body.writeInt32LE(index, 4);
+  body.writeUInt16LE(NUD_PERMANENT, 8);
+  return {
+    type: RTM_NEWNEIGH,
+    flags: NLM_F_CREATE | NLM_F_REPLACE,
+    body,
+    attributes: [attribute(NDA_DST, addressBytes(address)), attribute(NDA_LLADDR, hardwareAddress)],
+  };
+}
+
+export interface Link {
+  readonly index: number;
+  readonly name: string;
+  readonly alias?: string;
+  /** Since it was made; received and sent as its own end counts them. */
+  readonly counters: LinkCounters;
+}
+
+export interface LinkCounters {
+  readonly receivedPackets: number;
+  readonly sentPackets: number;
+  readonly receivedBytes: number;
+  readonly sentBytes: number;
+}
+
+const LINK_BODY_BYTES = 16;
+const ROUTE_BODY_BYTES = 12;
+
+export function readLink({ type, payload }: Received): Link | undefined {
+  if (type !== RTM_NEWLINK || payload.length < LINK_BODY_BYTES) return undefined;
+  const attributes = decodeAttributes(payload.subarray(LINK_BODY_BYTES));
+  const stats = attributes.get(IFLA_STATS64);
+  const counter = (at: number): number =>
+    stats && stats.length >= at * 8 + 8 ? Number(stats.readBigUInt64LE(at * 8)) : 0;
+  return {
+    index: payload.readInt32LE(4),
+    name: textOf(attributes.get(IFLA_IFNAME)) ?? '',
+    alias: textOf(attributes.get(IFLA_IFALIAS)),
+    counters: {
+      receivedPackets: counter(0),
+      sentPackets: counter(1),
+      receivedBytes: counter(2),
+      sentBytes: counter(3),
+    },
+  };
+}
+
+/** A route of the main table. */
+export interface FoundRoute extends AddressRange {
+  readonly prefix: number;
+  /** 0: it leads to no interface. */
+  readonly index: number;
+}
+
+export function readRoute({ type, payload }: Received): FoundRoute | undefined {
+  if (type !== RTM_NEWROUTE || payload.length < ROUTE_BODY_BYTES) return undefined;
+  const family: Family = payload[0] === AF_INET6 ? 6 : 4;
+  const prefix = payload[1] ?? 0;
+  const attributes = decodeAttributes(payload.subarray(ROUTE_BODY_BYTES));
+  const table = attributes.get(RTA_TABLE)?.readUInt32LE(0) ?? payload[4];
+  if (table !== RT_TABLE_MAIN) return undefined;
+  const to = attributes.get(RTA_DST);
+  const first = to === undefined ? 0n : BigInt(`0x${to.toString('hex')}`);
+  const last = first + (1n << BigInt(FULL[family] - prefix)) - 1n;
+  return { family, prefix, first, last, index: attributes.get(RTA_OIF)?.readInt32LE(0) ?? 0 };
+}
+
+/** e.g. `10.0.0.0/8` */
+export function routeText({ family, first, prefix }: FoundRoute): string {
+  return `${addressText(family, first)}/${prefix}`;
+}

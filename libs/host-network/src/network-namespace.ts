@@ -1,0 +1,79 @@
+/**
+ * Work in another network namespace. A namespace belongs to a thread: everything here is synchronous, on the main
+ * thread, and back before it returns; a process that can't come back ends, because it would go on with the wrong
+ * network.
+ */
+import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import { isMainThread } from 'node:worker_threads';
+import { bindCall, type BoundCall, lastErrno, SystemCallError } from '@plinth/host-os';
+
+/** sched.h */
+const CLONE_NEWNET = 0x4000_0000;
+/** sysexits.h */
+const EX_OSERR = 71;
+const OWN = '/proc/thread-self/ns/net';
+
+let bound: Readonly<Record<'setns' | 'unshare', BoundCall>> | undefined;
+
+function libc(): NonNullable<typeof bound> {
+  bound ??= { setns: bindCall('int setns(int fd, int type)'), unshare: bindCall('int unshare(int flags)') };
+  return bound;
+}
+
+/** The process has the caller's own network, or has ended. */
+export class NamespaceError extends Error {
+  override readonly name = 'NamespaceError';
+}
+
+/**
+ * @param work synchronous
+ * @throws NamespaceError when the process is gone or is in this thread's own network
+ */
+export function inNetworkOf<T>(pid: number, work: () => T): T {
+  let fd: number;
+  try {
+    fd = openSync(`/proc/${pid}/ns/net`, constants.O_RDONLY);
+  } catch (error) {
+    throw new NamespaceError(`process ${pid} has no network namespace`, { cause: error });
+  }
+  try {
+    return away((own) => {
+      if (fstatSync(fd).ino === fstatSync(own).ino)
+        throw new NamespaceError(`process ${pid} is in the network of the host`);
+      if (libc().setns(fd, CLONE_NEWNET) !== 0) throw new SystemCallError('setns', lastErrno(), `of process ${pid}`);
+    }, work);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** In a network namespace that nothing else is in, and which ends with what `work` leaves open. */
+export function inNewNetwork<T>(work: () => T): T {
+  return away(() => {
+    if (libc().unshare(CLONE_NEWNET) !== 0) throw new SystemCallError('unshare', lastErrno(), 'of the network');
+  }, work);
+}
+
+/** For tests: this thread, and what it starts from now on, is in a network of its own. There is no way back. */
+export function enterNewNetwork(): void {
+  if (!isMainThread) throw new NamespaceError('namespaces are changed on the main thread only');
+  if (libc().unshare(CLONE_NEWNET) !== 0) throw new SystemCallError('unshare', lastErrno(), 'of the network');
+}
+
+function away<T>(leave: (own: number) => void, work: () => T): T {
+  if (!isMainThread) throw new NamespaceError('namespaces are changed on the main thread only');
+  const own = openSync(OWN, constants.O_RDONLY);
+  try {
+    leave(own);
+    try {
+      return work();
+    } finally {
+      if (libc().setns(own, CLONE_NEWNET) !== 0) {
+        process.stderr.write(`the way back to the network of the host is closed: errno ${lastErrno()}\n`);
+        process.exit(EX_OSERR);
+      }
+    }
+  } finally {
+    closeSync(own);
+  }
+}

@@ -1,0 +1,109 @@
+/**
+ * The agent's table in the kernel. It is derived state: what it must hold is known here, and what the kernel holds is
+ * compared with it whenever another program has changed nftables.
+ */
+import { type Change, changeText, difference, type Element, elementName, elementsInListing } from './elements.js';
+import type { Nftables } from './nftables.js';
+import { DROP_COUNTERS, removalText, type RulesetOptions, tableText } from './ruleset.js';
+import { TableWatch } from './table-watch.js';
+
+export type DropCounts = Readonly<Record<keyof typeof DROP_COUNTERS, number>>;
+
+export class RuleTable {
+  private readonly held = new Map<string, Element>();
+  private readonly watch: TableWatch;
+  private chains: string | undefined;
+  private handle: bigint | undefined;
+  /** Of nftables, up to which all changes are known to be ours. */
+  private generation: number | undefined;
+
+  constructor(
+    private readonly nft: Nftables,
+    private readonly options: RulesetOptions,
+  ) {
+    this.watch = new TableWatch(options.table);
+  }
+
+  /** Whether this process has written it. */
+  get isWritten(): boolean {
+    return this.chains !== undefined;
+  }
+
+  /** The elements that it must hold. */
+  get elements(): readonly Element[] {
+    return [...this.held.values()];
+  }
+
+  /** Replaces the whole table in one transaction: no packet meets a part of it. @throws NftError */
+  write(elements: readonly Element[]): void {
+    this.nft.run(tableText(this.options, changeText(this.options.table, { add: elements, remove: [] })));
+    this.held.clear();
+    for (const element of elements) this.held.set(elementName(element), element);
+    this.handle = this.watch.handle();
+    this.chains = this.nft.chains(this.options.table);
+    this.generation = undefined;
+    this.generation = this.matches() ? this.watch.generation() : undefined;
+  }
+
+  /** @throws NftError */
+  change(change: Change): void {
+    if (change.add.length + change.remove.length === 0) return;
+    const before = this.watch.generation();
+    this.nft.run(changeText(this.options.table, change));
+    for (const element of change.remove) this.held.delete(elementName(element));
+    for (const element of change.add) this.held.set(elementName(element), element);
+    if (before === this.generation && this.watch.generation() === before + 1) this.generation = before + 1;
+  }
+
+  /** As {@link change}, to hold exactly these. */
+  changeTo(wanted: readonly Element[]): void {
+    this.change(difference(this.elements, wanted));
+  }
+
+  /** The table is gone, or is another one of the same name. */
+  get isGone(): boolean {
+    return this.handle === undefined || this.watch.handle() !== this.handle;
+  }
+
+  /** Whether another program may have changed it since it was last compared. */
+  get isSuspect(): boolean {
+    return this.generation === undefined || this.watch.generation() !== this.generation;
+  }
+
+  /** Compares chains and elements; costs as much as the table is long. @throws NftError */
+  matches(): boolean {
+    const generation = this.watch.generation();
+    if (this.isGone || this.nft.chains(this.options.table) !== this.chains) return false;
+    const listed = elementsInListing(this.nft.listing(`list table inet ${this.options.table}`));
+    const { add, remove } = difference(listed, this.elements);
+    if (add.length + remove.length > 0) return false;
+    this.generation = generation;
+    return true;
+  }
+
+  /** Also of an agent before this one. @throws NftError */
+  remove(): void {
+    if (this.watch.handle() !== undefined) this.nft.run(removalText(this.options.table));
+    this.held.clear();
+    this.chains = undefined;
+    this.handle = undefined;
+    this.generation = undefined;
+  }
+
+  /** Packets that were dropped since the table was written. */
+  drops(): DropCounts {
+    const packets = new Map<string, number>();
+    if (!this.isGone) {
+      const { nftables } = this.nft.listing(`list counters table inet ${this.options.table}`) as {
+        nftables: readonly { counter?: { name: string; packets: number } }[];
+      };
+      for (const { counter } of nftables) if (counter) packets.set(counter.name, counter.packets);
+    }
+    const of = (name: keyof typeof DROP_COUNTERS): number => packets.get(DROP_COUNTERS[name]) ?? 0;
+    return { spoofed: of('spoofed'), toHost: of('toHost'), refused: of('refused'), egress: of('egress') };
+  }
+
+  close(): void {
+    this.watch.close();
+  }
+}

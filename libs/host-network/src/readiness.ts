@@ -1,0 +1,55 @@
+/** Whether this machine can have containers with a network: everything they need is tried, where nobody is. */
+import { networkNames } from './container-network.js';
+import { addAddress, listLinks } from './netlink/route-messages.js';
+import { NETLINK_ROUTE, NetlinkSocket } from './netlink/netlink-socket.js';
+import { inNewNetwork } from './network-namespace.js';
+import { Nftables } from './nft/nftables.js';
+import { tableText } from './nft/ruleset.js';
+
+const TRIED = { pool4: '10.64.0.0/10', pool6: 'fd00:706c:696e::/64' };
+
+/** A chain of another program that may end the packets of containers. */
+export interface ForwardPolicy {
+  /** e.g. `ip filter FORWARD` */
+  readonly chain: string;
+}
+
+/** Chains on the way through the host that drop what they do not know: no rule of ours can undo that. */
+export function droppingForwardChains(): ForwardPolicy[] {
+  const nft = Nftables.open();
+  if (typeof nft === 'string') return [];
+  try {
+    const { nftables } = nft.listing('list chains') as {
+      nftables: readonly { chain?: { family: string; table: string; name: string; hook?: string; policy?: string } }[];
+    };
+    return nftables.flatMap(({ chain }) =>
+      chain?.hook === 'forward' && chain.policy === 'drop'
+        ? [{ chain: `${chain.family} ${chain.table} ${chain.name}` }]
+        : [],
+    );
+  } finally {
+    nft.close();
+  }
+}
+
+/** @returns why not, in words; undefined: it can */
+export function networkProblem(): string | undefined {
+  try {
+    return inNewNetwork(() => {
+      const nft = Nftables.open();
+      if (typeof nft === 'string') return nft;
+      const socket = new NetlinkSocket(NETLINK_ROUTE);
+      try {
+        socket.ask(listLinks(), 'list the interfaces');
+        socket.ensure([addAddress(1, '169.254.1.1', 'link')], 'give an address to lo');
+        nft.run(tableText({ ...networkNames('0000'), ...TRIED }, ''));
+        return undefined;
+      } finally {
+        socket.close();
+        nft.close();
+      }
+    });
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
