@@ -43,7 +43,10 @@ export class QueriesHandler {
       : {
           ok: false,
           reason: 'container-not-found',
-          message: `there is no container ${query.name ?? query.id ?? query.requestId ?? ''}`,
+          message:
+            query.name === undefined
+              ? `there is no container ${query.id ?? query.requestId ?? ''}`
+              : `there is no container ${query.name} of tenant ${query.tenant ?? 'default'}; plinth ps --all lists all containers`,
         };
   }
 
