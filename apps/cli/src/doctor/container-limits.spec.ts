@@ -47,6 +47,11 @@ describe('how many containers fit', () => {
     expect(room.limits[0]).toMatchObject({ resource: 'inotify instances', fits: 100, soft: true });
   });
 
+  it('marks how many of them may have systemd as its first process', () => {
+    const room = containerRoom({ ...LARGE, inotifyInstancesOfAll: 128 });
+    expect(room.limits[0]).toMatchObject({ resource: 'inotify, with systemd', fits: 16, soft: true });
+  });
+
   it('has no end where nothing is known of one', () => {
     expect(containerRoom({})).toEqual({ fits: null, firstLimit: null, limits: [] });
     expect(containerRoom({ mounts: 100_000 })).toMatchObject({ fits: null, limits: [{ fits: null }] });

@@ -31,6 +31,8 @@ export interface MachineReadings {
   readonly stateInodes?: number;
   /** fs.inotify.max_user_instances where each monitor takes one, which is with cgroups of version 2. */
   readonly inotifyInstances?: number;
+  /** fs.inotify.max_user_instances: those of all containers count together, whatever users they have. */
+  readonly inotifyInstancesOfAll?: number;
   /** What the agents of this machine accept: PLINTH_CAPACITY_CONTAINERS. */
   readonly agentCapacity?: number;
 }
@@ -153,6 +155,15 @@ const DEMANDS: readonly Demand[] = [
     each: 1,
     raise: 'sysctl fs.inotify.max_user_instances',
     beyond: 'exits are noticed a second late',
+    soft: true,
+  },
+  {
+    resource: 'inotify, with systemd',
+    left: (it) => it.inotifyInstancesOfAll,
+    needed: 28,
+    each: 6,
+    raise: 'sysctl fs.inotify.max_user_instances',
+    beyond: 'systemd in a container is degraded',
     soft: true,
   },
   {

@@ -38,6 +38,7 @@ export function readMachine(home: string, environment: NodeJS.ProcessEnv): Machi
     stateInodes: state.inodes,
     // With version 1 a monitor takes an eventfd instead.
     inotifyInstances: isUnified() ? setting('fs/inotify/max_user_instances') : undefined,
+    inotifyInstancesOfAll: setting('fs/inotify/max_user_instances'),
     agentCapacity: Number(environment['PLINTH_CAPACITY_CONTAINERS'] ?? AGENT_CAPACITY),
   };
 }

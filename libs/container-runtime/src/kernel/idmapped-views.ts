@@ -17,13 +17,14 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
-import { bindCall, type BoundCall, lastErrno, SystemCallError } from '@plinth/host-os';
+import { bindCall, type BoundCall, errnoName, lastErrno, SystemCallError } from '@plinth/host-os';
 import { isInPrivateMountNamespace } from './private-mount-namespace.js';
 
 /** sys/mount.h, linux/mount.h, fcntl.h */
 const MS_NOSUID = 2;
 const MS_NODEV = 4;
 const MS_NOEXEC = 8;
+const MS_BIND = 4096;
 const MS_PRIVATE = 1 << 18;
 const MNT_DETACH = 2;
 const UMOUNT_NOFOLLOW = 8;
@@ -110,6 +111,7 @@ export class IdmappedViews {
       mkdirSync(home);
       chownSync(home, 0, users.firstId);
       chmodSync(home, 0o710);
+      this.bindToItself(home);
       for (const view of views) this.makeOne(this.pathOf(id, view.name), view, users.namespace);
       for (const file of files) {
         const path = this.pathOf(id, file.name);
@@ -133,6 +135,9 @@ export class IdmappedViews {
   remove(id: string): void {
     const home = `${this.directory}/${id}`;
     if (statSync(home, { throwIfNoEntry: false }) === undefined) return;
+    // All views at once: the kernel waits after each removal. EINVAL: there is no mount, the views were not finished.
+    if (calls().umount(home, MNT_DETACH | UMOUNT_NOFOLLOW) !== 0 && errnoName(lastErrno()) !== 'EINVAL')
+      throw new SystemCallError('umount2', lastErrno(), home);
     this.removeBelow(home, statSync(this.directory).dev);
   }
 
@@ -140,6 +145,13 @@ export class IdmappedViews {
   close(): void {
     if (this.isOpen() && calls().umount(this.directory, MNT_DETACH | UMOUNT_NOFOLLOW) !== 0)
       throw new SystemCallError('umount2', lastErrno(), this.directory);
+  }
+
+  /** A mount of its own, which takes the views below it along when it is removed. */
+  private bindToItself(home: string): void {
+    const c = calls();
+    if (c.mount(home, home, null, MS_BIND, null) !== 0 || c.mount('none', home, null, MS_PRIVATE, null) !== 0)
+      throw new SystemCallError('mount', lastErrno(), home);
   }
 
   private makeOne(target: string, view: View, userNamespace: number): void {
