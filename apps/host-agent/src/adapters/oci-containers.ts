@@ -81,6 +81,11 @@ export class OciContainers {
     return new Map(this.runtime.list().map((found) => [found.id, this.toObserved(found)]));
   }
 
+  /** Removes what an agent that was killed during starts has left mounted. Before the first start. */
+  removeStrayViews(): Promise<void> {
+    return this.runtime.removeStrayViews();
+  }
+
   expectStart(): void {
     this.runtime.expectStart();
   }

@@ -84,6 +84,7 @@ class Machine {
       },
       containers: {
         observe,
+        removeStrayViews: () => Promise.resolve(),
         observeAll: () => new Map(this.seen.kind === 'absent' ? [] : [[ID, this.seen]]),
         watchExits: (listener: (id: string) => void) => (this.onExit = listener),
         stopSignalOf: () => 'SIGTERM',

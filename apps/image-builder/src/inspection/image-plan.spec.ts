@@ -70,7 +70,7 @@ describe('the plan of a start', () => {
     expect(planImage(manifest, undefined)).toMatchObject({ user: { name: 'root', uid: 0, gid: 0 }, exposedPorts: [] });
   });
 
-  it('has every mount in order, with sizes', () => {
+  it('has every mount in order, with sizes, and what systemd needs', () => {
     const plan = planImage(manifest, undefined);
     expect(plan).toMatchObject({
       image: 'debian-12@v3',
@@ -85,10 +85,12 @@ describe('the plan of a start', () => {
       '/dev/shm',
       '/dev/mqueue',
       '/sys',
+      '/sys/fs/cgroup',
       '/.plinth/etc',
       '/etc',
       '/tmp',
       '/.plinth',
+      '/run/lock',
       '/data',
     ]);
     expect(plan.mounts.find(({ destination }) => destination === '/tmp')).toMatchObject({
