@@ -1,6 +1,9 @@
 /** The shipped rules on a real nats-server: what each member may do, and what it must not be able to do in any way. */
+import { once } from 'node:events';
 import { chmodSync, copyFileSync, writeFileSync } from 'node:fs';
+import { createConnection } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import {
   desiredConsumer,
@@ -608,6 +611,14 @@ describe('an operator', () => {
 });
 
 describe('logging in', () => {
+  it('may take longer than the two seconds that a server gives by itself', async () => {
+    const socket = createConnection(Number(new URL(bus.running.url).port), '127.0.0.1');
+    const closed = once(socket, 'close').then(() => 'closed');
+    socket.on('data', () => undefined);
+    expect(await Promise.race([closed, delay(4_000, 'waits')])).toBe('waits');
+    socket.destroy();
+  });
+
   it('is refused without a key, with an unknown one, and with a name in the message', async () => {
     await expect(connect({ servers: bus.running.url, reconnect: false })).rejects.toThrow('Authorization');
     await expect(connect({ servers: bus.running.url, reconnect: false, user: 'operator', pass: 'x' })).rejects.toThrow(

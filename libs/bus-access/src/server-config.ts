@@ -105,11 +105,18 @@ function unique(values: readonly string[]): string[] {
   return [...new Set(values)];
 }
 
+/**
+ * How long a client may take to prove who it is, seconds. The server's own 2 s are too short on a machine that is busy, or
+ * when thousands of hosts come back at once: a client whose connection is closed meanwhile waits for its own timeout.
+ */
+const LOGIN_SECONDS = 30;
+
 /** The file that a server's own configuration includes. */
 export function accessConfig(members: readonly KeyedMember[]): string {
   return [
     '# Who may do what on the bus. Made by `plinth access`; change it with that, not by hand.',
     `# ${members.map(memberId).join(' ')}`,
+    `authorization { timeout: ${LOGIN_SECONDS} }`,
     'system_account: SYS',
     `accounts: ${JSON.stringify(accountsConfig(members), null, 1)}`,
     '',
@@ -136,7 +143,7 @@ export function serverConfig(options: ServerOptions, accessFile: string): string
     `jetstream { store_dir: ${JSON.stringify(options.storeDirectory)}, max_memory_store: 256MB, max_file_store: 20GB }`,
     ...(tls
       ? [
-          `tls { cert_file: ${JSON.stringify(tls.certFile)}, key_file: ${JSON.stringify(tls.keyFile)}${tls.caFile === undefined ? '' : `, ca_file: ${JSON.stringify(tls.caFile)}, verify: true`} }`,
+          `tls { timeout: ${LOGIN_SECONDS}, cert_file: ${JSON.stringify(tls.certFile)}, key_file: ${JSON.stringify(tls.keyFile)}${tls.caFile === undefined ? '' : `, ca_file: ${JSON.stringify(tls.caFile)}, verify: true`} }`,
         ]
       : []),
     `include ${JSON.stringify(accessFile)}`,
