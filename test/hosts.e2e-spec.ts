@@ -27,7 +27,7 @@ const good = (ran: Ran): Ran => {
 };
 const ps = () => stack.client.containers();
 
-async function until<T>(look: () => Promise<T | undefined | false>, what: string, seconds = 60): Promise<T> {
+async function until<T>(look: () => Promise<T | undefined | false>, what: string, seconds = 200): Promise<T> {
   for (
     const deadline = Date.now() + seconds * 1000;
     Date.now() < deadline;

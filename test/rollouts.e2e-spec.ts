@@ -51,7 +51,7 @@ async function run(name: string, ...options: string[]): Promise<void> {
   good(await stack.plinth('run', ref('base'), '--name', name, ...options));
 }
 
-async function until<T>(look: () => Promise<T | undefined | false>, what: string, seconds = 60): Promise<T> {
+async function until<T>(look: () => Promise<T | undefined | false>, what: string, seconds = 200): Promise<T> {
   for (
     const deadline = Date.now() + seconds * 1000;
     Date.now() < deadline;
@@ -80,7 +80,7 @@ const show = (id: string): Promise<RolloutDetails> => findRollout(stack.client, 
 async function start(...options: string[]): Promise<string> {
   return json<{ rolloutId: string }>(good(await stack.plinth('rollout', 'start', '--json', ...options))).rolloutId;
 }
-const ended = (id: string, seconds = 90): Promise<RolloutDetails> =>
+const ended = (id: string, seconds = 200): Promise<RolloutDetails> =>
   until(
     async () => {
       const found = await show(id);

@@ -135,7 +135,7 @@ export class Stack {
   }
 
   /** The first fact, past or future, that fits. */
-  async fact(fits: (fact: Fact) => boolean, seconds = 60): Promise<Fact> {
+  async fact(fits: (fact: Fact) => boolean, seconds = 200): Promise<Fact> {
     const found = await this.log.within(fits, seconds * 1000);
     if (!found) throw new Error(`no such fact within ${seconds} s; last: ${JSON.stringify(this.facts.slice(-5))}`);
     return found;

@@ -17,6 +17,9 @@ import { connect, headers, type Msg, type JetStreamClient, type NatsConnection }
 import pg from 'pg';
 import { ScriptedHosts } from './scripted-hosts.js';
 
+/** Less than what jest gives a test, so that a failure names what did not come. */
+const PATIENCE_SECONDS = 250;
+
 export interface Fact {
   readonly subject: string;
   readonly data: Record<string, unknown>;
@@ -149,7 +152,7 @@ export class ProvisionerSuite {
   async fact(
     subject: string,
     match: Readonly<Record<string, unknown>>,
-    seconds = 60,
+    seconds = PATIENCE_SECONDS,
   ): Promise<Record<string, unknown>> {
     const found = await this.log.within((fact) => isAbout(fact, subject, match), seconds * 1000);
     if (found) return found.data;
@@ -161,7 +164,7 @@ export class ProvisionerSuite {
   async until<T>(
     read: () => T | undefined | false | Promise<T | undefined | false>,
     what: string,
-    seconds = 60,
+    seconds = PATIENCE_SECONDS,
   ): Promise<T> {
     for (
       const deadline = Date.now() + seconds * 1000;
