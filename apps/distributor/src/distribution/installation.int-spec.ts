@@ -177,21 +177,24 @@ describe('an installation', () => {
     const result = await install([repository.put(image, { archive: cutting(1024 ** 2, 2) })]);
     expectInstalled(result);
     expect(result.downloadedBytes).toBe(image.archive.length);
-    expect(archiveRequests().map(({ range }) => range)).toEqual([
-      undefined,
-      `bytes=${1024 ** 2}-`,
-      `bytes=${2 * 1024 ** 2}-`,
-    ]);
+    // What was on its way when the connection was cut may be lost.
+    const [first, ...others] = archiveRequests().map(({ range }) => range);
+    expect(first).toBeUndefined();
+    const begins = others.map((range) => Number(/^bytes=(\d+)-$/.exec(range ?? '')?.[1]));
+    expect(begins).toEqual([...begins].sort((a, b) => a - b));
+    expect(begins).toHaveLength(2);
+    expect(begins[0]).toBeGreaterThan(0);
     expect(repository.requests.find(({ range }) => range)?.ifRange).toMatch(/^"/);
   });
 
   it('continues the download of an earlier try in the next one', async () => {
     const source = repository.put(image, { archive: cutting(100_000, 1) });
     expectFailed(await install([source]), 'repository-unreachable');
-    expect(statSync(part()).size).toBe(100_000);
+    const kept = statSync(part()).size;
+    expect(kept).toBeGreaterThan(0);
     const result = await install([source]);
     expectInstalled(result);
-    expect(result.downloadedBytes).toBe(image.archive.length - 100_000);
+    expect(result.downloadedBytes).toBe(image.archive.length - kept);
   });
 
   it('goes on from another source', async () => {
