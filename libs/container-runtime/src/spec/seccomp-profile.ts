@@ -51,7 +51,7 @@ export const ALLOWED_SYSCALLS = words(`
   rt_sigreturn rt_sigsuspend rt_sigtimedwait rt_tgsigqueueinfo sched_get_priority_max sched_get_priority_min sched_getaffinity sched_getattr
   sched_getparam sched_getscheduler sched_rr_get_interval sched_setaffinity sched_setattr sched_setparam sched_setscheduler sched_yield
   seccomp select semctl semget semop semtimedop sendfile sendmmsg sendmsg sendto set_robust_list set_thread_area set_tid_address setfsgid
-  setfsuid setgid setgroups setitimer setpgid setpriority setregid setresgid setresuid setreuid setrlimit setsid setsockopt setuid
+  setfsuid setgid setgroups setitimer setpgid setpriority setregid setresgid setresuid setreuid setrlimit setsid setuid
   setxattr shmat shmctl shmdt shmget shutdown sigaltstack signalfd signalfd4 socketpair splice stat statfs statx symlink symlinkat sync
   sync_file_range syncfs sysinfo tee tgkill time timer_create timer_delete timer_getoverrun timer_gettime timer_settime timerfd_create
   timerfd_gettime timerfd_settime times tkill truncate umask uname unlink unlinkat utime utimensat utimes vfork vmsplice wait4 waitid
@@ -73,13 +73,36 @@ export const DENIED_SYSCALLS = words(`
 /** personality(2) values that change nothing dangerous: Linux, Linux32, UNAME26, both, and "tell me". */
 const PERSONALITIES = [0x0, 0x0008, 0x2_0000, 0x2_0008, 0xffff_ffff];
 
-/**
- * Socket families of ordinary programs: UNIX, INET, INET6. NETLINK (16) is allowed but for its transformation protocol,
- * XFRM (6).
- */
+/** Socket families of ordinary programs: UNIX, INET, INET6; and NETLINK (16) with these protocols. */
 const SOCKET_FAMILIES = [1, 2, 10];
 const AF_NETLINK = 16;
-const NETLINK_XFRM = 6;
+/**
+ * ROUTE, SOCK_DIAG, AUDIT, KOBJECT_UEVENT, GENERIC. Not those that lead into large parts of the kernel, such as XFRM (6)
+ * and NETFILTER (12). PAM and sshd refuse logins when an audit socket answers EPERM.
+ */
+const NETLINK_PROTOCOLS = [0, 4, 9, 15, 16];
+
+/**
+ * Levels of socket options that are permitted whole: IP, SOCKET, IPV6, ICMPV6, SCTP, RAW, NETLINK, MPTCP. TCP, UDP and
+ * UDPLITE follow with exceptions; all others are ENOSYS.
+ */
+const OPTION_LEVELS = [0, 1, 41, 58, 132, 255, 270, 284];
+/**
+ * An option that leads packets into other code of the kernel, which has written into the page cache that containers
+ * share: TCP_ULP (kernel TLS, ESP in TCP), UDP_ENCAP (ESP in UDP).
+ */
+const REFUSED_OPTIONS = [
+  { level: 6, option: 31 },
+  { level: 17, option: 100 },
+  // The kernel takes the options of UDP at this level, too.
+  { level: 136, option: 100 },
+] as const;
+
+/** Options of these levels have smaller numbers; 2 to the power of 7. */
+const OPTION_BITS = 7;
+
+/** The kernel reads these arguments as 32 bits: a comparison of all 64 can be deceived by the others. */
+const LOW_BITS = 0xffff_ffff;
 
 export function defaultSeccompProfile(architecture: NodeJS.Architecture = process.arch): SeccompProfile {
   return {
@@ -92,6 +115,7 @@ export function defaultSeccompProfile(architecture: NodeJS.Architecture = proces
       { names: DENIED_SYSCALLS, action: 'SCMP_ACT_ERRNO', errnoRet: EPERM },
       ...PERSONALITIES.map((value) => when('personality', 'SCMP_ACT_ALLOW', { index: 0, value, op: 'SCMP_CMP_EQ' })),
       ...socketRules(),
+      ...socketOptionRules(),
       ...cloneRules(),
       // Its flags are behind a pointer, which a filter cannot read; glibc falls back to clone(2) on ENOSYS.
       { names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: ENOSYS },
@@ -105,17 +129,44 @@ function when(name: string, action: SeccompRule['action'], ...args: SeccompArgum
   return { names: [name], action, ...(action === 'SCMP_ACT_ERRNO' && { errnoRet: EPERM }), args };
 }
 
+const sameLowBits = (index: number, value: number, mask = LOW_BITS): SeccompArgument => ({
+  index,
+  value: mask,
+  valueTwo: value,
+  op: 'SCMP_CMP_MASKED_EQ',
+});
+
 function socketRules(): SeccompRule[] {
   const rules = SOCKET_FAMILIES.map((value) =>
     when('socket', 'SCMP_ACT_ALLOW', { index: 0, value, op: 'SCMP_CMP_EQ' }),
   );
   const netlink = { index: 0, value: AF_NETLINK, op: 'SCMP_CMP_EQ' };
-  rules.push(when('socket', 'SCMP_ACT_ALLOW', netlink, { index: 2, value: NETLINK_XFRM, op: 'SCMP_CMP_NE' }));
-  rules.push(when('socket', 'SCMP_ACT_ERRNO', netlink, { index: 2, value: NETLINK_XFRM, op: 'SCMP_CMP_EQ' }));
+  const last = Math.max(...NETLINK_PROTOCOLS);
+  for (let protocol = 0; protocol <= last; protocol += 1) {
+    const action = NETLINK_PROTOCOLS.includes(protocol) ? 'SCMP_ACT_ALLOW' : 'SCMP_ACT_ERRNO';
+    rules.push(when('socket', action, netlink, { index: 2, value: protocol, op: 'SCMP_CMP_EQ' }));
+  }
+  rules.push(when('socket', 'SCMP_ACT_ERRNO', netlink, { index: 2, value: last, op: 'SCMP_CMP_GT' }));
   rules.push(when('socket', 'SCMP_ACT_ERRNO', { index: 0, value: AF_NETLINK, op: 'SCMP_CMP_GT' }));
   for (let family = 0; family < AF_NETLINK; family += 1) {
     if (!SOCKET_FAMILIES.includes(family))
       rules.push(when('socket', 'SCMP_ACT_ERRNO', { index: 0, value: family, op: 'SCMP_CMP_EQ' }));
+  }
+  return rules;
+}
+
+/** A filter can name what is the same, not what differs: the numbers around a refused one are permitted bit by bit. */
+function socketOptionRules(): SeccompRule[] {
+  const rules = OPTION_LEVELS.map((level) => when('setsockopt', 'SCMP_ACT_ALLOW', sameLowBits(1, level)));
+  for (const { level, option } of REFUSED_OPTIONS) {
+    const ofLevel = sameLowBits(1, level);
+    rules.push(when('setsockopt', 'SCMP_ACT_ERRNO', ofLevel, sameLowBits(2, option)));
+    for (let bit = 0; bit < OPTION_BITS; bit += 1) {
+      // All numbers that have the option's bits above this one, and another at this one.
+      const mask = (LOW_BITS - (2 ** bit - 1)) >>> 0;
+      const value = ((option ^ (2 ** bit)) & mask) >>> 0;
+      rules.push(when('setsockopt', 'SCMP_ACT_ALLOW', ofLevel, sameLowBits(2, value, mask)));
+    }
   }
   return rules;
 }

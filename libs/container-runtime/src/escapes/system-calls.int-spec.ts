@@ -1,0 +1,61 @@
+/** What a process in a container tries by system calls alone. */
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { type Attempts, EscapeBench } from './testing/escape-bench.js';
+
+interface Row {
+  readonly probe: string;
+  readonly escapes: string;
+  /** Error of an attempt that is not EPERM. */
+  readonly otherwise?: Attempts;
+}
+
+const ROWS: readonly Row[] = [
+  {
+    probe: 'namespaces',
+    escapes: 'namespaces, mounts, an exchanged mount point',
+    // Its flags are behind a pointer, which no filter can read.
+    otherwise: { 'clone3 into a user namespace': 'ENOSYS' },
+  },
+  { probe: 'devices', escapes: 'devices, files by their handle' },
+  { probe: 'kernel-doors', escapes: 'BPF, io_uring, keys, modules, counters of the page cache and others' },
+  { probe: 'sockets', escapes: 'kinds of sockets and options that lead into the kernel' },
+];
+
+let bench: EscapeBench;
+let before: unknown;
+
+beforeAll(async () => {
+  bench = await EscapeBench.open();
+  before = bench.hostState();
+});
+
+afterAll(() => bench.close());
+
+describe.each(['own', 'host'] as const)('a container with the %s users', (users) => {
+  let id: string;
+
+  beforeAll(async () => {
+    id = await bench.started({ users });
+  });
+
+  it.each(ROWS)('is refused: $escapes', async ({ probe, otherwise = {} }) => {
+    const found = await bench.inside(id, probe);
+    const refused = Object.fromEntries(Object.keys(found).map((name) => [name, otherwise[name] ?? 'EPERM']));
+    expect(found).toEqual(refused);
+    expect(bench.hostState()).toEqual(before);
+  });
+
+  it('may use the sockets of ordinary programs', async () => {
+    const found = await bench.inside(id, 'ordinary-sockets');
+    expect(Object.entries(found).filter(([, result]) => result !== 'succeeded')).toEqual([]);
+  });
+});
+
+describe("the host's root outside of a container", () => {
+  it.each(ROWS)('is not refused: $escapes', ({ probe }) => {
+    const found = bench.outside(probe);
+    // What this kernel was built without has other errors.
+    expect(Object.entries(found).filter(([, result]) => result === 'EPERM')).toEqual([]);
+    expect(Object.values(found)).toContain('succeeded');
+  });
+});
