@@ -4,7 +4,7 @@ import { constants } from 'node:os';
 import { readConfig } from './bundle.js';
 import { readText } from '../kernel/torn-file.js';
 import { DEFAULT_PATH } from '../spec/container-spec.js';
-import type { OciProcess } from '../spec/oci-config.js';
+import { checkedUser, type OciProcess } from '../spec/oci-config.js';
 import { processTree, sendSignal } from '../kernel/process-table.js';
 import type { RuntimeBinary } from './runtime-binary.js';
 import type { RuntimePaths } from './runtime-paths.js';
@@ -38,6 +38,7 @@ const PIPE_GRACE_MS = 200;
 /**
  * Runs a command in a running container with its filter, capabilities and limits. argv, variables and user go to the
  * runtime in a file (mode 0600), so secrets never show in a process list.
+ * @throws RangeError for a user that a container can't have
  */
 export async function execInContainer(
   binary: RuntimeBinary,
@@ -58,7 +59,10 @@ export async function execInContainer(
   }
 }
 
-/** The container's first process with another command. Pure. */
+/**
+ * The container's first process with another command. Pure.
+ * @throws RangeError for a user that a container can't have
+ */
 export function execProcess(
   container: OciProcess,
   argv: readonly string[],
@@ -71,7 +75,7 @@ export function execProcess(
     args: argv,
     env: [...variables.values()],
     cwd: options.cwd ?? container.cwd,
-    user: options.user ?? container.user,
+    user: options.user === undefined ? container.user : checkedUser(options.user),
   };
 }
 

@@ -1,4 +1,10 @@
-import { DEFAULT_PATH, processEnvironment, type ContainerSpec, type ResourceLimits } from './container-spec.js';
+import {
+  DEFAULT_PATH,
+  processEnvironment,
+  type ContainerSpec,
+  type ProcessUser,
+  type ResourceLimits,
+} from './container-spec.js';
 import { planMounts, type MountSources } from './planned-mounts.js';
 import { isSystemContainer } from './system-container.js';
 import { defaultSeccompProfile, type SeccompProfile } from './seccomp-profile.js';
@@ -122,6 +128,9 @@ export const MASKED_PATHS: readonly string[] = [
   '/sys/devices/virtual/powercap',
 ];
 
+/** The host's root may read which pages of memory are used for what; root of a user namespace may not. */
+const MASKED_FROM_HOST_USERS: readonly string[] = ['/proc/kpagecgroup', '/proc/kpagecount', '/proc/kpageflags'];
+
 /** As containerd makes them read-only. */
 export const READONLY_PATHS: readonly string[] = [
   '/proc/bus',
@@ -188,7 +197,7 @@ export function buildOciConfig(spec: ContainerSpec, inputs: OciConfigInputs): Oc
       ...(spec.network !== 'host' && { sysctl: { ...NETWORK_SETTINGS, [PING_GROUPS]: EVERY_GROUP[spec.users] } }),
       // In a user namespace no device can be made, and crun's rules for them would need a right that the agent may lack.
       resources: { ...(!own && { devices: [{ allow: false, access: 'rwm' }] }), ...resources(spec.limits) },
-      maskedPaths: MASKED_PATHS,
+      maskedPaths: own ? MASKED_PATHS : [...MASKED_PATHS, ...MASKED_FROM_HOST_USERS],
       readonlyPaths: READONLY_PATHS,
       rootfsPropagation: 'private',
       seccomp: defaultSeccompProfile(),
@@ -204,8 +213,18 @@ function mappingFrom(firstId: number | undefined): IdMapping {
 /** Nothing but ids: the spec may come from an image's manifest, which has more about its user. */
 function userOf({ user }: ContainerSpec): OciProcess['user'] {
   if (user === undefined) return { uid: 0, gid: 0 };
-  const { uid, gid, additionalGids = [] } = user;
+  const { uid, gid, additionalGids = [] } = checkedUser(user);
   return { uid, gid, ...(additionalGids.length > 0 && { additionalGids }) };
+}
+
+/**
+ * The last guard before the runtime: crun takes 4294967295 for "no change", and the process stays the host's root.
+ * @throws RangeError for an id that a container can't have
+ */
+export function checkedUser<User extends ProcessUser>(user: User): User {
+  for (const id of [user.uid, user.gid, ...(user.additionalGids ?? [])])
+    if (!Number.isInteger(id) || id < 0 || id >= RANGE_SIZE) throw new RangeError(`${id} is no id of a container`);
+  return user;
 }
 
 /**

@@ -124,17 +124,22 @@ export class EscapeBench {
 
   /** Makes the attempts of a probe, `probes/<name>.pl` or the text of one, in the container. */
   async inside(id: string, probe: string, options: ExecOptions = {}): Promise<Attempts> {
-    return attemptsIn(await this.run(id, ['perl', '-'], { ...options, stdin: programOf(probe) }));
+    const env = { CANARY: this.canary.path, ...options.env };
+    return attemptsIn(await this.run(id, ['perl', '-'], { ...options, env, stdin: programOf(probe) }));
   }
 
   /**
    * The same attempts with all rights of the host's root and without a filter, in namespaces that end with them: what
    * succeeds here and not in a container is refused by the container, and the probe can tell the one from the other.
    */
-  outside(probe: string): Attempts {
+  outside(probe: string, env: Readonly<Record<string, string>> = {}, shell = 'exec perl -'): Attempts {
     const namespaces = ['--mount', '--pid', '--fork', '--mount-proc', '--net', '--uts', '--ipc', '--cgroup'];
-    const argv = [...namespaces, 'sh', '-c', 'mount -t tmpfs none /tmp && exec perl -'];
-    const { stdout, stderr } = spawnSync('unshare', argv, { input: programOf(probe), encoding: 'utf8', cwd: '/' });
+    const { stdout, stderr } = spawnSync('unshare', [...namespaces, 'sh', '-c', shell], {
+      input: programOf(probe),
+      encoding: 'utf8',
+      cwd: '/',
+      env: { PATH: process.env['PATH'] ?? '', CANARY: this.canary.path, ...env },
+    });
     return attemptsIn(`${stdout}${stderr}0`);
   }
 
