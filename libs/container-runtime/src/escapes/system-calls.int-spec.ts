@@ -1,4 +1,4 @@
-/** What a process in a container tries by system calls alone. */
+/** What a process in a container tries by system calls and files of the kernel. */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { type Attempts, EscapeBench } from './testing/escape-bench.js';
 

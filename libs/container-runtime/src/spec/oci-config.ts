@@ -131,8 +131,9 @@ export const MASKED_PATHS: readonly string[] = [
 /** The host's root may read which pages of memory are used for what; root of a user namespace may not. */
 const MASKED_FROM_HOST_USERS: readonly string[] = ['/proc/kpagecgroup', '/proc/kpagecount', '/proc/kpageflags'];
 
-/** As containerd makes them read-only. */
+/** As containerd makes them read-only; and where the kernel takes orders to watch the load of the whole machine. */
 export const READONLY_PATHS: readonly string[] = [
+  '/proc/pressure',
   '/proc/bus',
   '/proc/fs',
   '/proc/irq',

@@ -30,7 +30,7 @@ sub call {
 # Opens a path for writing, and writes nothing.
 sub writable { return sysopen my $file, $_[0], O_WRONLY }
 
-# Files below a directory that can be opened for writing; links are not followed.
+# Files below a directory that somebody may write and this process can; links are not followed.
 sub writable_below {
   my @found;
   my @todo = @_;
@@ -40,7 +40,7 @@ sub writable_below {
       opendir my $directory, $path or next;
       push @todo, map { "$path/$_" } grep { !/^\.\.?$/ } readdir $directory;
     }
-    elsif (-f _) { push @found, $path if writable($path) }
+    elsif (-f _) { push @found, $path if (lstat _)[2] & 0222 && writable($path) }
   }
   return @found;
 }
