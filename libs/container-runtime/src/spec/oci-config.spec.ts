@@ -193,6 +193,49 @@ describe('the default system call filter', () => {
       errnoRet: 38,
     });
   });
+
+  /** Actions of all rules about a call that these arguments match. */
+  function actions(name: string, ...values: number[]): string[] {
+    const rules = defaultSeccompProfile('x64').syscalls.filter(({ names, args }) => names.includes(name) && args);
+    const matching = rules.filter(({ args = [] }) =>
+      args.every(({ index, value, valueTwo = 0, op }) => {
+        const found = BigInt(values[index] ?? 0);
+        if (op === 'SCMP_CMP_MASKED_EQ') return (found & BigInt(value)) === BigInt(valueTwo);
+        return op === 'SCMP_CMP_EQ' ? found === BigInt(value) : found > BigInt(value);
+      }),
+    );
+    return matching.map(({ action }) => action);
+  }
+  const HIGH = 2 ** 32;
+
+  it.each([6, 17, 136])('permits all options of level %d but one, whatever the high bits are', (level) => {
+    const refused = level === 6 ? 31 : 100;
+    for (let option = 0; option < 128; option += 1) {
+      const expected = [option === refused ? 'SCMP_ACT_ERRNO' : 'SCMP_ACT_ALLOW'];
+      expect([option, actions('setsockopt', 3, level, option)]).toEqual([option, expected]);
+      expect([option, actions('setsockopt', 3, HIGH + level, HIGH + option)]).toEqual([option, expected]);
+    }
+  });
+
+  it('permits a netlink socket by its protocol, and none with high bits', () => {
+    const permitted = Array.from({ length: 40 }, (_, protocol) => protocol).filter((protocol) =>
+      actions('socket', 16, 3, protocol).includes('SCMP_ACT_ALLOW'),
+    );
+    expect(permitted).toEqual([0, 4, 9, 15, 16]);
+    for (const protocol of [0, 6, 12]) expect(actions('socket', 16, 3, HIGH + protocol)).toEqual(['SCMP_ACT_ERRNO']);
+    expect(actions('socket', HIGH + 16, 3, 12)).toEqual(['SCMP_ACT_ERRNO']);
+  });
+});
+
+describe('a user', () => {
+  it.each([-1, 0.5, 65_536, 2 ** 32 - 1, 2 ** 32])('never has the id %d', (id) => {
+    for (const user of [
+      { uid: id, gid: 0 },
+      { uid: 0, gid: id },
+      { uid: 0, gid: 0, additionalGids: [id] },
+    ])
+      expect(() => buildOciConfig({ ...base, user }, inputs)).toThrow(RangeError);
+  });
 });
 
 describe('environment files', () => {
