@@ -26,6 +26,10 @@ export interface SeccompRule {
 
 const EPERM = 1;
 const ENOSYS = 38;
+/** As a file system answers that can't do it: programs read again, and wait. */
+const EOPNOTSUPP = 95;
+/** linux/fs.h */
+const RWF_NOWAIT = 8;
 /** CLONE_NEWNS | NEWCGROUP | NEWUTS | NEWIPC | NEWUSER | NEWPID | NEWNET (linux/sched.h). */
 const CLONE_NAMESPACES = 0x7e02_0000;
 
@@ -42,10 +46,10 @@ export const ALLOWED_SYSCALLS = words(`
   getrandom getresgid getresuid getrlimit getrusage getsid getsockname getsockopt gettid gettimeofday getuid getxattr
   inotify_add_watch inotify_init inotify_init1 inotify_rm_watch io_cancel io_destroy io_getevents io_pgetevents io_setup io_submit
   ioctl ioprio_get ioprio_set kill landlock_add_rule landlock_create_ruleset landlock_restrict_self lchown lgetxattr link linkat listen listxattr
-  llistxattr lremovexattr lseek lsetxattr lstat madvise map_shadow_stack membarrier memfd_create memfd_secret mincore mkdir mkdirat mknod mknodat mlock mlock2
+  llistxattr lremovexattr lseek lsetxattr lstat madvise map_shadow_stack membarrier memfd_create memfd_secret mkdir mkdirat mknod mknodat mlock mlock2
   mlockall mmap modify_ldt mprotect mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedsend mq_unlink mremap mseal msgctl msgget msgrcv
   msgsnd msync munlock munlockall munmap name_to_handle_at nanosleep newfstatat open openat openat2 pause pidfd_getfd pidfd_open pidfd_send_signal pipe
-  pipe2 pkey_alloc pkey_free pkey_mprotect poll ppoll prctl pread64 preadv preadv2 prlimit64 process_madvise process_mrelease
+  pipe2 pkey_alloc pkey_free pkey_mprotect poll ppoll prctl pread64 preadv prlimit64 process_madvise process_mrelease
   process_vm_readv process_vm_writev pselect6 ptrace pwrite64 pwritev pwritev2 read readahead readlink readlinkat readv recvfrom recvmmsg recvmsg
   remap_file_pages removexattr rename renameat renameat2 restart_syscall rmdir rseq rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo
   rt_sigreturn rt_sigsuspend rt_sigtimedwait rt_tgsigqueueinfo sched_get_priority_max sched_get_priority_min sched_getaffinity sched_getattr
@@ -65,7 +69,7 @@ export const ALLOWED_SYSCALLS = words(`
 export const DENIED_SYSCALLS = words(`
   acct add_key bpf cachestat clock_settime create_module delete_module fanotify_init finit_module fsconfig fsmount fsopen fspick get_kernel_syms
   get_mempolicy init_module io_uring_enter io_uring_register io_uring_setup ioperm iopl kcmp kexec_file_load kexec_load keyctl lookup_dcookie
-  mbind migrate_pages mount mount_setattr move_mount move_pages nfsservctl open_by_handle_at open_tree perf_event_open pivot_root query_module
+  mbind migrate_pages mincore mount mount_setattr move_mount move_pages nfsservctl open_by_handle_at open_tree perf_event_open pivot_root query_module
   quotactl quotactl_fd reboot request_key set_mempolicy setdomainname sethostname setns settimeofday stime swapoff swapon sysfs syslog
   umount umount2 unshare uselib userfaultfd ustat vhangup vm86 vm86old
 `);
@@ -116,6 +120,7 @@ export function defaultSeccompProfile(architecture: NodeJS.Architecture = proces
       ...PERSONALITIES.map((value) => when('personality', 'SCMP_ACT_ALLOW', { index: 0, value, op: 'SCMP_CMP_EQ' })),
       ...socketRules(),
       ...socketOptionRules(),
+      ...readRules(),
       ...cloneRules(),
       // Its flags are behind a pointer, which a filter cannot read; glibc falls back to clone(2) on ENOSYS.
       { names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: ENOSYS },
@@ -169,6 +174,20 @@ function socketOptionRules(): SeccompRule[] {
     }
   }
   return rules;
+}
+
+/** A read that does not wait shows, as mincore(2) and cachestat(2) do, what others read of the same image. */
+function readRules(): SeccompRule[] {
+  const flag = (set: number): SeccompArgument => ({
+    index: 5,
+    value: RWF_NOWAIT,
+    valueTwo: set,
+    op: 'SCMP_CMP_MASKED_EQ',
+  });
+  return [
+    when('preadv2', 'SCMP_ACT_ALLOW', flag(0)),
+    { ...when('preadv2', 'SCMP_ACT_ERRNO', flag(RWF_NOWAIT)), errnoRet: EOPNOTSUPP },
+  ];
 }
 
 function cloneRules(): SeccompRule[] {

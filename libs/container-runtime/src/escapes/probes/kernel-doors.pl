@@ -23,3 +23,15 @@ attempt 'quotactl', sub { call(179, 0, 0, 0, 0) };
 attempt 'reboot', sub { call(169, 0, 0, 0, 0) };
 attempt 'sethostname', sub { call(170, 'escaped', 7) };
 attempt 'setdomainname', sub { call(171, 'escaped', 7) };
+# 2019-5489: which pages of a file others have read.
+attempt 'mincore', sub {
+  open my $file, '<', '/bin/dash' or die $!;
+  my $address = syscall(9, 0, 4096, 1, 2, fileno $file, 0);
+  call(27, $address, 4096, "\0");
+};
+attempt 'a read that does not wait', sub {
+  open my $file, '<', '/bin/dash' or die $!;
+  sysread $file, my $bytes, 16;
+  my $buffer = "\0" x 16;
+  call(327, fileno $file, pack('PQ', $buffer, 16), 1, 0, 0, 8);
+};

@@ -1,4 +1,4 @@
-# What ordinary programs do with sockets.
+# What ordinary programs do, mostly with sockets.
 my $on = pack('i', 1);
 for my $kind (['UNIX', 1, 1, 0], ['TCP', 2, 1, 0], ['UDP', 2, 2, 0], ['TCP by IPv6', 10, 1, 0], ['ROUTE', 16, 3, 0],
   ['SOCK_DIAG', 16, 3, 4], ['AUDIT', 16, 3, 9], ['KOBJECT_UEVENT', 16, 3, 15], ['GENERIC', 16, 3, 16]) {
@@ -12,3 +12,8 @@ for my $option (['SO_REUSEADDR', 1, 1, 1, 2], ['SO_KEEPALIVE', 1, 1, 1, 9], ['SO
   my ($name, $family, $type, $level, $number) = @$option;
   attempt "option $name", sub { my $socket = syscall(41, $family, $type, 0); call(54, $socket, $level, $number, $on, 4) };
 }
+attempt 'preadv2', sub {
+  open my $file, '<', '/bin/dash' or die $!;
+  my $buffer = "\0" x 16;
+  call(327, fileno $file, pack('PQ', $buffer, 16), 1, 0, 0, 0);
+};
