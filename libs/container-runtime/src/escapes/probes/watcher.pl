@@ -20,7 +20,9 @@ until (-e "$data/stop") {
       $outside{$place} = 1 if sysopen my $file, "/proc/$pid/$place/$up$canary", O_RDONLY;
       next if $place !~ /^fd/;
       my $link = readlink("/proc/$pid/$place") // next;
-      $descriptor{$link =~ s/\d+/N/gr} = 1;
+      # One of a file that the container has is no way out.
+      my ($here, $there) = map { join ':', (stat $_)[0, 1] } $link, "/proc/$pid/$place";
+      $descriptor{$link =~ s/\d+/N/gr} = 1 if $there ne '' && $here ne $there;
     }
   }
 }
