@@ -5,6 +5,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, statSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -29,6 +30,26 @@ const absentStaysOutside = {
       const found = await bundler.resolve(path, { ...rest, pluginData: 'asked' });
       // A package of ours that is not there is an error of the build.
       return found.errors.length > 0 && !path.startsWith('@plinth/') ? { path, external: true } : found;
+    });
+  },
+};
+
+/**
+ * `@nestjs/typeorm` looks for two exports of older versions by `require('typeorm')`, which would load the package's
+ * 300 files a second time, from outside of the program.
+ */
+const oneTypeorm = {
+  name: 'one-typeorm',
+  setup(bundler) {
+    const wanted = 'const require = createRequire(import.meta.url);';
+    bundler.onLoad({ filter: /[\\/]@nestjs[\\/]typeorm[\\/].*[\\/]typeorm-compat\.js$/ }, async ({ path }) => {
+      const text = await readFile(path, 'utf8');
+      if (!text.includes(wanted)) return { errors: [{ text: `${path} has no ${wanted} any more: see one-typeorm` }] };
+      const contents = text.replace(
+        wanted,
+        "import * as typeormItself from 'typeorm';\nconst require = () => typeormItself;",
+      );
+      return { contents };
     });
   },
 };
@@ -62,7 +83,7 @@ async function bundle(name) {
     // Nest and TypeORM read the names of classes.
     keepNames: true,
     external: KEPT_OUT,
-    plugins: [absentStaysOutside],
+    plugins: [absentStaysOutside, oneTypeorm],
     // What CommonJS packages find in their scope.
     banner: {
       js: [
