@@ -123,7 +123,8 @@ describe.each(['own', 'host'] as const)('a hostile container with the %s users',
     const other = await bench.started({ users, dataPath: undefined });
     const bomb =
       'my $n = 0; while (defined(my $pid = fork)) { sleep 600 if !$pid; $n++ } kill 9, -getpgrp if print "$n\\n"';
-    expect(await bench.run(id, ['perl', '-e', `$| = 1; setpgrp; ${bomb}`])).toMatch(/^(?:5\d|6[0-3])\n137$/);
+    // Commands of the tests before it may still count.
+    expect(await bench.run(id, ['perl', '-e', `$| = 1; setpgrp; ${bomb}`])).toMatch(/^(?:[2-5]\d|6[0-3])\n137$/);
     expect(await bench.run(other, ['sh', '-c', 'true & wait && echo fine'])).toBe('fine\n0');
     await bench.runtime.delete(other);
   });
