@@ -8,8 +8,8 @@ import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const top = resolve(dirname(fileURLToPath(import.meta.url)), '..');
-/** Files wait more than they compute; still more at once starve each other: end-to-end files start a whole system. */
-const WORKERS = Number(process.env['PLINTH_TEST_WORKERS'] ?? availableParallelism() + 1);
+/** More at once starve each other: end-to-end files start a whole system each, and compute all the time by now. */
+const WORKERS = Number(process.env['PLINTH_TEST_WORKERS'] ?? Math.max(2, availableParallelism()));
 /** A guard or a server ends a moment after the test that began it. */
 const END_PATIENCE_MS = 15_000;
 
