@@ -5,7 +5,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, statSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -69,7 +69,7 @@ async function bundle(name) {
   const programs = ['main', ...(BESIDE_MAIN[name] ?? [])];
   const targets = programs.map((program) => join(root, 'dist', `${program.split('/').pop()}.js`));
   if (Math.min(...targets.map(changedAt)) > lastChange(name)) return;
-  await build({
+  const { outputFiles } = await build({
     entryPoints: programs.map((program) => ({
       in: join(root, 'build', `${program}.js`),
       out: program.split('/').pop(),
@@ -93,7 +93,14 @@ async function bundle(name) {
       ].join('\n'),
     },
     logLevel: 'error',
+    write: false,
   });
+  // A build that is cut off must not leave half a program that is newer than its sources.
+  await mkdir(join(root, 'dist'), { recursive: true });
+  for (const { path, contents } of outputFiles) {
+    await writeFile(`${path}.new`, contents);
+    await rename(`${path}.new`, path);
+  }
 }
 
 /** The newest of what a program is made of: compiled files (the compiler touches its record with them), packages, this. */

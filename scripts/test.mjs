@@ -108,7 +108,9 @@ async function endWhatItBegan({ processesOfRun, readMachineState }) {
     .map((line) => line.split(' ')[1] ?? '');
   for (const target of targets.filter((path) => path.startsWith(`${scratch}/`)).reverse())
     spawnSync('umount', ['--lazy', target], { stdio: 'inherit' });
-  rmSync(scratch, { recursive: true, force: true });
+  // What is still mounted is listed as left, never deleted.
+  if (!readFileSync('/proc/self/mounts', 'utf8').includes(`${scratch}/`))
+    rmSync(scratch, { recursive: true, force: true });
 }
 
 async function nothingIsLeft({ findRunLeftovers, readMachineState }, before) {
