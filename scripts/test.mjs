@@ -2,7 +2,7 @@
 // before `npm ci`.
 import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,6 +12,9 @@ const top = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const WORKERS = Number(process.env['PLINTH_TEST_WORKERS'] ?? Math.max(2, availableParallelism()));
 /** A guard or a server ends a moment after the test that began it. */
 const END_PATIENCE_MS = 15_000;
+/** Most that the tests' files may take; their memory is taken as they are written. */
+const DISK_BYTES = 16 * 1024 ** 3;
+const MEMORY_FOR_DISK_BYTES = 12 * 1024 ** 3;
 
 if (process.getuid() !== 0) {
   console.error('the tests need root: they mount and start real containers');
@@ -19,10 +22,14 @@ if (process.getuid() !== 0) {
 }
 // The id is in a path or the environment of all that the run begins: this distinguishes what it leaves from what other
 // runs do meanwhile.
-const runId = randomBytes(8).toString('hex');
-const scratch = join(tmpdir(), `plinth-run-${runId}`);
+const runId = randomBytes(6).toString('hex');
+const disk = join(tmpdir(), `plinth-${runId}`);
+// Below the mount point, so that the id is also in the path within the file system, which mountinfo shows of a mount.
+const scratch = join(disk, runId);
 const results = join(tmpdir(), `plinth-results-${process.pid}`);
 // The user that reaches a server's data below is not root.
+mkdirSync(disk, { mode: 0o711 });
+const isInMemory = mountDisk();
 mkdirSync(scratch, { mode: 0o711 });
 mkdirSync(results);
 const cache = process.env['PLINTH_TEST_CACHE'] ?? join(tmpdir(), 'plinth-test-cache');
@@ -37,6 +44,54 @@ for (const signal of ['SIGINT', 'SIGTERM'])
     // With its children: jest alone would leave the files that are running.
     if (child?.pid && child.exitCode === null) process.kill(-child.pid, 'SIGTERM');
   });
+
+/**
+ * A file system in memory: `fsync` and `syncfs` wait for all that is written on the machine's disk, builds of whole
+ * systems beside them included, and a slow disk makes minutes of it. It is ext4, as on a real host, because a tmpfs
+ * has no idmapped mounts before Linux 6.3.
+ * @returns whether it is mounted; otherwise the tests use the disk
+ */
+function mountDisk() {
+  const place = process.env['PLINTH_TEST_DISK'] ?? '';
+  const available = Number(/^MemAvailable:\s+(\d+)/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1] ?? 0) * 1024;
+  if (place === 'disk' || available < MEMORY_FOR_DISK_BYTES) {
+    console.log(`the tests write to the disk (${place === 'disk' ? 'PLINTH_TEST_DISK' : 'too little memory'})`);
+    return false;
+  }
+  const file = join(disk, 'file-system');
+  const run = (...argv) => spawnSync(argv[0], argv.slice(1), { encoding: 'utf8' });
+  const tries = [
+    ['mount', '-t', 'tmpfs', '-o', `size=${DISK_BYTES},mode=700`, `plinth-${runId}`, disk],
+    ['truncate', `--size=${DISK_BYTES}`, file],
+    ['mkfs.ext4', '-q', '-F', '-m', '0', file],
+    // What is deleted is memory again: `discard`.
+    ['mount', '-o', 'loop,discard,noatime', file, disk],
+  ];
+  const failed = tries.map((argv) => ({ argv, ...run(...argv) })).find(({ status }) => status !== 0);
+  if (!failed) {
+    chmodSync(disk, 0o711);
+    return true;
+  }
+  console.log(`the tests write to the disk: ${failed.argv[0]}: ${failed.error?.message ?? failed.stderr.trim()}`);
+  unmountDisk();
+  return false;
+}
+
+/** Unmounts both layers, if they are there; the memory is free when the last file is closed. */
+function unmountDisk() {
+  for (let layers = 2; layers > 0 && isMountPoint(disk); layers--)
+    spawnSync('umount', ['--lazy', disk], { stdio: 'inherit' });
+}
+
+function isMountPoint(path) {
+  return mountTargets().includes(path);
+}
+
+function mountTargets() {
+  return readFileSync('/proc/self/mounts', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' ')[1] ?? '');
+}
 
 /** @param count what of it counts as cases; absent: it is one */
 async function step(name, argv, count) {
@@ -103,27 +158,33 @@ async function endWhatItBegan({ processesOfRun, readMachineState }) {
         if (error.code !== 'ESRCH') throw error;
       }
   }
-  const targets = readFileSync('/proc/self/mounts', 'utf8')
-    .split('\n')
-    .map((line) => line.split(' ')[1] ?? '');
-  for (const target of targets.filter((path) => path.startsWith(`${scratch}/`)).reverse())
+  const isBelow = (path) => path.startsWith(`${scratch}/`);
+  for (const target of mountTargets().filter(isBelow).reverse())
     spawnSync('umount', ['--lazy', target], { stdio: 'inherit' });
   // What is still mounted is listed as left, never deleted.
-  if (!readFileSync('/proc/self/mounts', 'utf8').includes(`${scratch}/`))
-    rmSync(scratch, { recursive: true, force: true });
+  if (!mountTargets().some(isBelow)) rmSync(scratch, { recursive: true, force: true });
 }
 
 async function nothingIsLeft({ findRunLeftovers, readMachineState }, before) {
   const begin = Date.now();
-  const look = () => findRunLeftovers(runId, before, readMachineState([scratch, cache]), process.pid);
+  const look = () =>
+    findRunLeftovers(runId, before, readMachineState([scratch, cache]), process.pid).filter(
+      (line) => line !== `mount ${disk}`,
+    );
   let left = look();
   for (const end = Date.now() + END_PATIENCE_MS; left.length > 0 && Date.now() < end; left = look())
     await new Promise((done) => setTimeout(done, 500));
   console.log('\n=== nothing is left');
   for (const line of left) console.log(`left: ${line}`);
   finish('nothing is left', left.length === 0, begin);
-  if (left.length === 0) rmSync(scratch, { recursive: true, force: true });
+  if (left.length === 0) removeScratch();
   else console.log(`all of it has ${runId} in its command line, environment or path, or is new`);
+}
+
+function removeScratch() {
+  rmSync(scratch, { recursive: true, force: true });
+  if (isInMemory) unmountDisk();
+  rmdirSync(disk);
 }
 
 const lookout = `${top}/libs/testkit/dist/leftovers.js`;
@@ -136,7 +197,7 @@ if (ready) {
   await jest('integration and end to end', ['integration', 'e2e'], WORKERS);
   if (stopped) await endWhatItBegan(leftovers);
   await nothingIsLeft(leftovers, before);
-} else rmSync(scratch, { recursive: true, force: true });
+} else removeScratch();
 rmSync(results, { recursive: true, force: true });
 
 console.log('');
