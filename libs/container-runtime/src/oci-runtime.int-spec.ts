@@ -354,6 +354,18 @@ describe.each([
       expect(runtime.isAnyRunning()).toBe(true);
     });
 
+    it('runs a command that arrives before its own program', async () => {
+      const spec = specOf();
+      let first = 0;
+      // With runc the first process takes part in its being let go, which then waits for it.
+      const stop = (pid: number): undefined => void sendSignal((first = pid), 'SIGSTOP');
+      await runtime.start(spec, name === 'crun' ? { onCreated: stop } : {});
+      const result = runtime.exec(spec.id, ['true']);
+      await Promise.race([result, delay(500)]);
+      if (first !== 0) sendSignal(first, 'SIGCONT');
+      expect(await result).toEqual({ ok: true, exitCode: 0 });
+    });
+
     it('runs commands with input, user and deadline', async () => {
       const id = await started();
       let output = '';
@@ -479,6 +491,19 @@ describe.each([
         expect(processesOn(basename(scratch))).toEqual([]);
         expect(cgroupDirectoriesOf(spec.id)).toEqual([]);
       }
+    });
+
+    it('leaves nothing in the temporary files of the machine when the runtime is killed', async () => {
+      const id = await started();
+      const [conmon = 0] = findProcesses(['conmon'], id);
+      const { programCopies } = runtime.paths;
+      expect(readFileSync(`/proc/${conmon}/environ`, 'utf8').split('\0')).toContain(
+        `_LIBCONTAINER_STATEDIR=${programCopies}`,
+      );
+      writeFileSync(join(programCopies, 'crun.AbCdEf'), '');
+      new OciRuntime({ stateDirectory: join(scratch, `state-${name}-${users}`), binary: runtime.binary });
+      expect(readdirSync(programCopies)).toEqual([]);
+      expect(runtime.observe(id)).toMatchObject({ state: 'running' });
     });
 
     it('leaves nothing on what hides the second hierarchy', async () => {

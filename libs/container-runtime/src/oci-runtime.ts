@@ -8,7 +8,7 @@ import { cgroupContainerIds, cgroupProcesses, killCgroup, removeCgroups } from '
 import { createWithConmon, logFile } from './run/conmon.js';
 import { ContainerCheck, endInterruptedCommands } from './run/container-check.js';
 import { execInContainer, type ExecOptions, type ExecResult } from './run/container-exec.js';
-import { DEFAULT_PATH, type ContainerSpec } from './spec/container-spec.js';
+import type { ContainerSpec } from './spec/container-spec.js';
 import { letGo } from './kernel/exec-fifo.js';
 import { giveInitItsCgroup, initAnnotations } from './kernel/init-cgroup.js';
 import { firstProcess } from './kernel/runtime-state.js';
@@ -25,7 +25,14 @@ import { buildOciConfig, cgroupPath, MOUNT_SCRIPT_DEADLINE_SECONDS, MOUNT_SCRIPT
 import { findProcesses, isRunning, processArguments, processStartTime, sendSignal } from './kernel/process-table.js';
 import { OwnUsers, type PreparedUsers } from './run/own-users.js';
 import { detectRuntimeBinary, findExecutable, RuntimeMissingError, type RuntimeBinary } from './run/runtime-binary.js';
-import { instanceName, makeRuntimeDirectories, runtimePaths, type RuntimePaths } from './run/runtime-paths.js';
+import {
+  instanceName,
+  makeRuntimeDirectories,
+  removeStrayProgramCopies,
+  runtimeEnvironment,
+  runtimePaths,
+  type RuntimePaths,
+} from './run/runtime-paths.js';
 import { CGROUP_MOUNT, isSystemContainer } from './spec/system-container.js';
 import { startFailure, type StartFailure } from './spec/start-failure.js';
 import type { StartOptions, StartResult } from './spec/start-result.js';
@@ -96,6 +103,7 @@ export class OciRuntime {
     this.paths = runtimePaths(options.stateDirectory);
     this.instance = instanceName(options.stateDirectory);
     makeRuntimeDirectories(this.paths);
+    removeStrayProgramCopies(this.paths);
     this.#exits = new ExitWatch(this.paths.exits);
     this.#users = new OwnUsers(this.paths, this.binary);
   }
@@ -333,7 +341,7 @@ export class OciRuntime {
   /** What the runtime printed when it failed; undefined when it did its work. */
   async #runRuntime(args: readonly string[], signal: AbortSignal): Promise<string | undefined> {
     return new Promise((resolve, reject) => {
-      const options = { cwd: '/', env: { PATH: DEFAULT_PATH }, signal, killSignal: 'SIGKILL' } as const;
+      const options = { cwd: '/', env: runtimeEnvironment(this.paths), signal, killSignal: 'SIGKILL' } as const;
       execFile(this.binary.path, ['--root', this.paths.runtimeRoot, ...args], options, (error, _stdout, stderr) => {
         if (error === null) resolve(undefined);
         else if (signal.aborted) reject(signal.reason as Error);

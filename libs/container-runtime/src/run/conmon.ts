@@ -1,7 +1,7 @@
 import { Socket } from 'node:net';
 import { lightSpawn } from '../kernel/light-spawn.js';
 import type { RuntimeBinary } from './runtime-binary.js';
-import type { RuntimePaths } from './runtime-paths.js';
+import { runtimeEnvironment, type RuntimePaths } from './runtime-paths.js';
 
 /**
  * One conmon per container: it is the container's parent, keeps its log, and writes its exit code where a restarted
@@ -57,7 +57,7 @@ export async function createWithConmon(inputs: ConmonInputs): Promise<ConmonAnsw
   const child = lightSpawn({
     file: inputs.conmon,
     argv,
-    env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', _OCI_SYNCPIPE: '3' },
+    env: { ...runtimeEnvironment(paths), _OCI_SYNCPIPE: '3' },
   });
   const [errors, pipe] = [child.stderr, child.third].map(
     (fd) => new Socket({ fd, readable: true, writable: false }),

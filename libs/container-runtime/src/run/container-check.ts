@@ -10,13 +10,13 @@ import { cgroupProcesses } from '../kernel/cgroups.js';
 import { endOf, lightCommand } from '../kernel/light-spawn.js';
 import { findProcesses, processTree, sendSignal } from '../kernel/process-table.js';
 import { readJson, readText } from '../kernel/torn-file.js';
-import { DEFAULT_PATH } from '../spec/container-spec.js';
 import type { OciProcess } from '../spec/oci-config.js';
 import { readConfig } from './bundle.js';
 import { execProcess } from './container-exec.js';
 import { conmonPidFile } from './conmon.js';
+import { firstProgramBegun } from './first-program.js';
 import type { RuntimeBinary } from './runtime-binary.js';
-import type { RuntimePaths } from './runtime-paths.js';
+import { runtimeEnvironment, type RuntimePaths } from './runtime-paths.js';
 
 export type CheckResult = {
   /** Standard output and standard error, the end of it. */
@@ -70,9 +70,10 @@ export class ContainerCheck {
     if (signal.aborted) return { ok: false, reason: 'aborted', output: '' };
     const mark = randomBytes(8).toString('hex');
     if (!this.prepare(mark)) return { ok: false, reason: 'not-running', output: '' };
+    await firstProgramBegun(this.binary, this.paths, this.id);
     const [processFile, pidFile] = [`${this.directory}/process.json`, `${this.directory}/pid`];
     const argv = ['--root', this.paths.runtimeRoot, 'exec', '--process', processFile, '--pid-file', pidFile, this.id];
-    const child = lightCommand({ file: this.binary.path, argv, env: { PATH: DEFAULT_PATH } });
+    const child = lightCommand({ file: this.binary.path, argv, env: runtimeEnvironment(this.paths) });
     const [output, life] = [child.output, child.life].map(
       (fd) => new Socket({ fd, readable: true, writable: false }),
     ) as [Socket, Socket];

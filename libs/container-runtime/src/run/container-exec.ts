@@ -3,11 +3,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { readConfig } from './bundle.js';
 import { readText } from '../kernel/torn-file.js';
-import { DEFAULT_PATH } from '../spec/container-spec.js';
 import { checkedUser, type OciProcess } from '../spec/oci-config.js';
 import { processTree, sendSignal } from '../kernel/process-table.js';
+import { firstProgramBegun } from './first-program.js';
 import type { RuntimeBinary } from './runtime-binary.js';
-import type { RuntimePaths } from './runtime-paths.js';
+import { runtimeEnvironment, type RuntimePaths } from './runtime-paths.js';
 
 export interface ExecOptions {
   /** Variables on top of the container's own. */
@@ -53,6 +53,7 @@ export async function execInContainer(
   const directory = mkdtempSync(`${paths.bundles}/${id}/exec-`);
   try {
     writeFileSync(`${directory}/process.json`, JSON.stringify(execProcess(container, argv, options)), { mode: 0o600 });
+    await firstProgramBegun(binary, paths, id);
     return await run(binary, paths, id, directory, options);
   } finally {
     rmSync(directory, { recursive: true, force: true });
@@ -97,7 +98,7 @@ async function run(
     pidFile,
     id,
   ];
-  const child = spawn(binary.path, argv, { cwd: '/', env: { PATH: DEFAULT_PATH }, stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = spawn(binary.path, argv, { cwd: '/', env: runtimeEnvironment(paths), stdio: ['pipe', 'pipe', 'pipe'] });
   return new Promise<ExecResult>((resolve, reject) => {
     let stopped: 'timeout' | 'aborted' | undefined;
     let killing: NodeJS.Timeout | undefined;

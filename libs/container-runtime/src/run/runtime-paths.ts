@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
-import { chmodSync, mkdirSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { chmodSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { hasCode } from '@plinth/host-os';
+import { DEFAULT_PATH } from '../spec/container-spec.js';
 
 /**
  * Where one runtime instance keeps its things. Two instances never share a directory: the one below /run is named by a
@@ -18,6 +20,8 @@ export interface RuntimePaths {
   readonly sockets: string;
   /** Mount point of the views; see idmapped-views.ts. */
   readonly views: string;
+  /** Where a runtime protects its own program file at each call; what a killed one leaves is deleted at the next start. */
+  readonly programCopies: string;
 }
 
 /** Distinguishes the instances of one machine in names below /run and of cgroups. */
@@ -34,6 +38,7 @@ export function runtimePaths(stateDirectory: string): RuntimePaths {
     runtimeRoot: `/run/plinth/${short}/r`,
     sockets: `/run/plinth/${short}/s`,
     views: `/run/plinth/${short}/v`,
+    programCopies: `/run/plinth/${short}/c`,
   };
 }
 
@@ -44,4 +49,20 @@ export function runtimePaths(stateDirectory: string): RuntimePaths {
 export function makeRuntimeDirectories(paths: RuntimePaths): void {
   for (const path of Object.values(paths) as string[]) mkdirSync(path, { recursive: true, mode: 0o700 });
   for (const path of [dirname(dirname(paths.views)), dirname(paths.views), paths.views]) chmodSync(path, 0o711);
+}
+
+/** Environment of the runtime and of conmon, which hands it on: nothing of the service's. */
+export function runtimeEnvironment(paths: RuntimePaths): Record<string, string> {
+  // crun mounts its program file read-only over an empty file there for a moment; without the variable, in /tmp.
+  return { PATH: DEFAULT_PATH, _LIBCONTAINER_STATEDIR: paths.programCopies };
+}
+
+export function removeStrayProgramCopies(paths: RuntimePaths): void {
+  for (const name of readdirSync(paths.programCopies))
+    try {
+      rmSync(join(paths.programCopies, name), { force: true });
+    } catch (error) {
+      // A runtime that a killed agent has begun is at work: it deletes the file itself.
+      if (!hasCode(error, 'EBUSY')) throw error;
+    }
 }
