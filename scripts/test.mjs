@@ -2,7 +2,7 @@
 // before `npm ci`.
 import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -32,7 +32,10 @@ mkdirSync(disk, { mode: 0o711 });
 const isInMemory = mountDisk();
 mkdirSync(scratch, { mode: 0o711 });
 mkdirSync(results);
-const cache = process.env['PLINTH_TEST_CACHE'] ?? join(tmpdir(), 'plinth-test-cache');
+const keptCache = process.env['PLINTH_TEST_CACHE'] ?? join(tmpdir(), 'plinth-test-cache');
+// Tests make hard links to what is in it, so it is on the same file system.
+const cache = isInMemory ? join(disk, 'cache') : keptCache;
+if (isInMemory) copyMissing(keptCache, cache);
 const environment = { ...process.env, PLINTH_TEST_RUN: runId, TMPDIR: scratch, PLINTH_TEST_CACHE: cache };
 
 const steps = [];
@@ -75,6 +78,18 @@ function mountDisk() {
   console.log(`the tests write to the disk: ${failed.argv[0]}: ${failed.error?.message ?? failed.stderr.trim()}`);
   unmountDisk();
   return false;
+}
+
+/** Copies the trees of one cache that another does not have; a tree appears whole. */
+function copyMissing(from, to) {
+  mkdirSync(to, { recursive: true });
+  const trees = existsSync(from) ? readdirSync(from).filter((name) => name.startsWith('debian-')) : [];
+  for (const name of trees.filter((tree) => !existsSync(join(to, tree)))) {
+    const staging = join(to, `copying-${name}-${process.pid}`);
+    const { status, stderr } = spawnSync('cp', ['--archive', join(from, name), staging], { encoding: 'utf8' });
+    if (status !== 0) throw new Error(`${join(from, name)} can not be copied: ${stderr.trim()}`);
+    renameSync(staging, join(to, name));
+  }
 }
 
 /** Unmounts both layers, if they are there; the memory is free when the last file is closed. */
@@ -183,7 +198,10 @@ async function nothingIsLeft({ findRunLeftovers, readMachineState }, before) {
 
 function removeScratch() {
   rmSync(scratch, { recursive: true, force: true });
-  if (isInMemory) unmountDisk();
+  if (isInMemory) {
+    copyMissing(cache, keptCache);
+    unmountDisk();
+  }
   rmdirSync(disk);
 }
 
