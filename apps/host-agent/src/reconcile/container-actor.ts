@@ -9,7 +9,7 @@ import { trialReport } from '../domain/trial.js';
 import { backoffMs } from '../domain/restart-policy.js';
 import { describeStep, type Step } from '../domain/step.js';
 import type { ContainerState } from './container-state.js';
-import { EXECUTORS, type StepOutcome } from './executors.js';
+import { EXECUTORS, type Executors, type StepOutcome } from './executors.js';
 import type { AgentServices } from './agent-services.js';
 
 /** Plans in a row: more means that a step does not have the effect that the planner assumes. */
@@ -27,6 +27,7 @@ export class ContainerActor {
   constructor(
     readonly state: ContainerState,
     private readonly services: AgentServices,
+    private readonly executors: Executors = EXECUTORS,
   ) {
     this.loop = new WorkLoop({
       pass: () => this.converge(),
@@ -184,7 +185,7 @@ export class ContainerActor {
       { containerId: state.id, generation: state.config.generation, step: describeStep(step) },
       'step',
     );
-    const execute = EXECUTORS[step.kind] as (
+    const execute = this.executors[step.kind] as (
       step: Step,
       state: ContainerState,
       services: AgentServices,

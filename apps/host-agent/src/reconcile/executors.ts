@@ -29,7 +29,9 @@ const DONE: StepOutcome = { kind: 'done' };
 const STARTING_AFTER_MS = 100;
 const LOG_TAIL_BYTES = 8 * 1024;
 
-export const EXECUTORS: { readonly [K in StepKind]: Executor<K> } = {
+export type Executors = { readonly [K in StepKind]: Executor<K> };
+
+export const EXECUTORS: Executors = {
   'create-volume': async (_step, state, { volumes, leases }) => {
     // The lease is read before the volume's holder: a host that takes the volume over writes its claim before it reads
     // the lease.
