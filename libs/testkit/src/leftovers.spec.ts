@@ -3,7 +3,15 @@ import { findRunLeftovers, type MachineState, type SeenCgroup, type SeenProcess 
 const RUN = 'c0ffee00c0ffee00';
 const SELF = 100;
 const CONTAINER = 'a'.repeat(32);
-const NOTHING: MachineState = { processes: [], mounts: [], cgroups: [], interfaces: [], runtimeState: [], files: [] };
+const NOTHING: MachineState = {
+  processes: [],
+  mounts: [],
+  cgroups: [],
+  interfaces: [],
+  tables: [],
+  runtimeState: [],
+  files: [],
+};
 
 const seen = (pid: number, command: string, traces: readonly string[] = [], parent = 1): SeenProcess => ({
   pid,
@@ -54,6 +62,7 @@ describe('findRunLeftovers', () => {
       [`mount /tmp/plinth-run-${RUN}/a b`],
     ],
     ['an interface', { interfaces: ['lo', 'plinth0'] }, ['network interface plinth0']],
+    ['rules of an agent', { tables: ['plinth_5678'] }, ['nftables table plinth_5678']],
     ['runtime state', { runtimeState: ['/run/plinth/5678/r/x'] }, ['runtime state /run/plinth/5678/r/x']],
     ['a file', { files: [`/tmp/plinth-run-${RUN}/x`] }, [`file /tmp/plinth-run-${RUN}/x`]],
   ];
@@ -62,6 +71,12 @@ describe('findRunLeftovers', () => {
   });
 
   const others: readonly [string, Partial<MachineState>, Partial<MachineState>][] = [
+    ['rules that were there', { tables: ['plinth_5678'] }, { tables: ['plinth_5678'] }],
+    [
+      'rules of an agent that another process names',
+      { tables: ['plinth_5678'], processes: [seen(12, 'conmon --root /run/plinth/5678/r')] },
+      {},
+    ],
     ['a process of another run', { processes: [seen(7, 'conmon', ['PLINTH_TEST_RUN=other'])] }, {}],
     ['a mount of another program', { mounts: ['36 35 98:0 / /mnt rw - tmpfs tmpfs rw'] }, {}],
     [

@@ -4,6 +4,7 @@
  * environment, a path or a mount of all that the run began. What others made meanwhile, another run of the same tests
  * included, has no such mark.
  */
+import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import {
@@ -20,6 +21,7 @@ export const RUN_VARIABLE = 'PLINTH_TEST_RUN';
 const RUNTIME_STATE = '/run/plinth';
 /** Links to the bundles of containers that have a range of user ids. */
 const ID_RANGES = '/run/plinth/ids';
+const TABLE_PREFIX = 'plinth_';
 
 export interface SeenProcess {
   readonly pid: number;
@@ -46,6 +48,8 @@ export interface MachineState {
   /** Groups of containers and builds. */
   readonly cgroups: readonly SeenCgroup[];
   readonly interfaces: readonly string[];
+  /** Names of nftables tables of agents: `plinth_<instance>`. */
+  readonly tables: readonly string[];
   /** Runtime state of containers, below /run/plinth/<instance>. */
   readonly runtimeState: readonly string[];
   /** What lies in the directories that were asked about. */
@@ -59,6 +63,7 @@ export function readMachineState(directories: readonly string[]): MachineState {
     mounts: readProcess(process.pid, 'mountinfo').split('\n').filter(Boolean),
     cgroups: cgroupHierarchies().flatMap(seenCgroups),
     interfaces: directoriesAndLinks('/sys/class/net'),
+    tables: agentTables(),
     runtimeState: directoriesIn(RUNTIME_STATE).flatMap((instance) =>
       ['r', 's'].flatMap((part) => {
         const below = join(RUNTIME_STATE, instance, part);
@@ -107,6 +112,14 @@ export function findRunLeftovers(runId: string, before: MachineState, after: Mac
     ...after.interfaces
       .filter((name) => /^(?:plinth|plc)/.test(name) && isNew(before.interfaces, name))
       .map((name) => `network interface ${name}`),
+    ...after.tables
+      .filter(
+        (name) =>
+          isNew(before.tables, name) &&
+          !mayBeAnothers &&
+          !isSpokenOf(`${RUNTIME_STATE}/${name.slice(TABLE_PREFIX.length)}/`),
+      )
+      .map((name) => `nftables table ${name}`),
     ...after.runtimeState
       .filter((path) => isNew(before.runtimeState, path) && !mayBeAnothers && !isSpokenOf(instanceIn(path)))
       .map((path) => `runtime state ${path}`),
@@ -185,6 +198,14 @@ function processesIn(group: string): number[] {
     .filter(Boolean)
     .map(Number);
   return [...own, ...directoriesIn(group).flatMap((child) => processesIn(join(group, child)))];
+}
+
+/** A machine without nftables has none. */
+function agentTables(): string[] {
+  const { error, stdout } = spawnSync('nft', ['list', 'tables'], { encoding: 'utf8' });
+  if (error && (error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  const names = (stdout ?? '').split('\n').map((line) => line.split(' ')[2] ?? '');
+  return names.filter((name) => name.startsWith(TABLE_PREFIX));
 }
 
 function directoriesAndLinks(path: string): string[] {
