@@ -25,10 +25,10 @@ import { buildOciConfig, cgroupPath, MOUNT_SCRIPT_DEADLINE_SECONDS, MOUNT_SCRIPT
 import { findProcesses, isRunning, processArguments, processStartTime, sendSignal } from './kernel/process-table.js';
 import { OwnUsers, type PreparedUsers } from './run/own-users.js';
 import { detectRuntimeBinary, findExecutable, RuntimeMissingError, type RuntimeBinary } from './run/runtime-binary.js';
+import { removeRuntimeDirectories } from './run/runtime-directories.js';
 import {
   instanceName,
   makeRuntimeDirectories,
-  removeStrayProgramCopies,
   runtimeEnvironment,
   runtimePaths,
   type RuntimePaths,
@@ -103,7 +103,6 @@ export class OciRuntime {
     this.paths = runtimePaths(options.stateDirectory);
     this.instance = instanceName(options.stateDirectory);
     makeRuntimeDirectories(this.paths);
-    removeStrayProgramCopies(this.paths);
     this.#exits = new ExitWatch(this.paths.exits);
     this.#users = new OwnUsers(this.paths, this.binary);
   }
@@ -205,6 +204,11 @@ export class OciRuntime {
   /** Removes what this process has mounted for starts; containers go on. */
   close(): void {
     this.#users.close();
+  }
+
+  /** Removes what this instance has outside of its state directory, if no container is left; it can't be used then. */
+  removeDirectories(): void {
+    if (this.list().length === 0) removeRuntimeDirectories(this.paths);
   }
 
   /** Every container of this instance that has left a trace, by id. */

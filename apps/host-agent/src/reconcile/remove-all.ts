@@ -1,7 +1,6 @@
 /** Removes this host's containers, except their configs and volumes; used when an installation is shut down. */
 import type { OciRuntime } from '@plinth/container-runtime';
 import type { Logger } from '@plinth/service-kit';
-import { removeRuntimeDirectories } from '../adapters/runtime-directories.js';
 import type { ContainerNetworks } from '../adapters/container-networks.js';
 import type { ContainerStore } from '../adapters/container-store.js';
 
@@ -34,6 +33,6 @@ export async function removeAllContainers(
   }
   if (problems.length > 0)
     throw new AggregateError(problems, `${problems.length} of ${count} containers could not be removed`);
-  removeRuntimeDirectories(runtime);
+  runtime.removeDirectories();
   logger.info({ containers: count }, 'all containers removed');
 }

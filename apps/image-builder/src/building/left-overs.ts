@@ -42,8 +42,10 @@ export class LeftOvers {
     this.loop.start();
   }
 
-  stop(): Promise<void> {
-    return this.loop.stop();
+  /** All builds have ended. */
+  async stop(): Promise<void> {
+    await this.loop.stop();
+    this.booter.close();
   }
 
   /** Containers are removed first: their mounts lie in the work directories. */

@@ -49,6 +49,7 @@ export function runtimePaths(stateDirectory: string): RuntimePaths {
 export function makeRuntimeDirectories(paths: RuntimePaths): void {
   for (const path of Object.values(paths) as string[]) mkdirSync(path, { recursive: true, mode: 0o700 });
   for (const path of [dirname(dirname(paths.views)), dirname(paths.views), paths.views]) chmodSync(path, 0o711);
+  removeStrayProgramCopies(paths);
 }
 
 /** Environment of the runtime and of conmon, which hands it on: nothing of the service's. */
@@ -57,7 +58,7 @@ export function runtimeEnvironment(paths: RuntimePaths): Record<string, string> 
   return { PATH: DEFAULT_PATH, _LIBCONTAINER_STATEDIR: paths.programCopies };
 }
 
-export function removeStrayProgramCopies(paths: RuntimePaths): void {
+function removeStrayProgramCopies(paths: RuntimePaths): void {
   for (const name of readdirSync(paths.programCopies))
     try {
       rmSync(join(paths.programCopies, name), { force: true });

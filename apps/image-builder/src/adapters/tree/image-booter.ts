@@ -48,6 +48,12 @@ export class ImageBooter {
     for (const { id } of this.runtime.list()) await this.runtime.delete(id);
   }
 
+  /** No image is booted any more. */
+  close(): void {
+    this.runtime.close();
+    this.runtime.removeDirectories();
+  }
+
   /** As on the hosts, with users of its own where this machine can. */
   async boot({ manifest, directory, work, onLine }: BootOptions): Promise<BootResult> {
     const problem = this.runtime.ownUsersProblem(directory) ?? this.runtime.ownUsersProblem(work);

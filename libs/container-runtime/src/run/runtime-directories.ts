@@ -1,12 +1,15 @@
 /** The runtime's directories outside of the state directory. */
 import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { ID_RANGES_DIRECTORY, type OciRuntime } from '@plinth/container-runtime';
+import { hasCode } from '@plinth/host-os';
+import { ID_RANGES_DIRECTORY } from './id-ranges.js';
+import type { RuntimePaths } from './runtime-paths.js';
 
 /** Called only when no container is left. */
-export function removeRuntimeDirectories({ paths }: OciRuntime): void {
+export function removeRuntimeDirectories(paths: RuntimePaths): void {
   const base = dirname(paths.sockets);
-  for (const path of [paths.sockets, paths.runtimeRoot]) rmSync(path, { recursive: true, force: true });
+  for (const path of [paths.sockets, paths.runtimeRoot, paths.programCopies])
+    rmSync(path, { recursive: true, force: true });
   // Never what is in it: views show data volumes.
   removeEmpty(paths.views);
   removeEmpty(base);
@@ -24,6 +27,6 @@ function removeEmpty(path: string): void {
   try {
     rmdirSync(path);
   } catch (error) {
-    if (!['ENOENT', 'ENOTEMPTY', 'EBUSY', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    if (!hasCode(error, 'ENOENT', 'ENOTEMPTY', 'EBUSY', 'ENOTDIR')) throw error;
   }
 }
