@@ -352,6 +352,10 @@ describe('derived state', () => {
     let now = Date.now();
     expect(check(agent, [one], (now += 60_000))).toEqual({ done: [], failed: [] });
     nft('flush', 'ruleset');
+    expect(agent.guardRules().done).toEqual(['the table of rules was gone, and is written again']);
+    expect(call(outside, HOST, 8080)).toBe(OUTSIDE);
+    expect(agent.guardRules()).toEqual({ done: [], failed: [] });
+    nft('flush', 'ruleset');
     expect(check(agent, [one], (now += 3_000)).done).toEqual(['the table of rules was gone, and is written again']);
     expect(call(outside, HOST, 8080)).toBe(OUTSIDE);
     nft('flush', 'map', 'inet', 'plinth_aaaa00000000', 'bound4');

@@ -102,6 +102,11 @@ export class ContainerNetworks {
     this.log(this.network?.check(wanted, pidOf, Date.now()));
   }
 
+  /** Cheap enough for several times a second. */
+  guardRules(): void {
+    this.log(this.network?.guardRules());
+  }
+
   /** By container, as it counts itself. */
   counters(): ReadonlyMap<string, LinkCounters> {
     return this.network?.counters() ?? new Map<string, LinkCounters>();

@@ -93,7 +93,12 @@ class Machine {
         kill: () => note('killed'),
         delete: (id: string) => note(`runtime of ${id === ID ? 'the container' : id} deleted`),
       },
-      networks: { takeOver: () => undefined, check: () => undefined, detach: () => undefined },
+      networks: {
+        takeOver: () => undefined,
+        check: () => undefined,
+        detach: () => undefined,
+        guardRules: () => undefined,
+      },
       networkCheckMs: 60_000,
       leases: { termOn: () => ({ ok: true, value: 'term' }) },
       logs: { rotate: () => Promise.resolve(), tail: () => Promise.resolve('') },

@@ -17,6 +17,8 @@ import { ContainerState } from './container-state.js';
 import type { AgentServices } from './agent-services.js';
 
 const CHECK_PERIOD_MS = 30_000;
+/** How long tenants may reach each other after another program has deleted the rules. */
+const GUARD_RULES_MS = 200;
 /** Containers checked between two turns of the event loop. */
 const CHECKED_AT_ONCE = 10;
 const ROTATE_MS = 5_000;
@@ -59,6 +61,7 @@ export class Fleet {
     }
     this.every(CHECK_PERIOD_MS, () => this.checkAll());
     this.every(this.services.networkCheckMs, async () => this.checkNetworks());
+    this.every(GUARD_RULES_MS, async () => this.services.networks.guardRules());
     this.every(ROTATE_MS, () =>
       this.services.logs.rotate((id, error) =>
         logger.warn({ err: error, containerId: id }, 'log could not be rotated'),
