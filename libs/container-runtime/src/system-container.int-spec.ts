@@ -30,8 +30,8 @@ let scratch: string;
 let image: string;
 let runtime: OciRuntime;
 
-beforeAll(async () => {
-  const rootfs = await debianSystemRootfs();
+async function open(release: 12 | 13): Promise<void> {
+  const rootfs = await debianSystemRootfs(release);
   await enterPrivateMountNamespace({ reexecute: false });
   scratch = mkdtempSync(join(dirname(rootfs), `system-${process.env[RUN_VARIABLE] ?? ''}-`));
   image = join(scratch, 'image', VERSION_FILES.root);
@@ -44,15 +44,10 @@ beforeAll(async () => {
     stateDirectory: join(scratch, 'state'),
     binary: { name: 'crun', path, reason: 'under test' },
   });
-});
+}
 
 afterEach(async () => {
   for (const { id } of runtime.list()) await runtime.delete(id);
-});
-
-afterAll(() => {
-  runtime.close();
-  rmSync(scratch, { recursive: true });
 });
 
 function specOf(change: Partial<ContainerSpec> = {}): ContainerSpec {
@@ -90,7 +85,13 @@ async function settled(id: string): Promise<string> {
   return state;
 }
 
-describe('a container whose first process is systemd', () => {
+describe.each([12, 13] as const)('a container whose first process is systemd of Debian %i', (release) => {
+  beforeAll(() => open(release));
+  afterAll(() => {
+    runtime.close();
+    rmSync(scratch, { recursive: true });
+  });
+
   it('comes up to running with its services, halts when it is asked to, and leaves nothing', async () => {
     const spec = specOf();
     const started = await runtime.start(spec);

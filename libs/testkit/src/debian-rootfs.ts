@@ -9,9 +9,12 @@ import { REQUIRED_MOUNT_POINTS } from '@plinth/contracts';
 /** Debian packages for a tree that boots by systemd; each installs what it needs. */
 const SYSTEM_PACKAGES = ['systemd-sysv', 'dbus', 'cron', 'openssh-server', 'iputils-ping'];
 
+const SUITES = { 12: 'bookworm', 13: 'trixie' } as const;
+export type DebianRelease = keyof typeof SUITES;
+
 /** As {@link debianRootfs}, with systemd, cron, sshd and ping. */
-export function debianSystemRootfs(): Promise<string> {
-  return rootfs('debian-12-system', ['--include', SYSTEM_PACKAGES.join(',')]);
+export function debianSystemRootfs(release: DebianRelease): Promise<string> {
+  return rootfs(`debian-${release}-system`, SUITES[release], ['--include', SYSTEM_PACKAGES.join(',')]);
 }
 
 /**
@@ -20,10 +23,10 @@ export function debianSystemRootfs(): Promise<string> {
  * system's folder for temporary files; no test may write to it.
  */
 export function debianRootfs(): Promise<string> {
-  return rootfs('debian-12-minbase', []);
+  return rootfs('debian-12-minbase', SUITES[12], []);
 }
 
-async function rootfs(name: string, options: readonly string[]): Promise<string> {
+async function rootfs(name: string, suite: string, options: readonly string[]): Promise<string> {
   if (process.getuid?.() !== 0)
     throw new Error('a Debian tree can only be built as root: run the integration tests as root');
   const cache = process.env['PLINTH_TEST_CACHE'] ?? join(tmpdir(), 'plinth-test-cache');
@@ -32,7 +35,7 @@ async function rootfs(name: string, options: readonly string[]): Promise<string>
   mkdirSync(cache, { recursive: true });
   const unlock = await lock(join(cache, 'lock'));
   try {
-    if (!existsSync(finished)) await build(cache, finished, options);
+    if (!existsSync(finished)) await build(cache, finished, suite, options);
     return finished;
   } finally {
     unlock();
@@ -51,11 +54,11 @@ async function lock(path: string): Promise<() => void> {
   return () => holder.stdin.end();
 }
 
-async function build(cache: string, finished: string, options: readonly string[]): Promise<void> {
+async function build(cache: string, finished: string, suite: string, options: readonly string[]): Promise<void> {
   const staging = mkdtempSync(join(cache, `building-${process.env['PLINTH_TEST_RUN'] ?? ''}-`));
   try {
     const root = join(staging, 'root');
-    const argv = ['--quiet', '--variant=minbase', ...options, 'bookworm', root, await machineMirror()];
+    const argv = ['--quiet', '--variant=minbase', ...options, suite, root, await machineMirror()];
     await promisify(execFile)('mmdebstrap', argv, { maxBuffer: 16 * 1024 ** 2 });
     rmSync(join(root, 'dev'), { recursive: true });
     for (const point of REQUIRED_MOUNT_POINTS) mkdirSync(join(root, point), { recursive: true });

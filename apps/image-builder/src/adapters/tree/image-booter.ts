@@ -1,6 +1,7 @@
 /** Boots images with the runtime code of the hosts, in containers that only this process manages. */
+import { readlinkSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { OciRuntime } from '@plinth/container-runtime';
 import { type ImageManifest, VERSION_FILES } from '@plinth/contracts';
@@ -30,6 +31,8 @@ export interface ExecOptions {
 
 /** An image whose first process ends this soon has not booted. */
 const SETTLED_MS = 300;
+const MANAGER_PATIENCE_MS = 60_000;
+const MANAGER_POLL_MS = 100;
 const LIMITS = { memoryBytes: 1024 ** 3, pids: 1_024 };
 const MAX_OUTPUT = 1024 ** 2;
 const MAX_LINE = 4_096;
@@ -80,12 +83,34 @@ export class ImageBooter {
     });
     if (!started.ok) return { ok: false, message: started.message, log: '' };
     await delay(SETTLED_MS);
+    await this.managerAnswers(id, started.pid);
     const image = new BootedImage(this.runtime, id, started.pid);
     if (this.runtime.observe(id)?.state === 'running') return { ok: true, image };
     const exit = this.runtime.exitStatus(id);
     const log = await image.log();
     await image.destroy();
     return { ok: false, message: `its first process ended at once${exit ? ` with exit code ${exit.code}` : ''}`, log };
+  }
+
+  /** systemd answers commands such as `systemctl` from a moment in its start on; a test must not come before it. */
+  private async managerAnswers(id: string, pid: number): Promise<void> {
+    for (const end = performance.now() + MANAGER_PATIENCE_MS; performance.now() < end; await delay(MANAGER_POLL_MS)) {
+      if (!isSystemd(pid)) return;
+      const asked = await this.runtime.exec(id, ['test', '-S', '/run/systemd/private'], {
+        user: { uid: 0, gid: 0 },
+        timeoutMs: MANAGER_PATIENCE_MS,
+      });
+      if (!asked.ok || asked.exitCode === 0) return;
+    }
+  }
+}
+
+function isSystemd(pid: number): boolean {
+  try {
+    return basename(readlinkSync(`/proc/${pid}/exe`)) === 'systemd';
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw error;
   }
 }
 
