@@ -5,7 +5,7 @@ import { headers } from 'nats';
 import { ProvisionerSuite } from '../testing/provisioner-suite.js';
 
 const HOSTS = ['host-1', 'host-2', 'plain-1'];
-const REQUESTS = 2_000;
+const REQUESTS = 600;
 const AT_ONCE = 200;
 
 let suite: ProvisionerSuite;
@@ -134,7 +134,7 @@ it('new tenants get numbers in turn, each tenant one, however many requests arri
   );
 });
 
-it('2,000 requests, a provisioner killed among them, give no address twice and lose none', async () => {
+it('many requests, a provisioner killed among them, give no address twice and lose none', async () => {
   const asked = new Map<string, string>();
   const send = async (id: string, name: string): Promise<void> => {
     const envelope = headers();
@@ -149,7 +149,7 @@ it('2,000 requests, a provisioner killed among them, give no address twice and l
     const some = Array.from({ length: AT_ONCE }, (_, index) => `crowd-${sent + index}`);
     for (const name of some) asked.set(name, Buffer.from(name.padEnd(16, '.')).toString('hex'));
     await Promise.all(some.map((name) => send(asked.get(name) ?? '', name)));
-    if (sent === AT_ONCE * 3) {
+    if (sent === AT_ONCE) {
       await suite.provisioners[0]?.end('SIGKILL');
       void suite.startProvisioner('provisioner-1');
     }

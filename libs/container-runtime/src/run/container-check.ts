@@ -67,10 +67,10 @@ export class ContainerCheck {
    * @throws SpawnError
    */
   async run(timeoutMs: number, signal: AbortSignal): Promise<CheckResult> {
-    if (signal.aborted) return { ok: false, reason: 'aborted', output: '' };
     const mark = randomBytes(8).toString('hex');
-    if (!this.prepare(mark)) return { ok: false, reason: 'not-running', output: '' };
     await firstProgramBegun(this.binary, this.paths, this.id);
+    if (signal.aborted) return { ok: false, reason: 'aborted', output: '' };
+    if (!this.prepare(mark)) return { ok: false, reason: 'not-running', output: '' };
     const [processFile, pidFile] = [`${this.directory}/process.json`, `${this.directory}/pid`];
     const argv = ['--root', this.paths.runtimeRoot, 'exec', '--process', processFile, '--pid-file', pidFile, this.id];
     const child = lightCommand({ file: this.binary.path, argv, env: runtimeEnvironment(this.paths) });

@@ -47,13 +47,13 @@ export async function execInContainer(
   argv: readonly string[],
   options: ExecOptions,
 ): Promise<ExecResult> {
+  await firstProgramBegun(binary, paths, id);
   const container = readConfig(`${paths.bundles}/${id}`)?.process;
   if (container === undefined) return { ok: false, reason: 'not-running', message: `container ${id} has no bundle` };
   if (options.signal?.aborted === true) return { ok: false, reason: 'aborted', message: 'aborted before it was run' };
   const directory = mkdtempSync(`${paths.bundles}/${id}/exec-`);
   try {
     writeFileSync(`${directory}/process.json`, JSON.stringify(execProcess(container, argv, options)), { mode: 0o600 });
-    await firstProgramBegun(binary, paths, id);
     return await run(binary, paths, id, directory, options);
   } finally {
     rmSync(directory, { recursive: true, force: true });
