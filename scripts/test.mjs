@@ -184,7 +184,8 @@ async function nothingIsLeft({ findRunLeftovers, readMachineState }, before) {
   const begin = Date.now();
   const look = () =>
     findRunLeftovers(runId, before, readMachineState([scratch, cache]), process.pid).filter(
-      (line) => line !== `mount ${disk}`,
+      // The run's own: they go last.
+      (line) => line !== `mount ${disk}` && line !== `file ${cache}/lock` && !line.startsWith(`file ${cache}/debian-`),
     );
   let left = look();
   for (const end = Date.now() + END_PATIENCE_MS; left.length > 0 && Date.now() < end; left = look())
@@ -193,7 +194,11 @@ async function nothingIsLeft({ findRunLeftovers, readMachineState }, before) {
   for (const line of left) console.log(`left: ${line}`);
   finish('nothing is left', left.length === 0, begin);
   if (left.length === 0) removeScratch();
-  else console.log(`all of it has ${runId} in its command line, environment or path, or is new`);
+  else {
+    console.log(`all of it has ${runId} in its command line, environment or path, or is new`);
+    if (isInMemory)
+      console.log(`to free the memory of its files: umount --lazy ${disk}; umount ${disk}; rmdir ${disk}`);
+  }
 }
 
 function removeScratch() {

@@ -93,6 +93,11 @@ describe('findRunLeftovers', () => {
       {},
     ],
     [
+      'an interface while another run is on the machine',
+      { interfaces: ['plc0'], processes: [seen(7, 'jest', ['PLINTH_TEST_RUN=other'])] },
+      {},
+    ],
+    [
       'cgroups, interfaces and runtime state that were there before',
       { cgroups: [group('plinth/x.y')], interfaces: ['plinth0'], runtimeState: ['/run/plinth/1/r/x'] },
       { cgroups: [group('plinth/x.y')], interfaces: ['plinth0'], runtimeState: ['/run/plinth/1/r/x'] },
