@@ -41,6 +41,13 @@ const becomes = <T>(read: () => Promise<Stored<T> | undefined>, fits: (data: T) 
     return found && fits(found.data) ? found : undefined;
   }, what);
 
+async function someHeartbeats(): Promise<void> {
+  const lastSeen = async (): Promise<number> =>
+    Date.parse((await suite.answer<{ items: HostStatus[] }>(QUERIES.hosts, {})).items[0]?.lastSeenAt ?? '');
+  const seen = await lastSeen();
+  await suite.until(async () => (await lastSeen()) - seen > 1_000, 'some heartbeats were received');
+}
+
 describe('the status of a host and of a storage node', () => {
   it('is published when they join', async () => {
     const { data } = await becomes(host, ({ state }) => state === 'ready', 'the host is ready');
@@ -65,12 +72,10 @@ describe('the status of a host and of a storage node', () => {
   });
 
   it('is not published with each heartbeat', async () => {
+    // One from before the labels may be handled late, by the other provisioner.
+    await someHeartbeats();
     const [ofHost, ofStorage] = [await host(), await storage()];
-    const seen = (await suite.answer<{ items: HostStatus[] }>(QUERIES.hosts, {})).items[0]?.lastSeenAt ?? '';
-    await suite.until(async () => {
-      const now = (await suite.answer<{ items: HostStatus[] }>(QUERIES.hosts, {})).items[0]?.lastSeenAt ?? '';
-      return Date.parse(now) - Date.parse(seen) > 1_000;
-    }, 'some heartbeats were received');
+    await someHeartbeats();
     expect([(await host())?.sequence, (await storage())?.sequence]).toEqual([ofHost?.sequence, ofStorage?.sequence]);
   });
 
