@@ -1,3 +1,4 @@
+import { LEAST_OPEN_FILES, MOST_OPEN_FILES } from '@plinth/contracts';
 import { ServiceConfig } from '@plinth/service-kit';
 import { IsIn, IsInt, IsNumber, IsOptional, IsString, Max, Min, MinLength, ValidateBy } from 'class-validator';
 import { poolProblem, prefixProblem } from './network/domain/address-pool.js';
@@ -39,6 +40,12 @@ export class ProvisionerConfig extends ServiceConfig {
   @IsInt()
   @Min(1)
   PLINTH_DEFAULT_PIDS: number = 256;
+
+  /** Files that one process may have open. */
+  @IsInt()
+  @Min(LEAST_OPEN_FILES)
+  @Max(MOST_OPEN_FILES)
+  PLINTH_DEFAULT_OPEN_FILES: number = 65_536;
 
   /**
    * The cores of a host are assigned this many times over, because idle containers use none. Memory is never assigned

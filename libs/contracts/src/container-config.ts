@@ -11,6 +11,7 @@ import {
   Max,
   Min,
 } from 'class-validator';
+import { Bandwidth, IoLimits, LEAST_DISK, LEAST_OPEN_FILES } from './container-limits.js';
 import {
   CONTAINER_NETWORKS,
   ContainerAddress,
@@ -50,6 +51,22 @@ export class EffectiveLimits {
   @IsInt()
   @Min(1)
   pids!: number;
+
+  /** Of the data volume, bytes; absent: not limited. */
+  @IsOptional()
+  @IsInt()
+  @Min(LEAST_DISK)
+  diskBytes?: number;
+
+  /** That one process may have open; absent: written before there was a limit. */
+  @IsOptional()
+  @IsInt()
+  @Min(LEAST_OPEN_FILES)
+  openFiles?: number;
+
+  @IsOptional()
+  @Nested(() => IoLimits)
+  io?: IoLimits;
 }
 
 /** A health check with every default filled in. */
@@ -250,6 +267,11 @@ export class ContainerConfig {
   @IsOptional()
   @Nested(() => EgressPolicy)
   egress?: EgressPolicy;
+
+  /** Absent: no limit. */
+  @IsOptional()
+  @Nested(() => Bandwidth)
+  bandwidth?: Bandwidth;
 
   /** Its users are the host's: no user namespace. Only where the host's agent allows that. */
   @IsOptional()

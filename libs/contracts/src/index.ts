@@ -27,6 +27,7 @@ export * from './bus/events/heartbeats.js';
 export * from './bus/problem.js';
 export * from './bus/dead-letter.js';
 export * from './container-config.js';
+export * from './container-limits.js';
 export * from './container-network.js';
 export * from './ip-networks.js';
 export * from './bus/status.js';

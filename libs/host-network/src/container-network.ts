@@ -9,6 +9,14 @@ export interface ContainerNetwork {
   readonly tenant: number;
   readonly ports: readonly PublishedPort[];
   readonly egress: Egress;
+  /** Absent: no limit. */
+  readonly bandwidth?: BandwidthLimit;
+}
+
+/** Bits per second; an absent one is not limited. */
+export interface BandwidthLimit {
+  readonly receiveBitsPerSecond?: number;
+  readonly sendBitsPerSecond?: number;
 }
 
 export interface PublishedPort {

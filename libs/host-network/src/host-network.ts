@@ -16,6 +16,7 @@ import {
   type NetworkNames,
   networkNames,
 } from './container-network.js';
+import { limitBothEnds, mendHostEnds, sameBandwidth } from './link-rates.js';
 import { enableForwarding } from './kernel-settings.js';
 import { NamespaceError } from './network-namespace.js';
 import { NETLINK_ROUTE, NetlinkError, NetlinkSocket } from './netlink/netlink-socket.js';
@@ -116,6 +117,10 @@ export class HostNetwork {
       done.push(...this.prepareHost());
       this.table.write(this.attached.elements());
       for (const container of this.attached.all()) setUpHostEnd(this.route, container);
+      for (const { containerId, pid, bandwidth } of running) {
+        const link = this.attached.get(containerId);
+        if (link && bandwidth) limitBothEnds(this.route, link, pid);
+      }
     } else if (lost.length === 0) this.clear();
     return this.attachLost(lost, done);
   }
@@ -135,6 +140,7 @@ export class HostNetwork {
       if (!this.table.isWritten) this.prepareHost();
       this.changeTable({ add: this.attached.set(attached), remove: [] });
       makeContainerLink(this.route, attached, pid);
+      if (attached.bandwidth) this.limit(attached, pid);
       return { ok: true };
     } catch (error) {
       this.detach(container.containerId);
@@ -170,7 +176,12 @@ export class HostNetwork {
       const known = this.attached.get(container.containerId);
       if (known === undefined) isLost(container);
       // Its config has changed.
-      else if (!isSame(known, container)) this.replace({ ...container, interface: known.interface });
+      else if (!isSame(known, container)) {
+        const changed = { ...container, interface: known.interface };
+        const pid = sameBandwidth(known.bandwidth, container.bandwidth) ? undefined : pidOf(container.containerId);
+        this.replace(changed);
+        if (pid !== undefined) limitBothEnds(this.route, changed, pid);
+      }
     }
     if (this.attached.size === 0 && lost.length === 0) {
       if (this.table.isWritten) this.clear();
@@ -181,6 +192,8 @@ export class HostNetwork {
     if (nowMs - this.comparedAtMs >= COMPARE_EVERY_MS) {
       this.comparedAtMs = nowMs;
       const interfaces = this.interfacesByContainer();
+      const mended = mendHostEnds(this.route, this.attached.all(), this.indexes());
+      done.push(...mended.map((id) => `the limit of what container ${id} receives was changed, and is set again`));
       for (const { containerId, interface: name } of this.attached.all()) {
         const container = wanted.get(containerId);
         if (container && interfaces.get(containerId) !== name) isLost(container);
@@ -245,6 +258,20 @@ export class HostNetwork {
     const links = linksWith(this.route, this.names.prefix).sort((a, b) => a.index - b.index);
     // The last one of a container is that of its present run: one before it may not have ended yet.
     return new Map(links.flatMap(({ name, alias }) => (alias === undefined ? [] : [[alias, name] as const])));
+  }
+
+  private indexes(): ReadonlyMap<string, number> {
+    return new Map(linksWith(this.route, this.names.prefix).map(({ name, index }) => [name, index]));
+  }
+
+  /** It is not let go without its limits. */
+  private limit(link: AttachedNetwork, pid: number): void {
+    try {
+      limitBothEnds(this.route, link, pid);
+    } catch (error) {
+      removeLink(this.route, link.interface);
+      throw error;
+    }
   }
 
   private replace(network: AttachedNetwork): void {
@@ -312,7 +339,8 @@ function isSame(one: ContainerNetwork, other: ContainerNetwork): boolean {
     one.ipv6 === other.ipv6 &&
     one.tenant === other.tenant &&
     isDeepStrictEqual(one.ports, other.ports) &&
-    isDeepStrictEqual(one.egress, other.egress)
+    isDeepStrictEqual(one.egress, other.egress) &&
+    sameBandwidth(one.bandwidth, other.bandwidth)
   );
 }
 

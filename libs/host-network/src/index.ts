@@ -1,5 +1,12 @@
 /** The network of containers on one host: interfaces, addresses and routes by rtnetlink, rules by libnftables. */
-export type { ContainerNetwork, Egress, EgressTarget, NetworkNames, PublishedPort } from './container-network.js';
+export type {
+  BandwidthLimit,
+  ContainerNetwork,
+  Egress,
+  EgressTarget,
+  NetworkNames,
+  PublishedPort,
+} from './container-network.js';
 export { ANY_PREFIX, GATEWAY4, GATEWAY6, networkNames } from './container-network.js';
 export {
   type Attached,
@@ -8,6 +15,8 @@ export {
   type Repairs,
   type RunningNetwork,
 } from './host-network.js';
+export { ownRateOf } from './link-rates.js';
+export type { RateLimit } from './netlink/qdisc-messages.js';
 export type { LinkCounters } from './netlink/route-messages.js';
 export type { DropCounts } from './nft/rule-table.js';
 export { enterNewNetwork, NamespaceError } from './network-namespace.js';

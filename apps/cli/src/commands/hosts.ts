@@ -9,7 +9,10 @@ export function register(program: Command): void {
     .description('list hosts with capacity and load')
     .addHelpText(
       'after',
-      '\nNETWORK is container where containers can have an address of their own.\n\nExample:\n  plinth hosts --json',
+      '\nNETWORK is container where containers can have an address of their own.\n' +
+        'DISK LIMITS are the storage nodes on which the host can hold a data volume to its limit (--disk).\n' +
+        'IO LIMITS is what the host can limit of input and output: weight (--io-weight), maxima (--io-max).\n\n' +
+        'Example:\n  plinth hosts --json',
     )
     .action(async (options: SharedOptions) => {
       await withClient(options.nats, async (client) => {
@@ -27,6 +30,8 @@ export function register(program: Command): void {
               'LOAD',
               'RUNTIME',
               'NETWORK',
+              'DISK LIMITS',
+              'IO LIMITS',
               'LAST SEEN',
             ],
             hosts.map((host) => [
@@ -40,6 +45,8 @@ export function register(program: Command): void {
               host.load.load1.toFixed(2),
               host.runtime,
               host.network ? 'container' : 'isolated',
+              host.diskLimits.join(',') || null,
+              host.ioLimits.join(',') || null,
               age(host.lastSeenAt, Date.now()),
             ]),
           ),

@@ -4,6 +4,7 @@ import { withClient } from '../connection.js';
 import { ClientError } from '@plinth/client';
 import { print } from '../output/print.js';
 import { describeEgress, describePorts } from '../output/network-view.js';
+import { describeBandwidth, describeIo, describeLimits, describeReachedLimit } from '../output/limits-view.js';
 import { age, bytes, counted, table } from '../output/table.js';
 import { type SharedOptions, withShared, withTenant } from './options.js';
 
@@ -71,11 +72,9 @@ function describe(found: ContainerDetails & { readonly stats: ContainerStats | n
       ],
       ['time zone', config.timezone ?? "the image's"],
       ['software', config.software],
-      [
-        'limits',
-        `${bytes(config.limits.memoryBytes)}, ${counted(config.limits.cpus, 'core')}, ` +
-          `${counted(config.limits.pids, 'process', 'processes')}`,
-      ],
+      ['limits', describeLimits(config.limits)],
+      ['input, output', describeIo(config.limits.io)],
+      ...found.limitsReached.map((reached): [string, string] => ['limit reached', describeReachedLimit(reached)]),
       [
         'restart',
         config.restart.maxRetries === undefined
@@ -87,6 +86,7 @@ function describe(found: ContainerDetails & { readonly stats: ContainerStats | n
       ['address', found.address && `${found.address.ipv4}, ${found.address.ipv6}`],
       ['ports', describePorts(found.ports)],
       ['egress', config.egress ? describeEgress(config.egress) : null],
+      ['bandwidth', describeBandwidth(config.bandwidth)],
       ['health check', config.health ? describeCheck(config.health) : null],
       ['follows', config.follow ? 'the default image' : null],
       ['data', `volume ${config.dataVolume} on ${config.storageNode}`],

@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import { withClient } from '../connection.js';
 import { parseName } from './arguments.js';
 import { print } from '../output/print.js';
+import { describeReached } from '../output/limits-view.js';
 import { describePorts } from '../output/network-view.js';
 import { age, table } from '../output/table.js';
 import { type SharedOptions, withShared } from './options.js';
@@ -19,7 +20,8 @@ export function register(program: Command): void {
       'after',
       '\nHEALTH is starting, healthy or unhealthy, and - for a container that does not run or has no health ' +
         'check.\n' +
-        'PORTS are those of the host, each with the port of the container that it leads to.\n\n' +
+        'PORTS are those of the host, each with the port of the container that it leads to.\n' +
+        'LIMIT REACHED is each limit that it has reached, and how long ago it last did: see plinth inspect.\n\n' +
         'Example:\n  plinth ps --tenant acme --json',
     )
     .action(
@@ -53,6 +55,7 @@ export function register(program: Command): void {
                 'UP',
                 'RESTARTS',
                 'UPDATE',
+                'LIMIT REACHED',
               ],
               containers.map((item) => [
                 item.id.slice(0, 12),
@@ -70,6 +73,7 @@ export function register(program: Command): void {
                 item.state === 'running' ? age(item.startedAt, Date.now()) : null,
                 item.restarts,
                 item.update && item.update.state !== 'updated' ? item.update.state : null,
+                describeReached(item.limitsReached, Date.now()),
               ]),
             ),
           );

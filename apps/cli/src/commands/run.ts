@@ -1,8 +1,24 @@
-import { CONTAINER_NETWORKS, type EgressPolicy, EVENTS_ABOUT, type PortRequest, SUBJECTS } from '@plinth/contracts';
+import {
+  type Bandwidth,
+  CONTAINER_NETWORKS,
+  type EgressPolicy,
+  EVENTS_ABOUT,
+  type IoLimits,
+  type PortRequest,
+  SUBJECTS,
+} from '@plinth/contracts';
 import { type Command, Option } from 'commander';
 import { withClient } from '../connection.js';
 import { type StartedContainer, waitUntilStarted } from '@plinth/client';
 import { parseCount, parseEnv, parseName, parsePositive, parseRestart, parseSize } from './arguments.js';
+import {
+  LIMITS_HELP,
+  parseBandwidth,
+  parseDisk,
+  parseIoMax,
+  parseIoWeight,
+  parseOpenFiles,
+} from './limit-arguments.js';
 import { EGRESS_HELP, NETWORK_HELP, parseEgress, parsePublish, PUBLISH_HELP } from './network-arguments.js';
 import { ClientError } from '@plinth/client';
 import { describePorts } from '../output/network-view.js';
@@ -18,6 +34,11 @@ interface RunOptions extends SharedOptions {
   memory?: number;
   cpus?: number;
   pids?: number;
+  disk?: number;
+  openFiles?: number;
+  bandwidth?: Bandwidth;
+  ioWeight?: number;
+  ioMax?: IoLimits;
   strict?: boolean;
   datacenter?: string;
   restart?: object;
@@ -56,6 +77,11 @@ export function register(program: Command): void {
     .option('--memory <size>', 'such as 256M', parseSize)
     .option('--cpus <n>', 'cores, such as 0.5', parsePositive)
     .option('--pids <n>', 'processes and threads', parseCount)
+    .option('--disk <size>', 'its data volume, such as 1G; only where a host can hold it to that', parseDisk)
+    .option('--open-files <n>', 'files that one process may have open', parseOpenFiles)
+    .option('--bandwidth <rate>', 'what it receives and sends, such as 100mbit; see below', parseBandwidth)
+    .option('--io-weight <n>', 'share of the disks, 1 to 1000; where the host can', parseIoWeight)
+    .option('--io-max <maxima>', 'input and output on disks, where the host can; see below', parseIoMax)
     .option('--strict', 'reject instead of falling back to the default image')
     .option('--datacenter <name>', 'on a host of this data centre')
     .option('--restart <policy>', 'always, never, on-failure or on-failure:<times>', parseRestart)
@@ -91,7 +117,7 @@ export function register(program: Command): void {
     .addHelpText(
       'after',
       '\nA container whose health check fails is unhealthy, and is restarted unless its policy is never.\n' +
-        `${NETWORK_HELP}\n` +
+        `${NETWORK_HELP}\n${LIMITS_HELP}\n` +
         '\nExamples:\n  plinth run debian-12@v1 --name shop-1 --memory 256M -- /bin/sleep infinity\n' +
         '  plinth run --name web-1 --health-cmd "curl -sf http://127.0.0.1/" --health-start-period 30s\n' +
         '  plinth run --name web-2 --sw hello-web --publish 8080:80 --egress none',
@@ -100,7 +126,13 @@ export function register(program: Command): void {
       const { image, words } = splitOperands(command.args, process.argv);
       if (words.length > 0 && options.command)
         command.error('error: give the command either with --command or after --, not both', { exitCode: 2 });
-      const needing = options.publish ? '--publish' : options.egress ? '--egress' : undefined;
+      const needing = options.publish
+        ? '--publish'
+        : options.egress
+          ? '--egress'
+          : options.bandwidth
+            ? '--bandwidth'
+            : undefined;
       if (needing && options.network !== undefined && options.network !== 'container')
         command.error(`error: ${needing} needs --network container, or none, not ${options.network}`, { exitCode: 2 });
       await withClient(options.nats, async (client) => {
@@ -140,7 +172,15 @@ export function splitOperands(
 }
 
 function requestOf(image: string | undefined, command: readonly string[] | undefined, options: RunOptions): object {
-  const limits = { memoryBytes: options.memory, cpus: options.cpus, pids: options.pids };
+  const hasIo = options.ioWeight !== undefined || options.ioMax !== undefined;
+  const limits = {
+    memoryBytes: options.memory,
+    cpus: options.cpus,
+    pids: options.pids,
+    diskBytes: options.disk,
+    openFiles: options.openFiles,
+    io: hasIo ? { weight: options.ioWeight, ...options.ioMax } : undefined,
+  };
   return {
     name: options.name,
     tenant: options.tenant,
@@ -157,6 +197,7 @@ function requestOf(image: string | undefined, command: readonly string[] | undef
     hostUsers: options.hostUsers,
     ports: options.publish,
     egress: options.egress,
+    bandwidth: options.bandwidth,
     stopSignal: options.stopSignal,
     stopGraceSeconds: options.stopGrace === undefined ? undefined : options.stopGrace / 1_000,
     health: healthOf(options),

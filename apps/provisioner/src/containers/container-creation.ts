@@ -64,6 +64,7 @@ export class ContainerCreation {
         memoryBytes: config.PLINTH_DEFAULT_MEMORY_BYTES,
         cpus: config.PLINTH_DEFAULT_CPUS,
         pids: config.PLINTH_DEFAULT_PIDS,
+        openFiles: config.PLINTH_DEFAULT_OPEN_FILES,
       },
     };
   }

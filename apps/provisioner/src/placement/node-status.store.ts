@@ -26,6 +26,8 @@ interface HostRow {
   running: number;
   runtime: string;
   network: boolean;
+  disk_limits: string[];
+  io_limits: HostStatus['ioLimits'];
   last_seen_at: Date;
   cordoned: boolean;
   drain: Pick<DrainStatus, 'waiting'> | null;
@@ -59,6 +61,8 @@ export async function hostStatuses(manager: EntityManager, which: Which): Promis
     load: { load1: row.load1, memoryUsedBytes: Number(row.memory_used), containers: row.running },
     runtime: row.runtime,
     network: row.network,
+    diskLimits: row.disk_limits,
+    ioLimits: row.io_limits,
     lastSeenAt: row.last_seen_at.toISOString(),
   }));
 }

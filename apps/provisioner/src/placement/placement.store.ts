@@ -21,6 +21,7 @@ interface HostJson {
   allocated_containers: number;
   load1: number;
   network: boolean;
+  disk_limits: string[];
 }
 
 /**
@@ -71,6 +72,7 @@ export async function loadPlacementView(
       },
       loadPerCore: host.load1 / Math.max(host.cores, 1),
       network: host.network,
+      diskLimits: host.disk_limits,
     })),
     catalogue: { images: row.images, defaults: row.defaults, defaultOs: row.os },
   };

@@ -331,6 +331,24 @@ export class AddNetwork1700000009000 implements MigrationInterface {
   }
 }
 
+/** The limits that containers have reached, and what hosts can limit. */
+export class AddLimits1700000012000 implements MigrationInterface {
+  readonly name = 'AddLimits1700000012000';
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query("ALTER TABLE containers ADD COLUMN limits_reached jsonb NOT NULL DEFAULT '[]'");
+    await runner.query(
+      `ALTER TABLE hosts ADD COLUMN disk_limits text[] NOT NULL DEFAULT '{}',
+         ADD COLUMN io_limits text[] NOT NULL DEFAULT '{}'`,
+    );
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query('ALTER TABLE hosts DROP COLUMN disk_limits, DROP COLUMN io_limits');
+    await runner.query('ALTER TABLE containers DROP COLUMN limits_reached');
+  }
+}
+
 /** In the order in which they are made. */
 export const PROVISIONER_MIGRATIONS = [
   CreateProvisionerTables1700000001000,
@@ -342,4 +360,5 @@ export const PROVISIONER_MIGRATIONS = [
   AddStorageState1700000007500,
   AddHealth1700000008000,
   AddNetwork1700000009000,
+  AddLimits1700000012000,
 ];

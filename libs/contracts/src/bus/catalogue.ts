@@ -168,6 +168,7 @@ export const CATALOGUE = [
   official(S.containerStopped, container.ContainerStopped, 'A container ended'),
   official(S.containerHealthy, container.ContainerHealthy, 'A health check succeeds'),
   official(S.containerUnhealthy, container.ContainerUnhealthy, 'A health check failed several times in a row'),
+  official(S.containerLimited, container.ContainerLimited, 'A container reached a limit: memory, processes or disk'),
   official(S.containerRemoved, container.ContainerRemoved, 'A container is gone from its host'),
   official(S.containerLost, container.ContainerLost, 'The host of a container is lost'),
   official(S.containerMoved, container.ContainerMoved, 'A container is placed on another host'),

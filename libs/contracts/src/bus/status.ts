@@ -21,6 +21,7 @@ import {
 } from 'class-validator';
 import { DESIRED_STATES, type DesiredState } from '../container-config.js';
 import { ContainerAddress, MAX_PUBLISHED_PORTS, PublishedPort } from '../container-network.js';
+import { IO_CONTROLS, type IoControl, REACHABLE_LIMITS, ReachedLimit } from '../container-limits.js';
 import { IsNullable, Nested, NestedEach } from '../nested.js';
 import { EXACT_IMAGE_REF_PATTERN, ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN, VERSION_PATTERN } from '../values.js';
 import {
@@ -174,6 +175,12 @@ export class ContainerStatus {
   @ArrayMaxSize(MAX_PUBLISHED_PORTS)
   @NestedEach(() => PublishedPort)
   readonly ports!: readonly PublishedPort[];
+
+  /** Of each limit that it ever reached, the last time; empty: none. */
+  @IsOptional()
+  @ArrayMaxSize(REACHABLE_LIMITS.length)
+  @NestedEach(() => ReachedLimit)
+  readonly limitsReached!: readonly ReachedLimit[];
 }
 
 /** `suspect`: heartbeats are missing; nothing new is placed there, nothing is moved yet. */
@@ -240,6 +247,19 @@ export class HostStatus {
   @IsOptional()
   @IsBoolean()
   readonly network!: boolean;
+
+  /** Storage nodes on which it can hold a data volume to its limit. */
+  @IsOptional()
+  @IsArray()
+  @ArrayMaxSize(256)
+  @Matches(NAME_PATTERN, { each: true })
+  readonly diskLimits!: readonly string[];
+
+  /** What of a container's input and output it can limit. */
+  @IsOptional()
+  @IsArray()
+  @IsIn(IO_CONTROLS, { each: true })
+  readonly ioLimits!: readonly IoControl[];
 
   @IsISO8601()
   readonly lastSeenAt!: string;

@@ -33,6 +33,7 @@ export const SUBJECTS = {
   containerStopped: 'container.stopped',
   containerHealthy: 'container.healthy',
   containerUnhealthy: 'container.unhealthy',
+  containerLimited: 'container.limited',
   containerRemoved: 'container.removed',
   containerLost: 'container.lost',
   containerMoved: 'container.moved',

@@ -17,6 +17,7 @@ export interface Defaults {
   readonly memoryBytes: number;
   readonly cpus: number;
   readonly pids: number;
+  readonly openFiles: number;
 }
 
 export interface Decision {
@@ -69,6 +70,9 @@ export function newContainerConfig(
       memoryBytes: request.limits?.memoryBytes ?? defaults.memoryBytes,
       cpus: request.limits?.cpus ?? defaults.cpus,
       pids: request.limits?.pids ?? defaults.pids,
+      diskBytes: request.limits?.diskBytes,
+      openFiles: request.limits?.openFiles ?? defaults.openFiles,
+      io: request.limits?.io,
     },
     restart: request.restart ?? { policy: 'always' as const },
     hostUsers: request.hostUsers === true ? (true as const) : undefined,
@@ -77,6 +81,7 @@ export function newContainerConfig(
     tenantNumber: decision.identity?.tenantNumber,
     ports: decision.ports.length > 0 ? [...decision.ports] : undefined,
     egress: request.egress,
+    bandwidth: request.bandwidth,
     stopSignal: request.stopSignal,
     stopGraceSeconds: request.stopGraceSeconds ?? STOP_GRACE_SECONDS,
     health: request.health && healthCheckOf(request.health),

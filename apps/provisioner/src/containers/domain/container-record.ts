@@ -9,6 +9,7 @@ import type {
   FailedCheck,
   HealthState,
   MoveReason,
+  ReachedLimit,
   UpdateStatus,
 } from '@plinth/contracts';
 
@@ -34,6 +35,8 @@ export interface ContainerRecord {
   readonly health: HealthState | null;
   /** Results of the checks when the container last became unhealthy, oldest first. */
   readonly failedChecks: readonly FailedCheck[];
+  /** The last time of each limit that it has reached. */
+  readonly limitsReached: readonly ReachedLimit[];
 }
 
 export interface Move {
@@ -73,6 +76,7 @@ export function statusOf(record: ContainerRecord): ContainerStatus {
     // What a removed container had may be another's.
     address: (record.state === 'removed' ? undefined : config.address) ?? null,
     ports: (record.state === 'removed' ? undefined : config.ports) ?? [],
+    limitsReached: record.limitsReached,
   };
 }
 
@@ -105,6 +109,8 @@ const CLEARS: readonly ContainerReport['kind'][] = ['started', 'healthy'];
 
 /** The record after a report was taken; `state` comes from the state machine. */
 export function afterReport(record: ContainerRecord, report: ContainerReport, state: ContainerState): ContainerRecord {
+  if (report.kind === 'limited')
+    return { ...record, reportSequence: report.sequence, limitsReached: withReached(record, report.reached) };
   const alive = ALIVE.includes(report.kind);
   return {
     ...record,
@@ -119,6 +125,11 @@ export function afterReport(record: ContainerRecord, report: ContainerReport, st
     health: HEALTH_REPORTS.includes(report.kind) ? (report.health ?? null) : alive ? record.health : null,
     failedChecks: report.failedChecks ?? record.failedChecks,
   };
+}
+
+function withReached({ limitsReached }: ContainerRecord, reached: ReachedLimit | undefined): readonly ReachedLimit[] {
+  if (reached === undefined) return limitsReached;
+  return [...limitsReached.filter(({ limit }) => limit !== reached.limit), reached];
 }
 
 /** A host that restarts a container by itself may use an older config and its image. */

@@ -24,7 +24,8 @@ export type ContainerEvent =
   | 'reverted'
   | 'update-refused'
   | 'healthy'
-  | 'unhealthy';
+  | 'unhealthy'
+  | 'limited';
 
 type Row = Partial<Record<ContainerEvent, ContainerState>>;
 
@@ -42,8 +43,8 @@ const REPORTED: Row = {
   reverted: 'running',
 };
 
-/** A verdict, or a change of health, that leaves the container as it is. */
-const VERDICTS: readonly ContainerEvent[] = ['updated', 'update-refused', 'healthy', 'unhealthy'];
+/** A verdict, a change of health, or a limit that was reached, that leaves the container as it is. */
+const VERDICTS: readonly ContainerEvent[] = ['updated', 'update-refused', 'healthy', 'unhealthy', 'limited'];
 
 const TABLE: Readonly<Record<ContainerState, Row>> = {
   requested: { ...REPORTED, 'remove-requested': 'stopping' },

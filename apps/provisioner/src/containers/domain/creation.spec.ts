@@ -12,6 +12,7 @@ const host = (name: string, datacenter: string, storageNodes: string[], allocate
   allocated: { memoryBytes: allocatedBytes, cpus: 0, containers: 0 },
   loadPerCore: 0,
   network: name.startsWith('west'),
+  diskLimits: name === 'west-1' ? ['sn-3'] : [],
 });
 const VIEW: CreationView = {
   hosts: [
@@ -36,7 +37,7 @@ const VIEW: CreationView = {
   portsTaken: [],
 };
 const RULES: CreationRules = {
-  defaults: { memoryBytes: 64 * 1024 ** 2, cpus: 0.5, pids: 100 },
+  defaults: { memoryBytes: 64 * 1024 ** 2, cpus: 0.5, pids: 100, openFiles: 1024 },
   quota: {},
   policy: placementPolicy('least-loaded'),
   network: 'isolated',
@@ -89,6 +90,31 @@ describe('planCreation', () => {
   ])('refuses %s', (_what, body, rules, reason) => {
     const plan = planCreation(request(body), VIEW, { ...RULES, ...rules }, DRAWS);
     expect(plan).toMatchObject({ ok: false, reason, message: expect.stringMatching(/./) });
+  });
+
+  it('puts one with a limit of its disk where that can be held', () => {
+    const plan = planCreation(request({ limits: { diskBytes: GIB } }), VIEW, RULES, DRAWS);
+    if (!plan.ok) throw new Error(plan.message);
+    const { config } = plan.containerOn(plan.hosts[0] ?? host('none', 'west', []), [], undefined);
+    expect(plan.hosts).toHaveLength(1);
+    expect([config.host, config.storageNode, config.limits.diskBytes]).toEqual(['west-1', 'sn-3', GIB]);
+  });
+
+  it('refuses a limit of the disk that no host can hold', () => {
+    const plan = planCreation(request({ datacenter: 'east', limits: { diskBytes: GIB } }), VIEW, RULES, DRAWS);
+    expect(plan).toMatchObject({ ok: false, reason: 'disk-limit-not-offered' });
+  });
+
+  it('keeps the limits of the request, and the defaults of the others', () => {
+    const io = { weight: 10, writeBytesPerSecond: 1_000_000 };
+    const bandwidth = { sendBitsPerSecond: 1_000_000 };
+    const plan = planCreation(request({ bandwidth, limits: { io, pids: 7 } }), VIEW, RULES, DRAWS);
+    if (!plan.ok || !plan.hosts[0]) throw new Error('no plan');
+    expect(plan.containerOn(plan.hosts[0], [], undefined).config).toMatchObject({
+      bandwidth,
+      network: 'container',
+      limits: { io, pids: 7, openFiles: 1024, diskBytes: undefined },
+    });
   });
 
   it('refuses without a default image', () => {

@@ -23,6 +23,8 @@ import {
 import {
   type CandidateHost,
   choosePlacement,
+  diskLimitNotOffered,
+  holdingDisk,
   inDatacenter,
   noRoom,
   type PlacementPolicy,
@@ -109,15 +111,18 @@ export function planCreation(
     return { ok: false, reason: 'no-host', message: `no host is ready${where}; plinth hosts lists all hosts` };
   }
   const wanted = wantedNetwork(request, network);
-  const hosts = offering(ready, wanted);
-  if (hosts.length === 0) return { ok: false, reason: 'network-not-offered', message: notOffered(ready.length) };
+  const networked = offering(ready, wanted);
+  if (networked.length === 0) return { ok: false, reason: 'network-not-offered', message: notOffered(ready.length) };
+  const hosts = holdingDisk(networked, request.limits?.diskBytes);
+  if (hosts.length === 0)
+    return { ok: false, reason: 'disk-limit-not-offered', message: diskLimitNotOffered(networked.length) };
   const reachable = new Set(hosts.flatMap((host) => host.storageNodes));
   const resolution = resolveImage(request.image, request.strict ?? false, view.catalogue, reachable);
   if (!resolution.ok) return resolution;
   const { image, fallbackReason } = resolution;
   const resources = resourcesOf(request, defaults);
   const tenant = tenantOf(request);
-  const overQuota = quotaRefusal(tenant, view.usage, resources, quota);
+  const overQuota = quotaRefusal(tenant, view.usage, { ...resources, diskBytes: request.limits?.diskBytes }, quota);
   if (overQuota) return { ok: false, reason: 'quota-exceeded', message: overQuota };
   const near = reaching(hosts, image.storageNodes);
   const open = withFreePorts(near, view.portsTaken);
@@ -169,6 +174,7 @@ export function planCreation(
       moving: null,
       health: null,
       failedChecks: [],
+      limitsReached: [],
     };
   };
   const allTaken: CreationRefusal = { reason: 'no-capacity', message: noRoom(placement.hosts, resources) };

@@ -35,6 +35,7 @@ function record(config: Partial<ContainerConfig> = {}, change: Partial<Container
     exitCode: null,
     health: null,
     failedChecks: [],
+    limitsReached: [],
     message: 'old',
     reportSequence: 12,
     requestedAt: AT,
@@ -169,7 +170,7 @@ describe('the records of a move', () => {
 });
 
 describe('hosts that a container with an address can move to', () => {
-  const host = (name: string, network: boolean, storageNodes = ['sn-1']) => ({
+  const host = (name: string, network: boolean, storageNodes = ['sn-1'], diskLimits: string[] = []) => ({
     host: name,
     datacenter: 'dc-1',
     storageNodes,
@@ -177,20 +178,28 @@ describe('hosts that a container with an address can move to', () => {
     allocated: { memoryBytes: 0, cpus: 0, containers: 0 },
     loadPerCore: 0,
     network,
+    diskLimits,
   });
   const taken = [{ host: 'host-3', protocol: 'tcp' as const, port: 80, tenant: 'acme', name: 'web-1' }];
   const HOSTS = [host('host-2', false), host('host-3', true), host('host-4', true), host('far', true, ['sn-2'])];
-  const plain = { storageNode: 'sn-1', tenant: 'acme' };
+  const limits = { memoryBytes: 1, cpus: 1, pids: 1 };
+  const plain = { storageNode: 'sn-1', tenant: 'acme', limits };
+  const limited = { ...plain, limits: { ...limits, diskBytes: 1 } };
+  const HOLDING = [...HOSTS, host('host-5', false, ['sn-1'], ['sn-1']), host('host-6', false, ['sn-1'], ['sn-2'])];
   const addressed = { ...plain, address: { ipv4: '10.64.0.1', ipv6: 'fd00::a40:1' } };
 
   it.each([
     ['offer addresses', addressed, HOSTS, [], ['host-3', 'host-4']],
     ['have its host port free', addressed, HOSTS, taken, ['host-4']],
     ['reach its volume, for one without an address', plain, HOSTS, [], ['host-2', 'host-3', 'host-4']],
+    ['hold its volume to its limit', limited, HOLDING, [], ['host-5']],
   ])('%s', (_what, config, hosts, holders, expected) => {
     const fit = hostsForNetwork(hosts, config, holders);
     expect(fit.ok ? fit.hosts.map((item) => item.host) : fit.message).toEqual(expected);
   });
+
+  it('explains that none holds its volume to its limit', () =>
+    expect(hostsForNetwork(HOSTS, limited, [])).toEqual({ ok: false, message: expect.stringMatching(/to its limit/) }));
 
   it.each([
     ['none reaches the volume', [], /reaches sn-1/],

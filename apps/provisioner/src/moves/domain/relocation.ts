@@ -34,13 +34,16 @@ export type HostsForNetwork =
  */
 export function hostsForNetwork(
   others: readonly CandidateHost[],
-  { storageNode, tenant, address }: Pick<ContainerConfig, 'storageNode' | 'tenant' | 'address'>,
+  { storageNode, tenant, address, limits }: Pick<ContainerConfig, 'storageNode' | 'tenant' | 'address' | 'limits'>,
   taken: readonly TakenPort[],
 ): HostsForNetwork {
   const near = reaching(others, [storageNode]);
   if (near.length === 0)
     return { ok: false, message: `no other ready host reaches ${storageNode}, where its volume is` };
-  const offering = near.filter(({ network }) => network || !address);
+  const holding = near.filter(({ diskLimits }) => limits.diskBytes === undefined || diskLimits.includes(storageNode));
+  if (holding.length === 0)
+    return { ok: false, message: `no other ready host can hold its volume on ${storageNode} to its limit` };
+  const offering = holding.filter(({ network }) => network || !address);
   if (offering.length === 0)
     return { ok: false, message: 'no other ready host gives containers an address of their own' };
   const hosts = withFreePorts(offering, taken);

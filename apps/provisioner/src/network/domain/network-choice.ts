@@ -6,13 +6,14 @@ import type { CandidateHost } from '../../placement/domain/placement.js';
 export const DEFAULT_NETWORKS = ['auto', ...CONTAINER_NETWORKS] as const;
 export type WantedNetwork = (typeof DEFAULT_NETWORKS)[number];
 
-/** Ports and an egress policy are worth nothing without an address. @param preset where the request names no network */
+/** Ports, an egress policy and a bandwidth are worth nothing without an address. @param preset where the request names no network */
 export function wantedNetwork(
-  { network, ports, egress }: Pick<ContainerRequested, 'network' | 'ports' | 'egress'>,
+  { network, ports, egress, bandwidth }: Pick<ContainerRequested, 'network' | 'ports' | 'egress' | 'bandwidth'>,
   preset: WantedNetwork,
 ): WantedNetwork {
   if (network !== undefined) return network;
-  return (ports !== undefined && ports.length > 0) || egress !== undefined ? 'container' : preset;
+  const isNeeded = (ports !== undefined && ports.length > 0) || egress !== undefined || bandwidth !== undefined;
+  return isNeeded ? 'container' : preset;
 }
 
 export function offering(hosts: readonly CandidateHost[], wanted: WantedNetwork): readonly CandidateHost[] {
@@ -27,7 +28,7 @@ export function networkOn(host: CandidateHost, wanted: WantedNetwork): Container
 export function notOffered(hosts: number): string {
   const none = hosts === 1 ? 'the one ready host does not give' : `none of the ${hosts} ready hosts gives`;
   return (
-    `${none} containers an address of their own: ask for the network isolated, without ports and egress, ` +
+    `${none} containers an address of their own: ask for the network isolated, without ports, egress and bandwidth, ` +
     'or wait for a host that offers it; plinth hosts lists all hosts'
   );
 }

@@ -23,6 +23,8 @@ export interface CandidateHost {
   readonly loadPerCore: number;
   /** Whether containers there can have an address of their own. */
   readonly network: boolean;
+  /** Storage nodes on which it can hold a data volume to its limit. */
+  readonly diskLimits: readonly string[];
 }
 
 /** Orders hosts, best first; the caller takes the first that still has room when it reserves. */
@@ -74,6 +76,22 @@ export function inDatacenter(
 
 export function reaching(hosts: readonly CandidateHost[], storageNodes: readonly string[]): readonly CandidateHost[] {
   return hosts.filter((host) => host.storageNodes.some((node) => storageNodes.includes(node)));
+}
+
+/** With a limit of the data volume: hosts that can hold it, each with the storage nodes on which it can. */
+export function holdingDisk(hosts: readonly CandidateHost[], diskBytes: number | undefined): readonly CandidateHost[] {
+  if (diskBytes === undefined) return hosts;
+  return hosts
+    .map((host) => ({ ...host, storageNodes: host.storageNodes.filter((node) => host.diskLimits.includes(node)) }))
+    .filter(({ storageNodes }) => storageNodes.length > 0);
+}
+
+export function diskLimitNotOffered(hosts: number): string {
+  const none = hosts === 1 ? 'the one ready host can not hold' : `none of the ${hosts} ready hosts can hold`;
+  return (
+    `${none} a data volume to a limit, because the file system of its storage does not do it: leave the limit of the ` +
+    'disk out, or use btrfs, ext4 or xfs with quotas; plinth hosts shows who can'
+  );
 }
 
 export function withRoom(hosts: readonly CandidateHost[], asked: Resources): readonly CandidateHost[] {

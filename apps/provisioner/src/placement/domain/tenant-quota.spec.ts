@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { quotaRefusal, type TenantQuota, type TenantUsage } from './tenant-quota.js';
 
 const MIB = 1024 ** 2;
-const asked = { memoryBytes: 64 * MIB, cpus: 1, containers: 1 };
+const asked = { memoryBytes: 64 * MIB, cpus: 1, containers: 1, diskBytes: MIB };
 
 describe('quotaRefusal', () => {
   it.each<[string, TenantUsage, TenantQuota, RegExp | undefined]>([
@@ -21,6 +21,7 @@ describe('quotaRefusal', () => {
       { memoryBytes: 128 * MIB },
       /64 MiB more are too many/,
     ],
+    ['a disk that alone is too much', { containers: 0, memoryBytes: 0, diskBytes: 0 }, { diskBytes: MIB / 2 }, /1 MiB/],
     ['disk left', { containers: 0, memoryBytes: 0, diskBytes: MIB - 1 }, { diskBytes: MIB }, undefined],
     [
       'no disk left',

@@ -21,7 +21,7 @@ export interface TenantUsage {
 export function quotaRefusal(
   tenant: string,
   usage: TenantUsage,
-  asked: Resources,
+  asked: Resources & { readonly diskBytes?: number },
   quota: TenantQuota,
 ): string | undefined {
   if (quota.containers !== undefined && usage.containers + 1 > quota.containers) {
@@ -31,6 +31,12 @@ export function quotaRefusal(
     return (
       `tenant ${tenant} uses ${mebibytes(usage.memoryBytes)} of its ${mebibytes(quota.memoryBytes)} of memory, ` +
       `${mebibytes(asked.memoryBytes)} more are too many`
+    );
+  }
+  if (quota.diskBytes !== undefined && asked.diskBytes !== undefined && asked.diskBytes > quota.diskBytes) {
+    return (
+      `a data volume of ${mebibytes(asked.diskBytes)} is more than the ${mebibytes(quota.diskBytes)} of disk ` +
+      `that tenant ${tenant} may have in all; ask for less`
     );
   }
   if (quota.diskBytes !== undefined && usage.diskBytes >= quota.diskBytes) {

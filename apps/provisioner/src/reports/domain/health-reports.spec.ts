@@ -17,6 +17,7 @@ const record = (health: HealthState | null, more: Partial<ContainerRecord> = {})
     knownGood: [],
     health,
     failedChecks: [],
+    limitsReached: [],
     ...more,
   }) as unknown as ContainerRecord;
 const report = (more: Partial<ContainerReport>): ContainerReport =>

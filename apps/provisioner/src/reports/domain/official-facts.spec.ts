@@ -28,6 +28,7 @@ const reportOf = (kind: ContainerReport['kind']): ContainerReport => ({
   updateId: id,
   health: kind === 'healthy' || kind === 'unhealthy' ? kind : undefined,
   failedChecks: Array.from({ length: 5 }, () => ({ at, message: 'm'.repeat(500), output: 'o'.repeat(1000) })),
+  reached: { limit: 'memory', value: 2 ** 28, count: 3, since: at, at },
   pid: 7,
   phases: { premount: 1, mount: 1, runtime: 1 },
 });
@@ -77,6 +78,7 @@ const recordFor = (kind: ContainerReport['kind']): ContainerRecord => ({
   moving: null,
   health: null,
   failedChecks: [],
+  limitsReached: [],
 });
 
 const problemsOf = (subject: string, data: object): unknown => {
@@ -84,6 +86,37 @@ const problemsOf = (subject: string, data: object): unknown => {
   const decoded = contract && decodePayload(contract.payload, Buffer.from(JSON.stringify(data)));
   return decoded?.ok === false ? decoded.problems : [];
 };
+
+describe('of a limit that was reached', () => {
+  const reached = (limit: 'memory' | 'disk', count: number) => ({ limit, value: 1, count, since: at, at });
+  const report = (sequence: number, what: ReturnType<typeof reached>): ContainerReport => ({
+    kind: 'limited',
+    host: 'h-1',
+    containerId: id,
+    generation: 2,
+    sequence,
+    at,
+    reached: what,
+  });
+
+  it('there is a fact, and the status keeps the last of each limit and everything else', () => {
+    let record: ContainerRecord = { ...recordFor('limited'), health: 'healthy' };
+    const facts = [reached('memory', 1), reached('disk', 1), reached('memory', 5)].map((what, at) => {
+      const effect = judgeReport(record, report(at + 2, what), 'h-1', id);
+      if (!effect.take) throw new Error(effect.reason);
+      record = effect.record;
+      return effect.fact;
+    });
+    expect(facts.map((fact) => fact?.subject)).toEqual(Array(3).fill('container.limited'));
+    expect(facts[2]?.data).toMatchObject({ containerId: id, reached: reached('memory', 5) });
+    expect(statusOf(record)).toMatchObject({
+      state: 'running',
+      pid: 6,
+      health: 'healthy',
+      limitsReached: [reached('disk', 1), reached('memory', 5)],
+    });
+  });
+});
 
 describe('of a report with the longest texts that its contract allows', () => {
   it.each(CONTAINER_REPORT_KINDS)('%s: fact and status keep their contracts', (kind) => {

@@ -67,6 +67,8 @@ function officialFact(record: ContainerRecord, report: ContainerReport): EventOf
           retryInMs: report.retryInMs,
         },
       };
+    case 'limited':
+      return report.reached && { subject: SUBJECTS.containerLimited, data: { ...base, reached: report.reached } };
     case 'removed':
       return { subject: SUBJECTS.containerRemoved, data: base };
     default:

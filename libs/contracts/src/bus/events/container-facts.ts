@@ -14,6 +14,7 @@ import {
   Min,
 } from 'class-validator';
 import { ContainerAddress, MAX_PUBLISHED_PORTS, PublishedPort } from '../../container-network.js';
+import { ReachedLimit } from '../../container-limits.js';
 import { Nested, NestedEach } from '../../nested.js';
 import {
   EXACT_IMAGE_REF_PATTERN,
@@ -98,6 +99,7 @@ export const CONTAINER_REJECTION_REASONS = [
   'no-host',
   'no-capacity',
   'network-not-offered',
+  'disk-limit-not-offered',
   'port-taken',
   'ports-exhausted',
   'address-pool-exhausted',
@@ -242,6 +244,7 @@ export const CONTAINER_FAILURE_REASONS = [
   'snapshot-failed',
   'lease-lost',
   'volume-held',
+  'disk-limit-failed',
   'internal-error',
 ] as const;
 export type ContainerFailureReason = (typeof CONTAINER_FAILURE_REASONS)[number];
@@ -336,6 +339,13 @@ export class ContainerUnhealthy extends ContainerFact {
   /** Its restart policy stops it and starts it again; false: it goes on as it is. */
   @IsBoolean()
   willRestart!: boolean;
+}
+
+/** It reached one of its limits. Reported at most once a minute for each container and limit, with the count since then. */
+export class ContainerLimited extends ContainerFact {
+  @IsDefined()
+  @Nested(() => ReachedLimit)
+  reached!: ReachedLimit;
 }
 
 export class ContainerRemoved extends ContainerFact {}

@@ -1,6 +1,16 @@
 /** What upstream systems and operators ask for of containers. */
 import { ArrayMaxSize, IsBoolean, IsIn, IsInt, IsNumber, IsOptional, Matches, Max, Min } from 'class-validator';
 import {
+  Bandwidth,
+  IoLimits,
+  IsBandwidth,
+  IsIoLimits,
+  LEAST_DISK,
+  LEAST_OPEN_FILES,
+  MOST_DISK,
+  MOST_OPEN_FILES,
+} from '../../container-limits.js';
+import {
   ArePortsDistinct,
   CONTAINER_NETWORKS,
   type ContainerNetwork,
@@ -81,6 +91,28 @@ export class ResourceLimits {
   @Min(1)
   @Max(1_000_000)
   pids?: number;
+
+  /**
+   * Of the data volume, bytes; only on hosts that can hold it there, else the request is rejected. Absent: not limited.
+   */
+  @IsOptional()
+  @IsInt()
+  @Min(LEAST_DISK)
+  @Max(MOST_DISK)
+  diskBytes?: number;
+
+  /** Files that one process may have open. */
+  @IsOptional()
+  @IsInt()
+  @Min(LEAST_OPEN_FILES)
+  @Max(MOST_OPEN_FILES)
+  openFiles?: number;
+
+  /** Input and output on disks; where the host's kernel can't do a part of it, that part is left out. */
+  @IsOptional()
+  @IsIoLimits()
+  @Nested(() => IoLimits)
+  io?: IoLimits;
 }
 
 /**
@@ -161,6 +193,13 @@ export class ContainerRequested {
   @NeedsContainerNetwork()
   @Nested(() => EgressPolicy)
   egress?: EgressPolicy;
+
+  /** What it may receive and send, with the network `container`; absent: no limit. */
+  @IsOptional()
+  @NeedsContainerNetwork()
+  @IsBandwidth()
+  @Nested(() => Bandwidth)
+  bandwidth?: Bandwidth;
 
   /**
    * true: its root is the host's root, without a user namespace of its own. Only where the host's agent allows that, else

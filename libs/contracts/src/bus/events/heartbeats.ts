@@ -4,6 +4,7 @@
  */
 import {
   ArrayMaxSize,
+  ArrayUnique,
   IsArray,
   IsBoolean,
   IsDefined,
@@ -19,6 +20,7 @@ import {
   MaxLength,
   Min,
 } from 'class-validator';
+import { IO_CONTROLS, type IoControl } from '../../container-limits.js';
 import { Nested, NestedEach } from '../../nested.js';
 import { DIGEST_PATTERN, ID_PATTERN, NAME_PATTERN, VERSION_PATTERN } from '../../values.js';
 
@@ -92,6 +94,20 @@ export class HostHeartbeat {
   @IsOptional()
   @IsBoolean()
   network?: boolean;
+
+  /** Storage nodes on which this host can hold a data volume to its limit; absent: none. */
+  @IsOptional()
+  @IsArray()
+  @ArrayMaxSize(256)
+  @Matches(NAME_PATTERN, { each: true })
+  diskLimits?: string[];
+
+  /** What of a container's input and output this host's kernel can limit; absent: nothing. */
+  @IsOptional()
+  @IsArray()
+  @ArrayUnique()
+  @IsIn(IO_CONTROLS, { each: true })
+  ioLimits?: IoControl[];
 }
 
 /** One master that stands complete. */

@@ -13,6 +13,7 @@ import {
   MaxLength,
   Min,
 } from 'class-validator';
+import { ReachedLimit } from '../../container-limits.js';
 import { Nested, NestedEach } from '../../nested.js';
 import { DIGEST_PATTERN, EXACT_IMAGE_REF_PATTERN, ID_PATTERN, NAME_PATTERN, VERSION_PATTERN } from '../../values.js';
 import {
@@ -30,7 +31,7 @@ import { DISTRIBUTION_FAILURE_REASONS, type DistributionFailureReason } from './
  * `released`: the host has given the container up, which is moved to another. `healthy`, `unhealthy`: its health
  * changed while it runs. The last four are about an update: `updated` (passed gate and soak time), `reverting` (failed,
  * with the cause), `reverted` (runs on the image before again, with the same cause), `update-refused` (nothing was
- * touched: the image can't be started on this host).
+ * touched: the image can't be started on this host). `limited`: it reached a limit, and goes on or was killed.
  */
 export const CONTAINER_REPORT_KINDS = [
   'starting',
@@ -46,6 +47,7 @@ export const CONTAINER_REPORT_KINDS = [
   'reverting',
   'reverted',
   'update-refused',
+  'limited',
 ] as const;
 export type ContainerReportKind = (typeof CONTAINER_REPORT_KINDS)[number];
 
@@ -196,6 +198,11 @@ export class ContainerReport {
   @IsNumber()
   @Min(0)
   durationMs?: number;
+
+  /** limited */
+  @IsOptional()
+  @Nested(() => ReachedLimit)
+  reached?: ReachedLimit;
 
   /** stopped, failed: the agent starts it again by itself after this time. */
   @IsOptional()
