@@ -95,6 +95,12 @@ export class HostAgentConfig extends ServiceConfig {
   @Max(300)
   PLINTH_HEARTBEAT_SECONDS: number = 3;
 
+  /** How often the counters of containers that reach their limits are read. */
+  @IsNumber()
+  @Min(0.1)
+  @Max(300)
+  PLINTH_LIMIT_CHECK_SECONDS: number = 5;
+
   /** Of all containers' IPv4 addresses, of every host: packets between them keep their source. */
   @IsNetworkOf(4)
   PLINTH_ADDRESS_POOL: string = '10.64.0.0/10';

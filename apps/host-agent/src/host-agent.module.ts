@@ -26,7 +26,9 @@ import { ContainerNetworks, type NetworkOptions } from './adapters/container-net
 import { ContainerStore } from './adapters/container-store.js';
 import { ContainerUsers } from './adapters/container-users.js';
 import { DataVolumes } from './adapters/data-volume.js';
+import { VolumeLimits } from './adapters/volume-limits.js';
 import { HostClock } from './adapters/host-clock.js';
+import { hostIo } from './adapters/io-controls.js';
 import { ImageMasters } from './adapters/image-master.js';
 import { OciContainers } from './adapters/oci-containers.js';
 import { runtimeVersion } from './adapters/runtime-version.js';
@@ -46,6 +48,7 @@ import { Fleet } from './reconcile/fleet.js';
 import { HostHeartbeat } from './reconcile/host-heartbeat.js';
 import type { AgentServices } from './reconcile/agent-services.js';
 import { HealthChecks } from './reconcile/health-checks.js';
+import { LimitWatch } from './reconcile/limit-watch.js';
 import { measureNetworks } from './reconcile/network-metrics.js';
 import { removeAllContainers } from './reconcile/remove-all.js';
 import { Reporter } from './reconcile/reporter.js';
@@ -199,6 +202,9 @@ async function openHost(config: HostAgentConfig, logger: Logger, guardProgram: s
   const clock = await HostClock.open(state.root, bootId);
   const containers = new OciContainers(runtime, clock);
   const networks = ContainerNetworks.open(networkOptions(config, runtime), logger);
+  const volumeLimits = new VolumeLimits(storage);
+  logger.info({ diskLimits: volumeLimits.describe() }, 'limits of data volumes');
+  const volumes = new DataVolumes(storage, volumeLimits);
   measureNetworks(networks);
   const overlap = networks.overlap();
   if (overlap !== undefined) throw new ConfigError([overlap]);
@@ -212,7 +218,9 @@ async function openHost(config: HostAgentConfig, logger: Logger, guardProgram: s
     store: new ContainerStore(state.containers),
     containers,
     images: new ImageMasters(storage, keys),
-    volumes: new DataVolumes(storage),
+    volumes,
+    volumeLimits,
+    io: hostIo(storage),
     networks,
     networkCheckMs: config.PLINTH_HEARTBEAT_SECONDS * 1000,
     leases: new LeaseWatch({
@@ -229,6 +237,8 @@ async function openHost(config: HostAgentConfig, logger: Logger, guardProgram: s
     starts: new FairQueue(config.PLINTH_START_CONCURRENCY),
     handovers: new FairQueue(Math.max(1, Math.floor(config.PLINTH_START_CONCURRENCY / STARTS_PER_HANDOVER))),
     health: new HealthChecks(containers, clock, config.PLINTH_HEALTH_CONCURRENCY, logger),
+    limits: new LimitWatch(containers, ({ effective }) => volumes.use(effective), clock),
+    limitCheckMs: config.PLINTH_LIMIT_CHECK_SECONDS * 1000,
     logger,
   };
   return {

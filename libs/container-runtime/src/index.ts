@@ -7,6 +7,7 @@ export * from './spec/seccomp-profile.js';
 export * from './spec/oci-config.js';
 export * from './kernel/process-table.js';
 export * from './kernel/cgroups.js';
+export * from './kernel/limit-events.js';
 export * from './kernel/directory-watch.js';
 export * from './run/runtime-binary.js';
 export { instanceName } from './run/runtime-paths.js';

@@ -40,10 +40,10 @@ const MOST_OPERATIONS_PER_SECOND = 100_000_000;
 
 /** Input and output of a container on the disks of its host, where the host's kernel limits it; absent: no limit. */
 export class IoLimits {
-  /** Share among containers that wait for the same disk, 1 to 1000; absent: 100. */
+  /** Share among containers that wait for the same disk, 10 to 1000; absent: 100. */
   @IsOptional()
   @IsInt()
-  @Min(1)
+  @Min(10)
   @Max(1000)
   weight?: number;
 

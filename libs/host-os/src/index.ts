@@ -15,3 +15,6 @@ export { syncFileSystem } from './sync-file-system.js';
 export { codeOf, hasCode, isMissing, unlessMissing } from './system-error.js';
 export { attribute, attributesOf, removeAttribute, setAttribute } from './extended-attributes.js';
 export { readBootId } from './boot-id.js';
+export type { DiskLimit, DiskLimiter, DiskUsage } from './disk-limits/disk-limit.js';
+export { openDiskLimits } from './disk-limits/open-disk-limits.js';
+export { enableBtrfsQuota } from './disk-limits/btrfs-quota.js';

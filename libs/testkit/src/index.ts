@@ -5,3 +5,4 @@ export { makeSmallRootfs, type SmallRootfs } from './small-rootfs.js';
 export { tailOf } from '@plinth/local-servers';
 export { type LogLine, refusedStart, type RefusedStart, ServiceProcess } from './service-process.js';
 export { findRunLeftovers, readMachineState, type MachineState, RUN_VARIABLE } from './leftovers.js';
+export { loopFileSystem, type LoopFileSystem } from './loop-file-system.js';

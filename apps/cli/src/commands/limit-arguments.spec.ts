@@ -33,7 +33,7 @@ describe('other limits', () => {
     ['a disk without a number', () => parseDisk('much')],
     ['too few files', () => parseOpenFiles('15')],
     ['too many files', () => parseOpenFiles('1048577')],
-    ['a weight of none', () => parseIoWeight('0')],
+    ['a weight below 10', () => parseIoWeight('9')],
     ['a weight that is too large', () => parseIoWeight('1001')],
     ['a key that is not known', () => parseIoMax('bytes=1M')],
     ['one that is there twice', () => parseIoMax('read=1M,read=2M')],

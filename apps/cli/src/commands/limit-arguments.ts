@@ -17,7 +17,7 @@ Limits:
   --bandwidth 100mbit               what it receives, and what it sends, each 100,000,000 bits a second at the most
   --bandwidth in=1gbit,out=20mbit   each for itself; units are kbit, mbit and gbit. It needs the network container
   --disk 1G                         its data volume; only on hosts that can hold it there (see plinth hosts)
-  --io-weight 50                    share among containers that wait for the same disk, 1 to 1000, 100 for the others
+  --io-weight 50                    share among containers that wait for the same disk, 10 to 1000, 100 for the others
   --io-max write=10M,read-ops=500   bytes a second: read, write; operations a second: read-ops, write-ops`;
 
 const RATE_FORMS = 'a bandwidth is written 100mbit, or in=100mbit,out=20mbit, with kbit, mbit or gbit';
@@ -57,9 +57,9 @@ export function parseOpenFiles(text: string): number {
   return parseWithin(text, LEAST_OPEN_FILES, MOST_OPEN_FILES);
 }
 
-/** `1` to `1000` */
+/** `10` to `1000` */
 export function parseIoWeight(text: string): number {
-  return parseWithin(text, 1, 1000);
+  return parseWithin(text, 10, 1000);
 }
 
 function parseWithin(text: string, least: number, most: number): number {

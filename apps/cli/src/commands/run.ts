@@ -80,7 +80,7 @@ export function register(program: Command): void {
     .option('--disk <size>', 'its data volume, such as 1G; only where a host can hold it to that', parseDisk)
     .option('--open-files <n>', 'files that one process may have open', parseOpenFiles)
     .option('--bandwidth <rate>', 'what it receives and sends, such as 100mbit; see below', parseBandwidth)
-    .option('--io-weight <n>', 'share of the disks, 1 to 1000; where the host can', parseIoWeight)
+    .option('--io-weight <n>', 'share of the disks, 10 to 1000; where the host can', parseIoWeight)
     .option('--io-max <maxima>', 'input and output on disks, where the host can; see below', parseIoMax)
     .option('--strict', 'reject instead of falling back to the default image')
     .option('--datacenter <name>', 'on a host of this data centre')

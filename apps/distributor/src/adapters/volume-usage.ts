@@ -87,7 +87,7 @@ async function tenantOf(marker: string): Promise<string | undefined> {
 /** Output of du(1), lines of `<bytes>\t<path>`; files that vanish meanwhile are left out. */
 function diskUse(paths: readonly string[], signal: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn('du', ['--summarize', '--block-size=1', '--one-file-system', '--files0-from=-'], {
+    const child = spawn('du', ['--summarize', '--block-size=1', '--files0-from=-'], {
       stdio: ['pipe', 'pipe', 'ignore'],
       signal,
     });

@@ -5,6 +5,7 @@ import type { ContainerConfig, ContainerFailureReason } from '@plinth/contracts'
 import type { StorageMounts } from '../domain/storage-mounts.js';
 import type { StartFailure } from '../domain/planner.js';
 import type { ImageMaster } from './image-master.js';
+import { type HostIo, ioResources } from './io-controls.js';
 import { IMAGE_LABEL, RUN_GENERATION_LABEL, STOP_SIGNAL_LABEL, USERS_LABEL } from './oci-containers.js';
 
 export function containerSpec(
@@ -13,9 +14,16 @@ export function containerSpec(
   dataPath: string,
   softwarePath: string | undefined,
   users: ContainerSpec['users'],
+  io: HostIo,
 ): ContainerSpec {
   return {
-    ...instanceSpec(config, image, { dataPath, softwarePath, users }),
+    ...instanceSpec(config, image, {
+      dataPath,
+      softwarePath,
+      users,
+      io: ioResources(config.limits.io, io.disks.get(config.storageNode), io.controls),
+      mostOpenFiles: io.mostOpenFiles,
+    }),
     labels: {
       [RUN_GENERATION_LABEL]: String(config.runGeneration),
       generation: String(config.generation),

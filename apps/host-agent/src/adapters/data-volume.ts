@@ -12,6 +12,7 @@ import type { StorageMounts } from '../domain/storage-mounts.js';
 import { isMissing, syncPath, writeDurably, writeWhole } from '@plinth/host-os';
 import type { Opened } from './image-master.js';
 import { readRenewal } from './lease-files.js';
+import { type DiskUse, makeLimited, type VolumeLimits } from './volume-limits.js';
 
 const MARKER = 'volume.json';
 const CLAIM = 'claim.json';
@@ -32,7 +33,10 @@ export interface OpenVolume {
 }
 
 export class DataVolumes {
-  constructor(private readonly storage: StorageMounts) {}
+  constructor(
+    private readonly storage: StorageMounts,
+    private readonly limits: VolumeLimits,
+  ) {}
 
   /**
    * Makes the volume unless it exists; may be repeated after a crash at any point.
@@ -52,7 +56,13 @@ export class DataVolumes {
         return missing(`the volume ${config.dataVolume} was on ${config.storageNode} and is no longer there`);
       // An empty mount point is the host's own disk: nothing may be made there.
       if (!(await isDirectory(join(base, 'images')))) return missing(`${config.storageNode} is not mounted`);
+      if (config.limits.diskBytes !== undefined) {
+        const refusal = this.prepareLimit(config, volume);
+        if (refusal !== undefined) return unlimited(refusal);
+      }
       await make(volume, config);
+      const held = this.hold(config, data);
+      if (held !== undefined) return unlimited(held);
       const durable = sync(volume);
       // The caller that awaits it gets the error; without one it must not be unhandled.
       durable.catch(() => undefined);
@@ -62,7 +72,31 @@ export class DataVolumes {
     await closeToOthers(volume);
     const refusal = await this.claim(base, volume, marker, config);
     if (refusal !== undefined) return { ok: false, failure: { reason: 'volume-held', message: refusal } };
+    const held = this.hold(config, data);
+    if (held !== undefined) return unlimited(held);
     return { ok: true, value: { data, durable: Promise.resolve() } };
+  }
+
+  /** What the container's data take, where they are held to a limit. */
+  use({ limits, storageNode, dataVolume }: ContainerConfig): DiskUse | undefined {
+    const base = this.storage.get(storageNode);
+    if (base === undefined || limits.diskBytes === undefined) return undefined;
+    return this.limits.use(storageNode, join(base, 'volumes', dataVolume, DATA), limits.diskBytes);
+  }
+
+  /** @returns why the volume can't be made with a limit */
+  private prepareLimit({ storageNode }: ContainerConfig, volume: string): string | undefined {
+    try {
+      makeLimited(this.limits, storageNode, volume, DATA);
+      return undefined;
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
+  }
+
+  /** @returns why the data can't be held to their limit */
+  private hold({ limits, storageNode }: ContainerConfig, data: string): string | undefined {
+    return limits.diskBytes === undefined ? undefined : this.limits.hold(storageNode, data, limits.diskBytes);
   }
 
   /** Makes this host the volume's holder. @returns the reason when it can't */
@@ -121,6 +155,14 @@ export class DataVolumes {
     const torn = join(volume, TORN_SNAPSHOT);
     if (await isDirectory(join(volume, SNAPSHOT))) return { ok: true, value: undefined };
     await rm(torn, { recursive: true, force: true });
+    if (config.limits.diskBytes !== undefined) {
+      try {
+        this.limits.makeDirectory(config.storageNode, torn);
+      } catch (error) {
+        const message = `the data could not be copied: ${error instanceof Error ? error.message : String(error)}`;
+        return { ok: false, failure: { reason: 'snapshot-failed', message } };
+      }
+    }
     try {
       await run('cp', [
         '--archive',
@@ -192,6 +234,7 @@ export class DataVolumes {
       await syncPath(join(base, 'volumes'));
     }
     await rm(trash, { recursive: true, force: true });
+    this.limits.forget(join(volume, DATA));
     return owner === undefined ? 'not-there' : 'deleted';
   }
 }
@@ -254,6 +297,13 @@ async function readMarker(path: string): Promise<Marker | undefined> {
     if (error instanceof SyntaxError) return { containerId: '' };
     throw error;
   }
+}
+
+function unlimited(message: string): {
+  readonly ok: false;
+  readonly failure: { readonly reason: 'disk-limit-failed'; readonly message: string };
+} {
+  return { ok: false, failure: { reason: 'disk-limit-failed', message } };
 }
 
 function missing(message: string): {

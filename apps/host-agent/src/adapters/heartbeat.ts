@@ -1,6 +1,6 @@
 /** Publishes this host's heartbeat every few seconds, with its capacity and the number of its containers. */
 import { freemem, loadavg, totalmem } from 'node:os';
-import { type HostCapacity, type HostHeartbeat, hostHeartbeat } from '@plinth/contracts';
+import { type HostCapacity, type HostHeartbeat, hostHeartbeat, type IoControl } from '@plinth/contracts';
 import { encodeHeaders, encodeHeartbeat, newId } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
 
@@ -14,6 +14,10 @@ export interface HeartbeatFacts {
   readonly runningContainers: () => number;
   /** Whether containers here can have an address of their own. */
   readonly network: boolean;
+  /** Storage nodes on which data volumes are held to their limits. */
+  readonly diskLimits: () => readonly string[];
+  /** What of a container's input and output the kernel can limit. */
+  readonly ioLimits: readonly IoControl[];
 }
 
 export function startHeartbeat(connection: NatsConnection, facts: HeartbeatFacts): { close(): void } {
@@ -44,6 +48,8 @@ export function startHeartbeat(connection: NatsConnection, facts: HeartbeatFacts
       },
       runtime: facts.runtime,
       ...(facts.network && { network: true }),
+      diskLimits: [...facts.diskLimits()],
+      ioLimits: [...facts.ioLimits],
     };
     const subject = hostHeartbeat(facts.host);
     const envelope = { id, type: subject, source: `host-agent/${facts.host}`, time: data.at, correlationId: id };

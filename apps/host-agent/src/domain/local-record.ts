@@ -2,6 +2,7 @@
 import type { Trial } from './trial.js';
 import type { ContainerReport, HealthState } from '@plinth/contracts';
 import type { Health } from './health.js';
+import type { LimitTallies } from './limit-hits.js';
 import type { Observed } from './observed.js';
 
 /** A report as the planner makes it; host, container, sequence and time are added when it is sent. */
@@ -29,6 +30,7 @@ export type ReportBody = Pick<ContainerReport, 'kind' | 'generation'> &
       | 'health'
       | 'failedChecks'
       | 'willRestart'
+      | 'reached'
     >
   >;
 
@@ -71,6 +73,8 @@ export interface LocalRecord {
   readonly healthTold?: { readonly run: number; readonly state: HealthState };
   /** End of run number `run` (the value of {@link starts} at that time); the end of a run is counted once. */
   readonly lastExit?: { readonly run: number; readonly exitCode?: number; readonly atMs: number };
+  /** As last reported. */
+  readonly limitsReached?: LimitTallies;
   /** The data volume has existed: it is never silently created again. */
   readonly volumeMade: boolean;
   /** Last report of the present state, published again when it may have been missed. */

@@ -69,6 +69,7 @@ const HOST_FAILURES: ReadonlySet<ContainerFailureReason> = new Set([
   'network-unavailable',
   'network-failed',
   'port-taken',
+  'disk-limit-failed',
 ]);
 
 function planRunning(input: PlanInput): readonly Step[] {

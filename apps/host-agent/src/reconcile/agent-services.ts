@@ -5,13 +5,16 @@ import type { ContainerStore } from '../adapters/container-store.js';
 import type { ContainerNetworks } from '../adapters/container-networks.js';
 import type { ContainerUsers } from '../adapters/container-users.js';
 import type { DataVolumes } from '../adapters/data-volume.js';
+import type { VolumeLimits } from '../adapters/volume-limits.js';
 import type { HostClock } from '../adapters/host-clock.js';
+import type { HostIo } from '../adapters/io-controls.js';
 import type { ImageMasters } from '../adapters/image-master.js';
 import type { LeaseWatch } from '../adapters/lease-watch.js';
 import type { OciContainers } from '../adapters/oci-containers.js';
 import type { FairQueue } from '../domain/fair-queue.js';
 import type { StorageMounts } from '../domain/storage-mounts.js';
 import type { HealthChecks } from './health-checks.js';
+import type { LimitWatch } from './limit-watch.js';
 import type { Reporter } from './reporter.js';
 
 export interface AgentServices {
@@ -25,6 +28,8 @@ export interface AgentServices {
   readonly containers: OciContainers;
   readonly images: ImageMasters;
   readonly volumes: DataVolumes;
+  readonly volumeLimits: VolumeLimits;
+  readonly io: HostIo;
   readonly networks: ContainerNetworks;
   /** How often the rules of the network are compared. */
   readonly networkCheckMs: number;
@@ -39,5 +44,7 @@ export interface AgentServices {
    */
   readonly handovers: FairQueue;
   readonly health: HealthChecks;
+  readonly limits: LimitWatch;
+  readonly limitCheckMs: number;
   readonly logger: Logger;
 }

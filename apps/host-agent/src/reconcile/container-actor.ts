@@ -83,6 +83,8 @@ export class ContainerActor {
         this.stale = false;
         this.state.observed = this.services.containers.observe(this.state.id);
       }
+      // Its counters go with what is left of it.
+      if (this.state.observed.kind === 'exited') this.services.limits.look(this.state);
       const steps = this.plan();
       if (steps.length === 0) {
         this.releasePlaces?.();
@@ -103,6 +105,7 @@ export class ContainerActor {
       if (!this.services.reporter.hasUnsent(this.state.id))
         for (const report of [body, verdict]) if (report) await this.state.report(report);
     }
+    if (!this.loop.isStopping) await this.services.limits.report(this.state);
     if (!this.loop.isStopping) this.services.health.follow(this.state, () => this.wake());
     return next;
   }

@@ -2,6 +2,7 @@
 import type { ContainerSpec } from '@plinth/container-runtime';
 import type { ContainerConfig, ContainerReport } from '@plinth/contracts';
 import type { Health } from '../domain/health.js';
+import type { LimitTallies } from '../domain/limit-hits.js';
 import type { LocalRecord, ReportBody } from '../domain/local-record.js';
 import { effectiveConfig } from '../domain/trial.js';
 import type { Observed } from '../domain/observed.js';
@@ -19,6 +20,8 @@ export interface Preparation {
   spec?: ContainerSpec;
 }
 
+const ADDITIONAL: readonly ContainerReport['kind'][] = ['healthy', 'unhealthy', 'limited'];
+
 export class ContainerState {
   /** Resolves when the present config is safe on disk. */
   saved: Promise<void> = Promise.resolve();
@@ -32,13 +35,17 @@ export class ContainerState {
   endedWithLease: number | undefined;
   /** Health according to the checks; the record is updated from it. */
   health: Health | undefined;
+  /** Limits that it has reached; the record is updated from it. */
+  limitsReached: LimitTallies;
 
   constructor(
     private readonly services: AgentServices,
     public config: ContainerConfig,
     public record: LocalRecord,
     public observed: Observed,
-  ) {}
+  ) {
+    this.limitsReached = record.limitsReached ?? {};
+  }
 
   /** The config to act on; see domain/trial.ts. */
   get effective(): ContainerConfig {
@@ -69,8 +76,8 @@ export class ContainerState {
       after: this.record.reported,
       at: new Date().toISOString(),
     };
-    // A verdict, or a change of health, is reported in addition to the present state and does not replace it.
-    const isAdditional = body.updateId !== undefined || body.kind === 'healthy' || body.kind === 'unhealthy';
+    // A verdict, a change of health, or a limit is reported in addition to the present state and does not replace it.
+    const isAdditional = body.updateId !== undefined || ADDITIONAL.includes(body.kind);
     const announced = isAdditional ? this.record.announced : body;
     const sent = this.services.reporter.send(report, this.record.cause);
     // A report that later states do not repeat is recorded as reported only after it is in the journal.

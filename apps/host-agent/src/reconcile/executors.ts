@@ -236,7 +236,7 @@ export const EXECUTORS: Executors = {
 async function checkBeforeStart(
   config: ContainerConfig,
   data: string,
-  { allowHostNetwork, images, networks, storage, users }: AgentServices,
+  { allowHostNetwork, images, io, networks, storage, users }: AgentServices,
 ): Promise<Opened<ContainerSpec>> {
   if (config.network === 'host' && !allowHostNetwork)
     return refuse('network-not-allowed', 'this host does not allow containers on its network');
@@ -253,7 +253,7 @@ async function checkBeforeStart(
         `the config requires ${config.contentDigest}`,
     );
   }
-  const spec = containerSpec(config, image.value, data, softwarePath(config, storage), whose.value);
+  const spec = containerSpec(config, image.value, data, softwarePath(config, storage), whose.value, io);
   const failure = premountFailure(config, spec, image.value, storage);
   return failure ? { ok: false, failure } : { ok: true, value: spec };
 }

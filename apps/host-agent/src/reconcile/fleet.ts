@@ -62,6 +62,7 @@ export class Fleet {
     this.every(CHECK_PERIOD_MS, () => this.checkAll());
     this.every(this.services.networkCheckMs, async () => this.checkNetworks());
     this.every(GUARD_RULES_MS, async () => this.services.networks.guardRules());
+    this.every(this.services.limitCheckMs, () => this.checkLimits());
     this.every(ROTATE_MS, () =>
       this.services.logs.rotate((id, error) =>
         logger.warn({ err: error, containerId: id }, 'log could not be rotated'),
@@ -80,7 +81,10 @@ export class Fleet {
     if (actor && config.generation <= actor.state.config.generation) return;
     const now = this.services.clock.now();
     // A container that returns after it was removed or released begins with a new record.
-    if (actor && isTombstone(actor.state) && !GONE.includes(config.desired)) actor.state.record = this.freshRecord(now);
+    if (actor && isTombstone(actor.state) && !GONE.includes(config.desired)) {
+      actor.state.record = this.freshRecord(now);
+      actor.state.limitsReached = {};
+    }
     const state = actor?.state ?? new ContainerState(this.services, config, this.freshRecord(now), ABSENT);
     state.config = config;
     state.record = { ...state.record, cause };
@@ -202,6 +206,15 @@ export class Fleet {
     );
   }
 
+  private async checkLimits(): Promise<void> {
+    let looked = 0;
+    for (const actor of this.actors.values()) {
+      if (++looked % CHECKED_AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve));
+      if (this.closing) return;
+      if (this.services.limits.look(actor.state)) actor.wake();
+    }
+  }
+
   /** Finds changes for which no notification came. */
   private async checkAll(): Promise<void> {
     let looked = 0;
@@ -215,6 +228,7 @@ export class Fleet {
         actor.observeAgain();
     }
     await this.sweepTombstones();
+    this.services.volumeLimits.sweep();
   }
 
   private async sweepTombstones(): Promise<void> {

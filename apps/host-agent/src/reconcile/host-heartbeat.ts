@@ -34,6 +34,8 @@ export class HostHeartbeat {
       runtime: this.runtime,
       periodMs: config.PLINTH_HEARTBEAT_SECONDS * 1000,
       network: this.services.networks.problem === undefined,
+      diskLimits: () => this.services.volumeLimits.nodes,
+      ioLimits: this.services.io.controls,
       runningContainers: () => this.fleet.running().length,
     });
   }

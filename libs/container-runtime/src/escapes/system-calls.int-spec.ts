@@ -22,6 +22,16 @@ const ROWS: readonly Row[] = [
     escapes: 'BPF, io_uring, keys, modules, the state of the page cache and others',
     otherwise: { 'a read that does not wait': 'ENOTSUP' },
   },
+  {
+    probe: 'disk-limits',
+    escapes: 'subvolumes outside of the limit of the disk',
+    otherwise: Object.fromEntries(
+      [
+        ...['subvolume', 'subvolume, second form', 'snapshot', 'snapshot, second form'],
+        ...['subvolume, high bits', 'subvolume, another size'],
+      ].map((name) => [name, 'ENOTTY']),
+    ),
+  },
   { probe: 'sockets', escapes: 'kinds of sockets and options that lead into the kernel' },
 ];
 
@@ -56,7 +66,11 @@ describe.each(['own', 'host'] as const)('a container with the %s users', (users)
 });
 
 describe("the host's root outside of a container", () => {
-  it.each(ROWS)('is not refused: $escapes', ({ probe }) => {
+  it('gets another answer to subvolumes', () => {
+    expect(new Set(Object.values(bench.outside('disk-limits')))).toEqual(new Set(['EBADF']));
+  });
+
+  it.each(ROWS.filter(({ probe }) => probe !== 'disk-limits'))('is not refused: $escapes', ({ probe }) => {
     const found = bench.outside(probe);
     // What this kernel was built without has other errors.
     expect(Object.entries(found).filter(([, result]) => result === 'EPERM')).toEqual([]);

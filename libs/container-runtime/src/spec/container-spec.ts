@@ -62,6 +62,21 @@ export interface ResourceLimits {
   readonly cpus?: number;
   /** Processes and threads. */
   readonly pids?: number;
+  /** Files that one process may have open. */
+  readonly openFiles?: number;
+  readonly io?: IoResources;
+}
+
+/** Input and output on disks. */
+export interface IoResources {
+  /** Share, 10 to 1000; 100 is that of the others. */
+  readonly weight?: number;
+  readonly readBytesPerSecond?: number;
+  readonly writeBytesPerSecond?: number;
+  readonly readOperationsPerSecond?: number;
+  readonly writeOperationsPerSecond?: number;
+  /** Numbers of the whole disks that the maxima are for. */
+  readonly disks: readonly { readonly major: number; readonly minor: number }[];
 }
 
 /** PATH of a container whose environment names none (Debian's /etc/login.defs, ENV_SUPATH). */

@@ -1,5 +1,5 @@
 import type { ContainerConfig, MountPlan } from '@plinth/contracts';
-import type { ContainerSpec, ProcessUser } from './container-spec.js';
+import type { ContainerSpec, IoResources, ProcessUser } from './container-spec.js';
 
 /** What a start needs of an image. */
 export interface InstanceImage {
@@ -23,14 +23,19 @@ export interface InstancePlace {
   readonly dataPath: string;
   /** Absent: it has no software. */
   readonly softwarePath?: string;
+  /** The part of the config's limits of input and output that the host can hold. */
+  readonly io?: IoResources;
+  /** More than the host's own programs may have open it can't allow. */
+  readonly mostOpenFiles?: number;
 }
 
 /** What a container config means on an image: the config's value, else the image's. Pure. */
 export function instanceSpec(
   config: ContainerConfig,
   image: InstanceImage,
-  { dataPath, softwarePath, users }: InstancePlace,
+  { dataPath, softwarePath, users, io, mostOpenFiles = Infinity }: InstancePlace,
 ): ContainerSpec {
+  const { openFiles } = config.limits;
   return {
     id: config.containerId,
     imageRoot: image.root,
@@ -53,7 +58,13 @@ export function instanceSpec(
     user: image.user,
     softwarePath,
     dataPath,
-    limits: { memoryBytes: config.limits.memoryBytes, cpus: config.limits.cpus, pids: config.limits.pids },
+    limits: {
+      memoryBytes: config.limits.memoryBytes,
+      cpus: config.limits.cpus,
+      pids: config.limits.pids,
+      openFiles: openFiles === undefined ? undefined : Math.min(openFiles, mostOpenFiles),
+      io,
+    },
     users,
     // An interface is added from outside: until then there is a loopback only.
     network: config.network === 'host' ? 'host' : 'isolated',

@@ -2,6 +2,7 @@ import {
   DEFAULT_PATH,
   processEnvironment,
   type ContainerSpec,
+  type IoResources,
   type ProcessUser,
   type ResourceLimits,
 } from './container-spec.js';
@@ -47,6 +48,7 @@ export interface OciProcess {
   readonly cwd: string;
   readonly capabilities: Readonly<Record<'bounding' | 'effective' | 'permitted', readonly string[]>>;
   readonly noNewPrivileges: boolean;
+  readonly rlimits?: readonly { readonly type: string; readonly soft: number; readonly hard: number }[];
 }
 
 export interface IdMapping {
@@ -158,6 +160,7 @@ export function buildOciConfig(spec: ContainerSpec, inputs: OciConfigInputs): Oc
   const build = spec.writableRoot === true;
   const capabilities = build ? BUILD_CAPABILITIES : CAPABILITIES;
   const own = spec.users === 'own';
+  const { openFiles } = spec.limits;
   const mappings = own ? [mappingFrom(inputs.firstId)] : undefined;
   return {
     ociVersion: '1.0.2',
@@ -177,6 +180,7 @@ export function buildOciConfig(spec: ContainerSpec, inputs: OciConfigInputs): Oc
         permitted: capabilities,
       },
       noNewPrivileges: true,
+      ...(openFiles !== undefined && { rlimits: [{ type: 'RLIMIT_NOFILE', soft: openFiles, hard: openFiles }] }),
     },
     root: { path: spec.imageRoot, readonly: !build },
     hostname: spec.hostname,
@@ -260,12 +264,25 @@ function mountScriptHook(spec: ContainerSpec, inputs: OciConfigInputs): OciHook 
 }
 
 function resources(limits: ResourceLimits): Record<string, unknown> {
-  const { memoryBytes, cpus, pids } = limits;
+  const { memoryBytes, cpus, pids, io } = limits;
   return {
     ...(memoryBytes !== undefined && { memory: { limit: memoryBytes } }),
     ...(cpus !== undefined && {
       cpu: { period: CPU_PERIOD_US, quota: Math.max(1000, Math.round(cpus * CPU_PERIOD_US)) },
     }),
     ...(pids !== undefined && { pids: { limit: pids } }),
+    ...(io !== undefined && { blockIO: blockIo(io) }),
+  };
+}
+
+function blockIo({ disks, weight, ...maxima }: IoResources): Record<string, unknown> {
+  const onEach = (name: string, rate: number | undefined): Record<string, unknown> =>
+    rate === undefined ? {} : { [name]: disks.map(({ major, minor }) => ({ major, minor, rate })) };
+  return {
+    ...(weight !== undefined && { weight }),
+    ...onEach('throttleReadBpsDevice', maxima.readBytesPerSecond),
+    ...onEach('throttleWriteBpsDevice', maxima.writeBytesPerSecond),
+    ...onEach('throttleReadIOPSDevice', maxima.readOperationsPerSecond),
+    ...onEach('throttleWriteIOPSDevice', maxima.writeOperationsPerSecond),
   };
 }

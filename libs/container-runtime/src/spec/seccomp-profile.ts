@@ -25,6 +25,7 @@ export interface SeccompRule {
 }
 
 const EPERM = 1;
+const ENOTTY = 25;
 const ENOSYS = 38;
 /** As a file system answers that can't do it: programs read again, and wait. */
 const EOPNOTSUPP = 95;
@@ -45,7 +46,7 @@ export const ALLOWED_SYSCALLS = words(`
   getcpu getcwd getdents getdents64 getegid geteuid getgid getgroups getitimer getpeername getpgid getpgrp getpid getppid getpriority
   getrandom getresgid getresuid getrlimit getrusage getsid getsockname getsockopt gettid gettimeofday getuid getxattr
   inotify_add_watch inotify_init inotify_init1 inotify_rm_watch io_cancel io_destroy io_getevents io_pgetevents io_setup io_submit
-  ioctl ioprio_get ioprio_set kill landlock_add_rule landlock_create_ruleset landlock_restrict_self lchown lgetxattr link linkat listen listxattr
+  ioprio_get ioprio_set kill landlock_add_rule landlock_create_ruleset landlock_restrict_self lchown lgetxattr link linkat listen listxattr
   llistxattr lremovexattr lseek lsetxattr lstat madvise map_shadow_stack membarrier memfd_create memfd_secret mkdir mkdirat mknod mknodat mlock mlock2
   mlockall mmap modify_ldt mprotect mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedsend mq_unlink mremap mseal msgctl msgget msgrcv
   msgsnd msync munlock munlockall munmap name_to_handle_at nanosleep newfstatat open openat openat2 pause pidfd_getfd pidfd_open pidfd_send_signal pipe
@@ -105,6 +106,15 @@ const REFUSED_OPTIONS = [
 /** Options of these levels have smaller numbers; 2 to the power of 7. */
 const OPTION_BITS = 7;
 
+/** asm-generic/ioctl.h: where type and number are in a request. */
+const REQUEST_TYPE = 0xff00;
+const REQUEST_NUMBER = 0xff;
+/** linux/btrfs.h, linux/fs.h: FICLONE, FICLONERANGE, FIDEDUPERANGE. */
+const BTRFS_REQUESTS = 0x94;
+const CLONE_REQUESTS = [9, 13, 54];
+/** SNAP_CREATE, SUBVOL_CREATE, SNAP_CREATE_V2, SUBVOL_CREATE_V2. */
+const SUBVOLUME_REQUESTS = [1, 14, 23, 24];
+
 /** The kernel reads these arguments as 32 bits: a comparison of all 64 can be deceived by the others. */
 const LOW_BITS = 0xffff_ffff;
 
@@ -121,6 +131,7 @@ export function defaultSeccompProfile(architecture: NodeJS.Architecture = proces
       ...socketRules(),
       ...socketOptionRules(),
       ...readRules(),
+      ...controlRules(),
       ...cloneRules(),
       // Its flags are behind a pointer, which a filter cannot read; glibc falls back to clone(2) on ENOSYS.
       { names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: ENOSYS },
@@ -188,6 +199,22 @@ function readRules(): SeccompRule[] {
     when('preadv2', 'SCMP_ACT_ALLOW', flag(0)),
     { ...when('preadv2', 'SCMP_ACT_ERRNO', flag(RWF_NOWAIT)), errnoRet: EOPNOTSUPP },
   ];
+}
+
+/**
+ * A subvolume that a container makes on btrfs would be outside of the limit of its data volume: it is refused as on any
+ * other file system. Of the requests of btrfs those stay that all file systems have: clones and duplicates of files.
+ */
+function controlRules(): SeccompRule[] {
+  const ofBtrfs = (number: number): SeccompArgument =>
+    sameLowBits(1, (BTRFS_REQUESTS << 8) | number, REQUEST_TYPE | REQUEST_NUMBER);
+  const rules = CLONE_REQUESTS.map((number) => when('ioctl', 'SCMP_ACT_ALLOW', ofBtrfs(number)));
+  for (const number of SUBVOLUME_REQUESTS)
+    rules.push({ ...when('ioctl', 'SCMP_ACT_ERRNO', ofBtrfs(number)), errnoRet: ENOTTY });
+  // Every type that differs in one bit or more.
+  for (let bit = 0x100; bit < 0x1_0000; bit *= 2)
+    rules.push(when('ioctl', 'SCMP_ACT_ALLOW', sameLowBits(1, ((BTRFS_REQUESTS << 8) ^ bit) & bit, bit)));
+  return rules;
 }
 
 function cloneRules(): SeccompRule[] {

@@ -1,0 +1,229 @@
+/** Limits that hold, on a real kernel with a real btrfs; and the report when one is reached. Needs root, btrfs-progs. */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { ContainerReport, HostHeartbeat } from '@plinth/contracts';
+import { hostHeartbeat } from '@plinth/contracts';
+import { enableBtrfsQuota, openDiskLimits } from '@plinth/host-os';
+import { type LoopFileSystem, loopFileSystem } from '@plinth/testkit';
+import { AgentBench, leftovers, waitFor } from './testing/agent-bench.js';
+
+const MIB = 1024 ** 2;
+const ids: string[] = [];
+let bench: AgentBench;
+let disk: LoopFileSystem;
+
+beforeAll(async () => {
+  bench = await AgentBench.open();
+  disk = loopFileSystem(bench.directory, 'btrfs', 400);
+  execFileSync('mount', ['--bind', disk.path, join(bench.storage, 'volumes')]);
+  await bench.installImage('v1');
+  await bench.installImage('v2');
+  enableBtrfsQuota(disk.path);
+  bench.settings = { PLINTH_LIMIT_CHECK_SECONDS: '0.2', PLINTH_HEARTBEAT_SECONDS: '0.5' };
+  bench.startAgent();
+});
+
+afterAll(async () => {
+  for (const id of ids) if (bench.alive(id).length > 0) await remove(id);
+  execFileSync('umount', [join(bench.storage, 'volumes')]);
+  disk.close();
+  expect(leftovers(bench, ids)).toEqual([]);
+  await bench.close();
+});
+
+type Config = Record<string, unknown> & { containerId: string };
+const configs = new Map<string, Config>();
+
+async function started(limits: object, overrides: Record<string, unknown> = {}): Promise<Config> {
+  const config = bench.config({
+    name: `shop-${ids.length}`,
+    limits: { memoryBytes: 64 * MIB, cpus: 1, pids: 30, ...limits },
+    ...overrides,
+  });
+  ids.push(config.containerId);
+  configs.set(config.containerId, config);
+  await bench.publishConfig(config);
+  await bench.report(config.containerId, 'started');
+  return config;
+}
+
+async function remove(id: string): Promise<void> {
+  await bench.publishConfig({
+    ...configs.get(id),
+    containerId: id,
+    generation: 9,
+    desired: 'removed',
+    deleteData: true,
+  });
+  await bench.report(id, 'removed');
+}
+
+const run = async (id: string, script: string): Promise<{ stdout: string; exitCode: number }> => {
+  const { stdout, exit } = await bench.exec({ containerId: id, command: ['/bin/sh', '-c', script] });
+  return { stdout: stdout.trim(), exitCode: exit.ok ? exit.data.exitCode : -1 };
+};
+
+const reached = (id: string): ContainerReport['reached'][] =>
+  bench.reports
+    .filter((report) => report.containerId === id && report.kind === 'limited')
+    .map((report) => report.reached);
+
+describe('memory', () => {
+  it('of a process that takes too much: it is killed, the container goes on, one report says so', async () => {
+    const { containerId } = await started({});
+    expect((await run(containerId, 'head -c 200M /dev/zero | tail -c 190M | wc -c')).exitCode).not.toBe(-1);
+    const report = await bench.report(containerId, 'limited');
+    expect(report.reached).toMatchObject({ limit: 'memory', value: 64 * MIB });
+    // A minute passes before the next one.
+    await run(containerId, 'head -c 200M /dev/zero | tail -c 190M | wc -c');
+    await run(containerId, 'head -c 200M /dev/zero | tail -c 190M | wc -c');
+    expect((await run(containerId, 'echo here')).stdout).toBe('here');
+    expect(reached(containerId)).toHaveLength(1);
+    await remove(containerId);
+  });
+
+  it('counts what is in writable places', async () => {
+    const { containerId } = await started({ memoryBytes: 24 * MIB });
+    // /tmp and /var hold 20 MiB each.
+    await run(containerId, 'head -c 18M /dev/zero > /tmp/a; head -c 18M /dev/zero > /var/b; cat /tmp/a /var/b | wc -c');
+    expect((await bench.report(containerId, 'limited')).reached?.limit).toBe('memory');
+    await remove(containerId);
+  });
+
+  it('of the first process: the report comes although its cgroup is gone, and after a restart once more', async () => {
+    const hog = ['/bin/sh', '-c', 'sleep 0.2; exec tail -c 190M /dev/zero'];
+    const { containerId } = await started({}, { command: hog, restart: { policy: 'never' } });
+    const report = await bench.report(containerId, 'limited');
+    expect(report.reached).toMatchObject({ limit: 'memory', count: 1 });
+    expect(await bench.report(containerId, 'failed')).toMatchObject({ exitCode: 137 });
+    await remove(containerId);
+  });
+});
+
+describe('processes', () => {
+  it('are refused above the limit, and counted', async () => {
+    const { containerId } = await started({ pids: 20 });
+    await run(containerId, 'for i in $(seq 60); do sleep 5 & done; true');
+    const report = await bench.report(containerId, 'limited');
+    expect(report.reached).toMatchObject({ limit: 'pids', value: 20 });
+    expect(report.reached?.count).toBeGreaterThan(0);
+    expect(bench.alive(containerId).length).toBeLessThanOrEqual(20);
+    await remove(containerId);
+  });
+});
+
+describe('open files', () => {
+  it('are as many as the limit', async () => {
+    const { containerId } = await started({ openFiles: 64 });
+    expect((await run(containerId, 'ulimit -Sn; ulimit -Hn')).stdout).toBe('64\n64');
+    const first = bench.alive(containerId)[0];
+    expect(readFileSync(`/proc/${first}/limits`, 'utf8')).toMatch(/^Max open files +64 +64 /m);
+    await remove(containerId);
+  });
+});
+
+describe('the disk', () => {
+  const volumeOf = (config: Config): string => join(bench.storage, 'volumes', String(config['dataVolume']));
+  const fill = (id: string, megabytes: number, file = 'fill'): Promise<{ stdout: string; exitCode: number }> =>
+    run(
+      id,
+      `head -c ${megabytes}M /dev/urandom > /data/${file} 2>/tmp/why; sync /data/${file}; cat /tmp/why; rm /tmp/why`,
+    );
+
+  it('is in the heartbeat where it can be held', async () => {
+    const beats = bench.connection.subscribe(hostHeartbeat(bench.host));
+    for await (const beat of beats) {
+      expect(beat.json<HostHeartbeat>().diskLimits).toEqual(['sn-1']);
+      break;
+    }
+  });
+
+  it('is full at its limit, reported once, and free again after files were removed', async () => {
+    const config = await started({ diskBytes: 16 * MIB });
+    const { containerId } = config;
+    expect((await fill(containerId, 40)).stdout).toMatch(/quota exceeded/i);
+    const size = statSync(join(volumeOf(config), 'data/fill')).size;
+    expect(size).toBeGreaterThan(13 * MIB);
+    expect(size).toBeLessThanOrEqual(16 * MIB);
+    const report = await bench.report(containerId, 'limited');
+    expect(report.reached).toMatchObject({ limit: 'disk', value: 16 * MIB, count: 1 });
+    await run(containerId, 'rm /data/fill; sync -f /data');
+    expect((await fill(containerId, 4)).stdout).toBe('');
+    expect(reached(containerId)).toHaveLength(1);
+    await remove(containerId);
+    expect(existsSync(volumeOf(config))).toBe(false);
+  });
+
+  it('is held against many small files, and a neighbour is not touched', async () => {
+    const filler = await started({ diskBytes: 4 * MIB });
+    const neighbour = await started({ diskBytes: 16 * MIB });
+    await run(
+      filler.containerId,
+      'cd /data; mkdir d; i=0; while : > d/$i; do i=$((i+1)); [ $i -gt 60000 ] && break; done 2>/dev/null; true',
+    );
+    expect((await run(filler.containerId, 'echo more > /data/more && cat /data/more')).stdout).not.toBe('more');
+    expect((await fill(neighbour.containerId, 8)).stdout).toBe('');
+    expect(reached(neighbour.containerId)).toEqual([]);
+    await remove(filler.containerId);
+    await remove(neighbour.containerId);
+  });
+
+  it('is held after a restart of the agent, an update that was reverted, and is refused where it can not be', async () => {
+    const config = await started({ diskBytes: 16 * MIB });
+    const { containerId } = config;
+    expect((await fill(containerId, 4, 'kept')).stdout).toBe('');
+    const limits = openDiskLimits(disk.path);
+    if (typeof limits === 'string') throw new Error(limits);
+    // A copy of the data is made for an update, and put back when it fails.
+    const update = {
+      updateId: 'a'.repeat(32),
+      knownGood: { image: 'debian-12@v1', contentDigest: config['contentDigest'], runGeneration: 1 },
+      stableSeconds: 0.2,
+      soakSeconds: 0,
+      snapshotData: true,
+    };
+    await bench.publishConfig({
+      ...config,
+      generation: 2,
+      runGeneration: 2,
+      command: ['/bin/sh', '-c', 'exit 3'],
+      image: 'debian-12@v2',
+      contentDigest: await bench.installImage('v2'),
+      update,
+    });
+    await bench.report(containerId, 'reverting', { generation: 2 });
+    await waitFor(
+      () => (limits.canLimit(join(volumeOf(config), 'data')) ? true : undefined),
+      'the copy to be put back',
+    );
+    await remove(containerId);
+  });
+
+  it('leaves no quota group behind', async () => {
+    const limits = openDiskLimits(disk.path);
+    if (typeof limits === 'string') throw new Error(limits);
+    execFileSync('btrfs', ['subvolume', 'sync', disk.path]);
+    const groups = (): string[] => {
+      limits.sweep();
+      return (
+        execFileSync('btrfs', ['qgroup', 'show', '--raw', disk.path], { encoding: 'utf8' }).match(/^0\/\d{3,}/gm) ?? []
+      );
+    };
+    await waitFor(() => {
+      execFileSync('btrfs', ['filesystem', 'sync', disk.path]);
+      return groups().length === 0 ? true : undefined;
+    }, 'quota groups to go');
+    expect(readdirSync(join(bench.storage, 'volumes'))).toEqual([]);
+  });
+});
+
+describe('storage that can not hold a limit', () => {
+  it('refuses a volume with one, and says why', async () => {
+    mkdirSync(join(bench.directory, 'other/volumes'), { recursive: true });
+    expect(openDiskLimits(join(bench.directory, 'other/volumes'))).toEqual(
+      expect.stringMatching(/project quotas|file system/),
+    );
+  });
+});
