@@ -1,5 +1,5 @@
 /** Limits that hold, on a real kernel with a real btrfs; and the report when one is reached. Needs root, btrfs-progs. */
-import { execFileSync } from 'node:child_process';
+import { type ChildProcess, execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
@@ -7,12 +7,15 @@ import type { ContainerReport, HostHeartbeat } from '@plinth/contracts';
 import { hostHeartbeat } from '@plinth/contracts';
 import { enableBtrfsQuota, openDiskLimits } from '@plinth/host-os';
 import { type LoopFileSystem, loopFileSystem } from '@plinth/testkit';
+import { VolumeLimits } from './adapters/volume-limits.js';
+import { contentOf } from './testing/signed-image.js';
 import { AgentBench, leftovers, waitFor } from './testing/agent-bench.js';
 
 const MIB = 1024 ** 2;
 const ids: string[] = [];
 let bench: AgentBench;
 let disk: LoopFileSystem;
+let agent: ChildProcess;
 
 beforeAll(async () => {
   bench = await AgentBench.open();
@@ -22,7 +25,7 @@ beforeAll(async () => {
   await bench.installImage('v2');
   enableBtrfsQuota(disk.path);
   bench.settings = { PLINTH_LIMIT_CHECK_SECONDS: '0.2', PLINTH_HEARTBEAT_SECONDS: '0.5' };
-  bench.startAgent();
+  agent = bench.startAgent();
 });
 
 afterAll(async () => {
@@ -92,8 +95,8 @@ describe('memory', () => {
     await remove(containerId);
   });
 
-  it('of the first process: the report comes although its cgroup is gone, and after a restart once more', async () => {
-    const hog = ['/bin/sh', '-c', 'sleep 0.2; exec tail -c 190M /dev/zero'];
+  it('of the first process: the report comes although its cgroup goes with it', async () => {
+    const hog = ['/bin/sh', '-c', 'all=$(head -c 200M /dev/zero | tr "\\000" a); sleep infinity'];
     const { containerId } = await started({}, { command: hog, restart: { policy: 'never' } });
     const report = await bench.report(containerId, 'limited');
     expect(report.reached).toMatchObject({ limit: 'memory', count: 1 });
@@ -170,34 +173,28 @@ describe('the disk', () => {
     await remove(neighbour.containerId);
   });
 
-  it('is held after a restart of the agent, an update that was reverted, and is refused where it can not be', async () => {
+  it('is held after a restart of the agent, and on the copy of the data that is put back after an update', async () => {
     const config = await started({ diskBytes: 16 * MIB });
     const { containerId } = config;
     expect((await fill(containerId, 4, 'kept')).stdout).toBe('');
-    const limits = openDiskLimits(disk.path);
-    if (typeof limits === 'string') throw new Error(limits);
-    // A copy of the data is made for an update, and put back when it fails.
+    await bench.stopAgent(agent, 'SIGKILL');
+    agent = bench.startAgent();
+    await fill(containerId, 40);
+    expect((await bench.report(containerId, 'limited')).reached?.limit).toBe('disk');
+    await run(containerId, 'rm /data/fill; sync -f /data');
     const update = {
       updateId: 'a'.repeat(32),
-      knownGood: { image: 'debian-12@v1', contentDigest: config['contentDigest'], runGeneration: 1 },
-      stableSeconds: 0.2,
+      knownGood: { image: 'debian-12@v1', contentDigest: contentOf('v1'), runGeneration: 1 },
+      stableSeconds: 1,
       soakSeconds: 0,
       snapshotData: true,
     };
-    await bench.publishConfig({
-      ...config,
-      generation: 2,
-      runGeneration: 2,
-      command: ['/bin/sh', '-c', 'exit 3'],
-      image: 'debian-12@v2',
-      contentDigest: await bench.installImage('v2'),
-      update,
-    });
-    await bench.report(containerId, 'reverting', { generation: 2 });
-    await waitFor(
-      () => (limits.canLimit(join(volumeOf(config), 'data')) ? true : undefined),
-      'the copy to be put back',
-    );
+    const next = { image: 'debian-12@v2', contentDigest: contentOf('v2'), update };
+    const command = ['/bin/sh', '-c', '[ -e /data/broken ] || { touch /data/broken; exit 3; }; exec sleep infinity'];
+    await bench.publishConfig({ ...config, ...next, command, generation: 2, runGeneration: 2 });
+    await bench.report(containerId, 'reverted');
+    expect((await run(containerId, 'ls /data')).stdout.split('\n')).toEqual(expect.arrayContaining(['kept']));
+    expect((await fill(containerId, 40)).stdout).toMatch(/quota exceeded/i);
     await remove(containerId);
   });
 
@@ -220,10 +217,15 @@ describe('the disk', () => {
 });
 
 describe('storage that can not hold a limit', () => {
-  it('refuses a volume with one, and says why', async () => {
-    mkdirSync(join(bench.directory, 'other/volumes'), { recursive: true });
-    expect(openDiskLimits(join(bench.directory, 'other/volumes'))).toEqual(
-      expect.stringMatching(/project quotas|file system/),
+  it('refuses a volume with one, and says why', () => {
+    const storage = join(bench.directory, 'other');
+    mkdirSync(join(storage, 'volumes/data'), { recursive: true });
+    const limits = new VolumeLimits(new Map([['sn-2', storage]]));
+    expect(limits.nodes).toEqual([]);
+    expect(limits.hold('sn-2', join(storage, 'volumes/data'), MIB)).toMatch(
+      /sn-2 can not hold .*: (?:ext4|xfs|its file)/,
     );
+    expect(limits.hold('sn-3', join(storage, 'volumes/data'), MIB)).toMatch(/is not mounted on this host/);
+    expect(limits.use('sn-2', join(storage, 'volumes/data'), MIB)).toBeUndefined();
   });
 });

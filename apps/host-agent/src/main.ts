@@ -1,7 +1,36 @@
-/** One agent per host. `--remove-all` deletes every container of the state directory instead, without NATS. */
+/**
+ * One agent per host. `--remove-all` deletes every container of the state directory instead, without NATS;
+ * `--enable-disk-limits <directory>` lets the btrfs of that directory hold data volumes to their limits.
+ */
 import { join } from 'node:path';
 import { enterPrivateMountNamespace } from '@plinth/container-runtime';
+import { enableBtrfsQuota, SystemCallError } from '@plinth/host-os';
 
-await enterPrivateMountNamespace();
-const { removeAll, run } = await import('./host-agent.module.js');
-await (process.argv.includes('--remove-all') ? removeAll() : run(join(import.meta.dirname, 'lease-guard.js')));
+const ENABLE = '--enable-disk-limits';
+/** sysexits.h */
+const EX_USAGE = 64;
+const EX_OSERR = 71;
+
+if (process.argv.includes(ENABLE)) enableDiskLimits(process.argv[process.argv.indexOf(ENABLE) + 1]);
+else {
+  await enterPrivateMountNamespace();
+  const { removeAll, run } = await import('./host-agent.module.js');
+  await (process.argv.includes('--remove-all') ? removeAll() : run(join(import.meta.dirname, 'lease-guard.js')));
+}
+
+function enableDiskLimits(directory: string | undefined): void {
+  if (directory === undefined) {
+    process.stderr.write(
+      `host-agent: ${ENABLE} needs a directory of the file system, such as that of a storage node\n`,
+    );
+    process.exit(EX_USAGE);
+  }
+  try {
+    enableBtrfsQuota(directory);
+    process.stdout.write(`simple quotas are enabled on the btrfs of ${directory}\n`);
+  } catch (error) {
+    const why = error instanceof SystemCallError && error.code === 'ENOTTY' ? 'it is not on btrfs' : String(error);
+    process.stderr.write(`host-agent: simple quotas can't be enabled for ${directory}: ${why}\n`);
+    process.exit(EX_OSERR);
+  }
+}

@@ -20,5 +20,5 @@ export type { RateLimit } from './netlink/qdisc-messages.js';
 export type { LinkCounters } from './netlink/route-messages.js';
 export type { DropCounts } from './nft/rule-table.js';
 export { enterNewNetwork, NamespaceError } from './network-namespace.js';
-export { droppingForwardChains, type ForwardPolicy, networkProblem } from './readiness.js';
+export { bandwidthProblem, droppingForwardChains, type ForwardPolicy, networkProblem } from './readiness.js';
 export { parseNetwork } from './address.js';

@@ -1,11 +1,13 @@
 /** Whether this machine can have containers with a network: everything they need is tried, where nobody is. */
 import { networkNames } from './container-network.js';
+import { setRate } from './netlink/qdisc-messages.js';
 import { addAddress, listLinks } from './netlink/route-messages.js';
 import { NETLINK_ROUTE, NetlinkSocket } from './netlink/netlink-socket.js';
 import { inNewNetwork } from './network-namespace.js';
 import { Nftables } from './nft/nftables.js';
 import { tableText } from './nft/ruleset.js';
 
+const LOOPBACK = 1;
 const TRIED = { pool4: '10.64.0.0/10', pool6: 'fd00:706c:696e::/64' };
 
 /** A chain of another program that may end the packets of containers. */
@@ -47,6 +49,23 @@ export function networkProblem(): string | undefined {
       } finally {
         socket.close();
         nft.close();
+      }
+    });
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+/** Why the bandwidth of containers can't be limited here; undefined: it can. */
+export function bandwidthProblem(): string | undefined {
+  try {
+    return inNewNetwork(() => {
+      const socket = new NetlinkSocket(NETLINK_ROUTE);
+      try {
+        socket.change(setRate(LOOPBACK, 1_000_000), 'limit lo by a token bucket (CONFIG_NET_SCH_TBF)');
+        return undefined;
+      } finally {
+        socket.close();
       }
     });
   } catch (error) {

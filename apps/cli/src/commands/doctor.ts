@@ -15,6 +15,7 @@ export function register(program: Command): void {
     .action(async (options: { json?: boolean }) => {
       const [
         { checkMachine },
+        { checkLimits },
         { checkNetwork },
         { checkPrograms },
         { checkUserNamespaces },
@@ -22,6 +23,7 @@ export function register(program: Command): void {
         { readMachine },
       ] = await Promise.all([
         import('../doctor/machine.js'),
+        import('../doctor/limits.js'),
         import('../doctor/network.js'),
         import('../doctor/programs.js'),
         import('../doctor/user-namespaces.js'),
@@ -34,6 +36,7 @@ export function register(program: Command): void {
         ...checkNetwork(process.env),
         ...checkPrograms(),
         await checkUserNamespaces(home, process.env),
+        ...checkLimits(home, process.env),
       ];
       const failed = checks.filter((check) => check.state === 'fail').length;
       const containers =

@@ -35,7 +35,7 @@ export async function checkUserNamespaces(home: string, environment: NodeJS.Proc
 }
 
 /** Those of PLINTH_STORAGE_MOUNTS, and where a stack of this machine keeps its own. */
-function storageOf(home: string, environment: NodeJS.ProcessEnv): readonly string[] {
+export function storageOf(home: string, environment: NodeJS.ProcessEnv): readonly string[] {
   let nearest = home;
   while (!existsSync(nearest)) nearest = dirname(nearest);
   const mounts = (environment['PLINTH_STORAGE_MOUNTS'] ?? '')

@@ -172,6 +172,21 @@ describe('buildOciConfig', () => {
       pids: { limit: 7 },
     });
   });
+
+  it('translates open files, and input and output of each disk', () => {
+    const disks = [
+      { major: 254, minor: 0 },
+      { major: 7, minor: 1 },
+    ];
+    const io = { weight: 50, writeBytesPerSecond: 4096, readOperationsPerSecond: 9, disks };
+    const { linux, process } = buildOciConfig({ ...base, limits: { openFiles: 64, io } }, inputs);
+    expect(process.rlimits).toEqual([{ type: 'RLIMIT_NOFILE', soft: 64, hard: 64 }]);
+    expect(linux.resources['blockIO']).toEqual({
+      weight: 50,
+      throttleWriteBpsDevice: disks.map((disk) => ({ ...disk, rate: 4096 })),
+      throttleReadIOPSDevice: disks.map((disk) => ({ ...disk, rate: 9 })),
+    });
+  });
 });
 
 describe('the default system call filter', () => {
