@@ -123,7 +123,7 @@ function hostAgentModule({ fleet, services, keys, runtimeName, stateRoot }: Host
         useFactory: () =>
           new StatsHandler(
             () => fleet.running(),
-            (id, pid) => containerStats(services.containers.runtime, id, pid),
+            (id, pid) => containerStats(services.containers.runtime, id, pid, fleet.diskUse(id)?.usedBytes),
             () => services.networks.counters(),
           ),
       },
@@ -237,7 +237,7 @@ async function openHost(config: HostAgentConfig, logger: Logger, guardProgram: s
     starts: new FairQueue(config.PLINTH_START_CONCURRENCY),
     handovers: new FairQueue(Math.max(1, Math.floor(config.PLINTH_START_CONCURRENCY / STARTS_PER_HANDOVER))),
     health: new HealthChecks(containers, clock, config.PLINTH_HEALTH_CONCURRENCY, logger),
-    limits: new LimitWatch(containers, ({ effective }) => volumes.use(effective), clock),
+    limits: new LimitWatch(containers, ({ effective }) => volumes.use(effective), clock, logger),
     limitCheckMs: config.PLINTH_LIMIT_CHECK_SECONDS * 1000,
     logger,
   };

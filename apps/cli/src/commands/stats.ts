@@ -7,7 +7,8 @@ import { type SharedOptions, withShared, withTenant } from './options.js';
 export function register(program: Command): void {
   withTenant(withShared(program.command('stats')))
     .description(
-      'memory of running containers, what each has alone and what it shares with others, and its network traffic',
+      'memory of running containers, what each has alone and what it shares with others, what their data take where ' +
+        'that is limited, how long they waited for processor time above their limit, and their network traffic',
     )
     .addHelpText('after', '\nExample:\n  plinth stats shop-1')
     .argument('[container]', 'name or id; absent: all')
@@ -26,7 +27,20 @@ export function register(program: Command): void {
         );
         print(options, rows, () =>
           table(
-            ['NAME', 'HOST', 'PID', 'PROCESSES', 'PRIVATE', 'SHARED', 'FAIR SHARE', 'CGROUP', 'RECEIVED', 'SENT'],
+            [
+              'NAME',
+              'HOST',
+              'PID',
+              'PROCESSES',
+              'PRIVATE',
+              'SHARED',
+              'FAIR SHARE',
+              'CGROUP',
+              'DISK',
+              'THROTTLED',
+              'RECEIVED',
+              'SENT',
+            ],
             rows.map((row) => [
               row.name,
               row.host,
@@ -36,6 +50,8 @@ export function register(program: Command): void {
               bytes(row.sharedBytes),
               bytes(row.proportionalBytes),
               bytes(row.cgroupBytes),
+              bytes(row.limits?.diskBytes),
+              row.limits ? `${(row.limits.throttledMs / 1000).toFixed(1)} s` : '-',
               row.network ? bytes(row.network.receivedBytes) : '-',
               row.network ? bytes(row.network.sentBytes) : '-',
             ]),

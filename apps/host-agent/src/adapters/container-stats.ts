@@ -1,13 +1,18 @@
 /** Memory, processes and mounts of a container, from /proc and its cgroup. */
 import { readFile } from 'node:fs/promises';
-import { cgroupProcesses, type OciRuntime } from '@plinth/container-runtime';
+import { cgroupProcesses, cpuThrottling, limitEvents, type OciRuntime } from '@plinth/container-runtime';
 import type { ContainerStats } from '@plinth/contracts';
 import { type MemorySum, parseMountInfo, parseSmapsRollup } from '../domain/process-figures.js';
 
 /** A process may end between any two reads; one that is gone counts as zero. */
 const GONE = new Set(['ENOENT', 'ESRCH']);
 
-export async function containerStats(runtime: OciRuntime, id: string, pid: number): Promise<ContainerStats> {
+export async function containerStats(
+  runtime: OciRuntime,
+  id: string,
+  pid: number,
+  diskBytes: number | undefined,
+): Promise<ContainerStats> {
   const group = runtime.cgroupOf(id);
   const pids = cgroupProcesses(group);
   const sum: { -readonly [K in keyof MemorySum]: number } = { privateBytes: 0, sharedBytes: 0, proportionalBytes: 0 };
@@ -17,12 +22,14 @@ export async function containerStats(runtime: OciRuntime, id: string, pid: numbe
     sum.sharedBytes += one.sharedBytes;
     sum.proportionalBytes += one.proportionalBytes;
   }
+  const { periods, waitedMs } = cpuThrottling(group);
   return {
     containerId: id,
     pid,
     ...sum,
     cgroupBytes: await cgroupBytes(group),
     processes: pids.length,
+    limits: { ...limitEvents(group), throttledPeriods: periods, throttledMs: waitedMs, diskBytes },
     mounts: parseMountInfo(await readOr(`/proc/${pid}/mountinfo`, '')),
   };
 }

@@ -120,6 +120,7 @@ function actorOf(given: Partial<ContainerConfig> = {}, record?: LocalRecord, obs
     starts,
     handovers,
     health: { follow: () => undefined, leave: () => undefined },
+    limits: { look: () => false, report: () => Promise.resolve() },
     logger: { debug: () => undefined, error: ({ err }: { err: Error }) => void errors.push(err.message) },
   } as unknown as AgentServices;
   const actor: ContainerActor = new ContainerActor(

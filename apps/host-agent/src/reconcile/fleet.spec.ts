@@ -93,6 +93,7 @@ class Machine {
         kill: () => note('killed'),
         delete: (id: string) => note(`runtime of ${id === ID ? 'the container' : id} deleted`),
       },
+      volumeLimits: { sweep: () => undefined },
       networks: {
         takeOver: () => undefined,
         check: () => undefined,
@@ -111,6 +112,7 @@ class Machine {
       starts: new FairQueue(1),
       handovers: new FairQueue(1),
       health: { follow: () => undefined, leave: () => undefined },
+      limits: { look: () => false, report: () => Promise.resolve() },
       logger: {
         debug: () => undefined,
         info: () => undefined,

@@ -11,6 +11,7 @@ import {
 } from '../domain/local-record.js';
 import { ABSENT, type Observed } from '../domain/observed.js';
 import { effectiveConfig } from '../domain/trial.js';
+import type { DiskUse } from '../adapters/volume-limits.js';
 import type { StoredContainer } from '../adapters/container-store.js';
 import { ContainerActor } from './container-actor.js';
 import { ContainerState } from './container-state.js';
@@ -97,6 +98,12 @@ export class Fleet {
   has(id: string): boolean {
     const actor = this.actors.get(id);
     return actor !== undefined && !isTombstone(actor.state);
+  }
+
+  /** What its data take; undefined: they are not held to a limit. */
+  diskUse(id: string): DiskUse | undefined {
+    const state = this.actors.get(id)?.state;
+    return state && this.services.volumes.use(state.effective);
   }
 
   running(): readonly { readonly id: string; readonly pid: number }[] {

@@ -1,4 +1,5 @@
 /** Sees when containers reach their limits, and reports it. */
+import type { Logger } from '@plinth/service-kit';
 import type { EffectiveLimits } from '@plinth/contracts';
 import { limitEvents } from '@plinth/container-runtime';
 import type { DiskUse } from '../adapters/volume-limits.js';
@@ -13,6 +14,7 @@ export class LimitWatch {
     /** Of a data volume that is held to a limit; undefined: it is not. */
     private readonly diskUse: (state: ContainerState) => DiskUse | undefined,
     private readonly clock: HostClock,
+    private readonly logger: Logger,
   ) {}
 
   /** Reads two or three files of the kernel, in this thread. @returns whether there is something to report */
@@ -21,12 +23,17 @@ export class LimitWatch {
     const kind = state.observed.kind;
     // What is there while a container is started belongs to a run that is not counted yet.
     if ((kind === 'running' || kind === 'exited') && state.preparation === undefined) {
-      const reading = {
-        run: state.record.starts,
-        ...limitEvents(this.containers.runtime.cgroupOf(state.id)),
-        disk: this.diskUse(state),
-      };
-      state.limitsReached = afterReading(state.limitsReached, reading, nowMs);
+      try {
+        const reading = {
+          run: state.record.starts,
+          ...limitEvents(this.containers.runtime.cgroupOf(state.id)),
+          disk: this.diskUse(state),
+        };
+        state.limitsReached = afterReading(state.limitsReached, reading, nowMs);
+      } catch (error) {
+        // The container goes on, and so do the others; the next look may succeed.
+        this.logger.error({ err: error, containerId: state.id }, 'its limits could not be read');
+      }
     }
     return dueLimits(state.limitsReached, limitsOf(state), nowMs).length > 0;
   }

@@ -7,6 +7,7 @@ import {
   type ContainerReport,
   hostHeartbeat,
   hostReport,
+  type ReachedLimit,
   storageHeartbeat,
 } from '@plinth/contracts';
 import { headers, type JetStreamClient, type NatsConnection } from 'nats';
@@ -52,6 +53,8 @@ export class ScriptedHosts {
   readonly deaf = new Set<string>();
   /** Hosts that give containers an address of their own. */
   readonly networked = new Set<string>();
+  /** Hosts that hold data volumes to their limits. */
+  readonly holdingDisk = new Set<string>();
   images: ScriptedImage[] = [];
   /** Labels of the storage node. */
   labels: Readonly<Record<string, string>> = {};
@@ -98,6 +101,12 @@ export class ScriptedHosts {
     for (const { config, correlationId } of this.waiting.splice(0)) this.take(config, correlationId);
   }
 
+  /** A container reached a limit. */
+  reach(id: string, reached: ReachedLimit): void {
+    const container = this.containers.get(id);
+    if (container) this.report(container, { kind: 'limited', reached });
+  }
+
   imagesOf(prefix: string): readonly string[] {
     return [...this.containers.values()]
       .filter(({ config }) => config.name.startsWith(prefix))
@@ -118,6 +127,7 @@ export class ScriptedHosts {
         load: { load1: 0, memoryUsedBytes: 0, containers: 0 },
         runtime: 'scripted',
         ...(this.networked.has(host) && { network: true }),
+        ...(this.holdingDisk.has(host) && { diskLimits: ['sn-1'], ioLimits: ['maxima'] }),
       };
       this.connection.publish(hostHeartbeat(host), JSON.stringify(body));
     }

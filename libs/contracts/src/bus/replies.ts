@@ -7,6 +7,7 @@ import {
   IsIn,
   IsInt,
   IsISO8601,
+  IsNumber,
   IsOptional,
   IsString,
   Matches,
@@ -256,6 +257,35 @@ export class NetworkTraffic {
   readonly sentPackets!: number;
 }
 
+/** How a container was held to its limits since its last start. */
+export class LimitFigures {
+  /** Processes that were killed because the memory limit was reached. */
+  @IsInt()
+  @Min(0)
+  readonly memoryKills!: number;
+
+  /** Processes and threads that were refused. */
+  @IsInt()
+  @Min(0)
+  readonly refusedForks!: number;
+
+  /** Periods of 100 ms in which it had used up its processor time. */
+  @IsInt()
+  @Min(0)
+  readonly throttledPeriods!: number;
+
+  /** How long its processes waited for that, together, milliseconds. */
+  @IsNumber()
+  @Min(0)
+  readonly throttledMs!: number;
+
+  /** What its data take, bytes; absent: they are not held to a limit. */
+  @IsOptional()
+  @IsInt()
+  @Min(0)
+  readonly diskBytes?: number;
+}
+
 export class ContainerStats {
   @Matches(ID_PATTERN)
   readonly containerId!: string;
@@ -288,6 +318,11 @@ export class ContainerStats {
   @IsInt()
   @Min(0)
   readonly processes!: number;
+
+  /** Since its last start; absent: its host's agent is older than this. */
+  @IsOptional()
+  @Nested(() => LimitFigures)
+  readonly limits?: LimitFigures;
 
   /** Mounts in its namespace, in order: target, type, read-only. */
   @NestedEach(() => MountSummary)

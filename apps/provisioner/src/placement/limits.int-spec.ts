@@ -1,0 +1,70 @@
+/** Limits of containers, from the request to the fact that one was reached; on a real NATS and PostgreSQL. */
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import {
+  type ContainerConfig,
+  type ContainerDetails,
+  type HostStatus,
+  type Page,
+  QUERIES,
+  SUBJECTS,
+} from '@plinth/contracts';
+import { ProvisionerSuite } from '../testing/provisioner-suite.js';
+
+const MIB = 1024 ** 2;
+let suite: ProvisionerSuite;
+
+beforeAll(async () => {
+  suite = await ProvisionerSuite.open(1, ['host-1', 'host-2'], 100);
+  await suite.promote('debian-12', 'v1');
+  await suite.ask(SUBJECTS.imageActivationRequested, { image: 'debian-12@v1' });
+  await suite.fact(SUBJECTS.imageActivated, { version: 'v1' });
+});
+afterAll(() => suite?.close());
+
+const details = (name: string): Promise<ContainerDetails> =>
+  suite.answer<ContainerDetails>(QUERIES.container, { name });
+
+it('of a disk is refused where no host holds it, and decides which host is chosen where one does', async () => {
+  const limits = { diskBytes: 64 * MIB };
+  await suite.ask(SUBJECTS.containerRequested, { name: 'early', limits });
+  expect(await suite.fact(SUBJECTS.containerRejected, { name: 'early' })).toMatchObject({
+    reason: 'disk-limit-not-offered',
+  });
+  suite.hosts.holdingDisk.add('host-2');
+  await suite.until(async () => {
+    const { items } = await suite.answer<Page<HostStatus>>(QUERIES.hosts, {});
+    return items.some(({ host, diskLimits, ioLimits }) => host === 'host-2' && diskLimits[0] === 'sn-1' && ioLimits[0]);
+  }, 'the heartbeat of host-2');
+  for (const name of ['one', 'two', 'three']) {
+    await suite.ask(SUBJECTS.containerRequested, { name, limits });
+    expect(await suite.fact(SUBJECTS.containerStarted, { name })).toMatchObject({ host: 'host-2' });
+  }
+  expect((await details('one')).config?.limits).toMatchObject({ diskBytes: 64 * MIB, openFiles: 65_536 });
+});
+
+it('that was reached becomes a fact, and is in the status until it is removed', async () => {
+  await suite.ask(SUBJECTS.containerRequested, { name: 'hungry' });
+  const { containerId } = (await suite.fact(SUBJECTS.containerStarted, {
+    name: 'hungry',
+  })) as unknown as ContainerConfig;
+  expect((await details('hungry')).limitsReached).toEqual([]);
+  const at = new Date().toISOString();
+  const memory = { limit: 'memory' as const, value: 64 * MIB, count: 3, since: at, at };
+  const pids = { limit: 'pids' as const, value: 256, count: 1, since: at, at };
+  suite.hosts.reach(containerId, memory);
+  suite.hosts.reach(containerId, pids);
+  suite.hosts.reach(containerId, { ...memory, count: 7 });
+  await suite.until(() => suite.of(SUBJECTS.containerLimited, { containerId }).length === 3, 'three facts');
+  expect(suite.of(SUBJECTS.containerLimited, { containerId })[0]).toMatchObject({ name: 'hungry', reached: memory });
+  const found = await details('hungry');
+  expect(found).toMatchObject({ state: 'running', message: null, limitsReached: [pids, { ...memory, count: 7 }] });
+  expect(found.history.filter(({ kind }) => kind === 'limited')).toHaveLength(3);
+});
+
+it('of bandwidth needs a host that gives containers an address', async () => {
+  const bandwidth = { sendBitsPerSecond: 1_000_000 };
+  await suite.ask(SUBJECTS.containerRequested, { name: 'slow', bandwidth });
+  expect(await suite.fact(SUBJECTS.containerRejected, { name: 'slow' })).toMatchObject({
+    reason: 'network-not-offered',
+  });
+});
