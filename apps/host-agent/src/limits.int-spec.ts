@@ -220,6 +220,22 @@ describe('the disk', () => {
   });
 });
 
+describe('input and output', () => {
+  it('are held to their maxima where the heartbeat says so', async () => {
+    expect((await heartbeat()).ioLimits).toContain('maxima');
+    const rate = MIB;
+    const { containerId } = await started({ diskBytes: 64 * MIB, io: { weight: 500, writeBytesPerSecond: rate } });
+    const begun = performance.now();
+    await run(containerId, 'timeout 4 dd if=/dev/zero of=/data/direct bs=64k count=900 oflag=direct 2>/dev/null; sync');
+    const seconds = (performance.now() - begun) / 1000;
+    const bytes = Number((await run(containerId, 'stat -c %s /data/direct')).stdout);
+    expect(bytes).toBeGreaterThan(0);
+    // A machine that is slow makes it less, never more; without a limit all 56 MiB are written.
+    expect(bytes).toBeLessThan(3 * rate * seconds);
+    await remove(containerId);
+  });
+});
+
 describe('storage that can not hold a limit', () => {
   it('refuses a volume with one, and says why', () => {
     const storage = join(bench.directory, 'other');

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { instanceName } from '@plinth/container-runtime';
-import { enterNewNetwork, networkNames } from '@plinth/host-network';
+import { enterNewNetwork, networkNames, ownRateOf } from '@plinth/host-network';
 import { AgentBench, leftovers, waitFor } from './testing/agent-bench.js';
 
 /** An address of the host that is not its loopback's. */
@@ -212,6 +212,28 @@ describe('rules', () => {
     await answers(config);
     expect(sources()).toEqual([config.address.ipv4]);
     await removed(config);
+  });
+});
+
+describe('a bandwidth', () => {
+  it('is that of the config, which may change while the container runs and while no agent does', async () => {
+    const bandwidth = { receiveBitsPerSecond: 8_000_000, sendBitsPerSecond: 4_000_000 };
+    const slow = await started(1, { bandwidth });
+    const { pid = 0 } = await bench.report(slow.containerId, 'started');
+    const sends = (rate: number): Promise<true> =>
+      waitFor(() => (ownRateOf(pid)?.bitsPerSecond === rate ? true : undefined), `a rate of ${rate}`);
+    await sends(4_000_000);
+    expect(execFileSync('tc', ['qdisc', 'show'], { encoding: 'utf8' })).toMatch(/ rate 8Mbit /);
+    await bench.publishConfig({ ...slow, generation: 2, bandwidth: { sendBitsPerSecond: 16_000_000 } });
+    await sends(16_000_000);
+    expect(execFileSync('tc', ['qdisc', 'show'], { encoding: 'utf8' })).not.toContain('tbf');
+    await bench.stopAgent(agent, 'SIGKILL');
+    await bench.publishConfig({ ...slow, generation: 3, bandwidth: { ...bandwidth, sendBitsPerSecond: 1_000_000 } });
+    agent = bench.startAgent();
+    await sends(1_000_000);
+    expect(bench.alive(slow.containerId)).toContain(pid);
+    await removed(slow);
+    await waitFor(() => (tables() === '' ? true : undefined), 'the end of the rules');
   });
 });
 
