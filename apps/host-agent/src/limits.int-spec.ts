@@ -236,6 +236,37 @@ describe('input and output', () => {
   });
 });
 
+describe('a neighbour of containers that misuse what they have', () => {
+  const REQUESTS = `use Socket; socketpair(my $client, my $server, AF_UNIX, SOCK_STREAM, PF_UNSPEC) or die $!;
+if (fork == 0) { close $client; while (sysread $server, my $line, 64) { syswrite $server, $line } exit }
+my $answered = 0;
+for (1 .. 2000) { syswrite $client, "x" x 64; $answered++ if sysread $client, my $line, 64; select undef, undef, undef, 0.001 }
+open my $f, ">", "/data/kept" or die $!; print $f "kept"; close $f or die $!; print $answered;`;
+  const MISUSES = {
+    pids: 'for (1 .. 2000) { my $pid = fork; if (!defined $pid) { select undef, undef, undef, 0.002 } elsif (!$pid) { sleep 5 } }',
+    memory: 'for (1 .. 20) { if ((fork // 0) == 0) { my @all; push @all, "x" x 1048576 while 1 } wait }',
+    disk: 'open my $f, ">", "/data/fill"; 1 while syswrite $f, "x" x 65536; system "sync", "/data/fill"',
+    inodes: 'for (1 .. 200000) { open my $f, ">", "/tmp/$_" or last }',
+  };
+
+  it('gets every answer and reaches no limit; those that misuse it do', async () => {
+    const misusers = new Map<string, string>();
+    for (const what of Object.keys(MISUSES))
+      misusers.set(what, (await started({ diskBytes: 8 * MIB, pids: 30, cpus: 0.5 })).containerId);
+    const neighbour = await started({ diskBytes: 8 * MIB });
+    const misuse = Object.entries(MISUSES).map(([what, program]) =>
+      run(misusers.get(what) ?? '', `perl -e '${program}'`),
+    );
+    expect((await run(neighbour.containerId, `perl -e '${REQUESTS}'`)).stdout).toBe('2000');
+    await Promise.all(misuse);
+    for (const what of ['pids', 'memory', 'disk'])
+      expect((await bench.report(misusers.get(what) ?? '', 'limited')).reached?.limit).toBe(what);
+    expect(reached(neighbour.containerId)).toEqual([]);
+    expect((await run(neighbour.containerId, 'cat /data/kept')).stdout).toBe('kept');
+    for (const id of [...misusers.values(), neighbour.containerId]) await remove(id);
+  });
+});
+
 describe('storage that can not hold a limit', () => {
   it('refuses a volume with one, and says why', () => {
     const storage = join(bench.directory, 'other');

@@ -33,7 +33,6 @@ describe('limits in a request', () => {
     [{ limits: { openFiles: 15 } }, 'limits.openFiles'],
     [{ limits: { openFiles: 1_048_577 } }, 'limits.openFiles'],
     [{ limits: { io: {} } }, 'limits.io'],
-    [{ limits: { io: null } }, 'limits.io'],
     [{ limits: { io: { weight: 9 } } }, 'limits.io.weight'],
     [{ limits: { io: { weight: 1001 } } }, 'limits.io.weight'],
     [{ limits: { io: { readBytesPerSecond: 4095 } } }, 'limits.io.readBytesPerSecond'],
