@@ -10,7 +10,7 @@ import { resolve } from 'node:path';
 import { cgroupLayout, enterPrivateMountNamespace, limitEvents } from '@plinth/container-runtime';
 import { percentile, row, startSystem } from './system.js';
 
-const ROUNDS = 8;
+const ROUNDS = 6;
 const LOOKED_AT = 1_000;
 const LOOKS = 20;
 

@@ -7,7 +7,7 @@ const read = (more: Partial<LimitReading>): LimitReading => ({ run: 1, memoryKil
 const disk = (usedBytes: number): LimitReading => read({ disk: { usedBytes, limitBytes: 100 * MIB } });
 
 /** Readings a second apart, each followed by the reports that are due: `<second> <limit> <count>`. */
-function told(readings: readonly LimitReading[], seconds = 1, begin: LimitTallies = {}): string[] {
+function reportsOf(readings: readonly LimitReading[], seconds = 1, begin: LimitTallies = {}): string[] {
   let tallies = begin;
   const lines: string[] = [];
   readings.forEach((reading, at) => {
@@ -28,39 +28,38 @@ describe('limits that were reached', () => {
   it('are none when nothing happened, and nothing is changed', () => {
     const before: LimitTallies = {};
     expect(afterReading(before, read({}), 0)).toBe(before);
-    expect(told(kills([0, 0, 0]))).toEqual([]);
+    expect(reportsOf(kills([0, 0, 0]))).toEqual([]);
     const after = afterReading(before, read({ memoryKills: 1 }), 0);
     expect(afterReading(after, read({ memoryKills: 1 }), 1)).toBe(after);
   });
 
   it('are reported at once, then once a minute with their number', () => {
     const everySecond = Array.from({ length: 150 }, (_, at) => at + 1);
-    expect(told(kills(everySecond))).toEqual(['0 memory 1', '60 memory 60', '120 memory 60']);
+    expect(reportsOf(kills(everySecond))).toEqual(['0 memory 1', '60 memory 60', '120 memory 60']);
   });
 
   it('are counted for each limit apart', () => {
-    expect(told([read({ memoryKills: 2, refusedForks: 900 }), read({ memoryKills: 2, refusedForks: 901 })])).toEqual([
-      '0 memory 2',
-      '0 pids 900',
-    ]);
+    expect(
+      reportsOf([read({ memoryKills: 2, refusedForks: 900 }), read({ memoryKills: 2, refusedForks: 901 })]),
+    ).toEqual(['0 memory 2', '0 pids 900']);
   });
 
   it('are counted over restarts, also when the same number is reached again', () => {
     const runs = [1, 2, 3, 4, 5].flatMap((run) => kills([1], run));
-    expect(told(runs, 20)).toEqual(['0 memory 1', '60 memory 3']);
-    expect(told([...kills([3]), ...kills([0], 2), ...kills([3], 2)], 60)).toEqual(['0 memory 3', '120 memory 3']);
+    expect(reportsOf(runs, 20)).toEqual(['0 memory 1', '60 memory 3']);
+    expect(reportsOf([...kills([3]), ...kills([0], 2), ...kills([3], 2)], 60)).toEqual(['0 memory 3', '120 memory 3']);
   });
 
   it('are not counted twice by the next agent', () => {
     const tallies = afterLimitReport(afterReading({}, read({ memoryKills: 4 }), 0), 'memory', 0);
     const kept = JSON.parse(JSON.stringify(tallies)) as LimitTallies;
-    expect(told(kills([4, 4, 5]), 60, kept)).toEqual(['120 memory 1']);
+    expect(reportsOf(kills([4, 4, 5]), 60, kept)).toEqual(['120 memory 1']);
   });
 
   it('are a disk when it becomes full, and again after a part of it was free', () => {
     const fills = [50, 99.9, 99.9, 97, 99.9, 80, 99.9].map((used) => disk(used * MIB));
-    expect(told(fills, 60)).toEqual(['60 disk 1', '360 disk 1']);
-    expect(told([disk(99.9 * MIB), read({}), disk(99.9 * MIB), { ...disk(99.9 * MIB), run: 2 }], 60)).toEqual([
+    expect(reportsOf(fills, 60)).toEqual(['60 disk 1', '360 disk 1']);
+    expect(reportsOf([disk(99.9 * MIB), read({}), disk(99.9 * MIB), { ...disk(99.9 * MIB), run: 2 }], 60)).toEqual([
       '0 disk 1',
     ]);
   });
