@@ -10,7 +10,7 @@ import { resolve } from 'node:path';
 import { cgroupLayout, enterPrivateMountNamespace, limitEvents } from '@plinth/container-runtime';
 import { percentile, row, startSystem } from './system.js';
 
-const ROUNDS = 6;
+const ROUNDS = 4;
 const LOOKED_AT = 1_000;
 const LOOKS = 20;
 
@@ -60,9 +60,13 @@ console.log('');
 const system = await startSystem();
 try {
   const idle = { command: ['/bin/sleep', '1000000'], restart: { policy: 'never' } };
-  const neighbour = await system.start({ ...idle, name: 'neighbour', limits: { cpus: 1 } });
+  const neighbour = await system.start({ ...idle, limits: { cpus: 1 } });
   const limits = { memoryBytes: 64 * 1024 ** 2, pids: 64, cpus: 0.25 };
-  for (const name of Object.keys(MISUSES)) await system.start({ ...idle, name, limits });
+  const misusers: { readonly name: string; readonly program: string }[] = [];
+  for (const program of Object.values(MISUSES)) {
+    const { name } = await system.start({ ...idle, limits });
+    misusers.push({ name, program });
+  }
   const measure = (): number[] =>
     system.plinth('exec', neighbour.name, '--', 'perl', '-e', REQUESTS).trim().split(' ').map(Number);
 
@@ -70,7 +74,7 @@ try {
   const busy: number[][] = [];
   for (let round = 0; round < ROUNDS; round += 1) {
     quiet.push(measure());
-    const running: ChildProcess[] = Object.entries(MISUSES).map(([name, program]) =>
+    const running: ChildProcess[] = misusers.map(({ name, program }) =>
       spawn(process.execPath, [CLI, 'exec', name, '--', 'timeout', '-s', 'KILL', '12', 'perl', '-e', program], {
         env: { ...process.env, PLINTH_HOME: system.home },
         stdio: 'ignore',
@@ -82,7 +86,7 @@ try {
     busy.push(measure());
     await ended;
     // What is left of a fork bomb ends with its container.
-    for (const name of Object.keys(MISUSES)) system.plinth('restart', name);
+    for (const { name } of misusers) system.plinth('restart', name);
   }
   const column = (rounds: readonly number[][], at: number): number[] => rounds.map((round) => round[at] ?? Number.NaN);
   row('requests in the neighbour, µs', 'p50', 'p99');

@@ -31,6 +31,7 @@ export * from './container-limits.js';
 export * from './container-network.js';
 export * from './ip-networks.js';
 export * from './bus/status.js';
+export * from './bus/rollout-status.js';
 export * from './bus/queries.js';
 export * from './bus/replies.js';
 export * from './bus/build-replies.js';

@@ -29,6 +29,7 @@ import * as imageQueries from './image-queries.js';
 import * as imageReplies from './image-replies.js';
 import * as queries from './queries.js';
 import * as replies from './replies.js';
+import { RolloutStatus } from './rollout-status.js';
 import * as status from './status.js';
 import {
   agentExec,
@@ -260,7 +261,7 @@ export const CATALOGUE = [
   define(containerStatus('*'), 'status', status.ContainerStatus, 'How a container is', ['provisioner'], []),
   define(hostStatus('*'), 'status', status.HostStatus, 'How a host is', ['provisioner'], []),
   define(storageStatus('*'), 'status', status.StorageStatus, 'How a storage node is', ['provisioner'], []),
-  define(rolloutStatus('*'), 'status', status.RolloutStatus, 'Where a rollout is', ['provisioner'], []),
+  define(rolloutStatus('*'), 'status', RolloutStatus, 'Where a rollout is', ['provisioner'], []),
   define(imageStatus('*'), 'status', status.ImageBuildStatus, 'Where a build is', ['image-builder'], []),
   define(
     deadLetter('*'),

@@ -20,7 +20,8 @@ import { DIGEST_PATTERN, EXACT_IMAGE_REF_PATTERN, ID_PATTERN, NAME_PATTERN, VERS
 import { FailedCheck } from './events/container-facts.js';
 import { CONTAINER_REPORT_KINDS, type ContainerReportKind } from './events/reports.js';
 import { RolloutRequested } from './events/rollout-events.js';
-import { ContainerStatus, HostStatus, IMAGE_STATES, type ImageState, RolloutStatus, StorageStatus } from './status.js';
+import { ContainerStatus, HostStatus, IMAGE_STATES, type ImageState, StorageStatus } from './status.js';
+import { RolloutStatus } from './rollout-status.js';
 
 /** What every query is answered with. */
 export type QueryReply<T> = { readonly ok: true; readonly data: T } | ({ readonly ok: false } & QueryRefusal);
