@@ -28,6 +28,7 @@ export * from './bus/problem.js';
 export * from './bus/dead-letter.js';
 export * from './container-config.js';
 export * from './container-network.js';
+export * from './tenant-neighbours.js';
 export * from './ip-networks.js';
 export * from './bus/status.js';
 export * from './bus/queries.js';

@@ -1,12 +1,14 @@
 /** Receives the desired state of this host's containers from the bus. */
 import {
   ContainerConfig,
+  contractFor,
   decodePayload,
   desiredContainer,
   desiredOfHost,
   ID_PATTERN,
   type Problem,
   STREAMS,
+  TenantNeighbours,
 } from '@plinth/contracts';
 import {
   type ConsumerSource,
@@ -38,6 +40,7 @@ export function watchDesiredState(
     logger,
     onCaughtUp: () => logger.info('desired state read'),
     onValue: (subject, body, message) => {
+      if (contractFor(subject)?.payload === TenantNeighbours) return;
       const id = subject.slice(subject.lastIndexOf('.') + 1);
       const decoded = decodePayload(ContainerConfig, body);
       const mine = decoded.ok && decoded.value.containerId === id && decoded.value.host === host;

@@ -26,6 +26,7 @@ interface HostRow {
   running: number;
   runtime: string;
   network: boolean;
+  address: string | null;
   last_seen_at: Date;
   cordoned: boolean;
   drain: Pick<DrainStatus, 'waiting'> | null;
@@ -59,6 +60,7 @@ export async function hostStatuses(manager: EntityManager, which: Which): Promis
     load: { load1: row.load1, memoryUsedBytes: Number(row.memory_used), containers: row.running },
     runtime: row.runtime,
     network: row.network,
+    address: row.address,
     lastSeenAt: row.last_seen_at.toISOString(),
   }));
 }

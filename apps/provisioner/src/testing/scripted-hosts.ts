@@ -52,6 +52,8 @@ export class ScriptedHosts {
   readonly deaf = new Set<string>();
   /** Hosts that give containers an address of their own. */
   readonly networked = new Set<string>();
+  /** Where other hosts reach the containers of a host, by host. */
+  readonly addresses = new Map<string, string>();
   images: ScriptedImage[] = [];
   /** Labels of the storage node. */
   labels: Readonly<Record<string, string>> = {};
@@ -118,6 +120,7 @@ export class ScriptedHosts {
         load: { load1: 0, memoryUsedBytes: 0, containers: 0 },
         runtime: 'scripted',
         ...(this.networked.has(host) && { network: true }),
+        ...(this.addresses.has(host) && { address: this.addresses.get(host) }),
       };
       this.connection.publish(hostHeartbeat(host), JSON.stringify(body));
     }
@@ -141,7 +144,7 @@ export class ScriptedHosts {
   }
 
   private async listen(): Promise<void> {
-    for await (const message of this.connection.subscribe('desired.>'))
+    for await (const message of this.connection.subscribe('desired.host.*.container.*'))
       if (message.data.length > 0)
         this.take(message.json<ContainerConfig>(), message.headers?.get('ce-correlationid') ?? '');
   }

@@ -20,7 +20,7 @@ import {
   Min,
 } from 'class-validator';
 import { DESIRED_STATES, type DesiredState } from '../container-config.js';
-import { ContainerAddress, MAX_PUBLISHED_PORTS, PublishedPort } from '../container-network.js';
+import { ContainerAddress, IsHostAddress, MAX_PUBLISHED_PORTS, PublishedPort } from '../container-network.js';
 import { IsNullable, Nested, NestedEach } from '../nested.js';
 import { EXACT_IMAGE_REF_PATTERN, ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN, VERSION_PATTERN } from '../values.js';
 import {
@@ -240,6 +240,11 @@ export class HostStatus {
   @IsOptional()
   @IsBoolean()
   readonly network!: boolean;
+
+  /** Where other hosts reach this one's containers; null: they do not. */
+  @IsNullable()
+  @IsHostAddress()
+  readonly address!: string | null;
 
   @IsISO8601()
   readonly lastSeenAt!: string;

@@ -19,6 +19,7 @@ import {
   MaxLength,
   Min,
 } from 'class-validator';
+import { IsHostAddress } from '../../container-network.js';
 import { Nested, NestedEach } from '../../nested.js';
 import { DIGEST_PATTERN, ID_PATTERN, NAME_PATTERN, VERSION_PATTERN } from '../../values.js';
 
@@ -92,6 +93,11 @@ export class HostHeartbeat {
   @IsOptional()
   @IsBoolean()
   network?: boolean;
+
+  /** Where other hosts reach this one's containers; absent: they do not. */
+  @IsOptional()
+  @IsHostAddress()
+  address?: string;
 }
 
 /** One master that stands complete. */
