@@ -132,10 +132,20 @@ export async function forgetHost(manager: EntityManager, { tenant, host }: Ended
   await manager.query('DELETE FROM neighbour_hosts WHERE tenant = $1 AND host = $2 AND ended', [tenant, host]);
 }
 
-/** Everything is published again: the bus has lost it. */
+/**
+ * Everything is published again: the bus has lost it. What it is sent again of what it had before is removed for hosts
+ * that do not serve the tenant any more.
+ */
 export async function markAllNeighbours(manager: EntityManager): Promise<void> {
   await manager.query(
     `INSERT INTO neighbour_changes (tenant, shard) SELECT DISTINCT tenant, neighbour_shard(id) FROM containers
        WHERE state <> 'removed' AND config ? 'address'`,
+  );
+  await manager.query(
+    `INSERT INTO neighbour_hosts (tenant, host, ended)
+       SELECT DISTINCT n.tenant, split_part(o.subject, '.', 3), true FROM outbox o
+         JOIN tenant_numbers n ON n.number::text = split_part(o.subject, '.', 5)
+        WHERE o.subject LIKE 'desired.host.%.tenant.%'
+     ON CONFLICT DO NOTHING`,
   );
 }
