@@ -13,3 +13,5 @@ export type { DropCounts } from './nft/rule-table.js';
 export { enterNewNetwork, NamespaceError } from './network-namespace.js';
 export { droppingForwardChains, type ForwardPolicy, networkProblem } from './readiness.js';
 export { parseNetwork } from './address.js';
+export type { RemoteContainer } from './remote/remote-containers.js';
+export { TUNNEL_INTERFACE, type TunnelOptions } from './remote/remote-network.js';

@@ -45,9 +45,6 @@ const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_LINKINFO = 18;
 const IFLA_IFALIAS = 20;
-const IFLA_AF_SPEC = 26;
-const IFLA_INET6_ADDR_GEN_MODE = 8;
-const ADDR_GEN_NONE = 1;
 const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
 const IFLA_VXLAN_ID = 1;
@@ -55,7 +52,7 @@ const IFLA_VXLAN_LOCAL = 4;
 const IFLA_VXLAN_LEARNING = 7;
 const IFLA_VXLAN_PORT = 15;
 const IFLA_VXLAN_LOCAL6 = 17;
-const IFLA_VXLAN_GBP = 25;
+const IFLA_VXLAN_GBP = 23;
 /** linux/if_addr.h */
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
@@ -98,8 +95,7 @@ export interface TunnelLink {
 }
 
 /**
- * VXLAN that learns nothing, and takes the mark of a packet along in its header ("group policy"). It is down; no
- * address is made for it.
+ * VXLAN that learns nothing, and takes the mark of a packet along in its header ("group policy"). It is down.
  */
 export function makeTunnel({ name, id, port, local, mtu, hardwareAddress }: TunnelLink): Message {
   return {
@@ -120,7 +116,6 @@ export function makeTunnel({ name, id, port, local, mtu, hardwareAddress }: Tunn
           attribute(IFLA_VXLAN_GBP, Buffer.alloc(0)),
         ]),
       ]),
-      attribute(IFLA_AF_SPEC, [attribute(AF_INET6, [attribute(IFLA_INET6_ADDR_GEN_MODE, u8(ADDR_GEN_NONE))])]),
     ],
   };
 }
@@ -183,18 +178,14 @@ function entryMessage(type: number, flags: number, index: number, entry: TunnelE
     type,
     flags,
     body,
-    attributes: [
-      attribute(NDA_DST, addressBytes(gateway ?? hostAddress)),
-      attribute(NDA_LLADDR, hardwareAddress),
-    ],
+    attributes: [attribute(NDA_DST, addressBytes(gateway ?? hostAddress)), attribute(NDA_LLADDR, hardwareAddress)],
   };
 }
 
 export const addEntry = (index: number, entry: TunnelEntry): Message =>
   entryMessage(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, index, entry);
 
-export const removeEntry = (index: number, entry: TunnelEntry): Message =>
-  entryMessage(RTM_DELNEIGH, 0, index, entry);
+export const removeEntry = (index: number, entry: TunnelEntry): Message => entryMessage(RTM_DELNEIGH, 0, index, entry);
 
 /** Of one kind: neighbours of a family, or forwarding entries. */
 export function listEntries(kind: Family | 'forwarding', index: number): Message {
@@ -290,7 +281,10 @@ export function listAddresses(): Message {
 }
 
 /** @returns the address, and the index of the interface that has it */
-export function readAddress({ type, payload }: Received): { readonly address: string; readonly index: number } | undefined {
+export function readAddress({
+  type,
+  payload,
+}: Received): { readonly address: string; readonly index: number } | undefined {
   if (type !== RTM_NEWADDR || payload.length < ADDRESS_BODY_BYTES) return undefined;
   const attributes = decodeAttributes(payload.subarray(ADDRESS_BODY_BYTES));
   const address = attributes.get(IFA_LOCAL) ?? attributes.get(IFA_ADDRESS);

@@ -45,7 +45,16 @@ export function hostKeys(address: string): HostKeys {
 }
 
 /** Addresses at which no other host is. */
-const NOWHERE = ['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/3', '::/128', '::1/128', 'fe80::/10', 'ff00::/8'];
+const NOWHERE = [
+  '0.0.0.0/8',
+  '127.0.0.0/8',
+  '169.254.0.0/16',
+  '224.0.0.0/3',
+  '::/128',
+  '::1/128',
+  'fe80::/10',
+  'ff00::/8',
+];
 
 export class RemoteContainers {
   private readonly parts = new Map<string, readonly RemoteContainer[]>();
@@ -75,7 +84,9 @@ export class RemoteContainers {
    * outside of the pools, is left out.
    */
   replace(part: string, containers: readonly RemoteContainer[]): RemoteChange {
-    const wanted = new Map(containers.flatMap((container) => this.usable(container) ?? []).map((one) => [one.ipv4, one]));
+    const wanted = new Map(
+      containers.flatMap((container) => this.usable(container) ?? []).map((one) => [one.ipv4, one]),
+    );
     const add: RemoteContainer[] = [];
     const remove: RemoteContainer[] = [];
     const hostsBefore = new Set(this.hosts.keys());

@@ -29,7 +29,16 @@ import {
   tunnelMake,
 } from '../netlink/tunnel-messages.js';
 import type { Change } from '../nft/elements.js';
-import { hostElement, hostKeys, type RemoteChange, type RemoteContainer, RemoteContainers, type RemoteRoute, routeName, routesTo } from './remote-containers.js';
+import {
+  hostElement,
+  hostKeys,
+  type RemoteChange,
+  type RemoteContainer,
+  RemoteContainers,
+  type RemoteRoute,
+  routeName,
+  routesTo,
+} from './remote-containers.js';
 
 export const TUNNEL_INTERFACE = 'plt0';
 /** The same on all hosts; arbitrary. */
@@ -39,7 +48,9 @@ const AT_ONCE = 64;
 /** Above that of routes to containers on this host: those win, without a comparison. */
 const LEAST_METRIC = 2_000;
 const OVERHEAD = { 4: 50, 6: 70 } as const;
+/** What IPv6 needs. */
 const LEAST_MTU = 1_280;
+const MOST_MTU = 9_000;
 
 export interface TunnelOptions {
   readonly mode: 'vxlan' | 'routes';
@@ -55,11 +66,17 @@ export class RemoteNetwork {
   private readonly alias: string;
   /** Of the tunnel's interface; absent: nothing is in the kernel. */
   private index: number | undefined;
-  private isActive = false;
+  private active = false;
+  /** null: no interface has this host's address. */
+  private knownMtu: number | null | undefined;
 
   constructor(
     private readonly route: NetlinkSocket,
-    private readonly options: TunnelOptions & { readonly instance: string; readonly pool4: string; readonly pool6: string },
+    private readonly options: TunnelOptions & {
+      readonly instance: string;
+      readonly pool4: string;
+      readonly pool6: string;
+    },
   ) {
     const { address, pool4, pool6, mode, instance } = options;
     this.known = new RemoteContainers({ address, pool4, pool6, tenantByAddress: mode === 'routes' });
@@ -71,14 +88,25 @@ export class RemoteNetwork {
     return this.known.size;
   }
 
-  elements(): ReturnType<RemoteContainers['elements']> {
-    return this.isActive ? this.known.elements() : [];
+  /** Whether it is in the kernel. */
+  get isActive(): boolean {
+    return this.active;
   }
 
-  /** The largest packet that a container here can send to one elsewhere; undefined: the interface's own. */
-  mtu(): number | undefined {
-    const { mode, address } = this.options;
-    return mode === 'vxlan' ? this.underlayMtu() - OVERHEAD[familyOf(address)] : undefined;
+  /** Whether something is to be in the kernel, and nothing is. */
+  get isWanting(): boolean {
+    return !this.active && this.known.size > 0;
+  }
+
+  elements(): ReturnType<RemoteContainers['elements']> {
+    return this.active ? this.known.elements() : [];
+  }
+
+  /** The largest packet that a container here can send to one elsewhere; undefined: its interface's own. */
+  get mtu(): number | undefined {
+    if (this.options.mode === 'routes') return undefined;
+    if (this.knownMtu === undefined) this.readMtu();
+    return this.knownMtu ?? undefined;
   }
 
   /**
@@ -87,17 +115,31 @@ export class RemoteNetwork {
    */
   replace(part: string, containers: readonly RemoteContainer[], changeRules: (change: Change) => void): void {
     const change = this.known.replace(part, containers);
-    if (this.isActive) this.apply(change, changeRules);
+    if (this.active) this.apply(change, changeRules);
   }
 
   private apply({ add, remove, addHosts, removeHosts }: RemoteChange, changeRules: (change: Change) => void): void {
     const kept = new Set(add.flatMap((container) => this.routes(container)).map(({ to }) => to));
     const gone = remove.flatMap((container) => this.routes(container)).filter(({ to }) => !kept.has(to));
-    this.send(gone.map((route) => removeRemoteRoute(route, this.routeOptions)), 'remove routes to containers', 'gone');
-    this.send(addHosts.flatMap((host) => this.entries(host)).map((entry) => addEntry(this.index ?? 0, entry)), 'add hosts');
+    this.send(
+      gone.map((route) => removeRemoteRoute(route, this.routeOptions)),
+      'remove routes to containers',
+      'gone',
+    );
+    this.send(
+      addHosts.flatMap((host) => this.entries(host)).map((entry) => addEntry(this.index ?? 0, entry)),
+      'add hosts',
+    );
     changeRules(this.rules({ add, remove, addHosts, removeHosts }));
-    this.send(add.flatMap((container) => this.routes(container)).map((route) => addRemoteRoute(route, this.routeOptions)), 'add routes to containers');
-    this.send(removeHosts.flatMap((host) => this.entries(host)).map((entry) => removeEntry(this.index ?? 0, entry)), 'remove hosts', 'gone');
+    this.send(
+      add.flatMap((container) => this.routes(container)).map((route) => addRemoteRoute(route, this.routeOptions)),
+      'add routes to containers',
+    );
+    this.send(
+      removeHosts.flatMap((host) => this.entries(host)).map((entry) => removeEntry(this.index ?? 0, entry)),
+      'remove hosts',
+      'gone',
+    );
   }
 
   private rules({ add, remove, addHosts, removeHosts }: RemoteChange): Change {
@@ -120,12 +162,12 @@ export class RemoteNetwork {
   settle(): string[] {
     const done: string[] = [];
     if (this.known.size === 0) {
-      if (this.isActive) this.remove();
+      if (this.active) this.remove();
       return done;
     }
-    const wasActive = this.isActive;
+    const wasActive = this.active;
     const made = this.options.mode === 'vxlan' ? this.settleTunnel() : undefined;
-    this.isActive = true;
+    this.active = true;
     if (made !== undefined && wasActive) done.push(made);
     const entries = this.options.mode === 'vxlan' ? this.settleEntries() : 0;
     const routes = this.settleRoutes();
@@ -136,17 +178,21 @@ export class RemoteNetwork {
 
   /** Of this agent, also what one before it has left. */
   remove(): void {
-    this.isActive = false;
+    this.active = false;
     this.index = undefined;
     const found = this.foundTunnel();
     // Its routes end with it.
     if (found?.alias === this.alias) removeLink(this.route, TUNNEL_INTERFACE);
-    this.send(this.foundRoutes().map((route) => removeRemoteRoute(route, { metric: this.metric })), 'remove routes to containers', 'gone');
+    this.send(
+      this.foundRoutes().map((route) => removeRemoteRoute(route, { metric: this.metric })),
+      'remove routes to containers',
+      'gone',
+    );
   }
 
   /** Whether the interface is gone, or another's. */
   get isBroken(): boolean {
-    return this.isActive && this.options.mode === 'vxlan' && this.foundTunnel()?.index !== this.index;
+    return this.active && this.options.mode === 'vxlan' && this.foundTunnel()?.index !== this.index;
   }
 
   private get routeOptions(): { readonly index: number | undefined; readonly metric: number } {
@@ -169,7 +215,9 @@ export class RemoteNetwork {
 
   private settleTunnel(): string | undefined {
     const { address, port } = this.options;
-    const mtu = this.mtu() ?? LEAST_MTU;
+    this.readMtu();
+    const mtu = this.knownMtu ?? undefined;
+    if (mtu === undefined) throw new RemoteNetworkError(`no interface of this machine has the address ${address}`);
     const wanted: TunnelLink = {
       name: TUNNEL_INTERFACE,
       id: TUNNEL_ID,
@@ -207,8 +255,15 @@ export class RemoteNetwork {
     );
     const wanted = this.known.allHosts().flatMap((host) => this.entries(host));
     const { add, remove } = differenceBy(found, wanted, entryName);
-    this.send(remove.map((entry) => removeEntry(index, entry)), 'remove hosts', 'gone');
-    this.send(add.map((entry) => addEntry(index, entry)), 'add hosts');
+    this.send(
+      remove.map((entry) => removeEntry(index, entry)),
+      'remove hosts',
+      'gone',
+    );
+    this.send(
+      add.map((entry) => addEntry(index, entry)),
+      'add hosts',
+    );
     return add.length + remove.length;
   }
 
@@ -217,8 +272,15 @@ export class RemoteNetwork {
     const { add, remove } = differenceBy(this.foundRoutes(), wanted, routeName);
     const replaced = new Set(add.map(({ to }) => to));
     const gone = remove.filter(({ to }) => !replaced.has(to));
-    this.send(gone.map((route) => removeRemoteRoute(route, { metric: this.metric })), 'remove routes to containers', 'gone');
-    this.send(add.map((route) => addRemoteRoute(route, this.routeOptions)), 'add routes to containers');
+    this.send(
+      gone.map((route) => removeRemoteRoute(route, { metric: this.metric })),
+      'remove routes to containers',
+      'gone',
+    );
+    this.send(
+      add.map((route) => addRemoteRoute(route, this.routeOptions)),
+      'add routes to containers',
+    );
     return add.length + gone.length;
   }
 
@@ -240,20 +302,20 @@ export class RemoteNetwork {
     }
   }
 
-  private underlayMtu(): number {
-    const { address } = this.options;
-    const wanted = canonicalAddress(address);
+  /** From the interface that has this host's address: what is left of a packet of its within the tunnel. */
+  private readMtu(): void {
+    const address = canonicalAddress(this.options.address);
     const index = this.route
       .ask(listAddresses(), 'list the addresses')
       .flatMap((received) => readAddress(received) ?? [])
-      .find((found) => found.address === wanted)?.index;
+      .find((found) => found.address === address)?.index;
     const link = this.route
       .ask(listLinks(), 'list the interfaces')
       .find(({ payload }) => index !== undefined && payload.readInt32LE(4) === index);
     const mtu = link && readMtu(link);
-    if (mtu === undefined) throw new RemoteNetworkError(`no interface of this machine has the address ${address}`);
-    // That of the loopback is 64 KiB.
-    return Math.max(Math.min(mtu, 65_535), LEAST_MTU + OVERHEAD[6]);
+    // The loopback's is more than an interface may have.
+    this.knownMtu =
+      mtu === undefined ? null : Math.max(LEAST_MTU, Math.min(mtu, MOST_MTU) - OVERHEAD[familyOf(address)]);
   }
 
   /** @param fine what is gone already counts as removed */
