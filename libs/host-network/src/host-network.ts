@@ -34,7 +34,13 @@ import { type DropCounts, RuleTable } from './nft/rule-table.js';
 import type { RemoteRules } from './nft/ruleset.js';
 import { ROUTE_PROTOCOL } from './netlink/tunnel-messages.js';
 import type { RemoteContainer } from './remote/remote-containers.js';
-import { RemoteNetwork, RemoteNetworkError, TUNNEL_INTERFACE, type TunnelOptions } from './remote/remote-network.js';
+import {
+  RemoteNetwork,
+  RemoteNetworkError,
+  removeRemote,
+  TUNNEL_INTERFACE,
+  type TunnelOptions,
+} from './remote/remote-network.js';
 
 export interface HostNetworkOptions {
   /** Distinguishes the agents of one machine; hexadecimal digits. */
@@ -77,6 +83,7 @@ export class HostNetwork {
   private isRemoteRefused = false;
 
   private constructor(
+    private readonly instance: string,
     private readonly names: NetworkNames,
     private readonly route: NetlinkSocket,
     private readonly table: RuleTable,
@@ -95,7 +102,7 @@ export class HostNetwork {
     const table = new RuleTable(nft, { ...names, pool4, pool6, remote: remote && rulesFor(remote) });
     const route = new NetlinkSocket(NETLINK_ROUTE);
     const others = remote && new RemoteNetwork(route, { ...remote, instance, pool4, pool6 });
-    return new HostNetwork(names, route, table, nft, others, nowMs);
+    return new HostNetwork(instance, names, route, table, nft, others, nowMs);
   }
 
   get size(): number {
@@ -132,6 +139,8 @@ export class HostNetwork {
       this.table.write(this.elements());
       for (const container of this.attached.all()) setUpHostEnd(this.route, container);
     } else if (lost.length === 0) this.clear();
+    // What an agent with another setting has left.
+    if (this.remote === undefined) removeRemote(this.route, this.instance);
     return this.attachLost(lost, done, failed);
   }
 
@@ -364,7 +373,8 @@ export class HostNetwork {
   /** Rules, and what several agents of a machine share once no container needs it. */
   private clear(): void {
     this.table.remove();
-    this.remote?.remove();
+    removeRemote(this.route, this.instance);
+    this.remote?.forget();
     if (linksWith(this.route, ANY_PREFIX).length > 0) return;
     try {
       this.route.change(removeAddress(LOOPBACK, GATEWAY4), `take ${GATEWAY4} from lo`);

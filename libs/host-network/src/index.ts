@@ -11,7 +11,7 @@ export {
 export type { LinkCounters } from './netlink/route-messages.js';
 export type { DropCounts } from './nft/rule-table.js';
 export { enterNewNetwork, NamespaceError } from './network-namespace.js';
-export { droppingForwardChains, type ForwardPolicy, networkProblem } from './readiness.js';
+export { droppingForwardChains, type ForwardPolicy, networkProblem, tunnelProblem } from './readiness.js';
 export { parseNetwork } from './address.js';
 export type { RemoteContainer } from './remote/remote-containers.js';
 export { TUNNEL_INTERFACE, type TunnelOptions } from './remote/remote-network.js';

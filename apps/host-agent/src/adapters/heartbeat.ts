@@ -14,6 +14,8 @@ export interface HeartbeatFacts {
   readonly runningContainers: () => number;
   /** Whether containers here can have an address of their own. */
   readonly network: boolean;
+  /** Where other hosts reach them; absent: they do not. */
+  readonly address?: string | undefined;
 }
 
 export function startHeartbeat(connection: NatsConnection, facts: HeartbeatFacts): { close(): void } {
@@ -44,6 +46,7 @@ export function startHeartbeat(connection: NatsConnection, facts: HeartbeatFacts
       },
       runtime: facts.runtime,
       ...(facts.network && { network: true }),
+      ...(facts.address !== undefined && { address: facts.address }),
     };
     const subject = hostHeartbeat(facts.host);
     const envelope = { id, type: subject, source: `host-agent/${facts.host}`, time: data.at, correlationId: id };

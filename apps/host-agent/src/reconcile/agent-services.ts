@@ -12,6 +12,7 @@ import type { OciContainers } from '../adapters/oci-containers.js';
 import type { FairQueue } from '../domain/fair-queue.js';
 import type { StorageMounts } from '../domain/storage-mounts.js';
 import type { HealthChecks } from './health-checks.js';
+import type { Neighbours } from './neighbours.js';
 import type { Reporter } from './reporter.js';
 
 export interface AgentServices {
@@ -26,6 +27,7 @@ export interface AgentServices {
   readonly images: ImageMasters;
   readonly volumes: DataVolumes;
   readonly networks: ContainerNetworks;
+  readonly neighbours: Neighbours;
   /** How often the rules of the network are compared. */
   readonly networkCheckMs: number;
   readonly leases: LeaseWatch;

@@ -34,6 +34,7 @@ export class HostHeartbeat {
       runtime: this.runtime,
       periodMs: config.PLINTH_HEARTBEAT_SECONDS * 1000,
       network: this.services.networks.problem === undefined,
+      address: this.services.networks.address,
       runningContainers: () => this.fleet.running().length,
     });
   }

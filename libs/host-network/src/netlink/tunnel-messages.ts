@@ -1,6 +1,6 @@
 /** What is asked of rtnetlink(7) for containers of other hosts: the tunnel's interface, its hosts, routes. Pure. */
 import { addressBytes, addressText, type Family, familyOf } from '../address.js';
-import { routeName, type RemoteRoute } from '../remote/remote-containers.js';
+import type { RemoteRoute } from '../remote/remote-containers.js';
 import {
   type Attribute,
   decodeAttributes,
@@ -258,8 +258,13 @@ export const addRemoteRoute = (route: RemoteRoute, options: RouteOptions): Messa
 export const removeRemoteRoute = (route: RemoteRoute, options: RouteOptions): Message =>
   routeMessage(RTM_DELROUTE, 0, route, options);
 
+/** With the interface that it leads to. */
+export interface FoundRemoteRoute extends RemoteRoute {
+  readonly index: number;
+}
+
 /** A route of {@link addRemoteRoute} with this metric. */
-export function readRemoteRoute({ type, payload }: Received, ofMetric: number): RemoteRoute | undefined {
+export function readRemoteRoute({ type, payload }: Received, ofMetric: number): FoundRemoteRoute | undefined {
   if (type !== RTM_NEWROUTE || payload.length < ROUTE_BODY_BYTES || payload[5] !== ROUTE_PROTOCOL) return undefined;
   const attributes = decodeAttributes(payload.subarray(ROUTE_BODY_BYTES));
   const table = attributes.get(RTA_TABLE)?.readUInt32LE(0) ?? payload[4];
@@ -271,10 +276,9 @@ export function readRemoteRoute({ type, payload }: Received, ofMetric: number): 
     family: payload[0] === AF_INET6 ? 6 : 4,
     to: textOfAddress(to),
     via: via === undefined ? '' : textOfAddress(via),
+    index: attributes.get(RTA_OIF)?.readInt32LE(0) ?? 0,
   };
 }
-
-export { routeName };
 
 export function listAddresses(): Message {
   return { type: RTM_GETADDR, flags: NLM_F_DUMP, body: Buffer.alloc(ADDRESS_BODY_BYTES), attributes: [] };

@@ -13,6 +13,7 @@ import {
   addEntry,
   addRemoteRoute,
   entryName,
+  type FoundRemoteRoute,
   type FoundTunnel,
   listAddresses,
   listEntries,
@@ -80,8 +81,8 @@ export class RemoteNetwork {
   ) {
     const { address, pool4, pool6, mode, instance } = options;
     this.known = new RemoteContainers({ address, pool4, pool6, tenantByAddress: mode === 'routes' });
-    this.metric = LEAST_METRIC + parseInt(instance.slice(0, 4), 16);
-    this.alias = `plinth ${instance}`;
+    this.metric = metricOf(instance);
+    this.alias = aliasOf(instance);
   }
 
   get size(): number {
@@ -166,10 +167,13 @@ export class RemoteNetwork {
       return done;
     }
     const wasActive = this.active;
-    const made = this.options.mode === 'vxlan' ? this.settleTunnel() : undefined;
+    const isTunnelled = this.options.mode === 'vxlan';
+    // What an agent with another setting has left.
+    if (!isTunnelled && foundTunnel(this.route)?.alias === this.alias) removeLink(this.route, TUNNEL_INTERFACE);
+    const made = isTunnelled ? this.settleTunnel() : undefined;
     this.active = true;
     if (made !== undefined && wasActive) done.push(made);
-    const entries = this.options.mode === 'vxlan' ? this.settleEntries() : 0;
+    const entries = isTunnelled ? this.settleEntries() : 0;
     const routes = this.settleRoutes();
     if (wasActive && made === undefined && entries + routes > 0)
       done.push(`${entries} entries of hosts and ${routes} routes to containers of other hosts were put right`);
@@ -178,21 +182,19 @@ export class RemoteNetwork {
 
   /** Of this agent, also what one before it has left. */
   remove(): void {
+    this.forget();
+    removeRemote(this.route, this.options.instance);
+  }
+
+  /** Nothing is in the kernel any more. */
+  forget(): void {
     this.active = false;
     this.index = undefined;
-    const found = this.foundTunnel();
-    // Its routes end with it.
-    if (found?.alias === this.alias) removeLink(this.route, TUNNEL_INTERFACE);
-    this.send(
-      this.foundRoutes().map((route) => removeRemoteRoute(route, { metric: this.metric })),
-      'remove routes to containers',
-      'gone',
-    );
   }
 
   /** Whether the interface is gone, or another's. */
   get isBroken(): boolean {
-    return this.active && this.options.mode === 'vxlan' && this.foundTunnel()?.index !== this.index;
+    return this.active && this.options.mode === 'vxlan' && foundTunnel(this.route)?.index !== this.index;
   }
 
   private get routeOptions(): { readonly index: number | undefined; readonly metric: number } {
@@ -227,7 +229,7 @@ export class RemoteNetwork {
       hardwareAddress: hostKeys(address).hardwareAddress,
       alias: this.alias,
     };
-    const found = this.foundTunnel();
+    const found = foundTunnel(this.route);
     if (found?.alias === this.alias && found.mtu === mtu && found.make === tunnelMake(wanted)) {
       this.index = found.index;
       this.route.ensure([setLinkUp(found.index)], `set up ${TUNNEL_INTERFACE}`);
@@ -269,7 +271,11 @@ export class RemoteNetwork {
 
   private settleRoutes(): number {
     const wanted = this.known.all().flatMap((container) => this.routes(container));
-    const { add, remove } = differenceBy(this.foundRoutes(), wanted, routeName);
+    // One that leads elsewhere is of an agent with another setting.
+    const found = foundRoutes(this.route, this.metric).map((route) =>
+      this.index === undefined || route.index === this.index ? route : { ...route, via: '' },
+    );
+    const { add, remove } = differenceBy<RemoteRoute>(found, wanted, routeName);
     const replaced = new Set(add.map(({ to }) => to));
     const gone = remove.filter(({ to }) => !replaced.has(to));
     this.send(
@@ -282,24 +288,6 @@ export class RemoteNetwork {
       'add routes to containers',
     );
     return add.length + gone.length;
-  }
-
-  private foundRoutes(): RemoteRoute[] {
-    const families = hasIpv6() ? ([4, 6] as const) : ([4] as const);
-    return families.flatMap((family) =>
-      this.route
-        .ask(listRoutes(family), 'list the routes')
-        .flatMap((received) => readRemoteRoute(received, this.metric) ?? []),
-    );
-  }
-
-  private foundTunnel(): FoundTunnel | undefined {
-    try {
-      return this.route.ask(getLink(TUNNEL_INTERFACE), `show ${TUNNEL_INTERFACE}`).map(readTunnel)[0];
-    } catch (error) {
-      if (error instanceof NetlinkError && error.code === 'ENODEV') return undefined;
-      throw error;
-    }
   }
 
   /** From the interface that has this host's address: what is left of a packet of its within the tunnel. */
@@ -318,12 +306,44 @@ export class RemoteNetwork {
       mtu === undefined ? null : Math.max(LEAST_MTU, Math.min(mtu, MOST_MTU) - OVERHEAD[familyOf(address)]);
   }
 
-  /** @param fine what is gone already counts as removed */
   private send(messages: readonly Message[], what: string, fine?: 'gone'): void {
-    const { ESRCH, ENOENT } = constants.errno;
-    for (let at = 0; at < messages.length; at += AT_ONCE)
-      this.route.ensure(messages.slice(at, at + AT_ONCE), what, fine === 'gone' ? [ESRCH, ENOENT] : []);
+    send(this.route, messages, what, fine);
   }
+}
+
+/** Takes everything away that an agent has for containers of other hosts. */
+export function removeRemote(route: NetlinkSocket, instance: string): void {
+  // Its routes end with it.
+  if (foundTunnel(route)?.alias === aliasOf(instance)) removeLink(route, TUNNEL_INTERFACE);
+  const metric = metricOf(instance);
+  const routes = foundRoutes(route, metric).map((found) => removeRemoteRoute(found, { metric }));
+  send(route, routes, 'remove routes to containers', 'gone');
+}
+
+const aliasOf = (instance: string): string => `plinth ${instance}`;
+const metricOf = (instance: string): number => LEAST_METRIC + parseInt(instance.slice(0, 4), 16);
+
+function foundTunnel(route: NetlinkSocket): FoundTunnel | undefined {
+  try {
+    return route.ask(getLink(TUNNEL_INTERFACE), `show ${TUNNEL_INTERFACE}`).map(readTunnel)[0];
+  } catch (error) {
+    if (error instanceof NetlinkError && error.code === 'ENODEV') return undefined;
+    throw error;
+  }
+}
+
+function foundRoutes(route: NetlinkSocket, metric: number): FoundRemoteRoute[] {
+  const families = hasIpv6() ? ([4, 6] as const) : ([4] as const);
+  return families.flatMap((family) =>
+    route.ask(listRoutes(family), 'list the routes').flatMap((received) => readRemoteRoute(received, metric) ?? []),
+  );
+}
+
+/** @param fine what is gone already counts as removed */
+function send(route: NetlinkSocket, messages: readonly Message[], what: string, fine?: 'gone'): void {
+  const { ESRCH, ENOENT } = constants.errno;
+  for (let at = 0; at < messages.length; at += AT_ONCE)
+    route.ensure(messages.slice(at, at + AT_ONCE), what, fine === 'gone' ? [ESRCH, ENOENT] : []);
 }
 
 /** The tunnel can't be had; its message says why. */
