@@ -10,7 +10,7 @@ export {
 } from './host-network.js';
 export type { LinkCounters } from './netlink/route-messages.js';
 export type { DropCounts } from './nft/rule-table.js';
-export { enterNewNetwork, NamespaceError } from './network-namespace.js';
+export { enterNewNetwork, inNetworkOf, NamespaceError } from './network-namespace.js';
 export { droppingForwardChains, type ForwardPolicy, networkProblem, tunnelProblem } from './readiness.js';
 export { parseNetwork } from './address.js';
 export type { RemoteContainer } from './remote/remote-containers.js';

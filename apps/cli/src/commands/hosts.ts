@@ -27,6 +27,7 @@ export function register(program: Command): void {
               'LOAD',
               'RUNTIME',
               'NETWORK',
+              'ADDRESS',
               'LAST SEEN',
             ],
             hosts.map((host) => [
@@ -40,6 +41,7 @@ export function register(program: Command): void {
               host.load.load1.toFixed(2),
               host.runtime,
               host.network ? 'container' : 'isolated',
+              host.address ?? '-',
               age(host.lastSeenAt, Date.now()),
             ]),
           ),
