@@ -70,7 +70,12 @@ async function started(host: string, tenant: number, change: Record<string, unkn
 }
 
 async function removed({ config, host }: Container, desired: 'removed' | 'released' = 'removed'): Promise<void> {
-  await bench.publishConfig({ ...config, generation: 9, desired, ...(desired === 'removed' && { deleteData: true }) });
+  await bench.publishConfig({
+    ...config,
+    generation: Number(config['generation']) + 8,
+    desired,
+    ...(desired === 'removed' && { deleteData: true }),
+  });
   await bench.report(config.containerId, desired, { host });
   containers.delete(config.containerId);
 }

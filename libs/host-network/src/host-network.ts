@@ -3,8 +3,6 @@
  * nothing is stored, and an agent that was killed at any point finds its way by {@link HostNetwork.takeOver}. Every call
  * is synchronous and takes a millisecond or less, but for those that say so.
  */
-import { isDeepStrictEqual } from 'node:util';
-import { SystemCallError } from '@plinth/host-os';
 import { overlap, parseNetwork } from './address.js';
 import { linksWith, makeContainerLink, removeLink, setUpHostEnd } from './container-link.js';
 import {
@@ -13,11 +11,12 @@ import {
   firstNumber,
   GATEWAY4,
   interfaceName,
+  isSameNetwork,
   type NetworkNames,
   networkNames,
 } from './container-network.js';
 import { enableForwarding } from './kernel-settings.js';
-import { NamespaceError } from './network-namespace.js';
+import { isRefusal } from './refusal.js';
 import { NETLINK_ROUTE, NetlinkError, NetlinkSocket } from './netlink/netlink-socket.js';
 import {
   addAddress,
@@ -217,7 +216,7 @@ export class HostNetwork {
       const known = this.attached.get(container.containerId);
       if (known === undefined) isLost(container);
       // Its config has changed.
-      else if (!isSame(known, container)) this.replace({ ...container, interface: known.interface });
+      else if (!isSameNetwork(known, container)) this.replace({ ...container, interface: known.interface });
     }
     if (this.attached.size === 0 && lost.length === 0) {
       if (this.table.isWritten) this.clear();
@@ -386,24 +385,4 @@ export class HostNetwork {
 
 function rulesFor({ mode, port }: TunnelOptions): RemoteRules {
   return mode === 'vxlan' ? { mode, interface: TUNNEL_INTERFACE, port } : { mode };
-}
-
-function isSame(one: ContainerNetwork, other: ContainerNetwork): boolean {
-  return (
-    one.ipv4 === other.ipv4 &&
-    one.ipv6 === other.ipv6 &&
-    one.tenant === other.tenant &&
-    isDeepStrictEqual(one.ports, other.ports) &&
-    isDeepStrictEqual(one.egress, other.egress)
-  );
-}
-
-function isRefusal(error: unknown): error is Error {
-  return (
-    error instanceof NetlinkError ||
-    error instanceof NftError ||
-    error instanceof NamespaceError ||
-    error instanceof RemoteNetworkError ||
-    error instanceof SystemCallError
-  );
 }
