@@ -33,13 +33,7 @@ import { type DropCounts, RuleTable } from './nft/rule-table.js';
 import type { RemoteRules } from './nft/ruleset.js';
 import { ROUTE_PROTOCOL } from './netlink/tunnel-messages.js';
 import type { RemoteContainer } from './remote/remote-containers.js';
-import {
-  RemoteNetwork,
-  RemoteNetworkError,
-  removeRemote,
-  TUNNEL_INTERFACE,
-  type TunnelOptions,
-} from './remote/remote-network.js';
+import { RemoteNetwork, removeRemote, TUNNEL_INTERFACE, type TunnelOptions } from './remote/remote-network.js';
 
 export interface HostNetworkOptions {
   /** Distinguishes the agents of one machine; hexadecimal digits. */

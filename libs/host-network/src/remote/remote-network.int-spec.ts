@@ -93,13 +93,13 @@ describe.each([
       }
   });
 
-  it('its interface takes what fits into the tunnel, and so much arrives', () => {
+  it('the interface takes what fits into the tunnel, and so much arrives', () => {
     expect(runIn(here.pid, 'ip', '-o', 'link', 'show', 'eth0')).toContain(` mtu ${mtu} `);
     expect(call(here.pid, there.ipv4, 'udp', mtu - 28)).toBe(here.ipv4);
     expect(call(here.pid, there.ipv6, 'udp', mtu - 48)).toBe(here.ipv6);
   });
 
-  it("it does not reach another tenant's, and that is counted where it was sent", async () => {
+  it("a container does not reach another tenant's, and that is counted where it was sent", async () => {
     const counts = await dropped(one, () => {
       expect(call(here.pid, foreign.ipv4)).toBeUndefined();
       expect(call(here.pid, foreign.ipv6)).toBeUndefined();
@@ -108,7 +108,7 @@ describe.each([
     expect(foreign.received).toEqual([]);
   });
 
-  it('it does not reach the hosts, by no protocol', async () => {
+  it('no container reaches the hosts, by no protocol', async () => {
     const counts = await dropped(one, () => {
       expect(call(here.pid, two.tunnel.address)).toBeUndefined();
       expect(call(here.pid, two.tunnel.address, 'udp')).toBeUndefined();
