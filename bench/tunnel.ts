@@ -11,10 +11,10 @@ import { percentile, row } from './system.js';
 const FEW = 10;
 const MOST = 10_000;
 const PARTS = 64;
-const ROUNDS = 200;
-const TRIPS = 1_000;
-const TRIP_ROUNDS = 5;
-const TRIP_PARTS = 10;
+const ROUNDS = 50;
+const TRIPS = 300;
+const TRIP_ROUNDS = 3;
+const TRIP_PARTS = 6;
 const POOLS = { pool4: '10.64.0.0/10', pool6: 'fd00:706c:696e::/64' };
 const children = new Set<ChildProcess>();
 

@@ -57,7 +57,8 @@ const NOWHERE = [
 ];
 
 export class RemoteContainers {
-  private readonly parts = new Map<string, readonly RemoteContainer[]>();
+  /** By part; each container under what it was given as, undefined where it is left out. */
+  private readonly parts = new Map<string, ReadonlyMap<string, RemoteContainer | undefined>>();
   /** By IPv4 address. */
   private readonly known = new Map<string, RemoteContainer & { readonly part: string }>();
   private readonly hosts = new Map<string, number>();
@@ -84,13 +85,19 @@ export class RemoteContainers {
    * outside of the pools, is left out.
    */
   replace(part: string, containers: readonly RemoteContainer[]): RemoteChange {
-    const wanted = new Map(
-      containers.flatMap((container) => this.usable(container) ?? []).map((one) => [one.ipv4, one]),
+    const earlier = this.parts.get(part) ?? new Map<string, RemoteContainer | undefined>();
+    // What came before in the same form is not examined again: parts are long, and changes are short.
+    const given = new Map(
+      containers.map((container) => {
+        const form = formOf(container);
+        return [form, earlier.has(form) ? earlier.get(form) : this.usable(container)] as const;
+      }),
     );
+    const wanted = new Map([...given.values()].flatMap((one) => (one ? [[one.ipv4, one] as const] : [])));
     const add: RemoteContainer[] = [];
     const remove: RemoteContainer[] = [];
     const hostsBefore = new Set(this.hosts.keys());
-    for (const { ipv4 } of this.parts.get(part) ?? []) {
+    for (const ipv4 of new Set([...earlier.values()].flatMap((one) => one?.ipv4 ?? []))) {
       const before = this.known.get(ipv4);
       // Another part has the address since: it was given to a container of it.
       if (before?.part !== part) continue;
@@ -111,7 +118,7 @@ export class RemoteContainers {
       add.push(container);
     }
     if (wanted.size === 0) this.parts.delete(part);
-    else this.parts.set(part, [...wanted.values()]);
+    else this.parts.set(part, given);
     return {
       add,
       remove,
@@ -159,6 +166,9 @@ export class RemoteContainers {
     return isReached && isOfPools ? { ipv4, ipv6, tenant: container.tenant, hostAddress } : undefined;
   }
 }
+
+const formOf = ({ ipv4, ipv6, tenant, hostAddress }: RemoteContainer): string =>
+  `${ipv4} ${ipv6} ${tenant} ${hostAddress}`;
 
 export function hostElement(address: string): Element {
   return { set: `hosts${familyOf(address)}`, key: address };
