@@ -1,12 +1,14 @@
 /** The host agent's environment. */
 import { availableParallelism, totalmem } from 'node:os';
-import { NAME_PATTERN, parseNetwork } from '@plinth/contracts';
+import { IsHostAddress, NAME_PATTERN, parseNetwork } from '@plinth/contracts';
 import { TRUSTED_KEYS_WANTED } from '@plinth/image-trust';
 import { ServiceConfig } from '@plinth/service-kit';
-import { IsBoolean, IsIn, IsInt, IsNumber, Matches, Max, Min, ValidateBy } from 'class-validator';
+import { IsBoolean, IsIn, IsInt, IsNumber, IsOptional, Matches, Max, Min, ValidateBy } from 'class-validator';
 import { Transform } from 'class-transformer';
 import { USER_POLICIES, type UserPolicy } from './adapters/container-users.js';
 import { parseStorageMounts } from './domain/storage-mounts.js';
+
+const TUNNELS = ['vxlan', 'routes', 'off'] as const;
 
 function IsStorageMounts(): PropertyDecorator {
   return ValidateBy({
@@ -108,6 +110,24 @@ export class HostAgentConfig extends ServiceConfig {
   /** The same of IPv6. */
   @IsNetworkOf(6)
   PLINTH_ADDRESS_POOL6: string = 'fd00:706c:696e::/64';
+
+  /** Where other hosts reach the containers of this one. Absent: the source address of the default route. */
+  @IsOptional()
+  @IsHostAddress()
+  PLINTH_HOST_ADDRESS?: string;
+
+  /**
+   * How containers of other hosts are reached; the same on all hosts. `vxlan`: through a tunnel. `routes`: directly,
+   * over a link that all hosts share and nothing else is on. `off`: not at all.
+   */
+  @IsIn(TUNNELS)
+  PLINTH_NETWORK_TUNNEL: (typeof TUNNELS)[number] = 'vxlan';
+
+  /** UDP port of the tunnel; the same on all hosts. */
+  @IsInt()
+  @Min(1)
+  @Max(65_535)
+  PLINTH_NETWORK_TUNNEL_PORT: number = 8_473;
 
   /** Starts in progress at the same time. */
   @IsInt()

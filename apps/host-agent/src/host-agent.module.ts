@@ -27,8 +27,10 @@ import { ContainerStore } from './adapters/container-store.js';
 import { ContainerUsers } from './adapters/container-users.js';
 import { DataVolumes } from './adapters/data-volume.js';
 import { VolumeLimits } from './adapters/volume-limits.js';
-import { HostClock } from './adapters/host-clock.js';
 import { hostIo } from './adapters/io-controls.js';
+import { defaultAddress } from './adapters/host-address.js';
+import { HostClock } from './adapters/host-clock.js';
+import { NeighbourStore } from './adapters/neighbour-store.js';
 import { ImageMasters } from './adapters/image-master.js';
 import { OciContainers } from './adapters/oci-containers.js';
 import { runtimeVersion } from './adapters/runtime-version.js';
@@ -51,6 +53,7 @@ import { HealthChecks } from './reconcile/health-checks.js';
 import { LimitWatch } from './reconcile/limit-watch.js';
 import { measureNetworks } from './reconcile/network-metrics.js';
 import { removeAllContainers } from './reconcile/remove-all.js';
+import { Neighbours } from './reconcile/neighbours.js';
 import { Reporter } from './reconcile/reporter.js';
 import { AGENT_SERVICES, RUNTIME_NAME } from './tokens.js';
 
@@ -87,6 +90,7 @@ export async function run(guardProgram: string): Promise<void> {
       const opened = await openHost(config, logger, guardProgram);
       const { fleet, services } = opened;
       await services.leases.open();
+      await services.neighbours.load();
       await fleet.takeOver();
       services.leases.start((storageNode) => fleet.endAllOn(storageNode));
       host = opened;
@@ -95,6 +99,7 @@ export async function run(guardProgram: string): Promise<void> {
         reporter: { stop: () => services.reporter.close(REPORT_PATIENCE_MS) },
         containers: { stop: () => services.containers.close() },
         networks: { stop: () => services.networks.close() },
+        neighbours: { stop: () => services.neighbours.close() },
         'health checks': { stop: () => services.health.close() },
         fleet: { stop: () => fleet.close() },
         leases: { stop: () => services.leases.close() },
@@ -201,10 +206,11 @@ async function openHost(config: HostAgentConfig, logger: Logger, guardProgram: s
   const bootId = readBootId();
   const clock = await HostClock.open(state.root, bootId);
   const containers = new OciContainers(runtime, clock);
-  const networks = ContainerNetworks.open(networkOptions(config, runtime), logger);
   const volumeLimits = new VolumeLimits(storage);
   logger.info({ diskLimits: volumeLimits.describe() }, 'limits of data volumes');
   const volumes = new DataVolumes(storage, volumeLimits);
+  const remote = await tunnelOptions(config, logger);
+  const networks = ContainerNetworks.open({ ...networkOptions(config, runtime), remote }, logger);
   measureNetworks(networks);
   const overlap = networks.overlap();
   if (overlap !== undefined) throw new ConfigError([overlap]);
@@ -222,6 +228,7 @@ async function openHost(config: HostAgentConfig, logger: Logger, guardProgram: s
     volumeLimits,
     io: hostIo(storage),
     networks,
+    neighbours: new Neighbours(config.PLINTH_HOST, new NeighbourStore(state.neighbours), networks, logger),
     networkCheckMs: config.PLINTH_HEARTBEAT_SECONDS * 1000,
     leases: new LeaseWatch({
       host: config.PLINTH_HOST,
@@ -271,6 +278,16 @@ function openUsers(
 
 function networkOptions(config: HostAgentConfig, { instance }: OciRuntime): NetworkOptions {
   return { instance, pool4: config.PLINTH_ADDRESS_POOL, pool6: config.PLINTH_ADDRESS_POOL6 };
+}
+
+/** How containers of other hosts are reached; undefined: they are not. */
+async function tunnelOptions(config: HostAgentConfig, logger: Logger): Promise<NetworkOptions['remote']> {
+  const { PLINTH_NETWORK_TUNNEL: mode, PLINTH_NETWORK_TUNNEL_PORT: port } = config;
+  if (mode === 'off') return undefined;
+  const address = config.PLINTH_HOST_ADDRESS ?? (await defaultAddress());
+  if (address !== undefined) return { mode, address, port };
+  logger.warn('containers of other hosts are not reached: this host has no default route; set PLINTH_HOST_ADDRESS');
+  return undefined;
 }
 
 function hostReadiness(services: AgentServices, stateRoot: string): ReadinessCheck[] {

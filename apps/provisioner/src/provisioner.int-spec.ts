@@ -85,7 +85,7 @@ beforeAll(async () => {
   connection = await connect({ servers: nats.url });
   jetstream = connection.jetstream();
   // Only the needed subjects: a subscription to all would also keep the inboxes of dead processes open.
-  for (const subject of ['container.>', 'image.>', 'host.>', 'desired.>']) {
+  for (const subject of ['container.>', 'image.>', 'host.>', 'desired.host.*.container.*']) {
     connection.subscribe(subject, {
       callback: (error, message) => {
         if (error !== null || message.data.length === 0 || message.subject.endsWith('.requested')) return;

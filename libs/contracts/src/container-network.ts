@@ -74,17 +74,17 @@ const IsPortRanges = (): PropertyDecorator =>
     return value.map(portRangeProblem).find((problem) => problem !== undefined);
   });
 
-const IsHostAddress = (): PropertyDecorator =>
+export const IsHostAddress = (): PropertyDecorator =>
   rule('isHostAddress', (value) =>
     typeof value === 'string' && parseIp(value) !== undefined
       ? undefined
       : 'must be an IPv4 or IPv6 address of the host, without a zone',
   );
 
-const IsIpv4 = (): PropertyDecorator =>
+export const IsIpv4 = (): PropertyDecorator =>
   rule('isIpv4', (value) => (typeof value === 'string' && isIPv4(value) ? undefined : 'must be an IPv4 address'));
 
-const IsIpv6 = (): PropertyDecorator =>
+export const IsIpv6 = (): PropertyDecorator =>
   rule('isIpv6', (value) => (typeof value === 'string' && isIPv6(value) ? undefined : 'must be an IPv6 address'));
 
 /** What only a container with a network of its own can have: a request that asks for another network is refused. */

@@ -29,6 +29,7 @@ export * from './bus/dead-letter.js';
 export * from './container-config.js';
 export * from './container-limits.js';
 export * from './container-network.js';
+export * from './tenant-neighbours.js';
 export * from './ip-networks.js';
 export * from './bus/status.js';
 export * from './bus/rollout-status.js';

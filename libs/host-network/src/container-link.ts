@@ -37,16 +37,17 @@ const LOOPBACK = 1;
 /**
  * Makes both ends and everything that leads to them.
  * @param pid of a process in the container's network
+ * @param mtu absent: the kernel's choice
  * @throws NetlinkError, NamespaceError; nothing of the pair is left
  */
-export function makeContainerLink(host: NetlinkSocket, link: ContainerLink, pid: number): void {
+export function makeContainerLink(host: NetlinkSocket, link: ContainerLink, pid: number, mtu?: number): void {
   const ends = {
     host: hardwareAddress(link.ipv4, 'host'),
     container: hardwareAddress(link.ipv4, 'container'),
   };
   const peer = { name: CONTAINER_END, hardwareAddress: ends.container, pid };
   host.change(
-    makePair({ name: link.interface, hardwareAddress: ends.host, peer }),
+    makePair({ name: link.interface, hardwareAddress: ends.host, mtu, peer }),
     `make the pair of interfaces ${link.interface} and ${CONTAINER_END}`,
   );
   try {

@@ -1,4 +1,5 @@
 /** What the network of a host is asked for: plain data, checked by the caller. */
+import { isDeepStrictEqual } from 'node:util';
 
 /** One container's network. */
 export interface ContainerNetwork {
@@ -75,4 +76,15 @@ export function interfaceName({ prefix }: NetworkNames, number: number): string 
 /** The first number of a process: higher than those before it, which gave out fewer than one per millisecond. */
 export function firstNumber(nowMs: number): number {
   return Math.max(1, Math.floor(nowMs - EPOCH_MS));
+}
+
+/** Whether one needs what the other has: address, tenant, ports and policy. */
+export function isSameNetwork(one: ContainerNetwork, other: ContainerNetwork): boolean {
+  return (
+    one.ipv4 === other.ipv4 &&
+    one.ipv6 === other.ipv6 &&
+    one.tenant === other.tenant &&
+    isDeepStrictEqual(one.ports, other.ports) &&
+    isDeepStrictEqual(one.egress, other.egress)
+  );
 }

@@ -3,8 +3,6 @@
  * nothing is stored, and an agent that was killed at any point finds its way by {@link HostNetwork.takeOver}. Every call
  * is synchronous and takes a millisecond or less, but for those that say so.
  */
-import { isDeepStrictEqual } from 'node:util';
-import { SystemCallError } from '@plinth/host-os';
 import { overlap, parseNetwork } from './address.js';
 import { linksWith, makeContainerLink, removeLink, setUpHostEnd } from './container-link.js';
 import {
@@ -13,12 +11,13 @@ import {
   firstNumber,
   GATEWAY4,
   interfaceName,
+  isSameNetwork,
   type NetworkNames,
   networkNames,
 } from './container-network.js';
 import { limitBothEnds, mendHostEnds, sameBandwidth } from './link-rates.js';
 import { enableForwarding } from './kernel-settings.js';
-import { NamespaceError } from './network-namespace.js';
+import { isRefusal } from './refusal.js';
 import { NETLINK_ROUTE, NetlinkError, NetlinkSocket } from './netlink/netlink-socket.js';
 import {
   addAddress,
@@ -29,9 +28,13 @@ import {
   routeText,
 } from './netlink/route-messages.js';
 import { AttachedContainers } from './attached-containers.js';
-import type { AttachedNetwork, Change } from './nft/elements.js';
+import type { AttachedNetwork, Change, Element } from './nft/elements.js';
 import { NftError, Nftables } from './nft/nftables.js';
 import { type DropCounts, RuleTable } from './nft/rule-table.js';
+import type { RemoteRules } from './nft/ruleset.js';
+import { ROUTE_PROTOCOL } from './netlink/tunnel-messages.js';
+import type { RemoteContainer } from './remote/remote-containers.js';
+import { RemoteNetwork, removeRemote, TUNNEL_INTERFACE, type TunnelOptions } from './remote/remote-network.js';
 
 export interface HostNetworkOptions {
   /** Distinguishes the agents of one machine; hexadecimal digits. */
@@ -40,6 +43,8 @@ export interface HostNetworkOptions {
   readonly pool4: string;
   readonly pool6: string;
   readonly nowMs: number;
+  /** How containers of other hosts are reached; absent: they are not. */
+  readonly remote?: TunnelOptions | undefined;
 }
 
 /** A container that runs, or is about to. */
@@ -68,24 +73,30 @@ export class HostNetwork {
   private readonly attached = new AttachedContainers();
   private number: number;
   private comparedAtMs = 0;
+  /** The kernel refused what containers of other hosts need, at the last attempt. */
+  private isRemoteRefused = false;
 
   private constructor(
+    private readonly instance: string,
     private readonly names: NetworkNames,
     private readonly route: NetlinkSocket,
     private readonly table: RuleTable,
     private readonly nft: Nftables,
+    private readonly remote: RemoteNetwork | undefined,
     nowMs: number,
   ) {
     this.number = firstNumber(nowMs);
   }
 
   /** Changes nothing. @returns why not, when this machine can't have it */
-  static open({ instance, pool4, pool6, nowMs }: HostNetworkOptions): HostNetwork | string {
+  static open({ instance, pool4, pool6, nowMs, remote }: HostNetworkOptions): HostNetwork | string {
     const nft = Nftables.open();
     if (typeof nft === 'string') return nft;
     const names = networkNames(instance);
-    const table = new RuleTable(nft, { ...names, pool4, pool6 });
-    return new HostNetwork(names, new NetlinkSocket(NETLINK_ROUTE), table, nft, nowMs);
+    const table = new RuleTable(nft, { ...names, pool4, pool6, remote: remote && rulesFor(remote) });
+    const route = new NetlinkSocket(NETLINK_ROUTE);
+    const others = remote && new RemoteNetwork(route, { ...remote, instance, pool4, pool6 });
+    return new HostNetwork(instance, names, route, table, nft, others, nowMs);
   }
 
   get size(): number {
@@ -99,7 +110,10 @@ export class HostNetwork {
     const found = this.route
       .ask(listRoutes(wanted.family), 'list the routes')
       .flatMap((received) => readRoute(received) ?? [])
-      .find((route) => route.prefix > 0 && !own.has(route.index) && overlap(route, wanted));
+      .find(
+        (route) =>
+          route.prefix > 0 && !own.has(route.index) && route.protocol !== ROUTE_PROTOCOL && overlap(route, wanted),
+      );
     return found && routeText(found);
   }
 
@@ -113,16 +127,19 @@ export class HostNetwork {
       else this.attached.set({ ...container, interface: name });
     }
     const done: string[] = [];
+    const failed: string[] = [];
     if (this.attached.size > 0) {
-      done.push(...this.prepareHost());
-      this.table.write(this.attached.elements());
+      done.push(...this.prepareHost(), ...this.settleRemote(failed));
+      this.table.write(this.elements());
       for (const container of this.attached.all()) setUpHostEnd(this.route, container);
       for (const { containerId, pid, bandwidth } of running) {
         const link = this.attached.get(containerId);
         if (link && bandwidth) limitBothEnds(this.route, link, pid);
       }
     } else if (lost.length === 0) this.clear();
-    return this.attachLost(lost, done);
+    // What an agent with another setting has left.
+    if (this.remote === undefined) removeRemote(this.route, this.instance);
+    return this.attachLost(lost, done, failed);
   }
 
   /** Gives a container its interface, after its rules. Also when it has one: then a new one, for a new run. */
@@ -137,9 +154,13 @@ export class HostNetwork {
       return { ok: false, reason, message: `${key} belongs to container ${taken.containerId} on this host` };
     }
     try {
-      if (!this.table.isWritten) this.prepareHost();
+      if (!this.table.isWritten) {
+        this.prepareHost();
+        // What fails is tried again, and reported, by the next comparison.
+        this.settleRemote([]);
+      }
       this.changeTable({ add: this.attached.set(attached), remove: [] });
-      makeContainerLink(this.route, attached, pid);
+      makeContainerLink(this.route, attached, pid, this.remote?.mtu);
       if (attached.bandwidth) this.limit(attached, pid);
       return { ok: true };
     } catch (error) {
@@ -153,6 +174,25 @@ export class HostNetwork {
   detach(containerId: string): void {
     const remove = this.attached.delete(containerId);
     if (this.table.isWritten) this.changeTable({ add: [], remove });
+  }
+
+  /**
+   * Replaces what is known of a part of the containers of other hosts; what differs is changed in the kernel, while
+   * this host has containers itself.
+   */
+  setRemote(part: string, containers: readonly RemoteContainer[]): void {
+    try {
+      this.remote?.replace(part, containers, (change) => this.changeTable(change));
+      // The first container of another host.
+      if (this.table.isWritten && this.remote?.isWanting === true && !this.isRemoteRefused) {
+        this.settleRemote([]);
+        this.table.write(this.elements());
+      }
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      // The next comparison tries it again, and reports it.
+      this.comparedAtMs = 0;
+    }
   }
 
   /**
@@ -176,7 +216,7 @@ export class HostNetwork {
       const known = this.attached.get(container.containerId);
       if (known === undefined) isLost(container);
       // Its config has changed.
-      else if (!isSame(known, container)) {
+      else if (!isSameNetwork(known, container) || !sameBandwidth(known.bandwidth, container.bandwidth)) {
         const changed = { ...container, interface: known.interface };
         const pid = sameBandwidth(known.bandwidth, container.bandwidth) ? undefined : pidOf(container.containerId);
         this.replace(changed);
@@ -188,8 +228,11 @@ export class HostNetwork {
       return { done: [], failed: [] };
     }
     const done: string[] = [];
+    const failed: string[] = [];
     if (this.attached.size > 0) done.push(...this.prepareHost(), ...this.mendTable(nowMs));
-    if (nowMs - this.comparedAtMs >= COMPARE_EVERY_MS) {
+    const isDue = nowMs - this.comparedAtMs >= COMPARE_EVERY_MS;
+    if (this.attached.size > 0) done.push(...this.mendRemote(isDue, failed));
+    if (isDue) {
       this.comparedAtMs = nowMs;
       const interfaces = this.interfacesByContainer();
       const mended = mendHostEnds(this.route, this.attached.all(), this.indexes());
@@ -199,7 +242,7 @@ export class HostNetwork {
         if (container && interfaces.get(containerId) !== name) isLost(container);
       }
     }
-    return this.attachLost(lost, done);
+    return this.attachLost(lost, done, failed);
   }
 
   /** Writes the rules again if they are gone: without them tenants reach each other. Costs microseconds otherwise. */
@@ -289,22 +332,48 @@ export class HostNetwork {
         if (!(error instanceof NftError)) throw error;
       }
     }
-    this.table.write(this.attached.elements());
+    this.table.write(this.elements());
   }
 
   private mendTable(nowMs: number): string[] {
     if (this.table.isGone) {
-      this.table.write(this.attached.elements());
+      this.table.write(this.elements());
       return ['the table of rules was gone, and is written again'];
     }
     if (!this.table.isSuspect || nowMs - this.comparedAtMs < COMPARE_EVERY_MS) return [];
     if (this.table.matches()) return [];
-    this.table.write(this.attached.elements());
+    this.table.write(this.elements());
     return ['the table of rules was changed by another program, and is written again'];
   }
 
-  private attachLost(lost: readonly RunningNetwork[], done: string[]): Repairs {
-    const failed: string[] = [];
+  /** Of this host's containers, and of others'. */
+  private elements(): Element[] {
+    return [...this.attached.elements(), ...(this.remote?.elements() ?? [])];
+  }
+
+  /** @param failed gets what could not be had: containers of this host have their network without it */
+  private settleRemote(failed: string[]): string[] {
+    this.isRemoteRefused = false;
+    try {
+      return this.remote?.settle() ?? [];
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      this.isRemoteRefused = true;
+      failed.push(`containers of other hosts are not reached: ${error.message}`);
+      return [];
+    }
+  }
+
+  private mendRemote(isDue: boolean, failed: string[]): string[] {
+    const { remote } = this;
+    if (remote === undefined || !(isDue || remote.isBroken || remote.isWanting)) return [];
+    const was = remote.isActive;
+    const done = this.settleRemote(failed);
+    if (remote.isActive !== was) this.table.write(this.elements());
+    return done;
+  }
+
+  private attachLost(lost: readonly RunningNetwork[], done: string[], failed: string[]): Repairs {
     for (const container of lost) {
       const result = this.attach(container);
       if (result.ok) done.push(`container ${container.containerId} had no interface, and has one again`);
@@ -324,6 +393,8 @@ export class HostNetwork {
   /** Rules, and what several agents of a machine share once no container needs it. */
   private clear(): void {
     this.table.remove();
+    removeRemote(this.route, this.instance);
+    this.remote?.forget();
     if (linksWith(this.route, ANY_PREFIX).length > 0) return;
     try {
       this.route.change(removeAddress(LOOPBACK, GATEWAY4), `take ${GATEWAY4} from lo`);
@@ -333,22 +404,6 @@ export class HostNetwork {
   }
 }
 
-function isSame(one: ContainerNetwork, other: ContainerNetwork): boolean {
-  return (
-    one.ipv4 === other.ipv4 &&
-    one.ipv6 === other.ipv6 &&
-    one.tenant === other.tenant &&
-    isDeepStrictEqual(one.ports, other.ports) &&
-    isDeepStrictEqual(one.egress, other.egress) &&
-    sameBandwidth(one.bandwidth, other.bandwidth)
-  );
-}
-
-function isRefusal(error: unknown): error is Error {
-  return (
-    error instanceof NetlinkError ||
-    error instanceof NftError ||
-    error instanceof NamespaceError ||
-    error instanceof SystemCallError
-  );
+function rulesFor({ mode, port }: TunnelOptions): RemoteRules {
+  return mode === 'vxlan' ? { mode, interface: TUNNEL_INTERFACE, port } : { mode };
 }

@@ -19,6 +19,14 @@ export { ownRateOf } from './link-rates.js';
 export type { RateLimit } from './netlink/qdisc-messages.js';
 export type { LinkCounters } from './netlink/route-messages.js';
 export type { DropCounts } from './nft/rule-table.js';
-export { enterNewNetwork, NamespaceError } from './network-namespace.js';
-export { bandwidthProblem, droppingForwardChains, type ForwardPolicy, networkProblem } from './readiness.js';
+export { enterNewNetwork, inNetworkOf, NamespaceError } from './network-namespace.js';
+export {
+  bandwidthProblem,
+  droppingForwardChains,
+  type ForwardPolicy,
+  networkProblem,
+  tunnelProblem,
+} from './readiness.js';
 export { parseNetwork } from './address.js';
+export type { RemoteContainer } from './remote/remote-containers.js';
+export { TUNNEL_INTERFACE, type TunnelOptions } from './remote/remote-network.js';

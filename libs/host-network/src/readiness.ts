@@ -1,11 +1,12 @@
 /** Whether this machine can have containers with a network: everything they need is tried, where nobody is. */
 import { networkNames } from './container-network.js';
 import { setRate } from './netlink/qdisc-messages.js';
-import { addAddress, listLinks } from './netlink/route-messages.js';
+import { addAddress, listLinks, setLinkUp } from './netlink/route-messages.js';
 import { NETLINK_ROUTE, NetlinkSocket } from './netlink/netlink-socket.js';
 import { inNewNetwork } from './network-namespace.js';
 import { Nftables } from './nft/nftables.js';
 import { tableText } from './nft/ruleset.js';
+import { RemoteNetwork, TUNNEL_INTERFACE } from './remote/remote-network.js';
 
 const LOOPBACK = 1;
 const TRIED = { pool4: '10.64.0.0/10', pool6: 'fd00:706c:696e::/64' };
@@ -31,6 +32,34 @@ export function droppingForwardChains(): ForwardPolicy[] {
     );
   } finally {
     nft.close();
+  }
+}
+
+/** Whether the kernel has what containers of other hosts are reached by. @returns why not; undefined: it has */
+export function tunnelProblem(): string | undefined {
+  const remote = { mode: 'vxlan', address: '192.0.2.1', port: 8_473 } as const;
+  const container = { ipv4: '10.64.0.1', ipv6: 'fd00:706c:696e::a40:1', tenant: 1, hostAddress: '192.0.2.2' };
+  try {
+    return inNewNetwork(() => {
+      const nft = Nftables.open();
+      if (typeof nft === 'string') return nft;
+      const socket = new NetlinkSocket(NETLINK_ROUTE);
+      try {
+        socket.ensure([setLinkUp(1), addAddress(1, remote.address)], 'give an address to lo');
+        const network = new RemoteNetwork(socket, { ...remote, instance: '0000', ...TRIED });
+        network.replace('', [container], () => {});
+        network.settle();
+        nft.run(
+          tableText({ ...networkNames('0000'), ...TRIED, remote: { ...remote, interface: TUNNEL_INTERFACE } }, ''),
+        );
+        return undefined;
+      } finally {
+        socket.close();
+        nft.close();
+      }
+    });
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
   }
 }
 

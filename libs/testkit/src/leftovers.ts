@@ -110,7 +110,7 @@ export function findRunLeftovers(runId: string, before: MachineState, after: Mac
       .filter(isLeftGroup)
       .map(({ path, pids }) => `cgroup ${path}${pids.length === 0 ? '' : ` (${pids.join(' ')})`}`),
     ...after.interfaces
-      .filter((name) => /^(?:plinth|plc)/.test(name) && isNew(before.interfaces, name) && !mayBeAnothers)
+      .filter((name) => /^(?:plinth|plc|plt)/.test(name) && isNew(before.interfaces, name) && !mayBeAnothers)
       .map((name) => `network interface ${name}`),
     ...after.tables
       .filter(

@@ -32,6 +32,7 @@ export function register(program: Command): void {
               'NETWORK',
               'DISK LIMITS',
               'IO LIMITS',
+              'ADDRESS',
               'LAST SEEN',
             ],
             hosts.map((host) => [
@@ -47,6 +48,7 @@ export function register(program: Command): void {
               host.network ? 'container' : 'isolated',
               host.diskLimits.join(',') || null,
               host.ioLimits.join(',') || null,
+              host.address ?? '-',
               age(host.lastSeenAt, Date.now()),
             ]),
           ),

@@ -1,6 +1,6 @@
 /** What containers need for a network of their own. */
 import { existsSync, readFileSync } from 'node:fs';
-import { droppingForwardChains, HostNetwork, networkProblem } from '@plinth/host-network';
+import { droppingForwardChains, HostNetwork, networkProblem, tunnelProblem } from '@plinth/host-network';
 import { type Check, fail, ok, warn } from './check.js';
 
 /** The agent's defaults. */
@@ -21,9 +21,24 @@ export function checkNetwork(environment: NodeJS.ProcessEnv): Check[] {
   }
   return [
     ok('network', 'interfaces, routes and rules can be made'),
+    ...checkTunnel(environment),
     ...checkPools(environment),
     checkForwarding(),
     ...checkFirewalls(),
+  ];
+}
+
+function checkTunnel({ PLINTH_NETWORK_TUNNEL: mode = 'vxlan' }: NodeJS.ProcessEnv): Check[] {
+  if (mode !== 'vxlan') return [];
+  const problem = tunnelProblem();
+  if (problem === undefined) return [ok('tunnel', 'VXLAN with group policy can be made')];
+  return [
+    warn(
+      'tunnel',
+      problem,
+      'containers here are not reached from other hosts; modprobe vxlan, or a kernel with CONFIG_VXLAN; ' +
+        'hosts that share a link can do without it: PLINTH_NETWORK_TUNNEL=routes',
+    ),
   ];
 }
 

@@ -1,11 +1,12 @@
 /** Interfaces, addresses and rules of this host's containers, in terms of their configs. */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ContainerConfig } from '@plinth/contracts';
+import type { ContainerConfig, Neighbour } from '@plinth/contracts';
 import {
   type DropCounts,
   HostNetwork,
   type HostNetworkOptions,
   type LinkCounters,
+  tunnelProblem,
   networkProblem,
   type Repairs,
 } from '@plinth/host-network';
@@ -29,6 +30,7 @@ export class ContainerNetworks {
 
   /** Tries what it needs; changes nothing. */
   static open(options: NetworkOptions, logger: Logger): ContainerNetworks {
+    options = withoutImpossibleTunnel(options, logger);
     const network = HostNetwork.open({ ...options, nowMs: Date.now() });
     if (typeof network === 'string') return ContainerNetworks.without(options, network, logger);
     const problem = networkProblem();
@@ -40,6 +42,19 @@ export class ContainerNetworks {
   private static without(options: NetworkOptions, problem: string, logger: Logger): ContainerNetworks {
     logger.warn({ problem }, 'containers on this host have no network of their own: the machine can not give them one');
     return new ContainerNetworks(options, undefined, problem, logger);
+  }
+
+  /** Where other hosts reach the containers of this one; undefined: they do not. */
+  get address(): string | undefined {
+    return this.problem === undefined ? this.options.remote?.address : undefined;
+  }
+
+  /** Replaces what is known of a part of a tenant's containers on other hosts. */
+  setNeighbours(part: string, tenant: number, containers: readonly Neighbour[]): void {
+    const reached = containers.flatMap(({ ipv4, ipv6, hostAddress }) =>
+      hostAddress === undefined ? [] : [{ ipv4, ipv6, tenant, hostAddress }],
+    );
+    this.network?.setRemote(part, reached);
   }
 
   /** What is wrong with the pools of addresses on this host; undefined: nothing. */
@@ -135,4 +150,11 @@ export class ContainerNetworks {
     for (const what of repairs?.done ?? []) this.logger.warn({ what }, 'the network of containers was mended');
     for (const what of repairs?.failed ?? []) this.logger.error({ what }, 'the network of containers is not whole');
   }
+}
+
+function withoutImpossibleTunnel(options: NetworkOptions, logger: Logger): NetworkOptions {
+  const problem = options.remote?.mode === 'vxlan' ? tunnelProblem() : undefined;
+  if (problem === undefined) return options;
+  logger.warn({ problem }, 'containers of other hosts are not reached: this machine can not have a tunnel');
+  return { ...options, remote: undefined };
 }

@@ -1,12 +1,15 @@
 /** Receives the desired state of this host's containers from the bus. */
 import {
   ContainerConfig,
+  contractFor,
   decodePayload,
   desiredContainer,
+  desiredNeighbours,
   desiredOfHost,
   ID_PATTERN,
   type Problem,
   STREAMS,
+  TenantNeighbours,
 } from '@plinth/contracts';
 import {
   type ConsumerSource,
@@ -20,6 +23,9 @@ import type { NatsConnection } from 'nats';
 
 export interface DesiredStateSink {
   accept(config: ContainerConfig, cause: { readonly correlationId: string; readonly causationId: string }): void;
+  neighbours(part: TenantNeighbours): void;
+  /** Every present value was given. */
+  caughtUp(): void;
   /** @param containerId from the subject; undefined: the subject can't be read either */
   refuse(containerId: string | undefined, generation: number, problems: readonly Problem[]): void;
 }
@@ -36,8 +42,18 @@ export function watchDesiredState(
     stream: STREAMS.desired.name,
     subject: desiredOfHost(host),
     logger,
-    onCaughtUp: () => logger.info('desired state read'),
+    onCaughtUp: () => {
+      logger.info('desired state read');
+      sink.caughtUp();
+    },
     onValue: (subject, body, message) => {
+      if (contractFor(subject)?.payload === TenantNeighbours) {
+        const part = decodePayload(TenantNeighbours, body);
+        if (part.ok && subject === desiredNeighbours(host, part.value.tenantNumber, part.value.shard))
+          return sink.neighbours(part.value);
+        logger.error({ subject, problems: part.ok ? [] : part.problems }, 'containers of other hosts ignored');
+        return;
+      }
       const id = subject.slice(subject.lastIndexOf('.') + 1);
       const decoded = decodePayload(ContainerConfig, body);
       const mine = decoded.ok && decoded.value.containerId === id && decoded.value.host === host;

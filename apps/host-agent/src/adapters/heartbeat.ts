@@ -18,6 +18,8 @@ export interface HeartbeatFacts {
   readonly diskLimits: () => readonly string[];
   /** What of a container's input and output the kernel can limit. */
   readonly ioLimits: readonly IoControl[];
+  /** Where other hosts reach them; absent: they do not. */
+  readonly address?: string | undefined;
 }
 
 export function startHeartbeat(connection: NatsConnection, facts: HeartbeatFacts): { close(): void } {
@@ -50,6 +52,7 @@ export function startHeartbeat(connection: NatsConnection, facts: HeartbeatFacts
       ...(facts.network && { network: true }),
       diskLimits: [...facts.diskLimits()],
       ioLimits: [...facts.ioLimits],
+      ...(facts.address !== undefined && { address: facts.address }),
     };
     const subject = hostHeartbeat(facts.host);
     const envelope = { id, type: subject, source: `host-agent/${facts.host}`, time: data.at, correlationId: id };

@@ -15,6 +15,7 @@ import type { FairQueue } from '../domain/fair-queue.js';
 import type { StorageMounts } from '../domain/storage-mounts.js';
 import type { HealthChecks } from './health-checks.js';
 import type { LimitWatch } from './limit-watch.js';
+import type { Neighbours } from './neighbours.js';
 import type { Reporter } from './reporter.js';
 
 export interface AgentServices {
@@ -31,6 +32,7 @@ export interface AgentServices {
   readonly volumeLimits: VolumeLimits;
   readonly io: HostIo;
   readonly networks: ContainerNetworks;
+  readonly neighbours: Neighbours;
   /** How often the rules of the network are compared. */
   readonly networkCheckMs: number;
   readonly leases: LeaseWatch;

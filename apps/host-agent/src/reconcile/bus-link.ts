@@ -35,7 +35,7 @@ export class BusLink {
 
   start(): void {
     const { connection, fleet } = this;
-    const { host, logger, reporter } = this.services;
+    const { host, logger, neighbours, reporter } = this.services;
     reporter.attach(this.publisher);
     fleet.clearTombstones((id) => isDesired(connection, host, id));
     this.watch = watchDesiredState(
@@ -44,6 +44,8 @@ export class BusLink {
       host,
       {
         accept: (value, cause) => fleet.accept(value, cause),
+        neighbours: (part) => neighbours.accept(part),
+        caughtUp: () => neighbours.caughtUp((tenantNumber) => fleet.serves(tenantNumber)),
         refuse: (id, generation, problems) => {
           if (id !== undefined && !fleet.has(id)) this.reportRefused(id, generation, problems);
         },

@@ -106,6 +106,13 @@ export class Fleet {
     return state && this.services.volumes.use(state.effective);
   }
 
+  /** Whether a container of the tenant has an address here. */
+  serves(tenantNumber: number): boolean {
+    return [...this.actors.values()].some(
+      ({ state }) => state.config.tenantNumber === tenantNumber && !isTombstone(state),
+    );
+  }
+
   running(): readonly { readonly id: string; readonly pid: number }[] {
     return [...this.actors.values()].flatMap(({ state }) =>
       state.observed.kind === 'running' ? [{ id: state.id, pid: state.observed.pid }] : [],

@@ -36,6 +36,7 @@ export class HostHeartbeat {
       network: this.services.networks.problem === undefined,
       diskLimits: () => this.services.volumeLimits.nodes,
       ioLimits: this.services.io.controls,
+      address: this.services.networks.address,
       runningContainers: () => this.fleet.running().length,
     });
   }

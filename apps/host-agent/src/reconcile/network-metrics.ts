@@ -39,6 +39,8 @@ export function measureNetworks(networks: ContainerNetworks): void {
       this.inc({ reason: 'host-service' }, drops.toHost);
       this.inc({ reason: 'other-tenant' }, drops.refused);
       this.inc({ reason: 'egress-policy' }, drops.egress);
+      this.inc({ reason: 'underlay' }, drops.underlay);
+      this.inc({ reason: 'tunnel' }, drops.tunnel);
     },
   });
 }

@@ -68,6 +68,9 @@ export class AgentBench {
   leaseSeconds = 0;
   /** Variables of the agents beside the usual ones, or in their place. */
   settings: NodeJS.ProcessEnv = {};
+  /** Those of one host; and, where it is not in the test's own network, a process in its. */
+  readonly settingsOf = new Map<string, NodeJS.ProcessEnv>();
+  readonly networkOf = new Map<string, number>();
   private constructor(
     readonly directory: string,
     readonly host: string,
@@ -168,14 +171,16 @@ export class AgentBench {
       PLINTH_LEASE_SECONDS: String(this.leaseSeconds),
       LOG_LEVEL: process.env['PLINTH_TEST_LOG_LEVEL'] ?? 'info',
       ...this.settings,
+      ...this.settingsOf.get(host),
     };
   }
 
   startAgent(host = this.host): ChildProcess {
     this.hosts.add(host);
     // A test process that is killed takes its agents along.
-    const argv = ['--pdeathsig', 'KILL', '--', process.execPath, join(REPOSITORY, 'apps/host-agent/dist/main.js')];
-    const agent = spawn('setpriv', argv, {
+    const program = ['--pdeathsig', 'KILL', '--', process.execPath, join(REPOSITORY, 'apps/host-agent/dist/main.js')];
+    const [file = '', ...argv] = this.inNetworkOf(host, 'setpriv', ...program);
+    const agent = spawn(file, argv, {
       env: this.agentEnvironment(host),
       stdio: ['ignore', this.log, this.log],
     });
@@ -192,11 +197,11 @@ export class AgentBench {
   }
 
   removeAll(): void {
-    for (const host of this.hosts)
-      execFileSync(process.execPath, [join(REPOSITORY, 'apps/host-agent/dist/main.js'), '--remove-all'], {
-        env: this.agentEnvironment(host),
-        stdio: 'inherit',
-      });
+    for (const host of this.hosts) {
+      const main = join(REPOSITORY, 'apps/host-agent/dist/main.js');
+      const [file = '', ...argv] = this.inNetworkOf(host, process.execPath, main, '--remove-all');
+      execFileSync(file, argv, { env: this.agentEnvironment(host), stdio: 'inherit' });
+    }
   }
 
   /** The first report of a container that fits, now or later. @param after only those with a higher sequence */
@@ -283,6 +288,11 @@ export class AgentBench {
       ...journals,
       ...logs.map((file) => `--- ${file}\n${tailOf(file, 40)}`),
     ].join('\n');
+  }
+
+  private inNetworkOf(host: string, ...argv: string[]): string[] {
+    const pid = this.networkOf.get(host);
+    return pid === undefined ? argv : ['nsenter', '-t', String(pid), '--net', '--', ...argv];
   }
 
   private async streamed(

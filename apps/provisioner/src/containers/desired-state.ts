@@ -8,6 +8,7 @@ import type { DataSource } from 'typeorm';
 import { statusOf } from './domain/container-record.js';
 import { allGivenUp } from './given-up.store.js';
 import { isGoneFrom, lockPresent } from './container.store.js';
+import { markAllNeighbours } from '../network/neighbour.store.js';
 import { hostStatuses, storageStatuses } from '../placement/node-status.store.js';
 
 @Injectable()
@@ -61,6 +62,7 @@ export async function republishAll(source: DataSource): Promise<void> {
         { subject: containerStatus(record.id), data: statusOf(record), correlationId: record.id },
       ]);
     }
+    await markAllNeighbours(manager);
     const correlationId = newId();
     await insertEvents(manager, [
       ...(await hostStatuses(manager, {})).map((data): OutboxEvent => ({

@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { AddressPoolSetting } from './address-pool-setting.js';
+import { NeighbourFeed } from './neighbour-feed.js';
 
-@Module({ providers: [AddressPoolSetting], exports: [AddressPoolSetting] })
+@Module({ providers: [AddressPoolSetting, NeighbourFeed], exports: [AddressPoolSetting, NeighbourFeed] })
 export class NetworkModule {}

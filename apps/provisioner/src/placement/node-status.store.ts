@@ -28,6 +28,7 @@ interface HostRow {
   network: boolean;
   disk_limits: string[];
   io_limits: HostStatus['ioLimits'];
+  address: string | null;
   last_seen_at: Date;
   cordoned: boolean;
   drain: Pick<DrainStatus, 'waiting'> | null;
@@ -63,6 +64,7 @@ export async function hostStatuses(manager: EntityManager, which: Which): Promis
     network: row.network,
     diskLimits: row.disk_limits,
     ioLimits: row.io_limits,
+    address: row.address,
     lastSeenAt: row.last_seen_at.toISOString(),
   }));
 }

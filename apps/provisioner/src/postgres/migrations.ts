@@ -1,5 +1,6 @@
 /** The provisioner's tables. */
 import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { AddNeighbours1700000011000 } from './neighbour-migration.js';
 
 export class CreateProvisionerTables1700000001000 implements MigrationInterface {
   readonly name = 'CreateProvisionerTables1700000001000';
@@ -360,5 +361,6 @@ export const PROVISIONER_MIGRATIONS = [
   AddStorageState1700000007500,
   AddHealth1700000008000,
   AddNetwork1700000009000,
+  AddNeighbours1700000011000,
   AddLimits1700000012000,
 ];

@@ -55,6 +55,8 @@ export class ScriptedHosts {
   readonly networked = new Set<string>();
   /** Hosts that hold data volumes to their limits. */
   readonly holdingDisk = new Set<string>();
+  /** Where other hosts reach the containers of a host, by host. */
+  readonly addresses = new Map<string, string>();
   images: ScriptedImage[] = [];
   /** Labels of the storage node. */
   labels: Readonly<Record<string, string>> = {};
@@ -128,6 +130,7 @@ export class ScriptedHosts {
         runtime: 'scripted',
         ...(this.networked.has(host) && { network: true }),
         ...(this.holdingDisk.has(host) && { diskLimits: ['sn-1'], ioLimits: ['maxima'] }),
+        ...(this.addresses.has(host) && { address: this.addresses.get(host) }),
       };
       this.connection.publish(hostHeartbeat(host), JSON.stringify(body));
     }
@@ -151,7 +154,7 @@ export class ScriptedHosts {
   }
 
   private async listen(): Promise<void> {
-    for await (const message of this.connection.subscribe('desired.>'))
+    for await (const message of this.connection.subscribe('desired.host.*.container.*'))
       if (message.data.length > 0)
         this.take(message.json<ContainerConfig>(), message.headers?.get('ce-correlationid') ?? '');
   }

@@ -3,6 +3,7 @@
  * AsyncAPI document are made from it.
  */
 import { ContainerConfig } from '../container-config.js';
+import { TenantNeighbours } from '../tenant-neighbours.js';
 import { BuildDetails } from './build-replies.js';
 import {
   ask,
@@ -39,6 +40,7 @@ import {
   containerStatus,
   deadLetter,
   desiredContainer,
+  desiredNeighbours,
   HOST_HEARTBEATS,
   HOST_REPORTS,
   hostConsumers,
@@ -223,6 +225,14 @@ export const CATALOGUE = [
     'desired',
     ContainerConfig,
     'The container config, last value per container',
+    ['provisioner'],
+    ['host-agent'],
+  ),
+  define(
+    desiredNeighbours('*', '*', '*'),
+    'desired',
+    TenantNeighbours,
+    "Some of a tenant's containers on all hosts, last value per shard",
     ['provisioner'],
     ['host-agent'],
   ),

@@ -20,8 +20,8 @@ import {
   Min,
 } from 'class-validator';
 import { DESIRED_STATES, type DesiredState } from '../container-config.js';
-import { ContainerAddress, MAX_PUBLISHED_PORTS, PublishedPort } from '../container-network.js';
 import { IO_CONTROLS, type IoControl, REACHABLE_LIMITS, ReachedLimit } from '../container-limits.js';
+import { ContainerAddress, IsHostAddress, MAX_PUBLISHED_PORTS, PublishedPort } from '../container-network.js';
 import { IsNullable, Nested, NestedEach } from '../nested.js';
 import { EXACT_IMAGE_REF_PATTERN, ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN, VERSION_PATTERN } from '../values.js';
 import {
@@ -259,6 +259,10 @@ export class HostStatus {
   @IsArray()
   @IsIn(IO_CONTROLS, { each: true })
   readonly ioLimits!: readonly IoControl[];
+  /** Where other hosts reach this one's containers; null: they do not. */
+  @IsNullable()
+  @IsHostAddress()
+  readonly address!: string | null;
 
   @IsISO8601()
   readonly lastSeenAt!: string;

@@ -82,7 +82,12 @@ export const SUBJECTS = {
 export const desiredContainer = (host: string, containerId: string) =>
   `desired.host.${host}.container.${containerId}` as const;
 
-export const desiredOfHost = (host: string) => desiredContainer(host, '*');
+/** A part of what a host has to know of a tenant's containers, on every host; the last value is the truth. */
+export const desiredNeighbours = (host: string, tenantNumber: number | '*', shard: number | '*') =>
+  `desired.host.${host}.tenant.${tenantNumber}.${shard}` as const;
+
+/** Everything that is desired of one host. */
+export const desiredOfHost = (host: string): string => `desired.host.${host}.>`;
 
 /**
  * What a host or storage node reports; the writer's name is in the subject, the provisioner checks it and publishes the

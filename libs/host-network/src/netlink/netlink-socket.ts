@@ -73,9 +73,10 @@ export class NetlinkSocket {
   /**
    * Several changes in one call, in order; what is there already counts as made. A refused one does not keep the kernel
    * from those after it.
+   * @param fine numbers of errors that count as made, too
    * @throws NetlinkError for the first that was refused
    */
-  ensure(messages: readonly Message[], what: string): void {
+  ensure(messages: readonly Message[], what: string, fine: readonly number[] = []): void {
     if (this.sequence > SEQUENCE_RESTART) this.sequence = 0;
     const first = this.sequence + 1;
     const each = messages.map((message, index) =>
@@ -89,7 +90,7 @@ export class NetlinkSocket {
         if (sequence < first || sequence > this.sequence || type !== NLMSG_ERROR) continue;
         open -= 1;
         const errno = -payload.readInt32LE(0);
-        if (errno !== 0 && errno !== constants.errno.EEXIST) refused ??= errno;
+        if (errno !== 0 && errno !== constants.errno.EEXIST && !fine.includes(errno)) refused ??= errno;
       }
     }
     if (refused !== undefined) throw new NetlinkError(what, refused);

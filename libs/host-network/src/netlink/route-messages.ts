@@ -272,6 +272,8 @@ export interface FoundRoute extends AddressRange {
   readonly prefix: number;
   /** 0: it leads to no interface. */
   readonly index: number;
+  /** Number of what made it. */
+  readonly protocol: number;
 }
 
 export function readRoute({ type, payload }: Received): FoundRoute | undefined {
@@ -284,7 +286,8 @@ export function readRoute({ type, payload }: Received): FoundRoute | undefined {
   const to = attributes.get(RTA_DST);
   const first = to === undefined ? 0n : BigInt(`0x${to.toString('hex')}`);
   const last = first + (1n << BigInt(FULL[family] - prefix)) - 1n;
-  return { family, prefix, first, last, index: attributes.get(RTA_OIF)?.readInt32LE(0) ?? 0 };
+  const index = attributes.get(RTA_OIF)?.readInt32LE(0) ?? 0;
+  return { family, prefix, first, last, index, protocol: payload[5] ?? 0 };
 }
 
 /** e.g. `10.0.0.0/8` */

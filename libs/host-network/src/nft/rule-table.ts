@@ -100,7 +100,14 @@ export class RuleTable {
       for (const { counter } of nftables) if (counter) packets.set(counter.name, counter.packets);
     }
     const of = (name: keyof typeof DROP_COUNTERS): number => packets.get(DROP_COUNTERS[name]) ?? 0;
-    return { spoofed: of('spoofed'), toHost: of('toHost'), refused: of('refused'), egress: of('egress') };
+    return {
+      spoofed: of('spoofed'),
+      toHost: of('toHost'),
+      refused: of('refused'),
+      egress: of('egress'),
+      underlay: of('underlay'),
+      tunnel: of('tunnel'),
+    };
   }
 
   close(): void {

@@ -11,7 +11,13 @@ export interface RulesetOptions extends NetworkNames {
   /** Networks of all containers' addresses, of every host. */
   readonly pool4: string;
   readonly pool6: string;
+  /** How containers of other hosts are reached; absent: they are not. */
+  readonly remote?: RemoteRules | undefined;
 }
+
+export type RemoteRules =
+  /** @param port UDP, of the tunnel */
+  { readonly mode: 'vxlan'; readonly interface: string; readonly port: number } | { readonly mode: 'routes' };
 
 /** Packets that were dropped, by why. */
 export const DROP_COUNTERS = {
@@ -23,13 +29,19 @@ export const DROP_COUNTERS = {
   refused: 'refused',
   /** To what the container's egress policy does not permit. */
   egress: 'egress',
+  /** To an address of another host, or to its tunnel. */
+  underlay: 'underlay',
+  /** Out of the tunnel, or to it: from an unknown host, or from what is no container of the tenant that it claims. */
+  tunnel: 'tunnel',
 } as const;
 
 /** Replaces the table with its elements, in one transaction. @param elements as changeText() makes them */
-export function tableText({ table, prefix, pool4, pool6 }: RulesetOptions, elements: string): string {
+export function tableText(options: RulesetOptions, elements: string): string {
+  const { table, prefix, pool4, pool6 } = options;
   const own = `"${prefix}*"`;
   const any = `"${ANY_PREFIX}*"`;
-  const { spoofed, toHost, refused, egress } = DROP_COUNTERS;
+  const { spoofed, toHost, refused, egress, underlay } = DROP_COUNTERS;
+  const remote = remoteRules(options);
   return `
 add table inet ${table}
 delete table inet ${table}
@@ -42,6 +54,12 @@ ${Object.values(DROP_COUNTERS)
   map tenant6 { type ifname . ipv6_addr : mark; }
   set member4 { type mark . ipv4_addr; }
   set member6 { type mark . ipv6_addr; }
+  set remote4 { type mark . ipv4_addr; }
+  set remote6 { type mark . ipv6_addr; }
+  map tenants4 { type ipv4_addr : mark; }
+  map tenants6 { type ipv6_addr : mark; }
+  set hosts4 { type ipv4_addr; }
+  set hosts6 { type ipv6_addr; }
   map ports4 { type inet_proto . inet_service : ipv4_addr . inet_service; }
   map ports6 { type inet_proto . inet_service : ipv6_addr . inet_service; }
   map bound4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
@@ -62,8 +80,10 @@ ${Object.values(DROP_COUNTERS)
     ip6 daddr ${pool6} notrack
     accept
   }
+${remote.chains}
   chain sources {
     type filter hook prerouting priority raw; policy accept;
+${remote.arriving}
     iifname != ${own} accept
     meta mark set iifname . ip saddr map @tenant4 goto known4
     meta mark set iifname . ip6 saddr map @tenant6 goto known6
@@ -118,6 +138,9 @@ ${Object.values(DROP_COUNTERS)
   }
   chain leaving {
     ip daddr 169.254.0.0/16 counter name ${refused} drop
+    ip daddr @hosts4 counter name ${underlay} drop
+    ip6 daddr @hosts6 counter name ${underlay} drop
+${remote.leaving}
     ip saddr @limited4 jump listed4
     ip6 saddr @limited6 jump listed6
   }
@@ -131,6 +154,7 @@ ${Object.values(DROP_COUNTERS)
   }
   chain through {
     type filter hook forward priority filter; policy accept;
+${remote.through}
     iifname != ${own} oifname != ${own} accept
     iifname ${any} oifname ${own} meta mark . ip daddr @member4 accept
     iifname ${any} oifname ${own} meta mark . ip6 daddr @member6 accept
@@ -147,6 +171,73 @@ ${Object.values(DROP_COUNTERS)
 }
 ${elements}
 `;
+}
+
+interface RemoteText {
+  readonly chains: string;
+  /** In prerouting, before connections are tracked. */
+  readonly arriving: string;
+  /** Of what a container sends outward. */
+  readonly leaving: string;
+  /** In forward, before everything else. */
+  readonly through: string;
+}
+
+function remoteRules({ prefix, pool4, pool6, remote }: RulesetOptions): RemoteText {
+  const own = `"${prefix}*"`;
+  const any = `"${ANY_PREFIX}*"`;
+  const { tunnel, refused, underlay } = DROP_COUNTERS;
+  if (remote === undefined) return { chains: '', arriving: '', leaving: '', through: '' };
+  if (remote.mode === 'routes')
+    return {
+      chains: '',
+      // The tenant follows from the address: every machine on the link of the hosts is trusted with it.
+      arriving: `
+    iifname != ${any} meta mark set ip saddr map @tenants4 goto known4
+    iifname != ${any} meta mark set ip6 saddr map @tenants6 goto known6`,
+      leaving: '',
+      through: `
+    iifname != ${any} oifname ${own} meta mark . ip saddr @remote4 meta mark . ip daddr @member4 accept
+    iifname != ${any} oifname ${own} meta mark . ip6 saddr @remote6 meta mark . ip6 daddr @member6 accept
+    iifname ${own} oifname != ${any} meta mark . ip daddr @remote4 meta mark set 0 accept
+    iifname ${own} oifname != ${any} meta mark . ip6 daddr @remote6 meta mark set 0 accept`,
+    };
+  const link = `"${remote.interface}"`;
+  const { port } = remote;
+  return {
+    chains: `
+  # The mark is that of the sender's host: its tenant. Only a known container of that tenant gets through.
+  chain tunnelled {
+    ip saddr ${pool4} ip daddr ${pool4} notrack accept
+    ip6 saddr ${pool6} ip6 daddr ${pool6} notrack accept
+    counter name ${tunnel} drop
+  }
+  chain to_tunnel {
+    fib daddr type != local return
+    ip saddr @hosts4 notrack accept
+    ip6 saddr @hosts6 notrack accept
+    counter name ${tunnel} drop
+  }
+  chain from_tunnel {
+    meta mark . ip saddr @remote4 meta mark . ip daddr @member4 accept
+    meta mark . ip6 saddr @remote6 meta mark . ip6 daddr @member6 accept
+    counter name ${tunnel} drop
+  }
+  chain encapsulated {
+    type filter hook output priority raw; policy accept;
+    udp dport ${port} notrack
+  }`,
+    arriving: `
+    iifname ${link} goto tunnelled
+    iifname != ${any} udp dport ${port} jump to_tunnel`,
+    leaving: `
+    udp dport ${port} counter name ${underlay} drop`,
+    through: `
+    iifname ${link} goto from_tunnel
+    iifname ${own} oifname ${link} meta mark . ip daddr @remote4 accept
+    iifname ${own} oifname ${link} meta mark . ip6 daddr @remote6 accept
+    oifname ${link} counter name ${refused} drop`,
+  };
 }
 
 export function removalText(table: string): string {

@@ -21,6 +21,7 @@ import {
   Min,
 } from 'class-validator';
 import { IO_CONTROLS, type IoControl } from '../../container-limits.js';
+import { IsHostAddress } from '../../container-network.js';
 import { Nested, NestedEach } from '../../nested.js';
 import { DIGEST_PATTERN, ID_PATTERN, NAME_PATTERN, VERSION_PATTERN } from '../../values.js';
 
@@ -108,6 +109,10 @@ export class HostHeartbeat {
   @ArrayUnique()
   @IsIn(IO_CONTROLS, { each: true })
   ioLimits?: IoControl[];
+  /** Where other hosts reach this one's containers; absent: they do not. */
+  @IsOptional()
+  @IsHostAddress()
+  address?: string;
 }
 
 /** One master that stands complete. */

@@ -1,0 +1,115 @@
+/**
+ * Tells hosts of the containers of the tenants that they serve. What changed is marked in the transaction of the
+ * change; here it is read and published, for all changes of a tenant since the last time at once.
+ */
+import { Inject, Injectable } from '@nestjs/common';
+import { InjectDataSource } from '@nestjs/typeorm';
+import { desiredNeighbours, type Neighbour, STREAMS } from '@plinth/contracts';
+import {
+  CONNECTION,
+  type Logger,
+  LOGGER,
+  newId,
+  type NextPass,
+  Outbox,
+  type UnitOfWork,
+  WorkLoop,
+} from '@plinth/service-kit';
+import type { NatsConnection } from 'nats';
+import type { DataSource } from 'typeorm';
+import { neighbourPlan } from './domain/neighbour-plan.js';
+import {
+  audienceOf,
+  type EndedHost,
+  endedHosts,
+  forgetHost,
+  lockTenant,
+  mayForget,
+  neighboursIn,
+  saveAudience,
+  takeChanges,
+  tenantsWithChanges,
+} from './neighbour.store.js';
+
+/** Changes within this time are published together. */
+const PERIOD_MS = 200;
+const TENANTS_PER_PASS = 100;
+
+@Injectable()
+export class NeighbourFeed {
+  private readonly loop: WorkLoop;
+
+  constructor(
+    @InjectDataSource() private readonly source: DataSource,
+    @Inject(Outbox) private readonly outbox: Outbox,
+    @Inject(CONNECTION) private readonly connection: NatsConnection,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {
+    this.loop = new WorkLoop({
+      pass: () => this.publishAll(),
+      periodMs: PERIOD_MS,
+      failed: (error) =>
+        this.logger.warn({ err: error }, 'hosts were not sent the changes of their neighbours; it is tried again'),
+    });
+  }
+
+  start(): void {
+    this.loop.start();
+  }
+
+  stop(): Promise<void> {
+    return this.loop.stop();
+  }
+
+  private async publishAll(): Promise<NextPass | void> {
+    const tenants = await tenantsWithChanges(this.source.manager, TENANTS_PER_PASS);
+    for (const tenant of tenants) {
+      if (this.loop.isStopping) return;
+      await this.outbox.work({ correlationId: newId() }, (unit) => publishChanges(unit, tenant));
+    }
+    for (const ended of await endedHosts(this.source.manager, TENANTS_PER_PASS)) {
+      if (this.loop.isStopping) return;
+      await this.forget(ended);
+    }
+    if (tenants.length === TENANTS_PER_PASS) return 'again';
+  }
+
+  /**
+   * Removes what the bus has for a host that serves the tenant no more. The tenant's lock is held meanwhile: nothing new
+   * is published for it, and what was is on the bus.
+   */
+  private async forget(ended: EndedHost): Promise<void> {
+    await this.source.transaction(async (manager) => {
+      const number = await lockTenant(manager, ended.tenant);
+      if (number === undefined) return;
+      const all = desiredNeighbours(ended.host, number, '*');
+      if (!(await mayForget(manager, ended, all.slice(0, -1)))) return;
+      const jsm = await this.connection.jetstreamManager();
+      await jsm.streams.purge(STREAMS.desired.name, { filter: all });
+      await forgetHost(manager, ended);
+    });
+  }
+}
+
+async function publishChanges(unit: UnitOfWork, tenant: string): Promise<void> {
+  const tenantNumber = await lockTenant(unit.db, tenant);
+  if (tenantNumber === undefined) return;
+  // What is read after the marks are taken has at least their changes.
+  const changed = await takeChanges(unit.db, tenant);
+  if (changed.length === 0) return;
+  const { changed: kept, begin, end } = neighbourPlan(await audienceOf(unit.db, tenant));
+  const isAll = begin.length + end.length > 0;
+  const found = await neighboursIn(unit.db, tenant, isAll ? undefined : changed);
+  const every = [...new Set([...changed, ...found.keys()])];
+  const publish = (host: string, shard: number, containers: readonly Neighbour[]): void =>
+    unit.publish(desiredNeighbours(host, tenantNumber, shard), {
+      tenant,
+      tenantNumber,
+      shard,
+      containers: [...containers],
+    });
+  for (const host of kept) for (const shard of changed) publish(host, shard, found.get(shard) ?? []);
+  for (const host of begin) for (const shard of every) publish(host, shard, found.get(shard) ?? []);
+  for (const host of end) for (const shard of every) publish(host, shard, []);
+  await saveAudience(unit.db, tenant, begin, end);
+}
