@@ -4,4 +4,8 @@ import { enterPrivateMountNamespace } from '@plinth/container-runtime';
 
 await enterPrivateMountNamespace();
 const { removeAll, run } = await import('./host-agent.module.js');
-await (process.argv.includes('--remove-all') ? removeAll() : run(join(import.meta.dirname, 'lease-guard.js')));
+const programs = {
+  leaseGuard: join(import.meta.dirname, 'lease-guard.js'),
+  resolver: join(import.meta.dirname, 'name-resolver.js'),
+};
+await (process.argv.includes('--remove-all') ? removeAll(programs) : run(programs));

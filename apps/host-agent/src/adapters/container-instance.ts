@@ -1,6 +1,12 @@
 /** Makes the spec for the container runtime from a config, its image and its volumes. */
 import { join } from 'node:path';
-import { checkBeforeMount, type ContainerSpec, instanceSpec, type PremountReason } from '@plinth/container-runtime';
+import {
+  checkBeforeMount,
+  type ContainerSpec,
+  type InstancePlace,
+  instanceSpec,
+  type PremountReason,
+} from '@plinth/container-runtime';
 import type { ContainerConfig, ContainerFailureReason } from '@plinth/contracts';
 import type { StorageMounts } from '../domain/storage-mounts.js';
 import type { StartFailure } from '../domain/planner.js';
@@ -13,9 +19,10 @@ export function containerSpec(
   dataPath: string,
   softwarePath: string | undefined,
   users: ContainerSpec['users'],
+  names: NonNullable<InstancePlace['names']>,
 ): ContainerSpec {
   return {
-    ...instanceSpec(config, image, { dataPath, softwarePath, users }),
+    ...instanceSpec(config, image, { dataPath, softwarePath, users, names }),
     labels: {
       [RUN_GENERATION_LABEL]: String(config.runGeneration),
       generation: String(config.generation),

@@ -253,7 +253,14 @@ async function checkBeforeStart(
         `the config requires ${config.contentDigest}`,
     );
   }
-  const spec = containerSpec(config, image.value, data, softwarePath(config, storage), whose.value);
+  const spec = containerSpec(
+    config,
+    image.value,
+    data,
+    softwarePath(config, storage),
+    whose.value,
+    networks.resolution,
+  );
   const failure = premountFailure(config, spec, image.value, storage);
   return failure ? { ok: false, failure } : { ok: true, value: spec };
 }

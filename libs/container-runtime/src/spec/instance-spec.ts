@@ -23,13 +23,15 @@ export interface InstancePlace {
   readonly dataPath: string;
   /** Absent: it has no software. */
   readonly softwarePath?: string;
+  /** Where names are answered, and how they end, for a container with an address. */
+  readonly names?: { readonly nameServer: string; readonly domain: string };
 }
 
 /** What a container config means on an image: the config's value, else the image's. Pure. */
 export function instanceSpec(
   config: ContainerConfig,
   image: InstanceImage,
-  { dataPath, softwarePath, users }: InstancePlace,
+  { dataPath, softwarePath, users, names }: InstancePlace,
 ): ContainerSpec {
   return {
     id: config.containerId,
@@ -57,6 +59,15 @@ export function instanceSpec(
     users,
     // An interface is added from outside: until then there is a loopback only.
     network: config.network === 'host' ? 'host' : 'isolated',
+    ...(names !== undefined &&
+      config.network === 'container' &&
+      config.address !== undefined && {
+        names: {
+          nameServer: names.nameServer,
+          domain: `${config.tenant}.${names.domain}`,
+          addresses: [config.address.ipv4, config.address.ipv6],
+        },
+      }),
     stopSignal: config.stopSignal ?? image.stopSignal,
   };
 }
