@@ -68,9 +68,11 @@ export function askStatus(patienceMs: number): Promise<Asked> {
     socket.on('message', (bytes) => {
       if (isAnswer(bytes, id, query.subarray(12))) end(readAnswer(bytes));
     });
-    socket.connect(RESOLVER_PORT, RESOLVER_ADDRESS, () => {
+    socket.on('connect', () => {
       if (!ended) socket.send(query, (error) => error && end({ kind: 'closed' }));
     });
+    // Without a callback: it would be called with the error, and there would be no event.
+    socket.connect(RESOLVER_PORT, RESOLVER_ADDRESS);
   });
 }
 

@@ -1,11 +1,11 @@
 /** Asks the host's own resolvers for all names that are not ours. The bytes of query and answer go through as they are. */
 import { randomInt } from 'node:crypto';
-import { createSocket } from 'node:dgram';
 import { readFileSync, statSync } from 'node:fs';
-import { connect, isIPv6 } from 'node:net';
+import { connect } from 'node:net';
 import { isAnswer, RCODE, rcodeOf, withId } from './message.js';
 import { FramedMessages, framed } from './framing.js';
 import { nameServers } from './name-servers.js';
+import { UdpLanes } from './udp-lanes.js';
 
 const PORT = 53;
 /** The C library asks again after two seconds, as the containers' resolv.conf has it: a failure is reported before. */
@@ -29,6 +29,7 @@ export class Upstream {
   private readonly files = new Map<string, KnownFile>();
   /** When a server last gave no answer: those that do are asked first. */
   private readonly silentAtMs = new Map<string, number>();
+  private readonly lanes = new Map<string, UdpLanes>();
 
   /** @param own addresses that would lead back here */
   constructor(private readonly own: readonly string[]) {}
@@ -54,18 +55,33 @@ export class Upstream {
     const tries = transport === 'tcp' ? order : repeated(order, LEAST_TRIES);
     const patienceMs = transport === 'tcp' ? TCP_PATIENCE_MS / order.length : UDP_BUDGET_MS / tries.length;
     let poor: Buffer | undefined;
+    const asked = new Set<string>();
     for (const server of tries) {
       if (signal.aborted) return undefined;
-      const exchange = transport === 'tcp' ? exchangeTcp : exchangeUdp;
-      const answer = await exchange(server, bytes, question, patienceMs, signal);
+      // A packet may get lost; an answer stays the same.
+      if (asked.has(server)) continue;
+      const answer =
+        transport === 'tcp'
+          ? await exchangeTcp(server, bytes, question, patienceMs, signal)
+          : await this.lanesTo(server).ask(bytes, question, patienceMs, signal);
       if (answer && !POOR.includes(rcodeOf(answer))) {
         this.silentAtMs.delete(server);
         return answer;
       }
-      if (answer) poor = answer;
-      else if (!signal.aborted) this.silentAtMs.set(server, Date.now());
+      if (answer) {
+        poor = answer;
+        asked.add(server);
+      } else if (!signal.aborted) this.silentAtMs.set(server, Date.now());
     }
     return poor;
+  }
+
+  private lanesTo(server: string): UdpLanes {
+    const known = this.lanes.get(server);
+    if (known) return known;
+    const lanes = new UdpLanes(server);
+    this.lanes.set(server, lanes);
+    return lanes;
   }
 
   private look(path: string): KnownFile {
@@ -81,6 +97,7 @@ export class Upstream {
       known.servers = nameServers(readFileSync(path).toString('utf8', 0, FILE_BYTES), this.own);
       known.signature = signature;
       this.silentAtMs.clear();
+      this.lanes.clear();
     } catch {
       // It is missing, or being replaced: the servers that were known are asked until it is there again.
       known.signature = '';
@@ -95,44 +112,14 @@ function repeated(servers: readonly string[], least: number): string[] {
   return tries;
 }
 
-type Exchange = (
+function exchangeTcp(
   server: string,
   bytes: Buffer,
   question: Buffer,
   patienceMs: number,
   signal: AbortSignal,
-) => Promise<Buffer | undefined>;
-
-/** From a port of its own, under an id of its own: an answer that was not asked for has to guess both (RFC 5452). */
-const exchangeUdp: Exchange = (server, bytes, question, patienceMs, signal) =>
-  new Promise((resolve) => {
-    const id = randomInt(0x10000);
-    const socket = createSocket(isIPv6(server) ? 'udp6' : 'udp4');
-    let ended = false;
-    const end = (answer?: Buffer): void => {
-      if (ended) return;
-      ended = true;
-      clearTimeout(timer);
-      signal.removeEventListener('abort', aborted);
-      socket.close();
-      resolve(answer && withId(answer, bytes.readUInt16BE(0)));
-    };
-    const aborted = (): void => end();
-    const timer = setTimeout(end, patienceMs);
-    signal.addEventListener('abort', aborted);
-    // Refused, unreachable, or no address of this family: the next server is asked.
-    socket.on('error', () => end());
-    socket.on('message', (answer) => {
-      if (isAnswer(answer, id, question)) end(answer);
-    });
-    // Connected: the kernel drops what comes from elsewhere, and reports a port that is closed.
-    socket.connect(PORT, server, () => {
-      if (!ended) socket.send(withId(bytes, id), (error) => error && end());
-    });
-  });
-
-const exchangeTcp: Exchange = (server, bytes, question, patienceMs, signal) =>
-  new Promise((resolve) => {
+): Promise<Buffer | undefined> {
+  return new Promise((resolve) => {
     const id = randomInt(0x10000);
     const socket = connect({ port: PORT, host: server });
     const messages = new FramedMessages();
@@ -155,3 +142,4 @@ const exchangeTcp: Exchange = (server, bytes, question, patienceMs, signal) =>
     });
     socket.on('connect', () => socket.write(framed(withId(bytes, id))));
   });
+}

@@ -40,7 +40,7 @@ export class ContainerNames {
     this.domain = domain;
     this.names = new NamedContainers(host);
     this.zone = new ZoneFile(directory, instance, { domain, pools, resolvConf, program, builtAtMs });
-    this.watch = new ResolverWatch({ directory, program, builtAtMs, log, logger }, () => this.names.hasOwn);
+    this.watch = new ResolverWatch({ directory, program, builtAtMs, log, logger }, () => this.mend());
   }
 
   /** Resolves when queries for it are answered, or when that can't be waited for. */
@@ -55,14 +55,10 @@ export class ContainerNames {
     this.write(() => this.names.gone(containerId));
   }
 
-  /** All containers of this host that run or are being started; also mends a file that is lost. */
+  /** All containers of this host that run or are being started. */
   setAll(configs: readonly ContainerConfig[]): void {
     const wanted = configs.flatMap((config) => namedContainer(config) ?? []);
     this.write(() => this.names.setAll(wanted));
-    if (this.names.hasOwn && !this.zone.isWritten) {
-      this.logger.warn('the names of this agent were gone, and are written again');
-      this.writeAll();
-    }
   }
 
   /** A part of a tenant's containers on other hosts, as it is known now. */
@@ -106,6 +102,15 @@ export class ContainerNames {
     } catch (error) {
       this.logger.error({ err: error }, 'names could not be written; they are written with the next change');
     }
+  }
+
+  /** Writes the names again when they could not be written, or are gone. @returns whether there are any */
+  private mend(): boolean {
+    if (this.names.hasOwn && !this.zone.isWritten) {
+      this.writeAll();
+      this.logger.warn('the names of this agent were gone, and are written again');
+    }
+    return this.names.hasOwn;
   }
 
   private writeAll(): void {

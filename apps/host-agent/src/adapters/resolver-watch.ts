@@ -34,10 +34,10 @@ export class ResolverWatch {
   private problem: string | undefined;
   private last: ResolverStatus | undefined;
 
-  /** @param isNeeded whether a container of this agent has a name */
+  /** @param prepare sees to it that the names are written; returns whether a container of this agent has one */
   constructor(
     private readonly options: ResolverOptions,
-    private readonly isNeeded: () => boolean,
+    private readonly prepare: () => boolean,
   ) {
     this.loop = new WorkLoop({
       pass: () => this.turn(),
@@ -71,7 +71,7 @@ export class ResolverWatch {
   }
 
   private async turn(): Promise<void> {
-    if (!this.isNeeded()) {
+    if (!this.prepare()) {
       this.last = undefined;
       this.problem = undefined;
       return;
