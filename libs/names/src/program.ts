@@ -43,11 +43,15 @@ type HandoverMessage =
 
 /** @param directory where the agents of this machine write their files */
 export async function runResolver(directory: string, builtAtMs: number): Promise<void> {
-  const inherits = process.connected;
-  const sockets = inherits ? await inheritedSockets() : await ownSockets();
+  if (!process.connected) {
+    new ResolverProgram(directory, builtAtMs, await ownSockets()).start();
+    return;
+  }
+  const { sockets, deliver } = await inheritedSockets();
   const program = new ResolverProgram(directory, builtAtMs, sockets);
   program.start();
-  if (inherits) program.takeOver();
+  deliver();
+  program.takeOver();
 }
 
 class ResolverProgram {
@@ -225,16 +229,30 @@ async function ownSockets(): Promise<Sockets> {
   }
 }
 
-function inheritedSockets(): Promise<Sockets> {
+/** A socket is read from the moment it arrives: what comes before the names are known is delivered afterwards. */
+function inheritedSockets(): Promise<{ readonly sockets: Sockets; readonly deliver: () => void }> {
   return new Promise((resolve) => {
     const found: { udp?: UdpSocket; tcp?: Server } = {};
+    const early: (() => void)[] = [];
     const take = (message: HandoverMessage, handle: unknown): void => {
-      if (message.kind === 'udp') found.udp = handle as UdpSocket;
-      if (message.kind === 'tcp') found.tcp = handle as Server;
+      if (message.kind === 'udp') {
+        const udp = (found.udp = handle as UdpSocket);
+        udp.on('message', (bytes, from) => early.push(() => udp.emit('message', bytes, from)));
+      }
+      if (message.kind === 'tcp') {
+        const tcp = (found.tcp = handle as Server);
+        tcp.on('connection', (socket) => early.push(() => tcp.emit('connection', socket)));
+      }
       const { udp, tcp } = found;
       if (!udp || !tcp) return;
       process.off('message', take);
-      resolve({ udp, tcp });
+      // Everything up to then happens in this turn of the loop, before the next packet is read.
+      udp.removeAllListeners('message');
+      tcp.removeAllListeners('connection');
+      const deliver = (): void => {
+        for (const arrived of early.splice(0)) arrived();
+      };
+      resolve({ sockets: { udp, tcp }, deliver });
     };
     process.on('message', take);
     // The process that had the port before has ended, and the port with it.

@@ -15,6 +15,7 @@ export function register(program: Command): void {
     .action(async (options: { json?: boolean }) => {
       const [
         { checkMachine },
+        { checkNames },
         { checkNetwork },
         { checkPrograms },
         { checkUserNamespaces },
@@ -22,6 +23,7 @@ export function register(program: Command): void {
         { readMachine },
       ] = await Promise.all([
         import('../doctor/machine.js'),
+        import('../doctor/names.js'),
         import('../doctor/network.js'),
         import('../doctor/programs.js'),
         import('../doctor/user-namespaces.js'),
@@ -32,6 +34,7 @@ export function register(program: Command): void {
       const checks = [
         ...checkMachine(home),
         ...checkNetwork(process.env),
+        ...(await checkNames(process.env)),
         ...checkPrograms(),
         await checkUserNamespaces(home, process.env),
       ];

@@ -37,11 +37,15 @@ export const DROP_COUNTERS = {
   queries: 'queries',
 } as const;
 
-/** Filled by the kernel: the containers that ask for names, each with its own bucket of queries. */
-export const ASKERS = 'askers';
-/** Far more than programs ask, and far less than the resolver answers. */
-const QUERIES_PER_SECOND = 1_000;
-const QUERIES_AT_ONCE = 1_000;
+/**
+ * Filled by the kernel: the containers that ask for names, and their tenants. Each has a bucket of queries. What one
+ * tenant may ask is a part of what the resolver answers on a machine that is busy with other work.
+ */
+export const BUCKETS = { askers: 'askers', tenants: 'asking_tenants' } as const;
+const QUERIES = {
+  container: 'limit rate over 300/second burst 600 packets',
+  tenant: 'limit rate over 1500/second burst 3000 packets',
+} as const;
 const MOST_ASKERS = 65_535;
 
 /** Replaces the table with its elements, in one transaction. @param elements as changeText() makes them */
@@ -79,7 +83,8 @@ ${Object.values(DROP_COUNTERS)
   set networks6 { type ipv6_addr . ipv6_addr; flags interval; }
   set services4 { type ipv4_addr . ipv4_addr . inet_proto . inet_service; flags interval; }
   set services6 { type ipv6_addr . ipv6_addr . inet_proto . inet_service; flags interval; }
-  set ${ASKERS} { type ipv4_addr; size ${MOST_ASKERS}; flags dynamic,timeout; timeout 10s; }
+  set ${BUCKETS.askers} { type ipv4_addr; size ${MOST_ASKERS}; flags dynamic,timeout; timeout 10s; }
+  set ${BUCKETS.tenants} { type mark; size ${MOST_ASKERS}; flags dynamic,timeout; timeout 10s; }
 
   # Between containers nothing is tracked: no connection of a container that is gone belongs to the next one.
   chain known4 {
@@ -106,6 +111,7 @@ ${remote.arriving}
   chain answers {
     type filter hook output priority raw; policy accept;
     ip saddr ${GATEWAY4} udp sport 53 notrack
+    ip daddr ${GATEWAY4} udp dport 53 notrack
   }
 
   chain published {
@@ -134,7 +140,8 @@ ${remote.arriving}
   }
 
   chain names {
-    update @${ASKERS} { ip saddr limit rate over ${QUERIES_PER_SECOND}/second burst ${QUERIES_AT_ONCE} packets } counter name ${queries} drop
+    update @${BUCKETS.askers} { ip saddr ${QUERIES.container} } counter name ${queries} drop
+    update @${BUCKETS.tenants} { meta mark ${QUERIES.tenant} } counter name ${queries} drop
     accept
   }
   chain to_host {
