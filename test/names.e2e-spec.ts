@@ -53,12 +53,16 @@ async function dig(...args: string[]): Promise<string> {
 
 beforeAll(async () => {
   await stack.up(2);
-  await stack.plinth('image', 'build', recipe);
-  expect((await stack.plinth('image', 'promote', 'debian-12@v1')).code).toBe(0);
-  expect((await stack.plinth('image', 'activate', 'debian-12@v1')).code).toBe(0);
 });
 afterAll(async () => {
   await stack.down();
+});
+
+it('needs an image', async () => {
+  const built = await stack.plinth('image', 'build', recipe);
+  expect(built.stderr).not.toContain('rejected');
+  expect((await stack.plinth('image', 'promote', 'debian-12@v1')).code).toBe(0);
+  expect((await stack.plinth('image', 'activate', 'debian-12@v1')).code).toBe(0);
 });
 
 describe('a container', () => {

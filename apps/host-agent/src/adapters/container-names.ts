@@ -78,6 +78,12 @@ export class ContainerNames {
     return this.watch.status;
   }
 
+  /** The resolver that runs, whichever agent has started it. */
+  get processes(): readonly number[] {
+    const pid = resolverPid(this.zone.directory);
+    return pid === undefined ? [] : [pid];
+  }
+
   /** After all containers were removed: the resolver ends unless another agent's containers have names. */
   async removeAll(): Promise<void> {
     const { directory } = this.zone;

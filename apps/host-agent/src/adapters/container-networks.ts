@@ -152,6 +152,11 @@ export class ContainerNetworks {
     return this.names.resolver;
   }
 
+  /** Processes that an agent before this one may have started, and which keep its mounts alive. */
+  get processes(): readonly number[] {
+    return this.names.processes;
+  }
+
   /** After all containers were removed. */
   async removeAll(): Promise<void> {
     await this.names.removeAll();

@@ -82,8 +82,8 @@ export class OciContainers {
   }
 
   /** Removes what an agent that was killed during starts has left mounted. Before the first start. */
-  removeStrayViews(): Promise<void> {
-    return this.runtime.removeStrayViews();
+  removeStrayViews(beside: readonly number[]): Promise<void> {
+    return this.runtime.removeStrayViews(beside);
   }
 
   expectStart(): void {
