@@ -1,6 +1,6 @@
 /** The resolver as a process, in a network of the test's: real sockets, dig, and name servers that do what they are set to. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import {
   appendFileSync,
@@ -12,7 +12,6 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -22,6 +21,7 @@ import dnsPacket from 'dns-packet';
 import { enterNewNetwork } from '@plinth/host-network';
 import { askStatus, goneLine, headerLine, type NamedContainer, type ResolverStatus, setLine } from '@plinth/names';
 import { waitFor } from './testing/agent-bench.js';
+import { NameServer } from './testing/name-server.js';
 
 const PROGRAM = resolve(import.meta.dirname, '../dist/name-resolver.js');
 const HOST = '192.0.2.1';
@@ -33,73 +33,10 @@ let builtAtMs = 1_000;
 const processes: ChildProcess[] = [];
 const servers: NameServer[] = [];
 
-/** Answers A queries with an address; one whose name begins with `long` by TCP only. */
-class NameServer {
-  queries = 0;
-  private constructor(
-    private readonly udp: Socket,
-    private readonly tcp: Server,
-    public answer: string | undefined,
-    public delayMs = 0,
-  ) {}
-
-  static async open(address: string, answer: string | undefined): Promise<NameServer> {
-    const udp = createSocket('udp4');
-    udp.bind(53, address);
-    const tcp = createServer().listen(53, address);
-    await Promise.all([once(udp, 'listening'), once(tcp, 'listening')]);
-    const server = new NameServer(udp, tcp, answer);
-    udp.on('message', (bytes, from) => void server.answerUdp(bytes, from));
-    tcp.on('connection', (socket) =>
-      socket
-        .on('error', () => undefined)
-        .on('data', (bytes) => {
-          const reply = server.reply(bytes.subarray(2), 40);
-          const length = Buffer.alloc(2);
-          length.writeUInt16BE(reply.length);
-          socket.write(Buffer.concat([length, reply]));
-        }),
-    );
-    servers.push(server);
-    return server;
-  }
-
-  close(): void {
-    this.udp.close();
-    this.tcp.close();
-  }
-
-  private async answerUdp(bytes: Buffer, { port, address }: RemoteInfo): Promise<void> {
-    this.queries += 1;
-    if (this.answer === undefined) return;
-    if (this.delayMs > 0) await delay(this.delayMs);
-    // One with another question, and one with another id: neither is the answer.
-    const wrong = dnsPacket.encode({
-      type: 'response',
-      id: bytes.readUInt16BE(0),
-      questions: [{ name: 'x', type: 'A' }],
-    });
-    this.udp.send(wrong, port, address);
-    const reply = this.reply(bytes, 1);
-    const other = Buffer.from(reply);
-    other.writeUInt16BE(bytes.readUInt16BE(0) ^ 1, 0);
-    this.udp.send(other, port, address);
-    this.udp.send(reply, port, address);
-  }
-
-  private reply(bytes: Buffer, count: number): Buffer {
-    const { id, questions = [], additionals } = dnsPacket.decode(bytes);
-    const name = questions[0]?.name ?? '';
-    const isCut = name.startsWith('long') && count === 1;
-    const answers = Array.from({ length: isCut ? 0 : name.startsWith('long') ? count : 1 }, () => ({
-      type: 'A' as const,
-      name,
-      ttl: 60,
-      data: this.answer ?? '',
-    }));
-    const flags = isCut ? dnsPacket.TRUNCATED_RESPONSE : 0;
-    return dnsPacket.encode({ type: 'response', id, flags, questions, answers, additionals });
-  }
+async function nameServer(address: string, answer: string | undefined): Promise<NameServer> {
+  const server = await NameServer.open(address, answer);
+  servers.push(server);
+  return server;
 }
 
 function container(number: number, overrides: Partial<NamedContainer> = {}): NamedContainer {
@@ -264,7 +201,7 @@ describe('names', () => {
 
 describe('other names', () => {
   it('are forwarded, and what was not asked for is no answer', async () => {
-    await NameServer.open('127.0.0.2', '198.51.100.2');
+    await nameServer('127.0.0.2', '198.51.100.2');
     write([container(1), container(2, { forwards: false })]);
     start();
     await answering();
@@ -280,8 +217,8 @@ describe('other names', () => {
   });
 
   it('are asked of the next server when one is silent or can not be reached', async () => {
-    const silent = await NameServer.open('127.0.0.2', undefined);
-    await NameServer.open('127.0.0.4', '198.51.100.4');
+    const silent = await nameServer('127.0.0.2', undefined);
+    await nameServer('127.0.0.4', '198.51.100.4');
     // One to which there is no route here, one that is silent, one that answers.
     writeFileSync(resolvConf, 'nameserver 203.0.113.1\nnameserver 127.0.0.2\nnameserver 127.0.0.4\n');
     write([container(1)]);
@@ -296,7 +233,7 @@ describe('other names', () => {
 
   it('follow the file when it is replaced, and fail in time when it is missing', async () => {
     rmSync(resolvConf);
-    await NameServer.open('127.0.0.3', '198.51.100.3');
+    await nameServer('127.0.0.3', '198.51.100.3');
     write([container(1)]);
     start();
     await answering();
@@ -339,7 +276,7 @@ describe('other names', () => {
 
 describe('the process', () => {
   it('gives its port to a newer one without a query lost, and one that does not start changes nothing', async () => {
-    const upstream = await NameServer.open('127.0.0.2', '198.51.100.2');
+    const upstream = await nameServer('127.0.0.2', '198.51.100.2');
     upstream.delayMs = 100;
     write([container(1)]);
     const old = start();
@@ -393,7 +330,7 @@ describe('the process', () => {
   });
 
   it('leaves a port that another program has', async () => {
-    await NameServer.open('169.254.1.1', '198.51.100.9');
+    await nameServer('169.254.1.1', '198.51.100.9');
     write([container(1)]);
     const child = start();
     const [code] = (await once(child, 'exit')) as [number];
@@ -413,7 +350,7 @@ describe('the process', () => {
 
   // More than that is dropped before it arrives here: names.int-spec.ts.
   it('answers others while one asker asks 2,000 times a second, and keeps its memory', async () => {
-    const upstream = await NameServer.open('127.0.0.2', undefined);
+    const upstream = await nameServer('127.0.0.2', undefined);
     write([container(1, { tenant: 'flood' }), container(2, { tenant: 'quiet' })]);
     start();
     const { pid } = await answering();

@@ -1,4 +1,4 @@
-/** The names that this agent knows: those of its own containers, and those that it is told of by the provisioner. Pure. */
+/** The names that this agent knows: those of its own containers, and those that the provisioner publishes. Pure. */
 import type { ContainerConfig } from '@plinth/contracts';
 
 export interface NamedContainer {
