@@ -290,7 +290,6 @@ function openNetworks(
       pools: [pool4, pool6],
       resolvConf: config.PLINTH_RESOLV_CONF,
       program: programs.resolver,
-      log: join(config.PLINTH_HOST_DIR, 'names.log'),
     },
     logger,
   );

@@ -1,7 +1,7 @@
 /** Names of containers: what agents write of them, and the resolver that answers queries. */
 export { addressKey, containerName, DOMAIN_PATTERN, LABEL_PATTERN } from './labels.js';
 export { MOST_NAME_SERVERS, nameServers } from './name-servers.js';
-export { NODE_OPTIONS, PID_FILE, runResolver } from './program.js';
+export { LOG_FILE, NODE_OPTIONS, PID_FILE, runResolver } from './program.js';
 export {
   type Asked,
   askStatus,

@@ -18,6 +18,8 @@ import type { ReadHeader } from './zone-journal.js';
 import { Zones } from './zones.js';
 
 export const PID_FILE = 'resolver.pid';
+/** What it prints. */
+export const LOG_FILE = 'resolver.log';
 /** Node.js options of the process: it holds little. */
 export const NODE_OPTIONS = ['--max-semi-space-size=1'];
 /** sysexits.h */
@@ -180,7 +182,7 @@ class ResolverProgram {
       child.send({ kind: 'reply', reply: reply.toString('base64'), port, address } satisfies HandoverMessage),
     );
     const end = performance.now() + DRAIN_MS;
-    while (performance.now() < end && this.resolver.inProgress + this.source.openConnections > 0) await delay(20);
+    while (performance.now() < end && this.resolver.inProgress + this.source.unfinished > 0) await delay(20);
     // What was sent to it last is on its way.
     child.disconnect();
     await delay(20);
@@ -204,7 +206,7 @@ class ResolverProgram {
 function removeOwnFiles(directory: string): void {
   try {
     if (readFileSync(join(directory, PID_FILE), 'utf8').trim() === String(process.pid))
-      rmSync(join(directory, PID_FILE), { force: true });
+      for (const name of [PID_FILE, LOG_FILE]) rmSync(join(directory, name), { force: true });
     for (const path of [directory, dirname(directory), dirname(dirname(directory))]) rmdirSync(path);
   } catch {
     // Another process uses it, or has removed it.

@@ -48,6 +48,9 @@ export async function openSockets(address: string, port: number): Promise<Socket
 export class QuerySource {
   private readonly places = new FairPlaces(CONNECTIONS, CONNECTIONS_PER_ASKER);
   private readonly connections = new Set<Socket>();
+  /** Replies that are not with the kernel yet. */
+  private sending = 0;
+  private isClosed = false;
   private relay: ((reply: Buffer, port: number, address: string) => void) | undefined;
 
   /**
@@ -78,21 +81,36 @@ export class QuerySource {
     return this.sockets;
   }
 
-  get openConnections(): number {
-    return this.connections.size;
+  /** Replies and connections that are still to be ended. */
+  get unfinished(): number {
+    return this.sending + this.connections.size;
   }
 
   send(reply: Buffer, port: number, address: string): void {
-    if (this.relay) this.relay(reply, port, address);
+    if (this.relay) {
+      this.relay(reply, port, address);
+      return;
+    }
+    this.sending += 1;
     // A reply that can't be sent is lost, as any packet may be.
-    else this.sockets.udp.send(reply, port, address, () => undefined);
+    this.sockets.udp.send(reply, port, address, () => {
+      this.sending -= 1;
+      this.closeWhenSent();
+    });
   }
 
   /** Reads no more; replies of queries in progress go out by the process that reads now. */
   handOver(relay: (reply: Buffer, port: number, address: string) => void): void {
     this.relay = relay;
-    this.sockets.udp.close();
     this.sockets.tcp.close();
+    this.closeWhenSent();
+  }
+
+  /** Of replies to queries that were read together all but the first wait for a turn of the loop; a close drops them. */
+  private closeWhenSent(): void {
+    if (!this.relay || this.sending > 0 || this.isClosed) return;
+    this.isClosed = true;
+    this.sockets.udp.close();
   }
 
   private serve(socket: Socket): void {

@@ -21,8 +21,6 @@ export interface NameOptions {
   readonly resolvConf: string;
   /** File of the resolver's program. */
   readonly program: string;
-  /** File for what the resolver prints. */
-  readonly log: string;
 }
 
 export class ContainerNames {
@@ -32,7 +30,7 @@ export class ContainerNames {
   private readonly watch: ResolverWatch;
 
   constructor(
-    { host, instance, program, log, domain, pools, resolvConf }: NameOptions,
+    { host, instance, program, domain, pools, resolvConf }: NameOptions,
     private readonly logger: Logger,
   ) {
     const builtAtMs = Math.floor(statSync(program).mtimeMs);
@@ -40,7 +38,7 @@ export class ContainerNames {
     this.domain = domain;
     this.names = new NamedContainers(host);
     this.zone = new ZoneFile(directory, instance, { domain, pools, resolvConf, program, builtAtMs });
-    this.watch = new ResolverWatch({ directory, program, builtAtMs, log, logger }, () => this.mend());
+    this.watch = new ResolverWatch({ directory, program, builtAtMs, logger }, () => this.mend());
   }
 
   /** Resolves when queries for it are answered, or when that can't be waited for. */

@@ -4,7 +4,15 @@ import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { hasCode, isMissing } from '@plinth/host-os';
-import { askStatus, NODE_OPTIONS, PID_FILE, RESOLVER_ADDRESS, RESOLVER_PORT, type ResolverStatus } from '@plinth/names';
+import {
+  askStatus,
+  LOG_FILE,
+  NODE_OPTIONS,
+  PID_FILE,
+  RESOLVER_ADDRESS,
+  RESOLVER_PORT,
+  type ResolverStatus,
+} from '@plinth/names';
 import { type Logger, WorkLoop } from '@plinth/service-kit';
 
 const PERIOD_MS = 1_000;
@@ -21,8 +29,6 @@ export interface ResolverOptions {
   readonly directory: string;
   readonly program: string;
   readonly builtAtMs: number;
-  /** File for what it prints. */
-  readonly log: string;
   readonly logger: Logger;
 }
 
@@ -95,7 +101,7 @@ export class ResolverWatch {
       const found =
         asked.kind === 'foreign'
           ? `another program answers at ${RESOLVER_ADDRESS}`
-          : `no resolver answers at port ${RESOLVER_PORT} of ${RESOLVER_ADDRESS}; ${this.options.log} has its messages`;
+          : `no resolver answers at port ${RESOLVER_PORT} of ${RESOLVER_ADDRESS}; ${join(this.options.directory, LOG_FILE)} has its messages`;
       if (this.problem !== found) this.options.logger.error({ problem: found }, 'names of containers are not answered');
       this.problem = found;
       this.last = undefined;
@@ -122,8 +128,8 @@ export class ResolverWatch {
   }
 
   private spawn(): ChildProcess {
-    const { directory, program, builtAtMs, log, logger } = this.options;
-    const file = openSync(log, 'a', 0o600);
+    const { directory, program, builtAtMs, logger } = this.options;
+    const file = openSync(join(directory, LOG_FILE), 'a', 0o600);
     const child = spawn(process.execPath, [...NODE_OPTIONS, program, directory, String(builtAtMs)], {
       detached: true,
       cwd: '/',

@@ -18,7 +18,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { hasCode, isMissing } from '@plinth/host-os';
-import { goneLine, headerLine, PID_FILE, setLine, ZONE_SUFFIX, type ZoneHeader } from '@plinth/names';
+import { goneLine, headerLine, LOG_FILE, PID_FILE, setLine, ZONE_SUFFIX, type ZoneHeader } from '@plinth/names';
 import type { NameChange, NamedContainer } from '../domain/named-containers.js';
 
 export const NAMES_DIRECTORY = '/run/plinth/names';
@@ -109,7 +109,7 @@ export class ZoneFile {
     rmSync(this.path, { force: true });
     if (!existsSync(this.directory)) return true;
     if (readdirSync(this.directory).some((name) => name.endsWith(ZONE_SUFFIX))) return false;
-    rmSync(join(this.directory, PID_FILE), { force: true });
+    for (const name of [PID_FILE, LOG_FILE]) rmSync(join(this.directory, name), { force: true });
     for (const path of [this.directory, dirname(this.directory)]) removeEmpty(path);
     return true;
   }
