@@ -40,7 +40,7 @@ const DRAIN_MS = 6_000;
 const NEXT_TRY_MS = 60_000;
 
 type HandoverMessage =
-  | { readonly kind: 'udp' | 'tcp' | 'ready' }
+  | { readonly kind: 'expecting' | 'udp' | 'tcp' | 'ready' }
   | { readonly kind: 'reply'; readonly reply: string; readonly port: number; readonly address: string };
 
 /** @param directory where the agents of this machine write their files */
@@ -167,14 +167,17 @@ class ResolverProgram {
     child.on('error', failed);
     child.on('exit', failed);
     child.on('message', (message: HandoverMessage) => {
+      // Not before it asks for them: a socket that arrives while it loads would be read, and what it reads be lost.
+      if (message.kind === 'expecting') {
+        const { udp, tcp } = this.source.handles;
+        child.send({ kind: 'udp' } satisfies HandoverMessage, udp as never);
+        child.send({ kind: 'tcp' } satisfies HandoverMessage, tcp as never);
+      }
       if (message.kind !== 'ready') return;
       isReady = true;
       clearTimeout(timer);
       void this.drain(child);
     });
-    const { udp, tcp } = this.source.handles;
-    child.send({ kind: 'udp' } satisfies HandoverMessage, udp as never);
-    child.send({ kind: 'tcp' } satisfies HandoverMessage, tcp as never);
   }
 
   private async drain(child: ChildProcess): Promise<never> {
@@ -257,6 +260,7 @@ function inheritedSockets(): Promise<{ readonly sockets: Sockets; readonly deliv
       resolve({ sockets: { udp, tcp }, deliver });
     };
     process.on('message', take);
+    process.send?.({ kind: 'expecting' } satisfies HandoverMessage);
     // The process that had the port before has ended, and the port with it.
     process.once('disconnect', () => {
       if (!found.udp || !found.tcp) process.exit(EX_UNAVAILABLE);
