@@ -17,7 +17,7 @@ const FLOORS = {
   'host-agent': [['handlers'], ['reconcile'], ['adapters'], ['domain']],
 };
 /** Files of a service that may import every room: they put it together. */
-const WIRING = '(?:main|[^/]+\\.module|config|tokens|lease-guard|[^/]+\\.worker)\\.ts$';
+const WIRING = '(?:main|[^/]+\\.module|config|tokens|lease-guard|name-resolver|[^/]+\\.worker)\\.ts$';
 const TEST = '\\.(?:spec|int-spec|e2e-spec)\\.ts$|/testing/';
 
 const nothingImportsUpward = Object.entries(FLOORS).flatMap(([app, floors]) =>

@@ -13,7 +13,7 @@ import { build } from 'esbuild';
 const top = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /** Programs beside `main`, each started by it as a process or thread of its own. */
-const BESIDE_MAIN = { 'host-agent': ['lease-guard'], distributor: ['adapters/extraction.worker'] };
+const BESIDE_MAIN = { 'host-agent': ['lease-guard', 'name-resolver'], distributor: ['adapters/extraction.worker'] };
 
 /** A native module; it finds its binary beside its own files. */
 const KEPT_OUT = ['koffi'];

@@ -16,6 +16,7 @@ const problems = [];
 const WITHOUT_IMPORT = {
   '@nestjs/platform-express': 'Nest loads it for the health and metrics endpoints',
   '@swc/core': '@swc/jest compiles with it',
+  '@types/dns-packet': 'types',
   '@types/jest': 'types',
   '@types/node': 'types',
   '@types/pg': 'types',

@@ -2,6 +2,7 @@
 import { availableParallelism, totalmem } from 'node:os';
 import { IsHostAddress, NAME_PATTERN, parseNetwork } from '@plinth/contracts';
 import { TRUSTED_KEYS_WANTED } from '@plinth/image-trust';
+import { DOMAIN_PATTERN } from '@plinth/names';
 import { ServiceConfig } from '@plinth/service-kit';
 import { IsBoolean, IsIn, IsInt, IsNumber, IsOptional, Matches, Max, Min, ValidateBy } from 'class-validator';
 import { Transform } from 'class-transformer';
@@ -128,6 +129,14 @@ export class HostAgentConfig extends ServiceConfig {
   @Min(1)
   @Max(65_535)
   PLINTH_NETWORK_TUNNEL_PORT: number = 8_473;
+
+  /** Containers' names end so: `<container>.<tenant>.<domain>`; the same on every host. */
+  @Matches(DOMAIN_PATTERN, { message: 'PLINTH_DOMAIN must be at most 125 characters of lower-case labels' })
+  PLINTH_DOMAIN: string = 'plinth.internal';
+
+  /** Where the name servers are that containers' queries for other names are sent to. */
+  @Matches(/^\//)
+  PLINTH_RESOLV_CONF: string = '/etc/resolv.conf';
 
   /** Starts in progress at the same time. */
   @IsInt()

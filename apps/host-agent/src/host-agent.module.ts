@@ -22,6 +22,7 @@ import {
 import type { NatsConnection } from 'nats';
 import { containerStats } from './adapters/container-stats.js';
 import { ContainerLogs } from './adapters/container-logs.js';
+import { ContainerNames } from './adapters/container-names.js';
 import { ContainerNetworks, type NetworkOptions } from './adapters/container-networks.js';
 import { ContainerStore } from './adapters/container-store.js';
 import { ContainerUsers } from './adapters/container-users.js';
@@ -51,6 +52,7 @@ import { HostHeartbeat } from './reconcile/host-heartbeat.js';
 import type { AgentServices } from './reconcile/agent-services.js';
 import { HealthChecks } from './reconcile/health-checks.js';
 import { LimitWatch } from './reconcile/limit-watch.js';
+import { measureNames } from './reconcile/name-metrics.js';
 import { measureNetworks } from './reconcile/network-metrics.js';
 import { removeAllContainers } from './reconcile/remove-all.js';
 import { Neighbours } from './reconcile/neighbours.js';
@@ -79,15 +81,20 @@ interface Host {
   release(): void;
 }
 
-/** @param guardProgram file of the lease guard's program */
-export async function run(guardProgram: string): Promise<void> {
+/** Files of the programs that run beside the agent. */
+export interface Programs {
+  readonly leaseGuard: string;
+  readonly resolver: string;
+}
+
+export async function run(programs: Programs): Promise<void> {
   let host: Host | undefined;
   await runService({
     name: 'host-agent',
     config: HostAgentConfig,
     consumers: ({ PLINTH_HOST }) => ({ request: hostConsumers(PLINTH_HOST), watcher: desiredConsumer(PLINTH_HOST) }),
     prepare: async ({ config, logger }) => {
-      const opened = await openHost(config, logger, guardProgram);
+      const opened = await openHost(config, logger, programs);
       const { fleet, services } = opened;
       await services.leases.open();
       await services.neighbours.load();
@@ -151,7 +158,7 @@ function hostAgentModule({ fleet, services, keys, runtimeName, stateRoot }: Host
   };
 }
 
-export async function removeAll(): Promise<void> {
+export async function removeAll(programs: Programs): Promise<void> {
   const config = loadOrExit({
     PLINTH_SERVICE_ID: 'remove-all',
     PLINTH_STORAGE_MOUNTS: 'none=/none',
@@ -164,7 +171,7 @@ export async function removeAll(): Promise<void> {
   const runtime = new OciRuntime({ stateDirectory: state.runtime });
   await removeAllContainers(
     runtime,
-    ContainerNetworks.open(networkOptions(config, runtime), logger),
+    openNetworks(config, runtime, programs, undefined, logger),
     new ContainerStore(state.containers),
     logger,
   );
@@ -191,7 +198,7 @@ async function openTrustedKeys(directory: string, logger: Logger): Promise<Trust
   }
 }
 
-async function openHost(config: HostAgentConfig, logger: Logger, guardProgram: string): Promise<Host> {
+async function openHost(config: HostAgentConfig, logger: Logger, programs: Programs): Promise<Host> {
   const keys = await openTrustedKeys(config.PLINTH_TRUSTED_KEYS, logger);
   const lock = lockOrExit(config.PLINTH_HOST_DIR);
   const state = await openStateDirectory(config.PLINTH_HOST_DIR, config.PLINTH_HOST);
@@ -210,8 +217,9 @@ async function openHost(config: HostAgentConfig, logger: Logger, guardProgram: s
   logger.info({ diskLimits: volumeLimits.describe() }, 'limits of data volumes');
   const volumes = new DataVolumes(storage, volumeLimits);
   const remote = await tunnelOptions(config, logger);
-  const networks = ContainerNetworks.open({ ...networkOptions(config, runtime), remote }, logger);
+  const networks = openNetworks(config, runtime, programs, remote, logger);
   measureNetworks(networks);
+  measureNames(networks);
   const overlap = networks.overlap();
   if (overlap !== undefined) throw new ConfigError([overlap]);
   const services: AgentServices = {
@@ -233,7 +241,7 @@ async function openHost(config: HostAgentConfig, logger: Logger, guardProgram: s
     leases: new LeaseWatch({
       host: config.PLINTH_HOST,
       hostDirectory: state.root,
-      guardProgram,
+      guardProgram: programs.leaseGuard,
       storage,
       ttlSeconds: config.PLINTH_LEASE_SECONDS,
       bootId,
@@ -276,8 +284,26 @@ function openUsers(
   return users;
 }
 
-function networkOptions(config: HostAgentConfig, { instance }: OciRuntime): NetworkOptions {
-  return { instance, pool4: config.PLINTH_ADDRESS_POOL, pool6: config.PLINTH_ADDRESS_POOL6 };
+function openNetworks(
+  config: HostAgentConfig,
+  { instance }: OciRuntime,
+  programs: Programs,
+  remote: NetworkOptions['remote'],
+  logger: Logger,
+): ContainerNetworks {
+  const { PLINTH_ADDRESS_POOL: pool4, PLINTH_ADDRESS_POOL6: pool6 } = config;
+  const names = new ContainerNames(
+    {
+      host: config.PLINTH_HOST,
+      instance,
+      domain: config.PLINTH_DOMAIN,
+      pools: [pool4, pool6],
+      resolvConf: config.PLINTH_RESOLV_CONF,
+      program: programs.resolver,
+    },
+    logger,
+  );
+  return ContainerNetworks.open({ instance, pool4, pool6, remote }, names, logger);
 }
 
 /** How containers of other hosts are reached; undefined: they are not. */

@@ -15,7 +15,11 @@ if (process.argv.includes(ENABLE)) enableDiskLimits(process.argv[process.argv.in
 else {
   await enterPrivateMountNamespace();
   const { removeAll, run } = await import('./host-agent.module.js');
-  await (process.argv.includes('--remove-all') ? removeAll() : run(join(import.meta.dirname, 'lease-guard.js')));
+  const programs = {
+    leaseGuard: join(import.meta.dirname, 'lease-guard.js'),
+    resolver: join(import.meta.dirname, 'name-resolver.js'),
+  };
+  await (process.argv.includes('--remove-all') ? removeAll(programs) : run(programs));
 }
 
 function enableDiskLimits(directory: string | undefined): void {

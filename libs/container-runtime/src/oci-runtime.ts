@@ -196,9 +196,13 @@ export class OciRuntime {
     return cgroupPath(id, this.instance);
   }
 
-  /** Removes what a process that was killed during starts has left mounted. Before the first start of this process. */
-  removeStrayViews(): Promise<void> {
-    return this.#users.removeStrayViews(knownIds(this.paths).flatMap((id) => conmonPid(this.paths, id) ?? []));
+  /**
+   * Removes what a process that was killed during starts has left mounted. Before the first start of this process.
+   * @param beside other processes that it may have started, and which keep its mounts alive
+   */
+  removeStrayViews(beside: readonly number[] = []): Promise<void> {
+    const monitors = knownIds(this.paths).flatMap((id) => conmonPid(this.paths, id) ?? []);
+    return this.#users.removeStrayViews([...monitors, ...beside]);
   }
 
   /** Removes what this process has mounted for starts; containers go on. */

@@ -16,6 +16,7 @@ export function register(program: Command): void {
       const [
         { checkMachine },
         { checkLimits },
+        { checkNames },
         { checkNetwork },
         { checkPrograms },
         { checkUserNamespaces },
@@ -24,6 +25,7 @@ export function register(program: Command): void {
       ] = await Promise.all([
         import('../doctor/machine.js'),
         import('../doctor/limits.js'),
+        import('../doctor/names.js'),
         import('../doctor/network.js'),
         import('../doctor/programs.js'),
         import('../doctor/user-namespaces.js'),
@@ -34,6 +36,7 @@ export function register(program: Command): void {
       const checks = [
         ...checkMachine(home),
         ...checkNetwork(process.env),
+        ...(await checkNames(process.env)),
         ...checkPrograms(),
         await checkUserNamespaces(home, process.env),
         ...checkLimits(home, process.env),

@@ -3,8 +3,9 @@ import type { Command } from 'commander';
 import { withClient } from '../connection.js';
 import { ClientError } from '@plinth/client';
 import { print } from '../output/print.js';
-import { describeEgress, describePorts } from '../output/network-view.js';
 import { describeBandwidth, describeIo, describeLimits, describeReachedLimit } from '../output/limits-view.js';
+import { containerName } from '@plinth/names';
+import { describeEgress, describePorts, domainOf } from '../output/network-view.js';
 import { age, bytes, counted, table } from '../output/table.js';
 import { type SharedOptions, withShared, withTenant } from './options.js';
 
@@ -84,6 +85,7 @@ function describe(found: ContainerDetails & { readonly stats: ContainerStats | n
       ['network', config.network],
       ['users', config.hostUsers === true ? "the host's" : 'its own, where its host can'],
       ['address', found.address && `${found.address.ipv4}, ${found.address.ipv6}`],
+      ['known as', found.address && containerName(found.name, found.tenant, domainOf(process.env))],
       ['ports', describePorts(found.ports)],
       ['egress', config.egress ? describeEgress(config.egress) : null],
       ['bandwidth', describeBandwidth(config.bandwidth)],

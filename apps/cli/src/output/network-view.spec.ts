@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { describeEgress, describePorts } from './network-view.js';
+import { describeEgress, describePorts, domainOf } from './network-view.js';
 
 const PORT = { protocol: 'tcp' as const, hostPort: 8080, containerPort: 80 };
 
@@ -24,3 +24,9 @@ describe('egress for people', () => {
     [{ policy: 'list' as const, to: [{ network: '::/0' }, { network: '10.0.0.0/8' }] }, '::/0; 10.0.0.0/8'],
   ])('%j', (egress, text) => expect(describeEgress(egress)).toBe(text));
 });
+
+it.each([
+  [{}, 'plinth.internal'],
+  [{ PLINTH_DOMAIN: 'cloud.example' }, 'cloud.example'],
+  [{ PLINTH_DOMAIN: 'No Domain' }, 'plinth.internal'],
+])('names end so with %j', (environment, domain) => expect(domainOf(environment)).toBe(domain));

@@ -1,4 +1,5 @@
 /** A container's network for people. */
+import { DOMAIN_PATTERN } from '@plinth/names';
 import type { ContainerConfig, EgressRule, PublishedPort } from '@plinth/contracts';
 
 /** `8080->80/tcp`, `192.0.2.1:8080->80/tcp`: port of the host, port of the container. */
@@ -19,4 +20,9 @@ export function describeEgress(egress: NonNullable<ContainerConfig['egress']>): 
 function describeRule({ network, protocol, ports }: EgressRule): string {
   const where = ports === undefined ? network : `${network} port ${ports.join(',')}`;
   return protocol === undefined ? where : `${where} ${protocol}`;
+}
+
+/** Names of containers end so; the agents' default where it is not set. */
+export function domainOf({ PLINTH_DOMAIN: domain }: NodeJS.ProcessEnv): string {
+  return domain !== undefined && DOMAIN_PATTERN.test(domain) ? domain : 'plinth.internal';
 }

@@ -1,6 +1,12 @@
 /** Makes the spec for the container runtime from a config, its image and its volumes. */
 import { join } from 'node:path';
-import { checkBeforeMount, type ContainerSpec, instanceSpec, type PremountReason } from '@plinth/container-runtime';
+import {
+  checkBeforeMount,
+  type ContainerSpec,
+  type InstancePlace,
+  instanceSpec,
+  type PremountReason,
+} from '@plinth/container-runtime';
 import type { ContainerConfig, ContainerFailureReason } from '@plinth/contracts';
 import type { StorageMounts } from '../domain/storage-mounts.js';
 import type { StartFailure } from '../domain/planner.js';
@@ -15,6 +21,7 @@ export function containerSpec(
   softwarePath: string | undefined,
   users: ContainerSpec['users'],
   io: HostIo,
+  names: NonNullable<InstancePlace['names']>,
 ): ContainerSpec {
   return {
     ...instanceSpec(config, image, {
@@ -23,6 +30,7 @@ export function containerSpec(
       users,
       io: ioResources(config.limits.io, io.disks.get(config.storageNode), io.controls),
       mostOpenFiles: io.mostOpenFiles,
+      names,
     }),
     labels: {
       [RUN_GENERATION_LABEL]: String(config.runGeneration),

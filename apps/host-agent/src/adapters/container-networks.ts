@@ -1,8 +1,9 @@
 /** Interfaces, addresses and rules of this host's containers, in terms of their configs. */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ContainerConfig, Neighbour } from '@plinth/contracts';
+import type { ContainerConfig, Neighbour, TenantNeighbours } from '@plinth/contracts';
 import {
   type DropCounts,
+  GATEWAY4,
   HostNetwork,
   type HostNetworkOptions,
   type LinkCounters,
@@ -10,9 +11,11 @@ import {
   networkProblem,
   type Repairs,
 } from '@plinth/host-network';
+import type { ResolverStatus } from '@plinth/names';
 import type { Logger } from '@plinth/service-kit';
 import { networkOf } from '../domain/networked.js';
 import type { StartFailure } from '../domain/planner.js';
+import type { ContainerNames } from './container-names.js';
 
 const INTERFACES_PATIENCE_MS = 2_000;
 
@@ -23,25 +26,22 @@ export class ContainerNetworks {
     private readonly options: NetworkOptions,
     /** Absent: the machine can't give one, or it is closed. */
     private network: HostNetwork | undefined,
+    private readonly names: ContainerNames,
     /** Why containers here have no network of their own; undefined: they can. */
     readonly problem: string | undefined,
     private readonly logger: Logger,
   ) {}
 
   /** Tries what it needs; changes nothing. */
-  static open(options: NetworkOptions, logger: Logger): ContainerNetworks {
+  static open(options: NetworkOptions, names: ContainerNames, logger: Logger): ContainerNetworks {
     options = withoutImpossibleTunnel(options, logger);
     const network = HostNetwork.open({ ...options, nowMs: Date.now() });
-    if (typeof network === 'string') return ContainerNetworks.without(options, network, logger);
-    const problem = networkProblem();
-    if (problem === undefined) return new ContainerNetworks(options, network, undefined, logger);
-    network.close();
-    return ContainerNetworks.without(options, problem, logger);
-  }
-
-  private static without(options: NetworkOptions, problem: string, logger: Logger): ContainerNetworks {
+    const problem = typeof network === 'string' ? network : networkProblem();
+    if (problem === undefined && typeof network !== 'string')
+      return new ContainerNetworks(options, network, names, undefined, logger);
+    if (typeof network !== 'string') network.close();
     logger.warn({ problem }, 'containers on this host have no network of their own: the machine can not give them one');
-    return new ContainerNetworks(options, undefined, problem, logger);
+    return new ContainerNetworks(options, undefined, names, problem, logger);
   }
 
   /** Where other hosts reach the containers of this one; undefined: they do not. */
@@ -50,11 +50,16 @@ export class ContainerNetworks {
   }
 
   /** Replaces what is known of a part of a tenant's containers on other hosts. */
-  setNeighbours(part: string, tenant: number, containers: readonly Neighbour[]): void {
+  setNeighbours(
+    part: string,
+    { tenant, tenantNumber }: Pick<TenantNeighbours, 'tenant' | 'tenantNumber'>,
+    containers: readonly Neighbour[],
+  ): void {
     const reached = containers.flatMap(({ ipv4, ipv6, hostAddress }) =>
-      hostAddress === undefined ? [] : [{ ipv4, ipv6, tenant, hostAddress }],
+      hostAddress === undefined ? [] : [{ ipv4, ipv6, tenant: tenantNumber, hostAddress }],
     );
     this.network?.setRemote(part, reached);
+    this.names.setNeighbours(part, tenant, containers);
   }
 
   /** What is wrong with the pools of addresses on this host; undefined: nothing. */
@@ -82,15 +87,18 @@ export class ContainerNetworks {
     };
   }
 
-  /** Before its first process is let go: interface, address and rules. @param pid of that process */
-  attach(config: ContainerConfig, pid: number): StartFailure | undefined {
+  /** Before its first process is let go: interface, address, rules and name. @param pid of that process */
+  async attach(config: ContainerConfig, pid: number): Promise<StartFailure | undefined> {
     const wanted = networkOf(config);
     if (wanted === undefined || this.network === undefined) return undefined;
     const result = this.network.attach({ ...wanted, pid });
-    return result.ok ? undefined : { reason: result.reason, message: result.message };
+    if (!result.ok) return { reason: result.reason, message: result.message };
+    await this.names.add(config);
+    return undefined;
   }
 
   detach(containerId: string): void {
+    this.names.remove(containerId);
     this.network?.detach(containerId);
   }
 
@@ -106,6 +114,7 @@ export class ContainerNetworks {
       // The containers run as before; the periodic check tries it again.
       this.logger.error({ err: error }, 'the network of running containers could not be taken over');
     }
+    if (this.network !== undefined) this.names.takeOver(running.map(({ config }) => config));
   }
 
   /**
@@ -115,6 +124,7 @@ export class ContainerNetworks {
   check(configs: readonly ContainerConfig[], pidOf: (containerId: string) => number | undefined): void {
     const wanted = configs.flatMap((config) => networkOf(config) ?? []);
     this.log(this.network?.check(wanted, pidOf, Date.now()));
+    if (this.network !== undefined) this.names.setAll(configs);
   }
 
   /** Cheap enough for several times a second. */
@@ -132,8 +142,24 @@ export class ContainerNetworks {
     return this.network?.drops();
   }
 
+  /** For a container's resolv.conf. */
+  get resolution(): { readonly domain: string; readonly nameServer: string } {
+    return { domain: this.names.domain, nameServer: GATEWAY4 };
+  }
+
+  /** What the resolver of the machine has reported last; undefined: none answers, or none is needed. */
+  get resolver(): ResolverStatus | undefined {
+    return this.names.resolver;
+  }
+
+  /** Processes that an agent before this one may have started, and which keep its mounts alive. */
+  get processes(): readonly number[] {
+    return this.names.processes;
+  }
+
   /** After all containers were removed. */
   async removeAll(): Promise<void> {
+    await this.names.removeAll();
     // The kernel takes the interfaces of ended containers away together; one after the other would take longer.
     const end = performance.now() + INTERFACES_PATIENCE_MS;
     while (this.network?.hasInterfaces === true && performance.now() < end) await delay(20);
@@ -141,6 +167,7 @@ export class ContainerNetworks {
   }
 
   close(): void {
+    this.names.close();
     this.network?.close();
     // Its descriptors may be those of something else from now on.
     this.network = undefined;

@@ -82,8 +82,8 @@ export class OciContainers {
   }
 
   /** Removes what an agent that was killed during starts has left mounted. Before the first start. */
-  removeStrayViews(): Promise<void> {
-    return this.runtime.removeStrayViews();
+  removeStrayViews(beside: readonly number[]): Promise<void> {
+    return this.runtime.removeStrayViews(beside);
   }
 
   expectStart(): void {
@@ -93,10 +93,12 @@ export class OciContainers {
   /** @param beforeLetGo what must be there before the first process is let go; called with its pid */
   async start(
     spec: ContainerSpec,
-    beforeLetGo: (pid: number) => StartFailure | undefined = () => undefined,
+    beforeLetGo: (pid: number) => Promise<StartFailure | undefined> = () => Promise.resolve(undefined),
   ): Promise<{ readonly ok: true; readonly value: Started } | { readonly ok: false; readonly failure: StartFailure }> {
     let refused: StartFailure | undefined;
-    const result = await this.runtime.start(spec, { onCreated: (pid) => (refused = beforeLetGo(pid))?.message });
+    const result = await this.runtime.start(spec, {
+      onCreated: async (pid) => (refused = await beforeLetGo(pid))?.message,
+    });
     if (!result.ok) {
       if (result.reason === 'refused' && refused) return { ok: false, failure: refused };
       return { ok: false, failure: { reason: REASONS[result.reason], message: result.message } };

@@ -253,7 +253,15 @@ async function checkBeforeStart(
         `the config requires ${config.contentDigest}`,
     );
   }
-  const spec = containerSpec(config, image.value, data, softwarePath(config, storage), whose.value, io);
+  const spec = containerSpec(
+    config,
+    image.value,
+    data,
+    softwarePath(config, storage),
+    whose.value,
+    io,
+    networks.resolution,
+  );
   const failure = premountFailure(config, spec, image.value, storage);
   return failure ? { ok: false, failure } : { ok: true, value: spec };
 }

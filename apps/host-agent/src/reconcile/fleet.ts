@@ -44,7 +44,7 @@ export class Fleet {
     for (const { id, problems } of unreadable)
       logger.error({ containerId: id, problems }, 'stored config is not readable; it comes again from the bus');
     await reporter.recover();
-    await containers.removeStrayViews();
+    await containers.removeStrayViews(this.services.networks.processes);
     const observed = containers.observeAll();
     if (containers.watchExits((id) => this.actors.get(id)?.observeAgain()) === 'poll')
       logger.warn('no inotify instance is left: exits are noticed a second late; raise fs.inotify.max_user_instances');

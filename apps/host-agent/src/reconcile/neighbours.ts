@@ -84,7 +84,7 @@ export class Neighbours {
     else this.known.delete(name);
     this.networks.setNeighbours(
       name,
-      part.tenantNumber,
+      part,
       part.containers.filter(({ host }) => host !== this.host),
     );
   }

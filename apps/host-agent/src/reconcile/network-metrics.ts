@@ -41,6 +41,7 @@ export function measureNetworks(networks: ContainerNetworks): void {
       this.inc({ reason: 'egress-policy' }, drops.egress);
       this.inc({ reason: 'underlay' }, drops.underlay);
       this.inc({ reason: 'tunnel' }, drops.tunnel);
+      this.inc({ reason: 'too-many-queries' }, drops.queries);
     },
   });
 }

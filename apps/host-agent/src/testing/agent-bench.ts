@@ -247,8 +247,8 @@ export class AgentBench {
     return cgroupProcesses(cgroupPath(containerId, instanceName(join(this.hostDirectoryOf(host), 'runtime'))));
   }
 
-  exec(query: ExecQuery): Promise<StreamedResult> {
-    return this.streamed(agentExec(this.host), query);
+  exec(query: ExecQuery, host = this.host): Promise<StreamedResult> {
+    return this.streamed(agentExec(host), query);
   }
 
   /** @param onOutput called with standard output as it arrives */

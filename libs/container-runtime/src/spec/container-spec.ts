@@ -39,12 +39,23 @@ export interface ContainerSpec {
   readonly users: 'own' | 'host';
   /** `isolated`: loopback only. `host`: the host's network and resolver, for build steps. */
   readonly network: 'isolated' | 'host';
+  /** Absent: it has neither an address nor a name server. */
+  readonly names?: ContainerNames;
   /** Name of the signal that asks the first process to end, e.g. `SIGTERM`. */
   readonly stopSignal: string;
   /** Build steps only: the tree itself is writable and no mount plan is applied. */
   readonly writableRoot?: boolean;
   /** Kept in the bundle for callers that list containers; never shown to the runtime. */
   readonly labels?: Readonly<Record<string, string>>;
+}
+
+/** How a container finds others, and itself, by name. */
+export interface ContainerNames {
+  /** Its own. */
+  readonly addresses: readonly string[];
+  readonly nameServer: string;
+  /** Names without a dot are looked for in it, and its own name is one of it. */
+  readonly domain: string;
 }
 
 /** Ids in the container. One that is not root has no capabilities. */

@@ -21,18 +21,20 @@ export function etcLayer(spec: ContainerSpec): readonly LayerEntry[] {
     { path: 'etc/timezone', type: 'file', text: `${spec.timezone}\n`, mode: 0o644 },
     { path: 'etc/hostname', type: 'file', text: `${spec.hostname}\n`, mode: 0o644 },
     { path: 'etc/hosts', type: 'file', text: hostsFile(spec), mode: 0o644 },
-    ...(spec.network === 'host' ? [] : [resolverFile()]),
+    ...(spec.network === 'host' ? [] : [resolverFile(spec)]),
     ...(isSystemContainer(spec) ? [machineIdFile(spec)] : []),
     { path: 'etc/environment', type: 'file', text: pamEnvironment(spec.environment), mode: 0o644 },
     { path: 'etc/profile.d/plinth.sh', type: 'file', text: shellEnvironment(spec.environment), mode: 0o644 },
   ];
 }
 
-/** hosts(5): `localhost`, and the container's own name on Debian's second loopback address. */
-function hostsFile({ hostname }: ContainerSpec): string {
+/** hosts(5): `localhost`, and the container's own name: on Debian's second loopback address when it has no other. */
+function hostsFile({ hostname, names }: ContainerSpec): string {
   return [
     '127.0.0.1 localhost',
-    `127.0.1.1 ${hostname}`,
+    ...(names
+      ? names.addresses.map((address) => `${address} ${hostname}.${names.domain} ${hostname}`)
+      : [`127.0.1.1 ${hostname}`]),
     '::1 localhost ip6-localhost ip6-loopback',
     'ff02::1 ip6-allnodes',
     'ff02::2 ip6-allrouters',
@@ -41,8 +43,11 @@ function hostsFile({ hostname }: ContainerSpec): string {
 }
 
 /** resolv.conf(5): nothing of the host's. With the host's network the image's own file stays. */
-function resolverFile(): LayerEntry {
-  return { path: 'etc/resolv.conf', type: 'file', text: '# This container has no name server.\n', mode: 0o644 };
+function resolverFile({ names }: ContainerSpec): LayerEntry {
+  const text = names
+    ? `nameserver ${names.nameServer}\nsearch ${names.domain}\noptions ndots:1 timeout:2 attempts:2\n`
+    : '# This container has no name server.\n';
+  return { path: 'etc/resolv.conf', type: 'file', text, mode: 0o644 };
 }
 
 function machineIdFile({ id }: ContainerSpec): LayerEntry {

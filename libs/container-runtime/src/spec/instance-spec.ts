@@ -27,13 +27,15 @@ export interface InstancePlace {
   readonly io?: IoResources;
   /** More than the host's own programs may have open it can't allow. */
   readonly mostOpenFiles?: number;
+  /** Where names are answered, and how they end, for a container with an address. */
+  readonly names?: { readonly nameServer: string; readonly domain: string };
 }
 
 /** What a container config means on an image: the config's value, else the image's. Pure. */
 export function instanceSpec(
   config: ContainerConfig,
   image: InstanceImage,
-  { dataPath, softwarePath, users, io, mostOpenFiles = Infinity }: InstancePlace,
+  { dataPath, softwarePath, users, io, mostOpenFiles = Infinity, names }: InstancePlace,
 ): ContainerSpec {
   const { openFiles } = config.limits;
   return {
@@ -68,6 +70,15 @@ export function instanceSpec(
     users,
     // An interface is added from outside: until then there is a loopback only.
     network: config.network === 'host' ? 'host' : 'isolated',
+    ...(names !== undefined &&
+      config.network === 'container' &&
+      config.address !== undefined && {
+        names: {
+          nameServer: names.nameServer,
+          domain: `${config.tenant}.${names.domain}`,
+          addresses: [config.address.ipv4, config.address.ipv6],
+        },
+      }),
     stopSignal: config.stopSignal ?? image.stopSignal,
   };
 }

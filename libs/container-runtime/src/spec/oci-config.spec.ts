@@ -140,6 +140,21 @@ describe('buildOciConfig', () => {
     expect(etcLayer({ ...init, id: 'f'.repeat(32) })).not.toContainEqual(expect.objectContaining({ text }));
   });
 
+  it('has its own name and address, and the name server, when it has an address', () => {
+    const names = { addresses: ['10.64.0.7', 'fd00::7'], nameServer: '169.254.1.1', domain: 'acme.plinth.internal' };
+    const texts = new Map(
+      etcLayer({ ...base, hostname: 'shop-1', names }).flatMap((entry) =>
+        entry.type === 'file' ? [[entry.path, entry.text] as const] : [],
+      ),
+    );
+    expect(texts.get('etc/hosts')).toContain(
+      '127.0.0.1 localhost\n10.64.0.7 shop-1.acme.plinth.internal shop-1\nfd00::7 shop-1.acme.plinth.internal shop-1\n::1',
+    );
+    expect(texts.get('etc/resolv.conf')).toBe(
+      'nameserver 169.254.1.1\nsearch acme.plinth.internal\noptions ndots:1 timeout:2 attempts:2\n',
+    );
+  });
+
   it("never shows the host's kernel objects to a user namespace on the host's network", () => {
     const spec = { ...base, users: 'own', network: 'host' } as const;
     const { linux, mounts } = buildOciConfig(spec, { ...inputs, firstId: 655_360 });

@@ -2,6 +2,7 @@
 import { canonicalAddress, familyOf, type Family } from '../address.js';
 import type { ContainerNetwork } from '../container-network.js';
 import { egressParts } from './egress-ranges.js';
+import { BUCKETS } from './ruleset.js';
 
 export interface Element {
   /** Name of its set or map. */
@@ -16,6 +17,8 @@ export interface Element {
 export interface AttachedNetwork extends ContainerNetwork {
   readonly interface: string;
 }
+
+const FILLED_BY_KERNEL: readonly string[] = Object.values(BUCKETS);
 
 const parts = (...each: readonly (string | number)[]): string => each.join(' . ');
 
@@ -111,7 +114,7 @@ export function elementsInListing(listing: unknown): Element[] {
   const { nftables } = listing as { nftables: readonly Record<string, unknown>[] };
   return nftables.flatMap((item) => {
     const set = (item['set'] ?? item['map']) as { name: string; elem?: readonly unknown[] } | undefined;
-    if (set === undefined) return [];
+    if (set === undefined || FILLED_BY_KERNEL.includes(set.name)) return [];
     return (set.elem ?? []).map((elem): Element => {
       if (item['map'] === undefined) return { set: set.name, key: listedKey(elem) };
       const [key, value] = elem as readonly [unknown, unknown];

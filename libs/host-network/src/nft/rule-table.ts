@@ -107,6 +107,7 @@ export class RuleTable {
       egress: of('egress'),
       underlay: of('underlay'),
       tunnel: of('tunnel'),
+      queries: of('queries'),
     };
   }
 

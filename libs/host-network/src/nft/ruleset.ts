@@ -33,14 +33,27 @@ export const DROP_COUNTERS = {
   underlay: 'underlay',
   /** Out of the tunnel, or to it: from an unknown host, or from what is no container of the tenant that it claims. */
   tunnel: 'tunnel',
+  /** Queries for names above what one container may ask. */
+  queries: 'queries',
 } as const;
+
+/**
+ * Filled by the kernel: the containers that ask for names, and their tenants. Each has a bucket of queries. What one
+ * tenant may ask is a part of what the resolver answers on a machine that is busy with other work.
+ */
+export const BUCKETS = { askers: 'askers', tenants: 'asking_tenants' } as const;
+const QUERIES = {
+  container: 'limit rate over 300/second burst 600 packets',
+  tenant: 'limit rate over 1500/second burst 3000 packets',
+} as const;
+const MOST_ASKERS = 65_535;
 
 /** Replaces the table with its elements, in one transaction. @param elements as changeText() makes them */
 export function tableText(options: RulesetOptions, elements: string): string {
   const { table, prefix, pool4, pool6 } = options;
   const own = `"${prefix}*"`;
   const any = `"${ANY_PREFIX}*"`;
-  const { spoofed, toHost, refused, egress, underlay } = DROP_COUNTERS;
+  const { spoofed, toHost, refused, egress, underlay, queries } = DROP_COUNTERS;
   const remote = remoteRules(options);
   return `
 add table inet ${table}
@@ -70,10 +83,14 @@ ${Object.values(DROP_COUNTERS)
   set networks6 { type ipv6_addr . ipv6_addr; flags interval; }
   set services4 { type ipv4_addr . ipv4_addr . inet_proto . inet_service; flags interval; }
   set services6 { type ipv6_addr . ipv6_addr . inet_proto . inet_service; flags interval; }
+  set ${BUCKETS.askers} { type ipv4_addr; size ${MOST_ASKERS}; flags dynamic,timeout; timeout 10s; }
+  set ${BUCKETS.tenants} { type mark; size ${MOST_ASKERS}; flags dynamic,timeout; timeout 10s; }
 
   # Between containers nothing is tracked: no connection of a container that is gone belongs to the next one.
   chain known4 {
     ip daddr ${pool4} notrack
+    # Nor are queries: one container could fill the table of connections with them.
+    ip daddr ${GATEWAY4} udp dport 53 notrack
     accept
   }
   chain known6 {
@@ -89,6 +106,12 @@ ${remote.arriving}
     meta mark set iifname . ip6 saddr map @tenant6 goto known6
     ip6 saddr { ::, fe80::/10 } ip6 daddr ff02::/16 drop
     counter name ${spoofed} drop
+  }
+
+  chain answers {
+    type filter hook output priority raw; policy accept;
+    ip saddr ${GATEWAY4} udp sport 53 notrack
+    ip daddr ${GATEWAY4} udp dport 53 notrack
   }
 
   chain published {
@@ -116,11 +139,17 @@ ${remote.arriving}
     iifname ${any} oifname ${own} ct status dnat masquerade
   }
 
+  chain names {
+    update @${BUCKETS.askers} { ip saddr ${QUERIES.container} } counter name ${queries} drop
+    update @${BUCKETS.tenants} { meta mark ${QUERIES.tenant} } counter name ${queries} drop
+    accept
+  }
   chain to_host {
     type filter hook input priority filter; policy accept;
     iifname != ${own} accept
+    ip daddr ${GATEWAY4} udp dport 53 goto names
     ct state established,related accept
-    ip daddr ${GATEWAY4} meta l4proto { tcp, udp } th dport 53 accept
+    ip daddr ${GATEWAY4} tcp dport 53 goto names
     ip daddr ${GATEWAY4} icmp type echo-request accept
     meta l4proto icmpv6 accept
     counter name ${toHost} drop
