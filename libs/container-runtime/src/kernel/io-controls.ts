@@ -4,7 +4,7 @@
  * Depends on: the throttle files of blkio (version 1) or the controller io (version 2), the scheduler BFQ or the cost
  * model for weights, and the numbers of devices as /sys/dev/block shows them. Seen with Linux 6.18, version 1: there
  * writes that are cached are not counted for the container that made them.
- * Noticed by: io-controls.int-spec.ts.
+ * Noticed by: the limits.int-spec.ts of the host agent.
  * Instead: a machine that lacks it says so in its heartbeat, and holds the other limits.
  */
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';

@@ -3,7 +3,7 @@
  *
  * Depends on: `oom_kill` in memory.oom_control (version 1) and memory.events (version 2), `max` in pids.events, and
  * cpu.stat, as cgroups(7) and the kernel's documentation describe them. Seen with Linux 6.18.
- * Noticed by: limit-events.int-spec.ts.
+ * Noticed by: the limits.int-spec.ts of the host agent.
  * Instead: a file or line that is missing counts as never.
  */
 import { readFileSync, statfsSync } from 'node:fs';
