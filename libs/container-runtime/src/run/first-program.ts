@@ -1,5 +1,6 @@
-import { readlinkSync, type Stats, statSync } from 'node:fs';
+import { readlinkSync, statSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import { hasCode } from '@plinth/host-os';
 import { firstProcess } from '../kernel/runtime-state.js';
 import type { RuntimeBinary } from './runtime-binary.js';
 import type { RuntimePaths } from './runtime-paths.js';
@@ -22,11 +23,13 @@ function isStillRuntime(binary: RuntimeBinary, paths: RuntimePaths, id: string):
   if (pid === undefined) return false;
   const program = `/proc/${pid}/exe`;
   try {
-    const [ours, its] = [statSync(binary.path), statSync(program)] satisfies [Stats, Stats];
+    const ours = statSync(binary.path);
+    const its = statSync(program);
     // Runtimes execute a copy of themselves where they can't protect the file.
     return (ours.dev === its.dev && ours.ino === its.ino) || readlinkSync(program).startsWith(`/memfd:${binary.name}_`);
-  } catch {
-    // It has ended, which the runtime finds too.
-    return false;
+  } catch (error) {
+    // It has ended, or may not be looked at: the runtime finds either.
+    if (hasCode(error, 'ENOENT', 'ESRCH', 'EACCES', 'EPERM')) return false;
+    throw error;
   }
 }
