@@ -10,6 +10,8 @@ const project = (displayName, testMatch) => ({
   testEnvironment: 'node',
   extensionsToTreatAsEsm: ['.ts'],
   moduleNameMapper: {
+    '^@plinth/container-runtime/private-mount-namespace$':
+      '<rootDir>/libs/container-runtime/src/kernel/private-mount-namespace.ts',
     '^@plinth/service-kit/messaging$': '<rootDir>/libs/service-kit/src/messaging-entry.ts',
     '^@plinth/([a-z-]+)$': '<rootDir>/libs/$1/src/index.ts',
     '^(\\.{1,2}/.*)\\.js$': '$1',

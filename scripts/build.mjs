@@ -1,10 +1,11 @@
 /**
- * `npm run build`: compiles every project (`tsc -b`), then makes each program one file, `apps/<name>/dist/<program>.js`,
- * with the packages that it uses: docs/adr/0009-programs-are-one-file.md. What has not changed is not made again.
+ * `npm run build`: compiles every project (`tsc -b`), then puts each program with the packages that it uses into one
+ * file and a few parts that it loads when they are needed, in `apps/<name>/dist/`: docs/adr/0009-programs-are-bundled.md.
+ * What has not changed is not made again.
  * `npm run build -- apps/cli …` builds those applications and what they need.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,6 +15,8 @@ const top = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /** Programs beside `main`, each started by it as a process or thread of its own. */
 const BESIDE_MAIN = { 'host-agent': ['lease-guard', 'name-resolver'], distributor: ['adapters/extraction.worker'] };
+
+const OLD_PART_MS = 3_600_000;
 
 /** A native module; it finds its binary beside its own files. */
 const KEPT_OUT = ['koffi'];
@@ -31,6 +34,22 @@ const absentStaysOutside = {
       // A package of ours that is not there is an error of the build.
       return found.errors.length > 0 && !path.startsWith('@plinth/') ? { path, external: true } : found;
     });
+  },
+};
+
+/**
+ * Contracts use a third of class-validator's decorators. Its ES modules let the bundler leave the others out, with the
+ * phone numbers of all countries. Nest's ValidationPipe, which nothing here uses, would load all of it, from outside.
+ */
+const usedValidators = {
+  name: 'used-validators',
+  setup(bundler) {
+    const modules = join(top, 'node_modules/class-validator/esm2015/index.js');
+    bundler.onResolve({ filter: /^class-validator$/ }, ({ importer }) =>
+      /[\\/]node_modules[\\/]@nestjs[\\/]/.test(importer)
+        ? { path: 'class-validator', external: true }
+        : { path: modules, sideEffects: false },
+    );
   },
 };
 
@@ -77,13 +96,17 @@ async function bundle(name) {
     outdir: join(root, 'dist'),
     absWorkingDir: top,
     bundle: true,
+    // What a program loads later, such as a command of the operator's tool, is not read before.
+    splitting: true,
+    // Beside the programs: code finds files relative to its own.
+    chunkNames: '[name]-[hash]',
     platform: 'node',
     format: 'esm',
     target: 'node20',
     // Nest and TypeORM read the names of classes.
     keepNames: true,
     external: KEPT_OUT,
-    plugins: [absentStaysOutside, oneTypeorm],
+    plugins: [usedValidators, absentStaysOutside, oneTypeorm],
     // What CommonJS packages find in their scope.
     banner: {
       js: [
@@ -95,11 +118,21 @@ async function bundle(name) {
     logLevel: 'error',
     write: false,
   });
-  // A build that is cut off must not leave half a program that is newer than its sources.
+  // A build that is cut off must not leave half a program that is newer than its sources: parts first.
   await mkdir(join(root, 'dist'), { recursive: true });
-  for (const { path, contents } of outputFiles) {
+  const isProgram = ({ path }) => targets.includes(path);
+  for (const { path, contents } of [...outputFiles].sort((a, b) => isProgram(a) - isProgram(b))) {
     await writeFile(`${path}.new`, contents);
     await rename(`${path}.new`, path);
+  }
+  removeOldParts(join(root, 'dist'), new Set(outputFiles.map(({ path }) => path)));
+}
+
+/** A process of the build before may still load its parts for a while. */
+function removeOldParts(directory, present) {
+  for (const name of readdirSync(directory).filter((entry) => /\.js(?:\.new)?$/.test(entry))) {
+    const path = join(directory, name);
+    if (!present.has(path) && Date.now() - changedAt(path) > OLD_PART_MS) rmSync(path, { force: true });
   }
 }
 

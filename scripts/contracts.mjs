@@ -1,7 +1,7 @@
 // `npm run contracts`: writes docs/asyncapi.yaml and docs/schemas.json from the contracts.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { stringify } from 'yaml';
-import { asyncApiDocument, contractSchemas } from '@plinth/contracts';
+import { asyncApiDocument, contractSchemas } from '@plinth/contracts/asyncapi';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 writeFileSync(

@@ -1,6 +1,6 @@
 /**
  * A copy of the installation with single lines of compiled files changed, so that the product needs no switch for a
- * harness. Its programs load these files one by one, not the one file that the build makes of them.
+ * harness. Its programs load these files one by one, not the bundle that the build makes of them.
  */
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

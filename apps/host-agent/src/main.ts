@@ -3,7 +3,7 @@
  * `--enable-disk-limits <directory>` lets the btrfs of that directory hold data volumes to their limits.
  */
 import { join } from 'node:path';
-import { enterPrivateMountNamespace } from '@plinth/container-runtime';
+import { enterPrivateMountNamespace } from '@plinth/container-runtime/private-mount-namespace';
 import { enableBtrfsQuota, SystemCallError } from '@plinth/host-os';
 
 const ENABLE = '--enable-disk-limits';

@@ -1,4 +1,4 @@
-import { enterPrivateMountNamespace } from '@plinth/container-runtime';
+import { enterPrivateMountNamespace } from '@plinth/container-runtime/private-mount-namespace';
 
 // Before anything else is loaded: the process may replace itself.
 await enterPrivateMountNamespace();

@@ -42,5 +42,4 @@ export * from './bus/process-replies.js';
 export type { Contract, ContractKind, Party, Payload } from './bus/contract.js';
 export { CATALOGUE, CONTRACTS, consumedBy, contractFor, contractOf } from './bus/catalogue.js';
 export type * from './bus/typed-subjects.js';
-export { asyncApiDocument, contractSchemas } from './bus/asyncapi.js';
 export { decodePayload, decodeReply, type Decoded } from './bus/decode.js';

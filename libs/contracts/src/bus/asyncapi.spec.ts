@@ -4,7 +4,8 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { Ajv } from 'ajv';
 import { parse } from 'yaml';
-import { asyncApiDocument, CATALOGUE, contractSchemas } from '../index.js';
+import { CATALOGUE } from '../index.js';
+import { asyncApiDocument, contractSchemas } from './asyncapi.js';
 
 const top = join(import.meta.dirname, '../../../..');
 const { version } = JSON.parse(readFileSync(join(top, 'package.json'), 'utf8')) as { version: string };
