@@ -400,4 +400,24 @@ describe('derived state', () => {
     expect(agent.overlapWith(POOLS.pool4)).toBe('10.0.0.0/8');
     ip('route', 'delete', '10.0.0.0/8');
   });
+
+  it('takes no route of a container for one, whenever other agents make and end containers', async () => {
+    const line = [
+      'link add plcffff1 type veth peer name plcffff2',
+      'link set plcffff1 up',
+      'route add 10.64.9.9/32 dev plcffff1',
+    ];
+    const rounds = Array.from({ length: 200 }, () => [...line, 'link delete plcffff1', ''].join('\n')).join('');
+    const batch = spawn('ip', ['-batch', '-'], { stdio: ['pipe', 'inherit', 'inherit'] });
+    children.push(batch);
+    batch.stdin.end(rounds);
+    let looks = 0;
+    while (batch.exitCode === null) {
+      expect(agent.overlapWith(POOLS.pool4)).toBeUndefined();
+      looks += 1;
+      await new Promise((done) => setImmediate(done));
+    }
+    expect(batch.exitCode).toBe(0);
+    expect(looks).toBeGreaterThan(10);
+  });
 });

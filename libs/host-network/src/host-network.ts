@@ -106,14 +106,19 @@ export class HostNetwork {
   /** A route of the host that leads into a network of containers; undefined: none. */
   overlapWith(pool: string): string | undefined {
     const wanted = parseNetwork(pool);
-    const own = new Set(linksWith(this.route, ANY_PREFIX).map(({ index }) => index));
-    const found = this.route
+    // Routes before interfaces: one that a container of this machine gets meanwhile is not taken for a foreign one, and
+    // one whose interface has gone since is no route any more.
+    const candidates = this.route
       .ask(listRoutes(wanted.family), 'list the routes')
       .flatMap((received) => readRoute(received) ?? [])
-      .find(
-        (route) =>
-          route.prefix > 0 && !own.has(route.index) && route.protocol !== ROUTE_PROTOCOL && overlap(route, wanted),
-      );
+      .filter((route) => route.prefix > 0 && route.protocol !== ROUTE_PROTOCOL && overlap(route, wanted));
+    if (candidates.length === 0) return undefined;
+    const names = new Map(linksWith(this.route, '').map(({ index, name }) => [index, name]));
+    const found = candidates.find(({ index }) => {
+      const name = names.get(index);
+      // Without an interface: it refuses packets, or has several.
+      return index === 0 || (name !== undefined && !name.startsWith(ANY_PREFIX));
+    });
     return found && routeText(found);
   }
 
