@@ -2,6 +2,8 @@
  * One agent per host. `--remove-all` deletes every container of the state directory instead, without NATS;
  * `--enable-disk-limits <directory>` lets the btrfs of that directory hold data volumes to their limits.
  */
+// First: Nest's decorators need it, and parts of a program are loaded in any order.
+import 'reflect-metadata';
 import { join } from 'node:path';
 import { enterPrivateMountNamespace } from '@plinth/container-runtime/private-mount-namespace';
 import { enableBtrfsQuota, SystemCallError } from '@plinth/host-os';

@@ -1,0 +1,30 @@
+import { distributorGroup, storageConsumers } from '@plinth/contracts';
+import type { TrustedKeys } from '@plinth/image-trust';
+import { runService } from '@plinth/service-kit';
+import { VolumeUsage } from './adapters/volume-usage.js';
+import { DistributorConfig } from './config.js';
+import { DistributionLoop } from './distribution/distribution-loop.js';
+import { Heartbeat } from './distribution/heartbeat.js';
+import { RemovalLoop } from './distribution/removal-loop.js';
+import { Resumption } from './distribution/resumption.js';
+import { DistributorModule, openTrustedKeys } from './distributor.module.js';
+
+export function run(): Promise<void> {
+  let keys: TrustedKeys | undefined;
+  return runService({
+    name: 'distributor',
+    config: DistributorConfig,
+    consumers: ({ PLINTH_STORAGE_NODE }) => ({ request: storageConsumers(PLINTH_STORAGE_NODE) }),
+    // Distributors of one node share its promotions; every node gets all of them.
+    consumerGroup: ({ PLINTH_STORAGE_NODE }) => distributorGroup(PLINTH_STORAGE_NODE),
+    prepare: async (base) => {
+      keys = await openTrustedKeys(base);
+      return {};
+    },
+    module: () => {
+      if (!keys) throw new Error('the module was requested before the keys were read');
+      return DistributorModule.with(keys);
+    },
+    components: [Resumption, DistributionLoop, RemovalLoop, VolumeUsage, Heartbeat],
+  });
+}
