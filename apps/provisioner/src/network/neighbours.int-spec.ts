@@ -28,7 +28,10 @@ const ADDRESSES = new Map([
 
 let suite: ProvisionerSuite;
 beforeAll(async () => {
-  suite = await ProvisionerSuite.open(2, HOSTS, 5_000, { PLINTH_PLACEMENT: 'round-robin' });
+  suite = await ProvisionerSuite.open(2, HOSTS, 5_000, {
+    PLINTH_HOST_LOST_SECONDS: '10',
+    PLINTH_PLACEMENT: 'round-robin',
+  });
   for (const host of HOSTS) suite.hosts.networked.add(host);
   for (const [host, address] of ADDRESSES) suite.hosts.addresses.set(host, address);
   await suite.promote('debian-12', 'v1');

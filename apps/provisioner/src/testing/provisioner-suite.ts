@@ -114,7 +114,6 @@ export class ProvisionerSuite {
       NATS_URL: this.nats.url,
       DATABASE_URL: this.postgres.url,
       PLINTH_SERVICE_ID: id,
-      PLINTH_HOST_LOST_SECONDS: '3',
       ...this.environment,
     };
   }
@@ -156,9 +155,7 @@ export class ProvisionerSuite {
   ): Promise<Record<string, unknown>> {
     const found = await this.log.within((fact) => isAbout(fact, subject, match), seconds * 1000);
     if (found) return found.data;
-    throw new Error(
-      `not within ${seconds} s: ${subject} ${JSON.stringify(match)}; last facts ${JSON.stringify(this.facts.slice(-5))}`,
-    );
+    throw new Error(`not within ${seconds} s: ${subject} ${JSON.stringify(match)}; ${this.summary()}`);
   }
 
   async until<T>(
@@ -174,7 +171,15 @@ export class ProvisionerSuite {
       const found = await read();
       if (found) return found;
     }
-    throw new Error(`not within ${seconds} s: ${what}; last facts ${JSON.stringify(this.facts.slice(-5))}`);
+    throw new Error(`not within ${seconds} s: ${what}; ${this.summary()}`);
+  }
+
+  /** What was published, for a failure: how often, the last of it, and the first refusals. */
+  private summary(): string {
+    const counts = new Map<string, number>();
+    for (const { subject } of this.facts) counts.set(subject, (counts.get(subject) ?? 0) + 1);
+    const refusals = this.of(SUBJECTS.containerRejected).slice(0, 3);
+    return JSON.stringify({ counts: Object.fromEntries(counts), refusals, last: this.facts.slice(-5) });
   }
 
   /** Makes a version promoted, and held by the storage node unless it is to be missing there. */
