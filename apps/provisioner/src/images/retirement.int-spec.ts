@@ -18,7 +18,7 @@ let suite: ProvisionerSuite;
 let names = 0;
 
 beforeAll(async () => {
-  suite = await ProvisionerSuite.open(3, HOSTS, 500, { PLINTH_HOST_LOST_SECONDS: '4' });
+  suite = await ProvisionerSuite.open(3, HOSTS, 500, { PLINTH_HOST_LOST_SECONDS: '6' });
   await suite.promote(OS, 'v1');
   await suite.ask(SUBJECTS.imageActivationRequested, { image: `${OS}@v1` });
   await suite.fact(SUBJECTS.imageActivated, { version: 'v1' });

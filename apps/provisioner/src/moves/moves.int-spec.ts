@@ -18,7 +18,7 @@ const FENCED_MS = 20_000;
 let suite: ProvisionerSuite;
 beforeAll(async () => {
   suite = await ProvisionerSuite.open(2, ['host-1', 'host-2', 'host-3'], 12, {
-    PLINTH_HOST_LOST_SECONDS: '4',
+    PLINTH_HOST_LOST_SECONDS: '6',
     PLINTH_PLACEMENT: 'round-robin',
   });
   await suite.promote('debian-12', 'v1');

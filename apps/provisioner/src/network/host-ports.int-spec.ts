@@ -8,7 +8,7 @@ const HOSTS = ['host-1', 'host-2', 'host-3'];
 let suite: ProvisionerSuite;
 beforeAll(async () => {
   suite = await ProvisionerSuite.open(2, HOSTS, 200, {
-    PLINTH_HOST_LOST_SECONDS: '4',
+    PLINTH_HOST_LOST_SECONDS: '6',
     PLINTH_PORT_RANGE: '30000-30039',
   });
   for (const host of HOSTS) suite.hosts.networked.add(host);

@@ -20,7 +20,7 @@ let group = 0;
 const newPrefix = (): string => `g${++group}`;
 
 beforeAll(async () => {
-  suite = await ProvisionerSuite.open(3, HOSTS, 500, { PLINTH_HOST_LOST_SECONDS: '4' });
+  suite = await ProvisionerSuite.open(3, HOSTS, 500, { PLINTH_HOST_LOST_SECONDS: '6' });
   for (const version of ['v1', 'v2', 'v3']) await suite.promote('debian-12', version);
   await suite.ask(SUBJECTS.imageActivationRequested, { image: 'debian-12@v1' });
   await suite.fact(SUBJECTS.imageActivated, { version: 'v1' });
