@@ -30,7 +30,7 @@ const startProvisioner = (id: string): Promise<ServiceProcess> =>
     NATS_URL: nats.url,
     DATABASE_URL: postgres.url,
     PLINTH_SERVICE_ID: id,
-    PLINTH_HOST_LOST_SECONDS: '3',
+    PLINTH_HOST_LOST_SECONDS: '6',
   });
 
 function beat(hosts: readonly string[]): void {
