@@ -7,6 +7,7 @@ import { SUBJECTS } from '@plinth/contracts';
 import { ensureStreams, EventPublisher } from '@plinth/service-kit';
 import { startNats, type TestServer } from '@plinth/testkit';
 import { connect, type NatsConnection } from 'nats';
+import { COMMANDS } from './commands/index.js';
 
 const REPOSITORY = join(import.meta.dirname, '../../..');
 
@@ -47,6 +48,14 @@ function plinth(...args: string[]): {
 const publishFact = (): Promise<unknown> => publisher.publishUnchecked(SUBJECTS.containerStarted, { name: 'shop-1' });
 
 describe('plinth', () => {
+  it('loads each of its commands alone', async () => {
+    for (const name of Object.keys(COMMANDS)) {
+      const { child, ended } = plinth(name, '--help');
+      child.stdout?.resume();
+      expect({ name, ...(await ended) }).toEqual({ name, code: 0, signal: null, stderr: '' });
+    }
+  });
+
   it('ends silently when its output is closed', async () => {
     const { child, ended } = plinth('--help');
     child.stdout?.destroy();
