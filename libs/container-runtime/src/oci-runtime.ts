@@ -21,7 +21,9 @@ import {
   type ExitStatus,
   type ObservedContainer,
 } from './run/observed-container.js';
-import { buildOciConfig, cgroupPath, MOUNT_SCRIPT_DEADLINE_SECONDS, MOUNT_SCRIPT_SHELL } from './spec/oci-config.js';
+import { compileSeccomp, SeccompError } from './kernel/seccomp-compiler.js';
+import { buildOciConfig, cgroupPath } from './spec/oci-config.js';
+import { MOUNT_SCRIPT_DEADLINE_SECONDS, scriptFilter } from './spec/script-jail.js';
 import { findProcesses, isRunning, processArguments, processStartTime, sendSignal } from './kernel/process-table.js';
 import { OwnUsers, type PreparedUsers } from './run/own-users.js';
 import { detectRuntimeBinary, findExecutable, RuntimeMissingError, type RuntimeBinary } from './run/runtime-binary.js';
@@ -88,6 +90,7 @@ export class OciRuntime {
   readonly #cgroupLock = new CgroupLock();
   /** Every container has the same profile. */
   readonly #filter = new CompiledFilter();
+  readonly #scriptFilters = new Map<ContainerSpec['users'], Buffer>();
 
   /** Throws RuntimeMissingError when there is no usable runtime or no conmon. */
   constructor(options: OciRuntimeOptions) {
@@ -171,6 +174,8 @@ export class OciRuntime {
     } catch (error) {
       await this.delete(spec.id);
       if (ofScript?.aborted && !created) return this.#scriptTimeout();
+      if (error instanceof SeccompError)
+        return { ...startFailure(''), reason: 'mount-script-failed', message: error.message };
       if (!deadline.aborted) throw error;
       return { ...startFailure(''), reason: 'deadline', message: `not started within ${deadlineMs} ms` };
     }
@@ -329,7 +334,9 @@ export class OciRuntime {
       instance: this.instance,
       layerRoot: users.layerRoot,
       firstId: users.firstId,
-      shell: MOUNT_SCRIPT_SHELL,
+      ...(spec.mountScript.custom && {
+        jail: { directory: this.#users.jailOf(spec.id), filter: this.#scriptFilter(spec.users) },
+      }),
       hookDeadlineSeconds: this.#hookDeadlineSeconds,
     });
     const annotations = {
@@ -338,6 +345,12 @@ export class OciRuntime {
     };
     writeBundle(bundle, spec, { ...config, ...(Object.keys(annotations).length > 0 && { annotations }) });
     return this.#users.makeViews(spec, users) ?? users;
+  }
+
+  #scriptFilter(users: ContainerSpec['users']): Buffer {
+    const filter = this.#scriptFilters.get(users) ?? compileSeccomp(scriptFilter(users));
+    this.#scriptFilters.set(users, filter);
+    return filter;
   }
 
   /** What the runtime printed when the first process could not be let go; undefined when it was. */

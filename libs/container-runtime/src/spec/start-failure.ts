@@ -12,6 +12,7 @@ export type StartFailureReason =
   | 'command-not-found'
   | 'command-not-executable'
   | 'mount-script-failed'
+  | 'mount-script-mismatch'
   | 'mount-script-timeout'
   | 'mount-failed'
   | 'cgroup-failed'
