@@ -14,12 +14,13 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { VERSION_FILES, type Digest, type MountPlan } from '@plinth/contracts';
 import { debianRootfs, RUN_VARIABLE } from '@plinth/testkit';
-import { cgroupProcesses } from './kernel/cgroups.js';
+import { cgroupLayout, cgroupProcesses } from './kernel/cgroups.js';
 import type { ContainerSpec } from './spec/container-spec.js';
 import { requiredDirectories } from './spec/mount-plan.js';
 import { generateMountScript } from './spec/mount-script.js';
@@ -248,6 +249,23 @@ describe.each([
       ).toMatch(/^sh: .*Read-only file system\n2$/);
       expect(await sh(id, 'ls /sys/class/net')).toBe('lo\n0');
       expect(await sh(id, 'mknod /tmp/d c 1 3')).toMatch(/^mknod: .*Operation not permitted\n1$/);
+    });
+
+    it('has the processor by its limit, all together by the number of processors, and no swap', async () => {
+      const limits = { memoryBytes: 64 * MiB, cpus: 0.25 };
+      const group = runtime.cgroupOf(await started({ limits }));
+      const read = (path: string): string => readFileSync(`/sys/fs/cgroup${path}`, 'utf8').trim();
+      const processors = availableParallelism();
+      if (cgroupLayout() === 'unified') {
+        // Shares of 256 on the scale of weights.
+        expect(read(`${group}/cpu.weight`)).toBe('10');
+        expect(read('/plinth/cpu.weight')).toBe(String(Math.min(processors * 100, 10_000)));
+        expect(read(`${group}/memory.swap.max`)).toBe('0');
+      } else {
+        expect(read(`/cpu${group}/cpu.shares`)).toBe('256');
+        expect(read('/cpu/plinth/cpu.shares')).toBe(String(processors * 1024));
+        expect(read(`/memory${group}/memory.memsw.limit_in_bytes`)).toBe(String(64 * MiB));
+      }
     });
 
     it('answers the refused system calls with the expected error', async () => {

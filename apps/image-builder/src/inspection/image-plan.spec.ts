@@ -131,7 +131,7 @@ describe('the plan of a start', () => {
       told: {
         PLINTH_TIMEZONE: 'Asia/Tokyo',
         PLINTH_SW: '/sw',
-        PLINTH_LAYER: `/state/bundles/${'c'.repeat(32)}`,
+        PLINTH_LAYER: '/layer',
       },
       deadlineSeconds: 10,
     });

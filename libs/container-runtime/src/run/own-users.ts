@@ -10,11 +10,12 @@ import { promisify } from 'node:util';
 import { hasCode, SystemCallError } from '@plinth/host-os';
 import { cgroupProcesses } from '../kernel/cgroups.js';
 import { IdmappedViews, type View, type ViewFile } from '../kernel/idmapped-views.js';
+import { compileSeccomp, SeccompError } from '../kernel/seccomp-compiler.js';
 import { readText } from '../kernel/torn-file.js';
 import { closeUserNamespace, openUserNamespace } from '../kernel/user-namespace.js';
 import { type ContainerSpec, DEFAULT_PATH } from '../spec/container-spec.js';
 import { cgroupPath, RANGE_SIZE } from '../spec/oci-config.js';
-import { JAIL, JAIL_LINKS } from '../spec/script-jail.js';
+import { JAIL, JAIL_LINKS, scriptFilter, type ScriptJail } from '../spec/script-jail.js';
 import { startFailure, type StartFailure, type StartFailureReason } from '../spec/start-failure.js';
 import { readIdRange } from './bundle.js';
 import { IdRanges } from './id-ranges.js';
@@ -30,6 +31,8 @@ export interface PreparedUsers {
   /** Where the runtime finds the config: one with the rights of the container's root starts a mount script there. */
   readonly bundle: string;
   readonly firstId?: number;
+  /** For a custom mount script. */
+  readonly jail?: ScriptJail;
 }
 
 const LAYER = JAIL.layer;
@@ -39,6 +42,7 @@ const BUNDLE = 'bundle';
 export class OwnUsers {
   private readonly ranges = new IdRanges({ isAlive: hasProcesses });
   private readonly views: IdmappedViews;
+  private readonly scriptFilters = new Map<ContainerSpec['users'], Buffer>();
 
   constructor(
     private readonly paths: RuntimePaths,
@@ -55,11 +59,12 @@ export class OwnUsers {
   /** Claims the container's range; its bundle's directory is there, and empty. */
   prepare(spec: ContainerSpec): PreparedUsers | StartFailure {
     const bundle = `${this.paths.bundles}/${spec.id}`;
-    if (isJailed(spec) && this.binary.name === 'runc') return failure('mount-script-failed', RUNC_SCRIPT_PROBLEM);
+    const jail = isJailed(spec) ? this.jailOf(spec) : undefined;
+    if (jail !== undefined && 'ok' in jail) return jail;
     if (spec.users === 'host')
-      return isJailed(spec)
-        ? { ok: true, bundle, layerRoot: this.views.pathOf(spec.id, LAYER), spec: this.seenByScript(spec) }
-        : { ok: true, spec, bundle, layerRoot: bundle };
+      return jail === undefined
+        ? { ok: true, spec, bundle, layerRoot: bundle }
+        : { ok: true, bundle, jail, layerRoot: this.views.pathOf(spec.id, LAYER), spec: this.withViews(spec) };
     if (spec.writableRoot === true) return failure('user-namespace-failed', 'a build has the users of the host');
     if (this.binary.name === 'runc') return failure('user-namespace-failed', RUNC_PROBLEM);
     const firstId = this.ranges.claim(spec.id, bundle);
@@ -71,19 +76,28 @@ export class OwnUsers {
     return {
       ok: true,
       firstId,
-      bundle: isJailed(spec) ? at(BUNDLE) : bundle,
+      jail,
+      bundle: jail === undefined ? bundle : at(BUNDLE),
       layerRoot: at(LAYER),
-      spec: this.seenByScript(spec),
+      spec: this.withViews(spec),
     };
   }
 
-  /** The root of a custom mount script: the container's views are in it. */
-  jailOf(id: string): string {
-    return this.views.pathOf(id, '').replace(/\/$/, '');
+  /** The root of a custom mount script is the directory of the container's views. */
+  private jailOf({ id, users }: ContainerSpec): ScriptJail | StartFailure {
+    if (this.binary.name === 'runc') return failure('mount-script-failed', RUNC_SCRIPT_PROBLEM);
+    try {
+      const filter = this.scriptFilters.get(users) ?? compileSeccomp(scriptFilter(users));
+      this.scriptFilters.set(users, filter);
+      return { directory: dirname(this.views.pathOf(id, JAIL.root)), filter };
+    } catch (error) {
+      if (error instanceof SeccompError) return failure('mount-script-failed', error.message);
+      throw error;
+    }
   }
 
   /** With views in the places of the host's directories. */
-  private seenByScript(spec: ContainerSpec): ContainerSpec {
+  private withViews(spec: ContainerSpec): ContainerSpec {
     const at = (name: string): string => this.views.pathOf(spec.id, name);
     return {
       ...spec,

@@ -186,7 +186,7 @@ describe('buildOciConfig', () => {
     const { resources } = buildOciConfig({ ...base, limits: { memoryBytes: 1024, cpus: 0.5, pids: 7 } }, inputs).linux;
     expect(resources).toMatchObject({
       memory: { limit: 1024 },
-      cpu: { quota: 50_000, period: 100_000 },
+      cpu: { quota: 50_000, period: 100_000, shares: 512 },
       pids: { limit: 7 },
     });
   });

@@ -148,6 +148,8 @@ const EVERY_GROUP: Readonly<Record<ContainerSpec['users'], string>> = { own: '0 
 
 /** Period of the CPU quota, microseconds (the kernel's default). */
 const CPU_PERIOD_US = 100_000;
+/** Of a container with one CPU; the kernel's default for a cgroup, so also of one without a limit. */
+const CPU_SHARES = 1_024;
 
 /**
  * Translates a spec to the runtime's config. Pure; it writes no annotation, so none can come from an image or a tenant.
@@ -247,7 +249,12 @@ function resources(limits: ResourceLimits): Record<string, unknown> {
   return {
     ...(memoryBytes !== undefined && { memory: { limit: memoryBytes } }),
     ...(cpus !== undefined && {
-      cpu: { period: CPU_PERIOD_US, quota: Math.max(1000, Math.round(cpus * CPU_PERIOD_US)) },
+      cpu: {
+        period: CPU_PERIOD_US,
+        quota: Math.max(1000, Math.round(cpus * CPU_PERIOD_US)),
+        // When processors are short, each gets in proportion to its limit, however many processes it has.
+        shares: Math.max(2, Math.round(cpus * CPU_SHARES)),
+      },
     }),
     ...(pids !== undefined && { pids: { limit: pids } }),
     ...(io !== undefined && { blockIO: blockIo(io) }),

@@ -52,6 +52,14 @@ export function startFailure(stderr: string): StartFailure {
   };
 }
 
+export function scriptTimeout(seconds: number, stderr = ''): StartFailure {
+  return {
+    ...startFailure(stderr),
+    reason: 'mount-script-timeout',
+    message: `the mount script did not end within ${seconds} s`,
+  };
+}
+
 /** runc's message is the last field of a log line: `time="…" level=error msg="…"`. */
 function withoutLogFormat(line: string): string {
   const quoted = /^time="[^"]*" level=\w+ msg=("(?:[^"\\]|\\.)*")/.exec(line)?.[1];
