@@ -1,5 +1,7 @@
 #!/usr/bin/env node
 /** `plinth`: the operator's tool. Every command is one file in `commands/`, loaded when it is asked for. */
+// Before any contract is loaded: decorators need it, and parts of a program are loaded in any order.
+import 'reflect-metadata';
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { Command, CommanderError } from 'commander';
