@@ -24,3 +24,4 @@ export * from './run/premount-checks.js';
 export { tryOwnUsers } from './run/own-users-check.js';
 export { freeIdRanges, ID_RANGES_DIRECTORY } from './run/id-ranges.js';
 export * from './spec/mount-script.js';
+export * from './spec/script-jail.js';

@@ -14,12 +14,13 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { VERSION_FILES, type Digest, type MountPlan } from '@plinth/contracts';
 import { debianRootfs, RUN_VARIABLE } from '@plinth/testkit';
-import { cgroupProcesses } from './kernel/cgroups.js';
+import { cgroupLayout, cgroupProcesses } from './kernel/cgroups.js';
 import type { ContainerSpec } from './spec/container-spec.js';
 import { requiredDirectories } from './spec/mount-plan.js';
 import { generateMountScript } from './spec/mount-script.js';
@@ -250,6 +251,23 @@ describe.each([
       expect(await sh(id, 'mknod /tmp/d c 1 3')).toMatch(/^mknod: .*Operation not permitted\n1$/);
     });
 
+    it('has the processor by its limit, all together by the number of processors, and no swap', async () => {
+      const limits = { memoryBytes: 64 * MiB, cpus: 0.25 };
+      const group = runtime.cgroupOf(await started({ limits }));
+      const read = (path: string): string => readFileSync(`/sys/fs/cgroup${path}`, 'utf8').trim();
+      const processors = availableParallelism();
+      if (cgroupLayout() === 'unified') {
+        // Shares of 256 on the scale of weights.
+        expect(read(`${group}/cpu.weight`)).toBe('10');
+        expect(read('/plinth/cpu.weight')).toBe(String(Math.min(processors * 100, 10_000)));
+        expect(read(`${group}/memory.swap.max`)).toBe('0');
+      } else {
+        expect(read(`/cpu${group}/cpu.shares`)).toBe('256');
+        expect(read('/cpu/plinth/cpu.shares')).toBe(String(processors * 1024));
+        expect(read(`/memory${group}/memory.memsw.limit_in_bytes`)).toBe(String(64 * MiB));
+      }
+    });
+
     it('answers the refused system calls with the expected error', async () => {
       const id = await started();
       const calls = {
@@ -275,54 +293,138 @@ describe.each([
       expect(await sh(id, "perl -e 'exit(syscall(41,2,1,0) < 0 ? 1 : 0)'")).toBe('0');
     });
 
-    it('is the same whether the plan or the generated script mounts', async () => {
-      const look =
-        'awk \'{ d = ""; for (i = 7; i <= NF; i++) if ($i == "-") { d = $(i+1) " " $(i+3) }; print $5, $6, d }\' /proc/self/mountinfo | sed -E "s/lowerdir=[^,]*/lowerdir/; s/[0-9a-f]{32}/id/g; s/([ug]id)=[0-9]*/\\1/g" | sort; ' +
-        'find /etc /var /tmp /run /root -printf "%p %y %m %U:%G %l\\n" | sort | sha256sum; cd /etc; cat environment timezone hostname profile.d/plinth.sh; readlink localtime';
-      const byPlan = await sh(await started(), look);
-      const script = { path: join(dirname(image), VERSION_FILES.mountScript), custom: true };
-      expect(await sh(await started({ mountScript: script }), look)).toBe(byPlan);
-    });
+    if (name === 'crun')
+      it('is the same whether the plan or the generated script mounts', async () => {
+        const look =
+          'awk \'{ d = ""; for (i = 7; i <= NF; i++) if ($i == "-") { d = $(i+1) " " $(i+3) }; print $5, $6, d }\' /proc/self/mountinfo | sed -E "s/lowerdir=[^,]*/lowerdir/; s@dir=[^,]*/root/.plinth@dir=/root/.plinth@g; s/[0-9a-f]{32}/id/g; s/([ug]id)=[0-9]*/\\1/g" | sort; ' +
+          'find /etc /var /tmp /run /root -printf "%p %y %m %U:%G %l\\n" | sort | sha256sum; cd /etc; cat environment timezone hostname profile.d/plinth.sh; readlink localtime';
+        const byPlan = await sh(await started(), look);
+        const script = { path: join(dirname(image), VERSION_FILES.mountScript), custom: true };
+        const spec = specOf({ mountScript: script });
+        expect(await runtime.start(spec)).toMatchObject({ ok: true });
+        expect(await sh(spec.id, look)).toBe(byPlan);
+      });
   });
 
-  describe('a custom mount script', () => {
-    it('gets a fixed environment and a deadline, and its failure is reported', async () => {
-      const path = join(scratch, 'custom.sh');
-      const report = join(scratch, 'data/shop/seen');
-      process.env['PLINTH_CANARY'] = 'secret';
-      writeFileSync(path, 'env > $PLINTH_DATA/seen; exit 3');
-      const failed = await runtime.start(
-        specOf({ environment: { LD_PRELOAD: '/evil.so' }, mountScript: { path, custom: true } }),
-      );
-      delete process.env['PLINTH_CANARY'];
-      expect(failed).toMatchObject({ ok: false, reason: 'mount-script-failed' });
-      expect(readFileSync(report, 'utf8')).not.toMatch(/CANARY|LD_PRELOAD/);
-      rmSync(report);
+  if (name === 'runc')
+    it('is refused with a custom mount script by runc, which could run no command in it', async () => {
+      const script = { path: join(dirname(image), VERSION_FILES.mountScript), custom: true };
+      expect(await runtime.start(specOf({ mountScript: script }))).toMatchObject({
+        reason: 'mount-script-failed',
+        message: expect.stringContaining('install crun') as unknown,
+      });
       expect(runtime.list()).toEqual([]);
     });
 
-    it.each(['sleep 600.25', 'trap "" TERM; while :; do sleep 600.25; done', 'sleep 600.25 & wait'])(
-      'that hangs (%s) is ended with all that it started, and that is reported',
-      async (body) => {
-        const path = join(scratch, 'hangs.sh');
-        writeFileSync(path, body);
-        const hasty = new OciRuntime({
-          stateDirectory: join(scratch, `hasty-${name}-${users}`),
-          binary: runtime.binary,
-          hookDeadlineSeconds: 1,
+  if (name === 'crun')
+    describe('a custom mount script', () => {
+      it('gets a fixed environment and a deadline, and its failure is reported', async () => {
+        const path = join(scratch, 'custom.sh');
+        const report = join(scratch, 'data/shop/seen');
+        process.env['PLINTH_CANARY'] = 'secret';
+        writeFileSync(path, 'env > $PLINTH_DATA/seen; exit 3');
+        const failed = await runtime.start(
+          specOf({ environment: { LD_PRELOAD: '/evil.so' }, mountScript: { path, custom: true } }),
+        );
+        delete process.env['PLINTH_CANARY'];
+        expect(failed).toMatchObject({ ok: false, reason: 'mount-script-failed' });
+        expect(readFileSync(report, 'utf8')).not.toMatch(/CANARY|LD_PRELOAD/);
+        rmSync(report);
+        expect(runtime.list()).toEqual([]);
+      });
+
+      it('sees the image, its layer and its volumes only, with few rights and no way out', async () => {
+        const path = join(scratch, 'jailed.sh');
+        const seen = join(scratch, 'data/shop/seen');
+        const probes = {
+          root: 'cd /; ls -d bin boot data etc home layer mount.sh opt root run srv sw sys tmp usr var 2> /dev/null; cat /sw/tool; echo',
+          rights: "grep -E '^(Cap(Inh|Prm|Eff|Bnd|Amb)|NoNewPrivs|Seccomp):' /proc/self/status",
+          descriptors: 'ls /proc/self/fd',
+          process: 'ls /root/proc/1/root/; ls /root/proc/1/cwd/',
+          chroot: 'chroot /root /bin/true',
+          namespaces: 'unshare -m true; nsenter -t 1 -m true; unshare -U true',
+          image:
+            'mount -o remount,bind,rw /root; touch /root/x; mount --bind /root /root/tmp; mount -o remount,bind,rw /root/tmp; touch /root/tmp/x',
+          jail: 'touch /x; mount -o remount,bind,rw /; touch /x',
+          device: 'mknod /data/disk b 8 0',
+          own: 'mount -t tmpfs t /root/tmp; touch /root/tmp/mine; ls /root/tmp; umount /root/tmp',
+        };
+        const lines = Object.entries(probes).map(([name, script]) => `echo "# ${name}"; ${script}`);
+        writeFileSync(path, `{ ${lines.join('\n')}\n} 2>&1 | grep -v dmesg > $PLINTH_DATA/seen\nexit 3`);
+        const failed = await runtime.start(specOf({ mountScript: { path, custom: true } }));
+        expect(failed).toMatchObject({ reason: 'mount-script-failed' });
+        const found = Object.fromEntries(
+          readFileSync(seen, 'utf8')
+            .split(/^# /m)
+            .slice(1)
+            .map((part) => [
+              part.slice(0, part.indexOf('\n')),
+              part
+                .slice(part.indexOf('\n') + 1)
+                .trim()
+                .split('\n'),
+            ]),
+        );
+        rmSync(seen);
+        expect(found['root']).toEqual('bin data etc layer mount.sh root sw usr tool'.split(' '));
+        // CHOWN, DAC_OVERRIDE, FOWNER, FSETID, SYS_ADMIN; SETFCAP with users of its own.
+        const capabilities = users === 'own' ? '000000008020001b' : '000000000020001b';
+        expect(found['rights']).toEqual([
+          ...['CapInh:\t0000000000000000', `CapPrm:\t${capabilities}`, `CapEff:\t${capabilities}`],
+          ...[`CapBnd:\t${capabilities}`, 'CapAmb:\t0000000000000000', 'NoNewPrivs:\t1', 'Seccomp:\t2'],
+        ]);
+        // The third is the directory that ls reads.
+        expect(found['descriptors']?.slice(0, 3)).toEqual(['0', '1', '2']);
+        expect(found['descriptors']?.length).toBeLessThanOrEqual(4);
+        for (const [name, refusals] of [
+          ['process', 2],
+          ['chroot', 1],
+          ['namespaces', 3],
+          ['image', 4],
+          ['jail', users === 'own' ? 2 : 3],
+          ['device', 1],
+        ] as const) {
+          expect([name, found[name]?.length, found[name]]).toEqual([name, refusals, found[name]]);
+          for (const line of found[name] ?? []) expect(line).toMatch(/ermission denied|not permitted|ead-only|failed/);
+        }
+        expect(found['own']).toEqual(['mine']);
+        expect(existsSync(join(image, 'x')) || existsSync(join(image, 'tmp/x'))).toBe(false);
+        expect(runtime.list()).toEqual([]);
+      });
+
+      it('with other bytes than the image was signed with is not run', async () => {
+        const path = join(scratch, 'exchanged.sh');
+        writeFileSync(path, 'touch $PLINTH_DATA/ran; exit 3');
+        const digest: Digest = `sha256:${createHash('sha256').update('exit 3').digest('hex')}`;
+        expect(await runtime.start(specOf({ mountScript: { path, custom: true, digest } }))).toMatchObject({
+          reason: 'mount-script-mismatch',
         });
-        const failed = await hasty.start(specOf({ mountScript: { path, custom: true } }));
-        expect(failed).toMatchObject({
-          ok: false,
-          reason: 'mount-script-timeout',
-          message: 'the mount script did not end within 1 s',
-        });
-        expect(hasty.list()).toEqual([]);
-        hasty.close();
-        expect(findProcesses(['sh', 'sleep'], '600.25').concat(findProcesses(['sh'], path))).toEqual([]);
-      },
-    );
-  });
+        expect(existsSync(join(scratch, 'data/shop/ran'))).toBe(false);
+        expect(runtime.list()).toEqual([]);
+      });
+
+      it.each(['sleep 600.25', 'trap "" TERM; while :; do sleep 600.25; done', 'sleep 600.25 & wait'])(
+        'that hangs (%s) is ended with all that it started, and that is reported',
+        async (body) => {
+          const path = join(scratch, 'hangs.sh');
+          writeFileSync(path, body);
+          const hasty = new OciRuntime({
+            stateDirectory: join(scratch, `hasty-${name}-${users}`),
+            binary: runtime.binary,
+            hookDeadlineSeconds: 1,
+          });
+          const failed = await hasty.start(specOf({ mountScript: { path, custom: true } }));
+          expect(failed).toMatchObject({
+            ok: false,
+            reason: 'mount-script-timeout',
+            message: 'the mount script did not end within 1 s',
+          });
+          expect(hasty.list()).toEqual([]);
+          hasty.close();
+          expect(findProcesses(['sh', 'sleep'], '600.25').concat(findProcesses(['sh'], path))).toEqual([]);
+        },
+      );
+    });
 
   describe('the life of a container', () => {
     it('reports pid, exit code and log', async () => {
@@ -548,10 +650,7 @@ async function killedStarter(spec: ContainerSpec, delayMs: number): Promise<stri
     bundle,
     spec,
     // With users of its own: own-users.int-spec.ts.
-    buildOciConfig(
-      { ...spec, users: 'host' },
-      { instance: runtime.instance, layerRoot: bundle, shell: '/bin/sh', hookDeadlineSeconds: 5 },
-    ),
+    buildOciConfig({ ...spec, users: 'host' }, { instance: runtime.instance, layerRoot: bundle }),
   );
   const child = spawn(runtime.binary.path, ['--root', runtime.paths.runtimeRoot, 'run', '-b', bundle, spec.id], {
     stdio: 'ignore',

@@ -5,6 +5,7 @@ import { makeBundle, writeBundle } from './run/bundle.js';
 import { CgroupLock } from './kernel/cgroup-lock.js';
 import { CompiledFilter } from './kernel/compiled-filter.js';
 import { cgroupContainerIds, cgroupProcesses, killCgroup, removeCgroups } from './kernel/cgroups.js';
+import { limitShare } from './kernel/cgroup-shares.js';
 import { createWithConmon, logFile } from './run/conmon.js';
 import { ContainerCheck, endInterruptedCommands } from './run/container-check.js';
 import { execInContainer, type ExecOptions, type ExecResult } from './run/container-exec.js';
@@ -21,7 +22,8 @@ import {
   type ExitStatus,
   type ObservedContainer,
 } from './run/observed-container.js';
-import { buildOciConfig, cgroupPath, MOUNT_SCRIPT_DEADLINE_SECONDS, MOUNT_SCRIPT_SHELL } from './spec/oci-config.js';
+import { buildOciConfig, cgroupPath } from './spec/oci-config.js';
+import { MOUNT_SCRIPT_DEADLINE_SECONDS } from './spec/script-jail.js';
 import { findProcesses, isRunning, processArguments, processStartTime, sendSignal } from './kernel/process-table.js';
 import { OwnUsers, type PreparedUsers } from './run/own-users.js';
 import { detectRuntimeBinary, findExecutable, RuntimeMissingError, type RuntimeBinary } from './run/runtime-binary.js';
@@ -34,7 +36,7 @@ import {
   type RuntimePaths,
 } from './run/runtime-paths.js';
 import { CGROUP_MOUNT, isSystemContainer } from './spec/system-container.js';
-import { startFailure, type StartFailure } from './spec/start-failure.js';
+import { scriptTimeout, startFailure, type StartFailure } from './spec/start-failure.js';
 import type { StartOptions, StartResult } from './spec/start-result.js';
 
 export interface OciRuntimeOptions {
@@ -151,6 +153,7 @@ export class OciRuntime {
       created = performance.now();
       if (answer.ok && isSystemContainer(spec) && ready.firstId !== undefined)
         giveInitItsCgroup(this.cgroupOf(spec.id), ready.firstId);
+      if (answer.ok) limitShare(this.cgroupOf(spec.id), spec.limits);
       const refusal = answer.ok ? await onCreated?.(answer.pid) : undefined;
       if (refusal !== undefined) {
         await this.delete(spec.id);
@@ -162,7 +165,7 @@ export class OciRuntime {
         await this.delete(spec.id);
         // The runtimes' messages for it differ, and crun's depends on how the script was ended.
         if (!answer.ok && spec.mountScript.custom && performance.now() - prepared >= this.#hookDeadlineSeconds * 1000)
-          return this.#scriptTimeout(failure);
+          return scriptTimeout(this.#hookDeadlineSeconds, failure);
         return startFailure(failure ?? 'the runtime left no state');
       }
       if (this.binary.name === 'crun') this.#filter.keep(this.paths.runtimeRoot, spec.id);
@@ -170,18 +173,10 @@ export class OciRuntime {
       return { ok: true, pid: answer.pid, pidStartTime, phases };
     } catch (error) {
       await this.delete(spec.id);
-      if (ofScript?.aborted && !created) return this.#scriptTimeout();
+      if (ofScript?.aborted && !created) return scriptTimeout(this.#hookDeadlineSeconds);
       if (!deadline.aborted) throw error;
       return { ...startFailure(''), reason: 'deadline', message: `not started within ${deadlineMs} ms` };
     }
-  }
-
-  #scriptTimeout(stderr = ''): StartFailure {
-    return {
-      ...startFailure(stderr),
-      reason: 'mount-script-timeout',
-      message: `the mount script did not end within ${this.#hookDeadlineSeconds} s`,
-    };
   }
 
   /**
@@ -329,7 +324,7 @@ export class OciRuntime {
       instance: this.instance,
       layerRoot: users.layerRoot,
       firstId: users.firstId,
-      shell: MOUNT_SCRIPT_SHELL,
+      jail: users.jail,
       hookDeadlineSeconds: this.#hookDeadlineSeconds,
     });
     const annotations = {

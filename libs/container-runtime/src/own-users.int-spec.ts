@@ -247,11 +247,16 @@ describe('a container with users of its own', () => {
 
   it('runs a custom mount script with its own rights, and from the bytes that were there at the start', async () => {
     const path = join(scratch, 'seen.sh');
-    writeFileSync(path, 'cat /proc/self/uid_map > $PLINTH_DATA/seen; ls /root >> $PLINTH_DATA/seen 2>&1; exit 3');
+    writeFileSync(
+      path,
+      'cat /proc/self/uid_map > $PLINTH_DATA/seen; mknod $PLINTH_DATA/x b 8 0 2>> $PLINTH_DATA/seen; exit 3',
+    );
     expect(await runtime.start(specOf({ mountScript: { path, custom: true } }))).toMatchObject({
       reason: 'mount-script-failed',
     });
-    expect(readFileSync(join(scratch, 'data/shop/seen'), 'utf8')).toMatch(/^ +0 +\d{6,} +65536\n.*Permission denied/);
+    expect(readFileSync(join(scratch, 'data/shop/seen'), 'utf8')).toMatch(
+      /^ +0 +\d{6,} +65536\n.*Operation not permitted/,
+    );
   });
 
   it('has views that the script of no other container can walk to', async () => {
@@ -268,7 +273,7 @@ describe('a container with users of its own', () => {
     writeFileSync(join(scratch, 'data/shop/go'), '');
     expect(await starting).toMatchObject({ reason: 'mount-script-failed' });
     expect(readFileSync(join(scratch, 'data/other/seen'), 'utf8')).toMatch(
-      /^ls: .*\/root': Permission denied\nls: .*\/data': Permission denied\n$/,
+      /^ls: .*\/root': No such file or directory\nls: .*\/data': No such file or directory\n$/,
     );
     for (const name of ['here', 'go']) rmSync(join(scratch, 'data/shop', name));
   });

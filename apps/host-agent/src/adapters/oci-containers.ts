@@ -52,6 +52,7 @@ const REASONS: Readonly<Record<StartFailureReason, ContainerFailureReason>> = {
   'command-not-found': 'command-not-found',
   'command-not-executable': 'command-not-found',
   'mount-script-failed': 'mount-script-failed',
+  'mount-script-mismatch': 'mount-script-mismatch',
   'mount-script-timeout': 'mount-script-timeout',
   'mount-failed': 'runtime-error',
   'cgroup-failed': 'runtime-error',

@@ -127,11 +127,11 @@ describe('the plan of a start', () => {
     const plan = planImage({ ...manifest, mountScript: { ...manifest.mountScript, custom: true } }, config);
     expect(plan.mounts.map(({ destination }) => destination)).not.toContain('/etc');
     expect(plan.mountScript).toMatchObject({
-      argv: ['/bin/sh', '/storage/sn-1/images/debian-12/v3/mount.sh'],
+      argv: ['/bin/sh', '/mount.sh'],
       told: {
         PLINTH_TIMEZONE: 'Asia/Tokyo',
-        PLINTH_SW: '/storage/sn-1/software/hello/web',
-        PLINTH_LAYER: `/state/bundles/${'c'.repeat(32)}`,
+        PLINTH_SW: '/sw',
+        PLINTH_LAYER: '/layer',
       },
       deadlineSeconds: 10,
     });

@@ -7,7 +7,8 @@ import {
   type InstanceImage,
   instanceSpec,
   MOUNT_SCRIPT_DEADLINE_SECONDS,
-  MOUNT_SCRIPT_SHELL,
+  MOUNT_SCRIPT_COMMAND,
+  mountScriptEnvironment,
   planMounts,
   type PlannedMount,
 } from '@plinth/container-runtime';
@@ -27,7 +28,11 @@ export function planImage(manifest: ImageManifest, asked: ContainerConfig | unde
   const image: InstanceImage = {
     root: `${master}/${VERSION_FILES.root}`,
     mountPlan: manifest.mountPlan,
-    mountScript: { path: `${master}/${VERSION_FILES.mountScript}`, custom: manifest.mountScript.custom },
+    mountScript: {
+      path: `${master}/${VERSION_FILES.mountScript}`,
+      custom: manifest.mountScript.custom,
+      digest: manifest.mountScript.digest,
+    },
     environment: manifest.environment,
     timezone: manifest.timezone,
     entrypoint: manifest.entrypoint,
@@ -45,11 +50,9 @@ export function planImage(manifest: ImageManifest, asked: ContainerConfig | unde
     // The host chooses the range.
     firstId: 0,
     layerRoot: `/state/bundles/${config.containerId}`,
-    shell: MOUNT_SCRIPT_SHELL,
-    hookDeadlineSeconds: MOUNT_SCRIPT_DEADLINE_SECONDS,
+    jail: { directory: '/', filter: Buffer.alloc(0) },
   };
   const oci = buildOciConfig(spec, inputs);
-  const [hook] = oci.hooks?.createContainer ?? [];
   const { memoryBytes = null, cpus = null, pids = null } = spec.limits;
   return {
     image: ref,
@@ -57,8 +60,12 @@ export function planImage(manifest: ImageManifest, asked: ContainerConfig | unde
     container: asked?.name ?? null,
     root: { path: oci.root.path, readOnly: oci.root.readonly },
     mounts: planMounts(spec, inputs).map((mount) => ({ ...mount, bytes: sizeOf(mount) })),
-    mountScript: hook
-      ? { argv: hook.args, told: Object.fromEntries(hook.env.map(splitVariable)), deadlineSeconds: hook.timeout }
+    mountScript: spec.mountScript.custom
+      ? {
+          argv: MOUNT_SCRIPT_COMMAND,
+          told: mountScriptEnvironment(spec),
+          deadlineSeconds: MOUNT_SCRIPT_DEADLINE_SECONDS,
+        }
       : null,
     etc: etcLayer(spec).map((entry) => ({
       path: `/${entry.path}`,
@@ -104,9 +111,4 @@ function exampleConfig(): Omit<ContainerConfig, 'image' | 'contentDigest'> {
 function sizeOf({ options }: PlannedMount): number | null {
   const size = options.find((option) => option.startsWith('size='));
   return size === undefined ? null : Number(size.slice('size='.length));
-}
-
-function splitVariable(variable: string): [string, string] {
-  const equals = variable.indexOf('=');
-  return [variable.slice(0, equals), variable.slice(equals + 1)];
 }

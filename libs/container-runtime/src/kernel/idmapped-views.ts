@@ -21,9 +21,11 @@ import { bindCall, type BoundCall, errnoName, lastErrno, SystemCallError } from 
 import { isInPrivateMountNamespace } from './private-mount-namespace.js';
 
 /** sys/mount.h, linux/mount.h, fcntl.h */
+const MS_RDONLY = 1;
 const MS_NOSUID = 2;
 const MS_NODEV = 4;
 const MS_NOEXEC = 8;
+const MS_REMOUNT = 32;
 const MS_BIND = 4096;
 const MS_PRIVATE = 1 << 18;
 const MNT_DETACH = 2;
@@ -101,18 +103,25 @@ export class IdmappedViews {
   /**
    * Makes all views of a container, or none. Synchronous: the mount namespace is that of this thread.
    * @param users the namespace whose ids stand for those on disk, and the host's id of its root: no other container may
-   * walk to these views
+   * walk to these views; `host`: owners are shown as they are
+   * @param sealed nothing can be written beside the views, and what they show has no more rights than they have
    * @throws SystemCallError e.g. EINVAL: the file system can't be idmapped
    */
-  make(id: string, users: ViewUsers, views: readonly View[], files: readonly ViewFile[] = []): void {
+  make(
+    id: string,
+    users: ViewUsers | 'host',
+    views: readonly View[],
+    files: readonly ViewFile[] = [],
+    sealed = false,
+  ): void {
     this.open();
     const home = `${this.directory}/${id}`;
     try {
       mkdirSync(home);
-      chownSync(home, 0, users.firstId);
+      chownSync(home, 0, users === 'host' ? 0 : users.firstId);
       chmodSync(home, 0o710);
       this.bindToItself(home);
-      for (const view of views) this.makeOne(this.pathOf(id, view.name), view, users.namespace);
+      for (const view of views) this.makeOne(this.pathOf(id, view.name), view, users);
       for (const file of files) {
         const path = this.pathOf(id, file.name);
         this.makeParents(path);
@@ -122,6 +131,7 @@ export class IdmappedViews {
           chmodSync(path, 0o755);
         }
       }
+      if (sealed) this.seal(home);
     } catch (error) {
       this.remove(id);
       throw error;
@@ -154,7 +164,12 @@ export class IdmappedViews {
       throw new SystemCallError('mount', lastErrno(), home);
   }
 
-  private makeOne(target: string, view: View, userNamespace: number): void {
+  private seal(home: string): void {
+    const flags = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
+    if (calls().mount('none', home, null, flags, null) !== 0) throw new SystemCallError('mount', lastErrno(), home);
+  }
+
+  private makeOne(target: string, view: View, users: ViewUsers | 'host'): void {
     const c = calls();
     this.makeParents(target);
     mkdirSync(target);
@@ -164,12 +179,12 @@ export class IdmappedViews {
     try {
       const attributes = Buffer.alloc(MOUNT_ATTR_BYTES);
       const set =
-        MOUNT_ATTR_IDMAP |
+        (users === 'host' ? 0 : MOUNT_ATTR_IDMAP) |
         (view.readOnly ? MOUNT_ATTR_RDONLY : 0) |
         (view.inert ? MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV : 0);
       attributes.writeBigUInt64LE(BigInt(set), 0);
       attributes.writeBigUInt64LE(BigInt(MS_PRIVATE), 16);
-      attributes.writeBigUInt64LE(BigInt(userNamespace), 24);
+      if (users !== 'host') attributes.writeBigUInt64LE(BigInt(users.namespace), 24);
       if (c.setAttributes(tree, '', AT_EMPTY_PATH | recursive, attributes, attributes.length) !== 0)
         throw new SystemCallError('mount_setattr', lastErrno(), `to map the owners of the files in ${view.source}`);
       if (c.move(tree, '', AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) !== 0)

@@ -9,6 +9,9 @@ import { RANGE_SIZE } from '../spec/oci-config.js';
 import type { RuntimeBinary } from './runtime-binary.js';
 
 export const RUNC_PROBLEM = 'runc 1.1 can run no command in a container with users of its own; install crun';
+/** It starts commands in the directory of the image, which is a view that is not there any more. */
+export const RUNC_SCRIPT_PROBLEM =
+  'runc 1.1 can run no command in a container with a custom mount script; install crun';
 /** Not the name of a container. */
 const CHECK = 'check';
 const PROBE = { name: 'attribute', content: Buffer.alloc(0) };

@@ -1,20 +1,26 @@
-/** What a container with users of its own has on the host: a range of ids, and views of its directories. */
+/**
+ * What a container with users of its own has on the host: a range of ids, and views of its directories. One with a
+ * custom mount script has views in any case: they are all that the script sees.
+ */
 import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { hasCode, SystemCallError } from '@plinth/host-os';
 import { cgroupProcesses } from '../kernel/cgroups.js';
-import { IdmappedViews, type View } from '../kernel/idmapped-views.js';
+import { IdmappedViews, type View, type ViewFile } from '../kernel/idmapped-views.js';
+import { compileSeccomp, SeccompError } from '../kernel/seccomp-compiler.js';
 import { readText } from '../kernel/torn-file.js';
 import { closeUserNamespace, openUserNamespace } from '../kernel/user-namespace.js';
 import { type ContainerSpec, DEFAULT_PATH } from '../spec/container-spec.js';
 import { cgroupPath, RANGE_SIZE } from '../spec/oci-config.js';
+import { JAIL, JAIL_LINKS, scriptFilter, type ScriptJail } from '../spec/script-jail.js';
 import { startFailure, type StartFailure, type StartFailureReason } from '../spec/start-failure.js';
 import { readIdRange } from './bundle.js';
 import { IdRanges } from './id-ranges.js';
 import type { RuntimeBinary } from './runtime-binary.js';
-import { ownUsersProblem, RUNC_PROBLEM } from './own-users-check.js';
+import { ownUsersProblem, RUNC_PROBLEM, RUNC_SCRIPT_PROBLEM } from './own-users-check.js';
 import { instanceName, type RuntimePaths } from './runtime-paths.js';
 
 /** A start as the runtime is asked for it: the host's directories, or the container's views of them. */
@@ -22,19 +28,21 @@ export interface PreparedUsers {
   readonly ok: true;
   readonly spec: ContainerSpec;
   readonly layerRoot: string;
-  /** Where the runtime finds the config. crun starts a mount script there, with the rights of the container's root. */
+  /** Where the runtime finds the config: one with the rights of the container's root starts a mount script there. */
   readonly bundle: string;
   readonly firstId?: number;
+  /** For a custom mount script. */
+  readonly jail?: ScriptJail;
 }
 
-const LAYER = 'layer';
+const LAYER = JAIL.layer;
 const ETC = `${LAYER}/etc`;
-const SCRIPT = 'mount.sh';
 const BUNDLE = 'bundle';
 
 export class OwnUsers {
   private readonly ranges = new IdRanges({ isAlive: hasProcesses });
   private readonly views: IdmappedViews;
+  private readonly scriptFilters = new Map<ContainerSpec['users'], Buffer>();
 
   constructor(
     private readonly paths: RuntimePaths,
@@ -51,7 +59,12 @@ export class OwnUsers {
   /** Claims the container's range; its bundle's directory is there, and empty. */
   prepare(spec: ContainerSpec): PreparedUsers | StartFailure {
     const bundle = `${this.paths.bundles}/${spec.id}`;
-    if (spec.users === 'host') return { ok: true, spec, bundle, layerRoot: bundle };
+    const jail = isJailed(spec) ? this.jailOf(spec) : undefined;
+    if (jail !== undefined && 'ok' in jail) return jail;
+    if (spec.users === 'host')
+      return jail === undefined
+        ? { ok: true, spec, bundle, layerRoot: bundle }
+        : { ok: true, bundle, jail, layerRoot: this.views.pathOf(spec.id, LAYER), spec: this.withViews(spec) };
     if (spec.writableRoot === true) return failure('user-namespace-failed', 'a build has the users of the host');
     if (this.binary.name === 'runc') return failure('user-namespace-failed', RUNC_PROBLEM);
     const firstId = this.ranges.claim(spec.id, bundle);
@@ -63,48 +76,82 @@ export class OwnUsers {
     return {
       ok: true,
       firstId,
-      bundle: spec.mountScript.custom ? at(BUNDLE) : bundle,
+      jail,
+      bundle: jail === undefined ? bundle : at(BUNDLE),
       layerRoot: at(LAYER),
-      spec: {
-        ...spec,
-        imageRoot: at('root'),
-        ...(spec.mountScript.custom && { mountScript: { path: at(SCRIPT), custom: true } }),
-        ...(spec.dataPath !== undefined && { dataPath: at('data') }),
-        ...(spec.softwarePath !== undefined && { softwarePath: at('sw') }),
-      },
+      spec: this.withViews(spec),
+    };
+  }
+
+  /** The root of a custom mount script is the directory of the container's views. */
+  private jailOf({ id, users }: ContainerSpec): ScriptJail | StartFailure {
+    if (this.binary.name === 'runc') return failure('mount-script-failed', RUNC_SCRIPT_PROBLEM);
+    try {
+      const filter = this.scriptFilters.get(users) ?? compileSeccomp(scriptFilter(users));
+      this.scriptFilters.set(users, filter);
+      return { directory: dirname(this.views.pathOf(id, JAIL.root)), filter };
+    } catch (error) {
+      if (error instanceof SeccompError) return failure('mount-script-failed', error.message);
+      throw error;
+    }
+  }
+
+  /** With views in the places of the host's directories. */
+  private withViews(spec: ContainerSpec): ContainerSpec {
+    const at = (name: string): string => this.views.pathOf(spec.id, name);
+    return {
+      ...spec,
+      imageRoot: at(JAIL.root),
+      ...(spec.dataPath !== undefined && { dataPath: at(JAIL.data) }),
+      ...(spec.softwarePath !== undefined && { softwarePath: at(JAIL.software) }),
     };
   }
 
   /** Makes the views that the mounts of a prepared start are made of; its bundle is written. */
   makeViews(spec: ContainerSpec, { firstId }: PreparedUsers): StartFailure | undefined {
-    if (firstId === undefined) return undefined;
+    const jailed = isJailed(spec);
+    if (firstId === undefined && !jailed) return undefined;
     const layer = `${this.paths.bundles}/${spec.id}/etc`;
     const views: View[] = [
-      { name: 'root', source: spec.imageRoot, readOnly: true, inert: false },
+      { name: JAIL.root, source: spec.imageRoot, readOnly: true, inert: false },
       { name: ETC, source: layer, readOnly: true, inert: true },
     ];
-    if (spec.dataPath !== undefined) views.push({ name: 'data', source: spec.dataPath, readOnly: false, inert: true });
+    if (spec.dataPath !== undefined)
+      views.push({ name: JAIL.data, source: spec.dataPath, readOnly: false, inert: true });
     if (spec.softwarePath !== undefined)
-      views.push({ name: 'sw', source: spec.softwarePath, readOnly: true, inert: true, recursive: true });
+      views.push({ name: JAIL.software, source: spec.softwarePath, readOnly: true, inert: true, recursive: true });
     try {
-      // What was verified is what runs: the script is read once.
-      const files = spec.mountScript.custom
-        ? [
-            { name: SCRIPT, content: readFileSync(spec.mountScript.path) },
-            { name: `${BUNDLE}/config.json`, target: `${this.paths.bundles}/${spec.id}/config.json` },
-          ]
-        : [];
-      const namespace = openUserNamespace(firstId, RANGE_SIZE);
-      try {
-        this.views.make(spec.id, { namespace, firstId }, views, files);
-      } finally {
-        closeUserNamespace(namespace);
+      const files = jailed ? this.filesOfJail(spec) : [];
+      if (files === undefined)
+        return failure('mount-script-mismatch', `${spec.mountScript.path} is not the script of the image's manifest`);
+      if (firstId === undefined)
+        // The host's root could write beside the views. Otherwise conmon does, into the bundle.
+        this.views.make(spec.id, 'host', views, files, true);
+      else {
+        const namespace = openUserNamespace(firstId, RANGE_SIZE);
+        try {
+          this.views.make(spec.id, { namespace, firstId }, views, files);
+        } finally {
+          closeUserNamespace(namespace);
+        }
       }
       return undefined;
     } catch (error) {
       if (error instanceof SystemCallError) return failure('user-namespace-failed', error.message);
       throw error;
     }
+  }
+
+  /** What was verified is what runs: the script is read once, and from then on it is in memory of this process's. */
+  private filesOfJail({ id, mountScript: { path, digest } }: ContainerSpec): readonly ViewFile[] | undefined {
+    const content = readFileSync(path);
+    if (digest !== undefined && digest !== `sha256:${createHash('sha256').update(content).digest('hex')}`)
+      return undefined;
+    return [
+      { name: JAIL.script, content },
+      { name: `${BUNDLE}/config.json`, target: `${this.paths.bundles}/${id}/config.json` },
+      ...JAIL_LINKS,
+    ];
   }
 
   /** Once the container's mounts are made, or will not be. Nothing when there are none. */
@@ -148,6 +195,11 @@ export class OwnUsers {
     const range = readIdRange(bundle);
     if (range !== 'host') this.ranges.release(bundle, range === 'unknown' ? undefined : range);
   }
+}
+
+/** Whether a script of the image's own makes the mounts: it sees nothing but views. */
+function isJailed({ mountScript, writableRoot }: ContainerSpec): boolean {
+  return mountScript.custom && writableRoot !== true;
 }
 
 /** @param bundle of any instance on this machine */

@@ -1,4 +1,4 @@
-import type { MountPlan } from '@plinth/contracts';
+import type { Digest, MountPlan } from '@plinth/contracts';
 
 /**
  * Everything this library needs to know to run one container. Plain data: the caller has already
@@ -15,6 +15,8 @@ export interface ContainerSpec {
     readonly path: string;
     /** True: the recipe brought its own and it runs as a hook. False: the plan goes straight to the runtime. */
     readonly custom: boolean;
+    /** Of a custom one: with other bytes the container does not start. Absent: the caller has just written it. */
+    readonly digest?: Digest;
   };
   /** For the process and for users that log in. `PATH` falls back to Debian's. */
   readonly environment: Readonly<Record<string, string>>;

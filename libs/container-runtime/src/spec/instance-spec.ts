@@ -6,7 +6,7 @@ export interface InstanceImage {
   /** Absolute host path of its `root/`. */
   readonly root: string;
   readonly mountPlan: MountPlan;
-  readonly mountScript: { readonly path: string; readonly custom: boolean };
+  readonly mountScript: ContainerSpec['mountScript'];
   readonly environment: Readonly<Record<string, string>>;
   readonly timezone: string;
   /** Words before every command; absent: none. */
@@ -42,7 +42,7 @@ export function instanceSpec(
     id: config.containerId,
     imageRoot: image.root,
     mountPlan: image.mountPlan,
-    mountScript: { path: image.mountScript.path, custom: image.mountScript.custom },
+    mountScript: image.mountScript,
     environment: {
       ...image.environment,
       ...config.env,

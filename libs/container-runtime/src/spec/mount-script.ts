@@ -3,10 +3,10 @@ import { assertValidMountPlan, upperMountPoint } from './mount-plan.js';
 
 /**
  * The mount plan as a readable POSIX shell script, shipped with every image as `mount.sh`. The runtime gets the plan
- * itself; the script runs, as a hook in the container's mount namespace, when a recipe has brought its own – best by
- * editing this one. Both leave the same mounts.
+ * itself; the script runs, in a jail (script-jail.ts), when a recipe has brought its own – best by editing this one. Both
+ * leave the same mounts.
  * It gets, as environment variables: PLINTH_ROOT (the root to mount on), PLINTH_LAYER (a directory whose etc/ holds
- * this container's time zone, environment and network files), PLINTH_TIMEZONE, PLINTH_SW and PLINTH_DATA (host paths,
+ * this container's time zone, environment and network files), PLINTH_TIMEZONE, PLINTH_SW and PLINTH_DATA (paths,
  * empty when there is none), PLINTH_OVERLAY_OPTIONS (begins with a comma, or is empty).
  * Pure. Throws RangeError for a plan that is not valid.
  */

@@ -7,7 +7,8 @@ import { buildOciConfig, CAPABILITIES } from './oci-config.js';
 import { ALLOWED_SYSCALLS, DENIED_SYSCALLS, defaultSeccompProfile } from './seccomp-profile.js';
 import { startFailure } from './start-failure.js';
 
-const inputs = { instance: 'test', layerRoot: '/state/bundles/x', shell: '/bin/sh', hookDeadlineSeconds: 10 };
+const jail = { directory: '/views/x', filter: Buffer.from([6, 0, 0, 0, 0, 0, 0, 0]) };
+const inputs = { instance: 'test', layerRoot: '/state/bundles/x', jail };
 const base: ContainerSpec = {
   id: '0123456789abcdef0123456789abcdef',
   imageRoot: '/masters/debian-12/v3/root',
@@ -57,7 +58,9 @@ describe('buildOciConfig', () => {
             for (const path of paths) expect(path).toMatch(/^\/(?:state\/bundles|masters|software|volumes)\//);
           }
           const hooks = config.hooks?.createContainer ?? [];
-          expect(hooks.map(({ args }) => args)).toEqual(custom ? [['/bin/sh', '/masters/debian-12/v3/mount.sh']] : []);
+          expect(hooks.map(({ path, args }) => [path, args.slice(3, 5), args.slice(-2)])).toEqual(
+            custom ? [['/usr/bin/perl', ['/views/x', '0600000000000000'], ['/bin/sh', '/mount.sh']]] : [],
+          );
           for (const { env } of hooks)
             expect(env.map((line) => line.split('=')[0])).toEqual([
               'PATH',
@@ -183,7 +186,7 @@ describe('buildOciConfig', () => {
     const { resources } = buildOciConfig({ ...base, limits: { memoryBytes: 1024, cpus: 0.5, pids: 7 } }, inputs).linux;
     expect(resources).toMatchObject({
       memory: { limit: 1024 },
-      cpu: { quota: 50_000, period: 100_000 },
+      cpu: { quota: 50_000, period: 100_000, shares: 512 },
       pids: { limit: 7 },
     });
   });

@@ -1,5 +1,4 @@
 import {
-  DEFAULT_PATH,
   processEnvironment,
   type ContainerSpec,
   type IoResources,
@@ -7,6 +6,7 @@ import {
   type ResourceLimits,
 } from './container-spec.js';
 import { planMounts, type MountSources } from './planned-mounts.js';
+import { MOUNT_SCRIPT_DEADLINE_SECONDS, mountScriptHook, type ScriptJail } from './script-jail.js';
 import { isSystemContainer } from './system-container.js';
 import { defaultSeccompProfile, type SeccompProfile } from './seccomp-profile.js';
 
@@ -66,23 +66,20 @@ export interface OciHook {
   readonly timeout: number;
 }
 
-/** What a config needs besides the spec: host paths of this start, and how long a custom mount script may take. */
+/** What a config needs besides the spec: host paths of this start, and how a custom mount script runs. */
 export interface OciConfigInputs extends MountSources {
   /** Name of the runtime instance that starts it; see instanceName. */
   readonly instance: string;
   /** The host's id of its root, for a container with users of its own. */
   readonly firstId?: number;
-  /** Host path of the shell that interprets a custom mount script. */
-  readonly shell: string;
-  readonly hookDeadlineSeconds: number;
+  /** For a custom mount script. */
+  readonly jail?: ScriptJail;
+  /** For a custom mount script, seconds. */
+  readonly hookDeadlineSeconds?: number;
 }
 
 /** Ids of a container with users of its own: what Debian's tools expect, `nobody` (65534) included. */
 export const RANGE_SIZE = 65_536;
-
-/** What a custom mount script is run with when the caller names nothing else. */
-export const MOUNT_SCRIPT_SHELL = '/bin/sh';
-export const MOUNT_SCRIPT_DEADLINE_SECONDS = 10;
 
 /** Docker's default set minus MKNOD, NET_RAW, AUDIT_WRITE and SETFCAP. */
 export const CAPABILITIES: readonly string[] = [
@@ -151,10 +148,12 @@ const EVERY_GROUP: Readonly<Record<ContainerSpec['users'], string>> = { own: '0 
 
 /** Period of the CPU quota, microseconds (the kernel's default). */
 const CPU_PERIOD_US = 100_000;
+/** Of a container with one CPU; the kernel's default for a cgroup, so also of one without a limit. */
+const CPU_SHARES = 1_024;
 
 /**
  * Translates a spec to the runtime's config. Pure; it writes no annotation, so none can come from an image or a tenant.
- * @throws RangeError for a spec that was not checked, or that lacks the ids of its users
+ * @throws RangeError for a spec that was not checked, or inputs that lack the ids of its users or its script's jail
  */
 export function buildOciConfig(spec: ContainerSpec, inputs: OciConfigInputs): OciConfig {
   const build = spec.writableRoot === true;
@@ -190,7 +189,7 @@ export function buildOciConfig(spec: ContainerSpec, inputs: OciConfigInputs): Oc
       source,
       options,
     })),
-    ...(spec.mountScript.custom && !build && { hooks: { createContainer: [mountScriptHook(spec, inputs)] } }),
+    ...(spec.mountScript.custom && !build && { hooks: { createContainer: [hookOf(spec, inputs)] } }),
     linux: {
       cgroupsPath: cgroupPath(spec.id, inputs.instance),
       namespaces: [
@@ -208,6 +207,11 @@ export function buildOciConfig(spec: ContainerSpec, inputs: OciConfigInputs): Oc
       seccomp: defaultSeccompProfile(),
     },
   };
+}
+
+function hookOf(spec: ContainerSpec, { jail, hookDeadlineSeconds }: OciConfigInputs): OciHook {
+  if (jail === undefined) throw new RangeError('a custom mount script runs in a jail');
+  return mountScriptHook(spec, jail, hookDeadlineSeconds ?? MOUNT_SCRIPT_DEADLINE_SECONDS);
 }
 
 function mappingFrom(firstId: number | undefined): IdMapping {
@@ -240,35 +244,17 @@ export function cgroupPath(id: string, instance: string): string {
   return `/plinth/${id}.${instance}`;
 }
 
-/**
- * The custom script, in the container's mount namespace before its root is entered. Fixed environment, deadline; see
- * mount-script.ts for its variables.
- */
-function mountScriptHook(spec: ContainerSpec, inputs: OciConfigInputs): OciHook {
-  const variables: Record<string, string> = {
-    PATH: DEFAULT_PATH,
-    LC_ALL: 'C',
-    PLINTH_ROOT: spec.imageRoot,
-    PLINTH_TIMEZONE: spec.timezone,
-    PLINTH_LAYER: inputs.layerRoot,
-    PLINTH_SW: spec.softwarePath ?? '',
-    PLINTH_DATA: spec.dataPath ?? '',
-    PLINTH_OVERLAY_OPTIONS: spec.users === 'own' ? ',userxattr' : '',
-  };
-  return {
-    path: inputs.shell,
-    args: [inputs.shell, spec.mountScript.path],
-    env: Object.entries(variables).map(([name, value]) => `${name}=${value}`),
-    timeout: inputs.hookDeadlineSeconds,
-  };
-}
-
 function resources(limits: ResourceLimits): Record<string, unknown> {
   const { memoryBytes, cpus, pids, io } = limits;
   return {
     ...(memoryBytes !== undefined && { memory: { limit: memoryBytes } }),
     ...(cpus !== undefined && {
-      cpu: { period: CPU_PERIOD_US, quota: Math.max(1000, Math.round(cpus * CPU_PERIOD_US)) },
+      cpu: {
+        period: CPU_PERIOD_US,
+        quota: Math.max(1000, Math.round(cpus * CPU_PERIOD_US)),
+        // When processors are short, each gets in proportion to its limit, however many processes it has.
+        shares: Math.max(2, Math.round(cpus * CPU_SHARES)),
+      },
     }),
     ...(pids !== undefined && { pids: { limit: pids } }),
     ...(io !== undefined && { blockIO: blockIo(io) }),

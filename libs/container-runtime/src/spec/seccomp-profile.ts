@@ -139,6 +139,57 @@ export function defaultSeccompProfile(architecture: NodeJS.Architecture = proces
   };
 }
 
+/**
+ * Old and new calls of libmount(3): it uses the old ones where the new are unknown. Their paths end at the root; what
+ * they make, filters can't see.
+ */
+const NEW_MOUNT_CALLS = words('fsconfig fsmount fsopen fspick mount_setattr move_mount open_tree');
+/** What leads out of a root, or into another process. */
+const NOT_FOR_SCRIPTS = words('chroot pidfd_getfd process_madvise process_vm_readv process_vm_writev ptrace');
+/** sys/mount.h */
+const MS_RDONLY = 1;
+const MS_NOSUID = 2;
+const MS_NODEV = 4;
+const MS_REMOUNT = 0x20;
+const MS_BIND = 0x1000;
+/** NOATIME, NODIRATIME, SILENT, RELATIME, STRICTATIME: mount(8) adds what the mount has. */
+const MS_OF_TIMES = 0x0120_8c00;
+const FLAGS_ARGUMENT = 3;
+
+/**
+ * Of a custom mount script: that of containers with mount(2) and umount(2), and without {@link NOT_FOR_SCRIPTS}. With
+ * the host's users it can't make a read-only mount writable, above all not that of the shared image.
+ */
+export function mountScriptSeccompProfile(
+  users: 'own' | 'host',
+  architecture: NodeJS.Architecture = process.arch,
+): SeccompProfile {
+  const profile = defaultSeccompProfile(architecture);
+  const replaced = new Set([...NEW_MOUNT_CALLS, ...NOT_FOR_SCRIPTS, 'mount', 'umount', 'umount2']);
+  const rest = profile.syscalls.map((rule) => ({ ...rule, names: rule.names.filter((name) => !replaced.has(name)) }));
+  const flags = (mask: number, value: number): SeccompArgument => sameLowBits(FLAGS_ARGUMENT, value, mask);
+  const tightened = MS_REMOUNT | MS_BIND | MS_RDONLY;
+  const asItIs = MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NODEV;
+  const mounts: SeccompRule[] =
+    users === 'own'
+      ? [{ names: ['mount'], action: 'SCMP_ACT_ALLOW' }]
+      : [
+          when('mount', 'SCMP_ACT_ALLOW', flags(MS_REMOUNT, 0)),
+          when('mount', 'SCMP_ACT_ALLOW', flags(tightened, tightened)),
+          // What generated scripts do to /data, which is mounted like that already: it succeeds and changes nothing.
+          { ...when('mount', 'SCMP_ACT_ERRNO', flags((LOW_BITS ^ MS_OF_TIMES) >>> 0, asItIs)), errnoRet: 0 },
+        ];
+  return {
+    ...profile,
+    syscalls: [
+      ...rest.filter(({ names }) => names.length > 0),
+      { names: NOT_FOR_SCRIPTS, action: 'SCMP_ACT_ERRNO', errnoRet: EPERM },
+      { names: ['umount', 'umount2'], action: 'SCMP_ACT_ALLOW' },
+      ...mounts,
+    ],
+  };
+}
+
 type SeccompArgument = NonNullable<SeccompRule['args']>[number];
 
 function when(name: string, action: SeccompRule['action'], ...args: SeccompArgument[]): SeccompRule {

@@ -12,6 +12,7 @@ export type StartFailureReason =
   | 'command-not-found'
   | 'command-not-executable'
   | 'mount-script-failed'
+  | 'mount-script-mismatch'
   | 'mount-script-timeout'
   | 'mount-failed'
   | 'cgroup-failed'
@@ -48,6 +49,14 @@ export function startFailure(stderr: string): StartFailure {
     reason,
     message: last.slice(-500) || 'the runtime failed without a message',
     stderrTail: stderr.slice(-TAIL),
+  };
+}
+
+export function scriptTimeout(seconds: number, stderr = ''): StartFailure {
+  return {
+    ...startFailure(stderr),
+    reason: 'mount-script-timeout',
+    message: `the mount script did not end within ${seconds} s`,
   };
 }
 

@@ -88,7 +88,7 @@ function configOf(id: string, { root, argv, env, network }: SandboxCommand): obj
       network,
       stopSignal: 'SIGKILL',
     },
-    { instance: '', layerRoot: '', shell: '', hookDeadlineSeconds: 0 },
+    { instance: '', layerRoot: '' },
   );
   const temporary = (destination: string, mode: string): object => ({
     destination,
