@@ -123,6 +123,14 @@ export class Stack {
     return service.pid;
   }
 
+  /** Ends a service, which has time for it, and waits until it is gone. */
+  async end(id: string): Promise<void> {
+    const pid = this.pidOf(id);
+    process.kill(pid, 'SIGTERM');
+    for (const end = Date.now() + 60_000; existsSync(`/proc/${pid}`); await new Promise((done) => setTimeout(done, 50)))
+      if (Date.now() > end) throw new Error(`${id} did not end within 60 s`);
+  }
+
   jetstream(): JetStreamClient {
     if (!this.connection) throw new Error('not up');
     return this.connection.jetstream();
