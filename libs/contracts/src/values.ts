@@ -78,12 +78,13 @@ export function fitMessage(message: string, most: number = MAX_MESSAGE): string 
   return message.length <= most ? message : `${message.slice(0, most - 1)}…`;
 }
 
+/** Lower-case labels with dots between them, 253 characters at the most (RFC 1035). */
+export const DNS_NAME_PATTERN =
+  /^(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*$/;
+
 /**
  * Text that is shown to people and kept in databases: no control characters but line feeds and tabs, no halves of
  * characters.
  */
 // oxlint-disable-next-line no-control-regex -- control characters are exactly what is refused
-/** Lower-case labels with dots between them, 253 characters at the most (RFC 1035). */
-export const DNS_NAME_PATTERN =
-  /^(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*$/;
 export const READABLE_TEXT_PATTERN = /^[^\u0000-\u0008\u000b-\u001f\u007f-\u009f\p{Surrogate}]*$/u;

@@ -330,12 +330,12 @@ describe('published ports', () => {
 describe('a container that misuses its network', () => {
   let shop: RunningNetwork;
   let victim: RunningNetwork;
-  let stranger: RunningNetwork;
+  let foreign: RunningNetwork;
 
   beforeEach(async () => {
     shop = await attached(agent, 1);
     victim = await attached(agent, 1);
-    stranger = await attached(agent, 2);
+    foreign = await attached(agent, 2);
   });
 
   const received = ({ containerId }: RunningNetwork): number => agent.counters().get(containerId)?.receivedPackets ?? 0;
@@ -351,19 +351,19 @@ describe('a container that misuses its network', () => {
 
     const own = received(victim);
     for (const source of [victim.ipv4, shop.ipv4, '10.64.200.1', '127.0.0.1', '169.254.1.1', HOST, '0.0.0.0'])
-      sendFrames(stranger.pid, udp(stranger, source, victim.ipv4), 10);
+      sendFrames(foreign.pid, udp(foreign, source, victim.ipv4), 10);
     for (const source of [victim.ipv6, shop.ipv6, 'fd00:706c:696e::1', 'fd00:1::1', 'fe80::1'])
-      sendFrames(stranger.pid, udp(stranger, source, victim.ipv6), 10);
+      sendFrames(foreign.pid, udp(foreign, source, victim.ipv6), 10);
     expect(agent.drops().spoofed).toBe(before.spoofed + 120);
     // The kernel drops this one before any rule.
-    sendFrames(stranger.pid, udp(stranger, '::1', victim.ipv6), 10);
+    sendFrames(foreign.pid, udp(foreign, '::1', victim.ipv6), 10);
     expect(received(victim)).toBe(own);
   });
 
   it('by a flood of such packets: each is counted, and the others answer meanwhile', () => {
     const { spoofed } = agent.drops();
     for (let round = 0; round < 20; round += 1) {
-      sendFrames(stranger.pid, udp(stranger, shop.ipv4, victim.ipv4), 1_000);
+      sendFrames(foreign.pid, udp(foreign, shop.ipv4, victim.ipv4), 1_000);
       expect(call(shop.pid, victim.ipv4)).toBe(shop.ipv4);
     }
     expect(agent.drops().spoofed).toBe(spoofed + 20_000);
@@ -378,11 +378,11 @@ describe('a container that misuses its network', () => {
         .join('\n');
     const before = neighbours();
     for (const claimed of [victim.ipv4, '169.254.1.1', OUTSIDE]) {
-      sendFrames(stranger.pid, arpFrame({ link: stranger.ipv4, claimed, operation: 'answer' }), 100);
-      sendFrames(stranger.pid, arpFrame({ link: stranger.ipv4, claimed, operation: 'announcement' }), 100);
+      sendFrames(foreign.pid, arpFrame({ link: foreign.ipv4, claimed, operation: 'answer' }), 100);
+      sendFrames(foreign.pid, arpFrame({ link: foreign.ipv4, claimed, operation: 'announcement' }), 100);
     }
     for (const claimed of [victim.ipv6, 'fe80::1', 'fd00:1::2'])
-      sendFrames(stranger.pid, neighbourFrame({ link: stranger.ipv4, source: stranger.ipv6, claimed }), 100);
+      sendFrames(foreign.pid, neighbourFrame({ link: foreign.ipv4, source: foreign.ipv6, claimed }), 100);
     expect(neighbours()).toBe(before);
     expect(call(shop.pid, victim.ipv4)).toBe(shop.ipv4);
     expect(call(shop.pid, victim.ipv6)).toBe(shop.ipv6);
@@ -391,8 +391,8 @@ describe('a container that misuses its network', () => {
 
   it('by router advertisements: dropped and counted, and the host has no other route', () => {
     const before = { routes: ip('-6', 'route'), advertised: agent.drops().advertised };
-    for (const source of ['fe80::bad', stranger.ipv6])
-      sendFrames(stranger.pid, advertisementFrame({ link: stranger.ipv4, source }), 10);
+    for (const source of ['fe80::bad', foreign.ipv6])
+      sendFrames(foreign.pid, advertisementFrame({ link: foreign.ipv4, source }), 10);
     expect(agent.drops().advertised).toBe(before.advertised + 20);
     expect(ip('-6', 'route')).toBe(before.routes);
   });
@@ -421,18 +421,18 @@ udp.bind(5555, () => setInterval(() => udp.send('?', Number(port), address, () =
     children.push(sender);
     let latest = '';
     sender.stdout.on('data', (data: Buffer) => (latest = String(data).trim().split('\n').at(-1) ?? ''));
-    const hears = async (name: string): Promise<void> => {
+    const isAnsweredBy = async (name: string): Promise<void> => {
       for (const end = Date.now() + 60_000; latest !== name; await new Promise((resolve) => setTimeout(resolve, 20)))
         if (Date.now() > end) throw new Error(`the sender is answered by ${latest || 'nobody'}, not by ${name}`);
     };
     const one = await named('one');
     expect(agent.attach(one)).toEqual({ ok: true });
-    await hears('one');
+    await isAnsweredBy('one');
     // Another container, at another address.
     const two = await named('two');
     agent.detach(one.containerId);
     expect(agent.attach(two)).toEqual({ ok: true });
-    await hears('two');
+    await isAnsweredBy('two');
     // The port is nobody's for a while, in which packets go to the host itself.
     agent.detach(two.containerId);
     for (let quiet = ''; quiet !== 'quiet';) {
@@ -442,13 +442,13 @@ udp.bind(5555, () => setInterval(() => udp.send('?', Number(port), address, () =
     }
     const three = await named('three');
     expect(agent.attach(three)).toEqual({ ok: true });
-    await hears('three');
+    await isAnsweredBy('three');
     // While it runs the port becomes that of another.
     const four = await named('four', { ports: [] });
     expect(agent.attach(four)).toEqual({ ok: true });
     expect(agent.change({ ...three, ports: [] })).toEqual({ ok: true });
     expect(agent.change({ ...four, ports: [...ports] })).toEqual({ ok: true });
-    await hears('four');
+    await isAnsweredBy('four');
     // The agent that removes it is not the one that attached it.
     const next = open('aaaa00000000');
     next.detach(four.containerId, four);
