@@ -330,8 +330,9 @@ describe('a change', () => {
       applied: ['open-files'],
       pending: [],
     });
-    await remove('sized', ...HOSTS.map((_, index) => `fill-${index}`));
-    expect(await allocated(host)).toBe(0);
+    await remove('sized');
+    expect(await allocated(host)).toBe(before - limits.memoryBytes);
+    await remove(...HOSTS.map((_, index) => `fill-${index}`));
     const gone = await change('sized', { restart: true });
     expect(await suite.fact(SUBJECTS.containerRejected, { requestId: gone })).toMatchObject({
       operation: 'change',
