@@ -134,6 +134,57 @@ describe('open files', () => {
   });
 });
 
+describe('a changed config', () => {
+  it('is in effect at once where that is possible; what is not is reported, and comes with the next start', async () => {
+    const before = { memoryBytes: 64 * MIB, cpus: 1, pids: 30, openFiles: 64, diskBytes: 16 * MIB };
+    const config = await started(before);
+    const { containerId } = config;
+    const first = await bench.report(containerId, 'started');
+    const limits = { memoryBytes: 96 * MIB, cpus: 2, pids: 41, openFiles: 128, diskBytes: 4 * MIB };
+    await bench.publishConfig({ ...config, generation: 2, limits });
+    const changed = await bench.report(containerId, 'started', { after: first.sequence });
+    expect(changed).toMatchObject({ generation: 2, pid: first.pid, restarts: first.restarts });
+    expect(changed.pending).toEqual([{ part: 'open-files', message: expect.stringContaining('next start') }]);
+    expect(inForce(containerId)).toEqual({ memory: 96 * MIB, pids: 41, cpus: 2 });
+    expect((await run(containerId, 'head -c 12M /dev/urandom > /data/f; sync /data/f')).stdout).not.toBe('12');
+    expect((await run(containerId, 'ulimit -n')).stdout).toBe('64');
+
+    // 18 MiB of memory that can't be given back.
+    await run(containerId, 'head -c 18M /dev/urandom > /tmp/kept');
+    await bench.publishConfig({ ...config, generation: 3, limits: { ...limits, memoryBytes: 12 * MIB } });
+    const less = await bench.report(containerId, 'started', { after: changed.sequence });
+    expect(less.pending).toEqual([
+      { part: 'memory', message: 'it uses more than that now; its next start has it' },
+      { part: 'open-files', message: expect.any(String) },
+    ]);
+    expect((await run(containerId, 'echo here')).stdout).toBe('here');
+    expect(bench.alive(containerId)).toContain(first.pid);
+
+    await bench.publishConfig({ ...config, generation: 4, runGeneration: 4, limits });
+    const again = await bench.report(containerId, 'started', { after: less.sequence });
+    expect(again.pending).toBeUndefined();
+    expect((await run(containerId, 'ulimit -n')).stdout).toBe('128');
+    expect(inForce(containerId)).toEqual({ memory: 96 * MIB, pids: 41, cpus: 2 });
+    configs.set(containerId, config);
+    await remove(containerId);
+  });
+
+  function inForce(id: string): { memory: number; pids: number; cpus: number } {
+    const [group = ''] = /\/plinth\/\S+/.exec(readFileSync(`/proc/${bench.alive(id)[0]}/cgroup`, 'utf8')) ?? [];
+    const isUnified = existsSync('/sys/fs/cgroup/cgroup.controllers');
+    const read = (controller: string, file: string): string =>
+      readFileSync(`/sys/fs/cgroup${isUnified ? '' : `/${controller}`}${group}/${file}`, 'utf8').trim();
+    const [quota, period] = isUnified
+      ? read('cpu', 'cpu.max').split(' ')
+      : [read('cpu', 'cpu.cfs_quota_us'), read('cpu', 'cpu.cfs_period_us')];
+    return {
+      memory: Number(read('memory', isUnified ? 'memory.max' : 'memory.limit_in_bytes')),
+      pids: Number(read('pids', 'pids.max')),
+      cpus: Number(quota) / Number(period),
+    };
+  }
+});
+
 describe('the disk', () => {
   const volumeOf = (config: Config): string => join(bench.storage, 'volumes', String(config['dataVolume']));
   const fill = (id: string, megabytes: number, file = 'fill'): Promise<{ stdout: string; exitCode: number }> =>

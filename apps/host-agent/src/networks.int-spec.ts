@@ -167,6 +167,34 @@ describe('a published port', () => {
     await removed(web, taken);
   });
 
+  it('comes and goes while the container runs, also from one container to another, and connections go on', async () => {
+    const port = (hostPort: number): object => ({ protocol: 'tcp', hostPort, containerPort: 80 });
+    const [one, two] = await Promise.all([started(1, { ports: [port(8081)] }), started(1)]);
+    const before = await bench.report(one.containerId, 'started');
+    const open = connect(8081, HOST);
+    expect(await echo(open, 'echo before\n')).toBe('echo before\n');
+    expect(curl(HOST, 8082)).toBeUndefined();
+    await bench.publishConfig({ ...one, generation: 2, ports: [port(8081), port(8082)], egress: { policy: 'none' } });
+    const changed = await bench.report(one.containerId, 'started', { after: before.sequence });
+    expect(changed).toMatchObject({ generation: 2, pid: before.pid });
+    expect(changed.pending).toBeUndefined();
+    expect(curl(HOST, 8082)).toBe(`you are ${HOST}`);
+    expect(await echo(open, 'echo after\n')).toBe('echo after\n');
+
+    // The one that gets the port hears of it before the one that gives it up.
+    await bench.publishConfig({ ...two, generation: 2, ports: [port(8082)] });
+    await bench.publishConfig({ ...one, generation: 3, ports: [port(8081)] });
+    await bench.report(one.containerId, 'started', { after: changed.sequence });
+    const taken = await bench.report(two.containerId, 'started', {
+      after: (await bench.report(two.containerId, 'started')).sequence,
+    });
+    expect(taken.pending).toBeUndefined();
+    expect(curl(HOST, 8082)).toBe(`you are ${HOST}`);
+    expect(await echo(open, 'echo in the end\n')).toBe('echo in the end\n');
+    open.destroy();
+    await removed(one, two);
+  });
+
   async function echo(socket: Socket, line: string): Promise<string> {
     socket.write(line);
     const [data] = (await once(socket, 'data')) as [Buffer];

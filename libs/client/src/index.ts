@@ -1,3 +1,4 @@
+export * from './change-requests.js';
 export * from './plinth-client.js';
 export * from './container-requests.js';
 export * from './dead-letters.js';

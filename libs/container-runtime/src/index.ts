@@ -8,6 +8,7 @@ export * from './spec/oci-config.js';
 export * from './kernel/process-table.js';
 export * from './kernel/cgroups.js';
 export * from './kernel/limit-events.js';
+export * from './kernel/cgroup-limits.js';
 export { type Disk, diskOf, ioControls } from './kernel/io-controls.js';
 export * from './kernel/directory-watch.js';
 export * from './run/runtime-binary.js';

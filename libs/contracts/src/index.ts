@@ -19,6 +19,7 @@ export * from './bus/events/image-events.js';
 export * from './bus/events/container-facts.js';
 export * from './bus/events/container-requests.js';
 export * from './bus/events/update-events.js';
+export * from './bus/events/change-events.js';
 export * from './bus/events/rollout-events.js';
 export * from './bus/events/host-events.js';
 export * from './bus/events/storage-events.js';

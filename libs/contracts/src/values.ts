@@ -78,6 +78,10 @@ export function fitMessage(message: string, most: number = MAX_MESSAGE): string 
   return message.length <= most ? message : `${message.slice(0, most - 1)}…`;
 }
 
+/** Lower-case labels with dots between them, 253 characters at the most (RFC 1035). */
+export const DNS_NAME_PATTERN =
+  /^(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*$/;
+
 /**
  * Text that is shown to people and kept in databases: no control characters but line feeds and tabs, no halves of
  * characters.

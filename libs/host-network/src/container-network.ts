@@ -88,3 +88,9 @@ export function isSameNetwork(one: ContainerNetwork, other: ContainerNetwork): b
     isDeepStrictEqual(one.egress, other.egress)
   );
 }
+
+/** Ports that one publishes and the other does not, or for another address. */
+export function portsOnlyIn(one: ContainerNetwork, other: ContainerNetwork): PublishedPort[] {
+  const isSame = one.ipv4 === other.ipv4 && one.ipv6 === other.ipv6;
+  return one.ports.filter((port) => !isSame || !other.ports.some((known) => isDeepStrictEqual(known, port)));
+}

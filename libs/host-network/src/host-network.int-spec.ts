@@ -2,11 +2,12 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readlinkSync } from 'node:fs';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { ContainerNetwork } from './container-network.js';
 import { HostNetwork, type Repairs, type RunningNetwork } from './host-network.js';
 import { networkProblem } from './readiness.js';
 import { enterNewNetwork } from './network-namespace.js';
+import { advertisementFrame, arpFrame, neighbourFrame, sendFrames, udpFrame } from './testing/raw-frames.js';
 
 const POOLS = { pool4: '10.64.0.0/10', pool6: 'fd00:706c:696e::/64' };
 const HOST = '192.0.2.1';
@@ -323,6 +324,137 @@ describe('published ports', () => {
     agent.detach(web.containerId);
     expect(call(outside, HOST, 8080)).toBeUndefined();
     expect(agent.attach(second)).toEqual({ ok: true });
+  });
+});
+
+describe('a container that misuses its network', () => {
+  let shop: RunningNetwork;
+  let victim: RunningNetwork;
+  let foreign: RunningNetwork;
+
+  beforeEach(async () => {
+    shop = await attached(agent, 1);
+    victim = await attached(agent, 1);
+    foreign = await attached(agent, 2);
+  });
+
+  const received = ({ containerId }: RunningNetwork): number => agent.counters().get(containerId)?.receivedPackets ?? 0;
+  const udp = (from: RunningNetwork, source: string, destination: string): Buffer =>
+    udpFrame({ link: from.ipv4, source, destination });
+
+  it('by addresses of others: all is dropped and counted, of IPv4 and of IPv6', () => {
+    const before = { spoofed: agent.drops().spoofed, received: received(victim) };
+    sendFrames(shop.pid, udp(shop, shop.ipv4, victim.ipv4), 10);
+    sendFrames(shop.pid, udp(shop, shop.ipv6, victim.ipv6), 10);
+    expect(agent.drops().spoofed).toBe(before.spoofed);
+    expect(received(victim)).toBeGreaterThanOrEqual(before.received + 20);
+
+    const own = received(victim);
+    for (const source of [victim.ipv4, shop.ipv4, '10.64.200.1', '127.0.0.1', '169.254.1.1', HOST, '0.0.0.0'])
+      sendFrames(foreign.pid, udp(foreign, source, victim.ipv4), 10);
+    for (const source of [victim.ipv6, shop.ipv6, 'fd00:706c:696e::1', 'fd00:1::1', 'fe80::1'])
+      sendFrames(foreign.pid, udp(foreign, source, victim.ipv6), 10);
+    expect(agent.drops().spoofed).toBe(before.spoofed + 120);
+    // The kernel drops this one before any rule.
+    sendFrames(foreign.pid, udp(foreign, '::1', victim.ipv6), 10);
+    expect(received(victim)).toBe(own);
+  });
+
+  it('by a flood of such packets: each is counted, and the others answer meanwhile', () => {
+    const { spoofed } = agent.drops();
+    for (let round = 0; round < 20; round += 1) {
+      sendFrames(foreign.pid, udp(foreign, shop.ipv4, victim.ipv4), 1_000);
+      expect(call(shop.pid, victim.ipv4)).toBe(shop.ipv4);
+    }
+    expect(agent.drops().spoofed).toBe(spoofed + 20_000);
+  });
+
+  it('by answers to ARP and to neighbour solicitations for others: nothing is learned, and nothing goes elsewhere', () => {
+    const neighbours = (): string =>
+      `${ip('neigh')}${ip('-6', 'neigh')}`
+        .split('\n')
+        .filter((line) => line.includes('plc'))
+        .sort()
+        .join('\n');
+    const before = neighbours();
+    for (const claimed of [victim.ipv4, '169.254.1.1', OUTSIDE]) {
+      sendFrames(foreign.pid, arpFrame({ link: foreign.ipv4, claimed, operation: 'answer' }), 100);
+      sendFrames(foreign.pid, arpFrame({ link: foreign.ipv4, claimed, operation: 'announcement' }), 100);
+    }
+    for (const claimed of [victim.ipv6, 'fe80::1', 'fd00:1::2'])
+      sendFrames(foreign.pid, neighbourFrame({ link: foreign.ipv4, source: foreign.ipv6, claimed }), 100);
+    expect(neighbours()).toBe(before);
+    expect(call(shop.pid, victim.ipv4)).toBe(shop.ipv4);
+    expect(call(shop.pid, victim.ipv6)).toBe(shop.ipv6);
+    expect(call(shop.pid, OUTSIDE)).toBe(HOST);
+  });
+
+  it('by router advertisements: dropped and counted, and the host has no other route', () => {
+    const before = { routes: ip('-6', 'route'), advertised: agent.drops().advertised };
+    for (const source of ['fe80::bad', foreign.ipv6])
+      sendFrames(foreign.pid, advertisementFrame({ link: foreign.ipv4, source }), 10);
+    expect(agent.drops().advertised).toBe(before.advertised + 20);
+    expect(ip('-6', 'route')).toBe(before.routes);
+  });
+});
+
+describe('connections that the kernel tracks', () => {
+  const NAMED = `const [name] = process.argv.slice(1); const udp = require('node:dgram').createSocket('udp6');
+udp.on('message', (_, { address, port }) => udp.send(name, port, address)); udp.bind(53, () => console.log('ready'));`;
+  const SENDER = `const [address, port] = process.argv.slice(1); const udp = require('node:dgram').createSocket('udp4');
+udp.on('message', (text) => console.log(String(text))); udp.on('error', () => {});
+udp.bind(5555, () => setInterval(() => udp.send('?', Number(port), address, () => {}), 10));`;
+  const ports = [{ protocol: 'udp', hostPort: 5353, containerPort: 53 }] as const;
+
+  async function named(name: string, change: Partial<ContainerNetwork> = {}): Promise<RunningNetwork> {
+    const made = await container(1, { ports: [...ports], ...change });
+    await start(within(made.pid, process.execPath, '-e', NAMED, name), 'ready');
+    return made;
+  }
+
+  it('do not outlive a container or its port: a sender that never pauses reaches the next one', async () => {
+    const sender = spawn(
+      'setpriv',
+      ['--pdeathsig', 'KILL', '--', ...within(outside, process.execPath, '-e', SENDER, HOST, '5353')],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    );
+    children.push(sender);
+    let latest = '';
+    sender.stdout.on('data', (data: Buffer) => (latest = String(data).trim().split('\n').at(-1) ?? ''));
+    const isAnsweredBy = async (name: string): Promise<void> => {
+      for (const end = Date.now() + 60_000; latest !== name; await new Promise((resolve) => setTimeout(resolve, 20)))
+        if (Date.now() > end) throw new Error(`the sender is answered by ${latest || 'nobody'}, not by ${name}`);
+    };
+    const one = await named('one');
+    expect(agent.attach(one)).toEqual({ ok: true });
+    await isAnsweredBy('one');
+    // Another container, at another address.
+    const two = await named('two');
+    agent.detach(one.containerId);
+    expect(agent.attach(two)).toEqual({ ok: true });
+    await isAnsweredBy('two');
+    // The port is nobody's for a while, in which packets go to the host itself.
+    agent.detach(two.containerId);
+    for (let quiet = ''; quiet !== 'quiet';) {
+      latest = 'quiet';
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      quiet = latest;
+    }
+    const three = await named('three');
+    expect(agent.attach(three)).toEqual({ ok: true });
+    await isAnsweredBy('three');
+    // While it runs the port becomes that of another.
+    const four = await named('four', { ports: [] });
+    expect(agent.attach(four)).toEqual({ ok: true });
+    expect(agent.change({ ...three, ports: [] })).toEqual({ ok: true });
+    expect(agent.change({ ...four, ports: [...ports] })).toEqual({ ok: true });
+    await isAnsweredBy('four');
+    // The agent that removes it is not the one that attached it.
+    const next = open('aaaa00000000');
+    next.detach(four.containerId, four);
+    agent.detach(four.containerId);
+    next.close();
+    sender.kill('SIGKILL');
   });
 });
 

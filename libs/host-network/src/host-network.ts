@@ -12,11 +12,13 @@ import {
   GATEWAY4,
   interfaceName,
   isSameNetwork,
+  portsOnlyIn,
   type NetworkNames,
   networkNames,
 } from './container-network.js';
 import { limitBothEnds, mendHostEnds, sameBandwidth } from './link-rates.js';
 import { enableForwarding } from './kernel-settings.js';
+import { listeningSockets, portInUse } from './listening-ports.js';
 import { isRefusal } from './refusal.js';
 import { NETLINK_ROUTE, NetlinkError, NetlinkSocket } from './netlink/netlink-socket.js';
 import {
@@ -34,6 +36,7 @@ import { type DropCounts, RuleTable } from './nft/rule-table.js';
 import type { RemoteRules } from './nft/ruleset.js';
 import { ROUTE_PROTOCOL } from './netlink/tunnel-messages.js';
 import type { RemoteContainer } from './remote/remote-containers.js';
+import { TrackedConnections } from './tracked-connections.js';
 import { RemoteNetwork, removeRemote, TUNNEL_INTERFACE, type TunnelOptions } from './remote/remote-network.js';
 
 export interface HostNetworkOptions {
@@ -75,6 +78,7 @@ export class HostNetwork {
   private comparedAtMs = 0;
   /** The kernel refused what containers of other hosts need, at the last attempt. */
   private isRemoteRefused = false;
+  private readonly tracked = new TrackedConnections();
 
   private constructor(
     private readonly instance: string,
@@ -147,17 +151,25 @@ export class HostNetwork {
     return this.attachLost(lost, done, failed);
   }
 
+  /** Why a port that the container does not have yet can't be published here; undefined: it can. */
+  portProblem(container: ContainerNetwork): string | undefined {
+    const known = this.attached.get(container.containerId);
+    const ports = known ? portsOnlyIn(container, known) : container.ports;
+    const port = ports.length > 0 ? portInUse(ports, listeningSockets()) : undefined;
+    return (
+      port &&
+      `a program of this host listens on port ${port.hostPort}/${port.protocol}, and would not be reached any more; ` +
+        'publish another host port, or end that program'
+    );
+  }
+
   /** Gives a container its interface, after its rules. Also when it has one: then a new one, for a new run. */
   attach({ pid, ...container }: RunningNetwork): Attached {
     this.detach(container.containerId);
     this.number += 1;
     const attached = { ...container, interface: interfaceName(this.names, this.number) };
-    const taken = this.attached.takenBy(attached);
-    if (taken !== undefined) {
-      const { key, set } = taken.element;
-      const reason = /^(?:ports|bound)/.test(set) ? 'port-taken' : 'network-failed';
-      return { ok: false, reason, message: `${key} belongs to container ${taken.containerId} on this host` };
-    }
+    const taken = this.takenBy(attached);
+    if (taken !== undefined) return taken;
     try {
       if (!this.table.isWritten) {
         this.prepareHost();
@@ -165,6 +177,7 @@ export class HostNetwork {
         this.settleRemote([]);
       }
       this.changeTable({ add: this.attached.set(attached), remove: [] });
+      this.tracked.forgetEarlier(attached, attached.ports);
       makeContainerLink(this.route, attached, pid, this.remote?.mtu);
       if (attached.bandwidth) this.limit(attached, pid);
       return { ok: true };
@@ -175,10 +188,36 @@ export class HostNetwork {
     }
   }
 
-  /** Its interface ends with its network namespace, and its routes with that. */
-  detach(containerId: string): void {
+  /** Rules and limits of a container that runs become those of its changed config; its connections go on. */
+  change({ pid, ...container }: RunningNetwork): Attached {
+    const known = this.attached.get(container.containerId);
+    if (known === undefined)
+      return { ok: false, reason: 'network-failed', message: 'it has no interface at the moment' };
+    const changed = { ...container, interface: known.interface };
+    const taken = this.takenBy(changed);
+    if (taken !== undefined) return taken;
+    try {
+      if (!isSameNetwork(known, changed) || !sameBandwidth(known.bandwidth, changed.bandwidth)) this.replace(changed);
+      this.tracked.forgetPorts(changed, portsOnlyIn(known, changed));
+      this.tracked.forgetEarlier(changed, portsOnlyIn(changed, known));
+      // Its own end may not have been changed by an attempt before this one.
+      limitBothEnds(this.route, changed, pid);
+      return { ok: true };
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      return { ok: false, reason: 'network-failed', message: error.message };
+    }
+  }
+
+  /**
+   * Its interface ends with its network namespace, and its routes with that. Its tracked connections end here.
+   * @param was where an agent before this one may have attached it
+   */
+  detach(containerId: string, was?: Pick<ContainerNetwork, 'ipv4' | 'ipv6'>): void {
+    const known = this.attached.get(containerId) ?? was;
     const remove = this.attached.delete(containerId);
     if (this.table.isWritten) this.changeTable({ add: [], remove });
+    if (known) this.tracked.forget(known);
   }
 
   /**
@@ -210,6 +249,7 @@ export class HostNetwork {
     pidOf: (containerId: string) => number | undefined,
     nowMs: number,
   ): Repairs {
+    const refused: string[] = [];
     const wanted = new Map(running.map((container) => [container.containerId, container]));
     for (const { containerId } of this.attached.all()) if (!wanted.has(containerId)) this.detach(containerId);
     const lost: RunningNetwork[] = [];
@@ -222,18 +262,18 @@ export class HostNetwork {
       if (known === undefined) isLost(container);
       // Its config has changed.
       else if (!isSameNetwork(known, container) || !sameBandwidth(known.bandwidth, container.bandwidth)) {
-        const changed = { ...container, interface: known.interface };
-        const pid = sameBandwidth(known.bandwidth, container.bandwidth) ? undefined : pidOf(container.containerId);
-        this.replace(changed);
-        if (pid !== undefined) limitBothEnds(this.route, changed, pid);
+        const pid = pidOf(container.containerId);
+        const result = pid === undefined ? undefined : this.change({ ...container, pid });
+        if (result?.ok === false)
+          refused.push(`container ${container.containerId} is not as its config: ${result.message}`);
       }
     }
     if (this.attached.size === 0 && lost.length === 0) {
       if (this.table.isWritten) this.clear();
-      return { done: [], failed: [] };
+      return { done: [], failed: refused };
     }
     const done: string[] = [];
-    const failed: string[] = [];
+    const failed = refused;
     if (this.attached.size > 0) done.push(...this.prepareHost(), ...this.mendTable(nowMs));
     const isDue = nowMs - this.comparedAtMs >= COMPARE_EVERY_MS;
     if (this.attached.size > 0) done.push(...this.mendRemote(isDue, failed));
@@ -298,6 +338,7 @@ export class HostNetwork {
 
   close(): void {
     this.route.close();
+    this.tracked.close();
     this.table.close();
     this.nft.close();
   }
@@ -320,6 +361,14 @@ export class HostNetwork {
       removeLink(this.route, link.interface);
       throw error;
     }
+  }
+
+  private takenBy(network: AttachedNetwork): Extract<Attached, { ok: false }> | undefined {
+    const taken = this.attached.takenBy(network);
+    if (taken === undefined) return undefined;
+    const { key, set } = taken.element;
+    const reason = /^(?:ports|bound)/.test(set) ? 'port-taken' : 'network-failed';
+    return { ok: false, reason, message: `${key} belongs to container ${taken.containerId} on this host` };
   }
 
   private replace(network: AttachedNetwork): void {

@@ -21,6 +21,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = 
   start: () => import('./start.js'),
   restart: () => import('./restart.js'),
   rm: () => import('./rm.js'),
+  set: () => import('./set.js'),
   switch: () => import('./switch.js'),
   rollout: () => import('./rollout.js'),
   host: () => import('./host.js'),

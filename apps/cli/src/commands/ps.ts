@@ -4,7 +4,8 @@ import { withClient } from '../connection.js';
 import { parseName } from './arguments.js';
 import { print } from '../output/print.js';
 import { describeReached } from '../output/limits-view.js';
-import { describePorts } from '../output/network-view.js';
+import { containerName } from '@plinth/names';
+import { describePorts, domainOf } from '../output/network-view.js';
 import { age, table } from '../output/table.js';
 import { type SharedOptions, withShared } from './options.js';
 
@@ -37,6 +38,7 @@ export function register(program: Command): void {
         await withClient(options.nats, async (client) => {
           const { all, tenant, host, image, state } = options;
           const containers = await client.containers({ all, tenant, host, image, state });
+          const domain = domainOf(process.env);
           print(options, containers, () =>
             table(
               [
@@ -47,6 +49,7 @@ export function register(program: Command): void {
                 'HEALTH',
                 'HOST',
                 'ADDRESS',
+                'KNOWN AS',
                 'PORTS',
                 'IMAGE',
                 'ASKED',
@@ -65,6 +68,7 @@ export function register(program: Command): void {
                 item.health,
                 item.host,
                 item.address?.ipv4,
+                item.address && containerName(item.name, item.tenant, domain),
                 describePorts(item.ports),
                 item.image,
                 item.imageAsked,

@@ -1,7 +1,8 @@
 /** The steps of the tour: each does one thing on the real system and prints what it saw. */
 import { readFile } from 'node:fs/promises';
+import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
-import { type ContainerStarted, EVENTS_ABOUT, type FactSubject, SUBJECTS } from '@plinth/contracts';
+import { type ContainerStarted, EVENTS_ABOUT, type FactSubject, type PortRequest, SUBJECTS } from '@plinth/contracts';
 import { ClientError, type PlinthClient } from '@plinth/client';
 import { activateImage, buildImage, promoteImage } from '../commands/image-actions.js';
 import { bytes, table } from '../output/table.js';
@@ -11,6 +12,8 @@ import { installationDirectory } from '@plinth/stack';
 export const NAMES = { explicit: 'demo-explicit', fallback: 'demo-fallback', web: 'demo-web' } as const;
 
 const START_MS = 60_000;
+/** Of the service in /sw/hello-web. */
+const WEB_PORT = 8080;
 
 export interface Narrator {
   /** Shows the progress of the current step. */
@@ -127,23 +130,66 @@ export async function showPlaces(client: PlinthClient, started: ContainerStarted
   expect(note.text === 'kept', '/data survived it', note.text);
 }
 
+/** Ports to ask for: none where no host gives containers an address. */
+export async function publishedWhereOffered(client: PlinthClient): Promise<readonly PortRequest[] | undefined> {
+  const hosts = await client.hosts();
+  return hosts.some(({ state, network }) => state === 'ready' && network) ? [{ container: WEB_PORT }] : undefined;
+}
+
+/**
+ * From within; and, where it has an address: from the host at that, at the published port, and by its name from another
+ * container.
+ */
 export async function callWebService(
   client: PlinthClient,
-  started: ContainerStarted,
+  web: ContainerStarted,
+  other: ContainerStarted,
   narrator: Narrator,
 ): Promise<void> {
-  const script = "exec 3<>/dev/tcp/127.0.0.1/8080 && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3";
-  // The service may still be opening its port.
-  for (let attempt = 1; ; attempt++) {
-    const result = await client.exec(started.host, started.containerId, ['/bin/bash', '-c', script]);
-    if (result.exitCode === 0 && result.stdout.includes('200 OK')) {
-      narrator.print(`it answers: ${result.stdout.trim().split('\n').at(-1)}`);
-      return;
-    }
-    if (attempt === 40)
-      throw new ClientError(`the web service does not answer: ${result.stderr.trim()}`, 'demo-failed');
+  const from = (caller: ContainerStarted, place: string) => async (): Promise<string | undefined> => {
+    const script = `exec 3<>/dev/tcp/${place}/${WEB_PORT} && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3`;
+    const result = await client.exec(caller.host, caller.containerId, ['/bin/bash', '-c', script]);
+    return result.exitCode === 0 && result.stdout.includes('200 OK') ? result.stdout : undefined;
+  };
+  narrator.print(`it answers itself: ${await answered(from(web, '127.0.0.1'))}`);
+  const { address, ports: [port] = [], dnsName } = web;
+  if (!address) return narrator.print('this host gives containers no address: ./plinth doctor tells why');
+  const url = `http://${address.ipv4}:${WEB_PORT}/`;
+  narrator.print(`curl ${url} on the host: ${await answered(() => textAt(url))}`);
+  const host = addressOfThisHost();
+  if (port && host !== undefined) {
+    const published = `http://${host}:${port.hostPort}/`;
+    narrator.print(`curl ${published}, its published port: ${await answered(() => textAt(published))}`);
+  }
+  const same = from(other, web.name);
+  narrator.print(`${other.name} calls it as ${web.name}, in full ${dnsName ?? web.name}: ${await answered(same)}`);
+}
+
+/** The last line of the answer; the service may still be opening its port. */
+async function answered(call: () => Promise<string | undefined>): Promise<string> {
+  for (let attempt = 1; attempt <= 100; attempt++) {
+    const text = await call();
+    if (text !== undefined) return text.trim().split('\n').at(-1) ?? '';
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
+  throw new ClientError('the web service does not answer', 'demo-failed');
+}
+
+async function textAt(url: string): Promise<string | undefined> {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(5_000) });
+    return response.ok ? await response.text() : undefined;
+  } catch (error) {
+    // fetch(): what the network refuses is a TypeError, what takes too long a TimeoutError.
+    if (error instanceof TypeError || (error instanceof Error && error.name === 'TimeoutError')) return undefined;
+    throw error;
+  }
+}
+
+/** Published ports are not on the loopback. */
+function addressOfThisHost(): string | undefined {
+  const all = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
+  return all.find(({ family, internal }) => family === 'IPv4' && !internal)?.address;
 }
 
 export async function memoryTable(client: PlinthClient): Promise<string> {

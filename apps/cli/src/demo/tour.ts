@@ -13,6 +13,7 @@ import {
   NAMES,
   type Narrator,
   promote,
+  publishedWhereOffered,
   request,
   showPlaces,
 } from './steps.js';
@@ -63,10 +64,11 @@ export async function tour(client: PlinthClient): Promise<void> {
         command: ['/usr/bin/perl', '/sw/serve.pl'],
         env: { GREETING: 'good day' },
         timezone: 'Europe/Vienna',
+        ports: await publishedWhereOffered(client),
       },
       narrator,
     );
-    await callWebService(client, started, narrator);
+    await callWebService(client, started, explicit, narrator);
     return started;
   });
   await step('list the containers', async (narrator) => {

@@ -12,7 +12,13 @@ import type { StorageMounts } from '../domain/storage-mounts.js';
 import type { StartFailure } from '../domain/planner.js';
 import type { ImageMaster } from './image-master.js';
 import { type HostIo, ioResources } from './io-controls.js';
-import { IMAGE_LABEL, RUN_GENERATION_LABEL, STOP_SIGNAL_LABEL, USERS_LABEL } from './oci-containers.js';
+import {
+  IMAGE_LABEL,
+  OPEN_FILES_LABEL,
+  RUN_GENERATION_LABEL,
+  STOP_SIGNAL_LABEL,
+  USERS_LABEL,
+} from './oci-containers.js';
 
 export function containerSpec(
   config: ContainerConfig,
@@ -23,21 +29,24 @@ export function containerSpec(
   io: HostIo,
   names: NonNullable<InstancePlace['names']>,
 ): ContainerSpec {
+  const spec = instanceSpec(config, image, {
+    dataPath,
+    softwarePath,
+    users,
+    io: ioResources(config.limits.io, io.disks.get(config.storageNode), io.controls),
+    mostOpenFiles: io.mostOpenFiles,
+    names,
+  });
+  const { openFiles } = spec.limits;
   return {
-    ...instanceSpec(config, image, {
-      dataPath,
-      softwarePath,
-      users,
-      io: ioResources(config.limits.io, io.disks.get(config.storageNode), io.controls),
-      mostOpenFiles: io.mostOpenFiles,
-      names,
-    }),
+    ...spec,
     labels: {
       [RUN_GENERATION_LABEL]: String(config.runGeneration),
       generation: String(config.generation),
       tenant: config.tenant,
       [IMAGE_LABEL]: config.image,
       [USERS_LABEL]: users,
+      ...(openFiles !== undefined && { [OPEN_FILES_LABEL]: String(openFiles) }),
       [STOP_SIGNAL_LABEL]: config.stopSignal ?? image.stopSignal,
     },
   };

@@ -11,7 +11,7 @@ import {
   networkProblem,
   type Repairs,
 } from '@plinth/host-network';
-import type { ResolverStatus } from '@plinth/names';
+import { containerName, type ResolverStatus } from '@plinth/names';
 import type { Logger } from '@plinth/service-kit';
 import { networkOf } from '../domain/networked.js';
 import type { StartFailure } from '../domain/planner.js';
@@ -91,15 +91,31 @@ export class ContainerNetworks {
   async attach(config: ContainerConfig, pid: number): Promise<StartFailure | undefined> {
     const wanted = networkOf(config);
     if (wanted === undefined || this.network === undefined) return undefined;
+    const inUse = this.network.portProblem(wanted);
+    if (inUse !== undefined) return { reason: 'port-taken', message: inUse };
     const result = this.network.attach({ ...wanted, pid });
     if (!result.ok) return { reason: result.reason, message: result.message };
     await this.names.add(config);
     return undefined;
   }
 
-  detach(containerId: string): void {
+  /** Of a container that runs: ports, egress and bandwidth as its config has them now. */
+  change(config: ContainerConfig, pid: number): (StartFailure & { readonly part?: 'ports' | 'bandwidth' }) | undefined {
+    const wanted = networkOf(config);
+    if (wanted === undefined || this.network === undefined) return undefined;
+    const inUse = this.network.portProblem(wanted);
+    if (inUse !== undefined) return { reason: 'port-taken', message: inUse, part: 'ports' };
+    const result = this.network.change({ ...wanted, pid });
+    if (result.ok) return undefined;
+    const { reason, message } = result;
+    return { reason, message, ...(reason === 'port-taken' && { part: 'ports' as const }) };
+  }
+
+  /** Of a container that does not run. */
+  detach(config: ContainerConfig): void {
+    const { containerId } = config;
     this.names.remove(containerId);
-    this.network?.detach(containerId);
+    this.network?.detach(containerId, networkOf(config));
   }
 
   /** The containers that run when the agent starts. */
@@ -140,6 +156,12 @@ export class ContainerNetworks {
   /** Packets of this host's containers that were dropped since the rules were written; undefined: no rules. */
   drops(): DropCounts | undefined {
     return this.network?.drops();
+  }
+
+  /** By which others find it; undefined: it has no address. */
+  nameOf(config: ContainerConfig): string | undefined {
+    if (this.network === undefined || networkOf(config) === undefined) return undefined;
+    return containerName(config.name, config.tenant, this.names.domain);
   }
 
   /** For a container's resolv.conf. */

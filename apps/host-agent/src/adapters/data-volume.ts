@@ -77,6 +77,13 @@ export class DataVolumes {
     return { ok: true, value: { data, durable: Promise.resolve() } };
   }
 
+  /** Sets the limit of a volume that is in use. @returns why that can't be done */
+  holdAgain(config: ContainerConfig): string | undefined {
+    const base = this.storage.get(config.storageNode);
+    if (base === undefined || config.limits.diskBytes === undefined) return undefined;
+    return this.hold(config, join(base, 'volumes', config.dataVolume, DATA));
+  }
+
   /** What the container's data take, where they are held to a limit. */
   use({ limits, storageNode, dataVolume }: ContainerConfig): DiskUse | undefined {
     const base = this.storage.get(storageNode);

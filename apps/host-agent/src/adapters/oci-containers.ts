@@ -2,11 +2,15 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
+  changeCgroupLimits,
   type ContainerSpec,
   type DirectoryWatch,
+  type Disk,
   type ObservedContainer,
   type OciRuntime,
+  type ResourceLimits,
   type StartFailureReason,
+  type UnchangedLimit,
   watchDirectory,
 } from '@plinth/container-runtime';
 import {
@@ -39,6 +43,9 @@ export const IMAGE_LABEL = 'image';
 
 /** Label of the bundle: whose ids its users have, `own` or `host`. */
 export const USERS_LABEL = 'users';
+
+/** Label of the bundle: files that each of its processes may have open; absent: not limited. */
+export const OPEN_FILES_LABEL = 'openFiles';
 
 /** Label of the bundle: the signal that asks its first process to end. */
 export const STOP_SIGNAL_LABEL = 'stopSignal';
@@ -149,6 +156,17 @@ export class OciContainers {
 
   delete(id: string, keepLog: boolean): Promise<void> {
     return this.runtime.delete(id, { keepLog });
+  }
+
+  /** Of a container that runs. @returns what could not be changed */
+  changeLimits(id: string, limits: ResourceLimits, disks: readonly Disk[]): UnchangedLimit[] {
+    return changeCgroupLimits(this.runtime.cgroupOf(id), limits, disks);
+  }
+
+  /** That a process of the present run may have; undefined: not limited. */
+  openFilesOf(id: string): number | undefined {
+    const label = this.runtime.observe(id)?.labels?.[OPEN_FILES_LABEL];
+    return label === undefined ? undefined : Number(label);
   }
 
   /** Ends commands that an agent has left when it died. */

@@ -31,6 +31,8 @@ export type ReportBody = Pick<ContainerReport, 'kind' | 'generation'> &
       | 'failedChecks'
       | 'willRestart'
       | 'reached'
+      | 'pending'
+      | 'dnsName'
     >
   >;
 

@@ -66,14 +66,14 @@ describe('plan', () => {
     ['a half-started one is deleted first', { observed: { kind: 'partial' } }, ['delete-runtime']],
     ['one that runs is left unchanged', { observed: RUNNING, record: RAN }, []],
     [
-      'one that runs and was never announced is',
+      'one that runs and was never announced gets its config, and is announced',
       { observed: RUNNING, record: { ...RAN, announced: undefined } },
-      ['report started'],
+      ['apply'],
     ],
     [
-      'a newer config that changes nothing is acknowledged',
+      'a newer config that asks for no start is brought into effect',
       { observed: RUNNING, record: RAN, config: config({ generation: 4 }) },
-      ['report started'],
+      ['apply'],
     ],
     [
       'a fresh start begins with a stop',

@@ -77,7 +77,7 @@ function planRunning(input: PlanInput): readonly Step[] {
   if (observed.kind === 'running') {
     if (record.stop || observed.runGeneration < config.runGeneration || isOtherImage(observed.image, config))
       return planStop(input);
-    if (!announcedFor(record, config, ['started'])) return [report(startedReport(input, observed))];
+    if (!announcedFor(record, config, ['started'])) return [{ kind: 'apply', report: startedReport(input, observed) }];
     const ofHealth = planHealth(config, record, observed.startedAtMs, input.health, nowMs);
     // A verdict on an image replaces the report that its container is unhealthy.
     const trying = isTrying(config, record);
@@ -365,7 +365,14 @@ function startedReport({ config, record }: PlanInput, running: Running): ReportB
   const last = record.announced;
   const health = runningHealth(config, record);
   if (last?.kind === 'started' && last.pid === running.pid)
-    return { ...last, message: undefined, failedChecks: undefined, ...health, generation: config.generation };
+    return {
+      ...last,
+      message: undefined,
+      failedChecks: undefined,
+      pending: undefined,
+      ...health,
+      generation: config.generation,
+    };
   return {
     kind: 'started',
     generation: config.generation,

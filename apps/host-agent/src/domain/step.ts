@@ -10,6 +10,8 @@ export type Step =
   | { readonly kind: 'restore-snapshot' }
   | { readonly kind: 'discard-snapshot' }
   | { readonly kind: 'start' }
+  /** Brings a changed config into effect for a run that goes on, as far as that goes, and reports it. */
+  | { readonly kind: 'apply'; readonly report: ReportBody }
   | { readonly kind: 'stop'; readonly signal?: string; readonly graceMs: number }
   | { readonly kind: 'kill' }
   | { readonly kind: 'delete-runtime' }
@@ -50,6 +52,8 @@ export function describeStep(step: Step): string {
       return 'remove the copy of the data volume';
     case 'start':
       return 'start';
+    case 'apply':
+      return 'bring the present config into effect';
     case 'stop':
       return `send ${step.signal ?? "the image's stop signal"}, kill after ${step.graceMs} ms`;
     case 'kill':

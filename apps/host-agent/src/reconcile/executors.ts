@@ -8,6 +8,7 @@ import type { LocalRecord } from '../domain/local-record.js';
 import type { StartFailure } from '../domain/planner.js';
 import { startingHealth } from '../domain/health.js';
 import type { StepKind, StepOf } from '../domain/step.js';
+import { applyConfig } from './config-change.js';
 import type { ContainerState } from './container-state.js';
 import type { AgentServices } from './agent-services.js';
 
@@ -129,6 +130,7 @@ export const EXECUTORS: Executors = {
         phases: { premount, ...phases },
         restarts: state.record.starts,
         users: preparation.spec.users,
+        dnsName: services.networks.nameOf(config),
         health: config.health && 'starting',
       },
       {
@@ -160,6 +162,13 @@ export const EXECUTORS: Executors = {
     return DONE;
   },
 
+  apply: async (step, state, services) => {
+    const { observed, effective } = state;
+    const pending = observed.kind === 'running' ? await applyConfig(effective, observed.pid, services) : [];
+    await state.report(pending.length > 0 ? { ...step.report, pending } : step.report);
+    return DONE;
+  },
+
   kill: async (_step, state, { containers, clock }) => {
     await containers.kill(state.id);
     const observed = await containers.awaitEnd(state.id);
@@ -172,7 +181,7 @@ export const EXECUTORS: Executors = {
     // A failed start leaves nothing, and an observation costs less than a deletion without effect.
     if (state.observed.kind !== 'absent' || containers.observe(state.id).kind !== 'absent')
       await containers.delete(state.id, true);
-    networks.detach(state.id);
+    networks.detach(state.config);
     state.observed = { kind: 'absent' };
     return DONE;
   },
@@ -213,7 +222,7 @@ export const EXECUTORS: Executors = {
 
   forget: async (_step, state, { containers, logs, networks }) => {
     await containers.delete(state.id, false);
-    networks.detach(state.id);
+    networks.detach(state.config);
     await logs.delete(state.id);
     return DONE;
   },

@@ -36,6 +36,7 @@ export function measureNetworks(networks: ContainerNetworks): void {
       const drops = networks.drops();
       if (!drops) return;
       this.inc({ reason: 'spoofed-source' }, drops.spoofed);
+      this.inc({ reason: 'router-advertisement' }, drops.advertised);
       this.inc({ reason: 'host-service' }, drops.toHost);
       this.inc({ reason: 'other-tenant' }, drops.refused);
       this.inc({ reason: 'egress-policy' }, drops.egress);

@@ -1,5 +1,6 @@
 import { Controller, Inject } from '@nestjs/common';
 import {
+  type ContainerChangeRequested,
   type ContainerRemoveRequested,
   type ContainerRestartRequested,
   type ContainerStartRequested,
@@ -8,11 +9,20 @@ import {
 } from '@plinth/contracts';
 import { OnEvent, type ReceivedEvent } from '@plinth/service-kit';
 import { ContainerAction } from './container-action.js';
+import { ContainerChange } from './container-change.js';
 
-/** `container.stop.requested`, `start`, `restart`, `remove`. */
+/** `container.stop.requested`, `start`, `restart`, `remove`, `change`. */
 @Controller()
 export class ContainerActionsHandler {
-  constructor(@Inject(ContainerAction) private readonly action: ContainerAction) {}
+  constructor(
+    @Inject(ContainerAction) private readonly action: ContainerAction,
+    @Inject(ContainerChange) private readonly containerChange: ContainerChange,
+  ) {}
+
+  @OnEvent(SUBJECTS.containerChangeRequested, { concurrency: 8 })
+  change(event: ReceivedEvent<ContainerChangeRequested>): Promise<void> {
+    return this.containerChange.apply(event);
+  }
 
   @OnEvent(SUBJECTS.containerStopRequested, { concurrency: 8 })
   stop(event: ReceivedEvent<ContainerStopRequested>): Promise<void> {

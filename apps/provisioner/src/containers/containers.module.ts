@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { ContainerAction } from './container-action.js';
+import { ContainerChange } from './container-change.js';
 import { ContainerActionsHandler } from './container-actions.handler.js';
 import { ContainerCreation } from './container-creation.js';
 import { ContainerRequestedHandler } from './container-requested.handler.js';
@@ -9,7 +10,7 @@ import { WaitingRequests } from './waiting-requests.js';
 
 @Module({
   controllers: [ContainerRequestedHandler, ContainerActionsHandler],
-  providers: [RequestIntake, WaitingRequests, ContainerCreation, ContainerAction, DesiredState],
+  providers: [RequestIntake, WaitingRequests, ContainerCreation, ContainerAction, ContainerChange, DesiredState],
   exports: [DesiredState],
 })
 export class ContainersModule {}

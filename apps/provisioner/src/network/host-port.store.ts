@@ -68,6 +68,18 @@ export async function reservePlace(
   return place;
 }
 
+/** Locks the host's row, as placements do, and gives the container these ports instead of those that it has there. */
+export async function replacePorts(
+  manager: EntityManager,
+  host: string,
+  wishes: readonly PortWish[],
+  holder: PortHolder,
+  range: PortRange,
+): Promise<PlaceReservation> {
+  await manager.query('SELECT 1 FROM hosts WHERE host = $1 FOR UPDATE', [host]);
+  return takePorts(manager, host, wishes, holder, range);
+}
+
 async function takePorts(
   manager: EntityManager,
   host: string,

@@ -235,3 +235,135 @@ describe('a container that is moved', () => {
     ).toMatchObject({ state: 'removed', address: null, ports: [] });
   });
 });
+
+describe('a change', () => {
+  const change = (name: string, request: object): Promise<string> =>
+    suite.ask(SUBJECTS.containerChangeRequested, { name, ...request });
+  /** On a busy machine the storage node may be silent for a moment: then it is asked for again. */
+  async function runs(name: string, ports: readonly object[] = [], more: object = {}): Promise<void> {
+    for (let ended = false; !ended;) {
+      const requestId = await ask(name, ports, { network: 'container', ...more });
+      ended =
+        (await suite.until(
+          () =>
+            suite.of(SUBJECTS.containerStarted, { name }).length > 0
+              ? 'runs'
+              : suite.of(SUBJECTS.containerRejected, { requestId }).length > 0 && 'rejected',
+          `${name} runs`,
+        )) === 'runs';
+    }
+  }
+  const allocated = async (host: string): Promise<number> =>
+    Number((await suite.rows<{ m: string }>(`SELECT allocated_memory AS m FROM hosts WHERE host = '${host}'`))[0]?.m);
+
+  it('of ports is one transaction, keeps those that were given out, and is answered when the host has it', async () => {
+    await runs('changed', [{ container: 80 }]);
+    const { host, ports: [given] = [] } = configOf('changed');
+    const first = await change('changed', { publish: [{ container: 443, host: 9443 }] });
+    const asked = { protocol: 'tcp', hostPort: 9443, containerPort: 443 };
+    expect(await suite.fact(SUBJECTS.containerChanged, { requestId: first })).toMatchObject({
+      name: 'changed',
+      generation: 2,
+      applied: ['ports'],
+      pending: [],
+      ports: [given, asked],
+    });
+    // Again, and under another id: it is so already.
+    const same = await change('changed', { publish: [{ container: 443, host: 9443 }, { container: 80 }] });
+    expect(await suite.fact(SUBJECTS.containerChanged, { requestId: same })).toMatchObject({
+      generation: 2,
+      applied: [],
+      ports: [given, asked],
+    });
+    const less = await change('changed', { unpublish: [{ container: 80 }] });
+    expect(await suite.fact(SUBJECTS.containerChanged, { requestId: less })).toMatchObject({ ports: [asked] });
+    expect((await held()).filter(({ name }) => name === 'changed')).toEqual([{ host, port: 9443, name: 'changed' }]);
+    expect(suite.of(SUBJECTS.containerStarted, { name: 'changed' })).toHaveLength(1);
+    await remove('changed');
+    expect((await held()).filter(({ name }) => name === 'changed')).toEqual([]);
+  });
+
+  it('is refused as a whole when another container on its host has a port, and names it', async () => {
+    await runs('holder', [{ container: 80, host: 9080 }], { tenant: 'acme' });
+    const { host } = configOf('holder');
+    for (const other of HOSTS.filter((name) => name !== host))
+      await suite.ask(SUBJECTS.hostCordonRequested, { host: other });
+    await Promise.all(
+      HOSTS.filter((name) => name !== host).map((other) => suite.fact(SUBJECTS.hostCordoned, { host: other })),
+    );
+    await runs('seeker', [], { tenant: 'acme' });
+    const before = await allocated(host);
+    const id = await change('seeker', {
+      tenant: 'acme',
+      limits: { memoryBytes: 512 * 1024 ** 2 },
+      publish: [{ container: 81 }, { container: 80, host: 9080 }],
+    });
+    const rejected = await suite.fact(SUBJECTS.containerRejected, { requestId: id });
+    expect(rejected).toMatchObject({ operation: 'change', reason: 'port-taken', name: 'seeker' });
+    expect(rejected['message']).toContain(`9080/tcp on ${host} by container holder`);
+    expect(await allocated(host)).toBe(before);
+    expect((await held()).filter(({ name }) => name === 'seeker')).toEqual([]);
+    expect(configOf('seeker').generation).toBe(1);
+    for (const other of HOSTS.filter((name) => name !== host)) await back(other);
+    await remove('seeker', 'holder');
+  });
+
+  it('of limits reserves the room on its host, and says what waits for a start', async () => {
+    // One on each host, so that no host is empty.
+    for (const index of HOSTS.keys()) await runs(`fill-${index}`);
+    await runs('sized');
+    const { host, limits } = configOf('sized');
+    const before = await allocated(host);
+    const waits = { part: 'open-files' as const, message: 'its next start has it' };
+    suite.hosts.pending.set('sized', [waits, { part: 'io', message: 'not asked for' }]);
+    const id = await change('sized', { limits: { memoryBytes: limits.memoryBytes + 1024 ** 2, openFiles: 99 } });
+    expect(await suite.fact(SUBJECTS.containerChanged, { requestId: id })).toMatchObject({
+      applied: ['memory'],
+      pending: [waits],
+    });
+    expect(await allocated(host)).toBe(before + 1024 ** 2);
+    const huge = await change('sized', { limits: { memoryBytes: 1024 ** 4 } });
+    expect(await suite.fact(SUBJECTS.containerRejected, { requestId: huge })).toMatchObject({ reason: 'no-capacity' });
+    const fresh = await change('sized', { restart: true, limits: { openFiles: 100 } });
+    expect(await suite.fact(SUBJECTS.containerChanged, { requestId: fresh })).toMatchObject({
+      generation: 3,
+      applied: ['open-files'],
+      pending: [],
+    });
+    await remove('sized');
+    expect(await allocated(host)).toBe(before - limits.memoryBytes);
+    await remove(...HOSTS.map((_, index) => `fill-${index}`));
+    const gone = await change('sized', { restart: true });
+    expect(await suite.fact(SUBJECTS.containerRejected, { requestId: gone })).toMatchObject({
+      operation: 'change',
+      reason: 'container-not-found',
+    });
+  });
+
+  it('of one that is stopped is answered too, two that follow each other each for itself', async () => {
+    await runs('still');
+    const { containerId: id, host } = configOf('still');
+    await suite.ask(SUBJECTS.containerStopRequested, { id });
+    await suite.fact(SUBJECTS.containerStopped, { containerId: id });
+    suite.hosts.deaf.add(host);
+    const [one, two] = [
+      await change('still', { limits: { pids: 99 } }),
+      await change('still', { egress: { policy: 'none' } }),
+    ];
+    await suite.until(
+      async () => (await suite.rows('SELECT 1 FROM container_changes')).length === 2,
+      'both changes are decided',
+    );
+    suite.hosts.wake(host);
+    const later = 'it does not run; its next start has it';
+    expect(await suite.fact(SUBJECTS.containerChanged, { requestId: one })).toMatchObject({
+      applied: [],
+      pending: [{ part: 'pids', message: later }],
+    });
+    expect(await suite.fact(SUBJECTS.containerChanged, { requestId: two })).toMatchObject({
+      pending: [{ part: 'egress', message: later }],
+    });
+    expect(await suite.rows('SELECT 1 FROM container_changes')).toEqual([]);
+    await remove('still');
+  });
+});

@@ -350,6 +350,22 @@ export class AddLimits1700000012000 implements MigrationInterface {
   }
 }
 
+/** Changes of containers that their hosts have not reported yet. */
+export class AddChanges1700000013000 implements MigrationInterface {
+  readonly name = 'AddChanges1700000013000';
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query(
+      `CREATE TABLE container_changes (container_id text NOT NULL, generation integer NOT NULL,
+         request_id text NOT NULL, parts text[] NOT NULL, PRIMARY KEY (container_id, generation))`,
+    );
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query('DROP TABLE container_changes');
+  }
+}
+
 /** In the order in which they are made. */
 export const PROVISIONER_MIGRATIONS = [
   CreateProvisionerTables1700000001000,
@@ -363,4 +379,5 @@ export const PROVISIONER_MIGRATIONS = [
   AddNetwork1700000009000,
   AddNeighbours1700000011000,
   AddLimits1700000012000,
+  AddChanges1700000013000,
 ];

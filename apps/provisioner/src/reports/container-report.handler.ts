@@ -1,14 +1,16 @@
 import { Controller, Inject } from '@nestjs/common';
-import { type ContainerReport, containerStatus, desiredContainer, HOST_REPORTS } from '@plinth/contracts';
+import { type ContainerReport, containerStatus, desiredContainer, HOST_REPORTS, SUBJECTS } from '@plinth/contracts';
 import { causeOf, claimEvent, type Logger, LOGGER, OnEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import { DesiredState } from '../containers/desired-state.js';
 import { lockContainer, saveContainer } from '../containers/container.store.js';
+import { closeChanges } from '../containers/change.store.js';
 import { forgetGivenUp, rememberGivenUp } from '../containers/given-up.store.js';
 import { judgeMember, memberStarted } from '../rollouts/rollout.store.js';
 import { releaseNetwork } from '../network/address.store.js';
 import { release } from '../placement/placement.store.js';
 import { statusOf } from '../containers/domain/container-record.js';
 import { correction } from '../moves/domain/relocation.js';
+import { answersChange, changedFact } from './domain/change-reports.js';
 import { judgeReport } from './domain/reports.js';
 import { ContainerRelocation } from '../moves/container-relocation.js';
 import { RolloutProgress } from '../rollouts/rollout-progress.js';
@@ -78,6 +80,12 @@ export class ContainerReportHandler {
       if (verdict) ofRollout = await judgeMember(unit.db, verdict);
       if (report.kind === 'started') ofRollout = await memberStarted(unit.db, next.id, report.generation);
       if (fact) unit.publishEvent(fact, { aggregate: `container:${next.id}` });
+      // The first config is no change of one.
+      if (answersChange(report))
+        for (const change of await closeChanges(unit.db, next.id, report.generation)) {
+          const data = changedFact(next.config, change, report);
+          if (data) unit.publish(SUBJECTS.containerChanged, data, { aggregate: `container:${next.id}` });
+        }
       unit.publish(containerStatus(next.id), statusOf(next));
     });
     if (report.kind === 'released') this.relocation.kick();

@@ -7,6 +7,7 @@ import {
   type ContainerReport,
   hostHeartbeat,
   hostReport,
+  type PendingPart,
   type ReachedLimit,
   storageHeartbeat,
 } from '@plinth/contracts';
@@ -35,12 +36,21 @@ interface Container {
 /** The sequence begins at or above every number counted before, also within the same second. */
 const fresh = (): Pick<Container, 'sequence' | 'reported'> => ({ sequence: Date.now(), reported: false });
 
+const startedBody = (image: string): Partial<ContainerReport> & Pick<ContainerReport, 'kind'> => ({
+  kind: 'started',
+  pid: 4711,
+  image,
+  phases: { premount: 1, mount: 1, runtime: 1 },
+});
+
 export class ScriptedHosts {
   readonly containers = new Map<string, Container>();
   /** Starts in their order, `name image`. */
   readonly starts: string[] = [];
   /** Outcomes of trials, by container name; absent: passes. */
   readonly fates = new Map<string, Fate>();
+  /** What of a changed config a run does not have, by container name. */
+  readonly pending = new Map<string, PendingPart[]>();
   /** The hosts' leases as the storage node reports them; absent for hosts without one. */
   readonly leases = new Map<string, { readonly renewal: string; readonly unrenewedMs: number }>();
   /** Sizes of the tenants' data as the storage node reports them. */
@@ -193,6 +203,7 @@ export class ScriptedHosts {
     }
     if (config.runGeneration > container.runGeneration || config.image !== container.image)
       this.run(container, config.image);
+    else this.report(container, { ...startedBody(config.image), pending: this.pending.get(config.name) });
   }
 
   private async judge(container: Container, updateId: string): Promise<void> {
@@ -231,7 +242,7 @@ export class ScriptedHosts {
     const on = this.running.get(container.config.containerId) ?? new Set<string>();
     this.running.set(container.config.containerId, on.add(container.config.host));
     this.starts.push(`${container.config.name} ${image}`);
-    this.report(container, { kind: 'started', pid: 4711, image, phases: { premount: 1, mount: 1, runtime: 1 } });
+    this.report(container, startedBody(image));
   }
 
   private report(container: Container, body: Partial<ContainerReport> & Pick<ContainerReport, 'kind'>): void {

@@ -17,6 +17,7 @@ import {
   type Reply,
 } from './contract.js';
 import { DeadLetterBody } from './dead-letter.js';
+import * as change from './events/change-events.js';
 import * as container from './events/container-facts.js';
 import * as containerRequest from './events/container-requests.js';
 import * as heartbeats from './events/heartbeats.js';
@@ -164,6 +165,7 @@ export const CATALOGUE = [
   asked(S.containerRestartRequested, containerRequest.ContainerRestartRequested, 'Stop and start a container'),
   asked(S.containerRemoveRequested, containerRequest.ContainerRemoveRequested, 'Remove a container'),
   asked(S.containerUpdateRequested, update.ContainerUpdateRequested, 'Move a container to another image'),
+  asked(S.containerChangeRequested, change.ContainerChangeRequested, 'Change ports, egress or limits of a container'),
   official(S.containerConfigured, container.ContainerConfigured, 'A config was written and a host chosen'),
   official(S.containerRejected, container.ContainerRejected, 'A request about a container was refused'),
   official(S.containerStarted, container.ContainerStarted, 'A container runs'),
@@ -177,6 +179,7 @@ export const CATALOGUE = [
   official(S.containerMoved, container.ContainerMoved, 'A container is placed on another host'),
   official(S.containerUpdated, update.ContainerUpdated, 'An update passed gate and soak time'),
   official(S.containerReverted, update.ContainerReverted, 'An update failed, the known good image runs again'),
+  official(S.containerChanged, change.ContainerChanged, 'Ports, egress or limits of a container were changed'),
 
   asked(S.rolloutRequested, rollout.RolloutRequested, 'Move many containers to another image'),
   asked(S.rolloutPauseRequested, rollout.RolloutPauseRequested, 'Begin nothing new'),

@@ -26,6 +26,7 @@ export const SUBJECTS = {
   containerRestartRequested: 'container.restart.requested',
   containerRemoveRequested: 'container.remove.requested',
   containerUpdateRequested: 'container.update.requested',
+  containerChangeRequested: 'container.change.requested',
   containerConfigured: 'container.configured',
   containerRejected: 'container.rejected',
   containerStarted: 'container.started',
@@ -39,6 +40,7 @@ export const SUBJECTS = {
   containerMoved: 'container.moved',
   containerUpdated: 'container.updated',
   containerReverted: 'container.reverted',
+  containerChanged: 'container.changed',
 
   rolloutRequested: 'rollout.requested',
   rolloutPauseRequested: 'rollout.pause.requested',

@@ -102,6 +102,7 @@ export class RuleTable {
     const of = (name: keyof typeof DROP_COUNTERS): number => packets.get(DROP_COUNTERS[name]) ?? 0;
     return {
       spoofed: of('spoofed'),
+      advertised: of('advertised'),
       toHost: of('toHost'),
       refused: of('refused'),
       egress: of('egress'),

@@ -23,6 +23,8 @@ export type RemoteRules =
 export const DROP_COUNTERS = {
   /** The source address is not that of the container. */
   spoofed: 'spoofed',
+  /** A router advertisement of a container. */
+  advertised: 'advertised',
   /** To a service of the host. */
   toHost: 'to_host',
   /** To another tenant, to a link-local address such as 169.254.169.254, or to a container that nothing leads to. */
@@ -53,7 +55,7 @@ export function tableText(options: RulesetOptions, elements: string): string {
   const { table, prefix, pool4, pool6 } = options;
   const own = `"${prefix}*"`;
   const any = `"${ANY_PREFIX}*"`;
-  const { spoofed, toHost, refused, egress, underlay, queries } = DROP_COUNTERS;
+  const { spoofed, advertised, toHost, refused, egress, underlay, queries } = DROP_COUNTERS;
   const remote = remoteRules(options);
   return `
 add table inet ${table}
@@ -102,6 +104,7 @@ ${remote.chains}
     type filter hook prerouting priority raw; policy accept;
 ${remote.arriving}
     iifname != ${own} accept
+    icmpv6 type nd-router-advert counter name ${advertised} drop
     meta mark set iifname . ip saddr map @tenant4 goto known4
     meta mark set iifname . ip6 saddr map @tenant6 goto known6
     ip6 saddr { ::, fe80::/10 } ip6 daddr ff02::/16 drop

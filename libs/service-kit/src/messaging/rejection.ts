@@ -24,6 +24,7 @@ const CONTAINER_OPERATIONS: Readonly<Record<string, ContainerOperation>> = {
   [SUBJECTS.containerRestartRequested]: 'restart',
   [SUBJECTS.containerRemoveRequested]: 'remove',
   [SUBJECTS.containerUpdateRequested]: 'update',
+  [SUBJECTS.containerChangeRequested]: 'change',
 };
 const ROLLOUT_OPERATIONS: Readonly<Record<string, RolloutOperation>> = {
   [SUBJECTS.rolloutRequested]: 'start',

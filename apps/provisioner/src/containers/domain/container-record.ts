@@ -173,6 +173,8 @@ export function startedFact(config: ContainerConfig, report: ContainerReport): C
     restarts,
     users: report.users,
     address: config.address,
+    // Whose name it is, is not for the host to say.
+    dnsName: report.dnsName?.startsWith(`${config.name}.${config.tenant}.`) === true ? report.dnsName : undefined,
     ports: config.ports,
   };
 }

@@ -138,14 +138,25 @@ export function portsTaken(
 ): string {
   const names = new Set(hosts.map(({ host }) => host));
   const here = taken.filter(({ host }) => names.has(host));
-  const holders = here.slice(0, HOLDERS_NAMED).map((item) => {
+  const where = hosts.length === 1 ? 'the one host' : `each of the ${hosts.length} hosts`;
+  return (
+    `a host port that was asked for is taken on ${where} that could run the container: ${holdersOf(tenant, here)}; ` +
+    'ask for another host port, or for none, and one is given out'
+  );
+}
+
+/** Why a container that stays on its host does not get a port that it asks for. @param taken on its host */
+export function portsHeld(tenant: string, taken: readonly TakenPort[]): string {
+  return (
+    `a host port that was asked for is taken: ${holdersOf(tenant, taken)}; ask for another host port, or for none, and ` +
+    'one is given out'
+  );
+}
+
+function holdersOf(tenant: string, taken: readonly TakenPort[]): string {
+  const holders = taken.slice(0, HOLDERS_NAMED).map((item) => {
     const holder = item.tenant === tenant ? `container ${item.name}` : "another tenant's container";
     return `${portText(item.protocol, item.port)} on ${item.host} by ${holder}`;
   });
-  const more = here.length > holders.length ? ` and ${here.length - holders.length} more` : '';
-  const where = hosts.length === 1 ? 'the one host' : `each of the ${hosts.length} hosts`;
-  return (
-    `a host port that was asked for is taken on ${where} that could run the container: ${holders.join(', ')}${more}; ` +
-    'ask for another host port, or for none, and one is given out'
-  );
+  return `${holders.join(', ')}${taken.length > holders.length ? ` and ${taken.length - holders.length} more` : ''}`;
 }

@@ -48,6 +48,23 @@ export function quotaRefusal(
   return undefined;
 }
 
+/** @returns why a container that the tenant has may not get more; undefined: it may */
+export function growthRefusal(
+  tenant: string,
+  usage: TenantUsage,
+  asked: { readonly moreMemory: number; readonly diskBytes?: number },
+  { memoryBytes, diskBytes }: TenantQuota,
+): string | undefined {
+  const resources = { memoryBytes: Math.max(0, asked.moreMemory), cpus: 0, containers: 0 };
+  const disk = asked.diskBytes;
+  return quotaRefusal(
+    tenant,
+    { ...usage, diskBytes: 0 },
+    { ...resources, diskBytes: disk },
+    { memoryBytes: asked.moreMemory > 0 ? memoryBytes : undefined, diskBytes },
+  );
+}
+
 function mebibytes(bytes: number): string {
   return `${Math.round(bytes / 1024 ** 2)} MiB`;
 }

@@ -17,6 +17,7 @@ import { ContainerAddress, MAX_PUBLISHED_PORTS, PublishedPort } from '../../cont
 import { ReachedLimit } from '../../container-limits.js';
 import { Nested, NestedEach } from '../../nested.js';
 import {
+  DNS_NAME_PATTERN,
   EXACT_IMAGE_REF_PATTERN,
   ID_PATTERN,
   IMAGE_REF_PATTERN,
@@ -87,7 +88,7 @@ export class ContainerConfigured extends ContainerImageFact {
   requestId!: string;
 }
 
-export const CONTAINER_OPERATIONS = ['create', 'stop', 'start', 'restart', 'remove', 'update'] as const;
+export const CONTAINER_OPERATIONS = ['create', 'stop', 'start', 'restart', 'remove', 'update', 'change'] as const;
 export type ContainerOperation = (typeof CONTAINER_OPERATIONS)[number];
 
 export const CONTAINER_REJECTION_REASONS = [
@@ -206,6 +207,11 @@ export class ContainerStarted extends ContainerImageFact {
   @IsOptional()
   @Nested(() => ContainerAddress)
   address?: ContainerAddress;
+
+  /** By which containers of its tenant, and its host, find it; absent: it has no address. */
+  @IsOptional()
+  @Matches(DNS_NAME_PATTERN)
+  dnsName?: string;
 
   /** On its host; absent: none. */
   @IsOptional()

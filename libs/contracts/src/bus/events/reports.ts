@@ -15,7 +15,15 @@ import {
 } from 'class-validator';
 import { ReachedLimit } from '../../container-limits.js';
 import { Nested, NestedEach } from '../../nested.js';
-import { DIGEST_PATTERN, EXACT_IMAGE_REF_PATTERN, ID_PATTERN, NAME_PATTERN, VERSION_PATTERN } from '../../values.js';
+import {
+  DIGEST_PATTERN,
+  DNS_NAME_PATTERN,
+  EXACT_IMAGE_REF_PATTERN,
+  ID_PATTERN,
+  NAME_PATTERN,
+  VERSION_PATTERN,
+} from '../../values.js';
+import { CHANGEABLE_PARTS, PendingPart } from './change-events.js';
 import {
   CONTAINER_FAILURE_REASONS,
   type ContainerFailureReason,
@@ -135,6 +143,11 @@ export class ContainerReport {
   @IsIn(['own', 'host'])
   users?: 'own' | 'host';
 
+  /** started: by which others find it; absent: it has no address. */
+  @IsOptional()
+  @Matches(DNS_NAME_PATTERN)
+  dnsName?: string;
+
   /** stopped */
   @IsOptional()
   @IsIn(STOP_CAUSES)
@@ -198,6 +211,12 @@ export class ContainerReport {
   @IsNumber()
   @Min(0)
   durationMs?: number;
+
+  /** started: what of the config the run does not have, since it was changed while it ran; absent: it has all. */
+  @IsOptional()
+  @ArrayMaxSize(CHANGEABLE_PARTS.length)
+  @NestedEach(() => PendingPart)
+  pending?: PendingPart[];
 
   /** limited */
   @IsOptional()
