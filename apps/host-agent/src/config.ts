@@ -130,6 +130,24 @@ export class HostAgentConfig extends ServiceConfig {
   @Max(65_535)
   PLINTH_NETWORK_TUNNEL_PORT: number = 8_473;
 
+  /**
+   * File of a network of CNI that containers get in place of this system's: a list of plugins, such as
+   * `/etc/cni/net.d/10-containers.conflist`.
+   */
+  @IsOptional()
+  @Matches(/^\//, { message: 'PLINTH_CNI_CONFIG must be an absolute path, of a *.conflist' })
+  PLINTH_CNI_CONFIG?: string;
+
+  /** Directories of the plugins' programs, in the order in which they are searched; `:` between them. */
+  @Matches(/^\/[^:]*(?::\/[^:]*)*$/, { message: 'PLINTH_CNI_PATH must be absolute paths with ":" between them' })
+  PLINTH_CNI_PATH: string = '/opt/cni/bin:/usr/lib/cni';
+
+  /** How long one plugin may take. */
+  @IsInt()
+  @Min(1)
+  @Max(300)
+  PLINTH_CNI_TIMEOUT_SECONDS: number = 20;
+
   /** Containers' names end so: `<container>.<tenant>.<domain>`; the same on every host. */
   @Matches(DOMAIN_PATTERN, { message: 'PLINTH_DOMAIN must be at most 125 characters of lower-case labels' })
   PLINTH_DOMAIN: string = 'plinth.internal';

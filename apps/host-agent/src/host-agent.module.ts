@@ -22,14 +22,12 @@ import {
 import type { NatsConnection } from 'nats';
 import { containerStats } from './adapters/container-stats.js';
 import { ContainerLogs } from './adapters/container-logs.js';
-import { ContainerNames } from './adapters/container-names.js';
-import { ContainerNetworks, type NetworkOptions } from './adapters/container-networks.js';
 import { ContainerStore } from './adapters/container-store.js';
 import { ContainerUsers } from './adapters/container-users.js';
 import { DataVolumes } from './adapters/data-volume.js';
 import { VolumeLimits } from './adapters/volume-limits.js';
 import { hostIo } from './adapters/io-controls.js';
-import { defaultAddress } from './adapters/host-address.js';
+import { networkRemovers, openNetworks } from './adapters/host-networks.js';
 import { HostClock } from './adapters/host-clock.js';
 import { NeighbourStore } from './adapters/neighbour-store.js';
 import { ImageMasters } from './adapters/image-master.js';
@@ -171,7 +169,7 @@ export async function removeAll(programs: Programs): Promise<void> {
   const runtime = new OciRuntime({ stateDirectory: state.runtime });
   await removeAllContainers(
     runtime,
-    openNetworks(config, runtime, programs, undefined, logger),
+    networkRemovers(config, runtime, state.cni, programs.resolver, logger),
     new ContainerStore(state.containers),
     logger,
   );
@@ -216,12 +214,9 @@ async function openHost(config: HostAgentConfig, logger: Logger, programs: Progr
   const volumeLimits = new VolumeLimits(storage);
   logger.info({ diskLimits: volumeLimits.describe() }, 'limits of data volumes');
   const volumes = new DataVolumes(storage, volumeLimits);
-  const remote = await tunnelOptions(config, logger);
-  const networks = openNetworks(config, runtime, programs, remote, logger);
+  const networks = await openNetworks(config, runtime, state.cni, programs.resolver, logger);
   measureNetworks(networks);
   measureNames(networks);
-  const overlap = networks.overlap();
-  if (overlap !== undefined) throw new ConfigError([overlap]);
   const services: AgentServices = {
     host: config.PLINTH_HOST,
     bootId,
@@ -282,38 +277,6 @@ function openUsers(
     ]);
   for (const problem of problems) logger.warn({ problem }, "containers have the host's users");
   return users;
-}
-
-function openNetworks(
-  config: HostAgentConfig,
-  { instance }: OciRuntime,
-  programs: Programs,
-  remote: NetworkOptions['remote'],
-  logger: Logger,
-): ContainerNetworks {
-  const { PLINTH_ADDRESS_POOL: pool4, PLINTH_ADDRESS_POOL6: pool6 } = config;
-  const names = new ContainerNames(
-    {
-      host: config.PLINTH_HOST,
-      instance,
-      domain: config.PLINTH_DOMAIN,
-      pools: [pool4, pool6],
-      resolvConf: config.PLINTH_RESOLV_CONF,
-      program: programs.resolver,
-    },
-    logger,
-  );
-  return ContainerNetworks.open({ instance, pool4, pool6, remote }, names, logger);
-}
-
-/** How containers of other hosts are reached; undefined: they are not. */
-async function tunnelOptions(config: HostAgentConfig, logger: Logger): Promise<NetworkOptions['remote']> {
-  const { PLINTH_NETWORK_TUNNEL: mode, PLINTH_NETWORK_TUNNEL_PORT: port } = config;
-  if (mode === 'off') return undefined;
-  const address = config.PLINTH_HOST_ADDRESS ?? (await defaultAddress());
-  if (address !== undefined) return { mode, address, port };
-  logger.warn('containers of other hosts are not reached: this host has no default route; set PLINTH_HOST_ADDRESS');
-  return undefined;
 }
 
 function hostReadiness(services: AgentServices, stateRoot: string): ReadinessCheck[] {

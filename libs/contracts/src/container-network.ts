@@ -30,6 +30,9 @@ export type EgressPolicyName = (typeof EGRESS_POLICIES)[number];
 export const MAX_PORT = 65_535;
 export const MAX_PUBLISHED_PORTS = 64;
 export const MAX_EGRESS_RULES = 64;
+/** Name of a network of CNI: what its specification allows, of a length that fits into a line. */
+export const CNI_NETWORK_PATTERN = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$/;
+export const MAX_REPORTED_ADDRESSES = 16;
 /** The number of a tenant goes over the wire in 16 bits. */
 export const MAX_TENANT_NUMBER = 65_535;
 const MAX_RULE_PORTS = 15;
@@ -79,6 +82,16 @@ export const IsHostAddress = (): PropertyDecorator =>
     typeof value === 'string' && parseIp(value) !== undefined
       ? undefined
       : 'must be an IPv4 or IPv6 address of the host, without a zone',
+  );
+
+/** Of a container, as plugins of CNI have given them. */
+export const AreReportedAddresses = (): PropertyDecorator =>
+  rule('areReportedAddresses', (value) =>
+    Array.isArray(value) &&
+    value.length <= MAX_REPORTED_ADDRESSES &&
+    value.every((item) => typeof item === 'string' && parseIp(item) !== undefined)
+      ? undefined
+      : `must be at most ${MAX_REPORTED_ADDRESSES} IPv4 and IPv6 addresses, without zones`,
   );
 
 export const IsIpv4 = (): PropertyDecorator =>

@@ -45,7 +45,7 @@ export function register(program: Command): void {
               bytes(host.capacity.memoryBytes),
               host.load.load1.toFixed(2),
               host.runtime,
-              host.network ? 'container' : 'isolated',
+              host.cniNetwork ? `cni ${host.cniNetwork}` : host.network ? 'container' : 'isolated',
               host.diskLimits.join(',') || null,
               host.ioLimits.join(',') || null,
               host.address ?? '-',

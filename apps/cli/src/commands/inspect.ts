@@ -84,7 +84,7 @@ function describe(found: ContainerDetails & { readonly stats: ContainerStats | n
       ],
       ['network', config.network],
       ['users', config.hostUsers === true ? "the host's" : 'its own, where its host can'],
-      ['address', found.address && `${found.address.ipv4}, ${found.address.ipv6}`],
+      ['address', found.address ? `${found.address.ipv4}, ${found.address.ipv6}` : found.addresses?.join(', ')],
       ['known as', found.address && containerName(found.name, found.tenant, domainOf(process.env))],
       ['ports', describePorts(found.ports)],
       ['egress', config.egress ? describeEgress(config.egress) : null],

@@ -67,7 +67,7 @@ export function register(program: Command): void {
                 item.state,
                 item.health,
                 item.host,
-                item.address?.ipv4,
+                item.address?.ipv4 ?? item.addresses?.[0],
                 item.address && containerName(item.name, item.tenant, domain),
                 describePorts(item.ports),
                 item.image,

@@ -225,10 +225,11 @@ function sentence(started: StartedContainer, elapsedMs: number): string {
     ? `; asked for ${started.imageAsked ?? 'nothing'}: ${started.fallbackReason}, so the default is used`
     : '';
   const ports = describePorts(started.ports);
+  const address = started.address?.ipv4 ?? started.addresses?.[0];
   const known = started.dnsName ? `, known as ${started.dnsName}` : '';
   // The loopback belongs to the host's own programs.
   const where = ports ? `\nports ${ports}, on the addresses of ${started.host} other than 127.0.0.1 and ::1` : '';
-  const network = started.address ? `\naddress ${started.address.ipv4}${known}${where}` : '';
+  const network = address ? `\naddress ${address}${known}${where}` : '';
   return (
     `${started.name} runs on ${started.host} with ${started.image}, pid ${started.pid}, ` +
     `in ${elapsedMs.toFixed(0)} ms${fallback}${network}\n${started.containerId}`

@@ -27,7 +27,7 @@ export function containerSpec(
   softwarePath: string | undefined,
   users: ContainerSpec['users'],
   io: HostIo,
-  names: NonNullable<InstancePlace['names']>,
+  names: InstancePlace['names'],
 ): ContainerSpec {
   const spec = instanceSpec(config, image, {
     dataPath,

@@ -16,12 +16,15 @@ import type { Logger } from '@plinth/service-kit';
 import { networkOf } from '../domain/networked.js';
 import type { StartFailure } from '../domain/planner.js';
 import type { ContainerNames } from './container-names.js';
+import type { ChangeFailure, Networks, RunningContainer } from './networks.js';
 
 const INTERFACES_PATIENCE_MS = 2_000;
 
 export type NetworkOptions = Omit<HostNetworkOptions, 'nowMs'>;
 
-export class ContainerNetworks {
+export class ContainerNetworks implements Networks {
+  readonly cniNetwork = undefined;
+
   private constructor(
     private readonly options: NetworkOptions,
     /** Absent: the machine can't give one, or it is closed. */
@@ -87,7 +90,7 @@ export class ContainerNetworks {
     };
   }
 
-  /** Before its first process is let go: interface, address, rules and name. @param pid of that process */
+  /** Interface, address, rules and name. */
   async attach(config: ContainerConfig, pid: number): Promise<StartFailure | undefined> {
     const wanted = networkOf(config);
     if (wanted === undefined || this.network === undefined) return undefined;
@@ -100,7 +103,7 @@ export class ContainerNetworks {
   }
 
   /** Of a container that runs: ports, egress and bandwidth as its config has them now. */
-  change(config: ContainerConfig, pid: number): (StartFailure & { readonly part?: 'ports' | 'bandwidth' }) | undefined {
+  change(config: ContainerConfig, pid: number): ChangeFailure | undefined {
     const wanted = networkOf(config);
     if (wanted === undefined || this.network === undefined) return undefined;
     const inUse = this.network.portProblem(wanted);
@@ -112,14 +115,14 @@ export class ContainerNetworks {
   }
 
   /** Of a container that does not run. */
-  detach(config: ContainerConfig): void {
+  async detach(config: ContainerConfig): Promise<void> {
     const { containerId } = config;
     this.names.remove(containerId);
     this.network?.detach(containerId, networkOf(config));
   }
 
   /** The containers that run when the agent starts. */
-  takeOver(running: readonly { readonly config: ContainerConfig; readonly pid: number }[]): void {
+  takeOver(running: readonly RunningContainer[]): void {
     const wanted = running.flatMap(({ config, pid }) => {
       const network = networkOf(config);
       return network === undefined ? [] : [{ ...network, pid }];
@@ -146,6 +149,10 @@ export class ContainerNetworks {
   /** Cheap enough for several times a second. */
   guardRules(): void {
     this.log(this.network?.guardRules());
+  }
+
+  addressesOf(): undefined {
+    return undefined;
   }
 
   /** By container, as it counts itself. */
@@ -177,6 +184,11 @@ export class ContainerNetworks {
   /** Processes that an agent before this one may have started, and which keep its mounts alive. */
   get processes(): readonly number[] {
     return this.names.processes;
+  }
+
+  /** Whether containers of this agent have interfaces, also those that have just ended. */
+  get hasInterfaces(): boolean {
+    return this.network?.hasInterfaces === true;
   }
 
   /** After all containers were removed. */

@@ -14,6 +14,8 @@ export interface HeartbeatFacts {
   readonly runningContainers: () => number;
   /** Whether containers here can have an address of their own. */
   readonly network: boolean;
+  /** Name of the network of CNI that they get; absent: that of this system. */
+  readonly cniNetwork?: string | undefined;
   /** Storage nodes on which data volumes are held to their limits. */
   readonly diskLimits: () => readonly string[];
   /** What of a container's input and output the kernel can limit. */
@@ -50,6 +52,7 @@ export function startHeartbeat(connection: NatsConnection, facts: HeartbeatFacts
       },
       runtime: facts.runtime,
       ...(facts.network && { network: true }),
+      ...(facts.cniNetwork !== undefined && { cniNetwork: facts.cniNetwork }),
       diskLimits: [...facts.diskLimits()],
       ioLimits: [...facts.ioLimits],
       ...(facts.address !== undefined && { address: facts.address }),

@@ -10,6 +10,8 @@ export interface StateDirectory {
   readonly root: string;
   /** `<id>/{config,record}.json` */
   readonly containers: string;
+  /** `<id>.json`: containers that plugins of CNI have connected. */
+  readonly cni: string;
   /** `<tenant number>-<part>.json`: containers of other hosts. */
   readonly neighbours: string;
   /** `<id>.<sequence>.json`: reports that the bus has not stored yet. */
@@ -43,13 +45,14 @@ export function lockStateDirectory(root: string): { release(): void } {
 export async function openStateDirectory(root: string, host: string): Promise<StateDirectory> {
   const directory = (name: string): string => join(root, name);
   const paths = {
+    cni: directory('cni'),
     containers: directory('containers'),
     neighbours: directory('neighbours'),
     reports: directory('reports'),
     runtime: directory('runtime'),
   };
   for (const path of Object.values(paths)) await mkdir(path, { recursive: true, mode: 0o700 });
-  for (const path of [root, paths.reports]) await removeTemporaries(path, 0);
+  for (const path of [root, paths.reports, paths.cni]) await removeTemporaries(path, 0);
   return { root, ...paths, marker: await readOrMakeMarker(directory('host.json'), host) };
 }
 

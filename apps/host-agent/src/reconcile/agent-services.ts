@@ -2,7 +2,7 @@
 import type { Logger } from '@plinth/service-kit';
 import type { ContainerLogs } from '../adapters/container-logs.js';
 import type { ContainerStore } from '../adapters/container-store.js';
-import type { ContainerNetworks } from '../adapters/container-networks.js';
+import type { Networks } from '../adapters/networks.js';
 import type { ContainerUsers } from '../adapters/container-users.js';
 import type { DataVolumes } from '../adapters/data-volume.js';
 import type { VolumeLimits } from '../adapters/volume-limits.js';
@@ -31,7 +31,7 @@ export interface AgentServices {
   readonly volumes: DataVolumes;
   readonly volumeLimits: VolumeLimits;
   readonly io: HostIo;
-  readonly networks: ContainerNetworks;
+  readonly networks: Networks;
   readonly neighbours: Neighbours;
   /** How often the rules of the network are compared. */
   readonly networkCheckMs: number;

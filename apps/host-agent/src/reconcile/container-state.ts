@@ -66,8 +66,10 @@ export class ContainerState {
   async report(body: ReportBody, change: Partial<LocalRecord> = {}): Promise<void> {
     const sequence = this.record.sequence + 1;
     const { clock } = this.services;
+    const addresses = body.kind === 'started' ? this.services.networks.addressesOf(this.id) : undefined;
     const report: ContainerReport = {
       ...body,
+      ...(addresses !== undefined && { addresses: [...addresses] }),
       ...(body.begunAt !== undefined && { begunAt: clock.timeOfDay(body.begunAt) }),
       ...(body.startedAt !== undefined && { startedAt: clock.timeOfDay(body.startedAt) }),
       host: this.services.host,

@@ -181,7 +181,7 @@ export const EXECUTORS: Executors = {
     // A failed start leaves nothing, and an observation costs less than a deletion without effect.
     if (state.observed.kind !== 'absent' || containers.observe(state.id).kind !== 'absent')
       await containers.delete(state.id, true);
-    networks.detach(state.config);
+    await networks.detach(state.config);
     state.observed = { kind: 'absent' };
     return DONE;
   },
@@ -222,7 +222,7 @@ export const EXECUTORS: Executors = {
 
   forget: async (_step, state, { containers, logs, networks }) => {
     await containers.delete(state.id, false);
-    networks.detach(state.config);
+    await networks.detach(state.config);
     await logs.delete(state.id);
     return DONE;
   },

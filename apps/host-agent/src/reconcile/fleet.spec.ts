@@ -97,7 +97,8 @@ class Machine {
       networks: {
         takeOver: () => undefined,
         check: () => undefined,
-        detach: () => undefined,
+        detach: () => Promise.resolve(),
+        addressesOf: () => undefined,
         guardRules: () => undefined,
       },
       networkCheckMs: 60_000,

@@ -34,6 +34,7 @@ export class HostHeartbeat {
       runtime: this.runtime,
       periodMs: config.PLINTH_HEARTBEAT_SECONDS * 1000,
       network: this.services.networks.problem === undefined,
+      cniNetwork: this.services.networks.cniNetwork,
       diskLimits: () => this.services.volumeLimits.nodes,
       ioLimits: this.services.io.controls,
       address: this.services.networks.address,

@@ -1,8 +1,8 @@
 /** Prometheus metrics of the machine's resolver, as it has reported them last: all agents of a machine show the same. */
 import { Counter, Gauge } from 'prom-client';
-import type { ContainerNetworks } from '../adapters/container-networks.js';
+import type { Networks } from '../adapters/networks.js';
 
-export function measureNames(networks: ContainerNetworks): void {
+export function measureNames(networks: Networks): void {
   new Counter({
     name: 'plinth_names_queries_total',
     help: 'Queries for names, by what became of them, since the resolver of this machine was started',

@@ -4,7 +4,7 @@
  */
 import type { TenantNeighbours } from '@plinth/contracts';
 import { type Logger, WorkLoop } from '@plinth/service-kit';
-import type { ContainerNetworks } from '../adapters/container-networks.js';
+import type { Networks } from '../adapters/networks.js';
 import { type NeighbourStore, partName } from '../adapters/neighbour-store.js';
 
 const RETRY_MS = 1_000;
@@ -20,7 +20,7 @@ export class Neighbours {
   constructor(
     private readonly host: string,
     private readonly store: NeighbourStore,
-    private readonly networks: Pick<ContainerNetworks, 'setNeighbours'>,
+    private readonly networks: Pick<Networks, 'setNeighbours'>,
     private readonly logger: Logger,
   ) {
     this.loop = new WorkLoop({

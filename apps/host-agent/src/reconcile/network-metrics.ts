@@ -1,8 +1,8 @@
 /** Prometheus metrics of the network of this host's containers, read when they are asked for. */
 import { Counter } from 'prom-client';
-import type { ContainerNetworks } from '../adapters/container-networks.js';
+import type { Networks } from '../adapters/networks.js';
 
-export function measureNetworks(networks: ContainerNetworks): void {
+export function measureNetworks(networks: Networks): void {
   new Counter({
     name: 'plinth_container_network_bytes_total',
     help: 'Bytes that a container has received and sent since its last start',

@@ -30,11 +30,12 @@ export interface ContainerRow {
   health: HealthState | null;
   failed_checks: FailedCheck[];
   limits_reached: ReachedLimit[];
+  addresses: string[] | null;
 }
 
 export const CONTAINER_COLUMNS =
   'id, ordinal, state, config, pid, restarts, exit_code, message, report_sequence, requested_at, started_at, ' +
-  'known_good, update, running_image, moving, health, failed_checks, limits_reached';
+  'known_good, update, running_image, moving, health, failed_checks, limits_reached, addresses';
 
 export function recordOf(row: ContainerRow): ContainerRecord {
   return {
@@ -55,6 +56,7 @@ export function recordOf(row: ContainerRow): ContainerRecord {
     health: row.health,
     failedChecks: row.failed_checks,
     limitsReached: row.limits_reached,
+    addresses: row.addresses,
   };
 }
 
@@ -158,7 +160,8 @@ export async function saveContainer(
     `WITH saved AS (
        UPDATE containers SET state = $2, config = $3, pid = $4, restarts = $5, exit_code = $6, message = $7,
          report_sequence = $8, started_at = $9, known_good = $14, update = $15, running_image = $16, moving = $17,
-         host = $18, health = $19, failed_checks = $20, limits_reached = $21, state_before_lost = NULL, changed_at = now()
+         host = $18, health = $19, failed_checks = $20, limits_reached = $21, addresses = $22,
+         state_before_lost = NULL, changed_at = now()
         WHERE id = $1 RETURNING id)
      INSERT INTO container_history (container_id, at, kind, generation, message) SELECT id, $10, $11, $12, $13
        FROM saved`,
@@ -184,6 +187,7 @@ export async function saveContainer(
       record.health,
       JSON.stringify(record.failedChecks),
       JSON.stringify(record.limitsReached),
+      record.addresses === null ? null : JSON.stringify(record.addresses),
     ],
   );
 }

@@ -73,7 +73,7 @@ export async function neighboursIn(
             c.config->'address'->>'ipv4' AS ipv4, c.config->'address'->>'ipv6' AS ipv6,
             neighbour_runs(c.state, c.config) AS running
        FROM containers c LEFT JOIN hosts h ON h.host = c.host
-      WHERE c.tenant = $1 AND c.state <> 'removed' AND c.config ? 'address'
+      WHERE c.tenant = $1 AND c.state <> 'removed' AND c.config ? 'address' AND h.cni_network IS NULL
         AND ($2::smallint[] IS NULL OR neighbour_shard(c.id) = ANY($2)) ORDER BY c.id`,
     [tenant, shards ?? null],
   );

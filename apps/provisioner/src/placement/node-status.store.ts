@@ -29,6 +29,7 @@ interface HostRow {
   disk_limits: string[];
   io_limits: HostStatus['ioLimits'];
   address: string | null;
+  cni_network: string | null;
   last_seen_at: Date;
   cordoned: boolean;
   drain: Pick<DrainStatus, 'waiting'> | null;
@@ -62,6 +63,7 @@ export async function hostStatuses(manager: EntityManager, which: Which): Promis
     load: { load1: row.load1, memoryUsedBytes: Number(row.memory_used), containers: row.running },
     runtime: row.runtime,
     network: row.network,
+    cniNetwork: row.cni_network,
     diskLimits: row.disk_limits,
     ioLimits: row.io_limits,
     address: row.address,

@@ -21,6 +21,7 @@ interface HostJson {
   allocated_containers: number;
   load1: number;
   network: boolean;
+  cni_network: string | null;
   disk_limits: string[];
 }
 
@@ -72,6 +73,7 @@ export async function loadPlacementView(
       },
       loadPerCore: host.load1 / Math.max(host.cores, 1),
       network: host.network,
+      egressPolicies: host.network && host.cni_network === null,
       diskLimits: host.disk_limits,
     })),
     catalogue: { images: row.images, defaults: row.defaults, defaultOs: row.os },

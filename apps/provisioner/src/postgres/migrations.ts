@@ -366,6 +366,33 @@ export class AddChanges1700000013000 implements MigrationInterface {
   }
 }
 
+/** Networks that plugins of CNI make: which hosts have one, and the addresses that it gave. */
+export class AddCniNetworks1700000014000 implements MigrationInterface {
+  readonly name = 'AddCniNetworks1700000014000';
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query('ALTER TABLE containers ADD COLUMN addresses jsonb');
+    await runner.query('ALTER TABLE hosts ADD COLUMN cni_network text');
+    // Other hosts are not told of its containers.
+    await runner.query('DROP TRIGGER neighbour_host_changed ON hosts');
+    await runner.query(
+      `CREATE TRIGGER neighbour_host_changed AFTER UPDATE OF address, cni_network ON hosts FOR EACH ROW
+         WHEN (OLD.address IS DISTINCT FROM NEW.address OR OLD.cni_network IS DISTINCT FROM NEW.cni_network)
+         EXECUTE FUNCTION mark_host_neighbours()`,
+    );
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query('DROP TRIGGER neighbour_host_changed ON hosts');
+    await runner.query(
+      `CREATE TRIGGER neighbour_host_changed AFTER UPDATE OF address ON hosts FOR EACH ROW
+         WHEN (OLD.address IS DISTINCT FROM NEW.address) EXECUTE FUNCTION mark_host_neighbours()`,
+    );
+    await runner.query('ALTER TABLE hosts DROP COLUMN cni_network');
+    await runner.query('ALTER TABLE containers DROP COLUMN addresses');
+  }
+}
+
 /** In the order in which they are made. */
 export const PROVISIONER_MIGRATIONS = [
   CreateProvisionerTables1700000001000,
@@ -380,4 +407,5 @@ export const PROVISIONER_MIGRATIONS = [
   AddNeighbours1700000011000,
   AddLimits1700000012000,
   AddChanges1700000013000,
+  AddCniNetworks1700000014000,
 ];

@@ -7,6 +7,7 @@
  * hierarchy".
  * Instead: runc, which takes such cgroups as they are (runtime-binary.ts); needless on cgroups of one version.
  */
+import { openSync } from 'node:fs';
 import { bindCall, lastErrno, SystemCallError } from '@plinth/host-os';
 import { cgroupLayout } from './cgroups.js';
 
@@ -27,6 +28,8 @@ const UNIFIED = '/sys/fs/cgroup/unified';
  */
 const HIDING_LIMITS = 'nr_blocks=32768,nr_inodes=65536';
 const MARKER = 'PLINTH_PRIVATE_MOUNT_NAMESPACE';
+/** Descriptor of the namespace that was left. */
+const HOST_MARKER = 'PLINTH_HOST_MOUNT_NAMESPACE';
 
 /** A step that the kernel refused; needs CAP_SYS_ADMIN. */
 export class MountNamespaceError extends SystemCallError {
@@ -46,10 +49,20 @@ export class MountNamespaceError extends SystemCallError {
 export type MountNamespaceOutcome = 'entered' | 'children-only';
 
 let isPrivate = false;
+let hostNamespace: number | undefined;
 
 /** Whether what this thread mounts is hidden from the host. */
 export function isInPrivateMountNamespace(): boolean {
   return isPrivate;
+}
+
+/**
+ * Program and arguments that come before those of a program which is to run where this process was before it entered
+ * its own mount namespace: what that program mounts outlives this process. Empty: it is there still.
+ */
+export function inHostMountNamespace(): readonly string[] {
+  if (hostNamespace === undefined) return [];
+  return ['nsenter', `--mount=/proc/${process.pid}/fd/${hostNamespace}`, '--'];
 }
 
 /**
@@ -59,7 +72,7 @@ export function isInPrivateMountNamespace(): boolean {
  *
  * First line of a service's main.ts, on the main thread, before anything is opened or listened on: a namespace belongs
  * to a thread and Node has several, so the process replaces itself by execve(2) – same pid, same argv and environment,
- * same standard streams, everything else closed – and the promise of the first call never settles.
+ * same standard streams, everything else but the way back closed – and the promise of the first call never settles.
  * With `reexecute: false` nothing is replaced: for tests, and for tools that only spawn.
  * @throws MountNamespaceError
  */
@@ -69,7 +82,10 @@ export async function enterPrivateMountNamespace(
   const reexecuted = process.env[MARKER] === String(process.pid);
   // Children must not inherit the mark: they did not do this themselves.
   delete process.env[MARKER];
+  const inherited = process.env[HOST_MARKER];
+  delete process.env[HOST_MARKER];
   if (reexecuted) {
+    if (inherited !== undefined) hostNamespace = Number(inherited);
     isPrivate = true;
     return 'entered';
   }
@@ -80,21 +96,22 @@ export async function enterPrivateMountNamespace(
   const mount = bindCall(
     'int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)',
   );
+  const left = openSync('/proc/thread-self/ns/mnt', 'r');
   check('unshare', unshare(CLONE_NEWNS));
   check('mount', mount('none', '/', null, MS_REC | MS_SLAVE, null));
   if (cgroupLayout() === 'hybrid')
     check('mount', mount('plinth', UNIFIED, 'tmpfs', MS_NOSUID | MS_NODEV | MS_NOEXEC, `${HIDING_LIMITS},mode=755`));
   if (!options.reexecute) {
     isPrivate = true;
+    hostNamespace = left;
     return 'children-only';
   }
   // Node marks every descriptor it starts with as close-on-exec, the standard streams too.
   const fcntl = bindCall('int fcntl(int fd, int command, ...)');
-  for (const stream of [0, 1, 2]) fcntl(stream, F_SETFD, 'int', 0);
+  for (const kept of [0, 1, 2, left]) fcntl(kept, F_SETFD, 'int', 0);
   const argv = [process.argv0, ...process.execArgv, ...process.argv.slice(1)];
-  const environment = Object.entries({ ...process.env, [MARKER]: String(process.pid) }).map(
-    ([name, value]) => `${name}=${value}`,
-  );
+  const marks = { [MARKER]: String(process.pid), [HOST_MARKER]: String(left) };
+  const environment = Object.entries({ ...process.env, ...marks }).map(([name, value]) => `${name}=${value}`);
   const execve = bindCall('int execve(const char *path, const char **argv, const char **envp)');
   execve(process.execPath, [...argv, null], [...environment, null]);
   throw new MountNamespaceError('execve', lastErrno());

@@ -30,11 +30,16 @@ export function etcLayer(spec: ContainerSpec): readonly LayerEntry[] {
 
 /** hosts(5): `localhost`, and the container's own name: on Debian's second loopback address when it has no other. */
 function hostsFile({ hostname, names }: ContainerSpec): string {
+  return names
+    ? hostsText(names.addresses, `${hostname}.${names.domain} ${hostname}`)
+    : hostsText(['127.0.1.1'], hostname);
+}
+
+/** @param own the container's names */
+export function hostsText(addresses: readonly string[], own: string): string {
   return [
     '127.0.0.1 localhost',
-    ...(names
-      ? names.addresses.map((address) => `${address} ${hostname}.${names.domain} ${hostname}`)
-      : [`127.0.1.1 ${hostname}`]),
+    ...addresses.map((address) => `${address} ${own}`),
     '::1 localhost ip6-localhost ip6-loopback',
     'ff02::1 ip6-allnodes',
     'ff02::2 ip6-allrouters',

@@ -27,6 +27,11 @@ export function contractSchemas(refPrefix: string): Record<string, Json> {
       isWindowPattern: { type: 'string', description: 'Five fields as in crontab(5)' },
       isNetwork: { type: 'string', description: 'A network in CIDR form' },
       isPortRanges: { type: 'array', items: { type: 'string' }, minItems: 1, maxItems: 15 },
+      areReportedAddresses: {
+        type: 'array',
+        maxItems: 16,
+        items: { type: 'string', description: 'An IPv4 or IPv6 address' },
+      },
       isHostAddress: { type: 'string', description: 'An IPv4 or IPv6 address' },
       // Rules about more than one field.
       needsContainerNetwork: {},

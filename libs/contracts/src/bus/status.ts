@@ -21,7 +21,14 @@ import {
 } from 'class-validator';
 import { DESIRED_STATES, type DesiredState } from '../container-config.js';
 import { IO_CONTROLS, type IoControl, REACHABLE_LIMITS, ReachedLimit } from '../container-limits.js';
-import { ContainerAddress, IsHostAddress, MAX_PUBLISHED_PORTS, PublishedPort } from '../container-network.js';
+import {
+  AreReportedAddresses,
+  CNI_NETWORK_PATTERN,
+  ContainerAddress,
+  IsHostAddress,
+  MAX_PUBLISHED_PORTS,
+  PublishedPort,
+} from '../container-network.js';
 import { IsNullable, Nested, NestedEach } from '../nested.js';
 import { EXACT_IMAGE_REF_PATTERN, ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN, VERSION_PATTERN } from '../values.js';
 import {
@@ -164,10 +171,16 @@ export class ContainerStatus {
   @IsIn(HEALTH_STATES)
   readonly health!: HealthState | null;
 
-  /** null: its network is not `container`. */
+  /** null: its network is not `container`, or one of CNI. */
   @IsNullable()
   @Nested(() => ContainerAddress)
   readonly address!: ContainerAddress | null;
+
+  /** Of this run, given by a network of the host's (CNI); empty while it does not run. null: `address` holds. */
+  @IsOptional()
+  @IsNullable()
+  @AreReportedAddresses()
+  readonly addresses!: readonly string[] | null;
 
   /** Of its host; empty: none. */
   @IsOptional()
@@ -246,6 +259,12 @@ export class HostStatus {
   @IsOptional()
   @IsBoolean()
   readonly network!: boolean;
+
+  /** Name of the network of CNI that they get; null: this system's. */
+  @IsOptional()
+  @IsNullable()
+  @Matches(CNI_NETWORK_PATTERN)
+  readonly cniNetwork!: string | null;
 
   /** Storage nodes on which it can hold a data volume to its limit. */
   @IsOptional()

@@ -37,6 +37,8 @@ export interface ContainerRecord {
   readonly failedChecks: readonly FailedCheck[];
   /** The last time of each limit that it has reached. */
   readonly limitsReached: readonly ReachedLimit[];
+  /** That a network of CNI gave its last run; null: those of its config hold. */
+  readonly addresses: readonly string[] | null;
 }
 
 export interface Move {
@@ -74,7 +76,9 @@ export function statusOf(record: ContainerRecord): ContainerStatus {
     // Nothing is known of a container whose host is lost.
     health: record.state === 'running' || record.state === 'stopping' ? record.health : null,
     // What a removed container had may be another's.
-    address: (record.state === 'removed' ? undefined : config.address) ?? null,
+    address: (record.state === 'removed' || record.addresses !== null ? undefined : config.address) ?? null,
+    // Plugins give others with each run.
+    addresses: record.addresses && (HAS_PROCESSES.includes(record.state) ? record.addresses : []),
     ports: (record.state === 'removed' ? undefined : config.ports) ?? [],
     limitsReached: record.limitsReached,
   };
@@ -90,6 +94,9 @@ export function factOf(config: ContainerConfig): ContainerFact {
     image: config.image,
   };
 }
+
+/** States in which it runs, as far as is known. */
+const HAS_PROCESSES: readonly ContainerState[] = ['running', 'stopping', 'lost'];
 
 /** Reports after which the first process is still, or again, the one that was reported. */
 const ALIVE: readonly ContainerReport['kind'][] = [
@@ -124,6 +131,7 @@ export function afterReport(record: ContainerRecord, report: ContainerReport, st
     runningImage: runningImage(record, report),
     health: HEALTH_REPORTS.includes(report.kind) ? (report.health ?? null) : alive ? record.health : null,
     failedChecks: report.failedChecks ?? record.failedChecks,
+    addresses: report.kind === 'started' ? (report.addresses ?? null) : record.addresses,
   };
 }
 
@@ -172,7 +180,8 @@ export function startedFact(config: ContainerConfig, report: ContainerReport): C
     },
     restarts,
     users: report.users,
-    address: config.address,
+    address: report.addresses === undefined ? config.address : undefined,
+    addresses: report.addresses,
     // Whose name it is, is not for the host to say.
     dnsName: report.dnsName?.startsWith(`${config.name}.${config.tenant}.`) === true ? report.dnsName : undefined,
     ports: config.ports,

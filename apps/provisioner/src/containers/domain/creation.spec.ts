@@ -12,6 +12,7 @@ const host = (name: string, datacenter: string, storageNodes: string[], allocate
   allocated: { memoryBytes: allocatedBytes, cpus: 0, containers: 0 },
   loadPerCore: 0,
   network: name.startsWith('west'),
+  egressPolicies: name.startsWith('west'),
   diskLimits: name === 'west-1' ? ['sn-3'] : [],
 });
 const VIEW: CreationView = {
@@ -164,6 +165,16 @@ describe('the network of a new container', () => {
       ports,
       egress: { policy: 'none' },
     });
+  });
+
+  it('is not one of CNI where an egress policy is asked for', () => {
+    const hosts = VIEW.hosts.map((item) => (item.host === 'west-1' ? { ...item, egressPolicies: false } : item));
+    const on = (body: object): unknown => {
+      const made = plan(body, {}, { hosts });
+      return made.ok && made.hosts.map((item) => item.host).sort();
+    };
+    expect(on({ egress: { policy: 'allow' } })).toEqual(['west-1', 'west-2']);
+    expect(on({ egress: { policy: 'none' } })).toEqual(['west-2']);
   });
 
   it('is on a host where the host port is free', () => {

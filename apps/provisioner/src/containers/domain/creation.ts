@@ -111,7 +111,7 @@ export function planCreation(
     return { ok: false, reason: 'no-host', message: `no host is ready${where}; plinth hosts lists all hosts` };
   }
   const wanted = wantedNetwork(request, network);
-  const networked = offering(ready, wanted);
+  const networked = offering(ready, wanted, request.egress);
   if (networked.length === 0) return { ok: false, reason: 'network-not-offered', message: notOffered(ready.length) };
   const hosts = holdingDisk(networked, request.limits?.diskBytes);
   if (hosts.length === 0)
@@ -175,6 +175,7 @@ export function planCreation(
       health: null,
       failedChecks: [],
       limitsReached: [],
+      addresses: null,
     };
   };
   const allTaken: CreationRefusal = { reason: 'no-capacity', message: noRoom(placement.hosts, resources) };

@@ -36,6 +36,7 @@ function record(config: Partial<ContainerConfig> = {}, change: Partial<Container
     health: null,
     failedChecks: [],
     limitsReached: [],
+    addresses: null,
     message: 'old',
     reportSequence: 12,
     requestedAt: AT,
@@ -178,6 +179,7 @@ describe('hosts that a container with an address can move to', () => {
     allocated: { memoryBytes: 0, cpus: 0, containers: 0 },
     loadPerCore: 0,
     network,
+    egressPolicies: network,
     diskLimits,
   });
   const taken = [{ host: 'host-3', protocol: 'tcp' as const, port: 80, tenant: 'acme', name: 'web-1' }];
@@ -196,6 +198,14 @@ describe('hosts that a container with an address can move to', () => {
   ])('%s', (_what, config, hosts, holders, expected) => {
     const fit = hostsForNetwork(hosts, config, holders);
     expect(fit.ok ? fit.hosts.map((item) => item.host) : fit.message).toEqual(expected);
+  });
+
+  it('hold one with an egress policy to it, which plugins of CNI do not', () => {
+    const held = { ...addressed, egress: { policy: 'none' as const } };
+    const cni = [{ ...host('host-2', true), egressPolicies: false }];
+    expect(hostsForNetwork(cni, addressed, []).ok).toBe(true);
+    expect(hostsForNetwork(cni, held, [])).toEqual({ ok: false, message: expect.stringMatching(/egress policy$/) });
+    expect(hostsForNetwork([...cni, host('host-3', true)], held, [])).toMatchObject({ hosts: [{ host: 'host-3' }] });
   });
 
   it('explains that none holds its volume to its limit', () =>

@@ -24,6 +24,8 @@ export function hasRunOut({ ttlSeconds, unrenewedMs }: KnownLease): boolean {
   return unrenewedMs >= ttlSeconds * 1000 + MARGIN_MS;
 }
 
+type MovedNeeds = Pick<ContainerConfig, 'storageNode' | 'tenant' | 'address' | 'limits' | 'egress'>;
+
 export type HostsForNetwork =
   | { readonly ok: true; readonly hosts: readonly CandidateHost[] }
   | { readonly ok: false; readonly message: string };
@@ -34,7 +36,7 @@ export type HostsForNetwork =
  */
 export function hostsForNetwork(
   others: readonly CandidateHost[],
-  { storageNode, tenant, address, limits }: Pick<ContainerConfig, 'storageNode' | 'tenant' | 'address' | 'limits'>,
+  { storageNode, tenant, address, limits, egress }: MovedNeeds,
   taken: readonly TakenPort[],
 ): HostsForNetwork {
   const near = reaching(others, [storageNode]);
@@ -43,11 +45,18 @@ export function hostsForNetwork(
   const holding = near.filter(({ diskLimits }) => limits.diskBytes === undefined || diskLimits.includes(storageNode));
   if (holding.length === 0)
     return { ok: false, message: `no other ready host can hold its volume on ${storageNode} to its limit` };
-  const offering = holding.filter(({ network }) => network || !address);
-  if (offering.length === 0)
-    return { ok: false, message: 'no other ready host gives containers an address of their own' };
+  const isHeld = address !== undefined && egress !== undefined && egress.policy !== 'allow';
+  const offering = holding.filter(
+    ({ network, egressPolicies }) => (network || !address) && (egressPolicies || !isHeld),
+  );
+  if (offering.length === 0) return { ok: false, message: noNetwork(isHeld) };
   const hosts = withFreePorts(offering, taken);
   return hosts.length > 0 ? { ok: true, hosts } : { ok: false, message: portsTaken(tenant, offering, taken) };
+}
+
+function noNetwork(isHeld: boolean): string {
+  const held = isHeld ? ', and holds them to an egress policy' : '';
+  return `no other ready host gives containers an address of their own${held}`;
 }
 
 /** The config for the host that releases the container. */

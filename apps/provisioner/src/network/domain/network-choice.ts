@@ -16,8 +16,15 @@ export function wantedNetwork(
   return isNeeded ? 'container' : preset;
 }
 
-export function offering(hosts: readonly CandidateHost[], wanted: WantedNetwork): readonly CandidateHost[] {
-  return wanted === 'container' ? hosts.filter(({ network }) => network) : hosts;
+/** @param egress what the container may reach outside; absent: everything */
+export function offering(
+  hosts: readonly CandidateHost[],
+  wanted: WantedNetwork,
+  egress?: ContainerRequested['egress'],
+): readonly CandidateHost[] {
+  if (wanted !== 'container') return hosts;
+  const isHeld = egress !== undefined && egress.policy !== 'allow';
+  return hosts.filter(({ network, egressPolicies }) => network && (egressPolicies || !isHeld));
 }
 
 export function networkOn(host: CandidateHost, wanted: WantedNetwork): ContainerNetwork {
@@ -28,7 +35,7 @@ export function networkOn(host: CandidateHost, wanted: WantedNetwork): Container
 export function notOffered(hosts: number): string {
   const none = hosts === 1 ? 'the one ready host does not give' : `none of the ${hosts} ready hosts gives`;
   return (
-    `${none} containers an address of their own: ask for the network isolated, without ports, egress and bandwidth, ` +
+    `${none} containers an address of their own, and holds them to an egress policy where one is asked for: ask for the network isolated, without ports, egress and bandwidth, ` +
     'or wait for a host that offers it; plinth hosts lists all hosts'
   );
 }

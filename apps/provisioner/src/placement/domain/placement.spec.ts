@@ -14,6 +14,7 @@ const host = (
   allocated: { memoryBytes: 0, cpus: 0, containers: 0, ...given },
   loadPerCore: 0,
   network: false,
+  egressPolicies: false,
   diskLimits: [],
   ...over,
 });

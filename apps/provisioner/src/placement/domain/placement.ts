@@ -23,6 +23,8 @@ export interface CandidateHost {
   readonly loadPerCore: number;
   /** Whether containers there can have an address of their own. */
   readonly network: boolean;
+  /** Whether it holds containers to their egress policies; plugins of CNI do not. */
+  readonly egressPolicies: boolean;
   /** Storage nodes on which it can hold a data volume to its limit. */
   readonly diskLimits: readonly string[];
 }

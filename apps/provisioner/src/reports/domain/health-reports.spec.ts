@@ -18,6 +18,7 @@ const record = (health: HealthState | null, more: Partial<ContainerRecord> = {})
     health,
     failedChecks: [],
     limitsReached: [],
+    addresses: null,
     ...more,
   }) as unknown as ContainerRecord;
 const report = (more: Partial<ContainerReport>): ContainerReport =>

@@ -79,6 +79,7 @@ const recordFor = (kind: ContainerReport['kind']): ContainerRecord => ({
   health: null,
   failedChecks: [],
   limitsReached: [],
+  addresses: null,
 });
 
 const problemsOf = (subject: string, data: object): unknown => {

@@ -13,7 +13,7 @@ import {
   MaxLength,
   Min,
 } from 'class-validator';
-import { ContainerAddress, MAX_PUBLISHED_PORTS, PublishedPort } from '../../container-network.js';
+import { AreReportedAddresses, ContainerAddress, MAX_PUBLISHED_PORTS, PublishedPort } from '../../container-network.js';
 import { ReachedLimit } from '../../container-limits.js';
 import { Nested, NestedEach } from '../../nested.js';
 import {
@@ -203,10 +203,15 @@ export class ContainerStarted extends ContainerImageFact {
   @IsOptional()
   @IsIn(['own', 'host'])
   users?: 'own' | 'host';
-  /** Absent: its network is not `container`. */
+  /** Absent: its network is not `container`, or one of CNI. */
   @IsOptional()
   @Nested(() => ContainerAddress)
   address?: ContainerAddress;
+
+  /** Of this run, given by a network of the host's (CNI); absent: `address` holds. */
+  @IsOptional()
+  @AreReportedAddresses()
+  addresses?: string[];
 
   /** By which containers of its tenant, and its host, find it; absent: it has no address. */
   @IsOptional()

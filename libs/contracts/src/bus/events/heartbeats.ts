@@ -21,7 +21,7 @@ import {
   Min,
 } from 'class-validator';
 import { IO_CONTROLS, type IoControl } from '../../container-limits.js';
-import { IsHostAddress } from '../../container-network.js';
+import { CNI_NETWORK_PATTERN, IsHostAddress } from '../../container-network.js';
 import { Nested, NestedEach } from '../../nested.js';
 import { DIGEST_PATTERN, ID_PATTERN, NAME_PATTERN, VERSION_PATTERN } from '../../values.js';
 
@@ -95,6 +95,11 @@ export class HostHeartbeat {
   @IsOptional()
   @IsBoolean()
   network?: boolean;
+
+  /** Name of the network of CNI that they get; absent: this system's, with its rules between tenants. */
+  @IsOptional()
+  @Matches(CNI_NETWORK_PATTERN)
+  cniNetwork?: string;
 
   /** Storage nodes on which this host can hold a data volume to its limit; absent: none. */
   @IsOptional()

@@ -14,6 +14,7 @@ import {
   Min,
 } from 'class-validator';
 import { ReachedLimit } from '../../container-limits.js';
+import { AreReportedAddresses } from '../../container-network.js';
 import { Nested, NestedEach } from '../../nested.js';
 import {
   DIGEST_PATTERN,
@@ -142,6 +143,11 @@ export class ContainerReport {
   @IsOptional()
   @IsIn(['own', 'host'])
   users?: 'own' | 'host';
+
+  /** started: what a network of the host's (CNI) has given it; absent: its addresses are those of its config. */
+  @IsOptional()
+  @AreReportedAddresses()
+  addresses?: string[];
 
   /** started: by which others find it; absent: it has no address. */
   @IsOptional()

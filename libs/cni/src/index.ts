@@ -1,0 +1,6 @@
+/** Networks of the host that plugins of CNI make: configuration, calls, results. */
+export { CniError, CniNetwork, type CniOptions, type Made } from './cni-network.js';
+export { type CniConfiguration, isObject, type JsonObject, parseConfiguration } from './configuration.js';
+export type { Attachment } from './plugin-call.js';
+export { endPlugins } from './plugin-processes.js';
+export { type NameSettings, type NetworkResult, readResult } from './result.js';
