@@ -1,5 +1,6 @@
 /** The host agent's environment. */
 import { availableParallelism, totalmem } from 'node:os';
+import { CNI_DIRECTORIES } from '@plinth/cni';
 import { IsHostAddress, NAME_PATTERN, parseNetwork } from '@plinth/contracts';
 import { TRUSTED_KEYS_WANTED } from '@plinth/image-trust';
 import { DOMAIN_PATTERN } from '@plinth/names';
@@ -140,7 +141,7 @@ export class HostAgentConfig extends ServiceConfig {
 
   /** Directories of the plugins' programs, in the order in which they are searched; `:` between them. */
   @Matches(/^\/[^:]*(?::\/[^:]*)*$/, { message: 'PLINTH_CNI_PATH must be absolute paths with ":" between them' })
-  PLINTH_CNI_PATH: string = '/opt/cni/bin:/usr/lib/cni';
+  PLINTH_CNI_PATH: string = CNI_DIRECTORIES;
 
   /** How long one plugin may take. */
   @IsInt()

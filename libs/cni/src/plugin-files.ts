@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { codeOf, hasCode } from '@plinth/host-os';
 import { MAX_CONFIGURATION_BYTES } from './configuration.js';
 
+/** Where plugins usually are, `:` between the directories: those of CNI's own releases come before Debian's. */
+export const CNI_DIRECTORIES = '/opt/cni/bin:/usr/lib/cni';
 const WRITABLE_BY_OTHERS = 0o002;
 
 /** @returns the file of a plugin's program; a sentence in `problem` when there is none that may be run */

@@ -18,6 +18,7 @@ export function register(program: Command): void {
         { checkLimits },
         { checkNames },
         { checkNetwork },
+        { checkCni },
         { checkPrograms },
         { checkUserNamespaces },
         { containerRoom, roomLines },
@@ -27,6 +28,7 @@ export function register(program: Command): void {
         import('../doctor/limits.js'),
         import('../doctor/names.js'),
         import('../doctor/network.js'),
+        import('../doctor/cni.js'),
         import('../doctor/programs.js'),
         import('../doctor/user-namespaces.js'),
         import('../doctor/container-limits.js'),
@@ -36,6 +38,7 @@ export function register(program: Command): void {
       const checks = [
         ...checkMachine(home),
         ...checkNetwork(process.env),
+        ...(await checkCni(process.env)),
         ...(await checkNames(process.env)),
         ...checkPrograms(),
         await checkUserNamespaces(home, process.env),

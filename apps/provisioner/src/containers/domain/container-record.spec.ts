@@ -28,7 +28,7 @@ describe('the image that a host runs a container on', () => {
 
 describe('addresses that a network of CNI gave', () => {
   const config = { address: { ipv4: '10.64.0.7', ipv6: 'fd00::7' } } as ContainerConfig;
-  const before = { config, runningImage: null, addresses: null } as unknown as ContainerRecord;
+  const before = { config, runningImage: null, addresses: null, knownGood: [] } as unknown as ContainerRecord;
   const report = (more: Partial<ContainerReport>): ContainerReport => more as ContainerReport;
   const started = afterReport(before, report({ kind: 'started', addresses: ['10.99.0.2'] }), 'running');
 
