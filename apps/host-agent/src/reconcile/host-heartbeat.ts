@@ -36,6 +36,8 @@ export class HostHeartbeat {
       network: this.services.networks.problem === undefined,
       diskLimits: () => this.services.volumeLimits.nodes,
       ioLimits: this.services.io.controls,
+      ownUsers: () => this.services.users.ownUsersOn(),
+      hostUsers: this.services.users.hostUsers,
       address: this.services.networks.address,
       runningContainers: () => this.fleet.running().length,
     });

@@ -1,4 +1,5 @@
 /** Reads the input of a placement in one query, and reserves room on a host. */
+import type { HostUsers } from '@plinth/contracts';
 import type { EntityManager } from 'typeorm';
 import type { CatalogueImage, ImageCatalogue } from '../images/domain/image-resolution.js';
 import type { CandidateHost, Resources } from './domain/placement.js';
@@ -22,6 +23,8 @@ interface HostJson {
   load1: number;
   network: boolean;
   disk_limits: string[];
+  own_users: string[] | null;
+  host_users: HostUsers | null;
 }
 
 /**
@@ -73,6 +76,8 @@ export async function loadPlacementView(
       loadPerCore: host.load1 / Math.max(host.cores, 1),
       network: host.network,
       diskLimits: host.disk_limits,
+      ownUsers: host.own_users,
+      hostUsers: host.host_users,
     })),
     catalogue: { images: row.images, defaults: row.defaults, defaultOs: row.os },
   };

@@ -1,6 +1,7 @@
 /** The configs of a move between hosts: one releases a container, the other starts it elsewhere. */
 import { ContainerConfig, type ContainerReport, type PublishedPort, type VolumeTakeover } from '@plinth/contracts';
 import { portsTaken, type TakenPort, withFreePorts } from '../../network/domain/host-ports.js';
+import { offeringUsers, usersNotOffered } from '../../placement/domain/container-users.js';
 import { type CandidateHost, reaching } from '../../placement/domain/placement.js';
 import type { ContainerRecord, Move } from '../../containers/domain/container-record.js';
 
@@ -34,13 +35,23 @@ export type HostsForNetwork =
  */
 export function hostsForNetwork(
   others: readonly CandidateHost[],
-  { storageNode, tenant, address, limits }: Pick<ContainerConfig, 'storageNode' | 'tenant' | 'address' | 'limits'>,
+  {
+    storageNode,
+    tenant,
+    address,
+    limits,
+    hostUsers,
+  }: Pick<ContainerConfig, 'storageNode' | 'tenant' | 'address' | 'limits' | 'hostUsers'>,
   taken: readonly TakenPort[],
 ): HostsForNetwork {
   const near = reaching(others, [storageNode]);
   if (near.length === 0)
     return { ok: false, message: `no other ready host reaches ${storageNode}, where its volume is` };
-  const holding = near.filter(({ diskLimits }) => limits.diskBytes === undefined || diskLimits.includes(storageNode));
+  const users = offeringUsers(near, hostUsers === true).filter(({ storageNodes }) =>
+    storageNodes.includes(storageNode),
+  );
+  if (users.length === 0) return { ok: false, message: usersNotOffered(near.length, hostUsers === true) };
+  const holding = users.filter(({ diskLimits }) => limits.diskBytes === undefined || diskLimits.includes(storageNode));
   if (holding.length === 0)
     return { ok: false, message: `no other ready host can hold its volume on ${storageNode} to its limit` };
   const offering = holding.filter(({ network }) => network || !address);

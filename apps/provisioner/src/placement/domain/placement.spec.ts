@@ -15,6 +15,8 @@ const host = (
   loadPerCore: 0,
   network: false,
   diskLimits: [],
+  ownUsers: null,
+  hostUsers: null,
   ...over,
 });
 const asked = { memoryBytes: 100, cpus: 1, containers: 1 };
