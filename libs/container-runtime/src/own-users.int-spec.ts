@@ -3,6 +3,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import {
+  chmodSync,
   copyFileSync,
   existsSync,
   mkdirSync,
@@ -64,6 +65,8 @@ beforeAll(async () => {
   const program = join(image, 'usr/bin/cat-raw');
   copyFileSync(join(image, 'bin/cat'), program);
   expect(spawnSync('setcap', ['cap_net_raw=ep', program]).status).toBe(0);
+  copyFileSync(join(image, 'usr/bin/id'), join(image, 'usr/bin/id-as-root'));
+  chmodSync(join(image, 'usr/bin/id-as-root'), 0o4755);
   rmSync(join(image, 'etc/resolv.conf'), { force: true });
   symlinkSync('/run/systemd/resolve/stub-resolv.conf', join(image, 'etc/resolv.conf'));
   const path = findExecutable('crun', process.env['PATH'] ?? '');
@@ -257,6 +260,35 @@ describe('a container with users of its own', () => {
     expect(readFileSync(join(scratch, 'data/shop/seen'), 'utf8')).toMatch(
       /^ +0 +\d{6,} +65536\n.*Operation not permitted/,
     );
+  });
+
+  it.each([
+    ['setuid', '0', true],
+    [undefined, '1000', false],
+  ] as const)(
+    'gives programs the rights of their files only where the image asks for it (%s)',
+    async (privileges, user, isRaw) => {
+      const id = await started({ privileges });
+      const ordinary = { uid: 1000, gid: 1000 };
+      expect(await sh(id, 'id-as-root -u', ordinary)).toBe(`${user}\n0`);
+      const status = await sh(id, 'cat-raw /proc/self/status', ordinary);
+      const effective = BigInt(`0x${/^CapEff:\t(\w+)$/m.exec(status)?.[1]}`);
+      expect(effective).toBe(isRaw ? 1n << 13n : 0n);
+      // A ping socket, and what none of both gives: the mounts and devices of the machine, packets as they are on the wire.
+      expect(await sh(id, "perl -MSocket -e 'socket(my $s, AF_INET, SOCK_DGRAM, 1) or exit 1'", ordinary)).toBe('0');
+      expect(await sh(id, "perl -e 'exit(syscall(41, 17, 3, 0) < 0 ? 1 : 0)'")).toBe('1');
+      expect(await sh(id, 'mount -t tmpfs t /tmp')).toMatch(/[1-9]\d*$/);
+      expect(await sh(id, 'touch /usr/x')).toMatch(/Read-only file system\n1$/);
+      const root = /^Cap(?:Bnd|Eff):\t(\w+)$/gm;
+      for (const [, set = ''] of (await sh(id, 'cat /proc/self/status')).matchAll(root))
+        // No SYS_ADMIN, NET_ADMIN, SYS_PTRACE, MKNOD, SYS_MODULE.
+        for (const refused of [21n, 12n, 19n, 27n, 16n]) expect((BigInt(`0x${set}`) >> refused) & 1n).toBe(0n);
+    },
+  );
+
+  it("ignores what an image asks for with the host's users", async () => {
+    const id = await started({ privileges: 'setuid', users: 'host' });
+    expect(await sh(id, 'id-as-root -u', { uid: 1000, gid: 1000 })).toBe('1000\n0');
   });
 
   it('has views that the script of no other container can walk to', async () => {

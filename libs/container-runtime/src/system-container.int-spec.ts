@@ -93,7 +93,8 @@ describe.each([12, 13] as const)('a container whose first process is systemd of 
   });
 
   it('comes up to running with its services, halts when it is asked to, and leaves nothing', async () => {
-    const spec = specOf();
+    // As the recipes of these images have it.
+    const spec = specOf({ privileges: 'setuid' });
     const started = await runtime.start(spec);
     if (!started.ok) throw new Error(started.message);
     expect(await settled(spec.id)).toBe('running\n0');
@@ -104,6 +105,9 @@ describe.each([12, 13] as const)('a container whose first process is systemd of 
       await sh(spec.id, 'logger hello; journalctl --sync; journalctl -b --no-pager | grep -c " root.*: hello"'),
     ).toBe('1\n0');
     expect(await sh(spec.id, 'systemd-detect-virt --container; hostname')).toBe('container-other\nsystem-1\n0');
+    await sh(spec.id, 'echo root:secret | chpasswd');
+    const su = 'echo secret | setpriv --reuid daemon --regid daemon --clear-groups su -c "id -u" 2> /dev/null';
+    expect(await sh(spec.id, su)).toBe('0\n0');
     process.kill(started.pid, signalOf('SIGRTMIN+3'));
     expect(await runtime.waitExit(spec.id, AbortSignal.timeout(20_000))).toMatchObject({ code: expect.any(Number) });
     const group = runtime.cgroupOf(spec.id);
@@ -126,8 +130,8 @@ describe.each([12, 13] as const)('a container whose first process is systemd of 
     expect(await sh(spec.id, 'cat /etc/machine-id')).toBe(before);
   });
 
-  it('has ping for every user', async () => {
-    const spec = specOf();
+  it.each([undefined, 'setuid'] as const)('has ping for every user (%s)', async (privileges) => {
+    const spec = specOf({ privileges });
     await runtime.start(spec);
     let output = '';
     const ping = await runtime.exec(spec.id, ['ping', '-c', '1', '127.0.0.1'], {

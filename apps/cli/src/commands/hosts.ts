@@ -1,3 +1,4 @@
+import type { HostStatus } from '@plinth/contracts';
 import type { Command } from 'commander';
 import { withClient } from '../connection.js';
 import { print } from '../output/print.js';
@@ -11,7 +12,8 @@ export function register(program: Command): void {
       'after',
       '\nNETWORK is container where containers can have an address of their own.\n' +
         'DISK LIMITS are the storage nodes on which the host can hold a data volume to its limit (--disk).\n' +
-        'IO LIMITS is what the host can limit of input and output: weight (--io-weight), maxima (--io-max).\n\n' +
+        'IO LIMITS is what the host can limit of input and output: weight (--io-weight), maxima (--io-max).\n' +
+        "USERS are those that containers have: their own, on which storage nodes; when the host's (--host-users).\n\n" +
         'Example:\n  plinth hosts --json',
     )
     .action(async (options: SharedOptions) => {
@@ -32,6 +34,7 @@ export function register(program: Command): void {
               'NETWORK',
               'DISK LIMITS',
               'IO LIMITS',
+              'USERS',
               'ADDRESS',
               'LAST SEEN',
             ],
@@ -48,6 +51,7 @@ export function register(program: Command): void {
               host.cniNetwork ? `cni ${host.cniNetwork}` : host.network ? 'container' : 'isolated',
               host.diskLimits.join(',') || null,
               host.ioLimits.join(',') || null,
+              users(host),
               host.address ?? '-',
               age(host.lastSeenAt, Date.now()),
             ]),
@@ -55,4 +59,11 @@ export function register(program: Command): void {
         );
       });
     });
+}
+
+/** Whose users containers have there: `own on sn-1, host on request`. */
+function users({ ownUsers, hostUsers }: HostStatus): string {
+  if (ownUsers === null || hostUsers === null) return '-';
+  const own = ownUsers.length > 0 ? [`own on ${ownUsers.join(',')}`] : [];
+  return [...own, ...(hostUsers === 'never' ? [] : [`host: ${hostUsers}`])].join('; ') || 'none';
 }

@@ -130,6 +130,7 @@ function describe(ref: string, summary: ImageSummary | undefined, details: Build
     ['working directory', process?.workingDirectory],
     ['user', process ? userText(process.user) : null],
     ['stop signal', process?.stopSignal],
+    ['privileges', process?.privileges ?? null],
     ['exposed ports', process?.exposedPorts.join(' ') || null],
     ['time zone', manifest?.timezone],
     ['mount script', manifest ? (manifest.customMountScript ? "the recipe's own" : 'generated') : null],

@@ -85,9 +85,11 @@ function fileOf({ promotion, eventId }: WantedImage): string {
 function parseWanted(body: Uint8Array): WantedImage | undefined {
   const value = parseDocument(body) as WantedImage | null | undefined;
   if (value?.schema !== 1) return undefined;
-  const promotion = decodePayload(ImagePromoted, Buffer.from(JSON.stringify(value.promotion ?? null)));
+  const promotion = decodePayload(ImagePromoted, Buffer.from(JSON.stringify(value.promotion ?? null)), 'ignored');
   const report =
-    value.report === undefined ? undefined : decodePayload(MasterReport, Buffer.from(JSON.stringify(value.report)));
+    value.report === undefined
+      ? undefined
+      : decodePayload(MasterReport, Buffer.from(JSON.stringify(value.report)), 'ignored');
   if (!promotion.ok || report?.ok === false) return undefined;
   const { attempts, stuck, strikes } = value.retry ?? {};
   const counts = [attempts, stuck, strikes, value.notBefore].every(

@@ -32,7 +32,7 @@ export class ContainerStore {
       const body = await readOptional(this.path(id, 'config.json'));
       // A directory without a config: the process ended before the first one was written.
       if (body === undefined) continue;
-      const decoded = decodePayload(ContainerConfig, body);
+      const decoded = decodePayload(ContainerConfig, body, 'ignored');
       if (!decoded.ok || decoded.value.containerId !== id) {
         unreadable.push({
           id,

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ContainerSpec, OciRuntime } from '@plinth/container-runtime';
-import type { ContainerConfig } from '@plinth/contracts';
+import type { ContainerConfig, HostUsers } from '@plinth/contracts';
 import type { StorageMounts } from '../domain/storage-mounts.js';
 import type { Opened } from './image-master.js';
 
@@ -32,6 +32,18 @@ export class ContainerUsers {
     if (this.policy === 'off') return [];
     if (this.general !== undefined) return [this.general];
     return [...this.storage.keys()].flatMap((node) => this.problemOn(node) ?? []);
+  }
+
+  /** Storage nodes on which containers have users of their own; what is not mounted is not known, and left in. */
+  ownUsersOn(): readonly string[] {
+    if (this.policy === 'off' || this.general !== undefined) return [];
+    return [...this.storage.keys()].filter((node) => this.problemOn(node) === undefined);
+  }
+
+  get hostUsers(): HostUsers {
+    if (this.policy === 'off') return 'always';
+    if (this.policy === 'preferred') return this.allowHostUsers ? 'request-or-fallback' : 'fallback';
+    return this.allowHostUsers ? 'request' : 'never';
   }
 
   usersOf({ hostUsers, storageNode }: ContainerConfig): Opened<Users> {

@@ -3,9 +3,10 @@
  * /data.
  */
 import { execFile } from 'node:child_process';
-import { chmod, lstat, mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { chmod, lchown, lstat, mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { checkedUser, type ProcessUser } from '@plinth/container-runtime';
 import type { ContainerConfig } from '@plinth/contracts';
 import { decideClaim, type VolumeHolder } from '../domain/lease.js';
 import type { StorageMounts } from '../domain/storage-mounts.js';
@@ -41,8 +42,13 @@ export class DataVolumes {
   /**
    * Makes the volume unless it exists; may be repeated after a crash at any point.
    * @param madeBefore the volume has existed: then it is not made again, because its data must be somewhere
+   * @param user the container's, asked when the volume is made, which belongs to it from then on; absent: root
    */
-  async open(config: ContainerConfig, madeBefore: boolean): Promise<Opened<OpenVolume>> {
+  async open(
+    config: ContainerConfig,
+    madeBefore: boolean,
+    user: () => Promise<Opened<ProcessUser | undefined>>,
+  ): Promise<Opened<OpenVolume>> {
     const base = this.storage.get(config.storageNode);
     if (base === undefined) return missing(`storage node ${config.storageNode} is not mounted on this host`);
     const volume = join(base, 'volumes', config.dataVolume);
@@ -56,11 +62,13 @@ export class DataVolumes {
         return missing(`the volume ${config.dataVolume} was on ${config.storageNode} and is no longer there`);
       // An empty mount point is the host's own disk: nothing may be made there.
       if (!(await isDirectory(join(base, 'images')))) return missing(`${config.storageNode} is not mounted`);
+      const owner = await user();
+      if (!owner.ok) return owner;
       if (config.limits.diskBytes !== undefined) {
         const refusal = this.prepareLimit(config, volume);
         if (refusal !== undefined) return unlimited(refusal);
       }
-      await make(volume, config);
+      await make(volume, config, owner.value);
       const held = this.hold(config, data);
       if (held !== undefined) return unlimited(held);
       const durable = sync(volume);
@@ -246,9 +254,15 @@ export class DataVolumes {
   }
 }
 
-/** The marker is written last: a volume without one was never used. */
-async function make(volume: string, config: ContainerConfig): Promise<void> {
-  await mkdir(join(volume, DATA, SERVICE), { recursive: true, mode: 0o755 });
+/**
+ * The marker is written last: a volume without one was never used. On the disk ids are those of the container, whether
+ * its users are its own or the host's.
+ */
+async function make(volume: string, config: ContainerConfig, user: ProcessUser | undefined): Promise<void> {
+  const service = join(volume, DATA, SERVICE);
+  await mkdir(service, { recursive: true, mode: 0o755 });
+  const { uid, gid } = checkedUser(user ?? { uid: 0, gid: 0 });
+  if (uid !== 0 || gid !== 0) for (const path of [service, dirname(service)]) await lchown(path, uid, gid);
   await closeToOthers(volume);
   const holder: VolumeHolder = { host: config.host, generation: config.generation };
   const marker = {

@@ -48,14 +48,14 @@ export function watchDesiredState(
     },
     onValue: (subject, body, message) => {
       if (contractFor(subject)?.payload === TenantNeighbours) {
-        const part = decodePayload(TenantNeighbours, body);
+        const part = decodePayload(TenantNeighbours, body, 'ignored');
         if (part.ok && subject === desiredNeighbours(host, part.value.tenantNumber, part.value.shard))
           return sink.neighbours(part.value);
         logger.error({ subject, problems: part.ok ? [] : part.problems }, 'containers of other hosts ignored');
         return;
       }
       const id = subject.slice(subject.lastIndexOf('.') + 1);
-      const decoded = decodePayload(ContainerConfig, body);
+      const decoded = decodePayload(ContainerConfig, body, 'ignored');
       const mine = decoded.ok && decoded.value.containerId === id && decoded.value.host === host;
       if (!mine) {
         const problems = decoded.ok ? [{ path: '', message: `does not belong under ${subject}` }] : decoded.problems;

@@ -1,6 +1,12 @@
 /** Publishes this host's heartbeat every few seconds, with its capacity and the number of its containers. */
 import { freemem, loadavg, totalmem } from 'node:os';
-import { type HostCapacity, type HostHeartbeat, hostHeartbeat, type IoControl } from '@plinth/contracts';
+import {
+  type HostCapacity,
+  type HostHeartbeat,
+  hostHeartbeat,
+  type HostUsers,
+  type IoControl,
+} from '@plinth/contracts';
 import { encodeHeaders, encodeHeartbeat, newId } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
 
@@ -20,6 +26,9 @@ export interface HeartbeatFacts {
   readonly diskLimits: () => readonly string[];
   /** What of a container's input and output the kernel can limit. */
   readonly ioLimits: readonly IoControl[];
+  /** Storage nodes on which containers have users of their own. */
+  readonly ownUsers: () => readonly string[];
+  readonly hostUsers: HostUsers;
   /** Where other hosts reach them; absent: they do not. */
   readonly address?: string | undefined;
 }
@@ -55,6 +64,8 @@ export function startHeartbeat(connection: NatsConnection, facts: HeartbeatFacts
       ...(facts.cniNetwork !== undefined && { cniNetwork: facts.cniNetwork }),
       diskLimits: [...facts.diskLimits()],
       ioLimits: [...facts.ioLimits],
+      ownUsers: [...facts.ownUsers()],
+      hostUsers: facts.hostUsers,
       ...(facts.address !== undefined && { address: facts.address }),
     };
     const subject = hostHeartbeat(facts.host);

@@ -33,6 +33,7 @@ export interface ImageMaster {
   readonly workingDirectory?: string;
   readonly user?: ImageUser;
   readonly stopSignal: string;
+  readonly privileges?: 'setuid';
   /** Id of the key that signed it. */
   readonly signedBy: string;
 }
@@ -156,6 +157,7 @@ export class ImageMasters {
         workingDirectory: manifest.workingDirectory,
         user: manifest.user,
         stopSignal: manifest.stopSignal,
+        privileges: manifest.privileges,
         signedBy: signed.statement.keyId,
       },
     };

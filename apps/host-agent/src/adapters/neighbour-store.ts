@@ -19,7 +19,7 @@ export class NeighbourStore {
     const parts: TenantNeighbours[] = [];
     const unreadable: string[] = [];
     for (const name of (await readdir(this.directory)).filter((entry) => FILE.test(entry))) {
-      const decoded = decodePayload(TenantNeighbours, await readFile(join(this.directory, name)));
+      const decoded = decodePayload(TenantNeighbours, await readFile(join(this.directory, name)), 'ignored');
       if (decoded.ok && `${partName(decoded.value)}.json` === name) parts.push(decoded.value);
       else unreadable.push(name);
     }

@@ -47,7 +47,7 @@ export class ReportJournal {
 function decodeEntry(text: string): JournaledReport | undefined {
   try {
     const { messageId, report, correlationId, causationId } = JSON.parse(text) as Partial<JournaledReport>;
-    const decoded = decodePayload(ContainerReport, Buffer.from(JSON.stringify(report ?? null)));
+    const decoded = decodePayload(ContainerReport, Buffer.from(JSON.stringify(report ?? null)), 'ignored');
     return typeof messageId === 'string' && decoded.ok
       ? { messageId, report: decoded.value, correlationId, causationId }
       : undefined;

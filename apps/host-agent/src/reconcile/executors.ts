@@ -2,8 +2,8 @@
 import { performance } from 'node:perf_hooks';
 import { containerSpec, premountFailure, softwarePath } from '../adapters/container-instance.js';
 import type { ContainerSpec } from '@plinth/container-runtime';
-import type { ContainerConfig } from '@plinth/contracts';
-import type { Opened } from '../adapters/image-master.js';
+import type { ContainerConfig, ImageUser } from '@plinth/contracts';
+import type { ImageMaster, Opened } from '../adapters/image-master.js';
 import type { LocalRecord } from '../domain/local-record.js';
 import type { StartFailure } from '../domain/planner.js';
 import { startingHealth } from '../domain/health.js';
@@ -33,13 +33,14 @@ const LOG_TAIL_BYTES = 8 * 1024;
 export type Executors = { readonly [K in StepKind]: Executor<K> };
 
 export const EXECUTORS: Executors = {
-  'create-volume': async (_step, state, { volumes, leases }) => {
+  'create-volume': async (_step, state, services) => {
+    const { volumes, leases } = services;
     // The lease is read before the volume's holder: a host that takes the volume over writes its claim before it reads
     // the lease.
     const lease = leases.termOn(state.config.storageNode);
     if (!lease.ok) return { kind: 'failed', failure: lease.failure };
     if (state.preparation) state.preparation.lease = lease.value;
-    const opened = await volumes.open(state.effective, wasMade(state));
+    const opened = await volumes.open(state.effective, wasMade(state), () => userOf(state.effective, services));
     if (!opened.ok) return { kind: 'failed', failure: opened.failure };
     if (state.preparation) state.preparation.volume = opened.value;
     return DONE;
@@ -58,7 +59,7 @@ export const EXECUTORS: Executors = {
     const { config, record } = state;
     if (!config.update) return DONE;
     const { updateId } = config.update;
-    const opened = await services.volumes.open(config, wasMade(state));
+    const opened = await services.volumes.open(config, wasMade(state), () => userOf(config, services));
     const checked = opened.ok ? await checkBeforeStart(config, opened.value.data, services) : opened;
     const cause = checked.ok ? undefined : checked.failure;
     // A copy that an earlier update has left holds the same data.
@@ -253,15 +254,8 @@ async function checkBeforeStart(
   if (noNetwork) return { ok: false, failure: noNetwork };
   const whose = users.usersOf(config);
   if (!whose.ok) return whose;
-  const image = await images.open(config.storageNode, config.image);
+  const image = await imageOf(config, images);
   if (!image.ok) return image;
-  if (image.value.contentDigest !== config.contentDigest) {
-    return refuse(
-      'image-mismatch',
-      `${config.image} on ${config.storageNode} is ${image.value.contentDigest}, ` +
-        `the config requires ${config.contentDigest}`,
-    );
-  }
   const spec = containerSpec(
     config,
     image.value,
@@ -273,6 +267,24 @@ async function checkBeforeStart(
   );
   const failure = premountFailure(config, spec, image.value, storage);
   return failure ? { ok: false, failure } : { ok: true, value: spec };
+}
+
+async function imageOf(
+  { contentDigest, image, storageNode }: ContainerConfig,
+  images: AgentServices['images'],
+): Promise<Opened<ImageMaster>> {
+  const opened = await images.open(storageNode, image);
+  if (!opened.ok || opened.value.contentDigest === contentDigest) return opened;
+  return refuse(
+    'image-mismatch',
+    `${image} on ${storageNode} is ${opened.value.contentDigest}, the config requires ${contentDigest}`,
+  );
+}
+
+/** Whom a new data volume belongs to. */
+async function userOf(config: ContainerConfig, { images }: AgentServices): Promise<Opened<ImageUser | undefined>> {
+  const image = await imageOf(config, images);
+  return image.ok ? { ok: true, value: image.value.user } : image;
 }
 
 /** The change of the record with a report; a verdict is reported again, so the log's tail is kept with its cause. */

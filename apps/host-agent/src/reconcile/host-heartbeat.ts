@@ -37,6 +37,8 @@ export class HostHeartbeat {
       cniNetwork: this.services.networks.cniNetwork,
       diskLimits: () => this.services.volumeLimits.nodes,
       ioLimits: this.services.io.controls,
+      ownUsers: () => this.services.users.ownUsersOn(),
+      hostUsers: this.services.users.hostUsers,
       address: this.services.networks.address,
       runningContainers: () => this.fleet.running().length,
     });

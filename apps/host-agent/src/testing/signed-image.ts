@@ -6,6 +6,7 @@ import { generateMountScript, requiredDirectories } from '@plinth/container-runt
 import {
   type Digest,
   type ImageManifest,
+  type ImageUser,
   type MountPlan,
   REQUIRED_MOUNT_POINTS,
   type SignedStatement,
@@ -28,6 +29,7 @@ const PLAN: MountPlan = {
 export interface ImageOptions {
   /** `/dev` is a symlink that leads out of the image. */
   readonly hostileDev?: boolean;
+  readonly user?: ImageUser;
 }
 
 export function contentOf(version: string): Digest {
@@ -57,7 +59,7 @@ export async function installImage(
   const script = generateMountScript(PLAN);
   writeFileSync(join(image, VERSION_FILES.mountScript), script);
   const manifest: ImageManifest = {
-    schema: 1,
+    schema: options.user === undefined ? 1 : 2,
     name: 'debian-12',
     version,
     architecture: 'amd64',
@@ -69,6 +71,7 @@ export async function installImage(
     timezone: 'Europe/Vienna',
     command: ['/bin/sleep', 'infinity'],
     stopSignal: 'SIGTERM',
+    ...(options.user !== undefined && { user: options.user }),
     totals: { entries: 0, bytes: 0 },
     entries: [],
   };

@@ -111,6 +111,7 @@ const SETTINGS: readonly [string, (manifest: ImageManifest) => string][] = [
   ['user', ({ user }) => (user ? `${user.name} (${[user.uid, user.gid, ...user.additionalGids].join(':')})` : 'root')],
   ['exposed ports', (manifest) => manifest.exposedPorts?.join(' ') ?? 'none'],
   ['stop signal', (manifest) => manifest.stopSignal],
+  ['privileges', (manifest) => manifest.privileges ?? 'none'],
   // A generated script follows from the places.
   ['mount script', ({ mountScript }) => (mountScript.custom ? `the recipe's own, ${mountScript.digest}` : 'generated')],
 ];

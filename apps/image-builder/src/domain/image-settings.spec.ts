@@ -21,6 +21,7 @@ const source: SourceSettings = {
   user: 'web',
   stopSignal: 'SIGQUIT',
   exposedPorts: ['80/tcp'],
+  privileges: 'setuid',
 };
 
 describe('settingsOf', () => {
@@ -35,6 +36,7 @@ describe('settingsOf', () => {
       user: 'root',
       stopSignal: 'SIGINT',
       exposedPorts: [],
+      privileges: 'none' as const,
       timezone: 'Europe/Vienna',
     };
     expect(settingsOf(recipe(own), source)).toMatchObject({

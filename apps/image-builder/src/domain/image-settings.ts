@@ -14,6 +14,7 @@ export interface SourceSettings {
   readonly user?: string;
   readonly stopSignal?: string;
   readonly exposedPorts?: readonly string[];
+  readonly privileges?: 'setuid';
   readonly places?: readonly RecipePlace[];
 }
 
@@ -31,6 +32,8 @@ export interface ImageSettings {
   readonly stopSignal: string;
   /** Absent: none. */
   readonly exposedPorts?: readonly string[];
+  /** Absent: none. */
+  readonly privileges?: 'setuid';
   readonly places: readonly RecipePlace[];
 }
 
@@ -47,6 +50,7 @@ export const IDLE_INIT: readonly string[] = [
 export function settingsOf(recipe: Recipe, source: SourceSettings = { environment: {} }): ImageSettings {
   const workingDirectory = recipe.workingDirectory ?? source.workingDirectory;
   const exposedPorts = recipe.exposedPorts ?? source.exposedPorts;
+  const privileges = recipe.privileges ?? source.privileges;
   return {
     environment: { ...source.environment, ...recipe.env },
     timezone: recipe.timezone ?? source.timezone ?? 'UTC',
@@ -55,6 +59,7 @@ export function settingsOf(recipe: Recipe, source: SourceSettings = { environmen
     user: recipe.user ?? source.user,
     stopSignal: recipe.stopSignal ?? source.stopSignal ?? 'SIGTERM',
     exposedPorts: exposedPorts?.length === 0 ? undefined : exposedPorts,
+    privileges: privileges === 'none' ? undefined : privileges,
     places: recipe.writable ?? source.places ?? DEFAULT_PLACES,
   };
 }
@@ -72,9 +77,10 @@ function argvOf(recipe: Recipe, source: SourceSettings): Pick<ImageSettings, 'en
 
 /** Settings that images built on this one begin with. */
 export function settingsOfParent(manifest: ImageManifest): SourceSettings {
-  const { environment, timezone, entrypoint, command, workingDirectory, user, stopSignal, exposedPorts } = manifest;
+  const { environment, timezone, entrypoint, command, workingDirectory, user, stopSignal, exposedPorts, privileges } =
+    manifest;
   return {
-    ...{ environment, timezone, entrypoint, command, workingDirectory, stopSignal, exposedPorts },
+    ...{ environment, timezone, entrypoint, command, workingDirectory, stopSignal, exposedPorts, privileges },
     user: user?.name,
     places: manifest.mountPlan.places,
   };

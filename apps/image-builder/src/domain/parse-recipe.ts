@@ -37,6 +37,7 @@ const KEYS = [
   'user',
   'stopSignal',
   'exposedPorts',
+  'privileges',
   'tests',
   'sourceDateEpoch',
 ] as const;

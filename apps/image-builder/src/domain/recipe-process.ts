@@ -8,7 +8,7 @@ import { signalProblem } from './stop-signal.js';
 
 type RecipeProcess = Pick<
   Recipe,
-  'entrypoint' | 'command' | 'workingDirectory' | 'user' | 'stopSignal' | 'exposedPorts'
+  'entrypoint' | 'command' | 'workingDirectory' | 'user' | 'stopSignal' | 'exposedPorts' | 'privileges'
 >;
 
 export function readProcess(fields: Fields): RecipeProcess {
@@ -18,6 +18,9 @@ export function readProcess(fields: Fields): RecipeProcess {
     user: readUser(fields),
     stopSignal: fields.text('stopSignal', signalProblem) ?? initStopSignal(fields.raw('init')),
     exposedPorts: readPorts(fields),
+    privileges: fields.text('privileges', (text) =>
+      text === 'none' || text === 'setuid' ? undefined : 'must be none or setuid',
+    ) as RecipeProcess['privileges'],
   };
 }
 

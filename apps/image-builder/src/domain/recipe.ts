@@ -79,6 +79,8 @@ export interface Recipe {
   readonly stopSignal?: string;
   /** Such as `80/tcp`, sorted. Absent: the source's; empty: none. */
   readonly exposedPorts?: readonly string[];
+  /** Absent: the parent's, else none. */
+  readonly privileges?: 'none' | 'setuid';
   readonly tests: readonly RecipeTest[];
   /** Seconds since the epoch for everything that the build makes, and the latest time of any entry. */
   readonly sourceDateEpoch?: number;

@@ -29,8 +29,8 @@ export interface ManifestParts {
 /** @param digestOf SHA-256 of a text's UTF-8 form */
 export function sealManifest(parts: ManifestParts, digestOf: (text: string) => Digest): ImageManifest {
   const { settings, entries, user } = parts;
-  const { entrypoint, workingDirectory, exposedPorts } = settings;
-  const process = { entrypoint, workingDirectory, user, exposedPorts };
+  const { entrypoint, workingDirectory, exposedPorts, privileges } = settings;
+  const process = { entrypoint, workingDirectory, user, exposedPorts, privileges };
   const open = {
     schema: manifestSchema({ ...process, entries }),
     name: parts.name,
@@ -69,6 +69,7 @@ export function summaryOf(manifest: ImageManifest): ManifestSummary {
       workingDirectory: manifest.workingDirectory ?? '/',
       user: manifest.user ?? null,
       stopSignal: manifest.stopSignal,
+      privileges: manifest.privileges ?? null,
       exposedPorts: manifest.exposedPorts ?? [],
     },
   };

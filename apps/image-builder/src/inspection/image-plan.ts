@@ -40,6 +40,7 @@ export function planImage(manifest: ImageManifest, asked: ContainerConfig | unde
     workingDirectory: manifest.workingDirectory,
     user: manifest.user,
     stopSignal: manifest.stopSignal,
+    privileges: manifest.privileges,
   };
   const softwarePath = config.software === undefined ? undefined : `${storage}/software/${config.software}`;
   const dataPath = `${storage}/volumes/${config.dataVolume}`;

@@ -42,6 +42,27 @@ it('of a disk is refused where no host holds it, and decides which host is chose
   expect((await details('one')).config?.limits).toMatchObject({ diskBytes: 64 * MIB, openFiles: 65_536 });
 });
 
+it('decide by whose users a container has, and it is refused where no host gives them', async () => {
+  suite.hosts.users = { ownUsers: ['sn-2'], hostUsers: 'never' };
+  await suite.until(async () => {
+    const { items } = await suite.answer<Page<HostStatus>>(QUERIES.hosts, {});
+    return items.every(({ ownUsers, hostUsers }) => ownUsers?.[0] === 'sn-2' && hostUsers === 'never');
+  }, 'the heartbeats of both');
+  await suite.ask(SUBJECTS.containerRequested, { name: 'nowhere' });
+  expect(await suite.fact(SUBJECTS.containerRejected, { name: 'nowhere' })).toMatchObject({
+    reason: 'own-users-not-offered',
+  });
+  await suite.ask(SUBJECTS.containerRequested, { name: 'nowhere-either', hostUsers: true });
+  expect(await suite.fact(SUBJECTS.containerRejected, { name: 'nowhere-either' })).toMatchObject({
+    reason: 'host-users-not-offered',
+  });
+  suite.hosts.users = {};
+  await suite.until(async () => {
+    const { items } = await suite.answer<Page<HostStatus>>(QUERIES.hosts, {});
+    return items.every(({ ownUsers }) => ownUsers === null);
+  }, 'the heartbeats of older agents');
+});
+
 it('that was reached becomes a fact, and is in the status until it is removed', async () => {
   await suite.ask(SUBJECTS.containerRequested, { name: 'hungry' });
   const { containerId } = (await suite.fact(SUBJECTS.containerStarted, {

@@ -28,6 +28,8 @@ interface HostRow {
   network: boolean;
   disk_limits: string[];
   io_limits: HostStatus['ioLimits'];
+  own_users: HostStatus['ownUsers'];
+  host_users: HostStatus['hostUsers'];
   address: string | null;
   cni_network: string | null;
   last_seen_at: Date;
@@ -66,6 +68,8 @@ export async function hostStatuses(manager: EntityManager, which: Which): Promis
     cniNetwork: row.cni_network,
     diskLimits: row.disk_limits,
     ioLimits: row.io_limits,
+    ownUsers: row.own_users,
+    hostUsers: row.host_users,
     address: row.address,
     lastSeenAt: row.last_seen_at.toISOString(),
   }));

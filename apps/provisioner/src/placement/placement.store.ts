@@ -1,4 +1,5 @@
 /** Reads the input of a placement in one query, and reserves room on a host. */
+import type { HostUsers } from '@plinth/contracts';
 import type { EntityManager } from 'typeorm';
 import type { CatalogueImage, ImageCatalogue } from '../images/domain/image-resolution.js';
 import type { CandidateHost, Resources } from './domain/placement.js';
@@ -23,6 +24,8 @@ interface HostJson {
   network: boolean;
   cni_network: string | null;
   disk_limits: string[];
+  own_users: string[] | null;
+  host_users: HostUsers | null;
 }
 
 /**
@@ -75,6 +78,8 @@ export async function loadPlacementView(
       network: host.network,
       egressPolicies: host.network && host.cni_network === null,
       diskLimits: host.disk_limits,
+      ownUsers: host.own_users,
+      hostUsers: host.host_users,
     })),
     catalogue: { images: row.images, defaults: row.defaults, defaultOs: row.os },
   };

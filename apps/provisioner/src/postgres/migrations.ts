@@ -1,6 +1,7 @@
 /** The provisioner's tables. */
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { AddNeighbours1700000011000 } from './neighbour-migration.js';
+import { AddUsers1700000013500 } from './users-migration.js';
 
 export class CreateProvisionerTables1700000001000 implements MigrationInterface {
   readonly name = 'CreateProvisionerTables1700000001000';
@@ -407,5 +408,6 @@ export const PROVISIONER_MIGRATIONS = [
   AddNeighbours1700000011000,
   AddLimits1700000012000,
   AddChanges1700000013000,
+  AddUsers1700000013500,
   AddCniNetworks1700000014000,
 ];

@@ -5,6 +5,7 @@
 import {
   type ContainerConfig,
   type ContainerReport,
+  type HostHeartbeat,
   hostHeartbeat,
   hostReport,
   type PendingPart,
@@ -107,6 +108,9 @@ export class ScriptedHosts {
   }
 
   /** Delivers the configs that a silent or deaf host has missed. */
+  /** What all of them say of the users of containers; empty: as older agents. */
+  users: Pick<HostHeartbeat, 'ownUsers' | 'hostUsers'> = {};
+
   wake(host: string): void {
     this.silent.delete(host);
     this.deaf.delete(host);
@@ -138,8 +142,11 @@ export class ScriptedHosts {
         capacity,
         load: { load1: 0, memoryUsedBytes: 0, containers: 0 },
         runtime: 'scripted',
+        // A newer host's: it is ignored.
+        ofALaterVersion: true,
         ...(this.networked.has(host) && { network: true }),
         ...(this.holdingDisk.has(host) && { diskLimits: ['sn-1'], ioLimits: ['maxima'] }),
+        ...this.users,
         ...(this.addresses.has(host) && { address: this.addresses.get(host) }),
       };
       this.connection.publish(hostHeartbeat(host), JSON.stringify(body));

@@ -52,6 +52,8 @@ export interface View {
   readonly readOnly: boolean;
   /** Devices and set-user-id bits mean nothing in it. */
   readonly inert: boolean;
+  /** Set-user-id bits have a meaning in it, also when they have none where it is mounted on the host. */
+  readonly setUserIds?: boolean;
   /** With what is mounted below it. */
   readonly recursive?: boolean;
 }
@@ -183,6 +185,7 @@ export class IdmappedViews {
         (view.readOnly ? MOUNT_ATTR_RDONLY : 0) |
         (view.inert ? MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV : 0);
       attributes.writeBigUInt64LE(BigInt(set), 0);
+      if (view.setUserIds === true) attributes.writeBigUInt64LE(BigInt(MOUNT_ATTR_NOSUID), 8);
       attributes.writeBigUInt64LE(BigInt(MS_PRIVATE), 16);
       if (users !== 'host') attributes.writeBigUInt64LE(BigInt(users.namespace), 24);
       if (c.setAttributes(tree, '', AT_EMPTY_PATH | recursive, attributes, attributes.length) !== 0)

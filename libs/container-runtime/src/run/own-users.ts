@@ -14,7 +14,7 @@ import { compileSeccomp, SeccompError } from '../kernel/seccomp-compiler.js';
 import { readText } from '../kernel/torn-file.js';
 import { closeUserNamespace, openUserNamespace } from '../kernel/user-namespace.js';
 import { type ContainerSpec, DEFAULT_PATH } from '../spec/container-spec.js';
-import { cgroupPath, RANGE_SIZE } from '../spec/oci-config.js';
+import { cgroupPath, mayGainPrivileges, RANGE_SIZE } from '../spec/oci-config.js';
 import { JAIL, JAIL_LINKS, scriptFilter, type ScriptJail } from '../spec/script-jail.js';
 import { startFailure, type StartFailure, type StartFailureReason } from '../spec/start-failure.js';
 import { readIdRange } from './bundle.js';
@@ -113,7 +113,13 @@ export class OwnUsers {
     if (firstId === undefined && !jailed) return undefined;
     const layer = `${this.paths.bundles}/${spec.id}/etc`;
     const views: View[] = [
-      { name: JAIL.root, source: spec.imageRoot, readOnly: true, inert: false },
+      {
+        name: JAIL.root,
+        source: spec.imageRoot,
+        readOnly: true,
+        inert: false,
+        setUserIds: mayGainPrivileges(spec),
+      },
       { name: ETC, source: layer, readOnly: true, inert: true },
     ];
     if (spec.dataPath !== undefined)

@@ -45,6 +45,11 @@ export interface ContainerSpec {
   readonly names?: ContainerNames;
   /** Name of the signal that asks the first process to end, e.g. `SIGTERM`. */
   readonly stopSignal: string;
+  /**
+   * `setuid`: set-user-id files and file capabilities of the image take effect, for users of its own alone; absent: they
+   * give nothing.
+   */
+  readonly privileges?: 'setuid';
   /** Build steps only: the tree itself is writable and no mount plan is applied. */
   readonly writableRoot?: boolean;
   /** Kept in the bundle for callers that list containers; never shown to the runtime. */

@@ -15,6 +15,7 @@ export interface InstanceImage {
   readonly workingDirectory?: string;
   readonly user?: ProcessUser;
   readonly stopSignal: string;
+  readonly privileges?: ContainerSpec['privileges'];
 }
 
 /** What the host gives a container: paths of its own, and whose ids its users have. */
@@ -80,5 +81,6 @@ export function instanceSpec(
         },
       }),
     stopSignal: config.stopSignal ?? image.stopSignal,
+    privileges: image.privileges,
   };
 }

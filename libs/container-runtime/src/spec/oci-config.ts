@@ -178,7 +178,7 @@ export function buildOciConfig(spec: ContainerSpec, inputs: OciConfigInputs): Oc
         effective: capabilities,
         permitted: capabilities,
       },
-      noNewPrivileges: true,
+      noNewPrivileges: !mayGainPrivileges(spec),
       ...(openFiles !== undefined && { rlimits: [{ type: 'RLIMIT_NOFILE', soft: openFiles, hard: openFiles }] }),
     },
     root: { path: spec.imageRoot, readonly: !build },
@@ -207,6 +207,11 @@ export function buildOciConfig(spec: ContainerSpec, inputs: OciConfigInputs): Oc
       seccomp: defaultSeccompProfile(),
     },
   };
+}
+
+/** Only where its root is nobody outside. */
+export function mayGainPrivileges({ privileges, users }: Pick<ContainerSpec, 'privileges' | 'users'>): boolean {
+  return privileges === 'setuid' && users === 'own';
 }
 
 function hookOf(spec: ContainerSpec, { jail, hookDeadlineSeconds }: OciConfigInputs): OciHook {

@@ -1,3 +1,5 @@
+import type { UnknownFields } from './decode.js';
+
 /** What a contract holds: subject, kind, the classes of what is sent and answered, who publishes and who consumes. */
 export type Payload<T extends object = object> = new () => T;
 /** `status`: the last value of each subject is kept. `consumers`: asks the provisioner for consumers. */
@@ -11,6 +13,14 @@ export type ContractKind =
   | 'heartbeat'
   | 'query'
   | 'consumers';
+/** Kinds that people and upstream systems send: a field that the contract does not have is a mistake in them. */
+const OF_USERS: readonly ContractKind[] = ['request', 'query'];
+
+/** What a receiver does with fields that the contract of this kind does not have. */
+export function unknownFieldsOf(kind: ContractKind): UnknownFields {
+  return OF_USERS.includes(kind) ? 'refused' : 'ignored';
+}
+
 export type Party = 'upstream' | 'operator' | 'image-builder' | 'distributor' | 'provisioner' | 'host-agent';
 
 export interface Contract<

@@ -8,21 +8,32 @@ export type Decoded<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly problems: Problem[] };
 
+/**
+ * What happens to fields that the contract does not have. A user's request with one is a mistake. A message of a service
+ * with one is of a newer version of it, see docs/adr/0010; nothing of the field reaches the receiver.
+ */
+export type UnknownFields = 'refused' | 'ignored';
+
 const MAX_PROBLEMS = 50;
 const MAX_DEPTH = 32;
 
 /**
  * Parses and validates; every broken field is named at once.
- * Refuses what is not UTF-8, not JSON, not an object, nested deeper than 32, or has unknown fields.
+ * Refuses what is not UTF-8, not JSON, not an object, nested deeper than 32, or has unknown fields unless they are
+ * ignored.
  */
-export function decodePayload<T extends object>(payload: new () => T, body: Uint8Array): Decoded<T> {
+export function decodePayload<T extends object>(
+  payload: new () => T,
+  body: Uint8Array,
+  unknownFields: UnknownFields = 'refused',
+): Decoded<T> {
   let parsed: unknown;
   try {
     parsed = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
   } catch (error) {
     return fail('', error instanceof SyntaxError ? `not JSON: ${error.message.slice(0, 200)}` : 'not UTF-8');
   }
-  return check(payload, parsed);
+  return check(payload, parsed, unknownFields);
 }
 
 /** The `data` of an answer to a query, which may be a bare list. */
@@ -34,7 +45,11 @@ export function decodeReply<R>(reply: Reply<R>, data: unknown): Decoded<R> {
   return (broken ?? { ok: true, value: items.map((item) => (item.ok ? item.value : item)) }) as Decoded<R>;
 }
 
-function check<T extends object>(payload: new () => T, parsed: unknown): Decoded<T> {
+function check<T extends object>(
+  payload: new () => T,
+  parsed: unknown,
+  unknownFields: UnknownFields = 'refused',
+): Decoded<T> {
   if (parsed === null || typeof parsed !== 'object' || Array.isArray(parsed)) return fail('', 'must be a JSON object');
   const unsafe = unsafeShape(parsed);
   if (unsafe) return fail('', unsafe);
@@ -42,7 +57,7 @@ function check<T extends object>(payload: new () => T, parsed: unknown): Decoded
   const value = plainToInstance(payload, parsed);
   const errors = validateSync(value, {
     whitelist: true,
-    forbidNonWhitelisted: true,
+    forbidNonWhitelisted: unknownFields === 'refused',
     forbidUnknownValues: true,
     stopAtFirstError: false,
   });

@@ -1,5 +1,5 @@
 /** How a container's first process is run, as replies about images describe it. */
-import { ArrayMaxSize, IsArray, IsDefined, IsInt, IsString, Matches, Max, MaxLength, Min } from 'class-validator';
+import { ArrayMaxSize, IsArray, IsDefined, IsIn, IsInt, IsString, Matches, Max, MaxLength, Min } from 'class-validator';
 import { MANIFEST_LIMITS } from '../image/manifest-limits.js';
 import { EXPOSED_PORT_PATTERN, IMAGE_USER_PATTERN, MAX_EXPOSED_PORTS } from '../image/run-settings.js';
 import { IsNullable, Nested } from '../nested.js';
@@ -43,6 +43,11 @@ export class ProcessSummary {
   @IsString()
   @MaxLength(100)
   readonly stopSignal!: string;
+
+  /** `setuid`: set-user-id files and file capabilities take effect. */
+  @IsNullable()
+  @IsIn(['setuid'])
+  readonly privileges!: 'setuid' | null;
 
   /** Such as `80/tcp`: what the image declares to listen on; nothing is opened by it. */
   @IsArray()

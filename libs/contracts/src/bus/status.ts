@@ -39,7 +39,7 @@ import {
   HEALTH_STATES,
   type HealthState,
 } from './events/container-facts.js';
-import { HostCapacity, HostLoad } from './events/heartbeats.js';
+import { HOST_USERS, HostCapacity, HostLoad, type HostUsers } from './events/heartbeats.js';
 
 export const CONTAINER_STATES = [
   'requested',
@@ -278,6 +278,19 @@ export class HostStatus {
   @IsArray()
   @IsIn(IO_CONTROLS, { each: true })
   readonly ioLimits!: readonly IoControl[];
+
+  /** Storage nodes on which containers have users of their own; null: not known. */
+  @IsNullable()
+  @IsArray()
+  @ArrayMaxSize(256)
+  @Matches(NAME_PATTERN, { each: true })
+  readonly ownUsers!: readonly string[] | null;
+
+  /** When containers have the host's users; null: not known. */
+  @IsNullable()
+  @IsIn(HOST_USERS)
+  readonly hostUsers!: HostUsers | null;
+
   /** Where other hosts reach this one's containers; null: they do not. */
   @IsNullable()
   @IsHostAddress()

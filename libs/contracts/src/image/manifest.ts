@@ -120,6 +120,8 @@ export interface ImageManifest {
   readonly stopSignal: string;
   /** Since schema 2. Such as `80/tcp`: what the image declares to listen on; nothing is opened by it. */
   readonly exposedPorts?: readonly string[];
+  /** Since schema 2. Set-user-id files and file capabilities take effect; absent: they do not. */
+  readonly privileges?: 'setuid';
   readonly totals: {
     readonly entries: number;
     /** Sum of the sizes of all files; one with several names counts once. */ readonly bytes: number;
@@ -179,20 +181,20 @@ export function contentDigestInput(
   manifest: Omit<ImageManifest, 'contentDigest' | 'recipeDigest' | 'name' | 'version'>,
 ): string {
   const { parent, mountPlan, mountScript, environment, timezone, command, stopSignal, totals, entries } = manifest;
-  const { entrypoint, workingDirectory, user, exposedPorts } = manifest;
+  const { entrypoint, workingDirectory, user, exposedPorts, privileges } = manifest;
   return canonicalJson({
     ...{ parent, mountPlan, mountScript, environment, timezone, command, stopSignal, totals, entries },
     // Absent ones leave no trace in the text, so images of schema 1 keep their digests.
-    ...{ entrypoint, workingDirectory, user, exposedPorts },
+    ...{ entrypoint, workingDirectory, user, exposedPorts, privileges },
   });
 }
 
 /** The oldest schema that can hold this: storage nodes and hosts with older software go on taking such images. */
 export function manifestSchema(
-  manifest: Pick<ImageManifest, 'entrypoint' | 'workingDirectory' | 'user' | 'exposedPorts' | 'entries'>,
+  manifest: Pick<ImageManifest, 'entrypoint' | 'workingDirectory' | 'user' | 'exposedPorts' | 'privileges' | 'entries'>,
 ): 1 | 2 {
-  const { entrypoint, workingDirectory, user, exposedPorts, entries } = manifest;
-  const settings = [entrypoint, workingDirectory, user, exposedPorts];
+  const { entrypoint, workingDirectory, user, exposedPorts, privileges, entries } = manifest;
+  const settings = [entrypoint, workingDirectory, user, exposedPorts, privileges];
   const newer = (entry: ManifestEntry): boolean =>
     entry.type === 'file' && (entry.link !== undefined || entry.capability !== undefined);
   return settings.some((setting) => setting !== undefined) || entries.some(newer) ? 2 : 1;

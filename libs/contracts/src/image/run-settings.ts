@@ -16,10 +16,10 @@ const SIGNAL_PATTERN = /^SIG[A-Z0-9+-]{2,10}$/;
 const MAX_GROUPS = 256;
 
 /** The fields of {@link checkRunSettings} that schema 1 did not know. */
-export const SCHEMA_2_SETTINGS = ['entrypoint', 'workingDirectory', 'user', 'exposedPorts'] as const;
+export const SCHEMA_2_SETTINGS = ['entrypoint', 'workingDirectory', 'user', 'exposedPorts', 'privileges'] as const;
 
 export function checkRunSettings(value: Json, add: Add): void {
-  const { entrypoint, command, workingDirectory, user, stopSignal, exposedPorts } = value;
+  const { entrypoint, command, workingDirectory, user, stopSignal, exposedPorts, privileges } = value;
   if (entrypoint !== undefined && (!areWords(entrypoint) || entrypoint.length === 0 || entrypoint[0] === ''))
     add('entrypoint: must be a list of 1 to 256 words without NUL, the first not empty');
   if (!areWords(command) || (entrypoint === undefined && (command.length === 0 || command[0] === '')))
@@ -33,6 +33,7 @@ export function checkRunSettings(value: Json, add: Add): void {
     add(`stopSignal: must match ${String(SIGNAL_PATTERN)}`);
   if (exposedPorts !== undefined && !arePorts(exposedPorts))
     add(`exposedPorts: must be at most ${MAX_EXPOSED_PORTS} ports such as 80/tcp, each once, sorted`);
+  if (privileges !== undefined && privileges !== 'setuid') add('privileges: must be setuid');
 }
 
 /** What is wrong with an absolute path to a directory of the image other than its root; undefined: nothing. */

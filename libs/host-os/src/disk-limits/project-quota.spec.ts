@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { lacksOption } from './kernel-option.js';
 import { decodeUsage, encodeQuota, withProject } from './project-quota.js';
 
 /** linux/dqblk_xfs.h, `struct fs_disk_quota`: the offsets are those that a C compiler gives. */
@@ -22,6 +23,15 @@ describe('a project quota', () => {
     quota.writeBigUInt64LE(3n, 40);
     quota.writeBigUInt64LE(9n, 48);
     expect(decodeUsage(quota)).toEqual({ bytes: 1536, files: 9 });
+  });
+
+  it.each([
+    ['CONFIG_QFMT_V2=y', false],
+    ['CONFIG_QFMT_V2=m', false],
+    ['# CONFIG_QFMT_V2 is not set', true],
+    ['CONFIG_QFMT_V2_X=y', true],
+  ])('is something that a kernel with %s lacks: %s', (line, lacks) => {
+    expect(lacksOption(`CONFIG_QUOTA=y\n${line}\n`, 'CONFIG_QFMT_V2')).toBe(lacks);
   });
 
   it('is inherited by what is made below, and keeps the other attributes', () => {

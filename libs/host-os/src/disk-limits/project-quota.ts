@@ -13,6 +13,7 @@ import { bindCall, type BoundCall, lastErrno, SystemCallError } from '../libc.js
 import { hasCode } from '../system-error.js';
 import { control, controlNumber, IOC_READ, IOC_WRITE } from './file-control.js';
 import type { DiskLimit, DiskLimiter, DiskUsage } from './disk-limit.js';
+import { isKernelWithout } from './kernel-option.js';
 
 /** linux/magic.h */
 export const EXT4_MAGIC = 0xef53;
@@ -31,6 +32,8 @@ const FS_PROJ_QUOTA = 2;
 const FIELD_LIMITS = 0b1111;
 const DQUOT_BYTES = 112;
 const BLOCK = 512;
+/** Kernels without it do not even mount an ext4 with that feature for writing. */
+const KERNEL_OPTION = { ext4: 'CONFIG_QFMT_V2', xfs: 'CONFIG_XFS_QUOTA' } as const;
 /** The same on every architecture. */
 const SYS_quotactl_fd = 443n;
 const MOST_PROJECT = 0xffff_fffe;
@@ -44,6 +47,9 @@ export function openProjectQuota(mount: string, fileSystem: 'ext4' | 'xfs'): Dis
   } catch (error) {
     // No quota of project 0 is an answer, too.
     if (!hasCode(error, 'ENOENT')) {
+      const option = KERNEL_OPTION[fileSystem];
+      if (isKernelWithout(option))
+        return `${fileSystem} without project quotas: this kernel was built without them (${option}); btrfs can hold limits here`;
       const how =
         fileSystem === 'ext4'
           ? 'tune2fs -O project -Q prjquota, and the mount option prjquota'

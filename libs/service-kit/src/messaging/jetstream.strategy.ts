@@ -10,6 +10,7 @@ import {
   DEAD_LETTER_BODY_BYTES,
   deadLetter,
   decodePayload,
+  unknownFieldsOf,
   type Problem,
   type QueryReply,
 } from '@plinth/contracts';
@@ -235,7 +236,7 @@ export class JetStreamStrategy extends Server implements CustomTransportStrategy
   ): Promise<Outcome> {
     if (event.attempt > MAX_DELIVERIES)
       return { kind: 'failed', error: new Error('every delivery so far ended the process or timed out') };
-    const decoded = decodePayload(contract.payload, message.data);
+    const decoded = decodePayload(contract.payload, message.data, unknownFieldsOf(contract.kind));
     if (!decoded.ok) return { kind: 'invalid', problems: decoded.problems };
     try {
       await settle(await handler({ ...event, data: decoded.value }, undefined));
@@ -288,7 +289,7 @@ export class JetStreamStrategy extends Server implements CustomTransportStrategy
           );
           return;
         }
-        const decoded = decodePayload(contract.payload, message.data);
+        const decoded = decodePayload(contract.payload, message.data, unknownFieldsOf(contract.kind));
         if (!decoded.ok) {
           logger.warn({ subject: message.subject, problems: decoded.problems }, 'heartbeat ignored');
           return;
@@ -338,7 +339,11 @@ export class JetStreamStrategy extends Server implements CustomTransportStrategy
   }
 
   private async answer(contract: Contract, handler: MessageHandler, message: Msg): Promise<string> {
-    const decoded = decodePayload(contract.payload, message.data.length === 0 ? Buffer.from('{}') : message.data);
+    const decoded = decodePayload(
+      contract.payload,
+      message.data.length === 0 ? Buffer.from('{}') : message.data,
+      unknownFieldsOf(contract.kind),
+    );
     if (!decoded.ok) {
       const found = decoded.problems.map((problem) => `${problem.path}: ${problem.message}`).join('; ');
       return encodeReplyUnchecked(contract.subject, { ok: false, reason: 'invalid-request', message: found });

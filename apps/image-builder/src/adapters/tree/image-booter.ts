@@ -68,7 +68,11 @@ export class ImageBooter {
       id,
       imageRoot: join(directory, VERSION_FILES.root),
       mountPlan: manifest.mountPlan,
-      mountScript: { path: join(directory, VERSION_FILES.mountScript), custom: manifest.mountScript.custom },
+      mountScript: {
+        path: join(directory, VERSION_FILES.mountScript),
+        custom: manifest.mountScript.custom,
+        digest: manifest.mountScript.digest,
+      },
       environment: manifest.environment,
       timezone: manifest.timezone,
       hostname: manifest.name,
@@ -80,6 +84,7 @@ export class ImageBooter {
       users: problem === undefined ? 'own' : 'host',
       network: 'isolated',
       stopSignal: manifest.stopSignal,
+      privileges: manifest.privileges,
     });
     if (!started.ok) return { ok: false, message: started.message, log: '' };
     await delay(SETTLED_MS);

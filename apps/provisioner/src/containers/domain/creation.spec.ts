@@ -14,6 +14,8 @@ const host = (name: string, datacenter: string, storageNodes: string[], allocate
   network: name.startsWith('west'),
   egressPolicies: name.startsWith('west'),
   diskLimits: name === 'west-1' ? ['sn-3'] : [],
+  ownUsers: null,
+  hostUsers: null,
 });
 const VIEW: CreationView = {
   hosts: [
@@ -104,6 +106,13 @@ describe('planCreation', () => {
   it('refuses a limit of the disk that no host can hold', () => {
     const plan = planCreation(request({ datacenter: 'east', limits: { diskBytes: GIB } }), VIEW, RULES, DRAWS);
     expect(plan).toMatchObject({ ok: false, reason: 'disk-limit-not-offered' });
+  });
+
+  it('refuses users that no host gives', () => {
+    const hosts = VIEW.hosts.map((each) => ({ ...each, ownUsers: [], hostUsers: 'never' as const }));
+    const planOf = (body: object): unknown => planCreation(request(body), { ...VIEW, hosts }, RULES, DRAWS);
+    expect(planOf({})).toMatchObject({ ok: false, reason: 'own-users-not-offered' });
+    expect(planOf({ hostUsers: true })).toMatchObject({ ok: false, reason: 'host-users-not-offered' });
   });
 
   it('keeps the limits of the request, and the defaults of the others', () => {

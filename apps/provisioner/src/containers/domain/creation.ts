@@ -20,6 +20,7 @@ import {
   type WantedNetwork,
   wantedNetwork,
 } from '../../network/domain/network-choice.js';
+import { offeringUsers, usersNotOffered } from '../../placement/domain/container-users.js';
 import {
   type CandidateHost,
   choosePlacement,
@@ -113,9 +114,15 @@ export function planCreation(
   const wanted = wantedNetwork(request, network);
   const networked = offering(ready, wanted, request.egress);
   if (networked.length === 0) return { ok: false, reason: 'network-not-offered', message: notOffered(ready.length) };
-  const hosts = holdingDisk(networked, request.limits?.diskBytes);
-  if (hosts.length === 0)
+  const holding = holdingDisk(networked, request.limits?.diskBytes);
+  if (holding.length === 0)
     return { ok: false, reason: 'disk-limit-not-offered', message: diskLimitNotOffered(networked.length) };
+  const asksForHostUsers = request.hostUsers === true;
+  const hosts = offeringUsers(holding, asksForHostUsers);
+  if (hosts.length === 0) {
+    const reason = asksForHostUsers ? 'host-users-not-offered' : 'own-users-not-offered';
+    return { ok: false, reason, message: usersNotOffered(holding.length, asksForHostUsers) };
+  }
   const reachable = new Set(hosts.flatMap((host) => host.storageNodes));
   const resolution = resolveImage(request.image, request.strict ?? false, view.catalogue, reachable);
   if (!resolution.ok) return resolution;

@@ -181,6 +181,8 @@ describe('hosts that a container with an address can move to', () => {
     network,
     egressPolicies: network,
     diskLimits,
+    ownUsers: null,
+    hostUsers: null,
   });
   const taken = [{ host: 'host-3', protocol: 'tcp' as const, port: 80, tenant: 'acme', name: 'web-1' }];
   const HOSTS = [host('host-2', false), host('host-3', true), host('host-4', true), host('far', true, ['sn-2'])];
@@ -195,6 +197,13 @@ describe('hosts that a container with an address can move to', () => {
     ['have its host port free', addressed, HOSTS, taken, ['host-4']],
     ['reach its volume, for one without an address', plain, HOSTS, [], ['host-2', 'host-3', 'host-4']],
     ['hold its volume to its limit', limited, HOLDING, [], ['host-5']],
+    [
+      'give it users of its own',
+      plain,
+      [{ ...host('host-7', false), ownUsers: ['sn-2'] }, ...HOSTS.slice(0, 1)],
+      [],
+      ['host-2'],
+    ],
   ])('%s', (_what, config, hosts, holders, expected) => {
     const fit = hostsForNetwork(hosts, config, holders);
     expect(fit.ok ? fit.hosts.map((item) => item.host) : fit.message).toEqual(expected);

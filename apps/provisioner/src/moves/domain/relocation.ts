@@ -1,6 +1,7 @@
 /** The configs of a move between hosts: one releases a container, the other starts it elsewhere. */
 import { ContainerConfig, type ContainerReport, type PublishedPort, type VolumeTakeover } from '@plinth/contracts';
 import { portsTaken, type TakenPort, withFreePorts } from '../../network/domain/host-ports.js';
+import { offeringUsers, usersNotOffered } from '../../placement/domain/container-users.js';
 import { type CandidateHost, reaching } from '../../placement/domain/placement.js';
 import type { ContainerRecord, Move } from '../../containers/domain/container-record.js';
 
@@ -24,7 +25,7 @@ export function hasRunOut({ ttlSeconds, unrenewedMs }: KnownLease): boolean {
   return unrenewedMs >= ttlSeconds * 1000 + MARGIN_MS;
 }
 
-type MovedNeeds = Pick<ContainerConfig, 'storageNode' | 'tenant' | 'address' | 'limits' | 'egress'>;
+type MovedNeeds = Pick<ContainerConfig, 'storageNode' | 'tenant' | 'address' | 'limits' | 'egress' | 'hostUsers'>;
 
 export type HostsForNetwork =
   | { readonly ok: true; readonly hosts: readonly CandidateHost[] }
@@ -36,13 +37,17 @@ export type HostsForNetwork =
  */
 export function hostsForNetwork(
   others: readonly CandidateHost[],
-  { storageNode, tenant, address, limits, egress }: MovedNeeds,
+  { storageNode, tenant, address, limits, egress, hostUsers }: MovedNeeds,
   taken: readonly TakenPort[],
 ): HostsForNetwork {
   const near = reaching(others, [storageNode]);
   if (near.length === 0)
     return { ok: false, message: `no other ready host reaches ${storageNode}, where its volume is` };
-  const holding = near.filter(({ diskLimits }) => limits.diskBytes === undefined || diskLimits.includes(storageNode));
+  const users = offeringUsers(near, hostUsers === true).filter(({ storageNodes }) =>
+    storageNodes.includes(storageNode),
+  );
+  if (users.length === 0) return { ok: false, message: usersNotOffered(near.length, hostUsers === true) };
+  const holding = users.filter(({ diskLimits }) => limits.diskBytes === undefined || diskLimits.includes(storageNode));
   if (holding.length === 0)
     return { ok: false, message: `no other ready host can hold its volume on ${storageNode} to its limit` };
   const isHeld = address !== undefined && egress !== undefined && egress.policy !== 'allow';

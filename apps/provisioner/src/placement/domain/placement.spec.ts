@@ -16,6 +16,8 @@ const host = (
   network: false,
   egressPolicies: false,
   diskLimits: [],
+  ownUsers: null,
+  hostUsers: null,
   ...over,
 });
 const asked = { memoryBytes: 100, cpus: 1, containers: 1 };

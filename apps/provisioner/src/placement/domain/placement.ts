@@ -3,6 +3,8 @@
  * the rest.
  */
 
+import type { HostUsers } from '@plinth/contracts';
+
 export const PLACEMENT_POLICIES = ['least-loaded', 'round-robin', 'random'] as const;
 export type PlacementPolicyName = (typeof PLACEMENT_POLICIES)[number];
 
@@ -27,6 +29,10 @@ export interface CandidateHost {
   readonly egressPolicies: boolean;
   /** Storage nodes on which it can hold a data volume to its limit. */
   readonly diskLimits: readonly string[];
+  /** Storage nodes on which containers have users of their own there; null: not known. */
+  readonly ownUsers: readonly string[] | null;
+  /** When they have the host's; null: not known. */
+  readonly hostUsers: HostUsers | null;
 }
 
 /** Orders hosts, best first; the caller takes the first that still has room when it reserves. */

@@ -101,6 +101,8 @@ export const CONTAINER_REJECTION_REASONS = [
   'no-capacity',
   'network-not-offered',
   'disk-limit-not-offered',
+  'own-users-not-offered',
+  'host-users-not-offered',
   'port-taken',
   'ports-exhausted',
   'address-pool-exhausted',

@@ -57,6 +57,13 @@ export class HostLoad {
   containers!: number;
 }
 
+/**
+ * When containers have the users of their host: on `request`; as a `fallback` where they can't have their own;
+ * `request-or-fallback`; `always`; `never`.
+ */
+export const HOST_USERS = ['never', 'request', 'fallback', 'request-or-fallback', 'always'] as const;
+export type HostUsers = (typeof HOST_USERS)[number];
+
 /** `heartbeat.host.<host>`, every few seconds on core NATS. */
 export class HostHeartbeat {
   @Matches(NAME_PATTERN)
@@ -114,6 +121,19 @@ export class HostHeartbeat {
   @ArrayUnique()
   @IsIn(IO_CONTROLS, { each: true })
   ioLimits?: IoControl[];
+
+  /** Storage nodes on which containers have users of their own here; absent: not known. */
+  @IsOptional()
+  @IsArray()
+  @ArrayMaxSize(256)
+  @Matches(NAME_PATTERN, { each: true })
+  ownUsers?: string[];
+
+  /** When containers have the host's users here; absent: not known. */
+  @IsOptional()
+  @IsIn(HOST_USERS)
+  hostUsers?: HostUsers;
+
   /** Where other hosts reach this one's containers; absent: they do not. */
   @IsOptional()
   @IsHostAddress()
