@@ -5,9 +5,9 @@ use warnings;
 use IO::Socket::INET;
 
 $SIG{TERM} = sub { exit 0 };
-my $server = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => 8080, Listen => 16, ReuseAddr => 1) or die "listen: $!";
+my $server = IO::Socket::INET->new(LocalPort => 8080, Listen => 16, ReuseAddr => 1) or die "listen: $!";
 $| = 1;
-print "listening on 127.0.0.1:8080\n";
+print "listening on port 8080\n";
 while (my $client = $server->accept) {
     while (my $line = <$client>) { last if $line =~ /^\r?\n$/ }
     my $count = 0;

@@ -1,4 +1,3 @@
-export * from './change-requests.js';
 export * from './plinth-client.js';
 export * from './container-requests.js';
 export * from './dead-letters.js';
@@ -10,3 +9,4 @@ export * from './image-requests.js';
 export * from './image-uses.js';
 export * from './rollout-requests.js';
 export * from './update-requests.js';
+export * from './change-requests.js';

@@ -84,7 +84,7 @@ function separate({ memoryBytes, cpus, pids, io }: ResourceLimits, disks: readon
         text: `${disk.major}:${disk.minor} ${rate ?? 0}`,
       }));
   return [
-    ...one('memory', 'memory', 'memory.limit_in_bytes', memoryBytes),
+    ...separateMemory(memoryBytes, group),
     ...one('cpus', 'cpu', 'cpu.cfs_quota_us', cpus && quotaOf(cpus)),
     ...one('pids', 'pids', 'pids.max', pids),
     ...throttle('read_bps_device', io?.readBytesPerSecond),
@@ -93,6 +93,17 @@ function separate({ memoryBytes, cpus, pids, io }: ResourceLimits, disks: readon
     ...throttle('write_iops_device', io?.writeOperationsPerSecond),
     ...weightIn(`${ROOT}/blkio${group}`, 'blkio', ['blkio.weight', 'blkio.bfq.weight'], io),
   ];
+}
+
+/** Memory with swap is never below memory: it is raised before, and lowered after it. */
+function separateMemory(bytes: number | undefined, group: string): Setting[] {
+  const memory = one('memory', 'memory', 'memory.limit_in_bytes', bytes);
+  const file = `${ROOT}/memory${group}/memory.memsw.limit_in_bytes`;
+  const withSwap = existsSync(file) ? Number(readFileSync(file, 'utf8')) : Infinity;
+  // Where the runtime has set no limit it is some 2^63.
+  if (bytes === undefined || withSwap > 2 ** 62) return memory;
+  const both = one('memory', 'memory', 'memory.memsw.limit_in_bytes', bytes);
+  return bytes > withSwap ? [...both, ...memory] : [...memory, ...both];
 }
 
 function unified({ memoryBytes, cpus, pids, io }: ResourceLimits, disks: readonly Disk[], group: string): Setting[] {
