@@ -1,8 +1,8 @@
 /**
  * `npm run bench:neighbours`: what four containers that misuse what they have do to a fifth. A fork bomb, a memory hog,
  * a disk filler and an inode filler, each with its limits; in the neighbour a client asks a server a thousand times.
- * Rounds alone, beside them, and beside four that only compute, with the same limits, alternate: so what they do by
- * misuse is told from what any load does. First: what it costs to look at the limits of 1,000 containers.
+ * Rounds alone, beside them, and beside four that only compute, with the same limits, alternate: so the effect of
+ * misuse is separate from that of any load. First: what it costs to look at the limits of 1,000 containers.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';

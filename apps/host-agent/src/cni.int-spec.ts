@@ -191,7 +191,7 @@ describe('a container', () => {
     expect(traces()).toEqual(before);
   });
 
-  it('has one lease, whoever dies: its process, its agent, or both', async () => {
+  it('has one lease, whether its process dies, its agent, or both', async () => {
     const { config, report } = await started(networked({ restart: { policy: 'always' } }));
     process.kill(report.pid ?? 0, 'SIGKILL');
     const again = await bench.report(config.containerId, 'started', { after: report.sequence });
@@ -203,8 +203,8 @@ describe('a container', () => {
     await bench.stopAgent(agent, 'SIGKILL');
     process.kill(again.pid ?? 0, 'SIGKILL');
     agent = bench.startAgent();
-    const anew = await bench.report(config.containerId, 'started', { after: taken.sequence });
-    expect(leases()).toEqual(anew.addresses);
+    const restarted = await bench.report(config.containerId, 'started', { after: taken.sequence });
+    expect(leases()).toEqual(restarted.addresses);
     await removed(config);
     expect(traces()).toEqual(before);
   });

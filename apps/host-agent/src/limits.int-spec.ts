@@ -145,7 +145,12 @@ describe('a changed config', () => {
     const changed = await bench.report(containerId, 'started', { after: first.sequence });
     expect(changed).toMatchObject({ generation: 2, pid: first.pid, restarts: first.restarts });
     expect(changed.pending).toEqual([{ part: 'open-files', message: expect.stringContaining('next start') }]);
-    expect(inForce(containerId)).toEqual({ memory: 96 * MIB, pids: 41, cpus: 2 });
+    expect(inForce(containerId)).toEqual({
+      memory: 96 * MIB,
+      pids: 41,
+      cpus: 2,
+      share: existsSync('/sys/fs/cgroup/cgroup.controllers') ? 79 : 2048,
+    });
     expect((await run(containerId, 'head -c 12M /dev/urandom > /data/f; sync /data/f')).stdout).not.toBe('12');
     expect((await run(containerId, 'ulimit -n')).stdout).toBe('64');
 
@@ -164,12 +169,17 @@ describe('a changed config', () => {
     const again = await bench.report(containerId, 'started', { after: less.sequence });
     expect(again.pending).toBeUndefined();
     expect((await run(containerId, 'ulimit -n')).stdout).toBe('128');
-    expect(inForce(containerId)).toEqual({ memory: 96 * MIB, pids: 41, cpus: 2 });
+    expect(inForce(containerId)).toEqual({
+      memory: 96 * MIB,
+      pids: 41,
+      cpus: 2,
+      share: existsSync('/sys/fs/cgroup/cgroup.controllers') ? 79 : 2048,
+    });
     configs.set(containerId, config);
     await remove(containerId);
   });
 
-  function inForce(id: string): { memory: number; pids: number; cpus: number } {
+  function inForce(id: string): { memory: number; pids: number; cpus: number; share: number } {
     const [group = ''] = /\/plinth\/\S+/.exec(readFileSync(`/proc/${bench.alive(id)[0]}/cgroup`, 'utf8')) ?? [];
     const isUnified = existsSync('/sys/fs/cgroup/cgroup.controllers');
     const read = (controller: string, file: string): string =>
@@ -181,6 +191,8 @@ describe('a changed config', () => {
       memory: Number(read('memory', isUnified ? 'memory.max' : 'memory.limit_in_bytes')),
       pids: Number(read('pids', 'pids.max')),
       cpus: Number(quota) / Number(period),
+      // Of one container beside others; on version 2 as crun converts it.
+      share: Number(read('cpu', isUnified ? 'cpu.weight' : 'cpu.shares')),
     };
   }
 });

@@ -153,7 +153,7 @@ export class CniNetwork {
 }
 
 /**
- * A plugin that was told nothing of what it wants to know has made nothing. That of bandwidth, 1.1.1, panics when it is
+ * A plugin that was given nothing of what it asks for has made nothing. That of bandwidth, 1.1.1, panics when it is
  * to check it.
  */
 function hasWork({ capabilities }: CniPlugin, { runtimeConfig }: Attachment): boolean {

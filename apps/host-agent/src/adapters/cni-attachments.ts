@@ -49,7 +49,7 @@ interface Stored {
 /** A container that is connected, or may be. */
 export interface KnownAttachment {
   readonly addresses: readonly string[];
-  /** What its plugins were told; undefined: not known. */
+  /** What its plugins were given; undefined: not known. */
   readonly runtimeConfig: JsonObject | undefined;
   /** Inode of its network namespace; undefined: not known. */
   readonly namespace: number | undefined;

@@ -85,13 +85,13 @@ export class CniNetworks implements Networks {
 
   change(config: ContainerConfig): ChangeFailure | undefined {
     const refusal = this.refusal(config);
-    const told = this.attachments.get(config.containerId)?.runtimeConfig;
-    if (refusal !== undefined || told === undefined) return refusal;
+    const given = this.attachments.get(config.containerId)?.runtimeConfig;
+    if (refusal !== undefined || given === undefined) return refusal;
     const now = cniWishes(config, this.options.pool);
     const message = 'plugins of CNI connect a container once: its next start has it';
-    if (!isDeepStrictEqual(told['portMappings'], now['portMappings']))
+    if (!isDeepStrictEqual(given['portMappings'], now['portMappings']))
       return { reason: 'network-failed', message, part: 'ports' };
-    if (!isDeepStrictEqual(told['bandwidth'], now['bandwidth']))
+    if (!isDeepStrictEqual(given['bandwidth'], now['bandwidth']))
       return { reason: 'network-failed', message, part: 'bandwidth' };
     return undefined;
   }

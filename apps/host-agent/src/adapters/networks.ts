@@ -1,4 +1,4 @@
-/** What the agent asks of its containers' network, whoever makes it: this system, or plugins of CNI. */
+/** What the agent asks of its containers' network, made by this system or by plugins of CNI. */
 import type { ContainerConfig, Neighbour, TenantNeighbours } from '@plinth/contracts';
 import type { DropCounts, LinkCounters } from '@plinth/host-network';
 import type { ResolverStatus } from '@plinth/names';

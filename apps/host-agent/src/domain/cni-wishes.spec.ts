@@ -17,7 +17,7 @@ const ports: ContainerConfig['ports'] = [
   { protocol: 'udp', hostPort: 5300, containerPort: 53, hostAddress: '192.0.2.1' },
 ];
 
-describe('plugins are told', () => {
+describe('plugins are given', () => {
   it.each([
     [config(), { ips: ['10.64.0.7/10'] }],
     [config({ network: 'isolated' }), {}],

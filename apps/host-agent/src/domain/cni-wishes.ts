@@ -1,4 +1,4 @@
-/** What plugins of CNI are told of a container, by the names of capabilities, and what none can do. Pure. */
+/** What plugins of CNI are given about a container, by the names of capabilities, and what none can do. Pure. */
 import { type ContainerConfig, parseNetwork } from '@plinth/contracts';
 import { networkOf } from './networked.js';
 

@@ -374,7 +374,7 @@ export class AddCniNetworks1700000014000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query('ALTER TABLE containers ADD COLUMN addresses jsonb');
     await runner.query('ALTER TABLE hosts ADD COLUMN cni_network text');
-    // Other hosts are not told of its containers.
+    // Other hosts learn nothing of its containers.
     await runner.query('DROP TRIGGER neighbour_host_changed ON hosts');
     await runner.query(
       `CREATE TRIGGER neighbour_host_changed AFTER UPDATE OF address, cni_network ON hosts FOR EACH ROW

@@ -10,8 +10,10 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { hasCode } from '@plinth/host-os';
 import type { IoResources, ResourceLimits } from '../spec/container-spec.js';
+import { cpuShares } from '../spec/oci-config.js';
 import { cgroupLayout } from './cgroups.js';
 import type { Disk } from './io-controls.js';
+import { readText } from './torn-file.js';
 
 const ROOT = '/sys/fs/cgroup';
 const CPU_PERIOD_US = 100_000;
@@ -84,8 +86,11 @@ function separate({ memoryBytes, cpus, pids, io }: ResourceLimits, disks: readon
         text: `${disk.major}:${disk.minor} ${rate ?? 0}`,
       }));
   return [
-    ...separateMemory(memoryBytes, group),
+    ...(memoryBytes === undefined ? [] : memoryFiles(group, memoryBytes)).flatMap((file) =>
+      one('memory', 'memory', file, memoryBytes),
+    ),
     ...one('cpus', 'cpu', 'cpu.cfs_quota_us', cpus && quotaOf(cpus)),
+    ...one('cpus', 'cpu', 'cpu.shares', cpus && cpuShares(cpus)),
     ...one('pids', 'pids', 'pids.max', pids),
     ...throttle('read_bps_device', io?.readBytesPerSecond),
     ...throttle('write_bps_device', io?.writeBytesPerSecond),
@@ -93,17 +98,6 @@ function separate({ memoryBytes, cpus, pids, io }: ResourceLimits, disks: readon
     ...throttle('write_iops_device', io?.writeOperationsPerSecond),
     ...weightIn(`${ROOT}/blkio${group}`, 'blkio', ['blkio.weight', 'blkio.bfq.weight'], io),
   ];
-}
-
-/** Memory with swap is never below memory: it is raised before, and lowered after it. */
-function separateMemory(bytes: number | undefined, group: string): Setting[] {
-  const memory = one('memory', 'memory', 'memory.limit_in_bytes', bytes);
-  const file = `${ROOT}/memory${group}/memory.memsw.limit_in_bytes`;
-  const withSwap = existsSync(file) ? Number(readFileSync(file, 'utf8')) : Infinity;
-  // Where the runtime has set no limit it is some 2^63.
-  if (bytes === undefined || withSwap > 2 ** 62) return memory;
-  const both = one('memory', 'memory', 'memory.memsw.limit_in_bytes', bytes);
-  return bytes > withSwap ? [...both, ...memory] : [...memory, ...both];
 }
 
 function unified({ memoryBytes, cpus, pids, io }: ResourceLimits, disks: readonly Disk[], group: string): Setting[] {
@@ -121,6 +115,7 @@ function unified({ memoryBytes, cpus, pids, io }: ResourceLimits, disks: readonl
   return [
     ...one('memory', 'memory', 'memory.max', memoryBytes),
     ...one('cpus', 'cpu', 'cpu.max', cpus && `${quotaOf(cpus)} ${CPU_PERIOD_US}`),
+    ...one('cpus', 'cpu', 'cpu.weight', cpus && weightOf(cpuShares(cpus))),
     ...one('pids', 'pids', 'pids.max', pids),
     ...maxima,
     ...weightIn(`${ROOT}${group}`, 'io', ['io.bfq.weight', 'io.weight'], io),
@@ -139,5 +134,20 @@ function weightIn(directory: string, controller: string, files: readonly string[
   const value = file === 'io.weight' ? 1 + Math.floor(((weight - 10) * 9999) / 990) : weight;
   return one('io', controller, file, io?.weight === undefined && file === 'io.weight' ? 100 : value);
 }
+
+/**
+ * Memory and swap together are as much as memory, so that nothing is swapped. The kernel refuses less for both than for
+ * memory alone at any moment.
+ */
+function memoryFiles(group: string, next: number): readonly string[] {
+  const [memory, both] = ['memory.limit_in_bytes', 'memory.memsw.limit_in_bytes'];
+  const directory = `${ROOT}/memory${group}`;
+  if (!existsSync(`${directory}/${both}`)) return [memory];
+  const present = Number(readText(`${directory}/${memory}`) ?? 0);
+  return present < next ? [both, memory] : [memory, both];
+}
+
+/** As crun converts shares of version 1. */
+const weightOf = (shares: number): number => 1 + Math.floor(((shares - 2) * 9999) / 262_142);
 
 const quotaOf = (cpus: number): number => Math.max(1000, Math.round(cpus * CPU_PERIOD_US));

@@ -151,6 +151,11 @@ const CPU_PERIOD_US = 100_000;
 /** Of a container with one CPU; the kernel's default for a cgroup, so also of one without a limit. */
 const CPU_SHARES = 1_024;
 
+/** What a container counts beside others, from its limit. */
+export function cpuShares(cpus: number): number {
+  return Math.max(2, Math.round(cpus * CPU_SHARES));
+}
+
 /**
  * Translates a spec to the runtime's config. Pure; it writes no annotation, so none can come from an image or a tenant.
  * @throws RangeError for a spec that was not checked, or inputs that lack the ids of its users or its script's jail
@@ -258,7 +263,7 @@ function resources(limits: ResourceLimits): Record<string, unknown> {
         period: CPU_PERIOD_US,
         quota: Math.max(1000, Math.round(cpus * CPU_PERIOD_US)),
         // When processors are short, each gets in proportion to its limit, however many processes it has.
-        shares: Math.max(2, Math.round(cpus * CPU_SHARES)),
+        shares: cpuShares(cpus),
       },
     }),
     ...(pids !== undefined && { pids: { limit: pids } }),
