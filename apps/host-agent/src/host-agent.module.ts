@@ -61,6 +61,7 @@ import { AGENT_SERVICES, RUNTIME_NAME } from './tokens.js';
  * A restart that waits for a core makes a container's downtime longer: one restart at a time in place of four starts.
  */
 const STARTS_PER_HANDOVER = 4;
+const ANNOUNCED_AT_ONCE = 8;
 const REPORT_PATIENCE_MS = 2_000;
 const GUARD_PATIENCE_MS = 10_000;
 /** sysexits.h */
@@ -246,6 +247,7 @@ async function openHost(config: HostAgentConfig, logger: Logger, programs: Progr
     reporter,
     starts: new FairQueue(config.PLINTH_START_CONCURRENCY),
     handovers: new FairQueue(Math.max(1, Math.floor(config.PLINTH_START_CONCURRENCY / STARTS_PER_HANDOVER))),
+    announcements: new FairQueue(ANNOUNCED_AT_ONCE),
     health: new HealthChecks(containers, clock, config.PLINTH_HEALTH_CONCURRENCY, logger),
     limits: new LimitWatch(containers, ({ effective }) => volumes.use(effective), clock, logger),
     limitCheckMs: config.PLINTH_LIMIT_CHECK_SECONDS * 1000,

@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process';
-import { rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { makeBundle, writeBundle } from './run/bundle.js';
 import { CgroupLock } from './kernel/cgroup-lock.js';
 import { CompiledFilter } from './kernel/compiled-filter.js';
-import { cgroupContainerIds, cgroupProcesses, killCgroup, removeCgroups } from './kernel/cgroups.js';
+import { cgroupContainerIds, cgroupProcesses, hasCgroup, killCgroup, removeCgroups } from './kernel/cgroups.js';
 import { limitShare } from './kernel/cgroup-shares.js';
 import { createWithConmon, logFile } from './run/conmon.js';
 import { ContainerCheck, endInterruptedCommands } from './run/container-check.js';
@@ -362,6 +362,10 @@ export class OciRuntime {
    */
   #mayHaveStarters(id: string): boolean {
     if (this.exitStatus(id) !== undefined) return false;
+    // A start begins with its bundle, and what has neither that nor anything else was removed before.
+    const { bundles, runtimeRoot } = this.paths;
+    const traces = [`${bundles}/${id}`, `${runtimeRoot}/${id}`];
+    if (!traces.some(existsSync) && !hasCgroup(this.cgroupOf(id))) return false;
     return firstProcess(this.paths.runtimeRoot, id) === undefined || conmonPid(this.paths, id) === undefined;
   }
 

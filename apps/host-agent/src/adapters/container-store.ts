@@ -5,6 +5,8 @@ import { ContainerConfig, decodePayload, ID_PATTERN, type Problem } from '@plint
 import type { LocalRecord } from '../domain/local-record.js';
 import { isMissing, removeTemporaries, syncPath, writeDurably, writeWhole } from '@plinth/host-os';
 
+const READ_AT_ONCE = 16;
+
 export interface StoredContainer {
   readonly config: ContainerConfig;
   /** Absent: lost, or never written. */
@@ -27,23 +29,28 @@ export class ContainerStore {
   }> {
     const containers: StoredContainer[] = [];
     const unreadable: UnreadableContainer[] = [];
-    for (const id of (await readdir(this.directory)).filter((name) => ID_PATTERN.test(name))) {
-      await removeTemporaries(join(this.directory, id), 0);
-      const body = await readOptional(this.path(id, 'config.json'));
-      // A directory without a config: the process ended before the first one was written.
-      if (body === undefined) continue;
-      const decoded = decodePayload(ContainerConfig, body, 'ignored');
-      if (!decoded.ok || decoded.value.containerId !== id) {
-        unreadable.push({
-          id,
-          problems: decoded.ok ? [{ path: 'containerId', message: `is not ${id}` }] : decoded.problems,
-        });
-        continue;
-      }
-      this.made.add(id);
-      containers.push({ config: decoded.value, record: await this.readRecord(id) });
+    const ids = (await readdir(this.directory)).filter((name) => ID_PATTERN.test(name));
+    for (let next = 0; next < ids.length; next += READ_AT_ONCE) {
+      const found = await Promise.all(ids.slice(next, next + READ_AT_ONCE).map((id) => this.read(id)));
+      for (const one of found)
+        if (one !== undefined) {
+          if ('problems' in one) unreadable.push(one);
+          else containers.push(one);
+        }
     }
     return { containers, unreadable };
+  }
+
+  private async read(id: string): Promise<StoredContainer | UnreadableContainer | undefined> {
+    await removeTemporaries(join(this.directory, id), 0);
+    const body = await readOptional(this.path(id, 'config.json'));
+    // A directory without a config: the process ended before the first one was written.
+    if (body === undefined) return undefined;
+    const decoded = decodePayload(ContainerConfig, body, 'ignored');
+    if (!decoded.ok) return { id, problems: decoded.problems };
+    if (decoded.value.containerId !== id) return { id, problems: [{ path: 'containerId', message: `is not ${id}` }] };
+    this.made.add(id);
+    return { config: decoded.value, record: await this.readRecord(id) };
   }
 
   /** Survives a power cut once it resolves. */

@@ -7,6 +7,7 @@ import { removeTemporaries, writeDurably } from '@plinth/host-os';
 type Part = Pick<TenantNeighbours, 'tenantNumber' | 'shard'>;
 
 export const partName = ({ tenantNumber, shard }: Part): string => `${tenantNumber}-${shard}`;
+const READ_AT_ONCE = 16;
 const FILE = /^\d+-\d+\.json$/;
 
 export class NeighbourStore {
@@ -18,10 +19,15 @@ export class NeighbourStore {
     await removeTemporaries(this.directory, 0);
     const parts: TenantNeighbours[] = [];
     const unreadable: string[] = [];
-    for (const name of (await readdir(this.directory)).filter((entry) => FILE.test(entry))) {
-      const decoded = decodePayload(TenantNeighbours, await readFile(join(this.directory, name)), 'ignored');
-      if (decoded.ok && `${partName(decoded.value)}.json` === name) parts.push(decoded.value);
-      else unreadable.push(name);
+    const names = (await readdir(this.directory)).filter((entry) => FILE.test(entry));
+    for (let next = 0; next < names.length; next += READ_AT_ONCE) {
+      const some = names.slice(next, next + READ_AT_ONCE);
+      const bodies = await Promise.all(some.map((name) => readFile(join(this.directory, name))));
+      for (const [index, name] of some.entries()) {
+        const decoded = decodePayload(TenantNeighbours, bodies[index] ?? Buffer.alloc(0), 'ignored');
+        if (decoded.ok && `${partName(decoded.value)}.json` === name) parts.push(decoded.value);
+        else unreadable.push(name);
+      }
     }
     return { parts, unreadable };
   }

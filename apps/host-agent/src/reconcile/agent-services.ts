@@ -45,6 +45,8 @@ export interface AgentServices {
    * possible.
    */
   readonly handovers: FairQueue;
+  /** Places for reports of a present state that was reported before. */
+  readonly announcements: FairQueue;
   readonly health: HealthChecks;
   readonly limits: LimitWatch;
   readonly limitCheckMs: number;

@@ -119,6 +119,7 @@ function actorOf(given: Partial<ContainerConfig> = {}, record?: LocalRecord, obs
     reporter: { hasUnsent: () => false },
     starts,
     handovers,
+    announcements: new FairQueue(1),
     health: { follow: () => undefined, leave: () => undefined },
     limits: { look: () => false, report: () => Promise.resolve() },
     logger: { debug: () => undefined, error: ({ err }: { err: Error }) => void errors.push(err.message) },

@@ -96,18 +96,28 @@ export class ContainerActor {
         break;
       }
     }
-    if (this.announcementDue && !this.loop.isStopping) {
-      this.announcementDue = false;
-      const body = presentState(this.state.effective, this.state.record, this.services.clock.now());
-      // A report that was never sent has the same content.
-      const { config, record } = this.state;
-      const verdict = record.trial?.told === true && config.update ? trialReport(config, record.trial) : undefined;
-      if (!this.services.reporter.hasUnsent(this.state.id))
-        for (const report of [body, verdict]) if (report) await this.state.report(report);
-    }
+    if (this.announcementDue) await this.announcePresent();
     if (!this.loop.isStopping) await this.services.limits.report(this.state);
     if (!this.loop.isStopping) this.services.health.follow(this.state, () => this.wake());
     return next;
+  }
+
+  /** All containers announce themselves at once when the agent starts: its files and its heartbeat must not wait. */
+  private async announcePresent(): Promise<void> {
+    const { state, services } = this;
+    await services.announcements.acquire(state.config.tenant);
+    try {
+      if (this.loop.isStopping) return;
+      this.announcementDue = false;
+      const body = presentState(state.effective, state.record, services.clock.now());
+      // A report that was never sent has the same content.
+      const { config, record } = state;
+      const verdict = record.trial?.told === true && config.update ? trialReport(config, record.trial) : undefined;
+      if (services.reporter.hasUnsent(state.id)) return;
+      for (const report of [body, verdict]) if (report) await state.report(report);
+    } finally {
+      services.announcements.release();
+    }
   }
 
   /**

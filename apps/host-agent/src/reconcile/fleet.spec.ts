@@ -112,6 +112,7 @@ class Machine {
       },
       starts: new FairQueue(1),
       handovers: new FairQueue(1),
+      announcements: new FairQueue(1),
       health: { follow: () => undefined, leave: () => undefined },
       limits: { look: () => false, report: () => Promise.resolve() },
       logger: {

@@ -79,6 +79,11 @@ export async function removeCgroups(group: string, deadlineMs: number): Promise<
   return true;
 }
 
+/** Whether there is one in any hierarchy, with processes or without. */
+export function hasCgroup(group: string): boolean {
+  return cgroupDirectories(group).length > 0;
+}
+
 function cgroupDirectories(group: string): string[] {
   return hierarchies()
     .map((hierarchy) => hierarchy + group)
