@@ -8,35 +8,34 @@ import { CONTAINER_COLUMNS, type ContainerRow, recordOf } from '../containers/co
 export type HeartbeatEffect = 'joined' | 'recovered' | 'changed' | 'known';
 
 interface Before {
-  readonly before: string | null;
-  readonly same: boolean | null;
+  readonly before: string;
+  readonly same: boolean;
 }
 
-function effectOf(row: Before | undefined): HeartbeatEffect {
-  if (row === undefined || row.before === null) return 'joined';
-  if (row.before === 'lost') return 'recovered';
-  return row.before === 'ready' && row.same === true ? 'known' : 'changed';
+function effectOf({ before, same }: Before): HeartbeatEffect {
+  if (before === 'lost') return 'recovered';
+  return before === 'ready' && same ? 'known' : 'changed';
 }
 
 /** @returns what the heartbeat changed */
-export async function recordHostHeartbeat(manager: EntityManager, beat: HostHeartbeat): Promise<HeartbeatEffect> {
-  const rows: Before[] = await manager.query(
-    `WITH before AS (
-       SELECT state, (datacenter, storage_nodes, capacity_memory, capacity_cpus, capacity_containers, runtime, network,
-              disk_limits, io_limits, address, own_users, host_users, cni_network)
-              IS NOT DISTINCT FROM ($2::text, $3::text[], $5::bigint, $6::float8, $7::integer, $11::text, $12::boolean,
-              $13::text[], $14::text[], $15::text, $16::text[], $17::text, $18::text) AS same
-         FROM hosts WHERE host = $1)
-     INSERT INTO hosts (host, state, datacenter, storage_nodes, incarnation, capacity_memory, capacity_cpus,
+export function recordHostHeartbeat(manager: EntityManager, beat: HostHeartbeat): Promise<HeartbeatEffect> {
+  return updateOrInsert(
+    manager,
+    `UPDATE hosts SET state = 'ready', datacenter = $2, storage_nodes = $3, incarnation = $4,
+       capacity_memory = $5, capacity_cpus = $6, capacity_containers = $7, cores = $6, load1 = $8, memory_used = $9,
+       running = $10, runtime = $11, network = $12, disk_limits = $13, io_limits = $14, address = $15,
+       own_users = $16, host_users = $17, cni_network = $18, last_seen_at = now(), beats = hosts.beats + 1
+     FROM (SELECT state, (datacenter, storage_nodes, capacity_memory, capacity_cpus, capacity_containers, runtime,
+             network, disk_limits, io_limits, address, own_users, host_users, cni_network)
+             IS NOT DISTINCT FROM ($2::text, $3::text[], $5::bigint, $6::float8, $7::integer, $11::text, $12::boolean,
+             $13::text[], $14::text[], $15::text, $16::text[], $17::text, $18::text) AS same
+             FROM hosts WHERE host = $1 FOR UPDATE) AS before
+     WHERE hosts.host = $1 RETURNING before.state AS before, before.same`,
+    `INSERT INTO hosts (host, state, datacenter, storage_nodes, incarnation, capacity_memory, capacity_cpus,
        capacity_containers, cores, load1, memory_used, running, runtime, network, disk_limits, io_limits,
        address, own_users, host_users, cni_network, last_seen_at)
      VALUES ($1, 'ready', $2, $3, $4, $5, $6, $7, $6, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, now())
-     ON CONFLICT (host) DO UPDATE SET state = 'ready', datacenter = $2, storage_nodes = $3, incarnation = $4,
-       capacity_memory = $5, capacity_cpus = $6, capacity_containers = $7, cores = $6, load1 = $8, memory_used = $9,
-       running = $10, runtime = $11, network = $12, disk_limits = $13, io_limits = $14, address = $15,
-       own_users = $16, host_users = $17, cni_network = $18,
-       last_seen_at = now(), beats = hosts.beats + 1
-     RETURNING (SELECT state FROM before) AS before, (SELECT same FROM before) AS same`,
+     ON CONFLICT (host) DO NOTHING RETURNING host`,
     [
       beat.host,
       beat.datacenter,
@@ -58,7 +57,27 @@ export async function recordHostHeartbeat(manager: EntityManager, beat: HostHear
       beat.cniNetwork ?? null,
     ],
   );
-  return effectOf(rows[0]);
+}
+
+/**
+ * The state before is read under the lock of the row: a transaction that marks it as lost at the same moment comes
+ * either before, and then the heartbeat is a recovery, or after.
+ * @param update returns {@link Before} of the row that it changed
+ * @param insert returns a row, unless another provisioner was faster
+ */
+async function updateOrInsert(
+  manager: EntityManager,
+  update: string,
+  insert: string,
+  values: readonly unknown[],
+): Promise<HeartbeatEffect> {
+  for (;;) {
+    const [rows]: [Before[], number] = await manager.query(update, [...values]);
+    const [row] = rows;
+    if (row) return effectOf(row);
+    const inserted: unknown[] = await manager.query(insert, [...values]);
+    if (inserted.length > 0) return 'joined';
+  }
 }
 
 /** A host or storage node that is not lost. */
@@ -157,15 +176,15 @@ const HEARTBEAT_LAG_SECONDS = 10;
 
 /** @returns what the heartbeat changed */
 export async function recordStorageHeartbeat(manager: EntityManager, beat: StorageHeartbeat): Promise<HeartbeatEffect> {
-  const rows: Before[] = await manager.query(
-    `WITH before AS (
-       SELECT state, (datacenter, labels, total_bytes) IS NOT DISTINCT FROM ($2::text, $3::jsonb, $4::bigint) AS same
-         FROM storage_nodes WHERE node = $1)
-     INSERT INTO storage_nodes (node, datacenter, labels, total_bytes, free_bytes, last_seen_at)
-       VALUES ($1, $2, $3, $4, $5, now())
-     ON CONFLICT (node) DO UPDATE SET state = 'ready', datacenter = $2, labels = $3, total_bytes = $4,
-       free_bytes = $5, last_seen_at = now(), beats = storage_nodes.beats + 1
-     RETURNING (SELECT state FROM before) AS before, (SELECT same FROM before) AS same`,
+  const effect = await updateOrInsert(
+    manager,
+    `UPDATE storage_nodes SET state = 'ready', datacenter = $2, labels = $3, total_bytes = $4, free_bytes = $5,
+       last_seen_at = now(), beats = storage_nodes.beats + 1
+     FROM (SELECT state, (datacenter, labels, total_bytes) IS NOT DISTINCT FROM ($2::text, $3::jsonb, $4::bigint) AS same
+             FROM storage_nodes WHERE node = $1 FOR UPDATE) AS before
+     WHERE storage_nodes.node = $1 RETURNING before.state AS before, before.same`,
+    `INSERT INTO storage_nodes (node, datacenter, labels, total_bytes, free_bytes, last_seen_at)
+       VALUES ($1, $2, $3, $4, $5, now()) ON CONFLICT (node) DO NOTHING RETURNING node`,
     [beat.node, beat.datacenter, JSON.stringify(beat.labels), beat.totalBytes, beat.freeBytes],
   );
   await manager.query(
@@ -205,5 +224,5 @@ export async function recordStorageHeartbeat(manager: EntityManager, beat: Stora
          WHERE i.name = m.name AND i.version = m.version)`,
     [beat.node, listed],
   );
-  return effectOf(rows[0]);
+  return effect;
 }

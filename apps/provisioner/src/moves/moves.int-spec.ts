@@ -170,6 +170,28 @@ describe('a host', () => {
     await remove('after');
   });
 
+  it('that is marked as lost while its heartbeat arrives gets its containers back', async () => {
+    await suite.run('marked', 3);
+    const there = (await containers('marked')).filter((item) => item.host === 'host-1').map(({ id }) => id);
+    expect(there.length).toBeGreaterThan(0);
+    // As the sweep for silent hosts does it, until a heartbeat waits for the row.
+    await suite.inTransaction(async (query) => {
+      await query(`UPDATE hosts SET state = 'lost' WHERE host = 'host-1'`);
+      await query(`UPDATE containers SET state_before_lost = state, state = 'lost' WHERE host = 'host-1'`);
+      await suite.until(
+        async () =>
+          (await suite.rows(`SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query ~ 'hosts'`))
+            .length > 0,
+        'a heartbeat waits',
+      );
+    });
+    await suite.fact(SUBJECTS.hostRecovered, { host: 'host-1' });
+    expect(
+      (await containers('marked')).filter((item) => item.host === 'host-1' && item.state === 'running'),
+    ).toHaveLength(there.length);
+    await remove('marked');
+  });
+
   it('that released a container, which then finds no host, frees its room once and gets no further config', async () => {
     await suite.ask(SUBJECTS.hostCordonRequested, { host: 'host-3' });
     await suite.fact(SUBJECTS.hostCordoned, { host: 'host-3' });

@@ -109,6 +109,19 @@ export class ProvisionerSuite {
     }
   }
 
+  /** Changes to the provisioners' database that they see all at once, when the work is done. */
+  async inTransaction(work: (query: (text: string) => Promise<unknown>) => Promise<void>): Promise<void> {
+    const client = new pg.Client({ connectionString: this.postgres.url, options: '-c search_path=provisioner' });
+    await client.connect();
+    try {
+      await client.query('BEGIN');
+      await work((text) => client.query(text));
+      await client.query('COMMIT');
+    } finally {
+      await client.end();
+    }
+  }
+
   private environmentOf(id: string): Record<string, string> {
     return {
       NATS_URL: this.nats.url,
