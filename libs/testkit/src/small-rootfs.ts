@@ -18,6 +18,13 @@ const PROGRAMS = [
   '/bin/mkdir',
   '/bin/mkfifo',
   '/bin/rm',
+  // What a mount script runs: it has the programs of its image.
+  '/bin/awk',
+  '/bin/chmod',
+  '/bin/chown',
+  '/bin/cp',
+  '/bin/mount',
+  '/bin/umount',
 ];
 
 export interface SmallRootfs {

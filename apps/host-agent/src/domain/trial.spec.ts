@@ -157,7 +157,7 @@ describe('plan', () => {
     [
       'and what runs is acknowledged, not restarted',
       { observed: OLD_RUNS, record: { ...RAN_OLD, trial: { ...TRYING, phase: 'refused', told: true, cause: CAUSE } } },
-      ['report started'],
+      ['apply'],
     ],
     [
       'a run is judged from its start',
@@ -301,7 +301,7 @@ describe('plan', () => {
         observed: { ...NEW_RUNS, image: OLD },
         record: { ...RAN_NEW, attemptedImage: OLD },
       },
-      ['report started'],
+      ['apply'],
     ],
     [
       'the config that follows a refusal restarts nothing',
@@ -310,7 +310,7 @@ describe('plan', () => {
         observed: OLD_RUNS,
         record: RAN_OLD,
       },
-      ['report started'],
+      ['apply'],
     ],
     [
       'an update that was taken back gives the data back too',
