@@ -36,7 +36,7 @@ import {
 } from '../testing/image-fixture.js';
 import { Installation, type InstallationResult } from './installation.js';
 
-const STALL_MS = 300;
+const STALL_MS = 1_500;
 const key = makeKey();
 const otherKey = makeKey();
 let scratch: string;
