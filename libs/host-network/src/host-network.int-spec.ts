@@ -459,6 +459,22 @@ udp.bind(5555, () => setInterval(() => udp.send('?', Number(port), address, () =
   });
 });
 
+describe('a change', () => {
+  it('of egress and ports leaves the tenant as it is', async () => {
+    const [one, two] = [await attached(agent, 1), await attached(agent, 1)];
+    const ports = [{ protocol: 'tcp', hostPort: 9000, containerPort: 80 }] as const;
+    expect(agent.change({ ...one, ports: [...ports], egress: { policy: 'none' } })).toEqual({ ok: true });
+    expect(call(two.pid, one.ipv4)).toBe(two.ipv4);
+    expect(call(one.pid, two.ipv4)).toBe(one.ipv4);
+    expect(call(outside, HOST, 9000)).toBe(OUTSIDE);
+    expect(call(one.pid, OUTSIDE)).toBeUndefined();
+    expect(agent.change({ ...one, ports: [], egress: ALLOWED })).toEqual({ ok: true });
+    expect(call(two.pid, one.ipv4)).toBe(two.ipv4);
+    expect(call(outside, HOST, 9000)).toBeUndefined();
+    expect(call(one.pid, OUTSIDE)).toBe(HOST);
+  });
+});
+
 describe('derived state', () => {
   it('is found again by the next agent, after connections that stay open', async () => {
     const one = await attached(agent, 1, { ports: [{ protocol: 'tcp', hostPort: 8080, containerPort: 80 }] });
