@@ -183,6 +183,7 @@ function fromPerson(): Record<string, string> {
     ...['PLINTH_DEBIAN_MIRROR', 'PLINTH_DEBIAN_SNAPSHOTS', 'PLINTH_CHECK_CONTRACTS'],
     ...['PLINTH_USER_NAMESPACES', 'PLINTH_ALLOW_HOST_USERS'],
     ...['PLINTH_ADDRESS_POOL', 'PLINTH_ADDRESS_POOL6', 'PLINTH_PORT_RANGE', 'PLINTH_DEFAULT_NETWORK'],
+    ...['PLINTH_CNI_CONFIG', 'PLINTH_CNI_PATH', 'PLINTH_DOMAIN', 'PLINTH_NETWORK_TUNNEL'],
   ];
   return Object.fromEntries(
     Object.entries(process.env).flatMap(([name, value]) =>
