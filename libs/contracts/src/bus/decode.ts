@@ -10,7 +10,7 @@ export type Decoded<T> =
 
 /**
  * What happens to fields that the contract does not have. A user's request with one is a mistake. A message of a service
- * with one is of a newer version of it, see docs/adr/0010; nothing of the field reaches the receiver.
+ * with one is of a newer version of it, see docs/adr/0011; nothing of the field reaches the receiver.
  */
 export type UnknownFields = 'refused' | 'ignored';
 
