@@ -9,8 +9,7 @@ import { fileURLToPath } from 'node:url';
 
 const top = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 /** More at once starve each other: end-to-end files start a whole system each, and compute all the time by now. */
-/** One more than there are processors: each file waits for other programs nearly half of its time. */
-const WORKERS = Number(process.env['PLINTH_TEST_WORKERS'] ?? availableParallelism() + 1);
+const WORKERS = Number(process.env['PLINTH_TEST_WORKERS'] ?? Math.max(2, availableParallelism()));
 /** A guard or a server ends a moment after the test that began it. */
 const END_PATIENCE_MS = 15_000;
 /** Most that the tests' files may take; their memory is taken as they are written. */
