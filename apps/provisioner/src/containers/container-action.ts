@@ -42,6 +42,9 @@ export class ContainerAction {
       const { record } = found;
       if (record.moving)
         return refuse('wrong-state', `${record.config.name} is moving to another host; try again in a moment`, record);
+      // Its host may have deleted its data already.
+      if (record.config.desired === 'removed' && change.kind !== 'remove')
+        return refuse('wrong-state', `${record.config.name} is being removed`, record);
       const state = transition(record.state, EVENTS[change.kind]);
       if (state === undefined)
         return refuse(

@@ -170,6 +170,27 @@ describe('a host', () => {
     await remove('after');
   });
 
+  it('that has not removed a container yet is asked for nothing else of it', async () => {
+    await suite.run('going', 1);
+    const [going] = await containers('going');
+    const at = going?.host ?? '';
+    suite.hosts.deaf.add(at);
+    await suite.ask(SUBJECTS.containerRemoveRequested, { id: going?.id });
+    for (const [operation, subject] of [
+      ['restart', SUBJECTS.containerRestartRequested],
+      ['start', SUBJECTS.containerStartRequested],
+      ['stop', SUBJECTS.containerStopRequested],
+    ] as const) {
+      const requestId = await suite.ask(subject, { id: going?.id });
+      expect(await suite.fact(SUBJECTS.containerRejected, { requestId })).toMatchObject({
+        operation,
+        reason: 'wrong-state',
+      });
+    }
+    suite.hosts.wake(at);
+    await suite.fact(SUBJECTS.containerRemoved, { containerId: going?.id });
+  });
+
   it('that is marked as lost while its heartbeat arrives gets its containers back', async () => {
     await suite.run('marked', 3);
     const there = (await containers('marked')).filter((item) => item.host === 'host-1').map(({ id }) => id);
