@@ -16,11 +16,14 @@ export interface SentRequest {
 const MOST_CONTAINERS = 20;
 /** Looks, one every three seconds: a start has half a minute, and the host may be lost for a minute. */
 const HANG_LOOKS = 60;
-/** Writes a line to its data volume at each start, and one every second; the invariants check these files. */
+/**
+ * Writes a line to its data volume at each start, as soon as the disk has room, and one every second; the invariants
+ * check these files.
+ */
 const COMMAND = [
   '/bin/sh',
   '-c',
-  'echo "$PLINTH_CONTAINER_NAME" >> /data/starts; read run < /proc/sys/kernel/random/uuid; ' +
+  'until echo "$PLINTH_CONTAINER_NAME" >> /data/starts; do /bin/sleep 1; done; read run < /proc/sys/kernel/random/uuid; ' +
     'while read up rest < /proc/uptime; do echo "$run $up" >> /data/ticks; /bin/sleep 1; done',
 ];
 

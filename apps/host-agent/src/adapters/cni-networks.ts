@@ -88,11 +88,13 @@ export class CniNetworks implements Networks {
     const given = this.attachments.get(config.containerId)?.runtimeConfig;
     if (refusal !== undefined || given === undefined) return refusal;
     const now = cniWishes(config, this.options.pool);
-    const message = 'plugins of CNI connect a container once: its next start has it';
-    if (!isDeepStrictEqual(given['portMappings'], now['portMappings']))
-      return { reason: 'network-failed', message, part: 'ports' };
-    if (!isDeepStrictEqual(given['bandwidth'], now['bandwidth']))
-      return { reason: 'network-failed', message, part: 'bandwidth' };
+    const final = {
+      reason: 'network-failed',
+      message: 'plugins of CNI connect a container once',
+      needsStart: true,
+    } as const;
+    if (!isDeepStrictEqual(given['portMappings'], now['portMappings'])) return { ...final, part: 'ports' };
+    if (!isDeepStrictEqual(given['bandwidth'], now['bandwidth'])) return { ...final, part: 'bandwidth' };
     return undefined;
   }
 

@@ -12,6 +12,8 @@ export interface RunningContainer {
 export interface ChangeFailure extends StartFailure {
   /** Absent: all that the network has to do with. */
   readonly part?: 'ports' | 'bandwidth';
+  /** It can't take effect in this run; absent: it may, with the next attempt. */
+  readonly needsStart?: boolean;
 }
 
 export interface Networks {

@@ -45,8 +45,8 @@ async function network(config: ContainerConfig, pid: number, { networks }: Needs
       await delay(PORT_PAUSE_MS);
       continue;
     }
-    const message = text(`${failure.message}; it is tried again`);
-    const { part } = failure;
+    const { part, needsStart } = failure;
+    const message = text(`${failure.message}; ${needsStart ? AT_NEXT_START : 'it is tried again'}`);
     return part === undefined
       ? (['ports', 'egress', 'bandwidth'] as const).map((each) => ({ part: each, message }))
       : [{ part, message }];

@@ -12,9 +12,9 @@ import type { EntityManager } from 'typeorm';
 import { lockContainer, lockContainerByName, saveContainer } from './container.store.js';
 import { changeConfig, type ConfigChange, DEFAULT_TENANT } from './domain/container-config.js';
 import { type ContainerRecord, statusOf } from './domain/container-record.js';
-import { type ContainerEvent, transition } from './domain/container-state.js';
+import { requestedStep, type RequestedEvent } from './domain/requested-step.js';
 
-const EVENTS: Readonly<Record<ConfigChange['kind'], ContainerEvent>> = {
+const EVENTS: Readonly<Record<ConfigChange['kind'], RequestedEvent>> = {
   stop: 'stop-requested',
   start: 'start-requested',
   restart: 'restart-requested',
@@ -40,25 +40,15 @@ export class ContainerAction {
       const found = await findContainer(unit.db, event.data);
       if (!found.ok) return refuse(found.reason, found.message);
       const { record } = found;
-      if (record.moving)
-        return refuse('wrong-state', `${record.config.name} is moving to another host; try again in a moment`, record);
-      // Its host may have deleted its data already.
-      if (record.config.desired === 'removed' && change.kind !== 'remove')
-        return refuse('wrong-state', `${record.config.name} is being removed`, record);
-      const state = transition(record.state, EVENTS[change.kind]);
-      if (state === undefined)
-        return refuse(
-          'wrong-state',
-          `${record.config.name} is ${record.state}: it can't be asked to ${change.kind} now`,
-          record,
-        );
+      const step = requestedStep(record, EVENTS[change.kind]);
+      if (!step.ok) return refuse(step.reason, step.message, record);
       const config = changeConfig(
         record.config,
         change,
         new Date(event.storedAtMs).toISOString(),
         new Date().toISOString(),
       );
-      const next: ContainerRecord = { ...record, state, config };
+      const next: ContainerRecord = { ...record, state: step.state, config };
       await saveContainer(unit.db, next, {
         at: config.decidedAt,
         kind: 'configured',

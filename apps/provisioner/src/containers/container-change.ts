@@ -22,7 +22,7 @@ import { openChange, resize } from './change.store.js';
 import { findContainer } from './container-action.js';
 import { saveContainer } from './container.store.js';
 import { type ContainerRecord, factOf, statusOf } from './domain/container-record.js';
-import { transition } from './domain/container-state.js';
+import { requestedStep } from './domain/requested-step.js';
 import { changedConfig, type ChangeRefusal, changeRefusal, requestedValues } from './domain/requested-change.js';
 
 type Request = ReceivedEvent<ContainerChangeRequested>;
@@ -70,10 +70,9 @@ export class ContainerChange {
   private async change(unit: UnitOfWork, record: ContainerRecord, event: Request): Promise<Changed | ChangeRefusal> {
     const { config } = record;
     const isRestart = event.data.restart === true;
-    if (record.moving) return refusal('wrong-state', `${config.name} is moving to another host; try again in a moment`);
-    const state = isRestart ? transition(record.state, 'restart-requested') : record.state;
-    if (state === undefined)
-      return refusal('wrong-state', `${config.name} is ${record.state}: it can't be asked to restart now`);
+    const step = requestedStep(record, isRestart ? 'restart-requested' : 'change-requested');
+    if (!step.ok) return step;
+    const { state } = step;
     const impossible = changeRefusal(config, event.data);
     if (impossible) return impossible;
     const values = requestedValues(config, event.data);

@@ -17,7 +17,7 @@ import { supersedeMember } from './rollout.store.js';
 import { loadUpdateCatalogue } from '../containers/update.store.js';
 import { findContainer } from '../containers/container-action.js';
 import { type ContainerRecord, statusOf } from '../containers/domain/container-record.js';
-import { transition } from '../containers/domain/container-state.js';
+import { requestedStep } from '../containers/domain/requested-step.js';
 import { beginUpdate, chooseTarget, fallbackImage, type UpdateRefusal } from '../containers/domain/image-update.js';
 import { ProvisionerConfig } from '../config.js';
 
@@ -55,15 +55,8 @@ export class ContainerUpdate {
     record: ContainerRecord,
     event: ReceivedEvent<ContainerUpdateRequested>,
   ): Promise<{ ok: true; record: ContainerRecord; before: string | undefined } | UpdateRefusal> {
-    const state = transition(record.state, 'update-requested');
-    if (state === undefined || record.config.desired === 'removed')
-      return { ok: false, reason: 'wrong-state', message: `${record.config.name} is being removed` };
-    if (record.moving)
-      return {
-        ok: false,
-        reason: 'wrong-state',
-        message: `${record.config.name} is moving to another host; try again in a moment`,
-      };
+    const step = requestedStep(record, 'update-requested');
+    if (!step.ok) return step;
     const catalogue = await loadUpdateCatalogue(
       manager,
       imageNames(record, event.data.to),
@@ -73,7 +66,7 @@ export class ContainerUpdate {
     if (!chosen.ok) return chosen;
     const times = { requestedAt: new Date(event.storedAtMs).toISOString(), decidedAt: new Date().toISOString() };
     const next = beginUpdate(record, chosen.target, event.data, { updateId: newId() }, fallbackImage(record), times);
-    return { ok: true, record: { ...next, state }, before: record.config.update?.updateId };
+    return { ok: true, record: { ...next, state: step.state }, before: record.config.update?.updateId };
   }
 }
 

@@ -27,7 +27,7 @@ import {
 } from './rollout.store.js';
 import { loadUpdateCatalogue } from '../containers/update.store.js';
 import { announceUpdate, imageNames } from './container-update.js';
-import { transition } from '../containers/domain/container-state.js';
+import { requestedStep } from '../containers/domain/requested-step.js';
 import { beginRestore, beginUpdate, chooseTarget, fallbackImage } from '../containers/domain/image-update.js';
 import { planRollout } from './domain/rollout-plan.js';
 import type { RolloutStep, RolloutView } from './domain/rollout-view.js';
@@ -155,13 +155,9 @@ export class RolloutProgress {
   ): Promise<void> {
     const record = await lockContainer(unit.db, containerId);
     // The container may have changed between the view and the lock; it is planned again then.
-    if (
-      !record ||
-      record.moving ||
-      record.config.desired !== 'running' ||
-      transition(record.state, 'update-requested') === undefined
-    )
-      return;
+    if (!record || record.config.desired !== 'running') return;
+    const step = requestedStep(record, 'update-requested');
+    if (!step.ok) return;
     const chosen = chooseTarget(
       record,
       target,
@@ -177,13 +173,12 @@ export class RolloutProgress {
     }
     const updateId = newId();
     const now = new Date().toISOString();
-    const state = transition(record.state, 'update-requested') ?? record.state;
     const next = {
       ...beginUpdate(record, chosen.target, row.request, { updateId, rolloutId: row.id }, fallbackImage(record), {
         requestedAt: now,
         decidedAt: now,
       }),
-      state,
+      state: step.state,
     };
     await announceUpdate(unit, next, `rollout ${row.id} moves it to ${target}`);
     await changeMember(unit.db, row.id, ordinal, { phase: 'switching', updateId });

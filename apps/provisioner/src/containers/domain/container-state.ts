@@ -17,6 +17,8 @@ export type ContainerEvent =
   | 'start-requested'
   | 'restart-requested'
   | 'remove-requested'
+  /** Of ports, egress or limits. */
+  | 'change-requested'
   /** The image of the container is being changed, or changed back. */
   | 'update-requested'
   | 'updated'
@@ -43,8 +45,15 @@ const REPORTED: Row = {
   reverted: 'running',
 };
 
-/** A verdict, a change of health, or a limit that was reached, that leaves the container as it is. */
-const VERDICTS: readonly ContainerEvent[] = ['updated', 'update-refused', 'healthy', 'unhealthy', 'limited'];
+/** They leave the container in its state. */
+const WITHOUT_EFFECT: readonly ContainerEvent[] = [
+  'change-requested',
+  'updated',
+  'update-refused',
+  'healthy',
+  'unhealthy',
+  'limited',
+];
 
 const TABLE: Readonly<Record<ContainerState, Row>> = {
   requested: { ...REPORTED, 'remove-requested': 'stopping' },
@@ -109,7 +118,7 @@ const TABLE: Readonly<Record<ContainerState, Row>> = {
 
 /** @returns undefined when the event is not possible in this state */
 export function transition(state: ContainerState, event: ContainerEvent): ContainerState | undefined {
-  if (VERDICTS.includes(event)) return state === 'removed' ? undefined : state;
+  if (WITHOUT_EFFECT.includes(event)) return state === 'removed' ? undefined : state;
   return TABLE[state][event];
 }
 

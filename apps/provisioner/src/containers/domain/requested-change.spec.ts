@@ -48,12 +48,6 @@ describe('a request that changes', () => {
     ['nothing', CONFIG, { id: '1' }, 'nothing that is to change'],
     ['nothing of its limits', CONFIG, { limits: {} }, 'nothing that is to change'],
     [
-      'a container that is being removed',
-      Object.assign(without(), { desired: 'removed' }),
-      { restart: true },
-      'is being removed',
-    ],
-    [
       'ports of one without an address',
       without('address'),
       { publish: [{ container: 80 }] },

@@ -26,8 +26,6 @@ export function changeRefusal(config: ContainerConfig, request: ContainerChangeR
   const network = NETWORK_PARTS.filter((part) => request[part] !== undefined);
   const asks = network.length > 0 || reset.length > 0 || restart === true || Object.keys(limits ?? {}).length > 0;
   if (!asks) return { ok: false, reason: 'invalid-request', message: 'the request names nothing that is to change' };
-  if (config.desired === 'removed')
-    return { ok: false, reason: 'wrong-state', message: `${config.name} is being removed` };
   if (config.address === undefined && (network.length > 0 || reset.some((part) => part !== 'io')))
     return {
       ok: false,
