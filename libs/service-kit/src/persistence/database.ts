@@ -1,7 +1,11 @@
 /** Opens a service's own PostgreSQL schema: waits for the server, migrates under a lock. */
 import { DataSource, type DataSourceOptions, type EntitySchema, type MigrationInterface } from 'typeorm';
 import type { Logger } from '../logging.js';
-import { AddBusPositions1700000000500, CreateOutboxAndInbox1700000000000 } from './outbox.migrations.js';
+import {
+  AddBusPositions1700000000500,
+  AddRefusals1700000000700,
+  CreateOutboxAndInbox1700000000000,
+} from './outbox.migrations.js';
 
 export interface DatabaseOptions {
   readonly url: string;
@@ -27,7 +31,12 @@ export function dataSourceOptions(options: DatabaseOptions): DataSourceOptions {
     url: options.url,
     schema: options.schema,
     entities: [...(options.entities ?? [])],
-    migrations: [CreateOutboxAndInbox1700000000000, AddBusPositions1700000000500, ...options.migrations],
+    migrations: [
+      CreateOutboxAndInbox1700000000000,
+      AddBusPositions1700000000500,
+      AddRefusals1700000000700,
+      ...options.migrations,
+    ],
     migrationsTransactionMode: 'each',
     synchronize: false,
     logging: false,

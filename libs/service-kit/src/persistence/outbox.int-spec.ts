@@ -5,9 +5,9 @@
 import { cpSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, it } from '@jest/globals';
-import { STREAMS, SUBJECTS } from '@plinth/contracts';
+import { STREAMS, storageStatus, SUBJECTS } from '@plinth/contracts';
 import { startNats, startPostgres, type TestServer } from '@plinth/testkit';
-import { connect, nanos, type NatsConnection } from 'nats';
+import { connect, DiscardPolicy, nanos, type NatsConnection } from 'nats';
 import type { DataSource } from 'typeorm';
 import { createLogger } from '../logging.js';
 import { OwnConsumers } from '../messaging/consumer-source.js';
@@ -142,3 +142,40 @@ it('sends everything when the stream is gone', async () => {
   await allSent();
   expect(await onBus()).toEqual([...before, ...sent].sort());
 }, 60_000);
+
+it('holds up nothing but what the bus refuses', async () => {
+  const before = await onBus();
+  // More than one batch, each for an aggregate of its own, in a stream that takes no more.
+  const jsm = await connection.jetstreamManager();
+  await jsm.streams.update(STREAMS.status.name, { max_msgs: 1, discard: DiscardPolicy.New });
+  const refused = Array.from({ length: 450 }, (_, index) => `lost-${index}`);
+  await outbox.transact((_, add) =>
+    Promise.resolve(
+      refused.forEach((node) =>
+        add({
+          subject: storageStatus(node),
+          data: {
+            node,
+            state: 'lost',
+            datacenter: 'default',
+            labels: {},
+            totalBytes: 0,
+            freeBytes: 0,
+            images: [],
+            volumes: 0,
+            lastSeenAt: new Date().toISOString(),
+          },
+          correlationId: node,
+        }),
+      ),
+    ),
+  );
+  const sent = await publish(5);
+  await until(async () => (await onBus()).length === before.length + sent.length, 'what comes behind it is sent');
+  expect(await onBus()).toEqual([...before, ...sent].sort());
+  // What it refused is sent when it takes it again.
+  await jsm.streams.update(STREAMS.status.name, { max_msgs: -1, discard: DiscardPolicy.New });
+  await allSent();
+  const { state } = await jsm.streams.info(STREAMS.status.name);
+  expect(state.messages).toBe(refused.length);
+}, 120_000);

@@ -18,6 +18,25 @@ export class AddBusPositions1700000000500 implements MigrationInterface {
   }
 }
 
+/** What the bus refuses waits by itself; an event that waits for the first time is found by its place. */
+export class AddRefusals1700000000700 implements MigrationInterface {
+  readonly name = 'AddRefusals1700000000700';
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query(
+      'ALTER TABLE outbox ADD COLUMN refusals integer NOT NULL DEFAULT 0, ADD COLUMN not_before timestamptz',
+    );
+    await runner.query('CREATE INDEX outbox_fresh ON outbox (sequence) WHERE sent_at IS NULL AND not_before IS NULL');
+    await runner.query(
+      'CREATE INDEX outbox_refused ON outbox (not_before) WHERE sent_at IS NULL AND not_before IS NOT NULL',
+    );
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query('ALTER TABLE outbox DROP COLUMN refusals, DROP COLUMN not_before');
+  }
+}
+
 /** First migration of every service; the table names lie in the service's own schema. */
 export class CreateOutboxAndInbox1700000000000 implements MigrationInterface {
   readonly name = 'CreateOutboxAndInbox1700000000000';

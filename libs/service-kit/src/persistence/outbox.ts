@@ -2,6 +2,7 @@
  * Transactional outbox: what a transaction decided is written beside it and published after the commit, at least once,
  * in order per aggregate. Several copies of a service may run it on the same tables.
  */
+import { ErrorCode, NatsError } from 'nats';
 import { DataSource, type EntityManager } from 'typeorm';
 import { Inject, Injectable } from '@nestjs/common';
 import { WorkLoop } from '../lifecycle/work-loop.js';
@@ -34,9 +35,15 @@ interface Stored {
 }
 
 const BATCH = 200;
+/** Of a batch, at most: what the bus refuses for long must not take the place of what it takes. */
+const REFUSED_PER_BATCH = 50;
+/** A refused event is published again after a growing pause, seconds. */
+const LONGEST_PAUSE_SECONDS = 30;
 const SWEEP_MS = 1_000;
 const CHECK_BUS_MS = 10_000;
 const TIDY_MS = 60_000;
+/** Rows that are deleted in one transaction. */
+const PIECE = 10_000;
 const KEEP_SENT_HOURS = 24;
 const KEEP_INBOX_DAYS = 8;
 
@@ -106,17 +113,7 @@ export class Outbox {
 
   private async relayBatch(): Promise<number> {
     return this.source.transaction(async (manager) => {
-      // A row waits while an earlier one of its aggregate is unsent; rows that another copy is publishing are locked,
-      // not gone.
-      const rows: PendingRow[] = await manager.query(
-        `SELECT o.sequence, o.id, o.subject, o.data, o.correlation_id, o.causation_id, o.created_at,
-                clock_timestamp() AS begun
-           FROM outbox o
-          WHERE o.sent_at IS NULL
-            AND NOT EXISTS (SELECT 1 FROM outbox e
-                             WHERE e.sent_at IS NULL AND e.aggregate = o.aggregate AND e.sequence < o.sequence)
-          ORDER BY o.sequence LIMIT ${BATCH} FOR UPDATE SKIP LOCKED`,
-      );
+      const rows = [...(await unsentRows(manager, FRESH)), ...(await unsentRows(manager, REFUSED))];
       if (rows.length === 0) return 0;
       const results = await Promise.allSettled(
         rows.map(async (row): Promise<Stored> => {
@@ -132,14 +129,38 @@ export class Outbox {
       const sent = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
       await this.markSent(manager, sent);
       await this.findForgotten(manager, sent, rows[0]?.begun);
-      const failure = results.find((result) => result.status === 'rejected');
-      if (failure)
+      const failures = results.flatMap((result, index) => {
+        const row = rows[index];
+        return result.status === 'rejected' && row ? [{ row, error: result.reason as unknown }] : [];
+      });
+      const refused = failures.filter(({ error }) => isRefusal(error));
+      await this.postpone(
+        manager,
+        refused.map(({ row }) => row),
+      );
+      if (failures[0])
         this.logger.warn(
-          { err: failure.reason, unsent: rows.length - sent.length },
+          {
+            err: failures[0].error,
+            unsent: failures.length,
+            refused: refused.length,
+            subject: failures[0].row.subject,
+          },
           'the bus did not take every event',
         );
-      return failure ? 0 : sent.length;
+      // Others go on in place of those that were refused; without an answer, all wait for the bus.
+      return failures.length > refused.length ? 0 : rows.length;
     });
+  }
+
+  private async postpone(manager: EntityManager, rows: readonly PendingRow[]): Promise<void> {
+    if (rows.length === 0) return;
+    await manager.query(
+      `UPDATE outbox SET refusals = refusals + 1,
+              not_before = clock_timestamp() + least(${LONGEST_PAUSE_SECONDS}, 2 ^ least(refusals, 10)) * interval '1 second'
+        WHERE sequence = ANY($1)`,
+      [rows.map(({ sequence }) => sequence)],
+    );
   }
 
   private async markSent(manager: EntityManager, sent: readonly Stored[]): Promise<void> {
@@ -207,9 +228,48 @@ export class Outbox {
   private async tidy(): Promise<void> {
     if (performance.now() - this.lastTidy < TIDY_MS) return;
     this.lastTidy = performance.now();
-    await this.source.query(`DELETE FROM outbox WHERE sent_at < now() - interval '${KEEP_SENT_HOURS} hours'`);
-    await this.source.query(`DELETE FROM inbox WHERE handled_at < now() - interval '${KEEP_INBOX_DAYS} days'`);
+    // In pieces: one long transaction would keep the dead rows of every table.
+    await this.deletePieces('outbox', 'sent_at', `${KEEP_SENT_HOURS} hours`);
+    await this.deletePieces('inbox', 'handled_at', `${KEEP_INBOX_DAYS} days`);
   }
+
+  private async deletePieces(table: string, column: string, age: string): Promise<void> {
+    for (;;) {
+      const [, count]: [unknown, number] = await this.source.query(
+        `DELETE FROM ${table} WHERE ctid = ANY(ARRAY(
+           SELECT ctid FROM ${table} WHERE ${column} < now() - interval '${age}' LIMIT ${PIECE} FOR UPDATE SKIP LOCKED))`,
+      );
+      if (count < PIECE || this.loop.isStopping) return;
+    }
+  }
+}
+
+type Unsent = Readonly<{ which: string; order: string; limit: number }>;
+const FRESH: Unsent = { which: 'o.not_before IS NULL', order: 'o.sequence', limit: BATCH };
+const REFUSED: Unsent = { which: 'o.not_before <= clock_timestamp()', order: 'o.not_before', limit: REFUSED_PER_BATCH };
+
+/**
+ * Locks rows that may be published now. A row waits while an earlier one of its aggregate is unsent; rows that another
+ * copy is publishing are locked, not gone.
+ */
+function unsentRows(manager: EntityManager, { which, order, limit }: Unsent): Promise<PendingRow[]> {
+  return manager.query(
+    `SELECT o.sequence, o.id, o.subject, o.data, o.correlation_id, o.causation_id, o.created_at,
+            clock_timestamp() AS begun
+       FROM outbox o
+      WHERE o.sent_at IS NULL AND ${which}
+        AND NOT EXISTS (SELECT 1 FROM outbox e
+                         WHERE e.sent_at IS NULL AND e.aggregate = o.aggregate AND e.sequence < o.sequence)
+      ORDER BY ${order} LIMIT ${limit} FOR UPDATE SKIP LOCKED`,
+  );
+}
+
+/** The bus answered, and does not store this event now: its stream is full, it is too long, or may not be published. */
+function isRefusal(error: unknown): boolean {
+  return (
+    error instanceof NatsError &&
+    (error.api_error !== undefined || error.code === ErrorCode.MaxPayloadExceeded || error.isPermissionError())
+  );
 }
 
 /** Writes the events in the given transaction, in one statement. */
