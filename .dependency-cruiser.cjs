@@ -4,7 +4,7 @@
 /** Rooms of a service from the top floor down: a room imports only rooms below it (and its own). */
 const FLOORS = {
   provisioner: [
-    ['reports', 'hosts', 'queries'],
+    ['reports', 'hosts', 'queries', 'retention'],
     ['rollouts', 'moves'],
     ['containers'],
     ['network'],

@@ -101,4 +101,26 @@ export class ProvisionerConfig extends ServiceConfig {
   @Min(2)
   @Max(3600)
   PLINTH_HOST_LOST_SECONDS: number = 15;
+
+  /**
+   * How long the bus has the status of a removed container. Not less than the outbox keeps what it sent: it may send it
+   * again.
+   */
+  @IsInt()
+  @Min(24)
+  PLINTH_KEEP_STATUS_HOURS: number = 24;
+
+  /**
+   * How long removed containers and ended rollouts can be looked up; a request with the id of an older one is a new one.
+   * Longer than a stored request can come again.
+   */
+  @IsInt()
+  @Min(9)
+  PLINTH_KEEP_RECORDS_DAYS: number = 30;
+
+  /** Seconds between two looks for what was kept long enough. */
+  @IsInt()
+  @Min(1)
+  @Max(86_400)
+  PLINTH_RETENTION_SECONDS: number = 60;
 }

@@ -19,6 +19,7 @@ import { NetworkModule } from './network/network.module.js';
 import { PROVISIONER_MIGRATIONS } from './postgres/migrations.js';
 import { QueriesModule } from './queries/queries.module.js';
 import { ReportsModule } from './reports/reports.module.js';
+import { RetentionModule } from './retention/retention.module.js';
 import { RolloutsModule } from './rollouts/rollouts.module.js';
 
 @Module({
@@ -36,6 +37,7 @@ import { RolloutsModule } from './rollouts/rollouts.module.js';
     ImagesModule,
     ReportsModule,
     QueriesModule,
+    RetentionModule,
   ],
   providers: [
     {

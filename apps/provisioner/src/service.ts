@@ -6,6 +6,7 @@ import { AddressPoolSetting } from './network/address-pool-setting.js';
 import { NeighbourFeed } from './network/neighbour-feed.js';
 import { ContainerRelocation } from './moves/container-relocation.js';
 import { ProvisionerModule } from './provisioner.module.js';
+import { Retention } from './retention/retention.js';
 import { RolloutProgress } from './rollouts/rollout-progress.js';
 
 export function run(): Promise<void> {
@@ -22,6 +23,7 @@ export function run(): Promise<void> {
       RolloutProgress,
       ContainerRelocation,
       RequestIntake,
+      Retention,
     ],
   });
 }

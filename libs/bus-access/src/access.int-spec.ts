@@ -330,9 +330,7 @@ const MATRIX: Readonly<Record<string, Rules>> = {
         ['DELETE', 'RESTORE', 'SNAPSHOT'].map((verb) => `$JS.API.STREAM.${verb}.${stream}`),
       ),
       ...EVERY_STREAM.filter((stream) => stream !== 'PLINTH_EVENTS').map((stream) => `$JS.API.STREAM.UPDATE.${stream}`),
-      ...EVERY_STREAM.filter((stream) => stream !== 'PLINTH_DEADLETTERS').map(
-        (stream) => `$JS.API.STREAM.MSG.DELETE.${stream}`,
-      ),
+      ...['PLINTH_EVENTS', 'PLINTH_REPORTS'].map((stream) => `$JS.API.STREAM.MSG.DELETE.${stream}`),
       ...EVERY_STREAM.filter((stream) => stream !== 'PLINTH_DESIRED').map((stream) => `$JS.API.STREAM.PURGE.${stream}`),
       '$JS.API.STREAM.CREATE.OTHER',
       '$JS.API.CONSUMER.DELETE.PLINTH_EVENTS.image-builder_image-requested',

@@ -184,7 +184,7 @@ export function answersInMany(subject: string): boolean {
 
 /**
  * What the provisioner may ask of JetStream: it keeps streams and consumers, and deletes and purges nothing but desired
- * state, watchers and dead letters that an operator has done with.
+ * state, statuses, watchers and dead letters that an operator has done with.
  */
 export const PROVISIONER_API: readonly string[] = [
   '$JS.API.INFO',
@@ -201,8 +201,10 @@ export const PROVISIONER_API: readonly string[] = [
   `$JS.API.STREAM.UPDATE.${STREAMS.events.name}`,
   `$JS.API.CONSUMER.DELETE.${STREAMS.desired.name}.*`,
   `$JS.API.STREAM.PURGE.${STREAMS.desired.name}`,
-  `$JS.API.STREAM.MSG.GET.${STREAMS.deadLetters.name}`,
-  `$JS.API.STREAM.MSG.DELETE.${STREAMS.deadLetters.name}`,
+  ...[STREAMS.desired, STREAMS.status, STREAMS.deadLetters].flatMap(({ name }) => [
+    `$JS.API.STREAM.MSG.GET.${name}`,
+    `$JS.API.STREAM.MSG.DELETE.${name}`,
+  ]),
 ];
 
 function durables(party: Party, group: string): string[] {

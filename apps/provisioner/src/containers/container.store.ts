@@ -133,6 +133,11 @@ export async function lockPresent(manager: EntityManager): Promise<ContainerReco
   return rows.map(recordOf);
 }
 
+/** The bus may have a status of any container. */
+export async function expectStatuses(manager: EntityManager): Promise<void> {
+  await manager.query(`UPDATE containers SET status_kept = true WHERE state = 'removed' AND NOT status_kept`);
+}
+
 export async function saveMessage(manager: EntityManager, id: string, message: string): Promise<void> {
   await manager.query('UPDATE containers SET message = $2 WHERE id = $1', [id, message]);
 }

@@ -1,13 +1,22 @@
 /** The desired-state and status streams as the provisioner keeps them, besides what the outbox publishes. */
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
-import { containerStatus, desiredContainer, hostStatus, storageStatus, STREAMS } from '@plinth/contracts';
-import { CONNECTION, insertEvents, LOGGER, type Logger, newId, Outbox, type OutboxEvent } from '@plinth/service-kit';
+import { containerStatus, desiredContainer, hostStatus, storageStatus } from '@plinth/contracts';
+import {
+  CONNECTION,
+  deleteLastValue,
+  insertEvents,
+  LOGGER,
+  type Logger,
+  newId,
+  Outbox,
+  type OutboxEvent,
+} from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
 import type { DataSource } from 'typeorm';
 import { statusOf } from './domain/container-record.js';
 import { allGivenUp } from './given-up.store.js';
-import { isGoneFrom, lockPresent } from './container.store.js';
+import { expectStatuses, isGoneFrom, lockPresent } from './container.store.js';
 import { markAllNeighbours } from '../network/neighbour.store.js';
 import { hostStatuses, storageStatuses } from '../placement/node-status.store.js';
 
@@ -28,18 +37,18 @@ export class DesiredState implements OnModuleInit {
   }
 
   /**
-   * Purges the desired value of a container that has left a host; safe to repeat, also after the container came back.
+   * Deletes the desired value of a container that has left a host; safe to repeat, also after the container came back.
    */
   async forget(host: string, containerId: string): Promise<void> {
-    const jsm = await this.connection.jetstreamManager();
-    // The order matters: a config that brings it back is published after it is in the database, so behind what is
-    // purged.
-    const { state } = await jsm.streams.info(STREAMS.desired.name);
-    if (!(await isGoneFrom(this.source.manager, containerId, host))) return;
-    await jsm.streams.purge(STREAMS.desired.name, {
-      filter: desiredContainer(host, containerId),
-      seq: state.last_seq + 1,
-    });
+    // A config that brings it back is published after it is in the database, so behind what was there before the look.
+    await deleteLastValue(this.connection, desiredContainer(host, containerId), () =>
+      isGoneFrom(this.source.manager, containerId, host),
+    );
+  }
+
+  /** Deletes the status of a removed container; safe to repeat. */
+  async forgetStatus(containerId: string): Promise<void> {
+    await deleteLastValue(this.connection, containerStatus(containerId));
   }
 }
 
@@ -62,6 +71,8 @@ export async function republishAll(source: DataSource): Promise<void> {
         { subject: containerStatus(record.id), data: statusOf(record), correlationId: record.id },
       ]);
     }
+    // An older state of the bus may have those that were deleted.
+    await expectStatuses(manager);
     await markAllNeighbours(manager);
     const correlationId = newId();
     await insertEvents(manager, [

@@ -1,6 +1,7 @@
 /** The provisioner's tables. */
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { AddNeighbours1700000011000 } from './neighbour-migration.js';
+import { AddRetention1700000015000 } from './retention-migration.js';
 import { AddUsers1700000013500 } from './users-migration.js';
 
 export class CreateProvisionerTables1700000001000 implements MigrationInterface {
@@ -410,4 +411,5 @@ export const PROVISIONER_MIGRATIONS = [
   AddChanges1700000013000,
   AddUsers1700000013500,
   AddCniNetworks1700000014000,
+  AddRetention1700000015000,
 ];

@@ -6,7 +6,7 @@ import { requestedStep, type RequestedEvent } from './requested-step.js';
 const MOVE: Move = { reason: 'drain', to: 'host-2', desired: 'running', released: false };
 
 describe('a step that is requested', () => {
-  it.each<[RequestedEvent, ContainerState, ContainerConfig['desired'], Move | null, ContainerState | string]>([
+  it.each<[RequestedEvent, ContainerState, ContainerConfig['desired'], Move | null, string]>([
     ['stop-requested', 'running', 'running', null, 'stopping'],
     ['start-requested', 'stopped', 'stopped', null, 'scheduled'],
     ['update-requested', 'failed', 'running', null, 'scheduled'],
