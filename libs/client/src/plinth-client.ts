@@ -193,15 +193,21 @@ export class PlinthClient {
     return unwrap<ReplyOf<S>>(message);
   }
 
+  /** The pages of a list, as they come; at least one, which may be empty. */
+  async *pages<S extends ListSubject>(subject: S, body: PayloadOf<S>): AsyncGenerator<readonly ItemOf<S>[]> {
+    for (let cursor: string | undefined; ;) {
+      const page: Page<unknown> = await this.query<ListSubject>(subject, { ...body, cursor });
+      yield page.items as readonly ItemOf<S>[];
+      if (page.next === undefined) return;
+      cursor = page.next;
+    }
+  }
+
   /** All pages of a list. */
   async list<S extends ListSubject>(subject: S, body: PayloadOf<S>): Promise<ItemOf<S>[]> {
     const items: ItemOf<S>[] = [];
-    for (let cursor: string | undefined; ;) {
-      const page: Page<unknown> = await this.query<ListSubject>(subject, { ...body, cursor });
-      items.push(...(page.items as readonly ItemOf<S>[]));
-      if (page.next === undefined) return items;
-      cursor = page.next;
-    }
+    for await (const page of this.pages(subject, body)) items.push(...page);
+    return items;
   }
 
   containers(query: Partial<ContainersQuery> = {}): Promise<ContainerStatus[]> {
@@ -233,7 +239,7 @@ export class PlinthClient {
     } catch (error) {
       if (!(error instanceof ClientError) || error.reason === 'no-answer' || !/^[0-9a-f]{6,31}$/.test(text))
         throw error;
-      const matches = (await this.containers({ all: true })).filter((item) => item.id.startsWith(text));
+      const matches = await this.containers({ all: true, idPrefix: text });
       const [only] = matches;
       if (matches.length === 1 && only) return this.query(QUERIES.container, { id: only.id });
       throw matches.length === 0

@@ -1,8 +1,8 @@
-import type { HostStatus } from '@plinth/contracts';
+import { type HostStatus, QUERIES } from '@plinth/contracts';
 import type { Command } from 'commander';
 import { withClient } from '../connection.js';
-import { print } from '../output/print.js';
-import { age, bytes, table } from '../output/table.js';
+import { printPages } from '../output/print.js';
+import { age, bytes } from '../output/table.js';
 import { type SharedOptions, withShared } from './options.js';
 
 export function register(program: Command): void {
@@ -18,44 +18,43 @@ export function register(program: Command): void {
     )
     .action(async (options: SharedOptions) => {
       await withClient(options.nats, async (client) => {
-        const hosts = await client.hosts();
-        print(options, hosts, () =>
-          table(
-            [
-              'HOST',
-              'STATE',
-              'DATACENTER',
-              'STORAGE',
-              'CONTAINERS',
-              'MEMORY GIVEN',
-              'OF',
-              'LOAD',
-              'RUNTIME',
-              'NETWORK',
-              'DISK LIMITS',
-              'IO LIMITS',
-              'USERS',
-              'ADDRESS',
-              'LAST SEEN',
-            ],
-            hosts.map((host) => [
-              host.host,
-              `${host.state}${host.drain ? `, ${host.drain.left} to leave` : host.cordoned ? ', cordoned' : ''}`,
-              host.datacenter,
-              host.storageNodes.join(','),
-              `${host.allocated.containers}/${host.capacity.containers}`,
-              bytes(host.allocated.memoryBytes),
-              bytes(host.capacity.memoryBytes),
-              host.load.load1.toFixed(2),
-              host.runtime,
-              host.cniNetwork ? `cni ${host.cniNetwork}` : host.network ? 'container' : 'isolated',
-              host.diskLimits.join(',') || null,
-              host.ioLimits.join(',') || null,
-              users(host),
-              host.address ?? '-',
-              age(host.lastSeenAt, Date.now()),
-            ]),
-          ),
+        await printPages(
+          options,
+          client.pages(QUERIES.hosts, {}),
+          [
+            'HOST',
+            'STATE',
+            'DATACENTER',
+            'STORAGE',
+            'CONTAINERS',
+            'MEMORY GIVEN',
+            'OF',
+            'LOAD',
+            'RUNTIME',
+            'NETWORK',
+            'DISK LIMITS',
+            'IO LIMITS',
+            'USERS',
+            'ADDRESS',
+            'LAST SEEN',
+          ],
+          (host) => [
+            host.host,
+            `${host.state}${host.drain ? `, ${host.drain.left} to leave` : host.cordoned ? ', cordoned' : ''}`,
+            host.datacenter,
+            host.storageNodes.join(','),
+            `${host.allocated.containers}/${host.capacity.containers}`,
+            bytes(host.allocated.memoryBytes),
+            bytes(host.capacity.memoryBytes),
+            host.load.load1.toFixed(2),
+            host.runtime,
+            host.cniNetwork ? `cni ${host.cniNetwork}` : host.network ? 'container' : 'isolated',
+            host.diskLimits.join(',') || null,
+            host.ioLimits.join(',') || null,
+            users(host),
+            host.address ?? '-',
+            age(host.lastSeenAt, Date.now()),
+          ],
         );
       });
     });

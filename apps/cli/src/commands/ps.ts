@@ -1,12 +1,12 @@
-import { CONTAINER_STATES, type ContainerState } from '@plinth/contracts';
+import { CONTAINER_STATES, type ContainerState, QUERIES } from '@plinth/contracts';
 import { type Command, Option } from 'commander';
 import { withClient } from '../connection.js';
 import { parseName } from './arguments.js';
-import { print } from '../output/print.js';
+import { printPages } from '../output/print.js';
 import { describeReached } from '../output/limits-view.js';
 import { containerName } from '@plinth/names';
 import { describePorts, domainOf } from '../output/network-view.js';
-import { age, table } from '../output/table.js';
+import { age } from '../output/table.js';
 import { type SharedOptions, withShared } from './options.js';
 
 export function register(program: Command): void {
@@ -37,49 +37,48 @@ export function register(program: Command): void {
       ) => {
         await withClient(options.nats, async (client) => {
           const { all, tenant, host, image, state } = options;
-          const containers = await client.containers({ all, tenant, host, image, state });
           const domain = domainOf(process.env);
-          print(options, containers, () =>
-            table(
-              [
-                'ID',
-                'NAME',
-                'TENANT',
-                'STATE',
-                'HEALTH',
-                'HOST',
-                'ADDRESS',
-                'KNOWN AS',
-                'PORTS',
-                'IMAGE',
-                'ASKED',
-                'FALLBACK',
-                'PID',
-                'UP',
-                'RESTARTS',
-                'UPDATE',
-                'LIMIT REACHED',
-              ],
-              containers.map((item) => [
-                item.id.slice(0, 12),
-                item.name,
-                item.tenant,
-                item.state,
-                item.health,
-                item.host,
-                item.address?.ipv4 ?? item.addresses?.[0],
-                item.address && containerName(item.name, item.tenant, domain),
-                describePorts(item.ports),
-                item.image,
-                item.imageAsked,
-                item.fallbackReason,
-                item.pid,
-                item.state === 'running' ? age(item.startedAt, Date.now()) : null,
-                item.restarts,
-                item.update && item.update.state !== 'updated' ? item.update.state : null,
-                describeReached(item.limitsReached, Date.now()),
-              ]),
-            ),
+          await printPages(
+            options,
+            client.pages(QUERIES.containers, { all, tenant, host, image, state }),
+            [
+              'ID',
+              'NAME',
+              'TENANT',
+              'STATE',
+              'HEALTH',
+              'HOST',
+              'ADDRESS',
+              'KNOWN AS',
+              'PORTS',
+              'IMAGE',
+              'ASKED',
+              'FALLBACK',
+              'PID',
+              'UP',
+              'RESTARTS',
+              'UPDATE',
+              'LIMIT REACHED',
+            ],
+            (item) => [
+              item.id.slice(0, 12),
+              item.name,
+              item.tenant,
+              item.state,
+              item.health,
+              item.host,
+              item.address?.ipv4 ?? item.addresses?.[0],
+              item.address && containerName(item.name, item.tenant, domain),
+              describePorts(item.ports),
+              item.image,
+              item.imageAsked,
+              item.fallbackReason,
+              item.pid,
+              item.state === 'running' ? age(item.startedAt, Date.now()) : null,
+              item.restarts,
+              item.update && item.update.state !== 'updated' ? item.update.state : null,
+              describeReached(item.limitsReached, Date.now()),
+            ],
           );
         });
       },

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { escapeControls, escapeJson } from '@plinth/client';
-import { age, bytes, table } from './table.js';
+import { age, bytes, PagedTable, table } from './table.js';
 
 describe('table', () => {
   it('aligns, marks what is absent and leaves no blanks at the end', () =>
@@ -16,6 +16,12 @@ describe('table', () => {
     ).toBe('A      LONGER\nvalue  1\n-      -\n-      x'));
   it('keeps one row on one line and escapes control characters', () =>
     expect(table(['A'], [['a\nb\tc\u001b[2J\r']])).toBe('A\na b c\\x1b[2J\\x0d'));
+  it('keeps its columns from page to page', () => {
+    const paged = new PagedTable(['NAME', 'STATE']);
+    expect(paged.page([['shop-1', 'running']])).toBe('NAME    STATE\nshop-1  running');
+    expect(paged.page([['a', 'lost']])).toBe('a       lost');
+    expect(paged.page([['much-longer', null]])).toBe('much-longer  -');
+  });
   it('shows headings when there is no row', () => expect(table(['A', 'B'], [])).toBe('A  B'));
 });
 

@@ -5,25 +5,41 @@ export type Cell = string | number | null | undefined;
 
 /** @returns one line per row under a heading, columns two spaces apart; `-` for an absent value */
 export function table(headings: readonly string[], rows: readonly (readonly Cell[])[]): string {
-  const cells = [
-    headings,
-    ...rows.map((row) =>
-      row.map((cell) =>
-        cell === null || cell === undefined || cell === ''
-          ? '-'
-          : escapeControls(String(cell)).replaceAll(/[\n\t]/g, ' '),
-      ),
-    ),
-  ];
-  const widths = headings.map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
-  return cells
-    .map((row) =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
+  return new PagedTable(headings).page(rows);
+}
+
+/** A table whose rows come in pages. Columns are as wide as the widest cell so far. */
+export class PagedTable {
+  private readonly widths: number[];
+  private isBegun = false;
+
+  constructor(private readonly headings: readonly string[]) {
+    this.widths = headings.map(({ length }) => length);
+  }
+
+  /** @returns the lines of a page; those of the first one are under the headings */
+  page(rows: readonly (readonly Cell[])[]): string {
+    const cells = rows.map((row) => row.map(textOf));
+    for (const row of cells)
+      for (const [column, { length }] of row.entries())
+        this.widths[column] = Math.max(this.widths[column] ?? 0, length);
+    const lines = this.isBegun ? cells : [this.headings, ...cells];
+    this.isBegun = true;
+    return lines
+      .map((row) =>
+        row
+          .map((cell, column) => cell.padEnd(this.widths[column] ?? 0))
+          .join('  ')
+          .trimEnd(),
+      )
+      .join('\n');
+  }
+}
+
+function textOf(cell: Cell): string {
+  return cell === null || cell === undefined || cell === ''
+    ? '-'
+    : escapeControls(String(cell)).replaceAll(/[\n\t]/g, ' ');
 }
 
 /** `1 container`, `2 containers`; @param many where it is not `one` and an s */

@@ -135,7 +135,7 @@ export async function lockPresent(manager: EntityManager): Promise<ContainerReco
 
 /** The bus may have a status of any container. */
 export async function expectStatuses(manager: EntityManager): Promise<void> {
-  await manager.query(`UPDATE containers SET status_kept = true WHERE state = 'removed' AND NOT status_kept`);
+  await manager.query(`UPDATE containers SET status_kept = true WHERE removed_at IS NOT NULL AND NOT status_kept`);
 }
 
 export async function saveMessage(manager: EntityManager, id: string, message: string): Promise<void> {
@@ -166,7 +166,8 @@ export async function saveContainer(
        UPDATE containers SET state = $2, config = $3, pid = $4, restarts = $5, exit_code = $6, message = $7,
          report_sequence = $8, started_at = $9, known_good = $14, update = $15, running_image = $16, moving = $17,
          host = $18, health = $19, failed_checks = $20, limits_reached = $21, addresses = $22,
-         state_before_lost = NULL, changed_at = now()
+         state_before_lost = NULL, changed_at = now(),
+         removed_at = CASE WHEN $2 = 'removed' THEN coalesce(removed_at, now()) END
         WHERE id = $1 RETURNING id)
      INSERT INTO container_history (container_id, at, kind, generation, message) SELECT id, $10, $11, $12, $13
        FROM saved`,

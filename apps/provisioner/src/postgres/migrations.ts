@@ -1,5 +1,6 @@
 /** The provisioner's tables. */
 import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { AddLists1700000016000 } from './lists-migration.js';
 import { AddNeighbours1700000011000 } from './neighbour-migration.js';
 import { AddRetention1700000015000 } from './retention-migration.js';
 import { AddUsers1700000013500 } from './users-migration.js';
@@ -412,4 +413,5 @@ export const PROVISIONER_MIGRATIONS = [
   AddUsers1700000013500,
   AddCniNetworks1700000014000,
   AddRetention1700000015000,
+  AddLists1700000016000,
 ];

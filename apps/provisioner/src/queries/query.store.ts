@@ -15,6 +15,7 @@ import type {
 import type { DataSource } from 'typeorm';
 import { statusOf } from '../containers/domain/container-record.js';
 import { hostStatuses, storageStatuses } from '../placement/node-status.store.js';
+import { DEFAULT_TENANT } from '../containers/domain/container-config.js';
 import { CONTAINER_COLUMNS, type ContainerRow, recordOf } from '../containers/container.store.js';
 
 const PAGE = 500;
@@ -25,27 +26,10 @@ export class QueryStore {
 
   async containers(query: ContainersQuery): Promise<Page<ContainerStatus>> {
     const limit = query.limit ?? PAGE;
-    const after = /^\d{1,18}$/.test(query.cursor ?? '') ? query.cursor : '0';
+    const { conditions, values } = containerFilter(query);
     const rows: ContainerRow[] = await this.source.query(
-      `SELECT ${CONTAINER_COLUMNS} FROM containers
-        WHERE ordinal > $1 AND ($2::text IS NULL OR tenant = $2) AND ($3::text IS NULL OR name = $3)
-          AND ($4::text IS NULL OR host = $4)
-          AND ($5::text IS NULL OR state = $5) AND ($6 OR state <> 'removed' OR $5 = 'removed')
-          AND ($8::text IS NULL OR config->>'image' = $8 OR split_part(config->>'image', '@', 1) = $8)
-          AND ($9::text IS NULL OR config->>'image' = $9 OR config->'update'->'knownGood'->>'image' = $9
-            OR $9 = ANY(known_good) OR running_image = $9)
-        ORDER BY ordinal LIMIT $7`,
-      [
-        after,
-        query.tenant ?? null,
-        query.name ?? null,
-        query.host ?? null,
-        query.state ?? null,
-        query.all ?? false,
-        limit + 1,
-        query.image ?? null,
-        query.needs ?? null,
-      ],
+      `SELECT ${CONTAINER_COLUMNS} FROM containers WHERE ${conditions.join(' AND ')} ORDER BY ordinal LIMIT ${limit + 1}`,
+      values,
     );
     return page(
       rows,
@@ -60,14 +44,7 @@ export class QueryStore {
    * first).
    */
   async container(query: ContainerQuery): Promise<ContainerDetails | undefined> {
-    const rows: ContainerRow[] = await this.source.query(
-      `SELECT ${CONTAINER_COLUMNS} FROM containers
-        WHERE ($1::text IS NOT NULL AND id = $1) OR ($2::text IS NOT NULL AND request_id = $2)
-          OR ($3::text IS NOT NULL AND name = $3 AND tenant = $4)
-        ORDER BY (state = 'removed'), ordinal DESC LIMIT 1`,
-      [query.id ?? null, query.requestId ?? null, query.name ?? null, query.tenant ?? 'default'],
-    );
-    const row = rows[0];
+    const row = await this.find(query);
     if (!row) return undefined;
     const history: { at: Date; kind: ContainerHistoryEntry['kind']; generation: number; message: string | null }[] =
       await this.source.query(
@@ -82,6 +59,31 @@ export class QueryStore {
       failedChecks: row.failed_checks,
       history: history.map((entry) => ({ ...entry, at: entry.at.toISOString() })),
     };
+  }
+
+  private async find({
+    id,
+    requestId,
+    name,
+    tenant = DEFAULT_TENANT,
+  }: ContainerQuery): Promise<ContainerRow | undefined> {
+    // Each by an index of its own.
+    const ways: [string, string[]][] = [];
+    if (id !== undefined) ways.push(['id = $1', [id]]);
+    if (requestId !== undefined) ways.push(['request_id = $1', [requestId]]);
+    if (name !== undefined)
+      ways.push(
+        [`tenant = $1 AND name = $2 AND state <> 'removed'`, [tenant, name]],
+        ['tenant = $1 AND name = $2', [tenant, name]],
+      );
+    for (const [condition, values] of ways) {
+      const rows: ContainerRow[] = await this.source.query(
+        `SELECT ${CONTAINER_COLUMNS} FROM containers WHERE ${condition} ORDER BY ordinal DESC LIMIT 1`,
+        values,
+      );
+      if (rows[0]) return rows[0];
+    }
+    return undefined;
   }
 
   async images(name: string | undefined, cursor: string | undefined, limit = PAGE): Promise<Page<ImageSummary>> {
@@ -111,6 +113,35 @@ export class QueryStore {
     const rows = await storageStatuses(this.source.manager, { after: cursor, limit: limit + 1 });
     return page(rows, limit, ({ node }) => node, same);
   }
+}
+
+/** Only the conditions that are asked for, so that the database sees which index serves. */
+function containerFilter(query: ContainersQuery): { conditions: readonly string[]; values: readonly string[] } {
+  const values: string[] = [];
+  const value = (text: string): string => `$${values.push(text)}`;
+  const conditions = [`ordinal > ${value(/^\d{1,18}$/.test(query.cursor ?? '') ? (query.cursor ?? '0') : '0')}`];
+  for (const column of ['tenant', 'name', 'host', 'state'] as const) {
+    const wanted = query[column];
+    if (wanted !== undefined) conditions.push(`${column} = ${value(wanted)}`);
+  }
+  if (!query.all && query.state !== 'removed') conditions.push(`state <> 'removed'`);
+  // The digits of an id are all before g.
+  if (query.idPrefix !== undefined)
+    conditions.push(`id >= ${value(query.idPrefix)} AND id < ${value(`${query.idPrefix}g`)}`);
+  if (query.image !== undefined)
+    conditions.push(
+      query.image.includes('@')
+        ? `config->>'image' = ${value(query.image)}`
+        : `split_part(config->>'image', '@', 1) = ${value(query.image)}`,
+    );
+  if (query.needs !== undefined) {
+    const image = value(query.needs);
+    conditions.push(
+      `(config->>'image' = ${image} OR config->'update'->'knownGood'->>'image' = ${image}
+         OR ${image} = ANY(known_good) OR running_image = ${image})`,
+    );
+  }
+  return { conditions, values };
 }
 
 const same = <T>(row: T): T => row;

@@ -36,7 +36,7 @@ async function remove(prefix: string, count: number): Promise<readonly string[]>
 const makeOlder = (some: readonly string[], age: string): Promise<void> =>
   suite.inTransaction(async (query) => {
     await query(
-      `UPDATE containers SET changed_at = changed_at - interval '${age}' WHERE id IN ('${some.join("','")}')`,
+      `UPDATE containers SET removed_at = removed_at - interval '${age}' WHERE id IN ('${some.join("','")}')`,
     );
   });
 

@@ -11,9 +11,9 @@ export const PIECE = 1_000;
 export async function oldStatuses(manager: EntityManager, hours: number, count: number): Promise<readonly string[]> {
   const rows: { id: string }[] = await manager.query(
     `SELECT id FROM containers c
-      WHERE state = 'removed' AND status_kept AND changed_at < now() - $1 * interval '1 hour'
+      WHERE status_kept AND removed_at < now() - $1 * interval '1 hour'
         AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.sent_at IS NULL AND o.aggregate = 'status.container.' || c.id)
-      ORDER BY changed_at LIMIT $2`,
+      ORDER BY removed_at LIMIT $2`,
     [hours, count],
   );
   return rows.map(({ id }) => id);
@@ -31,9 +31,9 @@ export async function deleteRemovedContainers(manager: EntityManager, days: numb
   const rows: unknown[] = await manager.query(
     `WITH due AS (
        SELECT id FROM containers c
-        WHERE state = 'removed' AND NOT status_kept AND changed_at < now() - $1 * interval '1 day'
+        WHERE NOT status_kept AND removed_at < now() - $1 * interval '1 day'
           AND NOT EXISTS (SELECT 1 FROM rollout_members m WHERE m.container_id = c.id)
-        ORDER BY changed_at LIMIT ${PIECE} FOR UPDATE SKIP LOCKED),
+        ORDER BY removed_at LIMIT ${PIECE} FOR UPDATE SKIP LOCKED),
      history AS (DELETE FROM container_history h USING due WHERE h.container_id = due.id),
      changes AS (DELETE FROM container_changes x USING due WHERE x.container_id = due.id),
      gone AS (DELETE FROM containers c USING due WHERE c.id = due.id RETURNING c.id)

@@ -50,6 +50,11 @@ export class ContainersQuery extends PagedQuery {
   @IsIn(CONTAINER_STATES)
   state?: ContainerState;
 
+  /** The first digits of their ids. */
+  @IsOptional()
+  @Matches(/^[0-9a-f]{1,32}$/, { message: 'must be the first hexadecimal digits of an id' })
+  idPrefix?: string;
+
   @IsOptional()
   @IsBoolean()
   all?: boolean;
