@@ -228,7 +228,7 @@ async function nothingIsLeft({ findRunLeftovers, readMachineState }, before) {
   const look = () =>
     findRunLeftovers(runId, before, readMachineState([scratch, cache]), process.pid).filter(
       // The run's own: they go last.
-      (line) => line !== `mount ${disk}` && line !== `file ${cache}/lock` && !line.startsWith(`file ${cache}/debian-`),
+      (line) => line !== `mount ${disk}` && !new RegExp(`^file ${cache}/(?:lock|(?:debian|postgres)-.*)$`).test(line),
     );
   let left = look();
   for (const end = Date.now() + END_PATIENCE_MS; left.length > 0 && Date.now() < end; left = look())
