@@ -18,6 +18,9 @@ const BESIDE_MAIN = { 'host-agent': ['lease-guard', 'name-resolver'], distributo
 
 const OLD_PART_MS = 3_600_000;
 
+/** The bundler's collector runs less often: a fifth less computing for some hundred megabytes more. */
+process.env['GOGC'] ??= '400';
+
 /** A native module; it finds its binary beside its own files. */
 const KEPT_OUT = ['koffi'];
 
