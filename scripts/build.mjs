@@ -18,6 +18,9 @@ const BESIDE_MAIN = { 'host-agent': ['lease-guard', 'name-resolver'], distributo
 
 const OLD_PART_MS = 3_600_000;
 
+/** The bundler's collector runs less often: a fifth less computing for some hundred megabytes more. */
+process.env['GOGC'] ??= '400';
+
 /** A native module; it finds its binary beside its own files. */
 const KEPT_OUT = ['koffi'];
 
@@ -81,7 +84,8 @@ if (compiled.status !== 0) process.exit(compiled.status ?? 1);
 const applications = readdirSync(join(top, 'apps')).filter((name) =>
   asked.length === 0 ? existsSync(join(top, 'apps', name, 'package.json')) : asked.includes(`apps/${name}`),
 );
-await Promise.all(applications.map(bundle));
+// The bundler uses all processors for one of them; all of them at once would take 1.5 GB.
+for (const application of applications) await bundle(application);
 
 async function bundle(name) {
   const root = join(top, 'apps', name);

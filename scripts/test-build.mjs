@@ -9,5 +9,7 @@ const top = resolve(import.meta.dirname, '..');
 export default function build() {
   // For the check of another run that is on the machine at the same time: what bears no mark may be of these tests.
   process.env.PLINTH_TEST_RUN ??= randomBytes(8).toString('hex');
+  // `npm test` has built, and begins several runs of jest.
+  if (process.env.PLINTH_TEST_BUILT !== undefined) return;
   execFileSync(process.execPath, [resolve(top, 'scripts/build.mjs')], { stdio: 'inherit' });
 }

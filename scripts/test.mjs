@@ -2,14 +2,26 @@
 // before `npm ci`.
 import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const top = resolve(dirname(fileURLToPath(import.meta.url)), '..');
-/** More at once starve each other: end-to-end files start a whole system each, and compute all the time by now. */
-const WORKERS = Number(process.env['PLINTH_TEST_WORKERS'] ?? Math.max(2, availableParallelism()));
+/** One file more than there are processors: each waits for other programs nearly half of its time. */
+const WORKERS = Number(process.env['PLINTH_TEST_WORKERS'] ?? availableParallelism() + 1);
 /** A guard or a server ends a moment after the test that began it. */
 const END_PATIENCE_MS = 15_000;
 /** Most that the tests' files may take; their memory is taken as they are written. */
@@ -36,16 +48,23 @@ const keptCache = process.env['PLINTH_TEST_CACHE'] ?? join(tmpdir(), 'plinth-tes
 // Tests make hard links to what is in it, so it is on the same file system.
 const cache = isInMemory ? join(disk, 'cache') : keptCache;
 if (isInMemory) copyMissing(keptCache, cache);
-const environment = { ...process.env, PLINTH_TEST_RUN: runId, TMPDIR: scratch, PLINTH_TEST_CACHE: cache };
+const environment = {
+  ...process.env,
+  PLINTH_TEST_RUN: runId,
+  TMPDIR: scratch,
+  PLINTH_TEST_CACHE: cache,
+  // By the set-up: see scripts/test-build.mjs.
+  PLINTH_TEST_BUILT: '1',
+};
 
 const steps = [];
 let stopped = false;
-let child;
+const children = new Set();
 for (const signal of ['SIGINT', 'SIGTERM'])
   process.on(signal, () => {
     stopped = true;
-    // With its children: jest alone would leave the files that are running.
-    if (child?.pid && child.exitCode === null) process.kill(-child.pid, 'SIGTERM');
+    // With their children: jest alone would leave the files that are running.
+    for (const { pid } of children) if (pid) process.kill(-pid, 'SIGTERM');
   });
 
 /**
@@ -108,13 +127,19 @@ function mountTargets() {
     .map((line) => line.split(' ')[1] ?? '');
 }
 
-/** @param count what of it counts as cases; absent: it is one */
-async function step(name, argv, count) {
+/**
+ * @param count what of it counts as cases; absent: it is one
+ * @param isBeside another step runs meanwhile: what this one prints is shown when it ends
+ */
+async function step(name, argv, { count, isBeside = false } = {}) {
   if (stopped) return false;
   const begin = Date.now();
-  console.log(`\n=== ${name}`);
+  const log = isBeside ? join(results, `${name}.log`) : undefined;
+  const output = log === undefined ? 'inherit' : openSync(log, 'w');
+  if (!isBeside) console.log(`\n=== ${name}`);
   const [file, ...args] = argv;
-  child = spawn(file, args, { cwd: top, stdio: ['ignore', 'inherit', 'inherit'], env: environment, detached: true });
+  const child = spawn(file, args, { cwd: top, stdio: ['ignore', output, output], env: environment, detached: true });
+  children.add(child);
   const ok = await new Promise((done) => {
     child.once('error', (error) => {
       console.error(error.message);
@@ -122,33 +147,36 @@ async function step(name, argv, count) {
     });
     child.once('exit', (code) => done(code === 0));
   });
-  finish(name, ok, begin, count?.());
+  children.delete(child);
+  if (log !== undefined) {
+    closeSync(output);
+    console.log(`\n=== ${name}\n${readFileSync(log, 'utf8').trim()}`);
+  }
+  finish(name, ok, begin, count?.(), log);
   return ok;
 }
 
-function finish(name, ok, begin, cases) {
+function finish(name, ok, begin, cases, log) {
   const seconds = Math.round((Date.now() - begin) / 1000);
   const { passed, failed } = cases ?? { passed: ok ? 1 : 0, failed: ok ? 0 : 1 };
   // A failure that no case shows (a file that does not load) is one too.
-  steps.push({ name, seconds, passed, failed: ok ? failed : Math.max(1, failed) });
+  steps.push({ name, seconds, passed, failed: ok ? failed : Math.max(1, failed), log });
   console.log(`=== ${name}: ${ok ? 'passed' : 'FAILED'} (${seconds} s)`);
 }
 
 /** One run of jest; afterwards prints how long each file took. */
-function jest(name, projects, workers) {
+function jest(name, options, isBeside) {
   const output = join(results, `${name.replaceAll(' ', '-')}.json`);
   const argv = [
     process.execPath,
     '--experimental-vm-modules',
     '--no-warnings',
     'node_modules/jest/bin/jest.js',
-    '--selectProjects',
-    ...projects,
-    `--maxWorkers=${workers}`,
+    ...options,
     '--json',
     `--outputFile=${output}`,
   ];
-  return step(name, argv, () => {
+  const count = () => {
     if (!existsSync(output)) return { passed: 0, failed: 1 };
     const found = JSON.parse(readFileSync(output, 'utf8'));
     const files = found.testResults.map((file) => ({
@@ -157,8 +185,23 @@ function jest(name, projects, workers) {
     }));
     for (const { path, seconds } of files.filter(({ seconds }) => seconds >= 5).sort((a, b) => b.seconds - a.seconds))
       console.log(`${seconds.toFixed(0).padStart(5)} s  ${path}`);
+    if (!isBeside && process.env['PLINTH_TEST_RECORD'] !== undefined) recordSeconds(files);
     return { passed: found.numPassedTests, failed: found.numFailedTests + found.numRuntimeErrorTestSuites };
-  });
+  };
+  return step(name, argv, { count, isBeside });
+}
+
+/** For the order of the files in later runs: scripts/test-order.mjs. */
+function recordSeconds(files) {
+  const long = files.filter(({ seconds }) => seconds >= 5).sort((a, b) => b.seconds - a.seconds);
+  const record = Object.fromEntries(long.map(({ path, seconds }) => [path, Math.round(seconds)]));
+  writeFileSync(join(top, 'scripts/test-seconds.json'), `${JSON.stringify(record, undefined, 2)}\n`);
+}
+
+/** Pure code and the sources; the tests on real servers wait often enough to leave room for both. */
+async function checkAndUnits() {
+  await step('check', ['npm', 'run', '--silent', 'check'], { isBeside: true });
+  await jest('unit', ['--config=jest.unit.config.js', '--runInBand'], true);
 }
 
 /** Tests that are cut off do not end what they have begun: services, servers, containers, mounts. */
@@ -185,7 +228,7 @@ async function nothingIsLeft({ findRunLeftovers, readMachineState }, before) {
   const look = () =>
     findRunLeftovers(runId, before, readMachineState([scratch, cache]), process.pid).filter(
       // The run's own: they go last.
-      (line) => line !== `mount ${disk}` && line !== `file ${cache}/lock` && !line.startsWith(`file ${cache}/debian-`),
+      (line) => line !== `mount ${disk}` && !new RegExp(`^file ${cache}/(?:lock|(?:debian|postgres)-.*)$`).test(line),
     );
   let left = look();
   for (const end = Date.now() + END_PATIENCE_MS; left.length > 0 && Date.now() < end; left = look())
@@ -213,16 +256,18 @@ function removeScratch() {
 const lookout = `${top}/libs/testkit/dist/leftovers.js`;
 const ready = (await step('set-up', ['./plinth', 'setup', '--tests'])) && existsSync(lookout);
 if (ready) {
-  await step('check', ['npm', 'run', '--silent', 'check']);
   const leftovers = await import(lookout);
   const before = leftovers.readMachineState([]);
-  await jest('unit', ['unit'], availableParallelism());
-  await jest('integration and end to end', ['integration', 'e2e'], WORKERS);
+  const selected = ['--selectProjects', 'integration', 'e2e', `--maxWorkers=${WORKERS}`];
+  await Promise.all([checkAndUnits(), jest('integration and end to end', selected, false)]);
   if (stopped) await endWhatItBegan(leftovers);
   await nothingIsLeft(leftovers, before);
 } else removeScratch();
-rmSync(results, { recursive: true, force: true });
 
+// The rest of the run has been printed since.
+for (const { name, failed, log } of steps)
+  if (failed > 0 && log !== undefined) console.log(`\n=== ${name}: FAILED\n${readFileSync(log, 'utf8').trim()}`);
+rmSync(results, { recursive: true, force: true });
 console.log('');
 for (const { name, seconds, failed } of steps)
   console.log(`${failed === 0 ? 'passed' : 'FAILED'}  ${name} (${seconds} s)`);

@@ -125,7 +125,7 @@ describe('a version', () => {
     );
     expect(done).toContainEqual(expect.objectContaining({ image: 'tiny@v1', outcome: 'retired' }));
     for (
-      const end = Date.now() + 30_000;
+      const end = Date.now() + 120_000;
       Date.now() < end && (NODES.some((node) => existsSync(master(node, 'v1'))) || archives('v1').length > 0);
     )
       await new Promise((resolve) => setTimeout(resolve, 100));

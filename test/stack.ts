@@ -133,7 +133,7 @@ export class Stack {
 
   jetstream(): JetStreamClient {
     if (!this.connection) throw new Error('not up');
-    return this.connection.jetstream();
+    return this.connection.jetstream({ timeout: 60_000 });
   }
 
   /** For questions that are asked again and again: the tool is a process each time. */

@@ -1,8 +1,18 @@
 /**
  * A copy of the installation with single lines of compiled files changed, so that the product needs no switch for a
- * harness. Its programs load these files one by one, not the bundle that the build makes of them.
+ * harness. A program with a changed line that its bundle shows differently loads the compiled files one by one.
  */
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -46,7 +56,10 @@ export interface Installation {
   remove(): void;
 }
 
-const mainOf = (directory: string, app: string): string => join(directory, 'apps', app, 'dist', 'main.js');
+const distOf = (directory: string, app: string): string => join(directory, 'apps', app, 'dist');
+const mainOf = (directory: string, app: string): string => join(distOf(directory, app), 'main.js');
+/** The program's own `main.js`. */
+const BUNDLED = 'bundled-main.js';
 
 /** @throws Error when a file does not have the text that an edit replaces */
 export function copyInstallation(from: string, edits: readonly Edit[]): Installation {
@@ -69,14 +82,33 @@ export function copyInstallation(from: string, edits: readonly Edit[]): Installa
     if (!text.includes(find)) throw new Error(`${file} has no ${JSON.stringify(find)} any more`);
     writeFileSync(path, text.replace(find, replace));
   }
-  for (const app of APPS) {
-    writeFileSync(join(directory, 'apps', app, 'dist', 'chaos-clock.js'), CLOCK);
-    writeFileSync(mainOf(directory, app), `import './chaos-clock.js';\nimport '../build/main.js';\n`);
+  for (const app of [...APPS, 'cli']) {
+    const isBundled = edits.map((edit) => editBundle(distOf(directory, app), edit)).every(Boolean);
+    renameSync(mainOf(directory, app), join(distOf(directory, app), BUNDLED));
+    writeFileSync(join(distOf(directory, app), 'chaos-clock.js'), app === 'cli' ? '' : CLOCK);
+    const program = isBundled ? `./${BUNDLED}` : '../build/main.js';
+    writeFileSync(mainOf(directory, app), `import './chaos-clock.js';\nimport '${program}';\n`);
   }
-  writeFileSync(mainOf(directory, 'cli'), `import '../build/main.js';\n`);
   return {
     directory,
-    moveClock: (app, byMs) => writeFileSync(join(directory, 'apps', app, 'dist', 'clock-offset'), String(byMs)),
+    moveClock: (app, byMs) => writeFileSync(join(distOf(directory, app), 'clock-offset'), String(byMs)),
     remove: () => rmSync(directory, { recursive: true, force: true }),
   };
+}
+
+/** @returns whether the bundle is now as the edit wants it: changed, or without the file */
+function editBundle(dist: string, { file, find, replace }: Edit): boolean {
+  for (const name of readdirSync(dist).filter((entry) => entry.endsWith('.js'))) {
+    const path = join(dist, name);
+    const text = readFileSync(path, 'utf8');
+    // The bundler writes the path of each module above its code.
+    const begin = text.indexOf(`// ${file}\n`);
+    if (begin === -1) continue;
+    const length = text.slice(begin + 1).search(/^\/\/ (?:apps|libs|node_modules)\//m);
+    const end = length === -1 ? text.length : begin + 1 + length;
+    const module = text.slice(begin, end);
+    if (!module.includes(find)) return false;
+    writeFileSync(path, text.slice(0, begin) + module.replace(find, replace) + text.slice(end));
+  }
+  return true;
 }

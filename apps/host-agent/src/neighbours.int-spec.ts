@@ -102,7 +102,9 @@ async function publish(tenants: readonly number[], hosts: readonly string[] = [b
             running: true,
           })),
         };
-        await bench.connection.jetstream().publish(desiredNeighbours(host, tenant, shard), JSON.stringify(value));
+        await bench.connection
+          .jetstream({ timeout: 60_000 })
+          .publish(desiredNeighbours(host, tenant, shard), JSON.stringify(value));
       }
   }
 }

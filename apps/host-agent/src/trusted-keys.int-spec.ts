@@ -60,7 +60,7 @@ describe('an agent without a trusted key', () => {
     const { status, stderr } = spawnSync(process.execPath, [AGENT], {
       env: { ...bench.agentEnvironment('host-refused'), PLINTH_TRUSTED_KEYS: value() },
       encoding: 'utf8',
-      timeout: 30_000,
+      timeout: 120_000,
     });
     expect({ status, stderr }).toEqual({ status: 78, stderr: expect.stringContaining('PLINTH_TRUSTED_KEYS') });
   });

@@ -16,7 +16,7 @@ const status = (packages: readonly [string, string][]): string =>
       .join('\n'),
   );
 const ask = async <T>(subject: string, body: object): Promise<QueryReply<T>> =>
-  (await suite.connection.request(subject, JSON.stringify(body), { timeout: 10_000 })).json();
+  (await suite.connection.request(subject, JSON.stringify(body), { timeout: 60_000 })).json();
 async function answer<T>(subject: string, body: object): Promise<T> {
   const reply = await ask<T>(subject, body);
   if (!reply.ok) throw new Error(`${reply.reason}: ${reply.message}`);

@@ -38,7 +38,7 @@ describe('several builders', () => {
     const event = { subject: SUBJECTS.imageRequested, data: { recipe: suite.recipe(name) } };
     const first = await suite.publisher.publish({ ...event, id: 'the same event' });
     // After the bus's window for duplicates the same event is another message.
-    const jetstream = suite.connection.jetstream();
+    const jetstream = suite.connection.jetstream({ timeout: 60_000 });
     const stored = await (
       await suite.connection.jetstreamManager()
     ).streams.getMessage('PLINTH_EVENTS', { seq: first.sequence });

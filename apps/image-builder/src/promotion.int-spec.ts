@@ -42,13 +42,13 @@ describe('promotion and revocation', () => {
       reason: 'revoked',
     });
     expect(await suite.rejected(await promote(`${name}@v9`))).toMatchObject({ reason: 'image-not-found' });
-    const reply = await suite.connection.request(QUERIES.build, JSON.stringify({ image }), { timeout: 5_000 });
+    const reply = await suite.connection.request(QUERIES.build, JSON.stringify({ image }), { timeout: 60_000 });
     expect(reply.json()).toMatchObject({
       ok: true,
       data: { name, state: 'revoked', manifest: { timezone: 'UTC' }, tests: expect.any(Array) },
     });
     const unknown = await suite.connection.request(QUERIES.build, JSON.stringify({ image: `${name}@v9` }), {
-      timeout: 5_000,
+      timeout: 60_000,
     });
     expect(unknown.json()).toMatchObject({ ok: false, reason: 'image-not-found' });
   });

@@ -72,7 +72,7 @@ const named = (subject: string, prefix: string) =>
   facts.filter((fact) => fact.subject === subject && String(fact.data.name).startsWith(prefix));
 
 async function hosts(): Promise<readonly HostStatus[]> {
-  const reply = JSON.parse((await connection.request(QUERIES.hosts, '{}', { timeout: 5_000 })).string()) as {
+  const reply = JSON.parse((await connection.request(QUERIES.hosts, '{}', { timeout: 60_000 })).string()) as {
     data: { items: HostStatus[] };
   };
   return reply.data.items;
@@ -83,7 +83,7 @@ beforeAll(async () => {
   // They start together on an empty database, so they also race to make streams and tables.
   provisioners.push(...(await Promise.all(['provisioner-1', 'provisioner-2', 'provisioner-3'].map(startProvisioner))));
   connection = await connect({ servers: nats.url });
-  jetstream = connection.jetstream();
+  jetstream = connection.jetstream({ timeout: 60_000 });
   // Only the needed subjects: a subscription to all would also keep the inboxes of dead processes open.
   for (const subject of ['container.>', 'image.>', 'host.>', 'desired.host.*.container.*']) {
     connection.subscribe(subject, {

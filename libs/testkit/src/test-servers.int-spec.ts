@@ -46,3 +46,24 @@ it('recovers PostgreSQL after a kill, and leaves nothing', async () => {
   expect(isAlive(server.identity)).toBe(false);
   expect(existsSync(directory)).toBe(false);
 });
+
+it('gives each PostgreSQL data of its own, also on a copy of the same template', async () => {
+  const [one, other] = [await startPostgres(), await startPostgres()];
+  try {
+    const query = async (url: string, text: string): Promise<unknown[]> => {
+      const client = new pg.Client({ connectionString: url });
+      await client.connect();
+      try {
+        return (await client.query(text)).rows as unknown[];
+      } finally {
+        await client.end();
+      }
+    };
+    await query(one.url, 'CREATE TABLE mine AS SELECT 7 AS n');
+    expect(await query(other.url, "SELECT to_regclass('mine') AS found")).toEqual([{ found: null }]);
+    await expect(query(other.url.replace(/:[0-9a-f]+@/, ':wrong@'), 'SELECT 1')).rejects.toThrow('password');
+  } finally {
+    await other.stop();
+    await one.stop();
+  }
+});

@@ -1,15 +1,18 @@
 /** Real servers for tests: free ports, data in a scratch folder, ended with the test process however that ends. */
-import { chmodSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   endProcess,
   freePort,
+  makePostgresTemplate,
+  postgresVersion,
   type ProcessIdentity,
   removePostgresData,
   startNatsServer,
   startPostgresServer,
 } from '@plinth/local-servers';
 import { scratchDirectory } from './scratch-directory.js';
+import { madeOnce } from './test-cache.js';
 
 const GRACE_MS = 5_000;
 
@@ -78,6 +81,23 @@ export function startNats(includes: readonly string[] = []): Promise<TestServer>
 }
 
 /** A PostgreSQL server with the empty database `plinth`. */
-export function startPostgres(): Promise<TestServer> {
-  return testServer((directory, port) => startPostgresServer({ directory, port, life: 'bound' }), 'SIGINT');
+export async function startPostgres(): Promise<TestServer> {
+  const template = await postgresTemplate();
+  const launch: Launch = (directory, port) =>
+    startPostgresServer({ directory, port, life: 'bound', ...(template === undefined ? {} : { template }) });
+  return testServer(launch, 'SIGINT');
+}
+
+/** New data are a second of computing, and each file has a server of its own; undefined: each makes its own data. */
+async function postgresTemplate(): Promise<string | undefined> {
+  const directory = await madeOnce(`postgres-${postgresVersion()}`, async (finished) => {
+    const staging = mkdtempSync(`${finished}-new-`);
+    try {
+      await makePostgresTemplate(staging);
+      renameSync(staging, finished);
+    } finally {
+      rmSync(staging, { recursive: true, force: true });
+    }
+  });
+  return existsSync(join(directory, 'data')) ? directory : undefined;
 }

@@ -168,7 +168,7 @@ export class BuilderSuite {
     }, 'all events are handled');
   }
 
-  async until(holds: () => boolean | Promise<boolean>, what: string, seconds = 60): Promise<void> {
+  async until(holds: () => boolean | Promise<boolean>, what: string, seconds = PATIENCE_SECONDS): Promise<void> {
     for (const end = Date.now() + seconds * 1000; Date.now() < end; await delay(20)) if (await holds()) return;
     throw new Error(`not within ${seconds} s: ${what}`);
   }

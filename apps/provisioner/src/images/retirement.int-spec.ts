@@ -184,7 +184,7 @@ describe('a version', () => {
     suite.hosts.silent.add(host);
     await suite.until(() => suite.of(SUBJECTS.hostLost, { host })[0], 'the host is lost');
     await suite.ask(SUBJECTS.rolloutRevertRequested, { rolloutId });
-    await suite.fact(SUBJECTS.rolloutReverted, { rolloutId }, 60);
+    await suite.fact(SUBJECTS.rolloutReverted, { rolloutId });
     const [container] = await needing(`${name}@v2`);
     expect(container).toMatchObject({ image: `${name}@v1`, state: 'lost' });
     expect(await answerOf(await retire(`${name}@v2`), 'none@v1')).toMatchObject({ reason: 'in-use' });

@@ -107,7 +107,7 @@ async function insertRollout(id: string, state: string, because: string | null):
 
 /** The reason to wait that the planner stored, as soon as it has run. */
 async function reasonOf(id: string): Promise<string> {
-  for (const end = performance.now() + 20_000; performance.now() < end;) {
+  for (const end = performance.now() + 120_000; performance.now() < end;) {
     const rows: { wait: { reason: string } | null }[] = await source.query('SELECT wait FROM rollouts WHERE id = $1', [
       id,
     ]);

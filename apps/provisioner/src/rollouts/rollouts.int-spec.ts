@@ -42,15 +42,11 @@ async function start(
   return { requestId, id: String(fact['rolloutId']) };
 }
 
-async function ended(requestId: string, state: RolloutState, seconds = 30): Promise<RolloutDetails> {
-  return suite.until(
-    async () => {
-      const found = await rollout(requestId);
-      return found.endedAt !== null && found.state === state && found;
-    },
-    `the rollout is ${state}`,
-    seconds,
-  );
+async function ended(requestId: string, state: RolloutState): Promise<RolloutDetails> {
+  return suite.until(async () => {
+    const found = await rollout(requestId);
+    return found.endedAt !== null && found.state === state && found;
+  }, `the rollout is ${state}`);
 }
 
 describe('one container', () => {
@@ -161,7 +157,7 @@ describe('many containers', () => {
     await suite.until(() => suite.of(SUBJECTS.rolloutBatchStarted, { rolloutId: id }).length >= 2, 'the second batch');
     const victim = suite.provisioners[0];
     await victim?.end('SIGKILL');
-    const found = await ended(requestId, 'completed', 60);
+    const found = await ended(requestId, 'completed');
     await suite.startProvisioner('provisioner-1');
     expect(found.counts).toMatchObject({ total: 30, updated: 30 });
     expect(suite.hosts.mostOnTrial).toBeLessThanOrEqual(2);

@@ -46,7 +46,7 @@ export class ProvisionerSuite {
   ): Promise<ProvisionerSuite> {
     const [nats, postgres] = await Promise.all([startNats(), startPostgres()]);
     const connection = await connect({ servers: nats.url });
-    const jetstream = connection.jetstream();
+    const jetstream = connection.jetstream({ timeout: 60_000 });
     const suite = new ProvisionerSuite(
       nats,
       postgres,
@@ -146,7 +146,7 @@ export class ProvisionerSuite {
       try {
         return (await this.connection.request(subject, JSON.stringify(body), { timeout: 5_000 })).json<QueryReply<T>>();
       } catch (error) {
-        if (attempts === 5) throw error;
+        if (attempts === 12) throw error;
       }
     }
   }

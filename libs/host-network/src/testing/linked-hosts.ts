@@ -166,10 +166,10 @@ export async function linkHosts(
   return { hosts, link };
 }
 
-/** @throws Error when it does not arrive within a few seconds */
+/** @throws Error when it does not arrive within a minute */
 export async function receives({ received }: TestContainer, text: string): Promise<void> {
   for (
-    const end = performance.now() + 5_000;
+    const end = performance.now() + 60_000;
     !received.includes(text);
     await new Promise((done) => setTimeout(done, 5))
   )
