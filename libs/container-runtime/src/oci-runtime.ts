@@ -11,6 +11,7 @@ import { ContainerCheck, endInterruptedCommands } from './run/container-check.js
 import { execInContainer, type ExecOptions, type ExecResult } from './run/container-exec.js';
 import type { ContainerSpec } from './spec/container-spec.js';
 import { letGo } from './kernel/exec-fifo.js';
+import { heldLimits, type LimitPolicy, missingLimits, unheldLimits } from './kernel/held-limits.js';
 import { giveInitItsCgroup, initAnnotations } from './kernel/init-cgroup.js';
 import { firstProcess } from './kernel/runtime-state.js';
 import { ExitWatch } from './run/exit-watch.js';
@@ -36,7 +37,7 @@ import {
   type RuntimePaths,
 } from './run/runtime-paths.js';
 import { CGROUP_MOUNT, isSystemContainer } from './spec/system-container.js';
-import { scriptTimeout, startFailure, type StartFailure } from './spec/start-failure.js';
+import { limitNotHeld, scriptTimeout, startFailure, type StartFailure } from './spec/start-failure.js';
 import type { StartOptions, StartResult } from './spec/start-result.js';
 
 export interface OciRuntimeOptions {
@@ -50,6 +51,8 @@ export interface OciRuntimeOptions {
   readonly hookDeadlineSeconds?: number;
   /** Bytes of log per container, after which conmon begins a new log. */
   readonly logLimitBytes?: number;
+  /** Absent: `required`. */
+  readonly limits?: LimitPolicy;
 }
 
 /** A container could not be removed: a process of it does not die (uninterruptible sleep), or a cgroup stays busy. */
@@ -82,6 +85,8 @@ export class OciRuntime {
   readonly binary: RuntimeBinary;
   readonly paths: RuntimePaths;
   readonly instance: string;
+  /** What the cgroups of this machine can't hold containers to. */
+  readonly missingLimits = missingLimits();
   readonly #options: OciRuntimeOptions;
   readonly #hookDeadlineSeconds: number;
   readonly #conmon: string;
@@ -317,16 +322,22 @@ export class OciRuntime {
   /** Writes the bundle and makes the views. */
   #prepare(spec: ContainerSpec): PreparedUsers | StartFailure {
     const bundle = `${this.paths.bundles}/${spec.id}`;
+    const [unheld] = unheldLimits(spec.limits, this.missingLimits);
+    if (unheld !== undefined && this.#options.limits !== 'preferred') return limitNotHeld(unheld);
     makeBundle(bundle);
     const users = this.#users.prepare(spec);
     if (!users.ok) return users;
-    const config = buildOciConfig(users.spec, {
-      instance: this.instance,
-      layerRoot: users.layerRoot,
-      firstId: users.firstId,
-      jail: users.jail,
-      hookDeadlineSeconds: this.#hookDeadlineSeconds,
-    });
+    const limits = heldLimits(spec.limits, this.missingLimits);
+    const config = buildOciConfig(
+      { ...users.spec, limits },
+      {
+        instance: this.instance,
+        layerRoot: users.layerRoot,
+        firstId: users.firstId,
+        jail: users.jail,
+        hookDeadlineSeconds: this.#hookDeadlineSeconds,
+      },
+    );
     const annotations = {
       ...this.#filter.annotations(),
       ...(isSystemContainer(spec) && initAnnotations(CGROUP_MOUNT)),

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   changeCgroupLimits,
+  heldLimits,
   type ContainerSpec,
   type DirectoryWatch,
   type Disk,
@@ -11,6 +12,7 @@ import {
   type ResourceLimits,
   type StartFailureReason,
   type UnchangedLimit,
+  unheldLimits,
   watchDirectory,
 } from '@plinth/container-runtime';
 import {
@@ -63,6 +65,7 @@ const REASONS: Readonly<Record<StartFailureReason, ContainerFailureReason>> = {
   'mount-script-timeout': 'mount-script-timeout',
   'mount-failed': 'runtime-error',
   'cgroup-failed': 'runtime-error',
+  'limit-not-held': 'runtime-error',
   'no-space': 'no-space',
   deadline: 'start-timeout',
   'runtime-failed': 'runtime-error',
@@ -160,7 +163,19 @@ export class OciContainers {
 
   /** Of a container that runs. @returns what could not be changed */
   changeLimits(id: string, limits: ResourceLimits, disks: readonly Disk[]): UnchangedLimit[] {
-    return changeCgroupLimits(this.runtime.cgroupOf(id), limits, disks);
+    const { missingLimits } = this.runtime;
+    return [
+      ...changeCgroupLimits(this.runtime.cgroupOf(id), heldLimits(limits, missingLimits), disks),
+      ...unheldLimits(limits, missingLimits).map(({ limit, message }) => ({
+        limit,
+        message: `this host can not hold it: ${message}`,
+      })),
+    ];
+  }
+
+  /** Whether this machine's cgroups have what the limit is held by. */
+  holds(limit: UnchangedLimit['limit']): boolean {
+    return this.runtime.missingLimits.every((missing) => missing.limit !== limit);
   }
 
   /** That a process of the present run may have; undefined: not limited. */
