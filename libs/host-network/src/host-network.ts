@@ -17,6 +17,7 @@ import {
   networkNames,
 } from './container-network.js';
 import { limitBothEnds, mendHostEnds, sameBandwidth } from './link-rates.js';
+import { networkOfProcess } from './network-namespace.js';
 import { enableForwarding } from './kernel-settings.js';
 import { listeningSockets, portInUse } from './listening-ports.js';
 import { isRefusal } from './refusal.js';
@@ -50,10 +51,16 @@ export interface HostNetworkOptions {
   readonly remote?: TunnelOptions | undefined;
 }
 
-/** A container that runs, or is about to. */
+/** A container that runs. */
 export interface RunningNetwork extends ContainerNetwork {
   /** Of a process in its network. */
   readonly pid: number;
+}
+
+/** A container that is about to run. */
+export interface StartingNetwork extends ContainerNetwork {
+  /** Path of its network namespace. */
+  readonly namespace: string;
 }
 
 export type Attached =
@@ -143,7 +150,7 @@ export class HostNetwork {
       for (const container of this.attached.all()) setUpHostEnd(this.route, container);
       for (const { containerId, pid, bandwidth } of running) {
         const link = this.attached.get(containerId);
-        if (link && bandwidth) limitBothEnds(this.route, link, pid);
+        if (link && bandwidth) limitBothEnds(this.route, link, networkOfProcess(pid));
       }
     } else if (lost.length === 0) this.clear();
     // What an agent with another setting has left.
@@ -164,7 +171,8 @@ export class HostNetwork {
   }
 
   /** Gives a container its interface, after its rules. Also when it has one: then a new one, for a new run. */
-  attach({ pid, ...container }: RunningNetwork): Attached {
+  attach(starting: StartingNetwork | RunningNetwork): Attached {
+    const { namespace, ...container } = 'pid' in starting ? placed(starting) : starting;
     this.detach(container.containerId);
     this.number += 1;
     const attached = { ...container, interface: interfaceName(this.names, this.number) };
@@ -178,8 +186,8 @@ export class HostNetwork {
       }
       this.changeTable({ add: this.attached.set(attached), remove: [] });
       this.tracked.forgetEarlier(attached, attached.ports);
-      makeContainerLink(this.route, attached, pid, this.remote?.mtu);
-      if (attached.bandwidth) this.limit(attached, pid);
+      makeContainerLink(this.route, attached, namespace, this.remote?.mtu);
+      if (attached.bandwidth) this.limit(attached, namespace);
       return { ok: true };
     } catch (error) {
       this.detach(container.containerId);
@@ -201,7 +209,7 @@ export class HostNetwork {
       this.tracked.forgetPorts(changed, portsOnlyIn(known, changed));
       this.tracked.forgetEarlier(changed, portsOnlyIn(changed, known));
       // Its own end may not have been changed by an attempt before this one.
-      limitBothEnds(this.route, changed, pid);
+      limitBothEnds(this.route, changed, networkOfProcess(pid));
       return { ok: true };
     } catch (error) {
       if (!isRefusal(error)) throw error;
@@ -354,9 +362,9 @@ export class HostNetwork {
   }
 
   /** It is not let go without its limits. */
-  private limit(link: AttachedNetwork, pid: number): void {
+  private limit(link: AttachedNetwork, namespace: string): void {
     try {
-      limitBothEnds(this.route, link, pid);
+      limitBothEnds(this.route, link, namespace);
     } catch (error) {
       removeLink(this.route, link.interface);
       throw error;
@@ -456,6 +464,10 @@ export class HostNetwork {
       if (!(error instanceof NetlinkError && error.code === 'EADDRNOTAVAIL')) throw error;
     }
   }
+}
+
+function placed({ pid, ...container }: RunningNetwork): StartingNetwork {
+  return { ...container, namespace: networkOfProcess(pid) };
 }
 
 function rulesFor({ mode, port }: TunnelOptions): RemoteRules {

@@ -27,6 +27,7 @@ import type { StartFailure } from '../domain/planner.js';
 import { firstProcessNotices, signalNumber } from '../domain/stop-signal.js';
 import { hasCode } from '@plinth/host-os';
 import type { HostClock } from './host-clock.js';
+import type { Attachment } from './networks.js';
 
 export interface Started {
   readonly pid: number;
@@ -101,14 +102,14 @@ export class OciContainers {
     this.runtime.expectStart();
   }
 
-  /** @param beforeLetGo what must be there before the first process is let go; called with its pid */
   async start(
     spec: ContainerSpec,
-    beforeLetGo: (pid: number) => Promise<StartFailure | undefined> = () => Promise.resolve(undefined),
+    { inNetwork, onCreated }: Attachment = {},
   ): Promise<{ readonly ok: true; readonly value: Started } | { readonly ok: false; readonly failure: StartFailure }> {
     let refused: StartFailure | undefined;
     const result = await this.runtime.start(spec, {
-      onCreated: async (pid) => (refused = await beforeLetGo(pid))?.message,
+      ...(inNetwork && { inNetwork: async (namespace) => (refused = await inNetwork(namespace))?.message }),
+      ...(onCreated && { onCreated: async (pid) => (refused = await onCreated(pid))?.message }),
     });
     if (!result.ok) {
       if (result.reason === 'refused' && refused) return { ok: false, failure: refused };
