@@ -86,6 +86,8 @@ export class HostNetwork {
   /** The kernel refused what containers of other hosts need, at the last attempt. */
   private isRemoteRefused = false;
   private readonly tracked = new TrackedConnections();
+  /** Failures between two checks. */
+  private readonly unreported: string[] = [];
 
   private constructor(
     private readonly instance: string,
@@ -173,7 +175,7 @@ export class HostNetwork {
   /** Gives a container its interface, after its rules. Also when it has one: then a new one, for a new run. */
   attach(starting: StartingNetwork | RunningNetwork): Attached {
     const { namespace, ...container } = 'pid' in starting ? placed(starting) : starting;
-    this.detach(container.containerId);
+    this.removeRules(container.containerId);
     this.number += 1;
     const attached = { ...container, interface: interfaceName(this.names, this.number) };
     const taken = this.takenBy(attached);
@@ -190,7 +192,7 @@ export class HostNetwork {
       if (attached.bandwidth) this.limit(attached, namespace);
       return { ok: true };
     } catch (error) {
-      this.detach(container.containerId);
+      this.removeRules(container.containerId);
       if (!isRefusal(error)) throw error;
       return { ok: false, reason: 'network-failed', message: error.message };
     }
@@ -218,14 +220,26 @@ export class HostNetwork {
   }
 
   /**
-   * Its interface ends with its network namespace, and its routes with that. Its tracked connections end here.
+   * Its interface ends with its network namespace, and its routes with that. Its rules end at once, and its tracked
+   * connections before this resolves: then another may have its address.
    * @param was where an agent before this one may have attached it
    */
-  detach(containerId: string, was?: Pick<ContainerNetwork, 'ipv4' | 'ipv6'>): void {
-    const known = this.attached.get(containerId) ?? was;
+  async detach(containerId: string, was?: Pick<ContainerNetwork, 'ipv4' | 'ipv6'>): Promise<void> {
+    const known = this.removeRules(containerId) ?? was;
+    if (known) await this.tracked.forget(known);
+  }
+
+  private detachLater(containerId: string): void {
+    this.detach(containerId).catch((error: unknown) => {
+      this.unreported.push(`connections of container ${containerId} may not have ended: ${String(error)}`);
+    });
+  }
+
+  private removeRules(containerId: string): AttachedNetwork | undefined {
+    const known = this.attached.get(containerId);
     const remove = this.attached.delete(containerId);
     if (this.table.isWritten) this.changeTable({ add: [], remove });
-    if (known) this.tracked.forget(known);
+    return known;
   }
 
   /**
@@ -257,9 +271,9 @@ export class HostNetwork {
     pidOf: (containerId: string) => number | undefined,
     nowMs: number,
   ): Repairs {
-    const refused: string[] = [];
+    const refused = this.unreported.splice(0);
     const wanted = new Map(running.map((container) => [container.containerId, container]));
-    for (const { containerId } of this.attached.all()) if (!wanted.has(containerId)) this.detach(containerId);
+    for (const { containerId } of this.attached.all()) if (!wanted.has(containerId)) this.detachLater(containerId);
     const lost: RunningNetwork[] = [];
     const isLost = (container: ContainerNetwork): void => {
       const pid = pidOf(container.containerId);

@@ -123,7 +123,7 @@ export class ContainerNetworks implements Networks {
   async detach(config: ContainerConfig): Promise<void> {
     const { containerId } = config;
     this.names.remove(containerId);
-    this.network?.detach(containerId, networkOf(config));
+    await this.network?.detach(containerId, networkOf(config));
   }
 
   /** The containers that run when the agent starts. */
