@@ -117,7 +117,7 @@ async function measureAttaching(network: HostNetwork, known: number): Promise<vo
       if (!result.ok) throw new Error(result.message);
     });
     const made = timed(() => attachByPrograms(number + 1, theirs.pid ?? 0));
-    const detach = timed(() => network.detach(one.containerId));
+    const detach = timed(() => void network.detach(one.containerId));
     const removed = timed(() => nft(elements('delete', number + 1, number + 2)));
     await Promise.all([end(ours), end(theirs)]);
     if (round < WARM_UP) continue;

@@ -1,6 +1,7 @@
 /** The host agent's environment. */
 import { availableParallelism, totalmem } from 'node:os';
 import { CNI_DIRECTORIES } from '@plinth/cni';
+import { LIMIT_POLICIES, type LimitPolicy } from '@plinth/container-runtime';
 import { IsHostAddress, NAME_PATTERN, parseNetwork } from '@plinth/contracts';
 import { TRUSTED_KEYS_WANTED } from '@plinth/image-trust';
 import { DOMAIN_PATTERN } from '@plinth/names';
@@ -88,6 +89,13 @@ export class HostAgentConfig extends ServiceConfig {
    */
   @IsIn(USER_POLICIES)
   PLINTH_USER_NAMESPACES: UserPolicy = 'required';
+
+  /**
+   * Whether containers run without a limit of memory, processors or processes that this machine's cgroups can't hold.
+   * `required`: the agent does not start there. `preferred`: they do.
+   */
+  @IsIn(LIMIT_POLICIES)
+  PLINTH_CONTAINER_LIMITS: LimitPolicy = 'required';
 
   /** Whether a request may ask for the host's users. */
   @IsBoolean()

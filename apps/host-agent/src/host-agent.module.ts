@@ -202,7 +202,12 @@ async function openHost(config: HostAgentConfig, logger: Logger, programs: Progr
   const lock = lockOrExit(config.PLINTH_HOST_DIR);
   const state = await openStateDirectory(config.PLINTH_HOST_DIR, config.PLINTH_HOST);
   // conmon also limits a log, for a flood between two rotations; what it drops is lost.
-  const runtime = new OciRuntime({ stateDirectory: state.runtime, logLimitBytes: 4 * config.PLINTH_LOG_MAX_BYTES });
+  const runtime = new OciRuntime({
+    stateDirectory: state.runtime,
+    logLimitBytes: 4 * config.PLINTH_LOG_MAX_BYTES,
+    limits: config.PLINTH_CONTAINER_LIMITS,
+  });
+  checkLimits(runtime, config, logger);
   logger.info(
     { runtime: runtime.binary.name, path: runtime.binary.path, reason: runtime.binary.reason },
     'container runtime chosen',
@@ -261,6 +266,23 @@ async function openHost(config: HostAgentConfig, logger: Logger, programs: Progr
     stateRoot: state.root,
     release: () => lock.release(),
   };
+}
+
+/** @throws ConfigError when containers must be held to limits that this machine can't hold */
+function checkLimits(
+  { missingLimits }: OciRuntime,
+  { PLINTH_CONTAINER_LIMITS: policy }: HostAgentConfig,
+  logger: Logger,
+): void {
+  if (missingLimits.length > 0 && policy === 'required')
+    throw new ConfigError([
+      ...missingLimits.map(
+        ({ limit, message }) => `containers can't be held to their limit of ${limit}, which is required: ${message}`,
+      ),
+      'set PLINTH_CONTAINER_LIMITS=preferred to run containers without it',
+    ]);
+  for (const { limit, message } of missingLimits)
+    logger.warn({ limit, problem: message }, 'containers run without a limit that this machine can not hold');
 }
 
 /** @throws ConfigError when containers must have users of their own, and can't */

@@ -1,9 +1,13 @@
 /** Whose ids the users of containers have, by the agent's policy. */
 import { execFileSync } from 'node:child_process';
-import { chownSync, mkdtempSync, readFileSync, statSync, symlinkSync } from 'node:fs';
+import { chownSync, existsSync, mkdtempSync, readFileSync, statSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { AgentBench } from './testing/agent-bench.js';
+import { agentStats, type ContainerStats, type QueryReply } from '@plinth/contracts';
+import { hasCode } from '@plinth/host-os';
+import { ErrorCode } from 'nats';
+import { AgentBench, leftovers } from './testing/agent-bench.js';
 import { contentOf } from './testing/signed-image.js';
 
 let bench: AgentBench;
@@ -103,5 +107,71 @@ describe('the users of a container', () => {
     if (process.env['PLINTH_TEST_LOG'] === undefined)
       expect(readFileSync(log, 'utf8')).toMatch(/PLINTH_USER_NAMESPACES is required, but runc.*install crun/);
     bench.settings = {};
+  });
+});
+
+/** As soon as an agent answers. */
+async function statsOf(id: string): Promise<ContainerStats | undefined> {
+  for (;;) {
+    try {
+      const answer = await bench.connection.request(agentStats(bench.host), '{}', { timeout: 60_000 });
+      const reply = answer.json<QueryReply<ContainerStats[]>>();
+      if (!reply.ok) throw new Error(reply.message);
+      return reply.data.find(({ containerId }) => containerId === id);
+    } catch (error) {
+      if (!hasCode(error, ErrorCode.NoResponders)) throw error;
+      await delay(50);
+    }
+  }
+}
+
+describe('on a host with cgroups of version 2 alone', () => {
+  /** Its controllers are on version 1 here, so that no limit can be held. */
+  const VIEW = ['unshare', '--mount', '--propagation', 'slave', 'sh', '-c'];
+  const MOUNT = 'mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$@"';
+  const isUnified = existsSync('/sys/fs/cgroup/cgroup.controllers');
+
+  beforeAll(() => {
+    if (!isUnified) bench.view = [...VIEW, MOUNT, 'view'];
+  });
+  afterAll(() => {
+    bench.view = [];
+    bench.settings = {};
+  });
+
+  it('limits are required, or preferred, where they can not be held', async () => {
+    if (isUnified) return;
+    bench.settings = {};
+    const agent = bench.startAgent();
+    expect(await new Promise((resolve) => agent.once('exit', resolve))).toBe(78);
+    if (process.env['PLINTH_TEST_LOG'] === undefined)
+      expect(readFileSync(join(bench.directory, 'agent.log'), 'utf8')).toMatch(/limit of memory, which is required/);
+    expect(await runWith({ PLINTH_CONTAINER_LIMITS: 'preferred' })).toMatchObject({ users: 'own' });
+  });
+
+  it('containers run, are changed, answer queries, outlive their agent that is killed, and leave no cgroup', async () => {
+    bench.settings = { PLINTH_CONTAINER_LIMITS: 'preferred' };
+    let agent = bench.startAgent();
+    const config = bench.config({ command: ['/bin/sh', '-c', 'sleep infinity & wait'] });
+    const { containerId } = config;
+    await bench.publishConfig(config);
+    const first = await bench.report(containerId, 'started');
+    expect(await statsOf(containerId)).toMatchObject({ pid: first.pid, processes: 2 });
+
+    const limits = { ...(config['limits'] as object), memoryBytes: 96 * 1024 ** 2 };
+    await bench.publishConfig({ ...config, generation: 2, limits });
+    const changed = await bench.report(containerId, 'started', { after: first.sequence });
+    const pending = isUnified
+      ? undefined
+      : { part: 'memory', message: expect.stringMatching(/this host can not hold it/) };
+    expect(changed.pending?.[0]).toEqual(pending);
+
+    await bench.stopAgent(agent, 'SIGKILL');
+    agent = bench.startAgent();
+    expect(await statsOf(containerId)).toMatchObject({ pid: first.pid, processes: 2 });
+    await bench.publishConfig({ ...config, limits, generation: 3, desired: 'removed' });
+    await bench.report(containerId, 'removed');
+    await bench.stopAgent(agent);
+    expect(leftovers(bench, [containerId])).toEqual([]);
   });
 });

@@ -82,8 +82,16 @@ const MACHINE = [
   },
   {
     provide: Sandbox,
-    inject: [WorkDirectories],
-    useFactory: (directories: WorkDirectories) => Sandbox.open(directories.sandbox),
+    inject: [WorkDirectories, LOGGER],
+    useFactory: (directories: WorkDirectories, logger: Logger) => {
+      const sandbox = Sandbox.open(directories.sandbox);
+      for (const { limit, message } of sandbox.missing)
+        logger.warn(
+          { limit, problem: message },
+          'commands of recipes run without a limit that this machine can not hold',
+        );
+      return sandbox;
+    },
   },
   {
     provide: ImageBooter,

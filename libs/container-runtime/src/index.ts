@@ -9,7 +9,18 @@ export * from './kernel/process-table.js';
 export * from './kernel/cgroups.js';
 export * from './kernel/limit-events.js';
 export * from './kernel/cgroup-limits.js';
-export { type Disk, diskOf, ioControls } from './kernel/io-controls.js';
+export { cgroupLayout, cgroupVersion } from './kernel/cgroup-tree.js';
+export {
+  heldLimits,
+  type HeldLimit,
+  unheldLimits,
+  LIMIT_POLICIES,
+  type LimitPolicy,
+  type MissingLimit,
+  missingLimits,
+} from './kernel/held-limits.js';
+export { diskOf, ioControls } from './kernel/io-controls.js';
+export type { ChangedLimit, CpuThrottling, Disk, LimitEvents } from './kernel/limit-files.js';
 export * from './kernel/directory-watch.js';
 export * from './run/runtime-binary.js';
 export { instanceName } from './run/runtime-paths.js';

@@ -10,7 +10,15 @@ import { createWithConmon, logFile } from './run/conmon.js';
 import { ContainerCheck, endInterruptedCommands } from './run/container-check.js';
 import { execInContainer, type ExecOptions, type ExecResult } from './run/container-exec.js';
 import type { ContainerSpec } from './spec/container-spec.js';
+import {
+  closeNamespaces,
+  openNamespaces,
+  type OwnNamespaces,
+  pathOfDescriptor,
+  pathsOfNamespaces,
+} from './kernel/user-namespace.js';
 import { letGo } from './kernel/exec-fifo.js';
+import { heldLimits, type LimitPolicy, missingLimits, unheldLimits } from './kernel/held-limits.js';
 import { giveInitItsCgroup, initAnnotations } from './kernel/init-cgroup.js';
 import { firstProcess } from './kernel/runtime-state.js';
 import { ExitWatch } from './run/exit-watch.js';
@@ -22,7 +30,7 @@ import {
   type ExitStatus,
   type ObservedContainer,
 } from './run/observed-container.js';
-import { buildOciConfig, cgroupPath } from './spec/oci-config.js';
+import { buildOciConfig, cgroupPath, RANGE_SIZE } from './spec/oci-config.js';
 import { MOUNT_SCRIPT_DEADLINE_SECONDS } from './spec/script-jail.js';
 import { findProcesses, isRunning, processArguments, processStartTime, sendSignal } from './kernel/process-table.js';
 import { OwnUsers, type PreparedUsers } from './run/own-users.js';
@@ -36,7 +44,7 @@ import {
   type RuntimePaths,
 } from './run/runtime-paths.js';
 import { CGROUP_MOUNT, isSystemContainer } from './spec/system-container.js';
-import { scriptTimeout, startFailure, type StartFailure } from './spec/start-failure.js';
+import { limitNotHeld, scriptTimeout, startFailure, type StartFailure } from './spec/start-failure.js';
 import type { StartOptions, StartResult } from './spec/start-result.js';
 
 export interface OciRuntimeOptions {
@@ -50,6 +58,8 @@ export interface OciRuntimeOptions {
   readonly hookDeadlineSeconds?: number;
   /** Bytes of log per container, after which conmon begins a new log. */
   readonly logLimitBytes?: number;
+  /** Absent: `required`. */
+  readonly limits?: LimitPolicy;
 }
 
 /** A container could not be removed: a process of it does not die (uninterruptible sleep), or a cgroup stays busy. */
@@ -82,6 +92,8 @@ export class OciRuntime {
   readonly binary: RuntimeBinary;
   readonly paths: RuntimePaths;
   readonly instance: string;
+  /** What the cgroups of this machine can't hold containers to. */
+  readonly missingLimits = missingLimits();
   readonly #options: OciRuntimeOptions;
   readonly #hookDeadlineSeconds: number;
   readonly #conmon: string;
@@ -121,7 +133,7 @@ export class OciRuntime {
    * Starts a container and returns when its first process has been let go. A failed start leaves nothing behind.
    * Throws only for what is not the container's fault, e.g. a state directory that cannot be written.
    */
-  async start(spec: ContainerSpec, { onCreated }: StartOptions = {}): Promise<StartResult> {
+  async start(spec: ContainerSpec, { inNetwork, onCreated }: StartOptions = {}): Promise<StartResult> {
     const began = performance.now();
     this.expectStart();
     if (observeContainer(this.paths, this.cgroupOf(spec.id), spec.id) !== undefined) {
@@ -134,14 +146,17 @@ export class OciRuntime {
     const ofScript = spec.mountScript.custom
       ? AbortSignal.timeout(this.#hookDeadlineSeconds * 1000 + SCRIPT_END_MS)
       : undefined;
+    let namespaces: OwnNamespaces | undefined;
     try {
-      const ready = this.#prepare(spec);
+      const users = this.#prepare(spec);
+      if (users.ok && inNetwork) namespaces = openNamespaces(users.firstId, RANGE_SIZE);
+      const ready = users.ok ? this.#write(spec, users, namespaces) : users;
       if (!ready.ok) {
         await this.delete(spec.id);
         return ready;
       }
       const prepared = performance.now();
-      const answer = await createWithConmon({
+      const creation = createWithConmon({
         conmon: this.#conmon,
         binary: this.binary,
         paths: this.paths,
@@ -149,17 +164,21 @@ export class OciRuntime {
         bundle: ready.bundle,
         logLimitBytes: this.#options.logLimitBytes ?? LOG_LIMIT_BYTES,
         signal: ofScript ? AbortSignal.any([deadline, ofScript]) : deadline,
-      }).finally(() => this.#users.removeViews(spec.id));
+      });
+      const attached = namespaces && inNetwork?.(pathOfDescriptor(namespaces.network));
+      const [answer, noNetwork] = await Promise.all([creation, attached]);
       created = performance.now();
       if (answer.ok && isSystemContainer(spec) && ready.firstId !== undefined)
         giveInitItsCgroup(this.cgroupOf(spec.id), ready.firstId);
       if (answer.ok) limitShare(this.cgroupOf(spec.id), spec.limits);
-      const refusal = answer.ok ? await onCreated?.(answer.pid) : undefined;
+      const refusal = answer.ok ? (noNetwork ?? (await onCreated?.(answer.pid))) : undefined;
       if (refusal !== undefined) {
         await this.delete(spec.id);
         return { ...startFailure(''), reason: 'refused', message: refusal };
       }
       const failure = answer.ok ? await this.#letGo(spec.id, deadline) : answer.stderr;
+      // Not before: the kernel waits while it removes a mount.
+      this.#users.removeViews(spec.id);
       const pidStartTime = answer.ok ? firstProcess(this.paths.runtimeRoot, spec.id)?.startTime : undefined;
       if (!answer.ok || failure !== undefined || pidStartTime === undefined) {
         await this.delete(spec.id);
@@ -176,6 +195,8 @@ export class OciRuntime {
       if (ofScript?.aborted && !created) return scriptTimeout(this.#hookDeadlineSeconds);
       if (!deadline.aborted) throw error;
       return { ...startFailure(''), reason: 'deadline', message: `not started within ${deadlineMs} ms` };
+    } finally {
+      if (namespaces) closeNamespaces(namespaces);
     }
   }
 
@@ -255,6 +276,7 @@ export class OciRuntime {
     if (this.#mayHaveStarters(id)) await this.#killStarters(id);
     await this.kill(id);
     await this.#awaitConmon(id);
+    this.#users.removeViews(id);
     // Not the runtime's own delete: with every process gone its mounts are gone too, and one program less is started
     // between a stop and a start.
     for (let rounds = 0; !(await removeCgroups(this.cgroupOf(id), CGROUP_ROUND_MS)); rounds += 1) {
@@ -314,25 +336,36 @@ export class OciRuntime {
     return logFile(this.paths, id);
   }
 
-  /** Writes the bundle and makes the views. */
   #prepare(spec: ContainerSpec): PreparedUsers | StartFailure {
-    const bundle = `${this.paths.bundles}/${spec.id}`;
-    makeBundle(bundle);
-    const users = this.#users.prepare(spec);
-    if (!users.ok) return users;
-    const config = buildOciConfig(users.spec, {
-      instance: this.instance,
-      layerRoot: users.layerRoot,
-      firstId: users.firstId,
-      jail: users.jail,
-      hookDeadlineSeconds: this.#hookDeadlineSeconds,
-    });
+    const [unheld] = unheldLimits(spec.limits, this.missingLimits);
+    if (unheld !== undefined && this.#options.limits !== 'preferred') return limitNotHeld(unheld);
+    makeBundle(`${this.paths.bundles}/${spec.id}`);
+    return this.#users.prepare(spec);
+  }
+
+  /** Writes the bundle and makes the views. */
+  #write(spec: ContainerSpec, users: PreparedUsers, namespaces?: OwnNamespaces): PreparedUsers | StartFailure {
+    const limits = heldLimits(spec.limits, this.missingLimits);
+    const config = buildOciConfig(
+      { ...users.spec, limits },
+      {
+        instance: this.instance,
+        layerRoot: users.layerRoot,
+        firstId: users.firstId,
+        jail: users.jail,
+        ...(namespaces && { namespaces: pathsOfNamespaces(namespaces) }),
+        hookDeadlineSeconds: this.#hookDeadlineSeconds,
+      },
+    );
     const annotations = {
       ...this.#filter.annotations(),
       ...(isSystemContainer(spec) && initAnnotations(CGROUP_MOUNT)),
     };
-    writeBundle(bundle, spec, { ...config, ...(Object.keys(annotations).length > 0 && { annotations }) });
-    return this.#users.makeViews(spec, users) ?? users;
+    writeBundle(`${this.paths.bundles}/${spec.id}`, spec, {
+      ...config,
+      ...(Object.keys(annotations).length > 0 && { annotations }),
+    });
+    return this.#users.makeViews(spec, users, namespaces?.users) ?? users;
   }
 
   /** What the runtime printed when the first process could not be let go; undefined when it was. */

@@ -339,6 +339,70 @@ describe('a container with users of its own', () => {
   });
 });
 
+describe.each(['own', 'host'] as const)('a network that is made before it, with the users %s', (users) => {
+  const descriptors = (): readonly string[] =>
+    readdirSync('/proc/self/fd').flatMap((fd) => {
+      try {
+        const target = readlinkSync(`/proc/self/fd/${fd}`);
+        return /^(?:net|user):/.test(target) ? [target] : [];
+      } catch (error) {
+        if (hasCode(error, 'ENOENT')) return [];
+        throw error;
+      }
+    });
+
+  it('is the one that the caller was given, with the settings of a container, and belongs to its users', async () => {
+    const before = descriptors();
+    const spec = specOf({ users });
+    let given = '';
+    let wasThere = true;
+    const inNetwork = (namespace: string): undefined => {
+      given = readlinkSync(namespace);
+      // Its first process may not be there yet: this is done while the runtime works.
+      wasThere = runtime.observe(spec.id)?.state === 'running';
+    };
+    const started = await runtime.start(spec, { inNetwork });
+    if (!started.ok) throw new Error(started.message);
+    expect(readlinkSync(`/proc/${started.pid}/ns/net`)).toBe(given);
+    expect(wasThere).toBe(false);
+    expect(descriptors()).toEqual(before);
+    // The kernel shows ids of the user namespace that is asked, and other numbers for a network of the host's users.
+    expect(
+      await sh(spec.id, 'cat /proc/sys/net/ipv4/ping_group_range /proc/sys/net/ipv4/ip_unprivileged_port_start'),
+    ).toBe(`0\t${users === 'own' ? 65_535 : 2_147_483_647}\n0\n0`);
+    // The kernel's objects are those of its own network, and read-only.
+    expect(
+      await sh(spec.id, 'ls /sys/class/net; awk \'$2 == "/sys" { print $3, substr($4, 1, 2) }\' /proc/mounts'),
+    ).toBe('lo\nsysfs ro\n0');
+    const map = readFileSync(`/proc/${started.pid}/uid_map`, 'utf8').trim().split(/ +/);
+    expect(map[0]).toBe('0');
+    expect(users === 'own' ? Number(map[1]) >= 524_288 && map[2] === '65536' : map[1] === '0').toBe(true);
+    expect(await sh(spec.id, 'id -u; echo here > /data/here; stat -c %u:%g /data/here /etc/passwd')).toBe(
+      '0\n0:0\n0:0\n0',
+    );
+    expect(await sh(spec.id, 'id -u; id -g', { uid: 1000, gid: 1000 })).toBe('1000\n1000\n0');
+    await runtime.delete(spec.id);
+    expect(runtime.observe(spec.id)).toBeUndefined();
+  });
+
+  it('may be refused, or fail: then nothing is left, and no instruction has run', async () => {
+    const before = descriptors();
+    const spec = specOf({ users, command: ['touch', '/data/ran-in-network'] });
+    const refused = await runtime.start(spec, { inNetwork: () => 'no address' });
+    expect(refused).toMatchObject({ reason: 'refused', message: 'no address' });
+    const broken = (): never => {
+      throw new Error('broken');
+    };
+    await expect(runtime.start(spec, { inNetwork: () => Promise.resolve().then(broken) })).rejects.toThrow('broken');
+    const unknown = await runtime.start(specOf({ users, command: ['/nothing'] }), { inNetwork: () => undefined });
+    expect(unknown).toMatchObject({ ok: false, reason: 'command-not-found' });
+    expect(existsSync(join(scratch, 'data/shop/ran-in-network'))).toBe(false);
+    expect(runtime.list()).toEqual([]);
+    expect(viewsAnywhere()).toEqual([]);
+    expect(descriptors()).toEqual(before);
+  });
+});
+
 describe('between its creation and its first instruction', () => {
   it('the caller has the pid of its first process, and may refuse it', async () => {
     const spec = specOf({ command: ['touch', '/data/ran'] });

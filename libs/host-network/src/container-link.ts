@@ -6,7 +6,7 @@
 import { hardwareAddress } from './address.js';
 import { GATEWAY4, GATEWAY6 } from './container-network.js';
 import { hasIpv6, settleContainer } from './kernel-settings.js';
-import { inNetworkOf } from './network-namespace.js';
+import { inNetwork } from './network-namespace.js';
 import { NETLINK_ROUTE, NetlinkError, NetlinkSocket } from './netlink/netlink-socket.js';
 import type { Message } from './netlink/message.js';
 import {
@@ -36,23 +36,30 @@ const LOOPBACK = 1;
 
 /**
  * Makes both ends and everything that leads to them.
- * @param pid of a process in the container's network
+ * @param namespace path of the container's network namespace
  * @param mtu absent: the kernel's choice
  * @throws NetlinkError, NamespaceError; nothing of the pair is left
  */
-export function makeContainerLink(host: NetlinkSocket, link: ContainerLink, pid: number, mtu?: number): void {
+export function makeContainerLink(host: NetlinkSocket, link: ContainerLink, namespace: string, mtu?: number): void {
   const ends = {
     host: hardwareAddress(link.ipv4, 'host'),
     container: hardwareAddress(link.ipv4, 'container'),
   };
-  const peer = { name: CONTAINER_END, hardwareAddress: ends.container, pid };
-  host.change(
-    makePair({ name: link.interface, hardwareAddress: ends.host, mtu, peer }),
-    `make the pair of interfaces ${link.interface} and ${CONTAINER_END}`,
-  );
+  inNetwork(namespace, (descriptor) => {
+    const peer = { name: CONTAINER_END, hardwareAddress: ends.container, namespace: descriptor };
+    host.change(
+      makePair({ name: link.interface, hardwareAddress: ends.host, mtu, peer }),
+      `make the pair of interfaces ${link.interface} and ${CONTAINER_END}`,
+    );
+    try {
+      // The container's end is finished first: what arrives there is not asked for before.
+      setUpContainerEnd(link, ends.host);
+    } catch (error) {
+      removeLink(host, link.interface);
+      throw error;
+    }
+  });
   try {
-    // The container's end is finished first: what arrives there is not asked for before.
-    inNetworkOf(pid, () => setUpContainerEnd(link, ends.host));
     setUpHostEnd(host, link, ends.container);
   } catch (error) {
     removeLink(host, link.interface);

@@ -321,7 +321,7 @@ describe('published ports', () => {
       reason: 'port-taken',
       message: `tcp . 8080 belongs to container ${web.containerId} on this host`,
     });
-    agent.detach(web.containerId);
+    await agent.detach(web.containerId);
     expect(call(outside, HOST, 8080)).toBeUndefined();
     expect(agent.attach(second)).toEqual({ ok: true });
   });
@@ -431,11 +431,11 @@ udp.bind(5555, () => setInterval(() => udp.send('?', Number(port), address, () =
     await isAnsweredBy('one');
     // Another container, at another address.
     const two = await named('two');
-    agent.detach(one.containerId);
+    await agent.detach(one.containerId);
     expect(agent.attach(two)).toEqual({ ok: true });
     await isAnsweredBy('two');
     // The port is nobody's for a while, in which packets go to the host itself.
-    agent.detach(two.containerId);
+    await agent.detach(two.containerId);
     for (let quiet = ''; quiet !== 'quiet';) {
       latest = 'quiet';
       await new Promise((resolve) => setTimeout(resolve, 200));
@@ -452,8 +452,8 @@ udp.bind(5555, () => setInterval(() => udp.send('?', Number(port), address, () =
     await isAnsweredBy('four');
     // The agent that removes it is not the one that attached it.
     const next = open('aaaa00000000');
-    next.detach(four.containerId, four);
-    agent.detach(four.containerId);
+    await next.detach(four.containerId, four);
+    await agent.detach(four.containerId);
     next.close();
     sender.kill('SIGKILL');
   });

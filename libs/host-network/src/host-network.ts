@@ -17,6 +17,7 @@ import {
   networkNames,
 } from './container-network.js';
 import { limitBothEnds, mendHostEnds, sameBandwidth } from './link-rates.js';
+import { networkOfProcess } from './network-namespace.js';
 import { enableForwarding } from './kernel-settings.js';
 import { listeningSockets, portInUse } from './listening-ports.js';
 import { isRefusal } from './refusal.js';
@@ -50,10 +51,16 @@ export interface HostNetworkOptions {
   readonly remote?: TunnelOptions | undefined;
 }
 
-/** A container that runs, or is about to. */
+/** A container that runs. */
 export interface RunningNetwork extends ContainerNetwork {
   /** Of a process in its network. */
   readonly pid: number;
+}
+
+/** A container that is about to run. */
+export interface StartingNetwork extends ContainerNetwork {
+  /** Path of its network namespace. */
+  readonly namespace: string;
 }
 
 export type Attached =
@@ -79,6 +86,8 @@ export class HostNetwork {
   /** The kernel refused what containers of other hosts need, at the last attempt. */
   private isRemoteRefused = false;
   private readonly tracked = new TrackedConnections();
+  /** Failures between two checks. */
+  private readonly unreported: string[] = [];
 
   private constructor(
     private readonly instance: string,
@@ -143,7 +152,7 @@ export class HostNetwork {
       for (const container of this.attached.all()) setUpHostEnd(this.route, container);
       for (const { containerId, pid, bandwidth } of running) {
         const link = this.attached.get(containerId);
-        if (link && bandwidth) limitBothEnds(this.route, link, pid);
+        if (link && bandwidth) limitBothEnds(this.route, link, networkOfProcess(pid));
       }
     } else if (lost.length === 0) this.clear();
     // What an agent with another setting has left.
@@ -164,8 +173,9 @@ export class HostNetwork {
   }
 
   /** Gives a container its interface, after its rules. Also when it has one: then a new one, for a new run. */
-  attach({ pid, ...container }: RunningNetwork): Attached {
-    this.detach(container.containerId);
+  attach(starting: StartingNetwork | RunningNetwork): Attached {
+    const { namespace, ...container } = 'pid' in starting ? placed(starting) : starting;
+    this.removeRules(container.containerId);
     this.number += 1;
     const attached = { ...container, interface: interfaceName(this.names, this.number) };
     const taken = this.takenBy(attached);
@@ -178,11 +188,11 @@ export class HostNetwork {
       }
       this.changeTable({ add: this.attached.set(attached), remove: [] });
       this.tracked.forgetEarlier(attached, attached.ports);
-      makeContainerLink(this.route, attached, pid, this.remote?.mtu);
-      if (attached.bandwidth) this.limit(attached, pid);
+      makeContainerLink(this.route, attached, namespace, this.remote?.mtu);
+      if (attached.bandwidth) this.limit(attached, namespace);
       return { ok: true };
     } catch (error) {
-      this.detach(container.containerId);
+      this.removeRules(container.containerId);
       if (!isRefusal(error)) throw error;
       return { ok: false, reason: 'network-failed', message: error.message };
     }
@@ -201,7 +211,7 @@ export class HostNetwork {
       this.tracked.forgetPorts(changed, portsOnlyIn(known, changed));
       this.tracked.forgetEarlier(changed, portsOnlyIn(changed, known));
       // Its own end may not have been changed by an attempt before this one.
-      limitBothEnds(this.route, changed, pid);
+      limitBothEnds(this.route, changed, networkOfProcess(pid));
       return { ok: true };
     } catch (error) {
       if (!isRefusal(error)) throw error;
@@ -210,14 +220,26 @@ export class HostNetwork {
   }
 
   /**
-   * Its interface ends with its network namespace, and its routes with that. Its tracked connections end here.
+   * Its interface ends with its network namespace, and its routes with that. Its rules end at once, and its tracked
+   * connections before this resolves: then another may have its address.
    * @param was where an agent before this one may have attached it
    */
-  detach(containerId: string, was?: Pick<ContainerNetwork, 'ipv4' | 'ipv6'>): void {
-    const known = this.attached.get(containerId) ?? was;
+  async detach(containerId: string, was?: Pick<ContainerNetwork, 'ipv4' | 'ipv6'>): Promise<void> {
+    const known = this.removeRules(containerId) ?? was;
+    if (known) await this.tracked.forget(known);
+  }
+
+  private detachLater(containerId: string): void {
+    this.detach(containerId).catch((error: unknown) => {
+      this.unreported.push(`connections of container ${containerId} may not have ended: ${String(error)}`);
+    });
+  }
+
+  private removeRules(containerId: string): AttachedNetwork | undefined {
+    const known = this.attached.get(containerId);
     const remove = this.attached.delete(containerId);
     if (this.table.isWritten) this.changeTable({ add: [], remove });
-    if (known) this.tracked.forget(known);
+    return known;
   }
 
   /**
@@ -249,9 +271,9 @@ export class HostNetwork {
     pidOf: (containerId: string) => number | undefined,
     nowMs: number,
   ): Repairs {
-    const refused: string[] = [];
+    const refused = this.unreported.splice(0);
     const wanted = new Map(running.map((container) => [container.containerId, container]));
-    for (const { containerId } of this.attached.all()) if (!wanted.has(containerId)) this.detach(containerId);
+    for (const { containerId } of this.attached.all()) if (!wanted.has(containerId)) this.detachLater(containerId);
     const lost: RunningNetwork[] = [];
     const isLost = (container: ContainerNetwork): void => {
       const pid = pidOf(container.containerId);
@@ -354,9 +376,9 @@ export class HostNetwork {
   }
 
   /** It is not let go without its limits. */
-  private limit(link: AttachedNetwork, pid: number): void {
+  private limit(link: AttachedNetwork, namespace: string): void {
     try {
-      limitBothEnds(this.route, link, pid);
+      limitBothEnds(this.route, link, namespace);
     } catch (error) {
       removeLink(this.route, link.interface);
       throw error;
@@ -456,6 +478,10 @@ export class HostNetwork {
       if (!(error instanceof NetlinkError && error.code === 'EADDRNOTAVAIL')) throw error;
     }
   }
+}
+
+function placed({ pid, ...container }: RunningNetwork): StartingNetwork {
+  return { ...container, namespace: networkOfProcess(pid) };
 }
 
 function rulesFor({ mode, port }: TunnelOptions): RemoteRules {

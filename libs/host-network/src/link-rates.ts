@@ -4,7 +4,7 @@
  */
 import type { BandwidthLimit, ContainerNetwork } from './container-network.js';
 import { type ContainerLink, linkNamed } from './container-link.js';
-import { inNetworkOf, NamespaceError } from './network-namespace.js';
+import { inNetwork, inNetworkOf, NamespaceError } from './network-namespace.js';
 import { NETLINK_ROUTE, NetlinkError, NetlinkSocket } from './netlink/netlink-socket.js';
 import { listRates, type RateLimit, readRate, removeRate, setRate } from './netlink/qdisc-messages.js';
 
@@ -12,11 +12,11 @@ export const CONTAINER_END = 'eth0';
 
 type Rated = Pick<ContainerLink, 'interface'> & Pick<ContainerNetwork, 'containerId' | 'bandwidth'>;
 
-/** Sets both ends. @param pid of a process in the container's network @throws NetlinkError, NamespaceError */
-export function limitBothEnds(host: NetlinkSocket, link: Rated, pid: number): void {
+/** Sets both ends. @param namespace path of the container's network namespace @throws NetlinkError, NamespaceError */
+export function limitBothEnds(host: NetlinkSocket, link: Rated, namespace: string): void {
   limitHostEnd(host, link);
   const { sendBitsPerSecond } = link.bandwidth ?? {};
-  inNetworkOf(pid, () => {
+  inNetwork(namespace, () => {
     const socket = new NetlinkSocket(NETLINK_ROUTE);
     try {
       limit(socket, CONTAINER_END, sendBitsPerSecond);

@@ -20,31 +20,42 @@ function libc(): NonNullable<typeof bound> {
   return bound;
 }
 
-/** The process has the caller's own network, or has ended. */
+/** It is the network that the caller is in, or the process that had it has ended. */
 export class NamespaceError extends Error {
   override readonly name = 'NamespaceError';
 }
 
+/** Path of the network namespace of a process. */
+export const networkOfProcess = (pid: number): string => `/proc/${pid}/ns/net`;
+
 /**
- * @param work synchronous
- * @throws NamespaceError when the process is gone or is in this thread's own network
+ * @param path of the namespace
+ * @param work synchronous; gets the namespace's descriptor, which is closed after it
+ * @throws NamespaceError when it is gone, or is this thread's own
  */
-export function inNetworkOf<T>(pid: number, work: () => T): T {
+export function inNetwork<T>(path: string, work: (descriptor: number) => T): T {
   let fd: number;
   try {
-    fd = openSync(`/proc/${pid}/ns/net`, constants.O_RDONLY);
+    fd = openSync(path, constants.O_RDONLY);
   } catch (error) {
-    throw new NamespaceError(`process ${pid} has no network namespace`, { cause: error });
+    throw new NamespaceError(`there is no network namespace ${path}`, { cause: error });
   }
   try {
-    return away((own) => {
-      if (fstatSync(fd).ino === fstatSync(own).ino)
-        throw new NamespaceError(`process ${pid} is in the network of the host`);
-      if (libc().setns(fd, CLONE_NEWNET) !== 0) throw new SystemCallError('setns', lastErrno(), `of process ${pid}`);
-    }, work);
+    return away(
+      (own) => {
+        if (fstatSync(fd).ino === fstatSync(own).ino) throw new NamespaceError(`${path} is the network of the host`);
+        if (libc().setns(fd, CLONE_NEWNET) !== 0) throw new SystemCallError('setns', lastErrno(), path);
+      },
+      () => work(fd),
+    );
   } finally {
     closeSync(fd);
   }
+}
+
+/** As {@link inNetwork}, in that of a process. */
+export function inNetworkOf<T>(pid: number, work: () => T): T {
+  return inNetwork(networkOfProcess(pid), work);
 }
 
 /** In a network namespace that nothing else is in, and which ends with what `work` leaves open. */

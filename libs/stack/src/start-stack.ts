@@ -181,7 +181,7 @@ function serverEntry(name: string, identity: { pid: number; startTime: string },
 function fromPerson(): Record<string, string> {
   const names = [
     ...['PLINTH_DEBIAN_MIRROR', 'PLINTH_DEBIAN_SNAPSHOTS', 'PLINTH_CHECK_CONTRACTS'],
-    ...['PLINTH_USER_NAMESPACES', 'PLINTH_ALLOW_HOST_USERS'],
+    ...['PLINTH_USER_NAMESPACES', 'PLINTH_ALLOW_HOST_USERS', 'PLINTH_CONTAINER_LIMITS'],
     ...['PLINTH_ADDRESS_POOL', 'PLINTH_ADDRESS_POOL6', 'PLINTH_PORT_RANGE', 'PLINTH_DEFAULT_NETWORK'],
     ...['PLINTH_CNI_CONFIG', 'PLINTH_CNI_PATH', 'PLINTH_DOMAIN', 'PLINTH_NETWORK_TUNNEL'],
   ];

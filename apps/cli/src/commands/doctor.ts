@@ -36,7 +36,7 @@ export function register(program: Command): void {
       ]);
       const home = homeDirectory();
       const checks = [
-        ...checkMachine(home),
+        ...checkMachine(home, process.env),
         ...checkNetwork(process.env),
         ...(await checkCni(process.env)),
         ...(await checkNames(process.env)),

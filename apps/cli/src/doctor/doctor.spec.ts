@@ -1,4 +1,4 @@
-import { hasCapability, nodeIsRecent } from './machine.js';
+import { cgroupCheck, hasCapability, nodeIsRecent } from './machine.js';
 import { firstVersion } from './programs.js';
 
 describe('doctor', () => {
@@ -21,4 +21,13 @@ describe('doctor', () => {
     ['runc version 1.1.5+ds1', 'runc 1.1.5+ds1'],
     ['something else', 'something else'],
   ])('finds the version in "%s"', (line, version) => expect(firstVersion(line)).toBe(version));
+
+  it.each([
+    ['unified', [], undefined, 'ok', /^version 2$/],
+    ['legacy', ['memory'], undefined, 'fail', /version 1; limits that can't be held: memory \(memory: why\)/],
+    ['hybrid', ['cpus', 'pids'], 'preferred', 'warn', /cpus \(cpus: why\); pids/],
+  ] as const)('judges cgroups: %s without %j', (layout, missing, policy, state, found) => {
+    const limits = missing.map((limit) => ({ limit, message: `${limit}: why` }));
+    expect(cgroupCheck(layout, limits, policy)).toMatchObject({ state, found: expect.stringMatching(found) });
+  });
 });

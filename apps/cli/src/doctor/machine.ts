@@ -3,16 +3,21 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, statfsSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { dirname } from 'node:path';
+import { cgroupLayout, type MissingLimit, missingLimits } from '@plinth/container-runtime';
 import { type Check, fail, ok, warn } from './check.js';
 
 const GIB = 1024 ** 3;
 const NAMESPACES = ['mnt', 'pid', 'net', 'ipc', 'uts'];
-const CONTROLLERS = ['memory', 'cpu', 'pids'];
+const LAYOUTS = {
+  unified: 'version 2',
+  hybrid: 'version 1, with version 2 beside it',
+  legacy: 'version 1',
+} as const;
 /** capability.h */
 const CAP_SYS_ADMIN = 21n;
 const CAP_SYS_RESOURCE = 24n;
 
-export function checkMachine(home: string): Check[] {
+export function checkMachine(home: string, environment: NodeJS.ProcessEnv): Check[] {
   return [
     checkRoot(),
     checkSystem(),
@@ -20,7 +25,7 @@ export function checkMachine(home: string): Check[] {
     checkFileSystem('overlay'),
     checkFileSystem('tmpfs'),
     checkNamespaces(),
-    checkCgroups(),
+    checkCgroups(environment),
     checkResourceCapability(),
     checkDisk(home),
     checkMemory(),
@@ -70,18 +75,27 @@ function checkNamespaces(): Check {
   }
 }
 
-function checkCgroups(): Check {
-  const root = '/sys/fs/cgroup';
-  const unified = existsSync(`${root}/cgroup.controllers`);
-  const there = unified
-    ? readFileSync(`${root}/cgroup.controllers`, 'utf8').trim().split(' ')
-    : CONTROLLERS.filter((name) => existsSync(`${root}/${name}`));
-  const missing = CONTROLLERS.filter((name) => !there.includes(name));
-  const found = `version ${unified ? 2 : 1}: ${there.join(', ') || 'no controllers'}`;
+function checkCgroups(environment: NodeJS.ProcessEnv): Check {
+  return cgroupCheck(cgroupLayout(), missingLimits(), environment['PLINTH_CONTAINER_LIMITS']);
+}
+
+/** Pure. @param policy PLINTH_CONTAINER_LIMITS of the host agent */
+export function cgroupCheck(
+  layout: ReturnType<typeof cgroupLayout>,
+  missing: readonly MissingLimit[],
+  policy: string | undefined,
+): Check {
+  const found = LAYOUTS[layout];
   if (missing.length === 0) return ok('cgroups', found);
-  return missing.includes('memory')
-    ? fail('cgroups', found, 'enable the memory controller (kernel command line: cgroup_enable=memory)')
-    : warn('cgroups', found, `limits need the controllers ${missing.join(', ')}`);
+  const problem = `${found}; limits that can't be held: ${missing.map(({ limit, message }) => `${limit} (${message})`).join('; ')}`;
+  return policy === 'preferred'
+    ? warn('cgroups', problem, 'containers run without them: PLINTH_CONTAINER_LIMITS is preferred')
+    : fail(
+        'cgroups',
+        problem,
+        'have the controllers memory, cpu and pids on one version of cgroups (kernel command line: cgroup_enable=memory, ' +
+          'systemd.unified_cgroup_hierarchy=1); or set PLINTH_CONTAINER_LIMITS=preferred at the host agent: containers then run without these limits',
+      );
 }
 
 /** Pure: whether /proc/<pid>/status has the capability in force. */

@@ -13,7 +13,7 @@ import type { StartFailure } from '../domain/planner.js';
 import { backoffMs } from '../domain/restart-policy.js';
 import { type CniAttachments, isNetworkFailure } from './cni-attachments.js';
 import { writeNameFiles } from './cni-name-files.js';
-import type { ChangeFailure, Networks, RunningContainer } from './networks.js';
+import type { Attachment, ChangeFailure, Networks, RunningContainer } from './networks.js';
 
 const INTERFACE = 'eth0';
 /** Containers whose plugins are run at the same time, beside starts. */
@@ -66,8 +66,11 @@ export class CniNetworks implements Networks {
     return message === undefined ? undefined : { reason: 'network-unavailable', message };
   }
 
-  async attach(config: ContainerConfig, pid: number): Promise<StartFailure | undefined> {
-    if (networkOf(config) === undefined) return undefined;
+  attach(config: ContainerConfig): Attachment {
+    return networkOf(config) === undefined ? {} : { onCreated: (pid) => this.connect(config, pid) };
+  }
+
+  private async connect(config: ContainerConfig, pid: number): Promise<StartFailure | undefined> {
     const { containerId, name: hostname } = config;
     const { path, pool, resolvConf } = this.options;
     if (this.attachments.get(containerId) !== undefined) await this.settled;

@@ -16,7 +16,7 @@ import type { Logger } from '@plinth/service-kit';
 import { networkOf } from '../domain/networked.js';
 import type { StartFailure } from '../domain/planner.js';
 import type { ContainerNames } from './container-names.js';
-import type { ChangeFailure, Networks, RunningContainer } from './networks.js';
+import type { Attachment, ChangeFailure, Networks, RunningContainer } from './networks.js';
 
 const INTERFACES_PATIENCE_MS = 2_000;
 
@@ -91,15 +91,20 @@ export class ContainerNetworks implements Networks {
   }
 
   /** Interface, address, rules and name. */
-  async attach(config: ContainerConfig, pid: number): Promise<StartFailure | undefined> {
+  attach(config: ContainerConfig): Attachment {
+    const { network } = this;
     const wanted = networkOf(config);
-    if (wanted === undefined || this.network === undefined) return undefined;
-    const inUse = this.network.portProblem(wanted);
-    if (inUse !== undefined) return { reason: 'port-taken', message: inUse };
-    const result = this.network.attach({ ...wanted, pid });
-    if (!result.ok) return { reason: result.reason, message: result.message };
-    await this.names.add(config);
-    return undefined;
+    if (wanted === undefined || network === undefined) return {};
+    return {
+      inNetwork: async (namespace) => {
+        const inUse = network.portProblem(wanted);
+        if (inUse !== undefined) return { reason: 'port-taken', message: inUse };
+        const result = network.attach({ ...wanted, namespace });
+        if (!result.ok) return { reason: result.reason, message: result.message };
+        await this.names.add(config);
+        return undefined;
+      },
+    };
   }
 
   /** Of a container that runs: ports, egress and bandwidth as its config has them now. */
@@ -118,7 +123,7 @@ export class ContainerNetworks implements Networks {
   async detach(config: ContainerConfig): Promise<void> {
     const { containerId } = config;
     this.names.remove(containerId);
-    this.network?.detach(containerId, networkOf(config));
+    await this.network?.detach(containerId, networkOf(config));
   }
 
   /** The containers that run when the agent starts. */

@@ -16,6 +16,14 @@ export interface ChangeFailure extends StartFailure {
   readonly needsStart?: boolean;
 }
 
+/** At which point of a start the network of a container is made; none of them: it has none of its own. */
+export interface Attachment {
+  /** While the runtime makes the rest. @param namespace path of its network namespace, in which no process is yet */
+  readonly inNetwork?: (namespace: string) => Promise<StartFailure | undefined>;
+  /** @param pid of the first process, which waits */
+  readonly onCreated?: (pid: number) => Promise<StartFailure | undefined>;
+}
+
 export interface Networks {
   /** Why containers here have no network of their own; undefined: they can. */
   readonly problem: string | undefined;
@@ -38,8 +46,8 @@ export interface Networks {
   ): void;
   /** Why this host can't start it; undefined: it can. */
   refusal(config: ContainerConfig): StartFailure | undefined;
-  /** Before its first process is let go: all that it needs to be reached. @param pid of that process */
-  attach(config: ContainerConfig, pid: number): Promise<StartFailure | undefined>;
+  /** All that it needs to be reached, before its first process is let go. */
+  attach(config: ContainerConfig): Attachment;
   /** Of a container that runs: ports, egress and bandwidth as its config has them now. */
   change(config: ContainerConfig, pid: number): ChangeFailure | undefined;
   /** After its last process. What can't be undone now is tried again later. */

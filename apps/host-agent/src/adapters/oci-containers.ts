@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   changeCgroupLimits,
+  heldLimits,
   type ContainerSpec,
   type DirectoryWatch,
   type Disk,
@@ -11,6 +12,7 @@ import {
   type ResourceLimits,
   type StartFailureReason,
   type UnchangedLimit,
+  unheldLimits,
   watchDirectory,
 } from '@plinth/container-runtime';
 import {
@@ -25,6 +27,7 @@ import type { StartFailure } from '../domain/planner.js';
 import { firstProcessNotices, signalNumber } from '../domain/stop-signal.js';
 import { hasCode } from '@plinth/host-os';
 import type { HostClock } from './host-clock.js';
+import type { Attachment } from './networks.js';
 
 export interface Started {
   readonly pid: number;
@@ -63,6 +66,7 @@ const REASONS: Readonly<Record<StartFailureReason, ContainerFailureReason>> = {
   'mount-script-timeout': 'mount-script-timeout',
   'mount-failed': 'runtime-error',
   'cgroup-failed': 'runtime-error',
+  'limit-not-held': 'runtime-error',
   'no-space': 'no-space',
   deadline: 'start-timeout',
   'runtime-failed': 'runtime-error',
@@ -98,14 +102,14 @@ export class OciContainers {
     this.runtime.expectStart();
   }
 
-  /** @param beforeLetGo what must be there before the first process is let go; called with its pid */
   async start(
     spec: ContainerSpec,
-    beforeLetGo: (pid: number) => Promise<StartFailure | undefined> = () => Promise.resolve(undefined),
+    { inNetwork, onCreated }: Attachment = {},
   ): Promise<{ readonly ok: true; readonly value: Started } | { readonly ok: false; readonly failure: StartFailure }> {
     let refused: StartFailure | undefined;
     const result = await this.runtime.start(spec, {
-      onCreated: async (pid) => (refused = await beforeLetGo(pid))?.message,
+      ...(inNetwork && { inNetwork: async (namespace) => (refused = await inNetwork(namespace))?.message }),
+      ...(onCreated && { onCreated: async (pid) => (refused = await onCreated(pid))?.message }),
     });
     if (!result.ok) {
       if (result.reason === 'refused' && refused) return { ok: false, failure: refused };
@@ -160,7 +164,19 @@ export class OciContainers {
 
   /** Of a container that runs. @returns what could not be changed */
   changeLimits(id: string, limits: ResourceLimits, disks: readonly Disk[]): UnchangedLimit[] {
-    return changeCgroupLimits(this.runtime.cgroupOf(id), limits, disks);
+    const { missingLimits } = this.runtime;
+    return [
+      ...changeCgroupLimits(this.runtime.cgroupOf(id), heldLimits(limits, missingLimits), disks),
+      ...unheldLimits(limits, missingLimits).map(({ limit, message }) => ({
+        limit,
+        message: `this host can not hold it: ${message}`,
+      })),
+    ];
+  }
+
+  /** Whether this machine's cgroups have what the limit is held by. */
+  holds(limit: UnchangedLimit['limit']): boolean {
+    return this.runtime.missingLimits.every((missing) => missing.limit !== limit);
   }
 
   /** That a process of the present run may have; undefined: not limited. */

@@ -25,7 +25,7 @@ function limits(config: ContainerConfig, { containers, volumes, io }: Needs): Pe
   const refused = containers.changeLimits(containerId, { memoryBytes, cpus, pids, io: held }, disk ? [disk] : []);
   const pending: PendingPart[] = refused.map(({ limit, message }) => ({
     part: limit,
-    message: text(`${message}; ${AT_NEXT_START}`),
+    message: text(containers.holds(limit) ? `${message}; ${AT_NEXT_START}` : message),
   }));
   const missing = Object.keys(config.limits.io ?? {}).some((key) => held?.[key as keyof typeof held] === undefined);
   if (missing) pending.push({ part: 'io', message: 'this host can not hold all of it: see plinth hosts' });

@@ -101,10 +101,13 @@ export const EXECUTORS: Executors = {
     }, STARTING_AFTER_MS);
     let announced: Promise<void> | undefined;
     const result = await services.containers
-      .start(preparation.spec, (pid) => services.networks.attach(config, pid))
+      .start(preparation.spec, services.networks.attach(config))
       .finally(() => clearTimeout(slow));
     await announced;
-    if (!result.ok) return { kind: 'failed', failure: result.failure };
+    if (!result.ok) {
+      await services.networks.detach(config);
+      return { kind: 'failed', failure: result.failure };
+    }
     const { pid, startedAtMs, phases } = result.value;
     const lease = services.leases.termOn(config.storageNode);
     if (!lease.ok || lease.value !== preparation.lease) {

@@ -68,6 +68,8 @@ export class AgentBench {
   leaseSeconds = 0;
   /** Variables of the agents beside the usual ones, or in their place. */
   settings: NodeJS.ProcessEnv = {};
+  /** Program and arguments that come before the agent's: it changes what the agent sees, and becomes the agent. */
+  view: readonly string[] = [];
   /** Those of one host; and, where it is not in the test's own network, a process in its. */
   readonly settingsOf = new Map<string, NodeJS.ProcessEnv>();
   readonly networkOf = new Map<string, number>();
@@ -179,7 +181,7 @@ export class AgentBench {
     this.hosts.add(host);
     // A test process that is killed takes its agents along.
     const program = ['--pdeathsig', 'KILL', '--', process.execPath, join(REPOSITORY, 'apps/host-agent/dist/main.js')];
-    const [file = '', ...argv] = this.inNetworkOf(host, 'setpriv', ...program);
+    const [file = '', ...argv] = this.inNetworkOf(host, ...this.view, 'setpriv', ...program);
     const agent = spawn(file, argv, {
       env: this.agentEnvironment(host),
       stdio: ['ignore', this.log, this.log],
@@ -199,7 +201,7 @@ export class AgentBench {
   removeAll(): void {
     for (const host of this.hosts) {
       const main = join(REPOSITORY, 'apps/host-agent/dist/main.js');
-      const [file = '', ...argv] = this.inNetworkOf(host, process.execPath, main, '--remove-all');
+      const [file = '', ...argv] = this.inNetworkOf(host, ...this.view, process.execPath, main, '--remove-all');
       execFileSync(file, argv, { env: this.agentEnvironment(host), stdio: 'inherit' });
     }
   }

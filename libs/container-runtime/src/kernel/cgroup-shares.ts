@@ -1,22 +1,14 @@
 /**
- * Depends on: cpu.shares and memory.memsw.limit_in_bytes (version 1), cpu.weight and memory.swap.max (version 2), as the
- * kernel's documentation describes them. Seen with Linux 6.18.
+ * Depends on: the files of limit-files.ts. Seen with Linux 6.18.
  * Noticed by: oci-runtime.int-spec.ts, "has the processor by its limit, and no swap".
- * Instead: nothing where the kernel lacks a controller or counts no swap.
+ * Instead: nothing where the kernel counts no swap; a controller that is missing is refused before (held-limits.ts).
  */
-import { statfsSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { hasCode } from '@plinth/host-os';
 import type { ResourceLimits } from '../spec/container-spec.js';
-
-const ROOT = '/sys/fs/cgroup';
-/** statfs(2) f_type of cgroup2 (linux/magic.h). */
-const CGROUP2_MAGIC = 0x6367_7270;
-/** Of the cgroup that all containers of the machine are in, see cgroupPath. */
-const CONTAINERS = '/plinth';
-/** What one process of the host, or one of its services, counts; the kernel's defaults and maxima. */
-const SHARES = { each: 1_024, most: 262_144 };
-const WEIGHT = { each: 100, most: 10_000 };
+import { cgroupFile, cgroupVersion, CONTAINERS, type CgroupVersion } from './cgroup-tree.js';
+import { type LimitFile, shareOfContainers, swapLimit } from './limit-files.js';
 
 let isWeighed = false;
 
@@ -28,20 +20,15 @@ let isWeighed = false;
  * @param group see cgroupPath
  */
 export function limitShare(group: string, { memoryBytes }: Pick<ResourceLimits, 'memoryBytes'>): void {
-  const cpus = availableParallelism();
-  const unified = statfsSync(ROOT).type === CGROUP2_MAGIC;
-  isWeighed ||= unified
-    ? write(`${ROOT}${CONTAINERS}/cpu.weight`, Math.min(cpus * WEIGHT.each, WEIGHT.most))
-    : write(`${ROOT}/cpu${CONTAINERS}/cpu.shares`, Math.min(cpus * SHARES.each, SHARES.most));
-  if (memoryBytes === undefined) return;
-  if (unified) write(`${ROOT}${group}/memory.swap.max`, 0);
-  else write(`${ROOT}/memory${group}/memory.memsw.limit_in_bytes`, memoryBytes);
+  const version = cgroupVersion();
+  isWeighed ||= writeLimit(version, CONTAINERS, shareOfContainers(version, availableParallelism()));
+  if (memoryBytes !== undefined) writeLimit(version, group, swapLimit(version, memoryBytes));
 }
 
 /** @returns false when there is no such file */
-function write(file: string, value: number): boolean {
+export function writeLimit(version: CgroupVersion, group: string, { controller, file, text }: LimitFile): boolean {
   try {
-    writeFileSync(file, String(value), { flag: 'r+' });
+    writeFileSync(cgroupFile(version, controller, group, file), text, { flag: 'r+' });
     return true;
   } catch (error) {
     // ENODEV: the cgroup is being removed.

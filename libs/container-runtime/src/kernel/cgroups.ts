@@ -5,24 +5,17 @@
  * Noticed by: oci-runtime.int-spec.ts, "is removed whole, whenever its starter was killed".
  * Instead: every pid is checked against /proc, and removal goes on until the kernel agrees.
  */
-import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync, statfsSync } from 'node:fs';
+import { existsSync, readFileSync, rmdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import { hasCode } from '@plinth/host-os';
+import { cgroupFile, cgroupHierarchies, cgroupsFrom, cgroupVersion, CONTAINERS, directoriesIn } from './cgroup-tree.js';
 import { processStartTime, sendSignal } from './process-table.js';
 
-const ROOT = '/sys/fs/cgroup';
-/** statfs(2) f_type of cgroup2 and tmpfs (linux/magic.h). */
-const CGROUP2_MAGIC = 0x6367_7270;
+/** statfs(2) f_type of tmpfs (linux/magic.h). */
 const TMPFS_MAGIC = 0x0102_1994;
-
-/**
- * How this machine's cgroups are laid out, as this process sees them. `hybrid`: version 1 with version 2 beside it,
- * which crun refuses when controllers are on both; `legacy`: version 1, or hybrid with the second hierarchy hidden by a
- * private memory file system.
- */
-export function cgroupLayout(): 'unified' | 'hybrid' | 'legacy' {
-  if (statfsSync(ROOT).type === CGROUP2_MAGIC) return 'unified';
-  return existsSync(`${ROOT}/unified`) && statfsSync(`${ROOT}/unified`).type === CGROUP2_MAGIC ? 'hybrid' : 'legacy';
-}
+/** Of a path in /proc/<pid>/cgroup that is longer than a page of the kernel's. */
+const TOO_LONG = 'ENAMETOOLONG';
+const PROCESSES = Buffer.from('/cgroup.procs');
 
 /**
  * Living processes in a container's cgroup (see cgroupPath), below it included; empty when there is no such cgroup.
@@ -30,15 +23,23 @@ export function cgroupLayout(): 'unified' | 'hybrid' | 'legacy' {
  * against /proc: dead processes would stay listed, and a pid may belong to another process by now.
  */
 export function cgroupProcesses(group: string): readonly number[] {
-  const listed = new Set(cgroupDirectories(group).flatMap(processesBelow));
-  return [...listed].filter(
-    (pid) => processStartTime(pid) !== undefined && readOrEmpty(`/proc/${pid}/cgroup`).includes(group),
-  );
+  const listed = new Set(cgroupDirectories(group).flatMap(processesFrom));
+  return [...listed].filter((pid) => processStartTime(pid) !== undefined && isIn(group, pid));
+}
+
+/** One whose path is too long to be read is in a group that a container has made: it was listed there. */
+function isIn(group: string, pid: number): boolean {
+  try {
+    return readOrEmpty(`/proc/${pid}/cgroup`).includes(group);
+  } catch (error) {
+    if (hasCode(error, TOO_LONG)) return true;
+    throw error;
+  }
 }
 
 /** Ids that have a cgroup of the instance: what is left of a container when everything else is lost. */
 export function cgroupContainerIds(instance: string): readonly string[] {
-  const names = hierarchies().flatMap((hierarchy) => listDirectories(`${hierarchy}/plinth`));
+  const names = cgroupHierarchies().flatMap((hierarchy) => directoriesIn(hierarchy + CONTAINERS));
   return [...new Set(names)].flatMap((name) =>
     /^[0-9a-f]{32}\./.test(name) && name.slice(33) === instance ? [name.slice(0, 32)] : [],
   );
@@ -50,13 +51,25 @@ export function cgroupContainerIds(instance: string): readonly string[] {
  */
 export async function killCgroup(group: string, deadlineMs: number): Promise<boolean> {
   const end = performance.now() + deadlineMs;
+  const version = cgroupVersion();
   for (let wait = 1; ; wait = Math.min(wait * 2, 50)) {
     const pids = cgroupProcesses(group);
     if (pids.length === 0) return true;
     if (performance.now() > end) return false;
-    for (const pid of pids) sendSignal(pid, 'SIGKILL');
+    if (version === 1 || !killAtOnce(group)) for (const pid of pids) sendSignal(pid, 'SIGKILL');
     // Version 1 reports an empty cgroup by no file that can be waited on.
     await delay(wait);
+  }
+}
+
+/** Also processes that are being forked. False: the kernel is older than 5.14. */
+function killAtOnce(group: string): boolean {
+  try {
+    writeFileSync(cgroupFile(2, '', group, 'cgroup.kill'), '1', { flag: 'r+' });
+    return true;
+  } catch (error) {
+    if (hasCode(error, 'ENOENT', 'ENODEV')) return false;
+    throw error;
   }
 }
 
@@ -85,59 +98,44 @@ export function hasCgroup(group: string): boolean {
 }
 
 function cgroupDirectories(group: string): string[] {
-  return hierarchies()
+  return cgroupHierarchies()
     .map((hierarchy) => hierarchy + group)
     .filter((directory) => existsSync(directory));
 }
 
-/**
- * The mounted hierarchies: the root itself with version 2, its directories with version 1 (links such as
- * `cpu → cpu,cpuacct` left out).
- */
-function hierarchies(): string[] {
-  if (statfsSync(ROOT).type === CGROUP2_MAGIC) return [ROOT];
-  return listDirectories(ROOT).map((name) => `${ROOT}/${name}`);
-}
-
-function processesBelow(directory: string): number[] {
-  const own = readOrEmpty(`${directory}/cgroup.procs`)
-    .split('\n')
-    .filter((line) => line !== '' && line !== '0')
-    .map(Number);
-  return [...own, ...listDirectories(directory).flatMap((name) => processesBelow(`${directory}/${name}`))];
+function processesFrom(directory: string): number[] {
+  const pids: number[] = [];
+  for (const { inside } of cgroupsFrom(directory)) {
+    // `0`: a process that this one's namespace of pids does not show.
+    const lines = readOrEmpty(Buffer.concat([inside, PROCESSES])).split('\n');
+    for (const line of lines) if (line !== '' && line !== '0') pids.push(Number(line));
+  }
+  return pids;
 }
 
 /** Bottom up; false while the kernel still counts a dying process. */
 function removeTree(directory: string): boolean {
-  const emptied = listDirectories(directory).every((name) => removeTree(`${directory}/${name}`));
-  if (!emptied) return false;
+  for (const { entry } of cgroupsFrom(directory)) if (!isRemoved(entry)) return false;
+  return true;
+}
+
+function isRemoved(directory: Buffer): boolean {
   try {
     rmdirSync(directory);
     return true;
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === 'ENOENT') return true;
-    if (code === 'EBUSY') return false;
+    if (hasCode(error, 'ENOENT')) return true;
+    if (hasCode(error, 'EBUSY')) return false;
     throw error;
   }
 }
 
-function listDirectories(path: string): string[] {
-  try {
-    return readdirSync(path, { withFileTypes: true })
-      .filter((entry) => entry.isDirectory())
-      .map((entry) => entry.name);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
-  }
-}
-
-function readOrEmpty(path: string): string {
+/** EOPNOTSUPP: a threaded group, whose processes the group above lists. */
+function readOrEmpty(path: string | Buffer): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    if (['ENOENT', 'ENODEV', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return '';
+    if (hasCode(error, 'ENOENT', 'ENODEV', 'ESRCH', 'EOPNOTSUPP', 'ENOTSUP')) return '';
     throw error;
   }
 }

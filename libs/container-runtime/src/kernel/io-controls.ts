@@ -10,33 +10,48 @@
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { hasCode } from '@plinth/host-os';
-import { cgroupLayout } from './cgroups.js';
-
-/** Numbers of a whole disk. */
-export interface Disk {
-  readonly major: number;
-  readonly minor: number;
-}
+import { CGROUPS, type CgroupVersion, cgroupVersion } from './cgroup-tree.js';
+import type { Disk } from './limit-files.js';
 
 /** `maxima`: bytes and operations per second. */
 export type IoControl = 'weight' | 'maxima';
 
-const CGROUPS = '/sys/fs/cgroup';
+/** What the kernel shows of a machine's disks. */
+export interface IoReading {
+  readonly version: CgroupVersion;
+  /** Version 1: whether blkio has its throttle. Version 2: whether the tree has the controller `io`. */
+  readonly hasMaxima: boolean;
+  /** Of each disk of the host's storage: its numbers, and `queue/scheduler`. */
+  readonly disks: readonly { readonly disk: Disk; readonly scheduler: string }[];
+  /** Version 2: io.cost.qos. */
+  readonly cost: string;
+}
 
 /** @param disks those of the host's storage */
 export function ioControls(disks: readonly Disk[]): IoControl[] {
-  const isUnified = cgroupLayout() === 'unified';
-  const hasMaxima = isUnified
-    ? readOr(`${CGROUPS}/cgroup.controllers`).split(/\s+/).includes('io')
-    : existsSync(`${CGROUPS}/blkio/blkio.throttle.read_bps_device`);
-  if (disks.length === 0 || !hasMaxima) return [];
-  return [...(disks.every((disk) => isWeighed(disk, isUnified)) ? ['weight' as const] : []), 'maxima'];
+  const version = cgroupVersion();
+  return ioControlsIn({
+    version,
+    hasMaxima:
+      version === 2
+        ? readOr(`${CGROUPS}/cgroup.controllers`).split(/\s+/).includes('io')
+        : existsSync(`${CGROUPS}/blkio/blkio.throttle.read_bps_device`),
+    disks: disks.map((disk) => ({
+      disk,
+      scheduler: readOr(`/sys/dev/block/${disk.major}:${disk.minor}/queue/scheduler`),
+    })),
+    cost: readOr(`${CGROUPS}/io.cost.qos`),
+  });
 }
 
-/** Only a scheduler that knows groups gives each its share: BFQ, or the cost model of version 2. */
-function isWeighed({ major, minor }: Disk, isUnified: boolean): boolean {
-  if (readOr(`/sys/dev/block/${major}:${minor}/queue/scheduler`).includes('[bfq]')) return true;
-  return isUnified && new RegExp(`^${major}:${minor} enable=1`, 'm').test(readOr(`${CGROUPS}/io.cost.qos`));
+/** Pure. Only a scheduler that knows groups gives each its share: BFQ, or the cost model of version 2. */
+export function ioControlsIn({ version, hasMaxima, disks, cost }: IoReading): IoControl[] {
+  if (disks.length === 0 || !hasMaxima) return [];
+  const isWeighed = disks.every(
+    ({ disk: { major, minor }, scheduler }) =>
+      scheduler.includes('[bfq]') || (version === 2 && new RegExp(`^${major}:${minor} enable=1`, 'm').test(cost)),
+  );
+  return [...(isWeighed ? ['weight' as const] : []), 'maxima'];
 }
 
 /** The disk that a path is on; undefined: none, as with a file system in memory or over the network. */

@@ -2,60 +2,34 @@
  * How often the kernel has held a container to its limits since its cgroup was made.
  *
  * Depends on: `oom_kill` in memory.oom_control (version 1) and memory.events (version 2), `max` in pids.events, and
- * cpu.stat, as cgroups(7) and the kernel's documentation describe them. Seen with Linux 6.18.
- * Noticed by: the limits.int-spec.ts of the host agent.
+ * cpu.stat, as cgroups(7) and the kernel's documentation describe them. Seen with Linux 6.18, version 1.
+ * Noticed by: the limits.int-spec.ts of the host agent; limit-files.spec.ts.
  * Instead: a file or line that is missing counts as never.
  */
-import { readFileSync, statfsSync } from 'node:fs';
-
-const ROOT = '/sys/fs/cgroup';
-/** statfs(2) f_type of cgroup2 (linux/magic.h). */
-const CGROUP2_MAGIC = 0x6367_7270;
-
-export interface LimitEvents {
-  /** Processes that were killed because the memory limit was reached. */
-  readonly memoryKills: number;
-  /** Processes and threads that were refused because there were as many as the limit allows. */
-  readonly refusedForks: number;
-}
-
-export interface CpuThrottling {
-  /** Periods of 100 ms in which it had to wait for the next one. */
-  readonly periods: number;
-  readonly waitedMs: number;
-}
-
-const isUnified = statfsSync(ROOT).type === CGROUP2_MAGIC;
-
-const fileOf = (group: string, controller: string, name: string): string =>
-  isUnified ? `${ROOT}${group}/${name}` : `${ROOT}/${controller}${group}/${name}`;
+import { readFileSync } from 'node:fs';
+import { hasCode } from '@plinth/host-os';
+import { cgroupFile, cgroupVersion } from './cgroup-tree.js';
+import { type CpuThrottling, EVENT_FILES, type LimitEvents, limitEventsIn, throttlingIn } from './limit-files.js';
 
 /** Two files are read, in this thread. @param group see cgroupPath */
 export function limitEvents(group: string): LimitEvents {
-  const memory = isUnified ? 'memory.events' : 'memory.oom_control';
-  return {
-    memoryKills: counted(fileOf(group, 'memory', memory), 'oom_kill'),
-    refusedForks: counted(fileOf(group, 'pids', 'pids.events'), 'max'),
-  };
+  const version = cgroupVersion();
+  const text = (controller: keyof typeof EVENT_FILES): string =>
+    readOrEmpty(cgroupFile(version, controller, group, EVENT_FILES[controller][version]));
+  return limitEventsIn({ memory: text('memory'), pids: text('pids') });
 }
 
 export function cpuThrottling(group: string): CpuThrottling {
-  const file = fileOf(group, 'cpu', 'cpu.stat');
-  return {
-    periods: counted(file, 'nr_throttled'),
-    waitedMs: isUnified ? counted(file, 'throttled_usec') / 1_000 : counted(file, 'throttled_time') / 1_000_000,
-  };
+  const version = cgroupVersion();
+  return throttlingIn(version, readOrEmpty(cgroupFile(version, 'cpu', group, 'cpu.stat')));
 }
 
-function counted(file: string, key: string): number {
-  let text: string;
+function readOrEmpty(file: string): string {
   try {
-    text = readFileSync(file, 'utf8');
+    return readFileSync(file, 'utf8');
   } catch (error) {
     // The container has ended, or the kernel lacks the controller.
-    if (['ENOENT', 'ENODEV'].includes((error as NodeJS.ErrnoException).code ?? '')) return 0;
+    if (hasCode(error, 'ENOENT', 'ENODEV')) return '';
     throw error;
   }
-  for (const line of text.split('\n')) if (line.startsWith(`${key} `)) return Number(line.slice(key.length + 1));
-  return 0;
 }

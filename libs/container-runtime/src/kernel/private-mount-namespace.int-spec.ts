@@ -1,6 +1,6 @@
 import { mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { cgroupLayout } from './cgroups.js';
+import { cgroupLayout } from './cgroup-tree.js';
 import { enterPrivateMountNamespace } from './private-mount-namespace.js';
 
 const HIDDEN = '/sys/fs/cgroup/unified';

@@ -9,7 +9,7 @@
  */
 import { openSync } from 'node:fs';
 import { bindCall, lastErrno, SystemCallError } from '@plinth/host-os';
-import { cgroupLayout } from './cgroups.js';
+import { cgroupLayout } from './cgroup-tree.js';
 
 /** sched.h, sys/mount.h */
 const CLONE_NEWNS = 0x0002_0000;

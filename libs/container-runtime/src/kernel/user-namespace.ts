@@ -2,8 +2,10 @@
  * Depends on: a child that clone(2) has made with CLONE_NEWUSER keeps its user namespace until it is reaped, so that its
  * maps can be written and its descriptor opened meanwhile, also before it has run and after it has ended; glibc's
  * clone(3), which lets the child call any function and end; and that a function which does nothing but a system call
- * leaves the memory alone that the child shares with this process. Node can't make a user namespace itself, because it
- * has several threads. Seen with Linux 6.18 and glibc 2.36.
+ * leaves the memory alone that the child shares with this process; that a mutex which is never unlocked keeps a child
+ * waiting, in which nothing else happens to the memory, until it is killed. Node can't make a user namespace itself,
+ * because it has several threads. A network namespace belongs to the user namespace of the process that makes it: so
+ * both are made at once. Seen with Linux 6.18 and glibc 2.36.
  * Noticed by: every start of a container with users of its own (own-users.int-spec.ts).
  * Instead: nothing; the check at the agent's start (own-users-check.ts) names the step that fails.
  */
@@ -13,6 +15,7 @@ import { bindCall, lastErrno, SystemCallError } from '@plinth/host-os';
 /** sched.h */
 const CLONE_VM = 0x100;
 const CLONE_NEWUSER = 0x1000_0000;
+const CLONE_NEWNET = 0x4000_0000;
 /** sys/wait.h; also children that send no signal at their end. */
 const WNOHANG = 1;
 const WALL = 0x4000_0000;
@@ -23,15 +26,22 @@ const STACK_BYTES = 65_536;
 const STACK_MARGIN = 256;
 /** More than a sigset_t takes on any architecture. */
 const SIGNAL_SET_BYTES = 128;
+/** More than a pthread_mutex_t takes on any architecture; zeroes are one that is unlocked. */
+const MUTEX_BYTES = 64;
 const REAP_AGAIN_MS = 5;
 
 interface Calls {
-  readonly clone: (stack: Buffer) => number;
+  /** A child that ends at once. */
+  readonly clone: (stack: Buffer, flags: number) => number;
+  /** One that waits until it is killed: its network ends with it, unless it was opened before. */
+  readonly cloneWaiting: (stack: Buffer, flags: number) => number;
   readonly reap: (pid: number) => number;
   readonly setSignalMask: (next: Buffer, before: Buffer | null) => number;
 }
 
 let bound: Calls | undefined;
+/** Held by this process, for ever. */
+const mutex = Buffer.alloc(MUTEX_BYTES);
 
 function calls(): Calls {
   if (bound !== undefined) return bound;
@@ -39,9 +49,12 @@ function calls(): Calls {
   const clone = bindCall('int clone(uint64_t function, void *stack, int flags, void *argument)');
   const waitpid = bindCall('int waitpid(int pid, void *status, int options)');
   const mask = bindCall('int pthread_sigmask(int how, const void *next, void *before)');
-  const nothing = find(null, 'getppid');
+  const lock = bindCall('int pthread_mutex_lock(void *mutex)');
+  const [nothing, wait] = [find(null, 'getppid'), find(null, 'pthread_mutex_lock')];
+  lock(mutex);
   return (bound = {
-    clone: (stack) => clone(nothing, stack, CLONE_NEWUSER | CLONE_VM, null),
+    clone: (stack, flags) => clone(nothing, stack, flags | CLONE_VM, null),
+    cloneWaiting: (stack, flags) => clone(wait, stack, flags | CLONE_VM, mutex),
     reap: (pid) => waitpid(pid, null, WNOHANG | WALL),
     setSignalMask: (next, before) => mask(SIG_SETMASK, next, before),
   });
@@ -60,9 +73,9 @@ let reaping: NodeJS.Timeout | undefined;
  * @throws SystemCallError when the kernel allows none, e.g. ENOSPC: user.max_user_namespaces
  */
 export function openUserNamespace(hostId: number, size: number): number {
-  const pid = makeChild();
+  const pid = makeChild('clone', CLONE_NEWUSER);
   try {
-    for (const map of ['uid_map', 'gid_map']) writeFileSync(`/proc/${pid}/${map}`, `0 ${hostId} ${size}`);
+    writeMaps(pid, hostId, size);
     return openSync(`/proc/${pid}/ns/user`, 'r');
   } finally {
     reapLater();
@@ -73,16 +86,69 @@ export function closeUserNamespace(descriptor: number): void {
   closeSync(descriptor);
 }
 
-function makeChild(): number {
-  const { clone, setSignalMask } = calls();
+/** Namespaces that a container is to be made in. They end with their descriptors, or with the container. */
+export interface OwnNamespaces {
+  /** Absent: its users are the host's. */
+  readonly users?: number;
+  readonly network: number;
+}
+
+/**
+ * A network namespace in which no process is, and the user namespace that it belongs to.
+ * @param hostId as in {@link openUserNamespace}; absent: the network belongs to the host's users
+ * @throws SystemCallError when the kernel allows none, e.g. ENOSPC: user.max_net_namespaces
+ */
+export function openNamespaces(hostId: number | undefined, size: number): OwnNamespaces {
+  const pid = makeChild('cloneWaiting', CLONE_NEWNET | (hostId === undefined ? 0 : CLONE_NEWUSER));
+  const opened: number[] = [];
+  const open = (name: string): number => {
+    const descriptor = openSync(`/proc/${pid}/ns/${name}`, 'r');
+    opened.push(descriptor);
+    return descriptor;
+  };
+  try {
+    if (hostId === undefined) return { network: open('net') };
+    writeMaps(pid, hostId, size);
+    return { users: open('user'), network: open('net') };
+  } catch (error) {
+    for (const descriptor of opened) closeSync(descriptor);
+    throw error;
+  } finally {
+    process.kill(pid, 'SIGKILL');
+    reapLater();
+  }
+}
+
+export function closeNamespaces({ users, network }: OwnNamespaces): void {
+  for (const descriptor of [users, network]) if (descriptor !== undefined) closeSync(descriptor);
+}
+
+/** For other processes, as long as this one has it open. */
+export function pathOfDescriptor(descriptor: number): string {
+  return `/proc/${process.pid}/fd/${descriptor}`;
+}
+
+export function pathsOfNamespaces({ users, network }: OwnNamespaces): {
+  readonly users?: string;
+  readonly network: string;
+} {
+  return { ...(users !== undefined && { users: pathOfDescriptor(users) }), network: pathOfDescriptor(network) };
+}
+
+function writeMaps(pid: number, hostId: number, size: number): void {
+  for (const map of ['uid_map', 'gid_map']) writeFileSync(`/proc/${pid}/${map}`, `0 ${hostId} ${size}`);
+}
+
+function makeChild(how: 'clone' | 'cloneWaiting', flags: number): number {
+  const { setSignalMask, [how]: clone } = calls();
   const stack = freeStacks.pop() ?? Buffer.alloc(STACK_BYTES);
   // The child must not run this process's signal handlers.
   const before = Buffer.alloc(SIGNAL_SET_BYTES);
   setSignalMask(Buffer.alloc(SIGNAL_SET_BYTES, 0xff), before);
-  const pid = clone(stack.subarray(STACK_BYTES - STACK_MARGIN));
+  const pid = clone(stack.subarray(STACK_BYTES - STACK_MARGIN), flags);
   const errno = lastErrno();
   setSignalMask(before, null);
-  if (pid < 0) throw new SystemCallError('clone', errno, 'for a user namespace');
+  if (pid < 0) throw new SystemCallError('clone', errno, 'for namespaces');
   children.set(pid, stack);
   return pid;
 }

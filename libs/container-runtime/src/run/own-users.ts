@@ -107,8 +107,11 @@ export class OwnUsers {
     };
   }
 
-  /** Makes the views that the mounts of a prepared start are made of; its bundle is written. */
-  makeViews(spec: ContainerSpec, { firstId }: PreparedUsers): StartFailure | undefined {
+  /**
+   * Makes the views that the mounts of a prepared start are made of; its bundle is written.
+   * @param users descriptor of its user namespace, where that was made before
+   */
+  makeViews(spec: ContainerSpec, { firstId }: PreparedUsers, users?: number): StartFailure | undefined {
     const jailed = isJailed(spec);
     if (firstId === undefined && !jailed) return undefined;
     const layer = `${this.paths.bundles}/${spec.id}/etc`;
@@ -134,11 +137,11 @@ export class OwnUsers {
         // The host's root could write beside the views. Otherwise conmon does, into the bundle.
         this.views.make(spec.id, 'host', views, files, true);
       else {
-        const namespace = openUserNamespace(firstId, RANGE_SIZE);
+        const namespace = users ?? openUserNamespace(firstId, RANGE_SIZE);
         try {
           this.views.make(spec.id, { namespace, firstId }, views, files);
         } finally {
-          closeUserNamespace(namespace);
+          if (users === undefined) closeUserNamespace(namespace);
         }
       }
       return undefined;

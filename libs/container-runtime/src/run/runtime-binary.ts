@@ -1,6 +1,6 @@
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { cgroupLayout } from '../kernel/cgroups.js';
+import { cgroupLayout } from '../kernel/cgroup-tree.js';
 
 /** The OCI runtime of this process. */
 export interface RuntimeBinary {

@@ -1,7 +1,8 @@
 /** The runtime's directories outside of the state directory. */
-import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
+import { rmdirSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { hasCode } from '@plinth/host-os';
+import { cgroupHierarchies, CONTAINERS } from '../kernel/cgroup-tree.js';
 import { ID_RANGES_DIRECTORY } from './id-ranges.js';
 import type { RuntimePaths } from './runtime-paths.js';
 
@@ -16,11 +17,7 @@ export function removeRuntimeDirectories(paths: RuntimePaths): void {
   removeEmpty(ID_RANGES_DIRECTORY);
   removeEmpty(dirname(base));
   // The cgroups' parent is shared by all agents of a machine; the last one removes it.
-  const root = '/sys/fs/cgroup';
-  const hierarchies = existsSync(`${root}/cgroup.controllers`)
-    ? [root]
-    : readdirSync(root).map((name) => `${root}/${name}`);
-  for (const hierarchy of hierarchies) removeEmpty(`${hierarchy}/plinth`);
+  for (const hierarchy of cgroupHierarchies()) removeEmpty(hierarchy + CONTAINERS);
 }
 
 function removeEmpty(path: string): void {

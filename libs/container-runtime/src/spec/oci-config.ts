@@ -27,7 +27,7 @@ export interface OciConfig {
   readonly hooks?: { readonly createContainer: readonly OciHook[] };
   readonly linux: {
     readonly cgroupsPath: string;
-    readonly namespaces: readonly { readonly type: string }[];
+    readonly namespaces: readonly { readonly type: string; readonly path?: string }[];
     readonly uidMappings?: readonly IdMapping[];
     readonly gidMappings?: readonly IdMapping[];
     /** Of the container's own network. */
@@ -72,6 +72,8 @@ export interface OciConfigInputs extends MountSources {
   readonly instance: string;
   /** The host's id of its root, for a container with users of its own. */
   readonly firstId?: number;
+  /** Paths of namespaces that were made before it; the users' is absent when they are the host's. Absent: none was. */
+  readonly namespaces?: { readonly users?: string; readonly network: string };
   /** For a custom mount script. */
   readonly jail?: ScriptJail;
   /** For a custom mount script, seconds. */
@@ -198,10 +200,10 @@ export function buildOciConfig(spec: ContainerSpec, inputs: OciConfigInputs): Oc
     linux: {
       cgroupsPath: cgroupPath(spec.id, inputs.instance),
       namespaces: [
-        ...['pid', 'ipc', 'uts', 'mount', 'cgroup'],
-        ...(spec.network !== 'host' ? ['network'] : []),
-        ...(own ? ['user'] : []),
-      ].map((type) => ({ type })),
+        ...['pid', 'ipc', 'uts', 'mount', 'cgroup'].map((type) => ({ type })),
+        ...(spec.network === 'host' ? [] : [namespaceOf('network', inputs.namespaces?.network)]),
+        ...(own ? [namespaceOf('user', inputs.namespaces?.users)] : []),
+      ],
       ...(mappings && { uidMappings: mappings, gidMappings: mappings }),
       ...(spec.network !== 'host' && { sysctl: { ...NETWORK_SETTINGS, [PING_GROUPS]: EVERY_GROUP[spec.users] } }),
       // In a user namespace no device can be made, and crun's rules for them would need a right that the agent may lack.
@@ -213,6 +215,9 @@ export function buildOciConfig(spec: ContainerSpec, inputs: OciConfigInputs): Oc
     },
   };
 }
+
+const namespaceOf = (type: string, path: string | undefined): { readonly type: string; readonly path?: string } =>
+  path === undefined ? { type } : { type, path };
 
 /** Only where its root is nobody outside. */
 export function mayGainPrivileges({ privileges, users }: Pick<ContainerSpec, 'privileges' | 'users'>): boolean {

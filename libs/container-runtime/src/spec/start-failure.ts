@@ -16,6 +16,8 @@ export type StartFailureReason =
   | 'mount-script-timeout'
   | 'mount-failed'
   | 'cgroup-failed'
+  /** The machine's cgroups lack what a limit is held by. */
+  | 'limit-not-held'
   | 'no-space'
   | 'deadline'
   | 'no-id-range'
@@ -49,6 +51,14 @@ export function startFailure(stderr: string): StartFailure {
     reason,
     message: last.slice(-500) || 'the runtime failed without a message',
     stderrTail: stderr.slice(-TAIL),
+  };
+}
+
+export function limitNotHeld({ limit, message }: { readonly limit: string; readonly message: string }): StartFailure {
+  return {
+    ...startFailure(''),
+    reason: 'limit-not-held',
+    message: `this machine can not hold its limit of ${limit}: ${message}`,
   };
 }
 

@@ -11,6 +11,13 @@ export interface StartedContainer {
 
 export interface StartOptions {
   /**
+   * The container's network is made before it, and given what it needs while the runtime makes everything else. Absent:
+   * it has a loopback only, or the host's network.
+   * @param namespace path of its network namespace, valid until it resolves; no process is in it yet
+   * @returns why the container must not run; undefined: it may
+   */
+  readonly inNetwork?: (namespace: string) => Promise<string | undefined> | string | undefined;
+  /**
    * What is to be done before the first process is let go, when its namespaces, cgroups and mounts are there.
    * @param pid of the first process on the host
    * @returns why it must not be let go; undefined: it may

@@ -6,11 +6,13 @@ import { type Attribute, decodeAttributes, type Message, NLM_F_DUMP, type Receiv
 const NFNL_SUBSYS_CTNETLINK = 1;
 const IPCTNL_MSG_CT_GET = 1;
 const IPCTNL_MSG_CT_DELETE = 2;
+const IPCTNL_MSG_CT_GET_STATS = 5;
 /** linux/netlink.h */
 const NLA_F_NESTED = 0x8000;
 const CTA_TUPLE_ORIG = 1;
 const CTA_TUPLE_REPLY = 2;
 const CTA_ID = 12;
+const CTA_STATS_GLOBAL_ENTRIES = 1;
 const CTA_FILTER = 25;
 const CTA_FILTER_ORIG_FLAGS = 1;
 const CTA_FILTER_REPLY_FLAGS = 2;
@@ -89,6 +91,30 @@ export function listTracked(by: TrackedBy): Message {
   };
 }
 
+/** How many there are, of both families. */
+export function countTracked(): Message {
+  return {
+    type: (NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_GET_STATS,
+    flags: 0,
+    body: Buffer.alloc(BODY_BYTES),
+    attributes: [],
+  };
+}
+
+export function readTrackedCount({ payload }: Received): number {
+  return decodeAttributes(payload.subarray(BODY_BYTES)).get(CTA_STATS_GLOBAL_ENTRIES)?.readUInt32BE(0) ?? Infinity;
+}
+
+/** Of both families. */
+export function listAllTracked(): Message {
+  return {
+    type: (NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_GET,
+    flags: NLM_F_DUMP,
+    body: Buffer.alloc(BODY_BYTES),
+    attributes: [],
+  };
+}
+
 export function removeTracked({ family, originalBytes, id }: TrackedConnection): Message {
   return {
     type: (NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_DELETE,
@@ -102,7 +128,8 @@ export function removeTracked({ family, originalBytes, id }: TrackedConnection):
   };
 }
 
-export function readTracked(family: Family, { payload }: Received): TrackedConnection | undefined {
+export function readTracked({ payload }: Received): TrackedConnection | undefined {
+  const family = payload[0] === AF[4] ? 4 : 6;
   const attributes = decodeAttributes(payload.subarray(BODY_BYTES));
   const original = attributes.get(CTA_TUPLE_ORIG);
   const reply = attributes.get(CTA_TUPLE_REPLY);

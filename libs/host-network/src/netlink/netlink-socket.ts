@@ -103,6 +103,21 @@ export class NetlinkSocket {
     return this.exchange({ ...message, flags: (flags & NLM_F_DUMP) === NLM_F_DUMP ? flags : flags | NLM_F_ACK }, what);
   }
 
+  /**
+   * As {@link ask}, in threads of the pool, for lists that take the kernel long. Nothing else is asked of this socket
+   * meanwhile, and it is not closed.
+   */
+  async askLater(message: Message, what: string): Promise<Received[]> {
+    const bytes = encodeMessage({ ...message, flags: message.flags | NLM_F_REQUEST }, ++this.sequence);
+    await later((done) => libc().send.async(this.fd, bytes, bytes.length, 0, done), 'send');
+    const own = Buffer.allocUnsafeSlow(RECEIVE_BYTES);
+    const answers: Received[] = [];
+    for (;;) {
+      const length = await later((done) => libc().recv.async(this.fd, own, own.length, MSG_TRUNC, done), 'recv');
+      if (read(decodeMessages(own.subarray(0, length)), this.sequence, answers, what)) return answers;
+    }
+  }
+
   close(): void {
     libc().close(this.fd);
   }
@@ -112,25 +127,8 @@ export class NetlinkSocket {
     this.sequence += 1;
     this.send(encodeMessage(message, this.sequence));
     const answers: Received[] = [];
-    for (;;) {
-      for (const received of this.receive()) {
-        // An answer to a request that was given up.
-        if (received.sequence !== this.sequence) continue;
-        if (received.type === NLMSG_ERROR) {
-          const errno = -received.payload.readInt32LE(0);
-          if (errno !== 0) throw new NetlinkError(what, errno);
-          return answers;
-        }
-        if (received.type === NLMSG_DONE) {
-          const errno = received.payload.length >= 4 ? -received.payload.readInt32LE(0) : 0;
-          if (errno > 0) throw new NetlinkError(what, errno);
-          return answers;
-        }
-        // What it holds is overwritten by the next datagram.
-        answers.push({ ...received, payload: Buffer.from(received.payload) });
-        if ((message.flags & NLM_F_ACK) === 0 && (received.flags & NLM_F_MULTI) === 0) return answers;
-      }
-    }
+    const isConfirmed = (message.flags & NLM_F_ACK) !== 0;
+    for (;;) if (read(this.receive(), this.sequence, answers, what, isConfirmed)) return answers;
   }
 
   private send(bytes: Buffer): void {
@@ -144,4 +142,51 @@ export class NetlinkSocket {
     if (length > buffer.length) throw new RangeError(`a netlink datagram of ${length} bytes`);
     return decodeMessages(buffer.subarray(0, length));
   }
+}
+
+/**
+ * Takes the answers to a request out of a datagram.
+ * @param isConfirmed whether a single answer is followed by a confirmation
+ * @returns whether these were the last ones @throws NetlinkError
+ */
+function read(
+  datagram: readonly Received[],
+  sequence: number,
+  answers: Received[],
+  what: string,
+  isConfirmed = true,
+): boolean {
+  for (const received of datagram) {
+    // An answer to a request that was given up.
+    if (received.sequence !== sequence) continue;
+    if (received.type === NLMSG_ERROR) {
+      const errno = -received.payload.readInt32LE(0);
+      if (errno !== 0) throw new NetlinkError(what, errno);
+      return true;
+    }
+    if (received.type === NLMSG_DONE) {
+      const errno = received.payload.length >= 4 ? -received.payload.readInt32LE(0) : 0;
+      if (errno > 0) throw new NetlinkError(what, errno);
+      return true;
+    }
+    // What it holds is overwritten by the next datagram.
+    answers.push({ ...received, payload: Buffer.from(received.payload) });
+    if (!isConfirmed && (received.flags & NLM_F_MULTI) === 0) return true;
+  }
+  return false;
+}
+
+/** @param call one that is done in a thread of the pool @throws SystemCallError */
+function later(
+  call: (done: (error: Error | null, result: number) => void) => void,
+  name: 'send' | 'recv',
+): Promise<number> {
+  return new Promise((resolve, reject) => {
+    call((error, result) => {
+      if (error !== null) reject(error);
+      else if (result < 0) reject(new SystemCallError(name, lastErrno(), 'on netlink'));
+      else if (result > RECEIVE_BYTES) reject(new RangeError(`a netlink datagram of ${result} bytes`));
+      else resolve(result);
+    });
+  });
 }

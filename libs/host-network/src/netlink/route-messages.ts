@@ -35,10 +35,10 @@ const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_LINKINFO = 18;
-const IFLA_NET_NS_PID = 19;
 const IFLA_IFALIAS = 20;
 const IFLA_STATS64 = 23;
 const IFLA_AF_SPEC = 26;
+const IFLA_NET_NS_FD = 28;
 const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
 const VETH_INFO_PEER = 1;
@@ -88,8 +88,8 @@ export interface Pair {
   readonly peer: {
     readonly name: string;
     readonly hardwareAddress: Buffer;
-    /** A process in the network namespace in which this end is made. */
-    readonly pid: number;
+    /** Descriptor of the network namespace in which this end is made. */
+    readonly namespace: number;
   };
 }
 
@@ -101,7 +101,7 @@ export function makePair({ name, hardwareAddress, mtu, peer }: Pair): Message {
     attribute(IFLA_IFNAME, text(peer.name)),
     attribute(IFLA_ADDRESS, peer.hardwareAddress),
     ...size,
-    attribute(IFLA_NET_NS_PID, u32(peer.pid)),
+    attribute(IFLA_NET_NS_FD, u32(peer.namespace)),
   ];
   return {
     type: RTM_NEWLINK,

@@ -145,7 +145,7 @@ describe.each([
   });
 
   it('a container that moves keeps its address, and is reached where it is', async () => {
-    two.in(() => two.network.detach(there.containerId));
+    await two.in(() => two.network.detach(there.containerId));
     runIn(there.pid, 'ip', 'link', 'del', 'eth0');
     const { ipv4, ipv6, containerId } = there;
     const moved = await one.attach(TENANT, { ipv4, ipv6, containerId });
@@ -154,7 +154,7 @@ describe.each([
     all.set('there', [one, moved]);
     publish();
     expect(call(here.pid, ipv4)).toBe(here.ipv4);
-    one.in(() => one.network.detach(containerId));
+    await one.in(() => one.network.detach(containerId));
     const back = await two.attach(TENANT, { ipv4, ipv6, containerId });
     all.set('there', [two, back]);
     publish();

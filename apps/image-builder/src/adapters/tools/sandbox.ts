@@ -5,7 +5,16 @@
  */
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { buildOciConfig, detectRuntimeBinary, type RuntimeBinary } from '@plinth/container-runtime';
+import {
+  buildOciConfig,
+  detectRuntimeBinary,
+  heldLimits,
+  type MissingLimit,
+  missingLimits,
+  type ResourceLimits,
+  type RuntimeBinary,
+  unheldLimits,
+} from '@plinth/container-runtime';
 import { buildCgroup, removeBuildCgroups } from './build-cgroups.js';
 import { isMissing } from '../tree/image-tree.js';
 import { run, runCaptive, type RunResult } from './process.js';
@@ -28,11 +37,13 @@ export class Sandbox {
   private constructor(
     private readonly runtime: RuntimeBinary,
     private readonly directory: string,
+    /** Which of its limits this machine's cgroups can't hold: commands run without them. */
+    readonly missing: readonly MissingLimit[],
   ) {}
 
   /** @param directory bundles and state of running commands. @throws RuntimeMissingError */
   static open(directory: string): Sandbox {
-    return new Sandbox(detectRuntimeBinary(), directory);
+    return new Sandbox(detectRuntimeBinary(), directory, unheldLimits(LIMITS, missingLimits()));
   }
 
   /** @param id names it while it runs: one command of a build at a time */
@@ -40,7 +51,11 @@ export class Sandbox {
     const bundle = join(this.directory, id);
     await mkdir(bundle, { recursive: true, mode: 0o700 });
     try {
-      await writeFile(join(bundle, 'config.json'), JSON.stringify(configOf(id, command)), { mode: 0o600 });
+      await writeFile(
+        join(bundle, 'config.json'),
+        JSON.stringify(configOf(id, command, heldLimits(LIMITS, this.missing))),
+        { mode: 0o600 },
+      );
       return await runCaptive([...this.argv('run'), '--bundle', bundle, id], {
         signal: command.signal,
         onLine: command.onLine,
@@ -71,7 +86,7 @@ export class Sandbox {
   }
 }
 
-function configOf(id: string, { root, argv, env, network }: SandboxCommand): object {
+function configOf(id: string, { root, argv, env, network }: SandboxCommand, limits: ResourceLimits): object {
   const config = buildOciConfig(
     {
       id,
@@ -83,7 +98,7 @@ function configOf(id: string, { root, argv, env, network }: SandboxCommand): obj
       timezone: 'UTC',
       hostname: 'build',
       command: argv,
-      limits: LIMITS,
+      limits,
       users: 'host',
       network,
       stopSignal: 'SIGKILL',

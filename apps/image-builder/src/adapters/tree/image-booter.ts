@@ -43,7 +43,7 @@ export class ImageBooter {
 
   /** @param directory of this service id's own. @throws RuntimeMissingError */
   static open(directory: string): ImageBooter {
-    return new ImageBooter(new OciRuntime({ stateDirectory: directory }));
+    return new ImageBooter(new OciRuntime({ stateDirectory: directory, limits: 'preferred' }));
   }
 
   /** Removes containers of a killed process. */

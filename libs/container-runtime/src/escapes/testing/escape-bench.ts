@@ -109,7 +109,7 @@ export class EscapeBench {
 
   async started(change: Partial<ContainerSpec> = {}): Promise<string> {
     const spec = this.specOf(change);
-    const result = await this.runtime.start(spec);
+    const result = await this.runtime.start(spec, spec.network === 'host' ? {} : { inNetwork: () => undefined });
     if (!result.ok) throw new Error(`${result.reason}: ${result.message}`);
     return spec.id;
   }
