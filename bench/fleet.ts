@@ -26,6 +26,7 @@ async function run(given: FleetOptions): Promise<number> {
     return await measure(fleet, given, capacity);
   } catch (error) {
     log(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    for (const line of fleet?.complaints() ?? []) log(line.slice(0, 1_000));
     return 1;
   } finally {
     await fleet?.close();

@@ -83,6 +83,16 @@ export class Fleet {
     return { database: await this.count('SELECT pg_database_size(current_database()) AS count'), bus };
   }
 
+  /** What the provisioners logged as a warning or an error, the last of each. */
+  complaints(): readonly string[] {
+    return this.provisioners.flatMap(({ log }) =>
+      log
+        .filter(({ level }) => Number(level) >= 40 || ['warn', 'error', 'fatal'].includes(String(level)))
+        .slice(-3)
+        .map((line) => JSON.stringify(line)),
+    );
+  }
+
   async count(text: string): Promise<number> {
     return Number((await this.database.query<{ count: string }>(text)).rows[0]?.count);
   }
@@ -104,6 +114,7 @@ export class Fleet {
       PLINTH_SERVICE_ID: `provisioner-${index + 1}`,
       // What is measured runs as in production.
       PLINTH_CHECK_CONTRACTS: '0',
+      LOG_LEVEL: process.env['LOG_LEVEL'] ?? 'info',
     });
   }
 
