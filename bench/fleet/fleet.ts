@@ -112,6 +112,8 @@ export class Fleet {
       NATS_URL: this.nats.url,
       DATABASE_URL: this.postgres.url,
       PLINTH_SERVICE_ID: `provisioner-${index + 1}`,
+      // On a machine that is slow for a moment no simulated host is lost.
+      PLINTH_HOST_LOST_SECONDS: '120',
       // What is measured runs as in production.
       PLINTH_CHECK_CONTRACTS: '0',
       LOG_LEVEL: process.env['LOG_LEVEL'] ?? 'info',
