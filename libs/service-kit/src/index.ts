@@ -43,7 +43,8 @@ export { OnEvent, OnQuery } from './messaging/handlers.js';
 export { rejectionOf } from './messaging/rejection.js';
 export { ensureStreams } from './messaging/streams.js';
 export { type DatabaseOptions, openDatabase } from './persistence/database.js';
-export { claimEvent, insertEvents, Outbox } from './persistence/outbox.js';
+export { Outbox } from './persistence/outbox.js';
+export { claimEvent, claimEvents, insertEvents, unclaimEvents } from './persistence/outbox-rows.js';
 export { persistenceModule } from './persistence/persistence.module.js';
 export { readStored, type StoredMessage, type StoredMessageQuery } from './messaging/stored-message.js';
 export {

@@ -24,9 +24,9 @@ import type { TenantUsage } from '../placement/domain/tenant-quota.js';
 import { loadPlacementView, release } from '../placement/placement.store.js';
 import { lockTenantUsage } from '../placement/tenant.store.js';
 import { findRequest, insertContainer } from './container.store.js';
+import { nameTaken, type Plan } from './domain/batch-plan.js';
 import { type ContainerRecord, factOf, statusOf } from './domain/container-record.js';
 import {
-  type Creation,
   type CreationDraws,
   type CreationRefusal,
   type CreationRules,
@@ -42,9 +42,9 @@ const NO_USAGE: TenantUsage = { containers: 0, memoryBytes: 0, diskBytes: 0 };
 @Injectable()
 export class ContainerCreation {
   private turn = 0;
-  private readonly rules: CreationRules;
-  private readonly hasQuota: boolean;
-  private readonly portRange: PortRange;
+  readonly rules: CreationRules;
+  readonly hasQuota: boolean;
+  readonly portRange: PortRange;
 
   constructor(@Inject(ProvisionerConfig) private readonly config: ProvisionerConfig) {
     const quota = {
@@ -80,7 +80,7 @@ export class ContainerCreation {
       return;
     }
     const known = await findRequest(unit.db, event.id);
-    if (known && known.digest !== requestDigest) refuse(unit, event, ID_REUSED, requestDigest);
+    if (known && known.digest !== requestDigest) refuseReused(unit, event, requestDigest);
   }
 
   /** Refuses a request that could not be decided in as many attempts as the bus makes. */
@@ -105,10 +105,7 @@ export class ContainerCreation {
       const { config } = made;
       await release(unit.db, config.host, plan.resources);
       if (config.address) await returnNetwork(unit.db, made.id);
-      return {
-        reason: 'name-taken',
-        message: `tenant ${config.tenant} has a container named ${config.name} already`,
-      };
+      return nameTaken(config.tenant, config.name);
     }
   }
 
@@ -171,7 +168,8 @@ export class ContainerCreation {
     return { reason, message: instead[reason] };
   }
 
-  private draws(event: Request): CreationDraws {
+  /** For one decision about a request. */
+  draws(event: Request): CreationDraws {
     return {
       requestedAt: new Date(event.storedAtMs).toISOString(),
       decidedAt: new Date().toISOString(),
@@ -184,7 +182,6 @@ export class ContainerCreation {
   }
 }
 
-type Plan = Extract<Creation, { ok: true }>;
 type Found =
   | { readonly host: CandidateHost; readonly ports: readonly PublishedPort[] }
   | Extract<PlaceReservation, { ok: false }>['reason'];
@@ -198,7 +195,12 @@ const UNDECIDED: CreationRefusal = {
   message: 'the request could not be decided; see the log of the provisioner for the reason',
 };
 
-function publishCreated(unit: UnitOfWork, requestId: string, record: ContainerRecord): void {
+/** Another request had the id before. */
+export function refuseReused(unit: UnitOfWork, event: Request, requestDigest: string): void {
+  refuse(unit, event, ID_REUSED, requestDigest);
+}
+
+export function publishCreated(unit: UnitOfWork, requestId: string, record: ContainerRecord): void {
   const { config } = record;
   const { imageAsked, fallbackReason, storageNode, dataVolume } = config;
   unit.publish(desiredContainer(config.host, record.id), config);
@@ -211,7 +213,7 @@ function publishCreated(unit: UnitOfWork, requestId: string, record: ContainerRe
 }
 
 /** @param variant distinguishes refusals of different requests with one id */
-function refuse(unit: UnitOfWork, { id, attempt, data }: Request, refusal: CreationRefusal, variant = ''): void {
+export function refuse(unit: UnitOfWork, { id, attempt, data }: Request, refusal: CreationRefusal, variant = ''): void {
   const { reason, message } = refusal;
   unit.refuse(
     SUBJECTS.containerRejected,

@@ -3,6 +3,8 @@ import { ContainerAction } from './container-action.js';
 import { ContainerChange } from './container-change.js';
 import { ContainerActionsHandler } from './container-actions.handler.js';
 import { ContainerCreation } from './container-creation.js';
+import { CreationBatch } from './creation-batch.js';
+import { HostDirectory } from '../placement/host-directory.js';
 import { ContainerRequestedHandler } from './container-requested.handler.js';
 import { DesiredState } from './desired-state.js';
 import { RequestIntake } from './request-intake.js';
@@ -10,7 +12,16 @@ import { WaitingRequests } from './waiting-requests.js';
 
 @Module({
   controllers: [ContainerRequestedHandler, ContainerActionsHandler],
-  providers: [RequestIntake, WaitingRequests, ContainerCreation, ContainerAction, ContainerChange, DesiredState],
+  providers: [
+    RequestIntake,
+    WaitingRequests,
+    ContainerCreation,
+    CreationBatch,
+    HostDirectory,
+    ContainerAction,
+    ContainerChange,
+    DesiredState,
+  ],
   exports: [DesiredState],
 })
 export class ContainersModule {}

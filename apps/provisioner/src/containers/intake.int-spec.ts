@@ -1,7 +1,9 @@
 /** Bursts of requests with two provisioners, on a real NATS and PostgreSQL. */
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, it } from '@jest/globals';
 import { SUBJECTS } from '@plinth/contracts';
 import { headers } from 'nats';
@@ -10,6 +12,8 @@ import { ProvisionerSuite } from '../testing/provisioner-suite.js';
 
 const BURST = 2_000;
 const AT_ONCE = 200;
+/** The simulation of a fleet, which checks what it did. */
+const FLEET = join(import.meta.dirname, '../../../../bench/dist/fleet.js');
 
 let suite: ProvisionerSuite;
 beforeAll(async () => {
@@ -50,8 +54,11 @@ async function count(text: string): Promise<number> {
 }
 
 it("a tenant's burst is answered whole, and does not keep another's single request waiting", async () => {
+  // All of it is on the bus before the first is decided.
+  for (const provisioner of suite.provisioners) provisioner.signal('SIGSTOP');
   await burst('greedy');
   await suite.ask(SUBJECTS.containerRequested, { name: 'single', tenant: 'modest' });
+  for (const provisioner of suite.provisioners) provisioner.signal('SIGCONT');
   await suite.fact(SUBJECTS.containerConfigured, { tenant: 'modest' });
   expect(answered('greedy')).toBeLessThan(BURST * 0.75);
   await suite.until(() => answered('greedy') === BURST, 'all are answered');
@@ -85,6 +92,18 @@ it('a subscriber that does not read affects no other', async () => {
   await suite.until(() => answered('slow-reader') === BURST, 'all are answered');
   expect(answers('slow-reader')).toHaveLength(BURST);
   for (const socket of [stalled, deaf]) socket.destroy();
+});
+
+it('many hosts, a killed provisioner: no host gets more than its capacity, nothing is placed twice, nothing is lost', async () => {
+  // More hosts than are locked together. What it prints about a violation is in the failure.
+  const argv = ['--hosts', '60', '--requests', '600', '--provisioners', '2', '--singles', '5', '--kill'];
+  const { status, stderr } = await new Promise<{ status: number | null; stderr: string }>((resolve) => {
+    const child = spawn(process.execPath, [FLEET, ...argv], { stdio: ['ignore', 'ignore', 'pipe'] });
+    let stderr = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+    child.once('close', (status) => resolve({ status, stderr }));
+  });
+  expect({ status, stderr }).toMatchObject({ status: 0 });
 });
 
 it('two requests under one id, in a burst, are distinguished', async () => {

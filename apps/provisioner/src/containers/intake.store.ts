@@ -28,23 +28,56 @@ export async function isAnyWaiting(manager: EntityManager): Promise<boolean> {
   return rows.length > 0;
 }
 
-/**
- * Takes the oldest request of the tenant that follows `after` in the order of names, cyclically; a failed transaction
- * puts it back. A request with the id of an older one waits until that is decided.
- */
-export async function takeRequest(manager: EntityManager, afterTenant: string): Promise<WaitingRequest | undefined> {
-  const take = async (condition: string, parameters: readonly string[]): Promise<WaitingRequest | undefined> => {
-    const [rows]: [WaitingRequest[], number] = await manager.query(
-      `DELETE FROM intake WHERE ordinal = (
-         SELECT ordinal FROM intake i WHERE not_before <= now() AND ${condition}
-            AND NOT EXISTS (SELECT 1 FROM intake e WHERE e.event->>'id' = i.event->>'id' AND e.ordinal < i.ordinal)
-          ORDER BY tenant, ordinal LIMIT 1 FOR UPDATE SKIP LOCKED)
-       RETURNING ordinal, tenant, event, failures`,
-      [...parameters],
+/** Tenants with requests that wait, in the order of names, cyclically, from the one that follows `after`. */
+export async function waitingTenants(manager: EntityManager, after: string, most: number): Promise<string[]> {
+  // One look into the index for each tenant, however many requests it has.
+  const from = async (condition: string, limit: number): Promise<string[]> => {
+    const rows: { tenant: string }[] = await manager.query(
+      `WITH RECURSIVE found AS (
+         (SELECT tenant, 1 AS n FROM intake WHERE ${condition} ORDER BY tenant LIMIT 1)
+         UNION ALL
+         SELECT (SELECT i.tenant FROM intake i WHERE i.tenant > f.tenant ORDER BY i.tenant LIMIT 1), n + 1
+           FROM found f WHERE f.tenant IS NOT NULL AND n < $2)
+       SELECT tenant FROM found WHERE tenant IS NOT NULL`,
+      [after, limit],
     );
-    return rows[0];
+    return rows.map(({ tenant }) => tenant);
   };
-  return (await take('tenant > $1', [afterTenant])) ?? (await take('true', []));
+  const behind = await from('tenant > $1', most);
+  return behind.length >= most ? behind : [...behind, ...(await from('tenant <= $1', most - behind.length))];
+}
+
+/**
+ * Locks the oldest requests of each tenant until the transaction ends; those that others have are passed over. A request
+ * with the id of an older one waits until that is decided.
+ */
+export async function lockRequests(
+  manager: EntityManager,
+  tenants: readonly string[],
+  mostOfEach: number,
+): Promise<WaitingRequest[]> {
+  return manager.query(
+    `SELECT w.* FROM unnest($1::text[]) AS t(tenant) CROSS JOIN LATERAL (
+       SELECT ordinal, i.tenant, event, failures FROM intake i WHERE i.tenant = t.tenant AND not_before <= now()
+          AND NOT EXISTS (SELECT 1 FROM intake e WHERE e.event->>'id' = i.event->>'id' AND e.ordinal < i.ordinal)
+        ORDER BY ordinal LIMIT $2 FOR UPDATE OF i SKIP LOCKED) w`,
+    [tenants, mostOfEach],
+  );
+}
+
+export async function deleteRequests(manager: EntityManager, requests: readonly WaitingRequest[]): Promise<void> {
+  if (requests.length === 0) return;
+  await manager.query('DELETE FROM intake WHERE ordinal = ANY($1::bigint[])', [requests.map(({ ordinal }) => ordinal)]);
+}
+
+/** @returns false when another has it, or decided it */
+export async function takeRequest(manager: EntityManager, { ordinal }: WaitingRequest): Promise<boolean> {
+  const [rows]: [unknown[], number] = await manager.query(
+    `DELETE FROM intake WHERE ordinal = (
+       SELECT ordinal FROM intake WHERE ordinal = $1 AND not_before <= now() FOR UPDATE SKIP LOCKED) RETURNING 1`,
+    [ordinal],
+  );
+  return rows.length === 1;
 }
 
 /** The request is taken again after the delay. */

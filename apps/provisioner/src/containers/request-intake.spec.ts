@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { Logger } from '@plinth/service-kit';
 import type { Request } from './intake.store.js';
-import { RequestIntake } from './request-intake.js';
+import { BATCH, IN_PROGRESS, RequestIntake } from './request-intake.js';
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 const turns = async (count: number): Promise<void> => {
@@ -13,6 +13,8 @@ class Table {
   readonly decided: string[] = [];
   readonly table: string[] = [];
   readonly warnings: string[] = [];
+  /** Sizes of the batches that were never in the table. */
+  readonly batches: number[] = [];
   atOnce = 0;
   mostAtOnce = 0;
   isAway = false;
@@ -22,7 +24,11 @@ class Table {
 
   readonly intake = new RequestIntake(
     {
-      decide: (event) => this.during(() => void this.decided.push(event.id)),
+      decide: async (events) => {
+        this.batches.push(events.length);
+        await this.during(() => void this.decided.push(...events.map(({ id }) => id)));
+        return events.map(({ id }) => (id === 'fails' ? { ok: false, error: new Error('fails') } : { ok: true }));
+      },
       put: async (events) => {
         await turn();
         if (this.isAway) throw new Error('the database is away');
@@ -73,25 +79,55 @@ const names = (prefix: string, count: number): string[] =>
   Array.from({ length: count }, (_, index) => `${prefix}-${index}`);
 
 describe('request intake', () => {
-  it('decides a few requests as they come, past the table', async () => {
+  it('decides what is there, past the table: the first at once, and together what came meanwhile', async () => {
     const table = await new Table().started();
     await Promise.all(table.take(...names('a', 16)));
     expect(table.decided).toEqual(names('a', 16));
-    expect([table.mostAtOnce, table.table]).toEqual([16, []]);
+    expect([table.batches, table.mostAtOnce, table.table]).toEqual([[1, 1, 14], 2, []]);
     await table.intake.stop();
   });
 
-  it('puts what comes beyond 16 decisions into the table, and then decides it', async () => {
+  it('rejects only the request of a batch that failed', async () => {
     const table = await new Table().started();
     table.isQuick = false;
-    const first = table.take(...names('a', 16));
-    await Promise.all(table.take(...names('b', 40)));
+    const before = table.take('x', 'y');
+    const taken = table.take('a', 'fails', 'b');
+    table.release();
+    const results = await Promise.allSettled([...before, ...taken]);
+    expect(table.batches).toEqual([1, 1, 3]);
+    expect(results.map(({ status }) => status)).toEqual([
+      'fulfilled',
+      'fulfilled',
+      'fulfilled',
+      'rejected',
+      'fulfilled',
+    ]);
+    await table.intake.stop();
+  });
+
+  it('takes the next batch in turn over the tenants', async () => {
+    const table = await new Table().started();
+    table.isQuick = false;
+    const taken = table.take('x', 'y', ...names('many', 2 * BATCH));
+    taken.push(table.intake.take({ id: 'single', data: { tenant: 'other' } } as Request));
+    table.release();
+    await Promise.all(taken);
+    expect(table.decided.indexOf('single')).toBeLessThan(2 + BATCH);
+    await table.intake.stop();
+  });
+
+  it('puts all that waits into the table when too many arrive, and then decides it', async () => {
+    const table = await new Table().started();
+    table.isQuick = false;
+    const first = table.take('a', 'b');
+    const burst = names('c', IN_PROGRESS / 2 + 1);
+    await Promise.all(table.take(...burst));
     expect(table.decided).toEqual([]);
     table.release();
     await Promise.all(first);
-    await turns(200);
-    expect(table.decided.toSorted()).toEqual([...names('a', 16), ...names('b', 40)].toSorted());
-    expect(table.mostAtOnce).toBeLessThanOrEqual(32);
+    await turns(3 * burst.length);
+    expect(table.decided.toSorted()).toEqual(['a', 'b', ...burst].toSorted());
+    expect(table.mostAtOnce).toBeLessThanOrEqual(4);
     await table.intake.stop();
   });
 
@@ -149,15 +185,14 @@ describe('request intake', () => {
   it('stops when the decisions in progress have ended, and leaves what waits in the table', async () => {
     const table = await new Table().started();
     table.isQuick = false;
-    const first = table.take(...names('a', 16));
-    await Promise.all(table.take('waits'));
+    const first = table.take('a', 'b', 'waits');
     let hasStopped = false;
     const stopped = table.intake.stop().then(() => (hasStopped = true));
     await turns(5);
-    // The worker that took it is in the middle of its decision.
+    // Decisions are in progress.
     expect(hasStopped).toBe(false);
     table.release();
     await Promise.all([stopped, ...first]);
-    expect([...table.decided, ...table.table].toSorted()).toEqual([...names('a', 16), 'waits'].toSorted());
+    expect([table.decided, table.table]).toEqual([['a', 'b'], ['waits']]);
   });
 });

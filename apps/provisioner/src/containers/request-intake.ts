@@ -1,40 +1,49 @@
 /**
- * Requests for containers in fair order. While few come, each is decided as it is taken off the bus; when more come
- * than can be decided at once, they go into a table as fast as they come, and are decided from there tenant by tenant:
- * a burst delays its own tenant, not the others.
+ * Requests for containers in fair order. While few come, they are decided as they are taken off the bus, those that
+ * came during one decision together in the next; when more come than can be decided so, they go into a table as fast as
+ * they come, and are decided from there tenant by tenant: a burst delays its own tenant, not the others.
  */
 import { Inject, Injectable } from '@nestjs/common';
 import { type Logger, LOGGER, type NextPass, WorkLoop } from '@plinth/service-kit';
+import { DEFAULT_TENANT } from './domain/container-config.js';
+import { takeFairly } from './domain/fair-batch.js';
 import type { Request } from './intake.store.js';
 import { WaitingRequests } from './waiting-requests.js';
 
-/** Decisions at once; the database has more connections. */
-const DECISIONS = 16;
-/** Workers while requests arrive: another tenant's may be among them, and is only seen once it is in the table. */
-const DECISIONS_MEANWHILE = 2;
+/** Requests that are decided in one transaction. */
+export const BATCH = 128;
+/** Batches at once, from the bus and from the table each: while one waits for the database another is computed. */
+const BATCHES = 2;
+/** From the table while requests arrive: another tenant's may be among them, and is only seen once it is in the table. */
+const BATCHES_MEANWHILE = 1;
+/** More that wait, and there are more on the bus: the consumer has twice as many in progress. */
+const WAITING = 512;
+export const IN_PROGRESS = 2 * WAITING;
 const PUT_AT_ONCE = 500;
 const SWEEP_MS = 1_000;
 
+interface Arriving {
+  readonly event: Request;
+  readonly done: () => void;
+  readonly failed: (error: unknown) => void;
+}
+
 @Injectable()
 export class RequestIntake {
-  /** Decisions in progress. */
-  private deciding = 0;
   /** Whether a request may wait in the table. */
   private backlog = true;
   /** Writes to the table so far. */
   private puts = 0;
   /** Whether the last query of the database failed. */
   private away = false;
-  private arriving: {
-    readonly event: Request;
-    readonly done: () => void;
-    readonly failed: (error: unknown) => void;
-  }[] = [];
+  private readonly arriving: Arriving[] = [];
   /** Whether requests are being written to the table, or wait for it. */
   private putting = false;
   private readonly writing: WorkLoop;
   private readonly sweeping: WorkLoop;
   private readonly workers = new Set<Promise<void>>();
+  /** Batches that never were in the table. */
+  private readonly direct = new Set<Promise<void>>();
   /** By request id: requests that were taken and are neither decided nor in the table. */
   private readonly inProgress = new Map<string, Promise<void>>();
   private stopping = false;
@@ -65,7 +74,9 @@ export class RequestIntake {
   /** Resolves when every request that was taken is decided or in the table. */
   async stop(): Promise<void> {
     this.stopping = true;
-    await Promise.all([this.sweeping.stop(), this.writing.finish()]);
+    this.putting = true;
+    this.writing.kick();
+    await Promise.all([this.sweeping.stop(), this.writing.finish(), ...this.direct]);
     await Promise.all(this.workers);
   }
 
@@ -83,42 +94,63 @@ export class RequestIntake {
     }
   }
 
-  private async admit(event: Request): Promise<void> {
-    if (this.backlog || this.deciding >= DECISIONS) return this.put(event);
-    this.deciding++;
-    try {
-      await this.requests.decide(event);
-    } finally {
-      this.deciding--;
+  private admit(event: Request): Promise<void> {
+    return new Promise((done, failed) => {
+      this.arriving.push({ event, done, failed });
+      this.decideArriving();
+    });
+  }
+
+  private decideArriving(): void {
+    if (this.backlog || this.putting || this.arriving.length > WAITING) {
+      this.putting = true;
+      this.writing.kick();
+      return;
+    }
+    while (this.direct.size < BATCHES && this.arriving.length > 0) {
+      const some = takeFairly(this.arriving, BATCH, ({ event }) => event.data.tenant ?? DEFAULT_TENANT);
+      const batch: Promise<void> = this.decide(some).finally(() => {
+        this.direct.delete(batch);
+        if (this.arriving.length > 0) this.decideArriving();
+      });
+      this.direct.add(batch);
     }
   }
 
-  private put(event: Request): Promise<void> {
-    return new Promise((done, failed) => {
-      this.arriving.push({ event, done, failed });
-      this.putting = true;
-      this.writing.kick();
-    });
+  /** Requests that failed are delivered again by the bus. */
+  private async decide(some: readonly Arriving[]): Promise<void> {
+    try {
+      const outcomes = await this.requests.decide(some.map(({ event }) => event));
+      for (const [index, { done, failed }] of some.entries()) {
+        const outcome = outcomes[index];
+        if (outcome?.ok === false) failed(outcome.error);
+        else done();
+      }
+    } catch (error) {
+      for (const { failed } of some) failed(error);
+    }
   }
 
   /** Writes the requests that arrive together in one statement. */
   private async putSome(): Promise<NextPass | undefined> {
+    if (!this.putting) return undefined;
     const some = this.arriving.splice(0, PUT_AT_ONCE);
-    if (some.length === 0) return undefined;
-    try {
-      await this.requests.put(some.map(({ event }) => event));
-      this.puts++;
-      this.backlog = true;
-      this.startWorkers();
-      for (const { done } of some) done();
-    } catch (error) {
-      // The bus delivers them again.
-      for (const { failed } of some) failed(error);
+    if (some.length > 0) {
+      try {
+        await this.requests.put(some.map(({ event }) => event));
+        this.puts++;
+        this.backlog = true;
+        this.startWorkers();
+        for (const { done } of some) done();
+      } catch (error) {
+        // The bus delivers them again.
+        for (const { failed } of some) failed(error);
+      }
+      // Acknowledged requests make room for the next, which are then written together too.
+      await new Promise((resolve) => setImmediate(resolve));
     }
-    // Acknowledged requests make room for the next, which are then written together too.
-    await new Promise((resolve) => setImmediate(resolve));
     if (this.arriving.length > 0) return 'again';
-    this.putting = false;
+    this.putting = this.stopping;
     this.startWorkers();
     return undefined;
   }
@@ -130,7 +162,7 @@ export class RequestIntake {
   }
 
   private startWorkers(): void {
-    const most = this.putting ? DECISIONS_MEANWHILE : DECISIONS;
+    const most = this.putting ? BATCHES_MEANWHILE : BATCHES;
     while (!this.stopping && this.backlog && this.workers.size < most) {
       const worker: Promise<void> = this.work().finally(() => this.workers.delete(worker));
       this.workers.add(worker);
@@ -139,20 +171,17 @@ export class RequestIntake {
 
   /** Decides until nothing waits. */
   private async work(): Promise<void> {
-    while (!this.stopping && (!this.putting || this.workers.size <= DECISIONS_MEANWHILE)) {
+    while (!this.stopping && (!this.putting || this.workers.size <= BATCHES_MEANWHILE)) {
       const { puts } = this;
       let found: boolean;
-      this.deciding++;
       try {
-        found = await this.requests.decideNext();
+        found = await this.requests.decideNext(BATCH);
         this.away = false;
       } catch (error) {
         // An outage is logged once, not by every worker every second; the sweep tries again.
         if (!this.away) this.logger.warn({ err: error }, 'waiting requests could not be decided; it is tried again');
         this.away = true;
         return;
-      } finally {
-        this.deciding--;
       }
       // A request may have been stored during the query, so the table is queried again.
       if (found || this.puts !== puts) continue;

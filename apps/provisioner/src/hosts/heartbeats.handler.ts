@@ -1,6 +1,5 @@
 import { Controller, Inject } from '@nestjs/common';
 import {
-  containerStatus,
   HOST_HEARTBEATS,
   type HostHeartbeat,
   STORAGE_HEARTBEATS,
@@ -8,34 +7,23 @@ import {
   SUBJECTS,
 } from '@plinth/contracts';
 import { newId, OnEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
-import { recordHostHeartbeat, recordStorageHeartbeat, recoverContainers } from './host.store.js';
-import { announceHost, announceStorage } from '../placement/node-status.store.js';
+import { HostHeartbeats } from './host-heartbeats.js';
+import { recordStorageHeartbeat } from './host.store.js';
+import { announceStorage } from '../placement/node-status.store.js';
 import { retirementsToRepeat } from '../images/retirement.store.js';
-import { statusOf } from '../containers/domain/container-record.js';
 
 /** Heartbeats of hosts and storage nodes; a name in the body that is not the subject's is ignored. */
 @Controller()
 export class HeartbeatsHandler {
-  constructor(@Inject(Outbox) private readonly outbox: Outbox) {}
+  constructor(
+    @Inject(Outbox) private readonly outbox: Outbox,
+    @Inject(HostHeartbeats) private readonly hosts: HostHeartbeats,
+  ) {}
 
   @OnEvent(HOST_HEARTBEATS)
   async host(event: ReceivedEvent<HostHeartbeat>): Promise<void> {
     const { host } = event.data;
-    if (event.tokens[2] !== host) return;
-    await this.outbox.work({ correlationId: newId() }, async (unit) => {
-      const meaning = await recordHostHeartbeat(unit.db, event.data);
-      if (meaning === 'known') return;
-      if (meaning !== 'changed') {
-        const subject = meaning === 'joined' ? SUBJECTS.hostJoined : SUBJECTS.hostRecovered;
-        unit.publish(subject, { host, lastSeenAt: new Date().toISOString() }, { aggregate: `host:${host}` });
-      }
-      await announceHost(unit, host);
-      if (meaning === 'recovered') {
-        for (const record of await recoverContainers(unit.db, host)) {
-          unit.publish(containerStatus(record.id), statusOf(record));
-        }
-      }
-    });
+    if (event.tokens[2] === host) await this.hosts.take(event.data);
   }
 
   @OnEvent(STORAGE_HEARTBEATS)

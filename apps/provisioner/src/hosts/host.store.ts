@@ -116,7 +116,9 @@ export async function markSilent(
 ): Promise<SilentNode[]> {
   if (hosts.length === 0) return [];
   const [rows]: [SilentRow[], number] = await manager.query(
-    `UPDATE hosts SET state = $3 FROM unnest($1::text[], $2::bigint[]) AS silent(host, beats)
+    // Rows are locked in the order of names, as by all who lock several.
+    `WITH locked AS MATERIALIZED (SELECT host FROM hosts WHERE host = ANY($1::text[]) ORDER BY host FOR UPDATE)
+     UPDATE hosts SET state = $3 FROM unnest($1::text[], $2::bigint[]) AS silent(host, beats) JOIN locked USING (host)
       WHERE hosts.host = silent.host AND hosts.beats = silent.beats AND hosts.state <> $3 AND hosts.state <> 'lost'
       RETURNING hosts.host AS name, last_seen_at`,
     [hosts.map(({ name }) => name), hosts.map(({ beats }) => beats), state],

@@ -1,6 +1,7 @@
 import { Module } from '@nestjs/common';
 import { MovesModule } from '../moves/moves.module.js';
 import { HeartbeatsHandler } from './heartbeats.handler.js';
+import { HostHeartbeats } from './host-heartbeats.js';
 import { HostControl } from './host-control.js';
 import { HostSchedulingHandler } from './host-scheduling.handler.js';
 import { LostHosts } from './lost-hosts.js';
@@ -8,6 +9,6 @@ import { LostHosts } from './lost-hosts.js';
 @Module({
   imports: [MovesModule],
   controllers: [HeartbeatsHandler, HostSchedulingHandler],
-  providers: [HostControl, LostHosts],
+  providers: [HostControl, HostHeartbeats, LostHosts],
 })
 export class HostsModule {}

@@ -12,7 +12,7 @@ import { containerAddress, type NetworkIdentity } from './domain/address-pool.js
 /** A released address is not given out again for so long, while there are others: someone may still send to it. */
 const REST_SECONDS = 3_600;
 /** Rows that are made when no rested address is left. */
-const BLOCK = 256;
+const BLOCK = 1_024;
 /** Key of the advisory lock on the count of tenants; arbitrary, but the same in every provisioner. */
 const NUMBERS_LOCK = 7_402;
 
@@ -59,6 +59,71 @@ async function takeAddress(
     [containerId, tenant, restSeconds],
   );
   return rows[0] ?? { ipv4: null, pool6: null, number: null };
+}
+
+/** Who is to get an address. */
+export interface AddressWish {
+  readonly containerId: string;
+  readonly tenant: string;
+}
+
+/**
+ * As {@link takeIdentity} for several containers.
+ * @returns what each got, by container; those that are missing have to be tried one by one
+ */
+export async function takeIdentities(
+  manager: EntityManager,
+  wishes: readonly AddressWish[],
+): Promise<ReadonlyMap<string, NetworkIdentity>> {
+  if (wishes.length === 0) return new Map();
+  const taken: { id: string; ipv4: string; pool6: string }[] = [];
+  for (let left = wishes; left.length > 0; left = wishes.slice(taken.length)) {
+    taken.push(...(await takeAddresses(manager, left)));
+    if (taken.length < wishes.length && !(await extendPool(manager))) break;
+  }
+  const numbers = new Map<string, number>();
+  const tenants = [...new Set(wishes.map(({ tenant }) => tenant))].sort();
+  const known: { tenant: string; number: number }[] = await manager.query(
+    'SELECT tenant, number FROM tenant_numbers WHERE tenant = ANY($1::text[])',
+    [tenants],
+  );
+  for (const { tenant, number } of known) numbers.set(tenant, number);
+  for (const tenant of tenants.filter((name) => !numbers.has(name))) {
+    const number = await numberTenant(manager, tenant);
+    if (number !== undefined) numbers.set(tenant, number);
+  }
+  const tenantOf = new Map(wishes.map(({ containerId, tenant }) => [containerId, tenant]));
+  const identities = new Map<string, NetworkIdentity>();
+  for (const { id, ipv4, pool6 } of taken) {
+    const tenantNumber = numbers.get(tenantOf.get(id) ?? '');
+    if (tenantNumber !== undefined) identities.set(id, { address: containerAddress(ipv4, pool6), tenantNumber });
+  }
+  const unused = taken.flatMap(({ id }) => (identities.has(id) ? [] : [id]));
+  await returnAddresses(manager, unused);
+  return identities;
+}
+
+async function takeAddresses(
+  manager: EntityManager,
+  wishes: readonly AddressWish[],
+): Promise<{ id: string; ipv4: string; pool6: string }[]> {
+  return manager.query(
+    `WITH free AS MATERIALIZED (
+       SELECT ipv4 FROM addresses WHERE container_id IS NULL AND free_since <= now() - make_interval(secs => $2)
+        ORDER BY free_since, ipv4 LIMIT cardinality($1::text[]) FOR UPDATE SKIP LOCKED),
+     given AS MATERIALIZED (
+       SELECT f.ipv4, w.id FROM (SELECT ipv4, row_number() OVER (ORDER BY ipv4) AS position FROM free) f
+         JOIN unnest($1::text[]) WITH ORDINALITY AS w(id, position) USING (position)),
+     taken AS (UPDATE addresses a SET container_id = g.id FROM given g WHERE a.ipv4 = g.ipv4)
+     SELECT g.id, host(g.ipv4) AS ipv4, (SELECT pool6::text FROM address_pool) AS pool6 FROM given g`,
+    [wishes.map(({ containerId }) => containerId), REST_SECONDS],
+  );
+}
+
+/** Undoes what was taken for containers that got no use for it; they need not rest. */
+export async function returnAddresses(manager: EntityManager, containerIds: readonly string[]): Promise<void> {
+  if (containerIds.length === 0) return;
+  await manager.query('UPDATE addresses SET container_id = NULL WHERE container_id = ANY($1::text[])', [containerIds]);
 }
 
 /** Makes rows for addresses that were never given out. @returns false when there are none */

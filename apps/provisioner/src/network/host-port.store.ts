@@ -68,6 +68,58 @@ export async function reservePlace(
   return place;
 }
 
+/** A port of a host that a container may get. */
+export interface PortOfHost {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** {@link portText} of those that are taken, by host; to be read under the locks of the hosts' rows. */
+export async function takenAmong(
+  manager: EntityManager,
+  ports: readonly PortOfHost[],
+): Promise<ReadonlyMap<string, Set<string>>> {
+  const taken = new Map<string, Set<string>>();
+  if (ports.length === 0) return taken;
+  const rows: { host: string; protocol: PortProtocol; port: number }[] = await manager.query(
+    `SELECT DISTINCT p.host, p.protocol, p.port FROM unnest($1::text[], $2::int[]) AS w(host, port)
+       JOIN host_ports p ON p.host = w.host AND p.protocol IN ('tcp', 'udp') AND p.port = w.port`,
+    [ports.map(({ host }) => host), ports.map(({ port }) => port)],
+  );
+  for (const { host, protocol, port } of rows)
+    taken.set(host, (taken.get(host) ?? new Set<string>()).add(portText(protocol, port)));
+  return taken;
+}
+
+/** Ports of one container on one host. */
+export interface HeldPorts {
+  readonly host: string;
+  readonly holder: PortHolder;
+  readonly ports: readonly GivenPort[];
+}
+
+/** Writes ports of new containers, under the locks of the hosts' rows. */
+export async function insertAllPorts(manager: EntityManager, held: readonly HeldPorts[]): Promise<void> {
+  const rows = held.flatMap(({ host, holder, ports }) =>
+    ports.map((port, index) => ({
+      host,
+      protocol: port.protocol,
+      port: port.hostPort,
+      container_id: holder.containerId,
+      tenant: holder.tenant,
+      name: holder.name,
+      ordinal: index + 1,
+      container_port: port.containerPort,
+      host_address: port.hostAddress ?? null,
+      asked: port.asked,
+    })),
+  );
+  if (rows.length === 0) return;
+  await manager.query('INSERT INTO host_ports SELECT * FROM json_populate_recordset(NULL::host_ports, $1::json)', [
+    JSON.stringify(rows),
+  ]);
+}
+
 /** Locks the host's row, as placements do, and gives the container these ports instead of those that it has there. */
 export async function replacePorts(
   manager: EntityManager,
@@ -171,6 +223,6 @@ export async function keepPortsOn(manager: EntityManager, containerId: string, h
   return (await portsOn(manager, containerId, host)).map(publishedPort);
 }
 
-function publishedPort({ protocol, hostPort, containerPort, hostAddress }: PublishedPort): PublishedPort {
+export function publishedPort({ protocol, hostPort, containerPort, hostAddress }: PublishedPort): PublishedPort {
   return { protocol, hostPort, containerPort, ...(hostAddress !== undefined && { hostAddress }) };
 }

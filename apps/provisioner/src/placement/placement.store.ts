@@ -9,15 +9,15 @@ export interface PlacementView {
   readonly catalogue: ImageCatalogue;
 }
 
-interface HostJson {
+interface HostRow {
   host: string;
   datacenter: string;
   storage_nodes: string[];
-  capacity_memory: number;
+  capacity_memory: string;
   capacity_cpus: number;
   capacity_containers: number;
   cores: number;
-  allocated_memory: number;
+  allocated_memory: string;
   allocated_cpus: number;
   allocated_containers: number;
   load1: number;
@@ -26,6 +26,34 @@ interface HostJson {
   disk_limits: string[];
   own_users: string[] | null;
   host_users: HostUsers | null;
+}
+
+const HOST_COLUMNS =
+  'host, datacenter, storage_nodes, capacity_memory, capacity_cpus, capacity_containers, cores, allocated_memory, ' +
+  'allocated_cpus, allocated_containers, load1, network, cni_network, disk_limits, own_users, host_users';
+
+function candidateOf(row: HostRow, cpuOvercommit: number): CandidateHost {
+  return {
+    host: row.host,
+    datacenter: row.datacenter,
+    storageNodes: row.storage_nodes,
+    capacity: {
+      memoryBytes: Number(row.capacity_memory),
+      cpus: row.capacity_cpus * cpuOvercommit,
+      containers: row.capacity_containers,
+    },
+    allocated: {
+      memoryBytes: Number(row.allocated_memory),
+      cpus: row.allocated_cpus,
+      containers: row.allocated_containers,
+    },
+    loadPerCore: row.load1 / Math.max(row.cores, 1),
+    network: row.network,
+    egressPolicies: row.network && row.cni_network === null,
+    diskLimits: row.disk_limits,
+    ownUsers: row.own_users,
+    hostUsers: row.host_users,
+  };
 }
 
 /**
@@ -38,51 +66,116 @@ export async function loadPlacementView(
   cpuOvercommit: number,
   lostSeconds: number,
 ): Promise<PlacementView> {
+  return {
+    hosts: await readyHosts(manager, cpuOvercommit),
+    catalogue: await loadCatalogue(manager, askedName === undefined ? [] : [askedName], lostSeconds),
+  };
+}
+
+/** Every host that gets containers. */
+export async function readyHosts(manager: EntityManager, cpuOvercommit: number): Promise<CandidateHost[]> {
+  const rows: HostRow[] = await manager.query(
+    `SELECT ${HOST_COLUMNS} FROM hosts WHERE state = 'ready' AND NOT cordoned ORDER BY host`,
+  );
+  return rows.map((row) => candidateOf(row, cpuOvercommit));
+}
+
+/** Until the transaction ends, as they are then: those of the named hosts that get containers and that nobody else has locked. */
+export async function lockFreeHosts(
+  manager: EntityManager,
+  names: readonly string[],
+  cpuOvercommit: number,
+): Promise<CandidateHost[]> {
+  const rows: HostRow[] = await manager.query(
+    `SELECT ${HOST_COLUMNS} FROM hosts WHERE host = ANY($1::text[]) AND state = 'ready' AND NOT cordoned
+       ORDER BY host FOR UPDATE SKIP LOCKED`,
+    [names],
+  );
+  return rows.map((row) => candidateOf(row, cpuOvercommit));
+}
+
+/** Locks as {@link lockFreeHosts} all hosts that get containers, but no more than so many, and waits for others. */
+export async function lockReadyHosts(
+  manager: EntityManager,
+  most: number,
+  cpuOvercommit: number,
+): Promise<CandidateHost[]> {
+  // One order for all who lock several: they wait in one direction.
+  const rows: HostRow[] = await manager.query(
+    `SELECT ${HOST_COLUMNS} FROM hosts WHERE state = 'ready' AND NOT cordoned ORDER BY host LIMIT $1 FOR UPDATE`,
+    [most],
+  );
+  return rows.map((row) => candidateOf(row, cpuOvercommit));
+}
+
+/** Images of these names and of the default OS. @param lostSeconds age from which a storage node counts as lost */
+export async function loadCatalogue(
+  manager: EntityManager,
+  names: readonly string[],
+  lostSeconds: number,
+): Promise<ImageCatalogue> {
   const rows: {
-    hosts: HostJson[];
     images: Omit<CatalogueImage, never>[];
     defaults: Record<string, string>;
     os: string | null;
   }[] = await manager.query(
     `SELECT
-       (SELECT coalesce(json_agg(to_json(h)), '[]') FROM hosts h WHERE h.state = 'ready' AND NOT h.cordoned) AS hosts,
        (SELECT coalesce(json_agg(json_build_object(
             'name', v.name, 'version', v.version, 'state', v.state, 'contentDigest', v.content_digest,
             'storageNodes', (SELECT coalesce(json_agg(m.node), '[]') FROM masters m
               JOIN storage_nodes s ON s.node = m.node
                               WHERE m.name = v.name AND m.version = v.version AND m.content_digest = v.content_digest
                                 AND s.last_seen_at > now() - make_interval(secs => $2)))), '[]')
-          FROM image_versions v WHERE v.name = $1 OR v.name = (SELECT name FROM default_os)) AS images,
+          FROM image_versions v WHERE v.name = ANY($1::text[]) OR v.name = (SELECT name FROM default_os)) AS images,
        (SELECT coalesce(json_object_agg(d.name, d.version), '{}') FROM image_defaults d) AS defaults,
        (SELECT name FROM default_os) AS os`,
-    [askedName ?? '', lostSeconds],
+    [names, lostSeconds],
   );
   const row = rows[0];
-  if (!row) throw new Error('the placement query returned no row');
-  return {
-    hosts: row.hosts.map((host) => ({
-      host: host.host,
-      datacenter: host.datacenter,
-      storageNodes: host.storage_nodes,
-      capacity: {
-        memoryBytes: host.capacity_memory,
-        cpus: host.capacity_cpus * cpuOvercommit,
-        containers: host.capacity_containers,
-      },
-      allocated: {
-        memoryBytes: host.allocated_memory,
-        cpus: host.allocated_cpus,
-        containers: host.allocated_containers,
-      },
-      loadPerCore: host.load1 / Math.max(host.cores, 1),
-      network: host.network,
-      egressPolicies: host.network && host.cni_network === null,
-      diskLimits: host.disk_limits,
-      ownUsers: host.own_users,
-      hostUsers: host.host_users,
-    })),
-    catalogue: { images: row.images, defaults: row.defaults, defaultOs: row.os },
-  };
+  if (!row) throw new Error('the query of the catalogue returned no row');
+  return { images: row.images, defaults: row.defaults, defaultOs: row.os };
+}
+
+/** What is reserved on one host for several containers. */
+export interface HostShare extends Resources {
+  readonly host: string;
+}
+
+/**
+ * Reserves all of it, under locks of the hosts' rows that the transaction has, and holds the images as {@link reserve}.
+ * @returns false when an image is not promoted any more, or a host has no room: the transaction has to be rolled back
+ */
+export async function reserveAll(
+  manager: EntityManager,
+  shares: readonly HostShare[],
+  images: readonly { readonly name: string; readonly version: string }[],
+  cpuOvercommit: number,
+): Promise<boolean> {
+  const rows: { held: number; taken: number }[] = await manager.query(
+    `WITH image AS MATERIALIZED (
+       SELECT 1 FROM image_versions v JOIN unnest($6::text[], $7::text[]) AS i(name, version)
+         ON v.name = i.name AND v.version = i.version WHERE v.state = 'promoted' FOR SHARE OF v),
+     taken AS (
+       UPDATE hosts h SET allocated_memory = h.allocated_memory + s.memory, allocated_cpus = h.allocated_cpus + s.cpus,
+         allocated_containers = h.allocated_containers + s.containers
+         FROM unnest($1::text[], $2::bigint[], $3::float8[], $4::int[]) AS s(host, memory, cpus, containers)
+        WHERE h.host = s.host AND h.state = 'ready' AND NOT h.cordoned
+          AND h.allocated_memory + s.memory <= h.capacity_memory
+          AND h.allocated_cpus + s.cpus <= h.capacity_cpus * $5 + 1e-6
+          AND h.allocated_containers + s.containers <= h.capacity_containers
+        RETURNING 1)
+     SELECT (SELECT count(*)::int FROM image) AS held, (SELECT count(*)::int FROM taken) AS taken`,
+    [
+      shares.map(({ host }) => host),
+      shares.map(({ memoryBytes }) => memoryBytes),
+      shares.map(({ cpus }) => cpus),
+      shares.map(({ containers }) => containers),
+      cpuOvercommit,
+      images.map(({ name }) => name),
+      images.map(({ version }) => version),
+    ],
+  );
+  return rows[0]?.held === images.length && rows[0].taken === shares.length;
 }
 
 /**

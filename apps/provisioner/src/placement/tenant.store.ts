@@ -7,16 +7,32 @@ const LOCK_CLASS = 7_401;
 
 /** Until the transaction ends no other provisioner counts this tenant. */
 export async function lockTenantUsage(manager: EntityManager, tenant: string): Promise<TenantUsage> {
-  await manager.query('SELECT pg_advisory_xact_lock($1, hashtext($2))', [LOCK_CLASS, tenant]);
-  const rows: { containers: number; memory: string; disk: string }[] = await manager.query(
-    `SELECT count(*)::int AS containers, coalesce(sum(memory_bytes), 0) AS memory,
-       (SELECT coalesce(sum(bytes), 0) FROM tenant_disk WHERE tenant = $1) AS disk
-       FROM containers WHERE tenant = $1 AND state <> 'removed'`,
-    [tenant],
+  return (await lockTenantUsages(manager, [tenant])).get(tenant) ?? { containers: 0, memoryBytes: 0, diskBytes: 0 };
+}
+
+/** As {@link lockTenantUsage} for several tenants, each once. */
+export async function lockTenantUsages(
+  manager: EntityManager,
+  tenants: readonly string[],
+): Promise<ReadonlyMap<string, TenantUsage>> {
+  // In one order everywhere, and read only when all are locked.
+  await manager.query(
+    `SELECT pg_advisory_xact_lock($1, key)
+       FROM (SELECT DISTINCT hashtext(tenant) AS key FROM unnest($2::text[]) AS tenant ORDER BY key) keys`,
+    [LOCK_CLASS, tenants],
   );
-  return {
-    containers: rows[0]?.containers ?? 0,
-    memoryBytes: Number(rows[0]?.memory ?? 0),
-    diskBytes: Number(rows[0]?.disk ?? 0),
-  };
+  const rows: { tenant: string; containers: number; memory: string; disk: string }[] = await manager.query(
+    `SELECT t.tenant, c.containers, c.memory, (SELECT coalesce(sum(d.bytes), 0) FROM tenant_disk d
+         WHERE d.tenant = t.tenant) AS disk
+       FROM unnest($1::text[]) AS t(tenant)
+       CROSS JOIN LATERAL (SELECT count(*)::int AS containers, coalesce(sum(memory_bytes), 0) AS memory
+         FROM containers WHERE containers.tenant = t.tenant AND state <> 'removed') c`,
+    [tenants],
+  );
+  return new Map(
+    rows.map(({ tenant, containers, memory, disk }) => [
+      tenant,
+      { containers, memoryBytes: Number(memory), diskBytes: Number(disk) },
+    ]),
+  );
 }

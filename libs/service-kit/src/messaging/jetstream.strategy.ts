@@ -55,6 +55,8 @@ export interface JetStreamStrategyOptions {
 
 /** A consumer whose state can't be asked for sends a heartbeat this often. */
 const BLIND_HEARTBEAT_MS = 5_000;
+/** Handlers may write those that arrive together in one statement. */
+const HEARTBEATS_AT_ONCE = 512;
 
 export class JetStreamStrategy extends Server implements CustomTransportStrategy {
   override readonly propagatesEventHandlerErrors = true;
@@ -274,7 +276,7 @@ export class JetStreamStrategy extends Server implements CustomTransportStrategy
 
   private serveHeartbeats(contract: Contract, handler: MessageHandler): void {
     const { connection, logger } = this.options;
-    const inFlight = new InFlight(64);
+    const inFlight = new InFlight(HEARTBEATS_AT_ONCE);
     this.inFlight.push(inFlight);
     const subscription = connection.subscribe(contract.subject, { queue: this.group });
     this.subscriptions.push(subscription);

@@ -44,9 +44,14 @@ export class EventPublisher {
   }
 
   /** As {@link publish}, for what was checked when it was written down, or is passed on as it came. */
-  async publishUnchecked(subject: string, data: object, attributes: EventAttributes = {}): Promise<StoredAs> {
+  publishUnchecked(subject: string, data: object, attributes: EventAttributes = {}): Promise<StoredAs> {
+    return this.publishText(subject, JSON.stringify(data), attributes);
+  }
+
+  /** As {@link publishUnchecked}. @param text the body, JSON */
+  async publishText(subject: string, text: string, attributes: EventAttributes): Promise<StoredAs> {
     const { id = newId(), time = new Date().toISOString(), correlationId = id, causationId } = attributes;
-    const ack = await this.jetstream.publish(subject, JSON.stringify(data), {
+    const ack = await this.jetstream.publish(subject, text, {
       msgID: id,
       headers: encodeHeaders({ id, type: subject, source: this.source, time, correlationId, causationId }),
     });

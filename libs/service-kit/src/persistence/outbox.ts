@@ -8,10 +8,9 @@ import { Inject, Injectable } from '@nestjs/common';
 import { WorkLoop } from '../lifecycle/work-loop.js';
 import type { Logger } from '../logging.js';
 import type { ConsumerSource } from '../messaging/consumer-source.js';
-import { newId } from '../messaging/envelope.js';
-import { assertContract } from '../messaging/outgoing-contracts.js';
 import { EventPublisher } from '../messaging/publisher.js';
 import { CONSUMERS, LOGGER } from '../service-context.js';
+import { endHold, type HeldRow, insertEvents, insertHeld } from './outbox-rows.js';
 import { type Cause, type OutboxEvent, UnitOfWork } from './unit-of-work.js';
 
 interface PendingRow {
@@ -54,6 +53,7 @@ export class Outbox {
   /** Time of the last check, by a clock that does not jump. */
   private lastBusCheck = -CHECK_BUS_MS;
   private lastTidy = -TIDY_MS;
+  private readonly delivering = new Set<Promise<void>>();
 
   constructor(
     @Inject(DataSource) private readonly source: DataSource,
@@ -95,14 +95,76 @@ export class Outbox {
     return this.transact((manager, add) => work(new UnitOfWork(manager, cause, add)));
   }
 
+  /**
+   * As {@link transact}, for many events that all begin an aggregate: nothing that was written before can be due before
+   * them. They are published from memory, without being read again.
+   * @returns `delivered` resolves when the bus has them, or the relay has taken over those that it did not take
+   */
+  async transactFresh<T>(
+    work: (manager: EntityManager, add: (event: OutboxEvent) => void) => Promise<T>,
+  ): Promise<{ readonly value: T; readonly delivered: Promise<void> }> {
+    let held: readonly HeldRow[] = [];
+    const value = await this.source.transaction(async (manager) => {
+      const events: OutboxEvent[] = [];
+      const result = await work(manager, (event) => events.push(event));
+      held = await insertHeld(manager, events);
+      return result;
+    });
+    const delivered: Promise<void> = this.deliver(held).finally(() => this.delivering.delete(delivered));
+    this.delivering.add(delivered);
+    return { value, delivered };
+  }
+
+  private async deliver(rows: readonly HeldRow[]): Promise<void> {
+    if (rows.length === 0) return;
+    const results = await Promise.allSettled(
+      rows.map(async ({ event, id, text, sequence, created }): Promise<Stored> => {
+        const { subject, correlationId, causationId } = event;
+        const ack = await this.publisher.publishText(subject, text, { id, correlationId, causationId, time: created });
+        return { ...ack, row: sequence };
+      }),
+    );
+    const sent = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+    const failures = results.flatMap((result, index) => {
+      const row = rows[index];
+      return result.status === 'rejected' && row ? [{ row, error: result.reason as unknown }] : [];
+    });
+    const isRefused = ({ error }: { readonly error: unknown }): boolean => isRefusal(error);
+    try {
+      await this.source.transaction(async (manager) => {
+        await this.markSent(manager, sent);
+        await this.findForgotten(manager, sent, rows[0] && new Date(rows[0].created));
+        await this.postpone(
+          manager,
+          failures.filter(isRefused).map(({ row }) => row),
+        );
+        await endHold(
+          manager,
+          failures.filter((failed) => !isRefused(failed)).map(({ row }) => row),
+        );
+      });
+    } catch (error) {
+      // They are published again under the same ids when the hold is over.
+      this.logger.warn({ err: error }, 'what was published could not be marked; it is published again');
+    }
+    if (failures[0]) {
+      this.logger.warn(
+        { err: failures[0].error, unsent: failures.length },
+        'the bus did not take every event; they are published again',
+      );
+      this.loop.kick();
+    }
+  }
+
   /** Begins to sweep what a crash left. */
   start(): void {
     this.loop.start();
   }
 
   /** Publishes what is left, if the bus and the database let it, and stops. */
-  stop(): Promise<void> {
-    return this.loop.finish();
+  async stop(): Promise<void> {
+    await Promise.all(this.delivering);
+    await this.loop.finish();
   }
 
   private async relay(): Promise<void> {
@@ -153,7 +215,7 @@ export class Outbox {
     });
   }
 
-  private async postpone(manager: EntityManager, rows: readonly PendingRow[]): Promise<void> {
+  private async postpone(manager: EntityManager, rows: readonly { readonly sequence: string }[]): Promise<void> {
     if (rows.length === 0) return;
     await manager.query(
       `UPDATE outbox SET refusals = refusals + 1,
@@ -168,7 +230,7 @@ export class Outbox {
     // The mark is not flushed to disk at once: a mark that a crash forgets means that the event is sent again under the
     // same id.
     await manager.query(
-      `UPDATE outbox o SET sent_at = clock_timestamp(), sent_stream = s.stream, sent_sequence = s.position
+      `UPDATE outbox o SET sent_at = clock_timestamp(), sent_stream = s.stream, sent_sequence = s.position, not_before = NULL
          FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS s(sequence, stream, position)
         WHERE o.sequence = s.sequence AND set_config('synchronous_commit', 'off', true) = 'off'`,
       [sent.map(({ row }) => row), sent.map(({ stream }) => stream), sent.map(({ sequence }) => sequence)],
@@ -270,34 +332,4 @@ function isRefusal(error: unknown): boolean {
     error instanceof NatsError &&
     (error.api_error !== undefined || error.code === ErrorCode.MaxPayloadExceeded || error.isPermissionError())
   );
-}
-
-/** Writes the events in the given transaction, in one statement. */
-export async function insertEvents(manager: EntityManager, events: readonly OutboxEvent[]): Promise<void> {
-  if (events.length === 0) return;
-  for (const { subject, data } of events) assertContract(subject, data);
-  const values = events.map(
-    (_, index) =>
-      `($${index * 6 + 1}, $${index * 6 + 2}, $${index * 6 + 3}, $${index * 6 + 4}, $${index * 6 + 5}, $${index * 6 + 6})`,
-  );
-  await manager.query(
-    `INSERT INTO outbox (id, aggregate, subject, data, correlation_id, causation_id) VALUES ${values.join(', ')}`,
-    events.flatMap((event) => [
-      event.id ?? newId(),
-      event.aggregate ?? event.subject,
-      event.subject,
-      JSON.stringify(event.data),
-      event.correlationId,
-      event.causationId ?? null,
-    ]),
-  );
-}
-
-/** @returns false when this consumer has handled the event before: the caller must change nothing */
-export async function claimEvent(manager: EntityManager, consumer: string, eventId: string): Promise<boolean> {
-  const rows: unknown[] = await manager.query(
-    'INSERT INTO inbox (consumer, event_id) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING event_id',
-    [consumer, eventId],
-  );
-  return rows.length === 1;
 }

@@ -77,6 +77,8 @@ export type Creation =
       readonly ok: true;
       readonly image: ServableImage;
       readonly resources: Resources;
+      /** Another image may be chosen where a host reaches other storage nodes. */
+      readonly dependsOnReach: boolean;
       /** Hosts that have room, best first; never empty. */
       readonly hosts: readonly CandidateHost[];
       /** The container as the holder of what is reserved for it. */
@@ -187,5 +189,8 @@ export function planCreation(
   };
   const allTaken: CreationRefusal = { reason: 'no-capacity', message: noRoom(placement.hosts, resources) };
   const ports = portWishes(request.ports ?? []);
-  return { ok: true, image, resources, hosts: placement.hosts, holder, ports, hasAddressOn, containerOn, allTaken };
+  const isStandIn = view.catalogue.defaults[image.name] !== image.version;
+  const dependsOnReach = fallbackReason !== undefined && (fallbackReason === 'not-distributed' || isStandIn);
+  const chosen = { image, resources, dependsOnReach, hosts: placement.hosts, holder, ports };
+  return { ok: true, ...chosen, hasAddressOn, containerOn, allTaken };
 }

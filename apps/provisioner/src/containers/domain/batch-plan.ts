@@ -1,0 +1,151 @@
+/**
+ * Decides requests for containers together, on hosts whose rows are locked: each sees what those before it got. It is
+ * the same decision as for one request (creation.ts), only on few hosts; where more hosts could change it, it is left
+ * open.
+ */
+import type { ContainerRequested } from '@plinth/contracts';
+import type { ImageCatalogue } from '../../images/domain/image-resolution.js';
+import type { TakenPort } from '../../network/domain/host-ports.js';
+import { type CandidateHost, type Resources, withRoom } from '../../placement/domain/placement.js';
+import type { TenantUsage } from '../../placement/domain/tenant-quota.js';
+import {
+  type Creation,
+  type CreationDraws,
+  type CreationRefusal,
+  type CreationRules,
+  planCreation,
+  tenantOf,
+} from './creation.js';
+
+export type Plan = Extract<Creation, { ok: true }>;
+
+export type PlannedRequest =
+  | { readonly kind: 'placed'; readonly plan: Plan; readonly host: CandidateHost }
+  | { readonly kind: 'refused'; readonly refusal: CreationRefusal }
+  /** Only a look at all hosts can decide it. */
+  | { readonly kind: 'open' };
+
+const NO_USAGE: TenantUsage = { containers: 0, memoryBytes: 0, diskBytes: 0 };
+
+/** The state that a batch is decided on, and what it has given out so far. */
+export class BatchState {
+  private readonly hosts: Map<string, CandidateHost>;
+  private readonly usages: Map<string, TenantUsage>;
+  private readonly names: Set<string>;
+  private readonly ports: TakenPort[];
+
+  /**
+   * @param hosts locked
+   * @param isWhole no other host gets containers
+   * @param usages of the tenants, without this batch; absent: there is no quota
+   * @param names {@link nameKey} of containers that exist, at least of those that are asked for
+   */
+  constructor(
+    hosts: readonly CandidateHost[],
+    private readonly isWhole: boolean,
+    private readonly catalogue: ImageCatalogue,
+    usages: ReadonlyMap<string, TenantUsage>,
+    names: Iterable<string>,
+    portsTaken: readonly TakenPort[],
+  ) {
+    this.hosts = new Map(hosts.map((host) => [host.host, host]));
+    this.usages = new Map(usages);
+    this.names = new Set(names);
+    this.ports = [...portsTaken];
+  }
+
+  /** As they are now. */
+  get locked(): Iterable<CandidateHost> {
+    return this.hosts.values();
+  }
+
+  isLocked(host: string): boolean {
+    return this.hosts.has(host);
+  }
+
+  lock(hosts: readonly CandidateHost[]): void {
+    for (const host of hosts) if (!this.hosts.has(host.host)) this.hosts.set(host.host, host);
+  }
+
+  /** Hosts as read beside the locks, with what this batch gave out on those that it has. */
+  withGiven(hosts: readonly CandidateHost[]): readonly CandidateHost[] {
+    return hosts.map((host) => this.hosts.get(host.host) ?? host);
+  }
+
+  plan(
+    request: ContainerRequested,
+    hosts: readonly CandidateHost[],
+    rules: CreationRules,
+    draws: CreationDraws,
+  ): Creation {
+    const usage = this.usages.get(tenantOf(request)) ?? NO_USAGE;
+    const view = { hosts, catalogue: this.catalogue, usage, portsTaken: this.ports };
+    return planCreation(request, view, rules, draws);
+  }
+
+  /** Decides on the locked hosts. */
+  decide(request: ContainerRequested, rules: CreationRules, draws: CreationDraws): PlannedRequest {
+    const plan = this.plan(request, [...this.hosts.values()], rules, draws);
+    if (!this.isWhole && !isSure(plan, request)) return { kind: 'open' };
+    return this.settle(plan);
+  }
+
+  /** Takes the best of the plan's hosts that is locked and has room. */
+  settle(plan: Creation): PlannedRequest {
+    if (!plan.ok) return { kind: 'refused', refusal: plan };
+    const { tenant, name } = plan.holder;
+    if (this.names.has(nameKey(tenant, name))) return { kind: 'refused', refusal: nameTaken(tenant, name) };
+    const host = plan.hosts.find((candidate) => {
+      const now = this.hosts.get(candidate.host);
+      return now !== undefined && withRoom([now], plan.resources).length === 1;
+    });
+    return host ? { kind: 'placed', plan, host } : { kind: 'open' };
+  }
+
+  /** What a placed request takes: those behind it see it. */
+  give({ plan, host }: Extract<PlannedRequest, { kind: 'placed' }>): void {
+    const { resources, holder, ports } = plan;
+    const now = this.hosts.get(host.host);
+    if (now) this.hosts.set(host.host, { ...now, allocated: sum(now.allocated, resources) });
+    const usage = this.usages.get(holder.tenant);
+    if (usage)
+      this.usages.set(holder.tenant, {
+        ...usage,
+        containers: usage.containers + 1,
+        memoryBytes: usage.memoryBytes + resources.memoryBytes,
+      });
+    this.names.add(nameKey(holder.tenant, holder.name));
+    for (const { asked, protocol, hostPort } of ports)
+      if (asked && hostPort !== undefined)
+        this.ports.push({ host: host.host, protocol, port: hostPort, tenant: holder.tenant, name: holder.name });
+  }
+}
+
+export function nameKey(tenant: string, name: string): string {
+  return `${tenant}/${name}`;
+}
+
+export function nameTaken(tenant: string, name: string): CreationRefusal {
+  return { reason: 'name-taken', message: `tenant ${tenant} has a container named ${name} already` };
+}
+
+/** Whether no further host could change anything but which host it is. */
+function isSure(plan: Creation, { hostUsers }: ContainerRequested): boolean {
+  // A host that is not among them may have room, the image, or a free port; the quota has been asked after those.
+  if (!plan.ok) return plan.reason === 'quota-exceeded';
+  if (plan.dependsOnReach) return false;
+  // Containers that do not ask for the host's users get them only where no host gives them users of their own.
+  return hostUsers === true || plan.hosts.some(givesOwnUsers);
+}
+
+function givesOwnUsers({ ownUsers, storageNodes }: CandidateHost): boolean {
+  return ownUsers === null || storageNodes.some((node) => ownUsers.includes(node));
+}
+
+function sum(a: Resources, b: Resources): Resources {
+  return {
+    memoryBytes: a.memoryBytes + b.memoryBytes,
+    cpus: a.cpus + b.cpus,
+    containers: a.containers + b.containers,
+  };
+}

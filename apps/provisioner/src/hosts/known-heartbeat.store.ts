@@ -1,0 +1,57 @@
+/** Stores heartbeats that report nothing new, many in one statement. */
+import type { HostHeartbeat } from '@plinth/contracts';
+import type { EntityManager } from 'typeorm';
+
+/**
+ * Of one host, one heartbeat. What it stores need not survive a crash of the database: the next heartbeat has it too.
+ * @returns names of the hosts whose heartbeat is stored; of the others it reports something new
+ */
+export async function recordKnownHeartbeats(
+  manager: EntityManager,
+  beats: readonly HostHeartbeat[],
+): Promise<ReadonlySet<string>> {
+  const [rows]: [{ host: string }[], number] = await manager.query(
+    // Rows are locked in the order of names, as by all who lock several.
+    `WITH beat AS MATERIALIZED (
+       SELECT * FROM json_to_recordset($1::json) AS b(host text, datacenter text, storage_nodes text[],
+         incarnation text, capacity_memory bigint, capacity_cpus float8, capacity_containers integer, load1 float8,
+         memory_used bigint, running integer, runtime text, network boolean, disk_limits text[], io_limits text[],
+         address text, own_users text[], host_users text, cni_network text)),
+     held AS MATERIALIZED (
+       SELECT h.host FROM hosts h JOIN beat b USING (host)
+        WHERE h.state = 'ready' AND (h.datacenter, h.storage_nodes, h.capacity_memory, h.capacity_cpus,
+          h.capacity_containers, h.runtime, h.network, h.disk_limits, h.io_limits, h.address, h.own_users, h.host_users,
+          h.cni_network) IS NOT DISTINCT FROM (b.datacenter, b.storage_nodes, b.capacity_memory, b.capacity_cpus,
+          b.capacity_containers, b.runtime, b.network, b.disk_limits, b.io_limits, b.address, b.own_users,
+          b.host_users, b.cni_network) AND set_config('synchronous_commit', 'off', true) = 'off'
+        ORDER BY h.host FOR UPDATE OF h)
+     UPDATE hosts SET incarnation = b.incarnation, load1 = b.load1, memory_used = b.memory_used, running = b.running,
+       last_seen_at = now(), beats = hosts.beats + 1
+       FROM beat b JOIN held USING (host) WHERE hosts.host = b.host RETURNING hosts.host`,
+    [JSON.stringify(beats.map(rowOf))],
+  );
+  return new Set(rows.map(({ host }) => host));
+}
+
+function rowOf(beat: HostHeartbeat): object {
+  return {
+    host: beat.host,
+    datacenter: beat.datacenter,
+    storage_nodes: beat.storageNodes,
+    incarnation: beat.incarnation,
+    capacity_memory: beat.capacity.memoryBytes,
+    capacity_cpus: beat.capacity.cpus,
+    capacity_containers: beat.capacity.containers,
+    load1: beat.load.load1,
+    memory_used: beat.load.memoryUsedBytes,
+    running: beat.load.containers,
+    runtime: beat.runtime,
+    network: beat.network ?? false,
+    disk_limits: beat.diskLimits ?? [],
+    io_limits: beat.ioLimits ?? [],
+    address: beat.address ?? null,
+    own_users: beat.ownUsers ?? null,
+    host_users: beat.hostUsers ?? null,
+    cni_network: beat.cniNetwork ?? null,
+  };
+}

@@ -1,0 +1,79 @@
+/**
+ * What this process knows of the hosts that get containers: read now and then, and as they were when it last placed
+ * something on them. It is only good for choosing which hosts are asked for room; whether they have it is decided under
+ * their locks.
+ */
+import { Inject, Injectable } from '@nestjs/common';
+import { InjectDataSource } from '@nestjs/typeorm';
+import { type Logger, LOGGER } from '@plinth/service-kit';
+import type { DataSource } from 'typeorm';
+import { ProvisionerConfig } from '../config.js';
+import type { CandidateHost } from './domain/placement.js';
+import { readyHosts } from './placement.store.js';
+
+/** Reading a host costs some 10 µs; it may take two hundredths of the time. */
+const AGE_MS_PER_HOST = 0.5;
+const LEAST_AGE_MS = 250;
+
+@Injectable()
+export class HostDirectory {
+  private known: CandidateHost[] = [];
+  private places = new Map<string, number>();
+  private storage = new Set<string>();
+  private givesAddresses = false;
+  private readAt = Number.NEGATIVE_INFINITY;
+  private reading: Promise<void> | undefined;
+
+  constructor(
+    @InjectDataSource() private readonly source: DataSource,
+    @Inject(ProvisionerConfig) private readonly config: ProvisionerConfig,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {}
+
+  /** In the order of their names. */
+  get hosts(): readonly CandidateHost[] {
+    return this.known;
+  }
+
+  /** Storage nodes that one of them reaches. */
+  get storageNodes(): ReadonlySet<string> {
+    return this.storage;
+  }
+
+  /** Whether containers on one of them have an address of their own. */
+  get hasNetwork(): boolean {
+    return this.givesAddresses;
+  }
+
+  /** Waits for the first reading only; a later one is made beside the work. */
+  async refresh(): Promise<void> {
+    const age = Math.max(LEAST_AGE_MS, this.known.length * AGE_MS_PER_HOST);
+    if (performance.now() - this.readAt < age) return;
+    this.reading ??= this.read().finally(() => (this.reading = undefined));
+    if (this.readAt === Number.NEGATIVE_INFINITY) return this.reading;
+    this.reading.catch((error: unknown) =>
+      this.logger.warn({ err: error }, 'the hosts could not be read; placements go on with what is known'),
+    );
+  }
+
+  /** All hosts, as just read. */
+  replace(hosts: readonly CandidateHost[]): void {
+    this.known = [...hosts];
+    this.places = new Map(hosts.map(({ host }, place) => [host, place]));
+    this.storage = new Set(hosts.flatMap(({ storageNodes }) => storageNodes));
+    this.givesAddresses = hosts.some(({ network }) => network);
+    this.readAt = performance.now();
+  }
+
+  /** Hosts as they are since something was placed on them. */
+  note(hosts: Iterable<CandidateHost>): void {
+    for (const host of hosts) {
+      const place = this.places.get(host.host);
+      if (place !== undefined) this.known[place] = host;
+    }
+  }
+
+  private async read(): Promise<void> {
+    this.replace(await readyHosts(this.source.manager, this.config.PLINTH_CPU_OVERCOMMIT));
+  }
+}

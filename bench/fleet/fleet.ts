@@ -1,0 +1,152 @@
+/** The processes of a run: servers, provisioners, and the hosts that this program plays. */
+import { randomBytes } from 'node:crypto';
+import { SUBJECTS } from '@plinth/contracts';
+import { ServiceProcess, startNats, startPostgres, type TestServer } from '@plinth/testkit';
+import { connect, type JetStreamClient, type NatsConnection } from 'nats';
+import pg from 'pg';
+import { type Cost, costOf, costOfPostgres } from './costs.js';
+import type { FleetOptions } from './options.js';
+import { SimulatedHosts } from './simulated-hosts.js';
+
+const PATIENCE_MS = 300_000;
+
+export class Fleet {
+  private constructor(
+    private readonly options: FleetOptions,
+    private readonly nats: TestServer,
+    private readonly postgres: TestServer,
+    private readonly provisioners: ServiceProcess[],
+    readonly connection: NatsConnection,
+    readonly jetstream: JetStreamClient,
+    readonly database: pg.Client,
+    readonly hosts: SimulatedHosts,
+  ) {}
+
+  /** @param capacity containers of each host */
+  static async open(options: FleetOptions, capacity: number, log: (line: string) => void): Promise<Fleet> {
+    const [nats, postgres] = await Promise.all([startNats(), startPostgres()]);
+    const connection = await connect({ servers: nats.url });
+    const jetstream = connection.jetstream({ timeout: 60_000 });
+    const database = new pg.Client({ connectionString: postgres.url, options: '-c search_path=provisioner' });
+    await database.connect();
+    const hosts = new SimulatedHosts(
+      connection,
+      jetstream,
+      options.hosts,
+      capacity,
+      options.heartbeatSeconds,
+      options.network,
+    );
+    const fleet = new Fleet(options, nats, postgres, [], connection, jetstream, database, hosts);
+    for (let index = 0; index < options.provisioners; index++) await fleet.startProvisioner(index);
+    log(`${options.provisioners} provisioners run`);
+    hosts.start();
+    await fleet.provideImage();
+    const joined = async (): Promise<number> =>
+      fleet.count(`SELECT count(*) FROM hosts WHERE state = 'ready' AND network = ${options.network}`);
+    await fleet.until(
+      async () => (await joined()) === options.hosts,
+      `${options.hosts} hosts are ready`,
+      async () => log(`${await joined()} of ${options.hosts} hosts have joined`),
+    );
+    return fleet;
+  }
+
+  async close(): Promise<void> {
+    this.hosts.stop();
+    await this.connection.close();
+    await this.database.end();
+    await Promise.all(this.provisioners.map((provisioner) => provisioner.end()));
+    await Promise.all([this.nats.stop(), this.postgres.stop()]);
+  }
+
+  /** Kills the first provisioner at once, and starts another in its place. */
+  async killOne(): Promise<void> {
+    await this.provisioners[0]?.end('SIGKILL');
+    await this.startProvisioner(0);
+  }
+
+  /** By name, the present costs of every process. */
+  costs(): ReadonlyMap<string, Cost> {
+    return new Map([
+      ...this.provisioners.map(({ pid }, index) => [`provisioner ${index + 1}`, costOf(pid)] as const),
+      ['nats-server', costOf(this.nats.identity.pid)],
+      ['PostgreSQL', costOfPostgres(this.postgres.identity.pid)],
+      ['this program, with all hosts', costOf(process.pid)],
+    ]);
+  }
+
+  async bytes(): Promise<{ readonly database: number; readonly bus: number }> {
+    const jsm = await this.connection.jetstreamManager();
+    let bus = 0;
+    for await (const stream of jsm.streams.list()) bus += stream.state.bytes;
+    return { database: await this.count('SELECT pg_database_size(current_database()) AS count'), bus };
+  }
+
+  /** What the provisioners logged as a warning or an error, the last of each. */
+  complaints(): readonly string[] {
+    return this.provisioners.flatMap(({ log }) =>
+      log
+        .filter(({ level }) => Number(level) >= 40 || ['warn', 'error', 'fatal'].includes(String(level)))
+        .slice(-3)
+        .map((line) => JSON.stringify(line)),
+    );
+  }
+
+  async count(text: string): Promise<number> {
+    return Number((await this.database.query<{ count: string }>(text)).rows[0]?.count);
+  }
+
+  /** @throws Error when it does not become true in time */
+  async until(holds: () => Promise<boolean>, what: string, progress?: () => Promise<void>): Promise<void> {
+    const deadline = performance.now() + PATIENCE_MS;
+    for (let turn = 1; !(await holds()); turn++) {
+      if (performance.now() > deadline) throw new Error(`not within ${PATIENCE_MS / 1000} s: ${what}`);
+      if (turn % 50 === 0) await progress?.();
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+
+  private async startProvisioner(index: number): Promise<void> {
+    this.provisioners[index] = await ServiceProcess.start('provisioner', {
+      NATS_URL: this.nats.url,
+      DATABASE_URL: this.postgres.url,
+      PLINTH_SERVICE_ID: `provisioner-${index + 1}`,
+      // On a machine that is slow for a moment no simulated host is lost.
+      PLINTH_HOST_LOST_SECONDS: '120',
+      // What is measured runs as in production.
+      PLINTH_CHECK_CONTRACTS: '0',
+      LOG_LEVEL: process.env['LOG_LEVEL'] ?? 'info',
+    });
+  }
+
+  private async provideImage(): Promise<void> {
+    const digest = `sha256:${randomBytes(32).toString('hex')}`;
+    const image = { name: 'debian-12', version: 'v1', contentDigest: digest };
+    this.hosts.image = image;
+    this.hosts.beatStorage();
+    await this.jetstream.publish(
+      SUBJECTS.imagePromoted,
+      JSON.stringify({
+        ...image,
+        manifestDigest: digest,
+        archiveDigest: digest,
+        archiveBytes: 1,
+        unpackedBytes: 1,
+        sources: ['http://127.0.0.1:1/simulated'],
+      }),
+    );
+    await this.until(
+      async () =>
+        (await this.count(
+          `SELECT count(*) FROM masters JOIN image_versions USING (name, version) WHERE state = 'promoted'`,
+        )) === 1,
+      'the image is promoted and on the storage node',
+    );
+    await this.jetstream.publish(SUBJECTS.imageActivationRequested, JSON.stringify({ image: 'debian-12@v1' }));
+    await this.until(
+      async () => (await this.count('SELECT count(*) FROM default_os')) === 1,
+      'the image is the default',
+    );
+  }
+}

@@ -1,0 +1,107 @@
+/** What a run of the fleet simulator is asked to do. */
+import { parseArgs } from 'node:util';
+
+export interface FleetOptions {
+  readonly hosts: number;
+  readonly requests: number;
+  readonly provisioners: number;
+  /** Requests without an answer at once; 0: no bound. */
+  readonly unanswered: number;
+  readonly tenants: number;
+  readonly heartbeatSeconds: number;
+  /** Requests one after the other on the idle system, before the many. */
+  readonly singles: number;
+  /** Containers whose hosts report a start, after the placements. */
+  readonly reports: number;
+  readonly kill: boolean;
+  readonly network: boolean;
+  /** Percentage of the fleet's room that the requests take. */
+  readonly fill: number;
+  readonly timeoutSeconds: number;
+}
+
+const HELP = `npm run bench:fleet -- [options]: a simulation of a fleet.
+
+A nats-server, a PostgreSQL with fsync and provisioners are real processes; hosts and a storage node are played by this
+program over the contracts that real ones use: heartbeats, desired state, reports. No container runs.
+
+It prints placements a second (from the first request until the last container.configured), the time from a request to
+its answer, processor time and memory of each process, and bytes of database and bus for each container. Then it checks
+that no host has more than its capacity, that nothing was placed twice, and that nothing was lost.
+
+  --hosts N              hosts (100)
+  --requests R           requests for containers, all of which fit (5000)
+  --provisioners P       provisioners (1)
+  --unanswered N         requests without an answer at once; 0: all at once (500)
+  --tenants N            tenants that request in turn (10)
+  --singles N            requests one after the other before the others (100)
+  --heartbeat-seconds S  time between two heartbeats of a host (5)
+  --reports N            afterwards hosts report the starts of N containers, one of 50 as failed, one of 50 late (0)
+  --fill PERCENT         what the requests take of the capacity of all hosts (80)
+  --network              hosts give containers an address of their own
+  --kill                 a provisioner is killed with SIGKILL when a third is answered, and started again
+  --timeout-seconds S    most time for the placements (600)
+  --help                 this text
+
+Exit code: 0; 1 when a check fails or the time is over; 2 for wrong options.
+`;
+
+class OptionError extends Error {}
+
+/** @returns undefined when the text of `--help` was asked for; it is printed */
+export function fleetOptions(args: readonly string[]): FleetOptions | undefined {
+  try {
+    return parsed(args);
+  } catch (error) {
+    if (!(error instanceof OptionError) && !(error instanceof TypeError)) throw error;
+    process.stderr.write(`${error.message}\nnpm run bench:fleet -- --help lists all options\n`);
+    process.exit(2);
+  }
+}
+
+function parsed(args: readonly string[]): FleetOptions | undefined {
+  const text = { type: 'string' } as const;
+  const flag = { type: 'boolean', default: false } as const;
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      hosts: { ...text, default: '100' },
+      requests: { ...text, default: '5000' },
+      provisioners: { ...text, default: '1' },
+      unanswered: { ...text, default: '500' },
+      tenants: { ...text, default: '10' },
+      singles: { ...text, default: '100' },
+      'heartbeat-seconds': { ...text, default: '5' },
+      reports: { ...text, default: '0' },
+      fill: { ...text, default: '80' },
+      'timeout-seconds': { ...text, default: '600' },
+      network: flag,
+      kill: flag,
+      help: flag,
+    },
+  });
+  if (values.help) {
+    process.stdout.write(HELP);
+    return undefined;
+  }
+  const whole = (name: Exclude<keyof typeof values, 'network' | 'kill' | 'help'>, least: number, most: number) => {
+    const value = Number(values[name]);
+    if (!Number.isInteger(value) || value < least || value > most)
+      throw new OptionError(`--${name} takes a whole number from ${least} to ${most}, not ${values[name]}`);
+    return value;
+  };
+  return {
+    hosts: whole('hosts', 1, 100_000),
+    requests: whole('requests', 1, 1_000_000),
+    provisioners: whole('provisioners', 1, 16),
+    unanswered: whole('unanswered', 0, 1_000_000) || Number.POSITIVE_INFINITY,
+    tenants: whole('tenants', 1, 10_000),
+    singles: whole('singles', 0, 10_000),
+    heartbeatSeconds: whole('heartbeat-seconds', 1, 60),
+    reports: whole('reports', 0, 1_000_000),
+    fill: whole('fill', 1, 100),
+    timeoutSeconds: whole('timeout-seconds', 1, 86_400),
+    network: values.network,
+    kill: values.kill,
+  };
+}

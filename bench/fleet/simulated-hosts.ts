@@ -1,0 +1,148 @@
+/** Hosts and a storage node as the provisioners know them: heartbeats, the configs that they receive, their reports. */
+import {
+  type ContainerConfig,
+  desiredContainer,
+  type HostHeartbeat,
+  hostHeartbeat,
+  hostReport,
+  type StorageHeartbeat,
+  storageHeartbeat,
+} from '@plinth/contracts';
+import { type JetStreamClient, type NatsConnection, nuid } from 'nats';
+
+export const MEMORY_OF_ONE = 16 * 1024 ** 2;
+const NODE = 'sn-1';
+const TICKS_PER_SECOND = 20;
+/** A host that is slow reports after so long. */
+const LATE_MS = 3_000;
+
+export interface SimulatedImage {
+  readonly name: string;
+  readonly version: string;
+  readonly contentDigest: string;
+}
+
+export class SimulatedHosts {
+  readonly names: readonly string[];
+  image: SimulatedImage | undefined;
+  /** By container: the host that was sent its config first. */
+  readonly placed = new Map<string, string>();
+  /** Containers that two hosts were sent. */
+  readonly twice = new Set<string>();
+  private readonly bodies: readonly string[];
+  private beating: NodeJS.Timeout | undefined;
+  private next = 0;
+
+  /** @param capacity containers of each host; its memory is for as many */
+  constructor(
+    private readonly connection: NatsConnection,
+    private readonly jetstream: JetStreamClient,
+    hosts: number,
+    private readonly capacity: number,
+    private readonly heartbeatSeconds: number,
+    network: boolean,
+  ) {
+    this.names = Array.from({ length: hosts }, (_, index) => `host-${String(index + 1).padStart(5, '0')}`);
+    const at = new Date().toISOString();
+    this.bodies = this.names.map((host, index) =>
+      JSON.stringify({
+        host,
+        incarnation: '0'.repeat(32),
+        at,
+        datacenter: `dc-${(index % 3) + 1}`,
+        storageNodes: [NODE],
+        capacity: { memoryBytes: this.capacity * MEMORY_OF_ONE, cpus: 64, containers: this.capacity },
+        load: { load1: 1, memoryUsedBytes: 0, containers: 0 },
+        runtime: 'simulated',
+        network,
+        ownUsers: [NODE],
+      } satisfies HostHeartbeat),
+    );
+  }
+
+  start(): void {
+    this.connection.subscribe(desiredContainer('*', '*'), {
+      callback: (error, message) => {
+        if (error !== null || message.data.length === 0) return;
+        const [, , host = '', , id = ''] = message.subject.split('.');
+        const before = this.placed.get(id);
+        if (before === undefined) this.placed.set(id, host);
+        else if (before !== host) this.twice.add(id);
+      },
+    });
+    this.beating = setInterval(() => this.beat(), 1_000 / TICKS_PER_SECOND);
+  }
+
+  stop(): void {
+    clearInterval(this.beating);
+  }
+
+  /** Each host in its turn, evenly over the interval; all of them at once would be a load of its own. */
+  private beat(): void {
+    const due = this.names.length / (this.heartbeatSeconds * TICKS_PER_SECOND);
+    const until = this.next + due;
+    for (; Math.floor(this.next) < Math.floor(until); this.next++) {
+      const at = Math.floor(this.next) % this.names.length;
+      this.connection.publish(hostHeartbeat(this.names[at] ?? ''), this.bodies[at] ?? '');
+    }
+    this.next = until;
+    if (Math.floor(performance.now() / 50) % TICKS_PER_SECOND === 0 || this.image === undefined) this.beatStorage();
+  }
+
+  beatStorage(): void {
+    const image = this.image && { ...this.image, mountScriptDigest: this.image.contentDigest };
+    const body: StorageHeartbeat = {
+      node: NODE,
+      at: new Date().toISOString(),
+      datacenter: 'dc-1',
+      labels: {},
+      totalBytes: 1e15,
+      freeBytes: 1e15,
+      images: image ? [image] : [],
+    };
+    this.connection.publish(storageHeartbeat(NODE), JSON.stringify(body));
+  }
+
+  /**
+   * The containers' hosts report that they were started: one of 50 failed, one of 50 reports late.
+   * @returns when the bus has stored all reports
+   */
+  async report(ids: readonly string[], atOnce: number): Promise<void> {
+    const flying = new Set<Promise<unknown>>();
+    const late: Promise<unknown>[] = [];
+    for (const [index, id] of ids.entries()) {
+      if (index % 50 === 1) {
+        late.push(new Promise((resolve) => setTimeout(resolve, LATE_MS)).then(() => this.reportOne(id, 'started')));
+        continue;
+      }
+      if (flying.size >= atOnce) await Promise.race(flying);
+      const one: Promise<unknown> = this.reportOne(id, index % 50 === 0 ? 'failed' : 'started').finally(() =>
+        flying.delete(one),
+      );
+      flying.add(one);
+    }
+    await Promise.all([...flying, ...late]);
+  }
+
+  private async reportOne(containerId: string, kind: 'started' | 'failed'): Promise<void> {
+    const host = this.placed.get(containerId) ?? '';
+    const at = new Date().toISOString();
+    const started = {
+      pid: 4711,
+      startedAt: at,
+      begunAt: at,
+      image: `${this.image?.name}@${this.image?.version}` satisfies ContainerConfig['image'],
+      phases: { premount: 1, mount: 1, runtime: 1 },
+    };
+    const body = {
+      kind,
+      host,
+      containerId,
+      generation: 1,
+      sequence: Date.now(),
+      at,
+      ...(kind === 'started' ? started : { reason: 'image-missing', message: 'simulated' }),
+    };
+    await this.jetstream.publish(hostReport(host, containerId), JSON.stringify(body), { msgID: nuid.next() });
+  }
+}
