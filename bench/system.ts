@@ -47,10 +47,15 @@ export async function startSystem(): Promise<BenchSystem> {
       process.exit(1);
     });
   }
-  plinth('up', '--detach', '--storage-nodes', '1');
-  plinth('image', 'build', join(top, 'recipes/debian-12.yaml'));
-  plinth('image', 'promote', 'debian-12@v1');
-  plinth('image', 'activate', 'debian-12@v1');
+  try {
+    plinth('up', '--detach', '--storage-nodes', '1');
+    plinth('image', 'build', join(top, 'recipes/debian-12.yaml'));
+    plinth('image', 'promote', 'debian-12@v1');
+    plinth('image', 'activate', 'debian-12@v1');
+  } catch (error) {
+    ran(['down', '--data']);
+    throw error;
+  }
   const { natsUrl, nkeyFile } = JSON.parse(readFileSync(join(home, 'stack.json'), 'utf8')) as {
     natsUrl: string;
     nkeyFile: string;
