@@ -5,7 +5,8 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
-import { connect, nkeyAuthenticator } from 'nats';
+import { loginOptions } from '@plinth/service-kit/messaging';
+import { connect } from 'nats';
 import { Stack } from './stack.js';
 
 const stack = new Stack();
@@ -47,7 +48,7 @@ it('lets a host join later while the others go on', async () => {
 it('answers an upstream system that logs in with its own key, and lets it do nothing else', async () => {
   const connection = await connect({
     servers: stack.file().natsUrl,
-    authenticator: nkeyAuthenticator(readFileSync(join(seeds(), 'upstream.nk'))),
+    ...loginOptions({ nkeyFile: join(seeds(), 'upstream.nk') }),
   });
   const forbidden = [
     'image.promoted',

@@ -1,8 +1,8 @@
 /** Dead letters through the tool: a request that a service could not handle is listed, shown, sent again, dropped. */
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { connect, headers, nkeyAuthenticator } from 'nats';
+import { loginOptions } from '@plinth/service-kit/messaging';
+import { connect, headers } from 'nats';
 import { type Ran, Stack } from './stack.js';
 
 const stack = new Stack();
@@ -22,7 +22,7 @@ async function putAside(id: string, body: object, messageId = id): Promise<void>
   const { natsUrl } = stack.file();
   const connection = await connect({
     servers: natsUrl,
-    authenticator: nkeyAuthenticator(readFileSync(join(stack.home, 'access', 'seeds', 'provisioner.nk'))),
+    ...loginOptions({ nkeyFile: join(stack.home, 'access', 'seeds', 'provisioner.nk') }),
   });
   const bytes = Buffer.from(JSON.stringify(body));
   const envelope = headers();

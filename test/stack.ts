@@ -4,7 +4,8 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { FactLog, PlinthClient } from '@plinth/client';
-import { connect, type JetStreamClient, type NatsConnection, nkeyAuthenticator } from 'nats';
+import { loginOptions } from '@plinth/service-kit/messaging';
+import { connect, type JetStreamClient, type NatsConnection } from 'nats';
 
 /** The compiled form is one folder deeper. */
 export const INSTALLATION = resolve(import.meta.dirname, basename(import.meta.dirname) === 'dist' ? '../..' : '..');
@@ -66,7 +67,7 @@ export class Stack {
     const { natsUrl, nkeyFile } = this.file();
     this.connection = await connect({
       servers: natsUrl,
-      authenticator: nkeyAuthenticator(readFileSync(nkeyFile)),
+      ...loginOptions({ nkeyFile }),
       maxReconnectAttempts: -1,
       reconnectTimeWait: 200,
       timeout: 60_000,

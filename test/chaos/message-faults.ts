@@ -1,7 +1,7 @@
 /** Messages that arrive late, twice, malformed, or long after newer ones. */
-import { readFileSync } from 'node:fs';
 import pg from 'pg';
-import { connect, nkeyAuthenticator } from 'nats';
+import { loginOptions } from '@plinth/service-kit/messaging';
+import { connect } from 'nats';
 import type { Stack } from '../stack.js';
 import type { Fault } from './fault.js';
 
@@ -13,7 +13,7 @@ async function publishAs(stack: Stack, service: string, subject: string, body: s
   const name = /_INBOX_([^.]+)/.exec(seed)?.[1];
   const connection = await connect({
     servers: stack.file().natsUrl,
-    authenticator: nkeyAuthenticator(readFileSync(seed)),
+    ...loginOptions({ nkeyFile: seed }),
     ...(name !== undefined && { inboxPrefix: `_INBOX_${name}` }),
   });
   connection.publish(subject, body);

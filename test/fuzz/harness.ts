@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { processStartTime } from '@plinth/container-runtime';
 import { makeSmallRootfs } from '@plinth/testkit';
-import { connect, headers, type NatsConnection, nkeyAuthenticator } from 'nats';
+import { loginOptions } from '@plinth/service-kit/messaging';
+import { connect, headers, type NatsConnection } from 'nats';
 import type { Stack } from '../stack.js';
 import { mutants } from './mutants.js';
 
@@ -41,7 +42,7 @@ interface Awaited {
 export async function runFuzz({ stack, seed, messages, onLine }: FuzzOptions): Promise<FuzzResult> {
   const image = await makeImage(stack);
   const { natsUrl, nkeyFile, services } = stack.file();
-  const connection = await connect({ servers: natsUrl, authenticator: nkeyAuthenticator(readFileSync(nkeyFile)) });
+  const connection = await connect({ servers: natsUrl, ...loginOptions({ nkeyFile }) });
   const before = memoryOf(stack);
   const waiting = new Map<string, Awaited>();
   const answers: Record<string, number> = {};

@@ -10,7 +10,7 @@
 import { randomBytes } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { nkeys } from 'nats';
+import { newUserKey } from '@plinth/service-kit/messaging';
 import { type KeyedMember, type Member, memberId, memberProblem, MEMBER_KINDS } from './members.js';
 import { accessConfig, serverConfig, type ServerOptions } from './server-config.js';
 
@@ -115,10 +115,8 @@ function store(directory: string, members: readonly KeyedMember[]): void {
 }
 
 function newKey(directory: string, member: Member): string {
-  const pair = nkeys.createUser();
-  writeWhole(seedFile(directory, member), pair.getSeed(), 0o600);
-  const publicKey = pair.getPublicKey();
-  pair.clear();
+  const { seed, publicKey } = newUserKey();
+  writeWhole(seedFile(directory, member), seed, 0o600);
   return publicKey;
 }
 

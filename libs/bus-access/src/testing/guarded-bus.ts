@@ -2,8 +2,9 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { ConsumerKeeper, createLogger, ensureStreams } from '@plinth/service-kit';
 import { scratchDirectory, startNats, type TestServer } from '@plinth/testkit';
-import { connect, Events, type NatsConnection, nkeyAuthenticator, type Subscription } from 'nats';
-import { readFileSync, rmSync } from 'node:fs';
+import { loginOptions } from '@plinth/service-kit/messaging';
+import { connect, Events, type NatsConnection, type Subscription } from 'nats';
+import { rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { accessFile, addMembers, seedFile } from '../access-directory.js';
 import { type Member, memberId, parseMember } from '../members.js';
@@ -35,9 +36,7 @@ export class Login {
   }
 
   static async open(url: string, keyFile: string): Promise<Login> {
-    return new Login(
-      await connect({ servers: url, authenticator: nkeyAuthenticator(readFileSync(keyFile)), reconnectTimeWait: 100 }),
-    );
+    return new Login(await connect({ servers: url, ...loginOptions({ nkeyFile: keyFile }), reconnectTimeWait: 100 }));
   }
 
   /** Whether the server let it publish; the message is real. */

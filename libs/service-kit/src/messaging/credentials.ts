@@ -3,7 +3,8 @@
  * environment or on a command line.
  */
 import { readFileSync, statSync } from 'node:fs';
-import { type Authenticator, type ConnectionOptions, credsAuthenticator, nkeyAuthenticator } from 'nats';
+import { type Authenticator, type ConnectionOptions, credsAuthenticator } from 'nats';
+import { nkeyLogin } from './nkey-login.js';
 
 export interface BusCredentials {
   /** File with an nkey seed (`SU…`), readable by its owner only. */
@@ -60,15 +61,15 @@ function authenticator({ nkeyFile, credsFile }: BusCredentials): Authenticator |
   if (nkeyFile !== undefined) {
     readSeed(nkeyFile);
     // The file is read again at each connection: a rotated key needs no restart.
-    return nkeyAuthenticator(() => readSeed(nkeyFile));
+    return (nonce?: string) => nkeyLogin(readSeed(nkeyFile), nonce);
   }
   return credsFile === undefined ? undefined : credsAuthenticator(readSecret(credsFile));
 }
 
-function readSeed(file: string): Uint8Array {
+function readSeed(file: string): string {
   const seed = readSecret(file).toString('latin1').trim();
   if (!SEED.test(seed)) throw new CredentialsError(`${file} does not hold the nkey seed of a user`);
-  return Buffer.from(seed, 'latin1');
+  return seed;
 }
 
 /** A small secret from a file that only its owner may read. @throws CredentialsError */
