@@ -55,8 +55,8 @@ export interface JetStreamStrategyOptions {
 
 /** A consumer whose state can't be asked for sends a heartbeat this often. */
 const BLIND_HEARTBEAT_MS = 5_000;
-/** Handlers may write those that arrive together in one statement. */
-const HEARTBEATS_AT_ONCE = 512;
+/** No more than a pool of connections serves soon: each host that joins takes one. */
+const HEARTBEATS_AT_ONCE = 64;
 
 export class JetStreamStrategy extends Server implements CustomTransportStrategy {
   override readonly propagatesEventHandlerErrors = true;

@@ -67,7 +67,7 @@ async function insertRows(
   );
 }
 
-/** The first process that comes publishes them. */
+/** They are published by the first process that reads them. */
 export async function endHold(manager: EntityManager, rows: readonly HeldRow[]): Promise<void> {
   await manager.query('UPDATE outbox SET not_before = NULL WHERE sequence = ANY($1::bigint[]) AND sent_at IS NULL', [
     rows.map(({ sequence }) => sequence),
