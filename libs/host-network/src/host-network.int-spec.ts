@@ -130,11 +130,11 @@ beforeAll(async () => {
   ])
     execFileSync('nsenter', within(outside, 'ip', ...words).slice(1));
   await serve(outside);
-  agent = open('aaaa00000000');
-  other = open('bbbb00000000');
+  agent = openAgent('aaaa00000000');
+  other = openAgent('bbbb00000000');
 });
 
-function open(instance: string): HostNetwork {
+function openAgent(instance: string): HostNetwork {
   const opened = HostNetwork.open({ instance, ...POOLS, nowMs: Date.now() });
   if (typeof opened === 'string') throw new Error(opened);
   return opened;
@@ -294,6 +294,47 @@ describe('egress', () => {
     expect(call(list.pid, OUTSIDE, 53)).toBeUndefined();
     expect(agent.drops().egress).toBeGreaterThan(2);
   });
+
+  it('has to be permitted by the tenant, too, whose policy changes for all its containers at once', async () => {
+    const list = (network: string, ...ports: string[]) =>
+      ({ policy: 'list', to: [{ network, ...(ports.length > 0 && { ports }) }] }) as const;
+    agent.setTenantPolicy(3, list('192.0.2.0/29', '80', '5000-5001'));
+    const [open, narrow] = [
+      await attached(agent, 3),
+      await attached(agent, 3, { egress: list(`${OUTSIDE}/32`, '81') }),
+    ];
+    const foreign = await attached(agent, 4);
+    const here = await attached(other, 3);
+    // Both permit what gets out: port 80 is not in the list of the second, nor port 81 in that of the tenant.
+    expect(call(open.pid, OUTSIDE)).toBe(HOST);
+    expect(call(open.pid, 'fd00:1::2')).toBeUndefined();
+    expect(call(narrow.pid, OUTSIDE)).toBeUndefined();
+    expect(call(foreign.pid, 'fd00:1::2')).toBe('fd00:1::1');
+    const elements = nft('list', 'table', 'inet', 'plinth_aaaa00000000').match(/5000-5001/g);
+    expect(elements).toHaveLength(2);
+    agent.setTenantPolicy(3, { policy: 'none' });
+    expect(call(open.pid, OUTSIDE)).toBeUndefined();
+    expect(call(open.pid, here.ipv4)).toBe(open.ipv4);
+    expect(call(undefined, open.ipv4)).toBeDefined();
+    agent.setTenantPolicy(3, list('fd00:1::/64'));
+    expect(call(open.pid, 'fd00:1::2')).toBe('fd00:1::1');
+    expect(call(open.pid, OUTSIDE)).toBeUndefined();
+    // They are a part of what is compared and written again.
+    const running = [open, narrow, foreign];
+    expect(check(agent, running, Date.now() + 60_000)).toEqual({ done: [], failed: [] });
+    nft('flush', 'set', 'inet', 'plinth_aaaa00000000', 'limited_tenants');
+    expect(call(open.pid, OUTSIDE)).toBe(HOST);
+    expect(check(agent, running, Date.now() + 120_000).done).toHaveLength(1);
+    expect(call(open.pid, OUTSIDE)).toBeUndefined();
+    agent.setTenantPolicy(3, undefined);
+    expect(call(open.pid, OUTSIDE)).toBe(HOST);
+    agent.setTenantPolicy(3, { policy: 'none' });
+    const next = openAgent('aaaa00000000');
+    next.setTenantPolicy(3, { policy: 'none' });
+    expect(next.takeOver(running)).toEqual({ done: [], failed: [] });
+    expect(call(open.pid, OUTSIDE)).toBeUndefined();
+    agent.setTenantPolicy(3, undefined);
+  });
 });
 
 describe('published ports', () => {
@@ -451,7 +492,7 @@ udp.bind(5555, () => setInterval(() => udp.send('?', Number(port), address, () =
     expect(agent.change({ ...four, ports: [...ports] })).toEqual({ ok: true });
     await isAnsweredBy('four');
     // The agent that removes it is not the one that attached it.
-    const next = open('aaaa00000000');
+    const next = openAgent('aaaa00000000');
     await next.detach(four.containerId, four);
     await agent.detach(four.containerId);
     next.close();
@@ -480,13 +521,13 @@ describe('derived state', () => {
     const one = await attached(agent, 1, { ports: [{ protocol: 'tcp', hostPort: 8080, containerPort: 80 }] });
     const gone = await attached(agent, 1);
     const elements = nft('list', 'map', 'inet', 'plinth_aaaa00000000', 'tenant4');
-    const next = open('aaaa00000000');
+    const next = openAgent('aaaa00000000');
     expect(next.takeOver([one])).toEqual({ done: [], failed: [] });
     expect(nft('list', 'map', 'inet', 'plinth_aaaa00000000', 'tenant4')).toBe(
       elements.replace(new RegExp(`,?\\s*"\\w+" \\. ${gone.ipv4} : \\S+`), ''),
     );
     expect(call(outside, HOST, 8080)).toBe(OUTSIDE);
-    expect(open('aaaa00000000').takeOver([])).toEqual({ done: [], failed: [] });
+    expect(openAgent('aaaa00000000').takeOver([])).toEqual({ done: [], failed: [] });
     expect(nft('list', 'tables')).toBe('');
   });
 

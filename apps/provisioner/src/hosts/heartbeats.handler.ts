@@ -9,6 +9,7 @@ import {
 } from '@plinth/contracts';
 import { newId, OnEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import { recordHostHeartbeat, recordStorageHeartbeat, recoverContainers } from './host.store.js';
+import { saveReportedPolicies } from '../network/tenant-egress.store.js';
 import { announceHost, announceStorage } from '../placement/node-status.store.js';
 import { retirementsToRepeat } from '../images/retirement.store.js';
 import { statusOf } from '../containers/domain/container-record.js';
@@ -24,6 +25,8 @@ export class HeartbeatsHandler {
     if (event.tokens[2] !== host) return;
     await this.outbox.work({ correlationId: newId() }, async (unit) => {
       const meaning = await recordHostHeartbeat(unit.db, event.data);
+      const { tenantPolicies } = event.data;
+      if (tenantPolicies) await saveReportedPolicies(unit.db, host, tenantPolicies);
       if (meaning === 'known') return;
       if (meaning !== 'changed') {
         const subject = meaning === 'joined' ? SUBJECTS.hostJoined : SUBJECTS.hostRecovered;

@@ -29,7 +29,7 @@ export const DROP_COUNTERS = {
   toHost: 'to_host',
   /** To another tenant, to a link-local address such as 169.254.169.254, or to a container that nothing leads to. */
   refused: 'refused',
-  /** To what the container's egress policy does not permit. */
+  /** To what the egress policy of the container, or of its tenant, does not permit. */
   egress: 'egress',
   /** To an address of another host, or to its tunnel. */
   underlay: 'underlay',
@@ -90,6 +90,11 @@ ${Object.values(DROP_COUNTERS)
 
   # Between containers nothing is tracked: no connection of a container that is gone belongs to the next one.
   chain known4 {
+  set limited_tenants { type mark; }
+  set tenant_networks4 { type mark . ipv4_addr; flags interval; }
+  set tenant_networks6 { type mark . ipv6_addr; flags interval; }
+  set tenant_services4 { type mark . ipv4_addr . inet_proto . inet_service; flags interval; }
+  set tenant_services6 { type mark . ipv6_addr . inet_proto . inet_service; flags interval; }
     ip daddr ${pool4} notrack
     # Nor are queries: one container could fill the table of connections with them.
     ip daddr ${GATEWAY4} udp dport 53 notrack
@@ -174,11 +179,20 @@ ${remote.arriving}
     ip6 daddr @hosts6 counter name ${underlay} drop
 ${remote.leaving}
     ip saddr @limited4 jump listed4
+  chain tenant_listed {
+    meta mark . ip daddr @tenant_networks4 return
+    meta mark . ip daddr . meta l4proto . th dport @tenant_services4 return
+    meta mark . ip6 daddr @tenant_networks6 return
+    meta mark . ip6 daddr . meta l4proto . th dport @tenant_services6 return
+    counter name ${egress} drop
+  }
     ip6 saddr @limited6 jump listed6
   }
   chain between {
     ct status dnat ct state established,related accept
     ct status dnat iifname ${own} jump leaving
+    # Both have to permit it: what the tenant may reach, and what the container may.
+    meta mark @limited_tenants jump tenant_listed
     ct status dnat accept
     # The table of the other agent on this machine decides.
     oifname != ${own} accept
