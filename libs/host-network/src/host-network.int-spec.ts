@@ -411,7 +411,7 @@ describe('a container that misuses its network', () => {
     expect(agent.drops().spoofed).toBe(spoofed + 20_000);
   });
 
-  it('by answers to ARP and to neighbour solicitations for others: nothing is learned, and nothing goes elsewhere', () => {
+  it('by answers to ARP and to neighbour solicitations for others: dropped and counted, nothing is learned', () => {
     const neighbours = (): string =>
       `${ip('neigh')}${ip('-6', 'neigh')}`
         .split('\n')
@@ -419,16 +419,28 @@ describe('a container that misuses its network', () => {
         .sort()
         .join('\n');
     const before = neighbours();
+    const { claimed: counted } = agent.drops();
     for (const claimed of [victim.ipv4, '169.254.1.1', OUTSIDE]) {
       sendFrames(foreign.pid, arpFrame({ link: foreign.ipv4, claimed, operation: 'answer' }), 100);
       sendFrames(foreign.pid, arpFrame({ link: foreign.ipv4, claimed, operation: 'announcement' }), 100);
     }
     for (const claimed of [victim.ipv6, 'fe80::1', 'fd00:1::2'])
       sendFrames(foreign.pid, neighbourFrame({ link: foreign.ipv4, source: foreign.ipv6, claimed }), 100);
+    expect(agent.drops().claimed).toBe(counted + 900);
+    // A request teaches, too: the kernel would keep its sender, and has room for some thousand.
+    for (let sender = 1; sender <= 200; sender += 1) {
+      const request = { link: foreign.ipv4, claimed: `10.64.99.${sender}`, operation: 'request' } as const;
+      sendFrames(foreign.pid, arpFrame(request), 1);
+    }
+    expect(agent.drops().claimed).toBe(counted + 1_100);
     expect(neighbours()).toBe(before);
     expect(call(shop.pid, victim.ipv4)).toBe(shop.ipv4);
     expect(call(shop.pid, victim.ipv6)).toBe(shop.ipv6);
     expect(call(shop.pid, OUTSIDE)).toBe(HOST);
+    nft('delete', 'table', 'arp', 'plinth_aaaa00000000');
+    expect(check(agent, [shop, victim, foreign], Date.now() + 600_000).done).toHaveLength(1);
+    sendFrames(foreign.pid, arpFrame({ link: foreign.ipv4, claimed: victim.ipv4, operation: 'answer' }), 10);
+    expect(agent.drops().claimed).toBe(10);
   });
 
   it('by router advertisements: dropped and counted, and the host has no other route', () => {
