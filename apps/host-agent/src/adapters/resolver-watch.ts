@@ -25,7 +25,7 @@ const START_LOOK_MS = 20;
 const READY_PATIENCE_MS = 5_000;
 
 /**
- * It answers whoever asks, so it gets nothing of root but its low port, and to read its program where that is in
+ * Any container may ask it, so it gets nothing of root but its low port, and to read its program where that is in
  * another's directory. Its files are root's, and so is it.
  */
 const WITHOUT_RIGHTS = [
