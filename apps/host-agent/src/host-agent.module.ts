@@ -30,6 +30,7 @@ import { hostIo } from './adapters/io-controls.js';
 import { networkRemovers, openNetworks } from './adapters/host-networks.js';
 import { HostClock } from './adapters/host-clock.js';
 import { NeighbourStore } from './adapters/neighbour-store.js';
+import { PolicyStore } from './adapters/policy-store.js';
 import { ImageMasters } from './adapters/image-master.js';
 import { OciContainers } from './adapters/oci-containers.js';
 import { runtimeVersion } from './adapters/runtime-version.js';
@@ -55,6 +56,7 @@ import { measureNetworks } from './reconcile/network-metrics.js';
 import { removeAllContainers } from './reconcile/remove-all.js';
 import { Neighbours } from './reconcile/neighbours.js';
 import { Reporter } from './reconcile/reporter.js';
+import { TenantPolicies } from './reconcile/tenant-policies.js';
 import { AGENT_SERVICES, RUNTIME_NAME } from './tokens.js';
 
 /**
@@ -97,6 +99,7 @@ export async function run(programs: Programs): Promise<void> {
       const { fleet, services } = opened;
       await services.leases.open();
       await services.neighbours.load();
+      await services.policies.load();
       await fleet.takeOver();
       services.leases.start((storageNode) => fleet.endAllOn(storageNode));
       host = opened;
@@ -106,6 +109,7 @@ export async function run(programs: Programs): Promise<void> {
         containers: { stop: () => services.containers.close() },
         networks: { stop: () => services.networks.close() },
         neighbours: { stop: () => services.neighbours.close() },
+        policies: { stop: () => services.policies.close() },
         'health checks': { stop: () => services.health.close() },
         fleet: { stop: () => fleet.close() },
         leases: { stop: () => services.leases.close() },
@@ -238,6 +242,7 @@ async function openHost(config: HostAgentConfig, logger: Logger, programs: Progr
     io: hostIo(storage),
     networks,
     neighbours: new Neighbours(config.PLINTH_HOST, new NeighbourStore(state.neighbours), networks, logger),
+    policies: new TenantPolicies(new PolicyStore(state.policies), networks, logger),
     networkCheckMs: config.PLINTH_HEARTBEAT_SECONDS * 1000,
     leases: new LeaseWatch({
       host: config.PLINTH_HOST,

@@ -216,6 +216,30 @@ describe('other names', () => {
     expect(counters).toMatchObject({ forwarded: 5, refused: 1 });
   });
 
+  it('are asked once as long as their TTL allows, by each tenant', async () => {
+    const upstream = await nameServer('127.0.0.2', '198.51.100.2');
+    write([container(1), container(2), container(3, { tenant: 'other' })]);
+    start();
+    await answering();
+    const ask = (from: string): Promise<string> => dig('-b', from, '+nocookie', 'www.example.com');
+    for (const from of ['10.64.0.1', '10.64.0.2', '10.64.0.1']) expect(await ask(from)).toBe('198.51.100.2');
+    expect(upstream.queries).toBe(1);
+    upstream.answer = '198.51.100.3';
+    expect(await ask('10.64.0.1')).toBe('198.51.100.2');
+    expect(await ask('10.64.0.3')).toBe('198.51.100.3');
+    // What its tenant knows is nothing to one that may reach nothing outside.
+    write([container(1), container(2, { forwards: false }), container(3, { tenant: 'other' })]);
+    for (const end = Date.now() + 60_000; (await ask('10.64.0.2')) !== '' && Date.now() < end;) await delay(20);
+    expect(await status('-b', '10.64.0.2', '+nocookie', 'www.example.com')).toBe('REFUSED');
+    expect((await answering()).counters).toMatchObject({ forwarded: 2 });
+    // Other servers may have other answers.
+    await nameServer('127.0.0.3', '198.51.100.9');
+    writeFileSync(resolvConf, 'nameserver 127.0.0.3\n');
+    for (const end = Date.now() + 60_000; (await ask('10.64.0.1')) !== '198.51.100.9' && Date.now() < end;)
+      await delay(20);
+    expect(await ask('10.64.0.1')).toBe('198.51.100.9');
+  });
+
   it('are asked of the next server when one is silent or can not be reached', async () => {
     const silent = await nameServer('127.0.0.2', undefined);
     await nameServer('127.0.0.4', '198.51.100.4');

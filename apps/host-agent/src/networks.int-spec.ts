@@ -1,14 +1,17 @@
 /** Containers with a network of their own: two agents in a network namespace of the test's, real NATS and crun. */
 import { type ChildProcess, execFileSync } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { desiredTenantEgress, type HostHeartbeat, hostHeartbeat } from '@plinth/contracts';
 import { instanceName } from '@plinth/container-runtime';
 import { enterNewNetwork, networkNames, ownRateOf } from '@plinth/host-network';
 import { AgentBench, leftovers, waitFor } from './testing/agent-bench.js';
 
 /** An address of the host that is not its loopback's. */
 const HOST = '192.0.2.1';
+const OUTSIDE = '203.0.113.0/24';
 /** Answers lines that begin with "echo", and HTTP requests with the address of the client. */
 const SERVER = `use IO::Socket::INET; $SIG{CHLD} = 'IGNORE';
 my $server = IO::Socket::INET->new(LocalPort => 80, Listen => 64, ReuseAddr => 1) or die $!;
@@ -104,6 +107,10 @@ beforeAll(async () => {
   enterNewNetwork();
   execFileSync('ip', ['link', 'set', 'lo', 'up']);
   execFileSync('ip', ['address', 'add', `${HOST}/32`, 'dev', 'lo']);
+  // What is sent outward is routed here, and nobody answers.
+  execFileSync('ip', ['link', 'add', 'up0', 'type', 'veth', 'peer', 'name', 'up1']);
+  for (const name of ['up0', 'up1']) execFileSync('ip', ['link', 'set', name, 'up', 'addrgenmode', 'none']);
+  execFileSync('ip', ['route', 'add', OUTSIDE, 'dev', 'up0']);
   before = kernel();
   bench = await AgentBench.open();
   await bench.installImage('v1');
@@ -240,6 +247,63 @@ describe('rules', () => {
     await answers(config);
     expect(sources()).toEqual([config.address.ipv4]);
     await removed(config);
+  });
+});
+
+describe('the egress policy of a tenant', () => {
+  const dropped = (): number =>
+    Number(
+      /packets (\d+)/.exec(
+        execFileSync('nft', ['list', 'counter', 'inet', table(), 'egress'], { encoding: 'utf8' }),
+      )?.[1],
+    );
+  const isDropped = async (config: Config, port: number): Promise<boolean> => {
+    const before = dropped();
+    await curlIn(config, '203.0.113.1', port);
+    return dropped() > before;
+  };
+  const stored = (): string[] => readdirSync(`${bench.hostDirectoryOf(bench.host)}/policies`);
+  const publish = (policy?: Record<string, unknown>) =>
+    bench.publishDesired(desiredTenantEgress(bench.host, 5), { tenant: 'tenant-5', tenantNumber: 5, policy });
+  /** A heartbeat says that it is in effect. */
+  async function inEffect(revision: number): Promise<void> {
+    for await (const beat of bench.connection.subscribe(hostHeartbeat(bench.host))) {
+      const found = beat.json<HostHeartbeat>().tenantPolicies?.find(({ tenantNumber }) => tenantNumber === 5);
+      if (found?.revision === revision) return;
+    }
+  }
+
+  it('comes with a container, changes while it runs, and after the agent was killed and was away', async () => {
+    const one = await started(5, { tenantPolicy: { policy: 'none', revision: 3 } });
+    expect(await isDropped(one, 80)).toBe(true);
+    let isThere = inEffect(4);
+    await publish({ policy: 'allow', revision: 2 });
+    await publish({ policy: 'list', to: [{ network: OUTSIDE, ports: ['80'] }], revision: 4 });
+    await isThere;
+    expect(await isDropped(one, 80)).toBe(false);
+    expect(await isDropped(one, 81)).toBe(true);
+
+    await bench.stopAgent(agent, 'SIGKILL');
+    await publish({ policy: 'none', revision: 5 });
+    isThere = inEffect(5);
+    agent = bench.startAgent();
+    await isThere;
+    expect(await isDropped(one, 80)).toBe(true);
+    expect(stored()).toEqual(['5.json']);
+    // Its own policy can't widen it, and one that comes with a config is older.
+    await bench.publishConfig({ ...one, generation: 2, egress: { policy: 'allow' } });
+    await bench.report(one.containerId, 'started', { generation: 2 });
+    expect(await isDropped(one, 80)).toBe(true);
+
+    // The message that it serves the tenant no more is not believed while it does.
+    await publish();
+    await bench.stopAgent(agent, 'SIGKILL');
+    agent = bench.startAgent();
+    await inEffect(5);
+    expect(await isDropped(one, 80)).toBe(true);
+    await removed(one);
+    await publish();
+    await waitFor(() => (stored().length === 0 ? true : undefined), 'the end of the policy');
   });
 });
 

@@ -10,3 +10,4 @@ export * from './image-uses.js';
 export * from './rollout-requests.js';
 export * from './update-requests.js';
 export * from './change-requests.js';
+export * from './tenant-requests.js';

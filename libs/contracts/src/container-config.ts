@@ -22,6 +22,7 @@ import {
   PublishedPort,
 } from './container-network.js';
 import { Nested, NestedEach } from './nested.js';
+import { TenantPolicy } from './tenant-egress.js';
 import { FALLBACK_REASONS, type FallbackReason } from './bus/events/container-facts.js';
 import { RestartPolicy } from './bus/events/container-requests.js';
 import { IsCommand, IsEnvironment, IsTimezone } from './rules.js';
@@ -267,6 +268,14 @@ export class ContainerConfig {
   @IsOptional()
   @Nested(() => EgressPolicy)
   egress?: EgressPolicy;
+
+  /**
+   * What its tenant may reach, as it was when the container was placed on this host: it holds until the host has a
+   * newer one. Absent: none was set.
+   */
+  @IsOptional()
+  @Nested(() => TenantPolicy)
+  tenantPolicy?: TenantPolicy;
 
   /** Absent: no limit. */
   @IsOptional()

@@ -130,11 +130,11 @@ beforeAll(async () => {
   ])
     execFileSync('nsenter', within(outside, 'ip', ...words).slice(1));
   await serve(outside);
-  agent = open('aaaa00000000');
-  other = open('bbbb00000000');
+  agent = openAgent('aaaa00000000');
+  other = openAgent('bbbb00000000');
 });
 
-function open(instance: string): HostNetwork {
+function openAgent(instance: string): HostNetwork {
   const opened = HostNetwork.open({ instance, ...POOLS, nowMs: Date.now() });
   if (typeof opened === 'string') throw new Error(opened);
   return opened;
@@ -294,6 +294,47 @@ describe('egress', () => {
     expect(call(list.pid, OUTSIDE, 53)).toBeUndefined();
     expect(agent.drops().egress).toBeGreaterThan(2);
   });
+
+  it('has to be permitted by the tenant, too, whose policy changes for all its containers at once', async () => {
+    const list = (network: string, ...ports: string[]) =>
+      ({ policy: 'list', to: [{ network, ...(ports.length > 0 && { ports }) }] }) as const;
+    agent.setTenantPolicy(3, list('192.0.2.0/29', '80', '5000-5001'));
+    const [open, narrow] = [
+      await attached(agent, 3),
+      await attached(agent, 3, { egress: list(`${OUTSIDE}/32`, '81') }),
+    ];
+    const foreign = await attached(agent, 4);
+    const here = await attached(other, 3);
+    // Both permit what gets out: port 80 is not in the list of the second, nor port 81 in that of the tenant.
+    expect(call(open.pid, OUTSIDE)).toBe(HOST);
+    expect(call(open.pid, 'fd00:1::2')).toBeUndefined();
+    expect(call(narrow.pid, OUTSIDE)).toBeUndefined();
+    expect(call(foreign.pid, 'fd00:1::2')).toBe('fd00:1::1');
+    const elements = nft('list', 'table', 'inet', 'plinth_aaaa00000000').match(/5000-5001/g);
+    expect(elements).toHaveLength(2);
+    agent.setTenantPolicy(3, { policy: 'none' });
+    expect(call(open.pid, OUTSIDE)).toBeUndefined();
+    expect(call(open.pid, here.ipv4)).toBe(open.ipv4);
+    expect(call(undefined, open.ipv4)).toBeDefined();
+    agent.setTenantPolicy(3, list('fd00:1::/64'));
+    expect(call(open.pid, 'fd00:1::2')).toBe('fd00:1::1');
+    expect(call(open.pid, OUTSIDE)).toBeUndefined();
+    // They are a part of what is compared and written again.
+    const running = [open, narrow, foreign];
+    expect(check(agent, running, Date.now() + 60_000)).toEqual({ done: [], failed: [] });
+    nft('flush', 'set', 'inet', 'plinth_aaaa00000000', 'limited_tenants');
+    expect(call(open.pid, OUTSIDE)).toBe(HOST);
+    expect(check(agent, running, Date.now() + 120_000).done).toHaveLength(1);
+    expect(call(open.pid, OUTSIDE)).toBeUndefined();
+    agent.setTenantPolicy(3, undefined);
+    expect(call(open.pid, OUTSIDE)).toBe(HOST);
+    agent.setTenantPolicy(3, { policy: 'none' });
+    const next = openAgent('aaaa00000000');
+    next.setTenantPolicy(3, { policy: 'none' });
+    expect(next.takeOver(running)).toEqual({ done: [], failed: [] });
+    expect(call(open.pid, OUTSIDE)).toBeUndefined();
+    agent.setTenantPolicy(3, undefined);
+  });
 });
 
 describe('published ports', () => {
@@ -370,7 +411,7 @@ describe('a container that misuses its network', () => {
     expect(agent.drops().spoofed).toBe(spoofed + 20_000);
   });
 
-  it('by answers to ARP and to neighbour solicitations for others: nothing is learned, and nothing goes elsewhere', () => {
+  it('by answers to ARP and to neighbour solicitations for others: dropped and counted, nothing is learned', () => {
     const neighbours = (): string =>
       `${ip('neigh')}${ip('-6', 'neigh')}`
         .split('\n')
@@ -378,16 +419,28 @@ describe('a container that misuses its network', () => {
         .sort()
         .join('\n');
     const before = neighbours();
+    const { claimed: counted } = agent.drops();
     for (const claimed of [victim.ipv4, '169.254.1.1', OUTSIDE]) {
       sendFrames(foreign.pid, arpFrame({ link: foreign.ipv4, claimed, operation: 'answer' }), 100);
       sendFrames(foreign.pid, arpFrame({ link: foreign.ipv4, claimed, operation: 'announcement' }), 100);
     }
     for (const claimed of [victim.ipv6, 'fe80::1', 'fd00:1::2'])
       sendFrames(foreign.pid, neighbourFrame({ link: foreign.ipv4, source: foreign.ipv6, claimed }), 100);
+    expect(agent.drops().claimed).toBe(counted + 900);
+    // A request teaches, too: the kernel would keep its sender, and has room for some thousand.
+    for (let sender = 1; sender <= 200; sender += 1) {
+      const request = { link: foreign.ipv4, claimed: `10.64.99.${sender}`, operation: 'request' } as const;
+      sendFrames(foreign.pid, arpFrame(request), 1);
+    }
+    expect(agent.drops().claimed).toBe(counted + 1_100);
     expect(neighbours()).toBe(before);
     expect(call(shop.pid, victim.ipv4)).toBe(shop.ipv4);
     expect(call(shop.pid, victim.ipv6)).toBe(shop.ipv6);
     expect(call(shop.pid, OUTSIDE)).toBe(HOST);
+    nft('delete', 'table', 'arp', 'plinth_aaaa00000000');
+    expect(check(agent, [shop, victim, foreign], Date.now() + 600_000).done).toHaveLength(1);
+    sendFrames(foreign.pid, arpFrame({ link: foreign.ipv4, claimed: victim.ipv4, operation: 'answer' }), 10);
+    expect(agent.drops().claimed).toBe(10);
   });
 
   it('by router advertisements: dropped and counted, and the host has no other route', () => {
@@ -451,7 +504,7 @@ udp.bind(5555, () => setInterval(() => udp.send('?', Number(port), address, () =
     expect(agent.change({ ...four, ports: [...ports] })).toEqual({ ok: true });
     await isAnsweredBy('four');
     // The agent that removes it is not the one that attached it.
-    const next = open('aaaa00000000');
+    const next = openAgent('aaaa00000000');
     await next.detach(four.containerId, four);
     await agent.detach(four.containerId);
     next.close();
@@ -480,13 +533,13 @@ describe('derived state', () => {
     const one = await attached(agent, 1, { ports: [{ protocol: 'tcp', hostPort: 8080, containerPort: 80 }] });
     const gone = await attached(agent, 1);
     const elements = nft('list', 'map', 'inet', 'plinth_aaaa00000000', 'tenant4');
-    const next = open('aaaa00000000');
+    const next = openAgent('aaaa00000000');
     expect(next.takeOver([one])).toEqual({ done: [], failed: [] });
     expect(nft('list', 'map', 'inet', 'plinth_aaaa00000000', 'tenant4')).toBe(
       elements.replace(new RegExp(`,?\\s*"\\w+" \\. ${gone.ipv4} : \\S+`), ''),
     );
     expect(call(outside, HOST, 8080)).toBe(OUTSIDE);
-    expect(open('aaaa00000000').takeOver([])).toEqual({ done: [], failed: [] });
+    expect(openAgent('aaaa00000000').takeOver([])).toEqual({ done: [], failed: [] });
     expect(nft('list', 'tables')).toBe('');
   });
 

@@ -8,6 +8,7 @@ import { linksWith, makeContainerLink, removeLink, setUpHostEnd } from './contai
 import {
   ANY_PREFIX,
   type ContainerNetwork,
+  type Egress,
   firstNumber,
   GATEWAY4,
   interfaceName,
@@ -35,6 +36,7 @@ import type { AttachedNetwork, Change, Element } from './nft/elements.js';
 import { NftError, Nftables } from './nft/nftables.js';
 import { type DropCounts, RuleTable } from './nft/rule-table.js';
 import type { RemoteRules } from './nft/ruleset.js';
+import { TenantPolicies } from './nft/tenant-policies.js';
 import { ROUTE_PROTOCOL } from './netlink/tunnel-messages.js';
 import type { RemoteContainer } from './remote/remote-containers.js';
 import { TrackedConnections } from './tracked-connections.js';
@@ -81,6 +83,7 @@ const COMPARE_EVERY_MS = 30_000;
 
 export class HostNetwork {
   private readonly attached = new AttachedContainers();
+  private readonly policies = new TenantPolicies();
   private number: number;
   private comparedAtMs = 0;
   /** The kernel refused what containers of other hosts need, at the last attempt. */
@@ -240,6 +243,16 @@ export class HostNetwork {
     const remove = this.attached.delete(containerId);
     if (this.table.isWritten) this.changeTable({ add: [], remove });
     return known;
+  }
+
+  /**
+   * What all containers of a tenant may reach, beside their own policies; open connections go on.
+   * @param policy undefined: everything
+   * @throws NftError when the rules could not be changed; they are with the next one that can
+   */
+  setTenantPolicy(tenant: number, policy: Egress | undefined): void {
+    const change = this.policies.set(tenant, policy);
+    if (this.table.isWritten) this.changeTable(change);
   }
 
   /**
@@ -422,9 +435,9 @@ export class HostNetwork {
     return ['the table of rules was changed by another program, and is written again'];
   }
 
-  /** Of this host's containers, and of others'. */
+  /** Of this host's containers and their tenants, and of other hosts' containers. */
   private elements(): Element[] {
-    return [...this.attached.elements(), ...(this.remote?.elements() ?? [])];
+    return [...this.attached.elements(), ...this.policies.elements(), ...(this.remote?.elements() ?? [])];
   }
 
   /** @param failed gets what could not be had: containers of this host have their network without it */

@@ -43,6 +43,8 @@ export interface Query {
   readonly class: number;
   /** The bytes of the question: a reply repeats them, with upper and lower case as they are. */
   readonly question: Buffer;
+  /** Nothing but a question, and EDNS without options: the same is answered the same. */
+  readonly isPlain: boolean;
   /** Absent: the asker has no EDNS. */
   readonly edns?: { readonly payloadBytes: number; readonly version: number; readonly dnssec: boolean };
 }
@@ -88,6 +90,7 @@ export function readQuery(bytes: Buffer): ReadQuery {
       type: question.readUInt16BE(nameBytes),
       class: question.readUInt16BE(nameBytes + 2),
       question,
+      isPlain: additionals === options.length && (option?.options.length ?? 0) === 0,
       edns: option && {
         payloadBytes: option.udpPayloadSize,
         version: option.ednsVersion,

@@ -1,4 +1,5 @@
 /** Takes queries, decides with the names that the agents have written, and answers or forwards. */
+import { AnswerCache, type Asked } from './answer-cache.js';
 import { decide } from './answers.js';
 import { FairPlaces, type Occupant } from './fair-places.js';
 import { CLASS_INTERNET, payloadLimit, type Query, RCODE, readQuery, replyBytes, TYPE } from './message.js';
@@ -26,6 +27,7 @@ export interface ResolverOptions {
 export class Resolver {
   private readonly counters = Object.fromEntries(COUNTERS.map((name) => [name, 0])) as Record<Counter, number>;
   private readonly places = new FairPlaces(FORWARDED, FORWARDED_PER_ASKER);
+  private readonly cache = new AnswerCache();
   private readonly fromHost = new Map<string, number>();
   private askedAtMs = performance.now();
 
@@ -99,6 +101,13 @@ export class Resolver {
       this.refuse(query, RCODE.serverFailure, 'failed', transport, respond);
       return;
     }
+    const asked: Asked = { group: occupant.group, query, transport, servers };
+    const known = this.cache.get(asked, performance.now());
+    if (known) {
+      this.counters.cached += 1;
+      respond(known);
+      return;
+    }
     const key = occupant.group === HOST_GROUP ? query.question.toString('latin1').toLowerCase() : undefined;
     if (!this.enter(key) || !this.places.take(occupant)) {
       this.leave(key);
@@ -109,8 +118,11 @@ export class Resolver {
     try {
       const answer = await upstream.ask(bytes, query.question, servers, transport, ended.signal);
       const fits = answer && (transport === 'tcp' || answer.length <= Math.max(payloadLimit(query), udpBytes(query)));
-      if (fits) respond(answer);
-      else this.refuse(query, RCODE.serverFailure, ended.signal.aborted ? 'overloaded' : 'failed', transport, respond);
+      if (fits) {
+        this.cache.put(asked, answer, performance.now());
+        respond(answer);
+      } else
+        this.refuse(query, RCODE.serverFailure, ended.signal.aborted ? 'overloaded' : 'failed', transport, respond);
     } finally {
       this.places.release(occupant);
       this.leave(key);

@@ -8,7 +8,16 @@ export const STATUS_NAME = 'resolver.plinth.invalid';
 export const RESOLVER_ADDRESS = '169.254.1.1';
 export const RESOLVER_PORT = 53;
 
-export const COUNTERS = ['answered', 'absent', 'forwarded', 'refused', 'failed', 'malformed', 'overloaded'] as const;
+export const COUNTERS = [
+  'answered',
+  'absent',
+  'forwarded',
+  'cached',
+  'refused',
+  'failed',
+  'malformed',
+  'overloaded',
+] as const;
 export type Counter = (typeof COUNTERS)[number];
 
 export interface ResolverStatus {

@@ -26,6 +26,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = 
   rollout: () => import('./rollout.js'),
   host: () => import('./host.js'),
   hosts: () => import('./hosts.js'),
+  tenant: () => import('./tenant.js'),
   storage: () => import('./storage.js'),
   stats: () => import('./stats.js'),
   access: () => import('./access.js'),

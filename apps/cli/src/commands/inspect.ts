@@ -1,4 +1,10 @@
-import type { ContainerDetails, ContainerStats, EffectiveHealthCheck } from '@plinth/contracts';
+import {
+  type ContainerDetails,
+  type ContainerStats,
+  type EffectiveHealthCheck,
+  type EgressPolicy,
+  QUERIES,
+} from '@plinth/contracts';
 import type { Command } from 'commander';
 import { withClient } from '../connection.js';
 import { ClientError } from '@plinth/client';
@@ -25,13 +31,20 @@ export function register(program: Command): void {
                 throw error;
               })
             : [];
-        const found = { ...details, stats: stats[0] ?? null };
+        const { egress: tenantEgress } = await client.query(QUERIES.tenant, { tenant: details.tenant });
+        const found = { ...details, stats: stats[0] ?? null, tenantEgress };
         print(options, found, () => describe(found));
       });
     });
 }
 
-function describe(found: ContainerDetails & { readonly stats: ContainerStats | null }): string {
+interface Found extends ContainerDetails {
+  readonly stats: ContainerStats | null;
+  /** What all containers of its tenant may reach. */
+  readonly tenantEgress: EgressPolicy;
+}
+
+function describe(found: Found): string {
   const { config, stats } = found;
   const asked = found.imageAsked === null ? 'none asked for' : `asked for ${found.imageAsked}`;
   const rows: [string, string | number | null | undefined][] = [
@@ -88,6 +101,12 @@ function describe(found: ContainerDetails & { readonly stats: ContainerStats | n
       ['known as', found.address && containerName(found.name, found.tenant, domainOf(process.env))],
       ['ports', describePorts(found.ports)],
       ['egress', config.egress ? describeEgress(config.egress) : null],
+      [
+        'egress of its tenant',
+        config.network === 'container' && found.tenantEgress.policy !== 'allow'
+          ? `${describeEgress(found.tenantEgress)} (both have to permit it)`
+          : null,
+      ],
       ['bandwidth', describeBandwidth(config.bandwidth)],
       ['health check', config.health ? describeCheck(config.health) : null],
       ['follows', config.follow ? 'the default image' : null],

@@ -2,7 +2,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { type CniNetwork, endPlugins } from '@plinth/cni';
-import type { ContainerConfig } from '@plinth/contracts';
+import type { ContainerConfig, EgressPolicy, TenantEgress } from '@plinth/contracts';
 import type { LinkCounters } from '@plinth/host-network';
 import { hasCode } from '@plinth/host-os';
 import type { Logger } from '@plinth/service-kit';
@@ -43,6 +43,8 @@ export class CniNetworks implements Networks {
   /** First processes, by container. */
   private readonly pids = new Map<string, number>();
   private readonly failed = new Map<string, Failed>();
+  /** By number of the tenant. */
+  private readonly policies = new Map<number, EgressPolicy>();
   /** Plugins of an agent before this one have ended. */
   private settled: Promise<void> = Promise.resolve();
 
@@ -61,8 +63,16 @@ export class CniNetworks implements Networks {
     // Containers of other hosts are reached as the network of CNI reaches them, or not.
   }
 
+  setTenantPolicy({ tenantNumber }: Pick<TenantEgress, 'tenantNumber'>, policy: EgressPolicy | undefined): void {
+    // Containers that run go on: nothing here could hold them. None is started any more.
+    if (policy === undefined) this.policies.delete(tenantNumber);
+    else this.policies.set(tenantNumber, policy);
+  }
+
   refusal(config: ContainerConfig): StartFailure | undefined {
-    const message = cniRefusal(config, this.cniNetwork, (capability) => this.network.offers(capability));
+    const message = cniRefusal(config, this.policies.get(config.tenantNumber ?? 0), this.cniNetwork, (capability) =>
+      this.network.offers(capability),
+    );
     return message === undefined ? undefined : { reason: 'network-unavailable', message };
   }
 

@@ -64,6 +64,11 @@ export class ContainerNames {
     this.write(() => this.names.setNeighbours(part, tenant, containers));
   }
 
+  /** @param isClosed its containers may reach nothing outside of it */
+  setClosed(tenant: string, isClosed: boolean): void {
+    this.write(() => this.names.setClosed(tenant, isClosed));
+  }
+
   /** When the agent starts: what one before it has written is replaced, and the resolver is kept running from now on. */
   takeOver(configs: readonly ContainerConfig[]): void {
     this.names.setAll(configs.flatMap((config) => namedContainer(config) ?? []));

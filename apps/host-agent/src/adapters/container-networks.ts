@@ -1,6 +1,6 @@
 /** Interfaces, addresses and rules of this host's containers, in terms of their configs. */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ContainerConfig, Neighbour, TenantNeighbours } from '@plinth/contracts';
+import type { ContainerConfig, EgressPolicy, Neighbour, TenantEgress, TenantNeighbours } from '@plinth/contracts';
 import {
   type DropCounts,
   GATEWAY4,
@@ -63,6 +63,15 @@ export class ContainerNetworks implements Networks {
     );
     this.network?.setRemote(part, reached);
     this.names.setNeighbours(part, tenant, containers);
+  }
+
+  setTenantPolicy(
+    { tenant, tenantNumber }: Pick<TenantEgress, 'tenant' | 'tenantNumber'>,
+    policy: EgressPolicy | undefined,
+  ): void {
+    // Names of others are looked up for no container that may reach nothing.
+    this.names.setClosed(tenant, policy?.policy === 'none');
+    this.network?.setTenantPolicy(tenantNumber, policy && { policy: policy.policy, to: policy.to });
   }
 
   /** What is wrong with the pools of addresses on this host; undefined: nothing. */

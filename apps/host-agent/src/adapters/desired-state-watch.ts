@@ -5,10 +5,12 @@ import {
   decodePayload,
   desiredContainer,
   desiredNeighbours,
+  desiredTenantEgress,
   desiredOfHost,
   ID_PATTERN,
   type Problem,
   STREAMS,
+  TenantEgress,
   TenantNeighbours,
 } from '@plinth/contracts';
 import {
@@ -24,6 +26,7 @@ import type { NatsConnection } from 'nats';
 export interface DesiredStateSink {
   accept(config: ContainerConfig, cause: { readonly correlationId: string; readonly causationId: string }): void;
   neighbours(part: TenantNeighbours): void;
+  tenantEgress(value: TenantEgress): void;
   /** Every present value was given. */
   caughtUp(): void;
   /** @param containerId from the subject; undefined: the subject can't be read either */
@@ -47,7 +50,15 @@ export function watchDesiredState(
       sink.caughtUp();
     },
     onValue: (subject, body, message) => {
-      if (contractFor(subject)?.payload === TenantNeighbours) {
+      const payload: unknown = contractFor(subject)?.payload;
+      if (payload === TenantEgress) {
+        const value = decodePayload(TenantEgress, body, 'ignored');
+        if (value.ok && subject === desiredTenantEgress(host, value.value.tenantNumber))
+          return sink.tenantEgress(value.value);
+        logger.error({ subject, problems: value.ok ? [] : value.problems }, 'egress policy of a tenant ignored');
+        return;
+      }
+      if (payload === TenantNeighbours) {
         const part = decodePayload(TenantNeighbours, body, 'ignored');
         if (part.ok && subject === desiredNeighbours(host, part.value.tenantNumber, part.value.shard))
           return sink.neighbours(part.value);

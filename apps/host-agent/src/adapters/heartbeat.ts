@@ -6,6 +6,7 @@ import {
   hostHeartbeat,
   type HostUsers,
   type IoControl,
+  type PolicyInEffect,
 } from '@plinth/contracts';
 import { encodeHeaders, encodeHeartbeat, newId } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
@@ -31,9 +32,17 @@ export interface HeartbeatFacts {
   readonly hostUsers: HostUsers;
   /** Where other hosts reach them; absent: they do not. */
   readonly address?: string | undefined;
+  /** Policies of tenants that are in effect. */
+  readonly tenantPolicies: () => PolicyInEffect[];
 }
 
-export function startHeartbeat(connection: NatsConnection, facts: HeartbeatFacts): { close(): void } {
+export interface Heartbeat {
+  /** One more, besides those of the period. */
+  beat(): void;
+  close(): void;
+}
+
+export function startHeartbeat(connection: NatsConnection, facts: HeartbeatFacts): Heartbeat {
   const incarnation = newId();
   let connected = true;
   const follow = async (): Promise<void> => {
@@ -46,6 +55,7 @@ export function startHeartbeat(connection: NatsConnection, facts: HeartbeatFacts
   const beat = (): void => {
     // While NATS is away the client would buffer all heartbeats and publish them late.
     if (!connected || connection.isClosed() || connection.isDraining()) return;
+    const tenantPolicies = facts.tenantPolicies();
     const id = newId();
     const data: HostHeartbeat = {
       host: facts.host,
@@ -67,6 +77,7 @@ export function startHeartbeat(connection: NatsConnection, facts: HeartbeatFacts
       ownUsers: [...facts.ownUsers()],
       hostUsers: facts.hostUsers,
       ...(facts.address !== undefined && { address: facts.address }),
+      ...(tenantPolicies.length > 0 && { tenantPolicies }),
     };
     const subject = hostHeartbeat(facts.host);
     const envelope = { id, type: subject, source: `host-agent/${facts.host}`, time: data.at, correlationId: id };
@@ -74,5 +85,5 @@ export function startHeartbeat(connection: NatsConnection, facts: HeartbeatFacts
   };
   beat();
   const timer = setInterval(beat, facts.periodMs);
-  return { close: () => clearInterval(timer) };
+  return { beat, close: () => clearInterval(timer) };
 }

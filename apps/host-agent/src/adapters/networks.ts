@@ -1,5 +1,5 @@
 /** What the agent asks of its containers' network, made by this system or by plugins of CNI. */
-import type { ContainerConfig, Neighbour, TenantNeighbours } from '@plinth/contracts';
+import type { ContainerConfig, EgressPolicy, Neighbour, TenantEgress, TenantNeighbours } from '@plinth/contracts';
 import type { DropCounts, LinkCounters } from '@plinth/host-network';
 import type { ResolverStatus } from '@plinth/names';
 import type { StartFailure } from '../domain/planner.js';
@@ -44,6 +44,12 @@ export interface Networks {
     tenant: Pick<TenantNeighbours, 'tenant' | 'tenantNumber'>,
     containers: readonly Neighbour[],
   ): void;
+  /**
+   * What all containers of a tenant may reach, beside their own policies; also of those that run.
+   * @param policy undefined: everything
+   * @throws when the rules could not be changed
+   */
+  setTenantPolicy(tenant: Pick<TenantEgress, 'tenant' | 'tenantNumber'>, policy: EgressPolicy | undefined): void;
   /** Why this host can't start it; undefined: it can. */
   refusal(config: ContainerConfig): StartFailure | undefined;
   /** All that it needs to be reached, before its first process is let go. */

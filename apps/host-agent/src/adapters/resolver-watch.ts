@@ -24,6 +24,17 @@ const START_LOOK_MS = 20;
 /** How long a container's start waits for the first answer. */
 const READY_PATIENCE_MS = 5_000;
 
+/**
+ * Any container may ask it, so it gets nothing of root but its low port, and to read its program where that is in
+ * another's directory. Its files are root's, and so is it.
+ */
+const WITHOUT_RIGHTS = [
+  '--bounding-set=-all,+net_bind_service,+dac_read_search',
+  '--inh-caps=-all',
+  '--no-new-privs',
+  '--',
+];
+
 export interface ResolverOptions {
   /** What the agents of this network write is in it. */
   readonly directory: string;
@@ -130,7 +141,8 @@ export class ResolverWatch {
   private spawn(): ChildProcess {
     const { directory, program, builtAtMs, logger } = this.options;
     const file = openSync(join(directory, LOG_FILE), 'a', 0o600);
-    const child = spawn(process.execPath, [...NODE_OPTIONS, program, directory, String(builtAtMs)], {
+    const argv = [...WITHOUT_RIGHTS, process.execPath, ...NODE_OPTIONS, program, directory, String(builtAtMs)];
+    const child = spawn('setpriv', argv, {
       detached: true,
       cwd: '/',
       stdio: ['ignore', file, file],

@@ -14,6 +14,8 @@ export interface StateDirectory {
   readonly cni: string;
   /** `<tenant number>-<part>.json`: containers of other hosts. */
   readonly neighbours: string;
+  /** `<tenant number>.json`: what containers of the tenant may reach. */
+  readonly policies: string;
   /** `<id>.<sequence>.json`: reports that the bus has not stored yet. */
   readonly reports: string;
   /** Files of the container runtime: bundles, exit files, logs. */
@@ -48,6 +50,7 @@ export async function openStateDirectory(root: string, host: string): Promise<St
     cni: directory('cni'),
     containers: directory('containers'),
     neighbours: directory('neighbours'),
+    policies: directory('policies'),
     reports: directory('reports'),
     runtime: directory('runtime'),
   };

@@ -47,6 +47,14 @@ describe('plugins are given', () => {
   });
 });
 
+it.each([
+  [config(), { policy: 'none' as const }, /^this host has the network shop-net of CNI, .* its tenant /],
+  [config(), { policy: 'allow' as const }, /^$/],
+  [config({ network: 'isolated' }), { policy: 'none' as const }, /^$/],
+])('of a tenant with a policy: %j %j', (given, policy, why) => {
+  expect(cniRefusal(given, policy, 'shop-net', () => true) ?? '').toMatch(why);
+});
+
 describe('a container', () => {
   const none = (): boolean => false;
   const all = (): boolean => true;
@@ -59,7 +67,7 @@ describe('a container', () => {
     [config({ egress: { policy: 'allow' } }), none, undefined],
     [config({ network: 'isolated', egress: { policy: 'none' } }), none, undefined],
   ])('%j', (given, offers, why) => {
-    const refusal = cniRefusal(given, 'shop-net', offers);
+    const refusal = cniRefusal(given, undefined, 'shop-net', offers);
     if (why === undefined) expect(refusal).toBeUndefined();
     else expect(refusal).toMatch(why);
   });

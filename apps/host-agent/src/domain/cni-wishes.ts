@@ -1,5 +1,5 @@
 /** What plugins of CNI are given about a container, by the names of capabilities, and what none can do. Pure. */
-import { type ContainerConfig, parseNetwork } from '@plinth/contracts';
+import { type ContainerConfig, type EgressPolicy, parseNetwork } from '@plinth/contracts';
 import { networkOf } from './networked.js';
 
 /** As many seconds of the rate pass at once; the plugin has the same unit for both: bits. */
@@ -40,6 +40,8 @@ export function cniWishes(config: ContainerConfig, pool: string): CniWishes {
  */
 export function cniRefusal(
   config: ContainerConfig,
+  /** Of its tenant; undefined: none. */
+  tenantPolicy: EgressPolicy | undefined,
   network: string,
   offers: (capability: string) => boolean,
 ): string | undefined {
@@ -48,6 +50,8 @@ export function cniRefusal(
   const has = `this host has the network ${network} of CNI`;
   if (wanted.egress.policy !== 'allow')
     return `${has}, which holds no container to an egress policy: start it on another host, or without one`;
+  if (tenantPolicy !== undefined && tenantPolicy.policy !== 'allow')
+    return `${has}, which does not hold its tenant ${config.tenant} to its egress policy: start it on another host`;
   if (wanted.ports.length > 0 && !offers('portMappings'))
     return `${has}, none of whose plugins has the capability portMappings: no port can be published`;
   if (wanted.bandwidth !== undefined && !offers('bandwidth'))

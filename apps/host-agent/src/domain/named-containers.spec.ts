@@ -76,6 +76,18 @@ describe('names', () => {
     ]);
   });
 
+  it('of others are looked up for no container of a closed tenant', () => {
+    const names = new NamedContainers('host-1');
+    const tenant = own('a').tenant;
+    names.set(own('a'));
+    const closed = { ...own('a'), forwards: false };
+    expect(names.setClosed(tenant, true)).toEqual(own('a').forwards ? [{ kind: 'set', container: closed }] : []);
+    expect(names.all()).toEqual([closed]);
+    expect(names.set(own('a'))).toEqual([]);
+    expect(names.setClosed('another', true)).toEqual([]);
+    expect(names.setClosed(tenant, false)).toEqual([{ kind: 'set', container: own('a') }]);
+  });
+
   it('of a group end with it, and those of others stay', () => {
     const names = new NamedContainers('host-1');
     names.setNeighbours('1/0', 'acme', [neighbour('a')]);

@@ -40,12 +40,16 @@ export class NamedContainers {
   private readonly own = new Map<string, NamedContainer>();
   private readonly others = new Map<string, NamedContainer>();
   private readonly groups = new Map<string, readonly string[]>();
+  /** Tenants whose containers may reach nothing outside. */
+  private readonly closed = new Set<string>();
 
   /** @param host of this agent: what it knows of its own containers is newer than what it is sent about them */
   constructor(private readonly host: string) {}
 
   all(): NamedContainer[] {
-    return [...this.others.values()].filter(({ id }) => !this.own.has(id)).concat([...this.own.values()]);
+    return [...this.others.values()]
+      .filter(({ id }) => !this.own.has(id))
+      .concat([...this.own.values()].map((container) => this.present(container)));
   }
 
   get size(): number {
@@ -60,7 +64,17 @@ export class NamedContainers {
   set(container: NamedContainer): NameChange[] {
     if (isSame(this.own.get(container.id), container)) return [];
     this.own.set(container.id, container);
-    return [{ kind: 'set', container }];
+    return [{ kind: 'set', container: this.present(container) }];
+  }
+
+  /** For no container of a closed tenant names of others are looked up. */
+  setClosed(tenant: string, isClosed: boolean): NameChange[] {
+    if (this.closed.has(tenant) === isClosed) return [];
+    if (isClosed) this.closed.add(tenant);
+    else this.closed.delete(tenant);
+    return [...this.own.values()]
+      .filter((container) => container.tenant === tenant && container.forwards)
+      .map((container) => ({ kind: 'set', container: this.present(container) }));
   }
 
   gone(id: string): NameChange[] {
@@ -99,6 +113,10 @@ export class NamedContainers {
       if (!this.own.has(container.id)) changes.push({ kind: 'set', container });
     }
     return changes;
+  }
+
+  private present(container: NamedContainer): NamedContainer {
+    return { ...container, forwards: container.forwards && !this.closed.has(container.tenant) };
   }
 }
 

@@ -17,6 +17,7 @@ import type { HealthChecks } from './health-checks.js';
 import type { LimitWatch } from './limit-watch.js';
 import type { Neighbours } from './neighbours.js';
 import type { Reporter } from './reporter.js';
+import type { TenantPolicies } from './tenant-policies.js';
 
 export interface AgentServices {
   readonly host: string;
@@ -33,6 +34,7 @@ export interface AgentServices {
   readonly io: HostIo;
   readonly networks: Networks;
   readonly neighbours: Neighbours;
+  readonly policies: TenantPolicies;
   /** How often the rules of the network are compared. */
   readonly networkCheckMs: number;
   readonly leases: LeaseWatch;

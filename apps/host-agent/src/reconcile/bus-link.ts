@@ -35,7 +35,7 @@ export class BusLink {
 
   start(): void {
     const { connection, fleet } = this;
-    const { host, logger, neighbours, reporter } = this.services;
+    const { host, logger, neighbours, policies, reporter } = this.services;
     reporter.attach(this.publisher);
     fleet.clearTombstones((id) => isDesired(connection, host, id));
     this.watch = watchDesiredState(
@@ -45,7 +45,11 @@ export class BusLink {
       {
         accept: (value, cause) => fleet.accept(value, cause),
         neighbours: (part) => neighbours.accept(part),
-        caughtUp: () => neighbours.caughtUp((tenantNumber) => fleet.serves(tenantNumber)),
+        tenantEgress: (value) => policies.accept(value, fleet.serves(value.tenantNumber)),
+        caughtUp: () => {
+          neighbours.caughtUp((tenantNumber) => fleet.serves(tenantNumber));
+          policies.caughtUp((tenantNumber) => fleet.serves(tenantNumber));
+        },
         refuse: (id, generation, problems) => {
           if (id !== undefined && !fleet.has(id)) this.reportRefused(id, generation, problems);
         },

@@ -48,6 +48,7 @@ export class Fleet {
     const observed = containers.observeAll();
     if (containers.watchExits((id) => this.actors.get(id)?.observeAgain()) === 'poll')
       logger.warn('no inotify instance is left: exits are noticed a second late; raise fs.inotify.max_user_instances');
+    for (const { config } of stored) this.services.policies.learn(config);
     this.takeOverNetworks(stored, observed);
     const spared = new Set(unreadable.map(({ id }) => id));
     for (const entry of stored) {
@@ -80,6 +81,7 @@ export class Fleet {
     if (this.closing) return;
     const actor = this.actors.get(config.containerId);
     if (actor && config.generation <= actor.state.config.generation) return;
+    this.services.policies.learn(config);
     const now = this.services.clock.now();
     // A container that returns after it was removed or released begins with a new record.
     if (actor && isTombstone(actor.state) && !GONE.includes(config.desired)) {

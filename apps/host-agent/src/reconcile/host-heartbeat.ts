@@ -2,7 +2,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { CONNECTION } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
-import { startHeartbeat } from '../adapters/heartbeat.js';
+import { type Heartbeat, startHeartbeat } from '../adapters/heartbeat.js';
 import { HostAgentConfig } from '../config.js';
 import { AGENT_SERVICES, RUNTIME_NAME } from '../tokens.js';
 import { Fleet } from './fleet.js';
@@ -10,7 +10,7 @@ import type { AgentServices } from './agent-services.js';
 
 @Injectable()
 export class HostHeartbeat {
-  private heartbeat: { close(): void } | undefined;
+  private heartbeat: Heartbeat | undefined;
 
   constructor(
     @Inject(HostAgentConfig) private readonly config: HostAgentConfig,
@@ -41,10 +41,13 @@ export class HostHeartbeat {
       hostUsers: this.services.users.hostUsers,
       address: this.services.networks.address,
       runningContainers: () => this.fleet.running().length,
+      tenantPolicies: () => this.services.policies.inEffect,
     });
+    this.services.policies.onChange(() => this.heartbeat?.beat());
   }
 
   stop(): void {
     this.heartbeat?.close();
+    this.heartbeat = undefined;
   }
 }

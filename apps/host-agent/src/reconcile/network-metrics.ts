@@ -36,6 +36,7 @@ export function measureNetworks(networks: Networks): void {
       const drops = networks.drops();
       if (!drops) return;
       this.inc({ reason: 'spoofed-source' }, drops.spoofed);
+      this.inc({ reason: 'neighbour-claim' }, drops.claimed);
       this.inc({ reason: 'router-advertisement' }, drops.advertised);
       this.inc({ reason: 'host-service' }, drops.toHost);
       this.inc({ reason: 'other-tenant' }, drops.refused);

@@ -139,19 +139,23 @@ export class AgentBench {
     };
   }
 
-  async publishConfig(config: Record<string, unknown> & { containerId: string }): Promise<void> {
-    const id = newId();
+  publishConfig(config: Record<string, unknown> & { containerId: string }): Promise<void> {
     const subject = desiredContainer(String(config['host']), config.containerId);
+    return this.publishDesired(subject, config, `correlation-of-${config.containerId}`);
+  }
+
+  async publishDesired(subject: string, value: object, correlationId = newId()): Promise<void> {
+    const id = newId();
     const headers = encodeHeaders({
       id,
       type: subject,
       source: 'test',
       time: new Date().toISOString(),
-      correlationId: `correlation-of-${config.containerId}`,
+      correlationId,
     });
     await this.connection
       .jetstream({ timeout: SERVER_PATIENCE_MS })
-      .publish(subject, JSON.stringify(config), { headers });
+      .publish(subject, JSON.stringify(value), { headers });
   }
 
   async deleteConfig(containerId: string): Promise<void> {

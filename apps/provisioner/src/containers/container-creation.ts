@@ -19,6 +19,7 @@ import { returnNetwork, takeIdentity } from '../network/address.store.js';
 import { poolSize } from '../network/domain/address-pool.js';
 import { parsePortRange, type PortRange, portWishes } from '../network/domain/host-ports.js';
 import { type PlaceReservation, portsTakenByOthers, reservePlace } from '../network/host-port.store.js';
+import { tenantPolicy } from '../network/tenant-egress.store.js';
 import { type CandidateHost, placementPolicy } from '../placement/domain/placement.js';
 import type { TenantUsage } from '../placement/domain/tenant-quota.js';
 import { loadPlacementView, release } from '../placement/placement.store.js';
@@ -148,6 +149,7 @@ export class ContainerCreation {
       hosts,
       catalogue,
       portsTaken,
+      tenantPolicy: await tenantPolicy(unit.db, tenantOf(request)),
       usage: this.hasQuota ? await lockTenantUsage(unit.db, tenantOf(request)) : NO_USAGE,
     };
   }

@@ -8,6 +8,7 @@ import { containerStatus, type HostHeartbeat, SUBJECTS } from '@plinth/contracts
 import { newId, Outbox } from '@plinth/service-kit';
 import type { DataSource } from 'typeorm';
 import { statusOf } from '../containers/domain/container-record.js';
+import { saveReportedPolicies } from '../network/tenant-egress.store.js';
 import { announceHost } from '../placement/node-status.store.js';
 import { recordHostHeartbeat, recoverContainers } from './host.store.js';
 import { recordKnownHeartbeats } from './known-heartbeat.store.js';
@@ -48,6 +49,7 @@ export class HostHeartbeats {
     const { host } = beat;
     await this.outbox.work({ correlationId: newId() }, async (unit) => {
       const meaning = await recordHostHeartbeat(unit.db, beat);
+      if (beat.tenantPolicies) await saveReportedPolicies(unit.db, host, beat.tenantPolicies);
       if (meaning === 'known') return;
       if (meaning !== 'changed') {
         const subject = meaning === 'joined' ? SUBJECTS.hostJoined : SUBJECTS.hostRecovered;

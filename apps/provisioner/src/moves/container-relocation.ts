@@ -30,6 +30,7 @@ import {
 import { releaseNetwork } from '../network/address.store.js';
 import { keepPortsOn, portsOn, portsTakenByOthers, reservePlace } from '../network/host-port.store.js';
 import { parsePortRange, type PortRange, type PortWish } from '../network/domain/host-ports.js';
+import { tenantPolicy } from '../network/tenant-egress.store.js';
 import { announceHost } from '../placement/node-status.store.js';
 import { loadPlacementView, occupy, release } from '../placement/placement.store.js';
 import { ProvisionerConfig } from '../config.js';
@@ -247,7 +248,9 @@ export class ContainerRelocation {
     const from = record.config.host;
     const reason = record.moving?.reason ?? 'drain';
     const ports = record.config.ports ? await keepPortsOn(unit.db, record.id, to) : [];
-    const next = arrived(record, to, desiredState(record) ?? 'running', new Date().toISOString(), ports, takeover);
+    const policy = record.config.address && (await tenantPolicy(unit.db, record.config.tenant));
+    const desired = desiredState(record) ?? 'running';
+    const next = arrived(record, to, desired, new Date().toISOString(), ports, takeover, policy);
     unit.publish(desiredContainer(to, next.id), next.config);
     unit.publish(
       SUBJECTS.containerMoved,
@@ -287,7 +290,8 @@ export class ContainerRelocation {
     const datacenter = (await hostStanding(manager, config.host))?.datacenter;
     const others = inDatacenter(hosts, datacenter).filter(({ host }) => host !== config.host);
     const wishes: readonly PortWish[] = config.ports ? await portsOn(manager, config.containerId, config.host) : [];
-    const fit = hostsForNetwork(others, config, await portsTakenByOthers(manager, wishes, config.containerId));
+    const taken = await portsTakenByOthers(manager, wishes, config.containerId);
+    const fit = hostsForNetwork(others, config, taken, await tenantPolicy(manager, config.tenant));
     if (!fit.ok) return fit;
     const resources: Resources = { memoryBytes: config.limits.memoryBytes, cpus: config.limits.cpus, containers: 1 };
     const placement = choosePlacement(

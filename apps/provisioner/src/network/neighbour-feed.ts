@@ -1,10 +1,10 @@
 /**
- * Tells hosts of the containers of the tenants that they serve. What changed is marked in the transaction of the
+ * Tells hosts of the tenants that they serve: of their containers, and of what those may reach. What changed is marked in the transaction of the
  * change; here it is read and published, for all changes of a tenant since the last time at once.
  */
 import { Inject, Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
-import { desiredNeighbours, type Neighbour, STREAMS } from '@plinth/contracts';
+import { desiredNeighbours, desiredTenantEgress, type Neighbour, STREAMS } from '@plinth/contracts';
 import {
   CONNECTION,
   type Logger,
@@ -30,6 +30,7 @@ import {
   takeChanges,
   tenantsWithChanges,
 } from './neighbour.store.js';
+import { takeUnsentPolicies, tenantsWithUnsentPolicy } from './tenant-egress.store.js';
 
 /** Changes within this time are published together. */
 const PERIOD_MS = 200;
@@ -62,16 +63,18 @@ export class NeighbourFeed {
   }
 
   private async publishAll(): Promise<NextPass | void> {
-    const tenants = await tenantsWithChanges(this.source.manager, TENANTS_PER_PASS);
-    for (const tenant of tenants) {
+    const { manager } = this.source;
+    const changed = await tenantsWithChanges(manager, TENANTS_PER_PASS);
+    const unsent = await tenantsWithUnsentPolicy(manager, TENANTS_PER_PASS);
+    for (const tenant of new Set([...unsent, ...changed])) {
       if (this.loop.isStopping) return;
       await this.outbox.work({ correlationId: newId() }, (unit) => publishChanges(unit, tenant));
     }
-    for (const ended of await endedHosts(this.source.manager, TENANTS_PER_PASS)) {
+    for (const ended of await endedHosts(manager, TENANTS_PER_PASS)) {
       if (this.loop.isStopping) return;
       await this.forget(ended);
     }
-    if (tenants.length === TENANTS_PER_PASS) return 'again';
+    if (changed.length === TENANTS_PER_PASS || unsent.length === TENANTS_PER_PASS) return 'again';
   }
 
   /**
@@ -96,7 +99,17 @@ async function publishChanges(unit: UnitOfWork, tenant: string): Promise<void> {
   if (tenantNumber === undefined) return;
   // What is read after the marks are taken has at least their changes.
   const changed = await takeChanges(unit.db, tenant);
-  if (changed.length === 0) return;
+  if (changed.length > 0) await publishParts(unit, tenant, tenantNumber, changed);
+  for (const { host, policy } of await takeUnsentPolicies(unit.db, tenant))
+    unit.publish(desiredTenantEgress(host, tenantNumber), { tenant, tenantNumber, ...(policy && { policy }) });
+}
+
+async function publishParts(
+  unit: UnitOfWork,
+  tenant: string,
+  tenantNumber: number,
+  changed: readonly number[],
+): Promise<void> {
   const { changed: kept, begin, end } = neighbourPlan(await audienceOf(unit.db, tenant));
   const isAll = begin.length + end.length > 0;
   const found = await neighboursIn(unit.db, tenant, isAll ? undefined : changed);

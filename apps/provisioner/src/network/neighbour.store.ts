@@ -7,6 +7,7 @@
 import type { Neighbour } from '@plinth/contracts';
 import type { EntityManager } from 'typeorm';
 import type { Audience } from './domain/neighbour-plan.js';
+import { markAllPolicies } from './tenant-egress.store.js';
 
 /** First key of the advisory locks on tenants, the second is the tenant's number; the same in every provisioner. */
 const TENANT_LOCK = 7_403;
@@ -148,4 +149,5 @@ export async function markAllNeighbours(manager: EntityManager): Promise<void> {
         WHERE o.subject LIKE 'desired.host.%.tenant.%'
      ON CONFLICT DO NOTHING`,
   );
+  await markAllPolicies(manager);
 }

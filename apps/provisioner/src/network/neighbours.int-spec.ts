@@ -4,6 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import {
   type ContainerConfig,
   desiredNeighbours,
+  desiredTenantEgress,
   type HostStatus,
   type Neighbour,
   NEIGHBOUR_SHARDS,
@@ -11,7 +12,10 @@ import {
   QUERIES,
   STREAMS,
   SUBJECTS,
+  type TenantDetails,
+  type TenantEgress,
   type TenantNeighbours,
+  type TenantPolicy,
 } from '@plinth/contracts';
 import { NatsError } from 'nats';
 import { ProvisionerSuite } from '../testing/provisioner-suite.js';
@@ -59,6 +63,7 @@ async function received(host: string, tenantNumber: number): Promise<readonly Te
   const filter = desiredNeighbours(host, tenantNumber, '*');
   const info = await jsm.streams.info(STREAMS.desired.name, { subjects_filter: filter });
   for (const subject of Object.keys(info.state.subjects ?? {})) {
+    if (subject === desiredTenantEgress(host, tenantNumber)) continue;
     const message = await jsm.streams
       .getMessage(STREAMS.desired.name, { last_by_subj: subject })
       .catch((error: unknown) => {
@@ -78,6 +83,24 @@ async function received(host: string, tenantNumber: number): Promise<readonly Te
 async function neighbours(host: string, tenantNumber: number): Promise<Map<string, Neighbour>> {
   const all = (await received(host, tenantNumber)).flatMap(({ containers }) => containers);
   return new Map(all.map((neighbour) => [neighbour.name, neighbour]));
+}
+
+/** Undefined: the bus has no value, or one without a policy. */
+async function policyOf(host: string, tenantNumber: number): Promise<TenantPolicy | undefined> {
+  const jsm = await suite.connection.jetstreamManager();
+  const subject = desiredTenantEgress(host, tenantNumber);
+  const message = await jsm.streams
+    .getMessage(STREAMS.desired.name, { last_by_subj: subject })
+    .catch((error: unknown) => {
+      if (error instanceof NatsError && error.api_error?.err_code === NO_MESSAGE) return undefined;
+      throw error;
+    });
+  return message?.json<TenantEgress>().policy;
+}
+
+async function effects(tenant: string): Promise<(readonly [string, number, string])[]> {
+  const { hosts: found } = await suite.answer<TenantDetails>(QUERIES.tenant, { tenant });
+  return found.map(({ host, containers, effect }) => [host, containers, effect] as const);
 }
 
 /** What the database says that each host has to know. */
@@ -181,6 +204,51 @@ describe('a host that serves a tenant', () => {
     await suite.fact(SUBJECTS.containerStarted, { name: 'one' });
     await settled('acme', number);
     expect((await neighbours(host, number)).get('one')).toMatchObject({ running: true, ...address });
+  });
+
+  it('is sent what its containers may reach, and those that are placed come with it', async () => {
+    const before = (await suite.rows<{ n: string }>('SELECT sum(generation) AS n FROM container_history'))[0];
+    const list = { policy: 'list', to: [{ network: '192.0.2.0/24', protocol: 'tcp', ports: ['443'] }] } as const;
+    const id = await suite.ask(SUBJECTS.tenantChangeRequested, { tenant: 'acme', egress: list });
+    const changed = await suite.fact(SUBJECTS.tenantChanged, { requestId: id });
+    const { revision } = changed as unknown as { revision: number };
+    const serving = new Set([configOf('one').host, configOf('two').host]);
+    const [idle = ''] = HOSTS.filter((host) => !serving.has(host));
+    for (const host of serving)
+      await suite.until(async () => (await policyOf(host, number))?.revision === revision, host);
+    expect(await policyOf(idle, number)).toBeUndefined();
+    // No container's config was written for it.
+    expect((await suite.rows<{ n: string }>('SELECT sum(generation) AS n FROM container_history'))[0]).toEqual(before);
+    expect(await effects('acme')).toEqual([...serving].sort().map((host) => [host, 3 - serving.size, 'no']));
+    for (const host of serving) suite.hosts.policies.set(host, [{ tenantNumber: number, revision }]);
+    await suite.until(async () => (await effects('acme')).every(([, , effect]) => effect === 'yes'), 'it is in effect');
+
+    for (const host of HOSTS.filter((name) => name !== idle)) {
+      await suite.ask(SUBJECTS.hostCordonRequested, { host });
+      await suite.fact(SUBJECTS.hostCordoned, { host });
+    }
+    const three = await ask('three', 'acme');
+    expect(three).toMatchObject({ host: idle, tenantPolicy: { ...list, revision } });
+    await suite.until(async () => (await policyOf(idle, number))?.revision === revision, 'the new host has it');
+    await suite.ask(SUBJECTS.containerRemoveRequested, { name: 'three', tenant: 'acme' });
+    await suite.fact(SUBJECTS.containerRemoved, { name: 'three' });
+    await suite.until(async () => (await policyOf(idle, number)) === undefined, 'nothing is left of it');
+    for (const host of HOSTS.filter((name) => name !== idle)) {
+      await suite.ask(SUBJECTS.hostUncordonRequested, { host });
+      await suite.fact(SUBJECTS.hostUncordoned, { host });
+    }
+
+    const bad = await suite.ask(SUBJECTS.tenantChangeRequested, { tenant: 'acme', egress: { policy: 'list' } });
+    expect(await suite.fact(SUBJECTS.tenantRejected, { requestId: bad })).toMatchObject({ reason: 'invalid-request' });
+    const early = await suite.ask(SUBJECTS.tenantChangeRequested, { tenant: 'initech', egress: { policy: 'none' } });
+    await suite.fact(SUBJECTS.tenantChanged, { requestId: early });
+    expect(await suite.answer(QUERIES.tenant, { tenant: 'initech' })).toMatchObject({
+      number: null,
+      containers: 0,
+      egress: { policy: 'none' },
+      hosts: [],
+    });
+    expect((await ask('first', 'initech')).tenantPolicy).toMatchObject({ policy: 'none' });
   });
 
   it('learns that a host is reached at another address, and that one is lost and back', async () => {

@@ -3,6 +3,7 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { AddLists1700000016000 } from './lists-migration.js';
 import { AddNeighbours1700000011000 } from './neighbour-migration.js';
 import { AddRetention1700000015000 } from './retention-migration.js';
+import { AddTenantEgress1700000017000 } from './tenant-egress-migration.js';
 import { AddUsers1700000013500 } from './users-migration.js';
 
 export class CreateProvisionerTables1700000001000 implements MigrationInterface {
@@ -414,4 +415,5 @@ export const PROVISIONER_MIGRATIONS = [
   AddCniNetworks1700000014000,
   AddRetention1700000015000,
   AddLists1700000016000,
+  AddTenantEgress1700000017000,
 ];

@@ -17,6 +17,8 @@ import {
   type RolloutStatus,
   type StorageQuery,
   type StorageStatus,
+  type TenantDetails,
+  type TenantQuery,
 } from '@plinth/contracts';
 import { OnQuery } from '@plinth/service-kit';
 import { RolloutQueryStore } from './rollout-query.store.js';
@@ -76,6 +78,11 @@ export class QueriesHandler {
           message:
             `there is no rollout ${query.id ?? query.requestId ?? ''}; ` + 'plinth rollout ls --all lists all rollouts',
         };
+  }
+
+  @OnQuery(QUERIES.tenant)
+  async tenant({ tenant }: TenantQuery): Promise<QueryReply<TenantDetails>> {
+    return { ok: true, data: await this.store.tenant(tenant) };
   }
 
   @OnQuery(QUERIES.storage)

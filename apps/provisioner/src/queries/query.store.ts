@@ -11,9 +11,11 @@ import type {
   ImageSummary,
   Page,
   StorageStatus,
+  TenantDetails,
 } from '@plinth/contracts';
 import type { DataSource } from 'typeorm';
 import { statusOf } from '../containers/domain/container-record.js';
+import { tenantDetails } from '../network/tenant-egress.store.js';
 import { hostStatuses, storageStatuses } from '../placement/node-status.store.js';
 import { DEFAULT_TENANT } from '../containers/domain/container-config.js';
 import { CONTAINER_COLUMNS, type ContainerRow, recordOf } from '../containers/container.store.js';
@@ -84,6 +86,10 @@ export class QueryStore {
       if (rows[0]) return rows[0];
     }
     return undefined;
+  }
+
+  tenant(tenant: string): Promise<TenantDetails> {
+    return tenantDetails(this.source.manager, tenant);
   }
 
   async images(name: string | undefined, cursor: string | undefined, limit = PAGE): Promise<Page<ImageSummary>> {

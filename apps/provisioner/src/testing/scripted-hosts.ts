@@ -9,6 +9,7 @@ import {
   hostHeartbeat,
   hostReport,
   type PendingPart,
+  type PolicyInEffect,
   type ReachedLimit,
   storageHeartbeat,
 } from '@plinth/contracts';
@@ -68,6 +69,8 @@ export class ScriptedHosts {
   readonly holdingDisk = new Set<string>();
   /** Where other hosts reach the containers of a host, by host. */
   readonly addresses = new Map<string, string>();
+  /** Policies of tenants that a host reports as in effect. */
+  readonly policies = new Map<string, readonly PolicyInEffect[]>();
   images: ScriptedImage[] = [];
   /** Labels of the storage node. */
   labels: Readonly<Record<string, string>> = {};
@@ -148,6 +151,7 @@ export class ScriptedHosts {
         ...(this.holdingDisk.has(host) && { diskLimits: ['sn-1'], ioLimits: ['maxima'] }),
         ...this.users,
         ...(this.addresses.has(host) && { address: this.addresses.get(host) }),
+        ...(this.policies.has(host) && { tenantPolicies: this.policies.get(host) }),
       };
       this.connection.publish(hostHeartbeat(host), JSON.stringify(body));
     }

@@ -3,6 +3,7 @@
  * AsyncAPI document are made from it.
  */
 import { ContainerConfig } from '../container-config.js';
+import { TenantEgress } from '../tenant-egress.js';
 import { TenantNeighbours } from '../tenant-neighbours.js';
 import { BuildDetails } from './build-replies.js';
 import {
@@ -26,6 +27,7 @@ import * as image from './events/image-events.js';
 import * as reports from './events/reports.js';
 import * as rollout from './events/rollout-events.js';
 import * as storage from './events/storage-events.js';
+import * as tenant from './events/tenant-events.js';
 import * as update from './events/update-events.js';
 import * as imageQueries from './image-queries.js';
 import * as imageReplies from './image-replies.js';
@@ -33,6 +35,7 @@ import * as queries from './queries.js';
 import * as replies from './replies.js';
 import { RolloutStatus } from './rollout-status.js';
 import * as status from './status.js';
+import { TenantDetails } from './tenant-replies.js';
 import {
   agentExec,
   agentLogs,
@@ -42,6 +45,7 @@ import {
   deadLetter,
   desiredContainer,
   desiredNeighbours,
+  desiredTenantEgress,
   HOST_HEARTBEATS,
   HOST_REPORTS,
   hostConsumers,
@@ -218,6 +222,14 @@ export const CATALOGUE = [
   official(S.hostUncordoned, host.HostUncordoned, 'A host takes containers again'),
   official(S.hostDrained, host.HostDrained, 'Nothing is left on a drained host'),
   official(S.hostRejected, host.HostRejected, 'A request about a host was refused'),
+  ordered(
+    S.tenantChangeRequested,
+    tenant.TenantChangeRequested,
+    'Change what all containers of a tenant may reach',
+    'provisioner',
+  ),
+  official(S.tenantChanged, tenant.TenantChanged, 'What containers of a tenant may reach was changed'),
+  official(S.tenantRejected, tenant.TenantRejected, 'A request about a tenant was refused'),
 
   official(S.storageJoined, storage.StorageJoined, 'The first heartbeat of a storage node was received'),
   official(S.storageLost, storage.StorageLost, 'A storage node missed its heartbeats'),
@@ -228,6 +240,15 @@ export const CATALOGUE = [
     'desired',
     ContainerConfig,
     'The container config, last value per container',
+    ['provisioner'],
+    ['host-agent'],
+  ),
+  // Before the parts, whose wildcard it fits, too.
+  define(
+    desiredTenantEgress('*', '*'),
+    'desired',
+    TenantEgress,
+    'What containers of a tenant may reach from a host, last value per tenant',
     ['provisioner'],
     ['host-agent'],
   ),
@@ -323,6 +344,13 @@ export const CATALOGUE = [
     queries.RolloutQuery,
     one(replies.RolloutDetails),
     'One rollout with its containers',
+    'provisioner',
+  ),
+  query(
+    QUERIES.tenant,
+    queries.TenantQuery,
+    one(TenantDetails),
+    'What containers of a tenant may reach, and which hosts have it in effect',
     'provisioner',
   ),
   ask(

@@ -126,6 +126,12 @@ export class RolloutQuery {
   requestId?: string;
 }
 
+/** `query.tenant` → TenantDetails; also of a tenant that has nothing yet. */
+export class TenantQuery {
+  @Matches(NAME_PATTERN, { message: `must be ${NAME_WORDS}` })
+  tenant!: string;
+}
+
 /** `query.build` → BuildDetails, answered by the image-builder. */
 export class BuildQuery {
   @Matches(EXACT_IMAGE_REF_PATTERN)

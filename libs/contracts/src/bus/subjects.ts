@@ -70,6 +70,10 @@ export const SUBJECTS = {
   hostDrained: 'host.drained',
   hostRejected: 'host.rejected',
 
+  tenantChangeRequested: 'tenant.change.requested',
+  tenantChanged: 'tenant.changed',
+  tenantRejected: 'tenant.rejected',
+
   storageJoined: 'storage.joined',
   storageLost: 'storage.lost',
   storageRecovered: 'storage.recovered',
@@ -87,6 +91,10 @@ export const desiredContainer = (host: string, containerId: string) =>
 /** A part of what a host has to know of a tenant's containers, on every host; the last value is the truth. */
 export const desiredNeighbours = (host: string, tenantNumber: number | '*', shard: number | '*') =>
   `desired.host.${host}.tenant.${tenantNumber}.${shard}` as const;
+
+/** What containers of a tenant may reach from one host; the last value is the truth. */
+export const desiredTenantEgress = (host: string, tenantNumber: number | '*') =>
+  `desired.host.${host}.tenant.${tenantNumber}.egress` as const;
 
 /** Everything that is desired of one host. */
 export const desiredOfHost = (host: string): string => `desired.host.${host}.>`;
@@ -126,6 +134,7 @@ export const QUERIES = {
   imagePlan: 'query.image.plan',
   rollouts: 'query.rollouts',
   rollout: 'query.rollout',
+  tenant: 'query.tenant',
   dropDeadLetters: 'deadletters.drop',
 } as const;
 export const agentExec = (host: string) => `agent.${host}.exec` as const;
@@ -156,6 +165,7 @@ export const EVENTS_ABOUT = {
   hosts: 'host.>',
   storageNodes: 'storage.>',
   rollouts: 'rollout.>',
+  tenants: 'tenant.>',
 } as const;
 
 /** JetStream streams. Ages in seconds, sizes in bytes; the service kit's configuration may override them. */

@@ -77,8 +77,8 @@ export class Nftables {
   }
 
   /** The chains of a table and the types of its sets, without elements and counts. @throws NftError */
-  chains(table: string): string {
-    return this.run(`list table inet ${table}`, OUTPUT.stateless | OUTPUT.terse);
+  chains(table: string, family: 'inet' | 'arp' = 'inet'): string {
+    return this.run(`list table ${family} ${table}`, OUTPUT.stateless | OUTPUT.terse);
   }
 
   close(): void {

@@ -3,8 +3,8 @@
  * compared with it whenever another program has changed nftables.
  */
 import { type Change, changeText, difference, type Element, elementName, elementsInListing } from './elements.js';
-import type { Nftables } from './nftables.js';
-import { DROP_COUNTERS, removalText, type RulesetOptions, tableText } from './ruleset.js';
+import { NftError, type Nftables } from './nftables.js';
+import { arpProbeText, arpTableText, DROP_COUNTERS, removalText, type RulesetOptions, tableText } from './ruleset.js';
 import { TableWatch } from './table-watch.js';
 
 export type DropCounts = Readonly<Record<keyof typeof DROP_COUNTERS, number>>;
@@ -16,6 +16,8 @@ export class RuleTable {
   private handle: bigint | undefined;
   /** Of nftables, up to which all changes are known to be ours. */
   private generation: number | undefined;
+  /** Whether this kernel has rules for ARP; undefined: not tried yet. */
+  private arp: boolean | undefined;
 
   constructor(
     private readonly nft: Nftables,
@@ -36,11 +38,12 @@ export class RuleTable {
 
   /** Replaces the whole table in one transaction: no packet meets a part of it. @throws NftError */
   write(elements: readonly Element[]): void {
-    this.nft.run(tableText(this.options, changeText(this.options.table, { add: elements, remove: [] })));
+    const text = tableText(this.options, changeText(this.options.table, { add: elements, remove: [] }));
+    this.nft.run(this.hasArp ? `${text}${arpTableText(this.options)}` : text);
     this.held.clear();
     for (const element of elements) this.held.set(elementName(element), element);
     this.handle = this.watch.handle();
-    this.chains = this.nft.chains(this.options.table);
+    this.chains = this.listedChains();
     this.generation = undefined;
     this.generation = this.matches() ? this.watch.generation() : undefined;
   }
@@ -73,7 +76,7 @@ export class RuleTable {
   /** Compares chains and elements; costs as much as the table is long. @throws NftError */
   matches(): boolean {
     const generation = this.watch.generation();
-    if (this.isGone || this.nft.chains(this.options.table) !== this.chains) return false;
+    if (this.isGone || this.listedChains() !== this.chains) return false;
     const listed = elementsInListing(this.nft.listing(`list table inet ${this.options.table}`));
     const { add, remove } = difference(listed, this.elements);
     if (add.length + remove.length > 0) return false;
@@ -83,7 +86,9 @@ export class RuleTable {
 
   /** Also of an agent before this one. @throws NftError */
   remove(): void {
-    if (this.watch.handle() !== undefined) this.nft.run(removalText(this.options.table));
+    const { table } = this.options;
+    const arp = this.hasArp ? removalText(table, 'arp') : '';
+    if (this.watch.handle() !== undefined) this.nft.run(`${removalText(table)}${arp}`);
     this.held.clear();
     this.chains = undefined;
     this.handle = undefined;
@@ -93,15 +98,22 @@ export class RuleTable {
   /** Packets that were dropped since the table was written. */
   drops(): DropCounts {
     const packets = new Map<string, number>();
-    if (!this.isGone) {
-      const { nftables } = this.nft.listing(`list counters table inet ${this.options.table}`) as {
+    const add = (family: 'inet' | 'arp'): void => {
+      const { nftables } = this.nft.listing(`list counters table ${family} ${this.options.table}`) as {
         nftables: readonly { counter?: { name: string; packets: number } }[];
       };
-      for (const { counter } of nftables) if (counter) packets.set(counter.name, counter.packets);
+      for (const { counter } of nftables)
+        if (counter) packets.set(counter.name, (packets.get(counter.name) ?? 0) + counter.packets);
+    };
+    if (!this.isGone) {
+      add('inet');
+      // Gone while the other one is there: it comes back with the next comparison.
+      if (this.hasArp && this.arpChains() !== '') add('arp');
     }
     const of = (name: keyof typeof DROP_COUNTERS): number => packets.get(DROP_COUNTERS[name]) ?? 0;
     return {
       spoofed: of('spoofed'),
+      claimed: of('claimed'),
       advertised: of('advertised'),
       toHost: of('toHost'),
       refused: of('refused'),
@@ -114,5 +126,30 @@ export class RuleTable {
 
   close(): void {
     this.watch.close();
+  }
+
+  private get hasArp(): boolean {
+    if (this.arp !== undefined) return this.arp;
+    try {
+      this.nft.run(arpProbeText(this.options.table));
+      return (this.arp = true);
+    } catch (error) {
+      if (!(error instanceof NftError)) throw error;
+      return (this.arp = false);
+    }
+  }
+
+  private listedChains(): string {
+    return `${this.nft.chains(this.options.table)}${this.hasArp ? this.arpChains() : ''}`;
+  }
+
+  /** Empty when another program has taken the table away. */
+  private arpChains(): string {
+    try {
+      return this.nft.chains(this.options.table, 'arp');
+    } catch (error) {
+      if (!(error instanceof NftError)) throw error;
+      return '';
+    }
   }
 }

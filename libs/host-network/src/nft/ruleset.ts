@@ -23,13 +23,18 @@ export type RemoteRules =
 export const DROP_COUNTERS = {
   /** The source address is not that of the container. */
   spoofed: 'spoofed',
+  /**
+   * ARP, or a neighbour advertisement or redirect: a claim about who has an address. Both ends of a pair know each other
+   * for ever, so no container has anything to ask or to answer.
+   */
+  claimed: 'claimed',
   /** A router advertisement of a container. */
   advertised: 'advertised',
   /** To a service of the host. */
   toHost: 'to_host',
   /** To another tenant, to a link-local address such as 169.254.169.254, or to a container that nothing leads to. */
   refused: 'refused',
-  /** To what the container's egress policy does not permit. */
+  /** To what the egress policy of the container, or of its tenant, does not permit. */
   egress: 'egress',
   /** To an address of another host, or to its tunnel. */
   underlay: 'underlay',
@@ -55,7 +60,7 @@ export function tableText(options: RulesetOptions, elements: string): string {
   const { table, prefix, pool4, pool6 } = options;
   const own = `"${prefix}*"`;
   const any = `"${ANY_PREFIX}*"`;
-  const { spoofed, advertised, toHost, refused, egress, underlay, queries } = DROP_COUNTERS;
+  const { spoofed, claimed, advertised, toHost, refused, egress, underlay, queries } = DROP_COUNTERS;
   const remote = remoteRules(options);
   return `
 add table inet ${table}
@@ -85,6 +90,11 @@ ${Object.values(DROP_COUNTERS)
   set networks6 { type ipv6_addr . ipv6_addr; flags interval; }
   set services4 { type ipv4_addr . ipv4_addr . inet_proto . inet_service; flags interval; }
   set services6 { type ipv6_addr . ipv6_addr . inet_proto . inet_service; flags interval; }
+  set limited_tenants { type mark; }
+  set tenant_networks4 { type mark . ipv4_addr; flags interval; }
+  set tenant_networks6 { type mark . ipv6_addr; flags interval; }
+  set tenant_services4 { type mark . ipv4_addr . inet_proto . inet_service; flags interval; }
+  set tenant_services6 { type mark . ipv6_addr . inet_proto . inet_service; flags interval; }
   set ${BUCKETS.askers} { type ipv4_addr; size ${MOST_ASKERS}; flags dynamic,timeout; timeout 10s; }
   set ${BUCKETS.tenants} { type mark; size ${MOST_ASKERS}; flags dynamic,timeout; timeout 10s; }
 
@@ -105,6 +115,7 @@ ${remote.chains}
 ${remote.arriving}
     iifname != ${own} accept
     icmpv6 type nd-router-advert counter name ${advertised} drop
+    icmpv6 type { nd-neighbor-advert, nd-redirect } counter name ${claimed} drop
     meta mark set iifname . ip saddr map @tenant4 goto known4
     meta mark set iifname . ip6 saddr map @tenant6 goto known6
     ip6 saddr { ::, fe80::/10 } ip6 daddr ff02::/16 drop
@@ -168,11 +179,20 @@ ${remote.arriving}
     ip6 saddr . ip6 daddr . meta l4proto . th dport @services6 return
     counter name ${egress} drop
   }
+  chain tenant_listed {
+    meta mark . ip daddr @tenant_networks4 return
+    meta mark . ip daddr . meta l4proto . th dport @tenant_services4 return
+    meta mark . ip6 daddr @tenant_networks6 return
+    meta mark . ip6 daddr . meta l4proto . th dport @tenant_services6 return
+    counter name ${egress} drop
+  }
   chain leaving {
     ip daddr 169.254.0.0/16 counter name ${refused} drop
     ip daddr @hosts4 counter name ${underlay} drop
     ip6 daddr @hosts6 counter name ${underlay} drop
 ${remote.leaving}
+    # Both have to permit it: what the tenant may reach, and what the container may.
+    meta mark @limited_tenants jump tenant_listed
     ip saddr @limited4 jump listed4
     ip6 saddr @limited6 jump listed6
   }
@@ -272,6 +292,34 @@ function remoteRules({ prefix, pool4, pool6, remote }: RulesetOptions): RemoteTe
   };
 }
 
-export function removalText(table: string): string {
-  return `add table inet ${table}\ndelete table inet ${table}\n`;
+/**
+ * What containers say by ARP, dropped before the host learns of it: also requests, whose senders would fill the host's
+ * table of neighbours. In the same transaction as {@link tableText}.
+ */
+export function arpTableText({ table, prefix }: NetworkNames): string {
+  const { claimed } = DROP_COUNTERS;
+  return `
+add table arp ${table}
+delete table arp ${table}
+table arp ${table} {
+  comment "ARP of containers of one host agent"
+  counter ${claimed} { }
+  chain arriving {
+    type filter hook input priority filter; policy accept;
+    iifname "${prefix}*" counter name ${claimed} drop
+  }
+}
+`;
+}
+
+/** Made and taken away in one transaction: whether this kernel has rules for ARP. */
+export function arpProbeText(table: string): string {
+  return `add table arp ${table}_probe
+add chain arp ${table}_probe arriving { type filter hook input priority filter; policy accept; }
+delete table arp ${table}_probe
+`;
+}
+
+export function removalText(table: string, family: 'inet' | 'arp' = 'inet'): string {
+  return `add table ${family} ${table}\ndelete table ${family} ${table}\n`;
 }

@@ -1,6 +1,7 @@
 /** Frames that a container without its filter could send: any source, any claim. For tests. */
 import { bindCall, type BoundCall, lastErrno, SystemCallError } from '@plinth/host-os';
 import { addressBytes, familyOf, hardwareAddress } from '../address.js';
+import { GATEWAY4 } from '../container-network.js';
 import { inNetworkOf } from '../network-namespace.js';
 
 /** linux/if_ether.h, linux/if_packet.h, net/if.h */
@@ -46,12 +47,12 @@ export function udpFrame(sent: Sender & { readonly source: string; readonly dest
   return frame(sent, ETH_P_IP, Buffer.concat([ip, udp]));
 }
 
-/** `claimed` is at the hardware address of the sender. */
+/** `claimed` is at the hardware address of the sender. A request asks for the gateway. */
 export function arpFrame(
-  sent: Sender & { readonly claimed: string; readonly operation: 'answer' | 'announcement' },
+  sent: Sender & { readonly claimed: string; readonly operation: 'answer' | 'announcement' | 'request' },
 ): Buffer {
   const own = hardwareAddress(sent.link, 'container');
-  const target = sent.operation === 'answer' ? sent.link : sent.claimed;
+  const target = { answer: sent.link, announcement: sent.claimed, request: GATEWAY4 }[sent.operation];
   const arp = Buffer.concat([
     Buffer.from([0, 1, 8, 0, 6, 4]),
     u16(sent.operation === 'answer' ? 2 : 1),

@@ -8,6 +8,7 @@ import {
   type Problem,
   type RolloutOperation,
   SUBJECTS,
+  type TenantOperation,
 } from '@plinth/contracts';
 
 const IMAGE_OPERATIONS: Readonly<Record<string, ImageOperation>> = {
@@ -40,11 +41,16 @@ const HOST_OPERATIONS: Readonly<Record<string, HostOperation>> = {
   [SUBJECTS.hostDrainRequested]: 'drain',
 };
 
+const TENANT_OPERATIONS: Readonly<Record<string, TenantOperation>> = {
+  [SUBJECTS.tenantChangeRequested]: 'change',
+};
+
 export type Rejection = EventOf<
   | typeof SUBJECTS.imageRejected
   | typeof SUBJECTS.containerRejected
   | typeof SUBJECTS.rolloutRejected
   | typeof SUBJECTS.hostRejected
+  | typeof SUBJECTS.tenantRejected
 >;
 
 /** @returns undefined for subjects on which no sender waits for an answer */
@@ -81,6 +87,13 @@ export function rejectionOf(
     return {
       subject: SUBJECTS.hostRejected,
       data: { operation: host, requestId, reason, message, problems: [...problems] },
+    };
+  }
+  const tenant = TENANT_OPERATIONS[subject];
+  if (tenant) {
+    return {
+      subject: SUBJECTS.tenantRejected,
+      data: { operation: tenant, requestId, reason, message, problems: [...problems] },
     };
   }
   const operation = CONTAINER_OPERATIONS[subject];

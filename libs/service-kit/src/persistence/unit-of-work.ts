@@ -17,7 +17,12 @@ export function causeOf({ correlationId, id }: Envelope): Required<Cause> {
   return { correlationId, causationId: id };
 }
 
-type RejectionSubject = (typeof SUBJECTS)['imageRejected' | 'containerRejected' | 'rolloutRejected' | 'hostRejected'];
+type RejectionSubject = (typeof SUBJECTS)[
+  | 'imageRejected'
+  | 'containerRejected'
+  | 'rolloutRejected'
+  | 'hostRejected'
+  | 'tenantRejected'];
 /** What is refused and why; the request's id and cause are known. */
 export type Refusal<S extends RejectionSubject> = Omit<PayloadOf<S>, 'requestId' | 'problems'>;
 

@@ -8,6 +8,7 @@ import {
   formatImageRef,
   type HealthCheck,
   type PublishedPort,
+  type TenantPolicy,
 } from '@plinth/contracts';
 import type { ServableImage } from '../../images/domain/image-resolution.js';
 import type { NetworkIdentity } from '../../network/domain/address-pool.js';
@@ -32,6 +33,8 @@ export interface Decision {
   readonly network: ContainerNetwork;
   /** Present where the network is `container`. */
   readonly identity?: NetworkIdentity;
+  /** Of its tenant; present where the network is `container` and it was set. */
+  readonly tenantPolicy?: TenantPolicy | undefined;
   /** On the host; empty: none. */
   readonly ports: readonly PublishedPort[];
   /** ISO 8601. */
@@ -81,6 +84,7 @@ export function newContainerConfig(
     tenantNumber: decision.identity?.tenantNumber,
     ports: decision.ports.length > 0 ? [...decision.ports] : undefined,
     egress: request.egress,
+    tenantPolicy: decision.tenantPolicy,
     bandwidth: request.bandwidth,
     stopSignal: request.stopSignal,
     stopGraceSeconds: request.stopGraceSeconds ?? STOP_GRACE_SECONDS,

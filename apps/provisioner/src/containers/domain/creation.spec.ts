@@ -186,6 +186,27 @@ describe('the network of a new container', () => {
     expect(on({ egress: { policy: 'none' } })).toEqual(['west-2']);
   });
 
+  it('is one that holds it to the policy of its tenant, which comes with it', () => {
+    const hosts = VIEW.hosts.map((item) => (item.host === 'west-1' ? { ...item, egressPolicies: false } : item));
+    const tenantPolicy = { policy: 'none' as const, revision: 5 };
+    const on = (body: object, network: CreationRules['network'], policy = tenantPolicy): unknown => {
+      const made = plan(body, { network }, { hosts, tenantPolicy: policy });
+      if (!made.ok) return made;
+      const configs = made.hosts.map((candidate) => made.containerOn(candidate, [], identity).config);
+      return Object.fromEntries(configs.map((config) => [config.host, config.tenantPolicy]));
+    };
+    expect(on({ network: 'container' }, 'isolated')).toEqual({ 'west-2': tenantPolicy });
+    expect(on({}, 'auto')).toEqual({ 'east-1': undefined, 'west-2': tenantPolicy });
+    expect(Object.keys(on({}, 'isolated') as object)).toHaveLength(3);
+    expect(on({ network: 'host' }, 'auto')).toMatchObject({
+      ok: false,
+      reason: 'network-not-offered',
+      message: expect.stringMatching(/host's network.*ask for the network container/),
+    });
+    const allow = { policy: 'allow' as never, revision: 6 };
+    expect(Object.keys(on({ network: 'container' }, 'auto', allow) as object)).toEqual(['west-2', 'west-1']);
+  });
+
   it('is on a host where the host port is free', () => {
     const made = plan({ ports: [PORT] }, {}, { portsTaken: [taken('west-2')] });
     expect(made.ok && made.hosts.map((item) => item.host)).toEqual(['west-1']);

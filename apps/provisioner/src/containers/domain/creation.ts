@@ -2,7 +2,7 @@
  * Decides one request for a container: the image, the hosts in order of preference, and the container on each.
  * Reserving a host and writing the container are left to the caller; the first host that still has room gets it.
  */
-import type { ContainerRejected, ContainerRequested, PublishedPort } from '@plinth/contracts';
+import type { ContainerRejected, ContainerRequested, PublishedPort, TenantPolicy } from '@plinth/contracts';
 import { resolveImage, type ImageCatalogue, type ServableImage } from '../../images/domain/image-resolution.js';
 import type { NetworkIdentity } from '../../network/domain/address-pool.js';
 import {
@@ -14,6 +14,7 @@ import {
   withFreePorts,
 } from '../../network/domain/host-ports.js';
 import {
+  isHeldBack,
   networkOn,
   notOffered,
   offering,
@@ -47,6 +48,8 @@ export interface CreationView {
   readonly usage: TenantUsage;
   /** Host ports that are asked for, where other containers have them. */
   readonly portsTaken: readonly TakenPort[];
+  /** What all containers of the tenant may reach; absent: it was never set. */
+  readonly tenantPolicy?: TenantPolicy | undefined;
 }
 
 export interface CreationRules {
@@ -114,8 +117,10 @@ export function planCreation(
     return { ok: false, reason: 'no-host', message: `no host is ready${where}; plinth hosts lists all hosts` };
   }
   const wanted = wantedNetwork(request, network);
-  const networked = offering(ready, wanted, request.egress);
-  if (networked.length === 0) return { ok: false, reason: 'network-not-offered', message: notOffered(ready.length) };
+  const isHeld = isHeldBack(request.egress, view.tenantPolicy);
+  const networked = offering(ready, wanted, isHeld);
+  if (networked.length === 0)
+    return { ok: false, reason: 'network-not-offered', message: notOffered(ready.length, wanted, isHeld) };
   const holding = holdingDisk(networked, request.limits?.diskBytes);
   if (holding.length === 0)
     return { ok: false, reason: 'disk-limit-not-offered', message: diskLimitNotOffered(networked.length) };
@@ -163,6 +168,7 @@ export function planCreation(
       network: networkOn(candidate, wanted),
       ...(hasAddressOn(candidate) && { identity }),
       ports,
+      ...(hasAddressOn(candidate) && { tenantPolicy: view.tenantPolicy }),
       requestedAt: draws.requestedAt,
       decidedAt: draws.decidedAt,
     };

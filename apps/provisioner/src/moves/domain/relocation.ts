@@ -1,6 +1,7 @@
 /** The configs of a move between hosts: one releases a container, the other starts it elsewhere. */
 import { ContainerConfig, type ContainerReport, type PublishedPort, type VolumeTakeover } from '@plinth/contracts';
 import { portsTaken, type TakenPort, withFreePorts } from '../../network/domain/host-ports.js';
+import { isHeldBack } from '../../network/domain/network-choice.js';
 import { offeringUsers, usersNotOffered } from '../../placement/domain/container-users.js';
 import { type CandidateHost, reaching } from '../../placement/domain/placement.js';
 import type { ContainerRecord, Move } from '../../containers/domain/container-record.js';
@@ -26,6 +27,7 @@ export function hasRunOut({ ttlSeconds, unrenewedMs }: KnownLease): boolean {
 }
 
 type MovedNeeds = Pick<ContainerConfig, 'storageNode' | 'tenant' | 'address' | 'limits' | 'egress' | 'hostUsers'>;
+type Policy = ContainerConfig['tenantPolicy'];
 
 export type HostsForNetwork =
   | { readonly ok: true; readonly hosts: readonly CandidateHost[] }
@@ -39,6 +41,8 @@ export function hostsForNetwork(
   others: readonly CandidateHost[],
   { storageNode, tenant, address, limits, egress, hostUsers }: MovedNeeds,
   taken: readonly TakenPort[],
+  /** What its tenant may reach. */
+  tenantPolicy?: Policy,
 ): HostsForNetwork {
   const near = reaching(others, [storageNode]);
   if (near.length === 0)
@@ -50,7 +54,7 @@ export function hostsForNetwork(
   const holding = users.filter(({ diskLimits }) => limits.diskBytes === undefined || diskLimits.includes(storageNode));
   if (holding.length === 0)
     return { ok: false, message: `no other ready host can hold its volume on ${storageNode} to its limit` };
-  const isHeld = address !== undefined && egress !== undefined && egress.policy !== 'allow';
+  const isHeld = address !== undefined && isHeldBack(egress, tenantPolicy);
   const offering = holding.filter(
     ({ network, egressPolicies }) => (network || !address) && (egressPolicies || !isHeld),
   );
@@ -77,6 +81,7 @@ export function givenUp(config: ContainerConfig, decidedAt: string): ContainerCo
  * The container as it is started on another host.
  * @param ports its ports there
  * @param takeover takeover of the volume from a lost host
+ * @param tenantPolicy what its tenant may reach now: the host may know nothing of the tenant yet
  */
 export function arrived(
   record: ContainerRecord,
@@ -85,6 +90,7 @@ export function arrived(
   decidedAt: string,
   ports: readonly PublishedPort[],
   takeover?: VolumeTakeover,
+  tenantPolicy?: Policy,
 ): ContainerRecord {
   const { config } = record;
   const generation = config.generation + 1;
@@ -98,6 +104,7 @@ export function arrived(
       runGeneration: generation,
       decidedAt,
       ports: ports.length > 0 ? [...ports] : undefined,
+      tenantPolicy,
       ...(takeovers.length > 0 && { takeovers }),
       ...(record.startedAt !== null && { volumeMade: true }),
     }),

@@ -1,5 +1,10 @@
 /** Which network a container gets on a host. */
-import { CONTAINER_NETWORKS, type ContainerNetwork, type ContainerRequested } from '@plinth/contracts';
+import {
+  CONTAINER_NETWORKS,
+  type ContainerNetwork,
+  type ContainerRequested,
+  type EgressPolicy,
+} from '@plinth/contracts';
 import type { CandidateHost } from '../../placement/domain/placement.js';
 
 /** `auto`: `container` on hosts that offer it, else `isolated`. */
@@ -16,15 +21,27 @@ export function wantedNetwork(
   return isNeeded ? 'container' : preset;
 }
 
-/** @param egress what the container may reach outside; absent: everything */
+/** Whether one of the policies, its own and its tenant's, keeps a container from anything; absent: it does not. */
+export function isHeldBack(...policies: readonly (EgressPolicy | undefined)[]): boolean {
+  return policies.some((egress) => egress !== undefined && egress.policy !== 'allow');
+}
+
+/** @param isHeld the container is held to an egress policy */
 export function offering(
   hosts: readonly CandidateHost[],
   wanted: WantedNetwork,
-  egress?: ContainerRequested['egress'],
+  isHeld = false,
 ): readonly CandidateHost[] {
-  if (wanted !== 'container') return hosts;
-  const isHeld = egress !== undefined && egress.policy !== 'allow';
-  return hosts.filter(({ network, egressPolicies }) => network && (egressPolicies || !isHeld));
+  switch (wanted) {
+    case 'isolated':
+      return hosts;
+    case 'host':
+      return isHeld ? [] : hosts;
+    case 'auto':
+      return hosts.filter(({ network, egressPolicies }) => !network || egressPolicies || !isHeld);
+    case 'container':
+      return hosts.filter(({ network, egressPolicies }) => network && (egressPolicies || !isHeld));
+  }
 }
 
 export function networkOn(host: CandidateHost, wanted: WantedNetwork): ContainerNetwork {
@@ -32,7 +49,10 @@ export function networkOn(host: CandidateHost, wanted: WantedNetwork): Container
   return host.network ? 'container' : 'isolated';
 }
 
-export function notOffered(hosts: number): string {
+/** @param isHeld as of {@link offering} */
+export function notOffered(hosts: number, wanted: WantedNetwork, isHeld: boolean): string {
+  if (wanted === 'host' && isHeld)
+    return "what its tenant may reach is limited, and nothing holds a container in the host's network to that: ask for the network container";
   const none = hosts === 1 ? 'the one ready host does not give' : `none of the ${hosts} ready hosts gives`;
   return (
     `${none} containers an address of their own, and holds them to an egress policy where one is asked for: ask for the network isolated, without ports, egress and bandwidth, ` +

@@ -21,7 +21,7 @@ import {
   Min,
 } from 'class-validator';
 import { IO_CONTROLS, type IoControl } from '../../container-limits.js';
-import { CNI_NETWORK_PATTERN, IsHostAddress } from '../../container-network.js';
+import { CNI_NETWORK_PATTERN, IsHostAddress, MAX_TENANT_NUMBER } from '../../container-network.js';
 import { Nested, NestedEach } from '../../nested.js';
 import { DIGEST_PATTERN, ID_PATTERN, NAME_PATTERN, VERSION_PATTERN } from '../../values.js';
 
@@ -63,6 +63,18 @@ export class HostLoad {
  */
 export const HOST_USERS = ['never', 'request', 'fallback', 'request-or-fallback', 'always'] as const;
 export type HostUsers = (typeof HOST_USERS)[number];
+
+/** The policy of one tenant that a host holds its containers to. */
+export class PolicyInEffect {
+  @IsInt()
+  @Min(1)
+  @Max(MAX_TENANT_NUMBER)
+  tenantNumber!: number;
+
+  @IsInt()
+  @Min(1)
+  revision!: number;
+}
 
 /** `heartbeat.host.<host>`, every few seconds on core NATS. */
 export class HostHeartbeat {
@@ -138,6 +150,12 @@ export class HostHeartbeat {
   @IsOptional()
   @IsHostAddress()
   address?: string;
+
+  /** Policies of tenants that are in effect here; absent: none. */
+  @IsOptional()
+  @ArrayMaxSize(MAX_TENANT_NUMBER)
+  @NestedEach(() => PolicyInEffect)
+  tenantPolicies?: PolicyInEffect[];
 }
 
 /** One master that stands complete. */
