@@ -7,7 +7,7 @@
  * has are passed over; when all that get containers are locked, in the order of their names, others are waited for.
  */
 import { Inject, Injectable } from '@nestjs/common';
-import { type ContainerRequested, parseImageRef, SUBJECTS } from '@plinth/contracts';
+import { type ContainerRequested, parseImageRef, SUBJECTS, type TenantPolicy } from '@plinth/contracts';
 import { causeOf, claimEvents, type OutboxEvent, unclaimEvents, UnitOfWork } from '@plinth/service-kit';
 import type { EntityManager } from 'typeorm';
 import { ProvisionerConfig } from '../config.js';
@@ -15,8 +15,9 @@ import { type ImageCatalogue, resolveImage } from '../images/domain/image-resolu
 import { returnAddresses, takeIdentities } from '../network/address.store.js';
 import type { NetworkIdentity } from '../network/domain/address-pool.js';
 import { candidatePorts, choosePorts, type GivenPort, portText, portWishes } from '../network/domain/host-ports.js';
-import { offering, wantedNetwork } from '../network/domain/network-choice.js';
+import { isHeldBack, offering, wantedNetwork } from '../network/domain/network-choice.js';
 import { insertAllPorts, portsTakenByOthers, publishedPort, takenAmong } from '../network/host-port.store.js';
+import { tenantPolicies } from '../network/tenant-egress.store.js';
 import { offeringUsers } from '../placement/domain/container-users.js';
 import { sampleHosts, type SampleWish } from '../placement/domain/host-sample.js';
 import { type CandidateHost, holdingDisk, inDatacenter, reaching } from '../placement/domain/placement.js';
@@ -52,6 +53,9 @@ const SPARE_PORTS = 16;
 
 /** Something changed between what was read and what was written: nothing of the batch is carried out. */
 export class BatchConflict extends Error {}
+
+/** What all containers of a tenant may reach; absent: it was never set. */
+type Policies = ReadonlyMap<string, TenantPolicy>;
 
 type Placed = Extract<PlannedRequest, { kind: 'placed' }>;
 
@@ -128,6 +132,7 @@ export class CreationBatch {
     const asked = requests.flatMap(({ image }) => (image === undefined ? [] : (parseImageRef(image)?.name ?? [])));
     const tenants = [...new Set(requests.map(tenantOf))];
     const usages = this.creation.hasQuota ? await lockTenantUsages(manager, tenants) : new Map();
+    const policies = await tenantPolicies(manager, tenants);
     const catalogue = await loadCatalogue(manager, [...new Set(asked)], lostSeconds);
     const named = requests.flatMap((request) =>
       request.name === undefined ? [] : [{ tenant: tenantOf(request), name: request.name }],
@@ -138,8 +143,8 @@ export class CreationBatch {
       requests.flatMap(({ ports = [] }) => portWishes(ports)),
     );
     const identities = await this.takeAddresses(manager, claimed);
-    const { hosts, isWhole } = await this.lockHosts(manager, claimed, catalogue);
-    const state = new BatchState(hosts, isWhole, catalogue, usages, names, portsTaken);
+    const { hosts, isWhole } = await this.lockHosts(manager, claimed, catalogue, policies);
+    const state = new BatchState(hosts, isWhole, catalogue, usages, names, portsTaken, policies);
 
     const placed: (Candidate & { readonly placed: Placed })[] = [];
     const refused: {
@@ -188,6 +193,7 @@ export class CreationBatch {
     manager: EntityManager,
     claimed: readonly Candidate[],
     catalogue: ImageCatalogue,
+    policies: Policies,
   ): Promise<{ readonly hosts: readonly CandidateHost[]; readonly isWhole: boolean }> {
     const { PLINTH_CPU_OVERCOMMIT: overcommit } = this.config;
     const known = this.directory.hosts;
@@ -195,18 +201,23 @@ export class CreationBatch {
       const hosts = await lockReadyHosts(manager, FEW_HOSTS + 1, overcommit);
       return { hosts, isWhole: hosts.length <= FEW_HOSTS };
     }
-    const wishes = this.sampleWishes(claimed, catalogue);
+    const wishes = this.sampleWishes(claimed, catalogue, policies);
     const { policy } = this.creation.rules;
     const names = sampleHosts(known, wishes, policy.name, Math.random, claimed[0]?.draws.turn ?? 0);
     return { hosts: await lockFreeHosts(manager, [...names], overcommit), isWhole: false };
   }
 
   /** Requests that the same hosts fit, together. */
-  private sampleWishes(claimed: readonly Candidate[], catalogue: ImageCatalogue): readonly SampleWish[] {
+  private sampleWishes(
+    claimed: readonly Candidate[],
+    catalogue: ImageCatalogue,
+    policies: Policies,
+  ): readonly SampleWish[] {
     const groups = new Map<string, ContainerRequested[]>();
     for (const { event } of claimed) {
       const { datacenter, image, hostUsers, limits, network, egress, ports, bandwidth } = event.data;
-      const parts = [datacenter, image, hostUsers, network, egress?.policy, limits?.diskBytes !== undefined];
+      const isHeld = isHeldBack(egress, policies.get(tenantOf(event.data)));
+      const parts = [datacenter, image, hostUsers, network, egress?.policy, isHeld, limits?.diskBytes !== undefined];
       const key = JSON.stringify([...parts, ports !== undefined && ports.length > 0, bandwidth !== undefined]);
       const group = groups.get(key);
       if (group) group.push(event.data);
@@ -222,18 +233,19 @@ export class CreationBatch {
           cpus: Math.max(a.cpus, b.cpus),
           containers: 1,
         })),
-      fits: this.fitting(group[0] ?? {}, catalogue),
+      fits: this.fitting(group[0] ?? {}, catalogue, policies),
     }));
   }
 
-  private fitting(request: ContainerRequested, catalogue: ImageCatalogue): SampleWish['fits'] {
+  private fitting(request: ContainerRequested, catalogue: ImageCatalogue, policies: Policies): SampleWish['fits'] {
     const { network } = this.creation.rules;
     const wanted = wantedNetwork(request, network);
     const resolved = resolveImage(request.image, false, catalogue, this.directory.storageNodes);
+    const isHeld = isHeldBack(request.egress, policies.get(tenantOf(request)));
     return (host) => {
       let left = inDatacenter([host], request.datacenter);
       if (resolved.ok) left = reaching(left, resolved.image.storageNodes);
-      left = holdingDisk(offering(left, wanted, request.egress), request.limits?.diskBytes);
+      left = holdingDisk(offering(left, wanted, isHeld), request.limits?.diskBytes);
       return offeringUsers(left, request.hostUsers === true).length > 0;
     };
   }

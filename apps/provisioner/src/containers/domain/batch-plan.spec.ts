@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import type { ContainerRequested } from '@plinth/contracts';
+import type { ContainerRequested, TenantPolicy } from '@plinth/contracts';
 import type { ImageCatalogue } from '../../images/domain/image-resolution.js';
 import { type CandidateHost, placementPolicy } from '../../placement/domain/placement.js';
 import { BatchState, type PlannedRequest } from './batch-plan.js';
@@ -37,15 +37,21 @@ const host = (name: string, over: Partial<CandidateHost> = {}): CandidateHost =>
   ...over,
 });
 
+interface BatchOptions {
+  readonly names?: readonly string[];
+  readonly used?: number;
+  readonly policies?: ReadonlyMap<string, TenantPolicy>;
+}
+
 /** Decides the requests one after the other. @returns `host`, `!reason` or `open` of each */
 function decide(
   hosts: readonly CandidateHost[],
   isWhole: boolean,
   requests: readonly ContainerRequested[],
-  { names = [], used = 0 }: { readonly names?: readonly string[]; readonly used?: number } = {},
+  { names = [], used = 0, policies }: BatchOptions = {},
 ): string[] {
   const usages = new Map([['default', { containers: used, memoryBytes: 0, diskBytes: 0 }]]);
-  const state = new BatchState(hosts, isWhole, catalogue, usages, names, []);
+  const state = new BatchState(hosts, isWhole, catalogue, usages, names, [], policies);
   return requests.map((request, index) => {
     const draws = {
       requestedAt: '',
@@ -69,6 +75,14 @@ describe('a batch', () => {
       'a',
       '!no-capacity',
     ]);
+  });
+
+  it('holds containers to the policy of their tenant', () => {
+    const hosts = [host('a', { network: true }), host('b', { network: true, egressPolicies: true })];
+    const requests = [{ network: 'container' as const }, { network: 'container' as const, tenant: 'other' }];
+    const policies = new Map([['default', { policy: 'none' as const, revision: 1 }]]);
+    expect(decide(hosts, true, requests, { policies })).toEqual(['b', 'a']);
+    expect(decide(hosts, true, [{ network: 'host' }], { policies })).toEqual(['!network-not-offered']);
   });
 
   it('counts the quota over its own requests', () => {

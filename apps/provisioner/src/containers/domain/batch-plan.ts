@@ -3,7 +3,7 @@
  * the same decision as for one request (creation.ts), only on few hosts; where more hosts could change it, it is left
  * open.
  */
-import type { ContainerRequested } from '@plinth/contracts';
+import type { ContainerRequested, TenantPolicy } from '@plinth/contracts';
 import type { ImageCatalogue } from '../../images/domain/image-resolution.js';
 import type { TakenPort } from '../../network/domain/host-ports.js';
 import { type CandidateHost, type Resources, withRoom } from '../../placement/domain/placement.js';
@@ -38,6 +38,7 @@ export class BatchState {
    * @param hosts locked
    * @param isWhole no other host gets containers
    * @param usages of the tenants, without this batch; absent: there is no quota
+   * @param policies what containers of the tenants may reach; absent: it was never set
    * @param names {@link nameKey} of containers that exist, at least of those that are asked for
    */
   constructor(
@@ -47,6 +48,7 @@ export class BatchState {
     usages: ReadonlyMap<string, TenantUsage>,
     names: Iterable<string>,
     portsTaken: readonly TakenPort[],
+    private readonly policies: ReadonlyMap<string, TenantPolicy> = new Map(),
   ) {
     this.hosts = new Map(hosts.map((host) => [host.host, host]));
     this.usages = new Map(usages);
@@ -78,8 +80,14 @@ export class BatchState {
     rules: CreationRules,
     draws: CreationDraws,
   ): Creation {
-    const usage = this.usages.get(tenantOf(request)) ?? NO_USAGE;
-    const view = { hosts, catalogue: this.catalogue, usage, portsTaken: this.ports };
+    const tenant = tenantOf(request);
+    const view = {
+      hosts,
+      catalogue: this.catalogue,
+      usage: this.usages.get(tenant) ?? NO_USAGE,
+      portsTaken: this.ports,
+      tenantPolicy: this.policies.get(tenant),
+    };
     return planCreation(request, view, rules, draws);
   }
 
