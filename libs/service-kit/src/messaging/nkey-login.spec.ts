@@ -21,8 +21,8 @@ describe('the login by an nkey', () => {
   });
 
   it('is not made with a seed that was changed', () => {
-    expect(() => nkeyLogin(FIRST.replace('LNV', 'LNW'), 'nonce')).toThrow();
-    expect(() => nkeyLogin(FIRST.slice(0, 50), 'nonce')).toThrow();
+    expect(() => nkeyLogin(FIRST.replace('LNV', 'LNW'), 'nonce')).toThrow(/checksum|seed|encoding/i);
+    expect(() => nkeyLogin(FIRST.slice(0, 50), 'nonce')).toThrow(/checksum|seed|encoding/i);
   });
 
   it('of a new key has its public key', () => {
