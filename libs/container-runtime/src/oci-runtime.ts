@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process';
-import { existsSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { makeBundle, writeBundle } from './run/bundle.js';
 import { CgroupLock } from './kernel/cgroup-lock.js';
 import { CompiledFilter } from './kernel/compiled-filter.js';
-import { cgroupContainerIds, cgroupProcesses, hasCgroup, killCgroup, removeCgroups } from './kernel/cgroups.js';
+import { cgroupContainerIds, cgroupProcesses, killCgroup, removeCgroups } from './kernel/cgroups.js';
 import { limitShare } from './kernel/cgroup-shares.js';
 import { createWithConmon, logFile } from './run/conmon.js';
 import { ContainerCheck, endInterruptedCommands } from './run/container-check.js';
@@ -22,6 +22,7 @@ import { heldLimits, type LimitPolicy, missingLimits, unheldLimits } from './ker
 import { giveInitItsCgroup, initAnnotations } from './kernel/init-cgroup.js';
 import { firstProcess } from './kernel/runtime-state.js';
 import { ExitWatch } from './run/exit-watch.js';
+import { ContainerStuckError, endStart, mayBeStarting } from './run/interrupted-start.js';
 import {
   conmonPid,
   knownIds,
@@ -32,7 +33,7 @@ import {
 } from './run/observed-container.js';
 import { buildOciConfig, cgroupPath, RANGE_SIZE } from './spec/oci-config.js';
 import { MOUNT_SCRIPT_DEADLINE_SECONDS } from './spec/script-jail.js';
-import { findProcesses, isRunning, processArguments, processStartTime, sendSignal } from './kernel/process-table.js';
+import { isRunning, processStartTime, sendSignal } from './kernel/process-table.js';
 import { OwnUsers, type PreparedUsers } from './run/own-users.js';
 import { detectRuntimeBinary, findExecutable, RuntimeMissingError, type RuntimeBinary } from './run/runtime-binary.js';
 import { removeRuntimeDirectories } from './run/runtime-directories.js';
@@ -60,17 +61,6 @@ export interface OciRuntimeOptions {
   readonly logLimitBytes?: number;
   /** Absent: `required`. */
   readonly limits?: LimitPolicy;
-}
-
-/** A container could not be removed: a process of it does not die (uninterruptible sleep), or a cgroup stays busy. */
-export class ContainerStuckError extends Error {
-  override readonly name = 'ContainerStuckError';
-  constructor(
-    readonly id: string,
-    readonly pids: readonly number[],
-  ) {
-    super(`container ${id} cannot be removed; processes left: ${pids.join(', ') || 'none'}`);
-  }
 }
 
 const START_DEADLINE_MS = 30_000;
@@ -273,7 +263,8 @@ export class OciRuntime {
    */
   async delete(id: string, options: { readonly keepLog?: boolean } = {}): Promise<void> {
     if (!/^[0-9a-f]{32}$/.test(id)) throw new RangeError(`${JSON.stringify(id)} is no container id`);
-    if (this.#mayHaveStarters(id)) await this.#killStarters(id);
+    if (this.exitStatus(id) === undefined && mayBeStarting(this.paths, id, this.cgroupOf(id)))
+      await endStart(this.instance, id);
     await this.kill(id);
     await this.#awaitConmon(id);
     this.#users.removeViews(id);
@@ -386,41 +377,6 @@ export class OciRuntime {
         else reject(error);
       });
     });
-  }
-
-  /**
-   * Whether the rest of a start that was cut off may still run. Finding it reads every process of the machine, so this
-   * must not be called for each container that has ended: conmon writes the exit file after the runtime is done, and no
-   * start begins while there is one.
-   */
-  #mayHaveStarters(id: string): boolean {
-    if (this.exitStatus(id) !== undefined) return false;
-    // A start begins with its bundle, and what has neither that nor anything else was removed before.
-    const { bundles, runtimeRoot } = this.paths;
-    const traces = [`${bundles}/${id}`, `${runtimeRoot}/${id}`];
-    if (!traces.some(existsSync) && !hasCgroup(this.cgroupOf(id))) return false;
-    return firstProcess(this.paths.runtimeRoot, id) === undefined || conmonPid(this.paths, id) === undefined;
-  }
-
-  /**
-   * A start that was cut off may still be at work: conmon, the runtime, and the runtime's child that is not yet the
-   * container.
-   */
-  async #killStarters(id: string): Promise<void> {
-    for (let rounds = 0; rounds < 100; rounds += 1) {
-      const starters = this.#starters(id);
-      if (starters.length === 0) return;
-      for (const pid of starters) sendSignal(pid, 'SIGKILL');
-      await delay(2);
-    }
-    throw new ContainerStuckError(id, this.#starters(id));
-  }
-
-  /** Those of this instance: their arguments have its directory below /run. */
-  #starters(id: string): readonly number[] {
-    return findProcesses(['conmon', 'crun', 'runc'], id).filter(
-      (pid) => processArguments(pid)?.some((argument) => argument.includes(`/${this.instance}/`)) === true,
-    );
   }
 
   /** conmon ends by itself once its container has; it is killed when it does not. */

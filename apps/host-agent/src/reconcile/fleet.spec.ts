@@ -101,6 +101,7 @@ class Machine {
         addressesOf: () => undefined,
         guardRules: () => undefined,
       },
+      policies: { learn: () => undefined },
       networkCheckMs: 60_000,
       leases: { termOn: () => ({ ok: true, value: 'term' }) },
       logs: { rotate: () => Promise.resolve(), tail: () => Promise.resolve('') },
