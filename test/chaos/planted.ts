@@ -12,7 +12,7 @@ const FLEET = 'apps/host-agent/build/reconcile/fleet.js';
 export const PLANTED: Readonly<Record<string, PlantedBug>> = {
   'inbox-off': {
     what: 'a message that comes twice is handled twice',
-    file: OUTBOX,
+    file: 'libs/service-kit/dist/persistence/outbox-rows.js',
     find: 'return rows.length === 1;\n}',
     replace: 'return true;\n}',
   },
@@ -25,9 +25,9 @@ export const PLANTED: Readonly<Record<string, PlantedBug>> = {
   'sent-unsent': {
     what: 'an event counts as sent when the bus did not take it',
     file: OUTBOX,
-    find: "(result) => (result.status === 'fulfilled' ? [result.value] : [])",
+    find: 'await this.findForgotten(manager, sent, rows[0]?.begun);',
     replace:
-      "(result, index) => [result.status === 'fulfilled' ? result.value : { row: rows[index].sequence, stream: '', sequence: 0, duplicate: true }]",
+      "await this.markSent(manager, results.map((result, index) => result.status === 'fulfilled' ? result.value : { row: rows[index].sequence, stream: '', sequence: 0, duplicate: true }));",
   },
   'no-dedupe-id': {
     what: 'an event is sent again under another id',

@@ -6,29 +6,20 @@ import { ContainerConfig } from '../container-config.js';
 import { TenantEgress } from '../tenant-egress.js';
 import { TenantNeighbours } from '../tenant-neighbours.js';
 import { BuildDetails } from './build-replies.js';
-import {
-  ask,
-  type Contract,
-  type ContractKind,
-  define,
-  listOf,
-  one,
-  type Party,
-  type Payload,
-  type Reply,
-} from './contract.js';
+import { ask, type Contract, type ContractKind, define, listOf, one, type Party } from './contract.js';
+import { asked, fact, official, ordered, query } from './contract-shapes.js';
 import { DeadLetterBody } from './dead-letter.js';
 import * as change from './events/change-events.js';
 import * as container from './events/container-facts.js';
 import * as containerRequest from './events/container-requests.js';
 import * as heartbeats from './events/heartbeats.js';
 import * as host from './events/host-events.js';
-import * as image from './events/image-events.js';
 import * as reports from './events/reports.js';
 import * as rollout from './events/rollout-events.js';
 import * as storage from './events/storage-events.js';
 import * as tenant from './events/tenant-events.js';
 import * as update from './events/update-events.js';
+import { IMAGE_CONTRACTS } from './image-contracts.js';
 import * as imageQueries from './image-queries.js';
 import * as imageReplies from './image-replies.js';
 import * as queries from './queries.js';
@@ -60,108 +51,8 @@ import {
   SUBJECTS as S,
 } from './subjects.js';
 
-const PEOPLE: readonly Party[] = ['upstream', 'operator'];
-
-/** A request to the provisioner. */
-const asked = <S extends string, T extends object>(subject: S, payload: Payload<T>, summary: string) =>
-  define(subject, 'request', payload, summary, PEOPLE, ['provisioner']);
-
-/** A fact that the provisioner publishes for any subscriber. */
-const official = <S extends string, T extends object>(subject: S, payload: Payload<T>, summary: string) =>
-  define(subject, 'fact', payload, summary, ['provisioner'], []);
-
-/** A fact that other services act on. */
-const fact = <S extends string, T extends object>(
-  subject: S,
-  payload: Payload<T>,
-  summary: string,
-  publisher: Party,
-  ...consumers: readonly Party[]
-) => define(subject, 'fact', payload, summary, [publisher], consumers);
-
-const query = <S extends string, T extends object, R>(
-  subject: S,
-  payload: Payload<T>,
-  reply: Reply<R>,
-  summary: string,
-  answers: Party,
-) => ask(subject, 'query', payload, reply, summary, PEOPLE, [answers]);
-
-/** A request of an operator. */
-const ordered = <S extends string, T extends object>(subject: S, payload: Payload<T>, summary: string, to: Party) =>
-  define(subject, 'request', payload, summary, ['operator'], [to]);
-
 export const CATALOGUE = [
-  ordered(S.imageRequested, image.ImageRequested, 'Build an image from a recipe', 'image-builder'),
-  fact(
-    S.imageBuilding,
-    image.ImageBuilding,
-    'A version was assigned, its build has begun',
-    'image-builder',
-    'provisioner',
-  ),
-  fact(
-    S.imageBuilt,
-    image.ImageBuilt,
-    'The signed archive lies in the testing repository',
-    'image-builder',
-    'provisioner',
-  ),
-  fact(S.imageTested, image.ImageTested, 'The image was booted and passed its tests', 'image-builder', 'provisioner'),
-  define(
-    S.imageRejected,
-    'fact',
-    image.ImageRejected,
-    'A request about an image was refused or failed',
-    ['image-builder', 'provisioner'],
-    ['provisioner'],
-  ),
-  ordered(
-    S.imagePromotionRequested,
-    image.ImagePromotionRequested,
-    'Put a tested image into production',
-    'image-builder',
-  ),
-  fact(
-    S.imagePromoted,
-    image.ImagePromoted,
-    'The archive lies in the production repository',
-    'image-builder',
-    'distributor',
-    'provisioner',
-  ),
-  ordered(S.imageActivationRequested, image.ImageActivationRequested, 'Make a version the default', 'provisioner'),
-  official(S.imageActivated, image.ImageActivated, 'A version is the default now'),
-  ordered(
-    S.imageRevocationRequested,
-    image.ImageRevocationRequested,
-    'Let nothing new start on a version',
-    'image-builder',
-  ),
-  fact(
-    S.imageRevoked,
-    image.ImageRevoked,
-    'Nothing new starts on this version',
-    'image-builder',
-    'distributor',
-    'provisioner',
-  ),
-  ordered(
-    S.imageRetirementRequested,
-    image.ImageRetirementRequested,
-    'Remove a version from everywhere',
-    'provisioner',
-  ),
-  fact(
-    S.imageRetired,
-    image.ImageRetired,
-    'Nothing needs this version any more',
-    'provisioner',
-    'distributor',
-    'image-builder',
-  ),
-  official(S.imageDistributed, image.ImageDistributed, 'A storage node holds a checked master'),
-  official(S.imageDistributionFailed, image.ImageDistributionFailed, 'A storage node could not get an image'),
+  ...IMAGE_CONTRACTS,
 
   asked(S.containerRequested, containerRequest.ContainerRequested, 'Create and start a container'),
   asked(S.containerStopRequested, containerRequest.ContainerStopRequested, 'Stop a container'),
