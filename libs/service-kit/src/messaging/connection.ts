@@ -44,6 +44,8 @@ export async function connectNats(options: ServiceNatsOptions): Promise<NatsConn
     ...connectionOptions(options),
     waitOnFirstConnect: true,
     ignoreAuthErrorAbort: true,
+    // The trace of each message that is published would be a twentieth of what the provisioner computes.
+    noAsyncTraces: true,
   });
   const declares = options.declareStreams ?? true;
   void followStatus(connection, declares, options.logger);

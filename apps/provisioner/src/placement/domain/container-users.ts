@@ -12,13 +12,14 @@ const WITHOUT_REQUEST: readonly (HostUsers | null)[] = ['fallback', 'request-or-
  */
 export function offeringUsers(hosts: readonly CandidateHost[], asksForHostUsers: boolean): readonly CandidateHost[] {
   if (asksForHostUsers) return hosts.filter(({ hostUsers }) => ON_REQUEST.includes(hostUsers));
-  const own = hosts
-    .map(({ ownUsers, storageNodes, ...host }) => ({
-      ...host,
-      ownUsers,
-      storageNodes: ownUsers === null ? storageNodes : storageNodes.filter((node) => ownUsers.includes(node)),
-    }))
-    .filter(({ storageNodes }) => storageNodes.length > 0);
+  // Most hosts give them everywhere, and are not copied: this is done for each request.
+  const own = hosts.flatMap((host) => {
+    const { ownUsers, storageNodes } = host;
+    if (storageNodes.length === 0) return [];
+    if (ownUsers === null || storageNodes.every((node) => ownUsers.includes(node))) return [host];
+    const left = storageNodes.filter((node) => ownUsers.includes(node));
+    return left.length > 0 ? [{ ...host, storageNodes: left }] : [];
+  });
   return own.length > 0 ? own : hosts.filter(({ hostUsers }) => WITHOUT_REQUEST.includes(hostUsers));
 }
 
