@@ -7,7 +7,7 @@ import { TenantEgress } from '../tenant-egress.js';
 import { TenantNeighbours } from '../tenant-neighbours.js';
 import { BuildDetails } from './build-replies.js';
 import { ask, type Contract, type ContractKind, define, listOf, one, type Party } from './contract.js';
-import { asked, fact, official, ordered, query } from './contract-shapes.js';
+import { asked, official, ordered, query } from './contract-shapes.js';
 import { DeadLetterBody } from './dead-letter.js';
 import * as change from './events/change-events.js';
 import * as container from './events/container-facts.js';
