@@ -105,6 +105,7 @@ describe('PlinthClient', () => {
       answer(QUERIES.container, ({ id }) =>
         id === ID ? { ok: true, data: { id } } : { ok: false, reason: 'container-not-found', message: 'no' },
       ),
+      // As one that does not know idPrefix.
       answer(QUERIES.containers, () => ({
         ok: true,
         data: { items: [{ id: ID }, { id: 'b'.repeat(32) }, { id: `b${'c'.repeat(31)}` }] },

@@ -239,7 +239,8 @@ export class PlinthClient {
     } catch (error) {
       if (!(error instanceof ClientError) || error.reason === 'no-answer' || !/^[0-9a-f]{6,31}$/.test(text))
         throw error;
-      const matches = await this.containers({ all: true, idPrefix: text });
+      // A provisioner that does not know the digits yet answers with all.
+      const matches = (await this.containers({ all: true, idPrefix: text })).filter(({ id }) => id.startsWith(text));
       const [only] = matches;
       if (matches.length === 1 && only) return this.query(QUERIES.container, { id: only.id });
       throw matches.length === 0
