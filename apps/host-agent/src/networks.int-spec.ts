@@ -111,6 +111,11 @@ beforeAll(async () => {
   execFileSync('ip', ['link', 'add', 'up0', 'type', 'veth', 'peer', 'name', 'up1']);
   for (const name of ['up0', 'up1']) execFileSync('ip', ['link', 'set', name, 'up', 'addrgenmode', 'none']);
   execFileSync('ip', ['route', 'add', OUTSIDE, 'dev', 'up0']);
+  // The kernel reports the carrier of a cable some time after both ends are up.
+  await waitFor(
+    () => (links().filter((line) => / up\d@.* state UP /.test(line)).length === 2 ? true : undefined),
+    'both ends of the cable',
+  );
   before = kernel();
   bench = await AgentBench.open();
   await bench.installImage('v1');
