@@ -40,8 +40,8 @@ export default {
     project('integration', ['<rootDir>/{apps,libs}/*/src/**/*.int-spec.ts', '<rootDir>/test/**/*.int-spec.ts']),
     project('e2e', ['<rootDir>/test/**/*.e2e-spec.ts']),
   ],
-  // Far longer than any test takes on an idle machine: it only ends a test that hangs.
-  testTimeout: 300_000,
+  // Far longer than any test takes, on a loaded machine too: it only ends a test that hangs.
+  testTimeout: 900_000,
   cacheDirectory: `${import.meta.dirname}/node_modules/.cache/jest`,
   // Once per run, before the first file.
   globalSetup: '<rootDir>/scripts/test-build.mjs',

@@ -15,4 +15,4 @@ it('loses nothing, doubles nothing and leaves nothing behind', async () => {
     log: [],
   });
   expect(Object.keys(result.injected).length).toBeGreaterThan(6);
-}, 600_000);
+});

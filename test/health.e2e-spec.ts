@@ -69,13 +69,13 @@ beforeAll(async () => {
     ['activate', 'tiny@v1'],
   ])
     expect(await stack.plinth('image', ...args)).toMatchObject({ code: 0 });
-}, 300_000);
+});
 
 afterAll(async () => {
   await stack.down();
   expect(mountLines().filter((line) => !mountsBefore.includes(line) && line.includes(stack.home))).toEqual([]);
   expect(containerCgroups().filter((path) => ids.has(containerOf(path)))).toEqual([]);
-}, 120_000);
+});
 
 describe('a container whose process hangs', () => {
   it('becomes unhealthy, is restarted by its policy, and recovers', async () => {

@@ -106,7 +106,7 @@ beforeAll(async () => {
   good(await stack.plinth('image', 'promote', 'tiny@v1'));
   good(await stack.plinth('image', 'activate', 'tiny@v1'));
   for (let index = 0; index < COUNT; index++) good(await stack.plinth('run', '--name', `c-${index}`));
-}, 180_000);
+});
 afterAll(async () => {
   await stack.down();
 });

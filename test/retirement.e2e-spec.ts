@@ -47,7 +47,7 @@ beforeAll(async () => {
   ).toBe('tiny@v2');
   for (const ref of ['tiny@v1', 'tiny@v2']) good(await stack.plinth('image', 'promote', ref));
   good(await stack.plinth('image', 'activate', 'tiny@v2'));
-}, 300_000);
+});
 afterAll(async () => {
   await stack.down();
 });

@@ -112,7 +112,7 @@ beforeAll(async () => {
   );
   refs.set('bad-mounts', await build(recipe(`command: ${IDLE}\nmountScript: ${JSON.stringify(script)}\n`)));
   refs.set('elsewhere', await build(recipe(`command: ${IDLE}\n`), '--to', 'sn-1'));
-}, 300_000);
+});
 afterAll(async () => {
   await stack.down();
 });

@@ -18,7 +18,7 @@ beforeAll(async () => {
     good(await stack.plinth('image', 'build', recipe(name)));
     good(await stack.plinth('image', 'promote', `${name}@v1`));
   }
-}, 900_000);
+});
 
 afterAll(async () => {
   await stack.down();

@@ -49,7 +49,7 @@ beforeAll(async () => {
   connection = await connect({ servers: nats.url });
   await ensureStreams(connection);
   repository = await new HostileRepository().start();
-}, 120_000);
+});
 afterAll(async () => {
   await distributor?.end('SIGKILL');
   for (const path of mounted.reverse()) execFileSync('umount', [path]);
@@ -98,4 +98,4 @@ it('an image that was reported is whole after a power cut', async () => {
     ([path, content]) => readFileSync(join(version, 'root', path), 'utf8') !== content,
   );
   expect(wrong.map(([path]) => path)).toEqual([]);
-}, 120_000);
+});

@@ -19,12 +19,12 @@ beforeAll(async () => {
   bench = await AgentBench.open();
   await bench.installImage('v1');
   agent = bench.startAgent();
-}, 180_000);
+});
 
 afterAll(async () => {
   await bench.close();
   expect(leftovers(bench, ids)).toEqual([]);
-}, 60_000);
+});
 
 type Config = ReturnType<AgentBench['config']>;
 

@@ -22,7 +22,7 @@ import {
 } from '@plinth/testkit';
 
 /** Less than what jest gives a test, so that a failure names what did not come. */
-const PATIENCE_SECONDS = 250;
+const PATIENCE_SECONDS = 600;
 
 export interface Fact {
   readonly subject: string;

@@ -18,7 +18,7 @@ const NODE = 'sn-1';
 let suite: ProvisionerSuite;
 beforeAll(async () => {
   suite = await ProvisionerSuite.open(2, [HOST, OTHER], 100, { PLINTH_HOST_LOST_SECONDS: '6' });
-}, 120_000);
+});
 afterAll(async () => suite?.close());
 
 interface Stored<T> {

@@ -170,7 +170,7 @@ it('many requests, a provisioner killed among them, give no address twice and lo
   await started('after');
   for (const config of sample) expect(configOf(config.name)).toEqual(config);
   expect(await inUse()).toHaveLength(used.length + 1);
-}, 300_000);
+});
 
 it('addresses of containers that are removed are all given back', async () => {
   const names = [...suite.hosts.containers.values()].filter(({ config }) => config.tenant === 'crowd');
@@ -186,4 +186,4 @@ it('addresses of containers that are removed are all given back', async () => {
   const used = await inUse();
   expect(used.filter(({ given, had }) => given !== had)).toEqual([]);
   expect(await suite.rows('SELECT 1 FROM host_ports')).toEqual([]);
-}, 300_000);
+});

@@ -335,7 +335,7 @@ it('bursts, a provisioner killed among them again and again, leave every host wi
     'all are removed',
   );
   await settled('crowd', number);
-}, 300_000);
+});
 
 it('what the bus has lost is published again', async () => {
   const { tenantNumber = 0 } = configOf('again');

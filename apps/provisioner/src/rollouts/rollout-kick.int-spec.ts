@@ -69,7 +69,7 @@ beforeAll(async () => {
   await source.query(
     `INSERT INTO masters (name, version, node, content_digest) VALUES ('debian', 'v2', 'sn-2', 'sha256:2')`,
   );
-}, 120_000);
+});
 afterAll(async () => {
   await progress?.stop();
   await outbox?.stop();

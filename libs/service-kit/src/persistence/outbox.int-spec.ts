@@ -34,7 +34,7 @@ beforeAll(async () => {
   const jsm = await connection.jetstreamManager();
   await jsm.streams.update(STREAMS.events.name, { duplicate_window: nanos(MEMORY_MS) });
   source = await openDatabase({ url: postgres.url, schema: 'outbox_test', migrations: [], logger });
-}, 120_000);
+});
 afterAll(async () => {
   await outbox?.stop();
   await source?.destroy();
@@ -116,7 +116,7 @@ it('sends what the bus has forgotten, and only that, when later events have take
   await allSent();
   expect(await onBus()).toEqual([...before, ...sent].sort());
   expect(forgotten).toContain(STREAMS.events.name);
-}, 60_000);
+});
 
 it('sends what the bus has forgotten, and only that, when nothing follows', async () => {
   const before = await onBus();
@@ -124,7 +124,7 @@ it('sends what the bus has forgotten, and only that, when nothing follows', asyn
   await until(async () => forgotten.length > 0, 'the loss is seen');
   await allSent();
   expect(await onBus()).toEqual([...before, ...sent].sort());
-}, 60_000);
+});
 
 it('sends everything when the stream is gone', async () => {
   const before = await onBus();
@@ -141,7 +141,7 @@ it('sends everything when the stream is gone', async () => {
   await until(async () => forgotten.length > 0, 'the loss is seen');
   await allSent();
   expect(await onBus()).toEqual([...before, ...sent].sort());
-}, 60_000);
+});
 
 it('holds up nothing but what the bus refuses', async () => {
   const before = await onBus();
@@ -178,4 +178,4 @@ it('holds up nothing but what the bus refuses', async () => {
   await allSent();
   const { state } = await jsm.streams.info(STREAMS.status.name);
   expect(state.messages).toBe(refused.length);
-}, 120_000);
+});
