@@ -76,6 +76,7 @@ describe('a host', () => {
     const after = await containers('drained');
     expect(after.filter((item) => item.host === 'host-1')).toEqual([]);
     expect(after.find(({ id }) => id === stopped?.id)).toMatchObject({ state: 'stopped', desired: 'stopped' });
+    await suite.allPublished();
     expect(suite.of(SUBJECTS.containerMoved, { from: 'host-1', reason: 'drain' })).toHaveLength(leaving);
     expect([...suite.hosts.running.values()].filter((on) => on.size > 1)).toEqual([]);
     expect(await host('host-1')).toMatchObject({ cordoned: true, drain: null, allocated: { containers: 0 } });
@@ -148,6 +149,7 @@ describe('a host', () => {
       takeovers: [{ from: 'host-3', renewal: RENEWAL }],
     });
     await allRun('lost', 'host-3');
+    await suite.allPublished();
     expect(suite.of(SUBJECTS.containerMoved, { from: 'host-3', reason: 'host-lost' })).toHaveLength(wanted.length);
     for (const { id } of wanted)
       expect(suite.hosts.containers.get(id)?.config.takeovers).toEqual([{ from: 'host-3', renewal: RENEWAL }]);
