@@ -20,7 +20,7 @@ import { poolSize } from '../network/domain/address-pool.js';
 import { parsePortRange, type PortRange, portWishes } from '../network/domain/host-ports.js';
 import { type PlaceReservation, portsTakenByOthers, reservePlace } from '../network/host-port.store.js';
 import { tenantPolicy } from '../network/tenant-egress.store.js';
-import { type CandidateHost, placementPolicy } from '../placement/domain/placement.js';
+import type { CandidateHost } from '../placement/domain/placement.js';
 import type { TenantUsage } from '../placement/domain/tenant-quota.js';
 import { loadPlacementView, release } from '../placement/placement.store.js';
 import { lockTenantUsage } from '../placement/tenant.store.js';
@@ -60,7 +60,7 @@ export class ContainerCreation {
     this.rules = {
       network: config.PLINTH_DEFAULT_NETWORK,
       quota,
-      policy: placementPolicy(config.PLINTH_PLACEMENT),
+      policy: config.PLINTH_PLACEMENT,
       defaults: {
         memoryBytes: config.PLINTH_DEFAULT_MEMORY_BYTES,
         cpus: config.PLINTH_DEFAULT_CPUS,
@@ -121,7 +121,7 @@ export class ContainerCreation {
     const made = typeof found === 'string' ? undefined : plan.containerOn(found.host, found.ports, identity);
     if (identity && !made?.config.address) await returnNetwork(unit.db, plan.holder.containerId);
     if (made) return made;
-    if (found === 'no-room') return plan.allTaken;
+    if (found === 'no-room') return plan.allTaken();
     if (found === 'ports-exhausted') return this.exhausted(found);
     return 'changed';
   }

@@ -14,13 +14,20 @@ import { ProvisionerConfig } from '../config.js';
 import { type ImageCatalogue, resolveImage } from '../images/domain/image-resolution.js';
 import { returnAddresses, takeIdentities } from '../network/address.store.js';
 import type { NetworkIdentity } from '../network/domain/address-pool.js';
-import { candidatePorts, choosePorts, type GivenPort, portText, portWishes } from '../network/domain/host-ports.js';
-import { isHeldBack, offering, wantedNetwork } from '../network/domain/network-choice.js';
+import {
+  candidatePorts,
+  choosePorts,
+  type GivenPort,
+  portText,
+  portWishes,
+  type TakenPort,
+} from '../network/domain/host-ports.js';
+import { wantedNetwork } from '../network/domain/network-choice.js';
 import { insertAllPorts, portsTakenByOthers, publishedPort, takenAmong } from '../network/host-port.store.js';
 import { tenantPolicies } from '../network/tenant-egress.store.js';
-import { offeringUsers } from '../placement/domain/container-users.js';
-import { sampleHosts, type SampleWish } from '../placement/domain/host-sample.js';
-import { type CandidateHost, holdingDisk, inDatacenter, reaching } from '../placement/domain/placement.js';
+import { kindKey, larger, sampleHosts, type SampleWish } from '../placement/domain/host-sample.js';
+import type { PlacementNeeds } from '../placement/domain/needs.js';
+import type { CandidateHost } from '../placement/domain/placement.js';
 import { HostDirectory } from '../placement/host-directory.js';
 import {
   type HostShare,
@@ -34,9 +41,8 @@ import { lockTenantUsages } from '../placement/tenant.store.js';
 import { findRequests, insertContainers, takenNames } from './batch.store.js';
 import { ContainerCreation, publishCreated, refuse, refuseReused } from './container-creation.js';
 import { BatchState, type PlannedRequest } from './domain/batch-plan.js';
-import { resourcesOf } from './domain/container-config.js';
 import type { ContainerRecord } from './domain/container-record.js';
-import { type CreationDraws, tenantOf } from './domain/creation.js';
+import { type CreationDraws, needsOf, tenantOf } from './domain/creation.js';
 import type { Request } from './intake.store.js';
 
 export interface BatchItem {
@@ -143,7 +149,7 @@ export class CreationBatch {
       requests.flatMap(({ ports = [] }) => portWishes(ports)),
     );
     const identities = await this.takeAddresses(manager, claimed);
-    const { hosts, isWhole } = await this.lockHosts(manager, claimed, catalogue, policies);
+    const { hosts, isWhole } = await this.lockHosts(manager, claimed, catalogue, policies, portsTaken);
     const state = new BatchState(hosts, isWhole, catalogue, usages, names, portsTaken, policies);
 
     const placed: (Candidate & { readonly placed: Placed })[] = [];
@@ -194,6 +200,7 @@ export class CreationBatch {
     claimed: readonly Candidate[],
     catalogue: ImageCatalogue,
     policies: Policies,
+    portsTaken: readonly TakenPort[],
   ): Promise<{ readonly hosts: readonly CandidateHost[]; readonly isWhole: boolean }> {
     const { PLINTH_CPU_OVERCOMMIT: overcommit } = this.config;
     const known = this.directory.hosts;
@@ -201,9 +208,9 @@ export class CreationBatch {
       const hosts = await lockReadyHosts(manager, FEW_HOSTS + 1, overcommit);
       return { hosts, isWhole: hosts.length <= FEW_HOSTS };
     }
-    const wishes = this.sampleWishes(claimed, catalogue, policies);
+    const wishes = this.sampleWishes(claimed, catalogue, policies, portsTaken);
     const { policy } = this.creation.rules;
-    const names = sampleHosts(known, wishes, policy.name, Math.random, claimed[0]?.draws.turn ?? 0);
+    const names = sampleHosts(known, wishes, policy, Math.random, claimed[0]?.draws.turn ?? 0);
     return { hosts: await lockFreeHosts(manager, [...names], overcommit), isWhole: false };
   }
 
@@ -212,42 +219,27 @@ export class CreationBatch {
     claimed: readonly Candidate[],
     catalogue: ImageCatalogue,
     policies: Policies,
+    portsTaken: readonly TakenPort[],
   ): readonly SampleWish[] {
-    const groups = new Map<string, ContainerRequested[]>();
+    const groups = new Map<
+      string,
+      { readonly request: ContainerRequested; needs: PlacementNeeds; containers: number }
+    >();
     for (const { event } of claimed) {
-      const { datacenter, image, hostUsers, limits, network, egress, ports, bandwidth } = event.data;
-      const isHeld = isHeldBack(egress, policies.get(tenantOf(event.data)));
-      const parts = [datacenter, image, hostUsers, network, egress?.policy, isHeld, limits?.diskBytes !== undefined];
-      const key = JSON.stringify([...parts, ports !== undefined && ports.length > 0, bandwidth !== undefined]);
+      const view = { portsTaken, tenantPolicy: policies.get(tenantOf(event.data)) };
+      const needs = needsOf(event.data, view, this.creation.rules);
+      const key = kindKey(needs, event.data.image);
       const group = groups.get(key);
-      if (group) group.push(event.data);
-      else groups.set(key, [event.data]);
+      if (!group) groups.set(key, { request: event.data, needs, containers: 1 });
+      else {
+        group.containers++;
+        group.needs = { ...group.needs, resources: larger(group.needs.resources, needs.resources) };
+      }
     }
-    const { defaults } = this.creation.rules;
-    return [...groups.values()].map((group) => ({
-      containers: group.length,
-      asked: group
-        .map((one) => resourcesOf(one, defaults))
-        .reduce((a, b) => ({
-          memoryBytes: Math.max(a.memoryBytes, b.memoryBytes),
-          cpus: Math.max(a.cpus, b.cpus),
-          containers: 1,
-        })),
-      fits: this.fitting(group[0] ?? {}, catalogue, policies),
-    }));
-  }
-
-  private fitting(request: ContainerRequested, catalogue: ImageCatalogue, policies: Policies): SampleWish['fits'] {
-    const { network } = this.creation.rules;
-    const wanted = wantedNetwork(request, network);
-    const resolved = resolveImage(request.image, false, catalogue, this.directory.storageNodes);
-    const isHeld = isHeldBack(request.egress, policies.get(tenantOf(request)));
-    return (host) => {
-      let left = inDatacenter([host], request.datacenter);
-      if (resolved.ok) left = reaching(left, resolved.image.storageNodes);
-      left = holdingDisk(offering(left, wanted, isHeld), request.limits?.diskBytes);
-      return offeringUsers(left, request.hostUsers === true).length > 0;
-    };
+    return [...groups.values()].map(({ request, needs, containers }) => {
+      const resolved = resolveImage(request.image, false, catalogue, this.directory.storageNodes);
+      return { containers, needs: resolved.ok ? { ...needs, storageNodes: resolved.image.storageNodes } : needs };
+    });
   }
 
   /** A refusal is given on a look at all hosts only. */

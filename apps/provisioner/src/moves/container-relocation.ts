@@ -35,18 +35,13 @@ import { announceHost } from '../placement/node-status.store.js';
 import { loadPlacementView, occupy, release } from '../placement/placement.store.js';
 import { ProvisionerConfig } from '../config.js';
 import { type ContainerRecord, factOf, statusOf } from '../containers/domain/container-record.js';
-import {
-  choosePlacement,
-  inDatacenter,
-  noRoom,
-  placementPolicy,
-  type Resources,
-} from '../placement/domain/placement.js';
+import { noRoom } from '../placement/domain/refusals.js';
 import {
   arrived,
   givenUp,
-  hostsForNetwork,
+  hostsForMoved,
   leaving,
+  needsOfMoved,
   relocationOf,
   removedElsewhere,
   removedWithHost,
@@ -288,23 +283,20 @@ export class ContainerRelocation {
     if (!image) throw new Error(`${config.image} is no exact image`);
     const { hosts } = await loadPlacementView(manager, image.name, overcommit, lostSeconds);
     const datacenter = (await hostStanding(manager, config.host))?.datacenter;
-    const others = inDatacenter(hosts, datacenter).filter(({ host }) => host !== config.host);
+    const others = hosts.filter(({ host }) => host !== config.host);
     const wishes: readonly PortWish[] = config.ports ? await portsOn(manager, config.containerId, config.host) : [];
     const taken = await portsTakenByOthers(manager, wishes, config.containerId);
-    const fit = hostsForNetwork(others, config, taken, await tenantPolicy(manager, config.tenant));
-    if (!fit.ok) return fit;
-    const resources: Resources = { memoryBytes: config.limits.memoryBytes, cpus: config.limits.cpus, containers: 1 };
-    const placement = choosePlacement(
-      fit.hosts,
-      [config.storageNode],
+    const policy = await tenantPolicy(manager, config.tenant);
+    const needs = needsOfMoved(config, datacenter, wishes, taken, policy);
+    const { PLINTH_PLACEMENT: order } = this.config;
+    const choice = hostsForMoved(others, needs, order, Math.random(), this.turnOfPlacement++);
+    if (!choice.ok) return choice;
+    const { resources } = needs;
+    let message = noRoom(
+      choice.ranked.map(({ host }) => host),
       resources,
-      placementPolicy(this.config.PLINTH_PLACEMENT),
-      Math.random(),
-      this.turnOfPlacement++,
     );
-    if (!placement.ok) return placement;
-    let message = noRoom(placement.hosts, resources);
-    for (const { host } of placement.hosts) {
+    for (const { host } of choice.ranked.map((ranked) => ranked.host)) {
       const room = await reservePlace(manager, host, image, resources, overcommit, wishes, config, this.portRange);
       if (room.ok) return { ok: true, host };
       if (room.reason === 'image-withdrawn')

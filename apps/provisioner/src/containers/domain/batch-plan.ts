@@ -6,7 +6,8 @@
 import type { ContainerRequested, TenantPolicy } from '@plinth/contracts';
 import type { ImageCatalogue } from '../../images/domain/image-resolution.js';
 import type { TakenPort } from '../../network/domain/host-ports.js';
-import { type CandidateHost, type Resources, withRoom } from '../../placement/domain/placement.js';
+import { hasRoom } from '../../placement/domain/filters.js';
+import type { CandidateHost, Resources } from '../../placement/domain/placement.js';
 import type { TenantUsage } from '../../placement/domain/tenant-quota.js';
 import {
   type Creation,
@@ -94,7 +95,7 @@ export class BatchState {
   /** Decides on the locked hosts. */
   decide(request: ContainerRequested, rules: CreationRules, draws: CreationDraws): PlannedRequest {
     const plan = this.plan(request, [...this.hosts.values()], rules, draws);
-    if (!this.isWhole && !isSure(plan, request)) return { kind: 'open' };
+    if (!this.isWhole && !isSure(plan)) return { kind: 'open' };
     return this.settle(plan);
   }
 
@@ -105,7 +106,7 @@ export class BatchState {
     if (this.names.has(nameKey(tenant, name))) return { kind: 'refused', refusal: nameTaken(tenant, name) };
     const host = plan.hosts.find((candidate) => {
       const now = this.hosts.get(candidate.host);
-      return now !== undefined && withRoom([now], plan.resources).length === 1;
+      return now !== undefined && hasRoom(now, plan.resources);
     });
     return host ? { kind: 'placed', plan, host } : { kind: 'open' };
   }
@@ -138,16 +139,9 @@ export function nameTaken(tenant: string, name: string): CreationRefusal {
 }
 
 /** Whether no further host could change anything but which host it is. */
-function isSure(plan: Creation, { hostUsers }: ContainerRequested): boolean {
+function isSure(plan: Creation): boolean {
   // A host that is not among them may have room, the image, or a free port; the quota has been asked after those.
-  if (!plan.ok) return plan.reason === 'quota-exceeded';
-  if (plan.dependsOnReach) return false;
-  // Containers that do not ask for the host's users get them only where no host gives them users of their own.
-  return hostUsers === true || plan.hosts.some(givesOwnUsers);
-}
-
-function givesOwnUsers({ ownUsers, storageNodes }: CandidateHost): boolean {
-  return ownUsers === null || storageNodes.some((node) => ownUsers.includes(node));
+  return plan.ok ? !plan.dependsOnHosts : plan.reason === 'quota-exceeded';
 }
 
 function sum(a: Resources, b: Resources): Resources {

@@ -1,22 +1,19 @@
 import { describe, expect, it } from '@jest/globals';
 import { ContainerRequested, decodePayload } from '@plinth/contracts';
-import { placementPolicy } from '../../placement/domain/placement.js';
+import { candidateHost } from '../../testing/candidate-host.js';
 import { type CreationDraws, type CreationRules, type CreationView, planCreation } from './creation.js';
 
 const GIB = 1024 ** 3;
-const host = (name: string, datacenter: string, storageNodes: string[], allocatedBytes = 0) => ({
-  host: name,
-  datacenter,
-  storageNodes,
-  capacity: { memoryBytes: GIB, cpus: 10, containers: 100 },
-  allocated: { memoryBytes: allocatedBytes, cpus: 0, containers: 0 },
-  loadPerCore: 0,
-  network: name.startsWith('west'),
-  egressPolicies: name.startsWith('west'),
-  diskLimits: name === 'west-1' ? ['sn-3'] : [],
-  ownUsers: null,
-  hostUsers: null,
-});
+const host = (name: string, datacenter: string, storageNodes: string[], allocatedBytes = 0) =>
+  candidateHost(name, {
+    datacenter,
+    storageNodes,
+    capacity: { memoryBytes: GIB, cpus: 10, containers: 100 },
+    allocated: { memoryBytes: allocatedBytes, cpus: 0, containers: 0 },
+    network: name.startsWith('west'),
+    egressPolicies: name.startsWith('west'),
+    diskLimits: name === 'west-1' ? ['sn-3'] : [],
+  });
 const VIEW: CreationView = {
   hosts: [
     host('east-1', 'east', ['sn-1']),
@@ -42,7 +39,7 @@ const VIEW: CreationView = {
 const RULES: CreationRules = {
   defaults: { memoryBytes: 64 * 1024 ** 2, cpus: 0.5, pids: 100, openFiles: 1024 },
   quota: {},
-  policy: placementPolicy('least-loaded'),
+  policy: 'least-loaded',
   network: 'isolated',
 };
 const DRAWS: CreationDraws = {
@@ -239,7 +236,7 @@ describe('the network of a new container', () => {
       { ports: [PORT], limits: { memoryBytes: GIB } },
       [taken('west-2')],
       'no-capacity',
-      /on 1 more a host port that was asked for is taken/,
+      /of 3 ready hosts: .*1 with a port taken that was asked for, 1 without room$/,
     ],
   ])('is refused when %s', (_what, body, portsTaken, reason, message) =>
     expect(plan(body, {}, { portsTaken })).toMatchObject({

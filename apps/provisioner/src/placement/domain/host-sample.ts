@@ -3,16 +3,19 @@
  * those that are taken are read again under their locks. Of more hosts than are needed the emptiest are taken (power of
  * k choices): the fleet fills evenly without being sorted.
  */
-import { type CandidateHost, type PlacementPolicyName, pressure, type Resources } from './placement.js';
+import { excluding, filtersFor } from './filters.js';
+import type { PlacementNeeds } from './needs.js';
+import type { CandidateHost, PlacementPolicyName, Resources } from './placement.js';
+import { scoreOf, scorersFor } from './scorers.js';
 
 export interface SampleWish {
   /** Containers that need such a host. */
   readonly containers: number;
-  /** The most that one of them needs. */
-  readonly asked: Resources;
-  /** Without regard to its room. */
-  readonly fits: (host: CandidateHost) => boolean;
+  /** What they need; of room the most that one of them does. */
+  readonly needs: PlacementNeeds;
 }
+
+type Fits = (host: CandidateHost) => boolean;
 
 const FEWEST = 4;
 const ENOUGH = 32;
@@ -24,6 +27,20 @@ const ROUNDING = 1e-6;
 const SPARE = 2;
 /** Hosts that are looked at for each that is taken. */
 const CHOICES = 4;
+
+/** The same for containers of the same image that the same hosts fit, whatever room they need. */
+export function kindKey({ resources: _resources, ports, ...needs }: PlacementNeeds, image: string | undefined): string {
+  return JSON.stringify([image, needs, ports && [...ports.on]]);
+}
+
+/** What is enough for either. */
+export function larger(a: Resources, b: Resources): Resources {
+  return {
+    memoryBytes: Math.max(a.memoryBytes, b.memoryBytes),
+    cpus: Math.max(a.cpus, b.cpus),
+    containers: Math.max(a.containers, b.containers),
+  };
+}
 
 /** How many hosts are taken for so many containers. */
 export function sampleSize(containers: number): number {
@@ -44,20 +61,46 @@ export function sampleHosts(
   turn: number,
 ): ReadonlySet<string> {
   const taken = new Set<string>();
-  for (const { containers, asked, fits: suits } of wishes) {
-    const size = sampleSize(containers);
-    const fits = (host: CandidateHost): boolean => roomFor(host, asked) > 0 && suits(host);
-    const found =
-      policy === 'round-robin' ? inTurn(hosts, fits, MOST, turn) : drawn(hosts, fits, size * CHOICES, random);
-    if (policy === 'least-loaded') found.sort((a, b) => pressure(a) - pressure(b));
-    let room = 0;
-    for (const [index, host] of found.entries()) {
-      if (index >= MOST || (index >= size && room >= containers * SPARE)) break;
-      room += roomFor(host, asked);
-      taken.add(host.host);
-    }
+  for (const wish of wishes) {
+    let found = sampleFor(hosts, wish, wish.needs, policy, random, turn);
+    // None gives containers users of their own.
+    if (found.length === 0 && wish.needs.users === 'own')
+      found = sampleFor(hosts, wish, { ...wish.needs, users: 'host-by-policy' }, policy, random, turn);
+    for (const host of found) taken.add(host.host);
   }
   return taken;
+}
+
+function sampleFor(
+  hosts: readonly CandidateHost[],
+  { containers }: SampleWish,
+  needs: PlacementNeeds,
+  policy: PlacementPolicyName,
+  random: () => number,
+  turn: number,
+): readonly CandidateHost[] {
+  const size = sampleSize(containers);
+  const filters = filtersFor(needs);
+  const fits = (host: CandidateHost): boolean =>
+    roomFor(host, needs.resources) > 0 && excluding(host, needs, filters) === undefined;
+  const found = policy === 'round-robin' ? inTurn(hosts, fits, MOST, turn) : drawn(hosts, fits, size * CHOICES, random);
+  const scorers = scorersFor(needs, policy);
+  const best = scorers.length === 0 ? found : byScore(found, (host) => scoreOf(host, needs, scorers));
+  let room = 0;
+  let count = 0;
+  for (const host of best) {
+    if (count >= MOST || (count >= size && room >= containers * SPARE)) break;
+    room += roomFor(host, needs.resources);
+    count++;
+  }
+  return best.slice(0, count);
+}
+
+function byScore(hosts: readonly CandidateHost[], score: (host: CandidateHost) => number): readonly CandidateHost[] {
+  return hosts
+    .map((host) => ({ host, score: score(host) }))
+    .sort((a, b) => b.score - a.score)
+    .map(({ host }) => host);
 }
 
 /** How many of such containers still fit. */
@@ -69,12 +112,7 @@ function roomFor({ capacity, allocated }: CandidateHost, asked: Resources): numb
   );
 }
 
-function inTurn(
-  hosts: readonly CandidateHost[],
-  fits: SampleWish['fits'],
-  size: number,
-  from: number,
-): CandidateHost[] {
+function inTurn(hosts: readonly CandidateHost[], fits: Fits, size: number, from: number): CandidateHost[] {
   const found: CandidateHost[] = [];
   for (let step = 0; step < hosts.length && found.length < size; step++) {
     const host = hosts[(from + step) % hosts.length];
@@ -84,12 +122,7 @@ function inTurn(
 }
 
 /** Draws twice as often as it needs hosts; then it goes through all of them, from a drawn one on. */
-function drawn(
-  hosts: readonly CandidateHost[],
-  fits: SampleWish['fits'],
-  size: number,
-  random: () => number,
-): CandidateHost[] {
+function drawn(hosts: readonly CandidateHost[], fits: Fits, size: number, random: () => number): CandidateHost[] {
   const found = new Set<CandidateHost>();
   for (let draw = 0; draw < 2 * size && found.size < size && size < hosts.length; draw++) {
     const host = hosts[Math.floor(random() * hosts.length)];

@@ -1,0 +1,43 @@
+/** What a container needs of its host, the same for a request, a batch of them, a drain and the loss of a host. */
+import type { ContainerNetwork } from '@plinth/contracts';
+import type { CandidateHost, Resources } from './placement.js';
+
+/**
+ * Whose users the container has. `own`: where none of the hosts gives it some, it gets the host's where the host's
+ * policy does so by itself (`host-by-policy`).
+ */
+export type WantedUsers = 'own' | 'host-on-request' | 'host-by-policy';
+
+export interface PlacementNeeds {
+  /** It leaves a host, and has a volume. */
+  readonly isMove?: boolean;
+  readonly resources: Resources;
+  readonly datacenter?: string | undefined;
+  /** `auto`: `container` on hosts that offer it, else `isolated`. */
+  readonly network: 'auto' | ContainerNetwork;
+  /** Its own egress policy or its tenant's keeps it from something. */
+  readonly isHeld: boolean;
+  /** Limit of its data volume; absent: none. */
+  readonly diskBytes?: number | undefined;
+  readonly users: WantedUsers;
+  /** Those that have its image, or its volume; absent: the image is not chosen yet. */
+  readonly storageNodes?: readonly string[] | undefined;
+  /** Absent: it asks for no host port that is taken anywhere. */
+  readonly ports?: TakenPorts | undefined;
+}
+
+export interface TakenPorts {
+  /** Hosts on which a port that it asks for is taken. */
+  readonly on: ReadonlySet<string>;
+  /** Why none of these hosts is left. */
+  readonly message: (hosts: readonly CandidateHost[]) => string;
+}
+
+/** Whether the container's volume may be on this storage node, which the host reaches. */
+export function isUsable({ diskLimits, ownUsers }: CandidateHost, needs: PlacementNeeds, node: string): boolean {
+  return (
+    (needs.storageNodes === undefined || needs.storageNodes.includes(node)) &&
+    (needs.diskBytes === undefined || diskLimits.includes(node)) &&
+    (needs.users !== 'own' || ownUsers === null || ownUsers.includes(node))
+  );
+}

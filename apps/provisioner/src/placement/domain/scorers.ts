@@ -1,0 +1,96 @@
+/** Which of the hosts that fit is better: numbers of 0 to 1, each with a weight, and the order that the policies make of them. */
+import type { PlacementNeeds } from './needs.js';
+import type { CandidateHost, PlacementPolicyName } from './placement.js';
+
+export const SCORER_NAMES = ['room', 'load'] as const;
+export type ScorerName = (typeof SCORER_NAMES)[number];
+
+export interface HostScorer {
+  readonly name: ScorerName;
+  /** What it counts beside the others. */
+  readonly weight: number;
+  /** Whether such needs ask for it; of the others every host has the same. */
+  readonly concerns: (needs: PlacementNeeds) => boolean;
+  /** 0 to 1; the best is 1. */
+  readonly score: (host: CandidateHost, needs: PlacementNeeds) => number;
+}
+
+const always = (): boolean => true;
+/** More load for each core than this is no worse. */
+const MOST_LOAD = 4;
+
+/** Share of the scarcest resource that is left. */
+const room: HostScorer = {
+  name: 'room',
+  weight: 1,
+  concerns: always,
+  score: ({ allocated, capacity }) =>
+    1 -
+    Math.max(
+      allocated.memoryBytes / Math.max(capacity.memoryBytes, 1),
+      allocated.cpus / Math.max(capacity.cpus, 0.01),
+      allocated.containers / Math.max(capacity.containers, 1),
+    ),
+};
+
+/** It breaks near ties. */
+const load: HostScorer = {
+  name: 'load',
+  weight: 0.4,
+  concerns: always,
+  score: ({ loadPerCore }) => 1 - Math.min(loadPerCore, MOST_LOAD) / MOST_LOAD,
+};
+
+/** The one list of them. */
+export const SCORERS: readonly HostScorer[] = [room, load];
+
+/** What each policy counts; it orders hosts that are equal by it. */
+const COUNTED: Readonly<Record<PlacementPolicyName, readonly ScorerName[]>> = {
+  'least-loaded': SCORER_NAMES,
+  'round-robin': [],
+  random: [],
+};
+
+export function scorersFor(needs: PlacementNeeds, policy: PlacementPolicyName): readonly HostScorer[] {
+  return SCORERS.filter(({ name, concerns }) => COUNTED[policy].includes(name) && concerns(needs));
+}
+
+export function scoreOf(host: CandidateHost, needs: PlacementNeeds, scorers: readonly HostScorer[]): number {
+  let sum = 0;
+  for (const { weight, score } of scorers) sum += weight * score(host, needs);
+  return sum;
+}
+
+export interface RankedHost {
+  readonly host: CandidateHost;
+  readonly score: number;
+}
+
+/**
+ * Best first; the caller takes the first that still has room when it reserves.
+ * @param random at least 0, below 1
+ * @param turn counts the placements of this process
+ */
+export function rank(
+  hosts: readonly CandidateHost[],
+  needs: PlacementNeeds,
+  policy: PlacementPolicyName,
+  random: number,
+  turn: number,
+): readonly RankedHost[] {
+  const scorers = scorersFor(needs, policy);
+  const scored = hosts.map((host) => ({ host, score: scoreOf(host, needs, scorers) }));
+  if (policy === 'least-loaded') return scored.sort((a, b) => b.score - a.score || byName(a, b));
+  const start = policy === 'random' ? Math.floor(random * hosts.length) : turn;
+  const inTurn = rotated(scored.sort(byName), start);
+  return scorers.length === 0 ? inTurn : inTurn.sort((a, b) => b.score - a.score);
+}
+
+function byName(a: RankedHost, b: RankedHost): number {
+  return a.host.host < b.host.host ? -1 : 1;
+}
+
+function rotated<T>(items: readonly T[], by: number): T[] {
+  const start = items.length === 0 ? 0 : by % items.length;
+  return [...items.slice(start), ...items.slice(0, start)];
+}
