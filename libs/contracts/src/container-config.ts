@@ -22,6 +22,7 @@ import {
   PublishedPort,
 } from './container-network.js';
 import { Nested, NestedEach } from './nested.js';
+import { LabelConstraint, MAX_CONSTRAINTS } from './placement-rules.js';
 import { TenantPolicy } from './tenant-egress.js';
 import { FALLBACK_REASONS, type FallbackReason } from './bus/events/container-facts.js';
 import { RestartPolicy } from './bus/events/container-requests.js';
@@ -309,6 +310,12 @@ export class ContainerConfig {
   @IsOptional()
   @Nested(() => ImageUpdate)
   update?: ImageUpdate;
+
+  /** What labels its hosts have to have; absent: none. */
+  @IsOptional()
+  @ArrayMaxSize(MAX_CONSTRAINTS)
+  @NestedEach(() => LabelConstraint)
+  constraints?: LabelConstraint[];
 
   /** When the request reached the bus. */
   @IsISO8601()

@@ -31,6 +31,7 @@ export * from './bus/dead-letter.js';
 export * from './container-config.js';
 export * from './container-limits.js';
 export * from './container-network.js';
+export * from './placement-rules.js';
 export * from './tenant-egress.js';
 export * from './tenant-neighbours.js';
 export * from './ip-networks.js';

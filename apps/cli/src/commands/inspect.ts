@@ -1,4 +1,5 @@
 import {
+  constraintText,
   type ContainerDetails,
   type ContainerStats,
   type EffectiveHealthCheck,
@@ -109,6 +110,7 @@ function describe(found: Found): string {
       ],
       ['bandwidth', describeBandwidth(config.bandwidth)],
       ['health check', config.health ? describeCheck(config.health) : null],
+      ['only on', config.constraints?.map(constraintText).join(' and ')],
       ['follows', config.follow ? 'the default image' : null],
       ['data', `volume ${config.dataVolume} on ${config.storageNode}`],
     );

@@ -4,6 +4,7 @@ import {
   type EgressPolicy,
   EVENTS_ABOUT,
   type IoLimits,
+  type LabelConstraint,
   type PortRequest,
   SUBJECTS,
 } from '@plinth/contracts';
@@ -19,6 +20,7 @@ import {
   parseIoWeight,
   parseOpenFiles,
 } from './limit-arguments.js';
+import { ON_HELP, parseConstraint, PLACEMENT_HELP } from './placement-arguments.js';
 import { EGRESS_HELP, NETWORK_HELP, parseEgress, parsePublish, PUBLISH_HELP } from './network-arguments.js';
 import { ClientError } from '@plinth/client';
 import { describePorts } from '../output/network-view.js';
@@ -41,6 +43,7 @@ interface RunOptions extends SharedOptions {
   ioMax?: IoLimits;
   strict?: boolean;
   datacenter?: string;
+  on?: LabelConstraint[];
   restart?: object;
   network?: string;
   hostUsers?: boolean;
@@ -84,6 +87,7 @@ export function register(program: Command): void {
     .option('--io-max <maxima>', 'input and output on disks, where the host can; see below', parseIoMax)
     .option('--strict', 'reject instead of falling back to the default image')
     .option('--datacenter <name>', 'on a host of this data centre')
+    .option('--on <constraint>', ON_HELP, parseConstraint)
     .option('--restart <policy>', 'always, never, on-failure or on-failure:<times>', parseRestart)
     .addOption(
       new Option(
@@ -117,7 +121,7 @@ export function register(program: Command): void {
     .addHelpText(
       'after',
       '\nA container whose health check fails is unhealthy, and is restarted unless its policy is never.\n' +
-        `${NETWORK_HELP}\n${LIMITS_HELP}\n` +
+        `${NETWORK_HELP}\n${LIMITS_HELP}\n${PLACEMENT_HELP}\n` +
         '\nExamples:\n  plinth run debian-12@v1 --name shop-1 --memory 256M -- /bin/sleep infinity\n' +
         '  plinth run --name web-1 --health-cmd "curl -sf http://127.0.0.1/" --health-start-period 30s\n' +
         '  plinth run --name web-2 --sw hello-web --publish 8080:80 --egress none',
@@ -193,6 +197,7 @@ function requestOf(image: string | undefined, command: readonly string[] | undef
     limits: Object.values(limits).some((limit) => limit !== undefined) ? limits : undefined,
     restart: options.restart,
     datacenter: options.datacenter,
+    constraints: options.on,
     network: options.network,
     hostUsers: options.hostUsers,
     ports: options.publish,

@@ -1,5 +1,5 @@
 /** Reads the input of a placement in one query, and reserves room on a host. */
-import type { HostUsers } from '@plinth/contracts';
+import type { HostUsers, Labels } from '@plinth/contracts';
 import type { EntityManager } from 'typeorm';
 import type { CatalogueImage, ImageCatalogue } from '../images/domain/image-resolution.js';
 import type { CandidateHost, Resources } from './domain/placement.js';
@@ -26,11 +26,13 @@ interface HostRow {
   disk_limits: string[];
   own_users: string[] | null;
   host_users: HostUsers | null;
+  labels: Labels;
 }
 
 const HOST_COLUMNS =
   'host, datacenter, storage_nodes, capacity_memory, capacity_cpus, capacity_containers, cores, allocated_memory, ' +
-  'allocated_cpus, allocated_containers, load1, network, cni_network, disk_limits, own_users, host_users';
+  'allocated_cpus, allocated_containers, load1, network, cni_network, disk_limits, own_users, host_users, ' +
+  'labels || labels_set AS labels';
 
 function candidateOf(row: HostRow, cpuOvercommit: number): CandidateHost {
   return {
@@ -53,6 +55,7 @@ function candidateOf(row: HostRow, cpuOvercommit: number): CandidateHost {
     diskLimits: row.disk_limits,
     ownUsers: row.own_users,
     hostUsers: row.host_users,
+    labels: row.labels,
   };
 }
 

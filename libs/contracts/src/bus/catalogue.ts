@@ -109,9 +109,11 @@ export const CATALOGUE = [
     'Cordon a host and move its containers to others',
     'provisioner',
   ),
+  ordered(S.hostLabelRequested, host.HostLabelRequested, 'Set and remove labels of a host', 'provisioner'),
   official(S.hostCordoned, host.HostCordoned, 'Nothing new is placed on a host'),
   official(S.hostUncordoned, host.HostUncordoned, 'A host takes containers again'),
   official(S.hostDrained, host.HostDrained, 'Nothing is left on a drained host'),
+  official(S.hostLabelled, host.HostLabelled, 'Labels of a host were changed by an operator'),
   official(S.hostRejected, host.HostRejected, 'A request about a host was refused'),
   ordered(
     S.tenantChangeRequested,

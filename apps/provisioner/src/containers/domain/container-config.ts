@@ -90,6 +90,7 @@ export function newContainerConfig(
     stopGraceSeconds: request.stopGraceSeconds ?? STOP_GRACE_SECONDS,
     health: request.health && healthCheckOf(request.health),
     follow: request.follow,
+    constraints: request.constraints,
     requestedAt: decision.requestedAt,
     decidedAt: decision.decidedAt,
   });

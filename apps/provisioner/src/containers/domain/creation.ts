@@ -101,10 +101,11 @@ export function needsOf(
   { portsTaken, tenantPolicy }: Pick<CreationView, 'portsTaken' | 'tenantPolicy'>,
   { defaults, network }: Pick<CreationRules, 'defaults' | 'network'>,
 ): PlacementNeeds {
-  const { datacenter, limits, hostUsers, ports = [] } = request;
+  const { datacenter, constraints, limits, hostUsers, ports = [] } = request;
   return {
     resources: resourcesOf(request, defaults),
     datacenter,
+    constraints,
     network: wantedNetwork(request, network),
     isHeld: isHeldBack(request.egress, tenantPolicy),
     diskBytes: limits?.diskBytes,

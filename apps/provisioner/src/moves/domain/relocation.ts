@@ -34,7 +34,7 @@ type Policy = ContainerConfig['tenantPolicy'];
  * @param taken those of its ports that other containers have
  */
 export function needsOfMoved(
-  { storageNode, tenant, address, limits, egress, hostUsers }: ContainerConfig,
+  { storageNode, tenant, address, limits, egress, hostUsers, constraints }: ContainerConfig,
   datacenter: string | undefined,
   wishes: readonly PortWish[],
   taken: readonly TakenPort[],
@@ -45,6 +45,7 @@ export function needsOfMoved(
     isMove: true,
     resources: { memoryBytes: limits.memoryBytes, cpus: limits.cpus, containers: 1 },
     datacenter,
+    constraints,
     network: address === undefined ? 'isolated' : 'container',
     isHeld: address !== undefined && isHeldBack(egress, tenantPolicy),
     diskBytes: limits.diskBytes,

@@ -2,11 +2,11 @@
  * What a host has to be like to get a container: the one list of it. A filter that is added here is asked for single
  * requests, in batches, for their samples, and for moves; the compiler asks for the words of its refusal (refusals.ts).
  */
-import type { HostUsers } from '@plinth/contracts';
+import { constraintText, type HostUsers, type LabelConstraint } from '@plinth/contracts';
 import { isUsable, type PlacementNeeds } from './needs.js';
-import type { CandidateHost, Resources } from './placement.js';
+import { type CandidateHost, labelOf, type Resources } from './placement.js';
 
-export const FILTER_NAMES = ['datacenter', 'image', 'network', 'disk', 'users', 'ports', 'room'] as const;
+export const FILTER_NAMES = ['datacenter', 'labels', 'image', 'network', 'disk', 'users', 'ports', 'room'] as const;
 export type FilterName = (typeof FILTER_NAMES)[number];
 
 export interface HostFilter {
@@ -32,6 +32,18 @@ const datacenter: HostFilter = {
   concerns: (needs) => needs.datacenter !== undefined,
   fits: (host, needs) => host.datacenter === needs.datacenter,
   why: (host) => `it is in data centre ${host.datacenter}`,
+};
+
+const labels: HostFilter = {
+  name: 'labels',
+  isOfKind: true,
+  concerns: ({ constraints }) => constraints !== undefined && constraints.length > 0,
+  fits: (host, { constraints = [] }) => constraints.every((constraint) => meets(host, constraint)),
+  why: (host, { constraints = [] }) =>
+    constraints
+      .filter((constraint) => !meets(host, constraint))
+      .map((constraint) => `it has ${shown(host, constraint.key)}, asked for was ${constraintText(constraint)}`)
+      .join('; '),
 };
 
 /** Also of the volume, when the container has one. */
@@ -114,7 +126,26 @@ const room: HostFilter = {
 };
 
 /** In the order in which they are asked: the last one that took a host is the reason when none is left. */
-export const FILTERS: readonly HostFilter[] = [datacenter, image, network, disk, users, ports, room];
+export const FILTERS: readonly HostFilter[] = [datacenter, labels, image, network, disk, users, ports, room];
+
+export function meets(host: CandidateHost, { key, operator, values = [] }: LabelConstraint): boolean {
+  const value = labelOf(host, key);
+  switch (operator) {
+    case 'in':
+      return value !== undefined && values.includes(value);
+    case 'not-in':
+      return value === undefined || !values.includes(value);
+    case 'exists':
+      return value !== undefined;
+    case 'absent':
+      return value === undefined;
+  }
+}
+
+function shown(host: CandidateHost, key: string): string {
+  const value = labelOf(host, key);
+  return value === undefined ? `no label ${key}` : `${key}=${value}`;
+}
 
 export function hasRoom({ capacity, allocated }: CandidateHost, asked: Resources): boolean {
   return (

@@ -1,5 +1,5 @@
 /** What a container needs of its host, the same for a request, a batch of them, a drain and the loss of a host. */
-import type { ContainerNetwork } from '@plinth/contracts';
+import type { ContainerNetwork, LabelConstraint } from '@plinth/contracts';
 import type { CandidateHost, Resources } from './placement.js';
 
 /**
@@ -13,6 +13,8 @@ export interface PlacementNeeds {
   readonly isMove?: boolean;
   readonly resources: Resources;
   readonly datacenter?: string | undefined;
+  /** Absent: any labels will do. */
+  readonly constraints?: readonly LabelConstraint[] | undefined;
   /** `auto`: `container` on hosts that offer it, else `isolated`. */
   readonly network: 'auto' | ContainerNetwork;
   /** Its own egress policy or its tenant's keeps it from something. */

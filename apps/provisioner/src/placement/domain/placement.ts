@@ -1,5 +1,5 @@
 /** Hosts as they are placed on, and the names of the policies. */
-import type { HostUsers } from '@plinth/contracts';
+import type { HostUsers, Labels } from '@plinth/contracts';
 
 export const PLACEMENT_POLICIES = ['least-loaded', 'round-robin', 'random'] as const;
 export type PlacementPolicyName = (typeof PLACEMENT_POLICIES)[number];
@@ -29,4 +29,13 @@ export interface CandidateHost {
   readonly ownUsers: readonly string[] | null;
   /** When they have the host's; null: not known. */
   readonly hostUsers: HostUsers | null;
+  /** In effect; without those that {@link labelOf} knows. */
+  readonly labels: Labels;
+}
+
+/** What the host has of a label; every host has `host` and `datacenter`. */
+export function labelOf({ host, datacenter, labels }: Pick<CandidateHost, 'host' | 'datacenter' | 'labels'>, key: string) {
+  if (key === 'host') return host;
+  if (key === 'datacenter') return datacenter;
+  return Object.hasOwn(labels, key) ? labels[key] : undefined;
 }

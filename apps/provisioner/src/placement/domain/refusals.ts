@@ -1,5 +1,5 @@
 /** Why no host is left, with what can be done about it. */
-import type { ContainerRejectionReason } from '@plinth/contracts';
+import { constraintText, type ContainerRejectionReason } from '@plinth/contracts';
 import type { Exclusions, FilterName } from './filters.js';
 import type { PlacementNeeds } from './needs.js';
 import type { CandidateHost, Resources } from './placement.js';
@@ -16,6 +16,13 @@ const REFUSALS: Readonly<Record<FilterName, Refuse>> = {
   datacenter: (_hosts, { datacenter, isMove }) => ({
     reason: 'no-host',
     message: `${noneReady(isMove)} in data centre ${datacenter}; plinth hosts lists all hosts`,
+  }),
+  labels: (hosts, { constraints = [] }) => ({
+    reason: 'labels-not-met',
+    message:
+      `${hosts.length === 1 ? 'the one ready host does not meet' : `none of the ${hosts.length} ready hosts meets`} ` +
+      `${constraints.map(constraintText).join(' and ')}; plinth hosts --labels shows what they have, ` +
+      'plinth host label HOST KEY=VALUE sets one',
   }),
   image: (_hosts, { storageNodes = [], isMove }) => ({
     reason: 'no-host',
@@ -36,6 +43,7 @@ const REFUSALS: Readonly<Record<FilterName, Refuse>> = {
 /** What a filter takes hosts for, in a list of counts. */
 const IN_SHORT: Readonly<Record<FilterName, string>> = {
   datacenter: 'in another data centre',
+  labels: 'without the labels',
   image: 'without a way to the storage',
   network: 'without the network',
   disk: 'without limits of disks',

@@ -98,6 +98,7 @@ export const CONTAINER_REJECTION_REASONS = [
   'image-unavailable',
   'no-default-image',
   'no-host',
+  'labels-not-met',
   'no-capacity',
   'network-not-offered',
   'disk-limit-not-offered',

@@ -20,6 +20,7 @@ import {
   PortRequest,
 } from '../../container-network.js';
 import { Nested, NestedEach } from '../../nested.js';
+import { LabelConstraint, MAX_CONSTRAINTS } from '../../placement-rules.js';
 import { IsCommand, IsEnvironment, IsTimezone, IsSeconds, IsToTheThousandth } from '../../rules.js';
 import { ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN, SOFTWARE_PATH_PATTERN } from '../../values.js';
 
@@ -171,6 +172,12 @@ export class ContainerRequested {
   @IsOptional()
   @Matches(NAME_PATTERN, { message: 'datacenter must be 1 to 63 lower-case letters, digits and inner hyphens' })
   datacenter?: string;
+
+  /** What labels its host has to have: all of them. Moves keep to it. */
+  @IsOptional()
+  @ArrayMaxSize(MAX_CONSTRAINTS)
+  @NestedEach(() => LabelConstraint)
+  constraints?: LabelConstraint[];
 
   /**
    * `container`: an address of its own, on a host that offers it. `isolated`: a loopback only. `host`: the host's, where
