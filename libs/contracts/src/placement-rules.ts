@@ -144,7 +144,7 @@ class GroupRule {
   @Matches(NAME_PATTERN, { message: `group must be ${NAME_WORDS}` })
   group?: string;
 
-  /** The container is refused, or waits, where it can't be met; absent: it is met as far as there is room. */
+  /** The container is refused, or waits, where this can't be; absent: it is kept as far as there is room. */
   @IsOptional()
   @IsBoolean()
   isRequired?: boolean;
@@ -159,8 +159,33 @@ export class SpreadRule extends GroupRule {
 
 /** Where containers of the group are, or where none of them is. */
 export class AffinityRule extends GroupRule {
-  /** The same value of this label counts as the same place; absent: `host`. */
+  /** Hosts with the same value of this label are the same place; absent: `host`. */
   @IsOptional()
   @Matches(LABEL_KEY_PATTERN, { message: `over must be ${LABEL_KEY_WORDS}` })
   over?: string;
+}
+
+/** What a container has to do with others of its tenant. */
+export interface GroupRules {
+  readonly group?: string;
+  readonly spread?: SpreadRule;
+  readonly affinity?: AffinityRule;
+  readonly antiAffinity?: AffinityRule;
+}
+
+/** A rule that names no group is about the container's own. */
+export function NamesGroup(): PropertyDecorator {
+  return ValidateBy({
+    name: 'namesGroup',
+    validator: {
+      validate: (value: unknown, args) =>
+        (value as GroupRule | undefined)?.group !== undefined || (args?.object as GroupRules).group !== undefined,
+      defaultMessage: (args) => `${args?.property ?? 'the rule'} needs a group: its own, or that of the container`,
+    },
+  });
+}
+
+/** `rack`, `web@rack`, `web@rack:required`, as people read it. @param own the container's group */
+export function groupRuleText({ group, over = 'host', isRequired }: SpreadRule | AffinityRule, own?: string): string {
+  return `${group ?? own ?? ''}@${over}${isRequired ? ':required' : ''}`;
 }

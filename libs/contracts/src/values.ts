@@ -90,7 +90,12 @@ export const DNS_NAME_PATTERN =
 export const READABLE_TEXT_PATTERN = /^[^\u0000-\u0008\u000b-\u001f\u007f-\u009f\p{Surrogate}]*$/u;
 
 /** Debian's names where they are not Node's. */
-const DEBIAN_ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', ia32: 'i386', arm: 'armhf', ppc64: 'ppc64el' };
+const DEBIAN_ARCHITECTURES: Readonly<Record<string, string>> = {
+  x64: 'amd64',
+  ia32: 'i386',
+  arm: 'armhf',
+  ppc64: 'ppc64el',
+};
 
 /** @param arch as Node names it: `process.arch` */
 export function debianArchitecture(arch: string): string {

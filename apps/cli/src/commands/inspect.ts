@@ -4,6 +4,7 @@ import {
   type ContainerStats,
   type EffectiveHealthCheck,
   type EgressPolicy,
+  groupRuleText,
   QUERIES,
 } from '@plinth/contracts';
 import type { Command } from 'commander';
@@ -111,6 +112,10 @@ function describe(found: Found): string {
       ['bandwidth', describeBandwidth(config.bandwidth)],
       ['health check', config.health ? describeCheck(config.health) : null],
       ['only on', config.constraints?.map(constraintText).join(' and ')],
+      ['group', config.group],
+      ['spread', config.spread && groupRuleText(config.spread, config.group)],
+      ['near', config.affinity && groupRuleText(config.affinity, config.group)],
+      ['apart from', config.antiAffinity && groupRuleText(config.antiAffinity, config.group)],
       ['follows', config.follow ? 'the default image' : null],
       ['data', `volume ${config.dataVolume} on ${config.storageNode}`],
     );

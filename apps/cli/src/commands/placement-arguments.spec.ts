@@ -1,5 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
-import { describeLabels, parseConstraint, parseLabelChange } from './placement-arguments.js';
+import {
+  describeLabels,
+  parseAffinity,
+  parseConstraint,
+  parseLabelChange,
+  parseSpread,
+} from './placement-arguments.js';
 
 describe('--on', () => {
   it.each([
@@ -10,10 +16,32 @@ describe('--on', () => {
     ['!ssd', { key: 'ssd', operator: 'absent' }],
   ])('%s', (text, expected) => expect(parseConstraint(text)).toEqual([expected]));
 
-  it('is repeatable', () => expect(parseConstraint('b', parseConstraint('a')).map(({ key }) => key)).toEqual(['a', 'b']));
+  it('is repeatable', () =>
+    expect(parseConstraint('b', parseConstraint('a')).map(({ key }) => key)).toEqual(['a', 'b']));
 
   it.each(['', '=', '!', 'gpu=', 'GPU=yes', 'gpu=a b', 'gpu=a,,b', '!gpu=yes', '-x'])('refuses %j', (text) =>
     expect(() => parseConstraint(text)).toThrow(/label/),
+  );
+});
+
+describe('rules of groups', () => {
+  it.each([
+    ['rack', { over: 'rack' }],
+    ['host:required', { over: 'host', isRequired: true }],
+  ])('--spread %s', (text, expected) => expect(parseSpread(text)).toEqual(expected));
+
+  it.each([
+    ['web', { group: 'web' }],
+    ['web@rack', { group: 'web', over: 'rack' }],
+    ['web:required', { group: 'web', isRequired: true }],
+    ['web@rack:required', { group: 'web', over: 'rack', isRequired: true }],
+  ])('--near %s', (text, expected) => expect(parseAffinity(text)).toEqual(expected));
+
+  it.each(['', ':required', 'RACK', 'rack:always', 'a:b:required'])('--spread refuses %j', (text) =>
+    expect(() => parseSpread(text)).toThrow(/label/),
+  );
+  it.each(['', '@rack', 'Web', 'web@', 'web:always', 'web@a@b'])('--apart refuses %j', (text) =>
+    expect(() => parseAffinity(text)).toThrow(/group|label/),
   );
 });
 

@@ -1,5 +1,6 @@
 /** Words about where a container may be placed, as they are written on the command line. */
 import {
+  type AffinityRule,
   LABEL_KEY_PATTERN,
   LABEL_KEY_WORDS,
   LABEL_VALUE_PATTERN,
@@ -7,6 +8,9 @@ import {
   type LabelConstraint,
   labelProblem,
   MAX_CONSTRAINTS,
+  NAME_PATTERN,
+  NAME_WORDS,
+  type SpreadRule,
 } from '@plinth/contracts';
 import { InvalidArgumentError } from 'commander';
 
@@ -18,7 +22,26 @@ Placement (plinth hosts --labels lists labels; host, datacenter and arch are som
   --on rack=r1,r2               whose rack is r1 or r2
   --on 'rack!=r2'               whose rack is not r2, or who have no label rack
   --on ssd                      that have a label ssd, whatever it is
-  --on '!spot'                  that have no label spot`;
+  --on '!spot'                  that have no label spot
+  --group web --spread rack     as many of the tenant's group web in each rack; others: host, datacenter, any label
+  --apart web                   on a host without one of the group web; --apart web@rack: in a rack without one
+  --near db                     on a host with one of the group db; --near db@datacenter: in its data centre
+With :required behind it (--spread rack:required) the request is refused where that can't be; else it is kept as far as
+there is room. What is asked for holds for moves, too.`;
+
+/** Reads `rack`, `rack:required`. */
+export function parseSpread(text: string): SpreadRule {
+  const [, over = '', required] = /^([^:]*)(:required)?$/.exec(text) ?? [];
+  return { over: keyOf(over), ...(required && { isRequired: true }) };
+}
+
+/** Reads `web`, `web@rack`, `web@rack:required`. */
+export function parseAffinity(text: string): AffinityRule {
+  const [, group = '', over, required] = /^([^@:]*)(?:@([^:]*))?(:required)?$/.exec(text) ?? [];
+  if (!NAME_PATTERN.test(group))
+    throw new InvalidArgumentError(`it is written web, web@rack or web@rack:required; a group has ${NAME_WORDS}`);
+  return { group, ...(over !== undefined && { over: keyOf(over) }), ...(required && { isRequired: true }) };
+}
 
 /** Collects `gpu=yes`, `rack!=r1,r2`, `ssd`, `!ssd`. @param before what the options before it ask for */
 export function parseConstraint(text: string, before: readonly LabelConstraint[] = []): LabelConstraint[] {

@@ -1,4 +1,5 @@
 import {
+  type AffinityRule,
   type Bandwidth,
   CONTAINER_NETWORKS,
   type EgressPolicy,
@@ -6,6 +7,7 @@ import {
   type IoLimits,
   type LabelConstraint,
   type PortRequest,
+  type SpreadRule,
   SUBJECTS,
 } from '@plinth/contracts';
 import { type Command, Option } from 'commander';
@@ -20,7 +22,7 @@ import {
   parseIoWeight,
   parseOpenFiles,
 } from './limit-arguments.js';
-import { ON_HELP, parseConstraint, PLACEMENT_HELP } from './placement-arguments.js';
+import { ON_HELP, parseAffinity, parseConstraint, parseSpread, PLACEMENT_HELP } from './placement-arguments.js';
 import { EGRESS_HELP, NETWORK_HELP, parseEgress, parsePublish, PUBLISH_HELP } from './network-arguments.js';
 import { ClientError } from '@plinth/client';
 import { describePorts } from '../output/network-view.js';
@@ -44,6 +46,10 @@ interface RunOptions extends SharedOptions {
   strict?: boolean;
   datacenter?: string;
   on?: LabelConstraint[];
+  group?: string;
+  spread?: SpreadRule;
+  near?: AffinityRule;
+  apart?: AffinityRule;
   restart?: object;
   network?: string;
   hostUsers?: boolean;
@@ -88,6 +94,10 @@ export function register(program: Command): void {
     .option('--strict', 'reject instead of falling back to the default image')
     .option('--datacenter <name>', 'on a host of this data centre')
     .option('--on <constraint>', ON_HELP, parseConstraint)
+    .option('--group <name>', 'group of its tenant, for the rules below', parseName)
+    .option('--spread <label>', 'evenly with its group over hosts, racks or data centres; see below', parseSpread)
+    .option('--near <group>', 'where containers of the group are; see below', parseAffinity)
+    .option('--apart <group>', 'where none of the group is; see below', parseAffinity)
     .option('--restart <policy>', 'always, never, on-failure or on-failure:<times>', parseRestart)
     .addOption(
       new Option(
@@ -139,6 +149,8 @@ export function register(program: Command): void {
             : undefined;
       if (needing && options.network !== undefined && options.network !== 'container')
         command.error(`error: ${needing} needs --network container, or none, not ${options.network}`, { exitCode: 2 });
+      if (options.spread && options.group === undefined)
+        command.error('error: --spread needs --group: the containers that are spread', { exitCode: 2 });
       await withClient(options.nats, async (client) => {
         const begin = performance.now();
         const body = requestOf(image, words.length > 0 ? words : options.command, options);
@@ -198,6 +210,10 @@ function requestOf(image: string | undefined, command: readonly string[] | undef
     restart: options.restart,
     datacenter: options.datacenter,
     constraints: options.on,
+    group: options.group,
+    spread: options.spread,
+    affinity: options.near,
+    antiAffinity: options.apart,
     network: options.network,
     hostUsers: options.hostUsers,
     ports: options.publish,

@@ -20,8 +20,10 @@ import { poolSize } from '../network/domain/address-pool.js';
 import { parsePortRange, type PortRange, portWishes } from '../network/domain/host-ports.js';
 import { type PlaceReservation, portsTakenByOthers, reservePlace } from '../network/host-port.store.js';
 import { tenantPolicy } from '../network/tenant-egress.store.js';
+import { Groups, groupsOf } from '../placement/domain/groups.js';
 import type { CandidateHost } from '../placement/domain/placement.js';
 import type { TenantUsage } from '../placement/domain/tenant-quota.js';
+import { groupMembers, lockGroups } from '../placement/group.store.js';
 import { loadPlacementView, release } from '../placement/placement.store.js';
 import { lockTenantUsage } from '../placement/tenant.store.js';
 import { findRequest, insertContainer } from './container.store.js';
@@ -139,19 +141,18 @@ export class ContainerCreation {
     return failure;
   }
 
-  /** Locks the tenant's usage, if there is a quota, until the transaction ends: no other request adds to it. */
+  /** Locks the tenant's usage, if there is a quota, and groups until the transaction ends: no other request adds to them. */
   private async view(unit: UnitOfWork, request: ContainerRequested): Promise<CreationView> {
     const { PLINTH_CPU_OVERCOMMIT: overcommit, PLINTH_HOST_LOST_SECONDS: lostSeconds } = this.config;
     const asked = request.image === undefined ? undefined : parseImageRef(request.image);
     const { hosts, catalogue } = await loadPlacementView(unit.db, asked?.name, overcommit, lostSeconds);
     const portsTaken = await portsTakenByOthers(unit.db, portWishes(request.ports ?? []));
-    return {
-      hosts,
-      catalogue,
-      portsTaken,
-      tenantPolicy: await tenantPolicy(unit.db, tenantOf(request)),
-      usage: this.hasQuota ? await lockTenantUsage(unit.db, tenantOf(request)) : NO_USAGE,
-    };
+    const tenant = tenantOf(request);
+    const usage = this.hasQuota ? await lockTenantUsage(unit.db, tenant) : NO_USAGE;
+    const named = groupsOf(tenant, request);
+    await lockGroups(unit.db, named);
+    const groups = named.length > 0 ? new Groups(await groupMembers(unit.db, named), hosts) : undefined;
+    return { hosts, catalogue, portsTaken, usage, groups, tenantPolicy: await tenantPolicy(unit.db, tenant) };
   }
 
   private exhausted(

@@ -3,7 +3,7 @@
  * they are then (domain/batch-plan.ts); everything is read and written in statements for all of them. What can't be
  * decided so is left to the decision of single requests (container-creation.ts).
  *
- * Locks are taken in one order: tenants' quotas, addresses, numbers of tenants, hosts, images. Hosts that another batch
+ * Locks are taken in one order: tenants' quotas, groups, addresses, numbers of tenants, hosts, images. Hosts that another batch
  * has are passed over; when all that get containers are locked, in the order of their names, others are waited for.
  */
 import { Inject, Injectable } from '@nestjs/common';
@@ -25,9 +25,11 @@ import {
 import { wantedNetwork } from '../network/domain/network-choice.js';
 import { insertAllPorts, portsTakenByOthers, publishedPort, takenAmong } from '../network/host-port.store.js';
 import { tenantPolicies } from '../network/tenant-egress.store.js';
+import { Groups, groupsOf } from '../placement/domain/groups.js';
 import { kindKey, larger, sampleHosts, type SampleWish } from '../placement/domain/host-sample.js';
 import type { PlacementNeeds } from '../placement/domain/needs.js';
 import type { CandidateHost } from '../placement/domain/placement.js';
+import { groupMembers, lockGroups } from '../placement/group.store.js';
 import { HostDirectory } from '../placement/host-directory.js';
 import {
   type HostShare,
@@ -62,6 +64,13 @@ export class BatchConflict extends Error {}
 
 /** What all containers of a tenant may reach; absent: it was never set. */
 type Policies = ReadonlyMap<string, TenantPolicy>;
+
+/** Read before the hosts. */
+interface Known {
+  readonly policies: Policies;
+  readonly portsTaken: readonly TakenPort[];
+  readonly groups: Groups | undefined;
+}
 
 type Placed = Extract<PlannedRequest, { kind: 'placed' }>;
 
@@ -138,6 +147,7 @@ export class CreationBatch {
     const asked = requests.flatMap(({ image }) => (image === undefined ? [] : (parseImageRef(image)?.name ?? [])));
     const tenants = [...new Set(requests.map(tenantOf))];
     const usages = this.creation.hasQuota ? await lockTenantUsages(manager, tenants) : new Map();
+    const groups = await this.lockedGroups(manager, requests);
     const policies = await tenantPolicies(manager, tenants);
     const catalogue = await loadCatalogue(manager, [...new Set(asked)], lostSeconds);
     const named = requests.flatMap((request) =>
@@ -149,8 +159,8 @@ export class CreationBatch {
       requests.flatMap(({ ports = [] }) => portWishes(ports)),
     );
     const identities = await this.takeAddresses(manager, claimed);
-    const { hosts, isWhole } = await this.lockHosts(manager, claimed, catalogue, policies, portsTaken);
-    const state = new BatchState(hosts, isWhole, catalogue, usages, names, portsTaken, policies);
+    const { hosts, isWhole } = await this.lockHosts(manager, claimed, catalogue, { policies, portsTaken, groups });
+    const state = new BatchState(hosts, isWhole, catalogue, usages, names, portsTaken, policies, groups);
 
     const placed: (Candidate & { readonly placed: Placed })[] = [];
     const refused: {
@@ -180,6 +190,17 @@ export class CreationBatch {
     return { made, refused: [], open: [...open, ...without, ...refused.map(({ item }) => item)], state, identities };
   }
 
+  /** Those that the requests name, locked before any host; undefined: they name none. */
+  private async lockedGroups(
+    manager: EntityManager,
+    requests: readonly ContainerRequested[],
+  ): Promise<Groups | undefined> {
+    const named = requests.flatMap((request) => groupsOf(tenantOf(request), request));
+    if (named.length === 0) return undefined;
+    await lockGroups(manager, named);
+    return new Groups(await groupMembers(manager, named), this.directory.hosts);
+  }
+
   /** For each that may come to a host where containers have one. */
   private takeAddresses(
     manager: EntityManager,
@@ -199,18 +220,17 @@ export class CreationBatch {
     manager: EntityManager,
     claimed: readonly Candidate[],
     catalogue: ImageCatalogue,
-    policies: Policies,
-    portsTaken: readonly TakenPort[],
+    known: Known,
   ): Promise<{ readonly hosts: readonly CandidateHost[]; readonly isWhole: boolean }> {
     const { PLINTH_CPU_OVERCOMMIT: overcommit } = this.config;
-    const known = this.directory.hosts;
-    if (known.length <= FEW_HOSTS) {
+    const all = this.directory.hosts;
+    if (all.length <= FEW_HOSTS) {
       const hosts = await lockReadyHosts(manager, FEW_HOSTS + 1, overcommit);
       return { hosts, isWhole: hosts.length <= FEW_HOSTS };
     }
-    const wishes = this.sampleWishes(claimed, catalogue, policies, portsTaken);
+    const wishes = this.sampleWishes(claimed, catalogue, known);
     const { policy } = this.creation.rules;
-    const names = sampleHosts(known, wishes, policy, Math.random, claimed[0]?.draws.turn ?? 0);
+    const names = sampleHosts(all, wishes, policy, Math.random, claimed[0]?.draws.turn ?? 0);
     return { hosts: await lockFreeHosts(manager, [...names], overcommit), isWhole: false };
   }
 
@@ -218,25 +238,24 @@ export class CreationBatch {
   private sampleWishes(
     claimed: readonly Candidate[],
     catalogue: ImageCatalogue,
-    policies: Policies,
-    portsTaken: readonly TakenPort[],
+    { policies, portsTaken, groups }: Known,
   ): readonly SampleWish[] {
-    const groups = new Map<
+    const kinds = new Map<
       string,
       { readonly request: ContainerRequested; needs: PlacementNeeds; containers: number }
     >();
     for (const { event } of claimed) {
-      const view = { portsTaken, tenantPolicy: policies.get(tenantOf(event.data)) };
+      const view = { portsTaken, groups, tenantPolicy: policies.get(tenantOf(event.data)) };
       const needs = needsOf(event.data, view, this.creation.rules);
       const key = kindKey(needs, event.data.image);
-      const group = groups.get(key);
-      if (!group) groups.set(key, { request: event.data, needs, containers: 1 });
+      const kind = kinds.get(key);
+      if (!kind) kinds.set(key, { request: event.data, needs, containers: 1 });
       else {
-        group.containers++;
-        group.needs = { ...group.needs, resources: larger(group.needs.resources, needs.resources) };
+        kind.containers++;
+        kind.needs = { ...kind.needs, resources: larger(kind.needs.resources, needs.resources) };
       }
     }
-    return [...groups.values()].map(({ request, needs, containers }) => {
+    return [...kinds.values()].map(({ request, needs, containers }) => {
       const resolved = resolveImage(request.image, false, catalogue, this.directory.storageNodes);
       return { containers, needs: resolved.ok ? { ...needs, storageNodes: resolved.image.storageNodes } : needs };
     });

@@ -35,7 +35,9 @@ import { announceHost } from '../placement/node-status.store.js';
 import { loadPlacementView, occupy, release } from '../placement/placement.store.js';
 import { ProvisionerConfig } from '../config.js';
 import { type ContainerRecord, factOf, statusOf } from '../containers/domain/container-record.js';
+import { Groups, groupsOf } from '../placement/domain/groups.js';
 import { noRoom } from '../placement/domain/refusals.js';
+import { groupMembers, groupsOfContainers, lockGroups } from '../placement/group.store.js';
 import {
   arrived,
   givenUp,
@@ -100,6 +102,7 @@ export class ContainerRelocation {
   /** Handles the release of the container by its host. @returns the record to save */
   async arrive(unit: UnitOfWork, record: ContainerRecord): Promise<ContainerRecord> {
     const from = record.config.host;
+    await lockGroups(unit.db, groupsOf(record.config.tenant, record.config));
     // The release was reported again while the container waits for another host: its room is free already.
     if (!record.moving?.released) await release(unit.db, from, record.config.limits);
     const moving = record.moving ?? {
@@ -202,7 +205,10 @@ export class ContainerRelocation {
     }
     const asked = [...inProgress];
     let waiting: Drain['waiting'] = null;
-    for (const id of next.slice(0, TRIES_PER_PASS)) {
+    const tried = asked.length < drain.parallel ? next.slice(0, TRIES_PER_PASS) : [];
+    // Groups are locked before hosts, by all who lock both.
+    await lockGroups(unit.db, await groupsOfContainers(unit.db, tried));
+    for (const id of tried) {
       if (asked.length >= drain.parallel) break;
       const refusal = await this.leave(unit, id);
       if (refusal === undefined) asked.push(id);
@@ -286,8 +292,12 @@ export class ContainerRelocation {
     const others = hosts.filter(({ host }) => host !== config.host);
     const wishes: readonly PortWish[] = config.ports ? await portsOn(manager, config.containerId, config.host) : [];
     const taken = await portsTakenByOthers(manager, wishes, config.containerId);
+    const named = groupsOf(config.tenant, config);
+    await lockGroups(manager, named);
+    const groups =
+      named.length > 0 ? new Groups(await groupMembers(manager, named, config.containerId), hosts) : undefined;
     const policy = await tenantPolicy(manager, config.tenant);
-    const needs = needsOfMoved(config, datacenter, wishes, taken, policy);
+    const needs = needsOfMoved(config, { datacenter, wishes, taken, tenantPolicy: policy, groups });
     const { PLINTH_PLACEMENT: order } = this.config;
     const choice = hostsForMoved(others, needs, order, Math.random(), this.turnOfPlacement++);
     if (!choice.ok) return choice;

@@ -89,3 +89,49 @@ it('of bandwidth needs a host that gives containers an address', async () => {
     reason: 'network-not-offered',
   });
 });
+
+const labelsOf = async (name: string): Promise<HostStatus['labels'] | undefined> =>
+  (await suite.answer<Page<HostStatus>>(QUERIES.hosts, {})).items.find(({ host }) => host === name)?.labels;
+
+it('of labels: a container is where those of its host are as it asks for, whoever set them', async () => {
+  const constraints = [{ key: 'gpu', operator: 'in', values: ['yes'] }];
+  await suite.ask(SUBJECTS.containerRequested, { name: 'no-gpu', constraints });
+  expect(await suite.fact(SUBJECTS.containerRejected, { name: 'no-gpu' })).toMatchObject({
+    reason: 'labels-not-met',
+    message: expect.stringMatching(/none of the 2 ready hosts.* meets gpu=yes; plinth hosts --labels/),
+  });
+  suite.hosts.hostLabels.set('host-1', { gpu: 'yes', arch: 'amd64' });
+  await suite.until(async () => (await labelsOf('host-1'))?.['gpu'] === 'yes', 'the labels of host-1 are known');
+  for (const name of ['gpu-1', 'gpu-2', 'gpu-3']) {
+    await suite.ask(SUBJECTS.containerRequested, { name, constraints });
+    expect(await suite.fact(SUBJECTS.containerStarted, { name })).toMatchObject({ host: 'host-1' });
+  }
+  expect((await details('gpu-1')).config?.constraints).toEqual(constraints);
+  // An operator's are stronger, and heartbeats do not change them.
+  const change = { host: 'host-1', set: { gpu: 'broken', rack: 'r1' } };
+  const requestId = await suite.ask(SUBJECTS.hostLabelRequested, change);
+  expect(await suite.fact(SUBJECTS.hostLabelled, { requestId })).toMatchObject({
+    labels: { gpu: 'broken', rack: 'r1', arch: 'amd64' },
+  });
+  await suite.ask(SUBJECTS.hostLabelRequested, { host: 'host-2', set: { gpu: 'yes' } });
+  suite.hosts.hostLabels.set('host-1', { gpu: 'yes', arch: 'amd64', heard: 'yes' });
+  await suite.until(async () => (await labelsOf('host-1'))?.['heard'] === 'yes', 'a later heartbeat of host-1');
+  expect(await labelsOf('host-1')).toEqual({ gpu: 'broken', rack: 'r1', arch: 'amd64', heard: 'yes' });
+  await suite.ask(SUBJECTS.containerRequested, { name: 'gpu-4', constraints });
+  expect(await suite.fact(SUBJECTS.containerStarted, { name: 'gpu-4' })).toMatchObject({ host: 'host-2' });
+  await suite.ask(SUBJECTS.hostLabelRequested, { host: 'host-1', remove: ['gpu', 'rack'] });
+  await suite.until(async () => (await labelsOf('host-1'))?.['gpu'] === 'yes', 'the label is that of the agent again');
+});
+
+it.each([
+  ['an unknown host', { host: 'nowhere', set: { gpu: 'yes' } }, 'host-not-found'],
+  ['what every host has', { host: 'host-1', set: { datacenter: 'x' } }, 'invalid-request'],
+  [
+    'more labels than a host may have',
+    { host: 'host-1', set: Object.fromEntries(Array.from({ length: 64 }, (_, index) => [`label-${index}`, 'x'])) },
+    'too-many-labels',
+  ],
+])('of labels: a change of %s is refused', async (_what, change, reason) => {
+  const requestId = await suite.ask(SUBJECTS.hostLabelRequested, change);
+  expect(await suite.fact(SUBJECTS.hostRejected, { requestId })).toMatchObject({ operation: 'label', reason });
+});

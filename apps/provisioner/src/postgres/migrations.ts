@@ -1,5 +1,6 @@
 /** The provisioner's tables. */
 import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { AddGroups1700000019000 } from './groups-migration.js';
 import { AddHostLabels1700000018000 } from './labels-migration.js';
 import { AddLists1700000016000 } from './lists-migration.js';
 import { AddNeighbours1700000011000 } from './neighbour-migration.js';
@@ -351,4 +352,5 @@ export const PROVISIONER_MIGRATIONS = [
   AddLists1700000016000,
   AddTenantEgress1700000017000,
   AddHostLabels1700000018000,
+  AddGroups1700000019000,
 ];

@@ -71,6 +71,8 @@ export class ScriptedHosts {
   readonly addresses = new Map<string, string>();
   /** Policies of tenants that a host reports as in effect. */
   readonly policies = new Map<string, readonly PolicyInEffect[]>();
+  /** Labels that a host reports, by host. */
+  readonly hostLabels = new Map<string, Readonly<Record<string, string>>>();
   images: ScriptedImage[] = [];
   /** Labels of the storage node. */
   labels: Readonly<Record<string, string>> = {};
@@ -151,6 +153,7 @@ export class ScriptedHosts {
         ...(this.holdingDisk.has(host) && { diskLimits: ['sn-1'], ioLimits: ['maxima'] }),
         ...this.users,
         ...(this.addresses.has(host) && { address: this.addresses.get(host) }),
+        ...(this.hostLabels.has(host) && { labels: this.hostLabels.get(host) }),
         ...(this.policies.has(host) && { tenantPolicies: this.policies.get(host) }),
       };
       this.connection.publish(hostHeartbeat(host), JSON.stringify(body));

@@ -7,6 +7,7 @@ import type { ContainerRequested, TenantPolicy } from '@plinth/contracts';
 import type { ImageCatalogue } from '../../images/domain/image-resolution.js';
 import type { TakenPort } from '../../network/domain/host-ports.js';
 import { hasRoom } from '../../placement/domain/filters.js';
+import type { Groups } from '../../placement/domain/groups.js';
 import type { CandidateHost, Resources } from '../../placement/domain/placement.js';
 import type { TenantUsage } from '../../placement/domain/tenant-quota.js';
 import {
@@ -41,6 +42,7 @@ export class BatchState {
    * @param usages of the tenants, without this batch; absent: there is no quota
    * @param policies what containers of the tenants may reach; absent: it was never set
    * @param names {@link nameKey} of containers that exist, at least of those that are asked for
+   * @param groups at least those that the requests name; it sees what this batch gives out
    */
   constructor(
     hosts: readonly CandidateHost[],
@@ -50,6 +52,7 @@ export class BatchState {
     names: Iterable<string>,
     portsTaken: readonly TakenPort[],
     private readonly policies: ReadonlyMap<string, TenantPolicy> = new Map(),
+    private readonly groups?: Groups,
   ) {
     this.hosts = new Map(hosts.map((host) => [host.host, host]));
     this.usages = new Map(usages);
@@ -88,6 +91,7 @@ export class BatchState {
       usage: this.usages.get(tenant) ?? NO_USAGE,
       portsTaken: this.ports,
       tenantPolicy: this.policies.get(tenant),
+      groups: this.groups,
     };
     return planCreation(request, view, rules, draws);
   }
@@ -113,7 +117,8 @@ export class BatchState {
 
   /** What a placed request takes: those behind it see it. */
   give({ plan, host }: Extract<PlannedRequest, { kind: 'placed' }>): void {
-    const { resources, holder, ports } = plan;
+    const { resources, holder, group, ports } = plan;
+    if (group !== undefined) this.groups?.add({ tenant: holder.tenant, group }, host);
     const now = this.hosts.get(host.host);
     if (now) this.hosts.set(host.host, { ...now, allocated: sum(now.allocated, resources) });
     const usage = this.usages.get(holder.tenant);

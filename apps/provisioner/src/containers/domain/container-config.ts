@@ -91,6 +91,10 @@ export function newContainerConfig(
     health: request.health && healthCheckOf(request.health),
     follow: request.follow,
     constraints: request.constraints,
+    group: request.group,
+    spread: request.spread,
+    affinity: request.affinity,
+    antiAffinity: request.antiAffinity,
     requestedAt: decision.requestedAt,
     decidedAt: decision.decidedAt,
   });

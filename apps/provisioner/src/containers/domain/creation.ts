@@ -20,6 +20,7 @@ import {
 } from '../../network/domain/host-ports.js';
 import { isHeldBack, networkOn, type WantedNetwork, wantedNetwork } from '../../network/domain/network-choice.js';
 import { chooseHosts, type HostsOfKind, hostsOfKind } from '../../placement/domain/choice.js';
+import type { Groups } from '../../placement/domain/groups.js';
 import { isUsable, type PlacementNeeds } from '../../placement/domain/needs.js';
 import type { CandidateHost, PlacementPolicyName, Resources } from '../../placement/domain/placement.js';
 import { noRoom, refusalOf } from '../../placement/domain/refusals.js';
@@ -40,6 +41,8 @@ export interface CreationView {
   readonly portsTaken: readonly TakenPort[];
   /** What all containers of the tenant may reach; absent: it was never set. */
   readonly tenantPolicy?: TenantPolicy | undefined;
+  /** At least those that the request names; absent: it names none. */
+  readonly groups?: Groups | undefined;
 }
 
 export interface CreationRules {
@@ -76,6 +79,8 @@ export type Creation =
       readonly hosts: readonly CandidateHost[];
       /** The container as the holder of what is reserved for it. */
       readonly holder: PortHolder;
+      /** Of its tenant. */
+      readonly group: string | undefined;
       readonly ports: readonly PortWish[];
       /** Whether a container on this host has an address of its own. */
       readonly hasAddressOn: (host: CandidateHost) => boolean;
@@ -98,7 +103,7 @@ export function tenantOf(request: ContainerRequested): string {
 /** What the request needs of a host, before its image is chosen. */
 export function needsOf(
   request: ContainerRequested,
-  { portsTaken, tenantPolicy }: Pick<CreationView, 'portsTaken' | 'tenantPolicy'>,
+  { portsTaken, tenantPolicy, groups }: Pick<CreationView, 'portsTaken' | 'tenantPolicy' | 'groups'>,
   { defaults, network }: Pick<CreationRules, 'defaults' | 'network'>,
 ): PlacementNeeds {
   const { datacenter, constraints, limits, hostUsers, ports = [] } = request;
@@ -110,6 +115,7 @@ export function needsOf(
     isHeld: isHeldBack(request.egress, tenantPolicy),
     diskBytes: limits?.diskBytes,
     users: hostUsers === true ? 'host-on-request' : 'own',
+    groups: groups?.needsOf(tenantOf(request), request, { datacenter, constraints }),
     ports: takenOf(portWishes(ports), portsTaken, tenantOf(request)),
   };
 }
@@ -186,7 +192,7 @@ export function planCreation(
   const dependsOnReach = fallbackReason !== undefined && (fallbackReason === 'not-distributed' || isStandIn);
   // It gets the host's users by its policy only where no host gives it users of its own.
   const dependsOnHosts = dependsOnReach || needs.users === 'host-by-policy';
-  const chosen = { image, resources, dependsOnHosts, hosts, holder, ports };
+  const chosen = { image, resources, dependsOnHosts, hosts, holder, group: request.group, ports };
   return { ok: true, ...chosen, hasAddressOn, containerOn, allTaken };
 }
 

@@ -187,7 +187,11 @@ describe('hosts that a container with an address can move to', () => {
   const wishes = portWishes([{ container: 80, host: 80 }]);
 
   function hostsFor(hosts: readonly CandidateHost[], config: Partial<ContainerConfig>, holders = taken.slice(1)) {
-    const needs = needsOfMoved(Object.assign(new ContainerConfig(), config), 'dc-1', wishes, holders);
+    const needs = needsOfMoved(Object.assign(new ContainerConfig(), config), {
+      datacenter: 'dc-1',
+      wishes,
+      taken: holders,
+    });
     const choice = hostsForMoved(hosts, needs, 'least-loaded', 0, 0);
     return choice.ok ? choice.ranked.map((item) => item.host.host) : choice.message;
   }

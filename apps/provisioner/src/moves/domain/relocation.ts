@@ -3,6 +3,7 @@ import { ContainerConfig, type ContainerReport, type PublishedPort, type VolumeT
 import { type PortWish, type TakenPort, takenOf } from '../../network/domain/host-ports.js';
 import { isHeldBack } from '../../network/domain/network-choice.js';
 import { type Choice, chooseHosts, hostsOfKind } from '../../placement/domain/choice.js';
+import type { Groups } from '../../placement/domain/groups.js';
 import type { PlacementNeeds } from '../../placement/domain/needs.js';
 import type { CandidateHost, PlacementPolicyName } from '../../placement/domain/placement.js';
 import type { ContainerRecord, Move } from '../../containers/domain/container-record.js';
@@ -29,18 +30,25 @@ export function hasRunOut({ ttlSeconds, unrenewedMs }: KnownLease): boolean {
 
 type Policy = ContainerConfig['tenantPolicy'];
 
-/**
- * What a container that moves needs of its next host: its volume, its address, and the host ports that it asked for.
- * @param taken those of its ports that other containers have
- */
-export function needsOfMoved(
-  { storageNode, tenant, address, limits, egress, hostUsers, constraints }: ContainerConfig,
-  datacenter: string | undefined,
-  wishes: readonly PortWish[],
-  taken: readonly TakenPort[],
+/** What is known of where a container may go. */
+export interface MoveView {
+  /** Where it is; undefined: its host is not known any more. */
+  readonly datacenter: string | undefined;
+  /** The ports that it asked for, and those of them that other containers have. */
+  readonly wishes: readonly PortWish[];
+  readonly taken: readonly TakenPort[];
   /** What its tenant may reach. */
-  tenantPolicy?: Policy,
+  readonly tenantPolicy?: Policy;
+  /** Without the container; absent: it names none. */
+  readonly groups?: Groups | undefined;
+}
+
+/** What a container that moves needs of its next host: its volume, its address, its ports, and what it asked for. */
+export function needsOfMoved(
+  config: ContainerConfig,
+  { datacenter, wishes, taken, tenantPolicy, groups }: MoveView,
 ): PlacementNeeds {
+  const { storageNode, tenant, address, limits, egress, hostUsers, constraints } = config;
   return {
     isMove: true,
     resources: { memoryBytes: limits.memoryBytes, cpus: limits.cpus, containers: 1 },
@@ -51,6 +59,7 @@ export function needsOfMoved(
     diskBytes: limits.diskBytes,
     users: hostUsers === true ? 'host-on-request' : 'own',
     storageNodes: [storageNode],
+    groups: groups?.needsOf(tenant, config, { datacenter, constraints }),
     ports: takenOf(wishes, taken, tenant),
   };
 }

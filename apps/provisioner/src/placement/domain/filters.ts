@@ -2,11 +2,25 @@
  * What a host has to be like to get a container: the one list of it. A filter that is added here is asked for single
  * requests, in batches, for their samples, and for moves; the compiler asks for the words of its refusal (refusals.ts).
  */
-import { constraintText, type HostUsers, type LabelConstraint } from '@plinth/contracts';
+import { constraintText, type HostUsers } from '@plinth/contracts';
+import { countAt } from './groups.js';
+import { labelOf, meets } from './labels.js';
 import { isUsable, type PlacementNeeds } from './needs.js';
-import { type CandidateHost, labelOf, type Resources } from './placement.js';
+import type { CandidateHost, Resources } from './placement.js';
 
-export const FILTER_NAMES = ['datacenter', 'labels', 'image', 'network', 'disk', 'users', 'ports', 'room'] as const;
+export const FILTER_NAMES = [
+  'datacenter',
+  'labels',
+  'image',
+  'network',
+  'disk',
+  'users',
+  'ports',
+  'near',
+  'apart',
+  'spread',
+  'room',
+] as const;
 export type FilterName = (typeof FILTER_NAMES)[number];
 
 export interface HostFilter {
@@ -110,6 +124,39 @@ const ports: HostFilter = {
   why: () => 'a host port that was asked for is taken on it',
 };
 
+/** The first of a group that wants to be near its own has nobody to be near to. */
+const near: HostFilter = {
+  name: 'near',
+  isOfKind: false,
+  concerns: ({ groups }) => groups?.near?.isRequired === true && !(groups.near.isOwn && groups.near.counts.size === 0),
+  fits: (host, { groups }) => groups?.near === undefined || (countAt(host, groups.near) ?? 0) > 0,
+  why: (_host, { groups }) => `no container of the group ${groups?.near?.group} is in its ${groups?.near?.over}`,
+};
+
+const apart: HostFilter = {
+  name: 'apart',
+  isOfKind: false,
+  concerns: ({ groups }) => groups?.apart?.isRequired === true && groups.apart.counts.size > 0,
+  fits: (host, { groups }) => groups?.apart === undefined || (countAt(host, groups.apart) ?? 0) === 0,
+  why: (_host, { groups }) => `a container of the group ${groups?.apart?.group} is in its ${groups?.apart?.over}`,
+};
+
+const spread: HostFilter = {
+  name: 'spread',
+  isOfKind: false,
+  concerns: ({ groups }) => groups?.spread?.isRequired === true,
+  fits: (host, { groups }) => {
+    const here = groups?.spread && countAt(host, groups.spread);
+    return here !== undefined && here <= (groups?.spread?.fewest ?? 0);
+  },
+  why: (host, { groups }) => {
+    const here = groups?.spread && countAt(host, groups.spread);
+    return here === undefined
+      ? `it has no label ${groups?.spread?.over}`
+      : `its ${groups?.spread?.over} has ${here} of the group ${groups?.spread?.group}, another has ${groups?.spread?.fewest}`;
+  },
+};
+
 const room: HostFilter = {
   name: 'room',
   isOfKind: false,
@@ -126,21 +173,19 @@ const room: HostFilter = {
 };
 
 /** In the order in which they are asked: the last one that took a host is the reason when none is left. */
-export const FILTERS: readonly HostFilter[] = [datacenter, labels, image, network, disk, users, ports, room];
-
-export function meets(host: CandidateHost, { key, operator, values = [] }: LabelConstraint): boolean {
-  const value = labelOf(host, key);
-  switch (operator) {
-    case 'in':
-      return value !== undefined && values.includes(value);
-    case 'not-in':
-      return value === undefined || !values.includes(value);
-    case 'exists':
-      return value !== undefined;
-    case 'absent':
-      return value === undefined;
-  }
-}
+export const FILTERS: readonly HostFilter[] = [
+  datacenter,
+  labels,
+  image,
+  network,
+  disk,
+  users,
+  ports,
+  near,
+  apart,
+  spread,
+  room,
+];
 
 function shown(host: CandidateHost, key: string): string {
   const value = labelOf(host, key);

@@ -4,6 +4,8 @@
  * k choices): the fleet fills evenly without being sorted.
  */
 import { excluding, filtersFor } from './filters.js';
+import type { GroupNeed } from './groups.js';
+import { labelOf } from './labels.js';
 import type { PlacementNeeds } from './needs.js';
 import type { CandidateHost, PlacementPolicyName, Resources } from './placement.js';
 import { scoreOf, scorersFor } from './scorers.js';
@@ -29,8 +31,12 @@ const SPARE = 2;
 const CHOICES = 4;
 
 /** The same for containers of the same image that the same hosts fit, whatever room they need. */
-export function kindKey({ resources: _resources, ports, ...needs }: PlacementNeeds, image: string | undefined): string {
-  return JSON.stringify([image, needs, ports && [...ports.on]]);
+export function kindKey(
+  { resources: _resources, ports, groups, ...needs }: PlacementNeeds,
+  image: string | undefined,
+): string {
+  const rules = groups && [groups.near, groups.apart, groups.spread].map((rule) => rule && { ...rule, counts: null });
+  return JSON.stringify([image, needs, ports && [...ports.on], rules]);
 }
 
 /** What is enough for either. */
@@ -79,13 +85,18 @@ function sampleFor(
   random: () => number,
   turn: number,
 ): readonly CandidateHost[] {
-  const size = sampleSize(containers);
-  const filters = filtersFor(needs);
+  const { apart, spread } = needs.groups ?? {};
+  // Each of them may need a place of its own.
+  const size = apart || spread ? Math.min(MOST, 2 * containers + FEWEST) : sampleSize(containers);
+  // Where the fewest are changes with each that is placed.
+  const filters = filtersFor(needs).filter(({ name }) => name !== 'spread');
   const fits = (host: CandidateHost): boolean =>
     roomFor(host, needs.resources) > 0 && excluding(host, needs, filters) === undefined;
-  const found = policy === 'round-robin' ? inTurn(hosts, fits, MOST, turn) : drawn(hosts, fits, size * CHOICES, random);
   const scorers = scorersFor(needs, policy);
-  const best = scorers.length === 0 ? found : byScore(found, (host) => scoreOf(host, needs, scorers));
+  const score = (host: CandidateHost): number => scoreOf(host, needs, scorers);
+  if (spread) return acrossPlaces(hosts.filter(fits), spread, size, score, random);
+  const found = policy === 'round-robin' ? inTurn(hosts, fits, MOST, turn) : drawn(hosts, fits, size * CHOICES, random);
+  const best = scorers.length === 0 ? found : byScore(found, score);
   let room = 0;
   let count = 0;
   for (const host of best) {
@@ -94,6 +105,48 @@ function sampleFor(
     count++;
   }
   return best.slice(0, count);
+}
+
+/** From each place in turn, those where the fewest of the group are first; in each the best of some that are drawn. */
+function acrossPlaces(
+  hosts: readonly CandidateHost[],
+  spread: GroupNeed,
+  size: number,
+  score: (host: CandidateHost) => number,
+  random: () => number,
+): readonly CandidateHost[] {
+  const byPlace = new Map<string, CandidateHost[]>();
+  for (const host of hosts) {
+    const place = labelOf(host, spread.over) ?? '';
+    const there = byPlace.get(place);
+    if (there) there.push(host);
+    else byPlace.set(place, [host]);
+  }
+  const fewest = [...byPlace]
+    .map(([place, there]) => ({
+      there,
+      // Hosts without the label come last.
+      count: place === '' ? Number.POSITIVE_INFINITY : (spread.counts.get(place) ?? 0),
+      draw: random(),
+    }))
+    .sort((a, b) => (a.count === b.count ? a.draw - b.draw : a.count - b.count))
+    .slice(0, size);
+  const each = Math.ceil(size / Math.max(fewest.length, 1));
+  const best = fewest.map(({ there }) => byScore(someOf(there, each * CHOICES, random), score));
+  const taken: CandidateHost[] = [];
+  for (let round = 0; round < each && taken.length < size; round++)
+    for (const there of best) {
+      const host = there[round];
+      if (host && taken.length < size) taken.push(host);
+    }
+  return taken;
+}
+
+function someOf(hosts: readonly CandidateHost[], most: number, random: () => number): readonly CandidateHost[] {
+  if (hosts.length <= most) return hosts;
+  return [...new Set(Array.from({ length: most }, () => hosts[Math.floor(random() * hosts.length)]))].filter(
+    (host) => host !== undefined,
+  );
 }
 
 function byScore(hosts: readonly CandidateHost[], score: (host: CandidateHost) => number): readonly CandidateHost[] {

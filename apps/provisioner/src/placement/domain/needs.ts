@@ -1,5 +1,6 @@
 /** What a container needs of its host, the same for a request, a batch of them, a drain and the loss of a host. */
 import type { ContainerNetwork, LabelConstraint } from '@plinth/contracts';
+import type { GroupNeeds } from './groups.js';
 import type { CandidateHost, Resources } from './placement.js';
 
 /**
@@ -24,6 +25,8 @@ export interface PlacementNeeds {
   readonly users: WantedUsers;
   /** Those that have its image, or its volume; absent: the image is not chosen yet. */
   readonly storageNodes?: readonly string[] | undefined;
+  /** Absent: it has no rules of groups. */
+  readonly groups?: GroupNeeds | undefined;
   /** Absent: it asks for no host port that is taken anywhere. */
   readonly ports?: TakenPorts | undefined;
 }

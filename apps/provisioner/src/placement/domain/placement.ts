@@ -29,13 +29,6 @@ export interface CandidateHost {
   readonly ownUsers: readonly string[] | null;
   /** When they have the host's; null: not known. */
   readonly hostUsers: HostUsers | null;
-  /** In effect; without those that {@link labelOf} knows. */
+  /** In effect; `host` and `datacenter` are not among them. */
   readonly labels: Labels;
-}
-
-/** What the host has of a label; every host has `host` and `datacenter`. */
-export function labelOf({ host, datacenter, labels }: Pick<CandidateHost, 'host' | 'datacenter' | 'labels'>, key: string) {
-  if (key === 'host') return host;
-  if (key === 'datacenter') return datacenter;
-  return Object.hasOwn(labels, key) ? labels[key] : undefined;
 }

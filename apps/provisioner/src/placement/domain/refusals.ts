@@ -20,7 +20,7 @@ const REFUSALS: Readonly<Record<FilterName, Refuse>> = {
   labels: (hosts, { constraints = [] }) => ({
     reason: 'labels-not-met',
     message:
-      `${hosts.length === 1 ? 'the one ready host does not meet' : `none of the ${hosts.length} ready hosts meets`} ` +
+      `${none(hosts)} meets ` +
       `${constraints.map(constraintText).join(' and ')}; plinth hosts --labels shows what they have, ` +
       'plinth host label HOST KEY=VALUE sets one',
   }),
@@ -37,6 +37,18 @@ const REFUSALS: Readonly<Record<FilterName, Refuse>> = {
     message: usersNotOffered(hosts.length, users === 'host-on-request'),
   }),
   ports: (hosts, { ports }) => ({ reason: 'port-taken', message: ports?.message(hosts) ?? '' }),
+  near: (hosts, { groups }) => ({
+    reason: 'affinity-not-met',
+    message: `${none(hosts)} is in a ${groups?.near?.over} with a container of the group ${groups?.near?.group}; start one of them, or do not require it`,
+  }),
+  apart: (hosts, { groups }) => ({
+    reason: 'anti-affinity-not-met',
+    message: `${none(hosts)} is in a ${groups?.apart?.over} without a container of the group ${groups?.apart?.group}; add one, or do not require it`,
+  }),
+  spread: (hosts, { groups }) => ({
+    reason: 'spread-not-met',
+    message: `${none(hosts)} is in the ${groups?.spread?.over} with the fewest of the group ${groups?.spread?.group} (${groups?.spread?.fewest}); make room there, or do not require it`,
+  }),
   room: (hosts, { resources }) => ({ reason: 'no-capacity', message: noRoom(hosts, resources) }),
 };
 
@@ -49,6 +61,9 @@ const IN_SHORT: Readonly<Record<FilterName, string>> = {
   disk: 'without limits of disks',
   users: 'without the users',
   ports: 'with a port taken that was asked for',
+  near: 'not near the group',
+  apart: 'not apart from the group',
+  spread: 'where more of the group are',
   room: 'without room',
 };
 
@@ -70,6 +85,10 @@ function countsOf(exclusions: Exclusions): string {
   if (filters.length < 2) return '';
   const all = filters.reduce((sum, name) => sum + exclusions.by(name).length, 0);
   return `; of ${all} ready hosts: ${filters.map((name) => `${exclusions.by(name).length} ${IN_SHORT[name]}`).join(', ')}`;
+}
+
+function none(hosts: readonly CandidateHost[]): string {
+  return hosts.length === 1 ? 'not even the one ready host' : `none of the ${hosts.length} ready hosts that are left`;
 }
 
 function noneReady(isMove: boolean | undefined): string {

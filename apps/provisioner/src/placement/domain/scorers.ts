@@ -1,8 +1,9 @@
 /** Which of the hosts that fit is better: numbers of 0 to 1, each with a weight, and the order that the policies make of them. */
+import { countAt } from './groups.js';
 import type { PlacementNeeds } from './needs.js';
 import type { CandidateHost, PlacementPolicyName } from './placement.js';
 
-export const SCORER_NAMES = ['room', 'load'] as const;
+export const SCORER_NAMES = ['spread', 'near', 'apart', 'room', 'load'] as const;
 export type ScorerName = (typeof SCORER_NAMES)[number];
 
 export interface HostScorer {
@@ -41,14 +42,42 @@ const load: HostScorer = {
   score: ({ loadPerCore }) => 1 - Math.min(loadPerCore, MOST_LOAD) / MOST_LOAD,
 };
 
+/** One more of the group in a place weighs more than all room: it is 1 where the fewest are, then 1/2, 1/3. */
+const spread: HostScorer = {
+  name: 'spread',
+  weight: 4,
+  concerns: ({ groups }) => groups?.spread !== undefined,
+  score: (host, { groups }) => {
+    const here = groups?.spread && countAt(host, groups.spread);
+    return here === undefined ? 0 : 1 / (1 + Math.max(0, here - (groups?.spread?.fewest ?? 0)));
+  },
+};
+
+const near: HostScorer = {
+  name: 'near',
+  weight: 3,
+  concerns: ({ groups }) => groups?.near !== undefined,
+  score: (host, { groups }) => (groups?.near && (countAt(host, groups.near) ?? 0) > 0 ? 1 : 0),
+};
+
+const apart: HostScorer = {
+  name: 'apart',
+  weight: 3,
+  concerns: ({ groups }) => groups?.apart !== undefined,
+  score: (host, { groups }) => (groups?.apart ? 1 / (1 + (countAt(host, groups.apart) ?? 0)) : 1),
+};
+
 /** The one list of them. */
-export const SCORERS: readonly HostScorer[] = [room, load];
+export const SCORERS: readonly HostScorer[] = [spread, near, apart, room, load];
+
+/** What a container asked for counts with each policy. */
+const OF_GROUPS: readonly ScorerName[] = ['spread', 'near', 'apart'];
 
 /** What each policy counts; it orders hosts that are equal by it. */
 const COUNTED: Readonly<Record<PlacementPolicyName, readonly ScorerName[]>> = {
   'least-loaded': SCORER_NAMES,
-  'round-robin': [],
-  random: [],
+  'round-robin': OF_GROUPS,
+  random: OF_GROUPS,
 };
 
 export function scorersFor(needs: PlacementNeeds, policy: PlacementPolicyName): readonly HostScorer[] {

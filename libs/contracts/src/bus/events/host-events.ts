@@ -103,7 +103,12 @@ export class HostDrained extends HostScheduling {
 
 export const HOST_OPERATIONS = ['cordon', 'uncordon', 'drain', 'label'] as const;
 export type HostOperation = (typeof HOST_OPERATIONS)[number];
-export const HOST_REJECTION_REASONS = ['invalid-request', 'host-not-found', 'too-many-labels', 'internal-error'] as const;
+export const HOST_REJECTION_REASONS = [
+  'invalid-request',
+  'host-not-found',
+  'too-many-labels',
+  'internal-error',
+] as const;
 
 /** A request about a host was refused; nothing was changed. */
 export class HostRejected {
