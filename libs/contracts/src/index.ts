@@ -44,6 +44,7 @@ export * from './bus/image-queries.js';
 export * from './bus/image-replies.js';
 export * from './bus/process-replies.js';
 export * from './bus/tenant-replies.js';
+export * from './bus/placement-replies.js';
 export { unknownFieldsOf } from './bus/contract.js';
 export type { Contract, ContractKind, Party, Payload } from './bus/contract.js';
 export { CATALOGUE, CONTRACTS, consumedBy, contractFor, contractOf } from './bus/catalogue.js';

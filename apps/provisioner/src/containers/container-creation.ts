@@ -10,6 +10,7 @@ import {
   desiredContainer,
   MAX_TENANT_NUMBER,
   parseImageRef,
+  type PlacementRecord,
   type PublishedPort,
   SUBJECTS,
 } from '@plinth/contracts';
@@ -101,19 +102,20 @@ export class ContainerCreation {
       // meanwhile is in the next view: the next plan has another, or none.
       if (made === 'changed') continue;
       if ('reason' in made) return made;
-      if (await insertContainer(unit.db, made, event.id, digest)) {
-        publishCreated(unit, event.id, made);
+      const { record, placement } = made;
+      if (await insertContainer(unit.db, record, event.id, digest, placement)) {
+        publishCreated(unit, event.id, record);
         return undefined;
       }
-      const { config } = made;
+      const { config } = record;
       await release(unit.db, config.host, plan.resources);
-      if (config.address) await returnNetwork(unit.db, made.id);
+      if (config.address) await returnNetwork(unit.db, record.id);
       return nameTaken(config.tenant, config.name);
     }
   }
 
   /** Takes an address, if one of the hosts gives containers one, and the first host that has room. */
-  private async make(unit: UnitOfWork, plan: Plan): Promise<ContainerRecord | CreationRefusal | 'changed'> {
+  private async make(unit: UnitOfWork, plan: Plan): Promise<Made | CreationRefusal | 'changed'> {
     // The address before the host: the lock of the host's row is the one that placements wait for.
     const identity = plan.hosts.some(plan.hasAddressOn)
       ? await takeIdentity(unit.db, plan.holder.containerId, plan.holder.tenant)
@@ -122,7 +124,7 @@ export class ContainerCreation {
     const found = await this.reserveFirst(unit, plan);
     const made = typeof found === 'string' ? undefined : plan.containerOn(found.host, found.ports, identity);
     if (identity && !made?.config.address) await returnNetwork(unit.db, plan.holder.containerId);
-    if (made) return made;
+    if (made && typeof found !== 'string') return { record: made, placement: plan.placementOn(found.host) };
     if (found === 'no-room') return plan.allTaken();
     if (found === 'ports-exhausted') return this.exhausted(found);
     return 'changed';
@@ -172,7 +174,7 @@ export class ContainerCreation {
   }
 
   /** For one decision about a request. */
-  draws(event: Request): CreationDraws {
+  draws(event: Pick<Request, 'storedAtMs'>): CreationDraws {
     return {
       requestedAt: new Date(event.storedAtMs).toISOString(),
       decidedAt: new Date().toISOString(),
@@ -183,6 +185,11 @@ export class ContainerCreation {
       turn: this.turn++,
     };
   }
+}
+
+interface Made {
+  readonly record: ContainerRecord;
+  readonly placement: PlacementRecord;
 }
 
 type Found =

@@ -160,7 +160,17 @@ export class CreationBatch {
     );
     const identities = await this.takeAddresses(manager, claimed);
     const { hosts, isWhole } = await this.lockHosts(manager, claimed, catalogue, { policies, portsTaken, groups });
-    const state = new BatchState(hosts, isWhole, catalogue, usages, names, portsTaken, policies, groups);
+    const state = new BatchState(
+      hosts,
+      isWhole,
+      catalogue,
+      usages,
+      names,
+      portsTaken,
+      policies,
+      groups,
+      this.directory.hosts.length,
+    );
 
     const placed: (Candidate & { readonly placed: Placed })[] = [];
     const refused: {
@@ -326,7 +336,7 @@ export class CreationBatch {
     const records = made.map((item) => {
       const { plan, host } = item.placed;
       const record = plan.containerOn(host, item.ports.map(publishedPort), identities.get(item.draws.containerId));
-      return { item, record, requestId: item.event.id, requestDigest: item.digest };
+      return { item, record, placement: plan.placementOn(host), requestId: item.event.id, requestDigest: item.digest };
     });
     const used = new Set(records.flatMap(({ record }) => (record.config.address ? [record.id] : [])));
     await returnAddresses(

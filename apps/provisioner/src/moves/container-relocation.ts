@@ -13,7 +13,7 @@ import {
 } from '@plinth/contracts';
 import { type Logger, LOGGER, newId, Outbox, type UnitOfWork, WorkLoop } from '@plinth/service-kit';
 import type { DataSource, EntityManager } from 'typeorm';
-import { lockContainer, saveContainer, saveMessage } from '../containers/container.store.js';
+import { lockContainer, saveContainer, saveMessage, savePlacement } from '../containers/container.store.js';
 import { forgetGivenUp, rememberGivenUp } from '../containers/given-up.store.js';
 import {
   containersToRelocate,
@@ -36,6 +36,7 @@ import { loadPlacementView, occupy, release } from '../placement/placement.store
 import { ProvisionerConfig } from '../config.js';
 import { type ContainerRecord, factOf, statusOf } from '../containers/domain/container-record.js';
 import { Groups, groupsOf } from '../placement/domain/groups.js';
+import { placementRecord } from '../placement/domain/placement-record.js';
 import { noRoom } from '../placement/domain/refusals.js';
 import { groupMembers, groupsOfContainers, lockGroups } from '../placement/group.store.js';
 import {
@@ -308,7 +309,13 @@ export class ContainerRelocation {
     );
     for (const { host } of choice.ranked.map((ranked) => ranked.host)) {
       const room = await reservePlace(manager, host, image, resources, overcommit, wishes, config, this.portRange);
-      if (room.ok) return { ok: true, host };
+      if (room.ok) {
+        const { ranked, exclusions } = choice;
+        const decided = { policy: order, ranked, exclusions, lookedAt: others.length, hosts: others.length };
+        const placement = placementRecord(host, new Date().toISOString(), decided);
+        await savePlacement(manager, config.containerId, placement);
+        return { ok: true, host };
+      }
       if (room.reason === 'image-withdrawn')
         return { ok: false, message: `${config.image} was revoked, and no container can be started on it` };
       if (room.reason === 'ports-exhausted') message = `${host} has too few ports of its range free`;

@@ -5,6 +5,7 @@ import {
   type ContainerDetails,
   type HostStatus,
   type Page,
+  type PlacementPreview,
   QUERIES,
   SUBJECTS,
 } from '@plinth/contracts';
@@ -134,4 +135,45 @@ it.each([
 ])('of labels: a change of %s is refused', async (_what, change, reason) => {
   const requestId = await suite.ask(SUBJECTS.hostLabelRequested, change);
   expect(await suite.fact(SUBJECTS.hostRejected, { requestId })).toMatchObject({ operation: 'label', reason });
+});
+
+it('is explained: with the container that was placed, and without one', async () => {
+  await suite.ask(SUBJECTS.containerRequested, { name: 'explained' });
+  const { host } = await suite.fact(SUBJECTS.containerStarted, { name: 'explained' });
+  expect((await details('explained')).placement).toMatchObject({
+    host,
+    policy: 'least-loaded',
+    hosts: 2,
+    lookedAt: 2,
+    scores: [{ host, score: expect.any(Number) }, { score: expect.any(Number) }],
+    excluded: [],
+  });
+  const before = await suite.rows('SELECT count(*) AS of, sum(allocated_containers) AS given FROM containers, hosts');
+  const ask = (request: object, about?: string): Promise<PlacementPreview> =>
+    suite.answer<PlacementPreview>(QUERIES.placement, { request, host: about });
+  const fits = await ask({ constraints: [{ key: 'host', operator: 'in', values: ['host-2'] }] }, 'host-1');
+  expect(fits).toMatchObject({
+    host: 'host-2',
+    reason: null,
+    image: 'debian-12@v1',
+    hosts: 2,
+    fitting: 1,
+    ranked: [{ host: 'host-2', parts: [{ name: 'room' }, { name: 'load' }] }],
+    excluded: [{ filter: 'labels', count: 1, hosts: ['host-1'], why: 'it has host=host-1, asked for was host=host-2' }],
+    explained: { host: 'host-1', fits: false, filter: 'labels' },
+  });
+  expect(await ask({ limits: { memoryBytes: 1024 ** 4 } }, 'host-2')).toMatchObject({
+    host: null,
+    reason: 'no-capacity',
+    excluded: [{ filter: 'room', count: 2, why: 'it has too little left: memory' }],
+    explained: { host: 'host-2', fits: false, filter: 'room' },
+  });
+  expect(await ask({ name: 'explained' }, 'nowhere')).toMatchObject({
+    host: null,
+    reason: 'name-taken',
+    explained: { host: 'nowhere', fits: false, why: expect.stringMatching(/no such host/) },
+  });
+  expect(await suite.rows('SELECT count(*) AS of, sum(allocated_containers) AS given FROM containers, hosts')).toEqual(
+    before,
+  );
 });

@@ -22,6 +22,7 @@ import * as update from './events/update-events.js';
 import { IMAGE_CONTRACTS } from './image-contracts.js';
 import * as imageQueries from './image-queries.js';
 import * as imageReplies from './image-replies.js';
+import { PlacementPreview } from './placement-replies.js';
 import * as queries from './queries.js';
 import * as replies from './replies.js';
 import { RolloutStatus } from './rollout-status.js';
@@ -244,6 +245,13 @@ export const CATALOGUE = [
     queries.TenantQuery,
     one(TenantDetails),
     'What containers of a tenant may reach, and which hosts have it in effect',
+    'provisioner',
+  ),
+  query(
+    QUERIES.placement,
+    queries.PlacementQuery,
+    one(PlacementPreview),
+    'Where a container would be placed, and why',
     'provisioner',
   ),
   ask(

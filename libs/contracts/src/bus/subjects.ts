@@ -137,6 +137,7 @@ export const QUERIES = {
   rollouts: 'query.rollouts',
   rollout: 'query.rollout',
   tenant: 'query.tenant',
+  placement: 'query.placement',
   dropDeadLetters: 'deadletters.drop',
 } as const;
 export const agentExec = (host: string) => `agent.${host}.exec` as const;

@@ -53,6 +53,7 @@ export class BatchState {
     portsTaken: readonly TakenPort[],
     private readonly policies: ReadonlyMap<string, TenantPolicy> = new Map(),
     private readonly groups?: Groups,
+    private readonly hostsKnown?: number,
   ) {
     this.hosts = new Map(hosts.map((host) => [host.host, host]));
     this.usages = new Map(usages);
@@ -92,6 +93,7 @@ export class BatchState {
       portsTaken: this.ports,
       tenantPolicy: this.policies.get(tenant),
       groups: this.groups,
+      ...(this.hostsKnown !== undefined && { hostsKnown: this.hostsKnown }),
     };
     return planCreation(request, view, rules, draws);
   }

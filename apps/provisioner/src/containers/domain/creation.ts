@@ -6,6 +6,7 @@ import type {
   ContainerNetwork,
   ContainerRejected,
   ContainerRequested,
+  PlacementRecord,
   PublishedPort,
   TenantPolicy,
 } from '@plinth/contracts';
@@ -20,10 +21,13 @@ import {
 } from '../../network/domain/host-ports.js';
 import { isHeldBack, networkOn, type WantedNetwork, wantedNetwork } from '../../network/domain/network-choice.js';
 import { chooseHosts, type HostsOfKind, hostsOfKind } from '../../placement/domain/choice.js';
+import type { Exclusions } from '../../placement/domain/filters.js';
 import type { Groups } from '../../placement/domain/groups.js';
 import { isUsable, type PlacementNeeds } from '../../placement/domain/needs.js';
 import type { CandidateHost, PlacementPolicyName, Resources } from '../../placement/domain/placement.js';
+import { placementRecord } from '../../placement/domain/placement-record.js';
 import { noRoom, refusalOf } from '../../placement/domain/refusals.js';
+import type { RankedHost } from '../../placement/domain/scorers.js';
 import { quotaRefusal, type TenantQuota, type TenantUsage } from '../../placement/domain/tenant-quota.js';
 import { DEFAULT_TENANT, type Defaults, newContainerConfig, resourcesOf } from './container-config.js';
 import type { ContainerRecord } from './container-record.js';
@@ -43,6 +47,15 @@ export interface CreationView {
   readonly tenantPolicy?: TenantPolicy | undefined;
   /** At least those that the request names; absent: it names none. */
   readonly groups?: Groups | undefined;
+  /** Hosts that are known to get containers, when `hosts` are some of them. */
+  readonly hostsKnown?: number;
+}
+
+/** How hosts were decided on; absent where the request is refused before that. */
+export interface CreationReasons {
+  readonly needs: PlacementNeeds;
+  readonly exclusions: Exclusions;
+  readonly ranked?: readonly RankedHost[];
 }
 
 export interface CreationRules {
@@ -91,10 +104,13 @@ export type Creation =
         /** Not used on a host where it has no address. */
         identity: NetworkIdentity | undefined,
       ) => ContainerRecord;
+      /** What is kept of the decision. */
+      readonly placementOn: (host: CandidateHost) => PlacementRecord;
+      readonly why: CreationReasons;
       /** The answer when no candidate's host has room any more. */
       readonly allTaken: () => CreationRefusal;
     }
-  | ({ readonly ok: false } & CreationRefusal);
+  | ({ readonly ok: false; readonly why?: CreationReasons } & CreationRefusal);
 
 export function tenantOf(request: ContainerRequested): string {
   return request.tenant ?? DEFAULT_TENANT;
@@ -128,7 +144,7 @@ export function planCreation(
 ): Creation {
   const { defaults, quota, policy } = rules;
   const kind = hostsOfKind(view.hosts, needsOf(request, view, rules));
-  if (kind.hosts.length === 0) return { ok: false, ...refusalOf(kind.exclusions, kind.needs) };
+  if (kind.hosts.length === 0) return { ok: false, ...refusalOf(kind.exclusions, kind.needs), why: kind };
   const resolution = resolveImage(request.image, request.strict ?? false, view.catalogue, usableNodes(kind));
   if (!resolution.ok) return resolution;
   const { image, fallbackReason } = resolution;
@@ -138,8 +154,10 @@ export function planCreation(
   if (overQuota) return { ok: false, reason: 'quota-exceeded', message: overQuota };
   const needs = { ...kind.needs, storageNodes: image.storageNodes };
   const choice = chooseHosts(kind.hosts, needs, policy, draws.hostDraw, draws.turn, kind.exclusions);
-  if (!choice.ok) return { ok: false, reason: choice.reason, message: choice.message };
-  const hosts = choice.ranked.map(({ host }) => host);
+  const { exclusions } = choice;
+  if (!choice.ok) return { ok: false, reason: choice.reason, message: choice.message, why: { needs, exclusions } };
+  const { ranked } = choice;
+  const hosts = ranked.map(({ host }) => host);
   const holder = { containerId: draws.containerId, tenant, name: request.name ?? `c-${draws.containerId.slice(0, 8)}` };
   const networkOf = (candidate: CandidateHost): ContainerNetwork => networkOn(candidate, needs.network);
   const hasAddressOn = (candidate: CandidateHost): boolean => networkOf(candidate) === 'container';
@@ -193,7 +211,11 @@ export function planCreation(
   // It gets the host's users by its policy only where no host gives it users of its own.
   const dependsOnHosts = dependsOnReach || needs.users === 'host-by-policy';
   const chosen = { image, resources, dependsOnHosts, hosts, holder, group: request.group, ports };
-  return { ok: true, ...chosen, hasAddressOn, containerOn, allTaken };
+  const lookedAt = view.hosts.length;
+  const decided = { policy, ranked, exclusions, lookedAt, hosts: view.hostsKnown ?? lookedAt };
+  const placementOn = ({ host }: CandidateHost): PlacementRecord => placementRecord(host, draws.decidedAt, decided);
+  const why = { needs, exclusions, ranked };
+  return { ok: true, ...chosen, hasAddressOn, containerOn, placementOn, why, allTaken };
 }
 
 /** Storage nodes that the container's volume may be on. */

@@ -2,26 +2,14 @@
  * What a host has to be like to get a container: the one list of it. A filter that is added here is asked for single
  * requests, in batches, for their samples, and for moves; the compiler asks for the words of its refusal (refusals.ts).
  */
-import { constraintText, type HostUsers } from '@plinth/contracts';
+import { constraintText, type HostUsers, PLACEMENT_FILTERS } from '@plinth/contracts';
 import { countAt } from './groups.js';
 import { labelOf, meets } from './labels.js';
 import { isUsable, type PlacementNeeds } from './needs.js';
 import type { CandidateHost, Resources } from './placement.js';
 
-export const FILTER_NAMES = [
-  'datacenter',
-  'labels',
-  'image',
-  'network',
-  'disk',
-  'users',
-  'ports',
-  'near',
-  'apart',
-  'spread',
-  'room',
-] as const;
-export type FilterName = (typeof FILTER_NAMES)[number];
+export type FilterName = keyof typeof PLACEMENT_FILTERS;
+export const FILTER_NAMES = Object.keys(PLACEMENT_FILTERS) as FilterName[];
 
 export interface HostFilter {
   readonly name: FilterName;

@@ -1,5 +1,5 @@
 /** Why no host is left, with what can be done about it. */
-import { constraintText, type ContainerRejectionReason } from '@plinth/contracts';
+import { constraintText, type ContainerRejectionReason, excludedText } from '@plinth/contracts';
 import type { Exclusions, FilterName } from './filters.js';
 import type { PlacementNeeds } from './needs.js';
 import type { CandidateHost, Resources } from './placement.js';
@@ -52,21 +52,6 @@ const REFUSALS: Readonly<Record<FilterName, Refuse>> = {
   room: (hosts, { resources }) => ({ reason: 'no-capacity', message: noRoom(hosts, resources) }),
 };
 
-/** What a filter takes hosts for, in a list of counts. */
-const IN_SHORT: Readonly<Record<FilterName, string>> = {
-  datacenter: 'in another data centre',
-  labels: 'without the labels',
-  image: 'without a way to the storage',
-  network: 'without the network',
-  disk: 'without limits of disks',
-  users: 'without the users',
-  ports: 'with a port taken that was asked for',
-  near: 'not near the group',
-  apart: 'not apart from the group',
-  spread: 'where more of the group are',
-  room: 'without room',
-};
-
 /**
  * @param exclusions of all hosts that could get containers
  * @returns the reason of the last filter, with how many hosts each of the others took
@@ -84,7 +69,7 @@ function countsOf(exclusions: Exclusions): string {
   const { filters } = exclusions;
   if (filters.length < 2) return '';
   const all = filters.reduce((sum, name) => sum + exclusions.by(name).length, 0);
-  return `; of ${all} ready hosts: ${filters.map((name) => `${exclusions.by(name).length} ${IN_SHORT[name]}`).join(', ')}`;
+  return `; of ${all} ready hosts: ${filters.map((name) => excludedText(name, exclusions.by(name).length)).join(', ')}`;
 }
 
 function none(hosts: readonly CandidateHost[]): string {
