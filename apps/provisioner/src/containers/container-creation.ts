@@ -24,6 +24,7 @@ import { tenantPolicy } from '../network/tenant-egress.store.js';
 import { Groups, groupsOf } from '../placement/domain/groups.js';
 import type { CandidateHost } from '../placement/domain/placement.js';
 import type { TenantUsage } from '../placement/domain/tenant-quota.js';
+import { HostDirectory } from '../placement/host-directory.js';
 import { groupMembers, lockGroups } from '../placement/group.store.js';
 import { loadPlacementView, release } from '../placement/placement.store.js';
 import { lockTenantUsage } from '../placement/tenant.store.js';
@@ -50,7 +51,10 @@ export class ContainerCreation {
   readonly hasQuota: boolean;
   readonly portRange: PortRange;
 
-  constructor(@Inject(ProvisionerConfig) private readonly config: ProvisionerConfig) {
+  constructor(
+    @Inject(ProvisionerConfig) private readonly config: ProvisionerConfig,
+    @Inject(HostDirectory) private readonly directory: HostDirectory,
+  ) {
     const quota = {
       containers: config.PLINTH_TENANT_MAX_CONTAINERS,
       memoryBytes: config.PLINTH_TENANT_MAX_MEMORY_BYTES,
@@ -62,6 +66,7 @@ export class ContainerCreation {
     this.portRange = range;
     this.rules = {
       network: config.PLINTH_DEFAULT_NETWORK,
+      storageReserve: config.PLINTH_STORAGE_RESERVE_BYTES,
       quota,
       policy: config.PLINTH_PLACEMENT,
       defaults: {
@@ -154,7 +159,8 @@ export class ContainerCreation {
     const named = groupsOf(tenant, request);
     await lockGroups(unit.db, named);
     const groups = named.length > 0 ? new Groups(await groupMembers(unit.db, named), hosts) : undefined;
-    return { hosts, catalogue, portsTaken, usage, groups, tenantPolicy: await tenantPolicy(unit.db, tenant) };
+    const { warm } = this.directory;
+    return { hosts, catalogue, portsTaken, usage, groups, warm, tenantPolicy: await tenantPolicy(unit.db, tenant) };
   }
 
   private exhausted(

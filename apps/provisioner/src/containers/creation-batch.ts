@@ -7,7 +7,7 @@
  * has are passed over; when all that get containers are locked, in the order of their names, others are waited for.
  */
 import { Inject, Injectable } from '@nestjs/common';
-import { type ContainerRequested, parseImageRef, SUBJECTS, type TenantPolicy } from '@plinth/contracts';
+import { type ContainerRequested, formatImageRef, parseImageRef, SUBJECTS, type TenantPolicy } from '@plinth/contracts';
 import { causeOf, claimEvents, type OutboxEvent, unclaimEvents, UnitOfWork } from '@plinth/service-kit';
 import type { EntityManager } from 'typeorm';
 import { ProvisionerConfig } from '../config.js';
@@ -120,6 +120,7 @@ export class CreationBatch {
       open.map(({ event }) => event.id),
     );
     this.directory.note(state.locked);
+    for (const { placed } of made) this.directory.noteWarm(formatImageRef(placed.plan.image), placed.host.host);
     return open;
   }
 
@@ -160,17 +161,18 @@ export class CreationBatch {
     );
     const identities = await this.takeAddresses(manager, claimed);
     const { hosts, isWhole } = await this.lockHosts(manager, claimed, catalogue, { policies, portsTaken, groups });
-    const state = new BatchState(
-      hosts,
-      isWhole,
+    const { warm } = this.directory;
+    const hostsKnown = this.directory.hosts.length;
+    const state = new BatchState(hosts, isWhole, {
       catalogue,
       usages,
       names,
       portsTaken,
       policies,
       groups,
-      this.directory.hosts.length,
-    );
+      hostsKnown,
+      warm,
+    });
 
     const placed: (Candidate & { readonly placed: Placed })[] = [];
     const refused: {
@@ -255,7 +257,7 @@ export class CreationBatch {
       { readonly request: ContainerRequested; needs: PlacementNeeds; containers: number }
     >();
     for (const { event } of claimed) {
-      const view = { portsTaken, groups, tenantPolicy: policies.get(tenantOf(event.data)) };
+      const view = { catalogue, portsTaken, groups, tenantPolicy: policies.get(tenantOf(event.data)) };
       const needs = needsOf(event.data, view, this.creation.rules);
       const key = kindKey(needs, event.data.image);
       const kind = kinds.get(key);

@@ -18,6 +18,7 @@ import { excluding, filtersFor } from '../placement/domain/filters.js';
 import { Groups, groupsOf } from '../placement/domain/groups.js';
 import { excludedHosts, rankedAnswer } from '../placement/domain/placement-record.js';
 import { groupMembers } from '../placement/group.store.js';
+import { HostDirectory } from '../placement/host-directory.js';
 import { hostStatuses } from '../placement/node-status.store.js';
 import { loadPlacementView } from '../placement/placement.store.js';
 import { tenantUsages } from '../placement/tenant.store.js';
@@ -33,6 +34,7 @@ export class PlacementPreview {
   constructor(
     @InjectDataSource() private readonly source: DataSource,
     @Inject(ProvisionerConfig) private readonly config: ProvisionerConfig,
+    @Inject(HostDirectory) private readonly directory: HostDirectory,
     @Inject(ContainerCreation) private readonly creation: ContainerCreation,
   ) {}
 
@@ -71,6 +73,7 @@ export class PlacementPreview {
       portsTaken: await portsTakenByOthers(manager, portWishes(request.ports ?? [])),
       tenantPolicy: await tenantPolicy(manager, tenant),
       usage: (await tenantUsages(manager, [tenant])).get(tenant) ?? { containers: 0, memoryBytes: 0, diskBytes: 0 },
+      warm: this.directory.warm,
       groups: named.length > 0 ? new Groups(await groupMembers(manager, named), hosts) : undefined,
     };
   }

@@ -7,6 +7,7 @@ import {
   type Page,
   type PlacementPreview,
   QUERIES,
+  type StorageStatus,
   SUBJECTS,
 } from '@plinth/contracts';
 import { ProvisionerSuite } from '../testing/provisioner-suite.js';
@@ -41,6 +42,20 @@ it('of a disk is refused where no host holds it, and decides which host is chose
     expect(await suite.fact(SUBJECTS.containerStarted, { name })).toMatchObject({ host: 'host-2' });
   }
   expect((await details('one')).config?.limits).toMatchObject({ diskBytes: 64 * MIB, openFiles: 65_536 });
+});
+
+it('of storage: nothing new is placed where less is free than a container may need', async () => {
+  const seen = async (free: number): Promise<boolean> =>
+    (await suite.answer<Page<StorageStatus>>(QUERIES.storage, {})).items[0]?.freeBytes === free;
+  suite.hosts.freeBytes = 32 * MIB - 1;
+  await suite.until(() => seen(32 * MIB - 1), 'the storage node is full');
+  await suite.ask(SUBJECTS.containerRequested, { name: 'too-much' });
+  expect(await suite.fact(SUBJECTS.containerRejected, { name: 'too-much' })).toMatchObject({
+    reason: 'no-storage-space',
+    message: expect.stringMatching(/storage node with 32 MiB free; plinth storage/),
+  });
+  suite.hosts.freeBytes = 1e12;
+  await suite.until(() => seen(1e12), 'the storage node has space');
 });
 
 it('decide by whose users a container has, and it is refused where no host gives them', async () => {

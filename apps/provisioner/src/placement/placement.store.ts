@@ -83,6 +83,15 @@ export async function readyHosts(manager: EntityManager, cpuOvercommit: number):
   return rows.map((row) => candidateOf(row, cpuOvercommit));
 }
 
+/** Hosts on which containers run, by their image. */
+export async function imagesOnHosts(manager: EntityManager): Promise<Map<string, Set<string>>> {
+  const rows: { image: string; hosts: string[] }[] = await manager.query(
+    `SELECT config->>'image' AS image, array_agg(DISTINCT host) AS hosts FROM containers
+      WHERE state = 'running' GROUP BY 1`,
+  );
+  return new Map(rows.map(({ image, hosts }) => [image, new Set(hosts)]));
+}
+
 /** Until the transaction ends, as they are then: those of the named hosts that get containers and that nobody else has locked. */
 export async function lockFreeHosts(
   manager: EntityManager,
@@ -121,6 +130,7 @@ export async function loadCatalogue(
     images: Omit<CatalogueImage, never>[];
     defaults: Record<string, string>;
     os: string | null;
+    free: Record<string, number>;
   }[] = await manager.query(
     `SELECT
        (SELECT coalesce(json_agg(json_build_object(
@@ -131,12 +141,15 @@ export async function loadCatalogue(
                                 AND s.last_seen_at > now() - make_interval(secs => $2)))), '[]')
           FROM image_versions v WHERE v.name = ANY($1::text[]) OR v.name = (SELECT name FROM default_os)) AS images,
        (SELECT coalesce(json_object_agg(d.name, d.version), '{}') FROM image_defaults d) AS defaults,
-       (SELECT name FROM default_os) AS os`,
+       (SELECT name FROM default_os) AS os,
+       (SELECT coalesce(json_object_agg(node, free_bytes), '{}') FROM storage_nodes
+         WHERE last_seen_at > now() - make_interval(secs => $2)) AS free`,
     [names, lostSeconds],
   );
   const row = rows[0];
   if (!row) throw new Error('the query of the catalogue returned no row');
-  return { images: row.images, defaults: row.defaults, defaultOs: row.os };
+  const storage = { free: row.free, most: Math.max(0, ...Object.values(row.free)) };
+  return { images: row.images, defaults: row.defaults, defaultOs: row.os, storage };
 }
 
 /** What is reserved on one host for several containers. */

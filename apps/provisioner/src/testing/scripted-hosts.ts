@@ -76,6 +76,8 @@ export class ScriptedHosts {
   images: ScriptedImage[] = [];
   /** Labels of the storage node. */
   labels: Readonly<Record<string, string>> = {};
+  /** Of the storage node. */
+  freeBytes = 1e12;
   storageSilent = false;
   /** Most containers of one host that were on trial at once. */
   mostOnTrial = 0;
@@ -169,7 +171,7 @@ export class ScriptedHosts {
         datacenter: 'dc-1',
         labels: this.labels,
         totalBytes: 1e12,
-        freeBytes: 1e12,
+        freeBytes: this.freeBytes,
         images,
         leases,
         tenants: [...this.diskUse].map(([tenant, bytes]) => ({ tenant, bytes })),

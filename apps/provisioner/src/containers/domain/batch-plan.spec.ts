@@ -22,6 +22,7 @@ const rules: CreationRules = {
   quota: { containers: 3 },
   policy: 'least-loaded',
   network: 'auto',
+  storageReserve: 0,
 };
 const host = (name: string, over: Partial<CandidateHost> = {}): CandidateHost =>
   candidateHost(name, { capacity: { memoryBytes: 1_000, cpus: 100, containers: 2 }, ...over });
@@ -40,7 +41,13 @@ function decide(
   { names = [], used = 0, policies }: BatchOptions = {},
 ): string[] {
   const usages = new Map([['default', { containers: used, memoryBytes: 0, diskBytes: 0 }]]);
-  const state = new BatchState(hosts, isWhole, catalogue, usages, names, [], policies);
+  const state = new BatchState(hosts, isWhole, {
+    catalogue,
+    usages,
+    names,
+    portsTaken: [],
+    policies: policies ?? new Map(),
+  });
   return requests.map((request, index) => {
     const draws = {
       requestedAt: '',

@@ -4,7 +4,6 @@
  * open.
  */
 import type { ContainerRequested, TenantPolicy } from '@plinth/contracts';
-import type { ImageCatalogue } from '../../images/domain/image-resolution.js';
 import type { TakenPort } from '../../network/domain/host-ports.js';
 import { hasRoom } from '../../placement/domain/filters.js';
 import type { Groups } from '../../placement/domain/groups.js';
@@ -15,6 +14,7 @@ import {
   type CreationDraws,
   type CreationRefusal,
   type CreationRules,
+  type CreationView,
   planCreation,
   tenantOf,
 } from './creation.js';
@@ -29,6 +29,18 @@ export type PlannedRequest =
 
 const NO_USAGE: TenantUsage = { containers: 0, memoryBytes: 0, diskBytes: 0 };
 
+/** What is read for a batch beside the hosts. */
+export interface BatchKnowledge extends Pick<CreationView, 'catalogue' | 'portsTaken' | 'hostsKnown' | 'warm'> {
+  /** Of the tenants, without this batch; absent: there is no quota. */
+  readonly usages: ReadonlyMap<string, TenantUsage>;
+  /** {@link nameKey} of containers that exist, at least of those that are asked for. */
+  readonly names: Iterable<string>;
+  /** What containers of the tenants may reach; absent: it was never set. */
+  readonly policies: ReadonlyMap<string, TenantPolicy>;
+  /** At least those that the requests name; it sees what this batch gives out. */
+  readonly groups?: Groups | undefined;
+}
+
 /** The state that a batch is decided on, and what it has given out so far. */
 export class BatchState {
   private readonly hosts: Map<string, CandidateHost>;
@@ -39,22 +51,13 @@ export class BatchState {
   /**
    * @param hosts locked
    * @param isWhole no other host gets containers
-   * @param usages of the tenants, without this batch; absent: there is no quota
-   * @param policies what containers of the tenants may reach; absent: it was never set
-   * @param names {@link nameKey} of containers that exist, at least of those that are asked for
-   * @param groups at least those that the requests name; it sees what this batch gives out
    */
   constructor(
     hosts: readonly CandidateHost[],
     private readonly isWhole: boolean,
-    private readonly catalogue: ImageCatalogue,
-    usages: ReadonlyMap<string, TenantUsage>,
-    names: Iterable<string>,
-    portsTaken: readonly TakenPort[],
-    private readonly policies: ReadonlyMap<string, TenantPolicy> = new Map(),
-    private readonly groups?: Groups,
-    private readonly hostsKnown?: number,
+    private readonly known: BatchKnowledge,
   ) {
+    const { usages, names, portsTaken } = known;
     this.hosts = new Map(hosts.map((host) => [host.host, host]));
     this.usages = new Map(usages);
     this.names = new Set(names);
@@ -87,13 +90,11 @@ export class BatchState {
   ): Creation {
     const tenant = tenantOf(request);
     const view = {
+      ...this.known,
       hosts,
-      catalogue: this.catalogue,
       usage: this.usages.get(tenant) ?? NO_USAGE,
       portsTaken: this.ports,
-      tenantPolicy: this.policies.get(tenant),
-      groups: this.groups,
-      ...(this.hostsKnown !== undefined && { hostsKnown: this.hostsKnown }),
+      tenantPolicy: this.known.policies.get(tenant),
     };
     return planCreation(request, view, rules, draws);
   }
@@ -120,7 +121,7 @@ export class BatchState {
   /** What a placed request takes: those behind it see it. */
   give({ plan, host }: Extract<PlannedRequest, { kind: 'placed' }>): void {
     const { resources, holder, group, ports } = plan;
-    if (group !== undefined) this.groups?.add({ tenant: holder.tenant, group }, host);
+    if (group !== undefined) this.known.groups?.add({ tenant: holder.tenant, group }, host);
     const now = this.hosts.get(host.host);
     if (now) this.hosts.set(host.host, { ...now, allocated: sum(now.allocated, resources) });
     const usage = this.usages.get(holder.tenant);

@@ -41,6 +41,7 @@ const RULES: CreationRules = {
   quota: {},
   policy: 'least-loaded',
   network: 'isolated',
+  storageReserve: 0,
 };
 const DRAWS: CreationDraws = {
   requestedAt: '2026-06-01T00:00:00.000Z',
@@ -98,6 +99,25 @@ describe('planCreation', () => {
     const { config } = plan.containerOn(plan.hosts[0] ?? host('none', 'west', []), [], undefined);
     expect(plan.hosts).toHaveLength(1);
     expect([config.host, config.storageNode, config.limits.diskBytes]).toEqual(['west-1', 'sn-3', GIB]);
+  });
+
+  it('puts the volume where there is space, more often where there is more', () => {
+    const nodeOf = (free: Record<string, number>, nodeDraw: number, body = {}): string => {
+      const catalogue = { ...VIEW.catalogue, storage: { free, most: Math.max(...Object.values(free)) } };
+      const view = { ...VIEW, catalogue, hosts: VIEW.hosts.slice(1, 2) };
+      const plan = planCreation(request(body), view, { ...RULES, storageReserve: 10 }, { ...DRAWS, nodeDraw });
+      if (!plan.ok || !plan.hosts[0]) return plan.ok ? '' : plan.reason;
+      return plan.containerOn(plan.hosts[0], [], undefined).config.storageNode;
+    };
+    expect([0, 0.5, 0.74, 0.76].map((draw) => nodeOf({ 'sn-2': 300, 'sn-3': 100 }, draw))).toEqual([
+      'sn-2',
+      'sn-2',
+      'sn-2',
+      'sn-3',
+    ]);
+    expect(nodeOf({ 'sn-2': 9, 'sn-3': 100 }, 0)).toBe('sn-3');
+    expect(nodeOf({ 'sn-2': 9, 'sn-3': 9 }, 0)).toBe('no-storage-space');
+    expect(nodeOf({ 'sn-2': GIB, 'sn-3': GIB }, 0, { limits: { diskBytes: 2 * GIB } })).toBe('no-storage-space');
   });
 
   it('refuses a limit of the disk that no host can hold', () => {

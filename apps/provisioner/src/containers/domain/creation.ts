@@ -2,13 +2,14 @@
  * Decides one request for a container: the image, the hosts in order of preference, and the container on each.
  * Reserving a host and writing the container are left to the caller; the first host that still has room gets it.
  */
-import type {
-  ContainerNetwork,
-  ContainerRejected,
-  ContainerRequested,
-  PlacementRecord,
-  PublishedPort,
-  TenantPolicy,
+import {
+  type ContainerNetwork,
+  type ContainerRejected,
+  type ContainerRequested,
+  formatImageRef,
+  type PlacementRecord,
+  type PublishedPort,
+  type TenantPolicy,
 } from '@plinth/contracts';
 import { resolveImage, type ImageCatalogue, type ServableImage } from '../../images/domain/image-resolution.js';
 import type { NetworkIdentity } from '../../network/domain/address-pool.js';
@@ -23,7 +24,7 @@ import { isHeldBack, networkOn, type WantedNetwork, wantedNetwork } from '../../
 import { chooseHosts, type HostsOfKind, hostsOfKind } from '../../placement/domain/choice.js';
 import type { Exclusions } from '../../placement/domain/filters.js';
 import type { Groups } from '../../placement/domain/groups.js';
-import { isUsable, type PlacementNeeds } from '../../placement/domain/needs.js';
+import { isUsable, type NeededSpace, type PlacementNeeds } from '../../placement/domain/needs.js';
 import type { CandidateHost, PlacementPolicyName, Resources } from '../../placement/domain/placement.js';
 import { placementRecord } from '../../placement/domain/placement-record.js';
 import { noRoom, refusalOf } from '../../placement/domain/refusals.js';
@@ -47,6 +48,8 @@ export interface CreationView {
   readonly tenantPolicy?: TenantPolicy | undefined;
   /** At least those that the request names; absent: it names none. */
   readonly groups?: Groups | undefined;
+  /** Hosts on which containers of an image run, `name@version`; absent: not known. */
+  readonly warm?: (image: string) => ReadonlySet<string> | undefined;
   /** Hosts that are known to get containers, when `hosts` are some of them. */
   readonly hostsKnown?: number;
 }
@@ -64,6 +67,8 @@ export interface CreationRules {
   readonly policy: PlacementPolicyName;
   /** Of a request that names none. */
   readonly network: WantedNetwork;
+  /** Bytes that are to be free on a storage node that gets a volume. */
+  readonly storageReserve: number;
 }
 
 /** Time, ids and random numbers of one decision. */
@@ -119,8 +124,8 @@ export function tenantOf(request: ContainerRequested): string {
 /** What the request needs of a host, before its image is chosen. */
 export function needsOf(
   request: ContainerRequested,
-  { portsTaken, tenantPolicy, groups }: Pick<CreationView, 'portsTaken' | 'tenantPolicy' | 'groups'>,
-  { defaults, network }: Pick<CreationRules, 'defaults' | 'network'>,
+  { catalogue, portsTaken, tenantPolicy, groups }: Omit<CreationView, 'hosts' | 'usage'>,
+  { defaults, network, storageReserve }: CreationRules,
 ): PlacementNeeds {
   const { datacenter, constraints, limits, hostUsers, ports = [] } = request;
   return {
@@ -131,6 +136,7 @@ export function needsOf(
     isHeld: isHeldBack(request.egress, tenantPolicy),
     diskBytes: limits?.diskBytes,
     users: hostUsers === true ? 'host-on-request' : 'own',
+    space: catalogue.storage && { ...catalogue.storage, bytes: Math.max(limits?.diskBytes ?? 0, storageReserve) },
     groups: groups?.needsOf(tenantOf(request), request, { datacenter, constraints }),
     ports: takenOf(portWishes(ports), portsTaken, tenantOf(request)),
   };
@@ -152,7 +158,7 @@ export function planCreation(
   const tenant = tenantOf(request);
   const overQuota = quotaRefusal(tenant, view.usage, { ...resources, diskBytes: request.limits?.diskBytes }, quota);
   if (overQuota) return { ok: false, reason: 'quota-exceeded', message: overQuota };
-  const needs = { ...kind.needs, storageNodes: image.storageNodes };
+  const needs = { ...kind.needs, storageNodes: image.storageNodes, warm: view.warm?.(formatImageRef(image)) };
   const choice = chooseHosts(kind.hosts, needs, policy, draws.hostDraw, draws.turn, kind.exclusions);
   const { exclusions } = choice;
   if (!choice.ok) return { ok: false, reason: choice.reason, message: choice.message, why: { needs, exclusions } };
@@ -173,7 +179,7 @@ export function planCreation(
       ...holder,
       volumeId: draws.volumeId,
       host,
-      storageNode: nodes[Math.floor(draws.nodeDraw * nodes.length)] ?? '',
+      storageNode: drawnNode(nodes, needs.space, draws.nodeDraw),
       image,
       fallbackReason,
       network: networkOf(candidate),
@@ -216,6 +222,17 @@ export function planCreation(
   const placementOn = ({ host }: CandidateHost): PlacementRecord => placementRecord(host, draws.decidedAt, decided);
   const why = { needs, exclusions, ranked };
   return { ok: true, ...chosen, hasAddressOn, containerOn, placementOn, why, allTaken };
+}
+
+/** Each as often as it has free space beside the others. @param draw at least 0, below 1 */
+function drawnNode(nodes: readonly string[], space: NeededSpace | undefined, draw: number): string {
+  const free = nodes.map((node) => (space === undefined ? 1 : (space.free[node] ?? 0)));
+  let left = draw * free.reduce((sum, bytes) => sum + bytes, 0);
+  for (const [index, bytes] of free.entries()) {
+    left -= bytes;
+    if (left < 0) return nodes[index] ?? '';
+  }
+  return nodes.at(-1) ?? '';
 }
 
 /** Storage nodes that the container's volume may be on. */

@@ -23,6 +23,16 @@ export interface ImageCatalogue {
   readonly defaults: Readonly<Record<string, string>>;
   /** Name of the default OS. */
   readonly defaultOs: string | null;
+  /** Absent: not known. */
+  readonly storage?: StorageSpace;
+}
+
+/** Free space of the storage nodes whose heartbeats arrive. */
+export interface StorageSpace {
+  /** Bytes, by node. */
+  readonly free: Readonly<Record<string, number>>;
+  /** What the emptiest of them has. */
+  readonly most: number;
 }
 
 export interface ServableImage {

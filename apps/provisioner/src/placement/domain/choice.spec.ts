@@ -54,6 +54,15 @@ describe('a policy', () => {
     expect(choose([busy, given('b', { memoryBytes: 300 }), given('c', { memoryBytes: 500 })])).toEqual(['b', 'a', 'c']);
   });
 
+  it('least-loaded prefers storage with space, and of equal hosts one on which the image runs', () => {
+    const hosts = ['sn-1', 'sn-2'].map((node) => given(node, {}, { storageNodes: [node] }));
+    const space = { bytes: 1, free: { 'sn-1': 10, 'sn-2': 90 }, most: 90 };
+    expect(choose(hosts, { space, storageNodes: ['sn-1', 'sn-2'] })).toEqual(['sn-2', 'sn-1']);
+    const equal = [given('a'), given('b'), given('c', { containers: 1 })];
+    expect(choose(equal, { warm: new Set(['b']) })).toEqual(['b', 'a', 'c']);
+    expect(choose(equal, { warm: new Set(['c']) })).toEqual(['a', 'b', 'c']);
+  });
+
   it('never offers a host that has no room', () => {
     const hosts = fc.array(fc.tuple(fc.nat(1_200), fc.nat(5), fc.nat(12)), { minLength: 1, maxLength: 8 });
     fc.assert(
@@ -95,6 +104,13 @@ describe('a host gets a container only', () => {
       'disk-limit-not-offered',
     ],
     ['with users of its own', {}, { ownUsers: ['sn-1'] }, { ownUsers: ['sn-2'] }, 'own-users-not-offered'],
+    [
+      'where its storage has space',
+      { space: { bytes: 10, free: { 'sn-1': 9, 'sn-2': 10 }, most: 10 }, storageNodes: ['sn-1', 'sn-2'] },
+      { storageNodes: ['sn-2'] },
+      {},
+      'no-storage-space',
+    ],
     ['with room', {}, {}, { allocated: { memoryBytes: 901, cpus: 0, containers: 0 } }, 'no-capacity'],
     ['with cores', {}, {}, { allocated: { memoryBytes: 0, cpus: 3.5, containers: 0 } }, 'no-capacity'],
     ['within its number', {}, {}, { allocated: { memoryBytes: 0, cpus: 0, containers: 10 } }, 'no-capacity'],

@@ -5,7 +5,7 @@
 import { constraintText, type HostUsers, PLACEMENT_FILTERS } from '@plinth/contracts';
 import { countAt } from './groups.js';
 import { labelOf, meets } from './labels.js';
-import { isUsable, type PlacementNeeds } from './needs.js';
+import { hasSpace, isUsable, type PlacementNeeds } from './needs.js';
 import type { CandidateHost, Resources } from './placement.js';
 
 export type FilterName = keyof typeof PLACEMENT_FILTERS;
@@ -55,6 +55,18 @@ const image: HostFilter = {
   concerns: (needs) => needs.storageNodes !== undefined,
   fits: (host, { storageNodes = [] }) => host.storageNodes.some((node) => storageNodes.includes(node)),
   why: (host, { storageNodes = [] }) => `it reaches ${listed(host.storageNodes)}, not ${listed(storageNodes)}`,
+};
+
+const space: HostFilter = {
+  name: 'space',
+  isOfKind: true,
+  concerns: (needs) => needs.space !== undefined,
+  fits: (host, needs) =>
+    host.storageNodes.some((node) => hasSpace(needs, node) && (needs.storageNodes?.includes(node) ?? true)),
+  why: (host, { space: needed }) =>
+    `of ${mebibytes(needed?.bytes ?? 0)} that have to be free, there are on ${host.storageNodes
+      .map((node) => `${node} ${mebibytes(needed?.free[node] ?? 0)}`)
+      .join(', ')}`,
 };
 
 const network: HostFilter = {
@@ -165,6 +177,7 @@ export const FILTERS: readonly HostFilter[] = [
   datacenter,
   labels,
   image,
+  space,
   network,
   disk,
   users,
@@ -238,6 +251,10 @@ export function sift(
     else fitting.push(host);
   }
   return fitting;
+}
+
+function mebibytes(bytes: number): string {
+  return `${Math.floor(bytes / 1024 ** 2)} MiB`;
 }
 
 function listed(names: readonly string[]): string {

@@ -32,11 +32,11 @@ const CHOICES = 4;
 
 /** The same for containers of the same image that the same hosts fit, whatever room they need. */
 export function kindKey(
-  { resources: _resources, ports, groups, ...needs }: PlacementNeeds,
+  { resources: _resources, warm: _warm, space, ports, groups, ...needs }: PlacementNeeds,
   image: string | undefined,
 ): string {
   const rules = groups && [groups.near, groups.apart, groups.spread].map((rule) => rule && { ...rule, counts: null });
-  return JSON.stringify([image, needs, ports && [...ports.on], rules]);
+  return JSON.stringify([image, needs, space?.bytes, ports && [...ports.on], rules]);
 }
 
 /** What is enough for either. */

@@ -25,10 +25,23 @@ export interface PlacementNeeds {
   readonly users: WantedUsers;
   /** Those that have its image, or its volume; absent: the image is not chosen yet. */
   readonly storageNodes?: readonly string[] | undefined;
+  /** Hosts on which containers of its image run; absent: not known. */
+  readonly warm?: ReadonlySet<string> | undefined;
+  /** Absent: its volume is there already, or it is not known how much is free. */
+  readonly space?: NeededSpace | undefined;
   /** Absent: it has no rules of groups. */
   readonly groups?: GroupNeeds | undefined;
   /** Absent: it asks for no host port that is taken anywhere. */
   readonly ports?: TakenPorts | undefined;
+}
+
+export interface NeededSpace {
+  /** That have to be free on its storage node. */
+  readonly bytes: number;
+  /** By storage node; absent: not known. */
+  readonly free: Readonly<Record<string, number>>;
+  /** What the emptiest node has. */
+  readonly most: number;
 }
 
 export interface TakenPorts {
@@ -38,10 +51,15 @@ export interface TakenPorts {
   readonly message: (hosts: readonly CandidateHost[]) => string;
 }
 
+export function hasSpace({ space }: PlacementNeeds, node: string): boolean {
+  return space === undefined || (space.free[node] ?? Number.POSITIVE_INFINITY) >= space.bytes;
+}
+
 /** Whether the container's volume may be on this storage node, which the host reaches. */
 export function isUsable({ diskLimits, ownUsers }: CandidateHost, needs: PlacementNeeds, node: string): boolean {
   return (
     (needs.storageNodes === undefined || needs.storageNodes.includes(node)) &&
+    hasSpace(needs, node) &&
     (needs.diskBytes === undefined || diskLimits.includes(node)) &&
     (needs.users !== 'own' || ownUsers === null || ownUsers.includes(node))
   );

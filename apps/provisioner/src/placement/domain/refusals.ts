@@ -30,6 +30,12 @@ const REFUSALS: Readonly<Record<FilterName, Refuse>> = {
       ? `no other ready host reaches ${storageNodes.join(', ')}, where its volume is`
       : `no ready host reaches the storage nodes that hold the image (${storageNodes.join(', ')})`,
   }),
+  space: (hosts, { space }) => ({
+    reason: 'no-storage-space',
+    message:
+      `${none(hosts)} reaches a storage node with ${Math.ceil((space?.bytes ?? 0) / 1024 ** 2)} MiB free; ` +
+      'plinth storage shows what is free: delete data, ask for less disk or add a storage node',
+  }),
   network: (hosts, needs) => ({ reason: 'network-not-offered', message: networkNotOffered(hosts.length, needs) }),
   disk: (hosts) => ({ reason: 'disk-limit-not-offered', message: diskLimitNotOffered(hosts.length) }),
   users: (hosts, { users }) => ({

@@ -1,9 +1,9 @@
 /** Which of the hosts that fit is better: numbers of 0 to 1, each with a weight, and the order that the policies make of them. */
 import { countAt } from './groups.js';
-import type { PlacementNeeds } from './needs.js';
+import { isUsable, type PlacementNeeds } from './needs.js';
 import type { CandidateHost, PlacementPolicyName } from './placement.js';
 
-export const SCORER_NAMES = ['spread', 'near', 'apart', 'room', 'load'] as const;
+export const SCORER_NAMES = ['spread', 'near', 'apart', 'room', 'load', 'storage', 'warm'] as const;
 export type ScorerName = (typeof SCORER_NAMES)[number];
 
 export interface HostScorer {
@@ -42,6 +42,27 @@ const load: HostScorer = {
   score: ({ loadPerCore }) => 1 - Math.min(loadPerCore, MOST_LOAD) / MOST_LOAD,
 };
 
+/** Free space of the best storage node that it reaches, beside the emptiest of all. */
+const storage: HostScorer = {
+  name: 'storage',
+  weight: 0.1,
+  concerns: ({ space }) => space !== undefined && space.most > 0 && Object.keys(space.free).length > 1,
+  score: (host, needs) => {
+    const { free = {}, most = 1 } = needs.space ?? {};
+    let best = 0;
+    for (const node of host.storageNodes) if (isUsable(host, needs, node)) best = Math.max(best, free[node] ?? 0);
+    return best / most;
+  },
+};
+
+/** Libraries of its image are in the memory of the host. It breaks ties: no host is filled before others because of it. */
+const warm: HostScorer = {
+  name: 'warm',
+  weight: 0.005,
+  concerns: (needs) => needs.warm !== undefined && needs.warm.size > 0,
+  score: (host, needs) => (needs.warm?.has(host.host) ? 1 : 0),
+};
+
 /** One more of the group in a place weighs more than all room: it is 1 where the fewest are, then 1/2, 1/3. */
 const spread: HostScorer = {
   name: 'spread',
@@ -68,7 +89,7 @@ const apart: HostScorer = {
 };
 
 /** The one list of them. */
-export const SCORERS: readonly HostScorer[] = [spread, near, apart, room, load];
+export const SCORERS: readonly HostScorer[] = [spread, near, apart, room, load, storage, warm];
 
 /** What a container asked for counts with each policy. */
 const OF_GROUPS: readonly ScorerName[] = ['spread', 'near', 'apart'];

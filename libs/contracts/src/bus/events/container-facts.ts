@@ -103,6 +103,7 @@ export const CONTAINER_REJECTION_REASONS = [
   'anti-affinity-not-met',
   'spread-not-met',
   'no-capacity',
+  'no-storage-space',
   'network-not-offered',
   'disk-limit-not-offered',
   'own-users-not-offered',
