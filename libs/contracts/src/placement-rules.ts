@@ -17,7 +17,7 @@ export const LABEL_KEY_PATTERN = /^[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?$/;
 export const LABEL_VALUE_PATTERN = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/;
 export const LABEL_KEY_WORDS = '1 to 63 lower-case letters, digits, inner dots and hyphens';
 export const LABEL_VALUE_WORDS = '1 to 63 letters, digits, inner dots, hyphens and underscores';
-/** Of one host, by whoever set them. */
+/** Of one host, also those that operators set. */
 export const MAX_LABELS = 64;
 export const MAX_CONSTRAINTS = 16;
 const MAX_VALUES = 32;

@@ -28,7 +28,7 @@ const PREVIEW: PlacementPreview = {
 };
 
 describe('why a container is where it is', () => {
-  it('is told with what was drawn', () =>
+  it('is given with what was drawn', () =>
     expect(placementRows(RECORD)).toEqual([
       ['placed', 'on h-1 at 2026-06-01T00:00:00.000Z: least-loaded among 4 drawn of 1000 hosts'],
       ['scores', 'h-1 1.3, h-2 1.2'],

@@ -204,6 +204,8 @@ describe('a host', () => {
     const at = going?.host ?? '';
     suite.hosts.deaf.add(at);
     await suite.ask(SUBJECTS.containerRemoveRequested, { id: going?.id });
+    // Requests of different subjects have no order.
+    await suite.until(async () => (await containers('going'))[0]?.desired === 'removed', 'the removal is decided');
     for (const [operation, subject] of [
       ['restart', SUBJECTS.containerRestartRequested],
       ['start', SUBJECTS.containerStartRequested],

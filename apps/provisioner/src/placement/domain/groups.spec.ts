@@ -49,7 +49,7 @@ describe('a spread', () => {
     ['prefers the rack with the fewest, a host without a rack comes last', SPREAD, { a1: 1 }, 'b1 b2 a1 a2 none'],
     ['counts all hosts of a rack', SPREAD, { a1: 1, a2: 1, b1: 1 }, 'b1 b2 a1 a2 none'],
     ['that is required has those racks only', REQUIRED, { a1: 1 }, 'b1 b2'],
-    ['that is required begins anew when it is even', REQUIRED, { a1: 1, b2: 1 }, 'a1 a2 b1 b2'],
+    ['that is required begins again when it is even', REQUIRED, { a1: 1, b2: 1 }, 'a1 a2 b1 b2'],
     ['over hosts', { group: 'web', spread: { over: 'host', isRequired: true } }, { a1: 1, b1: 1 }, 'a2 b2 none'],
     ['of a label that no host has', { group: 'web', spread: { over: 'row', isRequired: true } }, {}, 'spread-not-met'],
   ])('%s', (_what, rules, at, expected) => expect(choose(rules, at)).toBe(expected));
