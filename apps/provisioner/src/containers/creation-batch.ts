@@ -269,7 +269,9 @@ export class CreationBatch {
     }
     return [...kinds.values()].map(({ request, needs, containers }) => {
       const resolved = resolveImage(request.image, false, catalogue, this.directory.storageNodes);
-      return { containers, needs: resolved.ok ? { ...needs, storageNodes: resolved.image.storageNodes } : needs };
+      if (!resolved.ok) return { containers, needs };
+      const { storageNodes, architecture } = resolved.image;
+      return { containers, needs: { ...needs, storageNodes, architecture } };
     });
   }
 

@@ -288,7 +288,7 @@ export class ContainerRelocation {
     const { PLINTH_CPU_OVERCOMMIT: overcommit, PLINTH_HOST_LOST_SECONDS: lostSeconds } = this.config;
     const image = parseExactImageRef(config.image);
     if (!image) throw new Error(`${config.image} is no exact image`);
-    const { hosts } = await loadPlacementView(manager, image.name, overcommit, lostSeconds);
+    const { hosts, catalogue } = await loadPlacementView(manager, image.name, overcommit, lostSeconds);
     const datacenter = (await hostStanding(manager, config.host))?.datacenter;
     const others = hosts.filter(({ host }) => host !== config.host);
     const wishes: readonly PortWish[] = config.ports ? await portsOn(manager, config.containerId, config.host) : [];
@@ -298,7 +298,17 @@ export class ContainerRelocation {
     const groups =
       named.length > 0 ? new Groups(await groupMembers(manager, named, config.containerId), hosts) : undefined;
     const policy = await tenantPolicy(manager, config.tenant);
-    const needs = needsOfMoved(config, { datacenter, wishes, taken, tenantPolicy: policy, groups });
+    const architecture = catalogue.images.find(
+      ({ name, version }) => name === image.name && version === image.version,
+    )?.architecture;
+    const needs = needsOfMoved(config, {
+      architecture,
+      datacenter,
+      wishes,
+      taken,
+      tenantPolicy: policy,
+      groups,
+    });
     const { PLINTH_PLACEMENT: order } = this.config;
     const choice = hostsForMoved(others, needs, order, Math.random(), this.turnOfPlacement++);
     if (!choice.ok) return choice;

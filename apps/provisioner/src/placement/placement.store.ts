@@ -134,7 +134,7 @@ export async function loadCatalogue(
   }[] = await manager.query(
     `SELECT
        (SELECT coalesce(json_agg(json_build_object(
-            'name', v.name, 'version', v.version, 'state', v.state, 'contentDigest', v.content_digest,
+            'name', v.name, 'version', v.version, 'state', v.state, 'contentDigest', v.content_digest, 'architecture', v.architecture,
             'storageNodes', (SELECT coalesce(json_agg(m.node), '[]') FROM masters m
               JOIN storage_nodes s ON s.node = m.node
                               WHERE m.name = v.name AND m.version = v.version AND m.content_digest = v.content_digest

@@ -1,4 +1,4 @@
-/** Why a container is on its host. */
+/** Why a container is on its host, and which hosts an image is for. */
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 export class AddPlacement1700000020000 implements MigrationInterface {
@@ -6,9 +6,11 @@ export class AddPlacement1700000020000 implements MigrationInterface {
 
   async up(runner: QueryRunner): Promise<void> {
     await runner.query('ALTER TABLE containers ADD COLUMN placement jsonb');
+    await runner.query('ALTER TABLE image_versions ADD COLUMN architecture text');
   }
 
   async down(runner: QueryRunner): Promise<void> {
     await runner.query('ALTER TABLE containers DROP COLUMN placement');
+    await runner.query('ALTER TABLE image_versions DROP COLUMN architecture');
   }
 }

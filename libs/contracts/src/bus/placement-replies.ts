@@ -22,6 +22,7 @@ export const PLACEMENT_FILTERS = {
   datacenter: 'in another data centre',
   labels: 'without the labels',
   image: 'without a way to the storage',
+  architecture: 'of another architecture',
   space: 'whose storage is full',
   network: 'without the network',
   disk: 'without limits of disks',

@@ -158,7 +158,12 @@ export function planCreation(
   const tenant = tenantOf(request);
   const overQuota = quotaRefusal(tenant, view.usage, { ...resources, diskBytes: request.limits?.diskBytes }, quota);
   if (overQuota) return { ok: false, reason: 'quota-exceeded', message: overQuota };
-  const needs = { ...kind.needs, storageNodes: image.storageNodes, warm: view.warm?.(formatImageRef(image)) };
+  const needs = {
+    ...kind.needs,
+    storageNodes: image.storageNodes,
+    architecture: image.architecture,
+    warm: view.warm?.(formatImageRef(image)),
+  };
   const choice = chooseHosts(kind.hosts, needs, policy, draws.hostDraw, draws.turn, kind.exclusions);
   const { exclusions } = choice;
   if (!choice.ok) return { ok: false, reason: choice.reason, message: choice.message, why: { needs, exclusions } };

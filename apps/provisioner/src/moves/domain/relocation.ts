@@ -39,6 +39,8 @@ export interface MoveView {
   readonly taken: readonly TakenPort[];
   /** What its tenant may reach. */
   readonly tenantPolicy?: Policy;
+  /** Of its image; absent: not known. */
+  readonly architecture?: string | null | undefined;
   /** Without the container; absent: it names none. */
   readonly groups?: Groups | undefined;
 }
@@ -46,7 +48,7 @@ export interface MoveView {
 /** What a container that moves needs of its next host: its volume, its address, its ports, and what it asked for. */
 export function needsOfMoved(
   config: ContainerConfig,
-  { datacenter, wishes, taken, tenantPolicy, groups }: MoveView,
+  { datacenter, wishes, taken, tenantPolicy, architecture, groups }: MoveView,
 ): PlacementNeeds {
   const { storageNode, tenant, address, limits, egress, hostUsers, constraints } = config;
   return {
@@ -59,6 +61,7 @@ export function needsOfMoved(
     diskBytes: limits.diskBytes,
     users: hostUsers === true ? 'host-on-request' : 'own',
     storageNodes: [storageNode],
+    ...(architecture && { architecture }),
     groups: groups?.needsOf(tenant, config, { datacenter, constraints }),
     ports: takenOf(wishes, taken, tenant),
   };

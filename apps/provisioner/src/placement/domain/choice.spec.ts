@@ -92,6 +92,20 @@ describe('a host gets a container only', () => {
   it.each<[string, Partial<PlacementNeeds>, Partial<CandidateHost>, Partial<CandidateHost>, string]>([
     ['in its data centre', { datacenter: 'dc-2' }, { datacenter: 'dc-2' }, {}, 'no-host'],
     ['where its image is', { storageNodes: ['sn-2'] }, { storageNodes: ['sn-2'] }, {}, 'no-host'],
+    [
+      'of its architecture',
+      { architecture: 'arm64' },
+      { labels: { arch: 'arm64' } },
+      { labels: { arch: 'amd64' } },
+      'architecture-not-offered',
+    ],
+    [
+      'of its architecture, if that is known',
+      { architecture: 'arm64' },
+      {},
+      { labels: { arch: 'amd64' } },
+      'architecture-not-offered',
+    ],
     ['with an address', { network: 'container' }, CNI, {}, 'network-not-offered'],
     ['held to its egress', { network: 'container', isHeld: true }, NETWORKED, CNI, 'network-not-offered'],
     ['held to its egress, if it has any', { network: 'auto', isHeld: true }, {}, CNI, 'network-not-offered'],

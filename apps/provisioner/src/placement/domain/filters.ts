@@ -57,6 +57,15 @@ const image: HostFilter = {
   why: (host, { storageNodes = [] }) => `it reaches ${listed(host.storageNodes)}, not ${listed(storageNodes)}`,
 };
 
+/** A host of an older agent does not report what it is. */
+const architecture: HostFilter = {
+  name: 'architecture',
+  isOfKind: true,
+  concerns: (needs) => needs.architecture !== undefined,
+  fits: (host, needs) => (labelOf(host, 'arch') ?? needs.architecture) === needs.architecture,
+  why: (host, needs) => `it is ${labelOf(host, 'arch')}, the image is for ${needs.architecture}`,
+};
+
 const space: HostFilter = {
   name: 'space',
   isOfKind: true,
@@ -177,6 +186,7 @@ export const FILTERS: readonly HostFilter[] = [
   datacenter,
   labels,
   image,
+  architecture,
   space,
   network,
   disk,

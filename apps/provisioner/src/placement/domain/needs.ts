@@ -25,6 +25,8 @@ export interface PlacementNeeds {
   readonly users: WantedUsers;
   /** Those that have its image, or its volume; absent: the image is not chosen yet. */
   readonly storageNodes?: readonly string[] | undefined;
+  /** Of its image; absent: not known. */
+  readonly architecture?: string | undefined;
   /** Hosts on which containers of its image run; absent: not known. */
   readonly warm?: ReadonlySet<string> | undefined;
   /** Absent: its volume is there already, or it is not known how much is free. */

@@ -30,6 +30,10 @@ const REFUSALS: Readonly<Record<FilterName, Refuse>> = {
       ? `no other ready host reaches ${storageNodes.join(', ')}, where its volume is`
       : `no ready host reaches the storage nodes that hold the image (${storageNodes.join(', ')})`,
   }),
+  architecture: (hosts, { architecture }) => ({
+    reason: 'architecture-not-offered',
+    message: `${none(hosts)} is ${architecture}, which the image is for; plinth hosts --labels shows what they are (arch)`,
+  }),
   space: (hosts, { space }) => ({
     reason: 'no-storage-space',
     message:

@@ -104,6 +104,7 @@ export const CONTAINER_REJECTION_REASONS = [
   'spread-not-met',
   'no-capacity',
   'no-storage-space',
+  'architecture-not-offered',
   'network-not-offered',
   'disk-limit-not-offered',
   'own-users-not-offered',
