@@ -17,15 +17,15 @@ export async function recordKnownHeartbeats(
        SELECT * FROM json_to_recordset($1::json) AS b(host text, datacenter text, storage_nodes text[],
          incarnation text, capacity_memory bigint, capacity_cpus float8, capacity_containers integer, load1 float8,
          memory_used bigint, running integer, runtime text, network boolean, disk_limits text[], io_limits text[],
-         address text, own_users text[], host_users text, cni_network text,
+         address text, own_users text[], host_users text, cni_network text, labels jsonb,
          tenant_policies jsonb)),
      held AS MATERIALIZED (
        SELECT h.host FROM hosts h JOIN beat b USING (host)
         WHERE h.state = 'ready' AND (h.datacenter, h.storage_nodes, h.capacity_memory, h.capacity_cpus,
           h.capacity_containers, h.runtime, h.network, h.disk_limits, h.io_limits, h.address, h.own_users, h.host_users,
-          h.cni_network) IS NOT DISTINCT FROM (b.datacenter, b.storage_nodes, b.capacity_memory, b.capacity_cpus,
+          h.cni_network, h.labels) IS NOT DISTINCT FROM (b.datacenter, b.storage_nodes, b.capacity_memory, b.capacity_cpus,
           b.capacity_containers, b.runtime, b.network, b.disk_limits, b.io_limits, b.address, b.own_users,
-          b.host_users, b.cni_network)
+          b.host_users, b.cni_network, b.labels)
           AND (b.tenant_policies IS NULL OR b.tenant_policies IS NOT DISTINCT FROM h.tenant_policies)
           AND set_config('synchronous_commit', 'off', true) = 'off'
         ORDER BY h.host FOR UPDATE OF h)
@@ -57,6 +57,7 @@ function rowOf(beat: HostHeartbeat): object {
     own_users: beat.ownUsers ?? null,
     host_users: beat.hostUsers ?? null,
     cni_network: beat.cniNetwork ?? null,
+    labels: beat.labels ?? {},
     tenant_policies: beat.tenantPolicies ? policiesRow(beat.tenantPolicies) : null,
   };
 }

@@ -21,6 +21,14 @@ export async function lockTenantUsages(
        FROM (SELECT DISTINCT hashtext(tenant) AS key FROM unnest($2::text[]) AS tenant ORDER BY key) keys`,
     [LOCK_CLASS, tenants],
   );
+  return tenantUsages(manager, tenants);
+}
+
+/** Without a lock: others may add to it. */
+export async function tenantUsages(
+  manager: EntityManager,
+  tenants: readonly string[],
+): Promise<ReadonlyMap<string, TenantUsage>> {
   const rows: { tenant: string; containers: number; memory: string; disk: string }[] = await manager.query(
     `SELECT t.tenant, c.containers, c.memory, (SELECT coalesce(sum(d.bytes), 0) FROM tenant_disk d
          WHERE d.tenant = t.tenant) AS disk
