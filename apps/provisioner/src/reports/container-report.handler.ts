@@ -5,7 +5,7 @@ import { DesiredState } from '../containers/desired-state.js';
 import { lockContainer, saveContainer } from '../containers/container.store.js';
 import { closeChanges } from '../containers/change.store.js';
 import { forgetGivenUp, rememberGivenUp } from '../containers/given-up.store.js';
-import { judgeMember, memberStarted } from '../rollouts/rollout.store.js';
+import { judgeMembers, membersStarted } from '../rollouts/member.store.js';
 import { releaseNetwork } from '../network/address.store.js';
 import { release } from '../placement/placement.store.js';
 import { statusOf } from '../containers/domain/container-record.js';
@@ -77,8 +77,9 @@ export class ContainerReportHandler {
       }
       if (record && next.config !== record.config && report.kind !== 'released')
         unit.publish(desiredContainer(next.config.host, next.id), next.config);
-      if (verdict) ofRollout = await judgeMember(unit.db, verdict);
-      if (report.kind === 'started') ofRollout = await memberStarted(unit.db, next.id, report.generation);
+      if (verdict) ofRollout = await judgeMembers(unit.db, [verdict]);
+      if (report.kind === 'started')
+        ofRollout = await membersStarted(unit.db, [{ containerId: next.id, generation: report.generation }]);
       if (fact) unit.publishEvent(fact, { aggregate: `container:${next.id}` });
       // The first config is no change of one.
       if (answersChange(report))

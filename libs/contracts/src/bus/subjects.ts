@@ -134,6 +134,7 @@ export const QUERIES = {
   imagePlan: 'query.image.plan',
   rollouts: 'query.rollouts',
   rollout: 'query.rollout',
+  rolloutMembers: 'query.rollout.members',
   tenant: 'query.tenant',
   dropDeadLetters: 'deadletters.drop',
 } as const;
