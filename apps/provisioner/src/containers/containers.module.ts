@@ -22,6 +22,6 @@ import { WaitingRequests } from './waiting-requests.js';
     ContainerChange,
     DesiredState,
   ],
-  exports: [DesiredState],
+  exports: [DesiredState, HostDirectory],
 })
 export class ContainersModule {}

@@ -57,7 +57,7 @@ export class HostHeartbeats {
       }
       await announceHost(unit, host);
       if (meaning === 'recovered') {
-        for (const record of await recoverContainers(unit.db, host)) {
+        for (const record of await recoverContainers(unit.db, [host])) {
           unit.publish(containerStatus(record.id), statusOf(record));
         }
       }

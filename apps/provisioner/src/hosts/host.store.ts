@@ -150,25 +150,25 @@ function silentNode(row: SilentRow): SilentNode {
 /** @param live states that become `lost` */
 export async function loseContainers(
   manager: EntityManager,
-  host: string,
+  hosts: readonly string[],
   live: readonly ContainerState[],
 ): Promise<ContainerRecord[]> {
   const [rows]: [ContainerRow[], number] = await manager.query(
     `UPDATE containers SET state_before_lost = state, state = 'lost',
-       message = 'its host ' || $1 || ' is lost; it is started elsewhere when the lease on its volume has run out',
-       changed_at = now() WHERE host = $1 AND state = ANY($2) RETURNING ${CONTAINER_COLUMNS}`,
-    [host, live],
+       message = 'its host ' || host || ' is lost; it is started elsewhere when the lease on its volume has run out',
+       changed_at = now() WHERE host = ANY($1::text[]) AND state = ANY($2) RETURNING ${CONTAINER_COLUMNS}`,
+    [hosts, live],
   );
   return rows.map(recordOf);
 }
 
 /** Restores the states from before the loss; the agent's own reports correct them. */
-export async function recoverContainers(manager: EntityManager, host: string): Promise<ContainerRecord[]> {
+export async function recoverContainers(manager: EntityManager, hosts: readonly string[]): Promise<ContainerRecord[]> {
   const [rows]: [ContainerRow[], number] = await manager.query(
     `UPDATE containers SET state = coalesce(state_before_lost, 'scheduled'), state_before_lost = NULL, message = NULL,
        changed_at = now()
-      WHERE host = $1 AND state = 'lost' RETURNING ${CONTAINER_COLUMNS}`,
-    [host],
+      WHERE host = ANY($1::text[]) AND state = 'lost' RETURNING ${CONTAINER_COLUMNS}`,
+    [hosts],
   );
   return rows.map(recordOf);
 }
@@ -196,7 +196,10 @@ export async function recordStorageHeartbeat(manager: EntityManager, beat: Stora
      INSERT INTO leases (node, host, renewal, ttl_seconds, unrenewed_ms)
        SELECT $1, host, renewal, "ttlSeconds", "unrenewedMs" FROM reported
      ON CONFLICT (node, host) DO UPDATE SET renewal = excluded.renewal, ttl_seconds = excluded.ttl_seconds,
-       unrenewed_ms = excluded.unrenewed_ms`,
+       unrenewed_ms = excluded.unrenewed_ms
+      -- While a lease is renewed, how long ago and by what matters to nobody.
+      WHERE excluded.unrenewed_ms >= excluded.ttl_seconds * 500 OR leases.unrenewed_ms >= leases.ttl_seconds * 500
+        OR leases.ttl_seconds <> excluded.ttl_seconds`,
     [beat.node, JSON.stringify(beat.leases ?? [])],
   );
   if (beat.tenants) {
