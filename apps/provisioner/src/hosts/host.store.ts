@@ -1,63 +1,9 @@
 /** Stores heartbeats, and marks hosts and storage nodes that are lost. */
-import type { ContainerState, HostHeartbeat, StorageHeartbeat } from '@plinth/contracts';
+import type { ContainerState, StorageHeartbeat } from '@plinth/contracts';
 import type { EntityManager } from 'typeorm';
+import { type Before, effectOf, type HeartbeatEffect } from './new-heartbeat.store.js';
 import type { ContainerRecord } from '../containers/domain/container-record.js';
 import { CONTAINER_COLUMNS, type ContainerRow, recordOf } from '../containers/container.store.js';
-
-/** `changed`: the heartbeat reports something new, or is the first after a silence. */
-export type HeartbeatEffect = 'joined' | 'recovered' | 'changed' | 'known';
-
-interface Before {
-  readonly before: string;
-  readonly same: boolean;
-}
-
-function effectOf({ before, same }: Before): HeartbeatEffect {
-  if (before === 'lost') return 'recovered';
-  return before === 'ready' && same ? 'known' : 'changed';
-}
-
-/** @returns what the heartbeat changed */
-export function recordHostHeartbeat(manager: EntityManager, beat: HostHeartbeat): Promise<HeartbeatEffect> {
-  return updateOrInsert(
-    manager,
-    `UPDATE hosts SET state = 'ready', datacenter = $2, storage_nodes = $3, incarnation = $4,
-       capacity_memory = $5, capacity_cpus = $6, capacity_containers = $7, cores = $6, load1 = $8, memory_used = $9,
-       running = $10, runtime = $11, network = $12, disk_limits = $13, io_limits = $14, address = $15,
-       own_users = $16, host_users = $17, cni_network = $18, last_seen_at = now(), beats = hosts.beats + 1
-     FROM (SELECT state, (datacenter, storage_nodes, capacity_memory, capacity_cpus, capacity_containers, runtime,
-             network, disk_limits, io_limits, address, own_users, host_users, cni_network)
-             IS NOT DISTINCT FROM ($2::text, $3::text[], $5::bigint, $6::float8, $7::integer, $11::text, $12::boolean,
-             $13::text[], $14::text[], $15::text, $16::text[], $17::text, $18::text) AS same
-             FROM hosts WHERE host = $1 FOR UPDATE) AS before
-     WHERE hosts.host = $1 RETURNING before.state AS before, before.same`,
-    `INSERT INTO hosts (host, state, datacenter, storage_nodes, incarnation, capacity_memory, capacity_cpus,
-       capacity_containers, cores, load1, memory_used, running, runtime, network, disk_limits, io_limits,
-       address, own_users, host_users, cni_network, last_seen_at)
-     VALUES ($1, 'ready', $2, $3, $4, $5, $6, $7, $6, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, now())
-     ON CONFLICT (host) DO NOTHING RETURNING host`,
-    [
-      beat.host,
-      beat.datacenter,
-      beat.storageNodes,
-      beat.incarnation,
-      beat.capacity.memoryBytes,
-      beat.capacity.cpus,
-      beat.capacity.containers,
-      beat.load.load1,
-      beat.load.memoryUsedBytes,
-      beat.load.containers,
-      beat.runtime,
-      beat.network ?? false,
-      beat.diskLimits ?? [],
-      beat.ioLimits ?? [],
-      beat.address ?? null,
-      beat.ownUsers ?? null,
-      beat.hostUsers ?? null,
-      beat.cniNetwork ?? null,
-    ],
-  );
-}
 
 /**
  * The state before is read under the lock of the row: a transaction that marks it as lost at the same moment comes
