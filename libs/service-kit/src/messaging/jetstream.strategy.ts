@@ -300,10 +300,11 @@ export class JetStreamStrategy extends Server implements CustomTransportStrategy
         }
         await inFlight.start(undefined, async () => {
           try {
+            const now = Date.now();
             const envelope = decodeEnvelope(message.headers, {
               subject: message.subject,
               position: '',
-              storedAtMs: Date.now(),
+              storedAtMs: now,
             });
             await settle(
               await handler(
