@@ -110,6 +110,7 @@ async function measure(fleet: Fleet, given: FleetOptions, capacity: number): Pro
     ...(rejected > 0 ? [`requests that were refused: ${rejected} (${[...reasons.keys()].join(', ')})`] : []),
   ];
   for (const line of found) log(`VIOLATED: ${line}`);
+  if (found.length > 0) for (const line of fleet.complaints()) log(line.slice(0, 1_000));
   row('checks violated (capacity, twice, lost)', found.length);
   return found.length === 0 ? 0 : 1;
 }

@@ -7,8 +7,8 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
  * former now and then (retention/count-keeping.ts). Triggers write them, so that every statement is counted, also those
  * of the version before.
  */
-export class AddCounts1700000019000 implements MigrationInterface {
-  readonly name = 'AddCounts1700000019000';
+export class AddCounts1700000021000 implements MigrationInterface {
+  readonly name = 'AddCounts1700000021000';
 
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(
@@ -126,8 +126,8 @@ async function countMembers(runner: QueryRunner): Promise<void> {
 }
 
 /** Counts what was there before, without a lock: what others change meanwhile is in both numbers or in neither. */
-export class FillCounts1700000019100 implements MigrationInterface {
-  readonly name = 'FillCounts1700000019100';
+export class FillCounts1700000021100 implements MigrationInterface {
+  readonly name = 'FillCounts1700000021100';
 
   async up(runner: QueryRunner): Promise<void> {
     await runner.query('INSERT INTO count_changes (kind, about, n, bytes) SELECT * FROM count_drift()');
@@ -139,8 +139,8 @@ export class FillCounts1700000019100 implements MigrationInterface {
 }
 
 /** By which a step of a rollout reads its batch, and the search for containers on lost hosts only those. */
-export class AddBatchIndexes1700000019200 implements MigrationInterface {
-  readonly name = 'AddBatchIndexes1700000019200';
+export class AddBatchIndexes1700000021200 implements MigrationInterface {
+  readonly name = 'AddBatchIndexes1700000021200';
 
   async up(runner: QueryRunner): Promise<void> {
     // Pairs of storage node and image that the members need; null: of a rollout that the version before has made.

@@ -1,6 +1,6 @@
 /** The provisioner's tables. */
 import type { MigrationInterface, QueryRunner } from 'typeorm';
-import { AddBatchIndexes1700000019200, AddCounts1700000019000, FillCounts1700000019100 } from './counts-migration.js';
+import { AddBatchIndexes1700000021200, AddCounts1700000021000, FillCounts1700000021100 } from './counts-migration.js';
 import { AddLists1700000016000 } from './lists-migration.js';
 import { AddNeighbours1700000011000 } from './neighbour-migration.js';
 import { AddCniNetworks1700000014000, AddNetwork1700000009000 } from './network-migrations.js';
@@ -350,7 +350,7 @@ export const PROVISIONER_MIGRATIONS = [
   AddRetention1700000015000,
   AddLists1700000016000,
   AddTenantEgress1700000017000,
-  AddCounts1700000019000,
-  FillCounts1700000019100,
-  AddBatchIndexes1700000019200,
+  AddCounts1700000021000,
+  FillCounts1700000021100,
+  AddBatchIndexes1700000021200,
 ];

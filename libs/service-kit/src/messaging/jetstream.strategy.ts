@@ -25,6 +25,7 @@ import { describe, dispose, MAX_DELIVERIES, type Outcome } from './delivery-poli
 import { endWhenLost } from './end-when-lost.js';
 import { decodeEnvelope, derivedId, type ReceivedEvent } from './envelope.js';
 import { InFlight } from './in-flight.js';
+import { NewestMessages } from './newest-messages.js';
 import { encodeReplyUnchecked } from './outgoing-contracts.js';
 import type { EventPublisher } from './publisher.js';
 import { rejectionOf } from './rejection.js';
@@ -280,51 +281,38 @@ export class JetStreamStrategy extends Server implements CustomTransportStrategy
     const inFlight = new InFlight(HEARTBEATS_AT_ONCE);
     const decoder = new RepeatedDecoder(contract.payload, unknownFieldsOf(contract.kind));
     this.inFlight.push(inFlight);
+    const newest = new NewestMessages<Msg>(async (message) => {
+      if (this.stopping) return;
+      const decoded = decoder.decode(message.subject, message.data);
+      if (decoded.ok) return inFlight.start(undefined, () => this.handleHeartbeat(handler, message, decoded.value));
+      logger.warn({ subject: message.subject, problems: decoded.problems }, 'heartbeat ignored');
+    });
     const subscription = connection.subscribe(contract.subject, { queue: this.group });
     this.subscriptions.push(subscription);
     this.pumps.push(
       this.drainSubscription(subscription, async (message) => {
         // What the server stored keeps its own subject when a client has it delivered here: it is not the subject it
         // came on.
-        if (!fitsFilter(message.subject, contract.subject)) {
+        if (fitsFilter(message.subject, contract.subject)) newest.put(message);
+        else
           logger.warn(
             { subject: message.subject, expected: contract.subject },
             'a message of another subject is ignored',
           );
-          return;
-        }
-        const decoded = decoder.decode(message.subject, message.data);
-        if (!decoded.ok) {
-          logger.warn({ subject: message.subject, problems: decoded.problems }, 'heartbeat ignored');
-          return;
-        }
-        await inFlight.start(undefined, async () => {
-          try {
-            const now = Date.now();
-            const envelope = decodeEnvelope(message.headers, {
-              subject: message.subject,
-              position: '',
-              storedAtMs: now,
-            });
-            await settle(
-              await handler(
-                {
-                  ...envelope,
-                  subject: message.subject,
-                  tokens: message.subject.split('.'),
-                  data: decoded.value,
-                  storedAtMs: Date.now(),
-                  attempt: 1,
-                },
-                undefined,
-              ),
-            );
-          } catch (error) {
-            logger.warn({ err: error, subject: message.subject }, 'heartbeat not handled; the next one may be');
-          }
-        });
       }),
     );
+  }
+
+  private async handleHeartbeat(handler: MessageHandler, message: Msg, data: object): Promise<void> {
+    const { subject } = message;
+    try {
+      const storedAtMs = Date.now();
+      const envelope = decodeEnvelope(message.headers, { subject, position: '', storedAtMs });
+      const event = { ...envelope, subject, tokens: subject.split('.'), data, storedAtMs, attempt: 1 };
+      await settle(await handler(event, undefined));
+    } catch (error) {
+      this.options.logger.warn({ err: error, subject }, 'heartbeat not handled; the next one may be');
+    }
   }
 
   private serveQueries(contract: Contract, handler: MessageHandler): void {
