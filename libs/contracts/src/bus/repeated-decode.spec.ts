@@ -3,7 +3,7 @@ import 'reflect-metadata';
 import { expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { decodePayload } from './decode.js';
-import { HostHeartbeat } from './events/heartbeats.js';
+import { HostHeartbeat, StorageHeartbeat } from './events/heartbeats.js';
 import { RepeatedDecoder } from './repeated-decode.js';
 
 const BEAT = {
@@ -36,6 +36,46 @@ it.each(['refused', 'ignored'] as const)('with unknown fields %s', (unknown) => 
       for (const change of changes) {
         const body = Buffer.from(JSON.stringify({ ...BEAT, ...change }) ?? '');
         expect(decoder.decode('host-1', body)).toEqual(decodePayload(HostHeartbeat, body, unknown));
+      }
+    }),
+  );
+});
+
+const NODE = {
+  node: 'sn-1',
+  at: '2026-01-05T12:00:00.000Z',
+  datacenter: 'dc-1',
+  labels: {},
+  totalBytes: 10,
+  freeBytes: 5,
+  images: [],
+  leases: [{ host: 'host-1', renewal: '0'.repeat(32), ttlSeconds: 30, unrenewedMs: 5 }],
+};
+const [LEASE] = NODE.leases;
+
+it('of storage nodes too', () => {
+  const changes = fc.oneof(
+    fc.record({ freeBytes: fc.oneof(fc.integer(), fc.double(), fc.constantFrom(null, '5')) }),
+    fc.record({
+      leases: fc.oneof(
+        fc.array(
+          fc.constantFrom<unknown>(LEASE, { ...LEASE, ttlSeconds: 0 }, { ...LEASE, host: 'A' }, 5, null, [], {}),
+        ),
+        fc.array(fc.integer().map((unrenewedMs) => ({ ...LEASE, unrenewedMs }))),
+        fc.array(fc.constantFrom({ ...LEASE, unrenewedMs: 7 }, { ...LEASE, renewal: '1'.repeat(32) }), {
+          maxLength: 3,
+        }),
+        fc.constantFrom(null, undefined, 'x', { ...LEASE, more: 1 }, [{ ...LEASE, more: 1 }]),
+      ),
+    }),
+    fc.constant({}),
+  );
+  fc.assert(
+    fc.property(fc.array(changes, { maxLength: 8 }), (all) => {
+      const decoder = new RepeatedDecoder(StorageHeartbeat, 'ignored');
+      for (const change of all) {
+        const body = Buffer.from(JSON.stringify({ ...NODE, ...change }));
+        expect(decoder.decode('sn-1', body)).toEqual(decodePayload(StorageHeartbeat, body, 'ignored'));
       }
     }),
   );
