@@ -2,7 +2,7 @@
 import { availableParallelism, totalmem } from 'node:os';
 import { CNI_DIRECTORIES } from '@plinth/cni';
 import { LIMIT_POLICIES, type LimitPolicy } from '@plinth/container-runtime';
-import { IsHostAddress, NAME_PATTERN, parseNetwork } from '@plinth/contracts';
+import { IsHostAddress, NAME_PATTERN, parseLabels, parseNetwork } from '@plinth/contracts';
 import { TRUSTED_KEYS_WANTED } from '@plinth/image-trust';
 import { DOMAIN_PATTERN } from '@plinth/names';
 import { ServiceConfig } from '@plinth/service-kit';
@@ -19,6 +19,16 @@ function IsStorageMounts(): PropertyDecorator {
     validator: {
       validate: (value: unknown) => typeof value === 'string' && typeof parseStorageMounts(value) !== 'string',
       defaultMessage: (args) => `PLINTH_STORAGE_MOUNTS: ${String(parseStorageMounts(String(args?.value ?? '')))}`,
+    },
+  });
+}
+
+function IsLabelList(): PropertyDecorator {
+  return ValidateBy({
+    name: 'isLabelList',
+    validator: {
+      validate: (value: unknown) => typeof value === 'string' && typeof parseLabels(value) !== 'string',
+      defaultMessage: (args) => `PLINTH_LABELS: ${String(parseLabels(String(args?.value ?? '')))}`,
     },
   });
 }
@@ -58,6 +68,10 @@ export class HostAgentConfig extends ServiceConfig {
 
   @Matches(NAME_PATTERN)
   PLINTH_DATACENTER: string = 'default';
+
+  /** `gpu=yes,rack=r1`: what containers can ask of this host. */
+  @IsLabelList()
+  PLINTH_LABELS: string = '';
 
   /**
    * Directory of Ed25519 public keys, `<keyId>.pem`: images signed with one of them are used. It is read before every

@@ -169,7 +169,7 @@ export async function removeAll(programs: Programs): Promise<void> {
     ...process.env,
   });
   const logger = createLogger('host-agent', 'remove-all', config.LOG_LEVEL);
-  const lock = lockOrExit(config.PLINTH_HOST_DIR);
+  const lock = await lockOrExit(config.PLINTH_HOST_DIR);
   const state = await openStateDirectory(config.PLINTH_HOST_DIR, config.PLINTH_HOST);
   const runtime = new OciRuntime({ stateDirectory: state.runtime });
   await removeAllContainers(
@@ -203,7 +203,7 @@ async function openTrustedKeys(directory: string, logger: Logger): Promise<Trust
 
 async function openHost(config: HostAgentConfig, logger: Logger, programs: Programs): Promise<Host> {
   const keys = await openTrustedKeys(config.PLINTH_TRUSTED_KEYS, logger);
-  const lock = lockOrExit(config.PLINTH_HOST_DIR);
+  const lock = await lockOrExit(config.PLINTH_HOST_DIR);
   const state = await openStateDirectory(config.PLINTH_HOST_DIR, config.PLINTH_HOST);
   // conmon also limits a log, for a flood between two rotations; what it drops is lost.
   const runtime = new OciRuntime({
@@ -353,9 +353,9 @@ function loadOrExit(environment: NodeJS.ProcessEnv): HostAgentConfig {
   }
 }
 
-function lockOrExit(directory: string): { release(): void } {
+async function lockOrExit(directory: string): Promise<{ release(): void }> {
   try {
-    return lockStateDirectory(directory);
+    return await lockStateDirectory(directory);
   } catch (error) {
     if (!(error instanceof StateDirectoryError)) throw error;
     process.stderr.write(`host-agent: ${error.message}\n`);

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { agentStats, type ContainerStats, type QueryReply } from '@plinth/contracts';
 import { hasCode } from '@plinth/host-os';
 import { ErrorCode } from 'nats';
-import { AgentBench, leftovers } from './testing/agent-bench.js';
+import { AgentBench, leftovers, waitFor } from './testing/agent-bench.js';
 import { contentOf } from './testing/signed-image.js';
 
 let bench: AgentBench;
@@ -156,6 +156,8 @@ describe('on a host with cgroups of version 2 alone', () => {
     const { containerId } = config;
     await bench.publishConfig(config);
     const first = await bench.report(containerId, 'started');
+    // The shell starts before what it starts.
+    await waitFor(async () => ((await statsOf(containerId))?.processes === 2 ? true : undefined), 'two processes');
     expect(await statsOf(containerId)).toMatchObject({ pid: first.pid, processes: 2 });
 
     const limits = { ...(config['limits'] as object), memoryBytes: 96 * 1024 ** 2 };

@@ -56,6 +56,11 @@ export class ProvisionerConfig extends ServiceConfig {
   @Max(1000)
   PLINTH_CPU_OVERCOMMIT: number = 100;
 
+  /** Bytes that are to be free on a storage node that gets one more data volume. */
+  @IsInt()
+  @Min(0)
+  PLINTH_STORAGE_RESERVE_BYTES: number = 32 * 1024 ** 2;
+
   /** Containers that a tenant may have at once; absent: as many as fit. */
   @IsOptional()
   @IsInt()

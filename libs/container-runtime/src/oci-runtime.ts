@@ -156,7 +156,7 @@ export class OciRuntime {
         signal: ofScript ? AbortSignal.any([deadline, ofScript]) : deadline,
       });
       const attached = namespaces && inNetwork?.(pathOfDescriptor(namespaces.network));
-      const [answer, noNetwork] = await Promise.all([creation, attached]);
+      const [answer, noNetwork] = await bothSettled(creation, attached);
       created = performance.now();
       if (answer.ok && isSystemContainer(spec) && ready.firstId !== undefined)
         giveInitItsCgroup(this.cgroupOf(spec.id), ready.firstId);
@@ -390,4 +390,10 @@ export class OciRuntime {
       await delay(1);
     }
   }
+}
+
+/** As `Promise.all`, when neither is in progress any more: what is deleted after one of them failed is complete. */
+async function bothSettled<A, B>(first: Promise<A>, second: B | Promise<B>): Promise<readonly [A, B]> {
+  await Promise.allSettled([first, second]);
+  return Promise.all([first, second]);
 }

@@ -339,6 +339,29 @@ describe('a container with users of its own', () => {
   });
 });
 
+it('leaves no process that waits for its maker, wherever that was killed', async () => {
+  // Killed before the last step: the end of the child that the namespaces were made with.
+  const library = join(import.meta.dirname, '../dist/kernel/user-namespace.js');
+  const maker = spawn(
+    process.execPath,
+    [
+      '--input-type=module',
+      '--eval',
+      `import { writeSync } from 'node:fs';
+       import { openNamespaces } from ${JSON.stringify(library)};
+       const { kill } = process;
+       process.kill = (pid) => { writeSync(1, String(pid)); kill.call(process, process.pid, 'SIGKILL'); };
+       openNamespaces(1_000_000_000, 65_536);`,
+    ],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  const [[child], ended] = await Promise.all([once(maker.stdout, 'data') as Promise<[Buffer]>, once(maker, 'exit')]);
+  expect(ended).toEqual([null, 'SIGKILL']);
+  const isThere = (): boolean => existsSync(`/proc/${child.toString()}`);
+  for (const end = Date.now() + 60_000; isThere() && Date.now() < end;) await delay(100);
+  expect(isThere()).toBe(false);
+});
+
 describe.each(['own', 'host'] as const)('a network that is made before it, with the users %s', (users) => {
   const descriptors = (): readonly string[] =>
     readdirSync('/proc/self/fd').flatMap((fd) => {

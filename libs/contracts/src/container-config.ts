@@ -22,6 +22,7 @@ import {
   PublishedPort,
 } from './container-network.js';
 import { Nested, NestedEach } from './nested.js';
+import { AffinityRule, LabelConstraint, MAX_CONSTRAINTS, SpreadRule } from './placement-rules.js';
 import { TenantPolicy } from './tenant-egress.js';
 import { FALLBACK_REASONS, type FallbackReason } from './bus/events/container-facts.js';
 import { RestartPolicy } from './bus/events/container-requests.js';
@@ -309,6 +310,29 @@ export class ContainerConfig {
   @IsOptional()
   @Nested(() => ImageUpdate)
   update?: ImageUpdate;
+
+  /** What labels its hosts have to have; absent: none. */
+  @IsOptional()
+  @ArrayMaxSize(MAX_CONSTRAINTS)
+  @NestedEach(() => LabelConstraint)
+  constraints?: LabelConstraint[];
+
+  /** Of its tenant; absent: none. */
+  @IsOptional()
+  @Matches(NAME_PATTERN)
+  group?: string;
+
+  @IsOptional()
+  @Nested(() => SpreadRule)
+  spread?: SpreadRule;
+
+  @IsOptional()
+  @Nested(() => AffinityRule)
+  affinity?: AffinityRule;
+
+  @IsOptional()
+  @Nested(() => AffinityRule)
+  antiAffinity?: AffinityRule;
 
   /** When the request reached the bus. */
   @IsISO8601()

@@ -15,6 +15,8 @@ export const IMAGE_REF_PATTERN = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:@v[1-9
 export const EXACT_IMAGE_REF_PATTERN = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?@v[1-9][0-9]{0,8}$/;
 /** SHA-256 as `sha256:<64 hex digits>`. */
 export const DIGEST_PATTERN = /^sha256:[0-9a-f]{64}$/;
+/** Debian's name of an architecture, such as `amd64`. */
+export const ARCHITECTURE_PATTERN = /^[a-z0-9][a-z0-9-]{0,31}$/;
 /** A random 128-bit id, 32 lower-case hex digits. */
 export const ID_PATTERN = /^[0-9a-f]{32}$/;
 /** A path below the software repository: one or more plain components, no dots at their start. */
@@ -88,3 +90,16 @@ export const DNS_NAME_PATTERN =
  */
 // oxlint-disable-next-line no-control-regex -- control characters are exactly what is refused
 export const READABLE_TEXT_PATTERN = /^[^\u0000-\u0008\u000b-\u001f\u007f-\u009f\p{Surrogate}]*$/u;
+
+/** Debian's names where they are not Node's. */
+const DEBIAN_ARCHITECTURES: Readonly<Record<string, string>> = {
+  x64: 'amd64',
+  ia32: 'i386',
+  arm: 'armhf',
+  ppc64: 'ppc64el',
+};
+
+/** @param arch as Node names it: `process.arch` */
+export function debianArchitecture(arch: string): string {
+  return DEBIAN_ARCHITECTURES[arch] ?? arch;
+}

@@ -5,7 +5,7 @@ import { closeSync, existsSync, openSync, statSync, writeFileSync } from 'node:f
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { scratchDirectory } from '@plinth/testkit';
-import { isFileLocked, lockDescriptor, tryFileLock, tryTransientLock } from './file-lock.js';
+import { isFileLocked, lockDescriptor, takeFileLock, tryFileLock, tryTransientLock } from './file-lock.js';
 import { SystemCallError } from './libc.js';
 
 const scratch = scratchDirectory();
@@ -47,6 +47,25 @@ describe('tryFileLock', () => {
     await once(other, 'exit');
     expect(isFileLocked(path)).toBe(false);
     const lock = tryFileLock(path);
+    expect(lock).toBeDefined();
+    lock?.release();
+  });
+
+  it('is taken when the last child of a holder that was killed has ended, and refused while the holder lives', async () => {
+    const path = fresh('inherited');
+    const other = await holder(path);
+    expect(await takeFileLock(path, 60_000)).toBeUndefined();
+    other.kill('SIGKILL');
+    await once(other, 'exit');
+    // Holds it as a child does that has the holder's open file: the file names the one that has ended.
+    const child = spawn('flock', ['--exclusive', path, 'sh', '-c', 'echo held; cat'], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    await once(child.stdout, 'data');
+    expect(tryFileLock(path)).toBeUndefined();
+    const taking = takeFileLock(path, 60_000);
+    child.stdin.end();
+    const lock = await taking;
     expect(lock).toBeDefined();
     lock?.release();
   });

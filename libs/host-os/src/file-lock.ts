@@ -2,8 +2,19 @@
  * Locks by flock(2): exclusive, never waited for. The lock belongs to the open file, so the kernel ends it with the
  * process, in any way that it ends.
  */
-import { closeSync, constants as fs, fstatSync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants as fs,
+  existsSync,
+  fstatSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { constants } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
 import { bindCall, type BoundCall, lastErrno, SystemCallError } from './libc.js';
 import { isMissing } from './system-error.js';
 
@@ -62,6 +73,21 @@ export function tryFileLock(path: string): FileLock | undefined {
     throw error;
   }
   return { release: () => closeSync(fd) };
+}
+
+const LOOK_AGAIN_MS = 50;
+
+/**
+ * As {@link tryFileLock}; when the process that had taken it has ended, waits for its children that still have the file
+ * open: one that was killed leaves some for a moment.
+ * @param patienceMs for them
+ * @throws SystemCallError when the file system does not lock
+ */
+export async function takeFileLock(path: string, patienceMs: number): Promise<FileLock | undefined> {
+  for (const end = performance.now() + patienceMs; ; await delay(LOOK_AGAIN_MS)) {
+    const lock = tryFileLock(path);
+    if (lock || performance.now() >= end || existsSync(`/proc/${readFileSync(path, 'utf8').trim()}`)) return lock;
+  }
 }
 
 /**

@@ -8,7 +8,7 @@ export {
   openLibrary,
   SystemCallError,
 } from './libc.js';
-export { type FileLock, isFileLocked, tryFileLock, tryTransientLock } from './file-lock.js';
+export { type FileLock, isFileLocked, takeFileLock, tryFileLock, tryTransientLock } from './file-lock.js';
 export { removeTemporaries, syncPath, writeDurably, writeInPlace, writeWhole } from './durable-file.js';
 export { asFileOwner } from './file-owner.js';
 export { syncFileSystem } from './sync-file-system.js';

@@ -1,9 +1,10 @@
 /** `plinth host`: where containers may be placed. */
 import type { Command } from 'commander';
 import { withClient } from '../connection.js';
-import { actOnHost, waitUntilDrained } from '@plinth/client';
+import { actOnHost, hostNamed, labelHost, waitUntilDrained } from '@plinth/client';
 import { parseCount } from './arguments.js';
 import { print } from '../output/print.js';
+import { describeLabels, parseLabelChange } from './placement-arguments.js';
 import { duration, type SharedOptions, withShared } from './options.js';
 
 interface DrainOptions extends SharedOptions {
@@ -15,7 +16,7 @@ interface DrainOptions extends SharedOptions {
 export function register(program: Command): void {
   const host = program
     .command('host')
-    .description('cordon, drain and uncordon hosts')
+    .description('cordon, drain, uncordon and label hosts')
     .action(() => host.help({ error: true }));
   withShared(host.command('cordon'))
     .description('place nothing new on a host; what is there stays')
@@ -69,6 +70,26 @@ export function register(program: Command): void {
           { host: name, cordoned: true, drained: true },
           () => `nothing is left on ${name}; it stays cordoned: plinth host uncordon ${name}`,
         );
+      });
+    });
+  withShared(host.command('label'))
+    .description("set and remove labels of a host, which containers ask for with --on; they win over its agent's")
+    .addHelpText(
+      'after',
+      '\nA label that is removed is that of the host agent again (PLINTH_LABELS), if it reports one.\n' +
+        'Containers that are there stay where they are.\n\n' +
+        'Examples:\n  plinth host label host-1 gpu=yes rack=r1\n  plinth host label host-1 gpu-\n  plinth host label host-1',
+    )
+    .argument('<host>', 'as plinth hosts lists it')
+    .argument('[labels...]', 'gpu=yes sets one, gpu- removes it; none: show what the host has')
+    .action(async (name: string, words: string[], options: SharedOptions, command: Command) => {
+      const change = parseLabelChange(words);
+      if (typeof change === 'string') return command.error(`error: ${change}`, { exitCode: 2 });
+      await withClient(options.nats, async (client) => {
+        if (words.length > 0) await labelHost(client, name, change);
+        const status = await hostNamed(client, name);
+        const shown = { host: name, labels: status.labels, labelsSet: status.labelsSet };
+        print(options, shown, () => `${name}: ${describeLabels(status.labels) || 'no labels'}`);
       });
     });
 }

@@ -4,6 +4,7 @@ import { withClient } from '../connection.js';
 import { printPages } from '../output/print.js';
 import { age, bytes } from '../output/table.js';
 import { type SharedOptions, withShared } from './options.js';
+import { describeLabels } from './placement-arguments.js';
 
 export function register(program: Command): void {
   withShared(program.command('hosts'))
@@ -14,13 +15,23 @@ export function register(program: Command): void {
         'DISK LIMITS are the storage nodes on which the host can hold a data volume to its limit (--disk).\n' +
         'IO LIMITS is what the host can limit of input and output: weight (--io-weight), maxima (--io-max).\n' +
         "USERS are those that containers have: their own, on which storage nodes; when the host's (--host-users).\n\n" +
-        'Example:\n  plinth hosts --json',
+        'Examples:\n  plinth hosts --json\n  plinth hosts --labels',
     )
-    .action(async (options: SharedOptions) => {
+    .option('--labels', 'list their labels instead')
+    .action(async (options: SharedOptions & { labels?: boolean }) => {
       await withClient(options.nats, async (client) => {
+        const pages = client.pages(QUERIES.hosts, {});
+        if (options.labels)
+          return printPages(options, pages, ['HOST', 'STATE', 'DATACENTER', 'LABELS', 'SET BY OPERATORS'], (host) => [
+            host.host,
+            host.state,
+            host.datacenter,
+            describeLabels(host.labels) || null,
+            describeLabels(host.labelsSet) || null,
+          ]);
         await printPages(
           options,
-          client.pages(QUERIES.hosts, {}),
+          pages,
           [
             'HOST',
             'STATE',

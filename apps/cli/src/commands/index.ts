@@ -13,6 +13,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = 
   status: () => import('./status.js'),
   image: () => import('./image.js'),
   run: () => import('./run.js'),
+  place: () => import('./place.js'),
   ps: () => import('./ps.js'),
   inspect: () => import('./inspect.js'),
   logs: () => import('./logs.js'),

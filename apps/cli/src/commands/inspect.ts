@@ -1,8 +1,10 @@
 import {
+  constraintText,
   type ContainerDetails,
   type ContainerStats,
   type EffectiveHealthCheck,
   type EgressPolicy,
+  groupRuleText,
   QUERIES,
 } from '@plinth/contracts';
 import type { Command } from 'commander';
@@ -13,6 +15,7 @@ import { describeBandwidth, describeIo, describeLimits, describeReachedLimit } f
 import { containerName } from '@plinth/names';
 import { describeEgress, describePorts, domainOf } from '../output/network-view.js';
 import { age, bytes, counted, table } from '../output/table.js';
+import { placementRows } from '../output/placement-view.js';
 import { type SharedOptions, withShared, withTenant } from './options.js';
 
 export function register(program: Command): void {
@@ -109,6 +112,12 @@ function describe(found: Found): string {
       ],
       ['bandwidth', describeBandwidth(config.bandwidth)],
       ['health check', config.health ? describeCheck(config.health) : null],
+      ['only on', config.constraints?.map(constraintText).join(' and ')],
+      ['group', config.group],
+      ['spread', config.spread && groupRuleText(config.spread, config.group)],
+      ['near', config.affinity && groupRuleText(config.affinity, config.group)],
+      ['apart from', config.antiAffinity && groupRuleText(config.antiAffinity, config.group)],
+      ...placementRows(found.placement),
       ['follows', config.follow ? 'the default image' : null],
       ['data', `volume ${config.dataVolume} on ${config.storageNode}`],
     );

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { splitOperands } from './run.js';
+import { splitOperands } from './request-options.js';
 
 describe('operands of run', () => {
   it.each([

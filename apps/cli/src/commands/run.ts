@@ -1,60 +1,14 @@
-import {
-  type Bandwidth,
-  CONTAINER_NETWORKS,
-  type EgressPolicy,
-  EVENTS_ABOUT,
-  type IoLimits,
-  type PortRequest,
-  SUBJECTS,
-} from '@plinth/contracts';
+import { EVENTS_ABOUT, SUBJECTS } from '@plinth/contracts';
 import { type Command, Option } from 'commander';
 import { withClient } from '../connection.js';
 import { type StartedContainer, waitUntilStarted } from '@plinth/client';
-import { parseCount, parseEnv, parseName, parsePositive, parseRestart, parseSize } from './arguments.js';
-import {
-  LIMITS_HELP,
-  parseBandwidth,
-  parseDisk,
-  parseIoMax,
-  parseIoWeight,
-  parseOpenFiles,
-} from './limit-arguments.js';
-import { EGRESS_HELP, NETWORK_HELP, parseEgress, parsePublish, PUBLISH_HELP } from './network-arguments.js';
 import { ClientError } from '@plinth/client';
 import { describePorts } from '../output/network-view.js';
 import { print, printJson } from '../output/print.js';
-import { duration, type SharedOptions, withShared } from './options.js';
+import { duration, withShared } from './options.js';
+import { REQUEST_HELP, requestFrom, type RequestOptions, withRequest } from './request-options.js';
 
-interface RunOptions extends SharedOptions {
-  name?: string;
-  tenant?: string;
-  env?: Record<string, string>;
-  tz?: string;
-  sw?: string;
-  memory?: number;
-  cpus?: number;
-  pids?: number;
-  disk?: number;
-  openFiles?: number;
-  bandwidth?: Bandwidth;
-  ioWeight?: number;
-  ioMax?: IoLimits;
-  strict?: boolean;
-  datacenter?: string;
-  restart?: object;
-  network?: string;
-  hostUsers?: boolean;
-  publish?: PortRequest[];
-  egress?: EgressPolicy;
-  stopSignal?: string;
-  stopGrace?: number;
-  command?: string[];
-  healthCmd?: string;
-  healthInterval?: number;
-  healthTimeout?: number;
-  healthRetries?: number;
-  healthStartPeriod?: number;
-  follow?: string;
+interface RunOptions extends RequestOptions {
   requestId?: string;
   wait?: boolean;
   detach?: boolean;
@@ -62,54 +16,7 @@ interface RunOptions extends SharedOptions {
 }
 
 export function register(program: Command): void {
-  withShared(program.command('run'))
-    .description('request a container and wait until it runs')
-    .argument('[image]', 'name or name@version; absent: the default image')
-    .argument(
-      '[command...]',
-      "what to run, after --; it follows the image's entry point if there is one; absent: the image's command",
-    )
-    .option('--name <name>', 'unique per tenant; absent: generated', parseName)
-    .option('--tenant <name>', 'absent: default', parseName)
-    .option('--env <NAME=VALUE>', 'environment variable, repeatable', parseEnv)
-    .option('--tz <zone>', 'IANA time zone, such as Europe/Vienna')
-    .option('--sw <path>', 'path below the software repository, read-only at /sw')
-    .option('--memory <size>', 'such as 256M', parseSize)
-    .option('--cpus <n>', 'cores, such as 0.5', parsePositive)
-    .option('--pids <n>', 'processes and threads', parseCount)
-    .option('--disk <size>', 'its data volume, such as 1G; only where a host can hold it to that', parseDisk)
-    .option('--open-files <n>', 'files that one process may have open', parseOpenFiles)
-    .option('--bandwidth <rate>', 'what it receives and sends, such as 100mbit; see below', parseBandwidth)
-    .option('--io-weight <n>', 'share of the disks, 10 to 1000; where the host can', parseIoWeight)
-    .option('--io-max <maxima>', 'input and output on disks, where the host can; see below', parseIoMax)
-    .option('--strict', 'reject instead of falling back to the default image')
-    .option('--datacenter <name>', 'on a host of this data centre')
-    .option('--restart <policy>', 'always, never, on-failure or on-failure:<times>', parseRestart)
-    .addOption(
-      new Option(
-        '--network <kind>',
-        "an address of its own, a loopback only, or the host's; absent: container where the host offers it",
-      ).choices([...CONTAINER_NETWORKS]),
-    )
-    .option('--host-users', "root in it is the host's root; only where the host allows that")
-    .option('--publish <[host:]port[:container]>', PUBLISH_HELP, parsePublish)
-    .option('--egress <policy>', EGRESS_HELP, parseEgress)
-    .option('--stop-signal <signal>', 'such as SIGINT')
-    .addOption(duration('--stop-grace <duration>', 'between the stop signal and SIGKILL (default: 10s)'))
-    .option('--health-cmd <command>', 'for /bin/sh in the container; ends with 0 when it does its work')
-    .addOption(duration('--health-interval <duration>', 'between two checks (default: 10s)'))
-    .addOption(duration('--health-timeout <duration>', 'after which a check is killed and has failed (default: 5s)'))
-    .option('--health-retries <n>', 'failed checks in a row that make it unhealthy (default: 3)', parseCount)
-    .addOption(
-      duration(
-        '--health-start-period <duration>',
-        'after the start, in which failed checks do not count (default: 0s)',
-      ),
-    )
-    .addOption(
-      new Option('--follow <what>', 'move with the default image when another one is activated').choices(['default']),
-    )
-    .option('--command <words...>', 'what to run, up to the next option; use -- when words begin with -')
+  withRequest(withShared(program.command('run')).description('request a container and wait until it runs'))
     .option('--request-id <id>', 'the same id twice gives one container')
     .addOption(new Option('--wait', 'wait until it runs (the default)').conflicts('detach'))
     .option('--detach', 'do not wait')
@@ -117,27 +24,15 @@ export function register(program: Command): void {
     .addHelpText(
       'after',
       '\nA container whose health check fails is unhealthy, and is restarted unless its policy is never.\n' +
-        `${NETWORK_HELP}\n${LIMITS_HELP}\n` +
+        `${REQUEST_HELP}\n` +
         '\nExamples:\n  plinth run debian-12@v1 --name shop-1 --memory 256M -- /bin/sleep infinity\n' +
         '  plinth run --name web-1 --health-cmd "curl -sf http://127.0.0.1/" --health-start-period 30s\n' +
         '  plinth run --name web-2 --sw hello-web --publish 8080:80 --egress none',
     )
     .action(async (_image: string | undefined, _words: string[], options: RunOptions, command: Command) => {
-      const { image, words } = splitOperands(command.args, process.argv);
-      if (words.length > 0 && options.command)
-        command.error('error: give the command either with --command or after --, not both', { exitCode: 2 });
-      const needing = options.publish
-        ? '--publish'
-        : options.egress
-          ? '--egress'
-          : options.bandwidth
-            ? '--bandwidth'
-            : undefined;
-      if (needing && options.network !== undefined && options.network !== 'container')
-        command.error(`error: ${needing} needs --network container, or none, not ${options.network}`, { exitCode: 2 });
+      const body = requestFrom(command, options);
       await withClient(options.nats, async (client) => {
         const begin = performance.now();
-        const body = requestOf(image, words.length > 0 ? words : options.command, options);
         const stream = await client.request(SUBJECTS.containerRequested, body, {
           id: options.requestId,
           facts: [EVENTS_ABOUT.containers],
@@ -158,66 +53,6 @@ export function register(program: Command): void {
         }
       });
     });
-}
-
-/** The words after `--` are the command, also when no image is named before it. */
-export function splitOperands(
-  operands: readonly string[],
-  argv: readonly string[],
-): { readonly image?: string; readonly words: readonly string[] } {
-  const dashes = argv.indexOf('--');
-  const after = dashes < 0 ? 0 : argv.length - dashes - 1;
-  const before = operands.slice(0, operands.length - after);
-  return { image: before[0], words: [...before.slice(1), ...operands.slice(operands.length - after)] };
-}
-
-function requestOf(image: string | undefined, command: readonly string[] | undefined, options: RunOptions): object {
-  const hasIo = options.ioWeight !== undefined || options.ioMax !== undefined;
-  const limits = {
-    memoryBytes: options.memory,
-    cpus: options.cpus,
-    pids: options.pids,
-    diskBytes: options.disk,
-    openFiles: options.openFiles,
-    io: hasIo ? { weight: options.ioWeight, ...options.ioMax } : undefined,
-  };
-  return {
-    name: options.name,
-    tenant: options.tenant,
-    image,
-    strict: options.strict,
-    command,
-    env: options.env,
-    timezone: options.tz,
-    software: options.sw,
-    limits: Object.values(limits).some((limit) => limit !== undefined) ? limits : undefined,
-    restart: options.restart,
-    datacenter: options.datacenter,
-    network: options.network,
-    hostUsers: options.hostUsers,
-    ports: options.publish,
-    egress: options.egress,
-    bandwidth: options.bandwidth,
-    stopSignal: options.stopSignal,
-    stopGraceSeconds: options.stopGrace === undefined ? undefined : options.stopGrace / 1_000,
-    health: healthOf(options),
-    follow: options.follow,
-  };
-}
-
-function healthOf(options: RunOptions): object | undefined {
-  const seconds = (milliseconds: number | undefined): number | undefined =>
-    milliseconds === undefined ? undefined : milliseconds / 1000;
-  const more = {
-    intervalSeconds: seconds(options.healthInterval),
-    timeoutSeconds: seconds(options.healthTimeout),
-    retries: options.healthRetries,
-    startPeriodSeconds: seconds(options.healthStartPeriod),
-  };
-  if (options.healthCmd !== undefined) return { exec: ['/bin/sh', '-c', options.healthCmd], ...more };
-  if (Object.values(more).some((value) => value !== undefined))
-    throw new ClientError('the options --health-… need a check: --health-cmd <command>', 'invalid-request');
-  return undefined;
 }
 
 function sentence(started: StartedContainer, elapsedMs: number): string {

@@ -6,6 +6,7 @@ import {
   hostHeartbeat,
   type HostUsers,
   type IoControl,
+  type Labels,
   type PolicyInEffect,
 } from '@plinth/contracts';
 import { encodeHeaders, encodeHeartbeat, newId } from '@plinth/service-kit';
@@ -14,6 +15,7 @@ import type { NatsConnection } from 'nats';
 export interface HeartbeatFacts {
   readonly host: string;
   readonly datacenter: string;
+  readonly labels: Labels;
   readonly storageNodes: readonly string[];
   readonly capacity: HostCapacity;
   readonly runtime: string;
@@ -62,6 +64,7 @@ export function startHeartbeat(connection: NatsConnection, facts: HeartbeatFacts
       incarnation,
       at: new Date().toISOString(),
       datacenter: facts.datacenter,
+      labels: facts.labels,
       storageNodes: [...facts.storageNodes],
       capacity: facts.capacity,
       load: {

@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ID_PATTERN } from '@plinth/contracts';
-import { isMissing, removeTemporaries, tryFileLock, writeDurably } from '@plinth/host-os';
+import { isMissing, removeTemporaries, takeFileLock, writeDurably } from '@plinth/host-os';
 
 export interface StateDirectory {
   readonly root: string;
@@ -29,13 +29,16 @@ export class StateDirectoryError extends Error {
   override readonly name = 'StateDirectoryError';
 }
 
+/** Longer than a child lives whose agent was killed: the namespaces of containers are made by such. */
+const CHILDREN_MS = 15_000;
+
 /**
  * Locks the directory for this process; the kernel releases the lock when the process ends in any way.
  * @throws StateDirectoryError
  */
-export function lockStateDirectory(root: string): { release(): void } {
+export async function lockStateDirectory(root: string): Promise<{ release(): void }> {
   mkdirSync(root, { recursive: true, mode: 0o700 });
-  const lock = tryFileLock(join(root, 'lock'));
+  const lock = await takeFileLock(join(root, 'lock'), CHILDREN_MS);
   if (!lock) throw new StateDirectoryError(`another host agent works on ${root}; one directory belongs to one agent`);
   return lock;
 }

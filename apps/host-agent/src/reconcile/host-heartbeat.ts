@@ -6,6 +6,7 @@ import { type Heartbeat, startHeartbeat } from '../adapters/heartbeat.js';
 import { HostAgentConfig } from '../config.js';
 import { AGENT_SERVICES, RUNTIME_NAME } from '../tokens.js';
 import { Fleet } from './fleet.js';
+import { ownLabels } from '../domain/own-labels.js';
 import type { AgentServices } from './agent-services.js';
 
 @Injectable()
@@ -25,6 +26,7 @@ export class HostHeartbeat {
     this.heartbeat = startHeartbeat(this.connection, {
       host: config.PLINTH_HOST,
       datacenter: config.PLINTH_DATACENTER,
+      labels: ownLabels(config.PLINTH_LABELS, process.arch),
       storageNodes: [...this.services.storage.keys()],
       capacity: {
         memoryBytes: config.PLINTH_CAPACITY_MEMORY_BYTES,

@@ -342,9 +342,13 @@ export class AgentBench {
   }
 }
 
-export async function waitFor<T>(look: () => T | undefined, what: string, patienceMs = PATIENCE_MS): Promise<T> {
+export async function waitFor<T>(
+  look: () => T | undefined | Promise<T | undefined>,
+  what: string,
+  patienceMs = PATIENCE_MS,
+): Promise<T> {
   for (const end = Date.now() + patienceMs; Date.now() < end; await delay(10)) {
-    const found = look();
+    const found = await look();
     if (found !== undefined) return found;
   }
   throw new Error(`waited ${patienceMs} ms in vain for ${what}`);

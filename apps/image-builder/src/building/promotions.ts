@@ -126,6 +126,7 @@ export class Promotions implements OnModuleInit {
       archiveDigest: statement.archiveDigest,
       archiveBytes: statement.archiveBytes,
       unpackedBytes: manifest.bytes,
+      ...(manifest.architecture !== undefined && { architecture: manifest.architecture }),
       sources: [`${this.config.PLINTH_PUBLIC_URL.replace(/\/+$/, '')}/images/${build.name}/${versionOf(build)}`],
       to: to && [...to],
     };

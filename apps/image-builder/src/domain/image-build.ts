@@ -12,6 +12,8 @@ export interface ManifestSummary {
   readonly command: readonly string[];
   readonly places: readonly { readonly path: string; readonly bytes: number; readonly content: string }[];
   readonly customMountScript: boolean;
+  /** Debian's name of it; absent: it was built before that was kept. */
+  readonly architecture?: string;
   /** Absent for images that were built before it was recorded. */
   readonly process?: ProcessSummary;
 }

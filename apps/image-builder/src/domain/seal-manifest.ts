@@ -64,6 +64,7 @@ export function summaryOf(manifest: ImageManifest): ManifestSummary {
     command: manifest.command,
     places: manifest.mountPlan.places.map(({ path, bytes, content }) => ({ path, bytes, content })),
     customMountScript: manifest.mountScript.custom,
+    architecture: manifest.architecture,
     process: {
       entrypoint: manifest.entrypoint ?? [],
       workingDirectory: manifest.workingDirectory ?? '/',

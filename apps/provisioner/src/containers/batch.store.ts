@@ -1,4 +1,5 @@
 /** What a batch of requests reads and writes of containers, each in one statement. */
+import type { PlacementRecord } from '@plinth/contracts';
 import type { EntityManager } from 'typeorm';
 import type { ContainerRecord } from './domain/container-record.js';
 import { nameKey } from './domain/batch-plan.js';
@@ -34,6 +35,7 @@ export async function takenNames(manager: EntityManager, names: readonly NameOfT
 
 export interface NewContainer {
   readonly record: ContainerRecord;
+  readonly placement: PlacementRecord;
   readonly requestId: string;
   readonly requestDigest: string;
 }
@@ -45,11 +47,12 @@ export async function insertContainers(manager: EntityManager, made: readonly Ne
     // Names in one order everywhere: two transactions that want the same ones wait for each other in one direction.
     `WITH made AS (
        INSERT INTO containers (id, tenant, name, request_id, request_digest, state, host, memory_bytes, cpus, config,
-         requested_at)
-       SELECT id, tenant, name, request_id, request_digest, state, host, memory_bytes, cpus, config::jsonb, requested_at
+         requested_at, placement)
+       SELECT id, tenant, name, request_id, request_digest, state, host, memory_bytes, cpus, config::jsonb, requested_at,
+           placement::jsonb
          FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[],
-           $9::float8[], $10::text[], $11::timestamptz[]) AS c(id, tenant, name, request_id, request_digest, state, host,
-           memory_bytes, cpus, config, requested_at)
+           $9::float8[], $10::text[], $11::timestamptz[], $12::text[]) AS c(id, tenant, name, request_id, request_digest,
+           state, host, memory_bytes, cpus, config, requested_at, placement)
         ORDER BY tenant, name
        ON CONFLICT (tenant, name) WHERE state <> 'removed' DO NOTHING RETURNING id),
      noted AS (
@@ -67,6 +70,7 @@ export async function insertContainers(manager: EntityManager, made: readonly Ne
       made.map(({ record }) => record.config.limits.cpus),
       made.map(({ record }) => JSON.stringify(record.config)),
       made.map(({ record }) => record.requestedAt),
+      made.map(({ placement }) => JSON.stringify(placement)),
     ],
   );
   return rows[0]?.made ?? 0;

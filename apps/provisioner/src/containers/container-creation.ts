@@ -10,6 +10,7 @@ import {
   desiredContainer,
   MAX_TENANT_NUMBER,
   parseImageRef,
+  type PlacementRecord,
   type PublishedPort,
   SUBJECTS,
 } from '@plinth/contracts';
@@ -20,8 +21,11 @@ import { poolSize } from '../network/domain/address-pool.js';
 import { parsePortRange, type PortRange, portWishes } from '../network/domain/host-ports.js';
 import { type PlaceReservation, portsTakenByOthers, reservePlace } from '../network/host-port.store.js';
 import { tenantPolicy } from '../network/tenant-egress.store.js';
-import { type CandidateHost, placementPolicy } from '../placement/domain/placement.js';
+import { Groups, groupsOf } from '../placement/domain/groups.js';
+import type { CandidateHost } from '../placement/domain/placement.js';
 import type { TenantUsage } from '../placement/domain/tenant-quota.js';
+import { HostDirectory } from '../placement/host-directory.js';
+import { groupMembers, lockGroups } from '../placement/group.store.js';
 import { loadPlacementView, release } from '../placement/placement.store.js';
 import { lockTenantUsage } from '../placement/tenant.store.js';
 import { findRequest, insertContainer } from './container.store.js';
@@ -47,7 +51,10 @@ export class ContainerCreation {
   readonly hasQuota: boolean;
   readonly portRange: PortRange;
 
-  constructor(@Inject(ProvisionerConfig) private readonly config: ProvisionerConfig) {
+  constructor(
+    @Inject(ProvisionerConfig) private readonly config: ProvisionerConfig,
+    @Inject(HostDirectory) private readonly directory: HostDirectory,
+  ) {
     const quota = {
       containers: config.PLINTH_TENANT_MAX_CONTAINERS,
       memoryBytes: config.PLINTH_TENANT_MAX_MEMORY_BYTES,
@@ -59,8 +66,9 @@ export class ContainerCreation {
     this.portRange = range;
     this.rules = {
       network: config.PLINTH_DEFAULT_NETWORK,
+      storageReserve: config.PLINTH_STORAGE_RESERVE_BYTES,
       quota,
-      policy: placementPolicy(config.PLINTH_PLACEMENT),
+      policy: config.PLINTH_PLACEMENT,
       defaults: {
         memoryBytes: config.PLINTH_DEFAULT_MEMORY_BYTES,
         cpus: config.PLINTH_DEFAULT_CPUS,
@@ -99,19 +107,20 @@ export class ContainerCreation {
       // meanwhile is in the next view: the next plan has another, or none.
       if (made === 'changed') continue;
       if ('reason' in made) return made;
-      if (await insertContainer(unit.db, made, event.id, digest)) {
-        publishCreated(unit, event.id, made);
+      const { record, placement } = made;
+      if (await insertContainer(unit.db, record, event.id, digest, placement)) {
+        publishCreated(unit, event.id, record);
         return undefined;
       }
-      const { config } = made;
+      const { config } = record;
       await release(unit.db, config.host, plan.resources);
-      if (config.address) await returnNetwork(unit.db, made.id);
+      if (config.address) await returnNetwork(unit.db, record.id);
       return nameTaken(config.tenant, config.name);
     }
   }
 
   /** Takes an address, if one of the hosts gives containers one, and the first host that has room. */
-  private async make(unit: UnitOfWork, plan: Plan): Promise<ContainerRecord | CreationRefusal | 'changed'> {
+  private async make(unit: UnitOfWork, plan: Plan): Promise<Made | CreationRefusal | 'changed'> {
     // The address before the host: the lock of the host's row is the one that placements wait for.
     const identity = plan.hosts.some(plan.hasAddressOn)
       ? await takeIdentity(unit.db, plan.holder.containerId, plan.holder.tenant)
@@ -120,8 +129,8 @@ export class ContainerCreation {
     const found = await this.reserveFirst(unit, plan);
     const made = typeof found === 'string' ? undefined : plan.containerOn(found.host, found.ports, identity);
     if (identity && !made?.config.address) await returnNetwork(unit.db, plan.holder.containerId);
-    if (made) return made;
-    if (found === 'no-room') return plan.allTaken;
+    if (made && typeof found !== 'string') return { record: made, placement: plan.placementOn(found.host) };
+    if (found === 'no-room') return plan.allTaken();
     if (found === 'ports-exhausted') return this.exhausted(found);
     return 'changed';
   }
@@ -139,19 +148,19 @@ export class ContainerCreation {
     return failure;
   }
 
-  /** Locks the tenant's usage, if there is a quota, until the transaction ends: no other request adds to it. */
+  /** Locks the tenant's usage, if there is a quota, and groups until the transaction ends: no other request adds to them. */
   private async view(unit: UnitOfWork, request: ContainerRequested): Promise<CreationView> {
     const { PLINTH_CPU_OVERCOMMIT: overcommit, PLINTH_HOST_LOST_SECONDS: lostSeconds } = this.config;
     const asked = request.image === undefined ? undefined : parseImageRef(request.image);
     const { hosts, catalogue } = await loadPlacementView(unit.db, asked?.name, overcommit, lostSeconds);
     const portsTaken = await portsTakenByOthers(unit.db, portWishes(request.ports ?? []));
-    return {
-      hosts,
-      catalogue,
-      portsTaken,
-      tenantPolicy: await tenantPolicy(unit.db, tenantOf(request)),
-      usage: this.hasQuota ? await lockTenantUsage(unit.db, tenantOf(request)) : NO_USAGE,
-    };
+    const tenant = tenantOf(request);
+    const usage = this.hasQuota ? await lockTenantUsage(unit.db, tenant) : NO_USAGE;
+    const named = groupsOf(tenant, request);
+    await lockGroups(unit.db, named);
+    const groups = named.length > 0 ? new Groups(await groupMembers(unit.db, named), hosts) : undefined;
+    const { warm } = this.directory;
+    return { hosts, catalogue, portsTaken, usage, groups, warm, tenantPolicy: await tenantPolicy(unit.db, tenant) };
   }
 
   private exhausted(
@@ -171,7 +180,7 @@ export class ContainerCreation {
   }
 
   /** For one decision about a request. */
-  draws(event: Request): CreationDraws {
+  draws(event: Pick<Request, 'storedAtMs'>): CreationDraws {
     return {
       requestedAt: new Date(event.storedAtMs).toISOString(),
       decidedAt: new Date().toISOString(),
@@ -182,6 +191,11 @@ export class ContainerCreation {
       turn: this.turn++,
     };
   }
+}
+
+interface Made {
+  readonly record: ContainerRecord;
+  readonly placement: PlacementRecord;
 }
 
 type Found =

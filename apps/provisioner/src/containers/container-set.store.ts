@@ -1,5 +1,5 @@
 /** Rows of many containers, each read and written in one statement. */
-import type { ContainerHistoryEntry } from '@plinth/contracts';
+import type { ContainerHistoryEntry, PlacementRecord } from '@plinth/contracts';
 import type { EntityManager } from 'typeorm';
 import { CONTAINER_COLUMNS, type ContainerRow, recordOf } from './container.store.js';
 import type { ContainerRecord } from './domain/container-record.js';
@@ -44,6 +44,19 @@ export async function saveContainers(manager: EntityManager, saved: readonly Sav
      INSERT INTO container_history (container_id, at, kind, generation, message)
        SELECT id, at, kind, generation, note FROM given`,
     [JSON.stringify(saved.map(rowOf))],
+  );
+}
+
+/** As `savePlacement` for many. */
+export async function savePlacements(
+  manager: EntityManager,
+  placed: readonly { readonly id: string; readonly placement: PlacementRecord }[],
+): Promise<void> {
+  if (placed.length === 0) return;
+  await manager.query(
+    `UPDATE containers c SET placement = p.placement::jsonb FROM unnest($1::text[], $2::text[]) AS p(id, placement)
+      WHERE c.id = p.id`,
+    [placed.map(({ id }) => id), placed.map(({ placement }) => JSON.stringify(placement))],
   );
 }
 

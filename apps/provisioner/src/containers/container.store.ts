@@ -5,6 +5,7 @@ import type {
   ContainerState,
   FailedCheck,
   HealthState,
+  PlacementRecord,
   ReachedLimit,
   UpdateStatus,
 } from '@plinth/contracts';
@@ -66,13 +67,14 @@ export async function insertContainer(
   record: ContainerRecord,
   requestId: string,
   requestDigest: string,
+  placement: PlacementRecord,
 ): Promise<boolean> {
   const { config } = record;
   const rows: unknown[] = await manager.query(
     `WITH made AS (
        INSERT INTO containers (id, tenant, name, request_id, request_digest, state, host, memory_bytes, cpus, config,
-         requested_at)
-       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+         requested_at, placement)
+       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
        ON CONFLICT (tenant, name) WHERE state <> 'removed' DO NOTHING RETURNING id)
      INSERT INTO container_history (container_id, at, kind, generation) SELECT id, now(), 'configured', 1 FROM made
        RETURNING container_id`,
@@ -88,6 +90,7 @@ export async function insertContainer(
       config.limits.cpus,
       JSON.stringify(config),
       record.requestedAt,
+      JSON.stringify(placement),
     ],
   );
   return rows.length === 1;
@@ -136,6 +139,11 @@ export async function lockPresent(manager: EntityManager): Promise<ContainerReco
 /** The bus may have a status of any container. */
 export async function expectStatuses(manager: EntityManager): Promise<void> {
   await manager.query(`UPDATE containers SET status_kept = true WHERE removed_at IS NOT NULL AND NOT status_kept`);
+}
+
+/** Why the container is to be on its next host. */
+export async function savePlacement(manager: EntityManager, id: string, placement: PlacementRecord): Promise<void> {
+  await manager.query('UPDATE containers SET placement = $2 WHERE id = $1', [id, JSON.stringify(placement)]);
 }
 
 export async function saveMessage(manager: EntityManager, id: string, message: string): Promise<void> {

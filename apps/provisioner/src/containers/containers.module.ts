@@ -7,6 +7,7 @@ import { CreationBatch } from './creation-batch.js';
 import { HostDirectory } from '../placement/host-directory.js';
 import { ContainerRequestedHandler } from './container-requested.handler.js';
 import { DesiredState } from './desired-state.js';
+import { PlacementPreview } from './placement-preview.js';
 import { RequestIntake } from './request-intake.js';
 import { WaitingRequests } from './waiting-requests.js';
 
@@ -21,7 +22,8 @@ import { WaitingRequests } from './waiting-requests.js';
     ContainerAction,
     ContainerChange,
     DesiredState,
+    PlacementPreview,
   ],
-  exports: [DesiredState, HostDirectory],
+  exports: [DesiredState, HostDirectory, PlacementPreview],
 })
 export class ContainersModule {}

@@ -3,24 +3,33 @@
  * they are then (domain/batch-plan.ts); everything is read and written in statements for all of them. What can't be
  * decided so is left to the decision of single requests (container-creation.ts).
  *
- * Locks are taken in one order: tenants' quotas, addresses, numbers of tenants, hosts, images. Hosts that another batch
+ * Locks are taken in one order: tenants' quotas, groups, addresses, numbers of tenants, hosts, images. Hosts that another batch
  * has are passed over; when all that get containers are locked, in the order of their names, others are waited for.
  */
 import { Inject, Injectable } from '@nestjs/common';
-import { type ContainerRequested, parseImageRef, SUBJECTS, type TenantPolicy } from '@plinth/contracts';
+import { type ContainerRequested, formatImageRef, parseImageRef, SUBJECTS, type TenantPolicy } from '@plinth/contracts';
 import { causeOf, claimEvents, type OutboxEvent, unclaimEvents, UnitOfWork } from '@plinth/service-kit';
 import type { EntityManager } from 'typeorm';
 import { ProvisionerConfig } from '../config.js';
 import { type ImageCatalogue, resolveImage } from '../images/domain/image-resolution.js';
 import { returnAddresses, takeIdentities } from '../network/address.store.js';
 import type { NetworkIdentity } from '../network/domain/address-pool.js';
-import { candidatePorts, choosePorts, type GivenPort, portText, portWishes } from '../network/domain/host-ports.js';
-import { isHeldBack, offering, wantedNetwork } from '../network/domain/network-choice.js';
+import {
+  candidatePorts,
+  choosePorts,
+  type GivenPort,
+  portText,
+  portWishes,
+  type TakenPort,
+} from '../network/domain/host-ports.js';
+import { wantedNetwork } from '../network/domain/network-choice.js';
 import { insertAllPorts, portsTakenByOthers, publishedPort, takenAmong } from '../network/host-port.store.js';
 import { tenantPolicies } from '../network/tenant-egress.store.js';
-import { offeringUsers } from '../placement/domain/container-users.js';
-import { sampleHosts, type SampleWish } from '../placement/domain/host-sample.js';
-import { type CandidateHost, holdingDisk, inDatacenter, reaching } from '../placement/domain/placement.js';
+import { Groups, groupsOf } from '../placement/domain/groups.js';
+import { kindKey, larger, sampleHosts, type SampleWish } from '../placement/domain/host-sample.js';
+import type { PlacementNeeds } from '../placement/domain/needs.js';
+import type { CandidateHost } from '../placement/domain/placement.js';
+import { groupMembers, lockGroups } from '../placement/group.store.js';
 import { HostDirectory } from '../placement/host-directory.js';
 import {
   loadCatalogue,
@@ -34,8 +43,7 @@ import { lockTenantUsages } from '../placement/tenant.store.js';
 import { findRequests, insertContainers, takenNames } from './batch.store.js';
 import { ContainerCreation, publishCreated, refuse, refuseReused } from './container-creation.js';
 import { BatchState, type PlannedRequest } from './domain/batch-plan.js';
-import { resourcesOf } from './domain/container-config.js';
-import { type CreationDraws, tenantOf } from './domain/creation.js';
+import { type CreationDraws, needsOf, tenantOf } from './domain/creation.js';
 import type { Request } from './intake.store.js';
 
 export interface BatchItem {
@@ -55,6 +63,13 @@ export class BatchConflict extends Error {}
 
 /** What all containers of a tenant may reach; absent: it was never set. */
 type Policies = ReadonlyMap<string, TenantPolicy>;
+
+/** Read before the hosts. */
+interface Known {
+  readonly policies: Policies;
+  readonly portsTaken: readonly TakenPort[];
+  readonly groups: Groups | undefined;
+}
 
 type Placed = Extract<PlannedRequest, { kind: 'placed' }>;
 
@@ -104,6 +119,7 @@ export class CreationBatch {
       open.map(({ event }) => event.id),
     );
     this.directory.note(state.locked);
+    for (const { placed } of made) this.directory.noteWarm(formatImageRef(placed.plan.image), placed.host.host);
     return open;
   }
 
@@ -131,6 +147,7 @@ export class CreationBatch {
     const asked = requests.flatMap(({ image }) => (image === undefined ? [] : (parseImageRef(image)?.name ?? [])));
     const tenants = [...new Set(requests.map(tenantOf))];
     const usages = this.creation.hasQuota ? await lockTenantUsages(manager, tenants) : new Map();
+    const groups = await this.lockedGroups(manager, requests);
     const policies = await tenantPolicies(manager, tenants);
     const catalogue = await loadCatalogue(manager, [...new Set(asked)], lostSeconds);
     const named = requests.flatMap((request) =>
@@ -142,8 +159,19 @@ export class CreationBatch {
       requests.flatMap(({ ports = [] }) => portWishes(ports)),
     );
     const identities = await this.takeAddresses(manager, claimed);
-    const { hosts, isWhole } = await this.lockHosts(manager, claimed, catalogue, policies);
-    const state = new BatchState(hosts, isWhole, catalogue, usages, names, portsTaken, policies);
+    const { hosts, isWhole } = await this.lockHosts(manager, claimed, catalogue, { policies, portsTaken, groups });
+    const { warm } = this.directory;
+    const hostsKnown = this.directory.hosts.length;
+    const state = new BatchState(hosts, isWhole, {
+      catalogue,
+      usages,
+      names,
+      portsTaken,
+      policies,
+      groups,
+      hostsKnown,
+      warm,
+    });
 
     const placed: (Candidate & { readonly placed: Placed })[] = [];
     const refused: {
@@ -173,6 +201,17 @@ export class CreationBatch {
     return { made, refused: [], open: [...open, ...without, ...refused.map(({ item }) => item)], state, identities };
   }
 
+  /** Those that the requests name, locked before any host; undefined: they name none. */
+  private async lockedGroups(
+    manager: EntityManager,
+    requests: readonly ContainerRequested[],
+  ): Promise<Groups | undefined> {
+    const named = requests.flatMap((request) => groupsOf(tenantOf(request), request));
+    if (named.length === 0) return undefined;
+    await lockGroups(manager, named);
+    return new Groups(await groupMembers(manager, named), this.directory.hosts);
+  }
+
   /** For each that may come to a host where containers have one. */
   private takeAddresses(
     manager: EntityManager,
@@ -192,17 +231,17 @@ export class CreationBatch {
     manager: EntityManager,
     claimed: readonly Candidate[],
     catalogue: ImageCatalogue,
-    policies: Policies,
+    known: Known,
   ): Promise<{ readonly hosts: readonly CandidateHost[]; readonly isWhole: boolean }> {
     const { PLINTH_CPU_OVERCOMMIT: overcommit } = this.config;
-    const known = this.directory.hosts;
-    if (known.length <= FEW_HOSTS) {
+    const all = this.directory.hosts;
+    if (all.length <= FEW_HOSTS) {
       const hosts = await lockReadyHosts(manager, FEW_HOSTS + 1, overcommit);
       return { hosts, isWhole: hosts.length <= FEW_HOSTS };
     }
-    const wishes = this.sampleWishes(claimed, catalogue, policies);
+    const wishes = this.sampleWishes(claimed, catalogue, known);
     const { policy } = this.creation.rules;
-    const names = sampleHosts(known, wishes, policy.name, Math.random, claimed[0]?.draws.turn ?? 0);
+    const names = sampleHosts(all, wishes, policy, Math.random, claimed[0]?.draws.turn ?? 0);
     return { hosts: await lockFreeHosts(manager, [...names], overcommit), isWhole: false };
   }
 
@@ -210,43 +249,29 @@ export class CreationBatch {
   private sampleWishes(
     claimed: readonly Candidate[],
     catalogue: ImageCatalogue,
-    policies: Policies,
+    { policies, portsTaken, groups }: Known,
   ): readonly SampleWish[] {
-    const groups = new Map<string, ContainerRequested[]>();
+    const kinds = new Map<
+      string,
+      { readonly request: ContainerRequested; needs: PlacementNeeds; containers: number }
+    >();
     for (const { event } of claimed) {
-      const { datacenter, image, hostUsers, limits, network, egress, ports, bandwidth } = event.data;
-      const isHeld = isHeldBack(egress, policies.get(tenantOf(event.data)));
-      const parts = [datacenter, image, hostUsers, network, egress?.policy, isHeld, limits?.diskBytes !== undefined];
-      const key = JSON.stringify([...parts, ports !== undefined && ports.length > 0, bandwidth !== undefined]);
-      const group = groups.get(key);
-      if (group) group.push(event.data);
-      else groups.set(key, [event.data]);
+      const view = { catalogue, portsTaken, groups, tenantPolicy: policies.get(tenantOf(event.data)) };
+      const needs = needsOf(event.data, view, this.creation.rules);
+      const key = kindKey(needs, event.data.image);
+      const kind = kinds.get(key);
+      if (!kind) kinds.set(key, { request: event.data, needs, containers: 1 });
+      else {
+        kind.containers++;
+        kind.needs = { ...kind.needs, resources: larger(kind.needs.resources, needs.resources) };
+      }
     }
-    const { defaults } = this.creation.rules;
-    return [...groups.values()].map((group) => ({
-      containers: group.length,
-      asked: group
-        .map((one) => resourcesOf(one, defaults))
-        .reduce((a, b) => ({
-          memoryBytes: Math.max(a.memoryBytes, b.memoryBytes),
-          cpus: Math.max(a.cpus, b.cpus),
-          containers: 1,
-        })),
-      fits: this.fitting(group[0] ?? {}, catalogue, policies),
-    }));
-  }
-
-  private fitting(request: ContainerRequested, catalogue: ImageCatalogue, policies: Policies): SampleWish['fits'] {
-    const { network } = this.creation.rules;
-    const wanted = wantedNetwork(request, network);
-    const resolved = resolveImage(request.image, false, catalogue, this.directory.storageNodes);
-    const isHeld = isHeldBack(request.egress, policies.get(tenantOf(request)));
-    return (host) => {
-      let left = inDatacenter([host], request.datacenter);
-      if (resolved.ok) left = reaching(left, resolved.image.storageNodes);
-      left = holdingDisk(offering(left, wanted, isHeld), request.limits?.diskBytes);
-      return offeringUsers(left, request.hostUsers === true).length > 0;
-    };
+    return [...kinds.values()].map(({ request, needs, containers }) => {
+      const resolved = resolveImage(request.image, false, catalogue, this.directory.storageNodes);
+      if (!resolved.ok) return { containers, needs };
+      const { storageNodes, architecture } = resolved.image;
+      return { containers, needs: { ...needs, storageNodes, architecture } };
+    });
   }
 
   /** A refusal is given on a look at all hosts only. */
@@ -314,7 +339,7 @@ export class CreationBatch {
     const records = made.map((item) => {
       const { plan, host } = item.placed;
       const record = plan.containerOn(host, item.ports.map(publishedPort), identities.get(item.draws.containerId));
-      return { item, record, requestId: item.event.id, requestDigest: item.digest };
+      return { item, record, placement: plan.placementOn(host), requestId: item.event.id, requestDigest: item.digest };
     });
     const used = new Set(records.flatMap(({ record }) => (record.config.address ? [record.id] : [])));
     await returnAddresses(

@@ -11,7 +11,10 @@ const DEFAULT_PARALLEL = 1;
 export class HostControl {
   constructor(@Inject(Outbox) private readonly outbox: Outbox) {}
 
-  async apply(event: ReceivedEvent<HostActionRequested | HostDrainRequested>, operation: HostOperation): Promise<void> {
+  async apply(
+    event: ReceivedEvent<HostActionRequested | HostDrainRequested>,
+    operation: Exclude<HostOperation, 'label'>,
+  ): Promise<void> {
     const { host } = event.data;
     await this.outbox.work(causeOf(event), async (unit) => {
       if (!(await claimEvent(unit.db, event.subject, event.id))) return;

@@ -35,9 +35,10 @@ export class ImageFactsHandler {
 
   @OnEvent(SUBJECTS.imagePromoted)
   async promoted(event: ReceivedEvent<ImagePromoted>): Promise<void> {
-    const { name, version, contentDigest, archiveBytes, unpackedBytes } = event.data;
+    const { name, version, contentDigest, archiveBytes, unpackedBytes, architecture } = event.data;
     await this.outbox.work(causeOf(event), async (unit) => {
-      await recordImage(unit.db, { name, version, state: 'promoted', contentDigest, archiveBytes, unpackedBytes });
+      const known = { contentDigest, archiveBytes, unpackedBytes, architecture };
+      await recordImage(unit.db, { name, version, state: 'promoted', ...known });
       // The service that promoted the version, or reports it, has not received its retirement.
       for (const image of await retirementsToRepeat(unit.db, [{ name, version }])) {
         unit.publish(SUBJECTS.imageRetired, image, { aggregate: `image:${image.name}` });

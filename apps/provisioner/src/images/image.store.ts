@@ -11,6 +11,7 @@ export interface ImageChange {
   readonly archiveBytes?: number;
   readonly unpackedBytes?: number;
   readonly parent?: string;
+  readonly architecture?: string | undefined;
   readonly message?: string;
 }
 
@@ -18,8 +19,8 @@ export interface ImageChange {
 export async function recordImage(manager: EntityManager, change: ImageChange): Promise<void> {
   await manager.query(
     `INSERT INTO image_versions (name, version, number, state, rank, content_digest, archive_bytes, unpacked_bytes,
-       parent, message)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+       parent, message, architecture)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
      ON CONFLICT (name, version) DO UPDATE SET
        state = CASE WHEN excluded.rank > image_versions.rank THEN excluded.state ELSE image_versions.state END,
        message = CASE WHEN excluded.rank > image_versions.rank THEN excluded.message ELSE image_versions.message END,
@@ -28,6 +29,7 @@ export async function recordImage(manager: EntityManager, change: ImageChange): 
        archive_bytes = coalesce(excluded.archive_bytes, image_versions.archive_bytes),
        unpacked_bytes = coalesce(excluded.unpacked_bytes, image_versions.unpacked_bytes),
        parent = coalesce(excluded.parent, image_versions.parent),
+       architecture = coalesce(excluded.architecture, image_versions.architecture),
        at = now()`,
     [
       change.name,
@@ -40,6 +42,7 @@ export async function recordImage(manager: EntityManager, change: ImageChange): 
       change.unpackedBytes ?? null,
       change.parent ?? null,
       change.message ?? null,
+      change.architecture ?? null,
     ],
   );
 }

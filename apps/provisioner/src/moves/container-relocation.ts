@@ -13,7 +13,7 @@ import {
 } from '@plinth/contracts';
 import { type Logger, LOGGER, type NextPass, newId, Outbox, type UnitOfWork, WorkLoop } from '@plinth/service-kit';
 import type { DataSource, EntityManager } from 'typeorm';
-import { lockContainer, saveContainer, saveMessage } from '../containers/container.store.js';
+import { lockContainer, saveContainer, saveMessage, savePlacement } from '../containers/container.store.js';
 import { forgetGivenUp, rememberGivenUp } from '../containers/given-up.store.js';
 import {
   containersToRelocate,
@@ -36,18 +36,16 @@ import { announceHost } from '../placement/node-status.store.js';
 import { loadPlacementView, occupy, release } from '../placement/placement.store.js';
 import { ProvisionerConfig } from '../config.js';
 import { type ContainerRecord, factOf, statusOf } from '../containers/domain/container-record.js';
-import {
-  choosePlacement,
-  inDatacenter,
-  noRoom,
-  placementPolicy,
-  type Resources,
-} from '../placement/domain/placement.js';
+import { Groups, groupsOf } from '../placement/domain/groups.js';
+import { placementRecord } from '../placement/domain/placement-record.js';
+import { noRoom } from '../placement/domain/refusals.js';
+import { groupMembers, groupsOfContainers, lockGroups } from '../placement/group.store.js';
 import {
   arrived,
   givenUp,
-  hostsForNetwork,
+  hostsForMoved,
   leaving,
+  needsOfMoved,
   relocationOf,
   removedElsewhere,
   removedWithHost,
@@ -113,6 +111,7 @@ export class ContainerRelocation {
   /** Handles the release of the container by its host. @returns the record to save */
   async arrive(unit: UnitOfWork, record: ContainerRecord): Promise<ContainerRecord> {
     const from = record.config.host;
+    await lockGroups(unit.db, groupsOf(record.config.tenant, record.config));
     // The release was reported again while the container waits for another host: its room is free already.
     if (!record.moving?.released) await release(unit.db, from, record.config.limits);
     const moving = record.moving ?? {
@@ -233,7 +232,10 @@ export class ContainerRelocation {
     }
     const asked = [...inProgress];
     let waiting: Drain['waiting'] = null;
-    for (const id of next.slice(0, TRIES_PER_PASS)) {
+    const tried = asked.length < drain.parallel ? next.slice(0, TRIES_PER_PASS) : [];
+    // Groups are locked before hosts, by all who lock both.
+    await lockGroups(unit.db, await groupsOfContainers(unit.db, tried));
+    for (const id of tried) {
       if (asked.length >= drain.parallel) break;
       const refusal = await this.leave(unit, id);
       if (refusal === undefined) asked.push(id);
@@ -312,27 +314,44 @@ export class ContainerRelocation {
     const { PLINTH_CPU_OVERCOMMIT: overcommit, PLINTH_HOST_LOST_SECONDS: lostSeconds } = this.config;
     const image = parseExactImageRef(config.image);
     if (!image) throw new Error(`${config.image} is no exact image`);
-    const { hosts } = await loadPlacementView(manager, image.name, overcommit, lostSeconds);
+    const { hosts, catalogue } = await loadPlacementView(manager, image.name, overcommit, lostSeconds);
     const datacenter = (await hostStanding(manager, config.host))?.datacenter;
-    const others = inDatacenter(hosts, datacenter).filter(({ host }) => host !== config.host);
+    const others = hosts.filter(({ host }) => host !== config.host);
     const wishes: readonly PortWish[] = config.ports ? await portsOn(manager, config.containerId, config.host) : [];
     const taken = await portsTakenByOthers(manager, wishes, config.containerId);
-    const fit = hostsForNetwork(others, config, taken, await tenantPolicy(manager, config.tenant));
-    if (!fit.ok) return fit;
-    const resources: Resources = { memoryBytes: config.limits.memoryBytes, cpus: config.limits.cpus, containers: 1 };
-    const placement = choosePlacement(
-      fit.hosts,
-      [config.storageNode],
+    const named = groupsOf(config.tenant, config);
+    await lockGroups(manager, named);
+    const groups =
+      named.length > 0 ? new Groups(await groupMembers(manager, named, config.containerId), hosts) : undefined;
+    const policy = await tenantPolicy(manager, config.tenant);
+    const architecture = catalogue.images.find(
+      ({ name, version }) => name === image.name && version === image.version,
+    )?.architecture;
+    const needs = needsOfMoved(config, {
+      architecture,
+      datacenter,
+      wishes,
+      taken,
+      tenantPolicy: policy,
+      groups,
+    });
+    const { PLINTH_PLACEMENT: order } = this.config;
+    const choice = hostsForMoved(others, needs, order, Math.random(), this.turnOfPlacement++);
+    if (!choice.ok) return choice;
+    const { resources } = needs;
+    let message = noRoom(
+      choice.ranked.map(({ host }) => host),
       resources,
-      placementPolicy(this.config.PLINTH_PLACEMENT),
-      Math.random(),
-      this.turnOfPlacement++,
     );
-    if (!placement.ok) return placement;
-    let message = noRoom(placement.hosts, resources);
-    for (const { host } of placement.hosts) {
+    for (const { host } of choice.ranked.map((ranked) => ranked.host)) {
       const room = await reservePlace(manager, host, image, resources, overcommit, wishes, config, this.portRange);
-      if (room.ok) return { ok: true, host };
+      if (room.ok) {
+        const { ranked, exclusions } = choice;
+        const decided = { policy: order, ranked, exclusions, lookedAt: others.length, hosts: others.length };
+        const placement = placementRecord(host, new Date().toISOString(), decided);
+        await savePlacement(manager, config.containerId, placement);
+        return { ok: true, host };
+      }
       if (room.reason === 'image-withdrawn')
         return { ok: false, message: `${config.image} was revoked, and no container can be started on it` };
       if (room.reason === 'ports-exhausted') message = `${host} has too few ports of its range free`;

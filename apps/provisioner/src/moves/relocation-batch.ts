@@ -4,25 +4,29 @@
  * (container-relocation.ts).
  */
 import { Inject, Injectable } from '@nestjs/common';
-import { containerStatus, desiredContainer, parseExactImageRef, SUBJECTS, type TenantPolicy } from '@plinth/contracts';
+import {
+  containerStatus,
+  desiredContainer,
+  parseExactImageRef,
+  type PlacementRecord,
+  SUBJECTS,
+  type TenantPolicy,
+} from '@plinth/contracts';
 import { type Logger, LOGGER, newId, Outbox, UnitOfWork } from '@plinth/service-kit';
 import type { EntityManager } from 'typeorm';
 import { ProvisionerConfig } from '../config.js';
-import { lockContainers, saveContainers } from '../containers/container-set.store.js';
+import { lockContainers, saveContainers, savePlacements } from '../containers/container-set.store.js';
 import { type ContainerRecord, factOf, statusOf } from '../containers/domain/container-record.js';
 import { forgetAllGivenUp, rememberAllGivenUp } from '../containers/given-up.store.js';
 import { tenantPolicies } from '../network/tenant-egress.store.js';
-import { sampleHosts, type SampleWish } from '../placement/domain/host-sample.js';
-import {
-  type CandidateHost,
-  choosePlacement,
-  inDatacenter,
-  placementPolicy,
-  type Resources,
-} from '../placement/domain/placement.js';
+import { groupsOf } from '../placement/domain/groups.js';
+import { kindKey, larger, sampleHosts, type SampleWish } from '../placement/domain/host-sample.js';
+import type { PlacementNeeds } from '../placement/domain/needs.js';
+import type { CandidateHost } from '../placement/domain/placement.js';
+import { placementRecord } from '../placement/domain/placement-record.js';
 import { HostDirectory } from '../placement/host-directory.js';
 import { lockFreeHosts, promotedImages, releaseShares, reserveAll, sharesOf } from '../placement/placement.store.js';
-import { arrived, givenUp, hostsForNetwork, type Relocation, relocationOf } from './domain/relocation.js';
+import { arrived, givenUp, hostsForMoved, needsOfMoved, type Relocation, relocationOf } from './domain/relocation.js';
 import { hostStandings, leasesOf } from './move.store.js';
 
 /** The room was there under the locks, and is not: nothing is carried out. */
@@ -33,12 +37,13 @@ class RelocationConflict extends Error {
 interface Going {
   readonly record: ContainerRecord;
   readonly move: Extract<Relocation, { kind: 'move' }>;
-  readonly datacenter: string;
+  readonly needs: PlacementNeeds;
 }
 
 interface Moved extends Going {
   readonly left: ContainerRecord['config'];
   readonly next: ContainerRecord;
+  readonly placement: PlacementRecord;
 }
 
 type Policies = ReadonlyMap<string, TenantPolicy>;
@@ -59,9 +64,8 @@ export class RelocationBatch {
     try {
       await this.directory.refresh();
       return await this.outbox.transact(async (manager, add) => {
-        const { going, alone } = await this.due(manager, ids);
-        const policies = await tenantPolicies(manager, [...new Set(going.map(({ record }) => record.config.tenant))]);
-        const hosts = await this.lockHosts(manager, going, policies);
+        const { going, alone, policies } = await this.due(manager, ids);
+        const hosts = await this.lockHosts(manager, going);
         const { moved, without } = this.place(going, hosts, policies);
         await this.write(manager, moved, () => new UnitOfWork(manager, { correlationId: newId() }, add));
         return [...alone, ...without.map(({ record }) => record.id)];
@@ -84,6 +88,7 @@ export class RelocationBatch {
       records.map(({ config: { storageNode, host } }) => ({ storageNode, host })),
     );
     const promoted = await promotedImages(manager, [...new Set(records.map(({ config }) => config.image))]);
+    const policies: Policies = await tenantPolicies(manager, [...new Set(records.map(({ config }) => config.tenant))]);
     const going: Going[] = [];
     const alone: string[] = [];
     for (const record of records) {
@@ -91,68 +96,56 @@ export class RelocationBatch {
       const standing = standings.get(config.host);
       const move = relocationOf(record, standing?.state === 'lost', leases(config.storageNode, config.host));
       if (move.kind === 'none') continue;
-      const isSimple = move.kind === 'move' && record.moving === null && !config.ports && standing?.cordoned === false;
-      if (isSimple && promoted.has(config.image)) going.push({ record, move, datacenter: standing.datacenter });
-      else alone.push(record.id);
+      // Groups are locked before hosts, by all who lock both.
+      const isSimple =
+        move.kind === 'move' &&
+        record.moving === null &&
+        !config.ports &&
+        groupsOf(config.tenant, config).length === 0 &&
+        standing?.cordoned === false &&
+        promoted.has(config.image);
+      if (!isSimple) {
+        alone.push(record.id);
+        continue;
+      }
+      const { datacenter } = standing;
+      const architecture = promoted.get(config.image);
+      const view = { architecture, datacenter, wishes: [], taken: [], tenantPolicy: policies.get(config.tenant) };
+      going.push({ record, move, needs: needsOfMoved(config, view) });
     }
-    return { going, alone };
+    return { going, alone, policies };
   }
 
-  private async lockHosts(
-    manager: EntityManager,
-    going: readonly Going[],
-    policies: Policies,
-  ): Promise<CandidateHost[]> {
-    const groups = new Map<string, Going[]>();
-    for (const one of going) {
-      const { storageNode, address, limits, egress, hostUsers, tenant } = one.record.config;
-      const own = [one.datacenter, storageNode, address !== undefined, limits.diskBytes !== undefined, hostUsers];
-      const key = JSON.stringify([...own, egress?.policy, address && tenant]);
-      groups.set(key, [...(groups.get(key) ?? []), one]);
+  private async lockHosts(manager: EntityManager, going: readonly Going[]): Promise<CandidateHost[]> {
+    const wishes = new Map<string, SampleWish>();
+    for (const { needs, record } of going) {
+      const key = kindKey(needs, record.config.image);
+      const before = wishes.get(key);
+      const resources = before ? larger(before.needs.resources, needs.resources) : needs.resources;
+      wishes.set(key, { containers: (before?.containers ?? 0) + 1, needs: { ...needs, resources } });
     }
-    const wishes = [...groups.values()].flatMap((group): SampleWish[] => {
-      const [first] = group;
-      if (!first) return [];
-      const { config } = first.record;
-      return [
-        {
-          containers: group.length,
-          asked: {
-            memoryBytes: Math.max(...group.map(({ record }) => record.config.limits.memoryBytes)),
-            cpus: Math.max(...group.map(({ record }) => record.config.limits.cpus)),
-            containers: 1,
-          },
-          fits: (host) =>
-            host.host !== config.host &&
-            hostsForNetwork(inDatacenter([host], first.datacenter), config, [], policies.get(config.tenant)).ok,
-        },
-      ];
-    });
     const { PLINTH_PLACEMENT: policy, PLINTH_CPU_OVERCOMMIT: overcommit } = this.config;
-    const names = sampleHosts(this.directory.hosts, wishes, policy, Math.random, this.turn++);
+    const names = sampleHosts(this.directory.hosts, [...wishes.values()], policy, Math.random, this.turn++);
     return lockFreeHosts(manager, [...names], overcommit);
   }
 
   private place(going: readonly Going[], locked: readonly CandidateHost[], policies: Policies) {
     const hosts = new Map(locked.map((host) => [host.host, host]));
-    const policy = placementPolicy(this.config.PLINTH_PLACEMENT);
+    const { PLINTH_PLACEMENT: policy } = this.config;
     const decidedAt = new Date().toISOString();
     const moved: Moved[] = [];
     const without: Going[] = [];
     for (const one of going) {
-      const { record, move, datacenter } = one;
+      const { record, move, needs } = one;
       const { config } = record;
-      const others = inDatacenter([...hosts.values()], datacenter).filter(({ host }) => host !== config.host);
-      const tenantPolicy = policies.get(config.tenant);
-      const fit = hostsForNetwork(others, config, [], tenantPolicy);
-      const resources: Resources = { memoryBytes: config.limits.memoryBytes, cpus: config.limits.cpus, containers: 1 };
-      const placement =
-        fit.ok && choosePlacement(fit.hosts, [config.storageNode], resources, policy, Math.random(), this.turn++);
-      const to = placement && placement.ok ? placement.hosts[0] : undefined;
-      if (!to) {
+      const others = [...hosts.values()].filter(({ host }) => host !== config.host);
+      const choice = hostsForMoved(others, needs, policy, Math.random(), this.turn++);
+      const to = choice.ok ? choice.ranked[0]?.host : undefined;
+      if (!choice.ok || !to) {
         without.push(one);
         continue;
       }
+      const { resources } = needs;
       const full = hosts.get(to.host) ?? to;
       hosts.set(to.host, {
         ...full,
@@ -169,8 +162,16 @@ export class RelocationBatch {
         moving: { reason: 'host-lost', to: to.host, desired: move.desired, released: true },
       };
       const takeover = { from: config.host, renewal: move.lease.renewal };
-      const known = config.address && tenantPolicy;
-      moved.push({ ...one, left, next: arrived(leaving, to.host, move.desired, decidedAt, [], takeover, known) });
+      const known = config.address && policies.get(config.tenant);
+      const { ranked, exclusions } = choice;
+      const hostsInAll = this.directory.hosts.length;
+      const decided = { policy, ranked, exclusions, lookedAt: others.length, hosts: hostsInAll };
+      moved.push({
+        ...one,
+        left,
+        next: arrived(leaving, to.host, move.desired, decidedAt, [], takeover, known),
+        placement: placementRecord(to.host, decidedAt, decided),
+      });
     }
     this.directory.note(hosts.values());
     return { moved, without };
@@ -200,6 +201,10 @@ export class RelocationBatch {
         const { decidedAt, generation, host } = next.config;
         return { record: next, entry: { at: decidedAt, kind: 'moved', generation, message: `to ${host}` } };
       }),
+    );
+    await savePlacements(
+      manager,
+      moved.map(({ next, placement }) => ({ id: next.id, placement })),
     );
     for (const { left, next } of moved) {
       const unit = unitOf();

@@ -9,11 +9,14 @@ import { type Logger, LOGGER } from '@plinth/service-kit';
 import type { DataSource } from 'typeorm';
 import { ProvisionerConfig } from '../config.js';
 import type { CandidateHost } from './domain/placement.js';
-import { readyHosts } from './placement.store.js';
+import { imagesOnHosts, readyHosts } from './placement.store.js';
 
 /** Reading a host costs some 10 µs; it may take two hundredths of the time. */
 const AGE_MS_PER_HOST = 0.5;
 const LEAST_AGE_MS = 250;
+/** Which images run where is read less often, and takes a two-hundredth of the time. */
+const LEAST_WARM_AGE_MS = 30_000;
+const WARM_SHARE = 200;
 
 @Injectable()
 export class HostDirectory {
@@ -23,6 +26,9 @@ export class HostDirectory {
   private givesAddresses = false;
   private readAt = Number.NEGATIVE_INFINITY;
   private reading: Promise<void> | undefined;
+  /** Hosts by image. */
+  private running = new Map<string, Set<string>>();
+  private warmUntil = Number.NEGATIVE_INFINITY;
 
   constructor(
     @InjectDataSource() private readonly source: DataSource,
@@ -43,6 +49,15 @@ export class HostDirectory {
   /** Whether containers on one of them have an address of their own. */
   get hasNetwork(): boolean {
     return this.givesAddresses;
+  }
+
+  /** Hosts on which containers of an image ran when it was last read, or that got some since; `name@version`. */
+  readonly warm = (image: string): ReadonlySet<string> | undefined => this.running.get(image);
+
+  noteWarm(image: string, host: string): void {
+    const hosts = this.running.get(image);
+    if (hosts) hosts.add(host);
+    else this.running.set(image, new Set([host]));
   }
 
   /** Waits for the first reading only; a later one is made beside the work. */
@@ -75,5 +90,15 @@ export class HostDirectory {
 
   private async read(): Promise<void> {
     this.replace(await readyHosts(this.source.manager, this.config.PLINTH_CPU_OVERCOMMIT));
+    if (performance.now() < this.warmUntil) return;
+    const begin = performance.now();
+    this.warmUntil = Number.POSITIVE_INFINITY;
+    imagesOnHosts(this.source.manager)
+      .then((running) => (this.running = running))
+      .catch((error: unknown) => this.logger.warn({ err: error }, 'which images run where could not be read'))
+      .finally(() => {
+        const took = performance.now() - begin;
+        this.warmUntil = performance.now() + Math.max(LEAST_WARM_AGE_MS, took * WARM_SHARE);
+      });
   }
 }

@@ -5,7 +5,9 @@ import {
   type ContainerDetails,
   type HostStatus,
   type Page,
+  type PlacementPreview,
   QUERIES,
+  type StorageStatus,
   SUBJECTS,
 } from '@plinth/contracts';
 import { ProvisionerSuite } from '../testing/provisioner-suite.js';
@@ -40,6 +42,20 @@ it('of a disk is refused where no host holds it, and decides which host is chose
     expect(await suite.fact(SUBJECTS.containerStarted, { name })).toMatchObject({ host: 'host-2' });
   }
   expect((await details('one')).config?.limits).toMatchObject({ diskBytes: 64 * MIB, openFiles: 65_536 });
+});
+
+it('of storage: nothing new is placed where less is free than a container may need', async () => {
+  const seen = async (free: number): Promise<boolean> =>
+    (await suite.answer<Page<StorageStatus>>(QUERIES.storage, {})).items[0]?.freeBytes === free;
+  suite.hosts.freeBytes = 32 * MIB - 1;
+  await suite.until(() => seen(32 * MIB - 1), 'the storage node is full');
+  await suite.ask(SUBJECTS.containerRequested, { name: 'too-much' });
+  expect(await suite.fact(SUBJECTS.containerRejected, { name: 'too-much' })).toMatchObject({
+    reason: 'no-storage-space',
+    message: expect.stringMatching(/storage node with 32 MiB free; plinth storage/),
+  });
+  suite.hosts.freeBytes = 1e12;
+  await suite.until(() => seen(1e12), 'the storage node has space');
 });
 
 it('decide by whose users a container has, and it is refused where no host gives them', async () => {
@@ -88,4 +104,91 @@ it('of bandwidth needs a host that gives containers an address', async () => {
   expect(await suite.fact(SUBJECTS.containerRejected, { name: 'slow' })).toMatchObject({
     reason: 'network-not-offered',
   });
+});
+
+const labelsOf = async (name: string): Promise<HostStatus['labels'] | undefined> =>
+  (await suite.answer<Page<HostStatus>>(QUERIES.hosts, {})).items.find(({ host }) => host === name)?.labels;
+
+it('of labels: a container is where those of its host are as it asks for, also those that operators set', async () => {
+  const constraints = [{ key: 'gpu', operator: 'in', values: ['yes'] }];
+  await suite.ask(SUBJECTS.containerRequested, { name: 'no-gpu', constraints });
+  expect(await suite.fact(SUBJECTS.containerRejected, { name: 'no-gpu' })).toMatchObject({
+    reason: 'labels-not-met',
+    message: expect.stringMatching(/none of the 2 ready hosts.* meets gpu=yes; plinth hosts --labels/),
+  });
+  suite.hosts.hostLabels.set('host-1', { gpu: 'yes', arch: 'amd64' });
+  await suite.until(async () => (await labelsOf('host-1'))?.['gpu'] === 'yes', 'the labels of host-1 are known');
+  for (const name of ['gpu-1', 'gpu-2', 'gpu-3']) {
+    await suite.ask(SUBJECTS.containerRequested, { name, constraints });
+    expect(await suite.fact(SUBJECTS.containerStarted, { name })).toMatchObject({ host: 'host-1' });
+  }
+  expect((await details('gpu-1')).config?.constraints).toEqual(constraints);
+  // An operator's are stronger, and heartbeats do not change them.
+  const change = { host: 'host-1', set: { gpu: 'broken', rack: 'r1' } };
+  const requestId = await suite.ask(SUBJECTS.hostLabelRequested, change);
+  expect(await suite.fact(SUBJECTS.hostLabelled, { requestId })).toMatchObject({
+    labels: { gpu: 'broken', rack: 'r1', arch: 'amd64' },
+  });
+  await suite.ask(SUBJECTS.hostLabelRequested, { host: 'host-2', set: { gpu: 'yes' } });
+  suite.hosts.hostLabels.set('host-1', { gpu: 'yes', arch: 'amd64', later: 'yes' });
+  await suite.until(async () => (await labelsOf('host-1'))?.['later'] === 'yes', 'a later heartbeat of host-1');
+  expect(await labelsOf('host-1')).toEqual({ gpu: 'broken', rack: 'r1', arch: 'amd64', later: 'yes' });
+  await suite.ask(SUBJECTS.containerRequested, { name: 'gpu-4', constraints });
+  expect(await suite.fact(SUBJECTS.containerStarted, { name: 'gpu-4' })).toMatchObject({ host: 'host-2' });
+  await suite.ask(SUBJECTS.hostLabelRequested, { host: 'host-1', remove: ['gpu', 'rack'] });
+  await suite.until(async () => (await labelsOf('host-1'))?.['gpu'] === 'yes', 'the label is that of the agent again');
+});
+
+it.each([
+  ['an unknown host', { host: 'nowhere', set: { gpu: 'yes' } }, 'host-not-found'],
+  ['what every host has', { host: 'host-1', set: { datacenter: 'x' } }, 'invalid-request'],
+  [
+    'more labels than a host may have',
+    { host: 'host-1', set: Object.fromEntries(Array.from({ length: 64 }, (_, index) => [`label-${index}`, 'x'])) },
+    'too-many-labels',
+  ],
+])('of labels: a change of %s is refused', async (_what, change, reason) => {
+  const requestId = await suite.ask(SUBJECTS.hostLabelRequested, change);
+  expect(await suite.fact(SUBJECTS.hostRejected, { requestId })).toMatchObject({ operation: 'label', reason });
+});
+
+it('is explained: with the container that was placed, and without one', async () => {
+  await suite.ask(SUBJECTS.containerRequested, { name: 'explained' });
+  const { host } = await suite.fact(SUBJECTS.containerStarted, { name: 'explained' });
+  expect((await details('explained')).placement).toMatchObject({
+    host,
+    policy: 'least-loaded',
+    hosts: 2,
+    lookedAt: 2,
+    scores: [{ host, score: expect.any(Number) }, { score: expect.any(Number) }],
+    excluded: [],
+  });
+  const before = await suite.rows('SELECT count(*) AS of, sum(allocated_containers) AS given FROM containers, hosts');
+  const ask = (request: object, about?: string): Promise<PlacementPreview> =>
+    suite.answer<PlacementPreview>(QUERIES.placement, { request, host: about });
+  const fits = await ask({ constraints: [{ key: 'host', operator: 'in', values: ['host-2'] }] }, 'host-1');
+  expect(fits).toMatchObject({
+    host: 'host-2',
+    reason: null,
+    image: 'debian-12@v1',
+    hosts: 2,
+    fitting: 1,
+    ranked: [{ host: 'host-2', parts: expect.arrayContaining([{ name: 'load', weight: 0.4, value: 1 }]) }],
+    excluded: [{ filter: 'labels', count: 1, hosts: ['host-1'], why: 'it has host=host-1, asked for was host=host-2' }],
+    explained: { host: 'host-1', fits: false, filter: 'labels' },
+  });
+  expect(await ask({ limits: { memoryBytes: 1024 ** 4 } }, 'host-2')).toMatchObject({
+    host: null,
+    reason: 'no-capacity',
+    excluded: [{ filter: 'room', count: 2, why: 'it has too little left: memory' }],
+    explained: { host: 'host-2', fits: false, filter: 'room' },
+  });
+  expect(await ask({ name: 'explained' }, 'nowhere')).toMatchObject({
+    host: null,
+    reason: 'name-taken',
+    explained: { host: 'nowhere', fits: false, why: expect.stringMatching(/no such host/) },
+  });
+  expect(await suite.rows('SELECT count(*) AS of, sum(allocated_containers) AS given FROM containers, hosts')).toEqual(
+    before,
+  );
 });

@@ -32,6 +32,8 @@ interface HostRow {
   own_users: HostStatus['ownUsers'];
   host_users: HostStatus['hostUsers'];
   address: string | null;
+  labels: HostStatus['labels'];
+  labels_set: HostStatus['labelsSet'];
   cni_network: string | null;
   last_seen_at: Date;
   cordoned: boolean;
@@ -72,6 +74,8 @@ export async function hostStatuses(manager: EntityManager, which: Which): Promis
     ownUsers: row.own_users,
     hostUsers: row.host_users,
     address: row.address,
+    labels: { ...row.labels, ...row.labels_set },
+    labelsSet: row.labels_set,
     lastSeenAt: row.last_seen_at.toISOString(),
   }));
 }

@@ -1,5 +1,5 @@
 /** Reads the input of a placement in one query, and reserves room on a host. */
-import type { HostUsers } from '@plinth/contracts';
+import type { HostUsers, Labels } from '@plinth/contracts';
 import type { EntityManager } from 'typeorm';
 import type { CatalogueImage, ImageCatalogue } from '../images/domain/image-resolution.js';
 import type { CandidateHost, Resources } from './domain/placement.js';
@@ -26,11 +26,13 @@ interface HostRow {
   disk_limits: string[];
   own_users: string[] | null;
   host_users: HostUsers | null;
+  labels: Labels;
 }
 
 const HOST_COLUMNS =
   'host, datacenter, storage_nodes, capacity_memory, capacity_cpus, capacity_containers, cores, allocated_memory, ' +
-  'allocated_cpus, allocated_containers, load1, network, cni_network, disk_limits, own_users, host_users';
+  'allocated_cpus, allocated_containers, load1, network, cni_network, disk_limits, own_users, host_users, ' +
+  'labels || labels_set AS labels';
 
 function candidateOf(row: HostRow, cpuOvercommit: number): CandidateHost {
   return {
@@ -53,6 +55,7 @@ function candidateOf(row: HostRow, cpuOvercommit: number): CandidateHost {
     diskLimits: row.disk_limits,
     ownUsers: row.own_users,
     hostUsers: row.host_users,
+    labels: row.labels,
   };
 }
 
@@ -78,6 +81,15 @@ export async function readyHosts(manager: EntityManager, cpuOvercommit: number):
     `SELECT ${HOST_COLUMNS} FROM hosts WHERE state = 'ready' AND NOT cordoned ORDER BY host`,
   );
   return rows.map((row) => candidateOf(row, cpuOvercommit));
+}
+
+/** Hosts on which containers run, by their image. */
+export async function imagesOnHosts(manager: EntityManager): Promise<Map<string, Set<string>>> {
+  const rows: { image: string; hosts: string[] }[] = await manager.query(
+    `SELECT config->>'image' AS image, array_agg(DISTINCT host) AS hosts FROM containers
+      WHERE state = 'running' GROUP BY 1`,
+  );
+  return new Map(rows.map(({ image, hosts }) => [image, new Set(hosts)]));
 }
 
 /** Until the transaction ends, as they are then: those of the named hosts that get containers and that nobody else has locked. */
@@ -118,22 +130,26 @@ export async function loadCatalogue(
     images: Omit<CatalogueImage, never>[];
     defaults: Record<string, string>;
     os: string | null;
+    free: Record<string, number>;
   }[] = await manager.query(
     `SELECT
        (SELECT coalesce(json_agg(json_build_object(
-            'name', v.name, 'version', v.version, 'state', v.state, 'contentDigest', v.content_digest,
+            'name', v.name, 'version', v.version, 'state', v.state, 'contentDigest', v.content_digest, 'architecture', v.architecture,
             'storageNodes', (SELECT coalesce(json_agg(m.node), '[]') FROM masters m
               JOIN storage_nodes s ON s.node = m.node
                               WHERE m.name = v.name AND m.version = v.version AND m.content_digest = v.content_digest
                                 AND s.last_seen_at > now() - make_interval(secs => $2)))), '[]')
           FROM image_versions v WHERE v.name = ANY($1::text[]) OR v.name = (SELECT name FROM default_os)) AS images,
        (SELECT coalesce(json_object_agg(d.name, d.version), '{}') FROM image_defaults d) AS defaults,
-       (SELECT name FROM default_os) AS os`,
+       (SELECT name FROM default_os) AS os,
+       (SELECT coalesce(json_object_agg(node, free_bytes), '{}') FROM storage_nodes
+         WHERE last_seen_at > now() - make_interval(secs => $2)) AS free`,
     [names, lostSeconds],
   );
   const row = rows[0];
   if (!row) throw new Error('the query of the catalogue returned no row');
-  return { images: row.images, defaults: row.defaults, defaultOs: row.os };
+  const storage = { free: row.free, most: Math.max(0, ...Object.values(row.free)) };
+  return { images: row.images, defaults: row.defaults, defaultOs: row.os, storage };
 }
 
 /** What is reserved on one host for several containers. */
@@ -276,12 +292,15 @@ export function sharesOf(
   return [...shares.values()];
 }
 
-/** Those of the images, `name@version`, on which containers may be started. */
-export async function promotedImages(manager: EntityManager, images: readonly string[]): Promise<ReadonlySet<string>> {
-  const rows: { image: string }[] = await manager.query(
-    `SELECT image FROM unnest($1::text[]) AS image JOIN image_versions v
+/** Those of the images, `name@version`, on which containers may be started, with their architectures; null: not known. */
+export async function promotedImages(
+  manager: EntityManager,
+  images: readonly string[],
+): Promise<ReadonlyMap<string, string | null>> {
+  const rows: { image: string; architecture: string | null }[] = await manager.query(
+    `SELECT image, v.architecture FROM unnest($1::text[]) AS image JOIN image_versions v
        ON v.name = split_part(image, '@', 1) AND v.version = split_part(image, '@', 2) WHERE v.state = 'promoted'`,
     [images],
   );
-  return new Set(rows.map(({ image }) => image));
+  return new Map(rows.map(({ image, architecture }) => [image, architecture]));
 }

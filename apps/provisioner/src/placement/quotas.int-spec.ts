@@ -71,6 +71,29 @@ it('count the size of the data, until some of them are deleted', async () => {
   await suite.until(async () => !(await isRefused()), 'it is not refused any more');
 });
 
+it('and rules of groups are never broken by provisioners that decide at once', async () => {
+  const rule = { group: 'web', antiAffinity: { isRequired: true } };
+  await Promise.all(
+    Array.from({ length: 10 }, (_, index) =>
+      suite.ask(SUBJECTS.containerRequested, { name: `apart-${index}`, tenant: 'grouped', ...rule }),
+    ),
+  );
+  await suite.until(
+    () =>
+      suite.of(SUBJECTS.containerConfigured, { tenant: 'grouped' }).length +
+        suite.of(SUBJECTS.containerRejected, { tenant: 'grouped' }).length ===
+      10,
+    'all are answered',
+  );
+  expect(
+    suite
+      .of(SUBJECTS.containerConfigured, { tenant: 'grouped' })
+      .map(({ host }) => host)
+      .sort(),
+  ).toEqual(['host-1', 'host-2']);
+  expect(suite.of(SUBJECTS.containerRejected, { tenant: 'grouped', reason: 'anti-affinity-not-met' })).toHaveLength(8);
+});
+
 it('are kept as a count of all rows gives them, and corrected when they are not', async () => {
   const drift = (): Promise<readonly object[]> => suite.rows('SELECT * FROM count_drift()');
   // Nothing is lost while changes are folded.

@@ -22,6 +22,14 @@ export async function lockTenantUsages(
        FROM (SELECT DISTINCT hashtext(tenant) AS key FROM unnest($2::text[]) AS tenant ORDER BY key) keys`,
     [LOCK_CLASS, tenants],
   );
+  return tenantUsages(manager, tenants);
+}
+
+/** Without a lock: others may add to it. */
+export async function tenantUsages(
+  manager: EntityManager,
+  tenants: readonly string[],
+): Promise<ReadonlyMap<string, TenantUsage>> {
   const counts = await keptCounts(manager, 'tenant', tenants);
   const disks: { tenant: string; bytes: string }[] = await manager.query(
     'SELECT tenant, sum(bytes) AS bytes FROM tenant_disk WHERE tenant = ANY($1::text[]) GROUP BY tenant',

@@ -1,9 +1,12 @@
 /** The provisioner's tables. */
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { AddBatchIndexes1700000021200, AddCounts1700000021000, FillCounts1700000021100 } from './counts-migration.js';
+import { AddGroups1700000019000 } from './groups-migration.js';
+import { AddHostLabels1700000018000 } from './labels-migration.js';
 import { AddLists1700000016000 } from './lists-migration.js';
 import { AddNeighbours1700000011000 } from './neighbour-migration.js';
 import { AddCniNetworks1700000014000, AddNetwork1700000009000 } from './network-migrations.js';
+import { AddPlacement1700000020000 } from './placement-migration.js';
 import { AddRetention1700000015000 } from './retention-migration.js';
 import { AddTenantEgress1700000017000 } from './tenant-egress-migration.js';
 import { AddUsers1700000013500 } from './users-migration.js';
@@ -350,6 +353,9 @@ export const PROVISIONER_MIGRATIONS = [
   AddRetention1700000015000,
   AddLists1700000016000,
   AddTenantEgress1700000017000,
+  AddHostLabels1700000018000,
+  AddGroups1700000019000,
+  AddPlacement1700000020000,
   AddCounts1700000021000,
   FillCounts1700000021100,
   AddBatchIndexes1700000021200,

@@ -10,6 +10,7 @@ import type {
   HostStatus,
   ImageSummary,
   Page,
+  PlacementRecord,
   StorageStatus,
   TenantDetails,
 } from '@plinth/contracts';
@@ -22,6 +23,10 @@ import { DEFAULT_TENANT } from '../containers/domain/container-config.js';
 import { CONTAINER_COLUMNS, type ContainerRow, recordOf } from '../containers/container.store.js';
 
 const PAGE = 500;
+
+interface PlacedRow extends ContainerRow {
+  placement: PlacementRecord | null;
+}
 
 @Injectable()
 export class QueryStore {
@@ -60,16 +65,12 @@ export class QueryStore {
       ...statusOf(recordOf(row)),
       config: row.config,
       failedChecks: row.failed_checks,
+      placement: row.placement,
       history: history.map((entry) => ({ ...entry, at: entry.at.toISOString() })),
     };
   }
 
-  private async find({
-    id,
-    requestId,
-    name,
-    tenant = DEFAULT_TENANT,
-  }: ContainerQuery): Promise<ContainerRow | undefined> {
+  private async find({ id, requestId, name, tenant = DEFAULT_TENANT }: ContainerQuery): Promise<PlacedRow | undefined> {
     // Each by an index of its own.
     const ways: [string, string[]][] = [];
     if (id !== undefined) ways.push(['id = $1', [id]]);
@@ -80,8 +81,8 @@ export class QueryStore {
         ['tenant = $1 AND name = $2', [tenant, name]],
       );
     for (const [condition, values] of ways) {
-      const rows: ContainerRow[] = await this.source.query(
-        `SELECT ${CONTAINER_COLUMNS} FROM containers WHERE ${condition} ORDER BY ordinal DESC LIMIT 1`,
+      const rows: PlacedRow[] = await this.source.query(
+        `SELECT ${CONTAINER_COLUMNS}, placement FROM containers WHERE ${condition} ORDER BY ordinal DESC LIMIT 1`,
         values,
       );
       if (rows[0]) return rows[0];

@@ -45,10 +45,12 @@ async function start(
 }
 
 async function ended(requestId: string, state: RolloutState): Promise<RolloutDetails> {
-  return suite.until(async () => {
+  const details = await suite.until(async () => {
     const found = await rollout(requestId);
     return found.endedAt !== null && found.state === state && found;
   }, `the rollout is ${state}`);
+  await suite.allPublished();
+  return details;
 }
 
 describe('one container', () => {

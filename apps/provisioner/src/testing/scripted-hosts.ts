@@ -71,9 +71,13 @@ export class ScriptedHosts {
   readonly addresses = new Map<string, string>();
   /** Policies of tenants that a host reports as in effect. */
   readonly policies = new Map<string, readonly PolicyInEffect[]>();
+  /** Labels that a host reports, by host. */
+  readonly hostLabels = new Map<string, Readonly<Record<string, string>>>();
   images: ScriptedImage[] = [];
   /** Labels of the storage node. */
   labels: Readonly<Record<string, string>> = {};
+  /** Of the storage node. */
+  freeBytes = 1e12;
   storageSilent = false;
   /** Most containers of one host that were on trial at once. */
   mostOnTrial = 0;
@@ -151,6 +155,7 @@ export class ScriptedHosts {
         ...(this.holdingDisk.has(host) && { diskLimits: ['sn-1'], ioLimits: ['maxima'] }),
         ...this.users,
         ...(this.addresses.has(host) && { address: this.addresses.get(host) }),
+        ...(this.hostLabels.has(host) && { labels: this.hostLabels.get(host) }),
         ...(this.policies.has(host) && { tenantPolicies: this.policies.get(host) }),
       };
       this.connection.publish(hostHeartbeat(host), JSON.stringify(body));
@@ -166,7 +171,7 @@ export class ScriptedHosts {
         datacenter: 'dc-1',
         labels: this.labels,
         totalBytes: 1e12,
-        freeBytes: 1e12,
+        freeBytes: this.freeBytes,
         images,
         leases,
         tenants: [...this.diskUse].map(([tenant, bytes]) => ({ tenant, bytes })),

@@ -2,8 +2,8 @@
  * Depends on: a child that clone(2) has made with CLONE_NEWUSER keeps its user namespace until it is reaped, so that its
  * maps can be written and its descriptor opened meanwhile, also before it has run and after it has ended; glibc's
  * clone(3), which lets the child call any function and end; and that a function which does nothing but a system call
- * leaves the memory alone that the child shares with this process; that a mutex which is never unlocked keeps a child
- * waiting, in which nothing else happens to the memory, until it is killed. Node can't make a user namespace itself,
+ * leaves the memory alone that the child shares with this process, and so does sleep(3), which also ends when this
+ * process was killed before it could end the child. Node can't make a user namespace itself,
  * because it has several threads. A network namespace belongs to the user namespace of the process that makes it: so
  * both are made at once. Seen with Linux 6.18 and glibc 2.36.
  * Noticed by: every start of a container with users of its own (own-users.int-spec.ts).
@@ -26,35 +26,31 @@ const STACK_BYTES = 65_536;
 const STACK_MARGIN = 256;
 /** More than a sigset_t takes on any architecture. */
 const SIGNAL_SET_BYTES = 128;
-/** More than a pthread_mutex_t takes on any architecture; zeroes are one that is unlocked. */
-const MUTEX_BYTES = 64;
+/** Far longer than its descriptors take to be opened. What this process had locked is locked meanwhile. */
+const CHILD_SECONDS = 5;
 const REAP_AGAIN_MS = 5;
 
 interface Calls {
   /** A child that ends at once. */
   readonly clone: (stack: Buffer, flags: number) => number;
-  /** One that waits until it is killed: its network ends with it, unless it was opened before. */
+  /** One that waits until it is killed, or for {@link CHILD_SECONDS}: its network ends with it, unless it is open. */
   readonly cloneWaiting: (stack: Buffer, flags: number) => number;
   readonly reap: (pid: number) => number;
   readonly setSignalMask: (next: Buffer, before: Buffer | null) => number;
 }
 
 let bound: Calls | undefined;
-/** Held by this process, for ever. */
-const mutex = Buffer.alloc(MUTEX_BYTES);
 
 function calls(): Calls {
   if (bound !== undefined) return bound;
   const find = bindCall('uint64_t dlsym(void *handle, const char *name)');
-  const clone = bindCall('int clone(uint64_t function, void *stack, int flags, void *argument)');
+  const clone = bindCall('int clone(uint64_t function, void *stack, int flags, uint64_t argument)');
   const waitpid = bindCall('int waitpid(int pid, void *status, int options)');
   const mask = bindCall('int pthread_sigmask(int how, const void *next, void *before)');
-  const lock = bindCall('int pthread_mutex_lock(void *mutex)');
-  const [nothing, wait] = [find(null, 'getppid'), find(null, 'pthread_mutex_lock')];
-  lock(mutex);
+  const [nothing, sleep] = [find(null, 'getppid'), find(null, 'sleep')];
   return (bound = {
-    clone: (stack, flags) => clone(nothing, stack, flags | CLONE_VM, null),
-    cloneWaiting: (stack, flags) => clone(wait, stack, flags | CLONE_VM, mutex),
+    clone: (stack, flags) => clone(nothing, stack, flags | CLONE_VM, 0),
+    cloneWaiting: (stack, flags) => clone(sleep, stack, flags | CLONE_VM, CHILD_SECONDS),
     reap: (pid) => waitpid(pid, null, WNOHANG | WALL),
     setSignalMask: (next, before) => mask(SIG_SETMASK, next, before),
   });

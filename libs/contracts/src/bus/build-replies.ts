@@ -13,7 +13,7 @@ import {
 } from 'class-validator';
 import { IsNullable, Nested, NestedEach } from '../nested.js';
 import { IsEnvironment } from '../rules.js';
-import { DIGEST_PATTERN, ID_PATTERN, NAME_PATTERN, VERSION_PATTERN } from '../values.js';
+import { ARCHITECTURE_PATTERN, DIGEST_PATTERN, ID_PATTERN, NAME_PATTERN, VERSION_PATTERN } from '../values.js';
 import { ImageTestResult } from './events/image-events.js';
 import { ProcessSummary } from './process-replies.js';
 
@@ -61,6 +61,11 @@ export class ManifestSummary {
 
   @IsBoolean()
   readonly customMountScript!: boolean;
+
+  /** Absent for images that were built before it was kept. */
+  @IsOptional()
+  @Matches(ARCHITECTURE_PATTERN)
+  readonly architecture?: string;
 
   /** Absent for images that were built before it was kept. */
   @IsOptional()

@@ -22,6 +22,7 @@ import * as update from './events/update-events.js';
 import { IMAGE_CONTRACTS } from './image-contracts.js';
 import * as imageQueries from './image-queries.js';
 import * as imageReplies from './image-replies.js';
+import { PlacementPreview } from './placement-replies.js';
 import * as queries from './queries.js';
 import * as replies from './replies.js';
 import { RolloutStatus } from './rollout-status.js';
@@ -109,9 +110,11 @@ export const CATALOGUE = [
     'Cordon a host and move its containers to others',
     'provisioner',
   ),
+  ordered(S.hostLabelRequested, host.HostLabelRequested, 'Set and remove labels of a host', 'provisioner'),
   official(S.hostCordoned, host.HostCordoned, 'Nothing new is placed on a host'),
   official(S.hostUncordoned, host.HostUncordoned, 'A host takes containers again'),
   official(S.hostDrained, host.HostDrained, 'Nothing is left on a drained host'),
+  official(S.hostLabelled, host.HostLabelled, 'Labels of a host were changed by an operator'),
   official(S.hostRejected, host.HostRejected, 'A request about a host was refused'),
   ordered(
     S.tenantChangeRequested,
@@ -249,6 +252,13 @@ export const CATALOGUE = [
     queries.TenantQuery,
     one(TenantDetails),
     'What containers of a tenant may reach, and which hosts have it in effect',
+    'provisioner',
+  ),
+  query(
+    QUERIES.placement,
+    queries.PlacementQuery,
+    one(PlacementPreview),
+    'Where a container would be placed, and why',
     'provisioner',
   ),
   ask(

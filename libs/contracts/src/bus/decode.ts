@@ -3,6 +3,9 @@ import { plainToInstance } from 'class-transformer';
 import { validateSync, type ValidationError } from 'class-validator';
 import type { Reply } from './contract.js';
 import type { Problem } from './problem.js';
+import { keepValidationPlans } from './validation-plans.js';
+
+keepValidationPlans();
 
 export type Decoded<T> =
   | { readonly ok: true; readonly value: T }
@@ -16,6 +19,7 @@ export type UnknownFields = 'refused' | 'ignored';
 
 const MAX_PROBLEMS = 50;
 const MAX_DEPTH = 32;
+const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
 /**
  * Parses and validates; every broken field is named at once.
@@ -36,7 +40,7 @@ export function parseBody(
   body: Uint8Array,
 ): { readonly ok: true; readonly value: unknown } | Extract<Decoded<object>, { ok: false }> {
   try {
-    return { ok: true, value: JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body)) };
+    return { ok: true, value: JSON.parse(UTF8.decode(body)) };
   } catch (error) {
     return fail('', error instanceof SyntaxError ? `not JSON: ${error.message.slice(0, 200)}` : 'not UTF-8');
   }

@@ -3,6 +3,7 @@ import {
   ArrayMaxSize,
   ArrayMinSize,
   IsBoolean,
+  IsDefined,
   IsIn,
   IsInt,
   IsNumber,
@@ -13,8 +14,9 @@ import {
   MaxLength,
   Min,
 } from 'class-validator';
-import { NestedEach } from '../nested.js';
+import { Nested, NestedEach } from '../nested.js';
 import { IsCommand, IsEnvironment } from '../rules.js';
+import { ContainerRequested } from './events/container-requests.js';
 import { CONTAINER_STATES, type ContainerState } from './status.js';
 import { EXACT_IMAGE_REF_PATTERN, ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN, NAME_WORDS } from '../values.js';
 
@@ -136,6 +138,18 @@ export class RolloutMembersQuery extends PagedQuery {
 export class TenantQuery {
   @Matches(NAME_PATTERN, { message: `must be ${NAME_WORDS}` })
   tenant!: string;
+}
+
+/** `query.placement` → PlacementPreview: where the request would be placed now. Nothing is reserved or written. */
+export class PlacementQuery {
+  @IsDefined()
+  @Nested(() => ContainerRequested)
+  request!: ContainerRequested;
+
+  /** Explain this host, too. */
+  @IsOptional()
+  @Matches(NAME_PATTERN, { message: `must be ${NAME_WORDS}` })
+  host?: string;
 }
 
 /** `query.build` → BuildDetails, answered by the image-builder. */

@@ -20,6 +20,7 @@ import { DIGEST_PATTERN, EXACT_IMAGE_REF_PATTERN, ID_PATTERN, NAME_PATTERN, VERS
 import { FailedCheck } from './events/container-facts.js';
 import { CONTAINER_REPORT_KINDS, type ContainerReportKind } from './events/reports.js';
 import { RolloutRequested } from './events/rollout-events.js';
+import { PlacementRecord } from './placement-replies.js';
 import { ContainerStatus, HostStatus, IMAGE_STATES, type ImageState, StorageStatus } from './status.js';
 import { RolloutStatus } from './rollout-status.js';
 
@@ -107,6 +108,12 @@ export class ContainerDetails extends ContainerStatus {
   @ArrayMaxSize(5)
   @NestedEach(() => FailedCheck)
   readonly failedChecks!: readonly FailedCheck[];
+
+  /** Why it is on its host, or on its way to one; null: it was placed before that was kept. */
+  @IsOptional()
+  @IsNullable()
+  @Nested(() => PlacementRecord)
+  readonly placement!: PlacementRecord | null;
 }
 
 /** The provisioner's view of one version, put together from facts. */

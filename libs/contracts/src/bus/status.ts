@@ -296,6 +296,16 @@ export class HostStatus {
   @IsHostAddress()
   readonly address!: string | null;
 
+  /** In effect: those that its agent reports and, stronger, those that operators set. */
+  @IsOptional()
+  @IsObject()
+  readonly labels!: Readonly<Record<string, string>>;
+
+  /** The ones that operators set. */
+  @IsOptional()
+  @IsObject()
+  readonly labelsSet!: Readonly<Record<string, string>>;
+
   @IsISO8601()
   readonly lastSeenAt!: string;
 }

@@ -65,9 +65,11 @@ export const SUBJECTS = {
   hostCordonRequested: 'host.cordon.requested',
   hostUncordonRequested: 'host.uncordon.requested',
   hostDrainRequested: 'host.drain.requested',
+  hostLabelRequested: 'host.label.requested',
   hostCordoned: 'host.cordoned',
   hostUncordoned: 'host.uncordoned',
   hostDrained: 'host.drained',
+  hostLabelled: 'host.labelled',
   hostRejected: 'host.rejected',
 
   tenantChangeRequested: 'tenant.change.requested',
@@ -136,6 +138,7 @@ export const QUERIES = {
   rollout: 'query.rollout',
   rolloutMembers: 'query.rollout.members',
   tenant: 'query.tenant',
+  placement: 'query.placement',
   dropDeadLetters: 'deadletters.drop',
 } as const;
 export const agentExec = (host: string) => `agent.${host}.exec` as const;

@@ -18,6 +18,7 @@ import {
   type WritablePlace,
 } from './manifest.js';
 import {
+  ARCHITECTURE_PATTERN,
   DIGEST_PATTERN,
   type Digest,
   EXACT_IMAGE_REF_PATTERN,
@@ -32,7 +33,6 @@ export type CheckedManifest =
   | { readonly ok: false; readonly problems: readonly string[] };
 
 const MAX_PROBLEMS = 20;
-const ARCHITECTURE_PATTERN = /^[a-z0-9][a-z0-9-]{0,31}$/;
 
 /** @param digestOf `sha256:<hex>` of the UTF-8 form of a text */
 export function validateManifest(value: unknown, digestOf: (text: string) => Digest): CheckedManifest {

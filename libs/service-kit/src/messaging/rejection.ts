@@ -39,6 +39,7 @@ const HOST_OPERATIONS: Readonly<Record<string, HostOperation>> = {
   [SUBJECTS.hostCordonRequested]: 'cordon',
   [SUBJECTS.hostUncordonRequested]: 'uncordon',
   [SUBJECTS.hostDrainRequested]: 'drain',
+  [SUBJECTS.hostLabelRequested]: 'label',
 };
 
 const TENANT_OPERATIONS: Readonly<Record<string, TenantOperation>> = {

@@ -3,6 +3,7 @@ import { DataSource, type DataSourceOptions, type EntitySchema, type MigrationIn
 import type { Logger } from '../logging.js';
 import {
   AddBusPositions1700000000500,
+  AddOutboxBatches1700000000900,
   AddRefusals1700000000700,
   CreateOutboxAndInbox1700000000000,
 } from './outbox.migrations.js';
@@ -35,6 +36,7 @@ export function dataSourceOptions(options: DatabaseOptions): DataSourceOptions {
       CreateOutboxAndInbox1700000000000,
       AddBusPositions1700000000500,
       AddRefusals1700000000700,
+      AddOutboxBatches1700000000900,
       ...options.migrations,
     ],
     migrationsTransactionMode: 'each',

@@ -4,57 +4,31 @@ import { newId } from '../messaging/envelope.js';
 import { assertContract } from '../messaging/outgoing-contracts.js';
 import type { OutboxEvent } from './unit-of-work.js';
 
-/** Rows that their writer publishes itself are left to it for so long; then any copy of the service publishes them. */
-const HELD_SECONDS = 10;
-
 /** Writes the events in the given transaction, in one statement. */
 export async function insertEvents(manager: EntityManager, events: readonly OutboxEvent[]): Promise<void> {
-  await insertRows(manager, events.map(withText), null);
+  await insertRows(manager, events.map(withText));
 }
 
-/** An event that its writer publishes after the commit, by itself. */
-export interface HeldRow {
+/** An event with its id and its body, JSON. */
+export interface EventText {
   readonly event: OutboxEvent;
   readonly id: string;
-  /** The body, JSON. */
   readonly text: string;
-  readonly sequence: string;
-  /** ISO 8601. */
-  readonly created: string;
 }
 
-type EventText = Pick<HeldRow, 'event' | 'id' | 'text'>;
-
-function withText(event: OutboxEvent): EventText {
+export function withText(event: OutboxEvent): EventText {
   assertContract(event.subject, event.data);
   return { event, id: event.id ?? newId(), text: JSON.stringify(event.data) };
 }
 
-/** Rows that the caller publishes itself after the commit. */
-export async function insertHeld(manager: EntityManager, events: readonly OutboxEvent[]): Promise<HeldRow[]> {
-  const texts = events.map(withText);
-  const rows = await insertRows(manager, texts, HELD_SECONDS);
-  const byId = new Map(rows.map((row) => [row.id, row]));
-  return texts.flatMap((text) => {
-    const row = byId.get(text.id);
-    return row ? [{ ...text, sequence: row.sequence, created: row.created_at.toISOString() }] : [];
-  });
-}
-
-async function insertRows(
-  manager: EntityManager,
-  texts: readonly EventText[],
-  heldSeconds: number | null,
-): Promise<readonly { readonly id: string; readonly sequence: string; readonly created_at: Date }[]> {
-  if (texts.length === 0) return [];
-  return manager.query(
-    `INSERT INTO outbox (id, aggregate, subject, data, correlation_id, causation_id, not_before)
-       SELECT id, aggregate, subject, data::jsonb, correlation_id, causation_id,
-              clock_timestamp() + make_interval(secs => $7)
+async function insertRows(manager: EntityManager, texts: readonly EventText[]): Promise<void> {
+  if (texts.length === 0) return;
+  await manager.query(
+    `INSERT INTO outbox (id, aggregate, subject, data, correlation_id, causation_id)
+       SELECT id, aggregate, subject, data::jsonb, correlation_id, causation_id
          FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
            WITH ORDINALITY AS e(id, aggregate, subject, data, correlation_id, causation_id, position)
-        ORDER BY position
-     RETURNING id, sequence, created_at`,
+        ORDER BY position`,
     [
       texts.map(({ id }) => id),
       texts.map(({ event }) => event.aggregate ?? event.subject),
@@ -62,16 +36,8 @@ async function insertRows(
       texts.map(({ text }) => text),
       texts.map(({ event }) => event.correlationId),
       texts.map(({ event }) => event.causationId ?? null),
-      heldSeconds,
     ],
   );
-}
-
-/** They are published by the first process that reads them. */
-export async function endHold(manager: EntityManager, rows: readonly HeldRow[]): Promise<void> {
-  await manager.query('UPDATE outbox SET not_before = NULL WHERE sequence = ANY($1::bigint[]) AND sent_at IS NULL', [
-    rows.map(({ sequence }) => sequence),
-  ]);
 }
 
 /** @returns false when this consumer has handled the event before: the caller must change nothing */

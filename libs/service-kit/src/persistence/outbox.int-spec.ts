@@ -4,17 +4,19 @@
  */
 import { cpSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { STREAMS, storageStatus, SUBJECTS } from '@plinth/contracts';
 import { startNats, startPostgres, type TestServer } from '@plinth/testkit';
-import { connect, DiscardPolicy, nanos, type NatsConnection } from 'nats';
+import { connect, DiscardPolicy, type MsgHdrs, nanos, type NatsConnection } from 'nats';
 import type { DataSource } from 'typeorm';
 import { createLogger } from '../logging.js';
 import { OwnConsumers } from '../messaging/consumer-source.js';
 import { EventPublisher } from '../messaging/publisher.js';
 import { ensureStreams } from '../messaging/streams.js';
 import { openDatabase } from './database.js';
+import { insertBatch } from './outbox-batch.js';
 import { Outbox } from './outbox.js';
+import type { OutboxEvent } from './unit-of-work.js';
 
 /** What the bus drops as repeated would hide what is sent twice. */
 const MEMORY_MS = 100;
@@ -49,26 +51,38 @@ beforeEach(async () => {
   outbox.start();
 });
 
+const joined = (host: string): OutboxEvent => ({
+  subject: SUBJECTS.hostJoined,
+  aggregate: host,
+  data: { host, lastSeenAt: new Date().toISOString() },
+  correlationId: host,
+});
+
+const newHosts = (count: number): string[] => Array.from({ length: count }, () => `h-${published++}`);
+
 async function publish(count: number): Promise<string[]> {
-  const hosts = Array.from({ length: count }, () => `h-${published++}`);
-  await outbox.transact((_, add) =>
-    Promise.resolve(
-      hosts.forEach((host) =>
-        add({
-          subject: SUBJECTS.hostJoined,
-          aggregate: host,
-          data: { host, lastSeenAt: new Date().toISOString() },
-          correlationId: host,
-        }),
-      ),
-    ),
+  const hosts = newHosts(count);
+  await outbox.transact((_, add) => Promise.resolve(hosts.forEach((host) => add(joined(host)))));
+  return hosts;
+}
+
+/** As one batch. */
+async function publishTogether(count: number): Promise<string[]> {
+  const hosts = newHosts(count);
+  const { delivered } = await outbox.transactFresh((_, add) =>
+    Promise.resolve(hosts.forEach((host) => add(joined(host)))),
   );
+  await delivered;
   return hosts;
 }
 
 const unsent = async (): Promise<number> =>
-  ((await source.query('SELECT count(*)::int AS count FROM outbox WHERE sent_at IS NULL')) as { count: number }[])[0]
-    ?.count ?? -1;
+  (
+    (await source.query(
+      `SELECT ((SELECT count(*) FROM outbox WHERE sent_at IS NULL)
+             + (SELECT count(*) FROM outbox_batch WHERE sent_at IS NULL))::int AS count`,
+    )) as { count: number }[]
+  )[0]?.count ?? -1;
 
 async function until(check: () => Promise<boolean>, what: string): Promise<void> {
   for (
@@ -91,15 +105,42 @@ async function onBus(): Promise<string[]> {
   return hosts.sort();
 }
 
+async function messagesOf(host: string): Promise<MsgHdrs[]> {
+  const jsm = await connection.jetstreamManager();
+  const { state } = await jsm.streams.info(STREAMS.events.name);
+  const found: MsgHdrs[] = [];
+  for (let seq = state.first_seq; seq <= state.last_seq; seq++) {
+    const message = await jsm.streams.getMessage(STREAMS.events.name, { seq });
+    if (message.json<{ host: string }>().host === host) found.push(message.header);
+  }
+  return found;
+}
+
+const lostNode = (node: string): OutboxEvent => ({
+  subject: storageStatus(node),
+  data: {
+    node,
+    state: 'lost',
+    datacenter: 'default',
+    labels: {},
+    totalBytes: 0,
+    freeBytes: 0,
+    images: [],
+    volumes: 0,
+    lastSeenAt: new Date().toISOString(),
+  },
+  correlationId: node,
+});
+
 /** @param before what the bus remembers @param after what it forgets */
-async function forget(before: number, after: number): Promise<string[]> {
+async function forget(before: number, after: number, send = publish): Promise<string[]> {
   const store = join(dirname(nats.logFile), 'jetstream');
-  const kept = await publish(before);
+  const kept = await send(before);
   await allSent();
   await nats.pause();
   cpSync(store, `${store}-kept`, { recursive: true });
   await nats.start();
-  const lost = await publish(after);
+  const lost = await send(after);
   await allSent();
   await nats.pause();
   rmSync(store, { recursive: true });
@@ -149,27 +190,7 @@ it('holds up nothing but what the bus refuses', async () => {
   const jsm = await connection.jetstreamManager();
   await jsm.streams.update(STREAMS.status.name, { max_msgs: 1, discard: DiscardPolicy.New });
   const refused = Array.from({ length: 450 }, (_, index) => `lost-${index}`);
-  await outbox.transact((_, add) =>
-    Promise.resolve(
-      refused.forEach((node) =>
-        add({
-          subject: storageStatus(node),
-          data: {
-            node,
-            state: 'lost',
-            datacenter: 'default',
-            labels: {},
-            totalBytes: 0,
-            freeBytes: 0,
-            images: [],
-            volumes: 0,
-            lastSeenAt: new Date().toISOString(),
-          },
-          correlationId: node,
-        }),
-      ),
-    ),
-  );
+  await outbox.transact((_, add) => Promise.resolve(refused.forEach((node) => add(lostNode(node)))));
   const sent = await publish(5);
   await until(async () => (await onBus()).length === before.length + sent.length, 'what comes behind it is sent');
   expect(await onBus()).toEqual([...before, ...sent].sort());
@@ -178,4 +199,55 @@ it('holds up nothing but what the bus refuses', async () => {
   await allSent();
   const { state } = await jsm.streams.info(STREAMS.status.name);
   expect(state.messages).toBe(refused.length);
+});
+
+describe('a batch', () => {
+  const sentOf = async (hosts: readonly string[]): Promise<string[]> =>
+    (await onBus()).filter((host) => hosts.includes(host));
+
+  it('is sent again as a whole when the bus has forgotten it', async () => {
+    const before = await onBus();
+    const hosts = await forget(5, 3, publishTogether);
+    await until(async () => forgotten.length > 0, 'the loss is seen');
+    await allSent();
+    expect(await onBus()).toEqual([...before, ...hosts].sort());
+  });
+
+  it('of a writer that died is sent by others, before what was written later', async () => {
+    const hosts = newHosts(3);
+    const [first = ''] = hosts;
+    // What a writer leaves that dies right after its commit.
+    await source.transaction(async (manager) => void (await insertBatch(manager, hosts.map(joined))));
+    await outbox.transact((_, add) => Promise.resolve(add({ ...joined(first), correlationId: 'later' })));
+    const others = await publish(1);
+    await until(async () => (await sentOf(others)).length === 1, 'what does not depend on it is sent');
+    expect(await sentOf(hosts)).toEqual([]);
+    await source.query('UPDATE outbox_batch SET not_before = now() WHERE sent_at IS NULL');
+    await allSent();
+    expect(await sentOf(hosts)).toEqual([first, ...hosts].sort());
+    expect((await messagesOf(first)).map((headers) => headers.get('ce-correlationid'))).toEqual([first, 'later']);
+  });
+
+  it('holds up nothing but what the bus refuses', async () => {
+    const jsm = await connection.jetstreamManager();
+    const { state } = await jsm.streams.info(STREAMS.status.name);
+    await jsm.streams.update(STREAMS.status.name, {
+      max_msgs: Math.max(1, state.messages),
+      discard: DiscardPolicy.New,
+    });
+    const hosts = newHosts(2);
+    const refused = hosts.map((host) => lostNode(`full-${host}`));
+    const { delivered } = await outbox.transactFresh((_, add) =>
+      Promise.resolve([...refused, ...hosts.map(joined)].forEach(add)),
+    );
+    await delivered;
+    expect(await sentOf(hosts)).toEqual(hosts);
+    expect(await unsent()).toBe(state.messages === 0 ? 1 : 2);
+    const later = hosts.map((host) => ({ ...joined(host), correlationId: 'later' }));
+    await outbox.transact((_, add) => Promise.resolve(later.forEach(add)));
+    await until(async () => (await sentOf(hosts)).length === 4, 'what comes later is sent');
+    await jsm.streams.update(STREAMS.status.name, { max_msgs: -1, discard: DiscardPolicy.New });
+    await allSent();
+    expect((await jsm.streams.info(STREAMS.status.name)).state.messages).toBe(state.messages + 2);
+  });
 });

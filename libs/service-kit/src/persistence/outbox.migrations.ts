@@ -37,6 +37,45 @@ export class AddRefusals1700000000700 implements MigrationInterface {
   }
 }
 
+/** The events of a batch as one row: outbox-batch.ts. */
+export class AddOutboxBatches1700000000900 implements MigrationInterface {
+  readonly name = 'AddOutboxBatches1700000000900';
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query(`
+      CREATE TABLE outbox_batch (
+        sequence bigint PRIMARY KEY,
+        sequences bigint[] NOT NULL,
+        aggregates integer[] NOT NULL,
+        events text NOT NULL,
+        created_at timestamptz NOT NULL DEFAULT now(),
+        not_before timestamptz,
+        sent_at timestamptz
+      )`);
+    await runner.query('CREATE INDEX outbox_batch_unsent ON outbox_batch (sequence) WHERE sent_at IS NULL');
+    await runner.query('CREATE INDEX outbox_batch_sent ON outbox_batch (sent_at) WHERE sent_at IS NOT NULL');
+    await runner.query(`
+      CREATE TABLE outbox_batch_position (
+        stream text NOT NULL,
+        highest bigint NOT NULL,
+        batch bigint NOT NULL REFERENCES outbox_batch ON DELETE CASCADE,
+        PRIMARY KEY (batch, stream)
+      )`);
+    await runner.query('CREATE INDEX outbox_batch_on_bus ON outbox_batch_position (stream, highest)');
+    // The default compression takes longer than all else that is done with a batch.
+    const [row] = (await runner.query(
+      `SELECT 'lz4' = ANY(enumvals) AS "hasLz4" FROM pg_settings WHERE name = 'default_toast_compression'`,
+    )) as { hasLz4: boolean }[];
+    await runner.query(
+      `ALTER TABLE outbox_batch ALTER COLUMN events SET ${row?.hasLz4 ? 'COMPRESSION lz4' : 'STORAGE EXTERNAL'}`,
+    );
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query('DROP TABLE outbox_batch_position, outbox_batch');
+  }
+}
+
 /** First migration of every service; the table names lie in the service's own schema. */
 export class CreateOutboxAndInbox1700000000000 implements MigrationInterface {
   readonly name = 'CreateOutboxAndInbox1700000000000';

@@ -8,9 +8,18 @@ import { Inject, Injectable } from '@nestjs/common';
 import { WorkLoop } from '../lifecycle/work-loop.js';
 import type { Logger } from '../logging.js';
 import type { ConsumerSource } from '../messaging/consumer-source.js';
-import { EventPublisher } from '../messaging/publisher.js';
+import { EventPublisher, type StoredAs } from '../messaging/publisher.js';
 import { CONSUMERS, LOGGER } from '../service-context.js';
-import { endHold, type HeldRow, insertEvents, insertHeld } from './outbox-rows.js';
+import {
+  type BatchPosition,
+  forgetBatches,
+  type HeldBatch,
+  insertBatch,
+  markBatchSent,
+  openDue,
+  openUntaken,
+} from './outbox-batch.js';
+import { insertEvents } from './outbox-rows.js';
 import { type Cause, type OutboxEvent, UnitOfWork } from './unit-of-work.js';
 
 interface PendingRow {
@@ -25,12 +34,8 @@ interface PendingRow {
 }
 
 /** Where the bus has stored an event. */
-interface Stored {
+interface Stored extends StoredAs {
   readonly row: string;
-  readonly stream: string;
-  readonly sequence: number;
-  /** The bus had the event before. */
-  readonly duplicate: boolean;
 }
 
 const BATCH = 200;
@@ -43,6 +48,8 @@ const CHECK_BUS_MS = 10_000;
 const TIDY_MS = 60_000;
 /** Rows that are deleted in one transaction. */
 const PIECE = 10_000;
+/** Of batches, each of which has hundreds of events. */
+const BATCH_PIECE = 50;
 const KEEP_SENT_HOURS = 24;
 const KEEP_INBOX_DAYS = 8;
 
@@ -103,45 +110,39 @@ export class Outbox {
   async transactFresh<T>(
     work: (manager: EntityManager, add: (event: OutboxEvent) => void) => Promise<T>,
   ): Promise<{ readonly value: T; readonly delivered: Promise<void> }> {
-    let held: readonly HeldRow[] = [];
+    let held: HeldBatch | undefined;
     const value = await this.source.transaction(async (manager) => {
       const events: OutboxEvent[] = [];
       const result = await work(manager, (event) => events.push(event));
-      held = await insertHeld(manager, events);
+      held = await insertBatch(manager, events);
       return result;
     });
+    if (!held) return { value, delivered: Promise.resolve() };
     const delivered: Promise<void> = this.deliver(held).finally(() => this.delivering.delete(delivered));
     this.delivering.add(delivered);
     return { value, delivered };
   }
 
-  private async deliver(rows: readonly HeldRow[]): Promise<void> {
-    if (rows.length === 0) return;
+  private async deliver(batch: HeldBatch): Promise<void> {
     const results = await Promise.allSettled(
-      rows.map(async ({ event, id, text, sequence, created }): Promise<Stored> => {
-        const { subject, correlationId, causationId } = event;
-        const ack = await this.publisher.publishText(subject, text, { id, correlationId, causationId, time: created });
-        return { ...ack, row: sequence };
-      }),
+      batch.events.map(({ event: { subject, correlationId, causationId }, id, text }) =>
+        this.publisher.publishText(subject, text, { id, correlationId, causationId, time: batch.created }),
+      ),
     );
-    const sent = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+    const stored = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
     const failures = results.flatMap((result, index) => {
-      const row = rows[index];
-      return result.status === 'rejected' && row ? [{ row, error: result.reason as unknown }] : [];
+      const id = batch.events[index]?.id;
+      return result.status === 'rejected' && id !== undefined ? [{ id, error: result.reason as unknown }] : [];
     });
-    const isRefused = ({ error }: { readonly error: unknown }): boolean => isRefusal(error);
     try {
       await this.source.transaction(async (manager) => {
-        await this.markSent(manager, sent);
-        await this.findForgotten(manager, sent, rows[0] && new Date(rows[0].created));
-        await this.postpone(
-          manager,
-          failures.filter(isRefused).map(({ row }) => row),
-        );
-        await endHold(
-          manager,
-          failures.filter((failed) => !isRefused(failed)).map(({ row }) => row),
-        );
+        if (await markBatchSent(manager, batch, highestOf(stored)))
+          await openUntaken(
+            manager,
+            batch,
+            failures.map(({ id, error }) => ({ id, isRefused: isRefusal(error) })),
+          );
+        await this.findForgotten(manager, stored, new Date(batch.created));
       });
     } catch (error) {
       // They are published again under the same ids when the hold is over.
@@ -169,6 +170,7 @@ export class Outbox {
 
   private async relay(): Promise<void> {
     await this.checkBus();
+    while (await openDue(this.source.manager));
     while ((await this.relayBatch()) > 0);
     await this.tidy();
   }
@@ -242,7 +244,11 @@ export class Outbox {
    * it, the bus has forgotten.
    * Marks are made after the answer, so another copy's messages that came between are younger than the begin.
    */
-  private async findForgotten(manager: EntityManager, sent: readonly Stored[], begun: Date | undefined): Promise<void> {
+  private async findForgotten(
+    manager: EntityManager,
+    sent: readonly StoredAs[],
+    begun: Date | undefined,
+  ): Promise<void> {
     const lowest = new Map<string, number>();
     for (const { stream, sequence, duplicate } of sent)
       if (!duplicate) lowest.set(stream, Math.min(sequence, lowest.get(stream) ?? Infinity));
@@ -251,7 +257,8 @@ export class Outbox {
         'UPDATE outbox SET sent_at = NULL WHERE sent_stream = $1 AND sent_sequence >= $2 AND sent_at < $3',
         [stream, sequence, begun],
       );
-      if (count > 0) await this.healAmnesia(stream, { count, from: sequence });
+      const batches = await forgetBatches(manager, stream, sequence, begun);
+      if (count + batches > 0) await this.healAmnesia(stream, { count, batches, from: sequence });
     }
   }
 
@@ -278,7 +285,8 @@ export class Outbox {
         'UPDATE outbox SET sent_at = NULL WHERE sent_stream = $1 AND sent_sequence >= $2 AND sent_at < $3',
         [name, isAnother ? 0 : last + 1, begun],
       );
-      if (isAnother || count > 0) await this.healAmnesia(name, { count, has: { created, last } });
+      const batches = await forgetBatches(this.source.manager, name, isAnother ? 0 : last + 1, begun);
+      if (isAnother || count + batches > 0) await this.healAmnesia(name, { count, batches, has: { created, last } });
       await this.source.query(
         `INSERT INTO bus_position (stream, created, last_sequence) VALUES ($1, $2, $3)
          ON CONFLICT (stream) DO UPDATE SET created = $2, last_sequence = $3`,
@@ -292,18 +300,25 @@ export class Outbox {
     this.lastTidy = performance.now();
     // In pieces: one long transaction would keep the dead rows of every table.
     await this.deletePieces('outbox', 'sent_at', `${KEEP_SENT_HOURS} hours`);
+    await this.deletePieces('outbox_batch', 'sent_at', `${KEEP_SENT_HOURS} hours`, BATCH_PIECE);
     await this.deletePieces('inbox', 'handled_at', `${KEEP_INBOX_DAYS} days`);
   }
 
-  private async deletePieces(table: string, column: string, age: string): Promise<void> {
+  private async deletePieces(table: string, column: string, age: string, piece = PIECE): Promise<void> {
     for (;;) {
       const [, count]: [unknown, number] = await this.source.query(
         `DELETE FROM ${table} WHERE ctid = ANY(ARRAY(
-           SELECT ctid FROM ${table} WHERE ${column} < now() - interval '${age}' LIMIT ${PIECE} FOR UPDATE SKIP LOCKED))`,
+           SELECT ctid FROM ${table} WHERE ${column} < now() - interval '${age}' LIMIT ${piece} FOR UPDATE SKIP LOCKED))`,
       );
-      if (count < PIECE || this.loop.isStopping) return;
+      if (count < piece || this.loop.isStopping) return;
     }
   }
+}
+
+function highestOf(stored: readonly StoredAs[]): readonly BatchPosition[] {
+  const highest = new Map<string, number>();
+  for (const { stream, sequence } of stored) highest.set(stream, Math.max(sequence, highest.get(stream) ?? 0));
+  return [...highest].map(([stream, position]) => ({ stream, highest: position }));
 }
 
 type Unsent = Readonly<{ which: string; order: string; limit: number }>;
@@ -311,8 +326,8 @@ const FRESH: Unsent = { which: 'o.not_before IS NULL', order: 'o.sequence', limi
 const REFUSED: Unsent = { which: 'o.not_before <= clock_timestamp()', order: 'o.not_before', limit: REFUSED_PER_BATCH };
 
 /**
- * Locks rows that may be published now. A row waits while an earlier one of its aggregate is unsent; rows that another
- * copy is publishing are locked, not gone.
+ * Locks rows that may be published now. A row waits while an earlier event of its aggregate is unsent, as a row or in a
+ * batch; rows that another copy is publishing are locked, not gone.
  */
 function unsentRows(manager: EntityManager, { which, order, limit }: Unsent): Promise<PendingRow[]> {
   return manager.query(
@@ -322,6 +337,8 @@ function unsentRows(manager: EntityManager, { which, order, limit }: Unsent): Pr
       WHERE o.sent_at IS NULL AND ${which}
         AND NOT EXISTS (SELECT 1 FROM outbox e
                          WHERE e.sent_at IS NULL AND e.aggregate = o.aggregate AND e.sequence < o.sequence)
+        AND NOT EXISTS (SELECT 1 FROM outbox_batch b
+                         WHERE b.sent_at IS NULL AND b.sequence < o.sequence AND hashtext(o.aggregate) = ANY(b.aggregates))
       ORDER BY ${order} LIMIT ${limit} FOR UPDATE SKIP LOCKED`,
   );
 }

@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import type { ContainerRequested, TenantPolicy } from '@plinth/contracts';
 import type { ImageCatalogue } from '../../images/domain/image-resolution.js';
-import { type CandidateHost, placementPolicy } from '../../placement/domain/placement.js';
+import type { CandidateHost } from '../../placement/domain/placement.js';
+import { candidateHost } from '../../testing/candidate-host.js';
 import { BatchState, type PlannedRequest } from './batch-plan.js';
 import type { CreationRules } from './creation.js';
 
@@ -19,23 +20,12 @@ const catalogue: ImageCatalogue = {
 const rules: CreationRules = {
   defaults: { memoryBytes: 100, cpus: 1, pids: 10, openFiles: 10 },
   quota: { containers: 3 },
-  policy: placementPolicy('least-loaded'),
+  policy: 'least-loaded',
   network: 'auto',
+  storageReserve: 0,
 };
-const host = (name: string, over: Partial<CandidateHost> = {}): CandidateHost => ({
-  host: name,
-  datacenter: 'dc-1',
-  storageNodes: ['sn-1'],
-  capacity: { memoryBytes: 1_000, cpus: 100, containers: 2 },
-  allocated: { memoryBytes: 0, cpus: 0, containers: 0 },
-  loadPerCore: 0,
-  network: false,
-  egressPolicies: false,
-  diskLimits: [],
-  ownUsers: null,
-  hostUsers: null,
-  ...over,
-});
+const host = (name: string, over: Partial<CandidateHost> = {}): CandidateHost =>
+  candidateHost(name, { capacity: { memoryBytes: 1_000, cpus: 100, containers: 2 }, ...over });
 
 interface BatchOptions {
   readonly names?: readonly string[];
@@ -51,7 +41,13 @@ function decide(
   { names = [], used = 0, policies }: BatchOptions = {},
 ): string[] {
   const usages = new Map([['default', { containers: used, memoryBytes: 0, diskBytes: 0 }]]);
-  const state = new BatchState(hosts, isWhole, catalogue, usages, names, [], policies);
+  const state = new BatchState(hosts, isWhole, {
+    catalogue,
+    usages,
+    names,
+    portsTaken: [],
+    policies: policies ?? new Map(),
+  });
   return requests.map((request, index) => {
     const draws = {
       requestedAt: '',
@@ -102,6 +98,13 @@ describe('a batch', () => {
     const requests = [1, 2].map(() => ({ ports: [{ container: 80, host: 8_080 }] }));
     const networked = host('a', { network: true, egressPolicies: true });
     expect(decide([networked], true, requests)).toEqual(['a', '!port-taken']);
+  });
+
+  it('lets a port that one asks for be no matter of the others', () => {
+    const networked = host('a', { network: true, egressPolicies: true });
+    const others = [{}, { ports: [{ container: 80, host: 9_090 }] }];
+    for (const other of others)
+      expect(decide([networked], true, [{ ports: [{ container: 80, host: 8_080 }] }, other])).toEqual(['a', 'a']);
   });
 
   it.each([

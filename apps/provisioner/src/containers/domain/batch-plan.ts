@@ -4,15 +4,17 @@
  * open.
  */
 import type { ContainerRequested, TenantPolicy } from '@plinth/contracts';
-import type { ImageCatalogue } from '../../images/domain/image-resolution.js';
 import type { TakenPort } from '../../network/domain/host-ports.js';
-import { type CandidateHost, type Resources, withRoom } from '../../placement/domain/placement.js';
+import { hasRoom } from '../../placement/domain/filters.js';
+import type { Groups } from '../../placement/domain/groups.js';
+import type { CandidateHost, Resources } from '../../placement/domain/placement.js';
 import type { TenantUsage } from '../../placement/domain/tenant-quota.js';
 import {
   type Creation,
   type CreationDraws,
   type CreationRefusal,
   type CreationRules,
+  type CreationView,
   planCreation,
   tenantOf,
 } from './creation.js';
@@ -27,6 +29,18 @@ export type PlannedRequest =
 
 const NO_USAGE: TenantUsage = { containers: 0, memoryBytes: 0, diskBytes: 0 };
 
+/** What is read for a batch beside the hosts. */
+export interface BatchKnowledge extends Pick<CreationView, 'catalogue' | 'portsTaken' | 'hostsKnown' | 'warm'> {
+  /** Of the tenants, without this batch; absent: there is no quota. */
+  readonly usages: ReadonlyMap<string, TenantUsage>;
+  /** {@link nameKey} of containers that exist, at least of those that are asked for. */
+  readonly names: Iterable<string>;
+  /** What containers of the tenants may reach; absent: it was never set. */
+  readonly policies: ReadonlyMap<string, TenantPolicy>;
+  /** At least those that the requests name; it sees what this batch gives out. */
+  readonly groups?: Groups | undefined;
+}
+
 /** The state that a batch is decided on, and what it has given out so far. */
 export class BatchState {
   private readonly hosts: Map<string, CandidateHost>;
@@ -37,19 +51,13 @@ export class BatchState {
   /**
    * @param hosts locked
    * @param isWhole no other host gets containers
-   * @param usages of the tenants, without this batch; absent: there is no quota
-   * @param policies what containers of the tenants may reach; absent: it was never set
-   * @param names {@link nameKey} of containers that exist, at least of those that are asked for
    */
   constructor(
     hosts: readonly CandidateHost[],
     private readonly isWhole: boolean,
-    private readonly catalogue: ImageCatalogue,
-    usages: ReadonlyMap<string, TenantUsage>,
-    names: Iterable<string>,
-    portsTaken: readonly TakenPort[],
-    private readonly policies: ReadonlyMap<string, TenantPolicy> = new Map(),
+    private readonly known: BatchKnowledge,
   ) {
+    const { usages, names, portsTaken } = known;
     this.hosts = new Map(hosts.map((host) => [host.host, host]));
     this.usages = new Map(usages);
     this.names = new Set(names);
@@ -82,11 +90,11 @@ export class BatchState {
   ): Creation {
     const tenant = tenantOf(request);
     const view = {
+      ...this.known,
       hosts,
-      catalogue: this.catalogue,
       usage: this.usages.get(tenant) ?? NO_USAGE,
       portsTaken: this.ports,
-      tenantPolicy: this.policies.get(tenant),
+      tenantPolicy: this.known.policies.get(tenant),
     };
     return planCreation(request, view, rules, draws);
   }
@@ -94,7 +102,7 @@ export class BatchState {
   /** Decides on the locked hosts. */
   decide(request: ContainerRequested, rules: CreationRules, draws: CreationDraws): PlannedRequest {
     const plan = this.plan(request, [...this.hosts.values()], rules, draws);
-    if (!this.isWhole && !isSure(plan, request)) return { kind: 'open' };
+    if (!this.isWhole && !isSure(plan)) return { kind: 'open' };
     return this.settle(plan);
   }
 
@@ -105,14 +113,15 @@ export class BatchState {
     if (this.names.has(nameKey(tenant, name))) return { kind: 'refused', refusal: nameTaken(tenant, name) };
     const host = plan.hosts.find((candidate) => {
       const now = this.hosts.get(candidate.host);
-      return now !== undefined && withRoom([now], plan.resources).length === 1;
+      return now !== undefined && hasRoom(now, plan.resources);
     });
     return host ? { kind: 'placed', plan, host } : { kind: 'open' };
   }
 
   /** What a placed request takes: those behind it see it. */
   give({ plan, host }: Extract<PlannedRequest, { kind: 'placed' }>): void {
-    const { resources, holder, ports } = plan;
+    const { resources, holder, group, ports } = plan;
+    if (group !== undefined) this.known.groups?.add({ tenant: holder.tenant, group }, host);
     const now = this.hosts.get(host.host);
     if (now) this.hosts.set(host.host, { ...now, allocated: sum(now.allocated, resources) });
     const usage = this.usages.get(holder.tenant);
@@ -138,16 +147,9 @@ export function nameTaken(tenant: string, name: string): CreationRefusal {
 }
 
 /** Whether no further host could change anything but which host it is. */
-function isSure(plan: Creation, { hostUsers }: ContainerRequested): boolean {
+function isSure(plan: Creation): boolean {
   // A host that is not among them may have room, the image, or a free port; the quota has been asked after those.
-  if (!plan.ok) return plan.reason === 'quota-exceeded';
-  if (plan.dependsOnReach) return false;
-  // Containers that do not ask for the host's users get them only where no host gives them users of their own.
-  return hostUsers === true || plan.hosts.some(givesOwnUsers);
-}
-
-function givesOwnUsers({ ownUsers, storageNodes }: CandidateHost): boolean {
-  return ownUsers === null || storageNodes.some((node) => ownUsers.includes(node));
+  return plan.ok ? !plan.dependsOnHosts : plan.reason === 'quota-exceeded';
 }
 
 function sum(a: Resources, b: Resources): Resources {

@@ -90,6 +90,11 @@ export function newContainerConfig(
     stopGraceSeconds: request.stopGraceSeconds ?? STOP_GRACE_SECONDS,
     health: request.health && healthCheckOf(request.health),
     follow: request.follow,
+    constraints: request.constraints,
+    group: request.group,
+    spread: request.spread,
+    affinity: request.affinity,
+    antiAffinity: request.antiAffinity,
     requestedAt: decision.requestedAt,
     decidedAt: decision.decidedAt,
   });

@@ -1,22 +1,19 @@
 import { describe, expect, it } from '@jest/globals';
 import { ContainerRequested, decodePayload } from '@plinth/contracts';
-import { placementPolicy } from '../../placement/domain/placement.js';
+import { candidateHost } from '../../testing/candidate-host.js';
 import { type CreationDraws, type CreationRules, type CreationView, planCreation } from './creation.js';
 
 const GIB = 1024 ** 3;
-const host = (name: string, datacenter: string, storageNodes: string[], allocatedBytes = 0) => ({
-  host: name,
-  datacenter,
-  storageNodes,
-  capacity: { memoryBytes: GIB, cpus: 10, containers: 100 },
-  allocated: { memoryBytes: allocatedBytes, cpus: 0, containers: 0 },
-  loadPerCore: 0,
-  network: name.startsWith('west'),
-  egressPolicies: name.startsWith('west'),
-  diskLimits: name === 'west-1' ? ['sn-3'] : [],
-  ownUsers: null,
-  hostUsers: null,
-});
+const host = (name: string, datacenter: string, storageNodes: string[], allocatedBytes = 0) =>
+  candidateHost(name, {
+    datacenter,
+    storageNodes,
+    capacity: { memoryBytes: GIB, cpus: 10, containers: 100 },
+    allocated: { memoryBytes: allocatedBytes, cpus: 0, containers: 0 },
+    network: name.startsWith('west'),
+    egressPolicies: name.startsWith('west'),
+    diskLimits: name === 'west-1' ? ['sn-3'] : [],
+  });
 const VIEW: CreationView = {
   hosts: [
     host('east-1', 'east', ['sn-1']),
@@ -42,8 +39,9 @@ const VIEW: CreationView = {
 const RULES: CreationRules = {
   defaults: { memoryBytes: 64 * 1024 ** 2, cpus: 0.5, pids: 100, openFiles: 1024 },
   quota: {},
-  policy: placementPolicy('least-loaded'),
+  policy: 'least-loaded',
   network: 'isolated',
+  storageReserve: 0,
 };
 const DRAWS: CreationDraws = {
   requestedAt: '2026-06-01T00:00:00.000Z',
@@ -101,6 +99,25 @@ describe('planCreation', () => {
     const { config } = plan.containerOn(plan.hosts[0] ?? host('none', 'west', []), [], undefined);
     expect(plan.hosts).toHaveLength(1);
     expect([config.host, config.storageNode, config.limits.diskBytes]).toEqual(['west-1', 'sn-3', GIB]);
+  });
+
+  it('puts the volume where there is space, more often where there is more', () => {
+    const nodeOf = (free: Record<string, number>, nodeDraw: number, body = {}): string => {
+      const catalogue = { ...VIEW.catalogue, storage: { free, most: Math.max(...Object.values(free)) } };
+      const view = { ...VIEW, catalogue, hosts: VIEW.hosts.slice(1, 2) };
+      const plan = planCreation(request(body), view, { ...RULES, storageReserve: 10 }, { ...DRAWS, nodeDraw });
+      if (!plan.ok || !plan.hosts[0]) return plan.ok ? '' : plan.reason;
+      return plan.containerOn(plan.hosts[0], [], undefined).config.storageNode;
+    };
+    expect([0, 0.5, 0.74, 0.76].map((draw) => nodeOf({ 'sn-2': 300, 'sn-3': 100 }, draw))).toEqual([
+      'sn-2',
+      'sn-2',
+      'sn-2',
+      'sn-3',
+    ]);
+    expect(nodeOf({ 'sn-2': 9, 'sn-3': 100 }, 0)).toBe('sn-3');
+    expect(nodeOf({ 'sn-2': 9, 'sn-3': 9 }, 0)).toBe('no-storage-space');
+    expect(nodeOf({ 'sn-2': GIB, 'sn-3': GIB }, 0, { limits: { diskBytes: 2 * GIB } })).toBe('no-storage-space');
   });
 
   it('refuses a limit of the disk that no host can hold', () => {
@@ -239,7 +256,7 @@ describe('the network of a new container', () => {
       { ports: [PORT], limits: { memoryBytes: GIB } },
       [taken('west-2')],
       'no-capacity',
-      /on 1 more a host port that was asked for is taken/,
+      /of 3 ready hosts: .*1 with a port taken that was asked for, 1 without room$/,
     ],
   ])('is refused when %s', (_what, body, portsTaken, reason, message) =>
     expect(plan(body, {}, { portsTaken })).toMatchObject({

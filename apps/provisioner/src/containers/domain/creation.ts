@@ -2,37 +2,33 @@
  * Decides one request for a container: the image, the hosts in order of preference, and the container on each.
  * Reserving a host and writing the container are left to the caller; the first host that still has room gets it.
  */
-import type { ContainerRejected, ContainerRequested, PublishedPort, TenantPolicy } from '@plinth/contracts';
+import {
+  type ContainerNetwork,
+  type ContainerRejected,
+  type ContainerRequested,
+  formatImageRef,
+  type PlacementRecord,
+  type PublishedPort,
+  type TenantPolicy,
+} from '@plinth/contracts';
 import { resolveImage, type ImageCatalogue, type ServableImage } from '../../images/domain/image-resolution.js';
 import type { NetworkIdentity } from '../../network/domain/address-pool.js';
 import {
   type PortHolder,
-  portsTaken,
   type PortWish,
   portWishes,
+  takenOf,
   type TakenPort,
-  withFreePorts,
 } from '../../network/domain/host-ports.js';
-import {
-  isHeldBack,
-  networkOn,
-  notOffered,
-  offering,
-  type WantedNetwork,
-  wantedNetwork,
-} from '../../network/domain/network-choice.js';
-import { offeringUsers, usersNotOffered } from '../../placement/domain/container-users.js';
-import {
-  type CandidateHost,
-  choosePlacement,
-  diskLimitNotOffered,
-  holdingDisk,
-  inDatacenter,
-  noRoom,
-  type PlacementPolicy,
-  reaching,
-  type Resources,
-} from '../../placement/domain/placement.js';
+import { isHeldBack, networkOn, type WantedNetwork, wantedNetwork } from '../../network/domain/network-choice.js';
+import { chooseHosts, type HostsOfKind, hostsOfKind } from '../../placement/domain/choice.js';
+import type { Exclusions } from '../../placement/domain/filters.js';
+import type { Groups } from '../../placement/domain/groups.js';
+import { isUsable, type NeededSpace, type PlacementNeeds } from '../../placement/domain/needs.js';
+import type { CandidateHost, PlacementPolicyName, Resources } from '../../placement/domain/placement.js';
+import { placementRecord } from '../../placement/domain/placement-record.js';
+import { noRoom, refusalOf } from '../../placement/domain/refusals.js';
+import type { RankedHost } from '../../placement/domain/scorers.js';
 import { quotaRefusal, type TenantQuota, type TenantUsage } from '../../placement/domain/tenant-quota.js';
 import { DEFAULT_TENANT, type Defaults, newContainerConfig, resourcesOf } from './container-config.js';
 import type { ContainerRecord } from './container-record.js';
@@ -50,14 +46,29 @@ export interface CreationView {
   readonly portsTaken: readonly TakenPort[];
   /** What all containers of the tenant may reach; absent: it was never set. */
   readonly tenantPolicy?: TenantPolicy | undefined;
+  /** At least those that the request names; absent: it names none. */
+  readonly groups?: Groups | undefined;
+  /** Hosts on which containers of an image run, `name@version`; absent: not known. */
+  readonly warm?: (image: string) => ReadonlySet<string> | undefined;
+  /** Hosts that are known to get containers, when `hosts` are some of them. */
+  readonly hostsKnown?: number;
+}
+
+/** How hosts were decided on; absent where the request is refused before that. */
+export interface CreationReasons {
+  readonly needs: PlacementNeeds;
+  readonly exclusions: Exclusions;
+  readonly ranked?: readonly RankedHost[];
 }
 
 export interface CreationRules {
   readonly defaults: Defaults;
   readonly quota: TenantQuota;
-  readonly policy: PlacementPolicy;
+  readonly policy: PlacementPolicyName;
   /** Of a request that names none. */
   readonly network: WantedNetwork;
+  /** Bytes that are to be free on a storage node that gets a volume. */
+  readonly storageReserve: number;
 }
 
 /** Time, ids and random numbers of one decision. */
@@ -80,12 +91,14 @@ export type Creation =
       readonly ok: true;
       readonly image: ServableImage;
       readonly resources: Resources;
-      /** Another image may be chosen where a host reaches other storage nodes. */
-      readonly dependsOnReach: boolean;
+      /** Another image, or whose users it has, may be chosen where there are other hosts. */
+      readonly dependsOnHosts: boolean;
       /** Hosts that have room, best first; never empty. */
       readonly hosts: readonly CandidateHost[];
       /** The container as the holder of what is reserved for it. */
       readonly holder: PortHolder;
+      /** Of its tenant. */
+      readonly group: string | undefined;
       readonly ports: readonly PortWish[];
       /** Whether a container on this host has an address of its own. */
       readonly hasAddressOn: (host: CandidateHost) => boolean;
@@ -96,76 +109,85 @@ export type Creation =
         /** Not used on a host where it has no address. */
         identity: NetworkIdentity | undefined,
       ) => ContainerRecord;
+      /** What is kept of the decision. */
+      readonly placementOn: (host: CandidateHost) => PlacementRecord;
+      readonly why: CreationReasons;
       /** The answer when no candidate's host has room any more. */
-      readonly allTaken: CreationRefusal;
+      readonly allTaken: () => CreationRefusal;
     }
-  | ({ readonly ok: false } & CreationRefusal);
+  | ({ readonly ok: false; readonly why?: CreationReasons } & CreationRefusal);
 
 export function tenantOf(request: ContainerRequested): string {
   return request.tenant ?? DEFAULT_TENANT;
 }
 
+/** What the request needs of a host, before its image is chosen. */
+export function needsOf(
+  request: ContainerRequested,
+  { catalogue, portsTaken, tenantPolicy, groups }: Omit<CreationView, 'hosts' | 'usage'>,
+  { defaults, network, storageReserve }: CreationRules,
+): PlacementNeeds {
+  const { datacenter, constraints, limits, hostUsers, ports = [] } = request;
+  return {
+    resources: resourcesOf(request, defaults),
+    datacenter,
+    constraints,
+    network: wantedNetwork(request, network),
+    isHeld: isHeldBack(request.egress, tenantPolicy),
+    diskBytes: limits?.diskBytes,
+    users: hostUsers === true ? 'host-on-request' : 'own',
+    space: catalogue.storage && { ...catalogue.storage, bytes: Math.max(limits?.diskBytes ?? 0, storageReserve) },
+    groups: groups?.needsOf(tenantOf(request), request, { datacenter, constraints }),
+    ports: takenOf(portWishes(ports), portsTaken, tenantOf(request)),
+  };
+}
+
 export function planCreation(
   request: ContainerRequested,
   view: CreationView,
-  { defaults, quota, policy, network }: CreationRules,
+  rules: CreationRules,
   draws: CreationDraws,
 ): Creation {
-  const ready = inDatacenter(view.hosts, request.datacenter);
-  if (ready.length === 0) {
-    const where = request.datacenter === undefined ? '' : ` in data centre ${request.datacenter}`;
-    return { ok: false, reason: 'no-host', message: `no host is ready${where}; plinth hosts lists all hosts` };
-  }
-  const wanted = wantedNetwork(request, network);
-  const isHeld = isHeldBack(request.egress, view.tenantPolicy);
-  const networked = offering(ready, wanted, isHeld);
-  if (networked.length === 0)
-    return { ok: false, reason: 'network-not-offered', message: notOffered(ready.length, wanted, isHeld) };
-  const holding = holdingDisk(networked, request.limits?.diskBytes);
-  if (holding.length === 0)
-    return { ok: false, reason: 'disk-limit-not-offered', message: diskLimitNotOffered(networked.length) };
-  const asksForHostUsers = request.hostUsers === true;
-  const hosts = offeringUsers(holding, asksForHostUsers);
-  if (hosts.length === 0) {
-    const reason = asksForHostUsers ? 'host-users-not-offered' : 'own-users-not-offered';
-    return { ok: false, reason, message: usersNotOffered(holding.length, asksForHostUsers) };
-  }
-  const reachable = new Set(hosts.flatMap((host) => host.storageNodes));
-  const resolution = resolveImage(request.image, request.strict ?? false, view.catalogue, reachable);
+  const { defaults, quota, policy } = rules;
+  const kind = hostsOfKind(view.hosts, needsOf(request, view, rules));
+  if (kind.hosts.length === 0) return { ok: false, ...refusalOf(kind.exclusions, kind.needs), why: kind };
+  const resolution = resolveImage(request.image, request.strict ?? false, view.catalogue, usableNodes(kind));
   if (!resolution.ok) return resolution;
   const { image, fallbackReason } = resolution;
-  const resources = resourcesOf(request, defaults);
+  const { resources } = kind.needs;
   const tenant = tenantOf(request);
   const overQuota = quotaRefusal(tenant, view.usage, { ...resources, diskBytes: request.limits?.diskBytes }, quota);
   if (overQuota) return { ok: false, reason: 'quota-exceeded', message: overQuota };
-  const near = reaching(hosts, image.storageNodes);
-  const open = withFreePorts(near, view.portsTaken);
-  if (open.length === 0 && near.length > 0) {
-    return { ok: false, reason: 'port-taken', message: portsTaken(tenant, near, view.portsTaken) };
-  }
-  const placement = choosePlacement(open, image.storageNodes, resources, policy, draws.hostDraw, draws.turn);
-  if (!placement.ok) {
-    const others = near.length - open.length;
-    const more = others === 0 ? '' : `; on ${others} more a host port that was asked for is taken`;
-    return { ...placement, message: `${placement.message}${more}` };
-  }
+  const needs = {
+    ...kind.needs,
+    storageNodes: image.storageNodes,
+    architecture: image.architecture,
+    warm: view.warm?.(formatImageRef(image)),
+  };
+  const choice = chooseHosts(kind.hosts, needs, policy, draws.hostDraw, draws.turn, kind.exclusions);
+  const { exclusions } = choice;
+  if (!choice.ok) return { ok: false, reason: choice.reason, message: choice.message, why: { needs, exclusions } };
+  const { ranked } = choice;
+  const hosts = ranked.map(({ host }) => host);
   const holder = { containerId: draws.containerId, tenant, name: request.name ?? `c-${draws.containerId.slice(0, 8)}` };
-  const hasAddressOn = (candidate: CandidateHost): boolean => networkOn(candidate, wanted) === 'container';
+  const networkOf = (candidate: CandidateHost): ContainerNetwork => networkOn(candidate, needs.network);
+  const hasAddressOn = (candidate: CandidateHost): boolean => networkOf(candidate) === 'container';
   const containerOn = (
     candidate: CandidateHost,
     ports: readonly PublishedPort[],
     identity: NetworkIdentity | undefined,
   ): ContainerRecord => {
     const { host, storageNodes } = candidate;
-    const nodes = image.storageNodes.filter((node) => storageNodes.includes(node));
+    const isNode = (node: string): boolean => storageNodes.includes(node) && isUsable(candidate, needs, node);
+    const nodes = image.storageNodes.filter(isNode);
     const decision = {
       ...holder,
       volumeId: draws.volumeId,
       host,
-      storageNode: nodes[Math.floor(draws.nodeDraw * nodes.length)] ?? '',
+      storageNode: drawnNode(nodes, needs.space, draws.nodeDraw),
       image,
       fallbackReason,
-      network: networkOn(candidate, wanted),
+      network: networkOf(candidate),
       ...(hasAddressOn(candidate) && { identity }),
       ports,
       ...(hasAddressOn(candidate) && { tenantPolicy: view.tenantPolicy }),
@@ -193,10 +215,34 @@ export function planCreation(
       addresses: null,
     };
   };
-  const allTaken: CreationRefusal = { reason: 'no-capacity', message: noRoom(placement.hosts, resources) };
+  const allTaken = (): CreationRefusal => ({ reason: 'no-capacity', message: noRoom(hosts, resources) });
   const ports = portWishes(request.ports ?? []);
   const isStandIn = view.catalogue.defaults[image.name] !== image.version;
   const dependsOnReach = fallbackReason !== undefined && (fallbackReason === 'not-distributed' || isStandIn);
-  const chosen = { image, resources, dependsOnReach, hosts: placement.hosts, holder, ports };
-  return { ok: true, ...chosen, hasAddressOn, containerOn, allTaken };
+  // It gets the host's users by its policy only where no host gives it users of its own.
+  const dependsOnHosts = dependsOnReach || needs.users === 'host-by-policy';
+  const chosen = { image, resources, dependsOnHosts, hosts, holder, group: request.group, ports };
+  const lookedAt = view.hosts.length;
+  const decided = { policy, ranked, exclusions, lookedAt, hosts: view.hostsKnown ?? lookedAt };
+  const placementOn = ({ host }: CandidateHost): PlacementRecord => placementRecord(host, draws.decidedAt, decided);
+  const why = { needs, exclusions, ranked };
+  return { ok: true, ...chosen, hasAddressOn, containerOn, placementOn, why, allTaken };
+}
+
+/** Each as often as it has free space beside the others. @param draw at least 0, below 1 */
+function drawnNode(nodes: readonly string[], space: NeededSpace | undefined, draw: number): string {
+  const free = nodes.map((node) => (space === undefined ? 1 : (space.free[node] ?? 0)));
+  let left = draw * free.reduce((sum, bytes) => sum + bytes, 0);
+  for (const [index, bytes] of free.entries()) {
+    left -= bytes;
+    if (left < 0) return nodes[index] ?? '';
+  }
+  return nodes.at(-1) ?? '';
+}
+
+/** Storage nodes that the container's volume may be on. */
+export function usableNodes({ hosts, needs }: Pick<HostsOfKind, 'hosts' | 'needs'>): ReadonlySet<string> {
+  const nodes = new Set<string>();
+  for (const host of hosts) for (const node of host.storageNodes) if (isUsable(host, needs, node)) nodes.add(node);
+  return nodes;
 }

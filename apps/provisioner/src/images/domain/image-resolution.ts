@@ -13,6 +13,8 @@ export interface CatalogueImage {
   readonly version: string;
   readonly state: string;
   readonly contentDigest: string | null;
+  /** Debian's name of it; absent: not known. */
+  readonly architecture?: string | null;
   /** Storage nodes that hold a master and whose heartbeats arrive. */
   readonly storageNodes: readonly string[];
 }
@@ -23,12 +25,24 @@ export interface ImageCatalogue {
   readonly defaults: Readonly<Record<string, string>>;
   /** Name of the default OS. */
   readonly defaultOs: string | null;
+  /** Absent: not known. */
+  readonly storage?: StorageSpace;
+}
+
+/** Free space of the storage nodes whose heartbeats arrive. */
+export interface StorageSpace {
+  /** Bytes, by node. */
+  readonly free: Readonly<Record<string, number>>;
+  /** What the emptiest of them has. */
+  readonly most: number;
 }
 
 export interface ServableImage {
   readonly name: string;
   readonly version: string;
   readonly contentDigest: string;
+  /** Absent: not known. */
+  readonly architecture?: string;
   /** The storage nodes with the image that a candidate host reaches. */
   readonly storageNodes: readonly string[];
 }
@@ -108,7 +122,9 @@ function asServable(image: CatalogueImage, reachable: ReadonlySet<string>): Serv
   const { name, version, contentDigest } = image;
   if (image.state !== 'promoted' || contentDigest === null) return undefined;
   const storageNodes = image.storageNodes.filter((node) => reachable.has(node));
-  return storageNodes.length === 0 ? undefined : { name, version, contentDigest, storageNodes };
+  if (storageNodes.length === 0) return undefined;
+  const { architecture } = image;
+  return { name, version, contentDigest, storageNodes, ...(architecture && { architecture }) };
 }
 
 function refuseDefault(reason: FallbackReason, catalogue: ImageCatalogue, prefix = ''): Resolution {

@@ -1,12 +1,16 @@
 import { describe, expect, it } from '@jest/globals';
 import { ContainerConfig } from '@plinth/contracts';
 import type { ContainerRecord, Move } from '../../containers/domain/container-record.js';
+import { portWishes } from '../../network/domain/host-ports.js';
+import type { CandidateHost } from '../../placement/domain/placement.js';
+import { candidateHost } from '../../testing/candidate-host.js';
 import {
   arrived,
   hasRunOut,
-  hostsForNetwork,
+  hostsForMoved,
   type KnownLease,
   leaving,
+  needsOfMoved,
   relocationOf,
   removedElsewhere,
   removedWithHost,
@@ -171,19 +175,8 @@ describe('the records of a move', () => {
 });
 
 describe('hosts that a container with an address can move to', () => {
-  const host = (name: string, network: boolean, storageNodes = ['sn-1'], diskLimits: string[] = []) => ({
-    host: name,
-    datacenter: 'dc-1',
-    storageNodes,
-    capacity: { memoryBytes: 1, cpus: 1, containers: 1 },
-    allocated: { memoryBytes: 0, cpus: 0, containers: 0 },
-    loadPerCore: 0,
-    network,
-    egressPolicies: network,
-    diskLimits,
-    ownUsers: null,
-    hostUsers: null,
-  });
+  const host = (name: string, network: boolean, storageNodes = ['sn-1'], diskLimits: string[] = []) =>
+    candidateHost(name, { storageNodes, network, egressPolicies: network, diskLimits });
   const taken = [{ host: 'host-3', protocol: 'tcp' as const, port: 80, tenant: 'acme', name: 'web-1' }];
   const HOSTS = [host('host-2', false), host('host-3', true), host('host-4', true), host('far', true, ['sn-2'])];
   const limits = { memoryBytes: 1, cpus: 1, pids: 1 };
@@ -191,6 +184,17 @@ describe('hosts that a container with an address can move to', () => {
   const limited = { ...plain, limits: { ...limits, diskBytes: 1 } };
   const HOLDING = [...HOSTS, host('host-5', false, ['sn-1'], ['sn-1']), host('host-6', false, ['sn-1'], ['sn-2'])];
   const addressed = { ...plain, address: { ipv4: '10.64.0.1', ipv6: 'fd00::a40:1' } };
+  const wishes = portWishes([{ container: 80, host: 80 }]);
+
+  function hostsFor(hosts: readonly CandidateHost[], config: Partial<ContainerConfig>, holders = taken.slice(1)) {
+    const needs = needsOfMoved(Object.assign(new ContainerConfig(), config), {
+      datacenter: 'dc-1',
+      wishes,
+      taken: holders,
+    });
+    const choice = hostsForMoved(hosts, needs, 'least-loaded', 0, 0);
+    return choice.ok ? choice.ranked.map((item) => item.host.host) : choice.message;
+  }
 
   it.each([
     ['offer addresses', addressed, HOSTS, [], ['host-3', 'host-4']],
@@ -205,26 +209,24 @@ describe('hosts that a container with an address can move to', () => {
       ['host-2'],
     ],
   ])('%s', (_what, config, hosts, holders, expected) => {
-    const fit = hostsForNetwork(hosts, config, holders);
-    expect(fit.ok ? fit.hosts.map((item) => item.host) : fit.message).toEqual(expected);
+    expect(hostsFor(hosts, config, holders)).toEqual(expected);
   });
 
   it('hold one with an egress policy to it, which plugins of CNI do not', () => {
     const held = { ...addressed, egress: { policy: 'none' as const } };
     const cni = [{ ...host('host-2', true), egressPolicies: false }];
-    expect(hostsForNetwork(cni, addressed, []).ok).toBe(true);
-    expect(hostsForNetwork(cni, held, [])).toEqual({ ok: false, message: expect.stringMatching(/egress policy$/) });
-    expect(hostsForNetwork([...cni, host('host-3', true)], held, [])).toMatchObject({ hosts: [{ host: 'host-3' }] });
+    expect(hostsFor(cni, addressed)).toEqual(['host-2']);
+    expect(hostsFor(cni, held)).toMatch(/holds them to an egress policy/);
+    expect(hostsFor([...cni, host('host-3', true)], held)).toEqual(['host-3']);
   });
 
   it('explains that none holds its volume to its limit', () =>
-    expect(hostsForNetwork(HOSTS, limited, [])).toEqual({ ok: false, message: expect.stringMatching(/to its limit/) }));
+    expect(hostsFor(HOSTS, limited)).toMatch(/data volume to a limit/));
 
   it.each([
-    ['none reaches the volume', [], /reaches sn-1/],
+    ['there is none', [], /no other ready host/],
+    ['none reaches the volume', HOSTS.slice(3), /no other ready host reaches sn-1/],
     ['none offers addresses', [host('host-2', false)], /address of their own/],
     ['its host port is taken', [host('host-3', true)], /80\/tcp on host-3 by container web-1/],
-  ])('explains that %s', (_what, hosts, message) =>
-    expect(hostsForNetwork(hosts, addressed, taken)).toEqual({ ok: false, message: expect.stringMatching(message) }),
-  );
+  ])('explains that %s', (_what, hosts, message) => expect(hostsFor(hosts, addressed, taken)).toMatch(message));
 });

@@ -1,9 +1,11 @@
 /** The configs of a move between hosts: one releases a container, the other starts it elsewhere. */
 import { ContainerConfig, type ContainerReport, type PublishedPort, type VolumeTakeover } from '@plinth/contracts';
-import { portsTaken, type TakenPort, withFreePorts } from '../../network/domain/host-ports.js';
+import { type PortWish, type TakenPort, takenOf } from '../../network/domain/host-ports.js';
 import { isHeldBack } from '../../network/domain/network-choice.js';
-import { offeringUsers, usersNotOffered } from '../../placement/domain/container-users.js';
-import { type CandidateHost, reaching } from '../../placement/domain/placement.js';
+import { type Choice, chooseHosts, hostsOfKind } from '../../placement/domain/choice.js';
+import type { Groups } from '../../placement/domain/groups.js';
+import type { PlacementNeeds } from '../../placement/domain/needs.js';
+import type { CandidateHost, PlacementPolicyName } from '../../placement/domain/placement.js';
 import type { ContainerRecord, Move } from '../../containers/domain/container-record.js';
 
 /** A host's lease as its storage node last reported it. */
@@ -26,46 +28,55 @@ export function hasRunOut({ ttlSeconds, unrenewedMs }: KnownLease): boolean {
   return unrenewedMs >= ttlSeconds * 1000 + MARGIN_MS;
 }
 
-type MovedNeeds = Pick<ContainerConfig, 'storageNode' | 'tenant' | 'address' | 'limits' | 'egress' | 'hostUsers'>;
 type Policy = ContainerConfig['tenantPolicy'];
 
-export type HostsForNetwork =
-  | { readonly ok: true; readonly hosts: readonly CandidateHost[] }
-  | { readonly ok: false; readonly message: string };
-
-/**
- * The hosts on which the container can keep its volume, its address and the host ports that it asked for.
- * @param taken those of its ports that other containers have
- */
-export function hostsForNetwork(
-  others: readonly CandidateHost[],
-  { storageNode, tenant, address, limits, egress, hostUsers }: MovedNeeds,
-  taken: readonly TakenPort[],
+/** What is known of where a container may go. */
+export interface MoveView {
+  /** Where it is; undefined: its host is not known any more. */
+  readonly datacenter: string | undefined;
+  /** The ports that it asked for, and those of them that other containers have. */
+  readonly wishes: readonly PortWish[];
+  readonly taken: readonly TakenPort[];
   /** What its tenant may reach. */
-  tenantPolicy?: Policy,
-): HostsForNetwork {
-  const near = reaching(others, [storageNode]);
-  if (near.length === 0)
-    return { ok: false, message: `no other ready host reaches ${storageNode}, where its volume is` };
-  const users = offeringUsers(near, hostUsers === true).filter(({ storageNodes }) =>
-    storageNodes.includes(storageNode),
-  );
-  if (users.length === 0) return { ok: false, message: usersNotOffered(near.length, hostUsers === true) };
-  const holding = users.filter(({ diskLimits }) => limits.diskBytes === undefined || diskLimits.includes(storageNode));
-  if (holding.length === 0)
-    return { ok: false, message: `no other ready host can hold its volume on ${storageNode} to its limit` };
-  const isHeld = address !== undefined && isHeldBack(egress, tenantPolicy);
-  const offering = holding.filter(
-    ({ network, egressPolicies }) => (network || !address) && (egressPolicies || !isHeld),
-  );
-  if (offering.length === 0) return { ok: false, message: noNetwork(isHeld) };
-  const hosts = withFreePorts(offering, taken);
-  return hosts.length > 0 ? { ok: true, hosts } : { ok: false, message: portsTaken(tenant, offering, taken) };
+  readonly tenantPolicy?: Policy;
+  /** Of its image; absent: not known. */
+  readonly architecture?: string | null | undefined;
+  /** Without the container; absent: it names none. */
+  readonly groups?: Groups | undefined;
 }
 
-function noNetwork(isHeld: boolean): string {
-  const held = isHeld ? ', and holds them to an egress policy' : '';
-  return `no other ready host gives containers an address of their own${held}`;
+/** What a container that moves needs of its next host: its volume, its address, its ports, and what it asked for. */
+export function needsOfMoved(
+  config: ContainerConfig,
+  { datacenter, wishes, taken, tenantPolicy, architecture, groups }: MoveView,
+): PlacementNeeds {
+  const { storageNode, tenant, address, limits, egress, hostUsers, constraints } = config;
+  return {
+    isMove: true,
+    resources: { memoryBytes: limits.memoryBytes, cpus: limits.cpus, containers: 1 },
+    datacenter,
+    constraints,
+    network: address === undefined ? 'isolated' : 'container',
+    isHeld: address !== undefined && isHeldBack(egress, tenantPolicy),
+    diskBytes: limits.diskBytes,
+    users: hostUsers === true ? 'host-on-request' : 'own',
+    storageNodes: [storageNode],
+    ...(architecture && { architecture }),
+    groups: groups?.needsOf(tenant, config, { datacenter, constraints }),
+    ports: takenOf(wishes, taken, tenant),
+  };
+}
+
+/** @param others all hosts that get containers but its present one */
+export function hostsForMoved(
+  others: readonly CandidateHost[],
+  needs: PlacementNeeds,
+  policy: PlacementPolicyName,
+  random: number,
+  turn: number,
+): Choice {
+  const kind = hostsOfKind(others, needs);
+  return chooseHosts(kind.hosts, kind.needs, policy, random, turn, kind.exclusions);
 }
 
 /** The config for the host that releases the container. */

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { candidatePorts, choosePorts, parsePortRange, portsTaken, type PortWish, portWishes } from './host-ports.js';
+import { candidateHost } from '../../testing/candidate-host.js';
+import { candidatePorts, choosePorts, parsePortRange, type PortWish, portWishes, takenOf } from './host-ports.js';
 
 const RANGE = { first: 30_000, last: 30_003 };
 
@@ -105,23 +106,27 @@ describe('the refusal of a port that is taken', () => {
     tenant,
     name: `${tenant}-web`,
   });
+  const wishes = portWishes([{ container: 80, host: 80 }]);
+  const messageOf = (hosts: readonly string[], taken: readonly ReturnType<typeof holder>[]): string =>
+    takenOf(wishes, taken, 'acme')?.message(hosts.map((name) => candidateHost(name))) ?? '';
+
+  it('is about the ports of the request only', () => {
+    expect(takenOf(wishes, [holder('a', 'acme', 81), holder('b', 'acme')], 'acme')?.on).toEqual(new Set(['b']));
+    expect(takenOf(wishes, [{ ...holder('a', 'acme'), protocol: 'udp' }], 'acme')).toBeUndefined();
+    expect(takenOf(portWishes([{ container: 80 }]), [holder('a', 'acme')], 'acme')).toBeUndefined();
+  });
   it("names the tenant's own container, and no other's", () => {
-    const message = portsTaken(
-      'acme',
-      [{ host: 'a' }, { host: 'b' }],
-      [holder('a', 'acme'), holder('b', 'zeta'), holder('c', 'acme')],
-    );
+    const message = messageOf(['a', 'b'], [holder('a', 'acme'), holder('b', 'zeta'), holder('c', 'acme')]);
     expect(message).toMatch(
       /each of the 2 hosts.*80\/tcp on a by container acme-web, 80\/tcp on b by another tenant's/,
     );
     expect(message).not.toMatch(/zeta|on c/);
   });
   it('is short however many hosts there are', () => {
-    const hosts = Array.from({ length: 500 }, (_, index) => ({ host: `h-${index}` }));
-    const message = portsTaken(
-      'acme',
+    const hosts = Array.from({ length: 500 }, (_, index) => `h-${index}`);
+    const message = messageOf(
       hosts,
-      hosts.map(({ host }) => holder(host, 'acme')),
+      hosts.map((name) => holder(name, 'acme')),
     );
     expect(message).toMatch(/and 495 more/);
     expect(message.length).toBeLessThan(500);

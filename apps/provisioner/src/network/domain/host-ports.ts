@@ -1,5 +1,6 @@
 /** Which ports of a host a container gets: those that it asked for, or others that are given out. */
 import { MAX_PORT, type PortProtocol, type PortRequest, type PublishedPort } from '@plinth/contracts';
+import type { TakenPorts } from '../../placement/domain/needs.js';
 
 /** Ports that are given out, first and last. */
 export interface PortRange {
@@ -116,26 +117,28 @@ export function choosePorts(
   };
 }
 
-/** The hosts on which no port that is asked for is taken. */
-export function withFreePorts<H extends { readonly host: string }>(
-  hosts: readonly H[],
-  taken: readonly TakenPort[],
-): readonly H[] {
-  const full = new Set(taken.map(({ host }) => host));
-  return hosts.filter(({ host }) => !full.has(host));
-}
-
 const HOLDERS_NAMED = 5;
 
 /**
- * Why none of the hosts is left, for the tenant: names of other tenants' containers are not its business.
- * @param taken on any host
+ * What is taken of the ports that a container asks for.
+ * @param taken on any host, also what others ask for
+ * @param tenant names of other tenants' containers are not its business
  */
-export function portsTaken(
-  tenant: string,
-  hosts: readonly { readonly host: string }[],
+export function takenOf(
+  wishes: readonly PortWish[],
   taken: readonly TakenPort[],
-): string {
+  tenant: string,
+): TakenPorts | undefined {
+  const asked = wishes.filter((wish) => wish.asked);
+  if (asked.length === 0 || taken.length === 0) return undefined;
+  const texts = new Set(asked.map(({ protocol, hostPort = 0 }) => portText(protocol, hostPort)));
+  const own = taken.filter(({ protocol, port }) => texts.has(portText(protocol, port)));
+  if (own.length === 0) return undefined;
+  return { on: new Set(own.map(({ host }) => host)), message: (hosts) => portsTaken(tenant, hosts, own) };
+}
+
+/** Why none of the hosts is left. @param taken on any host */
+function portsTaken(tenant: string, hosts: readonly { readonly host: string }[], taken: readonly TakenPort[]): string {
   const names = new Set(hosts.map(({ host }) => host));
   const here = taken.filter(({ host }) => names.has(host));
   const where = hosts.length === 1 ? 'the one host' : `each of the ${hosts.length} hosts`;

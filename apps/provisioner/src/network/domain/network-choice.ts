@@ -26,36 +26,7 @@ export function isHeldBack(...policies: readonly (EgressPolicy | undefined)[]): 
   return policies.some((egress) => egress !== undefined && egress.policy !== 'allow');
 }
 
-/** @param isHeld the container is held to an egress policy */
-export function offering(
-  hosts: readonly CandidateHost[],
-  wanted: WantedNetwork,
-  isHeld = false,
-): readonly CandidateHost[] {
-  switch (wanted) {
-    case 'isolated':
-      return hosts;
-    case 'host':
-      return isHeld ? [] : hosts;
-    case 'auto':
-      return hosts.filter(({ network, egressPolicies }) => !network || egressPolicies || !isHeld);
-    case 'container':
-      return hosts.filter(({ network, egressPolicies }) => network && (egressPolicies || !isHeld));
-  }
-}
-
 export function networkOn(host: CandidateHost, wanted: WantedNetwork): ContainerNetwork {
   if (wanted !== 'auto') return wanted;
   return host.network ? 'container' : 'isolated';
-}
-
-/** @param isHeld as of {@link offering} */
-export function notOffered(hosts: number, wanted: WantedNetwork, isHeld: boolean): string {
-  if (wanted === 'host' && isHeld)
-    return "what its tenant may reach is limited, and nothing holds a container in the host's network to that: ask for the network container";
-  const none = hosts === 1 ? 'the one ready host does not give' : `none of the ${hosts} ready hosts gives`;
-  return (
-    `${none} containers an address of their own, and holds them to an egress policy where one is asked for: ask for the network isolated, without ports, egress and bandwidth, ` +
-    'or wait for a host that offers it; plinth hosts lists all hosts'
-  );
 }

@@ -1,22 +1,22 @@
 import { describe, expect, it } from '@jest/globals';
 import { sampleHosts, sampleSize } from './host-sample.js';
+import { candidateHost } from '../../testing/candidate-host.js';
+import type { PlacementNeeds } from './needs.js';
 import type { CandidateHost, PlacementPolicyName } from './placement.js';
 
-const ASKED = { memoryBytes: 100, cpus: 0.1, containers: 1 };
+const NEEDS: PlacementNeeds = {
+  resources: { memoryBytes: 100, cpus: 0.1, containers: 1 },
+  network: 'isolated',
+  isHeld: false,
+  users: 'own',
+};
 
-const host = (index: number, containers: number, datacenter = 'dc-1'): CandidateHost => ({
-  host: `host-${String(index).padStart(5, '0')}`,
-  datacenter,
-  storageNodes: ['sn-1'],
-  capacity: { memoryBytes: 10_000, cpus: 10, containers: 100 },
-  allocated: { memoryBytes: containers * 100, cpus: containers * 0.1, containers },
-  loadPerCore: 0,
-  network: false,
-  egressPolicies: false,
-  diskLimits: [],
-  ownUsers: null,
-  hostUsers: null,
-});
+const host = (index: number, containers: number, over: Partial<CandidateHost> = {}): CandidateHost =>
+  candidateHost(`host-${String(index).padStart(5, '0')}`, {
+    capacity: { memoryBytes: 10_000, cpus: 10, containers: 100 },
+    allocated: { memoryBytes: containers * 100, cpus: containers * 0.1, containers },
+    ...over,
+  });
 
 /** The same sequence for the same seed (mulberry32). */
 function numbers(seed: number): () => number {
@@ -33,9 +33,9 @@ const sample = (
   hosts: readonly CandidateHost[],
   containers: number,
   policy: PlacementPolicyName = 'least-loaded',
-  fits: (candidate: CandidateHost) => boolean = () => true,
+  needs: Partial<PlacementNeeds> = {},
   turn = 0,
-): string[] => [...sampleHosts(hosts, [{ containers, asked: ASKED, fits }], policy, numbers(1), turn)];
+): string[] => [...sampleHosts(hosts, [{ containers, needs: { ...NEEDS, ...needs } }], policy, numbers(1), turn)];
 
 describe('a sample of hosts', () => {
   it.each([
@@ -64,10 +64,15 @@ describe('a sample of hosts', () => {
   it('finds the only hosts that fit among all', () => {
     const hosts = Array.from({ length: 5_000 }, (_, index) => host(index, index === 4_321 ? 99 : 100));
     expect(sample(hosts, 10)).toEqual(['host-04321']);
-    const fits = ({ host: name }: CandidateHost): boolean => name === 'host-00007';
-    const open = Array.from({ length: 5_000 }, (_, index) => host(index, 0));
+    const open = Array.from({ length: 5_000 }, (_, index) => host(index, 0, index === 7 ? { datacenter: 'dc-2' } : {}));
     for (const policy of ['least-loaded', 'round-robin', 'random'] as const)
-      expect(sample(open, 10, policy, fits)).toEqual(['host-00007']);
+      expect(sample(open, 10, policy, { datacenter: 'dc-2' })).toEqual(['host-00007']);
+  });
+
+  it('has hosts that give their users by policy only where none gives containers their own', () => {
+    const byPolicy = host(1, 0, { ownUsers: [], hostUsers: 'always' });
+    expect(sample([byPolicy, host(2, 0)], 1)).toEqual(['host-00002']);
+    expect(sample([byPolicy], 1)).toEqual(['host-00001']);
   });
 
   it('of round-robin begins at the turn', () => {
@@ -80,9 +85,7 @@ describe('a sample of hosts', () => {
     const random = numbers(7);
     const places = new Map(hosts.map(({ host: name }, place) => [name, place]));
     for (let batch = 0; batch < 100; batch++) {
-      const names = [
-        ...sampleHosts(hosts, [{ containers: 100, asked: ASKED, fits: () => true }], 'least-loaded', random, 0),
-      ];
+      const names = [...sampleHosts(hosts, [{ containers: 100, needs: NEEDS }], 'least-loaded', random, 0)];
       for (let index = 0; index < 100; index++) {
         const place = places.get(names[index % names.length] ?? '') ?? 0;
         hosts[place] = host(place, (hosts[place]?.allocated.containers ?? 0) + 1);

@@ -20,8 +20,9 @@ import {
   PortRequest,
 } from '../../container-network.js';
 import { Nested, NestedEach } from '../../nested.js';
+import { AffinityRule, LabelConstraint, MAX_CONSTRAINTS, NamesGroup, SpreadRule } from '../../placement-rules.js';
 import { IsCommand, IsEnvironment, IsTimezone, IsSeconds, IsToTheThousandth } from '../../rules.js';
-import { ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN, SOFTWARE_PATH_PATTERN } from '../../values.js';
+import { ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN, NAME_WORDS, SOFTWARE_PATH_PATTERN } from '../../values.js';
 
 export const RESTART_POLICIES = ['always', 'on-failure', 'never'] as const;
 export type RestartPolicyName = (typeof RESTART_POLICIES)[number];
@@ -171,6 +172,35 @@ export class ContainerRequested {
   @IsOptional()
   @Matches(NAME_PATTERN, { message: 'datacenter must be 1 to 63 lower-case letters, digits and inner hyphens' })
   datacenter?: string;
+
+  /** What labels its host has to have: all of them. Moves keep to it. */
+  @IsOptional()
+  @ArrayMaxSize(MAX_CONSTRAINTS)
+  @NestedEach(() => LabelConstraint)
+  constraints?: LabelConstraint[];
+
+  /** Containers of its tenant that name the same group are placed with regard to each other, by the rules below. */
+  @IsOptional()
+  @Matches(NAME_PATTERN, { message: `group must be ${NAME_WORDS}` })
+  group?: string;
+
+  /** Evenly with those of a group over hosts, racks or data centres. Moves keep to it. */
+  @IsOptional()
+  @NamesGroup()
+  @Nested(() => SpreadRule)
+  spread?: SpreadRule;
+
+  /** Where some of a group are. Moves keep to it. */
+  @IsOptional()
+  @NamesGroup()
+  @Nested(() => AffinityRule)
+  affinity?: AffinityRule;
+
+  /** Where none of a group is. Moves keep to it. */
+  @IsOptional()
+  @NamesGroup()
+  @Nested(() => AffinityRule)
+  antiAffinity?: AffinityRule;
 
   /**
    * `container`: an address of its own, on a host that offers it. `isolated`: a loopback only. `host`: the host's, where

@@ -23,6 +23,7 @@ import {
 import { IO_CONTROLS, type IoControl } from '../../container-limits.js';
 import { CNI_NETWORK_PATTERN, IsHostAddress, MAX_TENANT_NUMBER } from '../../container-network.js';
 import { Nested, NestedEach } from '../../nested.js';
+import { AreLabels, type Labels } from '../../placement-rules.js';
 import { DIGEST_PATTERN, ID_PATTERN, NAME_PATTERN, VERSION_PATTERN } from '../../values.js';
 
 export class HostCapacity {
@@ -150,6 +151,11 @@ export class HostHeartbeat {
   @IsOptional()
   @IsHostAddress()
   address?: string;
+
+  /** Its own, `arch` among them; absent: none. */
+  @IsOptional()
+  @AreLabels(true)
+  labels?: Labels;
 
   /** Policies of tenants that are in effect here; absent: none. */
   @IsOptional()

@@ -1,6 +1,20 @@
 /** Requests about hosts, and the facts that the provisioner publishes. */
-import { IsIn, IsInt, IsISO8601, IsOptional, IsString, Matches, Max, MaxLength, Min } from 'class-validator';
+import {
+  ArrayMaxSize,
+  IsArray,
+  IsIn,
+  IsInt,
+  IsISO8601,
+  IsObject,
+  IsOptional,
+  IsString,
+  Matches,
+  Max,
+  MaxLength,
+  Min,
+} from 'class-validator';
 import { NestedEach } from '../../nested.js';
+import { AreLabels, LABEL_KEY_PATTERN, LABEL_KEY_WORDS, MAX_LABELS } from '../../placement-rules.js';
 import { NAME_PATTERN } from '../../values.js';
 import { Problem } from '../problem.js';
 
@@ -40,6 +54,21 @@ export class HostDrainRequested extends HostActionRequested {
   parallel?: number;
 }
 
+/** Sets and removes labels of operators; those that the host's agent reports are not changed. */
+export class HostLabelRequested extends HostActionRequested {
+  /** Labels by their keys, instead of those of the host's agent. */
+  @IsOptional()
+  @AreLabels()
+  set?: Record<string, string>;
+
+  /** Keys of labels that operators set. */
+  @IsOptional()
+  @IsArray()
+  @ArrayMaxSize(MAX_LABELS)
+  @Matches(LABEL_KEY_PATTERN, { each: true, message: `each key must be ${LABEL_KEY_WORDS}` })
+  remove?: string[];
+}
+
 class HostScheduling {
   @Matches(NAME_PATTERN)
   host!: string;
@@ -51,6 +80,19 @@ export class HostCordoned extends HostScheduling {}
 /** The host takes containers again; a drain is over. */
 export class HostUncordoned extends HostScheduling {}
 
+/** Labels of the host were changed by an operator. */
+export class HostLabelled {
+  @Matches(NAME_PATTERN)
+  host!: string;
+
+  @IsString()
+  requestId!: string;
+
+  /** In effect now. */
+  @IsObject()
+  labels!: Record<string, string>;
+}
+
 /** Nothing is left on the host. It stays cordoned. */
 export class HostDrained extends HostScheduling {
   /** Containers that were moved. */
@@ -59,9 +101,14 @@ export class HostDrained extends HostScheduling {
   moved!: number;
 }
 
-export const HOST_OPERATIONS = ['cordon', 'uncordon', 'drain'] as const;
+export const HOST_OPERATIONS = ['cordon', 'uncordon', 'drain', 'label'] as const;
 export type HostOperation = (typeof HOST_OPERATIONS)[number];
-export const HOST_REJECTION_REASONS = ['invalid-request', 'host-not-found', 'internal-error'] as const;
+export const HOST_REJECTION_REASONS = [
+  'invalid-request',
+  'host-not-found',
+  'too-many-labels',
+  'internal-error',
+] as const;
 
 /** A request about a host was refused; nothing was changed. */
 export class HostRejected {

@@ -18,7 +18,14 @@ import {
 } from 'class-validator';
 import { NestedEach } from '../../nested.js';
 import { Problem } from '../problem.js';
-import { DIGEST_PATTERN, EXACT_IMAGE_REF_PATTERN, ID_PATTERN, NAME_PATTERN, VERSION_PATTERN } from '../../values.js';
+import {
+  ARCHITECTURE_PATTERN,
+  DIGEST_PATTERN,
+  EXACT_IMAGE_REF_PATTERN,
+  ID_PATTERN,
+  NAME_PATTERN,
+  VERSION_PATTERN,
+} from '../../values.js';
 
 /** Asks for an image to be built from a recipe. */
 export class ImageRequested {
@@ -215,6 +222,11 @@ export class ImagePromoted extends ImageFact {
   @IsInt()
   @Min(0)
   unpackedBytes!: number;
+
+  /** Debian's name of it; absent: not known. */
+  @IsOptional()
+  @Matches(ARCHITECTURE_PATTERN)
+  architecture?: string;
 
   /** Base URLs of the version in a repository; `signature.json`, `manifest.json` and the archive lie below. */
   @IsArray()
