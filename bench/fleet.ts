@@ -1,21 +1,24 @@
 /** `npm run bench:fleet`: the simulation of a fleet; `--help` says what is simulated and what is measured. */
 import { violations } from './fleet/checks.js';
 import type { Cost } from './fleet/costs.js';
-import { Fleet } from './fleet/fleet.js';
+import { Fleet, THIS_PROGRAM } from './fleet/fleet.js';
 import { type FleetOptions, fleetOptions } from './fleet/options.js';
+import { loseHosts } from './fleet/loss.js';
 import { Requests } from './fleet/requests.js';
 import { MEMORY_OF_ONE } from './fleet/simulated-hosts.js';
 import { percentile, row } from './system.js';
 
 const PROGRESS_MS = 5_000;
 const REPORTS_AT_ONCE = 200;
+/** Seconds of requests that have to find room while hosts are lost. */
+const MEANWHILE = 300;
 
 const log = (line: string): void => void process.stderr.write(`${line}\n`);
 const options = fleetOptions(process.argv.slice(2));
 if (options) process.exit(await run(options));
 
 async function run(given: FleetOptions): Promise<number> {
-  const wanted = given.requests + given.singles;
+  const wanted = given.requests + given.singles + MEANWHILE * (given.lose > 0 ? given.rate : 0);
   const capacity = Math.max(1, Math.ceil((wanted * 100) / (given.fill * given.hosts)));
   let fleet: Fleet | undefined;
   // What is interrupted leaves nothing running; all processes also end with this one.
@@ -42,6 +45,11 @@ async function measure(fleet: Fleet, given: FleetOptions, capacity: number): Pro
       command: ['/bin/sleep', '1000000'],
       limits: { memoryBytes: MEMORY_OF_ONE, cpus: 0.1 },
     });
+  if (fleet.joining) {
+    const { seconds, before: idle, after: joined } = fleet.joining;
+    row(`${given.hosts} hosts joined, s${given.joinAtOnce ? '; all at once' : ''}`, seconds);
+    printCosts(idle, joined, given.hosts);
+  }
   const deadline = performance.now() + given.timeoutSeconds * 1_000;
 
   await fleet.connection.flush();
@@ -93,13 +101,16 @@ async function measure(fleet: Fleet, given: FleetOptions, capacity: number): Pro
   row('process', 'ms each', 'MiB');
   printCosts(before.costs, after, given.requests);
   if (given.reports > 0) await measureReports(fleet, given.reports);
+  if (given.idleSeconds > 0) await measureIdle(fleet, given.idleSeconds);
+  const meanwhile = given.lose > 0 ? await loseHosts(fleet, given, requests, request, log) : 0;
 
   const { rejected, reasons } = requests.answers;
   const found = [
-    ...(await violations(fleet.database, fleet.hosts, wanted, capacity)),
+    ...(await violations(fleet.database, fleet.hosts, wanted + meanwhile, capacity, given.lose)),
     ...(rejected > 0 ? [`requests that were refused: ${rejected} (${[...reasons.keys()].join(', ')})`] : []),
   ];
   for (const line of found) log(`VIOLATED: ${line}`);
+  if (found.length > 0) for (const line of fleet.complaints()) log(line.slice(0, 1_000));
   row('checks violated (capacity, twice, lost)', found.length);
   return found.length === 0 ? 0 : 1;
 }
@@ -136,4 +147,18 @@ async function measureReports(fleet: Fleet, reports: number): Promise<void> {
   );
   row('reports of started containers a second', (ids.length * 1_000) / (performance.now() - begin));
   printCosts(before, fleet.costs(), ids.length);
+}
+
+/** Heartbeats alone. */
+async function measureIdle(fleet: Fleet, seconds: number): Promise<void> {
+  const before = fleet.costs();
+  await new Promise((resolve) => setTimeout(resolve, seconds * 1_000));
+  row(`idle for ${seconds} s`, 'cores', 'MiB');
+  let all = 0;
+  for (const [name, { cpuSeconds, residentBytes }] of fleet.costs()) {
+    const used = (cpuSeconds - (before.get(name)?.cpuSeconds ?? 0)) / seconds;
+    if (name !== THIS_PROGRAM) all += used;
+    row(`  ${name}`, used, residentBytes / 1024 ** 2);
+  }
+  row('  all but the hosts', all);
 }

@@ -8,6 +8,7 @@ export async function violations(
   hosts: SimulatedHosts,
   requests: number,
   capacity: number,
+  silent: number,
 ): Promise<readonly string[]> {
   const found: string[] = [];
   const number = async (text: string, values: readonly unknown[] = []): Promise<number> =>
@@ -30,6 +31,12 @@ export async function violations(
           WHERE state <> 'removed' GROUP BY host) c USING (host)
         WHERE h.allocated_containers <> coalesce(c.n, 0) OR h.allocated_memory <> coalesce(c.memory, 0)`,
     ),
+    0,
+  );
+  expect('hosts that are lost', await number(`SELECT count(*) FROM hosts WHERE state <> 'ready'`), silent);
+  expect(
+    'kept numbers that are not what a count of all rows gives',
+    await number('SELECT count(*) FROM count_drift()'),
     0,
   );
   const counts = new Map<string, number>();

@@ -9,8 +9,20 @@ import type { FleetOptions } from './options.js';
 import { SimulatedHosts } from './simulated-hosts.js';
 
 const PATIENCE_MS = 300_000;
+export const THIS_PROGRAM = 'this program, with all hosts';
+/** When hosts are to be lost. */
+export const LOST_SECONDS = 30;
+
+/** What it cost that all hosts joined. */
+export interface Joining {
+  readonly seconds: number;
+  readonly before: ReadonlyMap<string, Cost>;
+  readonly after: ReadonlyMap<string, Cost>;
+}
 
 export class Fleet {
+  joining: Joining | undefined;
+
   private constructor(
     private readonly options: FleetOptions,
     private readonly nats: TestServer,
@@ -36,12 +48,15 @@ export class Fleet {
       capacity,
       options.heartbeatSeconds,
       options.network,
+      options.storageNodes,
     );
     const fleet = new Fleet(options, nats, postgres, [], connection, jetstream, database, hosts);
     for (let index = 0; index < options.provisioners; index++) await fleet.startProvisioner(index);
     log(`${options.provisioners} provisioners run`);
-    hosts.start();
     await fleet.provideImage();
+    const begin = performance.now();
+    const before = fleet.costs();
+    hosts.start(options.joinAtOnce);
     const joined = async (): Promise<number> =>
       fleet.count(`SELECT count(*) FROM hosts WHERE state = 'ready' AND network = ${options.network}`);
     await fleet.until(
@@ -49,6 +64,7 @@ export class Fleet {
       `${options.hosts} hosts are ready`,
       async () => log(`${await joined()} of ${options.hosts} hosts have joined`),
     );
+    fleet.joining = { seconds: (performance.now() - begin) / 1_000, before, after: fleet.costs() };
     return fleet;
   }
 
@@ -72,7 +88,7 @@ export class Fleet {
       ...this.provisioners.map(({ pid }, index) => [`provisioner ${index + 1}`, costOf(pid)] as const),
       ['nats-server', costOf(this.nats.identity.pid)],
       ['PostgreSQL', costOfPostgres(this.postgres.identity.pid)],
-      ['this program, with all hosts', costOf(process.pid)],
+      [THIS_PROGRAM, costOf(process.pid)],
     ]);
   }
 
@@ -113,7 +129,7 @@ export class Fleet {
       DATABASE_URL: this.postgres.url,
       PLINTH_SERVICE_ID: `provisioner-${index + 1}`,
       // On a machine that is slow for a moment no simulated host is lost.
-      PLINTH_HOST_LOST_SECONDS: '120',
+      PLINTH_HOST_LOST_SECONDS: this.options.lose > 0 ? String(LOST_SECONDS) : '120',
       // What is measured runs as in production.
       PLINTH_CHECK_CONTRACTS: '0',
       LOG_LEVEL: process.env['LOG_LEVEL'] ?? 'info',
@@ -124,7 +140,7 @@ export class Fleet {
     const digest = `sha256:${randomBytes(32).toString('hex')}`;
     const image = { name: 'debian-12', version: 'v1', contentDigest: digest };
     this.hosts.image = image;
-    this.hosts.beatStorage();
+    this.hosts.beatAllStorage();
     await this.jetstream.publish(
       SUBJECTS.imagePromoted,
       JSON.stringify({
@@ -136,13 +152,15 @@ export class Fleet {
         sources: ['http://127.0.0.1:1/simulated'],
       }),
     );
-    await this.until(
-      async () =>
+    await this.until(async () => {
+      // Until the provisioner listens to heartbeats.
+      this.hosts.beatAllStorage();
+      return (
         (await this.count(
           `SELECT count(*) FROM masters JOIN image_versions USING (name, version) WHERE state = 'promoted'`,
-        )) === 1,
-      'the image is promoted and on the storage node',
-    );
+        )) === this.options.storageNodes
+      );
+    }, 'the image is promoted and on the storage nodes');
     await this.jetstream.publish(SUBJECTS.imageActivationRequested, JSON.stringify({ image: 'debian-12@v1' }));
     await this.until(
       async () => (await this.count('SELECT count(*) FROM default_os')) === 1,

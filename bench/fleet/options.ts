@@ -13,6 +13,15 @@ export interface FleetOptions {
   readonly singles: number;
   /** Containers whose hosts report a start, after the placements. */
   readonly reports: number;
+  /** Hosts that fall silent at once after all is placed. */
+  readonly lose: number;
+  /** Requests a second while hosts are lost. */
+  readonly rate: number;
+  /** Seconds in which nothing but heartbeats happens, after the placements. */
+  readonly idleSeconds: number;
+  /** Storage nodes; each host reaches one. */
+  readonly storageNodes: number;
+  readonly joinAtOnce: boolean;
   readonly kill: boolean;
   readonly network: boolean;
   /** Percentage of the fleet's room that the requests take. */
@@ -37,6 +46,12 @@ that no host has more than its capacity, that nothing was placed twice, and that
   --singles N            requests one after the other before the others (100)
   --heartbeat-seconds S  time between two heartbeats of a host (5)
   --reports N            afterwards hosts report the starts of N containers, one of 50 as failed, one of 50 late (0)
+  --idle S               afterwards nothing but heartbeats for S seconds: what they cost (0)
+  --lose N               afterwards N hosts fall silent at once, and requests go on: how soon that is noticed, how soon
+                         their containers are placed elsewhere (0); leave room for them with --fill
+  --rate N               requests a second meanwhile (20)
+  --storage-nodes N      storage nodes, each with the leases of its hosts (one for 500 hosts)
+  --join-at-once         all hosts send their first heartbeat at once
   --fill PERCENT         what the requests take of the capacity of all hosts (80)
   --network              hosts give containers an address of their own
   --kill                 a provisioner is killed with SIGKILL when a third is answered, and started again
@@ -73,8 +88,13 @@ function parsed(args: readonly string[]): FleetOptions | undefined {
       singles: { ...text, default: '100' },
       'heartbeat-seconds': { ...text, default: '5' },
       reports: { ...text, default: '0' },
+      idle: { ...text, default: '0' },
+      lose: { ...text, default: '0' },
+      rate: { ...text, default: '20' },
+      'storage-nodes': { ...text, default: '0' },
       fill: { ...text, default: '80' },
       'timeout-seconds': { ...text, default: '600' },
+      'join-at-once': flag,
       network: flag,
       kill: flag,
       help: flag,
@@ -84,14 +104,24 @@ function parsed(args: readonly string[]): FleetOptions | undefined {
     process.stdout.write(HELP);
     return undefined;
   }
-  const whole = (name: Exclude<keyof typeof values, 'network' | 'kill' | 'help'>, least: number, most: number) => {
+  const whole = (
+    name: Exclude<keyof typeof values, 'join-at-once' | 'network' | 'kill' | 'help'>,
+    least: number,
+    most: number,
+  ) => {
     const value = Number(values[name]);
     if (!Number.isInteger(value) || value < least || value > most)
       throw new OptionError(`--${name} takes a whole number from ${least} to ${most}, not ${values[name]}`);
     return value;
   };
+  const hosts = whole('hosts', 1, 100_000);
   return {
-    hosts: whole('hosts', 1, 100_000),
+    hosts,
+    lose: whole('lose', 0, hosts - 1),
+    rate: whole('rate', 1, 1_000),
+    idleSeconds: whole('idle', 0, 3_600),
+    storageNodes: whole('storage-nodes', 0, 1_000) || Math.ceil(hosts / 500),
+    joinAtOnce: values['join-at-once'],
     requests: whole('requests', 1, 1_000_000),
     provisioners: whole('provisioners', 1, 16),
     unanswered: whole('unanswered', 0, 1_000_000) || Number.POSITIVE_INFINITY,

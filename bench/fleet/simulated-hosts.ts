@@ -11,7 +11,8 @@ import {
 import { type JetStreamClient, type NatsConnection, nuid } from 'nats';
 
 export const MEMORY_OF_ONE = 16 * 1024 ** 2;
-const NODE = 'sn-1';
+/** Of a lease; the host renews it six times in that time. */
+const LEASE_SECONDS = 30;
 const TICKS_PER_SECOND = 20;
 /** A host that is slow reports after so long. */
 const LATE_MS = 3_000;
@@ -27,11 +28,16 @@ export class SimulatedHosts {
   image: SimulatedImage | undefined;
   /** By container: the host that was sent its config first. */
   readonly placed = new Map<string, string>();
-  /** Containers that two hosts were sent. */
+  /** Containers that were sent to another host after theirs had fallen silent. */
+  readonly moved = new Set<string>();
+  /** Containers that two hosts were sent, the first of which was not lost. */
   readonly twice = new Set<string>();
   private readonly bodies: readonly string[];
   private beating: NodeJS.Timeout | undefined;
   private next = 0;
+  private nextNode = 0;
+  /** Hosts that are silent, with the time since when. */
+  private readonly silent = new Map<string, number>();
 
   /** @param capacity containers of each host; its memory is for as many */
   constructor(
@@ -41,6 +47,7 @@ export class SimulatedHosts {
     private readonly capacity: number,
     private readonly heartbeatSeconds: number,
     network: boolean,
+    private readonly storageNodes: number,
   ) {
     this.names = Array.from({ length: hosts }, (_, index) => `host-${String(index + 1).padStart(5, '0')}`);
     const at = new Date().toISOString();
@@ -50,27 +57,44 @@ export class SimulatedHosts {
         incarnation: '0'.repeat(32),
         at,
         datacenter: `dc-${(index % 3) + 1}`,
-        storageNodes: [NODE],
+        storageNodes: [this.nodeOf(index)],
         capacity: { memoryBytes: this.capacity * MEMORY_OF_ONE, cpus: 64, containers: this.capacity },
         load: { load1: 1, memoryUsedBytes: 0, containers: 0 },
         runtime: 'simulated',
         network,
-        ownUsers: [NODE],
+        ownUsers: [this.nodeOf(index)],
       } satisfies HostHeartbeat),
     );
   }
 
-  start(): void {
+  /** @param atOnce all send their first heartbeat now */
+  start(atOnce: boolean): void {
     this.connection.subscribe(desiredContainer('*', '*'), {
       callback: (error, message) => {
         if (error !== null || message.data.length === 0) return;
         const [, , host = '', , id = ''] = message.subject.split('.');
         const before = this.placed.get(id);
         if (before === undefined) this.placed.set(id, host);
-        else if (before !== host) this.twice.add(id);
+        else if (before !== host && this.silent.has(before)) {
+          this.placed.set(id, host);
+          this.moved.add(id);
+        } else if (before !== host) this.twice.add(id);
       },
     });
+    if (atOnce)
+      for (const [at, host] of this.names.entries())
+        this.connection.publish(hostHeartbeat(host), this.bodies[at] ?? '');
     this.beating = setInterval(() => this.beat(), 1_000 / TICKS_PER_SECOND);
+  }
+
+  /** They send nothing any more, and renew no lease. */
+  lose(count: number): void {
+    const now = performance.now();
+    for (const host of this.names.slice(0, count)) this.silent.set(host, now);
+  }
+
+  private nodeOf(index: number): string {
+    return `sn-${(index % this.storageNodes) + 1}`;
   }
 
   stop(): void {
@@ -83,24 +107,43 @@ export class SimulatedHosts {
     const until = this.next + due;
     for (; Math.floor(this.next) < Math.floor(until); this.next++) {
       const at = Math.floor(this.next) % this.names.length;
-      this.connection.publish(hostHeartbeat(this.names[at] ?? ''), this.bodies[at] ?? '');
+      const host = this.names[at] ?? '';
+      if (!this.silent.has(host)) this.connection.publish(hostHeartbeat(host), this.bodies[at] ?? '');
     }
     this.next = until;
-    if (Math.floor(performance.now() / 50) % TICKS_PER_SECOND === 0 || this.image === undefined) this.beatStorage();
+    const untilNode = this.nextNode + this.storageNodes / (this.heartbeatSeconds * TICKS_PER_SECOND);
+    for (; Math.floor(this.nextNode) < Math.floor(untilNode); this.nextNode++)
+      this.beatStorage(Math.floor(this.nextNode) % this.storageNodes);
+    this.nextNode = untilNode;
   }
 
-  beatStorage(): void {
+  beatAllStorage(): void {
+    for (let node = 0; node < this.storageNodes; node++) this.beatStorage(node);
+  }
+
+  private beatStorage(at: number): void {
     const image = this.image && { ...this.image, mountScriptDigest: this.image.contentDigest };
+    const now = performance.now();
+    const leases = this.names.flatMap((host, index) => {
+      if (index % this.storageNodes !== at) return [];
+      const since = this.silent.get(host);
+      const renewed = Math.floor((since ?? now) / ((LEASE_SECONDS * 1_000) / 6));
+      const renewal = renewed.toString(16).padStart(32, '0');
+      const unrenewedMs = Math.floor(since === undefined ? 0 : now - since);
+      return [{ host, renewal, ttlSeconds: LEASE_SECONDS, unrenewedMs }];
+    });
+    const node = `sn-${at + 1}`;
     const body: StorageHeartbeat = {
-      node: NODE,
+      node,
       at: new Date().toISOString(),
       datacenter: 'dc-1',
       labels: {},
       totalBytes: 1e15,
       freeBytes: 1e15,
       images: image ? [image] : [],
+      leases,
     };
-    this.connection.publish(storageHeartbeat(NODE), JSON.stringify(body));
+    this.connection.publish(storageHeartbeat(node), JSON.stringify(body));
   }
 
   /**

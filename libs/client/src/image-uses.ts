@@ -7,6 +7,7 @@ import {
   versionNumber,
 } from '@plinth/contracts';
 import { ClientError, type PlinthClient } from './plinth-client.js';
+import { withAllMembers } from './rollout-requests.js';
 
 /**
  * `on`: by its config; `returns`: it is on trial on another and goes back to it; `remembers`: it is known good there,
@@ -75,7 +76,8 @@ function countBy(names: readonly string[]): Record<string, number> {
 /** Rollouts that have not ended, with their containers. */
 export async function activeRollouts(client: PlinthClient): Promise<readonly RolloutDetails[]> {
   const found: RolloutDetails[] = [];
-  for (const { id } of await client.list(QUERIES.rollouts, {})) found.push(await client.query(QUERIES.rollout, { id }));
+  for (const { id } of await client.list(QUERIES.rollouts, {}))
+    found.push(await withAllMembers(client, await client.query(QUERIES.rollout, { id })));
   return found;
 }
 

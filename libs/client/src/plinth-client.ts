@@ -63,7 +63,7 @@ export interface ExecOptions {
 }
 
 /** Queries that are answered in pages. */
-type ListSubject = (typeof QUERIES)['containers' | 'images' | 'hosts' | 'storage' | 'rollouts'];
+type ListSubject = (typeof QUERIES)['containers' | 'images' | 'hosts' | 'storage' | 'rollouts' | 'rolloutMembers'];
 type ItemOf<S extends ListSubject> = ReplyOf<S>['items'][number];
 
 const QUERY_TIMEOUT_MS = 10_000;
@@ -195,7 +195,7 @@ export class PlinthClient {
 
   /** The pages of a list, as they come; at least one, which may be empty. */
   async *pages<S extends ListSubject>(subject: S, body: PayloadOf<S>): AsyncGenerator<readonly ItemOf<S>[]> {
-    for (let cursor: string | undefined; ;) {
+    for (let cursor: string | undefined = (body as { readonly cursor?: string }).cursor; ;) {
       const page: Page<unknown> = await this.query<ListSubject>(subject, { ...body, cursor });
       yield page.items as readonly ItemOf<S>[];
       if (page.next === undefined) return;

@@ -3,6 +3,7 @@ import {
   EVENTS_ABOUT,
   QUERIES,
   type RolloutDetails,
+  type RolloutMember,
   type RolloutOperation,
   type RolloutRequested,
   rolloutStatus,
@@ -77,4 +78,20 @@ function rejection(fact: Fact): ClientError {
       )
     : [];
   return new ClientError(`rejected (${String(reason)}): ${String(message)}${lines.join('')}`, String(reason));
+}
+
+/** The containers of a rollout in pages, the first of which was with its details. */
+export async function* memberPages(
+  client: PlinthClient,
+  { id, members, next }: RolloutDetails,
+): AsyncGenerator<readonly RolloutMember[]> {
+  yield members;
+  if (next !== undefined) yield* client.pages(QUERIES.rolloutMembers, { id, cursor: next });
+}
+
+/** A rollout with all of its containers. */
+export async function withAllMembers(client: PlinthClient, details: RolloutDetails): Promise<RolloutDetails> {
+  const members: RolloutMember[] = [];
+  for await (const page of memberPages(client, details)) members.push(...page);
+  return { ...details, members, next: undefined };
 }

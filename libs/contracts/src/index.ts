@@ -50,3 +50,4 @@ export type { Contract, ContractKind, Party, Payload } from './bus/contract.js';
 export { CATALOGUE, CONTRACTS, consumedBy, contractFor, contractOf } from './bus/catalogue.js';
 export type * from './bus/typed-subjects.js';
 export { decodePayload, decodeReply, type Decoded, type UnknownFields } from './bus/decode.js';
+export { RepeatedDecoder } from './bus/repeated-decode.js';

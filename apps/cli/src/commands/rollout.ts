@@ -12,7 +12,7 @@ import { parseCount, parseList } from './arguments.js';
 import { ClientError } from '@plinth/client';
 import { actOnRollout, findRollout, type RolloutActionName, startRollout } from '@plinth/client';
 import { print } from '../output/print.js';
-import { describeRollout, rolloutTable, watchRollout } from '../output/rollout-view.js';
+import { printRollout, rolloutTable, watchRollout } from '../output/rollout-view.js';
 import { duration, type SharedOptions, withShared } from './options.js';
 
 interface StartOptions extends SharedOptions {
@@ -93,7 +93,7 @@ export function register(program: Command): void {
         if (options.wait) {
           if (!options.json) process.stderr.write(`rollout ${id}\n`);
           const end = await watchRollout(client, id, options.json ?? false);
-          print(options, end, () => describeRollout(end));
+          await printRollout(options, client, end);
           if (end.state !== 'completed')
             throw new ClientError(`the rollout was not completed, it is ${end.state}`, `rollout-${end.state}`);
           return;
@@ -124,7 +124,7 @@ export function register(program: Command): void {
     .action(async (text: string, options: SharedOptions) => {
       await withClient(options.nats, async (client) => {
         const details = await findRollout(client, text);
-        print(options, details, () => describeRollout(details));
+        await printRollout(options, client, details);
       });
     });
 
@@ -136,7 +136,7 @@ export function register(program: Command): void {
       await withClient(options.nats, async (client) => {
         const { id } = await findRollout(client, text);
         const end = await watchRollout(client, id, options.json ?? false);
-        print(options, end, () => describeRollout(end));
+        await printRollout(options, client, end);
         if (end.state !== 'completed')
           throw new ClientError(`the rollout was not completed, it is ${end.state}`, `rollout-${end.state}`);
       });

@@ -7,9 +7,9 @@ import {
   rolloutStatus,
   type RolloutSelection,
 } from '@plinth/contracts';
-import type { PlinthClient } from '@plinth/client';
-import { escapeControls, escapeJson } from '@plinth/client';
-import { age, table } from './table.js';
+import { escapeControls, escapeJson, memberPages, type PlinthClient, withAllMembers } from '@plinth/client';
+import { type OutputOptions, printJson, printLine } from './print.js';
+import { age, PagedTable, table } from './table.js';
 
 const LOOK_EVERY_MS = 1_000;
 const BAR = 40;
@@ -31,8 +31,30 @@ export function rolloutTable(rollouts: readonly RolloutStatus[]): string {
   );
 }
 
-export function describeRollout(one: RolloutDetails): string {
-  const { counts } = one;
+/** What is known of it, then its containers, page by page as they come; for programs all in one object. */
+export async function printRollout(options: OutputOptions, client: PlinthClient, one: RolloutDetails): Promise<void> {
+  if (options.json) return printJson(await withAllMembers(client, one));
+  printLine(`${describeRollout(one)}\n`);
+  const shown = new PagedTable(['CONTAINER', 'TENANT', 'HOST', 'BATCH', 'PHASE', 'FROM', 'TO', 'REASON', 'MESSAGE']);
+  for await (const members of memberPages(client, one))
+    printLine(
+      shown.page(
+        members.map((member) => [
+          member.name,
+          member.tenant,
+          member.host,
+          member.batch === 0 && (one.request.canary ?? 1) > 0 ? 'canary' : member.batch,
+          member.phase,
+          member.from,
+          member.to,
+          member.reason,
+          member.message?.slice(0, 100),
+        ]),
+      ),
+    );
+}
+
+function describeRollout(one: RolloutDetails): string {
   const rows: [string, string | number | null | undefined][] = [
     ['rollout', one.id],
     ['state', one.state],
@@ -40,26 +62,11 @@ export function describeRollout(one: RolloutDetails): string {
     ['selected', selectionText(one.select)],
     ['waits for', one.wait ? `${one.wait.reason}: ${one.wait.message}` : null],
     ['batch', batchText(one)],
-    ['containers', countsText(counts)],
+    ['containers', countsText(one.counts)],
     ['began', one.requestedAt],
     ['ended', one.endedAt],
   ];
-  const members = table(
-    ['CONTAINER', 'TENANT', 'HOST', 'BATCH', 'PHASE', 'FROM', 'TO', 'REASON', 'MESSAGE'],
-    one.members.map((member) => [
-      member.name,
-      member.tenant,
-      member.host,
-      member.batch === 0 && (one.request.canary ?? 1) > 0 ? 'canary' : member.batch,
-      member.phase,
-      member.from,
-      member.to,
-      member.reason,
-      member.message?.slice(0, 100),
-    ]),
-  );
-  const more = counts.total > one.members.length ? `\n… and ${counts.total - one.members.length} more` : '';
-  return `${table(['WHAT', 'VALUE'], rows)}\n\n${members}${more}`;
+  return table(['WHAT', 'VALUE'], rows);
 }
 
 /**

@@ -35,6 +35,25 @@ export async function closeChanges(
   return rows;
 }
 
+/** As {@link closeChanges} for many containers. @returns the changes by container */
+export async function closeAllChanges(
+  manager: EntityManager,
+  answers: readonly { readonly containerId: string; readonly generation: number }[],
+): Promise<ReadonlyMap<string, readonly OpenChange[]>> {
+  const closed = new Map<string, OpenChange[]>();
+  if (answers.length === 0) return closed;
+  const rows: (OpenChange & { readonly id: string })[] = await manager.query(
+    `WITH closed AS (
+       DELETE FROM container_changes c USING unnest($1::text[], $2::int[]) AS a(id, generation)
+        WHERE c.container_id = a.id AND c.generation <= a.generation
+        RETURNING c.container_id, c.generation, c.request_id, c.parts)
+     SELECT container_id AS id, request_id AS "requestId", parts FROM closed ORDER BY container_id, generation`,
+    [answers.map(({ containerId }) => containerId), answers.map(({ generation }) => generation)],
+  );
+  for (const { id, ...change } of rows) closed.set(id, [...(closed.get(id) ?? []), change]);
+  return closed;
+}
+
 interface Sizes {
   readonly memoryBytes: number;
   readonly cpus: number;

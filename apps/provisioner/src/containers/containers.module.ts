@@ -24,6 +24,6 @@ import { WaitingRequests } from './waiting-requests.js';
     DesiredState,
     PlacementPreview,
   ],
-  exports: [DesiredState, PlacementPreview],
+  exports: [DesiredState, HostDirectory, PlacementPreview],
 })
 export class ContainersModule {}

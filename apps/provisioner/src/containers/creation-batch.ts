@@ -32,18 +32,17 @@ import type { CandidateHost } from '../placement/domain/placement.js';
 import { groupMembers, lockGroups } from '../placement/group.store.js';
 import { HostDirectory } from '../placement/host-directory.js';
 import {
-  type HostShare,
   loadCatalogue,
   lockFreeHosts,
   lockReadyHosts,
   readyHosts,
   reserveAll,
+  sharesOf,
 } from '../placement/placement.store.js';
 import { lockTenantUsages } from '../placement/tenant.store.js';
 import { findRequests, insertContainers, takenNames } from './batch.store.js';
 import { ContainerCreation, publishCreated, refuse, refuseReused } from './container-creation.js';
 import { BatchState, type PlannedRequest } from './domain/batch-plan.js';
-import type { ContainerRecord } from './domain/container-record.js';
 import { type CreationDraws, needsOf, tenantOf } from './domain/creation.js';
 import type { Request } from './intake.store.js';
 
@@ -352,7 +351,8 @@ export class CreationBatch {
       made.map(({ placed: { plan } }) => [`${plan.image.name}@${plan.image.version}`, plan.image]),
     );
     const { PLINTH_CPU_OVERCOMMIT: overcommit } = this.config;
-    if (!(await reserveAll(manager, sharesOf(records), [...images.values()], overcommit)))
+    const shares = sharesOf(records.map(({ record }) => record.config));
+    if (!(await reserveAll(manager, shares, [...images.values()], overcommit)))
       throw new BatchConflict('an image was withdrawn, or a host had less room than when it was locked');
     await insertAllPorts(
       manager,
@@ -362,19 +362,4 @@ export class CreationBatch {
       throw new BatchConflict('the name of a container was taken meanwhile');
     for (const { item, record, requestId } of records) publishCreated(unitOf(item), requestId, record);
   }
-}
-
-function sharesOf(records: readonly { readonly record: ContainerRecord }[]): readonly HostShare[] {
-  const shares = new Map<string, HostShare>();
-  for (const { record } of records) {
-    const { host, limits } = record.config;
-    const before = shares.get(host) ?? { host, memoryBytes: 0, cpus: 0, containers: 0 };
-    shares.set(host, {
-      host,
-      memoryBytes: before.memoryBytes + limits.memoryBytes,
-      cpus: before.cpus + limits.cpus,
-      containers: before.containers + 1,
-    });
-  }
-  return [...shares.values()];
 }

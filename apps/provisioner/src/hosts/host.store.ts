@@ -1,64 +1,9 @@
 /** Stores heartbeats, and marks hosts and storage nodes that are lost. */
-import type { ContainerState, HostHeartbeat, StorageHeartbeat } from '@plinth/contracts';
+import type { ContainerState, StorageHeartbeat } from '@plinth/contracts';
 import type { EntityManager } from 'typeorm';
+import { type Before, effectOf, type HeartbeatEffect } from './new-heartbeat.store.js';
 import type { ContainerRecord } from '../containers/domain/container-record.js';
 import { CONTAINER_COLUMNS, type ContainerRow, recordOf } from '../containers/container.store.js';
-
-/** `changed`: the heartbeat reports something new, or is the first after a silence. */
-export type HeartbeatEffect = 'joined' | 'recovered' | 'changed' | 'known';
-
-interface Before {
-  readonly before: string;
-  readonly same: boolean;
-}
-
-function effectOf({ before, same }: Before): HeartbeatEffect {
-  if (before === 'lost') return 'recovered';
-  return before === 'ready' && same ? 'known' : 'changed';
-}
-
-/** @returns what the heartbeat changed */
-export function recordHostHeartbeat(manager: EntityManager, beat: HostHeartbeat): Promise<HeartbeatEffect> {
-  return updateOrInsert(
-    manager,
-    `UPDATE hosts SET state = 'ready', datacenter = $2, storage_nodes = $3, incarnation = $4,
-       capacity_memory = $5, capacity_cpus = $6, capacity_containers = $7, cores = $6, load1 = $8, memory_used = $9,
-       running = $10, runtime = $11, network = $12, disk_limits = $13, io_limits = $14, address = $15,
-       own_users = $16, host_users = $17, cni_network = $18, labels = $19, last_seen_at = now(), beats = hosts.beats + 1
-     FROM (SELECT state, (datacenter, storage_nodes, capacity_memory, capacity_cpus, capacity_containers, runtime,
-             network, disk_limits, io_limits, address, own_users, host_users, cni_network, labels)
-             IS NOT DISTINCT FROM ($2::text, $3::text[], $5::bigint, $6::float8, $7::integer, $11::text, $12::boolean,
-             $13::text[], $14::text[], $15::text, $16::text[], $17::text, $18::text, $19::jsonb) AS same
-             FROM hosts WHERE host = $1 FOR UPDATE) AS before
-     WHERE hosts.host = $1 RETURNING before.state AS before, before.same`,
-    `INSERT INTO hosts (host, state, datacenter, storage_nodes, incarnation, capacity_memory, capacity_cpus,
-       capacity_containers, cores, load1, memory_used, running, runtime, network, disk_limits, io_limits,
-       address, own_users, host_users, cni_network, labels, last_seen_at)
-     VALUES ($1, 'ready', $2, $3, $4, $5, $6, $7, $6, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, now())
-     ON CONFLICT (host) DO NOTHING RETURNING host`,
-    [
-      beat.host,
-      beat.datacenter,
-      beat.storageNodes,
-      beat.incarnation,
-      beat.capacity.memoryBytes,
-      beat.capacity.cpus,
-      beat.capacity.containers,
-      beat.load.load1,
-      beat.load.memoryUsedBytes,
-      beat.load.containers,
-      beat.runtime,
-      beat.network ?? false,
-      beat.diskLimits ?? [],
-      beat.ioLimits ?? [],
-      beat.address ?? null,
-      beat.ownUsers ?? null,
-      beat.hostUsers ?? null,
-      beat.cniNetwork ?? null,
-      JSON.stringify(beat.labels ?? {}),
-    ],
-  );
-}
 
 /**
  * The state before is read under the lock of the row: a transaction that marks it as lost at the same moment comes
@@ -151,25 +96,25 @@ function silentNode(row: SilentRow): SilentNode {
 /** @param live states that become `lost` */
 export async function loseContainers(
   manager: EntityManager,
-  host: string,
+  hosts: readonly string[],
   live: readonly ContainerState[],
 ): Promise<ContainerRecord[]> {
   const [rows]: [ContainerRow[], number] = await manager.query(
     `UPDATE containers SET state_before_lost = state, state = 'lost',
-       message = 'its host ' || $1 || ' is lost; it is started elsewhere when the lease on its volume has run out',
-       changed_at = now() WHERE host = $1 AND state = ANY($2) RETURNING ${CONTAINER_COLUMNS}`,
-    [host, live],
+       message = 'its host ' || host || ' is lost; it is started elsewhere when the lease on its volume has run out',
+       changed_at = now() WHERE host = ANY($1::text[]) AND state = ANY($2) RETURNING ${CONTAINER_COLUMNS}`,
+    [hosts, live],
   );
   return rows.map(recordOf);
 }
 
 /** Restores the states from before the loss; the agent's own reports correct them. */
-export async function recoverContainers(manager: EntityManager, host: string): Promise<ContainerRecord[]> {
+export async function recoverContainers(manager: EntityManager, hosts: readonly string[]): Promise<ContainerRecord[]> {
   const [rows]: [ContainerRow[], number] = await manager.query(
     `UPDATE containers SET state = coalesce(state_before_lost, 'scheduled'), state_before_lost = NULL, message = NULL,
        changed_at = now()
-      WHERE host = $1 AND state = 'lost' RETURNING ${CONTAINER_COLUMNS}`,
-    [host],
+      WHERE host = ANY($1::text[]) AND state = 'lost' RETURNING ${CONTAINER_COLUMNS}`,
+    [hosts],
   );
   return rows.map(recordOf);
 }
@@ -197,7 +142,10 @@ export async function recordStorageHeartbeat(manager: EntityManager, beat: Stora
      INSERT INTO leases (node, host, renewal, ttl_seconds, unrenewed_ms)
        SELECT $1, host, renewal, "ttlSeconds", "unrenewedMs" FROM reported
      ON CONFLICT (node, host) DO UPDATE SET renewal = excluded.renewal, ttl_seconds = excluded.ttl_seconds,
-       unrenewed_ms = excluded.unrenewed_ms`,
+       unrenewed_ms = excluded.unrenewed_ms
+      -- While a lease is renewed, how long ago and by what matters to nobody.
+      WHERE excluded.unrenewed_ms >= excluded.ttl_seconds * 500 OR leases.unrenewed_ms >= leases.ttl_seconds * 500
+        OR leases.ttl_seconds <> excluded.ttl_seconds`,
     [beat.node, JSON.stringify(beat.leases ?? [])],
   );
   if (beat.tenants) {

@@ -13,28 +13,39 @@ export async function recordKnownHeartbeats(
 ): Promise<ReadonlySet<string>> {
   const [rows]: [{ host: string }[], number] = await manager.query(
     // Rows are locked in the order of names, as by all who lock several.
-    `WITH beat AS MATERIALIZED (
-       SELECT * FROM json_to_recordset($1::json) AS b(host text, datacenter text, storage_nodes text[],
-         incarnation text, capacity_memory bigint, capacity_cpus float8, capacity_containers integer, load1 float8,
-         memory_used bigint, running integer, runtime text, network boolean, disk_limits text[], io_limits text[],
-         address text, own_users text[], host_users text, cni_network text, labels jsonb,
-         tenant_policies jsonb)),
+    `WITH ${BEATS},
      held AS MATERIALIZED (
        SELECT h.host FROM hosts h JOIN beat b USING (host)
-        WHERE h.state = 'ready' AND (h.datacenter, h.storage_nodes, h.capacity_memory, h.capacity_cpus,
-          h.capacity_containers, h.runtime, h.network, h.disk_limits, h.io_limits, h.address, h.own_users, h.host_users,
-          h.cni_network, h.labels) IS NOT DISTINCT FROM (b.datacenter, b.storage_nodes, b.capacity_memory, b.capacity_cpus,
-          b.capacity_containers, b.runtime, b.network, b.disk_limits, b.io_limits, b.address, b.own_users,
-          b.host_users, b.cni_network, b.labels)
+        WHERE h.state = 'ready' AND ${SAME}
           AND (b.tenant_policies IS NULL OR b.tenant_policies IS NOT DISTINCT FROM h.tenant_policies)
           AND set_config('synchronous_commit', 'off', true) = 'off'
         ORDER BY h.host FOR UPDATE OF h)
      UPDATE hosts SET incarnation = b.incarnation, load1 = b.load1, memory_used = b.memory_used, running = b.running,
        last_seen_at = now(), beats = hosts.beats + 1
        FROM beat b JOIN held USING (host) WHERE hosts.host = b.host RETURNING hosts.host`,
-    [JSON.stringify(beats.map(rowOf))],
+    [beatRows(beats)],
   );
   return new Set(rows.map(({ host }) => host));
+}
+
+/** $1 as a table. */
+export const BEATS = `beat AS MATERIALIZED (
+       SELECT * FROM json_to_recordset($1::json) AS b(host text, datacenter text, storage_nodes text[],
+         incarnation text, capacity_memory bigint, capacity_cpus float8, capacity_containers integer, load1 float8,
+         memory_used bigint, running integer, runtime text, network boolean, disk_limits text[], io_limits text[],
+         address text, own_users text[], host_users text, cni_network text,
+         labels jsonb, tenant_policies jsonb))`;
+
+/** Whether a host `h` is as its heartbeat `b` reports it, beside its load. */
+export const SAME = `(h.datacenter, h.storage_nodes, h.capacity_memory, h.capacity_cpus,
+          h.capacity_containers, h.runtime, h.network, h.disk_limits, h.io_limits, h.address, h.own_users, h.host_users,
+          h.cni_network, h.labels) IS NOT DISTINCT FROM (b.datacenter, b.storage_nodes, b.capacity_memory, b.capacity_cpus,
+          b.capacity_containers, b.runtime, b.network, b.disk_limits, b.io_limits, b.address, b.own_users,
+          b.host_users, b.cni_network, b.labels)`;
+
+/** The value of $1. */
+export function beatRows(beats: readonly HostHeartbeat[]): string {
+  return JSON.stringify(beats.map(rowOf));
 }
 
 function rowOf(beat: HostHeartbeat): object {

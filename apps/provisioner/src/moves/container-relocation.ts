@@ -11,7 +11,7 @@ import {
   SUBJECTS,
   type VolumeTakeover,
 } from '@plinth/contracts';
-import { type Logger, LOGGER, newId, Outbox, type UnitOfWork, WorkLoop } from '@plinth/service-kit';
+import { type Logger, LOGGER, type NextPass, newId, Outbox, type UnitOfWork, WorkLoop } from '@plinth/service-kit';
 import type { DataSource, EntityManager } from 'typeorm';
 import { lockContainer, saveContainer, saveMessage, savePlacement } from '../containers/container.store.js';
 import { forgetGivenUp, rememberGivenUp } from '../containers/given-up.store.js';
@@ -29,6 +29,7 @@ import {
 } from './move.store.js';
 import { releaseNetwork } from '../network/address.store.js';
 import { keepPortsOn, portsOn, portsTakenByOthers, reservePlace } from '../network/host-port.store.js';
+import { RelocationBatch } from './relocation-batch.js';
 import { parsePortRange, type PortRange, type PortWish } from '../network/domain/host-ports.js';
 import { tenantPolicy } from '../network/tenant-egress.store.js';
 import { announceHost } from '../placement/node-status.store.js';
@@ -54,8 +55,12 @@ import {
 type Place = { readonly ok: true; readonly host: string } | { readonly ok: false; readonly message: string };
 
 const PERIOD_MS = 1_000;
-/** Containers of lost hosts that are checked in one turn. */
-const CONTAINERS_PER_PASS = 200;
+/** Containers of lost hosts that are looked for at once, and relocated in one transaction. */
+const DUE = 2_560;
+const BATCH = 128;
+/** That are tried alone in one turn: each may look at all hosts. */
+const ALONE = 50;
+const MOST_PAUSE_MS = 500;
 /** Containers of a drained host that are tried in one turn. */
 const TRIES_PER_PASS = 20;
 
@@ -64,12 +69,15 @@ export class ContainerRelocation {
   private readonly loop: WorkLoop;
   private turnOfPlacement = 0;
   private draining = false;
+  /** Ordinal of the container of a lost host that was tried last. */
+  private after = '0';
   private readonly portRange: PortRange;
 
   constructor(
     @InjectDataSource() private readonly source: DataSource,
     @Inject(Outbox) private readonly outbox: Outbox,
     @Inject(ProvisionerConfig) private readonly config: ProvisionerConfig,
+    @Inject(RelocationBatch) private readonly batch: RelocationBatch,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
     const range = parsePortRange(config.PLINTH_PORT_RANGE);
@@ -120,18 +128,36 @@ export class ContainerRelocation {
     return { ...record, moving: { ...moving, to: null, released: true }, message: place.message };
   }
 
-  private async moveAll(): Promise<void> {
-    for (const id of await containersToRelocate(
-      this.source.manager,
-      this.config.PLINTH_HOST_LOST_SECONDS,
-      CONTAINERS_PER_PASS,
-    )) {
-      if (this.loop.isStopping) return;
-      await this.outbox.work({ correlationId: newId() }, (unit) => this.relocate(unit, id));
-    }
+  private async moveAll(): Promise<NextPass | undefined> {
+    const isMore = await this.relocateSome();
     const active = await drains(this.source.manager);
     this.draining = active.length > 0;
     for (const { host } of active) await this.outbox.work({ correlationId: newId() }, (unit) => this.drain(unit, host));
+    return isMore ? 'again' : undefined;
+  }
+
+  /**
+   * Those after the last that was tried: one that finds no room does not hold up the others. Half of the time is left to
+   * whatever else needs the database.
+   * @returns whether there are more
+   */
+  private async relocateSome(): Promise<boolean> {
+    const { manager } = this.source;
+    const due = await containersToRelocate(manager, this.config.PLINTH_HOST_LOST_SECONDS, this.after, DUE);
+    let alone = 0;
+    for (let begin = 0; begin < due.length; begin += BATCH) {
+      const begun = performance.now();
+      const some = due.slice(begin, begin + BATCH).map(({ id }) => id);
+      for (const id of await this.batch.relocate(some)) {
+        if (this.loop.isStopping) return false;
+        if (alone++ < ALONE) await this.outbox.work({ correlationId: newId() }, (unit) => this.relocate(unit, id));
+      }
+      this.after = due[Math.min(begin + BATCH, due.length) - 1]?.ordinal ?? '0';
+      if (this.loop.isStopping || alone >= ALONE) return false;
+      await new Promise((resolve) => setTimeout(resolve, Math.min(MOST_PAUSE_MS, performance.now() - begun)));
+    }
+    if (due.length < DUE) this.after = '0';
+    return due.length === DUE;
   }
 
   /** Relocates a container whose host is lost, or which was released and found no other host. */

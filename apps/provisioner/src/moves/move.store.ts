@@ -80,28 +80,34 @@ export async function containersLeaving(
   return rows[0] ?? { left: 0, inProgress: [], next: [] };
 }
 
+/** A container, and its place in the order in which they were made. */
+export interface Due {
+  readonly id: string;
+  readonly ordinal: string;
+}
+
 /**
  * Containers of lost hosts whose lease on the volume may have run out, also those to be removed, and those that were
- * released and found no host.
+ * released and found no host; those after the given one.
  */
 export async function containersToRelocate(
   manager: EntityManager,
   lostSeconds: number,
+  after: string,
   limit: number,
-): Promise<string[]> {
-  const rows: { id: string }[] = await manager.query(
-    `SELECT c.id FROM containers c
-       LEFT JOIN hosts h ON h.host = c.host
-       LEFT JOIN leases l ON l.node = c.config->>'storageNode' AND l.host = c.host
-       LEFT JOIN storage_nodes s ON s.node = l.node
-      WHERE c.state <> 'removed'
-        AND ((c.moving->>'released')::boolean IS TRUE
-          OR (h.state = 'lost' AND l.unrenewed_ms >= l.ttl_seconds * 1000
-            AND s.last_seen_at > now() - make_interval(secs => $1)))
-      ORDER BY c.changed_at LIMIT $2`,
-    [lostSeconds, limit],
+): Promise<readonly Due[]> {
+  return manager.query(
+    `SELECT id, ordinal FROM (
+       SELECT id, ordinal FROM containers
+        WHERE moving IS NOT NULL AND (moving->>'released')::boolean AND state <> 'removed'
+       UNION SELECT c.id, c.ordinal FROM hosts h JOIN containers c ON c.host = h.host
+         JOIN leases l ON l.node = c.config->>'storageNode' AND l.host = c.host
+         JOIN storage_nodes s ON s.node = l.node
+        WHERE h.state = 'lost' AND c.state <> 'removed' AND l.unrenewed_ms >= l.ttl_seconds * 1000
+          AND s.last_seen_at > now() - make_interval(secs => $1)) due
+      WHERE ordinal > $2::bigint ORDER BY ordinal LIMIT $3`,
+    [lostSeconds, after, limit],
   );
-  return rows.map(({ id }) => id);
 }
 
 export interface HostStanding {
@@ -115,6 +121,18 @@ export async function hostStanding(manager: EntityManager, host: string): Promis
     host,
   ]);
   return rows[0];
+}
+
+/** Of several hosts, by name. */
+export async function hostStandings(
+  manager: EntityManager,
+  hosts: readonly string[],
+): Promise<ReadonlyMap<string, HostStanding>> {
+  const rows: (HostStanding & { readonly host: string })[] = await manager.query(
+    'SELECT host, state, datacenter, cordoned FROM hosts WHERE host = ANY($1::text[])',
+    [hosts],
+  );
+  return new Map(rows.map((row) => [row.host, row]));
 }
 
 /** A ready host other than the given one. */
@@ -131,15 +149,33 @@ export async function hostThatReaches(
   return rows[0]?.host;
 }
 
+interface LeaseRow {
+  readonly node: string;
+  readonly host: string;
+  readonly renewal: string;
+  readonly ttl_seconds: number;
+  readonly unrenewed_ms: string;
+}
+
 export async function leaseOf(
   manager: EntityManager,
   storageNode: string,
   host: string,
 ): Promise<KnownLease | undefined> {
-  const rows: { renewal: string; ttl_seconds: number; unrenewed_ms: string }[] = await manager.query(
-    'SELECT renewal, ttl_seconds, unrenewed_ms FROM leases WHERE node = $1 AND host = $2',
-    [storageNode, host],
+  return (await leasesOf(manager, [{ storageNode, host }]))(storageNode, host);
+}
+
+/** Leases of several hosts. */
+export async function leasesOf(
+  manager: EntityManager,
+  held: readonly { readonly storageNode: string; readonly host: string }[],
+): Promise<(storageNode: string, host: string) => KnownLease | undefined> {
+  const rows: LeaseRow[] = await manager.query(
+    `SELECT DISTINCT l.* FROM unnest($1::text[], $2::text[]) AS h(node, host) JOIN leases l USING (node, host)`,
+    [held.map(({ storageNode }) => storageNode), held.map(({ host }) => host)],
   );
-  const row = rows[0];
-  return row && { renewal: row.renewal, ttlSeconds: row.ttl_seconds, unrenewedMs: Number(row.unrenewed_ms) };
+  return (storageNode, host) => {
+    const row = rows.find((one) => one.node === storageNode && one.host === host);
+    return row && { renewal: row.renewal, ttlSeconds: row.ttl_seconds, unrenewedMs: Number(row.unrenewed_ms) };
+  };
 }

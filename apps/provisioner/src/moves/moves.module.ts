@@ -1,5 +1,11 @@
 import { Module } from '@nestjs/common';
+import { ContainersModule } from '../containers/containers.module.js';
 import { ContainerRelocation } from './container-relocation.js';
+import { RelocationBatch } from './relocation-batch.js';
 
-@Module({ providers: [ContainerRelocation], exports: [ContainerRelocation] })
+@Module({
+  imports: [ContainersModule],
+  providers: [ContainerRelocation, RelocationBatch],
+  exports: [ContainerRelocation],
+})
 export class MovesModule {}

@@ -180,10 +180,16 @@ export async function returnNetwork(manager: EntityManager, containerId: string)
 }
 
 /** Releases the address and all ports of a container that is removed; before the room on its host, see above. */
-export async function releaseNetwork(manager: EntityManager, containerId: string): Promise<void> {
+export function releaseNetwork(manager: EntityManager, containerId: string): Promise<void> {
+  return releaseNetworks(manager, [containerId]);
+}
+
+/** As {@link releaseNetwork} for many. */
+export async function releaseNetworks(manager: EntityManager, containerIds: readonly string[]): Promise<void> {
+  if (containerIds.length === 0) return;
   await manager.query(
-    `WITH freed AS (UPDATE addresses SET container_id = NULL, free_since = now() WHERE container_id = $1)
-     DELETE FROM host_ports WHERE container_id = $1`,
-    [containerId],
+    `WITH freed AS (UPDATE addresses SET container_id = NULL, free_since = now() WHERE container_id = ANY($1::text[]))
+     DELETE FROM host_ports WHERE container_id = ANY($1::text[])`,
+    [containerIds],
   );
 }

@@ -90,18 +90,6 @@ export function policiesRow(reported: readonly PolicyInEffect[]): Readonly<Recor
   return Object.fromEntries(reported.map(({ tenantNumber, revision }) => [tenantNumber, revision]));
 }
 
-/** As a host reports them. */
-export async function saveReportedPolicies(
-  manager: EntityManager,
-  host: string,
-  reported: readonly PolicyInEffect[],
-): Promise<void> {
-  await manager.query(
-    'UPDATE hosts SET tenant_policies = $2 WHERE host = $1 AND tenant_policies IS DISTINCT FROM $2::jsonb',
-    [host, JSON.stringify(policiesRow(reported))],
-  );
-}
-
 interface DetailsRow extends Partial<PolicyRow> {
   number: number | null;
   changed_at: Date | null;

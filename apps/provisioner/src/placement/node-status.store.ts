@@ -2,6 +2,7 @@
 import { type DrainStatus, type HostStatus, hostStatus, type StorageStatus, storageStatus } from '@plinth/contracts';
 import { type UnitOfWork } from '@plinth/service-kit';
 import type { EntityManager } from 'typeorm';
+import { keptCount } from './count.store.js';
 
 /** Rows by name, those after `after`; all of them, or the named ones. */
 export interface Which {
@@ -95,8 +96,7 @@ export async function storageStatuses(manager: EntityManager, which: Which): Pro
   const rows: StorageRow[] = await manager.query(
     `SELECT s.*, (SELECT coalesce(array_agg(m.name || '@' || m.version ORDER BY 1), '{}') FROM masters m
               WHERE m.node = s.node) AS images,
-            (SELECT count(*)::int FROM containers c WHERE c.state <> 'removed'
-              AND c.config->>'storageNode' = s.node) AS volumes
+            ${keptCount('node', 's.node')} AS volumes
        FROM storage_nodes s WHERE s.node > $1 AND ($2::text[] IS NULL OR s.node = ANY($2)) ORDER BY s.node LIMIT $3`,
     [which.after ?? '', which.names ?? null, which.limit ?? null],
   );
@@ -114,8 +114,19 @@ export async function storageStatuses(manager: EntityManager, which: Which): Pro
 }
 
 /** Reads in the transaction that has changed the host, so that exactly the committed state is published. */
-export async function announceHost(unit: UnitOfWork, host: string): Promise<void> {
-  for (const data of await hostStatuses(unit.db, { names: [host] })) unit.publish(hostStatus(host), data);
+export function announceHost(unit: UnitOfWork, host: string): Promise<void> {
+  return announceHosts(unit.db, [host], () => unit);
+}
+
+/** Announces several hosts as {@link announceHost}. @param unitOf the decision that has changed the host */
+export async function announceHosts(
+  manager: EntityManager,
+  hosts: readonly string[],
+  unitOf: (host: string) => UnitOfWork,
+): Promise<void> {
+  if (hosts.length === 0) return;
+  for (const data of await hostStatuses(manager, { names: hosts }))
+    unitOf(data.host).publish(hostStatus(data.host), data);
 }
 
 /** Publishes a storage node as {@link announceHost} does a host. */

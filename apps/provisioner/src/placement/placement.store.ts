@@ -255,3 +255,56 @@ export async function release(
     [host, asked.memoryBytes, asked.cpus],
   );
 }
+
+/** Releases what containers had reserved on their hosts, whose rows are locked in the order of names. */
+export async function releaseShares(manager: EntityManager, shares: readonly HostShare[]): Promise<void> {
+  if (shares.length === 0) return;
+  await manager.query(
+    `WITH share AS MATERIALIZED (
+       SELECT * FROM unnest($1::text[], $2::bigint[], $3::float8[], $4::int[]) AS s(host, memory, cpus, containers)),
+     held AS MATERIALIZED (SELECT host FROM hosts WHERE host = ANY($1::text[]) ORDER BY host FOR UPDATE)
+     UPDATE hosts h SET allocated_memory = greatest(0, h.allocated_memory - s.memory),
+       allocated_cpus = greatest(0, h.allocated_cpus - s.cpus),
+       allocated_containers = greatest(0, h.allocated_containers - s.containers)
+       FROM share s JOIN held USING (host) WHERE h.host = s.host`,
+    [
+      shares.map(({ host }) => host),
+      shares.map(({ memoryBytes }) => memoryBytes),
+      shares.map(({ cpus }) => cpus),
+      shares.map(({ containers }) => containers),
+    ],
+  );
+}
+
+/** What the containers take of their hosts, together. */
+export function sharesOf(
+  configs: readonly {
+    readonly host: string;
+    readonly limits: { readonly memoryBytes: number; readonly cpus: number };
+  }[],
+): readonly HostShare[] {
+  const shares = new Map<string, HostShare>();
+  for (const { host, limits } of configs) {
+    const before = shares.get(host) ?? { host, memoryBytes: 0, cpus: 0, containers: 0 };
+    shares.set(host, {
+      host,
+      memoryBytes: before.memoryBytes + limits.memoryBytes,
+      cpus: before.cpus + limits.cpus,
+      containers: before.containers + 1,
+    });
+  }
+  return [...shares.values()];
+}
+
+/** Those of the images, `name@version`, on which containers may be started, with their architectures; null: not known. */
+export async function promotedImages(
+  manager: EntityManager,
+  images: readonly string[],
+): Promise<ReadonlyMap<string, string | null>> {
+  const rows: { image: string; architecture: string | null }[] = await manager.query(
+    `SELECT image, v.architecture FROM unnest($1::text[]) AS image JOIN image_versions v
+       ON v.name = split_part(image, '@', 1) AND v.version = split_part(image, '@', 2) WHERE v.state = 'promoted'`,
+    [images],
+  );
+  return new Map(rows.map(({ image, architecture }) => [image, architecture]));
+}

@@ -93,3 +93,17 @@ it('and rules of groups are never broken by provisioners that decide at once', a
   ).toEqual(['host-1', 'host-2']);
   expect(suite.of(SUBJECTS.containerRejected, { tenant: 'grouped', reason: 'anti-affinity-not-met' })).toHaveLength(8);
 });
+
+it('are kept as a count of all rows gives them, and corrected when they are not', async () => {
+  const drift = (): Promise<readonly object[]> => suite.rows('SELECT * FROM count_drift()');
+  // Nothing is lost while changes are folded.
+  await suite.until(
+    async () => (await suite.rows('SELECT 1 FROM count_changes')).length === 0,
+    'all changes are folded',
+  );
+  expect(await drift()).toEqual([]);
+  await suite.rows(`UPDATE kept_counts SET n = n + 1 WHERE kind = 'tenant' AND about = 'greedy'`);
+  expect(await drift()).toEqual([{ kind: 'tenant', about: 'greedy', n: '-1', bytes: '0' }]);
+  await suite.rows('INSERT INTO count_changes (kind, about, n, bytes) SELECT * FROM count_drift()');
+  expect(await drift()).toEqual([]);
+});

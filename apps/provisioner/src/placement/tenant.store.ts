@@ -1,5 +1,6 @@
 /** The usage of a tenant, locked against other transactions that would add to it. */
 import type { EntityManager } from 'typeorm';
+import { keptCounts } from './count.store.js';
 import type { TenantUsage } from './domain/tenant-quota.js';
 
 /** First key of the advisory locks of this kind; arbitrary, but the same in every provisioner. */
@@ -29,18 +30,16 @@ export async function tenantUsages(
   manager: EntityManager,
   tenants: readonly string[],
 ): Promise<ReadonlyMap<string, TenantUsage>> {
-  const rows: { tenant: string; containers: number; memory: string; disk: string }[] = await manager.query(
-    `SELECT t.tenant, c.containers, c.memory, (SELECT coalesce(sum(d.bytes), 0) FROM tenant_disk d
-         WHERE d.tenant = t.tenant) AS disk
-       FROM unnest($1::text[]) AS t(tenant)
-       CROSS JOIN LATERAL (SELECT count(*)::int AS containers, coalesce(sum(memory_bytes), 0) AS memory
-         FROM containers WHERE containers.tenant = t.tenant AND state <> 'removed') c`,
+  const counts = await keptCounts(manager, 'tenant', tenants);
+  const disks: { tenant: string; bytes: string }[] = await manager.query(
+    'SELECT tenant, sum(bytes) AS bytes FROM tenant_disk WHERE tenant = ANY($1::text[]) GROUP BY tenant',
     [tenants],
   );
+  const diskOf = new Map(disks.map(({ tenant, bytes }) => [tenant, Number(bytes)]));
   return new Map(
-    rows.map(({ tenant, containers, memory, disk }) => [
-      tenant,
-      { containers, memoryBytes: Number(memory), diskBytes: Number(disk) },
-    ]),
+    tenants.map((tenant) => {
+      const { n: containers, bytes: memoryBytes } = counts.get(tenant) ?? { n: 0, bytes: 0 };
+      return [tenant, { containers, memoryBytes, diskBytes: diskOf.get(tenant) ?? 0 }];
+    }),
   );
 }

@@ -1,5 +1,6 @@
 /** The provisioner's tables. */
 import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { AddBatchIndexes1700000021200, AddCounts1700000021000, FillCounts1700000021100 } from './counts-migration.js';
 import { AddGroups1700000019000 } from './groups-migration.js';
 import { AddHostLabels1700000018000 } from './labels-migration.js';
 import { AddLists1700000016000 } from './lists-migration.js';
@@ -355,4 +356,7 @@ export const PROVISIONER_MIGRATIONS = [
   AddHostLabels1700000018000,
   AddGroups1700000019000,
   AddPlacement1700000020000,
+  AddCounts1700000021000,
+  FillCounts1700000021100,
+  AddBatchIndexes1700000021200,
 ];

@@ -12,6 +12,8 @@ import {
   QUERIES,
   type QueryReply,
   type RolloutDetails,
+  type RolloutMember,
+  type RolloutMembersQuery,
   type RolloutQuery,
   type RolloutsQuery,
   type RolloutStatus,
@@ -78,6 +80,11 @@ export class QueriesHandler {
           message:
             `there is no rollout ${query.id ?? query.requestId ?? ''}; ` + 'plinth rollout ls --all lists all rollouts',
         };
+  }
+
+  @OnQuery(QUERIES.rolloutMembers)
+  async rolloutMembers(query: RolloutMembersQuery): Promise<QueryReply<Page<RolloutMember>>> {
+    return { ok: true, data: await this.rolloutStore.members(query.id, query.cursor, query.limit) };
   }
 
   @OnQuery(QUERIES.tenant)

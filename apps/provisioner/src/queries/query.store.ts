@@ -17,6 +17,7 @@ import type { DataSource } from 'typeorm';
 import { statusOf } from '../containers/domain/container-record.js';
 import { tenantDetails } from '../network/tenant-egress.store.js';
 import { type PackedPlacement, unpacked } from '../placement/domain/placement-record.js';
+import { keptCount } from '../placement/count.store.js';
 import { hostStatuses, storageStatuses } from '../placement/node-status.store.js';
 import { DEFAULT_TENANT } from '../containers/domain/container-config.js';
 import { CONTAINER_COLUMNS, type ContainerRow, recordOf } from '../containers/container.store.js';
@@ -33,7 +34,7 @@ export class QueryStore {
 
   async containers(query: ContainersQuery): Promise<Page<ContainerStatus>> {
     const limit = query.limit ?? PAGE;
-    const { conditions, values } = containerFilter(query);
+    const { conditions, values } = containerFilter(query, limit);
     const rows: ContainerRow[] = await this.source.query(
       `SELECT ${CONTAINER_COLUMNS} FROM containers WHERE ${conditions.join(' AND ')} ORDER BY ordinal LIMIT ${limit + 1}`,
       values,
@@ -100,8 +101,7 @@ export class QueryStore {
               coalesce(d.version IS NOT NULL AND (SELECT o.name FROM default_os o) = v.name, false) AS default_os,
               (SELECT coalesce(array_agg(m.node ORDER BY m.node), '{}') FROM masters m WHERE m.name = v.name
                 AND m.version = v.version) AS nodes,
-              (SELECT count(*)::int FROM containers c WHERE c.state <> 'removed'
-                AND c.config->>'image' = v.name || '@' || v.version) AS containers,
+              ${keptCount('image', "v.name || '@' || v.version")} AS containers,
               v.name || '@' || lpad(v.number::text, 10, '0') AS key
          FROM image_versions v LEFT JOIN image_defaults d ON d.name = v.name AND d.version = v.version
         WHERE ($1::text IS NULL OR v.name = $1) AND v.name || '@' || lpad(v.number::text, 10, '0') > $2
@@ -123,7 +123,10 @@ export class QueryStore {
 }
 
 /** Only the conditions that are asked for, so that the database sees which index serves. */
-function containerFilter(query: ContainersQuery): { conditions: readonly string[]; values: readonly string[] } {
+function containerFilter(
+  query: ContainersQuery,
+  limit: number,
+): { readonly conditions: readonly string[]; readonly values: readonly string[] } {
   const values: string[] = [];
   const value = (text: string): string => `$${values.push(text)}`;
   const conditions = [`ordinal > ${value(/^\d{1,18}$/.test(query.cursor ?? '') ? (query.cursor ?? '0') : '0')}`];
@@ -143,10 +146,18 @@ function containerFilter(query: ContainersQuery): { conditions: readonly string[
     );
   if (query.needs !== undefined) {
     const image = value(query.needs);
-    conditions.push(
-      `(config->>'image' = ${image} OR config->'update'->'knownGood'->>'image' = ${image}
-         OR ${image} = ANY(known_good) OR running_image = ${image})`,
+    const found = [
+      `config->>'image' = ${image}`,
+      `config ? 'update' AND config->'update'->'knownGood'->>'image' = ${image}`,
+      `known_good @> ARRAY[${image}::text]`,
+      `running_image IS NOT NULL AND running_image = ${image}`,
+    ];
+    // Each by an index of its own, the first of each in turn: a look at all containers would find few or none.
+    const before = conditions.join(' AND ');
+    const pages = found.map(
+      (way) => `(SELECT ordinal FROM containers WHERE ${before} AND ${way} ORDER BY ordinal LIMIT ${limit + 1})`,
     );
+    conditions.push(`ordinal IN (${pages.join(' UNION ')})`);
   }
   return { conditions, values };
 }

@@ -7,6 +7,7 @@ import { presentStatus, presentStatuses } from '../rollouts/rollout-announcement
 import type { RolloutRow } from '../rollouts/rollout.store.js';
 
 const PAGE = 100;
+const MEMBERS = 500;
 
 @Injectable()
 export class RolloutQueryStore {
@@ -35,13 +36,25 @@ export class RolloutQueryStore {
     ]);
     const row = rows[0];
     if (!row) return undefined;
-    const members: RolloutMember[] = await this.source.query(
-      `SELECT m.container_id AS "containerId", c.name, c.tenant, c.host, m.from_image AS "from", m.to_image AS "to",
-              m.phase, m.batch, m.reason, m.message
+    const { items, next } = await this.members(row.id, undefined);
+    return { ...(await presentStatus(this.source.manager, row)), request: row.request, members: items, next };
+  }
+
+  /** In the order in which the rollout takes them. */
+  async members(id: string, cursor: string | undefined, limit = MEMBERS): Promise<Page<RolloutMember>> {
+    const after = /^\d{1,9}$/.test(cursor ?? '') ? cursor : null;
+    const rows: { ordinal: number; member: RolloutMember }[] = await this.source.query(
+      `SELECT m.ordinal, json_build_object('containerId', m.container_id, 'name', c.name, 'tenant', c.tenant,
+                'host', c.host, 'from', m.from_image, 'to', m.to_image, 'phase', m.phase, 'batch', m.batch,
+                'reason', m.reason, 'message', m.message) AS member
          FROM rollout_members m JOIN containers c ON c.id = m.container_id
-        WHERE m.rollout_id = $1 ORDER BY m.ordinal LIMIT 2000`,
-      [row.id],
+        WHERE m.rollout_id = $1 AND m.ordinal > coalesce($2::int, -1) ORDER BY m.ordinal LIMIT $3`,
+      [id, after, limit + 1],
     );
-    return { ...(await presentStatus(this.source.manager, row)), request: row.request, members };
+    const shown = rows.slice(0, limit);
+    return {
+      items: shown.map(({ member }) => member),
+      next: rows.length > limit ? String(shown[shown.length - 1]?.ordinal) : undefined,
+    };
   }
 }

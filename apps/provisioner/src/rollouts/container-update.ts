@@ -13,7 +13,7 @@ import {
 import { causeOf, claimEvent, newId, Outbox, type ReceivedEvent, type UnitOfWork } from '@plinth/service-kit';
 import type { EntityManager } from 'typeorm';
 import { saveContainer } from '../containers/container.store.js';
-import { supersedeMember } from './rollout.store.js';
+import { supersedeMember } from './member.store.js';
 import { loadUpdateCatalogue } from '../containers/update.store.js';
 import { findContainer } from '../containers/container-action.js';
 import { type ContainerRecord, statusOf } from '../containers/domain/container-record.js';

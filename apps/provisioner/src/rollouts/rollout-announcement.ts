@@ -9,26 +9,28 @@ import {
 } from '@plinth/contracts';
 import { type UnitOfWork } from '@plinth/service-kit';
 import type { EntityManager } from 'typeorm';
-import { countMembers, countMembersOf, type MemberCounts, type RolloutRow, statusOfRollout } from './rollout.store.js';
 import { budgetsOf } from './domain/rollout-budgets.js';
+import type { MemberTally } from './domain/rollout-view.js';
+import { tallyMembers, tallyMembersOf } from './member.store.js';
+import { type RolloutRow, statusOfRollout } from './rollout.store.js';
 
 /** Makes a fact from the fields that all facts about a rollout share. */
 export type RolloutAnnouncement = (fact: Omit<RolloutFact, 'message'>) => EventOf<FactSubject>;
 
 export async function presentStatus(manager: EntityManager, row: RolloutRow): Promise<RolloutStatus> {
-  return statusFrom(row, await countMembers(manager, row.id));
+  return statusFrom(row, await tallyMembers(manager, row.id));
 }
 
 /** Statuses of rollouts, in the order of the rows. */
 export async function presentStatuses(manager: EntityManager, rows: readonly RolloutRow[]): Promise<RolloutStatus[]> {
-  const counted = await countMembersOf(
+  const counted = await tallyMembersOf(
     manager,
     rows.map(({ id }) => id),
   );
   return rows.map((row) => statusFrom(row, counted(row.id)));
 }
 
-function statusFrom(row: RolloutRow, { counts, batch, unassigned }: MemberCounts): RolloutStatus {
+function statusFrom(row: RolloutRow, { counts, batch, unassigned }: MemberTally): RolloutStatus {
   return statusOfRollout(row, counts, batch, batchesOf(row, counts, batch, unassigned));
 }
 

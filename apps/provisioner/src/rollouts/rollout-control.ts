@@ -8,14 +8,8 @@ import {
   SUBJECTS,
 } from '@plinth/contracts';
 import { causeOf, claimEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
-import {
-  changeOf,
-  countMembers,
-  lockRollout,
-  type RolloutChange,
-  type RolloutRow,
-  saveRollout,
-} from './rollout.store.js';
+import { changeOf, lockRollout, type RolloutChange, type RolloutRow, saveRollout } from './rollout.store.js';
+import { tallyMembers } from './member.store.js';
 import { announceRollout, type RolloutAnnouncement } from './rollout-announcement.js';
 import { RolloutProgress } from './rollout-progress.js';
 
@@ -55,7 +49,7 @@ export class RolloutControl {
             `it can't be asked to ${action}`,
         );
       }
-      const { counts, batch } = await countMembers(unit.db, rolloutId);
+      const { counts, batch } = await tallyMembers(unit.db, rolloutId);
       const saved = await saveRollout(unit.db, rolloutId, next(row, action, counts.failed, batch));
       await announceRollout(unit, saved, announcementsOf(action));
     });

@@ -9,8 +9,9 @@ import {
   SUBJECTS,
 } from '@plinth/contracts';
 import { causeOf, claimEvent, newId, Outbox, type ReceivedEvent, type UnitOfWork } from '@plinth/service-kit';
-import { selectContainers } from './selection.store.js';
-import { insertRollout, lockRollout, type NewMember } from './rollout.store.js';
+import { insertSelected, selectContainers } from './selection.store.js';
+import { insertMembers, type NewMember, noteNeeds } from './member.store.js';
+import { insertRollout, lockRollout } from './rollout.store.js';
 import { loadUpdateCatalogue } from '../containers/update.store.js';
 import { imageNames } from './container-update.js';
 import { chooseTarget, exactTarget, fallbackImage, type UpdateCatalogue } from '../containers/domain/image-update.js';
@@ -47,54 +48,63 @@ export class RolloutCreation {
         message: 'select must name at least one of image, tenant, host, storageNode, datacenter, follow, containers',
       };
     }
-    const records = await selectContainers(unit.db, request.select);
+    // Only for the newest known-good image of each are the containers themselves needed.
+    const records = request.to === KNOWN_GOOD ? await selectContainers(unit.db, request.select) : [];
     const catalogue = await loadUpdateCatalogue(
       unit.db,
       namesOf(records, request.to),
       this.config.PLINTH_HOST_LOST_SECONDS,
     );
     const target = exactTarget(request.to, catalogue.defaults);
-    if (target === undefined)
-      return {
-        reason: 'image-unavailable',
-        message: `${request.to} has no default version; name one, such as ${request.to}@v1`,
-      };
-    if (target !== KNOWN_GOOD) {
-      const found = catalogue.candidates.find(({ image }) => image === target);
-      if (!found)
-        return {
-          reason: 'image-unavailable',
-          message: `there is no image ${target}; plinth image ls lists all images`,
-        };
-      if (found.state !== 'promoted')
-        return {
-          reason: 'image-unavailable',
-          message: `${target} is ${found.state}: no container can be started on it`,
-        };
-    }
-    const members = records.map((record) => memberOf(record, target, catalogue));
-    if (members.length === 0)
-      return { reason: 'nothing-selected', message: 'no container matches; plinth ps lists all containers' };
+    const unavailable = target === KNOWN_GOOD ? undefined : refusalOf(request.to, target, catalogue);
+    if (unavailable || target === undefined) return unavailable;
     const id = newId();
     const { correlationId } = unit.cause;
-    await insertRollout(unit.db, { id, requestId, request, correlationId, target }, members);
+    await unit.db.query('SAVEPOINT selection');
+    await insertRollout(unit.db, { id, requestId, request, correlationId, target });
+    const members =
+      target === KNOWN_GOOD
+        ? await insertMembers(
+            unit.db,
+            id,
+            records.map((record) => memberOf(record, target, catalogue)),
+          )
+        : await insertSelected(unit.db, id, request.select, target);
+    if (members === 0) {
+      await unit.db.query('ROLLBACK TO SAVEPOINT selection');
+      return { reason: 'nothing-selected', message: 'no container matches; plinth ps lists all containers' };
+    }
+    await noteNeeds(unit.db, id);
     const row = await lockRollout(unit.db, id);
     if (!row) throw new Error('the new rollout was not found');
     await announceRollout(unit.causedBy({ correlationId, causationId: requestId }), row, [
       (fact) => ({
         subject: SUBJECTS.rolloutStarted,
-        data: { ...fact, message: `${members.length} containers to ${target}`, requestId },
+        data: { ...fact, message: `${members} containers to ${target}`, requestId },
       }),
     ]);
     return undefined;
   }
 }
 
+function refusalOf(asked: string, target: string | undefined, catalogue: UpdateCatalogue): Refusal | undefined {
+  if (target === undefined)
+    return {
+      reason: 'image-unavailable',
+      message: `${asked} has no default version; name one, such as ${asked}@v1`,
+    };
+  const found = catalogue.candidates.find(({ image }) => image === target);
+  if (!found)
+    return { reason: 'image-unavailable', message: `there is no image ${target}; plinth image ls lists all images` };
+  if (found.state !== 'promoted')
+    return { reason: 'image-unavailable', message: `${target} is ${found.state}: no container can be started on it` };
+  return undefined;
+}
+
 /** The origin of a container that is on trial or being reverted is the image to which it would be reverted. */
 function memberOf(record: ContainerRecord, target: string, catalogue: UpdateCatalogue): NewMember {
   const from = fallbackImage(record).image;
   const member = { containerId: record.id, from, to: target, phase: 'pending' as const, reason: null, message: null };
-  if (target !== KNOWN_GOOD) return member;
   const chosen = chooseTarget(record, target, catalogue);
   return chosen.ok
     ? { ...member, to: chosen.target.image }

@@ -23,6 +23,7 @@ import { ImageActivationRequestedHandler } from './image-activation-requested.ha
 import { RolloutControl } from './rollout-control.js';
 import { RolloutCreation } from './rollout-creation.js';
 import { RolloutProgress } from './rollout-progress.js';
+import { RolloutSwitch } from './rollout-switch.js';
 
 const logger = createLogger('provisioner', 'test', 'fatal');
 const config = new ProvisionerConfig();
@@ -80,7 +81,7 @@ afterAll(async () => {
 beforeEach(async () => {
   await progress?.stop();
   await source.query('TRUNCATE rollouts CASCADE');
-  progress = new RolloutProgress(source, outbox, config, logger, { after: () => () => undefined });
+  progress = new RolloutProgress(source, outbox, new RolloutSwitch(config), logger, { after: () => () => undefined });
   creation = new RolloutCreation(outbox, config, progress);
   await insertRollout(FIRST, 'rolling', null);
   progress.start();

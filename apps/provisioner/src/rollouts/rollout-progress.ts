@@ -2,37 +2,22 @@
 import { Inject, Injectable, Optional } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import { SUBJECTS } from '@plinth/contracts';
-import {
-  type Logger,
-  LOGGER,
-  newId,
-  Outbox,
-  TIMERS,
-  type Timers,
-  type UnitOfWork,
-  WorkLoop,
-} from '@plinth/service-kit';
+import { type Logger, LOGGER, Outbox, TIMERS, type Timers, type UnitOfWork, WorkLoop } from '@plinth/service-kit';
 import type { DataSource } from 'typeorm';
-import { lockContainer } from '../containers/container.store.js';
+import type { RolloutStep, RolloutView } from './domain/rollout-view.js';
+import { planRollout } from './domain/rollout-plan.js';
+import { assignBatch, changeMembers } from './member.store.js';
+import { announceRollout, type RolloutAnnouncement } from './rollout-announcement.js';
+import { RolloutSwitch } from './rollout-switch.js';
+import { loadRolloutView } from './rollout-view.store.js';
 import {
   activeRollouts,
-  assignBatch,
-  changeMember,
   changeOf,
-  loadRolloutView,
   lockRollout,
   type RolloutChange,
   type RolloutRow,
   saveRollout,
 } from './rollout.store.js';
-import { loadUpdateCatalogue } from '../containers/update.store.js';
-import { announceUpdate, imageNames } from './container-update.js';
-import { requestedStep } from '../containers/domain/requested-step.js';
-import { beginRestore, beginUpdate, chooseTarget, fallbackImage } from '../containers/domain/image-update.js';
-import { planRollout } from './domain/rollout-plan.js';
-import type { RolloutStep, RolloutView } from './domain/rollout-view.js';
-import { announceRollout, type RolloutAnnouncement } from './rollout-announcement.js';
-import { ProvisionerConfig } from '../config.js';
 
 type StepOf<K extends RolloutStep['kind']> = Extract<RolloutStep, { kind: K }>;
 
@@ -43,11 +28,13 @@ const MOST_DECISIONS = 50;
 @Injectable()
 export class RolloutProgress {
   private readonly loop: WorkLoop;
+  /** By rollout: when it was last looked for what time has settled. */
+  private readonly lookedAt = new Map<string, number>();
 
   constructor(
     @InjectDataSource() private readonly source: DataSource,
     @Inject(Outbox) private readonly outbox: Outbox,
-    @Inject(ProvisionerConfig) private readonly config: ProvisionerConfig,
+    @Inject(RolloutSwitch) private readonly switching: RolloutSwitch,
     @Inject(LOGGER) private readonly logger: Logger,
     @Optional() @Inject(TIMERS) timers?: Timers,
   ) {
@@ -73,10 +60,20 @@ export class RolloutProgress {
   }
 
   private async advanceAll(): Promise<void> {
-    for (const id of await activeRollouts(this.source.manager)) {
+    const active = await activeRollouts(this.source.manager);
+    for (const id of this.lookedAt.keys()) if (!active.includes(id)) this.lookedAt.delete(id);
+    for (const id of active) {
       for (let decisions = 0; decisions < MOST_DECISIONS && !this.loop.isStopping; decisions++)
         if (!(await this.advance(id))) break;
     }
+  }
+
+  /** What time alone settles is looked for now and then, not with every verdict of a host: all in progress are read. */
+  private isDue(id: string): boolean {
+    const now = performance.now();
+    if (now - (this.lookedAt.get(id) ?? Number.NEGATIVE_INFINITY) < PERIOD_MS * 0.9) return false;
+    this.lookedAt.set(id, now);
+    return true;
   }
 
   /** Makes one decision, written whole or not at all. @returns whether the next one may follow at once */
@@ -85,15 +82,18 @@ export class RolloutProgress {
       const row = await lockRollout(turn.db, id);
       if (!row || row.ended_at !== null) return false;
       const unit = turn.causedBy({ correlationId: row.correlation_id, causationId: row.request_id });
-      const view = await loadRolloutView(unit.db, row);
+      const view = await loadRolloutView(unit.db, row, this.isDue(id));
       const { steps, wait } = planRollout(view, row.now.getTime());
       const waits = JSON.stringify(wait) !== JSON.stringify(row.wait);
       if (steps.length === 0 && !waits) return false;
       let change: RolloutChange = { ...changeOf(row), wait };
       const announcements: RolloutAnnouncement[] = [];
+      await this.take(unit, row, steps);
       for (const step of steps) {
         this.logger.debug({ rolloutId: id, step }, 'rollout step');
-        const announcement = await this.take(unit, row, view, step);
+        if (step.kind === 'become')
+          this.logger.info({ rolloutId: id, from: view.state, ...step }, 'rollout changes state');
+        const announcement = announcementOf(step);
         if (announcement) announcements.push(announcement);
         change = afterStep(change, step, view);
       }
@@ -103,116 +103,47 @@ export class RolloutProgress {
     });
   }
 
-  private async take(
-    unit: UnitOfWork,
-    row: RolloutRow,
-    view: RolloutView,
-    step: RolloutStep,
-  ): Promise<RolloutAnnouncement | undefined> {
-    switch (step.kind) {
-      case 'assign':
-        await assignBatch(unit.db, row.id, step.ordinal, step.batch);
-        return undefined;
-      case 'settle':
-        await changeMember(unit.db, row.id, step.ordinal, step);
-        return undefined;
-      case 'switch':
-        await this.switch(unit, row, step);
-        return undefined;
-      case 'restore':
-        await this.restore(unit, row, step);
-        return undefined;
-      case 'batch-started':
-        return (fact) => ({
-          subject: SUBJECTS.rolloutBatchStarted,
-          data: {
-            ...fact,
-            message: `batch ${step.batch} of ${step.size} containers`,
-            batch: step.batch,
-            size: step.size,
-          },
-        });
-      case 'batch-finished':
-        return (fact) => ({
-          subject: SUBJECTS.rolloutBatchFinished,
-          data: { ...fact, message: `batch ${step.batch} was judged`, batch: step.batch, size: step.size },
-        });
-      case 'become':
-        this.logger.info(
-          { rolloutId: row.id, from: view.state, to: step.state, because: step.because, message: step.message },
-          'rollout changes state',
-        );
-        return announcementOfState(step);
-      case 'end':
-        return (fact) => ({ subject: SUBJECTS.rolloutAborted, data: { ...fact, message: step.message } });
+  /** Steps of one kind are taken together. */
+  private async take(unit: UnitOfWork, row: RolloutRow, steps: readonly RolloutStep[]): Promise<void> {
+    const of = <K extends RolloutStep['kind']>(kind: K): readonly StepOf<K>[] =>
+      steps.filter((step): step is StepOf<K> => step.kind === kind);
+    const assigned = of('assign');
+    for (const batch of new Set(assigned.map((step) => step.batch))) {
+      const ordinals = assigned.flatMap((step) => (step.batch === batch ? [step.ordinal] : []));
+      await assignBatch(unit.db, row.id, ordinals, batch);
     }
+    await changeMembers(unit.db, row.id, of('settle'));
+    const switches = of('switch');
+    if (switches.length > 0) await this.switching.switch(unit, row, switches);
+    const restores = of('restore');
+    if (restores.length > 0) await this.switching.restore(unit, row, restores);
   }
+}
 
-  private async switch(
-    unit: UnitOfWork,
-    row: RolloutRow,
-    { ordinal, containerId, image: target }: StepOf<'switch'>,
-  ): Promise<void> {
-    const record = await lockContainer(unit.db, containerId);
-    // The container may have changed between the view and the lock; it is planned again then.
-    if (!record || record.config.desired !== 'running') return;
-    const step = requestedStep(record, 'update-requested');
-    if (!step.ok) return;
-    const chosen = chooseTarget(
-      record,
-      target,
-      await loadUpdateCatalogue(unit.db, imageNames(record, target), this.config.PLINTH_HOST_LOST_SECONDS),
-    );
-    if (!chosen.ok) {
-      await changeMember(unit.db, row.id, ordinal, {
-        phase: 'skipped',
-        reason: chosen.reason,
-        message: chosen.message,
+/** What is announced of a step; undefined: it is announced with its container, or not at all. */
+function announcementOf(step: RolloutStep): RolloutAnnouncement | undefined {
+  switch (step.kind) {
+    case 'batch-started':
+      return (fact) => ({
+        subject: SUBJECTS.rolloutBatchStarted,
+        data: {
+          ...fact,
+          message: `batch ${step.batch} of ${step.size} containers`,
+          batch: step.batch,
+          size: step.size,
+        },
       });
-      return;
-    }
-    const updateId = newId();
-    const now = new Date().toISOString();
-    const next = {
-      ...beginUpdate(record, chosen.target, row.request, { updateId, rolloutId: row.id }, fallbackImage(record), {
-        requestedAt: now,
-        decidedAt: now,
-      }),
-      state: step.state,
-    };
-    await announceUpdate(unit, next, `rollout ${row.id} moves it to ${target}`);
-    await changeMember(unit.db, row.id, ordinal, { phase: 'switching', updateId });
-  }
-
-  private async restore(
-    unit: UnitOfWork,
-    row: RolloutRow,
-    { ordinal, containerId, image }: StepOf<'restore'>,
-  ): Promise<void> {
-    const record = await lockContainer(unit.db, containerId);
-    if (!record || record.moving || record.config.desired === 'removed') return;
-    const { candidates } = await loadUpdateCatalogue(
-      unit.db,
-      imageNames(record, image),
-      this.config.PLINTH_HOST_LOST_SECONDS,
-    );
-    const found = candidates.find((candidate) => candidate.image === image);
-    if (found?.state !== 'promoted' || found.contentDigest === null) {
-      await changeMember(unit.db, row.id, ordinal, {
-        phase: 'failed',
-        reason: 'image-unavailable',
-        message: `${image} is ${found?.state ?? 'unknown'}: it stays on ${record.config.image}`,
+    case 'batch-finished':
+      return (fact) => ({
+        subject: SUBJECTS.rolloutBatchFinished,
+        data: { ...fact, message: `batch ${step.batch} was judged`, batch: step.batch, size: step.size },
       });
-      return;
-    }
-    const now = new Date().toISOString();
-    const next = beginRestore(
-      record,
-      { image, contentDigest: found.contentDigest },
-      { requestedAt: now, decidedAt: now },
-    );
-    await announceUpdate(unit, next, `rollout ${row.id} reverts it to ${image}`);
-    await changeMember(unit.db, row.id, ordinal, { phase: 'restoring', restoreGeneration: next.config.generation });
+    case 'become':
+      return announcementOfState(step);
+    case 'end':
+      return (fact) => ({ subject: SUBJECTS.rolloutAborted, data: { ...fact, message: step.message } });
+    default:
+      return undefined;
   }
 }
 

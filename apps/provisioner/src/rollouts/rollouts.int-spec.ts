@@ -2,8 +2,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import {
   type ContainerDetails,
+  type Page,
   QUERIES,
   type RolloutDetails,
+  type RolloutMember,
   type RolloutRequested,
   type RolloutState,
   SUBJECTS,
@@ -179,6 +181,12 @@ describe('many containers', () => {
       0, 1, 2, 3, 4, 5,
     ]);
     expect(suite.of(SUBJECTS.rolloutCompleted, { rolloutId: id })).toHaveLength(1);
+    const page = (cursor?: string): Promise<Page<RolloutMember>> =>
+      suite.answer(QUERIES.rolloutMembers, { id, cursor, limit: 20 });
+    const first = await page();
+    const second = await page(first.next);
+    expect([...first.items, ...second.items]).toEqual(found.members);
+    expect([first.items.length, second.items.length, second.next]).toEqual([20, 10, undefined]);
   });
 
   it('are all reverted when one fails', async () => {
@@ -348,4 +356,8 @@ describe('many containers', () => {
       expect(await suite.fact(SUBJECTS.rolloutRejected, { requestId })).toMatchObject({ operation: 'start', reason });
     }
   });
+});
+
+it('keep their numbers as a count of all members gives them', async () => {
+  expect(await suite.rows('SELECT * FROM count_drift()')).toEqual([]);
 });

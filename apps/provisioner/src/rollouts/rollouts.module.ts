@@ -7,6 +7,7 @@ import { RolloutControl } from './rollout-control.js';
 import { RolloutCreation } from './rollout-creation.js';
 import { RolloutProgress } from './rollout-progress.js';
 import { RolloutRequestedHandler } from './rollout-requested.handler.js';
+import { RolloutSwitch } from './rollout-switch.js';
 
 @Module({
   controllers: [
@@ -15,7 +16,7 @@ import { RolloutRequestedHandler } from './rollout-requested.handler.js';
     RolloutActionsHandler,
     ImageActivationRequestedHandler,
   ],
-  providers: [ContainerUpdate, RolloutCreation, RolloutControl, RolloutProgress],
+  providers: [ContainerUpdate, RolloutCreation, RolloutControl, RolloutProgress, RolloutSwitch],
   exports: [RolloutProgress],
 })
 export class RolloutsModule {}

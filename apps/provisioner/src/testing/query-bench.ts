@@ -1,9 +1,11 @@
 /**
  * What the first page of a list costs with few and with many containers and hosts:
  * `node apps/provisioner/build/testing/query-bench.js [containers] [hosts]`. The rows are copies of one real container
- * and one real host; each query is asked ten times over the bus. It prints figures and asserts nothing.
+ * and one real host; each query is asked ten times over the bus. At
+ * last another provisioner is started. It prints figures and asserts nothing.
  */
 import { QUERIES, SUBJECTS } from '@plinth/contracts';
+import { copyRows } from './copied-rows.js';
 import { ProvisionerSuite } from './provisioner-suite.js';
 
 const CONTAINERS = Number(process.argv[2] ?? 100_000);
@@ -20,21 +22,11 @@ async function fill(count: number, hosts: number): Promise<void> {
   await suite.inTransaction(async (query) => {
     // Nobody learns of these containers.
     await query('SET LOCAL session_replication_role = replica');
-    const columns = async (table: string, own: Readonly<Record<string, string>>): Promise<[string, string]> => {
-      const found = (await query(
-        `SELECT column_name AS name FROM information_schema.columns
-          WHERE table_schema = 'provisioner' AND table_name = '${table}' AND is_identity = 'NO'`,
-      )) as { rows: { name: string }[] };
-      const names = found.rows.map(({ name }) => name);
-      return [names.join(', '), names.map((name) => own[name] ?? `t.${name}`).join(', ')];
-    };
-    const [hostColumns, hostValues] = await columns('hosts', { host: `'copy-' || lpad(n::text, 6, '0')` });
-    await query(
-      `INSERT INTO hosts (${hostColumns}) SELECT ${hostValues} FROM hosts t, generate_series(1, ${hosts}) n
-        WHERE t.host = 'host-1' ON CONFLICT DO NOTHING`,
-    );
+    await copyRows(query, 'hosts', `generate_series(1, ${hosts}) n WHERE t.host = 'host-1'`, {
+      host: `'copy-' || lpad(n::text, 6, '0')`,
+    });
     const host = `'copy-' || lpad((1 + n % ${hosts})::text, 6, '0')`;
-    const [containerColumns, containerValues] = await columns('containers', {
+    await copyRows(query, 'containers', `generate_series(1, ${count}) n WHERE t.name = 'real-0'`, {
       id: 'md5(n::text)',
       tenant: `'tenant-' || n % 100`,
       name: `'copy-' || n`,
@@ -43,10 +35,6 @@ async function fill(count: number, hosts: number): Promise<void> {
       state: `CASE WHEN n % 1000 = 0 THEN 'failed' ELSE 'running' END`,
       config: `t.config || jsonb_build_object('host', ${host}, 'containerId', md5(n::text), 'name', 'copy-' || n)`,
     });
-    await query(
-      `INSERT INTO containers (${containerColumns}) SELECT ${containerValues} FROM containers t, generate_series(1, ${count}) n
-        WHERE t.name = 'real-0' ON CONFLICT DO NOTHING`,
-    );
     await query(
       `INSERT INTO rollouts (id, request_id, request, correlation_id, target, state)
        VALUES ('${'0'.repeat(32)}', 'copy', '{"select": {"image": "debian-12"}, "to": "debian-12@v1"}', 'copy', 'debian-12@v1', 'paused')
@@ -58,6 +46,8 @@ async function fill(count: number, hosts: number): Promise<void> {
               CASE WHEN n % 2 = 0 THEN 'updated' ELSE 'pending' END, n / 1000
          FROM generate_series(1, ${count}) n ON CONFLICT DO NOTHING`,
     );
+    // No trigger has counted them.
+    await query('INSERT INTO count_changes (kind, about, n, bytes) SELECT * FROM count_drift()');
   });
   await suite.rows('ANALYZE');
 }
@@ -80,6 +70,7 @@ const LISTS: Readonly<Record<string, readonly [string, object]>> = {
   images: [QUERIES.images, {}],
   rollouts: [QUERIES.rollouts, {}],
   'one rollout': [QUERIES.rollout, { id: '0'.repeat(32) }],
+  'members of a rollout, last 500': [QUERIES.rolloutMembers, { id: '0'.repeat(32), cursor: String(CONTAINERS - 501) }],
 };
 
 async function measure(): Promise<Record<string, number>> {
@@ -111,4 +102,7 @@ for (const name of Object.keys(LISTS))
   console.log(
     `${name.padEnd(28)} ${(few[name] ?? 0).toFixed(1).padStart(8)} ${(many[name] ?? 0).toFixed(1).padStart(8)}`,
   );
+const begin = performance.now();
+await suite.startProvisioner('provisioner-2');
+console.log(`another provisioner is ready after ${Math.round(performance.now() - begin)} ms`);
 await suite.close();

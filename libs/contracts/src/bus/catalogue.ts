@@ -237,7 +237,14 @@ export const CATALOGUE = [
     QUERIES.rollout,
     queries.RolloutQuery,
     one(replies.RolloutDetails),
-    'One rollout with its containers',
+    'One rollout with its first containers',
+    'provisioner',
+  ),
+  query(
+    QUERIES.rolloutMembers,
+    queries.RolloutMembersQuery,
+    one(replies.RolloutMemberPage),
+    'The containers of a rollout',
     'provisioner',
   ),
   query(

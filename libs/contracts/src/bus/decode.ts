@@ -31,13 +31,19 @@ export function decodePayload<T extends object>(
   body: Uint8Array,
   unknownFields: UnknownFields = 'refused',
 ): Decoded<T> {
-  let parsed: unknown;
+  const parsed = parseBody(body);
+  return parsed.ok ? check(payload, parsed.value, unknownFields) : parsed;
+}
+
+/** JSON whose values nobody has checked. */
+export function parseBody(
+  body: Uint8Array,
+): { readonly ok: true; readonly value: unknown } | Extract<Decoded<object>, { ok: false }> {
   try {
-    parsed = JSON.parse(UTF8.decode(body));
+    return { ok: true, value: JSON.parse(UTF8.decode(body)) };
   } catch (error) {
     return fail('', error instanceof SyntaxError ? `not JSON: ${error.message.slice(0, 200)}` : 'not UTF-8');
   }
-  return check(payload, parsed, unknownFields);
 }
 
 /** The `data` of an answer to a query, which may be a bare list. */
@@ -49,7 +55,8 @@ export function decodeReply<R>(reply: Reply<R>, data: unknown): Decoded<R> {
   return (broken ?? { ok: true, value: items.map((item) => (item.ok ? item.value : item)) }) as Decoded<R>;
 }
 
-function check<T extends object>(
+/** Of what was parsed. */
+export function check<T extends object>(
   payload: new () => T,
   parsed: unknown,
   unknownFields: UnknownFields = 'refused',

@@ -128,6 +128,12 @@ export class RolloutQuery {
   requestId?: string;
 }
 
+/** `query.rollout.members` → Page<RolloutMember>, in the order in which the rollout takes them. */
+export class RolloutMembersQuery extends PagedQuery {
+  @Matches(ID_PATTERN)
+  id!: string;
+}
+
 /** `query.tenant` → TenantDetails; also of a tenant that has nothing yet. */
 export class TenantQuery {
   @Matches(NAME_PATTERN, { message: `must be ${NAME_WORDS}` })

@@ -223,9 +223,22 @@ export class RolloutDetails extends RolloutStatus {
   @Nested(() => RolloutRequested)
   readonly request!: RolloutRequested;
 
+  /** The first of them, in the order in which the rollout takes them. */
   @ArrayMaxSize(2000)
   @NestedEach(() => RolloutMember)
   readonly members!: readonly RolloutMember[];
+
+  /** Cursor of `query.rollout.members` for those after; absent: these are all. */
+  @IsOptional()
+  @IsString()
+  @MaxLength(200)
+  readonly next?: string;
+}
+
+export class RolloutMemberPage extends PageOf implements Page<RolloutMember> {
+  @ArrayMaxSize(500)
+  @NestedEach(() => RolloutMember)
+  readonly items!: readonly RolloutMember[];
 }
 
 /** The last message of a streamed reply. */

@@ -136,6 +136,7 @@ export const QUERIES = {
   imagePlan: 'query.image.plan',
   rollouts: 'query.rollouts',
   rollout: 'query.rollout',
+  rolloutMembers: 'query.rollout.members',
   tenant: 'query.tenant',
   placement: 'query.placement',
   dropDeadLetters: 'deadletters.drop',

@@ -10,6 +10,7 @@ import {
   DEAD_LETTER_BODY_BYTES,
   deadLetter,
   decodePayload,
+  RepeatedDecoder,
   unknownFieldsOf,
   type Problem,
   type QueryReply,
@@ -24,6 +25,7 @@ import { describe, dispose, MAX_DELIVERIES, type Outcome } from './delivery-poli
 import { endWhenLost } from './end-when-lost.js';
 import { decodeEnvelope, derivedId, type ReceivedEvent } from './envelope.js';
 import { InFlight } from './in-flight.js';
+import { NewestMessages } from './newest-messages.js';
 import { encodeReplyUnchecked } from './outgoing-contracts.js';
 import type { EventPublisher } from './publisher.js';
 import { rejectionOf } from './rejection.js';
@@ -55,8 +57,8 @@ export interface JetStreamStrategyOptions {
 
 /** A consumer whose state can't be asked for sends a heartbeat this often. */
 const BLIND_HEARTBEAT_MS = 5_000;
-/** No more than a pool of connections serves soon: each host that joins takes one. */
-const HEARTBEATS_AT_ONCE = 64;
+/** That arrive during a write are written together in the next. */
+const HEARTBEATS_AT_ONCE = 1_024;
 
 export class JetStreamStrategy extends Server implements CustomTransportStrategy {
   override readonly propagatesEventHandlerErrors = true;
@@ -277,51 +279,40 @@ export class JetStreamStrategy extends Server implements CustomTransportStrategy
   private serveHeartbeats(contract: Contract, handler: MessageHandler): void {
     const { connection, logger } = this.options;
     const inFlight = new InFlight(HEARTBEATS_AT_ONCE);
+    const decoder = new RepeatedDecoder(contract.payload, unknownFieldsOf(contract.kind));
     this.inFlight.push(inFlight);
+    const newest = new NewestMessages<Msg>(async (message) => {
+      if (this.stopping) return;
+      const decoded = decoder.decode(message.subject, message.data);
+      if (decoded.ok) return inFlight.start(undefined, () => this.handleHeartbeat(handler, message, decoded.value));
+      logger.warn({ subject: message.subject, problems: decoded.problems }, 'heartbeat ignored');
+    });
     const subscription = connection.subscribe(contract.subject, { queue: this.group });
     this.subscriptions.push(subscription);
     this.pumps.push(
       this.drainSubscription(subscription, async (message) => {
         // What the server stored keeps its own subject when a client has it delivered here: it is not the subject it
         // came on.
-        if (!fitsFilter(message.subject, contract.subject)) {
+        if (fitsFilter(message.subject, contract.subject)) newest.put(message);
+        else
           logger.warn(
             { subject: message.subject, expected: contract.subject },
             'a message of another subject is ignored',
           );
-          return;
-        }
-        const decoded = decodePayload(contract.payload, message.data, unknownFieldsOf(contract.kind));
-        if (!decoded.ok) {
-          logger.warn({ subject: message.subject, problems: decoded.problems }, 'heartbeat ignored');
-          return;
-        }
-        await inFlight.start(undefined, async () => {
-          try {
-            const envelope = decodeEnvelope(message.headers, {
-              subject: message.subject,
-              position: '',
-              storedAtMs: Date.now(),
-            });
-            await settle(
-              await handler(
-                {
-                  ...envelope,
-                  subject: message.subject,
-                  tokens: message.subject.split('.'),
-                  data: decoded.value,
-                  storedAtMs: Date.now(),
-                  attempt: 1,
-                },
-                undefined,
-              ),
-            );
-          } catch (error) {
-            logger.warn({ err: error, subject: message.subject }, 'heartbeat not handled; the next one may be');
-          }
-        });
       }),
     );
+  }
+
+  private async handleHeartbeat(handler: MessageHandler, message: Msg, data: object): Promise<void> {
+    const { subject } = message;
+    try {
+      const storedAtMs = Date.now();
+      const envelope = decodeEnvelope(message.headers, { subject, position: '', storedAtMs });
+      const event = { ...envelope, subject, tokens: subject.split('.'), data, storedAtMs, attempt: 1 };
+      await settle(await handler(event, undefined));
+    } catch (error) {
+      this.options.logger.warn({ err: error, subject }, 'heartbeat not handled; the next one may be');
+    }
   }
 
   private serveQueries(contract: Contract, handler: MessageHandler): void {

@@ -1,5 +1,6 @@
 /** How many updates may be in progress at once: containers that are switched and not judged yet, or being reverted. */
 import type { RolloutRequested, RolloutWait } from '@plinth/contracts';
+import type { MemberTally } from './rollout-view.js';
 
 export interface Budgets {
   readonly batch: number;
@@ -15,6 +16,12 @@ export function budgetsOf(request: RolloutRequested, total: number): Budgets {
   const share = text.endsWith('%') ? Math.ceil((total * Number(text.slice(0, -1))) / 100) : Number(text);
   const batch = Math.max(1, share);
   return { batch, perHost: request.maxDownPerHost ?? batch, perTenant: request.maxDownPerTenant ?? batch };
+}
+
+/** Containers of the next batch. */
+export function batchSize(request: RolloutRequested, { batch, counts }: MemberTally): number {
+  const canary = request.canary ?? 1;
+  return batch < 0 && canary > 0 ? canary : budgetsOf(request, counts.total).batch;
 }
 
 export interface Placed {
@@ -42,6 +49,13 @@ export class InProgress {
     this.ids.add(one.containerId);
     this.hosts.set(one.host, (this.hosts.get(one.host) ?? 0) + 1);
     this.tenants.set(one.tenant, (this.tenants.get(one.tenant) ?? 0) + 1);
+  }
+
+  /** Hosts and tenants that have reached their budgets. */
+  exhausted(budgets: Budgets): { readonly hosts: readonly string[]; readonly tenants: readonly string[] } {
+    const full = (counts: ReadonlyMap<string, number>, most: number): string[] =>
+      [...counts].flatMap(([name, count]) => (count >= most ? [name] : []));
+    return { hosts: full(this.hosts, budgets.perHost), tenants: full(this.tenants, budgets.perTenant) };
   }
 
   /** @returns why one more update would exceed a budget; undefined: it would not */

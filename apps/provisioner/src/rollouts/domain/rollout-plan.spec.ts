@@ -5,8 +5,9 @@
 import { describe, expect, it } from '@jest/globals';
 import type { RolloutRequested, RolloutState } from '@plinth/contracts';
 import fc from 'fast-check';
-import { budgetsOf } from './rollout-budgets.js';
+import { batchSize, budgetsOf } from './rollout-budgets.js';
 import { planRollout } from './rollout-plan.js';
+import { patienceOf } from './rollout-settlement.js';
 import type { PlannedMember, RolloutStep, RolloutView } from './rollout-view.js';
 
 const FROM = 'debian-12@v1';
@@ -46,8 +47,29 @@ function member(ordinal: number, more: Partial<Member> = {}): Member {
   };
 }
 
+const PHASES = ['pending', 'switching', 'updated', 'failed', 'skipped', 'restoring', 'restored'] as const;
+
+/** The numbers of all members, as the database keeps them. */
+function numbers(members: readonly PlannedMember[]): Pick<RolloutView, 'tally' | 'batchTally' | 'lastChangeMs'> {
+  const of = (phase: PlannedMember['phase'], some = members): number =>
+    some.filter((one) => one.phase === phase).length;
+  const counts = { total: members.length, ...Object.fromEntries(PHASES.map((phase) => [phase, of(phase)])) };
+  const batch = Math.max(-1, ...members.map((one) => one.batch ?? -1));
+  const last = members.filter((one) => one.batch === batch);
+  return {
+    tally: {
+      counts: counts as RolloutView['tally']['counts'],
+      unassigned: members.filter(({ phase, batch: own }) => phase === 'pending' && own === null).length,
+      batch,
+    },
+    batchTally: { size: last.length, updated: of('updated', last), failed: of('failed', last) },
+    lastChangeMs: Math.max(0, ...members.map(({ changedAtMs }) => changedAtMs)),
+  };
+}
+
 function view(members: readonly PlannedMember[], more: Partial<RolloutView> = {}): RolloutView {
   return {
+    ...numbers(members),
     request: { select: { image: 'debian-12' }, to: TO },
     state: 'rolling',
     pausedBecause: null,
@@ -79,6 +101,8 @@ class World {
   constructor(
     readonly request: RolloutRequested,
     readonly members: Member[],
+    /** Members of a kind that one decision reads. */
+    private readonly few = 3,
   ) {}
 
   view(): RolloutView {
@@ -96,11 +120,33 @@ class World {
       forgivenFailures,
       finishedBatch,
       changedAtMs,
-      members: members.map((one) => ({ ...one })),
+      ...numbers(members),
+      members: this.read(),
       inProgress,
       unstaged: [],
       withdrawn: [],
     };
+  }
+
+  /** What a step reads of many members: of most kinds the first few. */
+  private read(): readonly PlannedMember[] {
+    const { tally, lastChangeMs } = numbers(this.members);
+    const isOver = this.now - Math.max(this.changedAtMs, lastChangeMs) > patienceOf(this);
+    const first = (count: number, fits: (one: Member) => boolean): Member[] =>
+      this.members.filter(fits).slice(0, count);
+    const few = isOver ? this.members.length : this.few;
+    const isUnassigned = ({ phase, batch }: Member): boolean => phase === 'pending' && batch === null;
+    const reachable = first(batchSize(this.request, tally), (one) => isUnassigned(one) && !one.hostLost);
+    const goesBack = ({ phase, switched, image, removed }: Member): boolean =>
+      switched && !removed && (phase === 'updated' || ((phase === 'skipped' || phase === 'failed') && image === TO));
+    const read = new Set([
+      ...this.members.filter(({ phase }) => phase === 'switching' || phase === 'restoring'),
+      ...this.members.filter(({ phase, updating }) => (phase === 'skipped' || phase === 'failed') && updating),
+      ...first(few, ({ phase, batch }) => phase === 'pending' && batch !== null),
+      ...(reachable.length > 0 ? reachable : first(few, isUnassigned)),
+      ...first(this.few, goesBack),
+    ]);
+    return this.members.filter((one) => read.has(one)).map((one) => ({ ...one }));
   }
 
   /** Plans and writes until no step is left now. */

@@ -4,9 +4,15 @@
  * is stored.
  */
 import type { RolloutWait } from '@plinth/contracts';
-import { type Budgets, budgetsOf, InProgress } from './rollout-budgets.js';
+import { batchSize, type Budgets, budgetsOf, InProgress } from './rollout-budgets.js';
 import { patienceOf, LATE, settleMembers } from './rollout-settlement.js';
-import type { PlannedMember, RolloutDecision, RolloutStep, RolloutView } from './rollout-view.js';
+import {
+  openMembers,
+  type PlannedMember,
+  type RolloutDecision,
+  type RolloutStep,
+  type RolloutView,
+} from './rollout-view.js';
 import { nextOpening, windowIsOpen } from './rollout-window.js';
 
 export function planRollout(view: RolloutView, nowMs: number): RolloutDecision {
@@ -49,57 +55,46 @@ function planStaging(view: RolloutView): RolloutDecision {
 }
 
 function planRolling(view: RolloutView, nowMs: number): RolloutDecision {
-  const { members } = view;
+  const { tally, batchTally } = view;
   const halt = haltReason(view);
   if (halt !== undefined) {
     const state = (view.request.onFailure ?? 'revert') === 'revert' ? 'reverting' : 'paused';
     return { steps: [{ kind: 'become', state, because: 'failures', message: halt }], wait: null };
   }
-  const batch = Math.max(-1, ...members.map((member) => member.batch ?? -1));
-  const current = members.filter((member) => member.batch === batch);
-  const open = current.filter(isOpen);
-  if (batch >= 0 && open.length > 0) return planWithinBatch(view, open, batch, nowMs);
+  const { batch } = tally;
+  if (batch >= 0 && openMembers(tally) > 0) return planWithinBatch(view, nowMs);
   if (batch >= 0 && view.finishedBatch < batch)
-    return { steps: [{ kind: 'batch-finished', batch, size: current.length }], wait: null };
+    return { steps: [{ kind: 'batch-finished', batch, size: batchTally.size }], wait: null };
   return planNextBatch(view, batch + 1, nowMs);
 }
 
-const isOpen = (member: PlannedMember): boolean => member.phase === 'pending' || member.phase === 'switching';
-
 /** @returns why the rollout must not continue; undefined: it may */
 function haltReason(view: RolloutView): string | undefined {
-  const { members, request } = view;
+  const { request, tally, batchTally } = view;
   if (view.withdrawn.length > 0) return `${view.withdrawn.join(', ')} can't be started on any more`;
-  const failures = members.filter((member) => member.phase === 'failed').length;
-  const fresh = failures - view.forgivenFailures;
+  const fresh = tally.counts.failed - view.forgivenFailures;
   const most = request.maxFailures ?? 1;
-  if (fresh >= most) return `${fresh} of ${members.length} failed; ${most} halt the rollout`;
+  if (fresh >= most) return `${fresh} of ${tally.counts.total} failed; ${most} halt the rollout`;
   if (request.successPercent === undefined || fresh <= 0) return undefined;
-  const batch = Math.max(-1, ...members.map((member) => member.batch ?? -1));
-  const current = members.filter((member) => member.batch === batch);
-  const judged = current.filter((member) => member.phase === 'updated' || member.phase === 'failed');
-  if (judged.length === 0 || current.some(isOpen)) return undefined;
-  const percent = (100 * judged.filter((member) => member.phase === 'updated').length) / judged.length;
+  const judged = batchTally.updated + batchTally.failed;
+  if (judged === 0 || openMembers(tally) > 0) return undefined;
+  const percent = (100 * batchTally.updated) / judged;
   return percent < request.successPercent
-    ? `${Math.floor(percent)} % of batch ${batch} succeeded; ${request.successPercent} % have to`
+    ? `${Math.floor(percent)} % of batch ${tally.batch} succeeded; ${request.successPercent} % have to`
     : undefined;
 }
 
-function planWithinBatch(
-  view: RolloutView,
-  open: readonly PlannedMember[],
-  batch: number,
-  nowMs: number,
-): RolloutDecision {
-  const onLostHosts = open.filter((member) => member.phase === 'pending' && member.hostLost);
+function planWithinBatch(view: RolloutView, nowMs: number): RolloutDecision {
+  const { batch, counts, unassigned } = view.tally;
+  const pending = view.members.filter((member) => member.phase === 'pending' && member.batch === batch);
+  const onLostHosts = pending.filter((member) => member.hostLost);
   // A lost host must not hold up its batch.
   if (onLostHosts.length > 0)
     return { steps: onLostHosts.map(({ ordinal }) => ({ kind: 'assign', ordinal, batch: null })), wait: null };
-  const pending = open.filter((member) => member.phase === 'pending');
   const closed = windowClosed(view, nowMs);
   if (pending.length > 0 && closed) return { steps: [], wait: closed };
   const inProgress = new InProgress(view.inProgress);
-  const budgets = budgetsOf(view.request, view.members.length);
+  const budgets = budgetsOf(view.request, view.tally.counts.total);
   const steps: RolloutStep[] = [];
   for (const member of pending) {
     if (member.updating || inProgress.refusal(member, budgets)) continue;
@@ -107,16 +102,15 @@ function planWithinBatch(
     steps.push({ kind: 'switch', ordinal: member.ordinal, containerId: member.containerId, image: member.toImage });
   }
   if (steps.length > 0) return { steps, wait: null };
-  const switching = open.filter((member) => member.phase === 'switching').length;
   const [first] = pending;
-  const budget = first && switching === 0 ? inProgress.refusal(first, budgets) : undefined;
+  const budget = first && counts.switching === 0 ? inProgress.refusal(first, budgets) : undefined;
   const blocked = budget ? blockedForGood(view, pending, budgets, nowMs) : [];
   if (blocked.length > 0) return { steps: blocked, wait: null };
   return {
     steps: [],
     wait: budget ?? {
       reason: 'batch-running',
-      message: `batch ${batch}: ${switching} being judged, ${pending.length} to come`,
+      message: `batch ${batch}: ${counts.switching} being judged, ${counts.pending - unassigned} to come`,
     },
   };
 }
@@ -159,13 +153,13 @@ function blockedForGood(
 }
 
 function lastChange(view: RolloutView): number {
-  return Math.max(view.changedAtMs, ...view.members.map((member) => member.changedAtMs));
+  return Math.max(view.changedAtMs, view.lastChangeMs);
 }
 
 function planNextBatch(view: RolloutView, batch: number, nowMs: number): RolloutDecision {
-  const unassigned = view.members.filter((member) => member.phase === 'pending' && member.batch === null);
-  if (unassigned.length === 0)
+  if (view.tally.unassigned === 0)
     return { steps: [{ kind: 'become', state: 'completed', message: summary(view) }], wait: null };
+  const unassigned = view.members.filter((member) => member.phase === 'pending' && member.batch === null);
   const reachable = unassigned.filter((member) => !member.hostLost);
   if (reachable.length === 0) return waitForHosts(view, unassigned, nowMs);
   if (needsApproval(view, batch))
@@ -182,8 +176,7 @@ function planNextBatch(view: RolloutView, batch: number, nowMs: number): Rollout
     };
   const closed = windowClosed(view, nowMs);
   if (closed) return { steps: [], wait: closed };
-  const canary = view.request.canary ?? 1;
-  const size = batch === 0 && canary > 0 ? canary : budgetsOf(view.request, view.members.length).batch;
+  const size = batchSize(view.request, view.tally);
   const chosen = reachable.slice(0, size);
   return {
     steps: [
@@ -194,13 +187,17 @@ function planNextBatch(view: RolloutView, batch: number, nowMs: number): Rollout
   };
 }
 
+/** Hosts that a message names. */
+const NAMED_HOSTS = 5;
+
 /** Only members on lost hosts are left: the rollout waits for them for a limited time. */
 function waitForHosts(view: RolloutView, left: readonly PlannedMember[], nowMs: number): RolloutDecision {
-  const hosts = [...new Set(left.map((member) => member.host))].sort().join(', ');
+  const hosts = [...new Set(left.map((member) => member.host))].sort();
+  const named = hosts.slice(0, NAMED_HOSTS).join(', ') + (hosts.length > NAMED_HOSTS ? ' and others' : '');
   if (nowMs - lastChange(view) <= patienceOf(view))
     return {
       steps: [],
-      wait: { reason: 'host-lost', message: `lost: ${hosts}; ${left.length} containers wait for it` },
+      wait: { reason: 'host-lost', message: `lost: ${named}; ${view.tally.unassigned} containers wait for it` },
     };
   return {
     steps: left.map((member) => ({
@@ -222,7 +219,7 @@ function needsApproval(view: RolloutView, batch: number): boolean {
 }
 
 function planPaused(view: RolloutView): RolloutDecision {
-  const open = view.members.filter((member) => member.phase === 'switching').length;
+  const open = view.tally.counts.switching;
   const remaining = open > 0 ? `; updates in progress end by themselves: ${open}` : '';
   switch (view.pausedBecause) {
     case 'approval':
@@ -249,7 +246,7 @@ function planPaused(view: RolloutView): RolloutDecision {
 /** Every container that this rollout has switched is reverted; failed updates revert by themselves. */
 function planReverting(view: RolloutView, nowMs: number): RolloutDecision {
   const inProgress = new InProgress(view.inProgress);
-  const budgets: Budgets = budgetsOf(view.request, view.members.length);
+  const budgets: Budgets = budgetsOf(view.request, view.tally.counts.total);
   const steps: RolloutStep[] = [];
   let held: RolloutWait | undefined;
   for (const member of view.members.filter(needsRestore)) {
@@ -264,7 +261,7 @@ function planReverting(view: RolloutView, nowMs: number): RolloutDecision {
     steps.push({ kind: 'restore', ordinal: member.ordinal, containerId: member.containerId, image: member.fromImage });
   }
   if (steps.length > 0) return { steps, wait: null };
-  const restoring = view.members.filter((member) => member.phase === 'restoring').length;
+  const { restoring } = view.tally.counts;
   const failing = view.members.filter(
     (member) => member.phase === 'failed' && member.updating && !member.hostLost && !isLate(member, view, nowMs),
   ).length;
@@ -286,7 +283,7 @@ function isLate(member: PlannedMember, view: RolloutView, nowMs: number): boolea
 }
 
 function planEnding(view: RolloutView, verb: string): RolloutDecision {
-  const open = view.members.filter((member) => member.phase === 'switching').length;
+  const open = view.tally.counts.switching;
   if (open > 0)
     return { steps: [], wait: { reason: 'ending', message: `updates in progress end by themselves: ${open}` } };
   return { steps: [{ kind: 'end', message: `${verb}: ${summary(view)}` }], wait: null };
@@ -304,10 +301,7 @@ function windowClosed(view: RolloutView, nowMs: number): RolloutWait | undefined
 
 function summary(view: RolloutView): string {
   const phases = ['updated', 'failed', 'skipped', 'restored', 'pending'] as const;
-  const parts = phases.map((phase) => ({
-    phase,
-    count: view.members.filter((member) => member.phase === phase).length,
-  }));
+  const parts = phases.map((phase) => ({ phase, count: view.tally.counts[phase] }));
   return (
     parts
       .filter(({ count }) => count > 0)

@@ -47,6 +47,6 @@ function verdictOn(member: PlannedMember, view: RolloutView, nowMs: number): Set
 }
 
 /** How long a switch or a way back may take, milliseconds; the gate and the soak time come on top. */
-export function patienceOf(view: RolloutView): number {
-  return (view.request.deadlineSeconds ?? DEFAULT_DEADLINE_SECONDS) * 1000;
+export function patienceOf({ request }: Pick<RolloutView, 'request'>): number {
+  return (request.deadlineSeconds ?? DEFAULT_DEADLINE_SECONDS) * 1000;
 }

@@ -1,5 +1,5 @@
 /** What a rollout and its containers are when its next steps are planned, and the steps as data. */
-import type { MemberPhase, RolloutRequested, RolloutState, RolloutWait } from '@plinth/contracts';
+import type { MemberPhase, RolloutCounts, RolloutRequested, RolloutState, RolloutWait } from '@plinth/contracts';
 
 export interface PlannedMember {
   readonly ordinal: number;
@@ -27,6 +27,22 @@ export interface PlannedMember {
   readonly updating: boolean;
 }
 
+/** All members of a rollout, counted. */
+export interface MemberTally {
+  readonly counts: RolloutCounts;
+  /** Pending members without a batch. */
+  readonly unassigned: number;
+  /** The last batch that has begun; -1: none. */
+  readonly batch: number;
+}
+
+/** Containers of one batch. */
+export interface BatchTally {
+  readonly size: number;
+  readonly updated: number;
+  readonly failed: number;
+}
+
 export interface RolloutView {
   readonly request: RolloutRequested;
   readonly state: RolloutState;
@@ -37,6 +53,16 @@ export interface RolloutView {
   readonly forgivenFailures: number;
   readonly finishedBatch: number;
   readonly changedAtMs: number;
+  readonly tally: MemberTally;
+  /** The last batch, when nothing of it is in progress or to come. */
+  readonly batchTally: BatchTally;
+  /** The last change of a member, milliseconds since the epoch; read when the rollout can only wait. */
+  readonly lastChangeMs: number;
+  /**
+   * Those that may get a step now, in their order, and no more of each kind than one decision takes: switched or
+   * restored and perhaps to be settled, in the batch and not begun, next for a batch, next to be restored, and those
+   * whose update nobody judged.
+   */
   readonly members: readonly PlannedMember[];
   /** Every container with an update in progress, of this rollout or any other request. */
   readonly inProgress: readonly { readonly containerId: string; readonly host: string; readonly tenant: string }[];
@@ -73,4 +99,9 @@ export interface RolloutDecision {
   readonly steps: readonly RolloutStep[];
   /** Why the rollout waits now; null: it continues as soon as the steps are written, or it has ended. */
   readonly wait: RolloutWait | null;
+}
+
+/** Pending members that have a batch, and those that are being judged: all of them are of the last batch. */
+export function openMembers({ counts, unassigned }: MemberTally): number {
+  return counts.pending - unassigned + counts.switching;
 }
