@@ -152,12 +152,12 @@ export function planCreation(
   const kind = hostsOfKind(view.hosts, needsOf(request, view, rules));
   if (kind.hosts.length === 0) return { ok: false, ...refusalOf(kind.exclusions, kind.needs), why: kind };
   const resolution = resolveImage(request.image, request.strict ?? false, view.catalogue, usableNodes(kind));
-  if (!resolution.ok) return resolution;
+  if (!resolution.ok) return { ...resolution, why: kind };
   const { image, fallbackReason } = resolution;
   const { resources } = kind.needs;
   const tenant = tenantOf(request);
   const overQuota = quotaRefusal(tenant, view.usage, { ...resources, diskBytes: request.limits?.diskBytes }, quota);
-  if (overQuota) return { ok: false, reason: 'quota-exceeded', message: overQuota };
+  if (overQuota) return { ok: false, reason: 'quota-exceeded', message: overQuota, why: kind };
   const needs = {
     ...kind.needs,
     storageNodes: image.storageNodes,
