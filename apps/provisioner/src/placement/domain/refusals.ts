@@ -1,6 +1,7 @@
 /** Why no host is left, with what can be done about it. */
 import { constraintText, type ContainerRejectionReason, excludedText } from '@plinth/contracts';
 import type { Exclusions, FilterName } from './filters.js';
+import type { GroupNeed } from './groups.js';
 import type { PlacementNeeds } from './needs.js';
 import type { CandidateHost, Resources } from './placement.js';
 
@@ -49,11 +50,11 @@ const REFUSALS: Readonly<Record<FilterName, Refuse>> = {
   ports: (hosts, { ports }) => ({ reason: 'port-taken', message: ports?.message(hosts) ?? '' }),
   near: (hosts, { groups }) => ({
     reason: 'affinity-not-met',
-    message: `${none(hosts)} is in a ${groups?.near?.over} with a container of the group ${groups?.near?.group}; start one of them, or do not require it`,
+    message: `${none(hosts)} has ${oneOf(groups?.near)}; start one of them first, or do not require it`,
   }),
   apart: (hosts, { groups }) => ({
     reason: 'anti-affinity-not-met',
-    message: `${none(hosts)} is in a ${groups?.apart?.over} without a container of the group ${groups?.apart?.group}; add one, or do not require it`,
+    message: `${none(hosts)} is without ${oneOf(groups?.apart)}; add one, or do not require it`,
   }),
   spread: (hosts, { groups }) => ({
     reason: 'spread-not-met',
@@ -80,6 +81,11 @@ function countsOf(exclusions: Exclusions): string {
   if (filters.length < 2) return '';
   const all = filters.reduce((sum, name) => sum + exclusions.by(name).length, 0);
   return `; of ${all} ready hosts: ${filters.map((name) => excludedText(name, exclusions.by(name).length)).join(', ')}`;
+}
+
+function oneOf(need: GroupNeed | undefined): string {
+  const where = need === undefined || need.over === 'host' ? '' : ` in its ${need.over}`;
+  return `a container of the group ${need?.group}${where}`;
 }
 
 function none(hosts: readonly CandidateHost[]): string {
