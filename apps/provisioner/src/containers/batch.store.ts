@@ -1,6 +1,7 @@
 /** What a batch of requests reads and writes of containers, each in one statement. */
 import type { PlacementRecord } from '@plinth/contracts';
 import type { EntityManager } from 'typeorm';
+import { packed } from '../placement/domain/placement-record.js';
 import type { ContainerRecord } from './domain/container-record.js';
 import { nameKey } from './domain/batch-plan.js';
 
@@ -49,7 +50,7 @@ export async function insertContainers(manager: EntityManager, made: readonly Ne
        INSERT INTO containers (id, tenant, name, request_id, request_digest, state, host, memory_bytes, cpus, config,
          requested_at, placement)
        SELECT id, tenant, name, request_id, request_digest, state, host, memory_bytes, cpus, config::jsonb, requested_at,
-           placement::jsonb
+           placement::json
          FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[],
            $9::float8[], $10::text[], $11::timestamptz[], $12::text[]) AS c(id, tenant, name, request_id, request_digest,
            state, host, memory_bytes, cpus, config, requested_at, placement)
@@ -70,7 +71,7 @@ export async function insertContainers(manager: EntityManager, made: readonly Ne
       made.map(({ record }) => record.config.limits.cpus),
       made.map(({ record }) => JSON.stringify(record.config)),
       made.map(({ record }) => record.requestedAt),
-      made.map(({ placement }) => JSON.stringify(placement)),
+      made.map(({ placement }) => JSON.stringify(packed(placement))),
     ],
   );
   return rows[0]?.made ?? 0;

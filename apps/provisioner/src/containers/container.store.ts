@@ -10,6 +10,7 @@ import type {
   UpdateStatus,
 } from '@plinth/contracts';
 import type { EntityManager } from 'typeorm';
+import { packed } from '../placement/domain/placement-record.js';
 import type { ContainerRecord, Move } from './domain/container-record.js';
 
 export interface ContainerRow {
@@ -90,7 +91,7 @@ export async function insertContainer(
       config.limits.cpus,
       JSON.stringify(config),
       record.requestedAt,
-      JSON.stringify(placement),
+      JSON.stringify(packed(placement)),
     ],
   );
   return rows.length === 1;
@@ -143,7 +144,7 @@ export async function expectStatuses(manager: EntityManager): Promise<void> {
 
 /** Why the container is to be on its next host. */
 export async function savePlacement(manager: EntityManager, id: string, placement: PlacementRecord): Promise<void> {
-  await manager.query('UPDATE containers SET placement = $2 WHERE id = $1', [id, JSON.stringify(placement)]);
+  await manager.query('UPDATE containers SET placement = $2 WHERE id = $1', [id, JSON.stringify(packed(placement))]);
 }
 
 export async function saveMessage(manager: EntityManager, id: string, message: string): Promise<void> {

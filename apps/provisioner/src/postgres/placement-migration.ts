@@ -5,7 +5,7 @@ export class AddPlacement1700000020000 implements MigrationInterface {
   readonly name = 'AddPlacement1700000020000';
 
   async up(runner: QueryRunner): Promise<void> {
-    await runner.query('ALTER TABLE containers ADD COLUMN placement jsonb');
+    await runner.query('ALTER TABLE containers ADD COLUMN placement json');
     await runner.query('ALTER TABLE image_versions ADD COLUMN architecture text');
   }
 

@@ -10,13 +10,13 @@ import type {
   HostStatus,
   ImageSummary,
   Page,
-  PlacementRecord,
   StorageStatus,
   TenantDetails,
 } from '@plinth/contracts';
 import type { DataSource } from 'typeorm';
 import { statusOf } from '../containers/domain/container-record.js';
 import { tenantDetails } from '../network/tenant-egress.store.js';
+import { type PackedPlacement, unpacked } from '../placement/domain/placement-record.js';
 import { hostStatuses, storageStatuses } from '../placement/node-status.store.js';
 import { DEFAULT_TENANT } from '../containers/domain/container-config.js';
 import { CONTAINER_COLUMNS, type ContainerRow, recordOf } from '../containers/container.store.js';
@@ -24,7 +24,7 @@ import { CONTAINER_COLUMNS, type ContainerRow, recordOf } from '../containers/co
 const PAGE = 500;
 
 interface PlacedRow extends ContainerRow {
-  placement: PlacementRecord | null;
+  placement: PackedPlacement | null;
 }
 
 @Injectable()
@@ -64,7 +64,7 @@ export class QueryStore {
       ...statusOf(recordOf(row)),
       config: row.config,
       failedChecks: row.failed_checks,
-      placement: row.placement,
+      placement: row.placement && unpacked(row.placement),
       history: history.map((entry) => ({ ...entry, at: entry.at.toISOString() })),
     };
   }

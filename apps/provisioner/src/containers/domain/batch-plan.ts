@@ -89,13 +89,10 @@ export class BatchState {
     draws: CreationDraws,
   ): Creation {
     const tenant = tenantOf(request);
-    const view = {
-      ...this.known,
-      hosts,
-      usage: this.usages.get(tenant) ?? NO_USAGE,
-      portsTaken: this.ports,
-      tenantPolicy: this.known.policies.get(tenant),
-    };
+    const { catalogue, policies, groups, hostsKnown, warm } = this.known;
+    const usage = this.usages.get(tenant) ?? NO_USAGE;
+    const tenantPolicy = policies.get(tenant);
+    const view = { hosts, catalogue, usage, portsTaken: this.ports, tenantPolicy, groups, hostsKnown, warm };
     return planCreation(request, view, rules, draws);
   }
 

@@ -103,7 +103,10 @@ describe('planCreation', () => {
 
   it('puts the volume where there is space, more often where there is more', () => {
     const nodeOf = (free: Record<string, number>, nodeDraw: number, body = {}): string => {
-      const catalogue = { ...VIEW.catalogue, storage: { free, most: Math.max(...Object.values(free)) } };
+      const catalogue = {
+        ...VIEW.catalogue,
+        storage: { free, most: Math.max(...Object.values(free)), least: Math.min(...Object.values(free)) },
+      };
       const view = { ...VIEW, catalogue, hosts: VIEW.hosts.slice(1, 2) };
       const plan = planCreation(request(body), view, { ...RULES, storageReserve: 10 }, { ...DRAWS, nodeDraw });
       if (!plan.ok || !plan.hosts[0]) return plan.ok ? '' : plan.reason;

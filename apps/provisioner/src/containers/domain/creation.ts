@@ -11,7 +11,12 @@ import {
   type PublishedPort,
   type TenantPolicy,
 } from '@plinth/contracts';
-import { resolveImage, type ImageCatalogue, type ServableImage } from '../../images/domain/image-resolution.js';
+import {
+  resolveImage,
+  type ImageCatalogue,
+  type ServableImage,
+  type StorageSpace,
+} from '../../images/domain/image-resolution.js';
 import type { NetworkIdentity } from '../../network/domain/address-pool.js';
 import {
   type PortHolder,
@@ -49,9 +54,9 @@ export interface CreationView {
   /** At least those that the request names; absent: it names none. */
   readonly groups?: Groups | undefined;
   /** Hosts on which containers of an image run, `name@version`; absent: not known. */
-  readonly warm?: (image: string) => ReadonlySet<string> | undefined;
+  readonly warm?: ((image: string) => ReadonlySet<string> | undefined) | undefined;
   /** Hosts that are known to get containers, when `hosts` are some of them. */
-  readonly hostsKnown?: number;
+  readonly hostsKnown?: number | undefined;
 }
 
 /** How hosts were decided on; absent where the request is refused before that. */
@@ -136,7 +141,7 @@ export function needsOf(
     isHeld: isHeldBack(request.egress, tenantPolicy),
     diskBytes: limits?.diskBytes,
     users: hostUsers === true ? 'host-on-request' : 'own',
-    space: catalogue.storage && { ...catalogue.storage, bytes: Math.max(limits?.diskBytes ?? 0, storageReserve) },
+    space: catalogue.storage && spaceOf(catalogue.storage, Math.max(limits?.diskBytes ?? 0, storageReserve)),
     groups: groups?.needsOf(tenantOf(request), request, { datacenter, constraints }),
     ports: takenOf(portWishes(ports), portsTaken, tenantOf(request)),
   };
@@ -229,8 +234,14 @@ export function planCreation(
   return { ok: true, ...chosen, hasAddressOn, containerOn, placementOn, why, allTaken };
 }
 
+function spaceOf({ free, most, least }: StorageSpace, bytes: number): NeededSpace {
+  return { bytes, free, most, isShort: least < bytes };
+}
+
 /** Each as often as it has free space beside the others. @param draw at least 0, below 1 */
 function drawnNode(nodes: readonly string[], space: NeededSpace | undefined, draw: number): string {
+  const [only = ''] = nodes;
+  if (nodes.length < 2) return only;
   const free = nodes.map((node) => (space === undefined ? 1 : (space.free[node] ?? 0)));
   let left = draw * free.reduce((sum, bytes) => sum + bytes, 0);
   for (const [index, bytes] of free.entries()) {

@@ -33,8 +33,9 @@ export interface ImageCatalogue {
 export interface StorageSpace {
   /** Bytes, by node. */
   readonly free: Readonly<Record<string, number>>;
-  /** What the emptiest of them has. */
+  /** What the emptiest and the fullest of them have. */
   readonly most: number;
+  readonly least: number;
 }
 
 export interface ServableImage {

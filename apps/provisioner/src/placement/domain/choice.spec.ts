@@ -5,6 +5,7 @@ import { candidateHost } from '../../testing/candidate-host.js';
 import { chooseHosts, hostsOfKind } from './choice.js';
 import { FILTER_NAMES, FILTERS } from './filters.js';
 import type { PlacementNeeds } from './needs.js';
+import { packed, type PackedPlacement, placementRecord, unpacked } from './placement-record.js';
 import { type CandidateHost, PLACEMENT_POLICIES, type PlacementPolicyName } from './placement.js';
 
 const NEEDS: PlacementNeeds = {
@@ -56,7 +57,7 @@ describe('a policy', () => {
 
   it('least-loaded prefers storage with space, and of equal hosts one on which the image runs', () => {
     const hosts = ['sn-1', 'sn-2'].map((node) => given(node, {}, { storageNodes: [node] }));
-    const space = { bytes: 1, free: { 'sn-1': 10, 'sn-2': 90 }, most: 90 };
+    const space = { bytes: 1, free: { 'sn-1': 10, 'sn-2': 90 }, most: 90, isShort: false };
     expect(choose(hosts, { space, storageNodes: ['sn-1', 'sn-2'] })).toEqual(['sn-2', 'sn-1']);
     const equal = [given('a'), given('b'), given('c', { containers: 1 })];
     expect(choose(equal, { warm: new Set(['b']) })).toEqual(['b', 'a', 'c']);
@@ -120,7 +121,10 @@ describe('a host gets a container only', () => {
     ['with users of its own', {}, { ownUsers: ['sn-1'] }, { ownUsers: ['sn-2'] }, 'own-users-not-offered'],
     [
       'where its storage has space',
-      { space: { bytes: 10, free: { 'sn-1': 9, 'sn-2': 10 }, most: 10 }, storageNodes: ['sn-1', 'sn-2'] },
+      {
+        space: { bytes: 10, free: { 'sn-1': 9, 'sn-2': 10 }, most: 10, isShort: true },
+        storageNodes: ['sn-1', 'sn-2'],
+      },
       { storageNodes: ['sn-2'] },
       {},
       'no-storage-space',
@@ -174,6 +178,17 @@ describe('users of a container', () => {
   ] as const)('that none gives are missed with what can be done: %s', (users, hosts, message) =>
     expect(choose(hosts, { users })).toMatch(message),
   );
+});
+
+it('is kept in little space, and comes back as it was', () => {
+  const hosts = ['a', 'b', 'c', 'd'].map((name) => given(name));
+  const choice = chooseHosts([...hosts, given('full', { containers: 10 })], NEEDS, 'least-loaded', 0, 0);
+  if (!choice.ok) throw new Error(choice.message);
+  const decided = { policy: 'least-loaded' as const, ...choice, lookedAt: 5, hosts: 900 };
+  const record = placementRecord('d', '2026-06-01T00:00:00.000Z', decided);
+  expect(record).toMatchObject({ hosts: 900, lookedAt: 5, excluded: [{ filter: 'room', count: 1 }] });
+  expect(record.scores.map(({ host }) => host)).toEqual(['a', 'b', 'd']);
+  expect(unpacked(JSON.parse(JSON.stringify(packed(record))) as PackedPlacement)).toEqual(record);
 });
 
 describe('a refusal', () => {

@@ -69,7 +69,7 @@ const architecture: HostFilter = {
 const space: HostFilter = {
   name: 'space',
   isOfKind: true,
-  concerns: (needs) => needs.space !== undefined,
+  concerns: (needs) => needs.space?.isShort === true,
   fits: (host, needs) =>
     host.storageNodes.some((node) => hasSpace(needs, node) && (needs.storageNodes?.includes(node) ?? true)),
   why: (host, { space: needed }) =>

@@ -44,6 +44,8 @@ export interface NeededSpace {
   readonly free: Readonly<Record<string, number>>;
   /** What the emptiest node has. */
   readonly most: number;
+  /** Some node has less than that. */
+  readonly isShort: boolean;
 }
 
 export interface TakenPorts {
@@ -54,7 +56,7 @@ export interface TakenPorts {
 }
 
 export function hasSpace({ space }: PlacementNeeds, node: string): boolean {
-  return space === undefined || (space.free[node] ?? Number.POSITIVE_INFINITY) >= space.bytes;
+  return !space?.isShort || (space.free[node] ?? Number.POSITIVE_INFINITY) >= space.bytes;
 }
 
 /** Whether the container's volume may be on this storage node, which the host reaches. */

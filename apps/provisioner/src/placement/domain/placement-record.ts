@@ -33,6 +33,41 @@ export function placementRecord(host: string, at: string, decided: Decided): Pla
   };
 }
 
+/** As it is stored with each container: in little space. */
+export type PackedPlacement = readonly [
+  at: string,
+  host: string,
+  policy: string,
+  hosts: number,
+  lookedAt: number,
+  scores: readonly (readonly [host: string, score: number])[],
+  excluded: readonly (readonly [filter: string, count: number])[],
+];
+
+export function packed({ at, host, policy, hosts, lookedAt, scores, excluded }: PlacementRecord): PackedPlacement {
+  return [
+    at,
+    host,
+    policy,
+    hosts,
+    lookedAt,
+    scores.map((each) => [each.host, each.score]),
+    excluded.map(({ filter, count }) => [filter, count]),
+  ];
+}
+
+export function unpacked([at, host, policy, hosts, lookedAt, scores, excluded]: PackedPlacement): PlacementRecord {
+  return {
+    at,
+    host,
+    policy,
+    hosts,
+    lookedAt,
+    scores: scores.map(([name, score]) => ({ host: name, score })),
+    excluded: excluded.map(([filter, count]) => ({ filter, count })),
+  };
+}
+
 export function countsOf(exclusions: Exclusions): ExcludedCount[] {
   return exclusions.filters.map((filter) => ({ filter, count: exclusions.by(filter).length }));
 }
