@@ -1,3 +1,5 @@
+import { testPackages } from './scripts/test-packages.mjs';
+
 // Specs, and services that inherit their environment, check what they publish and answer against its contract.
 process.env.PLINTH_CHECK_CONTRACTS = '1';
 
@@ -10,6 +12,7 @@ const project = (displayName, testMatch) => ({
   testEnvironment: 'node',
   extensionsToTreatAsEsm: ['.ts'],
   moduleNameMapper: {
+    ...testPackages,
     '^@plinth/container-runtime/private-mount-namespace$':
       '<rootDir>/libs/container-runtime/src/kernel/private-mount-namespace.ts',
     '^@plinth/service-kit/messaging$': '<rootDir>/libs/service-kit/src/messaging-entry.ts',

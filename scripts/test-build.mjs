@@ -3,10 +3,12 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
+import { buildTestPackages } from './test-packages.mjs';
 
 const top = resolve(import.meta.dirname, '..');
 
-export default function build() {
+export default async function build() {
+  await buildTestPackages();
   // For the check of another run that is on the machine at the same time: what bears no mark may be of these tests.
   process.env.PLINTH_TEST_RUN ??= randomBytes(8).toString('hex');
   // `npm test` has built, and begins several runs of jest.

@@ -63,10 +63,6 @@ export async function violations(
   return found;
 }
 
-const SUBJECTS = `('container.configured', 'container.rejected')`;
 const ANSWERS = (what: string): string =>
-  `SELECT ${what} FROM (
-     SELECT data->>'requestId' AS id FROM outbox WHERE subject IN ${SUBJECTS}
-     UNION ALL
-     SELECT event->'data'->>'requestId' FROM outbox_batch CROSS JOIN LATERAL json_array_elements(events::json) AS event
-      WHERE event->>'subject' IN ${SUBJECTS}) answers`;
+  `SELECT ${what} FROM (SELECT data->>'requestId' AS id FROM outbox_events
+     WHERE subject IN ('container.configured', 'container.rejected')) answers`;

@@ -226,13 +226,13 @@ async function committedFacts(stack: Stack): Promise<Committed> {
   await client.connect();
   try {
     const facts = await client.query<{ id: string; subject: string }>(
-      `SELECT id, subject FROM provisioner.outbox
+      `SELECT id, subject FROM provisioner.outbox_events
         WHERE sent_at IS NOT NULL AND subject ~ '^(container|host|rollout)[.]'`,
     );
-    // Only old ones: newer ones may be on their way.
+    // Only old ones: newer ones may be on their way, or those of a provisioner that was killed.
     const unsent = await client.query<{ count: number }>(
-      `SELECT count(*)::int AS count FROM provisioner.outbox
-        WHERE sent_at IS NULL AND created_at < now() - interval '5 seconds'`,
+      `SELECT count(*)::int AS count FROM provisioner.outbox_events
+        WHERE sent_at IS NULL AND created_at < now() - interval '15 seconds'`,
     );
     return { unsent: unsent.rows[0]?.count ?? -1, facts: facts.rows };
   } finally {

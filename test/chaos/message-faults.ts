@@ -36,7 +36,7 @@ async function query<T extends pg.QueryResultRow>(stack: Stack, text: string): P
 export const oldConfig: Fault = async ({ stack, random }) => {
   const rows = await query<{ subject: string; data: object }>(
     stack,
-    `SELECT subject, data FROM provisioner.outbox
+    `SELECT subject, data FROM provisioner.outbox_events
       WHERE subject LIKE 'desired.%' AND sent_at IS NOT NULL ORDER BY sequence`,
   );
   const row = random.pick(rows);

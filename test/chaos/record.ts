@@ -5,7 +5,7 @@ import pg from 'pg';
 import type { Stack } from '../stack.js';
 
 /** Tables that show what the provisioner decided, and in which order. */
-const TABLES = ['containers', 'container_history', 'outbox', 'inbox', 'given_up', 'hosts'];
+const TABLES = ['containers', 'container_history', 'outbox', 'outbox_events', 'inbox', 'given_up', 'hosts'];
 
 /**
  * Keeps the harness's journal, every fact, the provisioner's tables, the services' logs, and the state that each agent

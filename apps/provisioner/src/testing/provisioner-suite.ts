@@ -173,8 +173,7 @@ export class ProvisionerSuite {
 
   /** Resolves when every fact of what is decided has arrived here. */
   async allPublished(): Promise<void> {
-    const unsent =
-      'SELECT 1 FROM outbox WHERE sent_at IS NULL UNION ALL SELECT 1 FROM outbox_batch WHERE sent_at IS NULL';
+    const unsent = 'SELECT 1 FROM outbox_events WHERE sent_at IS NULL';
     await this.until(async () => (await this.rows(unsent)).length === 0, 'what is decided is published');
     // The server has delivered here what it has acknowledged to others.
     await this.connection.flush();

@@ -78,10 +78,9 @@ async function publishTogether(count: number): Promise<string[]> {
 
 const unsent = async (): Promise<number> =>
   (
-    (await source.query(
-      `SELECT ((SELECT count(*) FROM outbox WHERE sent_at IS NULL)
-             + (SELECT count(*) FROM outbox_batch WHERE sent_at IS NULL))::int AS count`,
-    )) as { count: number }[]
+    (await source.query('SELECT count(*)::int AS count FROM outbox_events WHERE sent_at IS NULL')) as {
+      count: number;
+    }[]
   )[0]?.count ?? -1;
 
 async function until(check: () => Promise<boolean>, what: string): Promise<void> {

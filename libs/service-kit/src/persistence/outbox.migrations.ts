@@ -69,9 +69,19 @@ export class AddOutboxBatches1700000000900 implements MigrationInterface {
     await runner.query(
       `ALTER TABLE outbox_batch ALTER COLUMN events SET ${row?.hasLz4 ? 'COMPRESSION lz4' : 'STORAGE EXTERNAL'}`,
     );
+    // For people and for tests: every event, as a row or in a batch.
+    await runner.query(`
+      CREATE VIEW outbox_events AS
+        SELECT sequence, id, aggregate, subject, data, created_at, sent_at FROM outbox
+        UNION ALL
+        SELECT b.sequences[e.place], event->>'id', event->>'aggregate', event->>'subject', (event->'data')::jsonb,
+               b.created_at, b.sent_at
+          FROM outbox_batch b CROSS JOIN LATERAL json_array_elements(b.events::json) WITH ORDINALITY AS e(event, place)
+         WHERE NOT EXISTS (SELECT 1 FROM outbox o WHERE o.id = event->>'id')`);
   }
 
   async down(runner: QueryRunner): Promise<void> {
+    await runner.query('DROP VIEW outbox_events');
     await runner.query('DROP TABLE outbox_batch_position, outbox_batch');
   }
 }
