@@ -1,6 +1,9 @@
 /** Quotas of tenants with two provisioners at once, on a real NATS and PostgreSQL. */
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { SUBJECTS } from '@plinth/contracts';
+import { createLogger, openDatabase } from '@plinth/service-kit';
+import { waitingTenants } from '../containers/intake.store.js';
+import { PROVISIONER_MIGRATIONS } from '../postgres/migrations.js';
 import { ProvisionerSuite } from '../testing/provisioner-suite.js';
 
 let suite: ProvisionerSuite;
@@ -106,4 +109,26 @@ it('are kept as a count of all rows gives them, and corrected when they are not'
   expect(await drift()).toEqual([{ kind: 'tenant', about: 'greedy', n: '-1', bytes: '0' }]);
   await suite.rows('INSERT INTO count_changes (kind, about, n, bytes) SELECT * FROM count_drift()');
   expect(await drift()).toEqual([]);
+});
+
+it('are not needed for a fair turn: of tenants whose requests wait, each is taken once, from whichever on', async () => {
+  const source = await openDatabase({
+    url: suite.databaseUrl,
+    schema: 'provisioner',
+    migrations: PROVISIONER_MIGRATIONS,
+    logger: createLogger('provisioner', 'test', 'fatal'),
+  });
+  const runner = source.createQueryRunner();
+  try {
+    // No provisioner sees them.
+    await runner.startTransaction();
+    await runner.query(`INSERT INTO intake (tenant, event) SELECT 'turn-' || n, '{}' FROM generate_series(1, 5) n`);
+    expect(await waitingTenants(runner.manager, 'turn-3', 16)).toEqual([4, 5, 1, 2, 3].map((n) => `turn-${n}`));
+    expect(await waitingTenants(runner.manager, 'turn-3', 4)).toEqual([4, 5, 1, 2].map((n) => `turn-${n}`));
+    expect(await waitingTenants(runner.manager, '', 2)).toEqual(['turn-1', 'turn-2']);
+    await runner.rollbackTransaction();
+  } finally {
+    await runner.release();
+    await source.destroy();
+  }
 });
