@@ -73,7 +73,7 @@ it('a burst is answered whole, each request once, when the provisioners are kill
     await suite.startProvisioner('provisioner-again');
   }
   await suite.until(() => answered('killed') === BURST, 'all are answered');
-  const answeredRequests = `FROM provisioner.outbox WHERE subject IN ('container.configured', 'container.rejected') AND data->>'tenant' = 'killed'`;
+  const answeredRequests = `FROM provisioner.outbox_events WHERE subject IN ('container.configured', 'container.rejected') AND data->>'tenant' = 'killed'`;
   expect(await count(`SELECT count(*) ${answeredRequests}`)).toBe(BURST);
   expect(await count(`SELECT count(DISTINCT data->>'requestId') ${answeredRequests}`)).toBe(BURST);
   expect(await count('SELECT count(*) FROM provisioner.intake')).toBe(0);
