@@ -3,7 +3,6 @@
  * nothing is stored, and an agent that was killed at any point finds its way by {@link HostNetwork.takeOver}. Every call
  * is synchronous and takes a millisecond or less, but for those that say so.
  */
-import { overlap, parseNetwork } from './address.js';
 import { linksWith, makeContainerLink, removeLink, setUpHostEnd } from './container-link.js';
 import {
   ANY_PREFIX,
@@ -23,21 +22,22 @@ import { enableForwarding } from './kernel-settings.js';
 import { listeningSockets, portInUse } from './listening-ports.js';
 import { isRefusal } from './refusal.js';
 import { NETLINK_ROUTE, NetlinkError, NetlinkSocket } from './netlink/netlink-socket.js';
-import {
-  addAddress,
-  type LinkCounters,
-  listRoutes,
-  readRoute,
-  removeAddress,
-  routeText,
-} from './netlink/route-messages.js';
+import { addAddress, type LinkCounters, removeAddress } from './netlink/route-messages.js';
 import { AttachedContainers } from './attached-containers.js';
+import { foreignRouteInto } from './foreign-routes.js';
+import { OwnInterfaces } from './own-interfaces.js';
+import {
+  type Attached,
+  inNamespace,
+  type Repairs,
+  type RunningNetwork,
+  type StartingNetwork,
+} from './placed-containers.js';
 import type { AttachedNetwork, Change, Element } from './nft/elements.js';
 import { NftError, Nftables } from './nft/nftables.js';
 import { type DropCounts, RuleTable } from './nft/rule-table.js';
 import type { RemoteRules } from './nft/ruleset.js';
 import { TenantPolicies } from './nft/tenant-policies.js';
-import { ROUTE_PROTOCOL } from './netlink/tunnel-messages.js';
 import type { RemoteContainer } from './remote/remote-containers.js';
 import { TrackedConnections } from './tracked-connections.js';
 import { RemoteNetwork, removeRemote, TUNNEL_INTERFACE, type TunnelOptions } from './remote/remote-network.js';
@@ -53,36 +53,13 @@ export interface HostNetworkOptions {
   readonly remote?: TunnelOptions | undefined;
 }
 
-/** A container that runs. */
-export interface RunningNetwork extends ContainerNetwork {
-  /** Of a process in its network. */
-  readonly pid: number;
-}
-
-/** A container that is about to run. */
-export interface StartingNetwork extends ContainerNetwork {
-  /** Path of its network namespace. */
-  readonly namespace: string;
-}
-
-export type Attached =
-  | { readonly ok: true }
-  | { readonly ok: false; readonly reason: 'network-failed' | 'port-taken'; readonly message: string };
-
-/** What was not as it should be, and is now. */
-export interface Repairs {
-  /** Sentences for the log; empty: all was as it should be. */
-  readonly done: readonly string[];
-  /** What could not be repaired. */
-  readonly failed: readonly string[];
-}
-
 const LOOPBACK = 1;
 /** Comparing all elements takes time of this thread when there are many. */
 const COMPARE_EVERY_MS = 30_000;
 
 export class HostNetwork {
   private readonly attached = new AttachedContainers();
+  private readonly interfaces: OwnInterfaces;
   private readonly policies = new TenantPolicies();
   private number: number;
   private comparedAtMs = 0;
@@ -102,6 +79,7 @@ export class HostNetwork {
     nowMs: number,
   ) {
     this.number = firstNumber(nowMs);
+    this.interfaces = new OwnInterfaces(route, names.prefix);
   }
 
   /** Changes nothing. @returns why not, when this machine can't have it */
@@ -121,26 +99,12 @@ export class HostNetwork {
 
   /** A route of the host that leads into a network of containers; undefined: none. */
   overlapWith(pool: string): string | undefined {
-    const wanted = parseNetwork(pool);
-    // Routes before interfaces: one that a container of this machine gets meanwhile is not taken for a foreign one, and
-    // one whose interface has gone since is no route any more.
-    const candidates = this.route
-      .ask(listRoutes(wanted.family), 'list the routes')
-      .flatMap((received) => readRoute(received) ?? [])
-      .filter((route) => route.prefix > 0 && route.protocol !== ROUTE_PROTOCOL && overlap(route, wanted));
-    if (candidates.length === 0) return undefined;
-    const names = new Map(linksWith(this.route, '').map(({ index, name }) => [index, name]));
-    const found = candidates.find(({ index }) => {
-      const name = names.get(index);
-      // Without an interface: it refuses packets, or has several.
-      return index === 0 || (name !== undefined && !name.startsWith(ANY_PREFIX));
-    });
-    return found && routeText(found);
+    return foreignRouteInto(this.route, pool);
   }
 
   /** Takes the containers that an agent before this one has left running; their connections go on. */
   takeOver(running: readonly RunningNetwork[]): Repairs {
-    const interfaces = this.interfacesByContainer();
+    const interfaces = this.interfaces.byContainer();
     const lost: RunningNetwork[] = [];
     for (const container of running) {
       const name = interfaces.get(container.containerId);
@@ -177,7 +141,7 @@ export class HostNetwork {
 
   /** Gives a container its interface, after its rules. Also when it has one: then a new one, for a new run. */
   attach(starting: StartingNetwork | RunningNetwork): Attached {
-    const { namespace, ...container } = 'pid' in starting ? placed(starting) : starting;
+    const { namespace, ...container } = 'pid' in starting ? inNamespace(starting) : starting;
     this.removeRules(container.containerId);
     this.number += 1;
     const attached = { ...container, interface: interfaceName(this.names, this.number) };
@@ -314,8 +278,8 @@ export class HostNetwork {
     if (this.attached.size > 0) done.push(...this.mendRemote(isDue, failed));
     if (isDue) {
       this.comparedAtMs = nowMs;
-      const interfaces = this.interfacesByContainer();
-      const mended = mendHostEnds(this.route, this.attached.all(), this.indexes());
+      const interfaces = this.interfaces.byContainer();
+      const mended = mendHostEnds(this.route, this.attached.all(), this.interfaces.indexes());
       done.push(...mended.map((id) => `the limit of what container ${id} receives was changed, and is set again`));
       for (const { containerId, interface: name } of this.attached.all()) {
         const container = wanted.get(containerId);
@@ -333,26 +297,7 @@ export class HostNetwork {
 
   /** Of its interface, as the container counts; undefined: it has none. */
   counters(): ReadonlyMap<string, LinkCounters> {
-    const links = new Map(linksWith(this.route, this.names.prefix).map(({ name, counters }) => [name, counters]));
-    return new Map(
-      this.attached.all().flatMap(({ containerId, interface: name }) => {
-        const host = links.get(name);
-        if (host === undefined) return [];
-        // What the host's end has received the container has sent.
-        const { receivedBytes, receivedPackets, sentBytes, sentPackets } = host;
-        return [
-          [
-            containerId,
-            {
-              receivedBytes: sentBytes,
-              receivedPackets: sentPackets,
-              sentBytes: receivedBytes,
-              sentPackets: receivedPackets,
-            },
-          ] as const,
-        ];
-      }),
-    );
+    return this.interfaces.counters(this.attached.all());
   }
 
   drops(): DropCounts {
@@ -361,13 +306,13 @@ export class HostNetwork {
 
   /** Whether interfaces of containers are there, also of those that have just ended. */
   get hasInterfaces(): boolean {
-    return linksWith(this.route, this.names.prefix).length > 0;
+    return this.interfaces.all().length > 0;
   }
 
   /** Takes everything of this agent away, also what one before it has left. Takes some 10 ms for each interface. */
   removeAll(): void {
     this.attached.clear();
-    for (const { name } of linksWith(this.route, this.names.prefix)) removeLink(this.route, name);
+    for (const { name } of this.interfaces.all()) removeLink(this.route, name);
     this.clear();
   }
 
@@ -376,16 +321,6 @@ export class HostNetwork {
     this.tracked.close();
     this.table.close();
     this.nft.close();
-  }
-
-  private interfacesByContainer(): ReadonlyMap<string, string> {
-    const links = linksWith(this.route, this.names.prefix).sort((a, b) => a.index - b.index);
-    // The last one of a container is that of its present run: one before it may not have ended yet.
-    return new Map(links.flatMap(({ name, alias }) => (alias === undefined ? [] : [[alias, name] as const])));
-  }
-
-  private indexes(): ReadonlyMap<string, number> {
-    return new Map(linksWith(this.route, this.names.prefix).map(({ name, index }) => [name, index]));
   }
 
   /** It is not let go without its limits. */
@@ -491,10 +426,6 @@ export class HostNetwork {
       if (!(error instanceof NetlinkError && error.code === 'EADDRNOTAVAIL')) throw error;
     }
   }
-}
-
-function placed({ pid, ...container }: RunningNetwork): StartingNetwork {
-  return { ...container, namespace: networkOfProcess(pid) };
 }
 
 function rulesFor({ mode, port }: TunnelOptions): RemoteRules {

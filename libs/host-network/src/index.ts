@@ -8,13 +8,8 @@ export type {
   PublishedPort,
 } from './container-network.js';
 export { ANY_PREFIX, GATEWAY4, GATEWAY6, networkNames } from './container-network.js';
-export {
-  type Attached,
-  HostNetwork,
-  type HostNetworkOptions,
-  type Repairs,
-  type RunningNetwork,
-} from './host-network.js';
+export { HostNetwork, type HostNetworkOptions } from './host-network.js';
+export type { Attached, Repairs, RunningNetwork } from './placed-containers.js';
 export { ownRateOf } from './link-rates.js';
 export type { RateLimit } from './netlink/qdisc-messages.js';
 export type { LinkCounters } from './netlink/route-messages.js';

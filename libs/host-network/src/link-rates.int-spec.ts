@@ -4,7 +4,8 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import type { BandwidthLimit } from './container-network.js';
-import { HostNetwork, type Repairs, type RunningNetwork } from './host-network.js';
+import { HostNetwork } from './host-network.js';
+import type { Repairs, RunningNetwork } from './placed-containers.js';
 import { ownRateOf } from './link-rates.js';
 import { enterNewNetwork } from './network-namespace.js';
 

@@ -2,7 +2,6 @@
  * One request → one container, in the caller's transaction: load, decide (domain/creation.ts), reserve, write,
  * publish.
  */
-import { randomBytes } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import {
   containerStatus,
@@ -14,7 +13,7 @@ import {
   type PublishedPort,
   SUBJECTS,
 } from '@plinth/contracts';
-import { claimEvent, derivedId, type ReceivedEvent, type UnitOfWork } from '@plinth/service-kit';
+import { claimEvent, derivedId, newId, type ReceivedEvent, type UnitOfWork } from '@plinth/service-kit';
 import { ProvisionerConfig } from '../config.js';
 import { returnNetwork, takeIdentity } from '../network/address.store.js';
 import { poolSize } from '../network/domain/address-pool.js';
@@ -184,8 +183,8 @@ export class ContainerCreation {
     return {
       requestedAt: new Date(event.storedAtMs).toISOString(),
       decidedAt: new Date().toISOString(),
-      containerId: randomBytes(16).toString('hex'),
-      volumeId: randomBytes(16).toString('hex'),
+      containerId: newId(),
+      volumeId: newId(),
       hostDraw: Math.random(),
       nodeDraw: Math.random(),
       turn: this.turn++,

@@ -1,7 +1,8 @@
 /** Hosts in network namespaces of their own that share a link, for tests; and what runs in their containers. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { HostNetwork, type RunningNetwork } from '../host-network.js';
+import { HostNetwork } from '../host-network.js';
+import type { RunningNetwork } from '../placed-containers.js';
 import { inNetworkOf } from '../network-namespace.js';
 import type { TunnelOptions } from '../remote/remote-network.js';
 import type { RemoteContainer } from '../remote/remote-containers.js';
