@@ -63,7 +63,7 @@ export class RelocationBatch {
   async relocate(ids: readonly string[]): Promise<readonly string[]> {
     try {
       await this.directory.refresh();
-      return await this.outbox.transact(async (manager, add) => {
+      return await this.outbox.transactMany(async (manager, add) => {
         const { going, alone, policies } = await this.due(manager, ids);
         const hosts = await this.lockHosts(manager, going);
         const { moved, without } = this.place(going, hosts, policies);

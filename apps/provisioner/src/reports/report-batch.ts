@@ -36,7 +36,7 @@ export class ReportBatch {
   async take(events: readonly Report[]): Promise<ReadonlyMap<Report, EarlyReportError>> {
     const early = new Map<Report, EarlyReportError>();
     let ofRollout = false;
-    await this.outbox.transact(async (manager, add) => {
+    await this.outbox.transactMany(async (manager, add) => {
       const unitOf = (event: Report): UnitOfWork => new UnitOfWork(manager, causeOf(event), add);
       const fresh = await claimEvents(
         manager,

@@ -47,6 +47,22 @@ export async function insertBatch(
   return row && { sequence: row.sequence, created: row.created_at.toISOString(), events: texts };
 }
 
+/**
+ * Whether nothing that was committed before has to be published before these events, and none of them before another.
+ * What is committed later waits for them. For a transaction that has locked what the aggregates stand for.
+ */
+export async function isFirstInTurn(manager: EntityManager, events: readonly OutboxEvent[]): Promise<boolean> {
+  const aggregates = [...new Set(events.map(({ aggregate, subject }) => aggregate ?? subject))];
+  if (aggregates.length < events.length) return false;
+  const rows: { waits: boolean }[] = await manager.query(
+    `SELECT EXISTS (SELECT 1 FROM outbox WHERE sent_at IS NULL AND aggregate = ANY($1::text[]))
+         OR EXISTS (SELECT 1 FROM outbox_batch b WHERE b.sent_at IS NULL
+              AND b.aggregates && (SELECT array_agg(hashtext(a)) FROM unnest($1::text[]) AS a)) AS waits`,
+    [aggregates],
+  );
+  return rows[0]?.waits === false;
+}
+
 function asJson({ event, id, text }: EventText): string {
   const { aggregate, subject, correlationId, causationId } = event;
   const rest = {

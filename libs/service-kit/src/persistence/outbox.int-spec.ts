@@ -227,6 +227,31 @@ describe('a batch', () => {
     expect((await messagesOf(first)).map((headers) => headers.get('ce-correlationid'))).toEqual([first, 'later']);
   });
 
+  it('of any transaction waits for what was decided before about the same things', async () => {
+    const send = async (hosts: readonly string[], correlationId: string): Promise<number> => {
+      await outbox.transactMany((_, add) =>
+        Promise.resolve(hosts.forEach((host) => add({ ...joined(host), correlationId }))),
+      );
+      const [row] = await source.query('SELECT max(sequence)::int AS last FROM outbox_batch');
+      return (row as { last: number }).last;
+    };
+    const hosts = newHosts(10);
+    const [first = ''] = hosts;
+    const batches = await send(hosts, 'first');
+    await allSent();
+    expect(await send(hosts, 'second')).toBeGreaterThan(batches);
+    await allSent();
+    await source.transaction(async (manager) => void (await insertBatch(manager, [joined(first)])));
+    const held = await send(newHosts(9), 'others');
+    // As rows: one of them has to wait.
+    expect(await send(hosts, 'third')).toBe(held);
+    await until(async () => (await sentOf(hosts)).length === 29, 'what does not wait is sent');
+    await source.query('UPDATE outbox_batch SET not_before = now() WHERE sent_at IS NULL');
+    await allSent();
+    const order = (await messagesOf(first)).map((headers) => headers.get('ce-correlationid'));
+    expect(order).toEqual(['first', 'second', first, 'third']);
+  });
+
   it('holds up nothing but what the bus refuses', async () => {
     const jsm = await connection.jetstreamManager();
     const { state } = await jsm.streams.info(STREAMS.status.name);

@@ -15,6 +15,7 @@ import {
   forgetBatches,
   type HeldBatch,
   insertBatch,
+  isFirstInTurn,
   markBatchSent,
   openDue,
   openUntaken,
@@ -39,6 +40,10 @@ interface Stored extends StoredAs {
 }
 
 const BATCH = 200;
+/** So many events of one transaction are published from memory. */
+const MANY = 8;
+/** Transactions whose events are on their way. */
+const DELIVERING = 4;
 /** Of a batch, at most: what the bus refuses for long must not take the place of what it takes. */
 const REFUSED_PER_BATCH = 50;
 /** A refused event is published again after a growing pause, seconds. */
@@ -118,9 +123,33 @@ export class Outbox {
       return result;
     });
     if (!held) return { value, delivered: Promise.resolve() };
-    const delivered: Promise<void> = this.deliver(held).finally(() => this.delivering.delete(delivered));
+    return { value, delivered: this.beginDelivery(held) };
+  }
+
+  /**
+   * As {@link transact}, for a transaction with many events: they are published from memory, unless earlier ones of the
+   * same aggregates are still to be published.
+   */
+  async transactMany<T>(work: (manager: EntityManager, add: (event: OutboxEvent) => void) => Promise<T>): Promise<T> {
+    // What is decided and not yet published stays bounded.
+    while (this.delivering.size >= DELIVERING) await Promise.race(this.delivering);
+    let held: HeldBatch | undefined;
+    const events: OutboxEvent[] = [];
+    const value = await this.source.transaction(async (manager) => {
+      const result = await work(manager, (event) => events.push(event));
+      if (events.length >= MANY && (await isFirstInTurn(manager, events))) held = await insertBatch(manager, events);
+      else await insertEvents(manager, events);
+      return result;
+    });
+    if (held) this.beginDelivery(held);
+    else if (events.length > 0) this.loop.kick();
+    return value;
+  }
+
+  private beginDelivery(batch: HeldBatch): Promise<void> {
+    const delivered: Promise<void> = this.deliver(batch).finally(() => this.delivering.delete(delivered));
     this.delivering.add(delivered);
-    return { value, delivered };
+    return delivered;
   }
 
   private async deliver(batch: HeldBatch): Promise<void> {
