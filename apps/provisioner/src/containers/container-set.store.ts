@@ -2,6 +2,7 @@
 import type { ContainerHistoryEntry, PlacementRecord } from '@plinth/contracts';
 import type { EntityManager } from 'typeorm';
 import { CONTAINER_COLUMNS, type ContainerRow, recordOf } from './container.store.js';
+import { packed } from '../placement/domain/placement-record.js';
 import type { ContainerRecord } from './domain/container-record.js';
 
 /** Locks the rows until the transaction ends, in the order of ids, as all do who lock several. */
@@ -54,9 +55,9 @@ export async function savePlacements(
 ): Promise<void> {
   if (placed.length === 0) return;
   await manager.query(
-    `UPDATE containers c SET placement = p.placement::jsonb FROM unnest($1::text[], $2::text[]) AS p(id, placement)
+    `UPDATE containers c SET placement = p.placement::json FROM unnest($1::text[], $2::text[]) AS p(id, placement)
       WHERE c.id = p.id`,
-    [placed.map(({ id }) => id), placed.map(({ placement }) => JSON.stringify(placement))],
+    [placed.map(({ id }) => id), placed.map(({ placement }) => JSON.stringify(packed(placement)))],
   );
 }
 

@@ -179,6 +179,9 @@ describe('a host', () => {
     await allRun('lost', 'host-3');
     await suite.allPublished();
     expect(suite.of(SUBJECTS.containerMoved, { from: 'host-3', reason: 'host-lost' })).toHaveLength(wanted.length);
+    // Why they are there.
+    for (const { id, host } of await containers('lost'))
+      expect(await suite.answer<ContainerDetails>(QUERIES.container, { id })).toMatchObject({ placement: { host } });
     for (const { id } of wanted)
       expect(suite.hosts.containers.get(id)?.config.takeovers).toEqual([{ from: 'host-3', renewal: RENEWAL }]);
     const pending = (await containers('lost')).length;
