@@ -141,7 +141,7 @@ export class Outbox {
       else await insertEvents(manager, events);
       return result;
     });
-    if (held) this.beginDelivery(held);
+    if (held) void this.beginDelivery(held);
     else if (events.length > 0) this.loop.kick();
     return value;
   }
