@@ -20,7 +20,7 @@ export const PLACEMENT_HELP = `
 Placement (plinth hosts --labels lists labels; host, datacenter and arch are some that every host has):
   --on gpu=yes                  on hosts whose label gpu is yes
   --on rack=r1,r2               whose rack is r1 or r2
-  --on 'rack!=r2'               whose rack is not r2, or who have no label rack
+  --on 'rack!=r2'               whose rack is not r2, or that have no label rack
   --on ssd                      that have a label ssd, whatever it is
   --on '!spot'                  that have no label spot
   --group web --spread rack     as many of the tenant's group web in each rack; others: host, datacenter, any label
