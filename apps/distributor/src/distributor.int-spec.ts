@@ -123,6 +123,8 @@ const promote = (promotion: ImagePromoted, id?: string): Promise<unknown> =>
   publisher.publish({ subject: SUBJECTS.imagePromoted, data: promotion, id, correlationId: 'request-1' });
 const small = (name: string): Promise<TestImage> =>
   makeImage({ 'etc/hostname': name, 'usr/bin/tool': 'binary', bin: { to: 'usr/bin' } }, key, { name });
+/** Empty: it was replaced by another meanwhile. */
+const textOf = (path: string): string => (existsSync(path) ? readFileSync(path, 'utf8') : '');
 const distributed = (): MasterReport | undefined => reports.find((report) => report.kind === 'distributed');
 
 describe('distributor', () => {
@@ -348,11 +350,13 @@ describe('distributor', () => {
     await promote(promotionOf(image, [repository.put(image, { archive: waiting }, '/offline')], [node]));
     const answer = await until(() => release);
     await nats.pause();
-    answer();
-    await until(() => existsSync(join(storage, 'images/offline/v1')));
-    const [file = ''] = journal();
-    await until(() => readFileSync(join(storage, 'wanted', file), 'utf8').includes('"distributed"'));
-    await nats.start();
+    try {
+      answer();
+      await until(() => existsSync(join(storage, 'images/offline/v1')));
+      await until(() => journal().some((file) => textOf(join(storage, 'wanted', file)).includes('"distributed"')));
+    } finally {
+      await nats.start();
+    }
     await until(distributed);
     await until(() => journal().length === 0);
   });

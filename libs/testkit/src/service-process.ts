@@ -4,6 +4,9 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
+/** Far longer than a start takes on a loaded machine. */
+const START_MS = 180_000;
+
 /** The same from `src` and `dist`. */
 const REPOSITORY = join(import.meta.dirname, '../../..');
 
@@ -53,7 +56,13 @@ export class ServiceProcess {
     });
     const service = new ServiceProcess(app, child);
     service.follow();
-    await service.logged('ready');
+    // One that waits for a server that is gone would wait as long as the test may take.
+    const late = setTimeout(() => child.kill('SIGKILL'), START_MS);
+    try {
+      await service.logged('ready');
+    } finally {
+      clearTimeout(late);
+    }
     return service;
   }
 
