@@ -82,8 +82,13 @@ describe('plan', () => {
     ],
     [
       'a stop waits for the grace',
-      { observed: RUNNING, record: STOPPING, config: config({ desired: 'stopped' }) },
+      { observed: RUNNING, record: STOPPING, isSignalled: true, config: config({ desired: 'stopped' }) },
       [`wait-until ${NOW + 9_000}`],
+    ],
+    [
+      'a stop whose signal may not have been sent sends it',
+      { observed: RUNNING, record: STOPPING, config: config({ desired: 'stopped' }) },
+      ['stop'],
     ],
     [
       'a grace that was shortened holds',
@@ -97,7 +102,7 @@ describe('plan', () => {
     ],
     [
       'a stop that was begun is ended even when it should run again',
-      { observed: RUNNING, record: STOPPING },
+      { observed: RUNNING, record: STOPPING, isSignalled: true },
       [`wait-until ${NOW + 9_000}`],
     ],
     [

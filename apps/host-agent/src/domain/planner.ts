@@ -31,6 +31,8 @@ export interface PlanInput {
   readonly nowMs: number;
   /** The lease under which the open run was started is no longer held, or is held in a new term. */
   readonly leaseLost?: boolean;
+  /** This process has sent the stop signal that `record.stop` is about. */
+  readonly isSignalled?: boolean;
   /** Health according to the checks; the record is updated from it. */
   readonly health?: Health;
 }
@@ -148,8 +150,9 @@ function planReleased(input: PlanInput): readonly Step[] {
  * The stop signal is sent; after its grace every process is killed. A grace that is shortened meanwhile applies at
  * once.
  */
-function planStop({ config, record, nowMs }: PlanInput, unhealthy = false): readonly Step[] {
+function planStop({ config, record, nowMs, isSignalled }: PlanInput, unhealthy = false): readonly Step[] {
   const graceMs = config.stopGraceSeconds * 1000;
+  const signal: Step = { kind: 'stop', signal: config.stopSignal, graceMs };
   if (!record.stop) {
     return [
       {
@@ -160,10 +163,13 @@ function planStop({ config, record, nowMs }: PlanInput, unhealthy = false): read
         why: unhealthy ? 'unhealthy' : 'asked to stop',
       },
       report({ kind: 'stopping', generation: config.generation, image: config.image }),
-      { kind: 'stop', signal: config.stopSignal, graceMs },
+      signal,
     ];
   }
   const deadlineMs = Math.min(record.stop.deadlineMs, record.stop.signalledAtMs + graceMs);
+  // The agent that recorded the stop may have ended before the signal, or a full disk came between: rather twice than
+  // not at all.
+  if (deadlineMs > nowMs && isSignalled !== true) return [signal];
   if (deadlineMs > nowMs) return [{ kind: 'wait-until', atMs: deadlineMs, why: 'grace after the stop signal' }];
   return [{ kind: 'kill' }];
 }

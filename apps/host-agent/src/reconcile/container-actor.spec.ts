@@ -74,6 +74,8 @@ let steps: string[];
 let reports: ContainerReport[];
 let errors: string[];
 let actors: ContainerActor[];
+/** Whether the disk has no room for a report now. */
+let isFull: () => boolean;
 /** What a start does in place of the default, which is to run. */
 let starting: (state: ContainerState) => Promise<StepOutcome>;
 
@@ -84,13 +86,10 @@ const executors = new Proxy({} as Executors, {
     if (kind === 'wait-until') return { kind: 'wait', untilMs: step.atMs };
     if (step.change) state.record = { ...state.record, ...step.change };
     if (kind === 'start') return starting(state);
+    if (kind === 'stop') state.signalledAtMs = state.record.stop?.signalledAtMs;
     if (kind === 'kill') state.observed = { kind: 'exited', exitCode: 137, atMs: NOW };
     if (kind === 'delete-runtime') state.observed = { kind: 'absent' };
-    if (kind === 'report') {
-      const { report } = step as unknown as { report: ContainerReport };
-      state.record = { ...state.record, announced: report };
-      reports.push(report);
-    }
+    if (kind === 'report') await state.report((step as unknown as { report: ContainerReport }).report);
     return DONE;
   },
 });
@@ -116,7 +115,14 @@ function actorOf(given: Partial<ContainerConfig> = {}, record?: LocalRecord, obs
     clock: { now: () => NOW, timeOfDay: (text: string) => text },
     containers: { observe: () => actor.state.observed, expectStart: () => undefined },
     leases: { termOn: () => ({ ok: true, value: 'term' }) },
-    reporter: { hasUnsent: () => false },
+    reporter: {
+      hasUnsent: () => false,
+      send: async (report: ContainerReport) => {
+        if (isFull()) throw Object.assign(new Error('no room'), { code: 'ENOSPC' });
+        reports.push(report);
+      },
+    },
+    store: { saveRecord: () => Promise.resolve() },
     starts,
     handovers,
     announcements: new FairQueue(1),
@@ -151,6 +157,7 @@ let waiting: Promise<void>[];
 
 beforeEach(() => {
   [steps, reports, errors, actors, waiting] = [[], [], [], [], []];
+  isFull = () => false;
   starting = runs;
 });
 
@@ -269,6 +276,33 @@ describe('a container actor', () => {
       expect(steps).toEqual(['remember', 'report', 'stop', 'kill', 'remember', 'delete-runtime', 'report']);
       starts.release();
     });
+  });
+
+  it.each<[string, Partial<ContainerConfig>, number, string[]]>([
+    ['stopped', { desired: 'stopped' }, 0, ['stopping', 'stopped']],
+    ['stopped', { desired: 'stopped' }, 1, ['stopping', 'stopped']],
+    ['removed', { desired: 'removed' }, 1, ['stopping', 'removed']],
+    ['started again', { runGeneration: 3 }, 0, ['stopping']],
+  ])('reports what a full disk has prevented when it is %s', async (_, wanted, before, expected) => {
+    // For one try, once that many reports are in the journal.
+    isFull = () => reports.length === before && errors.length === 0;
+    const actor = actorOf({ generation: 4, ...wanted }, STARTED, RUNNING);
+    for (let tries = 0; (reports.length < expected.length || actor.isBusy) && tries < 300; tries++)
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(errors).toEqual(['no room']);
+    expect(reports.map(({ kind }) => kind)).toEqual(expected);
+    // None waits for one that was never sent.
+    const known = [undefined, ...reports.map(({ sequence }) => sequence)];
+    for (const { after } of reports) expect(known).toContain(after);
+  });
+
+  it('sends the stop signal once the report before it has room', async () => {
+    isFull = () => errors.length === 0;
+    actorOf({ generation: 4, desired: 'stopped', stopGraceSeconds: 60 }, STARTED, RUNNING);
+    for (let tries = 0; !steps.includes('wait-until') && tries < 300; tries++)
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(steps).toEqual(['remember', 'report', 'stop', 'wait-until']);
+    expect(reports.map(({ kind }) => kind)).toEqual(['stopping']);
   });
 
   it('gives up, names the last plan and tries again later when a step has no effect', async () => {

@@ -76,6 +76,7 @@ export class ContainerActor {
 
   private async converge(): Promise<NextPass | undefined> {
     let next: NextPass | undefined;
+    await this.state.finish();
     for (let plans = 0; !this.loop.isStopping; plans++) {
       if (plans >= MOST_PLANS)
         throw new Error(`no end after ${plans} plans; the last one: ${this.plan().map(describeStep).join(', ')}`);
@@ -211,12 +212,13 @@ export class ContainerActor {
   }
 
   private input(): Parameters<typeof plan>[0] {
-    const { config, observed, record, health, endedWithLease } = this.state;
+    const { config, observed, record, health, endedWithLease, signalledAtMs } = this.state;
     const leaseLost =
       observed.kind !== 'running' &&
       runIsOpen(record) &&
       (endedWithLease === record.starts || (record.leaseTerm !== undefined && !this.holds(record.leaseTerm)));
-    return { config, observed, record, nowMs: this.services.clock.now(), leaseLost, health };
+    const isSignalled = record.stop !== undefined && record.stop.signalledAtMs === signalledAtMs;
+    return { config, observed, record, nowMs: this.services.clock.now(), leaseLost, isSignalled, health };
   }
 
   private holds(term: string): boolean {

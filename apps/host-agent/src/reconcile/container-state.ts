@@ -33,10 +33,16 @@ export class ContainerState {
    * held again, in the same term, when the end is observed.
    */
   endedWithLease: number | undefined;
+  /** The stop, by the time that its record has, whose signal this process has sent. */
+  signalledAtMs: number | undefined;
   /** Health according to the checks; the record is updated from it. */
   health: Health | undefined;
   /** Limits that it has reached; the record is updated from it. */
   limitsReached: LimitTallies;
+  /** The last write of the record failed: the disk has an older one. */
+  private isUnsaved = false;
+  /** A report of the present state that could not be put into the journal; the record counts it as reported. */
+  private unsent: ReportBody | undefined;
 
   constructor(
     private readonly services: AgentServices,
@@ -59,7 +65,19 @@ export class ContainerState {
   /** Resolves when the change would outlive this process. */
   async remember(change: Partial<LocalRecord>): Promise<void> {
     this.record = { ...this.record, ...change, bootId: this.services.bootId };
+    this.isUnsaved = true;
     await this.services.store.saveRecord(this.id, this.record);
+    this.isUnsaved = false;
+  }
+
+  /**
+   * Does again what a full disk, say, has prevented. The planner never asks for it: it counts what the record in memory
+   * has.
+   */
+  async finish(): Promise<void> {
+    // Another report of the present state may have followed, or the container may have a new record.
+    if (this.unsent !== undefined && this.unsent === this.record.announced) await this.report(this.unsent);
+    if (this.isUnsaved) await this.remember({});
   }
 
   /** Resolves when the report would outlive this process. */
@@ -80,10 +98,24 @@ export class ContainerState {
     };
     // A verdict, a change of health, or a limit is reported in addition to the present state and does not replace it.
     const isAdditional = body.updateId !== undefined || ADDITIONAL.includes(body.kind);
-    const announced = isAdditional ? this.record.announced : body;
+    const { announced, reported } = this.record;
     const sent = this.services.reporter.send(report, this.record.cause);
     // A report that later states do not repeat is recorded as reported only after it is in the journal.
     if (isAdditional) await sent;
-    await Promise.all([sent, this.remember({ ...change, announced, sequence, reported: sequence })]);
+    const recorded = this.remember({
+      ...change,
+      announced: isAdditional ? announced : body,
+      sequence,
+      reported: sequence,
+    });
+    const [first, second] = await Promise.allSettled([sent, recorded]);
+    if (first.status === 'rejected') {
+      this.unsent = body;
+      // No later report waits for one that was never sent.
+      if (this.record.reported === sequence) this.record = { ...this.record, reported };
+      throw first.reason;
+    }
+    this.unsent = undefined;
+    if (second.status === 'rejected') throw second.reason;
   }
 }

@@ -160,6 +160,7 @@ export const EXECUTORS: Executors = {
     if (state.observed.kind !== 'running') return DONE;
     const signal = step.signal ?? services.containers.stopSignalOf(state.id);
     const outcome = services.containers.requestStop(state.observed.pid, signal);
+    state.signalledAtMs = state.record.stop?.signalledAtMs;
     if (outcome === 'in-vain' && state.record.stop) {
       await state.remember({ stop: { ...state.record.stop, deadlineMs: state.record.stop.signalledAtMs } });
     }
