@@ -8,6 +8,7 @@ import {
   MOST_BANDWIDTH,
   MOST_DISK,
   MOST_OPEN_FILES,
+  type ResourceLimits,
 } from '@plinth/contracts';
 import { InvalidArgumentError } from 'commander';
 import { parseSize } from './arguments.js';
@@ -19,6 +20,25 @@ Limits:
   --disk 1G                         its data volume; only on hosts that can hold it there (see plinth hosts)
   --io-weight 50                    share among containers that wait for the same disk, 10 to 1000, 100 for the others
   --io-max write=10M,read-ops=500   bytes a second: read, write; operations a second: read-ops, write-ops`;
+
+/** The values of the options that name limits. */
+export interface LimitOptions {
+  memory?: number;
+  cpus?: number;
+  pids?: number;
+  disk?: number;
+  openFiles?: number;
+  ioWeight?: number;
+  ioMax?: IoLimits;
+}
+
+/** Absent: none of them was named. */
+export function limitsOf(options: LimitOptions): ResourceLimits | undefined {
+  const { memory, cpus, pids, disk, openFiles, ioWeight, ioMax } = options;
+  const io = ioWeight === undefined && ioMax === undefined ? undefined : { weight: ioWeight, ...ioMax };
+  const limits: ResourceLimits = { memoryBytes: memory, cpus, pids, diskBytes: disk, openFiles, io };
+  return Object.values(limits).some((limit) => limit !== undefined) ? limits : undefined;
+}
 
 const RATE_FORMS = 'a bandwidth is written 100mbit, or in=100mbit,out=20mbit, with kbit, mbit or gbit';
 const BITS: Readonly<Record<string, number>> = { kbit: 1_000, mbit: 1_000_000, gbit: 1_000_000_000 };

@@ -5,7 +5,6 @@ import {
   CONTAINER_NETWORKS,
   type ContainerRequested,
   type EgressPolicy,
-  type IoLimits,
   type LabelConstraint,
   type PortRequest,
   type SpreadRule,
@@ -14,7 +13,9 @@ import { ClientError } from '@plinth/client';
 import { type Command, Option } from 'commander';
 import { parseCount, parseEnv, parseName, parsePositive, parseRestart, parseSize } from './arguments.js';
 import {
+  type LimitOptions,
   LIMITS_HELP,
+  limitsOf,
   parseBandwidth,
   parseDisk,
   parseIoMax,
@@ -29,20 +30,13 @@ import { ON_HELP, parseAffinity, parseConstraint, parseSpread, PLACEMENT_HELP } 
 export const REQUEST_HELP = `${NETWORK_HELP}\n${LIMITS_HELP}\n${PLACEMENT_HELP}`;
 
 /** Everything that a request for a container is made of. */
-export interface RequestOptions extends SharedOptions {
+export interface RequestOptions extends SharedOptions, LimitOptions {
   name?: string;
   tenant?: string;
   env?: Record<string, string>;
   tz?: string;
   sw?: string;
-  memory?: number;
-  cpus?: number;
-  pids?: number;
-  disk?: number;
-  openFiles?: number;
   bandwidth?: Bandwidth;
-  ioWeight?: number;
-  ioMax?: IoLimits;
   strict?: boolean;
   datacenter?: string;
   on?: LabelConstraint[];
@@ -153,15 +147,6 @@ export function requestFrom(command: Command, options: RequestOptions): Containe
 }
 
 function requestOf(image: string | undefined, command: readonly string[] | undefined, options: RequestOptions): object {
-  const hasIo = options.ioWeight !== undefined || options.ioMax !== undefined;
-  const limits = {
-    memoryBytes: options.memory,
-    cpus: options.cpus,
-    pids: options.pids,
-    diskBytes: options.disk,
-    openFiles: options.openFiles,
-    io: hasIo ? { weight: options.ioWeight, ...options.ioMax } : undefined,
-  };
   return {
     name: options.name,
     tenant: options.tenant,
@@ -171,7 +156,7 @@ function requestOf(image: string | undefined, command: readonly string[] | undef
     env: options.env,
     timezone: options.tz,
     software: options.sw,
-    limits: Object.values(limits).some((limit) => limit !== undefined) ? limits : undefined,
+    limits: limitsOf(options),
     restart: options.restart,
     datacenter: options.datacenter,
     constraints: options.on,

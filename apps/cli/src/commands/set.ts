@@ -5,7 +5,6 @@ import type {
   IoLimits,
   PortRequest,
   ResettablePart,
-  ResourceLimits,
 } from '@plinth/contracts';
 import { changeContainer, type ChangeRequest } from '@plinth/client';
 import type { Command } from 'commander';
@@ -14,7 +13,9 @@ import { describePorts } from '../output/network-view.js';
 import { print } from '../output/print.js';
 import { parseCount, parsePositive, parseSize } from './arguments.js';
 import {
+  type LimitOptions,
   LIMITS_HELP,
+  limitsOf,
   parseBandwidth,
   parseDisk,
   parseIoMax,
@@ -26,13 +27,7 @@ import { duration, type SharedOptions, withShared, withTenant } from './options.
 
 const NONE = 'none';
 
-export interface SetOptions {
-  memory?: number;
-  cpus?: number;
-  pids?: number;
-  disk?: number;
-  openFiles?: number;
-  ioWeight?: number;
+export interface SetOptions extends Omit<LimitOptions, 'ioMax'> {
   ioMax?: IoLimits | typeof NONE;
   bandwidth?: Bandwidth | typeof NONE;
   publish?: PortRequest[];
@@ -93,17 +88,14 @@ export function register(program: Command): void {
 
 /** The request; nothing but what is asked for. */
 export function changeOf(options: SetOptions): ChangeRequest {
-  const { memory, cpus, pids, disk, openFiles, ioWeight, ioMax, bandwidth, publish, unpublish, egress } = options;
-  const maxima = ioMax === NONE ? undefined : ioMax;
-  const io = ioWeight === undefined && maxima === undefined ? undefined : { weight: ioWeight, ...maxima };
-  const limits: ResourceLimits = { memoryBytes: memory, cpus, pids, diskBytes: disk, openFiles, io };
+  const { ioMax, bandwidth, publish, unpublish, egress } = options;
+  const limits = limitsOf({ ...options, ioMax: ioMax === NONE ? undefined : ioMax });
   const reset: ResettablePart[] = [
     ...(ioMax === NONE ? (['io'] as const) : []),
     ...(bandwidth === NONE ? (['bandwidth'] as const) : []),
   ];
-  const hasLimits = Object.values(limits).some((limit) => limit !== undefined);
   return {
-    ...(hasLimits && { limits }),
+    ...(limits && { limits }),
     ...(publish && { publish }),
     ...(unpublish && { unpublish }),
     ...(egress && { egress }),
