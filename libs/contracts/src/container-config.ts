@@ -1,16 +1,5 @@
 /** The container config: everything about one container, the image name and version among it (US 9,075,638). */
-import {
-  ArrayMaxSize,
-  IsDefined,
-  IsIn,
-  IsInt,
-  IsISO8601,
-  IsNumber,
-  IsOptional,
-  Matches,
-  Max,
-  Min,
-} from 'class-validator';
+import { ArrayMaxSize, IsDefined, IsIn, IsISO8601, IsNumber, IsOptional, Matches, Max, Min } from 'class-validator';
 import { Bandwidth, IoLimits, LEAST_DISK, LEAST_OPEN_FILES } from './container-limits.js';
 import {
   CONTAINER_NETWORKS,
@@ -26,7 +15,7 @@ import { AffinityRule, LabelConstraint, MAX_CONSTRAINTS, SpreadRule } from './pl
 import { TenantPolicy } from './tenant-egress.js';
 import { FALLBACK_REASONS, type FallbackReason } from './bus/events/container-facts.js';
 import { RestartPolicy } from './bus/events/container-requests.js';
-import { IsCommand, IsEnvironment, IsTimezone } from './rules.js';
+import { IsCommand, IsCount, IsEnvironment, IsTimezone } from './rules.js';
 import {
   DIGEST_PATTERN,
   EXACT_IMAGE_REF_PATTERN,
@@ -42,28 +31,24 @@ export type DesiredState = (typeof DESIRED_STATES)[number];
 
 /** Limits with every default filled in. */
 export class EffectiveLimits {
-  @IsInt()
-  @Min(4 * 1024 ** 2)
+  @IsCount(4 * 1024 ** 2)
   memoryBytes!: number;
 
   @IsNumber()
   @Min(0.01)
   cpus!: number;
 
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   pids!: number;
 
   /** Of the data volume, bytes; absent: not limited. */
   @IsOptional()
-  @IsInt()
-  @Min(LEAST_DISK)
+  @IsCount(LEAST_DISK)
   diskBytes?: number;
 
   /** That one process may have open; absent: written before there was a limit. */
   @IsOptional()
-  @IsInt()
-  @Min(LEAST_OPEN_FILES)
+  @IsCount(LEAST_OPEN_FILES)
   openFiles?: number;
 
   @IsOptional()
@@ -84,8 +69,7 @@ export class EffectiveHealthCheck {
   @Min(0.1)
   timeoutSeconds!: number;
 
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   retries!: number;
 
   @IsNumber()
@@ -105,8 +89,7 @@ export class KnownGood {
    * The run generation before the update: a container that was started at it needs no restart when the update is
    * refused.
    */
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   runGeneration!: number;
 }
 
@@ -170,13 +153,11 @@ export class ContainerConfig {
   host!: string;
 
   /** Grows with every change; an agent ignores a lower one. */
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   generation!: number;
 
   /** Generation at which a fresh start was last asked for; a container started at a lower one is restarted. */
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   runGeneration!: number;
 
   @IsIn(DESIRED_STATES)
@@ -255,8 +236,7 @@ export class ContainerConfig {
 
   /** One per tenant, given out once; present where there is an address. */
   @IsOptional()
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   @Max(MAX_TENANT_NUMBER)
   tenantNumber?: number;
 
@@ -293,8 +273,7 @@ export class ContainerConfig {
   @Matches(/^SIG[A-Z0-9+-]{2,10}$/)
   stopSignal?: string;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   @Max(3600)
   stopGraceSeconds!: number;
 

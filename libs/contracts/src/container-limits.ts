@@ -1,5 +1,6 @@
 /** Limits of a container beyond memory, processor time and processes; and the limits that it has reached. */
-import { IsIn, IsInt, IsISO8601, IsOptional, Max, Min, ValidateBy } from 'class-validator';
+import { IsIn, IsISO8601, IsOptional, Max, ValidateBy } from 'class-validator';
+import { IsCount } from './rules.js';
 
 /** Below it a window of TCP does not fit into a second. */
 export const LEAST_BANDWIDTH = 64_000;
@@ -20,15 +21,13 @@ export const HoldsSome = (...fields: readonly string[]): PropertyDecorator =>
 export class Bandwidth {
   /** Bits per second that it receives. */
   @IsOptional()
-  @IsInt()
-  @Min(LEAST_BANDWIDTH)
+  @IsCount(LEAST_BANDWIDTH)
   @Max(MOST_BANDWIDTH)
   receiveBitsPerSecond?: number;
 
   /** Bits per second that it sends. */
   @IsOptional()
-  @IsInt()
-  @Min(LEAST_BANDWIDTH)
+  @IsCount(LEAST_BANDWIDTH)
   @Max(MOST_BANDWIDTH)
   sendBitsPerSecond?: number;
 }
@@ -42,32 +41,27 @@ const MOST_OPERATIONS_PER_SECOND = 100_000_000;
 export class IoLimits {
   /** Share among containers that wait for the same disk, 10 to 1000; absent: 100. */
   @IsOptional()
-  @IsInt()
-  @Min(10)
+  @IsCount(10)
   @Max(1000)
   weight?: number;
 
   @IsOptional()
-  @IsInt()
-  @Min(4096)
+  @IsCount(4096)
   @Max(MOST_BYTES_PER_SECOND)
   readBytesPerSecond?: number;
 
   @IsOptional()
-  @IsInt()
-  @Min(4096)
+  @IsCount(4096)
   @Max(MOST_BYTES_PER_SECOND)
   writeBytesPerSecond?: number;
 
   @IsOptional()
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   @Max(MOST_OPERATIONS_PER_SECOND)
   readOperationsPerSecond?: number;
 
   @IsOptional()
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   @Max(MOST_OPERATIONS_PER_SECOND)
   writeOperationsPerSecond?: number;
 }
@@ -101,13 +95,11 @@ export class ReachedLimit {
   limit!: ReachableLimit;
 
   /** What it was: bytes, or processes and threads. */
-  @IsInt()
-  @Min(0)
+  @IsCount()
   value!: number;
 
   /** How often from `since` to `at`. */
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   count!: number;
 
   /** The first time that no earlier one counts. */

@@ -2,14 +2,13 @@
 import {
   ArrayMaxSize,
   IsIn,
-  IsInt,
   IsOptional,
   Max,
-  Min,
   ValidateBy,
   type ValidationArguments,
   type ValidationOptions,
 } from 'class-validator';
+import { IsCount } from './rules.js';
 import { isIPv4, isIPv6 } from 'node:net';
 import { parseIp, parseNetwork } from './ip-networks.js';
 import { NestedEach } from './nested.js';
@@ -131,15 +130,13 @@ export const ArePortsDistinct = (): PropertyDecorator =>
 /** A port of the container that is to be reached from outside. */
 export class PortRequest {
   /** In the container. */
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   @Max(MAX_PORT)
   container!: number;
 
   /** On the host; absent: one that the provisioner gives out. */
   @IsOptional()
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   @Max(MAX_PORT)
   host?: number;
 
@@ -206,13 +203,11 @@ export class PublishedPort {
   @IsIn(PORT_PROTOCOLS)
   protocol!: PortProtocol;
 
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   @Max(MAX_PORT)
   hostPort!: number;
 
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   @Max(MAX_PORT)
   containerPort!: number;
 

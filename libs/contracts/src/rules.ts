@@ -1,7 +1,34 @@
 /** class-validator rules for this system's own value types; used by the contracts only. */
 import { Cron } from 'croner';
-import { buildMessage, IsNumber, IsOptional, Max, Min, ValidateBy, type ValidationOptions } from 'class-validator';
+import {
+  buildMessage,
+  IsInt,
+  IsNumber,
+  IsOptional,
+  IsString,
+  Max,
+  MaxLength,
+  Min,
+  ValidateBy,
+  type ValidationOptions,
+} from 'class-validator';
 import { ENV_NAME_PATTERN, isTimezone } from './values.js';
+
+/** A whole number, not below `least`. */
+export function IsCount(least = 0): PropertyDecorator {
+  return (target, property) => {
+    Min(least)(target, property);
+    IsInt()(target, property);
+  };
+}
+
+/** A text of at most that many characters. */
+export function IsText(most: number): PropertyDecorator {
+  return (target, property) => {
+    MaxLength(most)(target, property);
+    IsString()(target, property);
+  };
+}
 
 const MAX_ENV_BYTES = 32 * 1024;
 const MAX_ENV_VARIABLES = 256;

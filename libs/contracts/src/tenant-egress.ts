@@ -1,5 +1,6 @@
 /** What all containers of a tenant may reach outside of it, whatever their own policies permit. */
-import { IsInt, IsOptional, Matches, Max, Min } from 'class-validator';
+import { IsOptional, Matches, Max } from 'class-validator';
+import { IsCount } from './rules.js';
 import { EgressPolicy, MAX_TENANT_NUMBER } from './container-network.js';
 import { Nested } from './nested.js';
 import { NAME_PATTERN } from './values.js';
@@ -7,8 +8,7 @@ import { NAME_PATTERN } from './values.js';
 /** A policy of a tenant, and which one of all that it has had. */
 export class TenantPolicy extends EgressPolicy {
   /** Grows with every change. */
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   revision!: number;
 }
 
@@ -20,8 +20,7 @@ export class TenantEgress {
   @Matches(NAME_PATTERN)
   tenant!: string;
 
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   @Max(MAX_TENANT_NUMBER)
   tenantNumber!: number;
 

@@ -1,5 +1,6 @@
 /** What a host has to know of the containers of a tenant that it serves, wherever they are. */
-import { ArrayMaxSize, IsBoolean, IsInt, IsOptional, Matches, Max, Min } from 'class-validator';
+import { ArrayMaxSize, IsBoolean, IsOptional, Matches, Max } from 'class-validator';
+import { IsCount } from './rules.js';
 import { IsHostAddress, IsIpv4, IsIpv6, MAX_TENANT_NUMBER } from './container-network.js';
 import { NestedEach } from './nested.js';
 import { ID_PATTERN, NAME_PATTERN } from './values.js';
@@ -50,13 +51,11 @@ export class TenantNeighbours {
   @Matches(NAME_PATTERN)
   tenant!: string;
 
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   @Max(MAX_TENANT_NUMBER)
   tenantNumber!: number;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   @Max(NEIGHBOUR_SHARDS - 1)
   shard!: number;
 

@@ -1,33 +1,19 @@
 /** What `query.build` is answered with. */
-import {
-  IsArray,
-  IsBoolean,
-  IsInt,
-  IsISO8601,
-  IsNumber,
-  IsOptional,
-  IsString,
-  Matches,
-  MaxLength,
-  Min,
-} from 'class-validator';
+import { IsArray, IsBoolean, IsISO8601, IsNumber, IsOptional, IsString, Matches, Min } from 'class-validator';
 import { IsNullable, Nested, NestedEach } from '../nested.js';
-import { IsEnvironment } from '../rules.js';
+import { IsCount, IsEnvironment, IsText } from '../rules.js';
 import { ARCHITECTURE_PATTERN, DIGEST_PATTERN, ID_PATTERN, NAME_PATTERN, VERSION_PATTERN } from '../values.js';
 import { ImageTestResult } from './events/image-events.js';
 import { ProcessSummary } from './process-replies.js';
 
 export class PlaceSummary {
-  @IsString()
-  @MaxLength(4096)
+  @IsText(4096)
   readonly path!: string;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly bytes!: number;
 
-  @IsString()
-  @MaxLength(100)
+  @IsText(100)
   readonly content!: string;
 }
 
@@ -36,16 +22,13 @@ export class ManifestSummary {
   @Matches(DIGEST_PATTERN)
   readonly contentDigest!: string;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly entries!: number;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly bytes!: number;
 
-  @IsString()
-  @MaxLength(100)
+  @IsText(100)
   readonly timezone!: string;
 
   @IsEnvironment()
@@ -80,15 +63,13 @@ export class BuildDetails {
   @Matches(VERSION_PATTERN)
   readonly version!: string;
 
-  @IsString()
-  @MaxLength(100)
+  @IsText(100)
   readonly state!: string;
 
   @Matches(ID_PATTERN)
   readonly buildId!: string;
 
-  @IsString()
-  @MaxLength(256 * 1024)
+  @IsText(256 * 1024)
   readonly recipe!: string;
 
   @IsNullable()

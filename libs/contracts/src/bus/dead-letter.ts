@@ -1,5 +1,6 @@
 /** `deadletter.<service>`: a message that a service could not take, kept as it came. */
-import { ArrayMaxSize, IsInt, IsString, MaxLength, Min } from 'class-validator';
+import { ArrayMaxSize, IsString } from 'class-validator';
+import { IsCount, IsText } from '../rules.js';
 import { NestedEach } from '../nested.js';
 import { Problem } from './problem.js';
 
@@ -11,16 +12,13 @@ export class DeadLetterBody {
   @IsString()
   readonly subject!: string;
 
-  @IsString()
-  @MaxLength(200)
+  @IsText(200)
   readonly stream!: string;
 
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   readonly sequence!: number;
 
-  @IsString()
-  @MaxLength(200)
+  @IsText(200)
   readonly eventId!: string;
 
   @IsString()
@@ -31,13 +29,11 @@ export class DeadLetterBody {
   @NestedEach(() => Problem)
   readonly problems!: readonly Problem[];
 
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   readonly attempts!: number;
 
   /** Length of the body. */
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly bytes!: number;
 
   /** Its first 64 KiB, base64. */

@@ -1,5 +1,6 @@
 /** Questions about what an image is made of, answered by the image-builder with what stands in `image-replies.ts`. */
-import { IsInt, IsOptional, Matches, Max, Min } from 'class-validator';
+import { IsOptional, Matches, Max } from 'class-validator';
+import { IsCount } from '../rules.js';
 import { Nested } from '../nested.js';
 import { ContainerConfig } from '../container-config.js';
 import { IMAGE_REF_PATTERN } from '../values.js';
@@ -14,8 +15,7 @@ export class ImageDiffQuery {
 
   /** Files of the reply at the most; absent: as many as fit. */
   @IsOptional()
-  @IsInt()
-  @Min(0)
+  @IsCount()
   @Max(10_000)
   limit?: number;
 

@@ -7,7 +7,6 @@ import {
   IsBoolean,
   IsDefined,
   IsIn,
-  IsInt,
   IsNumber,
   IsObject,
   IsOptional,
@@ -15,6 +14,7 @@ import {
   Matches,
   Min,
 } from 'class-validator';
+import { IsCount } from '../rules.js';
 import type { PlaceContent, WritablePlace } from '../image/manifest.js';
 import { IsNullable, Nested, NestedEach } from '../nested.js';
 import { DIGEST_PATTERN, EXACT_IMAGE_REF_PATTERN } from '../values.js';
@@ -28,8 +28,7 @@ export interface CutList<T> {
 
 class CutListOf {
   /** What was left out counts as well. */
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly total!: number;
 }
 
@@ -98,13 +97,11 @@ export class FileChange {
 
   /** Sizes; null: no file. */
   @IsNullable()
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly fromBytes!: number | null;
 
   @IsNullable()
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly toBytes!: number | null;
 }
 
@@ -114,21 +111,17 @@ export class FileChanges extends CutListOf implements CutList<FileChange> {
 }
 
 export class FileDiff {
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly added!: number;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly removed!: number;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly changed!: number;
 
   /** Nothing but the modification time differs; not in the list. */
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly touched!: number;
 
   /** Sorted by path. */
@@ -152,16 +145,13 @@ export class ImageDiffSide {
   @Matches(DIGEST_PATTERN)
   readonly contentDigest!: string;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly entries!: number;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly unpackedBytes!: number;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly archiveBytes!: number;
 }
 
@@ -170,19 +160,16 @@ export class PlaceSettings implements WritablePlace {
   @IsString()
   readonly path!: string;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly bytes!: number;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly inodes!: number;
 
   @IsIn(['copy', 'overlay', 'empty'])
   readonly content!: PlaceContent;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly mode!: number;
 }
 
@@ -279,8 +266,7 @@ export class ImagePlanMount {
 
   /** Limit of a memory file system. */
   @IsNullable()
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly bytes!: number | null;
 
   @IsString()
@@ -322,8 +308,7 @@ export class ImagePlanFile {
 
 export class ImagePlanLimits {
   @IsNullable()
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly memoryBytes!: number | null;
 
   @IsNullable()
@@ -332,8 +317,7 @@ export class ImagePlanLimits {
   readonly cpus!: number | null;
 
   @IsNullable()
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly pids!: number | null;
 }
 

@@ -1,18 +1,6 @@
 /** Why a container is where it is, as it is stored with it, and where one would be placed. */
-import {
-  ArrayMaxSize,
-  IsArray,
-  IsBoolean,
-  IsIn,
-  IsInt,
-  IsISO8601,
-  IsNumber,
-  IsOptional,
-  IsString,
-  Matches,
-  MaxLength,
-  Min,
-} from 'class-validator';
+import { ArrayMaxSize, IsArray, IsBoolean, IsIn, IsISO8601, IsNumber, IsOptional, Matches } from 'class-validator';
+import { IsCount, IsText } from '../rules.js';
 import { IsNullable, Nested, NestedEach } from '../nested.js';
 import { EXACT_IMAGE_REF_PATTERN, NAME_PATTERN } from '../values.js';
 import { CONTAINER_REJECTION_REASONS, type ContainerRejectionReason } from './events/container-facts.js';
@@ -49,12 +37,10 @@ export class HostScore {
 }
 
 export class ExcludedCount {
-  @IsString()
-  @MaxLength(32)
+  @IsText(32)
   readonly filter!: string;
 
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   readonly count!: number;
 }
 
@@ -66,18 +52,15 @@ export class PlacementRecord {
   @Matches(NAME_PATTERN)
   readonly host!: string;
 
-  @IsString()
-  @MaxLength(32)
+  @IsText(32)
   readonly policy!: string;
 
   /** Hosts that got containers then, as far as was known. */
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly hosts!: number;
 
   /** Of them those that were drawn and decided on. */
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly lookedAt!: number;
 
   /** The first ones, best first; the chosen one may be a later one when others had no room any more. */
@@ -93,8 +76,7 @@ export class PlacementRecord {
 
 /** A number of 0 to 1 for a host, and what it counts. */
 export class ScorePart {
-  @IsString()
-  @MaxLength(32)
+  @IsText(32)
   readonly name!: string;
 
   @IsNumber()
@@ -118,8 +100,7 @@ export class ExcludedHosts extends ExcludedCount {
   readonly hosts!: readonly string[];
 
   /** Why the first of them does not fit. */
-  @IsString()
-  @MaxLength(4000)
+  @IsText(4000)
   readonly why!: string;
 }
 
@@ -133,20 +114,17 @@ export class ExplainedHost {
 
   /** Absent: it fits, or gets no containers at all now. */
   @IsOptional()
-  @IsString()
-  @MaxLength(32)
+  @IsText(32)
   readonly filter?: string;
 
   /** Why it does not fit, for people. */
   @IsOptional()
-  @IsString()
-  @MaxLength(4000)
+  @IsText(4000)
   readonly why?: string;
 
   /** Its place among those that fit, from 1. */
   @IsOptional()
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   readonly rank?: number;
 
   @IsOptional()
@@ -171,26 +149,22 @@ export class PlacementPreview {
   readonly reason!: ContainerRejectionReason | null;
 
   @IsNullable()
-  @IsString()
-  @MaxLength(4000)
+  @IsText(4000)
   readonly message!: string | null;
 
   @IsNullable()
   @Matches(EXACT_IMAGE_REF_PATTERN)
   readonly image!: string | null;
 
-  @IsString()
-  @MaxLength(32)
+  @IsText(32)
   readonly policy!: string;
 
   /** Hosts that get containers. */
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly hosts!: number;
 
   /** Those that fit. */
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly fitting!: number;
 
   /** The first of those that fit, best first. */

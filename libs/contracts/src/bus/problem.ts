@@ -1,14 +1,12 @@
 /** What a refusal reports as wrong with the request. */
-import { IsString, MaxLength } from 'class-validator';
+import { IsText } from '../rules.js';
 
 /** One thing wrong with the request. */
 export class Problem {
   /** Where: a path such as `packages.add[2]`; empty for the whole. */
-  @IsString()
-  @MaxLength(300)
+  @IsText(300)
   path!: string;
 
-  @IsString()
-  @MaxLength(2000)
+  @IsText(2000)
   message!: string;
 }

@@ -1,5 +1,6 @@
 /** How a container's first process is run, as replies about images describe it. */
-import { ArrayMaxSize, IsArray, IsDefined, IsIn, IsInt, IsString, Matches, Max, MaxLength, Min } from 'class-validator';
+import { ArrayMaxSize, IsArray, IsDefined, IsIn, IsInt, IsString, Matches, Max } from 'class-validator';
+import { IsCount, IsText } from '../rules.js';
 import { MANIFEST_LIMITS } from '../image/manifest-limits.js';
 import { EXPOSED_PORT_PATTERN, IMAGE_USER_PATTERN, MAX_EXPOSED_PORTS } from '../image/run-settings.js';
 import { IsNullable, Nested } from '../nested.js';
@@ -9,13 +10,11 @@ export class ProcessUserReply {
   @Matches(IMAGE_USER_PATTERN)
   readonly name!: string;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   @Max(MANIFEST_LIMITS.ownerId)
   readonly uid!: number;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   @Max(MANIFEST_LIMITS.ownerId)
   readonly gid!: number;
 
@@ -31,8 +30,7 @@ export class ProcessSummary {
   @IsString({ each: true })
   readonly entrypoint!: readonly string[];
 
-  @IsString()
-  @MaxLength(4096)
+  @IsText(4096)
   readonly workingDirectory!: string;
 
   /** null: root. */
@@ -40,8 +38,7 @@ export class ProcessSummary {
   @Nested(() => ProcessUserReply)
   readonly user!: ProcessUserReply | null;
 
-  @IsString()
-  @MaxLength(100)
+  @IsText(100)
   readonly stopSignal!: string;
 
   /** `setuid`: set-user-id files and file capabilities take effect. */

@@ -5,17 +5,14 @@ import {
   IsBoolean,
   IsDefined,
   IsIn,
-  IsInt,
   IsNumber,
   IsOptional,
-  IsString,
   Matches,
   Max,
-  MaxLength,
   Min,
 } from 'class-validator';
 import { Nested, NestedEach } from '../nested.js';
-import { IsCommand, IsEnvironment } from '../rules.js';
+import { IsCommand, IsCount, IsEnvironment, IsText } from '../rules.js';
 import { ContainerRequested } from './events/container-requests.js';
 import { CONTAINER_STATES, type ContainerState } from './status.js';
 import { EXACT_IMAGE_REF_PATTERN, ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN, NAME_WORDS } from '../values.js';
@@ -23,13 +20,11 @@ import { EXACT_IMAGE_REF_PATTERN, ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN, N
 class PagedQuery {
   /** Cursor of the page before. */
   @IsOptional()
-  @IsString()
-  @MaxLength(200)
+  @IsText(200)
   cursor?: string;
 
   @IsOptional()
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   @Max(500)
   limit?: number;
 }
@@ -91,8 +86,7 @@ export class ContainerQuery {
 
   /** Answer as soon as the container made by this request is known. */
   @IsOptional()
-  @IsString()
-  @MaxLength(200)
+  @IsText(200)
   requestId?: string;
 }
 
@@ -123,8 +117,7 @@ export class RolloutQuery {
 
   /** Event id of the request that started it. */
   @IsOptional()
-  @IsString()
-  @MaxLength(200)
+  @IsText(200)
   requestId?: string;
 }
 
@@ -176,8 +169,7 @@ export class ExecQuery {
 
   /** Standard input, base64. */
   @IsOptional()
-  @IsString()
-  @MaxLength(512 * 1024)
+  @IsText(512 * 1024)
   stdin?: string;
 
   /** Seconds; absent: 3600. */
@@ -202,8 +194,7 @@ export class LogsQuery {
 
   /** Last lines only; absent: all that is kept. */
   @IsOptional()
-  @IsInt()
-  @Min(0)
+  @IsCount()
   @Max(100_000)
   tail?: number;
 
@@ -224,12 +215,10 @@ export const STREAM_HEADER = 'Plinth-Stream';
 
 /** A dead letter by its place; with its id, for places are used again when the bus has lost its store. */
 export class DeadLetterRef {
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   sequence!: number;
 
-  @IsString()
-  @MaxLength(200)
+  @IsText(200)
   id!: string;
 }
 

@@ -11,9 +11,9 @@ import {
   IsOptional,
   IsString,
   Matches,
-  MaxLength,
   Min,
 } from 'class-validator';
+import { IsCount, IsText } from '../rules.js';
 import { ContainerConfig } from '../container-config.js';
 import { IsNullable, Nested, NestedEach } from '../nested.js';
 import { DIGEST_PATTERN, EXACT_IMAGE_REF_PATTERN, ID_PATTERN, NAME_PATTERN, VERSION_PATTERN } from '../values.js';
@@ -29,8 +29,7 @@ export type QueryReply<T> = { readonly ok: true; readonly data: T } | ({ readonl
 
 /** Why a query has no answer. */
 export class QueryRefusal {
-  @IsString()
-  @MaxLength(200)
+  @IsText(200)
   readonly reason!: string;
 
   @IsString()
@@ -46,8 +45,7 @@ export interface Page<T> {
 class PageOf {
   /** Pass it back to get the next page; absent on the last. */
   @IsOptional()
-  @IsString()
-  @MaxLength(200)
+  @IsText(200)
   readonly next?: string;
 }
 
@@ -85,13 +83,11 @@ export class ContainerHistoryEntry {
   @IsIn(CONTAINER_HISTORY_KINDS)
   readonly kind!: ContainerHistoryKind;
 
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   readonly generation!: number;
 
   @IsNullable()
-  @IsString()
-  @MaxLength(4000)
+  @IsText(4000)
   readonly message!: string | null;
 }
 
@@ -132,13 +128,11 @@ export class ImageSummary {
   readonly contentDigest!: string | null;
 
   @IsNullable()
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly archiveBytes!: number | null;
 
   @IsNullable()
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly unpackedBytes!: number | null;
 
   @IsNullable()
@@ -156,13 +150,11 @@ export class ImageSummary {
   @IsBoolean()
   readonly defaultOs!: boolean;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly containers!: number;
 
   @IsNullable()
-  @IsString()
-  @MaxLength(4000)
+  @IsText(4000)
   readonly message!: string | null;
 
   @IsISO8601()
@@ -195,26 +187,22 @@ export class RolloutMember {
   readonly from!: string;
 
   /** `name@version`, or `known-good` while it is not chosen. */
-  @IsString()
-  @MaxLength(80)
+  @IsText(80)
   readonly to!: string;
 
   @IsIn(MEMBER_PHASES)
   readonly phase!: MemberPhase;
 
   @IsNullable()
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly batch!: number | null;
 
   @IsNullable()
-  @IsString()
-  @MaxLength(200)
+  @IsText(200)
   readonly reason!: string | null;
 
   @IsNullable()
-  @IsString()
-  @MaxLength(4000)
+  @IsText(4000)
   readonly message!: string | null;
 }
 
@@ -230,8 +218,7 @@ export class RolloutDetails extends RolloutStatus {
 
   /** Cursor of `query.rollout.members` for those after; absent: these are all. */
   @IsOptional()
-  @IsString()
-  @MaxLength(200)
+  @IsText(200)
   readonly next?: string;
 }
 
@@ -261,38 +248,31 @@ export class MountSummary {
 
 /** What the container itself has received and sent since its last start. */
 export class NetworkTraffic {
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly receivedBytes!: number;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly receivedPackets!: number;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly sentBytes!: number;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly sentPackets!: number;
 }
 
 /** How a container was held to its limits since its last start. */
 export class LimitFigures {
   /** Processes that were killed because the memory limit was reached. */
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly memoryKills!: number;
 
   /** Processes and threads that were refused. */
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly refusedForks!: number;
 
   /** Periods of 100 ms in which it had used up its processor time. */
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly throttledPeriods!: number;
 
   /** How long its processes waited for that, together, milliseconds. */
@@ -302,8 +282,7 @@ export class LimitFigures {
 
   /** What its data take, bytes; absent: they are not held to a limit. */
   @IsOptional()
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly diskBytes?: number;
 }
 
@@ -311,33 +290,27 @@ export class ContainerStats {
   @Matches(ID_PATTERN)
   readonly containerId!: string;
 
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   readonly pid!: number;
 
   /**
    * Sum over its processes, bytes (from /proc/<pid>/smaps_rollup): pages that no other process maps, pages shared with
    * others, and the fair share.
    */
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly privateBytes!: number;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly sharedBytes!: number;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly proportionalBytes!: number;
 
   /** The cgroup's own count, page cache it was the first to touch included. */
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly cgroupBytes!: number;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly processes!: number;
 
   /** Since its last start; absent: its host's agent is older than this. */
@@ -356,25 +329,21 @@ export class ContainerStats {
 }
 
 export class StreamPosition {
-  @IsString()
-  @MaxLength(200)
+  @IsText(200)
   readonly name!: string;
 
   /** Time of creation: another one means another stream. */
-  @IsString()
-  @MaxLength(200)
+  @IsText(200)
   readonly created!: string;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly lastSequence!: number;
 }
 
 /** The answer to a request below `consumers.`: the asker may bind now. */
 export class OpenedConsumers {
   /** Values that wait in a host's desired state; 0 for others. */
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly pending!: number;
 
   /** Where the streams stand, for services that must notice when the bus has lost messages. */

@@ -1,5 +1,6 @@
 /** The body of `status.rollout.<id>`: where a rollout is, and why it waits. */
-import { IsDefined, IsIn, IsInt, IsISO8601, IsString, Matches, MaxLength, Min } from 'class-validator';
+import { IsDefined, IsIn, IsISO8601, Matches } from 'class-validator';
+import { IsCount, IsText } from '../rules.js';
 import { IsNullable, Nested } from '../nested.js';
 import { ID_PATTERN } from '../values.js';
 import { ROLLOUT_STATES, RolloutCounts, RolloutSelection, type RolloutState } from './events/rollout-events.js';
@@ -24,8 +25,7 @@ export class RolloutWait {
   @IsIn(ROLLOUT_WAITS)
   readonly reason!: RolloutWaitReason;
 
-  @IsString()
-  @MaxLength(4000)
+  @IsText(4000)
   readonly message!: string;
 }
 
@@ -38,8 +38,7 @@ export class RolloutStatus {
   readonly state!: RolloutState;
 
   /** `name@version`, or `known-good`. */
-  @IsString()
-  @MaxLength(80)
+  @IsText(80)
   readonly to!: string;
 
   @IsDefined()
@@ -51,13 +50,11 @@ export class RolloutStatus {
   readonly counts!: RolloutCounts;
 
   /** The batch in progress, or the last one; 0 is the canary. -1: none so far. */
-  @IsInt()
-  @Min(-1)
+  @IsCount(-1)
   readonly batch!: number;
 
   /** How many batches there will be, the canary counted. */
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly batches!: number;
 
   @IsNullable()

@@ -13,12 +13,11 @@ import {
   IsNumber,
   IsObject,
   IsOptional,
-  IsString,
   Matches,
   Max,
-  MaxLength,
   Min,
 } from 'class-validator';
+import { IsCount, IsText } from '../rules.js';
 import { DESIRED_STATES, type DesiredState } from '../container-config.js';
 import { IO_CONTROLS, type IoControl, REACHABLE_LIMITS, ReachedLimit } from '../container-limits.js';
 import {
@@ -81,8 +80,7 @@ export class UpdateStatus {
   readonly reason!: ContainerFailureReason | null;
 
   @IsNullable()
-  @IsString()
-  @MaxLength(4000)
+  @IsText(4000)
   readonly message!: string | null;
 
   @IsISO8601()
@@ -128,8 +126,7 @@ export class ContainerStatus {
   readonly fallbackReason!: FallbackReason | null;
 
   @IsNullable()
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   readonly pid!: number | null;
 
   @IsISO8601()
@@ -139,8 +136,7 @@ export class ContainerStatus {
   @IsISO8601()
   readonly startedAt!: string | null;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly restarts!: number;
 
   @IsNullable()
@@ -149,12 +145,10 @@ export class ContainerStatus {
 
   /** Why it failed or waits, for people. */
   @IsNullable()
-  @IsString()
-  @MaxLength(4000)
+  @IsText(4000)
   readonly message!: string | null;
 
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   readonly generation!: number;
 
   /** `name@version` on which it stayed healthy for a soak time, newest of them. */
@@ -202,14 +196,12 @@ export type HostState = (typeof HOST_STATES)[number];
 /** A host that is being emptied. */
 export class DrainStatus {
   /** Containers that are still on it. */
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly left!: number;
 
   /** Why those that are left stay, for people. */
   @IsNullable()
-  @IsString()
-  @MaxLength(4000)
+  @IsText(4000)
   readonly waiting!: string | null;
 }
 
@@ -251,8 +243,7 @@ export class HostStatus {
   @Nested(() => HostLoad)
   readonly load!: HostLoad;
 
-  @IsString()
-  @MaxLength(200)
+  @IsText(200)
   readonly runtime!: string;
 
   /** Whether containers here can have an address of their own. */
@@ -327,12 +318,10 @@ export class StorageStatus {
   @IsObject()
   readonly labels!: Readonly<Record<string, string>>;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly totalBytes!: number;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly freeBytes!: number;
 
   /** `name@version` of each master. */
@@ -341,8 +330,7 @@ export class StorageStatus {
   @Matches(EXACT_IMAGE_REF_PATTERN, { each: true })
   readonly images!: readonly string[];
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly volumes!: number;
 
   @IsISO8601()
@@ -363,16 +351,14 @@ export class ImageBuildStatus {
   @Matches(ID_PATTERN)
   readonly buildId!: string;
 
-  @IsString()
-  @MaxLength(200)
+  @IsText(200)
   readonly requestId!: string;
 
   @IsIn(IMAGE_STATES)
   readonly state!: ImageState;
 
   /** e.g. `bootstrap`, `customise`, `manifest`, `archive`, `test`. */
-  @IsString()
-  @MaxLength(100)
+  @IsText(100)
   readonly phase!: string;
 
   /** 0 to 1, over the whole build and test. */

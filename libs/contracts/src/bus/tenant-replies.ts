@@ -1,5 +1,6 @@
 /** What questions about tenants are answered with. */
-import { ArrayMaxSize, IsBoolean, IsDefined, IsIn, IsInt, IsISO8601, Matches, Min } from 'class-validator';
+import { ArrayMaxSize, IsBoolean, IsDefined, IsIn, IsInt, IsISO8601, Matches } from 'class-validator';
+import { IsCount } from '../rules.js';
 import { EgressPolicy } from '../container-network.js';
 import { IsNullable, Nested, NestedEach } from '../nested.js';
 import { NAME_PATTERN } from '../values.js';
@@ -17,8 +18,7 @@ export class TenantHost {
   readonly host!: string;
 
   /** Containers of the tenant there, for which `effect` is true. */
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   readonly containers!: number;
 
   @IsIn(POLICY_EFFECTS)
@@ -39,8 +39,7 @@ export class TenantDetails {
   readonly number!: number | null;
 
   /** Not removed, with any network. */
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly containers!: number;
 
   @IsDefined()
@@ -48,8 +47,7 @@ export class TenantDetails {
   readonly egress!: EgressPolicy;
 
   /** Of the policy; 0: it was never set. */
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly revision!: number;
 
   @IsNullable()

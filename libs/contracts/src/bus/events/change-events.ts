@@ -1,5 +1,6 @@
 /** Changing ports, egress and limits of a container that was made before. */
-import { ArrayMaxSize, IsBoolean, IsIn, IsOptional, IsString, Matches, MaxLength } from 'class-validator';
+import { ArrayMaxSize, IsBoolean, IsIn, IsOptional, Matches } from 'class-validator';
+import { IsText } from '../../rules.js';
 import { Bandwidth, IsBandwidth } from '../../container-limits.js';
 import {
   ArePortsDistinct,
@@ -80,8 +81,7 @@ export class PendingPart {
   part!: ChangeablePart;
 
   /** Why, and what brings it into effect. */
-  @IsString()
-  @MaxLength(500)
+  @IsText(500)
   @Matches(READABLE_TEXT_PATTERN)
   message!: string;
 }
@@ -89,8 +89,7 @@ export class PendingPart {
 /** The host has the changed config. */
 export class ContainerChanged extends ContainerFact {
   /** Event id of the request. */
-  @IsString()
-  @MaxLength(200)
+  @IsText(200)
   requestId!: string;
 
   /** Changed, and in effect. */

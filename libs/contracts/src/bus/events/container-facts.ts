@@ -8,11 +8,10 @@ import {
   IsISO8601,
   IsNumber,
   IsOptional,
-  IsString,
   Matches,
-  MaxLength,
   Min,
 } from 'class-validator';
+import { IsCount, IsText } from '../../rules.js';
 import { AreReportedAddresses, ContainerAddress, MAX_PUBLISHED_PORTS, PublishedPort } from '../../container-network.js';
 import { ReachedLimit } from '../../container-limits.js';
 import { Nested, NestedEach } from '../../nested.js';
@@ -53,8 +52,7 @@ export class ContainerFact {
   host!: string;
 
   /** Counts the configs of this container from 1. */
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   generation!: number;
 
   /** Image used. */
@@ -83,8 +81,7 @@ class ContainerImageFact extends ContainerFact {
 /** A host was chosen and the container config written; the host gets it next. */
 export class ContainerConfigured extends ContainerImageFact {
   /** Event id of the request. */
-  @IsString()
-  @MaxLength(200)
+  @IsText(200)
   requestId!: string;
 }
 
@@ -128,25 +125,21 @@ export class ContainerRejected {
   @IsIn(CONTAINER_OPERATIONS)
   operation!: ContainerOperation;
 
-  @IsString()
-  @MaxLength(200)
+  @IsText(200)
   requestId!: string;
 
   @IsIn(CONTAINER_REJECTION_REASONS)
   reason!: ContainerRejectionReason;
 
-  @IsString()
-  @MaxLength(4000)
+  @IsText(4000)
   message!: string;
 
   @IsOptional()
-  @IsString()
-  @MaxLength(63)
+  @IsText(63)
   name?: string;
 
   @IsOptional()
-  @IsString()
-  @MaxLength(63)
+  @IsText(63)
   tenant?: string;
 
   @IsOptional()
@@ -186,8 +179,7 @@ export class StartPhases {
 }
 
 export class ContainerStarted extends ContainerImageFact {
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   pid!: number;
 
   @IsISO8601()
@@ -203,8 +195,7 @@ export class ContainerStarted extends ContainerImageFact {
   phases!: StartPhases;
 
   /** Starts of this container on this host before this one. */
-  @IsInt()
-  @Min(0)
+  @IsCount()
   restarts!: number;
 
   /** Whose ids its users have: its own, in a user namespace, or the host's; absent: the host's agent did not report it. */
@@ -278,14 +269,12 @@ export class FailedCheck {
   at!: string;
 
   /** Why, such as its exit code. */
-  @IsString()
-  @MaxLength(500)
+  @IsText(500)
   @Matches(READABLE_TEXT_PATTERN)
   message!: string;
 
   /** The end of what it printed, without control characters. */
-  @IsString()
-  @MaxLength(1000)
+  @IsText(1000)
   @Matches(READABLE_TEXT_PATTERN)
   output!: string;
 }
@@ -298,8 +287,7 @@ export class ContainerFailed extends ContainerFact {
   @IsIn(CONTAINER_FAILURE_REASONS)
   reason!: ContainerFailureReason;
 
-  @IsString()
-  @MaxLength(4000)
+  @IsText(4000)
   message!: string;
 
   @IsOptional()
@@ -307,14 +295,12 @@ export class ContainerFailed extends ContainerFact {
   exitCode?: number;
 
   @IsOptional()
-  @IsString()
-  @MaxLength(16_384)
+  @IsText(16_384)
   logTail?: string;
 
   /** Absent: the agent won't try again by itself. */
   @IsOptional()
-  @IsInt()
-  @Min(0)
+  @IsCount()
   retryInMs?: number;
 }
 
@@ -332,8 +318,7 @@ export class ContainerStopped extends ContainerFact {
 
   /** Present when the restart policy starts it again. */
   @IsOptional()
-  @IsInt()
-  @Min(0)
+  @IsCount()
   restartInMs?: number;
 }
 
@@ -346,8 +331,7 @@ export class ContainerHealthy extends ContainerFact {
 
 /** Its health check failed as often in a row as its `retries`. */
 export class ContainerUnhealthy extends ContainerFact {
-  @IsString()
-  @MaxLength(4000)
+  @IsText(4000)
   message!: string;
 
   /** The last ones, oldest first. */

@@ -1,5 +1,5 @@
 /** What upstream systems and operators ask for of containers. */
-import { ArrayMaxSize, IsBoolean, IsIn, IsInt, IsNumber, IsOptional, Matches, Max, Min } from 'class-validator';
+import { ArrayMaxSize, IsBoolean, IsIn, IsNumber, IsOptional, Matches, Max, Min } from 'class-validator';
 import {
   Bandwidth,
   IoLimits,
@@ -21,7 +21,7 @@ import {
 } from '../../container-network.js';
 import { Nested, NestedEach } from '../../nested.js';
 import { AffinityRule, LabelConstraint, MAX_CONSTRAINTS, NamesGroup, SpreadRule } from '../../placement-rules.js';
-import { IsCommand, IsEnvironment, IsTimezone, IsSeconds, IsToTheThousandth } from '../../rules.js';
+import { IsCommand, IsCount, IsEnvironment, IsSeconds, IsTimezone, IsToTheThousandth } from '../../rules.js';
 import { ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN, NAME_WORDS, SOFTWARE_PATH_PATTERN } from '../../values.js';
 
 export const RESTART_POLICIES = ['always', 'on-failure', 'never'] as const;
@@ -36,8 +36,7 @@ export class RestartPolicy {
    * count.
    */
   @IsOptional()
-  @IsInt()
-  @Min(0)
+  @IsCount()
   @Max(1000)
   maxRetries?: number;
 }
@@ -59,8 +58,7 @@ export class HealthCheck {
 
   /** Failed checks in a row that make it unhealthy; absent: 3. */
   @IsOptional()
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   @Max(1000)
   retries?: number;
 
@@ -73,8 +71,7 @@ export class HealthCheck {
 export class ResourceLimits {
   /** Memory, bytes; counts the writable places too. */
   @IsOptional()
-  @IsInt()
-  @Min(4 * 1024 ** 2)
+  @IsCount(4 * 1024 ** 2)
   @Max(1024 ** 4)
   memoryBytes?: number;
 
@@ -88,8 +85,7 @@ export class ResourceLimits {
 
   /** Processes and threads. */
   @IsOptional()
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   @Max(1_000_000)
   pids?: number;
 
@@ -97,15 +93,13 @@ export class ResourceLimits {
    * Of the data volume, bytes; only on hosts that can hold it there, else the request is rejected. Absent: not limited.
    */
   @IsOptional()
-  @IsInt()
-  @Min(LEAST_DISK)
+  @IsCount(LEAST_DISK)
   @Max(MOST_DISK)
   diskBytes?: number;
 
   /** Files that one process may have open. */
   @IsOptional()
-  @IsInt()
-  @Min(LEAST_OPEN_FILES)
+  @IsCount(LEAST_OPEN_FILES)
   @Max(MOST_OPEN_FILES)
   openFiles?: number;
 
@@ -245,8 +239,7 @@ export class ContainerRequested {
 
   /** Seconds between the stop signal and SIGKILL; absent: 10. */
   @IsOptional()
-  @IsInt()
-  @Min(0)
+  @IsCount()
   @Max(3600)
   stopGraceSeconds?: number;
 

@@ -9,17 +9,15 @@ import {
   IsBoolean,
   IsDefined,
   IsIn,
-  IsInt,
   IsISO8601,
   IsNumber,
   IsObject,
   IsOptional,
-  IsString,
   Matches,
   Max,
-  MaxLength,
   Min,
 } from 'class-validator';
+import { IsCount, IsText } from '../../rules.js';
 import { IO_CONTROLS, type IoControl } from '../../container-limits.js';
 import { CNI_NETWORK_PATTERN, IsHostAddress, MAX_TENANT_NUMBER } from '../../container-network.js';
 import { Nested, NestedEach } from '../../nested.js';
@@ -28,8 +26,7 @@ import { DIGEST_PATTERN, ID_PATTERN, NAME_PATTERN, VERSION_PATTERN } from '../..
 
 export class HostCapacity {
   /** Memory for containers, bytes. */
-  @IsInt()
-  @Min(0)
+  @IsCount()
   memoryBytes!: number;
 
   /** Cores. */
@@ -37,8 +34,7 @@ export class HostCapacity {
   @Min(0)
   cpus!: number;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   containers!: number;
 }
 
@@ -48,13 +44,11 @@ export class HostLoad {
   @Min(0)
   load1!: number;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   memoryUsedBytes!: number;
 
   /** Containers that run. */
-  @IsInt()
-  @Min(0)
+  @IsCount()
   containers!: number;
 }
 
@@ -67,13 +61,11 @@ export type HostUsers = (typeof HOST_USERS)[number];
 
 /** The policy of one tenant that a host holds its containers to. */
 export class PolicyInEffect {
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   @Max(MAX_TENANT_NUMBER)
   tenantNumber!: number;
 
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   revision!: number;
 }
 
@@ -107,8 +99,7 @@ export class HostHeartbeat {
   load!: HostLoad;
 
   /** e.g. `crun 1.8.1`. */
-  @IsString()
-  @MaxLength(200)
+  @IsText(200)
   runtime!: string;
 
   /** Whether containers here can have an address of their own; absent: no. */
@@ -194,14 +185,12 @@ export class LeaseSummary {
   renewal!: string;
 
   /** For how long one renewal holds, seconds. */
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   @Max(86_400)
   ttlSeconds!: number;
 
   /** How long the node has seen this renewal and no newer one, by its own monotonic clock, milliseconds. */
-  @IsInt()
-  @Min(0)
+  @IsCount()
   unrenewedMs!: number;
 }
 
@@ -211,8 +200,7 @@ export class TenantDiskUse {
   tenant!: string;
 
   /** Allocated on the disk. */
-  @IsInt()
-  @Min(0)
+  @IsCount()
   bytes!: number;
 }
 
@@ -230,12 +218,10 @@ export class StorageHeartbeat {
   @IsObject()
   labels!: Record<string, string>;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   totalBytes!: number;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   freeBytes!: number;
 
   @ArrayMaxSize(10_000)

@@ -1,18 +1,6 @@
 /** Requests about hosts, and the facts that the provisioner publishes. */
-import {
-  ArrayMaxSize,
-  IsArray,
-  IsIn,
-  IsInt,
-  IsISO8601,
-  IsObject,
-  IsOptional,
-  IsString,
-  Matches,
-  Max,
-  MaxLength,
-  Min,
-} from 'class-validator';
+import { ArrayMaxSize, IsArray, IsIn, IsISO8601, IsObject, IsOptional, IsString, Matches, Max } from 'class-validator';
+import { IsCount, IsText } from '../../rules.js';
 import { NestedEach } from '../../nested.js';
 import { AreLabels, LABEL_KEY_PATTERN, LABEL_KEY_WORDS, MAX_LABELS } from '../../placement-rules.js';
 import { NAME_PATTERN } from '../../values.js';
@@ -48,8 +36,7 @@ export class HostActionRequested {
 export class HostDrainRequested extends HostActionRequested {
   /** Containers on their way at the same time; absent: 1. */
   @IsOptional()
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   @Max(1000)
   parallel?: number;
 }
@@ -96,8 +83,7 @@ export class HostLabelled {
 /** Nothing is left on the host. It stays cordoned. */
 export class HostDrained extends HostScheduling {
   /** Containers that were moved. */
-  @IsInt()
-  @Min(0)
+  @IsCount()
   moved!: number;
 }
 
@@ -121,8 +107,7 @@ export class HostRejected {
   @IsIn(HOST_REJECTION_REASONS)
   reason!: (typeof HOST_REJECTION_REASONS)[number];
 
-  @IsString()
-  @MaxLength(4000)
+  @IsText(4000)
   message!: string;
 
   @IsOptional()

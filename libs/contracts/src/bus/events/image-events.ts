@@ -5,7 +5,6 @@ import {
   IsArray,
   IsBoolean,
   IsIn,
-  IsInt,
   IsISO8601,
   IsNumber,
   IsOptional,
@@ -16,6 +15,7 @@ import {
   Min,
   MinLength,
 } from 'class-validator';
+import { IsCount, IsText } from '../../rules.js';
 import { NestedEach } from '../../nested.js';
 import { Problem } from '../problem.js';
 import {
@@ -71,16 +71,13 @@ export class ImageBuilt extends ImageFact {
   @Matches(DIGEST_PATTERN)
   archiveDigest!: string;
 
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   archiveBytes!: number;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   unpackedBytes!: number;
 
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   entries!: number;
 
   /** `name@version` this image was built from. */
@@ -94,8 +91,7 @@ export class ImageBuilt extends ImageFact {
 }
 
 export class ImageTestResult {
-  @IsString()
-  @MaxLength(200)
+  @IsText(200)
   name!: string;
 
   @IsNumber()
@@ -152,21 +148,18 @@ export class ImageRejected {
   operation!: ImageOperation;
 
   /** Event id of the request that is answered. */
-  @IsString()
-  @MaxLength(200)
+  @IsText(200)
   requestId!: string;
 
   @IsIn(IMAGE_REJECTION_REASONS)
   reason!: ImageRejectionReason;
 
   /** One sentence for people, naming the next step where there is one. */
-  @IsString()
-  @MaxLength(4000)
+  @IsText(4000)
   message!: string;
 
   @IsOptional()
-  @IsString()
-  @MaxLength(63)
+  @IsText(63)
   name?: string;
 
   @IsOptional()
@@ -179,14 +172,12 @@ export class ImageRejected {
 
   /** The test that failed. */
   @IsOptional()
-  @IsString()
-  @MaxLength(200)
+  @IsText(200)
   failedTest?: string;
 
   /** Last lines of the build's or test's log. */
   @IsOptional()
-  @IsString()
-  @MaxLength(16_384)
+  @IsText(16_384)
   logTail?: string;
 }
 
@@ -215,12 +206,10 @@ export class ImagePromoted extends ImageFact {
   @Matches(DIGEST_PATTERN)
   archiveDigest!: string;
 
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   archiveBytes!: number;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   unpackedBytes!: number;
 
   /** Debian's name of it; absent: not known. */
@@ -276,8 +265,7 @@ export class ImageRevocationRequested {
 }
 
 export class ImageRevoked extends ImageFact {
-  @IsString()
-  @MaxLength(500)
+  @IsText(500)
   reason!: string;
 }
 
@@ -309,12 +297,10 @@ export class ImageDistributed extends StorageNodeImageFact {
   mountScriptDigest!: string;
 
   /** Bytes that came over the network for it. */
-  @IsInt()
-  @Min(0)
+  @IsCount()
   downloadedBytes!: number;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   unpackedBytes!: number;
 
   @IsNumber()
@@ -342,17 +328,14 @@ export class ImageDistributionFailed extends StorageNodeImageFact {
   @IsIn(DISTRIBUTION_FAILURE_REASONS)
   reason!: DistributionFailureReason;
 
-  @IsString()
-  @MaxLength(2000)
+  @IsText(2000)
   message!: string;
 
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   attempt!: number;
 
   /** Absent: not tried again until it is promoted again. */
   @IsOptional()
-  @IsInt()
-  @Min(0)
+  @IsCount()
   retryInMs?: number;
 }

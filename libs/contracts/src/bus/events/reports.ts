@@ -1,18 +1,8 @@
 /**
  * What hosts and storage nodes report under their own name; the provisioner checks it and publishes the official fact.
  */
-import {
-  ArrayMaxSize,
-  IsIn,
-  IsInt,
-  IsISO8601,
-  IsNumber,
-  IsOptional,
-  IsString,
-  Matches,
-  MaxLength,
-  Min,
-} from 'class-validator';
+import { ArrayMaxSize, IsIn, IsInt, IsISO8601, IsNumber, IsOptional, Matches, Min } from 'class-validator';
+import { IsCount, IsText } from '../../rules.js';
 import { ReachedLimit } from '../../container-limits.js';
 import { AreReportedAddresses } from '../../container-network.js';
 import { Nested, NestedEach } from '../../nested.js';
@@ -87,22 +77,19 @@ export class ContainerReport {
   containerId!: string;
 
   /** Generation of the config that the agent acted on. */
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   generation!: number;
 
   /**
    * Grows by one with every report of this container from this host, over restarts of the agent too; a lower one is
    * stale.
    */
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   sequence!: number;
 
   /** Sequence of the report before this one, which has to be taken first; absent: the agent knows of none. */
   @IsOptional()
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   after?: number;
 
   @IsISO8601()
@@ -114,8 +101,7 @@ export class ContainerReport {
 
   /** started */
   @IsOptional()
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   pid?: number;
 
   /** started: when the agent began to act on the config; the provisioner derives `deliver` from it. */
@@ -135,8 +121,7 @@ export class ContainerReport {
 
   /** started: starts of this container on this host before this one. */
   @IsOptional()
-  @IsInt()
-  @Min(0)
+  @IsCount()
   restarts?: number;
 
   /** started: whose ids its users have, its own or the host's; absent: the agent is older than user namespaces. */
@@ -187,13 +172,11 @@ export class ContainerReport {
 
   /** failed, unhealthy, stopped because of that */
   @IsOptional()
-  @IsString()
-  @MaxLength(4000)
+  @IsText(4000)
   message?: string;
 
   @IsOptional()
-  @IsString()
-  @MaxLength(16_384)
+  @IsText(16_384)
   logTail?: string;
 
   /** updated, reverting, reverted, update-refused */
@@ -208,8 +191,7 @@ export class ContainerReport {
 
   /** reverting, reverted: what the failing health check printed. */
   @IsOptional()
-  @IsString()
-  @MaxLength(4000)
+  @IsText(4000)
   checkOutput?: string;
 
   /** reverted: the gate's verdict → running again, milliseconds. */
@@ -231,8 +213,7 @@ export class ContainerReport {
 
   /** stopped, failed: the agent starts it again by itself after this time. */
   @IsOptional()
-  @IsInt()
-  @Min(0)
+  @IsCount()
   retryInMs?: number;
 }
 
@@ -262,13 +243,11 @@ export class MasterReport {
   mountScriptDigest?: string;
 
   @IsOptional()
-  @IsInt()
-  @Min(0)
+  @IsCount()
   downloadedBytes?: number;
 
   @IsOptional()
-  @IsInt()
-  @Min(0)
+  @IsCount()
   unpackedBytes?: number;
 
   @IsOptional()
@@ -281,17 +260,14 @@ export class MasterReport {
   reason?: DistributionFailureReason;
 
   @IsOptional()
-  @IsString()
-  @MaxLength(2000)
+  @IsText(2000)
   message?: string;
 
   @IsOptional()
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   attempt?: number;
 
   @IsOptional()
-  @IsInt()
-  @Min(0)
+  @IsCount()
   retryInMs?: number;
 }

@@ -5,17 +5,14 @@ import {
   IsArray,
   IsDefined,
   IsIn,
-  IsInt,
   IsNumber,
   IsOptional,
-  IsString,
   Matches,
   Max,
-  MaxLength,
   Min,
 } from 'class-validator';
 import { Nested, NestedEach } from '../../nested.js';
-import { IsTimezone, IsWindowPattern } from '../../rules.js';
+import { IsCount, IsText, IsTimezone, IsWindowPattern } from '../../rules.js';
 import { ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN } from '../../values.js';
 import { Problem } from '../problem.js';
 import { UPDATE_TARGET_PATTERN, UpdateOptions } from './update-events.js';
@@ -67,8 +64,7 @@ export class RolloutWindow {
   opens!: string;
 
   /** How long it stays open. */
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   @Max(7 * 1440)
   minutes!: number;
 
@@ -95,8 +91,7 @@ export class RolloutRequested extends UpdateOptions {
 
   /** Containers in the first batch; 0: no canary; absent: 1. */
   @IsOptional()
-  @IsInt()
-  @Min(0)
+  @IsCount()
   @Max(10_000)
   canary?: number;
 
@@ -109,29 +104,25 @@ export class RolloutRequested extends UpdateOptions {
 
   /** Containers of one host in progress at once; absent: one batch. */
   @IsOptional()
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   @Max(100_000)
   maxDownPerHost?: number;
 
   /** Containers of one tenant in progress at once; absent: one batch. */
   @IsOptional()
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   @Max(100_000)
   maxDownPerTenant?: number;
 
   /** Failed switches that halt the rollout; absent: 1. */
   @IsOptional()
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   @Max(100_000)
   maxFailures?: number;
 
   /** Share of a batch that has to succeed, percent; absent: 100, for any `maxFailures`. */
   @IsOptional()
-  @IsInt()
-  @Min(0)
+  @IsCount()
   @Max(100)
   successPercent?: number;
 
@@ -154,8 +145,7 @@ export class RolloutRequested extends UpdateOptions {
    * as failed; absent: 600.
    */
   @IsOptional()
-  @IsInt()
-  @Min(5)
+  @IsCount(5)
   @Max(86_400)
   deadlineSeconds?: number;
 }
@@ -193,15 +183,13 @@ export class RolloutRejected {
   @IsIn(ROLLOUT_OPERATIONS)
   operation!: RolloutOperation;
 
-  @IsString()
-  @MaxLength(200)
+  @IsText(200)
   requestId!: string;
 
   @IsIn(ROLLOUT_REJECTION_REASONS)
   reason!: RolloutRejectionReason;
 
-  @IsString()
-  @MaxLength(4000)
+  @IsText(4000)
   message!: string;
 
   @IsOptional()
@@ -215,40 +203,32 @@ export class RolloutRejected {
 
 /** How many containers of a rollout are where. They add up to `total`. */
 export class RolloutCounts {
-  @IsInt()
-  @Min(0)
+  @IsCount()
   total!: number;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   pending!: number;
 
   /** Switched, and not judged yet. */
-  @IsInt()
-  @Min(0)
+  @IsCount()
   switching!: number;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   updated!: number;
 
   /** Failed, and back on known good, or on the way there. */
-  @IsInt()
-  @Min(0)
+  @IsCount()
   failed!: number;
 
   /** Removed meanwhile, stopped, already there, or nowhere to go. */
-  @IsInt()
-  @Min(0)
+  @IsCount()
   skipped!: number;
 
   /** Going back because the rollout does. */
-  @IsInt()
-  @Min(0)
+  @IsCount()
   restoring!: number;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   restored!: number;
 }
 
@@ -269,8 +249,7 @@ export class RolloutFact {
   rolloutId!: string;
 
   /** `name@version`, or `known-good`. */
-  @IsString()
-  @MaxLength(80)
+  @IsText(80)
   to!: string;
 
   @IsIn(ROLLOUT_STATES)
@@ -281,23 +260,20 @@ export class RolloutFact {
   counts!: RolloutCounts;
 
   /** Why it changed, for people. */
-  @IsString()
-  @MaxLength(4000)
+  @IsText(4000)
   message!: string;
 }
 
 /** A rollout was accepted: its containers are chosen. */
 export class RolloutStarted extends RolloutFact {
   /** Event id of the request. */
-  @IsString()
-  @MaxLength(200)
+  @IsText(200)
   requestId!: string;
 }
 
 class RolloutBatchFact extends RolloutFact {
   /** 0 is the canary. */
-  @IsInt()
-  @Min(0)
+  @IsCount()
   batch!: number;
 
   @IsNumber()

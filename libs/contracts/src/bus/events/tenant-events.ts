@@ -1,5 +1,6 @@
 /** Requests about tenants, and the facts that the provisioner publishes. */
-import { IsDefined, IsIn, IsInt, IsOptional, IsString, Matches, MaxLength, Min } from 'class-validator';
+import { IsDefined, IsIn, IsOptional, IsString, Matches } from 'class-validator';
+import { IsCount, IsText } from '../../rules.js';
 import { EgressPolicy } from '../../container-network.js';
 import { Nested, NestedEach } from '../../nested.js';
 import { NAME_PATTERN, NAME_WORDS } from '../../values.js';
@@ -28,8 +29,7 @@ export class TenantChanged {
   @Nested(() => EgressPolicy)
   egress!: EgressPolicy;
 
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   revision!: number;
 }
 
@@ -48,8 +48,7 @@ export class TenantRejected {
   @IsIn(TENANT_REJECTION_REASONS)
   reason!: (typeof TENANT_REJECTION_REASONS)[number];
 
-  @IsString()
-  @MaxLength(4000)
+  @IsText(4000)
   message!: string;
 
   @IsOptional()

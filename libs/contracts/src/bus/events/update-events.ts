@@ -2,9 +2,9 @@
  * Changing the OS under a container: one config property and a restart, judged by a gate and a soak time, and reverted
  * to the last known good version when it fails (US 9,075,638; US 11,714,631 for the soak time).
  */
-import { IsBoolean, IsIn, IsInt, IsNumber, IsOptional, IsString, Matches, MaxLength, Min } from 'class-validator';
+import { IsBoolean, IsIn, IsInt, IsNumber, IsOptional, Matches, Min } from 'class-validator';
 import { EXACT_IMAGE_REF_PATTERN, ID_PATTERN } from '../../values.js';
-import { IsSeconds } from '../../rules.js';
+import { IsSeconds, IsText } from '../../rules.js';
 import { CONTAINER_FAILURE_REASONS, ContainerFact, type ContainerFailureReason } from './container-facts.js';
 import { ContainerActionRequested } from './container-requests.js';
 
@@ -76,8 +76,7 @@ export class ContainerReverted extends ContainerUpdateFact {
   @IsIn(CONTAINER_FAILURE_REASONS)
   reason!: ContainerFailureReason;
 
-  @IsString()
-  @MaxLength(4000)
+  @IsText(4000)
   message!: string;
 
   @IsOptional()
@@ -86,14 +85,12 @@ export class ContainerReverted extends ContainerUpdateFact {
 
   /** Last lines of the failed run's log. */
   @IsOptional()
-  @IsString()
-  @MaxLength(16_384)
+  @IsText(16_384)
   logTail?: string;
 
   /** What the failing health check printed. */
   @IsOptional()
-  @IsString()
-  @MaxLength(4000)
+  @IsText(4000)
   checkOutput?: string;
 
   /** The gate's verdict → running on the known good image, milliseconds. */
