@@ -11,7 +11,11 @@ const SAMPLE_MS = 20_000;
 /** proc(5): USER_HZ. */
 const TICKS_PER_SECOND = 100;
 const CHECK = { exec: ['/bin/true'], intervalSeconds: 1, timeoutSeconds: 30, retries: 1000 };
-const IDLE = { command: ['/bin/sleep', '1000000'], restart: { policy: 'never' }, limits: { memoryBytes: 8 << 20 } };
+const IDLE = {
+  command: ['/bin/sleep', '1000000'],
+  restart: { policy: 'never' },
+  limits: { memoryBytes: 8 << 20, cpus: 0.1 },
+};
 
 interface Agent {
   readonly pid: number;

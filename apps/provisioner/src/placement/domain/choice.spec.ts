@@ -204,6 +204,15 @@ describe('a refusal', () => {
     );
   });
 
+  it.each<[string, readonly Partial<CandidateHost['allocated']>[], string]>([
+    ['memory', [{ memoryBytes: 950 }], 'the one ready host has 0 MiB and 4 cores free, and takes 10 more containers;'],
+    ['cores', [{ cpus: 3.9 }, { cpus: 3.2 }], 'of 2 ready hosts one has at the most 0 MiB and 0.8 cores free,'],
+    ['places', [{ containers: 10 }], 'and takes 0 more containers;'],
+    ['one host with all', [{ cpus: 3.9 }, { memoryBytes: 950 }], 'takes 10 more containers, but none has all of them;'],
+  ])('for want of %s says what there is', (_, taken, expected) =>
+    expect(choose(taken.map((allocated, index) => given(`h${index}`, allocated)))).toContain(expected),
+  );
+
   it('has no counts when there is one reason', () => {
     expect(choose([given('a')], { datacenter: 'dc-9' })).toBe(
       'no-host: no host is ready in data centre dc-9; plinth hosts lists all hosts',

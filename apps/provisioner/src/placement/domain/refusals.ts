@@ -125,10 +125,17 @@ function usersNotOffered(hosts: number, asksForHostUsers: boolean): string {
 
 export function noRoom(hosts: readonly CandidateHost[], asked: Resources): string {
   const mib = (bytes: number): string => `${Math.floor(bytes / 1024 ** 2)} MiB`;
-  const most = Math.max(...hosts.map(({ capacity, allocated }) => capacity.memoryBytes - allocated.memoryBytes));
+  const most = (of: (resources: Resources) => number): number =>
+    Math.max(0, ...hosts.map(({ capacity, allocated }) => of(capacity) - of(allocated)));
+  const memory = most(({ memoryBytes }) => memoryBytes);
+  // Sums of tenths come out a little less than they are.
+  const cores = Math.floor(most(({ cpus }) => cpus) * 100 + 1e-6) / 100;
+  const more = most(({ containers }) => containers);
+  const where = hosts.length === 1 ? 'the one ready host has' : `of ${hosts.length} ready hosts one has at the most`;
+  const isApart = memory >= asked.memoryBytes && cores >= asked.cpus && more >= asked.containers;
   return (
     `no host has room for ${mib(asked.memoryBytes)} of memory and ${asked.cpus} cores: ` +
-    `of ${hosts.length} ready hosts none fits, ` +
-    `the most memory free on one is ${mib(Math.max(most, 0))}; ask for less, remove containers or add a host`
+    `${where} ${mib(memory)} and ${cores} cores free, and takes ${more} more ${more === 1 ? 'container' : 'containers'}` +
+    `${isApart ? ', but none has all of them' : ''}; ask for less, remove containers or add a host`
   );
 }
