@@ -149,7 +149,7 @@ describe('a changed config', () => {
       memory: 96 * MIB,
       pids: 41,
       cpus: 2,
-      share: existsSync('/sys/fs/cgroup/cgroup.controllers') ? 79 : 2048,
+      share: existsSync('/sys/fs/cgroup/cgroup.controllers') ? 200 : 2048,
     });
     expect((await run(containerId, 'head -c 12M /dev/urandom > /data/f; sync /data/f')).stdout).not.toBe('12');
     expect((await run(containerId, 'ulimit -n')).stdout).toBe('64');
@@ -173,14 +173,14 @@ describe('a changed config', () => {
       memory: 96 * MIB,
       pids: 41,
       cpus: 2,
-      share: existsSync('/sys/fs/cgroup/cgroup.controllers') ? 79 : 2048,
+      share: existsSync('/sys/fs/cgroup/cgroup.controllers') ? 200 : 2048,
     });
     configs.set(containerId, config);
     await remove(containerId);
   });
 
   function inForce(id: string): { memory: number; pids: number; cpus: number; share: number } {
-    const [group = ''] = /\/plinth\/\S+/.exec(readFileSync(`/proc/${bench.alive(id)[0]}/cgroup`, 'utf8')) ?? [];
+    const [group = ''] = /\/plinth-\S+/.exec(readFileSync(`/proc/${bench.alive(id)[0]}/cgroup`, 'utf8')) ?? [];
     const isUnified = existsSync('/sys/fs/cgroup/cgroup.controllers');
     const read = (controller: string, file: string): string =>
       readFileSync(`/sys/fs/cgroup${isUnified ? '' : `/${controller}`}${group}/${file}`, 'utf8').trim();
@@ -191,7 +191,7 @@ describe('a changed config', () => {
       memory: Number(read('memory', isUnified ? 'memory.max' : 'memory.limit_in_bytes')),
       pids: Number(read('pids', 'pids.max')),
       cpus: Number(quota) / Number(period),
-      // Of one container beside others; on version 2 as crun converts it.
+      // Of one container beside others and beside the services of the host.
       share: Number(read('cpu', isUnified ? 'cpu.weight' : 'cpu.shares')),
     };
   }

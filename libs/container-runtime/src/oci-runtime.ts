@@ -1,10 +1,13 @@
 import { execFile } from 'node:child_process';
 import { rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
+import { bothSettled } from './run/both-settled.js';
 import { makeBundle, writeBundle } from './run/bundle.js';
 import { CgroupLock } from './kernel/cgroup-lock.js';
 import { CompiledFilter } from './kernel/compiled-filter.js';
-import { cgroupContainerIds, cgroupProcesses, killCgroup, removeCgroups } from './kernel/cgroups.js';
+import { cgroupProcesses, killCgroup, removeCgroups } from './kernel/cgroups.js';
+import { cgroupContainerIds, containerGroup } from './kernel/container-group.js';
 import { limitShare } from './kernel/cgroup-shares.js';
 import { createWithConmon, logFile } from './run/conmon.js';
 import { ContainerCheck, endInterruptedCommands } from './run/container-check.js';
@@ -31,11 +34,12 @@ import {
   type ExitStatus,
   type ObservedContainer,
 } from './run/observed-container.js';
-import { buildOciConfig, cgroupPath, RANGE_SIZE } from './spec/oci-config.js';
+import { buildOciConfig, RANGE_SIZE } from './spec/oci-config.js';
+import { sharesOfProcessor } from './spec/processor-share.js';
 import { MOUNT_SCRIPT_DEADLINE_SECONDS } from './spec/script-jail.js';
 import { isRunning, processStartTime, sendSignal } from './kernel/process-table.js';
 import { OwnUsers, type PreparedUsers } from './run/own-users.js';
-import { detectRuntimeBinary, findExecutable, RuntimeMissingError, type RuntimeBinary } from './run/runtime-binary.js';
+import { detectRuntimeBinary, findConmon, type RuntimeBinary } from './run/runtime-binary.js';
 import { removeRuntimeDirectories } from './run/runtime-directories.js';
 import {
   instanceName,
@@ -61,6 +65,8 @@ export interface OciRuntimeOptions {
   readonly logLimitBytes?: number;
   /** Absent: `required`. */
   readonly limits?: LimitPolicy;
+  /** Processors that all containers of this machine may be promised together; absent: those that it has. */
+  readonly promisedCpus?: number;
 }
 
 const START_DEADLINE_MS = 30_000;
@@ -84,6 +90,8 @@ export class OciRuntime {
   readonly instance: string;
   /** What the cgroups of this machine can't hold containers to. */
   readonly missingLimits = missingLimits();
+  /** What a container counts that may use one processor. */
+  readonly sharesOfProcessor: number;
   readonly #options: OciRuntimeOptions;
   readonly #hookDeadlineSeconds: number;
   readonly #conmon: string;
@@ -96,14 +104,10 @@ export class OciRuntime {
   /** Throws RuntimeMissingError when there is no usable runtime or no conmon. */
   constructor(options: OciRuntimeOptions) {
     this.#options = options;
+    this.sharesOfProcessor = sharesOfProcessor(availableParallelism(), options.promisedCpus);
     this.#hookDeadlineSeconds = options.hookDeadlineSeconds ?? MOUNT_SCRIPT_DEADLINE_SECONDS;
     this.binary = options.binary ?? detectRuntimeBinary();
-    const conmon = findExecutable(
-      'conmon',
-      `${process.env['PATH'] ?? ''}:/usr/bin:/usr/libexec/podman:/usr/lib/podman`,
-    );
-    if (conmon === undefined) throw new RuntimeMissingError('conmon is not on the PATH');
-    this.#conmon = conmon;
+    this.#conmon = findConmon();
     this.paths = runtimePaths(options.stateDirectory);
     this.instance = instanceName(options.stateDirectory);
     makeRuntimeDirectories(this.paths);
@@ -160,7 +164,7 @@ export class OciRuntime {
       created = performance.now();
       if (answer.ok && isSystemContainer(spec) && ready.firstId !== undefined)
         giveInitItsCgroup(this.cgroupOf(spec.id), ready.firstId);
-      if (answer.ok) limitShare(this.cgroupOf(spec.id), spec.limits);
+      if (answer.ok) limitShare(this.cgroupOf(spec.id), spec.limits, this.sharesOfProcessor);
       const refusal = answer.ok ? (noNetwork ?? (await onCreated?.(answer.pid))) : undefined;
       if (refusal !== undefined) {
         await this.delete(spec.id);
@@ -199,7 +203,7 @@ export class OciRuntime {
   }
 
   cgroupOf(id: string): string {
-    return cgroupPath(id, this.instance);
+    return containerGroup(id, this.instance);
   }
 
   /**
@@ -346,6 +350,7 @@ export class OciRuntime {
         jail: users.jail,
         ...(namespaces && { namespaces: pathsOfNamespaces(namespaces) }),
         hookDeadlineSeconds: this.#hookDeadlineSeconds,
+        sharesOfProcessor: this.sharesOfProcessor,
       },
     );
     const annotations = {
@@ -390,10 +395,4 @@ export class OciRuntime {
       await delay(1);
     }
   }
-}
-
-/** As `Promise.all`, when neither is in progress any more: what is deleted after one of them failed is complete. */
-async function bothSettled<A, B>(first: Promise<A>, second: B | Promise<B>): Promise<readonly [A, B]> {
-  await Promise.allSettled([first, second]);
-  return Promise.all([first, second]);
 }

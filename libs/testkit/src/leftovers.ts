@@ -183,7 +183,7 @@ function seenProcess(pid: number): SeenProcess[] {
   return [{ pid, parent: Number(parent), command: words('cmdline'), traces: [words('environ'), ...links, root ?? ''] }];
 }
 
-/** `<hierarchy>/plinth/<container>` and `<hierarchy>/plinth-build-<id>`. */
+/** `<hierarchy>/plinth-<container>` and `<hierarchy>/plinth-build-<id>`. */
 function seenCgroups(hierarchy: string): SeenCgroup[] {
   const parents = directoriesIn(hierarchy).filter((name) => name.startsWith('plinth'));
   const groups = parents.flatMap((name) =>

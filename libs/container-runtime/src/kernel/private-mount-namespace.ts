@@ -23,7 +23,7 @@ const F_SETFD = 2;
 const UNIFIED = '/sys/fs/cgroup/unified';
 /**
  * What the memory file system may hold. crun takes it for one more hierarchy and leaves for each container, until that
- * is removed, a directory and in it a file of one page (crun 1.8: `plinth/<id>/cgroup.procs`). The limit is three times
+ * is removed, a directory and in it a file of one page (crun 1.8: `plinth-<id>/cgroup.procs`). The limit is three times
  * what 10,000 containers need, in pages of this machine's size. No memory is taken before it is written.
  */
 const HIDING_LIMITS = 'nr_blocks=32768,nr_inodes=65536';
