@@ -13,14 +13,9 @@ import { createWithConmon, logFile } from './run/conmon.js';
 import { ContainerCheck, endInterruptedCommands } from './run/container-check.js';
 import { execInContainer, type ExecOptions, type ExecResult } from './run/container-exec.js';
 import type { ContainerSpec } from './spec/container-spec.js';
-import {
-  closeNamespaces,
-  openNamespaces,
-  type OwnNamespaces,
-  pathOfDescriptor,
-  pathsOfNamespaces,
-} from './kernel/user-namespace.js';
+import { closeNamespaces, type OwnNamespaces, pathOfDescriptor, pathsOfNamespaces } from './kernel/user-namespace.js';
 import { letGo } from './kernel/exec-fifo.js';
+import { NamespacePool } from './kernel/namespace-pool.js';
 import { heldLimits, type LimitPolicy, missingLimits, unheldLimits } from './kernel/held-limits.js';
 import { giveInitItsCgroup, initAnnotations } from './kernel/init-cgroup.js';
 import { firstProcess } from './kernel/runtime-state.js';
@@ -97,6 +92,7 @@ export class OciRuntime {
   readonly #conmon: string;
   readonly #exits: ExitWatch;
   readonly #users: OwnUsers;
+  readonly #namespaces = new NamespacePool();
   readonly #cgroupLock = new CgroupLock();
   /** Every container has the same profile. */
   readonly #filter = new CompiledFilter();
@@ -143,7 +139,7 @@ export class OciRuntime {
     let namespaces: OwnNamespaces | undefined;
     try {
       const users = this.#prepare(spec);
-      if (users.ok && inNetwork) namespaces = openNamespaces(users.firstId, RANGE_SIZE);
+      if (users.ok && inNetwork) namespaces = this.#namespaces.take(users.firstId, RANGE_SIZE);
       const ready = users.ok ? this.#write(spec, users, namespaces) : users;
       if (!ready.ok) {
         await this.delete(spec.id);
@@ -171,8 +167,7 @@ export class OciRuntime {
         return { ...startFailure(''), reason: 'refused', message: refusal };
       }
       const failure = answer.ok ? await this.#letGo(spec.id, deadline) : answer.stderr;
-      // Not before: the kernel waits while it removes a mount.
-      this.#users.removeViews(spec.id);
+      this.#users.removeViewsLater(spec.id);
       const pidStartTime = answer.ok ? firstProcess(this.paths.runtimeRoot, spec.id)?.startTime : undefined;
       if (!answer.ok || failure !== undefined || pidStartTime === undefined) {
         await this.delete(spec.id);
@@ -217,6 +212,7 @@ export class OciRuntime {
 
   /** Removes what this process has mounted for starts; containers go on. */
   close(): void {
+    this.#namespaces.close();
     this.#users.close();
   }
 
@@ -271,7 +267,7 @@ export class OciRuntime {
       await endStart(this.instance, id);
     await this.kill(id);
     await this.#awaitConmon(id);
-    this.#users.removeViews(id);
+    await this.#users.removeViews(id);
     // Not the runtime's own delete: with every process gone its mounts are gone too, and one program less is started
     // between a stop and a start.
     for (let rounds = 0; !(await removeCgroups(this.cgroupOf(id), CGROUP_ROUND_MS)); rounds += 1) {

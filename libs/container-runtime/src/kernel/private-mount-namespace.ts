@@ -49,11 +49,17 @@ export class MountNamespaceError extends SystemCallError {
 export type MountNamespaceOutcome = 'entered' | 'children-only';
 
 let isPrivate = false;
+let hasAllThreads = false;
 let hostNamespace: number | undefined;
 
 /** Whether what this thread mounts is hidden from the host. */
 export function isInPrivateMountNamespace(): boolean {
   return isPrivate;
+}
+
+/** Whether this holds for the other threads of this process, too. */
+export function isPrivateForAllThreads(): boolean {
+  return hasAllThreads;
 }
 
 /**
@@ -87,6 +93,7 @@ export async function enterPrivateMountNamespace(
   if (reexecuted) {
     if (inherited !== undefined) hostNamespace = Number(inherited);
     isPrivate = true;
+    hasAllThreads = true;
     return 'entered';
   }
   const check = (step: MountNamespaceError['step'], result: number): void => {

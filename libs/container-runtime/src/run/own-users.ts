@@ -165,8 +165,14 @@ export class OwnUsers {
   }
 
   /** Once the container's mounts are made, or will not be. Nothing when there are none. */
-  removeViews(id: string): void {
+  async removeViews(id: string): Promise<void> {
+    await this.views.removed(id);
     this.views.remove(id);
+  }
+
+  /** As {@link removeViews}, soon: the kernel waits while it removes a mount. */
+  removeViewsLater(id: string): void {
+    this.views.removeLater(id);
   }
 
   /**
