@@ -8,7 +8,7 @@
 import { existsSync, readFileSync, rmdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { hasCode } from '@plinth/host-os';
-import { cgroupFile, cgroupHierarchies, cgroupsFrom, cgroupVersion, directoriesIn } from './cgroup-tree.js';
+import { cgroupFile, cgroupHierarchies, cgroupsFrom, cgroupVersion } from './cgroup-tree.js';
 import { processStartTime, sendSignal } from './process-table.js';
 
 /** statfs(2) f_type of tmpfs (linux/magic.h). */
