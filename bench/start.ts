@@ -1,7 +1,7 @@
 /**
  * `npm run bench:start`: request → container.started, against bare `crun run` (the floor) and Docker where a daemon
  * answers; with and without users and a network of its own; with few and with many containers alive. In one run.
- * `npm run bench:start -- --kinds`: only with and without users and a network of its own.
+ * `npm run bench:start -- --kinds`: only with and without users and a network of its own, with the phases of each.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
