@@ -62,7 +62,7 @@ const PLAN: MountPlan = {
 /** One look at every container of a host, ms. */
 function costOfLooking(): number[] {
   const roots = cgroupLayout() === 'unified' ? [''] : ['/memory', '/pids'];
-  const groups = Array.from({ length: LOOKED_AT }, (_, at) => `/plinth/bench-${process.pid}-${at}`);
+  const groups = Array.from({ length: LOOKED_AT }, (_, at) => `/plinth-bench-${process.pid}-${at}`);
   const directories = roots.flatMap((root) => groups.map((group) => `/sys/fs/cgroup${root}${group}`));
   try {
     for (const directory of directories) mkdirSync(directory, { recursive: true });
