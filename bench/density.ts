@@ -24,10 +24,10 @@ const settle = (): Promise<void> => new Promise((done) => setTimeout(done, 3_000
  * it first, so the work of other programs does not count.
  */
 function charged(id: string): { total: number; fileCache: number; kernel: number } {
-  const version1 = existsSync('/sys/fs/cgroup/memory/plinth');
-  const parent = version1 ? '/sys/fs/cgroup/memory/plinth' : '/sys/fs/cgroup/plinth';
+  const version1 = existsSync('/sys/fs/cgroup/memory');
+  const parent = version1 ? '/sys/fs/cgroup/memory' : '/sys/fs/cgroup';
   // Each container runs on one host, and so has one cgroup.
-  const directory = join(parent, readdirSync(parent).find((name) => name.startsWith(`${id}.`)) ?? id);
+  const directory = join(parent, readdirSync(parent).find((name) => name.startsWith(`plinth-${id}.`)) ?? id);
   const stat = Object.fromEntries(
     [...readFileSync(`${directory}/memory.stat`, 'utf8').matchAll(/^(\w+) (\d+)$/gm)].map(([, name, value]) => [
       String(name),

@@ -1,12 +1,15 @@
 /**
  * `npm run bench:neighbours`: what four containers that misuse what they have do to a fifth. A fork bomb, a memory hog,
  * a disk filler and an inode filler, each with its limits; in the neighbour a client asks a server 1,500 times.
- * Rounds alone, beside them, and beside four that only compute, with the same limits, alternate: so the effect of
- * misuse is separate from that of any load. First: what it costs to look at the limits of 1,000 containers.
+ * Rounds alternate: alone, beside each of them, beside all four, and beside four that only compute with the same
+ * limits, so the effect of misuse is separate from that of any load. Then the same with processors that are promised
+ * twice (`overcommitted`). First: what it costs to look at the limits of 1,000 containers.
+ * PLINTH_BENCH_HOST_PROCESSES of the host compute meanwhile: what a container counts beside them shows only then.
  */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmdirSync, rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
@@ -22,7 +25,8 @@ import type { MountPlan } from '@plinth/contracts';
 import { debianRootfs } from '@plinth/testkit';
 import { percentile, row } from './system.js';
 
-const ROUNDS = 4;
+const ROUNDS = Number(process.env['PLINTH_BENCH_ROUNDS'] ?? 5);
+const HOST_PROCESSES = Number(process.env['PLINTH_BENCH_HOST_PROCESSES'] ?? 0);
 const LOOKED_AT = 1_000;
 const LOOKS = 20;
 
@@ -58,7 +62,7 @@ const PLAN: MountPlan = {
 /** One look at every container of a host, ms. */
 function costOfLooking(): number[] {
   const roots = cgroupLayout() === 'unified' ? [''] : ['/memory', '/pids'];
-  const groups = Array.from({ length: LOOKED_AT }, (_, at) => `/plinth/bench-${process.pid}-${at}`);
+  const groups = Array.from({ length: LOOKED_AT }, (_, at) => `/plinth-bench-${process.pid}-${at}`);
   const directories = roots.flatMap((root) => groups.map((group) => `/sys/fs/cgroup${root}${group}`));
   try {
     for (const directory of directories) mkdirSync(directory, { recursive: true });
@@ -130,6 +134,10 @@ class Rig {
     return output;
   }
 
+  remove(id: string): Promise<void> {
+    return this.runtime.delete(id);
+  }
+
   limitsReached(id: string): LimitEvents {
     return limitEvents(this.runtime.cgroupOf(id));
   }
@@ -147,48 +155,67 @@ class Rig {
   }
 }
 
-const rig = new Rig(await debianRootfs());
-try {
-  const neighbour = await rig.start({ memoryBytes: 64 * MiB, pids: 64, cpus: 1 });
-  const misusers: { readonly name: string; readonly id: string; readonly program: string }[] = [];
-  for (const [name, program] of Object.entries(MISUSES))
-    misusers.push({ name, program, id: await rig.start({ memoryBytes: 64 * MiB, pids: 64, cpus: 0.25 }) });
+/** What runs beside the neighbour: programs by misuser, in their order. */
+const LOADS: Readonly<Record<string, readonly string[]>> = {
+  alone: [],
+  ...Object.fromEntries(Object.entries(MISUSES).map(([name, program]) => [`beside a ${name}`, [program]])),
+  'beside all four': Object.values(MISUSES),
+  'beside four that compute': Object.values(MISUSES).map(() => COMPUTE),
+};
+
+/** p50 and p99 of each round, µs, by load. */
+type Seen = ReadonlyMap<string, readonly (readonly number[])[]>;
+
+async function compare(rig: Rig, cpus: { readonly neighbour: number; readonly misuser: number }): Promise<Seen> {
+  const limits = { memoryBytes: 64 * MiB, pids: 64 };
+  const neighbour = await rig.start({ ...limits, cpus: cpus.neighbour });
+  const misusers: string[] = [];
+  for (let count = 0; count < Object.keys(MISUSES).length; count += 1)
+    misusers.push(await rig.start({ ...limits, cpus: cpus.misuser }));
   const measure = async (): Promise<number[]> => (await rig.perl(neighbour, REQUESTS)).trim().split(' ').map(Number);
-  const beside = async (programOf: (misuse: string) => string): Promise<number[]> => {
+  const beside = async (programs: readonly string[]): Promise<number[]> => {
     const end = new AbortController();
-    const running = misusers.map(({ id, program }) => rig.perl(id, programOf(program), end.signal));
+    const running = programs.map((program, at) => rig.perl(misusers[at] ?? '', program, end.signal));
     // They have begun when their limits are reached.
-    await delay(SETTLE_MS);
+    if (programs.length > 0) await delay(SETTLE_MS);
     const times = await measure();
     end.abort();
     await Promise.all(running);
-    for (const { id } of misusers) await rig.restart(id);
+    for (const id of misusers.slice(0, programs.length)) await rig.restart(id);
     return times;
   };
-  const quiet: number[][] = [];
-  const polite: number[][] = [];
-  const busy: number[][] = [];
+  const seen = new Map<string, number[][]>(Object.keys(LOADS).map((name) => [name, []]));
   await measure();
-  for (let round = 0; round < ROUNDS; round += 1) {
-    quiet.push(await measure());
-    polite.push(await beside(() => COMPUTE));
-    busy.push(await beside((misuse) => misuse));
-  }
-  const column = (rounds: readonly number[][], at: number): number[] => rounds.map((round) => round[at] ?? Number.NaN);
-  row('requests in the neighbour, µs', 'p50', 'p99');
-  const loads = { alone: quiet, 'beside four that compute': polite, 'beside the four that misuse': busy };
-  for (const [name, rounds] of Object.entries(loads))
-    row(name, percentile(column(rounds, 0), 0.5), percentile(column(rounds, 1), 0.5));
-  for (const [name, rounds] of [
-    ['alone', quiet],
-    ['beside computing', polite],
-  ] as const) {
-    const ratios = rounds.map((round, at) => (busy[at]?.[1] ?? Number.NaN) / (round[1] ?? Number.NaN));
-    row(`p99 beside misuse, of that ${name}, p50 of the rounds (goal ≤ 1.5)`, percentile(ratios, 0.5));
-    console.log(`ratios of the rounds: ${ratios.map((ratio) => ratio.toFixed(2)).join(' ')}`);
-  }
+  for (let round = 0; round < ROUNDS; round += 1)
+    for (const [name, programs] of Object.entries(LOADS)) seen.get(name)?.push(await beside(programs));
   const { memoryKills, refusedForks } = rig.limitsReached(neighbour);
   row('limits that the neighbour reached (goal 0)', memoryKills + refusedForks);
+  for (const id of [neighbour, ...misusers]) await rig.remove(id);
+  return seen;
+}
+
+function show(title: string, seen: Seen): void {
+  const column = (rounds: readonly (readonly number[])[], at: number): number[] =>
+    rounds.map((round) => round[at] ?? Number.NaN);
+  const alone = column(seen.get('alone') ?? [], 1);
+  row(title, 'p50', 'p99', 'p99, of that alone (goal ≤ 1.5)');
+  for (const [name, rounds] of seen) {
+    const ratios = column(rounds, 1).map((p99, at) => p99 / (alone[at] ?? Number.NaN));
+    row(name, percentile(column(rounds, 0), 0.5), percentile(column(rounds, 1), 0.5), percentile(ratios, 0.5));
+    console.log(`  ratios of the rounds: ${ratios.map((ratio) => ratio.toFixed(2)).join(' ')}`);
+  }
+  console.log('');
+}
+
+const services = Array.from({ length: HOST_PROCESSES }, () => spawn('perl', ['-e', COMPUTE]));
+const rig = new Rig(await debianRootfs());
+try {
+  const cores = availableParallelism();
+  const fitting = { neighbour: cores / 2, misuser: cores / 8 };
+  show('requests in the neighbour, µs', await compare(rig, fitting));
+  const overcommitted = { neighbour: cores / 2, misuser: (3 * cores) / 8 };
+  show('overcommitted: processors are promised twice', await compare(rig, overcommitted));
 } finally {
+  for (const service of services) service.kill('SIGKILL');
   await rig.close();
 }

@@ -14,6 +14,8 @@ if (/^[a-z-]+$/.test(name) && name !== 'fleet' && args.some((arg) => arg === '--
   for (const [, variable, value = ''] of settings) console.log(`  ${variable}=${value.replaceAll('_', '')}`);
   console.log('\nBuild first: npm run build');
 } else {
-  process.argv.splice(2, 1);
-  await import(join(import.meta.dirname, 'dist', `${name}.js`));
+  const program = join(import.meta.dirname, 'dist', `${name}.js`);
+  // As if it had been started itself: one that enters a mount namespace of its own replaces itself by these arguments.
+  process.argv.splice(1, 2, program);
+  await import(program);
 }

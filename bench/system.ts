@@ -15,9 +15,14 @@ export interface BenchSystem {
   /** The OS tree of the image that the containers run on. */
   readonly imageRoot: string;
   /** Publishes a request; resolves when its `container.started` has arrived. Milliseconds from publish to fact. */
-  start(
-    body: object,
-  ): Promise<{ readonly ms: number; readonly id: string; readonly pid: number; readonly name: string }>;
+  start(body: object): Promise<{
+    readonly ms: number;
+    readonly id: string;
+    readonly pid: number;
+    readonly name: string;
+    /** Milliseconds of each phase, as `container.started` has them. */
+    readonly phases: Readonly<Record<string, number>>;
+  }>;
   remove(name: string): void;
   /** Standard output. @throws Error when it ends with another code than 0 */
   plinth(...args: string[]): string;
@@ -82,7 +87,8 @@ export async function startSystem(): Promise<BenchSystem> {
       const { data } = await facts.first((fact) => fact.data.name === name, ANSWER_MS);
       const ms = performance.now() - begin;
       if (typeof data.pid !== 'number') throw new Error(`not started: ${JSON.stringify(data)}`);
-      return { ms, id: String(data.containerId), pid: data.pid, name };
+      const phases = data.phases as Record<string, number>;
+      return { ms, id: String(data.containerId), pid: data.pid, name, phases };
     },
     remove: (name) => void plinth('rm', name),
     async close() {

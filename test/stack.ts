@@ -165,11 +165,11 @@ export function mountLines(): string[] {
 
 /** Directories of containers in any cgroup hierarchy. */
 export function containerCgroups(): string[] {
-  const found = spawnSync('find', ['/sys/fs/cgroup', '-maxdepth', '3', '-type', 'd', '-path', '*/plinth/*']);
+  const found = spawnSync('find', ['/sys/fs/cgroup', '-maxdepth', '2', '-type', 'd', '-name', 'plinth-*.*']);
   return found.stdout.toString().split('\n').filter(Boolean);
 }
 
-/** `…/plinth/<id>.<instance>` → id. */
+/** `…/plinth-<id>.<instance>` → id. */
 export function containerOf(cgroup: string): string {
-  return cgroup.slice(cgroup.lastIndexOf('/') + 1).split('.')[0] ?? '';
+  return /\/plinth-([^./]+)\.[^/]*$/.exec(cgroup)?.[1] ?? '';
 }

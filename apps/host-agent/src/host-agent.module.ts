@@ -210,6 +210,7 @@ async function openHost(config: HostAgentConfig, logger: Logger, programs: Progr
     stateDirectory: state.runtime,
     logLimitBytes: 4 * config.PLINTH_LOG_MAX_BYTES,
     limits: config.PLINTH_CONTAINER_LIMITS,
+    promisedCpus: config.PLINTH_CAPACITY_CPUS,
   });
   checkLimits(runtime, config, logger);
   logger.info(

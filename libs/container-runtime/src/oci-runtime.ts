@@ -1,23 +1,21 @@
 import { execFile } from 'node:child_process';
 import { rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
+import { bothSettled } from './run/both-settled.js';
 import { makeBundle, writeBundle } from './run/bundle.js';
 import { CgroupLock } from './kernel/cgroup-lock.js';
 import { CompiledFilter } from './kernel/compiled-filter.js';
-import { cgroupContainerIds, cgroupProcesses, killCgroup, removeCgroups } from './kernel/cgroups.js';
+import { cgroupProcesses, killCgroup, removeCgroups } from './kernel/cgroups.js';
+import { cgroupContainerIds, containerGroup } from './kernel/container-group.js';
 import { limitShare } from './kernel/cgroup-shares.js';
 import { createWithConmon, logFile } from './run/conmon.js';
 import { ContainerCheck, endInterruptedCommands } from './run/container-check.js';
 import { execInContainer, type ExecOptions, type ExecResult } from './run/container-exec.js';
 import type { ContainerSpec } from './spec/container-spec.js';
-import {
-  closeNamespaces,
-  openNamespaces,
-  type OwnNamespaces,
-  pathOfDescriptor,
-  pathsOfNamespaces,
-} from './kernel/user-namespace.js';
+import { closeNamespaces, type OwnNamespaces, pathOfDescriptor, pathsOfNamespaces } from './kernel/user-namespace.js';
 import { letGo } from './kernel/exec-fifo.js';
+import { NamespacePool } from './kernel/namespace-pool.js';
 import { heldLimits, type LimitPolicy, missingLimits, unheldLimits } from './kernel/held-limits.js';
 import { giveInitItsCgroup, initAnnotations } from './kernel/init-cgroup.js';
 import { firstProcess } from './kernel/runtime-state.js';
@@ -31,11 +29,12 @@ import {
   type ExitStatus,
   type ObservedContainer,
 } from './run/observed-container.js';
-import { buildOciConfig, cgroupPath, RANGE_SIZE } from './spec/oci-config.js';
+import { buildOciConfig, RANGE_SIZE } from './spec/oci-config.js';
+import { sharesOfProcessor } from './spec/processor-share.js';
 import { MOUNT_SCRIPT_DEADLINE_SECONDS } from './spec/script-jail.js';
 import { isRunning, processStartTime, sendSignal } from './kernel/process-table.js';
 import { OwnUsers, type PreparedUsers } from './run/own-users.js';
-import { detectRuntimeBinary, findExecutable, RuntimeMissingError, type RuntimeBinary } from './run/runtime-binary.js';
+import { detectRuntimeBinary, findConmon, type RuntimeBinary } from './run/runtime-binary.js';
 import { removeRuntimeDirectories } from './run/runtime-directories.js';
 import {
   instanceName,
@@ -61,6 +60,8 @@ export interface OciRuntimeOptions {
   readonly logLimitBytes?: number;
   /** Absent: `required`. */
   readonly limits?: LimitPolicy;
+  /** Processors that all containers of this machine may be promised together; absent: those that it has. */
+  readonly promisedCpus?: number;
 }
 
 const START_DEADLINE_MS = 30_000;
@@ -84,11 +85,14 @@ export class OciRuntime {
   readonly instance: string;
   /** What the cgroups of this machine can't hold containers to. */
   readonly missingLimits = missingLimits();
+  /** What a container counts that may use one processor. */
+  readonly sharesOfProcessor: number;
   readonly #options: OciRuntimeOptions;
   readonly #hookDeadlineSeconds: number;
   readonly #conmon: string;
   readonly #exits: ExitWatch;
   readonly #users: OwnUsers;
+  readonly #namespaces = new NamespacePool();
   readonly #cgroupLock = new CgroupLock();
   /** Every container has the same profile. */
   readonly #filter = new CompiledFilter();
@@ -96,14 +100,10 @@ export class OciRuntime {
   /** Throws RuntimeMissingError when there is no usable runtime or no conmon. */
   constructor(options: OciRuntimeOptions) {
     this.#options = options;
+    this.sharesOfProcessor = sharesOfProcessor(availableParallelism(), options.promisedCpus);
     this.#hookDeadlineSeconds = options.hookDeadlineSeconds ?? MOUNT_SCRIPT_DEADLINE_SECONDS;
     this.binary = options.binary ?? detectRuntimeBinary();
-    const conmon = findExecutable(
-      'conmon',
-      `${process.env['PATH'] ?? ''}:/usr/bin:/usr/libexec/podman:/usr/lib/podman`,
-    );
-    if (conmon === undefined) throw new RuntimeMissingError('conmon is not on the PATH');
-    this.#conmon = conmon;
+    this.#conmon = findConmon();
     this.paths = runtimePaths(options.stateDirectory);
     this.instance = instanceName(options.stateDirectory);
     makeRuntimeDirectories(this.paths);
@@ -139,7 +139,7 @@ export class OciRuntime {
     let namespaces: OwnNamespaces | undefined;
     try {
       const users = this.#prepare(spec);
-      if (users.ok && inNetwork) namespaces = openNamespaces(users.firstId, RANGE_SIZE);
+      if (users.ok && inNetwork) namespaces = this.#namespaces.take(users.firstId, RANGE_SIZE);
       const ready = users.ok ? this.#write(spec, users, namespaces) : users;
       if (!ready.ok) {
         await this.delete(spec.id);
@@ -160,15 +160,14 @@ export class OciRuntime {
       created = performance.now();
       if (answer.ok && isSystemContainer(spec) && ready.firstId !== undefined)
         giveInitItsCgroup(this.cgroupOf(spec.id), ready.firstId);
-      if (answer.ok) limitShare(this.cgroupOf(spec.id), spec.limits);
+      if (answer.ok) limitShare(this.cgroupOf(spec.id), spec.limits, this.sharesOfProcessor);
       const refusal = answer.ok ? (noNetwork ?? (await onCreated?.(answer.pid))) : undefined;
       if (refusal !== undefined) {
         await this.delete(spec.id);
         return { ...startFailure(''), reason: 'refused', message: refusal };
       }
       const failure = answer.ok ? await this.#letGo(spec.id, deadline) : answer.stderr;
-      // Not before: the kernel waits while it removes a mount.
-      this.#users.removeViews(spec.id);
+      this.#users.removeViewsLater(spec.id);
       const pidStartTime = answer.ok ? firstProcess(this.paths.runtimeRoot, spec.id)?.startTime : undefined;
       if (!answer.ok || failure !== undefined || pidStartTime === undefined) {
         await this.delete(spec.id);
@@ -199,7 +198,7 @@ export class OciRuntime {
   }
 
   cgroupOf(id: string): string {
-    return cgroupPath(id, this.instance);
+    return containerGroup(id, this.instance);
   }
 
   /**
@@ -213,6 +212,7 @@ export class OciRuntime {
 
   /** Removes what this process has mounted for starts; containers go on. */
   close(): void {
+    this.#namespaces.close();
     this.#users.close();
   }
 
@@ -267,7 +267,7 @@ export class OciRuntime {
       await endStart(this.instance, id);
     await this.kill(id);
     await this.#awaitConmon(id);
-    this.#users.removeViews(id);
+    await this.#users.removeViews(id);
     // Not the runtime's own delete: with every process gone its mounts are gone too, and one program less is started
     // between a stop and a start.
     for (let rounds = 0; !(await removeCgroups(this.cgroupOf(id), CGROUP_ROUND_MS)); rounds += 1) {
@@ -346,6 +346,7 @@ export class OciRuntime {
         jail: users.jail,
         ...(namespaces && { namespaces: pathsOfNamespaces(namespaces) }),
         hookDeadlineSeconds: this.#hookDeadlineSeconds,
+        sharesOfProcessor: this.sharesOfProcessor,
       },
     );
     const annotations = {
@@ -390,10 +391,4 @@ export class OciRuntime {
       await delay(1);
     }
   }
-}
-
-/** As `Promise.all`, when neither is in progress any more: what is deleted after one of them failed is complete. */
-async function bothSettled<A, B>(first: Promise<A>, second: B | Promise<B>): Promise<readonly [A, B]> {
-  await Promise.allSettled([first, second]);
-  return Promise.all([first, second]);
 }

@@ -44,17 +44,17 @@ describe('findRunLeftovers', () => {
     ],
     [
       'what a monitor of the run began, and its cgroup',
-      { processes: [monitor, seen(10, 'sleep infinity', [], 7)], cgroups: [group(`plinth/${CONTAINER}.test`, 10)] },
+      { processes: [monitor, seen(10, 'sleep infinity', [], 7)], cgroups: [group(`plinth-${CONTAINER}.test`, 10)] },
       [
         `process 7: ${monitor.command}`,
         'process 10: sleep infinity',
-        `cgroup /sys/fs/cgroup/pids/plinth/${CONTAINER}.test (10)`,
+        `cgroup /sys/fs/cgroup/pids/plinth-${CONTAINER}.test (10)`,
       ],
     ],
     [
       'an empty cgroup that is new, although its name is in many mouths',
-      { processes: [seen(11, 'npm test')], cgroups: [group(`plinth/${CONTAINER}.test`), group('plinth-build-1')] },
-      [`cgroup /sys/fs/cgroup/pids/plinth/${CONTAINER}.test`, 'cgroup /sys/fs/cgroup/pids/plinth-build-1'],
+      { processes: [seen(11, 'npm test')], cgroups: [group(`plinth-${CONTAINER}.test`), group('plinth-build-1')] },
+      [`cgroup /sys/fs/cgroup/pids/plinth-${CONTAINER}.test`, 'cgroup /sys/fs/cgroup/pids/plinth-build-1'],
     ],
     [
       'a mount below the directory of the run',
@@ -81,14 +81,14 @@ describe('findRunLeftovers', () => {
     ['a mount of another program', { mounts: ['36 35 98:0 / /mnt rw - tmpfs tmpfs rw'] }, {}],
     [
       'a cgroup with a process of another run',
-      { processes: [seen(11, 'sleep infinity')], cgroups: [group(`plinth/${CONTAINER}.1234`, 11)] },
+      { processes: [seen(11, 'sleep infinity')], cgroups: [group(`plinth-${CONTAINER}.1234`, 11)] },
       {},
     ],
     [
       'an empty cgroup whose container or instance another process names',
       {
         processes: [seen(11, `conmon --cid ${CONTAINER}`), seen(12, 'conmon --root /run/plinth/5678/r')],
-        cgroups: [group(`plinth/${CONTAINER}.1234`), group(`plinth/${'b'.repeat(32)}.5678`)],
+        cgroups: [group(`plinth-${CONTAINER}.1234`), group(`plinth/${'b'.repeat(32)}.5678`)],
       },
       {},
     ],
@@ -111,7 +111,7 @@ describe('findRunLeftovers', () => {
       'an empty cgroup or runtime state while another run is on the machine',
       {
         processes: [seen(11, 'jest', ['PATH=/bin PLINTH_TEST_RUN=0123'])],
-        cgroups: [group(`plinth/${CONTAINER}.test`)],
+        cgroups: [group(`plinth-${CONTAINER}.test`)],
         runtimeState: ['/run/plinth/5678/r/x'],
       },
       {},

@@ -98,7 +98,9 @@ export function findRunLeftovers(runId: string, before: MachineState, after: Mac
   const isLeftGroup = ({ path, pids }: SeenCgroup): boolean => {
     if (path.includes(runId) || pids.some((pid) => ours.has(pid))) return true;
     if (!isNew(groupsBefore, path) || pids.length > 0 || mayBeAnothers) return false;
-    const [container = '', instance = ''] = lastOf(path).split('.');
+    const [container = '', instance = ''] = lastOf(path)
+      .replace(/^plinth-/, '')
+      .split('.');
     return !isSpokenOf(container, `${RUNTIME_STATE}/${instance}/`);
   };
   const isNew = (list: readonly string[], item: string): boolean => !list.includes(item);
@@ -183,7 +185,7 @@ function seenProcess(pid: number): SeenProcess[] {
   return [{ pid, parent: Number(parent), command: words('cmdline'), traces: [words('environ'), ...links, root ?? ''] }];
 }
 
-/** `<hierarchy>/plinth/<container>` and `<hierarchy>/plinth-build-<id>`. */
+/** `<hierarchy>/plinth-<container>` and `<hierarchy>/plinth-build-<id>`. */
 function seenCgroups(hierarchy: string): SeenCgroup[] {
   const parents = directoriesIn(hierarchy).filter((name) => name.startsWith('plinth'));
   const groups = parents.flatMap((name) =>

@@ -164,9 +164,9 @@ export class OciContainers {
 
   /** Of a container that runs. @returns what could not be changed */
   changeLimits(id: string, limits: ResourceLimits, disks: readonly Disk[]): UnchangedLimit[] {
-    const { missingLimits } = this.runtime;
+    const { missingLimits, sharesOfProcessor } = this.runtime;
     return [
-      ...changeCgroupLimits(this.runtime.cgroupOf(id), heldLimits(limits, missingLimits), disks),
+      ...changeCgroupLimits(this.runtime.cgroupOf(id), heldLimits(limits, missingLimits), disks, sharesOfProcessor),
       ...unheldLimits(limits, missingLimits).map(({ limit, message }) => ({
         limit,
         message: `this host can not hold it: ${message}`,

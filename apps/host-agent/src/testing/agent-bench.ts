@@ -14,7 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { cgroupPath, cgroupProcesses, instanceName } from '@plinth/container-runtime';
+import { cgroupProcesses, containerGroup, instanceName } from '@plinth/container-runtime';
 import {
   agentExec,
   agentLogs,
@@ -250,7 +250,7 @@ export class AgentBench {
 
   /** Pids in the container's cgroup. */
   alive(containerId: string, host = this.host): readonly number[] {
-    return cgroupProcesses(cgroupPath(containerId, instanceName(join(this.hostDirectoryOf(host), 'runtime'))));
+    return cgroupProcesses(containerGroup(containerId, instanceName(join(this.hostDirectoryOf(host), 'runtime'))));
   }
 
   exec(query: ExecQuery, host = this.host): Promise<StreamedResult> {

@@ -22,12 +22,19 @@ export interface UnchangedLimit {
 /**
  * Sets all of them, also again. @param group see cgroupPath
  * @param disks of which a limit is taken away where none is asked for
+ * @param ofOne see sharesOfProcessor
  */
-export function changeCgroupLimits(group: string, limits: ResourceLimits, disks: readonly Disk[]): UnchangedLimit[] {
+export function changeCgroupLimits(
+  group: string,
+  limits: ResourceLimits,
+  disks: readonly Disk[],
+  ofOne: number,
+): UnchangedLimit[] {
   const version = cgroupVersion();
   const at = (controller: string, file: string): string => cgroupFile(version, controller, group, file);
   const settings = limitFiles(limits, {
     version,
+    ofOne,
     disks,
     memoryBytes: Number(readText(at('memory', 'memory.limit_in_bytes')) ?? 0),
     has: (controller, file) => existsSync(at(controller, file)),

@@ -1,27 +1,24 @@
 /**
  * Depends on: the files of limit-files.ts. Seen with Linux 6.18.
- * Noticed by: oci-runtime.int-spec.ts, "has the processor by its limit, and no swap".
+ * Noticed by: oci-runtime.int-spec.ts, "has the processor by its limit, beside the host's services, and no swap".
  * Instead: nothing where the kernel counts no swap; a controller that is missing is refused before (held-limits.ts).
  */
 import { writeFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { hasCode } from '@plinth/host-os';
 import type { ResourceLimits } from '../spec/container-spec.js';
-import { cgroupFile, cgroupVersion, CONTAINERS, type CgroupVersion } from './cgroup-tree.js';
-import { type LimitFile, shareOfContainers, swapLimit } from './limit-files.js';
-
-let isWeighed = false;
+import { cgroupFile, cgroupVersion, type CgroupVersion } from './cgroup-tree.js';
+import { type LimitFile, swapLimit, weightLimit } from './limit-files.js';
 
 /**
- * What the runtime leaves to the kernel's defaults, once a container's cgroup is there.
- * - All containers together count as much as one busy service of the host on each processor, as Kubernetes has it: by
- *   default they count as one together. Set once in the life of this process.
- * - None may swap: it would be read back over the disk of its neighbours.
+ * What the runtime leaves to the kernel's defaults, or sets otherwise, once a container's cgroup is there.
+ * - Its weight with version 2, on the scale of the host's services.
+ * - It may not swap: that would be read back over the disk of its neighbours.
  * @param group see cgroupPath
+ * @param ofOne see sharesOfProcessor
  */
-export function limitShare(group: string, { memoryBytes }: Pick<ResourceLimits, 'memoryBytes'>): void {
+export function limitShare(group: string, { cpus, memoryBytes }: ResourceLimits, ofOne: number): void {
   const version = cgroupVersion();
-  isWeighed ||= writeLimit(version, CONTAINERS, shareOfContainers(version, availableParallelism()));
+  if (version === 2 && cpus !== undefined) writeLimit(version, group, weightLimit(cpus, ofOne));
   if (memoryBytes !== undefined) writeLimit(version, group, swapLimit(version, memoryBytes));
 }
 

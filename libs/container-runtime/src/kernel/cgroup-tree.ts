@@ -9,8 +9,6 @@ import { closeSync, constants, existsSync, openSync, readdirSync, statfsSync } f
 import { hasCode } from '@plinth/host-os';
 
 export const CGROUPS = '/sys/fs/cgroup';
-/** Of the cgroup that all containers of the machine are in, see cgroupPath. */
-export const CONTAINERS = '/plinth';
 /** statfs(2) f_type of cgroup2 (linux/magic.h). */
 const CGROUP2_MAGIC = 0x6367_7270;
 /** Bytes. Longer paths are continued from a descriptor: a name has 255 at the most. */

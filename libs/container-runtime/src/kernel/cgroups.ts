@@ -8,7 +8,7 @@
 import { existsSync, readFileSync, rmdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { hasCode } from '@plinth/host-os';
-import { cgroupFile, cgroupHierarchies, cgroupsFrom, cgroupVersion, CONTAINERS, directoriesIn } from './cgroup-tree.js';
+import { cgroupFile, cgroupHierarchies, cgroupsFrom, cgroupVersion } from './cgroup-tree.js';
 import { processStartTime, sendSignal } from './process-table.js';
 
 /** statfs(2) f_type of tmpfs (linux/magic.h). */
@@ -35,14 +35,6 @@ function isIn(group: string, pid: number): boolean {
     if (hasCode(error, TOO_LONG)) return true;
     throw error;
   }
-}
-
-/** Ids that have a cgroup of the instance: what is left of a container when everything else is lost. */
-export function cgroupContainerIds(instance: string): readonly string[] {
-  const names = cgroupHierarchies().flatMap((hierarchy) => directoriesIn(hierarchy + CONTAINERS));
-  return [...new Set(names)].flatMap((name) =>
-    /^[0-9a-f]{32}\./.test(name) && name.slice(33) === instance ? [name.slice(0, 32)] : [],
-  );
 }
 
 /**

@@ -18,7 +18,7 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { bindCall, type BoundCall, errnoName, lastErrno, SystemCallError } from '@plinth/host-os';
-import { isInPrivateMountNamespace } from './private-mount-namespace.js';
+import { isInPrivateMountNamespace, isPrivateForAllThreads } from './private-mount-namespace.js';
 
 /** sys/mount.h, linux/mount.h, fcntl.h */
 const MS_RDONLY = 1;
@@ -94,6 +94,9 @@ function calls(): NonNullable<typeof bound> {
  * made of its views, which are removed when they are.
  */
 export class IdmappedViews {
+  /** Removals in other threads, by container. */
+  private readonly leaving = new Map<string, Promise<void>>();
+
   /** @param directory an existing directory, to which every user may walk */
   constructor(private readonly directory: string) {}
 
@@ -151,6 +154,29 @@ export class IdmappedViews {
     if (calls().umount(home, MNT_DETACH | UMOUNT_NOFOLLOW) !== 0 && errnoName(lastErrno()) !== 'EINVAL')
       throw new SystemCallError('umount2', lastErrno(), home);
     this.removeBelow(home, statSync(this.directory).dev);
+  }
+
+  /**
+   * As {@link remove}, without waiting for the kernel: in a thread of the pool, where all threads see the views. What
+   * fails is tried again by {@link remove}; call it only after {@link removed}.
+   */
+  removeLater(id: string): void {
+    const home = `${this.directory}/${id}`;
+    if (statSync(home, { throwIfNoEntry: false }) === undefined) return;
+    if (!isPrivateForAllThreads()) return this.remove(id);
+    const unmounted = new Promise<void>((resolve) => {
+      calls().umount.async(home, MNT_DETACH | UMOUNT_NOFOLLOW, () => resolve());
+    });
+    const removal = unmounted
+      .then(() => this.remove(id))
+      .catch(() => undefined)
+      .finally(() => this.leaving.delete(id));
+    this.leaving.set(id, removal);
+  }
+
+  /** Resolves when no other thread removes the container's views. */
+  async removed(id: string): Promise<void> {
+    await this.leaving.get(id);
   }
 
   /** Removes the memory file system, unless there is none; no start is under way. */

@@ -6,9 +6,9 @@ import {
   limitEventsIn,
   limitFiles,
   type PresentCgroup,
-  shareOfContainers,
   swapLimit,
   throttlingIn,
+  weightLimit,
 } from './limit-files.js';
 
 const MiB = 1024 ** 2;
@@ -35,7 +35,7 @@ describe('a limit that is changed', () => {
     expect(written(2, LIMITS, { has: without('io.') })).toEqual([
       'memory memory.max 67108864',
       'cpu cpu.max 50000 100000',
-      'cpu cpu.weight 20',
+      'cpu cpu.weight 50',
       'pids pids.max 100',
     ]);
   });
@@ -75,32 +75,30 @@ describe('a limit that is changed', () => {
 
   it.each([
     [0.001, '1000 100000', '1'],
-    [1, '100000 100000', '39'],
-    [64, '6400000 100000', '2500'],
+    [1, '100000 100000', '100'],
+    [64, '6400000 100000', '6400'],
   ])('of %d processors is a quota and a weight', (cpus, quota, weight) => {
     expect(written(2, { cpus }, { has: () => false })).toEqual([`cpu cpu.max ${quota}`, `cpu cpu.weight ${weight}`]);
   });
 
   it('is in one directory with version 2, in that of its controller with version 1', () => {
-    expect(cgroupFile(2, 'memory', '/plinth/a.b', 'memory.max')).toBe('/sys/fs/cgroup/plinth/a.b/memory.max');
-    expect(cgroupFile(1, 'pids', '/plinth/a.b', 'pids.max')).toBe('/sys/fs/cgroup/pids/plinth/a.b/pids.max');
+    expect(cgroupFile(2, 'memory', '/plinth-a.b', 'memory.max')).toBe('/sys/fs/cgroup/plinth-a.b/memory.max');
+    expect(cgroupFile(1, 'pids', '/plinth-a.b', 'pids.max')).toBe('/sys/fs/cgroup/pids/plinth-a.b/pids.max');
   });
 });
 
 describe('what is set for every container', () => {
   it.each([
-    [2, 'cpu.weight 200', 'memory.swap.max 0'],
-    [1, 'cpu.shares 2048', 'memory.memsw.limit_in_bytes 1048576'],
-  ] as const)('version %i: the share of all containers, and no swap', (version, share, swap) => {
-    const of = shareOfContainers(version, 2);
-    expect(`${of.file} ${of.text}`).toBe(share);
+    [2, 'memory.swap.max 0'],
+    [1, 'memory.memsw.limit_in_bytes 1048576'],
+  ] as const)('version %i: no swap', (version, swap) => {
     const none = swapLimit(version, MiB);
     expect(`${none.file} ${none.text}`).toBe(swap);
   });
 
-  it('is within what the kernel takes, on many processors', () => {
-    expect(shareOfContainers(2, 500).text).toBe('10000');
-    expect(shareOfContainers(1, 500).text).toBe('262144');
+  it('version 2: its weight beside the services of the host, less where more is promised than there is', () => {
+    expect(weightLimit(0.5, 1_024)).toEqual({ controller: 'cpu', file: 'cpu.weight', text: '50' });
+    expect(weightLimit(0.5, 102.4).text).toBe('5');
   });
 
   it('is a bound of the groups that an init makes', () => {

@@ -3,14 +3,11 @@
  *
  * Depends on: the kernel's documentation of cgroups of version 1 and 2, and conversions of crun 1.8 for version 2.
  */
-import { cpuShares } from '../spec/oci-config.js';
+import { cpuShares, cpuWeight } from '../spec/processor-share.js';
 import type { IoResources, ResourceLimits } from '../spec/container-spec.js';
 import type { CgroupVersion } from './cgroup-tree.js';
 
 const CPU_PERIOD_US = 100_000;
-/** What one process of the host, or one of its services, counts; the kernel's defaults and maxima. */
-const SHARES = { each: 1_024, most: 262_144 };
-const WEIGHT = { each: 100, most: 10_000 };
 
 /** Groups that an init makes below its own; systemd's lie five deep. */
 const INIT_GROUPS = { depth: 32, descendants: 1_000 };
@@ -51,6 +48,8 @@ export interface CpuThrottling {
 /** What a container's cgroup is like when its limits are changed. */
 export interface PresentCgroup {
   readonly version: CgroupVersion;
+  /** See sharesOfProcessor. */
+  readonly ofOne?: number;
   /** Of which a limit is taken away where none is asked for. */
   readonly disks: readonly Disk[];
   /** Its limit of memory, bytes. */
@@ -76,7 +75,7 @@ function separate({ memoryBytes, cpus, pids, io }: ResourceLimits, present: Pres
       one('memory', 'memory', file, memoryBytes),
     ),
     ...one('cpus', 'cpu', 'cpu.cfs_quota_us', cpus && quotaOf(cpus)),
-    ...one('cpus', 'cpu', 'cpu.shares', cpus && cpuShares(cpus)),
+    ...one('cpus', 'cpu', 'cpu.shares', cpus && cpuShares(cpus, present.ofOne)),
     ...one('pids', 'pids', 'pids.max', pids),
     ...throttle('read_bps_device', io?.readBytesPerSecond),
     ...throttle('write_bps_device', io?.writeBytesPerSecond),
@@ -94,7 +93,7 @@ function unified({ memoryBytes, cpus, pids, io }: ResourceLimits, present: Prese
   return [
     ...one('memory', 'memory', 'memory.max', memoryBytes),
     ...one('cpus', 'cpu', 'cpu.max', cpus && `${quotaOf(cpus)} ${CPU_PERIOD_US}`),
-    ...one('cpus', 'cpu', 'cpu.weight', cpus && weightOf(cpuShares(cpus))),
+    ...one('cpus', 'cpu', 'cpu.weight', cpus && cpuWeight(cpus, present.ofOne)),
     ...one('pids', 'pids', 'pids.max', pids),
     ...(present.has('io', 'io.max') ? present.disks.flatMap((disk) => one('io', 'io', 'io.max', maxima(disk))) : []),
     ...weightIn('io', ['io.bfq.weight', 'io.weight'], io, present),
@@ -129,11 +128,9 @@ function memoryFiles(next: number, { memoryBytes, has }: PresentCgroup): readonl
   return memoryBytes < next ? [both, memory] : [memory, both];
 }
 
-/** What all containers together count beside one busy service of the host on each processor. */
-export function shareOfContainers(version: CgroupVersion, cpus: number): LimitFile {
-  return version === 2
-    ? { controller: 'cpu', file: 'cpu.weight', text: String(Math.min(cpus * WEIGHT.each, WEIGHT.most)) }
-    : { controller: 'cpu', file: 'cpu.shares', text: String(Math.min(cpus * SHARES.each, SHARES.most)) };
+/** What the runtime's conversion of shares makes less of than of a service of the host. @param ofOne see sharesOfProcessor */
+export function weightLimit(cpus: number, ofOne: number): LimitFile {
+  return { controller: 'cpu', file: 'cpu.weight', text: String(cpuWeight(cpus, ofOne)) };
 }
 
 /** No container swaps. */
@@ -173,8 +170,5 @@ function counted(text: string, key: string): number {
   for (const line of text.split('\n')) if (line.startsWith(`${key} `)) return Number(line.slice(key.length + 1));
   return 0;
 }
-
-/** As crun converts shares of version 1. */
-const weightOf = (shares: number): number => 1 + Math.floor(((shares - 2) * 9999) / 262_142);
 
 const quotaOf = (cpus: number): number => Math.max(1000, Math.round(cpus * CPU_PERIOD_US));

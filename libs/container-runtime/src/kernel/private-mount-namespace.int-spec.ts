@@ -20,7 +20,7 @@ describe('the memory file system over the second hierarchy', () => {
     // Without hybrid cgroups there is no such file system.
     if (layout !== 'hybrid') return;
     // crun leaves for each a directory, and in it the list of processes, which is a plain file here.
-    const group = (index: number): string => `${HIDDEN}/plinth/${index.toString(16).padStart(32, '0')}.aaaaaaaaaaaa`;
+    const group = (index: number): string => `${HIDDEN}/plinth-${index.toString(16).padStart(32, '0')}.aaaaaaaaaaaa`;
     for (let index = 0; index < CONTAINERS; index += 1) {
       mkdirSync(group(index), { recursive: true });
       writeFileSync(`${group(index)}/cgroup.procs`, '12345');
@@ -31,7 +31,7 @@ describe('the memory file system over the second hierarchy', () => {
     expect(bfree / blocks).toBeGreaterThan(2 / 3);
     expect(ffree / files).toBeGreaterThan(2 / 3);
     expect(files).toBeLessThan(200_000);
-    rmSync(`${HIDDEN}/plinth`, { recursive: true });
+    for (let index = 0; index < CONTAINERS; index += 1) rmSync(group(index), { recursive: true });
     expect(statfsSync(HIDDEN).bfree).toBe(blocks);
   });
 });

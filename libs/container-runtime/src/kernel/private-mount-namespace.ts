@@ -23,7 +23,7 @@ const F_SETFD = 2;
 const UNIFIED = '/sys/fs/cgroup/unified';
 /**
  * What the memory file system may hold. crun takes it for one more hierarchy and leaves for each container, until that
- * is removed, a directory and in it a file of one page (crun 1.8: `plinth/<id>/cgroup.procs`). The limit is three times
+ * is removed, a directory and in it a file of one page (crun 1.8: `plinth-<id>/cgroup.procs`). The limit is three times
  * what 10,000 containers need, in pages of this machine's size. No memory is taken before it is written.
  */
 const HIDING_LIMITS = 'nr_blocks=32768,nr_inodes=65536';
@@ -49,11 +49,17 @@ export class MountNamespaceError extends SystemCallError {
 export type MountNamespaceOutcome = 'entered' | 'children-only';
 
 let isPrivate = false;
+let hasAllThreads = false;
 let hostNamespace: number | undefined;
 
 /** Whether what this thread mounts is hidden from the host. */
 export function isInPrivateMountNamespace(): boolean {
   return isPrivate;
+}
+
+/** Whether this holds for the other threads of this process, too. */
+export function isPrivateForAllThreads(): boolean {
+  return hasAllThreads;
 }
 
 /**
@@ -87,6 +93,7 @@ export async function enterPrivateMountNamespace(
   if (reexecuted) {
     if (inherited !== undefined) hostNamespace = Number(inherited);
     isPrivate = true;
+    hasAllThreads = true;
     return 'entered';
   }
   const check = (step: MountNamespaceError['step'], result: number): void => {

@@ -58,6 +58,8 @@ function calls(): Calls {
 
 /** Children that have not been reaped, with the stacks that they run on. */
 const children = new Map<number, Buffer>();
+/** Those of them that are not reaped yet, because their maps are to be written. */
+const kept = new Set<number>();
 const freeStacks: Buffer[] = [];
 let reaping: NodeJS.Timeout | undefined;
 
@@ -95,24 +97,68 @@ export interface OwnNamespaces {
  * @throws SystemCallError when the kernel allows none, e.g. ENOSPC: user.max_net_namespaces
  */
 export function openNamespaces(hostId: number | undefined, size: number): OwnNamespaces {
-  const pid = makeChild('cloneWaiting', CLONE_NEWNET | (hostId === undefined ? 0 : CLONE_NEWUSER));
+  if (hostId !== undefined) return mapNamespaces(prepareNamespaces(), hostId, size);
+  const pid = makeChild('cloneWaiting', CLONE_NEWNET);
+  try {
+    return { network: openSync(`/proc/${pid}/ns/net`, 'r') };
+  } finally {
+    process.kill(pid, 'SIGKILL');
+    reapLater();
+  }
+}
+
+/** A pair whose users are nobody yet. It ends with this process, or by {@link discardNamespaces}. */
+export interface PreparedNamespaces {
+  /** Of the child that made it: it has ended, and is kept until its maps are written. */
+  readonly pid: number;
+  readonly users: number;
+  readonly network: number;
+}
+
+/** The part of {@link openNamespaces} that depends on no container. @throws SystemCallError */
+export function prepareNamespaces(): PreparedNamespaces {
+  const pid = makeChild('cloneWaiting', CLONE_NEWNET | CLONE_NEWUSER);
   const opened: number[] = [];
   const open = (name: string): number => {
     const descriptor = openSync(`/proc/${pid}/ns/${name}`, 'r');
     opened.push(descriptor);
     return descriptor;
   };
+  kept.add(pid);
   try {
-    if (hostId === undefined) return { network: open('net') };
-    writeMaps(pid, hostId, size);
-    return { users: open('user'), network: open('net') };
+    return { pid, users: open('user'), network: open('net') };
   } catch (error) {
     for (const descriptor of opened) closeSync(descriptor);
+    kept.delete(pid);
     throw error;
   } finally {
     process.kill(pid, 'SIGKILL');
     reapLater();
   }
+}
+
+/** As {@link openNamespaces}; what was prepared is used up, also when it fails. */
+export function mapNamespaces(
+  { pid, users, network }: PreparedNamespaces,
+  hostId: number,
+  size: number,
+): OwnNamespaces {
+  try {
+    writeMaps(pid, hostId, size);
+    return { users, network };
+  } catch (error) {
+    closeNamespaces({ users, network });
+    throw error;
+  } finally {
+    kept.delete(pid);
+    reapLater();
+  }
+}
+
+export function discardNamespaces({ pid, users, network }: PreparedNamespaces): void {
+  closeNamespaces({ users, network });
+  kept.delete(pid);
+  reapLater();
 }
 
 export function closeNamespaces({ users, network }: OwnNamespaces): void {
@@ -152,10 +198,10 @@ function makeChild(how: 'clone' | 'cloneWaiting', flags: number): number {
 /** Without waiting: on a busy machine a child may not have run yet. */
 function reapLater(): void {
   for (const [pid, stack] of children) {
-    if (calls().reap(pid) === 0) continue;
+    if (kept.has(pid) || calls().reap(pid) === 0) continue;
     children.delete(pid);
     freeStacks.push(stack);
   }
   clearTimeout(reaping);
-  reaping = children.size > 0 ? setTimeout(reapLater, REAP_AGAIN_MS) : undefined;
+  reaping = children.size > kept.size ? setTimeout(reapLater, REAP_AGAIN_MS) : undefined;
 }

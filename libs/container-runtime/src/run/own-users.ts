@@ -8,13 +8,14 @@ import { readFileSync, readlinkSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { hasCode, SystemCallError } from '@plinth/host-os';
+import { containerGroup } from '../kernel/container-group.js';
 import { cgroupProcesses } from '../kernel/cgroups.js';
 import { IdmappedViews, type View, type ViewFile } from '../kernel/idmapped-views.js';
 import { compileSeccomp, SeccompError } from '../kernel/seccomp-compiler.js';
 import { readText } from '../kernel/torn-file.js';
 import { closeUserNamespace, openUserNamespace } from '../kernel/user-namespace.js';
 import { type ContainerSpec, DEFAULT_PATH } from '../spec/container-spec.js';
-import { cgroupPath, mayGainPrivileges, RANGE_SIZE } from '../spec/oci-config.js';
+import { mayGainPrivileges, RANGE_SIZE } from '../spec/oci-config.js';
 import { JAIL, JAIL_LINKS, scriptFilter, type ScriptJail } from '../spec/script-jail.js';
 import { startFailure, type StartFailure, type StartFailureReason } from '../spec/start-failure.js';
 import { readIdRange } from './bundle.js';
@@ -164,8 +165,14 @@ export class OwnUsers {
   }
 
   /** Once the container's mounts are made, or will not be. Nothing when there are none. */
-  removeViews(id: string): void {
+  async removeViews(id: string): Promise<void> {
+    await this.views.removed(id);
     this.views.remove(id);
+  }
+
+  /** As {@link removeViews}, soon: the kernel waits while it removes a mount. */
+  removeViewsLater(id: string): void {
+    this.views.removeLater(id);
   }
 
   /**
@@ -214,7 +221,7 @@ function isJailed({ mountScript, writableRoot }: ContainerSpec): boolean {
 /** @param bundle of any instance on this machine */
 function hasProcesses(bundle: string): boolean {
   const stateDirectory = dirname(dirname(bundle));
-  return cgroupProcesses(cgroupPath(basename(bundle), instanceName(stateDirectory))).length > 0;
+  return cgroupProcesses(containerGroup(basename(bundle), instanceName(stateDirectory))).length > 0;
 }
 
 function namespaceOf(pid: number | 'self'): string | undefined {

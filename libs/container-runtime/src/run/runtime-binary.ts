@@ -54,3 +54,10 @@ export function findExecutable(name: string, searchPath: string): string | undef
   }
   return undefined;
 }
+
+/** Its path. @throws RuntimeMissingError */
+export function findConmon(): string {
+  const found = findExecutable('conmon', `${process.env['PATH'] ?? ''}:/usr/bin:/usr/libexec/podman:/usr/lib/podman`);
+  if (found === undefined) throw new RuntimeMissingError('conmon is not on the PATH');
+  return found;
+}

@@ -2,7 +2,7 @@
 import { rmdirSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { hasCode } from '@plinth/host-os';
-import { cgroupHierarchies, CONTAINERS } from '../kernel/cgroup-tree.js';
+import { formerParents } from '../kernel/container-group.js';
 import { ID_RANGES_DIRECTORY } from './id-ranges.js';
 import type { RuntimePaths } from './runtime-paths.js';
 
@@ -16,8 +16,8 @@ export function removeRuntimeDirectories(paths: RuntimePaths): void {
   removeEmpty(base);
   removeEmpty(ID_RANGES_DIRECTORY);
   removeEmpty(dirname(base));
-  // The cgroups' parent is shared by all agents of a machine; the last one removes it.
-  for (const hierarchy of cgroupHierarchies()) removeEmpty(hierarchy + CONTAINERS);
+  // Shared by all agents of a machine; the last one removes it.
+  for (const parent of formerParents()) removeEmpty(parent);
 }
 
 function removeEmpty(path: string): void {

@@ -6,6 +6,7 @@ import {
   type ResourceLimits,
 } from './container-spec.js';
 import { planMounts, type MountSources } from './planned-mounts.js';
+import { cpuShares } from './processor-share.js';
 import { MOUNT_SCRIPT_DEADLINE_SECONDS, mountScriptHook, type ScriptJail } from './script-jail.js';
 import { isSystemContainer } from './system-container.js';
 import { defaultSeccompProfile, type SeccompProfile } from './seccomp-profile.js';
@@ -78,6 +79,8 @@ export interface OciConfigInputs extends MountSources {
   readonly jail?: ScriptJail;
   /** For a custom mount script, seconds. */
   readonly hookDeadlineSeconds?: number;
+  /** See sharesOfProcessor; absent: as a service of the host. */
+  readonly sharesOfProcessor?: number;
 }
 
 /** Ids of a container with users of its own: what Debian's tools expect, `nobody` (65534) included. */
@@ -150,14 +153,6 @@ const EVERY_GROUP: Readonly<Record<ContainerSpec['users'], string>> = { own: '0 
 
 /** Period of the CPU quota, microseconds (the kernel's default). */
 const CPU_PERIOD_US = 100_000;
-/** Of a container with one CPU; the kernel's default for a cgroup, so also of one without a limit. */
-const CPU_SHARES = 1_024;
-
-/** What a container counts beside others, from its limit. */
-export function cpuShares(cpus: number): number {
-  return Math.max(2, Math.round(cpus * CPU_SHARES));
-}
-
 /**
  * Translates a spec to the runtime's config. Pure; it writes no annotation, so none can come from an image or a tenant.
  * @throws RangeError for a spec that was not checked, or inputs that lack the ids of its users or its script's jail
@@ -207,7 +202,7 @@ export function buildOciConfig(spec: ContainerSpec, inputs: OciConfigInputs): Oc
       ...(mappings && { uidMappings: mappings, gidMappings: mappings }),
       ...(spec.network !== 'host' && { sysctl: { ...NETWORK_SETTINGS, [PING_GROUPS]: EVERY_GROUP[spec.users] } }),
       // In a user namespace no device can be made, and crun's rules for them would need a right that the agent may lack.
-      resources: { ...(!own && { devices: [{ allow: false, access: 'rwm' }] }), ...resources(spec.limits) },
+      resources: { ...(!own && { devices: [{ allow: false, access: 'rwm' }] }), ...resources(spec.limits, inputs) },
       maskedPaths: own ? MASKED_PATHS : [...MASKED_PATHS, ...MASKED_FROM_HOST_USERS],
       readonlyPaths: READONLY_PATHS,
       rootfsPropagation: 'private',
@@ -252,14 +247,15 @@ export function checkedUser<User extends ProcessUser>(user: User): User {
 }
 
 /**
- * The cgroup of a container, in every hierarchy. A container that moves between two instances on one machine has one of
- * each.
+ * The cgroup of a container, in every hierarchy: below the root of the tree, beside the host's services, because a group
+ * of all containers would wait for its turn as a whole (processor-share.ts). A container that moves between two
+ * instances on one machine has one of each.
  */
 export function cgroupPath(id: string, instance: string): string {
-  return `/plinth/${id}.${instance}`;
+  return `/plinth-${id}.${instance}`;
 }
 
-function resources(limits: ResourceLimits): Record<string, unknown> {
+function resources(limits: ResourceLimits, { sharesOfProcessor }: OciConfigInputs): Record<string, unknown> {
   const { memoryBytes, cpus, pids, io } = limits;
   return {
     ...(memoryBytes !== undefined && { memory: { limit: memoryBytes } }),
@@ -268,7 +264,7 @@ function resources(limits: ResourceLimits): Record<string, unknown> {
         period: CPU_PERIOD_US,
         quota: Math.max(1000, Math.round(cpus * CPU_PERIOD_US)),
         // When processors are short, each gets in proportion to its limit, however many processes it has.
-        shares: cpuShares(cpus),
+        shares: cpuShares(cpus, sharesOfProcessor),
       },
     }),
     ...(pids !== undefined && { pids: { limit: pids } }),

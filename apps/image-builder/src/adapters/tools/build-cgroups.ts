@@ -10,8 +10,7 @@ const BUSY = 'EBUSY';
 const TMPFS_MAGIC = 0x0102_1994;
 
 export function buildCgroup(id: string): string {
-  // Not below the cgroup of the hosts' containers, whose agent would take it for a leftover. One level: no parent is
-  // left behind.
+  // Not the name of a container, which an agent would take for a leftover. One level: no parent is left behind.
   return `/plinth-build-${id}`;
 }
 
