@@ -360,4 +360,5 @@ export const PROVISIONER_MIGRATIONS = [
   AddCounts1700000021000,
   FillCounts1700000021100,
   AddBatchIndexes1700000021200,
+  AddRebalances1700000022000,
 ];

@@ -62,16 +62,16 @@ export class FleetBalance {
 export const REBALANCE_MOVE_REASONS = ['labels', 'near', 'apart', 'spread', 'preferred', 'balance'] as const;
 export type RebalanceMoveReason = (typeof REBALANCE_MOVE_REASONS)[number];
 
-/** Why a container is not moved by a rebalance, whatever it would gain. */
+/** Why a container is not moved by a rebalance, whatever it would gain: it is ... */
 export const STAY_REASONS = {
-  moving: 'move already',
-  unsettled: 'neither run nor are stopped for good',
-  unhealthy: 'are not healthy',
-  job: 'are not always started again (--restart): their work would be lost',
-  update: 'are being updated',
-  rollout: 'are in a rollout',
-  'moved-recently': 'were moved less long ago than the cooldown',
-  'image-withdrawn': 'have an image that no container can be started on',
+  moving: 'moving already',
+  unsettled: 'neither running nor stopped for good',
+  unhealthy: 'not healthy',
+  job: 'not always started again (--restart), so that work would be lost',
+  update: 'being updated',
+  rollout: 'in a rollout',
+  'moved-recently': 'in the cooldown after a move (--cooldown)',
+  'image-withdrawn': 'on an image that nothing can be started on',
 } as const;
 export type StayReason = keyof typeof STAY_REASONS;
 

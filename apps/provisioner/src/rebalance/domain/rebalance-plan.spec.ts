@@ -249,7 +249,11 @@ describe('a plan', () => {
   });
 
   it.each([
-    ['the hosts are even now', (fleet: Fleet, plan: RebalancePlan) => after(fleet, plan), /moved less long ago/],
+    [
+      'the hosts are even now',
+      (fleet: Fleet, plan: RebalancePlan) => after(fleet, plan),
+      /in the cooldown after a move/,
+    ],
     [
       'the host is full',
       (fleet: Fleet) => ({

@@ -103,5 +103,5 @@ function stayCounts(state: PlanState): StayCount[] {
 }
 
 function staysText(reason: StayReason): string {
-  return `it is one of those that ${STAY_REASONS[reason]}`;
+  return `it is ${STAY_REASONS[reason]}`;
 }
