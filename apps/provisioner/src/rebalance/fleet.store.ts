@@ -58,7 +58,8 @@ export async function loadFleet(manager: EntityManager, question: FleetQuestion)
          SELECT DISTINCT m.container_id FROM rollouts o JOIN rollout_members m ON m.rollout_id = o.id
           WHERE o.ended_at IS NULL) r ON r.container_id = c.id
       WHERE c.state <> 'removed' AND ($2::text IS NULL OR c.tenant = $2)
-        AND (c.host = ANY($1::text[]) OR c.id = $3 OR ${RULED})`,
+        AND (c.host = ANY($1::text[]) OR c.id = $3 OR ${RULED})
+      ORDER BY c.ordinal`,
     [sources, tenant, one?.id ?? ''],
   );
   const datacenters = new Map(hosts.map(({ host, datacenter }) => [host, datacenter]));
