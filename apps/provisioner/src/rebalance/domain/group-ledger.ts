@@ -185,7 +185,8 @@ export class GroupLedger {
   }
 
   private fewestOf(counted: PlaceCounts, over: string, { datacenter, constraints = [] }: Where): number {
-    const key = JSON.stringify([over, datacenter, constraints]);
+    const narrowed = constraints.length > 0 ? JSON.stringify(constraints) : '';
+    const key = `${over}/${datacenter ?? ''}/${narrowed}`;
     return counted.fewest(key, () => {
       const known = this.placesBy.get(key);
       if (known) return known;

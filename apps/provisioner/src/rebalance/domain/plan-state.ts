@@ -159,7 +159,8 @@ export class PlanState {
   /** The required rule that does not hold where the container is. */
   unmetOf(container: FleetContainer): Cause | undefined {
     const host = this.hosts.get(this.moved.get(container.id) ?? container.host);
-    return host && this.without(container, (needs) => firstUnmet(host, needs));
+    if (!host || !requiresSomething(container)) return undefined;
+    return this.without(container, (needs) => firstUnmet(host, needs));
   }
 
   balance(): FleetBalance {
@@ -187,6 +188,11 @@ export function groupScore({ now }: Pick<PlannedHost, 'now'>, needs: PlacementNe
 
 function hasRules(container: FleetContainer): boolean {
   return (container.needs.constraints?.length ?? 0) > 0 || hasGroups(container);
+}
+
+function requiresSomething({ needs, rules: { spread, affinity, antiAffinity } }: FleetContainer): boolean {
+  if ((needs.constraints?.length ?? 0) > 0) return true;
+  return [spread, affinity, antiAffinity].some((rule) => rule?.isRequired === true);
 }
 
 function add<T>(lists: Map<string, T[]>, key: string, item: T): void {

@@ -15,8 +15,8 @@ interface Wanting {
 
 /**
  * Required rules first, then preferred ones; of each the smallest containers first.
- * @param hopeless what no host is better for, by all that it depends on; it is kept from one call to the next until
- * something has moved
+ * @param hopeless what no host was better for, by what it depends on; what has moved since may have made room, so that
+ * a plan ends with a look without it
  */
 export function meetRules(state: PlanState, hopeless: Set<string>): void {
   const found: Wanting[] = [];
@@ -71,8 +71,6 @@ function meetRulesOf(state: PlanState, container: FleetContainer, hopeless: Set<
   if (!found) return;
   const { to, unmet } = found;
   const preferred = { reason: 'preferred' as const, why: `${rulesText(container)} holds better on ${to.now.host}` };
-  // Anything may be possible now.
-  hopeless.clear();
   state.carryOut(container, from, to, unmet ?? preferred);
 }
 
