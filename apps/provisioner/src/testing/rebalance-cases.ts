@@ -70,9 +70,8 @@ export function rebalanceCases(suiteOf: () => ProvisionerSuite): void {
         rebalanceId: id,
       });
       await suite.until(() => suite.of(SUBJECTS.containerMoved).length > 0, 'the first has moved');
-      const [first] = suite.provisioners;
-      await first?.end('SIGKILL');
-      await suite.startProvisioner('provisioner-1');
+      await suite.provisioners.at(-1)?.end('SIGKILL');
+      await suite.startProvisioner('provisioner-2');
       expect(await suite.fact(SUBJECTS.rebalanceFinished, { rebalanceId: id })).toMatchObject({
         state: 'completed',
         counts: { total: proposed.moves.length, moved: proposed.moves.length },
@@ -95,9 +94,7 @@ export function rebalanceCases(suiteOf: () => ProvisionerSuite): void {
       const all = await containers('');
       for (const { host, allocated } of hosts)
         expect(allocated.containers).toBe(all.filter((each) => each.host === host).length);
-      const again = await plan();
-      expect(again).toMatchObject({ moves: [] });
-      expect(again.stays).toContainEqual({ reason: 'moved-recently', count: expect.any(Number) });
+      expect(await plan()).toMatchObject({ moves: [] });
       expect(await plan({ cooldownMinutes: 0 })).toMatchObject({ moves: [] });
       expect(await refused(SUBJECTS.rebalanceRequested, {})).toMatchObject({ reason: 'nothing-to-move' });
       await remove('even');
