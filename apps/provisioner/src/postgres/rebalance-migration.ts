@@ -11,7 +11,7 @@ export class AddRebalances1700000022000 implements MigrationInterface {
          state text NOT NULL, message text, failed_in_row integer NOT NULL DEFAULT 0,
          requested_at timestamptz NOT NULL DEFAULT now(), ended_at timestamptz)`,
     );
-    // One at a time, whoever asks.
+    // One at a time.
     await runner.query('CREATE UNIQUE INDEX rebalances_active ON rebalances ((true)) WHERE ended_at IS NULL');
     await runner.query('CREATE INDEX rebalances_ended ON rebalances (ended_at) WHERE ended_at IS NOT NULL');
     await runner.query('CREATE INDEX rebalances_newest ON rebalances (ordinal)');
