@@ -5,6 +5,7 @@
 const FLOORS = {
   provisioner: [
     ['reports', 'hosts', 'queries', 'retention'],
+    ['rebalance'],
     ['rollouts', 'moves'],
     ['containers'],
     ['network'],

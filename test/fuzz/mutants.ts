@@ -44,6 +44,8 @@ const VALID: Readonly<Record<string, object>> = {
   'host.cordon.requested': { host: 'nosuch' },
   'host.uncordon.requested': { host: 'nosuch' },
   'host.drain.requested': { host: 'nosuch', parallel: 1 },
+  'rebalance.requested': { datacenter: 'nosuch', tenant: 'fuzz', thresholdPercent: 20, maxMoves: 1, atOnce: 1 },
+  'rebalance.cancel.requested': { rebalanceId: ID },
 };
 
 const HOSTILE: readonly unknown[] = [

@@ -18,6 +18,7 @@ import { MovesModule } from './moves/moves.module.js';
 import { NetworkModule } from './network/network.module.js';
 import { PROVISIONER_MIGRATIONS } from './postgres/migrations.js';
 import { QueriesModule } from './queries/queries.module.js';
+import { RebalanceModule } from './rebalance/rebalance.module.js';
 import { ReportsModule } from './reports/reports.module.js';
 import { RetentionModule } from './retention/retention.module.js';
 import { RolloutsModule } from './rollouts/rollouts.module.js';
@@ -33,6 +34,7 @@ import { RolloutsModule } from './rollouts/rollouts.module.js';
     ContainersModule,
     RolloutsModule,
     MovesModule,
+    RebalanceModule,
     HostsModule,
     ImagesModule,
     ReportsModule,

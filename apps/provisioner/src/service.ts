@@ -6,6 +6,7 @@ import { AddressPoolSetting } from './network/address-pool-setting.js';
 import { NeighbourFeed } from './network/neighbour-feed.js';
 import { ContainerRelocation } from './moves/container-relocation.js';
 import { ProvisionerModule } from './provisioner.module.js';
+import { RebalanceProgress } from './rebalance/rebalance-progress.js';
 import { CountKeeping } from './retention/count-keeping.js';
 import { Retention } from './retention/retention.js';
 import { RolloutProgress } from './rollouts/rollout-progress.js';
@@ -23,6 +24,7 @@ export function run(): Promise<void> {
       LostHosts,
       RolloutProgress,
       ContainerRelocation,
+      RebalanceProgress,
       RequestIntake,
       Retention,
       CountKeeping,

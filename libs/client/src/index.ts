@@ -11,3 +11,4 @@ export * from './rollout-requests.js';
 export * from './update-requests.js';
 export * from './change-requests.js';
 export * from './tenant-requests.js';
+export * from './rebalance-requests.js';

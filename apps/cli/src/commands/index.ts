@@ -27,6 +27,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = 
   rollout: () => import('./rollout.js'),
   host: () => import('./host.js'),
   hosts: () => import('./hosts.js'),
+  rebalance: () => import('./rebalance.js'),
   tenant: () => import('./tenant.js'),
   storage: () => import('./storage.js'),
   stats: () => import('./stats.js'),

@@ -1,6 +1,6 @@
 /**
- * Moves containers between hosts: off a drained one, one after the other, and away from a lost one when its lease on
- * their volumes has run out.
+ * Moves containers between hosts: off a drained one, one after the other, to the one that a rebalance names, and away
+ * from a lost one when its lease on their volumes has run out.
  */
 import { Inject, Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
@@ -51,6 +51,12 @@ import {
   removedWithHost,
   desiredState,
 } from './domain/relocation.js';
+
+/** Where a rebalance moves a container, and why. */
+interface Rebalanced {
+  readonly to: string;
+  readonly why: string;
+}
 
 type Place = { readonly ok: true; readonly host: string } | { readonly ok: false; readonly message: string };
 
@@ -106,6 +112,15 @@ export class ContainerRelocation {
   /** Records that a container runs: a drain may have waited for it. */
   started(): void {
     if (this.draining) this.kick();
+  }
+
+  /**
+   * Moves a container to the named host as a drain does, if it fits there. Its groups have to be locked.
+   * @param why for its history
+   * @returns the reason if it can't
+   */
+  async moveTo(unit: UnitOfWork, id: string, to: string, why: string): Promise<string | undefined> {
+    return this.leave(unit, id, { to, why });
   }
 
   /** Handles the release of the container by its host. @returns the record to save */
@@ -247,20 +262,21 @@ export class ContainerRelocation {
   }
 
   /** Reserves room on another host, then asks this one to release the container. @returns the reason if it can't */
-  private async leave(unit: UnitOfWork, id: string): Promise<string | undefined> {
+  private async leave(unit: UnitOfWork, id: string, rebalance?: Rebalanced): Promise<string | undefined> {
     const record = await lockContainer(unit.db, id);
     const desired = record && desiredState(record);
-    if (!record || record.moving || desired === undefined || record.state === 'lost') return undefined;
-    const place = await this.place(unit.db, record);
-    if (!place.ok) return `${record.config.name}: ${place.message}`;
-    const next = leaving(record, place.host, desired, new Date().toISOString());
+    if (!record || record.moving || desired === undefined || record.state === 'lost')
+      return rebalance && 'it is not there to be moved any more';
+    const place = await this.place(unit.db, record, rebalance?.to);
+    if (!place.ok) return rebalance ? place.message : `${record.config.name}: ${place.message}`;
+    const next = leaving(record, place.host, desired, new Date().toISOString(), rebalance && 'rebalance');
     const { config } = next;
     unit.publish(desiredContainer(config.host, id), config);
     await saveContainer(unit.db, next, {
       at: config.decidedAt,
       kind: 'configured',
       generation: config.generation,
-      message: `moves to ${place.host}`,
+      message: `moves to ${place.host}${rebalance ? ` (rebalance: ${rebalance.why})` : ''}`,
     });
     unit.publish(containerStatus(id), statusOf(next));
     return undefined;
@@ -310,13 +326,13 @@ export class ContainerRelocation {
   }
 
   /** Reserves room, and the container's ports, on a host of the same data centre that reaches its volume. */
-  private async place(manager: EntityManager, { config }: ContainerRecord): Promise<Place> {
+  private async place(manager: EntityManager, { config }: ContainerRecord, only?: string): Promise<Place> {
     const { PLINTH_CPU_OVERCOMMIT: overcommit, PLINTH_HOST_LOST_SECONDS: lostSeconds } = this.config;
     const image = parseExactImageRef(config.image);
     if (!image) throw new Error(`${config.image} is no exact image`);
     const { hosts, catalogue } = await loadPlacementView(manager, image.name, overcommit, lostSeconds);
     const datacenter = (await hostStanding(manager, config.host))?.datacenter;
-    const others = hosts.filter(({ host }) => host !== config.host);
+    const others = hosts.filter(({ host }) => host !== config.host && (only === undefined || host === only));
     const wishes: readonly PortWish[] = config.ports ? await portsOn(manager, config.containerId, config.host) : [];
     const taken = await portsTakenByOthers(manager, wishes, config.containerId);
     const named = groupsOf(config.tenant, config);

@@ -11,6 +11,7 @@ import {
   SUBJECTS,
 } from '@plinth/contracts';
 import { ProvisionerSuite } from '../testing/provisioner-suite.js';
+import { rebalanceCases } from '../testing/rebalance-cases.js';
 
 const RENEWAL = 'a'.repeat(32);
 const FENCED_MS = 20_000;
@@ -342,6 +343,8 @@ describe('an older config that reaches a host', () => {
     await remove('returned');
   });
 });
+
+rebalanceCases(() => suite);
 
 it('a provisioner that is killed in the middle of a drain loses none and starts none twice', async () => {
   await suite.run('killed', 12);

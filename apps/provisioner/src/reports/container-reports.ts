@@ -14,6 +14,7 @@ import { correction } from '../moves/domain/relocation.js';
 import { answersChange, changedFact } from './domain/change-reports.js';
 import { judgeReport } from './domain/reports.js';
 import { ContainerRelocation } from '../moves/container-relocation.js';
+import { RebalanceProgress } from '../rebalance/rebalance-progress.js';
 import { RolloutProgress } from '../rollouts/rollout-progress.js';
 
 export type Report = ReceivedEvent<ContainerReport>;
@@ -45,6 +46,7 @@ export class ContainerReports {
     @Inject(Outbox) private readonly outbox: Outbox,
     @Inject(RolloutProgress) private readonly rollouts: RolloutProgress,
     @Inject(ContainerRelocation) private readonly relocation: ContainerRelocation,
+    @Inject(RebalanceProgress) private readonly rebalance: RebalanceProgress,
     @Inject(DesiredState) private readonly desired: DesiredState,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
@@ -107,6 +109,7 @@ export class ContainerReports {
     const kinds = new Set(events.map(({ data }) => data.kind));
     if (kinds.has('released')) this.relocation.kick();
     if (kinds.has('started')) this.relocation.started();
+    this.rebalance.reported();
     if (ofRollout) this.rollouts.kick();
     await Promise.all(
       events.map(async (event) => {

@@ -1,6 +1,7 @@
 import { Module } from '@nestjs/common';
 import { ContainersModule } from '../containers/containers.module.js';
 import { MovesModule } from '../moves/moves.module.js';
+import { RebalanceModule } from '../rebalance/rebalance.module.js';
 import { RolloutsModule } from '../rollouts/rollouts.module.js';
 import { ContainerReportHandler } from './container-report.handler.js';
 import { ContainerReports } from './container-reports.js';
@@ -9,7 +10,7 @@ import { ReportBatch } from './report-batch.js';
 import { ReportIntake } from './report-intake.js';
 
 @Module({
-  imports: [ContainersModule, MovesModule, RolloutsModule],
+  imports: [ContainersModule, MovesModule, RolloutsModule, RebalanceModule],
   controllers: [ContainerReportHandler, MasterReportHandler],
   providers: [ContainerReports, ReportBatch, ReportIntake],
 })

@@ -1,6 +1,6 @@
 /**
  * What was kept long enough goes: the status of removed containers from the bus, their records and those of ended
- * rollouts from the database, and all but the newest entries of a container's history.
+ * rollouts and rebalances from the database, and all but the newest entries of a container's history.
  */
 import { Inject, Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
@@ -8,6 +8,7 @@ import { LOGGER, type Logger, type NextPass, WorkLoop } from '@plinth/service-ki
 import type { DataSource } from 'typeorm';
 import { ProvisionerConfig } from '../config.js';
 import { DesiredState } from '../containers/desired-state.js';
+import { deleteEndedRebalance } from '../rebalance/rebalance.store.js';
 import {
   deleteEndedRollout,
   deleteRemovedContainers,
@@ -61,9 +62,10 @@ export class Retention {
       await markForgotten(manager, some);
     }
     const rollouts = await deleteEndedRollout(manager, days);
+    const rebalances = await deleteEndedRebalance(manager, days);
     const containers = await deleteRemovedContainers(manager, days);
     await this.shortenHistories();
-    if (rollouts || statuses.length === PIECE || containers === PIECE) return 'again';
+    if (rollouts || rebalances || statuses.length === PIECE || containers === PIECE) return 'again';
   }
 
   private async shortenHistories(): Promise<void> {

@@ -59,6 +59,8 @@ export class ScriptedHosts {
   readonly diskUse = new Map<string, number>();
   /** Hosts that have started the container and not released it: more than one is a fault of the provisioner. */
   readonly running = new Map<string, Set<string>>();
+  /** Names of containers that do not start. */
+  readonly failing = new Set<string>();
   /** Hosts without heartbeats that do nothing. */
   readonly silent = new Set<string>();
   /** Hosts with heartbeats that do nothing. */
@@ -258,6 +260,8 @@ export class ScriptedHosts {
     const on = this.running.get(container.config.containerId) ?? new Set<string>();
     this.running.set(container.config.containerId, on.add(container.config.host));
     this.starts.push(`${container.config.name} ${image}`);
+    if (this.failing.has(container.config.name))
+      return this.report(container, { kind: 'failed', reason: 'internal-error', message: 'scripted failure' });
     this.report(container, startedBody(image));
   }
 

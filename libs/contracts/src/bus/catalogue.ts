@@ -14,6 +14,7 @@ import * as container from './events/container-facts.js';
 import * as containerRequest from './events/container-requests.js';
 import * as heartbeats from './events/heartbeats.js';
 import * as host from './events/host-events.js';
+import * as rebalance from './events/rebalance-events.js';
 import * as reports from './events/reports.js';
 import * as rollout from './events/rollout-events.js';
 import * as storage from './events/storage-events.js';
@@ -24,6 +25,7 @@ import * as imageQueries from './image-queries.js';
 import * as imageReplies from './image-replies.js';
 import { PlacementPreview } from './placement-replies.js';
 import * as queries from './queries.js';
+import { RebalanceDetails, RebalancePlan } from './rebalance-replies.js';
 import * as replies from './replies.js';
 import { RolloutStatus } from './rollout-status.js';
 import * as status from './status.js';
@@ -124,6 +126,13 @@ export const CATALOGUE = [
   ),
   official(S.tenantChanged, tenant.TenantChanged, 'What containers of a tenant may reach was changed'),
   official(S.tenantRejected, tenant.TenantRejected, 'A request about a tenant was refused'),
+
+  ordered(S.rebalanceRequested, rebalance.RebalanceRequested, 'Move containers so that hosts even out', 'provisioner'),
+  ordered(S.rebalanceCancelRequested, rebalance.RebalanceCancelRequested, 'Begin no further move', 'provisioner'),
+  official(S.rebalanceStarted, rebalance.RebalanceStarted, 'A rebalance was accepted, its moves are planned'),
+  official(S.rebalanceCancelled, rebalance.RebalanceCancelled, 'A rebalance begins no further move'),
+  official(S.rebalanceFinished, rebalance.RebalanceFinished, 'Nothing of a rebalance is in progress any more'),
+  official(S.rebalanceRejected, rebalance.RebalanceRejected, 'A request about a rebalance was refused'),
 
   official(S.storageJoined, storage.StorageJoined, 'The first heartbeat of a storage node was received'),
   official(S.storageLost, storage.StorageLost, 'A storage node missed its heartbeats'),
@@ -260,6 +269,24 @@ export const CATALOGUE = [
     one(PlacementPreview),
     'Where a container would be placed, and why',
     'provisioner',
+  ),
+  ask(
+    QUERIES.rebalancePlan,
+    'query',
+    queries.RebalancePlanQuery,
+    one(RebalancePlan),
+    'Moves that would even out the hosts',
+    ['operator'],
+    ['provisioner'],
+  ),
+  ask(
+    QUERIES.rebalance,
+    'query',
+    queries.RebalanceQuery,
+    one(RebalanceDetails),
+    'One rebalance with its moves',
+    ['operator'],
+    ['provisioner'],
   ),
   ask(
     QUERIES.dropDeadLetters,

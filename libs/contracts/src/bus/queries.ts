@@ -14,6 +14,7 @@ import {
 import { Nested, NestedEach } from '../nested.js';
 import { IsCommand, IsCount, IsEnvironment, IsText } from '../rules.js';
 import { ContainerRequested } from './events/container-requests.js';
+import { RebalanceOptions } from './events/rebalance-events.js';
 import { CONTAINER_STATES, type ContainerState } from './status.js';
 import { EXACT_IMAGE_REF_PATTERN, ID_PATTERN, IMAGE_REF_PATTERN, NAME_PATTERN, NAME_WORDS } from '../values.js';
 
@@ -143,6 +144,17 @@ export class PlacementQuery {
   @IsOptional()
   @Matches(NAME_PATTERN, { message: `must be ${NAME_WORDS}` })
   host?: string;
+}
+
+/** `query.rebalance.plan` → RebalancePlan: what a rebalance would do now. Nothing is reserved or written. */
+export class RebalancePlanQuery extends RebalanceOptions {}
+
+/** `query.rebalance` → RebalanceDetails. */
+export class RebalanceQuery {
+  /** Absent: the newest. */
+  @IsOptional()
+  @Matches(ID_PATTERN)
+  id?: string;
 }
 
 /** `query.build` → BuildDetails, answered by the image-builder. */

@@ -76,6 +76,13 @@ export const SUBJECTS = {
   tenantChanged: 'tenant.changed',
   tenantRejected: 'tenant.rejected',
 
+  rebalanceRequested: 'rebalance.requested',
+  rebalanceCancelRequested: 'rebalance.cancel.requested',
+  rebalanceStarted: 'rebalance.started',
+  rebalanceCancelled: 'rebalance.cancelled',
+  rebalanceFinished: 'rebalance.finished',
+  rebalanceRejected: 'rebalance.rejected',
+
   storageJoined: 'storage.joined',
   storageLost: 'storage.lost',
   storageRecovered: 'storage.recovered',
@@ -139,6 +146,8 @@ export const QUERIES = {
   rolloutMembers: 'query.rollout.members',
   tenant: 'query.tenant',
   placement: 'query.placement',
+  rebalancePlan: 'query.rebalance.plan',
+  rebalance: 'query.rebalance',
   dropDeadLetters: 'deadletters.drop',
 } as const;
 export const agentExec = (host: string) => `agent.${host}.exec` as const;
@@ -170,6 +179,7 @@ export const EVENTS_ABOUT = {
   storageNodes: 'storage.>',
   rollouts: 'rollout.>',
   tenants: 'tenant.>',
+  rebalances: 'rebalance.>',
 } as const;
 
 /** JetStream streams. Ages in seconds, sizes in bytes; the service kit's configuration may override them. */

@@ -6,6 +6,7 @@ import {
   type ImageOperation,
   NAME_PATTERN,
   type Problem,
+  type RebalanceOperation,
   type RolloutOperation,
   SUBJECTS,
   type TenantOperation,
@@ -42,6 +43,11 @@ const HOST_OPERATIONS: Readonly<Record<string, HostOperation>> = {
   [SUBJECTS.hostLabelRequested]: 'label',
 };
 
+const REBALANCE_OPERATIONS: Readonly<Record<string, RebalanceOperation>> = {
+  [SUBJECTS.rebalanceRequested]: 'start',
+  [SUBJECTS.rebalanceCancelRequested]: 'cancel',
+};
+
 const TENANT_OPERATIONS: Readonly<Record<string, TenantOperation>> = {
   [SUBJECTS.tenantChangeRequested]: 'change',
 };
@@ -52,6 +58,7 @@ export type Rejection = EventOf<
   | typeof SUBJECTS.rolloutRejected
   | typeof SUBJECTS.hostRejected
   | typeof SUBJECTS.tenantRejected
+  | typeof SUBJECTS.rebalanceRejected
 >;
 
 /** @returns undefined for subjects on which no sender waits for an answer */
@@ -95,6 +102,13 @@ export function rejectionOf(
     return {
       subject: SUBJECTS.tenantRejected,
       data: { operation: tenant, requestId, reason, message, problems: [...problems] },
+    };
+  }
+  const rebalance = REBALANCE_OPERATIONS[subject];
+  if (rebalance) {
+    return {
+      subject: SUBJECTS.rebalanceRejected,
+      data: { operation: rebalance, requestId, reason, message, problems: [...problems] },
     };
   }
   const operation = CONTAINER_OPERATIONS[subject];

@@ -22,6 +22,7 @@ type RejectionSubject = (typeof SUBJECTS)[
   | 'containerRejected'
   | 'rolloutRejected'
   | 'hostRejected'
+  | 'rebalanceRejected'
   | 'tenantRejected'];
 /** What is refused and why; the request's id and cause are known. */
 export type Refusal<S extends RejectionSubject> = Omit<PayloadOf<S>, 'requestId' | 'problems'>;

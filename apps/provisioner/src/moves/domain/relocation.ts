@@ -1,5 +1,12 @@
 /** The configs of a move between hosts: one releases a container, the other starts it elsewhere. */
-import { ContainerConfig, type ContainerReport, type PublishedPort, type VolumeTakeover } from '@plinth/contracts';
+import {
+  ContainerConfig,
+  type ContainerReport,
+  type GroupRules,
+  type MoveReason,
+  type PublishedPort,
+  type VolumeTakeover,
+} from '@plinth/contracts';
 import { type PortWish, type TakenPort, takenOf } from '../../network/domain/host-ports.js';
 import { isHeldBack } from '../../network/domain/network-choice.js';
 import { type Choice, chooseHosts, hostsOfKind } from '../../placement/domain/choice.js';
@@ -45,9 +52,16 @@ export interface MoveView {
   readonly groups?: Groups | undefined;
 }
 
+/** What of a config decides where it may move. */
+export type MovedConfig = Pick<
+  ContainerConfig,
+  'storageNode' | 'tenant' | 'address' | 'limits' | 'egress' | 'hostUsers' | 'constraints'
+> &
+  GroupRules;
+
 /** What a container that moves needs of its next host: its volume, its address, its ports, and what it asked for. */
 export function needsOfMoved(
-  config: ContainerConfig,
+  config: MovedConfig,
   { datacenter, wishes, taken, tenantPolicy, architecture, groups }: MoveView,
 ): PlacementNeeds {
   const { storageNode, tenant, address, limits, egress, hostUsers, constraints } = config;
@@ -171,18 +185,19 @@ export function removedWithHost(record: ContainerRecord): ContainerRecord {
   return { ...record, state: 'removed', message, pid: null, runningImage: null, moving: null };
 }
 
-/** A container whose host is drained and is asked to release it. */
+/** A container whose host is asked to release it. */
 export function leaving(
   record: ContainerRecord,
   to: string,
   desired: Move['desired'],
   decidedAt: string,
+  reason: MoveReason = 'drain',
 ): ContainerRecord {
   return {
     ...record,
     config: givenUp(record.config, decidedAt),
     state: record.state === 'running' || record.state === 'starting' ? 'stopping' : record.state,
-    moving: { reason: 'drain', to, desired, released: false },
+    moving: { reason, to, desired, released: false },
   };
 }
 

@@ -20,18 +20,21 @@ const always = (): boolean => true;
 /** More load for each core than this is no worse. */
 const MOST_LOAD = 4;
 
+/** What is reserved of the scarcest resource, 0 to 1. */
+export function usedShare({ allocated, capacity }: Pick<CandidateHost, 'allocated' | 'capacity'>): number {
+  return Math.max(
+    allocated.memoryBytes / Math.max(capacity.memoryBytes, 1),
+    allocated.cpus / Math.max(capacity.cpus, 0.01),
+    allocated.containers / Math.max(capacity.containers, 1),
+  );
+}
+
 /** Share of the scarcest resource that is left. */
 const room: HostScorer = {
   name: 'room',
   weight: 1,
   concerns: always,
-  score: ({ allocated, capacity }) =>
-    1 -
-    Math.max(
-      allocated.memoryBytes / Math.max(capacity.memoryBytes, 1),
-      allocated.cpus / Math.max(capacity.cpus, 0.01),
-      allocated.containers / Math.max(capacity.containers, 1),
-    ),
+  score: (host) => 1 - usedShare(host),
 };
 
 /** It breaks near ties. */

@@ -279,7 +279,7 @@ export class FailedCheck {
   output!: string;
 }
 
-export const MOVE_REASONS = ['drain', 'host-lost'] as const;
+export const MOVE_REASONS = ['drain', 'host-lost', 'rebalance'] as const;
 export type MoveReason = (typeof MOVE_REASONS)[number];
 
 /** A start did not succeed, or the container ended and won't be restarted. */

@@ -1,0 +1,28 @@
+/** What a rebalance is planned on: hosts that get containers, and the containers that may move or count for others. */
+import type { GroupRules, StayReason } from '@plinth/contracts';
+import type { GroupMembers } from '../../placement/domain/groups.js';
+import type { PlacementNeeds } from '../../placement/domain/needs.js';
+import type { CandidateHost } from '../../placement/domain/placement.js';
+
+export interface FleetContainer {
+  readonly id: string;
+  readonly name: string;
+  readonly tenant: string;
+  readonly host: string;
+  /** Of its next host, without what groups mean for it now. */
+  readonly needs: PlacementNeeds;
+  readonly rules: GroupRules;
+  /** Its processes are stopped and started again when it moves. */
+  readonly isRunning: boolean;
+  /** Absent: it may move. */
+  readonly stays?: StayReason | undefined;
+}
+
+export interface Fleet {
+  /** All that get containers. */
+  readonly hosts: readonly CandidateHost[];
+  /** On them; at least those of hosts that are filled more than others, and those with constraints or groups. */
+  readonly containers: readonly FleetContainer[];
+  /** Of all groups that the containers name, wherever they are. */
+  readonly members: readonly GroupMembers[];
+}

@@ -1,0 +1,13 @@
+import { Module } from '@nestjs/common';
+import { MovesModule } from '../moves/moves.module.js';
+import { RebalanceControl } from './rebalance-control.js';
+import { RebalanceHandler } from './rebalance.handler.js';
+import { RebalanceProgress } from './rebalance-progress.js';
+
+@Module({
+  imports: [MovesModule],
+  controllers: [RebalanceHandler],
+  providers: [RebalanceControl, RebalanceProgress],
+  exports: [RebalanceProgress],
+})
+export class RebalanceModule {}
