@@ -4,11 +4,15 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { FactLog, PlinthClient } from '@plinth/client';
+import { SUBJECTS } from '@plinth/contracts';
 import { loginOptions } from '@plinth/service-kit/messaging';
 import { connect, type JetStreamClient, type NatsConnection } from 'nats';
 
 /** The compiled form is one folder deeper. */
 export const INSTALLATION = resolve(import.meta.dirname, basename(import.meta.dirname) === 'dist' ? '../..' : '..');
+
+/** All requests and facts. Not `>`: a subscription to everything also keeps the inboxes of dead clients open. */
+export const EVENT_SUBJECTS = [...new Set(Object.values(SUBJECTS).map((subject) => `${subject.split('.')[0]}.>`))];
 
 export interface Ran {
   readonly code: number;
@@ -72,8 +76,7 @@ export class Stack {
       reconnectTimeWait: 200,
       timeout: 60_000,
     });
-    // Not `>`: a subscription to everything also keeps the inboxes of dead clients open.
-    for (const subject of ['container.>', 'image.>', 'host.>', 'rollout.>']) {
+    for (const subject of EVENT_SUBJECTS) {
       this.connection.subscribe(subject, {
         callback: (error, message) => {
           // A service that dies between publishing and recording it publishes again, under the same id: the stream

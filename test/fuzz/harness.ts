@@ -7,7 +7,7 @@ import { processStartTime } from '@plinth/container-runtime';
 import { makeSmallRootfs } from '@plinth/testkit';
 import { loginOptions } from '@plinth/service-kit/messaging';
 import { connect, headers, type NatsConnection } from 'nats';
-import type { Stack } from '../stack.js';
+import { EVENT_SUBJECTS, type Stack } from '../stack.js';
 import { mutants } from './mutants.js';
 
 export interface FuzzOptions {
@@ -115,7 +115,7 @@ export async function runFuzz({ stack, seed, messages, onLine }: FuzzOptions): P
 
 /** Calls `onAnswer` for every fact that answers a request, by the request's id. */
 function listen(connection: NatsConnection, onAnswer: (id: string, subject: string, reason: string) => void): void {
-  for (const subject of ['image.>', 'container.>', 'rollout.>', 'host.>']) {
+  for (const subject of EVENT_SUBJECTS) {
     connection.subscribe(subject, {
       callback: (error, message) => {
         if (error !== null || message.subject.endsWith('.requested')) return;

@@ -3,8 +3,11 @@ import { type Dirent, readdirSync, readFileSync, readlinkSync, existsSync } from
 import { join } from 'node:path';
 
 const CGROUPS = '/sys/fs/cgroup';
-/** A process or file that ended or was removed meanwhile, or has no namespace of its own any more. */
-const VANISHED = ['ENOENT', 'ESRCH', 'EACCES', 'EINVAL', 'EPERM', 'ENODEV', 'ENOTDIR'];
+/**
+ * A process or file that ended or was removed meanwhile, or has no namespace of its own any more; or a directory so
+ * deep that the kernel can't name it, as any container can make one.
+ */
+const VANISHED = ['ENOENT', 'ESRCH', 'EACCES', 'EINVAL', 'EPERM', 'ENODEV', 'ENOTDIR', 'ENAMETOOLONG'];
 
 export function processIds(): number[] {
   return readdirSync('/proc')
@@ -17,7 +20,10 @@ export function readProcess(pid: number, file: string): string {
   return whileThere(() => readFileSync(`/proc/${pid}/${file}`, 'utf8'), '');
 }
 
-/** Where a link below `/proc/<pid>` leads; empty when the process has ended or is a thread of the kernel. */
+/**
+ * Where a link below `/proc/<pid>` leads; empty when the process has ended, is a thread of the kernel, or the name is
+ * longer than 4,095 bytes.
+ */
 export function linkOfProcess(pid: number, name: 'cwd' | 'exe' | 'root'): string {
   return whileThere(() => readlinkSync(`/proc/${pid}/${name}`), '');
 }

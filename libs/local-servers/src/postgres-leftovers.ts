@@ -1,6 +1,7 @@
 /** What a PostgreSQL that was killed leaves behind: orphaned processes and its lock file. */
-import { existsSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { linkOfProcess, processIds } from './kernel-tables.js';
 import { endProcess, identify, isAlive, type ProcessIdentity } from './process-identity.js';
 
 const GRACE_MS = 10_000;
@@ -26,21 +27,9 @@ export async function clearPostgresLeftovers(data: string): Promise<void> {
 
 /** PostgreSQL's processes all have their data as working directory. */
 function processesIn(data: string): ProcessIdentity[] {
-  const found: ProcessIdentity[] = [];
-  for (const name of readdirSync('/proc')) {
-    if (!/^\d+$/.test(name)) continue;
-    const identity = identify(Number(name));
-    if (identity && link(`/proc/${name}/cwd`) === data && basename(link(`/proc/${name}/exe`) ?? '') === 'postgres')
-      found.push(identity);
-  }
-  return found;
-}
-
-function link(path: string): string | undefined {
-  try {
-    return readlinkSync(path);
-  } catch (error) {
-    if (['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
-    throw error;
-  }
+  return processIds().flatMap((pid) => {
+    const identity = identify(pid);
+    const isIn = linkOfProcess(pid, 'cwd') === data && basename(linkOfProcess(pid, 'exe')) === 'postgres';
+    return identity && isIn ? [identity] : [];
+  });
 }
