@@ -74,6 +74,11 @@ describe('the life of one container', () => {
     const restarted = await bench.report(config.containerId, 'started', { generation: 5 });
     expect(restarted.pid).not.toBe(again.pid);
 
+    // Data whose names are longer than any call takes.
+    const deep = 'chdir "/data"; for (1 .. 30) { mkdir "d" x 200 or die $!; chdir "d" x 200 or die $! }';
+    const dug = await bench.exec({ containerId: config.containerId, command: ['perl', '-e', deep] });
+    expect(dug).toMatchObject({ stderr: '', exit: { ok: true, data: { exitCode: 0 } } });
+
     await bench.publishConfig({ ...config, generation: 6, runGeneration: 5, desired: 'removed', deleteData: true });
     await bench.report(config.containerId, 'removed');
     expect(existsSync(join(bench.storage, 'volumes', String(config['dataVolume'])))).toBe(false);

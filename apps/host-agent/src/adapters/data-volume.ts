@@ -10,7 +10,7 @@ import { checkedUser, type ProcessUser } from '@plinth/container-runtime';
 import type { ContainerConfig } from '@plinth/contracts';
 import { decideClaim, type VolumeHolder } from '../domain/lease.js';
 import type { StorageMounts } from '../domain/storage-mounts.js';
-import { isMissing, syncPath, writeDurably, writeWhole } from '@plinth/host-os';
+import { isMissing, removeTree, syncPath, writeDurably, writeWhole } from '@plinth/host-os';
 import type { Opened } from './image-master.js';
 import { readRenewal } from './lease-files.js';
 import { type DiskUse, makeLimited, type VolumeLimits } from './volume-limits.js';
@@ -169,7 +169,7 @@ export class DataVolumes {
     if (volume === undefined) return missing(`storage node ${config.storageNode} is not mounted on this host`);
     const torn = join(volume, TORN_SNAPSHOT);
     if (await isDirectory(join(volume, SNAPSHOT))) return { ok: true, value: undefined };
-    await rm(torn, { recursive: true, force: true });
+    await removeTree(torn);
     if (config.limits.diskBytes !== undefined) {
       try {
         this.limits.makeDirectory(config.storageNode, torn);
@@ -190,7 +190,7 @@ export class DataVolumes {
       ]);
       await run('sync', ['--file-system', torn]);
     } catch (error) {
-      await rm(torn, { recursive: true, force: true });
+      await removeTree(torn);
       const { stderr } = error as { stderr?: unknown };
       const why = typeof stderr === 'string' && stderr !== '' ? stderr.trim().slice(-500) : String(error);
       return { ok: false, failure: { reason: 'snapshot-failed', message: `the data could not be copied: ${why}` } };
@@ -207,21 +207,20 @@ export class DataVolumes {
     const replaced = join(volume, REPLACED);
     if (await isDirectory(join(volume, SNAPSHOT))) {
       if (await isDirectory(join(volume, DATA))) {
-        await rm(replaced, { recursive: true, force: true });
+        await removeTree(replaced);
         await rename(join(volume, DATA), replaced);
       }
       await rename(join(volume, SNAPSHOT), join(volume, DATA));
       await syncPath(volume);
     }
-    await rm(replaced, { recursive: true, force: true });
+    await removeTree(replaced);
   }
 
   /** Removes the copy, also an incomplete one. */
   async discard(config: ContainerConfig): Promise<void> {
     const volume = this.path(config);
     if (volume === undefined) return;
-    for (const name of [SNAPSHOT, TORN_SNAPSHOT, REPLACED])
-      await rm(join(volume, name), { recursive: true, force: true });
+    for (const name of [SNAPSHOT, TORN_SNAPSHOT, REPLACED]) await removeTree(join(volume, name));
   }
 
   private path(config: ContainerConfig): string | undefined {
@@ -244,11 +243,11 @@ export class DataVolumes {
     if (owner !== undefined) {
       // Another host may run a container on it.
       if ((await this.claim(base, volume, marker, config)) !== undefined) return 'held';
-      await rm(trash, { recursive: true, force: true });
+      await removeTree(trash);
       await rename(volume, trash);
       await syncPath(join(base, 'volumes'));
     }
-    await rm(trash, { recursive: true, force: true });
+    await removeTree(trash);
     this.limits.forget(join(volume, DATA));
     return owner === undefined ? 'not-there' : 'deleted';
   }
