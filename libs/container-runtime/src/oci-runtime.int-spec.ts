@@ -172,7 +172,8 @@ describe.each([
       expect(spawnSync('ls', ['-A', directory]).stdout.toString()).toBe('');
     }
     runtime.close();
-    rmSync(dirname(runtime.paths.runtimeRoot), { recursive: true });
+    runtime.removeDirectories();
+    expect(existsSync(dirname(runtime.paths.runtimeRoot))).toBe(false);
   });
 
   describe('a program with file capabilities', () => {
@@ -419,6 +420,7 @@ describe.each([
           });
           expect(hasty.list()).toEqual([]);
           hasty.close();
+          hasty.removeDirectories();
           expect(findProcesses(['sh', 'sleep'], '600.25').concat(findProcesses(['sh'], path))).toEqual([]);
         },
       );
@@ -634,7 +636,7 @@ describe.each([
 
 /** Cgroups of a container in every hierarchy, of every runtime instance. */
 function cgroupDirectoriesOf(id: string): readonly string[] {
-  const found = spawnSync('find', ['/sys/fs/cgroup', '-maxdepth', '3', '-type', 'd', '-name', `${id}*`]);
+  const found = spawnSync('find', ['/sys/fs/cgroup', '-maxdepth', '3', '-type', 'd', '-name', `*${id}*`]);
   return found.stdout.toString().split('\n').filter(Boolean);
 }
 

@@ -83,6 +83,7 @@ afterEach(async () => {
 
 afterAll(() => {
   runtime.close();
+  runtime.removeDirectories();
   rmSync(scratch, { recursive: true });
 });
 
@@ -195,6 +196,7 @@ describe('a container with users of its own', () => {
     expect(await firstIdOf(spec.id)).toBe(first);
     for (const each of [another, runtime]) await each.delete(spec.id);
     another.close();
+    another.removeDirectories();
     expect(claims()).toEqual([]);
   });
 
@@ -328,6 +330,8 @@ describe('a container with users of its own', () => {
     });
     expect(other.ownUsersProblem()).toMatch(/runc/);
     expect(other.list()).toEqual([]);
+    other.close();
+    other.removeDirectories();
     expect(runtime.ownUsersProblem()).toBeUndefined();
     expect(runtime.ownUsersProblem(join(scratch, 'data'))).toBeUndefined();
     // proc(5) is one of the file systems that can't be idmapped.

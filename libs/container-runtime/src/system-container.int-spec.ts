@@ -100,6 +100,7 @@ describe.each([
   beforeAll(() => open(release, cgroups));
   afterAll(() => {
     runtime.close();
+    runtime.removeDirectories();
     rmSync(scratch, { recursive: true });
     hideUnified?.();
   });

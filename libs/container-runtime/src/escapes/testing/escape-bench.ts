@@ -80,6 +80,7 @@ export class EscapeBench {
   async close(): Promise<void> {
     await this.deleteAll();
     this.runtime.close();
+    this.runtime.removeDirectories();
     rmSync(this.scratch, { recursive: true });
   }
 
