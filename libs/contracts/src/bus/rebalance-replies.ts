@@ -1,17 +1,6 @@
 /** Moves that would even out hosts, and how far they are carried out. */
-import {
-  ArrayMaxSize,
-  IsBoolean,
-  IsDefined,
-  IsIn,
-  IsInt,
-  IsISO8601,
-  IsNumber,
-  IsString,
-  Matches,
-  MaxLength,
-  Min,
-} from 'class-validator';
+import { ArrayMaxSize, IsBoolean, IsDefined, IsIn, IsISO8601, IsNumber, Matches } from 'class-validator';
+import { IsCount, IsText } from '../rules.js';
 import { IsNullable, Nested, NestedEach } from '../nested.js';
 import { ID_PATTERN, NAME_PATTERN } from '../values.js';
 import {
@@ -27,8 +16,7 @@ export class DatacenterBalance {
   @Matches(NAME_PATTERN)
   readonly datacenter!: string;
 
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   readonly hosts!: number;
 
   @IsNumber()
@@ -53,8 +41,7 @@ export class FleetBalance {
   @NestedEach(() => DatacenterBalance)
   readonly datacenters!: readonly DatacenterBalance[];
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   readonly rulesNotMet!: number;
 }
 
@@ -105,8 +92,7 @@ export class ProposedMove extends OfContainer {
   readonly reason!: RebalanceMoveReason;
 
   /** In words. */
-  @IsString()
-  @MaxLength(1000)
+  @IsText(1000)
   readonly why!: string;
 }
 
@@ -118,18 +104,15 @@ export class UnmetRule extends OfContainer {
   @IsIn(REBALANCE_MOVE_REASONS)
   readonly rule!: RebalanceMoveReason;
 
-  @IsString()
-  @MaxLength(4000)
+  @IsText(4000)
   readonly why!: string;
 }
 
 export class StayCount {
-  @IsString()
-  @MaxLength(32)
+  @IsText(32)
   readonly reason!: string;
 
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   readonly count!: number;
 }
 
@@ -175,8 +158,7 @@ export class RebalanceMove extends ProposedMove {
 
   /** What it waits for, or why it failed or was skipped. */
   @IsNullable()
-  @IsString()
-  @MaxLength(4000)
+  @IsText(4000)
   readonly message!: string | null;
 
   @IsNullable()
@@ -216,8 +198,7 @@ export class RebalanceDetails {
 
   /** How it ended. */
   @IsNullable()
-  @IsString()
-  @MaxLength(4000)
+  @IsText(4000)
   readonly message!: string | null;
 
   @IsISO8601()

@@ -1,16 +1,6 @@
 /** Requests to even out hosts, and the facts that the provisioner publishes. */
-import {
-  ArrayMaxSize,
-  IsDefined,
-  IsIn,
-  IsInt,
-  IsOptional,
-  IsString,
-  Matches,
-  Max,
-  MaxLength,
-  Min,
-} from 'class-validator';
+import { ArrayMaxSize, IsDefined, IsIn, IsOptional, Matches, Max } from 'class-validator';
+import { IsCount, IsText } from '../../rules.js';
 import { Nested, NestedEach } from '../../nested.js';
 import { ID_PATTERN, NAME_PATTERN, NAME_WORDS } from '../../values.js';
 import { Problem } from '../problem.js';
@@ -39,22 +29,19 @@ export class RebalanceOptions {
 
   /** Percentage points by which two hosts of a data centre may differ in what is reserved; absent: 20. */
   @IsOptional()
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   @Max(100)
   thresholdPercent?: number;
 
   /** A container that was moved less long ago stays; absent: 60. */
   @IsOptional()
-  @IsInt()
-  @Min(0)
+  @IsCount()
   @Max(43_200)
   cooldownMinutes?: number;
 
   /** Absent: 20. */
   @IsOptional()
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   @Max(MOST_REBALANCE_MOVES)
   maxMoves?: number;
 }
@@ -63,15 +50,13 @@ export class RebalanceOptions {
 export class RebalanceRequested extends RebalanceOptions {
   /** Containers on their way at the same time, of a group one; absent: 1. */
   @IsOptional()
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   @Max(100)
   atOnce?: number;
 
   /** Moves that fail in a row before it stops by itself; absent: 3. */
   @IsOptional()
-  @IsInt()
-  @Min(1)
+  @IsCount(1)
   @Max(MOST_REBALANCE_MOVES)
   maxFailures?: number;
 }
@@ -88,29 +73,23 @@ export type RebalanceState = (typeof REBALANCE_STATES)[number];
 
 /** They add up to `total`. */
 export class RebalanceCounts {
-  @IsInt()
-  @Min(0)
+  @IsCount()
   total!: number;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   pending!: number;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   moving!: number;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   moved!: number;
 
-  @IsInt()
-  @Min(0)
+  @IsCount()
   failed!: number;
 
   /** No longer wanted or possible when their turn came. */
-  @IsInt()
-  @Min(0)
+  @IsCount()
   skipped!: number;
 }
 
@@ -126,16 +105,14 @@ class RebalanceFact {
   counts!: RebalanceCounts;
 
   /** Why it changed, for people. */
-  @IsString()
-  @MaxLength(4000)
+  @IsText(4000)
   message!: string;
 }
 
 /** A rebalance was accepted: its moves are planned. */
 export class RebalanceStarted extends RebalanceFact {
   /** Event id of the request. */
-  @IsString()
-  @MaxLength(200)
+  @IsText(200)
   requestId!: string;
 }
 
@@ -164,15 +141,13 @@ export class RebalanceRejected {
   @IsIn(REBALANCE_OPERATIONS)
   operation!: RebalanceOperation;
 
-  @IsString()
-  @MaxLength(200)
+  @IsText(200)
   requestId!: string;
 
   @IsIn(REBALANCE_REJECTION_REASONS)
   reason!: RebalanceRejectionReason;
 
-  @IsString()
-  @MaxLength(4000)
+  @IsText(4000)
   message!: string;
 
   @IsOptional()
