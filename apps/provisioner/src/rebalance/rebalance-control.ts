@@ -14,6 +14,7 @@ import {
 import { causeOf, claimEvent, newId, Outbox, type ReceivedEvent, type UnitOfWork } from '@plinth/service-kit';
 import type { DataSource } from 'typeorm';
 import { ProvisionerConfig } from '../config.js';
+import { EVEN_SHARE } from './domain/balance-moves.js';
 import { planRebalance } from './domain/rebalance-plan.js';
 import { loadFleet } from './fleet.store.js';
 import { RebalanceProgress } from './rebalance-progress.js';
@@ -31,8 +32,6 @@ type Refusal = Pick<RebalanceRejected, 'reason' | 'message' | 'rebalanceId'>;
 export type PlanAnswer = { readonly ok: true; readonly plan: RebalancePlan } | ({ readonly ok: false } & Refusal);
 
 const MINUTE_MS = 60_000;
-/** Hosts are evened out to half of the threshold. */
-const LEAST_SHARE = 0.5;
 
 @Injectable()
 export class RebalanceControl {
@@ -61,7 +60,7 @@ export class RebalanceControl {
     const fleet = await loadFleet(manager, {
       cpuOvercommit: this.config.PLINTH_CPU_OVERCOMMIT,
       cooldownMs: cooldownMinutes * MINUTE_MS,
-      leastGap: (thresholdPercent / 100) * LEAST_SHARE,
+      leastGap: (thresholdPercent / 100) * EVEN_SHARE,
       tenant,
     });
     return { ok: true, plan: planRebalance(fleet, { datacenter, tenant, thresholdPercent, maxMoves }) };

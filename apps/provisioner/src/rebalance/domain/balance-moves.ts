@@ -5,7 +5,7 @@ import { hasGroups, type PlanState } from './plan-state.js';
 import type { PlannedHost, UseOrder } from './use-order.js';
 
 /** Once some hosts differed by more than the threshold, all are evened out to this share of it: the next plan is empty. */
-const EVEN_SHARE = 0.5;
+export const EVEN_SHARE = 0.5;
 /** Hosts that are tried for one container, the least used first. */
 const TRIES = 32;
 const ROUNDING = 1e-9;
