@@ -91,6 +91,14 @@ it('finds a mount and a file, and not what another run has', async () => {
   expect(lines.filter((line) => line.includes(another) || line.includes(` ${foreign.pid}`))).toEqual([]);
 });
 
+it('finds the directory of an agent that is new and empty', () => {
+  const instance = join('/run/plinth', randomBytes(6).toString('hex'));
+  mkdirSync(instance, { recursive: true });
+  undo.push(() => rmdirSync(instance));
+  const now = readMachineState([]);
+  expect(findRunLeftovers(run, before, { ...now, processes: [] }, process.pid)).toContain(`runtime state ${instance}`);
+});
+
 it('finds an empty cgroup that is new, unless another run is on the machine', () => {
   const group = cgroup(`${randomBytes(16).toString('hex')}.gone`);
   const now = readMachineState([]);

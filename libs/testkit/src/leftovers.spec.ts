@@ -63,6 +63,7 @@ describe('findRunLeftovers', () => {
     ],
     ['an interface', { interfaces: ['lo', 'plinth0'] }, ['network interface plinth0']],
     ['rules of an agent', { tables: ['plinth_5678'] }, ['nftables table plinth_5678']],
+    ['the directory of an agent', { runtimeState: ['/run/plinth/5678'] }, ['runtime state /run/plinth/5678']],
     ['runtime state', { runtimeState: ['/run/plinth/5678/r/x'] }, ['runtime state /run/plinth/5678/r/x']],
     ['a file', { files: [`/tmp/plinth-run-${RUN}/x`] }, [`file /tmp/plinth-run-${RUN}/x`]],
   ];

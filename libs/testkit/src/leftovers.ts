@@ -21,6 +21,8 @@ export const RUN_VARIABLE = 'PLINTH_TEST_RUN';
 const RUNTIME_STATE = '/run/plinth';
 /** Links to the bundles of containers that have a range of user ids. */
 const ID_RANGES = '/run/plinth/ids';
+/** Name of an agent's directory there. */
+const INSTANCE = /^[0-9a-f]{12}$/;
 const TABLE_PREFIX = 'plinth_';
 
 export interface SeenProcess {
@@ -50,7 +52,7 @@ export interface MachineState {
   readonly interfaces: readonly string[];
   /** Names of nftables tables of agents: `plinth_<instance>`. */
   readonly tables: readonly string[];
-  /** Runtime state of containers, below /run/plinth/<instance>. */
+  /** Directories of agents, /run/plinth/<instance>, and the runtime state of containers below them. */
   readonly runtimeState: readonly string[];
   /** What lies in the directories that were asked about. */
   readonly files: readonly string[];
@@ -64,12 +66,14 @@ export function readMachineState(directories: readonly string[]): MachineState {
     cgroups: cgroupHierarchies().flatMap(seenCgroups),
     interfaces: directoriesAndLinks('/sys/class/net'),
     tables: agentTables(),
-    runtimeState: directoriesIn(RUNTIME_STATE).flatMap((instance) =>
-      ['r', 's'].flatMap((part) => {
+    runtimeState: directoriesIn(RUNTIME_STATE).flatMap((instance) => [
+      // The agent's own directory, but not what all agents of a machine share: `ids`, `names`, `cni`.
+      ...(INSTANCE.test(instance) ? [join(RUNTIME_STATE, instance)] : []),
+      ...['r', 's'].flatMap((part) => {
         const below = join(RUNTIME_STATE, instance, part);
         return directoriesAndLinks(below).map((name) => join(below, name));
       }),
-    ),
+    ]),
     files: [
       ...directories.flatMap((directory) => directoriesAndLinks(directory).map((name) => join(directory, name))),
       ...directoriesAndLinks(ID_RANGES).map(
