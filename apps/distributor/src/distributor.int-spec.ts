@@ -194,6 +194,27 @@ describe('distributor', () => {
     expect(reports.map(({ kind }) => kind)).toEqual(['distributed', 'distributed']);
   });
 
+  it('has the files that two versions share once, on disk and in the file cache', async () => {
+    const shared = randomBytes(3 * 1024 ** 2);
+    const versions = await Promise.all(
+      ['v1', 'v2'].map((version) =>
+        makeImage({ 'usr/lib/big': shared, 'etc/version': version }, key, { name: 'twice', version }),
+      ),
+    );
+    await distributor();
+    for (const image of versions)
+      await promote(promotionOf(image, [repository.put(image, {}, `/twice/${image.statement.version}`)], [node]));
+    await until(() => reports.length === 2);
+    const [first = '', second = ''] = versions.map(({ statement }) => join(storage, 'images/twice', statement.version));
+    // One inode has one set of cached pages.
+    expect(lstatSync(join(first, 'root/usr/lib/big')).ino).toBe(lstatSync(join(second, 'root/usr/lib/big')).ino);
+    expect(lstatSync(join(storage, 'objects')).mode & 0o777).toBe(0o700);
+    const bytes = (...paths: string[]): number =>
+      Number(/\d+(?=\ttotal)/.exec(execFileSync('du', ['-bsc', ...paths], { encoding: 'utf8' }))?.[0]);
+    expect(bytes(first, second) - bytes(first)).toBeLessThan(shared.length / 4);
+    expect(bytes(first, second, join(storage, 'objects')) - bytes(first, second)).toBeLessThan(shared.length / 4);
+  });
+
   it('reports again when it is promoted again, without a download', async () => {
     const image = await small('again');
     const promotion = promotionOf(image, [repository.put(image, {}, '/again')], [node]);

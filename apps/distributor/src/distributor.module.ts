@@ -16,6 +16,7 @@ import type { NatsConnection } from 'nats';
 import { extractInThread } from './adapters/extraction-thread.js';
 import { HostLeases } from './adapters/host-leases.js';
 import { MasterRepository } from './adapters/master-repository.js';
+import { ObjectDirectory } from './adapters/object-directory.js';
 import { keysReadiness, storageReadiness, tokenReadiness, zstdReadiness } from './adapters/readiness.js';
 import { Retirements } from './adapters/retirements.js';
 import { Revocations } from './adapters/revocations.js';
@@ -26,6 +27,7 @@ import { DistributorConfig } from './config.js';
 import { DistributionLoop } from './distribution/distribution-loop.js';
 import { Heartbeat } from './distribution/heartbeat.js';
 import type { InstallationParts } from './distribution/installation.js';
+import { ObjectCare } from './distribution/object-care.js';
 import { RemovalLoop } from './distribution/removal-loop.js';
 import { Resumption } from './distribution/resumption.js';
 import { StorageLayout } from './domain/storage-layout.js';
@@ -77,6 +79,8 @@ const NODE = [
     Resumption,
     DistributionLoop,
     RemovalLoop,
+    ObjectDirectory,
+    ObjectCare,
     Heartbeat,
     {
       provide: INSTALLATION_PARTS,

@@ -5,6 +5,7 @@
 import { execFileSync } from 'node:child_process';
 import {
   copyFileSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -98,4 +99,10 @@ it('an image that was reported is whole after a power cut', async () => {
     ([path, content]) => readFileSync(join(version, 'root', path), 'utf8') !== content,
   );
   expect(wrong.map(([path]) => path)).toEqual([]);
+  // Each object that has a name is whole: it is the file of the tree, or there would be one with another inode.
+  const whole = new Set(Object.keys(tree).map((path) => lstatSync(join(version, 'root', path)).ino));
+  const objects = readdirSync(join(version, '../../../objects'), { withFileTypes: true, recursive: true });
+  const files = objects.filter((entry) => entry.isFile());
+  expect(files).toHaveLength(FILES);
+  expect(files.filter((file) => !whole.has(lstatSync(join(file.parentPath, file.name)).ino))).toEqual([]);
 });

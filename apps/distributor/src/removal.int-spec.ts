@@ -1,5 +1,5 @@
 /** Removal of masters: the compiled service on a real bus and a real disk, also killed in between. Needs root. */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
@@ -93,6 +93,9 @@ const promote = (image: TestImage): Promise<unknown> =>
 const retire = (name: string): Promise<unknown> =>
   publisher.publish({ subject: SUBJECTS.imageRetired, data: { name, version: 'v1' } });
 const master = (name: string): string => join(storage, 'images', name, 'v1');
+const objects = (): number =>
+  readdirSync(join(storage, 'objects'), { withFileTypes: true, recursive: true }).filter((entry) => entry.isFile())
+    .length;
 const reportsOf = (kind: MasterReport['kind'], name: string): MasterReport[] =>
   reports.filter((report) => report.kind === kind && report.name === name);
 
@@ -108,6 +111,7 @@ describe('a retired version', () => {
     const service = await distributor();
     const image = await install('gone');
     await install('kept');
+    expect(objects()).toBe(3);
     await retire('gone');
     expect(await until(() => reportsOf('removed', 'gone')[0])).toMatchObject({ node: `sn-${tests}`, version: 'v1' });
     expect(existsSync(master('gone'))).toBe(false);
@@ -115,6 +119,9 @@ describe('a retired version', () => {
     await until(() => heartbeat?.images.length === 1 && heartbeat.images[0]?.name === 'kept');
     await until(() => readdirSync(join(storage, 'retiring')).length === 0);
     expect(readdirSync(join(storage, 'staging'))).toEqual([]);
+    // Of its two files one was in the other version, too.
+    await until(() => objects() === 2);
+    expect(lstatSync(join(master('kept'), 'root/usr/bin/tool')).nlink).toBe(2);
     await promote(image);
     await until(() => service.log.some(({ msg }) => msg.includes('was retired')));
     await until(() => readdirSync(join(storage, 'wanted')).filter((file) => file.endsWith('.json')).length === 0);

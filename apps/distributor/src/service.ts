@@ -5,6 +5,7 @@ import { VolumeUsage } from './adapters/volume-usage.js';
 import { DistributorConfig } from './config.js';
 import { DistributionLoop } from './distribution/distribution-loop.js';
 import { Heartbeat } from './distribution/heartbeat.js';
+import { ObjectCare } from './distribution/object-care.js';
 import { RemovalLoop } from './distribution/removal-loop.js';
 import { Resumption } from './distribution/resumption.js';
 import { DistributorModule, openTrustedKeys } from './distributor.module.js';
@@ -25,6 +26,6 @@ export function run(): Promise<void> {
       if (!keys) throw new Error('the module was requested before the keys were read');
       return DistributorModule.with(keys);
     },
-    components: [Resumption, DistributionLoop, RemovalLoop, VolumeUsage, Heartbeat],
+    components: [Resumption, DistributionLoop, RemovalLoop, ObjectCare, VolumeUsage, Heartbeat],
   });
 }

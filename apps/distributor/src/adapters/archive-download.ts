@@ -8,7 +8,7 @@ import { archiveFileName, type SignedStatement } from '@plinth/contracts';
 import { done, failed, type Outcome } from '../domain/failure.js';
 import { parseDocument } from '../domain/json-document.js';
 import { digestOfFile } from './content-digest.js';
-import { fileFailure } from './file-failure.js';
+import { fileFailure } from '@plinth/image-store';
 import { downloadRest, fileUrl, type Transfer, type Validator } from './repository-client.js';
 import { hasCode } from '@plinth/host-os';
 

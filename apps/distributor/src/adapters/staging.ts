@@ -1,6 +1,6 @@
 /** Directories of installations in progress: below `staging/`, never visible as a master. */
 import { Inject, Injectable } from '@nestjs/common';
-import { mkdir, mkdtemp, open, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, open, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { VERSION_FILES } from '@plinth/contracts';
 import { imageOfStaging, type ImageVersion, StorageLayout } from '../domain/storage-layout.js';
@@ -13,6 +13,9 @@ export class Staging {
 
   async prepare(): Promise<void> {
     for (const directory of this.layout.directories) await mkdir(directory, { recursive: true, mode: 0o755 });
+    await mkdir(this.layout.objects, { recursive: true, mode: 0o700 });
+    // Earlier versions of this service made it for all readers.
+    await chmod(this.layout.objects, 0o700);
   }
 
   async downloadedBytes(image: ImageVersion): Promise<number> {

@@ -14,7 +14,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { extractArchive } from '../adapters/archive-extraction.js';
+import { extractArchive } from '@plinth/image-store';
 import { MasterRepository } from '../adapters/master-repository.js';
 import { Staging } from '../adapters/staging.js';
 import { TrustedKeys } from '@plinth/image-trust';

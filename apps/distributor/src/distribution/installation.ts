@@ -13,7 +13,7 @@ import {
 import { digestOf, MAX_STATEMENT_BYTES, type TrustedKeys, type Verdict } from '@plinth/image-trust';
 import { downloadArchive } from '../adapters/archive-download.js';
 import type { Extract } from '../adapters/extraction-thread.js';
-import { fileFailure } from '../adapters/file-failure.js';
+import { fileFailure } from '@plinth/image-store';
 import type { MasterRepository } from '../adapters/master-repository.js';
 import { fileUrl, readDocument, type Transfer } from '../adapters/repository-client.js';
 import type { Staging } from '../adapters/staging.js';
@@ -176,7 +176,7 @@ export class Installation {
     try {
       const directory = await staging.freshTree(this.promotion);
       const extracted = await staging.withDownload(this.promotion, (archive) =>
-        extract({ archive, directory, manifest }, this.signal),
+        extract({ archive, directory, manifest, objects: masters.layout.objects }, this.signal),
       );
       if (!extracted.ok) return extracted;
       await staging.complete(directory, manifestBytes, statementBytes);

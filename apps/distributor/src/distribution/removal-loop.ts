@@ -9,6 +9,7 @@ import { derivedId, EventPublisher, type Logger, LOGGER, WorkLoop } from '@plint
 import { MasterRepository } from '../adapters/master-repository.js';
 import { Retirements } from '../adapters/retirements.js';
 import { Staging } from '../adapters/staging.js';
+import { ObjectCare } from './object-care.js';
 import type { ImageVersion } from '../domain/storage-layout.js';
 import type { StorageNode } from '../domain/targeting.js';
 import { STORAGE_NODE } from '../tokens.js';
@@ -25,6 +26,7 @@ export class RemovalLoop {
     @Inject(MasterRepository) private readonly masters: MasterRepository,
     @Inject(Staging) private readonly staging: Staging,
     @Inject(Retirements) private readonly retirements: Retirements,
+    @Inject(ObjectCare) private readonly objects: ObjectCare,
     @Inject(EventPublisher) private readonly publisher: EventPublisher,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
@@ -77,6 +79,7 @@ export class RemovalLoop {
         { image: image.name, version: image.version, correlationId: removal.correlationId },
         'retired: its master is removed',
       );
+      this.objects.kick();
     } finally {
       lock.release();
     }

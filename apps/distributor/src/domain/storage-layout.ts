@@ -41,7 +41,11 @@ export class StorageLayout {
   get leases(): string {
     return join(this.root, 'leases');
   }
-  /** Directories that are made at start; `objects` is reserved for file-level sharing between versions. */
+  /** What the masters' trees stand on; open to nobody but root. */
+  get objects(): string {
+    return join(this.root, 'objects');
+  }
+  /** Directories that are made at start, open to all readers. */
   get directories(): readonly string[] {
     return [
       this.images,
@@ -53,7 +57,7 @@ export class StorageLayout {
       this.retiring,
       this.leases,
       this.volumes,
-      ...['software', 'objects'].map((name) => join(this.root, name)),
+      join(this.root, 'software'),
     ];
   }
 

@@ -2,16 +2,21 @@
 import { closeSync, mkdirSync, mkdtempSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ImageManifest } from '@plinth/contracts';
-import { extractArchive } from '../adapters/archive-extraction.js';
-import type { Outcome } from '../domain/failure.js';
+import { extractArchive, type FillSummary, type StoreOutcome } from '@plinth/image-store';
 
 export interface Extraction {
-  readonly outcome: Outcome<void>;
+  readonly outcome: StoreOutcome<FillSummary>;
   /** Holds `root/` and `mount.sh`. */
   readonly directory: string;
 }
 
-export async function extractTo(scratch: string, archive: Buffer, manifest: ImageManifest): Promise<Extraction> {
+/** @param objects what trees of several calls stand on; without it each has its own */
+export async function extractTo(
+  scratch: string,
+  archive: Buffer,
+  manifest: ImageManifest,
+  objects?: string,
+): Promise<Extraction> {
   const place = mkdtempSync(join(scratch, 'case-'));
   const directory = join(place, 'tree');
   mkdirSync(directory);
@@ -19,7 +24,10 @@ export async function extractTo(scratch: string, archive: Buffer, manifest: Imag
   writeFileSync(path, archive);
   const fd = openSync(path, 'r');
   try {
-    return { outcome: await extractArchive({ archive: fd, directory, manifest }), directory };
+    return {
+      outcome: await extractArchive({ archive: fd, directory, manifest, objects: objects ?? join(place, 'objects') }),
+      directory,
+    };
   } finally {
     closeSync(fd);
   }

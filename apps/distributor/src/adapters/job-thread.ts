@@ -1,0 +1,33 @@
+/** Runs a job in a thread of its own: thousands of file calls must not hold up heartbeats. */
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+
+/**
+ * @param program beside this file's bundle; it posts one result
+ * @throws the signal's reason when it was aborted, and what the thread threw; it has ended by then
+ */
+export async function runInThread<Result>(
+  program: `${string}.worker.js`,
+  job: unknown,
+  signal: AbortSignal,
+  heapMegabytes: number,
+): Promise<Result> {
+  signal.throwIfAborted();
+  const worker = new Worker(new URL(`./${program}`, import.meta.url), {
+    workerData: job,
+    resourceLimits: { maxOldGenerationSizeMb: heapMegabytes },
+  });
+  const abort = (): void => void worker.terminate();
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    const results: Result[] = [];
+    worker.on('message', (message: Result) => void results.push(message));
+    await once(worker, 'exit');
+    signal.throwIfAborted();
+    const [result] = results;
+    if (result === undefined) throw new Error(`the thread ${program} ended without a result`);
+    return result;
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}
