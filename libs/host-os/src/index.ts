@@ -11,6 +11,7 @@ export {
 export { type FileLock, isFileLocked, takeFileLock, tryFileLock, tryTransientLock } from './file-lock.js';
 export { removeTemporaries, syncPath, writeDurably, writeInPlace, writeWhole } from './durable-file.js';
 export { asFileOwner } from './file-owner.js';
+export { type LargePipe, openLargePipe } from './large-pipe.js';
 export { removeTree } from './remove-tree.js';
 export { syncFileSystem } from './sync-file-system.js';
 export { codeOf, hasCode, isMissing, unlessMissing } from './system-error.js';

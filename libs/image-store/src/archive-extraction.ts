@@ -2,11 +2,11 @@
  * Fills a tree from an archive. No name of the archive reaches the file system: each member must be the next one that
  * the manifest names. It uses synchronous file calls, and runs in a thread of its own.
  */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { readSync } from 'node:fs';
-import type { Readable } from 'node:stream';
+import { Socket, type SocketConstructorOpts, type TcpSocketConnectOpts } from 'node:net';
 import type { ImageManifest } from '@plinth/contracts';
-import { syncFileSystem } from '@plinth/host-os';
+import { openLargePipe, syncFileSystem } from '@plinth/host-os';
 import { archiveBound, describeMember, expectedMembers, memberProblem } from './archive-members.js';
 import { fileFailure } from './file-failure.js';
 import { ObjectStore } from './object-store.js';
@@ -26,6 +26,8 @@ export interface ExtractionJob {
 
 /** Largest decompression window, as for `zstd --long=27`. */
 const ZSTD_MEMORY = '128MB';
+const READ_BYTES = 1024 ** 2;
+const EARLY_SYNC_BYTES = 64 * 1024 ** 2;
 /** RFC 8878, 3.1.1; zstd would accept gzip and others too. */
 const ZSTD_MAGIC = Buffer.from([0x28, 0xb5, 0x2f, 0xfd]);
 
@@ -51,41 +53,49 @@ export async function extractArchive(job: ExtractionJob): Promise<StoreOutcome<F
 }
 
 async function decompress(job: ExtractionJob, filling: TreeFilling): Promise<StoreOutcome<void>> {
-  const zstd = spawn('zstd', ['-dc', '-q', `--memory=${ZSTD_MEMORY}`], {
-    stdio: [job.archive, 'pipe', 'pipe'],
-    env: { PATH: process.env['PATH'] },
+  const pipe = openLargePipe();
+  const unpacking = new Unpacking(job, filling);
+  const unpacked = readPipe(pipe.reading, unpacking);
+  let zstd: ChildProcess;
+  try {
+    zstd = spawn('zstd', ['-dc', '-q', `--memory=${ZSTD_MEMORY}`], {
+      stdio: [job.archive, pipe.writing, 'pipe'],
+      env: { PATH: process.env['PATH'] },
+    });
+  } finally {
+    // The end of the data is seen when the child has closed the last one.
+    pipe.closeWriting();
+  }
+  const ended = endOf(zstd);
+  const outcome = await unpacked.catch((error: unknown) => {
+    zstd.kill('SIGKILL');
+    throw error;
   });
-  const { stdout, stderr } = zstd;
-  if (!stdout || !stderr) throw new Error('zstd was started without pipes');
-  const ended = new Promise<StoreOutcome<void>>((resolve) => {
+  await unpacking.earlySyncEnded();
+  if (!outcome.ok && !unpacking.isAtEnd) {
+    // The rest of its output is not needed, and its end by SIGKILL is no reason for the failure.
+    zstd.kill('SIGKILL');
+    await ended;
+    return outcome;
+  }
+  // A failed decompressor is the cause of the archive's early end.
+  const decompressed = await ended;
+  return decompressed.ok ? outcome : decompressed;
+}
+
+function endOf(zstd: ChildProcess): Promise<StoreOutcome<void>> {
+  return new Promise((resolve) => {
     let errorOutput = '';
-    stderr.setEncoding('utf8').on('data', (text: string) => {
+    zstd.stderr?.setEncoding('utf8').on('data', (text: string) => {
       errorOutput = (errorOutput + text).slice(-500);
     });
-    // zstd could not be started: the reader of its output gets the error too.
-    zstd.on('error', (error) => {
-      stdout.destroy(error);
-      resolve(failed('io-error', `zstd can't be started: ${error.message}`));
-    });
+    zstd.on('error', (error) => resolve(failed('io-error', `zstd can't be started: ${error.message}`)));
     zstd.on('close', (code, signal) => {
       if (code === 0) resolve(done(undefined));
       else if (signal) resolve(failed('io-error', `zstd was ended by ${signal}`));
       else resolve(failed('bad-archive', `zstd: ${errorOutput.trim() || `exit code ${code}`}`));
     });
   });
-  const unpacked = await readMembers(stdout, job.manifest, filling).catch((error: unknown) => {
-    zstd.kill('SIGKILL');
-    throw error;
-  });
-  if (!unpacked.ok && !stdout.readableEnded) {
-    // The rest of its output is not needed, and its end by SIGKILL is no reason for the failure.
-    zstd.kill('SIGKILL');
-    await ended;
-    return unpacked;
-  }
-  // A failed decompressor is the cause of the archive's early end.
-  const decompressed = await ended;
-  return decompressed.ok ? unpacked : decompressed;
 }
 
 function beginsWithMagic(fd: number): boolean {
@@ -93,53 +103,112 @@ function beginsWithMagic(fd: number): boolean {
   return readSync(fd, begin, 0, begin.length, 0) === begin.length && begin.equals(ZSTD_MAGIC);
 }
 
-function readMembers(source: Readable, manifest: ImageManifest, filling: TreeFilling): Promise<StoreOutcome<void>> {
-  const bound = archiveBound(manifest);
-  const walk = new MemberWalk(manifest, filling);
-  const tar = new TarReader(walk);
+/** Reads into one buffer, up to the first failure. Closes the descriptor. */
+function readPipe(descriptor: number, unpacking: Unpacking): Promise<StoreOutcome<void>> {
   return new Promise((resolve, reject) => {
-    let bytes = 0;
-    const end = (settle: () => void): void => {
-      source.off('data', take);
-      source.off('end', finish);
-      // What arrives later is of no interest.
-      source.on('error', () => undefined);
-      filling.abandon();
-      settle();
-    };
-    const refuse = (failure: StoreFailure): void => end(() => resolve({ ok: false, ...failure }));
-    const guarded = (read: () => StoreFailure | undefined): StoreFailure | undefined => {
+    let outcome: StoreOutcome<void> | undefined;
+    const attempt = (read: () => StoreFailure | undefined): void => {
+      if (outcome) return;
       try {
-        return read();
+        const failure = read();
+        if (!failure) return;
+        outcome = { ok: false, ...failure };
       } catch (error) {
-        if (error instanceof TarError)
-          return { reason: 'bad-archive', message: `the archive is not a sound tar file: ${error.message}` };
-        end(() => reject(error));
-        return undefined;
+        outcome = done(undefined);
+        reject(error);
       }
-    };
-    const take = (chunk: Buffer): void => {
-      bytes += chunk.length;
-      const failure =
-        bytes > bound
-          ? { reason: 'bad-archive' as const, message: 'the archive unpacks to more than the manifest names' }
-          : guarded(() => (tar.push(chunk) ? undefined : walk.failure));
-      if (!failure) return;
-      refuse(failure);
       source.destroy();
     };
-    const finish = (): void => {
-      const failure = guarded(() => {
-        tar.finish();
-        return walk.missing();
-      });
-      if (failure) refuse(failure);
-      else end(() => resolve(done(undefined)));
+    const options: SocketConstructorOpts & Pick<TcpSocketConnectOpts, 'onread'> = {
+      fd: descriptor,
+      readable: true,
+      writable: false,
+      onread: {
+        buffer: Buffer.allocUnsafe(READ_BYTES),
+        callback: (bytes, buffer) => {
+          attempt(() => unpacking.take(buffer.subarray(0, bytes) as Buffer));
+          return outcome === undefined;
+        },
+      },
     };
-    source.on('data', take);
-    source.on('end', finish);
-    source.on('error', (error) => end(() => reject(error)));
+    const source = new Socket(options);
+    source.on('end', () => attempt(() => unpacking.finish()));
+    source.on('error', reject);
+    source.on('close', () => {
+      unpacking.abandon();
+      resolve(outcome ?? done(undefined));
+    });
+    source.resume();
   });
+}
+
+/** From the bytes of a tar file to a tree. */
+class Unpacking {
+  isAtEnd = false;
+  /** Writes what is there to the disk while the rest is read; the sync at the end has less to do. */
+  private earlySync: Promise<void> | undefined;
+  /** The kernel reports an error of the disk once: a later sync would not. */
+  private syncError: unknown;
+  private readonly walk: MemberWalk;
+  private readonly tar: TarReader;
+  private readonly bound: number;
+  private bytes = 0;
+  private unsynced = 0;
+
+  constructor(
+    private readonly job: ExtractionJob,
+    private readonly filling: TreeFilling,
+  ) {
+    this.walk = new MemberWalk(job.manifest, filling);
+    this.tar = new TarReader(this.walk);
+    this.bound = archiveBound(job.manifest);
+  }
+
+  take(chunk: Buffer): StoreFailure | undefined {
+    this.bytes += chunk.length;
+    if (this.bytes > this.bound)
+      return { reason: 'bad-archive', message: 'the archive unpacks to more than the manifest names' };
+    const failure = this.sound(() => (this.tar.push(chunk) ? undefined : this.walk.failure));
+    this.syncEarly();
+    return failure;
+  }
+
+  finish(): StoreFailure | undefined {
+    this.isAtEnd = true;
+    return this.sound(() => {
+      this.tar.finish();
+      return this.walk.missing();
+    });
+  }
+
+  /** @throws what the sync failed with */
+  async earlySyncEnded(): Promise<void> {
+    await this.earlySync;
+    if (this.syncError !== undefined) throw this.syncError;
+  }
+
+  abandon(): void {
+    this.filling.abandon();
+  }
+
+  private sound(read: () => StoreFailure | undefined): StoreFailure | undefined {
+    try {
+      return read();
+    } catch (error) {
+      if (!(error instanceof TarError)) throw error;
+      return { reason: 'bad-archive', message: `the archive is not a sound tar file: ${error.message}` };
+    }
+  }
+
+  private syncEarly(): void {
+    const { writtenBytes } = this.filling.summary;
+    if (this.earlySync || writtenBytes - this.unsynced < EARLY_SYNC_BYTES) return;
+    this.unsynced = writtenBytes;
+    this.earlySync = syncFileSystem(this.job.directory).then(
+      () => void (this.earlySync = undefined),
+      (error: unknown) => void (this.syncError = error),
+    );
+  }
 }
 
 /** Compares each member with the manifest's, and has it written. */

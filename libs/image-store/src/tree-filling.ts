@@ -71,7 +71,7 @@ export class TreeFilling {
   }
 
   get summary(): FillSummary {
-    return { ...this.counts };
+    return this.counts;
   }
 
   start(): void {
