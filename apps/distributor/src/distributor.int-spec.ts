@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import {
   closeSync,
@@ -12,6 +12,7 @@ import {
   readlinkSync,
   renameSync,
   rmSync,
+  utimesSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
@@ -213,6 +214,64 @@ describe('distributor', () => {
       Number(/\d+(?=\ttotal)/.exec(execFileSync('du', ['-bsc', ...paths], { encoding: 'utf8' }))?.[0]);
     expect(bytes(first, second) - bytes(first)).toBeLessThan(shared.length / 4);
     expect(bytes(first, second, join(storage, 'objects')) - bytes(first, second)).toBeLessThan(shared.length / 4);
+  });
+
+  it('finds damage in versions that share a file, keeps hosts from starting on them, and repairs both', async () => {
+    const tree = { 'usr/lib/shared': 'what both have', 'usr/bin/tool': 'binary', bin: { to: 'usr/bin' } };
+    const versions = await Promise.all(
+      ['v1', 'v2'].map((version) => makeImage({ ...tree, 'etc/v': version }, key, { name: 'hurt', version })),
+    );
+    const first = await distributor();
+    for (const image of versions)
+      await promote(promotionOf(image, [repository.put(image, {}, `/hurt/${image.statement.version}`)], [node]));
+    await until(() => reports.length === 2);
+    await until(() => journal().length === 0);
+    await first.end();
+    const roots = ['v1', 'v2'].map((version) => join(storage, 'images/hurt', version, 'root'));
+    const [root = '', other = ''] = roots;
+    const path = join(root, 'usr/lib/shared');
+    const { ino, mtime } = lstatSync(path);
+    // The same size, time and mode: nothing but its content shows it.
+    writeFileSync(path, 'what NONE have', { flag: 'r+' });
+    utimesSync(path, mtime, mtime);
+    rmSync(join(other, 'bin'));
+    writeFileSync(join(root, 'etc/extra'), 'x');
+    expect(fsck(storage)).toEqual({
+      status: 1,
+      stdout: expect.stringMatching(/hurt@v1 is DAMAGED: 2 problems[^]*digest[^]*hurt@v2 is DAMAGED/),
+    });
+    const away = repository.put(
+      versions[0] as TestImage,
+      { archive: (_, response) => void response.writeHead(503).end() },
+      '/hurt/v1',
+    );
+    const second = await distributor({ PLINTH_SCRUB_HOURS: '0.0003' });
+    await until(() => existsSync(join(root, '../damaged.json')));
+    expect(JSON.parse(readFileSync(join(root, '../damaged.json'), 'utf8'))).toMatchObject({
+      count: 2,
+      problems: [
+        { path: 'usr/lib/shared', problem: expect.stringContaining('digest') },
+        { path: 'etc/extra', problem: expect.stringContaining('no such name') },
+      ],
+    });
+    await until(() => heartbeats.at(-1)?.images.every(({ version }) => version !== 'v1'));
+    await until(() => reports.some(({ kind, version }) => kind === 'failed' && version === 'v1'));
+    expect(away).toBe(repository.put(versions[0] as TestImage, {}, '/hurt/v1'));
+    await until(
+      () =>
+        roots.every((directory) => !existsSync(join(directory, '../damaged.json'))) &&
+        heartbeats.at(-1)?.images.length === 2,
+    );
+    for (const directory of roots) {
+      expect(readFileSync(join(directory, 'usr/lib/shared'), 'utf8')).toBe('what both have');
+      expect(readlinkSync(join(directory, 'bin'))).toBe('usr/bin');
+      expect(lstatSync(join(directory, 'usr/lib')).mtimeMs).toBe(1_700_000_000_000);
+    }
+    expect(existsSync(join(root, 'etc/extra'))).toBe(false);
+    expect(lstatSync(path).ino).not.toBe(ino);
+    expect(lstatSync(path).ino).toBe(lstatSync(join(other, 'usr/lib/shared')).ino);
+    expect(fsck(storage)).toEqual({ status: 0, stdout: expect.stringContaining('hurt@v1 is sound\n') });
+    expect(second.log.some(({ msg }) => msg.includes('nothing is started on it'))).toBe(true);
   });
 
   it('reports again when it is promoted again, without a download', async () => {
@@ -475,6 +534,15 @@ describe('distributor', () => {
     expect((await first.readiness()).status).toBe(200);
   });
 });
+
+/** As an operator runs it on the storage node. */
+function fsck(directory: string): { status: number | null; stdout: string } {
+  const program = join(process.cwd(), 'apps/cli/dist/main.js');
+  const { status, stdout } = spawnSync(process.execPath, [program, 'storage', 'fsck', '--dir', directory], {
+    encoding: 'utf8',
+  });
+  return { status, stdout };
+}
 
 function journal(): string[] {
   return readdirSync(join(storage, 'wanted')).filter((file) => file !== '.reserve');

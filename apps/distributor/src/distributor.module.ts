@@ -18,6 +18,7 @@ import { HostLeases } from './adapters/host-leases.js';
 import { MasterRepository } from './adapters/master-repository.js';
 import { ObjectDirectory } from './adapters/object-directory.js';
 import { keysReadiness, storageReadiness, tokenReadiness, zstdReadiness } from './adapters/readiness.js';
+import { Origins } from './adapters/origins.js';
 import { Retirements } from './adapters/retirements.js';
 import { Revocations } from './adapters/revocations.js';
 import { Staging } from './adapters/staging.js';
@@ -30,6 +31,7 @@ import type { InstallationParts } from './distribution/installation.js';
 import { ObjectCare } from './distribution/object-care.js';
 import { RemovalLoop } from './distribution/removal-loop.js';
 import { Resumption } from './distribution/resumption.js';
+import { Scrub } from './distribution/scrub.js';
 import { StorageLayout } from './domain/storage-layout.js';
 import { describeNode, type StorageNode } from './domain/targeting.js';
 import { ImagePromotedHandler } from './handlers/image-promoted.handler.js';
@@ -81,10 +83,12 @@ const NODE = [
     RemovalLoop,
     ObjectDirectory,
     ObjectCare,
+    Origins,
+    Scrub,
     Heartbeat,
     {
       provide: INSTALLATION_PARTS,
-      inject: [DistributorConfig, MasterRepository, Staging, TrustedKeys, LOGGER],
+      inject: [DistributorConfig, MasterRepository, Staging, TrustedKeys, ObjectDirectory, LOGGER],
       useFactory: installationParts,
     },
     {
@@ -126,6 +130,7 @@ function installationParts(
   masters: MasterRepository,
   staging: Staging,
   keys: TrustedKeys,
+  objects: ObjectDirectory,
   logger: Logger,
 ): InstallationParts {
   return {
@@ -133,6 +138,7 @@ function installationParts(
     staging,
     keys,
     extract: extractInThread,
+    check: async (directory, signal) => (await objects.check([directory], Number.MAX_SAFE_INTEGER, signal))[0] ?? [],
     stallMs: config.PLINTH_DOWNLOAD_STALL_SECONDS * 1_000,
     token: () => {
       try {

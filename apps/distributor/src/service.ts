@@ -8,6 +8,7 @@ import { Heartbeat } from './distribution/heartbeat.js';
 import { ObjectCare } from './distribution/object-care.js';
 import { RemovalLoop } from './distribution/removal-loop.js';
 import { Resumption } from './distribution/resumption.js';
+import { Scrub } from './distribution/scrub.js';
 import { DistributorModule, openTrustedKeys } from './distributor.module.js';
 
 export function run(): Promise<void> {
@@ -26,6 +27,6 @@ export function run(): Promise<void> {
       if (!keys) throw new Error('the module was requested before the keys were read');
       return DistributorModule.with(keys);
     },
-    components: [Resumption, DistributionLoop, RemovalLoop, ObjectCare, VolumeUsage, Heartbeat],
+    components: [Resumption, DistributionLoop, RemovalLoop, ObjectCare, Scrub, VolumeUsage, Heartbeat],
   });
 }

@@ -1,6 +1,6 @@
 /** The agent as a process, with real NATS, crun and conmon. */
 import { type ChildProcess, execFileSync } from 'node:child_process';
-import { copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { agentExec, type Digest } from '@plinth/contracts';
@@ -102,6 +102,19 @@ describe('failures', () => {
       reason: 'image-mismatch',
       message: expect.stringContaining('another'),
     });
+    await bench.publishConfig({ ...config, generation: 2, desired: 'removed' });
+    await bench.report(config.containerId, 'removed');
+  });
+
+  it('starts nothing on an image that is known to be damaged, until it is repaired', async () => {
+    const marker = join(bench.storage, 'images/debian-12/v1/damaged.json');
+    writeFileSync(marker, '{}');
+    const config = newConfig();
+    await bench.publishConfig(config);
+    const failed = await bench.report(config.containerId, 'failed');
+    expect(failed).toMatchObject({ reason: 'image-mismatch', message: expect.stringContaining('being repaired') });
+    rmSync(marker);
+    await bench.report(config.containerId, 'started');
     await bench.publishConfig({ ...config, generation: 2, desired: 'removed' });
     await bench.report(config.containerId, 'removed');
   });

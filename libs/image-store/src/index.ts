@@ -4,3 +4,6 @@ export { type Collection, collectObjects } from './object-collection.js';
 export { fileFailure } from './file-failure.js';
 export type { StoreFailure, StoreOutcome } from './outcome.js';
 export type { FillSummary } from './tree-filling.js';
+export { checkTree, FileReader, type TreeProblem } from './tree-check.js';
+export { checkVersion } from './version-check.js';
+export { repairTree } from './tree-repair.js';

@@ -1,13 +1,21 @@
 /** The masters on this node's disk: which are complete, how one becomes visible, and how one is removed. */
 import { Inject, Injectable } from '@nestjs/common';
 import { randomBytes } from 'node:crypto';
-import { lstat, mkdir, readdir, readFile, rename, stat, statfs } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { type ImageManifest, NAME_PATTERN, type SignedStatement, VERSION_PATTERN } from '@plinth/contracts';
+import {
+  type ImageManifest,
+  type ManifestEntry,
+  NAME_PATTERN,
+  type SignedStatement,
+  VERSION_FILES,
+  VERSION_PATTERN,
+} from '@plinth/contracts';
+import { repairTree, type TreeProblem } from '@plinth/image-store';
 import { parseDocument } from '../domain/json-document.js';
 import { type ImageVersion, StorageLayout } from '../domain/storage-layout.js';
 import { digestOf } from '@plinth/image-trust';
-import { type FileLock, hasCode, syncFileSystem, syncPath, tryTransientLock } from '@plinth/host-os';
+import { type FileLock, hasCode, syncFileSystem, syncPath, tryTransientLock, writeDurably } from '@plinth/host-os';
 
 export interface Master extends ImageVersion {
   readonly contentDigest: string;
@@ -19,7 +27,12 @@ export type Standing =
   | { readonly state: 'absent' }
   | { readonly state: 'complete'; readonly master: Master }
   /** Its directory exists and is not a complete master. */
-  | { readonly state: 'damaged'; readonly problem: string };
+  | {
+      readonly state: 'damaged';
+      readonly problem: string;
+      /** It was whole once, and is repaired from its repository. */
+      readonly repairable?: true;
+    };
 
 @Injectable()
 export class MasterRepository {
@@ -35,6 +48,8 @@ export class MasterRepository {
       this.known.delete(directory);
       return { state: 'absent' };
     }
+    if (await stat(this.layout.damage(image)).then(() => true, onlyIf('ENOENT', false)))
+      return { state: 'damaged', problem: 'a check has found damage, which is being repaired', repairable: true };
     const known = this.known.get(directory);
     if (known) return known;
     const standing = await this.read(image);
@@ -86,6 +101,31 @@ export class MasterRepository {
     this.known.delete(standing);
     // The removal survives a power cut before it is reported.
     await syncPath(dirname(standing));
+  }
+
+  /** Durable when it returns: from now on nothing is started on the version. The caller holds the image's lock. */
+  async markDamaged(image: ImageVersion, problems: readonly TreeProblem[], at: Date): Promise<void> {
+    const marker = { at: at.toISOString(), count: problems.length, problems: problems.slice(0, 100) };
+    await writeDurably(this.layout.damage(image), `${JSON.stringify(marker)}\n`);
+  }
+
+  /** The caller has checked the version, and holds the image's lock. */
+  async clearDamage(image: ImageVersion): Promise<void> {
+    await rm(this.layout.damage(image), { force: true });
+    await syncPath(this.layout.version(image));
+  }
+
+  /** Puts right what a check has found, with the files of a fresh tree; durable when it returns. */
+  async repair(
+    image: ImageVersion,
+    tree: string,
+    entries: readonly ManifestEntry[],
+    problems: readonly TreeProblem[],
+  ): Promise<void> {
+    const roots = [this.layout.version(image), tree].map((directory) => join(directory, VERSION_FILES.root));
+    const [standing = '', fresh = ''] = roots;
+    repairTree(standing, fresh, entries, problems, join(tree, 'repair.new'));
+    await syncFileSystem(standing);
   }
 
   /** Size and free space of the file system, bytes. */

@@ -2,7 +2,10 @@
 import { execFile, execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import {
+  chmodSync,
+  chownSync,
   existsSync,
+  lchownSync,
   linkSync,
   lstatSync,
   mkdirSync,
@@ -21,11 +24,21 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { ManifestEntry } from '@plinth/contracts';
-import { collectObjects, type FillSummary } from '@plinth/image-store';
+import { removeAttribute, setAttribute } from '@plinth/host-os';
+import {
+  checkTree,
+  collectObjects,
+  FileReader,
+  type FillSummary,
+  repairTree,
+  type TreeProblem,
+} from '@plinth/image-store';
 import { loopFileSystem, type LoopFileSystem } from '@plinth/testkit';
 import { extractTo } from '../testing/extraction.js';
 import { compress, entriesOf, makeManifest, membersOf, packTar, type Tree } from '../testing/image-fixture.js';
 
+/** cap_net_raw=ep */
+const CAPABLE = '0100000200200000000000000000000000000000';
 let scratch: string;
 let disk: LoopFileSystem;
 let place: string;
@@ -102,7 +115,7 @@ describe('a second version', () => {
     ['mode', { mode: 0o4755 }],
     ['owner', { uid: 5 }],
     ['time', { mtime: 1 }],
-    ['capability', { capability: '0100000200200000000000000000000000000000' }],
+    ['capability', { capability: CAPABLE }],
   ])('has an inode of its own for a file with another %s', async (_, more) => {
     const first = await fill({ 'usr/tool': 'tool' });
     const second = await fill({ 'usr/tool': 'tool' }, named('usr/tool', more));
@@ -255,6 +268,129 @@ describe('the collection', () => {
     const { stdout } = await collector;
     expect(Number(stdout)).toBeGreaterThan(0);
     expect(execFileSync('find', [objects, '-name', '*.new'], { encoding: 'utf8' })).toBe('');
+  });
+});
+
+describe('the check of a tree', () => {
+  const tree: Tree = {
+    'usr/a': 'aaaa',
+    'usr/b': 'b',
+    'usr/perl': 'perl',
+    'usr/perl5': 'perl',
+    bin: { to: 'usr' },
+    srv: null,
+  };
+  const change: Change = (entries) =>
+    named('usr/perl5', { link: 'usr/perl' })(named('usr/b', { capability: CAPABLE })(entries));
+  const problemsOf = async (spoil: (root: string) => void): Promise<readonly TreeProblem[]> => {
+    const root = await fill(tree, change);
+    const fresh = await fill(tree, change);
+    const { entries } = await archiveOf(tree, change);
+    const reader = new FileReader();
+    expect(checkTree(root, entries, reader)).toEqual([]);
+    expect(checkTree(fresh, entries, reader)).toEqual([]);
+    // Four files of two trees, and each was read once.
+    expect(reader.files).toBe(3);
+    // Only this tree is spoilt: its files get inodes of their own.
+    execFileSync('cp', ['-a', root, `${root}.copy`]);
+    const copy = `${root}.copy`;
+    expect(checkTree(copy, entries, new FileReader())).toEqual([]);
+    spoil(copy);
+    const problems = checkTree(copy, entries, new FileReader());
+    repairTree(copy, fresh, entries, problems, join(place, 'repair.new'));
+    expect(checkTree(copy, entries, new FileReader())).toEqual([]);
+    return problems;
+  };
+  const stamp = (path: string): void => utimesSync(path, 1_700_000_000, 1_700_000_000);
+
+  it.each<[string, (root: string) => void, string[]]>([
+    [
+      'a content of the same size and time',
+      (root) => {
+        writeFileSync(join(root, 'usr/a'), 'aaab');
+        stamp(join(root, 'usr/a'));
+      },
+      ['usr/a'],
+    ],
+    ['a mode', (root) => chmodSync(join(root, 'usr/a'), 0o4755), ['usr/a']],
+    ['an owner of a directory', (root) => chownSync(join(root, 'srv'), 7, 7), ['srv']],
+    ['an owner of a symlink', (root) => lchownSync(join(root, 'bin'), 7, 7), ['bin']],
+    ['a capability that is gone', (root) => removeAttribute(join(root, 'usr/b'), 'security.capability'), ['usr/b']],
+    [
+      'a capability that was added',
+      (root) => setAttribute(join(root, 'usr/a'), 'security.capability', Buffer.from(CAPABLE, 'hex')),
+      ['usr/a'],
+    ],
+    ['a missing file', (root) => rmSync(join(root, 'usr/a')), ['usr/a']],
+    [
+      'a missing directory with all in it',
+      (root) => rmSync(join(root, 'usr'), { recursive: true }),
+      ['usr', 'usr/a', 'usr/b', 'usr/perl', 'usr/perl5'],
+    ],
+    [
+      'a symlink in place of a directory',
+      (root) => {
+        rmSync(join(root, 'srv'), { recursive: true });
+        symlinkSync('/tmp', join(root, 'srv'));
+      },
+      ['srv'],
+    ],
+    [
+      'a directory behind a symlink',
+      (root) => {
+        renameSync(join(root, 'usr'), join(root, '../usr'));
+        symlinkSync('../usr', join(root, 'usr'));
+      },
+      ['usr', 'usr/a', 'usr/b', 'usr/perl', 'usr/perl5'],
+    ],
+    [
+      'a symlink in place of a file',
+      (root) => {
+        rmSync(join(root, 'usr/a'));
+        symlinkSync('/etc/passwd', join(root, 'usr/a'));
+      },
+      ['usr/a'],
+    ],
+    [
+      'a pipe in place of a file',
+      (root) => {
+        rmSync(join(root, 'usr/a'));
+        execFileSync('mkfifo', [join(root, 'usr/a')]);
+      },
+      ['usr/a'],
+    ],
+    [
+      'a directory in place of a file',
+      (root) => {
+        rmSync(join(root, 'usr/a'));
+        mkdirSync(join(root, 'usr/a/deep'), { recursive: true });
+      },
+      ['usr/a'],
+    ],
+    [
+      'another target',
+      (root) => {
+        rmSync(join(root, 'bin'));
+        symlinkSync('tmp', join(root, 'bin'));
+      },
+      ['bin'],
+    ],
+    [
+      'a name of a file that became another file',
+      (root) => {
+        execFileSync('cp', ['-a', '--remove-destination', join(root, 'usr/a'), join(root, 'usr/perl5')]);
+        writeFileSync(join(root, 'usr/perl5'), 'perl');
+        stamp(join(root, 'usr/perl5'));
+      },
+      ['usr/perl5'],
+    ],
+    [
+      'a name that the manifest does not have',
+      (root) => mkdirSync(join(root, 'srv/more/deep'), { recursive: true }),
+      ['srv/more'],
+    ],
+  ])('finds %s, and it can be repaired', async (_, spoil, paths) => {
+    expect((await problemsOf(spoil)).map(({ path }) => path)).toEqual(paths);
   });
 });
 

@@ -6,6 +6,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { masterReport } from '@plinth/contracts';
 import { derivedId, EventPublisher, type Logger, LOGGER, WorkLoop } from '@plinth/service-kit';
+import { Origins } from '../adapters/origins.js';
 import { Retirements } from '../adapters/retirements.js';
 import { Revocations } from '../adapters/revocations.js';
 import { WantedStore } from '../adapters/wanted-store.js';
@@ -35,6 +36,7 @@ export class DistributionLoop {
     @Inject(WantedStore) private readonly wanted: WantedStore,
     @Inject(Revocations) private readonly revocations: Revocations,
     @Inject(Retirements) private readonly retirements: Retirements,
+    @Inject(Origins) private readonly origins: Origins,
     @Inject(EventPublisher) private readonly publisher: EventPublisher,
     @Inject(DistributorConfig) private readonly config: DistributorConfig,
     @Inject(LOGGER) private readonly logger: Logger,
@@ -134,6 +136,7 @@ export class DistributionLoop {
       wanted.retry.attempts,
       this.ending.signal,
     ).run();
+    if (result.outcome.ok) await this.origins.store(wanted.promotion);
     const situation = { node: this.node.name, now: new Date(), durationMs: Math.round(performance.now() - begun) };
     const { outcome, downloadedBytes } = result;
     const decided = outcome.ok

@@ -14,7 +14,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { extractArchive } from '@plinth/image-store';
+import { checkVersion, extractArchive, FileReader } from '@plinth/image-store';
 import { MasterRepository } from '../adapters/master-repository.js';
 import { Staging } from '../adapters/staging.js';
 import { TrustedKeys } from '@plinth/image-trust';
@@ -83,6 +83,7 @@ async function install(
     staging,
     keys: new TrustedKeys(join(scratch, 'keys')),
     extract: extractArchive,
+    check: async (directory: string) => checkVersion(directory, layout.objects, new FileReader()) ?? [],
     stallMs: STALL_MS,
     token: () => token,
   };

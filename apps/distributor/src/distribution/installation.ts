@@ -13,7 +13,7 @@ import {
 import { digestOf, MAX_STATEMENT_BYTES, type TrustedKeys, type Verdict } from '@plinth/image-trust';
 import { downloadArchive } from '../adapters/archive-download.js';
 import type { Extract } from '../adapters/extraction-thread.js';
-import { fileFailure } from '@plinth/image-store';
+import { fileFailure, type TreeProblem } from '@plinth/image-store';
 import type { MasterRepository } from '../adapters/master-repository.js';
 import { fileUrl, readDocument, type Transfer } from '../adapters/repository-client.js';
 import type { Staging } from '../adapters/staging.js';
@@ -27,6 +27,8 @@ export interface InstallationParts {
   readonly staging: Staging;
   readonly keys: TrustedKeys;
   readonly extract: Extract;
+  /** Finds what is wrong with the tree in a version's directory. */
+  readonly check: (directory: string, signal: AbortSignal) => Promise<readonly TreeProblem[]>;
   readonly stallMs: number;
   /** Token for the repositories; undefined: none. */
   readonly token?: () => string | undefined;
@@ -85,7 +87,7 @@ export class Installation {
   private async install(): Promise<Outcome<Installed>> {
     const { promotion } = this;
     const standing = await this.parts.masters.find(promotion);
-    if (standing.state === 'damaged')
+    if (standing.state === 'damaged' && !standing.repairable)
       return failed(
         'manifest-mismatch',
         `there is a damaged master of this version, remove it by hand: ${standing.problem}`,
@@ -105,7 +107,7 @@ export class Installation {
     if (!room.ok) return room;
     const fetched = await this.fetch();
     if (!fetched.ok) return fetched;
-    return this.build(fetched.value);
+    return standing.state === 'absent' ? this.build(fetched.value) : this.repair(fetched.value);
   }
 
   private async checkSpace(): Promise<Outcome<void>> {
@@ -171,6 +173,33 @@ export class Installation {
     });
   }
 
+  /** Fetches again what is damaged: only the files in question take the place of those that stand. */
+  private async repair({ manifest }: Documents): Promise<Outcome<Installed>> {
+    const { masters, staging, extract, check } = this.parts;
+    const { promotion, signal } = this;
+    const directory = masters.layout.version(promotion);
+    try {
+      // The check also takes the names of damaged objects away: the fresh tree does not stand on them.
+      const problems = await check(directory, signal);
+      if (problems.length > 0) {
+        const tree = await staging.freshTree(promotion);
+        const objects = masters.layout.objects;
+        const extracted = await staging.withDownload(promotion, (archive) =>
+          extract({ archive, directory: tree, manifest, objects }, signal),
+        );
+        if (!extracted.ok) return extracted;
+        await masters.repair(promotion, tree, manifest.entries, problems);
+        const [left] = await check(directory, signal);
+        if (left) return failed('io-error', `${left.path} is still damaged after the repair: ${left.problem}`);
+      }
+      await masters.clearDamage(promotion);
+    } catch (error) {
+      signal.throwIfAborted();
+      return fileFailure(error, 'the image could not be repaired');
+    }
+    return done(this.installed(manifest));
+  }
+
   private async build({ manifest, manifestBytes, statementBytes }: Documents): Promise<Outcome<Installed>> {
     const { masters, staging, extract } = this.parts;
     try {
@@ -185,13 +214,16 @@ export class Installation {
       this.signal.throwIfAborted();
       return fileFailure(error, 'the image could not be moved to its place');
     }
-    const { contentDigest, mountScript, totals } = manifest;
-    return done({
+    return done(this.installed(manifest));
+  }
+
+  private installed({ contentDigest, mountScript, totals }: ImageManifest): Installed {
+    return {
       contentDigest,
       mountScriptDigest: mountScript.digest,
       unpackedBytes: totals.bytes,
       downloadedBytes: this.downloadedBytes,
-    });
+    };
   }
 }
 

@@ -7,6 +7,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { type MasterReport, masterReport } from '@plinth/contracts';
 import { derivedId, EventPublisher, type Logger, LOGGER, WorkLoop } from '@plinth/service-kit';
 import { MasterRepository } from '../adapters/master-repository.js';
+import { Origins } from '../adapters/origins.js';
 import { Retirements } from '../adapters/retirements.js';
 import { Staging } from '../adapters/staging.js';
 import { ObjectCare } from './object-care.js';
@@ -26,6 +27,7 @@ export class RemovalLoop {
     @Inject(MasterRepository) private readonly masters: MasterRepository,
     @Inject(Staging) private readonly staging: Staging,
     @Inject(Retirements) private readonly retirements: Retirements,
+    @Inject(Origins) private readonly origins: Origins,
     @Inject(ObjectCare) private readonly objects: ObjectCare,
     @Inject(EventPublisher) private readonly publisher: EventPublisher,
     @Inject(LOGGER) private readonly logger: Logger,
@@ -73,6 +75,7 @@ export class RemovalLoop {
       if (!removal) return;
       await masters.withdraw(image);
       await staging.clean(image, false);
+      await this.origins.remove(image);
       await this.report(image, removal.eventId, removal.correlationId);
       await retirements.finish(image);
       logger.info(

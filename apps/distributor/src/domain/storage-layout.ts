@@ -38,6 +38,10 @@ export class StorageLayout {
     return join(this.root, 'volumes');
   }
 
+  get origins(): string {
+    return join(this.root, 'origins');
+  }
+
   get leases(): string {
     return join(this.root, 'leases');
   }
@@ -56,6 +60,7 @@ export class StorageLayout {
       this.retired,
       this.retiring,
       this.leases,
+      this.origins,
       this.volumes,
       join(this.root, 'software'),
     ];
@@ -72,6 +77,14 @@ export class StorageLayout {
   }
   mountScript(image: ImageVersion): string {
     return join(this.version(image), VERSION_FILES.mountScript);
+  }
+  /** There while the version is known to be damaged. */
+  damage(image: ImageVersion): string {
+    return join(this.version(image), VERSION_FILES.damage);
+  }
+  /** The promotion that it was installed for: where it can be fetched again. */
+  origin(image: ImageVersion): string {
+    return join(this.origins, `${image.name}@${image.version}.json`);
   }
   stagingOf(image: ImageVersion): string {
     return join(this.staging, `${image.name}-${image.version}`);

@@ -67,6 +67,15 @@ export class ImageMasters {
       this.known.delete(directory);
       return this.missing(directory, image, storageNode);
     }
+    const damaged = await lstat(join(directory, VERSION_FILES.damage)).then(
+      () => true,
+      (error: unknown) => {
+        if (isMissing(error)) return false;
+        throw error;
+      },
+    );
+    if (damaged)
+      return refuse('image-mismatch', `${image} is damaged on storage node ${storageNode}; it is being repaired there`);
     const known = this.known.get(directory);
     if (known?.key === key) return this.ifStillTrusted(await known.opened, image);
     const opened = this.read(directory, ref.name, ref.version);

@@ -152,6 +152,8 @@ export const VERSION_FILES = {
   mountScript: 'mount.sh',
   manifest: 'manifest.json',
   statement: 'signature.json',
+  /** Only while the version is damaged: nothing is started on it. */
+  damage: 'damaged.json',
 } as const;
 
 /** `<name>-<version>.tar.zst`: members `mount.sh` and `root/**`, in manifest order. */
