@@ -14,7 +14,10 @@ import { build } from 'esbuild';
 const top = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /** Programs beside `main`, each started by it as a process or thread of its own. */
-const BESIDE_MAIN = { 'host-agent': ['lease-guard', 'name-resolver'], distributor: ['adapters/extraction.worker', 'adapters/collection.worker', 'adapters/check.worker'] };
+const BESIDE_MAIN = {
+  'host-agent': ['lease-guard', 'name-resolver'],
+  distributor: ['adapters/extraction.worker', 'adapters/collection.worker', 'adapters/check.worker'],
+};
 
 const OLD_PART_MS = 3_600_000;
 
