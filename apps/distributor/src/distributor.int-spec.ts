@@ -383,15 +383,15 @@ describe('distributor', () => {
   it('shares the work of a node between two, and never does it twice', async () => {
     const images = await Promise.all(Array.from({ length: 8 }, (_, index) => many(`shared-${index}`, 200)));
     await Promise.all([
-      distributor({ PLINTH_SERVICE_ID: 'distributor-1' }),
-      distributor({ PLINTH_SERVICE_ID: 'distributor-2' }),
+      distributor({ PLINTH_SERVICE_ID: 'distributor-1', PLINTH_DOWNLOAD_STALL_SECONDS: '60' }),
+      distributor({ PLINTH_SERVICE_ID: 'distributor-2', PLINTH_DOWNLOAD_STALL_SECONDS: '60' }),
     ]);
     const requests = repository.requests.length;
     for (const image of images)
       await promote(promotionOf(image, [repository.put(image, {}, `/${image.statement.name}`)], [node]));
     await until(() => reports.length >= images.length);
     await until(() => journal().length === 0);
-    expect(reports.map(({ kind, name }) => `${kind} ${name}`).sort()).toEqual(
+    expect(reports.map(({ kind, name, message = '' }) => `${kind} ${name}${message}`).sort()).toEqual(
       images.map(({ statement }) => `distributed ${statement.name}`).sort(),
     );
     const downloads = repository.requests.slice(requests).filter(({ path }) => path.endsWith('.zst'));
