@@ -13,7 +13,7 @@ export class ImageBuilderConfig extends ServiceConfig {
   @Matches(ABSOLUTE, { message: 'PLINTH_BUILDER_DIR must be an absolute path' })
   PLINTH_BUILDER_DIR!: string;
 
-  /** `testing/` and `production/`; shared by all copies of the service. */
+  /** `testing/`, `production/` and `deltas/`; shared by all copies of the service. */
   @Matches(ABSOLUTE, { message: 'PLINTH_REPOSITORY_DIR must be an absolute path' })
   PLINTH_REPOSITORY_DIR!: string;
 

@@ -18,6 +18,7 @@ import {
   ImageBuildSchema,
 } from './adapters/postgres/image-build.schema.js';
 import { ImageCatalogue } from './adapters/postgres/image-catalogue.js';
+import { Deltas } from './adapters/repository/deltas.js';
 import { DownloadServer } from './adapters/repository/download-server.js';
 import { ImageDownloads } from './adapters/repository/image-downloads.js';
 import { SigningKey } from '@plinth/image-trust';
@@ -140,6 +141,7 @@ const MACHINE = [
     LeftOvers,
     ImageInspection,
     ImageDownloads,
+    Deltas,
     DownloadServer,
     {
       provide: SERVICE_READINESS,

@@ -1,9 +1,10 @@
 /** From the testing repository to storage nodes. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { request } from 'node:http';
 import { describe, expect, it } from '@jest/globals';
-import { archiveFileName, QUERIES, type SignedStatement, SUBJECTS } from '@plinth/contracts';
+import { archiveFileName, type ImageManifest, QUERIES, type SignedStatement, SUBJECTS } from '@plinth/contracts';
+import { DELTA_FILES, deltaBytes, type DeltaIndex, parseDeltaIndex, planDelta } from '@plinth/image-delta';
 import { BuilderSuite } from './testing/builder-suite.js';
 
 const suite = BuilderSuite.install();
@@ -131,6 +132,49 @@ describe('promotion and revocation', () => {
     expect((await get(`${suite.downloadsOf(builder)}/health/live`)).status).toBe(404);
     expect((await get(url.replace(suite.downloadsOf(builder), builder.url))).status).toBe(404);
     expect(JSON.stringify(builder.log)).not.toContain(suite.token);
+  });
+
+  it('serves what a new version differs by from one that a storage node has', async () => {
+    const builder = await suite.start();
+    const name = suite.newName();
+    for (const [version, files] of Object.entries({ v1: 'one', v2: 'two' })) {
+      const recipe = suite.recipe(name, `files: [{ path: /etc/answer, content: ${files} }]\n`);
+      await suite.tested(await suite.build(recipe));
+      await suite.answer(await promote(`${name}@${version}`), [SUBJECTS.imagePromoted]);
+    }
+    const deltas = `${suite.downloadsOf(builder)}/images/${name}/v2/delta`;
+    const get = (path: string): Promise<Response> =>
+      fetch(`${deltas}/${path}`, { headers: { authorization: `Bearer ${suite.token}` } });
+    const from = `${name}@v1`;
+    const answer = async (): Promise<DeltaIndex | undefined> => {
+      const response = await get(`${from}/index.json`);
+      if (response.status === 503) expect(response.headers.get('retry-after')).toBe('1');
+      return response.ok ? parseDeltaIndex(await response.json()) : undefined;
+    };
+    await suite.until(async () => (await answer()) !== undefined, 'the delta is made');
+    const index = (await answer())!;
+    const manifest = (version: string): ImageManifest =>
+      JSON.parse(readFileSync(suite.repository('production', name, version, 'manifest.json'), 'utf8')) as ImageManifest;
+    const [base, next] = [manifest('v1'), manifest('v2')];
+    expect(index).toMatchObject({ base: base.contentDigest, next: next.contentDigest });
+    const segments = planDelta(base.entries, next.entries);
+    expect(segments.flatMap(({ targets }) => targets.map(({ path }) => path))).toEqual(['etc/answer']);
+    expect(index.segments).toHaveLength(1);
+    for (const file of [DELTA_FILES.manifest, DELTA_FILES.mountScript, DELTA_FILES.segment(0)])
+      expect((await get(`${from}/${file}`)).status).toBe(200);
+    // The whole archive of this small image is larger than the delta with its documents.
+    expect(deltaBytes(index)).toBeLessThan(
+      statSync(suite.repository('production', name, 'v2', archiveFileName(name, 'v2'))).size / 4,
+    );
+    const hostile = ['segment-1.zst', 'segment-00.zst', 'segment--1.zst', 'other', '..%2f..%2findex.json'];
+    for (const path of hostile) expect((await get(`${from}/${path}`)).status).toBe(404);
+    for (const other of [`${name}@v2`, `${name}@v9`, 'other@v1', name, '..', `${from}%00`])
+      expect((await get(`${other}/index.json`)).status).toBe(404);
+    expect(readdirSync(suite.repository('deltas', name, 'v2'))).toEqual([from]);
+
+    await suite.ask(SUBJECTS.imageRetired, { name, version: 'v1' });
+    await suite.until(() => !existsSync(suite.repository('deltas', name, 'v2', from)), 'the delta is removed');
+    expect((await get(`${from}/index.json`)).status).toBe(404);
   });
 });
 

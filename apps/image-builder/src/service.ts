@@ -1,5 +1,6 @@
 import { BUILDER_CONSUMERS } from '@plinth/contracts';
 import { Outbox, runService } from '@plinth/service-kit';
+import { Deltas } from './adapters/repository/deltas.js';
 import { DownloadServer } from './adapters/repository/download-server.js';
 import { BuildRunner } from './building/build-runner.js';
 import { LeftOvers } from './building/left-overs.js';
@@ -14,6 +15,6 @@ export function run(): Promise<void> {
     module: () => ImageBuilderModule,
     // Leftovers of killed processes are removed before a build is taken, and decisions of builds that end are still
     // published.
-    components: [Outbox, LeftOvers, BuildRunner, DownloadServer],
+    components: [Outbox, LeftOvers, BuildRunner, Deltas, DownloadServer],
   });
 }

@@ -1,5 +1,6 @@
 /** Trees of images that stand on objects which they share: filled, checked, collected. */
 export { extractArchive, type ExtractionJob } from './archive-extraction.js';
+export { type DeltaFilling, fillFromDelta } from './delta-filling.js';
 export { type Collection, collectObjects } from './object-collection.js';
 export { fileFailure } from './file-failure.js';
 export type { StoreFailure, StoreOutcome } from './outcome.js';

@@ -74,6 +74,11 @@ export class TreeFilling {
     return this.counts;
   }
 
+  /** Whether the member that was begun needs its content. */
+  get isOpen(): boolean {
+    return this.fd !== undefined;
+  }
+
   start(): void {
     mkdirSync(this.root, { mode: 0o700 });
   }

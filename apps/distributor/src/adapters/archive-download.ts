@@ -4,7 +4,7 @@
  */
 import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { archiveFileName, type SignedStatement } from '@plinth/contracts';
+import { archiveFileName, type Digest, type SignedStatement } from '@plinth/contracts';
 import { done, failed, type Outcome } from '../domain/failure.js';
 import { parseDocument } from '../domain/json-document.js';
 import { digestOfFile } from './content-digest.js';
@@ -27,18 +27,36 @@ export async function downloadArchive(
   transfer: Transfer,
   onBytes: (count: number) => void,
 ): Promise<Outcome<void>> {
+  const url = fileUrl(source, archiveFileName(statement.name, statement.version));
+  const file = { bytes: statement.archiveBytes, digest: statement.archiveDigest, is: 'signed' } as const;
+  return downloadFile(url, file, part, transfer, onBytes);
+}
+
+/** What a file has to be. */
+export interface ExpectedFile {
+  readonly bytes: number;
+  readonly digest: Digest;
+  /** Whose word the digest is: the signer's, or a source's. */
+  readonly is: 'signed' | 'promised';
+}
+
+/** As {@link downloadArchive}, of any file whose size and digest are known. */
+export async function downloadFile(
+  url: URL,
+  expected: ExpectedFile,
+  part: string,
+  transfer: Transfer,
+  onBytes: (count: number) => void,
+): Promise<Outcome<void>> {
   try {
     await mkdir(dirname(part), { recursive: true, mode: 0o700 });
-    const complete = await fillPart(source, statement, part, transfer, onBytes);
+    const complete = await fillPart(url, expected.bytes, part, transfer, onBytes);
     if (!complete.ok) return complete;
     const file = await open(part, 'r');
     const digest = await digestOfFile(file, transfer.signal).finally(() => file.close());
-    if (digest === statement.archiveDigest) return done(undefined);
+    if (digest === expected.digest) return done(undefined);
     await removePart(part);
-    return failed(
-      'digest-mismatch',
-      `the archive from ${source} has the digest ${digest}, signed is ${statement.archiveDigest}`,
-    );
+    return failed('digest-mismatch', `${url.href} has the digest ${digest}, ${expected.is} is ${expected.digest}`);
   } catch (error) {
     transfer.signal.throwIfAborted();
     return fileFailure(error, 'the download could not be stored');
@@ -46,14 +64,12 @@ export async function downloadArchive(
 }
 
 async function fillPart(
-  source: string,
-  statement: SignedStatement,
+  url: URL,
+  size: number,
   part: string,
   transfer: Transfer,
   onBytes: (count: number) => void,
 ): Promise<Outcome<void>> {
-  const url = fileUrl(source, archiveFileName(statement.name, statement.version));
-  const size = statement.archiveBytes;
   // The file is not opened for appending, because each write has its position.
   const file = await open(part, 'r+').catch((error: unknown) => {
     if (hasCode(error, 'ENOENT')) return open(part, 'w+', 0o600);

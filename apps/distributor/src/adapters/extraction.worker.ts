@@ -1,5 +1,5 @@
 /** Thread entry: one extraction, one result. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { extractArchive, type ExtractionJob } from '@plinth/image-store';
+import { fillTree, type FillJob } from './fill-tree.js';
 
-parentPort?.postMessage(await extractArchive(workerData as ExtractionJob));
+parentPort?.postMessage(await fillTree(workerData as FillJob));

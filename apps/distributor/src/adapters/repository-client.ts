@@ -34,28 +34,51 @@ export async function readDocument(
   exactBytes: number | undefined,
   transfer: Transfer,
 ): Promise<Outcome<Buffer>> {
-  return exchange(url, {}, transfer, async (response, progress) => {
-    if (response.statusCode !== 200) return refusal(url, response);
-    const announced = lengthOf(response);
-    const limit = exactBytes ?? maxBytes;
-    if (announced !== undefined && (announced > limit || (exactBytes !== undefined && announced !== exactBytes))) {
-      return failed(
-        'wrong-size',
-        `${url.href} is ${announced} bytes, ${exactBytes === undefined ? 'at most ' : ''}${limit} were expected`,
-      );
-    }
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    for await (const chunk of response as AsyncIterable<Buffer>) {
-      bytes += chunk.length;
-      if (bytes > limit) return failed('wrong-size', `${url.href} is longer than ${limit} bytes`);
-      chunks.push(chunk);
-      progress(chunk.length);
-    }
-    if (exactBytes !== undefined && bytes !== exactBytes)
-      return failed('wrong-size', `${url.href} is ${bytes} bytes, ${exactBytes} were expected`);
-    return done(Buffer.concat(chunks));
-  });
+  return exchange(url, {}, transfer, (response, progress) =>
+    receiveDocument(url, response, maxBytes, exactBytes, progress),
+  );
+}
+
+async function receiveDocument(
+  url: URL,
+  response: IncomingMessage,
+  maxBytes: number,
+  exactBytes: number | undefined,
+  progress: (bytes: number) => void,
+): Promise<Outcome<Buffer>> {
+  if (response.statusCode !== 200) return refusal(url, response);
+  const announced = lengthOf(response);
+  const limit = exactBytes ?? maxBytes;
+  if (announced !== undefined && (announced > limit || (exactBytes !== undefined && announced !== exactBytes))) {
+    return failed(
+      'wrong-size',
+      `${url.href} is ${announced} bytes, ${exactBytes === undefined ? 'at most ' : ''}${limit} were expected`,
+    );
+  }
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > limit) return failed('wrong-size', `${url.href} is longer than ${limit} bytes`);
+    chunks.push(chunk);
+    progress(chunk.length);
+  }
+  if (exactBytes !== undefined && bytes !== exactBytes)
+    return failed('wrong-size', `${url.href} is ${bytes} bytes, ${exactBytes} were expected`);
+  return done(Buffer.concat(chunks));
+}
+
+/** As {@link readDocument}. @returns `making` when the repository answers that it makes the file, and to ask again */
+export async function readUnlessMaking(
+  url: URL,
+  maxBytes: number,
+  transfer: Transfer,
+): Promise<Outcome<Buffer | 'making'>> {
+  return exchange<Buffer | 'making'>(url, {}, transfer, (response, progress) =>
+    response.statusCode === 503 && response.headers['retry-after'] !== undefined
+      ? Promise.resolve(done('making'))
+      : receiveDocument(url, response, maxBytes, undefined, progress),
+  );
 }
 
 /** State of a download, stored beside the bytes so that it survives restarts. */

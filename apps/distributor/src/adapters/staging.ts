@@ -4,6 +4,7 @@ import { chmod, mkdir, mkdtemp, open, readdir, rm, stat, writeFile } from 'node:
 import { join } from 'node:path';
 import { VERSION_FILES } from '@plinth/contracts';
 import { imageOfStaging, type ImageVersion, StorageLayout } from '../domain/storage-layout.js';
+import { DELTA_PART } from './delta-download.js';
 import { validatorOf } from './archive-download.js';
 import { hasCode, tryTransientLock } from '@plinth/host-os';
 
@@ -66,7 +67,7 @@ export class Staging {
     });
     for (const file of found) {
       const path = join(directory, file);
-      if (!kept.has(path)) await rm(path, { recursive: true, force: true });
+      if (!kept.has(path) && !file.startsWith(DELTA_PART)) await rm(path, { recursive: true, force: true });
     }
   }
 

@@ -138,12 +138,12 @@ export class DistributionLoop {
     ).run();
     if (result.outcome.ok) await this.origins.store(wanted.promotion);
     const situation = { node: this.node.name, now: new Date(), durationMs: Math.round(performance.now() - begun) };
-    const { outcome, downloadedBytes } = result;
+    const { outcome, downloadedBytes, deltaFrom, deltaProblem } = result;
     const decided = outcome.ok
       ? afterSuccess(wanted, outcome.value, situation)
       : afterFailure(wanted, outcome, downloadedBytes, situation, this.longestPauseMs, Math.random());
     this.logger[outcome.ok ? 'info' : 'warn'](
-      { report: decided.report, correlationId: wanted.correlationId },
+      { report: decided.report, downloadedBytes, deltaFrom, deltaProblem, correlationId: wanted.correlationId },
       outcome.ok ? 'master installed' : 'installation failed',
     );
     // The outcome is on disk before it is reported.

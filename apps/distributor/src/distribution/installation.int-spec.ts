@@ -14,11 +14,12 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { checkVersion, extractArchive, FileReader } from '@plinth/image-store';
+import { checkVersion, FileReader } from '@plinth/image-store';
 import { MasterRepository } from '../adapters/master-repository.js';
 import { Staging } from '../adapters/staging.js';
 import { TrustedKeys } from '@plinth/image-trust';
 import { StorageLayout } from '../domain/storage-layout.js';
+import { fillTree } from '../adapters/fill-tree.js';
 import { type Answer, correctAnswer, HostileRepository } from '../testing/hostile-repository.js';
 import {
   compress,
@@ -82,7 +83,7 @@ async function install(
     masters: new MasterRepository(layout),
     staging,
     keys: new TrustedKeys(join(scratch, 'keys')),
-    extract: extractArchive,
+    extract: fillTree,
     check: async (directory: string) => checkVersion(directory, layout.objects, new FileReader()) ?? [],
     stallMs: STALL_MS,
     token: () => token,

@@ -11,15 +11,18 @@ import {
   VERSION_FILES,
 } from '@plinth/contracts';
 import { digestOf, MAX_STATEMENT_BYTES, type TrustedKeys, type Verdict } from '@plinth/image-trust';
+import { join } from 'node:path';
 import { downloadArchive } from '../adapters/archive-download.js';
+import { downloadDelta } from '../adapters/delta-download.js';
 import type { Extract } from '../adapters/extraction-thread.js';
-import { fileFailure, type TreeProblem } from '@plinth/image-store';
+import { type DeltaFilling, fileFailure, type TreeProblem } from '@plinth/image-store';
 import type { MasterRepository } from '../adapters/master-repository.js';
 import { fileUrl, readDocument, type Transfer } from '../adapters/repository-client.js';
 import type { Staging } from '../adapters/staging.js';
 import { combineFailures, done, failed, type Failure, type Outcome } from '../domain/failure.js';
 import { parseDocument } from '../domain/json-document.js';
 import { mayHeal } from '../domain/retry-plan.js';
+import { type DeltaBase, findDeltaBase } from './delta-base.js';
 import type { Installed } from '../domain/wanted-image.js';
 
 export interface InstallationParts {
@@ -38,6 +41,10 @@ export interface InstallationResult {
   readonly outcome: Outcome<Installed>;
   /** Bytes from the network in this try. */
   readonly downloadedBytes: number;
+  /** `name@version` that the image was taken the difference from. */
+  readonly deltaFrom?: string;
+  /** Why the whole archive was fetched although another version of the image is here. */
+  readonly deltaProblem?: string;
 }
 
 /** Proven documents of an image, and their exact bytes. */
@@ -46,6 +53,8 @@ interface Documents {
   readonly manifest: ImageManifest;
   readonly manifestBytes: Buffer;
   readonly statementBytes: Buffer;
+  /** Absent: the archive is in staging. */
+  readonly delta?: { readonly base: DeltaBase; readonly contents: string; readonly mountScript: Uint8Array };
 }
 
 /** A key that is missing or broken here is the node's fault; everything else may be a repository's. */
@@ -62,6 +71,8 @@ const SPACE_MARGIN = 1.1;
 
 export class Installation {
   private downloadedBytes = 0;
+  private deltaFrom: string | undefined;
+  private deltaProblem: string | undefined;
   private readonly transfer: Transfer;
 
   constructor(
@@ -78,7 +89,13 @@ export class Installation {
   async run(): Promise<InstallationResult> {
     try {
       const outcome = await this.install();
-      return { outcome, downloadedBytes: this.downloadedBytes };
+      const { downloadedBytes, deltaFrom, deltaProblem } = this;
+      return {
+        outcome,
+        downloadedBytes,
+        ...(deltaFrom !== undefined && { deltaFrom }),
+        ...(deltaProblem !== undefined && { deltaProblem }),
+      };
     } finally {
       await this.parts.staging.clean(this.promotion, true);
     }
@@ -105,9 +122,17 @@ export class Installation {
     }
     const room = await this.checkSpace();
     if (!room.ok) return room;
-    const fetched = await this.fetch();
+    const base = standing.state === 'absent' ? await findDeltaBase(this.parts.masters, promotion) : undefined;
+    const fetched = await this.fetch(base);
     if (!fetched.ok) return fetched;
-    return standing.state === 'absent' ? this.build(fetched.value) : this.repair(fetched.value);
+    if (standing.state !== 'absent') return this.repair(fetched.value);
+    const built = await this.build(fetched.value);
+    if (built.ok || !fetched.value.delta || isOfThisNode(built.reason)) return built;
+    // The base is damaged, for example: the archive needs none.
+    this.deltaFrom = undefined;
+    this.deltaProblem = built.message;
+    const whole = await this.fetch(undefined);
+    return whole.ok ? this.build(whole.value) : whole;
   }
 
   private async checkSpace(): Promise<Outcome<void>> {
@@ -121,21 +146,21 @@ export class Installation {
   }
 
   /** Downloads from the first source that has everything; a download continues from one source to the next. */
-  private async fetch(): Promise<Outcome<Documents>> {
+  private async fetch(base: DeltaBase | undefined): Promise<Outcome<Documents>> {
     const { sources } = this.promotion;
     const failures: Failure[] = [];
     for (const index of sources.keys()) {
       const source = sources[(index + this.turn) % sources.length] ?? '';
-      const outcome = await this.fetchFrom(source);
+      const outcome = await this.fetchFrom(source, base);
       if (outcome.ok) return outcome;
       failures.push(outcome);
       // A failure of the disk is the same for every source.
-      if (outcome.reason === 'no-space' || outcome.reason === 'io-error') break;
+      if (isOfThisNode(outcome.reason)) break;
     }
     return { ok: false, ...combineFailures(failures, mayHeal) };
   }
 
-  private async fetchFrom(source: string): Promise<Outcome<Documents>> {
+  private async fetchFrom(source: string, base: DeltaBase | undefined): Promise<Outcome<Documents>> {
     const { promotion, transfer } = this;
     const statementBytes = await readDocument(
       fileUrl(source, VERSION_FILES.statement),
@@ -149,6 +174,8 @@ export class Installation {
     const signed = await this.parts.keys.verify(statementBytes.value, promoted);
     if (!signed.ok) return failed(TRUST_FAILURES[signed.reason], signed.message);
     const { statement } = signed;
+    const delta = base && (await this.fetchDelta(source, statement, statementBytes.value, base));
+    if (delta) return done(delta);
 
     const manifestBytes = await readDocument(
       fileUrl(source, VERSION_FILES.manifest),
@@ -171,6 +198,33 @@ export class Installation {
       manifestBytes: manifestBytes.value,
       statementBytes: statementBytes.value,
     });
+  }
+
+  /** A delta saves bytes, and nothing depends on it: undefined when this source has none that unpacks. */
+  private async fetchDelta(
+    source: string,
+    statement: SignedStatement,
+    statementBytes: Buffer,
+    base: DeltaBase,
+  ): Promise<Documents | undefined> {
+    const unpacked = await downloadDelta({
+      ...{ source, statement, transfer: this.transfer },
+      base: base.image,
+      baseDirectory: base.directory,
+      baseManifest: base.manifest,
+      staging: this.parts.masters.layout.stagingOf(this.promotion),
+      readManifest: (bytes) => readManifest(bytes, statement),
+      onBytes: (count) => {
+        this.downloadedBytes += count;
+      },
+    });
+    if (!unpacked.ok) {
+      this.deltaProblem = unpacked.message;
+      return undefined;
+    }
+    this.deltaFrom = `${base.image.name}@${base.image.version}`;
+    const { manifest, manifestBytes, contents, mountScript } = unpacked.value;
+    return { statement, manifest, manifestBytes, statementBytes, delta: { base, contents, mountScript } };
   }
 
   /** Fetches again what is damaged: only the files in question take the place of those that stand. */
@@ -200,13 +254,14 @@ export class Installation {
     return done(this.installed(manifest));
   }
 
-  private async build({ manifest, manifestBytes, statementBytes }: Documents): Promise<Outcome<Installed>> {
+  private async build({ manifest, manifestBytes, statementBytes, delta }: Documents): Promise<Outcome<Installed>> {
     const { masters, staging, extract } = this.parts;
     try {
       const directory = await staging.freshTree(this.promotion);
-      const extracted = await staging.withDownload(this.promotion, (archive) =>
-        extract({ archive, directory, manifest, objects: masters.layout.objects }, this.signal),
-      );
+      const tree = { directory, manifest, objects: masters.layout.objects };
+      const extracted = delta
+        ? await extract({ ...tree, ...deltaSources(delta) }, this.signal)
+        : await staging.withDownload(this.promotion, (archive) => extract({ ...tree, archive }, this.signal));
       if (!extracted.ok) return extracted;
       await staging.complete(directory, manifestBytes, statementBytes);
       await masters.publish(directory, this.promotion);
@@ -225,6 +280,20 @@ export class Installation {
       downloadedBytes: this.downloadedBytes,
     };
   }
+}
+
+function deltaSources({
+  base,
+  contents,
+  mountScript,
+}: NonNullable<Documents['delta']>): Pick<DeltaFilling, 'base' | 'contents' | 'mountScript'> {
+  const { entries } = base.manifest;
+  return { base: { root: join(base.directory, VERSION_FILES.root), entries }, contents, mountScript };
+}
+
+/** The same with every source. */
+function isOfThisNode(reason: DistributionFailureReason): boolean {
+  return reason === 'no-space' || reason === 'io-error';
 }
 
 function readManifest(bytes: Buffer, statement: SignedStatement): Outcome<ImageManifest> {

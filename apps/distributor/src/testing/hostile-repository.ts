@@ -70,6 +70,10 @@ export class HostileRepository {
     return `${this.url}${folder}`;
   }
 
+  putFile(path: string, body: Buffer, answer = correctAnswer): void {
+    this.files.set(path, { body, answer });
+  }
+
   async stop(): Promise<void> {
     const { server } = this;
     if (!server) return;

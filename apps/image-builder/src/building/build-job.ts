@@ -14,6 +14,7 @@ import { extractArchive } from '../adapters/repository/archive.js';
 import type { ParentImage } from '../adapters/sources/bootstrap.js';
 import type { BuildLog } from '../adapters/tools/build-log.js';
 import { ImageCatalogue } from '../adapters/postgres/image-catalogue.js';
+import { Deltas } from '../adapters/repository/deltas.js';
 import { ImageRepository } from '../adapters/repository/image-repository.js';
 import type { BuildStatus } from '../adapters/tools/status-reporter.js';
 import { WorkDirectories } from '../adapters/tools/work-directories.js';
@@ -41,6 +42,7 @@ export class BuildJob {
     @Inject(Outbox) private readonly outbox: Outbox,
     @Inject(ImageRepository) private readonly repository: ImageRepository,
     @Inject(WorkDirectories) private readonly directories: WorkDirectories,
+    @Inject(Deltas) private readonly deltas: Deltas,
     @Inject(IMAGE_MAKER) private readonly maker: ImageMaker,
     @Inject(ImageTester) private readonly tester: ImageTester,
   ) {}
@@ -163,8 +165,19 @@ export class BuildJob {
         causationId: build.requestId,
       });
     });
+    await this.prepareDelta(build);
     status.settle('tested', 'tested', 1);
     logger.info({ durationMs, tests: tests.length }, 'image tested');
+  }
+
+  /** Ahead of the promotion, from what storage nodes have now. */
+  private async prepareDelta(build: ImageBuild): Promise<void> {
+    const current = await this.catalogue.inProduction(build.name);
+    if (current)
+      this.deltas.prepare(
+        { name: build.name, version: versionOf(build) },
+        { name: current.name, version: versionOf(current) },
+      );
   }
 
   private async parentOf(recipe: Recipe): Promise<ParentImage | undefined> {

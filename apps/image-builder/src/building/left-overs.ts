@@ -6,6 +6,7 @@ import { versionNumber } from '@plinth/contracts';
 import { type Logger, LOGGER, WorkLoop } from '@plinth/service-kit';
 import { ImageBooter } from '../adapters/tree/image-booter.js';
 import { ImageCatalogue } from '../adapters/postgres/image-catalogue.js';
+import { Deltas } from '../adapters/repository/deltas.js';
 import { ImageRepository } from '../adapters/repository/image-repository.js';
 import { Sandbox } from '../adapters/tools/sandbox.js';
 import { WorkDirectories } from '../adapters/tools/work-directories.js';
@@ -23,6 +24,7 @@ export class LeftOvers {
     @Inject(ImageBuilderConfig) private readonly config: ImageBuilderConfig,
     @Inject(ImageCatalogue) private readonly catalogue: ImageCatalogue,
     @Inject(ImageRepository) private readonly repository: ImageRepository,
+    @Inject(Deltas) private readonly deltas: Deltas,
     @Inject(WorkDirectories) private readonly directories: WorkDirectories,
     @Inject(Sandbox) private readonly sandbox: Sandbox,
     @Inject(ImageBooter) private readonly booter: ImageBooter,
@@ -60,6 +62,7 @@ export class LeftOvers {
         if (build?.state !== 'rejected' && build?.state !== 'retired') continue;
         await this.repository.withdraw(stage, name, version, await this.directories.make(WITHDRAWN));
         await this.directories.remove(WITHDRAWN);
+        await this.deltas.forget({ name, version });
       }
     }
   }

@@ -6,6 +6,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { type ImageRetired, versionNumber } from '@plinth/contracts';
 import { type Logger, LOGGER, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import { ImageCatalogue } from '../adapters/postgres/image-catalogue.js';
+import { Deltas } from '../adapters/repository/deltas.js';
 import { ImageRepository } from '../adapters/repository/image-repository.js';
 import { StatusReporter } from '../adapters/tools/status-reporter.js';
 import { WorkDirectories } from '../adapters/tools/work-directories.js';
@@ -19,6 +20,7 @@ export class Retirements {
     @Inject(ImageCatalogue) private readonly catalogue: ImageCatalogue,
     @Inject(ImageRepository) private readonly repository: ImageRepository,
     @Inject(WorkDirectories) private readonly directories: WorkDirectories,
+    @Inject(Deltas) private readonly deltas: Deltas,
     @Inject(StatusReporter) private readonly statuses: StatusReporter,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
@@ -43,6 +45,7 @@ export class Retirements {
       await this.repository.withdraw(stage, name, version, await this.directories.make(aside));
       await this.directories.remove(aside);
     }
+    await this.deltas.forget({ name, version });
     this.statuses.settled(build, 'retired');
     this.logger.info({ image: refOf(build) }, 'image retired, its archive is removed');
   }

@@ -59,9 +59,16 @@ export class ImageCatalogue {
 
   /** The newest version of a name that may be built on: in production if there is one, else tested. */
   async newest(name: string): Promise<ImageBuild | null> {
-    const newestIn = (state: BuildState): Promise<ImageBuild | null> =>
-      this.builds().findOne({ where: { name, state }, order: { number: 'DESC' } });
-    return (await newestIn('promoted')) ?? newestIn('tested');
+    return (await this.inProduction(name)) ?? this.newestIn('tested', name);
+  }
+
+  /** The newest version of a name that storage nodes may have. */
+  inProduction(name: string): Promise<ImageBuild | null> {
+    return this.newestIn('promoted', name);
+  }
+
+  private newestIn(state: BuildState, name: string): Promise<ImageBuild | null> {
+    return this.builds().findOne({ where: { name, state }, order: { number: 'DESC' } });
   }
 
   inState(state: BuildState): Promise<ImageBuild[]> {

@@ -55,18 +55,28 @@ export async function packArchive(
   if (compressed.exitCode !== 0) throw new Error(`zstd ended with ${compressed.exitCode}: ${compressed.tail}`);
 }
 
+/** tar compares each member with each name that it is asked for: more names than this, and all are faster. */
+const MAX_NAMES = 1_000;
+
 /**
  * Makes `directory` with `mount.sh` and `root/` in it, from an archive of this builder whose digest is checked first.
+ *
+ * @param paths of files of the manifest: with few of them nothing else is extracted
  */
 export async function extractArchive(
   archive: string,
   digest: Digest,
   directory: string,
   signal: AbortSignal,
+  paths?: readonly string[],
 ): Promise<void> {
   if ((await digestOfFile(archive)) !== digest)
     throw new Error(`${archive} does not have the digest that the catalogue holds`);
   await mkdir(directory, { recursive: true, mode: 0o700 });
+  const names =
+    paths === undefined || paths.length > MAX_NAMES
+      ? undefined
+      : [VERSION_FILES.mountScript, ...paths.map((path) => `${VERSION_FILES.root}/${path}`)];
   const result = await runCaptive(
     [
       ...TAR,
@@ -78,8 +88,9 @@ export async function extractArchive(
       directory,
       '--preserve-permissions',
       '--same-owner',
+      ...(names ? ['--null', '--verbatim-files-from', '--no-wildcards', '--files-from=-'] : []),
     ],
-    { signal },
+    { signal, stdin: names?.map((name) => `${name}\0`) },
   );
   if (result.exitCode !== 0) throw new Error(`tar ended with ${result.exitCode}: ${result.tail}`);
 }

@@ -8,11 +8,16 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { parseExactImageRef } from '@plinth/contracts';
 import { boundedServer, type Logger, LOGGER, readSecret } from '@plinth/service-kit';
 import { answerRange } from '../../domain/byte-range.js';
 import { ImageBuilderConfig } from '../../config.js';
-import { ImageDownloads } from './image-downloads.js';
+import { Deltas } from './deltas.js';
+import { type Download, ImageDownloads } from './image-downloads.js';
 
+/** How long a receiver waits before it asks again for a delta that is being made, s. */
+const MAKING_SECONDS = 1;
+const DELTA_PATH = /^\/images\/([^/?]+)\/([^/?]+)\/delta\/([^/?]+)\/([^/?]+)$/;
 const PATH = /^\/images\/([^/?]+)\/([^/?]+)\/([^/?]+)$/;
 
 @Injectable()
@@ -22,6 +27,7 @@ export class DownloadServer {
   constructor(
     @Inject(ImageBuilderConfig) private readonly config: ImageBuilderConfig,
     @Inject(ImageDownloads) private readonly downloads: ImageDownloads,
+    @Inject(Deltas) private readonly deltas: Deltas,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
@@ -39,7 +45,7 @@ export class DownloadServer {
         ? undefined
         : { cert: readFileSync(certFile), key: readFileSync(keyFile) };
     const server = boundedServer((request, response) => {
-      answer(request, response, tokenFile, this.downloads).catch((error: unknown) => {
+      answer(request, response, tokenFile, this.downloads, this.deltas).catch((error: unknown) => {
         this.logger.error({ err: error }, 'a download failed');
         if (response.headersSent) response.destroy();
         else refuse(response, 500, 'the file could not be read');
@@ -68,6 +74,7 @@ async function answer(
   response: ServerResponse,
   tokenFile: string,
   downloads: ImageDownloads,
+  deltas: Deltas,
 ): Promise<void> {
   response.setHeader('X-Content-Type-Options', 'nosniff');
   if (!bearsToken(request.headers.authorization, readTokens(tokenFile))) {
@@ -80,8 +87,12 @@ async function answer(
     refuse(response, 405, 'only GET and HEAD are allowed');
     return;
   }
-  const [, name = '', version = '', file = ''] = PATH.exec(request.url ?? '') ?? [];
-  const found = await downloads.find(name, version, file);
+  const found = await find(request.url ?? '', downloads, deltas);
+  if (found === 'making') {
+    response.setHeader('Retry-After', String(MAKING_SECONDS));
+    refuse(response, 503, 'the delta is being made');
+    return;
+  }
   if (!found) {
     refuse(response, 404, 'no such file of an image in production');
     return;
@@ -110,6 +121,19 @@ async function answer(
     return;
   }
   await downloads.stream(found, start, end, response);
+}
+
+async function find(url: string, downloads: ImageDownloads, deltas: Deltas): Promise<Download | 'making' | undefined> {
+  const [, name = '', version = '', base, file = ''] = DELTA_PATH.exec(url) ?? [];
+  if (base === undefined) {
+    const [, image = '', number = '', part = ''] = PATH.exec(url) ?? [];
+    return downloads.find(image, number, part);
+  }
+  const [next, from] = [parseExactImageRef(`${name}@${version}`), parseExactImageRef(base)];
+  if (!next || !from) return undefined;
+  const delta = await deltas.find(next, from);
+  if (typeof delta === 'string') return delta === 'making' ? 'making' : undefined;
+  return downloads.findInDelta(delta.directory, file);
 }
 
 function refuse(response: ServerResponse, status: number, error: string): void {

@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type SignedStatement, VERSION_FILES } from '@plinth/contracts';
+import { isDeltaFile } from '@plinth/image-delta';
 import { digestOfFile } from './archive.js';
 import { ImageRepository } from './image-repository.js';
 import { isMissing } from '../tree/image-tree.js';
@@ -40,6 +41,20 @@ export class ImageDownloads {
     }
   }
 
+  /** @param directory of a finished delta; returns undefined for a file that it does not have */
+  async findInDelta(directory: string, file: string): Promise<Download | undefined> {
+    if (!isDeltaFile(file)) return undefined;
+    const path = join(directory, file);
+    try {
+      const found = await stat(path);
+      const type = file.endsWith('.json') ? 'application/json' : 'application/zstd';
+      return { path, bytes: found.size, etag: await this.etag(path, file), type };
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
+  }
+
   /** Sends bytes `start` to `end` inclusive; a receiver that disconnects ends it. */
   async stream(download: Download, start: number, end: number, target: Writable): Promise<void> {
     if (end < start) {
@@ -65,7 +80,7 @@ export class ImageDownloads {
 }
 
 async function digestOf(path: string, file: string): Promise<string> {
-  if (file === VERSION_FILES.statement) return digestOfFile(path);
+  if (file === VERSION_FILES.statement || isDeltaFile(file)) return digestOfFile(path);
   const statement = JSON.parse(await readFile(join(dirname(path), VERSION_FILES.statement), 'utf8')) as SignedStatement;
   return file === VERSION_FILES.manifest ? statement.manifestDigest : statement.archiveDigest;
 }

@@ -14,17 +14,24 @@ export interface VersionFile {
   readonly name: string;
 }
 
+const DELTAS = 'deltas';
+
 export class ImageRepository {
   constructor(private readonly root: string) {}
 
   async open(): Promise<void> {
-    for (const stage of ['testing', 'production'] as const)
+    for (const stage of ['testing', 'production', DELTAS])
       await mkdir(join(this.root, stage), { recursive: true, mode: 0o755 });
   }
 
+  /** Where the deltas to a version lie, one directory for each version that they begin at. */
+  deltas(name: string, version: string): string {
+    checkNames(name, version);
+    return join(this.root, DELTAS, name, version);
+  }
+
   directory(stage: Stage, name: string, version: string): string {
-    if (!NAME_PATTERN.test(name) || !VERSION_PATTERN.test(version))
-      throw new Error('not a name and a version of an image');
+    checkNames(name, version);
     return join(this.root, stage, name, version);
   }
 
@@ -89,7 +96,16 @@ export class ImageRepository {
   }
 
   /** Every version in a repository. */
-  async versions(stage: Stage): Promise<{ readonly name: string; readonly version: string }[]> {
+  versions(stage: Stage): Promise<{ readonly name: string; readonly version: string }[]> {
+    return this.versionsIn(stage);
+  }
+
+  /** Every version that deltas lead to. */
+  withDeltas(): Promise<{ readonly name: string; readonly version: string }[]> {
+    return this.versionsIn(DELTAS);
+  }
+
+  private async versionsIn(stage: string): Promise<{ readonly name: string; readonly version: string }[]> {
     const found: { name: string; version: string }[] = [];
     for (const name of await readdir(join(this.root, stage))) {
       if (!NAME_PATTERN.test(name)) continue;
@@ -98,6 +114,11 @@ export class ImageRepository {
     }
     return found;
   }
+}
+
+function checkNames(name: string, version: string): void {
+  if (!NAME_PATTERN.test(name) || !VERSION_PATTERN.test(version))
+    throw new Error('not a name and a version of an image');
 }
 
 async function exists(path: string): Promise<boolean> {
