@@ -69,6 +69,11 @@ export class MasterRepository {
     return found.filter(({ standing }) => standing.state !== 'absent');
   }
 
+  /** Of a complete master. */
+  async manifest(image: ImageVersion): Promise<ImageManifest> {
+    return parseDocument(await readFile(this.layout.manifest(image))) as ImageManifest;
+  }
+
   /** @returns undefined when another distributor of this node, or another task of this one, works on the version */
   tryLock(image: ImageVersion): FileLock | undefined {
     return tryTransientLock(this.layout.lock(image));

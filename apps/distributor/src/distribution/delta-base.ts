@@ -1,9 +1,6 @@
 /** Which version of this node a new one is taken the difference from. */
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { type ImageManifest, versionNumber, VERSION_FILES } from '@plinth/contracts';
+import { type ImageManifest, versionNumber } from '@plinth/contracts';
 import type { MasterRepository } from '../adapters/master-repository.js';
-import { parseDocument } from '../domain/json-document.js';
 import type { ImageVersion } from '../domain/storage-layout.js';
 
 export interface DeltaBase {
@@ -21,7 +18,5 @@ export async function findDeltaBase(masters: MasterRepository, image: ImageVersi
     .map(({ image: other }) => other)
     .sort((one, other) => distance(one) - distance(other));
   if (!nearest) return undefined;
-  const directory = masters.layout.version(nearest);
-  const manifest = parseDocument(await readFile(join(directory, VERSION_FILES.manifest))) as ImageManifest;
-  return { image: nearest, directory, manifest };
+  return { image: nearest, directory: masters.layout.version(nearest), manifest: await masters.manifest(nearest) };
 }
