@@ -2,10 +2,14 @@
 # A small web service for the tour: answers every request with who and where it is, and counts them in /data.
 use strict;
 use warnings;
-use IO::Socket::INET;
+use IO::Socket::IP;
 
 $SIG{TERM} = sub { exit 0 };
-my $server = IO::Socket::INET->new(LocalPort => 8080, Listen => 16, ReuseAddr => 1) or die "listen: $!";
+my %port = (LocalPort => 8080, Listen => 16, ReuseAddr => 1);
+# Both families at one socket; IPv4 alone where the kernel has no IPv6.
+my $server = IO::Socket::IP->new(%port, LocalHost => '::', V6Only => 0)
+    || IO::Socket::IP->new(%port, LocalHost => '0.0.0.0')
+    or die "listen: $!";
 $| = 1;
 print "listening on port 8080\n";
 while (my $client = $server->accept) {

@@ -40,14 +40,15 @@ export async function activate(client: PlinthClient, ref: string, narrator: Narr
   narrator.print(`containers that name no image, or one that can't be served, get ${ref}`);
 }
 
-/** Removes the containers of an earlier tour. */
-export async function clear(client: PlinthClient): Promise<void> {
+/** Removes the containers of an earlier tour. @returns their names */
+export async function clear(client: PlinthClient): Promise<string[]> {
   const old = (await client.containers()).filter(
     (container) => Object.values<string>(NAMES).includes(container.name) && container.tenant === 'default',
   );
   await Promise.all(
     old.map((container) => act(client, SUBJECTS.containerRemoveRequested, container.id, SUBJECTS.containerRemoved)),
   );
+  return old.map(({ name }) => name);
 }
 
 export async function request(client: PlinthClient, body: object, narrator: Narrator): Promise<ContainerStarted> {
@@ -156,9 +157,8 @@ export async function callWebService(
   if (!address) return narrator.print('this host gives containers no address: ./plinth doctor tells why');
   const url = `http://${address.ipv4}:${WEB_PORT}/`;
   narrator.print(`curl ${url} on the host: ${await answered(() => textAt(url))}`);
-  const host = addressOfThisHost();
-  if (port && host !== undefined) {
-    const published = `http://${host}:${port.hostPort}/`;
+  for (const host of port ? addressesOfThisHost() : []) {
+    const published = `http://${host}:${port?.hostPort}/`;
     narrator.print(`curl ${published}, its published port: ${await answered(() => textAt(published))}`);
   }
   const same = from(other, web.name);
@@ -186,10 +186,14 @@ async function textAt(url: string): Promise<string | undefined> {
   }
 }
 
-/** Published ports are not on the loopback. */
-function addressOfThisHost(): string | undefined {
+/** One of each family, for a URL. Published ports are not on the loopback; a link-local address names no interface. */
+function addressesOfThisHost(): string[] {
   const all = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
-  return all.find(({ family, internal }) => family === 'IPv4' && !internal)?.address;
+  const first = (wanted: 'IPv4' | 'IPv6'): string | undefined =>
+    all.find(({ family, internal, address }) => family === wanted && !internal && !address.startsWith('fe80:'))
+      ?.address;
+  const [ipv4, ipv6] = [first('IPv4'), first('IPv6')];
+  return [...(ipv4 === undefined ? [] : [ipv4]), ...(ipv6 === undefined ? [] : [`[${ipv6}]`])];
 }
 
 export async function memoryTable(client: PlinthClient): Promise<string> {

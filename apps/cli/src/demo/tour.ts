@@ -1,6 +1,7 @@
 /** The main job from a recipe to running containers, step by step, with progress and time. */
 import type { ContainerStarted } from '@plinth/contracts';
 import type { PlinthClient } from '@plinth/client';
+import { describePorts } from '../output/network-view.js';
 import { printLine } from '../output/print.js';
 import { ProgressBar } from '../output/progress.js';
 import { age, bytes, table } from '../output/table.js';
@@ -27,7 +28,7 @@ export async function tour(client: PlinthClient): Promise<void> {
   const times: StepTime[] = [];
   const step = async <T>(name: string, work: (narrator: Narrator) => Promise<T>): Promise<T> => {
     printLine(`\n${times.length + 1}. ${name}`);
-    const bar = new ProgressBar('   ');
+    const bar = new ProgressBar('   building');
     const begin = performance.now();
     const result = await work({
       update: (fraction, phase) => bar.update(fraction, phase),
@@ -48,7 +49,8 @@ export async function tour(client: PlinthClient): Promise<void> {
     promote(client, ref, narrator),
   );
   await step(`activate ${ref} as the default`, (narrator) => activate(client, ref, narrator));
-  await clear(client);
+  const removed = await clear(client);
+  if (removed.length > 0) printLine(`\n   removed those of an earlier demo: ${removed.join(', ')}`);
   const explicit = await step('request a container with an explicit version', (narrator) =>
     request(client, { name: NAMES.explicit, image: ref }, narrator),
   );
@@ -76,14 +78,16 @@ export async function tour(client: PlinthClient): Promise<void> {
       item.name,
       item.state,
       item.host,
+      item.address?.ipv4,
+      describePorts(item.ports),
       item.image,
       item.imageAsked,
       item.fallbackReason,
       item.pid,
       age(item.startedAt, Date.now()),
     ]);
-    for (const line of table(['NAME', 'STATE', 'HOST', 'IMAGE', 'ASKED', 'FALLBACK', 'PID', 'UP'], rows).split('\n'))
-      narrator.print(line);
+    const columns = ['NAME', 'STATE', 'HOST', 'ADDRESS', 'PORTS', 'IMAGE', 'ASKED', 'FALLBACK', 'PID', 'UP'];
+    for (const line of table(columns, rows).split('\n')) narrator.print(line);
   });
   await step(`run a command inside ${web.name}`, async (narrator) => {
     const result = await client.exec(web.host, web.containerId, [
