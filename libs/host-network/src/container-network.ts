@@ -52,6 +52,8 @@ export interface NetworkNames {
 }
 
 export const ANY_PREFIX = 'plc';
+/** Of the tables of all agents. */
+export const TABLE_PREFIX = 'plinth_';
 /** The gateway of every container, on the host's loopback. */
 export const GATEWAY4 = '169.254.1.1';
 export const GATEWAY6 = 'fe80::1';
@@ -59,7 +61,7 @@ export const GATEWAY6 = 'fe80::1';
 /** @param instance hexadecimal digits, at least 4 */
 export function networkNames(instance: string): NetworkNames {
   if (!/^[0-9a-f]{4,}$/.test(instance)) throw new RangeError(`${JSON.stringify(instance)} names no instance`);
-  return { table: `plinth_${instance}`, prefix: `${ANY_PREFIX}${instance.slice(0, 4)}` };
+  return { table: `${TABLE_PREFIX}${instance}`, prefix: `${ANY_PREFIX}${instance.slice(0, 4)}` };
 }
 
 /** linux/if.h: IFNAMSIZ - 1 */

@@ -372,6 +372,35 @@ describe('published ports', () => {
   });
 });
 
+describe('a port that a container of another agent of the machine publishes', () => {
+  const tcp = { protocol: 'tcp', hostPort: 8080, containerPort: 80 } as const;
+
+  it('is not published again, whichever address of the host either names', async () => {
+    await attached(other, 2, { ports: [tcp, { ...tcp, hostPort: 8081, hostAddress: HOST }] });
+    const problem = async (port: ContainerNetwork['ports'][number]): Promise<string | undefined> =>
+      agent.portProblem(await container(1, { ports: [port] }));
+    expect(await problem(tcp)).toMatch(/port 8080\/tcp is published by a container of another host agent/);
+    expect(await problem({ ...tcp, hostAddress: HOST })).toMatch(/8080\/tcp/);
+    expect(await problem({ ...tcp, hostAddress: 'fd00:1::1' })).toMatch(/8080\/tcp/);
+    expect(await problem({ ...tcp, hostPort: 8081 })).toMatch(/8081\/tcp/);
+    expect(await problem({ ...tcp, hostPort: 8081, hostAddress: HOST })).toMatch(/8081\/tcp/);
+    expect(await problem({ ...tcp, hostPort: 8081, hostAddress: 'fd00:1::1' })).toBeUndefined();
+    expect(await problem({ ...tcp, protocol: 'udp' })).toBeUndefined();
+    expect(await problem({ ...tcp, hostPort: 8082 })).toBeUndefined();
+  });
+
+  it('is its own when it is moved from that one, and is reached there', async () => {
+    const moved = await attached(other, 1, { ports: [tcp] });
+    expect(agent.portProblem({ ...moved, pid: 0 } as RunningNetwork)).toBeUndefined();
+    await other.detach(moved.containerId);
+    const pid = await newNamespace();
+    await serve(pid);
+    expect(agent.attach({ ...moved, pid })).toEqual({ ok: true });
+    expect(call(outside, HOST, 8080)).toBe(OUTSIDE);
+    expect(call(outside, 'fd00:1::1', 8080)).toBe('fd00:1::2');
+  });
+});
+
 describe('a container that misuses its network', () => {
   let shop: RunningNetwork;
   let victim: RunningNetwork;

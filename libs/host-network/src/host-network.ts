@@ -35,6 +35,7 @@ import {
 } from './placed-containers.js';
 import type { AttachedNetwork, Change, Element } from './nft/elements.js';
 import { NftError, Nftables } from './nft/nftables.js';
+import { publishedElsewhere } from './nft/other-agents.js';
 import { type DropCounts, RuleTable } from './nft/rule-table.js';
 import type { RemoteRules } from './nft/ruleset.js';
 import { TenantPolicies } from './nft/tenant-policies.js';
@@ -131,11 +132,18 @@ export class HostNetwork {
   portProblem(container: ContainerNetwork): string | undefined {
     const known = this.attached.get(container.containerId);
     const ports = known ? portsOnlyIn(container, known) : container.ports;
-    const port = ports.length > 0 ? portInUse(ports, listeningSockets()) : undefined;
-    return (
-      port &&
-      `a program of this host listens on port ${port.hostPort}/${port.protocol}, and would not be reached any more; ` +
+    if (ports.length === 0) return undefined;
+    const port = portInUse(ports, listeningSockets());
+    if (port !== undefined)
+      return (
+        `a program of this host listens on port ${port.hostPort}/${port.protocol}, and would not be reached any more; ` +
         'publish another host port, or end that program'
+      );
+    const taken = publishedElsewhere(this.nft, this.names.table, { ...container, ports });
+    return (
+      taken &&
+      `port ${taken.hostPort}/${taken.protocol} is published by a container of another host agent on this machine; ` +
+        'publish another host port'
     );
   }
 

@@ -40,7 +40,7 @@ export function elementsOf(container: AttachedNetwork): Element[] {
   ];
 }
 
-function portElements({ ports }: ContainerNetwork, ipv4: string, ipv6: string): Element[] {
+export function portElements({ ports }: ContainerNetwork, ipv4: string, ipv6: string): Element[] {
   return ports.flatMap(({ protocol, hostPort, containerPort, hostAddress }) => {
     const at = hostAddress === undefined ? undefined : canonicalAddress(hostAddress);
     // The unspecified address means every one of its family.
