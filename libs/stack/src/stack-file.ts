@@ -24,6 +24,8 @@ export interface StackFile {
   readonly nkeyFile: string | null;
   readonly databaseUrl: string;
   readonly home: string;
+  /** Of the containers, for those that are started later; absent: the services' default. */
+  readonly addressPool?: string;
   readonly services: readonly RunningService[];
 }
 

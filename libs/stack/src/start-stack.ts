@@ -14,6 +14,7 @@ import {
 } from '@plinth/local-servers';
 import { accessFile, addMembers, ensureDownloadToken, seedFile } from '@plinth/bus-access';
 import { reloadAccess } from '@plinth/bus-access';
+import { partOfPool, routedNetworks } from './address-pool.js';
 import { ensureSigningKeys } from './signing-keys.js';
 import { installationDirectory, readStack, type RunningService, type StackFile, writeStack } from './stack-file.js';
 import { type PlannedService, planStack, stackAccessDirectory, stackMembers, storageDirectory } from './stack-plan.js';
@@ -60,6 +61,7 @@ export async function startStack(
     nkeyFile: before?.nkeyFile ?? null,
     databaseUrl: before?.databaseUrl ?? '',
     home,
+    ...addressPool(home, before),
     services: before?.services ?? [],
   };
   let started = 0;
@@ -151,10 +153,21 @@ export async function startStack(
     await together(
       missing
         .filter(({ app }) => stage.includes(app))
-        .map((service) => () => timed(service.id, () => startService(service, ports, options, add))),
+        .map((service) => () => timed(service.id, () => startService(service, ports, stack, options.signal, add))),
     );
   writeStack(home, stack);
   return { stack, started };
+}
+
+/**
+ * What a person sets, and what was set before; a new installation gets a part of the default pool. With a database of
+ * its own choice the pool may have been set already.
+ */
+function addressPool(home: string, before: StackFile | undefined): Pick<StackFile, 'addressPool'> {
+  const { PLINTH_ADDRESS_POOL: set, DATABASE_URL: database } = process.env;
+  if (set) return { addressPool: set };
+  if (before) return before.addressPool === undefined ? {} : { addressPool: before.addressPool };
+  return database ? {} : { addressPool: partOfPool(home, routedNetworks()) };
 }
 
 /** An external server has rules only where a directory for it is named. */
@@ -225,7 +238,8 @@ async function together(work: readonly (() => Promise<void>)[]): Promise<void> {
 async function startService(
   service: PlannedService,
   ports: ReadonlyMap<string, ServicePorts>,
-  { home, signal }: StartOptions,
+  { home, addressPool: pool }: StackFile,
+  signal: AbortSignal | undefined,
   add: (service: RunningService) => void,
 ): Promise<void> {
   const own = ports.get(service.id);
@@ -235,7 +249,12 @@ async function startService(
   const health = `http://127.0.0.1:${own.health}/health/ready`;
   const identity = await spawnServer({
     argv: [process.execPath, service.main],
-    env: { PATH: process.env.PATH, HOME: process.env.HOME, LANG: 'C.UTF-8', ...fromPerson(), ...environment },
+    env: {
+      ...{ PATH: process.env.PATH, HOME: process.env.HOME, LANG: 'C.UTF-8' },
+      ...fromPerson(),
+      ...(pool !== undefined && { PLINTH_ADDRESS_POOL: pool }),
+      ...environment,
+    },
     logFile,
     life: 'background',
   });
