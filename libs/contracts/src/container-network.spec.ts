@@ -75,6 +75,8 @@ describe('a request for a network', () => {
     ],
     ['a container port twice', { ports: [{ container: 80 }, { container: 80 }] }, /container port 80\/tcp .*twice/],
     ['a host by its name', { ports: [{ container: 80, address: 'localhost' }] }, /IPv4 or IPv6 address/],
+    ['an address of the loopback', { ports: [{ container: 80, address: '127.0.0.2' }] }, /loopback/],
+    ['the gateway of containers', { ports: [{ container: 80, address: '169.254.1.1' }] }, /link-local/],
     ['an address with a zone', { ports: [{ container: 80, address: 'fe80::1%eth0' }] }, /without a zone/],
     ['an unknown field', { ports: [{ container: 80, from: [] }] }, /from should not exist/],
     [

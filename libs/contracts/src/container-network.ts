@@ -10,7 +10,7 @@ import {
 } from 'class-validator';
 import { IsCount } from './rules.js';
 import { isIPv4, isIPv6 } from 'node:net';
-import { parseIp, parseNetwork } from './ip-networks.js';
+import { isPublishableAddress, parseIp, parseNetwork } from './ip-networks.js';
 import { NestedEach } from './nested.js';
 
 /**
@@ -83,6 +83,14 @@ export const IsHostAddress = (): PropertyDecorator =>
       : 'must be an IPv4 or IPv6 address of the host, without a zone',
   );
 
+/** At which a port is published: one that leads to containers. */
+export const IsPublishableAddress = (): PropertyDecorator =>
+  rule('isPublishableAddress', (value) =>
+    typeof value === 'string' && isPublishableAddress(value)
+      ? undefined
+      : 'must be an IPv4 or IPv6 address of the host, without a zone, neither loopback, link-local nor multicast',
+  );
+
 /** Of a container, as plugins of CNI have given them. */
 export const AreReportedAddresses = (): PropertyDecorator =>
   rule('areReportedAddresses', (value) =>
@@ -147,7 +155,7 @@ export class PortRequest {
 
   /** Of the host; absent: every address of it. A host port is given out once for all of the host's addresses. */
   @IsOptional()
-  @IsHostAddress()
+  @IsPublishableAddress()
   address?: string;
 }
 

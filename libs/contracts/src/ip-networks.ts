@@ -38,6 +38,23 @@ export function parseIp(text: string): bigint | undefined {
   return groups.reduce((sum, group) => sum * 65_536n + BigInt(`0x${group}`), 0n);
 }
 
+/** Loopback, link-local, multicast: at none of them a port of a container is reached (docs/network.md). */
+const NEVER_PUBLISHED = [
+  ...['127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/4', '255.255.255.255/32'],
+  ...['::1/128', 'fe80::/10', 'ff00::/8', '::ffff:0:0/96'],
+].flatMap((network) => parseNetwork(network) ?? []);
+
+/** Whether a port can be published at this address of a host. */
+export function isPublishableAddress(text: string): boolean {
+  const address = parseIp(text);
+  if (address === undefined) return false;
+  const bits = isIPv4(text) ? 32 : 128;
+  return !NEVER_PUBLISHED.some(
+    ({ family, base, prefix }) =>
+      (family === 4) === (bits === 32) && address >> BigInt(bits - prefix) === base >> BigInt(bits - prefix),
+  );
+}
+
 function groupsOf(address: number): string[] {
   return [(address >>> 16).toString(16), (address & 0xffff).toString(16)];
 }

@@ -3,6 +3,7 @@ import {
   type EgressPolicy,
   type EgressRule,
   MAX_PORT,
+  isPublishableAddress,
   parseIp,
   parseNetwork,
   type PortProtocol,
@@ -58,6 +59,11 @@ function addressOf(text: string): string {
   const address = text.startsWith('[') ? text.slice(1, -1) : text;
   if (parseIp(address) === undefined)
     throw new InvalidArgumentError(`${address} is no address; IPv4 as 192.0.2.1, IPv6 in brackets as [2001:db8::1]`);
+  if (!isPublishableAddress(address))
+    throw new InvalidArgumentError(
+      `ports are not reached at ${address}: they are published at addresses of the host that are neither loopback, ` +
+        'link-local nor multicast',
+    );
   return address;
 }
 

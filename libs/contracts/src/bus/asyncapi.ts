@@ -33,6 +33,10 @@ export function contractSchemas(refPrefix: string): Record<string, Json> {
         items: { type: 'string', description: 'An IPv4 or IPv6 address' },
       },
       isHostAddress: { type: 'string', description: 'An IPv4 or IPv6 address' },
+      isPublishableAddress: {
+        type: 'string',
+        description: 'An IPv4 or IPv6 address, neither loopback, link-local nor multicast',
+      },
       // Rules about more than one field.
       needsContainerNetwork: {},
       arePortsDistinct: {},
