@@ -1,4 +1,4 @@
-import { mountsBelow } from './leftovers.js';
+import { isOfPerson, mountsBelow } from './leftovers.js';
 
 describe('mountsBelow', () => {
   const line = (target: string): string => `36 35 98:0 / ${target} rw,noatime - ext4 /dev/root rw`;
@@ -10,5 +10,18 @@ describe('mountsBelow', () => {
 
   it('does not take a neighbour whose name begins alike', () => {
     expect(mountsBelow(line('/srv/plinth2/x'), '/srv/plinth')).toEqual([]);
+  });
+});
+
+describe('isOfPerson', () => {
+  it.each([
+    ['/srv/plinth', true],
+    ['/srv/plinth/storage/sn-1', true],
+    ['/srv/plinth/storage/sn-1/images/debian-12', false],
+    ['/srv/plinth/storage', false],
+    ['/srv/plinth/hosts/host-1', false],
+    ['/srv/storage/sn-1', false],
+  ])('%s: %s', (mount, is) => {
+    expect(isOfPerson(mount, '/srv/plinth')).toBe(is);
   });
 });

@@ -1,6 +1,6 @@
 /** What of a stack is still on the machine: processes, mounts in any namespace, cgroups. */
 import { existsSync, readdirSync, rmdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import {
   cgroupHierarchies,
   directoriesIn,
@@ -12,8 +12,11 @@ import {
 } from '@plinth/local-servers';
 import type { RunningService } from './stack-file.js';
 
-/** One line for people each; empty when nothing is left. */
-export function findLeftovers(home: string, services: readonly RunningService[]): string[] {
+/**
+ * One line for people each; empty when nothing is left.
+ * @param data whether the data is to go too: then a file system of a person's is in the way
+ */
+export function findLeftovers(home: string, services: readonly RunningService[], data: boolean): string[] {
   const left = new Set<string>();
   for (const service of services) {
     if (isAlive({ pid: service.pid, startTime: service.pidStartTime }))
@@ -26,7 +29,8 @@ export function findLeftovers(home: string, services: readonly RunningService[])
     const [program = ''] = words;
     const isOurs = program.endsWith('conmon') || words.some((word) => word.endsWith('lease-guard.js'));
     if (!known.has(pid) && isOurs && words.some((word) => isBelow(word, home))) left.add(`process ${pid} (${program})`);
-    for (const target of mountsBelow(readProcess(pid, 'mountinfo'), home)) left.add(`mount ${target}`);
+    for (const target of mountsBelow(readProcess(pid, 'mountinfo'), home))
+      if (data || !isOfPerson(target, home)) left.add(`mount ${target}`);
   }
   for (const directory of containerCgroups(home)) left.add(`cgroup ${directory}`);
   return [...left];
@@ -35,6 +39,11 @@ export function findLeftovers(home: string, services: readonly RunningService[])
 /** Pure: mount points at or below the home in the text of a mountinfo file, proc(5). */
 export function mountsBelow(mountinfo: string, home: string): string[] {
   return mountTargets(mountinfo).filter((target) => isBelow(target, home));
+}
+
+/** A disk of its own for the home or for a storage node, which services never mount. Pure. */
+export function isOfPerson(mount: string, home: string): boolean {
+  return mount === home || dirname(mount) === join(home, 'storage');
 }
 
 /**

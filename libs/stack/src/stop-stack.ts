@@ -44,7 +44,7 @@ export async function stopStack(
       if (problem) problems.push(problem);
     }
   }
-  const left = [...problems, ...findLeftovers(home, services)];
+  const left = [...problems, ...findLeftovers(home, services, options.data)];
   if (stack && left.length === 0) writeStack(home, { ...stack, services: [] });
   if (options.data && left.length === 0) {
     removePostgresData(join(home, 'postgres'));
