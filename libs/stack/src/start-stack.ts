@@ -283,14 +283,14 @@ async function isReady(url: string): Promise<boolean> {
   }
 }
 
-/** The demonstration's software, into each software repository that lacks it. */
+/** The demonstration's software, as it is in this release, into each software repository. */
 function shipSoftware(home: string, storageNodes: number): void {
   const source = join(installationDirectory(), 'demo', 'software');
   if (!existsSync(source)) return;
   for (let node = 1; node <= storageNodes; node++) {
     for (const name of readdirSync(source)) {
       const target = join(storageDirectory(home, `sn-${node}`), 'software', name);
-      if (!existsSync(target)) cpSync(join(source, name), target, { recursive: true });
+      cpSync(join(source, name), target, { recursive: true });
     }
   }
 }
