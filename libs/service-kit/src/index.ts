@@ -39,7 +39,8 @@ export {
   encodeHeartbeat,
   encodeReply,
 } from './messaging/outgoing-contracts.js';
-export { OnEvent, OnQuery } from './messaging/handlers.js';
+export { OnEvent, OnHeartbeats, OnQuery } from './messaging/handlers.js';
+export type { ReceivedHeartbeat } from './messaging/heartbeats.js';
 export { rejectionOf } from './messaging/rejection.js';
 export { ensureStreams } from './messaging/streams.js';
 export { type DatabaseOptions, openDatabase } from './persistence/database.js';

@@ -6,7 +6,7 @@ import {
   type StorageHeartbeat,
   SUBJECTS,
 } from '@plinth/contracts';
-import { newId, OnEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
+import { type Logger, LOGGER, newId, OnHeartbeats, Outbox, type ReceivedHeartbeat } from '@plinth/service-kit';
 import { HostHeartbeats } from './host-heartbeats.js';
 import { recordStorageHeartbeat } from './host.store.js';
 import { announceStorage } from '../placement/node-status.store.js';
@@ -17,21 +17,30 @@ import { retirementsToRepeat } from '../images/retirement.store.js';
 export class HeartbeatsHandler {
   constructor(
     @Inject(Outbox) private readonly outbox: Outbox,
-    @Inject(HostHeartbeats) private readonly hosts: HostHeartbeats,
+    @Inject(HostHeartbeats) private readonly heartbeats: HostHeartbeats,
+    @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
-  @OnEvent(HOST_HEARTBEATS)
-  async host(event: ReceivedEvent<HostHeartbeat>): Promise<void> {
-    const { host } = event.data;
-    if (event.tokens[2] === host) await this.hosts.take(event.data);
+  @OnHeartbeats(HOST_HEARTBEATS)
+  async hosts(beats: readonly ReceivedHeartbeat<HostHeartbeat>[]): Promise<void> {
+    await this.heartbeats.take(beats.filter(({ sender, data }) => data.host === sender));
   }
 
-  @OnEvent(STORAGE_HEARTBEATS)
-  async storage(event: ReceivedEvent<StorageHeartbeat>): Promise<void> {
-    const { node } = event.data;
-    if (event.tokens[2] !== node) return;
+  @OnHeartbeats(STORAGE_HEARTBEATS)
+  async storage(beats: readonly ReceivedHeartbeat<StorageHeartbeat>[]): Promise<void> {
+    for (const { sender: node, data } of beats) {
+      if (data.node !== node) continue;
+      try {
+        await this.takeStorage(node, data);
+      } catch (error) {
+        this.logger.warn({ err: error, node }, 'heartbeat not handled; the next one may be');
+      }
+    }
+  }
+
+  private async takeStorage(node: string, beat: StorageHeartbeat): Promise<void> {
     await this.outbox.work({ correlationId: newId() }, async (unit) => {
-      const meaning = await recordStorageHeartbeat(unit.db, event.data);
+      const meaning = await recordStorageHeartbeat(unit.db, beat);
       if (meaning === 'joined' || meaning === 'recovered') {
         const subject = meaning === 'joined' ? SUBJECTS.storageJoined : SUBJECTS.storageRecovered;
         const data = { node, lastSeenAt: new Date().toISOString() };
@@ -39,7 +48,7 @@ export class HeartbeatsHandler {
       }
       if (meaning !== 'known') await announceStorage(unit, node);
       // A node that was lost for longer than the bus keeps messages still holds versions that were retired meanwhile.
-      for (const image of await retirementsToRepeat(unit.db, event.data.images)) {
+      for (const image of await retirementsToRepeat(unit.db, beat.images)) {
         unit
           .causedBy({ correlationId: newId() })
           .publish(SUBJECTS.imageRetired, image, { aggregate: `image:${image.name}` });

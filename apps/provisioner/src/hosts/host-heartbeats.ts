@@ -1,35 +1,44 @@
 /**
- * Heartbeats of hosts. Those that arrive during a write are written together in the next: most report nothing new, and a
- * statement for each would cost more than all placements. Those that do report something new, or are the first, are
- * written together after them.
+ * Heartbeats of hosts. Most report nothing new, and one of a host whose last report this process has seen in its row
+ * only leaves its mark there; what reports something new, or is the first, is written after them. Those that arrive
+ * during one write are written together in the next.
  */
 import { Inject, Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import { containerStatus, type HostHeartbeat, SUBJECTS } from '@plinth/contracts';
-import { type Logger, LOGGER, newId, Outbox, UnitOfWork } from '@plinth/service-kit';
+import { type Logger, LOGGER, newId, Outbox, type ReceivedHeartbeat, UnitOfWork } from '@plinth/service-kit';
 import type { DataSource } from 'typeorm';
 import { statusOf } from '../containers/domain/container-record.js';
 import { announceHosts } from '../placement/node-status.store.js';
 import { recoverContainers } from './host.store.js';
-import { recordKnownHeartbeats } from './known-heartbeat.store.js';
+import {
+  recordKnownHeartbeats,
+  type KnownHost,
+  recordRepeatedHeartbeats,
+  type RepeatedBeat,
+} from './known-heartbeat.store.js';
 import { recordNewHeartbeats } from './new-heartbeat.store.js';
+
+type Beat = ReceivedHeartbeat<HostHeartbeat>;
 
 /** Hosts in one transaction: as long as it lasts nothing is placed there. */
 const PIECE = 200;
 
 @Injectable()
 export class HostHeartbeats {
-  private readonly known: Together<HostHeartbeat, ReadonlySet<string>>;
+  /** By host: the number of its last report, as its row had it. */
+  private readonly reports = new Map<string, string>();
+  private readonly known: Together<Beat, ReadonlySet<string>>;
   private readonly news: Together<HostHeartbeat, void>;
 
   constructor(
-    @InjectDataSource() source: DataSource,
+    @InjectDataSource() private readonly source: DataSource,
     @Inject(Outbox) private readonly outbox: Outbox,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
     this.known = new Together(
-      ({ host }) => host,
-      (beats) => recordKnownHeartbeats(source.manager, beats),
+      ({ data }) => data.host,
+      (beats) => this.takeKnown(beats),
     );
     this.news = new Together(
       ({ host }) => host,
@@ -37,9 +46,42 @@ export class HostHeartbeats {
     );
   }
 
-  /** Resolves when it is stored. */
-  async take(beat: HostHeartbeat): Promise<void> {
-    if (!(await this.known.take(beat)).has(beat.host)) await this.news.take(beat);
+  /** Resolves when they are stored. */
+  async take(beats: readonly Beat[]): Promise<void> {
+    if (beats.length === 0) return;
+    const stored = await this.known.take(beats);
+    const news = beats.flatMap(({ data }) => (stored.has(data.host) ? [] : [data]));
+    if (news.length > 0) await this.news.take(news);
+  }
+
+  /** @returns names of hosts whose heartbeats are stored: they report nothing new */
+  private async takeKnown(beats: readonly Beat[]): Promise<ReadonlySet<string>> {
+    const repeated: RepeatedBeat[] = [];
+    for (const { data, isRepeat } of beats) {
+      const report = this.reports.get(data.host);
+      if (report === undefined) continue;
+      if (isRepeat) repeated.push({ beat: data, report });
+      else this.reports.delete(data.host);
+    }
+    const stored = new Set(await recordRepeatedHeartbeats(this.source.manager, repeated));
+    for (const { beat } of repeated) if (!stored.has(beat.host)) this.reports.delete(beat.host);
+    const others = beats.flatMap(({ data }) => (stored.has(data.host) ? [] : [data]));
+    for (const { host, report } of await this.recordKnown(others)) {
+      stored.add(host);
+      this.reports.set(host, report);
+    }
+    return stored;
+  }
+
+  private async recordKnown(beats: readonly HostHeartbeat[]): Promise<readonly KnownHost[]> {
+    if (beats.length === 0) return [];
+    try {
+      return await recordKnownHeartbeats(this.source.manager, beats);
+    } catch (error) {
+      // One that can't be stored harms itself only: as news each is written alone.
+      this.logger.warn({ err: error, count: beats.length }, 'heartbeats could not be stored together');
+      return [];
+    }
   }
 
   /** They join, come back, or report something else than before. */
@@ -104,9 +146,9 @@ class Together<T, R> {
     private readonly write: (items: readonly T[]) => Promise<R>,
   ) {}
 
-  /** Resolves when it is written. */
-  take(item: T): Promise<R> {
-    this.arriving.set(this.nameOf(item), item);
+  /** Resolves when they are written. */
+  take(items: readonly T[]): Promise<R> {
+    for (const item of items) this.arriving.set(this.nameOf(item), item);
     this.next ??= this.writeNext();
     return this.next;
   }

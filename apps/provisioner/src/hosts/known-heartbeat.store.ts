@@ -3,29 +3,80 @@ import type { HostHeartbeat } from '@plinth/contracts';
 import type { EntityManager } from 'typeorm';
 import { policiesRow } from '../network/tenant-egress.store.js';
 
+/** A host that reports what it had reported. */
+export interface KnownHost {
+  readonly host: string;
+  /** Counts what it has reported: a different number means that another provisioner has heard something else since. */
+  readonly report: string;
+}
+
+/** One that repeats a report that this process has seen in the row of its host. */
+export interface RepeatedBeat {
+  readonly beat: HostHeartbeat;
+  /** {@link KnownHost.report} */
+  readonly report: string;
+}
+
+/** What is stored need not survive a crash of the database: the next heartbeat has it too. */
+const NOT_FLUSHED = `set_config('synchronous_commit', 'off', true) = 'off'`;
+
 /**
- * Of one host, one heartbeat. What it stores need not survive a crash of the database: the next heartbeat has it too.
- * @returns names of the hosts whose heartbeat is stored; of the others it reports something new
+ * Of one host, one heartbeat.
+ * @returns names of the hosts whose heartbeat is stored; of the others something is different
+ */
+export async function recordRepeatedHeartbeats(
+  manager: EntityManager,
+  repeated: readonly RepeatedBeat[],
+): Promise<readonly string[]> {
+  if (repeated.length === 0) return [];
+  const beats = repeated.map(({ beat }) => beat);
+  const rows: { hosts: string[] | null }[] = await manager.query(
+    // Rows are locked in the order of names, as by all who lock several.
+    `WITH beat AS MATERIALIZED (SELECT * FROM unnest($1::text[], $2::bigint[], $3::float8[], $4::bigint[], $5::int[])
+       AS b(host, report, load1, memory_used, running)),
+     held AS MATERIALIZED (SELECT h.host FROM hosts h JOIN beat b USING (host)
+        WHERE h.state = 'ready' AND h.report = b.report AND ${NOT_FLUSHED} ORDER BY h.host FOR UPDATE OF h),
+     updated AS (
+       UPDATE hosts SET load1 = b.load1, memory_used = b.memory_used, running = b.running, last_seen_at = now(),
+         beats = hosts.beats + 1 FROM beat b JOIN held USING (host) WHERE hosts.host = b.host RETURNING hosts.host)
+     SELECT array_agg(host) AS hosts FROM updated`,
+    [
+      beats.map(({ host }) => host),
+      repeated.map(({ report }) => report),
+      beats.map(({ load }) => load.load1),
+      beats.map(({ load }) => Math.min(load.memoryUsedBytes, Number.MAX_SAFE_INTEGER)),
+      beats.map(({ load }) => Math.min(load.containers, MOST_RUNNING)),
+    ],
+  );
+  return rows[0]?.hosts ?? [];
+}
+
+/** The column is an int. */
+const MOST_RUNNING = 2 ** 31 - 1;
+
+/**
+ * Of one host, one heartbeat.
+ * @returns the hosts whose heartbeat is stored; of the others it reports something new
  */
 export async function recordKnownHeartbeats(
   manager: EntityManager,
   beats: readonly HostHeartbeat[],
-): Promise<ReadonlySet<string>> {
-  const [rows]: [{ host: string }[], number] = await manager.query(
+): Promise<readonly KnownHost[]> {
+  const [rows]: [KnownHost[], number] = await manager.query(
     // Rows are locked in the order of names, as by all who lock several.
     `WITH ${BEATS},
      held AS MATERIALIZED (
        SELECT h.host FROM hosts h JOIN beat b USING (host)
         WHERE h.state = 'ready' AND ${SAME}
           AND (b.tenant_policies IS NULL OR b.tenant_policies IS NOT DISTINCT FROM h.tenant_policies)
-          AND set_config('synchronous_commit', 'off', true) = 'off'
+          AND ${NOT_FLUSHED}
         ORDER BY h.host FOR UPDATE OF h)
      UPDATE hosts SET incarnation = b.incarnation, load1 = b.load1, memory_used = b.memory_used, running = b.running,
        last_seen_at = now(), beats = hosts.beats + 1
-       FROM beat b JOIN held USING (host) WHERE hosts.host = b.host RETURNING hosts.host`,
+       FROM beat b JOIN held USING (host) WHERE hosts.host = b.host RETURNING hosts.host, hosts.report`,
     [beatRows(beats)],
   );
-  return new Set(rows.map(({ host }) => host));
+  return rows;
 }
 
 /** $1 as a table. */
@@ -58,8 +109,8 @@ function rowOf(beat: HostHeartbeat): object {
     capacity_cpus: beat.capacity.cpus,
     capacity_containers: beat.capacity.containers,
     load1: beat.load.load1,
-    memory_used: beat.load.memoryUsedBytes,
-    running: beat.load.containers,
+    memory_used: Math.min(beat.load.memoryUsedBytes, Number.MAX_SAFE_INTEGER),
+    running: Math.min(beat.load.containers, MOST_RUNNING),
     runtime: beat.runtime,
     network: beat.network ?? false,
     disk_limits: beat.diskLimits ?? [],

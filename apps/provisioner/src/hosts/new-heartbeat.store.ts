@@ -52,6 +52,7 @@ const RECORD = `WITH ${BEATS},
     SELECT h.host, h.state AS before, ${SAME} AS same FROM hosts h JOIN beat b USING (host) ORDER BY h.host FOR UPDATE OF h),
   updated AS (
     UPDATE hosts SET (${COLUMNS}) = ROW(${VALUES}), state = 'ready', last_seen_at = now(), beats = hosts.beats + 1,
+      report = hosts.report + 1,
       tenant_policies = coalesce(b.tenant_policies, hosts.tenant_policies)
       FROM beat b JOIN held USING (host) WHERE hosts.host = b.host),
   inserted AS (

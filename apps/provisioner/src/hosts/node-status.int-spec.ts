@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import {
+  type HostHeartbeat,
   type HostStatus,
   hostStatus,
   QUERIES,
@@ -10,6 +11,8 @@ import {
 } from '@plinth/contracts';
 import { DataSource } from 'typeorm';
 import { republishAll } from '../containers/desired-state.js';
+import { recordKnownHeartbeats, recordRepeatedHeartbeats } from './known-heartbeat.store.js';
+import { recordNewHeartbeats } from './new-heartbeat.store.js';
 import { ProvisionerSuite } from '../testing/provisioner-suite.js';
 
 const [HOST, OTHER] = ['h-1', 'h-2'] as const;
@@ -40,6 +43,13 @@ const becomes = <T>(read: () => Promise<Stored<T> | undefined>, fits: (data: T) 
     const found = await read();
     return found && fits(found.data) ? found : undefined;
   }, what);
+
+const database = (): Promise<DataSource> =>
+  new DataSource({
+    type: 'postgres',
+    url: suite.databaseUrl,
+    extra: { options: '-c search_path=provisioner' },
+  }).initialize();
 
 async function someHeartbeats(): Promise<void> {
   const lastSeen = async (): Promise<number> =>
@@ -96,13 +106,40 @@ describe('the status of a host and of a storage node', () => {
     expect(suite.of(SUBJECTS.storageLost, { node: NODE })).toHaveLength(1);
   });
 
+  it('is what was reported last, whichever provisioner has heard what', async () => {
+    const source = await database();
+    const host = 'h-9';
+    const beat: HostHeartbeat = {
+      host,
+      incarnation: '0'.repeat(32),
+      at: new Date().toISOString(),
+      datacenter: 'dc-1',
+      storageNodes: [NODE],
+      capacity: { memoryBytes: 1e9, cpus: 4, containers: 10 },
+      load: { load1: 1, memoryUsedBytes: 0, containers: 0 },
+      runtime: 'scripted',
+    };
+    const { manager } = source;
+    try {
+      await recordNewHeartbeats(manager, [beat]);
+      const [known] = await recordKnownHeartbeats(manager, [beat]);
+      expect(known).toMatchObject({ host });
+      const report = known?.report ?? '';
+      // More than the columns take.
+      const repeated = [{ beat: { ...beat, load: { load1: 1, memoryUsedBytes: 1e300, containers: 1e300 } }, report }];
+      expect(await recordRepeatedHeartbeats(manager, repeated)).toEqual([host]);
+      // Another one hears something else, and the first what it had heard before.
+      await recordNewHeartbeats(manager, [{ ...beat, labels: { rack: 'r-1' } }]);
+      expect(await recordRepeatedHeartbeats(manager, repeated)).toEqual([]);
+      expect(await recordKnownHeartbeats(manager, [beat])).toEqual([]);
+    } finally {
+      await source.destroy();
+    }
+  });
+
   it('is published again when the bus lost it', async () => {
     await (await suite.connection.jetstreamManager()).streams.purge(STREAMS.status.name);
-    const source = await new DataSource({
-      type: 'postgres',
-      url: suite.databaseUrl,
-      extra: { options: '-c search_path=provisioner' },
-    }).initialize();
+    const source = await database();
     await republishAll(source);
     await source.destroy();
     await suite.until(host, 'the host is known again');

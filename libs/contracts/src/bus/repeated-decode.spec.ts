@@ -2,7 +2,7 @@
 import 'reflect-metadata';
 import { expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { decodePayload } from './decode.js';
+import { type Decoded, decodePayload } from './decode.js';
 import { HostHeartbeat, StorageHeartbeat } from './events/heartbeats.js';
 import { RepeatedDecoder } from './repeated-decode.js';
 
@@ -17,6 +17,11 @@ const BEAT = {
   runtime: 'crun',
   ownUsers: ['sn-1'],
 };
+
+function decoded<T extends object>(decoder: RepeatedDecoder<T>, sender: string, body: Uint8Array): Decoded<T> {
+  const found = decoder.decode(sender, body);
+  return found.ok ? { ok: true, value: found.value } : found;
+}
 
 const bodies = fc.oneof(
   fc.record({ at: fc.constantFrom('2026-01-05T12:00:03.000Z', 'yesterday', 5, null, undefined) }),
@@ -35,7 +40,7 @@ it.each(['refused', 'ignored'] as const)('with unknown fields %s', (unknown) => 
       const decoder = new RepeatedDecoder(HostHeartbeat, unknown);
       for (const change of changes) {
         const body = Buffer.from(JSON.stringify({ ...BEAT, ...change }) ?? '');
-        expect(decoder.decode('host-1', body)).toEqual(decodePayload(HostHeartbeat, body, unknown));
+        expect(decoded(decoder, 'host-1', body)).toEqual(decodePayload(HostHeartbeat, body, unknown));
       }
     }),
   );
@@ -75,7 +80,7 @@ it('of storage nodes too', () => {
       const decoder = new RepeatedDecoder(StorageHeartbeat, 'ignored');
       for (const change of all) {
         const body = Buffer.from(JSON.stringify({ ...NODE, ...change }));
-        expect(decoder.decode('sn-1', body)).toEqual(decodePayload(StorageHeartbeat, body, 'ignored'));
+        expect(decoded(decoder, 'sn-1', body)).toEqual(decodePayload(StorageHeartbeat, body, 'ignored'));
       }
     }),
   );
@@ -84,7 +89,32 @@ it('of storage nodes too', () => {
 it('decodes what is no object as what checks everything', () => {
   const decoder = new RepeatedDecoder(HostHeartbeat, 'ignored');
   for (const text of ['', '[]', 'null', '5', '{', '{"__proto__": {}}'])
-    expect(decoder.decode('host-1', Buffer.from(text))).toEqual(
+    expect(decoded(decoder, 'host-1', Buffer.from(text))).toEqual(
       decodePayload(HostHeartbeat, Buffer.from(text), 'ignored'),
     );
+});
+
+it('says whether anything else has changed since the last one of the sender that was right', () => {
+  const decoder = new RepeatedDecoder(HostHeartbeat, 'ignored');
+  const labels = { rack: 'r-1', gpu: 'yes' };
+  const turns: readonly (readonly [object, boolean | string])[] = [
+    [{ ...BEAT, labels }, false],
+    [{ ...BEAT, labels, at: '2026-01-05T12:00:03.000Z', load: { ...BEAT.load, load1: 7 } }, true],
+    [{ ...BEAT, labels: { gpu: 'yes', rack: 'r-1' } }, true],
+    [{ ...BEAT, labels: { ...labels, rack: 'r-2' } }, false],
+    [{ ...BEAT, labels: { ...labels, rack: 'r-2', more: 'x' } }, false],
+    [{ ...BEAT, load: 'much' }, 'invalid'],
+    [{ ...BEAT, labels: { ...labels, rack: 'r-2', more: 'x' } }, true],
+    [{ ...BEAT, storageNodes: ['sn-1', 'sn-2'] }, false],
+    [{ ...BEAT, storageNodes: ['sn-2', 'sn-1'] }, false],
+    [{ ...BEAT, storageNodes: { 0: 'sn-2', 1: 'sn-1' } }, 'invalid'],
+    [{ ...BEAT, newer: 1 }, false],
+    [{ ...BEAT, newer: 2 }, false],
+    [{ ...BEAT, newer: 2 }, true],
+  ];
+  const seen = turns.map(([beat]) => {
+    const found = decoder.decode('host-1', Buffer.from(JSON.stringify(beat)));
+    return found.ok ? found.isRepeat : 'invalid';
+  });
+  expect(seen).toEqual(turns.map(([, expected]) => expected));
 });

@@ -13,7 +13,8 @@ import {
   SUBJECTS,
 } from '@plinth/contracts';
 import type { ReceivedEvent } from './envelope.js';
-import { OnEvent, OnQuery } from './handlers.js';
+import { OnEvent, OnHeartbeats, OnQuery } from './handlers.js';
+import type { ReceivedHeartbeat } from './heartbeats.js';
 import type { EventPublisher, OutgoingEvent } from './publisher.js';
 
 /**
@@ -24,6 +25,10 @@ class Handlers {
   @OnEvent(SUBJECTS.containerStopRequested, { concurrency: 8 })
   async stop(_event: ReceivedEvent<ContainerStopRequested>): Promise<void> {}
 
+  @OnHeartbeats(HOST_HEARTBEATS)
+  async heartbeats(_beats: readonly ReceivedHeartbeat<HostHeartbeat>[]): Promise<void> {}
+
+  // @ts-expect-error -- heartbeats come together
   @OnEvent(HOST_HEARTBEATS)
   async heartbeat(_event: ReceivedEvent<HostHeartbeat>): Promise<void> {}
 

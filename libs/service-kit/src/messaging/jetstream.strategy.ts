@@ -10,7 +10,6 @@ import {
   DEAD_LETTER_BODY_BYTES,
   deadLetter,
   decodePayload,
-  RepeatedDecoder,
   unknownFieldsOf,
   type Problem,
   type QueryReply,
@@ -24,12 +23,11 @@ import { ACK_WAIT_MS, type ConsumerSource } from './consumer-source.js';
 import { describe, dispose, MAX_DELIVERIES, type Outcome } from './delivery-policy.js';
 import { endWhenLost } from './end-when-lost.js';
 import { decodeEnvelope, derivedId, type ReceivedEvent } from './envelope.js';
+import { Heartbeats, type ReceivedHeartbeat } from './heartbeats.js';
 import { InFlight } from './in-flight.js';
-import { NewestMessages } from './newest-messages.js';
 import { encodeReplyUnchecked } from './outgoing-contracts.js';
 import type { EventPublisher } from './publisher.js';
 import { rejectionOf } from './rejection.js';
-import { fitsFilter } from './subject-filter.js';
 
 /** Second argument of `@OnEvent`. */
 export interface ConsumerExtras {
@@ -57,8 +55,6 @@ export interface JetStreamStrategyOptions {
 
 /** A consumer whose state can't be asked for sends a heartbeat this often. */
 const BLIND_HEARTBEAT_MS = 5_000;
-/** That arrive during a write are written together in the next. */
-const HEARTBEATS_AT_ONCE = 1_024;
 
 export class JetStreamStrategy extends Server implements CustomTransportStrategy {
   override readonly propagatesEventHandlerErrors = true;
@@ -66,6 +62,7 @@ export class JetStreamStrategy extends Server implements CustomTransportStrategy
   private readonly subscriptions: Subscription[] = [];
   private readonly pumps: Promise<void>[] = [];
   private readonly inFlight: InFlight[] = [];
+  private readonly heartbeats: Heartbeats[] = [];
   /** Subjects whose consumer was never open yet, with the reason. */
   private readonly notOpen = new Map<string, string>();
   private stopping = false;
@@ -102,6 +99,7 @@ export class JetStreamStrategy extends Server implements CustomTransportStrategy
     this.stopping = true;
     for (const subscription of this.subscriptions) subscription.unsubscribe();
     for (const messages of this.consumers) messages.stop();
+    await Promise.all(this.heartbeats.map((each) => each.close()));
     await Promise.all(this.pumps);
     await Promise.all(this.inFlight.map((work) => work.settled()));
   }
@@ -278,41 +276,10 @@ export class JetStreamStrategy extends Server implements CustomTransportStrategy
 
   private serveHeartbeats(contract: Contract, handler: MessageHandler): void {
     const { connection, logger } = this.options;
-    const inFlight = new InFlight(HEARTBEATS_AT_ONCE);
-    const decoder = new RepeatedDecoder(contract.payload, unknownFieldsOf(contract.kind));
-    this.inFlight.push(inFlight);
-    const newest = new NewestMessages<Msg>(async (message) => {
-      if (this.stopping) return;
-      const decoded = decoder.decode(message.subject, message.data);
-      if (decoded.ok) return inFlight.start(undefined, () => this.handleHeartbeat(handler, message, decoded.value));
-      logger.warn({ subject: message.subject, problems: decoded.problems }, 'heartbeat ignored');
-    });
-    const subscription = connection.subscribe(contract.subject, { queue: this.group });
-    this.subscriptions.push(subscription);
-    this.pumps.push(
-      this.drainSubscription(subscription, async (message) => {
-        // What the server stored keeps its own subject when a client has it delivered here: it is not the subject it
-        // came on.
-        if (fitsFilter(message.subject, contract.subject)) newest.put(message);
-        else
-          logger.warn(
-            { subject: message.subject, expected: contract.subject },
-            'a message of another subject is ignored',
-          );
-      }),
-    );
-  }
-
-  private async handleHeartbeat(handler: MessageHandler, message: Msg, data: object): Promise<void> {
-    const { subject } = message;
-    try {
-      const storedAtMs = Date.now();
-      const envelope = decodeEnvelope(message.headers, { subject, position: '', storedAtMs });
-      const event = { ...envelope, subject, tokens: subject.split('.'), data, storedAtMs, attempt: 1 };
-      await settle(await handler(event, undefined));
-    } catch (error) {
-      this.options.logger.warn({ err: error, subject }, 'heartbeat not handled; the next one may be');
-    }
+    const handle = async (beats: readonly ReceivedHeartbeat[]): Promise<void> => {
+      await settle(await handler(beats, undefined));
+    };
+    this.heartbeats.push(new Heartbeats(connection, contract, this.group, handle, logger));
   }
 
   private serveQueries(contract: Contract, handler: MessageHandler): void {
