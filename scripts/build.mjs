@@ -128,11 +128,22 @@ async function bundle(name) {
   // A build that is cut off must not leave half a program that is newer than its sources: parts first.
   await mkdir(join(root, 'dist'), { recursive: true });
   const isProgram = ({ path }) => targets.includes(path);
-  for (const { path, contents } of [...outputFiles].sort((a, b) => isProgram(a) - isProgram(b))) {
-    await writeFile(`${path}.new`, contents);
+  for (const { path, text } of [...outputFiles].sort((a, b) => isProgram(a) - isProgram(b))) {
+    await writeFile(`${path}.new`, withCheapNames(text));
     await rename(`${path}.new`, path);
   }
   removeOldParts(join(root, 'dist'), new Set(outputFiles.map(({ path }) => path)));
+}
+
+/**
+ * The bundler has every function named again when it is made, each arrow function of each call too, though most have
+ * that name already: with that, a service spends a twentieth of its time on it.
+ */
+function withCheapNames(text) {
+  return text.replace(
+    /^var __name = \(target, value\) => (__defProp\(.*\));$/m,
+    'var __name = (target, value) => (target.name === value ? target : $1);',
+  );
 }
 
 /** A process of the build before may still load its parts for a while. */
