@@ -21,25 +21,41 @@ export interface RepeatedBeat {
 const NOT_FLUSHED = `set_config('synchronous_commit', 'off', true) = 'off'`;
 
 /**
- * Of one host, one heartbeat.
+ * Of one host, one heartbeat. Those whose rows others have locked, placements most of all, are written after the rest,
+ * which is not held up, and holds up nobody.
  * @returns names of the hosts whose heartbeat is stored; of the others something is different
  */
 export async function recordRepeatedHeartbeats(
   manager: EntityManager,
   repeated: readonly RepeatedBeat[],
 ): Promise<readonly string[]> {
-  if (repeated.length === 0) return [];
+  const first = await recordRepeated(manager, repeated, 'SKIP LOCKED');
+  const locked = new Set(first.locked);
+  if (locked.size === 0) return first.stored;
+  const rest = repeated.filter(({ beat }) => locked.has(beat.host));
+  return [...first.stored, ...(await recordRepeated(manager, rest, '')).stored];
+}
+
+async function recordRepeated(
+  manager: EntityManager,
+  repeated: readonly RepeatedBeat[],
+  waiting: 'SKIP LOCKED' | '',
+): Promise<{ readonly stored: readonly string[]; readonly locked: readonly string[] }> {
+  if (repeated.length === 0) return { stored: [], locked: [] };
   const beats = repeated.map(({ beat }) => beat);
-  const rows: { hosts: string[] | null }[] = await manager.query(
+  const rows: { stored: string[]; locked: string[] }[] = await manager.query(
     // Rows are locked in the order of names, as by all who lock several.
     `WITH beat AS MATERIALIZED (SELECT * FROM unnest($1::text[], $2::bigint[], $3::float8[], $4::bigint[], $5::int[])
        AS b(host, report, load1, memory_used, running)),
+     repeated AS MATERIALIZED (SELECT h.host FROM hosts h JOIN beat b USING (host)
+        WHERE h.state = 'ready' AND h.report = b.report AND ${NOT_FLUSHED}),
      held AS MATERIALIZED (SELECT h.host FROM hosts h JOIN beat b USING (host)
-        WHERE h.state = 'ready' AND h.report = b.report AND ${NOT_FLUSHED} ORDER BY h.host FOR UPDATE OF h),
+        WHERE h.state = 'ready' AND h.report = b.report ORDER BY h.host FOR UPDATE OF h ${waiting}),
      updated AS (
        UPDATE hosts SET load1 = b.load1, memory_used = b.memory_used, running = b.running, last_seen_at = now(),
          beats = hosts.beats + 1 FROM beat b JOIN held USING (host) WHERE hosts.host = b.host RETURNING hosts.host)
-     SELECT array_agg(host) AS hosts FROM updated`,
+     SELECT coalesce((SELECT json_agg(host) FROM updated), '[]') AS stored,
+       coalesce((SELECT json_agg(host) FROM repeated WHERE host NOT IN (SELECT host FROM held)), '[]') AS locked`,
     [
       beats.map(({ host }) => host),
       repeated.map(({ report }) => report),
@@ -48,7 +64,7 @@ export async function recordRepeatedHeartbeats(
       beats.map(({ load }) => Math.min(load.containers, MOST_RUNNING)),
     ],
   );
-  return rows[0]?.hosts ?? [];
+  return rows[0] ?? { stored: [], locked: [] };
 }
 
 /** The column is an int. */
