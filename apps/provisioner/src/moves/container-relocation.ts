@@ -33,7 +33,7 @@ import { RelocationBatch } from './relocation-batch.js';
 import { parsePortRange, type PortRange, type PortWish } from '../network/domain/host-ports.js';
 import { tenantPolicy } from '../network/tenant-egress.store.js';
 import { announceHost } from '../placement/node-status.store.js';
-import { loadPlacementView, occupy, release } from '../placement/placement.store.js';
+import { loadCatalogue, occupy, readyHosts, release } from '../placement/placement.store.js';
 import { ProvisionerConfig } from '../config.js';
 import { type ContainerRecord, factOf, statusOf } from '../containers/domain/container-record.js';
 import { Groups, groupsOf } from '../placement/domain/groups.js';
@@ -330,7 +330,10 @@ export class ContainerRelocation {
     const { PLINTH_CPU_OVERCOMMIT: overcommit, PLINTH_HOST_LOST_SECONDS: lostSeconds } = this.config;
     const image = parseExactImageRef(config.image);
     if (!image) throw new Error(`${config.image} is no exact image`);
-    const { hosts, catalogue } = await loadPlacementView(manager, image.name, overcommit, lostSeconds);
+    // Of one host nothing depends on others, unless any of them may be a place of a spread.
+    const looked = only === undefined || config.spread ? undefined : [only];
+    const hosts = await readyHosts(manager, overcommit, looked);
+    const catalogue = await loadCatalogue(manager, [image.name], lostSeconds);
     const datacenter = (await hostStanding(manager, config.host))?.datacenter;
     const others = hosts.filter(({ host }) => host !== config.host && (only === undefined || host === only));
     const wishes: readonly PortWish[] = config.ports ? await portsOn(manager, config.containerId, config.host) : [];

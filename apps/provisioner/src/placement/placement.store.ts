@@ -78,10 +78,16 @@ export async function loadPlacementView(
   };
 }
 
-/** Every host that gets containers. */
-export async function readyHosts(manager: EntityManager, cpuOvercommit: number): Promise<CandidateHost[]> {
+/** Every host that gets containers. @param names only those of them; undefined: all */
+export async function readyHosts(
+  manager: EntityManager,
+  cpuOvercommit: number,
+  names?: readonly string[],
+): Promise<CandidateHost[]> {
   const rows: HostRow[] = await manager.query(
-    `SELECT ${HOST_COLUMNS} FROM hosts WHERE state = 'ready' AND NOT cordoned ORDER BY host`,
+    `SELECT ${HOST_COLUMNS} FROM hosts
+      WHERE state = 'ready' AND NOT cordoned ${names ? 'AND host = ANY($1::text[])' : ''} ORDER BY host`,
+    names ? [names] : [],
   );
   return rows.map((row) => candidateOf(row, cpuOvercommit));
 }

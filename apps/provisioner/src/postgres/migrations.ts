@@ -8,6 +8,7 @@ import { AddNeighbours1700000011000 } from './neighbour-migration.js';
 import { AddCniNetworks1700000014000, AddNetwork1700000009000 } from './network-migrations.js';
 import { AddPlacement1700000020000 } from './placement-migration.js';
 import { AddReports1700000023000 } from './heartbeats-migration.js';
+import { AddOpenMoves1700000024000 } from './open-moves-migration.js';
 import { AddRebalances1700000022000 } from './rebalance-migration.js';
 import { AddRetention1700000015000 } from './retention-migration.js';
 import { AddTenantEgress1700000017000 } from './tenant-egress-migration.js';
@@ -363,4 +364,5 @@ export const PROVISIONER_MIGRATIONS = [
   AddBatchIndexes1700000021200,
   AddRebalances1700000022000,
   AddReports1700000023000,
+  AddOpenMoves1700000024000,
 ];

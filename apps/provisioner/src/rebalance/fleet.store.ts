@@ -1,12 +1,19 @@
 /** Reads what a rebalance is planned on. Nothing is locked: each move is decided again when its turn comes. */
-import type { ContainerState, GroupRules, HealthState, RestartPolicy, UpdateStatus } from '@plinth/contracts';
+import type {
+  ContainerState,
+  GroupRules,
+  HealthState,
+  ProposedMove,
+  RestartPolicy,
+  UpdateStatus,
+} from '@plinth/contracts';
 import type { EntityManager } from 'typeorm';
 import { type MovedConfig, needsOfMoved } from '../moves/domain/relocation.js';
 import { tenantPolicies } from '../network/tenant-egress.store.js';
 import { groupsOf } from '../placement/domain/groups.js';
 import type { CandidateHost } from '../placement/domain/placement.js';
 import { usedShare } from '../placement/domain/scorers.js';
-import { groupMembers } from '../placement/group.store.js';
+import { groupMembers, groupsOfContainers } from '../placement/group.store.js';
 import { promotedImages, readyHosts } from '../placement/placement.store.js';
 import type { Fleet, FleetContainer } from './domain/fleet.js';
 import { whyItStays } from './domain/stays.js';
@@ -32,8 +39,6 @@ export interface FleetQuestion {
   readonly tenant?: string | undefined;
   /** Hosts with less than this share more than the least used one of their data centre move nothing for balance. */
   readonly leastGap: number;
-  /** One container, and those of its tenant with rules; absent: the whole fleet. */
-  readonly one?: { readonly id: string; readonly tenant: string };
 }
 
 /** Those with rules, or that others' rules may be about. */
@@ -42,32 +47,91 @@ const CONFIG = ['tenant', 'storageNode', 'address', 'limits', 'egress', 'hostUse
   .concat(['affinity', 'antiAffinity', 'image', 'desired', 'restart'])
   .map((field) => `'${field}', c.config->'${field}'`)
   .join(', ');
-
-export async function loadFleet(manager: EntityManager, question: FleetQuestion): Promise<Fleet> {
-  const { cpuOvercommit, cooldownMs, leastGap, one } = question;
-  const hosts = await readyHosts(manager, cpuOvercommit);
-  const sources = one ? [] : overused(hosts, leastGap);
-  const tenant = one?.tenant ?? question.tenant ?? null;
-  // Every container that was moved has a volume that was made before.
-  const rows: ContainerRow[] = await manager.query(
-    `SELECT c.id, c.name, c.tenant, c.host, c.state, c.health, c.update->>'state' AS update,
-            c.moving IS NOT NULL AS moving, r.container_id IS NOT NULL AS in_rollout,
+// Every container that was moved has a volume that was made before.
+const CONTAINER = `c.id, c.name, c.tenant, c.host, c.state, c.health, c.update->>'state' AS update,
+            c.moving IS NOT NULL AS moving, EXISTS (
+              SELECT 1 FROM rollout_members m JOIN rollouts o ON o.id = m.rollout_id
+               WHERE m.container_id = c.id AND o.ended_at IS NULL) AS in_rollout,
             CASE WHEN c.config ? 'volumeMade' THEN c.placement->>0 END AS moved_at,
             jsonb_strip_nulls(jsonb_build_object(${CONFIG})) AS config
-       FROM containers c LEFT JOIN (
-         SELECT DISTINCT m.container_id FROM rollouts o JOIN rollout_members m ON m.rollout_id = o.id
-          WHERE o.ended_at IS NULL) r ON r.container_id = c.id
-      WHERE c.state <> 'removed' AND ($2::text IS NULL OR c.tenant = $2)
-        AND (c.host = ANY($1::text[]) OR c.id = $3 OR ${RULED})
+       FROM containers c`;
+/** Containers that are looked at before others get their turn. */
+const SLICE = 500;
+
+/** The whole fleet. */
+export async function loadFleet(manager: EntityManager, question: FleetQuestion): Promise<Fleet> {
+  const { cpuOvercommit, cooldownMs, leastGap } = question;
+  const hosts = await readyHosts(manager, cpuOvercommit);
+  const tenant = question.tenant ?? null;
+  const rows: ContainerRow[] = await manager.query(
+    `SELECT ${CONTAINER} WHERE c.state <> 'removed' AND ($2::text IS NULL OR c.tenant = $2)
+        AND (c.host = ANY($1::text[]) OR ${RULED})
       ORDER BY c.ordinal`,
-    [sources, tenant, one?.id ?? ''],
+    [overused(hosts, leastGap), tenant],
   );
+  const ports = await portsTakenElsewhere(manager, { tenant });
+  const containers = await containersOf(manager, rows, hosts, ports, cooldownMs);
+  const groups = new Map(
+    containers
+      .flatMap((each) => groupsOf(each.tenant, each.rules))
+      .map((each) => [`${each.tenant}/${each.group}`, each]),
+  );
+  return { hosts, containers, members: await groupMembers(manager, [...groups.values()]) };
+}
+
+/**
+ * What the decision on one move depends on: its container and both hosts; where it has rules, the containers that its
+ * groups are about; where it is spread, all hosts: any of them may be a place.
+ */
+export async function loadConcerned(
+  manager: EntityManager,
+  { cpuOvercommit, cooldownMs }: Pick<FleetQuestion, 'cpuOvercommit' | 'cooldownMs'>,
+  { containerId, tenant, from, to }: Pick<ProposedMove, 'containerId' | 'tenant' | 'from' | 'to'>,
+): Promise<Fleet> {
+  const groups = await groupsOfContainers(manager, [containerId]);
+  const names = groups.map(({ group }) => group);
+  const ofGroups: ContainerRow[] =
+    groups.length === 0
+      ? []
+      : await manager.query(
+          `SELECT ${CONTAINER} WHERE c.state <> 'removed' AND c.tenant = $1 AND c.id <> $3
+              AND c.config->>'group' IS NOT NULL AND c.config->>'group' = ANY($2::text[])
+           UNION ALL
+           SELECT ${CONTAINER} WHERE c.state <> 'removed' AND c.tenant = $1 AND c.id <> $3
+              AND (c.config->>'group' IS NULL OR c.config->>'group' <> ALL($2::text[]))
+              AND coalesce(c.config->'affinity'->>'group', c.config->'antiAffinity'->>'group',
+                c.config->'spread'->>'group') IS NOT NULL
+              AND ARRAY[c.config->'affinity'->>'group', c.config->'antiAffinity'->>'group',
+                c.config->'spread'->>'group'] && $2::text[]`,
+          [tenant, names, containerId],
+        );
+  const own: ContainerRow[] = await manager.query(`SELECT ${CONTAINER} WHERE c.id = $1 AND c.state <> 'removed'`, [
+    containerId,
+  ]);
+  const rows = [...own, ...ofGroups];
+  const isSpread = own[0]?.config.spread !== undefined;
+  const concerned = [...new Set([from, to, ...rows.map(({ host }) => host)])];
+  const hosts = await readyHosts(manager, cpuOvercommit, isSpread ? undefined : concerned);
+  const ports = await portsTakenElsewhere(manager, { containerId });
+  return {
+    hosts,
+    containers: await containersOf(manager, rows, hosts, ports, cooldownMs),
+    members: await groupMembers(manager, groups),
+  };
+}
+
+async function containersOf(
+  manager: EntityManager,
+  rows: readonly ContainerRow[],
+  hosts: readonly CandidateHost[],
+  ports: ReadonlyMap<string, ReadonlySet<string>>,
+  cooldownMs: number,
+): Promise<FleetContainer[]> {
   const datacenters = new Map(hosts.map(({ host, datacenter }) => [host, datacenter]));
   const promoted = await promotedImages(manager, [...new Set(rows.map(({ config }) => config.image))]);
   const policies = await tenantPolicies(manager, [...new Set(rows.map((row) => row.tenant))]);
-  const ports = await portsTakenElsewhere(manager, tenant);
   const now = Date.now();
-  const containers = rows.map((row): FleetContainer => {
+  const containerOf = (row: ContainerRow): FleetContainer => {
     const { id, name, config, host, state, health, update } = row;
     const image = promoted.get(config.image);
     const taken = ports.get(id);
@@ -101,13 +165,13 @@ export async function loadFleet(manager: EntityManager, question: FleetQuestion)
       isRunning: state !== 'stopped',
       stays: whyItStays(standing, now, cooldownMs),
     };
-  });
-  const groups = new Map(
-    containers
-      .flatMap((each) => groupsOf(each.tenant, each.rules))
-      .map((each) => [`${each.tenant}/${each.group}`, each]),
-  );
-  return { hosts, containers, members: await groupMembers(manager, [...groups.values()]) };
+  };
+  const containers: FleetContainer[] = [];
+  for (const [index, row] of rows.entries()) {
+    if (index % SLICE === SLICE - 1) await new Promise((resolve) => setImmediate(resolve));
+    containers.push(containerOf(row));
+  }
+  return containers;
 }
 
 /** Hosts from which containers may have to move. */
@@ -121,14 +185,15 @@ function overused(hosts: readonly CandidateHost[], leastGap: number): string[] {
 /** By container that asked for host ports: hosts on which others have one of them. */
 async function portsTakenElsewhere(
   manager: EntityManager,
-  tenant: string | null,
+  { tenant = null, containerId = null }: { readonly tenant?: string | null; readonly containerId?: string | null },
 ): Promise<ReadonlyMap<string, ReadonlySet<string>>> {
   const rows: { id: string; hosts: string[] }[] = await manager.query(
     `SELECT own.container_id AS id, array_agg(DISTINCT other.host) AS hosts
        FROM host_ports own JOIN host_ports other ON other.port = own.port AND other.protocol = own.protocol
          AND other.container_id <> own.container_id
-      WHERE own.asked AND ($1::text IS NULL OR own.tenant = $1) GROUP BY 1`,
-    [tenant],
+      WHERE own.asked AND ($1::text IS NULL OR own.tenant = $1) AND ($2::text IS NULL OR own.container_id = $2)
+      GROUP BY 1`,
+    [tenant, containerId],
   );
   return new Map(rows.map(({ id, hosts }) => [id, new Set(hosts)]));
 }

@@ -15,8 +15,9 @@ import { causeOf, claimEvent, newId, Outbox, type ReceivedEvent, type UnitOfWork
 import type { DataSource } from 'typeorm';
 import { ProvisionerConfig } from '../config.js';
 import { EVEN_SHARE } from './domain/balance-moves.js';
-import { planRebalance } from './domain/rebalance-plan.js';
+import { planInSteps } from './domain/rebalance-plan.js';
 import { loadFleet } from './fleet.store.js';
+import { inSlices } from './in-slices.js';
 import { RebalanceProgress } from './rebalance-progress.js';
 import {
   activeRebalance,
@@ -63,7 +64,8 @@ export class RebalanceControl {
       leastGap: (thresholdPercent / 100) * EVEN_SHARE,
       tenant,
     });
-    return { ok: true, plan: planRebalance(fleet, { datacenter, tenant, thresholdPercent, maxMoves }) };
+    const steps = planInSteps(fleet, { datacenter, tenant, thresholdPercent, maxMoves });
+    return { ok: true, plan: await inSlices(steps) };
   }
 
   details(id: string | undefined): Promise<RebalanceDetails | undefined> {

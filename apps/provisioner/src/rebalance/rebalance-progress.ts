@@ -12,14 +12,16 @@ import { ContainerRelocation } from '../moves/container-relocation.js';
 import { groupsOfContainers, lockGroups } from '../placement/group.store.js';
 import { judgeMove, type NextStep, nextStep, type OpenMove } from './domain/carrying-out.js';
 import { whyNoLonger } from './domain/rebalance-plan.js';
-import { loadFleet } from './fleet.store.js';
+import { loadConcerned } from './fleet.store.js';
 import {
   activeRebalance,
   countMoves,
   endRebalance,
   isGroupDown,
   lockActiveRebalance,
-  openMoves,
+  isMovePending,
+  movesInProgress,
+  pendingMoves,
   type RebalanceRow,
   saveFailedInRow,
   saveMove,
@@ -28,6 +30,8 @@ import {
 const PERIOD_MS = 1_000;
 /** Decisions in a row; the next pass comes soon. */
 const MOST_DECISIONS = 50;
+/** Moves that have not begun, of which the first that can be begun is. */
+const LOOKED_AT = 20;
 const MINUTE_MS = 60_000;
 
 @Injectable()
@@ -79,8 +83,8 @@ export class RebalanceProgress {
       const row = await lockActiveRebalance(turn.db);
       if (!row) return false;
       const unit = turn.causedBy({ correlationId: row.correlation_id, causationId: row.request_id });
-      const open = await openMoves(unit.db, row.id);
-      if (await this.judge(unit, row, open)) return true;
+      const inProgress = await movesInProgress(unit.db, row.id);
+      if (await this.judge(unit, row, inProgress)) return true;
       const { request } = row;
       const step = nextStep(
         {
@@ -90,7 +94,8 @@ export class RebalanceProgress {
           failedInRow: row.failed_in_row,
           lastFailure: row.message,
         },
-        open,
+        inProgress,
+        await isMovePending(unit.db, row.id),
       );
       switch (step.kind) {
         case 'wait':
@@ -99,23 +104,17 @@ export class RebalanceProgress {
           await this.end(unit, row, step);
           return false;
         case 'begin':
-          return this.beginOne(
-            unit,
-            row,
-            step.candidates,
-            open.some(({ phase }) => phase === 'moving'),
-          );
+          return this.beginOne(unit, row, step.busy, inProgress.length > 0);
       }
     });
   }
 
   /** Writes what has become of the moves in progress. @returns whether one has ended */
-  private async judge(unit: UnitOfWork, row: RebalanceRow, open: readonly OpenMove[]): Promise<boolean> {
+  private async judge(unit: UnitOfWork, row: RebalanceRow, inProgress: readonly OpenMove[]): Promise<boolean> {
     let failedInRow = row.failed_in_row;
     let failure: string | null = null;
     let hasEnded = false;
-    for (const one of open) {
-      if (one.phase !== 'moving') continue;
+    for (const one of inProgress) {
       const judged = judgeMove(one);
       if (judged.phase === 'moving' && judged.message === one.message) continue;
       await saveMove(unit.db, row.id, one.ordinal, judged);
@@ -137,40 +136,49 @@ export class RebalanceProgress {
   private async beginOne(
     unit: UnitOfWork,
     row: RebalanceRow,
-    candidates: readonly OpenMove[],
+    busy: readonly string[],
     isBusy: boolean,
   ): Promise<boolean> {
-    for (const candidate of candidates) {
-      const { ordinal, move, container } = candidate;
-      const group = container?.group;
-      if (group && (await isGroupDown(unit.db, move.tenant, group, move.containerId))) {
-        // It may be up when others have moved.
-        if (isBusy || candidate !== candidates.at(-1)) continue;
-        await this.skip(unit, row, candidate, `another container of its group ${group} is not up`);
+    let last: { readonly candidate: OpenMove; readonly group: string } | undefined;
+    for (let after = 0; ;) {
+      const some = await pendingMoves(unit.db, row.id, { after, busy, limit: LOOKED_AT });
+      for (const candidate of some) {
+        const { ordinal, move, container } = candidate;
+        after = ordinal;
+        const group = container?.group;
+        if (group && (await isGroupDown(unit.db, move.tenant, group, move.containerId))) {
+          last = { candidate, group };
+          continue;
+        }
+        const refusal = await this.begin(unit, row, candidate);
+        if (refusal !== undefined) await this.skip(unit, row, candidate, refusal);
+        else {
+          await saveMove(unit.db, row.id, ordinal, { phase: 'moving', message: `it stops on ${move.from}` });
+          this.logger.info({ rebalanceId: row.id, ...move }, 'a container is moved by a rebalance');
+        }
         return true;
       }
-      const refusal = await this.begin(unit, row, candidate);
-      if (refusal !== undefined) await this.skip(unit, row, candidate, refusal);
-      else {
-        await saveMove(unit.db, row.id, ordinal, { phase: 'moving', message: `it stops on ${move.from}` });
-        this.logger.info({ rebalanceId: row.id, ...move }, 'a container is moved by a rebalance');
-      }
-      return true;
+      if (some.length < LOOKED_AT) break;
     }
-    return false;
+    // It may be up when others have moved.
+    if (!last || isBusy) return false;
+    await this.skip(unit, row, last.candidate, `another container of its group ${last.group} is not up`);
+    return true;
   }
 
   /** @returns why the container is not moved */
   private async begin(unit: UnitOfWork, row: RebalanceRow, { move }: OpenMove): Promise<string | undefined> {
-    const { containerId: id, tenant, from, to, why } = move;
+    const { containerId: id, from, to, why } = move;
     // Groups are locked before hosts, by all who lock both.
     await lockGroups(unit.db, await groupsOfContainers(unit.db, [id]));
-    const fleet = await loadFleet(unit.db, {
-      cpuOvercommit: this.config.PLINTH_CPU_OVERCOMMIT,
-      cooldownMs: (row.request.cooldownMinutes ?? REBALANCE_DEFAULTS.cooldownMinutes) * MINUTE_MS,
-      leastGap: 0,
-      one: { id, tenant },
-    });
+    const fleet = await loadConcerned(
+      unit.db,
+      {
+        cpuOvercommit: this.config.PLINTH_CPU_OVERCOMMIT,
+        cooldownMs: (row.request.cooldownMinutes ?? REBALANCE_DEFAULTS.cooldownMinutes) * MINUTE_MS,
+      },
+      move,
+    );
     const container = fleet.containers.find((each) => each.id === id);
     if (!container) return 'it was removed meanwhile';
     if (container.host !== from) return `it is on ${container.host} meanwhile`;

@@ -71,18 +71,51 @@ export async function lockRebalance(manager: EntityManager, id: string): Promise
   return rows[0];
 }
 
-/** In the order in which they are begun. */
-export async function openMoves(manager: EntityManager, id: string): Promise<readonly OpenMove[]> {
-  return manager.query(
-    `SELECT m.ordinal, m.move, m.phase, m.message,
+const OPEN_MOVE = `m.ordinal, m.move, m.phase, m.message,
             coalesce(extract(epoch FROM now() - m.begun_at), 0)::float8 AS "ageSeconds",
             CASE WHEN c.id IS NULL THEN NULL ELSE json_build_object('state', c.state, 'desired', c.config->>'desired',
               'host', c.host, 'group', c.config->>'group', 'isMoving', c.moving IS NOT NULL,
               'isReleased', coalesce((c.moving->>'released')::boolean, false), 'hasCheck', c.config ? 'health',
               'health', c.health, 'message', c.message) END AS container
-       FROM rebalance_moves m LEFT JOIN containers c ON c.id = m.container_id
-      WHERE m.rebalance_id = $1 AND m.phase IN ('pending', 'moving') ORDER BY m.ordinal`,
+       FROM rebalance_moves m LEFT JOIN containers c ON c.id = m.container_id`;
+
+/** In the order in which they were begun. */
+export async function movesInProgress(manager: EntityManager, id: string): Promise<readonly OpenMove[]> {
+  return manager.query(
+    `SELECT ${OPEN_MOVE} WHERE m.rebalance_id = $1 AND m.phase IN ('pending', 'moving') AND m.phase = 'moving'
+      ORDER BY m.ordinal`,
     [id],
+  );
+}
+
+export async function isMovePending(manager: EntityManager, id: string): Promise<boolean> {
+  const rows: unknown[] = await manager.query(
+    `SELECT 1 FROM rebalance_moves
+      WHERE rebalance_id = $1 AND phase IN ('pending', 'moving') AND phase = 'pending' LIMIT 1`,
+    [id],
+  );
+  return rows.length > 0;
+}
+
+export interface WhichPending {
+  /** Ordinal of the one after which they come. */
+  readonly after: number;
+  /** Groups, `tenant/group`, of which none is wanted. */
+  readonly busy: readonly string[];
+  readonly limit: number;
+}
+
+/** Those that have not begun, in the order in which they are begun. */
+export async function pendingMoves(
+  manager: EntityManager,
+  id: string,
+  { after, busy, limit }: WhichPending,
+): Promise<readonly OpenMove[]> {
+  return manager.query(
+    `SELECT ${OPEN_MOVE} WHERE m.rebalance_id = $1 AND m.phase IN ('pending', 'moving') AND m.phase = 'pending'
+        AND m.ordinal > $2 AND coalesce((m.move->>'tenant') || '/' || (c.config->>'group') <> ALL ($3::text[]), true)
+      ORDER BY m.ordinal LIMIT $4`,
+    [id, after, busy, limit],
   );
 }
 

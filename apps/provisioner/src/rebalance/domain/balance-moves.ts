@@ -1,7 +1,7 @@
 /** Moves off the most used hosts of a data centre to the least used ones. */
 import type { FleetContainer } from './fleet.js';
 import { percent } from './balance.js';
-import { hasGroups, type PlanState } from './plan-state.js';
+import { hasGroups, type PlanState, type Steps } from './plan-state.js';
 import type { PlannedHost, UseOrder } from './use-order.js';
 
 /** Once some hosts differed by more than the threshold, all are evened out to this share of it: the next plan is empty. */
@@ -17,12 +17,13 @@ interface Candidate {
 }
 
 /** @param uneven data centres in which something was evened out; it is added to */
-export function evenOut(state: PlanState, datacenter: string, order: UseOrder, uneven: Set<string>): void {
+export function* evenOut(state: PlanState, datacenter: string, order: UseOrder, uneven: Set<string>): Steps {
   const leastGap = (): number =>
     (state.options.thresholdPercent / 100) * (uneven.has(datacenter) ? EVEN_SHARE : 1) + ROUNDING;
   const stuck = new Set<PlannedHost>();
   let before = state.moves.length;
   while (!state.isCut) {
+    yield;
     const from = order.hosts.findLast((host) => !stuck.has(host));
     const least = order.hosts[0];
     if (!from || !least || from.use - least.use <= leastGap()) {

@@ -67,20 +67,15 @@ describe('next', () => {
   const PROGRESS = { state: 'running', atOnce: 2, maxFailures: 3, failedInRow: 0, lastFailure: null } as const;
   const ofGroup = { group: 'web' };
   it.each<[string, Partial<Parameters<typeof nextStep>[0]>, readonly OpenMove[], object]>([
-    [
-      'the first is begun',
-      {},
-      [open(1, 'pending'), open(2, 'pending')],
-      { kind: 'begin', candidates: [{ ordinal: 1 }, { ordinal: 2 }] },
-    ],
+    ['the first is begun', {}, [open(1, 'pending'), open(2, 'pending')], { kind: 'begin', busy: [] }],
     ['no more than allowed are begun', { atOnce: 1 }, [open(1, 'moving'), open(2, 'pending')], { kind: 'wait' }],
     [
       'of a group one',
       {},
       [open(1, 'moving', ofGroup), open(2, 'pending', ofGroup), open(3, 'pending')],
-      { kind: 'begin', candidates: [{ ordinal: 3 }] },
+      { kind: 'begin', busy: ['acme/web'] },
     ],
-    ['the rest of a group waits', {}, [open(1, 'moving', ofGroup), open(2, 'pending', ofGroup)], { kind: 'wait' }],
+    ['what is in progress ends', {}, [open(1, 'moving')], { kind: 'wait' }],
     ['it is completed', {}, [], { kind: 'end', state: 'completed' }],
     [
       'a cancelled one begins nothing',
@@ -102,7 +97,8 @@ describe('next', () => {
       { kind: 'wait' },
     ],
   ])('%s', (_what, progress, moves, step) => {
-    expect(nextStep({ ...PROGRESS, ...progress }, moves)).toMatchObject(step);
+    const of = (phase: OpenMove['phase']): OpenMove[] => moves.filter((move) => move.phase === phase);
+    expect(nextStep({ ...PROGRESS, ...progress }, of('moving'), of('pending').length > 0)).toMatchObject(step);
   });
 });
 

@@ -71,8 +71,8 @@ function settledMove(container: MovedContainer, from: string, to: string): Judge
 }
 
 export type NextStep =
-  /** These in turn, until one can be begun. */
-  | { readonly kind: 'begin'; readonly candidates: readonly OpenMove[] }
+  /** The first pending one that can be begun, of none of these groups: one of each is in progress. */
+  | { readonly kind: 'begin'; readonly busy: readonly string[] }
   | { readonly kind: 'wait' }
   | { readonly kind: 'end'; readonly state: RebalanceState; readonly message: string };
 
@@ -85,13 +85,14 @@ export interface Progress {
   readonly lastFailure: string | null;
 }
 
-/** @param open moves that have not ended; of a group no more than one is begun */
-export function nextStep(progress: Progress, open: readonly OpenMove[]): NextStep {
+/**
+ * @param inProgress moves that have begun and not ended; of a group no more than one is begun
+ * @param isPending whether any has not begun
+ */
+export function nextStep(progress: Progress, inProgress: readonly OpenMove[], isPending: boolean): NextStep {
   const { state, atOnce, maxFailures, failedInRow, lastFailure } = progress;
-  const inProgress = open.filter(({ phase }) => phase === 'moving');
-  const begins = state === 'running' && failedInRow < maxFailures;
-  const pending = begins ? open.filter(({ phase }) => phase === 'pending') : [];
-  if (inProgress.length === 0 && pending.length === 0) {
+  const begins = isPending && state === 'running' && failedInRow < maxFailures;
+  if (inProgress.length === 0 && !begins) {
     if (failedInRow >= maxFailures) {
       const times = failedInRow === 1 ? 'a move failed' : `${failedInRow} moves in a row failed`;
       return { kind: 'end', state: 'stopped', message: `${times}, the last one: ${lastFailure ?? 'unknown'}` };
@@ -100,10 +101,8 @@ export function nextStep(progress: Progress, open: readonly OpenMove[]): NextSte
       return { kind: 'end', state: 'cancelled', message: 'a person cancelled it; what was moved stays' };
     return { kind: 'end', state: 'completed', message: 'every move has had its turn' };
   }
-  if (inProgress.length >= atOnce) return { kind: 'wait' };
-  const busy = new Set(inProgress.flatMap(groupOf));
-  const candidates = pending.filter((move) => !groupOf(move).some((group) => busy.has(group)));
-  return candidates.length === 0 ? { kind: 'wait' } : { kind: 'begin', candidates };
+  if (inProgress.length >= atOnce || !begins) return { kind: 'wait' };
+  return { kind: 'begin', busy: [...new Set(inProgress.flatMap(groupOf))] };
 }
 
 function groupOf({ move, container }: OpenMove): string[] {

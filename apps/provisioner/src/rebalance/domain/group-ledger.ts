@@ -93,20 +93,18 @@ export class GroupLedger {
   private readonly groups = new Map<string, Group>();
   private readonly placesBy = new Map<string, ReadonlySet<string>>();
 
-  /**
-   * @param holders all containers with rules
-   * @param hosts all that get containers
-   */
+  /** @param hosts all that get containers */
   constructor(
     members: readonly GroupMembers[],
-    holders: Iterable<FleetContainer>,
     private readonly hosts: ReadonlyMap<string, CandidateHost>,
   ) {
     for (const { tenant, group, count, ...at } of members) this.group(tenant, group).change(at, count);
-    for (const holder of holders) {
-      const host = hosts.get(holder.host);
-      if (host) this.hold(holder, host, 1);
-    }
+  }
+
+  /** For each container with rules, before anything is asked. */
+  add(holder: FleetContainer): void {
+    const host = this.hosts.get(holder.host);
+    if (host) this.hold(holder, host, 1);
   }
 
   /** Takes the container out of what is counted. */

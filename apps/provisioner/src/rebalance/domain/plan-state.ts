@@ -10,6 +10,12 @@ import type { Fleet, FleetContainer } from './fleet.js';
 import { GroupLedger } from './group-ledger.js';
 import { PlannedHost, UseOrder } from './use-order.js';
 
+/**
+ * A computation that may take seconds, in steps of some milliseconds: between two of them its caller may do something
+ * else.
+ */
+export type Steps<T = void> = Generator<undefined, T, undefined>;
+
 export interface PlanOptions {
   readonly datacenter?: string | undefined;
   readonly tenant?: string | undefined;
@@ -31,6 +37,9 @@ interface Pool {
 }
 
 const ROUNDING = 1e-9;
+/** Containers in one step: that are only counted, and whose rules are looked at. */
+const MANY = 1_000;
+export const FEW = 20;
 /** What a placement has promised and others, or labels, may have broken since. */
 const PROMISED: readonly string[] = ['labels', 'near', 'apart', 'spread'];
 const RULES: readonly HostFilter[] = FILTERS.filter(({ name }) => PROMISED.includes(name));
@@ -64,13 +73,18 @@ export class PlanState {
     for (const [name, hosts] of byDatacenter)
       if (options.datacenter === undefined || options.datacenter === name)
         this.datacenters.set(name, new UseOrder(hosts));
-    for (const container of fleet.containers) {
+    this.ledger = new GroupLedger(fleet.members, new Map(fleet.hosts.map((host) => [host.host, host])));
+  }
+
+  /** Takes in the containers; has to be gone through before anything is asked. */
+  *start(): Steps {
+    for (const [index, container] of this.fleet.containers.entries()) {
+      if (index % MANY === 0) yield;
+      if (hasRules(container)) this.ledger.add(container);
       if (!this.isInScope(container)) continue;
       if (hasRules(container)) this.ruled.push(container);
       if (container.stays === undefined) add(this.movable, container.host, container);
     }
-    const candidates = new Map(fleet.hosts.map((host) => [host.host, host]));
-    this.ledger = new GroupLedger(fleet.members, fleet.containers.filter(hasRules), candidates);
   }
 
   /** More would follow than is allowed. */
@@ -163,11 +177,14 @@ export class PlanState {
     return this.without(container, (needs) => firstUnmet(host, needs));
   }
 
-  balance(): FleetBalance {
-    return {
-      datacenters: [...this.datacenters].flatMap(([name, { hosts }]) => balanceOf(name, hosts) ?? []),
-      rulesNotMet: this.ruled.filter((container) => this.unmetOf(container) !== undefined).length,
-    };
+  *balance(): Steps<FleetBalance> {
+    let rulesNotMet = 0;
+    for (const [index, container] of this.ruled.entries()) {
+      if (index % FEW === 0) yield;
+      if (this.unmetOf(container) !== undefined) rulesNotMet++;
+    }
+    const datacenters = [...this.datacenters].flatMap(([name, { hosts }]) => balanceOf(name, hosts) ?? []);
+    return { datacenters, rulesNotMet };
   }
 }
 

@@ -8,7 +8,8 @@ import type { CandidateHost } from '../../placement/domain/placement.js';
 import { usedShare } from '../../placement/domain/scorers.js';
 import type { Fleet, FleetContainer } from './fleet.js';
 import type { PlanOptions } from './plan-state.js';
-import { planRebalance, whyNoLonger } from './rebalance-plan.js';
+import { inSlices } from '../in-slices.js';
+import { planInSteps, planRebalance, whyNoLonger } from './rebalance-plan.js';
 
 interface Given {
   readonly on: string;
@@ -358,6 +359,54 @@ it('never exceeds a host, never breaks a constraint, never makes hosts less even
     }),
     { seed: 20_261_122, numRuns: 400 },
   );
+});
+
+describe('a long plan', () => {
+  it('is made in steps, each for few containers', () => {
+    const hosts = Array.from({ length: 40 }, (_, index) => candidateHost(`h-${index}`));
+    const rules: GroupRules = { group: 'g', spread: { over: 'host', isRequired: true } };
+    const fleet = fleetOf(
+      hosts,
+      Array.from({ length: 200 }, (_, index) => ({
+        on: `h-${index % 20}`,
+        memory: 5,
+        ...(index % 2 === 0 && { rules }),
+      })),
+    );
+    const options = { thresholdPercent: 1, maxMoves: 1_000 };
+    const steps = planInSteps(fleet, options);
+    let count = 0;
+    for (let step = steps.next(); ; step = steps.next()) {
+      if (step.done) {
+        expect(step.value).toEqual(planRebalance(fleet, options));
+        expect(step.value.moves.length).toBeGreaterThan(20);
+        expect(count).toBeGreaterThan(step.value.moves.length);
+        return;
+      }
+      count++;
+    }
+  });
+
+  it('lets others have their turn between its steps', async () => {
+    let turns = 0;
+    let isOver = false;
+    const others = (): void => {
+      turns++;
+      if (!isOver) setImmediate(others);
+    };
+    setImmediate(others);
+    const steps = function* (): Generator<undefined, string> {
+      for (let step = 0; step < 100; step++) {
+        const end = performance.now() + 1;
+        while (performance.now() < end);
+        yield;
+      }
+      return 'planned';
+    };
+    expect(await inSlices(steps())).toBe('planned');
+    isOver = true;
+    expect(turns).toBeGreaterThan(4);
+  });
 });
 
 function withMemory(host: CandidateHost, by: number): CandidateHost {

@@ -15,32 +15,45 @@ import { excluding, filtersFor } from '../../placement/domain/filters.js';
 import { percent } from './balance.js';
 import { evenOut } from './balance-moves.js';
 import type { Fleet, FleetContainer } from './fleet.js';
-import { firstUnmet, groupScore, type PlanOptions, PlanState } from './plan-state.js';
+import { firstUnmet, groupScore, type PlanOptions, PlanState, type Steps } from './plan-state.js';
 import { LEAST_PREFERENCE, meetRules } from './rule-moves.js';
 
 const SHOWN_UNMET = 20;
 
 export function planRebalance(fleet: Fleet, options: PlanOptions): RebalancePlan {
+  return allAtOnce(planInSteps(fleet, options));
+}
+
+/** {@link planRebalance} in steps: with ten thousand hosts it may take seconds. The fleet must stay as it is meanwhile. */
+export function* planInSteps(fleet: Fleet, options: PlanOptions): Steps<RebalancePlan> {
   const state = new PlanState(fleet, options);
-  const before = state.balance();
+  yield* state.start();
+  const before = yield* state.balance();
   const hopeless = new Set<string>();
   const uneven = new Set<string>();
   // Each may make room for the other.
   for (let seen = -1; seen !== state.moves.length && !state.isCut;) {
     seen = state.moves.length;
     hopeless.clear();
-    meetRules(state, hopeless);
-    for (const [name, order] of state.datacenters) evenOut(state, name, order, uneven);
+    yield* meetRules(state, hopeless);
+    for (const [name, order] of state.datacenters) yield* evenOut(state, name, order, uneven);
   }
   return {
     before,
-    after: state.balance(),
+    after: yield* state.balance(),
     thresholdPercent: options.thresholdPercent,
     moves: state.moves,
     isCut: state.isCut,
-    unmet: unmetRules(state),
+    unmet: yield* unmetRules(state),
     stays: stayCounts(state),
   };
+}
+
+function allAtOnce<T>(steps: Steps<T>): T {
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value;
+  }
 }
 
 /**
@@ -49,6 +62,7 @@ export function planRebalance(fleet: Fleet, options: PlanOptions): RebalancePlan
  */
 export function whyNoLonger(fleet: Fleet, { containerId, to, reason }: ProposedMove): string | undefined {
   const state = new PlanState(fleet, { thresholdPercent: 1, maxMoves: 1 });
+  allAtOnce(state.start());
   const container = fleet.containers.find(({ id }) => id === containerId);
   const from = container && state.hosts.get(container.host);
   const target = state.hosts.get(to);
@@ -69,10 +83,11 @@ export function whyNoLonger(fleet: Fleet, { containerId, to, reason }: ProposedM
   });
 }
 
-function unmetRules(state: PlanState): UnmetRule[] {
+function* unmetRules(state: PlanState): Steps<UnmetRule[]> {
   const unmet: UnmetRule[] = [];
   for (const container of state.ruled) {
     if (unmet.length >= SHOWN_UNMET) break;
+    yield;
     const found = state.unmetOf(container);
     if (!found) continue;
     const { id: containerId, name, tenant, host, stays } = container;

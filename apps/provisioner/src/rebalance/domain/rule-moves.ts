@@ -2,7 +2,7 @@
 import { chooseHosts } from '../../placement/domain/choice.js';
 import { scorersFor } from '../../placement/domain/scorers.js';
 import type { FleetContainer } from './fleet.js';
-import { type Cause, firstUnmet, groupScore, type PlanState } from './plan-state.js';
+import { type Cause, FEW, firstUnmet, groupScore, type PlanState, type Steps } from './plan-state.js';
 import type { PlannedHost } from './use-order.js';
 
 /** A preferred rule has to hold by so much more that a stop and a start are worth it. */
@@ -18,9 +18,10 @@ interface Wanting {
  * @param hopeless what no host was better for, by what it depends on; what has moved since may have made room, so that
  * a plan ends with a look without it
  */
-export function meetRules(state: PlanState, hopeless: Set<string>): void {
+export function* meetRules(state: PlanState, hopeless: Set<string>): Steps {
   const found: Wanting[] = [];
-  for (const container of state.ruled) {
+  for (const [index, container] of state.ruled.entries()) {
+    if (index % FEW === 0) yield;
     if (container.stays !== undefined || state.hasMoved(container)) continue;
     const isRequired = standing(state, container);
     if (isRequired !== undefined) found.push({ container, isRequired });
@@ -31,7 +32,12 @@ export function meetRules(state: PlanState, hopeless: Set<string>): void {
       a.container.needs.resources.memoryBytes - b.container.needs.resources.memoryBytes ||
       (a.container.id < b.container.id ? -1 : 1),
   );
-  for (const { container } of found) if (!state.isCut) meetRulesOf(state, container, hopeless);
+  for (const { container } of found) {
+    if (state.isCut) return;
+    // It may look at all hosts.
+    yield;
+    meetRulesOf(state, container, hopeless);
+  }
 }
 
 /** @returns whether a required rule does not hold; undefined: nothing could be better */
