@@ -4,6 +4,7 @@ import type { Cost } from './fleet/costs.js';
 import { Fleet, THIS_PROGRAM } from './fleet/fleet.js';
 import { type FleetOptions, fleetOptions } from './fleet/options.js';
 import { loseHosts } from './fleet/loss.js';
+import { keepHalfEmpty, rebalanceFleet } from './fleet/rebalance.js';
 import { Requests } from './fleet/requests.js';
 import { MEMORY_OF_ONE } from './fleet/simulated-hosts.js';
 import { percentile, row } from './system.js';
@@ -18,8 +19,10 @@ const options = fleetOptions(process.argv.slice(2));
 if (options) process.exit(await run(options));
 
 async function run(given: FleetOptions): Promise<number> {
-  const wanted = given.requests + given.singles + MEANWHILE * (given.lose > 0 ? given.rate : 0);
-  const capacity = Math.max(1, Math.ceil((wanted * 100) / (given.fill * given.hosts)));
+  const isDisturbed = given.lose > 0 || given.rebalance > 0;
+  const wanted = given.requests + given.singles + MEANWHILE * (isDisturbed ? given.rate : 0);
+  const filled = given.rebalance > 0 ? Math.ceil(given.hosts / 2) : given.hosts;
+  const capacity = Math.max(1, Math.ceil((wanted * 100) / (given.fill * filled)));
   let fleet: Fleet | undefined;
   // What is interrupted leaves nothing running; all processes also end with this one.
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
@@ -44,12 +47,15 @@ async function measure(fleet: Fleet, given: FleetOptions, capacity: number): Pro
       tenant: `tenant-${index % given.tenants}`,
       command: ['/bin/sleep', '1000000'],
       limits: { memoryBytes: MEMORY_OF_ONE, cpus: 0.1 },
+      ...(index % 100 < given.groups && { group: `group-${Math.floor(index / 100)}`, spread: { over: 'rack' } }),
+      ...(99 - (index % 100) < given.ports && { ports: [{ container: 80 }] }),
     });
   if (fleet.joining) {
     const { seconds, before: idle, after: joined } = fleet.joining;
     row(`${given.hosts} hosts joined, s${given.joinAtOnce ? '; all at once' : ''}`, seconds);
     printCosts(idle, joined, given.hosts);
   }
+  if (given.rebalance > 0) await keepHalfEmpty(fleet, true);
   const deadline = performance.now() + given.timeoutSeconds * 1_000;
 
   await fleet.connection.flush();
@@ -57,6 +63,7 @@ async function measure(fleet: Fleet, given: FleetOptions, capacity: number): Pro
     request(`single-${index}`, index);
     await requests.untilUnanswered(0, deadline);
   }
+  const alone = await fleet.deciding();
   log(`${given.hosts} hosts for ${capacity} containers each; ${given.requests} requests begin`);
   const before = { costs: fleet.costs(), bytes: await fleet.bytes() };
   const { configured: earlier } = requests.answers;
@@ -94,15 +101,17 @@ async function measure(fleet: Fleet, given: FleetOptions, capacity: number): Pro
   const times = requests.times('many-');
   row('request to container.configured, ms: p50, p99', percentile(times, 0.5), percentile(times, 0.99));
   if (given.singles > 0) {
-    const alone = requests.times('single-');
-    row('  one at a time on the idle system: p50, p99', percentile(alone, 0.5), percentile(alone, 0.99));
+    const singles = requests.times('single-');
+    row('  one at a time on the idle system: p50, p99', percentile(singles, 0.5), percentile(singles, 0.99));
+    row('  of it deciding: from arrival to commit, mean', (alone.seconds * 1_000) / Math.max(1, alone.count));
   }
   row('bytes of the database, of the bus for each', ...perContainer(before.bytes, bytes, given.requests));
   row('process', 'ms each', 'MiB');
   printCosts(before.costs, after, given.requests);
   if (given.reports > 0) await measureReports(fleet, given.reports);
   if (given.idleSeconds > 0) await measureIdle(fleet, given.idleSeconds);
-  const meanwhile = given.lose > 0 ? await loseHosts(fleet, given, requests, request, log) : 0;
+  let meanwhile = given.rebalance > 0 ? await rebalanceFleet(fleet, given, requests, request, log) : 0;
+  if (given.lose > 0) meanwhile += await loseHosts(fleet, given, requests, request, log);
 
   const { rejected, reasons } = requests.answers;
   const found = [

@@ -49,6 +49,7 @@ export class Fleet {
       options.heartbeatSeconds,
       options.network,
       options.storageNodes,
+      options.groups > 0,
     );
     const fleet = new Fleet(options, nats, postgres, [], connection, jetstream, database, hosts);
     for (let index = 0; index < options.provisioners; index++) await fleet.startProvisioner(index);
@@ -90,6 +91,23 @@ export class Fleet {
       ['PostgreSQL', costOfPostgres(this.postgres.identity.pid)],
       [THIS_PROGRAM, costOf(process.pid)],
     ]);
+  }
+
+  /** How long the provisioners held requests for containers so far: from their arrival to the commit. */
+  async deciding(): Promise<{ readonly count: number; readonly seconds: number }> {
+    const found = { count: 0, seconds: 0 };
+    for (const { url } of this.provisioners) {
+      const text = await (await fetch(`${url}/metrics`)).text();
+      const valueOf = (kind: string): number =>
+        Number(
+          new RegExp(`^plinth_event_handling_seconds_${kind}\\{subject="container.requested"\\} (\\S+)$`, 'm').exec(
+            text,
+          )?.[1] ?? 0,
+        );
+      found.count += valueOf('count');
+      found.seconds += valueOf('sum');
+    }
+    return found;
   }
 
   async bytes(): Promise<{ readonly database: number; readonly bus: number }> {

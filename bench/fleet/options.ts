@@ -1,5 +1,6 @@
 /** What a run of the fleet simulator is asked to do. */
 import { parseArgs } from 'node:util';
+import { MOST_REBALANCE_MOVES } from '@plinth/contracts';
 
 export interface FleetOptions {
   readonly hosts: number;
@@ -15,7 +16,13 @@ export interface FleetOptions {
   readonly reports: number;
   /** Hosts that fall silent at once after all is placed. */
   readonly lose: number;
-  /** Requests a second while hosts are lost. */
+  /** Moves of a rebalance, at the most, of a fleet half of whose hosts are empty, after all is placed. */
+  readonly rebalance: number;
+  /** Percentage of the requests that are in groups, spread over racks. */
+  readonly groups: number;
+  /** Percentage of the requests that have a host port given out. */
+  readonly ports: number;
+  /** Requests a second while hosts are lost, or a rebalance is planned and carried out. */
   readonly rate: number;
   /** Seconds in which nothing but heartbeats happens, after the placements. */
   readonly idleSeconds: number;
@@ -49,7 +56,11 @@ that no host has more than its capacity, that nothing was placed twice, and that
   --idle S               afterwards nothing but heartbeats for S seconds: what they cost (0)
   --lose N               afterwards N hosts fall silent at once, and requests go on: how soon that is noticed, how soon
                          their containers are placed elsewhere (0); leave room for them with --fill
-  --rate N               requests a second meanwhile (20)
+  --rebalance N          only half of the hosts get containers; afterwards N of these are moved to the others: what plan
+                         and moves cost, and how long requests take meanwhile (0)
+  --groups PERCENT       of the requests that are in groups, spread over racks (0)
+  --ports PERCENT        of the requests that have a host port given out (0)
+  --rate N               requests a second while hosts are lost, or containers moved (20)
   --storage-nodes N      storage nodes, each with the leases of its hosts (one for 500 hosts)
   --join-at-once         all hosts send their first heartbeat at once
   --fill PERCENT         what the requests take of the capacity of all hosts (80)
@@ -90,6 +101,9 @@ function parsed(args: readonly string[]): FleetOptions | undefined {
       reports: { ...text, default: '0' },
       idle: { ...text, default: '0' },
       lose: { ...text, default: '0' },
+      rebalance: { ...text, default: '0' },
+      groups: { ...text, default: '0' },
+      ports: { ...text, default: '0' },
       rate: { ...text, default: '20' },
       'storage-nodes': { ...text, default: '0' },
       fill: { ...text, default: '80' },
@@ -118,6 +132,9 @@ function parsed(args: readonly string[]): FleetOptions | undefined {
   return {
     hosts,
     lose: whole('lose', 0, hosts - 1),
+    rebalance: whole('rebalance', 0, MOST_REBALANCE_MOVES),
+    groups: whole('groups', 0, 100),
+    ports: whole('ports', 0, 100),
     rate: whole('rate', 1, 1_000),
     idleSeconds: whole('idle', 0, 3_600),
     storageNodes: whole('storage-nodes', 0, 1_000) || Math.ceil(hosts / 500),

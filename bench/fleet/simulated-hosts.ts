@@ -14,6 +14,7 @@ export const MEMORY_OF_ONE = 16 * 1024 ** 2;
 /** Of a lease; the host renews it six times in that time. */
 const LEASE_SECONDS = 30;
 const TICKS_PER_SECOND = 20;
+const RACKS = 50;
 /** A host that is slow reports after so long. */
 const LATE_MS = 3_000;
 
@@ -33,6 +34,10 @@ export class SimulatedHosts {
   /** Containers that two hosts were sent, the first of which was not lost. */
   readonly twice = new Set<string>();
   private readonly bodies: readonly string[];
+  private follows = false;
+  private sequence = Date.now();
+  /** Host and container that was released there. */
+  private readonly released = new Set<string>();
   private beating: NodeJS.Timeout | undefined;
   private next = 0;
   private nextNode = 0;
@@ -48,6 +53,7 @@ export class SimulatedHosts {
     private readonly heartbeatSeconds: number,
     network: boolean,
     private readonly storageNodes: number,
+    hasRacks: boolean,
   ) {
     this.names = Array.from({ length: hosts }, (_, index) => `host-${String(index + 1).padStart(5, '0')}`);
     const at = new Date().toISOString();
@@ -63,6 +69,7 @@ export class SimulatedHosts {
         runtime: 'simulated',
         network,
         ownUsers: [this.nodeOf(index)],
+        ...(hasRacks && { labels: { rack: `rack-${index % RACKS}` } }),
       } satisfies HostHeartbeat),
     );
   }
@@ -73,9 +80,10 @@ export class SimulatedHosts {
       callback: (error, message) => {
         if (error !== null || message.data.length === 0) return;
         const [, , host = '', , id = ''] = message.subject.split('.');
+        if (this.follows) this.follow(host, message.json<ContainerConfig>());
         const before = this.placed.get(id);
         if (before === undefined) this.placed.set(id, host);
-        else if (before !== host && this.silent.has(before)) {
+        else if (before !== host && (this.silent.has(before) || this.released.has(`${before} ${id}`))) {
           this.placed.set(id, host);
           this.moved.add(id);
         } else if (before !== host) this.twice.add(id);
@@ -85,6 +93,20 @@ export class SimulatedHosts {
       for (const [at, host] of this.names.entries())
         this.connection.publish(hostHeartbeat(host), this.bodies[at] ?? '');
     this.beating = setInterval(() => this.beat(), 1_000 / TICKS_PER_SECOND);
+  }
+
+  /** From now on they start what they are sent, release what is moved, and report it. */
+  startFollowing(): void {
+    this.follows = true;
+  }
+
+  private follow(host: string, { containerId, desired, generation }: ContainerConfig): void {
+    if (this.silent.has(host)) return;
+    const late = `${host} ${containerId}`;
+    if (desired === 'released') this.released.add(late);
+    if (desired === 'running') this.released.delete(late);
+    const kind = desired === 'released' ? 'released' : desired === 'running' ? 'started' : undefined;
+    if (kind) void this.reportOne(containerId, kind, host, generation);
   }
 
   /** They send nothing any more, and renew no lease. */
@@ -148,27 +170,32 @@ export class SimulatedHosts {
 
   /**
    * The containers' hosts report that they were started: one of 50 failed, one of 50 reports late.
+   * @param isSmooth none fails or is late
    * @returns when the bus has stored all reports
    */
-  async report(ids: readonly string[], atOnce: number): Promise<void> {
+  async report(ids: readonly string[], atOnce: number, isSmooth = false): Promise<void> {
     const flying = new Set<Promise<unknown>>();
     const late: Promise<unknown>[] = [];
     for (const [index, id] of ids.entries()) {
-      if (index % 50 === 1) {
+      if (index % 50 === 1 && !isSmooth) {
         late.push(new Promise((resolve) => setTimeout(resolve, LATE_MS)).then(() => this.reportOne(id, 'started')));
         continue;
       }
       if (flying.size >= atOnce) await Promise.race(flying);
-      const one: Promise<unknown> = this.reportOne(id, index % 50 === 0 ? 'failed' : 'started').finally(() =>
-        flying.delete(one),
+      const one: Promise<unknown> = this.reportOne(id, index % 50 === 0 && !isSmooth ? 'failed' : 'started').finally(
+        () => flying.delete(one),
       );
       flying.add(one);
     }
     await Promise.all([...flying, ...late]);
   }
 
-  private async reportOne(containerId: string, kind: 'started' | 'failed'): Promise<void> {
-    const host = this.placed.get(containerId) ?? '';
+  private async reportOne(
+    containerId: string,
+    kind: 'started' | 'failed' | 'released',
+    host = this.placed.get(containerId) ?? '',
+    generation = 1,
+  ): Promise<void> {
     const at = new Date().toISOString();
     const started = {
       pid: 4711,
@@ -181,10 +208,11 @@ export class SimulatedHosts {
       kind,
       host,
       containerId,
-      generation: 1,
-      sequence: Date.now(),
+      generation,
+      sequence: ++this.sequence,
       at,
-      ...(kind === 'started' ? started : { reason: 'image-missing', message: 'simulated' }),
+      ...(kind === 'started' && started),
+      ...(kind === 'failed' && { reason: 'image-missing', message: 'simulated' }),
     };
     await this.jetstream.publish(hostReport(host, containerId), JSON.stringify(body), { msgID: nuid.next() });
   }
