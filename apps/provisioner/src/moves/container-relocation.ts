@@ -4,16 +4,10 @@
  */
 import { Inject, Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
-import {
-  containerStatus,
-  desiredContainer,
-  parseExactImageRef,
-  SUBJECTS,
-  type VolumeTakeover,
-} from '@plinth/contracts';
+import { containerStatus, desiredContainer, SUBJECTS, type VolumeTakeover } from '@plinth/contracts';
 import { type Logger, LOGGER, type NextPass, newId, Outbox, type UnitOfWork, WorkLoop } from '@plinth/service-kit';
-import type { DataSource, EntityManager } from 'typeorm';
-import { lockContainer, saveContainer, saveMessage, savePlacement } from '../containers/container.store.js';
+import type { DataSource } from 'typeorm';
+import { lockContainer, saveContainer, saveMessage } from '../containers/container.store.js';
 import { forgetGivenUp, rememberGivenUp } from '../containers/given-up.store.js';
 import {
   containersToRelocate,
@@ -28,24 +22,20 @@ import {
   saveDrain,
 } from './move.store.js';
 import { releaseNetwork } from '../network/address.store.js';
-import { keepPortsOn, portsOn, portsTakenByOthers, reservePlace } from '../network/host-port.store.js';
+import { keepPortsOn } from '../network/host-port.store.js';
+import { MovePlaces } from './move-places.js';
 import { RelocationBatch } from './relocation-batch.js';
-import { parsePortRange, type PortRange, type PortWish } from '../network/domain/host-ports.js';
 import { tenantPolicy } from '../network/tenant-egress.store.js';
 import { announceHost } from '../placement/node-status.store.js';
-import { loadCatalogue, occupy, readyHosts, release } from '../placement/placement.store.js';
+import { occupy, release } from '../placement/placement.store.js';
 import { ProvisionerConfig } from '../config.js';
 import { type ContainerRecord, factOf, statusOf } from '../containers/domain/container-record.js';
-import { Groups, groupsOf } from '../placement/domain/groups.js';
-import { placementRecord } from '../placement/domain/placement-record.js';
-import { noRoom } from '../placement/domain/refusals.js';
-import { groupMembers, groupsOfContainers, lockGroups } from '../placement/group.store.js';
+import { groupsOf } from '../placement/domain/groups.js';
+import { groupsOfContainers, lockGroups } from '../placement/group.store.js';
 import {
   arrived,
   givenUp,
-  hostsForMoved,
   leaving,
-  needsOfMoved,
   relocationOf,
   removedElsewhere,
   removedWithHost,
@@ -57,8 +47,6 @@ interface Rebalanced {
   readonly to: string;
   readonly why: string;
 }
-
-type Place = { readonly ok: true; readonly host: string } | { readonly ok: false; readonly message: string };
 
 const PERIOD_MS = 1_000;
 /** Containers of lost hosts that are looked for at once, and relocated in one transaction. */
@@ -73,22 +61,18 @@ const TRIES_PER_PASS = 20;
 @Injectable()
 export class ContainerRelocation {
   private readonly loop: WorkLoop;
-  private turnOfPlacement = 0;
   private draining = false;
   /** Ordinal of the container of a lost host that was tried last. */
   private after = '0';
-  private readonly portRange: PortRange;
 
   constructor(
     @InjectDataSource() private readonly source: DataSource,
     @Inject(Outbox) private readonly outbox: Outbox,
     @Inject(ProvisionerConfig) private readonly config: ProvisionerConfig,
     @Inject(RelocationBatch) private readonly batch: RelocationBatch,
+    @Inject(MovePlaces) private readonly places: MovePlaces,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
-    const range = parsePortRange(config.PLINTH_PORT_RANGE);
-    if (!range) throw new Error(`${config.PLINTH_PORT_RANGE} is no range of ports`);
-    this.portRange = range;
     this.loop = new WorkLoop({
       pass: () => this.moveAll(),
       periodMs: PERIOD_MS,
@@ -138,7 +122,7 @@ export class ContainerRelocation {
     const standing = moving.to === null ? undefined : await hostStanding(unit.db, moving.to);
     if (moving.to !== null && standing?.state !== 'lost') return this.settle(unit, record, moving.to);
     if (moving.to !== null) await release(unit.db, moving.to, record.config.limits);
-    const place = await this.place(unit.db, record);
+    const place = await this.places.place(unit.db, record);
     if (place.ok) return this.settle(unit, record, place.host);
     return { ...record, moving: { ...moving, to: null, released: true }, message: place.message };
   }
@@ -160,41 +144,51 @@ export class ContainerRelocation {
     const { manager } = this.source;
     const due = await containersToRelocate(manager, this.config.PLINTH_HOST_LOST_SECONDS, this.after, DUE);
     let alone = 0;
+    let hasMoved = false;
     for (let begin = 0; begin < due.length; begin += BATCH) {
       const begun = performance.now();
       const some = due.slice(begin, begin + BATCH).map(({ id }) => id);
       for (const id of await this.batch.relocate(some)) {
         if (this.loop.isStopping) return false;
-        if (alone++ < ALONE) await this.outbox.work({ correlationId: newId() }, (unit) => this.relocate(unit, id));
+        if (alone++ >= ALONE) break;
+        if (await this.outbox.work({ correlationId: newId() }, (unit) => this.relocate(unit, id))) hasMoved = true;
       }
       this.after = due[Math.min(begin + BATCH, due.length) - 1]?.ordinal ?? '0';
-      if (this.loop.isStopping || alone >= ALONE) return false;
+      if (this.loop.isStopping) return false;
       await new Promise((resolve) => setTimeout(resolve, Math.min(MOST_PAUSE_MS, performance.now() - begun)));
+      // Those that find no room wait for a second, as what was passed over does with them.
+      if (alone >= ALONE) return hasMoved;
     }
     if (due.length < DUE) this.after = '0';
     return due.length === DUE;
   }
 
-  /** Relocates a container whose host is lost, or which was released and found no other host. */
-  private async relocate(unit: UnitOfWork, id: string): Promise<void> {
+  /** Relocates a container whose host is lost, or which was released and found no other host. @returns whether it moves */
+  private async relocate(unit: UnitOfWork, id: string): Promise<boolean> {
     const record = await lockContainer(unit.db, id);
-    if (!record) return;
+    if (!record) return false;
     const { config } = record;
     // The record is read again under the lock: the host may be back.
     const isHostLost = (await hostStanding(unit.db, config.host))?.state === 'lost';
     const next = relocationOf(record, isHostLost, await leaseOf(unit.db, config.storageNode, config.host));
-    if (next.kind === 'none') return;
+    if (next.kind === 'none') return false;
     if (next.kind === 'place') {
-      const place = await this.place(unit.db, record);
+      const place = await this.places.place(unit.db, record);
       if (place.ok) await this.save(unit, await this.settle(unit, record, place.host));
       else await this.wait(unit, record, place.message);
-      return;
+      return place.ok;
     }
     const takeover = { from: config.host, renewal: next.lease.renewal };
-    if (next.kind === 'remove') return this.removeLost(unit, record, takeover);
+    if (next.kind === 'remove') {
+      await this.removeLost(unit, record, takeover);
+      return true;
+    }
     const { desired } = next;
-    const place = await this.place(unit.db, record);
-    if (!place.ok) return this.wait(unit, record, `its host ${config.host} is lost; ${place.message}`);
+    const place = await this.places.place(unit.db, record);
+    if (!place.ok) {
+      await this.wait(unit, record, `its host ${config.host} is lost; ${place.message}`);
+      return false;
+    }
     if (record.moving?.to) await release(unit.db, record.moving.to, config.limits);
     await release(unit.db, config.host, config.limits);
     const left = givenUp(config, new Date().toISOString());
@@ -202,6 +196,7 @@ export class ContainerRelocation {
     unit.publish(desiredContainer(config.host, id), left);
     const moving = { ...record, moving: { reason: 'host-lost' as const, to: place.host, desired, released: true } };
     await this.save(unit, await this.settle(unit, { ...moving, config: left }, place.host, takeover));
+    return true;
   }
 
   /**
@@ -267,7 +262,7 @@ export class ContainerRelocation {
     const desired = record && desiredState(record);
     if (!record || record.moving || desired === undefined || record.state === 'lost')
       return rebalance && 'it is not there to be moved any more';
-    const place = await this.place(unit.db, record, rebalance?.to);
+    const place = await this.places.place(unit.db, record, rebalance?.to);
     if (!place.ok) return rebalance ? place.message : `${record.config.name}: ${place.message}`;
     const next = leaving(record, place.host, desired, new Date().toISOString(), rebalance && 'rebalance');
     const { config } = next;
@@ -323,58 +318,5 @@ export class ContainerRelocation {
     if (record.message === message) return;
     await saveMessage(unit.db, record.id, message);
     unit.publish(containerStatus(record.id), statusOf({ ...record, message }));
-  }
-
-  /** Reserves room, and the container's ports, on a host of the same data centre that reaches its volume. */
-  private async place(manager: EntityManager, { config }: ContainerRecord, only?: string): Promise<Place> {
-    const { PLINTH_CPU_OVERCOMMIT: overcommit, PLINTH_HOST_LOST_SECONDS: lostSeconds } = this.config;
-    const image = parseExactImageRef(config.image);
-    if (!image) throw new Error(`${config.image} is no exact image`);
-    // Of one host nothing depends on others, unless any of them may be a place of a spread.
-    const looked = only === undefined || config.spread ? undefined : [only];
-    const hosts = await readyHosts(manager, overcommit, looked);
-    const catalogue = await loadCatalogue(manager, [image.name], lostSeconds);
-    const datacenter = (await hostStanding(manager, config.host))?.datacenter;
-    const others = hosts.filter(({ host }) => host !== config.host && (only === undefined || host === only));
-    const wishes: readonly PortWish[] = config.ports ? await portsOn(manager, config.containerId, config.host) : [];
-    const taken = await portsTakenByOthers(manager, wishes, config.containerId);
-    const named = groupsOf(config.tenant, config);
-    await lockGroups(manager, named);
-    const groups =
-      named.length > 0 ? new Groups(await groupMembers(manager, named, config.containerId), hosts) : undefined;
-    const policy = await tenantPolicy(manager, config.tenant);
-    const architecture = catalogue.images.find(
-      ({ name, version }) => name === image.name && version === image.version,
-    )?.architecture;
-    const needs = needsOfMoved(config, {
-      architecture,
-      datacenter,
-      wishes,
-      taken,
-      tenantPolicy: policy,
-      groups,
-    });
-    const { PLINTH_PLACEMENT: order } = this.config;
-    const choice = hostsForMoved(others, needs, order, Math.random(), this.turnOfPlacement++);
-    if (!choice.ok) return choice;
-    const { resources } = needs;
-    let message = noRoom(
-      choice.ranked.map(({ host }) => host),
-      resources,
-    );
-    for (const { host } of choice.ranked.map((ranked) => ranked.host)) {
-      const room = await reservePlace(manager, host, image, resources, overcommit, wishes, config, this.portRange);
-      if (room.ok) {
-        const { ranked, exclusions } = choice;
-        const decided = { policy: order, ranked, exclusions, lookedAt: others.length, hosts: others.length };
-        const placement = placementRecord(host, new Date().toISOString(), decided);
-        await savePlacement(manager, config.containerId, placement);
-        return { ok: true, host };
-      }
-      if (room.reason === 'image-withdrawn')
-        return { ok: false, message: `${config.image} was revoked, and no container can be started on it` };
-      if (room.reason === 'ports-exhausted') message = `${host} has too few ports of its range free`;
-    }
-    return { ok: false, message };
   }
 }
