@@ -30,32 +30,29 @@ export async function recordRepeatedHeartbeats(
   repeated: readonly RepeatedBeat[],
 ): Promise<readonly string[]> {
   const first = await recordRepeated(manager, repeated, 'SKIP LOCKED');
-  const locked = new Set(first.locked);
-  if (locked.size === 0) return first.stored;
-  const rest = repeated.filter(({ beat }) => locked.has(beat.host));
-  return [...first.stored, ...(await recordRepeated(manager, rest, '')).stored];
+  const stored = new Set(first);
+  const rest = repeated.filter(({ beat }) => !stored.has(beat.host));
+  return rest.length === 0 ? first : [...first, ...(await recordRepeated(manager, rest, ''))];
 }
 
 async function recordRepeated(
   manager: EntityManager,
   repeated: readonly RepeatedBeat[],
   waiting: 'SKIP LOCKED' | '',
-): Promise<{ readonly stored: readonly string[]; readonly locked: readonly string[] }> {
-  if (repeated.length === 0) return { stored: [], locked: [] };
+): Promise<readonly string[]> {
+  if (repeated.length === 0) return [];
   const beats = repeated.map(({ beat }) => beat);
-  const rows: { stored: string[]; locked: string[] }[] = await manager.query(
+  const rows: { stored: string[] }[] = await manager.query(
     // Rows are locked in the order of names, as by all who lock several.
-    `WITH beat AS MATERIALIZED (SELECT * FROM unnest($1::text[], $2::bigint[], $3::float8[], $4::bigint[], $5::int[])
-       AS b(host, report, load1, memory_used, running)),
-     repeated AS MATERIALIZED (SELECT h.host FROM hosts h JOIN beat b USING (host)
-        WHERE h.state = 'ready' AND h.report = b.report AND ${NOT_FLUSHED}),
-     held AS MATERIALIZED (SELECT h.host FROM hosts h JOIN beat b USING (host)
-        WHERE h.state = 'ready' AND h.report = b.report ORDER BY h.host FOR UPDATE OF h ${waiting}),
+    `WITH held AS MATERIALIZED (SELECT host FROM hosts WHERE host = ANY($1::text[]) AND state = 'ready' AND ${NOT_FLUSHED}
+       ORDER BY host FOR UPDATE ${waiting}),
      updated AS (
-       UPDATE hosts SET load1 = b.load1, memory_used = b.memory_used, running = b.running, last_seen_at = now(),
-         beats = hosts.beats + 1 FROM beat b JOIN held USING (host) WHERE hosts.host = b.host RETURNING hosts.host)
-     SELECT coalesce((SELECT json_agg(host) FROM updated), '[]') AS stored,
-       coalesce((SELECT json_agg(host) FROM repeated WHERE host NOT IN (SELECT host FROM held)), '[]') AS locked`,
+       UPDATE hosts h SET load1 = b.load1, memory_used = b.memory_used, running = b.running, last_seen_at = now(),
+         beats = h.beats + 1
+         FROM unnest($1::text[], $2::bigint[], $3::float8[], $4::bigint[], $5::int[])
+           AS b(host, report, load1, memory_used, running) JOIN held USING (host)
+        WHERE h.host = b.host AND h.report = b.report RETURNING h.host)
+     SELECT coalesce(json_agg(host), '[]') AS stored FROM updated`,
     [
       beats.map(({ host }) => host),
       repeated.map(({ report }) => report),
@@ -64,7 +61,7 @@ async function recordRepeated(
       beats.map(({ load }) => Math.min(load.containers, MOST_RUNNING)),
     ],
   );
-  return rows[0] ?? { stored: [], locked: [] };
+  return rows[0]?.stored ?? [];
 }
 
 /** The column is an int. */

@@ -7,7 +7,10 @@ interface Message {
   readonly text: string;
 }
 
-const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve));
+/** What waits for the event loop has had its turn, and what that waits for. */
+async function settled(): Promise<void> {
+  for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
 
 it('takes what waits together, each subject in its turn and with its newest message', async () => {
   const taken: string[] = [];
