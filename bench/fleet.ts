@@ -160,6 +160,8 @@ async function measureReports(fleet: Fleet, reports: number): Promise<void> {
 
 /** Heartbeats alone. */
 async function measureIdle(fleet: Fleet, seconds: number): Promise<void> {
+  const beats = (): Promise<number> => fleet.count('SELECT sum(beats) AS count FROM hosts');
+  const beatsBefore = await beats();
   const before = fleet.costs();
   await new Promise((resolve) => setTimeout(resolve, seconds * 1_000));
   row(`idle for ${seconds} s`, 'cores', 'MiB');
@@ -170,4 +172,5 @@ async function measureIdle(fleet: Fleet, seconds: number): Promise<void> {
     row(`  ${name}`, used, residentBytes / 1024 ** 2);
   }
   row('  all but the hosts', all);
+  row('  heartbeats of hosts that were stored a second', ((await beats()) - beatsBefore) / seconds);
 }

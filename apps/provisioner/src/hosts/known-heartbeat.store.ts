@@ -6,7 +6,7 @@ import { policiesRow } from '../network/tenant-egress.store.js';
 /** A host that reports what it had reported. */
 export interface KnownHost {
   readonly host: string;
-  /** Counts what it has reported: a different number means that another provisioner has heard something else since. */
+  /** Counts what it has reported: a different number means that another provisioner has received something else since. */
   readonly report: string;
 }
 

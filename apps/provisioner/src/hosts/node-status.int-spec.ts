@@ -106,7 +106,7 @@ describe('the status of a host and of a storage node', () => {
     expect(suite.of(SUBJECTS.storageLost, { node: NODE })).toHaveLength(1);
   });
 
-  it('is what was reported last, whichever provisioner has heard what', async () => {
+  it('is what was reported last, whichever provisioner has received what', async () => {
     const source = await database();
     const host = 'h-9';
     const beat: HostHeartbeat = {
@@ -128,7 +128,7 @@ describe('the status of a host and of a storage node', () => {
       // More than the columns take.
       const repeated = [{ beat: { ...beat, load: { load1: 1, memoryUsedBytes: 1e300, containers: 1e300 } }, report }];
       expect(await recordRepeatedHeartbeats(manager, repeated)).toEqual([host]);
-      // Another one hears something else, and the first what it had heard before.
+      // Another one receives something else, and the first what it had received before.
       await recordNewHeartbeats(manager, [{ ...beat, labels: { rack: 'r-1' } }]);
       expect(await recordRepeatedHeartbeats(manager, repeated)).toEqual([]);
       expect(await recordKnownHeartbeats(manager, [beat])).toEqual([]);
