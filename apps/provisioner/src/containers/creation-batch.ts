@@ -92,7 +92,7 @@ export class CreationBatch {
 
   /**
    * @param items ids differ
-   * @returns items that have to be decided one by one, after this transaction
+   * @returns those of the items, as given, that have to be decided one by one, after this transaction
    * @throws BatchConflict
    */
   async decide(
@@ -120,7 +120,9 @@ export class CreationBatch {
     );
     this.directory.note(state.locked);
     for (const { placed } of made) this.directory.noteWarm(formatImageRef(placed.plan.image), placed.host.host);
-    return open;
+    // The items themselves: the caller takes all others for decided, and forgets them.
+    const left = new Set(open.map(({ event }) => event.id));
+    return items.filter(({ event }) => left.has(event.id));
   }
 
   /** A request that was decided before has its answer; another one with its id is refused. */
