@@ -92,14 +92,14 @@ export class CreationBatch {
 
   /**
    * @param items ids differ
-   * @returns those of the items, as given, that have to be decided one by one, after this transaction
+   * @returns ids of the events that are left open: they have to be decided one by one, after this transaction
    * @throws BatchConflict
    */
   async decide(
     manager: EntityManager,
     add: (event: OutboxEvent) => void,
     items: readonly BatchItem[],
-  ): Promise<readonly BatchItem[]> {
+  ): Promise<ReadonlySet<string>> {
     await this.directory.refresh();
     const unitOf = ({ event }: BatchItem): UnitOfWork => new UnitOfWork(manager, causeOf(event), add);
     const all = items.map(({ event }) => event.id);
@@ -108,21 +108,17 @@ export class CreationBatch {
     const claimed = items
       .filter(({ event }) => fresh.has(event.id))
       .map((item): Candidate => ({ ...item, draws: this.creation.draws(item.event) }));
-    if (claimed.length === 0) return [];
+    if (claimed.length === 0) return new Set();
 
     const { made, refused, open, state, identities } = await this.plan(manager, claimed);
     for (const { item, refusal } of refused) refuse(unitOf(item), item.event, refusal);
     await this.write(manager, made, identities, unitOf);
-    await unclaimEvents(
-      manager,
-      SUBJECTS.containerRequested,
-      open.map(({ event }) => event.id),
-    );
+    const left = open.map(({ event }) => event.id);
+    await unclaimEvents(manager, SUBJECTS.containerRequested, left);
     this.directory.note(state.locked);
     for (const { placed } of made) this.directory.noteWarm(formatImageRef(placed.plan.image), placed.host.host);
-    // The items themselves: the caller takes all others for decided, and forgets them.
-    const left = new Set(open.map(({ event }) => event.id));
-    return items.filter(({ event }) => left.has(event.id));
+    // Ids: the candidates are copies, and the caller takes everything else for decided.
+    return new Set(left);
   }
 
   /** A request that was decided before has its answer; another one with its id is refused. */

@@ -75,11 +75,11 @@ export class WaitingRequests {
   /** @returns what is left open */
   private async decideTogether(items: readonly BatchItem[]): Promise<readonly BatchItem[]> {
     await this.deliveryTurn();
-    const { value, delivered } = await this.outbox.transactFresh((manager, add) =>
+    const { value: open, delivered } = await this.outbox.transactFresh((manager, add) =>
       this.batch.decide(manager, add, items),
     );
     this.track(delivered);
-    return value;
+    return items.filter(({ event }) => open.has(event.id));
   }
 
   /** Stores all of them, or none when it rejects. */
@@ -108,11 +108,10 @@ export class WaitingRequests {
         if (tenants.length === 0) return;
         taken = await lockRequests(manager, tenants, Math.ceil(most / tenants.length));
         this.lastTenant = tenants.at(-1) ?? '';
-        const items = new Map(
-          taken.flatMap((request) => (request.failures === 0 ? [[itemOf(request.event), request] as const] : [])),
-        );
-        const open = new Set(items.size > 0 ? await this.batch.decide(manager, add, [...items.keys()]) : []);
-        const together = [...items].flatMap(([item, request]) => (open.has(item) ? [] : [request]));
+        const first = taken.filter(({ failures }) => failures === 0);
+        const items = first.map(({ event }) => itemOf(event));
+        const open = items.length > 0 ? await this.batch.decide(manager, add, items) : new Set<string>();
+        const together = first.filter(({ event }) => !open.has(event.id));
         await deleteRequests(manager, together);
         // What is left open waits for the next batch, which has other hosts, as long as there is progress.
         const isOpen = (request: WaitingRequest): boolean => request.failures > 0 || together.length === 0;
