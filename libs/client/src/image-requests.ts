@@ -5,6 +5,7 @@ import {
   type ImageBuildStatus,
   type ImageDistributed,
   type ImageDistributionFailed,
+  type ImagePromoted,
   imageStatus,
   parseExactImageRef,
   type StorageStatus,
@@ -84,8 +85,11 @@ export async function promoteImage(client: PlinthClient, ref: string, options: P
       SUBJECTS.imagePromoted,
       SUBJECTS.imageRejected,
     ]);
-    await answerTo(stream, [SUBJECTS.imagePromoted], ANSWER_MS, 'image-builder').finally(() => stream.close());
-    if (options.wait) await waitForNodes(client, ref, arrivals, options);
+    const promoted = await answerTo(stream, [SUBJECTS.imagePromoted], ANSWER_MS, 'image-builder').finally(() =>
+      stream.close(),
+    );
+    const { archiveBytes } = promoted.data as unknown as ImagePromoted;
+    if (options.wait) await waitForNodes(client, ref, archiveBytes, arrivals, options);
   } finally {
     arrivals.close();
   }
@@ -107,6 +111,7 @@ export function isTarget(
 async function waitForNodes(
   client: PlinthClient,
   ref: string,
+  archiveBytes: number,
   arrivals: FactStream,
   options: PromoteOptions,
 ): Promise<void> {
@@ -156,13 +161,15 @@ async function waitForNodes(
       );
     }
     const arrived = fact.data as unknown as ImageDistributed;
-    const mebibytes = (arrived.downloadedBytes / 1024 ** 2).toFixed(1);
-    report(
-      arrived.storageNode,
-      `${arrived.storageNode} has ${ref} (${mebibytes} MiB in ${(arrived.durationMs / 1000).toFixed(1)} s)`,
-    );
+    const { storageNode, downloadedBytes } = arrived;
+    const seconds = (arrived.durationMs / 1000).toFixed(1);
+    // Fewer than the archive has: only what differs from a version that the node had.
+    const of = downloadedBytes < archiveBytes ? ` of ${mebibytes(archiveBytes)}` : '';
+    report(storageNode, `${storageNode} has ${ref} (${mebibytes(downloadedBytes)}${of} MiB in ${seconds} s)`);
   }
 }
+
+const mebibytes = (count: number): string => (count / 1024 ** 2).toFixed(1);
 
 /** Makes a version the default of its name and, with `defaultOs`, its name the default OS. */
 export async function activateImage(client: PlinthClient, ref: string, defaultOs: boolean): Promise<Fact> {
