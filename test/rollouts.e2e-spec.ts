@@ -117,6 +117,21 @@ afterAll(async () => {
   await stack.down();
 });
 
+it('a new version costs storage nodes what differs from the one before', () => {
+  const size = (version: unknown): number =>
+    Number(
+      stack.facts.find(({ subject, data }) => subject === 'image.promoted' && data['version'] === version)?.data[
+        'archiveBytes'
+      ],
+    );
+  const shares = stack.facts
+    .filter(({ subject, data }) => subject === 'image.distributed' && data['version'] !== 'v1')
+    .map(({ data }) => Number(data['downloadedBytes']) / size(data['version']));
+  expect(shares.length).toBeGreaterThan(Object.keys(VERSIONS).length);
+  // Where everything is slow, a node takes the archive before the delta is made.
+  expect(shares.some((share) => share < 0.1)).toBe(true);
+});
+
 describe('one container', () => {
   it('is moved, known to be good, and moved back', async () => {
     await run('moved');

@@ -127,10 +127,11 @@ export class Installation {
     if (!fetched.ok) return fetched;
     if (standing.state !== 'absent') return this.repair(fetched.value);
     const built = await this.build(fetched.value);
-    if (built.ok || !fetched.value.delta || isOfThisNode(built.reason)) return built;
-    // The base is damaged, for example: the archive needs none.
+    if (built.ok || !fetched.value.delta) return built;
+    // The base is damaged, for example, or the disk has no room for contents and tree: the archive needs neither.
     this.deltaFrom = undefined;
     this.deltaProblem = built.message;
+    await this.parts.staging.clean(promotion, true);
     const whole = await this.fetch(undefined);
     return whole.ok ? this.build(whole.value) : whole;
   }
@@ -220,6 +221,7 @@ export class Installation {
     });
     if (!unpacked.ok) {
       this.deltaProblem = unpacked.message;
+      await this.parts.staging.clean(this.promotion, true);
       return undefined;
     }
     this.deltaFrom = `${base.image.name}@${base.image.version}`;

@@ -3,13 +3,23 @@
  * Needs root.
  */
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect } from '@jest/globals';
 import { FactLog } from '@plinth/client';
 import { CATALOGUE, decodePayload, type ImageBuildStatus, type ImageRejected, SUBJECTS } from '@plinth/contracts';
+import { instanceName } from '@plinth/container-runtime';
 import { connectNats, decodeEnvelope, EventPublisher } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
 import {
@@ -91,7 +101,18 @@ export class BuilderSuite {
     await this.connection?.close();
     await this.nats?.stop();
     await this.postgres?.stop();
+    this.removeRuntimeDirectories();
     rmSync(this.scratch, { recursive: true, force: true });
+  }
+
+  /** Builders that are killed leave them for the next of their id. Never what is in the views: there is none any more. */
+  private removeRuntimeDirectories(): void {
+    const work = join(this.builderDirectory, 'work');
+    for (const id of existsSync(work) ? readdirSync(work) : []) {
+      const own = join('/run/plinth', instanceName(join(work, id, '.containers')));
+      for (const part of existsSync(own) ? readdirSync(own) : []) rmdirSync(join(own, part));
+      if (existsSync(own)) rmdirSync(own);
+    }
   }
 
   /** Every fact has to conform to its contract. */
