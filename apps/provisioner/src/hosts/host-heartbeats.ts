@@ -18,6 +18,7 @@ import {
   type RepeatedBeat,
 } from './known-heartbeat.store.js';
 import { recordNewHeartbeats } from './new-heartbeat.store.js';
+import { Together } from './together.js';
 
 type Beat = ReceivedHeartbeat<HostHeartbeat>;
 
@@ -38,10 +39,13 @@ export class HostHeartbeats {
   ) {
     this.known = new Together(
       ({ data }) => data.host,
+      // One that repeats another that was never written is news to the row.
+      (waiting, next) => ({ ...next, isRepeat: waiting.isRepeat && next.isRepeat }),
       (beats) => this.takeKnown(beats),
     );
     this.news = new Together(
       ({ host }) => host,
+      (_waiting, next) => next,
       (beats) => this.takeNews(beats),
     );
   }
@@ -131,36 +135,5 @@ export class HostHeartbeats {
       for (const record of await recoverContainers(manager, recovered))
         unitOf(record.config.host).publish(containerStatus(record.id), statusOf(record));
     });
-  }
-}
-
-/** What arrives during one write is written together in the next; of what has one name, the last. */
-class Together<T, R> {
-  private arriving = new Map<string, T>();
-  /** Writes what has arrived when it begins; undefined: none is due. */
-  private next: Promise<R> | undefined;
-  private current: Promise<unknown> = Promise.resolve();
-
-  constructor(
-    private readonly nameOf: (item: T) => string,
-    private readonly write: (items: readonly T[]) => Promise<R>,
-  ) {}
-
-  /** Resolves when they are written. */
-  take(items: readonly T[]): Promise<R> {
-    for (const item of items) this.arriving.set(this.nameOf(item), item);
-    this.next ??= this.writeNext();
-    return this.next;
-  }
-
-  private writeNext(): Promise<R> {
-    const written = this.current.then(() => {
-      const items = [...this.arriving.values()];
-      this.arriving = new Map();
-      this.next = undefined;
-      return this.write(items);
-    });
-    this.current = written.catch(() => undefined);
-    return written;
   }
 }
