@@ -324,7 +324,10 @@ describe('thirty containers on three hosts', () => {
       true,
     );
     await stack.up(3);
-    await until(async () => (await show(id)).counts['updated'] === 30, 'the host has followed');
+    const behind = async () => (await show(id)).members.filter(({ phase }) => phase !== 'updated');
+    await until(async () => (await behind()).length === 0, 'the host has followed').catch(async (error: unknown) => {
+      throw new Error(JSON.stringify(await behind()), { cause: error });
+    });
     await until(
       async () => (await ps('acme')).every(({ image, state }) => image === ref('base') && state === 'running'),
       'all run',
