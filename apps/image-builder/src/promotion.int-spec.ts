@@ -175,6 +175,13 @@ describe('promotion and revocation', () => {
     await suite.ask(SUBJECTS.imageRetired, { name, version: 'v1' });
     await suite.until(() => !existsSync(suite.repository('deltas', name, 'v2', from)), 'the delta is removed');
     expect((await get(`${from}/index.json`)).status).toBe(404);
+
+    // As a delta that was finished after its base, or its version, was retired.
+    const left = [suite.repository('deltas', name, 'v2', from), suite.repository('deltas', name, 'v9', `${name}@v2`)];
+    for (const path of left) mkdirSync(path, { recursive: true });
+    await builder.end('SIGKILL');
+    await suite.start();
+    for (const path of left) expect(existsSync(path)).toBe(false);
   });
 });
 

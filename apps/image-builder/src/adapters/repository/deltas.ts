@@ -6,7 +6,13 @@ import { Inject, Injectable } from '@nestjs/common';
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { archiveFileName, type ImageManifest, type SignedStatement, VERSION_FILES } from '@plinth/contracts';
+import {
+  archiveFileName,
+  type ImageManifest,
+  parseExactImageRef,
+  type SignedStatement,
+  VERSION_FILES,
+} from '@plinth/contracts';
 import { hasCode, syncFileSystem, syncPath, unlessMissing } from '@plinth/host-os';
 import {
   DELTA_FILES,
@@ -55,7 +61,18 @@ export class Deltas {
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
-  start(): void {}
+  /** Removes what a process that died, or made a delta while a version was retired, has left. */
+  async start(): Promise<void> {
+    for (const image of await this.repository.withDeltas()) {
+      const isThere = (await this.repository.locate(image.name, image.version)) !== undefined;
+      const deltas = this.repository.deltas(image.name, image.version);
+      for (const name of await readdir(deltas)) {
+        const base = isThere ? parseExactImageRef(name) : undefined;
+        if (base && (await this.repository.locate(base.name, base.version)) !== undefined) continue;
+        await rm(join(deltas, name), { recursive: true, force: true });
+      }
+    }
+  }
 
   /** Those in progress are given up, and made again when somebody asks. */
   async stop(): Promise<void> {
