@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync 
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { ContainerReport } from '@plinth/contracts';
+import { newId } from '@plinth/service-kit';
 import { AgentBench, leftovers, waitFor } from './testing/agent-bench.js';
 
 const TTL_SECONDS = 4;
@@ -246,6 +247,34 @@ describe('a volume', () => {
     const there = await bench.report(config.containerId, 'started', { host: OTHER });
     expect(alive(first.pid)).toBe(false);
     expect(alive(there.pid)).toBe(true);
+    await remove({ ...config, host: OTHER } as Config);
+    await bench.stopAgent(other);
+  });
+
+  it('that is not released yet delays an update, and is no verdict on its image', async () => {
+    const other = bench.startAgent(OTHER);
+    const { config, first } = await running();
+    const stale = renewalOf();
+    await renewedTwice();
+    const { image, contentDigest } = config;
+    const knownGood = { image, contentDigest, runGeneration: 1 };
+    await bench.publishConfig({
+      ...config,
+      host: OTHER,
+      generation: 3,
+      runGeneration: 3,
+      update: { updateId: newId(), knownGood, stableSeconds: 0, soakSeconds: 0 },
+      takeovers: [{ from: bench.host, renewal: stale }],
+    });
+    const refused = await bench.report(config.containerId, 'failed', { host: OTHER });
+    expect(refused).toMatchObject({ reason: 'volume-held', retryInMs: expect.any(Number) });
+    expect(alive(first.pid)).toBe(true);
+    await bench.publishConfig({ ...config, generation: 2, desired: 'released' });
+    await bench.report(config.containerId, 'released', { host: bench.host });
+    await bench.report(config.containerId, 'updated', { host: OTHER });
+    expect(
+      bench.reports.some(({ kind, containerId }) => containerId === config.containerId && kind === 'update-refused'),
+    ).toBe(false);
     await remove({ ...config, host: OTHER } as Config);
     await bench.stopAgent(other);
   });

@@ -14,6 +14,7 @@ import type { Observed, Running } from './observed.js';
 import { backoffMs, judgeExit, mayHeal, type Verdict } from './restart-policy.js';
 import type { Step } from './step.js';
 import {
+  acceptedTrial,
   effectiveConfig,
   isTrying,
   planBefore,
@@ -47,7 +48,7 @@ export interface StartFailure {
 /** The steps to take now; the caller plans again after them. Empty: nothing to do until something changes. */
 export function plan(given: PlanInput): readonly Step[] {
   if (given.observed.kind === 'partial') return [{ kind: 'delete-runtime' }];
-  const first = planBefore(given.config, given.record);
+  const first = planBefore(given.config, given.record, given.nowMs);
   if (first.length > 0) return first;
   const input = { ...given, config: effectiveConfig(given.config, given.record) };
   switch (input.config.desired) {
@@ -322,6 +323,28 @@ export function planAfterFailure({ config: given, record, nowMs }: PlanInput, fa
       },
     },
   ];
+}
+
+/**
+ * The steps after an update was checked before any change. A failure of the host is no verdict on the image: the check
+ * is repeated, and what runs goes on meanwhile.
+ * @param failed undefined: the image can be started here
+ */
+export function planAfterCheck(input: PlanInput, failed: StartFailure | undefined): readonly Step[] {
+  const { config, observed, record, nowMs } = input;
+  if (!config.update) return [];
+  if (!failed || !HOST_FAILURES.has(failed.reason)) {
+    const trial = acceptedTrial(config.update.updateId, config.image, record, failed);
+    return [{ kind: 'remember', change: { trial }, why: failed ? 'the update is refused' : 'the update is on trial' }];
+  }
+  if (observed.kind !== 'running') return planAfterFailure(input, failed);
+  const failedStartsInRow = record.failedStartsInRow + 1;
+  const change = {
+    attemptedGeneration: config.generation,
+    failedStartsInRow,
+    retryAtMs: nowMs + backoffMs(failedStartsInRow),
+  };
+  return [{ kind: 'remember', change, why: `the update waits: ${failed.reason}` }];
 }
 
 /**

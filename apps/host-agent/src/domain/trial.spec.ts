@@ -1,10 +1,10 @@
 /** Images on trial: every phase, with the observed and the desired state. */
 import { describe, expect, it } from '@jest/globals';
-import { ContainerConfig, decodePayload, type ImageUpdate } from '@plinth/contracts';
+import { ContainerConfig, type ContainerFailureReason, decodePayload, type ImageUpdate } from '@plinth/contracts';
 import { type Health, startingHealth } from './health.js';
 import { emptyRecord, type LocalRecord } from './local-record.js';
 import type { Observed } from './observed.js';
-import { plan, planAfterFailure, type PlanInput } from './planner.js';
+import { plan, planAfterCheck, planAfterFailure, type PlanInput } from './planner.js';
 import { describeStep, type Step } from './step.js';
 import { effectiveConfig, type Trial, trialReport } from './trial.js';
 
@@ -114,6 +114,16 @@ describe('plan', () => {
     [
       'also when nothing runs',
       { observed: ABSENT, record: { ...RAN_OLD, lastExit: { run: 1, atMs: NOW } } },
+      ['check-image'],
+    ],
+    [
+      'a check that the host has prevented is repeated after a pause',
+      { observed: OLD_RUNS, record: { ...RAN_OLD, attemptedGeneration: 4, retryAtMs: NOW + 2_000 } },
+      ['wait 2'],
+    ],
+    [
+      'and at once with a newer config',
+      { observed: OLD_RUNS, record: { ...RAN_OLD, attemptedGeneration: 3, retryAtMs: NOW + 2_000 } },
       ['check-image'],
     ],
     [
@@ -341,6 +351,44 @@ describe('plan', () => {
       ['discard-snapshot'],
     ],
   ])('%s', (_, overrides, steps) => expect(shown(plan(input(overrides)))).toEqual(steps));
+});
+
+describe('the check of a new update', () => {
+  const changeOf = (steps: readonly Step[]): unknown =>
+    steps.map((step) => (step.kind === 'remember' ? step.change : step.kind));
+  const old = { observed: OLD_RUNS, record: RAN_OLD };
+  it.each<[string, Partial<PlanInput>, ContainerFailureReason | undefined, unknown]>([
+    [
+      'that it passes puts it on trial',
+      old,
+      undefined,
+      [{ trial: { ...TRYING, cause: undefined, snapshot: undefined } }],
+    ],
+    [
+      'that it does not pass refuses it',
+      old,
+      'image-missing',
+      [{ trial: expect.objectContaining({ phase: 'refused' }) }],
+    ],
+    [
+      'that the host prevents is repeated, and the old image runs on',
+      old,
+      'volume-held',
+      [{ attemptedGeneration: 4, failedStartsInRow: 1, retryAtMs: NOW + 1_000 }],
+    ],
+    [
+      'that the host prevents where nothing runs is a failed start',
+      { observed: ABSENT, record: { ...RAN_OLD, lastExit: { run: 1, atMs: NOW } } },
+      'volume-held',
+      [
+        'delete-runtime',
+        { attemptedGeneration: 4, attemptedRunGeneration: 4, failedStartsInRow: 1, retryAtMs: NOW + 1_000 },
+        'report',
+      ],
+    ],
+  ])('%s', (_, overrides, reason, changes) =>
+    expect(changeOf(planAfterCheck(input(overrides), reason && { reason, message: 'no' }))).toEqual(changes),
+  );
 });
 
 describe('a start that fails', () => {

@@ -62,12 +62,21 @@ export function isTrying(config: ContainerConfig, record: LocalRecord): boolean 
   return trialOf(config, record)?.phase === 'trying';
 }
 
+/** The trial of an update that was checked; with a cause it is refused. */
+export function acceptedTrial(updateId: string, image: string, { trial }: LocalRecord, cause?: TrialCause): Trial {
+  // A copy that an earlier update has left holds the same data.
+  const snapshot = trial?.snapshot === 'made' ? 'made' : undefined;
+  return { updateId, image, phase: cause ? 'refused' : 'trying', told: false, cause, snapshot };
+}
+
 /** The steps before all others: accept an update, report a verdict, clean up after an update. Empty: go on. */
-export function planBefore(config: ContainerConfig, record: LocalRecord): readonly Step[] {
-  const { trial } = record;
+export function planBefore(config: ContainerConfig, record: LocalRecord, nowMs: number): readonly Step[] {
+  const { trial, retryAtMs } = record;
   const present = trialOf(config, record);
   if (config.update && !present) {
     if (config.desired !== 'running') return [];
+    if (retryAtMs !== undefined && retryAtMs > nowMs && config.generation <= record.attemptedGeneration)
+      return [{ kind: 'wait-until', atMs: retryAtMs, why: 'the update is checked again' }];
     // A copy for the same known good image is kept: it holds the data from before both updates.
     return trial?.snapshot === 'made' && config.update.snapshotData !== true
       ? [{ kind: 'discard-snapshot' }, { kind: 'check-image' }]

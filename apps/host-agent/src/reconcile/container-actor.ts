@@ -3,7 +3,7 @@ import { performance } from 'node:perf_hooks';
 
 import { type NextPass, WorkLoop } from '@plinth/service-kit';
 import type { FairQueue } from '../domain/fair-queue.js';
-import { plan, planAfterFailure, presentState, type StartFailure } from '../domain/planner.js';
+import { plan, planAfterCheck, planAfterFailure, presentState, type StartFailure } from '../domain/planner.js';
 import { runIsOpen } from '../domain/local-record.js';
 import { trialReport } from '../domain/trial.js';
 import { backoffMs } from '../domain/restart-policy.js';
@@ -133,7 +133,7 @@ export class ContainerActor {
       steps.some(({ kind }) => kind === 'stop') &&
       state.effective.desired === 'running' &&
       state.record.trial?.phase !== 'reverting';
-    if (!starts && !isHandover) return this.runSteps(steps);
+    if (!starts && !isHandover) return this.runOrCheck(steps);
     const begunAtMs = state.arrivedAtMs ?? this.services.clock.now();
     if (starts) state.arrivedAtMs = undefined;
     if (!this.releasePlaces) {
@@ -172,6 +172,14 @@ export class ContainerActor {
       state.preparation = undefined;
       this.releasePlaces?.();
     }
+  }
+
+  private async runOrCheck(steps: readonly Step[]): Promise<StepOutcome> {
+    const { config } = this.state;
+    const outcome = await this.runSteps(steps);
+    if (outcome.kind !== 'checked') return outcome;
+    // Another config may have arrived since: its update was not checked.
+    return this.runSteps(planAfterCheck({ ...this.input(), config }, outcome.failure));
   }
 
   private unexpected(error: unknown): StepOutcome {

@@ -16,6 +16,8 @@ export type StepOutcome =
   | { readonly kind: 'done' }
   /** Nothing to do before that time, unless something changes. Milliseconds since the epoch. */
   | { readonly kind: 'wait'; readonly untilMs: number }
+  /** Of an update, before any change; undefined: it can be started here. */
+  | { readonly kind: 'checked'; readonly failure: StartFailure | undefined }
   /** A start can't go on. */
   | { readonly kind: 'failed'; readonly failure: StartFailure };
 
@@ -56,18 +58,10 @@ export const EXECUTORS: Executors = {
   },
 
   'check-image': async (_step, state, services) => {
-    const { config, record } = state;
-    if (!config.update) return DONE;
-    const { updateId } = config.update;
+    const { config } = state;
     const opened = await services.volumes.open(config, wasMade(state), () => userOf(config, services));
     const checked = opened.ok ? await checkBeforeStart(config, opened.value.data, services) : opened;
-    const cause = checked.ok ? undefined : checked.failure;
-    // A copy that an earlier update has left holds the same data.
-    const snapshot = record.trial?.snapshot === 'made' ? 'made' : undefined;
-    await state.remember({
-      trial: { updateId, image: config.image, phase: cause ? 'refused' : 'trying', told: false, cause, snapshot },
-    });
-    return DONE;
+    return { kind: 'checked', failure: checked.ok ? undefined : checked.failure };
   },
 
   'make-snapshot': async (_step, state, { volumes }) => {
