@@ -2,7 +2,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { cgroupHierarchies } from '@plinth/local-servers';
@@ -75,6 +75,19 @@ it('finds what stands on a root of the run, as a container does, with its cgroup
   const container = await started(['unshare', '--mount', '--propagation', 'private', 'sh', '-c', enter], {});
   await expectSoon(`process ${container.pid}: /bin/sleep infinity`);
   expect(left()).toContain(`cgroup ${group} (${container.pid})`);
+});
+
+it('reads past a threaded group, whose processes the kernel lists above it', async () => {
+  const hierarchy = cgroupHierarchies().find((path) => existsSync(join(path, 'cgroup.controllers')));
+  if (hierarchy === undefined) throw new Error('no hierarchy of version 2 is mounted');
+  const group = join(hierarchy, 'plinth', `${randomBytes(16).toString('hex')}.test`);
+  const threaded = join(group, 'threaded');
+  mkdirSync(threaded, { recursive: true });
+  undo.push(() => [threaded, group].forEach((path) => rmdirSync(path)));
+  writeFileSync(join(threaded, 'cgroup.type'), 'threaded');
+  const member = await started(['sleep', 'infinity'], { [RUN_VARIABLE]: run });
+  writeFileSync(join(group, 'cgroup.procs'), String(member.pid));
+  expect(left()).toContain(`cgroup ${group} (${member.pid})`);
 });
 
 it('finds a mount and a file, and not what another run has', async () => {

@@ -222,12 +222,16 @@ function linkOf(path: string): string {
   return quietly(() => readlinkSync(path), '');
 }
 
-/** A group or directory may be removed while it is read. */
+/**
+ * A group or directory may be removed while it is read; the processes of a threaded group (ENOTSUP) are listed by the
+ * group above.
+ */
 function quietly<T>(read: () => T, otherwise: T): T {
   try {
     return read();
   } catch (error) {
-    if (['ENOENT', 'ENODEV', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return otherwise;
+    if (['ENOENT', 'ENODEV', 'ENOTDIR', 'ENOTSUP'].includes((error as NodeJS.ErrnoException).code ?? ''))
+      return otherwise;
     throw error;
   }
 }

@@ -103,7 +103,7 @@ function readOr(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    if (hasCode(error, 'ENOENT', 'ENOTDIR', 'EOPNOTSUPP', 'EINVAL')) return '';
+    if (hasCode(error, 'ENOENT', 'ENOTDIR', 'EOPNOTSUPP', 'ENOTSUP', 'EINVAL')) return '';
     throw error;
   }
 }
