@@ -165,12 +165,15 @@ describe('containers', () => {
 
 describe('the resolver', () => {
   it('has nothing of root but its port, and gains nothing', async () => {
+    // It ends when there is no name left.
+    const kept = await started('named', 1);
     const { pid } = await resolver();
     const status = readFileSync(`/proc/${pid}/status`, 'utf8');
     const rights = (name: string): string | undefined => new RegExp(`^${name}:\\s+(\\S+)$`, 'm').exec(status)?.[1];
     // linux/capability.h: CAP_DAC_READ_SEARCH is 2, CAP_NET_BIND_SERVICE is 10.
     for (const name of ['CapPrm', 'CapEff', 'CapBnd']) expect([name, rights(name)]).toEqual([name, '0000000000000404']);
     expect(rights('NoNewPrivs')).toBe('1');
+    await removed(kept);
   });
 
   it('outlives its agents, and its death is mended', async () => {

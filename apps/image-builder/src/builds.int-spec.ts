@@ -94,6 +94,9 @@ describe('a build', () => {
     expect(manifest.entries.find((entry) => entry.path === 'etc/motd')).toMatchObject({ mode: 0o600, size: 7, uid: 0 });
     expect(manifest.entries.filter((entry) => /^(dev|run|tmp|sw|data|var\/log)\//.test(entry.path))).toEqual([]);
 
+    // The status and the fact go their own ways.
+    const isTested = (): boolean => suite.statuses.some((status) => status.name === name && status.state === 'tested');
+    await suite.until(isTested, `the status of ${name}`);
     const seen = suite.statuses.filter((status) => status.name === name);
     expect(seen.map((status) => status.fraction)).toEqual(seen.map((status) => status.fraction).sort((a, b) => a - b));
     expect(seen.at(-1)).toMatchObject({ state: 'tested', fraction: 1, requestId });
