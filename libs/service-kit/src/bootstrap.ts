@@ -15,7 +15,7 @@ import { type Component, LifeCycle, StartError } from './lifecycle/life-cycle.js
 import { createLogger, type Logger, NestLogger } from './logging.js';
 import { connectNats } from './messaging/connection.js';
 import { ConsumerKeeper } from './messaging/consumer-keeper.js';
-import { KeptConsumers, OwnConsumers } from './messaging/consumer-source.js';
+import { KeptConsumers, type KeptWatch, OwnConsumers } from './messaging/consumer-source.js';
 import { CredentialsError, credentialsFrom, hasLogin } from './messaging/credentials.js';
 import { JetStreamStrategy } from './messaging/jetstream.strategy.js';
 import { KeepExceptionFilter } from './messaging/keep-exception.filter.js';
@@ -29,7 +29,11 @@ export interface ServiceDefinition<C extends ServiceConfig> {
    * On which subject it asks for its consumers, where its login may not create them. Absent: it is the service that
    * creates streams and consumers, and opens them for the others.
    */
-  readonly consumers?: (config: C) => { readonly request: string; readonly watcher?: string };
+  readonly consumers?: (config: C) => {
+    readonly request: string;
+    readonly watcher?: string;
+    readonly watches?: readonly KeptWatch[];
+  };
   /** Copies with the same group share work; absent: all copies of the service. */
   readonly consumerGroup?: (config: C) => string;
   /**
@@ -151,7 +155,9 @@ async function connect<C extends ServiceConfig>(
     const keeper = new ConsumerKeeper(connection, logger);
     await life.start('consumer keeper', { start: () => keeper.start(), stop: () => keeper.close() });
   }
-  const consumers = kept ? new KeptConsumers(connection, kept.request, kept.watcher) : new OwnConsumers(connection);
+  const consumers = kept
+    ? new KeptConsumers(connection, kept.request, kept.watcher, kept.watches)
+    : new OwnConsumers(connection);
   const publisher = new EventPublisher(connection, `${definition.name}/${config.PLINTH_SERVICE_ID}`);
   return { config, logger, connection, publisher, consumers };
 }

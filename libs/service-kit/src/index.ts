@@ -17,7 +17,7 @@ export { metricsRegistry } from './http/metrics.js';
 export { databaseReadiness, natsReadiness } from './http/readiness.js';
 export { connectNats, connectNatsOnce, type NatsOptions } from './messaging/connection.js';
 export { ConsumerKeeper } from './messaging/consumer-keeper.js';
-export { type ConsumerSource, KeptConsumers, OwnConsumers } from './messaging/consumer-source.js';
+export { type ConsumerSource, KeptConsumers, type KeptWatch, OwnConsumers } from './messaging/consumer-source.js';
 export { type BusCredentials, CredentialsError, credentialsFrom, readSecret } from './messaging/credentials.js';
 export { dispose, MAX_DELIVERIES, PermanentError, retryDelay } from './messaging/delivery-policy.js';
 export {

@@ -3,6 +3,7 @@
  * AsyncAPI document are made from it.
  */
 import { ContainerConfig } from '../container-config.js';
+import { HostImages, ProductionImage } from '../production-image.js';
 import { TenantEgress } from '../tenant-egress.js';
 import { TenantNeighbours } from '../tenant-neighbours.js';
 import { BuildDetails } from './build-replies.js';
@@ -14,6 +15,7 @@ import * as container from './events/container-facts.js';
 import * as containerRequest from './events/container-requests.js';
 import * as heartbeats from './events/heartbeats.js';
 import * as host from './events/host-events.js';
+import { HostImageReport } from './events/image-cache-events.js';
 import * as rebalance from './events/rebalance-events.js';
 import * as reports from './events/reports.js';
 import * as rollout from './events/rollout-events.js';
@@ -38,11 +40,15 @@ import {
   containerStatus,
   deadLetter,
   desiredContainer,
+  desiredHostImages,
+  desiredImage,
   desiredNeighbours,
   desiredTenantEgress,
   HOST_HEARTBEATS,
+  HOST_IMAGE_REPORTS,
   HOST_REPORTS,
   hostConsumers,
+  hostImageConsumers,
   hostStatus,
   imageStatus,
   MASTER_REPORTS,
@@ -50,6 +56,7 @@ import {
   rolloutStatus,
   STORAGE_HEARTBEATS,
   storageConsumers,
+  storageImageConsumers,
   storageStatus,
   SUBJECTS as S,
 } from './subjects.js';
@@ -164,10 +171,34 @@ export const CATALOGUE = [
     ['host-agent'],
   ),
   define(
+    desiredImage('*', '*'),
+    'desired',
+    ProductionImage,
+    'A version that is or was in production, last value per version',
+    ['provisioner'],
+    ['distributor', 'host-agent'],
+  ),
+  define(
+    desiredHostImages('*'),
+    'desired',
+    HostImages,
+    "What a host's store holds besides what its containers need, last value per host",
+    ['provisioner'],
+    ['host-agent'],
+  ),
+  define(
     HOST_REPORTS,
     'report',
     reports.ContainerReport,
     'What a host reports of one container',
+    ['host-agent'],
+    ['provisioner'],
+  ),
+  define(
+    HOST_IMAGE_REPORTS,
+    'report',
+    HostImageReport,
+    'What a host reports of one version in its store',
     ['host-agent'],
     ['provisioner'],
   ),
@@ -339,6 +370,24 @@ export const CATALOGUE = [
     queries.ConsumersQuery,
     one(replies.OpenedConsumers),
     'Open the consumers of a storage node',
+    ['distributor'],
+    ['provisioner'],
+  ),
+  ask(
+    hostImageConsumers('*'),
+    'consumers',
+    queries.ConsumersQuery,
+    one(replies.OpenedConsumers),
+    "Open a host's consumer of what is in production",
+    ['host-agent'],
+    ['provisioner'],
+  ),
+  ask(
+    storageImageConsumers('*'),
+    'consumers',
+    queries.ConsumersQuery,
+    one(replies.OpenedConsumers),
+    "Open a storage node's consumer of what is in production",
     ['distributor'],
     ['provisioner'],
   ),

@@ -1,6 +1,7 @@
 /** Requests and facts about images. */
 import { define } from './contract.js';
 import { fact, official, ordered } from './contract-shapes.js';
+import * as cache from './events/image-cache-events.js';
 import * as image from './events/image-events.js';
 import { SUBJECTS as S } from './subjects.js';
 
@@ -75,4 +76,12 @@ export const IMAGE_CONTRACTS = [
   ),
   official(S.imageDistributed, image.ImageDistributed, 'A storage node holds a checked master'),
   official(S.imageDistributionFailed, image.ImageDistributionFailed, 'A storage node could not get an image'),
+
+  ordered(S.imagePrefetchRequested, cache.ImagePrefetchRequested, 'Have hosts fetch a version ahead', 'provisioner'),
+  ordered(S.imagePinRequested, cache.ImagePinRequested, 'Have hosts keep a version, or no longer', 'provisioner'),
+  ordered(S.imageEvictRequested, cache.ImageEvictRequested, 'Have hosts remove a version', 'provisioner'),
+  official(S.imageCacheChanged, cache.ImageCacheChanged, "What hosts' stores are to hold was changed"),
+  official(S.imageCached, cache.ImageCached, 'A version stands in the store of a host'),
+  official(S.imageCacheFailed, cache.ImageCacheFailed, 'A host could not get a version'),
+  official(S.imageEvicted, cache.ImageEvicted, 'A host has removed a version from its store'),
 ] as const;

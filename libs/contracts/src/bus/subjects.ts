@@ -19,6 +19,13 @@ export const SUBJECTS = {
   imageDistributionFailed: 'image.distribution.failed',
   imageRetirementRequested: 'image.retirement.requested',
   imageRetired: 'image.retired',
+  imagePrefetchRequested: 'image.prefetch.requested',
+  imagePinRequested: 'image.pin.requested',
+  imageEvictRequested: 'image.evict.requested',
+  imageCacheChanged: 'image.cache.changed',
+  imageCached: 'image.cached',
+  imageCacheFailed: 'image.cache.failed',
+  imageEvicted: 'image.evicted',
 
   containerRequested: 'container.requested',
   containerStopRequested: 'container.stop.requested',
@@ -105,6 +112,14 @@ export const desiredNeighbours = (host: string, tenantNumber: number | '*', shar
 export const desiredTenantEgress = (host: string, tenantNumber: number | '*') =>
   `desired.host.${host}.tenant.${tenantNumber}.egress` as const;
 
+/** What a host's own store holds besides what its containers need; the last value is the truth. */
+export const desiredHostImages = (host: string) => `desired.host.${host}.images` as const;
+
+/** One version that is or was in production, for all hosts and storage nodes; the last value is the truth. */
+export const desiredImage = (name: string, version: string) => `desired.image.${name}.${version}` as const;
+/** All of them. */
+export const DESIRED_IMAGES = 'desired.image.>';
+
 /** Everything that is desired of one host. */
 export const desiredOfHost = (host: string): string => `desired.host.${host}.>`;
 
@@ -115,6 +130,9 @@ export const desiredOfHost = (host: string): string => `desired.host.${host}.>`;
 export const hostReport = (host: string, containerId: string) =>
   `report.host.${host}.container.${containerId}` as const;
 export const HOST_REPORTS = hostReport('*', '*');
+/** A host's report of its own store. */
+export const hostImageReport = (host: string) => `report.host.${host}.image` as const;
+export const HOST_IMAGE_REPORTS = hostImageReport('*');
 export const masterReport = (node: string) => `report.node.${node}.image` as const;
 export const MASTER_REPORTS = masterReport('*');
 
@@ -161,6 +179,9 @@ export const agentStats = (host: string) => `agent.${host}.stats` as const;
  */
 export const hostConsumers = (host: string) => `consumers.host.${host}` as const;
 export const storageConsumers = (node: string) => `consumers.storage.${node}` as const;
+/** The same for the consumer of {@link DESIRED_IMAGES}, which is opened by itself: opening it again begins it again. */
+export const hostImageConsumers = (host: string) => `consumers.host.${host}.images` as const;
+export const storageImageConsumers = (node: string) => `consumers.storage.${node}.images` as const;
 export const BUILDER_CONSUMERS = 'consumers.image-builder';
 /** All of them, for the service that opens them. */
 export const CONSUMER_REQUESTS = 'consumers.>';
@@ -169,6 +190,8 @@ export const CONSUMER_REQUESTS = 'consumers.>';
 export const durableName = (group: string, subject: string): string =>
   `${group}_${subject.replaceAll('.', '-').replaceAll('*', 'any')}`;
 export const desiredConsumer = (host: string): string => `host-agent-${host}`;
+export const hostImagesConsumer = (host: string): string => `images-host-${host}`;
+export const storageImagesConsumer = (node: string): string => `images-storage-${node}`;
 export const distributorGroup = (node: string): string => `distributor-${node}`;
 
 /** Everything that is stored about one kind of thing, and may be subscribed to live. */

@@ -7,13 +7,18 @@ import {
   BUILDER_CONSUMERS,
   CONSUMER_REQUESTS,
   consumedBy,
+  DESIRED_IMAGES,
   desiredConsumer,
   desiredOfHost,
   distributorGroup,
+  hostImageConsumers,
+  hostImagesConsumer,
   NAME_PATTERN,
   type OpenedConsumers,
   type Party,
   type QueryReply,
+  storageImageConsumers,
+  storageImagesConsumer,
   STREAMS,
 } from '@plinth/contracts';
 import type { JetStreamManager, Msg, NatsConnection, Subscription } from 'nats';
@@ -67,15 +72,21 @@ export class ConsumerKeeper {
     }
   }
 
-  /** @returns values that wait for a host; undefined for a subject that belongs to no service */
+  /** @returns values that wait for a watcher; undefined for a subject that belongs to no service */
   private async open(jsm: JetStreamManager, subject: string): Promise<number | undefined> {
     const [, kind, name = '', ...rest] = subject.split('.');
     if (subject === BUILDER_CONSUMERS) return this.durables(jsm, 'image-builder', 'image-builder');
-    if (rest.length > 0 || !NAME_PATTERN.test(name)) return undefined;
+    if (!NAME_PATTERN.test(name)) return undefined;
+    if (subject === hostImageConsumers(name)) return this.watch(jsm, DESIRED_IMAGES, hostImagesConsumer(name));
+    if (subject === storageImageConsumers(name)) return this.watch(jsm, DESIRED_IMAGES, storageImagesConsumer(name));
+    if (rest.length > 0) return undefined;
     if (kind === 'storage') return this.durables(jsm, distributorGroup(name), 'distributor');
     if (kind !== 'host') return undefined;
-    const info = await addLastValueConsumer(jsm, STREAMS.desired.name, desiredOfHost(name), desiredConsumer(name));
-    return info.num_pending;
+    return this.watch(jsm, desiredOfHost(name), desiredConsumer(name));
+  }
+
+  private async watch(jsm: JetStreamManager, filter: string, name: string): Promise<number> {
+    return (await addLastValueConsumer(jsm, STREAMS.desired.name, filter, name)).num_pending;
   }
 
   private async durables(jsm: JetStreamManager, group: string, party: Party): Promise<number> {

@@ -79,6 +79,15 @@ export class OwnConsumers implements ConsumerSource {
   }
 }
 
+/** A consumer of last values that is opened by itself. */
+export interface KeptWatch {
+  /** Subjects whose last values it gives. */
+  readonly filter: string;
+  /** Subject on which it is asked for. */
+  readonly request: string;
+  readonly consumer: string;
+}
+
 /** For services that have no right to create consumers. */
 export class KeptConsumers implements ConsumerSource {
   /**
@@ -89,6 +98,7 @@ export class KeptConsumers implements ConsumerSource {
     private readonly connection: NatsConnection,
     private readonly request: string,
     private readonly watcher?: string,
+    private readonly watches: readonly KeptWatch[] = [],
   ) {}
 
   async durable(group: string, subject: string): Promise<BoundConsumer> {
@@ -96,7 +106,9 @@ export class KeptConsumers implements ConsumerSource {
     return this.bind(streamOf(subject), durableName(group, subject), 0);
   }
 
-  async lastValues(stream: StreamName): Promise<BoundConsumer> {
+  async lastValues(stream: StreamName, filter: string): Promise<BoundConsumer> {
+    const watch = this.watches.find((candidate) => candidate.filter === filter);
+    if (watch) return this.bind(stream, watch.consumer, (await this.open(watch.request)).pending);
     if (this.watcher === undefined) throw new Error(`nothing gives ${this.request} a consumer of last values`);
     const { pending } = await this.open();
     return this.bind(stream, this.watcher, pending);
@@ -106,13 +118,13 @@ export class KeptConsumers implements ConsumerSource {
     return (await this.open()).streams;
   }
 
-  private async open(): Promise<OpenedConsumers> {
+  private async open(request = this.request): Promise<OpenedConsumers> {
     let reply: QueryReply<OpenedConsumers>;
     try {
-      reply = (await this.connection.request(this.request, '{}', { timeout: ASK_TIMEOUT_MS })).json();
+      reply = (await this.connection.request(request, '{}', { timeout: ASK_TIMEOUT_MS })).json();
     } catch (error) {
       if (error instanceof NatsError)
-        throw new Error(`no provisioner answers ${this.request}, so the consumers are not open`, { cause: error });
+        throw new Error(`no provisioner answers ${request}, so the consumers are not open`, { cause: error });
       throw error;
     }
     if (!reply.ok) throw new Error(`the consumers were not opened: ${reply.message}`);

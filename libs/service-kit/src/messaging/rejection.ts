@@ -18,6 +18,9 @@ const IMAGE_OPERATIONS: Readonly<Record<string, ImageOperation>> = {
   [SUBJECTS.imageActivationRequested]: 'activation',
   [SUBJECTS.imageRevocationRequested]: 'revocation',
   [SUBJECTS.imageRetirementRequested]: 'retirement',
+  [SUBJECTS.imagePrefetchRequested]: 'prefetch',
+  [SUBJECTS.imagePinRequested]: 'pin',
+  [SUBJECTS.imageEvictRequested]: 'evict',
 };
 const CONTAINER_OPERATIONS: Readonly<Record<string, ContainerOperation>> = {
   [SUBJECTS.containerRequested]: 'create',

@@ -13,8 +13,10 @@ import {
   IsNumber,
   IsObject,
   IsOptional,
+  IsUrl,
   Matches,
   Max,
+  MaxLength,
   Min,
 } from 'class-validator';
 import { IsCount, IsText } from '../../rules.js';
@@ -22,7 +24,22 @@ import { IO_CONTROLS, type IoControl } from '../../container-limits.js';
 import { CNI_NETWORK_PATTERN, IsHostAddress, MAX_TENANT_NUMBER } from '../../container-network.js';
 import { Nested, NestedEach } from '../../nested.js';
 import { AreLabels, type Labels } from '../../placement-rules.js';
-import { DIGEST_PATTERN, ID_PATTERN, NAME_PATTERN, VERSION_PATTERN } from '../../values.js';
+import { DIGEST_PATTERN, EXACT_IMAGE_REF_PATTERN, ID_PATTERN, NAME_PATTERN, VERSION_PATTERN } from '../../values.js';
+
+function IsServingUrl(): PropertyDecorator {
+  const isUrl = IsUrl({
+    require_tld: false,
+    protocols: ['http', 'https'],
+    require_protocol: true,
+    allow_query_components: false,
+    allow_fragments: false,
+    disallow_auth: true,
+  });
+  return (target, property) => {
+    MaxLength(300)(target, property);
+    isUrl(target, property);
+  };
+}
 
 export class HostCapacity {
   /** Memory for containers, bytes. */
@@ -153,6 +170,19 @@ export class HostHeartbeat {
   @ArrayMaxSize(MAX_TENANT_NUMBER)
   @NestedEach(() => PolicyInEffect)
   tenantPolicies?: PolicyInEffect[];
+
+  /** `name@version` that stand complete in its own store; absent: it has no store, only attached storage nodes. */
+  @IsOptional()
+  @IsArray()
+  @ArrayMaxSize(1000)
+  @ArrayUnique()
+  @Matches(EXACT_IMAGE_REF_PATTERN, { each: true })
+  images?: string[];
+
+  /** Where others can fetch what its store holds: `/images/<name>/<version>` is below it; absent: nowhere. */
+  @IsOptional()
+  @IsServingUrl()
+  servesAt?: string;
 }
 
 /** One master that stands complete. */
@@ -239,4 +269,9 @@ export class StorageHeartbeat {
   @ArrayMaxSize(100_000)
   @NestedEach(() => TenantDiskUse)
   tenants?: TenantDiskUse[];
+
+  /** Where others can fetch its images: `/images/<name>/<version>` is below it; absent: nowhere. */
+  @IsOptional()
+  @IsServingUrl()
+  servesAt?: string;
 }

@@ -112,7 +112,16 @@ export class ImageTested extends ImageFact {
   durationMs!: number;
 }
 
-export const IMAGE_OPERATIONS = ['build', 'promotion', 'activation', 'revocation', 'retirement'] as const;
+export const IMAGE_OPERATIONS = [
+  'build',
+  'promotion',
+  'activation',
+  'revocation',
+  'retirement',
+  'prefetch',
+  'pin',
+  'evict',
+] as const;
 export type ImageOperation = (typeof IMAGE_OPERATIONS)[number];
 
 export const IMAGE_REJECTION_REASONS = [
@@ -137,12 +146,14 @@ export const IMAGE_REJECTION_REASONS = [
   'in-use',
   'in-rollout',
   'not-distributed',
+  'host-not-found',
+  'no-store',
   'interrupted',
   'internal-error',
 ] as const;
 export type ImageRejectionReason = (typeof IMAGE_REJECTION_REASONS)[number];
 
-/** A build, test, promotion, activation, revocation or retirement was refused or failed; nothing of it is left. */
+/** A build, test, promotion or any other request about an image was refused or failed; nothing of it is left. */
 export class ImageRejected {
   @IsIn(IMAGE_OPERATIONS)
   operation!: ImageOperation;
