@@ -60,7 +60,12 @@ module.exports = {
       from: { path: '^apps/([^/]+)/src/[a-z/-]*domain/', pathNot: '\\.spec\\.ts$' },
       // Croner computes dates from what it is given.
       to: {
-        pathNot: ['^apps/$1/src/[a-z/-]*domain/', '^libs/contracts/', 'node_modules/croner/'],
+        pathNot: [
+          '^apps/$1/src/[a-z/-]*domain/',
+          '^libs/contracts/',
+          '^libs/image-transfer/src/domain/',
+          'node_modules/croner/',
+        ],
         dependencyTypesNot: ['core'],
       },
     },
@@ -69,7 +74,11 @@ module.exports = {
       comment: 'of Node.js only what computes: no files, network or processes',
       severity: 'error',
       from: {
-        path: ['^apps/[^/]+/src/[a-z/-]*domain/', '^libs/container-runtime/src/spec/'],
+        path: [
+          '^apps/[^/]+/src/[a-z/-]*domain/',
+          '^libs/container-runtime/src/spec/',
+          '^libs/image-transfer/src/domain/',
+        ],
         pathNot: '\\.spec\\.ts$',
       },
       to: {
@@ -130,6 +139,12 @@ module.exports = {
       to: { path: '^libs/container-runtime/src/run/' },
     },
     {
+      name: 'image-transfer-domain-is-pure',
+      severity: 'error',
+      from: { path: '^libs/image-transfer/src/domain/', pathNot: TEST },
+      to: { path: '^libs/', pathNot: '^libs/(?:image-transfer/src/domain|contracts)/' },
+    },
+    {
       name: 'contracts-import-nothing-of-ours',
       severity: 'error',
       from: { path: '^libs/contracts/', pathNot: '\\.spec\\.ts$' },
@@ -139,7 +154,7 @@ module.exports = {
       name: 'testkit-in-tests-only',
       severity: 'error',
       from: { path: '^(?:apps|libs)/', pathNot: ['^libs/testkit/', TEST] },
-      to: { path: '^libs/testkit/' },
+      to: { path: '^libs/(?:testkit|[^/]+/src/testing)/' },
     },
     {
       name: 'local-servers-in-stack-and-tests-only',

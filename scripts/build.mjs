@@ -13,10 +13,15 @@ import { build } from 'esbuild';
 
 const top = dirname(dirname(fileURLToPath(import.meta.url)));
 
+/** Threads of `libs/image-transfer`; they are started from beside the program that uses it. */
+const IMAGE_THREADS = ['extraction', 'collection', 'check'].map(
+  (thread) => `libs/image-transfer/dist/${thread}.worker`,
+);
+
 /** Programs beside `main`, each started by it as a process or thread of its own. */
 const BESIDE_MAIN = {
   'host-agent': ['lease-guard', 'name-resolver'],
-  distributor: ['adapters/extraction.worker', 'adapters/collection.worker', 'adapters/check.worker'],
+  distributor: IMAGE_THREADS,
 };
 
 const OLD_PART_MS = 3_600_000;
@@ -97,7 +102,7 @@ async function bundle(name) {
   if (Math.min(...targets.map(changedAt)) > lastChange(name)) return;
   const { outputFiles } = await build({
     entryPoints: programs.map((program) => ({
-      in: join(root, 'build', `${program}.js`),
+      in: program.startsWith('libs/') ? join(top, `${program}.js`) : join(root, 'build', `${program}.js`),
       out: program.split('/').pop(),
     })),
     outdir: join(root, 'dist'),

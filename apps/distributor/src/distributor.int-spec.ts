@@ -33,8 +33,16 @@ import { connectNats, EventPublisher } from '@plinth/service-kit';
 import type { NatsConnection, Subscription } from 'nats';
 import { type ServiceProcess, startNats, type TestServer } from '@plinth/testkit';
 import { refusedDistributor, startDistributor } from './testing/start-distributor.js';
-import { type Answer, correctAnswer, HostileRepository } from './testing/hostile-repository.js';
-import { makeImage, makeKey, promotionOf, type TestImage, trust } from './testing/image-fixture.js';
+import {
+  type Answer,
+  correctAnswer,
+  HostileRepository,
+  makeImage,
+  makeKey,
+  promotionOf,
+  type TestImage,
+  trust,
+} from '@plinth/image-transfer/testing';
 
 const key = makeKey();
 let scratch: string;

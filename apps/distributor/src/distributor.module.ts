@@ -13,21 +13,23 @@ import {
   type ServiceContext,
 } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
-import { extractInThread } from './adapters/extraction-thread.js';
+import {
+  extractInThread,
+  type InstallationParts,
+  InstalledImages,
+  ObjectDirectory,
+  Staging,
+} from '@plinth/image-transfer';
 import { HostLeases } from './adapters/host-leases.js';
-import { MasterRepository } from './adapters/master-repository.js';
-import { ObjectDirectory } from './adapters/object-directory.js';
 import { keysReadiness, storageReadiness, tokenReadiness, zstdReadiness } from './adapters/readiness.js';
 import { Origins } from './adapters/origins.js';
 import { Retirements } from './adapters/retirements.js';
 import { Revocations } from './adapters/revocations.js';
-import { Staging } from './adapters/staging.js';
 import { VolumeUsage } from './adapters/volume-usage.js';
 import { WantedStore } from './adapters/wanted-store.js';
 import { DistributorConfig } from './config.js';
 import { DistributionLoop } from './distribution/distribution-loop.js';
 import { Heartbeat } from './distribution/heartbeat.js';
-import type { InstallationParts } from './distribution/installation.js';
 import { ObjectCare } from './distribution/object-care.js';
 import { RemovalLoop } from './distribution/removal-loop.js';
 import { Resumption } from './distribution/resumption.js';
@@ -74,21 +76,29 @@ const NODE = [
   controllers: [ImagePromotedHandler, ImageRevokedHandler, ImageRetiredHandler],
   providers: [
     ...NODE,
-    MasterRepository,
-    Staging,
+    {
+      provide: InstalledImages,
+      inject: [StorageLayout],
+      useFactory: (layout: StorageLayout) => new InstalledImages(layout),
+    },
+    { provide: Staging, inject: [StorageLayout], useFactory: (layout: StorageLayout) => new Staging(layout) },
+    {
+      provide: ObjectDirectory,
+      inject: [StorageLayout],
+      useFactory: (layout: StorageLayout) => new ObjectDirectory(layout),
+    },
     Revocations,
     Retirements,
     Resumption,
     DistributionLoop,
     RemovalLoop,
-    ObjectDirectory,
     ObjectCare,
     Origins,
     Scrub,
     Heartbeat,
     {
       provide: INSTALLATION_PARTS,
-      inject: [DistributorConfig, MasterRepository, Staging, TrustedKeys, ObjectDirectory, LOGGER],
+      inject: [DistributorConfig, InstalledImages, Staging, TrustedKeys, ObjectDirectory, LOGGER],
       useFactory: installationParts,
     },
     {
@@ -127,14 +137,14 @@ export async function openTrustedKeys({
 
 function installationParts(
   config: DistributorConfig,
-  masters: MasterRepository,
+  images: InstalledImages,
   staging: Staging,
   keys: TrustedKeys,
   objects: ObjectDirectory,
   logger: Logger,
 ): InstallationParts {
   return {
-    masters,
+    images,
     staging,
     keys,
     extract: extractInThread,

@@ -23,8 +23,7 @@ import { startNats, type TestServer } from '@plinth/testkit';
 import { connect, type NatsConnection } from 'nats';
 import type { ServiceProcess } from '@plinth/testkit';
 import { startDistributor } from './testing/start-distributor.js';
-import { HostileRepository } from './testing/hostile-repository.js';
-import { makeImage, makeKey, promotionOf, trust } from './testing/image-fixture.js';
+import { HostileRepository, makeImage, makeKey, promotionOf, trust } from '@plinth/image-transfer/testing';
 
 const FILES = 200;
 const DISK_BYTES = 256 * 1024 ** 2;

@@ -16,8 +16,14 @@ import { connectNats, EventPublisher } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
 import { type ServiceProcess, startNats, type TestServer } from '@plinth/testkit';
 import { startDistributor } from './testing/start-distributor.js';
-import { HostileRepository } from './testing/hostile-repository.js';
-import { makeImage, makeKey, promotionOf, type TestImage, trust } from './testing/image-fixture.js';
+import {
+  HostileRepository,
+  makeImage,
+  makeKey,
+  promotionOf,
+  type TestImage,
+  trust,
+} from '@plinth/image-transfer/testing';
 
 const key = makeKey();
 let scratch: string;

@@ -3,7 +3,8 @@ import { Inject, Injectable } from '@nestjs/common';
 import { readFile, rm } from 'node:fs/promises';
 import { decodePayload, ImagePromoted } from '@plinth/contracts';
 import { unlessMissing, writeDurably } from '@plinth/host-os';
-import { type ImageVersion, StorageLayout } from '../domain/storage-layout.js';
+import type { ImageVersion } from '@plinth/image-transfer';
+import { StorageLayout } from '../domain/storage-layout.js';
 
 @Injectable()
 export class Origins {

@@ -2,8 +2,8 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { parseExactImageRef } from '@plinth/contracts';
-import { parseDocument } from '../domain/json-document.js';
-import { type ImageVersion, StorageLayout } from '../domain/storage-layout.js';
+import { type ImageVersion, parseDocument } from '@plinth/image-transfer';
+import { StorageLayout } from '../domain/storage-layout.js';
 import { ABANDONED_MS } from './wanted-store.js';
 import { removeTemporaries, unlessMissing, writeDurably } from '@plinth/host-os';
 

@@ -2,7 +2,8 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { readdir } from 'node:fs/promises';
 import { type ImageRevoked, parseExactImageRef } from '@plinth/contracts';
-import { type ImageVersion, StorageLayout } from '../domain/storage-layout.js';
+import type { ImageVersion } from '@plinth/image-transfer';
+import { StorageLayout } from '../domain/storage-layout.js';
 import { writeDurably } from '@plinth/host-os';
 
 @Injectable()

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { decodePayload, ImagePromoted, MasterReport } from '@plinth/contracts';
-import { parseDocument } from '../domain/json-document.js';
+import { parseDocument } from '@plinth/image-transfer';
 import type { WantedImage } from '../domain/wanted-image.js';
 import { hasCode, removeTemporaries, unlessMissing, writeDurably } from '@plinth/host-os';
 

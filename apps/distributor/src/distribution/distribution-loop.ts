@@ -14,7 +14,7 @@ import type { StorageNode } from '../domain/targeting.js';
 import { afterFailure, afterReport, afterSuccess, waitMs, type WantedImage } from '../domain/wanted-image.js';
 import { DistributorConfig } from '../config.js';
 import { INSTALLATION_PARTS, STORAGE_NODE } from '../tokens.js';
-import { Installation, type InstallationParts } from './installation.js';
+import { Installation, type InstallationParts } from '@plinth/image-transfer';
 
 /** Image versions in progress at once: one whose repository stalls must not hold up the others. */
 const PARALLEL = 4;
@@ -84,7 +84,7 @@ export class DistributionLoop {
   }
 
   private take(file: string, { promotion }: WantedImage): void {
-    const lock = this.parts.masters.tryLock(promotion);
+    const lock = this.parts.images.tryLock(promotion);
     if (!lock) return;
     const work = this.settle(file)
       .then(
@@ -125,7 +125,7 @@ export class DistributionLoop {
     if (!rest) await this.parts.staging.clean(decided.promotion, false);
     await this.report(decided);
     await (rest ? this.wanted.save(rest) : this.wanted.remove(decided));
-    await this.wanted.holdReserve((await this.parts.masters.space()).freeBytes);
+    await this.wanted.holdReserve((await this.parts.images.space()).freeBytes);
   }
 
   private async install(wanted: WantedImage): Promise<WantedImage> {

@@ -3,7 +3,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { type StorageHeartbeat, storageHeartbeat } from '@plinth/contracts';
 import { CONNECTION, encodeHeartbeat, type Logger, LOGGER, WorkLoop } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
-import { MasterRepository } from '../adapters/master-repository.js';
+import { InstalledImages } from '@plinth/image-transfer';
 import { HostLeases } from '../adapters/host-leases.js';
 import { VolumeUsage } from '../adapters/volume-usage.js';
 import { Revocations } from '../adapters/revocations.js';
@@ -19,7 +19,7 @@ export class Heartbeat {
   constructor(
     @Inject(CONNECTION) private readonly connection: NatsConnection,
     @Inject(STORAGE_NODE) private readonly node: StorageNode,
-    @Inject(MasterRepository) private readonly masters: MasterRepository,
+    @Inject(InstalledImages) private readonly masters: InstalledImages,
     @Inject(Revocations) private readonly revocations: Revocations,
     @Inject(HostLeases) private readonly leases: HostLeases,
     @Inject(VolumeUsage) private readonly usage: VolumeUsage,
@@ -65,7 +65,7 @@ export class Heartbeat {
     const images = found.flatMap(({ image, standing }) => {
       if (standing.state === 'damaged') this.reportDamage(`${image.name}@${image.version}`, standing.problem);
       if (standing.state !== 'complete') return [];
-      const { name, version, contentDigest, mountScriptDigest } = standing.master;
+      const { name, version, contentDigest, mountScriptDigest } = standing.installed;
       return [
         {
           name,

@@ -1,7 +1,7 @@
 /** Removes objects that no master has: after a removal, at start, and now and then for what crashes have left. */
 import { Inject, Injectable } from '@nestjs/common';
 import { type Logger, LOGGER, WorkLoop } from '@plinth/service-kit';
-import { ObjectDirectory } from '../adapters/object-directory.js';
+import { ObjectDirectory } from '@plinth/image-transfer';
 
 const PERIOD_MS = 6 * 3_600_000;
 

@@ -6,12 +6,10 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { type MasterReport, masterReport } from '@plinth/contracts';
 import { derivedId, EventPublisher, type Logger, LOGGER, WorkLoop } from '@plinth/service-kit';
-import { MasterRepository } from '../adapters/master-repository.js';
+import { type ImageVersion, InstalledImages, Staging } from '@plinth/image-transfer';
 import { Origins } from '../adapters/origins.js';
 import { Retirements } from '../adapters/retirements.js';
-import { Staging } from '../adapters/staging.js';
 import { ObjectCare } from './object-care.js';
-import type { ImageVersion } from '../domain/storage-layout.js';
 import type { StorageNode } from '../domain/targeting.js';
 import { STORAGE_NODE } from '../tokens.js';
 
@@ -24,7 +22,7 @@ export class RemovalLoop {
 
   constructor(
     @Inject(STORAGE_NODE) private readonly node: StorageNode,
-    @Inject(MasterRepository) private readonly masters: MasterRepository,
+    @Inject(InstalledImages) private readonly masters: InstalledImages,
     @Inject(Staging) private readonly staging: Staging,
     @Inject(Retirements) private readonly retirements: Retirements,
     @Inject(Origins) private readonly origins: Origins,

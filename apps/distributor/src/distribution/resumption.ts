@@ -1,14 +1,13 @@
 /** Completes or removes what earlier processes have left on the disk. */
 import { Inject, Injectable } from '@nestjs/common';
-import { MasterRepository } from '../adapters/master-repository.js';
+import { InstalledImages, Staging } from '@plinth/image-transfer';
 import { Retirements } from '../adapters/retirements.js';
-import { Staging } from '../adapters/staging.js';
 import { WantedStore } from '../adapters/wanted-store.js';
 
 @Injectable()
 export class Resumption {
   constructor(
-    @Inject(MasterRepository) private readonly masters: MasterRepository,
+    @Inject(InstalledImages) private readonly masters: InstalledImages,
     @Inject(Staging) private readonly staging: Staging,
     @Inject(WantedStore) private readonly wanted: WantedStore,
     @Inject(Retirements) private readonly retirements: Retirements,

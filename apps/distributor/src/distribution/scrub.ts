@@ -4,12 +4,10 @@
  */
 import { Inject, Injectable } from '@nestjs/common';
 import { derivedId, type Logger, LOGGER, WorkLoop } from '@plinth/service-kit';
-import { MasterRepository } from '../adapters/master-repository.js';
-import { ObjectDirectory } from '../adapters/object-directory.js';
+import { type ImageVersion, InstalledImages, ObjectDirectory } from '@plinth/image-transfer';
 import { Origins } from '../adapters/origins.js';
 import { WantedStore } from '../adapters/wanted-store.js';
 import { DistributorConfig } from '../config.js';
-import type { ImageVersion } from '../domain/storage-layout.js';
 import { want } from '../domain/wanted-image.js';
 import { DistributionLoop } from './distribution-loop.js';
 
@@ -24,7 +22,7 @@ export class Scrub {
   private isFirst = true;
 
   constructor(
-    @Inject(MasterRepository) private readonly masters: MasterRepository,
+    @Inject(InstalledImages) private readonly masters: InstalledImages,
     @Inject(ObjectDirectory) private readonly objects: ObjectDirectory,
     @Inject(Origins) private readonly origins: Origins,
     @Inject(WantedStore) private readonly wanted: WantedStore,

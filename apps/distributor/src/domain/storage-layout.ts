@@ -1,26 +1,10 @@
-/** The paths in a storage directory. Names and versions were validated: each is one safe path component. */
+/** The paths in the directory of a storage node: its installed images, and what else is there. */
 import { join } from 'node:path';
-import { parseExactImageRef, VERSION_FILES } from '@plinth/contracts';
+import { type ImageVersion, StoreLayout } from '@plinth/image-transfer/domain';
 
-export interface ImageVersion {
-  readonly name: string;
-  readonly version: string;
-}
-
-export class StorageLayout {
-  constructor(readonly root: string) {}
-
-  get images(): string {
-    return join(this.root, 'images');
-  }
-  get staging(): string {
-    return join(this.root, 'staging');
-  }
+export class StorageLayout extends StoreLayout {
   get wanted(): string {
     return join(this.root, 'wanted');
-  }
-  get locks(): string {
-    return join(this.root, 'locks');
   }
   get revoked(): string {
     return join(this.root, 'revoked');
@@ -33,29 +17,20 @@ export class StorageLayout {
   get retiring(): string {
     return join(this.root, 'retiring');
   }
-  /** Leases that hosts renew. */
   get volumes(): string {
     return join(this.root, 'volumes');
   }
-
   get origins(): string {
     return join(this.root, 'origins');
   }
-
+  /** Leases that hosts renew. */
   get leases(): string {
     return join(this.root, 'leases');
   }
-  /** What the masters' trees stand on; open to nobody but root. */
-  get objects(): string {
-    return join(this.root, 'objects');
-  }
-  /** Directories that are made at start, open to all readers. */
-  get directories(): readonly string[] {
+  override get directories(): readonly string[] {
     return [
-      this.images,
-      this.staging,
+      ...super.directories,
       this.wanted,
-      this.locks,
       this.revoked,
       this.retired,
       this.retiring,
@@ -66,34 +41,9 @@ export class StorageLayout {
     ];
   }
 
-  version(image: ImageVersion): string {
-    return join(this.images, image.name, image.version);
-  }
-  manifest(image: ImageVersion): string {
-    return join(this.version(image), VERSION_FILES.manifest);
-  }
-  statement(image: ImageVersion): string {
-    return join(this.version(image), VERSION_FILES.statement);
-  }
-  mountScript(image: ImageVersion): string {
-    return join(this.version(image), VERSION_FILES.mountScript);
-  }
-  /** There while the version is known to be damaged. */
-  damage(image: ImageVersion): string {
-    return join(this.version(image), VERSION_FILES.damage);
-  }
   /** The promotion that it was installed for: where it can be fetched again. */
   origin(image: ImageVersion): string {
     return join(this.origins, `${image.name}@${image.version}.json`);
-  }
-  stagingOf(image: ImageVersion): string {
-    return join(this.staging, `${image.name}-${image.version}`);
-  }
-  download(image: ImageVersion): string {
-    return join(this.stagingOf(image), 'download.part');
-  }
-  lock(image: ImageVersion): string {
-    return join(this.locks, `${image.name}@${image.version}`);
   }
   retirement(image: ImageVersion): string {
     return join(this.retired, `${image.name}@${image.version}.json`);
@@ -104,10 +54,4 @@ export class StorageLayout {
   revocation(image: ImageVersion): string {
     return join(this.revoked, `${image.name}@${image.version}.json`);
   }
-}
-
-/** Splits `debian-12-v3` into name and version at the last dash; a version contains no dash. */
-export function imageOfStaging(directory: string): ImageVersion | undefined {
-  const dash = directory.lastIndexOf('-');
-  return dash < 0 ? undefined : parseExactImageRef(`${directory.slice(0, dash)}@${directory.slice(dash + 1)}`);
 }

@@ -1,7 +1,13 @@
 /** An image that was promoted to this node: the promotion, and the state of its installation. */
 import type { ImagePromoted, MasterReport } from '@plinth/contracts';
-import { FRESH, longestPauseMs, planRetry, type RetryState } from './retry-plan.js';
-import type { Failure } from './failure.js';
+import {
+  type Failure,
+  FRESH,
+  type Installed,
+  longestPauseMs,
+  planRetry,
+  type RetryState,
+} from '@plinth/image-transfer/domain';
 
 export interface WantedImage {
   readonly schema: 1;
@@ -15,13 +21,6 @@ export interface WantedImage {
   readonly notBefore: number;
   /** Report that is decided and not yet known to be stored on the bus. One without `retryInMs` is the last. */
   readonly report?: MasterReport;
-}
-
-export interface Installed {
-  readonly contentDigest: string;
-  readonly mountScriptDigest: string;
-  readonly unpackedBytes: number;
-  readonly downloadedBytes: number;
 }
 
 export interface Situation {

@@ -1,32 +1,31 @@
 /**
- * One try to install one image version on this node: statement, manifest, archive, tree, then it becomes visible.
+ * One try to install one image version on this machine: statement, manifest, archive, tree, then it becomes visible.
  * Each step relies only on what the step before has proven. The caller holds the image's lock.
  */
 import {
   type DistributionFailureReason,
   type ImageManifest,
-  type ImagePromoted,
   type SignedStatement,
   validateManifest,
   VERSION_FILES,
 } from '@plinth/contracts';
 import { digestOf, MAX_STATEMENT_BYTES, type TrustedKeys, type Verdict } from '@plinth/image-trust';
 import { join } from 'node:path';
-import { downloadArchive } from '../adapters/archive-download.js';
-import { downloadDelta } from '../adapters/delta-download.js';
-import type { Extract } from '../adapters/extraction-thread.js';
+import { downloadArchive } from './archive-download.js';
+import { downloadDelta } from './delta-download.js';
+import type { Extract } from './extraction-thread.js';
 import { type DeltaFilling, fileFailure, type TreeProblem } from '@plinth/image-store';
-import type { MasterRepository } from '../adapters/master-repository.js';
-import { fileUrl, readDocument, type Transfer } from '../adapters/repository-client.js';
-import type { Staging } from '../adapters/staging.js';
-import { combineFailures, done, failed, type Failure, type Outcome } from '../domain/failure.js';
-import { parseDocument } from '../domain/json-document.js';
-import { mayHeal } from '../domain/retry-plan.js';
+import type { InstalledImages } from './installed-images.js';
+import { fileUrl, readDocument, type Transfer } from './repository-client.js';
+import type { Staging } from './staging.js';
+import { combineFailures, done, failed, type Failure, type Outcome } from './domain/failure.js';
+import { parseDocument } from './domain/json-document.js';
+import { mayHeal } from './domain/retry-plan.js';
 import { type DeltaBase, findDeltaBase } from './delta-base.js';
-import type { Installed } from '../domain/wanted-image.js';
+import type { Installed, ProducedImage } from './domain/installed.js';
 
 export interface InstallationParts {
-  readonly masters: MasterRepository;
+  readonly images: InstalledImages;
   readonly staging: Staging;
   readonly keys: TrustedKeys;
   readonly extract: Extract;
@@ -57,7 +56,7 @@ interface Documents {
   readonly delta?: { readonly base: DeltaBase; readonly contents: string; readonly mountScript: Uint8Array };
 }
 
-/** A key that is missing or broken here is the node's fault; everything else may be a repository's. */
+/** A key that is missing or broken here is this machine's fault; everything else may be a repository's. */
 const TRUST_FAILURES: Readonly<Record<(Verdict & { readonly ok: false })['reason'], DistributionFailureReason>> = {
   'bad-statement': 'bad-signature',
   'bad-signature': 'bad-signature',
@@ -77,7 +76,7 @@ export class Installation {
 
   constructor(
     private readonly parts: InstallationParts,
-    private readonly promotion: ImagePromoted,
+    private readonly promotion: ProducedImage,
     /** Number of tries so far: each begins with another source. */
     private readonly turn: number,
     private readonly signal: AbortSignal,
@@ -103,26 +102,26 @@ export class Installation {
 
   private async install(): Promise<Outcome<Installed>> {
     const { promotion } = this;
-    const standing = await this.parts.masters.find(promotion);
+    const standing = await this.parts.images.find(promotion);
     if (standing.state === 'damaged' && !standing.repairable)
       return failed(
         'manifest-mismatch',
-        `there is a damaged master of this version, remove it by hand: ${standing.problem}`,
+        `there is a damaged copy of this version, remove it by hand: ${standing.problem}`,
       );
     if (standing.state === 'complete') {
-      const { contentDigest, mountScriptDigest, unpackedBytes } = standing.master;
+      const { contentDigest, mountScriptDigest, unpackedBytes } = standing.installed;
       // A version is never replaced, because containers may run on it.
       if (contentDigest !== promotion.contentDigest) {
         return failed(
           'manifest-mismatch',
-          `the master here has the content ${contentDigest}, the promoted one is ${promotion.contentDigest}`,
+          `the copy here has the content ${contentDigest}, the promoted one is ${promotion.contentDigest}`,
         );
       }
       return done({ contentDigest, mountScriptDigest, unpackedBytes, downloadedBytes: 0 });
     }
     const room = await this.checkSpace();
     if (!room.ok) return room;
-    const base = standing.state === 'absent' ? await findDeltaBase(this.parts.masters, promotion) : undefined;
+    const base = standing.state === 'absent' ? await findDeltaBase(this.parts.images, promotion) : undefined;
     const fetched = await this.fetch(base);
     if (!fetched.ok) return fetched;
     if (standing.state !== 'absent') return this.repair(fetched.value);
@@ -137,8 +136,8 @@ export class Installation {
   }
 
   private async checkSpace(): Promise<Outcome<void>> {
-    const { masters, staging } = this.parts;
-    const [{ freeBytes }, there] = await Promise.all([masters.space(), staging.downloadedBytes(this.promotion)]);
+    const { images, staging } = this.parts;
+    const [{ freeBytes }, there] = await Promise.all([images.space(), staging.downloadedBytes(this.promotion)]);
     const needed =
       Math.max(this.promotion.archiveBytes - there, 0) + Math.ceil(this.promotion.unpackedBytes * SPACE_MARGIN);
     return freeBytes >= needed
@@ -156,7 +155,7 @@ export class Installation {
       if (outcome.ok) return outcome;
       failures.push(outcome);
       // A failure of the disk is the same for every source.
-      if (isOfThisNode(outcome.reason)) break;
+      if (isOfThisMachine(outcome.reason)) break;
     }
     return { ok: false, ...combineFailures(failures, mayHeal) };
   }
@@ -188,7 +187,7 @@ export class Installation {
     const manifest = readManifest(manifestBytes.value, statement);
     if (!manifest.ok) return manifest;
 
-    const part = this.parts.masters.layout.download(promotion);
+    const part = this.parts.images.layout.download(promotion);
     const archive = await downloadArchive(source, statement, part, transfer, (count) => {
       this.downloadedBytes += count;
     });
@@ -213,7 +212,7 @@ export class Installation {
       base: base.image,
       baseDirectory: base.directory,
       baseManifest: base.manifest,
-      staging: this.parts.masters.layout.stagingOf(this.promotion),
+      staging: this.parts.images.layout.stagingOf(this.promotion),
       readManifest: (bytes) => readManifest(bytes, statement),
       onBytes: (count) => {
         this.downloadedBytes += count;
@@ -231,24 +230,24 @@ export class Installation {
 
   /** Fetches again what is damaged: only the files in question take the place of those that stand. */
   private async repair({ manifest }: Documents): Promise<Outcome<Installed>> {
-    const { masters, staging, extract, check } = this.parts;
+    const { images, staging, extract, check } = this.parts;
     const { promotion, signal } = this;
-    const directory = masters.layout.version(promotion);
+    const directory = images.layout.version(promotion);
     try {
       // The check also takes the names of damaged objects away: the fresh tree does not stand on them.
       const problems = await check(directory, signal);
       if (problems.length > 0) {
         const tree = await staging.freshTree(promotion);
-        const objects = masters.layout.objects;
+        const objects = images.layout.objects;
         const extracted = await staging.withDownload(promotion, (archive) =>
           extract({ archive, directory: tree, manifest, objects }, signal),
         );
         if (!extracted.ok) return extracted;
-        await masters.repair(promotion, tree, manifest.entries, problems);
+        await images.repair(promotion, tree, manifest.entries, problems);
         const [left] = await check(directory, signal);
         if (left) return failed('io-error', `${left.path} is still damaged after the repair: ${left.problem}`);
       }
-      await masters.clearDamage(promotion);
+      await images.clearDamage(promotion);
     } catch (error) {
       signal.throwIfAborted();
       return fileFailure(error, 'the image could not be repaired');
@@ -257,16 +256,16 @@ export class Installation {
   }
 
   private async build({ manifest, manifestBytes, statementBytes, delta }: Documents): Promise<Outcome<Installed>> {
-    const { masters, staging, extract } = this.parts;
+    const { images, staging, extract } = this.parts;
     try {
       const directory = await staging.freshTree(this.promotion);
-      const tree = { directory, manifest, objects: masters.layout.objects };
+      const tree = { directory, manifest, objects: images.layout.objects };
       const extracted = delta
         ? await extract({ ...tree, ...deltaSources(delta) }, this.signal)
         : await staging.withDownload(this.promotion, (archive) => extract({ ...tree, archive }, this.signal));
       if (!extracted.ok) return extracted;
       await staging.complete(directory, manifestBytes, statementBytes);
-      await masters.publish(directory, this.promotion);
+      await images.publish(directory, this.promotion);
     } catch (error) {
       this.signal.throwIfAborted();
       return fileFailure(error, 'the image could not be moved to its place');
@@ -294,7 +293,7 @@ function deltaSources({
 }
 
 /** The same with every source. */
-function isOfThisNode(reason: DistributionFailureReason): boolean {
+function isOfThisMachine(reason: DistributionFailureReason): boolean {
   return reason === 'no-space' || reason === 'io-error';
 }
 

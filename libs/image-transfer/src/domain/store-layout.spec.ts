@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { imageOfStaging, StorageLayout } from './storage-layout.js';
+import { imageOfStaging, StoreLayout } from './store-layout.js';
 
 describe('imageOfStaging', () => {
   it.each([
@@ -15,6 +15,6 @@ describe('imageOfStaging', () => {
 
   it('reads what the layout writes', () => {
     const image = { name: 'a-v1', version: 'v20' };
-    expect(imageOfStaging(new StorageLayout('/s').stagingOf(image).slice('/s/staging/'.length))).toEqual(image);
+    expect(imageOfStaging(new StoreLayout('/s').stagingOf(image).slice('/s/staging/'.length))).toEqual(image);
   });
 });

@@ -1,13 +1,11 @@
-/** The objects that the masters of this node stand on. */
-import { Inject, Injectable } from '@nestjs/common';
+/** The objects that the versions of one directory stand on. */
 import type { Collection, TreeProblem } from '@plinth/image-store';
-import { StorageLayout } from '../domain/storage-layout.js';
+import { StoreLayout } from './domain/store-layout.js';
 import type { CheckJob } from './check.worker.js';
 import { runInThread } from './job-thread.js';
 
-@Injectable()
 export class ObjectDirectory {
-  constructor(@Inject(StorageLayout) private readonly layout: StorageLayout) {}
+  constructor(private readonly layout: StoreLayout) {}
 
   /**
    * Reads versions whole, and takes the names of damaged objects away.
@@ -24,7 +22,7 @@ export class ObjectDirectory {
     return runInThread('check.worker.js', job, signal, 1_024);
   }
 
-  /** Removes the objects that no master has; other distributors of this node may do the same or install meanwhile. */
+  /** Removes the objects that no version has; other processes may do the same or install meanwhile. */
   collect(signal: AbortSignal): Promise<Collection> {
     return runInThread('collection.worker.js', this.layout.objects, signal, 256);
   }

@@ -15,12 +15,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { checkVersion, FileReader } from '@plinth/image-store';
-import { MasterRepository } from '../adapters/master-repository.js';
-import { Staging } from '../adapters/staging.js';
+import { InstalledImages } from './installed-images.js';
+import { Staging } from './staging.js';
 import { TrustedKeys } from '@plinth/image-trust';
-import { StorageLayout } from '../domain/storage-layout.js';
-import { fillTree } from '../adapters/fill-tree.js';
-import { type Answer, correctAnswer, HostileRepository } from '../testing/hostile-repository.js';
+import { StoreLayout } from './domain/store-layout.js';
+import { fillTree } from './fill-tree.js';
+import { type Answer, correctAnswer, HostileRepository } from './testing/hostile-repository.js';
 import {
   compress,
   entriesOf,
@@ -34,7 +34,7 @@ import {
   signImage,
   type TestImage,
   trust,
-} from '../testing/image-fixture.js';
+} from './testing/image-fixture.js';
 import { Installation, type InstallationResult } from './installation.js';
 
 const STALL_MS = 1_500;
@@ -76,11 +76,11 @@ async function install(
   sources: readonly string[],
   { turn = 0, signal = new AbortController().signal, of = image, directory = storage, token }: Options = {},
 ): Promise<InstallationResult> {
-  const layout = new StorageLayout(directory);
+  const layout = new StoreLayout(directory);
   const staging = new Staging(layout);
   await staging.prepare();
   const parts = {
-    masters: new MasterRepository(layout),
+    images: new InstalledImages(layout),
     staging,
     keys: new TrustedKeys(join(scratch, 'keys')),
     extract: fillTree,
@@ -160,12 +160,12 @@ describe('an installation', () => {
     expect(outcome).toMatchObject({
       ok: false,
       reason: 'manifest-mismatch',
-      message: expect.stringMatching(/the master here/),
+      message: expect.stringMatching(/the copy here/),
     });
     expect(readFileSync(join(storage, 'images/tiny/v1/root/etc/hostname'), 'utf8')).toBe('box');
   });
 
-  it('does not accept an incomplete directory as a master', async () => {
+  it('does not accept an incomplete directory as installed', async () => {
     mkdirSync(join(storage, 'images/tiny/v1/root'), { recursive: true });
     const { outcome } = await install([repository.put(image)]);
     expect(outcome).toMatchObject({

@@ -34,8 +34,8 @@ import {
   type TreeProblem,
 } from '@plinth/image-store';
 import { loopFileSystem, type LoopFileSystem } from '@plinth/testkit';
-import { extractTo } from '../testing/extraction.js';
-import { compress, entriesOf, makeManifest, membersOf, packTar, type Tree } from '../testing/image-fixture.js';
+import { extractTo } from './testing/extraction.js';
+import { compress, entriesOf, makeManifest, membersOf, packTar, type Tree } from './testing/image-fixture.js';
 
 /** cap_net_raw=ep */
 const CAPABLE = '0100000200200000000000000000000000000000';

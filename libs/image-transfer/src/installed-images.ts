@@ -1,5 +1,4 @@
-/** The masters on this node's disk: which are complete, how one becomes visible, and how one is removed. */
-import { Inject, Injectable } from '@nestjs/common';
+/** The images in a directory of this machine: which are complete, how one becomes visible, and how one is removed. */
 import { randomBytes } from 'node:crypto';
 import { lstat, mkdir, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -12,12 +11,12 @@ import {
   VERSION_PATTERN,
 } from '@plinth/contracts';
 import { repairTree, type TreeProblem } from '@plinth/image-store';
-import { parseDocument } from '../domain/json-document.js';
-import { type ImageVersion, StorageLayout } from '../domain/storage-layout.js';
+import { parseDocument } from './domain/json-document.js';
+import { type ImageVersion, StoreLayout } from './domain/store-layout.js';
 import { digestOf } from '@plinth/image-trust';
 import { type FileLock, hasCode, syncFileSystem, syncPath, tryTransientLock, writeDurably } from '@plinth/host-os';
 
-export interface Master extends ImageVersion {
+export interface InstalledImage extends ImageVersion {
   readonly contentDigest: string;
   readonly mountScriptDigest: string;
   readonly unpackedBytes: number;
@@ -25,8 +24,8 @@ export interface Master extends ImageVersion {
 
 export type Standing =
   | { readonly state: 'absent' }
-  | { readonly state: 'complete'; readonly master: Master }
-  /** Its directory exists and is not a complete master. */
+  | { readonly state: 'complete'; readonly installed: InstalledImage }
+  /** Its directory exists and is not a complete version. */
   | {
       readonly state: 'damaged';
       readonly problem: string;
@@ -34,12 +33,11 @@ export type Standing =
       readonly repairable?: true;
     };
 
-@Injectable()
-export class MasterRepository {
-  /** Cache: masters never change, so each is read once. */
+export class InstalledImages {
+  /** Cache: installed versions never change, so each is read once. */
   private readonly known = new Map<string, Standing & { readonly state: 'complete' }>();
 
-  constructor(@Inject(StorageLayout) readonly layout: StorageLayout) {}
+  constructor(readonly layout: StoreLayout) {}
 
   async find(image: ImageVersion): Promise<Standing> {
     const directory = this.layout.version(image);
@@ -74,7 +72,7 @@ export class MasterRepository {
     return parseDocument(await readFile(this.layout.manifest(image))) as ImageManifest;
   }
 
-  /** @returns undefined when another distributor of this node, or another task of this one, works on the version */
+  /** @returns undefined when another process of this machine, or another task of this one, works on the version */
   tryLock(image: ImageVersion): FileLock | undefined {
     return tryTransientLock(this.layout.lock(image));
   }
@@ -158,7 +156,7 @@ export class MasterRepository {
       const { contentDigest, mountScript, totals } = manifest;
       return {
         state: 'complete',
-        master: { ...image, contentDigest, mountScriptDigest: mountScript.digest, unpackedBytes: totals.bytes },
+        installed: { ...image, contentDigest, mountScriptDigest: mountScript.digest, unpackedBytes: totals.bytes },
       };
     } catch (error) {
       if (hasCode(error, 'ENOENT', 'ENOTDIR', 'EISDIR'))

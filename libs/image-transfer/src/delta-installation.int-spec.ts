@@ -14,12 +14,12 @@ import {
 } from '@plinth/image-delta';
 import { checkVersion, FileReader } from '@plinth/image-store';
 import { TrustedKeys } from '@plinth/image-trust';
-import { fillTree } from '../adapters/fill-tree.js';
-import { MasterRepository } from '../adapters/master-repository.js';
-import { Staging } from '../adapters/staging.js';
-import { StorageLayout } from '../domain/storage-layout.js';
-import { type Answer, correctAnswer, HostileRepository } from '../testing/hostile-repository.js';
-import { makeImage, makeKey, promotionOf, sha256, type TestImage, trust } from '../testing/image-fixture.js';
+import { fillTree } from './fill-tree.js';
+import { InstalledImages } from './installed-images.js';
+import { Staging } from './staging.js';
+import { StoreLayout } from './domain/store-layout.js';
+import { type Answer, correctAnswer, HostileRepository } from './testing/hostile-repository.js';
+import { makeImage, makeKey, promotionOf, sha256, type TestImage, trust } from './testing/image-fixture.js';
 import { Installation, type InstallationResult } from './installation.js';
 
 const { signal } = new AbortController();
@@ -67,11 +67,11 @@ afterEach(() => repository.stop());
 const version = (number: 1 | 2, ...path: string[]): string => join(storage, `images/tiny/v${number}`, ...path);
 
 async function install(image: TestImage, source = repository.put(image)): Promise<InstallationResult> {
-  const layout = new StorageLayout(storage);
+  const layout = new StoreLayout(storage);
   const staging = new Staging(layout);
   await staging.prepare();
   const parts = {
-    ...{ masters: new MasterRepository(layout), staging, keys: new TrustedKeys(join(scratch, 'keys')) },
+    ...{ images: new InstalledImages(layout), staging, keys: new TrustedKeys(join(scratch, 'keys')) },
     extract: fillTree,
     check: async (directory: string) => checkVersion(directory, layout.objects, new FileReader()) ?? [],
     stallMs: 5_000,
@@ -121,7 +121,7 @@ function offer(changes: Readonly<Record<string, Buffer | Answer>> = {}): string 
 /** The whole tree, verified against the manifest. */
 function expectSecond(result: InstallationResult): void {
   expect(result.outcome).toMatchObject({ ok: true, value: { contentDigest: second.manifest.contentDigest } });
-  expect(checkVersion(version(2), new StorageLayout(storage).objects, new FileReader())).toEqual([]);
+  expect(checkVersion(version(2), new StoreLayout(storage).objects, new FileReader())).toEqual([]);
   expect(readFileSync(version(2, 'root/usr/lib/libx.so.1.1')).equals(patched)).toBe(true);
   expect(readFileSync(version(2, 'manifest.json')).equals(second.manifestBytes)).toBe(true);
   expect(existsSync(version(2, 'root/etc/gone'))).toBe(false);

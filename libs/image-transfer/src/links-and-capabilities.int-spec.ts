@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { CAPABILITY_ATTRIBUTE, type ImageManifest, type ManifestEntry } from '@plinth/contracts';
 import { attribute, setAttribute } from '@plinth/host-os';
-import { extractTo, type Extraction } from '../testing/extraction.js';
-import { compress, entriesOf, makeManifest, type Member, membersOf, packTar } from '../testing/image-fixture.js';
+import { extractTo, type Extraction } from './testing/extraction.js';
+import { compress, entriesOf, makeManifest, type Member, membersOf, packTar } from './testing/image-fixture.js';
 
 let scratch: string;
 beforeAll(() => {

@@ -19,9 +19,9 @@ import {
 } from '@plinth/image-delta';
 import { fileFailure } from '@plinth/image-store';
 import { digestOf } from '@plinth/image-trust';
-import { done, failed, type Outcome } from '../domain/failure.js';
-import { parseDocument } from '../domain/json-document.js';
-import type { ImageVersion } from '../domain/storage-layout.js';
+import { done, failed, type Outcome } from './domain/failure.js';
+import { parseDocument } from './domain/json-document.js';
+import type { ImageVersion } from './domain/store-layout.js';
 import { downloadFile } from './archive-download.js';
 import { fileUrl, readUnlessMaking, type Transfer } from './repository-client.js';
 
@@ -30,7 +30,7 @@ export interface DeltaRequest {
   readonly source: string;
   /** Verified. */
   readonly statement: SignedStatement;
-  /** A complete version of this node, and its directory. */
+  /** A complete version that is here, and its directory. */
   readonly base: ImageVersion;
   readonly baseDirectory: string;
   readonly baseManifest: ImageManifest;

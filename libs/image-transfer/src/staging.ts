@@ -1,16 +1,14 @@
-/** Directories of installations in progress: below `staging/`, never visible as a master. */
-import { Inject, Injectable } from '@nestjs/common';
+/** Directories of installations in progress: below `staging/`, never visible as a version. */
 import { chmod, mkdir, mkdtemp, open, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { VERSION_FILES } from '@plinth/contracts';
-import { imageOfStaging, type ImageVersion, StorageLayout } from '../domain/storage-layout.js';
+import { imageOfStaging, type ImageVersion, StoreLayout } from './domain/store-layout.js';
 import { DELTA_PART } from './delta-download.js';
 import { validatorOf } from './archive-download.js';
 import { hasCode, tryTransientLock } from '@plinth/host-os';
 
-@Injectable()
 export class Staging {
-  constructor(@Inject(StorageLayout) private readonly layout: StorageLayout) {}
+  constructor(private readonly layout: StoreLayout) {}
 
   async prepare(): Promise<void> {
     for (const directory of this.layout.directories) await mkdir(directory, { recursive: true, mode: 0o755 });
@@ -47,7 +45,7 @@ export class Staging {
     }
   }
 
-  /** Adds the files beside the tree, and opens the directory to all readers of masters. */
+  /** Adds the files beside the tree, and opens the directory to all readers of installed versions. */
   async complete(tree: string, manifest: Uint8Array, statement: Uint8Array): Promise<void> {
     await writeFile(join(tree, VERSION_FILES.manifest), manifest, { flag: 'wx', mode: 0o644 });
     await writeFile(join(tree, VERSION_FILES.statement), statement, { flag: 'wx', mode: 0o644 });
@@ -72,7 +70,7 @@ export class Staging {
   }
 
   /**
-   * Removes leftovers of earlier processes; an installation in progress in another distributor of this node is locked,
+   * Removes leftovers of earlier processes; an installation in progress in another process is locked,
    * and stays.
    */
   async cleanLeftovers(wanted: (image: ImageVersion) => boolean): Promise<void> {

@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { ImageManifest, ManifestEntry } from '@plinth/contracts';
-import { extractTo, type Extraction } from '../testing/extraction.js';
+import { extractTo, type Extraction } from './testing/extraction.js';
 import {
   compress,
   entriesOf,
@@ -26,7 +26,7 @@ import {
   packTar,
   sha256,
   type Tree,
-} from '../testing/image-fixture.js';
+} from './testing/image-fixture.js';
 import { extractArchive } from '@plinth/image-store';
 
 let scratch: string;

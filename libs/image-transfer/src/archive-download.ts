@@ -5,8 +5,8 @@
 import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { archiveFileName, type Digest, type SignedStatement } from '@plinth/contracts';
-import { done, failed, type Outcome } from '../domain/failure.js';
-import { parseDocument } from '../domain/json-document.js';
+import { done, failed, type Outcome } from './domain/failure.js';
+import { parseDocument } from './domain/json-document.js';
 import { digestOfFile } from './content-digest.js';
 import { fileFailure } from '@plinth/image-store';
 import { downloadRest, fileUrl, type Transfer, type Validator } from './repository-client.js';

@@ -4,7 +4,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { type ClientRequest, get as httpGet, type IncomingMessage } from 'node:http';
 import { get as httpsGet } from 'node:https';
-import { done, failed, type Outcome } from '../domain/failure.js';
+import { done, failed, type Outcome } from './domain/failure.js';
 import { fileFailure } from '@plinth/image-store';
 import { codeOf } from '@plinth/host-os';
 
