@@ -23,13 +23,20 @@ interface Action {
   /** The fact that reports it done, and the state that shows it. */
   readonly done: FactSubject;
   readonly state: ContainerState;
+  /** It begins a start, whose failure is an answer. Else a start that fails is that of before. */
+  readonly starts: boolean;
 }
 
 const ACTIONS: Readonly<Record<ContainerActionName, Action>> = {
-  stop: { subject: SUBJECTS.containerStopRequested, done: SUBJECTS.containerStopped, state: 'stopped' },
-  start: { subject: SUBJECTS.containerStartRequested, done: SUBJECTS.containerStarted, state: 'running' },
-  restart: { subject: SUBJECTS.containerRestartRequested, done: SUBJECTS.containerStarted, state: 'running' },
-  rm: { subject: SUBJECTS.containerRemoveRequested, done: SUBJECTS.containerRemoved, state: 'removed' },
+  stop: { subject: SUBJECTS.containerStopRequested, done: SUBJECTS.containerStopped, state: 'stopped', starts: false },
+  start: { subject: SUBJECTS.containerStartRequested, done: SUBJECTS.containerStarted, state: 'running', starts: true },
+  restart: {
+    subject: SUBJECTS.containerRestartRequested,
+    done: SUBJECTS.containerStarted,
+    state: 'running',
+    starts: true,
+  },
+  rm: { subject: SUBJECTS.containerRemoveRequested, done: SUBJECTS.containerRemoved, state: 'removed', starts: false },
 };
 
 /** What a started container looks like; `durationMs` and `phases` are known only when its fact was seen. */
@@ -83,7 +90,11 @@ export async function actOnContainer(
   );
   try {
     if (options.timeoutMs === undefined) return;
-    const ends: readonly string[] = [action.done, SUBJECTS.containerFailed, SUBJECTS.containerRejected];
+    const ends: readonly string[] = [
+      ...[action.done, SUBJECTS.containerRejected],
+      ...(action.starts ? [SUBJECTS.containerFailed] : []),
+    ];
+    const states: readonly string[] = [action.state, ...(action.starts ? ['failed'] : [])];
     const found = await watch(
       answers,
       (fact) => ends.includes(fact.subject),
@@ -92,9 +103,7 @@ export async function actOnContainer(
       async () => {
         const details = await containerNow(client, { id });
         if (!details) return name === 'rm' ? 'gone' : undefined;
-        return details.generation > generation && [action.state, 'failed'].includes(details.state)
-          ? details
-          : undefined;
+        return details.generation > generation && states.includes(details.state) ? details : undefined;
       },
     );
     if (found === 'gone') return;

@@ -167,6 +167,26 @@ describe('PlinthClient', () => {
     stops.forEach((stop) => stop());
   });
 
+  it.each(['rm', 'stop'] as const)('takes no failed start for the answer to %s', async (action) => {
+    const [requested, done] = {
+      rm: [SUBJECTS.containerRemoveRequested, SUBJECTS.containerRemoved],
+      stop: [SUBJECTS.containerStopRequested, SUBJECTS.containerStopped],
+    }[action];
+    const failed = { ...STARTED, reason: 'port-taken', message: 'port 80 is in use', retryInMs: 1_000 };
+    const stops = [
+      // The host reports under the latest config's ids.
+      react(requested, SUBJECTS.containerFailed, failed),
+      react(requested, done, { ...STARTED, cause: 'requested' }),
+      answer(QUERIES.container, () => ({
+        ok: true,
+        data: { id: ID, name: 'shop-1', state: 'failed', generation: 3 },
+      })),
+    ];
+    await services.flush();
+    await actOnContainer(client, action, { id: ID, generation: 2 }, { timeoutMs: 60_000 });
+    stops.forEach((stop) => stop());
+  });
+
   it('sees an action done in the present state when its fact was missed', async () => {
     const stop = answer(QUERIES.container, () => ({
       ok: true,
