@@ -167,11 +167,10 @@ describe('PlinthClient', () => {
     stops.forEach((stop) => stop());
   });
 
-  it.each(['rm', 'stop'] as const)('takes no failed start for the answer to %s', async (action) => {
-    const [requested, done] = {
-      rm: [SUBJECTS.containerRemoveRequested, SUBJECTS.containerRemoved],
-      stop: [SUBJECTS.containerStopRequested, SUBJECTS.containerStopped],
-    }[action];
+  it.each([
+    ['rm', SUBJECTS.containerRemoveRequested, SUBJECTS.containerRemoved],
+    ['stop', SUBJECTS.containerStopRequested, SUBJECTS.containerStopped],
+  ] as const)('takes no failed start for the answer to %s', async (action, requested, done) => {
     const failed = { ...STARTED, reason: 'port-taken', message: 'port 80 is in use', retryInMs: 1_000 };
     const stops = [
       // The host reports under the latest config's ids.

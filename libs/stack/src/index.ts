@@ -2,5 +2,5 @@ export { findLeftovers } from './leftovers.js';
 export { ensureSigningKeys } from './signing-keys.js';
 export * from './stack-file.js';
 export * from './stack-plan.js';
-export { startStack, type StartOptions } from './start-stack.js';
+export { runningIds, startStack, type StartOptions } from './start-stack.js';
 export { stopStack, type StopReport } from './stop-stack.js';

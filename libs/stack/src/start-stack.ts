@@ -159,6 +159,12 @@ export async function startStack(
   return { stack, started };
 }
 
+/** Names of what runs of the stack in this directory. */
+export function runningIds(home: string): readonly string[] {
+  const services = readStack(home)?.services ?? [];
+  return services.filter(({ pid, pidStartTime }) => isAlive({ pid, startTime: pidStartTime })).map(({ id }) => id);
+}
+
 /**
  * What a person sets, and what was set before; a new installation gets a part of the default pool. With a database of
  * its own choice the pool may have been set already.
@@ -166,7 +172,9 @@ export async function startStack(
 function addressPool(home: string, before: StackFile | undefined): Pick<StackFile, 'addressPool'> {
   const { PLINTH_ADDRESS_POOL: set, DATABASE_URL: database } = process.env;
   if (set) return { addressPool: set };
-  if (before) return before.addressPool === undefined ? {} : { addressPool: before.addressPool };
+  // Hosts start after the provisioner, which refuses a pool that can't be used.
+  if (before?.services.some(({ name }) => name === 'host-agent'))
+    return before.addressPool === undefined ? {} : { addressPool: before.addressPool };
   return database ? {} : { addressPool: partOfPool(home, routedNetworks()) };
 }
 

@@ -26,7 +26,7 @@ export function register(program: Command): void {
         'Example:\n  plinth up --detach --hosts 3',
     )
     .action(async (options: { detach?: boolean; hosts: number; storageNodes: number }) => {
-      const { startStack } = await import('@plinth/stack');
+      const { runningIds, startStack } = await import('@plinth/stack');
       const home = homeDirectory();
       const print = (line: string): void => void process.stdout.write(`${line}\n`);
       // Before the first process starts, because an interrupted start must not leave half a stack.
@@ -53,7 +53,14 @@ export function register(program: Command): void {
         print('Ctrl-C stops it');
         await untilAborted(interruption.signal);
       } catch (error) {
-        if (!interruption.signal.aborted) throw error;
+        if (!interruption.signal.aborted) {
+          const running = runningIds(home);
+          if (running.length > 0)
+            process.stderr.write(
+              `plinth: running so far: ${running.join(', ')}; go on with: plinth up   stop it with: plinth down\n`,
+            );
+          throw error;
+        }
         exitCode = 130;
       }
       print('stopping');
