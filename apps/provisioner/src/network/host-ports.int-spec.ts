@@ -144,6 +144,19 @@ describe('a host port', () => {
     await suite.fact(SUBJECTS.containerStarted, { name: 'one' });
     await remove('all', 'one');
     expect(await held()).toEqual([]);
+    // A batch that runs out of ports leaves requests open, which are decided one by one: none is lost.
+    suite.forgetFacts();
+    const eight = Array.from({ length: 8 }, (_, index) => ({ container: index + 1 }));
+    await Promise.all(Array.from({ length: 40 }, (_, index) => ask(`many-${index}`, eight)));
+    const answers = (subject: string): readonly string[] => suite.of(subject).map(({ name }) => String(name));
+    await suite.until(
+      () => answers(SUBJECTS.containerStarted).length + answers(SUBJECTS.containerRejected).length === 40,
+      'all are answered',
+    );
+    expect(suite.of(SUBJECTS.containerRejected).map(({ reason }) => reason)).toEqual(
+      Array<string>(35).fill('ports-exhausted'),
+    );
+    await remove(...answers(SUBJECTS.containerStarted));
     expect(await suite.rows('SELECT 1 FROM addresses WHERE container_id IS NOT NULL')).toEqual([]);
     for (const host of ['host-2', 'host-3']) await back(host);
   });
