@@ -1,7 +1,7 @@
 /** flock(2) as the kernel does it, between processes. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, existsSync, openSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { scratchDirectory } from '@plinth/testkit';
@@ -66,6 +66,26 @@ describe('tryFileLock', () => {
     const taking = takeFileLock(path, 60_000);
     child.stdin.end();
     const lock = await taking;
+    expect(lock).toBeDefined();
+    lock?.release();
+  });
+
+  it('is waited for, too, when the holder is a zombie', async () => {
+    const path = fresh('zombie');
+    // What the shell becomes does not wait for its child.
+    const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep infinity'], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const [pid] = (await once(parent.stdout, 'data')) as [Buffer];
+    const child = spawn('flock', ['--exclusive', path, 'sh', '-c', 'echo held; cat'], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    await once(child.stdout, 'data');
+    writeFileSync(path, pid.toString());
+    const stateOf = (): string => readFileSync(`/proc/${pid.toString().trim()}/stat`, 'utf8').split(' ')[2] ?? '';
+    while (stateOf() !== 'Z') await new Promise((resolve) => setImmediate(resolve));
+    const taking = takeFileLock(path, 60_000);
+    child.stdin.end();
+    const lock = await taking;
+    parent.kill('SIGKILL');
     expect(lock).toBeDefined();
     lock?.release();
   });

@@ -2,21 +2,11 @@
  * Locks by flock(2): exclusive, never waited for. The lock belongs to the open file, so the kernel ends it with the
  * process, in any way that it ends.
  */
-import {
-  closeSync,
-  constants as fs,
-  existsSync,
-  fstatSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, constants as fs, fstatSync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { bindCall, type BoundCall, lastErrno, SystemCallError } from './libc.js';
-import { isMissing } from './system-error.js';
+import { hasCode, isMissing } from './system-error.js';
 
 export interface FileLock {
   release(): void;
@@ -86,7 +76,19 @@ const LOOK_AGAIN_MS = 50;
 export async function takeFileLock(path: string, patienceMs: number): Promise<FileLock | undefined> {
   for (const end = performance.now() + patienceMs; ; await delay(LOOK_AGAIN_MS)) {
     const lock = tryFileLock(path);
-    if (lock || performance.now() >= end || existsSync(`/proc/${readFileSync(path, 'utf8').trim()}`)) return lock;
+    if (lock || performance.now() >= end || isAlive(readFileSync(path, 'utf8').trim())) return lock;
+  }
+}
+
+/** One that was killed is shown as a zombie until its parent has read its end, and while a thread of it is still in a call. */
+function isAlive(pid: string): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    // proc_pid_stat(5): the state follows the name, in which anything may be.
+    return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2));
+  } catch (error) {
+    if (hasCode(error, 'ENOENT', 'ESRCH')) return false;
+    throw error;
   }
 }
 
