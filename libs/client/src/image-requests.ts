@@ -70,11 +70,17 @@ export interface PromoteOptions {
   readonly onNode: (line: string) => void;
 }
 
+export interface Promoted {
+  readonly archiveBytes: number;
+  /** What each node fetched of it that reported so meanwhile, by node. */
+  readonly downloadedBytes: ReadonlyMap<string, number>;
+}
+
 /**
  * Promotes and, with `wait`, waits for the storage nodes.
  * @throws ClientError with the reason of the rejection or of a node's failure
  */
-export async function promoteImage(client: PlinthClient, ref: string, options: PromoteOptions): Promise<void> {
+export async function promoteImage(client: PlinthClient, ref: string, options: PromoteOptions): Promise<Promoted> {
   const image = parseExactImageRef(ref);
   const arrivals = await client.facts(
     [SUBJECTS.imageDistributed, SUBJECTS.imageDistributionFailed],
@@ -89,7 +95,9 @@ export async function promoteImage(client: PlinthClient, ref: string, options: P
       stream.close(),
     );
     const { archiveBytes } = promoted.data as unknown as ImagePromoted;
-    if (options.wait) await waitForNodes(client, ref, archiveBytes, arrivals, options);
+    const downloadedBytes = new Map<string, number>();
+    if (options.wait) await waitForNodes(client, ref, { archiveBytes, downloadedBytes }, arrivals, options);
+    return { archiveBytes, downloadedBytes };
   } finally {
     arrivals.close();
   }
@@ -111,7 +119,10 @@ export function isTarget(
 async function waitForNodes(
   client: PlinthClient,
   ref: string,
-  archiveBytes: number,
+  {
+    archiveBytes,
+    downloadedBytes: counts,
+  }: { readonly archiveBytes: number; readonly downloadedBytes: Map<string, number> },
   arrivals: FactStream,
   options: PromoteOptions,
 ): Promise<void> {
@@ -164,12 +175,15 @@ async function waitForNodes(
     const { storageNode, downloadedBytes } = arrived;
     const seconds = (arrived.durationMs / 1000).toFixed(1);
     // Fewer than the archive has: only what differs from a version that the node had.
-    const of = downloadedBytes < archiveBytes ? ` of ${mebibytes(archiveBytes)}` : '';
-    report(storageNode, `${storageNode} has ${ref} (${mebibytes(downloadedBytes)}${of} MiB in ${seconds} s)`);
+    counts.set(storageNode, downloadedBytes);
+    const of = downloadedBytes < archiveBytes ? ` of ${size(archiveBytes)}` : '';
+    report(storageNode, `${storageNode} has ${ref} (${size(downloadedBytes)}${of} in ${seconds} s)`);
   }
 }
 
-const mebibytes = (count: number): string => (count / 1024 ** 2).toFixed(1);
+function size(bytes: number): string {
+  return bytes < 1024 ** 2 ? `${(bytes / 1024).toFixed(1)} KiB` : `${(bytes / 1024 ** 2).toFixed(1)} MiB`;
+}
 
 /** Makes a version the default of its name and, with `defaultOs`, its name the default OS. */
 export async function activateImage(client: PlinthClient, ref: string, defaultOs: boolean): Promise<Fact> {
@@ -180,7 +194,6 @@ export async function activateImage(client: PlinthClient, ref: string, defaultOs
   return answerTo(stream, [SUBJECTS.imageActivated], ANSWER_MS, 'provisioner').finally(() => stream.close());
 }
 
-/** Lets nothing new start on a version. */
 /** Data centres with live storage nodes none of which holds the version, sorted. */
 export async function datacentersWithout(client: PlinthClient, ref: string): Promise<readonly string[]> {
   const live = (await client.storage()).filter((node) => node.state === 'ready');
@@ -189,6 +202,7 @@ export async function datacentersWithout(client: PlinthClient, ref: string): Pro
   return [...all].filter((datacenter) => !served.has(datacenter)).sort();
 }
 
+/** Lets nothing new start on a version. */
 export async function revokeImage(client: PlinthClient, ref: string, reason: string): Promise<Fact> {
   const stream = await client.request(SUBJECTS.imageRevocationRequested, { image: ref, reason }, [
     SUBJECTS.imageRevoked,

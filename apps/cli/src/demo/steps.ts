@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { type ContainerStarted, EVENTS_ABOUT, type FactSubject, type PortRequest, SUBJECTS } from '@plinth/contracts';
-import { ClientError, type PlinthClient } from '@plinth/client';
+import { ClientError, type PlinthClient, type Promoted, updateContainer } from '@plinth/client';
 import { activateImage, buildImage, promoteImage } from '../commands/image-actions.js';
 import { bytes, table } from '../output/table.js';
 import { installationDirectory } from '@plinth/stack';
@@ -22,8 +22,17 @@ export interface Narrator {
   print(line: string): void;
 }
 
-export async function build(client: PlinthClient, narrator: Narrator): Promise<string> {
-  const recipe = await readFile(join(installationDirectory(), 'recipes', 'debian-12.yaml'), 'utf8');
+export function firstRecipe(): Promise<string> {
+  return readFile(join(installationDirectory(), 'recipes', 'debian-12.yaml'), 'utf8');
+}
+
+/** The next version: the one before, with something changed. */
+export function recipeOn(ref: string, change: string): string {
+  return `name: ${ref.split('@')[0]}\nfrom: { image: ${ref} }\n${change}\n`;
+}
+
+/** @returns `name@version` */
+export async function build(client: PlinthClient, recipe: string, narrator: Narrator): Promise<string> {
   const { ref, contentDigest } = await buildImage(client, recipe, 1_800_000, (fraction, phase) =>
     narrator.update(fraction, phase),
   );
@@ -31,8 +40,29 @@ export async function build(client: PlinthClient, narrator: Narrator): Promise<s
   return ref;
 }
 
-export async function promote(client: PlinthClient, ref: string, narrator: Narrator): Promise<void> {
-  await promoteImage(client, ref, { wait: true, timeoutMs: 300_000, onNode: (line) => narrator.print(line) });
+export function promote(client: PlinthClient, ref: string, narrator: Narrator): Promise<Promoted> {
+  return promoteImage(client, ref, { wait: true, timeoutMs: 300_000, onNode: (line) => narrator.print(line) });
+}
+
+/** Short criteria: a demonstration, not a recommendation. */
+export async function update(
+  client: PlinthClient,
+  container: ContainerStarted,
+  to: string,
+  narrator: Narrator,
+): Promise<'updated' | 'reverted'> {
+  const request = { to, stableSeconds: 1, soakSeconds: 1 };
+  const outcome = await updateContainer(client, container.containerId, request, START_MS, () => undefined);
+  if (!outcome) throw new ClientError(`there is no verdict on ${to}`, 'demo-failed');
+  if (outcome.kind === 'updated') narrator.print(`${container.name} runs on ${to}; it was on ${outcome.fact.from}`);
+  else {
+    const { failedImage, reason, image, message } = outcome.fact;
+    narrator.print(`${failedImage} failed (${reason}): ${message}`);
+    narrator.print(`${container.name} runs on ${image} again, by the decision of its host alone`);
+  }
+  const motd = await client.exec(container.host, container.containerId, ['/bin/cat', '/etc/motd', '/data/note']);
+  narrator.print(`its /etc/motd and /data/note: ${motd.stdout.trim().split('\n').join(', ')}`);
+  return outcome.kind;
 }
 
 export async function activate(client: PlinthClient, ref: string, narrator: Narrator): Promise<void> {

@@ -1,6 +1,6 @@
 /** The main job from a recipe to running containers, step by step, with progress and time. */
 import type { ContainerStarted } from '@plinth/contracts';
-import type { PlinthClient } from '@plinth/client';
+import { ClientError, type PlinthClient } from '@plinth/client';
 import { describePorts } from '../output/network-view.js';
 import { printLine } from '../output/print.js';
 import { ProgressBar } from '../output/progress.js';
@@ -10,13 +10,16 @@ import {
   build,
   callWebService,
   clear,
+  firstRecipe,
   memoryTable,
   NAMES,
   type Narrator,
   promote,
   publishedWhereOffered,
+  recipeOn,
   request,
   showPlaces,
+  update,
 } from './steps.js';
 
 interface StepTime {
@@ -43,7 +46,7 @@ export async function tour(client: PlinthClient): Promise<void> {
 
   await waitForNodes(client);
   const ref = await step('build debian-12 from recipes/debian-12.yaml and test it', (narrator) =>
-    build(client, narrator),
+    firstRecipe().then((recipe) => build(client, recipe, narrator)),
   );
   await step(`promote ${ref}: every storage node fetches, checks and extracts it`, (narrator) =>
     promote(client, ref, narrator),
@@ -99,6 +102,26 @@ export async function tour(client: PlinthClient): Promise<void> {
   });
   await step('what is read-only, what forgets, what keeps', (narrator) => showPlaces(client, explicit, narrator));
 
+  const second = await step(`build a version 2: ${ref} with another /etc/motd`, (narrator) =>
+    build(client, recipeOn(ref, 'files: [{ path: /etc/motd, content: "this is version 2\\n" }]'), narrator),
+  );
+  const { archiveBytes, downloadedBytes } = await step(
+    `promote ${second}: storage nodes fetch what differs`,
+    (narrator) => promote(client, second, narrator),
+  );
+  await step(`update ${web.name} to ${second}: one property of its config, and a restart`, async (narrator) => {
+    await client.exec(web.host, web.containerId, ['/bin/sh', '-c', 'echo kept > /data/note']);
+    await mustBe('updated', update(client, web, second, narrator));
+  });
+  const broken = await step('build and promote a version 3 in which perl is missing', async (narrator) => {
+    const built = await build(client, recipeOn(second, 'run: ["rm /usr/bin/perl"]'), narrator);
+    await promote(client, built, narrator);
+    return built;
+  });
+  await step(`update ${web.name}, which needs perl, to ${broken}`, (narrator) =>
+    mustBe('reverted', update(client, web, broken, narrator)),
+  );
+
   printLine('\nsummary');
   const rows = times.map(({ name, seconds }) => [name, `${seconds.toFixed(2)} s`]);
   printLine(indent(table(['STEP', 'TIME'], rows)));
@@ -107,12 +130,20 @@ export async function tour(client: PlinthClient): Promise<void> {
     `\n   ${ref}: ${bytes(image?.unpackedBytes)} on disk once per storage node, ${bytes(image?.archiveBytes)} as ` +
       'an archive, for however many containers',
   );
+  const cost = Math.max(0, ...downloadedBytes.values());
+  if (cost > 0)
+    printLine(`   ${second}: ${bytes(cost)} on the wire for each storage node instead of ${bytes(archiveBytes)}`);
   printLine(indent(await memoryTable(client)));
   printLine(
     '\nThe stack goes on running. To inspect it: ./plinth ps, ./plinth status, ./plinth events -f, ./plinth logs ' +
       'demo-web',
   );
   printLine('To stop it: ./plinth down');
+}
+
+async function mustBe(expected: 'updated' | 'reverted', outcome: Promise<'updated' | 'reverted'>): Promise<void> {
+  const seen = await outcome;
+  if (seen !== expected) throw new ClientError(`the container was to be ${expected}, and was ${seen}`, 'demo-failed');
 }
 
 function indent(text: string): string {
