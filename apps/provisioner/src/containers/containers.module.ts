@@ -7,6 +7,7 @@ import { CreationBatch } from './creation-batch.js';
 import { HostDirectory } from '../placement/host-directory.js';
 import { ContainerRequestedHandler } from './container-requested.handler.js';
 import { DesiredState } from './desired-state.js';
+import { OtherPorts } from './other-ports.js';
 import { PlacementPreview } from './placement-preview.js';
 import { RequestIntake } from './request-intake.js';
 import { WaitingRequests } from './waiting-requests.js';
@@ -22,8 +23,9 @@ import { WaitingRequests } from './waiting-requests.js';
     ContainerAction,
     ContainerChange,
     DesiredState,
+    OtherPorts,
     PlacementPreview,
   ],
-  exports: [DesiredState, HostDirectory, PlacementPreview],
+  exports: [DesiredState, HostDirectory, OtherPorts, PlacementPreview],
 })
 export class ContainersModule {}

@@ -120,16 +120,20 @@ export async function insertAllPorts(manager: EntityManager, held: readonly Held
   ]);
 }
 
-/** Locks the host's row, as placements do, and gives the container these ports instead of those that it has there. */
+/**
+ * Locks the host's row, as placements do, and gives the container these ports instead of those that it has there.
+ * @param avoid {@link portText} of what is not given out
+ */
 export async function replacePorts(
   manager: EntityManager,
   host: string,
   wishes: readonly PortWish[],
   holder: PortHolder,
   range: PortRange,
+  avoid: ReadonlySet<string> = new Set(),
 ): Promise<PlaceReservation> {
   await manager.query('SELECT 1 FROM hosts WHERE host = $1 FOR UPDATE', [host]);
-  return takePorts(manager, host, wishes, holder, range);
+  return takePorts(manager, host, wishes, holder, range, avoid);
 }
 
 async function takePorts(
@@ -138,14 +142,17 @@ async function takePorts(
   wishes: readonly PortWish[],
   holder: PortHolder,
   range: PortRange,
+  avoid: ReadonlySet<string> = new Set(),
 ): Promise<PlaceReservation> {
   const start = Math.random();
   const few = candidatePorts(range, wishes.length + SPARE_CANDIDATES, start);
   const wished = wishes.flatMap(({ hostPort }) => hostPort ?? []);
-  let choice = choosePorts(wishes, await takenOn(manager, host, [...few, ...wished], holder.containerId), few);
+  const taken = async (ports: readonly number[]): Promise<ReadonlySet<string>> =>
+    new Set([...avoid, ...(await takenOn(manager, host, [...ports, ...wished], holder.containerId))]);
+  let choice = choosePorts(wishes, await taken(few), few);
   if (!choice.ok && choice.reason === 'short') {
     const all = candidatePorts(range, Number.POSITIVE_INFINITY, start);
-    choice = choosePorts(wishes, await takenOn(manager, host, [...all, ...wished], holder.containerId), all);
+    choice = choosePorts(wishes, await taken(all), all);
   }
   if (!choice.ok) return { ok: false, reason: choice.reason === 'taken' ? 'port-taken' : 'ports-exhausted' };
   await insertPorts(manager, host, choice.ports, holder);

@@ -1,5 +1,5 @@
 /** Ports of hosts, and moves of containers that have them, with two provisioners, on a real NATS and PostgreSQL. */
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { type ContainerConfig, type ContainerStatus, QUERIES, SUBJECTS } from '@plinth/contracts';
 import { ProvisionerSuite } from '../testing/provisioner-suite.js';
 
@@ -162,6 +162,31 @@ describe('a host port', () => {
     await remove(...answers(SUBJECTS.containerStarted));
     expect(await suite.rows('SELECT 1 FROM addresses WHERE container_id IS NOT NULL')).toEqual([]);
     for (const host of ['host-2', 'host-3']) await back(host);
+  });
+});
+
+describe('a port that a program of the host has', () => {
+  afterEach(() => {
+    suite.hosts.occupied = () => false;
+  });
+
+  it('is replaced where it was given out, until one is free', async () => {
+    suite.hosts.occupied = (port) => port >= 30_000 && port < 30_010;
+    await ask('clash', [{ container: 80 }, { container: 443, host: 8443 }, { container: 81 }]);
+    const fact = await suite.fact(SUBJECTS.containerStarted, { name: 'clash' });
+    const given = fact['ports'] as { hostPort: number }[];
+    expect(given.map(({ hostPort }) => (hostPort >= 30_010 ? 'free' : hostPort))).toEqual(['free', 8443, 'free']);
+    expect((await held()).map(({ port }) => port)).toEqual(given.map(({ hostPort }) => hostPort).sort((a, b) => a - b));
+    expect(configOf('clash').ports).toEqual(fact['ports']);
+    await remove('clash');
+  });
+
+  it('stays where it was asked for, and the failure is reported', async () => {
+    suite.hosts.occupied = (port) => port === 8443;
+    await ask('asked', [{ container: 443, host: 8443 }]);
+    await suite.fact(SUBJECTS.containerFailed, { name: 'asked', reason: 'port-taken' });
+    expect(configOf('asked')).toMatchObject({ generation: 1, ports: [{ hostPort: 8443 }] });
+    await remove('asked');
   });
 });
 

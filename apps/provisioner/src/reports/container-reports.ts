@@ -3,6 +3,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { type ContainerReport, containerStatus, desiredContainer, HOST_REPORTS, SUBJECTS } from '@plinth/contracts';
 import { causeOf, claimEvent, type Logger, LOGGER, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import { DesiredState } from '../containers/desired-state.js';
+import { OtherPorts } from '../containers/other-ports.js';
 import { lockContainer, saveContainer } from '../containers/container.store.js';
 import { closeChanges } from '../containers/change.store.js';
 import { forgetGivenUp, rememberGivenUp } from '../containers/given-up.store.js';
@@ -48,6 +49,7 @@ export class ContainerReports {
     @Inject(ContainerRelocation) private readonly relocation: ContainerRelocation,
     @Inject(RebalanceProgress) private readonly rebalance: RebalanceProgress,
     @Inject(DesiredState) private readonly desired: DesiredState,
+    @Inject(OtherPorts) private readonly ports: OtherPorts,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
@@ -113,10 +115,11 @@ export class ContainerReports {
     if (ofRollout) this.rollouts.kick();
     await Promise.all(
       events.map(async (event) => {
-        const { kind, host } = event.data;
+        const { kind, host, reason } = event.data;
         const { writer, containerId } = sourceOf(event);
-        if ((kind === 'removed' || kind === 'released') && writer === host)
-          await this.desired.forget(writer, containerId);
+        if (writer !== host) return;
+        if (kind === 'removed' || kind === 'released') await this.desired.forget(writer, containerId);
+        if (kind === 'failed' && reason === 'port-taken') await this.ports.choose(event);
       }),
     );
   }

@@ -61,6 +61,8 @@ export class ScriptedHosts {
   readonly running = new Map<string, Set<string>>();
   /** Names of containers that do not start. */
   readonly failing = new Set<string>();
+  /** Ports that programs of the hosts have. */
+  occupied: (port: number) => boolean = () => false;
   /** Hosts without heartbeats that do nothing. */
   readonly silent = new Set<string>();
   /** Hosts with heartbeats that do nothing. */
@@ -219,7 +221,15 @@ export class ScriptedHosts {
       void this.judge(container, update.updateId);
       return;
     }
-    if (config.runGeneration > container.runGeneration || config.image !== container.image)
+    const occupied = config.ports?.find(({ hostPort }) => this.occupied(hostPort));
+    if (occupied)
+      this.report(container, {
+        kind: 'failed',
+        reason: 'port-taken',
+        message: `${occupied.hostPort} is in use`,
+        retryInMs: 1_000,
+      });
+    else if (config.runGeneration > container.runGeneration || config.image !== container.image)
       this.run(container, config.image);
     else this.report(container, { ...startedBody(config.image), pending: this.pending.get(config.name) });
   }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { PortRequest } from '@plinth/contracts';
 import type { GivenPort } from './host-ports.js';
-import { changePorts } from './port-change.js';
+import { changePorts, givenAgain, mayGiveAgain } from './port-change.js';
 
 const given = (hostPort: number, containerPort: number, more: Partial<GivenPort> = {}): GivenPort => ({
   protocol: 'tcp',
@@ -139,4 +139,30 @@ describe('changed ports', () => {
     const many = Array.from({ length: 63 }, (_, index) => ({ container: index + 1_000 }));
     expect(shape(many)).toMatch(/at most 64 ports, not 65/);
   });
+});
+
+describe('ports that are given out again', () => {
+  it.each<[string, GivenPort[], (number | undefined)[], string[]]>([
+    ['those that were given out', [WEB, TLS], [undefined, 8443], ['30001/tcp']],
+    ['none, where all were asked for', [TLS], [8443], []],
+    ['all of them', [WEB, given(30_002, 53, { protocol: 'udp' })], [undefined, undefined], ['30001/tcp', '30002/udp']],
+  ])('%s', (_, present, wished, avoided) => {
+    const { wishes, avoid } = givenAgain(present);
+    expect(wishes.map(({ hostPort }) => hostPort)).toEqual(wished);
+    expect(wishes.map(({ containerPort }) => containerPort)).toEqual(present.map((port) => port.containerPort));
+    expect([...avoid]).toEqual(avoided);
+  });
+});
+
+it('ports are given out again twice at once, then once for each pause of the host', () => {
+  let [nowMs, givenAtMs] = [0, 0];
+  const drawnAt: number[] = [];
+  for (let failures = 1; nowMs < 300_000; failures++) {
+    const retryInMs = Math.min(1_000 * 2 ** (failures - 1), 60_000);
+    if (mayGiveAgain(nowMs - givenAtMs, retryInMs)) {
+      givenAtMs = nowMs;
+      drawnAt.push(nowMs / 1_000);
+    } else nowMs += retryInMs;
+  }
+  expect(drawnAt).toEqual([0, 0, 4, 20, 80, 140, 200, 260]);
 });

@@ -45,6 +45,33 @@ export function changePorts(
   return { ok: true, isChanged, wishes: kept };
 }
 
+/**
+ * What is asked for stays, and the rest is given out again.
+ * @param present the container's ports on its host
+ * @returns avoid: {@link portText} of what was given out before; empty: everything was asked for
+ */
+export function givenAgain(present: readonly GivenPort[]): {
+  readonly wishes: readonly PortWish[];
+  readonly avoid: ReadonlySet<string>;
+} {
+  const given = present.filter(({ asked }) => !asked);
+  return {
+    wishes: present.map((port): PortWish => (port.asked ? port : { ...port, hostPort: undefined })),
+    avoid: new Set(given.map(({ protocol, hostPort }) => portText(protocol, hostPort))),
+  };
+}
+
+/**
+ * Whether ports are given out again after a failed start. A host tries a newer config at once, and its pause grows with
+ * each failure in a row: the first two draws follow at once, later ones about one for each pause, so a host on which no
+ * port can be published keeps nobody busy.
+ * @param sinceMs time since the present ports were given out
+ * @param retryInMs the host's pause
+ */
+export function mayGiveAgain(sinceMs: number, retryInMs: number): boolean {
+  return sinceMs >= retryInMs / 2 - 1_000;
+}
+
 /** Whether a request means this port: what it leaves out fits any. */
 function fits(port: PortWish, wish: PortWish): boolean {
   return (
