@@ -14,6 +14,7 @@ import type { NatsConnection } from 'nats';
 import type { DataSource } from 'typeorm';
 import {
   AddPackages1700000002000,
+  AddUpgradeSteps1700000003000,
   CreateImageBuild1700000001000,
   ImageBuildSchema,
 } from './adapters/postgres/image-build.schema.js';
@@ -117,7 +118,7 @@ const MACHINE = [
   imports: [
     persistenceModule(ImageBuilderConfig, {
       schema: 'image_builder',
-      migrations: [CreateImageBuild1700000001000, AddPackages1700000002000],
+      migrations: [CreateImageBuild1700000001000, AddPackages1700000002000, AddUpgradeSteps1700000003000],
     }),
     TypeOrmModule.forFeature([ImageBuildSchema]),
   ],

@@ -3,6 +3,7 @@ import { ProvisionerConfig } from './config.js';
 import { RequestIntake } from './containers/request-intake.js';
 import { LostHosts } from './hosts/lost-hosts.js';
 import { AddressPoolSetting } from './network/address-pool-setting.js';
+import { ProductionFeed } from './images/production-feed.js';
 import { NeighbourFeed } from './network/neighbour-feed.js';
 import { ContainerRelocation } from './moves/container-relocation.js';
 import { ProvisionerModule } from './provisioner.module.js';
@@ -21,6 +22,7 @@ export function run(): Promise<void> {
       AddressPoolSetting,
       Outbox,
       NeighbourFeed,
+      ProductionFeed,
       LostHosts,
       RolloutProgress,
       ContainerRelocation,

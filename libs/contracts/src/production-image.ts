@@ -99,7 +99,12 @@ export class ProductionImage {
   @NestedEach(() => ImageSource)
   seeds!: ImageSource[];
 
-  /** Id of the request, event or report that it follows from; in logs and reports of what nodes do about it. */
+  /** Id of the last event by which it was promoted: a node that had given it up tries again. */
+  @IsOptional()
+  @IsText(200)
+  promotionId?: string;
+
+  /** Of the request by which it was promoted. */
   @IsOptional()
   @IsText(200)
   correlationId?: string;
@@ -108,6 +113,19 @@ export class ProductionImage {
   @IsOptional()
   @IsText(500)
   reason?: string;
+}
+
+/** @param to as in {@link ProductionImage.to} */
+export function isTarget(
+  node: { readonly name: string; readonly labels: Readonly<Record<string, string>> },
+  to: readonly string[] | undefined,
+): boolean {
+  if (to === undefined) return true;
+  return to.some((target) => {
+    const [key = '', value] = target.split('=', 2);
+    if (value === undefined) return target === node.name;
+    return Object.hasOwn(node.labels, key) && node.labels[key] === value;
+  });
 }
 
 /** Why a host is to have a version before a container needs it. */

@@ -41,6 +41,7 @@ export class LeftOvers {
   /** Runs before any build is taken: no leftover of a killed process may block the next attempt. */
   async start(): Promise<void> {
     await this.clean();
+    await this.promotions.announceKept();
     this.loop.start();
   }
 

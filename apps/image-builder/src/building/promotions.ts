@@ -81,8 +81,24 @@ export class Promotions implements OnModuleInit {
     for (const build of await this.catalogue.inState('promoting')) await this.finish(build.name, build.number);
   }
 
+  /**
+   * Publishes what was promoted before the provisioner kept promotions: it knows the versions, and not where they can
+   * be fetched.
+   */
+  async announceKept(): Promise<void> {
+    const events = await this.everything();
+    await this.outbox.transact(async (manager, add) => {
+      if (await this.catalogue.beginUpgradeStep(manager, 'promotions-are-kept')) events.forEach(add);
+    });
+  }
+
   /** Publishes every image in production, and every revocation, again, after the bus has lost them. */
   private async announceAll(): Promise<void> {
+    const events = await this.everything();
+    await this.outbox.transact(async (_manager, add) => events.forEach(add));
+  }
+
+  private async everything(): Promise<readonly OutboxEvent[]> {
     const events: OutboxEvent[] = [];
     for (const build of [...(await this.catalogue.inState('promoted')), ...(await this.catalogue.inState('revoked'))]) {
       const facts = { aggregate: refOf(build), correlationId: build.promotion?.correlationId ?? build.correlationId };
@@ -91,7 +107,7 @@ export class Promotions implements OnModuleInit {
       const revoked = { name: build.name, version: versionOf(build), reason: build.revokedReason ?? '' };
       if (build.state === 'revoked') events.push({ ...facts, subject: SUBJECTS.imageRevoked, data: revoked });
     }
-    await this.outbox.transact(async (_manager, add) => events.forEach(add));
+    return events;
   }
 
   private async finish(name: string, number: number): Promise<void> {

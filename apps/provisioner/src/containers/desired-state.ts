@@ -17,6 +17,7 @@ import type { DataSource } from 'typeorm';
 import { statusOf } from './domain/container-record.js';
 import { allGivenUp } from './given-up.store.js';
 import { expectStatuses, isGoneFrom, lockPresent } from './container.store.js';
+import { markAllProduction } from '../images/production.store.js';
 import { markAllNeighbours } from '../network/neighbour.store.js';
 import { hostStatuses, storageStatuses } from '../placement/node-status.store.js';
 
@@ -74,6 +75,7 @@ export async function republishAll(source: DataSource): Promise<void> {
     // An older state of the bus may have those that were deleted.
     await expectStatuses(manager);
     await markAllNeighbours(manager);
+    await markAllProduction(manager);
     const correlationId = newId();
     await insertEvents(manager, [
       ...(await hostStatuses(manager, {})).map((data): OutboxEvent => ({

@@ -10,6 +10,7 @@ import {
 } from '@plinth/contracts';
 import { causeOf, OnEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
 import { type ImageChange, recordImage } from './image.store.js';
+import { recordPromotion } from './production.store.js';
 import { retirementsToRepeat } from './retirement.store.js';
 
 /** Keeps the read model of images; recording the same fact twice changes nothing, so no inbox is needed. */
@@ -39,6 +40,7 @@ export class ImageFactsHandler {
     await this.outbox.work(causeOf(event), async (unit) => {
       const known = { contentDigest, archiveBytes, unpackedBytes, architecture };
       await recordImage(unit.db, { name, version, state: 'promoted', ...known });
+      await recordPromotion(unit.db, event.data, event);
       // The service that promoted the version, or reports it, has not received its retirement.
       for (const image of await retirementsToRepeat(unit.db, [{ name, version }])) {
         unit.publish(SUBJECTS.imageRetired, image, { aggregate: `image:${image.name}` });

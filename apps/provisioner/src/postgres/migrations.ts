@@ -9,6 +9,7 @@ import { AddCniNetworks1700000014000, AddNetwork1700000009000 } from './network-
 import { AddPlacement1700000020000 } from './placement-migration.js';
 import { AddReports1700000023000 } from './heartbeats-migration.js';
 import { AddOpenMoves1700000024000 } from './open-moves-migration.js';
+import { AddProduction1700000025000 } from './production-migration.js';
 import { AddRebalances1700000022000 } from './rebalance-migration.js';
 import { AddRetention1700000015000 } from './retention-migration.js';
 import { AddTenantEgress1700000017000 } from './tenant-egress-migration.js';
@@ -365,4 +366,5 @@ export const PROVISIONER_MIGRATIONS = [
   AddRebalances1700000022000,
   AddReports1700000023000,
   AddOpenMoves1700000024000,
+  AddProduction1700000025000,
 ];

@@ -99,3 +99,16 @@ export class AddPackages1700000002000 implements MigrationInterface {
     await runner.query('ALTER TABLE image_build DROP COLUMN packages');
   }
 }
+
+/** Steps of an upgrade that are taken once by whichever copy of the service is first. */
+export class AddUpgradeSteps1700000003000 implements MigrationInterface {
+  readonly name = 'AddUpgradeSteps1700000003000';
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query('CREATE TABLE upgrade_step (step text PRIMARY KEY, at timestamptz NOT NULL DEFAULT now())');
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query('DROP TABLE upgrade_step');
+  }
+}

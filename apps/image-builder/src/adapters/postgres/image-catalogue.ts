@@ -159,6 +159,15 @@ export class ImageCatalogue {
     return rows[0]?.packages ?? null;
   }
 
+  /** @returns whether the caller is to take the step: no transaction that was committed has */
+  async beginUpgradeStep(manager: EntityManager, step: string): Promise<boolean> {
+    const rows: unknown[] = await manager.query(
+      'INSERT INTO upgrade_step (step) VALUES ($1) ON CONFLICT DO NOTHING RETURNING step',
+      [step],
+    );
+    return rows.length > 0;
+  }
+
   async setRevoked(manager: EntityManager, build: ImageBuild, revokedReason: string): Promise<void> {
     await this.builds(manager).update({ buildId: build.buildId }, { state: 'revoked', revokedReason });
   }
