@@ -1,8 +1,8 @@
 /** Environment of the distributor. */
-import { NAME_PATTERN } from '@plinth/contracts';
+import { IsServingUrl, NAME_PATTERN } from '@plinth/contracts';
 import { TRUSTED_KEYS_WANTED } from '@plinth/image-trust';
 import { ServiceConfig } from '@plinth/service-kit';
-import { IsNumber, IsOptional, IsString, Matches, Max, Min } from 'class-validator';
+import { IsInt, IsNumber, IsOptional, IsString, Matches, Max, MaxLength, Min } from 'class-validator';
 import { LABELS_PATTERN } from './domain/targeting.js';
 
 export class DistributorConfig extends ServiceConfig {
@@ -36,6 +36,46 @@ export class DistributorConfig extends ServiceConfig {
   @IsString()
   @Matches(/^\//, { message: 'PLINTH_DOWNLOAD_TOKEN_FILE must be an absolute path' })
   PLINTH_DOWNLOAD_TOKEN_FILE?: string;
+
+  /**
+   * Port at which other nodes and hosts fetch this node's images, with a token of the file above: each of its words is
+   * accepted. 0: any free port. Absent: it serves none.
+   */
+  @IsOptional()
+  @IsInt()
+  @Min(0)
+  @Max(65_535)
+  PLINTH_SERVE_PORT?: number;
+
+  @IsString()
+  @MaxLength(255)
+  PLINTH_SERVE_HOST: string = '127.0.0.1';
+
+  /** How others reach it, e.g. `http://sn-1.internal:8090`; absent: by host and port. */
+  @IsOptional()
+  @IsServingUrl()
+  PLINTH_SERVE_URL?: string;
+
+  /** PEM files, both or none: HTTPS. */
+  @IsOptional()
+  @Matches(/^\//, { message: 'PLINTH_SERVE_TLS_CERT must be an absolute path' })
+  PLINTH_SERVE_TLS_CERT?: string;
+
+  @IsOptional()
+  @Matches(/^\//, { message: 'PLINTH_SERVE_TLS_KEY must be an absolute path' })
+  PLINTH_SERVE_TLS_KEY?: string;
+
+  /** Transfers at once; more receivers are asked to come again, or to go to others. */
+  @IsInt()
+  @Min(1)
+  @Max(200)
+  PLINTH_SERVE_TRANSFERS: number = 8;
+
+  /** Most that packed segments take on the disk, mebibytes. */
+  @IsInt()
+  @Min(1)
+  @Max(1024 ** 2)
+  PLINTH_SERVE_CACHE_MIB: number = 1_024;
 
   @IsNumber()
   @Min(0.1)

@@ -27,11 +27,11 @@ import {
   STORAGE_HEARTBEATS,
   StorageHeartbeat,
   STREAMS,
-  SUBJECTS,
 } from '@plinth/contracts';
 import { connectNats, EventPublisher } from '@plinth/service-kit';
 import type { NatsConnection, Subscription } from 'nats';
 import { type ServiceProcess, startNats, type TestServer } from '@plinth/testkit';
+import { ended, producedOf, publishProduction } from './testing/production.js';
 import { refusedDistributor, startDistributor } from './testing/start-distributor.js';
 import {
   type Answer,
@@ -89,7 +89,7 @@ afterEach(async () => {
   await Promise.all(running.map((distributor) => distributor.end('SIGKILL')));
   for (const subscription of subscriptions) subscription.unsubscribe();
   // A new node gets all earlier promotions; the node of the next test must not.
-  await (await connection.jetstreamManager()).streams.purge(STREAMS.events.name);
+  await (await connection.jetstreamManager()).streams.purge(STREAMS.desired.name);
 });
 
 function follow<T extends object>(subject: string, payload: new () => T, take: (value: T) => unknown): Subscription {
@@ -128,8 +128,7 @@ async function until<T>(what: () => T | undefined | false, patienceMs = 60_000):
   }
 }
 
-const promote = (promotion: ImagePromoted, id?: string): Promise<unknown> =>
-  publisher.publish({ subject: SUBJECTS.imagePromoted, data: promotion, id, correlationId: 'request-1' });
+const promote = (promotion: ImagePromoted): Promise<void> => publishProduction(publisher, producedOf(promotion));
 const small = (name: string): Promise<TestImage> =>
   makeImage({ 'etc/hostname': name, 'usr/bin/tool': 'binary', bin: { to: 'usr/bin' } }, key, { name });
 /** Empty: it was replaced by another meanwhile. */
@@ -454,16 +453,16 @@ describe('distributor', () => {
     await distributor();
     await promote(promotionOf(kept, [repository.put(kept, {}, '/kept')], [node]));
     await until(distributed);
-    for (const name of ['kept', 'late'])
-      await publisher.publish({ subject: SUBJECTS.imageRevoked, data: { name, version: 'v1', reason: 'hole' } });
+    let isAsked = false;
+    const never: Answer = () => void (isAsked = true);
+    await promote(promotionOf(late, [repository.put(late, { archive: never }, '/late')], [node]));
+    await until(() => isAsked);
+    for (const name of ['kept', 'late']) await publishProduction(publisher, ended(name, 'v1', 'revoked'));
     await until(() => heartbeats.find(({ images }) => images[0]?.revoked === true));
     expect(existsSync(join(storage, 'images/kept/v1/root/etc/hostname'))).toBe(true);
-    await until(() => existsSync(join(storage, 'revoked/late@v1.json')));
-    const requests = repository.requests.length;
-    await promote(promotionOf(late, [repository.put(late, {}, '/late')], [node]));
     await until(() => running[0]?.log.some(({ msg }) => msg.includes('revoked')));
+    await until(() => journal().length === 0);
     expect(existsSync(join(storage, 'images/late'))).toBe(false);
-    expect(repository.requests).toHaveLength(requests);
   });
 
   it('cleans up after former processes, and sets aside what it can not read', async () => {
@@ -531,7 +530,7 @@ describe('distributor', () => {
     const first = await distributor({ PLINTH_TRUSTED_KEYS: keys });
     const file = join(keys, `${key.id}.pem`);
     renameSync(file, `${file}.away`);
-    expect(await first.readiness()).toEqual({
+    expect(await first.readiness()).toMatchObject({
       status: 503,
       missing: { 'trusted-keys': expect.stringContaining(keys) },
     });

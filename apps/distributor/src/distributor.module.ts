@@ -20,6 +20,10 @@ import {
   ObjectDirectory,
   Staging,
 } from '@plinth/image-transfer';
+import { ImageServer } from './adapters/image-server.js';
+import { ProductionRecords } from './adapters/production-records.js';
+import { ProductionWatch } from './adapters/production-watch.js';
+import { ServingAddress } from './adapters/serving-address.js';
 import { HostLeases } from './adapters/host-leases.js';
 import { keysReadiness, storageReadiness, tokenReadiness, zstdReadiness } from './adapters/readiness.js';
 import { Origins } from './adapters/origins.js';
@@ -30,15 +34,14 @@ import { WantedStore } from './adapters/wanted-store.js';
 import { DistributorConfig } from './config.js';
 import { DistributionLoop } from './distribution/distribution-loop.js';
 import { Heartbeat } from './distribution/heartbeat.js';
+import { NodeLead } from './distribution/node-lead.js';
+import { ProductionFollowing } from './distribution/production-following.js';
 import { ObjectCare } from './distribution/object-care.js';
 import { RemovalLoop } from './distribution/removal-loop.js';
 import { Resumption } from './distribution/resumption.js';
 import { Scrub } from './distribution/scrub.js';
 import { StorageLayout } from './domain/storage-layout.js';
 import { describeNode, type StorageNode } from './domain/targeting.js';
-import { ImagePromotedHandler } from './handlers/image-promoted.handler.js';
-import { ImageRetiredHandler } from './handlers/image-retired.handler.js';
-import { ImageRevokedHandler } from './handlers/image-revoked.handler.js';
 import { INSTALLATION_PARTS, STORAGE_NODE } from './tokens.js';
 
 /** Providers of this node and its directories. */
@@ -73,7 +76,6 @@ const NODE = [
 ];
 
 @Module({
-  controllers: [ImagePromotedHandler, ImageRevokedHandler, ImageRetiredHandler],
   providers: [
     ...NODE,
     {
@@ -87,6 +89,12 @@ const NODE = [
       inject: [StorageLayout],
       useFactory: (layout: StorageLayout) => new ObjectDirectory(layout),
     },
+    ProductionRecords,
+    ProductionWatch,
+    ProductionFollowing,
+    ServingAddress,
+    ImageServer,
+    NodeLead,
     Revocations,
     Retirements,
     Resumption,
@@ -103,9 +111,16 @@ const NODE = [
     },
     {
       provide: SERVICE_READINESS,
-      inject: [DistributorConfig, CONNECTION, StorageLayout, TrustedKeys],
-      useFactory: (config: DistributorConfig, connection: NatsConnection, layout: StorageLayout, keys: TrustedKeys) => [
+      inject: [DistributorConfig, CONNECTION, StorageLayout, TrustedKeys, ProductionWatch],
+      useFactory: (
+        config: DistributorConfig,
+        connection: NatsConnection,
+        layout: StorageLayout,
+        keys: TrustedKeys,
+        watch: ProductionWatch,
+      ) => [
         natsReadiness(connection),
+        { name: 'production', check: () => watch.problem() },
         storageReadiness(layout.images),
         keysReadiness(keys),
         zstdReadiness(),

@@ -17,11 +17,12 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
-import { decodePayload, MasterReport, MASTER_REPORTS, SUBJECTS } from '@plinth/contracts';
+import { decodePayload, MasterReport, MASTER_REPORTS } from '@plinth/contracts';
 import { EventPublisher, ensureStreams } from '@plinth/service-kit';
 import { startNats, type TestServer } from '@plinth/testkit';
 import { connect, type NatsConnection } from 'nats';
 import type { ServiceProcess } from '@plinth/testkit';
+import { producedOf, publishProduction } from './testing/production.js';
 import { startDistributor } from './testing/start-distributor.js';
 import { HostileRepository, makeImage, makeKey, promotionOf, trust } from '@plinth/image-transfer/testing';
 
@@ -87,10 +88,10 @@ it('an image that was reported is whole after a power cut', async () => {
       },
     });
   });
-  await new EventPublisher(connection, 'test').publish({
-    subject: SUBJECTS.imagePromoted,
-    data: promotionOf(image, [repository.put(image)]),
-  });
+  await publishProduction(
+    new EventPublisher(connection, 'test'),
+    producedOf(promotionOf(image, [repository.put(image)])),
+  );
   await reported;
   const version = join(mount(cut, 'after', 'rw'), 'images/cut/v1');
   expect(readdirSync(version).sort()).toEqual(['manifest.json', 'mount.sh', 'root', 'signature.json']);

@@ -1,10 +1,11 @@
-import { distributorGroup, storageConsumers } from '@plinth/contracts';
+import { storageConsumers, storageImagesConsumer } from '@plinth/contracts';
 import type { TrustedKeys } from '@plinth/image-trust';
 import { runService } from '@plinth/service-kit';
 import { VolumeUsage } from './adapters/volume-usage.js';
 import { DistributorConfig } from './config.js';
 import { DistributionLoop } from './distribution/distribution-loop.js';
 import { Heartbeat } from './distribution/heartbeat.js';
+import { NodeLead } from './distribution/node-lead.js';
 import { ObjectCare } from './distribution/object-care.js';
 import { RemovalLoop } from './distribution/removal-loop.js';
 import { Resumption } from './distribution/resumption.js';
@@ -16,9 +17,10 @@ export function run(): Promise<void> {
   return runService({
     name: 'distributor',
     config: DistributorConfig,
-    consumers: ({ PLINTH_STORAGE_NODE }) => ({ request: storageConsumers(PLINTH_STORAGE_NODE) }),
-    // Distributors of one node share its promotions; every node gets all of them.
-    consumerGroup: ({ PLINTH_STORAGE_NODE }) => distributorGroup(PLINTH_STORAGE_NODE),
+    consumers: ({ PLINTH_STORAGE_NODE: node }) => ({
+      request: storageConsumers(node),
+      watcher: storageImagesConsumer(node),
+    }),
     prepare: async (base) => {
       keys = await openTrustedKeys(base);
       return {};
@@ -27,6 +29,6 @@ export function run(): Promise<void> {
       if (!keys) throw new Error('the module was requested before the keys were read');
       return DistributorModule.with(keys);
     },
-    components: [Resumption, DistributionLoop, RemovalLoop, ObjectCare, Scrub, VolumeUsage, Heartbeat],
+    components: [Resumption, DistributionLoop, RemovalLoop, NodeLead, ObjectCare, Scrub, VolumeUsage, Heartbeat],
   });
 }

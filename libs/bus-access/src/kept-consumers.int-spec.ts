@@ -4,7 +4,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
-import { desiredConsumer, desiredOfHost, hostConsumers, storageConsumers } from '@plinth/contracts';
+import { BUILDER_CONSUMERS, desiredConsumer, desiredOfHost, hostConsumers } from '@plinth/contracts';
 import {
   createLogger,
   ensureStreams,
@@ -24,40 +24,36 @@ beforeEach(async () => {
 afterEach(() => bus.stop());
 
 it('binds when the provisioner comes, and again when its consumer is gone', async () => {
-  const { connection } = await bus.as('storage-sn-1');
+  const { connection } = await bus.as('image-builder');
   const handled: string[] = [];
   const arrived = new Map<string, () => void>();
   const strategy = new JetStreamStrategy({
     connection,
     publisher: new EventPublisher(connection, 'test'),
     logger: createLogger('test', 'test', 'fatal'),
-    consumers: new KeptConsumers(connection, storageConsumers('sn-1')),
+    consumers: new KeptConsumers(connection, BUILDER_CONSUMERS),
     waitForConsumers: false,
-    service: 'distributor',
-    consumerGroup: 'distributor-sn-1',
+    service: 'image-builder',
+    consumerGroup: 'image-builder',
   });
   const handler = async (event: ReceivedEvent): Promise<void> => {
     handled.push(event.id);
     arrived.get(event.id)?.();
   };
-  strategy.addHandler('image.revoked', handler as never, true);
+  strategy.addHandler('image.retired', handler as never, true);
   await new Promise<void>(
     (resolve, reject) => void strategy.listen((error) => (error === undefined ? resolve() : reject(error as Error))),
   );
   try {
-    while (!(await strategy.readiness.check())?.includes('no provisioner answers consumers.storage.sn-1'))
+    while (!(await strategy.readiness.check())?.includes('no provisioner answers consumers.image-builder'))
       await delay(20);
-    const builder = new EventPublisher((await bus.as('image-builder')).connection, 'test');
-    const revoke = async (id: string): Promise<void> => {
+    const publisher = new EventPublisher((await bus.as('provisioner')).connection, 'test');
+    const retire = async (id: string): Promise<void> => {
       const here = new Promise<void>((resolve) => arrived.set(id, resolve));
-      await builder.publish({
-        subject: 'image.revoked',
-        id,
-        data: { name: 'debian-12', version: 'v1', reason: 'test' },
-      });
+      await publisher.publish({ subject: 'image.retired', id, data: { name: 'debian-12', version: 'v1' } });
       await here;
     };
-    const first = revoke('first');
+    const first = retire('first');
     await bus.keep();
     await first;
     expect(await strategy.readiness.check()).toBeUndefined();
@@ -66,7 +62,7 @@ it('binds when the provisioner comes, and again when its consumer is gone', asyn
     const provisioner = (await bus.as('provisioner')).connection;
     await bus.loseStore();
     await ensureStreams(provisioner);
-    await revoke('second');
+    await retire('second');
     expect(handled).toEqual(['first', 'second']);
   } finally {
     await strategy.close();

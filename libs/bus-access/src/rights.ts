@@ -11,14 +11,12 @@ import {
   deadLetter,
   desiredConsumer,
   desiredContainer,
-  distributorGroup,
   durableName,
   hostConsumers,
   hostImageConsumers,
   hostImagesConsumer,
   type Party,
   storageConsumers,
-  storageImageConsumers,
   storageImagesConsumer,
   STREAMS,
   streamOf,
@@ -110,9 +108,7 @@ export function rightsOf(member: Member, all: readonly Member[]): Rights {
           ...own,
           deadLetter('distributor'),
           storageConsumers(name),
-          storageImageConsumers(name),
           ...pullRights(STREAMS.desired.name, storageImagesConsumer(name)),
-          ...durables('distributor', distributorGroup(name)),
         ]),
       };
     case 'host': {
@@ -165,11 +161,7 @@ export function coreServices(): readonly string[] {
   );
   const streams = [
     STREAMS.desired.name,
-    ...new Set(
-      (['image-builder', 'distributor'] as const).flatMap((party) =>
-        consumedBy(party).map(({ subject }) => streamOf(subject)),
-      ),
-    ),
+    ...new Set(consumedBy('image-builder').map(({ subject }) => streamOf(subject))),
   ];
   return [
     ...new Set([
@@ -178,7 +170,6 @@ export function coreServices(): readonly string[] {
       hostConsumers('*'),
       hostImageConsumers('*'),
       storageConsumers('*'),
-      storageImageConsumers('*'),
       deadLetter('distributor'),
       ...streams.flatMap((stream) => pullRights(stream, '*')),
       ...READABLE_STREAMS.map((stream) => `$JS.API.DIRECT.GET.${stream}`),

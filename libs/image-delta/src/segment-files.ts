@@ -15,17 +15,19 @@ export interface SegmentSource {
   readonly next: string;
   /** A directory of the caller's own, for two files that are gone afterwards. */
   readonly scratch: string;
+  /** Of zstd; absent: one for segments that are made once and sent often. */
+  readonly level?: number;
   readonly signal: AbortSignal;
 }
 
 /** @throws when a tree lacks a piece: it is not the one of the manifest */
 export async function packSegment(source: SegmentSource, target: string): Promise<void> {
-  const { segment, base, next, scratch, signal } = source;
+  const { segment, base, next, scratch, level, signal } = source;
   const [reference, content] = [join(scratch, 'reference'), join(scratch, 'content')];
   try {
     await copyPieces(base, segment.references, reference, signal);
     await copyPieces(next, segment.targets, content, signal);
-    await compressAgainst(reference, content, target, segment.targetBytes, signal);
+    await compressAgainst(reference, content, target, { bytes: segment.targetBytes, level }, signal);
   } finally {
     await Promise.all([rm(reference, { force: true }), rm(content, { force: true })]);
   }
@@ -176,7 +178,7 @@ async function digestOf(path: string, signal: AbortSignal): Promise<string> {
 /** A document against the base's, such as the manifest, which is as large as a small update's files. */
 export async function packDocument(base: string, next: string, target: string, signal: AbortSignal): Promise<void> {
   const { length } = await readFile(next);
-  await compressAgainst(base, next, target, length, signal);
+  await compressAgainst(base, next, target, { bytes: length }, signal);
 }
 
 /** @param bytes how many the signed statement says; the caller compares the digest */

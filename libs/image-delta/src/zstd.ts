@@ -16,15 +16,15 @@ const MEMORY = '--memory=256MB';
 const SMALL = { bytes: 4 * 1024 ** 2, level: 17 } as const;
 const LEVEL = 12;
 
-/** @param bytes of `content` */
+/** @param size bytes of `content`, and the level; absent: it follows from the bytes */
 export async function compressAgainst(
   reference: string,
   content: string,
   target: string,
-  bytes: number,
+  size: { readonly bytes: number; readonly level?: number | undefined },
   signal: AbortSignal,
 ): Promise<void> {
-  const level = bytes <= SMALL.bytes ? SMALL.level : LEVEL;
+  const level = size.level ?? (size.bytes <= SMALL.bytes ? SMALL.level : LEVEL);
   const argv = [`-${level}`, '--single-thread', WINDOW, ...(await dictionary(reference)), '-f', content, '-o', target];
   const { ended, pid } = start(argv, 'ignore', signal);
   // It is made ahead, and the machine has other work.

@@ -9,5 +9,9 @@ export { Installation, type InstallationParts, type InstallationResult } from '.
 export { type InstalledImage, InstalledImages, type Standing } from './installed-images.js';
 export { runInThread } from './job-thread.js';
 export { ObjectDirectory } from './object-directory.js';
-export { fileUrl, readDocument, type Transfer } from './repository-client.js';
+export { fileUrl, isAnswering, readDocument, type Transfer } from './repository-client.js';
+export { askLater, refuse, refuseForeign, sendFile, type ServedFile } from './serve/http-files.js';
+export { ImageServing, type ImageServingOptions } from './serve/image-serving.js';
+export { PackedSegments, type PackedSegmentsOptions } from './serve/packed-segments.js';
+export { SourceChoices } from './source-choices.js';
 export { Staging } from './staging.js';

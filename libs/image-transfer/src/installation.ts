@@ -16,6 +16,7 @@ import { downloadDelta } from './delta-download.js';
 import type { Extract } from './extraction-thread.js';
 import { type DeltaFilling, fileFailure, type TreeProblem } from '@plinth/image-store';
 import type { InstalledImages } from './installed-images.js';
+import { type PeerContents, PeerDownload } from './peer-download.js';
 import { fileUrl, readDocument, type Transfer } from './repository-client.js';
 import type { Staging } from './staging.js';
 import { combineFailures, done, failed, type Failure, type Outcome } from './domain/failure.js';
@@ -44,6 +45,10 @@ export interface InstallationResult {
   readonly deltaFrom?: string;
   /** Why the whole archive was fetched although another version of the image is here. */
   readonly deltaProblem?: string;
+  /** Machines near by that have the version gave none of it, or were busy: where to fetch it is to be planned again. */
+  readonly isUndecided?: true;
+  /** Base URLs of machines that failed to serve it; busy ones are not among them. */
+  readonly failedPeers?: readonly string[];
 }
 
 /** Proven documents of an image, and their exact bytes. */
@@ -52,8 +57,8 @@ interface Documents {
   readonly manifest: ImageManifest;
   readonly manifestBytes: Buffer;
   readonly statementBytes: Buffer;
-  /** Absent: the archive is in staging. */
-  readonly delta?: { readonly base: DeltaBase; readonly contents: string; readonly mountScript: Uint8Array };
+  /** Absent: the archive is in staging. Without a base all contents are there. */
+  readonly delta?: { readonly base?: DeltaBase; readonly contents: string; readonly mountScript: Uint8Array };
 }
 
 /** A key that is missing or broken here is this machine's fault; everything else may be a repository's. */
@@ -72,6 +77,9 @@ export class Installation {
   private downloadedBytes = 0;
   private deltaFrom: string | undefined;
   private deltaProblem: string | undefined;
+  private isUndecided = false;
+  private readonly failedPeers: string[] = [];
+  private isFromRepositories = false;
   private readonly transfer: Transfer;
 
   constructor(
@@ -94,6 +102,8 @@ export class Installation {
         downloadedBytes,
         ...(deltaFrom !== undefined && { deltaFrom }),
         ...(deltaProblem !== undefined && { deltaProblem }),
+        ...(this.isUndecided && { isUndecided: true as const }),
+        ...(this.failedPeers.length > 0 && { failedPeers: this.failedPeers }),
       };
     } finally {
       await this.parts.staging.clean(this.promotion, true);
@@ -131,6 +141,8 @@ export class Installation {
     this.deltaFrom = undefined;
     this.deltaProblem = built.message;
     await this.parts.staging.clean(promotion, true);
+    // Contents and tree together may need more room than there is; the archive is smaller.
+    this.isFromRepositories = true;
     const whole = await this.fetch(undefined);
     return whole.ok ? this.build(whole.value) : whole;
   }
@@ -149,32 +161,103 @@ export class Installation {
   private async fetch(base: DeltaBase | undefined): Promise<Outcome<Documents>> {
     const { sources } = this.promotion;
     const failures: Failure[] = [];
+    const { near = [], far = [], mayWait = false } = (this.isFromRepositories ? undefined : this.promotion.peers) ?? {};
+    const ofNear = await this.fetchFromPeers(near, base, failures);
+    if (ofNear) return done(ofNear);
+    if (near.length > 0 && mayWait) {
+      this.isUndecided = true;
+      return { ok: false, ...combineFailures(failures, mayHeal) };
+    }
     for (const index of sources.keys()) {
       const source = sources[(index + this.turn) % sources.length] ?? '';
       const outcome = await this.fetchFrom(source, base);
       if (outcome.ok) return outcome;
       failures.push(outcome);
       // A failure of the disk is the same for every source.
-      if (isOfThisMachine(outcome.reason)) break;
+      if (isOfThisMachine(outcome.reason)) return outcome;
     }
-    return { ok: false, ...combineFailures(failures, mayHeal) };
+    const ofFar = await this.fetchFromPeers(far, base, failures);
+    return ofFar ? done(ofFar) : { ok: false, ...combineFailures(failures, mayHeal) };
+  }
+
+  /**
+   * From machines that have the version as a tree: what differs from the base, else everything.
+   * @param failures gets what went wrong with each
+   * @returns undefined when none has all of it
+   */
+  private async fetchFromPeers(
+    sources: readonly string[],
+    base: DeltaBase | undefined,
+    failures: Failure[],
+  ): Promise<Documents | undefined> {
+    for (const start of base ? [base, undefined] : [undefined]) {
+      let download: PeerDownload | undefined;
+      let isBusy = false;
+      for (const source of sources) {
+        if (this.failedPeers.includes(source)) continue;
+        const signed = await this.readStatement(source);
+        if (!signed.ok) {
+          failures.push(signed);
+          this.failedPeers.push(source);
+          continue;
+        }
+        const { statement, bytes: statementBytes } = signed.value;
+        download ??= new PeerDownload({
+          ...{ statement, transfer: this.transfer, ...(start && { base: start }) },
+          staging: this.parts.images.layout.stagingOf(this.promotion),
+          readManifest: (bytes) => readManifest(bytes, statement),
+          onBytes: (count) => {
+            this.downloadedBytes += count;
+          },
+        });
+        const outcome = await download.from(source);
+        if (outcome === 'busy') isBusy = true;
+        else if (outcome.ok) return this.documentsOf(outcome.value, statement, statementBytes, start);
+        else {
+          failures.push(outcome);
+          if (isOfThisMachine(outcome.reason)) break;
+          // It may lack the version to start from.
+          if (start === undefined || outcome.reason !== 'repository-refused') this.failedPeers.push(source);
+        }
+      }
+      await this.parts.staging.clean(this.promotion, true);
+      // Others are served the difference: this machine is, too, when it comes again.
+      if (isBusy) return undefined;
+    }
+    return undefined;
+  }
+
+  private documentsOf(
+    { manifest, manifestBytes, mountScript, contents }: PeerContents,
+    statement: SignedStatement,
+    statementBytes: Buffer,
+    base: DeltaBase | undefined,
+  ): Documents {
+    this.deltaFrom = base && `${base.image.name}@${base.image.version}`;
+    const delta = { contents, mountScript, ...(base && { base }) };
+    return { statement, manifest, manifestBytes, statementBytes, delta };
+  }
+
+  private async readStatement(
+    source: string,
+  ): Promise<Outcome<{ readonly statement: SignedStatement; readonly bytes: Buffer }>> {
+    const url = fileUrl(source, VERSION_FILES.statement);
+    const bytes = await readDocument(url, MAX_STATEMENT_BYTES, undefined, this.transfer);
+    if (!bytes.ok) return bytes;
+    const { name, version, contentDigest, manifestDigest, archiveDigest, archiveBytes } = this.promotion;
+    const promoted = { name, version, contentDigest, manifestDigest, archiveDigest, archiveBytes };
+    const signed = await this.parts.keys.verify(bytes.value, promoted);
+    return signed.ok
+      ? done({ statement: signed.statement, bytes: bytes.value })
+      : failed(TRUST_FAILURES[signed.reason], signed.message);
   }
 
   private async fetchFrom(source: string, base: DeltaBase | undefined): Promise<Outcome<Documents>> {
     const { promotion, transfer } = this;
-    const statementBytes = await readDocument(
-      fileUrl(source, VERSION_FILES.statement),
-      MAX_STATEMENT_BYTES,
-      undefined,
-      transfer,
-    );
-    if (!statementBytes.ok) return statementBytes;
-    const { name, version, contentDigest, manifestDigest, archiveDigest, archiveBytes } = promotion;
-    const promoted = { name, version, contentDigest, manifestDigest, archiveDigest, archiveBytes };
-    const signed = await this.parts.keys.verify(statementBytes.value, promoted);
-    if (!signed.ok) return failed(TRUST_FAILURES[signed.reason], signed.message);
-    const { statement } = signed;
-    const delta = base && (await this.fetchDelta(source, statement, statementBytes.value, base));
+    const signed = await this.readStatement(source);
+    if (!signed.ok) return signed;
+    const { statement, bytes: statementBytes } = signed.value;
+    const delta = base && (await this.fetchDelta(source, statement, statementBytes, base));
     if (delta) return done(delta);
 
     const manifestBytes = await readDocument(
@@ -196,7 +279,7 @@ export class Installation {
       statement,
       manifest: manifest.value,
       manifestBytes: manifestBytes.value,
-      statementBytes: statementBytes.value,
+      statementBytes,
     });
   }
 
@@ -229,7 +312,7 @@ export class Installation {
   }
 
   /** Fetches again what is damaged: only the files in question take the place of those that stand. */
-  private async repair({ manifest }: Documents): Promise<Outcome<Installed>> {
+  private async repair({ manifest, delta }: Documents): Promise<Outcome<Installed>> {
     const { images, staging, extract, check } = this.parts;
     const { promotion, signal } = this;
     const directory = images.layout.version(promotion);
@@ -239,9 +322,10 @@ export class Installation {
       if (problems.length > 0) {
         const tree = await staging.freshTree(promotion);
         const objects = images.layout.objects;
-        const extracted = await staging.withDownload(promotion, (archive) =>
-          extract({ archive, directory: tree, manifest, objects }, signal),
-        );
+        const filling = { directory: tree, manifest, objects };
+        const extracted = delta
+          ? await extract({ ...filling, ...deltaSources(delta) }, signal)
+          : await staging.withDownload(promotion, (archive) => extract({ ...filling, archive }, signal));
         if (!extracted.ok) return extracted;
         await images.repair(promotion, tree, manifest.entries, problems);
         const [left] = await check(directory, signal);
@@ -288,8 +372,10 @@ function deltaSources({
   contents,
   mountScript,
 }: NonNullable<Documents['delta']>): Pick<DeltaFilling, 'base' | 'contents' | 'mountScript'> {
-  const { entries } = base.manifest;
-  return { base: { root: join(base.directory, VERSION_FILES.root), entries }, contents, mountScript };
+  const standing = base
+    ? { root: join(base.directory, VERSION_FILES.root), entries: base.manifest.entries }
+    : { root: contents, entries: [] };
+  return { base: standing, contents, mountScript };
 }
 
 /** The same with every source. */

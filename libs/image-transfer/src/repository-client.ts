@@ -4,13 +4,16 @@
 import type { FileHandle } from 'node:fs/promises';
 import { type ClientRequest, get as httpGet, type IncomingMessage } from 'node:http';
 import { get as httpsGet } from 'node:https';
+import { VERSION_FILES } from '@plinth/contracts';
 import { done, failed, type Outcome } from './domain/failure.js';
 import { fileFailure } from '@plinth/image-store';
 import { codeOf } from '@plinth/host-os';
 
 export interface Transfer {
-  /** A transfer with less than {@link LEAST_BYTES} in this time is cancelled. */
+  /** A transfer with less than `leastBytes` in this time is cancelled. */
   readonly stallMs: number;
+  /** Absent: 64 KiB. */
+  readonly leastBytes?: number;
   readonly signal: AbortSignal;
   /** Sent to the repository; redirects are never followed, so it goes nowhere else. */
   readonly token?: string;
@@ -68,6 +71,14 @@ async function receiveDocument(
   return done(Buffer.concat(chunks));
 }
 
+/** Whether a machine answers at all, also that it does not have the version. @param source base URL of one */
+export async function isAnswering(source: string, transfer: Transfer): Promise<boolean> {
+  const asked = await exchange(fileUrl(source, VERSION_FILES.statement), {}, transfer, (response) =>
+    Promise.resolve((response.statusCode ?? 500) < 500 ? done(undefined) : refusal(new URL(source), response)),
+  );
+  return asked.ok;
+}
+
 /** As {@link readDocument}. @returns `making` when the repository answers that it makes the file, and to ask again */
 export async function readUnlessMaking(
   url: URL,
@@ -79,6 +90,42 @@ export async function readUnlessMaking(
       ? Promise.resolve(done('making'))
       : receiveDocument(url, response, maxBytes, undefined, progress),
   );
+}
+
+/**
+ * Fetches a file whose size only the source knows, from its beginning.
+ * @param file an empty one
+ * @param mostBytes longer ones are refused
+ * @returns `busy` when the source asks to come again
+ */
+export async function downloadUpTo(
+  url: URL,
+  mostBytes: number,
+  file: FileHandle,
+  transfer: Transfer,
+  onBytes: (count: number) => void,
+): Promise<Outcome<void> | 'busy'> {
+  const outcome = await exchange<'busy' | 'whole'>(url, {}, transfer, async (response, progress) => {
+    if (response.statusCode === 503 && response.headers['retry-after'] !== undefined) return done('busy');
+    if (response.statusCode !== 200) return refusal(url, response);
+    const announced = lengthOf(response);
+    if (announced === undefined || announced > mostBytes)
+      return failed('wrong-size', `${url.href} is ${announced ?? 'an unknown number of'} bytes, at most ${mostBytes}`);
+    let position = 0;
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      if (position + chunk.length > announced) return failed('wrong-size', `${url.href} is longer than announced`);
+      const fault = await ofTheFile(() => writeAll(file, chunk, position));
+      if (fault) return fault;
+      position += chunk.length;
+      onBytes(chunk.length);
+      progress(chunk.length);
+    }
+    return position === announced
+      ? done('whole')
+      : failed('wrong-size', `${url.href} ended after ${position} of ${announced} bytes`);
+  });
+  if (!outcome.ok) return outcome;
+  return outcome.value === 'busy' ? 'busy' : done(undefined);
 }
 
 /** State of a download, stored beside the bytes so that it survives restarts. */
@@ -149,7 +196,7 @@ export async function downloadRest(
 async function exchange<T>(
   url: URL,
   headers: Readonly<Record<string, string>>,
-  { stallMs, signal, token }: Transfer,
+  { stallMs, leastBytes = LEAST_BYTES, signal, token }: Transfer,
   receive: (response: IncomingMessage, progress: (bytes: number) => void) => Promise<Outcome<T>>,
 ): Promise<Outcome<T>> {
   signal.throwIfAborted();
@@ -157,7 +204,7 @@ async function exchange<T>(
   let stalled = false;
   let recent = 0;
   const watch = setInterval(() => {
-    if (recent >= LEAST_BYTES) recent = 0;
+    if (recent >= leastBytes) recent = 0;
     else {
       stalled = true;
       request?.destroy(new Error('stalled'));
@@ -192,7 +239,7 @@ async function exchange<T>(
     });
   } catch (error) {
     signal.throwIfAborted();
-    if (stalled) return failed('download-stalled', `${url.href} sent less than ${LEAST_BYTES} bytes in ${stallMs} ms`);
+    if (stalled) return failed('download-stalled', `${url.href} sent less than ${leastBytes} bytes in ${stallMs} ms`);
     if (isOfTheConnection(error)) return failed('repository-unreachable', `${url.href}: ${error.message}`);
     throw error;
   } finally {

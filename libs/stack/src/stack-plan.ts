@@ -112,6 +112,7 @@ export function planStack(options: StackOptions): readonly PlannedService[] {
           PLINTH_STORAGE_NODE: node,
           PLINTH_STORAGE_DIR: storageDirectory(home, node),
           PLINTH_DOWNLOAD_TOKEN_FILE: downloadTokenFile(stackAccessDirectory(home)),
+          PLINTH_SERVE_PORT: '0',
           PLINTH_DATACENTER: DATACENTER,
           PLINTH_TRUSTED_KEYS: trustedKeysDirectory(home),
         }),

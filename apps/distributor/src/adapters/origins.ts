@@ -3,15 +3,23 @@ import { Inject, Injectable } from '@nestjs/common';
 import { readFile, rm } from 'node:fs/promises';
 import { decodePayload, ImagePromoted } from '@plinth/contracts';
 import { unlessMissing, writeDurably } from '@plinth/host-os';
-import type { ImageVersion } from '@plinth/image-transfer';
+import { type ImageVersion, parseDocument } from '@plinth/image-transfer';
 import { StorageLayout } from '../domain/storage-layout.js';
 
 @Injectable()
 export class Origins {
   constructor(@Inject(StorageLayout) private readonly layout: StorageLayout) {}
 
-  async store(promotion: ImagePromoted): Promise<void> {
-    await writeDurably(this.layout.origin(promotion), `${JSON.stringify(promotion)}\n`);
+  /** @param promotionId id of the event */
+  async store(promotion: ImagePromoted, promotionId: string): Promise<void> {
+    await writeDurably(this.layout.origin(promotion), `${JSON.stringify({ ...promotion, promotionId })}\n`);
+  }
+
+  /** Of the promotion for which the version was installed last; undefined: not known. */
+  async promotionIdOf(image: ImageVersion): Promise<string | undefined> {
+    const body = await readFile(this.layout.origin(image)).catch(unlessMissing(undefined));
+    const { promotionId } = ((body && parseDocument(body)) ?? {}) as { promotionId?: unknown };
+    return typeof promotionId === 'string' ? promotionId : undefined;
   }
 
   /** @returns undefined for versions that were installed by an earlier version of this service */

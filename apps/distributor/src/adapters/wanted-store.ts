@@ -7,6 +7,7 @@ import { readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises
 import { join } from 'node:path';
 import { decodePayload, ImagePromoted, MasterReport } from '@plinth/contracts';
 import { parseDocument } from '@plinth/image-transfer';
+import type { ImageVersion } from '@plinth/image-transfer';
 import type { WantedImage } from '../domain/wanted-image.js';
 import { hasCode, removeTemporaries, unlessMissing, writeDurably } from '@plinth/host-os';
 
@@ -48,6 +49,11 @@ export class WantedStore {
 
   async remove(wanted: WantedImage): Promise<void> {
     await rm(join(this.directory, fileOf(wanted)), { force: true });
+  }
+
+  /** Whether an installation of the version waits or is in progress. */
+  async has({ name, version }: ImageVersion): Promise<boolean> {
+    return (await this.list()).some((file) => file.startsWith(`${name}@${version}.`));
   }
 
   /** File names for {@link read}. */

@@ -7,6 +7,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { masterReport } from '@plinth/contracts';
 import { derivedId, EventPublisher, type Logger, LOGGER, WorkLoop } from '@plinth/service-kit';
 import { Origins } from '../adapters/origins.js';
+import { ProductionRecords } from '../adapters/production-records.js';
 import { Retirements } from '../adapters/retirements.js';
 import { Revocations } from '../adapters/revocations.js';
 import { WantedStore } from '../adapters/wanted-store.js';
@@ -14,12 +15,23 @@ import type { StorageNode } from '../domain/targeting.js';
 import { afterFailure, afterReport, afterSuccess, waitMs, type WantedImage } from '../domain/wanted-image.js';
 import { DistributorConfig } from '../config.js';
 import { INSTALLATION_PARTS, STORAGE_NODE } from '../tokens.js';
-import { Installation, type InstallationParts } from '@plinth/image-transfer';
+import {
+  type ImageVersion,
+  Installation,
+  type InstallationParts,
+  isAnswering,
+  SourceChoices,
+  type SourcePlan,
+} from '@plinth/image-transfer';
 
 /** Image versions in progress at once: one whose repository stalls must not hold up the others. */
 const PARALLEL = 4;
 /** Period in which the end of a pause, or an entry that another distributor has left, is noticed. */
 const SCAN_MS = 500;
+/** How often nodes that are waited for are asked whether they live. */
+const ASK_OTHERS_MS = 5_000;
+/** Least pause before it is planned again where a version is fetched. */
+const PLAN_AGAIN_MS = 500;
 /** Pause after something unexpected, such as a bus that stores no reports. */
 const RECOVER_MS = 2_000;
 
@@ -27,6 +39,12 @@ const RECOVER_MS = 2_000;
 export class DistributionLoop {
   private readonly inProgress = new Map<string, Promise<void>>();
   private readonly resting = new Map<string, number>();
+  /** By version: the last promotion that is not tried again. */
+  private readonly hopeless = new Map<string, string>();
+  private readonly choices: SourceChoices;
+  /** By version: when the nodes that it waits for were asked last. */
+  private readonly askedAt = new Map<string, number>();
+  private readonly asking = new Set<Promise<void>>();
   private readonly ending = new AbortController();
   private readonly loop: WorkLoop;
 
@@ -34,6 +52,7 @@ export class DistributionLoop {
     @Inject(STORAGE_NODE) private readonly node: StorageNode,
     @Inject(INSTALLATION_PARTS) private readonly parts: InstallationParts,
     @Inject(WantedStore) private readonly wanted: WantedStore,
+    @Inject(ProductionRecords) private readonly records: ProductionRecords,
     @Inject(Revocations) private readonly revocations: Revocations,
     @Inject(Retirements) private readonly retirements: Retirements,
     @Inject(Origins) private readonly origins: Origins,
@@ -41,6 +60,7 @@ export class DistributionLoop {
     @Inject(DistributorConfig) private readonly config: DistributorConfig,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
+    this.choices = new SourceChoices({ node: node.name, dataCenter: node.labels['datacenter'] ?? '' });
     this.loop = new WorkLoop({
       pass: () => this.scan(),
       periodMs: SCAN_MS,
@@ -58,11 +78,16 @@ export class DistributionLoop {
     this.loop.kick();
   }
 
+  /** Id of the promotion of a version that this process has given up last. */
+  givenUp({ name, version }: ImageVersion): string | undefined {
+    return this.hopeless.get(`${name}@${version}`);
+  }
+
   /** Cancels the installations in progress; their downloads stay and are continued later. */
   async stop(): Promise<void> {
     this.ending.abort(new Error('stopping'));
     await this.loop.stop();
-    await Promise.all(this.inProgress.values());
+    await Promise.all([...this.inProgress.values(), ...this.asking]);
   }
 
   private async scan(): Promise<void> {
@@ -71,7 +96,7 @@ export class DistributionLoop {
       if (this.inProgress.has(file) || (this.resting.get(file) ?? 0) > performance.now()) continue;
       const wanted = await this.wanted.read(file);
       if (!wanted) this.logger.error({ file }, 'a wanted image can not be read; its file was set aside');
-      else if (this.isDue(wanted)) this.take(file, wanted);
+      else if (this.isDue(wanted) && !(await this.waitsForOthers(wanted))) this.take(file, wanted);
     }
   }
 
@@ -83,12 +108,45 @@ export class DistributionLoop {
     return wanted.report !== undefined || waitMs(wanted, Date.now(), this.longestPauseMs) === 0;
   }
 
+  /** Whether another node of the data centre is to fetch it first. */
+  private async waitsForOthers(wanted: WantedImage): Promise<boolean> {
+    if (wanted.report !== undefined) return false;
+    const plan = await this.plan(wanted);
+    if (!plan || 'image' in plan) return false;
+    const { promotion } = wanted;
+    const key = `${promotion.name}@${promotion.version}`;
+    if ((this.askedAt.get(key) ?? -Infinity) + ASK_OTHERS_MS < performance.now()) {
+      this.askedAt.set(key, performance.now());
+      const asking = this.askOthers(promotion, plan.before).finally(() => this.asking.delete(asking));
+      this.asking.add(asking);
+    }
+    return true;
+  }
+
+  /** A node that is dead is not waited for. */
+  private async askOthers(image: ImageVersion, urls: readonly string[]): Promise<void> {
+    const { stallMs, token } = this.parts;
+    const transfer = { stallMs: Math.min(stallMs, ASK_OTHERS_MS), signal: this.ending.signal, token: token?.() };
+    try {
+      const answers = await Promise.all(urls.map((url) => isAnswering(url, transfer)));
+      urls.forEach((url, index) => answers[index] === false && this.choices.giveUp(image, url));
+    } catch (error) {
+      if (!this.ending.signal.aborted) throw error;
+    }
+  }
+
+  /** @returns undefined where nothing but the promotion is known: a repair of a version that is no longer promoted */
+  private async plan({ promotion }: WantedImage): Promise<SourcePlan | undefined> {
+    const state = await this.records.read(promotion);
+    return state?.contentDigest === promotion.contentDigest ? this.choices.plan(state) : undefined;
+  }
+
   private take(file: string, { promotion }: WantedImage): void {
     const lock = this.parts.images.tryLock(promotion);
     if (!lock) return;
     const work = this.settle(file)
       .then(
-        () => void this.resting.delete(file),
+        (restMs) => void (restMs > 0 ? this.resting.set(file, performance.now() + restMs) : this.resting.delete(file)),
         (error: unknown) => {
           if (this.ending.signal.aborted) return;
           this.resting.set(file, performance.now() + RECOVER_MS);
@@ -106,10 +164,13 @@ export class DistributionLoop {
     this.inProgress.set(file, work);
   }
 
-  /** Handles one entry with the lock held: it is read again, because it may have changed before. */
-  private async settle(file: string): Promise<void> {
+  /**
+   * Handles one entry with the lock held: it is read again, because it may have changed before.
+   * @returns how long it rests before it is looked at again, ms
+   */
+  private async settle(file: string): Promise<number> {
     const found = await this.wanted.read(file);
-    if (!found || !this.isDue(found)) return;
+    if (!found || !this.isDue(found)) return 0;
     // A pending report of a retired version is no longer true: its removal is reported in its place.
     const retired = await this.retirements.has(found.promotion);
     if (retired || (found.report === undefined && (await this.revocations.has(found.promotion)))) {
@@ -118,25 +179,32 @@ export class DistributionLoop {
         `not installed: it was ${retired ? 'retired' : 'revoked'}`,
       );
       await this.parts.staging.clean(found.promotion, false);
-      return this.wanted.remove(found);
+      await this.wanted.remove(found);
+      return 0;
     }
     const decided = found.report ? found : await this.install(found);
+    if (!decided) return PLAN_AGAIN_MS * (1 + Math.random());
     const rest = afterReport(decided);
     if (!rest) await this.parts.staging.clean(decided.promotion, false);
     await this.report(decided);
     await (rest ? this.wanted.save(rest) : this.wanted.remove(decided));
     await this.wanted.holdReserve((await this.parts.images.space()).freeBytes);
+    return 0;
   }
 
-  private async install(wanted: WantedImage): Promise<WantedImage> {
+  /** @returns undefined when other nodes have it and did not give it: it is planned again */
+  private async install(wanted: WantedImage): Promise<WantedImage | undefined> {
     const begun = performance.now();
+    const plan = await this.plan(wanted);
     const result = await new Installation(
       this.parts,
-      wanted.promotion,
+      plan && 'image' in plan ? plan.image : wanted.promotion,
       wanted.retry.attempts,
       this.ending.signal,
     ).run();
-    if (result.outcome.ok) await this.origins.store(wanted.promotion);
+    this.choices.learn(wanted.promotion, result);
+    if (result.isUndecided) return undefined;
+    if (result.outcome.ok) await this.origins.store(wanted.promotion, wanted.eventId);
     const situation = { node: this.node.name, now: new Date(), durationMs: Math.round(performance.now() - begun) };
     const { outcome, downloadedBytes, deltaFrom, deltaProblem } = result;
     const decided = outcome.ok
@@ -146,6 +214,8 @@ export class DistributionLoop {
       { report: decided.report, downloadedBytes, deltaFrom, deltaProblem, correlationId: wanted.correlationId },
       outcome.ok ? 'master installed' : 'installation failed',
     );
+    if (!outcome.ok && decided.report?.retryInMs === undefined)
+      this.hopeless.set(`${wanted.promotion.name}@${wanted.promotion.version}`, wanted.eventId);
     // The outcome is on disk before it is reported.
     await this.wanted.save(decided);
     return decided;

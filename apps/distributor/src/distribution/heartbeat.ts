@@ -6,6 +6,7 @@ import type { NatsConnection } from 'nats';
 import { InstalledImages } from '@plinth/image-transfer';
 import { HostLeases } from '../adapters/host-leases.js';
 import { VolumeUsage } from '../adapters/volume-usage.js';
+import { ServingAddress } from '../adapters/serving-address.js';
 import { Revocations } from '../adapters/revocations.js';
 import { DistributorConfig } from '../config.js';
 import type { StorageNode } from '../domain/targeting.js';
@@ -22,6 +23,7 @@ export class Heartbeat {
     @Inject(InstalledImages) private readonly masters: InstalledImages,
     @Inject(Revocations) private readonly revocations: Revocations,
     @Inject(HostLeases) private readonly leases: HostLeases,
+    @Inject(ServingAddress) private readonly serving: ServingAddress,
     @Inject(VolumeUsage) private readonly usage: VolumeUsage,
     @Inject(LOGGER) private readonly logger: Logger,
     @Inject(DistributorConfig) config: DistributorConfig,
@@ -56,11 +58,12 @@ export class Heartbeat {
   }
 
   private async compose(): Promise<StorageHeartbeat> {
-    const [found, revoked, space, leases] = await Promise.all([
+    const [found, revoked, space, leases, servesAt] = await Promise.all([
       this.masters.list(),
       this.revocations.list(),
       this.masters.space(),
       this.leases.read(),
+      this.serving.read(),
     ]);
     const images = found.flatMap(({ image, standing }) => {
       if (standing.state === 'damaged') this.reportDamage(`${image.name}@${image.version}`, standing.problem);
@@ -86,6 +89,7 @@ export class Heartbeat {
       images,
       leases,
       tenants: this.usage.take(),
+      servesAt,
     };
   }
 

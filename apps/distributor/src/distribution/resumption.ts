@@ -1,6 +1,7 @@
 /** Completes or removes what earlier processes have left on the disk. */
 import { Inject, Injectable } from '@nestjs/common';
 import { InstalledImages, Staging } from '@plinth/image-transfer';
+import { ProductionRecords } from '../adapters/production-records.js';
 import { Retirements } from '../adapters/retirements.js';
 import { WantedStore } from '../adapters/wanted-store.js';
 
@@ -10,6 +11,7 @@ export class Resumption {
     @Inject(InstalledImages) private readonly masters: InstalledImages,
     @Inject(Staging) private readonly staging: Staging,
     @Inject(WantedStore) private readonly wanted: WantedStore,
+    @Inject(ProductionRecords) private readonly records: ProductionRecords,
     @Inject(Retirements) private readonly retirements: Retirements,
   ) {}
 
@@ -18,6 +20,7 @@ export class Resumption {
     const { masters, staging, wanted, retirements } = this;
     await staging.prepare();
     await wanted.tidy(Date.now());
+    await this.records.tidy(Date.now());
     await retirements.tidy(Date.now());
     await wanted.holdReserve((await masters.space()).freeBytes);
     const references = new Set<string>();

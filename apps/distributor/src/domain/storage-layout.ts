@@ -23,6 +23,22 @@ export class StorageLayout extends StoreLayout {
   get origins(): string {
     return join(this.root, 'origins');
   }
+  /** What is in production, as it was received. */
+  get production(): string {
+    return join(this.root, 'production');
+  }
+  /** Held by the distributor that receives and serves. */
+  get lead(): string {
+    return join(this.production, '.lead');
+  }
+  /** Where images are served: a URL. */
+  get servingAddress(): string {
+    return join(this.production, '.serving');
+  }
+  /** What is served is packed here. */
+  get packed(): string {
+    return join(this.root, 'packed');
+  }
   /** Leases that hosts renew. */
   get leases(): string {
     return join(this.root, 'leases');
@@ -36,6 +52,7 @@ export class StorageLayout extends StoreLayout {
       this.retiring,
       this.leases,
       this.origins,
+      this.production,
       this.volumes,
       join(this.root, 'software'),
     ];
@@ -44,6 +61,9 @@ export class StorageLayout extends StoreLayout {
   /** The promotion that it was installed for: where it can be fetched again. */
   origin(image: ImageVersion): string {
     return join(this.origins, `${image.name}@${image.version}.json`);
+  }
+  productionRecord(image: ImageVersion): string {
+    return join(this.production, `${image.name}@${image.version}.json`);
   }
   retirement(image: ImageVersion): string {
     return join(this.retired, `${image.name}@${image.version}.json`);

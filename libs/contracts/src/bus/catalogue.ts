@@ -56,7 +56,6 @@ import {
   rolloutStatus,
   STORAGE_HEARTBEATS,
   storageConsumers,
-  storageImageConsumers,
   storageStatus,
   SUBJECTS as S,
 } from './subjects.js';
@@ -369,7 +368,7 @@ export const CATALOGUE = [
     'consumers',
     queries.ConsumersQuery,
     one(replies.OpenedConsumers),
-    'Open the consumers of a storage node',
+    'Open the consumer of a storage node',
     ['distributor'],
     ['provisioner'],
   ),
@@ -380,15 +379,6 @@ export const CATALOGUE = [
     one(replies.OpenedConsumers),
     "Open a host's consumer of what is in production",
     ['host-agent'],
-    ['provisioner'],
-  ),
-  ask(
-    storageImageConsumers('*'),
-    'consumers',
-    queries.ConsumersQuery,
-    one(replies.OpenedConsumers),
-    "Open a storage node's consumer of what is in production",
-    ['distributor'],
     ['provisioner'],
   ),
   ask(

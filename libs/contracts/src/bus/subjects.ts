@@ -179,9 +179,8 @@ export const agentStats = (host: string) => `agent.${host}.stats` as const;
  */
 export const hostConsumers = (host: string) => `consumers.host.${host}` as const;
 export const storageConsumers = (node: string) => `consumers.storage.${node}` as const;
-/** The same for the consumer of {@link DESIRED_IMAGES}, which is opened by itself: opening it again begins it again. */
+/** A host's consumer of {@link DESIRED_IMAGES}, by itself: opening a consumer of last values begins it again. */
 export const hostImageConsumers = (host: string) => `consumers.host.${host}.images` as const;
-export const storageImageConsumers = (node: string) => `consumers.storage.${node}.images` as const;
 export const BUILDER_CONSUMERS = 'consumers.image-builder';
 /** All of them, for the service that opens them. */
 export const CONSUMER_REQUESTS = 'consumers.>';
@@ -192,7 +191,6 @@ export const durableName = (group: string, subject: string): string =>
 export const desiredConsumer = (host: string): string => `host-agent-${host}`;
 export const hostImagesConsumer = (host: string): string => `images-host-${host}`;
 export const storageImagesConsumer = (node: string): string => `images-storage-${node}`;
-export const distributorGroup = (node: string): string => `distributor-${node}`;
 
 /** Everything that is stored about one kind of thing, and may be subscribed to live. */
 export const EVENTS_ABOUT = {

@@ -12,7 +12,20 @@ export type ProducedImage = Pick<
   | 'archiveBytes'
   | 'unpackedBytes'
   | 'sources'
->;
+> & {
+  /** Absent: only repositories are asked. */
+  readonly peers?: PeerSources;
+};
+
+/** Machines that have the version as a tree and serve it: base URLs of the version, the preferred ones first. */
+export interface PeerSources {
+  /** Asked before the repositories. */
+  readonly near: readonly string[];
+  /** Asked after them. */
+  readonly far: readonly string[];
+  /** When none of the near ones gives it, the try ends, and where to fetch it is planned again. */
+  readonly mayWait: boolean;
+}
 
 export interface Installed {
   readonly contentDigest: string;

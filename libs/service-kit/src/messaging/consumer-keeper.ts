@@ -10,14 +10,12 @@ import {
   DESIRED_IMAGES,
   desiredConsumer,
   desiredOfHost,
-  distributorGroup,
   hostImageConsumers,
   hostImagesConsumer,
   NAME_PATTERN,
   type OpenedConsumers,
   type Party,
   type QueryReply,
-  storageImageConsumers,
   storageImagesConsumer,
   STREAMS,
 } from '@plinth/contracts';
@@ -78,9 +76,8 @@ export class ConsumerKeeper {
     if (subject === BUILDER_CONSUMERS) return this.durables(jsm, 'image-builder', 'image-builder');
     if (!NAME_PATTERN.test(name)) return undefined;
     if (subject === hostImageConsumers(name)) return this.watch(jsm, DESIRED_IMAGES, hostImagesConsumer(name));
-    if (subject === storageImageConsumers(name)) return this.watch(jsm, DESIRED_IMAGES, storageImagesConsumer(name));
     if (rest.length > 0) return undefined;
-    if (kind === 'storage') return this.durables(jsm, distributorGroup(name), 'distributor');
+    if (kind === 'storage') return this.watch(jsm, DESIRED_IMAGES, storageImagesConsumer(name));
     if (kind !== 'host') return undefined;
     return this.watch(jsm, desiredOfHost(name), desiredConsumer(name));
   }

@@ -3,17 +3,16 @@
  * token (RFC 6750). It has a listener of its own: health and metrics stay reachable from this machine only.
  */
 import { Inject, Injectable } from '@nestjs/common';
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { parseExactImageRef } from '@plinth/contracts';
+import { askLater, refuse, refuseForeign, sendFile, type ServedFile } from '@plinth/image-transfer';
 import { boundedServer, type Logger, LOGGER, readSecret } from '@plinth/service-kit';
-import { answerRange } from '../../domain/byte-range.js';
 import { ImageBuilderConfig } from '../../config.js';
 import { Deltas } from './deltas.js';
-import { type Download, ImageDownloads } from './image-downloads.js';
+import { ImageDownloads } from './image-downloads.js';
 
 /** How long a receiver waits before it asks again for a delta that is being made, s. */
 const MAKING_SECONDS = 1;
@@ -76,54 +75,24 @@ async function answer(
   downloads: ImageDownloads,
   deltas: Deltas,
 ): Promise<void> {
-  response.setHeader('X-Content-Type-Options', 'nosniff');
-  if (!bearsToken(request.headers.authorization, readTokens(tokenFile))) {
-    response.setHeader('WWW-Authenticate', 'Bearer');
-    refuse(response, 401, 'a token is needed');
-    return;
-  }
-  if (request.method !== 'GET' && request.method !== 'HEAD') {
-    response.setHeader('Allow', 'GET, HEAD');
-    refuse(response, 405, 'only GET and HEAD are allowed');
-    return;
-  }
+  if (refuseForeign(request, response, readTokens(tokenFile))) return;
   const found = await find(request.url ?? '', downloads, deltas);
   if (found === 'making') {
-    response.setHeader('Retry-After', String(MAKING_SECONDS));
-    refuse(response, 503, 'the delta is being made');
+    askLater(response, MAKING_SECONDS, 'the delta is being made');
     return;
   }
   if (!found) {
     refuse(response, 404, 'no such file of an image in production');
     return;
   }
-  const { headers } = request;
-  const [ifRange, ifNoneMatch, ifMatch] = [headers['if-range'], headers['if-none-match'], headers['if-match']];
-  const range = answerRange(
-    { range: headers.range, ifRange: typeof ifRange === 'string' ? ifRange : undefined, ifNoneMatch, ifMatch },
-    found.etag,
-    found.bytes,
-  );
-  response
-    .setHeader('ETag', found.etag)
-    .setHeader('Accept-Ranges', 'bytes')
-    .setHeader('Cache-Control', 'private, max-age=31536000, immutable');
-  if (range.status === 416) response.setHeader('Content-Range', `bytes */${found.bytes}`);
-  if (range.status !== 200 && range.status !== 206) {
-    response.writeHead(range.status).end();
-    return;
-  }
-  const { status, start, end } = range;
-  if (status === 206) response.setHeader('Content-Range', `bytes ${start}-${end}/${found.bytes}`);
-  response.writeHead(status, { 'content-type': found.type, 'content-length': end - start + 1 });
-  if (request.method === 'HEAD') {
-    response.end();
-    return;
-  }
-  await downloads.stream(found, start, end, response);
+  await sendFile(request, response, found);
 }
 
-async function find(url: string, downloads: ImageDownloads, deltas: Deltas): Promise<Download | 'making' | undefined> {
+async function find(
+  url: string,
+  downloads: ImageDownloads,
+  deltas: Deltas,
+): Promise<ServedFile | 'making' | undefined> {
   const [, name = '', version = '', base, file = ''] = DELTA_PATH.exec(url) ?? [];
   if (base === undefined) {
     const [, image = '', number = '', part = ''] = PATH.exec(url) ?? [];
@@ -136,18 +105,6 @@ async function find(url: string, downloads: ImageDownloads, deltas: Deltas): Pro
   return downloads.findInDelta(delta.directory, file);
 }
 
-function refuse(response: ServerResponse, status: number, error: string): void {
-  response.writeHead(status, { 'content-type': 'application/json' }).end(`${JSON.stringify({ error })}\n`);
-}
-
 function readTokens(file: string): readonly string[] {
   return readSecret(file).toString('latin1').split(/\s+/).filter(Boolean);
-}
-
-/** Compares digests: the time it takes does not depend on the token. */
-function bearsToken(authorization: string | undefined, tokens: readonly string[]): boolean {
-  const given = /^Bearer +(\S{1,512})$/i.exec(authorization ?? '')?.[1];
-  if (given === undefined) return false;
-  const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
-  return tokens.reduce((found, token) => timingSafeEqual(digest(token), digest(given)) || found, false);
 }

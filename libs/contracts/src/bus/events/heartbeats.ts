@@ -26,7 +26,8 @@ import { Nested, NestedEach } from '../../nested.js';
 import { AreLabels, type Labels } from '../../placement-rules.js';
 import { DIGEST_PATTERN, EXACT_IMAGE_REF_PATTERN, ID_PATTERN, NAME_PATTERN, VERSION_PATTERN } from '../../values.js';
 
-function IsServingUrl(): PropertyDecorator {
+/** `http` or `https`, with nothing behind the path. */
+export function IsServingUrl(): PropertyDecorator {
   const isUrl = IsUrl({
     require_tld: false,
     protocols: ['http', 'https'],
