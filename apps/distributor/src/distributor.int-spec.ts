@@ -45,6 +45,7 @@ import {
 } from '@plinth/image-transfer/testing';
 
 const key = makeKey();
+const MIB = 1024 ** 2;
 let scratch: string;
 let nats: TestServer;
 let connection: NatsConnection;
@@ -279,6 +280,49 @@ describe('distributor', () => {
     expect(lstatSync(path).ino).toBe(lstatSync(join(other, 'usr/lib/shared')).ino);
     expect(fsck(storage)).toEqual({ status: 0, stdout: expect.stringContaining('hurt@v1 is sound\n') });
     expect(second.log.some(({ msg }) => msg.includes('nothing is started on it'))).toBe(true);
+  });
+
+  it('has another node of its data centre fetch a version first, and gets it from there', async () => {
+    const image = await makeImage({ 'usr/lib/big': randomBytes(MIB), 'etc/hostname': 'near' }, key, { name: 'near' });
+    const token = join(scratch, `token-${node}`);
+    writeFileSync(token, 'a-token another-token', { mode: 0o600 });
+    const served = { PLINTH_SERVE_PORT: '0', PLINTH_DOWNLOAD_TOKEN_FILE: token };
+    const other = `${node}-b`;
+    const seen: MasterReport[] = [];
+    const addresses = new Map<string, string>();
+    subscriptions.push(
+      follow(MASTER_REPORTS, MasterReport, (report) => report.node === other && seen.push(report)),
+      follow(STORAGE_HEARTBEATS, StorageHeartbeat, ({ node: from, servesAt = '' }) => addresses.set(from, servesAt)),
+    );
+    const second = { PLINTH_STORAGE_NODE: other, PLINTH_STORAGE_DIR: `${storage}-b`, PLINTH_SERVICE_ID: 'other' };
+    const waiting = await distributor({ ...served, ...second });
+    const first = await distributor(served);
+    const urlOf = (name: string): string => `${addresses.get(name)}/images/near/v1`;
+    await until(() => addresses.get(node) && addresses.get(other));
+    const seeds = [node, other].map((name) => ({ url: urlOf(name), dataCenter: 'west', node: name }));
+    let release: (() => void) | undefined;
+    const held: Answer = (...exchange) => void (release = () => correctAnswer(...exchange));
+    const promotion = promotionOf(image, [repository.put(image, { archive: held }, '/near')]);
+    const state = producedOf(promotion, { seeds });
+    await publishProduction(publisher, state);
+    const answer = await until(() => release);
+    await until(
+      () => existsSync(join(`${storage}-b`, 'wanted')) && readdirSync(join(`${storage}-b`, 'wanted')).length > 1,
+    );
+    answer();
+    await until(distributed);
+    expect(seen).toEqual([]);
+    await publishProduction(publisher, { ...state, sources: [...state.sources, ...seeds.slice(0, 1)] });
+    await until(() => seen[0]);
+    expect(seen).toMatchObject([{ kind: 'distributed', name: 'near', attempt: 1 }]);
+    expect(readFileSync(join(`${storage}-b`, 'images/near/v1/root/etc/hostname'), 'utf8')).toBe('near');
+    expect(repository.requests.filter(({ path }) => path.includes('/near/') && path.endsWith('.zst'))).toHaveLength(1);
+    const asked = await fetch(`${urlOf(node)}/manifest.json`, { headers: { authorization: 'Bearer another-token' } });
+    expect([asked.status, (await fetch(`${urlOf(node)}/manifest.json`)).status]).toEqual([200, 401]);
+    expect(readdirSync(join(storage, 'packed'))).toHaveLength(1);
+    expect([await first.end(), await waiting.end()]).toEqual([0, 0]);
+    expect(existsSync(join(storage, 'packed'))).toBe(false);
+    expect(existsSync(join(storage, 'production/.serving'))).toBe(false);
   });
 
   it('reports again when it is promoted again, without a download', async () => {

@@ -3,6 +3,7 @@ import { ProvisionerConfig } from './config.js';
 import { RequestIntake } from './containers/request-intake.js';
 import { LostHosts } from './hosts/lost-hosts.js';
 import { AddressPoolSetting } from './network/address-pool-setting.js';
+import { HostImagesFeed } from './images/host-images-feed.js';
 import { ProductionFeed } from './images/production-feed.js';
 import { NeighbourFeed } from './network/neighbour-feed.js';
 import { ContainerRelocation } from './moves/container-relocation.js';
@@ -23,6 +24,7 @@ export function run(): Promise<void> {
       Outbox,
       NeighbourFeed,
       ProductionFeed,
+      HostImagesFeed,
       LostHosts,
       RolloutProgress,
       ContainerRelocation,

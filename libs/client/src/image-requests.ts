@@ -237,7 +237,8 @@ export async function retireImage(client: PlinthClient, ref: string, timeoutMs: 
   }
 }
 
-async function answerTo(
+/** Waits for the fact that answers a request. @throws ClientError with the reason of the rejection, or `timeout` */
+export async function answerTo(
   stream: FactStream,
   good: readonly string[],
   timeoutMs: number,

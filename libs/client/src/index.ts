@@ -5,6 +5,7 @@ export * from './escape.js';
 export * from './fact-log.js';
 export * from './history.js';
 export * from './host-requests.js';
+export * from './cache-requests.js';
 export * from './image-requests.js';
 export * from './image-uses.js';
 export * from './rollout-requests.js';

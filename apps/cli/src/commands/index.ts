@@ -12,6 +12,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = 
   doctor: () => import('./doctor.js'),
   status: () => import('./status.js'),
   image: () => import('./image.js'),
+  cache: () => import('./cache.js'),
   run: () => import('./run.js'),
   place: () => import('./place.js'),
   ps: () => import('./ps.js'),

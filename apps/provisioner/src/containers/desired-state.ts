@@ -17,6 +17,7 @@ import type { DataSource } from 'typeorm';
 import { statusOf } from './domain/container-record.js';
 import { allGivenUp } from './given-up.store.js';
 import { expectStatuses, isGoneFrom, lockPresent } from './container.store.js';
+import { markAllHostImages } from '../images/host-images.store.js';
 import { markAllProduction } from '../images/production.store.js';
 import { markAllNeighbours } from '../network/neighbour.store.js';
 import { hostStatuses, storageStatuses } from '../placement/node-status.store.js';
@@ -76,6 +77,7 @@ export async function republishAll(source: DataSource): Promise<void> {
     await expectStatuses(manager);
     await markAllNeighbours(manager);
     await markAllProduction(manager);
+    await markAllHostImages(manager);
     const correlationId = newId();
     await insertEvents(manager, [
       ...(await hostStatuses(manager, {})).map((data): OutboxEvent => ({

@@ -81,12 +81,17 @@ export async function readProduction(
             v.archive_bytes AS "archiveBytes", v.unpacked_bytes AS "unpackedBytes", v.message AS reason,
             (SELECT digest FROM production_sent p WHERE p.name = v.name AND p.version = v.version) AS sent,
             (SELECT coalesce(json_agg(json_build_object('name', s.node, 'dataCenter', s.datacenter, 'labels', s.labels,
-                 'servesAt', s.serves_at, 'holds', m.node IS NOT NULL)
+                 'servesAt', s.serves_at, 'holds', s.holds, 'isHost', s.is_host)
                  ORDER BY md5(s.node || ' ' || v.name || '@' || v.version)), '[]')
-               FROM storage_nodes s
-               LEFT JOIN masters m ON m.name = v.name AND m.version = v.version AND m.node = s.node
-                 AND m.content_digest = v.content_digest
-              WHERE s.state = 'ready' AND s.serves_at IS NOT NULL AND v.state = 'promoted') AS nodes
+               FROM (
+                 SELECT n.node, n.datacenter, n.labels, n.serves_at, m.node IS NOT NULL AS holds, false AS is_host
+                   FROM storage_nodes n LEFT JOIN masters m ON m.name = v.name AND m.version = v.version
+                    AND m.node = n.node AND m.content_digest = v.content_digest
+                  WHERE n.state = 'ready' AND n.serves_at IS NOT NULL
+                 UNION ALL
+                 SELECT h.host, h.datacenter, '{}', h.serves_at, true, true FROM hosts h
+                  WHERE h.state = 'ready' AND h.serves_at IS NOT NULL AND v.name || '@' || v.version = ANY(h.own_images)
+               ) s WHERE v.state = 'promoted') AS nodes
        FROM image_versions v
       WHERE v.name = $1 AND v.version = $2 AND v.state IN ('promoted', 'revoked', 'retired')`,
     [name, version],
@@ -100,7 +105,9 @@ export async function readProduction(
       archiveBytes: archiveBytes === null ? null : Number(archiveBytes),
       unpackedBytes: unpackedBytes === null ? null : Number(unpackedBytes),
     },
-    nodes: nodes.map(({ name: node, dataCenter, labels, servesAt }) => ({ name: node, dataCenter, labels, servesAt })),
+    nodes: nodes.map(({ name: node, dataCenter, labels, servesAt, isHost }) => ({
+      ...{ name: node, dataCenter, labels, servesAt, isHost },
+    })),
     holders: new Set(nodes.flatMap(({ name: node, holds }) => (holds ? [node] : []))),
     sent,
   };

@@ -32,6 +32,7 @@ interface HostRow {
   own_users: HostStatus['ownUsers'];
   host_users: HostStatus['hostUsers'];
   address: string | null;
+  own_images: string[] | null;
   labels: HostStatus['labels'];
   labels_set: HostStatus['labelsSet'];
   cni_network: string | null;
@@ -76,6 +77,7 @@ export async function hostStatuses(manager: EntityManager, which: Which): Promis
     address: row.address,
     labels: { ...row.labels, ...row.labels_set },
     labelsSet: row.labels_set,
+    images: row.own_images,
     lastSeenAt: row.last_seen_at.toISOString(),
   }));
 }

@@ -9,6 +9,8 @@ import { AddCniNetworks1700000014000, AddNetwork1700000009000 } from './network-
 import { AddPlacement1700000020000 } from './placement-migration.js';
 import { AddReports1700000023000 } from './heartbeats-migration.js';
 import { AddOpenMoves1700000024000 } from './open-moves-migration.js';
+import { AddHostImages1700000027000 } from './host-images-migration.js';
+import { AddOwnImages1700000026000 } from './own-images-migration.js';
 import { AddProduction1700000025000 } from './production-migration.js';
 import { AddRebalances1700000022000 } from './rebalance-migration.js';
 import { AddRetention1700000015000 } from './retention-migration.js';
@@ -367,4 +369,6 @@ export const PROVISIONER_MIGRATIONS = [
   AddReports1700000023000,
   AddOpenMoves1700000024000,
   AddProduction1700000025000,
+  AddOwnImages1700000026000,
+  AddHostImages1700000027000,
 ];

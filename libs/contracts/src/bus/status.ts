@@ -297,6 +297,14 @@ export class HostStatus {
   @IsObject()
   readonly labelsSet!: Readonly<Record<string, string>>;
 
+  /** `name@version` that stand complete in its own store; null: it has none. */
+  @IsOptional()
+  @IsNullable()
+  @IsArray()
+  @ArrayMaxSize(1000)
+  @Matches(EXACT_IMAGE_REF_PATTERN, { each: true })
+  readonly images!: readonly string[] | null;
+
   @IsISO8601()
   readonly lastSeenAt!: string;
 }

@@ -64,6 +64,11 @@ it('waits for those that are busy no longer than a bound', () => {
   expect(found).toMatchObject({ image: { peers: { mayWait: false } } });
 });
 
+it('asks nobody at an address that is none', () => {
+  const image = state([{ ...at('east', 'a'), url: 'http://[::1' }], [{ ...at('east', 'a'), url: 'file:///etc' }]);
+  expect(plan(image, 'c')).toMatchObject({ image: { peers: { near: [] } } });
+});
+
 it.each(['revoked', 'retired'] as const)('has none for one that is %s', (gone) => {
   expect(plan({ ...state([]), state: gone }, 'a')).toBeUndefined();
 });

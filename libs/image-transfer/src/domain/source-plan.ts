@@ -48,7 +48,7 @@ export function planSources(
   if (image.state !== 'promoted' || !contentDigest || !manifestDigest || !archiveDigest || !archiveBytes)
     return undefined;
   const others = image.sources
-    .filter(({ node, url }) => node !== undefined && node !== self.node && !failed.has(url))
+    .filter(({ node, url }) => node !== undefined && node !== self.node && !failed.has(url) && isUsable(url))
     .map(({ url, node, dataCenter }) => ({ url, dataCenter, order: spread(`${self.node} ${node} ${name}@${version}`) }))
     .sort((one, other) => one.order - other.order);
   const near = others.filter(({ dataCenter }) => dataCenter === self.dataCenter).map(({ url }) => url);
@@ -74,7 +74,7 @@ function turnOf(
   { node, dataCenter }: Fetcher,
   failed: ReadonlySet<string>,
 ): { readonly steps: number; readonly before: readonly string[] } {
-  const living = ({ url, node: other }: ImageSource): boolean => other === node || !failed.has(url);
+  const living = ({ url, node: other }: ImageSource): boolean => other === node || (!failed.has(url) && isUsable(url));
   const first = seeds.filter((seed) => seed.dataCenter === dataCenter && living(seed));
   const own = first.findIndex((seed) => seed.node === node);
   const before = first.slice(0, own >= 0 ? own : first.length).map(({ url }) => url);
@@ -82,6 +82,11 @@ function turnOf(
   // Those that are not named come one after the other too: not all at once when the named ones have failed.
   const share = spread(`${node} ${name}@${version}`) / 2 ** 32;
   return { steps: first.length * (1 + 2 * share), before };
+}
+
+/** Another machine has reported it. */
+function isUsable(url: string): boolean {
+  return URL.canParse(url) && /^https?:$/.test(new URL(url).protocol);
 }
 
 /** FNV-1a with a final mix: evenly from 0 to 2^32, the same everywhere. */

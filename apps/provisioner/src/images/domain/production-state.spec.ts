@@ -32,6 +32,7 @@ const nodes = (dataCenter: string, count: number): ServingNode[] =>
     dataCenter,
     labels: { datacenter: dataCenter },
     servesAt: `http://${dataCenter}-${index}:80/`,
+    isHost: false,
   }));
 
 describe('targets of several promotions', () => {
@@ -68,6 +69,13 @@ describe('the state of a version', () => {
       ...['east-0', 'east-1', 'east-2'],
       ...['west-0', 'west-1'],
     ]);
+  });
+
+  it('has hosts among the sources, and not among those that fetch it first', () => {
+    const host: ServingNode = { name: 'h-1', dataCenter: 'east', labels: {}, servesAt: 'http://h-1', isHost: true };
+    const found = productionImage(image(), [host], new Set(['h-1']));
+    expect(found?.sources.at(-1)?.node).toBe('h-1');
+    expect(found?.seeds).toEqual([]);
   });
 
   it('is not known before its promotion, but its end is', () => {

@@ -42,6 +42,8 @@ export interface ServingNode {
   readonly dataCenter: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly servesAt: string;
+  /** It fetches what its containers need, and is no target of promotions. */
+  readonly isHost: boolean;
 }
 
 /** The version as it is after one more promotion: what it was promoted to before stays. */
@@ -84,7 +86,7 @@ export function productionImage(
   if (promotion === null || contentDigest === null || archiveBytes === null) return undefined;
   const { manifestDigest, archiveDigest, to, id, correlationId } = promotion;
   const builders = promotion.sources.map((url): ImageSource => ({ url }));
-  const targets = nodes.filter((node) => isTarget(node, to ?? undefined));
+  const targets = nodes.filter((node) => !node.isHost && isTarget(node, to ?? undefined));
   const peers = firstOfEach(
     nodes.filter((node) => holders.has(node.name)),
     MAX_PEERS_OF_DATA_CENTRE,

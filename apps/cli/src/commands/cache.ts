@@ -1,0 +1,71 @@
+/** `plinth cache`: images in the hosts' own stores. */
+import type { Command } from 'commander';
+import { changeCache } from '@plinth/client';
+import type { ImageCacheOperation, Labels } from '@plinth/contracts';
+import { withClient } from '../connection.js';
+import { print } from '../output/print.js';
+import { table } from '../output/table.js';
+import { type SharedOptions, withShared } from './options.js';
+import { parseLabels } from '@plinth/contracts';
+
+interface HostOptions extends SharedOptions {
+  readonly host: readonly string[];
+  readonly labels?: string;
+}
+
+const COMMANDS: readonly { readonly operation: ImageCacheOperation; readonly what: string; readonly done: string }[] = [
+  { operation: 'prefetch', what: 'have hosts fetch a version before a container needs it', done: 'is fetched by' },
+  { operation: 'pin', what: 'have hosts fetch a version and keep it', done: 'is kept by' },
+  { operation: 'unpin', what: 'no longer have hosts keep a version', done: 'need no longer be kept by' },
+  { operation: 'evict', what: 'have hosts remove a version that no container of theirs needs', done: 'goes from' },
+];
+
+export function register(program: Command): void {
+  const cache = program
+    .command('cache')
+    .description('images in the stores of hosts that have one of their own')
+    .action(() => cache.help({ error: true }));
+  for (const { operation, what, done } of COMMANDS) {
+    const command = withShared(cache.command(operation))
+      .description(what)
+      .addHelpText('after', `\nExample:\n  plinth cache ${operation} debian-12@v2 --host host-1`)
+      .argument('<image>', 'name@version')
+      .option('--host <host>', 'only this host; may be repeated', collect, []);
+    if (operation !== 'evict')
+      command.option('--labels <labels>', 'only hosts that have all of these, such as rack=r1');
+    command.action(async (image: string, options: HostOptions, self: Command) => {
+      const labels: Labels | string = options.labels === undefined ? {} : parseLabels(options.labels);
+      if (typeof labels === 'string') return self.error(`error: ${labels}`, { exitCode: 2 });
+      await withClient(options.nats, async (client) => {
+        const { data } = await changeCache(client, operation, image, { hosts: options.host, labels });
+        const hosts = Number(data['hosts']);
+        print(options, { image, operation, hosts }, () =>
+          hosts === 0
+            ? 'nothing changed: it was so already'
+            : `${image} ${done} ${hosts} ${hosts === 1 ? 'host' : 'hosts'}`,
+        );
+      });
+    });
+  }
+  withShared(cache.command('ls'))
+    .description('list what the stores of hosts hold')
+    .addHelpText('after', '\nExample:\n  plinth cache ls --host host-1')
+    .option('--host <host>', 'only this host; may be repeated', collect, [])
+    .option('--image <image>', 'only this version, name@version')
+    .action(async (options: HostOptions & { image?: string }) => {
+      await withClient(options.nats, async (client) => {
+        const rows = (await client.hosts())
+          .filter(({ host }) => options.host.length === 0 || options.host.includes(host))
+          .flatMap(({ host, images }) => (images ?? []).map((image) => ({ host, image })))
+          .filter(({ image }) => options.image === undefined || image === options.image);
+        print(options, rows, () =>
+          table(
+            ['HOST', 'IMAGE'],
+            rows.map(({ host, image }) => [host, image]),
+          ),
+        );
+      });
+    });
+}
+
+const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
