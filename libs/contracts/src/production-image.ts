@@ -17,8 +17,8 @@ import {
 export const MAX_PEERS_OF_DATA_CENTRE = 32;
 /** Of one data centre: those that get a version from an image-builder while none has it. */
 export const MAX_SEEDS_OF_DATA_CENTRE = 3;
-/** Sources of one version in all. */
-export const MAX_SOURCES = 2048;
+/** Sources of one version in all: with the longest addresses they fit into one message of the bus. */
+export const MAX_SOURCES = 1024;
 
 /** Where a version can be fetched. An image-builder has neither data centre nor node. */
 export class ImageSource {

@@ -240,6 +240,22 @@ it('16 machines have the image-builder send it twice at the most, though one die
   expect(all.flatMap(({ storage }) => readdirSync(join(storage, 'staging')))).toEqual([]);
 });
 
+it('machines without a fault have it sent once', async () => {
+  const source = offered(second, '/images/tiny/v2');
+  const all = await Promise.all(['a', 'b', 'c', 'd'].map((name) => Machine.start(name, 1)));
+  const seeds = all.slice(0, 2).map((machine) => machine.source('v2'));
+  const holders: ImageSource[] = [];
+  const before = sentByBuilder;
+  await Promise.all(
+    all.map(async (machine) => {
+      await machine.fetch(second, () => stateOf(second, source, holders, seeds));
+      holders.push(machine.source('v2'));
+    }),
+  );
+  expect(sentByBuilder - before).toBe(second.archive.length);
+  expect(all.flatMap((machine) => machine.problems('v2'))).toEqual([]);
+});
+
 describe('a machine that serves', () => {
   it('sends the difference from a version that both have', async () => {
     const [source, next] = [offered(first, '/images/tiny/v1'), offered(second, '/images/tiny/v2')];
