@@ -16,7 +16,7 @@ import { downloadDelta } from './delta-download.js';
 import type { Extract } from './extraction-thread.js';
 import { type DeltaFilling, fileFailure, type TreeProblem } from '@plinth/image-store';
 import type { InstalledImages } from './installed-images.js';
-import { type PeerContents, PeerDownload } from './peer-download.js';
+import { PeerFetch } from './peer-fetch.js';
 import { fileUrl, readDocument, type Transfer } from './repository-client.js';
 import type { Staging } from './staging.js';
 import { combineFailures, done, failed, type Failure, type Outcome } from './domain/failure.js';
@@ -41,6 +41,8 @@ export interface InstallationResult {
   readonly outcome: Outcome<Installed>;
   /** Bytes from the network in this try. */
   readonly downloadedBytes: number;
+  /** Base URL of the version in the repository that it came from, or what was left of it. */
+  readonly source?: string;
   /** `name@version` that the image was taken the difference from. */
   readonly deltaFrom?: string;
   /** Why the whole archive was fetched although another version of the image is here. */
@@ -75,12 +77,13 @@ const SPACE_MARGIN = 1.1;
 
 export class Installation {
   private downloadedBytes = 0;
+  private source: string | undefined;
   private deltaFrom: string | undefined;
   private deltaProblem: string | undefined;
   private isUndecided = false;
-  private readonly failedPeers: string[] = [];
   private isFromRepositories = false;
   private readonly transfer: Transfer;
+  private readonly peers: PeerFetch;
 
   constructor(
     private readonly parts: InstallationParts,
@@ -90,20 +93,30 @@ export class Installation {
     private readonly signal: AbortSignal,
   ) {
     this.transfer = { stallMs: parts.stallMs, signal, token: parts.token?.() };
+    this.peers = new PeerFetch({
+      ...{ transfer: this.transfer, staging: parts.images.layout.stagingOf(promotion) },
+      clean: () => parts.staging.clean(promotion, true),
+      readStatement: (source) => this.readStatement(source),
+      readManifest,
+      onBytes: (count) => {
+        this.downloadedBytes += count;
+      },
+    });
   }
 
   /** Leaves nothing in staging but a resumable download. @throws the signal's reason when it was aborted */
   async run(): Promise<InstallationResult> {
     try {
       const outcome = await this.install();
-      const { downloadedBytes, deltaFrom, deltaProblem } = this;
+      const { downloadedBytes, source, deltaFrom, deltaProblem } = this;
       return {
         outcome,
         downloadedBytes,
+        ...(source !== undefined && { source }),
         ...(deltaFrom !== undefined && { deltaFrom }),
         ...(deltaProblem !== undefined && { deltaProblem }),
         ...(this.isUndecided && { isUndecided: true as const }),
-        ...(this.failedPeers.length > 0 && { failedPeers: this.failedPeers }),
+        ...(this.peers.failed.length > 0 && { failedPeers: this.peers.failed }),
       };
     } finally {
       await this.parts.staging.clean(this.promotion, true);
@@ -141,7 +154,6 @@ export class Installation {
     this.deltaFrom = undefined;
     this.deltaProblem = built.message;
     await this.parts.staging.clean(promotion, true);
-    // Contents and tree together may need more room than there is; the archive is smaller.
     this.isFromRepositories = true;
     const whole = await this.fetch(undefined);
     return whole.ok ? this.build(whole.value) : whole;
@@ -164,14 +176,19 @@ export class Installation {
     const { near = [], far = [], mayWait = false } = (this.isFromRepositories ? undefined : this.promotion.peers) ?? {};
     const ofNear = await this.fetchFromPeers(near, base, failures);
     if (ofNear) return done(ofNear);
-    if (near.length > 0 && mayWait) {
+    // Contents and tree may need more room than there is; the archive of a repository needs less.
+    const isOwnFault = failures.some(({ reason }) => isOfThisMachine(reason));
+    if (near.length > 0 && mayWait && !isOwnFault) {
       this.isUndecided = true;
       return { ok: false, ...combineFailures(failures, mayHeal) };
     }
     for (const index of sources.keys()) {
       const source = sources[(index + this.turn) % sources.length] ?? '';
       const outcome = await this.fetchFrom(source, base);
-      if (outcome.ok) return outcome;
+      if (outcome.ok) {
+        this.source = source;
+        return outcome;
+      }
       failures.push(outcome);
       // A failure of the disk is the same for every source.
       if (isOfThisMachine(outcome.reason)) return outcome;
@@ -180,62 +197,21 @@ export class Installation {
     return ofFar ? done(ofFar) : { ok: false, ...combineFailures(failures, mayHeal) };
   }
 
-  /**
-   * From machines that have the version as a tree: what differs from the base, else everything.
-   * @param failures gets what went wrong with each
-   * @returns undefined when none has all of it
-   */
+  /** @param failures gets what went wrong with each */
   private async fetchFromPeers(
     sources: readonly string[],
     base: DeltaBase | undefined,
     failures: Failure[],
   ): Promise<Documents | undefined> {
-    for (const start of base ? [base, undefined] : [undefined]) {
-      let download: PeerDownload | undefined;
-      let isBusy = false;
-      for (const source of sources) {
-        if (this.failedPeers.includes(source)) continue;
-        const signed = await this.readStatement(source);
-        if (!signed.ok) {
-          failures.push(signed);
-          this.failedPeers.push(source);
-          continue;
-        }
-        const { statement, bytes: statementBytes } = signed.value;
-        download ??= new PeerDownload({
-          ...{ statement, transfer: this.transfer, ...(start && { base: start }) },
-          staging: this.parts.images.layout.stagingOf(this.promotion),
-          readManifest: (bytes) => readManifest(bytes, statement),
-          onBytes: (count) => {
-            this.downloadedBytes += count;
-          },
-        });
-        const outcome = await download.from(source);
-        if (outcome === 'busy') isBusy = true;
-        else if (outcome.ok) return this.documentsOf(outcome.value, statement, statementBytes, start);
-        else {
-          failures.push(outcome);
-          if (isOfThisMachine(outcome.reason)) break;
-          // It may lack the version to start from.
-          if (start === undefined || outcome.reason !== 'repository-refused') this.failedPeers.push(source);
-        }
-      }
-      await this.parts.staging.clean(this.promotion, true);
-      // Others are served the difference: this machine is, too, when it comes again.
-      if (isBusy) return undefined;
-    }
-    return undefined;
-  }
-
-  private documentsOf(
-    { manifest, manifestBytes, mountScript, contents }: PeerContents,
-    statement: SignedStatement,
-    statementBytes: Buffer,
-    base: DeltaBase | undefined,
-  ): Documents {
-    this.deltaFrom = base && `${base.image.name}@${base.image.version}`;
-    const delta = { contents, mountScript, ...(base && { base }) };
-    return { statement, manifest, manifestBytes, statementBytes, delta };
+    const found = await this.peers.fetch(sources, base, failures);
+    if (!found) return undefined;
+    this.source = found.source;
+    const { manifest, manifestBytes, mountScript, contents } = found.contents;
+    this.deltaFrom = found.base && `${found.base.image.name}@${found.base.image.version}`;
+    return {
+      ...{ statement: found.statement, manifest, manifestBytes, statementBytes: found.statementBytes },
+      delta: { contents, mountScript, ...(found.base && { base: found.base }) },
+    };
   }
 
   private async readStatement(

@@ -44,12 +44,16 @@ export class PeerDownload {
   private manifest: { readonly value: ImageManifest; readonly bytes: Buffer } | undefined;
   private mountScript: Buffer | undefined;
   private plan: readonly DeltaSegment[] | undefined;
-  /** Segments that are unpacked. */
   private readonly unpacked = new Set<number>();
   private readonly transfer: Transfer;
 
   constructor(private readonly request: PeerRequest) {
     this.transfer = { ...request.transfer, leastBytes: LEAST_BYTES };
+  }
+
+  /** Segments that are unpacked. */
+  get progress(): number {
+    return this.unpacked.size;
   }
 
   /**

@@ -1,15 +1,14 @@
 /** `plinth cache`: images in the hosts' own stores. */
 import type { Command } from 'commander';
 import { changeCache } from '@plinth/client';
-import type { ImageCacheOperation, Labels } from '@plinth/contracts';
+import { type ImageCacheOperation, type Labels, parseLabels } from '@plinth/contracts';
 import { withClient } from '../connection.js';
 import { print } from '../output/print.js';
 import { table } from '../output/table.js';
 import { type SharedOptions, withShared } from './options.js';
-import { parseLabels } from '@plinth/contracts';
 
 interface HostOptions extends SharedOptions {
-  readonly host: readonly string[];
+  readonly host?: readonly string[];
   readonly labels?: string;
 }
 
@@ -30,14 +29,17 @@ export function register(program: Command): void {
       .description(what)
       .addHelpText('after', `\nExample:\n  plinth cache ${operation} debian-12@v2 --host host-1`)
       .argument('<image>', 'name@version')
-      .option('--host <host>', 'only this host; may be repeated', collect, []);
+      .option('--host <host>', 'only this host; may be repeated', collect);
     if (operation !== 'evict')
       command.option('--labels <labels>', 'only hosts that have all of these, such as rack=r1');
     command.action(async (image: string, options: HostOptions, self: Command) => {
       const labels: Labels | string = options.labels === undefined ? {} : parseLabels(options.labels);
       if (typeof labels === 'string') return self.error(`error: ${labels}`, { exitCode: 2 });
       await withClient(options.nats, async (client) => {
-        const { data } = await changeCache(client, operation, image, { hosts: options.host, labels });
+        const { data } = await changeCache(client, operation, image, {
+          ...(options.host && { hosts: options.host }),
+          labels,
+        });
         const hosts = Number(data['hosts']);
         print(options, { image, operation, hosts }, () =>
           hosts === 0
@@ -50,12 +52,12 @@ export function register(program: Command): void {
   withShared(cache.command('ls'))
     .description('list what the stores of hosts hold')
     .addHelpText('after', '\nExample:\n  plinth cache ls --host host-1')
-    .option('--host <host>', 'only this host; may be repeated', collect, [])
+    .option('--host <host>', 'only this host; may be repeated', collect)
     .option('--image <image>', 'only this version, name@version')
     .action(async (options: HostOptions & { image?: string }) => {
       await withClient(options.nats, async (client) => {
         const rows = (await client.hosts())
-          .filter(({ host }) => options.host.length === 0 || options.host.includes(host))
+          .filter(({ host }) => options.host?.includes(host) ?? true)
           .flatMap(({ host, images }) => (images ?? []).map((image) => ({ host, image })))
           .filter(({ image }) => options.image === undefined || image === options.image);
         print(options, rows, () =>
@@ -68,4 +70,4 @@ export function register(program: Command): void {
     });
 }
 
-const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
+const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];

@@ -2,6 +2,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { ImageServing, InstalledImages, PackedSegments, refuse } from '@plinth/image-transfer';
@@ -34,7 +35,10 @@ export class ImageServer {
   /** Does nothing where the node is not to serve. Called by the one distributor of the node that serves. */
   async start(): Promise<void> {
     const { PLINTH_SERVE_PORT: port, PLINTH_SERVE_HOST: host } = this.config;
-    if (port === undefined) return this.address.clear();
+    if (port === undefined) {
+      await rm(this.layout.packed, { recursive: true, force: true });
+      return this.address.clear();
+    }
     const segments = new PackedSegments({
       images: this.images,
       directory: this.layout.packed,

@@ -206,12 +206,12 @@ export class DistributionLoop {
     if (result.isUndecided) return undefined;
     if (result.outcome.ok) await this.origins.store(wanted.promotion, wanted.eventId);
     const situation = { node: this.node.name, now: new Date(), durationMs: Math.round(performance.now() - begun) };
-    const { outcome, downloadedBytes, deltaFrom, deltaProblem } = result;
+    const { outcome, downloadedBytes, source, deltaFrom, deltaProblem } = result;
     const decided = outcome.ok
       ? afterSuccess(wanted, outcome.value, situation)
       : afterFailure(wanted, outcome, downloadedBytes, situation, this.longestPauseMs, Math.random());
     this.logger[outcome.ok ? 'info' : 'warn'](
-      { report: decided.report, downloadedBytes, deltaFrom, deltaProblem, correlationId: wanted.correlationId },
+      { report: decided.report, downloadedBytes, source, deltaFrom, deltaProblem, correlationId: wanted.correlationId },
       outcome.ok ? 'master installed' : 'installation failed',
     );
     if (!outcome.ok && decided.report?.retryInMs === undefined)

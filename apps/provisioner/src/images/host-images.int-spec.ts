@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import {
   desiredHostImages,
+  desiredImage,
   type HostHeartbeat,
   hostHeartbeat,
   type HostImageReport,
@@ -63,6 +64,16 @@ const answer = (requestId: string): Promise<Record<string, unknown>> =>
 const report = (host: string, image: string, state: HostImageReport['state'], more: Partial<HostImageReport> = {}) =>
   suite.ask(hostImageReport(host), { host, image, state, at: new Date().toISOString(), ...more });
 
+it('a host that joins with a full store is a source at once', async () => {
+  stores.set('south-1', [`${OS}@v1`]);
+  await suite.until(async () => {
+    const jsm = await suite.connection.jetstreamManager();
+    const subject = desiredImage(OS, 'v1');
+    const found = await jsm.streams.getMessage(STREAMS.desired.name, { last_by_subj: subject });
+    return Buffer.from(found.data).toString('utf8').includes('http://south-1.internal/images/debian-12/v1');
+  }, 'it is listed');
+});
+
 describe('hosts with a store', () => {
   it('are to hold the default image, and no other host is', async () => {
     await becomes('east-1', ({ ahead }) => ahead.length === 0, 'nothing is wished yet');
@@ -83,7 +94,7 @@ describe('hosts with a store', () => {
       ...{ image: `${OS}@v3`, labels: { datacenter: 'east', arch: 'amd64' }, pinned: true },
     });
     expect(await answer(byLabel)).toMatchObject({ operation: 'pin', hosts: 2 });
-    expect(await answer(await suite.ask(SUBJECTS.imagePrefetchRequested, prefetch))).toMatchObject({ hosts: 2 });
+    expect(await answer(await suite.ask(SUBJECTS.imagePrefetchRequested, prefetch))).toMatchObject({ hosts: 3 });
     await becomes('west-1', ({ ahead, pinned }) => ahead.length === 2 && pinned.length === 0, 'it is to fetch v2');
     await becomes('east-2', ({ ahead, pinned }) => ahead.length === 2 && pinned[0] === `${OS}@v3`, 'it keeps v3');
     const unpin = await suite.ask(SUBJECTS.imagePinRequested, { image: `${OS}@v3`, hosts: ['east-2'], pinned: false });
@@ -116,7 +127,7 @@ describe('hosts with a store', () => {
     }, 'the list shows it');
     await suite.until(async () => {
       const jsm = await suite.connection.jetstreamManager();
-      const subject = `desired.image.${OS}.v2`;
+      const subject = desiredImage(OS, 'v2');
       const found = await jsm.streams.getMessage(STREAMS.desired.name, { last_by_subj: subject });
       return Buffer.from(found.data).toString('utf8').includes('http://west-1.internal/images/debian-12/v2');
     }, 'others can fetch it there');

@@ -31,6 +31,10 @@ export class AddHostImages1700000027000 implements MigrationInterface {
          RETURN NULL; END $$`,
     );
     await runner.query(
+      `CREATE TRIGGER production_host_joined AFTER INSERT ON hosts FOR EACH ROW WHEN (NEW.serves_at IS NOT NULL)
+         EXECUTE FUNCTION mark_host_peers()`,
+    );
+    await runner.query(
       `CREATE TRIGGER production_host_changed AFTER UPDATE ON hosts FOR EACH ROW
          WHEN (coalesce(OLD.serves_at, NEW.serves_at) IS NOT NULL AND
            (OLD.serves_at, OLD.state, OLD.datacenter, OLD.own_images) IS DISTINCT FROM
@@ -86,6 +90,7 @@ export class AddHostImages1700000027000 implements MigrationInterface {
 
   async down(runner: QueryRunner): Promise<void> {
     await runner.query('DROP TRIGGER production_host_changed ON hosts');
+    await runner.query('DROP TRIGGER production_host_joined ON hosts');
     for (const table of ['rollouts', 'default_os', 'image_defaults'])
       await runner.query(`DROP TRIGGER host_images_${table} ON ${table}`);
     await runner.query('DROP TRIGGER host_images_ended ON image_versions');
