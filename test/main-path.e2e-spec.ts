@@ -5,9 +5,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { containerCgroups, containerOf, type Fact, mountLines, Stack } from './stack.js';
+import { containerCgroups, containerOf, type Fact, INSTALLATION, mountLines, Stack } from './stack.js';
 
-const stack = new Stack();
+const stack = new Stack(INSTALLATION, 'new');
 /** Other stacks may be on the machine, and come and go. */
 const ownMounts = (): string[] => mountLines().filter((line) => line.includes(stack.home));
 const recipe = resolve(import.meta.dirname, '../recipes/debian-12.yaml');

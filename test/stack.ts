@@ -6,6 +6,7 @@ import { basename, join, resolve } from 'node:path';
 import { FactLog, PlinthClient } from '@plinth/client';
 import { SUBJECTS } from '@plinth/contracts';
 import { loginOptions } from '@plinth/service-kit/messaging';
+import { givePostgresData } from '@plinth/testkit';
 import { connect, type JetStreamClient, type NatsConnection } from 'nats';
 
 /** The compiled form is one folder deeper. */
@@ -38,8 +39,14 @@ export class Stack {
   private readonly seen = new Set<string>();
   private connection: NatsConnection | undefined;
 
-  /** @param installation whose tool and services are run */
-  constructor(private readonly installation = INSTALLATION) {
+  /**
+   * @param installation whose tool and services are run
+   * @param database `new`: `plinth up` makes the data of its PostgreSQL, a second of computing; `copied`: the tests'
+   */
+  constructor(
+    private readonly installation = INSTALLATION,
+    private readonly database: 'new' | 'copied' = 'copied',
+  ) {
     chmodSync(this.home, 0o711);
   }
 
@@ -65,6 +72,7 @@ export class Stack {
 
   /** Starts the services that do not run. */
   async up(hosts = 2): Promise<void> {
+    if (this.database === 'copied') await givePostgresData(join(this.home, 'postgres'));
     const { code, stdout, stderr } = await this.plinth('up', '--detach', '--hosts', String(hosts));
     if (code !== 0) throw new Error(`up ended with ${code}: ${stdout}${stderr}`);
     if (this.connection && !this.connection.isClosed()) return;

@@ -1,7 +1,7 @@
 export { freePort } from './free-port.js';
 export { startNatsServer } from './nats-server.js';
 export { removePostgresData } from './postgres-account.js';
-export { makePostgresTemplate, postgresVersion, startPostgresServer } from './postgres-server.js';
+export { copyPostgresTemplate, makePostgresTemplate, postgresVersion, startPostgresServer } from './postgres-server.js';
 export { endProcess, identify, isAlive, type ProcessIdentity, signalProcess } from './process-identity.js';
 export { ServerStartError, spawnServer, tailOf, waitUntilReady } from './spawn-server.js';
 export {

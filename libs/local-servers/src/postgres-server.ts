@@ -34,29 +34,22 @@ export interface PostgresServerOptions {
   readonly directory: string;
   readonly port: number;
   readonly life: 'background' | 'bound';
-  /** Directory of {@link makePostgresTemplate}, which is copied at the first start; absent: new data are made. */
-  readonly template?: string;
   /** Called with the process before it is ready: a caller that is killed while it waits has left no unknown process. */
   readonly onSpawned?: (identity: ProcessIdentity, logFile: string) => void;
 }
 
 /**
- * Starts on the data of `directory`, made at the first start.
+ * Starts on the data of `directory`, made at the first start unless {@link copyPostgresTemplate} has made them.
  * @returns the URL of the database `plinth`, password included
  */
 export async function startPostgresServer(
   options: PostgresServerOptions,
 ): Promise<{ identity: ProcessIdentity; url: string; logFile: string }> {
-  const account = process.getuid?.() === 0 ? unprivilegedAccount() : undefined;
-  // PostgreSQL's user must reach its programs and data, but nothing else below: the folders let through, they don't
-  // list.
-  mkdirSync(options.directory, { recursive: true, mode: 0o711 });
-  chmodSync(options.directory, 0o711);
+  const account = serverAccount();
+  makeDirectory(options.directory);
   const programs = await reachablePrograms(account);
   const data = await dataDirectory(options.directory, account);
   const logFile = join(options.directory, 'postgres.log');
-  if (options.template !== undefined && !existsSync(join(data, 'PG_VERSION')))
-    await copyTemplate(options.template, options.directory, data);
   const password = passwordIn(options.directory);
   if (!existsSync(join(data, 'PG_VERSION'))) await initialise(programs, data, password, account);
   await clearPostgresLeftovers(data);
@@ -91,20 +84,38 @@ export async function startPostgresServer(
  * @returns whether it did; not where PostgreSQL's account can not get there
  */
 export async function makePostgresTemplate(directory: string): Promise<boolean> {
-  const account = process.getuid?.() === 0 ? unprivilegedAccount() : undefined;
-  chmodSync(directory, 0o711);
+  const account = serverAccount();
+  makeDirectory(directory);
   if (account && !(await reaches(account, directory))) return false;
   await initialise(await reachablePrograms(account), join(directory, 'data'), passwordIn(directory), account);
   return true;
 }
 
-/** Servers on copies of one template have one password. */
-async function copyTemplate(template: string, directory: string, data: string): Promise<void> {
+/**
+ * Makes the data of a server that has none as a copy of those of {@link makePostgresTemplate}. Servers on copies of one
+ * template have one password.
+ */
+export async function copyPostgresTemplate(template: string, directory: string): Promise<void> {
+  makeDirectory(directory);
+  const data = await dataDirectory(directory, serverAccount());
+  if (existsSync(join(data, 'PG_VERSION'))) return;
   const fresh = `${data}.new`;
   rmSync(fresh, { recursive: true, force: true });
   await run('cp', ['--archive', '--reflink=auto', join(template, 'password'), join(directory, 'password')]);
   await run('cp', ['--archive', '--reflink=auto', join(template, 'data'), fresh]);
   renameSync(fresh, data);
+}
+
+function serverAccount(): Account | undefined {
+  return process.getuid?.() === 0 ? unprivilegedAccount() : undefined;
+}
+
+/**
+ * PostgreSQL's user must reach its programs and data, but nothing else below: the folders let through, they don't list.
+ */
+function makeDirectory(directory: string): void {
+  mkdirSync(directory, { recursive: true, mode: 0o711 });
+  chmodSync(directory, 0o711);
 }
 
 function passwordIn(directory: string): string {

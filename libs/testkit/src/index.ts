@@ -1,6 +1,6 @@
 export { debianRootfs, debianSystemRootfs } from './debian-rootfs.js';
 export { type ScratchDirectory, scratchDirectory } from './scratch-directory.js';
-export { startNats, startPostgres, type TestServer } from './test-servers.js';
+export { givePostgresData, startNats, startPostgres, type TestServer } from './test-servers.js';
 export { makeSmallRootfs, type SmallRootfs } from './small-rootfs.js';
 export { tailOf } from '@plinth/local-servers';
 export { type LogLine, refusedStart, type RefusedStart, ServiceProcess } from './service-process.js';

@@ -2,6 +2,7 @@
 import { chmodSync, existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import {
+  copyPostgresTemplate,
   endProcess,
   freePort,
   makePostgresTemplate,
@@ -82,10 +83,17 @@ export function startNats(includes: readonly string[] = []): Promise<TestServer>
 
 /** A PostgreSQL server with the empty database `plinth`. */
 export async function startPostgres(): Promise<TestServer> {
-  const template = await postgresTemplate();
-  const launch: Launch = (directory, port) =>
-    startPostgresServer({ directory, port, life: 'bound', ...(template === undefined ? {} : { template }) });
+  const launch: Launch = async (directory, port) => {
+    await givePostgresData(directory);
+    return startPostgresServer({ directory, port, life: 'bound' });
+  };
   return testServer(launch, 'SIGINT');
+}
+
+/** Gives a server in this directory data that no server has run on, unless it has data or can only make its own. */
+export async function givePostgresData(directory: string): Promise<void> {
+  const template = await postgresTemplate();
+  if (template !== undefined) await copyPostgresTemplate(template, directory);
 }
 
 /** New data are a second of computing, and each file has a server of its own; undefined: each makes its own data. */
