@@ -4,7 +4,16 @@
  */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { copyFileSync, mkdirSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 
 const PROGRAMS = [
@@ -32,7 +41,15 @@ export interface SmallRootfs {
   readonly sha256: string;
 }
 
-export function makeSmallRootfs(scratch: string, tarball: string): SmallRootfs {
+/** What a test wants beside that; everything has the place that it has on this machine. */
+export interface MoreOfThisMachine {
+  /** Paths of programs in `/bin`. */
+  readonly programs?: readonly string[];
+  /** Paths of directories below `/usr`. */
+  readonly directories?: readonly string[];
+}
+
+export function makeSmallRootfs(scratch: string, tarball: string, more: MoreOfThisMachine = {}): SmallRootfs {
   const root = join(scratch, 'small-rootfs');
   for (const directory of ['usr/bin', 'usr/lib', 'etc', 'root', 'var/log', 'run', 'tmp'])
     mkdirSync(join(root, directory), { recursive: true });
@@ -42,12 +59,13 @@ export function makeSmallRootfs(scratch: string, tarball: string): SmallRootfs {
     ['lib64', 'usr/lib'],
   ] as const)
     symlinkSync(target, join(root, link));
-  for (const program of PROGRAMS) {
+  for (const program of [...PROGRAMS, ...(more.programs ?? [])]) {
     copy(realpathSync(program), join(root, 'usr', program));
     for (const [, library] of execFileSync('ldd', [program], { encoding: 'utf8' }).matchAll(/(\/\S+) \(0x/g)) {
       if (library) copy(realpathSync(library), join(root, 'usr/lib', library.slice(library.lastIndexOf('/') + 1)));
     }
   }
+  for (const directory of more.directories ?? []) cpSync(directory, join(root, directory), { recursive: true });
   writeFileSync(join(root, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\n');
   writeFileSync(join(root, 'etc/group'), 'root:x:0:\n');
   execFileSync('tar', [
