@@ -23,7 +23,7 @@ const suite = BuilderSuite.install();
 
 describe('a build', () => {
   it('becomes a signed, tested image, with each step reported', async () => {
-    await suite.start();
+    await suite.shared();
     const name = suite.newName();
     const requestId = await suite.build(
       suite.recipe(
@@ -108,7 +108,7 @@ describe('a build', () => {
   });
 
   it('gives the same content again, and another for another recipe', async () => {
-    await suite.start();
+    await suite.shared();
     const [name, other] = [suite.newName(), suite.newName()];
     const more = 'run: ["echo x > /usr/x; touch /var/log/noise; rm -f /etc/machine-id; id > /etc/machine-id"]\n';
     const one = await suite.tested(await suite.build(suite.recipe(name, more)));
@@ -122,7 +122,7 @@ describe('a build', () => {
   });
 
   it('builds on an image and inherits what it does not change', async () => {
-    await suite.start();
+    await suite.shared();
     const [base, child] = [suite.newName(), suite.newName()];
     await suite.tested(
       await suite.build(
@@ -148,7 +148,7 @@ describe('a build', () => {
   });
 
   it('boots by the mount script that the recipe brings', async () => {
-    await suite.start();
+    await suite.shared();
     const [plain, custom] = [suite.newName(), suite.newName()];
     await suite.tested(await suite.build(suite.recipe(plain)));
     const archive = suite.repository('testing', plain, 'v1', archiveFileName(plain, 'v1'));
@@ -171,7 +171,7 @@ describe('a build', () => {
   });
 
   it('builds on an image of an OCI layout', async () => {
-    await suite.start();
+    await suite.shared();
     const layout = join(suite.scratch, 'sources', 'layout');
     const blob = (content: string | Buffer): { digest: string; size: number } => {
       const hex = createHash('sha256').update(content).digest('hex');
@@ -199,7 +199,7 @@ describe('a build', () => {
   });
 
   it('takes from an OCI image how its process is run, unless the recipe sets it', async () => {
-    await suite.start();
+    await suite.shared();
     const layout = join(suite.scratch, 'sources', 'configured');
     const refs = ociLayout(layout, [readFileSync(suite.rootfs.path)], {
       served: {
@@ -327,7 +327,7 @@ describe('a build', () => {
     ['packages without apt', 'packages: { add: [curl] }', { reason: 'invalid-recipe' }],
     ['an unknown owner', 'files: [{ path: /a, content: x, owner: "nobody:root" }]', { reason: 'invalid-recipe' }],
   ])('leaves nothing of %s', async (_, more, expected) => {
-    await suite.start();
+    await suite.shared();
     const name = suite.newName();
     expect(await suite.rejected(await suite.build(suite.recipe(name, more)))).toMatchObject({
       operation: 'build',
@@ -355,7 +355,7 @@ describe('a build', () => {
     ['an OCI layout that is not there', 'from: { oci: { path: /none, ref: latest } }', 'source-unavailable'],
     ['a parent that is not there', 'from: no-such-image@v1', 'parent-not-found'],
   ])('refuses %s', async (_, from, reason) => {
-    await suite.start();
+    await suite.shared();
     expect(await suite.rejected(await suite.build(`name: ${suite.newName()}\n${from}\n`))).toMatchObject({ reason });
   });
 
@@ -368,7 +368,7 @@ describe('a build', () => {
   });
 
   it('names every mistake of a recipe and gives out no version', async () => {
-    await suite.start();
+    await suite.shared();
     const name = suite.newName();
     const fact = await suite.rejected(await suite.build(suite.recipe(name, 'pakages: {}\ntimezone: Nowhere\n')));
     expect(fact).toMatchObject({
@@ -381,7 +381,7 @@ describe('a build', () => {
   });
 
   it('shows a command of a recipe nothing of the builder', async () => {
-    await suite.start();
+    await suite.shared();
     const name = suite.newName();
     const requestId = await suite.build(
       suite.recipe(

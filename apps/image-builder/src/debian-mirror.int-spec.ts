@@ -6,7 +6,7 @@ const suite = BuilderSuite.install();
 
 describe('a build from a Debian mirror', () => {
   it('becomes a tested image, with packages, the same twice', async () => {
-    await suite.start();
+    await suite.shared();
     const text = (name: string): string =>
       `name: ${name}\nfrom: { mmdebstrap: { suite: bookworm } }\npackages: { add: [less], remove: [e2fsprogs] }\ntests: [{ name: less, run: less --version }, { name: gone, run: test -e /sbin/mke2fs, expectExit: 1 }]\n`;
     const requests = await Promise.all([suite.build(text(suite.newName())), suite.build(text(suite.newName()))]);
@@ -16,7 +16,7 @@ describe('a build from a Debian mirror', () => {
   });
 
   it('names the package that does not exist', async () => {
-    await suite.start();
+    await suite.shared();
     const requestId = await suite.build(
       `name: ${suite.newName()}\nfrom: { mmdebstrap: { suite: bookworm } }\npackages: { add: [no-such-package-at-all] }\n`,
     );
@@ -27,7 +27,7 @@ describe('a build from a Debian mirror', () => {
   });
 
   it('reports a suite that does not exist', async () => {
-    await suite.start();
+    await suite.shared();
     expect(
       await suite.rejected(
         await suite.build(`name: ${suite.newName()}\nfrom: { mmdebstrap: { suite: nosuchsuite } }\n`),
@@ -36,7 +36,7 @@ describe('a build from a Debian mirror', () => {
   });
 
   it('names the variable to set when it has no archive of snapshots', async () => {
-    await suite.start();
+    await suite.shared();
     const requestId = await suite.build(
       `name: ${suite.newName()}\nfrom: { mmdebstrap: { suite: bookworm, snapshot: 20250901T000000Z } }\n`,
     );

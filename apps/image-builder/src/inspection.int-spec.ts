@@ -35,7 +35,7 @@ async function until(what: () => boolean | Promise<boolean>): Promise<void> {
 
 describe('inspection of images', () => {
   it('shows what differs between two: packages, files, settings; a name is its newest', async () => {
-    await suite.start();
+    await suite.shared();
     const name = suite.newName();
     const dpkg = (packages: readonly [string, string][]): string =>
       `{ path: /var/lib/dpkg/status, content: ${status(packages)} }`;
@@ -102,7 +102,7 @@ describe('inspection of images', () => {
   });
 
   it('shows what a start would mount, and refuses a config that is none', async () => {
-    await suite.start();
+    await suite.shared();
     const name = suite.newName();
     await suite.tested(
       await suite.build(
@@ -123,7 +123,7 @@ describe('inspection of images', () => {
 
 describe('a retired version', () => {
   it('has no files any more, can not be used for anything, and its number is not assigned again', async () => {
-    const builder = await suite.start();
+    const builder = await suite.shared();
     const name = suite.newName();
     await suite.tested(await suite.build(suite.recipe(name)));
     await promote(`${name}@v1`);

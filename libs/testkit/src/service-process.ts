@@ -108,7 +108,7 @@ export class ServiceProcess {
     return this.child.exitCode;
   }
 
-  private get hasEnded(): boolean {
+  get hasEnded(): boolean {
     return this.child.exitCode !== null || this.child.signalCode !== null;
   }
 

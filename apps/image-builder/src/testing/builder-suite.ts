@@ -53,6 +53,7 @@ export class BuilderSuite {
   nats!: TestServer;
   postgres!: TestServer;
   private readonly running: ServiceProcess[] = [];
+  private kept: ServiceProcess | undefined;
 
   /** Registers the hooks before and after the tests of a file. */
   static install(): BuilderSuite {
@@ -98,6 +99,7 @@ export class BuilderSuite {
   }
 
   private async close(): Promise<void> {
+    await this.endShared();
     await this.connection?.close();
     await this.nats?.stop();
     await this.postgres?.stop();
@@ -126,8 +128,27 @@ export class BuilderSuite {
     this.log.add({ subject, correlationId, causationId, data: decoded.value as Record<string, unknown> });
   }
 
+  /** The builder of tests that want nothing special of theirs: a start is more computing than a small build. */
+  async shared(): Promise<ServiceProcess> {
+    if (!this.kept || this.kept.hasEnded) this.kept = await this.launch('builder-1', {});
+    return this.kept;
+  }
+
+  private async endShared(): Promise<void> {
+    await this.kept?.end('SIGKILL');
+    this.kept = undefined;
+  }
+
+  /** A builder of the test's own, which ends with the test; no other runs meanwhile but those that it starts. */
   async start(id = 'builder-1', more: Readonly<Record<string, string>> = {}): Promise<ServiceProcess> {
-    const builder = await ServiceProcess.start('image-builder', {
+    await this.endShared();
+    const builder = await this.launch(id, more);
+    this.running.push(builder);
+    return builder;
+  }
+
+  private launch(id: string, more: Readonly<Record<string, string>>): Promise<ServiceProcess> {
+    return ServiceProcess.start('image-builder', {
       NATS_URL: this.nats.url,
       DATABASE_URL: this.postgres.url,
       PLINTH_SERVICE_ID: id,
@@ -139,8 +160,6 @@ export class BuilderSuite {
       PLINTH_SOURCES_DIR: join(this.scratch, 'sources'),
       ...more,
     });
-    this.running.push(builder);
-    return builder;
   }
 
   /** Address at which it serves downloads. */
