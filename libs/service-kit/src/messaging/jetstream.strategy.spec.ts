@@ -195,6 +195,16 @@ describe('JetStream transport', () => {
     }
   });
 
+  it('ends while its consumers are being opened, too', async () => {
+    const bus = new HandBus();
+    bus.strategy.addHandler(SUBJECT, async () => undefined as never, true);
+    let closed: Promise<void> | undefined;
+    await bus.strategy.listen(() => (closed = bus.strategy.close()));
+    await closed;
+    bus.send();
+    expect(bus.settled).toEqual([]);
+  });
+
   it('ends with what is in progress done, and releases what it has not begun', async () => {
     const bus = new HandBus();
     let finish: () => void = () => undefined;

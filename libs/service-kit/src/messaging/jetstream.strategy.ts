@@ -147,6 +147,8 @@ export class JetStreamStrategy extends Server implements CustomTransportStrategy
       try {
         const messages = await this.openConsumer(contract, concurrency);
         this.consumers.push(messages);
+        // close() stops those that are open.
+        if (this.stopping) messages.stop();
         for await (const message of messages) {
           failures = 0;
           if (this.stopping) {
