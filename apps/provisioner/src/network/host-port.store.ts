@@ -35,7 +35,7 @@ export async function portsTakenByOthers(
   if (asked.length === 0) return [];
   const rows: TakenPort[] = await manager.query(
     `SELECT p.host, p.protocol, p.port, p.tenant, p.name
-       FROM (SELECT DISTINCT port, protocol FROM unnest($1::int[], $2::text[]) AS wish(port, protocol)) asked
+       FROM unnest($1::int[], $2::text[]) AS asked(port, protocol)
        JOIN host_ports p ON p.port = asked.port AND p.protocol = asked.protocol
       WHERE p.container_id <> $3 ORDER BY p.host, p.port`,
     [asked.map(({ hostPort }) => hostPort), asked.map(({ protocol }) => protocol), containerId],

@@ -36,6 +36,7 @@ export function isUpdateReport(report: ContainerReport): boolean {
 /** Reasons that prevent the start of an update and are not the image's fault. */
 const NOT_THE_IMAGE: readonly ContainerReport['reason'][] = [
   'image-missing',
+  'image-unavailable',
   'data-volume-missing',
   'software-missing',
   'network-not-allowed',

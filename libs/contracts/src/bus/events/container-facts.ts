@@ -228,6 +228,7 @@ export const CONTAINER_FAILURE_REASONS = [
   'image-missing',
   'image-mismatch',
   'image-untrusted',
+  'image-unavailable',
   'mount-point-not-directory',
   'mount-plan-invalid',
   'mount-script-missing',
