@@ -14,14 +14,12 @@ import { build } from 'esbuild';
 const top = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /** Threads of `libs/image-transfer`; they are started from beside the program that uses it. */
-const IMAGE_THREADS = ['extraction', 'collection', 'check'].map(
-  (thread) => `libs/image-transfer/dist/${thread}.worker`,
-);
+const imageThreads = (...names) => names.map((name) => `libs/image-transfer/dist/${name}.worker`);
 
 /** Programs beside `main`, each started by it as a process or thread of its own. */
 const BESIDE_MAIN = {
-  'host-agent': ['lease-guard', 'name-resolver'],
-  distributor: IMAGE_THREADS,
+  'host-agent': ['lease-guard', 'name-resolver', ...imageThreads('installation', 'collection', 'check')],
+  distributor: imageThreads('extraction', 'collection', 'check'),
 };
 
 const OLD_PART_MS = 3_600_000;

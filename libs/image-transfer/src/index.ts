@@ -6,6 +6,7 @@ export { type DeltaBase, findDeltaBase } from './delta-base.js';
 export { type Extract, extractInThread } from './extraction-thread.js';
 export { fillTree, type FillJob } from './fill-tree.js';
 export { Installation, type InstallationParts, type InstallationResult } from './installation.js';
+export { type InstallationJob, installInThread } from './installation-thread.js';
 export { type InstalledImage, InstalledImages, type Standing } from './installed-images.js';
 export { runInThread } from './job-thread.js';
 export { ObjectDirectory } from './object-directory.js';

@@ -92,18 +92,21 @@ export class InstalledImages {
 
   /**
    * Moves a version's directory below its staging directory by one rename; it is deleted there later.
-   * The caller holds the image's lock. Does nothing when there is no directory.
+   * The caller holds the image's lock.
+   * @returns where it is now; undefined: there was no directory
    */
-  async withdraw(image: ImageVersion): Promise<void> {
+  async withdraw(image: ImageVersion): Promise<string | undefined> {
     const standing = this.layout.version(image);
     const exists = await lstat(standing).then(() => true, onlyIf('ENOENT', false));
-    if (!exists) return;
+    if (!exists) return undefined;
     const staging = this.layout.stagingOf(image);
     await mkdir(staging, { recursive: true, mode: 0o700 });
-    await rename(standing, join(staging, `withdrawn-${randomBytes(4).toString('hex')}`));
+    const withdrawn = join(staging, `withdrawn-${randomBytes(4).toString('hex')}`);
+    await rename(standing, withdrawn);
     this.known.delete(standing);
     // The removal survives a power cut before it is reported.
     await syncPath(dirname(standing));
+    return withdrawn;
   }
 
   /** Durable when it returns: from now on nothing is started on the version. The caller holds the image's lock. */

@@ -2,6 +2,7 @@
 import type { Collection, TreeProblem } from '@plinth/image-store';
 import { StoreLayout } from './domain/store-layout.js';
 import type { CheckJob } from './check.worker.js';
+import type { CollectionJob } from './collection.worker.js';
 import { runInThread } from './job-thread.js';
 
 export class ObjectDirectory {
@@ -22,8 +23,12 @@ export class ObjectDirectory {
     return runInThread('check.worker.js', job, signal, 1_024);
   }
 
-  /** Removes the objects that no version has; other processes may do the same or install meanwhile. */
-  collect(signal: AbortSignal): Promise<Collection> {
-    return runInThread('collection.worker.js', this.layout.objects, signal, 256);
+  /**
+   * Removes the objects that no version has; other processes may do the same or install meanwhile.
+   * @param trees in staging, deleted before
+   */
+  collect(signal: AbortSignal, trees: readonly string[] = []): Promise<Collection> {
+    const job: CollectionJob = { objects: this.layout.objects, trees };
+    return runInThread('collection.worker.js', job, signal, 256);
   }
 }
