@@ -11,6 +11,10 @@ import { Transform } from 'class-transformer';
 import { USER_POLICIES, type UserPolicy } from './adapters/container-users.js';
 import { parseStorageMounts } from './domain/storage-mounts.js';
 
+/** `attached`: on the storage nodes that are mounted. `own`: in a store of this host, which it fills itself. */
+export const IMAGE_PLACES = ['attached', 'own'] as const;
+export type ImagePlaces = (typeof IMAGE_PLACES)[number];
+
 const TUNNELS = ['vxlan', 'routes', 'off'] as const;
 
 function IsStorageMounts(): PropertyDecorator {
@@ -79,6 +83,38 @@ export class HostAgentConfig extends ServiceConfig {
    */
   @Matches(/^\//, { message: TRUSTED_KEYS_WANTED })
   PLINTH_TRUSTED_KEYS!: string;
+
+  /** Where the images of containers are. */
+  @IsIn(IMAGE_PLACES)
+  PLINTH_IMAGES: ImagePlaces = 'attached';
+
+  /** Directory of this host's own store; absent: `image-store` in the state directory. */
+  @IsOptional()
+  @Matches(/^(?:\/[A-Za-z0-9_.@+=-]+)+$/, { message: 'PLINTH_IMAGE_DIR must be an absolute path of plain components' })
+  PLINTH_IMAGE_DIR?: string;
+
+  /** Most bytes of this host's own store; absent: half of its file system. */
+  @IsOptional()
+  @IsInt()
+  @Min(1)
+  PLINTH_IMAGE_CACHE_BYTES?: number;
+
+  /** File with the token that repositories require, mode 0600; its first line is sent. It is read before every fetch. */
+  @IsOptional()
+  @Matches(/^\//, { message: 'PLINTH_DOWNLOAD_TOKEN_FILE must be an absolute path' })
+  PLINTH_DOWNLOAD_TOKEN_FILE?: string;
+
+  /** A download that receives less than 64 KiB in this time is cancelled; the received bytes are kept. */
+  @IsNumber()
+  @Min(0.1)
+  @Max(600)
+  PLINTH_DOWNLOAD_STALL_SECONDS: number = 20;
+
+  /** Longest pause between two tries to fetch an image, seconds. */
+  @IsNumber()
+  @Min(0.25)
+  @Max(3600)
+  PLINTH_RETRY_MAX_SECONDS: number = 60;
 
   /** Memory for containers, bytes; several agents on one machine share what it has. */
   @IsInt()

@@ -7,15 +7,23 @@ import { type DynamicModule, Module } from '@nestjs/common';
 import { OciRuntime } from '@plinth/container-runtime';
 import { isFileLocked, isMissing, readBootId } from '@plinth/host-os';
 import { TrustedKeys, TrustedKeysError } from '@plinth/image-trust';
-import { desiredConsumer, hostConsumers } from '@plinth/contracts';
+import {
+  DESIRED_IMAGES,
+  desiredConsumer,
+  hostConsumers,
+  hostImageConsumers,
+  hostImagesConsumer,
+} from '@plinth/contracts';
 import {
   CONNECTION,
   ConfigError,
   createLogger,
+  CredentialsError,
   loadConfig,
   type Logger,
   natsReadiness,
   type ReadinessCheck,
+  readSecret,
   runService,
   SERVICE_READINESS,
 } from '@plinth/service-kit';
@@ -31,7 +39,8 @@ import { networkRemovers, openNetworks } from './adapters/host-networks.js';
 import { HostClock } from './adapters/host-clock.js';
 import { NeighbourStore } from './adapters/neighbour-store.js';
 import { PolicyStore } from './adapters/policy-store.js';
-import { ImageMasters } from './adapters/image-master.js';
+import { attachedImages, ImageMasters, ownStore } from './adapters/image-master.js';
+import { OwnImages } from './adapters/own-images.js';
 import { OciContainers } from './adapters/oci-containers.js';
 import { runtimeVersion } from './adapters/runtime-version.js';
 import { ReportJournal } from './adapters/report-journal.js';
@@ -50,6 +59,8 @@ import { Fleet } from './reconcile/fleet.js';
 import { HostHeartbeat } from './reconcile/host-heartbeat.js';
 import type { AgentServices } from './reconcile/agent-services.js';
 import { HealthChecks } from './reconcile/health-checks.js';
+import { ImageReports } from './reconcile/image-reports.js';
+import { ImageSupply } from './reconcile/image-supply.js';
 import { LimitWatch } from './reconcile/limit-watch.js';
 import { measureNames } from './reconcile/name-metrics.js';
 import { measureNetworks } from './reconcile/network-metrics.js';
@@ -93,7 +104,11 @@ export async function run(programs: Programs): Promise<void> {
   await runService({
     name: 'host-agent',
     config: HostAgentConfig,
-    consumers: ({ PLINTH_HOST }) => ({ request: hostConsumers(PLINTH_HOST), watcher: desiredConsumer(PLINTH_HOST) }),
+    consumers: ({ PLINTH_HOST: host }) => ({
+      request: hostConsumers(host),
+      watcher: desiredConsumer(host),
+      watches: [{ filter: DESIRED_IMAGES, request: hostImageConsumers(host), consumer: hostImagesConsumer(host) }],
+    }),
     prepare: async ({ config, logger }) => {
       const opened = await openHost(config, logger, programs);
       const { fleet, services } = opened;
@@ -101,6 +116,7 @@ export async function run(programs: Programs): Promise<void> {
       await services.neighbours.load();
       await services.policies.load();
       await fleet.takeOver();
+      await services.supply?.start({ uses: () => fleet.imageUses(), wake: (image) => fleet.wakeFor(image) });
       services.leases.start((storageNode) => fleet.endAllOn(storageNode));
       host = opened;
       return {
@@ -110,6 +126,8 @@ export async function run(programs: Programs): Promise<void> {
         networks: { stop: () => services.networks.close() },
         neighbours: { stop: () => services.neighbours.close() },
         policies: { stop: () => services.policies.close() },
+        'image reports': { stop: () => services.imageReports?.close() },
+        'image supply': { stop: () => services.supply?.stop() },
         'health checks': { stop: () => services.health.close() },
         fleet: { stop: () => fleet.close() },
         leases: { stop: () => services.leases.close() },
@@ -218,6 +236,8 @@ async function openHost(config: HostAgentConfig, logger: Logger, programs: Progr
     'container runtime chosen',
   );
   const storage = realStorage(config.PLINTH_STORAGE_MOUNTS);
+  const own = await openOwnImages(config, state.root);
+  const imageReports = own && new ImageReports(config.PLINTH_HOST, logger);
   const reporter = new Reporter(config.PLINTH_HOST, new ReportJournal(state.reports), logger);
   const bootId = readBootId();
   const clock = await HostClock.open(state.root, bootId);
@@ -233,11 +253,12 @@ async function openHost(config: HostAgentConfig, logger: Logger, programs: Progr
     bootId,
     clock,
     allowHostNetwork: config.PLINTH_ALLOW_HOST_NETWORK,
-    users: openUsers(config, runtime, storage, logger),
+    users: openUsers(config, runtime, storage, own?.directory, logger),
     storage,
     store: new ContainerStore(state.containers),
     containers,
-    images: new ImageMasters(storage, keys),
+    images: new ImageMasters(own ? ownStore(own.directory) : attachedImages(storage), keys),
+    ...(own && imageReports && { imageReports, supply: imageSupply(config, own, imageReports, logger) }),
     volumes,
     volumeLimits,
     io: hostIo(storage),
@@ -274,6 +295,40 @@ async function openHost(config: HostAgentConfig, logger: Logger, programs: Progr
   };
 }
 
+/** @returns undefined: images are on attached storage nodes */
+async function openOwnImages(config: HostAgentConfig, stateRoot: string): Promise<OwnImages | undefined> {
+  if (config.PLINTH_IMAGES === 'attached') return undefined;
+  return OwnImages.open(config.PLINTH_IMAGE_DIR ?? join(stateRoot, 'image-store'), {
+    stallMs: config.PLINTH_DOWNLOAD_STALL_SECONDS * 1_000,
+    trustedKeys: config.PLINTH_TRUSTED_KEYS,
+  });
+}
+
+function imageSupply(config: HostAgentConfig, images: OwnImages, reports: ImageReports, logger: Logger): ImageSupply {
+  return new ImageSupply(
+    images,
+    reports,
+    {
+      dataCenter: config.PLINTH_DATACENTER,
+      budgetBytes: config.PLINTH_IMAGE_CACHE_BYTES,
+      longestPauseMs: config.PLINTH_RETRY_MAX_SECONDS * 1_000,
+      token: () => downloadToken(config.PLINTH_DOWNLOAD_TOKEN_FILE, logger),
+    },
+    logger,
+  );
+}
+
+/** A repository refuses downloads without the token, and they are tried again. */
+function downloadToken(file: string | undefined, logger: Logger): string | undefined {
+  try {
+    return file === undefined ? undefined : readSecret(file).toString('latin1').trim().split(/\s+/)[0];
+  } catch (error) {
+    if (!(error instanceof CredentialsError)) throw error;
+    logger.error({ err: error }, 'the token can not be read; downloads are sent without it');
+    return undefined;
+  }
+}
+
 /** @throws ConfigError when containers must be held to limits that this machine can't hold */
 function checkLimits(
   { missingLimits }: OciRuntime,
@@ -296,9 +351,10 @@ function openUsers(
   { PLINTH_USER_NAMESPACES: policy, PLINTH_ALLOW_HOST_USERS: allowHostUsers }: HostAgentConfig,
   runtime: OciRuntime,
   storage: StorageMounts,
+  ownImages: string | undefined,
   logger: Logger,
 ): ContainerUsers {
-  const users = new ContainerUsers(runtime, storage, policy, allowHostUsers);
+  const users = new ContainerUsers(runtime, storage, policy, allowHostUsers, ownImages);
   const problems = users.problems();
   if (problems.length > 0 && policy === 'required')
     throw new ConfigError([
@@ -321,7 +377,9 @@ function hostReadiness(services: AgentServices, stateRoot: string): ReadinessChe
   return [
     check('state-directory', stateRoot, constants.W_OK),
     check('runtime', services.containers.runtime.binary.path, constants.X_OK),
-    ...[...services.storage].map(([node, path]) => check(`storage-${node}`, join(path, 'images'), constants.R_OK)),
+    ...[...services.storage].map(([node, path]) =>
+      check(`storage-${node}`, join(path, services.supply ? 'volumes' : 'images'), constants.R_OK),
+    ),
   ];
 }
 

@@ -10,8 +10,8 @@ export const USER_POLICIES = ['required', 'preferred', 'off'] as const;
 export type UserPolicy = (typeof USER_POLICIES)[number];
 type Users = ContainerSpec['users'];
 
-/** Directories of a storage node that containers have views of. */
-const SHOWN = ['images', 'volumes', 'software'] as const;
+/** Directories of a storage node that containers have views of, besides those of images. */
+const SHOWN = ['volumes', 'software'] as const;
 
 export class ContainerUsers {
   /** Per storage node; absent: not tried yet. */
@@ -23,8 +23,13 @@ export class ContainerUsers {
     private readonly storage: StorageMounts,
     private readonly policy: UserPolicy,
     private readonly allowHostUsers: boolean,
+    /** Of this host's own store; undefined: the storage nodes have the images. */
+    private readonly ownImages: string | undefined,
   ) {
-    this.general = policy === 'off' ? undefined : runtime.ownUsersProblem();
+    const isOff = policy === 'off';
+    this.general = isOff
+      ? undefined
+      : (runtime.ownUsersProblem() ?? (ownImages === undefined ? undefined : runtime.ownUsersProblem(ownImages)));
   }
 
   /** Why containers can't have users of their own, for each storage node that is mounted; empty: they can. */
@@ -62,8 +67,9 @@ export class ContainerUsers {
     if (this.tried.has(node)) return this.tried.get(node);
     const base = this.storage.get(node);
     // Not mounted yet: the start fails for that reason.
-    if (base === undefined || !existsSync(join(base, 'images'))) return undefined;
-    const shown = SHOWN.map((name) => join(base, name)).filter((path) => existsSync(path));
+    const names = this.ownImages === undefined ? ['images', ...SHOWN] : SHOWN;
+    if (base === undefined || !existsSync(join(base, names[0] ?? ''))) return undefined;
+    const shown = names.map((name) => join(base, name)).filter((path) => existsSync(path));
     const problem = shown.map((path) => this.runtime.ownUsersProblem(path)).find((found) => found !== undefined);
     this.tried.set(node, problem);
     return problem;

@@ -3,12 +3,17 @@ import {
   ContainerConfig,
   contractFor,
   decodePayload,
+  DESIRED_IMAGES,
   desiredContainer,
+  desiredHostImages,
+  desiredImage,
   desiredNeighbours,
   desiredTenantEgress,
   desiredOfHost,
+  HostImages,
   ID_PATTERN,
   type Problem,
+  ProductionImage,
   STREAMS,
   TenantEgress,
   TenantNeighbours,
@@ -27,6 +32,8 @@ export interface DesiredStateSink {
   accept(config: ContainerConfig, cause: { readonly correlationId: string; readonly causationId: string }): void;
   neighbours(part: TenantNeighbours): void;
   tenantEgress(value: TenantEgress): void;
+  /** What this host's own store holds besides what its containers need. */
+  images(value: HostImages): void;
   /** Every present value was given. */
   caughtUp(): void;
   /** @param containerId from the subject; undefined: the subject can't be read either */
@@ -65,6 +72,13 @@ export function watchDesiredState(
         logger.error({ subject, problems: part.ok ? [] : part.problems }, 'containers of other hosts ignored');
         return;
       }
+      if (payload === HostImages) {
+        const value = decodePayload(HostImages, body, 'ignored');
+        if (value.ok && subject === desiredHostImages(host) && value.value.host === host)
+          return sink.images(value.value);
+        logger.error({ subject, problems: value.ok ? [] : value.problems }, 'images for this host ignored');
+        return;
+      }
       const id = subject.slice(subject.lastIndexOf('.') + 1);
       const decoded = decodePayload(ContainerConfig, body, 'ignored');
       const mine = decoded.ok && decoded.value.containerId === id && decoded.value.host === host;
@@ -81,6 +95,34 @@ export function watchDesiredState(
         storedAtMs,
       });
       sink.accept(decoded.value, { correlationId: envelope.correlationId, causationId: envelope.id });
+    },
+  });
+}
+
+export interface ProductionSink {
+  accept(value: ProductionImage): void;
+  /** Every present value was given. */
+  caughtUp(): void;
+}
+
+/** What is in production. */
+export function watchProduction(
+  connection: NatsConnection,
+  consumers: ConsumerSource,
+  sink: ProductionSink,
+  logger: Logger,
+): LastValueWatch {
+  return watchLastValues(connection, {
+    consumers,
+    stream: STREAMS.desired.name,
+    subject: DESIRED_IMAGES,
+    logger,
+    onCaughtUp: () => sink.caughtUp(),
+    onValue: (subject, body) => {
+      const decoded = decodePayload(ProductionImage, body, 'ignored');
+      if (decoded.ok && subject === desiredImage(decoded.value.name, decoded.value.version))
+        return sink.accept(decoded.value);
+      logger.error({ subject, problems: decoded.ok ? [] : decoded.problems }, 'image in production ignored');
     },
   });
 }

@@ -12,6 +12,9 @@ import {
 import { encodeHeaders, encodeHeartbeat, newId } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
 
+/** As many as a heartbeat may list. */
+const MOST_IMAGES = 1_000;
+
 export interface HeartbeatFacts {
   readonly host: string;
   readonly datacenter: string;
@@ -34,6 +37,8 @@ export interface HeartbeatFacts {
   readonly hostUsers: HostUsers;
   /** Where other hosts reach them; absent: they do not. */
   readonly address?: string | undefined;
+  /** What its own store holds; absent: it has none. */
+  readonly images?: (() => readonly string[]) | undefined;
   /** Policies of tenants that are in effect. */
   readonly tenantPolicies: () => PolicyInEffect[];
 }
@@ -81,6 +86,7 @@ export function startHeartbeat(connection: NatsConnection, facts: HeartbeatFacts
       hostUsers: facts.hostUsers,
       ...(facts.address !== undefined && { address: facts.address }),
       ...(tenantPolicies.length > 0 && { tenantPolicies }),
+      ...(facts.images && { images: facts.images().slice(0, MOST_IMAGES) }),
     };
     const subject = hostHeartbeat(facts.host);
     const envelope = { id, type: subject, source: `host-agent/${facts.host}`, time: data.at, correlationId: id };

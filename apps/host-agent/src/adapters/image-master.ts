@@ -1,6 +1,6 @@
 /**
- * The masters on the storage nodes that this host has mounted: read and verified when first used, then remembered until
- * a file changes.
+ * The images of storage nodes that this host has mounted, or of its own store: read and verified when first used, then
+ * remembered until a file changes.
  */
 import { lstat, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -44,11 +44,32 @@ export type Opened<T> =
 
 const MAX_MANIFEST_BYTES = 512 * 1024 ** 2;
 
+/** A directory of `images/`, and what people know it as. */
+export interface ImagePlace {
+  readonly directory: string;
+  readonly name: string;
+}
+
+/** Where the images of a container are whose volumes are on a storage node; undefined: that is not mounted. */
+export type FindImages = (storageNode: string) => ImagePlace | undefined;
+
+export function attachedImages(storage: StorageMounts): FindImages {
+  return (node) => {
+    const directory = storage.get(node);
+    return directory === undefined ? undefined : { directory, name: `storage node ${node}` };
+  };
+}
+
+/** @param directory of this host's own store */
+export function ownStore(directory: string): FindImages {
+  return () => ({ directory, name: 'the store of this host' });
+}
+
 export class ImageMasters {
   private readonly known = new Map<string, { readonly key: string; readonly opened: Promise<Opened<ImageMaster>> }>();
 
   constructor(
-    private readonly storage: StorageMounts,
+    private readonly find: FindImages,
     private readonly keys: TrustedKeys,
   ) {}
 
@@ -57,15 +78,15 @@ export class ImageMasters {
    * @param image `name@version`
    */
   async open(storageNode: string, image: string): Promise<Opened<ImageMaster>> {
-    const base = this.storage.get(storageNode);
+    const place = this.find(storageNode);
     const ref = parseExactImageRef(image);
-    if (base === undefined || !ref)
+    if (place === undefined || !ref)
       return refuse('image-missing', `storage node ${storageNode} is not mounted on this host`);
-    const directory = join(base, 'images', ref.name, ref.version);
+    const directory = join(place.directory, 'images', ref.name, ref.version);
     const key = await this.fingerprint(directory);
     if (key === undefined) {
       this.known.delete(directory);
-      return this.missing(directory, image, storageNode);
+      return this.missing(directory, image, place.name);
     }
     const damaged = await lstat(join(directory, VERSION_FILES.damage)).then(
       () => true,
@@ -74,8 +95,7 @@ export class ImageMasters {
         throw error;
       },
     );
-    if (damaged)
-      return refuse('image-mismatch', `${image} is damaged on storage node ${storageNode}; it is being repaired there`);
+    if (damaged) return refuse('image-mismatch', `${image} is damaged in ${place.name}; it is being repaired there`);
     const known = this.known.get(directory);
     if (known?.key === key) return this.ifStillTrusted(await known.opened, image);
     const opened = this.read(directory, ref.name, ref.version);
@@ -108,17 +128,17 @@ export class ImageMasters {
     }
   }
 
-  private async missing(directory: string, image: string, storageNode: string): Promise<Opened<never>> {
+  private async missing(directory: string, image: string, place: string): Promise<Opened<never>> {
     const there = async (name: string): Promise<boolean> =>
       lstat(join(directory, name)).then(
         () => true,
         (error: unknown) => !isMissing(error),
       );
     if (!(await there(VERSION_FILES.root)) || !(await there(VERSION_FILES.manifest)))
-      return refuse('image-missing', `${image} is not on storage node ${storageNode}`);
+      return refuse('image-missing', `${image} is not in ${place}`);
     if (!(await there(VERSION_FILES.mountScript)))
-      return refuse('mount-script-missing', `${image} on ${storageNode} has no ${VERSION_FILES.mountScript}`);
-    return refuse('image-mismatch', `${image} on ${storageNode} has no signed statement`);
+      return refuse('mount-script-missing', `${image} in ${place} has no ${VERSION_FILES.mountScript}`);
+    return refuse('image-mismatch', `${image} in ${place} has no signed statement`);
   }
 
   private async read(directory: string, name: string, version: string): Promise<Opened<ImageMaster>> {

@@ -59,10 +59,35 @@ const input = (overrides: Partial<PlanInput>): PlanInput => ({
   ...overrides,
 });
 const START = ['create-volume', 'premount', 'start'];
+const FETCHING: PlanInput['missing'] = new Map([['debian-12@v1', {}]]);
+const UNREACHABLE = { reason: 'image-unavailable', message: 'no source answers' } as const;
+const UNFETCHED: PlanInput['missing'] = new Map([['debian-12@v1', { retryInMs: 250, failure: UNREACHABLE }]]);
+const WAITING: LocalRecord = {
+  ...NEVER,
+  announced: { kind: 'starting', generation: 3, image: 'debian-12@v1', message: 'debian-12@v1 is being fetched' },
+};
 
 describe('plan', () => {
   it.each<[string, Partial<PlanInput>, string[]]>([
     ['a new container is started', {}, START],
+    ['one whose image is being fetched reports it', { missing: FETCHING }, ['report starting']],
+    ['one that has reported it waits', { missing: FETCHING, record: WAITING }, []],
+    ['why its image could not be fetched is reported', { missing: UNFETCHED, record: WAITING }, ['report failed']],
+    [
+      'the same failure is reported once',
+      {
+        missing: UNFETCHED,
+        record: { ...NEVER, announced: { kind: 'failed', generation: 3, image: 'debian-12@v1', ...UNREACHABLE } },
+      },
+      [],
+    ],
+    ['one whose image has arrived is started', { record: WAITING }, START],
+    ['one that runs needs no image', { observed: RUNNING, record: RAN, missing: FETCHING }, []],
+    [
+      'one that runs is stopped for another image when that is here',
+      { observed: { ...RUNNING, image: 'debian-12@v0' }, record: RAN, missing: FETCHING },
+      [],
+    ],
     ['a half-started one is deleted first', { observed: { kind: 'partial' } }, ['delete-runtime']],
     ['one that runs is left unchanged', { observed: RUNNING, record: RAN }, []],
     [

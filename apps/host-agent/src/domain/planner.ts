@@ -9,6 +9,7 @@ import {
   runningHealth,
   unhealthyMessage,
 } from './health.js';
+import type { MissingImage } from './image-supply.js';
 import { type LocalRecord, type ReportBody, runIsOpen } from './local-record.js';
 import type { Observed, Running } from './observed.js';
 import { backoffMs, judgeExit, mayHeal, type Verdict } from './restart-policy.js';
@@ -36,6 +37,8 @@ export interface PlanInput {
   readonly isSignalled?: boolean;
   /** Health according to the checks; the record is updated from it. */
   readonly health?: Health;
+  /** Images of its config that this host has to fetch first, by name; absent: none. */
+  readonly missing?: ReadonlyMap<string, MissingImage>;
 }
 
 /** Why a start did not succeed. */
@@ -73,11 +76,14 @@ const HOST_FAILURES: ReadonlySet<ContainerFailureReason> = new Set([
   'network-failed',
   'port-taken',
   'disk-limit-failed',
+  'image-unavailable',
 ]);
 
 function planRunning(input: PlanInput): readonly Step[] {
   const { config, observed, record, nowMs } = input;
   if (observed.kind === 'running') {
+    // What runs is stopped when its successor can be started.
+    if (!record.stop && isOtherImage(observed.image, config) && input.missing?.has(config.image)) return [];
     if (record.stop || observed.runGeneration < config.runGeneration || isOtherImage(observed.image, config))
       return planStop(input);
     if (!announcedFor(record, config, ['started'])) return [{ kind: 'apply', report: startedReport(input, observed) }];
@@ -102,7 +108,29 @@ function planRunning(input: PlanInput): readonly Step[] {
   }
   if (retryAtMs !== undefined && retryAtMs > nowMs && !newer)
     return [{ kind: 'wait-until', atMs: retryAtMs, why: 'backoff' }];
+  const missing = input.missing?.get(config.image);
+  if (missing) return planMissing(config, record, missing);
   return [...planBeforeStart(config, record), { kind: 'create-volume' }, { kind: 'premount' }, { kind: 'start' }];
+}
+
+/** The container waits for its image, which is fetched meanwhile; what it waits for is reported. */
+function planMissing(
+  config: ContainerConfig,
+  record: LocalRecord,
+  { failure, retryInMs }: MissingImage,
+): readonly Step[] {
+  const { generation, image } = config;
+  const body: ReportBody = failure
+    ? { kind: 'failed', generation, image, ...failure, message: failure.message.slice(0, 4000), retryInMs }
+    : { kind: 'starting', generation, image, message: `${image} is being fetched to this host` };
+  const { announced } = record;
+  // After a failure it is not reported as starting until it is: the failure is what there is to know.
+  const isKnown =
+    announced !== undefined &&
+    announced.generation >= generation &&
+    announced.image === image &&
+    (failure ? announced.kind === 'failed' && announced.message === body.message : announced.kind === 'starting');
+  return isKnown ? [] : [report(body)];
 }
 
 /** Whether another image ran than the one that is to run. */

@@ -6,7 +6,7 @@ import { emptyRecord, type LocalRecord } from './local-record.js';
 import type { Observed } from './observed.js';
 import { plan, planAfterCheck, planAfterFailure, type PlanInput } from './planner.js';
 import { describeStep, type Step } from './step.js';
-import { effectiveConfig, type Trial, trialReport } from './trial.js';
+import { effectiveConfig, presentConfig, type Trial, trialReport } from './trial.js';
 
 const NOW = Date.UTC(2026, 5, 1);
 const U = 'd'.repeat(32);
@@ -472,4 +472,27 @@ describe('the report of a verdict', () => {
       updateId: U,
     }));
   it('is none while the image is on trial', () => expect(trialReport(config(), TRYING)).toBeUndefined());
+});
+
+describe('while the image of an update is being fetched', () => {
+  const failure = { reason: 'image-unavailable', message: 'no source answers' } as const;
+
+  it.each<[string, LocalRecord, Parameters<typeof presentConfig>[2], string]>([
+    ['the known good one runs', RAN_OLD, new Map([[NEW, {}]]), OLD],
+    ['also after a failed try', RAN_OLD, new Map([[NEW, { retryInMs: 250, failure }]]), OLD],
+    ['the update is planned when it is given up', RAN_OLD, new Map([[NEW, { failure }]]), NEW],
+    ['the update is planned when it is there', RAN_OLD, undefined, NEW],
+    ['a trial goes on', { ...RAN_NEW, trial: judged() }, new Map([[NEW, {}]]), NEW],
+  ])('%s', (_, record, missing, image) => {
+    const present = presentConfig(config(), record, missing);
+    expect(present.image).toBe(image);
+    expect(present.update === undefined).toBe(image === OLD);
+  });
+
+  it('what runs is left alone', () => {
+    const missing = new Map([[NEW, {}]]);
+    const present = presentConfig(config(), RAN_OLD, missing);
+    const record: LocalRecord = { ...RAN_OLD, announced: { kind: 'started', generation: 4, pid: 7 } };
+    expect(shown(plan(input({ config: present, observed: OLD_RUNS, record, missing })))).toEqual([]);
+  });
 });

@@ -5,6 +5,7 @@
  */
 import type { ContainerConfig, ContainerFailureReason } from '@plinth/contracts';
 import { healthOf, unhealthyMessage } from './health.js';
+import { isGivenUp, type MissingImage } from './image-supply.js';
 import type { LocalRecord, ReportBody } from './local-record.js';
 import type { Running } from './observed.js';
 import type { Step } from './step.js';
@@ -55,6 +56,22 @@ export function effectiveConfig(config: ContainerConfig, record: LocalRecord): C
   if (trial.phase === 'refused') return { ...config, image, contentDigest, runGeneration };
   if (trial.phase === 'reverting' || trial.phase === 'reverted') return { ...config, image, contentDigest };
   return config;
+}
+
+/**
+ * The config to plan for: while the image of an update is being fetched, the one of before, so that the known good
+ * image runs on.
+ * @param missing images that this host has to fetch first
+ */
+export function presentConfig(
+  config: ContainerConfig,
+  record: LocalRecord,
+  missing: ReadonlyMap<string, MissingImage> | undefined,
+): ContainerConfig {
+  const awaited = missing?.get(config.image);
+  if (!config.update || !awaited || isGivenUp(awaited) || trialOf(config, record)) return config;
+  const { image, contentDigest, runGeneration } = config.update.knownGood;
+  return { ...config, image, contentDigest, runGeneration, update: undefined };
 }
 
 /** Whether the image is on trial: then every failed end of a run and every failed start is its verdict. */

@@ -13,6 +13,8 @@ import type { LeaseWatch } from '../adapters/lease-watch.js';
 import type { OciContainers } from '../adapters/oci-containers.js';
 import type { FairQueue } from '../domain/fair-queue.js';
 import type { StorageMounts } from '../domain/storage-mounts.js';
+import type { ImageReports } from './image-reports.js';
+import type { ImageSupply } from './image-supply.js';
 import type { HealthChecks } from './health-checks.js';
 import type { LimitWatch } from './limit-watch.js';
 import type { Neighbours } from './neighbours.js';
@@ -29,6 +31,9 @@ export interface AgentServices {
   readonly store: ContainerStore;
   readonly containers: OciContainers;
   readonly images: ImageMasters;
+  /** Fills this host's own store; absent: images are on attached storage nodes. */
+  readonly supply?: ImageSupply;
+  readonly imageReports?: ImageReports;
   readonly volumes: DataVolumes;
   readonly volumeLimits: VolumeLimits;
   readonly io: HostIo;

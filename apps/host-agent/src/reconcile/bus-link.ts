@@ -10,7 +10,7 @@ import {
   type ReadinessCheck,
 } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
-import { isDesired, watchDesiredState } from '../adapters/desired-state-watch.js';
+import { isDesired, watchDesiredState, watchProduction } from '../adapters/desired-state-watch.js';
 import { emptyRecord, firstSequence } from '../domain/local-record.js';
 import { AGENT_SERVICES } from '../tokens.js';
 import { Fleet } from './fleet.js';
@@ -19,10 +19,11 @@ import type { AgentServices } from './agent-services.js';
 @Injectable()
 export class BusLink {
   private watch: LastValueWatch | undefined;
+  private production: LastValueWatch | undefined;
 
   readonly readiness: ReadinessCheck = {
     name: 'desired-state',
-    check: async () => (this.watch ? this.watch.problem() : 'not requested yet'),
+    check: async () => (this.watch ? (this.watch.problem() ?? this.production?.problem()) : 'not requested yet'),
   };
 
   constructor(
@@ -35,8 +36,9 @@ export class BusLink {
 
   start(): void {
     const { connection, fleet } = this;
-    const { host, logger, neighbours, policies, reporter } = this.services;
+    const { host, imageReports, logger, neighbours, policies, reporter, supply } = this.services;
     reporter.attach(this.publisher);
+    imageReports?.attach(this.publisher);
     fleet.clearTombstones((id) => isDesired(connection, host, id));
     this.watch = watchDesiredState(
       connection,
@@ -46,6 +48,7 @@ export class BusLink {
         accept: (value, cause) => fleet.accept(value, cause),
         neighbours: (part) => neighbours.accept(part),
         tenantEgress: (value) => policies.accept(value, fleet.serves(value.tenantNumber)),
+        images: (value) => supply?.wish(value),
         caughtUp: () => {
           neighbours.caughtUp((tenantNumber) => fleet.serves(tenantNumber));
           policies.caughtUp((tenantNumber) => fleet.serves(tenantNumber));
@@ -56,11 +59,18 @@ export class BusLink {
       },
       logger,
     );
+    if (supply)
+      this.production = watchProduction(
+        connection,
+        this.consumers,
+        { accept: (value) => supply.accept(value), caughtUp: () => supply.productionIsKnown() },
+        logger,
+      );
     void this.announceAfterReconnects();
   }
 
   async stop(): Promise<void> {
-    await this.watch?.close();
+    await Promise.all([this.watch?.close(), this.production?.close()]);
   }
 
   /** The bus may have lost messages that it had acknowledged: present states are reported again. */

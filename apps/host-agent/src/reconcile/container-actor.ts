@@ -163,7 +163,7 @@ export class ContainerActor {
     try {
       const steps = this.plan();
       if (this.loop.isStopping || !steps.some((step) => step.kind === 'start')) return { kind: 'done' };
-      state.preparation = { begunAtMs, begun: performance.now() };
+      state.preparation = { begunAtMs, begun: performance.now(), image: state.effective.image };
       services.containers.expectStart();
       const outcome = await this.runSteps(steps).catch((error: unknown): StepOutcome => this.unexpected(error));
       if (outcome.kind !== 'failed') return outcome;
@@ -220,13 +220,13 @@ export class ContainerActor {
   }
 
   private input(): Parameters<typeof plan>[0] {
-    const { config, observed, record, health, endedWithLease, signalledAtMs } = this.state;
+    const { present: config, observed, record, health, endedWithLease, signalledAtMs, missing } = this.state;
     const leaseLost =
       observed.kind !== 'running' &&
       runIsOpen(record) &&
       (endedWithLease === record.starts || (record.leaseTerm !== undefined && !this.holds(record.leaseTerm)));
     const isSignalled = record.stop !== undefined && record.stop.signalledAtMs === signalledAtMs;
-    return { config, observed, record, nowMs: this.services.clock.now(), leaseLost, isSignalled, health };
+    return { config, observed, record, nowMs: this.services.clock.now(), leaseLost, isSignalled, health, missing };
   }
 
   private holds(term: string): boolean {

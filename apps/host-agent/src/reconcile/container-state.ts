@@ -4,7 +4,8 @@ import type { ContainerConfig, ContainerReport } from '@plinth/contracts';
 import type { Health } from '../domain/health.js';
 import type { LimitTallies } from '../domain/limit-hits.js';
 import type { LocalRecord, ReportBody } from '../domain/local-record.js';
-import { effectiveConfig } from '../domain/trial.js';
+import type { MissingImage } from '../domain/image-supply.js';
+import { effectiveConfig, presentConfig } from '../domain/trial.js';
 import type { Observed } from '../domain/observed.js';
 import type { OpenVolume } from '../adapters/data-volume.js';
 import type { AgentServices } from './agent-services.js';
@@ -16,6 +17,8 @@ export interface Preparation {
   readonly begun: number;
   /** Term of the lease under which it was prepared. */
   lease?: string;
+  /** Which image is started; it must not be removed meanwhile. */
+  image?: string;
   volume?: OpenVolume;
   spec?: ContainerSpec;
 }
@@ -53,9 +56,22 @@ export class ContainerState {
     this.limitsReached = record.limitsReached ?? {};
   }
 
+  /** The config to plan for; see domain/trial.ts. */
+  get present(): ContainerConfig {
+    return presentConfig(this.config, this.record, this.missing);
+  }
+
   /** The config to act on; see domain/trial.ts. */
   get effective(): ContainerConfig {
-    return effectiveConfig(this.config, this.record);
+    return effectiveConfig(this.present, this.record);
+  }
+
+  /** Images that this host has to fetch first; undefined: none. */
+  get missing(): ReadonlyMap<string, MissingImage> | undefined {
+    const { supply } = this.services;
+    if (!supply) return undefined;
+    const { image } = effectiveConfig(this.config, this.record);
+    return supply.missing(image === this.config.image ? [image] : [this.config.image, image]);
   }
 
   get id(): string {

@@ -102,6 +102,7 @@ export const EXECUTORS: Executors = {
       await services.networks.detach(config);
       return { kind: 'failed', failure: result.failure };
     }
+    services.supply?.used(config.image);
     const { pid, startedAtMs, phases } = result.value;
     const lease = services.leases.termOn(config.storageNode);
     if (!lease.ok || lease.value !== preparation.lease) {
@@ -244,7 +245,7 @@ export const EXECUTORS: Executors = {
 async function checkBeforeStart(
   config: ContainerConfig,
   data: string,
-  { allowHostNetwork, images, io, networks, storage, users }: AgentServices,
+  { allowHostNetwork, images, io, networks, storage, supply, users }: AgentServices,
 ): Promise<Opened<ContainerSpec>> {
   if (config.network === 'host' && !allowHostNetwork)
     return refuse('network-not-allowed', 'this host does not allow containers on its network');
@@ -252,7 +253,7 @@ async function checkBeforeStart(
   if (noNetwork) return { ok: false, failure: noNetwork };
   const whose = users.usersOf(config);
   if (!whose.ok) return whose;
-  const image = await imageOf(config, images);
+  const image = await imageOf(config, images, supply);
   if (!image.ok) return image;
   const spec = containerSpec(
     config,
@@ -270,7 +271,10 @@ async function checkBeforeStart(
 async function imageOf(
   { contentDigest, image, storageNode }: ContainerConfig,
   images: AgentServices['images'],
+  supply: AgentServices['supply'],
 ): Promise<Opened<ImageMaster>> {
+  const failure = supply?.missing([image])?.get(image)?.failure;
+  if (failure) return { ok: false, failure };
   const opened = await images.open(storageNode, image);
   if (!opened.ok || opened.value.contentDigest === contentDigest) return opened;
   return refuse(
@@ -280,8 +284,11 @@ async function imageOf(
 }
 
 /** Whom a new data volume belongs to. */
-async function userOf(config: ContainerConfig, { images }: AgentServices): Promise<Opened<ImageUser | undefined>> {
-  const image = await imageOf(config, images);
+async function userOf(
+  config: ContainerConfig,
+  { images, supply }: AgentServices,
+): Promise<Opened<ImageUser | undefined>> {
+  const image = await imageOf(config, images, supply);
   return image.ok ? { ok: true, value: image.value.user } : image;
 }
 

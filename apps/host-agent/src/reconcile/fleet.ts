@@ -11,6 +11,7 @@ import {
 } from '../domain/local-record.js';
 import { ABSENT, type Observed } from '../domain/observed.js';
 import { effectiveConfig } from '../domain/trial.js';
+import type { ImageUses } from '../domain/image-supply.js';
 import type { DiskUse } from '../adapters/volume-limits.js';
 import type { StoredContainer } from '../adapters/container-store.js';
 import { ContainerActor } from './container-actor.js';
@@ -95,6 +96,7 @@ export class Fleet {
     state.saved = this.save(config, state.saved);
     if (actor) actor.wake();
     else this.add(state).start();
+    if (state.missing) this.services.supply?.kick();
   }
 
   has(id: string): boolean {
@@ -106,6 +108,30 @@ export class Fleet {
   diskUse(id: string): DiskUse | undefined {
     const state = this.actors.get(id)?.state;
     return state && this.services.volumes.use(state.effective);
+  }
+
+  /** Images by what the containers need them for. */
+  imageUses(): ImageUses {
+    const needed = new Set<string>();
+    const inUse = new Set<string>();
+    for (const { state } of this.actors.values()) {
+      if (isTombstone(state)) continue;
+      const { config, observed, record, preparation } = state;
+      const images = [config.image, config.update?.knownGood.image, record.trial?.image, preparation?.image];
+      if (observed.kind === 'running') images.push(observed.image);
+      for (const image of images) if (image !== undefined) inUse.add(image);
+      if (config.desired === 'running')
+        for (const { image } of [state.effective, effectiveConfig(config, record)]) needed.add(image);
+    }
+    return { needed, inUse };
+  }
+
+  /** Plans again for the containers that an image concerns. */
+  wakeFor(image: string): void {
+    for (const actor of this.actors.values()) {
+      const { config, effective } = actor.state;
+      if (config.image === image || effective.image === image) actor.wake();
+    }
   }
 
   /** Whether a container of the tenant has an address here. */

@@ -43,9 +43,11 @@ export class HostHeartbeat {
       hostUsers: this.services.users.hostUsers,
       address: this.services.networks.address,
       runningContainers: () => this.fleet.running().length,
+      images: this.services.supply && (() => this.services.supply?.held() ?? []),
       tenantPolicies: () => this.services.policies.inEffect,
     });
     this.services.policies.onChange(() => this.heartbeat?.beat());
+    this.services.supply?.onChange(() => this.heartbeat?.beat());
   }
 
   stop(): void {

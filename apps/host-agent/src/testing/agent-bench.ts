@@ -19,10 +19,12 @@ import {
   agentExec,
   agentLogs,
   ContainerReport,
+  contractFor,
   decodePayload,
   desiredContainer,
   type Digest,
   type ExecQuery,
+  HostImageReport,
   hostReport,
   type LogsQuery,
   type QueryReply,
@@ -57,6 +59,8 @@ export interface StreamedResult {
 
 export class AgentBench {
   readonly reports: ContainerReport[] = [];
+  /** Of images in the hosts' own stores. */
+  readonly imageReports: HostImageReport[] = [];
   /** Log file of the agents: `PLINTH_TEST_LOG`, else a file in the test's directory. */
   private readonly log: number;
   private readonly logFile: string;
@@ -94,6 +98,11 @@ export class AgentBench {
     writeFileSync(join(bench.storage, 'software/hello/greeting'), 'hello from software\n');
     await bench.collectReports();
     return bench;
+  }
+
+  /** Directory of the keys whose images are trusted. */
+  get keys(): string {
+    return join(this.directory, 'keys');
   }
 
   get storage(): string {
@@ -337,7 +346,10 @@ export class AgentBench {
     const messages = await consumer.consume();
     this.collector = messages;
     void (async () => {
-      for await (const message of messages) this.reports.push(decodeReport(message));
+      for await (const message of messages)
+        if (contractFor(message.subject)?.payload === HostImageReport)
+          this.imageReports.push(decodeReport(HostImageReport, message));
+        else this.reports.push(decodeReport(ContainerReport, message));
     })();
   }
 }
@@ -370,8 +382,8 @@ export function leftovers(bench: AgentBench, ids: readonly string[]): string[] {
   return [...mounts, ...cgroups, ...processes];
 }
 
-function decodeReport(message: JsMsg): ContainerReport {
-  const decoded = decodePayload(ContainerReport, message.data);
+function decodeReport<T extends object>(payload: new () => T, message: JsMsg): T {
+  const decoded = decodePayload(payload, message.data);
   if (!decoded.ok) throw new Error(`a report breaks its contract: ${JSON.stringify(decoded.problems)}`);
   return decoded.value;
 }

@@ -1,0 +1,414 @@
+/**
+ * Fills this host's own store: with what its containers need, then with what is pinned or wished ahead; and removes
+ * what nothing needs. One try at a time for each image, however many containers wait for it.
+ *
+ * A container's image is never removed: its config names it from the moment in which the agent has the config, and the
+ * look at the configs and the end of `has` are one turn of the event loop.
+ */
+import type { DistributionFailureReason, HostImages, ProductionImage } from '@plinth/contracts';
+import type { InstallationResult } from '@plinth/image-transfer';
+import {
+  done,
+  failed,
+  FRESH,
+  type Outcome,
+  planRetry,
+  type ProducedImage,
+  type RetryState,
+} from '@plinth/image-transfer/domain';
+import { type Logger, type NextPass, WorkLoop } from '@plinth/service-kit';
+import type { OwnImages } from '../adapters/own-images.js';
+import {
+  type ImageUses,
+  type ImageWishes,
+  lackingBytes,
+  type MissingImage,
+  nextFills,
+  NO_WISHES,
+  removable,
+  sourcesOf,
+  startFailure,
+  unneeded,
+} from '../domain/image-supply.js';
+import type { ImageReports } from './image-reports.js';
+
+export interface SupplyOptions {
+  readonly dataCenter: string;
+  /** Most bytes of the store; undefined: a share of the file system. */
+  readonly budgetBytes: number | undefined;
+  readonly longestPauseMs: number;
+  /** Token for the repositories. */
+  readonly token: () => string | undefined;
+}
+
+/** What the supply has to know of the containers. */
+export interface ImageUsers {
+  uses(): ImageUses;
+  /** The image is there, or why it is not has changed. */
+  wake(image: string): void;
+}
+
+const PERIOD_MS = 60_000;
+/** Objects that a fill has left that was given up, and a new measure of the store. */
+const COLLECT_MS = 6 * 3_600_000;
+/** A share of the file system for the store, when nothing else is configured. */
+const SHARE = 0.5;
+/** Kept free for everything else on the file system. */
+const KEPT_SHARE = 0.05;
+const KEPT_AT_MOST = 1024 ** 3;
+/** As for installations on storage nodes: inodes, directories, the rest of the last block of each file. */
+const SPACE_MARGIN = 1.1;
+/** How long the bus may take to bring what is in production after a config that names it. */
+const UNKNOWN_MS = 10_000;
+/** Of the thread that fills ahead: starts come first. */
+const NICE_AHEAD = 10;
+const NICE_NEEDED = 5;
+
+interface Tries {
+  readonly retry: RetryState;
+  readonly failure: { readonly reason: DistributionFailureReason; readonly message: string };
+  /** By `performance.now()`; undefined: no try until it is promoted again. */
+  readonly notBefore: number | undefined;
+}
+
+interface Answer {
+  readonly image: string;
+  readonly result: InstallationResult;
+}
+
+export class ImageSupply {
+  private users: ImageUsers | undefined;
+  private changed: () => void = () => undefined;
+  private wishes: ImageWishes = NO_WISHES;
+  private readonly production = new Map<string, ProductionImage>();
+  private isProductionKnown = false;
+  private readonly tries = new Map<string, Tries>();
+  private readonly inProgress = new Map<string, Promise<void>>();
+  /** Since when an image is needed that is not known to be in production. */
+  private readonly unknownSince = new Map<string, number>();
+  private reservedBytes = 0;
+  /** Removals and reservations, one after the other. */
+  private roomTurn: Promise<unknown> = Promise.resolve();
+  private collectedAt = -Infinity;
+  /** Hosts that were started together begin with different peers. */
+  private readonly firstPeer = Math.floor(Math.random() * 1_000);
+  private readonly ending = new AbortController();
+  private readonly loop: WorkLoop;
+  private readonly removals: WorkLoop;
+
+  constructor(
+    private readonly images: OwnImages,
+    private readonly reports: ImageReports,
+    private readonly options: SupplyOptions,
+    private readonly logger: Logger,
+  ) {
+    this.loop = new WorkLoop({
+      pass: () => this.pass(),
+      periodMs: PERIOD_MS,
+      failed: (error) =>
+        logger.error({ err: error }, 'the store of images could not be looked after; it is tried again'),
+    });
+    this.removals = new WorkLoop({
+      pass: () => this.removeUnneeded(),
+      failed: (error) => {
+        if (!this.ending.signal.aborted)
+          logger.error({ err: error }, 'an image that nothing needs could not be removed; it is tried again');
+      },
+    });
+  }
+
+  /** After the containers are known: what they use is never removed. */
+  async start(users: ImageUsers): Promise<void> {
+    this.users = users;
+    const { needed } = users.uses();
+    await this.images.clean((image) => needed.has(image));
+    this.loop.start();
+    this.removals.start();
+  }
+
+  /** Cancels what is in progress; downloads are continued by the next process. */
+  async stop(): Promise<void> {
+    this.ending.abort(new Error('stopping'));
+    await Promise.all([this.loop.stop(), this.removals.stop()]);
+    await Promise.allSettled([...this.inProgress.values(), this.roomTurn]);
+  }
+
+  /** @param call when an image has come or gone */
+  onChange(call: () => void): void {
+    this.changed = call;
+  }
+
+  kick(): void {
+    this.loop.kick();
+  }
+
+  /** @returns those of the images that are not here, and why the last try of each failed; undefined: all are here */
+  missing(images: readonly string[]): ReadonlyMap<string, MissingImage> | undefined {
+    const missing = images.filter((image) => !this.images.has(image));
+    if (missing.length === 0) return undefined;
+    return new Map(missing.map((image) => [image, this.describe(image)]));
+  }
+
+  /** Names of what is here, whole and not known to be damaged. */
+  held(): readonly string[] {
+    return this.images
+      .list()
+      .map(({ image }) => image)
+      .filter((image) => this.images.has(image));
+  }
+
+  /** A container was started on it. */
+  used(image: string): void {
+    this.images
+      .used(image, Date.now())
+      .catch((error: unknown) => this.logger.warn({ err: error, image }, 'the use of an image could not be noted'));
+  }
+
+  accept(value: ProductionImage): void {
+    const image = `${value.name}@${value.version}`;
+    const before = this.production.get(image);
+    this.production.set(image, value);
+    // Promoted again, or from other sources: a failure of before says nothing any more.
+    if (before?.state !== value.state || sourceUrls(before) !== sourceUrls(value)) this.tries.delete(image);
+    this.unknownSince.delete(image);
+    this.kick();
+  }
+
+  productionIsKnown(): void {
+    this.isProductionKnown = true;
+    this.kick();
+  }
+
+  wish(value: HostImages): void {
+    this.wishes = {
+      pinned: new Set(value.pinned),
+      ahead: new Set(value.ahead.map(({ image }) => image)),
+      evict: new Set(value.evict),
+    };
+    this.kick();
+  }
+
+  private get uses(): ImageUses {
+    if (!this.users) throw new Error('the supply was not started');
+    return this.users.uses();
+  }
+
+  private async pass(): Promise<NextPass | void> {
+    this.collectNowAndThen();
+    this.removals.kick();
+    const { uses } = this;
+    const next = nextFills({
+      uses,
+      wishes: this.wishes,
+      isHeld: (image) => this.images.has(image),
+      inProgress: new Set(this.inProgress.keys()),
+      dueInMs: (image) => this.dueInMs(image),
+    });
+    for (const image of next.now) this.take(image, uses.needed.has(image));
+    const unknownMs = this.awaitUnknown(uses);
+    const afterMs = Math.min(next.afterMs ?? Infinity, unknownMs ?? Infinity);
+    return Number.isFinite(afterMs) ? { afterMs } : undefined;
+  }
+
+  private dueInMs(image: string): number | undefined {
+    if (this.production.get(image)?.state !== 'promoted') return undefined;
+    const tries = this.tries.get(image);
+    if (!tries) return 0;
+    return tries.notBefore === undefined ? undefined : Math.max(0, tries.notBefore - performance.now());
+  }
+
+  /** @returns milliseconds until a container's wait for an image that is not in production is over */
+  private awaitUnknown({ needed }: ImageUses): number | undefined {
+    for (const image of this.unknownSince.keys()) if (!needed.has(image)) this.unknownSince.delete(image);
+    if (!this.isProductionKnown) return undefined;
+    let leftMs: number | undefined;
+    for (const image of needed) {
+      if (this.images.has(image) || this.production.has(image)) continue;
+      const since = this.unknownSince.get(image);
+      if (since === undefined) this.unknownSince.set(image, performance.now());
+      const left = (since ?? performance.now()) + UNKNOWN_MS - performance.now();
+      if (left > 0) leftMs = Math.min(left, leftMs ?? Infinity);
+      else this.users?.wake(image);
+    }
+    return leftMs;
+  }
+
+  private describe(image: string): MissingImage {
+    const tries = this.tries.get(image);
+    if (tries) {
+      const { notBefore, failure } = tries;
+      const retryInMs = notBefore === undefined ? undefined : Math.max(0, Math.round(notBefore - performance.now()));
+      return { failure: startFailure(image, failure), retryInMs };
+    }
+    const state = this.production.get(image)?.state;
+    const since = this.unknownSince.get(image);
+    const isUnknown = since !== undefined && performance.now() - since >= UNKNOWN_MS;
+    if (state === 'promoted' || (state === undefined && !isUnknown)) return {};
+    const problem = state === undefined ? 'is not in production' : `is ${state}`;
+    const failure = { reason: 'image-missing', message: `${image} ${problem}: promote it, or choose another` } as const;
+    return { failure };
+  }
+
+  private take(image: string, isNeeded: boolean): void {
+    const production = this.production.get(image);
+    const lock = production && this.images.tryLock(image);
+    if (!lock) return;
+    const work = this.fill(image, production, isNeeded)
+      .catch((error: unknown) => {
+        if (this.ending.signal.aborted) return;
+        this.logger.error({ err: error, image }, 'an image could not be fetched');
+        const message = error instanceof Error ? error.message : String(error);
+        this.settle({ image, result: { outcome: failed('io-error', message), downloadedBytes: 0 } }, 0);
+      })
+      .finally(() => {
+        lock.release();
+        this.inProgress.delete(image);
+        if (this.ending.signal.aborted) return;
+        this.users?.wake(image);
+        this.kick();
+      });
+    this.inProgress.set(image, work);
+  }
+
+  private async fill(image: string, production: ProductionImage, isNeeded: boolean): Promise<void> {
+    const begun = performance.now();
+    const { signal } = this.ending;
+    const turn = this.tries.get(image)?.retry.attempts ?? 0;
+    const produced = producedImage(production, this.options.dataCenter, this.firstPeer + turn);
+    const room = await this.inTurn(() => this.makeRoom(image, produced, isNeeded));
+    const job = { turn: 0, token: this.options.token(), nice: isNeeded ? NICE_NEEDED : NICE_AHEAD };
+    const result: InstallationResult = room.ok
+      ? await this.images.install(produced, job, Date.now(), signal).finally(() => (this.reservedBytes -= room.value))
+      : { outcome: room, downloadedBytes: 0 };
+    this.settle({ image, result }, Math.round(performance.now() - begun));
+    if (result.outcome.ok) await this.inTurn(() => this.fitAgain());
+  }
+
+  private settle({ image, result }: Answer, durationMs: number): void {
+    const { outcome, downloadedBytes, source, deltaFrom, deltaProblem } = result;
+    const at = new Date().toISOString();
+    if (outcome.ok) {
+      this.tries.delete(image);
+      this.logger.info({ image, downloadedBytes, durationMs, source, deltaFrom, deltaProblem }, 'image fetched');
+      this.changed();
+      this.reports.send({ image, state: 'cached', at, downloadedBytes, durationMs, source, deltaFrom });
+      return;
+    }
+    const { reason, message } = outcome;
+    const before = this.tries.get(image)?.retry ?? FRESH;
+    const plan = planRetry(reason, before, downloadedBytes, this.options.longestPauseMs, Math.random());
+    const retryInMs = plan.retry ? plan.delayMs : undefined;
+    const notBefore = retryInMs === undefined ? undefined : performance.now() + retryInMs;
+    this.tries.set(image, { retry: plan.state, failure: { reason, message }, notBefore });
+    this.logger.warn({ image, reason, problem: message, downloadedBytes, retryInMs }, 'image could not be fetched');
+    this.reports.send({ image, state: 'failed', at, durationMs, reason, message: message.slice(0, 2_000), retryInMs });
+  }
+
+  /** @returns the bytes that are reserved, which the caller releases */
+  private async makeRoom(
+    image: string,
+    { archiveBytes, unpackedBytes, name, version }: ProducedImage,
+    isNeeded: boolean,
+  ): Promise<Outcome<number>> {
+    // What another version has too takes no room: how much that is shows when the tree stands.
+    const isFirst = !this.images.list().some((held) => held.image.startsWith(`${name}@`));
+    const rest = Math.max(0, archiveBytes - (await this.images.downloadedBytes({ name, version })));
+    const need = { store: isFirst ? unpackedBytes : 0, disk: rest + Math.ceil(unpackedBytes * SPACE_MARGIN) };
+    for (;;) {
+      const lacking = lackingBytes(await this.room(), need);
+      if (lacking <= 0) {
+        this.reservedBytes += need.store;
+        return done(need.store);
+      }
+      const [victim] = removable(this.images.list(), this.uses, this.wishes, isNeeded).filter(
+        (candidate) => candidate !== image && !this.inProgress.has(candidate),
+      );
+      if (victim === undefined) {
+        const message = `${lacking} bytes more are needed, and all other images in the store are used or kept`;
+        return failed('no-space', message);
+      }
+      await this.remove(victim, `to make room for ${image}`);
+    }
+  }
+
+  /** After a fill: what it has taken is measured, and what is too much goes. */
+  private async fitAgain(): Promise<void> {
+    await this.images.collect(this.ending.signal);
+    for (;;) {
+      const { used, budget } = await this.room();
+      const [victim] = used <= budget ? [] : removable(this.images.list(), this.uses, this.wishes, true);
+      if (victim === undefined || this.inProgress.has(victim)) return;
+      await this.remove(victim, 'the store is full');
+    }
+  }
+
+  private async removeUnneeded(): Promise<void> {
+    const stateOf = (image: string): ProductionImage['state'] | undefined => this.production.get(image)?.state;
+    for (const { image, why } of unneeded(this.images.list(), this.uses, this.wishes, stateOf))
+      await this.inTurn(() => this.remove(image, why));
+  }
+
+  private async remove(image: string, why: string): Promise<void> {
+    if (this.inProgress.has(image)) return;
+    const lock = this.images.tryLock(image);
+    if (!lock) return;
+    try {
+      // No turn of the event loop lies between this look and the end of the image: see the top of the file.
+      if (this.uses.inUse.has(image)) return;
+      await this.images.remove(image, this.ending.signal);
+      this.logger.info({ image, why }, 'image removed from the store');
+      this.changed();
+      this.reports.send({ image, state: 'evicted', at: new Date().toISOString(), message: why });
+    } finally {
+      lock.release();
+    }
+    this.users?.wake(image);
+    this.kick();
+  }
+
+  private collectNowAndThen(): void {
+    if (performance.now() - this.collectedAt < COLLECT_MS) return;
+    this.collectedAt = performance.now();
+    this.inTurn(() => this.images.collect(this.ending.signal)).catch((error: unknown) => {
+      if (this.ending.signal.aborted) return;
+      this.collectedAt = -Infinity;
+      this.logger.error({ err: error }, 'the store could not be measured; it is tried again');
+    });
+  }
+
+  private inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.roomTurn.then(work);
+    this.roomTurn = turn.catch(() => undefined);
+    return turn;
+  }
+
+  private async room(): Promise<Parameters<typeof lackingBytes>[0]> {
+    const { totalBytes, freeBytes } = await this.images.space();
+    return {
+      used: this.images.usedBytes,
+      budget: this.options.budgetBytes ?? Math.floor(totalBytes * SHARE),
+      free: freeBytes,
+      kept: Math.min(KEPT_AT_MOST, Math.floor(totalBytes * KEPT_SHARE)),
+      reserved: this.reservedBytes,
+    };
+  }
+}
+
+function sourceUrls(image: ProductionImage | undefined): string {
+  return (image?.sources ?? []).map(({ url }) => url).join(' ');
+}
+
+/** @throws Error when the provisioner has left out what is there for every promoted version */
+function producedImage(image: ProductionImage, dataCenter: string, turn: number): ProducedImage {
+  const { name, version, contentDigest, manifestDigest, archiveDigest, archiveBytes, unpackedBytes } = image;
+  if (
+    contentDigest === undefined ||
+    manifestDigest === undefined ||
+    archiveDigest === undefined ||
+    archiveBytes === undefined ||
+    unpackedBytes === undefined
+  )
+    throw new Error(`${name}@${version} is promoted without its digests`);
+  const sources = [...sourcesOf(image, dataCenter, turn)];
+  return { name, version, contentDigest, manifestDigest, archiveDigest, archiveBytes, unpackedBytes, sources };
+}
