@@ -265,10 +265,10 @@ export class CreationBatch {
       }
     }
     return [...kinds.values()].map(({ request, needs, containers }) => {
-      const resolved = resolveImage(request.image, false, catalogue, this.directory.storageNodes);
+      const resolved = resolveImage(request.image, false, catalogue, this.directory.reach);
       if (!resolved.ok) return { containers, needs };
       const { storageNodes, architecture } = resolved.image;
-      return { containers, needs: { ...needs, storageNodes, architecture } };
+      return { containers, needs: { ...needs, storageNodes, image: formatImageRef(resolved.image), architecture } };
     });
   }
 

@@ -2,10 +2,15 @@
 import type { EntityManager } from 'typeorm';
 import type { UpdateCandidate, UpdateCatalogue } from './domain/image-update.js';
 
-/** @param names of images @param lostSeconds age from which a storage node counts as lost */
+/**
+ * @param names of images
+ * @param hosts of the containers in question
+ * @param lostSeconds age from which a storage node counts as lost
+ */
 export async function loadUpdateCatalogue(
   manager: EntityManager,
   names: readonly string[],
+  hosts: readonly string[],
   lostSeconds: number,
 ): Promise<UpdateCatalogue> {
   const candidates: UpdateCandidate[] = await manager.query(
@@ -20,5 +25,13 @@ export async function loadUpdateCatalogue(
     'SELECT name, version FROM image_defaults WHERE name = ANY($1)',
     [names],
   );
-  return { candidates, defaults: Object.fromEntries(rows.map(({ name, version }) => [name, version])) };
+  const own: { host: string }[] = await manager.query(
+    'SELECT host FROM hosts WHERE host = ANY($1::text[]) AND own_images IS NOT NULL',
+    [[...new Set(hosts)]],
+  );
+  return {
+    candidates,
+    ownStores: new Set(own.map(({ host }) => host)),
+    defaults: Object.fromEntries(rows.map(({ name, version }) => [name, version])),
+  };
 }

@@ -8,6 +8,7 @@ import { InjectDataSource } from '@nestjs/typeorm';
 import { type Logger, LOGGER } from '@plinth/service-kit';
 import type { DataSource } from 'typeorm';
 import { ProvisionerConfig } from '../config.js';
+import type { ImageReach } from '../images/domain/image-resolution.js';
 import type { CandidateHost } from './domain/placement.js';
 import { imagesOnHosts, readyHosts } from './placement.store.js';
 
@@ -22,7 +23,7 @@ const WARM_SHARE = 200;
 export class HostDirectory {
   private known: CandidateHost[] = [];
   private places = new Map<string, number>();
-  private storage = new Set<string>();
+  private images: ImageReach = { nodes: new Set(), isAnywhere: false };
   private givesAddresses = false;
   private readAt = Number.NEGATIVE_INFINITY;
   private reading: Promise<void> | undefined;
@@ -41,9 +42,9 @@ export class HostDirectory {
     return this.known;
   }
 
-  /** Storage nodes that one of them reaches. */
-  get storageNodes(): ReadonlySet<string> {
-    return this.storage;
+  /** Where they can have images from. */
+  get reach(): ImageReach {
+    return this.images;
   }
 
   /** Whether containers on one of them have an address of their own. */
@@ -75,7 +76,11 @@ export class HostDirectory {
   replace(hosts: readonly CandidateHost[]): void {
     this.known = [...hosts];
     this.places = new Map(hosts.map(({ host }, place) => [host, place]));
-    this.storage = new Set(hosts.flatMap(({ storageNodes }) => storageNodes));
+    const attached = hosts.filter(({ ownImages }) => ownImages === null);
+    this.images = {
+      nodes: new Set(attached.flatMap(({ storageNodes }) => storageNodes)),
+      isAnywhere: attached.length < hosts.length,
+    };
     this.givesAddresses = hosts.some(({ network }) => network);
     this.readAt = performance.now();
   }

@@ -25,6 +25,7 @@ interface HostRow {
   cni_network: string | null;
   disk_limits: string[];
   own_users: string[] | null;
+  own_images: string[] | null;
   host_users: HostUsers | null;
   labels: Labels | null;
 }
@@ -34,7 +35,7 @@ const NO_LABELS: Labels = {};
 /** Labels are null where there are none: most hosts of a large fleet are read several times a second. */
 const HOST_COLUMNS =
   'host, datacenter, storage_nodes, capacity_memory, capacity_cpus, capacity_containers, cores, allocated_memory, ' +
-  'allocated_cpus, allocated_containers, load1, network, cni_network, disk_limits, own_users, host_users, ' +
+  'allocated_cpus, allocated_containers, load1, network, cni_network, disk_limits, own_users, host_users, own_images, ' +
   "CASE WHEN labels <> '{}' OR labels_set <> '{}' THEN labels || labels_set END AS labels";
 
 function candidateOf(row: HostRow, cpuOvercommit: number): CandidateHost {
@@ -58,6 +59,7 @@ function candidateOf(row: HostRow, cpuOvercommit: number): CandidateHost {
     diskLimits: row.disk_limits,
     ownUsers: row.own_users,
     hostUsers: row.host_users,
+    ownImages: row.own_images,
     labels: row.labels ?? NO_LABELS,
   };
 }

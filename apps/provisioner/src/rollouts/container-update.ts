@@ -60,6 +60,7 @@ export class ContainerUpdate {
     const catalogue = await loadUpdateCatalogue(
       manager,
       imageNames(record, event.data.to),
+      [record.config.host],
       this.config.PLINTH_HOST_LOST_SECONDS,
     );
     const chosen = chooseTarget(record, event.data.to, catalogue);

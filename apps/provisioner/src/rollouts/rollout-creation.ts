@@ -53,6 +53,7 @@ export class RolloutCreation {
     const catalogue = await loadUpdateCatalogue(
       unit.db,
       namesOf(records, request.to),
+      records.map(({ config }) => config.host),
       this.config.PLINTH_HOST_LOST_SECONDS,
     );
     const target = exactTarget(request.to, catalogue.defaults);

@@ -37,7 +37,12 @@ export class RolloutSwitch {
       return next.ok ? [{ step, record, state: next.state }] : [];
     });
     const names = going.flatMap(({ record, step }) => imageNames(record, step.image));
-    const catalogue = await loadUpdateCatalogue(unit.db, [...new Set(names)], this.config.PLINTH_HOST_LOST_SECONDS);
+    const catalogue = await loadUpdateCatalogue(
+      unit.db,
+      [...new Set(names)],
+      going.map(({ record }) => record.config.host),
+      this.config.PLINTH_HOST_LOST_SECONDS,
+    );
     const changed: Changed[] = [];
     const members: MemberChange[] = [];
     const now = new Date().toISOString();
@@ -72,6 +77,7 @@ export class RolloutSwitch {
     const { candidates } = await loadUpdateCatalogue(
       unit.db,
       [...new Set(names)],
+      [],
       this.config.PLINTH_HOST_LOST_SECONDS,
     );
     const changed: Changed[] = [];

@@ -195,8 +195,9 @@ async function unmetNeeds(manager: EntityManager, row: Row): Promise<Unmet> {
                 AND v.content_digest = a.content_digest
                WHERE a.node = n.node AND a.name = split_part(n.image, '@', 1) AND a.version = split_part(n.image, '@', 2))
               AND EXISTS (SELECT 1 FROM rollout_members m JOIN containers c ON c.id = m.container_id
+                 LEFT JOIN hosts h ON h.host = c.host
                WHERE m.rollout_id = $1 AND m.phase = 'pending' AND m.to_image = n.image
-                 AND c.config->>'storageNode' = n.node) ORDER BY 1, 2`,
+                 AND c.config->>'storageNode' = n.node AND h.own_images IS NULL) ORDER BY 1, 2`,
           [row.id, needs.map(({ storageNode }) => storageNode), needs.map(({ image }) => image)],
         );
   return { unstaged, withdrawn: withdrawn.map(({ image }) => image).sort() };

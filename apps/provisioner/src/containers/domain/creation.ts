@@ -14,6 +14,7 @@ import {
 import {
   resolveImage,
   type ImageCatalogue,
+  type ImageReach,
   type ServableImage,
   type StorageSpace,
 } from '../../images/domain/image-resolution.js';
@@ -156,7 +157,7 @@ export function planCreation(
   const { defaults, quota, policy } = rules;
   const kind = hostsOfKind(view.hosts, needsOf(request, view, rules));
   if (kind.hosts.length === 0) return { ok: false, ...refusalOf(kind.exclusions, kind.needs), why: kind };
-  const resolution = resolveImage(request.image, request.strict ?? false, view.catalogue, usableNodes(kind));
+  const resolution = resolveImage(request.image, request.strict ?? false, view.catalogue, reachOf(kind));
   if (!resolution.ok) return { ...resolution, why: kind };
   const { image, fallbackReason } = resolution;
   const { resources } = kind.needs;
@@ -166,6 +167,7 @@ export function planCreation(
   const needs = {
     ...kind.needs,
     storageNodes: image.storageNodes,
+    image: formatImageRef(image),
     architecture: image.architecture,
     warm: view.warm?.(formatImageRef(image)),
   };
@@ -184,7 +186,7 @@ export function planCreation(
   ): ContainerRecord => {
     const { host, storageNodes } = candidate;
     const isNode = (node: string): boolean => storageNodes.includes(node) && isUsable(candidate, needs, node);
-    const nodes = image.storageNodes.filter(isNode);
+    const nodes = [...new Set([...image.storageNodes, ...storageNodes])].filter(isNode);
     const decision = {
       ...holder,
       volumeId: draws.volumeId,
@@ -251,9 +253,15 @@ function drawnNode(nodes: readonly string[], space: NeededSpace | undefined, dra
   return nodes.at(-1) ?? '';
 }
 
-/** Storage nodes that the container's volume may be on. */
-export function usableNodes({ hosts, needs }: Pick<HostsOfKind, 'hosts' | 'needs'>): ReadonlySet<string> {
+/** Storage nodes that the container's volume may be on, of hosts that have the images of these nodes. */
+export function reachOf({ hosts, needs }: Pick<HostsOfKind, 'hosts' | 'needs'>): ImageReach {
   const nodes = new Set<string>();
-  for (const host of hosts) for (const node of host.storageNodes) if (isUsable(host, needs, node)) nodes.add(node);
-  return nodes;
+  let isAnywhere = false;
+  for (const host of hosts)
+    for (const node of host.storageNodes)
+      if (isUsable(host, needs, node)) {
+        if (host.ownImages === null) nodes.add(node);
+        else isAnywhere = true;
+      }
+  return { nodes, isAnywhere };
 }

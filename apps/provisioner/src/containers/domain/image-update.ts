@@ -27,6 +27,8 @@ export interface UpdateCatalogue {
   readonly candidates: readonly UpdateCandidate[];
   /** Default version per name. */
   readonly defaults: Readonly<Record<string, string>>;
+  /** Of the containers' hosts, those that fetch images to stores of their own; absent: none. */
+  readonly ownStores?: ReadonlySet<string>;
 }
 
 export interface UpdateTarget {
@@ -70,7 +72,8 @@ export function chooseTarget(record: ContainerRecord, to: string, catalogue: Upd
   return judge(
     catalogue.candidates.find((candidate) => candidate.image === image),
     image,
-    config.storageNode,
+    config,
+    catalogue,
   );
 }
 
@@ -81,7 +84,8 @@ function newestKnownGood(record: ContainerRecord, catalogue: UpdateCatalogue): T
     const decision = judge(
       catalogue.candidates.find((candidate) => candidate.image === image),
       image,
-      config.storageNode,
+      config,
+      catalogue,
     );
     if (decision.ok) return decision;
   }
@@ -92,11 +96,17 @@ function newestKnownGood(record: ContainerRecord, catalogue: UpdateCatalogue): T
   );
 }
 
-function judge(found: UpdateCandidate | undefined, image: string, storageNode: string): TargetDecision {
+function judge(
+  found: UpdateCandidate | undefined,
+  image: string,
+  { host, storageNode }: ContainerConfig,
+  { ownStores }: UpdateCatalogue,
+): TargetDecision {
   if (!found) return refuse('image-unavailable', `there is no image ${image}; plinth image ls lists all images`);
   if (found.state !== 'promoted')
     return refuse('image-unavailable', `${image} is ${found.state}: no container can be started on it`);
-  if (found.contentDigest === null || !found.storageNodes.includes(storageNode)) {
+  const isThere = ownStores?.has(host) === true || found.storageNodes.includes(storageNode);
+  if (found.contentDigest === null || !isThere) {
     return refuse(
       'image-unavailable',
       `storage node ${storageNode} does not hold ${image} (yet); plinth image show ${image} lists the nodes that do`,

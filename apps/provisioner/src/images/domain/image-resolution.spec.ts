@@ -24,7 +24,7 @@ const catalogue: ImageCatalogue = {
   defaults: { 'debian-12': 'v2', 'debian-13': 'v1' },
   defaultOs: 'debian-12',
 };
-const reachable = new Set(['sn-1']);
+const reachable = { nodes: new Set(['sn-1']), isAnywhere: false };
 
 describe('resolving an image', () => {
   it.each([
@@ -50,6 +50,15 @@ describe('resolving an image', () => {
   });
 
   it.each([
+    ['on no storage node', 'debian-12@v6', 'debian-12@v6'],
+    ['on another storage node', 'debian-12@v5', 'debian-12@v5'],
+    ['revoked', 'debian-12@v4', 'debian-12@v2'],
+  ])('for hosts with stores of their own, one that is %s: %s gives %s', (_what, asked, used) => {
+    const resolution = resolveImage(asked, false, catalogue, { nodes: new Set(), isAnywhere: true });
+    expect(resolution.ok && `${resolution.image.name}@${resolution.image.version}`).toBe(used);
+  });
+
+  it.each([
     ['no default OS', { ...catalogue, defaultOs: null }],
     ['a default that is revoked', { ...catalogue, defaults: { 'debian-12': 'v4' } }],
   ])('refuses with %s', (_what, broken) => {
@@ -72,13 +81,18 @@ describe('resolving an image', () => {
       defaultOs: 'os',
     };
     for (const asked of [undefined, 'os', 'other@v1']) {
-      const resolution = resolveImage(asked, false, partly, new Set(['east']));
+      const resolution = resolveImage(asked, false, partly, { nodes: new Set(['east']), isAnywhere: false });
       expect(resolution.ok ? resolution.image.version : resolution.reason).toBe(used ?? 'no-default-image');
       if (resolution.ok) {
         expect(resolution.fallbackReason).toBe(asked === 'other@v1' ? 'unknown-image' : 'not-distributed');
       }
-      if (used !== undefined) expect(resolveImage(asked, true, partly, new Set(['east']))).toMatchObject({ ok: false });
+      if (used !== undefined)
+        expect(resolveImage(asked, true, partly, { nodes: new Set(['east']), isAnywhere: false })).toMatchObject({
+          ok: false,
+        });
     }
-    expect(resolveImage('os@v4', true, partly, new Set(['east']))).toMatchObject({ reason: 'image-unavailable' });
+    expect(resolveImage('os@v4', true, partly, { nodes: new Set(['east']), isAnywhere: false })).toMatchObject({
+      reason: 'image-unavailable',
+    });
   });
 });

@@ -44,7 +44,7 @@ export interface ServableImage {
   readonly contentDigest: string;
   /** Absent: not known. */
   readonly architecture?: string;
-  /** The storage nodes with the image that a candidate host reaches. */
+  /** The storage nodes with the image that a candidate host reaches; hosts with stores of their own need none. */
   readonly storageNodes: readonly string[];
 }
 
@@ -56,12 +56,19 @@ type Lookup =
   | { readonly ok: true; readonly image: ServableImage; readonly fallbackReason?: FallbackReason }
   | { readonly ok: false; readonly reason: FallbackReason };
 
-/** @param reachable storage nodes that at least one candidate host has mounted */
+/** Where the candidate hosts can have images from. */
+export interface ImageReach {
+  /** Storage nodes that at least one of them has mounted. */
+  readonly nodes: ReadonlySet<string>;
+  /** One of them has a store of its own: it fetches what is in production. */
+  readonly isAnywhere: boolean;
+}
+
 export function resolveImage(
   asked: string | undefined,
   strict: boolean,
   catalogue: ImageCatalogue,
-  reachable: ReadonlySet<string>,
+  reachable: ImageReach,
 ): Resolution {
   const fallback = defaultImage(catalogue, reachable);
   const wanted = asked === undefined ? fallback : lookUp(asked, catalogue, reachable);
@@ -81,12 +88,12 @@ export function resolveImage(
   return { ok: true, image: fallback.image, fallbackReason: wanted.reason };
 }
 
-function defaultImage(catalogue: ImageCatalogue, reachable: ReadonlySet<string>): Lookup {
+function defaultImage(catalogue: ImageCatalogue, reachable: ImageReach): Lookup {
   if (catalogue.defaultOs === null) return { ok: false, reason: 'no-default-version' };
   return lookUp(catalogue.defaultOs, catalogue, reachable);
 }
 
-function lookUp(text: string, catalogue: ImageCatalogue, reachable: ReadonlySet<string>): Lookup {
+function lookUp(text: string, catalogue: ImageCatalogue, reachable: ImageReach): Lookup {
   const ref = parseImageRef(text);
   if (!ref) return { ok: false, reason: 'unknown-image' };
   const ofName = catalogue.images.filter((image) => image.name === ref.name);
@@ -108,7 +115,7 @@ function lookUp(text: string, catalogue: ImageCatalogue, reachable: ReadonlySet<
 function nearestServable(
   ofName: readonly CatalogueImage[],
   version: string,
-  reachable: ReadonlySet<string>,
+  reachable: ImageReach,
 ): ServableImage | undefined {
   const servable = ofName
     .flatMap((image) => asServable(image, reachable) ?? [])
@@ -119,11 +126,11 @@ function nearestServable(
 
 const numberOf = (version: string): number => Number(version.slice(1));
 
-function asServable(image: CatalogueImage, reachable: ReadonlySet<string>): ServableImage | undefined {
+function asServable(image: CatalogueImage, reachable: ImageReach): ServableImage | undefined {
   const { name, version, contentDigest } = image;
   if (image.state !== 'promoted' || contentDigest === null) return undefined;
-  const storageNodes = image.storageNodes.filter((node) => reachable.has(node));
-  if (storageNodes.length === 0) return undefined;
+  const storageNodes = image.storageNodes.filter((node) => reachable.nodes.has(node));
+  if (storageNodes.length === 0 && !reachable.isAnywhere) return undefined;
   const { architecture } = image;
   return { name, version, contentDigest, storageNodes, ...(architecture && { architecture }) };
 }

@@ -64,6 +64,12 @@ describe('a policy', () => {
     expect(choose(equal, { warm: new Set(['c']) })).toEqual(['a', 'b', 'c']);
   });
 
+  it('least-loaded prefers, of hosts that are nearly equal, one that has the image', () => {
+    const [fetches, has] = [candidateHost('a', { ownImages: [] }), candidateHost('b', { ownImages: ['os@v1'] })];
+    const attached = candidateHost('c', { loadPerCore: 0.1 });
+    expect(choose([fetches, has, attached], { image: 'os@v1' })).toEqual(['b', 'c', 'a']);
+  });
+
   it('never offers a host that has no room', () => {
     const hosts = fc.array(fc.tuple(fc.nat(1_200), fc.nat(5), fc.nat(12)), { minLength: 1, maxLength: 8 });
     fc.assert(
@@ -117,6 +123,20 @@ describe('a host gets a container only', () => {
       { diskLimits: ['sn-1'] },
       { storageNodes: ['sn-1', 'sn-2'], diskLimits: ['sn-2'] },
       'disk-limit-not-offered',
+    ],
+    [
+      'where its image is, or can be fetched',
+      { storageNodes: ['sn-2'], image: 'debian-12@v1' },
+      { ownImages: [] },
+      {},
+      'no-host',
+    ],
+    [
+      'where its volume is, when it moves',
+      { storageNodes: ['sn-2'], isMove: true },
+      { storageNodes: ['sn-2'], ownImages: [] },
+      { ownImages: [] },
+      'no-host',
     ],
     ['with users of its own', {}, { ownUsers: ['sn-1'] }, { ownUsers: ['sn-2'] }, 'own-users-not-offered'],
     [

@@ -5,7 +5,7 @@
 import { constraintText, type HostUsers, PLACEMENT_FILTERS } from '@plinth/contracts';
 import { countAt } from './groups.js';
 import { labelOf, meets } from './labels.js';
-import { hasSpace, isUsable, type PlacementNeeds } from './needs.js';
+import { hasImageFor, hasSpace, isUsable, type PlacementNeeds } from './needs.js';
 import type { CandidateHost, Resources } from './placement.js';
 
 export type FilterName = keyof typeof PLACEMENT_FILTERS;
@@ -48,12 +48,12 @@ const labels: HostFilter = {
       .join('; '),
 };
 
-/** Also of the volume, when the container has one. */
+/** Also of the volume, when the container has one. A host with a store of its own fetches the image. */
 const image: HostFilter = {
   name: 'image',
   isOfKind: true,
   concerns: (needs) => needs.storageNodes !== undefined,
-  fits: (host, { storageNodes = [] }) => host.storageNodes.some((node) => storageNodes.includes(node)),
+  fits: (host, needs) => host.storageNodes.some((node) => hasImageFor(host, needs, node)),
   why: (host, { storageNodes = [] }) => `it reaches ${listed(host.storageNodes)}, not ${listed(storageNodes)}`,
 };
 
@@ -70,8 +70,7 @@ const space: HostFilter = {
   name: 'space',
   isOfKind: true,
   concerns: (needs) => needs.space?.isShort === true,
-  fits: (host, needs) =>
-    host.storageNodes.some((node) => hasSpace(needs, node) && (needs.storageNodes?.includes(node) ?? true)),
+  fits: (host, needs) => host.storageNodes.some((node) => hasSpace(needs, node) && hasImageFor(host, needs, node)),
   why: (host, { space: needed }) =>
     `of ${mebibytes(needed?.bytes ?? 0)} that have to be free, there are on ${host.storageNodes
       .map((node) => `${node} ${mebibytes(needed?.free[node] ?? 0)}`)
@@ -106,7 +105,7 @@ const disk: HostFilter = {
   isOfKind: true,
   concerns: (needs) => needs.diskBytes !== undefined,
   fits: (host, needs) =>
-    host.storageNodes.some((node) => host.diskLimits.includes(node) && (needs.storageNodes?.includes(node) ?? true)),
+    host.storageNodes.some((node) => host.diskLimits.includes(node) && hasImageFor(host, needs, node)),
   why: () => 'it can not hold a data volume to a limit there',
 };
 

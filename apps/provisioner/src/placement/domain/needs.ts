@@ -23,8 +23,13 @@ export interface PlacementNeeds {
   /** Limit of its data volume; absent: none. */
   readonly diskBytes?: number | undefined;
   readonly users: WantedUsers;
-  /** Those that have its image, or its volume; absent: the image is not chosen yet. */
+  /**
+   * Those that have its image, for hosts without a store of their own; of a container that moves, the one that has its
+   * volume. Absent: the image is not chosen yet.
+   */
   readonly storageNodes?: readonly string[] | undefined;
+  /** `name@version`; absent: not chosen yet, or it moves. */
+  readonly image?: string | undefined;
   /** Of its image; absent: not known. */
   readonly architecture?: string | undefined;
   /** Hosts on which containers of its image run; absent: not known. */
@@ -59,10 +64,17 @@ export function hasSpace({ space }: PlacementNeeds, node: string): boolean {
   return !space?.isShort || (space.free[node] ?? Number.POSITIVE_INFINITY) >= space.bytes;
 }
 
+/** Whether the container's volume, where the host has no store of its own also its image, can be on this node. */
+export function hasImageFor({ ownImages }: CandidateHost, needs: PlacementNeeds, node: string): boolean {
+  if (ownImages !== null && needs.isMove !== true) return true;
+  return needs.storageNodes === undefined || needs.storageNodes.includes(node);
+}
+
 /** Whether the container's volume may be on this storage node, which the host reaches. */
-export function isUsable({ diskLimits, ownUsers }: CandidateHost, needs: PlacementNeeds, node: string): boolean {
+export function isUsable(host: CandidateHost, needs: PlacementNeeds, node: string): boolean {
+  const { diskLimits, ownUsers } = host;
   return (
-    (needs.storageNodes === undefined || needs.storageNodes.includes(node)) &&
+    hasImageFor(host, needs, node) &&
     hasSpace(needs, node) &&
     (needs.diskBytes === undefined || diskLimits.includes(node)) &&
     (needs.users !== 'own' || ownUsers === null || ownUsers.includes(node))

@@ -3,7 +3,7 @@ import { countAt } from './groups.js';
 import { isUsable, type PlacementNeeds } from './needs.js';
 import type { CandidateHost, PlacementPolicyName } from './placement.js';
 
-export const SCORER_NAMES = ['spread', 'near', 'apart', 'room', 'load', 'storage', 'warm'] as const;
+export const SCORER_NAMES = ['spread', 'near', 'apart', 'room', 'load', 'storage', 'held', 'warm'] as const;
 export type ScorerName = (typeof SCORER_NAMES)[number];
 
 export interface HostScorer {
@@ -58,6 +58,14 @@ const storage: HostScorer = {
   },
 };
 
+/** Its image is there, and need not be fetched first: it decides between hosts that are nearly equal. */
+const held: HostScorer = {
+  name: 'held',
+  weight: 0.05,
+  concerns: ({ image }) => image !== undefined,
+  score: ({ ownImages }, { image = '' }) => (ownImages === null || ownImages.includes(image) ? 1 : 0),
+};
+
 /** Libraries of its image are in the memory of the host. It breaks ties: no host is filled before others because of it. */
 const warm: HostScorer = {
   name: 'warm',
@@ -92,7 +100,7 @@ const apart: HostScorer = {
 };
 
 /** The one list of them. */
-export const SCORERS: readonly HostScorer[] = [spread, near, apart, room, load, storage, warm];
+export const SCORERS: readonly HostScorer[] = [spread, near, apart, room, load, storage, held, warm];
 
 /** What a container asked for counts with each policy. */
 const OF_GROUPS: readonly ScorerName[] = ['spread', 'near', 'apart'];
