@@ -110,6 +110,18 @@ export class HostAgentConfig extends ServiceConfig {
   @Max(600)
   PLINTH_DOWNLOAD_STALL_SECONDS: number = 20;
 
+  /** Bytes a second that the check of the images in this host's own store reads at most, in mebibytes. */
+  @IsNumber()
+  @Min(0.1)
+  @Max(100_000)
+  PLINTH_SCRUB_MIB_PER_SECOND: number = 20;
+
+  /** Hours between two checks of these images; the first begins that long after the start. */
+  @IsNumber()
+  @Min(0.0001)
+  @Max(8_760)
+  PLINTH_SCRUB_HOURS: number = 24;
+
   /** Longest pause between two tries to fetch an image, seconds. */
   @IsNumber()
   @Min(0.25)

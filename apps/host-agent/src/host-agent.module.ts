@@ -60,6 +60,7 @@ import { HostHeartbeat } from './reconcile/host-heartbeat.js';
 import type { AgentServices } from './reconcile/agent-services.js';
 import { HealthChecks } from './reconcile/health-checks.js';
 import { ImageReports } from './reconcile/image-reports.js';
+import { ImageScrub } from './reconcile/image-scrub.js';
 import { ImageSupply } from './reconcile/image-supply.js';
 import { LimitWatch } from './reconcile/limit-watch.js';
 import { measureNames } from './reconcile/name-metrics.js';
@@ -117,6 +118,7 @@ export async function run(programs: Programs): Promise<void> {
       await services.policies.load();
       await fleet.takeOver();
       await services.supply?.start({ uses: () => fleet.imageUses(), wake: (image) => fleet.wakeFor(image) });
+      services.imageScrub?.start();
       services.leases.start((storageNode) => fleet.endAllOn(storageNode));
       host = opened;
       return {
@@ -126,6 +128,7 @@ export async function run(programs: Programs): Promise<void> {
         networks: { stop: () => services.networks.close() },
         neighbours: { stop: () => services.neighbours.close() },
         policies: { stop: () => services.policies.close() },
+        'image scrub': { stop: () => services.imageScrub?.stop() },
         'image reports': { stop: () => services.imageReports?.close() },
         'image supply': { stop: () => services.supply?.stop() },
         'health checks': { stop: () => services.health.close() },
@@ -237,7 +240,6 @@ async function openHost(config: HostAgentConfig, logger: Logger, programs: Progr
   );
   const storage = realStorage(config.PLINTH_STORAGE_MOUNTS);
   const own = await openOwnImages(config, state.root);
-  const imageReports = own && new ImageReports(config.PLINTH_HOST, logger);
   const reporter = new Reporter(config.PLINTH_HOST, new ReportJournal(state.reports), logger);
   const bootId = readBootId();
   const clock = await HostClock.open(state.root, bootId);
@@ -258,7 +260,7 @@ async function openHost(config: HostAgentConfig, logger: Logger, programs: Progr
     store: new ContainerStore(state.containers),
     containers,
     images: new ImageMasters(own ? ownStore(own.directory) : attachedImages(storage), keys),
-    ...(own && imageReports && { imageReports, supply: imageSupply(config, own, imageReports, logger) }),
+    ...(own && ownImages(config, own, logger)),
     volumes,
     volumeLimits,
     io: hostIo(storage),
@@ -304,10 +306,15 @@ async function openOwnImages(config: HostAgentConfig, stateRoot: string): Promis
   });
 }
 
-function imageSupply(config: HostAgentConfig, images: OwnImages, reports: ImageReports, logger: Logger): ImageSupply {
-  return new ImageSupply(
+function ownImages(
+  config: HostAgentConfig,
+  images: OwnImages,
+  logger: Logger,
+): Required<Pick<AgentServices, 'supply' | 'imageReports' | 'imageScrub'>> {
+  const imageReports = new ImageReports(config.PLINTH_HOST, logger);
+  const supply = new ImageSupply(
     images,
-    reports,
+    imageReports,
     {
       dataCenter: config.PLINTH_DATACENTER,
       budgetBytes: config.PLINTH_IMAGE_CACHE_BYTES,
@@ -316,6 +323,10 @@ function imageSupply(config: HostAgentConfig, images: OwnImages, reports: ImageR
     },
     logger,
   );
+  const periodMs = config.PLINTH_SCRUB_HOURS * 3_600_000;
+  const bytesPerSecond = config.PLINTH_SCRUB_MIB_PER_SECOND * 1024 ** 2;
+  const imageScrub = new ImageScrub(images, { periodMs, bytesPerSecond }, () => supply.kick(), logger);
+  return { imageReports, supply, imageScrub };
 }
 
 /** A repository refuses downloads without the token, and they are tried again. */

@@ -1,7 +1,7 @@
 /** An agent that fills a store of its own, with real images, containers and processes. */
 import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import {
@@ -209,6 +209,28 @@ it('goes on after it was killed in a download, with the bytes that are there', a
   expect(
     await waitFor(() => (readdirSync(join(store(), 'staging')).length === 0 ? [] : undefined), 'clean staging'),
   ).toEqual([]);
+});
+
+it('fetches what is damaged again, and starts nothing on it before', async () => {
+  await bench.stopAgent(agent);
+  const file = join(standing(1), 'root/usr/lib/own');
+  const whole = readFileSync(file);
+  writeFileSync(file, randomBytes(3 * MIB));
+  const before = requestsOf(1);
+  const slow = held();
+  await promote(1, { archive: slow.answer });
+  bench.settings = { ...bench.settings, PLINTH_SCRUB_HOURS: '0.0002', PLINTH_SCRUB_MIB_PER_SECOND: '1000' };
+  agent = bench.startAgent();
+  await slow.asked;
+  expect(existsSync(join(standing(1), 'damaged.json'))).toBe(true);
+  const config = newConfig(1);
+  await bench.publishConfig(config);
+  await bench.report(config.containerId, 'starting');
+  slow.release();
+  await bench.report(config.containerId, 'started');
+  expect(readFileSync(file).equals(whole)).toBe(true);
+  expect(existsSync(join(standing(1), 'damaged.json'))).toBe(false);
+  expect(requestsOf(1)).toBe(before + 1);
 });
 
 it('removes what is retired or least useful when nothing uses it, and refuses what can have no room', async () => {

@@ -2,6 +2,7 @@
 export * from './domain/index.js';
 export { downloadArchive, downloadFile, type ExpectedFile } from './archive-download.js';
 export { digestOfFile } from './content-digest.js';
+export { markIfDamaged } from './damage-check.js';
 export { type DeltaBase, findDeltaBase } from './delta-base.js';
 export { type Extract, extractInThread } from './extraction-thread.js';
 export { fillTree, type FillJob } from './fill-tree.js';

@@ -4,7 +4,7 @@
  */
 import { Inject, Injectable } from '@nestjs/common';
 import { derivedId, type Logger, LOGGER, WorkLoop } from '@plinth/service-kit';
-import { type ImageVersion, InstalledImages, ObjectDirectory } from '@plinth/image-transfer';
+import { type ImageVersion, InstalledImages, markIfDamaged, ObjectDirectory } from '@plinth/image-transfer';
 import { Origins } from '../adapters/origins.js';
 import { WantedStore } from '../adapters/wanted-store.js';
 import { DistributorConfig } from '../config.js';
@@ -65,17 +65,8 @@ export class Scrub {
     const { masters, logger } = this;
     if (state === 'damaged') return this.wantAgain(image);
     const limit = this.config.PLINTH_SCRUB_MIB_PER_SECOND * MIB;
-    const [problems = []] = await this.objects.check([masters.layout.version(image)], limit, this.stopping.signal);
+    const problems = await markIfDamaged(masters, this.objects, image, limit, this.stopping.signal);
     if (problems.length === 0) return;
-    const lock = masters.tryLock(image);
-    // It is being removed or repaired.
-    if (!lock) return;
-    try {
-      if ((await masters.find(image)).state !== 'complete') return;
-      await masters.markDamaged(image, problems, new Date());
-    } finally {
-      lock.release();
-    }
     const { name, version } = image;
     logger.error(
       { image: name, version, count: problems.length, problems: problems.slice(0, 10) },

@@ -10,6 +10,7 @@ import {
   type InstallationResult,
   InstalledImages,
   installInThread,
+  markIfDamaged,
   ObjectDirectory,
   type ProducedImage,
   Staging,
@@ -127,6 +128,18 @@ export class OwnImages {
       if (held) await this.find(version);
       throw error;
     }
+  }
+
+  /** Reads it whole, and marks it when it is damaged. @returns what is wrong */
+  async check(
+    image: string,
+    bytesPerSecond: number,
+    signal: AbortSignal,
+  ): Promise<readonly { readonly path: string; readonly problem: string }[]> {
+    const problems = await markIfDamaged(this.installed, this.objects, versionOf(image), bytesPerSecond, signal);
+    const held = this.held.get(image);
+    if (held && problems.length > 0) held.damaged = true;
+    return problems;
   }
 
   /** Removes objects that no image has, and measures the others. */

@@ -14,6 +14,7 @@ import type { OciContainers } from '../adapters/oci-containers.js';
 import type { FairQueue } from '../domain/fair-queue.js';
 import type { StorageMounts } from '../domain/storage-mounts.js';
 import type { ImageReports } from './image-reports.js';
+import type { ImageScrub } from './image-scrub.js';
 import type { ImageSupply } from './image-supply.js';
 import type { HealthChecks } from './health-checks.js';
 import type { LimitWatch } from './limit-watch.js';
@@ -34,6 +35,7 @@ export interface AgentServices {
   /** Fills this host's own store; absent: images are on attached storage nodes. */
   readonly supply?: ImageSupply;
   readonly imageReports?: ImageReports;
+  readonly imageScrub?: ImageScrub;
   readonly volumes: DataVolumes;
   readonly volumeLimits: VolumeLimits;
   readonly io: HostIo;
