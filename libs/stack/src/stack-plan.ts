@@ -12,6 +12,8 @@ export interface StackOptions {
   readonly installation: string;
   readonly hosts: number;
   readonly storageNodes: number;
+  /** Where hosts have images from; see PLINTH_IMAGES of the host agent. */
+  readonly images?: 'attached' | 'own';
   readonly natsUrl: string;
   /** Made by `plinth access`; absent: the bus has no access control. */
   readonly accessDirectory?: string;
@@ -125,6 +127,8 @@ export function planStack(options: StackOptions): readonly PlannedService[] {
         PLINTH_STORAGE_MOUNTS: nodes.map((node) => `${node}=${storageDirectory(home, node)}`).join(','),
         PLINTH_DATACENTER: DATACENTER,
         PLINTH_TRUSTED_KEYS: trustedKeysDirectory(home),
+        PLINTH_IMAGES: options.images ?? 'attached',
+        PLINTH_DOWNLOAD_TOKEN_FILE: downloadTokenFile(stackAccessDirectory(home)),
         PLINTH_CAPACITY_MEMORY_BYTES: String(Math.floor((options.memoryBytes * MEMORY_SHARE) / options.hosts)),
         PLINTH_CAPACITY_CPUS: String(options.cpus / options.hosts),
         PLINTH_CAPACITY_CONTAINERS: String(CONTAINERS_PER_HOST),

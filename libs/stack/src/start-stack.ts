@@ -23,6 +23,8 @@ export interface StartOptions {
   readonly home: string;
   readonly hosts: number;
   readonly storageNodes: number;
+  /** Where hosts that are started now have images from; absent: on the storage nodes. */
+  readonly images?: 'attached' | 'own';
   /** One line per thing started. */
   readonly onProgress: (line: string) => void;
   /** Nothing more is started after it; what runs by then is in the stack file. */
@@ -136,6 +138,7 @@ export async function startStack(
     installation: installationDirectory(),
     hosts: options.hosts,
     storageNodes: options.storageNodes,
+    ...(options.images && { images: options.images }),
     natsUrl: stack.natsUrl,
     accessDirectory,
     databaseUrl: stack.databaseUrl,

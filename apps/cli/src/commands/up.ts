@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import type { Command } from 'commander';
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import { homeDirectory } from '@plinth/stack';
 import { counted } from '../output/table.js';
 
@@ -12,6 +12,13 @@ function count(text: string): number {
   return value;
 }
 
+interface UpOptions {
+  readonly detach?: boolean;
+  readonly hosts: number;
+  readonly storageNodes: number;
+  readonly images: 'attached' | 'own';
+}
+
 export function register(program: Command): void {
   program
     .command('up')
@@ -19,13 +26,21 @@ export function register(program: Command): void {
     .option('--detach', 'leave it running in the background')
     .option('--hosts <n>', 'host agents', count, 2)
     .option('--storage-nodes <n>', 'storage nodes, each with a distributor', count, 2)
+    .addOption(
+      new Option(
+        '--images <where>',
+        'attached: on storage nodes, which hosts have mounted; own: in a store of each host',
+      )
+        .choices(['attached', 'own'])
+        .default('attached'),
+    )
     .addHelpText(
       'after',
       '\nNATS_URL and DATABASE_URL name servers to use instead of starting its own; PLINTH_HOME is where the ' +
         'data goes.\n\n' +
         'Example:\n  plinth up --detach --hosts 3',
     )
-    .action(async (options: { detach?: boolean; hosts: number; storageNodes: number }) => {
+    .action(async (options: UpOptions) => {
       const { runningIds, startStack } = await import('@plinth/stack');
       const home = homeDirectory();
       const print = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -38,6 +53,7 @@ export function register(program: Command): void {
           home,
           hosts: options.hosts,
           storageNodes: options.storageNodes,
+          images: options.images,
           onProgress: print,
           signal: interruption.signal,
         });
