@@ -71,9 +71,10 @@ export class Stack {
   }
 
   /** Starts the services that do not run. */
-  async up(hosts = 2): Promise<void> {
+  async up(hosts = 2, images: 'attached' | 'own' = 'attached'): Promise<void> {
     if (this.database === 'copied') await givePostgresData(join(this.home, 'postgres'));
-    const { code, stdout, stderr } = await this.plinth('up', '--detach', '--hosts', String(hosts));
+    const options = ['--detach', '--hosts', String(hosts), '--images', images];
+    const { code, stdout, stderr } = await this.plinth('up', ...options);
     if (code !== 0) throw new Error(`up ended with ${code}: ${stdout}${stderr}`);
     if (this.connection && !this.connection.isClosed()) return;
     const { natsUrl, nkeyFile } = this.file();

@@ -316,7 +316,7 @@ function ownImages(
     images,
     imageReports,
     {
-      dataCenter: config.PLINTH_DATACENTER,
+      self: { node: config.PLINTH_HOST, dataCenter: config.PLINTH_DATACENTER },
       budgetBytes: config.PLINTH_IMAGE_CACHE_BYTES,
       longestPauseMs: config.PLINTH_RETRY_MAX_SECONDS * 1_000,
       token: () => downloadToken(config.PLINTH_DOWNLOAD_TOKEN_FILE, logger),

@@ -11,7 +11,6 @@ import {
   nextFills,
   NO_WISHES,
   removable,
-  sourcesOf,
   startFailure,
   unneeded,
 } from './image-supply.js';
@@ -112,27 +111,6 @@ describe('lackingBytes', () => {
     ['another fill has reserved it', { ...room, reserved: 30 }, { store: 30, disk: 40 }, 10],
     ['the file system is too small', { ...room, budget: 10_000 }, { store: 910, disk: 910 }, 10],
   ])('%s', (_, given, need, expected) => expect(Math.max(0, lackingBytes(given, need))).toBe(expected));
-});
-
-describe('sourcesOf', () => {
-  const image = (sources: ProductionImage['sources']): ProductionImage => ({
-    ...{ name: 'a', version: 'v1', state: 'promoted', seeds: [] },
-    sources,
-  });
-  const peer = (node: string, dataCenter: string): ProductionImage['sources'][number] => ({
-    url: node,
-    node,
-    dataCenter,
-  });
-
-  it('begins with some of its own data centre, then image-builders, then others', () => {
-    const sources = [
-      { url: 'builder' },
-      peer('far', 'two'),
-      ...['p1', 'p2', 'p3', 'p4'].map((node) => peer(node, 'one')),
-    ];
-    expect(sourcesOf(image(sources), 'one', 3)).toEqual(['p4', 'p1', 'p2', 'builder', 'far']);
-  });
 });
 
 it.each([

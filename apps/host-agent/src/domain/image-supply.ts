@@ -127,23 +127,6 @@ export function lackingBytes(room: Room, need: { readonly store: number; readonl
   );
 }
 
-/** Peers of one data centre that are asked before the image-builders. */
-const NEAR_AT_MOST = 3;
-
-/**
- * Base URLs in the order in which they are tried: a few of this data centre, then the image-builders, then the others.
- * @param turn hosts with different numbers begin with different peers
- */
-export function sourcesOf({ sources }: ProductionImage, dataCenter: string, turn: number): readonly string[] {
-  const near = sources.filter((source) => source.dataCenter === dataCenter);
-  const origins = sources.filter((source) => source.dataCenter === undefined);
-  const begin = near.length === 0 ? 0 : turn % near.length;
-  const turned = [...near.slice(begin), ...near.slice(0, begin)].slice(0, NEAR_AT_MOST);
-  const chosen = [...turned, ...origins];
-  const others = sources.filter((source) => !chosen.includes(source) && source.dataCenter !== dataCenter);
-  return [...chosen, ...others.slice(0, NEAR_AT_MOST)].map(({ url }) => url);
-}
-
 const START_REASONS: Readonly<Partial<Record<DistributionFailureReason, ContainerFailureReason>>> = {
   'no-space': 'no-space',
   'unknown-key': 'image-untrusted',

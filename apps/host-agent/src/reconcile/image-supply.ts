@@ -1,39 +1,27 @@
 /**
  * Fills this host's own store: with what its containers need, then with what is pinned or wished ahead; and removes
  * what nothing needs. One try at a time for each image, however many containers wait for it.
- *
- * A container's image is never removed: its config names it from the moment in which the agent has the config, and the
- * look at the configs and the end of `has` are one turn of the event loop.
  */
 import type { DistributionFailureReason, HostImages, ProductionImage } from '@plinth/contracts';
-import type { InstallationResult } from '@plinth/image-transfer';
-import {
-  done,
-  failed,
-  FRESH,
-  type Outcome,
-  planRetry,
-  type ProducedImage,
-  type RetryState,
-} from '@plinth/image-transfer/domain';
+import type { Fetcher, InstallationResult } from '@plinth/image-transfer';
+import { failed, FRESH, planRetry, type ProducedImage, type RetryState } from '@plinth/image-transfer/domain';
 import { type Logger, type NextPass, WorkLoop } from '@plinth/service-kit';
 import type { OwnImages } from '../adapters/own-images.js';
 import {
   type ImageUses,
   type ImageWishes,
-  lackingBytes,
   type MissingImage,
   nextFills,
   NO_WISHES,
-  removable,
-  sourcesOf,
   startFailure,
   unneeded,
 } from '../domain/image-supply.js';
 import type { ImageReports } from './image-reports.js';
+import { ImageRoom } from './image-room.js';
+import { ImageSources } from './image-sources.js';
 
 export interface SupplyOptions {
-  readonly dataCenter: string;
+  readonly self: Fetcher;
   /** Most bytes of the store; undefined: a share of the file system. */
   readonly budgetBytes: number | undefined;
   readonly longestPauseMs: number;
@@ -49,15 +37,10 @@ export interface ImageUsers {
 }
 
 const PERIOD_MS = 60_000;
+/** Least pause before it is planned again where an image is fetched. */
+const PLAN_AGAIN_MS = 500;
 /** Objects that a fill has left that was given up, and a new measure of the store. */
 const COLLECT_MS = 6 * 3_600_000;
-/** A share of the file system for the store, when nothing else is configured. */
-const SHARE = 0.5;
-/** Kept free for everything else on the file system. */
-const KEPT_SHARE = 0.05;
-const KEPT_AT_MOST = 1024 ** 3;
-/** As for installations on storage nodes: inodes, directories, the rest of the last block of each file. */
-const SPACE_MARGIN = 1.1;
 /** How long the bus may take to bring what is in production after a config that names it. */
 const UNKNOWN_MS = 10_000;
 /** Of the thread that fills ahead: starts come first. */
@@ -71,11 +54,6 @@ interface Tries {
   readonly notBefore: number | undefined;
 }
 
-interface Answer {
-  readonly image: string;
-  readonly result: InstallationResult;
-}
-
 export class ImageSupply {
   private users: ImageUsers | undefined;
   private changed: () => void = () => undefined;
@@ -86,12 +64,13 @@ export class ImageSupply {
   private readonly inProgress = new Map<string, Promise<void>>();
   /** Since when an image is needed that is not known to be in production. */
   private readonly unknownSince = new Map<string, number>();
-  private reservedBytes = 0;
-  /** Removals and reservations, one after the other. */
-  private roomTurn: Promise<unknown> = Promise.resolve();
+  /** By image: not before this time by `performance.now()`, as those that have it are busy. */
+  private readonly resting = new Map<string, number>();
   private collectedAt = -Infinity;
-  /** Hosts that were started together begin with different peers. */
-  private readonly firstPeer = Math.floor(Math.random() * 1_000);
+  private readonly room: ImageRoom;
+  private readonly sources: ImageSources;
+  /** Measurements after fills. */
+  private readonly measuring = new Set<Promise<void>>();
   private readonly ending = new AbortController();
   private readonly loop: WorkLoop;
   private readonly removals: WorkLoop;
@@ -102,6 +81,15 @@ export class ImageSupply {
     private readonly options: SupplyOptions,
     private readonly logger: Logger,
   ) {
+    const { signal } = this.ending;
+    const context = {
+      uses: (): ImageUses => this.uses,
+      wishes: (): ImageWishes => this.wishes,
+      isBusy: (image: string): boolean => this.inProgress.has(image),
+      removed: (image: string, why: string): void => this.removed(image, why),
+    };
+    this.room = new ImageRoom(images, context, options.budgetBytes, signal);
+    this.sources = new ImageSources(options.self, options.token, signal, () => this.kick(), logger);
     this.loop = new WorkLoop({
       pass: () => this.pass(),
       periodMs: PERIOD_MS,
@@ -130,7 +118,8 @@ export class ImageSupply {
   async stop(): Promise<void> {
     this.ending.abort(new Error('stopping'));
     await Promise.all([this.loop.stop(), this.removals.stop()]);
-    await Promise.allSettled([...this.inProgress.values(), this.roomTurn]);
+    await Promise.allSettled([...this.inProgress.values(), ...this.measuring]);
+    await Promise.all([this.room.settled(), this.sources.settled()]);
   }
 
   /** @param call when an image has come or gone */
@@ -170,6 +159,8 @@ export class ImageSupply {
     this.production.set(image, value);
     // Promoted again, or from other sources: a failure of before says nothing any more.
     if (before?.state !== value.state || sourceUrls(before) !== sourceUrls(value)) this.tries.delete(image);
+    if (value.state !== 'promoted') this.sources.forget(value);
+    this.resting.delete(image);
     this.unknownSince.delete(image);
     this.kick();
   }
@@ -211,10 +202,14 @@ export class ImageSupply {
   }
 
   private dueInMs(image: string): number | undefined {
-    if (this.production.get(image)?.state !== 'promoted') return undefined;
+    const production = this.production.get(image);
     const tries = this.tries.get(image);
-    if (!tries) return 0;
-    return tries.notBefore === undefined ? undefined : Math.max(0, tries.notBefore - performance.now());
+    if (production?.state !== 'promoted' || (tries && tries.notBefore === undefined)) return undefined;
+    const notBefore = Math.max(tries?.notBefore ?? 0, this.resting.get(image) ?? 0);
+    const leftMs = notBefore - performance.now();
+    if (leftMs > 0) return leftMs;
+    const plan = this.sources.plan(production);
+    return plan && ('waitMs' in plan ? Math.max(1, plan.waitMs) : 0);
   }
 
   /** @returns milliseconds until a container's wait for an image that is not in production is over */
@@ -258,7 +253,7 @@ export class ImageSupply {
         if (this.ending.signal.aborted) return;
         this.logger.error({ err: error, image }, 'an image could not be fetched');
         const message = error instanceof Error ? error.message : String(error);
-        this.settle({ image, result: { outcome: failed('io-error', message), downloadedBytes: 0 } }, 0);
+        this.settle(image, { outcome: failed('io-error', message), downloadedBytes: 0 }, 0);
       })
       .finally(() => {
         lock.release();
@@ -272,19 +267,41 @@ export class ImageSupply {
 
   private async fill(image: string, production: ProductionImage, isNeeded: boolean): Promise<void> {
     const begun = performance.now();
-    const { signal } = this.ending;
+    const plan = this.sources.plan(production);
+    // It has changed since it was due.
+    if (!plan || 'waitMs' in plan) return;
+    const room = await this.room.reserve(plan.image, isNeeded);
+    if (!room.ok) return this.settle(image, { outcome: room, downloadedBytes: 0 }, 0);
     const turn = this.tries.get(image)?.retry.attempts ?? 0;
-    const produced = producedImage(production, this.options.dataCenter, this.firstPeer + turn);
-    const room = await this.inTurn(() => this.makeRoom(image, produced, isNeeded));
-    const job = { turn: 0, token: this.options.token(), nice: isNeeded ? NICE_NEEDED : NICE_AHEAD };
-    const result: InstallationResult = room.ok
-      ? await this.images.install(produced, job, Date.now(), signal).finally(() => (this.reservedBytes -= room.value))
-      : { outcome: room, downloadedBytes: 0 };
-    this.settle({ image, result }, Math.round(performance.now() - begun));
-    if (result.outcome.ok) await this.inTurn(() => this.fitAgain());
+    const job = { turn, token: this.options.token(), nice: isNeeded ? NICE_NEEDED : NICE_AHEAD };
+    const filled = this.images.install(plan.image, job, Date.now(), this.ending.signal);
+    this.measureAfter(plan.image, filled, room.value);
+    const result = await filled;
+    this.sources.learn(production, result);
+    if (result.isUndecided) this.resting.set(image, performance.now() + PLAN_AGAIN_MS * (1 + Math.random()));
+    else this.settle(image, result, Math.round(performance.now() - begun));
   }
 
-  private settle({ image, result }: Answer, durationMs: number): void {
+  /** What was reserved is released when it is measured what the fill has taken. */
+  private measureAfter(image: ProducedImage, filled: Promise<InstallationResult>, reserved: number): void {
+    const measured = filled
+      .then(
+        ({ outcome }) => (outcome.ok ? this.room.fitAgain(image) : undefined),
+        // It is handled where the fill is awaited.
+        () => undefined,
+      )
+      .catch((error: unknown) => {
+        if (!this.ending.signal.aborted)
+          this.logger.error({ err: error }, 'the store could not be measured after a fill');
+      })
+      .finally(() => {
+        this.room.release(reserved);
+        this.measuring.delete(measured);
+      });
+    this.measuring.add(measured);
+  }
+
+  private settle(image: string, result: InstallationResult, durationMs: number): void {
     const { outcome, downloadedBytes, source, deltaFrom, deltaProblem } = result;
     const at = new Date().toISOString();
     if (outcome.ok) {
@@ -304,64 +321,18 @@ export class ImageSupply {
     this.reports.send({ image, state: 'failed', at, durationMs, reason, message: message.slice(0, 2_000), retryInMs });
   }
 
-  /** @returns the bytes that are reserved, which the caller releases */
-  private async makeRoom(
-    image: string,
-    { archiveBytes, unpackedBytes, name, version }: ProducedImage,
-    isNeeded: boolean,
-  ): Promise<Outcome<number>> {
-    // What another version has too takes no room: how much that is shows when the tree stands.
-    const isFirst = !this.images.list().some((held) => held.image.startsWith(`${name}@`));
-    const rest = Math.max(0, archiveBytes - (await this.images.downloadedBytes({ name, version })));
-    const need = { store: isFirst ? unpackedBytes : 0, disk: rest + Math.ceil(unpackedBytes * SPACE_MARGIN) };
-    for (;;) {
-      const lacking = lackingBytes(await this.room(), need);
-      if (lacking <= 0) {
-        this.reservedBytes += need.store;
-        return done(need.store);
-      }
-      const [victim] = removable(this.images.list(), this.uses, this.wishes, isNeeded).filter(
-        (candidate) => candidate !== image && !this.inProgress.has(candidate),
-      );
-      if (victim === undefined) {
-        const message = `${lacking} bytes more are needed, and all other images in the store are used or kept`;
-        return failed('no-space', message);
-      }
-      await this.remove(victim, `to make room for ${image}`);
-    }
-  }
-
-  /** After a fill: what it has taken is measured, and what is too much goes. */
-  private async fitAgain(): Promise<void> {
-    await this.images.collect(this.ending.signal);
-    for (;;) {
-      const { used, budget } = await this.room();
-      const [victim] = used <= budget ? [] : removable(this.images.list(), this.uses, this.wishes, true);
-      if (victim === undefined || this.inProgress.has(victim)) return;
-      await this.remove(victim, 'the store is full');
-    }
-  }
-
   private async removeUnneeded(): Promise<void> {
     const stateOf = (image: string): ProductionImage['state'] | undefined => this.production.get(image)?.state;
     for (const { image, why } of unneeded(this.images.list(), this.uses, this.wishes, stateOf))
-      await this.inTurn(() => this.remove(image, why));
+      await this.room.remove(image, why);
   }
 
-  private async remove(image: string, why: string): Promise<void> {
-    if (this.inProgress.has(image)) return;
-    const lock = this.images.tryLock(image);
-    if (!lock) return;
-    try {
-      // No turn of the event loop lies between this look and the end of the image: see the top of the file.
-      if (this.uses.inUse.has(image)) return;
-      await this.images.remove(image, this.ending.signal);
-      this.logger.info({ image, why }, 'image removed from the store');
-      this.changed();
-      this.reports.send({ image, state: 'evicted', at: new Date().toISOString(), message: why });
-    } finally {
-      lock.release();
-    }
+  private removed(image: string, why: string): void {
+    const production = this.production.get(image);
+    if (production) this.sources.forget(production);
+    this.logger.info({ image, why }, 'image removed from the store');
+    this.changed();
+    this.reports.send({ image, state: 'evicted', at: new Date().toISOString(), message: why });
     this.users?.wake(image);
     this.kick();
   }
@@ -369,46 +340,14 @@ export class ImageSupply {
   private collectNowAndThen(): void {
     if (performance.now() - this.collectedAt < COLLECT_MS) return;
     this.collectedAt = performance.now();
-    this.inTurn(() => this.images.collect(this.ending.signal)).catch((error: unknown) => {
+    this.room.measure().catch((error: unknown) => {
       if (this.ending.signal.aborted) return;
       this.collectedAt = -Infinity;
       this.logger.error({ err: error }, 'the store could not be measured; it is tried again');
     });
   }
-
-  private inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.roomTurn.then(work);
-    this.roomTurn = turn.catch(() => undefined);
-    return turn;
-  }
-
-  private async room(): Promise<Parameters<typeof lackingBytes>[0]> {
-    const { totalBytes, freeBytes } = await this.images.space();
-    return {
-      used: this.images.usedBytes,
-      budget: this.options.budgetBytes ?? Math.floor(totalBytes * SHARE),
-      free: freeBytes,
-      kept: Math.min(KEPT_AT_MOST, Math.floor(totalBytes * KEPT_SHARE)),
-      reserved: this.reservedBytes,
-    };
-  }
 }
 
 function sourceUrls(image: ProductionImage | undefined): string {
   return (image?.sources ?? []).map(({ url }) => url).join(' ');
-}
-
-/** @throws Error when the provisioner has left out what is there for every promoted version */
-function producedImage(image: ProductionImage, dataCenter: string, turn: number): ProducedImage {
-  const { name, version, contentDigest, manifestDigest, archiveDigest, archiveBytes, unpackedBytes } = image;
-  if (
-    contentDigest === undefined ||
-    manifestDigest === undefined ||
-    archiveDigest === undefined ||
-    archiveBytes === undefined ||
-    unpackedBytes === undefined
-  )
-    throw new Error(`${name}@${version} is promoted without its digests`);
-  const sources = [...sourcesOf(image, dataCenter, turn)];
-  return { name, version, contentDigest, manifestDigest, archiveDigest, archiveBytes, unpackedBytes, sources };
 }
