@@ -14,7 +14,8 @@ const about = (subject: string, name: string, more: object = {}) => {
   const wanted = Object.entries({ name, ...more });
   return (fact: Fact): boolean => fact.subject === subject && wanted.every(([key, value]) => fact.data[key] === value);
 };
-const imagesOf = (directory: string): string[] => readdirSync(join(stack.home, directory, 'images')).toSorted();
+const imagesOf = (directory: string, name = ''): string[] =>
+  readdirSync(join(stack.home, directory, 'images', name)).toSorted();
 
 async function plinth(...args: string[]): Promise<string> {
   const { code, stdout, stderr } = await stack.plinth(...args);
@@ -48,7 +49,7 @@ afterAll(async () => {
   expect(containerCgroups().filter((path) => ids.has(containerOf(path)))).toEqual([]);
 });
 
-it('starts and updates a container on what its host has fetched itself', async () => {
+it('starts and updates a container on what its host has fetched itself, and evicts', async () => {
   mkdirSync(join(stack.home, 'sources'), { recursive: true });
   const { sha256 } = makeSmallRootfs(join(stack.home, 'small'), join(stack.home, 'sources', 'tiny.tar.gz'));
   await publish(sha256, 'one');
@@ -72,4 +73,9 @@ it('starts and updates a container on what its host has fetched itself', async (
   ]);
   const [whole = 0, delta = 0] = fetched.map((line) => (line as { downloadedBytes: number }).downloadedBytes);
   expect(delta).toBeLessThan(whole / 20);
+
+  await stack.fact(about('image.cached', 'tiny', { version: 'v2', host: 'host-1', deltaFrom: 'tiny@v1' }));
+  await plinth('cache', 'evict', 'tiny@v1');
+  await stack.fact(about('image.evicted', 'tiny', { version: 'v1', host: 'host-1' }));
+  expect(imagesOf('hosts/host-1/image-store', 'tiny')).toEqual(['v2']);
 });
