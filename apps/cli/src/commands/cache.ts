@@ -49,6 +49,21 @@ export function register(program: Command): void {
       });
     });
   }
+  cache
+    .command('fsck')
+    .description('compare the images in the store of this host with their manifests, byte by byte')
+    .argument('[image...]', 'name@version; absent: all')
+    .requiredOption('--dir <directory>', "the store's directory, PLINTH_IMAGE_DIR of the host agent")
+    .option('--json', 'print JSON')
+    .addHelpText(
+      'after',
+      '\nIt changes nothing, and ends with 1 when there is damage.\n\n' +
+        'Example:\n  plinth cache fsck --dir /var/lib/plinth/host/image-store',
+    )
+    .action(async (images: string[], { dir, json = false }: { dir: string; json?: boolean }) => {
+      const { fsck } = await import('./storage-fsck.js');
+      if (!fsck(dir, images, json)) process.exitCode = 1;
+    });
   withShared(cache.command('ls'))
     .description('list what the stores of hosts hold')
     .addHelpText('after', '\nExample:\n  plinth cache ls --host host-1')

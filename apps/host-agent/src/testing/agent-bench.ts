@@ -387,3 +387,5 @@ function decodeReport<T extends object>(payload: new () => T, message: JsMsg): T
   if (!decoded.ok) throw new Error(`a report breaks its contract: ${JSON.stringify(decoded.problems)}`);
   return decoded.value;
 }
+
+export { makeRunnableImage, productionOf } from './runnable-image.js';
