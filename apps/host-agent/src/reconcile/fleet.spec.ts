@@ -63,6 +63,7 @@ class Machine {
   failingObservations = 0;
   savesFail = false;
   stored: { config: ContainerConfig; record?: LocalRecord }[] = [{ config: config(), record: STARTED }];
+  unreadable: { id: string; problems: [] }[] = [];
   onExit: (id: string) => void = () => undefined;
   readonly fleet: Fleet;
 
@@ -77,7 +78,7 @@ class Machine {
       bootId: 'boot-1',
       clock: { now: () => NOW, timeOfDay: (text: string) => text },
       store: {
-        readAll: () => Promise.resolve({ containers: this.stored, unreadable: [] }),
+        readAll: () => Promise.resolve({ containers: this.stored, unreadable: this.unreadable }),
         saveConfig: (saved: ContainerConfig) =>
           this.savesFail ? Promise.reject(new Error('disk full')) : note(`config ${saved.generation} stored`),
         saveRecord: () => Promise.resolve(),
@@ -155,6 +156,23 @@ describe('fleet', () => {
     await machine.fleet.takeOver();
     await settled();
     expect(machine.done).toEqual(['runtime of the container deleted']);
+  });
+
+  it('counts images as used that configs name, that an update would be reverted to, and that run', async () => {
+    const digest = `sha256:${'0'.repeat(64)}`;
+    const knownGood = { image: 'debian-12@v2', contentDigest: digest, runGeneration: 2 };
+    const update = { updateId: 'd'.repeat(32), knownGood, stableSeconds: 5, soakSeconds: 60 };
+    machine.stored = [{ config: config({ image: 'debian-12@v3', update, desired: 'stopped' }), record: STARTED }];
+    await machine.fleet.takeOver();
+    const { needed, inUse } = machine.fleet.imageUses();
+    expect([[...needed], [...inUse].toSorted()]).toEqual([[], ['debian-12@v1', 'debian-12@v2', 'debian-12@v3']]);
+  });
+
+  it('counts the image of what runs as used although its config can not be read', async () => {
+    machine.stored = [];
+    machine.unreadable = [{ id: ID, problems: [] }];
+    await machine.fleet.takeOver();
+    expect([...machine.fleet.imageUses().inUse]).toEqual(['debian-12@v1']);
   });
 
   it('stores a config before it acts on it, and does nothing while it cannot be stored', async () => {

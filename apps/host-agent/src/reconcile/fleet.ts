@@ -34,6 +34,8 @@ export class Fleet {
   private readonly actors = new Map<string, ContainerActor>();
   private readonly loops: WorkLoop[] = [];
   private closing = false;
+  /** By container: what runs although its config can't be read; it comes again from the bus. */
+  private readonly runningUnread = new Map<string, string>();
   private isStillDesired: ((id: string) => Promise<boolean>) | undefined;
 
   constructor(private readonly services: AgentServices) {}
@@ -52,6 +54,10 @@ export class Fleet {
     for (const { config } of stored) this.services.policies.learn(config);
     this.takeOverNetworks(stored, observed);
     const spared = new Set(unreadable.map(({ id }) => id));
+    for (const id of spared) {
+      const seen = observed.get(id);
+      if (seen?.kind === 'running' && seen.image !== undefined) this.runningUnread.set(id, seen.image);
+    }
     for (const entry of stored) {
       spared.add(entry.config.containerId);
       await containers.endInterruptedCommands(entry.config.containerId);
@@ -123,6 +129,7 @@ export class Fleet {
       if (config.desired === 'running')
         for (const { image } of [state.effective, effectiveConfig(config, record)]) needed.add(image);
     }
+    for (const [id, image] of this.runningUnread) if (!this.actors.has(id)) inUse.add(image);
     return { needed, inUse };
   }
 
