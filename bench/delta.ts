@@ -85,6 +85,9 @@ function bootstrap(name: string, suite: string, more: string, archives: readonly
   );
   for (const left of ['var/cache/apt', 'var/lib/apt/lists', 'var/log'])
     rmSync(join(`${root}.new`, left), { recursive: true, force: true });
+  // Images have no devices, and OSTree takes none.
+  for (const name of readdirSync(join(`${root}.new`, 'dev')))
+    rmSync(join(`${root}.new`, 'dev', name), { recursive: true });
   execFileSync('mv', [`${root}.new`, root]);
   return root;
 }
