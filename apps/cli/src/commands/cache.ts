@@ -62,7 +62,7 @@ export function register(program: Command): void {
     )
     .action(async (images: string[], { dir, json = false }: { dir: string; json?: boolean }) => {
       const { fsck } = await import('./storage-fsck.js');
-      if (!fsck(dir, images, json)) process.exitCode = 1;
+      if (!fsck(dir, images, json, 'host')) process.exitCode = 1;
     });
   withShared(cache.command('ls'))
     .description('list what the stores of hosts hold')

@@ -12,8 +12,15 @@ interface CheckedImage {
   readonly problems: readonly TreeProblem[];
 }
 
+/** By whose store it is: what is to be done about damage. */
+const REPAIRS = {
+  'storage node':
+    'the distributor of this node repairs what its own check finds; `plinth image promote` repairs what is marked already',
+  host: 'the host agent fetches again what its own check finds; a version that no container needs: `plinth cache evict`',
+} as const;
+
 /** Changes nothing. @returns whether all are sound */
-export function fsck(directory: string, only: readonly string[], asJson: boolean): boolean {
+export function fsck(directory: string, only: readonly string[], asJson: boolean, of: keyof typeof REPAIRS): boolean {
   const images = imagesIn(join(directory, 'images'));
   const unknown = only.filter((ref) => !images.some(({ image }) => image === ref));
   if (unknown.length > 0)
@@ -36,10 +43,7 @@ export function fsck(directory: string, only: readonly string[], asJson: boolean
     printLine(
       `${checked.length} images, ${reader.files} different files, ${Math.round(reader.bytes / 1e6)} MB read, ${damaged} damaged`,
     );
-    if (damaged > 0)
-      printLine(
-        'the distributor of this node repairs what its own check finds; `plinth image promote` repairs what is marked already',
-      );
+    if (damaged > 0) printLine(REPAIRS[of]);
   }
   return damaged === 0;
 }

@@ -18,7 +18,7 @@ export function register(program: Command): void {
     )
     .action(async (images: string[], { dir, json = false }: { dir: string; json?: boolean }) => {
       const { fsck } = await import('./storage-fsck.js');
-      if (!fsck(dir, images, json)) process.exitCode = 1;
+      if (!fsck(dir, images, json, 'storage node')) process.exitCode = 1;
     });
   withShared(storage)
     .description('list storage nodes with their images')
