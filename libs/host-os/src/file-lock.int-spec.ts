@@ -73,8 +73,13 @@ describe('tryFileLock', () => {
   it('is waited for, too, when the holder is a zombie', async () => {
     const path = fresh('zombie');
     // What the shell becomes does not wait for its child.
-    const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep infinity'], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const parent = spawn('sh', ['-c', 'sleep infinity & echo $!; exec tail -f /dev/null'], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
     const [pid] = (await once(parent.stdout, 'data')) as [Buffer];
+    const nameOf = (): string => readFileSync(`/proc/${parent.pid}/comm`, 'utf8').trim();
+    while (nameOf() !== 'tail') await new Promise((resolve) => setImmediate(resolve));
+    process.kill(Number(pid.toString()), 'SIGKILL');
     const child = spawn('flock', ['--exclusive', path, 'sh', '-c', 'echo held; cat'], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
