@@ -13,6 +13,7 @@ import {
   renameSync,
   rmdirSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -130,8 +131,9 @@ function mountTargets() {
 /**
  * @param count what of it counts as cases; absent: it is one
  * @param isBeside another step runs meanwhile: what this one prints is shown when it ends
+ * @param lastOutput file that the program writes when its work is done; it has {@link END_PATIENCE_MS} to end then
  */
-async function step(name, argv, { count, isBeside = false } = {}) {
+async function step(name, argv, { count, isBeside = false, lastOutput } = {}) {
   if (stopped) return false;
   const begin = Date.now();
   const log = isBeside ? join(results, `${name}.log`) : undefined;
@@ -140,6 +142,7 @@ async function step(name, argv, { count, isBeside = false } = {}) {
   const [file, ...args] = argv;
   const child = spawn(file, args, { cwd: top, stdio: ['ignore', output, output], env: environment, detached: true });
   children.add(child);
+  const watch = lastOutput === undefined ? undefined : setInterval(() => endIfDone(child, lastOutput), 1_000);
   const ok = await new Promise((done) => {
     child.once('error', (error) => {
       console.error(error.message);
@@ -147,6 +150,7 @@ async function step(name, argv, { count, isBeside = false } = {}) {
     });
     child.once('exit', (code) => done(code === 0));
   });
+  clearInterval(watch);
   children.delete(child);
   if (log !== undefined) {
     closeSync(output);
@@ -154,6 +158,14 @@ async function step(name, argv, { count, isBeside = false } = {}) {
   }
   finish(name, ok, begin, count?.(), log);
   return ok;
+}
+
+/** A process that a failed test has left keeps jest waiting without end for what it prints. */
+function endIfDone(child, lastOutput) {
+  const written = statSync(lastOutput, { throwIfNoEntry: false })?.mtimeMs;
+  if (written === undefined || Date.now() - written < END_PATIENCE_MS || child.exitCode !== null) return;
+  console.log('it does not end after its last test, because a test has left a process or a timer: it is killed');
+  process.kill(-child.pid, 'SIGKILL');
 }
 
 function finish(name, ok, begin, cases, log) {
@@ -188,7 +200,7 @@ function jest(name, options, isBeside) {
     if (!isBeside && process.env['PLINTH_TEST_RECORD'] !== undefined) recordSeconds(files);
     return { passed: found.numPassedTests, failed: found.numFailedTests + found.numRuntimeErrorTestSuites };
   };
-  return step(name, argv, { count, isBeside });
+  return step(name, argv, { count, isBeside, lastOutput: output });
 }
 
 /** For the order of the files in later runs: scripts/test-order.mjs. */
