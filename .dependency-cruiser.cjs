@@ -15,6 +15,7 @@ const FLOORS = {
   ],
   'image-builder': [['handlers'], ['building', 'inspection'], ['adapters'], ['domain']],
   distributor: [['handlers'], ['distribution'], ['adapters'], ['domain']],
+  console: [['handlers'], ['access', 'live'], ['adapters'], ['domain']],
   'host-agent': [['handlers'], ['reconcile'], ['adapters'], ['domain']],
 };
 /** Files of a service that may import every room: they put it together. */
@@ -102,7 +103,7 @@ module.exports = {
       comment: 'one place per service touches the world',
       severity: 'error',
       from: {
-        path: '^apps/(?:provisioner|distributor|image-builder|host-agent)/src/',
+        path: '^apps/(?:provisioner|distributor|image-builder|host-agent|console)/src/',
         pathNot: [TEST, '/adapters/', WIRING],
       },
       to: { path: '^(?:node:)?(?:child_process|fs|fs/promises|net|http|https|worker_threads)$' },
@@ -119,7 +120,7 @@ module.exports = {
       comment: 'it is the world too: files, locks, calls of the kernel',
       severity: 'error',
       from: {
-        path: '^apps/(?:provisioner|distributor|image-builder|host-agent)/src/',
+        path: '^apps/(?:provisioner|distributor|image-builder|host-agent|console)/src/',
         pathNot: [TEST, '/adapters/', WIRING],
       },
       to: { path: '^libs/host-(?:os|network)/', dependencyTypesNot: ['type-only'] },
@@ -168,7 +169,7 @@ module.exports = {
     {
       name: 'services-know-no-operator-tools',
       severity: 'error',
-      from: { path: '^apps/(?:provisioner|distributor|image-builder|host-agent)/', pathNot: TEST },
+      from: { path: '^apps/(?:provisioner|distributor|image-builder|host-agent|console)/', pathNot: TEST },
       to: { path: '^libs/(?:client|bus-access|stack)/' },
     },
   ],

@@ -27,6 +27,9 @@ const OLD_PART_MS = 3_600_000;
 /** The bundler's collector runs less often: a fifth less computing for some hundred megabytes more. */
 process.env['GOGC'] ??= '400';
 
+/** Pages that a service sends to browsers, from their sources to `dist/page/`. */
+const PAGES = { console: { script: 'apps/console/page/main.tsx', files: ['console.css', 'index.html', 'icon.svg'] } };
+
 /** A native module; it finds its binary beside its own files. */
 const KEPT_OUT = ['koffi'];
 
@@ -91,7 +94,10 @@ const applications = readdirSync(join(top, 'apps')).filter((name) =>
   asked.length === 0 ? existsSync(join(top, 'apps', name, 'package.json')) : asked.includes(`apps/${name}`),
 );
 // The bundler uses all processors for one of them; all of them at once would take 1.5 GB.
-for (const application of applications) await bundle(application);
+for (const application of applications) {
+  await bundle(application);
+  if (PAGES[application]) await bundlePage(application, PAGES[application]);
+}
 
 async function bundle(name) {
   const root = join(top, 'apps', name);
@@ -136,6 +142,30 @@ async function bundle(name) {
     await rename(`${path}.new`, path);
   }
   removeOldParts(join(root, 'dist'), new Set(outputFiles.map(({ path }) => path)));
+}
+
+/** The page is small and built in a moment: always. */
+async function bundlePage(name, { script, files }) {
+  const target = join(top, 'apps', name, 'dist/page');
+  await mkdir(target, { recursive: true });
+  const sources = join(top, dirname(script));
+  await build({
+    entryPoints: [
+      { in: join(top, script), out: name },
+      ...files.map((file) => ({ in: join(sources, file), out: file.replace(/\.\w+$/, '') })),
+    ],
+    outdir: target,
+    absWorkingDir: top,
+    bundle: true,
+    minify: true,
+    format: 'esm',
+    target: ['es2022', 'chrome123', 'firefox120', 'safari17.5'],
+    jsx: 'automatic',
+    jsxImportSource: 'preact',
+    loader: { '.html': 'copy', '.svg': 'copy' },
+    legalComments: 'none',
+    logLevel: 'error',
+  });
 }
 
 /**

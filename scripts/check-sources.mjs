@@ -3,7 +3,7 @@
  * `npm run build` makes.
  * Tests, and what only tests use, may write subjects and SQL: they play other systems.
  *
- * `npm run sources -- --words`: also the words of plain-words.mjs, in all *.ts and *.md, tests included.
+ * `npm run sources -- --words`: also the words of plain-words.mjs, in all *.ts, *.tsx and *.md, tests included.
  */
 import { readFileSync, readdirSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
@@ -91,7 +91,7 @@ function* texts(directory) {
     const path = join(directory, entry.name);
     if (entry.name.startsWith('.') || ['node_modules', 'dist', 'build', 'coverage'].includes(entry.name)) continue;
     if (entry.isDirectory()) yield* texts(path);
-    else if (entry.isFile() && /\.(?:ts|md)$/.test(entry.name)) yield path;
+    else if (entry.isFile() && /\.(?:tsx?|md)$/.test(entry.name)) yield path;
   }
 }
 

@@ -31,7 +31,7 @@ const listed = spawnSync('git', ['ls-files', '-z', '--cached', '--others', '--ex
   maxBuffer: 64 * 1024 ** 2,
 });
 const files = (listed.status === 0 ? listed.stdout.split('\0') : []).filter(
-  (file) => /\.(?:ts|mjs|cjs|js)$|^package\.json$|^plinth$/.test(file) && existsSync(join(top, file)),
+  (file) => /\.(?:tsx?|mjs|cjs|js)$|^package\.json$|^plinth$/.test(file) && existsSync(join(top, file)),
 );
 if (files.length === 0) problems.push('git ls-files listed no source file: is this a git checkout?');
 const texts = files.filter((file) => file !== 'package.json').map((file) => readFileSync(join(top, file), 'utf8'));

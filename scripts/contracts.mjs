@@ -1,4 +1,4 @@
-// `npm run contracts`: writes docs/asyncapi.yaml and docs/schemas.json from the contracts.
+// `npm run contracts`: writes docs/asyncapi.yaml, docs/schemas.json and docs/openapi.yaml from the contracts.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { stringify } from 'yaml';
 import { asyncApiDocument, contractSchemas } from '@plinth/contracts/asyncapi';
@@ -11,4 +11,10 @@ writeFileSync(
 writeFileSync(
   new URL('../docs/schemas.json', import.meta.url),
   `${JSON.stringify({ $defs: contractSchemas('#/$defs/') }, null, 2)}\n`,
+);
+// Afterwards: the classes of the console's API are known to the generator from here on.
+const { openApiDocument } = await import('@plinth/contracts/console');
+writeFileSync(
+  new URL('../docs/openapi.yaml', import.meta.url),
+  stringify(openApiDocument(version), { lineWidth: 0, aliasDuplicateObjects: false }),
 );

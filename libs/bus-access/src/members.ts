@@ -4,12 +4,20 @@
  */
 import { NAME_PATTERN } from '@plinth/contracts';
 
-export const MEMBER_KINDS = ['provisioner', 'image-builder', 'host', 'storage', 'upstream', 'operator'] as const;
+export const MEMBER_KINDS = [
+  'provisioner',
+  'image-builder',
+  'host',
+  'storage',
+  'console',
+  'upstream',
+  'operator',
+] as const;
 export type MemberKind = (typeof MEMBER_KINDS)[number];
 
 export interface Member {
   readonly kind: MemberKind;
-  /** Name of the host or storage node, or of an upstream system or operator where there are several. */
+  /** Name of the host, storage node or copy of the console, or of an upstream system or operator where there are several. */
   readonly name?: string;
 }
 
@@ -44,7 +52,8 @@ export function parseMember(text: string): Member | undefined {
 export function memberProblem({ kind, name }: Member): string | undefined {
   if (name !== undefined && !NAME_PATTERN.test(name))
     return `${name} is no name: lower-case letters, digits and hyphens, at most 63`;
-  if ((kind === 'host' || kind === 'storage') && name === undefined) return `a ${kind} needs a name`;
+  if ((kind === 'host' || kind === 'storage' || kind === 'console') && name === undefined)
+    return `a ${kind} needs a name`;
   if ((kind === 'provisioner' || kind === 'image-builder') && name !== undefined)
     return `there is one ${kind}, it has no name`;
   return undefined;

@@ -8,6 +8,7 @@ const EXAMPLE: readonly Member[] = [
   { kind: 'image-builder' },
   { kind: 'storage', name: '<node>' },
   { kind: 'host', name: '<host>' },
+  { kind: 'console', name: '<name>' },
   { kind: 'upstream' },
   { kind: 'operator' },
 ];

@@ -9,6 +9,7 @@ const MEMBERS: readonly Member[] = [
   { kind: 'storage', name: 'sn-1' },
   { kind: 'host', name: 'h-1' },
   { kind: 'host', name: 'h-2' },
+  { kind: 'console', name: 'c-1' },
   { kind: 'upstream' },
   { kind: 'operator' },
 ];

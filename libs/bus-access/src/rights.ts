@@ -4,6 +4,9 @@
  */
 import {
   BUILDER_CONSUMERS,
+  consoleConsumers,
+  consoleStatusConsumer,
+  consoleStatusConsumers,
   consumedBy,
   type Contract,
   CONTRACTS,
@@ -46,6 +49,7 @@ const PARTY: Readonly<Record<MemberKind, Party>> = {
   'image-builder': 'image-builder',
   host: 'host-agent',
   storage: 'distributor',
+  console: 'console',
   upstream: 'upstream',
   operator: 'operator',
 };
@@ -126,6 +130,18 @@ export function rightsOf(member: Member, all: readonly Member[]): Rights {
         serves: served('host-agent').map((subject) => ownSubject(member, subject)),
       };
     }
+    case 'console':
+      return {
+        ...NOTHING,
+        calls: [
+          ...toCore([
+            consoleConsumers(name),
+            consoleStatusConsumers(name),
+            ...pullRights(STREAMS.status.name, consoleStatusConsumer(name)),
+          ]),
+          ...queries(party, all),
+        ],
+      };
     case 'upstream': {
       const entities = new Set(own.map(entityOf));
       return {
@@ -161,6 +177,7 @@ export function coreServices(): readonly string[] {
   );
   const streams = [
     STREAMS.desired.name,
+    STREAMS.status.name,
     ...new Set(consumedBy('image-builder').map(({ subject }) => streamOf(subject))),
   ];
   return [
@@ -170,6 +187,8 @@ export function coreServices(): readonly string[] {
       hostConsumers('*'),
       hostImageConsumers('*'),
       storageConsumers('*'),
+      consoleConsumers('*'),
+      consoleStatusConsumers('*'),
       deadLetter('distributor'),
       ...streams.flatMap((stream) => pullRights(stream, '*')),
       ...READABLE_STREAMS.map((stream) => `$JS.API.DIRECT.GET.${stream}`),
@@ -201,6 +220,7 @@ export const PROVISIONER_API: readonly string[] = [
   // A later version has more kinds of events.
   `$JS.API.STREAM.UPDATE.${STREAMS.events.name}`,
   `$JS.API.CONSUMER.DELETE.${STREAMS.desired.name}.*`,
+  `$JS.API.CONSUMER.DELETE.${STREAMS.status.name}.*`,
   `$JS.API.STREAM.PURGE.${STREAMS.desired.name}`,
   ...[STREAMS.desired, STREAMS.status, STREAMS.deadLetters].flatMap(({ name }) => [
     `$JS.API.STREAM.MSG.GET.${name}`,

@@ -53,5 +53,6 @@ export { unknownFieldsOf } from './bus/contract.js';
 export type { Contract, ContractKind, Party, Payload } from './bus/contract.js';
 export { CATALOGUE, CONTRACTS, consumedBy, contractFor, contractOf } from './bus/catalogue.js';
 export type * from './bus/typed-subjects.js';
-export { decodePayload, decodeReply, type Decoded, type UnknownFields } from './bus/decode.js';
+export { check as checkPayload, decodePayload, decodeReply, type Decoded, type UnknownFields } from './bus/decode.js';
 export { RepeatedDecoder } from './bus/repeated-decode.js';
+export * from './console-link.js';

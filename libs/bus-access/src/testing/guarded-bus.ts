@@ -17,6 +17,7 @@ export const MEMBERS: readonly Member[] = [
   'host-h-2',
   'storage-sn-1',
   'storage-sn-2',
+  'console-c-1',
   'upstream',
   'operator',
 ].map(member);

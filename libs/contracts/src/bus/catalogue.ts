@@ -8,7 +8,7 @@ import { TenantEgress } from '../tenant-egress.js';
 import { TenantNeighbours } from '../tenant-neighbours.js';
 import { BuildDetails } from './build-replies.js';
 import { ask, type Contract, type ContractKind, define, listOf, one, type Party } from './contract.js';
-import { asked, official, ordered, query } from './contract-shapes.js';
+import { asked, official, ordered, query, read } from './contract-shapes.js';
 import { DeadLetterBody } from './dead-letter.js';
 import * as change from './events/change-events.js';
 import * as container from './events/container-facts.js';
@@ -37,6 +37,8 @@ import {
   agentLogs,
   agentStats,
   BUILDER_CONSUMERS,
+  consoleConsumers,
+  consoleStatusConsumers,
   containerStatus,
   deadLetter,
   desiredContainer,
@@ -240,14 +242,14 @@ export const CATALOGUE = [
   ),
 
   query(QUERIES.containers, queries.ContainersQuery, one(replies.ContainerPage), 'List containers', 'provisioner'),
-  query(
+  read(
     QUERIES.container,
     queries.ContainerQuery,
     one(replies.ContainerDetails),
     'One container with config and history',
     'provisioner',
   ),
-  query(QUERIES.images, queries.ImagesQuery, one(replies.ImagePage), 'List image versions', 'provisioner'),
+  read(QUERIES.images, queries.ImagesQuery, one(replies.ImagePage), 'List image versions', 'provisioner'),
   query(QUERIES.hosts, queries.HostsQuery, one(replies.HostPage), 'List hosts', 'provisioner'),
   query(QUERIES.storage, queries.StorageQuery, one(replies.StoragePage), 'List storage nodes', 'provisioner'),
   query(
@@ -388,6 +390,24 @@ export const CATALOGUE = [
     one(replies.OpenedConsumers),
     'Open the consumers of the image-builder',
     ['image-builder'],
+    ['provisioner'],
+  ),
+  ask(
+    consoleConsumers('*'),
+    'consumers',
+    queries.ConsumersQuery,
+    one(replies.OpenedConsumers),
+    'Where the streams stand, for a console',
+    ['console'],
+    ['provisioner'],
+  ),
+  ask(
+    consoleStatusConsumers('*'),
+    'consumers',
+    queries.ConsumersQuery,
+    one(replies.OpenedConsumers),
+    "Open a console's consumer of all statuses",
+    ['console'],
     ['provisioner'],
   ),
 ] as const;

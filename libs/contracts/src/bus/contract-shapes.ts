@@ -2,6 +2,7 @@
 import { ask, define, type Party, type Payload, type Reply } from './contract.js';
 
 const PEOPLE: readonly Party[] = ['upstream', 'operator'];
+const READERS: readonly Party[] = [...PEOPLE, 'console'];
 
 /** A request to the provisioner. */
 export const asked = <S extends string, T extends object>(subject: S, payload: Payload<T>, summary: string) =>
@@ -27,6 +28,15 @@ export const query = <S extends string, T extends object, R>(
   summary: string,
   answers: Party,
 ) => ask(subject, 'query', payload, reply, summary, PEOPLE, [answers]);
+
+/** A query that the console asks, too. */
+export const read = <S extends string, T extends object, R>(
+  subject: S,
+  payload: Payload<T>,
+  reply: Reply<R>,
+  summary: string,
+  answers: Party,
+) => ask(subject, 'query', payload, reply, summary, READERS, [answers]);
 
 /** A request of an operator. */
 export const ordered = <S extends string, T extends object>(

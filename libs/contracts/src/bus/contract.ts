@@ -21,7 +21,14 @@ export function unknownFieldsOf(kind: ContractKind): UnknownFields {
   return OF_USERS.includes(kind) ? 'refused' : 'ignored';
 }
 
-export type Party = 'upstream' | 'operator' | 'image-builder' | 'distributor' | 'provisioner' | 'host-agent';
+export type Party =
+  | 'upstream'
+  | 'operator'
+  | 'image-builder'
+  | 'distributor'
+  | 'provisioner'
+  | 'host-agent'
+  | 'console';
 
 export interface Contract<
   S extends string = string,

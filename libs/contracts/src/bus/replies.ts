@@ -338,6 +338,11 @@ export class StreamPosition {
 
   @IsCount()
   readonly lastSequence!: number;
+
+  /** How many it holds; absent: the provisioner is older than this. */
+  @IsOptional()
+  @IsCount()
+  readonly messages?: number;
 }
 
 /** The answer to a request below `consumers.`: the asker may bind now. */

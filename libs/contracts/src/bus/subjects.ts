@@ -147,6 +147,8 @@ export const hostStatus = (host: string) => `status.host.${host}` as const;
 export const storageStatus = (node: string) => `status.storage.${node}` as const;
 export const rolloutStatus = (rolloutId: string) => `status.rollout.${rolloutId}` as const;
 export const imageStatus = (name: string) => `status.image.${name}` as const;
+/** All of them. */
+export const STATUSES = 'status.>';
 export const deadLetter = (service: string) => `deadletter.${service}` as const;
 
 /** Request/reply on core NATS. */
@@ -182,6 +184,10 @@ export const storageConsumers = (node: string) => `consumers.storage.${node}` as
 /** A host's consumer of {@link DESIRED_IMAGES}, by itself: opening a consumer of last values begins it again. */
 export const hostImageConsumers = (host: string) => `consumers.host.${host}.images` as const;
 export const BUILDER_CONSUMERS = 'consumers.image-builder';
+/** Answers with the positions of the streams, and opens nothing. */
+export const consoleConsumers = (name: string) => `consumers.console.${name}` as const;
+/** Opens the consumer of {@link STATUSES}. */
+export const consoleStatusConsumers = (name: string) => `consumers.console.${name}.status` as const;
 /** All of them, for the service that opens them. */
 export const CONSUMER_REQUESTS = 'consumers.>';
 
@@ -191,6 +197,7 @@ export const durableName = (group: string, subject: string): string =>
 export const desiredConsumer = (host: string): string => `host-agent-${host}`;
 export const hostImagesConsumer = (host: string): string => `images-host-${host}`;
 export const storageImagesConsumer = (node: string): string => `images-storage-${node}`;
+export const consoleStatusConsumer = (name: string): string => `status-console-${name}`;
 
 /** Everything that is stored about one kind of thing, and may be subscribed to live. */
 export const EVENTS_ABOUT = {

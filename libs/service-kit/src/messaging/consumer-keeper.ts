@@ -5,6 +5,9 @@
  */
 import {
   BUILDER_CONSUMERS,
+  consoleConsumers,
+  consoleStatusConsumer,
+  consoleStatusConsumers,
   CONSUMER_REQUESTS,
   consumedBy,
   DESIRED_IMAGES,
@@ -16,8 +19,9 @@ import {
   type OpenedConsumers,
   type Party,
   type QueryReply,
+  STATUSES,
   storageImagesConsumer,
-  STREAMS,
+  streamOf,
 } from '@plinth/contracts';
 import type { JetStreamManager, Msg, NatsConnection, Subscription } from 'nats';
 import type { Logger } from '../logging.js';
@@ -76,6 +80,8 @@ export class ConsumerKeeper {
     if (subject === BUILDER_CONSUMERS) return this.durables(jsm, 'image-builder', 'image-builder');
     if (!NAME_PATTERN.test(name)) return undefined;
     if (subject === hostImageConsumers(name)) return this.watch(jsm, DESIRED_IMAGES, hostImagesConsumer(name));
+    if (subject === consoleConsumers(name)) return 0;
+    if (subject === consoleStatusConsumers(name)) return this.watch(jsm, STATUSES, consoleStatusConsumer(name));
     if (rest.length > 0) return undefined;
     if (kind === 'storage') return this.watch(jsm, DESIRED_IMAGES, storageImagesConsumer(name));
     if (kind !== 'host') return undefined;
@@ -83,7 +89,7 @@ export class ConsumerKeeper {
   }
 
   private async watch(jsm: JetStreamManager, filter: string, name: string): Promise<number> {
-    return (await addLastValueConsumer(jsm, STREAMS.desired.name, filter, name)).num_pending;
+    return (await addLastValueConsumer(jsm, streamOf(filter), filter, name)).num_pending;
   }
 
   private async durables(jsm: JetStreamManager, group: string, party: Party): Promise<number> {

@@ -192,6 +192,15 @@ export async function streamPositions(jsm: JetStreamManager): Promise<readonly S
     ),
   );
   return found.flatMap((info) =>
-    info ? [{ name: info.config.name, created: String(info.created), lastSequence: info.state.last_seq }] : [],
+    info
+      ? [
+          {
+            name: info.config.name,
+            created: String(info.created),
+            lastSequence: info.state.last_seq,
+            messages: info.state.messages,
+          },
+        ]
+      : [],
   );
 }

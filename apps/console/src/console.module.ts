@@ -1,0 +1,55 @@
+/** All wiring of the console. */
+import { type MiddlewareConsumer, Module, type NestModule } from '@nestjs/common';
+import { getDataSourceToken } from '@nestjs/typeorm';
+import {
+  CONNECTION,
+  databaseReadiness,
+  natsReadiness,
+  persistenceModule,
+  SERVICE_READINESS,
+} from '@plinth/service-kit';
+import type { NatsConnection } from 'nats';
+import type { DataSource } from 'typeorm';
+import { SignIn } from './access/sign-in.js';
+import { PageFiles } from './adapters/page-files.js';
+import { CreateConsole1700000001000 } from './adapters/postgres/console.schema.js';
+import { PeopleStore } from './adapters/postgres/people.store.js';
+import { PresentState } from './adapters/present-state.js';
+import { ProvisionerQueries } from './adapters/provisioner-queries.js';
+import { ConsoleConfig } from './config.js';
+import { ContainersController } from './handlers/containers.controller.js';
+import { EdgeMiddleware } from './handlers/edge.middleware.js';
+import { FleetController } from './handlers/fleet.controller.js';
+import { PageController } from './handlers/page.controller.js';
+import { SessionController } from './handlers/session.controller.js';
+import { StreamController } from './handlers/stream.controller.js';
+import { Streams } from './live/streams.js';
+
+@Module({
+  imports: [persistenceModule(ConsoleConfig, { schema: 'console', migrations: [CreateConsole1700000001000] })],
+  // The page last: it answers paths of the API that no other has.
+  controllers: [SessionController, ContainersController, FleetController, StreamController, PageController],
+  providers: [
+    PageFiles,
+    PeopleStore,
+    PresentState,
+    ProvisionerQueries,
+    SignIn,
+    Streams,
+    {
+      provide: SERVICE_READINESS,
+      inject: [CONNECTION, getDataSourceToken(), PresentState],
+      useFactory: (connection: NatsConnection, source: DataSource, state: PresentState) => [
+        natsReadiness(connection),
+        databaseReadiness(source),
+        state.readiness,
+      ],
+    },
+  ],
+  exports: [SERVICE_READINESS],
+})
+export class ConsoleModule implements NestModule {
+  configure(consumer: MiddlewareConsumer): void {
+    consumer.apply(EdgeMiddleware).exclude('health/live', 'health/ready', 'metrics').forRoutes('{*path}');
+  }
+}

@@ -1,0 +1,28 @@
+/** Problem details for HTTP (RFC 9457), with the system's reason codes in `reason`. Pure. */
+
+export const PROBLEM_STATUS = {
+  'invalid-request': 400,
+  'not-signed-in': 401,
+  'wrong-sign-in': 401,
+  'role-not-allowed': 403,
+  'foreign-origin': 403,
+  'not-found': 404,
+  'container-not-found': 404,
+  'too-many-sign-ins': 429,
+  'no-answer': 502,
+  unavailable: 503,
+} as const;
+export type ProblemReason = keyof typeof PROBLEM_STATUS;
+
+export interface ProblemBody {
+  readonly type: 'about:blank';
+  readonly status: number;
+  readonly title: string;
+  /** What to do next, for people. */
+  readonly detail: string;
+  readonly reason: string;
+}
+
+export function problemBody(reason: ProblemReason, detail: string): ProblemBody {
+  return { type: 'about:blank', status: PROBLEM_STATUS[reason], title: reason.replaceAll('-', ' '), detail, reason };
+}

@@ -1,0 +1,58 @@
+/** What handlers have of a request and an answer. */
+import { checkPayload } from '@plinth/contracts';
+import { HttpException } from '@nestjs/common';
+import type { IncomingMessage, ServerResponse } from '../adapters/web.js';
+import type { Person } from '../adapters/postgres/people.store.js';
+import { PROBLEM_STATUS, problemBody, type ProblemReason } from '../domain/problem.js';
+
+export interface SignedInRequest extends IncomingMessage {
+  person: Person;
+  token: string;
+}
+
+export type Response = ServerResponse;
+
+/** Becomes problem details. */
+export class ApiProblem extends HttpException {
+  constructor(reason: ProblemReason, detail: string) {
+    super(problemBody(reason, detail), PROBLEM_STATUS[reason]);
+  }
+}
+
+const COOKIE = 'plinth-console';
+/** Browsers take this name only with `Secure`, without `Domain`, and for `/`. */
+const SECURE_COOKIE = `__Host-${COOKIE}`;
+
+export function isSecure(url: string | undefined): boolean {
+  return url?.startsWith('https:') ?? false;
+}
+
+export function tokenOf({ headers }: IncomingMessage, secure: boolean): string | undefined {
+  const prefix = `${secure ? SECURE_COOKIE : COOKIE}=`;
+  const found = (headers.cookie ?? '').split(/; */).find((part) => part.startsWith(prefix));
+  return found?.slice(prefix.length);
+}
+
+/** @param seconds 0: the browser forgets it */
+export function cookieOf(token: string, seconds: number, secure: boolean): string {
+  const name = secure ? SECURE_COOKIE : COOKIE;
+  return `${name}=${token}; Path=/; HttpOnly; SameSite=Strict; Max-Age=${seconds}${secure ? '; Secure' : ''}`;
+}
+
+/** Without the prefix of IPv4 in IPv6. */
+export function addressOf({ socket }: IncomingMessage): string {
+  return (socket.remoteAddress ?? '-').replace(/^::ffff:/, '');
+}
+
+/** @throws ApiProblem naming every wrong field */
+export function checked<T extends object>(shape: new () => T, given: unknown): T {
+  const result = checkPayload(shape, given ?? {});
+  if (result.ok) return result.value;
+  throw new ApiProblem(
+    'invalid-request',
+    result.problems
+      .map(({ path, message }) => `${path}: ${message}`)
+      .join('; ')
+      .slice(0, 1_000),
+  );
+}

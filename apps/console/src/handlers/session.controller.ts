@@ -1,0 +1,99 @@
+/** Sign in, sign out, who is signed in, and the record of it. */
+import {
+  Body,
+  Controller,
+  Delete,
+  Get,
+  HttpCode,
+  Inject,
+  Post,
+  Put,
+  Req,
+  Res,
+  UseFilters,
+  UseGuards,
+} from '@nestjs/common';
+import { BeginSession, ChangePassword, type SessionAnswer, type SignInList } from '@plinth/contracts/console';
+import { SignIn } from '../access/sign-in.js';
+import { PeopleStore, type Person } from '../adapters/postgres/people.store.js';
+import { ConsoleConfig } from '../config.js';
+import { addressOf, ApiProblem, checked, cookieOf, isSecure, type Response, type SignedInRequest } from './http.js';
+import { ProblemFilter } from './problem.filter.js';
+import { Needs, SignedInGuard } from './signed-in.guard.js';
+
+const MOST_SIGN_INS = 200;
+
+@Controller('api/v1')
+@UseFilters(ProblemFilter)
+export class SessionController {
+  private readonly secure: boolean;
+
+  constructor(
+    @Inject(ConsoleConfig) config: ConsoleConfig,
+    @Inject(SignIn) private readonly signIn: SignIn,
+    @Inject(PeopleStore) private readonly people: PeopleStore,
+  ) {
+    this.secure = isSecure(config.PLINTH_CONSOLE_URL);
+  }
+
+  @Post('session')
+  @HttpCode(200)
+  async begin(
+    @Body() body: unknown,
+    @Req() request: SignedInRequest,
+    @Res({ passthrough: true }) response: Response,
+  ): Promise<SessionAnswer> {
+    const { link, name, password } = checked(BeginSession, body);
+    const address = addressOf(request);
+    if (link === undefined && (name === undefined || password === undefined))
+      throw new ApiProblem('invalid-request', 'give either link, or name and password');
+    const outcome =
+      link === undefined
+        ? await this.signIn.withPassword(name ?? '', password ?? '', address)
+        : await this.signIn.withLink(link, address);
+    if (!outcome.ok) {
+      if (outcome.waitSeconds !== undefined) response.setHeader('retry-after', outcome.waitSeconds);
+      throw new ApiProblem(outcome.reason, outcome.message);
+    }
+    response.setHeader('set-cookie', cookieOf(outcome.token, outcome.seconds, this.secure));
+    return answerOf(outcome.person);
+  }
+
+  @Get('session')
+  @UseGuards(SignedInGuard)
+  @Needs('session')
+  present(@Req() { person }: SignedInRequest): SessionAnswer {
+    return answerOf(person);
+  }
+
+  @Delete('session')
+  @HttpCode(204)
+  @UseGuards(SignedInGuard)
+  @Needs('session')
+  async end(@Req() request: SignedInRequest, @Res({ passthrough: true }) response: Response): Promise<void> {
+    await this.signIn.out(request.token, request.person, addressOf(request));
+    response.setHeader('set-cookie', cookieOf('', 0, this.secure));
+  }
+
+  @Put('session/password')
+  @HttpCode(204)
+  @UseGuards(SignedInGuard)
+  @Needs('session')
+  async changePassword(@Body() body: unknown, @Req() request: SignedInRequest): Promise<void> {
+    const { password } = checked(ChangePassword, body);
+    if (!(await this.signIn.changePassword(request.token, request.person, password, addressOf(request))))
+      throw new ApiProblem('unavailable', 'too many sign in at this moment; try again');
+  }
+
+  @Get('sign-ins')
+  @UseGuards(SignedInGuard)
+  @Needs('sign-ins')
+  async signIns(): Promise<SignInList> {
+    const items = await this.people.signIns(MOST_SIGN_INS);
+    return { items: items.map((item) => ({ ...item, at: item.at.toISOString() })) };
+  }
+}
+
+function answerOf({ name, role, tenants }: Person): SessionAnswer {
+  return { name, role, tenants };
+}

@@ -1,0 +1,86 @@
+/** The OpenAPI 3.1 document of the console's API, made from its operations and classes. */
+import { contractSchemas } from '../bus/asyncapi.js';
+import { CONSOLE_API, type Operation } from './api.js';
+import { Problem } from './answers.js';
+
+type Json = Record<string, unknown>;
+
+const PREFIX = '#/components/schemas/';
+const ref = (name: string): Json => ({ $ref: `${PREFIX}${name}` });
+
+export function openApiDocument(version: string): Json {
+  const schemas = contractSchemas(PREFIX);
+  const paths: Record<string, Json> = {};
+  for (const operation of CONSOLE_API)
+    paths[operation.path] = { ...paths[operation.path], [operation.method]: describe(operation, schemas) };
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'Plinth console',
+      version,
+      description:
+        'Errors are problem details (RFC 9457) with the reason code of the system in `reason`. What is another ' +
+        "tenant's is not there for a developer: 404, and no number counts it.",
+    },
+    servers: [{ url: '/api/v1' }],
+    security: [{ session: [] }],
+    paths,
+    components: {
+      securitySchemes: { session: { type: 'apiKey', in: 'cookie', name: 'plinth-console' } },
+      schemas: Object.fromEntries(Object.entries(schemas).filter(([name]) => reachable(paths, schemas).has(name))),
+    },
+  };
+}
+
+function describe(
+  { id, path, summary, query, body, answer, reasons = [] }: Operation,
+  schemas: Record<string, Json>,
+): Json {
+  const parameters = [
+    ...[...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
+      name,
+      in: 'path',
+      required: true,
+      schema: { type: 'string' },
+    })),
+    ...Object.entries((query && (schemas[query.name]?.properties as Record<string, Json>)) ?? {}).map(
+      ([name, schema]) => ({ name, in: 'query', schema }),
+    ),
+  ];
+  const content = (type: string, schema: Json): Json => ({ content: { [type]: { schema } } });
+  const ok: Json =
+    answer === undefined
+      ? { 204: { description: 'Done' } }
+      : answer === 'stream'
+        ? { 200: { description: 'Events', ...content('text/event-stream', { type: 'string' }) } }
+        : { 200: { description: summary, ...content('application/json', ref(answer.name)) } };
+  const codes = ['invalid-request', 'not-signed-in', 'role-not-allowed', 'unavailable', ...reasons];
+  return {
+    operationId: id,
+    summary,
+    ...(parameters.length > 0 ? { parameters } : {}),
+    ...(body ? { requestBody: { required: true, ...content('application/json', ref(body.name)) } } : {}),
+    ...(id === 'beginSession' ? { security: [] } : {}),
+    responses: {
+      ...ok,
+      default: {
+        description: `Refused: ${codes.join(', ')}`,
+        ...content('application/problem+json', ref(Problem.name)),
+      },
+    },
+  };
+}
+
+/** Names of the schemas that something leads to. */
+function reachable(paths: object, schemas: Record<string, Json>): ReadonlySet<string> {
+  const found = new Set<string>();
+  const follow = (value: unknown): void => {
+    for (const [, name = ''] of JSON.stringify(value).matchAll(/"\$ref":"#\/components\/schemas\/(\w+)"/g))
+      if (!found.has(name)) {
+        found.add(name);
+        follow(schemas[name] ?? {});
+      }
+  };
+  follow(paths);
+  return found;
+}
