@@ -88,7 +88,7 @@ export function startStream(): void {
     coming = undefined;
     order = undefined;
     isLoaded.value = true;
-    version.value++;
+    version.value = version.peek() + 1;
   });
   on('changes', ({ at, put, gone }: { at: string; put: Put; gone: Partial<Record<Topic, string[]>> }) => {
     store(maps, put);
@@ -98,7 +98,7 @@ export function startStream(): void {
     }
     if (currency.value.live) currency.value = { ...currency.value, at };
     isLoaded.value = true;
-    version.value++;
+    version.value = version.peek() + 1;
   });
   source.onopen = () => {
     // A stream that goes on needs no snapshot.
@@ -124,7 +124,7 @@ export function forget(): void {
   order = undefined;
   lastId = '';
   isLoaded.value = false;
-  version.value++;
+  version.value = version.peek() + 1;
 }
 
 /** A hidden page takes no connection for long: a browser has six of them for a host. */

@@ -1,5 +1,4 @@
 /** The console's page. */
-import { effect } from '@preact/signals';
 import { render } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { Container } from './container.js';
@@ -106,8 +105,7 @@ followRoute();
 followTime();
 followVisibility();
 followKeys();
-effect(() => {
-  const who = session.value;
+session.subscribe((who) => {
   if (who) startStream();
   else if (who === null) forget();
 });

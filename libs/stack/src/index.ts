@@ -1,3 +1,4 @@
+export { consoleAddress, consoleLink } from './console-link.js';
 export { findLeftovers } from './leftovers.js';
 export { ensureSigningKeys } from './signing-keys.js';
 export * from './stack-file.js';

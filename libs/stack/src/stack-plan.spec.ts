@@ -25,6 +25,7 @@ describe('planStack', () => {
       'distributor-sn-3',
       'host-agent-host-1',
       'host-agent-host-2',
+      'console-1',
     ]);
   });
 
@@ -38,7 +39,7 @@ describe('planStack', () => {
 
   it('gives the database only to those that need it', () => {
     const holders = plan.filter((service) => 'DATABASE_URL' in service.environment(1, 2)).map((service) => service.app);
-    expect(holders).toEqual(['provisioner', 'image-builder']);
+    expect(holders).toEqual(['provisioner', 'image-builder', 'console']);
   });
 
   it('lets every member log in with a key of its own', () => {
@@ -52,6 +53,7 @@ describe('planStack', () => {
         'storage-sn-3',
         'host-host-1',
         'host-host-2',
+        'console-1',
       ].map((id) => `/a/seeds/${id}.nk`),
     );
   });

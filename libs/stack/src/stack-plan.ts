@@ -27,7 +27,7 @@ export interface StackOptions {
 export interface PlannedService {
   /** Unique, e.g. `host-agent-2`. */
   readonly id: string;
-  readonly app: 'image-builder' | 'provisioner' | 'distributor' | 'host-agent';
+  readonly app: 'image-builder' | 'provisioner' | 'distributor' | 'host-agent' | 'console';
   readonly main: string;
   /** Ports are added when they are known: of health, and of downloads where it serves some. */
   readonly environment: (port: number, downloads: number) => Readonly<Record<string, string>>;
@@ -43,6 +43,8 @@ export const hostDirectory = (home: string, host: string): string => join(home, 
 export const storageDirectory = (home: string, node: string): string => join(home, 'storage', node);
 /** Public keys only: all that hosts and storage nodes need. */
 export const trustedKeysDirectory = (home: string): string => join(home, 'keys', 'trusted');
+/** By which `plinth console` makes links that the console takes. */
+export const consoleLinkFile = (home: string): string => join(home, 'console', 'link-secret');
 export const stackAccessDirectory = (home: string): string => join(home, 'access');
 /** The private key, in a directory that is only the image builder's. */
 export const signingKeyFile = (home: string): string => join(home, 'signing', 'signing-key.pem');
@@ -57,6 +59,7 @@ export function stackMembers(hosts: number, storageNodes: number): readonly Memb
     { kind: 'image-builder' },
     ...numbered('sn', storageNodes).map((name): Member => ({ kind: 'storage', name })),
     ...numbered('host', hosts).map((name): Member => ({ kind: 'host', name })),
+    { kind: 'console', name: '1' },
     { kind: 'upstream' },
     { kind: 'operator' },
   ];
@@ -134,5 +137,10 @@ export function planStack(options: StackOptions): readonly PlannedService[] {
         PLINTH_CAPACITY_CONTAINERS: String(CONTAINERS_PER_HOST),
       })),
     ),
+    service('console', { kind: 'console', name: '1' }, 'console-1', [], () => ({
+      DATABASE_URL: options.databaseUrl,
+      PLINTH_CONSOLE: '1',
+      PLINTH_CONSOLE_LINK_FILE: consoleLinkFile(home),
+    })),
   ];
 }

@@ -15,6 +15,7 @@ import {
 import { accessFile, addMembers, ensureDownloadToken, seedFile } from '@plinth/bus-access';
 import { reloadAccess } from '@plinth/bus-access';
 import { partOfPool, routedNetworks } from './address-pool.js';
+import { ensureConsoleSecret } from './console-link.js';
 import { ensureSigningKeys } from './signing-keys.js';
 import { installationDirectory, readStack, type RunningService, type StackFile, writeStack } from './stack-file.js';
 import { type PlannedService, planStack, stackAccessDirectory, stackMembers, storageDirectory } from './stack-plan.js';
@@ -37,7 +38,7 @@ export interface StartOptions {
  */
 const STAGES: readonly (readonly PlannedService['app'][])[] = [
   ['provisioner'],
-  ['image-builder', 'distributor'],
+  ['image-builder', 'distributor', 'console'],
   ['host-agent'],
 ];
 const READY_MS = 60_000;
@@ -133,6 +134,7 @@ export async function startStack(
     await endProcess({ pid: service.pid, startTime: service.pidStartTime }, 'SIGTERM', GRACE_MS);
   await ensureSigningKeys(home);
   ensureDownloadToken(stackAccessDirectory(home));
+  ensureConsoleSecret(home);
   const plan = planStack({
     home,
     installation: installationDirectory(),
@@ -235,7 +237,9 @@ async function portsFor(services: readonly PlannedService[], home: string): Prom
   for (const { id } of services) {
     // The port stays the same where it can: addresses of promoted images stay right.
     const before = former.find((other) => other.id === id)?.environment.PLINTH_DOWNLOAD_PORT;
-    found.set(id, { downloads: await free(Number(before ?? 0)), health: await free() });
+    // The console's own, so that a page that is open goes on.
+    const http = id.startsWith('console-') ? former.find((other) => other.id === id)?.environment.PLINTH_HTTP_PORT : 0;
+    found.set(id, { downloads: await free(Number(before ?? 0)), health: await free(Number(http ?? 0)) });
   }
   return found;
 }

@@ -11,9 +11,9 @@ const run = promisify(execFile);
 const GRACE_MS = 15_000;
 const REMOVAL_MS = 600_000;
 /**
- * Agents first, so that nothing starts a container again while the others go; servers last, as everything needs them.
+ * The console shows what the others do. Agents before the rest, so that nothing starts a container again while the others go; servers last, as everything needs them.
  */
-const ORDER = ['host-agent', 'distributor', 'provisioner', 'image-builder', 'postgres', 'nats'];
+const ORDER = ['console', 'host-agent', 'distributor', 'provisioner', 'image-builder', 'postgres', 'nats'];
 
 export interface StopReport {
   readonly stopped: number;

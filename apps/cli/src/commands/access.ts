@@ -8,6 +8,7 @@ import { printLine } from '../output/print.js';
 interface MemberOptions {
   readonly host: readonly string[];
   readonly storageNode: readonly string[];
+  readonly console: readonly string[];
   readonly upstream: readonly string[];
   readonly operator: readonly string[];
 }
@@ -102,6 +103,7 @@ function withMembers(command: Command): Command {
   return command
     .addOption(names('--host <name>', 'a host; repeatable'))
     .addOption(names('--storage-node <name>', 'a storage node; repeatable'))
+    .addOption(names('--console <name>', 'a copy of the console; repeatable'))
     .addOption(names('--upstream <name>', 'a further system that requests containers; repeatable'))
     .addOption(names('--operator <name>', 'a further operator; repeatable'));
 }
@@ -121,6 +123,7 @@ function membersOf(options: MemberOptions): Member[] {
   return [
     ...named('storage', options.storageNode),
     ...named('host', options.host),
+    ...named('console', options.console),
     ...named('upstream', options.upstream),
     ...named('operator', options.operator),
   ];
@@ -180,7 +183,7 @@ async function asMember(text: string): Promise<Member> {
   if (!member)
     throw new ClientError(
       `${text} is no user of the bus; it must look like host-h1, storage-s1, image-builder, provisioner, ` +
-        'upstream or operator',
+        'console-1, upstream or operator',
       'usage',
     );
   return member;

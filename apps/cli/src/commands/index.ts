@@ -10,6 +10,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = 
   demo: () => import('./demo.js'),
   down: () => import('./down.js'),
   doctor: () => import('./doctor.js'),
+  console: () => import('./console.js'),
   status: () => import('./status.js'),
   image: () => import('./image.js'),
   cache: () => import('./cache.js'),

@@ -41,7 +41,7 @@ export function register(program: Command): void {
         'Example:\n  plinth up --detach --hosts 3',
     )
     .action(async (options: UpOptions) => {
-      const { runningIds, startStack } = await import('@plinth/stack');
+      const { consoleAddress, runningIds, startStack } = await import('@plinth/stack');
       const home = homeDirectory();
       const print = (line: string): void => void process.stdout.write(`${line}\n`);
       // Before the first process starts, because an interrupted start must not leave half a stack.
@@ -62,6 +62,8 @@ export function register(program: Command): void {
             ? `already running: ${counted(stack.services.length, 'process', 'processes')}, data in ${home}`
             : `${counted(started, 'process', 'processes')} started; data in ${home}`,
         );
+        const address = consoleAddress(stack);
+        if (address !== undefined) print(`console: ${address}   sign in with: plinth console`);
         if (options.detach) {
           print('inspect it with: plinth status   stop it with: plinth down');
           process.exit();

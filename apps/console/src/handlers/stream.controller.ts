@@ -35,11 +35,7 @@ export class StreamController {
     const end = this.streams.add(
       {
         write: (text) => response.write(text),
-        drained: async () => {
-          // A connection that is gone never drains.
-          if (!response.destroyed && response.writableNeedDrain)
-            await Promise.race([once(response, 'drain'), once(response, 'close')]);
-        },
+        drained: () => drained(response),
         end: () => response.end(),
       },
       {
@@ -54,5 +50,17 @@ export class StreamController {
       },
     );
     response.once('close', end);
+  }
+}
+
+/** A connection that is gone never drains. */
+async function drained(response: Response): Promise<void> {
+  if (response.destroyed || !response.writableNeedDrain) return;
+  const over = new AbortController();
+  const { signal } = over;
+  try {
+    await Promise.race([once(response, 'drain', { signal }), once(response, 'close', { signal })]);
+  } finally {
+    over.abort();
   }
 }

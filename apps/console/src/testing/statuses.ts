@@ -1,5 +1,5 @@
 /** Statuses as services publish them. */
-import type { ContainerState, ContainerStatus, HostStatus } from '@plinth/contracts';
+import type { ContainerState, ContainerStatus, HostStatus, StorageStatus } from '@plinth/contracts';
 
 const AT = '2026-01-01T12:00:00.000Z';
 
@@ -65,5 +65,19 @@ export function hostAt(index: number, change: Partial<HostStatus> = {}): HostSta
     labelsSet: {},
     lastSeenAt: AT,
     ...change,
+  };
+}
+
+export function storageAt(index: number): StorageStatus {
+  return {
+    node: `sn-${index}`,
+    state: index === 2 ? 'lost' : 'ready',
+    datacenter: 'east',
+    labels: {},
+    totalBytes: 4 * 1024 ** 4,
+    freeBytes: index * 1024 ** 4,
+    images: ['debian-12@v1', 'debian-12@v2', 'debian-12@v3'],
+    volumes: 5_000,
+    lastSeenAt: AT,
   };
 }
