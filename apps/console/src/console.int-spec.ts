@@ -172,6 +172,36 @@ describe.each(PEOPLE)('a person who is %s', (role, tenants) => {
   });
 });
 
+describe('what was published', () => {
+  it('is what the API gives, fields without a value included', async () => {
+    const cookie = await signedIn('reader', 'viewer');
+    const update: ContainerStatus['update'] = {
+      updateId: 'a'.repeat(32),
+      rolloutId: null,
+      state: 'switching',
+      from: 'debian-12@v1',
+      to: 'debian-12@v2',
+      reason: null,
+      message: null,
+      at: '2026-01-01T12:00:00.000Z',
+    };
+    const status = containerAt(4, { tenant: 'zeta', update });
+    const stream = events(await call('GET', '/api/v1/stream', { cookie }));
+    for await (const { event, data } of stream) {
+      if (event === 'ready') await publish(status);
+      if (event !== 'changes') continue;
+      expect(data).toMatchObject({ put: { containers: [status] } });
+      break;
+    }
+    const { items } = (await (await call('GET', '/api/v1/containers?q=shop-4', { cookie })).json()) as {
+      items: object[];
+    };
+    expect(items).toEqual([status]);
+    const overview = await (await call('GET', '/api/v1/overview', { cookie })).json();
+    expect(overview).toMatchObject({ hosts: { ready: 1, draining: 0, cordoned: 0 } });
+  });
+});
+
 describe('signing in', () => {
   it('takes a link once, for its time, and only with the seal', async () => {
     const once = link('someone', 'viewer');

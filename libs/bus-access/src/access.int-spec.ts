@@ -106,6 +106,36 @@ interface Rules {
 const EVERYTHING = ['>', '*', '*.>', '$JS.>', '$SYS.>', '_R_.>'];
 
 const MATRIX: Readonly<Record<string, Rules>> = {
+  'console-c-1': {
+    publishes: [
+      'consumers.console.c-1',
+      'consumers.console.c-1.status',
+      next('PLINTH_STATUS', 'status-console-c-1'),
+      'query.container',
+      'query.images',
+    ],
+    mustNotPublish: [
+      'consumers.console.c-2',
+      'consumers.console.c-2.status',
+      hostConsumers('h-1'),
+      next('PLINTH_STATUS', 'status-console-c-2'),
+      next('PLINTH_DESIRED', 'host-agent-h-1'),
+      ...EVERY_STREAM.map((stream) => `$JS.API.DIRECT.GET.${stream}`),
+      'query.rebalance',
+      'query.build',
+      'deadletters.drop',
+      'deadletter.console',
+      'agent.h-1.exec',
+      'agent.h-1.logs',
+      desiredContainer('h-1', ID),
+      'status.container.x',
+      ...FACTS,
+      ...REQUESTS_OF_OPERATORS,
+      ...REQUESTS_OF_UPSTREAM,
+    ],
+    subscribes: ['_INBOX.>'],
+    mustNotSubscribe: [...EVERYTHING, 'container.>', 'status.>', 'query.container', 'heartbeat.host.*', 'agent.>'],
+  },
   'host-h-1': {
     publishes: [
       hostReport('h-1', ID),

@@ -54,5 +54,6 @@ export type { Contract, ContractKind, Party, Payload } from './bus/contract.js';
 export { CATALOGUE, CONTRACTS, consumedBy, contractFor, contractOf } from './bus/catalogue.js';
 export type * from './bus/typed-subjects.js';
 export { check as checkPayload, decodePayload, decodeReply, type Decoded, type UnknownFields } from './bus/decode.js';
+export { withNulls } from './nested.js';
 export { RepeatedDecoder } from './bus/repeated-decode.js';
 export * from './console-link.js';

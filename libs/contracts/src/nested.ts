@@ -65,3 +65,30 @@ export function contractClasses(): readonly Class[] {
   const held = [...nested.values()].flatMap((fields) => [...fields.values()].map((type) => type()));
   return [...(nested.keys() as Iterable<Class>), ...(nullable.keys() as Iterable<Class>), ...held];
 }
+
+/** A class of contracts as {@link withNulls} goes through it; looked up once. */
+const shapes = new Map<unknown, { readonly nulls: readonly string[]; readonly held: readonly [string, Class][] }>();
+
+function shapeOf(target: Class): { readonly nulls: readonly string[]; readonly held: readonly [string, Class][] } {
+  const known = shapes.get(target);
+  if (known) return known;
+  const held = [...lineage(target)].flatMap((owner) =>
+    [...(nested.get(owner) ?? [])].map(([field, type]): [string, Class] => [field, type()]),
+  );
+  const shape = { nulls: [...nullableFields(target)], held };
+  shapes.set(target, shape);
+  return shape;
+}
+
+/** Decoding leaves out fields without a value: this puts null there again, as it was published. Changes the value. */
+export function withNulls<T extends object>(target: new () => T, value: T): T {
+  const fields = value as Record<string, unknown>;
+  const { nulls, held } = shapeOf(target as Class);
+  for (const field of nulls) fields[field] ??= null;
+  for (const [field, type] of held) {
+    const inner = fields[field];
+    for (const item of Array.isArray(inner) ? (inner as unknown[]) : [inner])
+      if (typeof item === 'object' && item !== null) withNulls(type, item);
+  }
+  return value;
+}

@@ -11,6 +11,7 @@ import {
   STATUSES,
   STREAMS,
   unknownFieldsOf,
+  withNulls,
 } from '@plinth/contracts';
 import {
   CONNECTION,
@@ -117,7 +118,7 @@ export class PresentState extends EventEmitter<StateEvents> {
       this.logger.warn({ subject, problems: decoded.problems }, 'a status that is none was left out');
       return;
     }
-    const { value } = decoded;
+    const value = withNulls(contract.payload, decoded.value);
     const gone = value instanceof ContainerStatus && value.state === 'removed';
     const entry = { ...place, sequence: message.seq, value: gone ? null : value, ...(gone ? { was: value } : {}) };
     if (this.state.put(entry as Entry)) this.emit('change');
