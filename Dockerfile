@@ -7,7 +7,7 @@ COPY scripts scripts
 COPY apps apps
 COPY test test
 COPY bench bench
-RUN npm install --no-save --no-audit --no-fund && node scripts/build.mjs apps/image-builder apps/provisioner apps/distributor apps/host-agent apps/cli \
+RUN npm install --no-save --no-audit --no-fund && node scripts/build.mjs apps/image-builder apps/provisioner apps/distributor apps/host-agent apps/console apps/cli \
  && npm prune --omit=dev --no-save
 
 FROM node:24-bookworm-slim

@@ -63,6 +63,7 @@ export function hostAt(index: number, change: Partial<HostStatus> = {}): HostSta
     address: null,
     labels: {},
     labelsSet: {},
+    images: null,
     lastSeenAt: AT,
     ...change,
   };
