@@ -27,6 +27,14 @@ export function Containers() {
   const [top, setTop] = useState(0);
   const [height, setHeight] = useState(600);
   const [selected, setSelected] = useState(-1);
+  // Keys come faster than the page is drawn: they work on these.
+  const rowsNow = useRef(rows);
+  rowsNow.current = rows;
+  const selectedNow = useRef(-1);
+  const select = (index: number): void => {
+    selectedNow.current = index;
+    setSelected(index);
+  };
 
   useEffect(() => {
     const element = view.current;
@@ -45,20 +53,23 @@ export function Containers() {
         event.preventDefault();
         input.current?.focus();
       } else if (event.key === 'j' || event.key === 'k') {
-        const next = Math.min(rows.length - 1, Math.max(0, selected + (event.key === 'j' ? 1 : -1)));
-        setSelected(next);
+        const next = Math.min(
+          rowsNow.current.length - 1,
+          Math.max(0, selectedNow.current + (event.key === 'j' ? 1 : -1)),
+        );
+        select(next);
         const element = view.current;
         if (element && next * ROW < element.scrollTop) element.scrollTop = next * ROW;
         if (element && (next + 2) * ROW > element.scrollTop + element.clientHeight)
           element.scrollTop = (next + 2) * ROW - element.clientHeight;
       } else if (event.key === 'Enter' && event.target === document.body) {
-        const row = rows[selected];
+        const row = rowsNow.current[selectedNow.current];
         if (row) go(`/containers/${row.id}`);
       }
     };
     document.addEventListener('keydown', press);
     return () => document.removeEventListener('keydown', press);
-  });
+  }, []);
 
   const first = Math.max(0, Math.floor(top / ROW) - BEYOND);
   const shown = rows.slice(first, first + Math.ceil(height / ROW) + 2 * BEYOND);
@@ -79,7 +90,7 @@ export function Containers() {
           spellcheck={false}
           onInput={(event) => {
             setQuery('q', event.currentTarget.value);
-            setSelected(-1);
+            select(-1);
           }}
         />
         <span id="fields" class="hint">

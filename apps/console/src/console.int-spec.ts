@@ -358,6 +358,9 @@ describe('hostile input', () => {
     });
     expect((await call('POST', '/api/v1/session', { body: '{' })).status).toBe(400);
     expect((await call('GET', '/api/v1/session', { cookie })).status).toBe(200);
+    const metrics = await (await call('GET', '/metrics')).text();
+    expect(metrics).toMatch(/plinth_sign_ins_total\{method="link",outcome="ok"\} \d/);
+    expect(metrics).toContain('plinth_console_live 1');
     const page = await call('GET', '/');
     expect(page.headers.get('content-security-policy')).toContain("default-src 'none'; script-src 'self'");
   });

@@ -138,8 +138,8 @@ it('draws the rows that are in sight, by a filter in the address, with the keybo
   await page.keyboard.press('Escape');
   await page.keyboard.press('j');
   await page.keyboard.press('Enter');
-  await text('unhealthy: connection refused');
-  expect(page.url()).toMatch(/\/containers\/[0-9a-f]{32}$/);
+  await page.waitForURL(/\/containers\/[0-9a-f]{32}$/, { timeout: PATIENCE_MS });
+  await page.locator('.message.bad', { hasText: 'connection refused' }).waitFor({ timeout: PATIENCE_MS });
   await page.goBack();
   await text(/^\d+ of 10,000$/);
 });

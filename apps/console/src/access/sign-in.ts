@@ -4,6 +4,7 @@ import { openConsoleLink } from '@plinth/contracts';
 import { readSecret } from '@plinth/service-kit';
 import { createHash, randomBytes } from 'node:crypto';
 import { ConsoleConfig } from '../config.js';
+import { signIns } from '../adapters/metrics.js';
 import { Passwords } from '../adapters/passwords.js';
 import { PeopleStore, type Person, type SignInRecord } from '../adapters/postgres/people.store.js';
 import type { ProblemReason } from '../domain/problem.js';
@@ -109,6 +110,7 @@ export class SignIn {
   }
 
   private record(entry: SignInRecord): Promise<void> {
+    signIns.inc({ method: entry.method, outcome: entry.outcome });
     return this.people.record(entry);
   }
 }

@@ -29,6 +29,7 @@ import { Events, type JsMsg, type NatsConnection } from 'nats';
 import { type Entry, LiveState } from '../domain/live-state.js';
 import type { Position } from '../domain/position.js';
 import type { Currency } from '../domain/stream-message.js';
+import { isLive } from './metrics.js';
 import { placeOf } from '../domain/topics.js';
 
 /** Between two looks at where the streams stand. */
@@ -171,6 +172,7 @@ export class PresentState extends EventEmitter<StateEvents> {
     const before = this.problem;
     if (problem === null) this.presentAt = new Date().toISOString();
     this.problem = problem;
+    isLive.set(problem === null ? 1 : 0);
     if ((problem === null) !== (before === null) || problem !== before) this.emit('currency');
   }
 

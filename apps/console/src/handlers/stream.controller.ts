@@ -49,6 +49,8 @@ export class StreamController {
         },
       },
     );
+    // After an error comes the end.
+    response.on('error', end);
     response.once('close', end);
   }
 }
@@ -60,6 +62,9 @@ async function drained(response: Response): Promise<void> {
   const { signal } = over;
   try {
     await Promise.race([once(response, 'drain', { signal }), once(response, 'close', { signal })]);
+  } catch (error) {
+    // The connection broke: what ends the stream follows.
+    if (!response.destroyed) response.destroy(error instanceof Error ? error : undefined);
   } finally {
     over.abort();
   }

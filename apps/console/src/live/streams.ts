@@ -3,6 +3,7 @@
  * gets the last values when it has taken what it was sent.
  */
 import { Inject, Injectable } from '@nestjs/common';
+import { openStreams } from '../adapters/metrics.js';
 import { PresentState } from '../adapters/present-state.js';
 import { maySee, type Viewer, viewKey, visibleTopics } from '../domain/access.js';
 import { canResume, formatPosition, parsePosition, type Position } from '../domain/position.js';
@@ -74,10 +75,12 @@ export class Streams {
       ended: false,
     };
     this.readers.add(reader);
+    openStreams.set(this.readers.size);
     const end = (): void => {
       reader.ended = true;
       clearInterval(heartbeat);
       this.readers.delete(reader);
+      openStreams.set(this.readers.size);
     };
     const heartbeat = setInterval(() => {
       mayGoOn().then(

@@ -1,0 +1,22 @@
+/** The console's own metrics. */
+import { metricsRegistry } from '@plinth/service-kit';
+import { Counter, Gauge } from 'prom-client';
+
+export const openStreams = new Gauge({
+  name: 'plinth_console_streams',
+  help: 'Pages that are open',
+  registers: [metricsRegistry],
+});
+
+export const signIns = new Counter({
+  name: 'plinth_sign_ins_total',
+  help: 'Tries to sign in, by method and outcome',
+  labelNames: ['method', 'outcome'],
+  registers: [metricsRegistry],
+});
+
+export const isLive = new Gauge({
+  name: 'plinth_console_live',
+  help: '1: what the console shows is the present state',
+  registers: [metricsRegistry],
+});
