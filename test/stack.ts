@@ -73,7 +73,7 @@ export class Stack {
   /** Starts the services that do not run. */
   async up(hosts = 2, images: 'attached' | 'own' = 'attached'): Promise<void> {
     if (this.database === 'copied') await givePostgresData(join(this.home, 'postgres'));
-    const options = ['--detach', '--hosts', String(hosts), '--images', images];
+    const options = ['--detach', '--hosts', String(hosts), '--images', images, '--no-console'];
     const { code, stdout, stderr } = await this.plinth('up', ...options);
     if (code !== 0) throw new Error(`up ended with ${code}: ${stdout}${stderr}`);
     if (this.connection && !this.connection.isClosed()) return;
@@ -103,7 +103,7 @@ export class Stack {
   /** Starts the services that have died, as a process supervisor does, and tries again when that fails too. */
   async restart(hosts = 2): Promise<void> {
     for (let attempt = 1; ; attempt++) {
-      const { code, stdout, stderr } = await this.plinth('up', '--detach', '--hosts', String(hosts));
+      const { code, stdout, stderr } = await this.plinth('up', '--detach', '--no-console', '--hosts', String(hosts));
       if (code === 0) return;
       if (attempt === 5) throw new Error(`up ended with ${code}: ${stdout}${stderr}`);
     }

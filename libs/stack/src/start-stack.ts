@@ -26,6 +26,7 @@ export interface StartOptions {
   readonly storageNodes: number;
   /** Where hosts that are started now have images from; absent: on the storage nodes. */
   readonly images?: 'attached' | 'own';
+  readonly withoutConsole?: boolean;
   /** One line per thing started. */
   readonly onProgress: (line: string) => void;
   /** Nothing more is started after it; what runs by then is in the stack file. */
@@ -135,7 +136,7 @@ export async function startStack(
   await ensureSigningKeys(home);
   ensureDownloadToken(stackAccessDirectory(home));
   ensureConsoleSecret(home);
-  const plan = planStack({
+  const whole = planStack({
     home,
     installation: installationDirectory(),
     hosts: options.hosts,
@@ -148,6 +149,7 @@ export async function startStack(
     memoryBytes: totalmem(),
     cpus: cpus().length,
   });
+  const plan = options.withoutConsole ? whole.filter(({ app }) => app !== 'console') : whole;
   const missing = plan.filter(
     (service) => moved.some((ended) => ended.id === service.id) || !alive.some((running) => running.id === service.id),
   );

@@ -17,6 +17,7 @@ interface UpOptions {
   readonly hosts: number;
   readonly storageNodes: number;
   readonly images: 'attached' | 'own';
+  readonly console: boolean;
 }
 
 export function register(program: Command): void {
@@ -25,6 +26,7 @@ export function register(program: Command): void {
     .description('start a complete stack on this machine: NATS, PostgreSQL and all services')
     .option('--detach', 'leave it running in the background')
     .option('--hosts <n>', 'host agents', count, 2)
+    .option('--no-console', 'start no console')
     .option('--storage-nodes <n>', 'storage nodes, each with a distributor', count, 2)
     .addOption(
       new Option(
@@ -54,6 +56,7 @@ export function register(program: Command): void {
           hosts: options.hosts,
           storageNodes: options.storageNodes,
           images: options.images,
+          withoutConsole: !options.console,
           onProgress: print,
           signal: interruption.signal,
         });
