@@ -231,8 +231,8 @@ describe('signing in', () => {
       call('POST', '/api/v1/session', { at: other, body: { name: 'alice', password: text } });
     expect((await enter(password)).status).toBe(200);
     const statuses: number[] = [];
-    for (let index = 0; index < 6; index++) statuses.push((await enter('wrong password')).status);
-    expect(statuses).toEqual([401, 401, 401, 401, 401, 429]);
+    for (let index = 0; index < 8; index++) statuses.push((await enter('wrong password')).status);
+    expect(statuses).toEqual([401, 401, 401, 401, 401, 429, 429, 429]);
     expect((await call('DELETE', '/api/v1/session', { cookie: second })).status).toBe(204);
     expect((await call('GET', '/api/v1/session', { cookie: second })).status).toBe(401);
   });
@@ -244,7 +244,9 @@ describe('signing in', () => {
       "SELECT method, outcome, reason FROM console.console_sign_in WHERE actor = 'alice' ORDER BY id",
     );
     expect(rows).toContainEqual({ method: 'link', outcome: 'ok', reason: null });
-    expect(rows).toContainEqual({ method: 'password', outcome: 'refused', reason: 'too-many-sign-ins' });
+    // Who only waits leaves one row a minute.
+    const waiting = { method: 'password', outcome: 'refused', reason: 'too-many-sign-ins' };
+    expect((rows as { reason: string | null }[]).filter(({ reason }) => reason === waiting.reason)).toEqual([waiting]);
     for (const statement of ['DELETE FROM', 'TRUNCATE'])
       await expect(database.query(`${statement} console.console_sign_in`)).rejects.toThrow('append-only');
     const stored = await database.query('SELECT password FROM console.console_user WHERE name = $1', ['alice']);

@@ -19,11 +19,15 @@ const WRONG = {
   message: 'the name or the password is wrong; for a link, run: plinth console',
 } as const;
 const BUSY = { ok: false, reason: 'unavailable', message: 'too many sign in at this moment; try again' } as const;
+const TOO_MANY_MS = 60_000;
+const MOST_REFUSED = 1_000;
 const TOKEN = /^[A-Za-z0-9_-]{43}$/;
 
 @Injectable()
 export class SignIn {
   private readonly passwords = new Passwords();
+  /** By address: when its last refusal for too many tries was recorded, by `performance.now()`. */
+  private readonly refused = new Map<string, number>();
 
   constructor(
     @Inject(ConsoleConfig) private readonly config: ConsoleConfig,
@@ -33,7 +37,7 @@ export class SignIn {
   async withPassword(name: string, password: string, address: string): Promise<SignInOutcome> {
     const waitSeconds = await this.people.waitOf([`account:${name}`, `address:${address}`]);
     if (waitSeconds > 0) {
-      await this.record({ actor: name, method: 'password', address, outcome: 'refused', reason: 'too-many-sign-ins' });
+      await this.recordTooMany(name, address);
       const message = `too many wrong sign-ins; try again in ${waitSeconds} s`;
       return { ok: false, reason: 'too-many-sign-ins', message, waitSeconds };
     }
@@ -107,6 +111,15 @@ export class SignIn {
     await this.record({ actor: name, method, address, outcome: 'ok', reason: null });
     await this.people.beginSession(hashOf(token), name, seconds);
     return { ok: true, token, person: { name, role, tenants }, seconds };
+  }
+
+  /** Once a minute for an address: who is refused without a look at the password must not fill the record. */
+  private async recordTooMany(actor: string, address: string): Promise<void> {
+    const now = performance.now();
+    for (const [known, at] of this.refused) if (now - at > TOO_MANY_MS) this.refused.delete(known);
+    if (this.refused.has(address) || this.refused.size >= MOST_REFUSED) return;
+    this.refused.set(address, now);
+    await this.record({ actor, method: 'password', address, outcome: 'refused', reason: 'too-many-sign-ins' });
   }
 
   private record(entry: SignInRecord): Promise<void> {
