@@ -24,6 +24,7 @@ it('refuses a client without a key, and the tool finds the operator’s key', as
 it('has a key for each user, readable by its owner only', () => {
   const files = readdirSync(seeds());
   expect(files.sort()).toEqual([
+    'console-1.nk',
     'download.token',
     'host-host-1.nk',
     'image-builder.nk',
