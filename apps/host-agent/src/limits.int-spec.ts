@@ -71,9 +71,10 @@ async function heartbeat(): Promise<HostHeartbeat> {
   throw new Error('no heartbeat');
 }
 
-const run = async (id: string, script: string): Promise<{ stdout: string; exitCode: number }> => {
-  const { stdout, exit } = await bench.exec({ containerId: id, command: ['/bin/sh', '-c', script] });
-  return { stdout: stdout.trim(), exitCode: exit.ok ? exit.data.exitCode : -1 };
+const run = async (id: string, script: string): Promise<{ stdout: string; exitCode: number; problem: string }> => {
+  const { stdout, stderr, exit } = await bench.exec({ containerId: id, command: ['/bin/sh', '-c', script] });
+  const problem = exit.ok ? stderr.trim() : `${exit.reason}: ${exit.message}`;
+  return { stdout: stdout.trim(), exitCode: exit.ok ? exit.data.exitCode : -1, problem };
 };
 
 /** The same in every hierarchy. */
@@ -308,7 +309,8 @@ describe('input and output', () => {
 
 describe('a neighbour of containers that misuse what they have', () => {
   const REQUESTS = `use Socket; socketpair(my $client, my $server, AF_UNIX, SOCK_STREAM, PF_UNSPEC) or die $!;
-if (fork == 0) { close $client; while (sysread $server, my $line, 64) { syswrite $server, $line } exit }
+defined(my $pid = fork) or die "fork: $!";
+if ($pid == 0) { close $client; while (sysread $server, my $line, 64) { syswrite $server, $line } exit }
 my $answered = 0;
 for (1 .. 2000) { syswrite $client, "x" x 64; $answered++ if sysread $client, my $line, 64; select undef, undef, undef, 0.001 }
 open my $f, ">", "/data/kept" or die $!; print $f "kept"; close $f or die $!; print $answered;`;
@@ -341,7 +343,8 @@ describe('a neighbour on a host that is busy itself', () => {
   /** Prints the p99 of requests to a server in the same container, µs. */
   const REQUESTS = `use Socket; use Time::HiRes qw(time usleep);
 socketpair(my $client, my $server, AF_UNIX, SOCK_STREAM, PF_UNSPEC) or die $!;
-if (fork == 0) { close $client; while (sysread $server, my $line, 64) { syswrite $server, $line } exit }
+defined(my $pid = fork) or die "fork: $!";
+if ($pid == 0) { close $client; while (sysread $server, my $line, 64) { syswrite $server, $line } exit }
 my @times;
 for (1 .. 400) { my $begun = time; syswrite $client, "x" x 64; sysread $client, my $line, 64; push @times, time - $begun; usleep 1000 }
 @times = sort { $a <=> $b } @times; print int($times[396] * 1e6);`;
@@ -359,9 +362,9 @@ for (1 .. 400) { my $begun = time; syswrite $client, "x" x 64; sysread $client, 
     const neighbour = await started({ diskBytes: 8 * MIB });
     const misusers = await Promise.all(MISUSES.map(() => started({ diskBytes: 8 * MIB, cpus: 0.25 })));
     const p99 = async (): Promise<number> => {
-      const { stdout } = await run(neighbour.containerId, `perl -e '${REQUESTS}'`);
-      expect(Number(stdout)).toBeGreaterThan(0);
-      return Number(stdout);
+      const answer = await run(neighbour.containerId, `perl -e '${REQUESTS}'`);
+      expect(answer).toEqual({ stdout: expect.stringMatching(/^[1-9]/), exitCode: 0, problem: '' });
+      return Number(answer.stdout);
     };
     // They are why it matters what a container counts beside the services of the host.
     const services = Array.from({ length: 4 * availableParallelism() }, () => spawn('perl', ['-e', '1 while 1']));
