@@ -333,10 +333,10 @@ describe('the process', () => {
     // TCP is answered by the new one, too.
     expect(await dig('+tcp', 'c-1.acme.plinth.internal')).toBe('10.64.0.1');
     await waitFor(() => (old.exitCode === null ? undefined : true), 'the end of the old resolver');
+    await waitFor(() => (sent > 500 ? true : undefined), 'enough queries, however slow the machine is');
     clearInterval(timer);
     for (const end = Date.now() + 60_000; open.size > 0 && Date.now() < end;) await delay(20);
     expect([...open.values()]).toEqual([]);
-    expect(sent).toBeGreaterThan(500);
     socket.close();
   });
 
