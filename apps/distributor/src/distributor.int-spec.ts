@@ -18,6 +18,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isMissing } from '@plinth/host-os';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import {
   decodePayload,
@@ -133,7 +134,14 @@ const promote = (promotion: ImagePromoted): Promise<void> => publishProduction(p
 const small = (name: string): Promise<TestImage> =>
   makeImage({ 'etc/hostname': name, 'usr/bin/tool': 'binary', bin: { to: 'usr/bin' } }, key, { name });
 /** Empty: it was replaced by another meanwhile. */
-const textOf = (path: string): string => (existsSync(path) ? readFileSync(path, 'utf8') : '');
+const textOf = (path: string): string => {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (isMissing(error)) return '';
+    throw error;
+  }
+};
 const distributed = (): MasterReport | undefined => reports.find((report) => report.kind === 'distributed');
 
 describe('distributor', () => {
