@@ -4,7 +4,9 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync 
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { ContainerReport } from '@plinth/contracts';
+import { isFileLocked } from '@plinth/host-os';
 import { newId } from '@plinth/service-kit';
+import { GUARD_LOCK } from './adapters/lease-files.js';
 import { AgentBench, leftovers, waitFor } from './testing/agent-bench.js';
 
 const TTL_SECONDS = 4;
@@ -29,10 +31,16 @@ const markerOf = (config: Config): { holder?: { host: string | null; generation:
     holder?: { host: string | null; generation: number };
   };
 
+/** The guard is the process that holds the lock: another one that was started beside it is about to end. */
 function guardOf(host = bench.host): number | undefined {
-  const lines = execFileSync('ps', ['-eo', 'pid,args'], { encoding: 'utf8' }).split('\n');
-  const found = lines.find((line) => line.includes('lease-guard.js') && line.endsWith(bench.hostDirectoryOf(host)));
-  return found === undefined ? undefined : Number(found.trim().split(' ')[0]);
+  const lock = join(bench.hostDirectoryOf(host), GUARD_LOCK);
+  return existsSync(lock) && isFileLocked(lock) ? Number(readFileSync(lock, 'utf8')) : undefined;
+}
+
+async function signalGuard(signal: NodeJS.Signals): Promise<number> {
+  const guard = await waitFor(guardOf, 'a guard');
+  process.kill(guard, signal);
+  return guard;
 }
 
 async function renewedTwice(): Promise<void> {
@@ -91,8 +99,7 @@ describe('a lease', () => {
 
   it('has another guard when its guard is killed', async () => {
     const { config, first } = await running();
-    const before = guardOf();
-    process.kill(before ?? 0, 'SIGKILL');
+    const before = await signalGuard('SIGKILL');
     await waitFor(() => (guardOf() !== undefined && guardOf() !== before ? true : undefined), 'another guard');
     await renewedTwice();
     expect(alive(first.pid)).toBe(true);
@@ -120,8 +127,8 @@ describe('a lease', () => {
     ],
     [
       'can be renewed, and the guard stands still',
-      async () => void process.kill(guardOf() ?? 0, 'SIGSTOP'),
-      async () => void process.kill(guardOf() ?? 0, 'SIGCONT'),
+      async () => void (await signalGuard('SIGSTOP')),
+      async () => void (await signalGuard('SIGCONT')),
     ],
   ];
   it.each(ends)(
@@ -144,8 +151,7 @@ describe('a lease', () => {
     const { config, first } = await running({ restart: { policy: 'never' } });
     await renewedTwice();
     const held = join(bench.hostDirectoryOf(bench.host), 'lease.json');
-    const guard = guardOf() ?? 0;
-    process.kill(guard, 'SIGSTOP');
+    const guard = await signalGuard('SIGSTOP');
     const before = readFileSync(held);
     writeFileSync(held, '{');
     await waitFor(() => (alive(first.pid) ? undefined : true), 'the end of the container');
@@ -184,7 +190,7 @@ describe('a volume', () => {
     const other = bench.startAgent(OTHER);
     const { config } = await running();
     await bench.stopAgent(agent, 'SIGKILL');
-    process.kill(guardOf() ?? 0, 'SIGKILL');
+    await signalGuard('SIGKILL');
     for (const pid of bench.alive(config.containerId)) process.kill(pid, 'SIGKILL');
     await bench.publishConfig({
       ...config,
@@ -215,7 +221,7 @@ describe('a volume', () => {
     await bench.publishConfig({ ...removal, generation: 3, takeovers: [{ from: bench.host, renewal: stale }] });
     await waitFor(() => (existsSync(join(volumeOf(config), 'claim.json')) ? true : undefined), 'a claim');
     await bench.stopAgent(agent, 'SIGKILL');
-    process.kill(guardOf() ?? 0, 'SIGKILL');
+    await signalGuard('SIGKILL');
     for (const pid of bench.alive(config.containerId)) process.kill(pid, 'SIGKILL');
     expect(existsSync(join(volumeOf(config), 'data'))).toBe(true);
     await bench.publishConfig({ ...removal, generation: 4, takeovers: [{ from: bench.host, renewal: renewalOf() }] });
