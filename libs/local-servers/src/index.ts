@@ -5,6 +5,7 @@ export { copyPostgresTemplate, makePostgresTemplate, postgresVersion, startPostg
 export { endProcess, identify, isAlive, type ProcessIdentity, signalProcess } from './process-identity.js';
 export { ServerStartError, spawnServer, tailOf, waitUntilReady } from './spawn-server.js';
 export {
+  CGROUPS,
   cgroupHierarchies,
   directoriesIn,
   isBelow,

@@ -2,7 +2,7 @@
 import { type Dirent, readdirSync, readFileSync, readlinkSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 
-const CGROUPS = '/sys/fs/cgroup';
+export const CGROUPS = '/sys/fs/cgroup';
 /**
  * A process or file that ended or was removed meanwhile, or has no namespace of its own any more; or a directory so
  * deep that the kernel can't name it, as any container can make one.

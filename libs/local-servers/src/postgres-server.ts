@@ -34,6 +34,13 @@ export interface PostgresServerOptions {
   readonly directory: string;
   readonly port: number;
   readonly life: 'background' | 'bound';
+  /** Where clients of other machines reach it; loopback only when absent. */
+  readonly network?: {
+    /** Of this machine, with loopback. */
+    readonly listen: string;
+    /** Networks whose clients may log in, e.g. `10.0.0.0/24`; as standby servers too. */
+    readonly clients: readonly string[];
+  };
   /** Called with the process before it is ready: a caller that is killed while it waits has left no unknown process. */
   readonly onSpawned?: (identity: ProcessIdentity, logFile: string) => void;
 }
@@ -53,6 +60,7 @@ export async function startPostgresServer(
   const password = passwordIn(options.directory);
   if (!existsSync(join(data, 'PG_VERSION'))) await initialise(programs, data, password, account);
   await clearPostgresLeftovers(data);
+  if (options.network) permitNetworks(data, options.network.clients);
   const identity = await spawnServer({
     argv: [
       join(programs, 'bin/postgres'),
@@ -61,7 +69,7 @@ export async function startPostgresServer(
       '-p',
       String(options.port),
       ...[
-        'listen_addresses=127.0.0.1',
+        `listen_addresses=${['127.0.0.1', ...(options.network ? [options.network.listen] : [])].join(',')}`,
         'unix_socket_directories=',
         'max_connections=300',
         'shared_buffers=64MB',
@@ -77,6 +85,17 @@ export async function startPostgresServer(
   const admin = `postgres://postgres:${password}@127.0.0.1:${options.port}/postgres`;
   await waitUntilReady('PostgreSQL', identity, logFile, 30_000, () => ensureDatabase(admin));
   return { identity, url: admin.replace(/postgres$/, 'plinth'), logFile };
+}
+
+/** pg_hba.conf: the first line that fits decides. */
+function permitNetworks(data: string, networks: readonly string[]): void {
+  const file = join(data, 'pg_hba.conf');
+  const present = readFileSync(file, 'utf8');
+  const lines = networks
+    .flatMap((network) => ['all', 'replication'].map((database) => `host ${database} all ${network} scram-sha-256`))
+    .filter((line) => !present.split('\n').includes(line));
+  // In place: the file is the server's account's.
+  if (lines.length > 0) writeFileSync(file, `${present}${lines.join('\n')}\n`);
 }
 
 /**
