@@ -376,7 +376,6 @@ const MATRIX: Readonly<Record<string, Rules>> = {
       ...EVERY_STREAM.flatMap((stream) =>
         ['DELETE', 'RESTORE', 'SNAPSHOT'].map((verb) => `$JS.API.STREAM.${verb}.${stream}`),
       ),
-      ...EVERY_STREAM.filter((stream) => stream !== 'PLINTH_EVENTS').map((stream) => `$JS.API.STREAM.UPDATE.${stream}`),
       ...['PLINTH_EVENTS', 'PLINTH_REPORTS'].map((stream) => `$JS.API.STREAM.MSG.DELETE.${stream}`),
       ...EVERY_STREAM.filter((stream) => stream !== 'PLINTH_DESIRED').map((stream) => `$JS.API.STREAM.PURGE.${stream}`),
       '$JS.API.STREAM.CREATE.OTHER',

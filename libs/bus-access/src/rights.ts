@@ -211,14 +211,14 @@ export const PROVISIONER_API: readonly string[] = [
   ...Object.values(STREAMS).flatMap(({ name }) => [
     `$JS.API.STREAM.CREATE.${name}`,
     `$JS.API.STREAM.INFO.${name}`,
+    // A later version has more kinds of events; a cluster has more replicas.
+    `$JS.API.STREAM.UPDATE.${name}`,
     `$JS.API.CONSUMER.CREATE.${name}`,
     `$JS.API.CONSUMER.CREATE.${name}.>`,
     `$JS.API.CONSUMER.DURABLE.CREATE.${name}.*`,
     `$JS.API.CONSUMER.INFO.${name}.*`,
     ...pullRights(name, '*'),
   ]),
-  // A later version has more kinds of events.
-  `$JS.API.STREAM.UPDATE.${STREAMS.events.name}`,
   `$JS.API.CONSUMER.DELETE.${STREAMS.desired.name}.*`,
   `$JS.API.CONSUMER.DELETE.${STREAMS.status.name}.*`,
   `$JS.API.STREAM.PURGE.${STREAMS.desired.name}`,

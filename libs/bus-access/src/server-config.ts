@@ -128,6 +128,43 @@ export interface ServerOptions {
   readonly listen: string;
   readonly storeDirectory: string;
   readonly tls?: { readonly certFile: string; readonly keyFile: string; readonly caFile?: string };
+  /** Unique in a cluster; `plinth` when absent. */
+  readonly name?: string;
+  readonly cluster?: ClusterOptions;
+  /** `host:port` of the server's monitoring, which has no login: of loopback, or of a network of operators. */
+  readonly monitoring?: string;
+  /** Each message is flushed to the disk before it is acknowledged; nats-server 2.10 or later. */
+  readonly syncAlways?: boolean;
+}
+
+/** A server among others that hold the same streams. */
+export interface ClusterOptions {
+  /** The same on all of them. */
+  readonly name: string;
+  /** `host:port` for the other servers. */
+  readonly listen: string;
+  /** `host:port` of every server; its own one may be among them. */
+  readonly routes: readonly string[];
+  /** How servers know each other: a secret that all have, or certificates of one authority. */
+  readonly login:
+    | { readonly secret: string }
+    | { readonly certFile: string; readonly keyFile: string; readonly caFile: string };
+}
+
+/** User of the routes; the secret is the password. */
+const ROUTE_USER = 'plinth-route';
+
+function clusterConfig({ name, listen, routes, login }: ClusterOptions): string {
+  const isSecret = 'secret' in login;
+  const user = isSecret ? `${ROUTE_USER}:${encodeURIComponent(login.secret)}@` : '';
+  return [
+    `cluster { name: ${JSON.stringify(name)}, listen: ${JSON.stringify(listen)}`,
+    isSecret
+      ? ` authorization { user: ${JSON.stringify(ROUTE_USER)}, password: ${JSON.stringify(login.secret)}, timeout: ${LOGIN_SECONDS} }`
+      : ` tls { cert_file: ${JSON.stringify(login.certFile)}, key_file: ${JSON.stringify(login.keyFile)}, ca_file: ${JSON.stringify(login.caFile)}, verify: true, timeout: ${LOGIN_SECONDS} }`,
+    ` routes: ${JSON.stringify(routes.map((route) => `nats-route://${user}${route}`))}`,
+    '}',
+  ].join('\n');
 }
 
 /** A whole configuration; `accessFile` is relative to it. */
@@ -136,11 +173,13 @@ export function serverConfig(options: ServerOptions, accessFile: string): string
   return [
     '# nats-server -c <this file>. Made once by `plinth access init`; it is yours to change.',
     `listen: ${JSON.stringify(options.listen)}`,
-    'server_name: plinth',
+    `server_name: ${options.name ?? 'plinth'}`,
     'max_payload: 1MB',
     'max_control_line: 4KB',
     'write_deadline: "10s"',
-    `jetstream { store_dir: ${JSON.stringify(options.storeDirectory)}, max_memory_store: 256MB, max_file_store: 20GB }`,
+    `jetstream { store_dir: ${JSON.stringify(options.storeDirectory)}, max_memory_store: 256MB, max_file_store: 20GB${options.syncAlways ? ', sync_interval: always' : ''} }`,
+    ...(options.monitoring === undefined ? [] : [`http: ${JSON.stringify(options.monitoring)}`]),
+    ...(options.cluster === undefined ? [] : [clusterConfig(options.cluster)]),
     ...(tls
       ? [
           `tls { timeout: ${LOGIN_SECONDS}, cert_file: ${JSON.stringify(tls.certFile)}, key_file: ${JSON.stringify(tls.keyFile)}${tls.caFile === undefined ? '' : `, ca_file: ${JSON.stringify(tls.caFile)}, verify: true`} }`,

@@ -13,3 +13,4 @@ export * from './update-requests.js';
 export * from './change-requests.js';
 export * from './tenant-requests.js';
 export * from './rebalance-requests.js';
+export { missingMessages, replicasAt, type StreamReplica } from './stream-replicas.js';

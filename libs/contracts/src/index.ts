@@ -13,6 +13,7 @@ export {
   MAX_EXPOSED_PORTS,
 } from './image/run-settings.js';
 export * from './image/system-init.js';
+export * from './bus/bus-version.js';
 export * from './bus/subjects.js';
 export { environmentProblem, IsCommand, IsEnvironment, IsTimezone } from './rules.js';
 export * from './bus/events/image-events.js';

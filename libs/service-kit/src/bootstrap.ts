@@ -149,6 +149,7 @@ async function connect<C extends ServiceConfig>(
     logger,
     credentials,
     declareStreams: kept === undefined,
+    replicas: config.PLINTH_BUS_REPLICAS,
   });
   await life.start('NATS connection', { stop: () => connection.drain() });
   if (!definition.consumers) {

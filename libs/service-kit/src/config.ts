@@ -48,6 +48,14 @@ export class ServiceConfig {
   @IsString()
   NATS_TLS_KEY?: string;
 
+  /**
+   * Servers of a cluster that hold each stream; read by the service that makes the streams. Absent: 1, and streams that
+   * are there stay as they are.
+   */
+  @IsOptional()
+  @IsIn([1, 3, 5])
+  PLINTH_BUS_REPLICAS?: number;
+
   /** Unique among the running copies, e.g. `provisioner-1`. */
   @Matches(/^[a-z0-9][a-z0-9-]{0,62}$/)
   PLINTH_SERVICE_ID!: string;

@@ -42,7 +42,7 @@ export {
 export { OnEvent, OnHeartbeats, OnQuery } from './messaging/handlers.js';
 export type { ReceivedHeartbeat } from './messaging/heartbeats.js';
 export { rejectionOf } from './messaging/rejection.js';
-export { ensureStreams } from './messaging/streams.js';
+export { BusVersionError, ensureStreams } from './messaging/streams.js';
 export { type DatabaseOptions, openDatabase } from './persistence/database.js';
 export { Outbox } from './persistence/outbox.js';
 export { claimEvent, claimEvents, insertEvents, unclaimEvents } from './persistence/outbox-rows.js';

@@ -20,6 +20,7 @@ export function register(program: Command): void {
         { checkNetwork },
         { checkCni },
         { checkPrograms },
+        { checkBus },
         { checkUserNamespaces },
         { containerRoom, roomLines },
         { readMachine },
@@ -30,6 +31,7 @@ export function register(program: Command): void {
         import('../doctor/network.js'),
         import('../doctor/cni.js'),
         import('../doctor/programs.js'),
+        import('../doctor/bus.js'),
         import('../doctor/user-namespaces.js'),
         import('../doctor/container-limits.js'),
         import('../doctor/machine-readings.js'),
@@ -41,6 +43,7 @@ export function register(program: Command): void {
         ...(await checkCni(process.env)),
         ...(await checkNames(process.env)),
         ...checkPrograms(),
+        ...(await checkBus(process.env)),
         await checkUserNamespaces(home, process.env),
         ...checkLimits(home, process.env),
       ];

@@ -15,19 +15,28 @@ export interface NatsOptions {
 export interface ServiceNatsOptions extends NatsOptions {
   /** A service that may not make streams leaves that to the provisioner. */
   readonly declareStreams?: boolean;
+  /** Of each stream; absent: 1 for new ones, and others stay as they are. */
+  readonly replicas?: number;
 }
 
+/**
+ * Milliseconds. With one server there is nothing to change to, and a machine that is busy may take long to answer. In a
+ * cluster a server that is cut off or stands still is left after two pings, and one that does not answer at once is
+ * passed over.
+ */
+const ONE_SERVER = { pingInterval: 5_000, maxPingOut: 3, timeout: 15_000 };
+const SEVERAL_SERVERS = { pingInterval: 2_000, maxPingOut: 2, timeout: 2_000 };
+
 function connectionOptions(options: NatsOptions): ConnectionOptions {
+  const servers = options.url.split(',').map((server) => server.trim());
   return {
-    servers: options.url.split(',').map((server) => server.trim()),
+    servers,
     name: options.name,
     ...loginOptions(options.credentials ?? {}),
     maxReconnectAttempts: -1,
     reconnectTimeWait: 250,
     reconnectJitter: 250,
-    pingInterval: 5_000,
-    maxPingOut: 3,
-    timeout: 15_000,
+    ...(servers.length > 1 ? SEVERAL_SERVERS : ONE_SERVER),
     noEcho: false,
   };
 }
@@ -48,15 +57,18 @@ export async function connectNats(options: ServiceNatsOptions): Promise<NatsConn
     noAsyncTraces: true,
   });
   const declares = options.declareStreams ?? true;
-  void followStatus(connection, declares, options.logger);
-  if (declares) await declareStreams(connection, options.logger);
+  void followStatus(connection, declares, options);
+  if (declares) await declareStreams(connection, options);
   return connection;
 }
 
-async function declareStreams(connection: NatsConnection, logger?: Logger): Promise<void> {
+async function declareStreams(
+  connection: NatsConnection,
+  { replicas, logger }: Pick<ServiceNatsOptions, 'replicas' | 'logger'>,
+): Promise<void> {
   for (let attempt = 0; ; attempt++) {
     try {
-      await ensureStreams(connection);
+      await ensureStreams(connection, replicas);
       return;
     } catch (error) {
       if (connection.isClosed()) throw error;
@@ -66,7 +78,12 @@ async function declareStreams(connection: NatsConnection, logger?: Logger): Prom
   }
 }
 
-async function followStatus(connection: NatsConnection, declares: boolean, logger?: Logger): Promise<void> {
+async function followStatus(
+  connection: NatsConnection,
+  declares: boolean,
+  options: Pick<ServiceNatsOptions, 'replicas' | 'logger'>,
+): Promise<void> {
+  const { logger } = options;
   for await (const status of connection.status()) {
     if (status.type === 'disconnect' || status.type === 'error')
       logger?.warn({ status: status.type, data: String(status.data) }, 'NATS connection');
@@ -74,7 +91,7 @@ async function followStatus(connection: NatsConnection, declares: boolean, logge
       logger?.info({ server: String(status.data) }, 'NATS connected again');
       // The server may have come back without its store.
       if (declares)
-        declareStreams(connection, logger).catch((error: unknown) =>
+        declareStreams(connection, options).catch((error: unknown) =>
           logger?.warn({ err: error }, 'streams not declared'),
         );
     }

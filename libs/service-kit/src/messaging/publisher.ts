@@ -34,7 +34,8 @@ export class EventPublisher {
     /** `ce-source`, e.g. `provisioner/provisioner-1`. */
     private readonly source: string,
   ) {
-    this.jetstream = connection.jetstream({ timeout: 5_000 });
+    // In a cluster another server answers soon, when the one that was asked does not.
+    this.jetstream = connection.jetstream({ timeout: connection.info?.cluster === undefined ? 5_000 : 2_000 });
   }
 
   /** @throws NatsError when it was not stored: publish again with the same id. */
