@@ -162,7 +162,7 @@ module.exports = {
       severity: 'error',
       from: {
         path: '^(?:apps|libs)/',
-        pathNot: ['^apps/cli/', '^libs/(?:testkit|local-servers|stack|bus-access)/', TEST],
+        pathNot: ['^apps/cli/', '^libs/(?:testkit|local-servers|stack|lab|bus-access)/', TEST],
       },
       to: { path: '^libs/local-servers/' },
     },
@@ -170,7 +170,7 @@ module.exports = {
       name: 'services-know-no-operator-tools',
       severity: 'error',
       from: { path: '^apps/(?:provisioner|distributor|image-builder|host-agent|console)/', pathNot: TEST },
-      to: { path: '^libs/(?:client|bus-access|stack)/' },
+      to: { path: '^libs/(?:client|bus-access|stack|lab)/' },
     },
   ],
   options: {

@@ -9,6 +9,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = 
   up: () => import('./up.js'),
   demo: () => import('./demo.js'),
   down: () => import('./down.js'),
+  lab: () => import('./lab.js'),
   doctor: () => import('./doctor.js'),
   console: () => import('./console.js'),
   status: () => import('./status.js'),

@@ -1,0 +1,10 @@
+export { Lab, type LabOptions, leftOf, type Limits, removeRest } from './lab.js';
+export { DATA } from './machine-root.js';
+export { type CommandOptions, Machine } from './machine.js';
+export type { NetworkFault } from './network-faults.js';
+export { LabError, type WantedMachine } from './plan.js';
+export type { Ran, RunOptions } from './programs.js';
+export { LabProduct, type ProductOptions } from './product/lab-product.js';
+export { layOut, type LayoutOptions, type PlacedMachine, type Role } from './product/layout.js';
+export { type BusServerOptions, busUrl, MONITOR_PORT, startBusServer } from './product/bus-server.js';
+export { makeKeys } from './product/keys.js';
