@@ -10,6 +10,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = 
   demo: () => import('./demo.js'),
   down: () => import('./down.js'),
   lab: () => import('./lab.js'),
+  bus: () => import('./bus.js'),
   doctor: () => import('./doctor.js'),
   console: () => import('./console.js'),
   status: () => import('./status.js'),

@@ -1,11 +1,12 @@
 /** The whole product on a lab's machines: servers first, then services, each waited for. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { LEAST_REPLICATED, runsReplicas } from '@plinth/contracts';
 import type { Lab } from '../lab.js';
 import { DATA } from '../machine-root.js';
 import type { Machine } from '../machine.js';
 import { LabError } from '../plan.js';
-import type { Ran } from '../programs.js';
+import { mustRun, type Ran } from '../programs.js';
 import { busUrl, startBusServer } from './bus-server.js';
 import { bringKeys, makeKeys, operatorSeed } from './keys.js';
 import { launch } from './launch.js';
@@ -50,6 +51,7 @@ export class LabProduct {
     const { machines, installation, natsServer = 'nats-server', onProgress = () => undefined } = options;
     const file = { machines, installation, natsServer, routeSecret: '', databaseUrl: '' };
     const product = new LabProduct(lab, file, onProgress);
+    if (product.buses.length > 1) await refuseOldServer(natsServer);
     const routeSecret = await makeKeys(product.keys, product.services);
     product.record({ routeSecret });
     const buses = product.buses;
@@ -169,6 +171,16 @@ export class LabProduct {
     this.file = { ...this.file, ...change };
     writeFileSync(join(this.lab.directory, 'product.json'), `${JSON.stringify(this.file, null, 2)}\n`, { mode: 0o600 });
   }
+}
+
+/** @throws LabError */
+async function refuseOldServer(program: string): Promise<void> {
+  const version = /\d+\.\d+\.\d+/.exec(await mustRun([program, '--version']))?.[0] ?? '0';
+  if (!runsReplicas(version))
+    throw new LabError(
+      `${program} is ${version}, a cluster needs ${LEAST_REPLICATED} or later: name one with PLINTH_NATS_BIN; ` +
+        'Debian 13 has one: node scripts/debian-13-packages.mjs DIRECTORY nats-server',
+    );
 }
 
 /** What reaches the services from the environment. */
