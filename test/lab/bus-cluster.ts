@@ -1,7 +1,7 @@
 /** Three bus servers on machines of a lab, and a machine that publishes to them. */
 import type { ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
 import { missingMessages, type StreamReplica } from '@plinth/client';
@@ -50,10 +50,10 @@ export class BusCluster implements AsyncDisposable {
     private probe: ChildProcess | undefined,
   ) {}
 
-  /** @param program of nats-server 2.10.23 or later @param life of the lab */
+  /** @param program path of nats-server 2.10.23 or later */
   static async start(directory: string, program: string): Promise<BusCluster> {
     const machines = [...SERVERS, 'client'].map((name, index) => ({ name, datacenter: `dc-${(index % 3) + 1}` }));
-    const lab = await Lab.start({ directory, machines, life: 'bound', shares: [INSTALLATION] });
+    const lab = await Lab.start({ directory, machines, life: 'bound', shares: [INSTALLATION, dirname(program)] });
     try {
       const keys = join(directory, 'keys');
       const routeSecret = await makeKeys(keys, [

@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
 import { homeDirectory, installationDirectory } from '@plinth/stack';
@@ -35,6 +35,8 @@ interface UpOptions {
 async function up({ machines: count, datacenters, busServers, bare = false }: UpOptions): Promise<void> {
   const { Lab, LabProduct, layOut } = await import('@plinth/lab');
   const begin = performance.now();
+  const { PLINTH_NATS_BIN: given } = process.env;
+  const natsServer = given ? resolve(given) : undefined;
   const machines = bare
     ? Array.from({ length: count }, (_, index) => ({
         name: `machine-${index + 1}`,
@@ -45,7 +47,8 @@ async function up({ machines: count, datacenters, busServers, bare = false }: Up
     directory: directory(),
     machines,
     life: 'background',
-    shares: [installationDirectory()],
+    // A program that was unpacked below /tmp would be in none of the machines.
+    shares: [installationDirectory(), ...(natsServer === undefined ? [] : [dirname(natsServer)])],
     onMachine: (name) => line(`${name.padEnd(36)} has power`),
   });
   try {
@@ -53,7 +56,7 @@ async function up({ machines: count, datacenters, busServers, bare = false }: Up
       await LabProduct.start(lab, {
         machines: layOut({ machines: count, datacenters, busServers: busServers === '3' ? 3 : 1 }),
         installation: installationDirectory(),
-        ...(process.env['PLINTH_NATS_BIN'] ? { natsServer: process.env['PLINTH_NATS_BIN'] } : {}),
+        ...(natsServer === undefined ? {} : { natsServer }),
         onProgress: line,
       });
   } catch (error) {

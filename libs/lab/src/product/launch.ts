@@ -25,8 +25,11 @@ export async function launch(
   const path = machine.path(join(LOGS, `${id}.log`));
   const begin = existsSync(path) ? readFileSync(path).length : 0;
   const log = openSync(path, 'a', 0o600);
+  let hasEnded = false;
   try {
-    machine.spawn(argv, { env, stdio: ['ignore', log, log], detached: true }).unref();
+    const child = machine.spawn(argv, { env, stdio: ['ignore', log, log], detached: true });
+    child.once('exit', () => (hasEnded = true));
+    child.unref();
   } finally {
     closeSync(log);
   }
@@ -34,7 +37,7 @@ export async function launch(
     if (machine.state === 'off') throw new LabError(`${machine.name} lost its power while ${id} started`);
     const printed = readFileSync(path).subarray(begin).toString();
     if (printed.includes(ready)) return;
-    if (performance.now() > end || ENDED.test(printed))
+    if (performance.now() > end || hasEnded || ENDED.test(printed))
       throw new LabError(`${id} did not start:\n${printed.trimEnd().split('\n').slice(-TAIL_LINES).join('\n')}`);
   }
 }
