@@ -104,7 +104,7 @@ export class BusCluster implements AsyncDisposable {
     };
   }
 
-  /** Stops publishing, and compares what was acknowledged with what every server holds. */
+  /** What every server holds, by numbers and sequences; contents are not compared. */
   private async missing(): Promise<readonly string[]> {
     const { replicas } = await this.look();
     const events = replicas.filter(({ stream }) => stream === STREAM);
