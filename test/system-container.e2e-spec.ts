@@ -1,4 +1,7 @@
-/** A system container as an operator gets one: from the recipe to a login over SSH inside it, and a clean halt. */
+/**
+ * A system container as an operator gets one: from the recipe to a login over SSH inside it, and a clean halt. Of
+ * Debian 12, or of the release that PLINTH_TEST_DEBIAN names.
+ */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { existsSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -7,6 +10,8 @@ import { resolve } from 'node:path';
 import { Stack } from './stack.js';
 
 const stack = new Stack();
+const base = `debian-${process.env['PLINTH_TEST_DEBIAN'] ?? '12'}`;
+const system = `${base}-system`;
 const recipe = (name: string): string => resolve(import.meta.dirname, `../recipes/${name}.yaml`);
 const good = (ran: { code: number; stdout: string; stderr: string }): string => {
   if (ran.code !== 0) throw new Error(`it ended with ${ran.code}: ${ran.stdout}${ran.stderr}`);
@@ -29,7 +34,7 @@ const ofThisHost = Object.values(networkInterfaces())
 beforeAll(async () => {
   await stack.up();
   // Its tests boot it: the image comes up to running, with its services, before it is one.
-  for (const name of ['debian-12', 'debian-12-system']) {
+  for (const name of [base, system]) {
     good(await stack.plinth('image', 'build', recipe(name)));
     good(await stack.plinth('image', 'promote', `${name}@v1`));
   }
@@ -39,9 +44,9 @@ afterAll(async () => {
   await stack.down();
 });
 
-describe('a container of debian-12-system', () => {
+describe(`a container of ${system}`, () => {
   it('comes up to running, and its root is nobody on the host', async () => {
-    good(await stack.plinth('run', 'debian-12-system@v1', '--name', 'system-1', '--memory', '256M', '--publish', '22'));
+    good(await stack.plinth('run', `${system}@v1`, '--name', 'system-1', '--memory', '256M', '--publish', '22'));
     const running = await stack.plinth('exec', 'system-1', '--', 'systemctl', 'is-system-running', '--wait');
     expect(running.stdout.trim()).toBe('running');
     const active = await stack.plinth('exec', 'system-1', '--', 'systemctl', 'is-active', 'cron', 'ssh');

@@ -1,6 +1,8 @@
 /** The tool as a process: how it ends when its reader closes the pipe or a person interrupts it. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { SUBJECTS } from '@plinth/contracts';
@@ -10,6 +12,7 @@ import { connect, type NatsConnection } from 'nats';
 import { COMMANDS } from './commands/index.js';
 
 const REPOSITORY = join(import.meta.dirname, '../../..');
+const TOOL = join(REPOSITORY, 'apps/cli/dist/main.js');
 
 let server: TestServer;
 let bus: NatsConnection;
@@ -31,7 +34,7 @@ function plinth(...args: string[]): {
   readonly child: ChildProcess;
   readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null; stderr: string }>;
 } {
-  const child = spawn(process.execPath, [join(REPOSITORY, 'apps/cli/dist/main.js'), ...args], {
+  const child = spawn(process.execPath, [TOOL, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, NATS_URL: server.url },
   });
@@ -103,5 +106,22 @@ describe('plinth', () => {
     const { code, stderr } = await plinth('run', ...args).ended;
     expect(code).toBe(2);
     expect(stderr).toMatch(message);
+  });
+
+  it('starts nothing with a network of containers that the machine has a use for', () => {
+    const home = join(tmpdir(), `plinth-up-${process.pid}`);
+    const up = `ip link set lo up; ip route add 10.80.0.0/12 dev lo; exec ${process.execPath} ${TOOL} up --detach`;
+    const ran = spawnSync('unshare', ['--net', 'sh', '-c', up], {
+      encoding: 'utf8',
+      env: { ...process.env, PLINTH_HOME: home, NATS_URL: '', DATABASE_URL: '', PLINTH_ADDRESS_POOL: '10.81.0.0/16' },
+    });
+    expect(ran).toMatchObject({
+      status: 1,
+      stdout: '',
+      stderr: expect.stringMatching(
+        /nothing was started: PLINTH_ADDRESS_POOL: 10\.81\.0\.0\/16.* to 10\.80\.0\.0\/12; set/,
+      ),
+    });
+    expect(existsSync(home)).toBe(false);
   });
 });

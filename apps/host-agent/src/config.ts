@@ -2,7 +2,15 @@
 import { availableParallelism, totalmem } from 'node:os';
 import { CNI_DIRECTORIES } from '@plinth/cni';
 import { LIMIT_POLICIES, type LimitPolicy } from '@plinth/container-runtime';
-import { IsHostAddress, NAME_PATTERN, parseLabels, parseNetwork } from '@plinth/contracts';
+import {
+  ADDRESS_POOL,
+  ADDRESS_POOL6,
+  IsHostAddress,
+  NAME_PATTERN,
+  parseLabels,
+  poolProblem,
+  prefixProblem,
+} from '@plinth/contracts';
 import { TRUSTED_KEYS_WANTED } from '@plinth/image-trust';
 import { DOMAIN_PATTERN } from '@plinth/names';
 import { ServiceConfig } from '@plinth/service-kit';
@@ -37,14 +45,12 @@ function IsLabelList(): PropertyDecorator {
   });
 }
 
-function IsNetworkOf(family: 4 | 6): PropertyDecorator {
+function IsPool(problem: (value: unknown) => string | undefined): PropertyDecorator {
   return ValidateBy({
-    name: 'isNetworkOf',
+    name: 'isPool',
     validator: {
-      validate: (value: unknown) => typeof value === 'string' && parseNetwork(value)?.family === family,
-      defaultMessage: (args) =>
-        `${args?.property ?? ''} must be an IPv${family} network, no bit set after the prefix, such as ` +
-        (family === 4 ? '10.64.0.0/10' : 'fd00:706c:696e::/64'),
+      validate: (value: unknown) => problem(value) === undefined,
+      defaultMessage: (args) => `${args?.property ?? ''} ${problem(args?.value) ?? ''}`,
     },
   });
 }
@@ -176,12 +182,12 @@ export class HostAgentConfig extends ServiceConfig {
   PLINTH_LIMIT_CHECK_SECONDS: number = 5;
 
   /** Of all containers' IPv4 addresses, of every host: packets between them keep their source. */
-  @IsNetworkOf(4)
-  PLINTH_ADDRESS_POOL: string = '10.64.0.0/10';
+  @IsPool(poolProblem)
+  PLINTH_ADDRESS_POOL: string = ADDRESS_POOL;
 
   /** The same of IPv6. */
-  @IsNetworkOf(6)
-  PLINTH_ADDRESS_POOL6: string = 'fd00:706c:696e::/64';
+  @IsPool(prefixProblem)
+  PLINTH_ADDRESS_POOL6: string = ADDRESS_POOL6;
 
   /** Where other hosts reach the containers of this one. Absent: the source address of the default route. */
   @IsOptional()

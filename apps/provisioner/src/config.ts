@@ -1,7 +1,13 @@
-import { LEAST_OPEN_FILES, MOST_OPEN_FILES } from '@plinth/contracts';
+import {
+  ADDRESS_POOL,
+  ADDRESS_POOL6,
+  LEAST_OPEN_FILES,
+  MOST_OPEN_FILES,
+  poolProblem,
+  prefixProblem,
+} from '@plinth/contracts';
 import { ServiceConfig } from '@plinth/service-kit';
 import { IsIn, IsInt, IsNumber, IsOptional, IsString, Max, Min, MinLength, ValidateBy } from 'class-validator';
-import { poolProblem, prefixProblem } from './network/domain/address-pool.js';
 import { parsePortRange } from './network/domain/host-ports.js';
 import { DEFAULT_NETWORKS, type WantedNetwork } from './network/domain/network-choice.js';
 import { PLACEMENT_POLICIES, type PlacementPolicyName } from './placement/domain/placement.js';
@@ -87,11 +93,11 @@ export class ProvisionerConfig extends ServiceConfig {
    * time, and smaller as long as the addresses in use stay in it.
    */
   @checked('isAddressPool', poolProblem)
-  PLINTH_ADDRESS_POOL: string = '10.64.0.0/10';
+  PLINTH_ADDRESS_POOL: string = ADDRESS_POOL;
 
   /** The first 64 bits of their IPv6 addresses; the IPv4 address is in the last 32. */
   @checked('isAddressPrefix', prefixProblem)
-  PLINTH_ADDRESS_POOL6: string = 'fd00:706c:696e::/64';
+  PLINTH_ADDRESS_POOL6: string = ADDRESS_POOL6;
 
   /** Host ports that are given out where a request names none. */
   @checked('isPortRange', rangeProblem)

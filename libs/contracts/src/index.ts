@@ -39,6 +39,7 @@ export * from './production-image.js';
 export * from './tenant-egress.js';
 export * from './tenant-neighbours.js';
 export * from './ip-networks.js';
+export * from './address-pools.js';
 export * from './bus/status.js';
 export * from './bus/rollout-status.js';
 export * from './bus/queries.js';

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { readlinkSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { ContainerNetwork } from './container-network.js';
+import { overlappingPools } from './foreign-routes.js';
 import { HostNetwork } from './host-network.js';
 import type { Repairs, RunningNetwork } from './placed-containers.js';
 import { networkProblem } from './readiness.js';
@@ -12,6 +13,10 @@ import { advertisementFrame, arpFrame, neighbourFrame, sendFrames, udpFrame } fr
 
 const POOLS = { pool4: '10.64.0.0/10', pool6: 'fd00:706c:696e::/64' };
 const HOST = '192.0.2.1';
+const overlaps = (): string[] =>
+  overlappingPools({ PLINTH_ADDRESS_POOL: POOLS.pool4, PLINTH_ADDRESS_POOL6: POOLS.pool6 }).map(
+    ({ message }) => message,
+  );
 const OUTSIDE = '192.0.2.2';
 const ALLOWED: ContainerNetwork['egress'] = { policy: 'allow' };
 const children: ChildProcess[] = [];
@@ -629,10 +634,23 @@ describe('derived state', () => {
   });
 
   it('finds a route of the host that leads into the pool', () => {
-    expect(agent.overlapWith(POOLS.pool4)).toBeUndefined();
+    expect(overlaps()).toEqual([]);
     ip('route', 'add', '10.0.0.0/8', 'via', OUTSIDE);
-    expect(agent.overlapWith(POOLS.pool4)).toBe('10.0.0.0/8');
+    expect(overlaps()).toEqual([
+      expect.stringContaining('the route of this host to 10.0.0.0/8; set PLINTH_ADDRESS_POOL '),
+    ]);
     ip('route', 'delete', '10.0.0.0/8');
+  });
+
+  it('finds an address of the host in the pool, and a route of IPv6', () => {
+    ip('address', 'add', '10.64.9.9/32', 'dev', 'lo');
+    ip('route', 'add', 'fd00:706c::/32', 'dev', 'lo');
+    expect(overlaps()).toEqual([
+      expect.stringContaining('10.64.9.9/32; set PLINTH_ADDRESS_POOL '),
+      expect.stringContaining('fd00:706c::/32; set PLINTH_ADDRESS_POOL6 '),
+    ]);
+    ip('address', 'delete', '10.64.9.9/32', 'dev', 'lo');
+    ip('route', 'delete', 'fd00:706c::/32', 'dev', 'lo');
   });
 
   it('takes no route of a container for one, whenever other agents make and end containers', async () => {
@@ -647,7 +665,7 @@ describe('derived state', () => {
     batch.stdin.end(rounds);
     let looks = 0;
     while (batch.exitCode === null) {
-      expect(agent.overlapWith(POOLS.pool4)).toBeUndefined();
+      expect(overlaps()).toEqual([]);
       looks += 1;
       await new Promise((done) => setImmediate(done));
     }

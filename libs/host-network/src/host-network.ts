@@ -24,7 +24,6 @@ import { isRefusal } from './refusal.js';
 import { NETLINK_ROUTE, NetlinkError, NetlinkSocket } from './netlink/netlink-socket.js';
 import { addAddress, type LinkCounters, removeAddress } from './netlink/route-messages.js';
 import { AttachedContainers } from './attached-containers.js';
-import { foreignRouteInto } from './foreign-routes.js';
 import { OwnInterfaces } from './own-interfaces.js';
 import {
   type Attached,
@@ -96,11 +95,6 @@ export class HostNetwork {
 
   get size(): number {
     return this.attached.size;
-  }
-
-  /** A route of the host that leads into a network of containers; undefined: none. */
-  overlapWith(pool: string): string | undefined {
-    return foreignRouteInto(this.route, pool);
   }
 
   /** Takes the containers that an agent before this one has left running; their connections go on. */

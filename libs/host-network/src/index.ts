@@ -8,6 +8,7 @@ export type {
   PublishedPort,
 } from './container-network.js';
 export { ANY_PREFIX, GATEWAY4, GATEWAY6, networkNames } from './container-network.js';
+export { type AddressPools, overlappingPools, type PoolOverlap } from './foreign-routes.js';
 export { HostNetwork, type HostNetworkOptions } from './host-network.js';
 export type { Attached, Repairs, RunningNetwork } from './placed-containers.js';
 export { ownRateOf } from './link-rates.js';

@@ -1,4 +1,4 @@
-import { partOfPool, readRoutes } from './address-pool.js';
+import { partOfPool, readRoutes, unusablePools } from './address-pool.js';
 
 const PARTS = Array.from({ length: 64 }, (_, index) => `10.${64 + index}.0.0/16`);
 const HEADER = 'Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT';
@@ -37,4 +37,12 @@ describe('partOfPool', () => {
     expect(partOfPool('/h', routes)).toBe(partOfPool('/h', []));
     expect(partOfPool('/h', readRoutes([HEADER, line('10.0.0.0/8')].join('\n')))).toBe(partOfPool('/h', []));
   });
+});
+
+it.each<[string, Record<string, string>, RegExp]>([
+  ['no network', { PLINTH_ADDRESS_POOL: '10.0.0.0/33' }, /^PLINTH_ADDRESS_POOL must be an IPv4 network in CIDR form/],
+  ['one of a meaning of its own', { PLINTH_ADDRESS_POOL: '127.0.0.0/8' }, /^PLINTH_ADDRESS_POOL must not overlap/],
+  ['no prefix of 64 bits', { PLINTH_ADDRESS_POOL6: 'fd00::/48' }, /^PLINTH_ADDRESS_POOL6 must be an IPv6 network/],
+])('a pool that is %s is refused', (_what, pools, problem) => {
+  expect(unusablePools(pools)).toEqual([expect.stringMatching(problem)]);
 });

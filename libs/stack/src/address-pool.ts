@@ -4,6 +4,8 @@
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { ADDRESS_POOL, ADDRESS_POOL6, poolProblems } from '@plinth/contracts';
+import { overlappingPools } from '@plinth/host-network';
 
 /** Of 10.64.0.0/10: parts of 65,534 addresses. */
 const FIRST_PART = 64;
@@ -26,6 +28,19 @@ export function partOfPool(home: string, taken: readonly Network[]): string {
 function overlaps({ address, mask }: Network, part: number): boolean {
   const common = mask & 0xffff0000;
   return (address & common) === (((10 << 24) | (part << 16)) & common);
+}
+
+/** Why containers of this machine can't have addresses of these pools, in words with what to do. */
+export function unusablePools({
+  PLINTH_ADDRESS_POOL = ADDRESS_POOL,
+  PLINTH_ADDRESS_POOL6 = ADDRESS_POOL6,
+}: {
+  readonly PLINTH_ADDRESS_POOL?: string | undefined;
+  readonly PLINTH_ADDRESS_POOL6?: string | undefined;
+}): readonly string[] {
+  const pools = { PLINTH_ADDRESS_POOL, PLINTH_ADDRESS_POOL6 };
+  const invalid = poolProblems(pools);
+  return invalid.length > 0 ? invalid : overlappingPools(pools).map(({ message }) => message);
 }
 
 /** Networks and addresses to which this machine has a route, but for the default one. */

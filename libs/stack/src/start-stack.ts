@@ -12,9 +12,10 @@ import {
   startPostgresServer,
   waitUntilReady,
 } from '@plinth/local-servers';
+import { ADDRESS_POOL } from '@plinth/contracts';
 import { accessFile, addMembers, ensureDownloadToken, seedFile } from '@plinth/bus-access';
 import { reloadAccess } from '@plinth/bus-access';
-import { partOfPool, routedNetworks } from './address-pool.js';
+import { partOfPool, routedNetworks, unusablePools } from './address-pool.js';
 import { ensureConsoleSecret } from './console-link.js';
 import { ensureSigningKeys } from './signing-keys.js';
 import { installationDirectory, readStack, type RunningService, type StackFile, writeStack } from './stack-file.js';
@@ -53,7 +54,6 @@ export async function startStack(
   options: StartOptions,
 ): Promise<{ readonly stack: StackFile; readonly started: number }> {
   const { home, onProgress } = options;
-  mkdirSync(join(home, 'logs'), { recursive: true });
   const before = readStack(home);
   const alive = (before?.services ?? []).filter((service) =>
     isAlive({ pid: service.pid, startTime: service.pidStartTime }),
@@ -65,9 +65,12 @@ export async function startStack(
     nkeyFile: before?.nkeyFile ?? null,
     databaseUrl: before?.databaseUrl ?? '',
     home,
-    ...addressPool(home, before),
+    ...(before?.addressPool !== undefined && { addressPool: before.addressPool }),
     services: before?.services ?? [],
   };
+  const pool = addressPool(home, before);
+  refusePool(pool, stack.addressPool, alive);
+  mkdirSync(join(home, 'logs'), { recursive: true });
   let started = 0;
   // It is recorded before it is waited for: `down` finds it in every case.
   const add = (service: RunningService): void => {
@@ -156,12 +159,15 @@ export async function startStack(
   for (const service of missing) for (const directory of service.directories) mkdirSync(directory, { recursive: true });
   shipSoftware(home, options.storageNodes);
   const ports = await portsFor(missing, home);
-  for (const stage of STAGES)
+  for (const stage of STAGES) {
     await together(
       missing
         .filter(({ app }) => stage.includes(app))
-        .map((service) => () => timed(service.id, () => startService(service, ports, stack, options.signal, add))),
+        .map((service) => () => timed(service.id, () => startService(service, ports, home, pool, options.signal, add))),
     );
+    // A provisioner refuses a pool that does not have the addresses in use: then the one before it stays.
+    stack = { ...stack, ...(pool !== undefined && { addressPool: pool }) };
+  }
   writeStack(home, stack);
   return { stack, started };
 }
@@ -176,13 +182,27 @@ export function runningIds(home: string): readonly string[] {
  * What a person sets, and what was set before; a new installation gets a part of the default pool. With a database of
  * its own choice the pool may have been set already.
  */
-function addressPool(home: string, before: StackFile | undefined): Pick<StackFile, 'addressPool'> {
+function addressPool(home: string, before: StackFile | undefined): string | undefined {
   const { PLINTH_ADDRESS_POOL: set, DATABASE_URL: database } = process.env;
-  if (set) return { addressPool: set };
+  if (set) return set;
   // Hosts start after the provisioner, which refuses a pool that can't be used.
-  if (before?.services.some(({ name }) => name === 'host-agent'))
-    return before.addressPool === undefined ? {} : { addressPool: before.addressPool };
-  return database ? {} : { addressPool: partOfPool(home, routedNetworks()) };
+  if (before?.services.some(({ name }) => name === 'host-agent')) return before.addressPool;
+  return database ? undefined : partOfPool(home, routedNetworks());
+}
+
+/** Before anything is started: else the services would refuse it, beside a stack that is up otherwise. */
+function refusePool(pool: string | undefined, before: string | undefined, alive: readonly RunningService[]): void {
+  const runs = (name: string): boolean => alive.some((service) => service.name === name);
+  const { PLINTH_ADDRESS_POOL6: pool6, PLINTH_CNI_CONFIG: cni } = process.env;
+  const problems =
+    runs('provisioner') && pool !== before
+      ? [
+          `PLINTH_ADDRESS_POOL: the stack runs with ${before ?? ADDRESS_POOL}; end it before you change that: plinth down`,
+        ]
+      : runs('host-agent') || cni
+        ? []
+        : unusablePools({ PLINTH_ADDRESS_POOL: pool, PLINTH_ADDRESS_POOL6: pool6 });
+  if (problems.length > 0) throw new Error(`nothing was started: ${problems.join('\n')}`);
 }
 
 /** An external server has rules only where a directory for it is named. */
@@ -255,7 +275,8 @@ async function together(work: readonly (() => Promise<void>)[]): Promise<void> {
 async function startService(
   service: PlannedService,
   ports: ReadonlyMap<string, ServicePorts>,
-  { home, addressPool: pool }: StackFile,
+  home: string,
+  pool: string | undefined,
   signal: AbortSignal | undefined,
   add: (service: RunningService) => void,
 ): Promise<void> {

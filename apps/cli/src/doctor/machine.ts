@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, statfsSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { dirname } from 'node:path';
-import { cgroupLayout, type MissingLimit, missingLimits } from '@plinth/container-runtime';
+import { cgroupLayout, filterProblem, type MissingLimit, missingLimits } from '@plinth/container-runtime';
 import { type Check, fail, ok, warn } from './check.js';
 
 const GIB = 1024 ** 3;
@@ -25,6 +25,7 @@ export function checkMachine(home: string, environment: NodeJS.ProcessEnv): Chec
     checkFileSystem('overlay'),
     checkFileSystem('tmpfs'),
     checkNamespaces(),
+    checkFilters(),
     checkCgroups(environment),
     checkResourceCapability(),
     checkDisk(home),
@@ -73,6 +74,13 @@ function checkNamespaces(): Check {
   } catch {
     return fail('namespaces', 'may not be made', 'run as root with CAP_SYS_ADMIN; in a container, a privileged one');
   }
+}
+
+function checkFilters(): Check {
+  const problem = process.platform === 'linux' ? filterProblem() : undefined;
+  return problem === undefined
+    ? ok('seccomp', 'system calls can be filtered')
+    : fail('seccomp', problem, 'agents do not start');
 }
 
 function checkCgroups(environment: NodeJS.ProcessEnv): Check {

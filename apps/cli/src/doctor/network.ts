@@ -1,10 +1,9 @@
 /** What containers need for a network of their own. */
 import { existsSync, readFileSync } from 'node:fs';
-import { droppingForwardChains, HostNetwork, networkProblem, tunnelProblem } from '@plinth/host-network';
+import { ADDRESS_POOL, ADDRESS_POOL6, poolProblems } from '@plinth/contracts';
+import { droppingForwardChains, networkProblem, overlappingPools, tunnelProblem } from '@plinth/host-network';
 import { type Check, fail, ok, warn } from './check.js';
 
-/** The agent's defaults. */
-const POOLS = { PLINTH_ADDRESS_POOL: '10.64.0.0/10', PLINTH_ADDRESS_POOL6: 'fd00:706c:696e::/64' } as const;
 const FORWARDING = '/proc/sys/net/ipv4/ip_forward';
 
 export function checkNetwork(environment: NodeJS.ProcessEnv): Check[] {
@@ -43,27 +42,17 @@ function checkTunnel({ PLINTH_NETWORK_TUNNEL: mode = 'vxlan' }: NodeJS.ProcessEn
 }
 
 function checkPools(environment: NodeJS.ProcessEnv): Check[] {
-  const pool4 = environment['PLINTH_ADDRESS_POOL'] ?? POOLS.PLINTH_ADDRESS_POOL;
-  const pool6 = environment['PLINTH_ADDRESS_POOL6'] ?? POOLS.PLINTH_ADDRESS_POOL6;
-  const network = HostNetwork.open({ instance: '0000', pool4, pool6, nowMs: 0 });
-  if (typeof network === 'string') return [];
-  try {
-    return [pool4, pool6].map((pool) => {
-      const route = network.overlapWith(pool);
-      return route === undefined
-        ? ok('addresses', `${pool} is free`)
-        : fail(
-            'addresses',
-            `${pool} overlaps the route to ${route}`,
-            'set PLINTH_ADDRESS_POOL to a network that is free on every host',
-          );
-    });
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    return [fail('addresses', error.message, 'set PLINTH_ADDRESS_POOL to a network such as 10.64.0.0/10')];
-  } finally {
-    network.close();
-  }
+  const pools = {
+    PLINTH_ADDRESS_POOL: environment['PLINTH_ADDRESS_POOL'] ?? ADDRESS_POOL,
+    PLINTH_ADDRESS_POOL6: environment['PLINTH_ADDRESS_POOL6'] ?? ADDRESS_POOL6,
+  };
+  const invalid = poolProblems(pools);
+  if (invalid.length > 0) return invalid.map((problem) => fail('addresses', problem, 'agents do not start with it'));
+  const overlaps = overlappingPools(pools);
+  return Object.entries(pools).map(([variable, pool]) => {
+    const found = overlaps.find((overlap) => overlap.variable === variable);
+    return found ? fail('addresses', found.message, 'agents do not start with it') : ok('addresses', `${pool} is free`);
+  });
 }
 
 function checkForwarding(): Check {

@@ -74,22 +74,6 @@ export class ContainerNetworks implements Networks {
     this.network?.setTenantPolicy(tenantNumber, policy && { policy: policy.policy, to: policy.to });
   }
 
-  /** What is wrong with the pools of addresses on this host; undefined: nothing. */
-  overlap(): string | undefined {
-    for (const [variable, pool] of [
-      ['PLINTH_ADDRESS_POOL', this.options.pool4],
-      ['PLINTH_ADDRESS_POOL6', this.options.pool6],
-    ] as const) {
-      const route = this.network?.overlapWith(pool);
-      if (route !== undefined)
-        return (
-          `${variable}: ${pool}, the network of the containers, overlaps the route of this host to ${route}; ` +
-          'set it to a network that is free on every host, for the provisioner and all agents'
-        );
-    }
-    return undefined;
-  }
-
   /** Why this host can't start it; undefined: it can. */
   refusal(config: ContainerConfig): StartFailure | undefined {
     if (this.problem === undefined || networkOf(config) === undefined) return undefined;

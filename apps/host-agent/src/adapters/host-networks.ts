@@ -1,6 +1,7 @@
 /** Opens the network that this host's containers get, and ends what one that they had before has left. */
 import { CniNetwork } from '@plinth/cni';
 import type { OciRuntime } from '@plinth/container-runtime';
+import { overlappingPools } from '@plinth/host-network';
 import { readBootId } from '@plinth/host-os';
 import { ConfigError, type Logger } from '@plinth/service-kit';
 import type { HostAgentConfig } from '../config.js';
@@ -39,8 +40,8 @@ export async function openNetworks(
     throw new ConfigError([`PLINTH_CNI_CONFIG is not set, and ${error.message}`]);
   });
   const own = openOwn(config, runtime, resolver, await tunnelOptions(config, logger), logger);
-  const overlap = own.overlap();
-  if (overlap !== undefined) throw new ConfigError([overlap]);
+  const overlaps = own.problem === undefined ? overlappingPools(config) : [];
+  if (overlaps.length > 0) throw new ConfigError(overlaps.map(({ message }) => message));
   return own;
 }
 

@@ -71,7 +71,10 @@ export class OwnUsers {
     const firstId = this.ranges.claim(spec.id, bundle);
     if (firstId === undefined) {
       const { taken, of } = this.ranges.usage();
-      return failure('no-id-range', `${taken} of ${of} ranges of user ids are taken by containers of this machine`);
+      return failure(
+        'no-id-range',
+        `${taken} of ${of} ranges of user ids are taken by containers of this machine; stop or remove some here, or drain the host`,
+      );
     }
     const at = (name: string): string => this.views.pathOf(spec.id, name);
     return {

@@ -26,6 +26,7 @@ export const RTM_NEWROUTE = 24;
 const RTM_GETROUTE = 26;
 const RTM_NEWNEIGH = 28;
 const RT_TABLE_MAIN = 254;
+const RT_TABLE_LOCAL = 255;
 const RTPROT_STATIC = 4;
 const RTN_UNICAST = 1;
 const SCOPE_UNIVERSE = 0;
@@ -267,7 +268,7 @@ export function readLink({ type, payload }: Received): Link | undefined {
   };
 }
 
-/** A route of the main table. */
+/** A route of the main table, or an address of the host: a route of the local table. */
 export interface FoundRoute extends AddressRange {
   readonly prefix: number;
   /** 0: it leads to no interface. */
@@ -282,7 +283,7 @@ export function readRoute({ type, payload }: Received): FoundRoute | undefined {
   const prefix = payload[1] ?? 0;
   const attributes = decodeAttributes(payload.subarray(ROUTE_BODY_BYTES));
   const table = attributes.get(RTA_TABLE)?.readUInt32LE(0) ?? payload[4];
-  if (table !== RT_TABLE_MAIN) return undefined;
+  if (table !== RT_TABLE_MAIN && table !== RT_TABLE_LOCAL) return undefined;
   const to = attributes.get(RTA_DST);
   const first = to === undefined ? 0n : BigInt(`0x${to.toString('hex')}`);
   const last = first + (1n << BigInt(FULL[family] - prefix)) - 1n;
