@@ -2,14 +2,14 @@
 import { type ChildProcess, execFile, execFileSync } from 'node:child_process';
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import dnsPacket from 'dns-packet';
 import { enterNewNetwork } from '@plinth/host-network';
-import { askStatus, type ResolverStatus } from '@plinth/names';
+import { askStatus, RESOLVER_ADDRESS6, type ResolverStatus } from '@plinth/names';
 import { namesDirectory } from './adapters/zone-file.js';
 import { AgentBench, leftovers, waitFor } from './testing/agent-bench.js';
 
@@ -83,6 +83,8 @@ beforeAll(async () => {
   enterNewNetwork();
   execFileSync('ip', ['link', 'set', 'lo', 'up']);
   scratch = mkdtempSync(join(tmpdir(), 'plinth-names-'));
+  // The resolver reads the host's resolv.conf, and is no user that may enter root's directories.
+  chmodSync(scratch, 0o711);
   writeFileSync(join(scratch, 'resolv.conf'), 'nameserver 127.0.0.2\n');
   upstream = createSocket('udp4');
   upstream.bind(53, '127.0.0.2');
@@ -164,15 +166,23 @@ describe('containers', () => {
 });
 
 describe('the resolver', () => {
-  it('has nothing of root but its port, and gains nothing', async () => {
+  it('is a user of its own without any right, gains none, and is asked by IPv6, too', async () => {
     // It ends when there is no name left.
     const kept = await started('named', 1);
     const { pid } = await resolver();
     const status = readFileSync(`/proc/${pid}/status`, 'utf8');
     const rights = (name: string): string | undefined => new RegExp(`^${name}:\\s+(\\S+)$`, 'm').exec(status)?.[1];
-    // linux/capability.h: CAP_DAC_READ_SEARCH is 2, CAP_NET_BIND_SERVICE is 10.
-    for (const name of ['CapPrm', 'CapEff', 'CapBnd']) expect([name, rights(name)]).toEqual([name, '0000000000000404']);
+    for (const name of ['CapInh', 'CapPrm', 'CapEff', 'CapAmb'])
+      expect([name, rights(name)]).toEqual([name, '0000000000000000']);
     expect(rights('NoNewPrivs')).toBe('1');
+    const ids = (name: string): string => new RegExp(`^${name}:\\s+(.*?)\\s*$`, 'm').exec(status)?.[1] ?? '';
+    const byIpv6 = `echo nameserver ${RESOLVER_ADDRESS6} > /etc/resolv.conf; getent ahostsv4 www.example.com`;
+    expect(await inside(kept, '/bin/sh', '-c', byIpv6)).toMatch(/^198\.51\.100\.7 /);
+    expect(await dig(`@${RESOLVER_ADDRESS6}`, 'named.tenant-1.plinth.internal')).toBe(kept.address.ipv4);
+    expect([ids('Uid'), ids('Gid'), ids('Groups')]).toEqual([
+      ...Array<string>(2).fill('65530\t65530\t65530\t65530'),
+      '',
+    ]);
     await removed(kept);
   });
 

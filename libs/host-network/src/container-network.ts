@@ -57,6 +57,8 @@ export const TABLE_PREFIX = 'plinth_';
 /** The gateway of every container, on the host's loopback. */
 export const GATEWAY4 = '169.254.1.1';
 export const GATEWAY6 = 'fe80::1';
+/** Where names are asked by IPv6, on the host's loopback too; by IPv4 it is the gateway. */
+export const RESOLVER6 = 'fd00:706c:696e:ffff::53';
 
 /** @param instance hexadecimal digits, at least 4 */
 export function networkNames(instance: string): NetworkNames {

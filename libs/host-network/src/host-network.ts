@@ -13,6 +13,7 @@ import {
   interfaceName,
   isSameNetwork,
   portsOnlyIn,
+  RESOLVER6,
   type NetworkNames,
   networkNames,
 } from './container-network.js';
@@ -412,6 +413,8 @@ export class HostNetwork {
   private prepareHost(): string[] {
     const changed = enableForwarding();
     // Of the link's scope, so that it is the source of nothing that the host sends elsewhere.
+    // Before that of IPv4, for which the resolver waits.
+    this.route.ensure([addAddress(LOOPBACK, RESOLVER6, 'link')], `give ${RESOLVER6} to lo`);
     this.route.ensure([addAddress(LOOPBACK, GATEWAY4, 'link')], `give ${GATEWAY4} to lo`);
     return changed;
   }
@@ -422,11 +425,12 @@ export class HostNetwork {
     removeRemote(this.route, this.instance);
     this.remote?.forget();
     if (linksWith(this.route, ANY_PREFIX).length > 0) return;
-    try {
-      this.route.change(removeAddress(LOOPBACK, GATEWAY4), `take ${GATEWAY4} from lo`);
-    } catch (error) {
-      if (!(error instanceof NetlinkError && error.code === 'EADDRNOTAVAIL')) throw error;
-    }
+    for (const address of [GATEWAY4, RESOLVER6])
+      try {
+        this.route.change(removeAddress(LOOPBACK, address), `take ${address} from lo`);
+      } catch (error) {
+        if (!(error instanceof NetlinkError && error.code === 'EADDRNOTAVAIL')) throw error;
+      }
   }
 }
 

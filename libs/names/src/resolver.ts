@@ -4,7 +4,7 @@ import { decide } from './answers.js';
 import { FairPlaces, type Occupant } from './fair-places.js';
 import { CLASS_INTERNET, payloadLimit, type Query, RCODE, readQuery, replyBytes, TYPE } from './message.js';
 import type { Respond } from './sockets.js';
-import { type Counter, COUNTERS, RESOLVER_ADDRESS, STATUS_NAME, statusTexts } from './status.js';
+import { type Counter, COUNTERS, RESOLVER_ADDRESS, RESOLVER_ADDRESS6, STATUS_NAME, statusTexts } from './status.js';
 import type { Upstream } from './upstream.js';
 import type { ZoneFiles } from './zone-files.js';
 import type { Viewer, Zones } from './zones.js';
@@ -15,6 +15,7 @@ const FORWARDED_PER_ASKER = 64;
 /** Of the host's own queries about one thing at once: more come from a resolver of the host that asks this one. */
 const SAME_FROM_HOST = 4;
 const HOST_GROUP = '';
+const OWN: readonly string[] = [RESOLVER_ADDRESS, RESOLVER_ADDRESS6];
 const OPERATOR: Viewer = { kind: 'operator' };
 
 export interface ResolverOptions {
@@ -81,7 +82,7 @@ export class Resolver {
 
   private viewerAt(address: string): Viewer | undefined {
     // The kernel takes the address that is asked as the source, and no packet from elsewhere has it.
-    if (address === RESOLVER_ADDRESS || address.startsWith('127.')) return OPERATOR;
+    if (OWN.includes(address) || address.startsWith('127.')) return OPERATOR;
     const { zones, files } = this.options;
     return zones.askerAt(address) ?? (files.refresh() ? zones.askerAt(address) : undefined);
   }

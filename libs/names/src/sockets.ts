@@ -1,7 +1,7 @@
-/** The two sockets of the resolver, and what is read from and written to them. */
+/** The two sockets of the resolver at one address, and what is read from and written to them. */
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { createServer, type Server, type Socket } from 'node:net';
+import { createServer, isIPv6, type Server, type Socket } from 'node:net';
 import { FairPlaces, type Occupant } from './fair-places.js';
 import { FramedMessages, framed } from './framing.js';
 
@@ -27,14 +27,14 @@ export type OnQuery = (bytes: Buffer, address: string, transport: 'udp' | 'tcp',
 
 /** @throws NodeJS.ErrnoException EADDRINUSE, EADDRNOTAVAIL, … */
 export async function openSockets(address: string, port: number): Promise<Sockets> {
-  const udp = createSocket({ type: 'udp4', reuseAddr: false });
+  const udp = createSocket({ type: isIPv6(address) ? 'udp6' : 'udp4', ipv6Only: isIPv6(address), reuseAddr: false });
   const tcp = createServer();
   try {
     const bound = once(udp, 'listening');
     udp.bind({ address, port, exclusive: true });
     await bound;
     const listening = once(tcp, 'listening');
-    tcp.listen({ host: address, port, backlog: 128 });
+    tcp.listen({ host: address, port, backlog: 128, ipv6Only: isIPv6(address) });
     await listening;
   } catch (error) {
     udp.close();

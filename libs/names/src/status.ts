@@ -6,6 +6,8 @@ import { isAnswer } from './message.js';
 /** `.invalid` is no name of anything else, RFC 2606. */
 export const STATUS_NAME = 'resolver.plinth.invalid';
 export const RESOLVER_ADDRESS = '169.254.1.1';
+/** The same by IPv6; absent on a machine without it. Of a unique local prefix (RFC 4193), in no pool. */
+export const RESOLVER_ADDRESS6 = 'fd00:706c:696e:ffff::53';
 export const RESOLVER_PORT = 53;
 
 export const COUNTERS = [

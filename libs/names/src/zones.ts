@@ -76,8 +76,10 @@ export class Zones {
   }
 
   /** The container of this machine that has the address. */
-  askerAt(ipv4: string): Viewer | undefined {
-    const found = [...(this.byAddress.get(ipv4) ?? [])].find(({ local }) => local);
+  askerAt(address: string): Viewer | undefined {
+    // A link-local address names an interface: no container is found by one.
+    if (address.includes('%')) return undefined;
+    const found = [...(this.byAddress.get(addressKey(address)) ?? [])].find(({ local }) => local);
     return found && { kind: 'container', tenant: found.tenant, domain: found.domain, forwards: found.forwards };
   }
 

@@ -119,6 +119,8 @@ export class ContainerNames {
       this.writeAll();
       this.logger.warn('the names of this agent were gone, and are written again');
     }
+    // The last resolver ends by itself when no agent has names, and may not remove its files.
+    if (!this.names.hasOwn && resolverPid(this.zone.directory) === undefined) this.zone.remove();
     return this.names.hasOwn;
   }
 

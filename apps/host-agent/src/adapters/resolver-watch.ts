@@ -1,6 +1,6 @@
 /** Keeps the resolver of the machine running: asks it a query every second, and starts it when none answers. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { hasCode, isMissing } from '@plinth/host-os';
@@ -23,13 +23,15 @@ const START_PATIENCE_MS = 10_000;
 const START_LOOK_MS = 20;
 /** How long a container's start waits for the first answer. */
 const READY_PATIENCE_MS = 5_000;
+/** Turns after which a resolver that did not give its port to this agent's newer program is ended. */
+const OLDER = 30;
 
 /**
- * Any container may ask it, so it gets nothing of root but its low port, and to read its program where that is in
- * another's directory. Its files are root's, and so is it.
+ * Any container may ask it. It is root until it has read its program, which may be in another's directory, and has its
+ * low port; then it is a user of its own, without any right.
  */
 const WITHOUT_RIGHTS = [
-  '--bounding-set=-all,+net_bind_service,+dac_read_search',
+  '--bounding-set=-all,+net_bind_service,+dac_read_search,+setuid,+setgid',
   '--inh-caps=-all',
   '--no-new-privs',
   '--',
@@ -47,6 +49,7 @@ export class ResolverWatch {
   private readonly loop: WorkLoop;
   private waiting: (() => void)[] = [];
   private silent = 0;
+  private older = 0;
   private closing = false;
   private problem: string | undefined;
   private last: ResolverStatus | undefined;
@@ -108,6 +111,7 @@ export class ResolverWatch {
         this.options.logger.info({ resolver: asked.status.pid }, 'names of containers are answered');
       this.last = asked.status;
       this.problem = undefined;
+      this.keepPid(asked.status);
     } else if (asked.kind !== 'silent' || this.silent >= SILENT) {
       const found =
         asked.kind === 'foreign'
@@ -118,6 +122,18 @@ export class ResolverWatch {
       this.last = undefined;
     }
     if (asked.kind !== 'silent') this.settle();
+  }
+
+  /** One that an older one has started may not write it. It may be an older one itself, which can't read our program. */
+  private keepPid({ pid, builtAtMs }: ResolverStatus): void {
+    const { directory, logger } = this.options;
+    if (resolverPid(directory) !== pid && isResolver(pid, directory))
+      writeFileSync(join(directory, PID_FILE), `${pid}\n`, { mode: 0o600 });
+    this.older = builtAtMs < this.options.builtAtMs ? this.older + 1 : 0;
+    if (this.older < OLDER) return;
+    this.older = 0;
+    logger.warn({ resolver: pid }, 'the resolver is older than this agent, and did not start its program: it is ended');
+    this.end('SIGTERM');
   }
 
   private settle(): void {
@@ -162,8 +178,14 @@ export class ResolverWatch {
     if (pid === undefined) return;
     this.options.logger.error({ resolver: pid }, 'the resolver does not answer, and is ended');
     this.silent = 0;
+    this.end('SIGKILL');
+  }
+
+  private end(signal: 'SIGTERM' | 'SIGKILL'): void {
+    const pid = resolverPid(this.options.directory);
+    if (pid === undefined) return;
     try {
-      process.kill(pid, 'SIGKILL');
+      process.kill(pid, signal);
     } catch (error) {
       // It has just ended by itself.
       if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;

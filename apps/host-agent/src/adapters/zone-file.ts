@@ -3,8 +3,12 @@
  * file system: it is written again by each agent's start.
  */
 import {
+  chmodSync,
+  chownSync,
   closeSync,
   existsSync,
+  fchmodSync,
+  fchownSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -18,7 +22,16 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { hasCode, isMissing } from '@plinth/host-os';
-import { goneLine, headerLine, LOG_FILE, PID_FILE, setLine, ZONE_SUFFIX, type ZoneHeader } from '@plinth/names';
+import {
+  goneLine,
+  headerLine,
+  LOG_FILE,
+  PID_FILE,
+  RESOLVER_ID,
+  setLine,
+  ZONE_SUFFIX,
+  type ZoneHeader,
+} from '@plinth/names';
 import type { NameChange, NamedContainer } from '../domain/named-containers.js';
 
 export const NAMES_DIRECTORY = '/run/plinth/names';
@@ -78,9 +91,11 @@ export class ZoneFile {
     const temporary = join(this.directory, `.${process.pid}.tmp`);
     for (let tries = 1; ; tries += 1) {
       try {
-        mkdirSync(this.directory, { recursive: true, mode: 0o700 });
+        makeDirectory(this.directory);
         writeFileSync(temporary, headerLine(this.header) + containers.map(setLine).join(''), { mode: 0o600 });
         const fd = openSync(temporary, 'a');
+        fchownSync(fd, 0, RESOLVER_ID);
+        fchmodSync(fd, 0o640);
         renameSync(temporary, this.path);
         this.fd = fd;
         break;
@@ -118,6 +133,14 @@ export class ZoneFile {
     if (this.fd !== undefined) closeSync(this.fd);
     this.fd = undefined;
   }
+}
+
+/** The resolver may list and read it, and write nothing there: what agents write is written as root. */
+function makeDirectory(path: string): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o711 });
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  chownSync(path, 0, RESOLVER_ID);
+  chmodSync(path, 0o750);
 }
 
 function writeWhole(fd: number, text: string): void {

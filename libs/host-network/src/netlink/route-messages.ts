@@ -47,6 +47,9 @@ const IFLA_INET6_ADDR_GEN_MODE = 8;
 const ADDR_GEN_NONE = 1;
 const IFF_UP = 1;
 /** linux/if_addr.h */
+/** struct ifa_cacheinfo: no preferred lifetime, valid for ever; RFC 6724 prefers every other address as a source. */
+const IFA_CACHEINFO = 6;
+const DEPRECATED = Buffer.concat([u32(0), u32(0xffffffff), u32(0), u32(0)]);
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
 const IFA_F_NODAD = 0x02;
@@ -165,11 +168,18 @@ function addressMessage(type: number, flags: number, index: number, address: str
       Buffer.from([familyNumber(family), FULL[family], family === 6 ? IFA_F_NODAD : 0, scope]),
       u32(index),
     ]),
-    attributes: [attribute(IFA_LOCAL, bytes), attribute(IFA_ADDRESS, bytes)],
+    attributes: [
+      attribute(IFA_LOCAL, bytes),
+      attribute(IFA_ADDRESS, bytes),
+      ...(family === 6 && scope === SCOPE_LINK ? [attribute(IFA_CACHEINFO, DEPRECATED)] : []),
+    ],
   };
 }
 
-/** One address without a network, an IPv6 address without the search for its duplicate; EEXIST when it is there. */
+/**
+ * One address without a network, an IPv6 address without the search for its duplicate; EEXIST when it is there.
+ * @param scope `link`: it is the source of nothing that the host sends elsewhere, as far as it has another
+ */
 export function addAddress(index: number, address: string, scope: 'global' | 'link' = 'global'): Message {
   const flags = NLM_F_CREATE | NLM_F_EXCL;
   return addressMessage(RTM_NEWADDR, flags, index, address, scope === 'link' ? SCOPE_LINK : SCOPE_UNIVERSE);

@@ -5,7 +5,7 @@
  * Marks are the numbers of tenants. The kernel forgets a mark when a packet leaves a network namespace, so no container
  * can bring one along.
  */
-import { ANY_PREFIX, GATEWAY4, type NetworkNames } from '../container-network.js';
+import { ANY_PREFIX, GATEWAY4, type NetworkNames, RESOLVER6 } from '../container-network.js';
 
 export interface RulesetOptions extends NetworkNames {
   /** Networks of all containers' addresses, of every host. */
@@ -48,7 +48,7 @@ export const DROP_COUNTERS = {
  * Filled by the kernel: the containers that ask for names, and their tenants. Each has a bucket of queries. What one
  * tenant may ask is a part of what the resolver answers on a machine that is busy with other work.
  */
-export const BUCKETS = { askers: 'askers', tenants: 'asking_tenants' } as const;
+export const BUCKETS = { askers: 'askers', askers6: 'askers6', tenants: 'asking_tenants' } as const;
 const QUERIES = {
   container: 'limit rate over 300/second burst 600 packets',
   tenant: 'limit rate over 1500/second burst 3000 packets',
@@ -96,6 +96,7 @@ ${Object.values(DROP_COUNTERS)
   set tenant_services4 { type mark . ipv4_addr . inet_proto . inet_service; flags interval; }
   set tenant_services6 { type mark . ipv6_addr . inet_proto . inet_service; flags interval; }
   set ${BUCKETS.askers} { type ipv4_addr; size ${MOST_ASKERS}; flags dynamic,timeout; timeout 10s; }
+  set ${BUCKETS.askers6} { type ipv6_addr; size ${MOST_ASKERS}; flags dynamic,timeout; timeout 10s; }
   set ${BUCKETS.tenants} { type mark; size ${MOST_ASKERS}; flags dynamic,timeout; timeout 10s; }
 
   # Between containers nothing is tracked: no connection of a container that is gone belongs to the next one.
@@ -107,12 +108,15 @@ ${Object.values(DROP_COUNTERS)
   }
   chain known6 {
     ip6 daddr ${pool6} notrack
+    ip6 daddr ${RESOLVER6} udp dport 53 notrack
     accept
   }
 ${remote.chains}
   chain sources {
     type filter hook prerouting priority raw; policy accept;
 ${remote.arriving}
+    # Of the host and its containers alone: IPv6 takes a packet for any address of the host on any link.
+    iifname != { "lo", ${any} } ip6 daddr ${RESOLVER6} counter name ${toHost} drop
     iifname != ${own} accept
     icmpv6 type nd-router-advert counter name ${advertised} drop
     icmpv6 type { nd-neighbor-advert, nd-redirect } counter name ${claimed} drop
@@ -126,11 +130,13 @@ ${remote.arriving}
     type filter hook output priority raw; policy accept;
     ip saddr ${GATEWAY4} udp sport 53 notrack
     ip daddr ${GATEWAY4} udp dport 53 notrack
+    ip6 saddr ${RESOLVER6} udp sport 53 notrack
+    ip6 daddr ${RESOLVER6} udp dport 53 notrack
   }
 
   chain published {
     ip daddr 169.254.0.0/16 return
-    ip6 daddr fe80::/10 return
+    ip6 daddr { fe80::/10, ${RESOLVER6} } return
     dnat ip to ip daddr . meta l4proto . th dport map @bound4
     dnat ip6 to ip6 daddr . meta l4proto . th dport map @bound6
     dnat ip to meta l4proto . th dport map @ports4
@@ -155,6 +161,7 @@ ${remote.arriving}
 
   chain names {
     update @${BUCKETS.askers} { ip saddr ${QUERIES.container} } counter name ${queries} drop
+    update @${BUCKETS.askers6} { ip6 saddr ${QUERIES.container} } counter name ${queries} drop
     update @${BUCKETS.tenants} { meta mark ${QUERIES.tenant} } counter name ${queries} drop
     accept
   }
@@ -162,8 +169,10 @@ ${remote.arriving}
     type filter hook input priority filter; policy accept;
     iifname != ${own} accept
     ip daddr ${GATEWAY4} udp dport 53 goto names
+    ip6 daddr ${RESOLVER6} udp dport 53 goto names
     ct state established,related accept
     ip daddr ${GATEWAY4} tcp dport 53 goto names
+    ip6 daddr ${RESOLVER6} tcp dport 53 goto names
     ip daddr ${GATEWAY4} icmp type echo-request accept
     meta l4proto icmpv6 accept
     counter name ${toHost} drop
