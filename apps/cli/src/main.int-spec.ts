@@ -124,4 +124,14 @@ describe('plinth', () => {
     });
     expect(existsSync(home)).toBe(false);
   });
+
+  it('starts nothing with a network of CNI that is not there', () => {
+    const home = join(tmpdir(), `plinth-up-${process.pid}`);
+    const ran = spawnSync(process.execPath, [TOOL, 'up', '--detach', '--cni', '/nowhere.conflist'], {
+      encoding: 'utf8',
+      env: { ...process.env, PLINTH_HOME: home, NATS_URL: '', DATABASE_URL: '' },
+    });
+    expect(ran.stderr).toMatch(/nothing was started: \/nowhere.conflist can't be read/);
+    expect({ status: ran.status, isMade: existsSync(home) }).toEqual({ status: 1, isMade: false });
+  });
 });

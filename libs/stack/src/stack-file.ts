@@ -26,6 +26,8 @@ export interface StackFile {
   readonly home: string;
   /** Of the containers, for those that are started later; absent: the services' default. */
   readonly addressPool?: string;
+  /** Of containers, in place of the network of this system: a network configuration list of CNI. */
+  readonly cniConfig?: string;
   readonly services: readonly RunningService[];
 }
 

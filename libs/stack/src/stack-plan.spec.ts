@@ -37,6 +37,16 @@ describe('planStack', () => {
     });
   });
 
+  it('gives hosts, and nothing else, the network of CNI that a person sets', () => {
+    const options = { installation: '/i', hosts: 1, storageNodes: 1, natsUrl: 'n', databaseUrl: 'p', logLevel: 'info' };
+    const services = planStack({ ...options, home: '/h', memoryBytes: 1000, cpus: 4, cniConfig: '/etc/shop.conflist' });
+    const having = services.filter(
+      (service) => service.environment(1, 2)['PLINTH_CNI_CONFIG'] === '/etc/shop.conflist',
+    );
+    expect(having.map(({ id }) => id)).toEqual(['host-agent-host-1']);
+    expect(environmentOf('host-agent-host-1')).not.toHaveProperty('PLINTH_CNI_CONFIG');
+  });
+
   it('gives the database only to those that need it', () => {
     const holders = plan.filter((service) => 'DATABASE_URL' in service.environment(1, 2)).map((service) => service.app);
     expect(holders).toEqual(['provisioner', 'image-builder', 'console']);

@@ -14,6 +14,8 @@ export interface StackOptions {
   readonly storageNodes: number;
   /** Where hosts have images from; see PLINTH_IMAGES of the host agent. */
   readonly images?: 'attached' | 'own';
+  /** Network configuration list of CNI; absent: hosts give containers the network of this system. */
+  readonly cniConfig?: string | undefined;
   readonly natsUrl: string;
   /** Made by `plinth access`; absent: the bus has no access control. */
   readonly accessDirectory?: string;
@@ -131,6 +133,7 @@ export function planStack(options: StackOptions): readonly PlannedService[] {
         PLINTH_DATACENTER: DATACENTER,
         PLINTH_TRUSTED_KEYS: trustedKeysDirectory(home),
         PLINTH_IMAGES: options.images ?? 'attached',
+        ...(options.cniConfig !== undefined && { PLINTH_CNI_CONFIG: options.cniConfig }),
         PLINTH_DOWNLOAD_TOKEN_FILE: downloadTokenFile(stackAccessDirectory(home)),
         PLINTH_CAPACITY_MEMORY_BYTES: String(Math.floor((options.memoryBytes * MEMORY_SHARE) / options.hosts)),
         PLINTH_CAPACITY_CPUS: String(options.cpus / options.hosts),

@@ -1,7 +1,7 @@
 /** Starts what of a stack does not run yet: servers, then services, each waited for. */
 import { cpSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import {
   endProcess,
   freePort,
@@ -12,6 +12,7 @@ import {
   startPostgresServer,
   waitUntilReady,
 } from '@plinth/local-servers';
+import { CNI_DIRECTORIES, CniNetwork } from '@plinth/cni';
 import { ADDRESS_POOL } from '@plinth/contracts';
 import { accessFile, addMembers, ensureDownloadToken, seedFile } from '@plinth/bus-access';
 import { reloadAccess } from '@plinth/bus-access';
@@ -28,6 +29,8 @@ export interface StartOptions {
   /** Where hosts that are started now have images from; absent: on the storage nodes. */
   readonly images?: 'attached' | 'own';
   readonly withoutConsole?: boolean;
+  /** Network configuration list of CNI; false: none; absent: as PLINTH_CNI_CONFIG has it, else as before. */
+  readonly cni?: string | false | undefined;
   /** One line per thing started. */
   readonly onProgress: (line: string) => void;
   /** Nothing more is started after it; what runs by then is in the stack file. */
@@ -45,6 +48,8 @@ const STAGES: readonly (readonly PlannedService['app'][])[] = [
 ];
 const READY_MS = 60_000;
 const GRACE_MS = 15_000;
+/** For each plugin's list of versions. */
+const CNI_PATIENCE_MS = 20_000;
 
 /**
  * Starts what is missing and waits until it is ready.
@@ -69,7 +74,13 @@ export async function startStack(
     services: before?.services ?? [],
   };
   const pool = addressPool(home, before);
-  refusePool(pool, stack.addressPool, alive);
+  const cniConfig = cniConfiguration(options.cni, before);
+  const problems = [
+    ...poolProblems(pool, stack.addressPool, cniConfig, alive),
+    ...(await cniProblems(cniConfig, before?.cniConfig, alive)),
+  ];
+  if (problems.length > 0) throw new Error(`nothing was started: ${problems.join('\n')}`);
+  if (cniConfig !== undefined) stack = { ...stack, cniConfig };
   mkdirSync(join(home, 'logs'), { recursive: true });
   let started = 0;
   // It is recorded before it is waited for: `down` finds it in every case.
@@ -145,6 +156,7 @@ export async function startStack(
     hosts: options.hosts,
     storageNodes: options.storageNodes,
     ...(options.images && { images: options.images }),
+    cniConfig,
     natsUrl: stack.natsUrl,
     accessDirectory,
     databaseUrl: stack.databaseUrl,
@@ -186,24 +198,49 @@ function addressPool(home: string, before: StackFile | undefined): string | unde
   const { PLINTH_ADDRESS_POOL: set, DATABASE_URL: database } = process.env;
   if (set) return set;
   // Hosts start after the provisioner, which refuses a pool that can't be used.
-  if (before?.services.some(({ name }) => name === 'host-agent')) return before.addressPool;
+  if (before?.addressPool !== undefined || before?.services.some(({ name }) => name === 'host-agent'))
+    return before.addressPool;
   return database ? undefined : partOfPool(home, routedNetworks());
 }
 
-/** Before anything is started: else the services would refuse it, beside a stack that is up otherwise. */
-function refusePool(pool: string | undefined, before: string | undefined, alive: readonly RunningService[]): void {
-  const runs = (name: string): boolean => alive.some((service) => service.name === name);
-  const { PLINTH_ADDRESS_POOL6: pool6, PLINTH_CNI_CONFIG: cni } = process.env;
-  const problems =
-    runs('provisioner') && pool !== before
-      ? [
-          `PLINTH_ADDRESS_POOL: the stack runs with ${before ?? ADDRESS_POOL}; end it before you change that: plinth down`,
-        ]
-      : runs('host-agent') || cni
-        ? []
-        : unusablePools({ PLINTH_ADDRESS_POOL: pool, PLINTH_ADDRESS_POOL6: pool6 });
-  if (problems.length > 0) throw new Error(`nothing was started: ${problems.join('\n')}`);
+function cniConfiguration(wanted: string | false | undefined, before: StackFile | undefined): string | undefined {
+  if (wanted === false) return undefined;
+  const file = wanted ?? (process.env.PLINTH_CNI_CONFIG || before?.cniConfig);
+  return file === undefined ? undefined : resolve(file);
 }
+
+/** Before anything is started: else the services would refuse it, beside a stack that is up otherwise. */
+function poolProblems(
+  pool: string | undefined,
+  before: string | undefined,
+  cni: string | undefined,
+  alive: readonly RunningService[],
+): readonly string[] {
+  if (runs(alive, 'provisioner') && pool !== before)
+    return [
+      `PLINTH_ADDRESS_POOL: the stack runs with ${before ?? ADDRESS_POOL}; end it before you change that: plinth down`,
+    ];
+  if (runs(alive, 'host-agent') || cni !== undefined) return [];
+  return unusablePools({ PLINTH_ADDRESS_POOL: pool, PLINTH_ADDRESS_POOL6: process.env.PLINTH_ADDRESS_POOL6 });
+}
+
+async function cniProblems(
+  file: string | undefined,
+  before: string | undefined,
+  alive: readonly RunningService[],
+): Promise<readonly string[]> {
+  if (runs(alive, 'host-agent') && file !== before)
+    return [
+      `the network of containers is ${before ?? "plinth's own"}; end the stack before you change that: plinth down`,
+    ];
+  if (file === undefined) return [];
+  const path = (process.env.PLINTH_CNI_PATH ?? CNI_DIRECTORIES).split(':');
+  const network = await CniNetwork.open(file, { path, timeoutMs: CNI_PATIENCE_MS, within: [] });
+  return network instanceof CniNetwork ? [] : network;
+}
+
+const runs = (alive: readonly RunningService[], name: string): boolean =>
+  alive.some((service) => service.name === name);
 
 /** An external server has rules only where a directory for it is named. */
 function busAccess(home: string): string | undefined {
@@ -231,7 +268,7 @@ function fromPerson(): Record<string, string> {
     ...['PLINTH_DEBIAN_MIRROR', 'PLINTH_DEBIAN_SNAPSHOTS', 'PLINTH_CHECK_CONTRACTS'],
     ...['PLINTH_USER_NAMESPACES', 'PLINTH_ALLOW_HOST_USERS', 'PLINTH_CONTAINER_LIMITS'],
     ...['PLINTH_ADDRESS_POOL', 'PLINTH_ADDRESS_POOL6', 'PLINTH_PORT_RANGE', 'PLINTH_DEFAULT_NETWORK'],
-    ...['PLINTH_CNI_CONFIG', 'PLINTH_CNI_PATH', 'PLINTH_DOMAIN', 'PLINTH_NETWORK_TUNNEL'],
+    ...['PLINTH_CNI_PATH', 'PLINTH_DOMAIN', 'PLINTH_NETWORK_TUNNEL'],
   ];
   return Object.fromEntries(
     Object.entries(process.env).flatMap(([name, value]) =>

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { homeDirectory } from '@plinth/stack';
+import { homeDirectory, readStack } from '@plinth/stack';
 
 export function register(program: Command): void {
   program
@@ -37,11 +37,17 @@ export function register(program: Command): void {
         import('../doctor/machine-readings.js'),
       ]);
       const home = homeDirectory();
+      const { addressPool, cniConfig } = readStack(home) ?? {};
+      const environment: NodeJS.ProcessEnv = {
+        ...(addressPool !== undefined && { PLINTH_ADDRESS_POOL: addressPool }),
+        ...(cniConfig !== undefined && { PLINTH_CNI_CONFIG: cniConfig }),
+        ...process.env,
+      };
       const checks = [
         ...checkMachine(home, process.env),
-        ...checkNetwork(process.env),
-        ...(await checkCni(process.env)),
-        ...(await checkNames(process.env)),
+        ...checkNetwork(environment),
+        ...(await checkCni(environment)),
+        ...(environment['PLINTH_CNI_CONFIG'] === undefined ? await checkNames(environment) : []),
         ...checkPrograms(),
         ...(await checkBus(process.env)),
         await checkUserNamespaces(home, process.env),

@@ -18,6 +18,7 @@ interface UpOptions {
   readonly storageNodes: number;
   readonly images: 'attached' | 'own';
   readonly console: boolean;
+  readonly cni?: string | false;
 }
 
 export function register(program: Command): void {
@@ -27,6 +28,8 @@ export function register(program: Command): void {
     .option('--detach', 'leave it running in the background')
     .option('--hosts <n>', 'host agents', count, 2)
     .option('--no-console', 'start no console')
+    .option('--cni <file>', 'containers get the network of this CNI configuration list (docs/network.md); it is kept')
+    .option('--no-cni', "containers get plinth's own network again")
     .option('--storage-nodes <n>', 'storage nodes, each with a distributor', count, 2)
     .addOption(
       new Option(
@@ -57,6 +60,7 @@ export function register(program: Command): void {
           storageNodes: options.storageNodes,
           images: options.images,
           withoutConsole: !options.console,
+          cni: options.cni,
           onProgress: print,
           signal: interruption.signal,
         });

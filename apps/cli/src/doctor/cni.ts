@@ -22,6 +22,11 @@ export async function checkCni({
     ...unoffered(network, 'portMappings', 'published ports', 'portmap'),
     ...unoffered(network, 'bandwidth', 'a bandwidth', 'bandwidth'),
     ...checkIptables(network),
+    warn(
+      'names',
+      "containers' names do not resolve in a network of CNI: its plugins promise no source address to know an asker by",
+      'publish names by a service of that network: container.started and plinth inspect have each name and its addresses',
+    ),
   ];
 }
 
