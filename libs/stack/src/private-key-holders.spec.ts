@@ -10,9 +10,12 @@ import { planStack, signingKeyFile, trustedKeysDirectory } from './stack-plan.js
 interface Service {
   readonly environment?: Readonly<Record<string, string>>;
   readonly volumes?: readonly string[];
+  readonly secrets?: readonly { readonly source: string; readonly target: string }[];
 }
 
 const BUILDER = 'image-builder';
+const HOST = 'host-agent-1';
+const HOSTS = [HOST, 'host-agent-2'];
 const COMPOSE = join(import.meta.dirname, '../../../docker-compose.yml');
 
 /** Where a path inside the container comes from: a volume's name or a path, below the mount. */
@@ -50,7 +53,7 @@ describe('docker-compose.yml', () => {
   };
   const withMount = (volume: string): Record<string, Service> => ({
     ...services,
-    'host-agent': { ...services['host-agent'], volumes: [...(services['host-agent']?.volumes ?? []), volume] },
+    [HOST]: { ...services[HOST], volumes: [...(services[HOST]?.volumes ?? []), volume] },
   });
 
   it('mounts the private key into the image builder only', () => {
@@ -60,12 +63,29 @@ describe('docker-compose.yml', () => {
   it.each(['./keys:/keys:ro', './keys/signing:/signing:ro', 'keys/signing/signing-key.pem:/key.pem', '.:/all'])(
     'would be caught with %s in a host',
     (volume) => {
-      expect(holders(withMount(volume))).toEqual(['host-agent']);
+      expect(holders(withMount(volume))).toEqual([HOST]);
     },
   );
 
+  it('gives each service the key of one user of the bus, and each host and storage node its own', () => {
+    const keys = Object.entries(services).flatMap(([name, { secrets = [] }]) => {
+      const own = secrets.filter(({ target }) => target === 'nats.nk').map(({ source }) => source);
+      return own.length === 0 ? [] : [[name, own] as const];
+    });
+    expect(Object.fromEntries(keys)).toEqual({
+      'image-builder': ['image-builder'],
+      provisioner: ['provisioner'],
+      console: ['console-1'],
+      distributor: ['storage-sn-1'],
+      'host-agent-1': ['host-host-1'],
+      'host-agent-2': ['host-host-2'],
+    });
+    for (const name of HOSTS)
+      expect(services[name]?.environment?.['PLINTH_HOST']).toBe(name.replace('host-agent', 'host'));
+  });
+
   it('gives hosts and storage nodes a directory of public keys', () => {
-    for (const name of ['distributor', 'host-agent']) {
+    for (const name of ['distributor', ...HOSTS]) {
       const service = services[name];
       expect(service && sourceOf(service, service.environment?.['PLINTH_TRUSTED_KEYS'] ?? '')).toBe('keys/trusted/');
     }
