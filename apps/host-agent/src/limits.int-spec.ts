@@ -229,6 +229,19 @@ describe('the disk', () => {
     await run(containerId, 'rm /data/fill; sync -f /data');
     expect((await fill(containerId, 4)).stdout).toBe('');
     expect(reached(containerId)).toHaveLength(1);
+
+    // A limit below what it holds: nothing is lost, the report says what does not fit, and it counts as reached.
+    const { sequence: after } = await bench.report(containerId, 'started');
+    const limits = { ...(config['limits'] as object), diskBytes: 2 * MIB };
+    await bench.publishConfig({ ...config, generation: 2, limits });
+    const { pending } = await bench.report(containerId, 'started', { after });
+    const message = expect.stringMatching(/holds 4\.\d MiB, more than 2\.0 MiB: nothing can be written/);
+    expect(pending).toEqual([{ part: 'disk', message }]);
+    expect((await fill(containerId, 1, 'more')).stdout).toMatch(/quota exceeded/i);
+    expect(statSync(join(volumeOf(config), 'data/fill')).size).toBe(4 * MIB);
+    await run(containerId, 'rm /data/fill; sync -f /data');
+    expect((await fill(containerId, 1, 'more')).stdout).toBe('');
+    configs.set(containerId, { ...config, generation: 2 });
     await remove(containerId);
     expect(existsSync(volumeOf(config))).toBe(false);
   });

@@ -19,7 +19,7 @@ import {
 } from './container-network.js';
 import { limitBothEnds, mendHostEnds, sameBandwidth } from './link-rates.js';
 import { networkOfProcess } from './network-namespace.js';
-import { enableForwarding } from './kernel-settings.js';
+import { enableForwarding, hasIpv6 } from './kernel-settings.js';
 import { listeningSockets, portInUse } from './listening-ports.js';
 import { isRefusal } from './refusal.js';
 import { NETLINK_ROUTE, NetlinkError, NetlinkSocket } from './netlink/netlink-socket.js';
@@ -414,7 +414,7 @@ export class HostNetwork {
     const changed = enableForwarding();
     // Of the link's scope, so that it is the source of nothing that the host sends elsewhere.
     // Before that of IPv4, for which the resolver waits.
-    this.route.ensure([addAddress(LOOPBACK, RESOLVER6, 'link')], `give ${RESOLVER6} to lo`);
+    if (hasIpv6()) this.route.ensure([addAddress(LOOPBACK, RESOLVER6, 'link')], `give ${RESOLVER6} to lo`);
     this.route.ensure([addAddress(LOOPBACK, GATEWAY4, 'link')], `give ${GATEWAY4} to lo`);
     return changed;
   }
@@ -425,7 +425,7 @@ export class HostNetwork {
     removeRemote(this.route, this.instance);
     this.remote?.forget();
     if (linksWith(this.route, ANY_PREFIX).length > 0) return;
-    for (const address of [GATEWAY4, RESOLVER6])
+    for (const address of [GATEWAY4, ...(hasIpv6() ? [RESOLVER6] : [])])
       try {
         this.route.change(removeAddress(LOOPBACK, address), `take ${address} from lo`);
       } catch (error) {

@@ -2,6 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ContainerConfig, PendingPart } from '@plinth/contracts';
 import { ioResources } from '../adapters/io-controls.js';
+import type { DiskUse } from '../adapters/volume-limits.js';
 import type { AgentServices } from './agent-services.js';
 
 type Needs = Pick<AgentServices, 'containers' | 'networks' | 'volumes' | 'io'>;
@@ -9,6 +10,7 @@ type Needs = Pick<AgentServices, 'containers' | 'networks' | 'volumes' | 'io'>;
 /** Another container of this host may be about to give up a port. */
 const PORT_ATTEMPTS = 10;
 const PORT_PAUSE_MS = 200;
+const MIB = 1024 ** 2;
 
 const AT_NEXT_START = 'its next start has it';
 
@@ -29,12 +31,19 @@ function limits(config: ContainerConfig, { containers, volumes, io }: Needs): Pe
   }));
   const missing = Object.keys(config.limits.io ?? {}).some((key) => held?.[key as keyof typeof held] === undefined);
   if (missing) pending.push({ part: 'io', message: 'this host can not hold all of it: see plinth hosts' });
-  const unheld = volumes.holdAgain(config);
+  const unheld = volumes.holdAgain(config) ?? tooFull(volumes.use(config));
   if (unheld !== undefined) pending.push({ part: 'disk', message: text(unheld) });
   const effective = openFiles === undefined ? undefined : Math.min(openFiles, io.mostOpenFiles);
   if (containers.openFilesOf(containerId) !== effective)
     pending.push({ part: 'open-files', message: `a process keeps what it was started with; ${AT_NEXT_START}` });
   return pending;
+}
+
+/** Its data stay: it may be made to hold less only by its own programs. */
+function tooFull(use: DiskUse | undefined): string | undefined {
+  if (use === undefined || use.usedBytes <= use.limitBytes) return undefined;
+  const [used, limit] = [use.usedBytes, use.limitBytes].map((bytes) => `${(bytes / MIB).toFixed(1)} MiB`);
+  return `the volume holds ${used}, more than ${limit}: nothing can be written to it until files of it are removed`;
 }
 
 async function network(config: ContainerConfig, pid: number, { networks }: Needs): Promise<PendingPart[]> {
