@@ -4,7 +4,16 @@ import { hasCode } from '@plinth/host-os';
 
 const NET = '/proc/sys/net';
 
-export const hasIpv6 = (): boolean => existsSync(`${NET}/ipv6`);
+let isIpv6There = false;
+
+/**
+ * Whether this kernel has IPv6, which it does not lose. Asked of the file system until it has: the kernel keeps an entry
+ * of that path for each network namespace in one list, so a look takes longer with each container.
+ */
+export function hasIpv6(): boolean {
+  isIpv6There ||= existsSync(`${NET}/ipv6`);
+  return isIpv6There;
+}
 
 /** undefined: this kernel has no such setting, or the interface is gone. */
 export function readSetting(name: string): string | undefined {
