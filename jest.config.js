@@ -3,6 +3,9 @@ import { testPackages } from './scripts/test-packages.mjs';
 // Specs, and services that inherit their environment, check what they publish and answer against its contract.
 process.env.PLINTH_CHECK_CONTRACTS = '1';
 
+/** A directory above the checkout may have this name too. */
+const BUILT = '<rootDir>/(?:.+/)?dist/';
+
 const project = (displayName, testMatch) => ({
   displayName,
   testMatch,
@@ -21,8 +24,8 @@ const project = (displayName, testMatch) => ({
     '^@plinth/([a-z-]+)$': '<rootDir>/libs/$1/src/index.ts',
     '^(\\.{1,2}/.*)\\.js$': '$1',
   },
-  modulePathIgnorePatterns: ['<rootDir>/.plinth', '/dist/', '<rootDir>/apps/[a-z-]+/build/'],
-  testPathIgnorePatterns: ['/node_modules/', '/dist/'],
+  modulePathIgnorePatterns: ['<rootDir>/.plinth', BUILT, '<rootDir>/apps/[a-z-]+/build/'],
+  testPathIgnorePatterns: ['/node_modules/', BUILT],
   transform: {
     '^.+\\.ts$': [
       '@swc/jest',
