@@ -32,6 +32,7 @@ interface StartOptions extends SharedOptions {
   soak?: number;
   stable?: number;
   deadline?: number;
+  staging?: number;
   snapshotData?: boolean;
   wait?: boolean;
 }
@@ -78,6 +79,12 @@ export function register(program: Command): void {
       duration(
         '--deadline <duration>',
         'for one switch beside gate and soak time, and for the way back (default: 10m)',
+      ),
+    )
+    .addOption(
+      duration(
+        '--staging <duration>',
+        'for hosts and storage nodes to get the image before the first batch (default: 30m)',
       ),
     )
     .option('--snapshot-data', 'copy the data first, and restore the copy where the update fails')
@@ -196,6 +203,7 @@ function requestOf(options: StartOptions): Parameters<typeof startRollout>[1] {
     soakSeconds: seconds(options.soak),
     stableSeconds: seconds(options.stable),
     deadlineSeconds: options.deadline === undefined ? undefined : Math.ceil(options.deadline / 1000),
+    stagingSeconds: options.staging === undefined ? undefined : Math.ceil(options.staging / 1000),
     snapshotData,
   };
 }

@@ -80,6 +80,32 @@ export async function forgetEviction(manager: EntityManager, host: string, image
   await manager.query(`DELETE FROM host_image_wishes WHERE host = $1 AND image = $2 AND kind = 'evict'`, [host, image]);
 }
 
+/** Days after which a failure that was not followed by anything is forgotten. */
+const FAILURE_DAYS = 7;
+
+/** The host could not fetch the version. */
+export async function noteFetchFailure(
+  manager: EntityManager,
+  host: string,
+  image: string,
+  reason: string,
+): Promise<void> {
+  await manager.query(
+    `DELETE FROM host_image_failures WHERE host = $1 AND at < now() - interval '${FAILURE_DAYS} days'`,
+    [host],
+  );
+  await manager.query(
+    `INSERT INTO host_image_failures (host, image, reason) VALUES ($1, $2, $3)
+     ON CONFLICT (host, image) DO UPDATE SET reason = $3, at = now()`,
+    [host, image, reason],
+  );
+}
+
+/** The host has the version, or has removed it. */
+export async function forgetFetchFailure(manager: EntityManager, host: string, image: string): Promise<void> {
+  await manager.query('DELETE FROM host_image_failures WHERE host = $1 AND image = $2', [host, image]);
+}
+
 /** Until the transaction ends. @returns false: another provisioner does it */
 export async function lockHostImages(manager: EntityManager): Promise<boolean> {
   const rows: { locked: boolean }[] = await manager.query(

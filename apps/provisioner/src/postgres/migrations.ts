@@ -9,6 +9,7 @@ import { AddCniNetworks1700000014000, AddNetwork1700000009000 } from './network-
 import { AddPlacement1700000020000 } from './placement-migration.js';
 import { AddReports1700000023000 } from './heartbeats-migration.js';
 import { AddOpenMoves1700000024000 } from './open-moves-migration.js';
+import { AddHostImageFailures1700000028500 } from './host-image-failures-migration.js';
 import { AddHostImages1700000027000 } from './host-images-migration.js';
 import { AddOwnImages1700000026000 } from './own-images-migration.js';
 import { AddProduction1700000025000 } from './production-migration.js';
@@ -371,4 +372,5 @@ export const PROVISIONER_MIGRATIONS = [
   AddProduction1700000025000,
   AddOwnImages1700000026000,
   AddHostImages1700000027000,
+  AddHostImageFailures1700000028500,
 ];

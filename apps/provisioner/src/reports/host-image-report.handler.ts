@@ -1,7 +1,7 @@
 import { Controller, Inject } from '@nestjs/common';
 import { HOST_IMAGE_REPORTS, type HostImageReport, parseExactImageRef, SUBJECTS } from '@plinth/contracts';
 import { causeOf, claimEvent, type Logger, LOGGER, OnEvent, Outbox, type ReceivedEvent } from '@plinth/service-kit';
-import { forgetEviction } from '../images/host-images.store.js';
+import { forgetEviction, forgetFetchFailure, noteFetchFailure } from '../images/host-images.store.js';
 
 /** `report.host.<host>.image`: publishes the official fact about a version in the store of a host. */
 @Controller()
@@ -24,6 +24,8 @@ export class HostImageReportHandler {
       if (!(await claimEvent(unit.db, HOST_IMAGE_REPORTS, event.id))) return;
       const about = { host, ...ref, ...(message !== undefined && { message }) };
       const options = { aggregate: `host-image:${host}:${report.image}` };
+      if (state === 'failed') await noteFetchFailure(unit.db, host, report.image, reason ?? 'io-error');
+      else await forgetFetchFailure(unit.db, host, report.image);
       switch (state) {
         case 'cached':
           return unit.publish(

@@ -2,7 +2,15 @@
 import type { EntityManager } from 'typeorm';
 import { batchSize, budgetsOf, InProgress } from './domain/rollout-budgets.js';
 import { patienceOf } from './domain/rollout-settlement.js';
-import { openMembers, type MemberTally, type PlannedMember, type RolloutView } from './domain/rollout-view.js';
+import { stagedUntilMs } from './domain/rollout-staging.js';
+import {
+  openMembers,
+  type MemberTally,
+  type HostLack,
+  type PlannedMember,
+  type RolloutView,
+  type StagedHosts,
+} from './domain/rollout-view.js';
 import { tallyBatch, tallyMembers } from './member.store.js';
 import type { RolloutNeed, RolloutRow } from './rollout.store.js';
 
@@ -22,6 +30,7 @@ export async function loadRolloutView(manager: EntityManager, row: Row, alsoDue 
   const members = [
     ...(alsoDue && tally.counts.switching + tally.counts.restoring > 0 ? await read.due() : []),
     ...(toCome ? await read.toCome() : []),
+    ...(row.state === 'staging' && row.now.getTime() >= stagedUntilMs(stagingOf(row)) ? await read.notStaged() : []),
     ...(row.state === 'rolling' && openMembers(tally) === 0 ? await read.unassigned() : []),
     ...(isPlanned ? await read.unjudged() : []),
     ...(row.state === 'reverting' ? await read.toRestore() : []),
@@ -44,6 +53,10 @@ export async function loadRolloutView(manager: EntityManager, row: Row, alsoDue 
   };
 }
 
+function stagingOf(row: Row): Parameters<typeof stagedUntilMs>[0] {
+  return { changedAtMs: row.changed_at.getTime(), request: row.request };
+}
+
 /** Each once, in the order in which the rollout takes them. */
 function inOrder(members: readonly PlannedMember[]): readonly PlannedMember[] {
   const byOrdinal = new Map(members.map((member) => [member.ordinal, member]));
@@ -57,6 +70,11 @@ interface MemberRow extends Omit<PlannedMember, 'changedAtMs'> {
 const LOST = `coalesce(h.state = 'lost', true)`;
 const UPDATING = `(coalesce(c.update->>'state' IN ('switching', 'reverting'), false) OR c.moving IS NOT NULL)`;
 const DESIRED = `coalesce(c.moving->>'desired', c.config->>'desired')`;
+/** Of the member's image, on the container's storage node. */
+const MASTER = `SELECT 1 FROM masters a JOIN image_versions v ON v.name = a.name AND v.version = a.version
+    AND v.content_digest = a.content_digest
+  WHERE a.node = c.config->>'storageNode' AND a.name = split_part(m.to_image, '@', 1)
+    AND a.version = split_part(m.to_image, '@', 2)`;
 const PENDING_IN_BATCH = `m.phase = 'pending' AND m.batch IS NOT NULL`;
 const UNASSIGNED = `m.phase = 'pending' AND m.batch IS NULL`;
 
@@ -93,6 +111,16 @@ class MemberReading {
     const size = batchSize(this.row.request, this.tally);
     const reachable = await this.members(`${UNASSIGNED} AND NOT ${LOST}`, [], size);
     return reachable.length > 0 ? reachable : this.members(UNASSIGNED, [], await this.window());
+  }
+
+  /** Those whose host or storage node does not have their image. */
+  notStaged(): Promise<PlannedMember[]> {
+    return this.members(
+      `m.phase = 'pending' AND NOT ${LOST} AND (CASE WHEN h.own_images IS NULL THEN NOT EXISTS (${MASTER})
+         ELSE NOT m.to_image = ANY(h.own_images) END)`,
+      [],
+      WINDOW,
+    );
   }
 
   /** Those that count as settled, with an update that still goes on. */
@@ -172,8 +200,8 @@ async function updatesInProgress(manager: EntityManager): Promise<RolloutView['i
   );
 }
 
-type Unmet = Pick<RolloutView, 'unstaged' | 'withdrawn'>;
-const NOTHING_UNMET: Unmet = { unstaged: [], withdrawn: [] };
+type Unmet = Pick<RolloutView, 'unstaged' | 'ownStores' | 'withdrawn'>;
+const NOTHING_UNMET: Unmet = { unstaged: [], ownStores: { hosts: 0, lacking: [] }, withdrawn: [] };
 
 /** Needs of pending members that nothing meets: few pairs are checked, and only for those that fail a member is sought. */
 async function unmetNeeds(manager: EntityManager, row: Row): Promise<Unmet> {
@@ -200,7 +228,22 @@ async function unmetNeeds(manager: EntityManager, row: Row): Promise<Unmet> {
                  AND c.config->>'storageNode' = n.node AND h.own_images IS NULL) ORDER BY 1, 2`,
           [row.id, needs.map(({ storageNode }) => storageNode), needs.map(({ image }) => image)],
         );
-  return { unstaged, withdrawn: withdrawn.map(({ image }) => image).sort() };
+  const ownStores = row.state === 'staging' ? await stagedHosts(manager, row.id) : NOTHING_UNMET.ownStores;
+  return { unstaged, ownStores, withdrawn: withdrawn.map(({ image }) => image).sort() };
+}
+
+/** A container that is not to run is passed over, so its host need not have the image. */
+async function stagedHosts(manager: EntityManager, rolloutId: string): Promise<StagedHosts> {
+  const rows: (HostLack & { readonly lacks: boolean })[] = await manager.query(
+    `SELECT n.host, n.image, f.reason AS problem, NOT n.image = ANY(h.own_images) AS lacks
+       FROM (SELECT DISTINCT c.host, m.to_image AS image FROM rollout_members m JOIN containers c ON c.id = m.container_id
+              WHERE m.rollout_id = $1 AND m.phase = 'pending' AND c.state <> 'removed' AND ${DESIRED} = 'running') n
+       JOIN hosts h ON h.host = n.host AND h.state <> 'lost' AND h.own_images IS NOT NULL
+       LEFT JOIN host_image_failures f ON f.host = n.host AND f.image = n.image ORDER BY 2, 1`,
+    [rolloutId],
+  );
+  const lacking = rows.flatMap(({ lacks, ...lack }) => (lacks ? [lack] : []));
+  return { hosts: new Set(rows.map(({ host }) => host)).size, lacking };
 }
 
 /** Of a rollout whose row does not have them. */

@@ -1,7 +1,9 @@
 /** Updates and rollouts by three provisioners on a real NATS and PostgreSQL, with scripted hosts. */
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import {
   type ContainerDetails,
+  hostImageReport,
+  type HostStatus,
   type Page,
   QUERIES,
   type RolloutDetails,
@@ -294,6 +296,59 @@ describe('many containers', () => {
     expect(suite.hosts.imagesOf(`${name}-`)).toEqual(['debian-12@v1', 'debian-12@v1']);
     await suite.promote('late', 'v1');
     expect((await ended(requestId, 'completed')).counts.updated).toBe(2);
+  });
+
+  describe('on hosts with stores of their own', () => {
+    const all = HOSTS.map((host): [string, string[]] => [host, ['debian-12@v1']]);
+    let name: string;
+
+    beforeEach(async () => {
+      name = newPrefix();
+      await suite.run(name, 6, { tenant: name });
+      for (const [host, images] of all) suite.hosts.stores.set(host, images);
+      await suite.until(
+        async () =>
+          (await suite.answer<{ items: HostStatus[] }>(QUERIES.hosts, {})).items.every(({ images }) => images !== null),
+        'the hosts report their stores',
+      );
+    });
+    afterEach(() => suite.hosts.stores.clear());
+
+    it('are not touched before each of them has the image, whichever provisioner dies meanwhile', async () => {
+      const { requestId } = await start({ select: { tenant: name }, canary: 0, batch: '6' });
+      const waits = (text: string): Promise<unknown> =>
+        suite.until(async () => (await rollout(requestId)).wait?.message.includes(text), text);
+      await waits('waiting for 3 of 3 hosts to have debian-12@v2: host-1, host-2, host-3; until ');
+      await suite.ask(hostImageReport('host-3'), {
+        ...{ host: 'host-3', image: 'debian-12@v2', state: 'failed', at: new Date().toISOString() },
+        ...{ reason: 'no-space', message: 'full', retryInMs: 9 },
+      });
+      await waits('host-3 (no-space), host-1, host-2');
+      suite.hosts.stores.set('host-1', ['debian-12@v1', 'debian-12@v2']);
+      await waits('waiting for 2 of 3 hosts to have debian-12@v2: host-3 (no-space), host-2;');
+      await suite.provisioners.at(-1)?.end('SIGKILL');
+      await suite.startProvisioner('provisioner-again');
+      expect(suite.hosts.imagesOf(`${name}-`).every((image) => image === 'debian-12@v1')).toBe(true);
+      for (const host of HOSTS) suite.hosts.stores.set(host, ['debian-12@v1', 'debian-12@v2']);
+      expect((await ended(requestId, 'completed')).counts.updated).toBe(6);
+    });
+
+    it('are left out where the image does not come in time, and the others are moved', async () => {
+      suite.hosts.stores.set('host-1', ['debian-12@v1', 'debian-12@v2']);
+      suite.hosts.stores.set('host-2', ['debian-12@v1', 'debian-12@v2']);
+      const { requestId } = await start({ select: { tenant: name }, canary: 0, batch: '6', stagingSeconds: 2 });
+      const { members, counts } = await ended(requestId, 'completed');
+      const late = members.filter(({ host }) => host === 'host-3');
+      expect(late.length).toBeGreaterThan(0);
+      for (const member of late) expect(member).toMatchObject({ phase: 'skipped', reason: 'image-not-staged' });
+      expect(counts).toMatchObject({ updated: 6 - late.length, skipped: late.length });
+    });
+
+    it('end a rollout when none of the hosts gets the image', async () => {
+      const { requestId } = await start({ select: { tenant: name }, canary: 0, batch: '6', stagingSeconds: 1 });
+      expect((await ended(requestId, 'aborted')).counts).toMatchObject({ skipped: 6 });
+      expect(suite.hosts.imagesOf(`${name}-`).every((image) => image === 'debian-12@v1')).toBe(true);
+    });
   });
 
   it('leave an image that was revoked, each for its known-good one', async () => {

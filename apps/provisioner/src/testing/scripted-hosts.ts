@@ -77,6 +77,8 @@ export class ScriptedHosts {
   readonly policies = new Map<string, readonly PolicyInEffect[]>();
   /** Labels that a host reports, by host. */
   readonly hostLabels = new Map<string, Readonly<Record<string, string>>>();
+  /** What hosts' own stores hold, by host; absent for those without one. */
+  readonly stores = new Map<string, readonly string[]>();
   images: ScriptedImage[] = [];
   /** Labels of the storage node. */
   labels: Readonly<Record<string, string>> = {};
@@ -160,6 +162,7 @@ export class ScriptedHosts {
         ...this.users,
         ...(this.addresses.has(host) && { address: this.addresses.get(host) }),
         ...(this.hostLabels.has(host) && { labels: this.hostLabels.get(host) }),
+        ...(this.stores.has(host) && { images: this.stores.get(host) }),
         ...(this.policies.has(host) && { tenantPolicies: this.policies.get(host) }),
       };
       this.connection.publish(hostHeartbeat(host), JSON.stringify(body));

@@ -80,6 +80,7 @@ function view(members: readonly PlannedMember[], more: Partial<RolloutView> = {}
     members,
     inProgress: members.filter(({ updating, phase }) => updating || phase === 'restoring'),
     unstaged: [],
+    ownStores: { hosts: 0, lacking: [] },
     withdrawn: [],
     ...more,
   };
@@ -124,6 +125,7 @@ class World {
       members: this.read(),
       inProgress,
       unstaged: [],
+      ownStores: { hosts: 0, lacking: [] },
       withdrawn: [],
     };
   }
@@ -467,6 +469,14 @@ describe('a rollout waits for', () => {
       'image-not-staged',
     ],
     [
+      'a host without the image in its own store',
+      view([member(0)], {
+        state: 'staging',
+        ownStores: { hosts: 2, lacking: [{ host: 'h0', image: TO, problem: null }] },
+      }),
+      'image-not-staged',
+    ],
+    [
       'a window that is closed',
       view([member(0)], { request: { select: {}, to: TO, window: closed } }),
       'window-closed',
@@ -516,6 +526,34 @@ describe('a rollout waits for', () => {
 describe('a rollout', () => {
   const cases: readonly [string, RolloutView, readonly RolloutStep['kind'][], number?][] = [
     ['begins when all is staged', view([member(0)], { state: 'staging' }), ['become']],
+    [
+      'leaves out the containers of a host that does not get the image in time',
+      view([member(0), member(1)], {
+        state: 'staging',
+        ownStores: { hosts: 2, lacking: [{ host: 'h0', image: TO, problem: 'no-space' }] },
+      }),
+      ['settle'],
+      START + 1_800_000,
+    ],
+    [
+      'leaves out the containers of a storage node that does not get the image in time',
+      view([member(0), member(1, { storageNode: 'sn-2' })], {
+        request: { select: {}, to: TO, stagingSeconds: 20 },
+        state: 'staging',
+        unstaged: [{ storageNode: 'sn-1', image: TO }],
+      }),
+      ['settle'],
+      START + 20_000,
+    ],
+    [
+      'ends when nobody gets the image in time',
+      view([member(0), member(4)], {
+        state: 'staging',
+        ownStores: { hosts: 1, lacking: [{ host: 'h0', image: TO, problem: 'no-space' }] },
+      }),
+      ['settle', 'settle', 'become'],
+      START + 1_800_000,
+    ],
     ['gives up staging a withdrawn image', view([member(0)], { state: 'staging', withdrawn: [TO] }), ['become']],
     ['begins with the canary', view([member(0), member(1), member(2)]), ['assign', 'batch-started']],
     [

@@ -6,6 +6,7 @@
 import type { RolloutWait } from '@plinth/contracts';
 import { batchSize, type Budgets, budgetsOf, InProgress } from './rollout-budgets.js';
 import { patienceOf, LATE, settleMembers } from './rollout-settlement.js';
+import { planStaging } from './rollout-staging.js';
 import {
   openMembers,
   type PlannedMember,
@@ -21,7 +22,7 @@ export function planRollout(view: RolloutView, nowMs: number): RolloutDecision {
   if (settled.length > 0) return { steps: settled, wait: null };
   switch (view.state) {
     case 'staging':
-      return planStaging(view);
+      return planStaging(view, nowMs);
     case 'rolling':
       return planRolling(view, nowMs);
     case 'paused':
@@ -34,24 +35,6 @@ export function planRollout(view: RolloutView, nowMs: number): RolloutDecision {
     case 'reverted':
       return { steps: [], wait: null };
   }
-}
-
-function planStaging(view: RolloutView): RolloutDecision {
-  if (view.withdrawn.length > 0)
-    return {
-      steps: [
-        { kind: 'become', state: 'aborted', message: `${view.withdrawn.join(', ')} can't be started on any more` },
-      ],
-      wait: null,
-    };
-  if (view.unstaged.length > 0) {
-    const lacking = view.unstaged.map(({ storageNode, image }) => `${storageNode} lacks ${image}`).join(', ');
-    return { steps: [], wait: { reason: 'image-not-staged', message: lacking } };
-  }
-  return {
-    steps: [{ kind: 'become', state: 'rolling', message: 'every storage node involved holds the image' }],
-    wait: null,
-  };
 }
 
 function planRolling(view: RolloutView, nowMs: number): RolloutDecision {

@@ -43,6 +43,19 @@ export interface BatchTally {
   readonly failed: number;
 }
 
+/** Hosts that are not lost. */
+export interface StagedHosts {
+  readonly hosts: number;
+  readonly lacking: readonly HostLack[];
+}
+
+export interface HostLack {
+  readonly host: string;
+  readonly image: string;
+  /** Why its last try to fetch it failed; null: none has, or it has not reported it. */
+  readonly problem: string | null;
+}
+
 export interface RolloutView {
   readonly request: RolloutRequested;
   readonly state: RolloutState;
@@ -68,6 +81,8 @@ export interface RolloutView {
   readonly inProgress: readonly { readonly containerId: string; readonly host: string; readonly tenant: string }[];
   /** Storage nodes that lack an image which a pending member needs. */
   readonly unstaged: readonly { readonly storageNode: string; readonly image: string }[];
+  /** Hosts with stores of their own that run pending members, each with an image that they need there. */
+  readonly ownStores: StagedHosts;
   /** Targets on which no container may be started any more. */
   readonly withdrawn: readonly string[];
 }

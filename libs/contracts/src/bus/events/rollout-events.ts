@@ -148,6 +148,15 @@ export class RolloutRequested extends UpdateOptions {
   @IsCount(5)
   @Max(86_400)
   deadlineSeconds?: number;
+
+  /**
+   * Seconds that it waits, before the first batch, for hosts and storage nodes to have the image; containers of those
+   * that do not have it then are skipped. Absent: 1800.
+   */
+  @IsOptional()
+  @IsCount(1)
+  @Max(604_800)
+  stagingSeconds?: number;
 }
 
 /** Names one rollout. */
