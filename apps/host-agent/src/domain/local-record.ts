@@ -44,6 +44,8 @@ export interface LocalRecord {
   /** Image of the last run that began; absent: none so far, or started by an agent that did not record it. */
   readonly attemptedImage?: string;
   readonly trial?: Trial;
+  /** The update whose image is being fetched, and since when; milliseconds since the epoch. */
+  readonly awaiting?: { readonly updateId: string; readonly sinceMs: number };
   /** Term of the lease under which the last run was started; absent: not known. */
   readonly leaseTerm?: string;
   /** Successful starts so far. */

@@ -25,9 +25,12 @@ import {
   trialFinished,
   trialOf,
 } from './trial.js';
+import { planUpdateWait, withWait } from './update-wait.js';
 
 export interface PlanInput {
   readonly config: ContainerConfig;
+  /** The config as it was requested, when another one is planned for meanwhile; absent: that one. */
+  readonly asked?: ContainerConfig;
   readonly observed: Observed;
   readonly record: LocalRecord;
   readonly nowMs: number;
@@ -53,7 +56,13 @@ export function plan(given: PlanInput): readonly Step[] {
   if (given.observed.kind === 'partial') return [{ kind: 'delete-runtime' }];
   const first = planBefore(given.config, given.record, given.nowMs);
   if (first.length > 0) return first;
-  const input = { ...given, config: effectiveConfig(given.config, given.record) };
+  const { asked = given.config, record, missing, nowMs } = given;
+  const wait = planUpdateWait({ asked, record, missing, nowMs });
+  if (wait && 'steps' in wait) return wait.steps;
+  return withWait(planDesired({ ...given, config: effectiveConfig(given.config, given.record) }), wait?.untilMs);
+}
+
+function planDesired(input: PlanInput): readonly Step[] {
   switch (input.config.desired) {
     case 'running':
       return planRunning(input);

@@ -7,6 +7,7 @@ import type { Observed } from './observed.js';
 import { plan, planAfterCheck, planAfterFailure, type PlanInput } from './planner.js';
 import { describeStep, type Step } from './step.js';
 import { effectiveConfig, presentConfig, type Trial, trialReport } from './trial.js';
+import { UPDATE_WAIT_MS } from './update-wait.js';
 
 const NOW = Date.UTC(2026, 5, 1);
 const U = 'd'.repeat(32);
@@ -487,6 +488,75 @@ describe('while the image of an update is being fetched', () => {
     const present = presentConfig(config(), record, missing);
     expect(present.image).toBe(image);
     expect(present.update === undefined).toBe(image === OLD);
+  });
+
+  const waits = (missing: PlanInput['missing'], awaiting?: LocalRecord['awaiting'], trial?: Trial): readonly Step[] => {
+    const record: LocalRecord = {
+      ...RAN_OLD,
+      announced: { kind: 'started', generation: 4, pid: 7 },
+      ...(awaiting && { awaiting }),
+      ...(trial && { trial }),
+    };
+    const present = presentConfig(config(), record, missing);
+    return plan(input({ config: present, asked: config(), observed: OLD_RUNS, record, missing }));
+  };
+  const UNREACHABLE: PlanInput['missing'] = new Map([[NEW, { retryInMs: 250, failure }]]);
+  const since = (sinceMs: number): LocalRecord['awaiting'] => ({ updateId: U, sinceMs });
+
+  it.each<[string, PlanInput['missing'], LocalRecord['awaiting'], Trial | undefined, readonly object[]]>([
+    ['is counted from when it begins', UNREACHABLE, undefined, undefined, [{ change: { awaiting: since(NOW) } }]],
+    [
+      'is counted again for another update',
+      UNREACHABLE,
+      { updateId: 'e'.repeat(32), sinceMs: 0 },
+      undefined,
+      [{ change: { awaiting: since(NOW) } }],
+    ],
+    [
+      'lasts its time',
+      UNREACHABLE,
+      since(NOW - UPDATE_WAIT_MS + 1),
+      undefined,
+      [{ kind: 'wait-until', atMs: NOW + 1 }],
+    ],
+    [
+      'ends with the reason of the last failure',
+      UNREACHABLE,
+      since(NOW - UPDATE_WAIT_MS),
+      undefined,
+      [
+        {
+          change: {
+            awaiting: undefined,
+            trial: {
+              ...{ updateId: U, image: NEW, phase: 'refused', told: false },
+              cause: {
+                reason: 'image-unavailable',
+                message: 'no source answers; the update has waited for it for 30 min',
+              },
+            },
+          },
+        },
+      ],
+    ],
+    [
+      'ends while it is being fetched',
+      new Map([[NEW, {}]]),
+      since(NOW - UPDATE_WAIT_MS),
+      undefined,
+      [{ change: { trial: { phase: 'refused', cause: { reason: 'image-unavailable' } } } }],
+    ],
+    [
+      'is over when it was refused, and that is reported',
+      UNREACHABLE,
+      undefined,
+      { ...TRYING, phase: 'refused', cause: failure },
+      [{ report: { kind: 'update-refused', reason: 'image-unavailable' } }],
+    ],
+  ])('the wait %s', (_, missing, awaiting, trial, expected) => {
+    const steps = waits(missing, awaiting, trial);
+    expect(steps).toHaveLength(expected.length);
+    expect(steps).toMatchObject(expected);
   });
 
   it('what runs is left alone', () => {

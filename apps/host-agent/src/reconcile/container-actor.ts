@@ -220,13 +220,15 @@ export class ContainerActor {
   }
 
   private input(): Parameters<typeof plan>[0] {
-    const { present: config, observed, record, health, endedWithLease, signalledAtMs, missing } = this.state;
+    const { config: asked, present: config, observed, record, health } = this.state;
+    const { endedWithLease, signalledAtMs, missing } = this.state;
     const leaseLost =
       observed.kind !== 'running' &&
       runIsOpen(record) &&
       (endedWithLease === record.starts || (record.leaseTerm !== undefined && !this.holds(record.leaseTerm)));
     const isSignalled = record.stop !== undefined && record.stop.signalledAtMs === signalledAtMs;
-    return { config, observed, record, nowMs: this.services.clock.now(), leaseLost, isSignalled, health, missing };
+    const nowMs = this.services.clock.now();
+    return { config, asked, observed, record, nowMs, leaseLost, isSignalled, health, missing };
   }
 
   private holds(term: string): boolean {

@@ -149,4 +149,11 @@ describe('hosts with a store', () => {
     await suite.ask(SUBJECTS.imageRetirementRequested, { image: `${OS}@v3` });
     await becomes('east-1', ({ pinned }) => pinned.length === 0, 'v3 is out of production');
   });
+
+  it('make a version that no storage node holds fit for the default: they fetch it', async () => {
+    await suite.promote(OS, 'v4', false);
+    await suite.ask(SUBJECTS.imageActivationRequested, { image: `${OS}@v4` });
+    await suite.fact(SUBJECTS.imageActivated, { version: 'v4' });
+    await becomes('east-1', ({ ahead }) => ahead.some(({ image }) => image === `${OS}@v4`), 'they are to hold it');
+  });
 });

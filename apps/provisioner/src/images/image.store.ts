@@ -70,10 +70,12 @@ export async function holdImage(
   manager: EntityManager,
   name: string,
   version: string,
-): Promise<{ state: string; masters: number } | undefined> {
-  const rows: { state: string; masters: number }[] = await manager.query(
+): Promise<{ state: string; masters: number; ownStores: number } | undefined> {
+  const rows: { state: string; masters: number; ownStores: number }[] = await manager.query(
     `SELECT v.state, (SELECT count(*)::int FROM masters m WHERE m.name = v.name AND m.version = v.version
-       AND m.content_digest = v.content_digest) AS masters
+       AND m.content_digest = v.content_digest) AS masters,
+            (SELECT count(*)::int FROM (SELECT 1 FROM hosts WHERE own_images IS NOT NULL AND state <> 'lost' LIMIT 1) h)
+              AS "ownStores"
        FROM image_versions v WHERE v.name = $1 AND v.version = $2 FOR SHARE OF v`,
     [name, version],
   );

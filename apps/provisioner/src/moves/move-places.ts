@@ -16,7 +16,7 @@ import { placementRecord } from '../placement/domain/placement-record.js';
 import { noRoom } from '../placement/domain/refusals.js';
 import { groupMembers, lockGroups } from '../placement/group.store.js';
 import { HostDirectory } from '../placement/host-directory.js';
-import { loadCatalogue, readyHosts } from '../placement/placement.store.js';
+import { promotedImages, readyHosts } from '../placement/placement.store.js';
 import { hostsForMoved, needsOfMoved } from './domain/relocation.js';
 import { hostStanding } from './move.store.js';
 
@@ -76,7 +76,7 @@ export class MovePlaces {
   private async wanted(manager: EntityManager, config: ContainerConfig): Promise<Wanted> {
     const image = parseExactImageRef(config.image);
     if (!image) throw new Error(`${config.image} is no exact image`);
-    const catalogue = await loadCatalogue(manager, [image.name], this.config.PLINTH_HOST_LOST_SECONDS);
+    const promoted = (await promotedImages(manager, [config.image])).get(config.image);
     const datacenter = (await hostStanding(manager, config.host))?.datacenter;
     const wishes: readonly PortWish[] = config.ports ? await portsOn(manager, config.containerId, config.host) : [];
     const taken = await portsTakenByOthers(manager, wishes, config.containerId);
@@ -84,12 +84,9 @@ export class MovePlaces {
     await lockGroups(manager, named);
     const members = named.length > 0 ? await groupMembers(manager, named, config.containerId) : undefined;
     const policy = await tenantPolicy(manager, config.tenant);
-    const architecture = catalogue.images.find(
-      ({ name, version }) => name === image.name && version === image.version,
-    )?.architecture;
     const needs = (hosts: readonly CandidateHost[]): PlacementNeeds =>
       needsOfMoved(config, {
-        architecture,
+        image: promoted,
         datacenter,
         wishes,
         taken,

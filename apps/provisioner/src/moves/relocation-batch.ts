@@ -109,8 +109,8 @@ export class RelocationBatch {
         continue;
       }
       const { datacenter } = standing;
-      const architecture = promoted.get(config.image);
-      const view = { architecture, datacenter, wishes: [], taken: [], tenantPolicy: policies.get(config.tenant) };
+      const image = promoted.get(config.image);
+      const view = { image, datacenter, wishes: [], taken: [], tenantPolicy: policies.get(config.tenant) };
       going.push({ record, move, needs: needsOfMoved(config, view) });
     }
     return { going, alone, policies };

@@ -2,6 +2,7 @@
 import type { HostUsers, Labels } from '@plinth/contracts';
 import type { EntityManager } from 'typeorm';
 import type { CatalogueImage, ImageCatalogue } from '../images/domain/image-resolution.js';
+import type { PromotedImage } from './domain/needs.js';
 import type { CandidateHost, Resources } from './domain/placement.js';
 
 export interface PlacementView {
@@ -304,15 +305,17 @@ export function sharesOf(
   return [...shares.values()];
 }
 
-/** Those of the images, `name@version`, on which containers may be started, with their architectures; null: not known. */
+/** Those of the images, `name@version`, on which containers may be started. */
 export async function promotedImages(
   manager: EntityManager,
   images: readonly string[],
-): Promise<ReadonlyMap<string, string | null>> {
-  const rows: { image: string; architecture: string | null }[] = await manager.query(
-    `SELECT image, v.architecture FROM unnest($1::text[]) AS image JOIN image_versions v
-       ON v.name = split_part(image, '@', 1) AND v.version = split_part(image, '@', 2) WHERE v.state = 'promoted'`,
+): Promise<ReadonlyMap<string, PromotedImage>> {
+  const rows: (PromotedImage & { readonly image: string })[] = await manager.query(
+    `SELECT image, v.architecture, (SELECT coalesce(array_agg(m.node), '{}') FROM masters m
+              WHERE m.name = v.name AND m.version = v.version AND m.content_digest = v.content_digest) AS "storageNodes"
+       FROM unnest($1::text[]) AS image JOIN image_versions v
+         ON v.name = split_part(image, '@', 1) AND v.version = split_part(image, '@', 2) WHERE v.state = 'promoted'`,
     [images],
   );
-  return new Map(rows.map(({ image, architecture }) => [image, architecture]));
+  return new Map(rows.map(({ image, ...found }) => [image, found]));
 }

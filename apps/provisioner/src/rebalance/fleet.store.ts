@@ -136,7 +136,7 @@ async function containersOf(
     const image = promoted.get(config.image);
     const taken = ports.get(id);
     const needs = needsOfMoved(config, {
-      architecture: image,
+      image,
       datacenter: datacenters.get(host),
       wishes: [],
       taken: [],

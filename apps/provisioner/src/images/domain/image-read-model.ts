@@ -19,7 +19,7 @@ export type ActivationRefusal = {
 
 /** Whether a version may become a default. */
 export function activationRefusal(
-  image: { state: string; masters: number } | undefined,
+  image: { state: string; masters: number; ownStores: number } | undefined,
   ref: string,
 ): ActivationRefusal | undefined {
   if (!image)
@@ -31,10 +31,13 @@ export function activationRefusal(
       reason: 'not-promoted',
       message: `${ref} is ${image.state}; promote it first: plinth image promote ${ref}`,
     };
-  if (image.masters === 0)
+  // Hosts with stores of their own fetch what is in production.
+  if (image.masters === 0 && image.ownStores === 0)
     return {
       reason: 'not-distributed',
-      message: `no storage node holds ${ref} yet; plinth image show ${ref} lists the nodes that do`,
+      message:
+        `no storage node holds ${ref} yet, and no host has a store of its own to fetch it to; ` +
+        `plinth image show ${ref} lists the nodes that do`,
     };
   return undefined;
 }

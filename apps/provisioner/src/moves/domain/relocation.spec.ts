@@ -224,6 +224,19 @@ describe('hosts that a container with an address can move to', () => {
     expect(hostsFor(HOSTS, limited)).toMatch(/data volume to a limit/));
 
   it.each([
+    ['its storage node has its image', ['sn-1'], ['host-1', 'own-1']],
+    ['only hosts with stores of their own have its image', ['sn-2'], ['own-1']],
+  ])('are all that have its image, where %s', (_what, storageNodes, expected) => {
+    const hosts = [candidateHost('host-1', {}), candidateHost('own-1', { ownImages: [] })];
+    const view = { datacenter: undefined, wishes: [], taken: [], image: { architecture: null, storageNodes } };
+    const needs = needsOfMoved(Object.assign(new ContainerConfig(), plain), view);
+    const choice = hostsForMoved(hosts, needs, 'least-loaded', 0, 0);
+    expect(choice.ok && choice.ranked.map(({ host }) => host.host).sort()).toEqual(expected);
+    const none = hostsForMoved(hosts.slice(0, 1), needs, 'least-loaded', 0, 0);
+    if (expected.length === 1) expect(none).toMatchObject({ ok: false, message: /promote the image to sn-1/ });
+  });
+
+  it.each([
     ['there is none', [], /no other ready host/],
     ['none reaches the volume', HOSTS.slice(3), /no other ready host reaches sn-1/],
     ['none offers addresses', [host('host-2', false)], /address of their own/],

@@ -11,7 +11,7 @@ import { type PortWish, type TakenPort, takenOf } from '../../network/domain/hos
 import { isHeldBack } from '../../network/domain/network-choice.js';
 import { type Choice, chooseHosts, hostsOfKind } from '../../placement/domain/choice.js';
 import type { Groups } from '../../placement/domain/groups.js';
-import type { PlacementNeeds } from '../../placement/domain/needs.js';
+import type { PlacementNeeds, PromotedImage } from '../../placement/domain/needs.js';
 import type { CandidateHost, PlacementPolicyName } from '../../placement/domain/placement.js';
 import type { ContainerRecord, Move } from '../../containers/domain/container-record.js';
 
@@ -46,8 +46,8 @@ export interface MoveView {
   readonly taken: readonly TakenPort[];
   /** What its tenant may reach. */
   readonly tenantPolicy?: Policy;
-  /** Of its image; absent: not known. */
-  readonly architecture?: string | null | undefined;
+  /** Absent: it is not in production any more. */
+  readonly image?: PromotedImage | undefined;
   /** Without the container; absent: it names none. */
   readonly groups?: Groups | undefined;
 }
@@ -62,7 +62,7 @@ export type MovedConfig = Pick<
 /** What a container that moves needs of its next host: its volume, its address, its ports, and what it asked for. */
 export function needsOfMoved(
   config: MovedConfig,
-  { datacenter, wishes, taken, tenantPolicy, architecture, groups }: MoveView,
+  { datacenter, wishes, taken, tenantPolicy, image, groups }: MoveView,
 ): PlacementNeeds {
   const { storageNode, tenant, address, limits, egress, hostUsers, constraints } = config;
   return {
@@ -75,7 +75,8 @@ export function needsOfMoved(
     diskBytes: limits.diskBytes,
     users: hostUsers === true ? 'host-on-request' : 'own',
     storageNodes: [storageNode],
-    ...(architecture && { architecture }),
+    ...(image?.storageNodes.includes(storageNode) === false && { isImageElsewhere: true }),
+    ...(image?.architecture && { architecture: image.architecture }),
     groups: groups?.needsOf(tenant, config, { datacenter, constraints }),
     ports: takenOf(wishes, taken, tenant),
   };

@@ -54,7 +54,10 @@ const image: HostFilter = {
   isOfKind: true,
   concerns: (needs) => needs.storageNodes !== undefined,
   fits: (host, needs) => host.storageNodes.some((node) => hasImageFor(host, needs, node)),
-  why: (host, { storageNodes = [] }) => `it reaches ${listed(host.storageNodes)}, not ${listed(storageNodes)}`,
+  why: (host, { storageNodes = [] }) =>
+    host.storageNodes.some((node) => storageNodes.includes(node))
+      ? `${listed(storageNodes)} has its volume and not its image, and the host has no store of its own`
+      : `it reaches ${listed(host.storageNodes)}, not ${listed(storageNodes)}`,
 };
 
 /** A host of an older agent does not report what it is. */

@@ -28,6 +28,8 @@ export interface PlacementNeeds {
    * volume. Absent: the image is not chosen yet.
    */
   readonly storageNodes?: readonly string[] | undefined;
+  /** It moves, and the storage node with its volume does not have its image: only a store of a host's own does. */
+  readonly isImageElsewhere?: boolean;
   /** `name@version`; absent: not chosen yet, or it moves. */
   readonly image?: string | undefined;
   /** Of its image; absent: not known. */
@@ -40,6 +42,14 @@ export interface PlacementNeeds {
   readonly groups?: GroupNeeds | undefined;
   /** Absent: it asks for no host port that is taken anywhere. */
   readonly ports?: TakenPorts | undefined;
+}
+
+/** An image that is in production. */
+export interface PromotedImage {
+  /** Debian's name of it; null: not known. */
+  readonly architecture: string | null;
+  /** Those that have it whole, by their last reports. */
+  readonly storageNodes: readonly string[];
 }
 
 export interface NeededSpace {
@@ -67,6 +77,7 @@ export function hasSpace({ space }: PlacementNeeds, node: string): boolean {
 /** Whether the container's volume, where the host has no store of its own also its image, can be on this node. */
 export function hasImageFor({ ownImages }: CandidateHost, needs: PlacementNeeds, node: string): boolean {
   if (ownImages !== null && needs.isMove !== true) return true;
+  if (ownImages === null && needs.isImageElsewhere === true) return false;
   return needs.storageNodes === undefined || needs.storageNodes.includes(node);
 }
 

@@ -25,10 +25,13 @@ const REFUSALS: Readonly<Record<FilterName, Refuse>> = {
       `${constraints.map(constraintText).join(' and ')}; plinth hosts --labels shows what they have, ` +
       'plinth host label HOST KEY=VALUE sets one',
   }),
-  image: (_hosts, { storageNodes = [], isMove }) => ({
+  image: (_hosts, { storageNodes = [], isMove, isImageElsewhere }) => ({
     reason: 'no-host',
     message: isMove
-      ? `no other ready host reaches ${storageNodes.join(', ')}, where its volume is`
+      ? `no other ready host reaches ${storageNodes.join(', ')}, where its volume is` +
+        (isImageElsewhere
+          ? ` and its image is not, and has a store of images of its own; promote the image to ${storageNodes.join(', ')}`
+          : '')
       : `no ready host reaches the storage nodes that hold the image (${storageNodes.join(', ')})`,
   }),
   architecture: (hosts, { architecture }) => ({
