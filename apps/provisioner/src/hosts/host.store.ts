@@ -136,15 +136,18 @@ const HEARTBEAT_LAG_SECONDS = 10;
 export async function recordStorageHeartbeat(manager: EntityManager, beat: StorageHeartbeat): Promise<HeartbeatEffect> {
   const effect = await updateOrInsert(
     manager,
-    `UPDATE storage_nodes SET state = 'ready', datacenter = $2, labels = $3, total_bytes = $4, free_bytes = $5, serves_at = $6,
+    `UPDATE storage_nodes SET state = 'ready', datacenter = $2, labels = $3, total_bytes = $4, free_bytes = $5, serves_at = $6, transfers = $7,
        last_seen_at = now(), beats = storage_nodes.beats + 1
-     FROM (SELECT state, (datacenter, labels, total_bytes, serves_at)
-               IS NOT DISTINCT FROM ($2::text, $3::jsonb, $4::bigint, $6::text) AS same
+     FROM (SELECT state, (datacenter, labels, total_bytes, serves_at, transfers)
+               IS NOT DISTINCT FROM ($2::text, $3::jsonb, $4::bigint, $6::text, $7::jsonb) AS same
              FROM storage_nodes WHERE node = $1 FOR UPDATE) AS before
      WHERE storage_nodes.node = $1 RETURNING before.state AS before, before.same`,
-    `INSERT INTO storage_nodes (node, datacenter, labels, total_bytes, free_bytes, serves_at, last_seen_at)
-       VALUES ($1, $2, $3, $4, $5, $6, now()) ON CONFLICT (node) DO NOTHING RETURNING node`,
-    [beat.node, beat.datacenter, JSON.stringify(beat.labels), beat.totalBytes, beat.freeBytes, beat.servesAt ?? null],
+    `INSERT INTO storage_nodes (node, datacenter, labels, total_bytes, free_bytes, serves_at, transfers, last_seen_at)
+       VALUES ($1, $2, $3, $4, $5, $6, $7, now()) ON CONFLICT (node) DO NOTHING RETURNING node`,
+    [
+      ...[beat.node, beat.datacenter, JSON.stringify(beat.labels), beat.totalBytes, beat.freeBytes],
+      ...[beat.servesAt ?? null, JSON.stringify(beat.transfers ?? [])],
+    ],
   );
   await manager.query(
     // While a lease is renewed, how long ago and by what matters to nobody: its row is not even locked.

@@ -1,5 +1,12 @@
 /** The present state of hosts and storage nodes: the body of their `status.*`, and the rows that queries list. */
-import { type DrainStatus, type HostStatus, hostStatus, type StorageStatus, storageStatus } from '@plinth/contracts';
+import {
+  type DrainStatus,
+  type HostStatus,
+  hostStatus,
+  type ImageTransfer,
+  type StorageStatus,
+  storageStatus,
+} from '@plinth/contracts';
 import { type UnitOfWork } from '@plinth/service-kit';
 import type { EntityManager } from 'typeorm';
 import { keptCount } from './count.store.js';
@@ -36,6 +43,7 @@ interface HostRow {
   labels: HostStatus['labels'];
   labels_set: HostStatus['labelsSet'];
   cni_network: string | null;
+  transfers: ImageTransfer[];
   last_seen_at: Date;
   cordoned: boolean;
   drain: Pick<DrainStatus, 'waiting'> | null;
@@ -78,6 +86,7 @@ export async function hostStatuses(manager: EntityManager, which: Which): Promis
     labels: { ...row.labels, ...row.labels_set },
     labelsSet: row.labels_set,
     images: row.own_images,
+    transfers: row.state === 'lost' ? [] : row.transfers,
     lastSeenAt: row.last_seen_at.toISOString(),
   }));
 }
@@ -91,6 +100,7 @@ interface StorageRow {
   free_bytes: string;
   images: string[];
   volumes: number;
+  transfers: ImageTransfer[];
   last_seen_at: Date;
 }
 
@@ -111,6 +121,7 @@ export async function storageStatuses(manager: EntityManager, which: Which): Pro
     freeBytes: Number(row.free_bytes),
     images: row.images,
     volumes: row.volumes,
+    transfers: row.state === 'lost' ? [] : row.transfers,
     lastSeenAt: row.last_seen_at.toISOString(),
   }));
 }

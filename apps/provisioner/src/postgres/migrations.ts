@@ -16,6 +16,7 @@ import { AddProduction1700000025000 } from './production-migration.js';
 import { AddRebalances1700000022000 } from './rebalance-migration.js';
 import { AddRetention1700000015000 } from './retention-migration.js';
 import { AddTenantEgress1700000017000 } from './tenant-egress-migration.js';
+import { AddTransfers1700000028600 } from './transfers-migration.js';
 import { AddUsers1700000013500 } from './users-migration.js';
 
 export class CreateProvisionerTables1700000001000 implements MigrationInterface {
@@ -373,4 +374,5 @@ export const PROVISIONER_MIGRATIONS = [
   AddOwnImages1700000026000,
   AddHostImages1700000027000,
   AddHostImageFailures1700000028500,
+  AddTransfers1700000028600,
 ];

@@ -38,7 +38,7 @@ import {
   HEALTH_STATES,
   type HealthState,
 } from './events/container-facts.js';
-import { HOST_USERS, HostCapacity, HostLoad, type HostUsers } from './events/heartbeats.js';
+import { HOST_USERS, HostCapacity, HostLoad, type HostUsers, ImageTransfer } from './events/heartbeats.js';
 
 export const CONTAINER_STATES = [
   'requested',
@@ -305,6 +305,12 @@ export class HostStatus {
   @Matches(EXACT_IMAGE_REF_PATTERN, { each: true })
   readonly images!: readonly string[] | null;
 
+  /** What it is fetching. */
+  @IsOptional()
+  @ArrayMaxSize(32)
+  @NestedEach(() => ImageTransfer)
+  readonly transfers?: readonly ImageTransfer[];
+
   @IsISO8601()
   readonly lastSeenAt!: string;
 }
@@ -340,6 +346,12 @@ export class StorageStatus {
 
   @IsCount()
   readonly volumes!: number;
+
+  /** What it is fetching. */
+  @IsOptional()
+  @ArrayMaxSize(32)
+  @NestedEach(() => ImageTransfer)
+  readonly transfers?: readonly ImageTransfer[];
 
   @IsISO8601()
   readonly lastSeenAt!: string;

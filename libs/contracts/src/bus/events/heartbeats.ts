@@ -42,6 +42,29 @@ export function IsServingUrl(): PropertyDecorator {
   };
 }
 
+/** A version that a machine is fetching. */
+export class ImageTransfer {
+  @Matches(EXACT_IMAGE_REF_PATTERN)
+  image!: string;
+
+  /** Base URL of the version at the machine that sends it; absent: none does yet. */
+  @IsOptional()
+  @IsText(400)
+  source?: string;
+
+  /** Of what is fetched: an archive or a difference as it is sent, contents from other nodes and hosts as they unpack. */
+  @IsCount()
+  bytes!: number;
+
+  /** Of how many; absent: not known yet. */
+  @IsOptional()
+  @IsCount()
+  ofBytes?: number;
+}
+
+/** As many as one machine fetches at once. */
+const MOST_TRANSFERS = 32;
+
 export class HostCapacity {
   /** Memory for containers, bytes. */
   @IsCount()
@@ -180,6 +203,12 @@ export class HostHeartbeat {
   @Matches(EXACT_IMAGE_REF_PATTERN, { each: true })
   images?: string[];
 
+  /** What it is fetching; absent: nothing. */
+  @IsOptional()
+  @ArrayMaxSize(MOST_TRANSFERS)
+  @NestedEach(() => ImageTransfer)
+  transfers?: ImageTransfer[];
+
   /** Where others can fetch what its store holds: `/images/<name>/<version>` is below it; absent: nowhere. */
   @IsOptional()
   @IsServingUrl()
@@ -270,6 +299,12 @@ export class StorageHeartbeat {
   @ArrayMaxSize(100_000)
   @NestedEach(() => TenantDiskUse)
   tenants?: TenantDiskUse[];
+
+  /** What it is fetching; absent: nothing. */
+  @IsOptional()
+  @ArrayMaxSize(MOST_TRANSFERS)
+  @NestedEach(() => ImageTransfer)
+  transfers?: ImageTransfer[];
 
   /** Where others can fetch its images: `/images/<name>/<version>` is below it; absent: nowhere. */
   @IsOptional()
