@@ -1,15 +1,23 @@
 /** `plinth cache`: images in the hosts' own stores. */
 import type { Command } from 'commander';
 import { changeCache } from '@plinth/client';
-import { type ImageCacheOperation, type Labels, parseLabels } from '@plinth/contracts';
+import { type ImageCacheOperation, type ImageTransfer, type Labels, parseLabels } from '@plinth/contracts';
 import { withClient } from '../connection.js';
 import { print } from '../output/print.js';
 import { table } from '../output/table.js';
+import { describeTransfer } from '../output/transfer-bars.js';
 import { type SharedOptions, withShared } from './options.js';
 
 interface HostOptions extends SharedOptions {
   readonly host?: readonly string[];
   readonly labels?: string;
+}
+
+interface CacheRow {
+  readonly host: string;
+  readonly image: string;
+  /** Absent: it is there. */
+  readonly transfer?: ImageTransfer;
 }
 
 const COMMANDS: readonly { readonly operation: ImageCacheOperation; readonly what: string; readonly done: string }[] = [
@@ -43,7 +51,9 @@ export function register(program: Command): void {
         const hosts = Number(data['hosts']);
         print(options, { image, operation, hosts }, () =>
           hosts === 0
-            ? 'nothing changed: it was so already'
+            ? operation === 'pin' && !options.host
+              ? `no host needs a change; those that join later, or get the labels, are to keep ${image}`
+              : 'nothing changed: it was so already'
             : `${image} ${done} ${hosts} ${hosts === 1 ? 'host' : 'hosts'}`,
         );
       });
@@ -65,7 +75,7 @@ export function register(program: Command): void {
       if (!fsck(dir, images, json, 'host')) process.exitCode = 1;
     });
   withShared(cache.command('ls'))
-    .description('list what the stores of hosts hold')
+    .description('list what the stores of hosts hold, and what they are fetching')
     .addHelpText('after', '\nExample:\n  plinth cache ls --host host-1')
     .option('--host <host>', 'only this host; may be repeated', collect)
     .option('--image <image>', 'only this version, name@version')
@@ -73,12 +83,15 @@ export function register(program: Command): void {
       await withClient(options.nats, async (client) => {
         const rows = (await client.hosts())
           .filter(({ host }) => options.host?.includes(host) ?? true)
-          .flatMap(({ host, images }) => (images ?? []).map((image) => ({ host, image })))
+          .flatMap(({ host, images, transfers = [] }): CacheRow[] => [
+            ...(images ?? []).map((image) => ({ host, image })),
+            ...transfers.map((transfer) => ({ host, image: transfer.image, transfer })),
+          ])
           .filter(({ image }) => options.image === undefined || image === options.image);
         print(options, rows, () =>
           table(
-            ['HOST', 'IMAGE'],
-            rows.map(({ host, image }) => [host, image]),
+            ['HOST', 'IMAGE', 'FETCHED'],
+            rows.map(({ host, image, transfer }) => [host, image, transfer ? describeTransfer(transfer) : 'whole']),
           ),
         );
       });

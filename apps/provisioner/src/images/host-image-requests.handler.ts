@@ -18,7 +18,14 @@ import {
   type UnitOfWork,
 } from '@plinth/service-kit';
 import { cacheRefusal } from './domain/host-images.js';
-import { askedHosts, changeWishes, stateOfVersion } from './host-images.store.js';
+import {
+  addPinRule,
+  askedHosts,
+  changeWishes,
+  lockPinRules,
+  removePinRules,
+  stateOfVersion,
+} from './host-images.store.js';
 
 interface Asked {
   readonly image: string;
@@ -71,17 +78,22 @@ async function change(
   if (refusal) return unit.refuse(SUBJECTS.imageRejected, { operation: rejected, ...refusal, name, version });
   if (hosts && Object.keys(labels).length > 0)
     return refuse('invalid-request', 'hosts are named, or found by their labels: not both');
+  // By labels, or for all: hosts that join later come under it too.
+  const isRule = hosts === undefined && (operation === 'pin' || operation === 'unpin');
+  if (isRule) await lockPinRules(unit.db);
   const found = await askedHosts(unit.db, hosts, labels);
   const missing = (hosts ?? []).filter((host) => !found.some((known) => known.host === host));
   if (missing.length > 0)
     return refuse('host-not-found', `there is no host ${missing.slice(0, 5).join(', ')}; plinth hosts lists all hosts`);
   const without = found.filter(({ hasStore }) => !hasStore).map(({ host }) => host);
-  if (without.length > 0 || found.length === 0)
+  if (without.length > 0 || (found.length === 0 && !isRule))
     return refuse(
       'no-store',
       `${without.length > 0 ? without.slice(0, 5).join(', ') : 'none of the hosts that were asked for'} ` +
         'has no store of images of its own: PLINTH_IMAGES=own gives a host one',
     );
+  if (isRule && operation === 'pin') await addPinRule(unit.db, image, labels);
+  if (isRule && operation === 'unpin') await removePinRules(unit.db, image, labels);
   const changed = await changeWishes(
     unit.db,
     operation,

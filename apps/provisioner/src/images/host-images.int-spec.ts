@@ -144,6 +144,27 @@ describe('hosts with a store', () => {
     await becomes('west-1', ({ evict }) => evict.length === 0, 'it is gone');
   });
 
+  it('that join later, or get the labels, keep what was pinned by labels', async () => {
+    const rule = { image: `${OS}@v2`, labels: { datacenter: 'north' }, pinned: true };
+    expect(await answer(await suite.ask(SUBJECTS.imagePinRequested, rule))).toMatchObject({ hosts: 0 });
+    stores.set('north-1', []);
+    await becomes('north-1', ({ pinned }) => pinned.includes(`${OS}@v2`), 'it is to keep v2');
+    await answer(await suite.ask(SUBJECTS.imagePinRequested, { ...rule, labels: { rack: 'r7' } }));
+    await suite.ask(SUBJECTS.hostLabelRequested, { host: 'west-1', set: { rack: 'r7' } });
+    await becomes('west-1', ({ pinned }) => pinned.includes(`${OS}@v2`), 'it has the label');
+
+    // What is unpinned on a host stays so; a rule that is gone holds for nobody who joins.
+    await answer(
+      await suite.ask(SUBJECTS.imagePinRequested, { ...{ image: rule.image, hosts: ['north-1'] }, pinned: false }),
+    );
+    await becomes('north-1', ({ pinned }) => !pinned.includes(`${OS}@v2`), 'it need not keep v2');
+    await answer(await suite.ask(SUBJECTS.imagePinRequested, { image: rule.image, pinned: false }));
+    stores.set('north-2', []);
+    await becomes('north-2', ({ ahead }) => ahead.length === 1, 'it has joined');
+    expect((await desired('north-2'))?.pinned).toEqual([]);
+    expect((await desired('north-1'))?.pinned).toEqual([]);
+  });
+
   it('are wished nothing that is retired', async () => {
     await becomes('east-1', ({ pinned }) => pinned.length === 1, 'v3 is kept');
     await suite.ask(SUBJECTS.imageRetirementRequested, { image: `${OS}@v3` });

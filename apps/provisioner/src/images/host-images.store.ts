@@ -1,6 +1,7 @@
 /** Which versions hosts are asked to hold, and what of it they have to be sent. */
 import type { ImageCacheOperation, Labels } from '@plinth/contracts';
 import type { EntityManager } from 'typeorm';
+import { PIN_RULES_LOCK } from '../postgres/pin-rules-migration.js';
 import type { HostWishes } from './domain/host-images.js';
 
 /** Advisory lock of the one provisioner that sends hosts what they are to hold. */
@@ -40,6 +41,27 @@ export async function askedHosts(
     [hosts ?? null, JSON.stringify(labels)],
   );
   return rows;
+}
+
+/** From here until the transaction ends no host gets pins by rules: those that join meanwhile get them after it. */
+export async function lockPinRules(manager: EntityManager): Promise<void> {
+  await manager.query(`SELECT pg_advisory_xact_lock(${PIN_RULES_LOCK})`);
+}
+
+/** For hosts that come under the labels later. @param labels empty: all hosts */
+export async function addPinRule(manager: EntityManager, image: string, labels: Labels): Promise<void> {
+  await manager.query('INSERT INTO image_pin_rules (image, labels) VALUES ($1, $2) ON CONFLICT DO NOTHING', [
+    image,
+    JSON.stringify(labels),
+  ]);
+}
+
+/** @param labels empty: all rules of the image go */
+export async function removePinRules(manager: EntityManager, image: string, labels: Labels): Promise<void> {
+  await manager.query("DELETE FROM image_pin_rules WHERE image = $1 AND ($2::jsonb = '{}' OR labels = $2::jsonb)", [
+    image,
+    JSON.stringify(labels),
+  ]);
 }
 
 const KINDS: Readonly<Record<Exclude<ImageCacheOperation, 'unpin'>, string>> = {

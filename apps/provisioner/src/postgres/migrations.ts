@@ -16,6 +16,7 @@ import { AddProduction1700000025000 } from './production-migration.js';
 import { AddRebalances1700000022000 } from './rebalance-migration.js';
 import { AddRetention1700000015000 } from './retention-migration.js';
 import { AddTenantEgress1700000017000 } from './tenant-egress-migration.js';
+import { AddPinRules1700000028700 } from './pin-rules-migration.js';
 import { AddTransfers1700000028600 } from './transfers-migration.js';
 import { AddUsers1700000013500 } from './users-migration.js';
 
@@ -375,4 +376,5 @@ export const PROVISIONER_MIGRATIONS = [
   AddHostImages1700000027000,
   AddHostImageFailures1700000028500,
   AddTransfers1700000028600,
+  AddPinRules1700000028700,
 ];
