@@ -18,7 +18,7 @@ const project = (displayName, testMatch) => ({
     ...testPackages,
     '^@plinth/container-runtime/private-mount-namespace$':
       '<rootDir>/libs/container-runtime/src/kernel/private-mount-namespace.ts',
-    '^@plinth/image-transfer/(domain|testing)$': '<rootDir>/libs/image-transfer/src/$1/index.ts',
+    '^@plinth/image-transfer/(domain|service|testing)$': '<rootDir>/libs/image-transfer/src/$1/index.ts',
     '^@plinth/contracts/console$': '<rootDir>/libs/contracts/src/console/index.ts',
     '^@plinth/service-kit/messaging$': '<rootDir>/libs/service-kit/src/messaging-entry.ts',
     '^@plinth/([a-z-]+)$': '<rootDir>/libs/$1/src/index.ts',

@@ -18,7 +18,7 @@ const imageThreads = (...names) => names.map((name) => `libs/image-transfer/dist
 
 /** Programs beside `main`, each started by it as a process or thread of its own. */
 const BESIDE_MAIN = {
-  'host-agent': ['lease-guard', 'name-resolver', ...imageThreads('installation', 'collection', 'check')],
+  'host-agent': ['lease-guard', 'name-resolver', ...imageThreads('installation', 'collection', 'check', 'serving')],
   distributor: imageThreads('extraction', 'collection', 'check'),
 };
 

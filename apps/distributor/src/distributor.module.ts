@@ -8,7 +8,6 @@ import {
   LOGGER,
   type Logger,
   natsReadiness,
-  readSecret,
   SERVICE_READINESS,
   type ServiceContext,
 } from '@plinth/service-kit';
@@ -19,11 +18,14 @@ import {
   InstalledImages,
   ObjectDirectory,
   Staging,
+  Pace,
+  sharedPace,
 } from '@plinth/image-transfer';
-import { ImageServer } from './adapters/image-server.js';
+import { readTokens } from '@plinth/image-transfer/service';
 import { ProductionRecords } from './adapters/production-records.js';
 import { ProductionWatch } from './adapters/production-watch.js';
 import { ServingAddress } from './adapters/serving-address.js';
+import { NodeServer } from './adapters/node-server.js';
 import { HostLeases } from './adapters/host-leases.js';
 import { keysReadiness, storageReadiness, tokenReadiness, zstdReadiness } from './adapters/readiness.js';
 import { Origins } from './adapters/origins.js';
@@ -93,7 +95,7 @@ const NODE = [
     ProductionWatch,
     ProductionFollowing,
     ServingAddress,
-    ImageServer,
+    NodeServer,
     NodeLead,
     Revocations,
     Retirements,
@@ -158,6 +160,8 @@ function installationParts(
   objects: ObjectDirectory,
   logger: Logger,
 ): InstallationParts {
+  const rate = config.PLINTH_DOWNLOAD_MIB_PER_SECOND;
+  const pace = sharedPace(rate === undefined ? undefined : rate * 1024 ** 2);
   return {
     images,
     staging,
@@ -165,6 +169,7 @@ function installationParts(
     extract: extractInThread,
     check: async (directory, signal) => (await objects.check([directory], Number.MAX_SAFE_INTEGER, signal))[0] ?? [],
     stallMs: config.PLINTH_DOWNLOAD_STALL_SECONDS * 1_000,
+    ...(pace && { pace: new Pace(pace) }),
     token: () => {
       try {
         return readToken(config.PLINTH_DOWNLOAD_TOKEN_FILE);
@@ -180,5 +185,5 @@ function installationParts(
 
 /** @throws CredentialsError when the file is missing or open to others */
 function readToken(file: string | undefined): string | undefined {
-  return file === undefined ? undefined : readSecret(file).toString('latin1').trim().split(/\s+/)[0];
+  return file === undefined ? undefined : readTokens(file)[0];
 }

@@ -1,6 +1,6 @@
 /** The image-builder's environment. */
 import { ServiceConfig } from '@plinth/service-kit';
-import { IsInt, IsOptional, IsString, IsUrl, Matches, Max, MaxLength, Min, MinLength } from 'class-validator';
+import { IsInt, IsNumber, IsOptional, IsString, IsUrl, Matches, Max, MaxLength, Min, MinLength } from 'class-validator';
 
 const ABSOLUTE = /^\/(?!\.\.?(?:\/|$))[^\0]*$/;
 
@@ -43,6 +43,13 @@ export class ImageBuilderConfig extends ServiceConfig {
   @IsOptional()
   @Matches(ABSOLUTE, { message: 'PLINTH_DOWNLOAD_TLS_KEY must be an absolute path' })
   PLINTH_DOWNLOAD_TLS_KEY?: string;
+
+  /** Most that all receivers together are sent, mebibytes a second; absent: no limit. */
+  @IsOptional()
+  @IsNumber()
+  @Min(0.1)
+  @Max(100_000)
+  PLINTH_SERVE_MIB_PER_SECOND?: number;
 
   /** How storage nodes reach the download server, e.g. `http://builder.internal:8080`. */
   @IsUrl({

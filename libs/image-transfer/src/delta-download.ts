@@ -39,6 +39,8 @@ export interface DeltaRequest {
   /** Checks the manifest against the statement. */
   readonly readManifest: (bytes: Buffer) => Outcome<ImageManifest>;
   readonly transfer: Transfer;
+  /** Called once, with the bytes of all that is sent. */
+  readonly onTotal?: (bytes: number) => void;
   readonly onBytes: (count: number) => void;
 }
 
@@ -66,6 +68,7 @@ export async function downloadDelta(request: DeltaRequest): Promise<Outcome<Unpa
       return failed('manifest-mismatch', `the delta from ${request.source} is between other versions`);
     if (deltaBytes(index.value) >= statement.archiveBytes)
       return failed('wrong-size', `the delta from ${request.source} is larger than the archive`);
+    request.onTotal?.(deltaBytes(index.value));
     return await unpack(request, index.value);
   } catch (error) {
     transfer.signal.throwIfAborted();

@@ -11,6 +11,7 @@ export { type InstallationJob, installInThread } from './installation-thread.js'
 export { type InstalledImage, InstalledImages, type Standing } from './installed-images.js';
 export { runInThread } from './job-thread.js';
 export { ObjectDirectory } from './object-directory.js';
+export { Pace, type SharedPace, sharedPace } from './pace.js';
 export { fileUrl, isAnswering, readDocument, type Transfer } from './repository-client.js';
 export { askLater, refuse, refuseForeign, sendFile, type ServedFile } from './serve/http-files.js';
 export { ImageServing, type ImageServingOptions } from './serve/image-serving.js';

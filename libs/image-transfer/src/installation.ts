@@ -13,9 +13,11 @@ import { digestOf, MAX_STATEMENT_BYTES, type TrustedKeys, type Verdict } from '@
 import { join } from 'node:path';
 import { downloadArchive } from './archive-download.js';
 import { downloadDelta } from './delta-download.js';
+import { countDownload, type DownloadCount } from './download-count.js';
 import type { Extract } from './extraction-thread.js';
 import { type DeltaFilling, fileFailure, type TreeProblem } from '@plinth/image-store';
 import type { InstalledImages } from './installed-images.js';
+import type { Pace } from './pace.js';
 import { PeerFetch } from './peer-fetch.js';
 import { fileUrl, readDocument, type Transfer } from './repository-client.js';
 import type { Staging } from './staging.js';
@@ -23,7 +25,7 @@ import { combineFailures, done, failed, type Failure, type Outcome } from './dom
 import { parseDocument } from './domain/json-document.js';
 import { mayHeal } from './domain/retry-plan.js';
 import { type DeltaBase, findDeltaBase } from './delta-base.js';
-import type { Installed, ProducedImage } from './domain/installed.js';
+import type { Installed, ProducedImage, TryProgress } from './domain/installed.js';
 
 export interface InstallationParts {
   readonly images: InstalledImages;
@@ -33,6 +35,10 @@ export interface InstallationParts {
   /** Finds what is wrong with the tree in a version's directory. */
   readonly check: (directory: string, signal: AbortSignal) => Promise<readonly TreeProblem[]>;
   readonly stallMs: number;
+  /** Rate of all that this machine receives; absent: no limit. */
+  readonly pace?: Pace;
+  /** Called often: with each part that has come. */
+  readonly onProgress?: (progress: TryProgress) => void;
   /** Token for the repositories; undefined: none. */
   readonly token?: () => string | undefined;
 }
@@ -92,7 +98,8 @@ export class Installation {
     private readonly turn: number,
     private readonly signal: AbortSignal,
   ) {
-    this.transfer = { stallMs: parts.stallMs, signal, token: parts.token?.() };
+    const { stallMs, pace } = parts;
+    this.transfer = { stallMs, signal, token: parts.token?.(), ...(pace && { pace }) };
     this.peers = new PeerFetch({
       ...{ transfer: this.transfer, staging: parts.images.layout.stagingOf(promotion) },
       clean: () => parts.staging.clean(promotion, true),
@@ -101,6 +108,7 @@ export class Installation {
       onBytes: (count) => {
         this.downloadedBytes += count;
       },
+      onProgress: (progress) => parts.onProgress?.(progress),
     });
   }
 
@@ -247,9 +255,9 @@ export class Installation {
     if (!manifest.ok) return manifest;
 
     const part = this.parts.images.layout.download(promotion);
-    const archive = await downloadArchive(source, statement, part, transfer, (count) => {
-      this.downloadedBytes += count;
-    });
+    const there = await this.parts.staging.downloadedBytes(promotion);
+    const { onBytes } = this.counting(source, there, statement.archiveBytes);
+    const archive = await downloadArchive(source, statement, part, transfer, onBytes);
     if (!archive.ok) return archive;
     return done({
       statement,
@@ -259,6 +267,11 @@ export class Installation {
     });
   }
 
+  private counting(source: string, from: number, ofBytes?: number): DownloadCount {
+    const received = (count: number): void => void (this.downloadedBytes += count);
+    return countDownload({ source, from, ofBytes }, received, this.parts.onProgress);
+  }
+
   /** A delta saves bytes, and nothing depends on it: undefined when this source has none that unpacks. */
   private async fetchDelta(
     source: string,
@@ -266,6 +279,7 @@ export class Installation {
     statementBytes: Buffer,
     base: DeltaBase,
   ): Promise<Documents | undefined> {
+    const count = this.counting(source, 0);
     const unpacked = await downloadDelta({
       ...{ source, statement, transfer: this.transfer },
       base: base.image,
@@ -273,9 +287,8 @@ export class Installation {
       baseManifest: base.manifest,
       staging: this.parts.images.layout.stagingOf(this.promotion),
       readManifest: (bytes) => readManifest(bytes, statement),
-      onBytes: (count) => {
-        this.downloadedBytes += count;
-      },
+      onTotal: count.begin,
+      onBytes: count.onBytes,
     });
     if (!unpacked.ok) {
       this.deltaProblem = unpacked.message;

@@ -8,12 +8,15 @@ import { fillTree } from './fill-tree.js';
 import { Installation } from './installation.js';
 import type { InstallationJob } from './installation-thread.js';
 import { InstalledImages } from './installed-images.js';
+import { Pace } from './pace.js';
 import { Staging } from './staging.js';
 
-const { directory, image, turn, stallMs, token, trustedKeys, nice } = workerData as InstallationJob;
+const { directory, image, turn, stallMs, token, trustedKeys, nice, pace } = workerData as InstallationJob;
 // Of this thread alone: Linux has priorities for threads, setpriority(2).
 setPriority(nice);
 const layout = new StoreLayout(directory);
+const SHOWN_EVERY_MS = 250;
+let shownAt = -Infinity;
 const installation = new Installation(
   {
     images: new InstalledImages(layout),
@@ -22,6 +25,13 @@ const installation = new Installation(
     extract: (job) => fillTree(job),
     check: (version) => Promise.resolve(checkVersion(version, layout.objects, new FileReader()) ?? []),
     stallMs,
+    ...(pace && { pace: new Pace(pace) }),
+    onProgress: (progress) => {
+      const now = performance.now();
+      if (now - shownAt < SHOWN_EVERY_MS && progress.bytes !== progress.ofBytes) return;
+      shownAt = now;
+      parentPort?.postMessage({ progress });
+    },
     token: () => token,
   },
   image,

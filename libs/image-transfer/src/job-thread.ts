@@ -3,14 +3,15 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 
 /**
- * @param program beside this file's bundle; it posts one result
+ * @param program beside this file's bundle; it posts one result, and `{progress}` any number of times before it
  * @throws the signal's reason when it was aborted, and what the thread threw; it has ended by then
  */
-export async function runInThread<Result>(
+export async function runInThread<Result, Progress = never>(
   program: `${string}.worker.js`,
   job: unknown,
   signal: AbortSignal,
   heapMegabytes: number,
+  onProgress?: (progress: Progress) => void,
 ): Promise<Result> {
   signal.throwIfAborted();
   const worker = new Worker(new URL(`./${program}`, import.meta.url), {
@@ -21,7 +22,10 @@ export async function runInThread<Result>(
   signal.addEventListener('abort', abort, { once: true });
   try {
     const results: Result[] = [];
-    worker.on('message', (message: Result) => void results.push(message));
+    worker.on('message', (message: Result | { readonly progress: Progress }) => {
+      if (typeof message === 'object' && message !== null && 'progress' in message) onProgress?.(message.progress);
+      else results.push(message);
+    });
     await once(worker, 'exit');
     signal.throwIfAborted();
     const [result] = results;

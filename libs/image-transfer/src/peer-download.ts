@@ -11,6 +11,7 @@ import { fileFailure } from '@plinth/image-store';
 import { digestOf } from '@plinth/image-trust';
 import type { DeltaBase } from './delta-base.js';
 import { done, failed, type Outcome } from './domain/failure.js';
+import type { TryProgress } from './domain/installed.js';
 import { segmentUrl } from './domain/peer-paths.js';
 import { downloadUpTo, fileUrl, readDocument, type Transfer } from './repository-client.js';
 
@@ -25,6 +26,8 @@ export interface PeerRequest {
   readonly readManifest: (bytes: Buffer) => Outcome<ImageManifest>;
   readonly transfer: Transfer;
   readonly onBytes: (count: number) => void;
+  /** With each part that has come; bytes of contents. */
+  readonly onProgress?: (progress: TryProgress) => void;
 }
 
 export interface PeerContents {
@@ -124,7 +127,7 @@ export class PeerDownload {
     for (const [number, segment] of this.plan.entries()) {
       if (this.unpacked.has(number)) continue;
       const part = join(scratch, 'segment');
-      const came = await this.download(segmentUrl(source, base?.image.version, number), segment, part);
+      const came = await this.download(source, segmentUrl(source, base?.image.version, number), segment, part);
       if (came === 'busy' || !came.ok) return came;
       const unpacked = await unpackSegment({
         segment,
@@ -144,12 +147,32 @@ export class PeerDownload {
     return undefined;
   }
 
-  private async download(url: URL, segment: DeltaSegment, part: string): Promise<Outcome<void> | 'busy'> {
+  private async download(
+    source: string,
+    url: URL,
+    segment: DeltaSegment,
+    part: string,
+  ): Promise<Outcome<void> | 'busy'> {
     const file = await open(part, 'w', 0o600);
+    let received = 0;
+    this.show(source, 0);
     try {
-      return await downloadUpTo(url, segment.targetBytes + PACKING_MARGIN, file, this.transfer, this.request.onBytes);
+      return await downloadUpTo(url, segment.targetBytes + PACKING_MARGIN, file, this.transfer, (count) => {
+        received += count;
+        this.request.onBytes(count);
+        this.show(source, Math.min(received, segment.targetBytes));
+      });
     } finally {
       await file.close();
     }
+  }
+
+  /** @param ofSegment bytes of the present one; packed, so fewer than it unpacks to */
+  private show(source: string, ofSegment: number): void {
+    const plan = this.plan ?? [];
+    const sum = (segments: readonly DeltaSegment[]): number =>
+      segments.reduce((bytes, { targetBytes }) => bytes + targetBytes, 0);
+    const unpacked = sum(plan.filter((_, number) => this.unpacked.has(number)));
+    this.request.onProgress?.({ source, bytes: unpacked + ofSegment, ofBytes: sum(plan) });
   }
 }

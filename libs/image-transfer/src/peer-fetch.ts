@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { ImageManifest, SignedStatement } from '@plinth/contracts';
 import type { DeltaBase } from './delta-base.js';
 import type { Failure, Outcome } from './domain/failure.js';
+import type { TryProgress } from './domain/installed.js';
 import { type PeerContents, PeerDownload } from './peer-download.js';
 import type { Transfer } from './repository-client.js';
 
@@ -18,6 +19,8 @@ export interface PeerFetchParts {
   ) => Promise<Outcome<{ readonly statement: SignedStatement; readonly bytes: Buffer }>>;
   readonly readManifest: (bytes: Buffer, statement: SignedStatement) => Outcome<ImageManifest>;
   readonly onBytes: (count: number) => void;
+  /** With each part that has come; bytes of contents. */
+  readonly onProgress?: (progress: TryProgress) => void;
 }
 
 export interface PeerVersion {
@@ -101,9 +104,9 @@ export class PeerFetch {
   }
 
   private begin(statement: SignedStatement, base: DeltaBase | undefined): PeerDownload {
-    const { transfer, staging, readManifest, onBytes } = this.parts;
+    const { transfer, staging, readManifest, onBytes, onProgress } = this.parts;
     return new PeerDownload({
-      ...{ statement, transfer, staging, onBytes, ...(base && { base }) },
+      ...{ statement, transfer, staging, onBytes, ...(base && { base }), ...(onProgress && { onProgress }) },
       readManifest: (bytes) => readManifest(bytes, statement),
     });
   }

@@ -6,6 +6,7 @@ import { type ClientRequest, get as httpGet, type IncomingMessage } from 'node:h
 import { get as httpsGet } from 'node:https';
 import { VERSION_FILES } from '@plinth/contracts';
 import { done, failed, type Outcome } from './domain/failure.js';
+import type { Pace } from './pace.js';
 import { fileFailure } from '@plinth/image-store';
 import { codeOf } from '@plinth/host-os';
 
@@ -15,11 +16,16 @@ export interface Transfer {
   /** Absent: 64 KiB. */
   readonly leastBytes?: number;
   readonly signal: AbortSignal;
+  /** Rate of all that this machine receives; absent: as fast as they come. */
+  readonly pace?: Pace;
   /** Sent to the repository; redirects are never followed, so it goes nowhere else. */
   readonly token?: string;
 }
 
 const LEAST_BYTES = 64 * 1024;
+
+/** Counts received bytes; resolves when the next ones may be read. */
+type Progress = (bytes: number) => Promise<void>;
 
 /** URL of a file below the base URL of an image version in a repository. */
 export function fileUrl(base: string, file: string): URL {
@@ -47,7 +53,7 @@ async function receiveDocument(
   response: IncomingMessage,
   maxBytes: number,
   exactBytes: number | undefined,
-  progress: (bytes: number) => void,
+  progress: Progress,
 ): Promise<Outcome<Buffer>> {
   if (response.statusCode !== 200) return refusal(url, response);
   const announced = lengthOf(response);
@@ -64,7 +70,7 @@ async function receiveDocument(
     bytes += chunk.length;
     if (bytes > limit) return failed('wrong-size', `${url.href} is longer than ${limit} bytes`);
     chunks.push(chunk);
-    progress(chunk.length);
+    await progress(chunk.length);
   }
   if (exactBytes !== undefined && bytes !== exactBytes)
     return failed('wrong-size', `${url.href} is ${bytes} bytes, ${exactBytes} were expected`);
@@ -118,7 +124,7 @@ export async function downloadUpTo(
       if (fault) return fault;
       position += chunk.length;
       onBytes(chunk.length);
-      progress(chunk.length);
+      await progress(chunk.length);
     }
     return position === announced
       ? done('whole')
@@ -185,7 +191,7 @@ export async function downloadRest(
       if (fault) return fault;
       position += chunk.length;
       partial.onBytes(chunk.length);
-      progress(chunk.length);
+      await progress(chunk.length);
       if (position === size) return done(undefined);
     }
     return failed('wrong-size', `${url.href} ended after ${position} of ${size} bytes`);
@@ -196,15 +202,17 @@ export async function downloadRest(
 async function exchange<T>(
   url: URL,
   headers: Readonly<Record<string, string>>,
-  { stallMs, leastBytes = LEAST_BYTES, signal, token }: Transfer,
-  receive: (response: IncomingMessage, progress: (bytes: number) => void) => Promise<Outcome<T>>,
+  { stallMs, leastBytes = LEAST_BYTES, signal, token, pace }: Transfer,
+  receive: (response: IncomingMessage, progress: Progress) => Promise<Outcome<T>>,
 ): Promise<Outcome<T>> {
   signal.throwIfAborted();
   let request: ClientRequest | undefined;
   let stalled = false;
   let recent = 0;
+  /** The limit of this machine is what holds the transfer up. */
+  let isHeld = false;
   const watch = setInterval(() => {
-    if (recent >= leastBytes) recent = 0;
+    if (recent >= leastBytes || isHeld) recent = 0;
     else {
       stalled = true;
       request?.destroy(new Error('stalled'));
@@ -234,8 +242,14 @@ async function exchange<T>(
     const encoding = response.headers['content-encoding'];
     if (encoding !== undefined && encoding !== 'identity')
       return failed('repository-refused', `${url.href} came with content-encoding ${encoding}`);
-    return await receive(response, (bytes) => {
+    return await receive(response, async (bytes) => {
       recent += bytes;
+      if (!pace) return;
+      isHeld = true;
+      const waited = await pace.take(bytes, signal);
+      isHeld = false;
+      // What was sent while it was held waits in the connection.
+      if (waited) recent = Math.max(recent, leastBytes);
     });
   } catch (error) {
     signal.throwIfAborted();

@@ -4,7 +4,7 @@
  * die anywhere: the next one, or another distributor of this node, goes on from the journal.
  */
 import { Inject, Injectable } from '@nestjs/common';
-import { masterReport } from '@plinth/contracts';
+import { type ImageTransfer, masterReport } from '@plinth/contracts';
 import { derivedId, EventPublisher, type Logger, LOGGER, WorkLoop } from '@plinth/service-kit';
 import { Origins } from '../adapters/origins.js';
 import { ProductionRecords } from '../adapters/production-records.js';
@@ -22,10 +22,9 @@ import {
   isAnswering,
   SourceChoices,
   type SourcePlan,
+  type TryProgress,
 } from '@plinth/image-transfer';
 
-/** Image versions in progress at once: one whose repository stalls must not hold up the others. */
-const PARALLEL = 4;
 /** Period in which the end of a pause, or an entry that another distributor has left, is noticed. */
 const SCAN_MS = 500;
 /** How often nodes that are waited for are asked whether they live. */
@@ -38,6 +37,8 @@ const RECOVER_MS = 2_000;
 @Injectable()
 export class DistributionLoop {
   private readonly inProgress = new Map<string, Promise<void>>();
+  /** Of those in progress that are being received. */
+  private readonly progress = new Map<string, TryProgress>();
   private readonly resting = new Map<string, number>();
   /** By version: the last promotion that is not tried again. */
   private readonly hopeless = new Map<string, string>();
@@ -78,6 +79,11 @@ export class DistributionLoop {
     this.loop.kick();
   }
 
+  /** What this process is fetching. */
+  transfers(): readonly ImageTransfer[] {
+    return [...this.progress].map(([image, progress]) => ({ image, ...progress }));
+  }
+
   /** Id of the promotion of a version that this process has given up last. */
   givenUp({ name, version }: ImageVersion): string | undefined {
     return this.hopeless.get(`${name}@${version}`);
@@ -92,7 +98,7 @@ export class DistributionLoop {
 
   private async scan(): Promise<void> {
     for (const file of await this.wanted.list()) {
-      if (this.inProgress.size >= PARALLEL || this.loop.isStopping) break;
+      if (this.inProgress.size >= this.config.PLINTH_DOWNLOADS || this.loop.isStopping) break;
       if (this.inProgress.has(file) || (this.resting.get(file) ?? 0) > performance.now()) continue;
       const wanted = await this.wanted.read(file);
       if (!wanted) this.logger.error({ file }, 'a wanted image can not be read; its file was set aside');
@@ -196,12 +202,16 @@ export class DistributionLoop {
   private async install(wanted: WantedImage): Promise<WantedImage | undefined> {
     const begun = performance.now();
     const plan = await this.plan(wanted);
+    const { name, version } = wanted.promotion;
+    const image = `${name}@${version}`;
     const result = await new Installation(
-      this.parts,
+      { ...this.parts, onProgress: (progress) => this.progress.set(image, progress) },
       plan && 'image' in plan ? plan.image : wanted.promotion,
       wanted.retry.attempts,
       this.ending.signal,
-    ).run();
+    )
+      .run()
+      .finally(() => this.progress.delete(image));
     this.choices.learn(wanted.promotion, result);
     if (result.isUndecided) return undefined;
     if (result.outcome.ok) await this.origins.store(wanted.promotion, wanted.eventId);

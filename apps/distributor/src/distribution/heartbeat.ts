@@ -10,6 +10,7 @@ import { ServingAddress } from '../adapters/serving-address.js';
 import { Revocations } from '../adapters/revocations.js';
 import { DistributorConfig } from '../config.js';
 import type { StorageNode } from '../domain/targeting.js';
+import { DistributionLoop } from './distribution-loop.js';
 import { STORAGE_NODE } from '../tokens.js';
 
 @Injectable()
@@ -24,6 +25,7 @@ export class Heartbeat {
     @Inject(Revocations) private readonly revocations: Revocations,
     @Inject(HostLeases) private readonly leases: HostLeases,
     @Inject(ServingAddress) private readonly serving: ServingAddress,
+    @Inject(DistributionLoop) private readonly distribution: DistributionLoop,
     @Inject(VolumeUsage) private readonly usage: VolumeUsage,
     @Inject(LOGGER) private readonly logger: Logger,
     @Inject(DistributorConfig) config: DistributorConfig,
@@ -80,6 +82,7 @@ export class Heartbeat {
       ];
     });
     const { name, labels } = this.node;
+    const transfers = this.distribution.transfers();
     return {
       node: name,
       at: new Date().toISOString(),
@@ -89,6 +92,7 @@ export class Heartbeat {
       images,
       leases,
       tenants: this.usage.take(),
+      ...(transfers.length > 0 && { transfers: [...transfers] }),
       servesAt,
     };
   }

@@ -4,7 +4,7 @@
  */
 import { Inject, Injectable } from '@nestjs/common';
 import { type Logger, LOGGER, WorkLoop } from '@plinth/service-kit';
-import { ImageServer } from '../adapters/image-server.js';
+import { NodeServer } from '../adapters/node-server.js';
 import { ProductionWatch } from '../adapters/production-watch.js';
 import { ServingAddress } from '../adapters/serving-address.js';
 import { ProductionFollowing } from './production-following.js';
@@ -19,7 +19,7 @@ export class NodeLead {
 
   constructor(
     @Inject(ServingAddress) private readonly address: ServingAddress,
-    @Inject(ImageServer) private readonly server: ImageServer,
+    @Inject(NodeServer) private readonly server: NodeServer,
     @Inject(ProductionWatch) private readonly watch: ProductionWatch,
     @Inject(ProductionFollowing) private readonly following: ProductionFollowing,
     @Inject(LOGGER) logger: Logger,

@@ -35,10 +35,6 @@ export class StorageLayout extends StoreLayout {
   get servingAddress(): string {
     return join(this.production, '.serving');
   }
-  /** What is served is packed here. */
-  get packed(): string {
-    return join(this.root, 'packed');
-  }
   /** Leases that hosts renew. */
   get leases(): string {
     return join(this.root, 'leases');

@@ -27,6 +27,14 @@ export interface PeerSources {
   readonly mayWait: boolean;
 }
 
+/** How far a try is; bytes of what is fetched, see `ImageTransfer`. */
+export interface TryProgress {
+  readonly source: string;
+  readonly bytes: number;
+  /** Absent: not known yet. */
+  readonly ofBytes?: number;
+}
+
 export interface Installed {
   readonly contentDigest: string;
   readonly mountScriptDigest: string;

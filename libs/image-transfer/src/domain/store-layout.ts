@@ -23,6 +23,10 @@ export class StoreLayout {
   get objects(): string {
     return join(this.root, 'objects');
   }
+  /** What is served is packed here. */
+  get packed(): string {
+    return join(this.root, 'packed');
+  }
   /** Directories that are made at start, open to all readers. */
   get directories(): readonly string[] {
     return [this.images, this.staging, this.locks];

@@ -5,6 +5,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import { hasCode } from '@plinth/host-os';
 import { answerRange } from '../domain/byte-range.js';
+import type { Pace } from '../pace.js';
 
 export interface ServedFile {
   readonly path: string;
@@ -44,8 +45,17 @@ export function askLater(response: ServerResponse, seconds: number, error: strin
   refuse(response, 503, error);
 }
 
-/** A receiver that disconnects ends it. @throws what reading the file throws */
-export async function sendFile(request: IncomingMessage, response: ServerResponse, file: ServedFile): Promise<void> {
+/**
+ * A receiver that disconnects ends it.
+ * @param pace absent: as fast as the receiver takes it
+ * @throws what reading the file throws
+ */
+export async function sendFile(
+  request: IncomingMessage,
+  response: ServerResponse,
+  file: ServedFile,
+  pace?: Pace,
+): Promise<void> {
   const { headers } = request;
   const [ifRange, ifNoneMatch, ifMatch] = [headers['if-range'], headers['if-none-match'], headers['if-match']];
   const range = answerRange(
@@ -70,9 +80,21 @@ export async function sendFile(request: IncomingMessage, response: ServerRespons
     return;
   }
   try {
-    await pipeline(createReadStream(file.path, { start, end, highWaterMark: 256 * 1024 }), response);
+    const contents = createReadStream(file.path, { start, end, highWaterMark: pace ? PACED_BYTES : 256 * 1024 });
+    if (pace) await pipeline(contents, (chunks: AsyncIterable<Buffer>) => paced(chunks, pace), response);
+    else await pipeline(contents, response);
   } catch (error) {
     if (!hasCode(error, 'ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET', 'EPIPE')) throw error;
+  }
+}
+
+/** Read at once where a rate is kept: receivers get small parts in turn. */
+const PACED_BYTES = 32 * 1024;
+
+async function* paced(chunks: AsyncIterable<Buffer>, pace: Pace): AsyncGenerator<Buffer> {
+  for await (const chunk of chunks) {
+    await pace.take(chunk.length);
+    yield chunk;
   }
 }
 

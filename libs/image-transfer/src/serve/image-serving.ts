@@ -10,6 +10,7 @@ import { parseDocument } from '../domain/json-document.js';
 import { parsePeerPath, type PeerDocument } from '../domain/peer-paths.js';
 import type { ImageVersion } from '../domain/store-layout.js';
 import type { InstalledImages } from '../installed-images.js';
+import type { Pace } from '../pace.js';
 import { askLater, refuse, refuseForeign, sendFile, type ServedFile } from './http-files.js';
 import type { PackedSegments } from './packed-segments.js';
 
@@ -20,6 +21,8 @@ export interface ImageServingOptions {
   readonly tokens: () => readonly string[];
   /** Segments that are packed or sent at once; more receivers are asked to come again. */
   readonly transfers: number;
+  /** Rate of all that is sent; absent: as fast as receivers take it. */
+  readonly pace?: Pace;
 }
 
 /** How long a receiver waits before it asks again, s. */
@@ -60,7 +63,7 @@ export class ImageServing {
   }
 
   private async send(request: IncomingMessage, response: ServerResponse, file: ServedFile): Promise<void> {
-    await sendFile(request, response, file);
+    await sendFile(request, response, file, this.options.pace);
     if (request.method === 'GET') this.sent += Number(response.getHeader('content-length') ?? 0);
   }
 

@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { parseExactImageRef } from '@plinth/contracts';
-import { askLater, refuse, refuseForeign, sendFile, type ServedFile } from '@plinth/image-transfer';
+import { askLater, Pace, refuse, refuseForeign, sendFile, type ServedFile, sharedPace } from '@plinth/image-transfer';
 import { boundedServer, type Logger, LOGGER, readSecret } from '@plinth/service-kit';
 import { ImageBuilderConfig } from '../../config.js';
 import { Deltas } from './deltas.js';
@@ -43,12 +43,16 @@ export class DownloadServer {
       certFile === undefined || keyFile === undefined
         ? undefined
         : { cert: readFileSync(certFile), key: readFileSync(keyFile) };
+    const rate = this.config.PLINTH_SERVE_MIB_PER_SECOND;
+    const pace = sharedPace(rate === undefined ? undefined : rate * 1024 ** 2);
     const server = boundedServer((request, response) => {
-      answer(request, response, tokenFile, this.downloads, this.deltas).catch((error: unknown) => {
-        this.logger.error({ err: error }, 'a download failed');
-        if (response.headersSent) response.destroy();
-        else refuse(response, 500, 'the file could not be read');
-      });
+      answer(request, response, tokenFile, this.downloads, this.deltas, pace && new Pace(pace)).catch(
+        (error: unknown) => {
+          this.logger.error({ err: error }, 'a download failed');
+          if (response.headersSent) response.destroy();
+          else refuse(response, 500, 'the file could not be read');
+        },
+      );
     }, tls);
     server.listen(this.config.PLINTH_DOWNLOAD_PORT, host);
     await once(server, 'listening');
@@ -74,6 +78,7 @@ async function answer(
   tokenFile: string,
   downloads: ImageDownloads,
   deltas: Deltas,
+  pace: Pace | undefined,
 ): Promise<void> {
   if (refuseForeign(request, response, readTokens(tokenFile))) return;
   const found = await find(request.url ?? '', downloads, deltas);
@@ -85,7 +90,7 @@ async function answer(
     refuse(response, 404, 'no such file of an image in production');
     return;
   }
-  await sendFile(request, response, found);
+  await sendFile(request, response, found, pace);
 }
 
 async function find(
