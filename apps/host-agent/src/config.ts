@@ -11,12 +11,13 @@ import {
   poolProblem,
   prefixProblem,
 } from '@plinth/contracts';
-import { TRUSTED_KEYS_WANTED } from '@plinth/image-trust';
 import { DOMAIN_PATTERN } from '@plinth/names';
-import { ServiceConfig } from '@plinth/service-kit';
+import { TransferConfig } from '@plinth/image-transfer/service';
+import { TRUSTED_KEYS_WANTED } from '@plinth/image-trust';
 import { IsBoolean, IsIn, IsInt, IsNumber, IsOptional, Matches, Max, Min, ValidateBy } from 'class-validator';
 import { Transform } from 'class-transformer';
 import { USER_POLICIES, type UserPolicy } from './adapters/container-users.js';
+import { parseDailyWindows } from './domain/daily-windows.js';
 import { parseStorageMounts } from './domain/storage-mounts.js';
 
 /** `attached`: on the storage nodes that are mounted. `own`: in a store of this host, which it fills itself. */
@@ -45,6 +46,16 @@ function IsLabelList(): PropertyDecorator {
   });
 }
 
+function IsDailyWindows(): PropertyDecorator {
+  return ValidateBy({
+    name: 'isDailyWindows',
+    validator: {
+      validate: (value: unknown) => typeof value === 'string' && parseDailyWindows(value) !== undefined,
+      defaultMessage: () => 'PLINTH_AHEAD_WINDOWS must look like 01:00-05:00,22:30-23:00',
+    },
+  });
+}
+
 function IsPool(problem: (value: unknown) => string | undefined): PropertyDecorator {
   return ValidateBy({
     name: 'isPool',
@@ -63,7 +74,7 @@ function FromTrueOrFalse(): PropertyDecorator {
   });
 }
 
-export class HostAgentConfig extends ServiceConfig {
+export class HostAgentConfig extends TransferConfig {
   /** Name of this host. */
   @Matches(NAME_PATTERN)
   PLINTH_HOST!: string;
@@ -105,34 +116,13 @@ export class HostAgentConfig extends ServiceConfig {
   @Min(1)
   PLINTH_IMAGE_CACHE_BYTES?: number;
 
-  /** File with the token that repositories require, mode 0600; its first line is sent. It is read before every fetch. */
+  /**
+   * `01:00-05:00,22:30-23:00`: when images are fetched that no container and no rollout waits for, daily, UTC. Absent:
+   * always.
+   */
   @IsOptional()
-  @Matches(/^\//, { message: 'PLINTH_DOWNLOAD_TOKEN_FILE must be an absolute path' })
-  PLINTH_DOWNLOAD_TOKEN_FILE?: string;
-
-  /** A download that receives less than 64 KiB in this time is cancelled; the received bytes are kept. */
-  @IsNumber()
-  @Min(0.1)
-  @Max(600)
-  PLINTH_DOWNLOAD_STALL_SECONDS: number = 20;
-
-  /** Bytes a second that the check of the images in this host's own store reads at most, in mebibytes. */
-  @IsNumber()
-  @Min(0.1)
-  @Max(100_000)
-  PLINTH_SCRUB_MIB_PER_SECOND: number = 20;
-
-  /** Hours between two checks of these images; the first begins that long after the start. */
-  @IsNumber()
-  @Min(0.0001)
-  @Max(8_760)
-  PLINTH_SCRUB_HOURS: number = 24;
-
-  /** Longest pause between two tries to fetch an image, seconds. */
-  @IsNumber()
-  @Min(0.25)
-  @Max(3600)
-  PLINTH_RETRY_MAX_SECONDS: number = 60;
+  @IsDailyWindows()
+  PLINTH_AHEAD_WINDOWS?: string;
 
   /** Memory for containers, bytes; several agents on one machine share what it has. */
   @IsInt()

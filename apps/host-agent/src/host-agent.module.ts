@@ -18,12 +18,10 @@ import {
   CONNECTION,
   ConfigError,
   createLogger,
-  CredentialsError,
   loadConfig,
   type Logger,
   natsReadiness,
   type ReadinessCheck,
-  readSecret,
   runService,
   SERVICE_READINESS,
 } from '@plinth/service-kit';
@@ -40,7 +38,6 @@ import { HostClock } from './adapters/host-clock.js';
 import { NeighbourStore } from './adapters/neighbour-store.js';
 import { PolicyStore } from './adapters/policy-store.js';
 import { attachedImages, ImageMasters, ownStore } from './adapters/image-master.js';
-import { OwnImages } from './adapters/own-images.js';
 import { OciContainers } from './adapters/oci-containers.js';
 import { runtimeVersion } from './adapters/runtime-version.js';
 import { ReportJournal } from './adapters/report-journal.js';
@@ -59,9 +56,6 @@ import { Fleet } from './reconcile/fleet.js';
 import { HostHeartbeat } from './reconcile/host-heartbeat.js';
 import type { AgentServices } from './reconcile/agent-services.js';
 import { HealthChecks } from './reconcile/health-checks.js';
-import { ImageReports } from './reconcile/image-reports.js';
-import { ImageScrub } from './reconcile/image-scrub.js';
-import { ImageSupply } from './reconcile/image-supply.js';
 import { LimitWatch } from './reconcile/limit-watch.js';
 import { measureNames } from './reconcile/name-metrics.js';
 import { measureNetworks } from './reconcile/network-metrics.js';
@@ -69,6 +63,7 @@ import { removeAllContainers } from './reconcile/remove-all.js';
 import { Neighbours } from './reconcile/neighbours.js';
 import { Reporter } from './reconcile/reporter.js';
 import { TenantPolicies } from './reconcile/tenant-policies.js';
+import { openOwnImages, ownImages } from './own-images.module.js';
 import { AGENT_SERVICES, RUNTIME_NAME } from './tokens.js';
 
 /**
@@ -119,6 +114,7 @@ export async function run(programs: Programs): Promise<void> {
       await fleet.takeOver();
       await services.supply?.start({ uses: () => fleet.imageUses(), wake: (image) => fleet.wakeFor(image) });
       services.imageScrub?.start();
+      services.serving?.start();
       services.leases.start((storageNode) => fleet.endAllOn(storageNode));
       host = opened;
       return {
@@ -128,6 +124,7 @@ export async function run(programs: Programs): Promise<void> {
         networks: { stop: () => services.networks.close() },
         neighbours: { stop: () => services.neighbours.close() },
         policies: { stop: () => services.policies.close() },
+        'image serving': { stop: () => services.serving?.stop() },
         'image scrub': { stop: () => services.imageScrub?.stop() },
         'image reports': { stop: () => services.imageReports?.close() },
         'image supply': { stop: () => services.supply?.stop() },
@@ -297,49 +294,6 @@ async function openHost(config: HostAgentConfig, logger: Logger, programs: Progr
     stateRoot: state.root,
     release: () => lock.release(),
   };
-}
-
-/** @returns undefined: images are on attached storage nodes */
-async function openOwnImages(config: HostAgentConfig, stateRoot: string): Promise<OwnImages | undefined> {
-  if (config.PLINTH_IMAGES === 'attached') return undefined;
-  return OwnImages.open(config.PLINTH_IMAGE_DIR ?? join(stateRoot, 'image-store'), {
-    stallMs: config.PLINTH_DOWNLOAD_STALL_SECONDS * 1_000,
-    trustedKeys: config.PLINTH_TRUSTED_KEYS,
-  });
-}
-
-function ownImages(
-  config: HostAgentConfig,
-  images: OwnImages,
-  logger: Logger,
-): Required<Pick<AgentServices, 'supply' | 'imageReports' | 'imageScrub'>> {
-  const imageReports = new ImageReports(config.PLINTH_HOST, logger);
-  const supply = new ImageSupply(
-    images,
-    imageReports,
-    {
-      self: { node: config.PLINTH_HOST, dataCenter: config.PLINTH_DATACENTER },
-      budgetBytes: config.PLINTH_IMAGE_CACHE_BYTES,
-      longestPauseMs: config.PLINTH_RETRY_MAX_SECONDS * 1_000,
-      token: () => downloadToken(config.PLINTH_DOWNLOAD_TOKEN_FILE, logger),
-    },
-    logger,
-  );
-  const periodMs = config.PLINTH_SCRUB_HOURS * 3_600_000;
-  const bytesPerSecond = config.PLINTH_SCRUB_MIB_PER_SECOND * 1024 ** 2;
-  const imageScrub = new ImageScrub(images, { periodMs, bytesPerSecond }, () => supply.kick(), logger);
-  return { imageReports, supply, imageScrub };
-}
-
-/** A repository refuses downloads without the token, and they are tried again. */
-function downloadToken(file: string | undefined, logger: Logger): string | undefined {
-  try {
-    return file === undefined ? undefined : readSecret(file).toString('latin1').trim().split(/\s+/)[0];
-  } catch (error) {
-    if (!(error instanceof CredentialsError)) throw error;
-    logger.error({ err: error }, 'the token can not be read; downloads are sent without it');
-    return undefined;
-  }
 }
 
 /** @throws ConfigError when containers must be held to limits that this machine can't hold */

@@ -1,6 +1,7 @@
 /** An agent that fills a store of its own, with real images, containers and processes. */
 import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
@@ -43,7 +44,12 @@ beforeAll(async () => {
   );
   // The mark of a storage node that is mounted.
   mkdirSync(join(bench.storage, 'images'));
-  bench.settings = { PLINTH_IMAGES: 'own', PLINTH_RETRY_MAX_SECONDS: '1' };
+  const tokenFile = join(bench.directory, 'download.token');
+  writeFileSync(tokenFile, 'a-token\n', { mode: 0o600 });
+  bench.settings = {
+    ...{ PLINTH_IMAGES: 'own', PLINTH_RETRY_MAX_SECONDS: '1', PLINTH_HEARTBEAT_SECONDS: '0.2' },
+    ...{ PLINTH_SERVE_PORT: '0', PLINTH_DOWNLOAD_TOKEN_FILE: tokenFile },
+  };
   agent = bench.startAgent();
 });
 
@@ -52,6 +58,15 @@ afterAll(async () => {
   await repository.stop();
   expect(leftovers(bench, ids)).toEqual([]);
 });
+
+/** The next one of the host that fits. */
+async function heartbeat(fits: (beat: HostHeartbeat) => boolean, what: string): Promise<HostHeartbeat> {
+  for await (const message of bench.connection.subscribe(hostHeartbeat(bench.host))) {
+    const beat = message.json<HostHeartbeat>();
+    if (fits(beat)) return beat;
+  }
+  throw new Error(`not before the end of the connection: ${what}`);
+}
 
 const imageOf = (number: number): TestImage => {
   const image = images[number - 1];
@@ -137,11 +152,38 @@ it('starts containers when their image is there, one download for all, and other
   expect(await reported(2, 'cached')).toMatchObject({ host: bench.host, downloadedBytes: expect.any(Number) });
   const shown = await bench.exec({ containerId: waiting[0]?.containerId ?? '', command: ['cat', '/etc/version'] });
   expect(shown.stdout).toBe('v2\n');
-  const heartbeats = bench.connection.subscribe(hostHeartbeat(bench.host));
-  for await (const message of heartbeats) {
-    expect(message.json<HostHeartbeat>().images?.toSorted()).toEqual(['tiny@v1', 'tiny@v2']);
-    break;
-  }
+  const { images: there } = await heartbeat(({ images: found }) => found?.length === 2, 'both are there');
+  expect(there?.toSorted()).toEqual(['tiny@v1', 'tiny@v2']);
+});
+
+it('serves what it has to other hosts, for the token, and to those that do not believe it', async () => {
+  const { servesAt } = await heartbeat(({ servesAt: url }) => url !== undefined, 'it serves');
+  const base = `${servesAt}/images/tiny/v1`;
+  expect((await fetch(`${base}/signature.json`)).status).toBe(401);
+  const headers = { authorization: 'Bearer a-token' };
+  expect((await fetch(`${base}/signature.json`, { headers })).status).toBe(200);
+  expect((await fetch(`${servesAt}/images/tiny/v9/signature.json`, { headers })).status).toBe(404);
+
+  const other = `${bench.host}-b`;
+  // Nobody but the first host has the version.
+  bench.settingsOf.set(other, { PLINTH_SERVICE_ID: 'host-agent-b' });
+  const second = bench.startAgent(other);
+  const value = productionOf(imageOf(1), [`${repository.url}/images/gone/v1`]);
+  const source = { url: base, node: bench.host, dataCenter: 'default' };
+  await bench.publishDesired(desiredImage('tiny', 'v1'), { ...value, sources: [...value.sources, source] });
+  const before = requestsOf(1);
+  await bench.publishDesired(desiredHostImages(other), { host: other, pinned: ['tiny@v1'], ahead: [], evict: [] });
+  const report = await waitFor(() => bench.imageReports.find(({ host }) => host === other), 'the other host has it');
+  expect(report).toMatchObject({ state: 'cached', source: base });
+  expect(requestsOf(1)).toBe(before);
+  expect(await bench.stopAgent(second)).toBe(0);
+
+  // Two agents would remove what the containers of the other one run on.
+  bench.settingsOf.set(other, { PLINTH_SERVICE_ID: 'host-agent-b', PLINTH_IMAGE_DIR: store() });
+  const third = bench.startAgent(other);
+  const [code] = (await once(third, 'exit')) as [number];
+  expect(code).toBe(78);
+  await promote(1);
 });
 
 it('reports why an image could not be fetched, and starts the container when it can be', async () => {
@@ -197,6 +239,12 @@ it('goes on after it was killed in a download, with the bytes that are there', a
     const part = statSync(join(store(), 'staging/tiny-v5/download.part'), { throwIfNoEntry: false });
     return part?.size === MIB ? part : undefined;
   }, 'the beginning of the download');
+  const beat = await heartbeat(({ transfers = [] }) => transfers.length > 0, 'it is being fetched');
+  const [transfer] = beat.transfers ?? [];
+  expect(transfer).toEqual({
+    ...{ image: 'tiny@v5', source: `${repository.url}/images/tiny/v5` },
+    ...{ bytes: MIB, ofBytes: imageOf(5).statement.archiveBytes },
+  });
   const running = bench.reports.filter(({ kind }) => kind === 'started').at(-1);
   await bench.stopAgent(agent, 'SIGKILL');
   expect(existsSync(`/proc/${running?.pid}/exe`)).toBe(true);

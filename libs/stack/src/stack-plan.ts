@@ -134,6 +134,7 @@ export function planStack(options: StackOptions): readonly PlannedService[] {
         PLINTH_TRUSTED_KEYS: trustedKeysDirectory(home),
         PLINTH_IMAGES: options.images ?? 'attached',
         ...(options.cniConfig !== undefined && { PLINTH_CNI_CONFIG: options.cniConfig }),
+        ...(options.images === 'own' && { PLINTH_SERVE_PORT: '0' }),
         PLINTH_DOWNLOAD_TOKEN_FILE: downloadTokenFile(stackAccessDirectory(home)),
         PLINTH_CAPACITY_MEMORY_BYTES: String(Math.floor((options.memoryBytes * MEMORY_SHARE) / options.hosts)),
         PLINTH_CAPACITY_CPUS: String(options.cpus / options.hosts),

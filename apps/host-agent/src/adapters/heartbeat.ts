@@ -5,6 +5,7 @@ import {
   type HostHeartbeat,
   hostHeartbeat,
   type HostUsers,
+  type ImageTransfer,
   type IoControl,
   type Labels,
   type PolicyInEffect,
@@ -39,6 +40,10 @@ export interface HeartbeatFacts {
   readonly address?: string | undefined;
   /** What its own store holds; absent: it has none. */
   readonly images?: (() => readonly string[]) | undefined;
+  /** What is being fetched. */
+  readonly transfers: () => readonly ImageTransfer[];
+  /** Where others fetch the images of its own store; undefined: nowhere. */
+  readonly servesAt: () => string | undefined;
   /** Policies of tenants that are in effect. */
   readonly tenantPolicies: () => PolicyInEffect[];
 }
@@ -64,6 +69,8 @@ export function startHeartbeat(connection: NatsConnection, facts: HeartbeatFacts
     if (!connected || connection.isClosed() || connection.isDraining()) return;
     const tenantPolicies = facts.tenantPolicies();
     const id = newId();
+    const servesAt = facts.servesAt();
+    const transfers = facts.transfers();
     const data: HostHeartbeat = {
       host: facts.host,
       incarnation,
@@ -86,6 +93,8 @@ export function startHeartbeat(connection: NatsConnection, facts: HeartbeatFacts
       hostUsers: facts.hostUsers,
       ...(facts.address !== undefined && { address: facts.address }),
       ...(tenantPolicies.length > 0 && { tenantPolicies }),
+      ...(transfers.length > 0 && { transfers: [...transfers] }),
+      ...(servesAt !== undefined && { servesAt }),
       ...(facts.images && { images: facts.images().slice(0, MOST_IMAGES) }),
     };
     const subject = hostHeartbeat(facts.host);

@@ -3,7 +3,7 @@ import { realpathSync } from 'node:fs';
 import { mkdir, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { NAME_PATTERN, parseExactImageRef, VERSION_PATTERN } from '@plinth/contracts';
-import { type FileLock, hasCode, unlessMissing } from '@plinth/host-os';
+import { type FileLock, hasCode, takeFileLock, unlessMissing } from '@plinth/host-os';
 import {
   type ImageVersion,
   type InstallationJob,
@@ -15,14 +15,23 @@ import {
   type ProducedImage,
   Staging,
   StoreLayout,
+  type TryProgress,
 } from '@plinth/image-transfer';
 import type { HeldImage } from '../domain/image-supply.js';
 
 /** What is the same for every installation here. */
-export type InstallationSettings = Pick<InstallationJob, 'stallMs' | 'trustedKeys'>;
+export type InstallationSettings = Pick<InstallationJob, 'stallMs' | 'trustedKeys' | 'pace'>;
 
 /** The time of a use is written once in this time. */
 const USE_PRECISION_MS = 60_000;
+
+/** Another agent fills the store: each would remove what the other's containers run on. */
+export class StoreInUseError extends Error {
+  override readonly name = 'StoreInUseError';
+}
+
+/** Longer than a child lives whose agent was killed. */
+const CHILDREN_MS = 15_000;
 
 interface Held {
   lastUsedMs: number;
@@ -47,11 +56,17 @@ export class OwnImages {
     this.objects = new ObjectDirectory(this.layout);
   }
 
-  /** Makes the directory when there is none; what earlier processes have left half done stays for {@link clean}. */
+  /**
+   * Makes the directory when there is none, and takes it for this process until that ends; what earlier processes have
+   * left half done stays for {@link clean}.
+   * @throws StoreInUseError
+   */
   static async open(directory: string, settings: InstallationSettings): Promise<OwnImages> {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     // The premount checks allow no symlink in the path of an image.
     const images = new OwnImages(realpathSync(directory), settings);
+    if (!(await takeFileLock(join(images.directory, 'agent.lock'), CHILDREN_MS)))
+      throw new StoreInUseError(`another host agent uses ${directory}; one store belongs to one agent`);
     await images.staging.prepare();
     await mkdir(images.uses, { recursive: true, mode: 0o700 });
     for (const name of (await readdir(images.layout.images)).filter((entry) => NAME_PATTERN.test(entry)))
@@ -97,10 +112,15 @@ export class OwnImages {
     job: Pick<InstallationJob, 'turn' | 'token' | 'nice'>,
     nowMs: number,
     signal: AbortSignal,
+    onProgress?: (progress: TryProgress) => void,
   ): Promise<InstallationResult> {
     const name = nameOf(image);
     try {
-      const result = await installInThread({ ...this.settings, ...job, directory: this.directory, image }, signal);
+      const result = await installInThread(
+        { ...this.settings, ...job, directory: this.directory, image },
+        signal,
+        onProgress,
+      );
       if (result.outcome.ok) {
         await this.noteUse(name, nowMs);
         this.held.set(name, { lastUsedMs: nowMs, damaged: false });

@@ -1,7 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import type { ProductionImage } from '@plinth/contracts';
 import {
-  FILLS_AT_ONCE,
   type FillSituation,
   type HeldImage,
   type ImageUses,
@@ -21,6 +20,7 @@ const usesOf = (needed: readonly string[], inUse: readonly string[] = needed): I
 });
 const wishesOf = (wishes: Partial<Record<keyof ImageWishes, readonly string[]>>): ImageWishes => ({
   pinned: new Set(wishes.pinned),
+  awaited: new Set(wishes.awaited),
   ahead: new Set(wishes.ahead),
   evict: new Set(wishes.evict),
 });
@@ -36,6 +36,8 @@ describe('nextFills', () => {
       wishes: NO_WISHES,
       isHeld: () => false,
       inProgress: new Set(),
+      most: 4,
+      windowInMs: 0,
       dueInMs: () => 0,
       ...changes,
     });
@@ -57,7 +59,21 @@ describe('nextFills', () => {
     [
       'no more than there are places',
       { uses: usesOf(['a@v1', 'b@v1', 'c@v1', 'd@v1', 'e@v1', 'f@v1']) },
-      { now: ['a@v1', 'b@v1', 'c@v1', 'd@v1', 'e@v1', 'f@v1'].slice(0, FILLS_AT_ONCE) },
+      { now: ['a@v1', 'b@v1', 'c@v1', 'd@v1'] },
+    ],
+    [
+      'what a rollout waits for before what is pinned, beside one ahead',
+      { wishes: wishesOf({ pinned: ['a@v1'], ahead: ['b@v1', 'c@v1'], awaited: ['c@v1'] }) },
+      { now: ['c@v1', 'a@v1'] },
+    ],
+    [
+      'only what is waited for while no window is open',
+      {
+        uses: usesOf(['a@v1']),
+        wishes: wishesOf({ pinned: ['b@v1'], ahead: ['c@v1', 'd@v1'], awaited: ['c@v1'] }),
+        windowInMs: 900,
+      },
+      { now: ['a@v1', 'c@v1'], afterMs: 900 },
     ],
     [
       'one that is due later, and one for which there is nothing to try',

@@ -16,16 +16,21 @@ export interface ImageUses {
 /** What the store is to hold besides. */
 export interface ImageWishes {
   readonly pinned: ReadonlySet<string>;
+  /** Of `ahead`, what a rollout waits for. */
+  readonly awaited: ReadonlySet<string>;
   readonly ahead: ReadonlySet<string>;
   /** Removed unless a container uses them. */
   readonly evict: ReadonlySet<string>;
 }
 
-export const NO_WISHES: ImageWishes = { pinned: new Set(), ahead: new Set(), evict: new Set() };
+export const NO_WISHES: ImageWishes = {
+  pinned: new Set(),
+  awaited: new Set(),
+  ahead: new Set(),
+  evict: new Set(),
+};
 
-/** Fills at once: one that stalls must not hold up the others. */
-export const FILLS_AT_ONCE = 4;
-/** Of these, at most so many that no container waits for. */
+/** Of all fills at once, so many that nothing waits for. */
 const AHEAD_AT_ONCE = 1;
 
 export interface FillSituation {
@@ -34,6 +39,10 @@ export interface FillSituation {
   /** Whole, and not known to be damaged. */
   readonly isHeld: (image: string) => boolean;
   readonly inProgress: ReadonlySet<string>;
+  /** Fills at once: one that stalls must not hold up the others. */
+  readonly most: number;
+  /** Milliseconds until something may be fetched that nothing waits for. */
+  readonly windowInMs: number;
   /** Milliseconds until a try is due; undefined: there is nothing to try. */
   readonly dueInMs: (image: string) => number | undefined;
 }
@@ -44,20 +53,23 @@ export interface NextFills {
   readonly afterMs?: number;
 }
 
-/** What a container waits for comes first, then what is pinned, then what is wished ahead. */
-export function nextFills({ uses, wishes, isHeld, inProgress, dueInMs }: FillSituation): NextFills {
-  let places = FILLS_AT_ONCE - inProgress.size;
-  let ahead = AHEAD_AT_ONCE - [...inProgress].filter((image) => !uses.needed.has(image)).length;
+/** What a container waits for comes first, then what a rollout waits for, what is pinned, what is wished ahead. */
+export function nextFills(situation: FillSituation): NextFills {
+  const { uses, wishes, isHeld, inProgress, dueInMs } = situation;
+  const isAwaited = (image: string): boolean => uses.needed.has(image) || wishes.awaited.has(image);
+  let places = situation.most - inProgress.size;
+  let ahead = AHEAD_AT_ONCE - [...inProgress].filter((image) => !isAwaited(image)).length;
   const now: string[] = [];
   let afterMs: number | undefined;
-  for (const image of new Set([...uses.needed, ...wishes.pinned, ...wishes.ahead])) {
+  for (const image of new Set([...uses.needed, ...wishes.awaited, ...wishes.pinned, ...wishes.ahead])) {
     if (isHeld(image) || inProgress.has(image)) continue;
-    const dueMs = dueInMs(image);
-    if (dueMs === undefined) continue;
+    const due = dueInMs(image);
+    if (due === undefined) continue;
+    const dueMs = isAwaited(image) ? due : Math.max(due, situation.windowInMs);
     if (dueMs > 0) afterMs = Math.min(dueMs, afterMs ?? Infinity);
-    else if (places > 0 && (uses.needed.has(image) || ahead > 0)) {
+    else if (places > 0 && (isAwaited(image) || ahead > 0)) {
       places--;
-      if (!uses.needed.has(image)) ahead--;
+      if (!isAwaited(image)) ahead--;
       now.push(image);
     }
   }

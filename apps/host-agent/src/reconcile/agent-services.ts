@@ -1,4 +1,5 @@
 /** The services that actors and executors use: one instance of each per agent. */
+import type { ServingThread } from '@plinth/image-transfer/service';
 import type { Logger } from '@plinth/service-kit';
 import type { ContainerLogs } from '../adapters/container-logs.js';
 import type { ContainerStore } from '../adapters/container-store.js';
@@ -36,6 +37,8 @@ export interface AgentServices {
   readonly supply?: ImageSupply;
   readonly imageReports?: ImageReports;
   readonly imageScrub?: ImageScrub;
+  /** Serves what is in that store to others. */
+  readonly serving?: ServingThread;
   readonly volumes: DataVolumes;
   readonly volumeLimits: VolumeLimits;
   readonly io: HostIo;

@@ -44,6 +44,8 @@ export class HostHeartbeat {
       address: this.services.networks.address,
       runningContainers: () => this.fleet.running().length,
       images: this.services.supply && (() => this.services.supply?.held() ?? []),
+      transfers: () => this.services.supply?.transfers() ?? [],
+      servesAt: () => this.services.serving?.servesAt,
       tenantPolicies: () => this.services.policies.inEffect,
     });
     this.services.policies.onChange(() => this.heartbeat?.beat());

@@ -2,11 +2,12 @@
  * Fills this host's own store: with what its containers need, then with what is pinned or wished ahead; and removes
  * what nothing needs. One try at a time for each image, however many containers wait for it.
  */
-import type { DistributionFailureReason, HostImages, ProductionImage } from '@plinth/contracts';
-import type { Fetcher, InstallationResult } from '@plinth/image-transfer';
+import type { DistributionFailureReason, HostImages, ImageTransfer, ProductionImage } from '@plinth/contracts';
+import type { Fetcher, InstallationResult, TryProgress } from '@plinth/image-transfer';
 import { failed, FRESH, planRetry, type ProducedImage, type RetryState } from '@plinth/image-transfer/domain';
 import { type Logger, type NextPass, WorkLoop } from '@plinth/service-kit';
 import type { OwnImages } from '../adapters/own-images.js';
+import { type DailyWindow, untilOpenMs } from '../domain/daily-windows.js';
 import {
   type ImageUses,
   type ImageWishes,
@@ -25,6 +26,9 @@ export interface SupplyOptions {
   /** Most bytes of the store; undefined: a share of the file system. */
   readonly budgetBytes: number | undefined;
   readonly longestPauseMs: number;
+  readonly fillsAtOnce: number;
+  /** When it may begin to fetch what nothing waits for; absent: always. */
+  readonly windows?: readonly DailyWindow[];
   /** Token for the repositories. */
   readonly token: () => string | undefined;
 }
@@ -62,6 +66,8 @@ export class ImageSupply {
   private isProductionKnown = false;
   private readonly tries = new Map<string, Tries>();
   private readonly inProgress = new Map<string, Promise<void>>();
+  /** Of those in progress that are being received. */
+  private readonly progress = new Map<string, TryProgress>();
   /** Since when an image is needed that is not known to be in production. */
   private readonly unknownSince = new Map<string, number>();
   /** By image: not before this time by `performance.now()`, as those that have it are busy. */
@@ -127,6 +133,11 @@ export class ImageSupply {
     this.changed = call;
   }
 
+  /** Where others fetch from here has changed. */
+  announce(): void {
+    this.changed();
+  }
+
   kick(): void {
     this.loop.kick();
   }
@@ -144,6 +155,11 @@ export class ImageSupply {
       .list()
       .map(({ image }) => image)
       .filter((image) => this.images.has(image));
+  }
+
+  /** What is being fetched. */
+  transfers(): readonly ImageTransfer[] {
+    return [...this.progress].map(([image, progress]) => ({ image, ...progress }));
   }
 
   /** A container was started on it. */
@@ -173,6 +189,7 @@ export class ImageSupply {
   wish(value: HostImages): void {
     this.wishes = {
       pinned: new Set(value.pinned),
+      awaited: new Set(value.ahead.flatMap(({ image, reason }) => (reason === 'rollout' ? [image] : []))),
       ahead: new Set(value.ahead.map(({ image }) => image)),
       evict: new Set(value.evict),
     };
@@ -193,6 +210,8 @@ export class ImageSupply {
       wishes: this.wishes,
       isHeld: (image) => this.images.has(image),
       inProgress: new Set(this.inProgress.keys()),
+      most: this.options.fillsAtOnce,
+      windowInMs: this.options.windows ? untilOpenMs(this.options.windows, Date.now()) : 0,
       dueInMs: (image) => this.dueInMs(image),
     });
     for (const image of next.now) this.take(image, uses.needed.has(image));
@@ -258,6 +277,7 @@ export class ImageSupply {
       .finally(() => {
         lock.release();
         this.inProgress.delete(image);
+        this.progress.delete(image);
         if (this.ending.signal.aborted) return;
         this.users?.wake(image);
         this.kick();
@@ -274,7 +294,9 @@ export class ImageSupply {
     if (!room.ok) return this.settle(image, { outcome: room, downloadedBytes: 0 }, 0);
     const turn = this.tries.get(image)?.retry.attempts ?? 0;
     const job = { turn, token: this.options.token(), nice: isNeeded ? NICE_NEEDED : NICE_AHEAD };
-    const filled = this.images.install(plan.image, job, Date.now(), this.ending.signal);
+    const filled = this.images.install(plan.image, job, Date.now(), this.ending.signal, (progress) =>
+      this.progress.set(image, progress),
+    );
     this.measureAfter(plan.image, filled, room.value);
     const result = await filled;
     this.sources.learn(production, result);
