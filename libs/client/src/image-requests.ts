@@ -6,6 +6,7 @@ import {
   type ImageDistributed,
   type ImageDistributionFailed,
   type ImagePromoted,
+  type ImageTransfer,
   imageStatus,
   parseExactImageRef,
   type StorageStatus,
@@ -68,6 +69,14 @@ export interface PromoteOptions {
   readonly timeoutMs: number;
   /** A line for people about each node that has it. */
   readonly onNode: (line: string) => void;
+  /** What the nodes that do not have it yet have received of it; again and again. */
+  readonly onTransfers?: (nodes: readonly NodeTransfer[]) => void;
+}
+
+/** How far a storage node is with a version; without a transfer it waits for others, or for its turn. */
+export interface NodeTransfer {
+  readonly node: string;
+  readonly transfer?: ImageTransfer;
 }
 
 export interface Promoted {
@@ -142,6 +151,12 @@ async function waitForNodes(
       if (images.includes(ref)) report(node, `${node} has ${ref}`);
     }
     const missing = live.filter(({ node }) => !done.has(node));
+    options.onTransfers?.(
+      missing.map(({ node, transfers = [] }) => {
+        const transfer = transfers.find(({ image }) => image === ref);
+        return { node, ...(transfer && { transfer }) };
+      }),
+    );
     if (!none && missing.length === 0) return;
     if (performance.now() >= deadline) {
       const who = none

@@ -2,10 +2,19 @@
 import { readFile } from 'node:fs/promises';
 import type { BuildDetails, ImageSummary, ImageUser } from '@plinth/contracts';
 import { withClient } from '../connection.js';
-import { activateImage, buildImage, ClientError, datacentersWithout, promoteImage, revokeImage } from '@plinth/client';
+import {
+  activateImage,
+  buildImage,
+  ClientError,
+  datacentersWithout,
+  type NodeTransfer,
+  promoteImage,
+  revokeImage,
+} from '@plinth/client';
 import { print, printLine } from '../output/print.js';
 import { ProgressBar } from '../output/progress.js';
 import { age, bytes, table } from '../output/table.js';
+import { TransferBars } from '../output/transfer-bars.js';
 import type { SharedOptions } from './options.js';
 
 export { activateImage, buildImage, promoteImage } from '@plinth/client';
@@ -156,10 +165,15 @@ export async function promote(
   options: SharedOptions & { to?: string[]; wait: boolean; timeout: number },
 ): Promise<void> {
   await withClient(options.nats, async (client) => {
+    const bars = new TransferBars();
     const onNode = (line: string): void => {
+      bars.clear();
       if (!options.json) printLine(line);
     };
-    await promoteImage(client, ref, { to: options.to, wait: options.wait, timeoutMs: options.timeout, onNode });
+    const onTransfers = (nodes: readonly NodeTransfer[]): void => bars.draw(nodes);
+    await promoteImage(client, ref, {
+      ...{ to: options.to, wait: options.wait, timeoutMs: options.timeout, onNode, onTransfers },
+    }).finally(() => bars.clear());
     print(options, { image: ref, promoted: true }, () => `${ref} is promoted\nnext: plinth image activate ${ref}`);
   });
 }
