@@ -4,7 +4,8 @@
  */
 import type { ChildProcess } from 'node:child_process';
 import { randomBytes, randomInt } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
@@ -19,6 +20,7 @@ const MIB = 1024 ** 2;
 const KILLS = Number(process.env['PLINTH_TEST_KILLS'] ?? '2');
 const LONG = 'n'.repeat(255);
 const key = makeKey();
+const scratch = mkdtempSync(join(tmpdir(), 'plinth-faults-'));
 const ids: string[] = [];
 let bench: AgentBench;
 let disk: LoopFileSystem;
@@ -29,7 +31,7 @@ let images: TestImage[];
 beforeAll(async () => {
   bench = await AgentBench.open();
   trust(bench.keys, key);
-  disk = loopFileSystem(bench.directory, 'ext4', 128);
+  disk = loopFileSystem(scratch, 'ext4', 128);
   repository = await new HostileRepository().start();
   images = await Promise.all(
     [1, 2].map((number) =>
@@ -52,6 +54,7 @@ afterAll(async () => {
   await repository.stop();
   expect(leftovers(bench, ids)).toEqual([]);
   disk.close();
+  rmSync(scratch, { recursive: true });
 });
 
 const store = (...parts: readonly string[]): string => join(disk.path, 'store', ...parts);

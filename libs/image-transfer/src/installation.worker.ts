@@ -3,6 +3,7 @@ import { setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { checkVersion, FileReader } from '@plinth/image-store';
 import { TrustedKeys } from '@plinth/image-trust';
+import type { TryProgress } from './domain/installed.js';
 import { StoreLayout } from './domain/store-layout.js';
 import { fillTree } from './fill-tree.js';
 import { Installation } from './installation.js';
@@ -16,7 +17,11 @@ const { directory, image, turn, stallMs, token, trustedKeys, nice, pace } = work
 setPriority(nice);
 const layout = new StoreLayout(directory);
 const SHOWN_EVERY_MS = 250;
-let shownAt = -Infinity;
+let latest: TryProgress | undefined;
+setInterval(() => {
+  if (latest) parentPort?.postMessage({ progress: latest });
+  latest = undefined;
+}, SHOWN_EVERY_MS).unref();
 const installation = new Installation(
   {
     images: new InstalledImages(layout),
@@ -27,10 +32,7 @@ const installation = new Installation(
     stallMs,
     ...(pace && { pace: new Pace(pace) }),
     onProgress: (progress) => {
-      const now = performance.now();
-      if (now - shownAt < SHOWN_EVERY_MS && progress.bytes !== progress.ofBytes) return;
-      shownAt = now;
-      parentPort?.postMessage({ progress });
+      latest = progress;
     },
     token: () => token,
   },

@@ -3,13 +3,16 @@
  * there. A thread that ends is started again.
  */
 import { once } from 'node:events';
+import { rm } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
 import { type Logger, WorkLoop } from '@plinth/service-kit';
+import { StoreLayout } from '../domain/store-layout.js';
 import type { ServeSettings } from './transfer-config.js';
 
 export interface ServingJob {
   /** Of installed images; see `StoreLayout`. */
   readonly directory: string;
+  /** undefined: none are served, and what an earlier process has packed is removed. */
   readonly settings: ServeSettings | undefined;
   /** Nice value of the thread and of the programs that it starts, 0 to 19. */
   readonly nice: number;
@@ -60,6 +63,7 @@ export class ServingThread {
 
   /** Resolves when the thread was stopped. @throws when it has ended by itself */
   private async run(): Promise<void> {
+    if (!this.job.settings) return rm(new StoreLayout(this.job.directory).packed, { recursive: true, force: true });
     const worker = new Worker(new URL('./serving.worker.js', import.meta.url), {
       workerData: this.job,
       resourceLimits: { maxOldGenerationSizeMb: HEAP_MEGABYTES },
@@ -73,7 +77,7 @@ export class ServingThread {
       this.worker = undefined;
       this.place(undefined);
     }
-    if (!this.loop.isStopping && this.job.settings) throw new Error('the thread that serves images has ended');
+    if (!this.loop.isStopping) throw new Error('the thread that serves images has ended');
   }
 
   private take(message: ServingMessage): void {
