@@ -98,7 +98,7 @@ describe.each(['ext4', 'btrfs'] as const)('on %s', (type) => {
     const tree: Record<string, string> = {};
     for (let number = 0; number < FILES; number++) tree[`srv/${number % 512}/file-${number}`] = `${number}`;
     const { root, objects, place } = await fill(tree, (entry) => entry);
-    expect(readdirSync(join(root, 'srv'))).toHaveLength(512);
+    expect(readdirSync(join(root, 'srv'))).toHaveLength(Math.min(FILES, 512));
     expect(lstatSync(join(root, 'srv/1/file-1')).size).toBe(1);
     rmSync(join(place, 'tree'), { recursive: true });
     expect(await collectObjects(objects, Date.now())).toMatchObject({ keptBytes: 0 });
