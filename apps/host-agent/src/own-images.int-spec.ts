@@ -47,7 +47,7 @@ beforeAll(async () => {
   const tokenFile = join(bench.directory, 'download.token');
   writeFileSync(tokenFile, 'a-token\n', { mode: 0o600 });
   bench.settings = {
-    ...{ PLINTH_IMAGES: 'own', PLINTH_RETRY_MAX_SECONDS: '1', PLINTH_HEARTBEAT_SECONDS: '0.2' },
+    ...{ PLINTH_IMAGES: 'own', PLINTH_RETRY_MAX_SECONDS: '1', PLINTH_HEARTBEAT_SECONDS: '1' },
     ...{ PLINTH_SERVE_PORT: '0', PLINTH_DOWNLOAD_TOKEN_FILE: tokenFile },
   };
   agent = bench.startAgent();

@@ -39,7 +39,9 @@ export class TransferBars {
     if (!this.stream.isTTY) return;
     this.clear();
     const lines = transferLines(nodes);
-    for (const line of lines) this.stream.write(`${line.slice(0, this.stream.columns)}\n`);
+    // A terminal may not know how wide it is.
+    const width = this.stream.columns || undefined;
+    for (const line of lines) this.stream.write(`${line.slice(0, width)}\n`);
     this.drawn = lines.length;
   }
 
