@@ -24,6 +24,9 @@ it('refuses a client without a key, and the tool finds the operator’s key', as
 it('has a key for each user, readable by its owner only', () => {
   const files = readdirSync(seeds());
   expect(files.sort()).toEqual([
+    'acts-admin.nk',
+    'acts-developer.nk',
+    'acts-operator.nk',
     'console-1.nk',
     'download.token',
     'host-host-1.nk',

@@ -1,5 +1,6 @@
 /** Where the system is and which key logs in: `--nats`, NATS_URL and NATS_NKEY_FILE, or the stack of this machine. */
 import { type BusCredentials, credentialsFrom } from '@plinth/service-kit/messaging';
+import { hostname, userInfo } from 'node:os';
 import { homeDirectory, readStack } from '@plinth/stack';
 import { ClientError, connectPlinth, type PlinthClient } from '@plinth/client';
 
@@ -30,10 +31,25 @@ export async function withClient<T>(
   natsUrl: string | undefined,
   work: (client: PlinthClient) => Promise<T>,
 ): Promise<T> {
-  const client = await connectPlinth(busAddress(natsUrl));
+  const client = await connectPlinth({ ...busAddress(natsUrl), actor: actorOf(process.env) });
   try {
     return await work(client);
   } finally {
     await client.close();
+  }
+}
+
+/** Who runs the tool: requests carry it, for the record of who did what. PLINTH_ACTOR names somebody else. */
+function actorOf({ PLINTH_ACTOR, SUDO_USER }: NodeJS.ProcessEnv): string {
+  return (PLINTH_ACTOR || `${SUDO_USER || userName()}@${hostname()}`).slice(0, 200);
+}
+
+/** A user without an entry in passwd(5) has a number only. */
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) return `uid-${process.getuid?.() ?? '?'}`;
+    throw error;
   }
 }

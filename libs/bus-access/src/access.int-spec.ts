@@ -105,13 +105,31 @@ interface Rules {
 
 const EVERYTHING = ['>', '*', '*.>', '$JS.>', '$SYS.>', '_R_.>'];
 
+/** Of the keys by which consoles publish requests: they read nothing and speak for no service. */
+const NOT_OF_ACTS = [
+  ...FACTS,
+  ...JETSTREAM_OF_OTHERS,
+  'query.containers',
+  'consumers.console.c-1',
+  'agent.h-1.exec',
+  'heartbeat.host.h-1',
+  hostReport('h-1', ID),
+  desiredContainer('h-1', ID),
+  'status.container.x',
+  'deadletter.console',
+];
+
 const MATRIX: Readonly<Record<string, Rules>> = {
   'console-c-1': {
     publishes: [
       'consumers.console.c-1',
       'consumers.console.c-1.status',
       next('PLINTH_STATUS', 'status-console-c-1'),
+      'consumers.console.c-1.events',
+      next('PLINTH_EVENTS', 'events-console-c-1'),
       'query.container',
+      'query.containers',
+      'query.rollout',
       'query.images',
     ],
     mustNotPublish: [
@@ -119,6 +137,8 @@ const MATRIX: Readonly<Record<string, Rules>> = {
       'consumers.console.c-2.status',
       hostConsumers('h-1'),
       next('PLINTH_STATUS', 'status-console-c-2'),
+      'consumers.console.c-2.events',
+      next('PLINTH_EVENTS', 'events-console-c-2'),
       next('PLINTH_DESIRED', 'host-agent-h-1'),
       ...EVERY_STREAM.map((stream) => `$JS.API.DIRECT.GET.${stream}`),
       'query.rebalance',
@@ -135,6 +155,47 @@ const MATRIX: Readonly<Record<string, Rules>> = {
     ],
     subscribes: ['_INBOX.>'],
     mustNotSubscribe: [...EVERYTHING, 'container.>', 'status.>', 'query.container', 'heartbeat.host.*', 'agent.>'],
+  },
+  'acts-admin': {
+    publishes: [
+      ...REQUESTS_OF_OPERATORS,
+      'container.requested',
+      'container.update.requested',
+      'rollout.requested',
+      'tenant.change.requested',
+      '$JS.API.DIRECT.GET.PLINTH_DEADLETTERS',
+      'deadletters.drop',
+    ],
+    mustNotPublish: [...NOT_OF_ACTS, '$JS.API.DIRECT.GET.PLINTH_EVENTS'],
+    subscribes: ['_INBOX.>'],
+    mustNotSubscribe: [...EVERYTHING, 'container.>', 'status.>'],
+  },
+  'acts-operator': {
+    publishes: ['container.requested', 'container.update.requested', 'rollout.requested', 'host.drain.requested'],
+    mustNotPublish: [
+      ...NOT_OF_ACTS,
+      ...REQUESTS_OF_OPERATORS,
+      'tenant.change.requested',
+      '$JS.API.DIRECT.GET.PLINTH_DEADLETTERS',
+      'deadletters.drop',
+    ],
+    subscribes: ['_INBOX.>'],
+    mustNotSubscribe: [...EVERYTHING, 'container.>', 'status.>'],
+  },
+  'acts-developer': {
+    publishes: ['container.requested', 'container.stop.requested', 'container.change.requested'],
+    mustNotPublish: [
+      ...NOT_OF_ACTS,
+      ...REQUESTS_OF_OPERATORS,
+      'container.update.requested',
+      'rollout.requested',
+      'rollout.abort.requested',
+      'host.drain.requested',
+      '$JS.API.DIRECT.GET.PLINTH_DEADLETTERS',
+      'deadletters.drop',
+    ],
+    subscribes: ['_INBOX.>'],
+    mustNotSubscribe: [...EVERYTHING, 'container.>', 'status.>'],
   },
   'host-h-1': {
     publishes: [

@@ -2,7 +2,7 @@
  * The members that log in to the bus. Each has an account of its own: a reply subject that it names reaches no other
  * member.
  */
-import { NAME_PATTERN } from '@plinth/contracts';
+import { ACTING_ROLES, type ActingRole, NAME_PATTERN } from '@plinth/contracts';
 
 export const MEMBER_KINDS = [
   'provisioner',
@@ -10,6 +10,8 @@ export const MEMBER_KINDS = [
   'host',
   'storage',
   'console',
+  // By which the consoles publish what people of a role ask for.
+  'acts',
   'upstream',
   'operator',
 ] as const;
@@ -17,7 +19,7 @@ export type MemberKind = (typeof MEMBER_KINDS)[number];
 
 export interface Member {
   readonly kind: MemberKind;
-  /** Name of the host, storage node or copy of the console, or of an upstream system or operator where there are several. */
+  /** Name of the host, storage node or copy of the console, role of the consoles' users, or of an upstream system or operator where there are several. */
   readonly name?: string;
 }
 
@@ -54,6 +56,8 @@ export function memberProblem({ kind, name }: Member): string | undefined {
     return `${name} is no name: lower-case letters, digits and hyphens, at most 63`;
   if ((kind === 'host' || kind === 'storage' || kind === 'console') && name === undefined)
     return `a ${kind} needs a name`;
+  if (kind === 'acts' && !ACTING_ROLES.includes(name as ActingRole))
+    return `acts are of a role: ${ACTING_ROLES.join(', ')}`;
   if ((kind === 'provisioner' || kind === 'image-builder') && name !== undefined)
     return `there is one ${kind}, it has no name`;
   return undefined;

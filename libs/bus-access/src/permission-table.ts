@@ -9,6 +9,9 @@ const EXAMPLE: readonly Member[] = [
   { kind: 'storage', name: '<node>' },
   { kind: 'host', name: '<host>' },
   { kind: 'console', name: '<name>' },
+  { kind: 'acts', name: 'admin' },
+  { kind: 'acts', name: 'operator' },
+  { kind: 'acts', name: 'developer' },
   { kind: 'upstream' },
   { kind: 'operator' },
 ];

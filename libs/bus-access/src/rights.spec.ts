@@ -10,6 +10,8 @@ const MEMBERS: readonly Member[] = [
   { kind: 'host', name: 'h-1' },
   { kind: 'host', name: 'h-2' },
   { kind: 'console', name: 'c-1' },
+  { kind: 'acts', name: 'admin' },
+  { kind: 'acts', name: 'developer' },
   { kind: 'upstream' },
   { kind: 'operator' },
 ];
@@ -85,17 +87,28 @@ describe('a member', () => {
     ['provisioner', 'CORE'],
     ['upstream', 'UPSTREAM'],
     ['operator-alice', 'OPERATOR-alice'],
+    ['acts-operator', 'ACTS-operator'],
   ])('%s is in account %s', (id, account) => {
     const member = parseMember(id);
     expect(member && accountOf(member)).toBe(account);
   });
 
-  it.each(['host', 'host-', 'host-A', 'host-a.b', 'host-*', 'provisioner-2', 'nobody', '', '../x', 'host-a/b'])(
-    '%s is no member',
-    (id) => {
-      expect(parseMember(id)).toBeUndefined();
-    },
-  );
+  it.each([
+    'host',
+    'acts',
+    'acts-viewer',
+    'host-',
+    'host-A',
+    'host-a.b',
+    'host-*',
+    'provisioner-2',
+    'nobody',
+    '',
+    '../x',
+    'host-a/b',
+  ])('%s is no member', (id) => {
+    expect(parseMember(id)).toBeUndefined();
+  });
 });
 
 it('the server asks for certificates of clients where an authority for them is named', () => {

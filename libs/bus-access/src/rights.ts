@@ -3,8 +3,11 @@
  * table in the documentation and of the tests.
  */
 import {
+  type ActingRole,
   BUILDER_CONSUMERS,
   consoleConsumers,
+  consoleEventConsumer,
+  consoleEventConsumers,
   consoleStatusConsumer,
   consoleStatusConsumers,
   consumedBy,
@@ -19,10 +22,12 @@ import {
   hostImageConsumers,
   hostImagesConsumer,
   type Party,
+  QUERIES,
   storageConsumers,
   storageImagesConsumer,
   STREAMS,
   streamOf,
+  subjectsOfRole,
 } from '@plinth/contracts';
 import { accountOf, CORE, type Member, type MemberKind } from './members.js';
 
@@ -50,6 +55,7 @@ const PARTY: Readonly<Record<MemberKind, Party>> = {
   host: 'host-agent',
   storage: 'distributor',
   console: 'console',
+  acts: 'console',
   upstream: 'upstream',
   operator: 'operator',
 };
@@ -138,9 +144,19 @@ export function rightsOf(member: Member, all: readonly Member[]): Rights {
             consoleConsumers(name),
             consoleStatusConsumers(name),
             ...pullRights(STREAMS.status.name, consoleStatusConsumer(name)),
+            consoleEventConsumers(name),
+            ...pullRights(STREAMS.events.name, consoleEventConsumer(name)),
           ]),
           ...queries(party, all),
         ],
+      };
+    case 'acts':
+      return {
+        ...NOTHING,
+        calls: toCore([
+          ...subjectsOfRole(name as ActingRole),
+          ...(name === 'admin' ? [`$JS.API.DIRECT.GET.${STREAMS.deadLetters.name}`, QUERIES.dropDeadLetters] : []),
+        ]),
       };
     case 'upstream': {
       const entities = new Set(own.map(entityOf));
@@ -189,6 +205,7 @@ export function coreServices(): readonly string[] {
       storageConsumers('*'),
       consoleConsumers('*'),
       consoleStatusConsumers('*'),
+      consoleEventConsumers('*'),
       deadLetter('distributor'),
       ...streams.flatMap((stream) => pullRights(stream, '*')),
       ...READABLE_STREAMS.map((stream) => `$JS.API.DIRECT.GET.${stream}`),

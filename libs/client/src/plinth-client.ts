@@ -74,10 +74,13 @@ const NOT_ALLOWED = new Set<string>([ErrorCode.AuthorizationViolation, ErrorCode
 export async function connectPlinth(options: {
   readonly natsUrl: string;
   readonly credentials?: BusCredentials;
+  /** Who asks: requests carry it. */
+  readonly actor?: string;
 }): Promise<PlinthClient> {
   try {
     return new PlinthClient(
       await connectNatsOnce({ url: options.natsUrl, name: 'plinth-cli', credentials: options.credentials }),
+      options.actor,
     );
   } catch (error) {
     if (error instanceof CredentialsError) throw new ClientError(error.message, 'not-allowed', { cause: error });
@@ -101,7 +104,11 @@ export async function connectPlinth(options: {
 export class PlinthClient {
   private readonly publisher: EventPublisher;
 
-  constructor(readonly connection: NatsConnection) {
+  /** @param actor who asks */
+  constructor(
+    readonly connection: NatsConnection,
+    private readonly actor?: string,
+  ) {
     this.publisher = new EventPublisher(connection, 'plinth-cli');
   }
 
@@ -310,7 +317,11 @@ export class PlinthClient {
   private async publish(subject: string, data: object, id: string, causationId?: string): Promise<boolean> {
     for (let attempt = 1; ; attempt++) {
       try {
-        const { duplicate } = await this.publisher.publishUnchecked(subject, data, { id, causationId });
+        const { duplicate } = await this.publisher.publishUnchecked(subject, data, {
+          id,
+          causationId,
+          actor: this.actor,
+        });
         // A second try may find what the first one stored: that is this request, no other.
         return duplicate && attempt === 1;
       } catch (error) {

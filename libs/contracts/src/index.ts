@@ -59,3 +59,4 @@ export { check as checkPayload, decodePayload, decodeReply, type Decoded, type U
 export { withNulls } from './nested.js';
 export { RepeatedDecoder } from './bus/repeated-decode.js';
 export * from './console-link.js';
+export * from './console-acts.js';

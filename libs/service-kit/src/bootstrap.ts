@@ -15,7 +15,7 @@ import { type Component, LifeCycle, StartError } from './lifecycle/life-cycle.js
 import { createLogger, type Logger, NestLogger } from './logging.js';
 import { connectNats } from './messaging/connection.js';
 import { ConsumerKeeper } from './messaging/consumer-keeper.js';
-import { KeptConsumers, type KeptWatch, OwnConsumers } from './messaging/consumer-source.js';
+import { KeptConsumers, type KeptTail, type KeptWatch, OwnConsumers } from './messaging/consumer-source.js';
 import { CredentialsError, credentialsFrom, hasLogin } from './messaging/credentials.js';
 import { JetStreamStrategy } from './messaging/jetstream.strategy.js';
 import { KeepExceptionFilter } from './messaging/keep-exception.filter.js';
@@ -33,6 +33,7 @@ export interface ServiceDefinition<C extends ServiceConfig> {
     readonly request: string;
     readonly watcher?: string;
     readonly watches?: readonly KeptWatch[];
+    readonly tails?: readonly KeptTail[];
   };
   /** Copies with the same group share work; absent: all copies of the service. */
   readonly consumerGroup?: (config: C) => string;
@@ -157,7 +158,7 @@ async function connect<C extends ServiceConfig>(
     await life.start('consumer keeper', { start: () => keeper.start(), stop: () => keeper.close() });
   }
   const consumers = kept
-    ? new KeptConsumers(connection, kept.request, kept.watcher, kept.watches)
+    ? new KeptConsumers(connection, kept.request, kept.watcher, kept.watches, kept.tails)
     : new OwnConsumers(connection);
   const publisher = new EventPublisher(connection, `${definition.name}/${config.PLINTH_SERVICE_ID}`);
   return { config, logger, connection, publisher, consumers };

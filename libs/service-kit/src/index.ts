@@ -30,6 +30,7 @@ export {
 } from './messaging/envelope.js';
 export { InFlight } from './messaging/in-flight.js';
 export { type ConsumerExtras, JetStreamStrategy } from './messaging/jetstream.strategy.js';
+export { type EventTail, followStream } from './messaging/event-tail.js';
 export { type LastValueWatch, watchLastValues } from './messaging/last-value-watch.js';
 export { deleteLastValue } from './messaging/last-value.js';
 export { type EventAttributes, EventPublisher, type OutgoingEvent } from './messaging/publisher.js';

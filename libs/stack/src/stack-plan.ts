@@ -2,7 +2,8 @@
  * Which processes make a stack, with argv and environment: pure, so that it can be shown and tested without starting
  * anything.
  */
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { ACTING_ROLES } from '@plinth/contracts';
 import { downloadTokenFile, seedFile } from '@plinth/bus-access';
 import type { Member } from '@plinth/bus-access';
 
@@ -62,6 +63,7 @@ export function stackMembers(hosts: number, storageNodes: number): readonly Memb
     ...numbered('sn', storageNodes).map((name): Member => ({ kind: 'storage', name })),
     ...numbered('host', hosts).map((name): Member => ({ kind: 'host', name })),
     { kind: 'console', name: '1' },
+    ...ACTING_ROLES.map((name): Member => ({ kind: 'acts', name })),
     { kind: 'upstream' },
     { kind: 'operator' },
   ];
@@ -145,6 +147,9 @@ export function planStack(options: StackOptions): readonly PlannedService[] {
       DATABASE_URL: options.databaseUrl,
       PLINTH_CONSOLE: '1',
       PLINTH_CONSOLE_LINK_FILE: consoleLinkFile(home),
+      ...(options.accessDirectory === undefined
+        ? {}
+        : { PLINTH_CONSOLE_ACTS_DIR: dirname(seedFile(options.accessDirectory, { kind: 'operator' })) }),
     })),
   ];
 }

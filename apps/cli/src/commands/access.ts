@@ -1,6 +1,6 @@
 /** Who may log in to the bus, and with which key. */
 import { resolve } from 'node:path';
-import { NAME_PATTERN } from '@plinth/contracts';
+import { ACTING_ROLES, NAME_PATTERN } from '@plinth/contracts';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Member } from '@plinth/bus-access';
 import { printLine } from '../output/print.js';
@@ -124,6 +124,8 @@ function membersOf(options: MemberOptions): Member[] {
     ...named('storage', options.storageNode),
     ...named('host', options.host),
     ...named('console', options.console),
+    // Consoles share them.
+    ...(options.console.length === 0 ? [] : named('acts', ACTING_ROLES)),
     ...named('upstream', options.upstream),
     ...named('operator', options.operator),
   ];
@@ -183,7 +185,7 @@ async function asMember(text: string): Promise<Member> {
   if (!member)
     throw new ClientError(
       `${text} is no user of the bus; it must look like host-h1, storage-s1, image-builder, provisioner, ` +
-        'console-1, upstream or operator',
+        'console-1, acts-operator, upstream or operator',
       'usage',
     );
   return member;

@@ -18,6 +18,9 @@ export const MEMBERS: readonly Member[] = [
   'storage-sn-1',
   'storage-sn-2',
   'console-c-1',
+  'acts-admin',
+  'acts-operator',
+  'acts-developer',
   'upstream',
   'operator',
 ].map(member);

@@ -38,6 +38,7 @@ import {
   agentStats,
   BUILDER_CONSUMERS,
   consoleConsumers,
+  consoleEventConsumers,
   consoleStatusConsumers,
   containerStatus,
   deadLetter,
@@ -241,7 +242,7 @@ export const CATALOGUE = [
     [],
   ),
 
-  query(QUERIES.containers, queries.ContainersQuery, one(replies.ContainerPage), 'List containers', 'provisioner'),
+  read(QUERIES.containers, queries.ContainersQuery, one(replies.ContainerPage), 'List containers', 'provisioner'),
   read(
     QUERIES.container,
     queries.ContainerQuery,
@@ -273,15 +274,15 @@ export const CATALOGUE = [
     'What starting a container on an image would mount',
     'image-builder',
   ),
-  query(QUERIES.rollouts, queries.RolloutsQuery, one(replies.RolloutPage), 'List rollouts', 'provisioner'),
-  query(
+  read(QUERIES.rollouts, queries.RolloutsQuery, one(replies.RolloutPage), 'List rollouts', 'provisioner'),
+  read(
     QUERIES.rollout,
     queries.RolloutQuery,
     one(replies.RolloutDetails),
     'One rollout with its first containers',
     'provisioner',
   ),
-  query(
+  read(
     QUERIES.rolloutMembers,
     queries.RolloutMembersQuery,
     one(replies.RolloutMemberPage),
@@ -407,6 +408,15 @@ export const CATALOGUE = [
     queries.ConsumersQuery,
     one(replies.OpenedConsumers),
     "Open a console's consumer of all statuses",
+    ['console'],
+    ['provisioner'],
+  ),
+  ask(
+    consoleEventConsumers('*'),
+    'consumers',
+    queries.EventConsumersQuery,
+    one(replies.OpenedConsumers),
+    "Open a console's consumer of requests and facts",
     ['console'],
     ['provisioner'],
   ),

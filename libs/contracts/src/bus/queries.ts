@@ -244,3 +244,10 @@ export class DropDeadLetters {
 
 /** A request below `consumers.` → OpenedConsumers. Its body is empty: the asker's name is in the subject. */
 export class ConsumersQuery {}
+
+export class EventConsumersQuery {
+  /** Position of the first event; absent: those that are published from now on. */
+  @IsOptional()
+  @IsCount(1)
+  from?: number;
+}

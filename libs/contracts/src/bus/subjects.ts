@@ -188,6 +188,8 @@ export const BUILDER_CONSUMERS = 'consumers.image-builder';
 export const consoleConsumers = (name: string) => `consumers.console.${name}` as const;
 /** Opens the consumer of {@link STATUSES}. */
 export const consoleStatusConsumers = (name: string) => `consumers.console.${name}.status` as const;
+/** Opens the consumer of {@link STREAMS}.events, from a position on: body EventConsumersQuery. */
+export const consoleEventConsumers = (name: string) => `consumers.console.${name}.events` as const;
 /** All of them, for the service that opens them. */
 export const CONSUMER_REQUESTS = 'consumers.>';
 
@@ -198,6 +200,7 @@ export const desiredConsumer = (host: string): string => `host-agent-${host}`;
 export const hostImagesConsumer = (host: string): string => `images-host-${host}`;
 export const storageImagesConsumer = (node: string): string => `images-storage-${node}`;
 export const consoleStatusConsumer = (name: string): string => `status-console-${name}`;
+export const consoleEventConsumer = (name: string): string => `events-console-${name}`;
 
 /** Everything that is stored about one kind of thing, and may be subscribed to live. */
 export const EVENTS_ABOUT = {

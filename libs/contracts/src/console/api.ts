@@ -1,21 +1,46 @@
 /** Every operation of the console's HTTP API: the handlers and the OpenAPI document follow from this list. */
+import { contractOf } from '../bus/catalogue.js';
 import type { Payload } from '../bus/contract.js';
+import { CONSOLE_ACTS, type ConsoleAct } from '../console-acts.js';
 import * as answers from './answers.js';
 import * as requests from './requests.js';
 
 export interface Operation {
   readonly id: string;
-  readonly method: 'get' | 'post' | 'put' | 'delete';
+  readonly method: 'get' | 'post' | 'put' | 'patch' | 'delete';
   /** Below `/api/v1`; `{id}` for a parameter. */
   readonly path: string;
   readonly summary: string;
   readonly query?: Payload;
   readonly body?: Payload;
+  /** Fields of the body's class that the path or the session gives. */
+  readonly without?: readonly string[];
+  /** It is carried out later: 202 and a request. */
+  readonly isAct?: boolean;
   /** Absent: it has no body (204). `stream`: text/event-stream. */
   readonly answer?: Payload | 'stream';
   /** Reason codes of its problems, besides those of every operation. */
   readonly reasons?: readonly string[];
 }
+
+/** Fields of the request of an act that its caller does not give. */
+export function fieldsByPath({ fills, name }: ConsoleAct): readonly string[] {
+  if (name.startsWith('container.') && fills !== undefined) return ['id', 'name', 'tenant'];
+  return fills === undefined ? [] : [fills];
+}
+
+const ACTS: readonly Operation[] = CONSOLE_ACTS.map((act) => ({
+  id: act.name.replace(/\.(\w)/, (_, letter: string) => letter.toUpperCase()),
+  method: 'post',
+  path: act.path,
+  summary: act.summary,
+  query: requests.WaitQuery,
+  body: contractOf(act.subject).payload,
+  without: fieldsByPath(act),
+  answer: answers.RequestAnswer,
+  reasons: ['key-in-use', ...(act.path.startsWith('/containers/') ? ['container-not-found'] : [])],
+  isAct: true,
+}));
 
 export const CONSOLE_API: readonly Operation[] = [
   {
@@ -79,4 +104,107 @@ export const CONSOLE_API: readonly Operation[] = [
     summary: 'The last 200 sign-ins, newest first',
     answer: answers.SignInList,
   },
+  ...ACTS,
+  {
+    id: 'getRequest',
+    method: 'get',
+    path: '/requests/{id}',
+    summary: 'What became of a request',
+    query: requests.WaitQuery,
+    answer: answers.RequestAnswer,
+    reasons: ['request-not-found'],
+  },
+  {
+    id: 'getRollout',
+    method: 'get',
+    path: '/rollouts/{id}',
+    summary: 'One rollout with its first containers',
+    answer: answers.RolloutAnswer,
+    reasons: ['rollout-not-found'],
+  },
+  {
+    id: 'getImageUses',
+    method: 'get',
+    path: '/images/{ref}/uses',
+    summary: 'What needs a version of an image',
+    answer: answers.ImageUsesAnswer,
+    reasons: ['image-not-found', 'no-answer'],
+  },
+  {
+    id: 'listEvents',
+    method: 'get',
+    path: '/events',
+    summary: 'Requests and facts, newest first; as a stream with `Accept: text/event-stream`',
+    query: requests.ListEvents,
+    answer: answers.EventList,
+  },
+  {
+    id: 'listAudit',
+    method: 'get',
+    path: '/audit',
+    summary: 'Who did what, newest first',
+    query: requests.ListAudit,
+    answer: answers.AuditList,
+  },
+  {
+    id: 'listDeadLetters',
+    method: 'get',
+    path: '/dead-letters',
+    summary: 'Messages that no service could take',
+    answer: answers.DeadLetterList,
+  },
+  {
+    id: 'retryDeadLetter',
+    method: 'post',
+    path: '/dead-letters/{sequence}/retry',
+    summary: 'Send its request again, and drop it',
+    reasons: ['letter-not-found', 'not-replayable'],
+  },
+  {
+    id: 'dropDeadLetter',
+    method: 'delete',
+    path: '/dead-letters/{sequence}',
+    summary: 'Drop it',
+    reasons: ['letter-not-found'],
+  },
+  { id: 'listUsers', method: 'get', path: '/users', summary: 'People', answer: answers.UserList },
+  {
+    id: 'createUser',
+    method: 'post',
+    path: '/users',
+    summary: 'Add a person',
+    body: requests.CreateUser,
+    reasons: ['user-exists'],
+  },
+  {
+    id: 'changeUser',
+    method: 'patch',
+    path: '/users/{name}',
+    summary: 'Change role, tenants or password, disable, enable',
+    body: requests.ChangeUser,
+    reasons: ['user-not-found', 'last-admin'],
+  },
+  {
+    id: 'endSessions',
+    method: 'delete',
+    path: '/users/{name}/sessions',
+    summary: 'End all sessions of a person',
+    reasons: ['user-not-found'],
+  },
+  {
+    id: 'listTokens',
+    method: 'get',
+    path: '/tokens',
+    summary: 'API tokens: the own, of all for an admin',
+    answer: answers.TokenList,
+  },
+  {
+    id: 'createToken',
+    method: 'post',
+    path: '/tokens',
+    summary: 'Make an API token; it is shown once',
+    body: requests.CreateToken,
+    answer: answers.TokenMade,
+  },
+  { id: 'revokeToken', method: 'delete', path: '/tokens/{id}', summary: 'End a token', reasons: ['token-not-found'] },
 ];

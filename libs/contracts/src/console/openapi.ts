@@ -2,10 +2,17 @@
 import { contractSchemas } from '../bus/asyncapi.js';
 import { CONSOLE_API, type Operation } from './api.js';
 import { Problem } from './answers.js';
+import { IDEMPOTENCY_KEY_PATTERN, MAX_WHY_LENGTH } from './requests.js';
 
 type Json = Record<string, unknown>;
 
 const PREFIX = '#/components/schemas/';
+const IDEMPOTENCY_KEY = {
+  name: 'Idempotency-Key',
+  in: 'header',
+  description: 'Becomes the id of the event: the same key twice is one act',
+  schema: { type: 'string', pattern: IDEMPOTENCY_KEY_PATTERN.source },
+};
 const ref = (name: string): Json => ({ $ref: `${PREFIX}${name}` });
 
 export function openApiDocument(version: string): Json {
@@ -23,17 +30,20 @@ export function openApiDocument(version: string): Json {
         "tenant's is not there for a developer: 404, and no number counts it.",
     },
     servers: [{ url: '/api/v1' }],
-    security: [{ session: [] }],
+    security: [{ session: [] }, { token: [] }],
     paths,
     components: {
-      securitySchemes: { session: { type: 'apiKey', in: 'cookie', name: 'plinth-console' } },
+      securitySchemes: {
+        session: { type: 'apiKey', in: 'cookie', name: 'plinth-console' },
+        token: { type: 'http', scheme: 'bearer' },
+      },
       schemas: Object.fromEntries(Object.entries(schemas).filter(([name]) => reachable(paths, schemas).has(name))),
     },
   };
 }
 
 function describe(
-  { id, path, summary, query, body, answer, reasons = [] }: Operation,
+  { id, path, summary, query, body, without = [], answer, isAct = false, reasons = [] }: Operation,
   schemas: Record<string, Json>,
 ): Json {
   const parameters = [
@@ -46,6 +56,7 @@ function describe(
     ...Object.entries((query && (schemas[query.name]?.properties as Record<string, Json>)) ?? {}).map(
       ([name, schema]) => ({ name, in: 'query', schema }),
     ),
+    ...(isAct ? [IDEMPOTENCY_KEY] : []),
   ];
   const content = (type: string, schema: Json): Json => ({ content: { [type]: { schema } } });
   const ok: Json =
@@ -53,13 +64,30 @@ function describe(
       ? { 204: { description: 'Done' } }
       : answer === 'stream'
         ? { 200: { description: 'Events', ...content('text/event-stream', { type: 'string' }) } }
-        : { 200: { description: summary, ...content('application/json', ref(answer.name)) } };
+        : {
+            200: { description: isAct ? 'Its outcome' : summary, ...content('application/json', ref(answer.name)) },
+            ...(isAct
+              ? {
+                  202: {
+                    description: 'It is on its way; Location names it',
+                    ...content('application/json', ref(answer.name)),
+                  },
+                }
+              : {}),
+          };
   const codes = ['invalid-request', 'not-signed-in', 'role-not-allowed', 'unavailable', ...reasons];
   return {
     operationId: id,
     summary,
     ...(parameters.length > 0 ? { parameters } : {}),
-    ...(body ? { requestBody: { required: true, ...content('application/json', ref(body.name)) } } : {}),
+    ...(body
+      ? {
+          requestBody: {
+            required: !isAct,
+            ...content('application/json', isAct ? actBody(schemas[body.name] ?? {}, without) : ref(body.name)),
+          },
+        }
+      : {}),
     ...(id === 'beginSession' ? { security: [] } : {}),
     responses: {
       ...ok,
@@ -68,6 +96,20 @@ function describe(
         ...content('application/problem+json', ref(Problem.name)),
       },
     },
+  };
+}
+
+/** The request as its contract has it, without what the path names, and with the person's reason. */
+function actBody(schema: Json, without: readonly string[]): Json {
+  const { properties, required, ...rest } = schema as { properties?: Json; required?: string[] };
+  const left = (required ?? []).filter((name) => !without.includes(name));
+  return {
+    ...rest,
+    properties: {
+      ...Object.fromEntries(Object.entries(properties ?? {}).filter(([name]) => !without.includes(name))),
+      reason: { type: 'string', maxLength: MAX_WHY_LENGTH, description: 'Why, for the record' },
+    },
+    ...(left.length > 0 ? { required: left } : {}),
   };
 }
 

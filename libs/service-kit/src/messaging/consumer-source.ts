@@ -38,6 +38,8 @@ export interface ConsumerSource {
    * acknowledgement.
    */
   lastValues(stream: StreamName, filter: string): Promise<BoundConsumer>;
+  /** A consumer of everything in a stream from a position on, without acknowledgement. */
+  from(stream: StreamName, sequence: number): Promise<BoundConsumer>;
   /** Where the streams stand; those that are not there are left out. */
   positions(): Promise<readonly StreamPosition[]>;
 }
@@ -74,9 +76,26 @@ export class OwnConsumers implements ConsumerSource {
     };
   }
 
+  async from(stream: StreamName, sequence: number): Promise<BoundConsumer> {
+    const info = await addConsumerFrom(await this.connection.jetstreamManager(), stream, sequence);
+    return {
+      consumer: await this.connection.jetstream().consumers.get(stream, info.name),
+      pending: info.num_pending,
+      blind: false,
+    };
+  }
+
   async positions(): Promise<readonly StreamPosition[]> {
     return streamPositions(await this.connection.jetstreamManager());
   }
+}
+
+/** A consumer of all that a stream holds from a position on. */
+export interface KeptTail {
+  readonly stream: StreamName;
+  /** Subject on which it is asked for. */
+  readonly request: string;
+  readonly consumer: string;
 }
 
 /** A consumer of last values that is opened by itself. */
@@ -99,6 +118,7 @@ export class KeptConsumers implements ConsumerSource {
     private readonly request: string,
     private readonly watcher?: string,
     private readonly watches: readonly KeptWatch[] = [],
+    private readonly tails: readonly KeptTail[] = [],
   ) {}
 
   async durable(group: string, subject: string): Promise<BoundConsumer> {
@@ -114,14 +134,21 @@ export class KeptConsumers implements ConsumerSource {
     return this.bind(stream, this.watcher, pending);
   }
 
+  async from(stream: StreamName, sequence: number): Promise<BoundConsumer> {
+    const tail = this.tails.find((candidate) => candidate.stream === stream);
+    if (!tail) throw new Error(`nothing gives ${this.request} a consumer of ${stream}`);
+    const { pending } = await this.open(tail.request, { from: sequence });
+    return this.bind(stream, tail.consumer, pending);
+  }
+
   async positions(): Promise<readonly StreamPosition[]> {
     return (await this.open()).streams;
   }
 
-  private async open(request = this.request): Promise<OpenedConsumers> {
+  private async open(request = this.request, body: object = {}): Promise<OpenedConsumers> {
     let reply: QueryReply<OpenedConsumers>;
     try {
-      reply = (await this.connection.request(request, '{}', { timeout: ASK_TIMEOUT_MS })).json();
+      reply = (await this.connection.request(request, JSON.stringify(body), { timeout: ASK_TIMEOUT_MS })).json();
     } catch (error) {
       if (error instanceof NatsError)
         throw new Error(`no provisioner answers ${request}, so the consumers are not open`, { cause: error });
@@ -166,11 +193,7 @@ export async function addLastValueConsumer(
   filter: string,
   name?: string,
 ): Promise<ConsumerInfo> {
-  if (name !== undefined) {
-    await jsm.consumers.delete(stream, name).catch((error: unknown) => {
-      if (!(error instanceof NatsError) || error.api_error?.err_code !== CONSUMER_NOT_FOUND) throw error;
-    });
-  }
+  if (name !== undefined) await deleteConsumer(jsm, stream, name);
   return jsm.consumers.add(stream, {
     name,
     filter_subject: filter,
@@ -179,6 +202,31 @@ export async function addLastValueConsumer(
     inactive_threshold: nanos(WATCH_THRESHOLD_MS),
     mem_storage: true,
     num_replicas: 1,
+  });
+}
+
+/** @param name as of {@link addLastValueConsumer} */
+export async function addConsumerFrom(
+  jsm: JetStreamManager,
+  stream: StreamName,
+  sequence: number,
+  name?: string,
+): Promise<ConsumerInfo> {
+  if (name !== undefined) await deleteConsumer(jsm, stream, name);
+  return jsm.consumers.add(stream, {
+    name,
+    deliver_policy: DeliverPolicy.StartSequence,
+    opt_start_seq: sequence,
+    ack_policy: AckPolicy.None,
+    inactive_threshold: nanos(WATCH_THRESHOLD_MS),
+    mem_storage: true,
+    num_replicas: 1,
+  });
+}
+
+async function deleteConsumer(jsm: JetStreamManager, stream: StreamName, name: string): Promise<void> {
+  await jsm.consumers.delete(stream, name).catch((error: unknown) => {
+    if (!(error instanceof NatsError) || error.api_error?.err_code !== CONSUMER_NOT_FOUND) throw error;
   });
 }
 

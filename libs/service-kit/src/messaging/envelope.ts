@@ -14,6 +14,8 @@ export interface Envelope {
   readonly correlationId: string;
   /** Id of the event that caused this one. */
   readonly causationId?: string;
+  /** Who asked, as the sender claims: of requests of people (`alice`, `root@host-1`). */
+  readonly actor?: string;
 }
 
 /** A checked event as a handler gets it. */
@@ -58,6 +60,7 @@ export function encodeHeaders(envelope: Envelope, extra: Readonly<Record<string,
   result.set('ce-time', envelope.time);
   result.set('ce-correlationid', encodeURIComponent(envelope.correlationId));
   if (envelope.causationId) result.set('ce-causationid', encodeURIComponent(envelope.causationId));
+  if (envelope.actor) result.set('ce-actor', encodeURIComponent(envelope.actor));
   result.set('content-type', 'application/json');
   for (const [name, value] of Object.entries(extra)) result.set(name, value);
   return result;
@@ -87,5 +90,6 @@ export function decodeEnvelope(
     time: get('ce-time') ?? new Date(fallback.storedAtMs).toISOString(),
     correlationId: get('ce-correlationid') ?? id,
     causationId: get('ce-causationid'),
+    ...(get('ce-actor') === undefined ? {} : { actor: get('ce-actor') }),
   };
 }

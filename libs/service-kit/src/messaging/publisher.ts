@@ -13,6 +13,8 @@ export interface EventAttributes {
   readonly correlationId?: string;
   readonly causationId?: string;
   readonly time?: string;
+  /** Who asked for it. */
+  readonly actor?: string;
 }
 
 /** The subject determines the class of the data. */
@@ -51,10 +53,10 @@ export class EventPublisher {
 
   /** As {@link publishUnchecked}. @param text the body, JSON */
   async publishText(subject: string, text: string, attributes: EventAttributes): Promise<StoredAs> {
-    const { id = newId(), time = new Date().toISOString(), correlationId = id, causationId } = attributes;
+    const { id = newId(), time = new Date().toISOString(), correlationId = id, causationId, actor } = attributes;
     const ack = await this.jetstream.publish(subject, text, {
       msgID: id,
-      headers: encodeHeaders({ id, type: subject, source: this.source, time, correlationId, causationId }),
+      headers: encodeHeaders({ id, type: subject, source: this.source, time, correlationId, causationId, actor }),
     });
     return { stream: ack.stream, sequence: ack.seq, duplicate: ack.duplicate };
   }
