@@ -8,6 +8,7 @@ import { type QueryReply, QUERIES, STREAMS, SUBJECTS } from '@plinth/contracts';
 import {
   type RefusedStart,
   refusedStart,
+  ScriptedHosts,
   ServiceProcess,
   startNats,
   startPostgres,
@@ -15,7 +16,6 @@ import {
 } from '@plinth/testkit';
 import { connect, headers, type Msg, type JetStreamClient, type NatsConnection } from 'nats';
 import pg from 'pg';
-import { ScriptedHosts } from './scripted-hosts.js';
 
 /** Less than what jest gives a test, so that a failure names what did not come. */
 const PATIENCE_SECONDS = 250;

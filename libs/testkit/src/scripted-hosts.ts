@@ -5,6 +5,7 @@
 import {
   type ContainerConfig,
   type ContainerReport,
+  desiredContainer,
   type HostHeartbeat,
   hostHeartbeat,
   hostReport,
@@ -187,7 +188,7 @@ export class ScriptedHosts {
   }
 
   private async listen(): Promise<void> {
-    for await (const message of this.connection.subscribe('desired.host.*.container.*'))
+    for await (const message of this.connection.subscribe(desiredContainer('*', '*')))
       if (message.data.length > 0)
         this.take(message.json<ContainerConfig>(), message.headers?.get('ce-correlationid') ?? '');
   }
