@@ -170,7 +170,17 @@ module.exports = {
       name: 'services-know-no-operator-tools',
       severity: 'error',
       from: { path: '^apps/(?:provisioner|distributor|image-builder|host-agent|console)/', pathNot: TEST },
-      to: { path: '^libs/(?:client|bus-access|stack|lab)/' },
+      to: { path: '^libs/(?:bus-access|stack|lab)/' },
+    },
+    {
+      name: 'services-know-no-client',
+      comment: 'but the console, which does what operators do: in its adapters',
+      severity: 'error',
+      from: {
+        path: '^apps/(?:provisioner|distributor|image-builder|host-agent|console)/',
+        pathNot: [TEST, '^apps/console/src/adapters/'],
+      },
+      to: { path: '^libs/client/' },
     },
   ],
   options: {

@@ -34,6 +34,14 @@ export class ConsoleConfig extends ServiceConfig {
   @Matches(ABSOLUTE, { message: 'PLINTH_CONSOLE_LINK_FILE must be an absolute path' })
   PLINTH_CONSOLE_LINK_FILE?: string;
 
+  /**
+   * Directory with `acts-admin.nk`, `acts-operator.nk` and `acts-developer.nk`, mode 0600: by these keys it publishes what
+   * people of the role ask for. Absent: it shows only, unless the bus has no access control.
+   */
+  @IsOptional()
+  @Matches(ABSOLUTE, { message: 'PLINTH_CONSOLE_ACTS_DIR must be an absolute path' })
+  PLINTH_CONSOLE_ACTS_DIR?: string;
+
   /** Minutes without a request until a session ends. */
   @IsInt()
   @Min(1)

@@ -1,6 +1,6 @@
 /** The API on a real bus and a real database: who sees what, sign-in, streams that go on, hostile input. */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { type ConsoleLink, containerStatus, type ContainerStatus, sealConsoleLink } from '@plinth/contracts';
+import { containerStatus, type ContainerStatus, sealConsoleLink } from '@plinth/contracts';
 import { scratchDirectory, ServiceProcess, startNats, startPostgres, type TestServer } from '@plinth/testkit';
 import { connect, type NatsConnection } from 'nats';
 import { randomBytes } from 'node:crypto';
@@ -8,11 +8,16 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import type { Role } from './domain/access.js';
+import { ConsoleApi, events } from './testing/console-api.js';
 import { containerAt, hostAt } from './testing/statuses.js';
 
 const scratch = scratchDirectory();
 const linkFile = join(scratch.path, 'link-secret');
 const secret = randomBytes(32);
+const api = new ConsoleApi(() => service.url, secret);
+const call = api.call.bind(api);
+const link = api.link.bind(api);
+const signedIn = api.signedIn.bind(api);
 let nats: TestServer;
 let postgres: TestServer;
 let bus: NatsConnection;
@@ -46,60 +51,6 @@ afterAll(async () => {
 
 async function publish(status: ContainerStatus): Promise<void> {
   await bus.jetstream().publish(containerStatus(status.id), JSON.stringify(status), { timeout: 60_000 });
-}
-
-function link(user: string, role: Role, tenants: readonly string[] = [], change: Partial<ConsoleLink> = {}): string {
-  const until = Date.now() / 1000 + 50;
-  return sealConsoleLink({ id: randomBytes(16).toString('hex'), user, role, tenants, until, ...change }, secret);
-}
-
-interface Options {
-  readonly cookie?: string;
-  readonly body?: unknown;
-  readonly origin?: string;
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly at?: ServiceProcess;
-}
-
-function call(method: string, path: string, { cookie, body, origin, headers, at = service }: Options = {}) {
-  return fetch(`${at.url}${path}`, {
-    method,
-    headers: {
-      ...(method === 'GET' ? {} : { origin: origin ?? at.url }),
-      ...(cookie === undefined ? {} : { cookie }),
-      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-      ...headers,
-    },
-    body: body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body),
-  });
-}
-
-async function signedIn(user: string, role: Role, tenants: readonly string[] = []): Promise<string> {
-  const response = await call('POST', '/api/v1/session', { body: { link: link(user, role, tenants) } });
-  expect(response.status).toBe(200);
-  const cookie = response.headers.get('set-cookie') ?? '';
-  expect(cookie).toMatch(/^plinth-console=[\w-]{43}; Path=\/; HttpOnly; SameSite=Strict; Max-Age=43200$/);
-  return cookie.split(';')[0] ?? '';
-}
-
-/** Events of a stream as they come. */
-async function* events(response: Response): AsyncGenerator<{ id?: string; event: string; data: never }> {
-  let text = '';
-  const decoder = new TextDecoder();
-  for await (const chunk of response.body ?? []) {
-    text += decoder.decode(chunk as Uint8Array, { stream: true });
-    for (let end = text.indexOf('\n\n'); end >= 0; end = text.indexOf('\n\n')) {
-      const lines = Object.fromEntries(
-        text
-          .slice(0, end)
-          .split('\n')
-          .map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)]),
-      ) as Record<string, string>;
-      text = text.slice(end + 2);
-      if (lines['event'] !== undefined)
-        yield { id: lines['id'], event: lines['event'], data: JSON.parse(lines['data'] ?? 'null') as never };
-    }
-  }
 }
 
 const PEOPLE: readonly (readonly [Role, readonly string[]])[] = [

@@ -10,7 +10,22 @@ import {
 } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
 import type { DataSource } from 'typeorm';
+import { Accounts } from './access/accounts.js';
+import { Acting } from './access/acting.js';
 import { SignIn } from './access/sign-in.js';
+import { Tokens } from './access/tokens.js';
+import { ActBus } from './adapters/act-bus.js';
+import { DeadLetters } from './adapters/dead-letters.js';
+import { EventFeed } from './adapters/event-feed.js';
+import { AddAudit1700000002000 } from './adapters/postgres/audit.schema.js';
+import { AuditStore } from './adapters/postgres/audit.store.js';
+import { TokenStore } from './adapters/postgres/token.store.js';
+import { ActsController } from './handlers/acts.controller.js';
+import { DeadLettersController } from './handlers/dead-letters.controller.js';
+import { EventsController } from './handlers/events.controller.js';
+import { PeopleController } from './handlers/people.controller.js';
+import { EventStreams } from './live/event-streams.js';
+import { RequestWatch } from './live/request-watch.js';
 import { PageFiles } from './adapters/page-files.js';
 import { CreateConsole1700000001000 } from './adapters/postgres/console.schema.js';
 import { PeopleStore } from './adapters/postgres/people.store.js';
@@ -26,15 +41,40 @@ import { StreamController } from './handlers/stream.controller.js';
 import { Streams } from './live/streams.js';
 
 @Module({
-  imports: [persistenceModule(ConsoleConfig, { schema: 'console', migrations: [CreateConsole1700000001000] })],
+  imports: [
+    persistenceModule(ConsoleConfig, {
+      schema: 'console',
+      migrations: [CreateConsole1700000001000, AddAudit1700000002000],
+    }),
+  ],
   // The page last: it answers paths of the API that no other has.
-  controllers: [SessionController, ContainersController, FleetController, StreamController, PageController],
+  controllers: [
+    SessionController,
+    ContainersController,
+    FleetController,
+    StreamController,
+    EventsController,
+    ActsController,
+    PeopleController,
+    DeadLettersController,
+    PageController,
+  ],
   providers: [
+    Accounts,
+    ActBus,
+    Acting,
+    AuditStore,
+    DeadLetters,
+    EventFeed,
+    EventStreams,
     PageFiles,
     PeopleStore,
     PresentState,
     ProvisionerQueries,
+    RequestWatch,
     SignIn,
+    Tokens,
+    TokenStore,
     Streams,
     {
       provide: SERVICE_READINESS,

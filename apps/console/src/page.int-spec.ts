@@ -4,19 +4,16 @@ import { containerStatus, type ContainerStatus, hostStatus, sealConsoleLink, sto
 import { scratchDirectory, ServiceProcess, startNats, startPostgres, type TestServer } from '@plinth/testkit';
 import { connect, type NatsConnection } from 'nats';
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { chromiumPath } from './testing/chromium.js';
+import { picture, PICTURES, violations } from './testing/looks.js';
 import { containerAt, hostAt, mixedState, storageAt } from './testing/statuses.js';
 
 const CONTAINERS = 10_000;
 const HOSTS = 40;
 const PATIENCE_MS = 60_000;
-/** Where pictures of each view go, for a person to look at: `npm run console:screenshots`. */
-const pictures = process.env['PLINTH_SCREENSHOTS'];
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const scratch = scratchDirectory();
 const secret = randomBytes(32);
 const messages: string[] = [];
@@ -69,31 +66,6 @@ afterAll(async () => {
   scratch.stop();
 });
 
-async function picture(name: string): Promise<void> {
-  if (pictures === undefined) return;
-  mkdirSync(pictures, { recursive: true });
-  for (const colorScheme of ['light', 'dark'] as const)
-    for (const width of [1280, 390]) {
-      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
-      await page.setViewportSize({ width, height: 844 });
-      await page.screenshot({ path: join(pictures, `${name}-${colorScheme}-${width}.png`) });
-    }
-  await page.setViewportSize({ width: 1280, height: 800 });
-}
-
-/** Rules of WCAG that the view breaks, in both themes. */
-async function violations(): Promise<string[]> {
-  const found: string[] = [];
-  for (const colorScheme of ['light', 'dark'] as const) {
-    await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
-    const result = await page.evaluate<{ violations: { id: string; nodes: { html: string }[] }[] }>(
-      `${axe};axe.run(document)`,
-    );
-    for (const { id, nodes } of result.violations) found.push(`${colorScheme} ${id}: ${nodes[0]?.html}`);
-  }
-  return found;
-}
-
 const text = (content: string | RegExp): Promise<void> =>
   page.getByText(content).first().waitFor({ timeout: PATIENCE_MS });
 
@@ -104,8 +76,8 @@ it('signs in by a link, and shows 10,000 containers', async () => {
   page.on('pageerror', (error) => messages.push(error.message));
   await page.goto(`${service.url}/sign-in`);
   await text('Sign in');
-  await picture('sign-in');
-  expect(await violations()).toEqual([]);
+  await picture(page, 'sign-in');
+  expect(await violations(page)).toEqual([]);
   // The browser logs the answer to the question who is signed in: nobody.
   expect(messages.splice(0).filter((message) => !message.includes('401'))).toEqual([]);
   const claim = { id: 'one', user: 'alice', role: 'operator', tenants: [], until: Date.now() / 1000 + 50 } as const;
@@ -114,20 +86,20 @@ it('signs in by a link, and shows 10,000 containers', async () => {
   await text('10,000 containers');
   await text('● live');
   messages.splice(0);
-  await picture('overview');
-  expect(await violations()).toEqual([]);
+  await picture(page, 'overview');
+  expect(await violations(page)).toEqual([]);
 });
 
 it('draws the rows that are in sight, by a filter in the address, with the keyboard', async () => {
   await page.goto(`${service.url}/containers`);
   await text('10,000 of 10,000');
-  if (pictures !== undefined) {
+  if (PICTURES !== undefined) {
     const [paint] = await page.evaluate<number[]>('[performance.now()]');
     process.stdout.write(`rows in sight ${paint?.toFixed(0)} ms after the navigation began\n`);
   }
   expect(await page.locator('.view [role=row]').count()).toBeLessThan(60);
-  await picture('containers');
-  expect(await violations()).toEqual([]);
+  await picture(page, 'containers');
+  expect(await violations(page)).toEqual([]);
   await page.keyboard.press('/');
   await page.keyboard.type('state:failed -tenant:acme');
   await text(/^\d+ of 10,000$/);
@@ -156,25 +128,62 @@ it('shows a change without being loaded again, and foreign text as text', async 
   expect(await page.locator('.message.bad').innerText()).toBe(hostile);
   expect(await page.locator('main img, main .message b').count()).toBe(0);
   await text(/provisioner has not answered/);
-  await picture('container');
-  expect(await violations()).toEqual([]);
+  await picture(page, 'container');
+  expect(await violations(page)).toEqual([]);
 });
 
 it('shows the fleet', async () => {
   await page.keyboard.press('g');
   await page.keyboard.press('f');
   await text('40 hosts');
-  await picture('fleet');
-  expect(await violations()).toEqual([]);
+  await picture(page, 'fleet');
+  expect(await violations(page)).toEqual([]);
 });
+
+/** Not asserted: how long they take is for people to read. */
+if (PICTURES !== undefined)
+  it('is measured: a change until it is in the page, and frames while it is scrolled', async () => {
+    await page.goto(`${service.url}/containers?q=shop-55`);
+    await text('● live');
+    const delays: number[] = [];
+    for (let round = 0; round < 200; round++) {
+      const message = `round ${round}`;
+      const shown = page
+        .locator('.view .note', { hasText: new RegExp(`^${message}$`) })
+        .waitFor({ timeout: PATIENCE_MS });
+      const began = performance.now();
+      await publish(made(55, { message }));
+      await shown;
+      delays.push(performance.now() - began);
+    }
+    delays.sort((a, b) => a - b);
+    const at = (share: number): string => (delays[Math.floor(share * (delays.length - 1))] ?? 0).toFixed(0);
+    await page.goto(`${service.url}/containers`);
+    await text('10,000 of 10,000');
+    const frames = await page.evaluate<number[]>(`new Promise((resolve) => {
+      const view = document.querySelector('.view');
+      const times = [];
+      const step = (now) => {
+        times.push(now);
+        view.scrollTop += 180;
+        if (times.length < 300) requestAnimationFrame(step);
+        else resolve(times.slice(1).map((time, index) => time - times[index]).sort((a, b) => a - b));
+      };
+      requestAnimationFrame(step);
+    })`);
+    const frame = (share: number): string => (frames[Math.floor(share * (frames.length - 1))] ?? 0).toFixed(1);
+    process.stdout.write(
+      `publish to page: p50 ${at(0.5)} ms, p99 ${at(0.99)} ms; a frame while scrolling: p50 ${frame(0.5)} ms, p99 ${frame(0.99)} ms\n`,
+    );
+  });
 
 it('shows since when it is cut off, and goes on by itself', async () => {
   await page.goto(`${service.url}/containers?q=shop-42`);
   await text('● live');
   await nats.pause();
   await text(/cut off since \d+ s, data of \d\d:\d\d:\d\d/);
-  await picture('cut-off');
-  expect(await violations()).toEqual([]);
+  await picture(page, 'cut-off');
+  expect(await violations(page)).toEqual([]);
   await nats.start();
   await text('● live');
   await publish(made(42, { state: 'lost' }));

@@ -1,8 +1,19 @@
-import { consoleConsumers, consoleStatusConsumer, consoleStatusConsumers, STATUSES } from '@plinth/contracts';
+import {
+  consoleConsumers,
+  consoleEventConsumer,
+  consoleEventConsumers,
+  consoleStatusConsumer,
+  consoleStatusConsumers,
+  STATUSES,
+  STREAMS,
+} from '@plinth/contracts';
 import { runService } from '@plinth/service-kit';
+import { ActBus } from './adapters/act-bus.js';
+import { EventFeed } from './adapters/event-feed.js';
 import { PresentState } from './adapters/present-state.js';
 import { ConsoleConfig } from './config.js';
 import { ConsoleModule } from './console.module.js';
+import { RequestWatch } from './live/request-watch.js';
 
 export function run(): Promise<void> {
   return runService({
@@ -11,8 +22,11 @@ export function run(): Promise<void> {
     consumers: ({ PLINTH_CONSOLE: name }) => ({
       request: consoleConsumers(name),
       watches: [{ filter: STATUSES, request: consoleStatusConsumers(name), consumer: consoleStatusConsumer(name) }],
+      tails: [
+        { stream: STREAMS.events.name, request: consoleEventConsumers(name), consumer: consoleEventConsumer(name) },
+      ],
     }),
     module: () => ConsoleModule,
-    components: [PresentState],
+    components: [ActBus, PresentState, RequestWatch, EventFeed],
   });
 }

@@ -28,6 +28,9 @@ const EVERYONE = ACTING_ROLES;
 const OPERATORS = ['admin', 'operator'] as const;
 const ADMINS = ['admin'] as const;
 
+/** Names are of acts, not of subjects. */
+const actName = (about: string, verb: string): string => [about, verb].join('.');
+
 const container = (
   verb: string,
   subject: RequestSubject,
@@ -36,7 +39,7 @@ const container = (
   failed: readonly FactSubject[],
   summary: string,
 ): ConsoleAct => ({
-  name: `container.${verb}`,
+  name: actName('container', verb),
   subject,
   path: `/containers/{id}/${verb}`,
   fills: 'id',
@@ -46,7 +49,7 @@ const container = (
   summary,
 });
 const rollout = (verb: string, subject: RequestSubject, done: readonly FactSubject[], summary: string): ConsoleAct => ({
-  name: `rollout.${verb}`,
+  name: actName('rollout', verb),
   subject,
   path: `/rollouts/{id}/${verb}`,
   fills: 'rolloutId',
@@ -56,7 +59,7 @@ const rollout = (verb: string, subject: RequestSubject, done: readonly FactSubje
   summary,
 });
 const host = (verb: string, subject: RequestSubject, summary: string): ConsoleAct => ({
-  name: `host.${verb}`,
+  name: actName('host', verb),
   subject,
   path: `/hosts/{name}/${verb}`,
   fills: 'host',
@@ -66,7 +69,7 @@ const host = (verb: string, subject: RequestSubject, summary: string): ConsoleAc
   summary,
 });
 const image = (verb: string, subject: RequestSubject, done: readonly FactSubject[], summary: string): ConsoleAct => ({
-  name: `image.${verb}`,
+  name: actName('image', verb),
   subject,
   path: `/images/{ref}/${verb}`,
   fills: 'image',

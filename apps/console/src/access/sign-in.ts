@@ -6,7 +6,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { ConsoleConfig } from '../config.js';
 import { signIns } from '../adapters/metrics.js';
 import { Passwords } from '../adapters/passwords.js';
-import { PeopleStore, type Person, type SignInRecord } from '../adapters/postgres/people.store.js';
+import { type Account, PeopleStore, type Person, type SignInRecord } from '../adapters/postgres/people.store.js';
 import type { ProblemReason } from '../domain/problem.js';
 
 export type SignInOutcome =
@@ -90,6 +90,11 @@ export class SignIn {
     await this.record({ actor: person.name, method: 'sign-out', address, outcome: 'ok', reason: null });
   }
 
+  /** @returns PHC string; undefined: too many wait */
+  hash(password: string): Promise<string | undefined> {
+    return this.passwords.hash(password);
+  }
+
   /** All other sessions of the person end. @returns false: too many wait */
   async changePassword(token: string, person: Person, password: string, address: string): Promise<boolean> {
     const hash = await this.passwords.hash(password);
@@ -101,7 +106,7 @@ export class SignIn {
   }
 
   private async begin(
-    { name, role, tenants }: Person,
+    { name, role, tenants }: Account,
     method: 'password' | 'link',
     address: string,
   ): Promise<SignInOutcome> {
@@ -110,7 +115,7 @@ export class SignIn {
     // On record before the session can be used.
     await this.record({ actor: name, method, address, outcome: 'ok', reason: null });
     await this.people.beginSession(hashOf(token), name, seconds);
-    return { ok: true, token, person: { name, role, tenants }, seconds };
+    return { ok: true, token, person: { name, role, tenants, via: 'session' }, seconds };
   }
 
   /** Once a minute for an address: who is refused without a look at the password must not fill the record. */

@@ -15,6 +15,13 @@ export const signIns = new Counter({
   registers: [metricsRegistry],
 });
 
+export const acts = new Counter({
+  name: 'plinth_console_acts_total',
+  help: 'What people ask for, by act and outcome',
+  labelNames: ['act', 'outcome'],
+  registers: [metricsRegistry],
+});
+
 export const isLive = new Gauge({
   name: 'plinth_console_live',
   help: '1: what the console shows is the present state',

@@ -16,6 +16,8 @@ import {
 import {
   CONNECTION,
   type ConsumerSource,
+  decodeEnvelope,
+  type Envelope,
   CONSUMERS,
   type LastValueWatch,
   type Logger,
@@ -40,6 +42,8 @@ interface StateEvents {
   change: [];
   /** {@link PresentState.currency} is another. */
   currency: [];
+  /** A status came; with what it follows from. */
+  status: [subject: string, envelope: Envelope];
 }
 
 @Injectable()
@@ -104,6 +108,11 @@ export class PresentState extends EventEmitter<StateEvents> {
     return this.streams.find(({ name }) => name === STREAMS.deadLetters.name)?.messages;
   }
 
+  /** Of a container that is there. */
+  tenantOf(containerId: string): string | undefined {
+    return this.state.get('containers', containerId)?.tenant;
+  }
+
   readonly readiness: ReadinessCheck = {
     name: 'state',
     check: () => Promise.resolve(this.position === undefined ? 'not everything was received so far' : undefined),
@@ -112,6 +121,12 @@ export class PresentState extends EventEmitter<StateEvents> {
   private take(subject: string, body: Uint8Array, message: JsMsg): void {
     if (message.info.deliverySequence === 1) this.state.beginPass();
     const place = placeOf(subject);
+    if (this.listenerCount('status') > 0 && message.headers)
+      this.emit(
+        'status',
+        subject,
+        decodeEnvelope(message.headers, { subject, position: String(message.seq), storedAtMs: 0 }),
+      );
     const contract = place && contractFor(subject);
     if (!place || !contract) return;
     const decoded = decodePayload(contract.payload, body, unknownFieldsOf('status'));

@@ -7,11 +7,13 @@ import {
   QUERIES,
   type QueryReply,
   type ReplyOf,
+  type RolloutDetails,
 } from '@plinth/contracts';
+import { type BlastRadius, blastRadius, ClientError, PlinthClient } from '@plinth/client';
 import { CONNECTION } from '@plinth/service-kit';
 import { type NatsConnection, NatsError } from 'nats';
 
-type Asked = (typeof QUERIES)['container' | 'images'];
+type Asked = (typeof QUERIES)['container' | 'images' | 'rollout'];
 const PATIENCE_MS = 5_000;
 const MOST_PAGES = 20;
 
@@ -21,6 +23,20 @@ export class ProvisionerQueries {
 
   container(id: string): Promise<QueryReply<ContainerDetails>> {
     return this.ask(QUERIES.container, { id });
+  }
+
+  rollout(id: string): Promise<QueryReply<RolloutDetails>> {
+    return this.ask(QUERIES.rollout, { id });
+  }
+
+  /** What needs a version. */
+  async imageUses(ref: string): Promise<QueryReply<BlastRadius>> {
+    try {
+      return { ok: true, data: await blastRadius(new PlinthClient(this.connection), ref) };
+    } catch (error) {
+      if (!(error instanceof ClientError)) throw error;
+      return { ok: false, reason: error.reason, message: error.message };
+    }
   }
 
   async images(): Promise<QueryReply<readonly ImageSummary[]>> {

@@ -31,10 +31,12 @@ export class EdgeMiddleware implements NestMiddleware {
 
   use(request: IncomingMessage, response: ServerResponse, next: () => void): void {
     for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
-    const { host = '', origin } = request.headers;
+    const { host = '', origin, authorization, cookie } = request.headers;
     const isOwnHost = this.origin ? host === this.origin.host : OWN_NAMES.includes(host.replace(/:\d+$/, ''));
     const expected = this.origin?.origin ?? `http://${host}`;
-    if (isOwnHost && (origin === expected || (origin === undefined && READS.includes(request.method ?? '')))) {
+    // No browser adds a token by itself, as it adds a cookie: programs need no origin.
+    const needsOrigin = !READS.includes(request.method ?? '') && (authorization === undefined || cookie !== undefined);
+    if (isOwnHost && (origin === expected || (origin === undefined && !needsOrigin))) {
       next();
       return;
     }

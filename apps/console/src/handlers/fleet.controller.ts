@@ -1,6 +1,15 @@
 /** Hosts, storage nodes, images, rollouts and the numbers of the first page. */
-import { Controller, Get, Inject, Req, UseFilters, UseGuards } from '@nestjs/common';
-import type { HostList, ImageList, OverviewAnswer, RolloutList, StorageList } from '@plinth/contracts/console';
+import { Controller, Get, Inject, Param, Req, UseFilters, UseGuards } from '@nestjs/common';
+import { EXACT_IMAGE_REF_PATTERN, ID_PATTERN } from '@plinth/contracts';
+import type {
+  HostList,
+  ImageList,
+  ImageUsesAnswer,
+  OverviewAnswer,
+  RolloutAnswer,
+  RolloutList,
+  StorageList,
+} from '@plinth/contracts/console';
 import { PresentState } from '../adapters/present-state.js';
 import { ProvisionerQueries } from '../adapters/provisioner-queries.js';
 import { maySee } from '../domain/access.js';
@@ -43,6 +52,30 @@ export class FleetController {
     const reply = await this.queries.images();
     if (!reply.ok) throw new ApiProblem('no-answer', reply.message);
     return { items: reply.data };
+  }
+
+  @Get('images/:ref/uses')
+  @Needs('image-uses')
+  async imageUses(@Param('ref') ref: string): Promise<ImageUsesAnswer> {
+    const missing = 'there is no such version; see: plinth image ls';
+    if (!EXACT_IMAGE_REF_PATTERN.test(ref)) throw new ApiProblem('image-not-found', missing);
+    const reply = await this.queries.imageUses(ref);
+    if (!reply.ok)
+      throw new ApiProblem(reply.reason === 'image-not-found' ? 'image-not-found' : 'no-answer', reply.message);
+    const { image, state, defaultVersion, tenants, hosts, containers, rollouts } = reply.data;
+    return { image, state, defaultVersion, tenants, hosts, containers: containers.length, rollouts };
+  }
+
+  @Get('rollouts/:id')
+  @Needs('rollouts')
+  async rollout(@Param('id') id: string): Promise<RolloutAnswer> {
+    const missing = new ApiProblem('rollout-not-found', 'there is no such rollout; see: plinth rollout ls --all');
+    if (!ID_PATTERN.test(id)) throw missing;
+    const known = this.present.state.get('rollouts', id);
+    const reply = await this.queries.rollout(id);
+    const status = known ?? (reply.ok ? reply.data : undefined);
+    if (!status) throw missing;
+    return { ...this.present.currency, status, details: reply.ok ? reply.data : null };
   }
 
   @Get('overview')

@@ -7,7 +7,10 @@ import { PROBLEM_STATUS, problemBody, type ProblemReason } from '../domain/probl
 
 export interface SignedInRequest extends IncomingMessage {
   person: Person;
-  token: string;
+  /** Of the session; absent: an API token asks. */
+  token?: string;
+  /** Whether the person may go on with the same rights; not a use that keeps a session alive. */
+  mayGoOn: () => Promise<boolean>;
 }
 
 export type Response = ServerResponse;
@@ -55,4 +58,16 @@ export function checked<T extends object>(shape: new () => T, given: unknown): T
       .join('; ')
       .slice(0, 1_000),
   );
+}
+
+/** Parameters of an address are texts: these are numbers. */
+export function withNumbers(query: Readonly<Record<string, unknown>>, ...names: readonly string[]): object {
+  const numbers = names.filter((name) => query[name] !== undefined).map((name) => [name, Number(query[name])] as const);
+  return { ...query, ...Object.fromEntries(numbers) };
+}
+
+/** The token of `Authorization: Bearer …` (RFC 6750); empty when it has another form; undefined: there is no such header. */
+export function bearerOf({ headers }: IncomingMessage): string | undefined {
+  if (headers.authorization === undefined) return undefined;
+  return /^Bearer ([\w-]{1,200})$/i.exec(headers.authorization)?.[1] ?? '';
 }

@@ -15,7 +15,19 @@ export class PageController {
     throw new ApiProblem('not-found', 'the API has no such path; see docs/openapi.yaml');
   }
 
-  @Get(['', 'containers', 'containers/:id', 'fleet', 'sign-in'])
+  @Get([
+    '',
+    'containers',
+    'containers/:id',
+    'fleet',
+    'rollouts',
+    'rollouts/:id',
+    'images',
+    'events',
+    'access',
+    'account',
+    'sign-in',
+  ])
   page(@Req() request: IncomingMessage, @Res() response: Response): void {
     this.send('index.html', request, response);
   }

@@ -69,8 +69,9 @@ export class SessionController {
   @Delete('session')
   @HttpCode(204)
   @UseGuards(SignedInGuard)
-  @Needs('session')
+  @Needs('password')
   async end(@Req() request: SignedInRequest, @Res({ passthrough: true }) response: Response): Promise<void> {
+    if (request.token === undefined) return;
     await this.signIn.out(request.token, request.person, addressOf(request));
     response.setHeader('set-cookie', cookieOf('', 0, this.secure));
   }
@@ -78,8 +79,9 @@ export class SessionController {
   @Put('session/password')
   @HttpCode(204)
   @UseGuards(SignedInGuard)
-  @Needs('session')
+  @Needs('password')
   async changePassword(@Body() body: unknown, @Req() request: SignedInRequest): Promise<void> {
+    if (request.token === undefined) return;
     const { password } = checked(ChangePassword, body);
     if (!(await this.signIn.changePassword(request.token, request.person, password, addressOf(request))))
       throw new ApiProblem('unavailable', 'too many sign in at this moment; try again');
@@ -94,6 +96,6 @@ export class SessionController {
   }
 }
 
-function answerOf({ name, role, tenants }: Person): SessionAnswer {
+function answerOf({ name, role, tenants }: Omit<Person, 'via'>): SessionAnswer {
   return { name, role, tenants };
 }

@@ -52,6 +52,8 @@ const CONSUMER_NOT_FOUND = 10_014;
 const ASK_TIMEOUT_MS = 5_000;
 /** A watcher that is gone for longer begins again. */
 const WATCH_THRESHOLD_MS = 60_000;
+/** So long a reader that was restarted waits for its consumer of before to end. */
+const TAIL_THRESHOLD_MS = 10_000;
 
 /** For the provisioner, and for servers without access control. */
 export class OwnConsumers implements ConsumerSource {
@@ -193,7 +195,11 @@ export async function addLastValueConsumer(
   filter: string,
   name?: string,
 ): Promise<ConsumerInfo> {
-  if (name !== undefined) await deleteConsumer(jsm, stream, name);
+  if (name !== undefined) {
+    await jsm.consumers.delete(stream, name).catch((error: unknown) => {
+      if (!(error instanceof NatsError) || error.api_error?.err_code !== CONSUMER_NOT_FOUND) throw error;
+    });
+  }
   return jsm.consumers.add(stream, {
     name,
     filter_subject: filter,
@@ -205,29 +211,28 @@ export async function addLastValueConsumer(
   });
 }
 
-/** @param name as of {@link addLastValueConsumer} */
+/**
+ * Deletes none of the name: in this stream nobody may delete consumers. One that is left by a process that died ends by
+ * itself.
+ * @throws Error while it is there
+ */
 export async function addConsumerFrom(
   jsm: JetStreamManager,
   stream: StreamName,
   sequence: number,
   name?: string,
 ): Promise<ConsumerInfo> {
-  if (name !== undefined) await deleteConsumer(jsm, stream, name);
-  return jsm.consumers.add(stream, {
+  const info = await jsm.consumers.add(stream, {
     name,
     deliver_policy: DeliverPolicy.StartSequence,
     opt_start_seq: sequence,
     ack_policy: AckPolicy.None,
-    inactive_threshold: nanos(WATCH_THRESHOLD_MS),
+    inactive_threshold: nanos(TAIL_THRESHOLD_MS),
     mem_storage: true,
     num_replicas: 1,
   });
-}
-
-async function deleteConsumer(jsm: JetStreamManager, stream: StreamName, name: string): Promise<void> {
-  await jsm.consumers.delete(stream, name).catch((error: unknown) => {
-    if (!(error instanceof NatsError) || error.api_error?.err_code !== CONSUMER_NOT_FOUND) throw error;
-  });
+  if (info.delivered.consumer_seq > 0) throw new Error(`the consumer ${info.name} of before has not ended yet`);
+  return info;
 }
 
 export async function streamPositions(jsm: JetStreamManager): Promise<readonly StreamPosition[]> {

@@ -2,15 +2,19 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { getDataSourceToken } from '@nestjs/typeorm';
 import type { ConsoleLink } from '@plinth/contracts';
+import type { UserEntry } from '@plinth/contracts/console';
 import type { DataSource } from 'typeorm';
-import type { Viewer } from '../../domain/access.js';
+import type { Role, Viewer } from '../../domain/access.js';
 import { backOffSeconds, FORGET_SECONDS } from '../../domain/back-off.js';
 
 export interface Person extends Viewer {
   readonly name: string;
+  /** `session`, or `token <id>`. */
+  readonly via: string;
 }
 
-export interface Account extends Person {
+export interface Account extends Viewer {
+  readonly name: string;
   /** PHC string; null: only links sign it in. */
   readonly password: string | null;
   readonly disabled: boolean;
@@ -24,9 +28,21 @@ export interface SignInRecord {
   readonly reason: string | null;
 }
 
+/** What of a person is to be another; null and absent stay. */
+export interface AccountChange {
+  readonly role?: Role;
+  readonly tenants?: readonly string[];
+  readonly disabled?: boolean;
+  /** PHC string. */
+  readonly password?: string;
+}
+
 export interface StoredSignIn extends SignInRecord {
   readonly at: Date;
 }
+
+/** Rolls the change back. */
+class LastAdminError extends Error {}
 
 const ACCOUNT = 'name, role, tenants, password, disabled';
 
@@ -81,7 +97,7 @@ export class PeopleStore {
    * @param isUse false: it only goes on being read, which keeps no session alive
    */
   async session(tokenHash: Buffer, idleSeconds: number, isUse: boolean): Promise<Person | undefined> {
-    const rows: (Person & { readonly isOld: boolean })[] = await this.source.query(
+    const rows: (Omit<Person, 'via'> & { readonly isOld: boolean })[] = await this.source.query(
       `SELECT u.name, u.role, u.tenants, s.used_at < clock_timestamp() - interval '1 minute' AS "isOld"
          FROM console_session s JOIN console_user u ON u.name = s.user_name
         WHERE s.token_hash = $1 AND NOT u.disabled AND s.ends_at > clock_timestamp()
@@ -95,7 +111,7 @@ export class PeopleStore {
       await this.source.query('UPDATE console_session SET used_at = clock_timestamp() WHERE token_hash = $1', [
         tokenHash,
       ]);
-    return person;
+    return { ...person, via: 'session' };
   }
 
   async endSession(tokenHash: Buffer): Promise<void> {
@@ -145,6 +161,68 @@ export class PeopleStore {
       'INSERT INTO console_sign_in (actor, method, address, outcome, reason) VALUES ($1, $2, $3, $4, $5)',
       [actor, method, address, outcome, reason],
     );
+  }
+
+  async accounts(): Promise<UserEntry[]> {
+    const rows: (Omit<UserEntry, 'usedAt' | 'createdAt'> & { usedAt: Date | null; createdAt: Date })[] =
+      await this.source.query(
+        `SELECT u.name, u.role, u.tenants, u.disabled, u.password IS NOT NULL AS "hasPassword",
+                count(s.token_hash)::int AS sessions, max(s.used_at) AS "usedAt", u.created_at AS "createdAt"
+           FROM console_user u LEFT JOIN console_session s ON s.user_name = u.name AND s.ends_at > clock_timestamp()
+          GROUP BY u.name ORDER BY u.name LIMIT 1000`,
+      );
+    return rows.map((row) => ({
+      ...row,
+      usedAt: row.usedAt?.toISOString() ?? null,
+      createdAt: row.createdAt.toISOString(),
+    }));
+  }
+
+  /** @returns false: there is one of this name */
+  async addAccount(name: string, { role, tenants }: Viewer, password: string | null): Promise<boolean> {
+    const rows: unknown[] = await this.source.query(
+      `INSERT INTO console_user (name, role, tenants, password) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (name) DO NOTHING RETURNING name`,
+      [name, role, tenants, password],
+    );
+    return rows.length > 0;
+  }
+
+  /**
+   * All sessions of the person end with it.
+   * @returns `last-admin`: nobody would be left who may change people
+   */
+  async changeAccount(
+    name: string,
+    { role, tenants, disabled, password }: AccountChange,
+  ): Promise<'ok' | 'last-admin'> {
+    return this.source
+      .transaction(async (db) => {
+        // One change after the other: two admins must not take the role from each other at once.
+        await db.query('LOCK TABLE console_user IN SHARE ROW EXCLUSIVE MODE');
+        await db.query(
+          `UPDATE console_user SET role = coalesce($2, role), tenants = coalesce($3::text[], tenants),
+                disabled = coalesce($4, disabled), password = coalesce($5, password) WHERE name = $1`,
+          [name, role ?? null, tenants ?? null, disabled ?? null, password ?? null],
+        );
+        const rows: unknown[] = await db.query(
+          "SELECT 1 FROM console_user WHERE role = 'admin' AND NOT disabled LIMIT 1",
+        );
+        if (rows.length === 0 && (role !== undefined || disabled === true)) throw new LastAdminError();
+        await db.query('DELETE FROM console_session WHERE user_name = $1', [name]);
+        return 'ok' as const;
+      })
+      .catch((error: unknown) => {
+        if (error instanceof LastAdminError) return 'last-admin' as const;
+        throw error;
+      });
+  }
+
+  async endSessions(user: string): Promise<number> {
+    const [, ended]: [unknown, number] = await this.source.query('DELETE FROM console_session WHERE user_name = $1', [
+      user,
+    ]);
+    return ended;
   }
 
   /** Newest first. */
