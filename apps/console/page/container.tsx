@@ -2,6 +2,7 @@
 import type { ContainerDetails, ContainerStatus } from '@plinth/contracts';
 import type { ContainerAnswer, Problem } from '@plinth/contracts/console';
 import { useEffect, useState } from 'preact/hooks';
+import { ContainerActions } from './container-acts.js';
 import { exact, word } from './format.js';
 import { container, isLoaded } from './live.js';
 import { Ago, Command, Empty, Health, State } from './parts.js';
@@ -112,6 +113,7 @@ function Sheet({ status, details }: { readonly status: ContainerStatus; readonly
           </ul>
         </section>
       )}
+      <ContainerActions status={status} />
       <section aria-labelledby="commands">
         <h2 id="commands">Commands</h2>
         <ul class="commands">

@@ -1,11 +1,13 @@
 /** The list: only the rows that are in sight are drawn, however many there are. */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { FILTER_FIELDS, fitsFilter, parseFilter } from '../src/domain/container-filter.js';
+import { RunContainer } from './container-acts.js';
 import { count } from './format.js';
 import { containersInOrder, isLoaded } from './live.js';
 import { CONTAINER_STATES_SHOWN, statesOf } from './numbers.js';
 import { Empty, Health, State } from './parts.js';
 import { go, route, setQuery } from './route.js';
+import { session } from './session.js';
 
 /** Height of a row in pixels, as in the style sheet. */
 const ROW = 36;
@@ -62,7 +64,7 @@ export function Containers() {
         if (element && next * ROW < element.scrollTop) element.scrollTop = next * ROW;
         if (element && (next + 2) * ROW > element.scrollTop + element.clientHeight)
           element.scrollTop = (next + 2) * ROW - element.clientHeight;
-      } else if (event.key === 'Enter' && event.target === document.body) {
+      } else if (event.key === 'Enter' && event.target === document.body && !document.querySelector('dialog[open]')) {
         const row = rowsNow.current[selectedNow.current];
         if (row) go(`/containers/${row.id}`);
       }
@@ -76,7 +78,10 @@ export function Containers() {
   if (!isLoaded.value) return <p class="loading">Loading…</p>;
   return (
     <div class="list">
-      <h1>Containers</h1>
+      <div class="headed">
+        <h1>Containers</h1>
+        <RunContainer tenants={session.value?.role === 'developer' ? session.value.tenants : undefined} />
+      </div>
       <div class="filter">
         <label for="filter">Filter</label>
         <input

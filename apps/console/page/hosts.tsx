@@ -1,5 +1,6 @@
 /** Hosts as squares, and storage nodes as bars; the tables behind them have the same numbers. */
 import type { HostStatus } from '@plinth/contracts';
+import { Act, type Action, mayAct } from './act.js';
 import { bytes, count } from './format.js';
 import { isLoaded, values } from './live.js';
 import { Ago, Bar, Empty, Mark } from './parts.js';
@@ -66,6 +67,38 @@ export function HostStrip() {
   );
 }
 
+function actionsOf({ host, cordoned, drain, allocated }: HostStatus): readonly Action[] {
+  const action = (label: string, verb: string, what: string, more: Partial<Action> = {}): Action => ({
+    label: `${label} ${host}`,
+    act: `host.${verb}`,
+    path: `/hosts/${host}/${verb}`,
+    what,
+    command: `plinth host ${verb} ${host}`,
+    ...more,
+  });
+  return [
+    cordoned
+      ? action('Uncordon', 'uncordon', `${host} takes containers again${drain ? ', and its drain ends' : ''}.`)
+      : action('Cordon', 'cordon', `Nothing new is placed on ${host}; what runs there stays.`),
+    ...(drain
+      ? []
+      : [
+          action(
+            'Drain',
+            'drain',
+            `${count(allocated.containers)} containers of ${host} move to others, a few at a time; each restarts. Those for which no host has room stay.`,
+            {
+              fields: [{ name: 'parallel', label: 'On their way at once', type: 'number', value: '1' }],
+              body: ({ parallel }) => (parallel ? { parallel: Number(parallel) } : {}),
+              command: ({ parallel }) =>
+                `plinth host drain ${host}${parallel && parallel !== '1' ? ` --parallel ${parallel}` : ''}`,
+              why: 'needed',
+            },
+          ),
+        ]),
+  ];
+}
+
 export function Fleet() {
   const hosts = values('hosts').sort(byName);
   const nodes = values('storage').sort(byName);
@@ -89,6 +122,9 @@ export function Fleet() {
                   load
                 </th>
                 <th scope="col">last report</th>
+                <th scope="col">
+                  <span class="unseen">act</span>
+                </th>
               </tr>
             </thead>
             <tbody>
@@ -114,6 +150,13 @@ export function Fleet() {
                   <td class="number">{host.load.load1.toFixed(2)}</td>
                   <td>
                     <Ago at={host.lastSeenAt} />
+                  </td>
+                  <td>
+                    {actionsOf(host)
+                      .filter(({ act }) => mayAct(act))
+                      .map((action) => (
+                        <Act key={action.label} action={action} />
+                      ))}
                   </td>
                 </tr>
               ))}

@@ -1,22 +1,32 @@
 /** The console's page. */
 import { render } from 'preact';
 import { useEffect } from 'preact/hooks';
+import { Access, Account } from './access.js';
 import { Container } from './container.js';
 import { Containers } from './containers.js';
 import { clock, followTime, now, span } from './format.js';
+import { Events } from './events.js';
 import { Fleet } from './hosts.js';
+import { Images } from './images.js';
 import { currency, followVisibility, forget, startStream } from './live.js';
 import { Overview } from './overview.js';
 import { Empty } from './parts.js';
+import { Rollout, Rollouts } from './rollouts.js';
 import { followRoute, go, route } from './route.js';
 import { checkSession, session, signOut } from './session.js';
 import { SignIn } from './sign-in.js';
 
 const AGAIN_MS = 1_000;
+/** Of all tenants together: nothing for developers. */
+const OF_STAFF: readonly string[] = ['/rollouts', '/images', '/fleet'];
 const VIEWS = [
   ['/', 'Overview'],
   ['/containers', 'Containers'],
+  ['/rollouts', 'Rollouts'],
+  ['/images', 'Images'],
   ['/fleet', 'Fleet'],
+  ['/events', 'Events'],
+  ['/access', 'Access'],
 ] as const;
 
 function App() {
@@ -40,7 +50,16 @@ function View() {
   const [, id] = /^\/containers\/([0-9a-f]{32})$/.exec(path) ?? [];
   if (id !== undefined) return <Container key={id} id={id} />;
   if (path === '/containers') return <Containers />;
-  if (path === '/fleet' && session.value?.role !== 'developer') return <Fleet />;
+  if (path === '/events') return <Events />;
+  if (path === '/access') return <Access />;
+  if (path === '/account') return <Account />;
+  if (session.value?.role !== 'developer') {
+    const [, rollout] = /^\/rollouts\/([0-9a-f]{32})$/.exec(path) ?? [];
+    if (rollout !== undefined) return <Rollout key={rollout} id={rollout} />;
+    if (path === '/rollouts') return <Rollouts />;
+    if (path === '/images') return <Images />;
+    if (path === '/fleet') return <Fleet />;
+  }
   if (path === '/' || path === '/sign-in') return <Overview />;
   return <Empty>There is no such page.</Empty>;
 }
@@ -51,15 +70,19 @@ function Header() {
   return (
     <header>
       <nav aria-label="views">
-        {VIEWS.filter(([href]) => href !== '/fleet' || person?.role !== 'developer').map(([href, label]) => (
-          <a key={href} href={href} aria-current={path === href ? 'page' : undefined}>
+        {VIEWS.filter(([href]) => !OF_STAFF.includes(href) || person?.role !== 'developer').map(([href, label]) => (
+          <a
+            key={href}
+            href={href}
+            aria-current={(href === '/' ? path === href : path.startsWith(href)) ? 'page' : undefined}
+          >
             {label}
           </a>
         ))}
       </nav>
       <Now />
       <span class="person">
-        {person?.name} <span class="role">({person?.role})</span>
+        <a href="/account">{person?.name}</a> <span class="role">({person?.role})</span>
         <button type="button" onClick={() => void signOut()}>
           sign out
         </button>
@@ -94,8 +117,17 @@ async function begin(): Promise<void> {
 function followKeys(): void {
   let wasG = false;
   document.addEventListener('keydown', (event) => {
-    if (event.target instanceof HTMLInputElement || event.ctrlKey || event.metaKey || event.altKey) return;
-    const target = wasG ? { o: '/', c: '/containers', f: '/fleet' }[event.key] : undefined;
+    if (
+      event.target instanceof HTMLInputElement ||
+      event.target instanceof HTMLSelectElement ||
+      event.ctrlKey ||
+      event.metaKey ||
+      event.altKey
+    )
+      return;
+    const target = wasG
+      ? { o: '/', c: '/containers', r: '/rollouts', i: '/images', f: '/fleet', e: '/events', a: '/access' }[event.key]
+      : undefined;
     if (target !== undefined && session.value) go(target);
     wasG = event.key === 'g';
   });

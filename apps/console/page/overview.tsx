@@ -92,14 +92,16 @@ function Waiting() {
       <ul>
         {rollouts.map(({ id, to, batch, batches }) => (
           <li key={id}>
-            Rollout to {to}: batch {batch + 1} of {batches} is done.{' '}
+            <a href={`/rollouts/${id}`}>Rollout to {to}</a>: batch {batch + 1} of {batches} is done, approve the next.{' '}
             <code>plinth rollout approve {id.slice(0, 8)}</code>
           </li>
         ))}
         {letters ? (
           <li>
-            {count(letters)} dead {letters === 1 ? 'letter' : 'letters'}: messages that no service could take.{' '}
-            <code>plinth deadletters ls</code>
+            <a href="/events">
+              {count(letters)} dead {letters === 1 ? 'letter' : 'letters'}
+            </a>
+            : messages that no service could take. <code>plinth deadletters ls</code>
           </li>
         ) : null}
       </ul>
@@ -120,7 +122,7 @@ function Rollouts() {
       <ul class="reasons">
         {rollouts.map(({ id, to, state, batch, batches, wait, changedAt }) => (
           <li key={id}>
-            <code>{id.slice(0, 8)}</code> to {to}: {state}, batch {batch + 1} of {batches}
+            <a href={`/rollouts/${id}`}>{id.slice(0, 8)}</a> to {to}: {state}, batch {batch + 1} of {batches}
             {wait ? `, waits: ${wait.message}` : ''} · <Ago at={changedAt} />
           </li>
         ))}
