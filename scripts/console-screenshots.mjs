@@ -5,10 +5,14 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
 const directory = resolve(process.argv[2] ?? join(tmpdir(), 'plinth-console-screenshots'));
-const { status } = spawnSync('npm', ['run', '--silent', 'test:int', '--', 'apps/console/src/page.int-spec.ts'], {
-  cwd: resolve(import.meta.dirname, '..'),
-  stdio: 'inherit',
-  env: { ...process.env, PLINTH_SCREENSHOTS: directory },
-});
+const { status } = spawnSync(
+  'npm',
+  ['run', '--silent', 'test:int', '--', 'apps/console/src/.*(?:page|journeys).int-spec.ts'],
+  {
+    cwd: resolve(import.meta.dirname, '..'),
+    stdio: 'inherit',
+    env: { ...process.env, PLINTH_SCREENSHOTS: directory },
+  },
+);
 process.stdout.write(`pictures: ${directory}\n`);
 process.exit(status ?? 1);
