@@ -83,7 +83,7 @@ beforeAll(async () => {
     await official.jetstream().publish(containerStatus(status.id), JSON.stringify(status), { timeout: 60_000 });
   const beat = (): void => host.publish(hostHeartbeat('h-1'), JSON.stringify(heartbeat()));
   beating = setInterval(beat, 500);
-  const seen = official.subscribe(hostStatus('h-1'), { max: 1 });
+  const seen = operator.subscribe(hostStatus('h-1'), { max: 1 });
   beat();
   for await (const _ of seen) break;
   service = await startConsole('a');
@@ -208,7 +208,7 @@ describe.each(PEOPLE)('a person who is %s', (role) => {
       expect(tenantsOf(first.data.items)).toEqual(new Set(['acme']));
       expect((await api.ask<EventList>('GET', '/events?tenant=zeta', as(role))).body.items).toEqual([]);
     }
-    const [host] = await audit('act=host.cordon&limit=1');
+    const [host] = await audit('act=host.cordon&outcome=done&limit=1');
     expect((await api.ask('GET', `/requests/${host?.requestId}`, as(role))).status).toBe(
       role === 'developer' ? 404 : 200,
     );

@@ -26,12 +26,13 @@ describe('events', () => {
     event(4, 'container.stopped', { tenant: 'acme', name: 'Shop' }),
     event(5, 'host.lost', { host: 'h-1' }),
     event(6, 'container.requested', { name: 'new' }),
+    event(7, 'tenant.changed', { tenant: 'acme' }),
   ])
     log.add(entry);
   const sequences = (items: readonly EventEntry[]): number[] => items.map(({ sequence }) => sequence);
 
   it('are shown to those who may see them, newest first', () => {
-    expect(sequences(log.find(STAFF, {}, tenantOf).items)).toEqual([6, 5, 4, 3, 2, 1]);
+    expect(sequences(log.find(STAFF, {}, tenantOf).items)).toEqual([7, 6, 5, 4, 3, 2, 1]);
     expect(sequences(log.find(ACME, {}, tenantOf).items)).toEqual([4, 1]);
     expect(sequences(log.find(ACME, { tenant: 'zeta' }, tenantOf).items)).toEqual([]);
     expect(sequences(log.since(1, ACME, {}, tenantOf))).toEqual([4]);
@@ -44,7 +45,7 @@ describe('events', () => {
       3, 2, 1,
     ]);
     expect(sequences(log.find(STAFF, { q: 'shop' }, tenantOf).items)).toEqual([4]);
-    expect(log.add(event(6, 'host.lost'))).toBe(false);
+    expect(log.add(event(7, 'host.lost'))).toBe(false);
   });
 
   it('are kept up to a number', () => {
