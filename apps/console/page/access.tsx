@@ -44,7 +44,7 @@ function People() {
       <p class="problem" role="status">
         {problem ?? note}
       </p>
-      <div class="wide" tabIndex={0} role="region" aria-label="people">
+      <div class="wide" tabIndex={0} role="region" aria-label="people, as a table">
         <table>
           <thead>
             <tr>
@@ -181,7 +181,7 @@ function Tokens() {
         <p class="loading">None. A program asks the API with one: `Authorization: Bearer …`.</p>
       )}
       {data && data.items.length > 0 && (
-        <div class="wide" tabIndex={0} role="region" aria-label="API tokens">
+        <div class="wide" tabIndex={0} role="region" aria-label="API tokens, as a table">
           <table>
             <thead>
               <tr>
@@ -292,7 +292,7 @@ function Audit() {
       </p>
       {data?.items.length === 0 && <Empty>Nobody did anything that fits.</Empty>}
       {data && data.items.length > 0 && (
-        <div class="wide" tabIndex={0} role="region" aria-label="who did what">
+        <div class="wide" tabIndex={0} role="region" aria-label="who did what, as a table">
           <table>
             <thead>
               <tr>

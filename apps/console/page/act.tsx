@@ -1,4 +1,5 @@
 /** Acts: a button, a question that states what happens, the request, and what became of it. */
+import { signal } from '@preact/signals';
 import { CONSOLE_ACTS } from '@plinth/contracts/acts';
 import type { RequestAnswer } from '@plinth/contracts/console';
 import type { ComponentChildren } from 'preact';
@@ -61,16 +62,21 @@ export function Actions({ actions, label }: { readonly actions: readonly Action[
   );
 }
 
+/** The question that is open: it stays while what it is about changes, and with that the buttons. */
+const opened = signal<{ readonly action: Action } | undefined>(undefined);
+
 export function Act({ action }: { readonly action: Action }) {
-  const [isOpen, setOpen] = useState(false);
   return (
-    <>
-      <button type="button" onClick={() => setOpen(true)}>
-        {action.label}
-      </button>
-      {isOpen && <Question action={action} close={() => setOpen(false)} />}
-    </>
+    <button type="button" onClick={() => (opened.value = { action })}>
+      {action.label}
+    </button>
   );
+}
+
+export function OpenQuestion() {
+  const open = opened.value;
+  if (!open) return null;
+  return <Question action={open.action} close={() => (opened.value = undefined)} />;
 }
 
 type Outcome = { readonly answer?: RequestAnswer; readonly problem?: string };
@@ -182,7 +188,10 @@ export function Result({ answer }: { readonly answer: Pick<RequestAnswer, 'id' |
   return (
     <>
       <Outcome state={answer.state} /> {answer.reason ?? ''}
-      {answer.message ? `: ${answer.message}` : ''} <a href={`/events?request=${answer.id}`}>what followed</a>
+      {answer.message ? `: ${answer.message}` : ''}{' '}
+      <a href={`/events?request=${answer.id}`} onClick={() => (opened.value = undefined)}>
+        what followed
+      </a>
     </>
   );
 }

@@ -204,7 +204,7 @@ function DeadLetters() {
       </p>
       {data?.items.length === 0 && <p class="loading">None: every message was taken.</p>}
       {data && data.items.length > 0 && (
-        <div class="wide" tabIndex={0} role="region" aria-label="dead letters">
+        <div class="wide" tabIndex={0} role="region" aria-label="dead letters, as a table">
           <table>
             <thead>
               <tr>
@@ -231,7 +231,7 @@ function DeadLetters() {
                       type="button"
                       disabled={notReplayable !== null}
                       title={notReplayable ?? 'send its request again'}
-                      aria-label={`send dead letter ${sequence} again`}
+                      aria-label={`retry dead letter ${sequence}`}
                       onClick={() => act('POST', `${sequence}/retry`)}
                     >
                       retry

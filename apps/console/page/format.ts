@@ -21,6 +21,9 @@ export const clock = (at: string): string => new Date(at).toLocaleTimeString('en
 export const exact = (at: string): string => new Date(at).toLocaleString('en-GB');
 export const count = (value: number): string => value.toLocaleString('en-US');
 
+/** `1 host`, `2 hosts` */
+export const counted = (number: number, noun: string): string => `${count(number)} ${noun}${number === 1 ? '' : 's'}`;
+
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
 export function bytes(value: number): string {
   let unit = 0;

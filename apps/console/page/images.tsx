@@ -3,7 +3,7 @@ import type { ImageSummary } from '@plinth/contracts';
 import type { ImageList, ImageUsesAnswer } from '@plinth/contracts/console';
 import { type Action, Actions } from './act.js';
 import { useAsked } from './asked.js';
-import { count } from './format.js';
+import { count, counted } from './format.js';
 import { containersInOrder, values } from './live.js';
 import { Empty, Mark } from './parts.js';
 import { startRollout } from './rollouts.js';
@@ -83,7 +83,8 @@ export function Images() {
                         </td>
                         {nodes.map(({ node, images }) => (
                           <td key={node}>
-                            {images.has(ref) ? (
+                            {/* Statuses of nodes come now and then, arrivals are known at once. */}
+                            {images.has(ref) || image.storageNodes.includes(node) ? (
                               <Mark glyph="✓" tone="good" text="there" />
                             ) : image.state === 'promoted' ? (
                               <Mark glyph="…" tone="busy" text="to come" />
@@ -96,7 +97,7 @@ export function Images() {
                           <button
                             type="button"
                             aria-expanded={ref === chosen}
-                            aria-label={`what can be done with ${ref}`}
+                            aria-label={`${ref === chosen ? 'less' : 'more'} about ${ref}`}
                             onClick={() => setQuery('image', ref === chosen ? '' : ref)}
                           >
                             {ref === chosen ? 'less' : 'more'}
@@ -195,9 +196,10 @@ function Version({ image }: { readonly image: ImageSummary; readonly again: () =
 function radiusOf({ containers, tenants, hosts, rollouts }: ImageUsesAnswer): string {
   if (containers === 0 && rollouts.length === 0) return 'Nothing needs it.';
   const parts = [
-    `${count(containers)} ${containers === 1 ? 'container' : 'containers'}`,
-    `of ${count(Object.keys(tenants).length)} tenants`,
-    `on ${count(Object.keys(hosts).length)} hosts`,
+    counted(containers, 'container'),
+    `of ${counted(Object.keys(tenants).length, 'tenant')}`,
+    `on ${counted(Object.keys(hosts).length, 'host')}`,
   ];
-  return `${parts.join(' ')} need it${rollouts.length > 0 ? `, and ${count(rollouts.length)} rollouts in progress` : ''}.`;
+  const more = rollouts.length > 0 ? `, and ${counted(rollouts.length, 'rollout')} in progress` : '';
+  return `Needed by ${parts.join(' ')}${more}.`;
 }

@@ -2,6 +2,7 @@
 import { render } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { Access, Account } from './access.js';
+import { OpenQuestion } from './act.js';
 import { Container } from './container.js';
 import { Containers } from './containers.js';
 import { clock, followTime, now, span } from './format.js';
@@ -38,6 +39,7 @@ function App() {
       <main>
         <View />
       </main>
+      <OpenQuestion />
     </>
   );
 }

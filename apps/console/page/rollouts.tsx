@@ -3,7 +3,7 @@ import type { RolloutMember, RolloutStatus } from '@plinth/contracts';
 import type { EventList, RolloutAnswer } from '@plinth/contracts/console';
 import { type Action, Actions } from './act.js';
 import { useAsked } from './asked.js';
-import { clock, count, word } from './format.js';
+import { clock, count, counted, word } from './format.js';
 import { isLoaded, values } from './live.js';
 import { Ago, Bar, Command, Empty, Mark } from './parts.js';
 
@@ -35,6 +35,13 @@ const selected = ({ select }: RolloutStatus): string =>
   Object.entries(select)
     .map(([name, value]) => `${name} ${Array.isArray(value) ? value.join(', ').slice(0, 60) : String(value)}`)
     .join(', ');
+
+/** The canary is a batch of its own. */
+function batchOf({ batch, batches }: RolloutStatus): string {
+  if (batch < 0) return 'none so far';
+  const further = Math.max(0, batches - 1);
+  return batch === 0 ? `canary, ${further} to follow` : `${batch} of ${further}`;
+}
 
 const doneOf = ({ counts }: RolloutStatus): number => counts.updated + counts.failed + counts.skipped + counts.restored;
 
@@ -152,12 +159,7 @@ export function Rollout({ id }: { readonly id: string }) {
         {(
           [
             ['selects', selected(status)],
-            [
-              'batch',
-              status.batch < 0
-                ? 'none so far'
-                : `${status.batch === 0 ? 'canary' : status.batch} of ${status.batches - 1}`,
-            ],
+            ['batch', batchOf(status)],
             ['updated', count(status.counts.updated)],
             ['failed', count(status.counts.failed)],
             ['on the way', count(status.counts.switching + status.counts.restoring)],
@@ -184,10 +186,12 @@ export function Rollout({ id }: { readonly id: string }) {
           </dd>
         </div>
       </dl>
-      <section aria-labelledby="acts">
-        <h2 id="acts">Do</h2>
-        <Actions actions={actionsOf(status)} label="what can be done with this rollout" />
-      </section>
+      {actionsOf(status).length > 0 && (
+        <section aria-labelledby="acts">
+          <h2 id="acts">Do</h2>
+          <Actions actions={actionsOf(status)} label="what can be done with this rollout" />
+        </section>
+      )}
       <Batches members={members} />
       <BurnDown status={status} events={events.data} />
       <Failures members={members} />
@@ -213,19 +217,25 @@ function actionsOf({ id, state, wait, counts, to }: RolloutStatus): readonly Act
   const touched = counts.updated + counts.switching;
   return [
     ...(state === 'paused' && wait?.reason === 'approval-needed'
-      ? [action('Approve', 'approve', `The next batch begins: ${count(counts.pending)} containers are still to come.`)]
+      ? [action('Approve', 'approve', `The next batch begins; ${counted(counts.pending, 'container')} still to come.`)]
       : state === 'paused'
-        ? [action('Resume', 'resume', `It goes on: ${count(counts.pending)} containers are still to come.`)]
+        ? [action('Resume', 'resume', `It goes on; ${counted(counts.pending, 'container')} still to come.`)]
         : []),
     ...(active
       ? [action('Halt', 'pause', 'It begins nothing new; what is on the way ends by itself. It can be resumed.')]
       : []),
     ...(active || state === 'paused'
-      ? [action('Abort', 'abort', `It ends where it is: ${count(counts.updated)} containers stay on ${to}.`)]
+      ? [
+          action(
+            'Abort',
+            'abort',
+            `It ends where it is: ${counted(counts.updated, 'container')} on ${to} from then on.`,
+          ),
+        ]
       : []),
     ...(!['reverting', 'reverted'].includes(state)
       ? [
-          action('Revert', 'revert', `${count(touched)} containers go back to what they were on; each restarts.`, {
+          action('Revert', 'revert', `${counted(touched, 'container')} go back to what they were on; each restarts.`, {
             typed: id.slice(0, 8),
           }),
         ]
@@ -294,7 +304,9 @@ function BurnDown({ status, events }: { readonly status: RolloutStatus; readonly
     failed: status.counts.failed,
     what: 'now',
   });
-  const times = points.map(({ at }) => Date.parse(at));
+  // Events are stored after what they report: the present state is never before them.
+  const known = points.map(({ at }) => Date.parse(at));
+  const times = known.map((time, index) => Math.max(time, ...known.slice(0, index)));
   const from = Math.min(...times);
   const width = Math.max(1, Math.max(...times) - from);
   const x = (index: number): number => 4 + (392 * ((times[index] ?? from) - from)) / width;
