@@ -4,7 +4,7 @@
 /** Rooms of a service from the top floor down: a room imports only rooms below it (and its own). */
 const FLOORS = {
   provisioner: [
-    ['reports', 'hosts', 'queries', 'retention'],
+    ['reports', 'hosts', 'queries', 'retention', 'metrics'],
     ['rebalance'],
     ['rollouts', 'moves'],
     ['containers'],

@@ -26,7 +26,7 @@ import {
   SERVICE_READINESS,
 } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
-import { containerStats } from './adapters/container-stats.js';
+import { cgroupBytes, containerStats } from './adapters/container-stats.js';
 import { ContainerLogs } from './adapters/container-logs.js';
 import { ContainerStore } from './adapters/container-store.js';
 import { ContainerUsers } from './adapters/container-users.js';
@@ -54,6 +54,7 @@ import { StatsHandler } from './handlers/stats.handler.js';
 import { BusLink } from './reconcile/bus-link.js';
 import { Fleet } from './reconcile/fleet.js';
 import { HostHeartbeat } from './reconcile/host-heartbeat.js';
+import { measureAgent } from './reconcile/agent-metrics.js';
 import type { AgentServices } from './reconcile/agent-services.js';
 import { HealthChecks } from './reconcile/health-checks.js';
 import { LimitWatch } from './reconcile/limit-watch.js';
@@ -286,8 +287,14 @@ async function openHost(config: HostAgentConfig, logger: Logger, programs: Progr
     limitCheckMs: config.PLINTH_LIMIT_CHECK_SECONDS * 1000,
     logger,
   };
+  const fleet = new Fleet(services);
+  measureAgent(
+    services,
+    () => fleet.running(),
+    (id) => cgroupBytes(runtime.cgroupOf(id)),
+  );
   return {
-    fleet: new Fleet(services),
+    fleet,
     services,
     keys,
     runtimeName: await runtimeVersion(runtime.binary.path),

@@ -14,6 +14,7 @@ import { ProvisionerConfig } from './config.js';
 import { ContainersModule } from './containers/containers.module.js';
 import { HostsModule } from './hosts/hosts.module.js';
 import { ImagesModule } from './images/images.module.js';
+import { MetricsModule } from './metrics/metrics.module.js';
 import { MovesModule } from './moves/moves.module.js';
 import { NetworkModule } from './network/network.module.js';
 import { PROVISIONER_MIGRATIONS } from './postgres/migrations.js';
@@ -40,6 +41,7 @@ import { RolloutsModule } from './rollouts/rollouts.module.js';
     ReportsModule,
     QueriesModule,
     RetentionModule,
+    MetricsModule,
   ],
   providers: [
     {

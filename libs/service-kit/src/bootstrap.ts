@@ -10,9 +10,10 @@ import type { MicroserviceOptions } from '@nestjs/microservices';
 import type { NatsConnection } from 'nats';
 import { ConfigError, loadConfig, type ServiceConfig } from './config.js';
 import { bound } from './http/bounded-server.js';
+import { countFact, measureRequests, setBuildInfo } from './http/metrics.js';
 import { HealthController, READINESS_CHECKS, type ReadinessCheck } from './http/health.controller.js';
 import { type Component, LifeCycle, StartError } from './lifecycle/life-cycle.js';
-import { createLogger, type Logger, NestLogger } from './logging.js';
+import { createLogger, type Logger, logPublished, NestLogger } from './logging.js';
 import { connectNats } from './messaging/connection.js';
 import { ConsumerKeeper } from './messaging/consumer-keeper.js';
 import { KeptConsumers, type KeptTail, type KeptWatch, OwnConsumers } from './messaging/consumer-source.js';
@@ -161,6 +162,9 @@ async function connect<C extends ServiceConfig>(
     ? new KeptConsumers(connection, kept.request, kept.watcher, kept.watches, kept.tails)
     : new OwnConsumers(connection);
   const publisher = new EventPublisher(connection, `${definition.name}/${config.PLINTH_SERVICE_ID}`);
+  publisher.observe(countFact);
+  publisher.observe((event) => logPublished(logger, event));
+  setBuildInfo(definition.name);
   return { config, logger, connection, publisher, consumers };
 }
 
@@ -186,6 +190,7 @@ async function createApplication<C extends ServiceConfig>(
     forceCloseConnections: true,
     abortOnError: false,
   });
+  app.use(measureRequests);
   app.useGlobalFilters(new KeepExceptionFilter(app.getHttpAdapter()));
   app.connectMicroservice<MicroserviceOptions>({ strategy }, { inheritAppConfig: true });
   return app;

@@ -13,7 +13,8 @@ export { type NextPass, type Timers, TIMERS, WorkLoop, type WorkLoopOptions } fr
 export { createLogger, type Logger, NestLogger, withLogContext } from './logging.js';
 export { boundedServer, HTTP_LIMITS, type HttpLimits } from './http/bounded-server.js';
 export { HealthController, READINESS_CHECKS, type ReadinessCheck } from './http/health.controller.js';
-export { metricsRegistry } from './http/metrics.js';
+export { countFact, metricsRegistry } from './http/metrics.js';
+export { type GaugeFamily, greatest, type Readings, readTogether, type Sample } from './http/readings.js';
 export { databaseReadiness, natsReadiness } from './http/readiness.js';
 export { connectNats, connectNatsOnce, type NatsOptions } from './messaging/connection.js';
 export { ConsumerKeeper } from './messaging/consumer-keeper.js';
@@ -33,7 +34,12 @@ export { type ConsumerExtras, JetStreamStrategy } from './messaging/jetstream.st
 export { type EventTail, followStream } from './messaging/event-tail.js';
 export { type LastValueWatch, watchLastValues } from './messaging/last-value-watch.js';
 export { deleteLastValue } from './messaging/last-value.js';
-export { type EventAttributes, EventPublisher, type OutgoingEvent } from './messaging/publisher.js';
+export {
+  type EventAttributes,
+  EventPublisher,
+  type OutgoingEvent,
+  type PublishedEvent,
+} from './messaging/publisher.js';
 export {
   assertContract,
   ContractViolationError,
@@ -49,6 +55,7 @@ export { Outbox } from './persistence/outbox.js';
 export { claimEvent, claimEvents, insertEvents, unclaimEvents } from './persistence/outbox-rows.js';
 export { persistenceModule } from './persistence/persistence.module.js';
 export { readStored, type StoredMessage, type StoredMessageQuery } from './messaging/stored-message.js';
+export { VERSION } from './version.js';
 export {
   type Cause,
   causeOf,

@@ -2,13 +2,18 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { LoggerService } from '@nestjs/common';
 import { type Logger, pino } from 'pino';
+import type { PublishedEvent } from './messaging/publisher.js';
 
 export type { Logger } from 'pino';
 
+/** What one piece of work is about; absent: not known. */
 interface LogContext {
-  readonly correlationId: string;
-  readonly eventId: string;
-  readonly subject: string;
+  /** One for all that follows from one request. */
+  readonly correlationId?: string;
+  /** Id of the event that is handled. */
+  readonly eventId?: string;
+  readonly subject?: string;
+  readonly containerId?: string;
 }
 const context = new AsyncLocalStorage<LogContext>();
 
@@ -25,6 +30,17 @@ export function createLogger(service: string, id: string, level: string): Logger
     mixin: () => ({ ...context.getStore() }),
     redact: ['*.password', '*.DATABASE_URL', 'DATABASE_URL', '*.env', 'env'],
   });
+}
+
+/** What this process has reported or decided: these lines of all services, by their time, show the way of a request. */
+const FOLLOWED = /^(?:report|container|rollout|image|host|storage|tenant|rebalance)\./;
+
+/** Not for statuses and desired states, which follow from the facts. */
+export function logPublished(logger: Logger, event: PublishedEvent): void {
+  const { subject, id: eventId, correlationId, causationId } = event;
+  if (!FOLLOWED.test(subject)) return;
+  const { containerId, kind } = event.data as { readonly containerId?: string; readonly kind?: string };
+  logger.info({ correlationId, causationId, eventId, subject, containerId, kind }, 'published');
 }
 
 /** Nest's own messages, through pino. */

@@ -34,8 +34,8 @@ export async function containerStats(
   };
 }
 
-/** cgroup v2, else v1 (Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/memory.rst). */
-async function cgroupBytes(own: string): Promise<number> {
+/** What a container's cgroup takes of memory: v2, else v1 (Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/memory.rst). */
+export async function cgroupBytes(own: string): Promise<number> {
   const text =
     (await readOr(`/sys/fs/cgroup${own}/memory.current`, undefined)) ??
     (await readOr(`/sys/fs/cgroup/memory${own}/memory.usage_in_bytes`, '0'));

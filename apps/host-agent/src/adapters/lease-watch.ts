@@ -34,6 +34,8 @@ export type CurrentTerm =
 export class LeaseWatch {
   private loop: WorkLoop | undefined;
   private readonly lapsed = new Set<string>();
+  /** Leases that have run out since this process began. */
+  losses = 0;
 
   constructor(private readonly options: LeaseOptions) {}
 
@@ -48,6 +50,19 @@ export class LeaseWatch {
       `this host's lease on the volumes of ${storageNode} has run out, ` +
       'because it could not be renewed there; it is tried again';
     return { ok: false, failure: { reason: 'lease-lost', message } };
+  }
+
+  /** By storage node: seconds since the lease on its volumes was renewed; those that were never held are left out. */
+  ages(): ReadonlyMap<string, number> {
+    const { hostDirectory, ttlSeconds, bootId, storage } = this.options;
+    const leases = ttlSeconds === 0 ? undefined : readHeldLeases(hostDirectory);
+    if (leases?.bootId !== bootId) return new Map();
+    return new Map(
+      [...storage.keys()].flatMap((node) => {
+        const deadlineMs = leases.deadlines[node];
+        return deadlineMs === undefined ? [] : [[node, ttlSeconds - (deadlineMs - sinceBootMs()) / 1000]];
+      }),
+    );
   }
 
   /** Starts the guard unless one runs, and waits up to {@link FIRST_LEASE_MS} for the first leases. */
@@ -94,6 +109,7 @@ export class LeaseWatch {
       }
       if (!this.lapsed.has(node))
         this.options.logger.error({ storageNode: node }, 'lease has run out: its containers are ended');
+      if (!this.lapsed.has(node)) this.losses++;
       this.lapsed.add(node);
       // The guard does the same, because either of the two may have died.
       await end(node);

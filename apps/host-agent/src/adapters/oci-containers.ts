@@ -1,4 +1,5 @@
 /** The container runtime in terms of the agent's domain. */
+import { Histogram } from 'prom-client';
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
@@ -76,6 +77,13 @@ const REASONS: Readonly<Record<StartFailureReason, ContainerFailureReason>> = {
   refused: 'internal-error',
 };
 
+const runtimeSeconds = new Histogram({
+  name: 'plinth_runtime_seconds',
+  help: 'Time that an operation of the container runtime took',
+  labelNames: ['operation'],
+  buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 30],
+});
+
 export class OciContainers {
   private watcher: DirectoryWatch | undefined;
 
@@ -107,10 +115,12 @@ export class OciContainers {
     { inNetwork, onCreated }: Attachment = {},
   ): Promise<{ readonly ok: true; readonly value: Started } | { readonly ok: false; readonly failure: StartFailure }> {
     let refused: StartFailure | undefined;
+    const measured = runtimeSeconds.startTimer({ operation: 'start' });
     const result = await this.runtime.start(spec, {
       ...(inNetwork && { inNetwork: async (namespace) => (refused = await inNetwork(namespace))?.message }),
       ...(onCreated && { onCreated: async (pid) => (refused = await onCreated(pid))?.message }),
     });
+    measured();
     if (!result.ok) {
       if (result.reason === 'refused' && refused) return { ok: false, failure: refused };
       return { ok: false, failure: { reason: REASONS[result.reason], message: result.message } };
@@ -138,7 +148,7 @@ export class OciContainers {
 
   /** Kills every process of it. @throws ContainerStuckError */
   kill(id: string): Promise<void> {
-    return this.runtime.kill(id);
+    return timed('kill', this.runtime.kill(id));
   }
 
   /** After a kill: the exit status follows the last process by the time that conmon needs to write it. */
@@ -159,7 +169,7 @@ export class OciContainers {
   }
 
   delete(id: string, keepLog: boolean): Promise<void> {
-    return this.runtime.delete(id, { keepLog });
+    return timed('delete', this.runtime.delete(id, { keepLog }));
   }
 
   /** Of a container that runs. @returns what could not be changed */
@@ -251,6 +261,11 @@ export class OciContainers {
       }
     }
   }
+}
+
+function timed(operation: 'kill' | 'delete', work: Promise<void>): Promise<void> {
+  const measured = runtimeSeconds.startTimer({ operation });
+  return work.finally(() => measured());
 }
 
 function usersIn(label: string | undefined): Running['users'] {

@@ -9,6 +9,11 @@ export class FairQueue {
 
   constructor(private readonly places: number) {}
 
+  /** How many wait for a place. */
+  get length(): number {
+    return [...this.waiting.values()].reduce((sum, queue) => sum + queue.length, 0);
+  }
+
   /** Resolves when a place is free; the caller returns it with {@link release}. */
   acquire(tenant: string): Promise<void> {
     if (this.taken < this.places) {

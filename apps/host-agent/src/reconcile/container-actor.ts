@@ -1,7 +1,7 @@
 /** Makes one container match its config: one group of steps at a time, with a new plan after each. */
 import { performance } from 'node:perf_hooks';
 
-import { type NextPass, WorkLoop } from '@plinth/service-kit';
+import { type NextPass, withLogContext, WorkLoop } from '@plinth/service-kit';
 import type { FairQueue } from '../domain/fair-queue.js';
 import { plan, planAfterCheck, planAfterFailure, presentState, type StartFailure } from '../domain/planner.js';
 import { runIsOpen } from '../domain/local-record.js';
@@ -10,6 +10,7 @@ import { backoffMs } from '../domain/restart-policy.js';
 import { describeStep, type Step } from '../domain/step.js';
 import type { ContainerState } from './container-state.js';
 import { EXECUTORS, type Executors, type StepOutcome } from './executors.js';
+import { starts } from './agent-metrics.js';
 import type { AgentServices } from './agent-services.js';
 
 /** Plans in a row: more means that a step does not have the effect that the planner assumes. */
@@ -30,7 +31,13 @@ export class ContainerActor {
     private readonly executors: Executors = EXECUTORS,
   ) {
     this.loop = new WorkLoop({
-      pass: () => this.converge(),
+      pass: () => {
+        const { cause } = this.state.record;
+        return withLogContext(
+          { correlationId: cause?.correlationId, eventId: cause?.causationId, containerId: this.state.id },
+          () => this.converge(),
+        );
+      },
       retryMs: backoffMs,
       failed: (error) =>
         services.logger.error(
@@ -166,6 +173,7 @@ export class ContainerActor {
       state.preparation = { begunAtMs, begun: performance.now(), image: state.effective.image };
       services.containers.expectStart();
       const outcome = await this.runSteps(steps).catch((error: unknown): StepOutcome => this.unexpected(error));
+      starts.inc({ outcome: outcome.kind === 'failed' ? outcome.failure.reason : 'started' });
       if (outcome.kind !== 'failed') return outcome;
       return await this.runSteps(planAfterFailure(this.input(), outcome.failure));
     } finally {

@@ -1,31 +1,17 @@
 /** Prometheus metrics of the network of this host's containers, read when they are asked for. */
 import { Counter } from 'prom-client';
+import type { LinkCounters } from '@plinth/host-network';
 import type { Networks } from '../adapters/networks.js';
+import { GrownCounters } from '../domain/grown-counters.js';
 
 export function measureNetworks(networks: Networks): void {
-  new Counter({
-    name: 'plinth_container_network_bytes_total',
-    help: 'Bytes that a container has received and sent since its last start',
-    labelNames: ['container', 'direction'],
-    collect() {
-      this.reset();
-      for (const [container, { receivedBytes, sentBytes }] of networks.counters()) {
-        this.inc({ container, direction: 'received' }, receivedBytes);
-        this.inc({ container, direction: 'sent' }, sentBytes);
-      }
-    },
+  traffic(networks, 'plinth_network_bytes_total', "Bytes that this host's containers have received and sent", {
+    received: ({ receivedBytes }) => receivedBytes,
+    sent: ({ sentBytes }) => sentBytes,
   });
-  new Counter({
-    name: 'plinth_container_network_packets_total',
-    help: 'Packets that a container has received and sent since its last start',
-    labelNames: ['container', 'direction'],
-    collect() {
-      this.reset();
-      for (const [container, { receivedPackets, sentPackets }] of networks.counters()) {
-        this.inc({ container, direction: 'received' }, receivedPackets);
-        this.inc({ container, direction: 'sent' }, sentPackets);
-      }
-    },
+  traffic(networks, 'plinth_network_packets_total', "Packets that this host's containers have received and sent", {
+    received: ({ receivedPackets }) => receivedPackets,
+    sent: ({ sentPackets }) => sentPackets,
   });
   new Counter({
     name: 'plinth_network_dropped_packets_total',
@@ -44,6 +30,27 @@ export function measureNetworks(networks: Networks): void {
       this.inc({ reason: 'underlay' }, drops.underlay);
       this.inc({ reason: 'tunnel' }, drops.tunnel);
       this.inc({ reason: 'too-many-queries' }, drops.queries);
+    },
+  });
+}
+
+/** Of all containers together: `plinth stats` has those of one. */
+function traffic(
+  networks: Networks,
+  name: string,
+  help: string,
+  directions: Readonly<Record<'received' | 'sent', (counters: LinkCounters) => number>>,
+): void {
+  const sums = Object.entries(directions).map(([direction, of]) => ({ direction, of, grown: new GrownCounters() }));
+  new Counter({
+    name,
+    help,
+    labelNames: ['direction'],
+    collect() {
+      this.reset();
+      const counters = [...networks.counters()];
+      for (const { direction, of, grown } of sums)
+        this.inc({ direction }, grown.read(new Map(counters.map(([id, each]) => [id, of(each)]))));
     },
   });
 }

@@ -46,6 +46,11 @@ export class Reporter {
     this.enqueue(entry);
   }
 
+  /** Reports that the bus has not stored yet. */
+  get pending(): number {
+    return [...this.queues.values()].reduce((sum, queue) => sum + queue.length, 0);
+  }
+
   isPending(containerId: string): boolean {
     return this.queues.has(containerId);
   }

@@ -28,8 +28,21 @@ export interface StoredAs {
   readonly duplicate: boolean;
 }
 
+/** An event that the bus has stored for this process, once, however often it was sent. */
+export interface PublishedEvent {
+  readonly subject: string;
+  readonly data: object;
+  readonly id: string;
+  readonly correlationId: string;
+  /** Absent: nothing on the bus caused it. */
+  readonly causationId?: string;
+  /** ISO 8601: when it was decided. */
+  readonly time: string;
+}
+
 export class EventPublisher {
   private readonly jetstream: JetStreamClient;
+  private readonly observers: ((event: PublishedEvent) => void)[] = [];
 
   constructor(
     readonly connection: NatsConnection,
@@ -48,16 +61,23 @@ export class EventPublisher {
 
   /** As {@link publish}, for what was checked when it was written down, or is passed on as it came. */
   publishUnchecked(subject: string, data: object, attributes: EventAttributes = {}): Promise<StoredAs> {
-    return this.publishText(subject, JSON.stringify(data), attributes);
+    return this.publishText(subject, JSON.stringify(data), data, attributes);
+  }
+
+  /** @param observer is called with each event that is stored from now on; it must not throw */
+  observe(observer: (event: PublishedEvent) => void): void {
+    this.observers.push(observer);
   }
 
   /** As {@link publishUnchecked}. @param text the body, JSON */
-  async publishText(subject: string, text: string, attributes: EventAttributes): Promise<StoredAs> {
+  async publishText(subject: string, text: string, data: object, attributes: EventAttributes): Promise<StoredAs> {
     const { id = newId(), time = new Date().toISOString(), correlationId = id, causationId, actor } = attributes;
     const ack = await this.jetstream.publish(subject, text, {
       msgID: id,
       headers: encodeHeaders({ id, type: subject, source: this.source, time, correlationId, causationId, actor }),
     });
+    if (!ack.duplicate)
+      for (const observer of this.observers) observer({ subject, data, id, correlationId, causationId, time });
     return { stream: ack.stream, sequence: ack.seq, duplicate: ack.duplicate };
   }
 }

@@ -20,6 +20,7 @@ import {
   openDue,
   openUntaken,
 } from './outbox-batch.js';
+import { measureOutbox } from './outbox-metrics.js';
 import { insertEvents } from './outbox-rows.js';
 import { type Cause, type OutboxEvent, UnitOfWork } from './unit-of-work.js';
 
@@ -154,8 +155,8 @@ export class Outbox {
 
   private async deliver(batch: HeldBatch): Promise<void> {
     const results = await Promise.allSettled(
-      batch.events.map(({ event: { subject, correlationId, causationId }, id, text }) =>
-        this.publisher.publishText(subject, text, { id, correlationId, causationId, time: batch.created }),
+      batch.events.map(({ event: { subject, data, correlationId, causationId }, id, text }) =>
+        this.publisher.publishText(subject, text, data, { id, correlationId, causationId, time: batch.created }),
       ),
     );
     const stored = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
@@ -188,6 +189,7 @@ export class Outbox {
 
   /** Begins to sweep what a crash left. */
   start(): void {
+    measureOutbox(this.source, this.logger);
     this.loop.start();
   }
 

@@ -2,10 +2,18 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { type ImageBuildStatus, type ImageState, imageStatus } from '@plinth/contracts';
 import { EventPublisher, type Logger, LOGGER } from '@plinth/service-kit';
+import { Histogram } from 'prom-client';
 import { fractionOf, type Phase } from '../../domain/build-progress.js';
 import { type ImageBuild, versionOf } from '../../domain/image-build.js';
 
 const INTERVAL_MS = 200;
+
+const buildSeconds = new Histogram({
+  name: 'plinth_image_build_seconds',
+  help: 'Time that a phase of a build of an image took',
+  labelNames: ['phase'],
+  buckets: [0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800],
+});
 
 @Injectable()
 export class StatusReporter {
@@ -39,6 +47,7 @@ export class BuildStatus {
   private sentAt = -INTERVAL_MS;
   private timer: NodeJS.Timeout | undefined;
   private next: ImageBuildStatus | undefined;
+  private phase: { readonly name: Phase; readonly begun: number } | undefined;
 
   constructor(
     private readonly build: ImageBuild,
@@ -47,6 +56,7 @@ export class BuildStatus {
 
   /** @param within 0 to 1, of the phase */
   progress(state: ImageState, phase: Phase, within: number): void {
+    this.measure(phase);
     this.next = this.status(state, phase, fractionOf(phase, within));
     if (this.timer) return;
     const wait = this.sentAt + INTERVAL_MS - performance.now();
@@ -55,6 +65,7 @@ export class BuildStatus {
   }
 
   settle(state: ImageState, phase: string, fraction: number): void {
+    this.measure(undefined);
     this.next = this.status(state, phase, fraction);
     this.flush(5);
   }
@@ -64,6 +75,13 @@ export class BuildStatus {
     clearTimeout(this.timer);
     this.timer = undefined;
     this.next = undefined;
+  }
+
+  /** The phase that was in progress has ended. */
+  private measure(next: Phase | undefined): void {
+    if (this.phase?.name === next) return;
+    if (this.phase) buildSeconds.observe({ phase: this.phase.name }, (performance.now() - this.phase.begun) / 1000);
+    this.phase = next && { name: next, begun: performance.now() };
   }
 
   private flush(retries: number): void {
