@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { expressions, metricNames } from './observability-files.js';
 import { containerCgroups, containerOf, type Fact, INSTALLATION, mountLines, Stack } from './stack.js';
 
 const stack = new Stack(INSTALLATION, 'new');
@@ -224,6 +225,30 @@ describe('the host', () => {
     expect(containerCgroups().filter((path) => ours.has(containerOf(path))).length).toBeGreaterThan(0);
   });
 
+  it('leaves log lines with one id in each service that worked on its request', async () => {
+    const { requestId } = json<{ requestId: string }>(
+      (await stack.plinth('run', '--name', 'followed', '--json')).stdout,
+    );
+    const lines = stack.file().services.flatMap(({ name, logFile }) =>
+      readFileSync(logFile, 'utf8')
+        .split('\n')
+        .filter((line) => line.includes(requestId) && line.startsWith('{'))
+        .map((line) => ({
+          service: name,
+          ...json<{ correlationId: string; subject: string; containerId: string }>(line),
+        })),
+    );
+    expect(new Set(lines.map(({ correlationId }) => correlationId))).toEqual(new Set([requestId]));
+    expect(lines).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ service: 'provisioner', subject: 'container.configured' }),
+        expect.objectContaining({ service: 'host-agent', subject: expect.stringMatching(/^report\.host\./) }),
+        expect.objectContaining({ service: 'provisioner', subject: 'container.started' }),
+      ]),
+    );
+    expect(new Set(lines.map(({ containerId }) => containerId)).size).toBe(1);
+  });
+
   it('loses a removed container and its data', async () => {
     const { id } = json<{ id: string }>((await stack.plinth('inspect', 'shop-2', '--json')).stdout);
     expect((await stack.plinth('rm', 'shop-2')).code).toBe(0);
@@ -231,6 +256,23 @@ describe('the host', () => {
     expect(json<{ name: string }[]>((await stack.plinth('ps', '--json')).stdout).map((row) => row.name)).not.toContain(
       'shop-2',
     );
+  });
+
+  it('has every metric that the rules and the dashboard use, and none with an id', async () => {
+    const services = stack.file().services.filter(({ health }) => health?.endsWith('/health/ready'));
+    const texts = await Promise.all(
+      services.map(async ({ health }) => (await fetch(new URL('/metrics', health ?? ''))).text()),
+    );
+    const names = new Set(texts.flatMap((text) => [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name)));
+    const used = expressions()
+      .flatMap(metricNames)
+      // Of Prometheus itself, of rules, and of the console, which is not part of this stack.
+      .filter((name) => name !== 'up' && !/^plinth(?::|_console_)/.test(name));
+    const family = (name: string): string => name.replace(/_(?:bucket|sum|count)$/, '');
+    expect([...new Set(used)].filter((name) => !names.has(name) && !names.has(family(name)))).toEqual([]);
+    expect(texts.join('\n').match(/^plinth_.*[0-9a-f]{12}.*\}/gm)).toBeNull();
+    expect(texts.join('\n')).toMatch(/^plinth_container_start_seconds_count\{phase="total"\} [1-9]/m);
+    expect(texts.join('\n')).toMatch(/^plinth_stream_bytes\{stream="PLINTH_EVENTS"\} [1-9]/m);
   });
 
   it('is as it was after down', async () => {

@@ -30,6 +30,9 @@ interface StackService {
   readonly name: string;
   readonly id: string;
   readonly pid: number;
+  /** Absent: a server, which has none. */
+  readonly health?: string | null;
+  readonly logFile: string;
   readonly environment?: Readonly<Record<string, string>>;
 }
 

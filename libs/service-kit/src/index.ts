@@ -13,7 +13,7 @@ export { type NextPass, type Timers, TIMERS, WorkLoop, type WorkLoopOptions } fr
 export { createLogger, type Logger, NestLogger, withLogContext } from './logging.js';
 export { boundedServer, HTTP_LIMITS, type HttpLimits } from './http/bounded-server.js';
 export { HealthController, READINESS_CHECKS, type ReadinessCheck } from './http/health.controller.js';
-export { countFact, metricsRegistry } from './http/metrics.js';
+export { countFact, expectRefusals, metricsRegistry } from './http/metrics.js';
 export { type GaugeFamily, greatest, type Readings, readTogether, type Sample } from './http/readings.js';
 export { databaseReadiness, natsReadiness } from './http/readiness.js';
 export { connectNats, connectNatsOnce, type NatsOptions } from './messaging/connection.js';

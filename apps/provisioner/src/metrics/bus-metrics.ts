@@ -1,6 +1,6 @@
 /** Prometheus metrics of the bus, which the provisioner alone may ask about its streams and consumers. */
 import { Inject, Injectable } from '@nestjs/common';
-import { STREAMS } from '@plinth/contracts';
+import { consumedBy, deadLetter, durableName, STREAMS, streamOf } from '@plinth/contracts';
 import {
   CONNECTION,
   greatest,
@@ -10,12 +10,11 @@ import {
   readTogether,
   type Sample,
 } from '@plinth/service-kit';
-import type { ConsumerInfo, JetStreamManager, NatsConnection } from 'nats';
+import { type ConsumerInfo, type JetStreamManager, type NatsConnection, NatsError } from 'nats';
 
-/** Of streams whose consumers are few: those of desired state and statuses have one for each host. */
-const LISTED = [STREAMS.events.name, STREAMS.reports.name];
-const MOST_CONSUMERS = 100;
+const CONSUMER_NOT_FOUND = 10_014;
 const MOST_SERVICES = 20;
+const SERVICES = ['provisioner', 'image-builder', 'distributor', 'host-agent'];
 
 const FAMILIES = {
   plinth_stream_bytes: { help: 'Size of the streams of the bus', labels: ['stream'] },
@@ -26,7 +25,7 @@ const FAMILIES = {
     help: 'Messages that a shared consumer has delivered and that are not acknowledged',
     labels: ['consumer'],
   },
-  plinth_dead_letters: { help: 'Messages that no service could handle, by the service', labels: ['service'] },
+  plinth_dead_letters: { help: 'Messages that could not be handled, by the service', labels: ['unhandled_by'] },
 } as const;
 
 @Injectable()
@@ -46,13 +45,13 @@ async function readBus(manager: JetStreamManager): Promise<Readings<keyof typeof
   const letters = await manager.streams.info(STREAMS.deadLetters.name, {
     subjects_filter: STREAMS.deadLetters.subjects[0],
   });
+  const prefix = deadLetter('').length;
+  const found = new Map(
+    Object.entries(letters.state.subjects ?? {}).map(([subject, count]) => [subject.slice(prefix), count]),
+  );
   const consumers = await sharedConsumers(manager);
   const ofConsumers = (count: (info: ConsumerInfo) => number): readonly Sample[] =>
-    greatest(
-      consumers.map((info) => ({ labels: { consumer: info.name }, value: count(info) })),
-      'consumer',
-      MOST_CONSUMERS,
-    );
+    consumers.map((info) => ({ labels: { consumer: info.name }, value: count(info) }));
   return {
     plinth_stream_bytes: streams.map(({ labels, bytes }) => ({ labels, value: bytes })),
     plinth_stream_limit_bytes: streams.map(({ labels, limit }) => ({ labels, value: limit })),
@@ -60,21 +59,31 @@ async function readBus(manager: JetStreamManager): Promise<Readings<keyof typeof
     plinth_consumer_pending: ofConsumers(({ num_pending }) => num_pending),
     plinth_consumer_unacknowledged: ofConsumers(({ num_ack_pending }) => num_ack_pending),
     plinth_dead_letters: greatest(
-      Object.entries(letters.state.subjects ?? {}).map(([subject, value]) => ({
-        labels: { service: subject.slice(subject.indexOf('.') + 1) },
-        value,
+      // Those without letters too: an alert sees a number that grows, not one that appears.
+      [...new Set([...SERVICES, ...found.keys()])].map((service) => ({
+        labels: { unhandled_by: service },
+        value: found.get(service) ?? 0,
       })),
-      'service',
+      'unhandled_by',
       MOST_SERVICES,
     ),
   };
 }
 
-/** Those that a service keeps: the others are of tools that look, under names of their own each time. */
+/** Those that all copies of a service share; hosts and storage nodes have one of their own each. */
+const SHARED = (['provisioner', 'image-builder'] as const).flatMap((service) =>
+  consumedBy(service).map(({ subject }) => ({ stream: streamOf(subject), name: durableName(service, subject) })),
+);
+
 async function sharedConsumers(manager: JetStreamManager): Promise<readonly ConsumerInfo[]> {
-  const found: ConsumerInfo[] = [];
-  for (const stream of LISTED)
-    for await (const info of manager.consumers.list(stream))
-      if (info.config.durable_name !== undefined) found.push(info);
-  return found;
+  const found = await Promise.all(
+    SHARED.map(({ stream, name }) =>
+      manager.consumers.info(stream, name).catch((error: unknown) => {
+        // Its service has never been started.
+        if (error instanceof NatsError && error.api_error?.err_code === CONSUMER_NOT_FOUND) return undefined;
+        throw error;
+      }),
+    ),
+  );
+  return found.filter((info) => info !== undefined);
 }

@@ -3,8 +3,15 @@
  * provisioner that published it, so the sum over all provisioners is right.
  */
 import { Inject, Injectable } from '@nestjs/common';
-import { type EventSubject, type PayloadOf, SUBJECTS } from '@plinth/contracts';
-import { EventPublisher, type PublishedEvent } from '@plinth/service-kit';
+import {
+  CONTAINER_FAILURE_REASONS,
+  CONTAINER_REJECTION_REASONS,
+  DISTRIBUTION_FAILURE_REASONS,
+  type EventSubject,
+  type PayloadOf,
+  SUBJECTS,
+} from '@plinth/contracts';
+import { EventPublisher, expectRefusals, type PublishedEvent } from '@plinth/service-kit';
 import { Counter, Histogram } from 'prom-client';
 
 const startSeconds = new Histogram({
@@ -82,9 +89,19 @@ export function measureFact({ subject, data }: Pick<PublishedEvent, 'subject' | 
   measure?.(data);
 }
 
+/** An alert sees a number that grows, not one that appears. */
+function beginAtZero(): void {
+  for (const reason of CONTAINER_FAILURE_REASONS) failures.inc({ reason }, 0);
+  for (const outcome of ['updated', 'reverted']) updates.inc({ outcome }, 0);
+  for (const target of ['storage', 'host'])
+    for (const reason of DISTRIBUTION_FAILURE_REASONS) distributionFailures.inc({ target, reason }, 0);
+  expectRefusals('container', 'create', CONTAINER_REJECTION_REASONS);
+}
+
 @Injectable()
 export class FactMetrics {
   constructor(@Inject(EventPublisher) publisher: EventPublisher) {
+    beginAtZero();
     publisher.observe(measureFact);
   }
 }

@@ -37,6 +37,11 @@ const refusals = new Counter({
   labelNames: ['entity', 'operation', 'reason'],
 });
 
+/** Shows 0 for refusals that have not happened: an alert sees a number that grows, not one that appears. */
+export function expectRefusals(entity: string, operation: string, reasons: readonly string[]): void {
+  for (const reason of reasons) refusals.inc({ entity, operation, reason }, 0);
+}
+
 export function countFact({ subject, data }: Pick<PublishedEvent, 'subject' | 'data'>): void {
   if (!FACTS.has(subject)) return;
   publishedFacts.inc({ subject });
@@ -49,12 +54,12 @@ export function countFact({ subject, data }: Pick<PublishedEvent, 'subject' | 'd
 
 const buildInfo = new Gauge({
   name: 'plinth_build_info',
-  help: '1; the labels are the service and its version',
-  labelNames: ['service', 'version'],
+  help: '1; the labels are the program and its version',
+  labelNames: ['program', 'version'],
 });
 
-export function setBuildInfo(service: string): void {
-  buildInfo.set({ service, version: VERSION }, 1);
+export function setBuildInfo(program: string): void {
+  buildInfo.set({ program, version: VERSION }, 1);
 }
 
 const requestSeconds = new Histogram({
