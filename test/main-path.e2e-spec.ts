@@ -226,9 +226,8 @@ describe('the host', () => {
   });
 
   it('leaves log lines with one id in each service that worked on its request', async () => {
-    const { requestId } = json<{ requestId: string }>(
-      (await stack.plinth('run', '--name', 'followed', '--json')).stdout,
-    );
+    const requestId = 'followed-by-this-id';
+    expect((await stack.plinth('run', '--name', 'followed', '--request-id', requestId)).code).toBe(0);
     const lines = stack.file().services.flatMap(({ name, logFile }) =>
       readFileSync(logFile, 'utf8')
         .split('\n')

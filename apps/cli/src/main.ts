@@ -44,6 +44,12 @@ async function load(asked: string | undefined): Promise<void> {
 endWithReader(process.stdout);
 endWithReader(process.stderr);
 try {
+  const [first, ...rest] = process.argv.slice(2);
+  if (first === '__complete') {
+    const { complete } = await import('./completion/complete.js');
+    await complete(rest[0] === '--' ? rest.slice(1) : rest);
+    process.exit();
+  }
   await load(process.argv.slice(2).find((word) => !word.startsWith('-')));
   await program.parseAsync();
 } catch (error) {

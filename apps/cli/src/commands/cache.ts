@@ -4,7 +4,7 @@ import { changeCache } from '@plinth/client';
 import { type ImageCacheOperation, type ImageTransfer, type Labels, parseLabels } from '@plinth/contracts';
 import { withClient } from '../connection.js';
 import { print } from '../output/print.js';
-import { table } from '../output/table.js';
+import { type List, type ListOptions, printList, withList } from '../output/list.js';
 import { describeTransfer } from '../output/transfer-bars.js';
 import { type SharedOptions, withShared } from './options.js';
 
@@ -26,6 +26,15 @@ const COMMANDS: readonly { readonly operation: ImageCacheOperation; readonly wha
   { operation: 'unpin', what: 'no longer have hosts keep a version', done: 'need no longer be kept by' },
   { operation: 'evict', what: 'have hosts remove a version that no container of theirs needs', done: 'goes from' },
 ];
+
+const HELD: List<CacheRow> = {
+  name: ({ image }) => image,
+  columns: [
+    { heading: 'HOST', cell: ({ host }) => host },
+    { heading: 'IMAGE', cell: ({ image }) => image },
+    { heading: 'FETCHED', cell: ({ transfer }) => (transfer ? describeTransfer(transfer) : 'whole') },
+  ],
+};
 
 export function register(program: Command): void {
   const cache = program
@@ -74,12 +83,12 @@ export function register(program: Command): void {
       const { fsck } = await import('./storage-fsck.js');
       if (!fsck(dir, images, json, 'host')) process.exitCode = 1;
     });
-  withShared(cache.command('ls'))
+  withList(cache.command('ls'), HELD)
     .description('list what the stores of hosts hold, and what they are fetching')
     .addHelpText('after', '\nExample:\n  plinth cache ls --host host-1')
     .option('--host <host>', 'only this host; may be repeated', collect)
     .option('--image <image>', 'only this version, name@version')
-    .action(async (options: HostOptions & { image?: string }) => {
+    .action(async (options: HostOptions & ListOptions & { image?: string }) => {
       await withClient(options.nats, async (client) => {
         const rows = (await client.hosts())
           .filter(({ host }) => options.host?.includes(host) ?? true)
@@ -88,12 +97,7 @@ export function register(program: Command): void {
             ...transfers.map((transfer) => ({ host, image: transfer.image, transfer })),
           ])
           .filter(({ image }) => options.image === undefined || image === options.image);
-        print(options, rows, () =>
-          table(
-            ['HOST', 'IMAGE', 'FETCHED'],
-            rows.map(({ host, image, transfer }) => [host, image, transfer ? describeTransfer(transfer) : 'whole']),
-          ),
-        );
+        await printList(options, rows, HELD);
       });
     });
 }

@@ -14,7 +14,8 @@ import {
 } from '@plinth/client';
 import { ClientError, type PlinthClient } from '@plinth/client';
 import { print } from '../output/print.js';
-import { age, table } from '../output/table.js';
+import { type List, type ListOptions, printList, withList } from '../output/list.js';
+import { ageCell, table } from '../output/table.js';
 import { type SharedOptions, withShared } from './options.js';
 
 interface FilterOptions extends SharedOptions, LetterFilter {}
@@ -38,35 +39,36 @@ function withFilter(command: Command): Command {
     .option('--reason <reason>', 'only those put aside for this reason, e.g. internal-error');
 }
 
+const LETTERS: List<DeadLetter> = {
+  data: withoutBody,
+  name: ({ sequence }) => String(sequence),
+  columns: [
+    { heading: 'NUMBER', cell: ({ sequence }) => sequence },
+    { heading: 'AGE', cell: ({ storedAt }) => ageCell(storedAt, Date.now()) },
+    { heading: 'SERVICE', cell: ({ service }) => service },
+    { heading: 'SUBJECT', cell: ({ subject }) => subject },
+    { heading: 'REASON', cell: ({ reason }) => reason },
+    { heading: 'TRIES', cell: ({ attempts }) => attempts },
+    { heading: 'BYTES', cell: ({ bytes }) => bytes },
+    { heading: 'SEND AGAIN', cell: (letter) => (replayRefusal(letter) === undefined ? 'yes' : 'no') },
+  ],
+};
+
 export function register(program: Command): void {
   const letters = program
     .command('deadletters')
     .description('messages that a service could not handle: list, show, send again, remove')
     .action(() => letters.help({ error: true }));
-  withFilter(withShared(letters.command('ls')))
+  withFilter(withList(letters.command('ls'), LETTERS))
     .description('list dead letters, newest first')
     .addHelpText('after', '\nExample:\n  plinth deadletters ls --service provisioner')
     .option('--limit <count>', 'how many at most', parseNumber, DEFAULT_LIMIT)
-    .action(async (options: FilterOptions & { limit: number }) => {
+    .action(async (options: FilterOptions & ListOptions & { limit: number }) => {
       await withClient(options.nats, async (client) => {
         const found = await deadLetters(client, options, options.limit);
         if (found.length === options.limit)
           process.stderr.write(`these are the newest ${found.length}; for more, use --limit\n`);
-        print(options, found.map(withoutBody), () =>
-          table(
-            ['NUMBER', 'AGE', 'SERVICE', 'SUBJECT', 'REASON', 'TRIES', 'BYTES', 'SEND AGAIN'],
-            found.map((letter) => [
-              letter.sequence,
-              age(letter.storedAt, Date.now()),
-              letter.service,
-              letter.subject,
-              letter.reason,
-              letter.attempts,
-              letter.bytes,
-              replayRefusal(letter) === undefined ? 'yes' : 'no',
-            ]),
-          ),
-        );
+        await printList(options, found, LETTERS);
       });
     });
   withShared(letters.command('show'))

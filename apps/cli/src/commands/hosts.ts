@@ -1,13 +1,56 @@
 import { type HostStatus, QUERIES } from '@plinth/contracts';
 import type { Command } from 'commander';
 import { withClient } from '../connection.js';
-import { printPages } from '../output/print.js';
-import { age, bytes } from '../output/table.js';
-import { type SharedOptions, withShared } from './options.js';
+import { type List, type ListOptions, printList, withList } from '../output/list.js';
+import { ageCell, sizeCell } from '../output/table.js';
 import { describeLabels } from './placement-arguments.js';
 
+export const HOSTS: List<HostStatus> = {
+  name: ({ host }) => host,
+  columns: [
+    { heading: 'HOST', cell: ({ host }) => host },
+    {
+      heading: 'STATE',
+      cell: ({ state, drain, cordoned }) =>
+        `${state}${drain ? `, ${drain.left} to leave` : cordoned ? ', cordoned' : ''}`,
+    },
+    { heading: 'DATACENTER', cell: ({ datacenter }) => datacenter },
+    { heading: 'STORAGE', cell: ({ storageNodes }) => storageNodes.join(',') },
+    {
+      heading: 'CONTAINERS',
+      cell: ({ allocated, capacity }) => ({
+        text: `${allocated.containers}/${capacity.containers}`,
+        by: allocated.containers,
+      }),
+    },
+    { heading: 'MEMORY GIVEN', cell: ({ allocated }) => sizeCell(allocated.memoryBytes) },
+    { heading: 'OF', cell: ({ capacity }) => sizeCell(capacity.memoryBytes) },
+    { heading: 'LOAD', cell: ({ load }) => ({ text: load.load1.toFixed(2), by: load.load1 }) },
+    { heading: 'RUNTIME', isWide: true, cell: ({ runtime }) => runtime },
+    {
+      heading: 'NETWORK',
+      cell: ({ cniNetwork, network }) => (cniNetwork ? `cni ${cniNetwork}` : network ? 'container' : 'isolated'),
+    },
+    { heading: 'DISK LIMITS', isWide: true, cell: ({ diskLimits }) => diskLimits.join(',') },
+    { heading: 'IO LIMITS', isWide: true, cell: ({ ioLimits }) => ioLimits.join(',') },
+    { heading: 'USERS', isWide: true, cell: users },
+    { heading: 'ADDRESS', cell: ({ address }) => address },
+    { heading: 'LAST SEEN', cell: ({ lastSeenAt }) => ageCell(lastSeenAt, Date.now()) },
+  ],
+};
+
+/** Instead of the others; sorted by those that both have. */
+const LABELS: List<HostStatus> = {
+  name: HOSTS.name,
+  columns: [
+    ...HOSTS.columns.slice(0, 3),
+    { heading: 'LABELS', cell: ({ labels }) => describeLabels(labels) },
+    { heading: 'SET BY OPERATORS', cell: ({ labelsSet }) => describeLabels(labelsSet) },
+  ],
+};
+
 export function register(program: Command): void {
-  withShared(program.command('hosts'))
+  withList(program.command('hosts'), HOSTS)
     .description('list hosts with capacity and load')
     .addHelpText(
       'after',
@@ -15,58 +58,13 @@ export function register(program: Command): void {
         'DISK LIMITS are the storage nodes on which the host can hold a data volume to its limit (--disk).\n' +
         'IO LIMITS is what the host can limit of input and output: weight (--io-weight), maxima (--io-max).\n' +
         "USERS are those that containers have: their own, on which storage nodes; when the host's (--host-users).\n\n" +
-        'Examples:\n  plinth hosts --json\n  plinth hosts --labels',
+        'Examples:\n  plinth hosts --sort load:desc -o wide\n  plinth hosts --labels',
     )
     .option('--labels', 'list their labels instead')
-    .action(async (options: SharedOptions & { labels?: boolean }) => {
+    .action(async (options: ListOptions & { labels?: boolean }) => {
       await withClient(options.nats, async (client) => {
         const pages = client.pages(QUERIES.hosts, {});
-        if (options.labels)
-          return printPages(options, pages, ['HOST', 'STATE', 'DATACENTER', 'LABELS', 'SET BY OPERATORS'], (host) => [
-            host.host,
-            host.state,
-            host.datacenter,
-            describeLabels(host.labels) || null,
-            describeLabels(host.labelsSet) || null,
-          ]);
-        await printPages(
-          options,
-          pages,
-          [
-            'HOST',
-            'STATE',
-            'DATACENTER',
-            'STORAGE',
-            'CONTAINERS',
-            'MEMORY GIVEN',
-            'OF',
-            'LOAD',
-            'RUNTIME',
-            'NETWORK',
-            'DISK LIMITS',
-            'IO LIMITS',
-            'USERS',
-            'ADDRESS',
-            'LAST SEEN',
-          ],
-          (host) => [
-            host.host,
-            `${host.state}${host.drain ? `, ${host.drain.left} to leave` : host.cordoned ? ', cordoned' : ''}`,
-            host.datacenter,
-            host.storageNodes.join(','),
-            `${host.allocated.containers}/${host.capacity.containers}`,
-            bytes(host.allocated.memoryBytes),
-            bytes(host.capacity.memoryBytes),
-            host.load.load1.toFixed(2),
-            host.runtime,
-            host.cniNetwork ? `cni ${host.cniNetwork}` : host.network ? 'container' : 'isolated',
-            host.diskLimits.join(',') || null,
-            host.ioLimits.join(',') || null,
-            users(host),
-            host.address ?? '-',
-            age(host.lastSeenAt, Date.now()),
-          ],
-        );
+        await printList(options, pages, options.labels ? LABELS : HOSTS);
       });
     });
 }

@@ -1,6 +1,8 @@
 /** The image commands that build, list, show, promote, activate and revoke. */
 import { readFile } from 'node:fs/promises';
 import type { BuildDetails, ImageSummary, ImageUser } from '@plinth/contracts';
+import { defaultOf, IMAGES } from '../output/image-list.js';
+import { type ListOptions, printList } from '../output/list.js';
 import { withClient } from '../connection.js';
 import {
   activateImage,
@@ -72,31 +74,11 @@ async function readRecipeFile(file: string): Promise<string> {
   }
 }
 
-export async function list(name: string | undefined, options: SharedOptions): Promise<void> {
+export async function list(name: string | undefined, options: ListOptions): Promise<void> {
   await withClient(options.nats, async (client) => {
     const images = await client.images(name);
-    print(options, images, () =>
-      table(
-        ['IMAGE', 'STATE', 'DEFAULT', 'ARCHIVE', 'UNPACKED', 'STORAGE NODES', 'CONTAINERS', 'SINCE', 'MESSAGE'],
-        images.map((image) => [
-          `${image.name}@${image.version}`,
-          image.state,
-          defaultOf(image),
-          bytes(image.archiveBytes),
-          bytes(image.unpackedBytes),
-          image.storageNodes.join(','),
-          image.containers,
-          age(image.at, Date.now()),
-          image.message?.slice(0, 60),
-        ]),
-      ),
-    );
+    await printList(options, images, IMAGES);
   });
-}
-
-function defaultOf(image: ImageSummary): string | null {
-  if (image.defaultOs) return 'OS';
-  return image.defaultVersion ? 'version' : null;
 }
 
 export async function show(ref: string, options: SharedOptions): Promise<void> {

@@ -1,4 +1,6 @@
 import type { Command } from 'commander';
+import { IMAGES } from '../output/image-list.js';
+import { type ListOptions, withList } from '../output/list.js';
 import { parseCount, parseList } from './arguments.js';
 import { duration, type SharedOptions, withShared, withTenant } from './options.js';
 
@@ -13,11 +15,11 @@ export function register(program: Command): void {
     .action(async (recipe: string, options: SharedOptions & { timeout: number }) =>
       (await import('./image-actions.js')).build(recipe, options),
     );
-  withShared(image.command('ls'))
+  withList(image.command('ls'), IMAGES)
     .description('list image versions')
     .argument('[name]', 'only versions of this name')
     .addHelpText('after', '\nExample:\n  plinth image ls debian-12')
-    .action(async (name: string | undefined, options: SharedOptions) =>
+    .action(async (name: string | undefined, options: ListOptions) =>
       (await import('./image-actions.js')).list(name, options),
     );
   withShared(image.command('show'))

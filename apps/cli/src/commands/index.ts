@@ -12,6 +12,8 @@ export const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = 
   lab: () => import('./lab.js'),
   bus: () => import('./bus.js'),
   doctor: () => import('./doctor.js'),
+  context: () => import('./context.js'),
+  completion: () => import('./completion.js'),
   console: () => import('./console.js'),
   status: () => import('./status.js'),
   image: () => import('./image.js'),

@@ -1,5 +1,6 @@
 /** Options that most commands share. */
 import { type Command, Option } from 'commander';
+import { presetTenant } from '../contexts.js';
 import { parseDuration, parseName } from './arguments.js';
 
 export interface SharedOptions {
@@ -10,11 +11,11 @@ export interface SharedOptions {
 export function withShared(command: Command): Command {
   return command
     .option('--json', 'JSON for programs')
-    .option('--nats <url>', 'NATS server; else NATS_URL, else the stack of this machine');
+    .option('--nats <url>', 'NATS server; else the context, NATS_URL, or the stack of this machine');
 }
 
 export function withTenant(command: Command): Command {
-  return command.option('--tenant <name>', 'tenant of the container', parseName, 'default');
+  return command.option('--tenant <name>', 'tenant of the container', parseName, presetTenant());
 }
 
 /**

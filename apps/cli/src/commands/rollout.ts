@@ -12,7 +12,8 @@ import { parseCount, parseList } from './arguments.js';
 import { ClientError } from '@plinth/client';
 import { actOnRollout, findRollout, type RolloutActionName, startRollout } from '@plinth/client';
 import { print } from '../output/print.js';
-import { printRollout, rolloutTable, watchRollout } from '../output/rollout-view.js';
+import { type ListOptions, printList, withList } from '../output/list.js';
+import { printRollout, ROLLOUTS, watchRollout } from '../output/rollout-view.js';
 import { duration, type SharedOptions, withShared } from './options.js';
 
 interface StartOptions extends SharedOptions {
@@ -113,14 +114,14 @@ export function register(program: Command): void {
       });
     });
 
-  withShared(rollout.command('ls'))
+  withList(rollout.command('ls'), ROLLOUTS)
     .description('list rollouts')
     .addHelpText('after', '\nExample:\n  plinth rollout ls --all')
     .option('--all', 'also those that have ended')
-    .action(async (options: SharedOptions & { all?: boolean }) => {
+    .action(async (options: ListOptions & { all?: boolean }) => {
       await withClient(options.nats, async (client) => {
         const rollouts = await client.list(QUERIES.rollouts, { all: options.all });
-        print(options, rollouts, () => rolloutTable(rollouts));
+        await printList(options, rollouts, ROLLOUTS);
       });
     });
 

@@ -1,18 +1,42 @@
+import type { ContainerStats } from '@plinth/contracts';
 import type { Command } from 'commander';
 import { withClient } from '../connection.js';
-import { print } from '../output/print.js';
-import { bytes, table } from '../output/table.js';
-import { type SharedOptions, withShared, withTenant } from './options.js';
+import { type List, type ListOptions, printList, withList } from '../output/list.js';
+import { sizeCell } from '../output/table.js';
+import { withTenant } from './options.js';
+
+type Row = ContainerStats & { readonly name: string; readonly host: string | null };
+
+const STATS: List<Row> = {
+  name: ({ containerId }) => containerId,
+  columns: [
+    { heading: 'NAME', cell: ({ name }) => name },
+    { heading: 'HOST', cell: ({ host }) => host },
+    { heading: 'PID', cell: ({ pid }) => pid },
+    { heading: 'PROCESSES', cell: ({ processes }) => processes },
+    { heading: 'PRIVATE', cell: ({ privateBytes }) => sizeCell(privateBytes) },
+    { heading: 'SHARED', cell: ({ sharedBytes }) => sizeCell(sharedBytes) },
+    { heading: 'FAIR SHARE', cell: ({ proportionalBytes }) => sizeCell(proportionalBytes) },
+    { heading: 'CGROUP', cell: ({ cgroupBytes }) => sizeCell(cgroupBytes) },
+    { heading: 'DISK', cell: ({ limits }) => sizeCell(limits?.diskBytes) },
+    {
+      heading: 'THROTTLED',
+      cell: ({ limits }) => limits && { text: `${(limits.throttledMs / 1000).toFixed(1)} s`, by: limits.throttledMs },
+    },
+    { heading: 'RECEIVED', cell: ({ network }) => sizeCell(network?.receivedBytes) },
+    { heading: 'SENT', cell: ({ network }) => sizeCell(network?.sentBytes) },
+  ],
+};
 
 export function register(program: Command): void {
-  withTenant(withShared(program.command('stats')))
+  withTenant(withList(program.command('stats'), STATS))
     .description(
       'memory of running containers, what each has alone and what it shares with others, what their data take where ' +
         'that is limited, how long they waited for processor time above their limit, and their network traffic',
     )
     .addHelpText('after', '\nExample:\n  plinth stats shop-1')
     .argument('[container]', 'name or id; absent: all')
-    .action(async (name: string | undefined, options: SharedOptions & { tenant: string }) => {
+    .action(async (name: string | undefined, options: ListOptions & { tenant: string }) => {
       await withClient(options.nats, async (client) => {
         const containers =
           name === undefined
@@ -25,38 +49,7 @@ export function register(program: Command): void {
             .filter((item) => item.containerId === container.id)
             .map((item) => ({ name: container.name, host: container.host, ...item })),
         );
-        print(options, rows, () =>
-          table(
-            [
-              'NAME',
-              'HOST',
-              'PID',
-              'PROCESSES',
-              'PRIVATE',
-              'SHARED',
-              'FAIR SHARE',
-              'CGROUP',
-              'DISK',
-              'THROTTLED',
-              'RECEIVED',
-              'SENT',
-            ],
-            rows.map((row) => [
-              row.name,
-              row.host,
-              row.pid,
-              row.processes,
-              bytes(row.privateBytes),
-              bytes(row.sharedBytes),
-              bytes(row.proportionalBytes),
-              bytes(row.cgroupBytes),
-              bytes(row.limits?.diskBytes),
-              row.limits ? `${(row.limits.throttledMs / 1000).toFixed(1)} s` : '-',
-              row.network ? bytes(row.network.receivedBytes) : '-',
-              row.network ? bytes(row.network.sentBytes) : '-',
-            ]),
-          ),
-        );
+        await printList(options, rows, STATS);
       });
     });
 }

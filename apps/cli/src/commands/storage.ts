@@ -1,8 +1,22 @@
+import type { StorageStatus } from '@plinth/contracts';
 import type { Command } from 'commander';
 import { withClient } from '../connection.js';
-import { print } from '../output/print.js';
-import { age, bytes, table } from '../output/table.js';
-import { type SharedOptions, withShared } from './options.js';
+import { type List, type ListOptions, printList, withList } from '../output/list.js';
+import { ageCell, sizeCell } from '../output/table.js';
+
+const NODES: List<StorageStatus> = {
+  name: ({ node }) => node,
+  columns: [
+    { heading: 'NODE', cell: ({ node }) => node },
+    { heading: 'STATE', cell: ({ state }) => state },
+    { heading: 'DATACENTER', cell: ({ datacenter }) => datacenter },
+    { heading: 'FREE', cell: ({ freeBytes }) => sizeCell(freeBytes) },
+    { heading: 'OF', cell: ({ totalBytes }) => sizeCell(totalBytes) },
+    { heading: 'VOLUMES', cell: ({ volumes }) => volumes },
+    { heading: 'IMAGES', cell: ({ images }) => images.join(' ') },
+    { heading: 'LAST SEEN', cell: ({ lastSeenAt }) => ageCell(lastSeenAt, Date.now()) },
+  ],
+};
 
 export function register(program: Command): void {
   const storage = program.command('storage');
@@ -20,27 +34,13 @@ export function register(program: Command): void {
       const { fsck } = await import('./storage-fsck.js');
       if (!fsck(dir, images, json, 'storage node')) process.exitCode = 1;
     });
-  withShared(storage)
+  withList(storage, NODES)
     .description('list storage nodes with their images')
     .addHelpText('after', '\nExample:\n  plinth storage --json')
-    .action(async (options: SharedOptions) => {
+    .action(async (options: ListOptions) => {
       await withClient(options.nats, async (client) => {
         const nodes = await client.storage();
-        print(options, nodes, () =>
-          table(
-            ['NODE', 'STATE', 'DATACENTER', 'FREE', 'OF', 'VOLUMES', 'IMAGES', 'LAST SEEN'],
-            nodes.map((node) => [
-              node.node,
-              node.state,
-              node.datacenter,
-              bytes(node.freeBytes),
-              bytes(node.totalBytes),
-              node.volumes,
-              node.images.join(' '),
-              age(node.lastSeenAt, Date.now()),
-            ]),
-          ),
-        );
+        await printList(options, nodes, NODES);
       });
     });
 }

@@ -9,27 +9,26 @@ import {
 } from '@plinth/contracts';
 import { escapeControls, escapeJson, memberPages, type PlinthClient, withAllMembers } from '@plinth/client';
 import { type OutputOptions, printJson, printLine } from './print.js';
-import { age, PagedTable, table } from './table.js';
+import type { List } from './list.js';
+import { ageCell, PagedTable, table } from './table.js';
 
 const LOOK_EVERY_MS = 1_000;
 const BAR = 40;
 
-export function rolloutTable(rollouts: readonly RolloutStatus[]): string {
-  return table(
-    ['ID', 'STATE', 'TO', 'SELECTED', 'DONE', 'FAILED', 'BATCH', 'WAITS FOR', 'SINCE'],
-    rollouts.map((one) => [
-      one.id.slice(0, 12),
-      one.state,
-      one.to,
-      selectionText(one.select),
-      `${doneOf(one)}/${one.counts.total}`,
-      one.counts.failed,
-      batchText(one),
-      one.wait?.reason,
-      age(one.requestedAt, Date.now()),
-    ]),
-  );
-}
+export const ROLLOUTS: List<RolloutStatus> = {
+  name: ({ id }) => id,
+  columns: [
+    { heading: 'ID', cell: ({ id }) => id.slice(0, 12) },
+    { heading: 'STATE', cell: ({ state }) => state },
+    { heading: 'TO', cell: ({ to }) => to },
+    { heading: 'SELECTED', cell: ({ select }) => selectionText(select) },
+    { heading: 'DONE', cell: (one) => ({ text: `${doneOf(one)}/${one.counts.total}`, by: doneOf(one) }) },
+    { heading: 'FAILED', cell: ({ counts }) => counts.failed },
+    { heading: 'BATCH', cell: batchText },
+    { heading: 'WAITS FOR', cell: ({ wait }) => wait?.reason },
+    { heading: 'SINCE', cell: ({ requestedAt }) => ageCell(requestedAt, Date.now()) },
+  ],
+};
 
 /** What is known of it, then its containers, page by page as they come; for programs all in one object. */
 export async function printRollout(options: OutputOptions, client: PlinthClient, one: RolloutDetails): Promise<void> {

@@ -1,7 +1,12 @@
 /** Aligned columns for people. */
 import { escapeControls } from '@plinth/client';
 
-export type Cell = string | number | null | undefined;
+/** What is shown, and what it is sorted by: the bytes of `11.8 MiB`, the time of `3 min`. */
+export interface Valued {
+  readonly text: string;
+  readonly by: number | string | null;
+}
+export type Cell = string | number | null | undefined | Valued;
 
 /** @returns one line per row under a heading, columns two spaces apart; `-` for an absent value */
 export function table(headings: readonly string[], rows: readonly (readonly Cell[])[]): string {
@@ -11,10 +16,15 @@ export function table(headings: readonly string[], rows: readonly (readonly Cell
 /** A table whose rows come in pages. Columns are as wide as the widest cell so far. */
 export class PagedTable {
   private readonly widths: number[];
-  private isBegun = false;
+  private isBegun: boolean;
 
-  constructor(private readonly headings: readonly string[]) {
-    this.widths = headings.map(({ length }) => length);
+  /** @param isHeaded false: without the headings */
+  constructor(
+    private readonly headings: readonly string[],
+    isHeaded = true,
+  ) {
+    this.widths = headings.map(({ length }) => (isHeaded ? length : 0));
+    this.isBegun = !isHeaded;
   }
 
   /** @returns the lines of a page; those of the first one are under the headings */
@@ -36,7 +46,8 @@ export class PagedTable {
   }
 }
 
-function textOf(cell: Cell): string {
+function textOf(given: Cell): string {
+  const cell = given !== null && typeof given === 'object' ? given.text : given;
   return cell === null || cell === undefined || cell === ''
     ? '-'
     : escapeControls(String(cell)).replaceAll(/[\n\t]/g, ' ');
@@ -55,6 +66,16 @@ export function bytes(value: number | null | undefined): string {
   let unit = 0;
   for (; amount >= 1024 && unit < units.length - 1; unit++) amount /= 1024;
   return `${unit === 0 ? amount : amount.toFixed(1)} ${units[unit]}`;
+}
+
+/** {@link bytes}, sorted by the number. */
+export function sizeCell(value: number | null | undefined): Valued {
+  return { text: bytes(value), by: value ?? null };
+}
+
+/** {@link age}, sorted by how long ago it was. */
+export function ageCell(iso: string | null, now: number): Valued {
+  return { text: age(iso, now), by: iso === null ? null : now - Date.parse(iso) };
 }
 
 /** Time since then: `12 s`, `3 min`, `5 h`, `2 d`. */
