@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { expressions, metricNames } from './observability-files.js';
+import { runExample } from './readme-examples.js';
 import { containerCgroups, containerOf, type Fact, INSTALLATION, mountLines, Stack } from './stack.js';
 
 const stack = new Stack(INSTALLATION, 'new');
@@ -255,6 +256,14 @@ describe('the host', () => {
     expect(json<{ name: string }[]>((await stack.plinth('ps', '--json')).stdout).map((row) => row.name)).not.toContain(
       'shop-2',
     );
+  });
+
+  it.each(['ts', 'sh'] as const)('does what the example for %s of the client library shows', async (language) => {
+    const { natsUrl, nkeyFile } = stack.file();
+    const scratch = join(stack.home, `example-${language}`);
+    const printed = await runExample(language, { installation: INSTALLATION, natsUrl, nkeyFile, scratch });
+    expect(printed).toContain(`example-${language}`);
+    await stack.fact(about('container.removed', `example-${language}`));
   });
 
   it('has every metric that the rules and the dashboard use, and none with an id', async () => {
