@@ -15,7 +15,7 @@ import {
 } from '@plinth/client';
 import { print, printLine } from '../output/print.js';
 import { ProgressBar } from '../output/progress.js';
-import { age, bytes, table } from '../output/table.js';
+import { bytes, table } from '../output/table.js';
 import { TransferBars } from '../output/transfer-bars.js';
 import type { SharedOptions } from './options.js';
 
