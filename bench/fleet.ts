@@ -1,10 +1,11 @@
 /** `npm run bench:fleet`: the simulation of a fleet; `--help` says what is simulated and what is measured. */
 import { violations } from './fleet/checks.js';
-import type { Cost } from './fleet/costs.js';
+import { type Cost, printStatements } from './fleet/costs.js';
 import { Fleet, THIS_PROGRAM } from './fleet/fleet.js';
 import { type FleetOptions, fleetOptions } from './fleet/options.js';
 import { loseHosts } from './fleet/loss.js';
 import { keepHalfEmpty, rebalanceFleet } from './fleet/rebalance.js';
+import { upgradeFleet } from './fleet/upgrade.js';
 import { Requests } from './fleet/requests.js';
 import { MEMORY_OF_ONE } from './fleet/simulated-hosts.js';
 import { percentile, row } from './system.js';
@@ -19,7 +20,7 @@ const options = fleetOptions(process.argv.slice(2));
 if (options) process.exit(await run(options));
 
 async function run(given: FleetOptions): Promise<number> {
-  const isDisturbed = given.lose > 0 || given.rebalance > 0;
+  const isDisturbed = given.lose > 0 || given.rebalance > 0 || given.upgradeFrom !== undefined;
   const wanted = given.requests + given.singles + MEANWHILE * (isDisturbed ? given.rate : 0);
   const filled = given.rebalance > 0 ? Math.ceil(given.hosts / 2) : given.hosts;
   const capacity = Math.max(1, Math.ceil((wanted * 100) / (given.fill * filled)));
@@ -67,6 +68,7 @@ async function measure(fleet: Fleet, given: FleetOptions, capacity: number): Pro
   log(`${given.hosts} hosts for ${capacity} containers each; ${given.requests} requests begin`);
   const before = { costs: fleet.costs(), bytes: await fleet.bytes() };
   const { configured: earlier } = requests.answers;
+  await fleet.forgetStatements();
   const begin = performance.now();
   const progress = setInterval(() => {
     const done = requests.answers.configured - earlier;
@@ -108,9 +110,11 @@ async function measure(fleet: Fleet, given: FleetOptions, capacity: number): Pro
   row('bytes of the database, of the bus for each', ...perContainer(before.bytes, bytes, given.requests));
   row('process', 'ms each', 'MiB');
   printCosts(before.costs, after, given.requests);
+  await printStatements(fleet);
   if (given.reports > 0) await measureReports(fleet, given.reports);
   if (given.idleSeconds > 0) await measureIdle(fleet, given.idleSeconds);
   let meanwhile = given.rebalance > 0 ? await rebalanceFleet(fleet, given, requests, request, log) : 0;
+  if (given.upgradeFrom !== undefined) meanwhile += await upgradeFleet(fleet, given, requests, request);
   if (given.lose > 0) meanwhile += await loseHosts(fleet, given, requests, request, log);
 
   const { rejected, reasons } = requests.answers;

@@ -1,6 +1,7 @@
 /** Processor time, memory and bytes of the processes of a run. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { processCosts } from '../process-costs.js';
+import type { Statement } from './fleet.js';
 
 /** proc(5): USER_HZ. */
 const TICKS_PER_SECOND = 100;
@@ -56,4 +57,10 @@ function childrenOf(parent: number): readonly number[] {
         throw error;
       }
     });
+}
+
+/** What took most of the database's time since statements were forgotten: milliseconds in all, how often, and rows. */
+export async function printStatements(from: { statements(): Promise<readonly Statement[]> }): Promise<void> {
+  for (const { calls, ms, rows, text } of await from.statements())
+    process.stdout.write(`    ${ms.toFixed(0)} ms, ${calls} calls, ${rows} rows: ${text.slice(0, 160)}\n`);
 }

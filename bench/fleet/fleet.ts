@@ -1,5 +1,6 @@
 /** The processes of a run: servers, provisioners, and the hosts that this program plays. */
 import { randomBytes } from 'node:crypto';
+import { join, relative, resolve } from 'node:path';
 import { SUBJECTS } from '@plinth/contracts';
 import { ServiceProcess, startNats, startPostgres, type TestServer } from '@plinth/testkit';
 import { connect, type JetStreamClient, type NatsConnection } from 'nats';
@@ -12,12 +13,22 @@ const PATIENCE_MS = 300_000;
 export const THIS_PROGRAM = 'this program, with all hosts';
 /** When hosts are to be lost. */
 export const LOST_SECONDS = 30;
+const SHOWN_STATEMENTS = 15;
 
 /** What it cost that all hosts joined. */
 export interface Joining {
   readonly seconds: number;
   readonly before: ReadonlyMap<string, Cost>;
   readonly after: ReadonlyMap<string, Cost>;
+}
+
+/** One text of a statement, since statements were forgotten. */
+export interface Statement {
+  readonly calls: number;
+  /** In all, executing. */
+  readonly ms: number;
+  readonly rows: number;
+  readonly text: string;
 }
 
 export class Fleet {
@@ -37,6 +48,7 @@ export class Fleet {
   /** @param capacity containers of each host */
   static async open(options: FleetOptions, capacity: number, log: (line: string) => void): Promise<Fleet> {
     const [nats, postgres] = await Promise.all([startNats(), startPostgres()]);
+    if (options.statements) await countStatements(postgres);
     const connection = await connect({ servers: nats.url });
     const jetstream = connection.jetstream({ timeout: 60_000 });
     const database = new pg.Client({ connectionString: postgres.url, options: '-c search_path=provisioner' });
@@ -50,6 +62,7 @@ export class Fleet {
       options.network,
       options.storageNodes,
       options.groups > 0,
+      options.ownImages,
     );
     const fleet = new Fleet(options, nats, postgres, [], connection, jetstream, database, hosts);
     for (let index = 0; index < options.provisioners; index++) await fleet.startProvisioner(index);
@@ -141,8 +154,42 @@ export class Fleet {
     }
   }
 
-  private async startProvisioner(index: number): Promise<void> {
-    this.provisioners[index] = await ServiceProcess.start('provisioner', {
+  /** As the server does by itself within a minute: plans of statements know how many rows there are. */
+  async analyze(): Promise<void> {
+    await this.database.query('ANALYZE');
+  }
+
+  /** Statements are counted from here on. */
+  async forgetStatements(): Promise<void> {
+    if (this.options.statements) await this.database.query('SELECT public.pg_stat_statements_reset()');
+  }
+
+  /** The statements that took most of the database's time since they were forgotten; none when they are not counted. */
+  async statements(): Promise<readonly Statement[]> {
+    if (!this.options.statements) return [];
+    const { rows } = await this.database.query<Statement>(
+      `SELECT calls::int, total_exec_time::float8 AS ms, rows::int, regexp_replace(query, '\\s+', ' ', 'g') AS text
+         FROM public.pg_stat_statements ORDER BY total_exec_time DESC LIMIT $1`,
+      [SHOWN_STATEMENTS],
+    );
+    return rows;
+  }
+
+  get databaseUrl(): string {
+    return this.postgres.url;
+  }
+
+  /** One more provisioner, of this release. */
+  async startToday(): Promise<void> {
+    await this.startProvisioner(this.provisioners.length, 'provisioner');
+  }
+
+  async endOldest(): Promise<void> {
+    await this.provisioners.shift()?.end();
+  }
+
+  private async startProvisioner(index: number, app = this.firstRelease): Promise<void> {
+    this.provisioners[index] = await ServiceProcess.start(app, {
       NATS_URL: this.nats.url,
       DATABASE_URL: this.postgres.url,
       PLINTH_SERVICE_ID: `provisioner-${index + 1}`,
@@ -151,7 +198,18 @@ export class Fleet {
       // What is measured runs as in production.
       PLINTH_CHECK_CONTRACTS: '0',
       LOG_LEVEL: process.env['LOG_LEVEL'] ?? 'info',
+      ...(this.options.profile !== undefined && {
+        NODE_OPTIONS: `--import=${join(import.meta.dirname, 'profiled.js')}`,
+        PLINTH_BENCH_PROFILE: this.options.profile,
+      }),
     });
+  }
+
+  /** Its directory as seen from `apps`. */
+  private get firstRelease(): string {
+    const { upgradeFrom } = this.options;
+    if (upgradeFrom === undefined) return 'provisioner';
+    return relative(join(import.meta.dirname, '../../../apps'), join(resolve(upgradeFrom), 'apps/provisioner'));
   }
 
   private async provideImage(): Promise<void> {
@@ -185,4 +243,19 @@ export class Fleet {
       'the image is the default',
     );
   }
+}
+
+async function countStatements(postgres: TestServer): Promise<void> {
+  const work = async (text: string): Promise<void> => {
+    const client = new pg.Client({ connectionString: postgres.url });
+    await client.connect();
+    try {
+      await client.query(text);
+    } finally {
+      await client.end();
+    }
+  };
+  await work(`ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements'`);
+  await postgres.start();
+  await work('CREATE EXTENSION pg_stat_statements SCHEMA public');
 }

@@ -1,5 +1,6 @@
 /** Many hosts fall silent at once, while requests go on. */
 import { percentile, row } from '../system.js';
+import { printStatements } from './costs.js';
 import { type Fleet, LOST_SECONDS } from './fleet.js';
 import type { FleetOptions } from './options.js';
 import type { Requests } from './requests.js';
@@ -18,6 +19,8 @@ export async function loseHosts(
 ): Promise<number> {
   const affected = new Set(fleet.hosts.names.slice(0, given.lose));
   const left = (): number => [...fleet.hosts.placed.values()].filter((host) => affected.has(host)).length;
+  await fleet.analyze();
+  await fleet.forgetStatements();
   const before = fleet.costs();
   const begin = performance.now();
   const seconds = (): number => (performance.now() - begin) / 1_000;
@@ -67,5 +70,6 @@ export async function loseHosts(
   const after = fleet.costs();
   for (const [name, { cpuSeconds, residentBytes }] of after)
     row(`  ${name}, s of processor, MiB`, cpuSeconds - (before.get(name)?.cpuSeconds ?? 0), residentBytes / 1024 ** 2);
+  await printStatements(fleet);
   return sent;
 }

@@ -28,9 +28,17 @@ export interface FleetOptions {
   readonly idleSeconds: number;
   /** Storage nodes; each host reaches one. */
   readonly storageNodes: number;
+  /** Checkout of an earlier release, built: its provisioners run first; undefined: those of this one. */
+  readonly upgradeFrom: string | undefined;
   readonly joinAtOnce: boolean;
   readonly kill: boolean;
+  /** Images that each host reports in a store of its own; 0: it has none. */
+  readonly ownImages: number;
   readonly network: boolean;
+  /** Whether each part prints the statements that took most of the database's time. */
+  readonly statements: boolean;
+  /** Where the provisioners leave profiles of what they computed; undefined: nowhere. */
+  readonly profile: string | undefined;
   /** Percentage of the fleet's room that the requests take. */
   readonly fill: number;
   readonly timeoutSeconds: number;
@@ -58,13 +66,18 @@ that no host has more than its capacity, that nothing was placed twice, and that
                          their containers are placed elsewhere (0); leave room for them with --fill
   --rebalance N          only half of the hosts get containers; afterwards N of these are moved to the others: what plan
                          and moves cost, and how long requests take meanwhile (0)
+  --upgrade-from DIR     provisioners are those of an earlier release, of which this is a checkout that was built;
+                         afterwards one of this release starts beside them, and they end, while requests go on
   --groups PERCENT       of the requests that are in groups, spread over racks (0)
   --ports PERCENT        of the requests that have a host port given out (0)
   --rate N               requests a second while hosts are lost, or containers moved (20)
   --storage-nodes N      storage nodes, each with the leases of its hosts (one for 500 hosts)
+  --own-images N         hosts have stores of their own with N images (0)
   --join-at-once         all hosts send their first heartbeat at once
   --fill PERCENT         what the requests take of the capacity of all hosts (80)
   --network              hosts give containers an address of their own
+  --statements           each part also prints the statements that took most of the database's time (pg_stat_statements)
+  --profile DIRECTORY    provisioners write a processor profile there when they end (.cpuprofile, for the developer tools of browsers)
   --kill                 a provisioner is killed with SIGKILL when a third is answered, and started again
   --timeout-seconds S    most time for the placements (600)
   --help                 this text
@@ -106,10 +119,14 @@ function parsed(args: readonly string[]): FleetOptions | undefined {
       ports: { ...text, default: '0' },
       rate: { ...text, default: '20' },
       'storage-nodes': { ...text, default: '0' },
+      'own-images': { ...text, default: '0' },
       fill: { ...text, default: '80' },
       'timeout-seconds': { ...text, default: '600' },
       'join-at-once': flag,
       network: flag,
+      statements: flag,
+      profile: text,
+      'upgrade-from': text,
       kill: flag,
       help: flag,
     },
@@ -119,7 +136,10 @@ function parsed(args: readonly string[]): FleetOptions | undefined {
     return undefined;
   }
   const whole = (
-    name: Exclude<keyof typeof values, 'join-at-once' | 'network' | 'kill' | 'help'>,
+    name: Exclude<
+      keyof typeof values,
+      'join-at-once' | 'network' | 'statements' | 'profile' | 'upgrade-from' | 'kill' | 'help'
+    >,
     least: number,
     most: number,
   ) => {
@@ -146,9 +166,13 @@ function parsed(args: readonly string[]): FleetOptions | undefined {
     singles: whole('singles', 0, 10_000),
     heartbeatSeconds: whole('heartbeat-seconds', 1, 60),
     reports: whole('reports', 0, 1_000_000),
+    ownImages: whole('own-images', 0, 1_000),
     fill: whole('fill', 1, 100),
     timeoutSeconds: whole('timeout-seconds', 1, 86_400),
     network: values.network,
+    statements: values.statements,
+    profile: values.profile,
+    upgradeFrom: values['upgrade-from'],
     kill: values.kill,
   };
 }

@@ -8,7 +8,7 @@ import {
   SUBJECTS,
 } from '@plinth/contracts';
 import { percentile, row } from '../system.js';
-import type { Cost } from './costs.js';
+import { type Cost, printStatements } from './costs.js';
 import type { Fleet } from './fleet.js';
 import type { FleetOptions } from './options.js';
 import type { Requests } from './requests.js';
@@ -42,6 +42,7 @@ export async function rebalanceFleet(
     'all containers run',
     async () => log(`${await running()} of ${ids.length} run`),
   );
+  await fleet.analyze();
   fleet.hosts.startFollowing();
   await keepHalfEmpty(fleet, false);
   let sent = 0;
@@ -97,10 +98,12 @@ async function answeredMeanwhile(requests: Requests, count: number, what: string
 }
 
 async function measured(fleet: Fleet, what: string, work: () => Promise<string>): Promise<void> {
+  await fleet.forgetStatements();
   const before: ReadonlyMap<string, Cost> = fleet.costs();
   const begin = performance.now();
   const outcome = await work();
   row(`rebalance: ${what}: ${outcome}; s`, (performance.now() - begin) / 1_000);
   for (const [name, { cpuSeconds }] of fleet.costs())
     row(`  ${name}, s of processor`, cpuSeconds - (before.get(name)?.cpuSeconds ?? 0));
+  await printStatements(fleet);
 }

@@ -54,9 +54,11 @@ export class SimulatedHosts {
     network: boolean,
     private readonly storageNodes: number,
     hasRacks: boolean,
+    ownImages: number,
   ) {
     this.names = Array.from({ length: hosts }, (_, index) => `host-${String(index + 1).padStart(5, '0')}`);
     const at = new Date().toISOString();
+    const images = Array.from({ length: ownImages }, (_, index) => `image-${index}@2026.11.22-1`);
     this.bodies = this.names.map((host, index) =>
       JSON.stringify({
         host,
@@ -69,6 +71,7 @@ export class SimulatedHosts {
         runtime: 'simulated',
         network,
         ownUsers: [this.nodeOf(index)],
+        ...(ownImages > 0 && { images }),
         ...(hasRacks && { labels: { rack: `rack-${index % RACKS}` } }),
       } satisfies HostHeartbeat),
     );
