@@ -22,6 +22,7 @@ import { type PlaceReservation, portsTakenByOthers, reservePlace } from '../netw
 import { tenantPolicy } from '../network/tenant-egress.store.js';
 import { Groups, groupsOf } from '../placement/domain/groups.js';
 import type { CandidateHost } from '../placement/domain/placement.js';
+import { Places } from '../placement/domain/places.js';
 import type { TenantUsage } from '../placement/domain/tenant-quota.js';
 import { HostDirectory } from '../placement/host-directory.js';
 import { groupMembers, lockGroups } from '../placement/group.store.js';
@@ -157,9 +158,10 @@ export class ContainerCreation {
     const usage = this.hasQuota ? await lockTenantUsage(unit.db, tenant) : NO_USAGE;
     const named = groupsOf(tenant, request);
     await lockGroups(unit.db, named);
-    const groups = named.length > 0 ? new Groups(await groupMembers(unit.db, named), hosts) : undefined;
-    const { warm } = this.directory;
-    return { hosts, catalogue, portsTaken, usage, groups, warm, tenantPolicy: await tenantPolicy(unit.db, tenant) };
+    const groups = named.length > 0 ? new Groups(await groupMembers(unit.db, named), new Places(hosts)) : undefined;
+    const { warm, held } = this.directory;
+    const policy = await tenantPolicy(unit.db, tenant);
+    return { hosts, catalogue, portsTaken, usage, groups, warm, held, tenantPolicy: policy };
   }
 
   private exhausted(

@@ -158,7 +158,7 @@ export class CreationBatch {
     );
     const identities = await this.takeAddresses(manager, claimed);
     const { hosts, isWhole } = await this.lockHosts(manager, claimed, catalogue, { policies, portsTaken, groups });
-    const { warm } = this.directory;
+    const { warm, held } = this.directory;
     const hostsKnown = this.directory.hosts.length;
     const state = new BatchState(hosts, isWhole, {
       catalogue,
@@ -169,6 +169,7 @@ export class CreationBatch {
       groups,
       hostsKnown,
       warm,
+      held,
     });
 
     const placed: (Candidate & { readonly placed: Placed })[] = [];
@@ -207,7 +208,7 @@ export class CreationBatch {
     const named = requests.flatMap((request) => groupsOf(tenantOf(request), request));
     if (named.length === 0) return undefined;
     await lockGroups(manager, named);
-    return new Groups(await groupMembers(manager, named), this.directory.hosts);
+    return new Groups(await groupMembers(manager, named), this.directory.places);
   }
 
   /** For each that may come to a host where containers have one. */
@@ -268,7 +269,8 @@ export class CreationBatch {
       const resolved = resolveImage(request.image, false, catalogue, this.directory.reach);
       if (!resolved.ok) return { containers, needs };
       const { storageNodes, architecture } = resolved.image;
-      return { containers, needs: { ...needs, storageNodes, image: formatImageRef(resolved.image), architecture } };
+      const image = formatImageRef(resolved.image);
+      return { containers, needs: { ...needs, storageNodes, image, architecture, held: this.directory.held(image) } };
     });
   }
 

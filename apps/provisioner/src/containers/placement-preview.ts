@@ -17,6 +17,7 @@ import { tenantPolicy } from '../network/tenant-egress.store.js';
 import { excluding, filtersFor } from '../placement/domain/filters.js';
 import { Groups, groupsOf } from '../placement/domain/groups.js';
 import { excludedHosts, rankedAnswer } from '../placement/domain/placement-record.js';
+import { Places } from '../placement/domain/places.js';
 import { groupMembers } from '../placement/group.store.js';
 import { HostDirectory } from '../placement/host-directory.js';
 import { hostStatuses } from '../placement/node-status.store.js';
@@ -74,7 +75,8 @@ export class PlacementPreview {
       tenantPolicy: await tenantPolicy(manager, tenant),
       usage: (await tenantUsages(manager, [tenant])).get(tenant) ?? { containers: 0, memoryBytes: 0, diskBytes: 0 },
       warm: this.directory.warm,
-      groups: named.length > 0 ? new Groups(await groupMembers(manager, named), hosts) : undefined,
+      held: this.directory.held,
+      groups: named.length > 0 ? new Groups(await groupMembers(manager, named), new Places(hosts)) : undefined,
     };
   }
 

@@ -93,8 +93,8 @@ export class ContainerRelocation {
     this.loop.kick();
   }
 
-  /** Records that a container runs: a drain may have waited for it. */
-  started(): void {
+  /** A container runs, or was released: a drain may have waited for it. One that found no host waits for the next pass. */
+  reported(): void {
     if (this.draining) this.kick();
   }
 

@@ -12,6 +12,7 @@ import { Groups, groupsOf } from '../placement/domain/groups.js';
 import { sampleHosts } from '../placement/domain/host-sample.js';
 import type { PlacementNeeds } from '../placement/domain/needs.js';
 import type { CandidateHost } from '../placement/domain/placement.js';
+import { Places } from '../placement/domain/places.js';
 import { placementRecord } from '../placement/domain/placement-record.js';
 import { noRoom } from '../placement/domain/refusals.js';
 import { groupMembers, lockGroups } from '../placement/group.store.js';
@@ -28,8 +29,7 @@ interface Wanted {
   readonly config: ContainerConfig;
   readonly image: ExactImage;
   readonly wishes: readonly PortWish[];
-  /** @param hosts all that are places of a spread */
-  readonly needs: (hosts: readonly CandidateHost[]) => PlacementNeeds;
+  readonly needs: (places: Places) => PlacementNeeds;
 }
 
 @Injectable()
@@ -49,20 +49,19 @@ export class MovePlaces {
   /**
    * Reserves room, and the container's ports, on a host of the same data centre that reaches its volume: on one of few
    * that are drawn from memory, else on any. It is refused only after a look at all hosts.
-   * @param only the one host that is meant; absent: any
+   * @param only the one host that is meant; absent: any. Places of a spread are those that are known: the directory has
+   *   to be current
    */
   async place(manager: EntityManager, { config }: ContainerRecord, only?: string): Promise<Place> {
     const wanted = await this.wanted(manager, config);
     const { PLINTH_CPU_OVERCOMMIT: overcommit, PLINTH_PLACEMENT: order } = this.config;
     if (only !== undefined) {
-      // Of one host nothing depends on others, unless any of them may be a place of a spread.
-      const hosts = await readyHosts(manager, overcommit, config.spread ? undefined : [only]);
-      const it = hosts.filter(({ host }) => host === only);
-      return this.placeOn(manager, wanted, it, wanted.needs(hosts));
+      const it = await readyHosts(manager, overcommit, [only]);
+      return this.placeOn(manager, wanted, it, wanted.needs(this.directory.places));
     }
     await this.directory.refresh();
-    const known = this.directory.hosts;
-    const needs = wanted.needs(known);
+    const { hosts: known, places } = this.directory;
+    const needs = wanted.needs(places);
     const names = sampleHosts(known, [{ containers: 1, needs }], order, Math.random, this.turn++);
     if (names.size > 0) {
       const drawn = await readyHosts(manager, overcommit, [...names]);
@@ -70,7 +69,7 @@ export class MovePlaces {
       if (place.ok) return place;
     }
     const all = await readyHosts(manager, overcommit);
-    return this.placeOn(manager, wanted, all, wanted.needs(all));
+    return this.placeOn(manager, wanted, all, wanted.needs(new Places(all)));
   }
 
   private async wanted(manager: EntityManager, config: ContainerConfig): Promise<Wanted> {
@@ -84,14 +83,14 @@ export class MovePlaces {
     await lockGroups(manager, named);
     const members = named.length > 0 ? await groupMembers(manager, named, config.containerId) : undefined;
     const policy = await tenantPolicy(manager, config.tenant);
-    const needs = (hosts: readonly CandidateHost[]): PlacementNeeds =>
+    const needs = (places: Places): PlacementNeeds =>
       needsOfMoved(config, {
         image: promoted,
         datacenter,
         wishes,
         taken,
         tenantPolicy: policy,
-        groups: members && new Groups(members, hosts),
+        groups: members && new Groups(members, places),
       });
     return { config, image, wishes, needs };
   }

@@ -10,6 +10,9 @@ import type { DataSource } from 'typeorm';
 import { ProvisionerConfig } from '../config.js';
 import type { ImageReach } from '../images/domain/image-resolution.js';
 import type { CandidateHost } from './domain/placement.js';
+import type { HostNames } from './domain/host-bits.js';
+import { Places } from './domain/places.js';
+import { HeldImages } from './held-images.js';
 import { imagesOnHosts, readyHosts } from './placement.store.js';
 
 /** Reading a host costs some 10 µs; it may take two hundredths of the time. */
@@ -22,11 +25,14 @@ const WARM_SHARE = 200;
 @Injectable()
 export class HostDirectory {
   private known: CandidateHost[] = [];
-  private places = new Map<string, number>();
-  private images: ImageReach = { nodes: new Set(), isAnywhere: false };
+  /** Where each is among them. */
+  private indexes = new Map<string, number>();
+  private labelled = new Places([]);
+  private imageReach: ImageReach = { nodes: new Set(), isAnywhere: false };
   private givesAddresses = false;
   private readAt = Number.NEGATIVE_INFINITY;
   private reading: Promise<void> | undefined;
+  private readonly images: HeldImages;
   /** Hosts by image. */
   private running = new Map<string, Set<string>>();
   private warmUntil = Number.NEGATIVE_INFINITY;
@@ -35,16 +41,25 @@ export class HostDirectory {
     @InjectDataSource() private readonly source: DataSource,
     @Inject(ProvisionerConfig) private readonly config: ProvisionerConfig,
     @Inject(LOGGER) private readonly logger: Logger,
-  ) {}
+  ) {
+    this.images = new HeldImages(source.manager, (error) =>
+      this.logger.warn({ err: error }, 'what hosts hold in their stores could not be read'),
+    );
+  }
 
   /** In the order of their names. */
   get hosts(): readonly CandidateHost[] {
     return this.known;
   }
 
+  /** Where their labels let containers be. */
+  get places(): Places {
+    return this.labelled;
+  }
+
   /** Where they can have images from. */
   get reach(): ImageReach {
-    return this.images;
+    return this.imageReach;
   }
 
   /** Whether containers on one of them have an address of their own. */
@@ -55,6 +70,9 @@ export class HostDirectory {
   /** Hosts on which containers of an image ran when it was last read, or that got some since; `name@version`. */
   readonly warm = (image: string): ReadonlySet<string> | undefined => this.running.get(image);
 
+  /** Hosts with an image in stores of their own, as they last reported it; `name@version`. */
+  readonly held = (image: string): HostNames => this.images.of(image);
+
   noteWarm(image: string, host: string): void {
     const hosts = this.running.get(image);
     if (hosts) hosts.add(host);
@@ -63,21 +81,26 @@ export class HostDirectory {
 
   /** Waits for the first reading only; a later one is made beside the work. */
   async refresh(): Promise<void> {
-    const age = Math.max(LEAST_AGE_MS, this.known.length * AGE_MS_PER_HOST);
-    if (performance.now() - this.readAt < age) return;
-    this.reading ??= this.read().finally(() => (this.reading = undefined));
-    if (this.readAt === Number.NEGATIVE_INFINITY) return this.reading;
-    this.reading.catch((error: unknown) =>
+    if (this.isRecent) return;
+    const reading = this.readAgain();
+    if (this.readAt === Number.NEGATIVE_INFINITY) return reading;
+    reading.catch((error: unknown) =>
       this.logger.warn({ err: error }, 'the hosts could not be read; placements go on with what is known'),
     );
+  }
+
+  /** Waits until nothing that is known is older than it may be; never in a transaction. */
+  async current(): Promise<void> {
+    if (!this.isRecent) await this.readAgain();
   }
 
   /** All hosts, as just read. */
   replace(hosts: readonly CandidateHost[]): void {
     this.known = [...hosts];
-    this.places = new Map(hosts.map(({ host }, place) => [host, place]));
-    const attached = hosts.filter(({ ownImages }) => ownImages === null);
-    this.images = {
+    this.indexes = new Map(hosts.map(({ host }, index) => [host, index]));
+    this.labelled = new Places(hosts);
+    const attached = hosts.filter(({ hasStore }) => !hasStore);
+    this.imageReach = {
       nodes: new Set(attached.flatMap(({ storageNodes }) => storageNodes)),
       isAnywhere: attached.length < hosts.length,
     };
@@ -88,13 +111,23 @@ export class HostDirectory {
   /** Hosts as they are since something was placed on them. */
   note(hosts: Iterable<CandidateHost>): void {
     for (const host of hosts) {
-      const place = this.places.get(host.host);
-      if (place !== undefined) this.known[place] = host;
+      const index = this.indexes.get(host.host);
+      if (index !== undefined) this.known[index] = host;
     }
+  }
+
+  private get isRecent(): boolean {
+    return performance.now() - this.readAt < Math.max(LEAST_AGE_MS, this.known.length * AGE_MS_PER_HOST);
+  }
+
+  private readAgain(): Promise<void> {
+    this.reading ??= this.read().finally(() => (this.reading = undefined));
+    return this.reading;
   }
 
   private async read(): Promise<void> {
     this.replace(await readyHosts(this.source.manager, this.config.PLINTH_CPU_OVERCOMMIT));
+    this.images.refresh();
     if (performance.now() < this.warmUntil) return;
     const begin = performance.now();
     this.warmUntil = Number.POSITIVE_INFINITY;

@@ -26,17 +26,21 @@ interface HostRow {
   cni_network: string | null;
   disk_limits: string[];
   own_users: string[] | null;
-  own_images: string[] | null;
+  has_store: boolean;
   host_users: HostUsers | null;
   labels: Labels | null;
 }
 
 const NO_LABELS: Labels = {};
 
-/** Labels are null where there are none: most hosts of a large fleet are read several times a second. */
+/**
+ * Labels are null where there are none: most hosts of a large fleet are read several times a second. What they hold in
+ * stores of their own, up to a thousand names each, is read when it changes (held-images.ts).
+ */
 const HOST_COLUMNS =
   'host, datacenter, storage_nodes, capacity_memory, capacity_cpus, capacity_containers, cores, allocated_memory, ' +
-  'allocated_cpus, allocated_containers, load1, network, cni_network, disk_limits, own_users, host_users, own_images, ' +
+  'allocated_cpus, allocated_containers, load1, network, cni_network, disk_limits, own_users, host_users, ' +
+  'own_images IS NOT NULL AS has_store, ' +
   "CASE WHEN labels <> '{}' OR labels_set <> '{}' THEN labels || labels_set END AS labels";
 
 function candidateOf(row: HostRow, cpuOvercommit: number): CandidateHost {
@@ -60,7 +64,7 @@ function candidateOf(row: HostRow, cpuOvercommit: number): CandidateHost {
     diskLimits: row.disk_limits,
     ownUsers: row.own_users,
     hostUsers: row.host_users,
-    ownImages: row.own_images,
+    hasStore: row.has_store,
     labels: row.labels ?? NO_LABELS,
   };
 }
@@ -93,6 +97,36 @@ export async function readyHosts(
     names ? [names] : [],
   );
   return rows.map((row) => candidateOf(row, cpuOvercommit));
+}
+
+/** By host with a store of its own: a number that is another one when the host has reported something else. */
+export async function storeReports(manager: EntityManager): Promise<ReadonlyMap<string, string>> {
+  // One row: to take ten thousand apart costs the driver more than they cost the database.
+  const rows: { hosts: string[]; reports: string[] }[] = await manager.query(
+    `SELECT coalesce(json_agg(host), '[]') AS hosts, coalesce(json_agg(report::text), '[]') AS reports
+       FROM hosts WHERE own_images IS NOT NULL`,
+  );
+  const { hosts = [], reports = [] } = rows[0] ?? {};
+  return new Map(hosts.map((host, index) => [host, reports[index] ?? '']));
+}
+
+export interface StoreContent {
+  readonly host: string;
+  /** As in {@link storeReports}. */
+  readonly report: string;
+  /** `name@version` */
+  readonly images: readonly string[];
+}
+
+export async function storeContents(
+  manager: EntityManager,
+  hosts: readonly string[],
+): Promise<readonly StoreContent[]> {
+  return manager.query(
+    `SELECT host, report::text AS report, own_images AS images FROM hosts
+      WHERE host = ANY($1::text[]) AND own_images IS NOT NULL`,
+    [hosts],
+  );
 }
 
 /** Hosts on which containers run, by their image. */

@@ -11,6 +11,7 @@ import { AddReports1700000023000 } from './heartbeats-migration.js';
 import { AddOpenMoves1700000024000 } from './open-moves-migration.js';
 import { AddHostImageFailures1700000028500 } from './host-image-failures-migration.js';
 import { AddHostImages1700000027000 } from './host-images-migration.js';
+import { CompareOwnImagesWhenWritten1700000028800 } from './own-images-triggers-migration.js';
 import { AddOwnImages1700000026000 } from './own-images-migration.js';
 import { AddProduction1700000025000 } from './production-migration.js';
 import { AddRebalances1700000022000 } from './rebalance-migration.js';
@@ -377,4 +378,5 @@ export const PROVISIONER_MIGRATIONS = [
   AddHostImageFailures1700000028500,
   AddTransfers1700000028600,
   AddPinRules1700000028700,
+  CompareOwnImagesWhenWritten1700000028800,
 ];

@@ -10,12 +10,13 @@ import type {
 import type { EntityManager } from 'typeorm';
 import { type MovedConfig, needsOfMoved } from '../moves/domain/relocation.js';
 import { tenantPolicies } from '../network/tenant-egress.store.js';
-import { groupsOf } from '../placement/domain/groups.js';
+import { groupsOf, type TenantGroup } from '../placement/domain/groups.js';
 import type { CandidateHost } from '../placement/domain/placement.js';
+import { Places } from '../placement/domain/places.js';
 import { usedShare } from '../placement/domain/scorers.js';
 import { groupMembers, groupsOfContainers } from '../placement/group.store.js';
 import { promotedImages, readyHosts } from '../placement/placement.store.js';
-import type { Fleet, FleetContainer } from './domain/fleet.js';
+import type { Fleet, FleetContainer, RuleHolders } from './domain/fleet.js';
 import { whyItStays } from './domain/stays.js';
 
 interface ContainerRow {
@@ -47,6 +48,8 @@ const CONFIG = ['tenant', 'storageNode', 'address', 'limits', 'egress', 'hostUse
   .concat(['affinity', 'antiAffinity', 'image', 'desired', 'restart'])
   .map((field) => `'${field}', c.config->'${field}'`)
   .join(', ');
+const RULES = `jsonb_strip_nulls(jsonb_build_object('group', c.config->'group', 'spread', c.config->'spread',
+           'affinity', c.config->'affinity', 'antiAffinity', c.config->'antiAffinity'))`;
 // Every container that was moved has a volume that was made before.
 const CONTAINER = `c.id, c.name, c.tenant, c.host, c.state, c.health, c.update->>'state' AS update,
             c.moving IS NOT NULL AS moving, EXISTS (
@@ -76,48 +79,68 @@ export async function loadFleet(manager: EntityManager, question: FleetQuestion)
       .flatMap((each) => groupsOf(each.tenant, each.rules))
       .map((each) => [`${each.tenant}/${each.group}`, each]),
   );
-  return { hosts, containers, members: await groupMembers(manager, [...groups.values()]) };
+  return {
+    hosts,
+    containers,
+    members: await groupMembers(manager, [...groups.values()]),
+    holders: [],
+    places: new Places(hosts),
+  };
 }
 
 /**
  * What the decision on one move depends on: its container and both hosts; where it has rules, the containers that its
- * groups are about; where it is spread, all hosts: any of them may be a place.
+ * groups are about, of each host and set of rules their number.
+ * @param places of all hosts, as far as is known
  */
 export async function loadConcerned(
   manager: EntityManager,
   { cpuOvercommit, cooldownMs }: Pick<FleetQuestion, 'cpuOvercommit' | 'cooldownMs'>,
   { containerId, tenant, from, to }: Pick<ProposedMove, 'containerId' | 'tenant' | 'from' | 'to'>,
+  places: Places,
 ): Promise<Fleet> {
   const groups = await groupsOfContainers(manager, [containerId]);
-  const names = groups.map(({ group }) => group);
-  const ofGroups: ContainerRow[] =
-    groups.length === 0
-      ? []
-      : await manager.query(
-          `SELECT ${CONTAINER} WHERE c.state <> 'removed' AND c.tenant = $1 AND c.id <> $3
-              AND c.config->>'group' IS NOT NULL AND c.config->>'group' = ANY($2::text[])
-           UNION ALL
-           SELECT ${CONTAINER} WHERE c.state <> 'removed' AND c.tenant = $1 AND c.id <> $3
-              AND (c.config->>'group' IS NULL OR c.config->>'group' <> ALL($2::text[]))
-              AND coalesce(c.config->'affinity'->>'group', c.config->'antiAffinity'->>'group',
-                c.config->'spread'->>'group') IS NOT NULL
-              AND ARRAY[c.config->'affinity'->>'group', c.config->'antiAffinity'->>'group',
-                c.config->'spread'->>'group'] && $2::text[]`,
-          [tenant, names, containerId],
-        );
-  const own: ContainerRow[] = await manager.query(`SELECT ${CONTAINER} WHERE c.id = $1 AND c.state <> 'removed'`, [
+  const rows: ContainerRow[] = await manager.query(`SELECT ${CONTAINER} WHERE c.id = $1 AND c.state <> 'removed'`, [
     containerId,
   ]);
-  const rows = [...own, ...ofGroups];
-  const isSpread = own[0]?.config.spread !== undefined;
   const concerned = [...new Set([from, to, ...rows.map(({ host }) => host)])];
-  const hosts = await readyHosts(manager, cpuOvercommit, isSpread ? undefined : concerned);
+  const hosts = await readyHosts(manager, cpuOvercommit, concerned);
   const ports = await portsTakenElsewhere(manager, { containerId });
   return {
     hosts,
     containers: await containersOf(manager, rows, hosts, ports, cooldownMs),
     members: await groupMembers(manager, groups),
+    holders: await holdersOf(manager, tenant, groups, containerId),
+    places,
   };
+}
+
+/** Other containers with rules that are in the groups, or whose rules are about them. */
+async function holdersOf(
+  manager: EntityManager,
+  tenant: string,
+  groups: readonly TenantGroup[],
+  except: string,
+): Promise<readonly RuleHolders[]> {
+  if (groups.length === 0) return [];
+  return manager.query(
+    `SELECT $1 AS tenant, h.host, h.datacenter, h.labels || h.labels_set AS labels, o.rules, o.count FROM (
+       SELECT host, rules, count(*)::int AS count FROM (
+         SELECT c.host, ${RULES} AS rules FROM containers c
+          WHERE c.state <> 'removed' AND c.tenant = $1 AND c.id <> $3 AND c.config->>'group' IS NOT NULL
+            AND c.config->>'group' = ANY($2::text[]) AND c.config ?| ARRAY['spread', 'affinity', 'antiAffinity']
+         UNION ALL
+         SELECT c.host, ${RULES} AS rules FROM containers c
+          WHERE c.state <> 'removed' AND c.tenant = $1 AND c.id <> $3
+            AND (c.config->>'group' IS NULL OR c.config->>'group' <> ALL($2::text[]))
+            AND coalesce(c.config->'affinity'->>'group', c.config->'antiAffinity'->>'group',
+              c.config->'spread'->>'group') IS NOT NULL
+            AND ARRAY[c.config->'affinity'->>'group', c.config->'antiAffinity'->>'group',
+              c.config->'spread'->>'group'] && $2::text[]) ruled
+        GROUP BY host, rules) o
+      JOIN hosts h USING (host) WHERE h.state = 'ready' AND NOT h.cordoned`,
+    [tenant, groups.map(({ group }) => group), except],
+  );
 }
 
 async function containersOf(

@@ -14,6 +14,7 @@ import {
 import { causeOf, claimEvent, newId, Outbox, type ReceivedEvent, type UnitOfWork } from '@plinth/service-kit';
 import type { DataSource } from 'typeorm';
 import { ProvisionerConfig } from '../config.js';
+import { HostDirectory } from '../placement/host-directory.js';
 import { EVEN_SHARE } from './domain/balance-moves.js';
 import { planInSteps } from './domain/rebalance-plan.js';
 import { loadFleet } from './fleet.store.js';
@@ -41,6 +42,7 @@ export class RebalanceControl {
     @Inject(Outbox) private readonly outbox: Outbox,
     @Inject(ProvisionerConfig) private readonly config: ProvisionerConfig,
     @Inject(RebalanceProgress) private readonly progress: RebalanceProgress,
+    @Inject(HostDirectory) private readonly directory: HostDirectory,
   ) {}
 
   /** What would be moved now. */
@@ -64,6 +66,8 @@ export class RebalanceControl {
       leastGap: (thresholdPercent / 100) * EVEN_SHARE,
       tenant,
     });
+    // Where a move of the plan may go is decided by what the plan was made on.
+    this.directory.replace(fleet.hosts);
     const steps = planInSteps(fleet, { datacenter, tenant, thresholdPercent, maxMoves });
     return { ok: true, plan: await inSlices(steps) };
   }

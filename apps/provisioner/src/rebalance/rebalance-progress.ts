@@ -10,6 +10,7 @@ import type { DataSource } from 'typeorm';
 import { ProvisionerConfig } from '../config.js';
 import { ContainerRelocation } from '../moves/container-relocation.js';
 import { groupsOfContainers, lockGroups } from '../placement/group.store.js';
+import { HostDirectory } from '../placement/host-directory.js';
 import { judgeMove, type NextStep, nextStep, type OpenMove } from './domain/carrying-out.js';
 import { whyNoLonger } from './domain/rebalance-plan.js';
 import { loadConcerned } from './fleet.store.js';
@@ -44,6 +45,7 @@ export class RebalanceProgress {
     @Inject(Outbox) private readonly outbox: Outbox,
     @Inject(ProvisionerConfig) private readonly config: ProvisionerConfig,
     @Inject(ContainerRelocation) private readonly relocation: ContainerRelocation,
+    @Inject(HostDirectory) private readonly directory: HostDirectory,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
     this.loop = new WorkLoop({
@@ -78,7 +80,8 @@ export class RebalanceProgress {
   }
 
   /** @returns whether the next decision may follow at once */
-  private advance(): Promise<boolean> {
+  private async advance(): Promise<boolean> {
+    await this.directory.current();
     return this.outbox.work({ correlationId: newId() }, async (turn) => {
       const row = await lockActiveRebalance(turn.db);
       if (!row) return false;
@@ -178,6 +181,7 @@ export class RebalanceProgress {
         cooldownMs: (row.request.cooldownMinutes ?? REBALANCE_DEFAULTS.cooldownMinutes) * MINUTE_MS,
       },
       move,
+      this.directory.places,
     );
     const container = fleet.containers.find((each) => each.id === id);
     if (!container) return 'it was removed meanwhile';

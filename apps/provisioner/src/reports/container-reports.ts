@@ -109,8 +109,7 @@ export class ContainerReports {
   /** What a report begins beside its transaction; also on a redelivery: the process may have died before it. */
   async follow(events: readonly Report[], ofRollout: boolean): Promise<void> {
     const kinds = new Set(events.map(({ data }) => data.kind));
-    if (kinds.has('released')) this.relocation.kick();
-    if (kinds.has('started')) this.relocation.started();
+    if (kinds.has('released') || kinds.has('started')) this.relocation.reported();
     this.rebalance.reported();
     if (ofRollout) this.rollouts.kick();
     await Promise.all(

@@ -14,7 +14,7 @@ export function candidateHost(name: string, over: Partial<CandidateHost> = {}): 
     diskLimits: [],
     ownUsers: null,
     hostUsers: null,
-    ownImages: null,
+    hasStore: false,
     labels: {},
     ...over,
   };

@@ -30,7 +30,10 @@ export type PlannedRequest =
 const NO_USAGE: TenantUsage = { containers: 0, memoryBytes: 0, diskBytes: 0 };
 
 /** What is read for a batch beside the hosts. */
-export interface BatchKnowledge extends Pick<CreationView, 'catalogue' | 'portsTaken' | 'hostsKnown' | 'warm'> {
+export interface BatchKnowledge extends Pick<
+  CreationView,
+  'catalogue' | 'portsTaken' | 'hostsKnown' | 'warm' | 'held'
+> {
   /** Of the tenants, without this batch; absent: there is no quota. */
   readonly usages: ReadonlyMap<string, TenantUsage>;
   /** {@link nameKey} of containers that exist, at least of those that are asked for. */
@@ -89,10 +92,10 @@ export class BatchState {
     draws: CreationDraws,
   ): Creation {
     const tenant = tenantOf(request);
-    const { catalogue, policies, groups, hostsKnown, warm } = this.known;
+    const { catalogue, policies, groups, hostsKnown, warm, held } = this.known;
     const usage = this.usages.get(tenant) ?? NO_USAGE;
     const tenantPolicy = policies.get(tenant);
-    const view = { hosts, catalogue, usage, portsTaken: this.ports, tenantPolicy, groups, hostsKnown, warm };
+    const view = { hosts, catalogue, usage, portsTaken: this.ports, tenantPolicy, groups, hostsKnown, warm, held };
     return planCreation(request, view, rules, draws);
   }
 

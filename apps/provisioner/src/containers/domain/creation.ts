@@ -30,6 +30,7 @@ import { isHeldBack, networkOn, type WantedNetwork, wantedNetwork } from '../../
 import { chooseHosts, type HostsOfKind, hostsOfKind } from '../../placement/domain/choice.js';
 import type { Exclusions } from '../../placement/domain/filters.js';
 import type { Groups } from '../../placement/domain/groups.js';
+import type { HostNames } from '../../placement/domain/host-bits.js';
 import { isUsable, type NeededSpace, type PlacementNeeds } from '../../placement/domain/needs.js';
 import type { CandidateHost, PlacementPolicyName, Resources } from '../../placement/domain/placement.js';
 import { placementRecord } from '../../placement/domain/placement-record.js';
@@ -56,6 +57,8 @@ export interface CreationView {
   readonly groups?: Groups | undefined;
   /** Hosts on which containers of an image run, `name@version`; absent: not known. */
   readonly warm?: ((image: string) => ReadonlySet<string> | undefined) | undefined;
+  /** Hosts with an image in stores of their own; absent: not known. */
+  readonly held?: ((image: string) => HostNames | undefined) | undefined;
   /** Hosts that are known to get containers, when `hosts` are some of them. */
   readonly hostsKnown?: number | undefined;
 }
@@ -170,6 +173,7 @@ export function planCreation(
     image: formatImageRef(image),
     architecture: image.architecture,
     warm: view.warm?.(formatImageRef(image)),
+    held: view.held?.(formatImageRef(image)),
   };
   const choice = chooseHosts(kind.hosts, needs, policy, draws.hostDraw, draws.turn, kind.exclusions);
   const { exclusions } = choice;
@@ -260,8 +264,8 @@ export function reachOf({ hosts, needs }: Pick<HostsOfKind, 'hosts' | 'needs'>):
   for (const host of hosts)
     for (const node of host.storageNodes)
       if (isUsable(host, needs, node)) {
-        if (host.ownImages === null) nodes.add(node);
-        else isAnywhere = true;
+        if (host.hasStore) isAnywhere = true;
+        else nodes.add(node);
       }
   return { nodes, isAnywhere };
 }

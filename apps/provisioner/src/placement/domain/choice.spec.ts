@@ -65,9 +65,10 @@ describe('a policy', () => {
   });
 
   it('least-loaded prefers, of hosts that are nearly equal, one that has the image', () => {
-    const [fetches, has] = [candidateHost('a', { ownImages: [] }), candidateHost('b', { ownImages: ['os@v1'] })];
+    const [fetches, has] = ['a', 'b'].map((name) => candidateHost(name, { hasStore: true }));
     const attached = candidateHost('c', { loadPerCore: 0.1 });
-    expect(choose([fetches, has, attached], { image: 'os@v1' })).toEqual(['b', 'c', 'a']);
+    const hosts = [fetches, has, attached].flatMap((host) => host ?? []);
+    expect(choose(hosts, { image: 'os@v1', held: new Set(['b']) })).toEqual(['b', 'c', 'a']);
   });
 
   it('never offers a host that has no room', () => {
@@ -127,15 +128,15 @@ describe('a host gets a container only', () => {
     [
       'where its image is, or can be fetched',
       { storageNodes: ['sn-2'], image: 'debian-12@v1' },
-      { ownImages: [] },
+      { hasStore: true },
       {},
       'no-host',
     ],
     [
       'where its volume is, when it moves',
       { storageNodes: ['sn-2'], isMove: true },
-      { storageNodes: ['sn-2'], ownImages: [] },
-      { ownImages: [] },
+      { storageNodes: ['sn-2'], hasStore: true },
+      { hasStore: true },
       'no-host',
     ],
     ['with users of its own', {}, { ownUsers: ['sn-1'] }, { ownUsers: ['sn-2'] }, 'own-users-not-offered'],

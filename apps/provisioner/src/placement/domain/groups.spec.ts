@@ -6,6 +6,7 @@ import { Groups, groupsOf } from './groups.js';
 import { sampleHosts } from './host-sample.js';
 import type { PlacementNeeds } from './needs.js';
 import type { CandidateHost } from './placement.js';
+import { Places } from './places.js';
 
 const rack = (name: string, labels: Record<string, string>, containers = 0): CandidateHost =>
   candidateHost(name, { labels, allocated: { memoryBytes: 0, cpus: 0, containers } });
@@ -30,7 +31,7 @@ function groupsWith(at: Readonly<Record<string, number>>, hosts = HOSTS): Groups
     count,
     ...(hosts.find(({ host }) => host === name) ?? candidateHost(name)),
   }));
-  return new Groups(members, hosts);
+  return new Groups(members, new Places(hosts));
 }
 
 /** Names, best first, or the reason. */

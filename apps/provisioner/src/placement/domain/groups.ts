@@ -1,7 +1,8 @@
 /** Where the containers of groups are, and what that means for one more. */
-import type { AffinityRule, GroupRules, LabelConstraint, Labels, SpreadRule } from '@plinth/contracts';
-import { type Labelled, labelOf, meets } from './labels.js';
+import type { AffinityRule, GroupRules, Labels, SpreadRule } from '@plinth/contracts';
+import { type Labelled, labelOf } from './labels.js';
 import type { CandidateHost } from './placement.js';
+import type { Places, Where } from './places.js';
 
 /** Containers of a group that are on one host, or on their way there. */
 export interface GroupMembers {
@@ -53,13 +54,10 @@ export class Groups {
   private readonly members = new Map<string, GroupMembers[]>();
   /** By group and label. */
   private readonly counted = new Map<string, Map<string, number>>();
-  /** Places that there are, by label and what narrows them. */
-  private readonly places = new Map<string, ReadonlySet<string>>();
 
-  /** @param hosts all that get containers, as far as is known */
   constructor(
     members: readonly GroupMembers[],
-    private readonly hosts: readonly CandidateHost[],
+    private readonly places: Places,
   ) {
     for (const each of members) this.remember(each);
   }
@@ -93,7 +91,7 @@ export class Groups {
     const { counts, over } = need;
     let fewest = Number.POSITIVE_INFINITY;
     let taken = 0;
-    const places = this.placesOf(over, where);
+    const places = this.places.of(over, where);
     for (const [place, number] of counts) {
       if (!places.has(place)) continue;
       taken++;
@@ -112,32 +110,12 @@ export class Groups {
     return counts;
   }
 
-  private placesOf(over: string, { datacenter, constraints = [] }: Where): ReadonlySet<string> {
-    const key = JSON.stringify([over, datacenter, constraints]);
-    const known = this.places.get(key);
-    if (known) return known;
-    const places = new Set<string>();
-    for (const host of this.hosts) {
-      const place = labelOf(host, over);
-      if (place === undefined || (datacenter !== undefined && host.datacenter !== datacenter)) continue;
-      if (constraints.every((constraint) => meets(host, constraint))) places.add(place);
-    }
-    this.places.set(key, places);
-    return places;
-  }
-
   private remember(each: GroupMembers): void {
     const key = `${each.tenant}/${each.group}`;
     const members = this.members.get(key);
     if (members) members.push(each);
     else this.members.set(key, [each]);
   }
-}
-
-/** Hosts on which the container may be at all. */
-export interface Where {
-  readonly datacenter?: string | undefined;
-  readonly constraints?: readonly LabelConstraint[] | undefined;
 }
 
 /** Containers of the group that are in the place of the host; undefined: the host has no such label. */

@@ -32,7 +32,7 @@ const CHOICES = 4;
 
 /** The same for containers of the same image that the same hosts fit, whatever room they need. */
 export function kindKey(
-  { resources: _resources, warm: _warm, space, ports, groups, ...needs }: PlacementNeeds,
+  { resources: _resources, warm: _warm, held: _held, space, ports, groups, ...needs }: PlacementNeeds,
   image: string | undefined,
 ): string {
   const rules = groups && [groups.near, groups.apart, groups.spread].map((rule) => rule && { ...rule, counts: null });

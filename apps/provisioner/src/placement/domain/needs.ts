@@ -1,6 +1,7 @@
 /** What a container needs of its host, the same for a request, a batch of them, a drain and the loss of a host. */
 import type { ContainerNetwork, LabelConstraint } from '@plinth/contracts';
 import type { GroupNeeds } from './groups.js';
+import type { HostNames } from './host-bits.js';
 import type { CandidateHost, Resources } from './placement.js';
 
 /**
@@ -36,6 +37,8 @@ export interface PlacementNeeds {
   readonly architecture?: string | undefined;
   /** Hosts on which containers of its image run; absent: not known. */
   readonly warm?: ReadonlySet<string> | undefined;
+  /** Hosts with its image in stores of their own; absent: none is known. */
+  readonly held?: HostNames | undefined;
   /** Absent: its volume is there already, or it is not known how much is free. */
   readonly space?: NeededSpace | undefined;
   /** Absent: it has no rules of groups. */
@@ -75,9 +78,9 @@ export function hasSpace({ space }: PlacementNeeds, node: string): boolean {
 }
 
 /** Whether the container's volume, where the host has no store of its own also its image, can be on this node. */
-export function hasImageFor({ ownImages }: CandidateHost, needs: PlacementNeeds, node: string): boolean {
-  if (ownImages !== null && needs.isMove !== true) return true;
-  if (ownImages === null && needs.isImageElsewhere === true) return false;
+export function hasImageFor({ hasStore }: CandidateHost, needs: PlacementNeeds, node: string): boolean {
+  if (hasStore && needs.isMove !== true) return true;
+  if (!hasStore && needs.isImageElsewhere === true) return false;
   return needs.storageNodes === undefined || needs.storageNodes.includes(node);
 }
 

@@ -29,8 +29,8 @@ export interface CandidateHost {
   readonly ownUsers: readonly string[] | null;
   /** When they have the host's; null: not known. */
   readonly hostUsers: HostUsers | null;
-  /** `name@version` of what its own store holds: it fetches others; null: it has none, and needs a storage node's. */
-  readonly ownImages: readonly string[] | null;
+  /** Whether it has a store of its own, to which it fetches images; without one it needs a storage node's. */
+  readonly hasStore: boolean;
   /** In effect; `host` and `datacenter` are not among them. */
   readonly labels: Labels;
 }

@@ -63,7 +63,7 @@ const held: HostScorer = {
   name: 'held',
   weight: 0.05,
   concerns: ({ image }) => image !== undefined,
-  score: ({ ownImages }, { image = '' }) => (ownImages === null || ownImages.includes(image) ? 1 : 0),
+  score: ({ host, hasStore }, needs) => (!hasStore || needs.held?.has(host) ? 1 : 0),
 };
 
 /** Libraries of its image are in the memory of the host. It breaks ties: no host is filled before others because of it. */

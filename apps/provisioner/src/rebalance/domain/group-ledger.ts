@@ -3,10 +3,11 @@
  * filters and scorers of a placement ask for, kept up to date with each move.
  */
 import type { AffinityRule, GroupRules, SpreadRule } from '@plinth/contracts';
-import type { GroupMembers, GroupNeed, GroupNeeds, Where } from '../../placement/domain/groups.js';
-import { type Labelled, labelOf, meets } from '../../placement/domain/labels.js';
+import type { GroupMembers, GroupNeed, GroupNeeds } from '../../placement/domain/groups.js';
+import { type Labelled, labelOf } from '../../placement/domain/labels.js';
 import type { CandidateHost } from '../../placement/domain/placement.js';
-import type { FleetContainer } from './fleet.js';
+import type { Places, Where } from '../../placement/domain/places.js';
+import type { FleetContainer, RuleHolders } from './fleet.js';
 
 type Member = Pick<FleetContainer, 'tenant' | 'rules'>;
 type Kind = 'near' | 'apart' | 'spread';
@@ -91,20 +92,17 @@ class Group {
 
 export class GroupLedger {
   private readonly groups = new Map<string, Group>();
-  private readonly placesBy = new Map<string, ReadonlySet<string>>();
 
-  /** @param hosts all that get containers */
   constructor(
     members: readonly GroupMembers[],
-    private readonly hosts: ReadonlyMap<string, CandidateHost>,
+    private readonly places: Places,
   ) {
     for (const { tenant, group, count, ...at } of members) this.group(tenant, group).change(at, count);
   }
 
   /** For each container with rules, before anything is asked. */
-  add(holder: FleetContainer): void {
-    const host = this.hosts.get(holder.host);
-    if (host) this.hold(holder, host, 1);
+  add({ tenant, rules, count, ...at }: RuleHolders): void {
+    this.hold({ tenant, rules }, at, count);
   }
 
   /** Takes the container out of what is counted. */
@@ -171,7 +169,7 @@ export class GroupLedger {
     return false;
   }
 
-  private hold({ tenant, rules }: Member, at: CandidateHost, by: 1 | -1): void {
+  private hold({ tenant, rules }: Member, at: Labelled, by: number): void {
     for (const rule of rulesOf(rules)) {
       const { held } = this.group(tenant, rule.group);
       const key = keyOf(rule);
@@ -182,21 +180,10 @@ export class GroupLedger {
     }
   }
 
-  private fewestOf(counted: PlaceCounts, over: string, { datacenter, constraints = [] }: Where): number {
+  private fewestOf(counted: PlaceCounts, over: string, where: Where): number {
+    const { datacenter, constraints = [] } = where;
     const narrowed = constraints.length > 0 ? JSON.stringify(constraints) : '';
-    const key = `${over}/${datacenter ?? ''}/${narrowed}`;
-    return counted.fewest(key, () => {
-      const known = this.placesBy.get(key);
-      if (known) return known;
-      const places = new Set<string>();
-      for (const host of this.hosts.values()) {
-        const place = labelOf(host, over);
-        if (place === undefined || (datacenter !== undefined && host.datacenter !== datacenter)) continue;
-        if (constraints.every((constraint) => meets(host, constraint))) places.add(place);
-      }
-      this.placesBy.set(key, places);
-      return places;
-    });
+    return counted.fewest(`${over}/${datacenter ?? ''}/${narrowed}`, () => this.places.of(over, where));
   }
 
   private group(tenant: string, name: string): Group {

@@ -4,9 +4,10 @@ import { hostsOfKind } from '../../placement/domain/choice.js';
 import { excluding, FILTERS, filtersFor, type HostFilter } from '../../placement/domain/filters.js';
 import { kindKey } from '../../placement/domain/host-sample.js';
 import type { PlacementNeeds } from '../../placement/domain/needs.js';
+import type { CandidateHost } from '../../placement/domain/placement.js';
 import { scoreOf, scorersFor } from '../../placement/domain/scorers.js';
 import { balanceOf, gainOf } from './balance.js';
-import type { Fleet, FleetContainer } from './fleet.js';
+import type { Fleet, FleetContainer, RuleHolders } from './fleet.js';
 import { GroupLedger } from './group-ledger.js';
 import { PlannedHost, UseOrder } from './use-order.js';
 
@@ -73,14 +74,16 @@ export class PlanState {
     for (const [name, hosts] of byDatacenter)
       if (options.datacenter === undefined || options.datacenter === name)
         this.datacenters.set(name, new UseOrder(hosts));
-    this.ledger = new GroupLedger(fleet.members, new Map(fleet.hosts.map((host) => [host.host, host])));
+    this.ledger = new GroupLedger(fleet.members, fleet.places);
+    for (const holders of fleet.holders) this.ledger.add(holders);
   }
 
   /** Takes in the containers; has to be gone through before anything is asked. */
   *start(): Steps {
     for (const [index, container] of this.fleet.containers.entries()) {
       if (index % MANY === 0) yield;
-      if (hasRules(container)) this.ledger.add(container);
+      const at = this.hosts.get(container.host)?.now;
+      if (at && hasRules(container)) this.ledger.add(heldBy(container, at));
       if (!this.isInScope(container)) continue;
       if (hasRules(container)) this.ruled.push(container);
       if (container.stays === undefined) add(this.movable, container.host, container);
@@ -201,6 +204,10 @@ export function firstUnmet({ now }: Pick<PlannedHost, 'now'>, needs: PlacementNe
 /** How far the rules of groups hold there: what a placement counts of them with every policy. */
 export function groupScore({ now }: Pick<PlannedHost, 'now'>, needs: PlacementNeeds): number {
   return needs.groups ? scoreOf(now, needs, scorersFor(needs, 'round-robin')) : 0;
+}
+
+function heldBy({ tenant, rules }: FleetContainer, { host, datacenter, labels }: CandidateHost): RuleHolders {
+  return { tenant, rules, host, datacenter, labels, count: 1 };
 }
 
 function hasRules(container: FleetContainer): boolean {

@@ -6,6 +6,7 @@ import type { GroupMembers } from '../../placement/domain/groups.js';
 import { meets } from '../../placement/domain/labels.js';
 import type { CandidateHost } from '../../placement/domain/placement.js';
 import { usedShare } from '../../placement/domain/scorers.js';
+import { Places } from '../../placement/domain/places.js';
 import type { Fleet, FleetContainer } from './fleet.js';
 import type { PlanOptions } from './plan-state.js';
 import { inSlices } from '../in-slices.js';
@@ -64,7 +65,7 @@ function fleetOf(hosts: readonly CandidateHost[], given: readonly Given[]): Flee
       },
     };
   });
-  return { hosts: filled, containers, members: membersOf(hosts, containers) };
+  return { hosts: filled, containers, members: membersOf(hosts, containers), holders: [], places: new Places(filled) };
 }
 
 function membersOf(hosts: readonly CandidateHost[], containers: readonly FleetContainer[]): GroupMembers[] {
@@ -95,7 +96,7 @@ function after({ hosts, containers }: Fleet, { moves }: RebalancePlan): Fleet {
     const { cpus, containers: count } = host.allocated;
     return { ...host, allocated: { memoryBytes, cpus: cpus + net * 0.01, containers: count + net } };
   });
-  return { hosts: now, containers: moved, members: membersOf(now, moved) };
+  return { hosts: now, containers: moved, members: membersOf(now, moved), holders: [], places: new Places(now) };
 }
 
 const roomy = (name: string, over: Partial<CandidateHost> = {}): CandidateHost =>
