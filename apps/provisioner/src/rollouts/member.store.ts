@@ -5,32 +5,6 @@ import type { UpdateVerdict } from '../containers/domain/image-update.js';
 import { keptCounts } from '../placement/count.store.js';
 import type { BatchTally, MemberTally } from './domain/rollout-view.js';
 
-export interface NewMember {
-  readonly containerId: string;
-  readonly from: string;
-  readonly to: string;
-  readonly phase: MemberPhase;
-  readonly reason: string | null;
-  readonly message: string | null;
-}
-
-/** @returns how many */
-export async function insertMembers(
-  manager: EntityManager,
-  rolloutId: string,
-  members: readonly NewMember[],
-): Promise<number> {
-  if (members.length === 0) return 0;
-  await manager.query(
-    `INSERT INTO rollout_members (rollout_id, ordinal, container_id, from_image, to_image, phase, reason, message)
-     SELECT $1, m.ordinal, m."containerId", m."from", m."to", m.phase, m.reason, m.message
-       FROM json_to_recordset($2::json) AS m(ordinal integer, "containerId" text, "from" text, "to" text, phase text,
-         reason text, message text)`,
-    [rolloutId, JSON.stringify(members.map((member, ordinal) => ({ ordinal, ...member })))],
-  );
-  return members.length;
-}
-
 /** Notes which storage nodes have to hold what: containers never change their storage node. */
 export async function noteNeeds(manager: EntityManager, rolloutId: string): Promise<void> {
   await manager.query(

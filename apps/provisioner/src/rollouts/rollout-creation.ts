@@ -1,21 +1,12 @@
 /** One request → one rollout, its containers chosen once, in one transaction. */
 import { Inject, Injectable } from '@nestjs/common';
-import {
-  type ImageRef,
-  KNOWN_GOOD,
-  parseImageRef,
-  type RolloutRejected,
-  type RolloutRequested,
-  SUBJECTS,
-} from '@plinth/contracts';
+import { KNOWN_GOOD, parseImageRef, type RolloutRejected, type RolloutRequested, SUBJECTS } from '@plinth/contracts';
 import { causeOf, claimEvent, newId, Outbox, type ReceivedEvent, type UnitOfWork } from '@plinth/service-kit';
-import { insertSelected, selectContainers } from './selection.store.js';
-import { insertMembers, type NewMember, noteNeeds } from './member.store.js';
+import { insertKnownGood, insertSelected } from './selection.store.js';
+import { noteNeeds } from './member.store.js';
 import { insertRollout, lockRollout } from './rollout.store.js';
 import { loadUpdateCatalogue } from '../containers/update.store.js';
-import { imageNames } from './container-update.js';
-import { chooseTarget, exactTarget, fallbackImage, type UpdateCatalogue } from '../containers/domain/image-update.js';
-import type { ContainerRecord } from '../containers/domain/container-record.js';
+import { exactTarget, noKnownGood, type UpdateCatalogue } from '../containers/domain/image-update.js';
 import { announceRollout } from './rollout-announcement.js';
 import { RolloutProgress } from './rollout-progress.js';
 import { ProvisionerConfig } from '../config.js';
@@ -48,14 +39,9 @@ export class RolloutCreation {
         message: 'select must name at least one of image, tenant, host, storageNode, datacenter, follow, containers',
       };
     }
-    // Only for the newest known-good image of each are the containers themselves needed.
-    const records = request.to === KNOWN_GOOD ? await selectContainers(unit.db, request.select) : [];
-    const catalogue = await loadUpdateCatalogue(
-      unit.db,
-      namesOf(records, request.to),
-      records.map(({ config }) => config.host),
-      this.config.PLINTH_HOST_LOST_SECONDS,
-    );
+    const { PLINTH_HOST_LOST_SECONDS: lostSeconds } = this.config;
+    const asked = parseImageRef(request.to);
+    const catalogue = await loadUpdateCatalogue(unit.db, asked ? [asked.name] : [], [], lostSeconds);
     const target = exactTarget(request.to, catalogue.defaults);
     const unavailable = target === KNOWN_GOOD ? undefined : refusalOf(request.to, target, catalogue);
     if (unavailable || target === undefined) return unavailable;
@@ -65,11 +51,7 @@ export class RolloutCreation {
     await insertRollout(unit.db, { id, requestId, request, correlationId, target });
     const members =
       target === KNOWN_GOOD
-        ? await insertMembers(
-            unit.db,
-            id,
-            records.map((record) => memberOf(record, target, catalogue)),
-          )
+        ? await insertKnownGood(unit.db, id, request.select, lostSeconds, noKnownGood('%1$s', '%2$s'))
         : await insertSelected(unit.db, id, request.select, target);
     if (members === 0) {
       await unit.db.query('ROLLBACK TO SAVEPOINT selection');
@@ -100,19 +82,4 @@ function refusalOf(asked: string, target: string | undefined, catalogue: UpdateC
   if (found.state !== 'promoted')
     return { reason: 'image-unavailable', message: `${target} is ${found.state}: no container can be started on it` };
   return undefined;
-}
-
-/** The origin of a container that is on trial or being reverted is the image to which it would be reverted. */
-function memberOf(record: ContainerRecord, target: string, catalogue: UpdateCatalogue): NewMember {
-  const from = fallbackImage(record).image;
-  const member = { containerId: record.id, from, to: target, phase: 'pending' as const, reason: null, message: null };
-  const chosen = chooseTarget(record, target, catalogue);
-  return chosen.ok
-    ? { ...member, to: chosen.target.image }
-    : { ...member, to: from, phase: 'skipped', reason: chosen.reason, message: chosen.message };
-}
-
-function namesOf(records: readonly ContainerRecord[], to: string): readonly string[] {
-  const asked: ImageRef | undefined = parseImageRef(to);
-  return [...new Set([...(asked ? [asked.name] : []), ...records.flatMap((record) => imageNames(record, to))])];
 }

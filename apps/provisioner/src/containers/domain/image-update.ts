@@ -89,11 +89,15 @@ function newestKnownGood(record: ContainerRecord, catalogue: UpdateCatalogue): T
     );
     if (decision.ok) return decision;
   }
-  return refuse(
-    'no-known-good',
-    `${config.name} has no other known-good version that can be served on ${config.storageNode}; ` +
-      'name the version to move to',
-  );
+  return { ok: false, ...noKnownGood(config.name, config.storageNode) };
+}
+
+/** Why a container has no image to go back to. @param name of the container */
+export function noKnownGood(name: string, storageNode: string): Pick<UpdateRefusal, 'reason' | 'message'> {
+  return {
+    reason: 'no-known-good',
+    message: `${name} has no other known-good version that can be served on ${storageNode}; name the version to move to`,
+  };
 }
 
 function judge(
