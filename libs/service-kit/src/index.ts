@@ -52,6 +52,7 @@ export { rejectionOf } from './messaging/rejection.js';
 export { BusVersionError, ensureStreams } from './messaging/streams.js';
 export { type DatabaseOptions, openDatabase } from './persistence/database.js';
 export { Outbox } from './persistence/outbox.js';
+export { isFirstInTurn } from './persistence/outbox-batch.js';
 export { claimEvent, claimEvents, insertEvents, unclaimEvents } from './persistence/outbox-rows.js';
 export { persistenceModule } from './persistence/persistence.module.js';
 export { readStored, type StoredMessage, type StoredMessageQuery } from './messaging/stored-message.js';

@@ -4,7 +4,7 @@
  */
 import { Inject, Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
-import { desiredNeighbours, desiredTenantEgress, type Neighbour, STREAMS } from '@plinth/contracts';
+import { desiredNeighbours, desiredTenantEgress, type Neighbour, NEIGHBOUR_SHARDS, STREAMS } from '@plinth/contracts';
 import {
   CONNECTION,
   type Logger,
@@ -12,19 +12,21 @@ import {
   newId,
   type NextPass,
   Outbox,
-  type UnitOfWork,
+  isFirstInTurn,
+  UnitOfWork,
   WorkLoop,
 } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
 import type { DataSource } from 'typeorm';
-import { neighbourPlan } from './domain/neighbour-plan.js';
+import { firstOf, neighbourPlan } from './domain/neighbour-plan.js';
 import {
   audienceOf,
   type EndedHost,
   endedHosts,
   forgetHost,
+  hasEnded,
+  isChanged,
   lockTenant,
-  mayForget,
   neighboursIn,
   saveAudience,
   takeChanges,
@@ -35,6 +37,9 @@ import { takeUnsentPolicies, tenantsWithUnsentPolicy } from './tenant-egress.sto
 /** Changes within this time are published together. */
 const PERIOD_MS = 200;
 const TENANTS_PER_PASS = 100;
+/** Values of one transaction, about: each has the containers of a part. */
+const VALUES = 2_000;
+const SHARDS = Array.from({ length: NEIGHBOUR_SHARDS }, (_, shard) => shard);
 
 @Injectable()
 export class NeighbourFeed {
@@ -66,15 +71,26 @@ export class NeighbourFeed {
     const { manager } = this.source;
     const changed = await tenantsWithChanges(manager, TENANTS_PER_PASS);
     const unsent = await tenantsWithUnsentPolicy(manager, TENANTS_PER_PASS);
+    let isMore = false;
     for (const tenant of new Set([...unsent, ...changed])) {
       if (this.loop.isStopping) return;
-      await this.outbox.work({ correlationId: newId() }, (unit) => publishChanges(unit, tenant));
+      if (await this.publish(tenant)) isMore = true;
+      // What changes until they are on the bus is published together: no more is decided than is sent.
+      await this.outbox.delivered();
     }
     for (const ended of await endedHosts(manager, TENANTS_PER_PASS)) {
       if (this.loop.isStopping) return;
       await this.forget(ended);
     }
-    if (changed.length === TENANTS_PER_PASS || unsent.length === TENANTS_PER_PASS) return 'again';
+    if (isMore || changed.length === TENANTS_PER_PASS || unsent.length === TENANTS_PER_PASS) return 'again';
+  }
+
+  /** @returns whether there is more */
+  private publish(tenant: string): Promise<boolean> {
+    const correlationId = newId();
+    return this.outbox.transactMany((manager, add) =>
+      publishChanges(new UnitOfWork(manager, { correlationId }, add), tenant),
+    );
   }
 
   /**
@@ -86,7 +102,18 @@ export class NeighbourFeed {
       const number = await lockTenant(manager, ended.tenant);
       if (number === undefined) return;
       const all = desiredNeighbours(ended.host, number, '*');
-      if (!(await mayForget(manager, ended, all.slice(0, -1)))) return;
+      const each = [
+        ...SHARDS.map((shard) => desiredNeighbours(ended.host, number, shard)),
+        desiredTenantEgress(ended.host, number),
+      ];
+      if (!(await hasEnded(manager, ended))) return;
+      if (
+        !(await isFirstInTurn(
+          manager,
+          each.map((subject) => ({ subject })),
+        ))
+      )
+        return;
       const jsm = await this.connection.jetstreamManager();
       await jsm.streams.purge(STREAMS.desired.name, { filter: all });
       await forgetHost(manager, ended);
@@ -94,23 +121,23 @@ export class NeighbourFeed {
   }
 }
 
-async function publishChanges(unit: UnitOfWork, tenant: string): Promise<void> {
+/** @returns whether there is more */
+async function publishChanges(unit: UnitOfWork, tenant: string): Promise<boolean> {
   const tenantNumber = await lockTenant(unit.db, tenant);
-  if (tenantNumber === undefined) return;
-  // What is read after the marks are taken has at least their changes.
-  const changed = await takeChanges(unit.db, tenant);
-  if (changed.length > 0) await publishParts(unit, tenant, tenantNumber, changed);
+  if (tenantNumber === undefined) return false;
+  const isMore = (await isChanged(unit.db, tenant)) && (await publishParts(unit, tenant, tenantNumber));
   for (const { host, policy } of await takeUnsentPolicies(unit.db, tenant))
     unit.publish(desiredTenantEgress(host, tenantNumber), { tenant, tenantNumber, ...(policy && { policy }) });
+  return isMore;
 }
 
-async function publishParts(
-  unit: UnitOfWork,
-  tenant: string,
-  tenantNumber: number,
-  changed: readonly number[],
-): Promise<void> {
-  const { changed: kept, begin, end } = neighbourPlan(await audienceOf(unit.db, tenant));
+/** Of hosts that begin and end, and of parts that changed, as many as one transaction takes. @returns whether there are more */
+async function publishParts(unit: UnitOfWork, tenant: string, tenantNumber: number): Promise<boolean> {
+  const plan = neighbourPlan(await audienceOf(unit.db, tenant));
+  const { changed: kept, begin, end, isMore } = firstOf(plan, VALUES / NEIGHBOUR_SHARDS);
+  // What is read after the marks are taken has at least their changes. Hosts that are left get them later, as all others.
+  const most = isMore ? 0 : Math.max(1, Math.floor(VALUES / Math.max(1, kept.length)));
+  const changed = await takeChanges(unit.db, tenant, most);
   const isAll = begin.length + end.length > 0;
   const found = await neighboursIn(unit.db, tenant, isAll ? undefined : changed);
   const every = [...new Set([...changed, ...found.keys()])];
@@ -125,4 +152,5 @@ async function publishParts(
   for (const host of begin) for (const shard of every) publish(host, shard, found.get(shard) ?? []);
   for (const host of end) for (const shard of every) publish(host, shard, []);
   await saveAudience(unit.db, tenant, begin, end);
+  return isMore || changed.length === most;
 }

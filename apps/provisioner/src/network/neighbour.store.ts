@@ -31,12 +31,20 @@ export async function lockTenant(manager: EntityManager, tenant: string): Promis
   return rows[0]?.locked ? rows[0].number : undefined;
 }
 
-/** @returns the parts that changed; what changes later is marked again */
-export async function takeChanges(manager: EntityManager, tenant: string): Promise<number[]> {
+export async function isChanged(manager: EntityManager, tenant: string): Promise<boolean> {
+  const rows: unknown[] = await manager.query('SELECT 1 FROM neighbour_changes WHERE tenant = $1 LIMIT 1', [tenant]);
+  return rows.length > 0;
+}
+
+/** @returns of the parts that changed so many, longest waiting first; what changes later is marked again */
+export async function takeChanges(manager: EntityManager, tenant: string, most: number): Promise<number[]> {
+  if (most === 0) return [];
   const rows: { shard: number }[] = await manager.query(
-    `WITH taken AS (DELETE FROM neighbour_changes WHERE tenant = $1 RETURNING shard)
+    `WITH taken AS (DELETE FROM neighbour_changes WHERE tenant = $1 AND shard IN (
+       SELECT shard FROM neighbour_changes WHERE tenant = $1 GROUP BY shard ORDER BY min(ordinal) LIMIT $2)
+       RETURNING shard)
      SELECT DISTINCT shard FROM taken ORDER BY shard`,
-    [tenant],
+    [tenant, most],
   );
   return rows.map(({ shard }) => shard);
 }
@@ -115,16 +123,11 @@ export async function endedHosts(manager: EntityManager, limit: number): Promise
   return rows;
 }
 
-/** Under the tenant's lock. @param subject of one part, up to its number */
-export async function mayForget(
-  manager: EntityManager,
-  { tenant, host }: EndedHost,
-  subject: string,
-): Promise<boolean> {
+/** Under the tenant's lock. */
+export async function hasEnded(manager: EntityManager, { tenant, host }: EndedHost): Promise<boolean> {
   const rows: unknown[] = await manager.query(
-    `SELECT 1 FROM neighbour_hosts WHERE tenant = $1 AND host = $2 AND ended
-        AND NOT EXISTS (SELECT 1 FROM outbox WHERE sent_at IS NULL AND aggregate >= $3 AND aggregate < $4)`,
-    [tenant, host, subject, `${subject.slice(0, -1)}/`],
+    'SELECT 1 FROM neighbour_hosts WHERE tenant = $1 AND host = $2 AND ended',
+    [tenant, host],
   );
   return rows.length === 1;
 }
@@ -144,7 +147,7 @@ export async function markAllNeighbours(manager: EntityManager): Promise<void> {
   );
   await manager.query(
     `INSERT INTO neighbour_hosts (tenant, host, ended)
-       SELECT DISTINCT n.tenant, split_part(o.subject, '.', 3), true FROM outbox o
+       SELECT DISTINCT n.tenant, split_part(o.subject, '.', 3), true FROM outbox_events o
          JOIN tenant_numbers n ON n.number::text = split_part(o.subject, '.', 5)
         WHERE o.subject LIKE 'desired.host.%.tenant.%'
      ON CONFLICT DO NOTHING`,

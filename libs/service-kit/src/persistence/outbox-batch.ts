@@ -51,7 +51,10 @@ export async function insertBatch(
  * Whether nothing that was committed before has to be published before these events, and none of them before another.
  * What is committed later waits for them. For a transaction that has locked what the aggregates stand for.
  */
-export async function isFirstInTurn(manager: EntityManager, events: readonly OutboxEvent[]): Promise<boolean> {
+export async function isFirstInTurn(
+  manager: EntityManager,
+  events: readonly Pick<OutboxEvent, 'aggregate' | 'subject'>[],
+): Promise<boolean> {
   const aggregates = [...new Set(events.map(({ aggregate, subject }) => aggregate ?? subject))];
   if (aggregates.length < events.length) return false;
   const rows: { waits: boolean }[] = await manager.query(

@@ -147,6 +147,11 @@ export class Outbox {
     return value;
   }
 
+  /** Waits until what this process has committed so far, and publishes from memory, is on the bus, or in the table. */
+  async delivered(): Promise<void> {
+    await Promise.all(this.delivering);
+  }
+
   private beginDelivery(batch: HeldBatch): Promise<void> {
     const delivered: Promise<void> = this.deliver(batch).finally(() => this.delivering.delete(delivered));
     this.delivering.add(delivered);
@@ -195,7 +200,7 @@ export class Outbox {
 
   /** Publishes what is left, if the bus and the database let it, and stops. */
   async stop(): Promise<void> {
-    await Promise.all(this.delivering);
+    await this.delivered();
     await this.loop.finish();
   }
 

@@ -1,5 +1,5 @@
 import { expect, it } from '@jest/globals';
-import { neighbourPlan } from './neighbour-plan.js';
+import { firstOf, neighbourPlan } from './neighbour-plan.js';
 
 const was = (...hosts: readonly string[]) => hosts.map((host) => ({ host, ended: false }));
 const ended = (...hosts: readonly string[]) => hosts.map((host) => ({ host, ended: true }));
@@ -15,4 +15,13 @@ it.each([
   ['a host that ended before', [], ended('a'), { changed: [], begin: [], end: [] }],
 ])('%s', (_what, serving, known, plan) => {
   expect(neighbourPlan({ serving, known })).toEqual(plan);
+});
+
+it.each([
+  ['ends before it begins', 3, { begin: ['c'], end: ['a', 'b'], isMore: true }],
+  ['only ends', 2, { begin: [], end: ['a', 'b'], isMore: true }],
+  ['all at once', 4, { begin: ['c', 'd'], end: ['a', 'b'], isMore: false }],
+])('in parts: %s', (_what, most, expected) => {
+  const plan = { changed: ['k'], begin: ['c', 'd'], end: ['a', 'b'] };
+  expect(firstOf(plan, most)).toEqual({ changed: ['k'], ...expected });
 });

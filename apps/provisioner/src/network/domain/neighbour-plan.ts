@@ -16,6 +16,17 @@ export interface NeighbourPlan {
   readonly end: readonly string[];
 }
 
+/** @param most hosts that begin or end */
+export function firstOf(
+  { changed, begin, end }: NeighbourPlan,
+  most: number,
+): NeighbourPlan & { readonly isMore: boolean } {
+  const ending = end.slice(0, most);
+  const beginning = begin.slice(0, Math.max(0, most - ending.length));
+  const isMore = ending.length + beginning.length < begin.length + end.length;
+  return { changed, begin: beginning, end: ending, isMore };
+}
+
 export function neighbourPlan({ serving, known }: Audience): NeighbourPlan {
   const before = new Set(known.filter(({ ended }) => !ended).map(({ host }) => host));
   const now = new Set(serving);
