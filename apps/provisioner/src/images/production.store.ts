@@ -90,7 +90,7 @@ export async function readProduction(
                   WHERE n.state = 'ready' AND n.serves_at IS NOT NULL
                  UNION ALL
                  SELECT h.host, h.datacenter, '{}', h.serves_at, true, true FROM hosts h
-                  WHERE h.state = 'ready' AND h.serves_at IS NOT NULL AND v.name || '@' || v.version = ANY(h.own_images)
+                  WHERE h.state = 'ready' AND h.serves_at IS NOT NULL AND h.own_images @> ARRAY[v.name || '@' || v.version]
                ) s WHERE v.state = 'promoted') AS nodes
        FROM image_versions v
       WHERE v.name = $1 AND v.version = $2 AND v.state IN ('promoted', 'revoked', 'retired')`,

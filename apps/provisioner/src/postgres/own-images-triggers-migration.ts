@@ -1,7 +1,7 @@
-/** What a host holds is compared when it is written, not with each heartbeat and each container that comes to the host. */
+/** What hosts hold is compared when it is written, not with each heartbeat and container, and is found by version. */
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** The triggers that compare it, by table order of AddHostImages, for these columns; absent: for any. */
+/** The triggers of AddHostImages that compare it, when one of these columns is written; empty: any. */
 async function makeTriggers(runner: QueryRunner, of: { readonly reported: string; readonly served: string }) {
   await runner.query(
     `CREATE OR REPLACE TRIGGER host_images_reported AFTER UPDATE ${of.reported} ON hosts FOR EACH ROW
@@ -24,11 +24,14 @@ export class CompareOwnImagesWhenWritten1700000028800 implements MigrationInterf
       reported: 'OF own_images',
       served: 'OF serves_at, state, datacenter, own_images',
     });
+    // Who serves a version is found without a look at what every host holds.
+    await runner.query('CREATE INDEX hosts_serving ON hosts USING gin (own_images) WHERE serves_at IS NOT NULL');
     // A heartbeat writes the row again: names that fill more than a few are kept beside it.
     await runner.query('ALTER TABLE hosts SET (toast_tuple_target = 512)');
   }
 
   async down(runner: QueryRunner): Promise<void> {
+    await runner.query('DROP INDEX hosts_serving');
     await runner.query('ALTER TABLE hosts RESET (toast_tuple_target)');
     await makeTriggers(runner, { reported: '', served: '' });
   }
