@@ -146,7 +146,7 @@ describe('a host', () => {
   });
 
   it('that is lost keeps its containers while its lease holds; then they are started elsewhere, and it releases them when it is back', async () => {
-    await suite.run('lost', 9);
+    await suite.run('lost', 9, { group: 'lost', spread: { over: 'host' } });
     const there = (await containers('lost')).filter((item) => item.host === 'host-3');
     expect(there.length).toBeGreaterThan(0);
     const elsewhere = (await containers('lost')).filter((item) => item.host === 'host-2').length;

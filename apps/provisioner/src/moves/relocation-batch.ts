@@ -1,6 +1,6 @@
 /**
  * Many containers of lost hosts in one transaction: what is simple about them is read, reserved and written together.
- * What is not (ports, a removal, a drain, no room among the drawn hosts) is left to be decided alone
+ * What is not (ports, a removal, a drain, no place among the drawn hosts) is left to be decided alone
  * (container-relocation.ts).
  */
 import { Inject, Injectable } from '@nestjs/common';
@@ -19,11 +19,12 @@ import { lockContainers, saveContainers, savePlacements } from '../containers/co
 import { type ContainerRecord, factOf, statusOf } from '../containers/domain/container-record.js';
 import { forgetAllGivenUp, rememberAllGivenUp } from '../containers/given-up.store.js';
 import { tenantPolicies } from '../network/tenant-egress.store.js';
-import { groupsOf } from '../placement/domain/groups.js';
+import { Groups, groupsOf } from '../placement/domain/groups.js';
 import { kindKey, larger, sampleHosts, type SampleWish } from '../placement/domain/host-sample.js';
 import type { PlacementNeeds } from '../placement/domain/needs.js';
 import type { CandidateHost } from '../placement/domain/placement.js';
 import { placementRecord } from '../placement/domain/placement-record.js';
+import { groupMembers, lockGroups } from '../placement/group.store.js';
 import { HostDirectory } from '../placement/host-directory.js';
 import { lockFreeHosts, promotedImages, releaseShares, reserveAll, sharesOf } from '../placement/placement.store.js';
 import { arrived, givenUp, hostsForMoved, needsOfMoved, type Relocation, relocationOf } from './domain/relocation.js';
@@ -37,6 +38,7 @@ class RelocationConflict extends Error {
 interface Going {
   readonly record: ContainerRecord;
   readonly move: Extract<Relocation, { kind: 'move' }>;
+  /** Without what its groups mean now. */
   readonly needs: PlacementNeeds;
 }
 
@@ -65,8 +67,10 @@ export class RelocationBatch {
       await this.directory.refresh();
       return await this.outbox.transactMany(async (manager, add) => {
         const { going, alone, policies } = await this.due(manager, ids);
-        const hosts = await this.lockHosts(manager, going);
-        const { moved, without } = this.place(going, hosts, policies);
+        // Groups are locked before hosts, by all who lock both.
+        const groups = await this.lockedGroups(manager, going);
+        const hosts = await this.lockHosts(manager, going, groups);
+        const { moved, without } = this.place(going, hosts, policies, groups);
         await this.write(manager, moved, () => new UnitOfWork(manager, { correlationId: newId() }, add));
         return [...alone, ...without.map(({ record }) => record.id)];
       });
@@ -96,12 +100,10 @@ export class RelocationBatch {
       const standing = standings.get(config.host);
       const move = relocationOf(record, standing?.state === 'lost', leases(config.storageNode, config.host));
       if (move.kind === 'none') continue;
-      // Groups are locked before hosts, by all who lock both.
       const isSimple =
         move.kind === 'move' &&
         record.moving === null &&
         !config.ports &&
-        groupsOf(config.tenant, config).length === 0 &&
         standing?.cordoned === false &&
         promoted.has(config.image);
       if (!isSimple) {
@@ -116,9 +118,23 @@ export class RelocationBatch {
     return { going, alone, policies };
   }
 
-  private async lockHosts(manager: EntityManager, going: readonly Going[]): Promise<CandidateHost[]> {
+  /** Those that the containers name; undefined: they name none. */
+  private async lockedGroups(manager: EntityManager, going: readonly Going[]): Promise<Groups | undefined> {
+    const named = going.flatMap(({ record: { config } }) => groupsOf(config.tenant, config));
+    if (named.length === 0) return undefined;
+    await lockGroups(manager, named);
+    return new Groups(await groupMembers(manager, named), this.directory.places);
+  }
+
+  private async lockHosts(
+    manager: EntityManager,
+    going: readonly Going[],
+    groups: Groups | undefined,
+  ): Promise<CandidateHost[]> {
     const wishes = new Map<string, SampleWish>();
-    for (const { needs, record } of going) {
+    for (const one of going) {
+      const { record } = one;
+      const needs = needsIn(groups, one);
       const key = kindKey(needs, record.config.image);
       const before = wishes.get(key);
       const resources = before ? larger(before.needs.resources, needs.resources) : needs.resources;
@@ -129,22 +145,33 @@ export class RelocationBatch {
     return lockFreeHosts(manager, [...names], overcommit);
   }
 
-  private place(going: readonly Going[], locked: readonly CandidateHost[], policies: Policies) {
+  private place(
+    going: readonly Going[],
+    locked: readonly CandidateHost[],
+    policies: Policies,
+    groups: Groups | undefined,
+  ) {
     const hosts = new Map(locked.map((host) => [host.host, host]));
     const { PLINTH_PLACEMENT: policy } = this.config;
     const decidedAt = new Date().toISOString();
     const moved: Moved[] = [];
     const without: Going[] = [];
     for (const one of going) {
-      const { record, move, needs } = one;
+      const { record, move } = one;
       const { config } = record;
+      const { tenant, group } = config;
+      // It is counted where it goes, not where it was.
+      const putBack = group === undefined ? undefined : groups?.take({ tenant, group }, config.host);
+      const needs = needsIn(groups, one);
       const others = [...hosts.values()].filter(({ host }) => host !== config.host);
       const choice = hostsForMoved(others, needs, policy, Math.random(), this.turn++);
       const to = choice.ok ? choice.ranked[0]?.host : undefined;
       if (!choice.ok || !to) {
+        putBack?.();
         without.push(one);
         continue;
       }
+      if (group !== undefined) groups?.add({ tenant, group }, to);
       const { resources } = needs;
       const full = hosts.get(to.host) ?? to;
       hosts.set(to.host, {
@@ -219,4 +246,10 @@ export class RelocationBatch {
     }
     this.logger.info({ containers: moved.length }, 'containers of lost hosts move');
   }
+}
+
+/** What the container needs, with what the rules of its groups mean as they are counted now. */
+function needsIn(groups: Groups | undefined, { record: { config }, needs }: Going): PlacementNeeds {
+  const { datacenter, constraints } = needs;
+  return groups ? { ...needs, groups: groups.needsOf(config.tenant, config, { datacenter, constraints }) } : needs;
 }

@@ -123,3 +123,18 @@ describe('a sample for a group', () => {
     ['apart from each other', { group: 'web', antiAffinity: { isRequired: true } }],
   ])('that are %s has one for each', (_what, rules) => expect(sample(rules, 50).length).toBeGreaterThanOrEqual(50));
 });
+
+it('a container that leaves is not counted where it was, until it is counted there again', () => {
+  const groups = groupsWith({ a1: 1, b1: 2 });
+  const counts = () => {
+    const { spread } = groups.needsOf('t', { group: 'web', spread: { over: 'rack' } }, {}) ?? {};
+    return { ...Object.fromEntries(spread?.counts ?? []), fewest: spread?.fewest };
+  };
+  expect(counts()).toEqual({ a: 1, b: 2, fewest: 1 });
+  const putBack = groups.take({ tenant: 't', group: 'web' }, 'a1');
+  expect(counts()).toEqual({ b: 2, fewest: 0 });
+  putBack();
+  expect(counts()).toEqual({ a: 1, b: 2, fewest: 1 });
+  groups.take({ tenant: 't', group: 'web' }, 'b1');
+  expect(counts()).toEqual({ a: 1, b: 1, fewest: 1 });
+});

@@ -64,12 +64,15 @@ export class Groups {
 
   /** A container of the group has come to the host. */
   add({ tenant, group }: TenantGroup, { host, datacenter, labels }: CandidateHost): void {
-    const one = { tenant, group, host, datacenter, labels, count: 1 };
-    this.remember(one);
-    for (const [key, counts] of this.counted) {
-      const [tenantOf, groupOf, over = ''] = key.split('/');
-      if (tenantOf === tenant && groupOf === group) count(counts, one, over);
-    }
+    this.change({ tenant, group, host, datacenter, labels, count: 1 });
+  }
+
+  /** A container of the group that is on the host is counted no more. @returns counts it again */
+  take({ tenant, group }: TenantGroup, host: string): () => void {
+    const there = this.members.get(`${tenant}/${group}`)?.find((each) => each.host === host);
+    if (!there) return () => undefined;
+    this.change({ ...there, count: -1 });
+    return () => this.change({ ...there, count: 1 });
   }
 
   /** @returns undefined when it has no rules */
@@ -110,6 +113,14 @@ export class Groups {
     return counts;
   }
 
+  private change(by: GroupMembers): void {
+    this.remember(by);
+    for (const [key, counts] of this.counted) {
+      const [tenant, group, over = ''] = key.split('/');
+      if (tenant === by.tenant && group === by.group) count(counts, by, over);
+    }
+  }
+
   private remember(each: GroupMembers): void {
     const key = `${each.tenant}/${each.group}`;
     const members = this.members.get(key);
@@ -126,5 +137,9 @@ export function countAt(host: Labelled, { over, counts }: GroupNeed): number | u
 
 function count(counts: Map<string, number>, members: GroupMembers, over: string): void {
   const place = labelOf(members, over);
-  if (place !== undefined) counts.set(place, (counts.get(place) ?? 0) + members.count);
+  if (place === undefined) return;
+  const number = (counts.get(place) ?? 0) + members.count;
+  // A place without any is one that is not counted.
+  if (number === 0) counts.delete(place);
+  else counts.set(place, number);
 }
