@@ -18,6 +18,7 @@ import {
 } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
 import type { DataSource } from 'typeorm';
+import { keptCounts } from '../placement/count.store.js';
 import { firstOf, neighbourPlan } from './domain/neighbour-plan.js';
 import {
   audienceOf,
@@ -37,8 +38,9 @@ import { takeUnsentPolicies, tenantsWithUnsentPolicy } from './tenant-egress.sto
 /** Changes within this time are published together. */
 const PERIOD_MS = 200;
 const TENANTS_PER_PASS = 100;
-/** Values of one transaction, about: each has the containers of a part. */
+/** Values of one transaction, about, and containers that are listed in them. */
 const VALUES = 2_000;
+const LISTED = 100_000;
 const SHARDS = Array.from({ length: NEIGHBOUR_SHARDS }, (_, shard) => shard);
 
 @Injectable()
@@ -134,9 +136,11 @@ async function publishChanges(unit: UnitOfWork, tenant: string): Promise<boolean
 /** Of hosts that begin and end, and of parts that changed, as many as one transaction takes. @returns whether there are more */
 async function publishParts(unit: UnitOfWork, tenant: string, tenantNumber: number): Promise<boolean> {
   const plan = neighbourPlan(await audienceOf(unit.db, tenant));
-  const { changed: kept, begin, end, isMore } = firstOf(plan, VALUES / NEIGHBOUR_SHARDS);
+  const containers = (await keptCounts(unit.db, 'tenant', [tenant])).get(tenant)?.n ?? 0;
+  const values = Math.min(VALUES, (LISTED * NEIGHBOUR_SHARDS) / Math.max(1, containers));
+  const { changed: kept, begin, end, isMore } = firstOf(plan, Math.max(1, Math.floor(values / NEIGHBOUR_SHARDS)));
   // What is read after the marks are taken has at least their changes. Hosts that are left get them later, as all others.
-  const most = isMore ? 0 : Math.max(1, Math.floor(VALUES / Math.max(1, kept.length)));
+  const most = isMore ? 0 : Math.max(1, Math.floor(values / Math.max(1, kept.length)));
   const changed = await takeChanges(unit.db, tenant, most);
   const isAll = begin.length + end.length > 0;
   const found = await neighboursIn(unit.db, tenant, isAll ? undefined : changed);

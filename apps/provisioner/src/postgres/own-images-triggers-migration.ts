@@ -27,7 +27,7 @@ export class CompareOwnImagesWhenWritten1700000028800 implements MigrationInterf
     // Who serves a version is found without a look at what every host holds.
     await runner.query('CREATE INDEX hosts_serving ON hosts USING gin (own_images) WHERE serves_at IS NOT NULL');
     // A heartbeat writes the row again: names that fill more than a few are kept beside it.
-    await runner.query('ALTER TABLE hosts SET (toast_tuple_target = 512)');
+    await runner.query('ALTER TABLE hosts SET (toast_tuple_target = 1024)');
   }
 
   async down(runner: QueryRunner): Promise<void> {
