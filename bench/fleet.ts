@@ -2,6 +2,7 @@
 import { violations } from './fleet/checks.js';
 import { type Cost, printStatements } from './fleet/costs.js';
 import { Fleet, THIS_PROGRAM } from './fleet/fleet.js';
+import { measureNeighbours, valuesSent } from './fleet/neighbours.js';
 import { type FleetOptions, fleetOptions } from './fleet/options.js';
 import { loseHosts } from './fleet/loss.js';
 import { keepHalfEmpty, rebalanceFleet } from './fleet/rebalance.js';
@@ -66,7 +67,7 @@ async function measure(fleet: Fleet, given: FleetOptions, capacity: number): Pro
   }
   const alone = await fleet.deciding();
   log(`${given.hosts} hosts for ${capacity} containers each; ${given.requests} requests begin`);
-  const before = { costs: fleet.costs(), bytes: await fleet.bytes() };
+  const before = { costs: fleet.costs(), bytes: await fleet.bytes(), values: await valuesSent(fleet) };
   const { configured: earlier } = requests.answers;
   await fleet.forgetStatements();
   const begin = performance.now();
@@ -110,6 +111,7 @@ async function measure(fleet: Fleet, given: FleetOptions, capacity: number): Pro
   row('bytes of the database, of the bus for each', ...perContainer(before.bytes, bytes, given.requests));
   row('process', 'ms each', 'MiB');
   printCosts(before.costs, after, given.requests);
+  if (given.network) await measureNeighbours(fleet, given.requests, before, after);
   await printStatements(fleet);
   if (given.reports > 0) await measureReports(fleet, given.reports);
   if (given.idleSeconds > 0) await measureIdle(fleet, given.idleSeconds);

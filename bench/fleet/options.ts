@@ -75,7 +75,8 @@ that no host has more than its capacity, that nothing was placed twice, and that
   --own-images N         hosts have stores of their own with N images (0)
   --join-at-once         all hosts send their first heartbeat at once
   --fill PERCENT         what the requests take of the capacity of all hosts (80)
-  --network              hosts give containers an address of their own
+  --network              hosts give containers an address of their own, and learn of those of their tenants: what that
+                         costs
   --statements           each part also prints the statements that took most of the database's time (pg_stat_statements)
   --profile DIRECTORY    provisioners write a processor profile there when they end (.cpuprofile, for the developer tools of browsers)
   --kill                 a provisioner is killed with SIGKILL when a third is answered, and started again
