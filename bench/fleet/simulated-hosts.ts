@@ -58,7 +58,7 @@ export class SimulatedHosts {
   ) {
     this.names = Array.from({ length: hosts }, (_, index) => `host-${String(index + 1).padStart(5, '0')}`);
     const at = new Date().toISOString();
-    const images = Array.from({ length: ownImages }, (_, index) => `image-${index}@2026.11.22-1`);
+    const images = Array.from({ length: ownImages }, (_, index) => `image-${index}@v1`);
     this.bodies = this.names.map((host, index) =>
       JSON.stringify({
         host,
