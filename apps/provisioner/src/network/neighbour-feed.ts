@@ -27,6 +27,7 @@ import {
   forgetHost,
   hasEnded,
   isChanged,
+  markPart,
   lockTenant,
   neighboursIn,
   saveAudience,
@@ -139,9 +140,11 @@ async function publishParts(unit: UnitOfWork, tenant: string, tenantNumber: numb
   const containers = (await keptCounts(unit.db, 'tenant', [tenant])).get(tenant)?.n ?? 0;
   const values = Math.min(VALUES, (LISTED * NEIGHBOUR_SHARDS) / Math.max(1, containers));
   const { changed: kept, begin, end, isMore } = firstOf(plan, Math.max(1, Math.floor(values / NEIGHBOUR_SHARDS)));
-  // What is read after the marks are taken has at least their changes. Hosts that are left get them later, as all others.
-  const most = isMore ? 0 : Math.max(1, Math.floor(values / Math.max(1, kept.length)));
+  // What is read after the marks are taken has at least their changes.
+  const most = Math.max(1, Math.floor(values / Math.max(1, kept.length)));
   const changed = await takeChanges(unit.db, tenant, most);
+  // By it the hosts that are left are found, also when this process dies.
+  if (isMore) await markPart(unit.db, tenant, changed[0] ?? 0);
   const isAll = begin.length + end.length > 0;
   const found = await neighboursIn(unit.db, tenant, isAll ? undefined : changed);
   const every = [...new Set([...changed, ...found.keys()])];

@@ -36,9 +36,12 @@ export async function isChanged(manager: EntityManager, tenant: string): Promise
   return rows.length > 0;
 }
 
+export async function markPart(manager: EntityManager, tenant: string, shard: number): Promise<void> {
+  await manager.query('INSERT INTO neighbour_changes (tenant, shard) VALUES ($1, $2)', [tenant, shard]);
+}
+
 /** @returns of the parts that changed so many, longest waiting first; what changes later is marked again */
 export async function takeChanges(manager: EntityManager, tenant: string, most: number): Promise<number[]> {
-  if (most === 0) return [];
   const rows: { shard: number }[] = await manager.query(
     `WITH taken AS (DELETE FROM neighbour_changes WHERE tenant = $1 AND shard IN (
        SELECT shard FROM neighbour_changes WHERE tenant = $1 GROUP BY shard ORDER BY min(ordinal) LIMIT $2)
