@@ -227,7 +227,7 @@ describe('hosts that a container with an address can move to', () => {
     ['its storage node has its image', ['sn-1'], ['host-1', 'own-1']],
     ['only hosts with stores of their own have its image', ['sn-2'], ['own-1']],
   ])('are all that have its image, where %s', (_what, storageNodes, expected) => {
-    const hosts = [candidateHost('host-1', {}), candidateHost('own-1', { ownImages: [] })];
+    const hosts = [candidateHost('host-1', {}), candidateHost('own-1', { hasStore: true })];
     const view = { datacenter: undefined, wishes: [], taken: [], image: { architecture: null, storageNodes } };
     const needs = needsOfMoved(Object.assign(new ContainerConfig(), plain), view);
     const choice = hostsForMoved(hosts, needs, 'least-loaded', 0, 0);
