@@ -309,7 +309,8 @@ describe('hostile input', () => {
       types: `400 ${problem}`,
       'long password': `400 ${problem}`,
     });
-    expect((await call('POST', '/api/v1/session', { body: '{' })).status).toBe(400);
+    const noJson = await call('POST', '/api/v1/session', { body: '{' });
+    expect([noJson.status, noJson.headers.get('content-type')]).toEqual([400, problem]);
     expect((await call('GET', '/api/v1/session', { cookie })).status).toBe(200);
     const metrics = await (await call('GET', '/metrics')).text();
     expect(metrics).toMatch(/plinth_sign_ins_total\{method="link",outcome="ok"\} \d/);

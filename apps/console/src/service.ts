@@ -13,6 +13,7 @@ import { EventFeed } from './adapters/event-feed.js';
 import { PresentState } from './adapters/present-state.js';
 import { ConsoleConfig } from './config.js';
 import { ConsoleModule } from './console.module.js';
+import { ProblemFilter } from './handlers/problem.filter.js';
 import { RequestWatch } from './live/request-watch.js';
 
 export function run(): Promise<void> {
@@ -27,6 +28,7 @@ export function run(): Promise<void> {
       ],
     }),
     module: () => ConsoleModule,
+    httpErrors: (logger) => new ProblemFilter(logger),
     components: [ActBus, PresentState, RequestWatch, EventFeed],
   });
 }

@@ -3,7 +3,7 @@
  * graceful end.
  */
 import 'reflect-metadata';
-import { type DynamicModule, type INestApplication, Module, type Type } from '@nestjs/common';
+import { type DynamicModule, type ExceptionFilter, type INestApplication, Module, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { Server } from 'node:http';
 import type { MicroserviceOptions } from '@nestjs/microservices';
@@ -52,6 +52,8 @@ export interface ServiceDefinition<C extends ServiceConfig> {
    * {@link SERVICE_READINESS} is one of them.
    */
   readonly module: (config: C) => Type<unknown> | DynamicModule;
+  /** How the service answers HTTP requests that fail, also before a controller has them; absent: as Nest does. */
+  readonly httpErrors?: (logger: Logger) => ExceptionFilter;
   /**
    * Providers of the module that have a start and an end, in the order of their start; the handlers begin after them
    * and end before them.
@@ -191,7 +193,12 @@ async function createApplication<C extends ServiceConfig>(
     abortOnError: false,
   });
   app.use(measureRequests);
-  app.useGlobalFilters(new KeepExceptionFilter(app.getHttpAdapter()));
+  const { httpErrors } = definition;
+  // The last one has what it can take.
+  app.useGlobalFilters(
+    new KeepExceptionFilter(app.getHttpAdapter()),
+    ...(httpErrors ? [httpErrors(context.logger)] : []),
+  );
   app.connectMicroservice<MicroserviceOptions>({ strategy }, { inheritAppConfig: true });
   return app;
 }

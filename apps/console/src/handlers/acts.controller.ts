@@ -1,5 +1,5 @@
 /** Acts: one handler for all of them, by the list in the contracts. */
-import { Body, Controller, Get, Inject, Param, Post, Query, Req, Res, UseFilters, UseGuards } from '@nestjs/common';
+import { Body, Controller, Get, Inject, Param, Post, Query, Req, Res, UseGuards } from '@nestjs/common';
 import { CONSOLE_ACTS, type ConsoleAct } from '@plinth/contracts';
 import { IDEMPOTENCY_KEY_PATTERN, type RequestAnswer, WaitQuery } from '@plinth/contracts/console';
 import { Acting } from '../access/acting.js';
@@ -10,7 +10,6 @@ import { PresentState } from '../adapters/present-state.js';
 import { maySeeTenant } from '../domain/access.js';
 import { RequestWatch } from '../live/request-watch.js';
 import { addressOf, ApiProblem, checked, type Response, type SignedInRequest, withNumbers } from './http.js';
-import { ProblemFilter } from './problem.filter.js';
 import { Needs, SignedInGuard } from './signed-in.guard.js';
 
 const EVENTS_OF_A_REQUEST = 200;
@@ -21,7 +20,6 @@ const PATTERNS = CONSOLE_ACTS.map((act) => ({
 }));
 
 @Controller('api/v1')
-@UseFilters(ProblemFilter)
 @UseGuards(SignedInGuard)
 export class ActsController {
   constructor(

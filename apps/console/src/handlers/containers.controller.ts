@@ -1,5 +1,5 @@
 /** Containers: lists from memory, one with what the provisioner knows of it. */
-import { Controller, Get, Inject, Param, Query, Req, UseFilters, UseGuards } from '@nestjs/common';
+import { Controller, Get, Inject, Param, Query, Req, UseGuards } from '@nestjs/common';
 import { type ContainerDetails, ID_PATTERN } from '@plinth/contracts';
 import { type ContainerAnswer, type ContainerList, ListContainers } from '@plinth/contracts/console';
 import { PresentState } from '../adapters/present-state.js';
@@ -7,11 +7,9 @@ import { ProvisionerQueries } from '../adapters/provisioner-queries.js';
 import { maySee } from '../domain/access.js';
 import { listContainers, withoutSecrets } from '../domain/container-list.js';
 import { ApiProblem, checked, type SignedInRequest } from './http.js';
-import { ProblemFilter } from './problem.filter.js';
 import { Needs, SignedInGuard } from './signed-in.guard.js';
 
 @Controller('api/v1/containers')
-@UseFilters(ProblemFilter)
 @UseGuards(SignedInGuard)
 export class ContainersController {
   constructor(

@@ -1,17 +1,15 @@
 /** Messages that no service could take: an admin reads them, sends their requests again, drops them. */
-import { Controller, Delete, Get, HttpCode, Inject, Param, Post, Req, UseFilters, UseGuards } from '@nestjs/common';
+import { Controller, Delete, Get, HttpCode, Inject, Param, Post, Req, UseGuards } from '@nestjs/common';
 import type { DeadLetterList } from '@plinth/contracts/console';
 import { Accounts } from '../access/accounts.js';
 import { ActBusError } from '../adapters/act-bus.js';
 import { DeadLetters, type LetterOutcome } from '../adapters/dead-letters.js';
 import { addressOf, ApiProblem, type SignedInRequest } from './http.js';
-import { ProblemFilter } from './problem.filter.js';
 import { Needs, SignedInGuard } from './signed-in.guard.js';
 
 const SEQUENCE = /^[1-9]\d{0,14}$/;
 
 @Controller('api/v1/dead-letters')
-@UseFilters(ProblemFilter)
 @UseGuards(SignedInGuard)
 export class DeadLettersController {
   constructor(

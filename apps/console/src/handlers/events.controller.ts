@@ -1,17 +1,15 @@
 /** Requests and facts: the last of them, and as they come (server-sent events). */
-import { Controller, Get, Inject, Query, Req, Res, UseFilters, UseGuards } from '@nestjs/common';
+import { Controller, Get, Inject, Query, Req, Res, UseGuards } from '@nestjs/common';
 import { ListEvents } from '@plinth/contracts/console';
 import { ConsoleConfig } from '../config.js';
 import { EventFeed } from '../adapters/event-feed.js';
 import { PresentState } from '../adapters/present-state.js';
 import { EventStreams } from '../live/event-streams.js';
 import { ApiProblem, checked, type Response, type SignedInRequest, withNumbers } from './http.js';
-import { ProblemFilter } from './problem.filter.js';
 import { Needs, SignedInGuard } from './signed-in.guard.js';
 import { drained, STREAM_HEADERS } from './sse.js';
 
 @Controller('api/v1/events')
-@UseFilters(ProblemFilter)
 @UseGuards(SignedInGuard)
 export class EventsController {
   constructor(

@@ -1,5 +1,5 @@
 /** Hosts, storage nodes, images, rollouts and the numbers of the first page. */
-import { Controller, Get, Inject, Param, Req, UseFilters, UseGuards } from '@nestjs/common';
+import { Controller, Get, Inject, Param, Req, UseGuards } from '@nestjs/common';
 import { EXACT_IMAGE_REF_PATTERN, ID_PATTERN } from '@plinth/contracts';
 import type {
   HostList,
@@ -16,11 +16,9 @@ import { maySee } from '../domain/access.js';
 import { overviewOf } from '../domain/overview.js';
 import type { Topic, ValueOf } from '../domain/topics.js';
 import { ApiProblem, type SignedInRequest } from './http.js';
-import { ProblemFilter } from './problem.filter.js';
 import { Needs, SignedInGuard } from './signed-in.guard.js';
 
 @Controller('api/v1')
-@UseFilters(ProblemFilter)
 @UseGuards(SignedInGuard)
 export class FleetController {
   constructor(

@@ -1,12 +1,10 @@
 /** The page itself, which holds nothing that is secret: anybody who reaches the console gets it. */
-import { Controller, Get, Inject, Req, Res, UseFilters } from '@nestjs/common';
+import { Controller, Get, Inject, Req, Res } from '@nestjs/common';
 import type { IncomingMessage } from '../adapters/web.js';
 import { PageFiles } from '../adapters/page-files.js';
 import { ApiProblem, type Response } from './http.js';
-import { ProblemFilter } from './problem.filter.js';
 
 @Controller()
-@UseFilters(ProblemFilter)
 export class PageController {
   constructor(@Inject(PageFiles) private readonly files: PageFiles) {}
 

@@ -11,7 +11,6 @@ import {
   Post,
   Query,
   Req,
-  UseFilters,
   UseGuards,
 } from '@nestjs/common';
 import {
@@ -30,13 +29,11 @@ import { AuditStore } from '../adapters/postgres/audit.store.js';
 import { PeopleStore } from '../adapters/postgres/people.store.js';
 import { TokenStore } from '../adapters/postgres/token.store.js';
 import { addressOf, ApiProblem, checked, type SignedInRequest, withNumbers } from './http.js';
-import { ProblemFilter } from './problem.filter.js';
 import { Needs, SignedInGuard } from './signed-in.guard.js';
 
 const AUDIT_PAGE = 100;
 
 @Controller('api/v1')
-@UseFilters(ProblemFilter)
 @UseGuards(SignedInGuard)
 export class PeopleController {
   constructor(

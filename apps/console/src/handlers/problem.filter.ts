@@ -1,13 +1,13 @@
 /** Every error becomes problem details (RFC 9457); what is not expected is logged, and its text stays here. */
-import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Inject } from '@nestjs/common';
-import { type Logger, LOGGER } from '@plinth/service-kit';
+import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '@nestjs/common';
+import type { Logger } from '@plinth/service-kit';
 import type { ServerResponse } from '../adapters/web.js';
 import { type ProblemBody, problemBody } from '../domain/problem.js';
 import { ApiProblem } from './http.js';
 
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
-  constructor(@Inject(LOGGER) private readonly logger: Logger) {}
+  constructor(private readonly logger: Logger) {}
 
   catch(error: unknown, host: ArgumentsHost): void {
     const response = host.switchToHttp().getResponse<ServerResponse>();

@@ -1,30 +1,15 @@
 /** Sign in, sign out, who is signed in, and the record of it. */
-import {
-  Body,
-  Controller,
-  Delete,
-  Get,
-  HttpCode,
-  Inject,
-  Post,
-  Put,
-  Req,
-  Res,
-  UseFilters,
-  UseGuards,
-} from '@nestjs/common';
+import { Body, Controller, Delete, Get, HttpCode, Inject, Post, Put, Req, Res, UseGuards } from '@nestjs/common';
 import { BeginSession, ChangePassword, type SessionAnswer, type SignInList } from '@plinth/contracts/console';
 import { SignIn } from '../access/sign-in.js';
 import { PeopleStore, type Person } from '../adapters/postgres/people.store.js';
 import { ConsoleConfig } from '../config.js';
 import { addressOf, ApiProblem, checked, cookieOf, isSecure, type Response, type SignedInRequest } from './http.js';
-import { ProblemFilter } from './problem.filter.js';
 import { Needs, SignedInGuard } from './signed-in.guard.js';
 
 const MOST_SIGN_INS = 200;
 
 @Controller('api/v1')
-@UseFilters(ProblemFilter)
 export class SessionController {
   private readonly secure: boolean;
 

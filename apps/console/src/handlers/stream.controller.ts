@@ -1,15 +1,13 @@
 /** The stream of a page (server-sent events, WHATWG HTML 9.2). */
-import { Controller, Get, Inject, Query, Req, Res, UseFilters, UseGuards } from '@nestjs/common';
+import { Controller, Get, Inject, Query, Req, Res, UseGuards } from '@nestjs/common';
 import { OpenStream, topicsOf } from '@plinth/contracts/console';
 import { ConsoleConfig } from '../config.js';
 import { Streams } from '../live/streams.js';
 import { ApiProblem, checked, type Response, type SignedInRequest } from './http.js';
-import { ProblemFilter } from './problem.filter.js';
 import { Needs, SignedInGuard } from './signed-in.guard.js';
 import { drained, STREAM_HEADERS } from './sse.js';
 
 @Controller('api/v1/stream')
-@UseFilters(ProblemFilter)
 @UseGuards(SignedInGuard)
 export class StreamController {
   constructor(
