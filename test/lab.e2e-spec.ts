@@ -58,7 +58,8 @@ it('runs containers on hosts of two data centres, from images that each host has
   );
   await plinth('image', 'build', '/root/recipe.yaml');
   await plinth('image', 'promote', 'tiny@v1', '--to', 'images=yes', '--no-wait');
-  for (const name of ['shop-1', 'shop-2']) await plinth('run', 'tiny@v1', '--strict', '--name', name);
+  for (const number of [1, 2])
+    await plinth('run', 'tiny@v1', '--strict', '--name', `shop-${number}`, '--datacenter', `dc-${number}`);
   expect((await containers()).map(({ host, state }) => `${host} ${state}`).toSorted()).toEqual([
     'host-1 running',
     'host-2 running',
