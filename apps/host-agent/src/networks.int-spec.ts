@@ -243,6 +243,18 @@ describe('rules', () => {
     await removed(kept);
   });
 
+  it('stay those of an agent that starts again on a host which has got a route into their network', async () => {
+    const config = await started(1);
+    const route = ['10.99.7.0/24', 'dev', 'up0'];
+    execFileSync('ip', ['route', 'add', ...route]);
+    await bench.stopAgent(agent, 'SIGKILL');
+    agent = bench.startAgent();
+    const other = await started(1);
+    expect(await curlIn(config, other.address.ipv4)).toBe(`you are ${config.address.ipv4}`);
+    execFileSync('ip', ['route', 'delete', ...route]);
+    await removed(config, other);
+  });
+
   it('are those of the run of a container that was started again', async () => {
     const config = await started(1, { restart: { policy: 'always' } });
     const first = await bench.report(config.containerId, 'started');

@@ -40,8 +40,11 @@ export async function openNetworks(
     throw new ConfigError([`PLINTH_CNI_CONFIG is not set, and ${error.message}`]);
   });
   const own = openOwn(config, runtime, resolver, await tunnelOptions(config, logger), logger);
-  const overlaps = own.problem === undefined ? overlappingPools(config) : [];
-  if (overlaps.length > 0) throw new ConfigError(overlaps.map(({ message }) => message));
+  const overlaps = own.problem === undefined ? overlappingPools(config).map(({ message }) => message) : [];
+  if (overlaps.length === 0) return own;
+  if (running.length === 0) throw new ConfigError(overlaps);
+  // The host got that route while containers run: they go on, and need their agent.
+  logger.error({ overlaps }, 'the network of the containers overlaps what this host has got meanwhile');
   return own;
 }
 
