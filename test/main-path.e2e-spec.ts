@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { expressions, metricNames } from './observability-files.js';
 import { runExample } from './readme-examples.js';
 import { containerCgroups, containerOf, type Fact, INSTALLATION, mountLines, Stack } from './stack.js';
@@ -229,15 +230,21 @@ describe('the host', () => {
   it('leaves log lines with one id in each service that worked on its request', async () => {
     const requestId = 'followed-by-this-id';
     expect((await stack.plinth('run', '--name', 'followed', '--request-id', requestId)).code).toBe(0);
-    const lines = stack.file().services.flatMap(({ name, logFile }) =>
-      readFileSync(logFile, 'utf8')
-        .split('\n')
-        .filter((line) => line.includes(requestId) && line.startsWith('{'))
-        .map((line) => ({
-          service: name,
-          ...json<{ correlationId: string; subject: string; containerId: string }>(line),
-        })),
-    );
+    const read = (): { service: string; correlationId: string; subject: string; containerId: string }[] =>
+      stack.file().services.flatMap(({ name, logFile }) =>
+        readFileSync(logFile, 'utf8')
+          .split('\n')
+          .slice(0, -1)
+          .filter((line) => line.includes(requestId) && line.startsWith('{'))
+          .map((line) => ({
+            ...json<{ correlationId: string; subject: string; containerId: string }>(line),
+            service: name,
+          })),
+      );
+    // A line is written after what it is about was published: the command may have ended by then.
+    for (const end = Date.now() + 20_000; Date.now() < end; await pause(100))
+      if (read().some(({ subject }) => subject === 'container.started')) break;
+    const lines = read();
     expect(new Set(lines.map(({ correlationId }) => correlationId))).toEqual(new Set([requestId]));
     expect(lines).toEqual(
       expect.arrayContaining([
