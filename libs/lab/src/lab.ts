@@ -24,7 +24,7 @@ import { DISK_PARTS, mountTable, OLD_ROOT } from './machine-root.js';
 import { Machine } from './machine.js';
 import { bridgeRules, type NetworkFault } from './network-faults.js';
 import { hostsFile, LabError, planMachines, PREFIX_LENGTH, type WantedMachine } from './plan.js';
-import { mustRun, type RunOptions, spawnProgram } from './programs.js';
+import { mustRun, type RunOptions, runProgram, spawnProgram } from './programs.js';
 
 export interface LabOptions {
   /** Its own, on a file system that is not a machine's; it is made and removed. */
@@ -184,6 +184,7 @@ export class Lab implements AsyncDisposable {
     await inside(['pivot_root', root, join(root, OLD_ROOT)]);
     await inside(['umount', '--lazy', join('/', OLD_ROOT)]);
     await inside(['hostname', name]);
+    await this.removePort(machine.port);
     await mustRun(onBridge(lab.pid, ['ip', '-batch', '-']), {
       input: [
         `link add ${machine.port} type veth peer name eth0 netns ${first.pid}`,
@@ -241,6 +242,13 @@ export class Lab implements AsyncDisposable {
     const rules = bridgeRules(this.file.machines, faults);
     await mustRun(onBridge(this.labProcess().pid, ['nft', '--file', '-']), { input: rules });
     this.record({ faults });
+  }
+
+  /** The kernel ends a network some time after its last process: a machine's port may outlive its power cut. */
+  private async removePort(port: string): Promise<void> {
+    const { code, stderr } = await runProgram(onBridge(this.labProcess().pid, ['ip', 'link', 'delete', port]));
+    if (code !== 0 && !stderr.includes('Cannot find device'))
+      throw new LabError(`the port ${port} could not be removed: ${stderr.trim()}`);
   }
 
   private labProcess(): ProcessIdentity {
