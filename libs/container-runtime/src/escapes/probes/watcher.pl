@@ -1,5 +1,6 @@
 # Watches what enters the container until /data/stop is there, and takes from it what it can: 2019-5736, 2016-9962,
 # 2024-21626. It holds the programs of processes open, and writes to them when they have ended.
+use constant O_PATH => 010000000;
 my ($canary, $up) = (substr($ENV{CANARY}, 1), '../' x 40);
 my $data = $ENV{DATA} // '/data';
 my $only = $ENV{VICTIM};
@@ -19,10 +20,12 @@ until (-e "$data/stop") {
     for my $place ('root', 'cwd', map { "fd/$_" } 0 .. 12) {
       $outside{$place} = 1 if sysopen my $file, "/proc/$pid/$place/$up$canary", O_RDONLY;
       next if $place !~ /^fd/;
-      my $link = readlink("/proc/$pid/$place") // next;
+      # Held, so that name and file are those of one moment: a loader opens one library after the other under one number.
+      sysopen my $held, "/proc/$pid/$place", O_PATH or next;
+      my $link = readlink('/proc/self/fd/' . fileno $held) // next;
       # One of a file that the container has is no way out.
-      my ($here, $there) = map { join ':', (stat $_)[0, 1] } $link, "/proc/$pid/$place";
-      $descriptor{$link =~ s/\d+/N/gr} = 1 if $there ne '' && $here ne $there;
+      my ($here, $there) = map { join ':', (stat $_)[0, 1] } $link, $held;
+      $descriptor{$link =~ s/\d+/N/gr} = 1 if $here ne $there;
     }
   }
 }
