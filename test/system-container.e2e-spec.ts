@@ -80,6 +80,8 @@ describe(`a container of ${system}`, () => {
     );
     expect(await script(logins.join('\n'))).toBe('active\n'.repeat(logins.length));
     good(await stack.plinth('restart', 'system-1'));
+    // systemd answers a little after its first process runs.
+    await script('until busctl status org.freedesktop.systemd1 > /dev/null 2>&1; do sleep 0.1; done');
     await script('systemctl is-system-running --wait');
     expect(await script(logins.join('\n'))).toBe('active\n'.repeat(logins.length));
   });
