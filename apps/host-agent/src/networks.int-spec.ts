@@ -267,6 +267,68 @@ describe('rules', () => {
   });
 });
 
+describe('the network of a container that is started again', () => {
+  /** Number and name; the kernel keeps the container's id with it. */
+  const linkOf = ({ containerId }: Config): string | undefined =>
+    /^\d+: \w+/.exec(links().find((line) => line.includes(containerId)) ?? '')?.[0];
+  async function startedAgain(config: Config, changed: Record<string, unknown>): Promise<number> {
+    const generation = Number(config['generation']) + 1;
+    Object.assign(config, { generation, runGeneration: generation, ...changed });
+    await bench.publishConfig(config);
+    return (await bench.report(config.containerId, 'started', { generation })).pid ?? 0;
+  }
+
+  it('is the one that it had, with the ports, the limits and the policy of its changed config', async () => {
+    const config = networked(1, { command: ['/bin/sleep', '1000'] });
+    await bench.publishConfig(config);
+    const { pid } = await bench.report(config.containerId, 'started');
+    const link = linkOf(config);
+    expect(link).toMatch(/plc/);
+    const again = await startedAgain(config, {
+      command: ['/usr/bin/perl', '-e', SERVER],
+      ports: [{ protocol: 'tcp', hostPort: 8083, containerPort: 80 }],
+      bandwidth: { sendBitsPerSecond: 4_000_000 },
+    });
+    expect(again).not.toBe(pid);
+    expect(linkOf(config)).toBe(link);
+    expect(ownRateOf(again)?.bitsPerSecond).toBe(4_000_000);
+    await answers(config);
+    expect(curl(HOST, 8083)).toBe(`you are ${HOST}`);
+    expect(sources()).toEqual([config.address.ipv4]);
+    await removed(config);
+  });
+
+  it('is a new one after connections that are still closing: their ports are free', async () => {
+    const command = ['/usr/bin/perl', '-e', SERVER.replace('ReuseAddr => 1', '')];
+    const config = await started(1, { command });
+    const link = linkOf(config);
+    const pid = await startedAgain(config, {});
+    await answers(config);
+    expect(linkOf(config)).not.toBe(link);
+    expect(bench.alive(config.containerId)).toContain(pid);
+    await removed(config);
+  });
+
+  it('is one, also when its agent was killed while it stopped', async () => {
+    // Its first process ignores the signal.
+    const config = networked(1, { command: ['/bin/sleep', '1000'], stopGraceSeconds: 600, stopSignal: 'SIGURG' });
+    await bench.publishConfig(config);
+    const { sequence } = await bench.report(config.containerId, 'started');
+    await bench.publishConfig({ ...config, generation: 2, runGeneration: 2 });
+    await bench.report(config.containerId, 'stopping');
+    await bench.stopAgent(agent, 'SIGKILL');
+    await bench.publishConfig({ ...config, generation: 3, runGeneration: 2, stopGraceSeconds: 0 });
+    agent = bench.startAgent();
+    await bench.report(config.containerId, 'started', { after: sequence, generation: 3 });
+    await waitFor(
+      () => (links().filter((line) => line.includes(config.containerId)).length === 1 ? true : undefined),
+      'one interface',
+    );
+    expect(sources()).toEqual([config.address.ipv4]);
+    await removed(config);
+  });
+});
+
 describe('the egress policy of a tenant', () => {
   const dropped = (): number =>
     Number(

@@ -20,6 +20,7 @@ import { heldLimits, type LimitPolicy, missingLimits, unheldLimits } from './ker
 import { giveInitItsCgroup, initAnnotations } from './kernel/init-cgroup.js';
 import { firstProcess } from './kernel/runtime-state.js';
 import { ExitWatch } from './run/exit-watch.js';
+import { KeptNetworks } from './run/kept-networks.js';
 import { ContainerStuckError, endStart, mayBeStarting } from './run/interrupted-start.js';
 import {
   conmonPid,
@@ -93,6 +94,7 @@ export class OciRuntime {
   readonly #exits: ExitWatch;
   readonly #users: OwnUsers;
   readonly #namespaces = new NamespacePool();
+  readonly #kept = new KeptNetworks();
   readonly #cgroupLock = new CgroupLock();
   /** Every container has the same profile. */
   readonly #filter = new CompiledFilter();
@@ -123,7 +125,7 @@ export class OciRuntime {
    * Starts a container and returns when its first process has been let go. A failed start leaves nothing behind.
    * Throws only for what is not the container's fault, e.g. a state directory that cannot be written.
    */
-  async start(spec: ContainerSpec, { inNetwork, onCreated }: StartOptions = {}): Promise<StartResult> {
+  async start(spec: ContainerSpec, { inNetwork, inKeptNetwork, onCreated }: StartOptions = {}): Promise<StartResult> {
     const began = performance.now();
     this.expectStart();
     if (observeContainer(this.paths, this.cgroupOf(spec.id), spec.id) !== undefined) {
@@ -137,9 +139,13 @@ export class OciRuntime {
       ? AbortSignal.timeout(this.#hookDeadlineSeconds * 1000 + SCRIPT_END_MS)
       : undefined;
     let namespaces: OwnNamespaces | undefined;
+    let attach = inNetwork;
     try {
       const users = this.#prepare(spec);
-      if (users.ok && inNetwork) namespaces = this.#namespaces.take(users.firstId, RANGE_SIZE);
+      if (users.ok && inKeptNetwork && !isSystemContainer(spec)) namespaces = this.#kept.take(spec.id, users.firstId);
+      this.#kept.drop(spec.id);
+      if (namespaces) attach = inKeptNetwork;
+      else if (users.ok && inNetwork) namespaces = this.#namespaces.take(users.firstId, RANGE_SIZE);
       const ready = users.ok ? this.#write(spec, users, namespaces) : users;
       if (!ready.ok) {
         await this.delete(spec.id);
@@ -155,7 +161,7 @@ export class OciRuntime {
         logLimitBytes: this.#options.logLimitBytes ?? LOG_LIMIT_BYTES,
         signal: ofScript ? AbortSignal.any([deadline, ofScript]) : deadline,
       });
-      const attached = namespaces && inNetwork?.(pathOfDescriptor(namespaces.network));
+      const attached = namespaces && attach?.(pathOfDescriptor(namespaces.network));
       const [answer, noNetwork] = await bothSettled(creation, attached);
       created = performance.now();
       if (answer.ok && isSystemContainer(spec) && ready.firstId !== undefined)
@@ -213,6 +219,7 @@ export class OciRuntime {
   /** Removes what this process has mounted for starts; containers go on. */
   close(): void {
     this.#namespaces.close();
+    this.#kept.close();
     this.#users.close();
   }
 
@@ -250,6 +257,20 @@ export class OciRuntime {
     return first !== undefined && isRunning(first) && sendSignal(first.pid, signal);
   }
 
+  /**
+   * Before the end of a run that another follows at once: its network stays for that. Does nothing for a container
+   * whose network is not its own to keep: another start gets a new one.
+   */
+  keepNetwork(id: string): void {
+    const first = firstProcess(this.paths.runtimeRoot, id);
+    if (first !== undefined) this.#kept.keep(id, first.pid, () => isRunning(first));
+  }
+
+  /** Whether a network is kept for its next start. */
+  hasKeptNetwork(id: string): boolean {
+    return this.#kept.has(id);
+  }
+
   /** SIGKILLs every process of the container and waits until all are gone. Throws ContainerStuckError. */
   async kill(id: string): Promise<void> {
     if (!(await killCgroup(this.cgroupOf(id), KILL_DEADLINE_MS)))
@@ -258,10 +279,13 @@ export class OciRuntime {
 
   /**
    * Removes a container in any state: kills it, and takes away runtime state, cgroups, bundle, exit file, sockets, and
-   * the log unless it is to be kept.
+   * the log unless it is to be kept; so is its network, for a start that follows at once.
    * Idempotent; also for ids that never existed and for half-done starts. Throws ContainerStuckError.
    */
-  async delete(id: string, options: { readonly keepLog?: boolean } = {}): Promise<void> {
+  async delete(
+    id: string,
+    options: { readonly keepLog?: boolean; readonly keepNetwork?: boolean } = {},
+  ): Promise<void> {
     if (!/^[0-9a-f]{32}$/.test(id)) throw new RangeError(`${JSON.stringify(id)} is no container id`);
     if (this.exitStatus(id) === undefined && mayBeStarting(this.paths, id, this.cgroupOf(id)))
       await endStart(this.instance, id);
@@ -275,6 +299,8 @@ export class OciRuntime {
       await this.kill(id);
     }
     this.#users.release(id);
+    if (options.keepNetwork === true) this.#kept.expireLater(id);
+    else this.#kept.drop(id);
     const { bundles, exits, runtimeRoot, sockets } = this.paths;
     const rests = [`${runtimeRoot}/${id}`, `${bundles}/${id}`, `${sockets}/${id}`, `${exits}/${id}`];
     if (options.keepLog !== true) rests.push(logFile(this.paths, id));

@@ -3,7 +3,7 @@
  * nothing is stored, and an agent that was killed at any point finds its way by {@link HostNetwork.takeOver}. Every call
  * is synchronous and takes a millisecond or less, but for those that say so.
  */
-import { linksWith, makeContainerLink, removeLink, setUpHostEnd } from './container-link.js';
+import { linkNamed, linksWith, makeContainerLink, removeLink, setUpHostEnd } from './container-link.js';
 import {
   ANY_PREFIX,
   type ContainerNetwork,
@@ -168,8 +168,19 @@ export class HostNetwork {
     }
   }
 
-  /** Rules and limits of a container that runs become those of its changed config; its connections go on. */
-  change({ pid, ...container }: RunningNetwork): Attached {
+  /** Whether its interface, with these addresses, is there; it need not run. */
+  isWhole({ containerId, ipv4, ipv6, tenant }: ContainerNetwork): boolean {
+    const known = this.attached.get(containerId);
+    if (known === undefined || known.ipv4 !== ipv4 || known.ipv6 !== ipv6 || known.tenant !== tenant) return false;
+    return linkNamed(this.route, known.interface) !== undefined;
+  }
+
+  /**
+   * Rules and limits of a container that runs, or starts again in its network, become those of its changed config; its
+   * connections go on.
+   */
+  change(running: StartingNetwork | RunningNetwork): Attached {
+    const { namespace, ...container } = 'pid' in running ? inNamespace(running) : running;
     const known = this.attached.get(container.containerId);
     if (known === undefined)
       return { ok: false, reason: 'network-failed', message: 'it has no interface at the moment' };
@@ -177,11 +188,14 @@ export class HostNetwork {
     const taken = this.takenBy(changed);
     if (taken !== undefined) return taken;
     try {
-      if (!isSameNetwork(known, changed) || !sameBandwidth(known.bandwidth, changed.bandwidth)) this.replace(changed);
+      const isSame = isSameNetwork(known, changed) && sameBandwidth(known.bandwidth, changed.bandwidth);
+      // Both ends of a run that starts again are as its last run left them.
+      if (isSame && !('pid' in running)) return { ok: true };
+      if (!isSame) this.replace(changed);
       this.tracked.forgetPorts(changed, portsOnlyIn(known, changed));
       this.tracked.forgetEarlier(changed, portsOnlyIn(changed, known));
       // Its own end may not have been changed by an attempt before this one.
-      limitBothEnds(this.route, changed, networkOfProcess(pid));
+      limitBothEnds(this.route, changed, namespace);
       return { ok: true };
     } catch (error) {
       if (!isRefusal(error)) throw error;

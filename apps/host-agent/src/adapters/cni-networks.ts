@@ -111,6 +111,8 @@ export class CniNetworks implements Networks {
     return undefined;
   }
 
+  readonly canBeKept = false;
+
   detach({ containerId }: Pick<ContainerConfig, 'containerId'>): Promise<void> {
     return this.undo(containerId);
   }

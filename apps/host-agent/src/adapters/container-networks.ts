@@ -24,6 +24,7 @@ export type NetworkOptions = Omit<HostNetworkOptions, 'nowMs'>;
 
 export class ContainerNetworks implements Networks {
   readonly cniNetwork = undefined;
+  readonly canBeKept = true;
 
   private constructor(
     private readonly options: NetworkOptions,
@@ -97,6 +98,13 @@ export class ContainerNetworks implements Networks {
         await this.names.add(config);
         return undefined;
       },
+      ...(network.isWhole(wanted) && {
+        inKeptNetwork: async (namespace) => {
+          const failure = this.changeIn(network, { ...wanted, namespace });
+          if (failure === undefined) await this.names.add(config);
+          return failure;
+        },
+      }),
     };
   }
 
@@ -104,9 +112,13 @@ export class ContainerNetworks implements Networks {
   change(config: ContainerConfig, pid: number): ChangeFailure | undefined {
     const wanted = networkOf(config);
     if (wanted === undefined || this.network === undefined) return undefined;
-    const inUse = this.network.portProblem(wanted);
+    return this.changeIn(this.network, { ...wanted, pid });
+  }
+
+  private changeIn(network: HostNetwork, wanted: Parameters<HostNetwork['change']>[0]): ChangeFailure | undefined {
+    const inUse = network.portProblem(wanted);
     if (inUse !== undefined) return { reason: 'port-taken', message: inUse, part: 'ports' };
-    const result = this.network.change({ ...wanted, pid });
+    const result = network.change(wanted);
     if (result.ok) return undefined;
     const { reason, message } = result;
     return { reason, message, ...(reason === 'port-taken' && { part: 'ports' as const }) };

@@ -20,6 +20,8 @@ export interface ChangeFailure extends StartFailure {
 export interface Attachment {
   /** While the runtime makes the rest. @param namespace path of its network namespace, in which no process is yet */
   readonly inNetwork?: (namespace: string) => Promise<StartFailure | undefined>;
+  /** In its place, in the network that the container's last run had; absent: that can't be used. */
+  readonly inKeptNetwork?: (namespace: string) => Promise<StartFailure | undefined>;
   /** @param pid of the first process, which waits */
   readonly onCreated?: (pid: number) => Promise<StartFailure | undefined>;
 }
@@ -52,6 +54,8 @@ export interface Networks {
   setTenantPolicy(tenant: Pick<TenantEgress, 'tenant' | 'tenantNumber'>, policy: EgressPolicy | undefined): void;
   /** Why this host can't start it; undefined: it can. */
   refusal(config: ContainerConfig): StartFailure | undefined;
+  /** Whether the network of a run may be that of the next one. */
+  readonly canBeKept: boolean;
   /** All that it needs to be reached, before its first process is let go. */
   attach(config: ContainerConfig): Attachment;
   /** Of a container that runs: ports, egress and bandwidth as its config has them now. */

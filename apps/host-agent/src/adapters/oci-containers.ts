@@ -112,12 +112,13 @@ export class OciContainers {
 
   async start(
     spec: ContainerSpec,
-    { inNetwork, onCreated }: Attachment = {},
+    { inNetwork, inKeptNetwork, onCreated }: Attachment = {},
   ): Promise<{ readonly ok: true; readonly value: Started } | { readonly ok: false; readonly failure: StartFailure }> {
     let refused: StartFailure | undefined;
     const measured = runtimeSeconds.startTimer({ operation: 'start' });
     const result = await this.runtime.start(spec, {
       ...(inNetwork && { inNetwork: async (namespace) => (refused = await inNetwork(namespace))?.message }),
+      ...(inKeptNetwork && { inKeptNetwork: async (namespace) => (refused = await inKeptNetwork(namespace))?.message }),
       ...(onCreated && { onCreated: async (pid) => (refused = await onCreated(pid))?.message }),
     });
     measured();
@@ -168,8 +169,18 @@ export class OciContainers {
     return this.runtime.observe(id)?.labels?.[STOP_SIGNAL_LABEL] ?? 'SIGTERM';
   }
 
-  delete(id: string, keepLog: boolean): Promise<void> {
-    return timed('delete', this.runtime.delete(id, { keepLog }));
+  /** Before the end of a run that another follows at once. */
+  keepNetwork(id: string): void {
+    this.runtime.keepNetwork(id);
+  }
+
+  hasKeptNetwork(id: string): boolean {
+    return this.runtime.hasKeptNetwork(id);
+  }
+
+  /** @param keepNetwork for a start that follows at once; see {@link hasKeptNetwork} */
+  delete(id: string, { keepLog = false, keepNetwork = false } = {}): Promise<void> {
+    return timed('delete', this.runtime.delete(id, { keepLog, keepNetwork }));
   }
 
   /** Of a container that runs. @returns what could not be changed */

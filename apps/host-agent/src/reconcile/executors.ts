@@ -7,6 +7,7 @@ import type { ImageMaster, Opened } from '../adapters/image-master.js';
 import type { LocalRecord } from '../domain/local-record.js';
 import type { StartFailure } from '../domain/planner.js';
 import { startingHealth } from '../domain/health.js';
+import { networkOf } from '../domain/networked.js';
 import type { StepKind, StepOf } from '../domain/step.js';
 import { applyConfig } from './config-change.js';
 import type { ContainerState } from './container-state.js';
@@ -153,6 +154,12 @@ export const EXECUTORS: Executors = {
 
   stop: async (step, state, services) => {
     if (state.observed.kind !== 'running') return DONE;
+    if (
+      state.effective.desired === 'running' &&
+      services.networks.canBeKept &&
+      networkOf(state.effective) !== undefined
+    )
+      services.containers.keepNetwork(state.id);
     const signal = step.signal ?? services.containers.stopSignalOf(state.id);
     const outcome = services.containers.requestStop(state.observed.pid, signal);
     state.signalledAtMs = state.record.stop?.signalledAtMs;
@@ -178,10 +185,13 @@ export const EXECUTORS: Executors = {
   },
 
   'delete-runtime': async (_step, state, { containers, networks }) => {
+    // A run that was ended for the next one, which has its network.
+    const keepNetwork =
+      state.observed.kind === 'exited' && state.effective.desired === 'running' && containers.hasKeptNetwork(state.id);
     // A failed start leaves nothing, and an observation costs less than a deletion without effect.
     if (state.observed.kind !== 'absent' || containers.observe(state.id).kind !== 'absent')
-      await containers.delete(state.id, true);
-    await networks.detach(state.config);
+      await containers.delete(state.id, { keepLog: true, keepNetwork });
+    if (!keepNetwork) await networks.detach(state.config);
     state.observed = { kind: 'absent' };
     return DONE;
   },
@@ -221,7 +231,7 @@ export const EXECUTORS: Executors = {
   },
 
   forget: async (_step, state, { containers, logs, networks }) => {
-    await containers.delete(state.id, false);
+    await containers.delete(state.id);
     await networks.detach(state.config);
     await logs.delete(state.id);
     return DONE;

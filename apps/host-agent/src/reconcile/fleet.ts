@@ -66,7 +66,7 @@ export class Fleet {
     const unknown = [...observed.keys()].filter((id) => !spared.has(id));
     for (const id of unknown) {
       logger.warn({ containerId: id }, 'a container without a config is removed');
-      await containers.delete(id, false);
+      await containers.delete(id);
     }
     this.every(CHECK_PERIOD_MS, () => this.checkAll());
     this.every(this.services.networkCheckMs, async () => this.checkNetworks());

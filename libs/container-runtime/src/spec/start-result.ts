@@ -18,6 +18,11 @@ export interface StartOptions {
    */
   readonly inNetwork?: (namespace: string) => Promise<string | undefined> | string | undefined;
   /**
+   * In the place of `inNetwork`, when the network of the last run was kept. Absent: it is not used.
+   * @param namespace path of it; its interface, addresses and routes are there
+   */
+  readonly inKeptNetwork?: (namespace: string) => Promise<string | undefined> | string | undefined;
+  /**
    * What is to be done before the first process is let go, when its namespaces, cgroups and mounts are there.
    * @param pid of the first process on the host
    * @returns why it must not be let go; undefined: it may
