@@ -199,6 +199,8 @@ export async function removeAll(programs: Programs): Promise<void> {
   );
   lock.release();
   await guardGone(config.PLINTH_HOST_DIR);
+  // One that was killed has left it.
+  runtime.monitors.remove();
 }
 
 /** Waits for the lease guard, which ends by itself when neither agent nor container is left. */
@@ -275,6 +277,7 @@ async function openHost(config: HostAgentConfig, logger: Logger, programs: Progr
       storage,
       ttlSeconds: config.PLINTH_LEASE_SECONDS,
       bootId,
+      group: runtime.monitors,
       logger,
     }),
     logs: new ContainerLogs(runtime, { maxBytes: config.PLINTH_LOG_MAX_BYTES, keep: config.PLINTH_LOG_KEEP }),

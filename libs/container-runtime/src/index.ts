@@ -8,6 +8,7 @@ export * from './spec/oci-config.js';
 export * from './kernel/process-table.js';
 export * from './kernel/cgroups.js';
 export { cgroupContainerIds, containerGroup } from './kernel/container-group.js';
+export { monitorGroup, OutlivingGroup } from './kernel/outliving-group.js';
 export * from './kernel/limit-events.js';
 export * from './kernel/cgroup-limits.js';
 export { cgroupLayout, cgroupVersion } from './kernel/cgroup-tree.js';

@@ -17,6 +17,7 @@ import { closeNamespaces, type OwnNamespaces, pathOfDescriptor, pathsOfNamespace
 import { letGo } from './kernel/exec-fifo.js';
 import { NamespacePool } from './kernel/namespace-pool.js';
 import { heldLimits, type LimitPolicy, missingLimits, unheldLimits } from './kernel/held-limits.js';
+import { monitorGroup, type OutlivingGroup } from './kernel/outliving-group.js';
 import { giveInitItsCgroup, initAnnotations } from './kernel/init-cgroup.js';
 import { firstProcess } from './kernel/runtime-state.js';
 import { ExitWatch } from './run/exit-watch.js';
@@ -33,7 +34,7 @@ import {
 import { buildOciConfig, RANGE_SIZE } from './spec/oci-config.js';
 import { sharesOfProcessor } from './spec/processor-share.js';
 import { MOUNT_SCRIPT_DEADLINE_SECONDS } from './spec/script-jail.js';
-import { isRunning, processStartTime, sendSignal } from './kernel/process-table.js';
+import { isRunning, parentOf, processArguments, processStartTime, sendSignal } from './kernel/process-table.js';
 import { OwnUsers, type PreparedUsers } from './run/own-users.js';
 import { detectRuntimeBinary, findConmon, type RuntimeBinary } from './run/runtime-binary.js';
 import { removeRuntimeDirectories } from './run/runtime-directories.js';
@@ -84,6 +85,8 @@ export class OciRuntime {
   readonly binary: RuntimeBinary;
   readonly paths: RuntimePaths;
   readonly instance: string;
+  /** Where the monitors of containers are, and what else outlives this process. */
+  readonly monitors: OutlivingGroup;
   /** What the cgroups of this machine can't hold containers to. */
   readonly missingLimits = missingLimits();
   /** What a container counts that may use one processor. */
@@ -108,6 +111,7 @@ export class OciRuntime {
     this.#conmon = findConmon();
     this.paths = runtimePaths(options.stateDirectory);
     this.instance = instanceName(options.stateDirectory);
+    this.monitors = monitorGroup(this.instance);
     makeRuntimeDirectories(this.paths);
     this.#exits = new ExitWatch(this.paths.exits);
     this.#users = new OwnUsers(this.paths, this.binary);
@@ -164,6 +168,7 @@ export class OciRuntime {
       const attached = namespaces && attach?.(pathOfDescriptor(namespaces.network));
       const [answer, noNetwork] = await bothSettled(creation, attached);
       created = performance.now();
+      if (answer.ok) await this.#takeMonitor(spec.id, answer.pid);
       if (answer.ok && isSystemContainer(spec) && ready.firstId !== undefined)
         giveInitItsCgroup(this.cgroupOf(spec.id), ready.firstId);
       if (answer.ok) limitShare(this.cgroupOf(spec.id), spec.limits, this.sharesOfProcessor);
@@ -225,7 +230,9 @@ export class OciRuntime {
 
   /** Removes what this instance has outside of its state directory, if no container is left; it can't be used then. */
   removeDirectories(): void {
-    if (this.list().length === 0) removeRuntimeDirectories(this.paths);
+    if (this.list().length > 0) return;
+    removeRuntimeDirectories(this.paths);
+    this.monitors.remove();
   }
 
   /** Every container of this instance that has left a trace, by id. */
@@ -305,6 +312,7 @@ export class OciRuntime {
     const rests = [`${runtimeRoot}/${id}`, `${bundles}/${id}`, `${sockets}/${id}`, `${exits}/${id}`];
     if (options.keepLog !== true) rests.push(logFile(this.paths, id));
     for (const path of rests) rmSync(path, { recursive: true, force: true });
+    this.monitors.remove();
   }
 
   /** Runs a command in a running container. */
@@ -384,6 +392,12 @@ export class OciRuntime {
       ...(Object.keys(annotations).length > 0 && { annotations }),
     });
     return this.#users.makeViews(spec, users, namespaces?.users) ?? users;
+  }
+
+  /** @param pid of the first process, whose parent the monitor is. One that was killed can't be taken */
+  async #takeMonitor(id: string, pid: number): Promise<void> {
+    const monitor = parentOf(pid);
+    if (monitor !== undefined && processArguments(monitor)?.includes(id) === true) await this.monitors.take(monitor);
   }
 
   /** What the runtime printed when the first process could not be let go; undefined when it was. */

@@ -24,6 +24,10 @@ const ID_RANGES = '/run/plinth/ids';
 /** Name of an agent's directory there. */
 const INSTANCE = /^[0-9a-f]{12}$/;
 const TABLE_PREFIX = 'plinth_';
+/** `plinth-monitors.<instance>`: the group of the processes that outlive an agent. */
+const MONITORS = 'monitors';
+/** All agents of a machine share it, as they do `names`. */
+const RESOLVER_GROUP = 'plinth-resolver';
 
 export interface SeenProcess {
   readonly pid: number;
@@ -105,7 +109,8 @@ export function findRunLeftovers(runId: string, before: MachineState, after: Mac
     const [container = '', instance = ''] = lastOf(path)
       .replace(/^plinth-/, '')
       .split('.');
-    return !isSpokenOf(container, `${RUNTIME_STATE}/${instance}/`);
+    const directory = `${RUNTIME_STATE}/${instance}/`;
+    return container === MONITORS ? !isSpokenOf(directory) : !isSpokenOf(container, directory);
   };
   const isNew = (list: readonly string[], item: string): boolean => !list.includes(item);
   const groupsBefore = before.cgroups.map(({ path }) => path);
@@ -189,9 +194,9 @@ function seenProcess(pid: number): SeenProcess[] {
   return [{ pid, parent: Number(parent), command: words('cmdline'), traces: [words('environ'), ...links, root ?? ''] }];
 }
 
-/** `<hierarchy>/plinth-<container>` and `<hierarchy>/plinth-build-<id>`. */
+/** `<hierarchy>/plinth-<container>`, `plinth-monitors.<instance>` and `<hierarchy>/plinth-build-<id>`. */
 function seenCgroups(hierarchy: string): SeenCgroup[] {
-  const parents = directoriesIn(hierarchy).filter((name) => name.startsWith('plinth'));
+  const parents = directoriesIn(hierarchy).filter((name) => name.startsWith('plinth') && name !== RESOLVER_GROUP);
   const groups = parents.flatMap((name) =>
     name === 'plinth' ? directoriesIn(join(hierarchy, name)).map((child) => join(name, child)) : [name],
   );

@@ -5,7 +5,7 @@ import type { ContainerConfig, Neighbour } from '@plinth/contracts';
 import type { ResolverStatus } from '@plinth/names';
 import type { Logger } from '@plinth/service-kit';
 import { type NameChange, namedContainer, NamedContainers } from '../domain/named-containers.js';
-import { isResolver, resolverPid, ResolverWatch } from './resolver-watch.js';
+import { isResolver, removeResolverGroup, resolverPid, ResolverWatch } from './resolver-watch.js';
 import { namesDirectory, ZoneFile } from './zone-file.js';
 
 const END_PATIENCE_MS = 2_000;
@@ -91,9 +91,10 @@ export class ContainerNames {
   async removeAll(): Promise<void> {
     const { directory } = this.zone;
     const pid = resolverPid(directory);
-    if (!this.zone.remove() || pid === undefined) return;
+    if (!this.zone.remove()) return;
     const end = performance.now() + END_PATIENCE_MS;
-    while (isResolver(pid, directory) && performance.now() < end) await delay(20);
+    while (pid !== undefined && isResolver(pid, directory) && performance.now() < end) await delay(20);
+    removeResolverGroup();
   }
 
   close(): void {
@@ -120,7 +121,8 @@ export class ContainerNames {
       this.logger.warn('the names of this agent were gone, and are written again');
     }
     // The last resolver ends by itself when no agent has names, and may not remove its files.
-    if (!this.names.hasOwn && resolverPid(this.zone.directory) === undefined) this.zone.remove();
+    if (!this.names.hasOwn && resolverPid(this.zone.directory) === undefined && this.zone.remove())
+      removeResolverGroup();
     return this.names.hasOwn;
   }
 

@@ -15,6 +15,8 @@ const RETRY_MS = 1_000;
 const WATCH_MS = 250;
 /** Checks in a row that found neither agent nor container before the guard ends. */
 const CHECKS_ALONE = 4;
+/** The runtime's directory in that of the host. */
+const RUNTIME = 'runtime';
 
 interface Lease {
   deadlineMs: number;
@@ -65,6 +67,8 @@ export class LeaseRenewal {
       await this.endLapsed();
       alone = (await this.isNeeded()) ? 0 : alone + 1;
     }
+    const { instanceName, monitorGroup } = await import('@plinth/container-runtime');
+    monitorGroup(instanceName(join(this.directory, RUNTIME))).leave();
     process.exit(0);
   }
 
@@ -156,14 +160,14 @@ export class LeaseRenewal {
   /** Loaded on first use: a guard that only renews leases stays small. */
   private runtime(): Promise<OciRuntime> {
     this.loading ??= import('@plinth/container-runtime').then(
-      ({ OciRuntime: Runtime }) => new Runtime({ stateDirectory: join(this.directory, 'runtime') }),
+      ({ OciRuntime: Runtime }) => new Runtime({ stateDirectory: join(this.directory, RUNTIME) }),
     );
     return this.loading;
   }
 
   private hasBundles(): boolean {
     try {
-      return readdirSync(join(this.directory, 'runtime', 'bundles')).length > 0;
+      return readdirSync(join(this.directory, RUNTIME, 'bundles')).length > 0;
     } catch (error) {
       if (isMissing(error)) return false;
       throw error;

@@ -9,6 +9,7 @@ import { type Logger, WorkLoop } from '@plinth/service-kit';
 import { holdsLease } from '../domain/lease.js';
 import type { StartFailure } from '../domain/planner.js';
 import type { StorageMounts } from '../domain/storage-mounts.js';
+import type { OutlivingGroup } from '@plinth/container-runtime';
 import { isFileLocked } from '@plinth/host-os';
 import { GUARD_LOCK, readHeldLeases, sinceBootMs } from './lease-files.js';
 
@@ -24,6 +25,8 @@ export interface LeaseOptions {
   /** How long one renewal holds; 0: this host has no leases, and its containers are never started elsewhere. */
   readonly ttlSeconds: number;
   readonly bootId: string;
+  /** In which the guard outlives the agent. */
+  readonly group: OutlivingGroup;
   readonly logger: Logger;
 }
 
@@ -117,7 +120,7 @@ export class LeaseWatch {
   }
 
   private keepGuard(): void {
-    const { hostDirectory, guardProgram, host, storage, ttlSeconds } = this.options;
+    const { hostDirectory, guardProgram, host, storage, ttlSeconds, group } = this.options;
     if (isFileLocked(join(hostDirectory, GUARD_LOCK))) return;
     const log = openSync(join(hostDirectory, 'guard.log'), 'a', 0o600);
     const environment = {
@@ -133,9 +136,15 @@ export class LeaseWatch {
       stdio: ['ignore', log, log],
       env: environment,
     });
-    guard.on('error', (error) =>
-      this.options.logger.error({ err: error }, 'lease guard could not be started; it is tried again'),
-    );
+    const failed = (error: unknown): void =>
+      this.options.logger.error({ err: error }, 'lease guard could not be started; it is tried again');
+    guard.on('error', failed);
+    // One that would end with the agent is ended at once: the next turn starts another.
+    if (guard.pid !== undefined)
+      group.take(guard.pid).catch((error: unknown) => {
+        failed(error);
+        guard.kill('SIGKILL');
+      });
     guard.unref();
     closeSync(log);
   }

@@ -1,8 +1,9 @@
 /** Keeps the resolver of the machine running: asks it a query every second, and starts it when none answers. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { OutlivingGroup } from '@plinth/container-runtime';
 import { hasCode, isMissing } from '@plinth/host-os';
 import {
   askStatus,
@@ -23,6 +24,8 @@ const START_PATIENCE_MS = 10_000;
 const START_LOOK_MS = 20;
 /** How long a container's start waits for the first answer. */
 const READY_PATIENCE_MS = 5_000;
+/** Not that of one agent: a resolver serves those that come after it. */
+const GROUP = new OutlivingGroup('/plinth-resolver');
 /** Turns after which a resolver that did not give its port to this agent's newer program is ended. */
 const OLDER = 30;
 
@@ -129,11 +132,25 @@ export class ResolverWatch {
     const { directory, logger } = this.options;
     if (resolverPid(directory) !== pid && isResolver(pid, directory))
       writeFileSync(join(directory, PID_FILE), `${pid}\n`, { mode: 0o600 });
-    this.older = builtAtMs < this.options.builtAtMs ? this.older + 1 : 0;
+    const mine = this.options.builtAtMs;
+    this.older = builtAtMs < mine || this.programBuiltAt(pid) < mine ? this.older + 1 : 0;
     if (this.older < OLDER) return;
     this.older = 0;
     logger.warn({ resolver: pid }, 'the resolver is older than this agent, and did not start its program: it is ended');
     this.end('SIGTERM');
+  }
+
+  /**
+   * Of the file that the resolver has at the program's path. One that a container's agent has started before that
+   * container was made again from a newer image sees the old image: what it calls the newer program is its own.
+   */
+  private programBuiltAt(pid: number): number {
+    try {
+      return Math.floor(statSync(`/proc/${pid}/root${this.options.program}`).mtimeMs);
+    } catch (error) {
+      if (hasCode(error, 'ENOENT', 'ENOTDIR', 'ESRCH')) return Number.POSITIVE_INFINITY;
+      throw error;
+    }
   }
 
   private settle(): void {
@@ -164,7 +181,15 @@ export class ResolverWatch {
       stdio: ['ignore', file, file],
       env: { PATH: process.env['PATH'] },
     });
-    child.on('error', (error) => logger.error({ err: error }, 'the resolver could not be started; it is tried again'));
+    const failed = (error: unknown): void =>
+      logger.error({ err: error }, 'the resolver could not be started; it is tried again');
+    child.on('error', failed);
+    // One that would end with the agent is ended at once: the next turn starts another.
+    if (child.pid !== undefined)
+      GROUP.take(child.pid).catch((error: unknown) => {
+        failed(error);
+        child.kill('SIGKILL');
+      });
     // The death of this one is noticed without a query.
     child.on('exit', () => this.closing || this.loop.kick());
     child.unref();
@@ -192,6 +217,11 @@ export class ResolverWatch {
     }
     this.loop.kick();
   }
+}
+
+/** Once no resolver runs. Nothing when one of another network does. */
+export function removeResolverGroup(): void {
+  GROUP.remove();
 }
 
 /** The process in the resolver's file, if it runs. */

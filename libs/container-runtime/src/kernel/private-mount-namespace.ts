@@ -3,12 +3,12 @@
  * /sys/fs/cgroup/unified, and takes a memory file system there for one more hierarchy, with a directory and a file of
  * one page for each container. Seen with crun 1.8.1. A mount namespace belongs to a thread, and Node has several, so
  * the process replaces itself.
- * Noticed by: private-mount-namespace.int-spec.ts; oci-runtime.int-spec.ts, "leaves nothing on what hides the second
+ * Noticed by: private-mount-namespace.int-spec.ts; agent-group.int-spec.ts; oci-runtime.int-spec.ts, "leaves nothing on what hides the second
  * hierarchy".
  * Instead: runc, which takes such cgroups as they are (runtime-binary.ts); needless on cgroups of one version.
  */
-import { openSync } from 'node:fs';
-import { bindCall, lastErrno, SystemCallError } from '@plinth/host-os';
+import { openSync, writeFileSync } from 'node:fs';
+import { bindCall, hasCode, lastErrno, SystemCallError } from '@plinth/host-os';
 import { cgroupLayout } from './cgroup-tree.js';
 
 /** sched.h, sys/mount.h */
@@ -72,6 +72,20 @@ export function inHostMountNamespace(): readonly string[] {
 }
 
 /**
+ * What this process starts has its group of the hierarchy that will be hidden, containers too, as the runtime does not
+ * see it. In the root they are not ended with this process's group. On such a machine no limit depends on it.
+ */
+function leaveHiddenGroup(): void {
+  try {
+    // `0` is the writer's own process, cgroups(7).
+    writeFileSync(`${UNIFIED}/cgroup.procs`, '0', { flag: 'r+' });
+  } catch (error) {
+    // A group of another's making that may not be changed.
+    if (!hasCode(error, 'EACCES', 'EPERM', 'EROFS')) throw error;
+  }
+}
+
+/**
  * Enters a mount namespace of this process's own (slave of the host's, so later host mounts still arrive and ours never
  * leak out): containers' views are mounted there. Where cgroups are hybrid, it also hides the version 2 hierarchy from
  * crun, which refuses it, by a private memory file system.
@@ -103,6 +117,7 @@ export async function enterPrivateMountNamespace(
   const mount = bindCall(
     'int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)',
   );
+  if (cgroupLayout() === 'hybrid') leaveHiddenGroup();
   const left = openSync('/proc/thread-self/ns/mnt', 'r');
   check('unshare', unshare(CLONE_NEWNS));
   check('mount', mount('none', '/', null, MS_REC | MS_SLAVE, null));

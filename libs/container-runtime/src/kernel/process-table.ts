@@ -15,13 +15,23 @@ export interface ProcessIdentity {
 
 /** When a process started, in clock ticks after boot; undefined when there is none, or only its remains (a zombie). */
 export function processStartTime(pid: number): number | undefined {
+  const fields = fieldsOf(pid);
+  return fields === undefined ? undefined : Number(fields[19]);
+}
+
+/** Pid of the process that began it, or that has taken its place; undefined when there is no such process. */
+export function parentOf(pid: number): number | undefined {
+  const fields = fieldsOf(pid);
+  return fields === undefined ? undefined : Number(fields[1]);
+}
+
+/** Those of /proc/<pid>/stat from the state on; undefined for a zombie too. */
+function fieldsOf(pid: number): readonly string[] | undefined {
   const stat = readProc(`/proc/${pid}/stat`);
   if (stat === undefined) return undefined;
-  // The name in parentheses may hold anything, so count from its end: state is the first field after it, the start time
-  // the twentieth.
+  // The name in parentheses may hold anything, so count from its end.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  if (fields[0] === 'Z' || fields[0] === 'X') return undefined;
-  return Number(fields[19]);
+  return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields;
 }
 
 export function isRunning(identity: ProcessIdentity): boolean {
