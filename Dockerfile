@@ -11,7 +11,7 @@ RUN npm install --no-save --no-audit --no-fund && node scripts/build.mjs apps/im
  && npm prune --omit=dev --no-save
 
 FROM node:24-bookworm-slim
-RUN apt-get update && apt-get install -y --no-install-recommends crun runc conmon mmdebstrap debian-archive-keyring zstd uidmap util-linux tar libnftables1 xz-utils ca-certificates \
+RUN apt-get update && apt-get install -y --no-install-recommends crun runc conmon mmdebstrap debian-archive-keyring zstd uidmap util-linux tar libnftables1 netbase xz-utils ca-certificates \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /plinth
 COPY --from=build /plinth /plinth

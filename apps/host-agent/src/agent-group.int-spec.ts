@@ -81,7 +81,8 @@ describe('an agent whose group is ended as a whole', () => {
 
     await endGroup();
     agent = bench.startAgent();
-    // The next run of the config, so that the agent has seen it.
+    const again = await bench.report(containerId, 'started', { after: started.sequence });
+    expect(again.pid).toBe(started.pid);
     const before = text(join(runtime, 'logs', `${containerId}.log`));
     const said = await bench.exec({ containerId, command: ['/bin/echo', 'still here'] });
     expect(said).toMatchObject({ stdout: 'still here\n', exit: { ok: true } });
