@@ -67,6 +67,21 @@ export function makeContainerLink(host: NetlinkSocket, link: ContainerLink, name
   }
 }
 
+/**
+ * Of a container that runs and has no interface here: its end may lead into a network that this host had before.
+ * @throws NetlinkError, NamespaceError
+ */
+export function discardContainerEnd(namespace: string): void {
+  inNetwork(namespace, () => {
+    const socket = new NetlinkSocket(NETLINK_ROUTE);
+    try {
+      removeLink(socket, CONTAINER_END);
+    } finally {
+      socket.close();
+    }
+  });
+}
+
 function setUpContainerEnd(link: ContainerLink, hostEnd: Buffer): void {
   const socket = new NetlinkSocket(NETLINK_ROUTE);
   try {

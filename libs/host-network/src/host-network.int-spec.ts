@@ -610,16 +610,19 @@ describe('derived state', () => {
     nft('flush', 'ruleset');
     const second = await attached(agent, 1);
     expect(call(second.pid, one.ipv4)).toBe(second.ipv4);
-    const [name] =
-      /plcaaaa\w+/.exec(
-        ip('-o', 'link')
-          .split('\n')
-          .find((line) => line.includes(one.containerId)) ?? '',
-      ) ?? [];
-    ip('link', 'delete', name ?? '');
-    expect(check(agent, [one, second], later(60_000)).done).toEqual([
-      `container ${one.containerId} had no interface, and has one again`,
-    ]);
+    const interfaceOf = ({ containerId }: { containerId: string }): string => {
+      const line = ip('-o', 'link')
+        .split('\n')
+        .find((each) => each.includes(containerId));
+      return /plcaaaa\w+/.exec(line ?? '')?.[0] ?? '';
+    };
+    ip('link', 'delete', interfaceOf(one));
+    const again = [`container ${one.containerId} had no interface, and has one again`];
+    expect(check(agent, [one, second], later(60_000)).done).toEqual(again);
+    expect(call(second.pid, one.ipv4)).toBe(second.ipv4);
+    // Its end leads into another network: the one that the host had before.
+    ip('link', 'set', interfaceOf(one), 'netns', String(outside));
+    expect(check(agent, [one, second], later(60_000)).done).toEqual(again);
     expect(call(second.pid, one.ipv4)).toBe(second.ipv4);
   });
 

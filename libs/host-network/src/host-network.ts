@@ -3,7 +3,14 @@
  * nothing is stored, and an agent that was killed at any point finds its way by {@link HostNetwork.takeOver}. Every call
  * is synchronous and takes a millisecond or less, but for those that say so.
  */
-import { linkNamed, linksWith, makeContainerLink, removeLink, setUpHostEnd } from './container-link.js';
+import {
+  discardContainerEnd,
+  linkNamed,
+  linksWith,
+  makeContainerLink,
+  removeLink,
+  setUpHostEnd,
+} from './container-link.js';
 import {
   ANY_PREFIX,
   type ContainerNetwork,
@@ -416,11 +423,21 @@ export class HostNetwork {
 
   private attachLost(lost: readonly RunningNetwork[], done: string[], failed: string[]): Repairs {
     for (const container of lost) {
-      const result = this.attach(container);
+      const result = this.attachAgain(container);
       if (result.ok) done.push(`container ${container.containerId} had no interface, and has one again`);
       else failed.push(`container ${container.containerId} has no interface: ${result.message}`);
     }
     return { done, failed };
+  }
+
+  private attachAgain(container: RunningNetwork): Attached {
+    try {
+      discardContainerEnd(networkOfProcess(container.pid));
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      return { ok: false, reason: 'network-failed', message: error.message };
+    }
+    return this.attach(container);
   }
 
   /** @returns what was changed */

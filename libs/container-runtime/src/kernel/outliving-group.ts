@@ -27,7 +27,7 @@ export class OutlivingGroup {
   constructor(readonly path: string) {}
 
   /**
-   * Takes a process out of every group that is not the root of its hierarchy: whoever is in the root is ended by
+   * Takes a process out of every group that is not the root of its hierarchy: a process in the root is ended by
    * itself only, and limited by nothing. Nothing when the process has ended.
    * @throws when a group can't be made or entered
    */
