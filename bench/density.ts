@@ -1,12 +1,28 @@
 /**
- * `npm run bench:density [-- containers]`: memory per idle container, the host's mount table, and image pages held once,
- * at 100 containers.
+ * `npm run bench:density [-- containers] [--peers 20]`: memory per idle container with users and a network of its own,
+ * the host's mount table, and image pages held once, at 100 containers; memory per container of podman with the same, in
+ * the same run, where it is installed.
  */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { loadavg } from 'node:os';
+import { parseArgs } from 'node:util';
+import { PeerSpace } from './peer-space.js';
+import { Podman } from './podman.js';
 import { row, startSystem } from './system.js';
 
-const CONTAINERS = Number(process.argv[2] ?? 100);
+const { values, positionals } = parseArgs({
+  options: { peers: { type: 'string', default: '20' } },
+  allowPositionals: true,
+});
+const CONTAINERS = Number(positionals[0] ?? 100);
+const PEERS = Number(values.peers);
+if (![CONTAINERS, PEERS].every((count) => Number.isInteger(count) && count > 0)) {
+  process.stderr.write('the numbers of containers and --peers are whole numbers above 0\n');
+  process.exit(2);
+}
+/** What the kernel needs for itself, of the whole machine. */
+const KERNEL = ['Slab', 'KernelStack', 'PageTables'];
 
 function meminfo(): Record<string, number> {
   return Object.fromEntries(
@@ -16,18 +32,31 @@ function meminfo(): Record<string, number> {
     ]),
   );
 }
-const hostMounts = (): number => readFileSync('/proc/1/mounts', 'utf8').trimEnd().split('\n').length;
+type Meminfo = ReturnType<typeof meminfo>;
+const kernelOf = (info: Meminfo): number => KERNEL.reduce((sum, name) => sum + (info[name] ?? 0), 0);
+const mountsOf = (pid: number): number => readFileSync(`/proc/${pid}/mounts`, 'utf8').trimEnd().split('\n').length;
+const hostMounts = (): number => mountsOf(1);
 const settle = (): Promise<void> => new Promise((done) => setTimeout(done, 3_000));
+
+/** Whether cgroups are of version 1. */
+const VERSION1 = existsSync('/sys/fs/cgroup/memory');
+const MEMORY_GROUPS = VERSION1 ? '/sys/fs/cgroup/memory' : '/sys/fs/cgroup';
+
+interface Charge {
+  readonly total: number;
+  readonly fileCache: number;
+  readonly kernel: number;
+}
+
+/** Each container runs on one host, and so has one cgroup. */
+const groupOf = (id: string): string =>
+  join(MEMORY_GROUPS, readdirSync(MEMORY_GROUPS).find((name) => name.startsWith(`plinth-${id}.`)) ?? id);
 
 /**
  * What the kernel charges to a container's cgroup, bytes. A page of a file is charged once, to the process that reads
  * it first, so the work of other programs does not count.
  */
-function charged(id: string): { total: number; fileCache: number; kernel: number } {
-  const version1 = existsSync('/sys/fs/cgroup/memory');
-  const parent = version1 ? '/sys/fs/cgroup/memory' : '/sys/fs/cgroup';
-  // Each container runs on one host, and so has one cgroup.
-  const directory = join(parent, readdirSync(parent).find((name) => name.startsWith(`plinth-${id}.`)) ?? id);
+function chargedTo(directory: string): Charge {
   const stat = Object.fromEntries(
     [...readFileSync(`${directory}/memory.stat`, 'utf8').matchAll(/^(\w+) (\d+)$/gm)].map(([, name, value]) => [
       String(name),
@@ -36,12 +65,17 @@ function charged(id: string): { total: number; fileCache: number; kernel: number
   );
   const of = (name: string): number => stat[name] ?? 0;
   const read = (name: string): number => Number(readFileSync(`${directory}/${name}`, 'utf8'));
-  if (!version1) return { total: read('memory.current'), fileCache: of('file') - of('shmem'), kernel: of('kernel') };
+  if (!VERSION1) return { total: read('memory.current'), fileCache: of('file') - of('shmem'), kernel: of('kernel') };
   return {
     total: read('memory.usage_in_bytes'),
     fileCache: of('total_cache') - of('total_shmem'),
     kernel: read('memory.kmem.usage_in_bytes'),
   };
+}
+
+function privateMemoryOf(pid: number | string): number {
+  const parts = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8').matchAll(/^Private_(?:Clean|Dirty):\s+(\d+) kB$/gm);
+  return [...parts].reduce((sum, [, kib]) => sum + Number(kib) * 1024, 0);
 }
 
 /**
@@ -54,9 +88,7 @@ function privateMemory(home: string, containers: ReadonlySet<number>): { platfor
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     try {
       const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-      const own = [
-        ...readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8').matchAll(/^Private_(?:Clean|Dirty):\s+(\d+) kB$/gm),
-      ].reduce((sum, [, kib]) => sum + Number(kib) * 1024, 0);
+      const own = privateMemoryOf(pid);
       const monitor = command[0]?.endsWith('/conmon') === true && command.some((word) => word.startsWith(home));
       if (monitor || containers.has(Number(pid))) platform += own;
       const agent = command.some((word) => word.endsWith('apps/host-agent/dist/main.js'));
@@ -67,6 +99,66 @@ function privateMemory(home: string, containers: ReadonlySet<number>): { platfor
     }
   }
   return { platform, agents };
+}
+
+/** What a container has of its own, as the kernel shows it. */
+function kindOf(pid: number): string {
+  const users = /^\s*0\s+0\s/.test(readFileSync(`/proc/${pid}/uid_map`, 'utf8')) ? "the host's users" : 'own users';
+  return `${users}, ${readFileSync(`/proc/${pid}/net/dev`, 'utf8').includes('eth0:') ? 'own network' : 'a loopback'}`;
+}
+
+/** Podman's containers with users and a network of their own, beside those of this system. */
+async function measurePodman(imageRoot: string): Promise<void> {
+  const space = await PeerSpace.open();
+  try {
+    const podman = Podman.open(space, imageRoot);
+    if (typeof podman === 'string') {
+      console.log(podman);
+      return;
+    }
+    const privateOf = (id: string): number => {
+      const { container, monitor } = podman.pids(id);
+      return privateMemoryOf(container) + privateMemoryOf(monitor);
+    };
+    const first = podman.start({ network: 'bridge' }).id;
+    await settle();
+    const before = meminfo();
+    const mountsBefore = mountsOf(space.pid);
+    const ids = Array.from({ length: PEERS }, () => podman.start({ network: 'bridge' }).id);
+    await settle();
+    const after = meminfo();
+    row(`${podman.name}: idle containers, ${kindOf(podman.pids(first).container)}`, PEERS);
+    row(
+      'private memory per container with its monitor, KiB',
+      ids.reduce((sum, id) => sum + privateOf(id), 0) / PEERS / 1024,
+    );
+    printCharges(ids.map((id) => chargedTo(join(MEMORY_GROUPS, podman.groupOf(id)))));
+    printMachine(before, after, PEERS);
+    row('lines of their mount table for each', (mountsOf(space.pid) - mountsBefore) / PEERS);
+  } finally {
+    space.close();
+  }
+}
+
+function printCharges(charges: readonly Charge[]): void {
+  const average = (of: (charge: Charge) => number): number =>
+    charges.reduce((sum, charge) => sum + of(charge), 0) / charges.length / 1024;
+  row(
+    "charged to a container's cgroup, without file cache, KiB",
+    average(({ total, fileCache }) => total - fileCache),
+  );
+  row(
+    '  of that kernel memory, KiB',
+    average(({ kernel }) => kernel),
+  );
+}
+
+function printMachine(before: Meminfo, after: Meminfo, count: number): void {
+  row('growth of kernel memory per container, KiB', (kernelOf(after) - kernelOf(before)) / count / 1024);
+  row(
+    'drop of MemAvailable per container, KiB (goal ≤ 512)',
+    ((before['MemAvailable'] ?? 0) - (after['MemAvailable'] ?? 0)) / count / 1024,
+  );
 }
 
 const system = await startSystem();
@@ -84,34 +176,26 @@ try {
     started.push(await system.start(index === 0 ? { ...idle, limits: { memoryBytes: 1024 ** 3 } } : idle));
   await settle();
   const after = meminfo();
-  row('idle containers', CONTAINERS);
+  row(`idle containers, ${kindOf(first.pid)}`, CONTAINERS);
   const privateAfter = privateMemory(system.home, new Set([first, ...started].map(({ pid }) => pid)));
   row(
     'private memory per container with its monitor, KiB',
     (privateAfter.platform - privateBefore.platform) / CONTAINERS / 1024,
   );
   row('growth of the agents per container, KiB', (privateAfter.agents - privateBefore.agents) / CONTAINERS / 1024);
-  const charges = started.map(({ id }) => charged(id));
-  const average = (of: (charge: ReturnType<typeof charged>) => number): number =>
-    charges.reduce((sum, charge) => sum + of(charge), 0) / CONTAINERS / 1024;
-  row(
-    "charged to a container's cgroup, without file cache, KiB",
-    average(({ total, fileCache }) => total - fileCache),
-  );
-  row(
-    '  of that kernel memory, KiB',
-    average(({ kernel }) => kernel),
-  );
-  row(
-    'drop of MemAvailable per container, KiB (goal ≤ 512)',
-    ((before.MemAvailable ?? 0) - (after.MemAvailable ?? 0)) / CONTAINERS / 1024,
-  );
+  printCharges(started.map(({ id }) => chargedTo(groupOf(id))));
+  printMachine(before, after, CONTAINERS);
   row("lines of the host's mount table before", mountsBefore);
   row(`lines with ${CONTAINERS} more containers (goal: the same)`, hostMounts());
 
+  row('load', loadavg()[0] ?? Number.NaN);
+  console.log('');
+  await measurePodman(system.imageRoot);
+
+  console.log('');
   writeFileSync('/proc/sys/vm/drop_caches', '1');
   await settle();
-  const cached = (): number => started.reduce((sum, { id }) => sum + charged(id).fileCache, 0) / 1024 ** 2;
+  const cached = (): number => started.reduce((sum, { id }) => sum + chargedTo(groupOf(id)).fileCache, 0) / 1024 ** 2;
   const cold = cached();
   const read = (name: string): void =>
     void system.plinth('exec', name, '--', '/bin/sh', '-c', 'find /usr/lib /usr/bin -type f -exec cat {} + >/dev/null');

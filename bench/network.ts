@@ -1,12 +1,14 @@
 /**
  * `npm run bench:network`: what a container's network costs. Interface, addresses, routes and rules made by this
- * process against the programs `ip` and `nft`, at 10 and 1,000 known containers; and a packet's round trip between two
+ * process against the programs `ip` and `nft`, at 10 and 1,000 known containers; the same with a published port against
+ * the plugins `bridge` and `portmap` of CNI, where they are; and a packet's round trip between two
  * containers against a bare pair of interfaces, with 10 and 10,000 known. Everything is in a network namespace of the
  * benchmark's own.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { enterNewNetwork, HostNetwork, networkNames, type RunningNetwork } from '@plinth/host-network';
+import { CniPlugins } from './cni-plugins.js';
 import { percentile, row } from './system.js';
 
 const ROUNDS = 40;
@@ -104,6 +106,47 @@ function attachByPrograms(number: number, pid: number): void {
       'route add default via fe80::1 dev eth0',
     ].join('\n'),
   });
+}
+
+/** With a published port, as `bridge` and `portmap` make it. */
+async function measureCni(network: HostNetwork): Promise<void> {
+  const plugins = CniPlugins.open();
+  if (typeof plugins === 'string') {
+    console.log(plugins);
+    return;
+  }
+  const times = { attach: [] as number[], detach: [] as number[], added: [] as number[], deleted: [] as number[] };
+  try {
+    for (let round = 0; round < ROUNDS + WARM_UP; round += 1) {
+      const [ours, theirs] = await Promise.all([namespace(), namespace()]);
+      const number = 30_000 + round;
+      const ports = [{ protocol: 'tcp', hostPort: number, containerPort: 80 }] as const;
+      const one = { ...container(number, ours.pid ?? 0), ports };
+      const attach = timed(() => {
+        const result = network.attach(one);
+        if (!result.ok) throw new Error(result.message);
+      });
+      const { containerId } = container(number, 0);
+      const added = timed(() => plugins.add(containerId, theirs.pid ?? 0, number + 1_000));
+      const detach = timed(() => void network.detach(one.containerId));
+      const deleted = timed(() => plugins.delete(containerId, theirs.pid ?? 0, number + 1_000));
+      await Promise.all([end(ours), end(theirs)]);
+      if (round < WARM_UP) continue;
+      times.attach.push(attach);
+      times.detach.push(detach);
+      times.added.push(added);
+      times.deleted.push(deleted);
+    }
+  } finally {
+    plugins.close();
+  }
+  row('one container with a published port', 'p50 ms', 'p90 ms');
+  row('attach, in the process', percentile(times.attach, 0.5), percentile(times.attach, 0.9));
+  row('ADD of CNI: bridge, portmap', percentile(times.added, 0.5), percentile(times.added, 0.9));
+  row('detach, in the process', percentile(times.detach, 0.5), percentile(times.detach, 0.9));
+  row('DEL of CNI: portmap, bridge', percentile(times.deleted, 0.5), percentile(times.deleted, 0.9));
+  row('times faster: attach (goal ≥ 20)', percentile(times.added, 0.5) / percentile(times.attach, 0.5));
+  row('times faster: detach', percentile(times.deleted, 0.5) / percentile(times.detach, 0.5));
 }
 
 async function measureAttaching(network: HostNetwork, known: number): Promise<void> {
@@ -221,6 +264,7 @@ try {
   opened.attach(container(60_000, first.pid ?? 0));
   nft(elements('add', 1, FEW));
   await measureAttaching(opened, FEW);
+  await measureCni(opened);
   nft(elements('add', FEW, MANY));
   await measureAttaching(opened, MANY);
   nft(elements('delete', FEW, MANY));

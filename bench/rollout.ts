@@ -3,11 +3,11 @@
  * crun's stop and start of as many and, where a daemon answers, Docker's stop, rm and run; in one run.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { enterPrivateMountNamespace } from '@plinth/container-runtime';
 import type { NatsConnection } from 'nats';
+import { BareCrun } from './bare-crun.js';
 import { type BenchSystem, percentile, row, startSystem } from './system.js';
 
 const CONTAINERS = Number(process.env['PLINTH_BENCH_CONTAINERS'] ?? 200);
@@ -27,39 +27,15 @@ interface Report {
 
 /** Starts, kills and starts again with nothing but the runtime: the floor. @returns milliseconds for all */
 function bareCycles(imageRoot: string, cycles: number): number {
-  const directory = mkdtempSync(join(tmpdir(), 'plinth-bare-'));
-  const config = {
-    ociVersion: '1.0.2',
-    process: {
-      user: { uid: 0, gid: 0 },
-      args: ['/bin/sleep', '1000'],
-      env: ['PATH=/bin'],
-      cwd: '/',
-      noNewPrivileges: true,
-    },
-    root: { path: imageRoot, readonly: true },
-    mounts: [
-      { destination: '/proc', type: 'proc', source: 'proc' },
-      { destination: '/dev', type: 'tmpfs', source: 'tmpfs' },
-    ],
-    linux: { namespaces: ['pid', 'ipc', 'uts', 'mount', 'network'].map((type) => ({ type })) },
-  };
-  writeFileSync(join(directory, 'config.json'), JSON.stringify(config));
-  const crun = (...args: string[]): void => {
-    // A detached container keeps the files that it inherits: spawnSync would wait for a pipe until the container ends.
-    const ran = spawnSync('crun', ['--root', join(directory, 'state'), ...args], { stdio: 'ignore' });
-    if (ran.status !== 0) throw new Error(`crun ${args.join(' ')} ended with ${ran.status}`);
-  };
-  const id = `bare-${process.pid}`;
-  crun('run', '--detach', '--bundle', directory, id);
+  const bare = new BareCrun(imageRoot);
+  let id = bare.runDetached();
   const begin = performance.now();
   for (let cycle = 0; cycle < cycles; cycle++) {
-    crun('delete', '--force', id);
-    crun('run', '--detach', '--bundle', directory, id);
+    bare.remove(id);
+    id = bare.runDetached();
   }
   const ms = performance.now() - begin;
-  crun('delete', '--force', id);
-  rmSync(directory, { recursive: true, force: true });
+  bare.close();
   return ms;
 }
 

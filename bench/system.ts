@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { connectPlinth } from '@plinth/client';
 import type { NatsConnection } from 'nats';
+import { inGroup, moveToGroup, pidsOfGroup, processorMsOf, removeGroup } from './processor-time.js';
 
 const top = resolve(import.meta.dirname, '../..');
 const ANSWER_MS = 120_000;
@@ -23,7 +24,9 @@ export interface BenchSystem {
     /** Milliseconds of each phase, as `container.started` has them. */
     readonly phases: Readonly<Record<string, number>>;
   }>;
-  remove(name: string): void;
+  remove(...names: string[]): void;
+  /** Processor time so far without that of the containers' own groups, ms; of the agents with what they start, and of all. */
+  processorMs(): { readonly hosts: number; readonly all: number };
   /** Standard output. @throws Error when it ends with another code than 0 */
   plinth(...args: string[]): string;
   /** Standard output and error, for any exit code. */
@@ -34,12 +37,20 @@ export interface BenchSystem {
 export async function startSystem(): Promise<BenchSystem> {
   const home = mkdtempSync(join(tmpdir(), 'plinth-bench-'));
   chmodSync(home, 0o711);
-  const ran = (args: readonly string[]) =>
-    spawnSync(process.execPath, [join(top, 'apps/cli/dist/main.js'), ...args], {
+  const group = `/bench-stack-${process.pid}`;
+  const program = [process.execPath, join(top, 'apps/cli/dist/main.js')];
+  const ran = (args: readonly string[], more: readonly string[] = program) => {
+    const [file = '', ...first] = more;
+    return spawnSync(file, [...first, ...args], {
       env: { ...process.env, PLINTH_HOME: home },
       encoding: 'utf8',
       maxBuffer: 64 * 1024 ** 2,
     });
+  };
+  const down = (): void => {
+    ran(['down', '--data']);
+    removeGroup(group);
+  };
   const plinth = (...args: string[]): string => {
     const { status, stdout, stderr } = ran(args);
     if (status !== 0) throw new Error(`plinth ${args.join(' ')}: ${stdout}${stderr}`);
@@ -48,17 +59,22 @@ export async function startSystem(): Promise<BenchSystem> {
   // A measurement that is interrupted removes its stack.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.once(signal, () => {
-      ran(['down', '--data']);
+      down();
       process.exit(1);
     });
   }
   try {
-    plinth('up', '--detach', '--storage-nodes', '1');
+    const { status, stderr } = ran(['up', '--detach', '--storage-nodes', '1'], inGroup(group, program));
+    if (status !== 0) throw new Error(`plinth up: ${stderr}`);
+    const agents = pidsOfGroup(group).filter((pid) =>
+      readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('apps/host-agent/dist/'),
+    );
+    moveToGroup(`${group}/hosts`, agents);
     plinth('image', 'build', join(top, 'recipes/debian-12.yaml'));
     plinth('image', 'promote', 'debian-12@v1');
     plinth('image', 'activate', 'debian-12@v1');
   } catch (error) {
-    ran(['down', '--data']);
+    down();
     throw error;
   }
   const { natsUrl, nkeyFile } = JSON.parse(readFileSync(join(home, 'stack.json'), 'utf8')) as {
@@ -90,11 +106,13 @@ export async function startSystem(): Promise<BenchSystem> {
       const phases = data.phases as Record<string, number>;
       return { ms, id: String(data.containerId), pid: data.pid, name, phases };
     },
-    remove: (name) => void plinth('rm', name),
+    remove: (...names) => void plinth('rm', ...names),
+    processorMs: () => ({ hosts: processorMsOf(`${group}/hosts`), all: processorMsOf(group) }),
     async close() {
       facts.close();
       await client.close();
       plinth('down', '--data');
+      removeGroup(group);
     },
   };
 }
