@@ -1,7 +1,7 @@
 /**
  * Where the peers of a benchmark run: a network, a mount namespace, a directory and a cgroup of their own. What they
- * make, bridges, addresses, rules, mounts, locks, ends with the namespaces: nothing of it is on the machine, also when
- * the benchmark is killed.
+ * make, bridges, addresses, rules, mounts, locks, ends with the namespaces: nothing of it is on the machine. When the
+ * benchmark is killed (SIGKILL), processes, cgroups and files stay.
  */
 import { type ChildProcess, spawn, spawnSync, type SpawnSyncReturns } from 'node:child_process';
 import { once } from 'node:events';
