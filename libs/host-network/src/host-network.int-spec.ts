@@ -2,6 +2,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readlinkSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { ContainerNetwork } from './container-network.js';
 import { overlappingPools } from './foreign-routes.js';
@@ -404,6 +405,23 @@ describe('a port that a container of another agent of the machine publishes', ()
     expect(call(outside, HOST, 8080)).toBe(OUTSIDE);
     expect(call(outside, 'fd00:1::1', 8080)).toBe('fd00:1::2');
   });
+});
+
+it.each([
+  ['0.0.0.0', '0.0.0.0', true],
+  ['every address', '::', true],
+  ['one address', HOST, true],
+  ['one address of IPv6', 'fd00:1::1', true],
+  ['the loopback', '127.0.0.1', false],
+])('a port on which a program of the host listens at %s is not published', async (_where, address, inTheWay) => {
+  const program = createServer();
+  program.listen(8085, address);
+  await once(program, 'listening');
+  const ports = [{ protocol: 'tcp', hostPort: 8085, containerPort: 80 } as const];
+  const problem = agent.portProblem(await container(1, { ports }));
+  program.close();
+  if (inTheWay) expect(problem).toMatch(/a program of this host listens on port 8085\/tcp/);
+  else expect(problem).toBeUndefined();
 });
 
 describe('a container that misuses its network', () => {

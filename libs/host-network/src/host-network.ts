@@ -135,7 +135,7 @@ export class HostNetwork {
     const known = this.attached.get(container.containerId);
     const ports = known ? portsOnlyIn(container, known) : container.ports;
     if (ports.length === 0) return undefined;
-    const port = portInUse(ports, listeningSockets());
+    const port = portInUse(ports, listeningSockets(ports));
     if (port !== undefined)
       return (
         `a program of this host listens on port ${port.hostPort}/${port.protocol}, and would not be reached any more; ` +

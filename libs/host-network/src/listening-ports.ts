@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs';
 import { canonicalAddress } from './address.js';
 import type { PublishedPort } from './container-network.js';
 import { hasIpv6 } from './kernel-settings.js';
+import { NetlinkError, NetlinkSocket } from './netlink/netlink-socket.js';
+import { listListening, NETLINK_SOCK_DIAG, readListener } from './netlink/socket-messages.js';
 
 /** A socket that receives what comes to it from anywhere. */
 export interface ListeningSocket {
@@ -12,13 +14,36 @@ export interface ListeningSocket {
   readonly address: string;
 }
 
-/** Of this thread's network. */
-export function listeningSockets(): ListeningSocket[] {
-  return (['tcp', 'udp'] as const).flatMap((protocol) =>
-    [protocol, ...(hasIpv6() ? [`${protocol}6`] : [])].flatMap((file) =>
-      readListening(protocol, readFileSync(`/proc/net/${file}`, 'utf8')),
-    ),
-  );
+/** Of this thread's network: for each protocol that one of the ports has. */
+export function listeningSockets(ports: readonly PublishedPort[]): ListeningSocket[] {
+  const isPublished = (wanted: PublishedPort['protocol']): boolean => ports.some(({ protocol }) => protocol === wanted);
+  return [
+    ...(isPublished('tcp') ? listeningByTcp() : []),
+    ...(isPublished('udp') ? ['udp', ...(hasIpv6() ? ['udp6'] : [])].flatMap((file) => inFile('udp', file)) : []),
+  ];
+}
+
+/** Not from /proc, for which the kernel looks through its table of all connections: milliseconds, however few there are. */
+function listeningByTcp(): ListeningSocket[] {
+  const socket = new NetlinkSocket(NETLINK_SOCK_DIAG);
+  try {
+    return ([4, ...(hasIpv6() ? ([6] as const) : [])] as const).flatMap((family) =>
+      socket
+        .ask(listListening(family), 'list the ports on which programs of this host listen')
+        .flatMap((received) => readListener(received) ?? [])
+        .map(({ port, address }) => ({ protocol: 'tcp' as const, port, address: addressOf(address) })),
+    );
+  } catch (error) {
+    // A kernel without CONFIG_INET_DIAG, or without its module.
+    if (!(error instanceof NetlinkError && error.code === 'ENOENT')) throw error;
+    return ['tcp', ...(hasIpv6() ? ['tcp6'] : [])].flatMap((file) => inFile('tcp', file));
+  } finally {
+    socket.close();
+  }
+}
+
+function inFile(protocol: ListeningSocket['protocol'], file: string): ListeningSocket[] {
+  return readListening(protocol, readFileSync(`/proc/net/${file}`, 'utf8'));
 }
 
 /** proc_net_tcp.rst: TCP sockets that listen (0A), UDP sockets that are connected to nobody (07). Pure. */
@@ -34,6 +59,11 @@ export function readListening(protocol: ListeningSocket['protocol'], table: stri
 function addressIn(hex: string): string {
   const bytes = Buffer.from(hex, 'hex');
   bytes.swap32();
+  return addressOf(bytes);
+}
+
+/** In the network's order. */
+function addressOf(bytes: Buffer): string {
   if (bytes.length === 4) return bytes.join('.');
   return canonicalAddress(bytes.toString('hex').replaceAll(/(.{4})(?=.)/g, '$1:'));
 }
