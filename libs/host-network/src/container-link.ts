@@ -5,7 +5,7 @@
  */
 import { hardwareAddress } from './address.js';
 import { GATEWAY4, GATEWAY6 } from './container-network.js';
-import { hasIpv6, settleContainer } from './kernel-settings.js';
+import { settleContainer, usesIpv6 } from './kernel-settings.js';
 import { inNetwork } from './network-namespace.js';
 import { NETLINK_ROUTE, NetlinkError, NetlinkSocket } from './netlink/netlink-socket.js';
 import type { Message } from './netlink/message.js';
@@ -95,7 +95,7 @@ function setUpContainerEnd(link: ContainerLink, hostEnd: Buffer): void {
       addRoute({ index, to: GATEWAY4, family: 4 }),
       addRoute({ index, via: GATEWAY4, family: 4 }),
     ];
-    if (hasIpv6()) {
+    if (usesIpv6()) {
       steps.push(
         addAddress(index, link.ipv6),
         addNeighbour(index, GATEWAY6, hostEnd),
@@ -120,7 +120,7 @@ export function setUpHostEnd(host: NetlinkSocket, link: ContainerLink, container
     addNeighbour(index, link.ipv4, to),
     addRoute({ index, to: link.ipv4, family: 4 }),
   ];
-  if (hasIpv6()) {
+  if (usesIpv6()) {
     steps.push(
       addAddress(index, GATEWAY6),
       addNeighbour(index, link.ipv6, to),

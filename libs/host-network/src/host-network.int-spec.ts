@@ -1,7 +1,7 @@
 /** On the real kernel, in a network of its own with an "outside". Needs root. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readlinkSync } from 'node:fs';
+import { readlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { ContainerNetwork } from './container-network.js';
@@ -581,6 +581,31 @@ describe('a change', () => {
     expect(call(two.pid, one.ipv4)).toBe(two.ipv4);
     expect(call(outside, HOST, 9000)).toBeUndefined();
     expect(call(one.pid, OUTSIDE)).toBe(HOST);
+  });
+});
+
+describe('a host whose IPv6 is switched off', () => {
+  const SETTING = '/proc/sys/net/ipv6/conf/default/disable_ipv6';
+  // Of the test's own network, as this thread is in that.
+  afterEach(() => writeFileSync(SETTING, '0'));
+
+  it('gives containers IPv4 alone, and both again when it is switched on', async () => {
+    expect(readlinkSync('/proc/thread-self/ns/net')).not.toBe(machine);
+    writeFileSync(SETTING, '1');
+    const one = await attached(agent, 1);
+    const two = await attached(agent, 1);
+    expect(call(one.pid, two.ipv4)).toBe(one.ipv4);
+    expect(call(one.pid, OUTSIDE)).toBe(HOST);
+    const addresses = execFileSync(
+      'nsenter',
+      within(one.pid, 'ip', '-6', '-o', 'address', 'show', 'scope', 'global').slice(1),
+    );
+    expect(String(addresses)).toBe('');
+    writeFileSync(SETTING, '0');
+    expect(check(agent, [one, two]).failed).toEqual([]);
+    const three = await attached(agent, 1);
+    const four = await attached(agent, 1);
+    expect(call(three.pid, four.ipv6)).toBe(three.ipv6);
   });
 });
 

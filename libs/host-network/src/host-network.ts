@@ -26,7 +26,7 @@ import {
 } from './container-network.js';
 import { limitBothEnds, mendHostEnds, sameBandwidth } from './link-rates.js';
 import { networkOfProcess } from './network-namespace.js';
-import { enableForwarding, hasIpv6 } from './kernel-settings.js';
+import { enableForwarding, hasIpv6, lookAtIpv6 } from './kernel-settings.js';
 import { listeningSockets, portInUse } from './listening-ports.js';
 import { isRefusal } from './refusal.js';
 import { NETLINK_ROUTE, NetlinkError, NetlinkSocket } from './netlink/netlink-socket.js';
@@ -442,10 +442,11 @@ export class HostNetwork {
 
   /** @returns what was changed */
   private prepareHost(): string[] {
+    const ipv6 = lookAtIpv6();
     const changed = enableForwarding();
     // Of the link's scope, so that it is the source of nothing that the host sends elsewhere.
     // Before that of IPv4, for which the resolver waits.
-    if (hasIpv6()) this.route.ensure([addAddress(LOOPBACK, RESOLVER6, 'link')], `give ${RESOLVER6} to lo`);
+    if (ipv6) this.route.ensure([addAddress(LOOPBACK, RESOLVER6, 'link')], `give ${RESOLVER6} to lo`);
     this.route.ensure([addAddress(LOOPBACK, GATEWAY4, 'link')], `give ${GATEWAY4} to lo`);
     return changed;
   }

@@ -24,5 +24,6 @@ export {
   tunnelProblem,
 } from './readiness.js';
 export { parseNetwork } from './address.js';
+export { usesIpv6 } from './kernel-settings.js';
 export type { RemoteContainer } from './remote/remote-containers.js';
 export { TUNNEL_INTERFACE, type TunnelOptions } from './remote/remote-network.js';

@@ -15,6 +15,21 @@ export function hasIpv6(): boolean {
   return isIpv6There;
 }
 
+let isIpv6On: boolean | undefined;
+
+/**
+ * Whether new interfaces of this host have IPv6, as {@link lookAtIpv6} saw it last: where it is switched off the kernel
+ * refuses their addresses and routes with EACCES (ip-sysctl.rst, disable_ipv6).
+ */
+export function usesIpv6(): boolean {
+  return isIpv6On ?? lookAtIpv6();
+}
+
+/** Reads the setting again: it may be changed at any time. */
+export function lookAtIpv6(): boolean {
+  return (isIpv6On = hasIpv6() && readSetting('ipv6/conf/default/disable_ipv6') !== '1');
+}
+
 /** undefined: this kernel has no such setting, or the interface is gone. */
 export function readSetting(name: string): string | undefined {
   try {

@@ -1,7 +1,9 @@
 /** Whether this machine can have containers with a network: everything they need is tried, where nobody is. */
+import { closeSync, openSync } from 'node:fs';
+import { hardwareAddress as hardwareAddressOf } from './address.js';
 import { networkNames } from './container-network.js';
 import { setRate } from './netlink/qdisc-messages.js';
-import { addAddress, listLinks, setLinkUp } from './netlink/route-messages.js';
+import { addAddress, listLinks, makePair, setLinkUp } from './netlink/route-messages.js';
 import { NETLINK_ROUTE, NetlinkSocket } from './netlink/netlink-socket.js';
 import { inNewNetwork } from './network-namespace.js';
 import { Nftables } from './nft/nftables.js';
@@ -63,6 +65,21 @@ export function tunnelProblem(): string | undefined {
   }
 }
 
+/** Both ends are in this thread's network, and end with it. */
+function makeTriedPair(socket: NetlinkSocket): void {
+  const namespace = openSync('/proc/thread-self/ns/net', 'r');
+  try {
+    const hardwareAddress = (end: 'host' | 'container'): Buffer => hardwareAddressOf('10.64.0.1', end);
+    const peer = { name: 'tried1', hardwareAddress: hardwareAddress('container'), namespace };
+    socket.change(
+      makePair({ name: 'tried0', hardwareAddress: hardwareAddress('host'), peer }),
+      'make a pair of interfaces (CONFIG_VETH)',
+    );
+  } finally {
+    closeSync(namespace);
+  }
+}
+
 /** @returns why not, in words; undefined: it can */
 export function networkProblem(): string | undefined {
   try {
@@ -73,6 +90,7 @@ export function networkProblem(): string | undefined {
       try {
         socket.ask(listLinks(), 'list the interfaces');
         socket.ensure([addAddress(1, '169.254.1.1', 'link')], 'give an address to lo');
+        makeTriedPair(socket);
         nft.run(tableText({ ...networkNames('0000'), ...TRIED }, ''));
         return undefined;
       } finally {

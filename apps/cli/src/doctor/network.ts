@@ -1,7 +1,7 @@
 /** What containers need for a network of their own. */
 import { existsSync, readFileSync } from 'node:fs';
 import { ADDRESS_POOL, ADDRESS_POOL6, poolProblems } from '@plinth/contracts';
-import { droppingForwardChains, networkProblem, overlappingPools, tunnelProblem } from '@plinth/host-network';
+import { droppingForwardChains, networkProblem, overlappingPools, tunnelProblem, usesIpv6 } from '@plinth/host-network';
 import { type Check, fail, ok, warn } from './check.js';
 
 const FORWARDING = '/proc/sys/net/ipv4/ip_forward';
@@ -20,11 +20,22 @@ export function checkNetwork(environment: NodeJS.ProcessEnv): Check[] {
   }
   return [
     ok('network', 'interfaces, routes and rules can be made'),
+    checkIpv6(),
     ...checkTunnel(environment),
     ...checkPools(environment),
     checkForwarding(),
     ...checkFirewalls(),
   ];
+}
+
+function checkIpv6(): Check {
+  return usesIpv6()
+    ? ok('ipv6', 'interfaces get it')
+    : warn(
+        'ipv6',
+        'switched off on this host',
+        'containers here get an IPv4 address only; sysctl net.ipv6.conf.default.disable_ipv6=0 gives those that start afterwards both',
+      );
 }
 
 function checkTunnel({ PLINTH_NETWORK_TUNNEL: mode = 'vxlan' }: NodeJS.ProcessEnv): Check[] {

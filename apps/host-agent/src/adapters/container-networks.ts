@@ -2,6 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ContainerConfig, EgressPolicy, Neighbour, TenantEgress, TenantNeighbours } from '@plinth/contracts';
 import {
+  bandwidthProblem,
   type DropCounts,
   GATEWAY4,
   HostNetwork,
@@ -13,7 +14,7 @@ import {
 } from '@plinth/host-network';
 import { containerName, type ResolverStatus } from '@plinth/names';
 import type { Logger } from '@plinth/service-kit';
-import { networkOf } from '../domain/networked.js';
+import { networkOf, networkRefusal } from '../domain/networked.js';
 import type { StartFailure } from '../domain/planner.js';
 import type { ContainerNames } from './container-names.js';
 import type { Attachment, ChangeFailure, Networks, RunningContainer } from './networks.js';
@@ -33,6 +34,7 @@ export class ContainerNetworks implements Networks {
     private readonly names: ContainerNames,
     /** Why containers here have no network of their own; undefined: they can. */
     readonly problem: string | undefined,
+    private readonly bandwidthProblem: string | undefined,
     private readonly logger: Logger,
   ) {}
 
@@ -41,11 +43,15 @@ export class ContainerNetworks implements Networks {
     options = withoutImpossibleTunnel(options, logger);
     const network = HostNetwork.open({ ...options, nowMs: Date.now() });
     const problem = typeof network === 'string' ? network : networkProblem();
-    if (problem === undefined && typeof network !== 'string')
-      return new ContainerNetworks(options, network, names, undefined, logger);
+    if (problem === undefined && typeof network !== 'string') {
+      const slow = bandwidthProblem();
+      if (slow !== undefined)
+        logger.warn({ problem: slow }, 'containers with a bandwidth do not start: the machine can not hold them to it');
+      return new ContainerNetworks(options, network, names, undefined, slow, logger);
+    }
     if (typeof network !== 'string') network.close();
     logger.warn({ problem }, 'containers on this host have no network of their own: the machine can not give them one');
-    return new ContainerNetworks(options, undefined, names, problem, logger);
+    return new ContainerNetworks(options, undefined, names, problem, undefined, logger);
   }
 
   /** Where other hosts reach the containers of this one; undefined: they do not. */
@@ -77,11 +83,7 @@ export class ContainerNetworks implements Networks {
 
   /** Why this host can't start it; undefined: it can. */
   refusal(config: ContainerConfig): StartFailure | undefined {
-    if (this.problem === undefined || networkOf(config) === undefined) return undefined;
-    return {
-      reason: 'network-unavailable',
-      message: `this host can not give a container a network of its own: ${this.problem}`,
-    };
+    return networkRefusal(config, { network: this.problem, bandwidth: this.bandwidthProblem });
   }
 
   /** Interface, address, rules and name. */

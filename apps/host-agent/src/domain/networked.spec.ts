@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import type { ContainerConfig } from '@plinth/contracts';
-import { networkOf } from './networked.js';
+import { networkOf, type NetworkProblems, networkRefusal } from './networked.js';
 
 const address = { ipv4: '10.64.0.1', ipv6: 'fd00:706c:696e::a40:1' };
 const given = (config: Partial<ContainerConfig>): ContainerConfig =>
@@ -22,5 +22,22 @@ describe('the network of a config', () => {
       ports: [],
       egress: { policy: 'allow' },
     });
+  });
+});
+
+describe('a host whose kernel lacks something', () => {
+  const plain = given({ address, tenantNumber: 7 });
+  const limited = given({ address, tenantNumber: 7, bandwidth: { sendBitsPerSecond: 1_000_000 } });
+  const isolated = given({ network: 'isolated' });
+
+  it.each<[string, ContainerConfig, NetworkProblems, RegExp | undefined]>([
+    ['nothing', limited, { network: undefined, bandwidth: undefined }, undefined],
+    ['networks', plain, { network: 'no nf_tables', bandwidth: undefined }, /network of its own: no nf_tables/],
+    ['networks, for one without', isolated, { network: 'no nf_tables', bandwidth: undefined }, undefined],
+    ['token buckets', limited, { network: undefined, bandwidth: 'no tbf' }, /bandwidth: no tbf/],
+    ['token buckets, for one without a limit', plain, { network: undefined, bandwidth: 'no tbf' }, undefined],
+  ])('refuses what needs it, and nothing else: %s', (_, config, problems, why) => {
+    const refusal = why && { reason: 'network-unavailable', message: expect.stringMatching(why) };
+    expect(networkRefusal(config, problems)).toEqual(refusal);
   });
 });

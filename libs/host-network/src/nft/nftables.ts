@@ -1,5 +1,6 @@
 /** nftables through its library, libnftables(3): a rule costs no process. */
-import { type ForeignLibrary, openLibrary } from '@plinth/host-os';
+import { type ForeignLibrary, openLibrary, SystemCallError } from '@plinth/host-os';
+import { NETLINK_NETFILTER, NetlinkSocket } from '../netlink/netlink-socket.js';
 
 const LIBRARY = 'libnftables.so.1';
 /** nftables/libnftables.h */
@@ -43,6 +44,16 @@ function bind(library: ForeignLibrary): Calls {
   };
 }
 
+function netfilterProblem(): string | undefined {
+  try {
+    new NetlinkSocket(NETLINK_NETFILTER).close();
+    return undefined;
+  } catch (error) {
+    if (error instanceof SystemCallError) return `${error.message}: rules need a kernel with CONFIG_NF_TABLES`;
+    throw error;
+  }
+}
+
 /** Belongs to the network namespace that this thread is in when it is opened. */
 export class Nftables {
   private constructor(
@@ -50,10 +61,13 @@ export class Nftables {
     private readonly context: unknown,
   ) {}
 
-  /** @returns why not, when the machine does not have the library */
+  /** @returns why not, when the machine does not have the library or what it needs of the kernel */
   static open(): Nftables | string {
     const found = calls();
     if (typeof found === 'string') return `libnftables (Debian package libnftables1) can't be loaded: ${found}`;
+    // Before the library does: where the kernel refuses it that socket, it ends the process with exit code 3.
+    const problem = netfilterProblem();
+    if (problem !== undefined) return problem;
     const context = found.open(NFT_CTX_DEFAULT);
     if (context === null) return 'libnftables can not be opened';
     found.bufferOutput(context);

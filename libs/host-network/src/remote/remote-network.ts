@@ -5,7 +5,7 @@
 import { constants } from 'node:os';
 import { canonicalAddress, familyOf } from '../address.js';
 import { linkNamed, removeLink } from '../container-link.js';
-import { hasIpv6 } from '../kernel-settings.js';
+import { hasIpv6, usesIpv6 } from '../kernel-settings.js';
 import type { Message } from '../netlink/message.js';
 import { NetlinkError, type NetlinkSocket } from '../netlink/netlink-socket.js';
 import { configureLink, getLink, listLinks, listRoutes, setLinkUp } from '../netlink/route-messages.js';
@@ -203,14 +203,14 @@ export class RemoteNetwork {
 
   private routes(container: RemoteContainer): RemoteRoute[] {
     const routes = routesTo(container, this.options.mode === 'vxlan');
-    return hasIpv6() ? routes : routes.filter(({ family }) => family === 4);
+    return usesIpv6() ? routes : routes.filter(({ family }) => family === 4);
   }
 
   private entries(hostAddress: string): TunnelEntry[] {
     if (this.options.mode === 'routes') return [];
     const { hardwareAddress, gateway6 } = hostKeys(hostAddress);
     const entries: TunnelEntry[] = [{ hardwareAddress, hostAddress }];
-    if (hasIpv6()) entries.push({ gateway: gateway6, hardwareAddress });
+    if (usesIpv6()) entries.push({ gateway: gateway6, hardwareAddress });
     if (familyOf(hostAddress) === 4) entries.push({ gateway: hostAddress, hardwareAddress });
     return entries;
   }
