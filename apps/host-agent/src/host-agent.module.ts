@@ -4,7 +4,7 @@ import { realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type DynamicModule, Module } from '@nestjs/common';
-import { filterProblem, OciRuntime } from '@plinth/container-runtime';
+import { kernelFeatures, missingFeatures, OciRuntime } from '@plinth/container-runtime';
 import { isFileLocked, isMissing, readBootId } from '@plinth/host-os';
 import { TrustedKeys, TrustedKeysError } from '@plinth/image-trust';
 import {
@@ -233,8 +233,8 @@ async function openHost(config: HostAgentConfig, logger: Logger, programs: Progr
     limits: config.PLINTH_CONTAINER_LIMITS,
     promisedCpus: config.PLINTH_CAPACITY_CPUS,
   });
-  const unfiltered = filterProblem();
-  if (unfiltered !== undefined) throw new ConfigError([unfiltered]);
+  const missing = missingFeatures(kernelFeatures());
+  if (missing.length > 0) throw new ConfigError(missing);
   checkLimits(runtime, config, logger);
   logger.info(
     { runtime: runtime.binary.name, path: runtime.binary.path, reason: runtime.binary.reason },

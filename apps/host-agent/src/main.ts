@@ -5,23 +5,33 @@
 // First: Nest's decorators need it, and parts of a program are loaded in any order.
 import 'reflect-metadata';
 import { join } from 'node:path';
-import { enterPrivateMountNamespace } from '@plinth/container-runtime/private-mount-namespace';
+import { enterPrivateMountNamespace, MountNamespaceError } from '@plinth/container-runtime/private-mount-namespace';
 import { enableBtrfsQuota, SystemCallError } from '@plinth/host-os';
 
 const ENABLE = '--enable-disk-limits';
 /** sysexits.h */
 const EX_USAGE = 64;
 const EX_OSERR = 71;
+const EX_CONFIG = 78;
 
 if (process.argv.includes(ENABLE)) enableDiskLimits(process.argv[process.argv.indexOf(ENABLE) + 1]);
 else {
-  await enterPrivateMountNamespace();
+  await enterPrivateMountNamespace().catch(refuseStart);
   const { removeAll, run } = await import('./host-agent.module.js');
   const programs = {
     leaseGuard: join(import.meta.dirname, 'lease-guard.js'),
     resolver: join(import.meta.dirname, 'name-resolver.js'),
   };
   await (process.argv.includes('--remove-all') ? removeAll(programs) : run(programs));
+}
+
+function refuseStart(error: unknown): never {
+  if (!(error instanceof MountNamespaceError)) throw error;
+  process.stderr.write(
+    `host-agent: every container needs mount namespaces, which can't be had here: ${error.message}; ` +
+      'run the agent as root with CAP_SYS_ADMIN, in a container as a privileged one\n',
+  );
+  process.exit(EX_CONFIG);
 }
 
 function enableDiskLimits(directory: string | undefined): void {

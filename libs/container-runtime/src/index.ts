@@ -21,7 +21,7 @@ export {
   type MissingLimit,
   missingLimits,
 } from './kernel/held-limits.js';
-export { filterProblem } from './kernel/filter-support.js';
+export { type KernelFeature, kernelFeatures, missingFeatures } from './kernel/kernel-features.js';
 export { diskOf, ioControls } from './kernel/io-controls.js';
 export type { ChangedLimit, CpuThrottling, Disk, LimitEvents } from './kernel/limit-files.js';
 export * from './kernel/directory-watch.js';

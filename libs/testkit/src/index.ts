@@ -6,4 +6,5 @@ export { tailOf } from '@plinth/local-servers';
 export { type LogLine, refusedStart, type RefusedStart, ServiceProcess } from './service-process.js';
 export { findRunLeftovers, readMachineState, type MachineState, RUN_VARIABLE } from './leftovers.js';
 export { loopFileSystem, type LoopFileSystem } from './loop-file-system.js';
+export { type RefusedCall, withoutCalls } from './without-calls.js';
 export { type Fate, type ScriptedImage, ScriptedHosts } from './scripted-hosts.js';

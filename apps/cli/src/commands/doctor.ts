@@ -21,6 +21,7 @@ export function register(program: Command): void {
         { checkCni },
         { checkPrograms },
         { checkBus },
+        { checkKernel },
         { checkUserNamespaces },
         { containerRoom, roomLines },
         { readMachine },
@@ -32,6 +33,7 @@ export function register(program: Command): void {
         import('../doctor/cni.js'),
         import('../doctor/programs.js'),
         import('../doctor/bus.js'),
+        import('../doctor/kernel.js'),
         import('../doctor/user-namespaces.js'),
         import('../doctor/container-limits.js'),
         import('../doctor/machine-readings.js'),
@@ -50,6 +52,7 @@ export function register(program: Command): void {
         ...(environment['PLINTH_CNI_CONFIG'] === undefined ? await checkNames(environment) : []),
         ...checkPrograms(),
         ...(await checkBus(process.env)),
+        ...(await checkKernel()),
         await checkUserNamespaces(home, process.env),
         ...checkLimits(home, process.env),
       ];

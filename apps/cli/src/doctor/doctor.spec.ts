@@ -1,3 +1,4 @@
+import { featureChecks } from './kernel.js';
 import { cgroupCheck, hasCapability, nodeIsRecent } from './machine.js';
 import { firstVersion } from './programs.js';
 
@@ -21,6 +22,22 @@ describe('doctor', () => {
     ['runc version 1.1.5+ds1', 'runc 1.1.5+ds1'],
     ['something else', 'something else'],
   ])('finds the version in "%s"', (line, version) => expect(firstVersion(line)).toBe(version));
+
+  it('names each part of the kernel that is missing', () => {
+    const [here, away] = [
+      { name: 'overlayfs', problem: undefined, todo: 'modprobe overlay' },
+      { name: 'pid namespaces', problem: 'EINVAL', todo: 'another kernel' },
+    ];
+    expect(featureChecks([here])).toEqual([{ name: 'kernel', state: 'ok', found: 'overlayfs' }]);
+    expect(featureChecks([here, away])).toEqual([
+      {
+        name: 'kernel',
+        state: 'fail',
+        found: 'pid namespaces, which every container needs: EINVAL',
+        todo: 'agents do not start; another kernel',
+      },
+    ]);
+  });
 
   it.each([
     ['unified', [], undefined, 'ok', /^version 2$/],

@@ -1,13 +1,11 @@
 /** The machine: user, kernel, memory, disk. */
-import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, statfsSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { dirname } from 'node:path';
-import { cgroupLayout, filterProblem, type MissingLimit, missingLimits } from '@plinth/container-runtime';
+import { cgroupLayout, type MissingLimit, missingLimits } from '@plinth/container-runtime';
 import { type Check, fail, ok, warn } from './check.js';
 
 const GIB = 1024 ** 3;
-const NAMESPACES = ['mnt', 'pid', 'net', 'ipc', 'uts'];
 const LAYOUTS = {
   unified: 'version 2',
   hybrid: 'version 1, with version 2 beside it',
@@ -22,10 +20,6 @@ export function checkMachine(home: string, environment: NodeJS.ProcessEnv): Chec
     checkRoot(),
     checkSystem(),
     checkNode(),
-    checkFileSystem('overlay'),
-    checkFileSystem('tmpfs'),
-    checkNamespaces(),
-    checkFilters(),
     checkCgroups(environment),
     checkResourceCapability(),
     checkDisk(home),
@@ -54,33 +48,6 @@ export function nodeIsRecent(version: string): boolean {
 function checkNode(): Check {
   const { node } = process.versions;
   return nodeIsRecent(node) ? ok('node', node) : fail('node', node, 'install Node.js 20.19 or later');
-}
-
-function checkFileSystem(name: string): Check {
-  const known = readFileSync('/proc/filesystems', 'utf8')
-    .split('\n')
-    .some((line) => line.trim().split(/\s+/).at(-1) === name);
-  return known
-    ? ok(name, 'known to the kernel')
-    : fail(name, 'unknown to the kernel', `load it with: modprobe ${name}`);
-}
-
-function checkNamespaces(): Check {
-  const missing = NAMESPACES.filter((kind) => !existsSync(`/proc/self/ns/${kind}`));
-  if (missing.length > 0) return fail('namespaces', `no ${missing.join(', ')}`, 'use a kernel with all namespaces');
-  try {
-    execFileSync('unshare', ['--mount', '--pid', '--ipc', '--uts', '--net', '--fork', 'true'], { stdio: 'ignore' });
-    return ok('namespaces', NAMESPACES.join(', '));
-  } catch {
-    return fail('namespaces', 'may not be made', 'run as root with CAP_SYS_ADMIN; in a container, a privileged one');
-  }
-}
-
-function checkFilters(): Check {
-  const problem = process.platform === 'linux' ? filterProblem() : undefined;
-  return problem === undefined
-    ? ok('seccomp', 'system calls can be filtered')
-    : fail('seccomp', problem, 'agents do not start');
 }
 
 function checkCgroups(environment: NodeJS.ProcessEnv): Check {

@@ -1,14 +1,9 @@
 /** Whether containers can have users of their own here, tried as the host agent tries it. */
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
-import {
-  detectRuntimeBinary,
-  enterPrivateMountNamespace,
-  MountNamespaceError,
-  RuntimeMissingError,
-  tryOwnUsers,
-} from '@plinth/container-runtime';
+import { detectRuntimeBinary, MountNamespaceError, RuntimeMissingError, tryOwnUsers } from '@plinth/container-runtime';
 import { type Check, fail, ok, warn } from './check.js';
+import { enterPrivateNamespaceOnce } from './kernel.js';
 
 const NAME = 'user namespaces';
 const TODO =
@@ -21,7 +16,7 @@ const TODO =
 export async function checkUserNamespaces(home: string, environment: NodeJS.ProcessEnv): Promise<Check> {
   if (process.platform !== 'linux' || process.getuid?.() !== 0) return warn(NAME, 'not tried', 'run it as root');
   try {
-    await enterPrivateMountNamespace({ reexecute: false });
+    await enterPrivateNamespaceOnce();
     const problem = tryOwnUsers(detectRuntimeBinary(), storageOf(home, environment));
     if (problem === undefined) return ok(NAME, 'each container can have users of its own');
     return environment['PLINTH_USER_NAMESPACES'] === 'preferred' || environment['PLINTH_USER_NAMESPACES'] === 'off'

@@ -107,6 +107,12 @@ export function openNamespaces(hostId: number | undefined, size: number): OwnNam
   }
 }
 
+/** Makes a namespace that ends at once. @param flag of sched.h @throws SystemCallError when the kernel refuses it */
+export function tryNamespace(flag: number): void {
+  makeChild('clone', flag);
+  reapLater();
+}
+
 /** A pair whose users are nobody yet. It ends with this process, or by {@link discardNamespaces}. */
 export interface PreparedNamespaces {
   /** Of the child that made it: it has ended, and is kept until its maps are written. */

@@ -64,15 +64,19 @@ export function tryOwnUsers(runtime: Pick<RuntimeBinary, 'name'>, directories: r
 }
 
 /** With what can be done about it. */
-function explain({ syscall, message }: SystemCallError): string {
-  switch (syscall) {
-    case 'clone':
-      return `${message}: the kernel allows no more user namespaces (see user.max_user_namespaces)`;
-    case 'mount_setattr':
-      return `${message}: its file system has no idmapped mounts (ext4, xfs, btrfs and squashfs have them, NFS has not)`;
-    case 'lsetxattr':
-      return `${message}: memory file systems have no user attributes, which overlays need (Linux 6.6 has them)`;
-    default:
-      return message;
-  }
+function explain({ syscall, code, message }: SystemCallError): string {
+  const todo = REMEDIES[`${syscall} ${code}`] ?? REMEDIES[syscall];
+  return todo === undefined ? message : `${message}: ${todo}`;
 }
+
+const REMEDIES: Readonly<Record<string, string>> = {
+  'clone ENOSPC': 'the kernel allows no more user namespaces (raise user.max_user_namespaces)',
+  'clone EINVAL': 'the kernel has no user namespaces (use one with CONFIG_USER_NS)',
+  clone: 'user namespaces may not be made here (the agent needs CAP_SYS_ADMIN; in a container, a privileged one)',
+  'mount_setattr ENOSYS': 'the kernel has no idmapped mounts (Linux 5.12 has them)',
+  mount_setattr: 'its file system has no idmapped mounts (ext4, xfs, btrfs and squashfs have them, NFS has not)',
+  open_tree: 'views need the mount calls of Linux 5.2; in a container, a filter of system calls that permits them',
+  move_mount: 'views need the mount calls of Linux 5.2; in a container, a filter of system calls that permits them',
+  lsetxattr:
+    'memory file systems have no user attributes, which overlays need (Linux 6.6 has them, with CONFIG_TMPFS_XATTR)',
+};
