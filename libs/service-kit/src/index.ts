@@ -31,8 +31,9 @@ export {
 } from './messaging/envelope.js';
 export { InFlight } from './messaging/in-flight.js';
 export { type ConsumerExtras, JetStreamStrategy } from './messaging/jetstream.strategy.js';
-export { type EventTail, followStream } from './messaging/event-tail.js';
-export { type LastValueWatch, watchLastValues } from './messaging/last-value-watch.js';
+export { followStream } from './messaging/event-tail.js';
+export { watchLastValues } from './messaging/last-value-watch.js';
+export type { OrderedReading } from './messaging/ordered-reading.js';
 export { deleteLastValue } from './messaging/last-value.js';
 export {
   type EventAttributes,

@@ -7,7 +7,7 @@ import {
   type ConsumerSource,
   CONSUMERS,
   decodeEnvelope,
-  type EventTail,
+  type OrderedReading,
   followStream,
   type Logger,
   LOGGER,
@@ -27,7 +27,7 @@ export type TakeEvent = (entry: EventEntry) => Promise<void>;
 export class EventFeed extends EventEmitter<{ events: [] }> {
   readonly log = new EventLog();
   private readonly takers: TakeEvent[] = [];
-  private tail: EventTail | undefined;
+  private tail: OrderedReading | undefined;
   private timer: NodeJS.Timeout | undefined;
   /** Of the stream that is read. */
   private created = '';

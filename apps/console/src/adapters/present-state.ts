@@ -19,7 +19,7 @@ import {
   decodeEnvelope,
   type Envelope,
   CONSUMERS,
-  type LastValueWatch,
+  type OrderedReading,
   type Logger,
   LOGGER,
   type ReadinessCheck,
@@ -49,7 +49,7 @@ interface StateEvents {
 @Injectable()
 export class PresentState extends EventEmitter<StateEvents> {
   readonly state = new LiveState();
-  private watch: LastValueWatch | undefined;
+  private watch: OrderedReading | undefined;
   private timer: NodeJS.Timeout | undefined;
   private looking: Promise<void> | undefined;
   private epoch: string | undefined;

@@ -5,7 +5,7 @@ import {
   CONNECTION,
   CONSUMERS,
   type ConsumerSource,
-  type LastValueWatch,
+  type OrderedReading,
   type Logger,
   LOGGER,
   watchLastValues,
@@ -14,7 +14,7 @@ import type { NatsConnection } from 'nats';
 
 @Injectable()
 export class ProductionWatch {
-  private watch: LastValueWatch | undefined;
+  private watch: OrderedReading | undefined;
 
   constructor(
     @Inject(CONNECTION) private readonly connection: NatsConnection,

@@ -22,7 +22,7 @@ import {
   type ConsumerSource,
   decodeEnvelope,
   type Logger,
-  type LastValueWatch,
+  type OrderedReading,
   readStored,
   watchLastValues,
 } from '@plinth/service-kit';
@@ -46,7 +46,7 @@ export function watchDesiredState(
   host: string,
   sink: DesiredStateSink,
   logger: Logger,
-): LastValueWatch {
+): OrderedReading {
   return watchLastValues(connection, {
     consumers,
     stream: STREAMS.desired.name,
@@ -111,7 +111,7 @@ export function watchProduction(
   consumers: ConsumerSource,
   sink: ProductionSink,
   logger: Logger,
-): LastValueWatch {
+): OrderedReading {
   return watchLastValues(connection, {
     consumers,
     stream: STREAMS.desired.name,

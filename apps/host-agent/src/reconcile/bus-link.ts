@@ -6,7 +6,7 @@ import {
   CONSUMERS,
   type ConsumerSource,
   EventPublisher,
-  type LastValueWatch,
+  type OrderedReading,
   type ReadinessCheck,
 } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
@@ -18,8 +18,8 @@ import type { AgentServices } from './agent-services.js';
 
 @Injectable()
 export class BusLink {
-  private watch: LastValueWatch | undefined;
-  private production: LastValueWatch | undefined;
+  private watch: OrderedReading | undefined;
+  private production: OrderedReading | undefined;
 
   readonly readiness: ReadinessCheck = {
     name: 'desired-state',
