@@ -9,7 +9,7 @@ import type { Logger } from '@plinth/service-kit';
 import { cniRefusal, cniWishes } from '../domain/cni-wishes.js';
 import { interfaceCounters } from '../domain/interface-counters.js';
 import { networkOf } from '../domain/networked.js';
-import type { StartFailure } from '../domain/planner.js';
+import type { StartFailure } from '../domain/start-failure.js';
 import { backoffMs } from '../domain/restart-policy.js';
 import { type CniAttachments, isNetworkFailure } from './cni-attachments.js';
 import { writeNameFiles } from './cni-name-files.js';

@@ -9,7 +9,7 @@ import {
 } from '@plinth/container-runtime';
 import type { ContainerConfig, ContainerFailureReason } from '@plinth/contracts';
 import type { StorageMounts } from '../domain/storage-mounts.js';
-import type { StartFailure } from '../domain/planner.js';
+import type { StartFailure } from '../domain/start-failure.js';
 import type { ImageMaster } from './image-master.js';
 import { type HostIo, ioResources } from './io-controls.js';
 import {

@@ -15,7 +15,7 @@ import {
 import { containerName, type ResolverStatus } from '@plinth/names';
 import type { Logger } from '@plinth/service-kit';
 import { networkOf, networkRefusal } from '../domain/networked.js';
-import type { StartFailure } from '../domain/planner.js';
+import type { StartFailure } from '../domain/start-failure.js';
 import type { ContainerNames } from './container-names.js';
 import type { Attachment, ChangeFailure, Networks, RunningContainer } from './networks.js';
 

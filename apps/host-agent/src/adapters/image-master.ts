@@ -17,7 +17,7 @@ import {
 } from '@plinth/contracts';
 import { isMissing } from '@plinth/host-os';
 import { digestOf, isDigest, MAX_STATEMENT_BYTES, type TrustedKeys } from '@plinth/image-trust';
-import type { StartFailure } from '../domain/planner.js';
+import type { StartFailure } from '../domain/start-failure.js';
 import type { StorageMounts } from '../domain/storage-mounts.js';
 
 /** The parts of an image that a start needs; the entries of the manifest are not kept. */

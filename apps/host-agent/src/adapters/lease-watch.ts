@@ -7,7 +7,7 @@ import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Logger, WorkLoop } from '@plinth/service-kit';
 import { holdsLease } from '../domain/lease.js';
-import type { StartFailure } from '../domain/planner.js';
+import type { StartFailure } from '../domain/start-failure.js';
 import type { StorageMounts } from '../domain/storage-mounts.js';
 import type { OutlivingGroup } from '@plinth/container-runtime';
 import { isFileLocked } from '@plinth/host-os';

@@ -2,7 +2,7 @@
 import type { ContainerConfig, EgressPolicy, Neighbour, TenantEgress, TenantNeighbours } from '@plinth/contracts';
 import type { DropCounts, LinkCounters } from '@plinth/host-network';
 import type { ResolverStatus } from '@plinth/names';
-import type { StartFailure } from '../domain/planner.js';
+import type { StartFailure } from '../domain/start-failure.js';
 
 export interface RunningContainer {
   readonly config: ContainerConfig;

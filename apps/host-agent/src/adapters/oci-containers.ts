@@ -24,7 +24,7 @@ import {
 } from '@plinth/contracts';
 import type { Observed, Running } from '../domain/observed.js';
 import type { CheckResult } from '../domain/health.js';
-import type { StartFailure } from '../domain/planner.js';
+import type { StartFailure } from '../domain/start-failure.js';
 import { firstProcessNotices, signalNumber } from '../domain/stop-signal.js';
 import { hasCode } from '@plinth/host-os';
 import type { HostClock } from './host-clock.js';

@@ -1,6 +1,6 @@
 /** Health checks: the state of a run after results, and the steps of the agent. */
 import { describe, expect, it } from '@jest/globals';
-import { ContainerConfig, decodePayload, FailedCheck, type HealthState } from '@plinth/contracts';
+import { type ContainerConfig, decodePayload, FailedCheck, type HealthState } from '@plinth/contracts';
 import {
   afterCheck,
   checkTarget,
@@ -12,40 +12,17 @@ import {
 } from './health.js';
 import { emptyRecord, type LocalRecord } from './local-record.js';
 import type { Observed } from './observed.js';
-import { plan, type PlanInput, presentState } from './planner.js';
+import type { PlanInput } from './plan-input.js';
+import { plan, presentState } from './planner.js';
 import type { Step } from './step.js';
+import { containerConfig } from '../testing/container-config.js';
 
 const NOW = Date.UTC(2026, 5, 1);
 const CHECK = { exec: ['/bin/true'], intervalSeconds: 10, timeoutSeconds: 1, retries: 3, startPeriodSeconds: 4 };
 const STARTED = NOW - 100_000;
 
-function config(overrides: Partial<ContainerConfig> = {}): ContainerConfig {
-  const plain = {
-    containerId: 'a'.repeat(32),
-    name: 'shop-1',
-    tenant: 'default',
-    host: 'host-1',
-    generation: 3,
-    runGeneration: 2,
-    desired: 'running',
-    image: 'debian-12@v1',
-    contentDigest: `sha256:${'0'.repeat(64)}`,
-    storageNode: 'sn-1',
-    dataVolume: 'b'.repeat(32),
-    env: {},
-    limits: { memoryBytes: 1 << 28, cpus: 1, pids: 100 },
-    restart: { policy: 'always' },
-    network: 'isolated',
-    stopGraceSeconds: 10,
-    health: CHECK,
-    requestedAt: '2026-06-01T00:00:00Z',
-    decidedAt: '2026-06-01T00:00:00Z',
-    ...overrides,
-  };
-  const decoded = decodePayload(ContainerConfig, Buffer.from(JSON.stringify(plain)));
-  if (!decoded.ok) throw new Error(JSON.stringify(decoded.problems));
-  return decoded.value;
-}
+const config = (overrides: Partial<ContainerConfig> = {}): ContainerConfig =>
+  containerConfig({ health: CHECK, ...overrides });
 
 describe('results of checks', () => {
   /** g: success, b: failure; one a second, the first at the given second after the start. */

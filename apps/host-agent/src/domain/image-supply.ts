@@ -3,7 +3,7 @@
  * Pure. Images are named `name@version`.
  */
 import type { ContainerFailureReason, DistributionFailureReason, ProductionImage } from '@plinth/contracts';
-import type { StartFailure } from './planner.js';
+import type { StartFailure } from './start-failure.js';
 
 /** What the containers of this host need. */
 export interface ImageUses {

@@ -1,39 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
-import { ContainerConfig, decodePayload } from '@plinth/contracts';
 import { adopt, afterAgentStart, afterReboot, emptyRecord, firstSequence, type LocalRecord } from './local-record.js';
 import type { Observed } from './observed.js';
-import { plan, planAfterFailure, type PlanInput, presentState } from './planner.js';
+import type { PlanInput } from './plan-input.js';
+import { plan, presentState } from './planner.js';
 import { describeStep } from './step.js';
+import { containerConfig as config } from '../testing/container-config.js';
 
 const NOW = Date.UTC(2026, 5, 1);
-const ID = 'a'.repeat(32);
-
-function config(overrides: Partial<ContainerConfig> = {}): ContainerConfig {
-  const plain = {
-    containerId: ID,
-    name: 'shop-1',
-    tenant: 'default',
-    host: 'host-1',
-    generation: 3,
-    runGeneration: 2,
-    desired: 'running',
-    image: 'debian-12@v1',
-    contentDigest: `sha256:${'0'.repeat(64)}`,
-    storageNode: 'sn-1',
-    dataVolume: 'b'.repeat(32),
-    env: {},
-    limits: { memoryBytes: 1 << 28, cpus: 1, pids: 100 },
-    restart: { policy: 'always' },
-    network: 'isolated',
-    stopGraceSeconds: 10,
-    requestedAt: '2026-06-01T00:00:00Z',
-    decidedAt: '2026-06-01T00:00:00Z',
-    ...overrides,
-  };
-  const decoded = decodePayload(ContainerConfig, Buffer.from(JSON.stringify(plain)));
-  if (!decoded.ok) throw new Error(JSON.stringify(decoded.problems));
-  return decoded.value;
-}
 
 const NEVER = emptyRecord('boot-1');
 const RAN: LocalRecord = {
@@ -306,37 +279,6 @@ describe('plan', () => {
     );
     expect(steps[0]).toMatchObject({ change: { settled: { by: 'exit', runGeneration: 2 } } });
     expect(steps[2]).toMatchObject({ report: { kind: 'failed', reason: 'crash-loop' }, withLogTail: true });
-  });
-});
-
-describe('planAfterFailure', () => {
-  it('closes a run that was counted before its start failed: it was killed and did not end by itself', () => {
-    // The first process ran, and no report of it could be written: the disk is full.
-    const counted = { ...ENDED, starts: 2 };
-    const [deleted, remembered] = planAfterFailure(input({ observed: RUNNING, record: counted }), {
-      reason: 'no-space',
-      message: 'no space left on device',
-    });
-    expect(deleted).toEqual({ kind: 'delete-runtime' });
-    const record = { ...counted, ...(remembered?.kind === 'remember' ? remembered.change : {}) };
-    expect(plan(input({ record })).map(({ kind }) => kind)).toEqual(['wait-until']);
-  });
-
-  it('tries again after a failure that may heal', () => {
-    const steps = planAfterFailure(input({ record: { ...NEVER, failedStartsInRow: 3 } }), {
-      reason: 'image-missing',
-      message: 'gone',
-    });
-    expect(steps[1]).toMatchObject({
-      change: { failedStartsInRow: 4, retryAtMs: NOW + 8_000, attemptedGeneration: 3 },
-    });
-    expect(steps[2]).toMatchObject({ report: { kind: 'failed', reason: 'image-missing', retryInMs: 8_000 } });
-  });
-
-  it('does not try again after a permanent failure', () => {
-    const steps = planAfterFailure(input({}), { reason: 'command-not-found', message: 'no' });
-    expect(steps[1]).toMatchObject({ change: { settled: { by: 'start-failure', generation: 3 } } });
-    expect(steps[2]).toHaveProperty('report.retryInMs', undefined);
   });
 });
 

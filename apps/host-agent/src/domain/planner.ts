@@ -1,5 +1,5 @@
 /** From desired and observed state to the steps between them. Pure: the same input always gives the same steps. */
-import type { ContainerConfig, ContainerFailureReason } from '@plinth/contracts';
+import type { ContainerConfig } from '@plinth/contracts';
 import {
   endsUnhealthy,
   type Health,
@@ -12,10 +12,10 @@ import {
 import type { MissingImage } from './image-supply.js';
 import { type LocalRecord, type ReportBody, runIsOpen } from './local-record.js';
 import type { Observed, Running } from './observed.js';
-import { backoffMs, judgeExit, mayHeal, type Verdict } from './restart-policy.js';
+import type { PlanInput } from './plan-input.js';
+import { judgeExit, KILLED, type Verdict } from './restart-policy.js';
 import type { Step } from './step.js';
 import {
-  acceptedTrial,
   effectiveConfig,
   isTrying,
   planBefore,
@@ -23,33 +23,8 @@ import {
   planTrial,
   trialFailed,
   trialFinished,
-  trialOf,
 } from './trial.js';
 import { planUpdateWait, withWait } from './update-wait.js';
-
-export interface PlanInput {
-  readonly config: ContainerConfig;
-  /** The config as it was requested, when another one is planned for meanwhile; absent: that one. */
-  readonly asked?: ContainerConfig;
-  readonly observed: Observed;
-  readonly record: LocalRecord;
-  readonly nowMs: number;
-  /** The lease under which the open run was started is no longer held, or is held in a new term. */
-  readonly leaseLost?: boolean;
-  /** This process has sent the stop signal that `record.stop` is about. */
-  readonly isSignalled?: boolean;
-  /** Health according to the checks; the record is updated from it. */
-  readonly health?: Health;
-  /** Images of its config that this host has to fetch first, by name; absent: none. */
-  readonly missing?: ReadonlyMap<string, MissingImage>;
-}
-
-/** Why a start did not succeed. */
-export interface StartFailure {
-  readonly reason: ContainerFailureReason;
-  readonly message: string;
-  readonly exitCode?: number;
-}
 
 /** The steps to take now; the caller plans again after them. Empty: nothing to do until something changes. */
 export function plan(given: PlanInput): readonly Step[] {
@@ -74,19 +49,6 @@ function planDesired(input: PlanInput): readonly Step[] {
       return planReleased(input);
   }
 }
-
-/** Exit code of a process that SIGKILL ended. */
-const KILLED = 137;
-/** Reasons of failed starts that the image did not cause. */
-const HOST_FAILURES: ReadonlySet<ContainerFailureReason> = new Set([
-  'lease-lost',
-  'volume-held',
-  'network-unavailable',
-  'network-failed',
-  'port-taken',
-  'disk-limit-failed',
-  'image-unavailable',
-]);
 
 function planRunning(input: PlanInput): readonly Step[] {
   const { config, observed, record, nowMs } = input;
@@ -299,89 +261,6 @@ function reportExit(
 function exitMessage(exitCode: number | undefined, reason: string): string {
   const how = exitCode === undefined ? 'ended, its exit code is not known' : `ended with exit code ${exitCode}`;
   return reason === 'crash-loop' ? `${how}; it was restarted as often as its policy allows` : how;
-}
-
-/** The steps after a failed start. */
-export function planAfterFailure({ config: given, record, nowMs }: PlanInput, failed: StartFailure): readonly Step[] {
-  const config = effectiveConfig(given, record);
-  // The run was counted, but its start could not be recorded or reported: it is killed now, and did not end by itself.
-  const closed: Partial<LocalRecord> = runIsOpen(record)
-    ? { lastExit: { run: record.starts, exitCode: KILLED, atMs: nowMs } }
-    : {};
-  if (isTrying(config, record) && !HOST_FAILURES.has(failed.reason)) {
-    const why = `start failed on trial: ${failed.reason}`;
-    return [
-      { kind: 'delete-runtime' },
-      {
-        kind: 'remember',
-        change: {
-          ...closed,
-          ...trialFailed(record, { ...failed, message: `it did not start: ${failed.message}` }, nowMs),
-        },
-        why,
-      },
-    ];
-  }
-  const reverting = trialOf(given, record)?.phase === 'reverting';
-  const failure: StartFailure = reverting
-    ? {
-        ...failed,
-        reason: 'revert-failed',
-        message: `${config.image}, the image to revert to, did not start (${failed.reason}): ${failed.message}`,
-      }
-    : failed;
-  const failedStartsInRow = record.failedStartsInRow + 1;
-  // A revert is tried without end.
-  const retryInMs = reverting || mayHeal(failure.reason) ? backoffMs(failedStartsInRow) : undefined;
-  const attempt = { attemptedGeneration: config.generation, attemptedRunGeneration: config.runGeneration };
-  const change: Partial<LocalRecord> =
-    retryInMs === undefined
-      ? {
-          ...closed,
-          ...attempt,
-          failedStartsInRow,
-          settled: { by: 'start-failure', generation: config.generation, runGeneration: config.runGeneration },
-        }
-      : { ...closed, ...attempt, failedStartsInRow, retryAtMs: nowMs + retryInMs };
-  return [
-    { kind: 'delete-runtime' },
-    { kind: 'remember', change, why: `start failed: ${failure.reason}` },
-    {
-      kind: 'report',
-      withLogTail: failure.reason === 'mount-script-failed' || failure.reason === 'runtime-error',
-      report: {
-        kind: 'failed',
-        generation: config.generation,
-        image: config.image,
-        reason: failure.reason,
-        message: failure.message.slice(0, 4000),
-        exitCode: failure.exitCode,
-        retryInMs,
-      },
-    },
-  ];
-}
-
-/**
- * The steps after an update was checked before any change. A failure of the host is no verdict on the image: the check
- * is repeated, and what runs goes on meanwhile.
- * @param failed undefined: the image can be started here
- */
-export function planAfterCheck(input: PlanInput, failed: StartFailure | undefined): readonly Step[] {
-  const { config, observed, record, nowMs } = input;
-  if (!config.update) return [];
-  if (!failed || !HOST_FAILURES.has(failed.reason)) {
-    const trial = acceptedTrial(config.update.updateId, config.image, record, failed);
-    return [{ kind: 'remember', change: { trial }, why: failed ? 'the update is refused' : 'the update is on trial' }];
-  }
-  if (observed.kind !== 'running') return planAfterFailure(input, failed);
-  const failedStartsInRow = record.failedStartsInRow + 1;
-  const change = {
-    attemptedGeneration: config.generation,
-    failedStartsInRow,
-    retryAtMs: nowMs + backoffMs(failedStartsInRow),
-  };
-  return [{ kind: 'remember', change, why: `the update waits: ${failed.reason}` }];
 }
 
 /**

@@ -1,6 +1,8 @@
 /** When a container that ended, or could not be started, is started again. */
 import type { ContainerFailureReason, RestartPolicy } from '@plinth/contracts';
 
+/** Exit code of a process that SIGKILL ended. */
+export const KILLED = 137;
 const FIRST_DELAY_MS = 1_000;
 const LONGEST_DELAY_MS = 60_000;
 /** A run of this length counts as healthy: the next end starts the count again. */

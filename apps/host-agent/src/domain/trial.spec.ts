@@ -1,13 +1,16 @@
 /** Images on trial: every phase, with the observed and the desired state. */
 import { describe, expect, it } from '@jest/globals';
-import { ContainerConfig, type ContainerFailureReason, decodePayload, type ImageUpdate } from '@plinth/contracts';
+import type { ContainerConfig, ContainerFailureReason, ImageUpdate } from '@plinth/contracts';
 import { type Health, startingHealth } from './health.js';
 import { emptyRecord, type LocalRecord } from './local-record.js';
 import type { Observed } from './observed.js';
-import { plan, planAfterCheck, planAfterFailure, type PlanInput } from './planner.js';
+import { planAfterCheck, planAfterFailure } from './failed-start.js';
+import type { PlanInput } from './plan-input.js';
+import { plan } from './planner.js';
 import { describeStep, type Step } from './step.js';
 import { effectiveConfig, presentConfig, type Trial, trialReport } from './trial.js';
 import { UPDATE_WAIT_MS } from './update-wait.js';
+import { containerConfig } from '../testing/container-config.js';
 
 const NOW = Date.UTC(2026, 5, 1);
 const U = 'd'.repeat(32);
@@ -22,33 +25,15 @@ const UPDATE: ImageUpdate = {
 };
 const HEALTH = { exec: ['/bin/true'], intervalSeconds: 2, timeoutSeconds: 1, retries: 3, startPeriodSeconds: 4 };
 
-function config(overrides: Partial<ContainerConfig> = {}): ContainerConfig {
-  const plain = {
-    containerId: 'a'.repeat(32),
-    name: 'shop-1',
-    tenant: 'default',
-    host: 'host-1',
+const config = (overrides: Partial<ContainerConfig> = {}): ContainerConfig =>
+  containerConfig({
     generation: 4,
     runGeneration: 4,
-    desired: 'running',
     image: NEW,
     contentDigest: digest('2'),
-    storageNode: 'sn-1',
-    dataVolume: 'b'.repeat(32),
-    env: {},
-    limits: { memoryBytes: 1 << 28, cpus: 1, pids: 100 },
-    restart: { policy: 'always' },
-    network: 'isolated',
-    stopGraceSeconds: 10,
     update: UPDATE,
-    requestedAt: '2026-06-01T00:00:00Z',
-    decidedAt: '2026-06-01T00:00:00Z',
     ...overrides,
-  };
-  const decoded = decodePayload(ContainerConfig, Buffer.from(JSON.stringify(plain)));
-  if (!decoded.ok) throw new Error(JSON.stringify(decoded.problems));
-  return decoded.value;
-}
+  });
 
 const TRYING: Trial = { updateId: U, image: NEW, phase: 'trying', told: false };
 const CAUSE = { reason: 'exited' as const, message: 'it ended', exitCode: 3 };

@@ -1,6 +1,6 @@
 /** One actor with the real planner and queues; the steps' effects are those that each case names. */
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { ContainerConfig, type ContainerReport, decodePayload } from '@plinth/contracts';
+import type { ContainerConfig, ContainerReport } from '@plinth/contracts';
 import { FairQueue } from '../domain/fair-queue.js';
 import { emptyRecord, type LocalRecord } from '../domain/local-record.js';
 import type { Observed } from '../domain/observed.js';
@@ -9,8 +9,8 @@ import type { AgentServices } from './agent-services.js';
 import { ContainerActor } from './container-actor.js';
 import { ContainerState } from './container-state.js';
 import type { Executors, StepOutcome } from './executors.js';
+import { containerConfig } from '../testing/container-config.js';
 
-const ID = 'a'.repeat(32);
 const NOW = Date.UTC(2026, 5, 1);
 const DONE: StepOutcome = { kind: 'done' };
 const IMAGE = 'debian-12@v1';
@@ -26,36 +26,8 @@ const STARTED: LocalRecord = {
   announced: { kind: 'started', generation: 3, pid: 7, image: IMAGE },
 };
 
-function config(overrides: Partial<ContainerConfig> = {}): ContainerConfig {
-  const decoded = decodePayload(
-    ContainerConfig,
-    Buffer.from(
-      JSON.stringify({
-        containerId: ID,
-        name: 'shop-1',
-        tenant: 'default',
-        host: 'host-1',
-        generation: 3,
-        runGeneration: 2,
-        desired: 'running',
-        image: IMAGE,
-        contentDigest: `sha256:${'0'.repeat(64)}`,
-        storageNode: 'sn-1',
-        dataVolume: 'b'.repeat(32),
-        env: {},
-        limits: { memoryBytes: 1 << 28, cpus: 1, pids: 100 },
-        restart: { policy: 'never' },
-        network: 'isolated',
-        stopGraceSeconds: 0,
-        requestedAt: '2026-06-01T00:00:00Z',
-        decidedAt: '2026-06-01T00:00:00Z',
-        ...overrides,
-      }),
-    ),
-  );
-  if (!decoded.ok) throw new Error(JSON.stringify(decoded.problems));
-  return decoded.value;
-}
+const config = (overrides: Partial<ContainerConfig> = {}): ContainerConfig =>
+  containerConfig({ restart: { policy: 'never' }, stopGraceSeconds: 0, ...overrides });
 
 /** Resolves when all work that waits for no timer is done. */
 async function settled(): Promise<void> {

@@ -3,7 +3,9 @@ import { performance } from 'node:perf_hooks';
 
 import { type NextPass, withLogContext, WorkLoop } from '@plinth/service-kit';
 import type { FairQueue } from '../domain/fair-queue.js';
-import { plan, planAfterCheck, planAfterFailure, presentState, type StartFailure } from '../domain/planner.js';
+import { planAfterCheck, planAfterFailure } from '../domain/failed-start.js';
+import { plan, presentState } from '../domain/planner.js';
+import type { StartFailure } from '../domain/start-failure.js';
 import { runIsOpen } from '../domain/local-record.js';
 import { trialReport } from '../domain/trial.js';
 import { backoffMs } from '../domain/restart-policy.js';

@@ -5,7 +5,7 @@ import type { ContainerSpec } from '@plinth/container-runtime';
 import type { ContainerConfig, ImageUser } from '@plinth/contracts';
 import type { ImageMaster, Opened } from '../adapters/image-master.js';
 import type { LocalRecord } from '../domain/local-record.js';
-import type { StartFailure } from '../domain/planner.js';
+import type { StartFailure } from '../domain/start-failure.js';
 import { startingHealth } from '../domain/health.js';
 import { networkOf } from '../domain/networked.js';
 import type { StepKind, StepOf } from '../domain/step.js';

@@ -1,11 +1,12 @@
 /** Fleet and actors on a simulated machine: which containers are observed, stopped, retried and left unchanged. */
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { ContainerConfig, type ContainerReport, decodePayload } from '@plinth/contracts';
+import type { ContainerConfig, ContainerReport } from '@plinth/contracts';
 import { FairQueue } from '../domain/fair-queue.js';
 import { emptyRecord, type LocalRecord } from '../domain/local-record.js';
 import type { Observed } from '../domain/observed.js';
 import { Fleet } from './fleet.js';
 import type { AgentServices } from './agent-services.js';
+import { containerConfig } from '../testing/container-config.js';
 
 const ID = 'a'.repeat(32);
 const NOW = Date.UTC(2026, 5, 1);
@@ -27,32 +28,8 @@ const STARTED: LocalRecord = {
   announced: { kind: 'started', generation: 3, pid: 7, image: 'debian-12@v1' },
 };
 
-function config(overrides: Partial<ContainerConfig> = {}): ContainerConfig {
-  const plain = {
-    containerId: ID,
-    name: 'shop-1',
-    tenant: 'default',
-    host: 'host-1',
-    generation: 3,
-    runGeneration: 2,
-    desired: 'running',
-    image: 'debian-12@v1',
-    contentDigest: `sha256:${'0'.repeat(64)}`,
-    storageNode: 'sn-1',
-    dataVolume: 'b'.repeat(32),
-    env: {},
-    limits: { memoryBytes: 1 << 28, cpus: 1, pids: 100 },
-    restart: { policy: 'never' },
-    network: 'isolated',
-    stopGraceSeconds: 10,
-    requestedAt: '2026-06-01T00:00:00Z',
-    decidedAt: '2026-06-01T00:00:00Z',
-    ...overrides,
-  };
-  const decoded = decodePayload(ContainerConfig, Buffer.from(JSON.stringify(plain)));
-  if (!decoded.ok) throw new Error(JSON.stringify(decoded.problems));
-  return decoded.value;
-}
+const config = (overrides: Partial<ContainerConfig> = {}): ContainerConfig =>
+  containerConfig({ restart: { policy: 'never' }, ...overrides });
 
 /** A simulated host with one container. */
 class Machine {
