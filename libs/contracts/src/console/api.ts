@@ -2,7 +2,7 @@
 import { contractOf } from '../bus/catalogue.js';
 import type { Payload } from '../bus/contract.js';
 import { CONSOLE_ACTS, type ConsoleAct } from '../console-acts.js';
-import * as answers from './answers.js';
+import * as answers from './answers/index.js';
 import * as requests from './requests.js';
 
 export interface Operation {

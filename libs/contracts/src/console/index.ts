@@ -1,4 +1,4 @@
-export * from './answers.js';
+export * from './answers/index.js';
 export * from './requests.js';
 export * from './api.js';
 export { openApiDocument } from './openapi.js';

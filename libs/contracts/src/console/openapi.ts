@@ -1,7 +1,7 @@
 /** The OpenAPI 3.1 document of the console's API, made from its operations and classes. */
 import { contractSchemas } from '../bus/asyncapi.js';
 import { CONSOLE_API, type Operation } from './api.js';
-import { Problem } from './answers.js';
+import { Problem } from './answers/index.js';
 import { IDEMPOTENCY_KEY_PATTERN, MAX_WHY_LENGTH } from './requests.js';
 
 type Json = Record<string, unknown>;
