@@ -36,6 +36,23 @@ export interface Action {
   readonly why?: 'needed' | 'asked';
 }
 
+type Kind = 'host' | 'image' | 'rollout';
+
+/**
+ * Makes the actions on one thing: act, path and command follow from the verb.
+ * @param inCommand how its commands name it
+ */
+export const actionsOn =
+  (kind: Kind, id: string, inCommand = id) =>
+  (label: string, verb: string, what: string, more: Partial<Action> = {}): Action => ({
+    label,
+    act: `${kind}.${verb}`,
+    path: `/${kind}s/${id}/${verb}`,
+    what,
+    command: `plinth ${kind} ${verb} ${inCommand}`,
+    ...more,
+  });
+
 const WAIT_SECONDS = 10;
 
 /** Whether the role of the person may do it at all. */

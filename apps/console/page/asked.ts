@@ -1,6 +1,6 @@
 /** What a view has asked of the API: again when what it depends on changes. */
 import { useEffect, useState } from 'preact/hooks';
-import { ask } from './api.js';
+import { type Answer, ask } from './api.js';
 
 export interface Asked<T> {
   readonly data: T | undefined;
@@ -24,4 +24,22 @@ export function useAsked<T>(path: string | undefined, stamp: unknown = ''): Aske
     return () => abort.abort();
   }, [path, stamp, round]);
   return { data, problem, again: () => setRound((before) => before + 1) };
+}
+
+export interface Changeable<T> extends Pick<Asked<T>, 'data' | 'problem'> {
+  /** Sends a change and asks again; what was refused is the problem until the next change. */
+  readonly change: <R>(method: string, path: string, body?: object) => Promise<Answer<R>>;
+}
+
+/** For what the view changes itself. */
+export function useChangeable<T>(path: string): Changeable<T> {
+  const { data, problem, again } = useAsked<T>(path);
+  const [refusal, setRefusal] = useState<string | undefined>();
+  const change = async <R>(method: string, target: string, body?: object): Promise<Answer<R>> => {
+    const answer = await ask<R>(method, target, { body });
+    setRefusal(answer.ok ? undefined : answer.detail);
+    again();
+    return answer;
+  };
+  return { data, problem: problem ?? refusal, change };
 }

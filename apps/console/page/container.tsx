@@ -1,31 +1,18 @@
 /** One container: how it is, why, what happened, and the commands for it. */
 import type { ContainerDetails, ContainerStatus } from '@plinth/contracts';
-import type { ContainerAnswer, Problem } from '@plinth/contracts/console';
-import { useEffect, useState } from 'preact/hooks';
+import type { ContainerAnswer } from '@plinth/contracts/console';
+import { useAsked } from './asked.js';
 import { ContainerActions } from './container-acts.js';
 import { exact, word } from './format.js';
 import { container, isLoaded } from './live.js';
-import { Ago, Command, Empty, Health, State } from './parts.js';
+import { Ago, Command, Empty, type Fact, Facts, Health, State } from './parts.js';
 import { listOf } from './route.js';
 
 export function Container({ id }: { readonly id: string }) {
   const live = container(id);
-  const [answer, setAnswer] = useState<ContainerAnswer | undefined>();
-  const [problem, setProblem] = useState<string | undefined>();
   // Again with each change of what the stream shows of it.
   const stamp = live && `${live.state} ${live.generation} ${live.restarts} ${live.health} ${live.update?.state}`;
-  useEffect(() => {
-    const abort = new AbortController();
-    fetch(`/api/v1/containers/${id}`, { signal: abort.signal })
-      .then(async (response) => {
-        if (response.ok) {
-          setAnswer((await response.json()) as ContainerAnswer);
-          setProblem(undefined);
-        } else setProblem(((await response.json()) as Problem).detail);
-      })
-      .catch(() => !abort.signal.aborted && setProblem('the console does not answer'));
-    return () => abort.abort();
-  }, [id, stamp]);
+  const { data: answer, problem } = useAsked<ContainerAnswer>(`/containers/${id}`, stamp);
   const status = live ?? answer?.status;
   if (!status) {
     if (problem !== undefined) return <Empty command="plinth ps --all">{problem}</Empty>;
@@ -37,7 +24,7 @@ export function Container({ id }: { readonly id: string }) {
 function Sheet({ status, details }: { readonly status: ContainerStatus; readonly details?: ContainerDetails }) {
   const tenant = status.tenant === 'default' ? '' : ` --tenant ${word(status.tenant)}`;
   const name = word(status.name);
-  const facts: [string, preact.ComponentChildren][] = [
+  const facts: Fact[] = [
     ['state', <State key="state" state={status.state} />],
     ['health', status.health ? <Health key="health" health={status.health} /> : 'no check'],
     [
@@ -87,20 +74,7 @@ function Sheet({ status, details }: { readonly status: ContainerStatus; readonly
           {status.update.message ? `: ${status.update.message}` : ''}
         </p>
       )}
-      <dl class="facts">
-        {facts.map(([label, value]) => (
-          <div key={label}>
-            <dt>{label}</dt>
-            <dd>{value}</dd>
-          </div>
-        ))}
-        <div class="long">
-          <dt>id</dt>
-          <dd>
-            <code>{status.id}</code>
-          </dd>
-        </div>
-      </dl>
+      <Facts facts={facts} id={status.id} />
       {(status.ports ?? []).length > 0 && (
         <section aria-labelledby="ports">
           <h2 id="ports">Ports</h2>

@@ -2,14 +2,20 @@
 import type { DeadLetterList, EventEntry, RequestAnswer } from '@plinth/contracts/console';
 import { useEffect, useState } from 'preact/hooks';
 import { Outcome } from './act.js';
-import { ask } from './api.js';
-import { useAsked } from './asked.js';
+import { useAsked, useChangeable } from './asked.js';
+import { Filter, filterQuery } from './form.js';
 import { clock, exact } from './format.js';
-import { Empty, Mark } from './parts.js';
-import { route, setQuery } from './route.js';
+import { Empty, Mark, Problem, type Tone } from './parts.js';
+import { route } from './route.js';
 import { session } from './session.js';
+import { Table } from './table.js';
 
 const MOST_SHOWN = 300;
+const FIELDS = [
+  { name: 'subject', label: 'Subject', placeholder: 'container.*' },
+  { name: 'tenant', label: 'Tenant', placeholder: 'acme' },
+  { name: 'q', label: 'Text', placeholder: 'shop-1, a host, an image, a reason' },
+];
 
 export function Events() {
   const request = route.value.query.get('request');
@@ -17,9 +23,7 @@ export function Events() {
 }
 
 function Stream() {
-  const { query } = route.value;
-  const asked = ['subject', 'tenant', 'q'].flatMap((name) => (query.get(name) ? [[name, query.get(name) ?? '']] : []));
-  const address = `/api/v1/events?${new URLSearchParams([...asked, ['limit', '100']]).toString()}`;
+  const address = `/api/v1/events?${filterQuery(FIELDS, 100)}`;
   const [items, setItems] = useState<readonly EventEntry[] | undefined>();
   const [isPaused, setPaused] = useState(false);
   const [problem, setProblem] = useState('');
@@ -51,33 +55,12 @@ function Stream() {
   return (
     <>
       <h1>Events</h1>
-      <div class="filter">
-        {(
-          [
-            ['subject', 'Subject', 'container.*'],
-            ['tenant', 'Tenant', 'acme'],
-            ['q', 'Text', 'shop-1, a host, an image, a reason'],
-          ] as const
-        ).map(([name, label, placeholder]) => (
-          <label key={name}>
-            {label}{' '}
-            <input
-              type="search"
-              value={query.get(name) ?? ''}
-              placeholder={placeholder}
-              autoComplete="off"
-              spellcheck={false}
-              onInput={(event) => setQuery(name, event.currentTarget.value)}
-            />
-          </label>
-        ))}
+      <Filter fields={FIELDS}>
         <button type="button" aria-pressed={isPaused} onClick={() => setPaused(!isPaused)}>
           {isPaused ? '▸ go on' : '‖ pause'}
         </button>
-      </div>
-      <p class="problem" role="status">
-        {problem}
-      </p>
+      </Filter>
+      <Problem text={problem} />
       {items === undefined && problem === '' && <p class="loading">Loading…</p>}
       {items?.length === 0 && <Empty command="plinth events -f 'container.*'">No event fits the filter so far.</Empty>}
       <ol class="events" aria-label="events, newest first">
@@ -90,7 +73,7 @@ function Stream() {
   );
 }
 
-const toneOf = (subject: string): 'good' | 'busy' | 'bad' | 'idle' => {
+const toneOf = (subject: string): Tone => {
   if (/\.(?:failed|rejected|lost|reverted|halted|unhealthy)$/.test(subject)) return 'bad';
   if (subject.endsWith('.requested')) return 'busy';
   return /\.(?:started|updated|completed|healthy|recovered|promoted)$/.test(subject) ? 'good' : 'idle';
@@ -188,67 +171,45 @@ function Causality({ id }: { readonly id: string }) {
 }
 
 function DeadLetters() {
-  const { data, problem, again } = useAsked<DeadLetterList>('/dead-letters');
-  const [note, setNote] = useState('');
-  const act = (method: string, path: string): void => {
-    void ask(method, `/dead-letters/${path}`).then((answer) => {
-      setNote(answer.ok ? 'Done.' : answer.detail);
-      again();
-    });
-  };
+  const { data, problem, change } = useChangeable<DeadLetterList>('/dead-letters');
   return (
     <section aria-labelledby="letters">
       <h2 id="letters">Dead letters</h2>
-      <p class="problem" role="status">
-        {problem ?? note}
-      </p>
+      <Problem text={problem} />
       {data?.items.length === 0 && <p class="loading">None: every message was taken.</p>}
       {data && data.items.length > 0 && (
-        <div class="wide" tabIndex={0} role="region" aria-label="dead letters, as a table">
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">number</th>
-                <th scope="col">subject</th>
-                <th scope="col">service</th>
-                <th scope="col">reason</th>
-                <th scope="col">at</th>
-                <th scope="col">
-                  <span class="unseen">act</span>
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {data.items.map(({ sequence, subject, service, reason, storedAt, notReplayable }) => (
-                <tr key={sequence}>
-                  <th scope="row">{sequence}</th>
-                  <td>{subject}</td>
-                  <td>{service}</td>
-                  <td>{reason}</td>
-                  <td>{exact(storedAt)}</td>
-                  <td>
-                    <button
-                      type="button"
-                      disabled={notReplayable !== null}
-                      title={notReplayable ?? 'send its request again'}
-                      aria-label={`retry dead letter ${sequence}`}
-                      onClick={() => act('POST', `${sequence}/retry`)}
-                    >
-                      retry
-                    </button>{' '}
-                    <button
-                      type="button"
-                      aria-label={`drop dead letter ${sequence}`}
-                      onClick={() => act('DELETE', String(sequence))}
-                    >
-                      drop
-                    </button>
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Table
+          label="dead letters, as a table"
+          head={['number', 'subject', 'service', 'reason', 'at', { unseen: 'act' }]}
+        >
+          {data.items.map(({ sequence, subject, service, reason, storedAt, notReplayable }) => (
+            <tr key={sequence}>
+              <th scope="row">{sequence}</th>
+              <td>{subject}</td>
+              <td>{service}</td>
+              <td>{reason}</td>
+              <td>{exact(storedAt)}</td>
+              <td>
+                <button
+                  type="button"
+                  disabled={notReplayable !== null}
+                  title={notReplayable ?? 'send its request again'}
+                  aria-label={`retry dead letter ${sequence}`}
+                  onClick={() => void change('POST', `/dead-letters/${sequence}/retry`)}
+                >
+                  retry
+                </button>{' '}
+                <button
+                  type="button"
+                  aria-label={`drop dead letter ${sequence}`}
+                  onClick={() => void change('DELETE', `/dead-letters/${sequence}`)}
+                >
+                  drop
+                </button>
+              </td>
+            </tr>
+          ))}
+        </Table>
       )}
     </section>
   );

@@ -1,10 +1,11 @@
 /** Hosts as squares, and storage nodes as bars; the tables behind them have the same numbers. */
 import type { HostStatus } from '@plinth/contracts';
-import { Act, type Action, mayAct } from './act.js';
+import { Act, type Action, actionsOn, mayAct } from './act.js';
 import { bytes, count } from './format.js';
 import { isLoaded, values } from './live.js';
 import { Ago, Bar, Empty, Mark } from './parts.js';
 import { listOf } from './route.js';
+import { Table } from './table.js';
 
 const byName = <T extends { readonly host?: string; readonly node?: string }>(a: T, b: T): number =>
   (a.host ?? a.node ?? '').localeCompare(b.host ?? b.node ?? '', 'en', { numeric: true });
@@ -68,23 +69,16 @@ export function HostStrip() {
 }
 
 function actionsOf({ host, cordoned, drain, allocated }: HostStatus): readonly Action[] {
-  const action = (label: string, verb: string, what: string, more: Partial<Action> = {}): Action => ({
-    label: `${label} ${host}`,
-    act: `host.${verb}`,
-    path: `/hosts/${host}/${verb}`,
-    what,
-    command: `plinth host ${verb} ${host}`,
-    ...more,
-  });
+  const action = actionsOn('host', host);
   return [
     cordoned
-      ? action('Uncordon', 'uncordon', `${host} takes containers again${drain ? ', and its drain ends' : ''}.`)
-      : action('Cordon', 'cordon', `Nothing new is placed on ${host}; what runs there stays.`),
+      ? action(`Uncordon ${host}`, 'uncordon', `${host} takes containers again${drain ? ', and its drain ends' : ''}.`)
+      : action(`Cordon ${host}`, 'cordon', `Nothing new is placed on ${host}; what runs there stays.`),
     ...(drain
       ? []
       : [
           action(
-            'Drain',
+            `Drain ${host}`,
             'drain',
             `${count(allocated.containers)} containers of ${host} move to others, a few at a time; each restarts. Those for which no host has room stay.`,
             {
@@ -108,61 +102,51 @@ export function Fleet() {
       <h1>Fleet</h1>
       <HostStrip />
       {hosts.length > 0 && (
-        <div class="wide" tabIndex={0} role="region" aria-label="hosts, as a table">
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">host</th>
-                <th scope="col">state</th>
-                <th scope="col" class="number">
-                  containers
-                </th>
-                <th scope="col">memory promised</th>
-                <th scope="col" class="number">
-                  load
-                </th>
-                <th scope="col">last report</th>
-                <th scope="col">
-                  <span class="unseen">act</span>
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {hosts.map((host) => (
-                <tr key={host.host}>
-                  <th scope="row">
-                    <a href={listOf(`host:${host.host}`)}>{host.host}</a>
-                  </th>
-                  <td>
-                    <Mark
-                      glyph={host.state === 'ready' ? '●' : host.state === 'lost' ? '✕' : '?'}
-                      tone={host.state === 'ready' ? (host.cordoned ? 'busy' : 'good') : 'bad'}
-                      text={stateOf(host)}
-                    />
-                  </td>
-                  <td class="number">
-                    {count(host.allocated.containers)} of {count(host.capacity.containers)}
-                  </td>
-                  <td>
-                    <Bar share={promised(host)} label={`${Math.round(promised(host) * 100)} %`} />
-                    {bytes(host.allocated.memoryBytes)} of {bytes(host.capacity.memoryBytes)}
-                  </td>
-                  <td class="number">{host.load.load1.toFixed(2)}</td>
-                  <td>
-                    <Ago at={host.lastSeenAt} />
-                  </td>
-                  <td>
-                    {actionsOf(host)
-                      .filter(({ act }) => mayAct(act))
-                      .map((action) => (
-                        <Act key={action.label} action={action} />
-                      ))}
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Table
+          label="hosts, as a table"
+          head={[
+            'host',
+            'state',
+            { number: 'containers' },
+            'memory promised',
+            { number: 'load' },
+            'last report',
+            { unseen: 'act' },
+          ]}
+        >
+          {hosts.map((host) => (
+            <tr key={host.host}>
+              <th scope="row">
+                <a href={listOf(`host:${host.host}`)}>{host.host}</a>
+              </th>
+              <td>
+                <Mark
+                  glyph={host.state === 'ready' ? '●' : host.state === 'lost' ? '✕' : '?'}
+                  tone={host.state === 'ready' ? (host.cordoned ? 'busy' : 'good') : 'bad'}
+                  text={stateOf(host)}
+                />
+              </td>
+              <td class="number">
+                {count(host.allocated.containers)} of {count(host.capacity.containers)}
+              </td>
+              <td>
+                <Bar share={promised(host)} label={`${Math.round(promised(host) * 100)} %`} />
+                {bytes(host.allocated.memoryBytes)} of {bytes(host.capacity.memoryBytes)}
+              </td>
+              <td class="number">{host.load.load1.toFixed(2)}</td>
+              <td>
+                <Ago at={host.lastSeenAt} />
+              </td>
+              <td>
+                {actionsOf(host)
+                  .filter(({ act }) => mayAct(act))
+                  .map((action) => (
+                    <Act key={action.label} action={action} />
+                  ))}
+              </td>
+            </tr>
+          ))}
+        </Table>
       )}
       <section aria-labelledby="storage">
         <h2 id="storage">{count(nodes.length)} storage nodes</h2>

@@ -1,17 +1,18 @@
 /** Images: versions, where they are, what needs them; and what is done with them. */
 import type { ImageSummary } from '@plinth/contracts';
 import type { ImageList, ImageUsesAnswer } from '@plinth/contracts/console';
-import { type Action, Actions } from './act.js';
+import { type Action, Actions, actionsOn } from './act.js';
 import { useAsked } from './asked.js';
 import { count, counted } from './format.js';
 import { containersInOrder, values } from './live.js';
-import { Empty, Mark } from './parts.js';
+import { Empty, Mark, type Tone } from './parts.js';
 import { startRollout } from './rollouts.js';
 import { listOf, route, setQuery } from './route.js';
+import { Table } from './table.js';
 
 const refOf = ({ name, version }: ImageSummary): string => `${name}@${version}`;
 const numberOf = (version: string): number => Number(version.slice(1));
-const TONES: Readonly<Record<string, readonly [string, 'good' | 'busy' | 'bad' | 'idle']>> = {
+const TONES: Readonly<Record<string, readonly [string, Tone]>> = {
   promoted: ['●', 'good'],
   tested: ['◐', 'busy'],
   building: ['◌', 'busy'],
@@ -27,7 +28,7 @@ export function Images() {
     .sort((a, b) => a.node.localeCompare(b.node, 'en', { numeric: true }));
   // A build or an arrival on a node changes what there is.
   const stamp = JSON.stringify([values('builds'), nodes.map(({ images }) => [...images])]);
-  const { data, problem, again } = useAsked<ImageList>('/images', stamp);
+  const { data, problem } = useAsked<ImageList>('/images', stamp);
   const chosen = route.value.query.get('image') ?? '';
   const used = new Map<string, number>();
   for (const { image } of containersInOrder()) if (image) used.set(image, (used.get(image) ?? 0) + 1);
@@ -43,76 +44,58 @@ export function Images() {
       {names.map((name) => (
         <section key={name} aria-labelledby={`image-${name}`}>
           <h2 id={`image-${name}`}>{name}</h2>
-          <div class="wide" tabIndex={0} role="region" aria-label={`versions of ${name}`}>
-            <table>
-              <thead>
-                <tr>
-                  <th scope="col">version</th>
-                  <th scope="col">state</th>
-                  <th scope="col" class="number">
-                    containers
-                  </th>
-                  {nodes.map(({ node }) => (
-                    <th scope="col" key={node}>
-                      {node}
+          <Table
+            label={`versions of ${name}`}
+            head={['version', 'state', { number: 'containers' }, ...nodes.map(({ node }) => node), { unseen: 'act' }]}
+          >
+            {data.items
+              .filter((image) => image.name === name)
+              .sort((a, b) => numberOf(b.version) - numberOf(a.version))
+              .map((image) => {
+                const ref = refOf(image);
+                const [glyph, tone] = TONES[image.state] ?? ['?', 'idle'];
+                return (
+                  <tr key={ref} class={ref === chosen ? 'chosen' : undefined}>
+                    <th scope="row">
+                      {image.version}
+                      {image.defaultVersion ? (image.defaultOs ? ' ★ default OS' : ' ☆ default') : ''}
                     </th>
-                  ))}
-                  <th scope="col">
-                    <span class="unseen">act</span>
-                  </th>
-                </tr>
-              </thead>
-              <tbody>
-                {data.items
-                  .filter((image) => image.name === name)
-                  .sort((a, b) => numberOf(b.version) - numberOf(a.version))
-                  .map((image) => {
-                    const ref = refOf(image);
-                    const [glyph, tone] = TONES[image.state] ?? ['?', 'idle'];
-                    return (
-                      <tr key={ref} class={ref === chosen ? 'chosen' : undefined}>
-                        <th scope="row">
-                          {image.version}
-                          {image.defaultVersion ? (image.defaultOs ? ' ★ default OS' : ' ☆ default') : ''}
-                        </th>
-                        <td>
-                          <Mark glyph={glyph} tone={tone} text={image.state} />
-                        </td>
-                        <td class="number">
-                          <a href={listOf(`image:${ref}`)}>{count(used.get(ref) ?? 0)}</a>
-                        </td>
-                        {nodes.map(({ node, images }) => (
-                          <td key={node}>
-                            {/* Statuses of nodes come now and then, arrivals are known at once. */}
-                            {images.has(ref) || image.storageNodes.includes(node) ? (
-                              <Mark glyph="✓" tone="good" text="there" />
-                            ) : image.state === 'promoted' ? (
-                              <Mark glyph="…" tone="busy" text="to come" />
-                            ) : (
-                              '–'
-                            )}
-                          </td>
-                        ))}
-                        <td>
-                          <button
-                            type="button"
-                            aria-expanded={ref === chosen}
-                            aria-label={`${ref === chosen ? 'less' : 'more'} about ${ref}`}
-                            onClick={() => setQuery('image', ref === chosen ? '' : ref)}
-                          >
-                            {ref === chosen ? 'less' : 'more'}
-                          </button>
-                        </td>
-                      </tr>
-                    );
-                  })}
-              </tbody>
-            </table>
-          </div>
+                    <td>
+                      <Mark glyph={glyph} tone={tone} text={image.state} />
+                    </td>
+                    <td class="number">
+                      <a href={listOf(`image:${ref}`)}>{count(used.get(ref) ?? 0)}</a>
+                    </td>
+                    {nodes.map(({ node, images }) => (
+                      <td key={node}>
+                        {/* Statuses of nodes come now and then, arrivals are known at once. */}
+                        {images.has(ref) || image.storageNodes.includes(node) ? (
+                          <Mark glyph="✓" tone="good" text="there" />
+                        ) : image.state === 'promoted' ? (
+                          <Mark glyph="…" tone="busy" text="to come" />
+                        ) : (
+                          '–'
+                        )}
+                      </td>
+                    ))}
+                    <td>
+                      <button
+                        type="button"
+                        aria-expanded={ref === chosen}
+                        aria-label={`${ref === chosen ? 'less' : 'more'} about ${ref}`}
+                        onClick={() => setQuery('image', ref === chosen ? '' : ref)}
+                      >
+                        {ref === chosen ? 'less' : 'more'}
+                      </button>
+                    </td>
+                  </tr>
+                );
+              })}
+          </Table>
           {data.items
             .filter((image) => image.name === name && refOf(image) === chosen)
             .map((image) => (
-              <Version key={chosen} image={image} again={again} />
+              <Version key={chosen} image={image} />
             ))}
         </section>
       ))}
@@ -121,18 +104,11 @@ export function Images() {
 }
 
 /** What needs it is asked before anything is offered that can't be undone. */
-function Version({ image }: { readonly image: ImageSummary; readonly again: () => void }) {
+function Version({ image }: { readonly image: ImageSummary }) {
   const ref = refOf(image);
   const { data: uses, problem } = useAsked<ImageUsesAnswer>(`/images/${ref}/uses`);
   const radius = uses ? radiusOf(uses) : (problem ?? 'What needs it is being asked…');
-  const action = (label: string, verb: string, what: string, more: Partial<Action> = {}): Action => ({
-    label,
-    act: `image.${verb}`,
-    path: `/images/${ref}/${verb}`,
-    what,
-    command: `plinth image ${verb} ${ref}`,
-    ...more,
-  });
+  const action = actionsOn('image', ref);
   const isHere = image.state === 'promoted';
   const actions: Action[] = [
     ...(image.state === 'tested'

@@ -1,7 +1,8 @@
 /** The console's page. */
 import { render } from 'preact';
 import { useEffect } from 'preact/hooks';
-import { Access, Account } from './access.js';
+import { Access } from './access.js';
+import { Account } from './account.js';
 import { OpenQuestion } from './act.js';
 import { Container } from './container.js';
 import { Containers } from './containers.js';

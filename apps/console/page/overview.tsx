@@ -1,7 +1,8 @@
 /** Is it well, and what waits for a person? */
 import { CONTAINER_STATES_SHOWN, reasonsOf, statesOf } from './numbers.js';
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect } from 'preact/hooks';
 import type { OverviewAnswer } from '@plinth/contracts/console';
+import { useAsked } from './asked.js';
 import { count } from './format.js';
 import { HostStrip } from './hosts.js';
 import { containersInOrder, isLoaded, values, version } from './live.js';
@@ -70,20 +71,12 @@ function Reasons() {
 
 /** Dead letters are no last values: asked from time to time. */
 function Waiting() {
-  const [letters, setLetters] = useState<number | null>(null);
+  const { data, problem, again } = useAsked<OverviewAnswer>('/overview');
   useEffect(() => {
-    const look = (): void => {
-      fetch('/api/v1/overview').then(
-        async (response) => {
-          if (response.ok) setLetters(((await response.json()) as OverviewAnswer).deadLetters ?? null);
-        },
-        () => setLetters(null),
-      );
-    };
-    look();
-    const timer = window.setInterval(look, LOOK_MS);
+    const timer = window.setInterval(again, LOOK_MS);
     return () => window.clearInterval(timer);
   }, []);
+  const letters = problem === undefined ? data?.deadLetters : undefined;
   const rollouts = values('rollouts').filter(({ wait }) => wait?.reason === 'approval-needed');
   if (rollouts.length === 0 && !letters) return null;
   return (

@@ -4,7 +4,7 @@ import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
 import { exact, now, span } from './format.js';
 
-type Tone = 'good' | 'busy' | 'bad' | 'idle';
+export type Tone = 'good' | 'busy' | 'bad' | 'idle';
 const STATES: Readonly<Record<ContainerState, readonly [glyph: string, tone: Tone]>> = {
   running: ['●', 'good'],
   requested: ['◌', 'busy'],
@@ -73,6 +73,36 @@ export function Empty({ children, command }: { readonly children: ComponentChild
       <p>{children}</p>
       {command !== undefined && <Command text={command} />}
     </div>
+  );
+}
+
+export type Fact = readonly [label: string, value: ComponentChildren];
+
+export function Facts({ facts, id }: { readonly facts: readonly Fact[]; readonly id: string }) {
+  return (
+    <dl class="facts">
+      {facts.map(([label, value]) => (
+        <div key={label}>
+          <dt>{label}</dt>
+          <dd>{value}</dd>
+        </div>
+      ))}
+      <div class="long">
+        <dt>id</dt>
+        <dd>
+          <code>{id}</code>
+        </dd>
+      </div>
+    </dl>
+  );
+}
+
+/** What went wrong, as soon as it does. */
+export function Problem({ text }: { readonly text: string | undefined }) {
+  return (
+    <p class="problem" role="status">
+      {text ?? ''}
+    </p>
   );
 }
 

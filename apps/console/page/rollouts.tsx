@@ -1,13 +1,13 @@
 /** Rollouts: how far, how healthy, what they wait for; and the person's word. */
 import type { RolloutMember, RolloutStatus } from '@plinth/contracts';
 import type { EventList, RolloutAnswer } from '@plinth/contracts/console';
-import { type Action, Actions } from './act.js';
+import { type Action, Actions, actionsOn } from './act.js';
 import { useAsked } from './asked.js';
 import { clock, count, counted, word } from './format.js';
 import { isLoaded, values } from './live.js';
-import { Ago, Bar, Command, Empty, Mark } from './parts.js';
+import { Ago, Bar, Command, Empty, Facts, Mark, type Tone } from './parts.js';
+import { Table } from './table.js';
 
-type Tone = 'good' | 'busy' | 'bad' | 'idle';
 const STATES: Readonly<Record<RolloutStatus['state'], readonly [string, Tone]>> = {
   staging: ['◌', 'busy'],
   rolling: ['◐', 'busy'],
@@ -58,48 +58,34 @@ export function Rollouts() {
           when they fail.
         </Empty>
       ) : (
-        <div class="wide" tabIndex={0} role="region" aria-label="rollouts">
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">rollout</th>
-                <th scope="col">to</th>
-                <th scope="col">state</th>
-                <th scope="col">done</th>
-                <th scope="col" class="number">
-                  failed
-                </th>
-                <th scope="col">waits for</th>
-                <th scope="col">requested</th>
-              </tr>
-            </thead>
-            <tbody>
-              {rollouts.map((rollout) => (
-                <tr key={rollout.id}>
-                  <th scope="row">
-                    <a href={`/rollouts/${rollout.id}`}>{rollout.id.slice(0, 8)}</a>
-                  </th>
-                  <td>{rollout.to}</td>
-                  <td>
-                    <State state={rollout.state} />
-                  </td>
-                  <td>
-                    <Bar
-                      share={rollout.counts.total === 0 ? 0 : doneOf(rollout) / rollout.counts.total}
-                      label={`${doneOf(rollout)} of ${rollout.counts.total}`}
-                    />
-                    {count(doneOf(rollout))} of {count(rollout.counts.total)}
-                  </td>
-                  <td class="number">{count(rollout.counts.failed)}</td>
-                  <td class="text">{rollout.wait?.message ?? ''}</td>
-                  <td>
-                    <Ago at={rollout.requestedAt} />
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Table
+          label="rollouts"
+          head={['rollout', 'to', 'state', 'done', { number: 'failed' }, 'waits for', 'requested']}
+        >
+          {rollouts.map((rollout) => (
+            <tr key={rollout.id}>
+              <th scope="row">
+                <a href={`/rollouts/${rollout.id}`}>{rollout.id.slice(0, 8)}</a>
+              </th>
+              <td>{rollout.to}</td>
+              <td>
+                <State state={rollout.state} />
+              </td>
+              <td>
+                <Bar
+                  share={rollout.counts.total === 0 ? 0 : doneOf(rollout) / rollout.counts.total}
+                  label={`${doneOf(rollout)} of ${rollout.counts.total}`}
+                />
+                {count(doneOf(rollout))} of {count(rollout.counts.total)}
+              </td>
+              <td class="number">{count(rollout.counts.failed)}</td>
+              <td class="text">{rollout.wait?.message ?? ''}</td>
+              <td>
+                <Ago at={rollout.requestedAt} />
+              </td>
+            </tr>
+          ))}
+        </Table>
       )}
     </>
   );
@@ -155,37 +141,20 @@ export function Rollout({ id }: { readonly id: string }) {
         Rollout to {status.to} <State state={status.state} />
       </h1>
       {status.wait && <p class="message">Waits: {status.wait.message}</p>}
-      <dl class="facts">
-        {(
-          [
-            ['selects', selected(status)],
-            ['batch', batchOf(status)],
-            ['updated', count(status.counts.updated)],
-            ['failed', count(status.counts.failed)],
-            ['on the way', count(status.counts.switching + status.counts.restoring)],
-            ['to come', count(status.counts.pending)],
-            ['went back', count(status.counts.restored)],
-            ['skipped', count(status.counts.skipped)],
-          ] as const
-        ).map(([label, value]) => (
-          <div key={label}>
-            <dt>{label}</dt>
-            <dd>{value}</dd>
-          </div>
-        ))}
-        <div>
-          <dt>requested</dt>
-          <dd>
-            <Ago at={status.requestedAt} />
-          </dd>
-        </div>
-        <div class="long">
-          <dt>id</dt>
-          <dd>
-            <code>{id}</code>
-          </dd>
-        </div>
-      </dl>
+      <Facts
+        facts={[
+          ['selects', selected(status)],
+          ['batch', batchOf(status)],
+          ['updated', count(status.counts.updated)],
+          ['failed', count(status.counts.failed)],
+          ['on the way', count(status.counts.switching + status.counts.restoring)],
+          ['to come', count(status.counts.pending)],
+          ['went back', count(status.counts.restored)],
+          ['skipped', count(status.counts.skipped)],
+          ['requested', <Ago key="requested" at={status.requestedAt} />],
+        ]}
+        id={id}
+      />
       {actionsOf(status).length > 0 && (
         <section aria-labelledby="acts">
           <h2 id="acts">Do</h2>
@@ -204,15 +173,9 @@ export function Rollout({ id }: { readonly id: string }) {
 }
 
 function actionsOf({ id, state, wait, counts, to }: RolloutStatus): readonly Action[] {
-  const action = (label: string, verb: string, what: string, more: Partial<Action> = {}): Action => ({
-    label,
-    act: `rollout.${verb}`,
-    path: `/rollouts/${id}/${verb}`,
-    what,
-    command: `plinth rollout ${verb} ${id.slice(0, 8)}`,
-    why: 'needed',
-    ...more,
-  });
+  const make = actionsOn('rollout', id, id.slice(0, 8));
+  const action = (label: string, verb: string, what: string, more: Partial<Action> = {}): Action =>
+    make(label, verb, what, { why: 'needed', ...more });
   const active = ['staging', 'rolling'].includes(state);
   const touched = counts.updated + counts.switching;
   return [
@@ -338,32 +301,16 @@ function BurnDown({ status, events }: { readonly status: RolloutStatus; readonly
       </svg>
       <details>
         <summary>As a table</summary>
-        <div class="wide" tabIndex={0} role="region" aria-label="left over time, as a table">
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">at</th>
-                <th scope="col">what</th>
-                <th scope="col" class="number">
-                  left
-                </th>
-                <th scope="col" class="number">
-                  failed
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {points.map(({ at, left, failed, what }, index) => (
-                <tr key={index}>
-                  <td>{clock(at)}</td>
-                  <td>{what}</td>
-                  <td class="number">{count(left)}</td>
-                  <td class="number">{count(failed)}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Table label="left over time, as a table" head={['at', 'what', { number: 'left' }, { number: 'failed' }]}>
+          {points.map(({ at, left, failed, what }, index) => (
+            <tr key={index}>
+              <td>{clock(at)}</td>
+              <td>{what}</td>
+              <td class="number">{count(left)}</td>
+              <td class="number">{count(failed)}</td>
+            </tr>
+          ))}
+        </Table>
       </details>
     </section>
   );
