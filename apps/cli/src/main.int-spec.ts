@@ -1,5 +1,5 @@
 /** The tool as a process: how it ends when its reader closes the pipe or a person interrupts it. */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { SUBJECTS } from '@plinth/contracts';
 import { ensureStreams, EventPublisher } from '@plinth/service-kit';
-import { startNats, type TestServer } from '@plinth/testkit';
+import { scratchDirectory, startNats, type TestServer } from '@plinth/testkit';
 import { connect, type NatsConnection } from 'nats';
 import { COMMANDS } from './commands/index.js';
 
@@ -133,5 +133,33 @@ describe('plinth', () => {
     });
     expect(ran.stderr).toMatch(/nothing was started: \/nowhere.conflist can't be read/);
     expect({ status: ran.status, isMade: existsSync(home) }).toEqual({ status: 1, isMade: false });
+  });
+
+  it('lists users of the bus and trusted keys in every form of a list', () => {
+    const scratch = scratchDirectory();
+    try {
+      const run = (...words: string[]): string =>
+        execFileSync(process.execPath, [TOOL, ...words], { encoding: 'utf8' });
+      const access = join(scratch.path, 'access');
+      run('access', 'init', '--out', access, '--host', 'h-1');
+      const users = ['access', 'ls', '--dir', access];
+      expect(run(...users)).toMatch(/^USER +PUBLIC KEYS +KEY FILE\n(?:\S+ +U\w{55} +\/\S+\.nk\n){5}$/);
+      expect(run(...users, '-o', 'name', '--sort', 'user')).toBe(
+        'host-h-1\nimage-builder\noperator\nprovisioner\nupstream\n',
+      );
+      expect(JSON.parse(run(...users, '--json', '--sort', 'user'))[0]).toEqual({
+        user: 'host-h-1',
+        publicKeys: [expect.stringMatching(/^U\w{55}$/)],
+        seedFile: expect.stringContaining(access),
+      });
+      run('keys', 'init', '--out', scratch.path);
+      const trusted = join(scratch.path, 'trusted');
+      const keyId = run('keys', 'ls', trusted, '-o', 'name').trim();
+      expect(keyId).toMatch(/^[0-9a-f]{16}$/);
+      const file = join(trusted, `${keyId}.pem`);
+      expect(JSON.parse(run('keys', 'ls', trusted, '-o', 'json'))).toEqual([{ keyId, file }]);
+    } finally {
+      scratch.stop();
+    }
   });
 });

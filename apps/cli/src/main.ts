@@ -4,8 +4,9 @@
 import 'reflect-metadata';
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
-import { Command, CommanderError } from 'commander';
+import { CommanderError } from 'commander';
 import { COMMANDS } from './commands/index.js';
+import { emptyProgram } from './program.js';
 
 /** The version of the package that this file belongs to. */
 function version(): string {
@@ -13,10 +14,8 @@ function version(): string {
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
 
-const program = new Command('plinth')
-  .description('Thousands of containers on shared, versioned, read-only OS images')
+const program = emptyProgram()
   .version(version(), '-V, --version', 'print the version')
-  .enablePositionalOptions()
   .showSuggestionAfterError()
   .exitOverride();
 

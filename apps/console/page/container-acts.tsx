@@ -123,8 +123,8 @@ export function RunContainer({ tenants }: { readonly tenants: readonly string[] 
       return { ...Object.fromEntries(texts), ...(Object.keys(limits).length > 0 ? { limits } : {}) };
     },
     command: ({ name, tenant, image, memory }) =>
-      `plinth run${name ? ` --name ${word(name)}` : ''}${tenant ? ` --tenant ${word(tenant)}` : ''}` +
-      `${image ? ` --image ${word(image)}` : ''}${memory ? ` --memory ${memory}M` : ''}`,
+      `plinth run${image ? ` ${word(image)}` : ''}${name ? ` --name ${word(name)}` : ''}` +
+      `${tenant ? ` --tenant ${word(tenant)}` : ''}${memory ? ` --memory ${memory}M` : ''}`,
   };
   return <Actions actions={[action]} label="new containers" />;
 }

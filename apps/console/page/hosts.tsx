@@ -150,7 +150,7 @@ export function Fleet() {
       )}
       <section aria-labelledby="storage">
         <h2 id="storage">{count(nodes.length)} storage nodes</h2>
-        {nodes.length === 0 && <Empty command="plinth storage ls">No storage node has reported yet.</Empty>}
+        {nodes.length === 0 && <Empty command="plinth storage">No storage node has reported yet.</Empty>}
         <ul class="nodes">
           {nodes.map(({ node, state, totalBytes, freeBytes, images, volumes, lastSeenAt }) => {
             const used = totalBytes > 0 ? 1 - freeBytes / totalBytes : 0;

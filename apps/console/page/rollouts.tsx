@@ -166,7 +166,7 @@ export function Rollout({ id }: { readonly id: string }) {
       <Failures members={members} />
       <section aria-labelledby="commands">
         <h2 id="commands">Commands</h2>
-        <Command text={`plinth rollout status ${id.slice(0, 8)}`} />
+        <Command text={`plinth rollout show ${id.slice(0, 8)}`} />
       </section>
     </>
   );

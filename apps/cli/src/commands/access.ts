@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { ACTING_ROLES, NAME_PATTERN } from '@plinth/contracts';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Member } from '@plinth/bus-access';
+import { type List, type ListOptions, printList, withLocalList } from '../output/list.js';
 import { printLine } from '../output/print.js';
 
 interface MemberOptions {
@@ -21,6 +22,22 @@ interface InitOptions extends MemberOptions {
   readonly tlsKey?: string;
   readonly tlsCa?: string;
 }
+
+interface BusUser {
+  readonly user: string;
+  readonly publicKeys: readonly string[];
+  /** Its private key. */
+  readonly seedFile: string;
+}
+
+const USERS: List<BusUser> = {
+  name: ({ user }) => user,
+  columns: [
+    { heading: 'USER', cell: ({ user }) => user },
+    { heading: 'PUBLIC KEYS', cell: ({ publicKeys }) => publicKeys.join(' ') },
+    { heading: 'KEY FILE', cell: ({ seedFile }) => seedFile },
+  ],
+};
 
 const RELOAD =
   'reload the server twice (nats-server 2.9 needs the second): ' +
@@ -46,16 +63,21 @@ export function register(program: Command): void {
     .requiredOption('--dir <directory>', 'directory that init made')
     .addHelpText('after', '\nExample:\n  plinth access add --dir /etc/plinth/access --host h3')
     .action(add);
-  access
-    .command('ls')
-    .description('list the users of the bus')
-    .addHelpText('after', '\nExample:\n  plinth access ls --dir /etc/plinth/access')
+  withLocalList(access.command('ls'), USERS)
+    .description('list the users of the bus; one with two keys is being rotated')
     .requiredOption('--dir <directory>', 'directory that init made')
-    .action(async ({ dir }: { dir: string }) => {
-      const { readMembers, seedFile } = await import('@plinth/bus-access');
-      const { memberId } = await import('@plinth/bus-access');
-      for (const member of readMembers(dir))
-        printLine(`${memberId(member).padEnd(32)} ${member.publicKeys.join(' ')}  ${seedFile(dir, member)}`);
+    .addHelpText(
+      'after',
+      '\nExamples:\n  plinth access ls --dir /etc/plinth/access\n  plinth access ls --dir /etc/plinth/access -o name',
+    )
+    .action(async ({ dir, ...options }: ListOptions & { readonly dir: string }) => {
+      const { memberId, readMembers, seedFile } = await import('@plinth/bus-access');
+      const users = readMembers(dir).map((member) => ({
+        user: memberId(member),
+        publicKeys: member.publicKeys,
+        seedFile: seedFile(dir, member),
+      }));
+      await printList(options, users, USERS);
     });
   access
     .command('rotate')
@@ -173,8 +195,7 @@ async function add(options: MemberOptions & { readonly dir: string }): Promise<v
 }
 
 async function printSeedFiles(directory: string, added: readonly Member[]): Promise<void> {
-  const { seedFile } = await import('@plinth/bus-access');
-  const { memberId } = await import('@plinth/bus-access');
+  const { memberId, seedFile } = await import('@plinth/bus-access');
   for (const member of added) printLine(`${memberId(member).padEnd(32)} ${seedFile(directory, member)}`);
 }
 

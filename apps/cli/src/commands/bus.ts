@@ -13,7 +13,7 @@ export function register(program: Command): void {
     .command('bus')
     .description("compare the copies of each stream on the bus's servers; exits with 1 when one lacks messages")
     .option('--monitors <urls>', 'monitoring of each server, with commas between; absent: PLINTH_BUS_MONITORS')
-    .option('--json', 'print JSON')
+    .option('--json', 'JSON for programs')
     .addHelpText('after', '\nExample:\n  plinth bus --monitors http://bus-1:8222,http://bus-2:8222,http://bus-3:8222')
     .action(async ({ monitors = process.env['PLINTH_BUS_MONITORS'], json = false }: BusOptions) => {
       if (!monitors) throw new Error('name the servers: --monitors http://bus-1:8222,…, or PLINTH_BUS_MONITORS');

@@ -73,7 +73,7 @@ export function register(program: Command): void {
     .description('compare the images in the store of this host with their manifests, byte by byte')
     .argument('[image...]', 'name@version; absent: all')
     .requiredOption('--dir <directory>', "the store's directory, PLINTH_IMAGE_DIR of the host agent")
-    .option('--json', 'print JSON')
+    .option('--json', 'JSON for programs')
     .addHelpText(
       'after',
       '\nIt changes nothing, and ends with 1 when there is damage.\n\n' +

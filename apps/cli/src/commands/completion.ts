@@ -5,7 +5,7 @@ import { SCRIPTS, type Shell, SHELLS } from '../completion/scripts.js';
 export function register(program: Command): void {
   program
     .command('completion')
-    .description('a script by which a shell completes commands, options, and names of what is there')
+    .description('print a script by which a shell completes commands, options, and names of what is there')
     .addArgument(new Argument('<shell>', 'which one').choices([...SHELLS]))
     .addHelpText(
       'after',

@@ -1,10 +1,10 @@
 /** Users and API tokens of the console, over its API, signed in by a link: the reader of the secret may do all of it. */
 import { readFileSync } from 'node:fs';
 import { CONSOLE_ROLES, type ConsoleRole } from '@plinth/contracts';
-import type { Problem, TokenList, TokenMade, UserList } from '@plinth/contracts/console';
+import type { Problem, TokenEntry, TokenList, TokenMade, UserEntry, UserList } from '@plinth/contracts/console';
 import { type Command, Option } from 'commander';
-import { print, printLine } from '../output/print.js';
-import { table } from '../output/table.js';
+import { type List, type ListOptions, printList, withLocalList } from '../output/list.js';
+import { printLine } from '../output/print.js';
 import { parseCount, parseName } from './arguments.js';
 
 /** Where the console is and by which secret a link is made. */
@@ -17,7 +17,6 @@ export interface ConsolePlace {
 interface PlaceOptions {
   readonly url?: string;
   readonly secret?: string;
-  readonly json?: boolean;
 }
 type FindPlace = (options: PlaceOptions) => Promise<ConsolePlace>;
 
@@ -25,6 +24,32 @@ interface Rights extends PlaceOptions {
   readonly role?: ConsoleRole;
   readonly tenant: readonly string[];
 }
+
+const USERS: List<UserEntry> = {
+  name: ({ name }) => name,
+  columns: [
+    { heading: 'NAME', cell: ({ name }) => name },
+    { heading: 'ROLE', cell: ({ role }) => role },
+    { heading: 'TENANTS', cell: ({ tenants }) => tenants.join(' ') },
+    {
+      heading: 'SIGNS IN BY',
+      cell: ({ disabled, hasPassword }) => (disabled ? 'disabled' : hasPassword ? 'password, link' : 'link'),
+    },
+    { heading: 'SESSIONS', cell: ({ sessions }) => sessions },
+  ],
+};
+
+const TOKENS: List<TokenEntry> = {
+  name: ({ id }) => id,
+  columns: [
+    { heading: 'ID', cell: ({ id }) => id },
+    { heading: 'NAME', cell: ({ name }) => name },
+    { heading: 'OWNER', cell: ({ owner }) => owner },
+    { heading: 'RIGHTS', cell: ({ role, tenants }) => [role, ...tenants].join(' ') },
+    { heading: 'ENDS', cell: ({ endsAt, revokedAt }) => (revokedAt === null ? endsAt : 'revoked') },
+    { heading: 'LAST USE', cell: ({ usedAt }) => usedAt },
+  ],
+};
 
 const ADMIN = 'admin';
 const collect = (name: string, before: readonly string[]): readonly string[] => [...before, parseName(name)];
@@ -38,20 +63,12 @@ const withPlace = (command: Command): Command =>
 
 export function registerPeople(parent: Command, place: FindPlace): void {
   const user = parent.command('user').description('who may sign in to the console');
-  withPlace(user.command('ls'))
+  withLocalList(withPlace(user.command('ls')), USERS)
     .description('list the users of the console')
-    .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  plinth console user ls')
-    .action(async (options: PlaceOptions) => {
+    .action(async (options: PlaceOptions & ListOptions) => {
       const { items } = await signedIn<UserList>(await place(options), 'GET', '/users');
-      const rows = items.map(({ name, role, tenants, disabled, hasPassword, sessions }) => [
-        name,
-        role,
-        tenants.join(' '),
-        disabled ? 'disabled' : hasPassword ? 'password, link' : 'link',
-        sessions,
-      ]);
-      print(options, items, () => table(['NAME', 'ROLE', 'TENANTS', 'SIGNS IN BY', 'SESSIONS'], rows));
+      await printList(options, items, USERS);
     });
   withPlace(user.command('add'))
     .description('add a user')
@@ -90,28 +107,19 @@ export function registerPeople(parent: Command, place: FindPlace): void {
     );
 
   const token = parent.command('token').description('API tokens of the console');
-  withPlace(token.command('ls'))
+  withLocalList(withPlace(token.command('ls')), TOKENS)
     .description('list API tokens')
-    .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  plinth console token ls')
-    .action(async (options: PlaceOptions) => {
+    .action(async (options: PlaceOptions & ListOptions) => {
       const { items } = await signedIn<TokenList>(await place(options), 'GET', '/tokens');
-      const rows = items.map(({ id, name, owner, role, tenants, endsAt, usedAt, revokedAt }) => [
-        id,
-        name,
-        owner,
-        [role, ...tenants].join(' '),
-        revokedAt === null ? endsAt : 'revoked',
-        usedAt,
-      ]);
-      print(options, items, () => table(['ID', 'NAME', 'OWNER', 'RIGHTS', 'ENDS', 'LAST USE'], rows));
+      await printList(options, items, TOKENS);
     });
   withPlace(token.command('create'))
     .description('make an API token and print it, this once')
     .argument('<name>', 'what it is for', parseName)
     .addOption(roleOption('what it may do').default('viewer'))
     .addOption(tenantOption())
-    .option('--days <number>', 'days until it ends', parseCount, 90)
+    .option('--days <n>', 'days until it ends', parseCount, 90)
     .addHelpText('after', '\nExample:\n  plinth console token create ci --role operator --days 30')
     .action(async (name: string, options: Rights & { readonly days: number }) => {
       const body = { name, role: options.role, days: options.days, ...tenantsOf(options) };

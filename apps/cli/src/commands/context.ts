@@ -4,7 +4,7 @@ import { ClientError } from '@plinth/client';
 import { NAME_PATTERN, NAME_WORDS } from '@plinth/contracts';
 import { type Command, InvalidArgumentError } from 'commander';
 import { type Context, contextCalled, readContexts, writeContexts } from '../contexts.js';
-import { type List, type ListOptions, printList, withListOptions } from '../output/list.js';
+import { type List, type ListOptions, printList, withLocalList } from '../output/list.js';
 import { printLine } from '../output/print.js';
 import { parseName } from './arguments.js';
 
@@ -79,7 +79,7 @@ export function register(program: Command): void {
       writeContexts({ current: name === '-' ? undefined : name, contexts: found.contexts });
       printLine(name === '-' ? 'no context is in use' : `${name} is in use`);
     });
-  withListOptions(context.command('ls').option('--json', 'JSON for programs'), CONTEXTS)
+  withLocalList(context.command('ls'), CONTEXTS)
     .description('list the systems that are known')
     .addHelpText('after', '\nExample:\n  plinth context ls')
     .action(async (options: ListOptions) => {

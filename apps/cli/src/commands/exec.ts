@@ -19,7 +19,7 @@ export function register(program: Command): void {
   withTenant(withShared(program.command('exec')))
     .description('run a command in a container; ends with its exit code')
     .argument('<container>', 'name or id')
-    .argument('<command...>', 'after --')
+    .argument('<command...>', 'what to run, after --')
     .passThroughOptions()
     .option('--env <NAME=VALUE>', 'environment variable, repeatable', parseEnv)
     .option('-i, --stdin', 'pass standard input on')

@@ -1,10 +1,9 @@
 /** What a new user reads first: the help of every command. */
 import { describe, expect, it } from '@jest/globals';
-import { Command, type Option } from 'commander';
-import { COMMANDS } from './index.js';
+import type { Command, Option } from 'commander';
+import { wholeProgram } from '../program.js';
 
-const program = new Command('plinth').enablePositionalOptions();
-for (const load of Object.values(COMMANDS)) (await load()).register(program);
+const program = await wholeProgram();
 
 /** Commands that do something, with the words that call them. */
 function leaves(command: Command, words: string): [string, Command][] {
@@ -25,6 +24,10 @@ describe.each(program.commands.flatMap((command) => leaves(command, '')))('plint
   it('describes itself in a sentence, and has an example', () => {
     expect(command.description()).toMatch(/^[a-z].{8,}[^.]$/);
     expect(help).toMatch(/\nExamples?:\n {2}plinth [a-z]/);
+  });
+
+  it('shows which options are required', () => {
+    expect(help.match(/\(required\)/g)?.length ?? 0).toBe(command.options.filter(({ mandatory }) => mandatory).length);
   });
 
   it('explains every option', () => {

@@ -2,7 +2,16 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
+import { type List, type ListOptions, printList, withLocalList } from '../output/list.js';
 import { printLine } from '../output/print.js';
+
+const KEYS: List<{ readonly keyId: string; readonly file: string }> = {
+  name: ({ keyId }) => keyId,
+  columns: [
+    { heading: 'KEY', cell: ({ keyId }) => keyId },
+    { heading: 'FILE', cell: ({ file }) => file },
+  ],
+};
 
 export function register(program: Command): void {
   const keys = program.command('keys').description('the key that signs images, and the public keys that are trusted');
@@ -19,11 +28,13 @@ export function register(program: Command): void {
       '\nExample:\n  plinth keys init --out /etc/plinth/keys\n  plinth keys init --out /etc/plinth/keys --new',
     )
     .action(init);
-  keys
-    .command('ls')
+  withLocalList(keys.command('ls'), KEYS)
     .description('the trusted keys of a directory; exit code 1 when one cannot be used')
     .argument('<directory>', 'what PLINTH_TRUSTED_KEYS names')
-    .addHelpText('after', '\nExample:\n  plinth keys ls /etc/plinth/trusted-keys')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  plinth keys ls /etc/plinth/trusted-keys\n  plinth keys ls /etc/plinth/trusted-keys -o json',
+    )
     .action(list);
 }
 
@@ -38,13 +49,14 @@ async function init({ out, new: further }: { readonly out: string; readonly new?
   printLine(`copy ${trusted}/ to every host and storage node: PLINTH_TRUSTED_KEYS`);
 }
 
-async function list(directory: string): Promise<void> {
-  const { TrustedKeys } = await import('@plinth/image-trust');
+async function list(directory: string, options: ListOptions): Promise<void> {
+  const { keyFileName, TrustedKeys } = await import('@plinth/image-trust');
   const { ClientError } = await import('@plinth/client');
   const keys = new TrustedKeys(resolve(directory));
   const problem = await keys.problem();
   if (problem !== undefined) throw new ClientError(problem, 'failed');
   const { trusted, problems } = await keys.survey();
-  for (const keyId of trusted) printLine(keyId);
+  const rows = trusted.map((keyId) => ({ keyId, file: join(resolve(directory), keyFileName(keyId)) }));
+  await printList(options, rows, KEYS);
   if (problems.length > 0) throw new ClientError(problems.join('\n'), 'failed');
 }

@@ -44,7 +44,7 @@ export const CONTAINERS: List<ContainerStatus> = {
 export function register(program: Command): void {
   withList(program.command('ps'), CONTAINERS)
     .description('list containers')
-    .option('--all', 'removed ones too')
+    .option('--all', 'also those that were removed')
     .option('--tenant <name>', 'of this tenant only', parseName)
     .option('--host <name>', 'on this host only', parseName)
     .option('--image <image>', 'on this image only, name or name@version')

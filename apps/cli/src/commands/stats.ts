@@ -30,11 +30,14 @@ const STATS: List<Row> = {
 
 export function register(program: Command): void {
   withTenant(withList(program.command('stats'), STATS))
-    .description(
-      'memory of running containers, what each has alone and what it shares with others, what their data take where ' +
-        'that is limited, how long they waited for processor time above their limit, and their network traffic',
+    .description('what running containers use: memory, data, processor time and network')
+    .addHelpText(
+      'after',
+      '\nPRIVATE is memory that only this container uses, SHARED what others use too, FAIR SHARE its part of both.\n' +
+        'CGROUP is what the kernel counts against its memory limit, DISK what its data take where that is limited.\n' +
+        'THROTTLED is how long its processes waited, together, for processor time above its limit.\n\n' +
+        'Examples:\n  plinth stats\n  plinth stats shop-1',
     )
-    .addHelpText('after', '\nExample:\n  plinth stats shop-1')
     .argument('[container]', 'name or id; absent: all')
     .action(async (name: string | undefined, options: ListOptions & { tenant: string }) => {
       await withClient(options.nats, async (client) => {

@@ -25,7 +25,7 @@ export function register(program: Command): void {
     .description('compare the images in a storage directory of this machine with their manifests, byte by byte')
     .argument('[image...]', 'name@version; absent: all')
     .requiredOption('--dir <directory>', "the storage node's directory, PLINTH_STORAGE_DIR of its distributor")
-    .option('--json', 'print JSON')
+    .option('--json', 'JSON for programs')
     .addHelpText(
       'after',
       '\nIt changes nothing, and ends with 1 when there is damage.\n\nExample:\n  plinth storage fsck --dir /srv/plinth',

@@ -1,10 +1,8 @@
 import { expect, it } from '@jest/globals';
-import { Command } from 'commander';
-import { COMMANDS } from '../commands/index.js';
+import { wholeProgram } from '../program.js';
 import { candidates } from './candidates.js';
 
-const program = new Command('plinth').enablePositionalOptions();
-for (const load of Object.values(COMMANDS)) (await load()).register(program);
+const program = await wholeProgram();
 
 it.each<[string, Partial<ReturnType<typeof candidates>>]>([
   ['ro', { words: ['rollout'] }],

@@ -41,7 +41,11 @@ export function withList<T>(command: Command, list: List<T>): Command {
 }
 
 /** As {@link withList}, for a list that does not come from a running system. */
-export function withListOptions<T>(command: Command, list: List<T>): Command {
+export function withLocalList<T>(command: Command, list: List<T>): Command {
+  return withListOptions(command.option('--json', 'JSON for programs'), list);
+}
+
+function withListOptions<T>(command: Command, list: List<T>): Command {
   const keys = list.columns.map(({ heading }) => keyOf(heading));
   return command
     .addOption(new Option('-o, --output <form>', 'form of the list (default: table)').choices([...LIST_FORMS]))

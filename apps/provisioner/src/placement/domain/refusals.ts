@@ -42,7 +42,7 @@ const REFUSALS: Readonly<Record<FilterName, Refuse>> = {
     reason: 'no-storage-space',
     message:
       `${none(hosts)} reaches a storage node with ${Math.ceil((space?.bytes ?? 0) / 1024 ** 2)} MiB free; ` +
-      'plinth storage shows what is free: delete data, ask for less disk or add a storage node',
+      'delete data, ask for less disk or add a storage node (plinth storage shows what is free)',
   }),
   network: (hosts, needs) => ({ reason: 'network-not-offered', message: networkNotOffered(hosts.length, needs) }),
   disk: (hosts) => ({ reason: 'disk-limit-not-offered', message: diskLimitNotOffered(hosts.length) }),
