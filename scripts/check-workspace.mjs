@@ -1,7 +1,8 @@
 /**
  * `npm run workspace`: what package.json, nest-cli.json and tsconfig.json state about the tree is true. Every
  * dependency is used, every application and library is listed for Nest's command-line tool
- * (`npx @nestjs/cli build <name>`) and to `tsc -b`, every file that a page of docs names is there.
+ * (`npx @nestjs/cli build <name>`) and to `tsc -b`; files, headings, scripts and variables that a page of docs names
+ * are there.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -70,12 +71,36 @@ for (const [kind, folder] of [
 }
 for (const name of Object.keys(nest)) problems.push(`nest-cli.json: there is no ${name}`);
 
-const pages = listed.stdout.split('\0').filter((file) => file.endsWith('.md') && existsSync(join(top, file)));
-for (const page of pages) {
+const all = listed.stdout.split('\0').filter((file) => existsSync(join(top, file)));
+const code = all
+  .filter(
+    (file) => !file.endsWith('.md') && /\.(?:tsx?|mjs|ya?ml|sh|service|env)$|(?:^|\/)(?:plinth|Dockerfile)$/.test(file),
+  )
+  .map((file) => readFileSync(join(top, file), 'utf8'))
+  .join('\n');
+const anchorOf = (heading) =>
+  heading
+    .toLowerCase()
+    .replace(/[^\w -]/g, '')
+    .replaceAll(' ', '-');
+for (const page of all.filter((file) => file.endsWith('.md'))) {
   const text = readFileSync(join(top, page), 'utf8');
-  for (const [path] of text.matchAll(/\b(?:apps|libs|docs|scripts|bench|deploy|recipes)\/[\w./-]*\w/g))
+  for (const [path] of text.matchAll(/\b(?:apps|libs|docs|scripts|bench|deploy|recipes|test|ops)\/[\w./-]*\w/g))
     if (/\.\w+$/.test(path) && !/^[^/]+\/dist\b|\/dist\//.test(path) && !existsSync(join(top, path)))
       problems.push(`${page}: ${path} is not there`);
+  for (const [, name] of text.matchAll(/\bnpm run (?:--silent )?([\w:-]+)/g))
+    if (scripts[name] === undefined) problems.push(`${page}: package.json has no script ${name}`);
+  for (const [name] of text.matchAll(/\bPLINTH_[A-Z0-9_]+\b/g))
+    if (!code.includes(name)) problems.push(`${page}: nothing reads ${name}`);
+  for (const [, link, anchor] of text.matchAll(/\]\(([^)#\s:]*)(?:#([\w-]+))?\)/g)) {
+    const target = link === '' ? page : join(dirname(page), link);
+    if (!existsSync(join(top, target))) problems.push(`${page}: ${link} is not there`);
+    else if (anchor !== undefined) {
+      const headings = readFileSync(join(top, target), 'utf8').matchAll(/^#+ (.*)$/gm);
+      if (![...headings].some(([, heading]) => anchorOf(heading) === anchor))
+        problems.push(`${page}: ${target} has no heading #${anchor}`);
+    }
+  }
 }
 
 for (const problem of problems) process.stderr.write(`${problem}\n`);
