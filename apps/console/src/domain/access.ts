@@ -11,30 +11,7 @@ export interface Viewer {
   readonly tenants: readonly string[];
 }
 
-export const ROUTES = [
-  'containers',
-  'container',
-  'overview',
-  'stream',
-  'session',
-  'events',
-  'requests',
-  'acts',
-  'password',
-  'tokens',
-  'hosts',
-  'storage',
-  'images',
-  'image-uses',
-  'rollouts',
-  'sign-ins',
-  'audit',
-  'users',
-  'dead-letters',
-] as const;
-export type Route = (typeof ROUTES)[number];
-
-const OF_ALL: readonly Route[] = [
+const OF_ALL = [
   'containers',
   'container',
   'overview',
@@ -46,8 +23,11 @@ const OF_ALL: readonly Route[] = [
   'acts',
   'password',
   'tokens',
-];
-const OF_STAFF: readonly Route[] = [...OF_ALL, 'hosts', 'storage', 'images', 'image-uses', 'rollouts'];
+] as const;
+const OF_STAFF = [...OF_ALL, 'hosts', 'storage', 'images', 'image-uses', 'rollouts'] as const;
+export const ROUTES = [...OF_STAFF, 'sign-ins', 'audit', 'users', 'dead-letters'] as const;
+export type Route = (typeof ROUTES)[number];
+
 const ALLOWED: Readonly<Record<Role, readonly Route[]>> = {
   admin: ROUTES,
   operator: OF_STAFF,

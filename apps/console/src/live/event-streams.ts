@@ -4,8 +4,9 @@ import type { ListEvents } from '@plinth/contracts/console';
 import { EventFeed } from '../adapters/event-feed.js';
 import { PresentState } from '../adapters/present-state.js';
 import type { Viewer } from '../domain/access.js';
-import { HEARTBEAT, message } from '../domain/stream-message.js';
-import { HEARTBEAT_MS, MERGE_MS, type Sink } from './streams.js';
+import { message } from '../domain/stream-message.js';
+import { beginHeartbeat, type Sink } from './heartbeat.js';
+import { MERGE_MS } from './streams.js';
 
 export interface EventStreamOptions {
   readonly viewer: Viewer;
@@ -45,20 +46,10 @@ export class EventStreams {
     this.readers.add(reader);
     const { items } = this.feed.log.find(viewer, asked, (id) => this.present.tenantOf(id));
     sink.write(message('events', { items: [...items].reverse() }));
-    const heartbeat = setInterval(() => {
-      mayGoOn().then(
-        (may) => {
-          if (reader.ended) return;
-          if (may) sink.write(HEARTBEAT);
-          else sink.end();
-        },
-        // The store of sessions does not answer: what it allowed before goes on for now.
-        () => !reader.ended && sink.write(HEARTBEAT),
-      );
-    }, HEARTBEAT_MS);
+    const endHeartbeat = beginHeartbeat(sink, mayGoOn);
     return () => {
       reader.ended = true;
-      clearInterval(heartbeat);
+      endHeartbeat();
       this.readers.delete(reader);
     };
   }

@@ -7,21 +7,12 @@ import { openStreams } from '../adapters/metrics.js';
 import { PresentState } from '../adapters/present-state.js';
 import { maySee, type Viewer, viewKey, visibleTopics } from '../domain/access.js';
 import { canResume, formatPosition, parsePosition, type Position } from '../domain/position.js';
-import { changesFor, HEARTBEAT, message } from '../domain/stream-message.js';
+import { changesFor, message } from '../domain/stream-message.js';
 import type { Topic } from '../domain/topics.js';
+import { beginHeartbeat, type Sink } from './heartbeat.js';
 
 export const MERGE_MS = 100;
-export const HEARTBEAT_MS = 15_000;
 const ROWS_A_MESSAGE = 500;
-
-/** Where a stream goes. */
-export interface Sink {
-  /** @returns false: wait for {@link Sink.drained} before the next */
-  write(text: string): boolean;
-  /** Resolves when it can be written to again. */
-  drained(): Promise<void>;
-  end(): void;
-}
 
 export interface StreamOptions {
   readonly viewer: Viewer;
@@ -76,23 +67,13 @@ export class Streams {
     };
     this.readers.add(reader);
     openStreams.set(this.readers.size);
+    const endHeartbeat = beginHeartbeat(sink, mayGoOn);
     const end = (): void => {
       reader.ended = true;
-      clearInterval(heartbeat);
+      endHeartbeat();
       this.readers.delete(reader);
       openStreams.set(this.readers.size);
     };
-    const heartbeat = setInterval(() => {
-      mayGoOn().then(
-        (may) => {
-          if (reader.ended) return;
-          if (may) sink.write(HEARTBEAT);
-          else sink.end();
-        },
-        // The store of sessions does not answer: what it allowed before goes on for now.
-        () => !reader.ended && sink.write(HEARTBEAT),
-      );
-    }, HEARTBEAT_MS);
     this.sendCurrency(reader);
     this.flush();
     return end;
