@@ -41,28 +41,13 @@ export function droppingForwardChains(): ForwardPolicy[] {
 export function tunnelProblem(): string | undefined {
   const remote = { mode: 'vxlan', address: '192.0.2.1', port: 8_473 } as const;
   const container = { ipv4: '10.64.0.1', ipv6: 'fd00:706c:696e::a40:1', tenant: 1, hostAddress: '192.0.2.2' };
-  try {
-    return inNewNetwork(() => {
-      const nft = Nftables.open();
-      if (typeof nft === 'string') return nft;
-      const socket = new NetlinkSocket(NETLINK_ROUTE);
-      try {
-        socket.ensure([setLinkUp(1), addAddress(1, remote.address)], 'give an address to lo');
-        const network = new RemoteNetwork(socket, { ...remote, instance: '0000', ...TRIED });
-        network.replace('', [container], () => {});
-        network.settle();
-        nft.run(
-          tableText({ ...networkNames('0000'), ...TRIED, remote: { ...remote, interface: TUNNEL_INTERFACE } }, ''),
-        );
-        return undefined;
-      } finally {
-        socket.close();
-        nft.close();
-      }
-    });
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
-  }
+  return problemWithRules((socket, nft) => {
+    socket.ensure([setLinkUp(LOOPBACK), addAddress(LOOPBACK, remote.address)], 'give an address to lo');
+    const network = new RemoteNetwork(socket, { ...remote, instance: '0000', ...TRIED });
+    network.replace('', [container], () => {});
+    network.settle();
+    nft.run(tableText({ ...networkNames('0000'), ...TRIED, remote: { ...remote, interface: TUNNEL_INTERFACE } }, ''));
+  });
 }
 
 /** Both ends are in this thread's network, and end with it. */
@@ -82,35 +67,41 @@ function makeTriedPair(socket: NetlinkSocket): void {
 
 /** @returns why not, in words; undefined: it can */
 export function networkProblem(): string | undefined {
-  try {
-    return inNewNetwork(() => {
-      const nft = Nftables.open();
-      if (typeof nft === 'string') return nft;
-      const socket = new NetlinkSocket(NETLINK_ROUTE);
-      try {
-        socket.ask(listLinks(), 'list the interfaces');
-        socket.ensure([addAddress(1, '169.254.1.1', 'link')], 'give an address to lo');
-        makeTriedPair(socket);
-        nft.run(tableText({ ...networkNames('0000'), ...TRIED }, ''));
-        return undefined;
-      } finally {
-        socket.close();
-        nft.close();
-      }
-    });
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
-  }
+  return problemWithRules((socket, nft) => {
+    socket.ask(listLinks(), 'list the interfaces');
+    socket.ensure([addAddress(LOOPBACK, '169.254.1.1', 'link')], 'give an address to lo');
+    makeTriedPair(socket);
+    nft.run(tableText({ ...networkNames('0000'), ...TRIED }, ''));
+  });
 }
 
 /** Why the bandwidth of containers can't be limited here; undefined: it can. */
 export function bandwidthProblem(): string | undefined {
+  return problemOf((socket) => {
+    socket.change(setRate(LOOPBACK, 1_000_000), 'limit lo by a token bucket (CONFIG_NET_SCH_TBF)');
+  });
+}
+
+function problemWithRules(attempt: (socket: NetlinkSocket, nft: Nftables) => void): string | undefined {
+  return problemOf((socket) => {
+    const nft = Nftables.open();
+    if (typeof nft === 'string') return nft;
+    try {
+      attempt(socket, nft);
+      return undefined;
+    } finally {
+      nft.close();
+    }
+  });
+}
+
+/** Tries it in a new network. @returns why it failed; undefined: it did not */
+function problemOf(attempt: (socket: NetlinkSocket) => string | undefined | void): string | undefined {
   try {
     return inNewNetwork(() => {
       const socket = new NetlinkSocket(NETLINK_ROUTE);
       try {
-        socket.change(setRate(LOOPBACK, 1_000_000), 'limit lo by a token bucket (CONFIG_NET_SCH_TBF)');
-        return undefined;
+        return attempt(socket) ?? undefined;
       } finally {
         socket.close();
       }

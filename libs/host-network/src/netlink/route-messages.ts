@@ -1,7 +1,6 @@
 /** What is asked of rtnetlink(7), as messages; and what it answers about links and routes. Pure. */
 import { addressBytes, addressText, type AddressRange, type Family } from '../address.js';
 import {
-  type Attribute,
   decodeAttributes,
   encodeAttributes,
   type Message,
@@ -15,61 +14,30 @@ import {
   u32,
   u8,
 } from './message.js';
+import * as rt from './rtnetlink.js';
 
 /** linux/rtnetlink.h */
-export const RTM_NEWLINK = 16;
 const RTM_DELLINK = 17;
 const RTM_GETLINK = 18;
-const RTM_NEWADDR = 20;
 const RTM_DELADDR = 21;
-export const RTM_NEWROUTE = 24;
 const RTM_GETROUTE = 26;
-const RTM_NEWNEIGH = 28;
-const RT_TABLE_MAIN = 254;
 const RT_TABLE_LOCAL = 255;
 const RTPROT_STATIC = 4;
-const RTN_UNICAST = 1;
-const SCOPE_UNIVERSE = 0;
 const SCOPE_LINK = 253;
 /** linux/if_link.h */
-const IFLA_ADDRESS = 1;
-const IFLA_IFNAME = 3;
-const IFLA_MTU = 4;
-const IFLA_LINKINFO = 18;
-const IFLA_IFALIAS = 20;
 const IFLA_STATS64 = 23;
 const IFLA_AF_SPEC = 26;
 const IFLA_NET_NS_FD = 28;
-const IFLA_INFO_KIND = 1;
-const IFLA_INFO_DATA = 2;
 const VETH_INFO_PEER = 1;
 const IFLA_INET6_ADDR_GEN_MODE = 8;
 const ADDR_GEN_NONE = 1;
 const IFF_UP = 1;
-/** linux/if_addr.h */
-/** struct ifa_cacheinfo: no preferred lifetime, valid for ever; RFC 6724 prefers every other address as a source. */
+/** linux/if_addr.h, struct ifa_cacheinfo: no preferred lifetime, valid for ever; RFC 6724 prefers every other address as a source. */
 const IFA_CACHEINFO = 6;
 const DEPRECATED = Buffer.concat([u32(0), u32(0xffffffff), u32(0), u32(0)]);
-const IFA_ADDRESS = 1;
-const IFA_LOCAL = 2;
 const IFA_F_NODAD = 0x02;
-/** linux/rtnetlink.h */
-const RTA_DST = 1;
-const RTA_OIF = 4;
-const RTA_GATEWAY = 5;
-const RTA_TABLE = 15;
-/** linux/neighbour.h */
-const NDA_DST = 1;
-const NDA_LLADDR = 2;
-const NUD_PERMANENT = 0x80;
 
-const AF_INET = 2;
-const AF_INET6 = 10;
-const familyNumber = (family: Family): number => (family === 4 ? AF_INET : AF_INET6);
 const familyIn = (address: string): Family => (address.includes(':') ? 6 : 4);
-const FULL: Readonly<Record<Family, number>> = { 4: 32, 6: 128 };
-
-const attribute = (type: number, payload: Attribute['payload']): Attribute => ({ type, payload });
 
 /** `struct ifinfomsg` */
 function linkBody({ index = 0, flags = 0, change = 0 }: { index?: number; flags?: number; change?: number }): Buffer {
@@ -81,8 +49,8 @@ function linkBody({ index = 0, flags = 0, change = 0 }: { index?: number; flags?
 }
 
 /** No address that the kernel makes: nothing is sent that no program asked for. */
-const withoutOwnAddress = attribute(IFLA_AF_SPEC, [
-  attribute(AF_INET6, [attribute(IFLA_INET6_ADDR_GEN_MODE, u8(ADDR_GEN_NONE))]),
+const withoutOwnAddress = rt.attribute(IFLA_AF_SPEC, [
+  rt.attribute(rt.AF_INET6, [rt.attribute(IFLA_INET6_ADDR_GEN_MODE, u8(ADDR_GEN_NONE))]),
 ]);
 
 export interface Pair {
@@ -99,26 +67,26 @@ export interface Pair {
 
 /** Both ends are down: the kernel refuses a peer that is made up (ENOTCONN). */
 export function makePair({ name, hardwareAddress, mtu, peer }: Pair): Message {
-  const size = mtu === undefined ? [] : [attribute(IFLA_MTU, u32(mtu))];
+  const size = mtu === undefined ? [] : [rt.attribute(rt.IFLA_MTU, u32(mtu))];
   // The payload of VETH_INFO_PEER is a body and attributes.
   const peerAttributes = [
-    attribute(IFLA_IFNAME, text(peer.name)),
-    attribute(IFLA_ADDRESS, peer.hardwareAddress),
+    rt.attribute(rt.IFLA_IFNAME, text(peer.name)),
+    rt.attribute(rt.IFLA_ADDRESS, peer.hardwareAddress),
     ...size,
-    attribute(IFLA_NET_NS_FD, u32(peer.namespace)),
+    rt.attribute(IFLA_NET_NS_FD, u32(peer.namespace)),
   ];
   return {
-    type: RTM_NEWLINK,
+    type: rt.RTM_NEWLINK,
     flags: NLM_F_CREATE | NLM_F_EXCL,
     body: linkBody({}),
     attributes: [
-      attribute(IFLA_IFNAME, text(name)),
-      attribute(IFLA_ADDRESS, hardwareAddress),
+      rt.attribute(rt.IFLA_IFNAME, text(name)),
+      rt.attribute(rt.IFLA_ADDRESS, hardwareAddress),
       ...size,
-      attribute(IFLA_LINKINFO, [
-        attribute(IFLA_INFO_KIND, text('veth')),
-        attribute(IFLA_INFO_DATA, [
-          attribute(VETH_INFO_PEER, Buffer.concat([linkBody({}), encodeAttributes(peerAttributes)])),
+      rt.attribute(rt.IFLA_LINKINFO, [
+        rt.attribute(rt.IFLA_INFO_KIND, text('veth')),
+        rt.attribute(rt.IFLA_INFO_DATA, [
+          rt.attribute(VETH_INFO_PEER, Buffer.concat([linkBody({}), encodeAttributes(peerAttributes)])),
         ]),
       ]),
     ],
@@ -131,26 +99,26 @@ export function makePair({ name, hardwareAddress, mtu, peer }: Pair): Message {
  */
 export function configureLink(index: number, alias?: string): Message {
   return {
-    type: RTM_NEWLINK,
+    type: rt.RTM_NEWLINK,
     flags: 0,
     body: linkBody({ index }),
     attributes: [
-      ...(alias === undefined ? [] : [attribute(IFLA_IFALIAS, Buffer.from(alias, 'utf8'))]),
+      ...(alias === undefined ? [] : [rt.attribute(rt.IFLA_IFALIAS, Buffer.from(alias, 'utf8'))]),
       withoutOwnAddress,
     ],
   };
 }
 
 export function setLinkUp(index: number): Message {
-  return { type: RTM_NEWLINK, flags: 0, body: linkBody({ index, flags: IFF_UP, change: IFF_UP }), attributes: [] };
+  return { type: rt.RTM_NEWLINK, flags: 0, body: linkBody({ index, flags: IFF_UP, change: IFF_UP }), attributes: [] };
 }
 
 export function deleteLink(name: string): Message {
-  return { type: RTM_DELLINK, flags: 0, body: linkBody({}), attributes: [attribute(IFLA_IFNAME, text(name))] };
+  return { type: RTM_DELLINK, flags: 0, body: linkBody({}), attributes: [rt.attribute(rt.IFLA_IFNAME, text(name))] };
 }
 
 export function getLink(name: string): Message {
-  return { type: RTM_GETLINK, flags: 0, body: linkBody({}), attributes: [attribute(IFLA_IFNAME, text(name))] };
+  return { type: RTM_GETLINK, flags: 0, body: linkBody({}), attributes: [rt.attribute(rt.IFLA_IFNAME, text(name))] };
 }
 
 export function listLinks(): Message {
@@ -165,13 +133,13 @@ function addressMessage(type: number, flags: number, index: number, address: str
     flags,
     // struct ifaddrmsg
     body: Buffer.concat([
-      Buffer.from([familyNumber(family), FULL[family], family === 6 ? IFA_F_NODAD : 0, scope]),
+      Buffer.from([rt.familyNumber(family), rt.FULL[family], family === 6 ? IFA_F_NODAD : 0, scope]),
       u32(index),
     ]),
     attributes: [
-      attribute(IFA_LOCAL, bytes),
-      attribute(IFA_ADDRESS, bytes),
-      ...(family === 6 && scope === SCOPE_LINK ? [attribute(IFA_CACHEINFO, DEPRECATED)] : []),
+      rt.attribute(rt.IFA_LOCAL, bytes),
+      rt.attribute(rt.IFA_ADDRESS, bytes),
+      ...(family === 6 && scope === SCOPE_LINK ? [rt.attribute(IFA_CACHEINFO, DEPRECATED)] : []),
     ],
   };
 }
@@ -182,11 +150,11 @@ function addressMessage(type: number, flags: number, index: number, address: str
  */
 export function addAddress(index: number, address: string, scope: 'global' | 'link' = 'global'): Message {
   const flags = NLM_F_CREATE | NLM_F_EXCL;
-  return addressMessage(RTM_NEWADDR, flags, index, address, scope === 'link' ? SCOPE_LINK : SCOPE_UNIVERSE);
+  return addressMessage(rt.RTM_NEWADDR, flags, index, address, scope === 'link' ? SCOPE_LINK : rt.SCOPE_UNIVERSE);
 }
 
 export function removeAddress(index: number, address: string): Message {
-  return addressMessage(RTM_DELADDR, 0, index, address, SCOPE_UNIVERSE);
+  return addressMessage(RTM_DELADDR, 0, index, address, rt.SCOPE_UNIVERSE);
 }
 
 export interface Route {
@@ -201,43 +169,43 @@ export interface Route {
 
 /** Replaces a route to the same destination. */
 export function addRoute({ index, to, via, family }: Route): Message {
-  const scope = family === 4 && via === undefined ? SCOPE_LINK : SCOPE_UNIVERSE;
+  const scope = family === 4 && via === undefined ? SCOPE_LINK : rt.SCOPE_UNIVERSE;
   const body = Buffer.alloc(12);
-  body[0] = familyNumber(family);
-  body[1] = to === undefined ? 0 : FULL[family];
-  body[4] = RT_TABLE_MAIN;
+  body[0] = rt.familyNumber(family);
+  body[1] = to === undefined ? 0 : rt.FULL[family];
+  body[4] = rt.RT_TABLE_MAIN;
   body[5] = RTPROT_STATIC;
   body[6] = scope;
-  body[7] = RTN_UNICAST;
+  body[7] = rt.RTN_UNICAST;
   return {
-    type: RTM_NEWROUTE,
+    type: rt.RTM_NEWROUTE,
     flags: NLM_F_CREATE | NLM_F_REPLACE,
     body,
     attributes: [
-      ...(to === undefined ? [] : [attribute(RTA_DST, addressBytes(to))]),
-      ...(via === undefined ? [] : [attribute(RTA_GATEWAY, addressBytes(via))]),
-      attribute(RTA_OIF, u32(index)),
+      ...(to === undefined ? [] : [rt.attribute(rt.RTA_DST, addressBytes(to))]),
+      ...(via === undefined ? [] : [rt.attribute(rt.RTA_GATEWAY, addressBytes(via))]),
+      rt.attribute(rt.RTA_OIF, u32(index)),
     ],
   };
 }
 
 export function listRoutes(family: Family): Message {
   const body = Buffer.alloc(12);
-  body[0] = familyNumber(family);
+  body[0] = rt.familyNumber(family);
   return { type: RTM_GETROUTE, flags: NLM_F_DUMP, body, attributes: [] };
 }
 
 /** An entry that never ages: nobody is asked, and no answer changes it. */
 export function addNeighbour(index: number, address: string, hardwareAddress: Buffer): Message {
   const body = Buffer.alloc(12);
-  body[0] = familyNumber(familyIn(address));
+  body[0] = rt.familyNumber(familyIn(address));
   body.writeInt32LE(index, 4);
-  body.writeUInt16LE(NUD_PERMANENT, 8);
+  body.writeUInt16LE(rt.NUD_PERMANENT, 8);
   return {
-    type: RTM_NEWNEIGH,
+    type: rt.RTM_NEWNEIGH,
     flags: NLM_F_CREATE | NLM_F_REPLACE,
     body,
-    attributes: [attribute(NDA_DST, addressBytes(address)), attribute(NDA_LLADDR, hardwareAddress)],
+    attributes: [rt.attribute(rt.NDA_DST, addressBytes(address)), rt.attribute(rt.NDA_LLADDR, hardwareAddress)],
   };
 }
 
@@ -256,19 +224,16 @@ export interface LinkCounters {
   readonly sentBytes: number;
 }
 
-const LINK_BODY_BYTES = 16;
-const ROUTE_BODY_BYTES = 12;
-
 export function readLink({ type, payload }: Received): Link | undefined {
-  if (type !== RTM_NEWLINK || payload.length < LINK_BODY_BYTES) return undefined;
-  const attributes = decodeAttributes(payload.subarray(LINK_BODY_BYTES));
+  if (type !== rt.RTM_NEWLINK || payload.length < rt.LINK_BODY_BYTES) return undefined;
+  const attributes = decodeAttributes(payload.subarray(rt.LINK_BODY_BYTES));
   const stats = attributes.get(IFLA_STATS64);
   const counter = (at: number): number =>
     stats && stats.length >= at * 8 + 8 ? Number(stats.readBigUInt64LE(at * 8)) : 0;
   return {
     index: payload.readInt32LE(4),
-    name: textOf(attributes.get(IFLA_IFNAME)) ?? '',
-    alias: textOf(attributes.get(IFLA_IFALIAS)),
+    name: textOf(attributes.get(rt.IFLA_IFNAME)) ?? '',
+    alias: textOf(attributes.get(rt.IFLA_IFALIAS)),
     counters: {
       receivedPackets: counter(0),
       sentPackets: counter(1),
@@ -288,16 +253,16 @@ export interface FoundRoute extends AddressRange {
 }
 
 export function readRoute({ type, payload }: Received): FoundRoute | undefined {
-  if (type !== RTM_NEWROUTE || payload.length < ROUTE_BODY_BYTES) return undefined;
-  const family: Family = payload[0] === AF_INET6 ? 6 : 4;
+  if (type !== rt.RTM_NEWROUTE || payload.length < rt.ROUTE_BODY_BYTES) return undefined;
+  const family: Family = payload[0] === rt.AF_INET6 ? 6 : 4;
   const prefix = payload[1] ?? 0;
-  const attributes = decodeAttributes(payload.subarray(ROUTE_BODY_BYTES));
-  const table = attributes.get(RTA_TABLE)?.readUInt32LE(0) ?? payload[4];
-  if (table !== RT_TABLE_MAIN && table !== RT_TABLE_LOCAL) return undefined;
-  const to = attributes.get(RTA_DST);
+  const attributes = decodeAttributes(payload.subarray(rt.ROUTE_BODY_BYTES));
+  const table = attributes.get(rt.RTA_TABLE)?.readUInt32LE(0) ?? payload[4];
+  if (table !== rt.RT_TABLE_MAIN && table !== RT_TABLE_LOCAL) return undefined;
+  const to = attributes.get(rt.RTA_DST);
   const first = to === undefined ? 0n : BigInt(`0x${to.toString('hex')}`);
-  const last = first + (1n << BigInt(FULL[family] - prefix)) - 1n;
-  const index = attributes.get(RTA_OIF)?.readInt32LE(0) ?? 0;
+  const last = first + (1n << BigInt(rt.FULL[family] - prefix)) - 1n;
+  const index = attributes.get(rt.RTA_OIF)?.readInt32LE(0) ?? 0;
   return { family, prefix, first, last, index, protocol: payload[5] ?? 0 };
 }
 

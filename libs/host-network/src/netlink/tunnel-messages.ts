@@ -2,7 +2,6 @@
 import { addressBytes, addressText, type Family, familyOf } from '../address.js';
 import type { RemoteRoute } from '../remote/remote-containers.js';
 import {
-  type Attribute,
   decodeAttributes,
   type Message,
   NLM_F_CREATE,
@@ -15,64 +14,33 @@ import {
   u32,
   u8,
 } from './message.js';
+import * as rt from './rtnetlink.js';
 
 /** linux/rtnetlink.h */
-const RTM_NEWLINK = 16;
-const RTM_NEWADDR = 20;
 const RTM_GETADDR = 22;
-const RTM_NEWROUTE = 24;
 const RTM_DELROUTE = 25;
-const RTM_NEWNEIGH = 28;
 const RTM_DELNEIGH = 29;
 const RTM_GETNEIGH = 30;
-const RT_TABLE_MAIN = 254;
-const RTN_UNICAST = 1;
-const SCOPE_UNIVERSE = 0;
 /** Of an IPv4 route that is removed: whichever it has. */
 const SCOPE_NOWHERE = 255;
 const RTNH_F_ONLINK = 4;
-const RTA_DST = 1;
-const RTA_OIF = 4;
-const RTA_GATEWAY = 5;
 const RTA_PRIORITY = 6;
-const RTA_TABLE = 15;
 const RTA_VIA = 18;
 /** Marks routes to containers of other hosts; `ip route show proto 112`. No other program uses this number. */
 export const ROUTE_PROTOCOL = 112;
 /** linux/if_link.h */
-const IFLA_ADDRESS = 1;
-const IFLA_IFNAME = 3;
-const IFLA_MTU = 4;
-const IFLA_LINKINFO = 18;
-const IFLA_IFALIAS = 20;
-const IFLA_INFO_KIND = 1;
-const IFLA_INFO_DATA = 2;
 const IFLA_VXLAN_ID = 1;
 const IFLA_VXLAN_LOCAL = 4;
 const IFLA_VXLAN_LEARNING = 7;
 const IFLA_VXLAN_PORT = 15;
 const IFLA_VXLAN_LOCAL6 = 17;
 const IFLA_VXLAN_GBP = 23;
-/** linux/if_addr.h */
-const IFA_ADDRESS = 1;
-const IFA_LOCAL = 2;
 /** linux/neighbour.h */
-const NDA_DST = 1;
-const NDA_LLADDR = 2;
-const NUD_PERMANENT = 0x80;
 const NTF_SELF = 2;
 
-const AF_INET = 2;
-const AF_INET6 = 10;
 const AF_BRIDGE = 7;
-const familyNumber = (family: Family): number => (family === 4 ? AF_INET : AF_INET6);
-const FULL: Readonly<Record<Family, number>> = { 4: 32, 6: 128 };
-const LINK_BODY_BYTES = 16;
-const ROUTE_BODY_BYTES = 12;
 const ADDRESS_BODY_BYTES = 8;
 const NEIGHBOUR_BODY_BYTES = 12;
-
-const attribute = (type: number, payload: Attribute['payload']): Attribute => ({ type, payload });
 
 const u16be = (value: number): Buffer => {
   const bytes = Buffer.alloc(2);
@@ -99,21 +67,21 @@ export interface TunnelLink {
  */
 export function makeTunnel({ name, id, port, local, mtu, hardwareAddress }: TunnelLink): Message {
   return {
-    type: RTM_NEWLINK,
+    type: rt.RTM_NEWLINK,
     flags: NLM_F_CREATE | NLM_F_EXCL,
-    body: Buffer.alloc(LINK_BODY_BYTES),
+    body: Buffer.alloc(rt.LINK_BODY_BYTES),
     attributes: [
-      attribute(IFLA_IFNAME, text(name)),
-      attribute(IFLA_ADDRESS, hardwareAddress),
-      attribute(IFLA_MTU, u32(mtu)),
-      attribute(IFLA_LINKINFO, [
-        attribute(IFLA_INFO_KIND, text('vxlan')),
-        attribute(IFLA_INFO_DATA, [
-          attribute(IFLA_VXLAN_ID, u32(id)),
-          attribute(familyOf(local) === 4 ? IFLA_VXLAN_LOCAL : IFLA_VXLAN_LOCAL6, addressBytes(local)),
-          attribute(IFLA_VXLAN_LEARNING, u8(0)),
-          attribute(IFLA_VXLAN_PORT, u16be(port)),
-          attribute(IFLA_VXLAN_GBP, Buffer.alloc(0)),
+      rt.attribute(rt.IFLA_IFNAME, text(name)),
+      rt.attribute(rt.IFLA_ADDRESS, hardwareAddress),
+      rt.attribute(rt.IFLA_MTU, u32(mtu)),
+      rt.attribute(rt.IFLA_LINKINFO, [
+        rt.attribute(rt.IFLA_INFO_KIND, text('vxlan')),
+        rt.attribute(rt.IFLA_INFO_DATA, [
+          rt.attribute(IFLA_VXLAN_ID, u32(id)),
+          rt.attribute(familyOf(local) === 4 ? IFLA_VXLAN_LOCAL : IFLA_VXLAN_LOCAL6, addressBytes(local)),
+          rt.attribute(IFLA_VXLAN_LEARNING, u8(0)),
+          rt.attribute(IFLA_VXLAN_PORT, u16be(port)),
+          rt.attribute(IFLA_VXLAN_GBP, Buffer.alloc(0)),
         ]),
       ]),
     ],
@@ -130,22 +98,22 @@ export interface FoundTunnel {
 }
 
 export function readTunnel({ type, payload }: Received): FoundTunnel | undefined {
-  if (type !== RTM_NEWLINK || payload.length < LINK_BODY_BYTES) return undefined;
-  const attributes = decodeAttributes(payload.subarray(LINK_BODY_BYTES));
-  const info = attributes.get(IFLA_LINKINFO);
+  if (type !== rt.RTM_NEWLINK || payload.length < rt.LINK_BODY_BYTES) return undefined;
+  const attributes = decodeAttributes(payload.subarray(rt.LINK_BODY_BYTES));
+  const info = attributes.get(rt.IFLA_LINKINFO);
   const kind = info && decodeAttributes(info);
-  const data = kind?.get(IFLA_INFO_DATA);
-  const vxlan = textOf(kind?.get(IFLA_INFO_KIND)) === 'vxlan' && data ? decodeAttributes(data) : undefined;
+  const data = kind?.get(rt.IFLA_INFO_DATA);
+  const vxlan = textOf(kind?.get(rt.IFLA_INFO_KIND)) === 'vxlan' && data ? decodeAttributes(data) : undefined;
   const local = vxlan?.get(IFLA_VXLAN_LOCAL6) ?? vxlan?.get(IFLA_VXLAN_LOCAL);
   return {
     index: payload.readInt32LE(4),
-    alias: textOf(attributes.get(IFLA_IFALIAS)),
-    mtu: attributes.get(IFLA_MTU)?.readUInt32LE(0) ?? 0,
+    alias: textOf(attributes.get(rt.IFLA_IFALIAS)),
+    mtu: attributes.get(rt.IFLA_MTU)?.readUInt32LE(0) ?? 0,
     make: [
       vxlan?.get(IFLA_VXLAN_ID)?.readUInt32LE(0),
       vxlan?.get(IFLA_VXLAN_PORT)?.readUInt16BE(0),
       local?.toString('hex'),
-      attributes.get(IFLA_ADDRESS)?.toString('hex'),
+      attributes.get(rt.IFLA_ADDRESS)?.toString('hex'),
       vxlan?.has(IFLA_VXLAN_GBP),
       vxlan?.get(IFLA_VXLAN_LEARNING)?.[0],
     ].join(' '),
@@ -170,39 +138,42 @@ export const entryName = ({ gateway, hardwareAddress, hostAddress }: TunnelEntry
 function entryMessage(type: number, flags: number, index: number, entry: TunnelEntry): Message {
   const { gateway, hardwareAddress, hostAddress = '' } = entry;
   const body = Buffer.alloc(NEIGHBOUR_BODY_BYTES);
-  body[0] = gateway === undefined ? AF_BRIDGE : familyNumber(familyOf(gateway));
+  body[0] = gateway === undefined ? AF_BRIDGE : rt.familyNumber(familyOf(gateway));
   body.writeInt32LE(index, 4);
-  body.writeUInt16LE(NUD_PERMANENT, 8);
+  body.writeUInt16LE(rt.NUD_PERMANENT, 8);
   body[10] = gateway === undefined ? NTF_SELF : 0;
   return {
     type,
     flags,
     body,
-    attributes: [attribute(NDA_DST, addressBytes(gateway ?? hostAddress)), attribute(NDA_LLADDR, hardwareAddress)],
+    attributes: [
+      rt.attribute(rt.NDA_DST, addressBytes(gateway ?? hostAddress)),
+      rt.attribute(rt.NDA_LLADDR, hardwareAddress),
+    ],
   };
 }
 
 export const addEntry = (index: number, entry: TunnelEntry): Message =>
-  entryMessage(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, index, entry);
+  entryMessage(rt.RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, index, entry);
 
 export const removeEntry = (index: number, entry: TunnelEntry): Message => entryMessage(RTM_DELNEIGH, 0, index, entry);
 
 /** Of one kind: neighbours of a family, or forwarding entries. */
 export function listEntries(kind: Family | 'forwarding', index: number): Message {
-  const body = Buffer.alloc(kind === 'forwarding' ? LINK_BODY_BYTES : NEIGHBOUR_BODY_BYTES);
-  body[0] = kind === 'forwarding' ? AF_BRIDGE : familyNumber(kind);
+  const body = Buffer.alloc(kind === 'forwarding' ? rt.LINK_BODY_BYTES : NEIGHBOUR_BODY_BYTES);
+  body[0] = kind === 'forwarding' ? AF_BRIDGE : rt.familyNumber(kind);
   body.writeInt32LE(index, 4);
   return { type: RTM_GETNEIGH, flags: NLM_F_DUMP, body, attributes: [] };
 }
 
 export function readEntry({ type, payload }: Received, ofIndex: number): TunnelEntry | undefined {
-  if (type !== RTM_NEWNEIGH || payload.length < NEIGHBOUR_BODY_BYTES || payload.readInt32LE(4) !== ofIndex)
+  if (type !== rt.RTM_NEWNEIGH || payload.length < NEIGHBOUR_BODY_BYTES || payload.readInt32LE(4) !== ofIndex)
     return undefined;
   const attributes = decodeAttributes(payload.subarray(NEIGHBOUR_BODY_BYTES));
-  const to = attributes.get(NDA_DST);
-  const hardwareAddress = attributes.get(NDA_LLADDR);
+  const to = attributes.get(rt.NDA_DST);
+  const hardwareAddress = attributes.get(rt.NDA_LLADDR);
   // Neighbours that nobody made, such as those of multicast addresses.
-  if (to === undefined || hardwareAddress === undefined || (payload.readUInt16LE(8) & NUD_PERMANENT) === 0)
+  if (to === undefined || hardwareAddress === undefined || (payload.readUInt16LE(8) & rt.NUD_PERMANENT) === 0)
     return undefined;
   const address = textOfAddress(to);
   const kept = Buffer.from(hardwareAddress);
@@ -223,36 +194,36 @@ export interface RouteOptions {
 }
 
 function routeMessage(type: number, flags: number, { family, to, via }: RemoteRoute, options: RouteOptions): Message {
-  const body = Buffer.alloc(ROUTE_BODY_BYTES);
+  const body = Buffer.alloc(rt.ROUTE_BODY_BYTES);
   const { index, metric } = options;
-  body[0] = familyNumber(family);
-  body[1] = FULL[family];
-  body[4] = RT_TABLE_MAIN;
+  body[0] = rt.familyNumber(family);
+  body[1] = rt.FULL[family];
+  body[4] = rt.RT_TABLE_MAIN;
   body[5] = ROUTE_PROTOCOL;
-  body[6] = type === RTM_DELROUTE && family === 4 ? SCOPE_NOWHERE : SCOPE_UNIVERSE;
-  body[7] = RTN_UNICAST;
-  if (index !== undefined && type === RTM_NEWROUTE) body.writeUInt32LE(RTNH_F_ONLINK, 8);
+  body[6] = type === RTM_DELROUTE && family === 4 ? SCOPE_NOWHERE : rt.SCOPE_UNIVERSE;
+  body[7] = rt.RTN_UNICAST;
+  if (index !== undefined && type === rt.RTM_NEWROUTE) body.writeUInt32LE(RTNH_F_ONLINK, 8);
   const viaFamily = familyOf(via);
   const gateway =
     viaFamily === family
-      ? attribute(RTA_GATEWAY, addressBytes(via))
-      : attribute(RTA_VIA, Buffer.concat([Buffer.from([familyNumber(viaFamily), 0]), addressBytes(via)]));
+      ? rt.attribute(rt.RTA_GATEWAY, addressBytes(via))
+      : rt.attribute(RTA_VIA, Buffer.concat([Buffer.from([rt.familyNumber(viaFamily), 0]), addressBytes(via)]));
   return {
     type,
     flags,
     body,
     attributes: [
-      attribute(RTA_DST, addressBytes(to)),
-      attribute(RTA_PRIORITY, u32(metric)),
-      ...(type === RTM_NEWROUTE ? [gateway] : []),
-      ...(index === undefined ? [] : [attribute(RTA_OIF, u32(index))]),
+      rt.attribute(rt.RTA_DST, addressBytes(to)),
+      rt.attribute(RTA_PRIORITY, u32(metric)),
+      ...(type === rt.RTM_NEWROUTE ? [gateway] : []),
+      ...(index === undefined ? [] : [rt.attribute(rt.RTA_OIF, u32(index))]),
     ],
   };
 }
 
 /** Replaces a route of the same metric. */
 export const addRemoteRoute = (route: RemoteRoute, options: RouteOptions): Message =>
-  routeMessage(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, route, options);
+  routeMessage(rt.RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, route, options);
 
 /** By whichever next hop. */
 export const removeRemoteRoute = (route: RemoteRoute, options: RouteOptions): Message =>
@@ -265,18 +236,19 @@ export interface FoundRemoteRoute extends RemoteRoute {
 
 /** A route of {@link addRemoteRoute} with this metric. */
 export function readRemoteRoute({ type, payload }: Received, ofMetric: number): FoundRemoteRoute | undefined {
-  if (type !== RTM_NEWROUTE || payload.length < ROUTE_BODY_BYTES || payload[5] !== ROUTE_PROTOCOL) return undefined;
-  const attributes = decodeAttributes(payload.subarray(ROUTE_BODY_BYTES));
-  const table = attributes.get(RTA_TABLE)?.readUInt32LE(0) ?? payload[4];
-  const to = attributes.get(RTA_DST);
-  if (table !== RT_TABLE_MAIN || to === undefined || attributes.get(RTA_PRIORITY)?.readUInt32LE(0) !== ofMetric)
+  if (type !== rt.RTM_NEWROUTE || payload.length < rt.ROUTE_BODY_BYTES || payload[5] !== ROUTE_PROTOCOL)
     return undefined;
-  const via = attributes.get(RTA_GATEWAY) ?? attributes.get(RTA_VIA)?.subarray(2);
+  const attributes = decodeAttributes(payload.subarray(rt.ROUTE_BODY_BYTES));
+  const table = attributes.get(rt.RTA_TABLE)?.readUInt32LE(0) ?? payload[4];
+  const to = attributes.get(rt.RTA_DST);
+  if (table !== rt.RT_TABLE_MAIN || to === undefined || attributes.get(RTA_PRIORITY)?.readUInt32LE(0) !== ofMetric)
+    return undefined;
+  const via = attributes.get(rt.RTA_GATEWAY) ?? attributes.get(RTA_VIA)?.subarray(2);
   return {
-    family: payload[0] === AF_INET6 ? 6 : 4,
+    family: payload[0] === rt.AF_INET6 ? 6 : 4,
     to: textOfAddress(to),
     via: via === undefined ? '' : textOfAddress(via),
-    index: attributes.get(RTA_OIF)?.readInt32LE(0) ?? 0,
+    index: attributes.get(rt.RTA_OIF)?.readInt32LE(0) ?? 0,
   };
 }
 
@@ -289,13 +261,13 @@ export function readAddress({
   type,
   payload,
 }: Received): { readonly address: string; readonly index: number } | undefined {
-  if (type !== RTM_NEWADDR || payload.length < ADDRESS_BODY_BYTES) return undefined;
+  if (type !== rt.RTM_NEWADDR || payload.length < ADDRESS_BODY_BYTES) return undefined;
   const attributes = decodeAttributes(payload.subarray(ADDRESS_BODY_BYTES));
-  const address = attributes.get(IFA_LOCAL) ?? attributes.get(IFA_ADDRESS);
+  const address = attributes.get(rt.IFA_LOCAL) ?? attributes.get(rt.IFA_ADDRESS);
   return address && { address: textOfAddress(address), index: payload.readUInt32LE(4) };
 }
 
 export function readMtu({ type, payload }: Received): number | undefined {
-  if (type !== RTM_NEWLINK || payload.length < LINK_BODY_BYTES) return undefined;
-  return decodeAttributes(payload.subarray(LINK_BODY_BYTES)).get(IFLA_MTU)?.readUInt32LE(0);
+  if (type !== rt.RTM_NEWLINK || payload.length < rt.LINK_BODY_BYTES) return undefined;
+  return decodeAttributes(payload.subarray(rt.LINK_BODY_BYTES)).get(rt.IFLA_MTU)?.readUInt32LE(0);
 }
