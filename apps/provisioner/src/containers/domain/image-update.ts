@@ -128,6 +128,31 @@ export interface UpdateIds {
   readonly rolloutId?: string;
 }
 
+interface UpdateTimes {
+  readonly requestedAt: string;
+  readonly decidedAt: string;
+}
+
+/** The next config: a fresh start on another image. */
+function configFor(
+  { config }: ContainerRecord,
+  { image, contentDigest }: UpdateTarget,
+  times: UpdateTimes,
+  update: ContainerConfig['update'],
+): ContainerConfig {
+  const generation = config.generation + 1;
+  return Object.assign(new ContainerConfig(), config, {
+    generation,
+    runGeneration: generation,
+    image,
+    contentDigest,
+    imageAsked: image,
+    fallbackReason: undefined,
+    update,
+    ...times,
+  });
+}
+
 /** The record with the new image on trial. @param fallback the image it is reverted to, see {@link fallbackImage} */
 export function beginUpdate(
   record: ContainerRecord,
@@ -135,29 +160,19 @@ export function beginUpdate(
   options: UpdateOptions,
   ids: UpdateIds,
   fallback: UpdateTarget,
-  times: { readonly requestedAt: string; readonly decidedAt: string },
+  times: UpdateTimes,
 ): ContainerRecord {
-  const generation = record.config.generation + 1;
-  const config = Object.assign(new ContainerConfig(), record.config, {
-    generation,
-    runGeneration: generation,
-    image: target.image,
-    contentDigest: target.contentDigest,
-    imageAsked: target.image,
-    fallbackReason: undefined,
-    update: {
-      updateId: ids.updateId,
-      rolloutId: ids.rolloutId,
-      knownGood: {
-        image: fallback.image,
-        contentDigest: fallback.contentDigest,
-        runGeneration: record.config.update?.knownGood.runGeneration ?? record.config.runGeneration,
-      },
-      stableSeconds: options.stableSeconds ?? DEFAULT_STABLE_SECONDS,
-      soakSeconds: options.soakSeconds ?? DEFAULT_SOAK_SECONDS,
-      snapshotData: options.snapshotData,
+  const config = configFor(record, target, times, {
+    updateId: ids.updateId,
+    rolloutId: ids.rolloutId,
+    knownGood: {
+      image: fallback.image,
+      contentDigest: fallback.contentDigest,
+      runGeneration: record.config.update?.knownGood.runGeneration ?? record.config.runGeneration,
     },
-    ...times,
+    stableSeconds: options.stableSeconds ?? DEFAULT_STABLE_SECONDS,
+    soakSeconds: options.soakSeconds ?? DEFAULT_SOAK_SECONDS,
+    snapshotData: options.snapshotData,
   });
   const update: UpdateStatus = {
     updateId: ids.updateId,
@@ -181,22 +196,8 @@ export function fallbackImage(record: ContainerRecord): UpdateTarget {
 /**
  * The record after a person or a rollout has requested the previous image: no gate, and no further image to revert to.
  */
-export function beginRestore(
-  record: ContainerRecord,
-  target: UpdateTarget,
-  times: { readonly requestedAt: string; readonly decidedAt: string },
-): ContainerRecord {
-  const generation = record.config.generation + 1;
-  const config = Object.assign(new ContainerConfig(), record.config, {
-    generation,
-    runGeneration: generation,
-    image: target.image,
-    contentDigest: target.contentDigest,
-    imageAsked: target.image,
-    fallbackReason: undefined,
-    update: undefined,
-    ...times,
-  });
+export function beginRestore(record: ContainerRecord, target: UpdateTarget, times: UpdateTimes): ContainerRecord {
+  const config = configFor(record, target, times, undefined);
   const knownGood = record.knownGood.filter((image) => image !== record.config.image);
   const update = record.update && {
     ...record.update,
