@@ -38,7 +38,7 @@ import { DistributionLoop } from './distribution/distribution-loop.js';
 import { Heartbeat } from './distribution/heartbeat.js';
 import { NodeLead } from './distribution/node-lead.js';
 import { ProductionFollowing } from './distribution/production-following.js';
-import { ObjectCare } from './distribution/object-care.js';
+import { ObjectRemoval } from './distribution/object-removal.js';
 import { RemovalLoop } from './distribution/removal-loop.js';
 import { Resumption } from './distribution/resumption.js';
 import { Scrub } from './distribution/scrub.js';
@@ -102,7 +102,7 @@ const NODE = [
     Resumption,
     DistributionLoop,
     RemovalLoop,
-    ObjectCare,
+    ObjectRemoval,
     Origins,
     Scrub,
     Heartbeat,

@@ -6,7 +6,7 @@ import { DistributorConfig } from './config.js';
 import { DistributionLoop } from './distribution/distribution-loop.js';
 import { Heartbeat } from './distribution/heartbeat.js';
 import { NodeLead } from './distribution/node-lead.js';
-import { ObjectCare } from './distribution/object-care.js';
+import { ObjectRemoval } from './distribution/object-removal.js';
 import { RemovalLoop } from './distribution/removal-loop.js';
 import { Resumption } from './distribution/resumption.js';
 import { Scrub } from './distribution/scrub.js';
@@ -29,6 +29,6 @@ export function run(): Promise<void> {
       if (!keys) throw new Error('the module was requested before the keys were read');
       return DistributorModule.with(keys);
     },
-    components: [Resumption, DistributionLoop, RemovalLoop, NodeLead, ObjectCare, Scrub, VolumeUsage, Heartbeat],
+    components: [Resumption, DistributionLoop, RemovalLoop, NodeLead, ObjectRemoval, Scrub, VolumeUsage, Heartbeat],
   });
 }

@@ -33,7 +33,7 @@ import { WorkDirectories } from './adapters/tools/work-directories.js';
 import { ImageBooter } from './adapters/tree/image-booter.js';
 import { BuildJob } from './building/build-job.js';
 import { BuildRunner } from './building/build-runner.js';
-import { LeftOvers } from './building/left-overs.js';
+import { Leftovers } from './building/leftovers.js';
 import { IMAGE_MAKER, type ImageMaker } from './building/make-image.js';
 import { Promotions } from './building/promotions.js';
 import { Retirements } from './building/retirements.js';
@@ -139,7 +139,7 @@ const MACHINE = [
     BuildRunner,
     Promotions,
     Retirements,
-    LeftOvers,
+    Leftovers,
     ImageInspection,
     ImageDownloads,
     Deltas,

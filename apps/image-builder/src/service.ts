@@ -3,7 +3,7 @@ import { Outbox, runService } from '@plinth/service-kit';
 import { Deltas } from './adapters/repository/deltas.js';
 import { DownloadServer } from './adapters/repository/download-server.js';
 import { BuildRunner } from './building/build-runner.js';
-import { LeftOvers } from './building/left-overs.js';
+import { Leftovers } from './building/leftovers.js';
 import { ImageBuilderConfig } from './config.js';
 import { ImageBuilderModule } from './image-builder.module.js';
 
@@ -15,6 +15,6 @@ export function run(): Promise<void> {
     module: () => ImageBuilderModule,
     // Leftovers of killed processes are removed before a build is taken, and decisions of builds that end are still
     // published.
-    components: [Outbox, LeftOvers, BuildRunner, Deltas, DownloadServer],
+    components: [Outbox, Leftovers, BuildRunner, Deltas, DownloadServer],
   });
 }

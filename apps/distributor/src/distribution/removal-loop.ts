@@ -9,7 +9,7 @@ import { derivedId, EventPublisher, type Logger, LOGGER, WorkLoop } from '@plint
 import { type ImageVersion, InstalledImages, Staging } from '@plinth/image-transfer';
 import { Origins } from '../adapters/origins.js';
 import { Retirements } from '../adapters/retirements.js';
-import { ObjectCare } from './object-care.js';
+import { ObjectRemoval } from './object-removal.js';
 import type { StorageNode } from '../domain/targeting.js';
 import { STORAGE_NODE } from '../tokens.js';
 
@@ -26,7 +26,7 @@ export class RemovalLoop {
     @Inject(Staging) private readonly staging: Staging,
     @Inject(Retirements) private readonly retirements: Retirements,
     @Inject(Origins) private readonly origins: Origins,
-    @Inject(ObjectCare) private readonly objects: ObjectCare,
+    @Inject(ObjectRemoval) private readonly objects: ObjectRemoval,
     @Inject(EventPublisher) private readonly publisher: EventPublisher,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {

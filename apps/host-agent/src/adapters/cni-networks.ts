@@ -6,9 +6,9 @@ import type { ContainerConfig, EgressPolicy, TenantEgress } from '@plinth/contra
 import type { LinkCounters } from '@plinth/host-network';
 import { hasCode } from '@plinth/host-os';
 import type { Logger } from '@plinth/service-kit';
-import { cniRefusal, cniWishes } from '../domain/cni-wishes.js';
+import { cniRefusal, cniCapabilities } from '../domain/cni-capabilities.js';
 import { interfaceCounters } from '../domain/interface-counters.js';
-import { networkOf } from '../domain/networked.js';
+import { networkOf } from '../domain/requested-network.js';
 import type { StartFailure } from '../domain/start-failure.js';
 import { backoffMs } from '../domain/restart-policy.js';
 import { type CniAttachments, isNetworkFailure } from './cni-attachments.js';
@@ -23,7 +23,7 @@ export interface CniNetworkOptions {
   /** Directories of plugins. */
   readonly path: readonly string[];
   readonly timeoutMs: number;
-  /** Of IPv4 addresses; see {@link cniWishes}. */
+  /** Of IPv4 addresses; see {@link cniCapabilities}. */
   readonly pool: string;
   /** The host's resolv.conf. */
   readonly resolvConf: string;
@@ -85,7 +85,13 @@ export class CniNetworks implements Networks {
     const { path, pool, resolvConf } = this.options;
     if (this.attachments.get(containerId) !== undefined) await this.settled;
     try {
-      const { result } = await this.attachments.attach(containerId, pid, this.network, path, cniWishes(config, pool));
+      const { result } = await this.attachments.attach(
+        containerId,
+        pid,
+        this.network,
+        path,
+        cniCapabilities(config, pool),
+      );
       this.pids.set(containerId, pid);
       this.failed.delete(containerId);
       const message = writeNameFiles(pid, { hostname, result, resolvConf });
@@ -100,7 +106,7 @@ export class CniNetworks implements Networks {
     const refusal = this.refusal(config);
     const given = this.attachments.get(config.containerId)?.runtimeConfig;
     if (refusal !== undefined || given === undefined) return refusal;
-    const now = cniWishes(config, this.options.pool);
+    const now = cniCapabilities(config, this.options.pool);
     const final = {
       reason: 'network-failed',
       message: 'plugins of CNI connect a container once',

@@ -14,7 +14,7 @@ import {
 } from '@plinth/host-network';
 import { containerName, type ResolverStatus } from '@plinth/names';
 import type { Logger } from '@plinth/service-kit';
-import { networkOf, networkRefusal } from '../domain/networked.js';
+import { networkOf, networkRefusal } from '../domain/requested-network.js';
 import type { StartFailure } from '../domain/start-failure.js';
 import type { ContainerNames } from './container-names.js';
 import type { Attachment, ChangeFailure, Networks, RunningContainer } from './networks.js';

@@ -7,7 +7,7 @@ import type { ImageMaster, Opened } from '../adapters/image-master.js';
 import type { LocalRecord } from '../domain/local-record.js';
 import type { StartFailure } from '../domain/start-failure.js';
 import { startingHealth } from '../domain/health.js';
-import { networkOf } from '../domain/networked.js';
+import { networkOf } from '../domain/requested-network.js';
 import type { StepKind, StepOf } from '../domain/step.js';
 import { applyConfig } from './config-change.js';
 import type { ContainerState } from './container-state.js';

@@ -21,7 +21,7 @@ import { WorkDirectories } from '../adapters/tools/work-directories.js';
 import { readRecipe } from '../adapters/sources/recipe-yaml.js';
 import { BuildRefusal } from '../domain/build-refusal.js';
 import { type ImageBuild, refOf, versionOf } from '../domain/image-build.js';
-import { decideParent } from '../domain/lifecycle.js';
+import { decideParent } from '../domain/version-states.js';
 import type { Recipe } from '../domain/recipe.js';
 import { summaryOf } from '../domain/seal-manifest.js';
 import { IMAGE_MAKER, type ImageMaker, makeImage } from './make-image.js';

@@ -24,7 +24,7 @@ import { ImageCatalogue } from '../adapters/postgres/image-catalogue.js';
 import { ImageRepository } from '../adapters/repository/image-repository.js';
 import { StatusReporter } from '../adapters/tools/status-reporter.js';
 import { type ImageBuild, refOf, versionOf } from '../domain/image-build.js';
-import { decidePromotion } from '../domain/lifecycle.js';
+import { decidePromotion } from '../domain/version-states.js';
 import { rejectionFact } from './rejection-fact.js';
 import { ImageBuilderConfig } from '../config.js';
 

@@ -1,6 +1,6 @@
 /** `image.rejected` for a request that is not allowed for the image. */
 import { type EventOf, type ExactImageRef, type ImageOperation, SUBJECTS } from '@plinth/contracts';
-import type { Decision } from '../domain/lifecycle.js';
+import type { Decision } from '../domain/version-states.js';
 
 export function rejectionFact(
   operation: ImageOperation,

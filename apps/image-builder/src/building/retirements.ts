@@ -10,7 +10,7 @@ import { Deltas } from '../adapters/repository/deltas.js';
 import { ImageRepository } from '../adapters/repository/image-repository.js';
 import { StatusReporter } from '../adapters/tools/status-reporter.js';
 import { WorkDirectories } from '../adapters/tools/work-directories.js';
-import { ACTIVE_STATES } from '../domain/lifecycle.js';
+import { ACTIVE_STATES } from '../domain/version-states.js';
 import { refOf } from '../domain/image-build.js';
 
 @Injectable()

@@ -1,6 +1,6 @@
 /** One version of an image from its request on, as the catalogue holds it. */
 import type { ImageTestResult, ProcessSummary, SignedStatement } from '@plinth/contracts';
-import type { BuildState } from './lifecycle.js';
+import type { BuildState } from './version-states.js';
 
 /** The part of a manifest that `query.build` returns without reading it. */
 export interface ManifestSummary {

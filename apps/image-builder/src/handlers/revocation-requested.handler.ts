@@ -11,7 +11,7 @@ import { ImageCatalogue } from '../adapters/postgres/image-catalogue.js';
 import { StatusReporter } from '../adapters/tools/status-reporter.js';
 import { rejectionFact } from '../building/rejection-fact.js';
 import { type ImageBuild, refOf } from '../domain/image-build.js';
-import { decideRevocation } from '../domain/lifecycle.js';
+import { decideRevocation } from '../domain/version-states.js';
 
 /**
  * `image.revocation.requested` → `image.revoked` or `image.rejected`. The files stay: containers may still run

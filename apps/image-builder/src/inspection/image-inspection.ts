@@ -15,7 +15,7 @@ import { ImageRepository } from '../adapters/repository/image-repository.js';
 import { cutText } from '../domain/cut-list.js';
 import { type ImageBuild, refOf, versionOf } from '../domain/image-build.js';
 import { type DiffSide, diffImages } from '../domain/image-diff.js';
-import { inspectionRefusal } from '../domain/lifecycle.js';
+import { inspectionRefusal } from '../domain/version-states.js';
 import { planImage } from './image-plan.js';
 import { CONNECTION } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';

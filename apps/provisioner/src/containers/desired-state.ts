@@ -15,7 +15,7 @@ import {
 import type { NatsConnection } from 'nats';
 import type { DataSource } from 'typeorm';
 import { statusOf } from './domain/container-record.js';
-import { allGivenUp } from './given-up.store.js';
+import { allGivenUp } from './released-config.store.js';
 import { expectStatuses, isGoneFrom, lockPresent } from './container.store.js';
 import { markAllHostImages } from '../images/host-images.store.js';
 import { markAllProduction } from '../images/production.store.js';

@@ -18,7 +18,7 @@ import {
   type RepeatedBeat,
 } from './known-heartbeat.store.js';
 import { recordNewHeartbeats } from './new-heartbeat.store.js';
-import { Together } from './together.js';
+import { MergedWrites } from './merged-writes.js';
 
 type Beat = ReceivedHeartbeat<HostHeartbeat>;
 
@@ -29,21 +29,21 @@ const PIECE = 200;
 export class HostHeartbeats {
   /** By host: the number of its last report, as its row had it. */
   private readonly reports = new Map<string, string>();
-  private readonly known: Together<Beat, ReadonlySet<string>>;
-  private readonly news: Together<HostHeartbeat, void>;
+  private readonly known: MergedWrites<Beat, ReadonlySet<string>>;
+  private readonly news: MergedWrites<HostHeartbeat, void>;
 
   constructor(
     @InjectDataSource() private readonly source: DataSource,
     @Inject(Outbox) private readonly outbox: Outbox,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
-    this.known = new Together(
+    this.known = new MergedWrites(
       ({ data }) => data.host,
       // One that repeats another that was never written is news to the row.
       (waiting, next) => ({ ...next, isRepeat: waiting.isRepeat && next.isRepeat }),
       (beats) => this.takeKnown(beats),
     );
-    this.news = new Together(
+    this.news = new MergedWrites(
       ({ host }) => host,
       (_waiting, next) => next,
       (beats) => this.takeNews(beats),

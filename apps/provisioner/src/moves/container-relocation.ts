@@ -8,7 +8,7 @@ import { containerStatus, desiredContainer, SUBJECTS, type VolumeTakeover } from
 import { type Logger, LOGGER, type NextPass, newId, Outbox, type UnitOfWork, WorkLoop } from '@plinth/service-kit';
 import type { DataSource } from 'typeorm';
 import { lockContainer, saveContainer, saveMessage } from '../containers/container.store.js';
-import { forgetGivenUp, rememberGivenUp } from '../containers/given-up.store.js';
+import { forgetGivenUp, rememberGivenUp } from '../containers/released-config.store.js';
 import {
   containersToRelocate,
   countMoved,

@@ -17,7 +17,7 @@ import type { EntityManager } from 'typeorm';
 import { ProvisionerConfig } from '../config.js';
 import { lockContainers, saveContainers, savePlacements } from '../containers/container-set.store.js';
 import { type ContainerRecord, factOf, statusOf } from '../containers/domain/container-record.js';
-import { forgetAllGivenUp, rememberAllGivenUp } from '../containers/given-up.store.js';
+import { forgetAllGivenUp, rememberAllGivenUp } from '../containers/released-config.store.js';
 import { tenantPolicies } from '../network/tenant-egress.store.js';
 import { Groups, groupsOf } from '../placement/domain/groups.js';
 import { kindKey, larger, sampleHosts, type SampleWish } from '../placement/domain/host-sample.js';

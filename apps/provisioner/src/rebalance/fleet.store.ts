@@ -17,7 +17,7 @@ import { usedShare } from '../placement/domain/scorers.js';
 import { groupMembers, groupsOfContainers } from '../placement/group.store.js';
 import { promotedImages, readyHosts } from '../placement/placement.store.js';
 import type { Fleet, FleetContainer, RuleHolders } from './domain/fleet.js';
-import { whyItStays } from './domain/stays.js';
+import { whyItStays } from './domain/immovable.js';
 
 interface ContainerRow {
   id: string;

@@ -11,7 +11,7 @@ import { ProvisionerConfig } from '../config.js';
 import { ContainerRelocation } from '../moves/container-relocation.js';
 import { groupsOfContainers, lockGroups } from '../placement/group.store.js';
 import { HostDirectory } from '../placement/host-directory.js';
-import { judgeMove, type NextStep, nextStep, type OpenMove } from './domain/carrying-out.js';
+import { judgeMove, type NextStep, nextStep, type OpenMove } from './domain/next-move.js';
 import { whyNoLonger } from './domain/rebalance-plan.js';
 import { loadConcerned } from './fleet.store.js';
 import {

@@ -9,7 +9,7 @@ import type {
   RebalanceState,
 } from '@plinth/contracts';
 import type { EntityManager } from 'typeorm';
-import type { OpenMove } from './domain/carrying-out.js';
+import type { OpenMove } from './domain/next-move.js';
 
 export interface RebalanceRow {
   id: string;

@@ -6,7 +6,7 @@ import { DesiredState } from '../containers/desired-state.js';
 import { OtherPorts } from '../containers/other-ports.js';
 import { lockContainer, saveContainer } from '../containers/container.store.js';
 import { closeChanges } from '../containers/change.store.js';
-import { forgetGivenUp, rememberGivenUp } from '../containers/given-up.store.js';
+import { forgetGivenUp, rememberGivenUp } from '../containers/released-config.store.js';
 import { judgeMembers, membersStarted } from '../rollouts/member.store.js';
 import { releaseNetwork } from '../network/address.store.js';
 import { release } from '../placement/placement.store.js';

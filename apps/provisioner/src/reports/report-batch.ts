@@ -9,7 +9,7 @@ import type { EntityManager } from 'typeorm';
 import { closeAllChanges } from '../containers/change.store.js';
 import { lockContainers, saveContainers } from '../containers/container-set.store.js';
 import { type ContainerRecord, statusOf } from '../containers/domain/container-record.js';
-import { forgetAllGivenUp, rememberGivenUp } from '../containers/given-up.store.js';
+import { forgetAllGivenUp, rememberGivenUp } from '../containers/released-config.store.js';
 import { correction } from '../moves/domain/relocation.js';
 import { releaseNetworks } from '../network/address.store.js';
 import { releaseShares, sharesOf } from '../placement/placement.store.js';

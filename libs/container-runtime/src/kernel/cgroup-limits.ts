@@ -11,7 +11,7 @@ import { hasCode } from '@plinth/host-os';
 import type { ResourceLimits } from '../spec/container-spec.js';
 import { cgroupFile, cgroupVersion } from './cgroup-tree.js';
 import { type ChangedLimit, type Disk, limitFiles } from './limit-files.js';
-import { readText } from './torn-file.js';
+import { readText } from './partial-file.js';
 
 /** A limit that could not be changed while the container runs, and why. */
 export interface UnchangedLimit {

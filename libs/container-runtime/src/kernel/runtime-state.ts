@@ -7,7 +7,7 @@
  */
 import { existsSync } from 'node:fs';
 import type { ProcessIdentity } from './process-table.js';
-import { readJson } from './torn-file.js';
+import { readJson } from './partial-file.js';
 
 /** The first process as the runtime recorded it; undefined when there is no record, or not a whole one. */
 export function firstProcess(runtimeRoot: string, id: string): ProcessIdentity | undefined {

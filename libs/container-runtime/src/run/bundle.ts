@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
-import { readJson, readText } from '../kernel/torn-file.js';
+import { readJson, readText } from '../kernel/partial-file.js';
 import type { ContainerSpec } from '../spec/container-spec.js';
 import { etcLayer } from '../spec/etc-layer.js';
 import type { OciConfig } from '../spec/oci-config.js';

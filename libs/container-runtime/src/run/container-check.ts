@@ -9,7 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { cgroupProcesses } from '../kernel/cgroups.js';
 import { endOf, lightCommand } from '../kernel/light-spawn.js';
 import { findProcesses, processTree, sendSignal } from '../kernel/process-table.js';
-import { readJson, readText } from '../kernel/torn-file.js';
+import { readJson, readText } from '../kernel/partial-file.js';
 import type { OciProcess } from '../spec/oci-config.js';
 import { readConfig } from './bundle.js';
 import { execProcess } from './container-exec.js';

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { readConfig } from './bundle.js';
-import { readText } from '../kernel/torn-file.js';
+import { readText } from '../kernel/partial-file.js';
 import { checkedUser, type OciProcess } from '../spec/oci-config.js';
 import { processTree, sendSignal } from '../kernel/process-table.js';
 import { firstProgramBegun } from './first-program.js';

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { readLabels } from './bundle.js';
 import { firstProcess, isWaiting } from '../kernel/runtime-state.js';
-import { readText } from '../kernel/torn-file.js';
+import { readText } from '../kernel/partial-file.js';
 import { cgroupProcesses } from '../kernel/cgroups.js';
 import { conmonPidFile } from './conmon.js';
 import { isRunning, processArguments, processStartTime } from '../kernel/process-table.js';

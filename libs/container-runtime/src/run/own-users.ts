@@ -12,7 +12,7 @@ import { containerGroup } from '../kernel/container-group.js';
 import { cgroupProcesses } from '../kernel/cgroups.js';
 import { IdmappedViews, type View, type ViewFile } from '../kernel/idmapped-views.js';
 import { compileSeccomp, SeccompError } from '../kernel/seccomp-compiler.js';
-import { readText } from '../kernel/torn-file.js';
+import { readText } from '../kernel/partial-file.js';
 import { closeUserNamespace, openUserNamespace } from '../kernel/user-namespace.js';
 import { type ContainerSpec, DEFAULT_PATH } from '../spec/container-spec.js';
 import { mayGainPrivileges, RANGE_SIZE } from '../spec/oci-config.js';

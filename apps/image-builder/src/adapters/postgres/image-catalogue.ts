@@ -4,7 +4,7 @@ import { InjectDataSource } from '@nestjs/typeorm';
 import type { ImagePackage, ImageTestResult, SignedStatement } from '@plinth/contracts';
 import type { DataSource, EntityManager, Repository } from 'typeorm';
 import type { ImageBuild, ManifestSummary, PromotionRecord } from '../../domain/image-build.js';
-import { ACTIVE_STATES, type BuildState } from '../../domain/lifecycle.js';
+import { ACTIVE_STATES, type BuildState } from '../../domain/version-states.js';
 import { ImageBuildSchema, type ImageBuildRow } from './image-build.schema.js';
 
 export interface NewBuild {

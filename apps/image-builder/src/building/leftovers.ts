@@ -17,7 +17,7 @@ const SWEEP_MS = 30_000;
 const WITHDRAWN = 'withdrawn';
 
 @Injectable()
-export class LeftOvers {
+export class Leftovers {
   private readonly loop: WorkLoop;
 
   constructor(

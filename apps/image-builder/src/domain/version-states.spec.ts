@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { type BuildState, decideParent, decidePromotion, decideRevocation, type Promotable } from './lifecycle.js';
+import { type BuildState, decideParent, decidePromotion, decideRevocation, type Promotable } from './version-states.js';
 
 const image = (state: BuildState, promotedTo?: string[]): Promotable => ({ ref: 'a@v1', state, promotedTo });
 const refused = (reason: string): object => ({

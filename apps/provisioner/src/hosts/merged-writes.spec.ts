@@ -1,5 +1,5 @@
 import { expect, it } from '@jest/globals';
-import { Together } from './together.js';
+import { MergedWrites } from './merged-writes.js';
 
 interface Beat {
   readonly host: string;
@@ -10,7 +10,7 @@ interface Beat {
 it('writes what arrived meanwhile together, and merges what has one name', async () => {
   const written: Beat[][] = [];
   let release = (): void => undefined;
-  const together = new Together<Beat, number>(
+  const together = new MergedWrites<Beat, number>(
     ({ host }) => host,
     (waiting, next) => ({ ...next, isRepeat: waiting.isRepeat && next.isRepeat }),
     (beats) => {
@@ -35,7 +35,7 @@ it('writes what arrived meanwhile together, and merges what has one name', async
 
 it('goes on after a write that failed', async () => {
   let isBroken = true;
-  const together = new Together<string, string>(
+  const together = new MergedWrites<string, string>(
     (name) => name,
     (_waiting, next) => next,
     async (names) => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import type { ContainerConfig } from '@plinth/contracts';
-import { networkOf, type NetworkProblems, networkRefusal } from './networked.js';
+import { networkOf, type NetworkProblems, networkRefusal } from './requested-network.js';
 
 const address = { ipv4: '10.64.0.1', ipv6: 'fd00:706c:696e::a40:1' };
 const given = (config: Partial<ContainerConfig>): ContainerConfig =>

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import type { ContainerConfig } from '@plinth/contracts';
-import { cniRefusal, cniWishes } from './cni-wishes.js';
+import { cniRefusal, cniCapabilities } from './cni-capabilities.js';
 import { interfaceCounters } from './interface-counters.js';
 import { resolverText } from './resolver-text.js';
 
@@ -43,7 +43,7 @@ describe('plugins are given', () => {
       },
     ],
   ])('of %j: %j', (given, wishes) => {
-    expect(cniWishes(given, '10.64.0.0/10')).toEqual(wishes);
+    expect(cniCapabilities(given, '10.64.0.0/10')).toEqual(wishes);
   });
 });
 

@@ -1,6 +1,6 @@
 /** What plugins of CNI are given about a container, by the names of capabilities, and what none can do. Pure. */
 import { type ContainerConfig, type EgressPolicy, parseNetwork } from '@plinth/contracts';
-import { networkOf } from './networked.js';
+import { networkOf } from './requested-network.js';
 
 /** As many seconds of the rate pass at once; the plugin has the same unit for both: bits. */
 const BURST_SECONDS = 0.01;
@@ -8,10 +8,10 @@ const LEAST_BURST_BITS = 16 * 1024 * 8;
 /** The plugin's limit is 4 GiB. */
 const MOST_BURST_BITS = 2 ** 34;
 
-export type CniWishes = Readonly<Record<string, unknown>>;
+export type CniCapabilities = Readonly<Record<string, unknown>>;
 
 /** @param pool of IPv4 addresses; its prefix length goes with an address that is asked for */
-export function cniWishes(config: ContainerConfig, pool: string): CniWishes {
+export function cniCapabilities(config: ContainerConfig, pool: string): CniCapabilities {
   const wanted = networkOf(config);
   if (wanted === undefined) return {};
   const { ipv4, ports, bandwidth } = wanted;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { judgeMove, MOVE_DEADLINE_SECONDS, type MovedContainer, nextStep, type OpenMove } from './carrying-out.js';
-import { type Standing, whyItStays } from './stays.js';
+import { judgeMove, MOVE_DEADLINE_SECONDS, type MovedContainer, nextStep, type OpenMove } from './next-move.js';
+import { type Standing, whyItStays } from './immovable.js';
 
 const CONTAINER: MovedContainer = {
   state: 'running',

@@ -6,7 +6,7 @@ import { ObjectDirectory } from '@plinth/image-transfer';
 const PERIOD_MS = 6 * 3_600_000;
 
 @Injectable()
-export class ObjectCare {
+export class ObjectRemoval {
   private readonly stopping = new AbortController();
   private readonly loop: WorkLoop;
 

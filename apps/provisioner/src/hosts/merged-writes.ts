@@ -1,5 +1,5 @@
 /** What arrives during one write is written together in the next; of what has one name, one. */
-export class Together<T, R> {
+export class MergedWrites<T, R> {
   private arriving = new Map<string, T>();
   /** Writes what has arrived when it begins; undefined: none is due. */
   private next: Promise<R> | undefined;
