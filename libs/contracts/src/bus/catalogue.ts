@@ -6,9 +6,8 @@ import { ContainerConfig } from '../container-config.js';
 import { HostImages, ProductionImage } from '../production-image.js';
 import { TenantEgress } from '../tenant-egress.js';
 import { TenantNeighbours } from '../tenant-neighbours.js';
-import { BuildDetails } from './build-replies.js';
-import { ask, type Contract, type ContractKind, define, listOf, one, type Party } from './contract.js';
-import { asked, official, ordered, query, read } from './contract-shapes.js';
+import { type Contract, type ContractKind, define, type Party } from './contract.js';
+import { asked, official, ordered } from './contract-shapes.js';
 import { DeadLetterBody } from './dead-letter.js';
 import * as change from './events/change-events.js';
 import * as container from './events/container-facts.js';
@@ -22,24 +21,9 @@ import * as rollout from './events/rollout-events.js';
 import * as storage from './events/storage-events.js';
 import * as tenant from './events/tenant-events.js';
 import * as update from './events/update-events.js';
-import { IMAGE_CONTRACTS } from './image-contracts.js';
-import * as imageQueries from './image-queries.js';
-import * as imageReplies from './image-replies.js';
-import { PlacementPreview } from './placement-replies.js';
-import * as queries from './queries.js';
-import { RebalanceDetails, RebalancePlan } from './rebalance-replies.js';
-import * as replies from './replies.js';
 import { RolloutStatus } from './rollout-status.js';
 import * as status from './status.js';
-import { TenantDetails } from './tenant-replies.js';
 import {
-  agentExec,
-  agentLogs,
-  agentStats,
-  BUILDER_CONSUMERS,
-  consoleConsumers,
-  consoleEventConsumers,
-  consoleStatusConsumers,
   containerStatus,
   deadLetter,
   desiredContainer,
@@ -50,18 +34,16 @@ import {
   HOST_HEARTBEATS,
   HOST_IMAGE_REPORTS,
   HOST_REPORTS,
-  hostConsumers,
-  hostImageConsumers,
   hostStatus,
   imageStatus,
   MASTER_REPORTS,
-  QUERIES,
   rolloutStatus,
   STORAGE_HEARTBEATS,
-  storageConsumers,
   storageStatus,
   SUBJECTS as S,
 } from './subjects.js';
+import { IMAGE_CONTRACTS } from './image-contracts.js';
+import { QUERY_CONTRACTS } from './query-contracts.js';
 
 export const CATALOGUE = [
   ...IMAGE_CONTRACTS,
@@ -242,184 +224,7 @@ export const CATALOGUE = [
     [],
   ),
 
-  read(QUERIES.containers, queries.ContainersQuery, one(replies.ContainerPage), 'List containers', 'provisioner'),
-  read(
-    QUERIES.container,
-    queries.ContainerQuery,
-    one(replies.ContainerDetails),
-    'One container with config and history',
-    'provisioner',
-  ),
-  read(QUERIES.images, queries.ImagesQuery, one(replies.ImagePage), 'List image versions', 'provisioner'),
-  query(QUERIES.hosts, queries.HostsQuery, one(replies.HostPage), 'List hosts', 'provisioner'),
-  query(QUERIES.storage, queries.StorageQuery, one(replies.StoragePage), 'List storage nodes', 'provisioner'),
-  query(
-    QUERIES.build,
-    queries.BuildQuery,
-    one(BuildDetails),
-    'One build: recipe, tests, manifest summary, log tail',
-    'image-builder',
-  ),
-  query(
-    QUERIES.imageDiff,
-    imageQueries.ImageDiffQuery,
-    one(imageReplies.ImageDiff),
-    'What differs between two image versions',
-    'image-builder',
-  ),
-  query(
-    QUERIES.imagePlan,
-    imageQueries.ImagePlanQuery,
-    one(imageReplies.ImagePlan),
-    'What starting a container on an image would mount',
-    'image-builder',
-  ),
-  read(QUERIES.rollouts, queries.RolloutsQuery, one(replies.RolloutPage), 'List rollouts', 'provisioner'),
-  read(
-    QUERIES.rollout,
-    queries.RolloutQuery,
-    one(replies.RolloutDetails),
-    'One rollout with its first containers',
-    'provisioner',
-  ),
-  read(
-    QUERIES.rolloutMembers,
-    queries.RolloutMembersQuery,
-    one(replies.RolloutMemberPage),
-    'The containers of a rollout',
-    'provisioner',
-  ),
-  query(
-    QUERIES.tenant,
-    queries.TenantQuery,
-    one(TenantDetails),
-    'What containers of a tenant may reach, and which hosts have it in effect',
-    'provisioner',
-  ),
-  query(
-    QUERIES.placement,
-    queries.PlacementQuery,
-    one(PlacementPreview),
-    'Where a container would be placed, and why',
-    'provisioner',
-  ),
-  ask(
-    QUERIES.rebalancePlan,
-    'query',
-    queries.RebalancePlanQuery,
-    one(RebalancePlan),
-    'Moves that would even out the hosts',
-    ['operator'],
-    ['provisioner'],
-  ),
-  ask(
-    QUERIES.rebalance,
-    'query',
-    queries.RebalanceQuery,
-    one(RebalanceDetails),
-    'One rebalance with its moves',
-    ['operator'],
-    ['provisioner'],
-  ),
-  ask(
-    QUERIES.dropDeadLetters,
-    'query',
-    queries.DropDeadLetters,
-    one(replies.DroppedDeadLetters),
-    'Remove dead letters',
-    ['operator'],
-    ['provisioner'],
-  ),
-  ask(
-    agentExec('*'),
-    'query',
-    queries.ExecQuery,
-    one(replies.StreamEnd),
-    'Run a command in a container',
-    ['operator'],
-    ['host-agent'],
-  ),
-  ask(
-    agentLogs('*'),
-    'query',
-    queries.LogsQuery,
-    one(replies.StreamEnd),
-    "Read a container's log",
-    ['operator'],
-    ['host-agent'],
-  ),
-  ask(
-    agentStats('*'),
-    'query',
-    queries.StatsQuery,
-    listOf(replies.ContainerStats),
-    'Memory and mounts of running containers',
-    ['operator'],
-    ['host-agent'],
-  ),
-  ask(
-    hostConsumers('*'),
-    'consumers',
-    queries.ConsumersQuery,
-    one(replies.OpenedConsumers),
-    'Open the consumer of a host',
-    ['host-agent'],
-    ['provisioner'],
-  ),
-  ask(
-    storageConsumers('*'),
-    'consumers',
-    queries.ConsumersQuery,
-    one(replies.OpenedConsumers),
-    'Open the consumer of a storage node',
-    ['distributor'],
-    ['provisioner'],
-  ),
-  ask(
-    hostImageConsumers('*'),
-    'consumers',
-    queries.ConsumersQuery,
-    one(replies.OpenedConsumers),
-    "Open a host's consumer of what is in production",
-    ['host-agent'],
-    ['provisioner'],
-  ),
-  ask(
-    BUILDER_CONSUMERS,
-    'consumers',
-    queries.ConsumersQuery,
-    one(replies.OpenedConsumers),
-    'Open the consumers of the image-builder',
-    ['image-builder'],
-    ['provisioner'],
-  ),
-  ask(
-    consoleConsumers('*'),
-    'consumers',
-    queries.ConsumersQuery,
-    one(replies.OpenedConsumers),
-    'Where the streams stand, for a console',
-    ['console'],
-    ['provisioner'],
-  ),
-  ask(
-    consoleStatusConsumers('*'),
-    'consumers',
-    queries.ConsumersQuery,
-    one(replies.OpenedConsumers),
-    "Open a console's consumer of all statuses",
-    ['console'],
-    ['provisioner'],
-  ),
-  ask(
-    consoleEventConsumers('*'),
-    'consumers',
-    queries.EventConsumersQuery,
-    one(replies.OpenedConsumers),
-    "Open a console's consumer of requests and facts",
-    ['console'],
-    ['provisioner'],
-  ),
+  ...QUERY_CONTRACTS,
 ] as const;
 
 /** The same, for code that reads all of them. */
