@@ -1,6 +1,6 @@
 /** The network that a config asks for. Pure. */
 import type { ContainerConfig } from '@plinth/contracts';
-import type { StartFailure } from './planner.js';
+import type { StartFailure } from './start-failure.js';
 
 export interface NetworkedContainer {
   readonly containerId: string;
