@@ -44,11 +44,17 @@ afterAll(async () => {
   await stack.down();
 });
 
+/** systemd answers a little after its first process runs. @returns the state that it comes up to */
+async function comesUp(): Promise<string> {
+  const wait = 'until busctl status org.freedesktop.systemd1 > /dev/null 2>&1; do sleep 0.1; done';
+  const script = `${wait}; systemctl is-system-running --wait`;
+  return (await stack.plinth('exec', 'system-1', '--', 'sh', '-c', script)).stdout.trim();
+}
+
 describe(`a container of ${system}`, () => {
   it('comes up to running, and its root is nobody on the host', async () => {
     good(await stack.plinth('run', `${system}@v1`, '--name', 'system-1', '--memory', '256M', '--publish', '22'));
-    const running = await stack.plinth('exec', 'system-1', '--', 'systemctl', 'is-system-running', '--wait');
-    expect(running.stdout.trim()).toBe('running');
+    expect(await comesUp()).toBe('running');
     const active = await stack.plinth('exec', 'system-1', '--', 'systemctl', 'is-active', 'cron', 'ssh');
     expect(active.stdout).toBe('active\nactive\n');
     const { pid } = JSON.parse(good(await stack.plinth('inspect', 'system-1', '--json'))) as { pid: number };
@@ -80,9 +86,7 @@ describe(`a container of ${system}`, () => {
     );
     expect(await script(logins.join('\n'))).toBe('active\n'.repeat(logins.length));
     good(await stack.plinth('restart', 'system-1'));
-    // systemd answers a little after its first process runs.
-    await script('until busctl status org.freedesktop.systemd1 > /dev/null 2>&1; do sleep 0.1; done');
-    await script('systemctl is-system-running --wait');
+    expect(await comesUp()).toBe('running');
     expect(await script(logins.join('\n'))).toBe('active\n'.repeat(logins.length));
   });
 

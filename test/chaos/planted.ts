@@ -62,7 +62,7 @@ export const PLANTED: Readonly<Record<string, PlantedBug>> = {
   'monitor-left': {
     what: 'a container is forgotten without being ended',
     file: 'apps/host-agent/build/adapters/oci-containers.js',
-    find: "return timed('delete', this.runtime.delete(id, { keepLog }));",
+    find: "return timed('delete', this.runtime.delete(id, { keepLog, keepNetwork }));",
     replace: 'return Promise.resolve();',
   },
   'staging-left': {
