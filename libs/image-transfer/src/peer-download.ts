@@ -6,13 +6,13 @@
 import { mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ImageManifest, type SignedStatement, VERSION_FILES } from '@plinth/contracts';
-import { type DeltaSegment, planDelta, unpackSegment } from '@plinth/image-delta';
+import { type DeltaSegment, planDelta, unpackDocument, unpackSegment } from '@plinth/image-delta';
 import { fileFailure } from '@plinth/image-store';
 import { digestOf } from '@plinth/image-trust';
 import type { DeltaBase } from './delta-base.js';
 import { done, failed, type Outcome } from './domain/failure.js';
 import type { TryProgress } from './domain/installed.js';
-import { segmentUrl } from './domain/peer-paths.js';
+import { manifestUrl, segmentUrl } from './domain/peer-paths.js';
 import { downloadUpTo, fileUrl, readDocument, type Transfer } from './repository-client.js';
 
 export interface PeerRequest {
@@ -20,7 +20,7 @@ export interface PeerRequest {
   readonly statement: SignedStatement;
   /** Absent: all contents are fetched. */
   readonly base?: DeltaBase;
-  /** An existing directory of the caller's. */
+  /** A directory of the caller's; made when it is not there. */
   readonly staging: string;
   /** Checks the manifest against the statement. */
   readonly readManifest: (bytes: Buffer) => Outcome<ImageManifest>;
@@ -38,13 +38,18 @@ export interface PeerContents {
   readonly contents: string;
 }
 
+interface ReadManifest {
+  readonly value: ImageManifest;
+  readonly bytes: Buffer;
+}
+
 /** A packed segment is hardly larger than what it unpacks to. */
 const PACKING_MARGIN = 1024 ** 2;
 /** The slowest that a machine near by may be, in the time in which a transfer stalls, bytes. */
 const LEAST_BYTES = 512 * 1024;
 
 export class PeerDownload {
-  private manifest: { readonly value: ImageManifest; readonly bytes: Buffer } | undefined;
+  private manifest: ReadManifest | undefined;
   private mountScript: Buffer | undefined;
   private plan: readonly DeltaSegment[] | undefined;
   private readonly unpacked = new Set<number>();
@@ -67,7 +72,7 @@ export class PeerDownload {
   async from(source: string): Promise<Outcome<PeerContents> | 'busy'> {
     try {
       const documents = await this.documents(source);
-      if (!documents.ok) return documents;
+      if (documents === 'busy' || !documents.ok) return documents;
       const missing = await this.segments(source);
       if (missing !== undefined) return missing;
       return done({ ...documents.value, contents: this.contents });
@@ -81,21 +86,12 @@ export class PeerDownload {
     return join(this.request.staging, 'contents');
   }
 
-  private async documents(source: string): Promise<Outcome<Omit<PeerContents, 'contents'>>> {
-    const { statement, readManifest, onBytes } = this.request;
+  private async documents(source: string): Promise<Outcome<Omit<PeerContents, 'contents'>> | 'busy'> {
+    const { onBytes } = this.request;
     if (!this.manifest) {
-      const { manifestBytes } = statement;
-      const bytes = await readDocument(
-        fileUrl(source, VERSION_FILES.manifest),
-        manifestBytes,
-        manifestBytes,
-        this.transfer,
-      );
-      if (!bytes.ok) return bytes;
-      const read = readManifest(bytes.value);
-      if (!read.ok) return read;
-      onBytes(bytes.value.length);
-      this.manifest = { value: read.value, bytes: bytes.value };
+      const read = (await this.packedManifest(source)) ?? (await this.wholeManifest(source));
+      if (read === 'busy' || !read.ok) return read;
+      this.manifest = read.value;
     }
     const { value: manifest, bytes: manifestBytes } = this.manifest;
     if (!this.mountScript) {
@@ -108,6 +104,53 @@ export class PeerDownload {
       this.mountScript = bytes.value;
     }
     return done({ manifest, manifestBytes, mountScript: this.mountScript });
+  }
+
+  /**
+   * Against the manifest of the version that is here: it is nearly the same.
+   * @returns undefined when it was not to be had so: the machine has another program or lacks that version, or what it
+   * sent is not the one of the statement; the whole manifest is what remains
+   */
+  private async packedManifest(source: string): Promise<Outcome<ReadManifest> | 'busy' | undefined> {
+    const { base, staging, statement, readManifest, onBytes } = this.request;
+    if (!base) return undefined;
+    await mkdir(staging, { recursive: true, mode: 0o700 });
+    const part = join(staging, 'manifest.zst');
+    try {
+      const file = await open(part, 'w', 0o600);
+      let received = 0;
+      const counted = (count: number): void => void (received += count);
+      const came = await downloadUpTo(
+        manifestUrl(source, base.image.version),
+        statement.manifestBytes,
+        file,
+        this.transfer,
+        counted,
+      ).finally(() => file.close());
+      onBytes(received);
+      if (came === 'busy') return came;
+      if (!came.ok) return undefined;
+      const known = join(base.directory, VERSION_FILES.manifest);
+      const unpacked = await unpackDocument(known, part, statement.manifestBytes, this.transfer.signal);
+      const read = unpacked.ok && unpacked.document ? readManifest(unpacked.document) : undefined;
+      return read?.ok && unpacked.ok && unpacked.document
+        ? done({ value: read.value, bytes: unpacked.document })
+        : undefined;
+    } finally {
+      await rm(part, { force: true });
+    }
+  }
+
+  private async wholeManifest(source: string): Promise<Outcome<ReadManifest>> {
+    const { statement, readManifest, onBytes } = this.request;
+    const { manifestBytes } = statement;
+    const url = fileUrl(source, VERSION_FILES.manifest);
+    const bytes = await readDocument(url, manifestBytes, manifestBytes, this.transfer);
+    if (!bytes.ok) return bytes;
+    const read = readManifest(bytes.value);
+    if (!read.ok) return read;
+    onBytes(bytes.value.length);
+    return done({ value: read.value, bytes: bytes.value });
   }
 
   /** @returns undefined when all are there */

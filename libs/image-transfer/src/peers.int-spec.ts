@@ -78,6 +78,7 @@ class Machine {
   /** Ends in the middle of what it serves. */
   dies = false;
   readonly segmentsAsked: string[] = [];
+  readonly manifestsAsked: string[] = [];
   readonly results: InstallationResult[] = [];
   private readonly ending = new AbortController();
 
@@ -103,6 +104,7 @@ class Machine {
     const server = createServer((asked, response) => {
       const isSegment = asked.url?.includes('/segments/') === true;
       if (isSegment) machine.segmentsAsked.push(asked.url ?? '');
+      if (/\/manifest/.test(asked.url ?? '')) machine.manifestsAsked.push(asked.url ?? '');
       if (machine.isLying && isSegment) {
         const lie = randomBytes(1_000);
         response.writeHead(200, { 'content-length': lie.length }).end(lie);
@@ -267,6 +269,8 @@ describe('a machine that serves', () => {
     const result = await receiver.install(planned(receiver, second, next, [server]));
     expect(result).toMatchObject({ outcome: { ok: true }, deltaFrom: 'tiny@v1' });
     expect(server.segmentsAsked.at(-1)).toContain('/segments/1/v1/');
+    // The manifest too: of the first version it was fetched whole.
+    expect(server.manifestsAsked).toEqual(['/images/tiny/v1/manifest.json', '/images/tiny/v2/manifests/v1.zst']);
     expect(result.downloadedBytes).toBeLessThan(30_000);
     expect(sentByBuilder).toBe(before);
     expect(receiver.problems('v2')).toEqual([]);
@@ -278,6 +282,12 @@ describe('a machine that serves', () => {
     expect(await other.install(planned(other, second, next, [late]))).toMatchObject({ outcome: { ok: true } });
     expect(other.problems('v2')).toEqual([]);
     expect(late.segmentsAsked.map((url) => url.split('/').at(-2))).toEqual(['v1', 'nothing', 'nothing']);
+    // Once for the difference, which it does not have, and once for everything.
+    expect(late.manifestsAsked.map((url) => url.split('/tiny/').at(-1))).toEqual([
+      'v2/manifests/v1.zst',
+      'v2/manifest.json',
+      'v2/manifest.json',
+    ]);
   });
 
   it('keeps what it packs within its bound, and sends to no more than it may at once', async () => {

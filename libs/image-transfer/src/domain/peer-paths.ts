@@ -13,6 +13,8 @@ export type PeerDocument = (typeof DOCUMENTS)[number];
 
 export type PeerFile =
   | { readonly image: ImageVersion; readonly document: PeerDocument }
+  /** The manifest against that of another version of the same name, which the receiver has. */
+  | { readonly image: ImageVersion; readonly manifestAgainst: string }
   | {
       readonly image: ImageVersion;
       readonly segment: number;
@@ -28,6 +30,9 @@ export function parsePeerPath(path: string): PeerFile | undefined {
   if (!image) return undefined;
   const document = DOCUMENTS.find((known) => known === rest);
   if (document) return { image, document };
+  const [, against = ''] = /^manifests\/([a-z0-9]{1,16})\.zst$/.exec(rest) ?? [];
+  if (against !== '')
+    return VERSION_PATTERN.test(against) && against !== version ? { image, manifestAgainst: against } : undefined;
   const [, format, base = '', number = ''] =
     /^segments\/([1-9]\d{0,3})\/([a-z0-9]{1,16})\/(0|[1-9]\d{0,5})\.zst$/.exec(rest) ?? [];
   if (format !== String(SEGMENT_FORMAT)) return undefined;
@@ -38,6 +43,12 @@ export function parsePeerPath(path: string): PeerFile | undefined {
 
 /** @param base of the version */
 export function segmentUrl(base: string, from: string | undefined, segment: number): URL {
-  const below = base.endsWith('/') ? base : `${base}/`;
-  return new URL(`segments/${SEGMENT_FORMAT}/${from ?? NOTHING}/${segment}.zst`, below);
+  return new URL(`segments/${SEGMENT_FORMAT}/${from ?? NOTHING}/${segment}.zst`, directory(base));
 }
+
+/** @param base of the version @param from the version that the receiver has */
+export function manifestUrl(base: string, from: string): URL {
+  return new URL(`manifests/${from}.zst`, directory(base));
+}
+
+const directory = (base: string): string => (base.endsWith('/') ? base : `${base}/`);

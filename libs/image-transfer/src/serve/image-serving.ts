@@ -54,8 +54,12 @@ export class ImageServing {
     }
     this.active++;
     try {
-      const segment = await this.options.segments.find(wanted.image, wanted.base, wanted.segment);
-      if (segment) await this.send(request, response, segment);
+      const { segments } = this.options;
+      const packed =
+        'segment' in wanted
+          ? await segments.find(wanted.image, wanted.base, wanted.segment)
+          : await segments.findManifest(wanted.image, wanted.manifestAgainst);
+      if (packed) await this.send(request, response, packed);
       else refuse(response, 404, 'no such segment, or no such version to start from');
     } finally {
       this.active--;

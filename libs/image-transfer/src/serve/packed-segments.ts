@@ -7,7 +7,7 @@ import { createReadStream } from 'node:fs';
 import { mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ImageManifest, VERSION_FILES } from '@plinth/contracts';
-import { type DeltaSegment, packSegment, planDelta } from '@plinth/image-delta';
+import { type DeltaSegment, packDocument, packSegment, planDelta } from '@plinth/image-delta';
 import type { ImageVersion } from '../domain/store-layout.js';
 import type { InstalledImages } from '../installed-images.js';
 import type { ServedFile } from './http-files.js';
@@ -65,7 +65,17 @@ export class PackedSegments {
    * @throws when a tree lacks what its manifest has: it is damaged
    */
   async find(image: ImageVersion, base: string | undefined, segment: number): Promise<ServedFile | undefined> {
-    const id = `${image.name}@${image.version} ${base ?? ''} ${segment}`;
+    return this.kept(`${image.name}@${image.version} ${base ?? ''} ${segment}`, (id) =>
+      this.make(id, image, base, segment),
+    );
+  }
+
+  /** The manifest, packed against that of a version which the receiver has. @returns undefined as {@link find} */
+  async findManifest(image: ImageVersion, base: string): Promise<ServedFile | undefined> {
+    return this.kept(`${image.name}@${image.version} ${base} manifest`, (id) => this.makeManifest(id, image, base));
+  }
+
+  private async kept(id: string, make: (id: string) => Promise<Packed | undefined>): Promise<ServedFile | undefined> {
     const there = this.packed.get(id);
     if (there) {
       this.packed.delete(id);
@@ -74,7 +84,7 @@ export class PackedSegments {
     }
     let made = this.packing.get(id);
     if (!made) {
-      made = this.make(id, image, base, segment).finally(() => this.packing.delete(id));
+      made = make(id).finally(() => this.packing.delete(id));
       this.packing.set(id, made);
     }
     return made;
@@ -88,21 +98,40 @@ export class PackedSegments {
   ): Promise<Packed | undefined> {
     const segment = (await this.plan(image, base))?.segments[number];
     if (!segment) return undefined;
-    await this.enter();
-    const { images, directory } = this.options;
-    const scratch = await mkdtemp(join(directory, 'packing-'));
-    try {
-      const file = join(scratch, 'packed');
-      const root = (version: string): string =>
-        join(images.layout.version({ name: image.name, version }), VERSION_FILES.root);
-      await packSegment(
+    const { layout } = this.options.images;
+    const root = (version: string): string => join(layout.version({ name: image.name, version }), VERSION_FILES.root);
+    return this.pack(id, image, (scratch, file) =>
+      packSegment(
         {
           ...{ segment, next: root(image.version), scratch, signal: this.stopping.signal },
           base: root(base ?? image.version),
           ...(base === undefined && { level: WHOLE_LEVEL }),
         },
         file,
-      );
+      ),
+    );
+  }
+
+  private async makeManifest(id: string, image: ImageVersion, base: string): Promise<Packed | undefined> {
+    const { images } = this.options;
+    const from = { name: image.name, version: base };
+    for (const version of [image, from]) if ((await images.find(version)).state !== 'complete') return undefined;
+    const [known, next] = [images.layout.manifest(from), images.layout.manifest(image)];
+    return this.pack(id, image, (_scratch, file) => packDocument(known, next, file, this.stopping.signal));
+  }
+
+  /** @param work writes the file; the directory is its own */
+  private async pack(
+    id: string,
+    image: ImageVersion,
+    work: (scratch: string, file: string) => Promise<void>,
+  ): Promise<Packed> {
+    await this.enter();
+    const { directory } = this.options;
+    const scratch = await mkdtemp(join(directory, 'packing-'));
+    try {
+      const file = join(scratch, 'packed');
+      await work(scratch, file);
       const digest = await digestOf(file);
       const path = join(directory, digest);
       await rename(file, path);
