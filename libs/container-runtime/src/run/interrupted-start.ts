@@ -7,8 +7,11 @@ import { firstProcess } from '../kernel/runtime-state.js';
 import { conmonPid } from './observed-container.js';
 import type { RuntimePaths } from './runtime-paths.js';
 
-const ROUNDS = 100;
-const ROUND_MS = 2;
+/** A killed process ends when what it waits for in the kernel does: on a busy machine that may be a second. */
+const DEADLINE_MS = 10_000;
+const FIRST_ROUND_MS = 2;
+/** Each round reads every process of the machine. */
+const LONGEST_ROUND_MS = 50;
 
 /** A container could not be removed: a process of it does not die (uninterruptible sleep), or a cgroup stays busy. */
 export class ContainerStuckError extends Error {
@@ -35,13 +38,14 @@ export function mayBeStarting(paths: RuntimePaths, id: string, cgroup: string): 
 
 /** @throws ContainerStuckError */
 export async function endStart(instance: string, id: string): Promise<void> {
-  for (let rounds = 0; rounds < ROUNDS; rounds += 1) {
+  const end = performance.now() + DEADLINE_MS;
+  for (let pauseMs = FIRST_ROUND_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_ROUND_MS)) {
     const starters = startersOf(instance, id);
     if (starters.length === 0) return;
+    if (performance.now() > end) throw new ContainerStuckError(id, starters);
     for (const pid of starters) sendSignal(pid, 'SIGKILL');
-    await delay(ROUND_MS);
+    await delay(pauseMs);
   }
-  throw new ContainerStuckError(id, startersOf(instance, id));
 }
 
 /** Those of this instance: their arguments have its directory below /run. */
