@@ -456,6 +456,15 @@ describe.each([
       expect(runtime.isAnyRunning()).toBe(true);
     });
 
+    it('is listed while anything of it is left, so that it is deleted before it is started again', async () => {
+      const spec = specOf();
+      writeFileSync(`${runtime.paths.exits}/${spec.id}`, '0');
+      expect(runtime.list()).toMatchObject([{ id: spec.id, state: 'stopped' }]);
+      await runtime.delete(spec.id);
+      expect(runtime.list()).toEqual([]);
+      expect(await runtime.start(spec)).toMatchObject({ ok: true });
+    });
+
     it('runs a command that arrives before its own program', async () => {
       const spec = specOf();
       let first = 0;

@@ -309,9 +309,10 @@ export class OciRuntime {
     if (options.keepNetwork === true) this.#kept.expireLater(id);
     else this.#kept.drop(id);
     const { bundles, exits, runtimeRoot, sockets } = this.paths;
-    const rests = [`${runtimeRoot}/${id}`, `${bundles}/${id}`, `${sockets}/${id}`, `${exits}/${id}`];
+    const rests = [`${runtimeRoot}/${id}`, `${sockets}/${id}`, `${exits}/${id}`];
     if (options.keepLog !== true) rests.push(logFile(this.paths, id));
-    for (const path of rests) rmSync(path, { recursive: true, force: true });
+    // The bundle is the last: by it a removal that is cut off is found.
+    for (const path of [...rests, `${bundles}/${id}`]) rmSync(path, { recursive: true, force: true });
     this.monitors.remove();
   }
 

@@ -34,9 +34,9 @@ export interface ExitStatus {
 
 const ID = /^[0-9a-f]{32}$/;
 
-/** Ids that have a bundle or runtime state. */
+/** Ids that have a bundle, runtime state, or an exit status. */
 export function knownIds(paths: RuntimePaths): readonly string[] {
-  const names = [paths.bundles, paths.runtimeRoot].flatMap((path) => (existsSync(path) ? readdirSync(path) : []));
+  const names = [paths.bundles, paths.runtimeRoot, paths.exits].flatMap((path) => (existsSync(path) ? readdirSync(path) : []));
   return [...new Set(names)].filter((name) => ID.test(name)).sort();
 }
 
