@@ -27,7 +27,7 @@ import {
   forgetHost,
   hasEnded,
   isChanged,
-  markPart,
+  markParts,
   lockTenant,
   neighboursIn,
   saveAudience,
@@ -136,18 +136,21 @@ async function publishChanges(unit: UnitOfWork, tenant: string): Promise<boolean
 
 /** Of hosts that begin and end, and of parts that changed, as many as one transaction takes. @returns whether there are more */
 async function publishParts(unit: UnitOfWork, tenant: string, tenantNumber: number): Promise<boolean> {
+  // What is read after the marks are taken has at least their changes: the hosts as well as the containers.
+  const marked = await takeChanges(unit.db, tenant);
   const plan = neighbourPlan(await audienceOf(unit.db, tenant));
   const containers = (await keptCounts(unit.db, 'tenant', [tenant])).get(tenant)?.n ?? 0;
   const values = Math.min(VALUES, (LISTED * NEIGHBOUR_SHARDS) / Math.max(1, containers));
   const { changed: kept, begin, end, isMore } = firstOf(plan, Math.max(1, Math.floor(values / NEIGHBOUR_SHARDS)));
-  // What is read after the marks are taken has at least their changes.
   const most = Math.max(1, Math.floor(values / Math.max(1, kept.length)));
-  const changed = await takeChanges(unit.db, tenant, most);
-  // By it the hosts that are left are found, also when this process dies.
-  if (isMore) await markPart(unit.db, tenant, changed[0] ?? 0);
+  const changed = marked.slice(0, most);
+  const rest = marked.slice(most);
+  // By a mark the hosts that are left are found too, also when this process dies.
+  if (isMore && rest.length === 0) rest.push(changed[0] ?? 0);
+  await markParts(unit.db, tenant, rest);
   const isAll = begin.length + end.length > 0;
   const found = await neighboursIn(unit.db, tenant, isAll ? undefined : changed);
-  const every = [...new Set([...changed, ...found.keys()])];
+  const every = [...new Set([...marked, ...found.keys()])];
   const publish = (host: string, shard: number, containers: readonly Neighbour[]): void =>
     unit.publish(desiredNeighbours(host, tenantNumber, shard), {
       tenant,
@@ -159,5 +162,5 @@ async function publishParts(unit: UnitOfWork, tenant: string, tenantNumber: numb
   for (const host of begin) for (const shard of every) publish(host, shard, found.get(shard) ?? []);
   for (const host of end) for (const shard of every) publish(host, shard, []);
   await saveAudience(unit.db, tenant, begin, end);
-  return isMore || changed.length === most;
+  return rest.length > 0;
 }

@@ -36,18 +36,21 @@ export async function isChanged(manager: EntityManager, tenant: string): Promise
   return rows.length > 0;
 }
 
-export async function markPart(manager: EntityManager, tenant: string, shard: number): Promise<void> {
-  await manager.query('INSERT INTO neighbour_changes (tenant, shard) VALUES ($1, $2)', [tenant, shard]);
+export async function markParts(manager: EntityManager, tenant: string, shards: readonly number[]): Promise<void> {
+  if (shards.length === 0) return;
+  await manager.query(
+    `INSERT INTO neighbour_changes (tenant, shard)
+       SELECT $1, shard FROM unnest($2::smallint[]) WITH ORDINALITY AS s(shard, place) ORDER BY place`,
+    [tenant, shards],
+  );
 }
 
-/** @returns of the parts that changed so many, longest waiting first; what changes later is marked again */
-export async function takeChanges(manager: EntityManager, tenant: string, most: number): Promise<number[]> {
+/** @returns the parts that changed, longest waiting first; what changes later is marked again */
+export async function takeChanges(manager: EntityManager, tenant: string): Promise<number[]> {
   const rows: { shard: number }[] = await manager.query(
-    `WITH taken AS (DELETE FROM neighbour_changes WHERE tenant = $1 AND shard IN (
-       SELECT shard FROM neighbour_changes WHERE tenant = $1 GROUP BY shard ORDER BY min(ordinal) LIMIT $2)
-       RETURNING shard)
-     SELECT DISTINCT shard FROM taken ORDER BY shard`,
-    [tenant, most],
+    `WITH taken AS (DELETE FROM neighbour_changes WHERE tenant = $1 RETURNING shard, ordinal)
+     SELECT shard FROM taken GROUP BY shard ORDER BY min(ordinal)`,
+    [tenant],
   );
   return rows.map(({ shard }) => shard);
 }

@@ -337,6 +337,26 @@ it('bursts, a provisioner killed among them again and again, leave every host wi
   await settled('crowd', number);
 });
 
+it('what changes while a change is taken is sent too: a last container that goes then is known of by its host', async () => {
+  const { host, tenantNumber = 0, containerId } = await ask('late', 'late');
+  await settled('late', tenantNumber);
+  expect((await received(host, tenantNumber)).length).toBe(1);
+  await suite.inTransaction(async (locks) => {
+    // As another provisioner has it that works on the tenant.
+    await locks(`SELECT pg_advisory_lock(7403, ${tenantNumber})`);
+    await suite.rows(`INSERT INTO neighbour_changes (tenant, shard) VALUES ('late', 0)`);
+    await suite.inTransaction(async (change) => {
+      await change('LOCK TABLE neighbour_changes IN SHARE ROW EXCLUSIVE MODE');
+      await locks(`SELECT pg_advisory_unlock(7403, ${tenantNumber})`);
+      const waiting = `SELECT 1 FROM pg_locks WHERE relation = 'neighbour_changes'::regclass AND NOT granted`;
+      await suite.until(async () => (await suite.rows(waiting)).length > 0, 'the changes are being taken');
+      await change(`UPDATE containers SET state = 'removed' WHERE id = '${containerId}'`);
+    });
+  });
+  await settled('late', tenantNumber);
+  expect(await received(host, tenantNumber)).toEqual([]);
+});
+
 it('what the bus has lost is published again', async () => {
   const { tenantNumber = 0 } = configOf('again');
   const jsm = await suite.connection.jetstreamManager();
