@@ -36,7 +36,9 @@ const ID = /^[0-9a-f]{32}$/;
 
 /** Ids that have a bundle, runtime state, or an exit status. */
 export function knownIds(paths: RuntimePaths): readonly string[] {
-  const names = [paths.bundles, paths.runtimeRoot, paths.exits].flatMap((path) => (existsSync(path) ? readdirSync(path) : []));
+  const names = [paths.bundles, paths.runtimeRoot, paths.exits].flatMap((path) =>
+    existsSync(path) ? readdirSync(path) : [],
+  );
   return [...new Set(names)].filter((name) => ID.test(name)).sort();
 }
 
