@@ -1,7 +1,6 @@
 /** Processor time, memory and bytes of the processes of a run. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { processCosts } from '../process-costs.js';
-import type { Statement } from './fleet.js';
 
 /** proc(5): USER_HZ. */
 const TICKS_PER_SECOND = 100;
@@ -57,6 +56,15 @@ function childrenOf(parent: number): readonly number[] {
         throw error;
       }
     });
+}
+
+/** One text of a statement, since statements were forgotten. */
+export interface Statement {
+  readonly calls: number;
+  /** In all, executing. */
+  readonly ms: number;
+  readonly rows: number;
+  readonly text: string;
 }
 
 /** What took most of the database's time since statements were forgotten: milliseconds in all, how often, and rows. */

@@ -5,7 +5,7 @@ import { SUBJECTS } from '@plinth/contracts';
 import { ServiceProcess, startNats, startPostgres, type TestServer } from '@plinth/testkit';
 import { connect, type JetStreamClient, type NatsConnection } from 'nats';
 import pg from 'pg';
-import { type Cost, costOf, costOfPostgres } from './costs.js';
+import { type Cost, costOf, costOfPostgres, type Statement } from './costs.js';
 import type { FleetOptions } from './options.js';
 import { SimulatedHosts } from './simulated-hosts.js';
 
@@ -20,15 +20,6 @@ export interface Joining {
   readonly seconds: number;
   readonly before: ReadonlyMap<string, Cost>;
   readonly after: ReadonlyMap<string, Cost>;
-}
-
-/** One text of a statement, since statements were forgotten. */
-export interface Statement {
-  readonly calls: number;
-  /** In all, executing. */
-  readonly ms: number;
-  readonly rows: number;
-  readonly text: string;
 }
 
 export class Fleet {

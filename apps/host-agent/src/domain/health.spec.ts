@@ -1,16 +1,8 @@
 /** Health checks: the state of a run after results, and the steps of the agent. */
 import { describe, expect, it } from '@jest/globals';
 import { type ContainerConfig, decodePayload, FailedCheck, type HealthState } from '@plinth/contracts';
-import {
-  afterCheck,
-  checkTarget,
-  type Health,
-  reportedHealth,
-  inStartPeriod,
-  startingHealth,
-  unhealthyMessage,
-} from './health.js';
-import { emptyRecord, type LocalRecord } from './local-record.js';
+import { afterCheck, checkTarget, reportedHealth, inStartPeriod, startingHealth, unhealthyMessage } from './health.js';
+import { emptyRecord, type Health, type LocalRecord } from './local-record.js';
 import type { Observed } from './observed.js';
 import type { PlanInput } from './plan-input.js';
 import { plan, presentState } from './planner.js';

@@ -3,7 +3,7 @@
  * agent.
  */
 import type { ContainerConfig, EffectiveHealthCheck, HealthState } from '@plinth/contracts';
-import type { LocalRecord, ReportBody } from './local-record.js';
+import type { FailedCheck, Health, LocalRecord, ReportBody } from './local-record.js';
 import type { Observed } from './observed.js';
 import { judgeExit } from './restart-policy.js';
 import type { Step } from './step.js';
@@ -14,30 +14,6 @@ export interface CheckResult {
   /** Why not, for people. */
   readonly message: string;
   readonly output: string;
-}
-
-export interface FailedCheck {
-  readonly atMs: number;
-  readonly message: string;
-  readonly output: string;
-}
-
-/**
- * The health of one run. It begins as `starting`; the first success makes it `healthy`, `retries` failures in a row
- * `unhealthy`, the next success `healthy` again.
- */
-export interface Health {
-  /** Number of the run; see LocalRecord.starts. */
-  readonly run: number;
-  readonly state: HealthState;
-  /** Since when, milliseconds since the epoch. */
-  readonly sinceMs: number;
-  /** The first success of the run, milliseconds since the epoch. */
-  readonly healthyAtMs?: number;
-  /** Failures in a row, only those that count. */
-  readonly failedChecks: number;
-  /** The last failures of the run, oldest first, including those that do not count. */
-  readonly failures: readonly FailedCheck[];
 }
 
 const FAILURES_KEPT = 5;

@@ -1,7 +1,5 @@
 /** What an agent must know about one container after a restart of its own; kept as `record.json` beside the config. */
-import type { Trial } from './trial.js';
-import type { ContainerReport, HealthState } from '@plinth/contracts';
-import type { Health } from './health.js';
+import type { ContainerFailureReason, ContainerReport, HealthState } from '@plinth/contracts';
 import type { LimitTallies } from './limit-hits.js';
 import type { Observed } from './observed.js';
 
@@ -35,6 +33,63 @@ export type ReportBody = Pick<ContainerReport, 'kind' | 'generation'> &
       | 'dnsName'
     >
   >;
+
+/**
+ * `trying`: the new image was checked and is to run. `passed`: it is known good. `reverting`: it failed, the known good
+ * image is to run. `reverted`: the known good image runs. `refused`: the new image can't be started here, nothing was
+ * changed.
+ */
+export type TrialPhase = 'trying' | 'passed' | 'reverting' | 'reverted' | 'refused';
+
+export interface TrialCause {
+  readonly reason: ContainerFailureReason;
+  readonly message: string;
+  readonly exitCode?: number;
+  readonly checkOutput?: string;
+  readonly logTail?: string;
+}
+
+/** The update that the agent has accepted last; part of the record. */
+export interface Trial {
+  readonly updateId: string;
+  /** The image on trial. */
+  readonly image: string;
+  readonly phase: TrialPhase;
+  /** The phase was reported. The name is that of the stored field. */
+  readonly told: boolean;
+  /** Number of the run that the gate judges; see LocalRecord.starts. */
+  readonly run?: number;
+  /** When the gate was passed, milliseconds since the epoch. */
+  readonly gateAtMs?: number;
+  readonly cause?: TrialCause;
+  readonly verdictAtMs?: number;
+  /** State of the copy of the data volume from before the update. */
+  readonly snapshot?: 'made' | 'restored';
+}
+
+export interface FailedCheck {
+  readonly atMs: number;
+  readonly message: string;
+  readonly output: string;
+}
+
+/**
+ * The health of one run. It begins as `starting`; the first success makes it `healthy`, `retries` failures in a row
+ * `unhealthy`, the next success `healthy` again.
+ */
+export interface Health {
+  /** Number of the run; see LocalRecord.starts. */
+  readonly run: number;
+  readonly state: HealthState;
+  /** Since when, milliseconds since the epoch. */
+  readonly sinceMs: number;
+  /** The first success of the run, milliseconds since the epoch. */
+  readonly healthyAtMs?: number;
+  /** Failures in a row, only those that count. */
+  readonly failedChecks: number;
+  /** The last failures of the run, oldest first, including those that do not count. */
+  readonly failures: readonly FailedCheck[];
+}
 
 export interface LocalRecord {
   /** Generation of the last attempt to start, successful or not; 0: none yet. */

@@ -1,8 +1,7 @@
 /** What a plan for a container is made from. */
 import type { ContainerConfig } from '@plinth/contracts';
-import type { Health } from './health.js';
 import type { MissingImage } from './image-supply.js';
-import type { LocalRecord } from './local-record.js';
+import type { Health, LocalRecord } from './local-record.js';
 import type { Observed } from './observed.js';
 
 export interface PlanInput {

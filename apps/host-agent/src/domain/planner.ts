@@ -1,16 +1,8 @@
 /** From desired and observed state to the steps between them. Pure: the same input always gives the same steps. */
 import type { ContainerConfig } from '@plinth/contracts';
-import {
-  endsUnhealthy,
-  type Health,
-  healthOf,
-  healthyForMs,
-  planHealth,
-  runningHealth,
-  unhealthyMessage,
-} from './health.js';
+import { endsUnhealthy, healthOf, healthyForMs, planHealth, runningHealth, unhealthyMessage } from './health.js';
 import type { MissingImage } from './image-supply.js';
-import { type LocalRecord, type ReportBody, runIsOpen } from './local-record.js';
+import { type Health, type LocalRecord, type ReportBody, runIsOpen } from './local-record.js';
 import type { Observed, Running } from './observed.js';
 import type { PlanInput } from './plan-input.js';
 import { judgeExit, KILLED, type Verdict } from './restart-policy.js';

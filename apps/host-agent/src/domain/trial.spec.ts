@@ -1,14 +1,14 @@
 /** Images on trial: every phase, with the observed and the desired state. */
 import { describe, expect, it } from '@jest/globals';
 import type { ContainerConfig, ContainerFailureReason, ImageUpdate } from '@plinth/contracts';
-import { type Health, startingHealth } from './health.js';
-import { emptyRecord, type LocalRecord } from './local-record.js';
+import { startingHealth } from './health.js';
+import { emptyRecord, type Health, type LocalRecord, type Trial } from './local-record.js';
 import type { Observed } from './observed.js';
 import { planAfterCheck, planAfterFailure } from './failed-start.js';
 import type { PlanInput } from './plan-input.js';
 import { plan } from './planner.js';
 import { describeStep, type Step } from './step.js';
-import { effectiveConfig, presentConfig, type Trial, trialReport } from './trial.js';
+import { effectiveConfig, presentConfig, trialReport } from './trial.js';
 import { UPDATE_WAIT_MS } from './update-wait.js';
 import { containerConfig } from '../testing/container-config.js';
 

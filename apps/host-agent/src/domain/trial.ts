@@ -3,45 +3,12 @@
  * (US 9,075,638: "should an OS update fail, the container is halted, the configuration property is reverted back to a
  * known good value and the container is restarted"). Pure; a decision is in the record before it is acted on.
  */
-import type { ContainerConfig, ContainerFailureReason } from '@plinth/contracts';
+import type { ContainerConfig } from '@plinth/contracts';
 import { healthOf, unhealthyMessage } from './health.js';
 import { isGivenUp, type MissingImage } from './image-supply.js';
-import type { LocalRecord, ReportBody } from './local-record.js';
+import type { LocalRecord, ReportBody, Trial, TrialCause } from './local-record.js';
 import type { Running } from './observed.js';
 import type { Step } from './step.js';
-
-/**
- * `trying`: the new image was checked and is to run. `passed`: it is known good. `reverting`: it failed, the known good
- * image is to run. `reverted`: the known good image runs. `refused`: the new image can't be started here, nothing was
- * changed.
- */
-export type TrialPhase = 'trying' | 'passed' | 'reverting' | 'reverted' | 'refused';
-
-export interface TrialCause {
-  readonly reason: ContainerFailureReason;
-  readonly message: string;
-  readonly exitCode?: number;
-  readonly checkOutput?: string;
-  readonly logTail?: string;
-}
-
-/** The update that the agent has accepted last; part of the record. */
-export interface Trial {
-  readonly updateId: string;
-  /** The image on trial. */
-  readonly image: string;
-  readonly phase: TrialPhase;
-  /** The phase was reported. The name is that of the stored field. */
-  readonly told: boolean;
-  /** Number of the run that the gate judges; see LocalRecord.starts. */
-  readonly run?: number;
-  /** When the gate was passed, milliseconds since the epoch. */
-  readonly gateAtMs?: number;
-  readonly cause?: TrialCause;
-  readonly verdictAtMs?: number;
-  /** State of the copy of the data volume from before the update. */
-  readonly snapshot?: 'made' | 'restored';
-}
 
 /** The trial of this config's update; undefined: the update was not accepted yet, or there is none. */
 export function trialOf(config: ContainerConfig, record: LocalRecord): Trial | undefined {

@@ -1,9 +1,8 @@
 /** The state of one container in this process; what must outlive the agent is in the record. */
 import type { ContainerSpec } from '@plinth/container-runtime';
 import type { ContainerConfig, ContainerReport } from '@plinth/contracts';
-import type { Health } from '../domain/health.js';
 import type { LimitTallies } from '../domain/limit-hits.js';
-import type { LocalRecord, ReportBody } from '../domain/local-record.js';
+import type { Health, LocalRecord, ReportBody } from '../domain/local-record.js';
 import type { MissingImage } from '../domain/image-supply.js';
 import { effectiveConfig, presentConfig } from '../domain/trial.js';
 import type { Observed } from '../domain/observed.js';

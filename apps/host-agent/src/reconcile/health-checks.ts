@@ -11,10 +11,10 @@ import {
   type CheckResult,
   checkTarget,
   type CheckTarget,
-  type Health,
   healthOf,
   inStartPeriod,
 } from '../domain/health.js';
+import type { Health } from '../domain/local-record.js';
 import { isTrying } from '../domain/trial.js';
 import type { ContainerState } from './container-state.js';
 import { checkedContainers, checkLagSeconds, checkSeconds, checksRun, intervalStretch } from './health-metrics.js';

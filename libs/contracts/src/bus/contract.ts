@@ -1,5 +1,3 @@
-import type { UnknownFields } from './decode.js';
-
 /** What a contract holds: subject, kind, the classes of what is sent and answered, who publishes and who consumes. */
 export type Payload<T extends object = object> = new () => T;
 /** `status`: the last value of each subject is kept. `consumers`: asks the provisioner for consumers. */
@@ -15,6 +13,12 @@ export type ContractKind =
   | 'consumers';
 /** Kinds that people and upstream systems send: a field that the contract does not have is a mistake in them. */
 const OF_USERS: readonly ContractKind[] = ['request', 'query'];
+
+/**
+ * What happens to fields that the contract does not have. A user's request with one is a mistake. A message of a service
+ * with one is of a newer version of it, see docs/adr/0011; nothing of the field reaches the receiver.
+ */
+export type UnknownFields = 'refused' | 'ignored';
 
 /** What a receiver does with fields that the contract of this kind does not have. */
 export function unknownFieldsOf(kind: ContractKind): UnknownFields {

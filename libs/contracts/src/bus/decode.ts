@@ -1,7 +1,7 @@
 /** Decodes untrusted bytes into a checked contract class: the one place where payloads are validated. */
 import { plainToInstance } from 'class-transformer';
 import { validateSync, type ValidationError } from 'class-validator';
-import type { Reply } from './contract.js';
+import type { Reply, UnknownFields } from './contract.js';
 import type { Problem } from './problem.js';
 import { keepValidationPlans } from './validation-plans.js';
 
@@ -10,12 +10,6 @@ keepValidationPlans();
 export type Decoded<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly problems: Problem[] };
-
-/**
- * What happens to fields that the contract does not have. A user's request with one is a mistake. A message of a service
- * with one is of a newer version of it, see docs/adr/0011; nothing of the field reaches the receiver.
- */
-export type UnknownFields = 'refused' | 'ignored';
 
 const MAX_PROBLEMS = 50;
 const MAX_DEPTH = 32;

@@ -3,7 +3,8 @@
  * The result is that of `decodePayload`, and whether anything else has changed.
  */
 import { isISO8601 } from 'class-validator';
-import { check, type Decoded, parseBody, type UnknownFields } from './decode.js';
+import type { UnknownFields } from './contract.js';
+import { check, type Decoded, parseBody } from './decode.js';
 import { HostHeartbeat, HostLoad, LeaseSummary, StorageHeartbeat } from './events/heartbeats.js';
 import { ID_PATTERN, NAME_PATTERN } from '../values.js';
 
