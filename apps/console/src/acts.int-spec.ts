@@ -9,9 +9,10 @@ import type { AuditEntry, AuditList, EventList, RequestAnswer, TokenList, TokenM
 import { scratchDirectory, ServiceProcess, startNats, startPostgres, type TestServer } from '@plinth/testkit';
 import { EventPublisher, loginOptions, newId } from '@plinth/service-kit/messaging';
 import { connect, type NatsConnection } from 'nats';
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Client } from 'pg';
 import type { Role } from './domain/access.js';
 import { ConsoleApi, events } from './testing/console-api.js';
@@ -265,9 +266,44 @@ describe('a request', () => {
     expect(await audit('act=host.cordon&target=h-1&actor=p-operator&limit=1')).toMatchObject([
       { requestId: key, why: 'a new disk', outcome: 'done' },
     ]);
-    expect((await database.query('SELECT 1 FROM console.console_audit WHERE request_id = $1', [key])).rowCount).toBe(2);
+    const phases = await database.query('SELECT phase FROM console.console_audit WHERE request_id = $1', [key]);
+    expect(phases.rows.map(({ phase }) => phase as string).sort()).toEqual(['asked', 'ended', 'published']);
     const bad = await api.ask('POST', '/hosts/h-1/cordon', { ...drain, headers: { 'idempotency-key': 'x y' } });
     expect(bad.status).toBe(400);
+  });
+
+  it('is the same whatever the order of its fields', async () => {
+    const headers = { 'idempotency-key': `key-${newId()}` };
+    const labels = [{ set: { rack: 'r1', row: 'a' } }, { set: { row: 'a', rack: 'r1' } }, { set: { rack: 'r2' } }];
+    const statuses: number[] = [];
+    for (const body of labels)
+      statuses.push((await api.ask('POST', '/hosts/h-1/label?wait=30', { ...as('operator'), headers, body })).status);
+    expect(statuses).toEqual([200, 200, 409]);
+  });
+
+  it('that the bus never received has failed, and its key does not bring it back', async () => {
+    const headers = { 'idempotency-key': `key-${newId()}` };
+    const cordon = { ...as('operator'), headers };
+    // What a console leaves that dies before it publishes; and another one whose answer is still to come.
+    const [never, key] = [headers['idempotency-key'], newId()];
+    for (const [id, phases] of [
+      [never, ['asked']],
+      [key, ['asked', 'published']],
+    ] as const)
+      for (const phase of phases)
+        await database.query(
+          `INSERT INTO console.console_audit (at, phase, actor, via, act, target, request_id, digest)
+             VALUES (clock_timestamp() - interval '2 minutes', $1, 'p-operator', 'session', 'host.cordon', 'h-1', $2, $3)`,
+          [phase, id, createHash('sha256').update('["host.cordon",{"host":"h-1"}]').digest()],
+        );
+    const found = async (id: string): Promise<RequestAnswer> =>
+      (await api.ask<RequestAnswer>('GET', `/requests/${id}`, as('operator'))).body;
+    while ((await found(never)).state === 'pending') await delay(100);
+    expect(await found(never)).toMatchObject({ state: 'failed', reason: 'not-published' });
+    expect((await found(key)).state).toBe('pending');
+    const again = await api.ask<{ detail: string }>('POST', '/hosts/h-1/cordon', cordon);
+    expect(again.status).toBe(409);
+    expect(again.body.detail).toContain('new Idempotency-Key');
   });
 
   it('that a person sent from elsewhere is on record by the name that it carries', async () => {

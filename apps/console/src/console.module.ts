@@ -17,7 +17,7 @@ import { Tokens } from './access/tokens.js';
 import { ActBus } from './adapters/act-bus.js';
 import { DeadLetters } from './adapters/dead-letters.js';
 import { EventFeed } from './adapters/event-feed.js';
-import { AddAudit1700000002000 } from './adapters/postgres/audit.schema.js';
+import { AddAudit1700000002000, AddPublished1700000003000 } from './adapters/postgres/audit.schema.js';
 import { AuditStore } from './adapters/postgres/audit.store.js';
 import { TokenStore } from './adapters/postgres/token.store.js';
 import { ActsController } from './handlers/acts.controller.js';
@@ -44,7 +44,7 @@ import { Streams } from './live/streams.js';
   imports: [
     persistenceModule(ConsoleConfig, {
       schema: 'console',
-      migrations: [CreateConsole1700000001000, AddAudit1700000002000],
+      migrations: [CreateConsole1700000001000, AddAudit1700000002000, AddPublished1700000003000],
     }),
   ],
   // The page last: it answers paths of the API that no other has.

@@ -1,6 +1,6 @@
 /** Acts: who may, on record before it is published, and published by the key of the person's role. */
 import { Inject, Injectable } from '@nestjs/common';
-import { checkPayload, type ConsoleAct, contractOf, ID_PATTERN } from '@plinth/contracts';
+import { canonicalJson, checkPayload, type ConsoleAct, contractOf, ID_PATTERN } from '@plinth/contracts';
 import { fieldsByPath, MAX_WHY_LENGTH } from '@plinth/contracts/console';
 import { type Logger, LOGGER, newId } from '@plinth/service-kit';
 import { createHash } from 'node:crypto';
@@ -79,7 +79,7 @@ export class Acting {
 
     const requestId = asked.key ?? newId();
     const digest = createHash('sha256')
-      .update(JSON.stringify([act.name, request]))
+      .update(canonicalJson([act.name, request]))
       .digest();
     const known = await this.audit.asked({ ...record, tenant: tenant ?? null, requestId, digest });
     if (known === 'other')
@@ -87,6 +87,12 @@ export class Acting {
         ok: false,
         reason: 'key-in-use',
         message: 'this Idempotency-Key stands for another request; use a new one',
+      };
+    if (known === 'lost')
+      return {
+        ok: false,
+        reason: 'key-in-use',
+        message: 'it is on record that the bus never received this request; send it again with a new Idempotency-Key',
       };
     this.watch.follow(requestId, act.name);
     try {

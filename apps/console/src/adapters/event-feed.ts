@@ -32,6 +32,8 @@ export class EventFeed extends EventEmitter<{ events: [] }> {
   /** Of the stream that is read. */
   private created = '';
   private next: number | undefined;
+  /** Position of the last event when reading began, or of one that came since. */
+  private last = 0;
   private recorded = 0;
   private recording: Promise<void> | undefined;
 
@@ -72,6 +74,11 @@ export class EventFeed extends EventEmitter<{ events: [] }> {
     return this.tail?.problem();
   }
 
+  /** Whether each event that was on the bus a moment ago was taken. */
+  get isCaughtUp(): boolean {
+    return this.created !== '' && this.problem === undefined && (this.next ?? 1) > this.last;
+  }
+
   private async begin(created: string, last: number): Promise<number> {
     if (this.created !== created) {
       this.log.clear();
@@ -79,6 +86,7 @@ export class EventFeed extends EventEmitter<{ events: [] }> {
       this.recorded = 0;
       this.created = created;
     }
+    this.last = last;
     if (this.next !== undefined && this.next <= last + 1) return this.next;
     // At a start the last events are read again, so that there is something to show.
     const shown = last - KEPT_EVENTS + 1;
@@ -101,6 +109,7 @@ export class EventFeed extends EventEmitter<{ events: [] }> {
       source: envelope.source,
       data: shownData(bodyOf(data)),
     };
+    this.last = Math.max(this.last, seq + message.info.pending);
     for (const take of this.takers) await take(entry);
     this.next = seq + 1;
     if (this.log.add(entry)) this.emit('events');

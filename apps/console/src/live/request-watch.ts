@@ -4,7 +4,7 @@
  */
 import { Inject, Injectable } from '@nestjs/common';
 import type { EventEntry } from '@plinth/contracts/console';
-import { type Envelope, type Logger, LOGGER } from '@plinth/service-kit';
+import { type Envelope, type Logger, LOGGER, WorkLoop } from '@plinth/service-kit';
 import { EventEmitter, once } from 'node:events';
 import { EventFeed } from '../adapters/event-feed.js';
 import { AuditStore } from '../adapters/postgres/audit.store.js';
@@ -13,12 +13,14 @@ import { actNamed, actOfSubject, answeredBy, conclusionOf, type Seen, targetOf }
 
 /** Requests that are followed at once; the oldest are forgotten. */
 const MOST_OPEN = 20_000;
+const LOOK_FOR_LOST_MS = 5_000;
 
 @Injectable()
 export class RequestWatch {
   /** Names of acts by the ids of their requests. */
   private readonly open = new Map<string, string>();
   private readonly ends = new EventEmitter();
+  private readonly lost: WorkLoop;
 
   constructor(
     @Inject(EventFeed) private readonly feed: EventFeed,
@@ -27,15 +29,22 @@ export class RequestWatch {
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
     this.ends.setMaxListeners(0);
+    this.lost = new WorkLoop({
+      pass: () => this.endLost(),
+      periodMs: LOOK_FOR_LOST_MS,
+      failed: (error) => logger.warn({ err: error }, 'requests that were never published are looked for again'),
+    });
   }
 
   async start(): Promise<void> {
     for (const { requestId, act } of await this.audit.open()) this.follow(requestId, act);
     this.feed.onEvent((entry) => this.take(entry));
     this.present.on('status', (subject, envelope) => this.takeStatus(subject, envelope));
+    this.lost.start(LOOK_FOR_LOST_MS);
   }
 
-  stop(): void {
+  async stop(): Promise<void> {
+    await this.lost.stop();
     this.ends.removeAllListeners();
   }
 
@@ -75,7 +84,18 @@ export class RequestWatch {
       requestId: entry.id,
       digest: null,
     });
+    await this.audit.published(entry.id);
     this.follow(entry.id, act.name);
+  }
+
+  /** The console died, or the bus did not answer, between the record of an act and its publication. */
+  private async endLost(): Promise<void> {
+    if (!this.feed.isCaughtUp) return;
+    for (const requestId of await this.audit.endLost()) {
+      this.logger.warn({ requestId }, 'a request was on record and never published; it has failed');
+      this.open.delete(requestId);
+      this.ends.emit(requestId);
+    }
   }
 
   private takeStatus(subject: string, { correlationId, causationId }: Envelope): void {

@@ -63,3 +63,31 @@ export class AddAudit1700000002000 implements MigrationInterface {
     await runner.query('DROP FUNCTION console_audit_stays()');
   }
 }
+
+/** That the bus has a request: one that it never received is found by the absence of it. */
+export class AddPublished1700000003000 implements MigrationInterface {
+  readonly name = 'AddPublished1700000003000';
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query('ALTER TABLE console_audit DROP CONSTRAINT console_audit_phase_check');
+    await runner.query(`
+      ALTER TABLE console_audit ADD CONSTRAINT console_audit_phase_check
+        CHECK (phase IN ('asked', 'published', 'ended', 'refused'))`);
+    // Of requests from before, the bus's stream is not read again.
+    await runner.query(`
+      INSERT INTO console_audit (phase, actor, via, act, request_id)
+        SELECT 'published', actor, via, act, request_id FROM console_audit WHERE phase = 'asked'`);
+    await runner.query("CREATE INDEX console_audit_asked ON console_audit (at) WHERE phase = 'asked'");
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query('DROP INDEX console_audit_asked');
+    await runner.query('ALTER TABLE console_audit DISABLE TRIGGER console_audit_stays');
+    await runner.query("DELETE FROM console_audit WHERE phase = 'published'");
+    await runner.query('ALTER TABLE console_audit ENABLE TRIGGER console_audit_stays');
+    await runner.query('ALTER TABLE console_audit DROP CONSTRAINT console_audit_phase_check');
+    await runner.query(`
+      ALTER TABLE console_audit ADD CONSTRAINT console_audit_phase_check
+        CHECK (phase IN ('asked', 'ended', 'refused'))`);
+  }
+}

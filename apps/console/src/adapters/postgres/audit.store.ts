@@ -31,6 +31,13 @@ interface AuditRow extends Omit<AuditEntry, 'sequence' | 'at' | 'endedAt'> {
 const DEFAULT_LIMIT = 100;
 /** Requests without an outcome are no longer waited for. */
 const OPEN_HOURS = 24;
+/** A request is published right after it is on record, or its person is answered that it was not. */
+const LOST_SECONDS = 60;
+const NOT_PUBLISHED: Conclusion = {
+  outcome: 'failed',
+  reason: 'not-published',
+  message: 'the bus never received it; send it again',
+};
 
 /** One line for each act: what was asked, with how it ended. */
 const ENTRIES = `
@@ -40,7 +47,7 @@ const ENTRIES = `
          CASE WHEN a.phase = 'asked' THEN e.at ELSE a.at END AS "endedAt"
     FROM console_audit a
     LEFT JOIN console_audit e ON a.phase = 'asked' AND e.request_id = a.request_id AND e.phase = 'ended'
-   WHERE (a.phase <> 'ended' OR a.request_id IS NULL)`;
+   WHERE (a.phase IN ('asked', 'refused') OR a.phase = 'ended' AND a.request_id IS NULL)`;
 
 @Injectable()
 export class AuditStore {
@@ -48,17 +55,21 @@ export class AuditStore {
 
   /**
    * Before it is published.
-   * @returns `same`: the same person asked for the same before, under this id; `other`: the id stands for something else
+   * @returns `same`: the same person asked for the same before, under this id; `lost`: and it is on record that the bus
+   * never received it; `other`: the id stands for something else
    */
-  async asked(act: AskedAct): Promise<'new' | 'same' | 'other'> {
+  async asked(act: AskedAct): Promise<'new' | 'same' | 'lost' | 'other'> {
     if (await this.insertAsked(act)) return 'new';
-    const rows: { actor: string; digest: Buffer | null }[] = await this.source.query(
-      "SELECT actor, digest FROM console_audit WHERE request_id = $1 AND phase = 'asked'",
-      [act.requestId],
+    const rows: { actor: string; digest: Buffer | null; lost: boolean }[] = await this.source.query(
+      `SELECT actor, digest, EXISTS (SELECT 1 FROM console_audit e
+                WHERE e.request_id = a.request_id AND e.phase = 'ended' AND e.reason = $2) AS lost
+         FROM console_audit a WHERE request_id = $1 AND phase = 'asked'`,
+      [act.requestId, NOT_PUBLISHED.reason],
     );
     const [before] = rows;
     const isSame = before?.actor === act.actor && before.digest !== null && act.digest?.equals(before.digest) === true;
-    return isSame ? 'same' : 'other';
+    if (!isSame) return 'other';
+    return before.lost ? 'lost' : 'same';
   }
 
   /** Seen on the bus. @returns false: it was on record */
@@ -70,6 +81,36 @@ export class AuditStore {
       [actor, via, address, act, target, tenant, why, requestId, digest],
     );
     return rows.length > 0;
+  }
+
+  /** The bus has it. */
+  async published(requestId: string): Promise<void> {
+    await this.source.query(
+      `INSERT INTO console_audit (phase, actor, via, act, request_id)
+         SELECT 'published', actor, via, act, request_id FROM console_audit WHERE request_id = $1 AND phase = 'asked'
+         ON CONFLICT (request_id, phase) WHERE request_id IS NOT NULL AND phase <> 'refused' DO NOTHING`,
+      [requestId],
+    );
+  }
+
+  /**
+   * Requests that the bus has not received {@link LOST_SECONDS} after they were asked have failed. For a copy that has
+   * read all that the bus has.
+   * @returns their ids
+   */
+  async endLost(): Promise<readonly string[]> {
+    const rows: { request_id: string }[] = await this.source.query(
+      `INSERT INTO console_audit (phase, actor, via, act, target, tenant, request_id, outcome, reason, message)
+         SELECT 'ended', actor, via, act, target, tenant, request_id, $1, $2, $3 FROM console_audit a
+          WHERE a.phase = 'asked' AND a.at < clock_timestamp() - interval '${LOST_SECONDS} seconds'
+            AND a.at > clock_timestamp() - interval '${OPEN_HOURS} hours'
+            AND NOT EXISTS (SELECT 1 FROM console_audit e
+                             WHERE e.request_id = a.request_id AND e.phase IN ('published', 'ended'))
+         ON CONFLICT (request_id, phase) WHERE request_id IS NOT NULL AND phase <> 'refused' DO NOTHING
+       RETURNING request_id`,
+      [NOT_PUBLISHED.outcome, NOT_PUBLISHED.reason, NOT_PUBLISHED.message],
+    );
+    return rows.map(({ request_id: id }) => id);
   }
 
   /** How a request ended; the first that is recorded counts. */
