@@ -141,7 +141,7 @@ export class HostNetwork {
         `a program of this host listens on port ${port.hostPort}/${port.protocol}, and would not be reached any more; ` +
         'publish another host port, or end that program'
       );
-    const taken = publishedElsewhere(this.nft, this.names.table, { ...container, ports });
+    const taken = publishedElsewhere(this.nft, this.table.otherAgents(), { ...container, ports });
     return (
       taken &&
       `port ${taken.hostPort}/${taken.protocol} is published by a container of another host agent on this machine; ` +

@@ -32,7 +32,7 @@ export class NetlinkError extends Error {
   readonly code: string;
   constructor(
     readonly request: string,
-    errno: number,
+    readonly errno: number,
   ) {
     super(`${errnoName(errno)}: the kernel refused to ${request}`);
     this.code = errnoName(errno);
@@ -94,6 +94,30 @@ export class NetlinkSocket {
       }
     }
     if (refused !== undefined) throw new NetlinkError(what, refused);
+  }
+
+  /**
+   * One transaction of nfnetlink: all of it, or nothing. What is refused as a whole is answered for its begin.
+   * @throws NetlinkError for the first that was refused
+   */
+  transact(begin: Message, messages: readonly Message[], end: Message, what: string): void {
+    if (this.sequence > SEQUENCE_RESTART) this.sequence = 0;
+    const first = this.sequence + 1;
+    const each = [begin, ...messages, end].map((message, index) => {
+      const confirmed = index > 0 && index <= messages.length ? NLM_F_ACK : 0;
+      return encodeMessage({ ...message, flags: message.flags | NLM_F_REQUEST | confirmed }, first + index);
+    });
+    this.sequence += each.length;
+    this.send(Buffer.concat(each));
+    for (let open = messages.length; open > 0;) {
+      for (const { type, sequence, payload } of this.receive()) {
+        if (sequence < first || sequence > this.sequence || type !== NLMSG_ERROR) continue;
+        open -= 1;
+        const errno = -payload.readInt32LE(0);
+        // The answers after it are left out by their numbers.
+        if (errno !== 0) throw new NetlinkError(what, errno);
+      }
+    }
   }
 
   /** @returns the answer, or all of a list @throws NetlinkError */

@@ -1,22 +1,21 @@
 /** Ports that other agents of this machine publish: of two tables that have one, the one that was written first wins. */
 import { canonicalAddress } from '../address.js';
-import { type ContainerNetwork, type PublishedPort, TABLE_PREFIX } from '../container-network.js';
+import type { ContainerNetwork, PublishedPort } from '../container-network.js';
 import { type Element, elementsInListing, portElements } from './elements.js';
 import { NftError, type Nftables } from './nftables.js';
 
 /**
  * The first of the ports that a container of another agent has. Its own address there is no other's: a container that is
- * moved between two agents may still be known to the first. Costs a list of tables where there is no other agent, else as
- * much as the others publish.
+ * moved between two agents may still be known to the first. Costs as much as the others publish.
  *
+ * @param others their tables
  * @throws NftError
  */
 export function publishedElsewhere(
   nft: Nftables,
-  table: string,
+  others: readonly string[],
   container: ContainerNetwork,
 ): PublishedPort | undefined {
-  const others = tablesOfAgents(nft).filter((name) => name !== table);
   const own = [canonicalAddress(container.ipv4), canonicalAddress(container.ipv6)];
   return container.ports.find((port) =>
     others.some((other) =>
@@ -48,9 +47,4 @@ function elements(nft: Nftables, command: string): Element[] {
     if (error instanceof NftError) return [];
     throw error;
   }
-}
-
-function tablesOfAgents(nft: Nftables): string[] {
-  const { nftables } = nft.listing('list tables inet') as { nftables: readonly { table?: { name: string } }[] };
-  return nftables.flatMap(({ table }) => (table?.name.startsWith(TABLE_PREFIX) === true ? [table.name] : []));
 }

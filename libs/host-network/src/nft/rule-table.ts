@@ -2,15 +2,23 @@
  * The agent's table in the kernel. It is derived state: what it must hold is known here, and what the kernel holds is
  * compared with it whenever another program has changed nftables.
  */
+import { TABLE_PREFIX } from '../container-network.js';
+import type { Message } from '../netlink/message.js';
+import { NETLINK_NETFILTER, NetlinkError, NetlinkSocket } from '../netlink/netlink-socket.js';
+import { beginMessage, changeMessages, END_MESSAGE } from './element-messages.js';
 import { type Change, changeText, difference, type Element, elementName, elementsInListing } from './elements.js';
 import { NftError, type Nftables } from './nftables.js';
 import { arpProbeText, arpTableText, DROP_COUNTERS, removalText, type RulesetOptions, tableText } from './ruleset.js';
 import { TableWatch } from './table-watch.js';
 
+/** linux/errno.h: nftables has another generation. */
+const ERESTART = 85;
+
 export type DropCounts = Readonly<Record<keyof typeof DROP_COUNTERS, number>>;
 
 export class RuleTable {
   private readonly held = new Map<string, Element>();
+  private readonly socket = new NetlinkSocket(NETLINK_NETFILTER);
   private readonly watch: TableWatch;
   private chains: string | undefined;
   private handle: bigint | undefined;
@@ -23,7 +31,7 @@ export class RuleTable {
     private readonly nft: Nftables,
     private readonly options: RulesetOptions,
   ) {
-    this.watch = new TableWatch(options.table);
+    this.watch = new TableWatch(this.socket, options.table);
   }
 
   /** Whether this process has written it. */
@@ -51,11 +59,11 @@ export class RuleTable {
   /** @throws NftError */
   change(change: Change): void {
     if (change.add.length + change.remove.length === 0) return;
-    const before = this.watch.generation();
-    this.nft.run(changeText(this.options.table, change));
+    const messages = changeMessages(this.options.table, change);
+    if (messages === undefined) this.changeByText(change);
+    else this.transact(messages);
     for (const element of change.remove) this.held.delete(elementName(element));
     for (const element of change.add) this.held.set(elementName(element), element);
-    if (before === this.generation && this.watch.generation() === before + 1) this.generation = before + 1;
   }
 
   /** As {@link change}, to hold exactly these. */
@@ -71,6 +79,11 @@ export class RuleTable {
   /** Whether another program may have changed it since it was last compared. */
   get isSuspect(): boolean {
     return this.generation === undefined || this.watch.generation() !== this.generation;
+  }
+
+  /** Names of the tables of other agents of this machine. */
+  otherAgents(): string[] {
+    return this.watch.names().filter((name) => name.startsWith(TABLE_PREFIX) && name !== this.options.table);
   }
 
   /** Compares chains and elements; costs as much as the table is long. @throws NftError */
@@ -125,7 +138,32 @@ export class RuleTable {
   }
 
   close(): void {
-    this.watch.close();
+    this.socket.close();
+  }
+
+  private changeByText(change: Change): void {
+    const before = this.watch.generation();
+    this.nft.run(changeText(this.options.table, change));
+    if (before === this.generation && this.watch.generation() === before + 1) this.generation = before + 1;
+  }
+
+  /** Not by libnftables, which asks for tables, chains, sets and elements again after each change. */
+  private transact(messages: readonly Message[]): void {
+    const { table } = this.options;
+    try {
+      this.socket.transact(beginMessage(this.generation), messages, END_MESSAGE, `change elements of the table ${table}`);
+      const after = this.watch.generation();
+      // What changes nothing does not count.
+      const isOurs = this.generation !== undefined && (after === this.generation || after === this.generation + 1);
+      this.generation = isOurs ? after : undefined;
+    } catch (error) {
+      if (!(error instanceof NetlinkError)) throw error;
+      if (this.generation === undefined || error.errno !== ERESTART)
+        throw new NftError(error.message, { cause: error });
+      // Another program has changed nftables since.
+      this.generation = undefined;
+      this.transact(messages);
+    }
   }
 
   private get hasArp(): boolean {

@@ -6,6 +6,7 @@
  * can bring one along.
  */
 import { ANY_PREFIX, GATEWAY4, type NetworkNames, RESOLVER6 } from '../container-network.js';
+import { setsText } from './sets.js';
 
 export interface RulesetOptions extends NetworkNames {
   /** Networks of all containers' addresses, of every host. */
@@ -70,31 +71,7 @@ table inet ${table} {
 ${Object.values(DROP_COUNTERS)
   .map((name) => `  counter ${name} { }`)
   .join('\n')}
-  map tenant4 { type ifname . ipv4_addr : mark; }
-  map tenant6 { type ifname . ipv6_addr : mark; }
-  set member4 { type mark . ipv4_addr; }
-  set member6 { type mark . ipv6_addr; }
-  set remote4 { type mark . ipv4_addr; }
-  set remote6 { type mark . ipv6_addr; }
-  map tenants4 { type ipv4_addr : mark; }
-  map tenants6 { type ipv6_addr : mark; }
-  set hosts4 { type ipv4_addr; }
-  set hosts6 { type ipv6_addr; }
-  map ports4 { type inet_proto . inet_service : ipv4_addr . inet_service; }
-  map ports6 { type inet_proto . inet_service : ipv6_addr . inet_service; }
-  map bound4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
-  map bound6 { type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; }
-  set limited4 { type ipv4_addr; }
-  set limited6 { type ipv6_addr; }
-  set networks4 { type ipv4_addr . ipv4_addr; flags interval; }
-  set networks6 { type ipv6_addr . ipv6_addr; flags interval; }
-  set services4 { type ipv4_addr . ipv4_addr . inet_proto . inet_service; flags interval; }
-  set services6 { type ipv6_addr . ipv6_addr . inet_proto . inet_service; flags interval; }
-  set limited_tenants { type mark; }
-  set tenant_networks4 { type mark . ipv4_addr; flags interval; }
-  set tenant_networks6 { type mark . ipv6_addr; flags interval; }
-  set tenant_services4 { type mark . ipv4_addr . inet_proto . inet_service; flags interval; }
-  set tenant_services6 { type mark . ipv6_addr . inet_proto . inet_service; flags interval; }
+${setsText()}
   set ${BUCKETS.askers} { type ipv4_addr; size ${MOST_ASKERS}; flags dynamic,timeout; timeout 10s; }
   set ${BUCKETS.askers6} { type ipv6_addr; size ${MOST_ASKERS}; flags dynamic,timeout; timeout 10s; }
   set ${BUCKETS.tenants} { type mark; size ${MOST_ASKERS}; flags dynamic,timeout; timeout 10s; }

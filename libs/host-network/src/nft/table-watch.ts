@@ -1,6 +1,6 @@
 /** Asks nfnetlink whether a table is still there, and whether anything in nftables was changed; costs microseconds. */
-import { decodeAttributes, type Message, text } from '../netlink/message.js';
-import { NETLINK_NETFILTER, NetlinkError, NetlinkSocket } from '../netlink/netlink-socket.js';
+import { decodeAttributes, type Message, NLM_F_DUMP, text, textOf } from '../netlink/message.js';
+import { NetlinkError, type NetlinkSocket } from '../netlink/netlink-socket.js';
 
 /** linux/netfilter/nfnetlink.h, nf_tables.h */
 const NFNL_SUBSYS_NFTABLES = 10;
@@ -14,9 +14,10 @@ const NFTA_GEN_ID = 1;
 const BODY_BYTES = 4;
 
 export class TableWatch {
-  private readonly socket = new NetlinkSocket(NETLINK_NETFILTER);
-
-  constructor(private readonly table: string) {}
+  constructor(
+    private readonly socket: NetlinkSocket,
+    private readonly table: string,
+  ) {}
 
   /** Number that the kernel gave the table when it was made; undefined: there is none. */
   handle(): bigint | undefined {
@@ -32,21 +33,29 @@ export class TableWatch {
     }
   }
 
+  /** Names of all tables of this family. libnftables would ask for every set, chain and rule of the machine, too. */
+  names(): string[] {
+    return this.ask(NFT_MSG_GETTABLE, NLM_F_DUMP, []).flatMap(
+      (attributes) => textOf(attributes.get(NFTA_TABLE_NAME)) ?? [],
+    );
+  }
+
   /** Grows by one with each transaction of any program in this network namespace. */
   generation(): number {
     return this.attribute(NFT_MSG_GETGEN, [], NFTA_GEN_ID)?.readUInt32BE(0) ?? 0;
   }
 
-  close(): void {
-    this.socket.close();
+  private attribute(type: number, attributes: Message['attributes'], wanted: number): Buffer | undefined {
+    return this.ask(type, 0, attributes)[0]?.get(wanted);
   }
 
-  private attribute(type: number, attributes: Message['attributes'], wanted: number): Buffer | undefined {
+  private ask(type: number, flags: number, attributes: Message['attributes']): ReadonlyMap<number, Buffer>[] {
     const body = Buffer.from([NFPROTO_INET, 0, 0, 0]);
-    const [answer] = this.socket.ask(
-      { type: (NFNL_SUBSYS_NFTABLES << 8) | type, flags: 0, body, attributes },
-      `show the nftables table ${this.table}`,
-    );
-    return answer && decodeAttributes(answer.payload.subarray(BODY_BYTES)).get(wanted);
+    return this.socket
+      .ask(
+        { type: (NFNL_SUBSYS_NFTABLES << 8) | type, flags, body, attributes },
+        `show the nftables table ${this.table}`,
+      )
+      .map(({ payload }) => decodeAttributes(payload.subarray(BODY_BYTES)));
   }
 }
