@@ -250,6 +250,7 @@ async function openHost(config: HostAgentConfig, logger: Logger, programs: Progr
   logger.info({ diskLimits: volumeLimits.describe() }, 'limits of data volumes');
   const volumes = new DataVolumes(storage, volumeLimits);
   const networks = await openNetworks(config, runtime, state.cni, programs.resolver, logger);
+  runtime.prepareNetworksBy((namespace) => networks.prepare(namespace));
   measureNetworks(networks);
   measureNames(networks);
   const services: AgentServices = {

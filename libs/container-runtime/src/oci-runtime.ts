@@ -144,6 +144,7 @@ export class OciRuntime {
       : undefined;
     let namespaces: OwnNamespaces | undefined;
     let attach = inNetwork;
+    this.#namespaces.begin();
     try {
       const users = this.#prepare(spec);
       if (users.ok && inKeptNetwork && !isSystemContainer(spec)) namespaces = this.#kept.take(spec.id, users.firstId);
@@ -197,7 +198,17 @@ export class OciRuntime {
       return { ...startFailure(''), reason: 'deadline', message: `not started within ${deadlineMs} ms` };
     } finally {
       if (namespaces) closeNamespaces(namespaces);
+      this.#namespaces.end();
     }
+  }
+
+  /**
+   * Networks of containers to come are made before their starts.
+   * @param prepare gets the path of each, in which no process is, and makes there what depends on no container; it does
+   * not throw
+   */
+  prepareNetworksBy(prepare: (namespace: string) => void): void {
+    this.#namespaces.prepareNetworksBy(prepare);
   }
 
   /**

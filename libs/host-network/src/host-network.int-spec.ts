@@ -609,6 +609,116 @@ describe('a host whose IPv6 is switched off', () => {
   });
 });
 
+describe('a pair of interfaces that was ready', () => {
+  const namespaceOf = ({ pid }: RunningNetwork): string => `/proc/${pid}/ns/net`;
+  const names = (): string[] => [...ip('-o', 'link').matchAll(/plcaaaa\w+/g)].map(([name]) => name);
+  const ready = async (): Promise<RunningNetwork> => {
+    const made = await container(1);
+    agent.prepare(namespaceOf(made));
+    return made;
+  };
+  /** Both ends, without what differs between two containers. */
+  const endsOf = ({ pid, ipv4, ipv6, containerId }: RunningNetwork): string => {
+    const line = ip('-o', 'link').split('\n');
+    const name = /plcaaaa\w+/.exec(line.find((each) => each.includes(containerId)) ?? '')?.[0] ?? '';
+    const inside = 'ip -o -d address; ip route; ip -6 route; ip neighbour; cat /proc/sys/net/ipv6/conf/eth0/accept_ra';
+    const outer = `ip -o -d address show ${name}; ip route; ip -6 route; ip neighbour | sort`;
+    return [execFileSync('nsenter', within(pid, 'sh', '-c', inside).slice(1)), execFileSync('sh', ['-c', outer])]
+      .flatMap((text) => String(text).split('\n'))
+      .filter((each) => !each.includes('plc') || each.includes(name))
+      .map((each) => each.replaceAll(`${ipv4} `, '4 ').replaceAll(`${ipv4}/`, '4/').replaceAll(ipv6, '6'))
+      .map((each) =>
+        each.replaceAll(name, 'host').replace(/(?:[0-9a-f]{2}:){5}[0-9a-f]{2}|^\d+|@if\d+|netnsid \d+/g, '*'),
+      )
+      .filter((each) => each.includes('host') || each.includes('eth0'))
+      .join('\n');
+  };
+
+  it('is as one that is made for its container, whose name the rules know', async () => {
+    const one = await attached(agent, 1);
+    const two = await ready();
+    const [, made] = names();
+    expect(ip('-o', 'link', 'show', made ?? '')).not.toContain('alias');
+    expect(agent.attach(two)).toEqual({ ok: true });
+    expect(ip('-o', 'link', 'show', made ?? '')).toContain(two.containerId);
+    await serve(two.pid);
+    for (const [from, to] of [
+      [one, two],
+      [two, one],
+    ] as const) {
+      expect(call(from.pid, to.ipv4)).toBe(from.ipv4);
+      expect(call(from.pid, to.ipv6)).toBe(from.ipv6);
+    }
+    expect(call(two.pid, OUTSIDE)).toBe(HOST);
+    expect(endsOf(two)).toBe(endsOf(one));
+    expect(names()).toHaveLength(2);
+    expect(check(agent, [one, two], later(60_000))).toEqual({ done: [], failed: [] });
+  });
+
+  it('is nobody’s: it is gone with its network, with the last container, and for the next agent', async () => {
+    const before = kernel();
+    const [one, two, three] = [await attached(agent, 1), await ready(), await ready()];
+    expect(names()).toHaveLength(3);
+    const next = openAgent('aaaa00000000');
+    expect(next.takeOver([one])).toEqual({ done: [], failed: [] });
+    expect(check(agent, [one], later(60_000)).failed).toEqual([]);
+    process.kill(two.pid, 'SIGKILL');
+    while (names().length > 2) await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(agent.hasInterfaces).toBe(true);
+    // Its network is another one now.
+    expect(agent.attach({ ...two, pid: await newNamespace() })).toEqual({ ok: true });
+    expect(check(agent, [one, two], later(60_000)).failed).toEqual([]);
+    await agent.detach(two.containerId);
+    await agent.detach(one.containerId);
+    process.kill(one.pid, 'SIGKILL');
+    while (ip('-o', 'link').includes(one.containerId)) await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(names().length).toBeGreaterThan(0);
+    ip('link', 'delete', names().find((name) => ip('-o', 'link', 'show', name).includes(two.containerId)) ?? '');
+    expect(agent.hasInterfaces).toBe(false);
+    expect(check(agent, [])).toEqual({ done: [], failed: [] });
+    expect(kernel()).toEqual(before);
+    // There are no rules: nothing is made ready.
+    agent.prepare(namespaceOf(three));
+    expect(names()).toEqual([]);
+    expect(agent.attach(three)).toEqual({ ok: true });
+    next.close();
+  });
+
+  it('is that of the present run, also when that of an earlier one is still there', async () => {
+    const one = await ready();
+    expect(names()).toEqual([]);
+    await attached(agent, 1);
+    agent.prepare(namespaceOf(one));
+    const [, name = ''] = names();
+    const earlier = await container(1, { containerId: one.containerId, ipv4: one.ipv4, ipv6: one.ipv6 });
+    expect(agent.attach(earlier)).toEqual({ ok: true });
+    expect(agent.attach(one)).toEqual({ ok: true });
+    expect(names()).toHaveLength(3);
+    const next = openAgent('aaaa00000000');
+    expect(next.takeOver([one])).toEqual({ done: [], failed: [] });
+    expect(nft('list', 'map', 'inet', 'plinth_aaaa00000000', 'tenant4')).toContain(`"${name}" . ${one.ipv4} `);
+    expect(check(next, [one], later(60_000))).toEqual({ done: [], failed: [] });
+    next.close();
+  });
+
+  it('is made again where IPv6 was switched off or on since', async () => {
+    await attached(agent, 1);
+    const one = await ready();
+    const setting = '/proc/sys/net/ipv6/conf/default/disable_ipv6';
+    writeFileSync(setting, '1');
+    try {
+      check(agent, [], later(0));
+      const two = await attached(agent, 1);
+      const three = await ready();
+      for (const each of [one, three]) expect(agent.attach(each)).toEqual({ ok: true });
+      expect(endsOf(one)).toBe(endsOf(two));
+      expect(endsOf(three)).toBe(endsOf(two));
+    } finally {
+      writeFileSync(setting, '0');
+    }
+  });
+});
+
 describe('derived state', () => {
   it('is found again by the next agent, after connections that stay open', async () => {
     const one = await attached(agent, 1, { ports: [{ protocol: 'tcp', hostPort: 8080, containerPort: 80 }] });

@@ -3,34 +3,27 @@
  * nothing is stored, and an agent that was killed at any point finds its way by {@link HostNetwork.takeOver}. Every call
  * is synchronous and takes a millisecond or less, but for those that say so.
  */
+import { discardContainerEnd, linkNamed, makeContainerLink, removeLink, setUpHostEnd } from './container-link.js';
 import {
-  discardContainerEnd,
-  linkNamed,
-  linksWith,
-  makeContainerLink,
-  removeLink,
-  setUpHostEnd,
-} from './container-link.js';
-import {
-  ANY_PREFIX,
   type ContainerNetwork,
   type Egress,
   firstNumber,
-  GATEWAY4,
   interfaceName,
   isSameNetwork,
   portsOnlyIn,
-  RESOLVER6,
   type NetworkNames,
   networkNames,
 } from './container-network.js';
 import { limitBothEnds, mendHostEnds, sameBandwidth } from './link-rates.js';
 import { networkOfProcess } from './network-namespace.js';
-import { enableForwarding, hasIpv6, lookAtIpv6 } from './kernel-settings.js';
-import { listeningSockets, portInUse } from './listening-ports.js';
+import { clearHost, prepareHost } from './host-addresses.js';
+import { KeptRules } from './kept-rules.js';
+import { KeptRemote } from './remote/kept-remote.js';
+import { PreparedLinks } from './prepared-links.js';
+import { elementConflict, portConflict } from './conflicts.js';
 import { isRefusal } from './refusal.js';
-import { NETLINK_ROUTE, NetlinkError, NetlinkSocket } from './netlink/netlink-socket.js';
-import { addAddress, type LinkCounters, removeAddress } from './netlink/route-messages.js';
+import { NETLINK_ROUTE, NetlinkSocket } from './netlink/netlink-socket.js';
+import type { LinkCounters } from './netlink/route-messages.js';
 import { AttachedContainers } from './attached-containers.js';
 import { OwnInterfaces } from './own-interfaces.js';
 import {
@@ -40,9 +33,8 @@ import {
   type RunningNetwork,
   type StartingNetwork,
 } from './placed-containers.js';
-import type { AttachedNetwork, Change, Element } from './nft/elements.js';
-import { NftError, Nftables } from './nft/nftables.js';
-import { publishedElsewhere } from './nft/other-agents.js';
+import type { AttachedNetwork, Element } from './nft/elements.js';
+import { Nftables } from './nft/nftables.js';
 import { type DropCounts, RuleTable } from './nft/rule-table.js';
 import type { RemoteRules } from './nft/ruleset.js';
 import { TenantPolicies } from './nft/tenant-policies.js';
@@ -61,18 +53,18 @@ export interface HostNetworkOptions {
   readonly remote?: TunnelOptions | undefined;
 }
 
-const LOOPBACK = 1;
 /** Comparing all elements takes time of this thread when there are many. */
 const COMPARE_EVERY_MS = 30_000;
 
 export class HostNetwork {
   private readonly attached = new AttachedContainers();
   private readonly interfaces: OwnInterfaces;
+  private readonly prepared: PreparedLinks;
+  private readonly rules: KeptRules;
+  private readonly others: KeptRemote;
   private readonly policies = new TenantPolicies();
   private number: number;
   private comparedAtMs = 0;
-  /** The kernel refused what containers of other hosts need, at the last attempt. */
-  private isRemoteRefused = false;
   private readonly tracked = new TrackedConnections();
   /** Failures between two checks. */
   private readonly unreported: string[] = [];
@@ -88,6 +80,9 @@ export class HostNetwork {
   ) {
     this.number = firstNumber(nowMs);
     this.interfaces = new OwnInterfaces(route, names.prefix);
+    this.prepared = new PreparedLinks(route);
+    this.rules = new KeptRules(table, () => this.elements());
+    this.others = new KeptRemote(remote, this.rules);
   }
 
   /** Changes nothing. @returns why not, when this machine can't have it */
@@ -110,15 +105,15 @@ export class HostNetwork {
     const interfaces = this.interfaces.byContainer();
     const lost: RunningNetwork[] = [];
     for (const container of running) {
-      const name = interfaces.get(container.containerId);
+      const name = this.interfaces.nameOf(container, interfaces.get(container.containerId));
       if (name === undefined) lost.push(container);
       else this.attached.set({ ...container, interface: name });
     }
     const done: string[] = [];
     const failed: string[] = [];
     if (this.attached.size > 0) {
-      done.push(...this.prepareHost(), ...this.settleRemote(failed));
-      this.table.write(this.elements());
+      done.push(...prepareHost(this.route), ...this.others.settle(failed));
+      this.rules.write();
       for (const container of this.attached.all()) setUpHostEnd(this.route, container);
       for (const { containerId, pid, bandwidth } of running) {
         const link = this.attached.get(containerId);
@@ -132,46 +127,48 @@ export class HostNetwork {
 
   /** Why a port that the container does not have yet can't be published here; undefined: it can. */
   portProblem(container: ContainerNetwork): string | undefined {
-    const known = this.attached.get(container.containerId);
-    const ports = known ? portsOnlyIn(container, known) : container.ports;
-    if (ports.length === 0) return undefined;
-    const port = portInUse(ports, listeningSockets(ports));
-    if (port !== undefined)
-      return (
-        `a program of this host listens on port ${port.hostPort}/${port.protocol}, and would not be reached any more; ` +
-        'publish another host port, or end that program'
-      );
-    const taken = publishedElsewhere(this.nft, this.table.otherAgents(), { ...container, ports });
-    return (
-      taken &&
-      `port ${taken.hostPort}/${taken.protocol} is published by a container of another host agent on this machine; ` +
-        'publish another host port'
-    );
+    return portConflict(this.nft, this.table, container, this.attached.get(container.containerId));
   }
 
   /** Gives a container its interface, after its rules. Also when it has one: then a new one, for a new run. */
   attach(starting: StartingNetwork | RunningNetwork): Attached {
     const { namespace, ...container } = 'pid' in starting ? inNamespace(starting) : starting;
     this.removeRules(container.containerId);
-    this.number += 1;
-    const attached = { ...container, interface: interfaceName(this.names, this.number) };
-    const taken = this.takenBy(attached);
+    const wanted = { ...container, interface: this.newName() };
+    const taken = elementConflict(this.attached, wanted);
     if (taken !== undefined) return taken;
     try {
-      if (!this.table.isWritten) {
-        this.prepareHost();
+      const prepared = this.prepared.take(namespace, this.remote?.mtu);
+      const attached = { ...wanted, ...(prepared && { interface: prepared.interface }) };
+      if (!this.rules.isWritten) {
+        prepareHost(this.route);
         // What fails is tried again, and reported, by the next comparison.
-        this.settleRemote([]);
+        this.others.settle([]);
       }
-      this.changeTable({ add: this.attached.set(attached), remove: [] });
+      this.rules.change({ add: this.attached.set(attached), remove: [] });
       this.tracked.forgetEarlier(attached, attached.ports);
-      makeContainerLink(this.route, attached, namespace, this.remote?.mtu);
+      if (prepared === undefined || !this.prepared.finish(prepared, attached, namespace))
+        makeContainerLink(this.route, attached, namespace, this.remote?.mtu);
       if (attached.bandwidth) this.limit(attached, namespace);
       return { ok: true };
     } catch (error) {
       this.removeRules(container.containerId);
       if (!isRefusal(error)) throw error;
       return { ok: false, reason: 'network-failed', message: error.message };
+    }
+  }
+
+  /**
+   * Makes what a container to come needs in its network, as far as it depends on no container. Nothing while the host
+   * has no rules; what is refused is made, and its refusal reported, by {@link attach}.
+   * @param namespace path of a network that no process is in
+   */
+  prepare(namespace: string): void {
+    if (!this.rules.isWritten) return;
+    try {
+      this.prepared.prepare(this.newName(), namespace, this.remote?.mtu);
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
     }
   }
 
@@ -192,7 +189,7 @@ export class HostNetwork {
     if (known === undefined)
       return { ok: false, reason: 'network-failed', message: 'it has no interface at the moment' };
     const changed = { ...container, interface: known.interface };
-    const taken = this.takenBy(changed);
+    const taken = elementConflict(this.attached, changed);
     if (taken !== undefined) return taken;
     try {
       const isSame = isSameNetwork(known, changed) && sameBandwidth(known.bandwidth, changed.bandwidth);
@@ -229,7 +226,7 @@ export class HostNetwork {
   private removeRules(containerId: string): AttachedNetwork | undefined {
     const known = this.attached.get(containerId);
     const remove = this.attached.delete(containerId);
-    if (this.table.isWritten) this.changeTable({ add: [], remove });
+    if (this.rules.isWritten) this.rules.change({ add: [], remove });
     return known;
   }
 
@@ -240,7 +237,7 @@ export class HostNetwork {
    */
   setTenantPolicy(tenant: number, policy: Egress | undefined): void {
     const change = this.policies.set(tenant, policy);
-    if (this.table.isWritten) this.changeTable(change);
+    if (this.rules.isWritten) this.rules.change(change);
   }
 
   /**
@@ -249,12 +246,7 @@ export class HostNetwork {
    */
   setRemote(part: string, containers: readonly RemoteContainer[]): void {
     try {
-      this.remote?.replace(part, containers, (change) => this.changeTable(change));
-      // The first container of another host.
-      if (this.table.isWritten && this.remote?.isWanting === true && !this.isRemoteRefused) {
-        this.settleRemote([]);
-        this.table.write(this.elements());
-      }
+      this.others.replace(part, containers);
     } catch (error) {
       if (!isRefusal(error)) throw error;
       // The next comparison tries it again, and reports it.
@@ -292,14 +284,15 @@ export class HostNetwork {
       }
     }
     if (this.attached.size === 0 && lost.length === 0) {
-      if (this.table.isWritten) this.clear();
+      if (this.rules.isWritten) this.clear();
       return { done: [], failed: refused };
     }
     const done: string[] = [];
     const failed = refused;
-    if (this.attached.size > 0) done.push(...this.prepareHost(), ...this.mendTable(nowMs));
+    if (this.attached.size > 0)
+      done.push(...prepareHost(this.route), ...this.rules.mend(nowMs - this.comparedAtMs >= COMPARE_EVERY_MS));
     const isDue = nowMs - this.comparedAtMs >= COMPARE_EVERY_MS;
-    if (this.attached.size > 0) done.push(...this.mendRemote(isDue, failed));
+    if (this.attached.size > 0) done.push(...this.others.mend(isDue, failed));
     if (isDue) {
       this.comparedAtMs = nowMs;
       const interfaces = this.interfaces.byContainer();
@@ -307,7 +300,8 @@ export class HostNetwork {
       done.push(...mended.map((id) => `the limit of what container ${id} receives was changed, and is set again`));
       for (const { containerId, interface: name } of this.attached.all()) {
         const container = wanted.get(containerId);
-        if (container && interfaces.get(containerId) !== name) isLost(container);
+        const isThere = interfaces.get(containerId)?.some((link) => link.name === name);
+        if (container && isThere !== true) isLost(container);
       }
     }
     return this.attachLost(lost, done, failed);
@@ -315,8 +309,7 @@ export class HostNetwork {
 
   /** Writes the rules again if they are gone: without them tenants reach each other. Costs microseconds otherwise. */
   guardRules(): Repairs {
-    const gone = this.attached.size > 0 && this.table.isWritten && this.table.isGone;
-    return { done: gone ? this.mendTable(this.comparedAtMs) : [], failed: [] };
+    return { done: this.attached.size > 0 && this.rules.areGone ? this.rules.mend(false) : [], failed: [] };
   }
 
   /** Of its interface, as the container counts; undefined: it has none. */
@@ -330,7 +323,7 @@ export class HostNetwork {
 
   /** Whether interfaces of containers are there, also of those that have just ended. */
   get hasInterfaces(): boolean {
-    return this.interfaces.all().length > 0;
+    return this.interfaces.all().some(({ name }) => !this.prepared.has(name));
   }
 
   /** Takes everything of this agent away, also what one before it has left. Takes some 10 ms for each interface. */
@@ -357,68 +350,19 @@ export class HostNetwork {
     }
   }
 
-  private takenBy(network: AttachedNetwork): Extract<Attached, { ok: false }> | undefined {
-    const taken = this.attached.takenBy(network);
-    if (taken === undefined) return undefined;
-    const { key, set } = taken.element;
-    const reason = /^(?:ports|bound)/.test(set) ? 'port-taken' : 'network-failed';
-    return { ok: false, reason, message: `${key} belongs to container ${taken.containerId} on this host` };
+  private newName(): string {
+    this.number += 1;
+    return interfaceName(this.names, this.number);
   }
 
   private replace(network: AttachedNetwork): void {
     const remove = this.attached.delete(network.containerId);
-    this.changeTable({ add: this.attached.set(network), remove });
-  }
-
-  private changeTable(change: Change): void {
-    if (this.table.isWritten) {
-      try {
-        this.table.change(change);
-        return;
-      } catch (error) {
-        // Another program has changed it: the whole table is written below.
-        if (!(error instanceof NftError)) throw error;
-      }
-    }
-    this.table.write(this.elements());
-  }
-
-  private mendTable(nowMs: number): string[] {
-    if (this.table.isGone) {
-      this.table.write(this.elements());
-      return ['the table of rules was gone, and is written again'];
-    }
-    if (!this.table.isSuspect || nowMs - this.comparedAtMs < COMPARE_EVERY_MS) return [];
-    if (this.table.matches()) return [];
-    this.table.write(this.elements());
-    return ['the table of rules was changed by another program, and is written again'];
+    this.rules.change({ add: this.attached.set(network), remove });
   }
 
   /** Of this host's containers and their tenants, and of other hosts' containers. */
   private elements(): Element[] {
     return [...this.attached.elements(), ...this.policies.elements(), ...(this.remote?.elements() ?? [])];
-  }
-
-  /** @param failed gets what could not be had: containers of this host have their network without it */
-  private settleRemote(failed: string[]): string[] {
-    this.isRemoteRefused = false;
-    try {
-      return this.remote?.settle() ?? [];
-    } catch (error) {
-      if (!isRefusal(error)) throw error;
-      this.isRemoteRefused = true;
-      failed.push(`containers of other hosts are not reached: ${error.message}`);
-      return [];
-    }
-  }
-
-  private mendRemote(isDue: boolean, failed: string[]): string[] {
-    const { remote } = this;
-    if (remote === undefined || !(isDue || remote.isBroken || remote.isWanting)) return [];
-    const was = remote.isActive;
-    const done = this.settleRemote(failed);
-    if (remote.isActive !== was) this.table.write(this.elements());
-    return done;
   }
 
   private attachLost(lost: readonly RunningNetwork[], done: string[], failed: string[]): Repairs {
@@ -440,29 +384,13 @@ export class HostNetwork {
     return this.attach(container);
   }
 
-  /** @returns what was changed */
-  private prepareHost(): string[] {
-    const ipv6 = lookAtIpv6();
-    const changed = enableForwarding();
-    // Of the link's scope, so that it is the source of nothing that the host sends elsewhere.
-    // Before that of IPv4, for which the resolver waits.
-    if (ipv6) this.route.ensure([addAddress(LOOPBACK, RESOLVER6, 'link')], `give ${RESOLVER6} to lo`);
-    this.route.ensure([addAddress(LOOPBACK, GATEWAY4, 'link')], `give ${GATEWAY4} to lo`);
-    return changed;
-  }
-
   /** Rules, and what several agents of a machine share once no container needs it. */
   private clear(): void {
     this.table.remove();
     removeRemote(this.route, this.instance);
     this.remote?.forget();
-    if (linksWith(this.route, ANY_PREFIX).length > 0) return;
-    for (const address of [GATEWAY4, ...(hasIpv6() ? [RESOLVER6] : [])])
-      try {
-        this.route.change(removeAddress(LOOPBACK, address), `take ${address} from lo`);
-      } catch (error) {
-        if (!(error instanceof NetlinkError && error.code === 'EADDRNOTAVAIL')) throw error;
-      }
+    this.prepared.clear();
+    clearHost(this.route);
   }
 }
 

@@ -3,7 +3,7 @@
  * thread, and back before it returns; a process that can't come back ends, because it would go on with the wrong
  * network.
  */
-import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs';
 import { isMainThread } from 'node:worker_threads';
 import { bindCall, type BoundCall, lastErrno, SystemCallError } from '@plinth/host-os';
 
@@ -27,6 +27,15 @@ export class NamespaceError extends Error {
 
 /** Path of the network namespace of a process. */
 export const networkOfProcess = (pid: number): string => `/proc/${pid}/ns/net`;
+
+/** Tells namespaces apart, as long as each is there. @throws NamespaceError */
+export function inodeOf(path: string): number {
+  try {
+    return statSync(path).ino;
+  } catch (error) {
+    throw new NamespaceError(`there is no network namespace ${path}`, { cause: error });
+  }
+}
 
 /**
  * @param path of the namespace

@@ -1,7 +1,9 @@
 /** The interfaces of an agent's containers, as the host has them. */
-import { linksWith } from './container-link.js';
+import { hostEndOf, linksWith } from './container-link.js';
+import { networkOfProcess } from './network-namespace.js';
+import type { RunningNetwork } from './placed-containers.js';
 import type { NetlinkSocket } from './netlink/netlink-socket.js';
-import type { LinkCounters } from './netlink/route-messages.js';
+import type { Link, LinkCounters } from './netlink/route-messages.js';
 import type { AttachedNetwork } from './nft/elements.js';
 
 export class OwnInterfaces {
@@ -11,14 +13,23 @@ export class OwnInterfaces {
   ) {}
 
   /** Also of containers that have just ended. */
-  all(): ReturnType<typeof linksWith> {
+  all(): Link[] {
     return linksWith(this.route, this.prefix);
   }
 
-  byContainer(): ReadonlyMap<string, string> {
-    const links = this.all().sort((a, b) => a.index - b.index);
-    // The last one of a container is that of its present run: one before it may not have ended yet.
-    return new Map(links.flatMap(({ name, alias }) => (alias === undefined ? [] : [[alias, name] as const])));
+  /** One that has been started again may have two for a moment: that of a run before this one has not ended yet. */
+  byContainer(): ReadonlyMap<string, readonly Link[]> {
+    const found = new Map<string, Link[]>();
+    for (const link of this.all())
+      if (link.alias !== undefined) found.set(link.alias, [...(found.get(link.alias) ?? []), link]);
+    return found;
+  }
+
+  /** Of a container that runs. @param links as {@link byContainer} has them */
+  nameOf({ pid }: RunningNetwork, links: readonly Link[] = []): string | undefined {
+    if (links.length < 2) return links[0]?.name;
+    const index = hostEndOf(networkOfProcess(pid));
+    return links.find((link) => link.index === index)?.name;
   }
 
   indexes(): ReadonlyMap<string, number> {

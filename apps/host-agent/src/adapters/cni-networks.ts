@@ -76,6 +76,9 @@ export class CniNetworks implements Networks {
     return message === undefined ? undefined : { reason: 'network-unavailable', message };
   }
 
+  /** All of it is made by plugins. */
+  prepare(): void {}
+
   attach(config: ContainerConfig): Attachment {
     return networkOf(config) === undefined ? {} : { onCreated: (pid) => this.connect(config, pid) };
   }

@@ -86,6 +86,10 @@ export class ContainerNetworks implements Networks {
     return networkRefusal(config, { network: this.problem, bandwidth: this.bandwidthProblem });
   }
 
+  prepare(namespace: string): void {
+    this.network?.prepare(namespace);
+  }
+
   /** Interface, address, rules and name. */
   attach(config: ContainerConfig): Attachment {
     const { network } = this;

@@ -56,6 +56,8 @@ export interface Networks {
   refusal(config: ContainerConfig): StartFailure | undefined;
   /** Whether the network of a run may be that of the next one. */
   readonly canBeKept: boolean;
+  /** What depends on no container, in a network that one will get. @param namespace path of it; no process is in it */
+  prepare(namespace: string): void;
   /** All that it needs to be reached, before its first process is let go. */
   attach(config: ContainerConfig): Attachment;
   /** Of a container that runs: ports, egress and bandwidth as its config has them now. */

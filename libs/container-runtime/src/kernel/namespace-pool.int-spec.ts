@@ -58,6 +58,21 @@ describe('pairs of namespaces', () => {
     await until(() => pool.size === 4, 'a pool that is full again');
   });
 
+  it('get what does not depend on a container, while no start is under way', async () => {
+    const prepared: string[] = [];
+    pool.prepareNetworksBy((namespace) => void prepared.push(readlinkSync(namespace)));
+    pool.begin();
+    taken.push(pool.take(FIRST_ID, 65_536));
+    await delay(100);
+    expect(pool.size).toBe(3);
+    pool.end();
+    await until(() => pool.size === 4, 'a full pool');
+    taken.push(...[1, 2, 3, 4].map((at) => pool.take(FIRST_ID + at * 65_536, 65_536)));
+    expect(prepared).toEqual([readlinkSync(pathOfDescriptor(taken.at(-1)?.network ?? -1))]);
+    await until(() => pool.size === 4, 'a full pool');
+    expect(prepared).toHaveLength(5);
+  });
+
   it('leave neither process nor namespace', async () => {
     expect(namespaces()).toBe(8);
     pool.close();

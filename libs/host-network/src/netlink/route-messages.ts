@@ -25,6 +25,7 @@ const RT_TABLE_LOCAL = 255;
 const RTPROT_STATIC = 4;
 const SCOPE_LINK = 253;
 /** linux/if_link.h */
+const IFLA_LINK = 5;
 const IFLA_STATS64 = 23;
 const IFLA_AF_SPEC = 26;
 const IFLA_NET_NS_FD = 28;
@@ -107,6 +108,12 @@ export function configureLink(index: number, alias?: string): Message {
       withoutOwnAddress,
     ],
   };
+}
+
+/** Also of a link that is up. It forgets its neighbours. */
+export function setHardwareAddress(index: number, hardwareAddress: Buffer): Message {
+  const attributes = [rt.attribute(rt.IFLA_ADDRESS, hardwareAddress)];
+  return { type: rt.RTM_NEWLINK, flags: 0, body: linkBody({ index }), attributes };
 }
 
 export function setLinkUp(index: number): Message {
@@ -213,6 +220,8 @@ export interface Link {
   readonly index: number;
   readonly name: string;
   readonly alias?: string;
+  /** Of a pair: the other end, as its network numbers it. */
+  readonly peerIndex?: number;
   /** Since it was made; received and sent as its own end counts them. */
   readonly counters: LinkCounters;
 }
@@ -234,6 +243,7 @@ export function readLink({ type, payload }: Received): Link | undefined {
     index: payload.readInt32LE(4),
     name: textOf(attributes.get(rt.IFLA_IFNAME)) ?? '',
     alias: textOf(attributes.get(rt.IFLA_IFALIAS)),
+    peerIndex: attributes.get(IFLA_LINK)?.readInt32LE(0),
     counters: {
       receivedPackets: counter(0),
       sentPackets: counter(1),

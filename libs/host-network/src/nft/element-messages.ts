@@ -94,10 +94,25 @@ function elementAttributes({ set, key, value }: Element, withValue: boolean): At
   const type = SETS[set] as SetType;
   const fields = fieldsOf(key, type.key);
   return [
-    data(NFTA_SET_ELEM_KEY, fields.map(({ first }) => first)),
-    ...(type.interval ? [data(NFTA_SET_ELEM_KEY_END, fields.map(({ last }) => last))] : []),
+    data(
+      NFTA_SET_ELEM_KEY,
+      fields.map(({ first }) => first),
+    ),
+    ...(type.interval
+      ? [
+          data(
+            NFTA_SET_ELEM_KEY_END,
+            fields.map(({ last }) => last),
+          ),
+        ]
+      : []),
     ...(withValue && type.value !== undefined && value !== undefined
-      ? [data(NFTA_SET_ELEM_DATA, fieldsOf(value, type.value).map(({ first }) => first))]
+      ? [
+          data(
+            NFTA_SET_ELEM_DATA,
+            fieldsOf(value, type.value).map(({ first }) => first),
+          ),
+        ]
       : []),
   ];
 }

@@ -151,7 +151,12 @@ export class RuleTable {
   private transact(messages: readonly Message[]): void {
     const { table } = this.options;
     try {
-      this.socket.transact(beginMessage(this.generation), messages, END_MESSAGE, `change elements of the table ${table}`);
+      this.socket.transact(
+        beginMessage(this.generation),
+        messages,
+        END_MESSAGE,
+        `change elements of the table ${table}`,
+      );
       const after = this.watch.generation();
       // What changes nothing does not count.
       const isOurs = this.generation !== undefined && (after === this.generation || after === this.generation + 1);
