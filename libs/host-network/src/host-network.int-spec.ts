@@ -657,7 +657,9 @@ describe('a pair of interfaces that was ready', () => {
 
   it('is nobody’s: it is gone with its network, with the last container, and for the next agent', async () => {
     const before = kernel();
-    const [one, two, three] = [await attached(agent, 1), await ready(), await ready()];
+    const one = await container(1);
+    expect(agent.attach(one)).toEqual({ ok: true });
+    const [two, three] = [await ready(), await ready()];
     expect(names()).toHaveLength(3);
     const next = openAgent('aaaa00000000');
     expect(next.takeOver([one])).toEqual({ done: [], failed: [] });
