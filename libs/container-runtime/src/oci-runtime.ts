@@ -1,7 +1,4 @@
-import { execFile } from 'node:child_process';
-import { rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { setTimeout as delay } from 'node:timers/promises';
 import { bothSettled } from './run/both-settled.js';
 import { makeBundle, writeBundle } from './run/bundle.js';
 import { CgroupLock } from './kernel/cgroup-lock.js';
@@ -10,16 +7,18 @@ import { cgroupProcesses, killCgroup, removeCgroups } from './kernel/cgroups.js'
 import { cgroupContainerIds, containerGroup } from './kernel/container-group.js';
 import { limitShare } from './kernel/cgroup-shares.js';
 import { createWithConmon, logFile } from './run/conmon.js';
+import { conmonEnded, takeMonitor } from './run/conmon-end.js';
 import { ContainerCheck, endInterruptedCommands } from './run/container-check.js';
 import { execInContainer, type ExecOptions, type ExecResult } from './run/container-exec.js';
 import type { ContainerSpec } from './spec/container-spec.js';
 import { closeNamespaces, type OwnNamespaces, pathOfDescriptor, pathsOfNamespaces } from './kernel/user-namespace.js';
-import { letGo } from './kernel/exec-fifo.js';
 import { NamespacePool } from './kernel/namespace-pool.js';
 import { heldLimits, type LimitPolicy, missingLimits, unheldLimits } from './kernel/held-limits.js';
 import { monitorGroup, type OutlivingGroup } from './kernel/outliving-group.js';
 import { giveInitItsCgroup, initAnnotations } from './kernel/init-cgroup.js';
 import { firstProcess } from './kernel/runtime-state.js';
+import { startFirstProcess } from './run/first-process-start.js';
+import { removeFiles } from './run/removed-files.js';
 import { ExitWatch } from './run/exit-watch.js';
 import { KeptNetworks } from './run/kept-networks.js';
 import { ContainerStuckError, endStart, mayBeStarting } from './run/interrupted-start.js';
@@ -34,17 +33,11 @@ import {
 import { buildOciConfig, RANGE_SIZE } from './spec/oci-config.js';
 import { sharesOfProcessor } from './spec/processor-share.js';
 import { MOUNT_SCRIPT_DEADLINE_SECONDS } from './spec/script-jail.js';
-import { isRunning, parentOf, processArguments, processStartTime, sendSignal } from './kernel/process-table.js';
+import { isRunning, sendSignal } from './kernel/process-table.js';
 import { OwnUsers, type PreparedUsers } from './run/own-users.js';
 import { detectRuntimeBinary, findConmon, type RuntimeBinary } from './run/runtime-binary.js';
 import { removeRuntimeDirectories } from './run/runtime-directories.js';
-import {
-  instanceName,
-  makeRuntimeDirectories,
-  runtimeEnvironment,
-  runtimePaths,
-  type RuntimePaths,
-} from './run/runtime-paths.js';
+import { instanceName, makeRuntimeDirectories, runtimePaths, type RuntimePaths } from './run/runtime-paths.js';
 import { CGROUP_MOUNT, isSystemContainer } from './spec/system-container.js';
 import { limitNotHeld, scriptTimeout, startFailure, type StartFailure } from './spec/start-failure.js';
 import type { StartOptions, StartResult } from './spec/start-result.js';
@@ -73,7 +66,6 @@ const KILL_DEADLINE_MS = 10_000;
 /** Longer than the second for which version 1 keeps an old list of processes, so that each round sees a new one. */
 const CGROUP_ROUND_MS = 1500;
 const CGROUP_ROUNDS = 6;
-const CONMON_GRACE_MS = 2000;
 const LOG_LIMIT_BYTES = 10 * 1024 ** 2;
 
 /**
@@ -169,7 +161,7 @@ export class OciRuntime {
       const attached = namespaces && attach?.(pathOfDescriptor(namespaces.network));
       const [answer, noNetwork] = await bothSettled(creation, attached);
       created = performance.now();
-      if (answer.ok) await this.#takeMonitor(spec.id, answer.pid);
+      if (answer.ok) await takeMonitor(this.monitors, spec.id, answer.pid);
       if (answer.ok && isSystemContainer(spec) && ready.firstId !== undefined)
         giveInitItsCgroup(this.cgroupOf(spec.id), ready.firstId);
       if (answer.ok) limitShare(this.cgroupOf(spec.id), spec.limits, this.sharesOfProcessor);
@@ -178,7 +170,7 @@ export class OciRuntime {
         await this.delete(spec.id);
         return { ...startFailure(''), reason: 'refused', message: refusal };
       }
-      const failure = answer.ok ? await this.#letGo(spec.id, deadline) : answer.stderr;
+      const failure = answer.ok ? await startFirstProcess(this.binary, this.paths, spec.id, deadline) : answer.stderr;
       this.#users.removeViewsLater(spec.id);
       const pidStartTime = answer.ok ? firstProcess(this.paths.runtimeRoot, spec.id)?.startTime : undefined;
       if (!answer.ok || failure !== undefined || pidStartTime === undefined) {
@@ -308,7 +300,7 @@ export class OciRuntime {
     if (this.exitStatus(id) === undefined && mayBeStarting(this.paths, id, this.cgroupOf(id)))
       await endStart(this.instance, id);
     await this.kill(id);
-    await this.#awaitConmon(id);
+    await conmonEnded(this.paths, id);
     await this.#users.removeViews(id);
     // Not the runtime's own delete: with every process gone its mounts are gone too, and one program less is started
     // between a stop and a start.
@@ -319,11 +311,7 @@ export class OciRuntime {
     this.#users.release(id);
     if (options.keepNetwork === true) this.#kept.expireLater(id);
     else this.#kept.drop(id);
-    const { bundles, exits, runtimeRoot, sockets } = this.paths;
-    const rests = [`${runtimeRoot}/${id}`, `${sockets}/${id}`, `${exits}/${id}`];
-    if (options.keepLog !== true) rests.push(logFile(this.paths, id));
-    // The bundle is the last: by it a removal that is cut off is found.
-    for (const path of [...rests, `${bundles}/${id}`]) rmSync(path, { recursive: true, force: true });
+    removeFiles(this.paths, id, options.keepLog === true);
     this.monitors.remove();
   }
 
@@ -404,43 +392,5 @@ export class OciRuntime {
       ...(Object.keys(annotations).length > 0 && { annotations }),
     });
     return this.#users.makeViews(spec, users, namespaces?.users) ?? users;
-  }
-
-  /** @param pid of the first process, whose parent the monitor is. One that was killed can't be taken */
-  async #takeMonitor(id: string, pid: number): Promise<void> {
-    const monitor = parentOf(pid);
-    if (monitor !== undefined && processArguments(monitor)?.includes(id) === true) await this.monitors.take(monitor);
-  }
-
-  /** What the runtime printed when the first process could not be let go; undefined when it was. */
-  async #letGo(id: string, signal: AbortSignal): Promise<string | undefined> {
-    if (this.binary.name === 'crun' && letGo(this.paths.runtimeRoot, id)) return undefined;
-    return this.#runRuntime(['start', id], signal);
-  }
-
-  /** What the runtime printed when it failed; undefined when it did its work. */
-  async #runRuntime(args: readonly string[], signal: AbortSignal): Promise<string | undefined> {
-    return new Promise((resolve, reject) => {
-      const options = { cwd: '/', env: runtimeEnvironment(this.paths), signal, killSignal: 'SIGKILL' } as const;
-      execFile(this.binary.path, ['--root', this.paths.runtimeRoot, ...args], options, (error, _stdout, stderr) => {
-        if (error === null) resolve(undefined);
-        else if (signal.aborted) reject(signal.reason as Error);
-        else if (typeof error.code === 'number')
-          resolve(stderr.trim() || `${this.binary.name} ${args[0]} exited with ${error.code}`);
-        else reject(error);
-      });
-    });
-  }
-
-  /** conmon ends by itself once its container has; it is killed when it does not. */
-  async #awaitConmon(id: string): Promise<void> {
-    const pid = conmonPid(this.paths, id);
-    const startTime = pid === undefined ? undefined : processStartTime(pid);
-    if (pid === undefined || startTime === undefined) return;
-    const end = performance.now() + CONMON_GRACE_MS;
-    while (isRunning({ pid, startTime })) {
-      if (performance.now() > end) sendSignal(pid, 'SIGKILL');
-      await delay(1);
-    }
   }
 }
