@@ -24,6 +24,9 @@ while (my $client = $server->accept) {
   exit;
 }`;
 
+/** Pairs of interfaces that an agent keeps for containers to come. */
+const READY = 4;
+
 type Config = Record<string, unknown> & { containerId: string; address: { ipv4: string; ipv6: string } };
 
 let bench: AgentBench;
@@ -231,10 +234,13 @@ describe('rules', () => {
     }
     const expected = configs.map(({ address }) => address.ipv4).sort();
     expect(sources()).toEqual(expected);
-    await waitFor(
-      () => (links().filter((line) => line.includes('plc')).length === configs.length ? true : undefined),
-      'one interface for each container',
-    );
+    // Others are ready for containers to come, and those of an agent that was killed have ended with it.
+    const areOfAgent = (): boolean => {
+      const all = links().filter((line) => line.includes('plc'));
+      const owned = all.filter((line) => / alias /.test(line));
+      return owned.length === configs.length && all.length - owned.length <= READY;
+    };
+    await waitFor(() => (areOfAgent() ? true : undefined), 'one interface for each container');
     await removed(...configs.slice(1));
     expect(sources()).toEqual([kept.address.ipv4]);
     execFileSync('nft', ['flush', 'ruleset']);
