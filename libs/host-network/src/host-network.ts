@@ -323,7 +323,7 @@ export class HostNetwork {
 
   /** Whether interfaces of containers are there, also of those that have just ended. */
   get hasInterfaces(): boolean {
-    return this.interfaces.all().some(({ name }) => !this.prepared.has(name));
+    return this.interfaces.all().some(({ alias }) => alias !== undefined);
   }
 
   /** Takes everything of this agent away, also what one before it has left. Takes some 10 ms for each interface. */
@@ -334,6 +334,7 @@ export class HostNetwork {
   }
 
   close(): void {
+    this.prepared.clear();
     this.route.close();
     this.tracked.close();
     this.table.close();

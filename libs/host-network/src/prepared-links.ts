@@ -32,11 +32,6 @@ export class PreparedLinks {
     if (this.ready.size > MOST && oldest !== undefined) this.ready.delete(oldest);
   }
 
-  /** Whether an interface of the host is one of them. */
-  has(name: string): boolean {
-    return [...this.ready.values()].some((link) => link.interface === name);
-  }
-
   /** For a container; undefined: none is ready there, or it is not as it would be made now. @throws NamespaceError */
   take(namespace: string, mtu: number | undefined): PreparedLink | undefined {
     const inode = inodeOf(namespace);
