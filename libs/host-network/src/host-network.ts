@@ -36,11 +36,10 @@ import {
 import type { AttachedNetwork, Element } from './nft/elements.js';
 import { Nftables } from './nft/nftables.js';
 import { type DropCounts, RuleTable } from './nft/rule-table.js';
-import type { RemoteRules } from './nft/ruleset.js';
 import { TenantPolicies } from './nft/tenant-policies.js';
 import type { RemoteContainer } from './remote/remote-containers.js';
 import { TrackedConnections } from './tracked-connections.js';
-import { RemoteNetwork, removeRemote, TUNNEL_INTERFACE, type TunnelOptions } from './remote/remote-network.js';
+import { RemoteNetwork, removeRemote, rulesFor, type TunnelOptions } from './remote/remote-network.js';
 
 export interface HostNetworkOptions {
   /** Distinguishes the agents of one machine; hexadecimal digits. */
@@ -393,8 +392,4 @@ export class HostNetwork {
     this.prepared.clear();
     clearHost(this.route);
   }
-}
-
-function rulesFor({ mode, port }: TunnelOptions): RemoteRules {
-  return mode === 'vxlan' ? { mode, interface: TUNNEL_INTERFACE, port } : { mode };
 }

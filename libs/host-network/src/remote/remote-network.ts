@@ -40,6 +40,7 @@ import {
   routeName,
   routesTo,
 } from './remote-containers.js';
+import type { RemoteRules } from '../nft/ruleset.js';
 
 export const TUNNEL_INTERFACE = 'plt0';
 /** The same on all hosts; arbitrary. */
@@ -362,4 +363,9 @@ function differenceBy<T>(
     add: wanted.filter((item) => !before.has(name(item))),
     remove: found.filter((item) => !after.has(name(item))),
   };
+}
+
+/** What the table of rules has to know of the way to other hosts. */
+export function rulesFor({ mode, port }: TunnelOptions): RemoteRules {
+  return mode === 'vxlan' ? { mode, interface: TUNNEL_INTERFACE, port } : { mode };
 }
