@@ -13,6 +13,7 @@ import {
 } from '@plinth/contracts';
 import {
   claimEvent,
+  insertEvents,
   type Logger,
   LOGGER,
   Outbox,
@@ -40,8 +41,8 @@ export class Promotions implements OnModuleInit {
   ) {}
 
   onModuleInit(): void {
-    this.outbox.onAmnesia(async (stream) => {
-      if (stream === STREAMS.events.name) await this.announceAll();
+    this.outbox.onAmnesia(async (stream, manager) => {
+      if (stream === STREAMS.events.name) await insertEvents(manager, await this.everything());
     });
   }
 
@@ -92,12 +93,7 @@ export class Promotions implements OnModuleInit {
     });
   }
 
-  /** Publishes every image in production, and every revocation, again, after the bus has lost them. */
-  private async announceAll(): Promise<void> {
-    const events = await this.everything();
-    await this.outbox.transact(async (_manager, add) => events.forEach(add));
-  }
-
+  /** Every image in production, and every revocation. */
   private async everything(): Promise<readonly OutboxEvent[]> {
     const events: OutboxEvent[] = [];
     for (const build of [...(await this.catalogue.inState('promoted')), ...(await this.catalogue.inState('revoked'))]) {

@@ -13,7 +13,7 @@ import {
   type OutboxEvent,
 } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
-import type { DataSource } from 'typeorm';
+import type { DataSource, EntityManager } from 'typeorm';
 import { statusOf } from './domain/container-record.js';
 import { allGivenUp } from './released-config.store.js';
 import { expectStatuses, isGoneFrom, lockPresent } from './container.store.js';
@@ -32,9 +32,9 @@ export class DesiredState implements OnModuleInit {
   ) {}
 
   onModuleInit(): void {
-    this.outbox.onAmnesia((stream) => {
+    this.outbox.onAmnesia((stream, manager) => {
       this.logger.warn({ stream }, 'desired state and status are published again');
-      return republishAll(this.source);
+      return republishAll(manager);
     });
   }
 
@@ -55,41 +55,39 @@ export class DesiredState implements OnModuleInit {
 }
 
 /** Queues every present config and status again after the bus has lost them. */
-export async function republishAll(source: DataSource): Promise<void> {
-  await source.transaction(async (manager) => {
-    for (const config of await allGivenUp(manager)) {
-      await insertEvents(manager, [
-        {
-          subject: desiredContainer(config.host, config.containerId),
-          data: config,
-          correlationId: config.containerId,
-        },
-      ]);
-    }
-    for (const record of await lockPresent(manager)) {
-      const { config } = record;
-      await insertEvents(manager, [
-        { subject: desiredContainer(config.host, record.id), data: config, correlationId: record.id },
-        { subject: containerStatus(record.id), data: statusOf(record), correlationId: record.id },
-      ]);
-    }
-    // An older state of the bus may have those that were deleted.
-    await expectStatuses(manager);
-    await markAllNeighbours(manager);
-    await markAllProduction(manager);
-    await markAllHostImages(manager);
-    const correlationId = newId();
+export async function republishAll(manager: EntityManager): Promise<void> {
+  for (const config of await allGivenUp(manager)) {
     await insertEvents(manager, [
-      ...(await hostStatuses(manager, {})).map((data): OutboxEvent => ({
-        subject: hostStatus(data.host),
-        data,
-        correlationId,
-      })),
-      ...(await storageStatuses(manager, {})).map((data): OutboxEvent => ({
-        subject: storageStatus(data.node),
-        data,
-        correlationId,
-      })),
+      {
+        subject: desiredContainer(config.host, config.containerId),
+        data: config,
+        correlationId: config.containerId,
+      },
     ]);
-  });
+  }
+  for (const record of await lockPresent(manager)) {
+    const { config } = record;
+    await insertEvents(manager, [
+      { subject: desiredContainer(config.host, record.id), data: config, correlationId: record.id },
+      { subject: containerStatus(record.id), data: statusOf(record), correlationId: record.id },
+    ]);
+  }
+  // An older state of the bus may have those that were deleted.
+  await expectStatuses(manager);
+  await markAllNeighbours(manager);
+  await markAllProduction(manager);
+  await markAllHostImages(manager);
+  const correlationId = newId();
+  await insertEvents(manager, [
+    ...(await hostStatuses(manager, {})).map((data): OutboxEvent => ({
+      subject: hostStatus(data.host),
+      data,
+      correlationId,
+    })),
+    ...(await storageStatuses(manager, {})).map((data): OutboxEvent => ({
+      subject: storageStatus(data.node),
+      data,
+      correlationId,
+    })),
+  ]);
 }

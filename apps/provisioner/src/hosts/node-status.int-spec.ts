@@ -140,7 +140,7 @@ describe('the status of a host and of a storage node', () => {
   it('is published again when the bus lost it', async () => {
     await (await suite.connection.jetstreamManager()).streams.purge(STREAMS.status.name);
     const source = await database();
-    await republishAll(source);
+    await source.transaction(republishAll);
     await source.destroy();
     await suite.until(host, 'the host is known again');
     await suite.until(storage, 'the storage node is known again');

@@ -115,7 +115,7 @@ describe('what is in production', () => {
       url: suite.databaseUrl,
       extra: { options: '-c search_path=provisioner' },
     }).initialize();
-    await republishAll(source);
+    await source.transaction(republishAll);
     await becomes('v2', ({ state }) => state === 'promoted', 'it is there again');
     const { sequence } = (await stored('v2')) ?? {};
     await source.query(`INSERT INTO production_changes (name, version, due) VALUES ('${NAME}', 'v2', now())`);

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { STREAMS, storageStatus, SUBJECTS } from '@plinth/contracts';
 import { startNats, startPostgres, type TestServer } from '@plinth/testkit';
 import { connect, DiscardPolicy, type MsgHdrs, nanos, type NatsConnection } from 'nats';
-import type { DataSource } from 'typeorm';
+import type { DataSource, EntityManager } from 'typeorm';
 import { createLogger } from '../logging.js';
 import { OwnConsumers } from '../messaging/consumer-source.js';
 import { EventPublisher } from '../messaging/publisher.js';
@@ -26,7 +26,6 @@ let postgres: TestServer;
 let connection: NatsConnection;
 let source: DataSource;
 let outbox: Outbox;
-let forgotten: string[];
 let published = 0;
 
 beforeAll(async () => {
@@ -36,6 +35,7 @@ beforeAll(async () => {
   const jsm = await connection.jetstreamManager();
   await jsm.streams.update(STREAMS.events.name, { duplicate_window: nanos(MEMORY_MS) });
   source = await openDatabase({ url: postgres.url, schema: 'outbox_test', migrations: [], logger });
+  await source.query('CREATE TABLE healed (stream text NOT NULL)');
 });
 afterAll(async () => {
   await outbox?.stop();
@@ -45,11 +45,22 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   await outbox?.stop();
-  forgotten = [];
+  await source.query('TRUNCATE healed');
   outbox = new Outbox(source, new EventPublisher(connection, 'test'), new OwnConsumers(connection), logger);
-  outbox.onAmnesia((stream) => Promise.resolve(void forgotten.push(stream)));
+  outbox.onAmnesia(heal);
   outbox.start();
 });
+
+async function heal(stream: string, manager: EntityManager): Promise<void> {
+  await manager.query('INSERT INTO healed (stream) VALUES ($1)', [stream]);
+}
+
+/** Streams that were healed. */
+async function healed(): Promise<readonly string[]> {
+  const rows: { stream: string }[] = await source.query('SELECT stream FROM healed');
+  return rows.map(({ stream }) => stream);
+}
+const lossIsSeen = (): Promise<void> => until(async () => (await healed()).length > 0, 'the loss is seen');
 
 const joined = (host: string): OutboxEvent => ({
   subject: SUBJECTS.hostJoined,
@@ -152,18 +163,28 @@ async function forget(before: number, after: number, send = publish): Promise<st
 it('sends what the bus has forgotten, and only that, when later events have taken its places', async () => {
   const before = await onBus();
   const sent = [...(await forget(5, 3)), ...(await publish(4))];
-  await until(async () => forgotten.length > 0, 'the loss is seen');
+  await lossIsSeen();
   await allSent();
   expect(await onBus()).toEqual([...before, ...sent].sort());
-  expect(forgotten).toContain(STREAMS.events.name);
+  expect(await healed()).toContain(STREAMS.events.name);
 });
 
 it('sends what the bus has forgotten, and only that, when nothing follows', async () => {
   const before = await onBus();
   const sent = await forget(5, 3);
-  await until(async () => forgotten.length > 0, 'the loss is seen');
+  await lossIsSeen();
   await allSent();
   expect(await onBus()).toEqual([...before, ...sent].sort());
+});
+
+it('heals what the bus has forgotten, also when that fails at first', async () => {
+  let failures = 0;
+  outbox.onAmnesia((stream, manager) =>
+    failures++ === 0 ? Promise.reject(new Error('as when the database is away')) : heal(stream, manager),
+  );
+  await forget(5, 3);
+  await lossIsSeen();
+  await allSent();
 });
 
 it('sends everything when the stream is gone', async () => {
@@ -178,7 +199,7 @@ it('sends everything when the stream is gone', async () => {
   );
   await (await connection.jetstreamManager()).streams.delete(STREAMS.events.name);
   await ensureStreams(connection);
-  await until(async () => forgotten.length > 0, 'the loss is seen');
+  await lossIsSeen();
   await allSent();
   expect(await onBus()).toEqual([...before, ...sent].sort());
 });
@@ -207,7 +228,7 @@ describe('a batch', () => {
   it('is sent again as a whole when the bus has forgotten it', async () => {
     const before = await onBus();
     const hosts = await forget(5, 3, publishTogether);
-    await until(async () => forgotten.length > 0, 'the loss is seen');
+    await lossIsSeen();
     await allSent();
     expect(await onBus()).toEqual([...before, ...hosts].sort());
   });

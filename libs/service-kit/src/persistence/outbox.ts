@@ -62,7 +62,7 @@ const KEEP_INBOX_DAYS = 8;
 @Injectable()
 export class Outbox {
   private readonly loop: WorkLoop;
-  private healer: ((stream: string) => Promise<void>) | undefined;
+  private healer: ((stream: string, manager: EntityManager) => Promise<void>) | undefined;
   /** Time of the last check, by a clock that does not jump. */
   private lastBusCheck = -CHECK_BUS_MS;
   private lastTidy = -TIDY_MS;
@@ -85,9 +85,9 @@ export class Outbox {
 
   /**
    * @param heal called when the bus has forgotten what it had stored: queues again what must be on it beyond the rows
-   * kept here
+   * kept here, in the transaction that found it
    */
-  onAmnesia(heal: (stream: string) => Promise<void>): void {
+  onAmnesia(heal: (stream: string, manager: EntityManager) => Promise<void>): void {
     this.healer = heal;
   }
 
@@ -294,13 +294,19 @@ export class Outbox {
         [stream, sequence, begun],
       );
       const batches = await forgetBatches(manager, stream, sequence, begun);
-      if (count + batches > 0) await this.healAmnesia(stream, { count, batches, from: sequence });
+      if (count + batches > 0) await this.healAmnesia(manager, stream, { count, batches, from: sequence });
     }
   }
 
-  private async healAmnesia(stream: string, found: object): Promise<void> {
+  /**
+   * In one transaction with what is found: a loss is found once, and an older message that is sent again comes before
+   * what is so now.
+   */
+  private async healAmnesia(manager: EntityManager, stream: string, found: object): Promise<void> {
     this.logger.error({ stream, ...found }, 'the bus lost messages; publishing again what it does not have any more');
-    await this.healer?.(stream);
+    // Marks need not be flushed at once; this must.
+    await manager.query('SET LOCAL synchronous_commit TO DEFAULT');
+    await this.healer?.(stream, manager);
   }
 
   /** JetStream may forget acknowledged messages in a power cut, even a whole stream: then what it had is sent again. */
@@ -317,17 +323,21 @@ export class Outbox {
     for (const { name, created, lastSequence: last } of await this.bus.positions()) {
       const before = streams.find(({ stream }) => stream === name);
       const isAnother = before !== undefined && before.created !== created;
-      const [, count]: [unknown, number] = await this.source.query(
-        'UPDATE outbox SET sent_at = NULL WHERE sent_stream = $1 AND sent_sequence >= $2 AND sent_at < $3',
-        [name, isAnother ? 0 : last + 1, begun],
-      );
-      const batches = await forgetBatches(this.source.manager, name, isAnother ? 0 : last + 1, begun);
-      if (isAnother || count + batches > 0) await this.healAmnesia(name, { count, batches, has: { created, last } });
-      await this.source.query(
-        `INSERT INTO bus_position (stream, created, last_sequence) VALUES ($1, $2, $3)
-         ON CONFLICT (stream) DO UPDATE SET created = $2, last_sequence = $3`,
-        [name, created, last],
-      );
+      const position = isAnother ? 0 : last + 1;
+      await this.source.transaction(async (manager) => {
+        const [, count]: [unknown, number] = await manager.query(
+          'UPDATE outbox SET sent_at = NULL WHERE sent_stream = $1 AND sent_sequence >= $2 AND sent_at < $3',
+          [name, position, begun],
+        );
+        const batches = await forgetBatches(manager, name, position, begun);
+        if (isAnother || count + batches > 0)
+          await this.healAmnesia(manager, name, { count, batches, has: { created, last } });
+        await manager.query(
+          `INSERT INTO bus_position (stream, created, last_sequence) VALUES ($1, $2, $3)
+           ON CONFLICT (stream) DO UPDATE SET created = $2, last_sequence = $3`,
+          [name, created, last],
+        );
+      });
     }
   }
 
