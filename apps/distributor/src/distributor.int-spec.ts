@@ -517,6 +517,18 @@ describe('distributor', () => {
     expect(existsSync(join(storage, 'images/late'))).toBe(false);
   });
 
+  it('goes on with other versions while it can not write that one is retired', async () => {
+    const [stuck, next] = await Promise.all([small('stuck'), small('next')]);
+    await distributor();
+    await promote(promotionOf(stuck, [repository.put(stuck, {}, '/stuck')], [node]));
+    await until(distributed);
+    mkdirSync(join(storage, 'retired/stuck@v1.json'));
+    await publishProduction(publisher, ended('stuck', 'v1', 'retired'));
+    await until(() => running[0]?.log.some(({ msg }) => msg.includes('was not followed')));
+    await promote(promotionOf(next, [repository.put(next, {}, '/next')], [node]));
+    await until(() => reports.some(({ kind, name }) => kind === 'distributed' && name === 'next'));
+  });
+
   it('cleans up after former processes, and sets aside what it can not read', async () => {
     mkdirSync(join(storage, 'staging/old-v1/tree-abc/root'), { recursive: true });
     mkdirSync(join(storage, 'staging/no image'), { recursive: true });

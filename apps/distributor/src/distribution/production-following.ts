@@ -67,15 +67,18 @@ export class ProductionFollowing {
     // Nothing was received since the last time: all of them are looked at.
     const due = some.length === 0 || !this.isComplete ? await this.records.list() : some;
     this.isComplete = true;
+    const problems: unknown[] = [];
     for (const image of due) {
       if (this.loop.isStopping) return;
       try {
         await this.follow(image);
       } catch (error) {
         this.changed.set(`${image.name}@${image.version}`, image);
-        throw error;
+        problems.push(error);
       }
     }
+    if (problems.length === 1) throw problems[0];
+    if (problems.length > 1) throw new AggregateError(problems, `${problems.length} of ${due.length} versions`);
   }
 
   private async follow(image: ImageVersion): Promise<void> {
