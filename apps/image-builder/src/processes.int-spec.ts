@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 import { SUBJECTS } from '@plinth/contracts';
+import { DataSource } from 'typeorm';
 import { BuilderSuite } from './testing/builder-suite.js';
 
 const suite = BuilderSuite.install();
@@ -88,5 +89,21 @@ describe('a builder that dies', () => {
     await suite.start('builder-2');
     await suite.tested(requestId);
     suite.expectNothingLeft();
+  });
+});
+
+describe('a builder whose lease has run out', () => {
+  it('does not begin its own build a second time', async () => {
+    await suite.start();
+    const requestId = await suite.build(suite.recipe(suite.newName(), 'run: [[/bin/sleep, "3"]]\n'));
+    await suite.answer(requestId, [SUBJECTS.imageBuilding]);
+    const source = await new DataSource({ type: 'postgres', url: suite.postgres.url }).initialize();
+    // As when the database was away for so long.
+    await source.query(`UPDATE image_builder.image_build SET lease_until = now() WHERE request_id = $1`, [requestId]);
+    await suite.tested(requestId);
+    expect(
+      await source.query('SELECT attempts FROM image_builder.image_build WHERE request_id = $1', [requestId]),
+    ).toEqual([{ attempts: 1 }]);
+    await source.destroy();
   });
 });

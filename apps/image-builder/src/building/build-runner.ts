@@ -65,7 +65,7 @@ export class BuildRunner {
 
   private async take(): Promise<void> {
     while (this.running.size < this.config.PLINTH_BUILD_CONCURRENCY && !this.loop.isStopping) {
-      const build = await this.catalogue.claim(this.config.PLINTH_SERVICE_ID);
+      const build = await this.catalogue.claim(this.config.PLINTH_SERVICE_ID, [...this.running.keys()]);
       if (!build) break;
       const abort = new AbortController();
       // The kick may have come with another build's request.

@@ -75,13 +75,17 @@ export class ImageCatalogue {
     return this.builds().find({ where: { state }, order: { requestedAt: 'ASC' } });
   }
 
-  /** Takes the oldest build that waits or whose holder is silent. */
-  async claim(owner: string): Promise<ImageBuild | null> {
+  /**
+   * Takes the oldest build that waits or whose holder is silent.
+   * @param running ids of builds that the caller works on: it renews their leases, or loses them to others
+   */
+  async claim(owner: string, running: readonly string[]): Promise<ImageBuild | null> {
     return this.source.transaction(async (manager) => {
       const rows: { build_id: string }[] = await manager.query(
         `SELECT build_id FROM image_build WHERE state = ANY($1) AND (lease_until IS NULL OR lease_until < now())
+            AND build_id <> ALL($2)
          ORDER BY requested_at LIMIT 1 FOR UPDATE SKIP LOCKED`,
-        [ACTIVE_STATES],
+        [ACTIVE_STATES, running],
       );
       const buildId = rows[0]?.build_id;
       if (buildId === undefined) return null;
