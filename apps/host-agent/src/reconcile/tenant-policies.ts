@@ -52,6 +52,8 @@ export class TenantPolicies {
   /** Before a container of the tenant is acted on. */
   learn({ tenant, tenantNumber, tenantPolicy: policy }: ContainerConfig): void {
     if (tenantNumber === undefined || policy === undefined) return;
+    // Also one that is as old as the known one keeps that: its removal may have begun.
+    this.over.delete(tenantNumber);
     const known = this.known.get(tenantNumber);
     if (known !== undefined && known.policy.revision >= policy.revision) return;
     this.set(tenantNumber, { tenant, policy, isApplied: false, isStored: true });
