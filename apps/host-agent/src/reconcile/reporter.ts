@@ -81,14 +81,7 @@ export class Reporter {
       return;
     }
     this.queues.set(entry.report.containerId, [entry]);
-    this.pump(entry.report.containerId).catch((error: unknown) => {
-      // Only the journal's file operations fail here: the report was stored, its file stays and is sent once more.
-      this.queues.delete(entry.report.containerId);
-      this.logger.error(
-        { err: error, containerId: entry.report.containerId },
-        'a published report could not be removed from the journal',
-      );
-    });
+    void this.pump(entry.report.containerId);
   }
 
   private async pump(containerId: string): Promise<void> {
@@ -99,11 +92,23 @@ export class Reporter {
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
         continue;
       }
-      await this.journal.remove(entry);
+      await this.forget(entry);
       queue.shift();
     }
     this.queues.delete(containerId);
     if (this.queues.size === 0) for (const resolve of this.idle.splice(0)) resolve();
+  }
+
+  /** When it can't, the file stays: the next agent sends the report once more. */
+  private async forget(entry: JournaledReport): Promise<void> {
+    try {
+      await this.journal.remove(entry);
+    } catch (error) {
+      this.logger.error(
+        { err: error, containerId: entry.report.containerId },
+        'a published report could not be removed from the journal',
+      );
+    }
   }
 
   private async publish({ messageId, report, correlationId, causationId }: JournaledReport): Promise<boolean> {
