@@ -21,7 +21,9 @@ export interface Drift extends KeptCount {
 /** Changes that one transaction folds. */
 const PIECE = 20_000;
 /** Key of the advisory lock of the process that folds; arbitrary, but the same in every provisioner. */
-const FOLD_LOCK = 7_405;
+const FOLD_LOCK = 7_408;
+/** As {@link FOLD_LOCK}, of the process that counts all rows. */
+const CHECK_LOCK = 7_409;
 
 /** What is counted under the names; a name that is absent: none. */
 export async function keptCounts(
@@ -64,10 +66,19 @@ export async function foldCounts(manager: EntityManager): Promise<boolean> {
   return folded === PIECE;
 }
 
-/** Counts all rows, and corrects what is kept. @returns what was wrong, and by how much */
+/**
+ * Counts all rows, and corrects what is kept; one process after the other, so that each sees what those before have
+ * corrected.
+ * @returns what was wrong, and by how much
+ */
 export async function correctCounts(manager: EntityManager): Promise<readonly Drift[]> {
-  const rows: { kind: CountKind; about: string; n: string; bytes: string }[] = await manager.query(
-    `INSERT INTO count_changes (kind, about, n, bytes) SELECT * FROM count_drift() RETURNING kind, about, n, bytes`,
+  const rows = await manager.transaction(
+    async (own): Promise<{ kind: CountKind; about: string; n: string; bytes: string }[]> => {
+      await own.query(`SELECT pg_advisory_xact_lock(${CHECK_LOCK})`);
+      return own.query(
+        `INSERT INTO count_changes (kind, about, n, bytes) SELECT * FROM count_drift() RETURNING kind, about, n, bytes`,
+      );
+    },
   );
   return rows.map((row) => ({ ...row, n: Number(row.n), bytes: Number(row.bytes) }));
 }

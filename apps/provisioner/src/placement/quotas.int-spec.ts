@@ -5,7 +5,9 @@ import { createLogger, openDatabase } from '@plinth/service-kit';
 import { waitingTenants } from '../containers/intake.store.js';
 import { PROVISIONER_MIGRATIONS } from '../postgres/migrations.js';
 import { ProvisionerSuite } from '../testing/provisioner-suite.js';
+import { correctCounts } from './count.store.js';
 
+const logger = createLogger('provisioner', 'test', 'fatal');
 let suite: ProvisionerSuite;
 beforeAll(async () => {
   suite = await ProvisionerSuite.open(2, ['host-1', 'host-2'], 500, {
@@ -74,6 +76,31 @@ it('count the size of the data, until some of them are deleted', async () => {
   await suite.until(async () => !(await isRefused()), 'it is not refused any more');
 });
 
+it('are right again after two provisioners have counted all rows at once', async () => {
+  const sources = await Promise.all(
+    [1, 2].map(() =>
+      openDatabase({ url: suite.databaseUrl, schema: 'provisioner', migrations: PROVISIONER_MIGRATIONS, logger }),
+    ),
+  );
+  await suite.rows(`
+    CREATE FUNCTION wait_for_test() RETURNS trigger LANGUAGE plpgsql AS
+      $$ BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NEW; END $$;
+    INSERT INTO count_changes (kind, about, n, bytes) VALUES ('tenant', 'drifted', 3, 0);
+    CREATE TRIGGER wait_for_test BEFORE INSERT ON count_changes FOR EACH ROW WHEN (NEW.about = 'drifted')
+      EXECUTE FUNCTION wait_for_test()`);
+  let corrected: Promise<unknown> | undefined;
+  await suite.inTransaction(async (hold) => {
+    await hold('SELECT pg_advisory_lock(1)');
+    corrected = Promise.all(sources.map(({ manager }) => correctCounts(manager)));
+    const waiting = `SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`;
+    await suite.until(async () => (await suite.rows(waiting)).length === 2, 'both have begun');
+  });
+  await corrected;
+  expect(await suite.rows(`SELECT * FROM count_drift() WHERE about = 'drifted'`)).toEqual([]);
+  await suite.rows('DROP FUNCTION wait_for_test() CASCADE');
+  await Promise.all(sources.map((source) => source.destroy()));
+});
+
 it('and rules of groups are never broken by provisioners that decide at once', async () => {
   const rule = { group: 'web', antiAffinity: { isRequired: true } };
   await Promise.all(
@@ -116,7 +143,7 @@ it('are not needed for a fair turn: of tenants whose requests wait, each is take
     url: suite.databaseUrl,
     schema: 'provisioner',
     migrations: PROVISIONER_MIGRATIONS,
-    logger: createLogger('provisioner', 'test', 'fatal'),
+    logger,
   });
   const runner = source.createQueryRunner();
   try {
