@@ -97,6 +97,27 @@ export async function changeMembers(
   );
 }
 
+/** As {@link changeMembers}, for what nobody has judged: a verdict of a host that has come since they were read stands. */
+export async function settleMembers(
+  manager: EntityManager,
+  rolloutId: string,
+  settled: readonly (MemberChange & { readonly reason: string; readonly message: string })[],
+): Promise<void> {
+  if (settled.length === 0) return;
+  await manager.query(
+    `UPDATE rollout_members m SET phase = x.phase, reason = x.reason, message = x.message, changed_at = now()
+       FROM unnest($2::int[], $3::text[], $4::text[], $5::text[]) AS x(ordinal, phase, reason, message)
+      WHERE m.rollout_id = $1 AND m.ordinal = x.ordinal AND m.phase IN ('pending', 'switching', 'restoring')`,
+    [
+      rolloutId,
+      settled.map(({ ordinal }) => ordinal),
+      settled.map(({ phase }) => phase),
+      settled.map(({ reason }) => reason),
+      settled.map(({ message }) => message),
+    ],
+  );
+}
+
 /** @param batch null: they leave their batch */
 export async function assignBatch(
   manager: EntityManager,

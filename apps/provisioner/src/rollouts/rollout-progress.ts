@@ -6,13 +6,14 @@ import { type Logger, LOGGER, Outbox, TIMERS, type Timers, type UnitOfWork, Work
 import type { DataSource } from 'typeorm';
 import type { RolloutStep, RolloutView } from './domain/rollout-view.js';
 import { planRollout } from './domain/rollout-plan.js';
-import { assignBatch, changeMembers } from './member.store.js';
+import { assignBatch, settleMembers } from './member.store.js';
 import { announceRollout, type RolloutAnnouncement } from './rollout-announcement.js';
 import { RolloutSwitch } from './rollout-switch.js';
 import { loadRolloutView } from './rollout-view.store.js';
 import {
   activeRollouts,
   changeOf,
+  lockBudgets,
   lockRollout,
   type RolloutChange,
   type RolloutRow,
@@ -82,6 +83,7 @@ export class RolloutProgress {
       const row = await lockRollout(turn.db, id);
       if (!row || row.ended_at !== null) return false;
       const unit = turn.causedBy({ correlationId: row.correlation_id, causationId: row.request_id });
+      if (row.state === 'rolling' || row.state === 'reverting') await lockBudgets(unit.db);
       const view = await loadRolloutView(unit.db, row, this.isDue(id));
       const { steps, wait } = planRollout(view, row.now.getTime());
       const waits = JSON.stringify(wait) !== JSON.stringify(row.wait);
@@ -112,7 +114,7 @@ export class RolloutProgress {
       const ordinals = assigned.flatMap((step) => (step.batch === batch ? [step.ordinal] : []));
       await assignBatch(unit.db, row.id, ordinals, batch);
     }
-    await changeMembers(unit.db, row.id, of('settle'));
+    await settleMembers(unit.db, row.id, of('settle'));
     const switches = of('switch');
     if (switches.length > 0) await this.switching.switch(unit, row, switches);
     const restores = of('restore');

@@ -64,6 +64,17 @@ export async function lockRollout(
   return rows[0];
 }
 
+/** Key of the advisory lock of the one that takes from the budgets; arbitrary, but the same in every provisioner. */
+const BUDGETS_LOCK = 7_407;
+
+/**
+ * Until the transaction ends nobody else begins anything that counts against the budgets, which hold over all rollouts:
+ * what is read of them after this call holds. Behind the row of a rollout, and before any container's.
+ */
+export async function lockBudgets(manager: EntityManager): Promise<void> {
+  await manager.query(`SELECT pg_advisory_xact_lock(${BUDGETS_LOCK})`);
+}
+
 export interface RolloutChange {
   readonly state: RolloutState;
   readonly pausedBecause: RolloutView['pausedBecause'];

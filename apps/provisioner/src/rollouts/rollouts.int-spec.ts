@@ -287,6 +287,62 @@ describe('many containers', () => {
     expect(suite.hosts.imagesOf(`${name}-`).every((image) => image === 'debian-12@v1')).toBe(true);
   });
 
+  it('count as judged when the verdict comes while they are found to be late', async () => {
+    const name = newPrefix();
+    await suite.run(name, 1, { tenant: name });
+    suite.hosts.fates.set(`${name}-0`, 'hangs');
+    const { requestId, id } = await start({ select: { tenant: name }, canary: 0, batch: '1', deadlineSeconds: 5 });
+    await suite.until(async () => (await rollout(requestId)).counts.switching === 1, 'it is on trial');
+    await suite.inTransaction(async (verdict) => {
+      await verdict(`UPDATE rollout_members SET phase = 'updated', changed_at = now() WHERE rollout_id = '${id}'`);
+      const waiting = `SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'UPDATE rollout_members%'`;
+      await suite.until(async () => (await suite.rows(waiting)).length > 0, 'it is to be settled as late');
+    });
+    const found = await suite.until(async () => {
+      const details = await rollout(requestId);
+      return details.endedAt !== null && details;
+    }, 'the rollout ends');
+    expect(found).toMatchObject({ state: 'completed', counts: { updated: 1, failed: 0 } });
+    await suite.ask(SUBJECTS.containerRemoveRequested, { name: `${name}-0`, tenant: name });
+  });
+
+  it('stay within a budget that two rollouts share when two provisioners decide at once', async () => {
+    const name = newPrefix();
+    await suite.promote('shared', 'v1', false);
+    await suite.run(name, 2, { tenant: name });
+    for (const index of [0, 1]) suite.hosts.fates.set(`${name}-${index}`, 'hangs');
+    const move = (index: number, to: string): Promise<{ requestId: string }> => {
+      const select = { tenant: name, containers: [`${name}-${index}`] };
+      return start({ select, to, canary: 0, batch: '1', maxDownPerTenant: 1, deadlineSeconds: 200 });
+    };
+    const first = await move(0, 'shared@v1');
+    const switching = async (): Promise<boolean> => (await rollout(first.requestId)).counts.switching > 0;
+    const waiting = (how: string): Promise<readonly object[]> =>
+      suite.rows(`SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND ${how}`);
+    await suite.inTransaction(async (lock) => {
+      await lock(`SELECT 1 FROM containers WHERE name = '${name}-1' FOR NO KEY UPDATE`);
+      await move(1, 'debian-12@v2');
+      await suite.until(
+        async () => (await waiting(`query LIKE '%FROM containers WHERE id = ANY%FOR UPDATE%'`)).length > 0,
+        'the second is about to be switched',
+      );
+      await suite.promote('shared', 'v1');
+      await suite.startProvisioner('provisioner-4');
+      await suite.until(
+        async () => (await waiting(`wait_event = 'advisory'`)).length > 0 || (await switching()),
+        'another provisioner decides about the first',
+      );
+    });
+    await suite.until(
+      async () => (await switching()) || (await rollout(first.requestId)).wait?.reason === 'tenant-budget',
+      'it is decided',
+    );
+    expect(await switching()).toBe(false);
+    for (const index of [0, 1])
+      await suite.ask(SUBJECTS.containerRemoveRequested, { name: `${name}-${index}`, tenant: name });
+    await suite.provisioners.pop()?.end();
+  });
+
   it('are not touched before every storage node has the image', async () => {
     const name = newPrefix();
     await suite.promote('late', 'v1', false);
