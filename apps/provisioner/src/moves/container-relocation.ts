@@ -14,6 +14,7 @@ import {
   countMoved,
   type Drain,
   drains,
+  endDrain,
   hostStanding,
   hostThatReaches,
   leaseOf,
@@ -46,6 +47,11 @@ import {
 interface Rebalanced {
   readonly to: string;
   readonly why: string;
+}
+
+/** The host was uncordoned, or drained again, while the drain decided: nothing of the decision is carried out. */
+class DrainEnded extends Error {
+  override readonly name = 'DrainEnded';
 }
 
 const PERIOD_MS = 1_000;
@@ -131,7 +137,7 @@ export class ContainerRelocation {
     const isMore = await this.relocateSome();
     const active = await drains(this.source.manager);
     this.draining = active.length > 0;
-    for (const { host } of active) await this.outbox.work({ correlationId: newId() }, (unit) => this.drain(unit, host));
+    for (const { host } of active) await this.drainSome(host);
     return isMore ? 'again' : undefined;
   }
 
@@ -228,16 +234,26 @@ export class ContainerRelocation {
     unit.publish(containerStatus(record.id), statusOf(next));
   }
 
+  private async drainSome(host: string): Promise<void> {
+    try {
+      await this.outbox.work({ correlationId: newId() }, (unit) => this.drain(unit, host));
+    } catch (error) {
+      if (!(error instanceof DrainEnded)) throw error;
+    }
+  }
+
+  /** @throws DrainEnded */
   private async drain(turn: UnitOfWork, host: string): Promise<void> {
     const drain = await lockDrain(turn.db, host);
     if (!drain) return;
     const unit = turn.causedBy({ correlationId: drain.correlationId, causationId: drain.causationId });
     const { left, inProgress, next } = await containersLeaving(unit.db, host, drain.inHand);
     if (left === 0 && inProgress.length === 0) {
-      await saveDrain(unit.db, host, null);
-      unit.publish(SUBJECTS.hostDrained, { host, moved: drain.moved }, { aggregate: `host:${host}` });
+      const last = await endDrain(unit.db, host, drain);
+      if (!last) return;
+      unit.publish(SUBJECTS.hostDrained, { host, moved: last.moved }, { aggregate: `host:${host}` });
       await announceHost(unit, host);
-      this.logger.info({ host, moved: drain.moved }, 'host is drained');
+      this.logger.info({ host, moved: last.moved }, 'host is drained');
       return;
     }
     const asked = [...inProgress];
@@ -251,8 +267,8 @@ export class ContainerRelocation {
       if (refusal === undefined) asked.push(id);
       else waiting = refusal;
     }
-    if (waiting !== drain.waiting || asked.join() !== drain.inHand.join())
-      await saveDrain(unit.db, host, { ...drain, waiting, inHand: asked });
+    const isChanged = waiting !== drain.waiting || asked.join() !== drain.inHand.join();
+    if (isChanged && !(await saveDrain(unit.db, host, drain, { waiting, inHand: asked }))) throw new DrainEnded();
     if (waiting !== drain.waiting) await announceHost(unit, host);
   }
 

@@ -38,16 +38,43 @@ export async function drains(manager: EntityManager): Promise<{ host: string; dr
  * @returns undefined when another one does, or the host is not (or no longer) drained
  */
 export async function lockDrain(manager: EntityManager, host: string): Promise<Drain | undefined> {
-  const rows: { drain: Drain | null }[] = await manager.query(
-    `SELECT CASE WHEN pg_try_advisory_xact_lock(hashtext('drain ' || host)) THEN drain END AS drain FROM hosts
-       WHERE host = $1`,
+  const locks: { locked: boolean }[] = await manager.query(
+    `SELECT pg_try_advisory_xact_lock(hashtext('drain ' || $1::text)) AS locked`,
     [host],
   );
+  if (!locks[0]?.locked) return undefined;
+  // In a statement of its own: it has what was written under the lock before.
+  const rows: { drain: Drain | null }[] = await manager.query('SELECT drain FROM hosts WHERE host = $1', [host]);
   return rows[0]?.drain ?? undefined;
 }
 
-export async function saveDrain(manager: EntityManager, host: string, drain: Drain | null): Promise<void> {
-  await manager.query('UPDATE hosts SET drain = $2 WHERE host = $1', [host, drain && JSON.stringify(drain)]);
+/** What a decision changes of a drain; others count its containers meanwhile. @returns false: it was ended, or begun again */
+export async function saveDrain(
+  manager: EntityManager,
+  host: string,
+  { causationId }: Drain,
+  change: Partial<Drain>,
+): Promise<boolean> {
+  const [, count]: [unknown, number] = await manager.query(
+    `UPDATE hosts SET drain = drain || $3::jsonb WHERE host = $1 AND drain->>'causationId' = $2`,
+    [host, causationId, JSON.stringify(change)],
+  );
+  return count === 1;
+}
+
+/** @returns the drain as it was at its end; undefined: it was ended, or begun again, before */
+export async function endDrain(
+  manager: EntityManager,
+  host: string,
+  { causationId }: Drain,
+): Promise<Drain | undefined> {
+  const [rows]: [{ before: Drain }[], number] = await manager.query(
+    `UPDATE hosts SET drain = NULL
+       FROM (SELECT drain AS before FROM hosts WHERE host = $1 FOR UPDATE) last
+      WHERE host = $1 AND before->>'causationId' = $2 RETURNING before`,
+    [host, causationId],
+  );
+  return rows[0]?.before;
 }
 
 export async function countMoved(manager: EntityManager, host: string): Promise<void> {

@@ -88,6 +88,28 @@ describe('a host', () => {
       expect((await host(name)).allocated).toMatchObject({ containers: 0, memoryBytes: 0 });
   });
 
+  it('that is uncordoned while its drain decides on a container is not drained any more', async () => {
+    await suite.run('kept', 3);
+    const before = await containers('kept');
+    const name = before[0]?.host ?? '';
+    await suite.inTransaction(async (lock) => {
+      await lock(`SELECT 1 FROM containers WHERE host = '${name}' FOR UPDATE`);
+      await suite.ask(SUBJECTS.hostDrainRequested, { host: name });
+      const waiting = `SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+        AND query LIKE '%FROM containers WHERE id = $1 FOR UPDATE'`;
+      await suite.until(async () => (await suite.rows(waiting)).length > 0, 'the drain is at the container');
+      await suite.ask(SUBJECTS.hostUncordonRequested, { host: name });
+      await suite.fact(SUBJECTS.hostUncordoned, { host: name });
+    });
+    const decided = `SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory')`;
+    await suite.until(async () => (await suite.rows(decided)).length > 0, 'the drain has decided');
+    expect(await host(name)).toMatchObject({ cordoned: false, drain: null });
+    const places = (of: readonly ContainerStatus[]): readonly unknown[] =>
+      of.map((item) => [item.id, item.host, item.desired]);
+    expect(places(await containers('kept'))).toEqual(places(before));
+    await remove('kept');
+  });
+
   it('that is drained while no other has room reports so, and continues when there is room', async () => {
     await suite.run('full', 36);
     await suite.ask(SUBJECTS.hostDrainRequested, { host: 'host-2' });
