@@ -285,6 +285,14 @@ describe('a volume', () => {
     await bench.stopAgent(other);
   });
 
+  it('whose making was cut off leaves nothing when its container is removed', async () => {
+    const config = bench.config();
+    ids.push(config.containerId);
+    mkdirSync(join(volumeOf(config), 'data/service'), { recursive: true });
+    await remove(config);
+    expect(existsSync(volumeOf(config))).toBe(false);
+  });
+
   it('that has existed is not created again by another host', async () => {
     const config = bench.config({ generation: 3, runGeneration: 3, volumeMade: true });
     ids.push(config.containerId);

@@ -240,9 +240,10 @@ export class DataVolumes {
     const marker = await readMarker(join(volume, MARKER));
     const owner = marker?.containerId;
     if (owner !== undefined && owner !== config.containerId) return 'not-ours';
-    if (owner !== undefined) {
-      // Another host may run a container on it.
-      if ((await this.claim(base, volume, marker, config)) !== undefined) return 'held';
+    // Another host may run a container on it.
+    if (owner !== undefined && (await this.claim(base, volume, marker, config)) !== undefined) return 'held';
+    // One without a marker is the rest of a making that was cut off.
+    if (owner !== undefined || (await isDirectory(volume))) {
       await removeTree(trash);
       await rename(volume, trash);
       await syncPath(join(base, 'volumes'));
