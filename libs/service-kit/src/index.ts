@@ -55,6 +55,7 @@ export { type DatabaseOptions, openDatabase } from './persistence/database.js';
 export { Outbox } from './persistence/outbox.js';
 export { isFirstInTurn } from './persistence/outbox-batch.js';
 export { claimEvent, claimEvents, insertEvents, unclaimEvents } from './persistence/outbox-rows.js';
+export { queryPrepared } from './persistence/prepared.js';
 export { persistenceModule } from './persistence/persistence.module.js';
 export { readStored, type StoredMessage, type StoredMessageQuery } from './messaging/stored-message.js';
 export { VERSION } from './version.js';

@@ -1,7 +1,7 @@
 /** JSON logs (pino); every line written while an event is handled carries its correlation id. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { LoggerService } from '@nestjs/common';
-import { type Logger, pino } from 'pino';
+import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino';
 import type { PublishedEvent } from './messaging/publisher.js';
 
 export type { Logger } from 'pino';
@@ -21,15 +21,50 @@ export function withLogContext<T>(values: LogContext, work: () => T): T {
   return context.run(values, work);
 }
 
+/** Characters. */
+const MOST_HELD = 65_536;
+
+/** Lines of one turn of the event loop are one write: a call of the kernel for each would cost more than the lines. */
+class WrittenByTurn implements DestinationStream {
+  private readonly file = pino.destination({ fd: 1, sync: true });
+  private lines = '';
+  private isDue = false;
+
+  constructor() {
+    process.on('exit', () => this.flush());
+  }
+
+  write(line: string): void {
+    this.lines += line;
+    if (this.lines.length > MOST_HELD) this.flush();
+    if (this.isDue) return;
+    this.isDue = true;
+    setImmediate(() => {
+      this.isDue = false;
+      this.flush();
+    });
+  }
+
+  private flush(): void {
+    const { lines } = this;
+    this.lines = '';
+    if (lines !== '') this.file.write(lines);
+  }
+}
+
+let output: WrittenByTurn | undefined;
+
 export function createLogger(service: string, id: string, level: string): Logger {
-  return pino({
+  output ??= new WrittenByTurn();
+  const options: LoggerOptions = {
     level,
     base: { service, id, pid: process.pid },
     timestamp: pino.stdTimeFunctions.isoTime,
     // pino gets a copy: it writes the line's own fields into what it is given.
     mixin: () => ({ ...context.getStore() }),
     redact: ['*.password', '*.DATABASE_URL', 'DATABASE_URL', '*.env', 'env'],
-  });
+  };
+  return pino(options, output);
 }
 
 /** What this process has reported or decided: these lines of all services, by their time, show the way of a request. */

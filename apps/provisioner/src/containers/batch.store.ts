@@ -1,5 +1,6 @@
 /** What a batch of requests reads and writes of containers, each in one statement. */
 import type { PlacementRecord } from '@plinth/contracts';
+import { queryPrepared } from '@plinth/service-kit';
 import type { EntityManager } from 'typeorm';
 import { packed } from '../placement/domain/placement-record.js';
 import type { ContainerRecord } from './domain/container-record.js';
@@ -44,7 +45,8 @@ export interface NewContainer {
 /** @returns how many were made; fewer: a name was taken meanwhile, and the transaction has to be rolled back */
 export async function insertContainers(manager: EntityManager, made: readonly NewContainer[]): Promise<number> {
   if (made.length === 0) return 0;
-  const rows: { made: number }[] = await manager.query(
+  const rows = await queryPrepared<{ made: number }>(
+    manager,
     // Names in one order everywhere: two transactions that want the same ones wait for each other in one direction.
     `WITH made AS (
        INSERT INTO containers (id, tenant, name, request_id, request_digest, state, host, memory_bytes, cpus, config,
@@ -52,7 +54,7 @@ export async function insertContainers(manager: EntityManager, made: readonly Ne
        SELECT id, tenant, name, request_id, request_digest, state, host, memory_bytes, cpus, config::jsonb, requested_at,
            placement::json
          FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[],
-           $9::float8[], $10::text[], $11::timestamptz[], $12::text[]) AS c(id, tenant, name, request_id, request_digest,
+           $9::float8[], string_to_array($10, chr(10)), $11::timestamptz[], string_to_array($12, chr(10))) AS c(id, tenant, name, request_id, request_digest,
            state, host, memory_bytes, cpus, config, requested_at, placement)
         ORDER BY tenant, name
        ON CONFLICT (tenant, name) WHERE state <> 'removed' DO NOTHING RETURNING id),
@@ -69,10 +71,15 @@ export async function insertContainers(manager: EntityManager, made: readonly Ne
       made.map(({ record }) => record.config.host),
       made.map(({ record }) => record.config.limits.memoryBytes),
       made.map(({ record }) => record.config.limits.cpus),
-      made.map(({ record }) => JSON.stringify(record.config)),
+      lines(made.map(({ record }) => record.config)),
       made.map(({ record }) => record.requestedAt),
-      made.map(({ placement }) => JSON.stringify(packed(placement))),
+      lines(made.map(({ placement }) => packed(placement))),
     ],
   );
   return rows[0]?.made ?? 0;
+}
+
+/** JSON has no line break of its own: nothing is escaped, and read back, as in a list of texts. */
+function lines(values: readonly object[]): string {
+  return values.map((value) => JSON.stringify(value)).join('\n');
 }

@@ -3,6 +3,7 @@
  * row; the feed then writes one message for each host of the tenant. No container's row is touched.
  */
 import type { EgressPolicy, PolicyInEffect, TenantDetails, TenantHost, TenantPolicy } from '@plinth/contracts';
+import { queryPrepared } from '@plinth/service-kit';
 import type { EntityManager } from 'typeorm';
 
 interface PolicyRow {
@@ -19,7 +20,8 @@ export async function tenantPolicies(
   manager: EntityManager,
   tenants: readonly string[],
 ): Promise<ReadonlyMap<string, TenantPolicy>> {
-  const rows: PolicyRow[] = await manager.query(
+  const rows = await queryPrepared<PolicyRow>(
+    manager,
     'SELECT tenant, revision, policy FROM tenant_egress WHERE tenant = ANY($1)',
     [tenants],
   );

@@ -1,5 +1,6 @@
 /** Reads the input of a placement in one query, and reserves room on a host. */
 import type { HostUsers, Labels } from '@plinth/contracts';
+import { queryPrepared } from '@plinth/service-kit';
 import type { EntityManager } from 'typeorm';
 import type { CatalogueImage, ImageCatalogue } from '../images/domain/image-resolution.js';
 import type { PromotedImage } from './domain/needs.js';
@@ -144,7 +145,8 @@ export async function lockFreeHosts(
   names: readonly string[],
   cpuOvercommit: number,
 ): Promise<CandidateHost[]> {
-  const rows: HostRow[] = await manager.query(
+  const rows = await queryPrepared<HostRow>(
+    manager,
     `SELECT ${HOST_COLUMNS} FROM hosts WHERE host = ANY($1::text[]) AND state = 'ready' AND NOT cordoned
        ORDER BY host FOR UPDATE SKIP LOCKED`,
     [names],
@@ -172,12 +174,13 @@ export async function loadCatalogue(
   names: readonly string[],
   lostSeconds: number,
 ): Promise<ImageCatalogue> {
-  const rows: {
+  const rows = await queryPrepared<{
     images: Omit<CatalogueImage, never>[];
     defaults: Record<string, string>;
     os: string | null;
     free: Record<string, number>;
-  }[] = await manager.query(
+  }>(
+    manager,
     `SELECT
        (SELECT coalesce(json_agg(json_build_object(
             'name', v.name, 'version', v.version, 'state', v.state, 'contentDigest', v.content_digest, 'architecture', v.architecture,
@@ -214,7 +217,8 @@ export async function reserveAll(
   images: readonly { readonly name: string; readonly version: string }[],
   cpuOvercommit: number,
 ): Promise<boolean> {
-  const rows: { held: number; taken: number }[] = await manager.query(
+  const rows = await queryPrepared<{ held: number; taken: number }>(
+    manager,
     `WITH image AS MATERIALIZED (
        SELECT 1 FROM image_versions v JOIN unnest($6::text[], $7::text[]) AS i(name, version)
          ON v.name = i.name AND v.version = i.version WHERE v.state = 'promoted' FOR SHARE OF v),

@@ -3,7 +3,7 @@
  * binding 1.0.3).
  */
 import { createHash, randomFillSync } from 'node:crypto';
-import { headers, type MsgHdrs } from 'nats';
+import { ErrorCode, headers, type MsgHdrs, NatsError } from 'nats';
 
 export interface Envelope {
   readonly id: string;
@@ -53,17 +53,43 @@ export function derivedId(...parts: readonly string[]): string {
 
 export function encodeHeaders(envelope: Envelope, extra: Readonly<Record<string, string>> = {}): MsgHdrs {
   const result = headers();
-  result.set('ce-specversion', '1.0');
-  result.set('ce-id', encodeURIComponent(envelope.id));
-  result.set('ce-type', envelope.type);
-  result.set('ce-source', envelope.source);
-  result.set('ce-time', envelope.time);
-  result.set('ce-correlationid', encodeURIComponent(envelope.correlationId));
-  if (envelope.causationId) result.set('ce-causationid', encodeURIComponent(envelope.causationId));
-  if (envelope.actor) result.set('ce-actor', encodeURIComponent(envelope.actor));
-  result.set('content-type', 'application/json');
+  for (const [name, value] of headersOf(envelope)) result.set(name, value);
   for (const [name, value] of Object.entries(extra)) result.set(name, value);
   return result;
+}
+
+const BREAK = /[\r\n]/;
+
+/**
+ * As {@link encodeHeaders}, as the bytes that are sent (NATS ADR-4): the client's own headers look through all that are
+ * there for each that is set.
+ * @param messageId key of JetStream's de-duplication
+ * @throws NatsError for a value with a line break
+ */
+export function encodeStoredHeaders(envelope: Envelope, messageId: string): Uint8Array {
+  let text = 'NATS/1.0\r\n';
+  const add = (name: string, value: string): void => {
+    if (BREAK.test(value)) throw new NatsError(`${name} has a line break`, ErrorCode.BadHeader);
+    text += `${name}: ${value.trim()}\r\n`;
+  };
+  for (const [name, value] of headersOf(envelope)) add(name, value);
+  add('Nats-Msg-Id', messageId);
+  return Buffer.from(`${text}\r\n`);
+}
+
+function headersOf(envelope: Envelope): readonly (readonly [name: string, value: string])[] {
+  const found: [string, string][] = [
+    ['ce-specversion', '1.0'],
+    ['ce-id', encodeURIComponent(envelope.id)],
+    ['ce-type', envelope.type],
+    ['ce-source', envelope.source],
+    ['ce-time', envelope.time],
+    ['ce-correlationid', encodeURIComponent(envelope.correlationId)],
+  ];
+  if (envelope.causationId) found.push(['ce-causationid', encodeURIComponent(envelope.causationId)]);
+  if (envelope.actor) found.push(['ce-actor', encodeURIComponent(envelope.actor)]);
+  found.push(['content-type', 'application/json']);
+  return found;
 }
 
 /** Reads what is there; everything is optional on the way in, and a broken attribute counts as absent. */
@@ -71,8 +97,10 @@ export function decodeEnvelope(
   found: MsgHdrs | undefined,
   fallback: { readonly subject: string; readonly position: string; readonly storedAtMs: number },
 ): Envelope {
+  // The client looks through all names for each that it is asked for.
+  const values = new Map(found);
   const get = (name: string): string | undefined => {
-    const value = found?.get(name);
+    const value = values.get(name)?.[0];
     if (!value) return undefined;
     try {
       const text = decodeURIComponent(value);

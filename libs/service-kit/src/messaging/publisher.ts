@@ -3,9 +3,12 @@
  * instead.
  */
 import type { EventOf, EventSubject } from '@plinth/contracts';
-import type { JetStreamClient, NatsConnection } from 'nats';
-import { encodeHeaders, newId } from './envelope.js';
+import type { NatsConnection } from 'nats';
+import { encodeStoredHeaders, newId } from './envelope.js';
 import { assertContract } from './outgoing-contracts.js';
+import { type StoredAs, StreamAnswers } from './stream-answers.js';
+
+export type { StoredAs } from './stream-answers.js';
 
 export interface EventAttributes {
   /** Absent: random. Also the key of JetStream's de-duplication. */
@@ -20,14 +23,6 @@ export interface EventAttributes {
 /** The subject determines the class of the data. */
 export type OutgoingEvent<S extends EventSubject = EventSubject> = EventOf<S> & EventAttributes;
 
-/** The stream's answer. */
-export interface StoredAs {
-  readonly stream: string;
-  readonly sequence: number;
-  /** The stream had the event before. */
-  readonly duplicate: boolean;
-}
-
 /** An event that the bus has stored for this process, once, however often it was sent. */
 export interface PublishedEvent {
   readonly subject: string;
@@ -41,7 +36,7 @@ export interface PublishedEvent {
 }
 
 export class EventPublisher {
-  private readonly jetstream: JetStreamClient;
+  private readonly answers: StreamAnswers;
   private readonly observers: ((event: PublishedEvent) => void)[] = [];
 
   constructor(
@@ -50,7 +45,7 @@ export class EventPublisher {
     private readonly source: string,
   ) {
     // In a cluster another server answers soon, when the one that was asked does not.
-    this.jetstream = connection.jetstream({ timeout: connection.info?.cluster === undefined ? 5_000 : 2_000 });
+    this.answers = new StreamAnswers(connection, connection.info?.cluster === undefined ? 5_000 : 2_000);
   }
 
   /** @throws NatsError when it was not stored: publish again with the same id. */
@@ -72,12 +67,11 @@ export class EventPublisher {
   /** As {@link publishUnchecked}. @param text the body, JSON */
   async publishText(subject: string, text: string, data: object, attributes: EventAttributes): Promise<StoredAs> {
     const { id = newId(), time = new Date().toISOString(), correlationId = id, causationId, actor } = attributes;
-    const ack = await this.jetstream.publish(subject, text, {
-      msgID: id,
-      headers: encodeHeaders({ id, type: subject, source: this.source, time, correlationId, causationId, actor }),
-    });
-    if (!ack.duplicate)
+    const envelope = { id, type: subject, source: this.source, time, correlationId, causationId, actor };
+    const headers = encodeStoredHeaders(envelope, id);
+    const stored = await this.answers.store(subject, Buffer.from(text), headers);
+    if (!stored.duplicate)
       for (const observer of this.observers) observer({ subject, data, id, correlationId, causationId, time });
-    return { stream: ack.stream, sequence: ack.seq, duplicate: ack.duplicate };
+    return stored;
   }
 }

@@ -5,6 +5,7 @@
  */
 import type { EntityManager } from 'typeorm';
 import { type EventText, withText } from './outbox-rows.js';
+import { queryPrepared } from './prepared.js';
 import type { OutboxEvent } from './unit-of-work.js';
 
 /** The writer alone publishes a batch for so long; then any copy of the service does. */
@@ -34,7 +35,8 @@ export async function insertBatch(
 ): Promise<HeldBatch | undefined> {
   if (events.length === 0) return undefined;
   const texts = events.map(withText);
-  const rows: { sequence: string; created_at: Date }[] = await manager.query(
+  const rows = await queryPrepared<{ sequence: string; created_at: Date }>(
+    manager,
     `INSERT INTO outbox_batch (sequence, sequences, aggregates, events, not_before)
        SELECT sequences[1], sequences, (SELECT array_agg(hashtext(a)) FROM unnest($2::text[]) AS a), $3,
               clock_timestamp() + make_interval(secs => ${HELD_SECONDS})
@@ -100,6 +102,45 @@ export async function markBatchSent(
     [sequence, positions.map(({ stream }) => stream), positions.map(({ highest }) => highest)],
   );
   return true;
+}
+
+/**
+ * As {@link markBatchSent} where the bus has all events of the batch, in one statement: marks nothing when something
+ * that was stored before the batch had a position of these, which the bus has then forgotten.
+ * @param lowest by stream: the first position that the batch was given
+ * @returns whether it is marked
+ */
+export async function markWhollySent(
+  manager: Pick<EntityManager, 'query'>,
+  { sequence, created }: Pick<HeldBatch, 'sequence' | 'created'>,
+  positions: readonly BatchPosition[],
+  lowest: ReadonlyMap<string, number>,
+): Promise<boolean> {
+  const rows: unknown[] = await manager.query(
+    `WITH forgotten AS MATERIALIZED (
+       SELECT 1 FROM unnest($4::text[], $5::bigint[]) AS l(stream, lowest)
+        WHERE EXISTS (SELECT 1 FROM outbox o
+                       WHERE o.sent_stream = l.stream AND o.sent_sequence >= l.lowest AND o.sent_at < $6)
+           OR EXISTS (SELECT 1 FROM outbox_batch_position p JOIN outbox_batch b ON b.sequence = p.batch
+                       WHERE p.stream = l.stream AND p.highest >= l.lowest AND b.sent_at < $6)),
+     marked AS (
+       UPDATE outbox_batch SET sent_at = clock_timestamp(), not_before = NULL
+        WHERE sequence = $1 AND NOT EXISTS (SELECT 1 FROM forgotten)
+          AND set_config('synchronous_commit', 'off', true) = 'off' RETURNING sequence),
+     noted AS (
+       INSERT INTO outbox_batch_position (stream, highest, batch) SELECT stream, highest, marked.sequence
+         FROM marked CROSS JOIN unnest($2::text[], $3::bigint[]) AS p(stream, highest))
+     SELECT 1 FROM marked`,
+    [
+      sequence,
+      positions.map(({ stream }) => stream),
+      positions.map(({ highest }) => highest),
+      [...lowest.keys()],
+      [...lowest.values()],
+      created,
+    ],
+  );
+  return rows.length === 1;
 }
 
 /** An event that the bus did not take. */

@@ -2,6 +2,7 @@
 import type { EntityManager } from 'typeorm';
 import { newId } from '../messaging/envelope.js';
 import { assertContract } from '../messaging/outgoing-contracts.js';
+import { queryPrepared } from './prepared.js';
 import type { OutboxEvent } from './unit-of-work.js';
 
 /** Writes the events in the given transaction, in one statement. */
@@ -56,7 +57,8 @@ export async function claimEvents(
   eventIds: readonly string[],
 ): Promise<ReadonlySet<string>> {
   // In one order everywhere: two transactions that claim the same ids wait for each other in one direction.
-  const rows: { event_id: string }[] = await manager.query(
+  const rows = await queryPrepared<{ event_id: string }>(
+    manager,
     `INSERT INTO inbox (consumer, event_id) SELECT $1, id FROM unnest($2::text[]) AS id ORDER BY id
        ON CONFLICT DO NOTHING RETURNING event_id`,
     [consumer, eventIds],

@@ -17,6 +17,7 @@ import {
   insertBatch,
   isFirstInTurn,
   markBatchSent,
+  markWhollySent,
   openDue,
   openUntaken,
 } from './outbox-batch.js';
@@ -170,6 +171,11 @@ export class Outbox {
       return result.status === 'rejected' && id !== undefined ? [{ id, error: result.reason as unknown }] : [];
     });
     try {
+      if (
+        failures.length === 0 &&
+        (await markWhollySent(this.source.manager, batch, highestOf(stored), lowestOf(stored)))
+      )
+        return;
       await this.source.transaction(async (manager) => {
         if (await markBatchSent(manager, batch, highestOf(stored)))
           await openUntaken(
@@ -285,10 +291,7 @@ export class Outbox {
     sent: readonly StoredAs[],
     begun: Date | undefined,
   ): Promise<void> {
-    const lowest = new Map<string, number>();
-    for (const { stream, sequence, duplicate } of sent)
-      if (!duplicate) lowest.set(stream, Math.min(sequence, lowest.get(stream) ?? Infinity));
-    for (const [stream, sequence] of lowest) {
+    for (const [stream, sequence] of lowestOf(sent)) {
       const [, count]: [unknown, number] = await manager.query(
         'UPDATE outbox SET sent_at = NULL WHERE sent_stream = $1 AND sent_sequence >= $2 AND sent_at < $3',
         [stream, sequence, begun],
@@ -365,6 +368,14 @@ function highestOf(stored: readonly StoredAs[]): readonly BatchPosition[] {
   const highest = new Map<string, number>();
   for (const { stream, sequence } of stored) highest.set(stream, Math.max(sequence, highest.get(stream) ?? 0));
   return [...highest].map(([stream, position]) => ({ stream, highest: position }));
+}
+
+/** By stream; what it had before has an older position. */
+function lowestOf(stored: readonly StoredAs[]): ReadonlyMap<string, number> {
+  const lowest = new Map<string, number>();
+  for (const { stream, sequence, duplicate } of stored)
+    if (!duplicate) lowest.set(stream, Math.min(sequence, lowest.get(stream) ?? Infinity));
+  return lowest;
 }
 
 type Unsent = Readonly<{ which: string; order: string; limit: number }>;
