@@ -16,6 +16,16 @@ export function Account() {
       if (answer.ok) empty();
     });
   };
+  if (session.value?.fromProvider)
+    return (
+      <>
+        <h1>Your account</h1>
+        <p>
+          You are {session.value.name}, {session.value.role}. Your provider has your password; your groups there give
+          you the role, at each sign-in.
+        </p>
+      </>
+    );
   return (
     <>
       <h1>Your password</h1>

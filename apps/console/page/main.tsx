@@ -16,7 +16,7 @@ import { Empty } from './parts.js';
 import { Rollout, Rollouts } from './rollouts.js';
 import { followRoute, go, route } from './route.js';
 import { checkSession, session, signOut } from './session.js';
-import { SignIn } from './sign-in.js';
+import { PROVIDER_RETURN, SignIn } from './sign-in.js';
 
 const AGAIN_MS = 1_000;
 /** Of all tenants together: nothing for developers. */
@@ -114,6 +114,11 @@ function Now() {
 }
 
 async function begin(): Promise<void> {
+  // Another person may be signed in by an older session: the new sign-in counts.
+  if (location.pathname === PROVIDER_RETURN) {
+    session.value = null;
+    return;
+  }
   if ((await checkSession()) === 'unknown') window.setTimeout(() => void begin(), AGAIN_MS);
 }
 

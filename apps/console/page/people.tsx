@@ -6,6 +6,8 @@ import { Command, Problem } from './parts.js';
 import { RoleFields, roleOf, RoleOptions } from './roles.js';
 import { Table } from './table.js';
 
+const userPath = (name: string): string => `/users/${encodeURIComponent(name)}`;
+
 export function People() {
   const { data, problem, change } = useChangeable<UserList>('/users');
   return (
@@ -16,26 +18,28 @@ export function People() {
         label="people, as a table"
         head={['name', 'role', 'tenants', 'signs in by', { number: 'sessions' }, { unseen: 'act' }]}
       >
-        {(data?.items ?? []).map(({ name, role, tenants, disabled, hasPassword, sessions }) => (
+        {(data?.items ?? []).map(({ name, role, tenants, disabled, hasPassword, fromProvider, sessions }) => (
           <tr key={name}>
             <th scope="row">{name}</th>
             <td>
               <select
                 aria-label={`role of ${name}`}
                 value={role}
-                onChange={(event) => void change('PATCH', `/users/${name}`, { role: event.currentTarget.value })}
+                disabled={fromProvider}
+                title={fromProvider ? 'The groups at the provider give it' : undefined}
+                onChange={(event) => void change('PATCH', userPath(name), { role: event.currentTarget.value })}
               >
                 <RoleOptions />
               </select>
             </td>
             <td>{role === 'developer' ? tenants.join(' ') : 'all'}</td>
-            <td>{disabled ? 'disabled' : hasPassword ? 'password, link' : 'link'}</td>
+            <td>{disabled ? 'disabled' : fromProvider ? 'provider' : hasPassword ? 'password, link' : 'link'}</td>
             <td class="number">{sessions}</td>
             <td>
               <button
                 type="button"
                 aria-label={`${disabled ? 'enable' : 'disable'} ${name}`}
-                onClick={() => void change('PATCH', `/users/${name}`, { disabled: !disabled })}
+                onClick={() => void change('PATCH', userPath(name), { disabled: !disabled })}
               >
                 {disabled ? 'enable' : 'disable'}
               </button>{' '}
@@ -43,7 +47,7 @@ export function People() {
                 type="button"
                 disabled={sessions === 0}
                 aria-label={`end sessions of ${name}`}
-                onClick={() => void change('DELETE', `/users/${name}/sessions`)}
+                onClick={() => void change('DELETE', `${userPath(name)}/sessions`)}
               >
                 end sessions
               </button>

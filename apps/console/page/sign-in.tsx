@@ -1,7 +1,12 @@
-/** Name and password, or a link of `plinth console`. */
+/** Name and password, a link of `plinth console`, or an OpenID provider. */
+import type { SignInWays } from '@plinth/contracts/console';
 import { useEffect, useState } from 'preact/hooks';
+import { ask } from './api.js';
 import { go } from './route.js';
-import { signIn } from './session.js';
+import { endProviderSignIn, leftProvider, signIn } from './session.js';
+
+export const PROVIDER_RETURN = '/sign-in/oidc';
+const AWAY = 'the console does not answer; try again';
 
 export function SignIn() {
   const [problem, setProblem] = useState<string | undefined>();
@@ -13,10 +18,26 @@ export function SignIn() {
         setProblem(wrong);
         if (wrong === undefined && location.pathname === '/sign-in') go('/');
       })
-      .catch(() => setProblem('the console does not answer; try again'))
+      .catch(() => setProblem(AWAY))
+      .finally(() => setBusy(false));
+  };
+  const endAtProvider = (query: string): void => {
+    setBusy(true);
+    endProviderSignIn(query)
+      .then((ended) => ('problem' in ended ? setProblem(ended.problem) : go(ended.returnTo)))
+      .catch(() => setProblem(AWAY))
       .finally(() => setBusy(false));
   };
   useEffect(() => {
+    if (location.pathname === PROVIDER_RETURN) {
+      const { search } = location;
+      // A code works once, too.
+      history.replaceState(null, '', '/sign-in');
+      endAtProvider(search);
+      return;
+    }
+    if (location.pathname === '/sign-in' && location.search === '?problem=provider-unavailable')
+      setProblem('The provider does not answer; try again, or sign in by password or link.');
     const link = /^#link=([\w.-]+)$/.exec(location.hash)?.[1];
     if (link === undefined) return;
     // A link works once: it does not stay in the history.
@@ -51,9 +72,42 @@ export function SignIn() {
           {problem ?? ''}
         </p>
       </form>
+      <Provider isBusy={isBusy} />
       <p>
         On the machine of the stack, <code>plinth console</code> prints a link that signs you in.
       </p>
     </main>
+  );
+}
+
+/** Asked for each time the page is shown: whether the provider answers may be another than before. */
+function Provider({ isBusy }: { readonly isBusy: boolean }) {
+  const [ways, setWays] = useState<SignInWays>({ provider: null });
+  useEffect(() => {
+    void ask<SignInWays>('GET', '/session/ways').then((answer) => answer.ok && setWays(answer.data));
+  }, []);
+  const { provider } = ways;
+  if (provider === null) return null;
+  const { pathname, search } = location;
+  const returnTo = pathname.startsWith('/sign-in') ? '/' : pathname + search;
+  return (
+    <section class="provider" aria-label={provider.name}>
+      <button
+        type="button"
+        disabled={isBusy}
+        onClick={() => location.assign(`/api/v1/session/oidc?return=${encodeURIComponent(returnTo.slice(0, 1_000))}`)}
+      >
+        Sign in with {provider.name}
+      </button>
+      {!provider.available && <p>{provider.name} does not answer at this moment; password and link work.</p>}
+      {leftProvider.value && provider.canSignOut && (
+        <p>
+          You are signed out here.{' '}
+          <button type="button" onClick={() => location.assign('/api/v1/session/oidc/end')}>
+            Sign out of {provider.name} too
+          </button>
+        </p>
+      )}
+    </section>
   );
 }

@@ -12,11 +12,14 @@ import type { NatsConnection } from 'nats';
 import type { DataSource } from 'typeorm';
 import { Accounts } from './access/accounts.js';
 import { Acting } from './access/acting.js';
+import { ProviderSignIn } from './access/provider-sign-in.js';
 import { SignIn } from './access/sign-in.js';
 import { Tokens } from './access/tokens.js';
 import { ActBus } from './adapters/act-bus.js';
 import { DeadLetters } from './adapters/dead-letters.js';
 import { EventFeed } from './adapters/event-feed.js';
+import { IdentityProvider } from './adapters/identity-provider.js';
+import { OIDC_SETTINGS, oidcSettings } from './adapters/oidc-settings.js';
 import { AddAudit1700000002000, AddPublished1700000003000 } from './adapters/postgres/audit.schema.js';
 import { AuditStore } from './adapters/postgres/audit.store.js';
 import { TokenStore } from './adapters/postgres/token.store.js';
@@ -29,12 +32,15 @@ import { RequestWatch } from './live/request-watch.js';
 import { PageFiles } from './adapters/page-files.js';
 import { CreateConsole1700000001000 } from './adapters/postgres/console.schema.js';
 import { PeopleStore } from './adapters/postgres/people.store.js';
+import { AddProviderPeople1700000004000 } from './adapters/postgres/provider-people.schema.js';
+import { ProviderPeopleStore } from './adapters/postgres/provider-people.store.js';
 import { PresentState } from './adapters/present-state.js';
 import { ProvisionerQueries } from './adapters/provisioner-queries.js';
 import { ConsoleConfig } from './config.js';
 import { ContainersController } from './handlers/containers.controller.js';
 import { EdgeMiddleware } from './handlers/edge.middleware.js';
 import { FleetController } from './handlers/fleet.controller.js';
+import { OidcController } from './handlers/oidc.controller.js';
 import { PageController } from './handlers/page.controller.js';
 import { SessionController } from './handlers/session.controller.js';
 import { StreamController } from './handlers/stream.controller.js';
@@ -44,12 +50,18 @@ import { Streams } from './live/streams.js';
   imports: [
     persistenceModule(ConsoleConfig, {
       schema: 'console',
-      migrations: [CreateConsole1700000001000, AddAudit1700000002000, AddPublished1700000003000],
+      migrations: [
+        CreateConsole1700000001000,
+        AddAudit1700000002000,
+        AddPublished1700000003000,
+        AddProviderPeople1700000004000,
+      ],
     }),
   ],
   // The page last: it answers paths of the API that no other has.
   controllers: [
     SessionController,
+    OidcController,
     ContainersController,
     FleetController,
     StreamController,
@@ -67,15 +79,19 @@ import { Streams } from './live/streams.js';
     DeadLetters,
     EventFeed,
     EventStreams,
+    IdentityProvider,
     PageFiles,
     PeopleStore,
     PresentState,
+    ProviderPeopleStore,
+    ProviderSignIn,
     ProvisionerQueries,
     RequestWatch,
     SignIn,
     Tokens,
     TokenStore,
     Streams,
+    { provide: OIDC_SETTINGS, inject: [ConsoleConfig], useFactory: oidcSettings },
     {
       provide: SERVICE_READINESS,
       inject: [CONNECTION, getDataSourceToken(), PresentState],

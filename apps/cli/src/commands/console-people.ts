@@ -33,7 +33,8 @@ const USERS: List<UserEntry> = {
     { heading: 'TENANTS', cell: ({ tenants }) => tenants.join(' ') },
     {
       heading: 'SIGNS IN BY',
-      cell: ({ disabled, hasPassword }) => (disabled ? 'disabled' : hasPassword ? 'password, link' : 'link'),
+      cell: ({ disabled, hasPassword, fromProvider }) =>
+        disabled ? 'disabled' : fromProvider ? 'provider' : hasPassword ? 'password, link' : 'link',
     },
     { heading: 'SESSIONS', cell: ({ sessions }) => sessions },
   ],
@@ -83,7 +84,7 @@ export function registerPeople(parent: Command, place: FindPlace): void {
     });
   withPlace(user.command('set'))
     .description('change a user; all sessions of the user end')
-    .argument('<name>', 'name of the user', parseName)
+    .argument('<name>', 'name of the user; oidc:… can be disabled and enabled only')
     .addOption(roleOption('another role'))
     .addOption(tenantOption())
     .option('--password-file <file>', 'first line is the new password')
@@ -102,7 +103,7 @@ export function registerPeople(parent: Command, place: FindPlace): void {
           ...passwordOf(options.passwordFile),
           ...(disable ? { disabled: true } : enable ? { disabled: false } : {}),
         };
-        await signedIn(await place(options), 'PATCH', `/users/${name}`, body);
+        await signedIn(await place(options), 'PATCH', `/users/${encodeURIComponent(name)}`, body);
       },
     );
 

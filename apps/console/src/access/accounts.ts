@@ -4,6 +4,7 @@ import type { ChangeUser, CreateUser } from '@plinth/contracts/console';
 import { AuditStore } from '../adapters/postgres/audit.store.js';
 import { PeopleStore, type Person } from '../adapters/postgres/people.store.js';
 import type { ProblemReason } from '../domain/problem.js';
+import { isFromProvider } from '../domain/provider-grant.js';
 import { SignIn } from './sign-in.js';
 
 export type Changed =
@@ -35,8 +36,15 @@ export class Accounts {
   async change(by: Person, address: string, name: string, { password, ...change }: ChangeUser): Promise<Changed> {
     const account = await this.people.account(name);
     if (!account) return noUser(name);
+    if (isFromProvider(name) && (change.role ?? change.tenants ?? password) !== undefined)
+      return {
+        ok: false,
+        reason: 'from-provider',
+        message: `role, tenants and password of ${name} are the OpenID provider's; change the groups there, or disable ${name} here`,
+      };
     const role = change.role ?? account.role;
-    if (role === 'developer' && (change.tenants ?? account.tenants).length === 0) return NO_TENANT;
+    if (!isFromProvider(name) && role === 'developer' && (change.tenants ?? account.tenants).length === 0)
+      return NO_TENANT;
     const hash = password === undefined ? undefined : await this.signIn.hash(password);
     if (password !== undefined && hash === undefined) return BUSY;
     if ((await this.people.changeAccount(name, { ...change, password: hash })) === 'last-admin')

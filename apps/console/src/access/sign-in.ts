@@ -37,7 +37,7 @@ export class SignIn {
   async withPassword(name: string, password: string, address: string): Promise<SignInOutcome> {
     const waitSeconds = await this.people.waitOf([`account:${name}`, `address:${address}`]);
     if (waitSeconds > 0) {
-      await this.recordTooMany(name, address);
+      await this.recordTooMany('password', name, address);
       const message = `too many wrong sign-ins; try again in ${waitSeconds} s`;
       return { ok: false, reason: 'too-many-sign-ins', message, waitSeconds };
     }
@@ -105,11 +105,12 @@ export class SignIn {
     return true;
   }
 
-  private async begin(
+  /** Of a person whose right to it was checked. */
+  async begin(
     { name, role, tenants }: Account,
-    method: 'password' | 'link',
+    method: 'password' | 'link' | 'oidc',
     address: string,
-  ): Promise<SignInOutcome> {
+  ): Promise<Extract<SignInOutcome, { readonly ok: true }>> {
     const token = randomBytes(32).toString('base64url');
     const seconds = this.config.PLINTH_CONSOLE_SESSION_HOURS * 3_600;
     // On record before the session can be used.
@@ -119,15 +120,16 @@ export class SignIn {
   }
 
   /** Once a minute for an address: who is refused without a look at the password must not fill the record. */
-  private async recordTooMany(actor: string, address: string): Promise<void> {
+  async recordTooMany(method: 'password' | 'oidc', actor: string, address: string): Promise<void> {
     const now = performance.now();
     for (const [known, at] of this.refused) if (now - at > TOO_MANY_MS) this.refused.delete(known);
     if (this.refused.has(address) || this.refused.size >= MOST_REFUSED) return;
     this.refused.set(address, now);
-    await this.record({ actor, method: 'password', address, outcome: 'refused', reason: 'too-many-sign-ins' });
+    await this.record({ actor, method, address, outcome: 'refused', reason: 'too-many-sign-ins' });
   }
 
-  private record(entry: SignInRecord): Promise<void> {
+  /** Each try, before what follows from it. */
+  record(entry: SignInRecord): Promise<void> {
     signIns.inc({ method: entry.method, outcome: entry.outcome });
     return this.people.record(entry);
   }

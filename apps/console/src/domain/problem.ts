@@ -4,8 +4,13 @@ export const PROBLEM_STATUS = {
   'invalid-request': 400,
   'not-signed-in': 401,
   'wrong-sign-in': 401,
+  'sign-in-over': 401,
+  'provider-refused': 401,
   'role-not-allowed': 403,
   'foreign-origin': 403,
+  'no-group': 403,
+  'no-name': 403,
+  'user-disabled': 403,
   'not-found': 404,
   'container-not-found': 404,
   'rollout-not-found': 404,
@@ -17,10 +22,12 @@ export const PROBLEM_STATUS = {
   'key-in-use': 409,
   'user-exists': 409,
   'last-admin': 409,
+  'from-provider': 409,
   'not-replayable': 409,
   'too-many-sign-ins': 429,
   'no-answer': 502,
   unavailable: 503,
+  'provider-unavailable': 503,
 } as const;
 export type ProblemReason = keyof typeof PROBLEM_STATUS;
 

@@ -1,8 +1,10 @@
 /** What handlers have of a request and an answer. */
 import { checkPayload } from '@plinth/contracts';
+import type { SessionAnswer } from '@plinth/contracts/console';
 import { HttpException } from '@nestjs/common';
 import type { IncomingMessage, ServerResponse } from '../adapters/web.js';
 import type { Person } from '../adapters/postgres/people.store.js';
+import { isFromProvider } from '../domain/provider-grant.js';
 import { PROBLEM_STATUS, problemBody, type ProblemReason } from '../domain/problem.js';
 
 export interface SignedInRequest extends IncomingMessage {
@@ -30,16 +32,36 @@ export function isSecure(url: string | undefined): boolean {
   return url?.startsWith('https:') ?? false;
 }
 
-export function tokenOf({ headers }: IncomingMessage, secure: boolean): string | undefined {
-  const prefix = `${secure ? SECURE_COOKIE : COOKIE}=`;
-  const found = (headers.cookie ?? '').split(/; */).find((part) => part.startsWith(prefix));
-  return found?.slice(prefix.length);
+export function tokenOf(request: IncomingMessage, secure: boolean): string | undefined {
+  return cookieNamed(secure ? SECURE_COOKIE : COOKIE, request);
 }
 
 /** @param seconds 0: the browser forgets it */
 export function cookieOf(token: string, seconds: number, secure: boolean): string {
-  const name = secure ? SECURE_COOKIE : COOKIE;
-  return `${name}=${token}; Path=/; HttpOnly; SameSite=Strict; Max-Age=${seconds}${secure ? '; Secure' : ''}`;
+  return cookie(secure ? SECURE_COOKIE : COOKIE, token, seconds, secure);
+}
+
+/** Of a sign-in that was begun at the OpenID provider. */
+export function begunOf(request: IncomingMessage, secure: boolean): string | undefined {
+  return cookieNamed(`${secure ? SECURE_COOKIE : COOKIE}-oidc`, request);
+}
+
+export function begunCookieOf(sealed: string, seconds: number, secure: boolean): string {
+  return cookie(`${secure ? SECURE_COOKIE : COOKIE}-oidc`, sealed, seconds, secure);
+}
+
+function cookieNamed(name: string, { headers }: IncomingMessage): string | undefined {
+  const prefix = `${name}=`;
+  const found = (headers.cookie ?? '').split(/; */).find((part) => part.startsWith(prefix));
+  return found?.slice(prefix.length);
+}
+
+function cookie(name: string, value: string, seconds: number, secure: boolean): string {
+  return `${name}=${value}; Path=/; HttpOnly; SameSite=Strict; Max-Age=${seconds}${secure ? '; Secure' : ''}`;
+}
+
+export function sessionAnswer({ name, role, tenants }: Omit<Person, 'via'>): SessionAnswer {
+  return { name, role, tenants, fromProvider: isFromProvider(name) };
 }
 
 /** Without the prefix of IPv4 in IPv6. */

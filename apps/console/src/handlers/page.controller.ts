@@ -25,6 +25,7 @@ export class PageController {
     'access',
     'account',
     'sign-in',
+    'sign-in/oidc',
   ])
   page(@Req() request: IncomingMessage, @Res() response: Response): void {
     this.send('index.html', request, response);

@@ -2,9 +2,19 @@
 import { Body, Controller, Delete, Get, HttpCode, Inject, Post, Put, Req, Res, UseGuards } from '@nestjs/common';
 import { BeginSession, ChangePassword, type SessionAnswer, type SignInList } from '@plinth/contracts/console';
 import { SignIn } from '../access/sign-in.js';
-import { PeopleStore, type Person } from '../adapters/postgres/people.store.js';
+import { PeopleStore } from '../adapters/postgres/people.store.js';
 import { ConsoleConfig } from '../config.js';
-import { addressOf, ApiProblem, checked, cookieOf, isSecure, type Response, type SignedInRequest } from './http.js';
+import { isFromProvider } from '../domain/provider-grant.js';
+import {
+  addressOf,
+  ApiProblem,
+  checked,
+  cookieOf,
+  isSecure,
+  type Response,
+  sessionAnswer,
+  type SignedInRequest,
+} from './http.js';
 import { Needs, SignedInGuard } from './signed-in.guard.js';
 
 const MOST_SIGN_INS = 200;
@@ -41,14 +51,14 @@ export class SessionController {
       throw new ApiProblem(outcome.reason, outcome.message);
     }
     response.setHeader('set-cookie', cookieOf(outcome.token, outcome.seconds, this.secure));
-    return answerOf(outcome.person);
+    return sessionAnswer(outcome.person);
   }
 
   @Get('session')
   @UseGuards(SignedInGuard)
   @Needs('session')
   present(@Req() { person }: SignedInRequest): SessionAnswer {
-    return answerOf(person);
+    return sessionAnswer(person);
   }
 
   @Delete('session')
@@ -67,6 +77,8 @@ export class SessionController {
   @Needs('password')
   async changePassword(@Body() body: unknown, @Req() request: SignedInRequest): Promise<void> {
     if (request.token === undefined) return;
+    const { name } = request.person;
+    if (isFromProvider(name)) throw new ApiProblem('from-provider', `${name} has no password here; the provider has it`);
     const { password } = checked(ChangePassword, body);
     if (!(await this.signIn.changePassword(request.token, request.person, password, addressOf(request))))
       throw new ApiProblem('unavailable', 'too many sign in at this moment; try again');
@@ -79,8 +91,4 @@ export class SessionController {
     const items = await this.people.signIns(MOST_SIGN_INS);
     return { items: items.map((item) => ({ ...item, at: item.at.toISOString() })) };
   }
-}
-
-function answerOf({ name, role, tenants }: Omit<Person, 'via'>): SessionAnswer {
-  return { name, role, tenants };
 }

@@ -17,8 +17,8 @@ export interface Operation {
   readonly without?: readonly string[];
   /** It is carried out later: 202 and a request. */
   readonly isAct?: boolean;
-  /** Absent: it has no body (204). `stream`: text/event-stream. */
-  readonly answer?: Payload | 'stream';
+  /** Absent: it has no body (204). `stream`: text/event-stream; `redirect`: 303. */
+  readonly answer?: Payload | 'stream' | 'redirect';
   /** Reason codes of its problems, besides those of every operation. */
   readonly reasons?: readonly string[];
 }
@@ -91,11 +91,52 @@ export const CONSOLE_API: readonly Operation[] = [
   },
   { id: 'endSession', method: 'delete', path: '/session', summary: 'Sign out' },
   {
+    id: 'listSignInWays',
+    method: 'get',
+    path: '/session/ways',
+    summary: 'How people sign in besides password and link',
+    answer: answers.SignInWays,
+  },
+  {
+    id: 'beginProviderSignIn',
+    method: 'get',
+    path: '/session/oidc',
+    summary: 'Sign in by the OpenID provider: sends the browser there',
+    query: requests.BeginProviderSignIn,
+    answer: 'redirect',
+    reasons: ['not-found'],
+  },
+  {
+    id: 'endProviderSignIn',
+    method: 'post',
+    path: '/session/oidc',
+    summary: 'End a sign-in by the OpenID provider, with what it gave the browser',
+    body: requests.EndProviderSignIn,
+    answer: answers.ProviderSignedIn,
+    reasons: [
+      'sign-in-over',
+      'provider-refused',
+      'provider-unavailable',
+      'no-group',
+      'no-name',
+      'user-disabled',
+      'too-many-sign-ins',
+    ],
+  },
+  {
+    id: 'endProviderSession',
+    method: 'get',
+    path: '/session/oidc/end',
+    summary: 'Sends the browser to where the OpenID provider ends its own session',
+    answer: 'redirect',
+  },
+  {
     id: 'changePassword',
     method: 'put',
     path: '/session/password',
     summary: 'Set the own password; other sessions end',
     body: requests.ChangePassword,
+    reasons: ['from-provider'],
   },
   {
     id: 'listSignIns',
@@ -182,7 +223,7 @@ export const CONSOLE_API: readonly Operation[] = [
     path: '/users/{name}',
     summary: 'Change role, tenants or password, disable, enable',
     body: requests.ChangeUser,
-    reasons: ['user-not-found', 'last-admin'],
+    reasons: ['user-not-found', 'last-admin', 'from-provider'],
   },
   {
     id: 'endSessions',

@@ -13,6 +13,13 @@ const IDEMPOTENCY_KEY = {
   description: 'Becomes the id of the event: the same key twice is one act',
   schema: { type: 'string', pattern: IDEMPOTENCY_KEY_PATTERN.source },
 };
+const WITHOUT_SESSION: readonly string[] = [
+  'beginSession',
+  'listSignInWays',
+  'beginProviderSignIn',
+  'endProviderSignIn',
+  'endProviderSession',
+];
 const ref = (name: string): Json => ({ $ref: `${PREFIX}${name}` });
 
 export function openApiDocument(version: string): Json {
@@ -64,7 +71,9 @@ function describe(
       ? { 204: { description: 'Done' } }
       : answer === 'stream'
         ? { 200: { description: 'Events', ...content('text/event-stream', { type: 'string' }) } }
-        : {
+        : answer === 'redirect'
+          ? { 303: { description: 'Location has the address' } }
+          : {
             200: { description: isAct ? 'Its outcome' : summary, ...content('application/json', ref(answer.name)) },
             ...(isAct
               ? {
@@ -88,7 +97,7 @@ function describe(
           },
         }
       : {}),
-    ...(id === 'beginSession' ? { security: [] } : {}),
+    ...(WITHOUT_SESSION.includes(id) ? { security: [] } : {}),
     responses: {
       ...ok,
       default: {

@@ -97,6 +97,21 @@ export class BeginSession {
   password?: string;
 }
 
+export class BeginProviderSignIn {
+  /** Path of the view to go on with; absent: `/`. */
+  @IsOptional()
+  @IsString()
+  @MaxLength(1_000)
+  return?: string;
+}
+
+export class EndProviderSignIn {
+  /** Of the address to which the provider sent the browser: `?code=…&state=…`. */
+  @IsString()
+  @MaxLength(8_192)
+  query!: string;
+}
+
 export class ChangePassword {
   @IsString()
   @MinLength(MIN_PASSWORD_LENGTH)

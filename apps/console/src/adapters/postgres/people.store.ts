@@ -6,6 +6,7 @@ import type { UserEntry } from '@plinth/contracts/console';
 import type { DataSource } from 'typeorm';
 import type { Role, Viewer } from '../../domain/access.js';
 import { backOffSeconds, FORGET_SECONDS } from '../../domain/back-off.js';
+import { isFromProvider } from '../../domain/provider-grant.js';
 
 export interface Person extends Viewer {
   readonly name: string;
@@ -22,7 +23,7 @@ export interface Account extends Viewer {
 
 export interface SignInRecord {
   readonly actor: string;
-  readonly method: 'password' | 'link' | 'sign-out' | 'password-change';
+  readonly method: 'password' | 'link' | 'oidc' | 'sign-out' | 'password-change';
   readonly address: string;
   readonly outcome: 'ok' | 'refused';
   readonly reason: string | null;
@@ -164,7 +165,7 @@ export class PeopleStore {
   }
 
   async accounts(): Promise<UserEntry[]> {
-    const rows: (Omit<UserEntry, 'usedAt' | 'createdAt'> & { usedAt: Date | null; createdAt: Date })[] =
+    const rows: (Omit<UserEntry, 'usedAt' | 'createdAt' | 'fromProvider'> & { usedAt: Date | null; createdAt: Date })[] =
       await this.source.query(
         `SELECT u.name, u.role, u.tenants, u.disabled, u.password IS NOT NULL AS "hasPassword",
                 count(s.token_hash)::int AS sessions, max(s.used_at) AS "usedAt", u.created_at AS "createdAt"
@@ -173,6 +174,7 @@ export class PeopleStore {
       );
     return rows.map((row) => ({
       ...row,
+      fromProvider: isFromProvider(row.name),
       usedAt: row.usedAt?.toISOString() ?? null,
       createdAt: row.createdAt.toISOString(),
     }));
@@ -206,7 +208,10 @@ export class PeopleStore {
           [name, role ?? null, tenants ?? null, disabled ?? null, password ?? null],
         );
         const rows: unknown[] = await db.query(
-          "SELECT 1 FROM console_user WHERE role = 'admin' AND NOT disabled LIMIT 1",
+          // Of the local ones: what a provider gives, it can take. The tool's link signs in no others either.
+          `SELECT 1 FROM console_user WHERE name = $1 AND issuer IS NOT NULL
+           UNION ALL SELECT 1 FROM console_user WHERE role = 'admin' AND NOT disabled AND issuer IS NULL LIMIT 1`,
+          [name],
         );
         if (rows.length === 0 && (role !== undefined || disabled === true)) throw new LastAdminError();
         await db.query('DELETE FROM console_session WHERE user_name = $1', [name]);

@@ -16,6 +16,38 @@ class Grant {
 export class SessionAnswer extends Grant {
   @IsString()
   readonly name!: string;
+
+  /** The OpenID provider has the password, and gave the role. */
+  @IsBoolean()
+  readonly fromProvider!: boolean;
+}
+
+export class ProviderSignedIn extends SessionAnswer {
+  /** The view that was asked for before. */
+  @IsString()
+  readonly returnTo!: string;
+}
+
+export class OfferedProvider {
+  /** As people know it. */
+  @IsString()
+  readonly name!: string;
+
+  /** false: it does not answer at this moment. */
+  @IsBoolean()
+  readonly available!: boolean;
+
+  /** It ends its own session too, at `/session/oidc/end`. */
+  @IsBoolean()
+  readonly canSignOut!: boolean;
+}
+
+/** Beside password and link, which are always there. */
+export class SignInWays {
+  /** An OpenID provider. */
+  @IsNullable()
+  @Nested(() => OfferedProvider)
+  readonly provider!: OfferedProvider | null;
 }
 
 export class SignInEntry {
@@ -91,9 +123,13 @@ export class UserEntry extends Grant {
   @IsBoolean()
   readonly disabled!: boolean;
 
-  /** false: only links sign the person in. */
+  /** false: only links sign the person in, or the OpenID provider. */
   @IsBoolean()
   readonly hasPassword!: boolean;
+
+  /** The OpenID provider signs the person in, and gives the role at each sign-in. */
+  @IsBoolean()
+  readonly fromProvider!: boolean;
 
   /** That are open. */
   @IsInt()
