@@ -1,12 +1,6 @@
 /** Signs people in by an OpenID provider: begins it, and decides who gets in with which rights; each try on record. */
 import { Inject, Injectable } from '@nestjs/common';
-import {
-  BEGUN_SECONDS,
-  type BegunSignIn,
-  idOfBegun,
-  openBegun,
-  sealBegun,
-} from '../adapters/begun-sign-in.js';
+import { BEGUN_SECONDS, type BegunSignIn, idOfBegun, openBegun, sealBegun } from '../adapters/begun-sign-in.js';
 import { IdentityProvider } from '../adapters/identity-provider.js';
 import { OIDC_SETTINGS, type OidcSettings } from '../adapters/oidc-settings.js';
 import { type Account, PeopleStore } from '../adapters/postgres/people.store.js';
@@ -20,8 +14,14 @@ type Refusal = Extract<SignInOutcome, { readonly ok: false }>;
 
 const refusal = (reason: ProblemReason, message: string): Refusal => ({ ok: false, reason, message });
 const NONE = refusal('not-found', 'there is no OpenID provider; PLINTH_CONSOLE_OIDC_ISSUER names one');
-const OVER = refusal('sign-in-over', 'this sign-in was begun elsewhere, more than 10 minutes ago, or is done; begin again');
-const REFUSED = refusal('provider-refused', 'the provider did not sign you in; try again, or ask an admin: the log has why');
+const OVER = refusal(
+  'sign-in-over',
+  'this sign-in was begun elsewhere, more than 10 minutes ago, or is done; begin again',
+);
+const REFUSED = refusal(
+  'provider-refused',
+  'the provider did not sign you in; try again, or ask an admin: the log has why',
+);
 
 @Injectable()
 export class ProviderSignIn {
@@ -43,7 +43,9 @@ export class ProviderSignIn {
   /** @returns where the browser goes, and the sealed cookie that it brings back */
   async begin(
     returnTo: string,
-  ): Promise<{ readonly ok: true; readonly address: string; readonly sealed: string; readonly seconds: number } | Refusal> {
+  ): Promise<
+    { readonly ok: true; readonly address: string; readonly sealed: string; readonly seconds: number } | Refusal
+  > {
     if (!this.settings) return NONE;
     const begun = await this.provider.begin();
     if (!begun) return this.unavailable(this.settings);

@@ -35,7 +35,9 @@ export function sealBegun(begun: BegunSignIn, secret: string): string {
 export function openBegun(sealed: string, secret: string, nowSeconds: number): BegunSignIn | undefined {
   const bytes = Buffer.from(sealed.length > MAX_LENGTH ? '' : sealed, 'base64url');
   if (bytes.length <= NONCE_BYTES + TAG_BYTES) return undefined;
-  const decipher = createDecipheriv(CIPHER, keyOf(secret), bytes.subarray(0, NONCE_BYTES), { authTagLength: TAG_BYTES });
+  const decipher = createDecipheriv(CIPHER, keyOf(secret), bytes.subarray(0, NONCE_BYTES), {
+    authTagLength: TAG_BYTES,
+  });
   decipher.setAuthTag(bytes.subarray(NONCE_BYTES, NONCE_BYTES + TAG_BYTES));
   let text: string;
   try {

@@ -105,14 +105,15 @@ export class IdentityProvider {
     }).href;
   }
 
-  /** Some providers name groups there only. */
+  /** Some providers name groups or people there only. */
   private async userInfo(
     { library, configuration }: Known,
     accessToken: string,
     claims: { readonly sub: string } & Claims,
   ): Promise<Claims> {
-    const claim = this.settings?.groupsClaim ?? '';
-    if (Object.hasOwn(claims, claim) || !configuration.serverMetadata().userinfo_endpoint) return {};
+    const { groupsClaim = '', nameClaim = 'preferred_username' } = this.settings ?? {};
+    const isWhole = Object.hasOwn(claims, groupsClaim) && Object.hasOwn(claims, nameClaim);
+    if (isWhole || !configuration.serverMetadata().userinfo_endpoint) return {};
     return library.fetchUserInfo(configuration, accessToken, claims.sub);
   }
 

@@ -40,7 +40,8 @@ export function oidcSettings(config: ConsoleConfig): OidcSettings | null {
   if (issuer === undefined) {
     const alone = [...REQUIRED.slice(0, 2), 'PLINTH_CONSOLE_OIDC_GROUPS', 'PLINTH_CONSOLE_OIDC_DEFAULT_ROLE'] as const;
     const useless = alone.filter((name) => config[name] !== undefined);
-    if (useless.length > 0) throw new ConfigError([`PLINTH_CONSOLE_OIDC_ISSUER must be set beside ${useless.join(', ')}`]);
+    if (useless.length > 0)
+      throw new ConfigError([`PLINTH_CONSOLE_OIDC_ISSUER must be set beside ${useless.join(', ')}`]);
     return null;
   }
   const problems: string[] = REQUIRED.filter((name) => config[name] === undefined).map(

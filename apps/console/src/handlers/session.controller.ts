@@ -78,7 +78,8 @@ export class SessionController {
   async changePassword(@Body() body: unknown, @Req() request: SignedInRequest): Promise<void> {
     if (request.token === undefined) return;
     const { name } = request.person;
-    if (isFromProvider(name)) throw new ApiProblem('from-provider', `${name} has no password here; the provider has it`);
+    if (isFromProvider(name))
+      throw new ApiProblem('from-provider', `${name} has no password here; the provider has it`);
     const { password } = checked(ChangePassword, body);
     if (!(await this.signIn.changePassword(request.token, request.person, password, addressOf(request))))
       throw new ApiProblem('unavailable', 'too many sign in at this moment; try again');

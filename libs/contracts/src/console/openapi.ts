@@ -74,16 +74,16 @@ function describe(
         : answer === 'redirect'
           ? { 303: { description: 'Location has the address' } }
           : {
-            200: { description: isAct ? 'Its outcome' : summary, ...content('application/json', ref(answer.name)) },
-            ...(isAct
-              ? {
-                  202: {
-                    description: 'It is on its way; Location names it',
-                    ...content('application/json', ref(answer.name)),
-                  },
-                }
-              : {}),
-          };
+              200: { description: isAct ? 'Its outcome' : summary, ...content('application/json', ref(answer.name)) },
+              ...(isAct
+                ? {
+                    202: {
+                      description: 'It is on its way; Location names it',
+                      ...content('application/json', ref(answer.name)),
+                    },
+                  }
+                : {}),
+            };
   const codes = ['invalid-request', 'not-signed-in', 'role-not-allowed', 'unavailable', ...reasons];
   return {
     operationId: id,

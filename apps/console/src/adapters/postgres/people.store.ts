@@ -165,13 +165,15 @@ export class PeopleStore {
   }
 
   async accounts(): Promise<UserEntry[]> {
-    const rows: (Omit<UserEntry, 'usedAt' | 'createdAt' | 'fromProvider'> & { usedAt: Date | null; createdAt: Date })[] =
-      await this.source.query(
-        `SELECT u.name, u.role, u.tenants, u.disabled, u.password IS NOT NULL AS "hasPassword",
+    const rows: (Omit<UserEntry, 'usedAt' | 'createdAt' | 'fromProvider'> & {
+      usedAt: Date | null;
+      createdAt: Date;
+    })[] = await this.source.query(
+      `SELECT u.name, u.role, u.tenants, u.disabled, u.password IS NOT NULL AS "hasPassword",
                 count(s.token_hash)::int AS sessions, max(s.used_at) AS "usedAt", u.created_at AS "createdAt"
            FROM console_user u LEFT JOIN console_session s ON s.user_name = u.name AND s.ends_at > clock_timestamp()
           GROUP BY u.name ORDER BY u.name LIMIT 1000`,
-      );
+    );
     return rows.map((row) => ({
       ...row,
       fromProvider: isFromProvider(row.name),

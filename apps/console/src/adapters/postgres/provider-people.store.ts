@@ -63,10 +63,13 @@ export class ProviderPeopleStore {
       const plain = `${PROVIDER_PREFIX}${name}`;
       const taken: unknown[] = await db.query('SELECT 1 FROM console_user WHERE name = $1', [plain]);
       const own = taken.length === 0 ? plain : `${plain}-${markOf(identity)}`;
-      await db.query(
-        'INSERT INTO console_user (name, role, tenants, issuer, subject) VALUES ($1, $2, $3, $4, $5)',
-        [own, grant.role, grant.tenants, issuer, subject],
-      );
+      await db.query('INSERT INTO console_user (name, role, tenants, issuer, subject) VALUES ($1, $2, $3, $4, $5)', [
+        own,
+        grant.role,
+        grant.tenants,
+        issuer,
+        subject,
+      ]);
       return { name: own, ...grant, password: null, disabled: false };
     });
   }
@@ -87,5 +90,8 @@ export class ProviderPeopleStore {
 
 /** Keeps two people of one name apart. */
 function markOf({ issuer, subject }: ProviderIdentity): string {
-  return createHash('sha256').update(JSON.stringify([issuer, subject])).digest('hex').slice(0, 16);
+  return createHash('sha256')
+    .update(JSON.stringify([issuer, subject]))
+    .digest('hex')
+    .slice(0, 16);
 }
