@@ -14,10 +14,13 @@ import { writeFileSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
 import { join } from 'node:path';
 import { Client } from 'pg';
+import { chromium } from 'playwright-core';
 import { oidcSettings } from './adapters/oidc-settings.js';
 import { ConsoleConfig } from './config.js';
 import { BrowserJar } from './testing/browser-jar.js';
+import { chromiumPath } from './testing/chromium.js';
 import { ConsoleApi, type Reply } from './testing/console-api.js';
+import { picture, violations } from './testing/looks.js';
 import { CLIENT, newKey, OidcServer } from './testing/oidc-provider.js';
 
 const scratch = scratchDirectory();
@@ -33,6 +36,7 @@ let service: ServiceProcess;
 let other: ServiceProcess;
 let database: Client;
 
+const PATIENCE_MS = 60_000;
 const GROUPS = 'ops=operator,team-acme=developer:acme,team-zeta=developer:zeta';
 const environment = (copy: string): Record<string, string> => ({
   NATS_URL: nats.url,
@@ -54,7 +58,7 @@ beforeAll(async () => {
   writeFileSync(secretFile, `${CLIENT.secret}\n`, { mode: 0o600 });
   const place = new OidcServer();
   await Promise.all([provider.reserve(), place.reserve()]);
-  url = place.issuer;
+  url = `http://127.0.0.1:${place.port}`;
   [nats, postgres] = await Promise.all([startNats(), startPostgres()]);
   service = await ServiceProcess.start('console', {
     ...environment('a'),
@@ -290,6 +294,37 @@ describe('a person of the provider', () => {
     expect(await send()).toBe(200);
     expect(await send()).toBe(401);
     expect((await ended(browser, query)).body.reason).toBe('sign-in-over');
+  });
+});
+
+describe('in a browser', () => {
+  it('a person gets in from where it was, is refused without a group, and signs out of both', async () => {
+    const browser = await chromium.launch({ executablePath: chromiumPath(), chromiumSandbox: false });
+    try {
+      // axe needs a script in the page; everything else works with the policy.
+      const page = await (await browser.newContext({ bypassCSP: true })).newPage();
+      const seen = (text: string): Promise<void> => page.getByText(text).first().waitFor({ timeout: PATIENCE_MS });
+      provider.person = { sub: 'b-1', claims: { preferred_username: 'berta', groups: [] } };
+      await page.goto(`${url}/containers?q=shop`);
+      await page.getByRole('button', { name: 'Sign in with Acme ID' }).click({ timeout: PATIENCE_MS });
+      await seen('you are in none of the groups');
+      expect(page.url()).toBe(`${url}/sign-in`);
+      await picture(page, 'sign-in-provider');
+      expect(await violations(page)).toEqual([]);
+      provider.person = { sub: 'b-1', claims: { preferred_username: 'berta', groups: ['ops'] } };
+      await page.goto(`${url}/containers?q=shop`);
+      await page.getByRole('button', { name: 'Sign in with Acme ID' }).click({ timeout: PATIENCE_MS });
+      await seen('oidc:berta');
+      expect(page.url()).toBe(`${url}/containers?q=shop`);
+      await page.goto(`${url}/account`);
+      await seen('Your provider has your password');
+      expect(await violations(page)).toEqual([]);
+      await page.getByRole('button', { name: 'sign out' }).click();
+      await page.getByRole('button', { name: 'Sign out of Acme ID too' }).click({ timeout: PATIENCE_MS });
+      await page.waitForURL(`${provider.issuer}/session/end**`, { timeout: PATIENCE_MS });
+    } finally {
+      await browser.close();
+    }
   });
 });
 

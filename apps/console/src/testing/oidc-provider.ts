@@ -18,7 +18,7 @@ export class OidcServer {
   forged: { readonly claims?: object; readonly header?: object; readonly key?: KeyObject } | undefined;
   private readonly key = newKey();
   private server: Server | undefined;
-  private port = 0;
+  port = 0;
 
   /** The address stays for {@link start}. */
   async reserve(): Promise<void> {
@@ -28,8 +28,9 @@ export class OidcServer {
     await new Promise((resolve) => server.close(resolve));
   }
 
+  /** Of another site than 127.0.0.1, where consoles are. */
   get issuer(): string {
-    return `http://127.0.0.1:${this.port}`;
+    return `http://localhost:${this.port}`;
   }
 
   /** @param redirects of the client */
