@@ -109,7 +109,7 @@ async function asked(browser: BrowserJar, address: URL): Promise<URLSearchParams
 async function ended(browser: BrowserJar, query: URLSearchParams): Promise<Reply<SignedIn>> {
   const response = await api.call('POST', '/api/v1/session/oidc', {
     cookie: browser.cookieFor(url),
-    body: { query: `?${query}` },
+    body: { query: `?${query.toString()}` },
   });
   browser.keep(url, response);
   return { status: response.status, headers: response.headers, body: (await response.json()) as SignedIn };
@@ -290,7 +290,7 @@ describe('a person of the provider', () => {
     provider.person = { sub: 'd-1', claims };
     const query = await asked(browser, await begun(browser));
     const cookie = browser.cookieFor(url);
-    const send = (): Promise<number> => atOther('/api/v1/session/oidc', { query: `?${query}` }, cookie);
+    const send = (): Promise<number> => atOther('/api/v1/session/oidc', { query: `?${query.toString()}` }, cookie);
     expect(await send()).toBe(200);
     expect(await send()).toBe(401);
     expect((await ended(browser, query)).body.reason).toBe('sign-in-over');
