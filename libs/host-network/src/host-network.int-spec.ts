@@ -1,5 +1,5 @@
 /** On the real kernel, in a network of its own with an "outside". Needs root. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -210,6 +210,29 @@ describe('tenants', () => {
     expect(call(undefined, shop.ipv4)).toBeDefined();
     expect(call(undefined, shop.ipv6)).toBeDefined();
     expect(call(outside, shop.ipv4)).toBeUndefined();
+  });
+
+  it('ping no address of the host but the gateway and the resolver, also by IPv6', () => {
+    const pings = (address: string): boolean => {
+      const program = `use Socket qw(:all); socket(my $s, AF_INET6, SOCK_DGRAM, 58) or die $!; alarm 2;
+        my (undef, $to) = getaddrinfo(shift, 0, {flags => AI_NUMERICHOST}); connect($s, $to->{addr}) or exit 1;
+        send($s, pack("CCnnn", 128, 0, 0, 0, 1), 0) or exit 1; recv($s, my $answer, 64, 0); exit(length $answer ? 0 : 1)`;
+      const argv = within(
+        shop.pid,
+        'sh',
+        '-c',
+        'echo "0 2147483647" > /proc/sys/net/ipv4/ping_group_range; exec perl -e "$0" "$1"',
+        program,
+        address,
+      );
+      return spawnSync(argv[0] ?? '', argv.slice(1)).status === 0;
+    };
+    expect(pings('fe80::1%eth0')).toBe(true);
+    expect(pings('fd00:706c:696e:ffff::53')).toBe(true);
+    expect(pings(shop.ipv6)).toBe(true);
+    const dropped = agent.drops().toHost;
+    expect(pings('fd00:1::1')).toBe(false);
+    expect(agent.drops().toHost).toBeGreaterThan(dropped);
   });
 
   it('reach no service of the host, but the resolver', async () => {

@@ -151,7 +151,7 @@ ${remote.arriving}
     ip daddr ${GATEWAY4} tcp dport 53 goto names
     ip6 daddr ${RESOLVER6} tcp dport 53 goto names
     ip daddr ${GATEWAY4} icmp type echo-request accept
-    meta l4proto icmpv6 accept
+    ip6 daddr { fe80::/10, ${RESOLVER6} } meta l4proto icmpv6 accept
     counter name ${toHost} drop
   }
 
