@@ -6,7 +6,7 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import dnsPacket from 'dns-packet';
 import { enterNewNetwork } from '@plinth/host-network';
 import { askStatus, RESOLVER_ADDRESS6, type ResolverStatus } from '@plinth/names';
@@ -162,6 +162,25 @@ describe('containers', () => {
       await removed(config);
     }
     await removed(kept);
+  });
+});
+
+describe('a host whose IPv6 is switched off', () => {
+  const SETTING = '/proc/sys/net/ipv6/conf/default/disable_ipv6';
+  // Of the test's own network, as this thread is in that.
+  afterEach(() => writeFileSync(SETTING, '0'));
+
+  it('answers IPv4 alone, and both again when it is switched on', async () => {
+    const one = await started('either', 1);
+    const answers = async (expected: string): Promise<true | undefined> =>
+      (await dig('either.tenant-1.plinth.internal', 'AAAA')) === expected || undefined;
+    await waitFor(() => answers(one.address.ipv6), 'an answer by IPv6');
+    writeFileSync(SETTING, '1');
+    await waitFor(() => answers(''), 'no answer by IPv6');
+    expect(await dig('either.tenant-1.plinth.internal')).toBe(one.address.ipv4);
+    writeFileSync(SETTING, '0');
+    await waitFor(() => answers(one.address.ipv6), 'an answer by IPv6 again');
+    await removed(one);
   });
 });
 

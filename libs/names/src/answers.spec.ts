@@ -35,6 +35,8 @@ const LONG = 'n'.repeat(63);
 add('shop-1', 'acme');
 add('db', 'other');
 add(LONG, 'acme', false);
+zones.begin('b', { ...HEADER, domain: 'no-ipv6.internal', hasIpv6: false });
+add('shop-1', 'acme', true, 'b');
 
 function queryOf(name: string, type: string, packet: Partial<Packet> = {}): Buffer {
   const question = { name, type, class: 'IN' } as never;
@@ -71,6 +73,8 @@ describe('a name', () => {
   it.each<[string, Viewer, string, string, string]>([
     ['of the same tenant', container('acme'), 'shop-1.acme.plinth.internal', 'A', 'NOERROR 10.64.0.1'],
     ['by IPv6', container('acme'), 'shop-1.acme.plinth.internal', 'AAAA', 'NOERROR fd00:706c:696e::a40:1'],
+    ['by IPv6, where there is none', OPERATOR, 'shop-1.acme.no-ipv6.internal', 'AAAA', 'NOERROR SOA'],
+    ['by any type, where there is none', OPERATOR, 'shop-1.acme.no-ipv6.internal', 'ANY', 'NOERROR 10.64.0.4'],
     ['in upper case', container('acme'), 'SHOP-1.Acme.PLINTH.internal', 'A', 'NOERROR 10.64.0.1'],
     ['of 63 characters, elsewhere', container('acme'), `${LONG}.acme.plinth.internal`, 'A', 'NOERROR 10.64.0.3'],
     ['by any type', container('acme'), 'shop-1.acme.plinth.internal', 'ANY', 'NOERROR 10.64.0.1 fd00:706c:696e::a40:1'],

@@ -42,11 +42,12 @@ export function decide(query: Query, viewer: Viewer, zones: Zones): Decision {
   };
 }
 
-function addresses({ ipv4, ipv6 }: Named, { asked, type }: Query): Answer[] {
+/** An address that can't be reached would be tried first, until it is given up. */
+function addresses({ ipv4, ipv6, hasIpv6 }: Named, { asked, type }: Query): Answer[] {
   const any = type === TYPE.ANY;
   return [
     ...(any || type === TYPE.A ? [{ type: 'A' as const, name: asked, ttl: TTL, data: ipv4 }] : []),
-    ...(any || type === TYPE.AAAA ? [{ type: 'AAAA' as const, name: asked, ttl: TTL, data: ipv6 }] : []),
+    ...(hasIpv6 && (any || type === TYPE.AAAA) ? [{ type: 'AAAA' as const, name: asked, ttl: TTL, data: ipv6 }] : []),
   ];
 }
 

@@ -6,6 +6,7 @@ const HEADER = {
   domain: 'plinth.internal',
   pools: ['10.64.0.0/10', 'fd00:706c:696e::/64'],
   resolvConf: '/etc/resolv.conf',
+  hasIpv6: true,
   program: '/opt/plinth/name-resolver.js',
   builtAtMs: 1_790_000_000_000,
 };

@@ -16,6 +16,8 @@ export interface ZoneHeader {
   readonly pools: readonly string[];
   /** File that names the resolvers for all other names, see resolv.conf(5). */
   readonly resolvConf: string;
+  /** false: nothing is reached by IPv6 from this machine's containers; absent: by an agent that does not say. */
+  readonly hasIpv6?: boolean;
   /** File of the resolver's program that the agent has, and when it was made: the newest one runs. */
   readonly program: string;
   readonly builtAtMs: number;
@@ -67,7 +69,8 @@ export function readHeader(line: string): ReadHeader | undefined {
   if (format !== FORMAT || typeof domain !== 'string' || !DOMAIN_PATTERN.test(domain)) return newest;
   if (typeof resolvConf !== 'string' || !resolvConf.startsWith('/')) return newest;
   if (!Array.isArray(pools) || !pools.every(isNetwork)) return newest;
-  return { ...newest, header: { domain, pools, resolvConf, program, builtAtMs } };
+  const hasIpv6 = found['hasIpv6'] !== false;
+  return { ...newest, header: { domain, pools, resolvConf, hasIpv6, program, builtAtMs } };
 }
 
 /** @returns undefined when the line is not valid */

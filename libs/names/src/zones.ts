@@ -10,6 +10,8 @@ export type Viewer =
 
 export interface Named extends NamedContainer {
   readonly domain: string;
+  /** Whether containers here reach it by IPv6, as far as this machine is concerned. */
+  readonly hasIpv6: boolean;
 }
 
 /** One agent's file. */
@@ -60,7 +62,8 @@ export class Zones {
       this.forget(before);
     }
     if (change.kind === 'gone') return;
-    const container = { ...change.container, domain: zone.header.domain };
+    const { domain, hasIpv6 = true } = zone.header;
+    const container = { ...change.container, domain, hasIpv6 };
     zone.containers.set(id, container);
     for (const [index, key] of this.keysOf(container)) put(index, key, container);
     const tenant = tenantKey(container);

@@ -1,10 +1,13 @@
 /** Names of containers: writes them for the resolver of the machine, and keeps one running while there are any. */
 import { statSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ContainerConfig, Neighbour } from '@plinth/contracts';
+import { usesIpv6 } from '@plinth/host-network';
 import type { ResolverStatus } from '@plinth/names';
 import type { Logger } from '@plinth/service-kit';
 import { type NameChange, namedContainer, NamedContainers } from '../domain/named-containers.js';
+import { type OwnNames, removeEarlierNames } from './earlier-names.js';
 import { isResolver, removeResolverGroup, resolverPid, ResolverWatch } from './resolver-watch.js';
 import { namesDirectory, ZoneFile } from './zone-file.js';
 
@@ -28,6 +31,9 @@ export class ContainerNames {
   private readonly names: NamedContainers;
   private readonly zone: ZoneFile;
   private readonly watch: ResolverWatch;
+  private readonly own: OwnNames;
+  /** Another look at what earlier networks have left is needed. */
+  private hasEarlier = true;
 
   constructor(
     { host, instance, program, domain, pools, resolvConf }: NameOptions,
@@ -36,8 +42,12 @@ export class ContainerNames {
     const builtAtMs = Math.floor(statSync(program).mtimeMs);
     const directory = namesDirectory();
     this.domain = domain;
+    this.own = { base: dirname(directory), present: basename(directory), instance };
     this.names = new NamedContainers(host);
-    this.zone = new ZoneFile(directory, instance, { domain, pools, resolvConf, program, builtAtMs });
+    this.zone = new ZoneFile(directory, instance, () => ({
+      ...{ domain, pools, resolvConf, program, builtAtMs },
+      hasIpv6: usesIpv6(),
+    }));
     this.watch = new ResolverWatch({ directory, program, builtAtMs, logger }, () => this.mend());
   }
 
@@ -116,10 +126,11 @@ export class ContainerNames {
 
   /** Writes the names again when they could not be written, or are gone. @returns whether there are any */
   private mend(): boolean {
+    if (this.hasEarlier) this.hasEarlier = removeEarlierNames(this.own);
     if (this.names.hasOwn && !this.zone.isWritten) {
       this.writeAll();
       this.logger.warn('the names of this agent were gone, and are written again');
-    }
+    } else if (!this.zone.isCurrent) this.writeAll();
     // The last resolver ends by itself when no agent has names, and may not remove its files.
     if (!this.names.hasOwn && resolverPid(this.zone.directory) === undefined && this.zone.remove())
       removeResolverGroup();

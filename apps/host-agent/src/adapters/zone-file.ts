@@ -49,12 +49,14 @@ export class ZoneFile {
   private fd: number | undefined;
   private inode = 0n;
   private lines = 0;
+  /** As it was written. */
+  private head = '';
 
   /** @param instance distinguishes the agents of one machine */
   constructor(
     readonly directory: string,
     instance: string,
-    private readonly header: ZoneHeader,
+    private readonly header: () => ZoneHeader,
   ) {
     this.path = join(directory, `${instance}${ZONE_SUFFIX}`);
   }
@@ -88,11 +90,12 @@ export class ZoneFile {
       rmSync(this.path, { force: true });
       return;
     }
+    this.head = headerLine(this.header());
     const temporary = join(this.directory, `.${process.pid}.tmp`);
     for (let tries = 1; ; tries += 1) {
       try {
         makeDirectory(this.directory);
-        writeFileSync(temporary, headerLine(this.header) + containers.map(setLine).join(''), { mode: 0o600 });
+        writeFileSync(temporary, this.head + containers.map(setLine).join(''), { mode: 0o600 });
         const fd = openSync(temporary, 'a');
         fchownSync(fd, 0, RESOLVER_ID);
         fchmodSync(fd, 0o640);
@@ -107,6 +110,11 @@ export class ZoneFile {
     }
     this.inode = statSync(this.path, { bigint: true }).ino;
     this.lines = containers.length;
+  }
+
+  /** false: its header is to be another one. */
+  get isCurrent(): boolean {
+    return this.fd === undefined || headerLine(this.header()) === this.head;
   }
 
   /** false: it could not be written, or another program has taken it away. */
