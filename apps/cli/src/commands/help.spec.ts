@@ -26,6 +26,11 @@ describe.each(program.commands.flatMap((command) => leaves(command, '')))('plint
     expect(help).toMatch(/\nExamples?:\n {2}plinth [a-z]/);
   });
 
+  it('has the forms of a list, if it is one', () => {
+    const forms = command.options.filter(({ long }) => long === '--output' || long === '--sort');
+    if (command.name() === 'ls') expect(forms).toHaveLength(2);
+  });
+
   it('shows which options are required', () => {
     expect(help.match(/\(required\)/g)?.length ?? 0).toBe(command.options.filter(({ mandatory }) => mandatory).length);
   });

@@ -2,8 +2,8 @@ import { dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
 import { homeDirectory, installationDirectory } from '@plinth/stack';
-import type { Lab, LabProduct } from '@plinth/lab';
-import { table } from '../output/table.js';
+import type { Lab, LabProduct, Machine, NetworkFault } from '@plinth/lab';
+import { type List, type ListOptions, printList, withLocalList } from '../output/list.js';
 
 const directory = (): string => join(homeDirectory(), 'lab');
 const line = (text: string): void => void process.stdout.write(`${text}\n`);
@@ -72,16 +72,37 @@ async function up({ machines: count, datacenters, busServers, bare = false }: Up
   );
 }
 
-async function list(): Promise<void> {
+interface ListedMachine extends Pick<Machine, 'name' | 'datacenter' | 'address' | 'state'> {
+  readonly runs: readonly string[];
+  /** What passes differently from it or to it. */
+  readonly faults: readonly NetworkFault[];
+}
+
+const MACHINES: List<ListedMachine> = {
+  name: ({ name }) => name,
+  columns: [
+    { heading: 'MACHINE', cell: ({ name }) => name },
+    { heading: 'DATACENTER', cell: ({ datacenter }) => datacenter },
+    { heading: 'ADDRESS', cell: ({ address }) => address },
+    { heading: 'STATE', cell: ({ state }) => state },
+    { heading: 'RUNS', cell: ({ runs }) => runs.join(' ') },
+  ],
+};
+
+async function list(options: ListOptions = {}): Promise<void> {
   const { lab, product } = await openLab();
-  const rows = lab.machines.map((machine) => [
-    machine.name,
-    machine.datacenter,
-    machine.address,
-    machine.state,
-    (product?.serversOn(machine.name) ?? []).join(' '),
-  ]);
-  line(table(['MACHINE', 'DATACENTER', 'ADDRESS', 'STATE', 'RUNS'], rows).trimEnd());
+  const machines = lab.machines.map(({ name, datacenter, address, state }) => ({
+    name,
+    datacenter,
+    address,
+    state,
+    runs: product?.serversOn(name) ?? [],
+    faults: lab.faults.filter(
+      ({ from, to }) => to === undefined || [from, to].some((end) => end === name || end === datacenter),
+    ),
+  }));
+  await printList(options, machines, MACHINES);
+  if (options.json || !['table', 'wide'].includes(options.output ?? 'table')) return;
   for (const { kind, from, to, oneWay, kibibytesPerSecond: rate, lossPercent: loss } of lab.faults) {
     const limits = [
       ...(rate === undefined ? [] : [`${rate} KiB/s`]),
@@ -142,7 +163,12 @@ export function register(program: Command): void {
       .action(up),
     'lab up --machines 8 --datacenters 2 --bus-servers 3',
   );
-  example(lab.command('ls').description('list machines, what runs on them, and faults').action(list), 'lab ls');
+  example(
+    withLocalList(lab.command('ls'), MACHINES)
+      .description('list machines, what runs on them, and faults')
+      .action((options: ListOptions) => list(options)),
+    'lab ls -o json',
+  );
   example(
     lab
       .command('exec')

@@ -28,6 +28,7 @@ interface StartOptions extends SharedOptions {
   onFailure?: 'revert' | 'pause';
   approval?: RolloutApproval;
   window?: string;
+  windowDuration?: number;
   windowMinutes?: number;
   windowTimezone?: string;
   soak?: number;
@@ -72,7 +73,8 @@ export function register(program: Command): void {
       new Option('--approval <when>', 'what a person has to approve (default: none)').choices([...ROLLOUT_APPROVALS]),
     )
     .option('--window <cron>', 'when new switches may begin, five fields such as "0 2 * * 1-5"')
-    .option('--window-minutes <n>', 'how long the window stays open (default: 60)', parseCount)
+    .addOption(duration('--window-duration <duration>', 'how long the window stays open (default: 1h)'))
+    .addOption(new Option('--window-minutes <n>', 'as --window-duration, in minutes').argParser(parseCount).hideHelp())
     .option('--window-timezone <zone>', 'such as Europe/Vienna (default: UTC)')
     .addOption(duration('--soak <duration>', 'how long each has to stay healthy to be known good (default: 60s)'))
     .addOption(duration('--stable <duration>', 'how long each has to stay up without a health check (default: 5s)'))
@@ -169,13 +171,24 @@ export function register(program: Command): void {
   }
 }
 
+/** @throws Error when it is not whole minutes */
+export function windowMinutes({
+  windowDuration,
+  windowMinutes: minutes,
+}: Pick<StartOptions, 'windowDuration' | 'windowMinutes'>): number {
+  if (windowDuration === undefined) return minutes ?? 60;
+  if (windowDuration % 60_000 !== 0 || windowDuration === 0)
+    throw new Error('--window-duration is whole minutes, such as 90m or 2h');
+  return windowDuration / 60_000;
+}
+
 function requestOf(options: StartOptions): Parameters<typeof startRollout>[1] {
   const seconds = (milliseconds: number | undefined): number | undefined =>
     milliseconds === undefined ? undefined : milliseconds / 1000;
   const window: RolloutWindow | undefined =
     options.window === undefined
       ? undefined
-      : { opens: options.window, minutes: options.windowMinutes ?? 60, timezone: options.windowTimezone };
+      : { opens: options.window, minutes: windowMinutes(options), timezone: options.windowTimezone };
   const {
     select,
     to,
