@@ -36,6 +36,7 @@ export class ServiceProcess {
   /** What it has logged so far. */
   readonly log: LogLine[] = [];
   private readonly watching = new Set<() => void>();
+  private isToEnd = false;
 
   private constructor(
     private readonly app: string,
@@ -96,6 +97,7 @@ export class ServiceProcess {
   }
 
   signal(signal: NodeJS.Signals): void {
+    this.isToEnd ||= !['SIGSTOP', 'SIGCONT'].includes(signal);
     this.child.kill(signal);
   }
 
@@ -103,6 +105,7 @@ export class ServiceProcess {
   async end(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
     if (this.hasEnded) return this.child.exitCode;
     const ended = once(this.child, 'exit');
+    this.isToEnd = true;
     this.child.kill(signal);
     await ended;
     return this.child.exitCode;
@@ -110,6 +113,13 @@ export class ServiceProcess {
 
   get hasEnded(): boolean {
     return this.child.exitCode !== null || this.child.signalCode !== null;
+  }
+
+  /** How it ended without a signal of the test's, with what it logged last; undefined: it did not. */
+  get unaskedEnd(): string | undefined {
+    if (this.isToEnd || !this.hasEnded) return undefined;
+    const how = this.child.signalCode ?? `exit code ${this.child.exitCode}`;
+    return `${this.app} ended by itself (${how}): ${JSON.stringify(this.log.slice(-5))}`;
   }
 
   private follow(): void {

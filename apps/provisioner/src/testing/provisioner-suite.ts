@@ -19,6 +19,10 @@ import pg from 'pg';
 
 /** Less than what jest gives a test, so that a failure names what did not come. */
 const PATIENCE_SECONDS = 250;
+/** After a wait of the same suite was in vain: what depends on it does not come either. */
+const SHORT_PATIENCE_SECONDS = 10;
+/** Between two looks whether a provisioner has ended. */
+const LOOK_MS = 500;
 
 export interface Fact {
   readonly subject: string;
@@ -28,6 +32,8 @@ export interface Fact {
 export class ProvisionerSuite {
   private log = new FactLog<Fact>();
   readonly provisioners: ServiceProcess[] = [];
+  /** What did not come first. */
+  private inVain: string | undefined;
 
   private constructor(
     private readonly nats: TestServer,
@@ -146,6 +152,7 @@ export class ProvisionerSuite {
       try {
         return (await this.connection.request(subject, JSON.stringify(body), { timeout: 5_000 })).json<QueryReply<T>>();
       } catch (error) {
+        this.checkProvisioners(subject);
         if (attempts === 12) throw error;
       }
     }
@@ -166,9 +173,14 @@ export class ProvisionerSuite {
     match: Readonly<Record<string, unknown>>,
     seconds = PATIENCE_SECONDS,
   ): Promise<Record<string, unknown>> {
-    const found = await this.log.within((fact) => isAbout(fact, subject, match), seconds * 1000);
-    if (found) return found.data;
-    throw new Error(`not within ${seconds} s: ${subject} ${JSON.stringify(match)}; ${this.summary()}`);
+    const what = `${subject} ${JSON.stringify(match)}`;
+    for (const deadline = this.deadline(seconds); ;) {
+      const left = Math.max(0, deadline - performance.now());
+      const found = await this.log.within((fact) => isAbout(fact, subject, match), Math.min(left, LOOK_MS));
+      if (found) return found.data;
+      this.checkProvisioners(what);
+      if (left <= LOOK_MS) throw this.notWithin(seconds, what);
+    }
   }
 
   /** Resolves when every fact of what is decided has arrived here. */
@@ -185,14 +197,37 @@ export class ProvisionerSuite {
     seconds = PATIENCE_SECONDS,
   ): Promise<T> {
     for (
-      const deadline = Date.now() + seconds * 1000;
-      Date.now() < deadline;
+      const deadline = this.deadline(seconds);
+      performance.now() < deadline;
       await new Promise((resolve) => setTimeout(resolve, 20))
     ) {
       const found = await read();
       if (found) return found;
+      this.checkProvisioners(what);
     }
-    throw new Error(`not within ${seconds} s: ${what}; ${this.summary()}`);
+    throw this.notWithin(seconds, what);
+  }
+
+  /** Of the monotonic clock. */
+  private deadline(seconds: number): number {
+    const patience = this.inVain === undefined ? seconds : Math.min(seconds, SHORT_PATIENCE_SECONDS);
+    return performance.now() + patience * 1000;
+  }
+
+  /** @throws when one has ended that no test has ended */
+  private checkProvisioners(what: string): void {
+    for (const { unaskedEnd } of this.provisioners)
+      if (unaskedEnd !== undefined) throw new Error(`${unaskedEnd}; waited for: ${what}`);
+  }
+
+  private notWithin(seconds: number, what: string): Error {
+    const before = this.inVain;
+    this.inVain ??= what;
+    return new Error(
+      before === undefined
+        ? `not within ${seconds} s: ${what}; ${this.summary()}`
+        : `not within ${Math.min(seconds, SHORT_PATIENCE_SECONDS)} s, after this was in vain: ${before}; ${what}; ${this.summary()}`,
+    );
   }
 
   /** What was published, for a failure: how often, the last of it, and the first refusals. */
