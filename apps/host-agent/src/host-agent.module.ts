@@ -266,7 +266,7 @@ async function openHost(config: HostAgentConfig, logger: Logger, programs: Progr
     ...(own && ownImages(config, own, logger)),
     volumes,
     volumeLimits,
-    io: hostIo(storage),
+    io: hostIo(storage, config.PLINTH_CONTAINER_LIMITS),
     networks,
     neighbours: new Neighbours(config.PLINTH_HOST, new NeighbourStore(state.neighbours), networks, logger),
     policies: new TenantPolicies(new PolicyStore(state.policies), networks, logger),

@@ -310,7 +310,7 @@ describe('input and output', () => {
   it('are held to their maxima where the heartbeat says so', async () => {
     expect((await heartbeat()).ioLimits).toContain('maxima');
     const rate = MIB;
-    const { containerId } = await started({ diskBytes: 64 * MIB, io: { weight: 500, writeBytesPerSecond: rate } });
+    const { containerId } = await started({ diskBytes: 64 * MIB, io: { writeBytesPerSecond: rate } });
     const begun = performance.now();
     await run(containerId, 'timeout 4 dd if=/dev/zero of=/data/direct bs=64k count=900 oflag=direct 2>/dev/null; sync');
     const seconds = (performance.now() - begun) / 1000;
@@ -319,6 +319,22 @@ describe('input and output', () => {
     // A machine that is slow makes it less, never more; without a limit all 56 MiB are written.
     expect(bytes).toBeLessThan(3 * rate * seconds);
     await remove(containerId);
+  });
+
+  it('are refused where the heartbeat says that they can not be held', async () => {
+    const { ioLimits = [], missingLimits } = await heartbeat();
+    const isWeighed = ioLimits.includes('weight');
+    expect(missingLimits).toEqual(isWeighed ? [] : ['io-weight']);
+    const config = bench.config({ limits: { memoryBytes: 64 * MIB, cpus: 1, pids: 50, io: { weight: 500 } } });
+    await bench.publishConfig(config);
+    const report = await bench.report(config.containerId, isWeighed ? 'started' : 'failed');
+    if (!isWeighed)
+      expect(report).toMatchObject({
+        reason: 'limit-not-held',
+        message: expect.stringMatching(/on sn-1 to io-weight: plinth set NAME --io-max none/),
+      });
+    configs.set(config.containerId, config);
+    await remove(config.containerId);
   });
 });
 

@@ -79,6 +79,20 @@ export const IO_CONTROLS = ['weight', 'maxima'] as const;
 /** `maxima`: bytes and operations per second. */
 export type IoControl = (typeof IO_CONTROLS)[number];
 
+/** Limits that a host may not be able to hold. `io-maxima`: bytes and operations of input and output per second. */
+export const HOST_LIMITS = ['memory', 'cpus', 'pids', 'bandwidth', 'io-weight', 'io-maxima'] as const;
+export type HostLimit = (typeof HOST_LIMITS)[number];
+
+/** Those that only some containers have, as far as this one asks for them. */
+export function requestedLimits(io: IoLimits | undefined, bandwidth: Bandwidth | undefined): HostLimit[] {
+  const { weight, ...maxima } = io ?? {};
+  return [
+    ...(bandwidth ? ['bandwidth' as const] : []),
+    ...(weight ? ['io-weight' as const] : []),
+    ...(Object.values(maxima).some(Boolean) ? ['io-maxima' as const] : []),
+  ];
+}
+
 /** Bytes of a data volume: below it a file system's own bookkeeping takes most of it. */
 export const LEAST_DISK = 1024 ** 2;
 export const MOST_DISK = 1024 ** 5;

@@ -8,6 +8,7 @@ import {
   desiredContainer,
   type HostHeartbeat,
   hostHeartbeat,
+  type HostLimit,
   hostReport,
   type PendingPart,
   type PolicyInEffect,
@@ -72,6 +73,8 @@ export class ScriptedHosts {
   readonly networked = new Set<string>();
   /** Hosts that hold data volumes to their limits. */
   readonly holdingDisk = new Set<string>();
+  /** Limits that a host can't hold; absent: as an older agent, which does not say. */
+  readonly missing = new Map<string, HostLimit[]>();
   /** Where other hosts reach the containers of a host, by host. */
   readonly addresses = new Map<string, string>();
   /** Policies of tenants that a host reports as in effect. */
@@ -160,6 +163,7 @@ export class ScriptedHosts {
         ofALaterVersion: true,
         ...(this.networked.has(host) && { network: true }),
         ...(this.holdingDisk.has(host) && { diskLimits: ['sn-1'], ioLimits: ['maxima'] }),
+        ...(this.missing.has(host) && { missingLimits: this.missing.get(host) }),
         ...this.users,
         ...(this.addresses.has(host) && { address: this.addresses.get(host) }),
         ...(this.hostLabels.has(host) && { labels: this.hostLabels.get(host) }),

@@ -33,6 +33,7 @@ export const HOSTS: List<HostStatus> = {
     },
     { heading: 'DISK LIMITS', isWide: true, cell: ({ diskLimits }) => diskLimits.join(',') },
     { heading: 'IO LIMITS', isWide: true, cell: ({ ioLimits }) => ioLimits.join(',') },
+    { heading: 'MISSING LIMITS', isWide: true, cell: ({ missingLimits = [] }) => missingLimits.join(',') },
     { heading: 'USERS', isWide: true, cell: users },
     { heading: 'ADDRESS', cell: ({ address }) => address },
     { heading: 'LAST SEEN', cell: ({ lastSeenAt }) => ageCell(lastSeenAt, Date.now()) },
@@ -57,6 +58,7 @@ export function register(program: Command): void {
       '\nNETWORK is container where containers can have an address of their own.\n' +
         'DISK LIMITS are the storage nodes on which the host can hold a data volume to its limit (--disk).\n' +
         'IO LIMITS is what the host can limit of input and output: weight (--io-weight), maxima (--io-max).\n' +
+        'MISSING LIMITS are what it can not hold: no container is placed there that asks for one of them.\n' +
         "USERS are those that containers have: their own, on which storage nodes; when the host's (--host-users).\n\n" +
         'Examples:\n  plinth hosts --sort load:desc -o wide\n  plinth hosts --labels',
     )

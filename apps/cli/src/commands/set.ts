@@ -59,7 +59,7 @@ export function register(program: Command): void {
     .option('--pids <n>', 'processes and threads', parseCount)
     .option('--disk <size>', 'its data volume, such as 1G; only when it was made with a limit', parseDisk)
     .option('--open-files <n>', 'files that one process may have open; with its next start', parseOpenFiles)
-    .option('--io-weight <n>', 'share of the disks, 10 to 1000; where the host can', parseIoWeight)
+    .option('--io-weight <n>', 'share of the disks, 10 to 1000; if its host can', parseIoWeight)
     .option('--io-max <maxima>', 'input and output on disks, or none, also for the weight', orNone(parseIoMax))
     .option('--restart', 'start it again, so that everything is in effect')
     .option('--no-wait', 'do not wait for its host')

@@ -59,6 +59,10 @@ export class CniNetworks implements Networks {
     return this.network.configuration.name;
   }
 
+  get bandwidthProblem(): string | undefined {
+    return this.network.offers('bandwidth') ? undefined : 'no plugin has the capability bandwidth';
+  }
+
   setNeighbours(): void {
     // Containers of other hosts are reached as the network of CNI reaches them, or not.
   }

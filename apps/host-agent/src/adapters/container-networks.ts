@@ -34,7 +34,7 @@ export class ContainerNetworks implements Networks {
     private readonly names: ContainerNames,
     /** Why containers here have no network of their own; undefined: they can. */
     readonly problem: string | undefined,
-    private readonly bandwidthProblem: string | undefined,
+    readonly bandwidthProblem: string | undefined,
     private readonly logger: Logger,
   ) {}
 

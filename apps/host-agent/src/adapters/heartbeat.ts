@@ -4,6 +4,7 @@ import {
   type HostCapacity,
   type HostHeartbeat,
   hostHeartbeat,
+  type HostLimit,
   type HostUsers,
   type ImageTransfer,
   type IoControl,
@@ -33,6 +34,8 @@ export interface HeartbeatFacts {
   readonly diskLimits: () => readonly string[];
   /** What of a container's input and output the kernel can limit. */
   readonly ioLimits: readonly IoControl[];
+  /** Limits that containers are not held to. */
+  readonly missingLimits: readonly HostLimit[];
   /** Storage nodes on which containers have users of their own. */
   readonly ownUsers: () => readonly string[];
   readonly hostUsers: HostUsers;
@@ -89,6 +92,7 @@ export function startHeartbeat(connection: NatsConnection, facts: HeartbeatFacts
       ...(facts.cniNetwork !== undefined && { cniNetwork: facts.cniNetwork }),
       diskLimits: [...facts.diskLimits()],
       ioLimits: [...facts.ioLimits],
+      missingLimits: [...facts.missingLimits],
       ownUsers: [...facts.ownUsers()],
       hostUsers: facts.hostUsers,
       ...(facts.address !== undefined && { address: facts.address }),

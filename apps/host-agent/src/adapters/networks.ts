@@ -29,6 +29,8 @@ export interface Attachment {
 export interface Networks {
   /** Why containers here have no network of their own; undefined: they can. */
   readonly problem: string | undefined;
+  /** Why what they receive and send can't be limited; undefined: it can, or they have none. */
+  readonly bandwidthProblem: string | undefined;
   /** Name of the network of CNI that they get; undefined: that of this system. */
   readonly cniNetwork: string | undefined;
   /** Where other hosts reach the containers of this one; undefined: they do not. */

@@ -20,6 +20,7 @@ import {
   type AgentPhases,
   type ContainerFailureReason,
   type EffectiveHealthCheck,
+  type HostLimit,
   ID_PATTERN,
 } from '@plinth/contracts';
 import type { Observed, Running } from '../domain/observed.js';
@@ -67,7 +68,7 @@ const REASONS: Readonly<Record<StartFailureReason, ContainerFailureReason>> = {
   'mount-script-timeout': 'mount-script-timeout',
   'mount-failed': 'runtime-error',
   'cgroup-failed': 'runtime-error',
-  'limit-not-held': 'runtime-error',
+  'limit-not-held': 'limit-not-held',
   'no-space': 'no-space',
   deadline: 'start-timeout',
   'runtime-failed': 'runtime-error',
@@ -193,6 +194,11 @@ export class OciContainers {
         message: `this host can not hold it: ${message}`,
       })),
     ];
+  }
+
+  /** That this machine's cgroups can't hold. */
+  get missingLimits(): readonly HostLimit[] {
+    return this.runtime.missingLimits.map(({ limit }) => limit);
   }
 
   /** Whether this machine's cgroups have what the limit is held by. */

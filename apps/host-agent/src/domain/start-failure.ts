@@ -14,6 +14,7 @@ const HOST_FAILURES: ReadonlySet<ContainerFailureReason> = new Set<ContainerFail
   'network-failed',
   'port-taken',
   'disk-limit-failed',
+  'limit-not-held',
   'image-unavailable',
 ]);
 

@@ -1,6 +1,7 @@
 /** Executes steps. One function for each kind: a kind without one does not compile. */
 import { performance } from 'node:perf_hooks';
 import { containerSpec, premountFailure, softwarePath } from '../adapters/container-instance.js';
+import { ioRefusal } from '../adapters/io-controls.js';
 import type { ContainerSpec } from '@plinth/container-runtime';
 import type { ContainerConfig, ImageUser } from '@plinth/contracts';
 import type { ImageMaster, Opened } from '../adapters/image-master.js';
@@ -261,6 +262,8 @@ async function checkBeforeStart(
     return refuse('network-not-allowed', 'this host does not allow containers on its network');
   const noNetwork = networks.refusal(config);
   if (noNetwork) return { ok: false, failure: noNetwork };
+  const noIo = ioRefusal(config, io);
+  if (noIo) return { ok: false, failure: noIo };
   const whose = users.usersOf(config);
   if (!whose.ok) return whose;
   const image = await imageOf(config, images, supply);

@@ -3,6 +3,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { CONNECTION } from '@plinth/service-kit';
 import type { NatsConnection } from 'nats';
 import { type Heartbeat, startHeartbeat } from '../adapters/heartbeat.js';
+import { missingIo } from '../adapters/io-controls.js';
 import { HostAgentConfig } from '../config.js';
 import { AGENT_SERVICES, RUNTIME_NAME } from '../tokens.js';
 import { Fleet } from './fleet.js';
@@ -39,6 +40,11 @@ export class HostHeartbeat {
       cniNetwork: this.services.networks.cniNetwork,
       diskLimits: () => this.services.volumeLimits.nodes,
       ioLimits: this.services.io.controls,
+      missingLimits: [
+        ...this.services.containers.missingLimits,
+        ...(this.services.networks.bandwidthProblem === undefined ? [] : ['bandwidth' as const]),
+        ...missingIo(this.services.io, [...this.services.storage.keys()]),
+      ],
       ownUsers: () => this.services.users.ownUsersOn(),
       hostUsers: this.services.users.hostUsers,
       address: this.services.networks.address,

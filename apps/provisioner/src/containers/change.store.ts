@@ -1,10 +1,19 @@
 /** Changes of containers' configs that their hosts have not reported yet, and the room that a change needs. */
-import type { ChangeablePart } from '@plinth/contracts';
+import type { ChangeablePart, HostLimit } from '@plinth/contracts';
 import type { EntityManager } from 'typeorm';
 
 export interface OpenChange {
   readonly requestId: string;
   readonly parts: readonly ChangeablePart[];
+}
+
+/** Limits that the host can't hold, as far as is known. */
+export async function missingLimitsOf(manager: EntityManager, host: string): Promise<readonly HostLimit[]> {
+  const rows: { missing_limits: HostLimit[] }[] = await manager.query(
+    'SELECT missing_limits FROM hosts WHERE host = $1',
+    [host],
+  );
+  return rows[0]?.missing_limits ?? [];
 }
 
 export async function openChange(

@@ -18,12 +18,18 @@ import { changePorts } from '../network/domain/port-change.js';
 import { portsOn, portsTakenByOthers, replacePorts } from '../network/host-port.store.js';
 import { growthRefusal, type TenantQuota } from '../placement/domain/tenant-quota.js';
 import { lockTenantUsage } from '../placement/tenant.store.js';
-import { openChange, resize } from './change.store.js';
+import { missingLimitsOf, openChange, resize } from './change.store.js';
 import { findContainer } from './container-action.js';
 import { saveContainer } from './container.store.js';
 import { type ContainerRecord, factOf, statusOf } from './domain/container-record.js';
 import { requestedStep } from './domain/requested-step.js';
-import { changedConfig, type ChangeRefusal, changeRefusal, requestedValues } from './domain/requested-change.js';
+import {
+  changedConfig,
+  type ChangeRefusal,
+  changeRefusal,
+  requestedValues,
+  unheldChange,
+} from './domain/requested-change.js';
 
 type Request = ReceivedEvent<ContainerChangeRequested>;
 type Changed = { readonly ok: true; readonly record: ContainerRecord; readonly parts: readonly ChangeablePart[] };
@@ -76,6 +82,10 @@ export class ContainerChange {
     const impossible = changeRefusal(config, event.data);
     if (impossible) return impossible;
     const values = requestedValues(config, event.data);
+    if (values.changed.some((part) => part === 'io' || part === 'bandwidth')) {
+      const unheld = unheldChange(config, values, await missingLimitsOf(unit.db, config.host));
+      if (unheld) return unheld;
+    }
     // Before the host's row is locked, as when a container is made.
     const overQuota = await this.beyondQuota(unit, record, values.limits);
     if (overQuota !== undefined) return refusal('quota-exceeded', overQuota);

@@ -97,14 +97,14 @@ export const BEATS = `beat AS MATERIALIZED (
        SELECT * FROM json_to_recordset($1::json) AS b(host text, datacenter text, storage_nodes text[],
          incarnation text, capacity_memory bigint, capacity_cpus float8, capacity_containers integer, load1 float8,
          memory_used bigint, running integer, runtime text, network boolean, disk_limits text[], io_limits text[],
-         address text, own_users text[], host_users text, cni_network text,
+         missing_limits text[], address text, own_users text[], host_users text, cni_network text,
          labels jsonb, own_images text[], serves_at text, transfers jsonb, tenant_policies jsonb))`;
 
 /** Whether a host `h` is as its heartbeat `b` reports it, beside its load. */
 export const SAME = `(h.datacenter, h.storage_nodes, h.capacity_memory, h.capacity_cpus,
-          h.capacity_containers, h.runtime, h.network, h.disk_limits, h.io_limits, h.address, h.own_users, h.host_users,
+          h.capacity_containers, h.runtime, h.network, h.disk_limits, h.io_limits, h.missing_limits, h.address, h.own_users, h.host_users,
           h.cni_network, h.labels, h.own_images, h.serves_at, h.transfers) IS NOT DISTINCT FROM (b.datacenter, b.storage_nodes, b.capacity_memory, b.capacity_cpus,
-          b.capacity_containers, b.runtime, b.network, b.disk_limits, b.io_limits, b.address, b.own_users,
+          b.capacity_containers, b.runtime, b.network, b.disk_limits, b.io_limits, b.missing_limits, b.address, b.own_users,
           b.host_users, b.cni_network, b.labels, b.own_images, b.serves_at, b.transfers)`;
 
 /** The value of $1. */
@@ -128,6 +128,7 @@ function rowOf(beat: HostHeartbeat): object {
     network: beat.network ?? false,
     disk_limits: beat.diskLimits ?? [],
     io_limits: beat.ioLimits ?? [],
+    missing_limits: beat.missingLimits ?? [],
     address: beat.address ?? null,
     own_users: beat.ownUsers ?? null,
     host_users: beat.hostUsers ?? null,

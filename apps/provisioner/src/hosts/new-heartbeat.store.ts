@@ -41,7 +41,7 @@ export async function recordNewHeartbeats(
 
 const COLUMNS =
   'datacenter, storage_nodes, incarnation, capacity_memory, capacity_cpus, capacity_containers, cores, load1, ' +
-  'memory_used, running, runtime, network, disk_limits, io_limits, address, own_users, host_users, cni_network, labels, ' +
+  'memory_used, running, runtime, network, disk_limits, io_limits, missing_limits, address, own_users, host_users, cni_network, labels, ' +
   'own_images, serves_at, transfers';
 const VALUES = COLUMNS.split(', ')
   .map((column) => `b.${column === 'cores' ? 'capacity_cpus' : column}`)

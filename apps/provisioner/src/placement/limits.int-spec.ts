@@ -44,6 +44,44 @@ it('of a disk is refused where no host holds it, and decides which host is chose
   expect((await details('one')).config?.limits).toMatchObject({ diskBytes: 64 * MIB, openFiles: 65_536 });
 });
 
+it('of input and output, and of bandwidth: no host gets a container that says that it can not hold it', async () => {
+  const io = { weight: 50, readBytesPerSecond: 65_536 };
+  const missing = async (host: string): Promise<unknown> =>
+    (await suite.answer<Page<HostStatus>>(QUERIES.hosts, {})).items.find((item) => item.host === host)?.missingLimits;
+  // Agents that do not say what they can't hold get them as before.
+  await suite.ask(SUBJECTS.containerRequested, { name: 'as-before', limits: { io } });
+  await suite.fact(SUBJECTS.containerStarted, { name: 'as-before' });
+  suite.hosts.missing.set('host-1', ['io-weight', 'bandwidth']).set('host-2', ['io-maxima']);
+  await suite.until(
+    async () => (await missing('host-1')) !== undefined && String(await missing('host-2')) === 'io-maxima',
+    'the heartbeats of both',
+  );
+  await suite.until(async () => String(await missing('host-1')) === 'io-weight,bandwidth', 'that of host-1');
+  for (const name of ['weighed-1', 'weighed-2', 'weighed-3']) {
+    await suite.ask(SUBJECTS.containerRequested, { name, limits: { io: { weight: 50 } } });
+    expect(await suite.fact(SUBJECTS.containerStarted, { name })).toMatchObject({ host: 'host-2' });
+  }
+  await suite.ask(SUBJECTS.containerRequested, { name: 'both', limits: { io } });
+  expect(await suite.fact(SUBJECTS.containerRejected, { name: 'both' })).toMatchObject({
+    reason: 'limits-not-offered',
+    message: expect.stringMatching(/can hold a container to io-weight and io-maxima: leave it out; plinth hosts/),
+  });
+  const request = { limits: { io } };
+  const preview = await suite.answer<PlacementPreview>(QUERIES.placement, { request });
+  expect(preview).toMatchObject({ excluded: [{ filter: 'limits', count: 2 }] });
+  // What a container has already may be changed, what its host can't hold is not promised.
+  await suite.ask(SUBJECTS.containerChangeRequested, {
+    name: 'weighed-1',
+    limits: { io: { readBytesPerSecond: 4096 } },
+  });
+  expect(await suite.fact(SUBJECTS.containerRejected, { name: 'weighed-1' })).toMatchObject({
+    operation: 'change',
+    reason: 'limits-not-offered',
+  });
+  suite.hosts.missing.clear();
+  await suite.until(async () => String(await missing('host-2')) === '', 'the heartbeats of older agents');
+});
+
 it('of storage: nothing new is placed where less is free than a container may need', async () => {
   const seen = async (free: number): Promise<boolean> =>
     (await suite.answer<Page<StorageStatus>>(QUERIES.storage, {})).items[0]?.freeBytes === free;

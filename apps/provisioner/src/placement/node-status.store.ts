@@ -36,6 +36,7 @@ interface HostRow {
   network: boolean;
   disk_limits: string[];
   io_limits: HostStatus['ioLimits'];
+  missing_limits: NonNullable<HostStatus['missingLimits']>;
   own_users: HostStatus['ownUsers'];
   host_users: HostStatus['hostUsers'];
   address: string | null;
@@ -80,6 +81,7 @@ export async function hostStatuses(manager: EntityManager, which: Which): Promis
     cniNetwork: row.cni_network,
     diskLimits: row.disk_limits,
     ioLimits: row.io_limits,
+    missingLimits: row.missing_limits,
     ownUsers: row.own_users,
     hostUsers: row.host_users,
     address: row.address,

@@ -1,5 +1,5 @@
 /** Reads the input of a placement in one query, and reserves room on a host. */
-import type { HostUsers, Labels } from '@plinth/contracts';
+import type { HostLimit, HostUsers, Labels } from '@plinth/contracts';
 import { queryPrepared } from '@plinth/service-kit';
 import type { EntityManager } from 'typeorm';
 import type { CatalogueImage, ImageCatalogue } from '../images/domain/image-resolution.js';
@@ -26,6 +26,7 @@ interface HostRow {
   network: boolean;
   cni_network: string | null;
   disk_limits: string[];
+  missing_limits: HostLimit[];
   own_users: string[] | null;
   has_store: boolean;
   host_users: HostUsers | null;
@@ -40,7 +41,7 @@ const NO_LABELS: Labels = {};
  */
 const HOST_COLUMNS =
   'host, datacenter, storage_nodes, capacity_memory, capacity_cpus, capacity_containers, cores, allocated_memory, ' +
-  'allocated_cpus, allocated_containers, load1, network, cni_network, disk_limits, own_users, host_users, ' +
+  'allocated_cpus, allocated_containers, load1, network, cni_network, disk_limits, missing_limits, own_users, host_users, ' +
   'own_images IS NOT NULL AS has_store, ' +
   "CASE WHEN labels <> '{}' OR labels_set <> '{}' THEN labels || labels_set END AS labels";
 
@@ -63,6 +64,7 @@ function candidateOf(row: HostRow, cpuOvercommit: number): CandidateHost {
     network: row.network,
     egressPolicies: row.network && row.cni_network === null,
     diskLimits: row.disk_limits,
+    missingLimits: row.missing_limits,
     ownUsers: row.own_users,
     hostUsers: row.host_users,
     hasStore: row.has_store,

@@ -4,6 +4,7 @@ import { AddBatchIndexes1700000021200, AddCounts1700000021000, FillCounts1700000
 import { AddGroups1700000019000 } from './groups-migration.js';
 import { AddHostLabels1700000018000 } from './labels-migration.js';
 import { AddLists1700000016000 } from './lists-migration.js';
+import { AddMissingLimits1700000028900 } from './missing-limits-migration.js';
 import { AddNeighbours1700000011000 } from './neighbour-migration.js';
 import { AddCniNetworks1700000014000, AddNetwork1700000009000 } from './network-migrations.js';
 import { AddPlacement1700000020000 } from './placement-migration.js';
@@ -379,4 +380,5 @@ export const PROVISIONER_MIGRATIONS = [
   AddTransfers1700000028600,
   AddPinRules1700000028700,
   CompareOwnImagesWhenWritten1700000028800,
+  AddMissingLimits1700000028900,
 ];

@@ -44,7 +44,18 @@ export interface FleetQuestion {
 
 /** Those with rules, or that others' rules may be about. */
 const RULED = `(c.config->>'group' IS NOT NULL OR c.config ?| ARRAY['constraints', 'spread', 'affinity', 'antiAffinity'])`;
-const CONFIG = ['tenant', 'storageNode', 'address', 'limits', 'egress', 'hostUsers', 'constraints', 'group', 'spread']
+const CONFIG = [
+  'tenant',
+  'storageNode',
+  'address',
+  'limits',
+  'bandwidth',
+  'egress',
+  'hostUsers',
+  'constraints',
+  'group',
+  'spread',
+]
   .concat(['affinity', 'antiAffinity', 'image', 'desired', 'restart'])
   .map((field) => `'${field}', c.config->'${field}'`)
   .join(', ');

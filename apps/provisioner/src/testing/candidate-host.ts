@@ -12,6 +12,7 @@ export function candidateHost(name: string, over: Partial<CandidateHost> = {}): 
     network: false,
     egressPolicies: false,
     diskLimits: [],
+    missingLimits: [],
     ownUsers: null,
     hostUsers: null,
     hasStore: false,

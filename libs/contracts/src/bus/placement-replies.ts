@@ -14,6 +14,7 @@ export const PLACEMENT_FILTERS = {
   space: 'whose storage is full',
   network: 'without the network',
   disk: 'without limits of disks',
+  limits: 'that can not hold the limits',
   users: 'without the users',
   ports: 'with a port taken that was asked for',
   near: 'not near the group',

@@ -19,7 +19,14 @@ import {
 } from 'class-validator';
 import { IsCount, IsText } from '../rules.js';
 import { DESIRED_STATES, type DesiredState } from '../container-config.js';
-import { IO_CONTROLS, type IoControl, REACHABLE_LIMITS, ReachedLimit } from '../container-limits.js';
+import {
+  HOST_LIMITS,
+  type HostLimit,
+  IO_CONTROLS,
+  type IoControl,
+  REACHABLE_LIMITS,
+  ReachedLimit,
+} from '../container-limits.js';
 import {
   AreReportedAddresses,
   CNI_NETWORK_PATTERN,
@@ -269,6 +276,12 @@ export class HostStatus {
   @IsArray()
   @IsIn(IO_CONTROLS, { each: true })
   readonly ioLimits!: readonly IoControl[];
+
+  /** Limits that it can't hold, as far as is known. */
+  @IsOptional()
+  @IsArray()
+  @IsIn(HOST_LIMITS, { each: true })
+  readonly missingLimits?: readonly HostLimit[];
 
   /** Storage nodes on which containers have users of their own; null: not known. */
   @IsNullable()

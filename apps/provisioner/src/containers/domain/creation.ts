@@ -9,6 +9,7 @@ import {
   formatImageRef,
   type PlacementRecord,
   type PublishedPort,
+  requestedLimits,
   type TenantPolicy,
 } from '@plinth/contracts';
 import {
@@ -136,7 +137,7 @@ export function needsOf(
   { catalogue, portsTaken, tenantPolicy, groups }: Omit<CreationView, 'hosts' | 'usage'>,
   { defaults, network, storageReserve }: CreationRules,
 ): PlacementNeeds {
-  const { datacenter, constraints, limits, hostUsers, ports = [] } = request;
+  const { datacenter, constraints, limits, bandwidth, hostUsers, ports = [] } = request;
   return {
     resources: resourcesOf(request, defaults),
     datacenter,
@@ -144,6 +145,7 @@ export function needsOf(
     network: wantedNetwork(request, network),
     isHeld: isHeldBack(request.egress, tenantPolicy),
     diskBytes: limits?.diskBytes,
+    limits: requestedLimits(limits?.io, bandwidth),
     users: hostUsers === true ? 'host-on-request' : 'own',
     space: catalogue.storage && spaceOf(catalogue.storage, Math.max(limits?.diskBytes ?? 0, storageReserve)),
     groups: groups?.needsOf(tenantOf(request), request, { datacenter, constraints }),

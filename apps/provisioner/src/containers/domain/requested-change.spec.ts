@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { type ContainerChangeRequested, ContainerConfig } from '@plinth/contracts';
-import { changedConfig, changeRefusal, requestedValues } from './requested-change.js';
+import { changedConfig, changeRefusal, requestedValues, unheldChange } from './requested-change.js';
 
 const CONFIG = Object.assign(new ContainerConfig(), {
   name: 'shop-1',
@@ -16,6 +16,20 @@ const CONFIG = Object.assign(new ContainerConfig(), {
 });
 const without = (...fields: (keyof ContainerConfig)[]): ContainerConfig =>
   Object.assign(new ContainerConfig(), CONFIG, Object.fromEntries(fields.map((field) => [field, undefined])));
+
+describe('limits that the host of a container can not hold', () => {
+  const before = without('bandwidth');
+  it.each<[string, ContainerChangeRequested, RegExp | undefined]>([
+    ['are not promised', { bandwidth: { sendBitsPerSecond: 1e6 } }, /can not hold it to bandwidth;/],
+    ['stay where they were promised before', { limits: { io: { weight: 70 } } }, undefined],
+    ['may be taken away', { reset: ['io'] }, undefined],
+    ['do not matter to others', { limits: { io: { readBytesPerSecond: 8192 } } }, undefined],
+  ])('%s', (_what, request, message) =>
+    expect(unheldChange(before, requestedValues(before, request), ['bandwidth', 'io-weight'])).toEqual(
+      message && { ok: false, reason: 'limits-not-offered', message: expect.stringMatching(message) },
+    ),
+  );
+});
 
 describe('a request that changes', () => {
   it.each<[string, ContainerChangeRequested, string[], object]>([

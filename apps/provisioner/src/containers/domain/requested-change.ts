@@ -6,7 +6,9 @@ import {
   type ContainerChangeRequested,
   type ContainerRejected,
   type EffectiveLimits,
+  type HostLimit,
   type PublishedPort,
+  requestedLimits,
 } from '@plinth/contracts';
 
 export type ChangeRefusal = { readonly ok: false } & Pick<ContainerRejected, 'reason' | 'message'>;
@@ -69,6 +71,29 @@ export function requestedValues(config: ContainerConfig, request: ContainerChang
   };
   const changed = (Object.keys(differs) as ChangeablePart[]).filter((part) => differs[part]);
   return { limits, egress, bandwidth, changed };
+}
+
+/**
+ * What it had not asked for before can't be promised where it is.
+ * @param missing limits that its host can't hold
+ */
+export function unheldChange(
+  before: Pick<ContainerConfig, 'limits' | 'bandwidth' | 'host' | 'name'>,
+  { limits, bandwidth }: Values,
+  missing: readonly HostLimit[],
+): ChangeRefusal | undefined {
+  const had = requestedLimits(before.limits.io, before.bandwidth);
+  const unheld = requestedLimits(limits.io, bandwidth).filter(
+    (limit) => missing.includes(limit) && !had.includes(limit),
+  );
+  if (unheld.length === 0) return undefined;
+  return {
+    ok: false,
+    reason: 'limits-not-offered',
+    message:
+      `${before.host}, where ${before.name} is, can not hold it to ${unheld.join(' and ')}; ` +
+      'plinth hosts -o wide shows who can, plinth doctor on the host what it needs',
+  };
 }
 
 /** The next generation of the config. */

@@ -202,6 +202,17 @@ describe('hosts that a container with an address can move to', () => {
     ['reach its volume, for one without an address', plain, HOSTS, [], ['host-2', 'host-3', 'host-4']],
     ['hold its volume to its limit', limited, HOLDING, [], ['host-5']],
     [
+      'hold it to its bandwidth and its input and output',
+      { ...addressed, limits: { ...limits, io: { weight: 50 } }, bandwidth: { sendBitsPerSecond: 1e6 } },
+      [
+        { ...host('host-7', true), missingLimits: ['bandwidth' as const] },
+        { ...host('host-8', true), missingLimits: ['io-weight' as const] },
+        { ...host('host-9', true), missingLimits: ['io-maxima' as const] },
+      ],
+      [],
+      ['host-9'],
+    ],
+    [
       'give it users of its own',
       plain,
       [{ ...host('host-7', false), ownUsers: ['sn-2'] }, ...HOSTS.slice(0, 1)],

@@ -5,6 +5,7 @@ import {
   type GroupRules,
   type MoveReason,
   type PublishedPort,
+  requestedLimits,
   type VolumeTakeover,
 } from '@plinth/contracts';
 import { type PortWish, type TakenPort, takenOf } from '../../network/domain/host-ports.js';
@@ -55,7 +56,7 @@ export interface MoveView {
 /** What of a config decides where it may move. */
 export type MovedConfig = Pick<
   ContainerConfig,
-  'storageNode' | 'tenant' | 'address' | 'limits' | 'egress' | 'hostUsers' | 'constraints'
+  'storageNode' | 'tenant' | 'address' | 'limits' | 'bandwidth' | 'egress' | 'hostUsers' | 'constraints'
 > &
   GroupRules;
 
@@ -64,7 +65,7 @@ export function needsOfMoved(
   config: MovedConfig,
   { datacenter, wishes, taken, tenantPolicy, image, groups }: MoveView,
 ): PlacementNeeds {
-  const { storageNode, tenant, address, limits, egress, hostUsers, constraints } = config;
+  const { storageNode, tenant, address, limits, bandwidth, egress, hostUsers, constraints } = config;
   return {
     isMove: true,
     resources: { memoryBytes: limits.memoryBytes, cpus: limits.cpus, containers: 1 },
@@ -73,6 +74,7 @@ export function needsOfMoved(
     network: address === undefined ? 'isolated' : 'container',
     isHeld: address !== undefined && isHeldBack(egress, tenantPolicy),
     diskBytes: limits.diskBytes,
+    limits: requestedLimits(limits.io, address && bandwidth),
     users: hostUsers === true ? 'host-on-request' : 'own',
     storageNodes: [storageNode],
     ...(image?.storageNodes.includes(storageNode) === false && { isImageElsewhere: true }),

@@ -118,6 +118,14 @@ describe('a host gets a container only', () => {
     ['held to its egress', { network: 'container', isHeld: true }, NETWORKED, CNI, 'network-not-offered'],
     ['held to its egress, if it has any', { network: 'auto', isHeld: true }, {}, CNI, 'network-not-offered'],
     ['held to the limit of its disk', { diskBytes: 1 }, { diskLimits: ['sn-1'] }, {}, 'disk-limit-not-offered'],
+    ['held to its bandwidth', { limits: ['bandwidth'] }, {}, { missingLimits: ['bandwidth'] }, 'limits-not-offered'],
+    [
+      'held to its input and output',
+      { limits: ['io-maxima'] },
+      { missingLimits: ['memory', 'io-weight'] },
+      { missingLimits: ['io-weight', 'io-maxima'] },
+      'limits-not-offered',
+    ],
     [
       'held to it where its image is',
       { diskBytes: 1, storageNodes: ['sn-1'] },

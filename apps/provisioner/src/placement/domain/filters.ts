@@ -2,7 +2,7 @@
  * What a host has to be like to get a container: the one list of it. A filter that is added here is asked for single
  * requests, in batches, for their samples, and for moves; the compiler asks for the words of its refusal (refusals.ts).
  */
-import { constraintText, type HostUsers, PLACEMENT_FILTERS } from '@plinth/contracts';
+import { constraintText, type HostLimit, type HostUsers, PLACEMENT_FILTERS } from '@plinth/contracts';
 import { countAt } from './groups.js';
 import { labelOf, meets } from './labels.js';
 import { hasImageFor, hasSpace, isUsable, type PlacementNeeds } from './needs.js';
@@ -112,6 +112,14 @@ const disk: HostFilter = {
   why: () => 'it can not hold a data volume to a limit there',
 };
 
+const limits: HostFilter = {
+  name: 'limits',
+  isOfKind: true,
+  concerns: (needs) => needs.limits !== undefined && needs.limits.length > 0,
+  fits: (host, needs) => missingFor(host, needs).length === 0,
+  why: (host, needs) => `it can not hold ${missingFor(host, needs).join(', ')}`,
+};
+
 const users: HostFilter = {
   name: 'users',
   isOfKind: true,
@@ -192,6 +200,7 @@ export const FILTERS: readonly HostFilter[] = [
   space,
   network,
   disk,
+  limits,
   users,
   ports,
   near,
@@ -199,6 +208,10 @@ export const FILTERS: readonly HostFilter[] = [
   spread,
   room,
 ];
+
+function missingFor({ missingLimits }: CandidateHost, { limits: wanted = [] }: PlacementNeeds): readonly HostLimit[] {
+  return wanted.filter((limit) => missingLimits.includes(limit));
+}
 
 function shown(host: CandidateHost, key: string): string {
   const value = labelOf(host, key);

@@ -1,5 +1,5 @@
 /** What a container needs of its host, the same for a request, a batch of them, a drain and the loss of a host. */
-import type { ContainerNetwork, LabelConstraint } from '@plinth/contracts';
+import type { ContainerNetwork, HostLimit, LabelConstraint } from '@plinth/contracts';
 import type { GroupNeeds } from './groups.js';
 import type { HostNames } from './host-bits.js';
 import type { CandidateHost, Resources } from './placement.js';
@@ -23,6 +23,8 @@ export interface PlacementNeeds {
   readonly isHeld: boolean;
   /** Limit of its data volume; absent: none. */
   readonly diskBytes?: number | undefined;
+  /** That not every container has; absent: none. */
+  readonly limits?: readonly HostLimit[] | undefined;
   readonly users: WantedUsers;
   /**
    * Those that have its image, for hosts without a store of their own; of a container that moves, the one that has its

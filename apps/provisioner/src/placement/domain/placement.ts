@@ -1,5 +1,5 @@
 /** Hosts as they are placed on, and the names of the policies. */
-import type { HostUsers, Labels } from '@plinth/contracts';
+import type { HostLimit, HostUsers, Labels } from '@plinth/contracts';
 
 export const PLACEMENT_POLICIES = ['least-loaded', 'round-robin', 'random'] as const;
 export type PlacementPolicyName = (typeof PLACEMENT_POLICIES)[number];
@@ -25,6 +25,8 @@ export interface CandidateHost {
   readonly egressPolicies: boolean;
   /** Storage nodes on which it can hold a data volume to its limit. */
   readonly diskLimits: readonly string[];
+  /** Limits that it can't hold, as far as is known. */
+  readonly missingLimits: readonly HostLimit[];
   /** Storage nodes on which containers have users of their own there; null: not known. */
   readonly ownUsers: readonly string[] | null;
   /** When they have the host's; null: not known. */

@@ -46,6 +46,10 @@ const REFUSALS: Readonly<Record<FilterName, Refuse>> = {
   }),
   network: (hosts, needs) => ({ reason: 'network-not-offered', message: networkNotOffered(hosts.length, needs) }),
   disk: (hosts) => ({ reason: 'disk-limit-not-offered', message: diskLimitNotOffered(hosts.length) }),
+  limits: (hosts, { limits = [] }) => ({
+    reason: 'limits-not-offered',
+    message: `${none(hosts)} can hold a container to ${limits.join(' and ')}: leave it out; plinth hosts -o wide shows what each misses, plinth doctor on a host what it needs`,
+  }),
   users: (hosts, { users }) => ({
     reason: users === 'host-on-request' ? 'host-users-not-offered' : 'own-users-not-offered',
     message: usersNotOffered(hosts.length, users === 'host-on-request'),

@@ -104,6 +104,7 @@ export const CONTAINER_REJECTION_REASONS = [
   'architecture-not-offered',
   'network-not-offered',
   'disk-limit-not-offered',
+  'limits-not-offered',
   'own-users-not-offered',
   'host-users-not-offered',
   'port-taken',
@@ -256,6 +257,7 @@ export const CONTAINER_FAILURE_REASONS = [
   'lease-lost',
   'volume-held',
   'disk-limit-failed',
+  'limit-not-held',
   'internal-error',
 ] as const;
 export type ContainerFailureReason = (typeof CONTAINER_FAILURE_REASONS)[number];

@@ -20,7 +20,7 @@ import {
   Min,
 } from 'class-validator';
 import { IsCount, IsText } from '../../rules.js';
-import { IO_CONTROLS, type IoControl } from '../../container-limits.js';
+import { HOST_LIMITS, type HostLimit, IO_CONTROLS, type IoControl } from '../../container-limits.js';
 import { CNI_NETWORK_PATTERN, IsHostAddress, MAX_TENANT_NUMBER } from '../../container-network.js';
 import { Nested, NestedEach } from '../../nested.js';
 import { AreLabels, type Labels } from '../../placement-rules.js';
@@ -166,6 +166,13 @@ export class HostHeartbeat {
   @ArrayUnique()
   @IsIn(IO_CONTROLS, { each: true })
   ioLimits?: IoControl[];
+
+  /** Limits that this host can't hold, on one of its storage nodes at least; absent: not known. */
+  @IsOptional()
+  @IsArray()
+  @ArrayUnique()
+  @IsIn(HOST_LIMITS, { each: true })
+  missingLimits?: HostLimit[];
 
   /** Storage nodes on which containers have users of their own here; absent: not known. */
   @IsOptional()
