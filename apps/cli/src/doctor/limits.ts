@@ -20,7 +20,7 @@ function checkBandwidth(): Check {
   const problem = bandwidthProblem();
   return problem === undefined
     ? ok('bandwidth', 'what containers receive and send can be limited')
-    : warn('bandwidth', problem, 'containers with a bandwidth do not start here; a kernel with sch_tbf');
+    : warn('bandwidth', problem, 'containers with a bandwidth are not placed here; a kernel with sch_tbf');
 }
 
 function checkDisk(path: string): Check {
@@ -37,6 +37,6 @@ function checkIo(storage: readonly string[]): Check {
   return warn(
     'input, output',
     controls.length > 0 ? 'maxima of containers can be held, no weight' : 'neither weight nor maxima can be held',
-    'a weight needs the scheduler bfq of the disk (/sys/block/<disk>/queue/scheduler), or io.cost.qos of version 2',
+    `containers with --io-weight${controls.length > 0 ? '' : ' or --io-max'} are not placed here; a weight needs the scheduler bfq of the disk (/sys/block/<disk>/queue/scheduler), or io.cost.qos of version 2`,
   );
 }
